@@ -1,0 +1,1 @@
+//! muster keeps track of the work of a fleet of AI agents.
