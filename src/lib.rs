@@ -5,4 +5,7 @@
 //! says what, the domain says whether, the store writes it down, http says it aloud.
 
 pub mod app;
+pub mod clock;
 pub mod domain;
+pub mod entropy;
+pub mod store;
