@@ -12,6 +12,7 @@ use sqlx::PgPool;
 pub mod caller;
 pub mod error;
 pub mod idempotency;
+pub mod settle;
 pub mod unit;
 pub mod wake;
 

@@ -11,8 +11,15 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+pub mod approvals;
+pub mod attempts;
+pub mod claims;
 pub mod events;
+pub mod goals;
+pub mod moves;
 pub mod replays;
+pub mod spend;
+pub mod tasks;
 pub mod types;
 
 /// Why the database could not be made ready.
