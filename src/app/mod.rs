@@ -11,7 +11,10 @@ use sqlx::PgPool;
 
 pub mod caller;
 pub mod error;
+pub mod goal_views;
+pub mod goals;
 pub mod idempotency;
+pub mod lay;
 pub mod settle;
 pub mod unit;
 pub mod wake;

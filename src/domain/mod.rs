@@ -8,6 +8,8 @@ pub mod goal;
 pub mod heartbeat;
 pub mod ids;
 pub mod layout;
+pub mod new_goal;
+pub mod outline;
 pub mod plan;
 pub mod refusal;
 pub mod role;

@@ -27,7 +27,7 @@ pub struct NewApproval {
     pub plan_id: Option<PlanId>,
     /// One line; empty: the task's title.
     pub title: String,
-    /// Markdown.
+    /// Markdown; empty: the task's description.
     pub body: String,
     /// Exactly what is approved.
     pub payload: Option<Value>,
@@ -56,7 +56,8 @@ pub async fn insert(
         insert into approvals (workspace_id, state, created_at, approval_id, kind, goal_id, task_id,
                                attempt_id, plan_id, title, body, payload, asked_by)
         select $1, 'pending', $2, a.approval_id, a.kind, a.goal_id, a.task_id, a.attempt_id,
-               a.plan_id, coalesce(nullif(a.title, ''), x.title, ''), a.body, a.payload, a.asked_by
+               a.plan_id, coalesce(nullif(a.title, ''), x.title, ''),
+               coalesce(nullif(a.body, ''), x.description, ''), a.payload, a.asked_by
         from unnest($3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[], $8::uuid[],
                     $9::text[], $10::text[], $11::jsonb[], $12::uuid[])
              as a (approval_id, kind, goal_id, task_id, attempt_id, plan_id, title, body, payload,
