@@ -12,6 +12,7 @@ use sqlx::{
 };
 
 pub mod events;
+pub mod keys;
 pub mod replays;
 pub mod types;
 
