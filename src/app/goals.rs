@@ -286,7 +286,15 @@ async fn write_plan(
     let (document, notes) = (json!(draft.tasks), json!(draft.notes));
     let state = if new.approval.plan { PlanState::Proposed } else { PlanState::Applied };
     store::goals::insert_plan(
-        unit.conn(), workspace, now, goal, plan, draft.planner, state, &document, &notes,
+        unit.conn(),
+        workspace,
+        now,
+        goal,
+        plan,
+        draft.planner,
+        state,
+        &document,
+        &notes,
     )
     .await?;
     let count = draft.tasks.len();

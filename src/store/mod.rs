@@ -17,6 +17,7 @@ pub mod claims;
 pub mod events;
 pub mod goal_rows;
 pub mod goals;
+pub mod keys;
 pub mod moves;
 pub mod projects;
 pub mod replays;
