@@ -11,13 +11,18 @@ use sqlx::PgPool;
 
 pub mod auth;
 pub mod caller;
+pub mod claim_views;
+pub mod claims;
 pub mod coalesce;
 pub mod error;
 pub mod goal_views;
 pub mod goals;
+pub mod heartbeats;
 pub mod idempotency;
 pub mod lay;
+pub mod lease;
 pub mod settle;
+pub mod spend;
 pub mod unit;
 pub mod wake;
 
@@ -34,6 +39,9 @@ pub struct App {
     entropy: Entropy,
     wake: wake::Wake,
     key_finder: coalesce::Coalescer<auth::FindKey>,
+    claims: coalesce::Coalescer<claims::ClaimCommand>,
+    heartbeats: coalesce::Coalescer<heartbeats::HeartbeatCommand>,
+    spends: coalesce::Coalescer<spend::SpendCommand>,
 }
 
 impl App {
@@ -46,6 +54,9 @@ impl App {
             entropy,
             wake: wake::Wake::default(),
             key_finder: coalesce::Coalescer::default(),
+            claims: coalesce::Coalescer::default(),
+            heartbeats: coalesce::Coalescer::default(),
+            spends: coalesce::Coalescer::default(),
         }
     }
 
@@ -58,6 +69,9 @@ impl App {
     /// Finishes every command that was taken and takes no more: part of a clean shutdown, before
     /// the pool is closed.
     pub async fn drain(&self) {
+        self.claims.drain().await;
+        self.heartbeats.drain().await;
+        self.spends.drain().await;
         self.key_finder.drain().await;
     }
 
