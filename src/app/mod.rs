@@ -15,6 +15,9 @@ pub mod claim_views;
 pub mod claims;
 pub mod coalesce;
 pub mod error;
+pub mod finish;
+pub mod finish_views;
+mod finish_write;
 pub mod goal_views;
 pub mod goals;
 pub mod heartbeats;
@@ -42,6 +45,7 @@ pub struct App {
     claims: coalesce::Coalescer<claims::ClaimCommand>,
     heartbeats: coalesce::Coalescer<heartbeats::HeartbeatCommand>,
     spends: coalesce::Coalescer<spend::SpendCommand>,
+    finishes: coalesce::Coalescer<finish::FinishCommand>,
 }
 
 impl App {
@@ -57,6 +61,7 @@ impl App {
             claims: coalesce::Coalescer::default(),
             heartbeats: coalesce::Coalescer::default(),
             spends: coalesce::Coalescer::default(),
+            finishes: coalesce::Coalescer::default(),
         }
     }
 
@@ -72,6 +77,7 @@ impl App {
         self.claims.drain().await;
         self.heartbeats.drain().await;
         self.spends.drain().await;
+        self.finishes.drain().await;
         self.key_finder.drain().await;
     }
 
