@@ -14,6 +14,7 @@ pub mod caller;
 pub mod claim_views;
 pub mod claims;
 pub mod coalesce;
+pub mod decisions;
 pub mod error;
 pub mod finish;
 pub mod finish_views;
@@ -24,8 +25,10 @@ pub mod heartbeats;
 pub mod idempotency;
 pub mod lay;
 pub mod lease;
+pub mod park;
 pub mod settle;
 pub mod spend;
+pub mod steps;
 pub mod unit;
 pub mod wake;
 
