@@ -8,4 +8,5 @@ pub mod app;
 pub mod clock;
 pub mod domain;
 pub mod entropy;
+pub mod http;
 pub mod store;

@@ -50,6 +50,16 @@ impl<T> Outcome<T> {
     pub fn fresh(value: T) -> Self {
         Self { value, replayed: false }
     }
+
+    /// The answer that was given before.
+    pub fn replayed(value: T) -> Self {
+        Self { value, replayed: true }
+    }
+
+    /// The same outcome with another value.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Outcome<U> {
+        Outcome { value: change(self.value), replayed: self.replayed }
+    }
 }
 
 /// Looks whether the request was answered before. `None`: it was not; do it, then [`store`] the

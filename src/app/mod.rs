@@ -13,7 +13,11 @@ pub mod auth;
 pub mod caller;
 pub mod coalesce;
 pub mod error;
+pub mod goal_views;
+pub mod goals;
 pub mod idempotency;
+pub mod lay;
+pub mod settle;
 pub mod unit;
 pub mod wake;
 

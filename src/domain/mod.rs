@@ -9,6 +9,8 @@ pub mod heartbeat;
 pub mod ids;
 pub mod key;
 pub mod layout;
+pub mod new_goal;
+pub mod outline;
 pub mod plan;
 pub mod refusal;
 pub mod role;

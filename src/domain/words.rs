@@ -19,7 +19,7 @@ pub struct UnknownWord(pub String);
 
 macro_rules! words {
     ($(#[$meta:meta])* pub enum $name:ident {
-        $($(#[$vmeta:meta])* $variant:ident => $text:literal,)+
+        $($(#[$vmeta:meta])* $variant:ident => $text:tt,)+
     }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash,

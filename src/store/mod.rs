@@ -12,11 +12,19 @@ use sqlx::{
 };
 
 pub mod agents;
+pub mod approvals;
+pub mod attempts;
+pub mod claims;
 pub mod events;
+pub mod goal_rows;
+pub mod goals;
 pub mod keys;
+pub mod moves;
 pub mod projects;
 pub mod replays;
+pub mod spend;
 pub mod supervisor;
+pub mod tasks;
 pub mod types;
 pub mod workspaces;
 

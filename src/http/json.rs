@@ -1,0 +1,218 @@
+//! Reading JSON from strangers.
+//!
+//! Everything that the database or a later reader could stumble over is refused here, with the
+//! place: more than [`DEPTH`] levels, the same key twice, numbers that cannot be kept exactly, and
+//! control characters, of which U+0000 cannot be stored at all. What the use cases see is text
+//! and numbers that every part of muster can keep and give back unchanged.
+
+use std::fmt;
+
+use serde::{
+    Deserializer,
+    de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Number, Value};
+
+use crate::domain::refusal::{Code, FieldError, Refusal};
+
+/// How deep a body may be nested.
+pub const DEPTH: usize = 64;
+/// No more errors than this are listed.
+const MOST_ERRORS: usize = 20;
+/// A detail quotes no more than this of what was sent.
+const LONGEST_DETAIL: usize = 300;
+/// Beyond this, neighbouring whole numbers share one double.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// Reads a `T`.
+///
+/// # Errors
+/// `malformed_request` with line and column when it is not JSON; `invalid` with the place when it
+/// is JSON of another shape or with refused values.
+pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    shape(value(bytes)?)
+}
+
+fn value(bytes: &[u8]) -> Result<Value, Refusal> {
+    let mut walk = Walk::default();
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = Node { walk: &mut walk }
+        .deserialize(&mut reader)
+        .and_then(|value| reader.end().map(|()| value))
+        .map_err(|error| malformed(&error, &walk))?;
+    if walk.errors.is_empty() {
+        return Ok(value);
+    }
+    Err(Refusal::invalid(walk.errors))
+}
+
+fn malformed(error: &serde_json::Error, walk: &Walk) -> Refusal {
+    if walk.too_deep {
+        return Refusal::invalid_at(
+            walk.pointer(),
+            format!("this is nested deeper than {DEPTH} levels"),
+        );
+    }
+    Refusal::new(Code::MalformedRequest, format!("the body is not valid JSON: {error}"))
+}
+
+fn shape<T: DeserializeOwned>(value: Value) -> Result<T, Refusal> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let pointer = pointer_of(error.path());
+        Refusal::invalid_at(pointer, shorten(error.into_inner().to_string()))
+    })
+}
+
+fn shorten(mut text: String) -> String {
+    if text.len() <= LONGEST_DETAIL {
+        return text;
+    }
+    let mut end = LONGEST_DETAIL;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text.push('…');
+    text
+}
+
+fn pointer_of(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    path.iter().fold(String::new(), |mut pointer, segment| {
+        match segment {
+            Segment::Seq { index } => push(&mut pointer, &index.to_string()),
+            Segment::Map { key } => push(&mut pointer, key),
+            // The variant of an enum is no level of the JSON, and what is unknown cannot be named.
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+        pointer
+    })
+}
+
+fn push(pointer: &mut String, segment: &str) {
+    pointer.push('/');
+    pointer.push_str(&segment.replace('~', "~0").replace('/', "~1"));
+}
+
+/// Whether a character may be stored: control characters other than line breaks and tabs may not.
+#[must_use]
+pub fn storable(c: char) -> bool {
+    !c.is_control() || matches!(c, '\n' | '\r' | '\t')
+}
+
+#[derive(Default)]
+struct Walk {
+    path: Vec<String>,
+    errors: Vec<FieldError>,
+    too_deep: bool,
+}
+
+impl Walk {
+    fn pointer(&self) -> String {
+        self.path.iter().fold(String::new(), |mut pointer, segment| {
+            push(&mut pointer, segment);
+            pointer
+        })
+    }
+
+    fn refuse(&mut self, detail: String) {
+        if self.errors.len() < MOST_ERRORS {
+            self.errors.push(FieldError::new(self.pointer(), detail));
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        if let Some(c) = text.chars().find(|c| !storable(*c)) {
+            self.refuse(format!("the control character U+{:04X} is not taken", u32::from(c)));
+        }
+    }
+
+    /// Enters a level, unless it is one too many.
+    fn enter<E: serde::de::Error>(&mut self, segment: String) -> Result<(), E> {
+        self.path.push(segment);
+        if self.path.len() > DEPTH {
+            self.too_deep = true;
+            return Err(E::custom("too deep"));
+        }
+        Ok(())
+    }
+}
+
+struct Node<'w> {
+    walk: &'w mut Walk,
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = Value;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        // Whole numbers of 64 bits arrive as integers, so what is this large was rounded already.
+        if value.abs() > EXACT {
+            self.walk.refuse("this number cannot be kept exactly; send it as a string".to_owned());
+        }
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a number"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        self.walk.text(value);
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        self.walk.text(&value);
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        loop {
+            self.walk.enter::<A::Error>(items.len().to_string())?;
+            let item = seq.next_element_seed(Node { walk: &mut *self.walk })?;
+            self.walk.path.pop();
+            let Some(item) = item else { return Ok(Value::Array(items)) };
+            items.push(item);
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            self.walk.enter::<A::Error>(key.clone())?;
+            self.walk.text(&key);
+            if members.contains_key(&key) {
+                self.walk.refuse("this key appears twice".to_owned());
+            }
+            let value = map.next_value_seed(Node { walk: &mut *self.walk })?;
+            self.walk.path.pop();
+            members.insert(key, value);
+        }
+        Ok(Value::Object(members))
+    }
+}

@@ -1,0 +1,119 @@
+//! muster over HTTP: what is said aloud, and nothing else.
+//!
+//! A file per resource holds its routes and handlers. A handler reads the request with the
+//! extractors, calls one use case and answers with one of the reply types; it decides nothing.
+//! Because each extractor and reply describes itself ([`describe`]), the signature is the whole
+//! OpenAPI documentation of what goes in and out:
+//!
+//! ```ignore
+//! pub fn routes() -> OpenApiRouter<HttpState> {
+//!     handlers![
+//!         list_goals,
+//!         create_goal [NoTasksFound, PlanInvalid],   // how the use case refuses
+//!         get_goal,
+//!         update_goal [GoalEnded],
+//!     ]
+//! }
+//!
+//! /// Post a goal.
+//! ///
+//! /// The first line is the summary of the operation, this is its description.
+//! #[utoipa::path(post, path = "/v1/goals", tag = "goals")]
+//! async fn create_goal(
+//!     Auth(caller): Auth<SubmitterCaller>,          // 401, 403, x-roles, security
+//!     State(app): State<Arc<App>>,
+//!     Create { body, idempotency }: Create<NewGoal>, // 400, 413, 415, 422, Idempotency-Key
+//! ) -> Result<Created<Goal>> {                       // 201, Location, Idempotent-Replayed
+//!     let outcome = app.create_goal(&caller, body, idempotency).await?;
+//!     Ok(Created::new(format!("/v1/goals/{}", outcome.value.id), outcome))
+//! }
+//!
+//! #[utoipa::path(get, path = "/v1/goals/{goal_id}", tag = "goals")]
+//! async fn get_goal(
+//!     Auth(caller): Auth<ReaderCaller>,
+//!     State(app): State<Arc<App>>,
+//!     ApiPath(id): ApiPath<GoalId>,                  // 404, the parameter
+//!     ApiQuery(wait): ApiQuery<WaitQuery>,           // 422, the parameters
+//!     known: IfNoneMatch,                            // 304
+//!     _: LongPoll,                                   // may wait: longer timeout, own limit
+//! ) -> Result<Versioned<Goal>> {                     // 200, ETag
+//!     let goal = app.wait_goal(&caller, id, known.version, wait.duration()).await?;
+//!     Ok(Versioned::new(goal.version, goal).unless(known))
+//! }
+//!
+//! #[utoipa::path(patch, path = "/v1/goals/{goal_id}", tag = "goals")]
+//! async fn update_goal(
+//!     Auth(caller): Auth<OperatorCaller>,
+//!     State(app): State<Arc<App>>,
+//!     ApiPath(id): ApiPath<GoalId>,
+//!     if_match: IfMatch,                             // 428, 412
+//!     ApiJson(change): ApiJson<GoalChange>,          // 400, 413, 415, 422
+//! ) -> Result<Versioned<Goal>> {
+//!     let goal = app.update_goal(&caller, id, if_match.version, change).await?;
+//!     Ok(Versioned::new(goal.version, goal))
+//! }
+//!
+//! #[utoipa::path(get, path = "/v1/goals", tag = "goals")]
+//! async fn list_goals(
+//!     Auth(caller): Auth<ReaderCaller>,
+//!     State(app): State<Arc<App>>,
+//!     list: Listing<GoalFilter, GoalKey>,            // its parameters, limit, cursor, 422
+//! ) -> Result<Paged<Goal>> {                         // GoalPage, Link
+//!     let rows = app.list_goals(&caller, &list.filter, list.after.as_ref(), list.rows()).await?;
+//!     list.page(rows, |goal| GoalKey { id: goal.id })
+//! }
+//! ```
+//!
+//! `GoalFilter` derives `Deserialize` (with `deny_unknown_fields`) and `IntoParams` (with
+//! `#[into_params(parameter_in = Query)]`); `GoalKey` derives `Serialize` and `Deserialize` and is a
+//! [`page::SortKey`]. Every operation gets 500 and 503 beside what follows from its signature.
+
+pub mod auth;
+pub mod body;
+pub mod conditional;
+pub mod describe;
+pub mod idempotency;
+pub mod json;
+pub mod long_poll;
+pub mod page;
+pub mod path;
+pub mod problem;
+pub mod query;
+pub mod reply;
+pub mod whoami;
+
+use std::sync::Arc;
+
+use axum::{Router, extract::FromRef};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::app::App;
+
+/// What the handlers and layers share.
+#[derive(Debug, Clone)]
+pub struct HttpState {
+    /// The use cases.
+    pub app: Arc<App>,
+}
+
+impl FromRef<HttpState> for Arc<App> {
+    fn from_ref(state: &HttpState) -> Self {
+        Self::clone(&state.app)
+    }
+}
+
+fn routes() -> OpenApiRouter<HttpState> {
+    OpenApiRouter::default().merge(whoami::routes())
+}
+
+/// Everything that muster serves.
+pub fn router(state: HttpState) -> Router {
+    Router::from(routes()).with_state(state)
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn api_document() -> OpenApi {
+    routes().into_openapi()
+}

@@ -1,0 +1,47 @@
+//! Who the caller is.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::{HttpState, auth::Auth, describe::handlers, problem::Result, reply::Reply};
+use crate::{
+    app::caller::{Caller, ReaderCaller},
+    domain::{
+        ids::{AgentId, KeyId, WorkspaceId},
+        role::Role,
+    },
+};
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<HttpState> {
+    handlers![whoami]
+}
+
+/// The key that a request was made with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Whoami {
+    /// The workspace that the key opens.
+    pub workspace_id: WorkspaceId,
+    /// The key.
+    pub key_id: KeyId,
+    /// What it may do.
+    pub role: Role,
+    /// The agent that the key is bound to; `null` unless the role is `agent`.
+    pub agent_id: Option<AgentId>,
+}
+
+/// Who am I?
+///
+/// The workspace, the key and the role behind the bearer key: the first call to make with a new
+/// key.
+#[utoipa::path(get, path = "/v1/whoami", tag = "keys")]
+async fn whoami(Auth(caller): Auth<ReaderCaller>) -> Result<Reply<Whoami>> {
+    let principal = caller.principal();
+    Ok(Reply(Whoami {
+        workspace_id: principal.workspace,
+        key_id: principal.key,
+        role: principal.role,
+        agent_id: principal.agent,
+    }))
+}
