@@ -5,5 +5,8 @@
 //! says what, the domain says whether, the store writes it down, http says it aloud.
 
 pub mod app;
+pub mod clock;
 pub mod domain;
+pub mod entropy;
 pub mod http;
+pub mod store;

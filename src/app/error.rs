@@ -8,16 +8,36 @@ pub enum Error {
     /// A rule said no. Nothing was stored (late spend excepted).
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The database, or something else inside, failed. The caller learns nothing of it; the log
-    /// has it under the request's id.
-    #[error("the store failed")]
-    Store(#[from] sqlx::Error),
+    /// The database failed. The caller learns nothing of it; the log has it under the request's id.
+    #[error("the store failed: {0}")]
+    Store(#[source] sqlx::Error),
     /// What a row holds is not what the code wrote: a defect, or a hand in the database.
     #[error("stored data cannot be read: {0}")]
     Corrupt(String),
-    /// The service is stopping, or a queue inside it is full.
+    /// The service is stopping, a queue inside it is full, or the database cannot be reached at
+    /// this moment. Nothing was stored; the same request may succeed later.
     #[error("unavailable: {0}")]
-    Unavailable(&'static str),
+    Unavailable(String),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if passes(&error) { Self::Unavailable(error.to_string()) } else { Self::Store(error) }
+    }
+}
+
+/// Whether the failure is one of the moment: no connection, a lock or statement timeout, a
+/// deadlock resolved against us, a server that is stopping or starting.
+fn passes(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(inner) => inner.code().is_some_and(|code| {
+            matches!(code.as_ref(), "40P01" | "40001" | "55P03" | "57014" | "53300" | "25P03")
+                || code.starts_with("57P")
+                || code.starts_with("08")
+        }),
+        _ => false,
+    }
 }
 
 impl Error {

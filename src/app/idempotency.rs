@@ -1,30 +1,52 @@
-//! What a use case needs to answer a repeated request as it answered the first.
+//! Requests that may be sent again.
 //!
-//! The caller of a use case that creates hands in a [`Request`]; the use case stores key,
-//! fingerprint and answer in the transaction of the effect, and gives an [`Outcome`] that says
-//! whether the effect is of now or of then.
+//! A POST that creates may carry an `Idempotency-Key`. Its answer is stored in the transaction of
+//! its effect, so either both exist or neither. Sent again with the same key within 24 hours, the
+//! same request gets the same answer and has no second effect; another request with the key is
+//! refused.
+//!
+//! The stored answer may hold a new key or a lease. It is encrypted (ChaCha20-Poly1305) under a
+//! key derived from the caller's bearer secret, of which the database only has a hash: who reads
+//! the database learns nothing, and only the caller can be shown it again.
 
-/// A request that its sender wants to have an effect only once.
+use chacha20poly1305::{
+    ChaCha20Poly1305, Nonce,
+    aead::{Aead as _, KeyInit as _},
+};
+use hmac::{Hmac, Mac as _};
+use secrecy::ExposeSecret as _;
+use serde::{Serialize, de::DeserializeOwned};
+use sha2::Sha256;
+
+use super::{Error, Result, Unit, caller::Principal};
+use crate::{
+    domain::{
+        refusal::{Code, Refusal},
+        settings,
+    },
+    store,
+};
+
+/// What a request with an `Idempotency-Key` is recognised by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The sender's name for the request: the `Idempotency-Key` header.
+    /// The header.
     pub key: String,
-    /// SHA-256 of everything that makes the request what it is: method, path with query, body. The
-    /// same key with another fingerprint is refused.
+    /// SHA-256 of method, path with query, and body.
     pub fingerprint: [u8; 32],
 }
 
-/// The answer of a use case that can be replayed.
+/// An answer, and whether it was given before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome<T> {
     /// The answer.
     pub value: T,
-    /// Whether it is the answer of an earlier request with the same key: nothing was done now.
+    /// True when it is the stored answer of an earlier request.
     pub replayed: bool,
 }
 
 impl<T> Outcome<T> {
-    /// The answer to something done now.
+    /// An answer given for the first time.
     pub fn fresh(value: T) -> Self {
         Self { value, replayed: false }
     }
@@ -38,4 +60,85 @@ impl<T> Outcome<T> {
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Outcome<U> {
         Outcome { value: change(self.value), replayed: self.replayed }
     }
+}
+
+/// Looks whether the request was answered before. `None`: it was not; do it, then [`store`] the
+/// answer in the same unit.
+///
+/// # Errors
+/// `idempotency_key_reused` when the key belongs to another request.
+pub async fn replay<T: DeserializeOwned>(
+    unit: &mut Unit,
+    principal: &Principal,
+    request: Option<&Request>,
+) -> Result<Option<T>> {
+    let Some(Request { key, fingerprint }) = request else { return Ok(None) };
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let found = store::replays::take(
+        unit.conn(),
+        workspace,
+        principal.key,
+        key,
+        fingerprint,
+        now,
+        settings::REPLAY_FOR,
+    )
+    .await?;
+    let Some(found) = found else { return Ok(None) };
+    if found.request_sha256 != fingerprint {
+        return Err(Refusal::new(
+            Code::IdempotencyKeyReused,
+            "this Idempotency-Key was used for another request; use a new key for a new request",
+        )
+        .into());
+    }
+    let sealed = found.sealed.ok_or_else(|| Error::Corrupt("a replay without answer".into()))?;
+    open(principal, key, &sealed).map(Some)
+}
+
+/// Stores the answer for [`replay`].
+///
+/// # Errors
+/// When the database fails.
+pub async fn store<T: Serialize>(
+    unit: &mut Unit,
+    principal: &Principal,
+    request: Option<&Request>,
+    answer: &T,
+) -> Result<()> {
+    let Some(Request { key, .. }) = request else { return Ok(()) };
+    let nonce: [u8; 12] = unit.entropy().bytes();
+    let sealed = seal(principal, key, nonce, answer)?;
+    let workspace = unit.workspace();
+    Ok(store::replays::seal(unit.conn(), workspace, principal.key, key, &sealed).await?)
+}
+
+fn cipher(principal: &Principal, key: &str) -> Result<ChaCha20Poly1305> {
+    let corrupt = |_| Error::Corrupt("no key could be derived".into());
+    let secret = principal.secret.expose_secret().as_bytes();
+    let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(secret).map_err(corrupt)?;
+    mac.update(b"muster replay ");
+    mac.update(key.as_bytes());
+    Ok(ChaCha20Poly1305::new(&mac.finalize().into_bytes().0.into()))
+}
+
+fn seal<T: Serialize>(
+    principal: &Principal,
+    key: &str,
+    nonce: [u8; 12],
+    answer: &T,
+) -> Result<Vec<u8>> {
+    let plain = serde_json::to_vec(answer).map_err(|error| Error::Corrupt(error.to_string()))?;
+    let body = cipher(principal, key)?
+        .encrypt(&Nonce::from(nonce), plain.as_slice())
+        .map_err(|_| Error::Corrupt("an answer could not be sealed".into()))?;
+    Ok([nonce.as_slice(), &body].concat())
+}
+
+fn open<T: DeserializeOwned>(principal: &Principal, key: &str, sealed: &[u8]) -> Result<T> {
+    let broken = || Error::Corrupt("a replay cannot be opened".into());
+    let (nonce, body) = sealed.split_first_chunk::<12>().ok_or_else(broken)?;
+    let plain =
+        cipher(principal, key)?.decrypt(&Nonce::from(*nonce), body).map_err(|_| broken())?;
+    serde_json::from_slice(&plain).map_err(|_| broken())
 }

@@ -1,23 +1,63 @@
 //! The use cases: the only place that begins and commits.
+//!
+//! **Lock order**, the same in every unit of work: goal -> task -> attempt -> approval -> agent ->
+//! spend totals -> event head; within a table by id. Everything that ends or adds tasks holds the
+//! goal's row first, so cascades through dependents and containers of one goal never meet. Claims
+//! skip locked tasks and take no goal.
+//!
+//! **Wake-ups are hints**: what waits polls anyway; a commit only makes it look sooner.
+
+use sqlx::PgPool;
 
 pub mod caller;
 pub mod error;
 pub mod idempotency;
+pub mod unit;
+pub mod wake;
 
 pub use error::{Error, Result};
+pub use unit::Unit;
 
-use crate::domain::refusal::{Code, Refusal};
+use crate::{clock::Clock, entropy::Entropy};
 
-/// The application.
-#[derive(Debug, Default)]
-pub struct App {}
+/// The use cases and what they share. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App {
+    pool: PgPool,
+    clock: Clock,
+    entropy: Entropy,
+    wake: wake::Wake,
+}
 
 impl App {
-    /// Whose key `bearer` is.
-    ///
-    /// # Errors
-    /// `unauthenticated` when it is nobody's.
+    /// An app on a database whose schema is up to date.
+    #[must_use]
+    pub fn new(pool: PgPool, clock: Clock, entropy: Entropy) -> Self {
+        Self { pool, clock, entropy, wake: wake::Wake::default() }
+    }
+
+    /// The pool, for health checks and shutdown.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// The one source of ids and jitter.
+    #[must_use]
+    pub fn entropy(&self) -> &Entropy {
+        &self.entropy
+    }
+
+    /// What wakes those who wait.
+    #[must_use]
+    pub fn wake(&self) -> &wake::Wake {
+        &self.wake
+    }
+}
+
+impl App {
+    /// Replaced by the keys' own file.
     pub async fn authenticate(&self, _bearer: &str) -> Result<caller::Principal> {
-        Err(Refusal::new(Code::Unauthenticated, "the key is not known").into())
+        Err(Error::Unavailable("no keys".into()))
     }
 }

@@ -1,6 +1,18 @@
 //! The words, states and rules of muster: pure functions, no I/O, no clock, no randomness.
 
+pub mod check;
+pub mod claim;
+pub mod cycle;
+pub mod event;
+pub mod goal;
+pub mod heartbeat;
 pub mod ids;
+pub mod layout;
+pub mod plan;
 pub mod refusal;
 pub mod role;
+pub mod settings;
+pub mod spend;
+pub mod states;
+pub mod task;
 pub mod words;

@@ -1,0 +1,151 @@
+//! The unit of work: one transaction, one instant, its events, and the hints after its commit.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, Postgres, Transaction};
+
+use super::{App, Result};
+use crate::{
+    clock::Clock,
+    domain::{
+        event::{EventKind, NewEvent},
+        ids::{Id, KeyId, WorkspaceId},
+    },
+    entropy::Entropy,
+    store,
+};
+
+/// One transaction for one workspace. Dropped without [`Unit::commit`], it changes nothing.
+#[derive(Debug)]
+pub struct Unit {
+    tx: Transaction<'static, Postgres>,
+    workspace: WorkspaceId,
+    actor: Option<KeyId>,
+    now: DateTime<Utc>,
+    entropy: Entropy,
+    events: Vec<NewEvent>,
+}
+
+impl App {
+    /// Begins a unit of work for `actor`; none is the supervisor.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn begin(&self, workspace: WorkspaceId, actor: Option<KeyId>) -> Result<Unit> {
+        let mut tx = self.pool.begin().await?;
+        let now = read(&self.clock, &mut tx).await?;
+        let entropy = self.entropy.clone();
+        Ok(Unit { tx, workspace, actor, now, entropy, events: Vec::new() })
+    }
+
+    /// What time it is, for reads that need no transaction.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn now(&self) -> Result<DateTime<Utc>> {
+        match &self.clock {
+            Clock::Manual(clock) => Ok(clock.now()),
+            Clock::Database => Ok(store::now(&mut *self.pool.acquire().await?).await?),
+        }
+    }
+
+    /// A connection for reads that need no unit of work.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub(super) async fn reader(&self) -> Result<sqlx::pool::PoolConnection<Postgres>> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// Commits, then hints to whoever waits for what its events say.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing was changed.
+    pub async fn commit(&self, unit: Unit) -> Result<()> {
+        let Unit { mut tx, workspace, actor: _, now, entropy: _, events } = unit;
+        if !events.is_empty() {
+            store::events::append(&mut tx, workspace, now, &events).await?;
+        }
+        tx.commit().await?;
+        self.hint(&events);
+        Ok(())
+    }
+
+    fn hint(&self, events: &[NewEvent]) {
+        if events.iter().any(|event| event.kind == EventKind::TaskReady) {
+            self.wake.ready();
+        }
+        if events.iter().any(|event| ends_something(event.kind)) {
+            self.wake.supervisor();
+        }
+        if !events.is_empty() {
+            self.wake.changed();
+        }
+    }
+}
+
+fn ends_something(kind: EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::TaskDone
+            | EventKind::TaskFailed
+            | EventKind::TaskCancelled
+            | EventKind::TaskWaiting
+            | EventKind::PlanApplied
+    )
+}
+
+async fn read(clock: &Clock, conn: &mut PgConnection) -> Result<DateTime<Utc>> {
+    match clock {
+        Clock::Manual(clock) => Ok(clock.now()),
+        Clock::Database => Ok(store::now(conn).await?),
+    }
+}
+
+impl Unit {
+    /// The transaction's connection.
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    /// The workspace it works in.
+    #[must_use]
+    pub fn workspace(&self) -> WorkspaceId {
+        self.workspace
+    }
+
+    /// The key that acts; none: the supervisor.
+    #[must_use]
+    pub fn actor(&self) -> Option<KeyId> {
+        self.actor
+    }
+
+    /// The instant of the whole unit.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
+    /// A new id.
+    #[must_use]
+    pub fn id<T: Id>(&self) -> T {
+        self.entropy.id(self.now)
+    }
+
+    /// New ids in ascending order.
+    #[must_use]
+    pub fn ids<T: Id>(&self, count: usize) -> Vec<T> {
+        self.entropy.ids(self.now, count)
+    }
+
+    /// The source of secrets and jitter.
+    #[must_use]
+    pub fn entropy(&self) -> &Entropy {
+        &self.entropy
+    }
+
+    /// Records an event of this unit's actor; it is numbered at the commit.
+    pub fn record(&mut self, event: NewEvent) {
+        let actor = event.actor.or(self.actor);
+        self.events.push(event.by(actor));
+    }
+}

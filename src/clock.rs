@@ -1,0 +1,43 @@
+//! The one source of time.
+//!
+//! A unit of work reads the database's clock once, so that all processes on one database agree.
+//! Tests set a manual clock instead and move it by hand. Nothing else in muster asks what time it
+//! is; intervals inside a process are tokio's.
+
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+
+/// Where the time comes from; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// The database's clock, read once per unit of work.
+    #[default]
+    Database,
+    /// Stands still until it is moved.
+    Manual(ManualClock),
+}
+
+/// A clock for tests.
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<Mutex<DateTime<Utc>>>);
+
+impl ManualClock {
+    /// A clock that stands at `start`.
+    #[must_use]
+    pub fn at(start: DateTime<Utc>) -> Self {
+        Self(Arc::new(Mutex::new(start)))
+    }
+
+    /// What it shows.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Moves it forward.
+    pub fn advance(&self, by: std::time::Duration) {
+        let mut now = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *now += by;
+    }
+}

@@ -1,0 +1,175 @@
+//! Events: what is recorded that it happened.
+
+use serde_json::Value;
+
+use super::{
+    ids::{AgentId, ApprovalId, AttemptId, GoalId, KeyId, TaskId},
+    states::TaskState,
+    words::words,
+};
+
+words! {
+    /// What happened. Readers must ignore kinds they do not know: later versions add some.
+    pub enum EventKind {
+        /// A key was made.
+        KeyCreated => "key.created",
+        /// A key was revoked.
+        KeyRevoked => "key.revoked",
+        /// A project was made.
+        ProjectCreated => "project.created",
+        /// A project was edited.
+        ProjectUpdated => "project.updated",
+        /// A goal was posted.
+        GoalCreated => "goal.created",
+        /// A goal was edited.
+        GoalUpdated => "goal.updated",
+        /// A goal's tasks exist and are worked on.
+        GoalActive => "goal.active",
+        /// All tasks of a goal are done.
+        GoalCompleted => "goal.completed",
+        /// A goal failed.
+        GoalFailed => "goal.failed",
+        /// A goal was cancelled.
+        GoalCancelled => "goal.cancelled",
+        /// A plan waits for a person.
+        PlanProposed => "plan.proposed",
+        /// A plan's tasks were created.
+        PlanApplied => "plan.applied",
+        /// A plan was rejected.
+        PlanRejected => "plan.rejected",
+        /// A task was created.
+        TaskCreated => "task.created",
+        /// A task was edited.
+        TaskUpdated => "task.updated",
+        /// A task's cancellation was asked for while it was running.
+        TaskCancelRequested => "task.cancel_requested",
+        /// A task waits: for other tasks, a time, or a backoff.
+        TaskWaiting => "task.waiting",
+        /// A task may be claimed.
+        TaskReady => "task.ready",
+        /// A task was claimed, or a container opened.
+        TaskRunning => "task.running",
+        /// A task waits for a person or its subtasks.
+        TaskParked => "task.parked",
+        /// A task's result waits for a person.
+        TaskReviewing => "task.reviewing",
+        /// A task is done.
+        TaskDone => "task.done",
+        /// A task failed.
+        TaskFailed => "task.failed",
+        /// A task was cancelled.
+        TaskCancelled => "task.cancelled",
+        /// An agent was registered.
+        AgentRegistered => "agent.registered",
+        /// An agent was edited or registered again.
+        AgentUpdated => "agent.updated",
+        /// A person is asked.
+        ApprovalRequested => "approval.requested",
+        /// A person decided.
+        ApprovalDecided => "approval.decided",
+        /// What an approval was about ended first.
+        ApprovalCancelled => "approval.cancelled",
+    }
+}
+
+/// The event of a task that comes to a state.
+#[must_use]
+pub const fn task_event(state: TaskState) -> EventKind {
+    match state {
+        TaskState::Waiting => EventKind::TaskWaiting,
+        TaskState::Ready => EventKind::TaskReady,
+        TaskState::Running => EventKind::TaskRunning,
+        TaskState::Parked => EventKind::TaskParked,
+        TaskState::Reviewing => EventKind::TaskReviewing,
+        TaskState::Done => EventKind::TaskDone,
+        TaskState::Failed => EventKind::TaskFailed,
+        TaskState::Cancelled => EventKind::TaskCancelled,
+    }
+}
+
+/// An event that has no number yet: it gets one when its transaction commits.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// What happened.
+    pub kind: EventKind,
+    /// The goal it concerns.
+    pub goal: Option<GoalId>,
+    /// The task it concerns.
+    pub task: Option<TaskId>,
+    /// The attempt it concerns.
+    pub attempt: Option<AttemptId>,
+    /// The agent it concerns.
+    pub agent: Option<AgentId>,
+    /// The approval it concerns.
+    pub approval: Option<ApprovalId>,
+    /// The key that did it; none: the supervisor.
+    pub actor: Option<KeyId>,
+    /// Details; never secrets, never long text.
+    pub data: Value,
+}
+
+impl NewEvent {
+    /// An event of `kind` about nothing yet.
+    #[must_use]
+    pub fn new(kind: EventKind) -> Self {
+        Self {
+            kind,
+            goal: None,
+            task: None,
+            attempt: None,
+            agent: None,
+            approval: None,
+            actor: None,
+            data: Value::Object(serde_json::Map::new()),
+        }
+    }
+
+    /// Says what it concerns: a goal.
+    #[must_use]
+    pub fn goal(mut self, goal: GoalId) -> Self {
+        self.goal = Some(goal);
+        self
+    }
+
+    /// Says what it concerns: a task.
+    #[must_use]
+    pub fn task(mut self, task: TaskId) -> Self {
+        self.task = Some(task);
+        self
+    }
+
+    /// Says what it concerns: an attempt, if there is one.
+    #[must_use]
+    pub fn attempt(mut self, attempt: impl Into<Option<AttemptId>>) -> Self {
+        self.attempt = attempt.into();
+        self
+    }
+
+    /// Says what it concerns: an agent.
+    #[must_use]
+    pub fn agent(mut self, agent: AgentId) -> Self {
+        self.agent = Some(agent);
+        self
+    }
+
+    /// Says what it concerns: an approval.
+    #[must_use]
+    pub fn approval(mut self, approval: ApprovalId) -> Self {
+        self.approval = Some(approval);
+        self
+    }
+
+    /// Says who did it.
+    #[must_use]
+    pub fn by(mut self, actor: impl Into<Option<KeyId>>) -> Self {
+        self.actor = actor.into();
+        self
+    }
+
+    /// Details.
+    #[must_use]
+    pub fn data(mut self, data: Value) -> Self {
+        self.data = data;
+        self
+    }
+}

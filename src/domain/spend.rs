@@ -1,0 +1,179 @@
+//! Spend: units, amounts, and what a report adds.
+//!
+//! Two ways of reporting, which may be mixed per unit: *entries*, each with a key of the agent's
+//! own, so that sending one again adds nothing; and *cumulative totals* of the attempt so far, of
+//! which only the rise over the highest total counts. An attempt's spend in a unit is the sum of
+//! its entries plus its highest total. Nothing is ever clipped, refused for being late, or taken
+//! back.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    check::{Checks, pointer},
+    settings,
+};
+
+/// Amounts by unit. Units are named `usd_micros`, `input_tokens`, `output_tokens`, `wall_ms`,
+/// `attempts`, `tool_calls`, `gpu_ms` or a name of the fleet's own; amounts are whole numbers.
+pub type Amounts = BTreeMap<String, i64>;
+
+/// One thing that was used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SpendEntry {
+    /// Your own key of this entry, unique in the attempt: the id of the model call, for example.
+    /// An entry whose key is already stored adds nothing.
+    #[schema(example = "call-17", min_length = 1, max_length = 200)]
+    pub key: String,
+    /// What was used, by unit.
+    #[schema(example = json!({"usd_micros": 1250, "input_tokens": 4100, "output_tokens": 320}))]
+    pub amounts: Amounts,
+    /// The model that was called, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 200)]
+    pub model: Option<String>,
+    /// A remark for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 1000)]
+    pub note: Option<String>,
+}
+
+/// A report of spend on an attempt: entries, cumulative totals, or both.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpendReport {
+    /// Things used since the last report, each with a key. At most 500.
+    pub entries: Vec<SpendEntry>,
+    /// Totals of this attempt so far, by unit. Only the rise over the highest total reported
+    /// counts, so a repeated or delayed report adds nothing.
+    #[schema(example = json!({"output_tokens": 5200}))]
+    pub totals: Amounts,
+}
+
+impl SpendReport {
+    /// Whether it reports nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.totals.is_empty()
+    }
+
+    /// Notes everything that is wrong with it.
+    pub fn check(&self, checks: &mut Checks, at: &str) {
+        let entries = pointer(at, "entries");
+        checks.count(&entries, self.entries.len(), settings::LIST_ITEMS);
+        for (index, entry) in self.entries.iter().enumerate().take(settings::LIST_ITEMS) {
+            let at = pointer(&entries, index);
+            checks.line(&pointer(&at, "key"), &entry.key, 200);
+            checks.ensure(
+                !entry.key.starts_with(TOTAL_PREFIX),
+                &pointer(&at, "key"),
+                "must not start with `total:`, which is the service's own",
+            );
+            if let Some(model) = &entry.model {
+                checks.line(&pointer(&at, "model"), model, 200);
+            }
+            if let Some(note) = &entry.note {
+                checks.chars(&pointer(&at, "note"), note, 1000);
+            }
+            checks.ensure(
+                !entry.amounts.is_empty(),
+                &pointer(&at, "amounts"),
+                "must name at least one unit",
+            );
+            check_amounts(checks, &pointer(&at, "amounts"), &entry.amounts);
+        }
+        check_amounts(checks, &pointer(at, "totals"), &self.totals);
+    }
+}
+
+/// What the keys of entries made from cumulative totals start with.
+pub const TOTAL_PREFIX: &str = "total:";
+
+/// Notes unknown spellings of units and amounts out of bounds.
+pub fn check_amounts(checks: &mut Checks, at: &str, amounts: &Amounts) {
+    checks.count(at, amounts.len(), 20);
+    for (unit, amount) in amounts {
+        let at = pointer(at, unit);
+        checks.ensure(
+            is_unit(unit),
+            &at,
+            "a unit is 1 to 40 of a-z 0-9 _ and starts with a letter, for example `usd_micros`",
+        );
+        checks.range(&at, *amount, 0..=settings::AMOUNT_MAX);
+    }
+}
+
+fn is_unit(text: &str) -> bool {
+    text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase())
+        && text.len() <= 40
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// What an attempt has used in one unit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UnitSpend {
+    /// Sum of the entries.
+    pub entries: i64,
+    /// Highest cumulative total.
+    pub reported: i64,
+}
+
+impl UnitSpend {
+    /// Everything used.
+    #[must_use]
+    pub fn amount(self) -> i64 {
+        self.entries.saturating_add(self.reported)
+    }
+}
+
+/// One stored line of spend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    /// The entry's key.
+    pub key: String,
+    /// The unit.
+    pub unit: String,
+    /// How much it adds.
+    pub amount: i64,
+    /// The model, for people.
+    pub model: Option<String>,
+    /// A remark.
+    pub note: Option<String>,
+}
+
+/// The entries of a report, a line for each unit.
+#[must_use]
+pub fn charges(report: &SpendReport) -> Vec<Charge> {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut lines = Vec::new();
+    for entry in &report.entries {
+        if !seen.insert(entry.key.as_str()) {
+            continue;
+        }
+        lines.extend(entry.amounts.iter().map(|(unit, amount)| Charge {
+            key: entry.key.clone(),
+            unit: unit.clone(),
+            amount: *amount,
+            model: entry.model.clone(),
+            note: entry.note.clone(),
+        }));
+    }
+    lines
+}
+
+/// What a cumulative total adds over what was reported before; nothing when it is not higher.
+#[must_use]
+pub fn rise(unit: &str, total: i64, before: UnitSpend) -> Option<Charge> {
+    if total <= before.reported {
+        return None;
+    }
+    Some(Charge {
+        key: format!("{TOTAL_PREFIX}{total}"),
+        unit: unit.to_owned(),
+        amount: total - before.reported,
+        model: None,
+        note: None,
+    })
+}

@@ -1,0 +1,80 @@
+//! The one source of ids, secrets and jitter.
+//!
+//! In production it is the operating system's generator. Tests may seed it, so that a run can be
+//! repeated; nothing else in muster makes random numbers.
+
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+use rand::{Rng as _, SeedableRng as _, TryRng as _};
+use rand_chacha::ChaCha20Rng;
+use uuid::Uuid;
+
+use crate::domain::ids::Id;
+
+/// Where randomness comes from; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Entropy(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System,
+    Seeded(Arc<Mutex<ChaCha20Rng>>),
+}
+
+impl Entropy {
+    /// The operating system's generator.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A generator that repeats itself for a seed. For tests only: its secrets can be guessed.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        Self(Source::Seeded(Arc::new(Mutex::new(ChaCha20Rng::seed_from_u64(seed)))))
+    }
+
+    /// Random bytes.
+    #[must_use]
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        match &self.0 {
+            Source::System => fill_from_system(&mut bytes),
+            Source::Seeded(generator) => {
+                let mut generator =
+                    generator.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                generator.fill_bytes(&mut bytes);
+            }
+        }
+        bytes
+    }
+
+    /// A new UUIDv7 of the noun that is asked for; its time is `now`.
+    #[must_use]
+    pub fn id<T: Id>(&self, now: DateTime<Utc>) -> T {
+        let millis = u64::try_from(now.timestamp_millis()).unwrap_or_default();
+        let random: [u8; 10] = self.bytes();
+        T::from(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+
+    /// Ids in ascending order: pages and plans sort by them.
+    #[must_use]
+    pub fn ids<T: Id>(&self, now: DateTime<Utc>, count: usize) -> Vec<T> {
+        let mut ids: Vec<Uuid> = (0..count).map(|_| self.id::<T>(now).into()).collect();
+        ids.sort_unstable();
+        ids.into_iter().map(T::from).collect()
+    }
+
+    /// A number from 0 to 1 that spreads retries.
+    #[must_use]
+    pub fn jitter(&self) -> f64 {
+        f64::from(u32::from_be_bytes(self.bytes())) / f64::from(u32::MAX)
+    }
+}
+
+fn fill_from_system(bytes: &mut [u8]) {
+    // Without the system's generator no key or lease would be safe: there is no way to go on.
+    #[allow(clippy::expect_used)]
+    rand::rngs::SysRng.try_fill_bytes(bytes).expect("the operating system gives random bytes");
+}

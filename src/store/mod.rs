@@ -1,0 +1,66 @@
+//! All SQL of muster, one file per table or noun.
+//!
+//! Functions take a connection and slices, name the workspace in every statement, and know no
+//! rules beyond the constraints of the schema. They never begin or commit: that is the app's.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{
+    PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+pub mod events;
+pub mod replays;
+pub mod types;
+
+/// Why the database could not be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It could not be reached.
+    #[error("cannot connect to PostgreSQL: {0}")]
+    Connect(#[source] sqlx::Error),
+    /// Its schema could not be brought up to date.
+    #[error("cannot migrate the database: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+/// The migrations, inside the binary.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+/// Opens a pool whose every connection has muster's timeouts: no statement, lock or forgotten
+/// transaction can hold the service up for longer than they say.
+///
+/// # Errors
+/// When no connection can be made within ten seconds.
+pub async fn connect(options: PgConnectOptions, connections: u32) -> Result<PgPool, StoreError> {
+    let options = options.application_name("muster").options([
+        ("statement_timeout", "30s"),
+        ("lock_timeout", "10s"),
+        ("idle_in_transaction_session_timeout", "60s"),
+        ("timezone", "UTC"),
+    ]);
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_with(options)
+        .await
+        .map_err(StoreError::Connect)
+}
+
+/// Brings the schema up to date. Safe to run from several processes at once.
+///
+/// # Errors
+/// When a migration fails, or the database is newer than this binary.
+pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
+    MIGRATIONS.run(pool).await.map_err(StoreError::from)
+}
+
+/// The database's clock, to the microsecond that it can store.
+///
+/// # Errors
+/// When the database fails.
+pub async fn now(conn: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
+    sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(conn).await
+}

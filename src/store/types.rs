@@ -1,0 +1,75 @@
+//! How the domain's ids and words are read from columns.
+
+use sqlx::{
+    Decode, Postgres, Type,
+    error::BoxDynError,
+    postgres::{PgTypeInfo, PgValueRef},
+};
+use uuid::Uuid;
+
+use crate::domain::{
+    ids::{
+        AgentId, ApprovalId, AttemptId, GoalId, Id, KeyId, PlanId, ProjectId, TaskId, WorkspaceId,
+    },
+    role::Role,
+    states::{
+        AgentState, ApprovalKind, ApprovalState, AttemptState, FailureClass, GoalState, PlanState,
+        Planner, TaskState,
+    },
+};
+
+macro_rules! uuid_columns {
+    ($($name:ident),+ $(,)?) => {$(
+        impl Type<Postgres> for $name {
+            fn type_info() -> PgTypeInfo { <Uuid as Type<Postgres>>::type_info() }
+        }
+        impl<'r> Decode<'r, Postgres> for $name {
+            fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+                <Uuid as Decode<'r, Postgres>>::decode(value).map(Self)
+            }
+        }
+    )+};
+}
+
+macro_rules! text_columns {
+    ($($name:ident),+ $(,)?) => {$(
+        impl Type<Postgres> for $name {
+            fn type_info() -> PgTypeInfo { <str as Type<Postgres>>::type_info() }
+            fn compatible(ty: &PgTypeInfo) -> bool { <str as Type<Postgres>>::compatible(ty) }
+        }
+        impl<'r> Decode<'r, Postgres> for $name {
+            fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+                Ok(<&str as Decode<'r, Postgres>>::decode(value)?.parse()?)
+            }
+        }
+    )+};
+}
+
+uuid_columns!(
+    WorkspaceId,
+    KeyId,
+    ProjectId,
+    GoalId,
+    PlanId,
+    TaskId,
+    AttemptId,
+    AgentId,
+    ApprovalId
+);
+text_columns!(
+    Role,
+    GoalState,
+    TaskState,
+    AttemptState,
+    AgentState,
+    PlanState,
+    Planner,
+    ApprovalKind,
+    ApprovalState,
+    FailureClass
+);
+
+/// Ids as the database takes them in an array.
+pub fn uuids<T: Id>(ids: &[T]) -> Vec<Uuid> {
+    ids.iter().map(|id| (*id).into()).collect()
+}
