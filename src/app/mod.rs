@@ -9,15 +9,22 @@
 
 use sqlx::PgPool;
 
+pub mod agent_views;
+pub mod agents;
 pub mod auth;
+pub mod bootstrap;
 pub mod caller;
 pub mod coalesce;
 pub mod error;
+pub mod events;
 pub mod goal_views;
 pub mod goals;
 pub mod idempotency;
+pub mod keys;
 pub mod lay;
+pub mod projects;
 pub mod settle;
+pub mod supervision;
 pub mod unit;
 pub mod wake;
 
