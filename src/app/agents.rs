@@ -15,6 +15,7 @@ use super::{
     idempotency::{self, Outcome, Request},
     keys::{self, Issue, IssuedKey},
 };
+pub use crate::store::agents::AgentFilter;
 use crate::{
     domain::{
         event::{EventKind, NewEvent},
@@ -24,10 +25,7 @@ use crate::{
         settings,
         states::AgentState,
     },
-    store::{
-        self,
-        agents::{AgentFilter, AgentRow},
-    },
+    store::{self, agents::AgentRow},
 };
 
 impl App {

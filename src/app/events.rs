@@ -142,7 +142,11 @@ impl App {
                 let mut conn = self.reader().await?;
                 read(&mut conn, workspace, &query).await?
             };
-            if !batch.items.is_empty() || batch.more || !waiter.look_again_before(end).await {
+            if !batch.items.is_empty() || batch.more {
+                return Ok(batch);
+            }
+            let time_left = tokio::time::timeout_at(end, waiter.look_again()).await.is_ok();
+            if !time_left || self.wake().is_stopping() {
                 return Ok(batch);
             }
             // What the filter left out once need not be looked at again.

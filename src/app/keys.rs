@@ -19,6 +19,7 @@ use super::{
     caller::{AdminCaller, Caller as _},
     idempotency::{self, Outcome, Request},
 };
+pub use crate::store::keys::KeyFilter;
 use crate::{
     domain::{
         check::Checks,
@@ -32,7 +33,7 @@ use crate::{
     },
     store::{
         self,
-        keys::{KeyFilter, KeyRow, NewKeyRow},
+        keys::{KeyRow, NewKeyRow},
     },
 };
 

@@ -11,6 +11,7 @@ use super::{
     goals::same_version,
     idempotency::{self, Outcome, Request},
 };
+pub use crate::store::projects::ProjectFilter;
 use crate::{
     domain::{
         check::Checks,
@@ -20,10 +21,7 @@ use crate::{
         settings,
         spend::Amounts,
     },
-    store::{
-        self,
-        projects::{ProjectFilter, ProjectRow},
-    },
+    store::{self, projects::ProjectRow},
 };
 
 /// A named group of goals.
