@@ -14,16 +14,21 @@ pub mod agents;
 pub mod auth;
 pub mod bootstrap;
 pub mod caller;
+pub mod claim_views;
+pub mod claims;
 pub mod coalesce;
 pub mod error;
 pub mod events;
 pub mod goal_views;
 pub mod goals;
+pub mod heartbeats;
 pub mod idempotency;
 pub mod keys;
 pub mod lay;
+pub mod lease;
 pub mod projects;
 pub mod settle;
+pub mod spend;
 pub mod supervision;
 pub mod unit;
 pub mod wake;
@@ -41,6 +46,9 @@ pub struct App {
     entropy: Entropy,
     wake: wake::Wake,
     key_finder: coalesce::Coalescer<auth::FindKey>,
+    claims: coalesce::Coalescer<claims::ClaimCommand>,
+    heartbeats: coalesce::Coalescer<heartbeats::HeartbeatCommand>,
+    spends: coalesce::Coalescer<spend::SpendCommand>,
 }
 
 impl App {
@@ -53,6 +61,9 @@ impl App {
             entropy,
             wake: wake::Wake::default(),
             key_finder: coalesce::Coalescer::default(),
+            claims: coalesce::Coalescer::default(),
+            heartbeats: coalesce::Coalescer::default(),
+            spends: coalesce::Coalescer::default(),
         }
     }
 
@@ -65,6 +76,9 @@ impl App {
     /// Finishes every command that was taken and takes no more: part of a clean shutdown, before
     /// the pool is closed.
     pub async fn drain(&self) {
+        self.claims.drain().await;
+        self.heartbeats.drain().await;
+        self.spends.drain().await;
         self.key_finder.drain().await;
     }
 
