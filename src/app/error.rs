@@ -1,16 +1,19 @@
 //! What a use case answers when it does not do what was asked.
 
+use std::sync::Arc;
+
 use crate::domain::refusal::{Code, Refusal};
 
 /// Why a use case did not do what was asked. It knows no HTTP; `http` says it aloud.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// A rule said no. Nothing was stored (late spend excepted).
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The database failed. The caller learns nothing of it; the log has it under the request's id.
     #[error("the store failed: {0}")]
-    Store(#[source] sqlx::Error),
+    /// Shared, because every command of a failed batch is told.
+    Store(#[source] Arc<sqlx::Error>),
     /// What a row holds is not what the code wrote: a defect, or a hand in the database.
     #[error("stored data cannot be read: {0}")]
     Corrupt(String),
@@ -22,7 +25,11 @@ pub enum Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if passes(&error) { Self::Unavailable(error.to_string()) } else { Self::Store(error) }
+        if passes(&error) {
+            Self::Unavailable(error.to_string())
+        } else {
+            Self::Store(Arc::new(error))
+        }
     }
 }
 
@@ -48,6 +55,16 @@ impl Error {
             Self::Refused(refusal) => refusal.code,
             Self::Store(_) | Self::Corrupt(_) => Code::Internal,
             Self::Unavailable(_) => Code::Unavailable,
+        }
+    }
+
+    /// Whether the database itself refused a statement, so that the transaction has certainly
+    /// changed nothing. False also when that is merely not known.
+    #[must_use]
+    pub fn rolled_back(&self) -> bool {
+        match self {
+            Self::Store(error) => matches!(**error, sqlx::Error::Database(_)),
+            Self::Refused(_) | Self::Corrupt(_) | Self::Unavailable(_) => false,
         }
     }
 }

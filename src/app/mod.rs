@@ -9,9 +9,15 @@
 
 use sqlx::PgPool;
 
+pub mod auth;
 pub mod caller;
+pub mod coalesce;
 pub mod error;
+pub mod goal_views;
+pub mod goals;
 pub mod idempotency;
+pub mod lay;
+pub mod settle;
 pub mod unit;
 pub mod wake;
 
@@ -27,19 +33,32 @@ pub struct App {
     clock: Clock,
     entropy: Entropy,
     wake: wake::Wake,
+    key_finder: coalesce::Coalescer<auth::FindKey>,
 }
 
 impl App {
     /// An app on a database whose schema is up to date.
     #[must_use]
     pub fn new(pool: PgPool, clock: Clock, entropy: Entropy) -> Self {
-        Self { pool, clock, entropy, wake: wake::Wake::default() }
+        Self {
+            pool,
+            clock,
+            entropy,
+            wake: wake::Wake::default(),
+            key_finder: coalesce::Coalescer::default(),
+        }
     }
 
     /// The pool, for health checks and shutdown.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// Finishes every command that was taken and takes no more: part of a clean shutdown, before
+    /// the pool is closed.
+    pub async fn drain(&self) {
+        self.key_finder.drain().await;
     }
 
     /// The one source of ids and jitter.
@@ -52,12 +71,5 @@ impl App {
     #[must_use]
     pub fn wake(&self) -> &wake::Wake {
         &self.wake
-    }
-}
-
-impl App {
-    /// Replaced by the keys' own file.
-    pub async fn authenticate(&self, _bearer: &str) -> Result<caller::Principal> {
-        Err(Error::Unavailable("no keys".into()))
     }
 }

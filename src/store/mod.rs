@@ -11,8 +11,18 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+pub mod approvals;
+pub mod attempts;
+pub mod claims;
 pub mod events;
+pub mod goal_rows;
+pub mod goals;
+pub mod keys;
+pub mod moves;
+pub mod projects;
 pub mod replays;
+pub mod spend;
+pub mod tasks;
 pub mod types;
 
 /// Why the database could not be made ready.

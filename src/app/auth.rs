@@ -1,0 +1,92 @@
+//! Who presents a bearer token.
+//!
+//! Every request asks the database: there is no cache, so a revoked key is refused from the moment
+//! its revocation is committed. What makes that cheap is that concurrent requests ask together
+//! ([`super::coalesce`]): a batch begins after all of its requests came in, so none of them is
+//! answered from before it was made.
+//!
+//! Whatever is wrong with a token (unknown, expired, revoked, of a retired agent, a wrong secret),
+//! the answer is the same, and so is the work: one look at the database and one comparison in
+//! constant time. Only what is no token at all is refused before, which tells its sender nothing.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+
+use super::{App, Error, Result, caller::Principal, coalesce::Batched};
+use crate::{
+    clock::Clock,
+    domain::{
+        ids::{KeyId, WorkspaceId},
+        key::{self, StoredKey},
+        refusal::{Code, Refusal},
+        token::Token,
+    },
+    store,
+};
+
+/// A look for one key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FindKey {
+    workspace: WorkspaceId,
+    key: KeyId,
+}
+
+/// What looking for keys needs.
+#[derive(Debug, Clone)]
+pub(super) struct KeyFinder {
+    pool: PgPool,
+    clock: Clock,
+}
+
+impl Batched for FindKey {
+    type Context = KeyFinder;
+    /// All workspaces share a batch: made-up tokens that name a thousand workspaces would
+    /// otherwise be a thousand batches before the next honest one.
+    type Group = ();
+    type Answer = Option<StoredKey>;
+    const KIND: &'static str = "authenticate";
+
+    fn group(&self) {}
+
+    async fn run(
+        context: KeyFinder,
+        (): (),
+        batch: Vec<Self>,
+    ) -> Result<Vec<Result<Option<StoredKey>>>> {
+        let asked: Vec<_> = batch.iter().map(|find| (find.workspace, find.key)).collect();
+        let now: Option<DateTime<Utc>> = match &context.clock {
+            Clock::Manual(clock) => Some(clock.now()),
+            Clock::Database => None,
+        };
+        let mut conn = context.pool.acquire().await?;
+        let found = store::keys::find(&mut conn, &asked, now).await?;
+        Ok(found.into_iter().map(Ok).collect())
+    }
+}
+
+impl App {
+    /// Whose token this is.
+    ///
+    /// # Errors
+    /// `unauthenticated` when it is nobody's, or not any more.
+    pub async fn authenticate(&self, bearer: &str) -> Result<Principal> {
+        let token = Token::parse(bearer).map_err(|_| unauthenticated())?;
+        let find = FindKey { workspace: token.workspace(), key: token.key() };
+        let finder = KeyFinder { pool: self.pool.clone(), clock: self.clock.clone() };
+        let stored = self.key_finder.submit(&finder, find).await?;
+        let (role, agent) =
+            key::admit(stored.as_ref(), token.hash()).ok_or_else(unauthenticated)?;
+        Ok(Principal {
+            workspace: find.workspace,
+            key: find.key,
+            role,
+            agent,
+            secret: token.into_text(),
+        })
+    }
+}
+
+fn unauthenticated() -> Error {
+    let detail = "this key is unknown, expired or revoked; ask an administrator for another";
+    Refusal::new(Code::Unauthenticated, detail).into()
+}

@@ -1,0 +1,298 @@
+//! Commands that wait for each other's transactions are done together.
+//!
+//! While a batch is at the database, what is submitted meanwhile collects and becomes the next
+//! batch. There is no timer: on an idle service a command is a batch of one and waits for nothing;
+//! under load the batches grow by themselves, up to [`Limits::batch`].
+//!
+//! Guarantees:
+//! - Every submitted command is answered exactly once, each with its own answer.
+//! - A batch holds commands of one [`Batched::Group`] only (a workspace, for example). Groups take
+//!   turns, so a busy one cannot keep the others out.
+//! - At most [`Limits::in_flight`] batches of a kind are at work, and at most [`Limits::queue`]
+//!   commands wait; beyond that a command is refused as unavailable and not done.
+//! - A caller who goes away disturbs nobody. A command whose caller is gone before its batch starts
+//!   is not done; after that it is done like any other.
+//! - A command that makes the database refuse a whole batch (say, an amount that overflows) hurts
+//!   only itself: that batch was rolled back, so its commands are done again one by one. After any
+//!   other failure, and after a panic, each command of the batch is told of it, because whether the
+//!   batch was committed is not known.
+//! - [`Coalescer::drain`] takes nothing more and returns when everything taken is answered.
+//!
+//! Batches run on tasks of their own, so the future of a request may be dropped at any moment.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    hash::Hash,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::FutureExt as _;
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+use super::{Error, Result};
+
+#[cfg(test)]
+mod tests;
+
+/// A kind of command that is done in batches.
+pub trait Batched: Clone + Send + 'static {
+    /// What a batch needs to run: the app, or a part of it.
+    type Context: Clone + Send + Sync + 'static;
+    /// Commands of different groups never share a batch.
+    type Group: Clone + Eq + Hash + Send + Sync + 'static;
+    /// What one command is answered.
+    type Answer: Send + 'static;
+    /// The name of the kind in metrics and logs.
+    const KIND: &'static str;
+
+    /// The group that this command belongs to.
+    fn group(&self) -> Self::Group;
+
+    /// Does a batch: one answer per command, in their order.
+    ///
+    /// An error of the whole is returned only when nothing of the batch was committed, or when
+    /// that is not known.
+    fn run(
+        context: Self::Context,
+        group: Self::Group,
+        batch: Vec<Self>,
+    ) -> impl Future<Output = Result<Vec<Result<Self::Answer>>>> + Send;
+}
+
+/// How much is taken on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Batches at work at once.
+    pub in_flight: usize,
+    /// Commands of one batch.
+    pub batch: usize,
+    /// Commands that wait for a batch.
+    pub queue: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { in_flight: 2, batch: 100, queue: 10_000 }
+    }
+}
+
+/// Does commands of one kind in batches. Cheap to clone; clones share the queue.
+pub struct Coalescer<B: Batched> {
+    shared: Arc<Shared<B>>,
+}
+
+struct Shared<B: Batched> {
+    limits: Limits,
+    queue: Mutex<Queue<B>>,
+    workers: TaskTracker,
+}
+
+struct Queue<B: Batched> {
+    /// What waits, by group. A group without waiting commands has no lane.
+    lanes: HashMap<B::Group, VecDeque<Waiting<B>>>,
+    /// The groups that have a lane, in the order of their turns.
+    turns: VecDeque<B::Group>,
+    waiting: usize,
+    workers: usize,
+    open: bool,
+}
+
+struct Waiting<B: Batched> {
+    command: B,
+    caller: oneshot::Sender<Result<B::Answer>>,
+}
+
+impl<B: Batched> Clone for Coalescer<B> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<B: Batched> fmt::Debug for Coalescer<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let queue = self.shared.queue();
+        f.debug_struct("Coalescer")
+            .field("kind", &B::KIND)
+            .field("waiting", &queue.waiting)
+            .field("workers", &queue.workers)
+            .field("open", &queue.open)
+            .finish()
+    }
+}
+
+impl<B: Batched> Default for Coalescer<B> {
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
+}
+
+impl<B: Batched> Coalescer<B> {
+    /// A coalescer with an empty queue.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let queue = Queue {
+            lanes: HashMap::new(),
+            turns: VecDeque::new(),
+            waiting: 0,
+            workers: 0,
+            open: true,
+        };
+        let shared = Shared { limits, queue: Mutex::new(queue), workers: TaskTracker::new() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Has `command` done in a batch with its neighbours and waits for its answer.
+    ///
+    /// # Errors
+    /// What the command or its batch is refused or fails with; `Unavailable` when the queue is full
+    /// or the service stops.
+    pub async fn submit(&self, context: &B::Context, command: B) -> Result<B::Answer> {
+        let (caller, answer) = oneshot::channel();
+        let group = command.group();
+        let worker_wanted = {
+            let mut queue = self.shared.queue();
+            queue.push(group, Waiting { command, caller }, self.shared.limits)?
+        };
+        if worker_wanted {
+            let worker = work(Arc::clone(&self.shared), context.clone());
+            self.shared.workers.spawn(worker);
+        }
+        answer.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// Takes nothing more, and returns when everything taken is answered.
+    pub async fn drain(&self) {
+        self.shared.queue().open = false;
+        self.shared.workers.close();
+        self.shared.workers.wait().await;
+    }
+}
+
+impl<B: Batched> Shared<B> {
+    fn queue(&self) -> MutexGuard<'_, Queue<B>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next batch, or nothing when nothing waits; then the worker that asked is done.
+    fn next(&self) -> Option<(B::Group, Vec<Waiting<B>>)> {
+        let mut queue = self.queue();
+        let next = queue.pop(self.limits.batch);
+        if next.is_none() {
+            queue.workers -= 1;
+        }
+        next
+    }
+}
+
+impl<B: Batched> Queue<B> {
+    /// Takes a command in; says whether one more worker should start.
+    fn push(&mut self, group: B::Group, waiting: Waiting<B>, limits: Limits) -> Result<bool> {
+        if !self.open {
+            return Err(stopping());
+        }
+        if self.waiting >= limits.queue {
+            metrics::counter!("muster_batch_refused_total", "kind" => B::KIND).increment(1);
+            return Err(Error::Unavailable(format!("the queue of {} is full", B::KIND)));
+        }
+        self.waiting += 1;
+        let lane = self.lanes.entry(group.clone()).or_default();
+        if lane.is_empty() {
+            self.turns.push_back(group);
+        }
+        lane.push_back(waiting);
+        let more = self.workers < limits.in_flight;
+        self.workers += usize::from(more);
+        Ok(more)
+    }
+
+    /// Up to `most` commands of the group whose turn it is, without those that nobody waits for.
+    fn pop(&mut self, most: usize) -> Option<(B::Group, Vec<Waiting<B>>)> {
+        while let Some(group) = self.turns.pop_front() {
+            let Some(lane) = self.lanes.get_mut(&group) else { continue };
+            let mut batch = Vec::with_capacity(most.min(lane.len()));
+            while batch.len() < most
+                && let Some(waiting) = lane.pop_front()
+            {
+                self.waiting -= 1;
+                if !waiting.caller.is_closed() {
+                    batch.push(waiting);
+                }
+            }
+            if lane.is_empty() {
+                self.lanes.remove(&group);
+            } else {
+                self.turns.push_back(group.clone());
+            }
+            if !batch.is_empty() {
+                return Some((group, batch));
+            }
+        }
+        None
+    }
+}
+
+async fn work<B: Batched>(shared: Arc<Shared<B>>, context: B::Context) {
+    while let Some((group, batch)) = shared.next() {
+        metrics::histogram!("muster_batch_commands", "kind" => B::KIND).record(batch.len() as f64);
+        let (commands, callers): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|waiting| (waiting.command, waiting.caller)).unzip();
+        let answers = answers(&context, &group, commands).await;
+        for (caller, answer) in callers.into_iter().zip(answers) {
+            // A caller who is gone hears nothing; the command is done all the same.
+            let _ = caller.send(answer);
+        }
+    }
+}
+
+/// One answer per command, whatever happens.
+async fn answers<B: Batched>(
+    context: &B::Context,
+    group: &B::Group,
+    commands: Vec<B>,
+) -> Vec<Result<B::Answer>> {
+    let count = commands.len();
+    // Only what may have to be done again is kept; a batch of one is never.
+    let kept = if count > 1 { commands.clone() } else { Vec::new() };
+    match attempt(context, group, commands).await {
+        Ok(answers) => answers,
+        Err(error) if count > 1 && error.rolled_back() => {
+            tracing::warn!(kind = B::KIND, count, %error, "a batch failed; its commands go one by one");
+            let mut answers = Vec::with_capacity(count);
+            for command in kept {
+                let alone = attempt(context, group, vec![command]).await;
+                answers.push(alone.and_then(|mut answers| {
+                    answers.pop().unwrap_or_else(|| Err(miscounted::<B>()))
+                }));
+            }
+            answers
+        }
+        Err(error) => (0..count).map(|_| Err(error.clone())).collect(),
+    }
+}
+
+/// Runs one batch: as many answers as commands, or an error of the whole.
+async fn attempt<B: Batched>(
+    context: &B::Context,
+    group: &B::Group,
+    commands: Vec<B>,
+) -> Result<Vec<Result<B::Answer>>> {
+    let count = commands.len();
+    let run = async { B::run(context.clone(), group.clone(), commands).await };
+    match AssertUnwindSafe(run).catch_unwind().await {
+        Ok(Ok(answers)) if answers.len() == count => Ok(answers),
+        Ok(Ok(_)) => Err(miscounted::<B>()),
+        Ok(Err(error)) => Err(error),
+        Err(_panic) => Err(Error::Corrupt(format!("a batch of {} panicked", B::KIND))),
+    }
+}
+
+fn miscounted<B: Batched>() -> Error {
+    Error::Corrupt(format!("a batch of {} has another number of answers", B::KIND))
+}
+
+fn stopping() -> Error {
+    Error::Unavailable("the service is stopping".into())
+}

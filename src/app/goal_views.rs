@@ -1,0 +1,132 @@
+//! Reading goals and their plans.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::{Result, goals::corrupt};
+use crate::{
+    domain::{
+        goal::TaskCounts,
+        ids::{GoalId, KeyId, ProjectId, WorkspaceId},
+        refusal::Refusal,
+        spend::Amounts,
+        states::{GoalState, Planner},
+    },
+    store,
+};
+
+/// What somebody wants.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Goal {
+    /// Its id.
+    pub id: GoalId,
+    /// One line.
+    #[schema(example = "Ship the importer")]
+    pub title: String,
+    /// `planning`, `proposed`, `active`, `completed`, `failed` or `cancelled`; the last three are
+    /// final.
+    pub state: GoalState,
+    /// What made its plan.
+    pub planner: Planner,
+    /// 0 (lowest) to 9.
+    pub priority: i16,
+    /// The project that it is charged to.
+    pub project_id: Option<ProjectId>,
+    /// When its tasks should be finished.
+    pub deadline: Option<DateTime<Utc>>,
+    /// How its tasks stand.
+    pub tasks: TaskCounts,
+    /// What its attempts used, by unit.
+    #[schema(example = json!({"usd_micros": 41000, "output_tokens": 9120}))]
+    pub spend: Amounts,
+    /// Why it failed or was cancelled.
+    pub end_reason: Option<String>,
+    /// A JSON object of the poster's own.
+    #[schema(value_type = Object)]
+    pub metadata: BTreeMap<String, Value>,
+    /// The text that it was posted with; only when one goal is read, `null` in lists.
+    pub brief: Option<String>,
+    /// The key that posted it.
+    pub created_by: KeyId,
+    /// Rises with every edit and change of state; the `ETag`.
+    pub version: i32,
+    /// When it was posted.
+    pub created_at: DateTime<Utc>,
+    /// When its state or counts last changed.
+    pub updated_at: DateTime<Utc>,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// Reads one goal.
+///
+/// # Errors
+/// `not_found`.
+pub(super) async fn read(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+) -> Result<Goal> {
+    let rows = store::goal_rows::read(conn, workspace, goal).await?;
+    let row = rows.ok_or_else(|| Refusal::not_found("goal"))?;
+    view(row)
+}
+
+/// A row as callers see it.
+///
+/// # Errors
+/// When the row's JSON is not what was written.
+pub(super) fn view(row: store::goal_rows::GoalRow) -> Result<Goal> {
+    let store::goal_rows::GoalRow {
+        goal_id,
+        title,
+        state,
+        planner,
+        priority,
+        project_id,
+        deadline,
+        tasks_total,
+        tasks_open,
+        tasks_done,
+        tasks_failed,
+        tasks_cancelled,
+        spend,
+        end_reason,
+        metadata,
+        brief,
+        created_by,
+        version,
+        created_at,
+        updated_at,
+        ended_at,
+    } = row;
+    Ok(Goal {
+        id: goal_id,
+        title,
+        state,
+        planner,
+        priority,
+        project_id,
+        deadline,
+        tasks: TaskCounts {
+            total: tasks_total,
+            open: tasks_open,
+            done: tasks_done,
+            failed: tasks_failed,
+            cancelled: tasks_cancelled,
+        },
+        spend: serde_json::from_value(spend).map_err(corrupt)?,
+        end_reason,
+        metadata: serde_json::from_value(metadata).map_err(corrupt)?,
+        brief,
+        created_by,
+        version,
+        created_at,
+        updated_at,
+        ended_at,
+    })
+}

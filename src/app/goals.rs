@@ -1,0 +1,381 @@
+//! Posting goals, previewing plans, editing and cancelling.
+//!
+//! A goal, its plan and all its tasks are written in one transaction: there is no moment at which a
+//! goal has half a plan. With `approval.plan` the plan is stored and shown to a person, and the
+//! tasks are created by the decision.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    App, Error, Result, Unit,
+    caller::{Caller as _, OperatorCaller, SubmitterCaller},
+    goal_views::{self, Goal},
+    idempotency::{self, Outcome, Request},
+    lay::{Ground, lay},
+    settle,
+};
+use crate::{
+    domain::{
+        check::Checks,
+        event::{EventKind, NewEvent},
+        goal::roll_up,
+        ids::{GoalId, PlanId},
+        new_goal::{Draft, NewGoal, PlanSource, draft},
+        outline::OutlineNote,
+        plan::{TaskSpec, check_instant},
+        refusal::{Code, Refusal},
+        settings,
+        states::{ApprovalKind, GoalState, PlanState, Planner},
+    },
+    store::{self, approvals::NewApproval, goals::GoalFacts},
+};
+
+/// A plan as it would be applied.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct PlanPreview {
+    /// What made it.
+    pub planner: Planner,
+    /// How many tasks it has, containers included.
+    pub task_count: usize,
+    /// How many of them are done already.
+    pub done_count: usize,
+    /// How many dependencies it has.
+    pub dependency_count: usize,
+    /// The tasks, in the order of the document.
+    pub tasks: Vec<TaskSpec>,
+    /// What the planner noticed: duplicate ids, ignored dependencies, gaps.
+    pub notes: Vec<OutlineNote>,
+}
+
+/// An edit of a goal; what is left out stays.
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GoalChange {
+    /// One line.
+    #[schema(min_length = 1, max_length = 500)]
+    pub title: Option<String>,
+    /// 0 to 9. Open tasks that inherited the old priority follow.
+    #[schema(minimum = 0, maximum = 9)]
+    pub priority: Option<i16>,
+    /// When its tasks should be finished; `null` removes it.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    pub deadline: Option<Option<DateTime<Utc>>>,
+}
+
+/// Tells `null` from absent.
+fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
+/// Why something is cancelled.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cancellation {
+    /// For people.
+    #[schema(example = "superseded by another goal")]
+    pub reason: Option<String>,
+}
+
+impl Cancellation {
+    pub(super) fn checked(&self) -> Result<&str> {
+        let Some(reason) = &self.reason else { return Ok("cancelled on request") };
+        let mut checks = Checks::new();
+        checks.ensure(!reason.trim().is_empty(), "/reason", "must not be empty");
+        checks.bytes("/reason", reason, settings::MESSAGE_BYTES);
+        checks.finish()?;
+        Ok(reason)
+    }
+}
+
+impl App {
+    /// The plan that a goal would get. Writes nothing.
+    ///
+    /// # Errors
+    /// As [`App::create_goal`], for the parts that make the plan.
+    pub fn preview_plan(&self, _: &SubmitterCaller, source: &PlanSource) -> Result<PlanPreview> {
+        let Draft { planner, tasks, notes } = draft(source)?;
+        Ok(PlanPreview {
+            planner,
+            task_count: tasks.len(),
+            done_count: tasks.iter().filter(|task| task.done).count(),
+            dependency_count: tasks.iter().map(|task| task.needs.len()).sum(),
+            tasks,
+            notes,
+        })
+    }
+
+    /// Posts a goal and makes its plan.
+    ///
+    /// # Errors
+    /// `invalid`, `no_tasks_found`, `plan_invalid`; nothing is written then.
+    pub async fn create_goal(
+        &self,
+        caller: &SubmitterCaller,
+        new: &NewGoal,
+        request: Option<&Request>,
+    ) -> Result<Outcome<Goal>> {
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        if let Some(goal) = idempotency::replay(&mut unit, principal, request).await? {
+            return Ok(Outcome::replayed(goal));
+        }
+        new.check()?;
+        let draft = draft(&new.source())?;
+        let goal = write_goal(&mut unit, caller, new, draft).await?;
+        idempotency::store(&mut unit, principal, request, &goal).await?;
+        self.commit(unit).await?;
+        Ok(Outcome::fresh(goal))
+    }
+
+    /// Edits a goal that has not ended.
+    ///
+    /// # Errors
+    /// `not_found`, `precondition_failed`, `goal_ended`, `invalid`.
+    pub async fn update_goal(
+        &self,
+        caller: &OperatorCaller,
+        goal: GoalId,
+        version: i64,
+        change: &GoalChange,
+    ) -> Result<Goal> {
+        check_change(change)?;
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let facts = lock_goal(&mut unit, goal).await?;
+        same_version(i64::from(facts.version), version)?;
+        refuse_ended(&facts)?;
+        let (workspace, now) = (unit.workspace(), unit.now());
+        let edit = store::goals::GoalEdit {
+            title: change.title.as_deref(),
+            priority: change.priority,
+            deadline: change.deadline,
+        };
+        store::goals::edit(unit.conn(), workspace, now, goal, &edit).await?;
+        if let Some(priority) = change.priority {
+            store::goals::reprioritise(unit.conn(), workspace, goal, facts.priority, priority)
+                .await?;
+        }
+        unit.record(NewEvent::new(EventKind::GoalUpdated).goal(goal));
+        let goal = goal_views::read(unit.conn(), workspace, goal).await?;
+        self.commit(unit).await?;
+        Ok(goal)
+    }
+
+    /// Cancels a goal. What waits is cancelled at once; what runs is told to stop, and a result
+    /// that arrives first still counts. Cancelling a cancelled goal changes nothing.
+    ///
+    /// # Errors
+    /// `not_found`; `goal_ended` when it completed or failed before.
+    pub async fn cancel_goal(
+        &self,
+        caller: &SubmitterCaller,
+        goal: GoalId,
+        cancellation: &Cancellation,
+    ) -> Result<Goal> {
+        let reason = cancellation.checked()?;
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let facts = lock_goal(&mut unit, goal).await?;
+        let workspace = unit.workspace();
+        if facts.state != GoalState::Cancelled {
+            refuse_ended(&facts)?;
+            cancel_locked(&mut unit, goal, reason).await?;
+        }
+        let goal = goal_views::read(unit.conn(), workspace, goal).await?;
+        self.commit(unit).await?;
+        Ok(goal)
+    }
+}
+
+fn check_change(change: &GoalChange) -> Result<()> {
+    let mut checks = Checks::new();
+    if let Some(title) = &change.title {
+        checks.line("/title", title, settings::TITLE_CHARS);
+    }
+    if let Some(priority) = change.priority {
+        checks.range("/priority", priority, 0..=settings::PRIORITY_MAX);
+    }
+    if let Some(Some(deadline)) = change.deadline {
+        check_instant(&mut checks, "/deadline", deadline);
+    }
+    Ok(checks.finish()?)
+}
+
+/// Refuses an edit of something that changed since it was read.
+pub(super) fn same_version(stored: i64, asked: i64) -> Result<()> {
+    if stored == asked {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::PreconditionFailed,
+        format!("it is at version {stored} now, not {asked}; read it again and decide anew"),
+    )
+    .into())
+}
+
+pub(super) async fn lock_goal(unit: &mut Unit, goal: GoalId) -> Result<GoalFacts> {
+    let workspace = unit.workspace();
+    let found = store::goals::lock(unit.conn(), workspace, &[goal]).await?;
+    found.into_iter().next().ok_or_else(|| Refusal::not_found("goal").into())
+}
+
+fn refuse_ended(goal: &GoalFacts) -> Result<()> {
+    if !goal.state.is_terminal() {
+        return Ok(());
+    }
+    Err(Refusal::new(Code::GoalEnded, format!("the goal is {}", goal.state)).into())
+}
+
+async fn write_goal(
+    unit: &mut Unit,
+    caller: &SubmitterCaller,
+    new: &NewGoal,
+    draft: Draft,
+) -> Result<Goal> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let goal: GoalId = unit.id();
+    let project = match &new.project {
+        Some(name) => {
+            let id = unit.id();
+            let conn = unit.conn();
+            Some(store::projects::ensure_by_name(conn, workspace, id, name, now).await?)
+        }
+        None => None,
+    };
+    let priority = new.priority.unwrap_or(settings::PRIORITY);
+    let state = if new.approval.plan { GoalState::Proposed } else { GoalState::Active };
+    let metadata = Value::Object(new.metadata.clone().into_iter().collect());
+    let row = store::goals::NewGoal {
+        goal_id: goal,
+        project_id: project,
+        title: &new.title,
+        state,
+        planner: draft.planner,
+        priority,
+        plan_approval: new.approval.plan,
+        deadline: new.deadline,
+        created_by: caller.principal().key,
+        brief: &new.brief,
+        metadata: &metadata,
+    };
+    store::goals::insert(unit.conn(), workspace, now, &row).await?;
+    let title: String = new.title.chars().take(100).collect();
+    unit.record(
+        NewEvent::new(EventKind::GoalCreated)
+            .goal(goal)
+            .data(json!({"title": title, "planner": draft.planner})),
+    );
+    write_plan(unit, goal, priority, new, draft).await?;
+    goal_views::read(unit.conn(), workspace, goal).await
+}
+
+async fn write_plan(
+    unit: &mut Unit,
+    goal: GoalId,
+    priority: i16,
+    new: &NewGoal,
+    draft: Draft,
+) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let plan: PlanId = unit.id();
+    let (document, notes) = (json!(draft.tasks), json!(draft.notes));
+    let state = if new.approval.plan { PlanState::Proposed } else { PlanState::Applied };
+    store::goals::insert_plan(
+        unit.conn(),
+        workspace,
+        now,
+        goal,
+        plan,
+        draft.planner,
+        state,
+        &document,
+        &notes,
+    )
+    .await?;
+    let count = draft.tasks.len();
+    if !new.approval.plan {
+        let ground = Ground { goal, priority, position: 0, parent: None };
+        return apply(unit, ground, plan, &draft.tasks).await;
+    }
+    unit.record(
+        NewEvent::new(EventKind::PlanProposed)
+            .goal(goal)
+            .data(json!({"plan_id": plan, "tasks": count})),
+    );
+    let question = NewApproval {
+        approval_id: unit.id(),
+        kind: ApprovalKind::Plan,
+        goal_id: goal,
+        task_id: None,
+        attempt_id: None,
+        plan_id: Some(plan),
+        title: format!("Apply the plan of {count} tasks for \"{}\"?", new.title),
+        body: new.brief.clone(),
+        payload: Some(document),
+        asked_by: unit.actor(),
+    };
+    settle::ask(unit, vec![question]).await
+}
+
+/// Creates the tasks of a plan; the goal is active from now on.
+pub(super) async fn apply(
+    unit: &mut Unit,
+    ground: Ground,
+    plan: PlanId,
+    tasks: &[TaskSpec],
+) -> Result<()> {
+    unit.record(
+        NewEvent::new(EventKind::PlanApplied)
+            .goal(ground.goal)
+            .data(json!({"plan_id": plan, "tasks": tasks.len()})),
+    );
+    unit.record(NewEvent::new(EventKind::GoalActive).goal(ground.goal));
+    lay(unit, ground, tasks).await?;
+    finish_if_over(unit, ground.goal).await
+}
+
+/// Ends an active goal whose tasks have all ended. The goal's row is held, or locked here.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn finish_if_over(unit: &mut Unit, goal: GoalId) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let facts = lock_goal(unit, goal).await?;
+    let Some(state) = roll_up(facts.state, facts.counts) else { return Ok(()) };
+    let (kind, reason) = match state {
+        GoalState::Completed => (EventKind::GoalCompleted, None),
+        GoalState::Cancelled => (EventKind::GoalCancelled, Some("tasks of it were cancelled")),
+        GoalState::Failed => (EventKind::GoalFailed, Some("tasks of it failed")),
+        GoalState::Planning | GoalState::Proposed | GoalState::Active => return Ok(()),
+    };
+    store::goals::set_state(unit.conn(), workspace, now, goal, state, reason).await?;
+    unit.record(NewEvent::new(kind).goal(goal).data(json!({"tasks": facts.counts})));
+    Ok(())
+}
+
+/// Cancels a goal whose row is held.
+pub(super) async fn cancel_locked(unit: &mut Unit, goal: GoalId, reason: &str) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let open = store::tasks::open_of_goal(unit.conn(), workspace, goal).await?;
+    let changes = settle::cancel(unit, &open, reason).await?;
+    settle::settle(unit, changes).await?;
+    let gone =
+        store::approvals::cancel_plan_approvals(unit.conn(), workspace, now, goal, reason).await?;
+    for approval in gone {
+        unit.record(NewEvent::new(EventKind::ApprovalCancelled).goal(goal).approval(approval));
+    }
+    let state = GoalState::Cancelled;
+    store::goals::set_state(unit.conn(), workspace, now, goal, state, Some(reason)).await?;
+    let reason: String = reason.chars().take(300).collect();
+    unit.record(NewEvent::new(EventKind::GoalCancelled).goal(goal).data(json!({"reason": reason})));
+    Ok(())
+}
+
+pub(super) fn corrupt(error: impl std::fmt::Display) -> Error {
+    Error::Corrupt(error.to_string())
+}

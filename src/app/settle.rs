@@ -1,0 +1,425 @@
+//! What follows when tasks move: dependents, containers, lost causes, goals.
+//!
+//! Every use case that ends or frees tasks says which ([`Change`]) and calls [`settle`]; it never
+//! writes a task's state itself. In the same transaction
+//! - each dependency on a task that is done is satisfied, once, and what needs nothing more is
+//!   freed: offered, opened, or put before a person;
+//! - what needs a failed or cancelled task, or is contained in one, is cancelled, however far down;
+//! - a container whose last child ended ends too, and a task that parked for its subtasks is
+//!   offered again;
+//! - the goal's counters move.
+//!
+//! The caller holds the goals' rows. That makes a cascade see a still picture, and two cascades of
+//! one goal come one after the other.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::{Result, Unit};
+use crate::{
+    domain::{
+        claim,
+        event::{EventKind, NewEvent, task_event},
+        ids::{AgentId, AttemptId, GoalId, TaskId},
+        settings,
+        states::{ApprovalKind, AttemptState, FailureClass, TaskState},
+        task::{self, Ending, Freed, Next, TaskFacts},
+    },
+    store::{
+        self,
+        approvals::NewApproval,
+        moves::{CountChange, TaskMove},
+    },
+};
+
+/// A task's next step, decided by the domain under the task's lock.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The task as it was.
+    pub task: TaskFacts,
+    /// What becomes of it.
+    pub next: Next,
+    /// Its used attempts from now on.
+    pub attempts_used: i32,
+    /// Its leases lost in a row from now on.
+    pub lost_in_row: i32,
+    /// The attempt that led to it, with its state from now on.
+    pub attempt: Option<(AttemptId, AttemptState)>,
+    /// The agent of that attempt.
+    pub agent: Option<AgentId>,
+    /// Why it ended or waits, for people.
+    pub reason: Option<String>,
+}
+
+impl Change {
+    /// What an ending attempt does to its task.
+    #[must_use]
+    pub fn by_attempt(
+        task: TaskFacts,
+        attempt: AttemptId,
+        agent: AgentId,
+        ending: Ending,
+        reason: Option<String>,
+    ) -> Self {
+        let Ending { attempt: state, next, attempts_used, lost_in_row } = ending;
+        Self {
+            task,
+            next,
+            attempts_used,
+            lost_in_row,
+            attempt: Some((attempt, state)),
+            agent: Some(agent),
+            reason,
+        }
+    }
+
+    /// A change that no attempt made.
+    #[must_use]
+    pub fn of_task(task: TaskFacts, next: Next, reason: impl Into<Option<String>>) -> Self {
+        let (attempts_used, lost_in_row) = (task.attempts_used, task.lost_in_row);
+        let reason = reason.into();
+        Self { task, next, attempts_used, lost_in_row, attempt: None, agent: None, reason }
+    }
+}
+
+/// Tasks that ended in this unit and whose consequences are still to be drawn.
+#[derive(Debug, Default)]
+struct Ended {
+    done: Vec<TaskId>,
+    not_done: Vec<TaskId>,
+    with_parent: Vec<TaskId>,
+}
+
+/// Writes changes and everything that follows from them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn settle(unit: &mut Unit, changes: Vec<Change>) -> Result<()> {
+    let mut counts = BTreeMap::new();
+    let mut ended = write(unit, changes, &mut counts).await?;
+    while !(ended.done.is_empty() && ended.not_done.is_empty()) {
+        let Ended { done, not_done, with_parent } = ended;
+        let mut more = Vec::new();
+        if !done.is_empty() {
+            let (workspace, now) = (unit.workspace(), unit.now());
+            let freed = store::moves::satisfy(unit.conn(), workspace, now, &done).await?;
+            free(unit, freed).await?;
+        }
+        if !not_done.is_empty() {
+            more.extend(lost_causes(unit, &not_done).await?);
+        }
+        let mut next = write(unit, more, &mut counts).await?;
+        if !with_parent.is_empty() {
+            let parents = finished_parents(unit, &with_parent).await?;
+            let higher = write(unit, parents, &mut counts).await?;
+            next.done.extend(higher.done);
+            next.not_done.extend(higher.not_done);
+            next.with_parent.extend(higher.with_parent);
+        }
+        ended = next;
+    }
+    let changes: Vec<(GoalId, CountChange)> = counts.into_iter().collect();
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let (workspace, now) = (unit.workspace(), unit.now());
+    Ok(store::moves::count(unit.conn(), workspace, now, &changes).await?)
+}
+
+/// Where a step leads, seen from the table.
+fn target(next: Next, now: DateTime<Utc>) -> (TaskState, Option<FailureClass>) {
+    match next {
+        Next::Done => (TaskState::Done, None),
+        Next::Review => (TaskState::Reviewing, None),
+        Next::Failed(class) => (TaskState::Failed, Some(class)),
+        Next::Cancelled => (TaskState::Cancelled, None),
+        Next::Retry(at) if at > now => (TaskState::Waiting, None),
+        Next::Retry(_) => (TaskState::Ready, None),
+        Next::Park => (TaskState::Parked, None),
+    }
+}
+
+async fn write(
+    unit: &mut Unit,
+    changes: Vec<Change>,
+    counts: &mut BTreeMap<GoalId, CountChange>,
+) -> Result<Ended> {
+    let mut ended = Ended::default();
+    if changes.is_empty() {
+        return Ok(ended);
+    }
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let mut moves = Vec::with_capacity(changes.len());
+    for change in &changes {
+        let (state, failure) = target(change.next, now);
+        let at = if let Next::Retry(at) = change.next { at } else { change.task.ready_from };
+        moves.push(TaskMove {
+            task_id: change.task.task_id,
+            state,
+            ready_from: at,
+            claim_rank: claim::rank(at.min(now), change.task.priority),
+            attempts_used: change.attempts_used,
+            lost_in_row: change.lost_in_row,
+            failure,
+            reason: state.is_terminal().then(|| change.reason.clone()).flatten(),
+        });
+        unit.record(told(change, state, failure, at));
+        note_end(&mut ended, counts, change, state);
+    }
+    store::moves::apply(unit.conn(), workspace, now, &moves).await?;
+    let over: Vec<TaskId> = ended.done.iter().chain(&ended.not_done).copied().collect();
+    if !over.is_empty() {
+        cancel_questions(unit, &over).await?;
+    }
+    Ok(ended)
+}
+
+fn note_end(
+    ended: &mut Ended,
+    counts: &mut BTreeMap<GoalId, CountChange>,
+    change: &Change,
+    state: TaskState,
+) {
+    if !state.is_terminal() {
+        return;
+    }
+    let id = change.task.task_id;
+    let count = counts.entry(change.task.goal_id).or_default();
+    count.open -= 1;
+    match state {
+        TaskState::Done => {
+            count.done += 1;
+            ended.done.push(id);
+        }
+        TaskState::Failed => {
+            count.failed += 1;
+            ended.not_done.push(id);
+        }
+        TaskState::Cancelled => {
+            count.cancelled += 1;
+            ended.not_done.push(id);
+        }
+        TaskState::Waiting
+        | TaskState::Ready
+        | TaskState::Running
+        | TaskState::Parked
+        | TaskState::Reviewing => {}
+    }
+    if change.task.parent_id.is_some() {
+        ended.with_parent.push(id);
+    }
+}
+
+fn told(
+    change: &Change,
+    state: TaskState,
+    failure: Option<FailureClass>,
+    at: DateTime<Utc>,
+) -> NewEvent {
+    let mut data = serde_json::Map::new();
+    if let Some((_, attempt)) = change.attempt {
+        data.insert("attempt_state".into(), json!(attempt));
+    }
+    if let Some(class) = failure {
+        data.insert("failure_class".into(), json!(class));
+    }
+    if state == TaskState::Waiting {
+        data.insert("ready_from".into(), json!(at));
+    }
+    if let Some(reason) = &change.reason {
+        data.insert("reason".into(), json!(reason.chars().take(300).collect::<String>()));
+    }
+    let event = NewEvent::new(task_event(state))
+        .goal(change.task.goal_id)
+        .task(change.task.task_id)
+        .attempt(change.attempt.map(|(attempt, _)| attempt))
+        .data(data.into());
+    match change.agent {
+        Some(agent) => event.agent(agent),
+        None => event,
+    }
+}
+
+/// Offers, opens or asks about tasks that need nothing more, and what opening frees in turn.
+///
+/// # Errors
+/// When the database fails.
+pub async fn free(unit: &mut Unit, tasks: Vec<TaskId>) -> Result<()> {
+    let mut tasks = tasks;
+    while !tasks.is_empty() {
+        let (workspace, now) = (unit.workspace(), unit.now());
+        let facts = store::tasks::lock(unit.conn(), workspace, &tasks).await?;
+        let mut moves = Vec::new();
+        let mut opened = Vec::new();
+        let mut asked = Vec::new();
+        for task in facts.iter().filter(|task| task.state == TaskState::Waiting) {
+            let freed = task::freed(task.container, task.approve_start, task.ready_from, now);
+            match freed {
+                Freed::Wait => continue,
+                Freed::Open => opened.push(task.task_id),
+                Freed::Ask => asked.push(task),
+                Freed::Ready => {}
+            }
+            unit.record(
+                NewEvent::new(task_event(freed.state())).goal(task.goal_id).task(task.task_id),
+            );
+            moves.push(TaskMove {
+                task_id: task.task_id,
+                state: freed.state(),
+                ready_from: task.ready_from,
+                claim_rank: claim::rank(now, task.priority),
+                attempts_used: task.attempts_used,
+                lost_in_row: task.lost_in_row,
+                failure: None,
+                reason: None,
+            });
+        }
+        if moves.is_empty() {
+            return Ok(());
+        }
+        store::moves::apply(unit.conn(), workspace, now, &moves).await?;
+        ask_start(unit, &asked).await?;
+        tasks = match opened.as_slice() {
+            [] => Vec::new(),
+            opened => store::moves::open_gates(unit.conn(), workspace, opened).await?,
+        };
+    }
+    Ok(())
+}
+
+async fn ask_start(unit: &mut Unit, tasks: &[&TaskFacts]) -> Result<()> {
+    let questions = tasks
+        .iter()
+        .map(|task| NewApproval {
+            approval_id: unit.id(),
+            kind: ApprovalKind::Start,
+            goal_id: task.goal_id,
+            task_id: Some(task.task_id),
+            attempt_id: None,
+            plan_id: None,
+            title: String::new(),
+            body: String::new(),
+            payload: None,
+            asked_by: None,
+        })
+        .collect();
+    ask(unit, questions).await
+}
+
+/// Puts questions before people.
+///
+/// # Errors
+/// When the database fails.
+pub async fn ask(unit: &mut Unit, questions: Vec<NewApproval>) -> Result<()> {
+    if questions.is_empty() {
+        return Ok(());
+    }
+    let (workspace, now) = (unit.workspace(), unit.now());
+    store::approvals::insert(unit.conn(), workspace, now, &questions).await?;
+    for question in questions {
+        let mut event = NewEvent::new(EventKind::ApprovalRequested)
+            .goal(question.goal_id)
+            .attempt(question.attempt_id)
+            .approval(question.approval_id)
+            .data(json!({"kind": question.kind}));
+        event.task = question.task_id;
+        unit.record(event);
+    }
+    Ok(())
+}
+
+async fn cancel_questions(unit: &mut Unit, tasks: &[TaskId]) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let reason = "the task it was about has ended";
+    let gone =
+        store::approvals::cancel_for_tasks(unit.conn(), workspace, now, tasks, reason).await?;
+    for (approval, task, goal) in gone {
+        unit.record(
+            NewEvent::new(EventKind::ApprovalCancelled).goal(goal).task(task).approval(approval),
+        );
+    }
+    Ok(())
+}
+
+/// Cancels what cannot go on because of tasks that failed or were cancelled.
+async fn lost_causes(unit: &mut Unit, ended: &[TaskId]) -> Result<Vec<Change>> {
+    let workspace = unit.workspace();
+    let lost = store::moves::lost_with(unit.conn(), workspace, ended).await?;
+    cancel(unit, &lost, "a task that it needs, or that contains it, was not done").await
+}
+
+/// Asks running tasks among `tasks` to stop and gives the changes that cancel the others at once.
+///
+/// # Errors
+/// When the database fails.
+pub async fn cancel(unit: &mut Unit, tasks: &[TaskId], reason: &str) -> Result<Vec<Change>> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let facts = store::tasks::lock(unit.conn(), workspace, tasks).await?;
+    let mut changes = Vec::new();
+    let mut asked = Vec::new();
+    for task in facts {
+        match task.state {
+            TaskState::Done | TaskState::Failed | TaskState::Cancelled => {}
+            TaskState::Running if !task.container => asked.push(task),
+            TaskState::Running | TaskState::Waiting | TaskState::Ready | TaskState::Parked => {
+                changes.push(Change::of_task(task, Next::Cancelled, reason.to_owned()));
+            }
+            TaskState::Reviewing => {
+                let attempt = task.current_attempt.map(|id| (id, AttemptState::Cancelled));
+                let change = Change::of_task(task, Next::Cancelled, reason.to_owned());
+                changes.push(Change { attempt, ..change });
+            }
+        }
+    }
+    let submitted: Vec<_> = changes.iter().filter_map(|change| change.attempt).collect();
+    if !submitted.is_empty() {
+        store::attempts::end(unit.conn(), workspace, now, &submitted).await?;
+    }
+    let asked: Vec<TaskFacts> = asked.into_iter().filter(|task| !task.cancelling).collect();
+    if !asked.is_empty() {
+        let ids: Vec<TaskId> = asked.iter().map(|task| task.task_id).collect();
+        let by = now + settings::CANCEL_GRACE;
+        store::moves::request_cancel(unit.conn(), workspace, now, by, &ids).await?;
+    }
+    for task in asked {
+        unit.record(
+            NewEvent::new(EventKind::TaskCancelRequested)
+                .goal(task.goal_id)
+                .task(task.task_id)
+                .attempt(task.current_attempt)
+                .data(json!({"reason": reason})),
+        );
+    }
+    Ok(changes)
+}
+
+/// Containers end with their last child; a task that parked for its subtasks comes back.
+async fn finished_parents(unit: &mut Unit, children: &[TaskId]) -> Result<Vec<Change>> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let parents = store::moves::children_ended(unit.conn(), workspace, children).await?;
+    if parents.is_empty() {
+        return Ok(Vec::new());
+    }
+    let facts = store::tasks::lock(unit.conn(), workspace, &parents).await?;
+    let changes = facts.into_iter().filter_map(|task| match (task.container, task.state) {
+        (true, _) => {
+            let next = task::container_ending(&task);
+            let reason = (next != Next::Done).then(|| "not all of its children are done".into());
+            Some(Change::of_task(task, next, reason))
+        }
+        (false, TaskState::Parked) => Some(Change::of_task(task, Next::Retry(now), None)),
+        (
+            false,
+            TaskState::Waiting
+            | TaskState::Ready
+            | TaskState::Running
+            | TaskState::Reviewing
+            | TaskState::Done
+            | TaskState::Failed
+            | TaskState::Cancelled,
+        ) => None,
+    });
+    Ok(changes.collect())
+}

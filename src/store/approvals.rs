@@ -1,0 +1,254 @@
+//! Approvals: asking, locking, deciding.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::types::uuids;
+use crate::domain::{
+    ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, TaskId, WorkspaceId},
+    states::{ApprovalKind, ApprovalState},
+};
+
+/// A question to be asked.
+#[derive(Debug, Clone)]
+pub struct NewApproval {
+    /// Its id.
+    pub approval_id: ApprovalId,
+    /// What it is about.
+    pub kind: ApprovalKind,
+    /// The goal it is about.
+    pub goal_id: GoalId,
+    /// The task it is about.
+    pub task_id: Option<TaskId>,
+    /// The attempt that asks, or whose result is reviewed.
+    pub attempt_id: Option<AttemptId>,
+    /// The plan it is about.
+    pub plan_id: Option<PlanId>,
+    /// One line; empty: the task's title.
+    pub title: String,
+    /// Markdown; empty: the task's description.
+    pub body: String,
+    /// Exactly what is approved.
+    pub payload: Option<Value>,
+    /// The key that asks.
+    pub asked_by: Option<KeyId>,
+}
+
+/// Asks.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    approvals: &[NewApproval],
+) -> sqlx::Result<()> {
+    macro_rules! column {
+        ($of:expr) => {
+            &approvals.iter().map($of).collect::<Vec<_>>()
+        };
+    }
+    let kinds: Vec<&str> = approvals.iter().map(|a| a.kind.as_str()).collect();
+    sqlx::query!(
+        r#"
+        insert into approvals (workspace_id, state, created_at, approval_id, kind, goal_id, task_id,
+                               attempt_id, plan_id, title, body, payload, asked_by)
+        select $1, 'pending', $2, a.approval_id, a.kind, a.goal_id, a.task_id, a.attempt_id,
+               a.plan_id, coalesce(nullif(a.title, ''), x.title, ''),
+               coalesce(nullif(a.body, ''), x.description, ''), a.payload, a.asked_by
+        from unnest($3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[], $8::uuid[],
+                    $9::text[], $10::text[], $11::jsonb[], $12::uuid[])
+             as a (approval_id, kind, goal_id, task_id, attempt_id, plan_id, title, body, payload,
+                   asked_by)
+        left join task_texts x on x.workspace_id = $1 and x.task_id = a.task_id
+        "#,
+        workspace.0,
+        now,
+        column!(|a| a.approval_id.0),
+        &kinds as &[&str],
+        column!(|a| a.goal_id.0),
+        column!(|a| a.task_id.map(|id| id.0)) as &[Option<uuid::Uuid>],
+        column!(|a| a.attempt_id.map(|id| id.0)) as &[Option<uuid::Uuid>],
+        column!(|a| a.plan_id.map(|id| id.0)) as &[Option<uuid::Uuid>],
+        column!(|a| a.title.clone()),
+        column!(|a| a.body.clone()),
+        column!(|a| a.payload.clone()) as &[Option<Value>],
+        column!(|a| a.asked_by.map(|id| id.0)) as &[Option<uuid::Uuid>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What deciding needs to know.
+#[derive(Debug, Clone)]
+pub struct ApprovalFacts {
+    /// The approval.
+    pub approval_id: ApprovalId,
+    /// What it is about.
+    pub kind: ApprovalKind,
+    /// Its state.
+    pub state: ApprovalState,
+    /// The goal it is about.
+    pub goal_id: GoalId,
+    /// The task it is about.
+    pub task_id: Option<TaskId>,
+    /// The attempt that asked, or whose result is reviewed.
+    pub attempt_id: Option<AttemptId>,
+    /// The plan it is about.
+    pub plan_id: Option<PlanId>,
+}
+
+/// Reads what an approval is about; these columns but the state never change.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approval: ApprovalId,
+) -> sqlx::Result<Option<ApprovalFacts>> {
+    sqlx::query_as!(
+        ApprovalFacts,
+        r#"select approval_id as "approval_id: ApprovalId", kind as "kind: ApprovalKind",
+                  state as "state: ApprovalState", goal_id as "goal_id: GoalId",
+                  task_id as "task_id: TaskId", attempt_id as "attempt_id: AttemptId",
+                  plan_id as "plan_id: PlanId"
+           from approvals where workspace_id = $1 and approval_id = $2"#,
+        workspace.0,
+        approval.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// A decision to be stored.
+#[derive(Debug)]
+pub struct Decision<'a> {
+    /// The approval.
+    pub approval_id: ApprovalId,
+    /// Its final state.
+    pub state: ApprovalState,
+    /// Why, or a remark.
+    pub reason: Option<&'a str>,
+    /// The answer to a question.
+    pub answer: Option<&'a Value>,
+    /// Who decided.
+    pub decided_by: Option<KeyId>,
+}
+
+/// Decides, if nobody did before; says whether it did.
+///
+/// # Errors
+/// When the database fails.
+pub async fn decide(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    decision: &Decision<'_>,
+) -> sqlx::Result<bool> {
+    let changed = sqlx::query!(
+        "update approvals set state = $3, reason = $4, answer = $5, decided_by = $6,
+                decided_at = $7, version = version + 1
+         where workspace_id = $1 and approval_id = $2 and state = 'pending'",
+        workspace.0,
+        decision.approval_id.0,
+        decision.state.as_str(),
+        decision.reason,
+        decision.answer,
+        decision.decided_by.map(|id| id.0),
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// Cancels what is pending about tasks that ended; returns which.
+///
+/// # Errors
+/// When the database fails.
+pub async fn cancel_for_tasks(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    tasks: &[TaskId],
+    reason: &str,
+) -> sqlx::Result<Vec<(ApprovalId, TaskId, GoalId)>> {
+    let rows = sqlx::query!(
+        r#"
+        with mine as materialized (
+            select approval_id from approvals
+            where workspace_id = $1 and task_id = any($2) and state = 'pending'
+            order by approval_id for no key update
+        )
+        update approvals a
+        set state = 'cancelled', reason = $3, decided_at = $4, version = version + 1
+        from mine where a.workspace_id = $1 and a.approval_id = mine.approval_id
+        returning a.approval_id as "approval_id: ApprovalId", a.task_id as "task_id!: TaskId",
+                  a.goal_id as "goal_id: GoalId"
+        "#,
+        workspace.0,
+        &uuids(tasks),
+        reason,
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.approval_id, row.task_id, row.goal_id)).collect())
+}
+
+/// Cancels what is pending about the plans of a goal; returns which.
+///
+/// # Errors
+/// When the database fails.
+pub async fn cancel_plan_approvals(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    goal: GoalId,
+    reason: &str,
+) -> sqlx::Result<Vec<ApprovalId>> {
+    sqlx::query_scalar!(
+        r#"update approvals
+           set state = 'cancelled', reason = $3, decided_at = $4, version = version + 1
+           where workspace_id = $1 and goal_id = $2 and kind = 'plan' and state = 'pending'
+           returning approval_id as "approval_id: ApprovalId""#,
+        workspace.0,
+        goal.0,
+        reason,
+        now,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Outcomes that the next attempt of a task is told, each once: (task, outcome).
+///
+/// # Errors
+/// When the database fails.
+pub async fn tell(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempts: &[(TaskId, AttemptId)],
+) -> sqlx::Result<Vec<(TaskId, Value)>> {
+    let rows = sqlx::query!(
+        r#"
+        update approvals a set consumed_by = n.attempt_id
+        from unnest($2::uuid[], $3::uuid[]) as n (task_id, attempt_id)
+        where a.workspace_id = $1 and a.task_id = n.task_id and a.consumed_by is null
+          and a.state in ('approved', 'rejected', 'answered', 'expired')
+        returning a.task_id as "task_id!: TaskId", jsonb_build_object(
+            'approval_id', a.approval_id, 'kind', a.kind, 'state', a.state, 'title', a.title,
+            'answer', a.answer, 'reason', a.reason, 'decided_at', a.decided_at) as "outcome!"
+        "#,
+        workspace.0,
+        &attempts.iter().map(|(task, _)| task.0).collect::<Vec<_>>(),
+        &attempts.iter().map(|(_, attempt)| attempt.0).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.task_id, row.outcome)).collect())
+}

@@ -1,0 +1,471 @@
+//! Attempts: starting, reading under lock, ending.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::types::uuids;
+use crate::domain::{
+    ids::{AgentId, AttemptId, GoalId, TaskId, WorkspaceId},
+    states::{AgentState, AttemptState, FailureClass},
+    task::AttemptFacts,
+};
+
+/// Where an attempt belongs.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// Its task.
+    pub task_id: TaskId,
+    /// Its goal.
+    pub goal_id: GoalId,
+}
+
+/// Where attempts belong; unknown ones are left out. These never change, so no lock is needed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn places(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempts: &[AttemptId],
+) -> sqlx::Result<Vec<Place>> {
+    sqlx::query_as!(
+        Place,
+        r#"select attempt_id as "attempt_id: AttemptId", task_id as "task_id: TaskId",
+                  goal_id as "goal_id: GoalId"
+           from attempts where workspace_id = $1 and attempt_id = any($2)"#,
+        workspace.0,
+        &uuids(attempts),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Locks attempts in id order and reads what the rules need.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempts: &[AttemptId],
+) -> sqlx::Result<Vec<AttemptFacts>> {
+    sqlx::query_as!(
+        AttemptFacts,
+        r#"
+        select attempt_id as "attempt_id: AttemptId", task_id as "task_id: TaskId",
+               goal_id as "goal_id: GoalId", agent_id as "agent_id: AgentId", number,
+               state as "state: AttemptState", lease_sha256, lease_ms, lease_expires_at,
+               hard_deadline
+        from attempts
+        where workspace_id = $1 and attempt_id = any($2)
+        order by attempt_id
+        for no key update
+        "#,
+        workspace.0,
+        &uuids(attempts),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// What a heartbeat needs beside the attempt itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// When it was claimed.
+    pub started_at: DateTime<Utc>,
+    /// Whether its task's cancellation was asked for.
+    pub cancelling: bool,
+    /// The state of its agent.
+    pub agent_state: AgentState,
+}
+
+/// Reads what surrounds attempts.
+///
+/// # Errors
+/// When the database fails.
+pub async fn surroundings(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempts: &[AttemptId],
+) -> sqlx::Result<Vec<Surroundings>> {
+    sqlx::query_as!(
+        Surroundings,
+        r#"select a.attempt_id as "attempt_id: AttemptId", a.started_at,
+                  t.cancel_requested_at is not null as "cancelling!",
+                  g.state as "agent_state: AgentState"
+           from attempts a
+           join tasks t on t.workspace_id = a.workspace_id and t.task_id = a.task_id
+           join agents g on g.workspace_id = a.workspace_id and g.agent_id = a.agent_id
+           where a.workspace_id = $1 and a.attempt_id = any($2)"#,
+        workspace.0,
+        &uuids(attempts),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Moves leases. Changes no indexed column, so the row is updated in its page.
+///
+/// # Errors
+/// When the database fails.
+pub async fn renew(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    leases: &[(AttemptId, DateTime<Utc>)],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update attempts a set lease_expires_at = r.lease_expires_at
+         from unnest($2::uuid[], $3::timestamptz[]) as r (attempt_id, lease_expires_at)
+         where a.workspace_id = $1 and a.attempt_id = r.attempt_id and a.state = 'running'",
+        workspace.0,
+        &leases.iter().map(|(id, _)| id.0).collect::<Vec<_>>(),
+        &leases.iter().map(|(_, at)| *at).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The last progress and checkpoint of an attempt; what is `None` stays as it was.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// For people.
+    pub progress: Option<Value>,
+    /// For the next attempt.
+    pub checkpoint: Option<Value>,
+}
+
+/// Stores progress and checkpoints.
+///
+/// # Errors
+/// When the database fails.
+pub async fn progress(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    reports: &[Progress],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        insert into attempt_progress as old (workspace_id, attempt_id, progress, checkpoint, updated_at)
+        select $1, p.attempt_id, p.progress, p.checkpoint, $2
+        from unnest($3::uuid[], $4::jsonb[], $5::jsonb[]) as p (attempt_id, progress, checkpoint)
+        on conflict (workspace_id, attempt_id) do update
+            set progress = coalesce(excluded.progress, old.progress),
+                checkpoint = coalesce(excluded.checkpoint, old.checkpoint),
+                updated_at = excluded.updated_at
+        "#,
+        workspace.0,
+        now,
+        &reports.iter().map(|r| r.attempt_id.0).collect::<Vec<_>>(),
+        &reports.iter().map(|r| r.progress.clone()).collect::<Vec<_>>() as &[Option<Value>],
+        &reports.iter().map(|r| r.checkpoint.clone()).collect::<Vec<_>>() as &[Option<Value>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Ends attempts, or moves a submitted one on.
+///
+/// # Errors
+/// When the database fails.
+pub async fn end(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    ends: &[(AttemptId, AttemptState)],
+) -> sqlx::Result<()> {
+    let states: Vec<&str> = ends.iter().map(|(_, state)| state.as_str()).collect();
+    sqlx::query!(
+        "update attempts a set state = e.state, ended_at = coalesce(a.ended_at, $2)
+         from unnest($3::uuid[], $4::text[]) as e (attempt_id, state)
+         where a.workspace_id = $1 and a.attempt_id = e.attempt_id",
+        workspace.0,
+        now,
+        &ends.iter().map(|(id, _)| id.0).collect::<Vec<_>>(),
+        &states as &[&str],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone)]
+pub struct NewResult {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// The answer its agent is given, now and when it asks again.
+    pub outcome: Value,
+    /// SHA-256 of what the agent sent.
+    pub request_sha256: [u8; 32],
+    /// What it handed in.
+    pub result: Option<Value>,
+    /// Why it failed.
+    pub failure: Option<FailureClass>,
+    /// What its agent said.
+    pub message: Option<String>,
+}
+
+/// Stores how attempts ended. A late completion replaces what the sweeper wrote.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert_results(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    results: &[NewResult],
+) -> sqlx::Result<()> {
+    let failures: Vec<Option<&str>> =
+        results.iter().map(|r| r.failure.map(FailureClass::as_str)).collect();
+    sqlx::query!(
+        r#"
+        insert into attempt_results (workspace_id, attempt_id, outcome, request_sha256, result,
+                                     failure_class, message, created_at)
+        select $1, r.attempt_id, r.outcome, r.request_sha256, r.result, r.failure_class, r.message, $2
+        from unnest($3::uuid[], $4::jsonb[], $5::bytea[], $6::jsonb[], $7::text[], $8::text[])
+             as r (attempt_id, outcome, request_sha256, result, failure_class, message)
+        on conflict (workspace_id, attempt_id) do update
+            set outcome = excluded.outcome, request_sha256 = excluded.request_sha256,
+                result = excluded.result, failure_class = excluded.failure_class,
+                message = excluded.message, created_at = excluded.created_at
+        "#,
+        workspace.0,
+        now,
+        &results.iter().map(|r| r.attempt_id.0).collect::<Vec<_>>(),
+        &results.iter().map(|r| r.outcome.clone()).collect::<Vec<_>>(),
+        &results.iter().map(|r| r.request_sha256.to_vec()).collect::<Vec<_>>(),
+        &results.iter().map(|r| r.result.clone()).collect::<Vec<_>>() as &[Option<Value>],
+        &failures as &[Option<&str>],
+        &results.iter().map(|r| r.message.clone()).collect::<Vec<_>>() as &[Option<String>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What an ended attempt's agent was answered.
+#[derive(Debug, Clone)]
+pub struct StoredOutcome {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// The answer.
+    pub outcome: Value,
+    /// SHA-256 of the request it answers.
+    pub request_sha256: Vec<u8>,
+}
+
+/// The answers that ended attempts were given.
+///
+/// # Errors
+/// When the database fails.
+pub async fn outcomes(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempts: &[AttemptId],
+) -> sqlx::Result<Vec<StoredOutcome>> {
+    sqlx::query_as!(
+        StoredOutcome,
+        r#"select attempt_id as "attempt_id: AttemptId", outcome, request_sha256
+           from attempt_results where workspace_id = $1 and attempt_id = any($2)"#,
+        workspace.0,
+        &uuids(attempts),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// What the reviewer said of a result, for the next attempt.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_feedback(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempt: AttemptId,
+    feedback: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update attempt_results set feedback = $3 where workspace_id = $1 and attempt_id = $2",
+        workspace.0,
+        attempt.0,
+        feedback,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A piece of evidence: (attempt, number, criterion, text, uri).
+#[derive(Debug, Clone)]
+pub struct NewEvidence {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// Counts the evidence of the attempt from 1.
+    pub number: i16,
+    /// The criterion it speaks for.
+    pub criterion: Option<i16>,
+    /// The evidence.
+    pub text: String,
+    /// Where it is.
+    pub uri: Option<String>,
+}
+
+/// Stores evidence.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert_evidence(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    evidence: &[NewEvidence],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into evidence (workspace_id, attempt_id, number, criterion, text, uri)
+         select $1, * from unnest($2::uuid[], $3::smallint[], $4::smallint[], $5::text[], $6::text[])",
+        workspace.0,
+        &evidence.iter().map(|e| e.attempt_id.0).collect::<Vec<_>>(),
+        &evidence.iter().map(|e| e.number).collect::<Vec<_>>(),
+        &evidence.iter().map(|e| e.criterion).collect::<Vec<_>>() as &[Option<i16>],
+        &evidence.iter().map(|e| e.text.clone()).collect::<Vec<_>>(),
+        &evidence.iter().map(|e| e.uri.clone()).collect::<Vec<_>>() as &[Option<String>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The criteria of tasks: (task, number, required).
+///
+/// # Errors
+/// When the database fails.
+pub async fn criteria(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    tasks: &[TaskId],
+) -> sqlx::Result<Vec<(TaskId, i16, bool)>> {
+    let rows = sqlx::query!(
+        r#"select task_id as "task_id: TaskId", number, required from criteria
+           where workspace_id = $1 and task_id = any($2) order by task_id, number"#,
+        workspace.0,
+        &uuids(tasks),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.task_id, row.number, row.required)).collect())
+}
+
+/// Running attempts that were silent for longer than their lease, or are past their hard deadline.
+///
+/// # Errors
+/// When the database fails.
+pub async fn silent(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Place>> {
+    sqlx::query_as!(
+        Place,
+        r#"select attempt_id as "attempt_id: AttemptId", task_id as "task_id: TaskId",
+                  goal_id as "goal_id: GoalId"
+           from attempts
+           where workspace_id = $1 and state = 'running'
+             and (lease_expires_at <= $2 or hard_deadline <= $2)
+           order by lease_expires_at limit 200"#,
+        workspace.0,
+        now,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// An attempt to be started.
+#[derive(Debug, Clone)]
+pub struct NewAttempt {
+    /// Its id.
+    pub attempt_id: AttemptId,
+    /// Its task.
+    pub task_id: TaskId,
+    /// The task's goal.
+    pub goal_id: GoalId,
+    /// Whose it is.
+    pub agent_id: AgentId,
+    /// Its number: the epoch.
+    pub number: i32,
+    /// SHA-256 of its lease token.
+    pub lease_sha256: [u8; 32],
+    /// Its lease in milliseconds.
+    pub lease_ms: i64,
+    /// When the lease ends.
+    pub lease_expires_at: DateTime<Utc>,
+    /// Its hard limit.
+    pub hard_deadline: DateTime<Utc>,
+}
+
+/// Starts attempts: their tasks run from now on.
+///
+/// # Errors
+/// When the database fails.
+pub async fn start(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    attempts: &[NewAttempt],
+) -> sqlx::Result<()> {
+    macro_rules! column {
+        ($of:expr) => {
+            &attempts.iter().map($of).collect::<Vec<_>>()
+        };
+    }
+    let ids: Vec<Uuid> = attempts.iter().map(|a| a.attempt_id.0).collect();
+    let tasks: Vec<Uuid> = attempts.iter().map(|a| a.task_id.0).collect();
+    sqlx::query!(
+        r#"
+        insert into attempts (workspace_id, state, started_at, attempt_id, task_id, goal_id,
+            agent_id, number, lease_sha256, lease_ms, lease_expires_at, hard_deadline)
+        select $1, 'running', $2, a.*
+        from unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::int[], $8::bytea[],
+                    $9::bigint[], $10::timestamptz[], $11::timestamptz[]) as a
+        "#,
+        workspace.0,
+        now,
+        &ids,
+        &tasks,
+        column!(|a| a.goal_id.0),
+        column!(|a| a.agent_id.0),
+        column!(|a| a.number),
+        column!(|a| a.lease_sha256.to_vec()),
+        column!(|a| a.lease_ms),
+        column!(|a| a.lease_expires_at),
+        column!(|a| a.hard_deadline),
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        r#"
+        update tasks t
+        set state = 'running', current_attempt_id = a.attempt_id, attempts_started = a.number,
+            start_by = null, version = t.version + 1, updated_at = $2
+        from unnest($3::uuid[], $4::uuid[], $5::int[]) as a (task_id, attempt_id, number)
+        where t.workspace_id = $1 and t.task_id = a.task_id and t.state = 'ready'
+        "#,
+        workspace.0,
+        now,
+        &tasks,
+        &ids,
+        column!(|a| a.number),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,258 @@
+//! Claims: who asks, what is ready, and everything that is handed over with a task.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::types::uuids;
+use crate::domain::{
+    ids::{AgentId, GoalId, TaskId, WorkspaceId},
+    states::AgentState,
+};
+
+/// An agent that claims.
+#[derive(Debug, Clone)]
+pub struct Claimer {
+    /// The agent.
+    pub agent_id: AgentId,
+    /// What it can do.
+    pub capabilities: Vec<String>,
+    /// How many attempts it may run at once.
+    pub max_concurrent: i32,
+    /// Only active agents may claim.
+    pub state: AgentState,
+    /// Attempts that it runs.
+    pub running: i64,
+}
+
+/// Reads agents without a lock: enough to know how much to look for.
+///
+/// # Errors
+/// When the database fails.
+pub async fn claimers(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    agents: &[AgentId],
+) -> sqlx::Result<Vec<Claimer>> {
+    sqlx::query_as!(
+        Claimer,
+        r#"select agent_id as "agent_id: AgentId", capabilities, max_concurrent,
+                  state as "state: AgentState",
+                  (select count(*) from attempts a where a.workspace_id = $1
+                   and a.agent_id = agents.agent_id and a.state = 'running') as "running!"
+           from agents where workspace_id = $1 and agent_id = any($2)"#,
+        workspace.0,
+        &uuids(agents),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Locks agents in id order: no other claim of theirs runs beside this one, so the count of their
+/// attempts that is read afterwards is exact.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_agents(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    agents: &[AgentId],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "select agent_id from agents where workspace_id = $1 and agent_id = any($2)
+         order by agent_id for no key update",
+        workspace.0,
+        &uuids(agents),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(())
+}
+
+/// A ready task, locked for this transaction.
+#[derive(Debug, Clone)]
+pub struct ReadyTask {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its goal.
+    pub goal_id: GoalId,
+    /// What it requires.
+    pub required: Vec<String>,
+    /// Attempts ever started.
+    pub attempts_started: i32,
+    /// Its lease in milliseconds.
+    pub lease_ms: Option<i64>,
+    /// Hard limit of an attempt in milliseconds.
+    pub attempt_timeout_ms: Option<i64>,
+    /// When all attempts together must have ended.
+    pub finish_by: Option<DateTime<Utc>>,
+}
+
+/// Locks up to `wanted` ready tasks that some set in `able` covers, in the order of claims.
+///
+/// Only sets of capabilities that are covered are visited, each by its own index range, so tasks
+/// that nobody here can do cost nothing. Tasks that another transaction is taking are skipped.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_ready(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    able: &[Value],
+    wanted: i64,
+) -> sqlx::Result<Vec<ReadyTask>> {
+    sqlx::query_as!(
+        ReadyTask,
+        r#"
+        with covered as materialized (
+            select s.capability_key, s.capabilities from capability_sets s
+            where s.workspace_id = $1 and exists (
+                select from unnest($2::jsonb[]) as able (set)
+                where able.set ?& s.capabilities)
+        ), candidates as materialized (
+            select c.task_id, c.claim_rank, covered.capabilities
+            from covered cross join lateral (
+                select t.task_id, t.claim_rank from tasks t
+                where t.workspace_id = $1 and t.state = 'ready'
+                  and t.capability_key = covered.capability_key
+                order by t.claim_rank, t.task_id
+                limit $3::bigint + 200
+            ) c
+            order by c.claim_rank, c.task_id
+            limit $3::bigint + 200
+        ), locked as materialized (
+            select t.task_id, t.goal_id, t.attempts_started, t.lease_ms, t.attempt_timeout_ms,
+                   t.finish_by, t.claim_rank, c.capabilities
+            from candidates c join tasks t on t.workspace_id = $1 and t.task_id = c.task_id
+            where t.state = 'ready'
+            order by c.claim_rank, c.task_id
+            limit $3::bigint
+            for no key update of t skip locked
+        )
+        select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId",
+               capabilities as "required", attempts_started, lease_ms, attempt_timeout_ms, finish_by
+        from locked order by claim_rank, task_id
+        "#,
+        workspace.0,
+        able,
+        wanted,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Notes that agents were heard of; a note younger than ten seconds stays as it is.
+///
+/// # Errors
+/// When the database fails.
+pub async fn seen(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    agents: &[AgentId],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into agent_presence as old (workspace_id, agent_id, last_seen_at)
+         select $1, agent_id, $2::timestamptz from (select distinct unnest($3::uuid[]) as agent_id) a
+         where not exists (select from agent_presence p where p.workspace_id = $1
+                           and p.agent_id = a.agent_id and p.last_seen_at > $2::timestamptz - interval '10 s')
+         order by agent_id
+         on conflict (workspace_id, agent_id) do update set last_seen_at = excluded.last_seen_at
+             where old.last_seen_at < excluded.last_seen_at",
+        workspace.0,
+        now,
+        &uuids(agents),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Everything that is handed over with a task.
+#[derive(Debug, Clone)]
+pub struct Handover {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its name in the plan.
+    pub reference: String,
+    /// One line.
+    pub title: String,
+    /// Markdown.
+    pub description: String,
+    /// JSON for the agent.
+    pub input: Option<Value>,
+    /// Expected spend.
+    pub estimate: Option<Value>,
+    /// Free words.
+    pub labels: Vec<String>,
+    /// The heading it stands under.
+    pub section: Option<String>,
+    /// 0 to 9.
+    pub priority: i16,
+    /// Its goal's title.
+    pub goal_title: String,
+    /// Its criteria: `[{number, text, required}]`.
+    pub criteria: Value,
+    /// What the tasks it needs produced: `[{task_id, ref, title, result}]`.
+    pub needs: Value,
+    /// What its children produced: `[{task_id, ref, title, state, result, reason}]`.
+    pub children: Value,
+    /// What earlier attempts left behind: `[{number, state, failure_class, message, feedback}]`.
+    pub earlier: Value,
+    /// The last checkpoint of any attempt.
+    pub checkpoint: Option<Value>,
+}
+
+/// Reads what is handed over with tasks. A result larger than 64 KiB is left out (`null`); it can
+/// be read from the task itself.
+///
+/// # Errors
+/// When the database fails.
+pub async fn handovers(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    tasks: &[TaskId],
+) -> sqlx::Result<Vec<Handover>> {
+    sqlx::query_as!(
+        Handover,
+        r#"
+        select t.task_id as "task_id: TaskId", t.ref as reference, x.title, x.description, x.input,
+               x.estimate, x.labels, x.section, t.priority, g.title as goal_title,
+               coalesce((select jsonb_agg(jsonb_build_object('number', c.number, 'text', c.text,
+                                          'required', c.required) order by c.number)
+                from criteria c where c.workspace_id = $1 and c.task_id = t.task_id), '[]') as "criteria!",
+               coalesce((select jsonb_agg(jsonb_build_object('task_id', n.task_id, 'ref', n.ref,
+                    'title', nx.title, 'result',
+                    case when pg_column_size(nx.result) <= 65536 then nx.result end) order by n.position, n.task_id)
+                from dependencies d
+                join tasks n on n.workspace_id = $1 and n.task_id = d.needs_task_id
+                join task_texts nx on nx.workspace_id = $1 and nx.task_id = n.task_id
+                where d.workspace_id = $1 and d.task_id = t.task_id), '[]') as "needs!",
+               coalesce((select jsonb_agg(jsonb_build_object('task_id', n.task_id, 'ref', n.ref,
+                    'title', nx.title, 'state', n.state, 'reason', nx.end_reason, 'result',
+                    case when pg_column_size(nx.result) <= 65536 then nx.result end) order by n.position, n.task_id)
+                from tasks n
+                join task_texts nx on nx.workspace_id = $1 and nx.task_id = n.task_id
+                where n.workspace_id = $1 and n.parent_id = t.task_id), '[]') as "children!",
+               coalesce((select jsonb_agg(jsonb_build_object('number', a.number, 'state', a.state,
+                    'failure_class', r.failure_class, 'message', r.message, 'feedback', r.feedback)
+                    order by a.number)
+                from (select * from attempts a where a.workspace_id = $1 and a.task_id = t.task_id
+                      and a.state <> 'running' order by a.number desc limit 10) a
+                left join attempt_results r on r.workspace_id = $1 and r.attempt_id = a.attempt_id
+                ), '[]') as "earlier!",
+               (select p.checkpoint from attempts a
+                join attempt_progress p on p.workspace_id = $1 and p.attempt_id = a.attempt_id
+                where a.workspace_id = $1 and a.task_id = t.task_id and p.checkpoint is not null
+                order by a.number desc limit 1) as checkpoint
+        from tasks t
+        join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
+        join goals g on g.workspace_id = $1 and g.goal_id = t.goal_id
+        where t.workspace_id = $1 and t.task_id = any($2)
+        "#,
+        workspace.0,
+        &uuids(tasks),
+    )
+    .fetch_all(conn)
+    .await
+}

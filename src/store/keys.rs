@@ -1,0 +1,276 @@
+//! API keys.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::domain::{
+    ids::{AgentId, KeyId, WorkspaceId},
+    key::{self, StoredKey},
+    role::Role,
+    states::AgentState,
+};
+
+/// A key as people see it; the secret is not stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRow {
+    /// The key.
+    pub key_id: KeyId,
+    /// Who or what holds it.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// The agent that it is bound to.
+    pub agent_id: Option<AgentId>,
+    /// The key that made it.
+    pub created_by: Option<KeyId>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it ends.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was revoked.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// Finds keys to authenticate with: one answer per pair, in their order. The same key may be asked
+/// for many times.
+///
+/// The only function that takes several workspaces: each pair is looked for in its own. `now` is
+/// the database's clock when none is given.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find(
+    conn: &mut PgConnection,
+    asked: &[(WorkspaceId, KeyId)],
+    now: Option<DateTime<Utc>>,
+) -> sqlx::Result<Vec<Option<StoredKey>>> {
+    let workspaces: Vec<Uuid> = asked.iter().map(|(workspace, _)| workspace.0).collect();
+    let keys: Vec<Uuid> = asked.iter().map(|(_, key)| key.0).collect();
+    let rows = sqlx::query!(
+        r#"
+        select asked.place as "place!", k.secret_sha256, k.role as "role: Role",
+               k.agent_id as "agent_id: AgentId", a.state as "agent_state?: AgentState",
+               k.expires_at, k.revoked_at, coalesce($3, clock_timestamp()) as "now!"
+        from unnest($1::uuid[], $2::uuid[]) with ordinality as asked (workspace_id, key_id, place)
+        join keys k on k.workspace_id = asked.workspace_id and k.key_id = asked.key_id
+        left join agents a on a.workspace_id = k.workspace_id and a.agent_id = k.agent_id
+        "#,
+        &workspaces as &[Uuid],
+        &keys as &[Uuid],
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut found = vec![None; asked.len()];
+    for row in rows {
+        let place = usize::try_from(row.place - 1).unwrap_or(usize::MAX);
+        if let Some(slot) = found.get_mut(place) {
+            *slot = Some(StoredKey {
+                secret_sha256: row.secret_sha256,
+                role: row.role,
+                agent: row.agent_id.zip(row.agent_state),
+                state: key::state(row.revoked_at, row.expires_at, row.now),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// A key to be stored.
+#[derive(Debug, Clone)]
+pub struct NewKeyRow<'a> {
+    /// The key.
+    pub key_id: KeyId,
+    /// Who or what holds it.
+    pub name: &'a str,
+    /// What it may do.
+    pub role: Role,
+    /// The agent that it is bound to; present exactly when the role is `agent`.
+    pub agent_id: Option<AgentId>,
+    /// SHA-256 of its secret.
+    pub secret_sha256: &'a [u8],
+    /// The key that makes it.
+    pub created_by: Option<KeyId>,
+    /// When it ends.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Stores a key.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    key: &NewKeyRow<'_>,
+) -> sqlx::Result<KeyRow> {
+    sqlx::query_as!(
+        KeyRow,
+        r#"
+        insert into keys (workspace_id, key_id, name, role, agent_id, secret_sha256, created_by,
+                          created_at, expires_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        returning key_id as "key_id: KeyId", name, role as "role: Role",
+                  agent_id as "agent_id: AgentId", created_by as "created_by: KeyId", created_at,
+                  expires_at, revoked_at
+        "#,
+        workspace.0,
+        key.key_id.0,
+        key.name,
+        key.role.as_str(),
+        key.agent_id.map(|id| id.0),
+        key.secret_sha256,
+        key.created_by.map(|id| id.0),
+        now,
+        key.expires_at,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Which keys to list.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KeyFilter {
+    /// Only keys with this role.
+    pub role: Option<Role>,
+    /// Only keys of this agent.
+    pub agent_id: Option<AgentId>,
+}
+
+/// Keys by id downwards, which is newest first; those after `after`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    filter: KeyFilter,
+    after: Option<KeyId>,
+    rows: i64,
+) -> sqlx::Result<Vec<KeyRow>> {
+    sqlx::query_as!(
+        KeyRow,
+        r#"
+        select key_id as "key_id: KeyId", name, role as "role: Role",
+               agent_id as "agent_id: AgentId", created_by as "created_by: KeyId", created_at,
+               expires_at, revoked_at
+        from keys
+        where workspace_id = $1
+          and ($2::text is null or role = $2)
+          and ($3::uuid is null or agent_id = $3)
+          and ($4::uuid is null or key_id < $4)
+        order by key_id desc
+        limit $5
+        "#,
+        workspace.0,
+        filter.role.map(Role::as_str),
+        filter.agent_id.map(|id| id.0),
+        after.map(|id| id.0),
+        rows,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Locks a key.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    key: KeyId,
+) -> sqlx::Result<Option<KeyRow>> {
+    sqlx::query_as!(
+        KeyRow,
+        r#"
+        select key_id as "key_id: KeyId", name, role as "role: Role",
+               agent_id as "agent_id: AgentId", created_by as "created_by: KeyId", created_at,
+               expires_at, revoked_at
+        from keys where workspace_id = $1 and key_id = $2
+        for no key update
+        "#,
+        workspace.0,
+        key.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Locks every admin key that is valid at `now`, in the order of their ids: whoever is about to
+/// revoke one sees what others have revoked.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_valid_admins(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<KeyId>> {
+    sqlx::query_scalar!(
+        r#"
+        select key_id as "key_id: KeyId" from keys
+        where workspace_id = $1 and role = 'admin' and revoked_at is null
+          and (expires_at is null or expires_at > $2)
+        order by key_id
+        for no key update
+        "#,
+        workspace.0,
+        now,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Revokes keys; those that are revoked already stay as they are.
+///
+/// # Errors
+/// When the database fails.
+pub async fn revoke(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    keys: &[KeyId],
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let keys: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
+    let revoked = sqlx::query!(
+        "update keys set revoked_at = $3
+         where workspace_id = $1 and key_id = any($2) and revoked_at is null",
+        workspace.0,
+        &keys as &[Uuid],
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(revoked.rows_affected())
+}
+
+/// The valid keys of an agent beyond the newest `keep`. The agent's row must be locked.
+///
+/// # Errors
+/// When the database fails.
+pub async fn surplus_of_agent(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    agent: AgentId,
+    keep: i64,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<KeyId>> {
+    sqlx::query_scalar!(
+        r#"
+        select key_id as "key_id: KeyId" from keys
+        where workspace_id = $1 and agent_id = $2 and revoked_at is null
+          and (expires_at is null or expires_at > $4)
+        order by created_at desc, key_id desc
+        offset $3
+        "#,
+        workspace.0,
+        agent.0,
+        keep,
+        now,
+    )
+    .fetch_all(conn)
+    .await
+}
