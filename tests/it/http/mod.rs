@@ -2,6 +2,7 @@
 
 mod bodies;
 mod conditions;
+mod contract;
 mod fixture;
 mod limits;
 mod lists;
