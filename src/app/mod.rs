@@ -9,7 +9,10 @@
 
 use sqlx::PgPool;
 
+pub mod agent_views;
+pub mod agents;
 pub mod auth;
+pub mod bootstrap;
 pub mod caller;
 pub mod claim_views;
 pub mod claims;
@@ -19,16 +22,20 @@ pub mod error;
 pub mod finish;
 pub mod finish_views;
 mod finish_write;
+pub mod events;
 pub mod goal_views;
 pub mod goals;
 pub mod heartbeats;
 pub mod idempotency;
+pub mod keys;
 pub mod lay;
 pub mod lease;
 pub mod park;
 pub mod settle;
 pub mod spend;
 pub mod steps;
+pub mod projects;
+pub mod supervision;
 pub mod unit;
 pub mod wake;
 

@@ -14,11 +14,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use axum::http::Method;
 use utoipa::{
-    IntoParams, PartialSchema, ToSchema,
+    IntoParams, ToSchema,
     openapi::{
-        Content, Header, KnownFormat, Object, ObjectBuilder, Ref, RefOr, Required, Response,
-        SchemaFormat, Type,
+        Content, Header, Object, ObjectBuilder, Ref, RefOr, Required, Response, Type,
         extensions::{Extensions, ExtensionsBuilder},
         path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
         request_body::RequestBodyBuilder,
@@ -38,10 +38,15 @@ use crate::domain::{refusal::Code, role::Role};
 pub const LONG_POLL: &str = "x-long-poll";
 /// The marker of operations that need no key.
 pub const PUBLIC: &str = "x-public";
+/// The marker of operations that answer even when everything else is refused.
+pub const ALWAYS: &str = "x-always";
 /// The roles that may call an operation.
 pub const ROLES: &str = "x-roles";
 /// The codes of a problem response.
 pub const CODES: &str = "x-codes";
+
+/// The headers of responses that are not always there.
+const OPTIONAL_HEADERS: &[&str] = &["Link", "Idempotent-Replayed"];
 
 type Schemas = Vec<(String, RefOr<Schema>)>;
 
@@ -224,6 +229,11 @@ impl Description<'_> {
         self.extend(ExtensionsBuilder::new().add(LONG_POLL, true).build());
     }
 
+    /// The operation answers even when everything else is refused because of overload.
+    pub fn always(&mut self) {
+        self.extend(ExtensionsBuilder::new().add(ALWAYS, true).build());
+    }
+
     fn extend(&mut self, more: Extensions) {
         match &mut self.operation.extensions {
             Some(extensions) => extensions.merge(more),
@@ -277,6 +287,10 @@ fn with_headers(response: ResponseBuilder, headers: &[(&str, &str)]) -> Response
     let response = headers.iter().fold(response, |response, (name, description)| {
         let mut header = Header::new(string());
         header.description = Some((*description).to_owned());
+        if !OPTIONAL_HEADERS.contains(name) {
+            // OpenAPI has this field; the crate does not.
+            header.extensions = Some(Extensions::from_iter([("required", true)]));
+        }
         response.header(*name, header)
     });
     response.build()
@@ -286,35 +300,6 @@ fn with_headers(response: ResponseBuilder, headers: &[(&str, &str)]) -> Response
 #[must_use]
 pub fn string() -> Object {
     ObjectBuilder::new().schema_type(Type::String).build()
-}
-
-/// The schema of one segment of a path.
-pub trait PathParam {
-    /// The schema.
-    fn schema() -> RefOr<Schema>;
-}
-
-impl<T: crate::domain::ids::Id + PartialSchema> PathParam for T {
-    fn schema() -> RefOr<Schema> {
-        <T as PartialSchema>::schema()
-    }
-}
-
-impl PathParam for String {
-    fn schema() -> RefOr<Schema> {
-        RefOr::T(Schema::Object(string()))
-    }
-}
-
-impl PathParam for i64 {
-    fn schema() -> RefOr<Schema> {
-        RefOr::T(Schema::Object(
-            ObjectBuilder::new()
-                .schema_type(Type::Integer)
-                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
-                .build(),
-        ))
-    }
 }
 
 /// Completes the documentation of one handler from its type; see [`handlers!`].
@@ -328,7 +313,7 @@ where
 {
     let schemas = &mut routes.0;
     for (path, item) in &mut routes.1.paths {
-        for operation in operations(item) {
+        for (_, operation) in operations(item) {
             let mut doc = Description {
                 operation,
                 schemas,
@@ -344,17 +329,23 @@ where
     routes
 }
 
-/// Every operation of a path, whatever its method.
-pub fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+/// Every operation of a path with its method.
+pub fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
     [
-        item.get.as_mut(),
-        item.post.as_mut(),
-        item.put.as_mut(),
-        item.patch.as_mut(),
-        item.delete.as_mut(),
+        (Method::GET, item.get.as_mut()),
+        (Method::POST, item.post.as_mut()),
+        (Method::PUT, item.put.as_mut()),
+        (Method::PATCH, item.patch.as_mut()),
+        (Method::DELETE, item.delete.as_mut()),
     ]
     .into_iter()
-    .flatten()
+    .filter_map(|(method, operation)| Some((method, operation?)))
+}
+
+/// Whether an operation has the marker `name`.
+#[must_use]
+pub fn is_marked(operation: &Operation, name: &str) -> bool {
+    operation.extensions.as_ref().is_some_and(|extensions| extensions.contains_key(name))
 }
 
 fn path_names(path: &str) -> Vec<String> {

@@ -82,6 +82,11 @@ impl Error {
         Self { refusal: Refusal::new(Code::Internal, INTERNAL_DETAIL), cause: Some(cause.into()) }
     }
 
+    /// The service cannot take the request now; the log has the `cause`.
+    pub fn unavailable(detail: &str, cause: impl Into<Arc<str>>) -> Self {
+        Self { refusal: Refusal::new(Code::Unavailable, detail), cause: Some(cause.into()) }
+    }
+
     /// The code of the problem.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -141,10 +146,9 @@ impl From<app::Error> for Error {
         let code = error.code();
         match error {
             app::Error::Refused(refusal) => refusal.into(),
-            inside if code == Code::Unavailable => Self {
-                refusal: Refusal::new(code, UNAVAILABLE_DETAIL),
-                cause: Some(chain(&inside).into()),
-            },
+            inside if code == Code::Unavailable => {
+                Self::unavailable(UNAVAILABLE_DETAIL, chain(&inside))
+            }
             inside => Self::internal(chain(&inside)),
         }
     }
@@ -184,6 +188,7 @@ pub const fn status(code: Code) -> StatusCode {
         | Code::TaskEnded
         | Code::AlreadyDecided
         | Code::AgentNotActive
+        | Code::LastAdminKey
         | Code::IdempotencyInProgress => StatusCode::CONFLICT,
         Code::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         Code::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
@@ -217,6 +222,7 @@ pub const fn title(code: Code) -> &'static str {
         Code::TaskEnded => "The task has ended",
         Code::AlreadyDecided => "The approval was decided before",
         Code::AgentNotActive => "The agent may not claim now",
+        Code::LastAdminKey => "The last admin key cannot be revoked",
         Code::IdempotencyInProgress => "The same request is being worked on",
         Code::PreconditionFailed => "It was changed since you read it",
         Code::PreconditionRequired => "If-Match is missing",
@@ -253,6 +259,7 @@ pub const fn extra_headers(code: Code) -> &'static [(header::HeaderName, &'stati
         | Code::TaskEnded
         | Code::AlreadyDecided
         | Code::AgentNotActive
+        | Code::LastAdminKey
         | Code::PreconditionFailed
         | Code::PreconditionRequired
         | Code::BodyTooLarge

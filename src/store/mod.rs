@@ -11,6 +11,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+pub mod agents;
 pub mod approvals;
 pub mod attempts;
 pub mod claims;
@@ -22,8 +23,10 @@ pub mod moves;
 pub mod projects;
 pub mod replays;
 pub mod spend;
+pub mod supervisor;
 pub mod tasks;
 pub mod types;
+pub mod workspaces;
 
 /// Why the database could not be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -73,4 +76,9 @@ pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
 /// When the database fails.
 pub async fn now(conn: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(conn).await
+}
+
+/// Whether a statement was refused by the named constraint.
+fn violates(error: &sqlx::Error, constraint: &str) -> bool {
+    error.as_database_error().and_then(|error| error.constraint()) == Some(constraint)
 }

@@ -1,1 +1,6 @@
 //! The integration tests: one binary.
+
+mod http;
+mod layers;
+mod openapi;
+mod support;
