@@ -76,6 +76,8 @@ callers! {
     OperatorCaller: Admin | Operator;
     /// May post goals.
     SubmitterCaller: Admin | Operator | Submitter;
+    /// May watch the service as a whole.
+    MonitorCaller: Admin | Operator | Viewer;
     /// May read everything but keys.
     ReaderCaller: Admin | Operator | Submitter | Agent | Viewer;
 }

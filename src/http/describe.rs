@@ -14,6 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use axum::http::Method;
 use utoipa::{
     IntoParams, PartialSchema, ToSchema,
     openapi::{
@@ -38,6 +39,8 @@ use crate::domain::{refusal::Code, role::Role};
 pub const LONG_POLL: &str = "x-long-poll";
 /// The marker of operations that need no key.
 pub const PUBLIC: &str = "x-public";
+/// The marker of operations that answer even when everything else is refused.
+pub const ALWAYS: &str = "x-always";
 /// The roles that may call an operation.
 pub const ROLES: &str = "x-roles";
 /// The codes of a problem response.
@@ -224,6 +227,11 @@ impl Description<'_> {
         self.extend(ExtensionsBuilder::new().add(LONG_POLL, true).build());
     }
 
+    /// The operation answers even when everything else is refused because of overload.
+    pub fn always(&mut self) {
+        self.extend(ExtensionsBuilder::new().add(ALWAYS, true).build());
+    }
+
     fn extend(&mut self, more: Extensions) {
         match &mut self.operation.extensions {
             Some(extensions) => extensions.merge(more),
@@ -328,7 +336,7 @@ where
 {
     let schemas = &mut routes.0;
     for (path, item) in &mut routes.1.paths {
-        for operation in operations(item) {
+        for (_, operation) in operations(item) {
             let mut doc = Description {
                 operation,
                 schemas,
@@ -344,17 +352,23 @@ where
     routes
 }
 
-/// Every operation of a path, whatever its method.
-pub fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+/// Every operation of a path with its method.
+pub fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
     [
-        item.get.as_mut(),
-        item.post.as_mut(),
-        item.put.as_mut(),
-        item.patch.as_mut(),
-        item.delete.as_mut(),
+        (Method::GET, item.get.as_mut()),
+        (Method::POST, item.post.as_mut()),
+        (Method::PUT, item.put.as_mut()),
+        (Method::PATCH, item.patch.as_mut()),
+        (Method::DELETE, item.delete.as_mut()),
     ]
     .into_iter()
-    .flatten()
+    .filter_map(|(method, operation)| Some((method, operation?)))
+}
+
+/// Whether an operation has the marker `name`.
+#[must_use]
+pub fn is_marked(operation: &Operation, name: &str) -> bool {
+    operation.extensions.as_ref().is_some_and(|extensions| extensions.contains_key(name))
 }
 
 fn path_names(path: &str) -> Vec<String> {

@@ -72,29 +72,43 @@ pub mod auth;
 pub mod body;
 pub mod conditional;
 pub mod describe;
+pub mod docs;
+pub mod health;
 pub mod idempotency;
 pub mod json;
+pub mod layers;
 pub mod long_poll;
 pub mod page;
 pub mod path;
 pub mod problem;
+pub mod problem_pages;
+mod problem_texts;
 pub mod query;
 pub mod reply;
+pub mod telemetry;
 pub mod whoami;
 
 use std::sync::Arc;
 
 use axum::{Router, extract::FromRef};
+use metrics_exporter_prometheus::PrometheusHandle;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+use self::{health::Readiness, layers::Limits};
 use crate::app::App;
 
 /// What the handlers and layers share.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HttpState {
     /// The use cases.
     pub app: Arc<App>,
+    /// Says whether requests make sense now.
+    pub readiness: Arc<dyn Readiness>,
+    /// What `/metrics` shows.
+    pub metrics: Arc<PrometheusHandle>,
+    /// How much is taken on at once, and how long it may take.
+    pub limits: Limits,
 }
 
 impl FromRef<HttpState> for Arc<App> {
@@ -104,12 +118,17 @@ impl FromRef<HttpState> for Arc<App> {
 }
 
 fn routes() -> OpenApiRouter<HttpState> {
-    OpenApiRouter::default().merge(whoami::routes())
+    OpenApiRouter::with_openapi(docs::preface())
+        .merge(whoami::routes())
+        .merge(health::routes())
+        .merge(problem_pages::routes())
+        .merge(docs::routes())
 }
 
 /// Everything that muster serves.
-pub fn router(state: HttpState) -> Router {
-    Router::from(routes()).with_state(state)
+pub fn router(state: &HttpState) -> Router {
+    let (routes, mut document) = routes().split_for_parts();
+    layers::layered(routes.merge(docs::swagger_ui()), state, &mut document)
 }
 
 /// The OpenAPI document.

@@ -82,6 +82,11 @@ impl Error {
         Self { refusal: Refusal::new(Code::Internal, INTERNAL_DETAIL), cause: Some(cause.into()) }
     }
 
+    /// The service cannot take the request now; the log has the `cause`.
+    pub fn unavailable(detail: &str, cause: impl Into<Arc<str>>) -> Self {
+        Self { refusal: Refusal::new(Code::Unavailable, detail), cause: Some(cause.into()) }
+    }
+
     /// The code of the problem.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -141,10 +146,9 @@ impl From<app::Error> for Error {
         let code = error.code();
         match error {
             app::Error::Refused(refusal) => refusal.into(),
-            inside if code == Code::Unavailable => Self {
-                refusal: Refusal::new(code, UNAVAILABLE_DETAIL),
-                cause: Some(chain(&inside).into()),
-            },
+            inside if code == Code::Unavailable => {
+                Self::unavailable(UNAVAILABLE_DETAIL, chain(&inside))
+            }
             inside => Self::internal(chain(&inside)),
         }
     }

@@ -1,0 +1,168 @@
+//! The documentation that the service has inside: `/openapi.json`, and Swagger UI at `/docs`.
+//!
+//! Both need no network: the files of Swagger UI are in the binary. Its page may run and load
+//! nothing but these files (`Content-Security-Policy`), so even a text in the document that
+//! smuggled markup past Swagger UI's own cleaning could not call anywhere.
+
+use std::sync::{Arc, LazyLock};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::Path,
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    response::{IntoResponse, Redirect, Response},
+    routing,
+};
+use utoipa::openapi::{
+    Components, Content, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Type,
+    response::ResponseBuilder,
+    security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    tag::TagBuilder,
+};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::Config;
+
+use super::{
+    HttpState,
+    auth::{self, Public},
+    describe::{Describe, Description, handlers},
+    problem::{Error, Result},
+};
+use crate::domain::refusal::{Code, Refusal};
+
+/// Where the document is served.
+const DOCUMENT: &str = "/openapi.json";
+/// Swagger UI sets style attributes, which no hash can name; it needs nothing else that is unsafe.
+const UI_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+    img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'none'; \
+    base-uri 'none'; frame-ancestors 'none'";
+
+/// The groups of operations, in the order in which they are shown.
+const TAGS: &[(&str, &str)] = &[
+    ("goals", "What somebody wants: owns tasks and a budget."),
+    ("projects", "Named groups of goals with a budget of their own."),
+    ("plans", "Proposed or applied sets of tasks for a goal."),
+    ("tasks", "Units of work of a goal."),
+    ("claims", "How an agent gets work."),
+    ("attempts", "How an agent works: heartbeat, spend, ask, finish."),
+    ("agents", "The registered workers."),
+    ("approvals", "Questions that wait for a person."),
+    ("budgets", "Limits on what may be spent, and what was."),
+    ("freezes", "Stops that an operator puts on a scope."),
+    ("lessons", "What was learned, searchable."),
+    ("events", "What happened, in order."),
+    ("webhooks", "Who is told of events."),
+    ("keys", "Who may do what."),
+    ("workspaces", "The tenants."),
+    ("verify", "Whether the promises hold for the data that is there."),
+    ("problems", "What each problem code means."),
+    ("health", "Whether the service lives, is ready, and how it does."),
+    ("docs", "This document."),
+];
+
+/// The routes that are in the document.
+pub fn routes() -> OpenApiRouter<HttpState> {
+    handlers![openapi_json]
+}
+
+/// The document before any operation is in it.
+#[must_use]
+pub fn preface() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("muster")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(include_str!("preface.md")))
+        .license(Some(
+            LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build(),
+        ));
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("mst_<public id>_<secret>")
+        .description(Some("A key that muster made. Its role says which operations it may call."));
+    let mut components = Components::new();
+    components.add_security_scheme(auth::SCHEME, SecurityScheme::Http(bearer.build()));
+    let tags = TAGS
+        .iter()
+        .map(|(name, text)| TagBuilder::new().name(*name).description(Some(*text)).build());
+    OpenApiBuilder::new()
+        .info(info.build())
+        .components(Some(components))
+        .tags(Some(tags.collect::<Vec<_>>()))
+        .build()
+}
+
+/// The OpenAPI document as it is served, committed and printed by `muster openapi`.
+///
+/// # Errors
+/// When the document cannot be written as JSON.
+pub fn document() -> serde_json::Result<String> {
+    let mut text = super::api_document().to_pretty_json()?;
+    text.push('\n');
+    Ok(text)
+}
+
+struct Document(Bytes);
+
+impl IntoResponse for Document {
+    fn into_response(self) -> Response {
+        let content_type = HeaderValue::from_static("application/json");
+        ([(header::CONTENT_TYPE, content_type)], Body::from(self.0)).into_response()
+    }
+}
+
+impl Describe for Document {
+    fn describe(doc: &mut Description<'_>) {
+        let object = ObjectBuilder::new().schema_type(Type::Object).build();
+        let response = ResponseBuilder::new()
+            .description("This document.")
+            .content("application/json", Content::new(Some(object)));
+        doc.response(200, response);
+    }
+}
+
+/// This document.
+///
+/// OpenAPI 3.1, made from the code that serves the requests. `/docs` shows it to people.
+#[utoipa::path(get, path = "/openapi.json", tag = "docs")]
+async fn openapi_json(_: Public) -> Result<Document> {
+    static TEXT: LazyLock<std::result::Result<Bytes, String>> =
+        LazyLock::new(|| document().map(Bytes::from).map_err(|error| error.to_string()));
+    match &*TEXT {
+        Ok(text) => Ok(Document(text.clone())),
+        Err(error) => Err(Error::internal(format!("the document cannot be written: {error}"))),
+    }
+}
+
+/// The routes of Swagger UI. They are files, not operations: the document does not list them.
+pub fn swagger_ui() -> Router<HttpState> {
+    Router::new()
+        .route("/docs", routing::get(|| async { Redirect::permanent("/docs/") }))
+        .route("/docs/", routing::get(async || file("index.html")))
+        .route("/docs/{*file}", routing::get(async |Path(name): Path<String>| file(&name)))
+}
+
+fn file(name: &str) -> Result<Response> {
+    static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
+        let config = Config::new([DOCUMENT]).validator_url("none").persist_authorization(false);
+        Arc::new(config.try_it_out_enabled(true).filter(true).display_operation_id(true))
+    });
+    let file = utoipa_swagger_ui::serve(name, Arc::clone(&CONFIG))
+        .map_err(|error| Error::internal(format!("a file of the docs cannot be read: {error}")))?
+        .ok_or_else(|| Refusal::new(Code::NotFound, "the documentation has no such file"))?;
+    let mut headers = HeaderMap::from_iter([
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(UI_POLICY)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ]);
+    set(&mut headers, header::CONTENT_TYPE, &file.content_type);
+    if file.gzpipped {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    Ok((headers, file.bytes.into_owned()).into_response())
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,246 @@
+//! The pages that problems point to: what happened, what to do, whether to try again.
+//!
+//! A page is for whoever wrote the program that got the problem. Browsers get HTML, `curl` and
+//! agents that ask for `text/markdown` get the text itself.
+
+use std::{fmt::Write, sync::LazyLock};
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderValue, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use data_encoding::BASE64;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::{
+    ToSchema,
+    openapi::{Content, response::ResponseBuilder},
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use super::{
+    HttpState,
+    auth::Public,
+    describe::{self, Describe, Description, PathParam, handlers},
+    path::ApiPath,
+    problem::{Result, extra_headers, status, title},
+    problem_texts::text,
+};
+use crate::domain::{refusal::Code, words::Words};
+
+const STYLE: &str = "body{font:1rem/1.6 system-ui,sans-serif;max-width:42rem;margin:3rem auto;\
+    padding:0 1rem;color:#1b1f24;background:#fff}code,pre{font:.9em ui-monospace,monospace;\
+    background:#f1f3f5;border-radius:3px;padding:.1em .3em}pre{padding:1em;overflow:auto}\
+    h1{font-size:1.5rem;line-height:1.3}a{color:#0b57d0}\
+    @media(prefers-color-scheme:dark){body{color:#e6e8ea;background:#15181c}\
+    code,pre{background:#23282e}a{color:#8ab4f8}}";
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<HttpState> {
+    handlers![list_problems, get_problem]
+}
+
+/// A kind of problem.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProblemKind {
+    /// Branch on this.
+    pub code: Code,
+    /// The HTTP status it comes with.
+    #[schema(example = 409)]
+    pub status: u16,
+    /// A short text for people.
+    pub title: String,
+    /// Whether the same request may succeed later without being changed.
+    pub retryable: bool,
+    /// The page: `/problems/{code}`.
+    pub page: String,
+}
+
+/// Every kind of problem.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProblemKinds {
+    /// All of them.
+    pub items: Vec<ProblemKind>,
+}
+
+/// Every kind of problem
+///
+/// The list as JSON, Markdown or, unless `Accept` asks for one of these, HTML.
+#[utoipa::path(get, path = "/problems", tag = "problems")]
+async fn list_problems(_: Public, wanted: Wanted) -> Result<ListPage> {
+    Ok(ListPage(wanted))
+}
+
+/// What a problem means
+///
+/// What happened, what to do, and whether to try again, as Markdown or, unless `Accept` asks for
+/// that, HTML.
+#[utoipa::path(get, path = "/problems/{code}", tag = "problems")]
+async fn get_problem(_: Public, ApiPath(code): ApiPath<Code>, wanted: Wanted) -> Result<CodePage> {
+    Ok(CodePage(code, wanted))
+}
+
+impl PathParam for Code {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        <Self as utoipa::PartialSchema>::schema()
+    }
+}
+
+/// What the reader wants to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Html,
+    Markdown,
+    Json,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Wanted {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _: &S,
+    ) -> std::result::Result<Self, Self::Rejection> {
+        Ok(wanted(&parts.headers))
+    }
+}
+
+impl Describe for Wanted {
+    fn describe(_: &mut Description<'_>) {}
+}
+
+fn wanted(headers: &HeaderMap) -> Wanted {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let ranges = accept.unwrap_or_default().split(',');
+    ranges
+        .filter_map(|range| match range.split(';').next()?.trim() {
+            "text/html" => Some(Wanted::Html),
+            "text/markdown" | "text/plain" => Some(Wanted::Markdown),
+            "application/json" => Some(Wanted::Json),
+            _ => None,
+        })
+        .next()
+        .unwrap_or(Wanted::Html)
+}
+
+struct ListPage(Wanted);
+
+impl IntoResponse for ListPage {
+    fn into_response(self) -> Response {
+        match self.0 {
+            Wanted::Json => super::reply::Reply(kinds()).into_response(),
+            Wanted::Markdown => markdown(list_markdown()),
+            Wanted::Html => html("Problems", &list_markdown()),
+        }
+    }
+}
+
+impl Describe for ListPage {
+    fn describe(doc: &mut Description<'_>) {
+        let kinds = doc.schema::<ProblemKinds>();
+        let page = described_page("Every kind of problem.")
+            .content("application/json", Content::new(Some(kinds)));
+        doc.response(200, page);
+    }
+}
+
+struct CodePage(Code, Wanted);
+
+impl IntoResponse for CodePage {
+    fn into_response(self) -> Response {
+        let text = code_markdown(self.0);
+        match self.1 {
+            Wanted::Markdown => markdown(text),
+            Wanted::Html | Wanted::Json => html(title(self.0), &text),
+        }
+    }
+}
+
+impl Describe for CodePage {
+    fn describe(doc: &mut Description<'_>) {
+        doc.response(200, described_page("The page."));
+    }
+}
+
+fn described_page(description: &str) -> ResponseBuilder {
+    ResponseBuilder::new()
+        .description(description)
+        .content("text/html", Content::new(Some(describe::string())))
+        .content("text/markdown", Content::new(Some(describe::string())))
+}
+
+fn kinds() -> ProblemKinds {
+    let kind = |code: &Code| ProblemKind {
+        code: *code,
+        status: status(*code).as_u16(),
+        title: title(*code).to_owned(),
+        retryable: code.retryable(),
+        page: format!("/problems/{code}"),
+    };
+    ProblemKinds { items: Code::ALL.iter().map(kind).collect() }
+}
+
+fn list_markdown() -> String {
+    let mut page = "# Problems\n\nEvery problem has one of these codes. Branch on the code, never \
+                    on the texts.\n\n"
+        .to_owned();
+    for kind in kinds().items {
+        // Writing to a string cannot fail.
+        let _ =
+            writeln!(page, "- {} [`{}`]({}): {}", kind.status, kind.code, kind.page, kind.title);
+    }
+    page
+}
+
+/// The page of a code as Markdown.
+#[must_use]
+pub fn code_markdown(code: Code) -> String {
+    let text = text(code);
+    let retry_after = extra_headers(code).iter().any(|(name, _)| *name == header::RETRY_AFTER);
+    let again = match (code.retryable(), retry_after) {
+        (true, true) => "Yes, unchanged, after the seconds in `Retry-After`, and longer each time.",
+        (true, false) => "Yes, unchanged, later; wait longer each time.",
+        (false, _) => "Not unchanged: the same request gets the same answer.",
+    };
+    format!(
+        "# {}\n\n`{code}` · HTTP {} · [all problems](/problems)\n\n## What happened\n\n{}\n\n\
+         ## What to do\n\n{}\n\n## Try again?\n\n{again}\n",
+        title(code),
+        status(code).as_u16(),
+        text.happened,
+        text.to_do,
+    )
+}
+
+fn markdown(text: String) -> Response {
+    let content_type = HeaderValue::from_static("text/markdown; charset=utf-8");
+    (
+        [(header::CONTENT_TYPE, content_type), (header::VARY, HeaderValue::from_static("accept"))],
+        text,
+    )
+        .into_response()
+}
+
+fn html(title: &str, text: &str) -> Response {
+    static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+        let hash = BASE64.encode(&Sha256::digest(STYLE));
+        let policy =
+            format!("default-src 'none'; style-src 'sha256-{hash}'; frame-ancestors 'none'");
+        HeaderValue::from_str(&policy)
+            .unwrap_or(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"))
+    });
+    let mut body = String::new();
+    pulldown_cmark::html::push_html(&mut body, pulldown_cmark::Parser::new(text));
+    let page = format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\">\
+         <title>{title} · muster</title><style>{STYLE}</style></head>\n<body>\n{body}</body></html>\n"
+    );
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (header::CONTENT_SECURITY_POLICY, POLICY.clone()),
+        (header::VARY, HeaderValue::from_static("accept")),
+    ];
+    (headers, page).into_response()
+}
