@@ -9,6 +9,8 @@
 
 use sqlx::PgPool;
 
+pub mod approval_views;
+pub mod attempt_views;
 pub mod auth;
 pub mod caller;
 pub mod coalesce;
@@ -18,7 +20,10 @@ pub mod goals;
 pub mod idempotency;
 pub mod lay;
 pub mod settle;
+pub mod task_views;
+pub mod tasks;
 pub mod unit;
+mod waiting;
 pub mod wake;
 
 pub use error::{Error, Result};

@@ -11,7 +11,9 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+pub mod approval_rows;
 pub mod approvals;
+pub mod attempt_rows;
 pub mod attempts;
 pub mod claims;
 pub mod events;
@@ -22,6 +24,8 @@ pub mod moves;
 pub mod projects;
 pub mod replays;
 pub mod spend;
+pub mod task_detail_rows;
+pub mod task_rows;
 pub mod tasks;
 pub mod types;
 
