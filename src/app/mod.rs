@@ -11,6 +11,8 @@ use sqlx::PgPool;
 
 pub mod agent_views;
 pub mod agents;
+pub mod approval_views;
+pub mod attempt_views;
 pub mod auth;
 pub mod bootstrap;
 pub mod caller;
@@ -36,7 +38,10 @@ pub mod spend;
 pub mod steps;
 pub mod projects;
 pub mod supervision;
+pub mod task_views;
+pub mod tasks;
 pub mod unit;
+mod waiting;
 pub mod wake;
 
 pub use error::{Error, Result};

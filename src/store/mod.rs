@@ -12,7 +12,9 @@ use sqlx::{
 };
 
 pub mod agents;
+pub mod approval_rows;
 pub mod approvals;
+pub mod attempt_rows;
 pub mod attempts;
 pub mod claims;
 pub mod events;
@@ -24,6 +26,8 @@ pub mod projects;
 pub mod replays;
 pub mod spend;
 pub mod supervisor;
+pub mod task_detail_rows;
+pub mod task_rows;
 pub mod tasks;
 pub mod types;
 pub mod workspaces;
