@@ -8,15 +8,18 @@ use super::install::Version;
 const ELSEWHERE: &str = "or give muster a server that is already there: set DATABASE_URL \
      (postgres://user:password@host/database), or start both with `docker compose up`";
 
+/// How to install one.
+const INSTALL: &str = "Debian and Ubuntu `apt install postgresql`, Fedora and RHEL \
+     `dnf install postgresql-server`, macOS `brew install postgresql@17`";
+
 /// The private PostgreSQL cannot be used; each message says what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmbeddedError {
     /// No usable PostgreSQL is installed.
     #[error(
-        "no PostgreSQL 14 or newer was found ({looked}). Install it: Debian and Ubuntu \
-         `apt install postgresql`, Fedora and RHEL `dnf install postgresql-server`, macOS \
-         `brew install postgresql@17`; if it is installed somewhere else, set MUSTER_PG_BIN to the \
+        "no PostgreSQL 14 or newer was found ({looked}). Install it: {INSTALL}; \
+         if it is installed somewhere else, set MUSTER_PG_BIN to the \
          directory that holds `initdb` and `postgres`; {ELSEWHERE}"
     )]
     NotInstalled {
@@ -26,7 +29,8 @@ pub enum EmbeddedError {
     /// The directory that was named has no usable PostgreSQL.
     #[error(
         "MUSTER_PG_BIN is {}, but {reason}; set it to the directory that holds `initdb` and \
-         `postgres` (`pg_config --bindir` prints it), or leave it out to have them looked for",
+         `postgres` (`pg_config --bindir` prints it), or leave it out to have them looked for; to install \
+         PostgreSQL: {INSTALL}; {ELSEWHERE}",
         path.display()
     )]
     BinDir {
