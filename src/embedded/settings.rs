@@ -33,9 +33,12 @@ pub(super) fn all(
         ("shared_buffers", "128MB"),
         ("work_mem", "8MB"),
         ("maintenance_work_mem", "64MB"),
-        // Short statements only. Parallel workers also need more /dev/shm than containers have.
+        // Short statements only: neither pays.
         ("max_parallel_workers_per_gather", "0"),
         ("jit", "off"),
+        // In files of the data directory: /dev/shm is tiny in containers, and what a killed server
+        // leaves there stays when the data is removed.
+        ("dynamic_shared_memory_type", "mmap"),
         // The log comes to us; some packages redirect it to files by default. Without a prefix a
         // line begins with its level.
         ("logging_collector", "off"),
