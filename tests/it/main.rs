@@ -3,4 +3,11 @@
 mod http;
 mod layers;
 mod openapi;
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a helper of a test fails it as the test itself would"
+)]
+
+mod embedded;
 mod support;
