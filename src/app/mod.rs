@@ -19,6 +19,7 @@ pub mod goal_views;
 pub mod goals;
 pub mod idempotency;
 pub mod lay;
+pub mod plan_views;
 pub mod settle;
 pub mod task_views;
 pub mod tasks;
