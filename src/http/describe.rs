@@ -16,10 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::Method;
 use utoipa::{
-    IntoParams, PartialSchema, ToSchema,
+    IntoParams, ToSchema,
     openapi::{
-        Content, Header, KnownFormat, Object, ObjectBuilder, Ref, RefOr, Required, Response,
-        SchemaFormat, Type,
+        Content, Header, Object, ObjectBuilder, Ref, RefOr, Required, Response, Type,
         extensions::{Extensions, ExtensionsBuilder},
         path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
         request_body::RequestBodyBuilder,
@@ -45,6 +44,9 @@ pub const ALWAYS: &str = "x-always";
 pub const ROLES: &str = "x-roles";
 /// The codes of a problem response.
 pub const CODES: &str = "x-codes";
+
+/// The headers of responses that are not always there.
+const OPTIONAL_HEADERS: &[&str] = &["Link", "Idempotent-Replayed"];
 
 type Schemas = Vec<(String, RefOr<Schema>)>;
 
@@ -285,6 +287,10 @@ fn with_headers(response: ResponseBuilder, headers: &[(&str, &str)]) -> Response
     let response = headers.iter().fold(response, |response, (name, description)| {
         let mut header = Header::new(string());
         header.description = Some((*description).to_owned());
+        if !OPTIONAL_HEADERS.contains(name) {
+            // OpenAPI has this field; the crate does not.
+            header.extensions = Some(Extensions::from_iter([("required", true)]));
+        }
         response.header(*name, header)
     });
     response.build()
@@ -294,35 +300,6 @@ fn with_headers(response: ResponseBuilder, headers: &[(&str, &str)]) -> Response
 #[must_use]
 pub fn string() -> Object {
     ObjectBuilder::new().schema_type(Type::String).build()
-}
-
-/// The schema of one segment of a path.
-pub trait PathParam {
-    /// The schema.
-    fn schema() -> RefOr<Schema>;
-}
-
-impl<T: crate::domain::ids::Id + PartialSchema> PathParam for T {
-    fn schema() -> RefOr<Schema> {
-        <T as PartialSchema>::schema()
-    }
-}
-
-impl PathParam for String {
-    fn schema() -> RefOr<Schema> {
-        RefOr::T(Schema::Object(string()))
-    }
-}
-
-impl PathParam for i64 {
-    fn schema() -> RefOr<Schema> {
-        RefOr::T(Schema::Object(
-            ObjectBuilder::new()
-                .schema_type(Type::Integer)
-                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
-                .build(),
-        ))
-    }
 }
 
 /// Completes the documentation of one handler from its type; see [`handlers!`].

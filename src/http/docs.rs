@@ -9,11 +9,11 @@ use std::sync::{Arc, LazyLock};
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::Path,
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Redirect, Response},
     routing,
 };
+use serde_json::Value;
 use utoipa::openapi::{
     Components, Content, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Type,
     response::ResponseBuilder,
@@ -27,6 +27,7 @@ use super::{
     HttpState,
     auth::{self, Public},
     describe::{Describe, Description, handlers},
+    path::ApiPath,
     problem::{Error, Result},
 };
 use crate::domain::refusal::{Code, Refusal};
@@ -97,9 +98,26 @@ pub fn preface() -> OpenApi {
 /// # Errors
 /// When the document cannot be written as JSON.
 pub fn document() -> serde_json::Result<String> {
-    let mut text = super::api_document().to_pretty_json()?;
+    let document = in_order(serde_json::to_value(super::api_document())?);
+    let mut text = serde_json::to_string_pretty(&document)?;
     text.push('\n');
     Ok(text)
+}
+
+/// The same document with the extensions of every object in the order of their names: in memory
+/// they have none, and the document must not change when the code does not.
+fn in_order(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(in_order).collect(),
+        Value::Object(members) => {
+            let (mut extensions, mut ordered): (Vec<_>, Vec<_>) =
+                members.into_iter().partition(|(name, _)| name.starts_with("x-"));
+            extensions.sort_by(|(a, _), (b, _)| a.cmp(b));
+            ordered.append(&mut extensions);
+            ordered.into_iter().map(|(name, value)| (name, in_order(value))).collect()
+        }
+        plain @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => plain,
+    }
 }
 
 struct Document(Bytes);
@@ -139,7 +157,7 @@ pub fn swagger_ui() -> Router<HttpState> {
     Router::new()
         .route("/docs", routing::get(|| async { Redirect::permanent("/docs/") }))
         .route("/docs/", routing::get(async || file("index.html")))
-        .route("/docs/{*file}", routing::get(async |Path(name): Path<String>| file(&name)))
+        .route("/docs/{*file}", routing::get(async |ApiPath(name): ApiPath<String>| file(&name)))
 }
 
 fn file(name: &str) -> Result<Response> {

@@ -9,9 +9,13 @@ use axum::{
     http::request::Parts,
 };
 use serde::de::DeserializeOwned;
+use utoipa::{
+    PartialSchema,
+    openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
+};
 
 use super::{
-    describe::{Describe, Description, PathParam},
+    describe::{self, Describe, Description},
     problem::{Error, Result},
 };
 use crate::domain::refusal::{Code, Refusal};
@@ -58,5 +62,34 @@ impl<A: PathParam, B: PathParam> PathParams for (A, B) {
     fn describe(doc: &mut Description<'_>) {
         doc.path_param(A::schema());
         doc.path_param(B::schema());
+    }
+}
+
+/// The schema of one segment of a path.
+pub trait PathParam {
+    /// The schema.
+    fn schema() -> RefOr<Schema>;
+}
+
+impl<T: crate::domain::ids::Id + PartialSchema> PathParam for T {
+    fn schema() -> RefOr<Schema> {
+        <T as PartialSchema>::schema()
+    }
+}
+
+impl PathParam for String {
+    fn schema() -> RefOr<Schema> {
+        RefOr::T(Schema::Object(describe::string()))
+    }
+}
+
+impl PathParam for i64 {
+    fn schema() -> RefOr<Schema> {
+        RefOr::T(Schema::Object(
+            ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+                .build(),
+        ))
     }
 }

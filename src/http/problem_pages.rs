@@ -22,8 +22,8 @@ use utoipa_axum::router::OpenApiRouter;
 use super::{
     HttpState,
     auth::Public,
-    describe::{self, Describe, Description, PathParam, handlers},
-    path::ApiPath,
+    describe::{self, Describe, Description, handlers},
+    path::{ApiPath, PathParam},
     problem::{Result, extra_headers, status, title},
     problem_texts::text,
 };

@@ -2,7 +2,8 @@
 //!
 //! Like bodies, queries have exactly one shape: a parameter that is unknown, given twice where one
 //! is meant, or of the wrong kind is refused at `?name`, not ignored. A parameter whose type is a
-//! list may be repeated: `?state=ready&state=running`.
+//! list may be repeated: `?state=ready&state=running`. A number that is left empty (`?limit=`)
+//! counts as not given.
 
 use axum::{
     extract::FromRequestParts,

@@ -1,1 +1,13 @@
 //! The integration tests: one binary.
+
+mod http;
+mod layers;
+mod openapi;
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a helper of a test fails it as the test itself would"
+)]
+
+mod embedded;
+mod support;
