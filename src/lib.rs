@@ -12,3 +12,4 @@ pub mod http;
 pub mod store;
 
 pub mod embedded;
+pub mod supervisor;
