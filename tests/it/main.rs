@@ -1,8 +1,5 @@
 //! The integration tests: one binary.
 
-mod http;
-mod layers;
-mod openapi;
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,4 +7,7 @@ mod openapi;
 )]
 
 mod embedded;
+mod http;
+mod layers;
+mod openapi;
 mod support;

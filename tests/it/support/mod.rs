@@ -1,9 +1,8 @@
-//! What the tests share.
+//! What the tests stand on: a database each, a directory each, processes that end with them, and a
+//! client that holds every answer against the OpenAPI document.
 
 pub mod client;
 pub mod contract;
-//! What the tests stand on: a database each, a directory each, and processes that end with them.
-
 pub mod database;
 mod keeper;
 pub mod process;
