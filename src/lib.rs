@@ -7,6 +7,7 @@
 pub mod app;
 pub mod clock;
 pub mod domain;
+pub mod embedded;
 pub mod entropy;
 pub mod http;
 pub mod store;
