@@ -1,0 +1,3 @@
+//! The rules: pure functions that know no layer above them.
+
+pub mod outline;

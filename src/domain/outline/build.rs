@@ -1,0 +1,334 @@
+//! From picked parts to tasks: titles, references, dependencies, notes.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::body::{self, Body};
+use super::document::Document;
+use super::elements;
+use super::markup::BoxMark;
+use super::needs::Need;
+use super::notes::{NoteCode, Notes};
+use super::order::{self, Unit};
+use super::pick::{self, Pick, Picks, Source};
+use super::references::{self, Index};
+use super::title::{self, Head};
+use super::{Ordering, Outline, OutlineOptions, OutlineShape, OutlineTask};
+
+/// Titles are cut here; the rest opens the description.
+const LONGEST_TITLE: usize = 500;
+/// Ranges like `T001-T999` stop adding dependencies here.
+const MOST_STATED: usize = 50_000;
+
+/// A task on its way.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub head: Head,
+    pub body: Body,
+    pub line: u32,
+    pub done: bool,
+    /// The box, as it stands; none where the task has no box.
+    pub mark: Option<BoxMark>,
+    /// Whether the document numbers it.
+    pub numbered: bool,
+    pub parent: Option<usize>,
+    /// Counts the sections that have tasks.
+    pub run: usize,
+    pub section: Option<String>,
+}
+
+pub(super) fn build(document: &Document<'_>, picks: &Picks, options: &OutlineOptions) -> Outline {
+    let mut notes = Notes::default();
+    let mut drafts = drafts(document, picks, &mut notes);
+    references::number_by_markers(document, picks, &mut drafts);
+    references::nest_by_ids(picks, &mut drafts);
+    references::undo_lone_numbers(&mut drafts);
+    let names = references::name(&drafts, &mut notes);
+    references::note_gaps(&drafts, &mut notes);
+    note_containers(&drafts, &names, &mut notes);
+    super::notes::note_odd_boxes(document, &mut notes);
+
+    let stated = stated(&drafts, &names, &mut notes);
+    let units = units(document, picks, &drafts, options.ordering);
+    let arranged = order::arrange(&units, &stated);
+    note_order(&arranged, &drafts, &names, &mut notes);
+
+    let tasks = drafts.into_iter().enumerate().map(|(at, draft)| {
+        let needs: BTreeSet<&String> =
+            arranged.needs[at].iter().filter_map(|need| names.get(*need)).collect();
+        let parent = draft.parent.and_then(|parent| names.get(parent).cloned());
+        let needs = needs.into_iter().cloned().collect();
+        task(draft, names[at].clone(), parent, needs, picks.tasks[at].source)
+    });
+    Outline { tasks: tasks.collect(), notes: notes.finish(), shape: picks.shape }
+}
+
+fn task(
+    draft: Draft,
+    reference: String,
+    parent: Option<String>,
+    needs: Vec<String>,
+    source: Source,
+) -> OutlineTask {
+    let (title, rest) = cut(&draft.head.title);
+    let description = match (rest.is_empty(), draft.body.description.is_empty()) {
+        (true, _) => draft.body.description,
+        (false, true) => rest.to_owned(),
+        (false, false) => format!("{rest}\n\n{}", draft.body.description),
+    };
+    OutlineTask {
+        reference,
+        title: title.to_owned(),
+        description,
+        explicit_id: draft.head.id,
+        section: draft.section,
+        labels: draft.head.labels,
+        parent,
+        needs,
+        criteria: draft.body.criteria,
+        done: draft.done,
+        optional: draft.head.optional,
+        parallel: draft.head.parallel,
+        line: draft.line,
+        origin: source.origin(),
+    }
+}
+
+/// Splits a title at the last space before its longest length.
+fn cut(title: &str) -> (&str, &str) {
+    let Some((end, _)) = title.char_indices().nth(LONGEST_TITLE) else { return (title, "") };
+    let end = title[..end].rfind(char::is_whitespace).filter(|at| *at > 0).unwrap_or(end);
+    (title[..end].trim_end(), title[end..].trim_start())
+}
+
+fn drafts(document: &Document<'_>, picks: &Picks, notes: &mut Notes) -> Vec<Draft> {
+    let lines = body::lines_of(document, picks);
+    let mut drafts = Vec::with_capacity(picks.tasks.len());
+    let mut run = 0;
+    let mut previous = None;
+    for (pick, lines) in picks.tasks.iter().zip(&lines) {
+        if pick.parent.is_none() {
+            run += usize::from(previous.is_some_and(|section| section != pick.section));
+            previous = Some(pick.section);
+        }
+        let mut draft = draft(document, pick, lines);
+        draft.run = run;
+        draft.section = section_title(document, picks, pick);
+        if draft.head.title.is_empty() {
+            draft.head.title = fallback_title(document, pick, &draft);
+            notes.add(NoteCode::EmptyTitle, draft.line, "the task has no title of its own".into());
+        }
+        drafts.push(draft);
+    }
+    drafts
+}
+
+fn draft(document: &Document<'_>, pick: &Pick, lines: &[usize]) -> Draft {
+    let mut draft = Draft {
+        head: Head::default(),
+        body: Body::default(),
+        line: document.lines.get(pick.line).map_or(0, |line| line.raw.number),
+        done: false,
+        mark: None,
+        numbered: true,
+        parent: pick.parent,
+        run: 0,
+        section: None,
+    };
+    match pick.source {
+        Source::Item(id) => {
+            let item = &document.items[id];
+            let (text, used) = body::first_paragraph(document, id);
+            draft.head = title::parse(&text);
+            let own = pick.line + 1..=pick.line + used;
+            let lines: Vec<usize> = lines.iter().copied().filter(|at| !own.contains(at)).collect();
+            draft.body = body::read(document, pick.source, &lines);
+            draft.mark = item.mark;
+            draft.done = item.mark == Some(BoxMark::Done);
+            draft.numbered = draft.head.id.is_some() || item.marker.number.is_some();
+        }
+        Source::Heading(id) => {
+            let title = &document.sections[id].title;
+            draft.head = pick::heading_head(title);
+            draft.body = body::read(document, pick.source, lines);
+            let (all, ticked) = draft.body.boxes;
+            let mark = super::markup::take_box(title.trim()).0;
+            draft.done = mark == Some(BoxMark::Done) || (all > 0 && all == ticked);
+        }
+        Source::Element(id) => {
+            let text = elements::read(document, &document.elements[id].opening, lines);
+            draft.head = title::parse(&text.name);
+            draft.head.id = draft.head.id.take().or(text.id);
+            draft.head.labels.extend(text.label);
+            draft.body = body::read(document, pick.source, &text.lines);
+            draft.body.criteria.extend(text.criteria);
+        }
+    }
+    let needs = std::mem::take(&mut draft.body.needs);
+    draft.head.needs.extend(needs);
+    draft
+}
+
+/// The heading above, or the plain list item the task is nested in.
+fn section_title(document: &Document<'_>, picks: &Picks, pick: &Pick) -> Option<String> {
+    if let Some(group) = groups(document, picks, pick).last() {
+        let text = title::parse(&document.items[*group].text).title;
+        if !text.is_empty() {
+            return Some(text);
+        }
+    }
+    let own = document.sections.get(pick.section);
+    let mut above = std::iter::successors(own, |section| {
+        section.parent.and_then(|parent| document.sections.get(parent))
+    });
+    above.find(|section| !section.title.is_empty()).map(|section| section.title.clone())
+}
+
+/// Nothing is invented: a task without a title is called by what is written.
+fn fallback_title(document: &Document<'_>, pick: &Pick, draft: &Draft) -> String {
+    if let Some(id) = &draft.head.id {
+        return id.clone();
+    }
+    let line = document.lines.get(pick.line).map(|line| line.raw.text.trim());
+    line.unwrap_or_default().chars().take(LONGEST_TITLE).collect()
+}
+
+/// The plain items between a task and the task or section it stands in,
+/// outermost first.
+fn groups(document: &Document<'_>, picks: &Picks, pick: &Pick) -> Vec<usize> {
+    let Source::Item(id) = pick.source else { return Vec::new() };
+    let parent = |id: &usize| document.items.get(*id).and_then(|item| item.parent);
+    let is_task = |item: &usize| {
+        let own = picks.of_item[*item].map(|task| picks.tasks[task].source);
+        own == Some(Source::Item(*item))
+    };
+    let above = std::iter::successors(parent(&id), parent);
+    let mut groups: Vec<usize> = above.take_while(|item| !is_task(item)).collect();
+    groups.reverse();
+    groups
+}
+
+/// The units to order: tasks, and the plain items that group them.
+fn units(
+    document: &Document<'_>,
+    picks: &Picks,
+    drafts: &[Draft],
+    ordering: Ordering,
+) -> Vec<Unit> {
+    let marked = drafts.iter().any(|draft| draft.head.parallel);
+    let follows = |parallel: bool, numbered: bool| match ordering {
+        Ordering::Auto if marked => !parallel,
+        Ordering::Auto => numbered,
+        Ordering::Sequential => !parallel,
+        Ordering::Parallel => false,
+    };
+    let mut units: Vec<Unit> = Vec::with_capacity(drafts.len());
+    let mut unit_of_task = Vec::with_capacity(drafts.len());
+    let mut unit_of_item: HashMap<usize, usize> = HashMap::new();
+    for (at, draft) in drafts.iter().enumerate() {
+        let mut holder = draft.parent.map(|parent| unit_of_task[parent]);
+        let own_parent = draft.parent == picks.tasks[at].parent;
+        let between = groups(document, picks, &picks.tasks[at]);
+        for item in between.into_iter().filter(|_| own_parent) {
+            let unit = *unit_of_item.entry(item).or_insert_with(|| {
+                let head = title::parse(&document.items[item].text);
+                let numbered = document.items[item].marker.number.is_some() || head.id.is_some();
+                let follows = follows(head.parallel, numbered);
+                units.push(Unit { task: None, holder, run: draft.run, follows });
+                units.len() - 1
+            });
+            holder = Some(unit);
+        }
+        let follows = follows(draft.head.parallel, draft.numbered);
+        units.push(Unit { task: Some(at), holder, run: draft.run, follows });
+        unit_of_task.push(units.len() - 1);
+    }
+    units
+}
+
+fn stated(drafts: &[Draft], names: &[String], notes: &mut Notes) -> Vec<BTreeSet<usize>> {
+    let index = Index::of(drafts);
+    let mut count = 0;
+    let mut all = Vec::with_capacity(drafts.len());
+    for (at, draft) in drafts.iter().enumerate() {
+        let mut needs = BTreeSet::new();
+        for need in &draft.head.needs {
+            if count >= MOST_STATED {
+                break;
+            }
+            let found = index.find(drafts, at, need, MOST_STATED - count);
+            if found.is_empty() {
+                let message = format!("{} needs {need}, which is no task here", names[at]);
+                notes.add(NoteCode::UnknownNeed, draft.line, message);
+            }
+            for target in found {
+                if references::is_nested(drafts, at, target) {
+                    let message = format!("{} cannot need {}", names[at], names[target]);
+                    notes.add(NoteCode::CircularNeed, draft.line, message);
+                } else {
+                    count += usize::from(needs.insert(target));
+                }
+            }
+        }
+        all.push(needs);
+    }
+    if count >= MOST_STATED {
+        let message = format!("only the first {MOST_STATED} stated dependencies are kept");
+        notes.add(NoteCode::TooManyNeeds, 0, message);
+    }
+    all
+}
+
+fn note_order(arranged: &order::Arranged, drafts: &[Draft], names: &[String], notes: &mut Notes) {
+    for (task, need) in &arranged.circular {
+        let message =
+            format!("{} needs {}, which closes a circle: left out", names[*task], names[*need]);
+        notes.add(NoteCode::CircularNeed, drafts[*task].line, message);
+    }
+    for (task, need) in &arranged.overruled {
+        let (task_name, need) = (&names[*task], &names[*need]);
+        let message =
+            format!("{task_name} stands after {need}, but a stated dependency puts it before");
+        notes.add(NoteCode::OrderOverruled, drafts[*task].line, message);
+    }
+    for gate in &arranged.narrowed {
+        let message = format!(
+            "what comes after waits for {} alone, which waits for all beside it",
+            names[*gate]
+        );
+        notes.add(NoteCode::OrderNarrowed, drafts[*gate].line, message);
+    }
+}
+
+fn note_containers(drafts: &[Draft], names: &[String], notes: &mut Notes) {
+    let mut open = vec![0usize; drafts.len()];
+    for draft in drafts {
+        if let Some(parent) = draft.parent.filter(|_| !draft.done) {
+            open[parent] += 1;
+        }
+    }
+    for (at, draft) in drafts.iter().enumerate().filter(|(_, draft)| draft.done) {
+        if open[at] > 0 {
+            let message = format!("{} is ticked, but {} below it are open", names[at], open[at]);
+            notes.add(NoteCode::DoneWithOpenChildren, draft.line, message);
+        }
+    }
+}
+
+impl std::fmt::Display for Need {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::One(id) => f.write_str(id),
+            Self::Range(first, last) => write!(f, "{first} to {last}"),
+        }
+    }
+}
+
+impl OutlineShape {
+    /// Whether a numbered line of this shape is numbered by the document.
+    pub(super) fn numbers_by_marker(self) -> bool {
+        match self {
+            Self::Boxes | Self::TaskItems | Self::Steps => true,
+            Self::TaskHeadings | Self::TaskElements => false,
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! The document as a tree: sections, list items and task elements.
+//!
+//! This is deliberately not CommonMark. Task files are written for people and
+//! read by people: boxes that follow an HTML tag without an empty line, or
+//! that are nested with two spaces under `1.`, are boxes to everybody but a
+//! strict parser. Code blocks keep their CommonMark meaning.
+
+use super::lines::{RawLine, Seen, split};
+use super::markup::{self, BoxMark, Marker};
+
+pub(super) type ItemId = usize;
+pub(super) type SectionId = usize;
+pub(super) type ElementId = usize;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    Blank,
+    Hidden,
+    Code,
+    Rule,
+    Heading,
+    Item(ItemId),
+    /// A line of a paragraph; `first` where one begins.
+    Text {
+        first: bool,
+    },
+    Tag,
+}
+
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    pub raw: RawLine<'a>,
+    pub what: What,
+    /// The deepest list item it belongs to.
+    pub item: Option<ItemId>,
+    pub section: SectionId,
+    pub element: Option<ElementId>,
+}
+
+#[derive(Debug)]
+pub(super) struct Item {
+    pub line: usize,
+    pub indent: usize,
+    /// The column where the item's own text begins.
+    pub content: usize,
+    pub parent: Option<ItemId>,
+    pub section: SectionId,
+    pub element: Option<ElementId>,
+    pub marker: Marker,
+    pub mark: Option<BoxMark>,
+    /// The text of the first line, marker and box stripped.
+    pub text: String,
+    /// The paragraph right before the list it stands in.
+    pub lead: Option<usize>,
+}
+
+#[derive(Debug)]
+pub(super) struct Section {
+    pub line: usize,
+    pub level: u8,
+    pub title: String,
+    pub parent: Option<SectionId>,
+}
+
+/// A `<task>` element.
+#[derive(Debug)]
+pub(super) struct Element {
+    pub line: usize,
+    pub opening: String,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Document<'a> {
+    pub lines: Vec<Line<'a>>,
+    pub items: Vec<Item>,
+    pub sections: Vec<Section>,
+    pub elements: Vec<Element>,
+}
+
+const PSEUDO_LEVEL: u8 = 7;
+
+pub(super) fn read(brief: &str) -> Document<'_> {
+    let mut reader = Reader::default();
+    let root = Section { line: 0, level: 0, title: String::new(), parent: None };
+    reader.document.sections.push(root);
+    for raw in split(brief) {
+        reader.line(raw);
+    }
+    reader.document
+}
+
+#[derive(Default)]
+struct Reader<'a> {
+    document: Document<'a>,
+    open: Vec<ItemId>,
+    section: SectionId,
+    element: Option<ElementId>,
+    after_gap: bool,
+    quote: usize,
+    indented_code: Option<usize>,
+    paragraph: Option<usize>,
+    lead: Option<usize>,
+}
+
+impl<'a> Reader<'a> {
+    fn line(&mut self, raw: RawLine<'a>) {
+        let what = match raw.seen {
+            Seen::Hidden => What::Hidden,
+            Seen::FenceStart => {
+                self.enter_fence(&raw);
+                What::Code
+            }
+            Seen::Fenced => What::Code,
+            Seen::Plain => self.plain(&raw),
+        };
+        let hidden = what == What::Hidden;
+        if !hidden {
+            self.after_gap = matches!(what, What::Blank | What::Rule);
+            self.remember(what);
+        }
+        let item = if hidden { None } else { self.open.last().copied() };
+        let (section, element) = (self.section, self.element);
+        self.document.lines.push(Line { raw, what, item, section, element });
+        if self.closes_element() {
+            self.element = None;
+        }
+    }
+
+    fn remember(&mut self, what: What) {
+        let at = self.document.lines.len();
+        let inside = !self.open.is_empty();
+        match what {
+            What::Text { first: true } => {
+                self.paragraph = Some(at);
+                self.lead = if inside { self.lead } else { Some(at) };
+            }
+            What::Text { first: false } | What::Hidden => {}
+            What::Blank | What::Item(_) => self.paragraph = None,
+            What::Code | What::Rule | What::Heading | What::Tag => {
+                self.paragraph = None;
+                self.lead = self.lead.filter(|_| inside);
+            }
+        }
+    }
+
+    fn enter_fence(&mut self, raw: &RawLine<'a>) {
+        let indent = self.nesting(raw);
+        self.close_to(indent);
+    }
+
+    fn plain(&mut self, raw: &RawLine<'a>) -> What {
+        let text = raw.text.trim();
+        if text.is_empty() {
+            return What::Blank;
+        }
+        let indent = self.nesting(raw);
+        self.follow_quote(raw);
+        if self.is_indented_code(indent) {
+            return What::Code;
+        }
+        if let Some(what) = self.tag(text, indent) {
+            return what;
+        }
+        if self.setext(text) {
+            return What::Heading;
+        }
+        if markup::is_rule(text) {
+            self.open.clear();
+            return What::Rule;
+        }
+        if let Some((level, title)) = self.heading(text, indent) {
+            self.open_section(level, title);
+            return What::Heading;
+        }
+        match markup::marker(&raw.text).filter(|marker| self.may_start_item(marker)) {
+            Some(marker) => self.item(raw, marker),
+            None => self.text(indent),
+        }
+    }
+
+    /// Columns before the text; a quote inside an item counts as nested.
+    fn nesting(&self, raw: &RawLine<'a>) -> usize {
+        if raw.quote > 0 && raw.outer >= 2 && !self.open.is_empty() {
+            return raw.outer + 2 + raw.indent;
+        }
+        raw.indent
+    }
+
+    fn follow_quote(&mut self, raw: &RawLine<'a>) {
+        if raw.quote == self.quote || (raw.quote > 0 && raw.outer >= 2) {
+            return;
+        }
+        self.quote = raw.quote;
+        self.open.clear();
+    }
+
+    fn is_indented_code(&mut self, indent: usize) -> bool {
+        if let Some(base) = self.indented_code {
+            if indent >= base {
+                return true;
+            }
+            self.indented_code = None;
+        }
+        if !self.after_gap && !self.document.lines.is_empty() {
+            return false;
+        }
+        let contents = self.open.iter().rev().filter_map(|id| self.document.items.get(*id));
+        let content = contents.map(|item| item.content).find(|content| *content <= indent);
+        let base = content.unwrap_or(0) + 4;
+        if indent < base {
+            return false;
+        }
+        self.close_to(indent);
+        self.indented_code = Some(base);
+        true
+    }
+
+    /// `<task>` opens an element; another tag of its own alone on a line
+    /// (`<verification>`) stands for a heading.
+    fn tag(&mut self, text: &str, indent: usize) -> Option<What> {
+        let name = markup::tag_name(text)?;
+        if name == "task" {
+            self.open.clear();
+            let element = Element { line: self.document.lines.len(), opening: text.to_owned() };
+            self.element = Some(self.document.elements.len());
+            self.document.elements.push(element);
+            return Some(What::Tag);
+        }
+        if self.element.is_some() || name == "/task" {
+            self.open.clear();
+            return Some(What::Tag);
+        }
+        if indent > 0 || !markup::is_lone_custom_tag(text, name) {
+            return None;
+        }
+        match name.strip_prefix('/') {
+            None => {
+                self.open_section(0, name.to_owned());
+                Some(What::Heading)
+            }
+            Some(name) => {
+                self.open.clear();
+                if self.is_inside(name) {
+                    self.open_section(0, String::new());
+                }
+                Some(What::Tag)
+            }
+        }
+    }
+
+    fn is_inside(&self, name: &str) -> bool {
+        let mut at = self.document.sections.get(self.section);
+        while let Some(section) = at {
+            if section.level == 0 && section.title == name {
+                return true;
+            }
+            at = section.parent.and_then(|id| self.document.sections.get(id));
+        }
+        false
+    }
+
+    fn closes_element(&self) -> bool {
+        let line = self.document.lines.last();
+        line.is_some_and(|line| {
+            line.what == What::Tag
+                && self.element.is_some()
+                && (line.raw.text.contains("</task>") || line.raw.text.trim() == "</tasks>")
+        })
+    }
+
+    /// A paragraph of one line that is underlined was a heading.
+    fn setext(&mut self, text: &str) -> bool {
+        let level = match markup::underline(text) {
+            Some(level) if self.open.is_empty() && !self.after_gap => level,
+            _ => return false,
+        };
+        let Some(previous) = self.document.lines.last_mut() else { return false };
+        let title = previous.raw.text.trim().to_owned();
+        let sentence = title.ends_with(['.', ':', ',', ';']) || title.len() > 120;
+        if previous.what != (What::Text { first: true }) || (level == 2 && sentence) {
+            return false;
+        }
+        previous.what = What::Heading;
+        self.open_section(level, title);
+        if let Some(previous) = self.document.lines.last_mut() {
+            previous.section = self.section;
+        }
+        if let Some(section) = self.document.sections.last_mut() {
+            section.line = section.line.saturating_sub(1);
+        }
+        true
+    }
+
+    fn heading(&self, text: &str, indent: usize) -> Option<(u8, String)> {
+        let inner = self.open.last().and_then(|id| self.document.items.get(*id));
+        if indent > 3 || inner.is_some_and(|item| indent >= item.content) {
+            return None;
+        }
+        if let Some((level, title)) = markup::atx_heading(text) {
+            return Some((level, title.to_owned()));
+        }
+        let phase = markup::bold_phase(text)?;
+        Some((PSEUDO_LEVEL, phase.to_owned()))
+    }
+
+    fn open_section(&mut self, level: u8, title: String) {
+        self.open.clear();
+        let mut parent = Some(self.section);
+        while let Some(section) = parent.and_then(|id| self.document.sections.get(id)) {
+            if section.level < level || section.parent.is_none() {
+                break;
+            }
+            parent = section.parent;
+        }
+        self.section = self.document.sections.len();
+        let line = self.document.lines.len();
+        self.document.sections.push(Section { line, level, title, parent });
+    }
+
+    /// "… in the year\n2024. It was" is not a list.
+    fn may_start_item(&self, marker: &Marker) -> bool {
+        let previous = self.document.lines.last().map(|line| line.what);
+        if marker.dotted {
+            let listed = |id: ItemId| {
+                self.document.items.get(id).is_some_and(|item| {
+                    let own = item.marker.number.map(|number| format!("{number}."));
+                    item.marker.dotted || own.is_some_and(|own| marker.text.starts_with(&own))
+                })
+            };
+            return match previous {
+                None | Some(What::Blank | What::Heading | What::Rule | What::Hidden) => true,
+                Some(What::Item(id)) => listed(id),
+                Some(What::Code | What::Text { .. } | What::Tag) => false,
+            };
+        }
+        let starts_list = matches!(marker.number, None | Some(1)) || marker.boxed;
+        starts_list || !self.open.is_empty() || self.paragraph.is_none()
+    }
+
+    fn item(&mut self, raw: &RawLine<'a>, marker: Marker) -> What {
+        let indent = self.nesting(raw);
+        self.close_to(indent);
+        let (mark, text) = markup::take_box(&marker.text);
+        let lead = match self.open.last() {
+            Some(parent) => self.document.items.get(*parent).and_then(|item| item.lead),
+            None => self.lead,
+        };
+        let id = self.document.items.len();
+        let item = Item {
+            line: self.document.lines.len(),
+            indent,
+            content: indent + marker.width,
+            parent: self.open.last().copied(),
+            section: self.section,
+            element: self.element,
+            mark,
+            text: text.to_owned(),
+            lead,
+            marker,
+        };
+        self.document.items.push(item);
+        self.open.push(id);
+        What::Item(id)
+    }
+
+    fn text(&mut self, indent: usize) -> What {
+        let first = self.after_gap || self.paragraph.is_none();
+        if self.after_gap {
+            self.close_to(indent);
+        }
+        // A line further left than an item is not that item's text going on.
+        while self
+            .open
+            .last()
+            .and_then(|id| self.document.items.get(*id))
+            .is_some_and(|item| item.indent > indent)
+        {
+            self.open.pop();
+        }
+        What::Text { first }
+    }
+
+    /// Closes the items that something at this column cannot belong to.
+    fn close_to(&mut self, indent: usize) {
+        while let Some(item) = self.open.last().and_then(|id| self.document.items.get(*id)) {
+            if indent >= item.indent + 2 {
+                break;
+            }
+            self.open.pop();
+        }
+    }
+}

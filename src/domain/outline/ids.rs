@@ -1,0 +1,164 @@
+//! The ids that documents give their tasks: `T012`, `1.2`, `Task 3:`, `FR-2:`.
+
+/// An id and what follows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Taken<'a> {
+    pub id: String,
+    pub rest: &'a str,
+}
+
+/// The id the text of a task begins with.
+pub(super) fn take(text: &str) -> Option<Taken<'_>> {
+    if let Some(inner) = text.strip_prefix('[') {
+        let (inside, rest) = inner.split_once(']')?;
+        let whole = take_token(inside).filter(|taken| taken.rest.is_empty());
+        // `[US1]` is a tag, `[T001]` an id.
+        let own = whole.filter(|taken| is_t(&taken.id) || taken.id.contains('.'));
+        return own.filter(|_| !rest.starts_with('(')).map(|taken| Taken { rest, ..taken });
+    }
+    if let Some(rest) = strip_word(text, &["task", "step"]) {
+        let taken = take_token(rest)?;
+        // "Task 3 of five" is a phrase; "Task 1.1 Build" is not.
+        let unmistakable = is_t(&taken.id) || taken.id.contains('.');
+        let spaced = taken.rest.starts_with(char::is_whitespace) && unmistakable;
+        let titled = spaced || taken.rest.is_empty() || separator(taken.rest).is_some();
+        return titled.then_some(Taken { rest: after_separator(taken.rest), ..taken });
+    }
+    take_t(text).or_else(|| take_number(text)).or_else(|| take_prefixed(text))
+}
+
+/// An id inside a list of ids: the word `Task` and a `#` are allowed.
+pub(super) fn take_token(text: &str) -> Option<Taken<'_>> {
+    let text = text.trim_start_matches(['*', '_', '`', '#', '[']);
+    let text = strip_word(text, &["tasks", "task", "steps", "step"]).unwrap_or(text);
+    let text = text.trim_start_matches(['*', '_', '`', '#', '[']);
+    let end = t_length(text).or_else(|| number_length(text)).or_else(|| prefixed_length(text))?;
+    let rest = text[end..].trim_start_matches(['*', '_', '`', ']']);
+    Some(Taken { id: text[..end].to_owned(), rest })
+}
+
+/// Whether the id is a `T012`, which nothing else in a text looks like.
+pub(super) fn is_t(id: &str) -> bool {
+    id.starts_with('T')
+}
+
+/// What the id is counted under, its number and its letter: `T017b` is
+/// (`T`, 17, `b`), `2.10` is (`2.`, 10, ``).
+pub(super) fn parts(id: &str) -> Option<(&str, u64, &str)> {
+    let body = id.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let start = body.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    Some((&id[..start], body[start..].parse().ok()?, &id[body.len()..]))
+}
+
+/// The separator between an id and its title, removed.
+pub(super) fn after_separator(rest: &str) -> &str {
+    separator(rest).unwrap_or(rest).trim_start()
+}
+
+fn separator(rest: &str) -> Option<&str> {
+    if let Some(rest) = rest.strip_prefix([':', '.', ')', '：', '、']) {
+        let closed = rest.strip_prefix("**").or_else(|| rest.strip_prefix("__"));
+        let rest = closed.unwrap_or(rest);
+        return (rest.is_empty() || !rest.starts_with(|c: char| c.is_ascii_digit()))
+            .then_some(rest);
+    }
+    let trimmed = rest.trim_start();
+    let rest = ["--", "-", "–", "—", "|"].iter().find_map(|dash| trimmed.strip_prefix(dash))?;
+    (rest.is_empty() || rest.starts_with(char::is_whitespace)).then_some(rest)
+}
+
+fn strip_word<'a>(text: &'a str, words: &[&str]) -> Option<&'a str> {
+    let word = words
+        .iter()
+        .find(|word| text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word)))?;
+    let rest = &text[word.len()..];
+    let inner = rest.trim_start().trim_start_matches('#');
+    (rest.len() > inner.len() && inner.starts_with(|c: char| c == 'T' || c.is_ascii_digit()))
+        .then_some(inner)
+}
+
+fn take_t(text: &str) -> Option<Taken<'_>> {
+    let end = t_length(text)?;
+    let rest = &text[end..];
+    let id = text[..end].to_owned();
+    if let Some(rest) = separator(rest) {
+        return Some(Taken { id, rest: rest.trim_start() });
+    }
+    let follows = rest.is_empty() || rest.starts_with(char::is_whitespace);
+    let closes = rest.starts_with(['*', '_', '`', '[', '(']);
+    // `T004, T005 …`, `T001-T003` and `T001 → T002` speak about tasks.
+    let about = rest.trim_start().starts_with(['→', '-', '–', ',', '&', '+', '/', '‖'])
+        || ["and ", "to ", "through ", "or "].iter().any(|w| rest.trim_start().starts_with(w));
+    ((follows || closes) && !about).then_some(Taken { id, rest })
+}
+
+fn t_length(text: &str) -> Option<usize> {
+    let head = ["TASK-", "T-", "T"].iter().find(|head| {
+        text.strip_prefix(**head).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    })?;
+    let length = head.len() + digits_and_dots(&text[head.len()..])?;
+    end_of_id(text, length)
+}
+
+fn take_number(text: &str) -> Option<Taken<'_>> {
+    let end = number_length(text)?;
+    let (id, rest) = (&text[..end], &text[end..]);
+    let dotted = id.contains('.');
+    let (closed, rest) = match rest.strip_prefix(['.', ')', ':']) {
+        Some(rest) => (true, rest),
+        None => (false, rest),
+    };
+    let free = rest.is_empty() || rest.starts_with(char::is_whitespace) || rest.starts_with('*');
+    ((dotted || closed) && free).then(|| Taken { id: id.to_owned(), rest })
+}
+
+fn number_length(text: &str) -> Option<usize> {
+    end_of_id(text, digits_and_dots(text)?)
+}
+
+fn take_prefixed(text: &str) -> Option<Taken<'_>> {
+    let end = prefixed_length(text)?;
+    // Without the colon it may be any name: `UTF-8 names`, `S3 bucket`. `P1:`
+    // is a priority.
+    if text[..end].strip_prefix('P').is_some_and(|rest| rest.len() == 1) {
+        return None;
+    }
+    let rest = text[end..].trim_start_matches(['*', '_', '`']).strip_prefix(':')?;
+    let free = rest.is_empty() || rest.starts_with(char::is_whitespace) || rest.starts_with('*');
+    free.then(|| Taken { id: text[..end].to_owned(), rest })
+}
+
+fn prefixed_length(text: &str) -> Option<usize> {
+    let letters = text.bytes().take_while(u8::is_ascii_uppercase).count();
+    if !(1..=8).contains(&letters) {
+        return None;
+    }
+    let dash = usize::from(text[letters..].starts_with(['-', '_']));
+    let head = letters + dash;
+    end_of_id(text, head + digits_and_dots(&text[head..])?)
+}
+
+/// `12`, `1.2`, `1.2.3`; never the dot that ends it.
+fn digits_and_dots(text: &str) -> Option<usize> {
+    let mut end = 0;
+    loop {
+        let digits = text[end..].bytes().take_while(u8::is_ascii_digit).count();
+        if !(1..=6).contains(&digits) {
+            return None;
+        }
+        end += digits;
+        let next = text[end..].strip_prefix('.');
+        if !next.is_some_and(|next| next.starts_with(|c: char| c.is_ascii_digit())) || end > 60 {
+            return Some(end);
+        }
+        end += 1;
+    }
+}
+
+/// One letter may follow (`T017b`), but no word.
+fn end_of_id(text: &str, length: usize) -> Option<usize> {
+    let rest = &text[length..];
+    let letter = usize::from(rest.starts_with(|c: char| ('a'..='h').contains(&c)));
+    let wordy = rest[letter..].starts_with(|c: char| c.is_alphanumeric() && c.is_ascii());
+    (!wordy && !rest[letter..].starts_with('%')).then_some(length + letter)
+}

@@ -1,0 +1,224 @@
+//! What a single line begins with: list markers, boxes, headings, tags.
+
+/// The mark inside a box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BoxMark {
+    Open,
+    Done,
+}
+
+/// A list marker and what follows it on the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Marker {
+    /// The number of an ordered item.
+    pub number: Option<u64>,
+    /// A bare `1.2 text` line: the number stays in the text, as its id.
+    pub dotted: bool,
+    /// A box follows.
+    pub boxed: bool,
+    /// Columns from the marker to the text.
+    pub width: usize,
+    pub text: String,
+}
+
+/// The list marker a line begins with.
+pub(super) fn marker(line: &str) -> Option<Marker> {
+    let text = line.trim();
+    let (mut number, mut rest) = match bare_marker(text) {
+        Some(found) => found,
+        None => return dotted_marker(text),
+    };
+    let sign = text.len() - rest.len();
+    let gap = rest.len() - rest.trim_start().len();
+    let width = if (1..=4).contains(&gap) { sign + tab_gap(line, sign, rest) } else { sign + 1 };
+    // `- - [ ] text` is one box, however many markers stand before it.
+    let mut inner = rest.trim_start();
+    while let Some((inner_number, after)) = bare_marker(inner) {
+        inner = after.trim_start();
+        if take_box(inner).0.is_some() {
+            (number, rest) = (number.or(inner_number), inner);
+            break;
+        }
+    }
+    let text = rest.trim().to_owned();
+    Some(Marker { number, dotted: false, boxed: take_box(&text).0.is_some(), width, text })
+}
+
+/// Columns of the white space after the marker.
+fn tab_gap(line: &str, sign: usize, rest: &str) -> usize {
+    let start = super::lines::columns(line) + sign;
+    let mut column = start;
+    for c in rest.chars() {
+        match c {
+            '\t' => column += 4 - column % 4,
+            c if c.is_whitespace() => column += 1,
+            _ => break,
+        }
+    }
+    column - start
+}
+
+fn bare_marker(text: &str) -> Option<(Option<u64>, &str)> {
+    let free = |rest: &str| rest.is_empty() || rest.starts_with(char::is_whitespace);
+    if let Some(rest) = text.strip_prefix(['-', '*', '+']) {
+        return free(rest).then_some((None, rest));
+    }
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    if !(1..=9).contains(&digits) {
+        return None;
+    }
+    let rest = text[digits..].strip_prefix(['.', ')'])?;
+    free(rest).then_some((text[..digits].parse().ok(), rest))
+}
+
+fn dotted_marker(text: &str) -> Option<Marker> {
+    let end = text.find(char::is_whitespace)?;
+    let id = text[..end].trim_end_matches(['.', ')', ':']);
+    let parts: Vec<&str> = id.split('.').collect();
+    let digits =
+        |part: &&str| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    if !(2..=6).contains(&parts.len()) || !parts.iter().all(digits) {
+        return None;
+    }
+    let number = parts.last().and_then(|part| part.parse().ok());
+    Some(Marker { number, dotted: true, boxed: false, width: 2, text: text.to_owned() })
+}
+
+/// The box an item's text begins with, and what follows it.
+pub(super) fn take_box(text: &str) -> (Option<BoxMark>, &str) {
+    let Some(inner) = text.strip_prefix('[') else { return (None, text) };
+    let Some((inside, rest)) = inner.split_once(']') else { return (None, text) };
+    // `[x](target)`, `[x][ref]` and `[x]: target` are links.
+    if rest.starts_with(['(', '[', ':']) {
+        return (None, text);
+    }
+    let mark = match inside {
+        "x" | "X" => BoxMark::Done,
+        "" | " " | "\u{a0}" | "\t" | "  " | "~" | "-" => BoxMark::Open,
+        _ => return (None, text),
+    };
+    (Some(mark), rest.trim())
+}
+
+/// Whether the text begins with a box that holds a sign nobody agreed on.
+pub(super) fn has_odd_box(text: &str) -> bool {
+    let Some(inner) = text.strip_prefix('[') else { return false };
+    let Some((inside, rest)) = inner.split_once(']') else { return false };
+    let count = inside.chars().count();
+    (1..=3).contains(&count)
+        && take_box(text).0.is_none()
+        && !inside.chars().any(char::is_alphanumeric)
+        && (rest.is_empty() || rest.starts_with(char::is_whitespace))
+}
+
+/// `---`, `* * *`, `___`.
+pub(super) fn is_rule(text: &str) -> bool {
+    let Some(sign) = text.chars().next().filter(|c| matches!(c, '-' | '*' | '_')) else {
+        return false;
+    };
+    let mut count = 0;
+    for c in text.chars() {
+        match c {
+            c if c == sign => count += 1,
+            c if c.is_whitespace() => {}
+            _ => return false,
+        }
+    }
+    count >= 3
+}
+
+/// The level a line gives to the paragraph it underlines.
+pub(super) fn underline(text: &str) -> Option<u8> {
+    let all = |sign: char| text.len() >= 3 && text.chars().all(|c| c == sign);
+    match (all('='), all('-')) {
+        (true, _) => Some(1),
+        (_, true) => Some(2),
+        (false, false) => None,
+    }
+}
+
+/// `## Title ##`.
+pub(super) fn atx_heading(text: &str) -> Option<(u8, &str)> {
+    let level = text.bytes().take_while(|b| *b == b'#').count();
+    let rest = &text[level..];
+    if !(1..=6).contains(&level) || !(rest.is_empty() || rest.starts_with(char::is_whitespace)) {
+        return None;
+    }
+    let title = rest.trim();
+    let bare = title.trim_end_matches('#');
+    let title = if bare.is_empty() || bare.ends_with(char::is_whitespace) { bare } else { title };
+    Some((u8::try_from(level).unwrap_or(6), title.trim()))
+}
+
+/// `**Phase 2: Build**` alone on a line is written for a heading.
+pub(super) fn bold_phase(text: &str) -> Option<&str> {
+    const WORDS: [&str; 7] =
+        ["phase ", "stage ", "milestone ", "sprint ", "week ", "day ", "iteration "];
+    let inner = text.strip_prefix("**")?;
+    let inner = inner.strip_suffix("**").or_else(|| inner.strip_suffix("**:"))?;
+    let lower = inner.chars().take(16).collect::<String>().to_lowercase();
+    let number = WORDS.iter().find_map(|word| lower.strip_prefix(word))?;
+    (number.starts_with(|c: char| c.is_ascii_digit()) && !inner.contains("**")).then_some(inner)
+}
+
+/// The name of the tag the text begins with; `/name` where it closes.
+pub(super) fn tag_name(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix('<')?;
+    let slash = usize::from(inner.starts_with('/'));
+    let name = inner[slash..]
+        .bytes()
+        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+        .count();
+    let rest = &inner[slash + name..];
+    let starts = inner[slash..].starts_with(|c: char| c.is_ascii_alphabetic());
+    (starts && rest.starts_with(['>', ' ', '\t', '/'])).then_some(&inner[..slash + name])
+}
+
+/// A tag alone on its line that HTML does not know, so somebody's own.
+pub(super) fn is_lone_custom_tag(text: &str, name: &str) -> bool {
+    const HTML: [&str; 40] = [
+        "a",
+        "article",
+        "aside",
+        "b",
+        "big",
+        "blockquote",
+        "body",
+        "br",
+        "center",
+        "code",
+        "dd",
+        "details",
+        "div",
+        "dl",
+        "dt",
+        "em",
+        "font",
+        "footer",
+        "h1",
+        "h2",
+        "h3",
+        "head",
+        "header",
+        "hr",
+        "html",
+        "i",
+        "img",
+        "kbd",
+        "li",
+        "ol",
+        "p",
+        "picture",
+        "pre",
+        "span",
+        "strong",
+        "sub",
+        "summary",
+        "sup",
+        "table",
+        "ul",
+    ];
+    let lone = text.ends_with('>') && !text[1..].contains('<');
+    let known = name.trim_start_matches('/').to_ascii_lowercase();
+    lone && !text.ends_with("/>") && !HTML.contains(&known.as_str())
+}

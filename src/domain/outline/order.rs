@@ -1,0 +1,365 @@
+//! Who waits for whom.
+//!
+//! Stated dependencies come first. What the order of the document implies is
+//! added only where it agrees with them: all positions come from one
+//! topological order of the stated dependencies and the nesting, and an
+//! implied edge is kept only if it points forward in it. So no combination of
+//! the two can close a circle.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+
+/// A task, or a list item that only groups tasks.
+#[derive(Debug, Clone)]
+pub(super) struct Unit {
+    pub task: Option<usize>,
+    /// The unit it is nested in; always an earlier one.
+    pub holder: Option<usize>,
+    /// The section it stands in, counted in reading order.
+    pub run: usize,
+    /// Whether it waits for what stands before it in its list.
+    pub follows: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Arranged {
+    /// Per task, the tasks it needs.
+    pub needs: Vec<BTreeSet<usize>>,
+    /// Stated dependencies that would close a circle: (task, need).
+    pub circular: Vec<(usize, usize)>,
+    /// Implied dependencies that stated ones overrule: (task, need).
+    pub overruled: Vec<(usize, usize)>,
+    /// Sections joined through one task because every pair would be too many:
+    /// that task.
+    pub narrowed: Vec<usize>,
+}
+
+/// More edges than this between two sections are never made one by one.
+const MOST_PAIRS: usize = 2_000;
+/// With more than this in all, sections are joined through one task at once.
+const MOST_PAIRS_IN_ALL: usize = 20_000;
+
+/// Arranges the tasks; `stated` holds what each task says it needs.
+pub(super) fn arrange(units: &[Unit], stated: &[BTreeSet<usize>]) -> Arranged {
+    let (positions, circular) = Positions::find(units, stated);
+    let mut needs = stated.to_vec();
+    for (task, need) in &circular {
+        needs[*task].remove(need);
+    }
+    let mut order = Order { positions, needs, overruled: BTreeSet::new(), narrowed: Vec::new() };
+    order.inside(units);
+    order.between(units);
+    Arranged {
+        needs: order.needs,
+        circular,
+        overruled: order.overruled.into_iter().collect(),
+        narrowed: order.narrowed,
+    }
+}
+
+/// The tasks a list begins and ends with.
+#[derive(Debug, Clone, Default)]
+struct Span {
+    heads: Vec<usize>,
+    ends: Vec<usize>,
+}
+
+struct Order {
+    positions: Positions,
+    needs: Vec<BTreeSet<usize>>,
+    overruled: BTreeSet<(usize, usize)>,
+    narrowed: Vec<usize>,
+}
+
+impl Order {
+    /// Orders every list; a holder stands for what it holds.
+    fn inside(&mut self, units: &[Unit]) {
+        let mut lists: Vec<Vec<usize>> = vec![Vec::new(); units.len()];
+        let mut runs: Vec<Vec<usize>> = Vec::new();
+        for (at, unit) in units.iter().enumerate() {
+            match unit.holder {
+                Some(holder) => lists[holder].push(at),
+                None => {
+                    runs.resize(runs.len().max(unit.run + 1), Vec::new());
+                    runs[unit.run].push(at);
+                }
+            }
+        }
+        let mut spans = vec![Span::default(); units.len()];
+        for at in (0..units.len()).rev() {
+            let list = std::mem::take(&mut lists[at]);
+            let inner = self.list(units, list, &spans);
+            spans[at] = match units[at].task {
+                Some(task) => Span { heads: vec![task], ends: vec![task] },
+                None => inner,
+            };
+        }
+        for run in runs {
+            self.list(units, run, &spans);
+        }
+    }
+
+    fn list(&mut self, units: &[Unit], mut list: Vec<usize>, spans: &[Span]) -> Span {
+        list.sort_by_key(|at| self.positions.enter[*at]);
+        let mut heads = Vec::new();
+        let mut before: Vec<usize> = Vec::new();
+        for at in list {
+            let span = &spans[at];
+            if !units[at].follows {
+                heads.extend(&span.heads);
+                before.extend(&span.ends);
+                continue;
+            }
+            if before.is_empty() {
+                heads.extend(&span.heads);
+            }
+            self.join(&before, &span.heads, MOST_PAIRS);
+            before.clone_from(&span.ends);
+        }
+        Span { heads, ends: before }
+    }
+
+    /// Lets every section wait for the one before it.
+    fn between(&mut self, units: &[Unit]) {
+        let mut runs: Vec<Vec<usize>> = Vec::new();
+        let mut inside_task = vec![false; units.len()];
+        for (at, unit) in units.iter().enumerate() {
+            let nested = |holder: usize| inside_task[holder] || units[holder].task.is_some();
+            inside_task[at] = unit.holder.is_some_and(nested);
+            if let Some(task) = unit.task.filter(|_| !inside_task[at]) {
+                runs.resize(runs.len().max(unit.run + 1), Vec::new());
+                runs[unit.run].push(task);
+            }
+        }
+        runs.retain(|run| !run.is_empty());
+        let spans: Vec<Span> = runs.iter().map(|run| self.span_of(run)).collect();
+        let pairs = spans.windows(2).map(|pair| pair[0].ends.len() * pair[1].heads.len());
+        let most = if pairs.sum::<usize>() > MOST_PAIRS_IN_ALL { 0 } else { MOST_PAIRS };
+        for pair in spans.windows(2) {
+            self.join(&pair[0].ends, &pair[1].heads, most);
+        }
+    }
+
+    /// The tasks of a section that need none of it, and that none of it needs.
+    fn span_of(&self, run: &[usize]) -> Span {
+        let members: BTreeSet<usize> = run.iter().copied().collect();
+        let mut needed = BTreeSet::new();
+        let mut heads = Vec::new();
+        for task in run {
+            let mut inside =
+                self.needs[*task].iter().filter(|need| members.contains(need)).peekable();
+            if inside.peek().is_none() {
+                heads.push(*task);
+            }
+            needed.extend(inside.copied());
+        }
+        let ends = run.iter().copied().filter(|task| !needed.contains(task)).collect();
+        Span { heads, ends }
+    }
+
+    /// Lets all of `heads` wait for all of `ends`. Where that would be too
+    /// many edges, the last of the ends waits for the others and stands for
+    /// them: as strict, with a sum of edges in place of a product.
+    fn join(&mut self, ends: &[usize], heads: &[usize], most: usize) {
+        let wide = ends.len() > 1 && heads.len() > 1 && ends.len() * heads.len() > most.max(4);
+        let gate = ends.iter().copied().max_by_key(|task| self.positions.of_task(*task));
+        let Some(gate) = gate.filter(|_| wide) else {
+            for head in heads {
+                for end in ends {
+                    self.imply(*head, *end);
+                }
+            }
+            return;
+        };
+        self.narrowed.push(gate);
+        for end in ends {
+            if *end == gate || (self.agrees(gate, *end) && self.imply(gate, *end)) {
+                continue;
+            }
+            for head in heads {
+                self.imply(*head, *end);
+            }
+        }
+        for head in heads {
+            self.imply(*head, gate);
+        }
+    }
+
+    fn agrees(&self, task: usize, need: usize) -> bool {
+        self.positions.ends_before(need, task)
+    }
+
+    fn imply(&mut self, task: usize, need: usize) -> bool {
+        if !self.agrees(task, need) {
+            self.overruled.insert((task, need));
+            return false;
+        }
+        self.needs[task].insert(need);
+        true
+    }
+}
+
+/// Where each unit begins and ends in one order that satisfies what is stated.
+struct Positions {
+    enter: Vec<usize>,
+    /// Per task: where it begins and where it ends.
+    tasks: Vec<(usize, usize)>,
+}
+
+impl Positions {
+    fn of_task(&self, task: usize) -> usize {
+        self.tasks[task].1
+    }
+
+    fn ends_before(&self, first: usize, second: usize) -> bool {
+        self.tasks[first].1 < self.tasks[second].0
+    }
+
+    /// Every unit is two nodes, its begin and its end, numbered as a reader
+    /// meets them. Taking the lowest free node again and again gives the
+    /// document's own order, bent only where something stated demands it.
+    fn find(units: &[Unit], stated: &[BTreeSet<usize>]) -> (Self, Vec<(usize, usize)>) {
+        let walk = Walk::of(units);
+        let mut graph = Graph::new(units.len() * 2);
+        for (at, unit) in units.iter().enumerate() {
+            graph.edge(walk.enter[at], walk.exit[at], None);
+            if let Some(holder) = unit.holder {
+                graph.edge(walk.enter[holder], walk.enter[at], None);
+                graph.edge(walk.exit[at], walk.exit[holder], None);
+            }
+        }
+        let mut unit_of = vec![0; stated.len()];
+        for (at, unit) in units.iter().enumerate() {
+            if let Some(task) = unit.task {
+                unit_of[task] = at;
+            }
+        }
+        for (task, needs) in stated.iter().enumerate() {
+            for need in needs {
+                let (from, to) = (walk.exit[unit_of[*need]], walk.enter[unit_of[task]]);
+                graph.edge(from, to, Some((task, *need)));
+            }
+        }
+        let (positions, circular) = graph.order();
+        let tasks =
+            unit_of.iter().map(|at| (positions[walk.enter[*at]], positions[walk.exit[*at]]));
+        let tasks = tasks.collect();
+        let enter = walk.enter.iter().map(|node| positions[*node]).collect();
+        (Self { enter, tasks }, circular)
+    }
+}
+
+/// The numbers a reader meets the units at, coming and going.
+struct Walk {
+    enter: Vec<usize>,
+    exit: Vec<usize>,
+}
+
+impl Walk {
+    fn of(units: &[Unit]) -> Self {
+        let mut inner: Vec<Vec<usize>> = vec![Vec::new(); units.len()];
+        let mut stack: Vec<(usize, bool)> = Vec::new();
+        for (at, unit) in units.iter().enumerate().rev() {
+            match unit.holder {
+                Some(holder) => inner[holder].push(at),
+                None => stack.push((at, false)),
+            }
+        }
+        let mut walk = Self { enter: vec![0; units.len()], exit: vec![0; units.len()] };
+        let mut next = 0;
+        while let Some((at, left)) = stack.pop() {
+            if left {
+                walk.exit[at] = next;
+            } else {
+                walk.enter[at] = next;
+                stack.push((at, true));
+                stack.extend(inner[at].iter().map(|inner| (*inner, false)));
+            }
+            next += 1;
+        }
+        walk
+    }
+}
+
+/// A dependency as (task, need); `None` where the nesting is the reason.
+type Statement = Option<(usize, usize)>;
+
+struct Graph {
+    after: Vec<Vec<(usize, Statement)>>,
+    before: Vec<Vec<(usize, Statement)>>,
+}
+
+impl Graph {
+    fn new(nodes: usize) -> Self {
+        Self { after: vec![Vec::new(); nodes], before: vec![Vec::new(); nodes] }
+    }
+
+    fn edge(&mut self, from: usize, to: usize, statement: Statement) {
+        self.after[from].push((to, statement));
+        self.before[to].push((from, statement));
+    }
+
+    /// The position of every node, and the statements dropped to have one.
+    fn order(&self) -> (Vec<usize>, Vec<(usize, usize)>) {
+        let nodes = self.after.len();
+        let mut waits: Vec<usize> = self.before.iter().map(Vec::len).collect();
+        let mut positions = vec![usize::MAX; nodes];
+        let mut free: BinaryHeap<Reverse<usize>> =
+            (0..nodes).filter(|node| waits[*node] == 0).map(Reverse).collect();
+        let mut dropped = BTreeSet::new();
+        let (mut placed, mut lowest) = (0, 0);
+        while placed < nodes {
+            let Some(Reverse(node)) = free.pop() else {
+                while positions.get(lowest).is_some_and(|position| *position != usize::MAX) {
+                    lowest += 1;
+                }
+                let Some((to, statement)) = self.circle(lowest, &positions, &dropped) else {
+                    break;
+                };
+                dropped.insert(statement);
+                waits[to] -= 1;
+                if waits[to] == 0 {
+                    free.push(Reverse(to));
+                }
+                continue;
+            };
+            positions[node] = placed;
+            placed += 1;
+            for (to, statement) in &self.after[node] {
+                if statement.is_some_and(|statement| dropped.contains(&statement)) {
+                    continue;
+                }
+                waits[*to] -= 1;
+                if waits[*to] == 0 {
+                    free.push(Reverse(*to));
+                }
+            }
+        }
+        (positions, dropped.into_iter().collect())
+    }
+
+    /// Goes from an unplaced node to what it waits for until a circle closes,
+    /// and gives back the statement in it that points ahead first.
+    fn circle(
+        &self,
+        start: usize,
+        positions: &[usize],
+        dropped: &BTreeSet<(usize, usize)>,
+    ) -> Option<(usize, (usize, usize))> {
+        let mut path: Vec<(usize, usize, Statement)> = Vec::new();
+        let mut seen = std::collections::HashMap::new();
+        let mut node = start;
+        while !seen.contains_key(&node) {
+            seen.insert(node, path.len());
+            let (from, statement) = self.before[node].iter().find(|(from, statement)| {
+                let gone = statement.is_some_and(|statement| dropped.contains(&statement));
+                positions[*from] == usize::MAX && !gone
+            })?;
+            path.push((node, *from, *statement));
+            node = *from;
+        }
+        let circle = &path[*seen.get(&node)?..];
+        let ahead = circle.iter().filter(|(to, from, _)| from > to);
+        ahead.filter_map(|(to, _, statement)| statement.map(|s| (*to, s))).min()
+    }
+}

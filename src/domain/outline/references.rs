@@ -1,0 +1,246 @@
+//! The names of tasks: the document's own ids where it has them, positions
+//! where it has none, and never the same name twice.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::build::Draft;
+use super::document::Document;
+use super::ids;
+use super::needs::Need;
+use super::notes::{NoteCode, Notes};
+use super::pick::{Picks, Source};
+
+/// Takes the numbers of an ordered list for ids, if they tell its tasks apart.
+pub(super) fn number_by_markers(document: &Document<'_>, picks: &Picks, drafts: &mut [Draft]) {
+    if !picks.shape.numbers_by_marker() {
+        return;
+    }
+    let mut numbers: HashSet<String> =
+        drafts.iter().filter_map(|draft| draft.head.id.clone()).collect();
+    let mut found = Vec::new();
+    for (at, pick) in picks.tasks.iter().enumerate() {
+        let Source::Item(item) = pick.source else { continue };
+        let free = drafts[at].head.id.is_none() && pick.parent.is_none();
+        let Some(number) = document.items[item].marker.number.filter(|_| free) else { continue };
+        if !numbers.insert(number.to_string()) {
+            return;
+        }
+        found.push((at, number));
+    }
+    for (at, number) in found {
+        drafts[at].head.id = Some(number.to_string());
+    }
+}
+
+/// `1.2` belongs to the `1` before it, though it is not indented.
+pub(super) fn nest_by_ids(picks: &Picks, drafts: &mut [Draft]) {
+    let mut seen: HashMap<(usize, Option<usize>, String), usize> = HashMap::new();
+    for (at, (draft, pick)) in drafts.iter_mut().zip(&picks.tasks).enumerate() {
+        let Some(id) = draft.head.id.clone() else { continue };
+        if let Some((above, _)) = id.rsplit_once('.') {
+            let parent = seen.get(&(draft.run, pick.parent, above.to_owned()));
+            draft.parent = parent.copied().or(draft.parent);
+        }
+        seen.insert((draft.run, pick.parent, id), at);
+    }
+}
+
+/// One `3.11` among tasks without numbers is no id but the first word.
+pub(super) fn undo_lone_numbers(drafts: &mut [Draft]) {
+    let numeric = |draft: &Draft| {
+        let id = draft.head.id.as_deref().unwrap_or_default();
+        id.contains('.') && id.starts_with(|c: char| c.is_ascii_digit())
+    };
+    let mut found = drafts.iter().enumerate().filter(|(_, draft)| numeric(draft));
+    let (Some((at, _)), None) = (found.next(), found.next()) else { return };
+    let ids = drafts.iter().filter(|draft| draft.head.id.is_some()).count();
+    if drafts.len() < 3 || ids > 1 {
+        return;
+    }
+    if let Some(id) = drafts[at].head.id.take() {
+        let title = &mut drafts[at].head.title;
+        *title = format!("{id} {title}");
+        drafts[at].numbered = false;
+    }
+}
+
+/// Names every task.
+pub(super) fn name(drafts: &[Draft], notes: &mut Notes) -> Vec<String> {
+    let own: HashSet<&str> = drafts.iter().filter_map(|draft| draft.head.id.as_deref()).collect();
+    let mut first_line: HashMap<&str, u32> = HashMap::new();
+    let mut taken: HashSet<String> = HashSet::new();
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    let mut names: Vec<String> = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let name = match draft.head.id.as_deref() {
+            Some(id) => match first_line.get(id) {
+                None => {
+                    first_line.insert(id, draft.line);
+                    id.to_owned()
+                }
+                Some(line) => {
+                    let name = next_free(id, "-", 2, &own, &taken, &mut counts);
+                    let message =
+                        format!("{id} was already used in line {line}; this one is called {name}");
+                    notes.add(NoteCode::DuplicateId, draft.line, message);
+                    name
+                }
+            },
+            None => match draft.parent.and_then(|parent| names.get(parent)) {
+                Some(parent) => next_free(parent, ".", 1, &own, &taken, &mut counts),
+                None => {
+                    let section = format!("s{}", draft.run + 1);
+                    next_free(&section, "-", 1, &own, &taken, &mut counts)
+                }
+            },
+        };
+        taken.insert(name.clone());
+        names.push(name);
+    }
+    names
+}
+
+fn next_free(
+    stem: &str,
+    joint: &str,
+    start: usize,
+    own: &HashSet<&str>,
+    taken: &HashSet<String>,
+    counts: &mut HashMap<String, usize>,
+) -> String {
+    let count = counts.entry(format!("{stem}{joint}")).or_insert(start);
+    loop {
+        let name = format!("{stem}{joint}{count}");
+        *count += 1;
+        if !own.contains(name.as_str()) && !taken.contains(&name) {
+            return name;
+        }
+    }
+}
+
+/// Notes numbers that are missing between others.
+pub(super) fn note_gaps(drafts: &[Draft], notes: &mut Notes) {
+    let mut series: BTreeMap<&str, BTreeMap<u64, u32>> = BTreeMap::new();
+    for draft in drafts {
+        let parts = draft.head.id.as_deref().and_then(ids::parts);
+        if let Some((stem, number, _)) = parts {
+            series.entry(stem).or_default().entry(number).or_insert(draft.line);
+        }
+    }
+    for (stem, numbers) in series {
+        let mut previous = None;
+        for (number, line) in numbers {
+            if let Some(last) = previous.filter(|last| number > last + 1) {
+                let message = match number - last {
+                    2 => format!("no task {stem}{}", written(stem, last + 1)),
+                    _ => format!(
+                        "no tasks {stem}{} to {stem}{}",
+                        written(stem, last + 1),
+                        written(stem, number - 1)
+                    ),
+                };
+                notes.add(NoteCode::GapInNumbering, line, message);
+            }
+            previous = Some(number);
+        }
+    }
+}
+
+/// `T` numbers are written with three digits.
+fn written(stem: &str, number: u64) -> String {
+    if stem.starts_with('T') { format!("{number:03}") } else { number.to_string() }
+}
+
+/// Whether one of the two tasks is inside the other.
+pub(super) fn is_nested(drafts: &[Draft], one: usize, other: usize) -> bool {
+    let parent = |at: &usize| drafts[*at].parent;
+    let above = |inner: usize, outer: usize| {
+        std::iter::successors(Some(inner), parent).any(|at| at == outer)
+    };
+    above(one, other) || above(other, one)
+}
+
+/// The tasks an id may mean.
+pub(super) struct Index<'d> {
+    exact: HashMap<&'d str, Vec<usize>>,
+    /// `T7` means `T007` where nothing is called `T7`.
+    counted: HashMap<(String, &'d str), BTreeMap<u64, Vec<usize>>>,
+}
+
+impl<'d> Index<'d> {
+    pub(super) fn of(drafts: &'d [Draft]) -> Self {
+        let mut index = Self { exact: HashMap::new(), counted: HashMap::new() };
+        for (at, draft) in drafts.iter().enumerate() {
+            let Some(id) = draft.head.id.as_deref() else { continue };
+            index.exact.entry(id).or_default().push(at);
+            if let Some((stem, number, letter)) = ids::parts(id) {
+                let series = index.counted.entry((series(stem), letter)).or_default();
+                series.entry(number).or_default().push(at);
+            }
+        }
+        index
+    }
+
+    /// The tasks a statement means; none where there is no such task.
+    ///
+    /// At most so many: a range may span the whole document.
+    pub(super) fn find(
+        &self,
+        drafts: &[Draft],
+        from: usize,
+        need: &Need,
+        most: usize,
+    ) -> Vec<usize> {
+        match need {
+            Need::One(id) => self.one(drafts, from, id).into_iter().collect(),
+            Need::Range(first, last) => self.range(drafts, from, (first, last), most),
+        }
+    }
+
+    fn one(&self, drafts: &[Draft], from: usize, id: &str) -> Option<usize> {
+        if let Some(found) = self.exact.get(id) {
+            return nearest(drafts, from, found);
+        }
+        let (stem, number, letter) = ids::parts(id)?;
+        nearest(drafts, from, self.counted.get(&(series(stem), letter))?.get(&number)?)
+    }
+
+    fn range(
+        &self,
+        drafts: &[Draft],
+        from: usize,
+        (first, last): (&str, &str),
+        most: usize,
+    ) -> Vec<usize> {
+        let (Some((stem, low, _)), Some((_, high, _))) = (ids::parts(first), ids::parts(last))
+        else {
+            return Vec::new();
+        };
+        if low > high {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        for letter in ["", "a", "b", "c", "d", "e", "f", "g", "h"] {
+            let Some(numbers) = self.counted.get(&(series(stem), letter)) else { continue };
+            let inside = numbers.range(low..=high);
+            // A task inside its own range does not need itself.
+            let inside = inside.filter_map(|(_, tasks)| nearest(drafts, from, tasks));
+            let others = inside.filter(|task| !is_nested(drafts, from, *task));
+            found.extend(others.take(most - found.len()));
+        }
+        found
+    }
+}
+
+/// Of several tasks with one id, the one in the same section, or the first.
+fn nearest(drafts: &[Draft], from: usize, found: &[usize]) -> Option<usize> {
+    let same = found.iter().find(|at| drafts[**at].run == drafts[from].run && **at != from);
+    same.or(found.first()).copied()
+}
+
+fn series(stem: &str) -> String {
+    match stem {
+        "T" | "T-" | "TASK-" => "T".to_owned(),
+        other => other.to_owned(),
+    }
+}

@@ -1,0 +1,142 @@
+//! Lists of steps in documents that mark their tasks in no other way.
+//!
+//! Any document may hold lists, so a list is work only if the document says
+//! so: by its heading, by the line before it, or by being little else.
+
+use super::document::{Document, Item, SectionId, What};
+use super::words;
+
+/// Per item, whether it is a step.
+pub(super) fn find(document: &Document<'_>) -> Vec<bool> {
+    let announced = |item: &Item| is_announced(document, item);
+    let found = choose(document, announced);
+    if found.contains(&true) {
+        return found;
+    }
+    if is_all_steps(document) {
+        return choose(document, |item| item.marker.number.is_some());
+    }
+    if is_one_list(document) {
+        return choose(document, |_| true);
+    }
+    vec![false; document.items.len()]
+}
+
+/// Whether a heading above says that this is about tasks listed elsewhere.
+pub(super) fn is_below_remarks(document: &Document<'_>, section: SectionId) -> bool {
+    headings_above(document, section).any(words::is_about_tasks)
+}
+
+/// Takes top-level items, and the nested ones that are steps like them:
+/// bullets below a numbered step are its text.
+fn choose(document: &Document<'_>, top: impl Fn(&Item) -> bool) -> Vec<bool> {
+    let mut chosen = vec![false; document.items.len()];
+    for (id, item) in document.items.iter().enumerate() {
+        let wanted = match item.parent {
+            None => top(item),
+            Some(parent) => {
+                let above = &document.items[parent].marker;
+                chosen[parent] && (item.marker.number.is_some() || above.number.is_none())
+            }
+        };
+        chosen[id] = wanted && !item.text.is_empty() && !super::markup::has_odd_box(&item.text);
+    }
+    chosen
+}
+
+fn is_announced(document: &Document<'_>, item: &Item) -> bool {
+    let lead = item.lead.and_then(|line| document.lines.get(line));
+    let lead = lead.map(|line| line.raw.text.trim()).filter(|text| text.len() <= 120);
+    if lead.is_some_and(|text| is_lead(text) && words::announces_tasks(text)) {
+        return true;
+    }
+    let own = document.sections.get(item.section);
+    if own.is_some_and(|section| words::announces_plan(&section.title)) {
+        return true;
+    }
+    let mut above = headings_above(document, item.section);
+    above
+        .find_map(|title| {
+            match (words::announces_tasks(title), words::is_about_other_things(title)) {
+                (true, _) => Some(true),
+                (false, true) => Some(false),
+                (false, false) => None,
+            }
+        })
+        .unwrap_or(false)
+}
+
+/// `Steps:` and `**Tasks**`, not a sentence about tasks.
+fn is_lead(text: &str) -> bool {
+    let bare = text.trim_end_matches(['*', '_']);
+    bare.ends_with([':', '：']) || (text.starts_with("**") && text.ends_with("**"))
+}
+
+fn headings_above<'d>(
+    document: &'d Document<'_>,
+    section: SectionId,
+) -> impl Iterator<Item = &'d str> {
+    let own = document.sections.get(section);
+    std::iter::successors(own, |section| {
+        section.parent.and_then(|parent| document.sections.get(parent))
+    })
+    .map(|section| section.title.as_str())
+}
+
+struct Content {
+    prose: usize,
+    listed: usize,
+    numbered: usize,
+    bullets: usize,
+}
+
+fn contents(document: &Document<'_>) -> Vec<Content> {
+    let empty = || Content { prose: 0, listed: 0, numbered: 0, bullets: 0 };
+    let mut sections: Vec<Content> = document.sections.iter().map(|_| empty()).collect();
+    for line in &document.lines {
+        let content = &mut sections[line.section];
+        match line.what {
+            What::Text { .. } if line.item.is_none() => content.prose += 1,
+            What::Text { .. } | What::Item(_) => content.listed += 1,
+            What::Blank | What::Hidden | What::Code | What::Rule | What::Heading | What::Tag => {}
+        }
+    }
+    for item in document.items.iter().filter(|item| item.parent.is_none()) {
+        let content = &mut sections[item.section];
+        match item.marker.number {
+            Some(_) => content.numbered += 1,
+            None => content.bullets += 1,
+        }
+    }
+    sections
+}
+
+/// Every section, apart from the introduction, is a numbered list.
+fn is_all_steps(document: &Document<'_>) -> bool {
+    if mentions_other_things(document) {
+        return false;
+    }
+    let contents = contents(document);
+    let sum = |of: fn(&Content) -> usize| contents.iter().map(of).sum::<usize>();
+    let introduction = document.sections.iter().take(2).count();
+    let rest = contents.iter().enumerate().all(|(at, content)| {
+        let used = content.prose + content.listed > 0;
+        !used || content.numbered > 0 || (at < introduction && content.bullets == 0)
+    });
+    rest && sum(|c| c.numbered) > 1 && sum(|c| c.listed) * 2 >= sum(|c| c.prose)
+}
+
+/// A title, a line or two, and one list.
+fn is_one_list(document: &Document<'_>) -> bool {
+    let titles = document.sections.iter().filter(|section| !section.title.is_empty()).count();
+    let contents = contents(document);
+    let sum = |of: fn(&Content) -> usize| contents.iter().map(of).sum::<usize>();
+    titles <= 1
+        && !mentions_other_things(document)
+        && sum(|c| c.bullets) + sum(|c| c.numbered) > 1
+        && sum(|c| c.listed) >= sum(|c| c.prose) * 2
+}
+
+fn mentions_other_things(document: &Document<'_>) -> bool {
+    document.sections.iter().any(|section| words::is_about_other_things(&section.title))
+}
