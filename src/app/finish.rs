@@ -31,7 +31,7 @@ use crate::{
         states::{AttemptState, TaskState},
         task::{self, AttemptFacts, Ending, Failure, Next, TaskFacts},
     },
-    store::{self, attempts::StoredOutcome},
+    store::{self, results::StoredOutcome},
 };
 
 /// How an attempt is to end.
@@ -205,10 +205,9 @@ async fn hold(unit: &mut Unit, batch: &[FinishCommand]) -> Result<Held> {
     store::goals::lock(unit.conn(), workspace, &goals).await?;
     let facts = store::tasks::lock(unit.conn(), workspace, &tasks).await?;
     let attempts = locked(unit, &ids).await?;
-    let outcomes = store::attempts::outcomes(unit.conn(), workspace, &ids).await?;
+    let outcomes = store::results::outcomes(unit.conn(), workspace, &ids).await?;
     let mut criteria: HashMap<TaskId, Vec<(i16, bool)>> = HashMap::new();
-    for (task, number, required) in
-        store::attempts::criteria(unit.conn(), workspace, &tasks).await?
+    for (task, number, required) in store::results::criteria(unit.conn(), workspace, &tasks).await?
     {
         criteria.entry(task).or_default().push((number, required));
     }

@@ -9,7 +9,9 @@ use super::document::{Document, What};
 use super::markup;
 
 /// What kind of thing a note is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum NoteCode {
     /// Two tasks have one id; the later one was given another reference.
