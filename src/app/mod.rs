@@ -11,13 +11,19 @@ use sqlx::PgPool;
 
 pub mod agent_views;
 pub mod agents;
+pub mod approval_views;
+pub mod attempt_views;
 pub mod auth;
 pub mod bootstrap;
 pub mod caller;
 pub mod claim_views;
 pub mod claims;
 pub mod coalesce;
+pub mod decisions;
 pub mod error;
+pub mod finish;
+pub mod finish_views;
+mod finish_write;
 pub mod events;
 pub mod goal_views;
 pub mod goals;
@@ -26,17 +32,26 @@ pub mod idempotency;
 pub mod keys;
 pub mod lay;
 pub mod lease;
-pub mod projects;
+pub mod park;
 pub mod settle;
 pub mod spend;
+pub mod steps;
+pub mod projects;
 pub mod supervision;
+pub mod task_views;
+pub mod tasks;
 pub mod unit;
+mod waiting;
 pub mod wake;
 
 pub use error::{Error, Result};
 pub use unit::Unit;
 
-use crate::{clock::Clock, entropy::Entropy};
+use crate::{
+    clock::{Clock, Pulse},
+    entropy::Entropy,
+    store,
+};
 
 /// The use cases and what they share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -45,10 +60,12 @@ pub struct App {
     clock: Clock,
     entropy: Entropy,
     wake: wake::Wake,
+    pulse: Pulse,
     key_finder: coalesce::Coalescer<auth::FindKey>,
     claims: coalesce::Coalescer<claims::ClaimCommand>,
     heartbeats: coalesce::Coalescer<heartbeats::HeartbeatCommand>,
     spends: coalesce::Coalescer<spend::SpendCommand>,
+    finishes: coalesce::Coalescer<finish::FinishCommand>,
 }
 
 impl App {
@@ -60,10 +77,12 @@ impl App {
             clock,
             entropy,
             wake: wake::Wake::default(),
+            pulse: Pulse::default(),
             key_finder: coalesce::Coalescer::default(),
             claims: coalesce::Coalescer::default(),
             heartbeats: coalesce::Coalescer::default(),
             spends: coalesce::Coalescer::default(),
+            finishes: coalesce::Coalescer::default(),
         }
     }
 
@@ -79,6 +98,7 @@ impl App {
         self.claims.drain().await;
         self.heartbeats.drain().await;
         self.spends.drain().await;
+        self.finishes.drain().await;
         self.key_finder.drain().await;
     }
 
@@ -92,5 +112,27 @@ impl App {
     #[must_use]
     pub fn wake(&self) -> &wake::Wake {
         &self.wake
+    }
+
+    /// The sign of life of this process's supervisor.
+    #[must_use]
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn reach_database(&self) -> Result<()> {
+        self.now().await.map(|_| ())
+    }
+
+    /// Whether the schema of the database is the one that this program was made for.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn is_migrated(&self) -> Result<bool> {
+        Ok(store::is_migrated(&mut *self.reader().await?).await?)
     }
 }

@@ -85,11 +85,12 @@ impl App {
         Ok(SupervisorRecord { steps: rows.into_iter().map(SupervisorStep::from).collect() })
     }
 
-    /// Writes down a run of a background step.
+    /// Writes down a run of a background step, which is also a sign of life of the supervisor.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn record_step(&self, workspace: WorkspaceId, run: &StepRun<'_>) -> Result<()> {
+        self.pulse().beat();
         let mut conn = self.reader().await?;
         Ok(store::supervisor::record(&mut conn, workspace, run).await?)
     }

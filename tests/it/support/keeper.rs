@@ -194,7 +194,23 @@ fn has_keeper(dir: &Path) -> bool {
 
 /// Removes the directory of the run; servers that single tests started may be ending in it.
 fn remove(dir: &Path) {
+    remove_socket_dirs(dir, 3);
     process::wait_until("the directory of the run is removed", || {
         std::fs::remove_dir_all(dir).is_ok() || !dir.exists()
     });
+}
+
+/// Removes the socket directories outside `dir`, of servers whose path was too long: what a killed
+/// test leaves there waits for a next start, which a test does not have.
+fn remove_socket_dirs(dir: &Path, depth: u32) {
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.ends_with("run")
+            && let Ok(socket_dir) = std::fs::read_link(&path)
+        {
+            let _ = std::fs::remove_dir_all(socket_dir);
+        } else if depth > 1 && path.is_dir() && !path.is_symlink() {
+            remove_socket_dirs(&path, depth - 1);
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! What the tests stand on: a client that holds every answer against the document, a database each,
-//! a directory each, and processes that end with them.
+//! What the tests stand on: a database each, a directory each, processes that end with them, and a
+//! client that holds every answer against the OpenAPI document.
 
 pub mod client;
 pub mod contract;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use sqlx::postgres::PgPool;
+
 use super::database::fresh_database;
 use super::process::{self, Helper, say, wait_until};
 use super::run;
@@ -28,17 +30,20 @@ async fn a_dropped_database_is_gone() {
     let pool = witness.pool().await;
     let name = database.name().to_owned();
     drop(database);
-    loop {
-        let there: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
-                .bind(&name)
-                .fetch_one(&pool)
-                .await
-                .unwrap();
-        if !there {
-            break;
+    let gone = async {
+        while exists(&pool, &name).await {
+            tokio::task::yield_now().await;
         }
-    }
+    };
+    tokio::time::timeout(process::PATIENCE, gone).await.expect("the database is still there");
+}
+
+async fn exists(pool: &PgPool, name: &str) -> bool {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+        .bind(name)
+        .fetch_one(pool)
+        .await
+        .unwrap()
 }
 
 /// A run of its own: says where it is, and waits to be killed.
