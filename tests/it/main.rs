@@ -1,4 +1,5 @@
 //! The integration tests: one binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod http;
 mod layers;
