@@ -10,3 +10,5 @@ pub mod domain;
 pub mod entropy;
 pub mod http;
 pub mod store;
+
+pub mod embedded;

@@ -9,16 +9,39 @@
 
 use sqlx::PgPool;
 
+pub mod agent_views;
+pub mod agents;
+pub mod approval_views;
+pub mod attempt_views;
 pub mod auth;
+pub mod bootstrap;
 pub mod caller;
+pub mod claim_views;
+pub mod claims;
 pub mod coalesce;
+pub mod decisions;
 pub mod error;
+pub mod finish;
+pub mod finish_views;
+mod finish_write;
+pub mod events;
 pub mod goal_views;
 pub mod goals;
+pub mod heartbeats;
 pub mod idempotency;
+pub mod keys;
 pub mod lay;
+pub mod lease;
+pub mod park;
 pub mod settle;
+pub mod spend;
+pub mod steps;
+pub mod projects;
+pub mod supervision;
+pub mod task_views;
+pub mod tasks;
 pub mod unit;
+mod waiting;
 pub mod wake;
 
 pub use error::{Error, Result};
@@ -34,6 +57,10 @@ pub struct App {
     entropy: Entropy,
     wake: wake::Wake,
     key_finder: coalesce::Coalescer<auth::FindKey>,
+    claims: coalesce::Coalescer<claims::ClaimCommand>,
+    heartbeats: coalesce::Coalescer<heartbeats::HeartbeatCommand>,
+    spends: coalesce::Coalescer<spend::SpendCommand>,
+    finishes: coalesce::Coalescer<finish::FinishCommand>,
 }
 
 impl App {
@@ -46,6 +73,10 @@ impl App {
             entropy,
             wake: wake::Wake::default(),
             key_finder: coalesce::Coalescer::default(),
+            claims: coalesce::Coalescer::default(),
+            heartbeats: coalesce::Coalescer::default(),
+            spends: coalesce::Coalescer::default(),
+            finishes: coalesce::Coalescer::default(),
         }
     }
 
@@ -58,6 +89,10 @@ impl App {
     /// Finishes every command that was taken and takes no more: part of a clean shutdown, before
     /// the pool is closed.
     pub async fn drain(&self) {
+        self.claims.drain().await;
+        self.heartbeats.drain().await;
+        self.spends.drain().await;
+        self.finishes.drain().await;
         self.key_finder.drain().await;
     }
 

@@ -22,7 +22,7 @@ use crate::{
     domain::{
         claim,
         event::{EventKind, NewEvent, task_event},
-        ids::{AgentId, AttemptId, GoalId, TaskId},
+        ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
         settings,
         states::{ApprovalKind, AttemptState, FailureClass, TaskState},
         task::{self, Ending, Freed, Next, TaskFacts},
@@ -49,6 +49,8 @@ pub struct Change {
     pub attempt: Option<(AttemptId, AttemptState)>,
     /// The agent of that attempt.
     pub agent: Option<AgentId>,
+    /// The key that did it, when it is not the unit's actor: a batch has many.
+    pub actor: Option<KeyId>,
     /// Why it ended or waits, for people.
     pub reason: Option<String>,
 }
@@ -71,6 +73,7 @@ impl Change {
             lost_in_row,
             attempt: Some((attempt, state)),
             agent: Some(agent),
+            actor: None,
             reason,
         }
     }
@@ -80,7 +83,16 @@ impl Change {
     pub fn of_task(task: TaskFacts, next: Next, reason: impl Into<Option<String>>) -> Self {
         let (attempts_used, lost_in_row) = (task.attempts_used, task.lost_in_row);
         let reason = reason.into();
-        Self { task, next, attempts_used, lost_in_row, attempt: None, agent: None, reason }
+        Self {
+            task,
+            next,
+            attempts_used,
+            lost_in_row,
+            attempt: None,
+            agent: None,
+            actor: None,
+            reason,
+        }
     }
 }
 
@@ -235,6 +247,7 @@ fn told(
         .goal(change.task.goal_id)
         .task(change.task.task_id)
         .attempt(change.attempt.map(|(attempt, _)| attempt))
+        .by(change.actor)
         .data(data.into());
     match change.agent {
         Some(agent) => event.agent(agent),

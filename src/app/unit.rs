@@ -56,6 +56,18 @@ impl App {
         Ok(self.pool.acquire().await?)
     }
 
+    /// A connection for reads that need no unit of work, and what time it is.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub(super) async fn reading(
+        &self,
+    ) -> Result<(sqlx::pool::PoolConnection<Postgres>, DateTime<Utc>)> {
+        let mut conn = self.reader().await?;
+        let now = read(&self.clock, &mut conn).await?;
+        Ok((conn, now))
+    }
+
     /// Commits, then hints to whoever waits for what its events say.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ pub struct Wake {
     ready: Arc<watch::Sender<u64>>,
     changed: Arc<watch::Sender<u64>>,
     supervisor: Arc<Notify>,
+    stopping: Arc<watch::Sender<bool>>,
 }
 
 impl Default for Wake {
@@ -24,6 +25,7 @@ impl Default for Wake {
             ready: Arc::new(watch::Sender::new(0)),
             changed: Arc::new(watch::Sender::new(0)),
             supervisor: Arc::new(Notify::new()),
+            stopping: Arc::new(watch::Sender::new(false)),
         }
     }
 }
@@ -49,6 +51,19 @@ impl Wake {
     /// Goals or approvals changed.
     pub fn changed(&self) {
         self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Ends every wait: the service stops.
+    pub fn stop_waiting(&self) {
+        self.stopping.send_replace(true);
+        self.ready();
+        self.changed();
+    }
+
+    /// Whether waits should end.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
     }
 
     /// The supervisor has something to do.

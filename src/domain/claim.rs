@@ -26,6 +26,12 @@ pub fn capability_key(capabilities: &[String]) -> String {
     normal(capabilities).join(",")
 }
 
+/// The capabilities of a [`capability_key`].
+#[must_use]
+pub fn capabilities(key: &str) -> Vec<String> {
+    key.split(',').filter(|capability| !capability.is_empty()).map(str::to_owned).collect()
+}
+
 /// Capabilities sorted and unique.
 #[must_use]
 pub fn normal(capabilities: &[String]) -> Vec<String> {

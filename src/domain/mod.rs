@@ -1,5 +1,6 @@
 //! The words, states and rules of muster: pure functions, no I/O, no clock, no randomness.
 
+pub mod agent;
 pub mod check;
 pub mod claim;
 pub mod cycle;

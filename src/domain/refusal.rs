@@ -41,6 +41,8 @@ words! {
         AlreadyDecided => "already_decided",
         /// The agent is paused, draining or retired and may not claim.
         AgentNotActive => "agent_not_active",
+        /// Without this key nobody could make another.
+        LastAdminKey => "last_admin_key",
         /// A request with the same `Idempotency-Key` is being worked on at this moment.
         IdempotencyInProgress => "idempotency_in_progress",
         /// The thing was changed since it was read (`If-Match` does not match).
@@ -92,6 +94,7 @@ impl Code {
             | Self::GoalEnded
             | Self::TaskEnded
             | Self::AlreadyDecided
+            | Self::LastAdminKey
             | Self::PreconditionFailed
             | Self::PreconditionRequired
             | Self::BodyTooLarge

@@ -77,3 +77,9 @@ pub const AGENT_KEYS: i64 = 5;
 pub const LATE_AFTER: Duration = Duration::from_secs(120);
 /// Silence after which an agent is lost.
 pub const LOST_AFTER: Duration = Duration::from_secs(600);
+/// The longest time that a key can be given: ten years.
+pub const KEY_EXPIRY_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
+/// Bytes of a project's description.
+pub const PROJECT_DESCRIPTION_BYTES: usize = 16 * 1024;
+/// Most attempts that an agent may run at once.
+pub const AGENT_CONCURRENT_MAX: i32 = 10_000;

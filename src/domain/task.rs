@@ -370,6 +370,12 @@ pub fn park(task: &TaskFacts) -> Ending {
     }
 }
 
+/// Whether a task is in quarantine: it failed because its agents fell silent too often in a row.
+#[must_use]
+pub const fn quarantined(failure: Option<FailureClass>, lost_in_row: i32) -> bool {
+    matches!(failure, Some(FailureClass::Lost)) && lost_in_row >= settings::LOST_LIMIT
+}
+
 /// How long a task rests after its `used`-th counted attempt: exponential from one second to ten
 /// minutes, of which at least half always passes. `jitter` is from 0 to 1.
 #[must_use]

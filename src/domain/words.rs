@@ -51,7 +51,7 @@ macro_rules! words {
 
         impl std::str::FromStr for $name {
             type Err = $crate::domain::words::UnknownWord;
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
+            fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
                 match text {
                     $($text => Ok(Self::$variant),)+
                     other => Err($crate::domain::words::UnknownWord(other.to_owned())),

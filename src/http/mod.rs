@@ -68,14 +68,17 @@
 //! `#[into_params(parameter_in = Query)]`); `GoalKey` derives `Serialize` and `Deserialize` and is a
 //! [`page::SortKey`]. Every operation gets 500 and 503 beside what follows from its signature.
 
+pub mod agents;
 pub mod auth;
 pub mod body;
 pub mod conditional;
 pub mod describe;
 pub mod docs;
+pub mod events;
 pub mod health;
 pub mod idempotency;
 pub mod json;
+pub mod keys;
 pub mod layers;
 pub mod long_poll;
 pub mod page;
@@ -83,8 +86,10 @@ pub mod path;
 pub mod problem;
 pub mod problem_pages;
 mod problem_texts;
+pub mod projects;
 pub mod query;
 pub mod reply;
+pub mod supervisor;
 pub mod telemetry;
 pub mod whoami;
 
@@ -119,7 +124,12 @@ impl FromRef<HttpState> for Arc<App> {
 
 fn routes() -> OpenApiRouter<HttpState> {
     OpenApiRouter::with_openapi(docs::preface())
+        .merge(projects::routes())
+        .merge(agents::routes())
+        .merge(events::routes())
+        .merge(keys::routes())
         .merge(whoami::routes())
+        .merge(supervisor::routes())
         .merge(health::routes())
         .merge(problem_pages::routes())
         .merge(docs::routes())

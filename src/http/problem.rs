@@ -188,6 +188,7 @@ pub const fn status(code: Code) -> StatusCode {
         | Code::TaskEnded
         | Code::AlreadyDecided
         | Code::AgentNotActive
+        | Code::LastAdminKey
         | Code::IdempotencyInProgress => StatusCode::CONFLICT,
         Code::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         Code::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
@@ -221,6 +222,7 @@ pub const fn title(code: Code) -> &'static str {
         Code::TaskEnded => "The task has ended",
         Code::AlreadyDecided => "The approval was decided before",
         Code::AgentNotActive => "The agent may not claim now",
+        Code::LastAdminKey => "The last admin key cannot be revoked",
         Code::IdempotencyInProgress => "The same request is being worked on",
         Code::PreconditionFailed => "It was changed since you read it",
         Code::PreconditionRequired => "If-Match is missing",
@@ -257,6 +259,7 @@ pub const fn extra_headers(code: Code) -> &'static [(header::HeaderName, &'stati
         | Code::TaskEnded
         | Code::AlreadyDecided
         | Code::AgentNotActive
+        | Code::LastAdminKey
         | Code::PreconditionFailed
         | Code::PreconditionRequired
         | Code::BodyTooLarge

@@ -105,6 +105,13 @@ pub const fn text(code: Code) -> Text {
                     plenty), until an operator makes the agent active again; or end the process, \
                     if the agent was retired.",
         },
+        Code::LastAdminKey => Text {
+            happened: "This is the only admin key of the workspace that is still valid. Without it \
+                       nobody could make another key, so it was not revoked.",
+            to_do: "Make another admin key first (`POST /v1/keys` with the role `admin`), change \
+                    to it, and revoke this one then. When every admin key is lost, `muster keys \
+                    create` on the machine of the database makes a new one.",
+        },
         Code::IdempotencyInProgress => Text {
             happened: "Another request with the same `Idempotency-Key` is being worked on at this \
                        very moment, for example the one whose answer you stopped waiting for.",

@@ -76,6 +76,8 @@ pub struct ReadyTask {
     pub task_id: TaskId,
     /// Its goal.
     pub goal_id: GoalId,
+    /// Its place in the order of claims.
+    pub claim_rank: DateTime<Utc>,
     /// What it requires.
     pub required: Vec<String>,
     /// Attempts ever started.
@@ -88,27 +90,28 @@ pub struct ReadyTask {
     pub finish_by: Option<DateTime<Utc>>,
 }
 
-/// Locks up to `wanted` ready tasks that some set in `able` covers, in the order of claims.
+/// Locks up to `wanted` ready tasks that an agent able to do `able` can do, in the order of claims
+/// and without those in `held`.
 ///
 /// Only sets of capabilities that are covered are visited, each by its own index range, so tasks
-/// that nobody here can do cost nothing. Tasks that another transaction is taking are skipped.
+/// that nobody here can do cost nothing. Tasks that another transaction is taking are skipped; the
+/// slack of 200 candidates is what two batches at once can hold.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn lock_ready(
     conn: &mut PgConnection,
     workspace: WorkspaceId,
-    able: &[Value],
+    able: &[String],
     wanted: i64,
+    held: &[TaskId],
 ) -> sqlx::Result<Vec<ReadyTask>> {
     sqlx::query_as!(
         ReadyTask,
         r#"
         with covered as materialized (
-            select s.capability_key, s.capabilities from capability_sets s
-            where s.workspace_id = $1 and exists (
-                select from unnest($2::jsonb[]) as able (set)
-                where able.set ?& s.capabilities)
+            select capability_key, capabilities from capability_sets
+            where workspace_id = $1 and capabilities <@ $2::text[]
         ), candidates as materialized (
             select c.task_id, c.claim_rank, covered.capabilities
             from covered cross join lateral (
@@ -116,8 +119,9 @@ pub async fn lock_ready(
                 where t.workspace_id = $1 and t.state = 'ready'
                   and t.capability_key = covered.capability_key
                 order by t.claim_rank, t.task_id
-                limit $3::bigint + 200
+                limit $3::bigint + cardinality($4::uuid[]) + 200
             ) c
+            where c.task_id <> all($4)
             order by c.claim_rank, c.task_id
             limit $3::bigint + 200
         ), locked as materialized (
@@ -129,13 +133,14 @@ pub async fn lock_ready(
             limit $3::bigint
             for no key update of t skip locked
         )
-        select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId",
+        select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId", claim_rank,
                capabilities as "required", attempts_started, lease_ms, attempt_timeout_ms, finish_by
         from locked order by claim_rank, task_id
         "#,
         workspace.0,
         able,
         wanted,
+        &uuids(held),
     )
     .fetch_all(conn)
     .await

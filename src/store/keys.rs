@@ -133,6 +133,8 @@ pub async fn insert(
 /// Which keys to list.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KeyFilter {
+    /// Only this one.
+    pub key: Option<KeyId>,
     /// Only keys with this role.
     pub role: Option<Role>,
     /// Only keys of this agent.
@@ -158,13 +160,15 @@ pub async fn list(
                expires_at, revoked_at
         from keys
         where workspace_id = $1
-          and ($2::text is null or role = $2)
-          and ($3::uuid is null or agent_id = $3)
-          and ($4::uuid is null or key_id < $4)
+          and ($2::uuid is null or key_id = $2)
+          and ($3::text is null or role = $3)
+          and ($4::uuid is null or agent_id = $4)
+          and ($5::uuid is null or key_id < $5)
         order by key_id desc
-        limit $5
+        limit $6
         "#,
         workspace.0,
+        filter.key.map(|id| id.0),
         filter.role.map(Role::as_str),
         filter.agent_id.map(|id| id.0),
         after.map(|id| id.0),
@@ -247,7 +251,8 @@ pub async fn revoke(
     Ok(revoked.rows_affected())
 }
 
-/// The valid keys of an agent beyond the newest `keep`. The agent's row must be locked.
+/// The valid keys of an agent beyond `newest` and the newest `keep` others. The agent's row must be
+/// locked.
 ///
 /// # Errors
 /// When the database fails.
@@ -255,19 +260,21 @@ pub async fn surplus_of_agent(
     conn: &mut PgConnection,
     workspace: WorkspaceId,
     agent: AgentId,
+    newest: KeyId,
     keep: i64,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<KeyId>> {
     sqlx::query_scalar!(
         r#"
         select key_id as "key_id: KeyId" from keys
-        where workspace_id = $1 and agent_id = $2 and revoked_at is null
-          and (expires_at is null or expires_at > $4)
+        where workspace_id = $1 and agent_id = $2 and key_id <> $3 and revoked_at is null
+          and (expires_at is null or expires_at > $5)
         order by created_at desc, key_id desc
-        offset $3
+        offset $4
         "#,
         workspace.0,
         agent.0,
+        newest.0,
         keep,
         now,
     )

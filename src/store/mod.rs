@@ -11,7 +11,10 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+pub mod agents;
+pub mod approval_rows;
 pub mod approvals;
+pub mod attempt_rows;
 pub mod attempts;
 pub mod claims;
 pub mod events;
@@ -22,8 +25,12 @@ pub mod moves;
 pub mod projects;
 pub mod replays;
 pub mod spend;
+pub mod supervisor;
+pub mod task_detail_rows;
+pub mod task_rows;
 pub mod tasks;
 pub mod types;
+pub mod workspaces;
 
 /// Why the database could not be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -73,4 +80,9 @@ pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
 /// When the database fails.
 pub async fn now(conn: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(conn).await
+}
+
+/// Whether a statement was refused by the named constraint.
+fn violates(error: &sqlx::Error, constraint: &str) -> bool {
+    error.as_database_error().and_then(|error| error.constraint()) == Some(constraint)
 }

@@ -1,10 +1,67 @@
 //! Projects.
+
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 
-use crate::domain::ids::{ProjectId, WorkspaceId};
+use super::violates;
+use crate::domain::{
+    ids::{ProjectId, WorkspaceId},
+    spend::Amounts,
+};
 
-/// The project of a name, made if it does not exist.
+const NAME_UNIQUE: &str = "projects_name_unique";
+
+/// A project with what its goals have used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectRow {
+    /// The project.
+    pub project_id: ProjectId,
+    /// Unique in the workspace.
+    pub name: String,
+    /// For people.
+    pub description: String,
+    /// What its goals have used.
+    pub spend: Json<Amounts>,
+    /// Rises with every edit.
+    pub version: i32,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last edited.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Stores a project; says `false` when the name is taken.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    project: ProjectId,
+    name: &str,
+    description: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let inserted = sqlx::query!(
+        "insert into projects (workspace_id, project_id, name, description, created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $5)
+         on conflict on constraint projects_name_unique do nothing",
+        workspace.0,
+        project.0,
+        name,
+        description,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// The project called `name`; made with the id `id` if there is none. So it was made by this call
+/// exactly when the answer is `id`.
+///
+/// Safe to call from several transactions at once: the later one waits for the earlier and finds
+/// its project. An existing project is neither written nor locked.
 ///
 /// # Errors
 /// When the database fails.
@@ -15,16 +72,139 @@ pub async fn ensure_by_name(
     name: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<ProjectId> {
+    if let Some(found) = find_by_name(conn, workspace, name).await? {
+        return Ok(found);
+    }
+    if insert(conn, workspace, id, name, "", now).await? {
+        return Ok(id);
+    }
+    find_by_name(conn, workspace, name).await?.ok_or(sqlx::Error::RowNotFound)
+}
+
+/// The project called `name`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_by_name(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    name: &str,
+) -> sqlx::Result<Option<ProjectId>> {
     sqlx::query_scalar!(
-        r#"insert into projects as p (workspace_id, project_id, name, created_at, updated_at)
-           values ($1, $2, $3, $4, $4)
-           on conflict (workspace_id, name) do update set name = p.name
-           returning project_id as "project_id: ProjectId""#,
+        r#"select project_id as "project_id: ProjectId" from projects
+           where workspace_id = $1 and name = $2"#,
         workspace.0,
-        id.0,
         name,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Which projects to list.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProjectFilter<'a> {
+    /// Only this one.
+    pub project: Option<ProjectId>,
+    /// Only the one called this.
+    pub name: Option<&'a str>,
+}
+
+/// Projects by id downwards, which is newest first; those after `after`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    filter: ProjectFilter<'_>,
+    after: Option<ProjectId>,
+    rows: i64,
+) -> sqlx::Result<Vec<ProjectRow>> {
+    sqlx::query_as!(
+        ProjectRow,
+        r#"
+        select p.project_id as "project_id: ProjectId", p.name, p.description, p.version,
+               p.created_at, p.updated_at,
+               (select coalesce(jsonb_object_agg(s.unit, s.amount), '{}')
+                from spend_totals s
+                where s.workspace_id = $1 and s.node = 'project' and s.node_id = p.project_id)
+               as "spend!: Json<Amounts>"
+        from projects p
+        where p.workspace_id = $1
+          and ($2::uuid is null or p.project_id = $2)
+          and ($3::text is null or p.name = $3)
+          and ($4::uuid is null or p.project_id < $4)
+        order by p.project_id desc
+        limit $5
+        "#,
+        workspace.0,
+        filter.project.map(|id| id.0),
+        filter.name,
+        after.map(|id| id.0),
+        rows,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// What people edit of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectText {
+    /// Unique in the workspace.
+    pub name: String,
+    /// For people.
+    pub description: String,
+    /// Rises with every edit.
+    pub version: i32,
+}
+
+/// Locks a project against edits.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    project: ProjectId,
+) -> sqlx::Result<Option<ProjectText>> {
+    sqlx::query_as!(
+        ProjectText,
+        "select name, description, version from projects
+         where workspace_id = $1 and project_id = $2
+         for no key update",
+        workspace.0,
+        project.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Edits a locked project; says `false` when the name is taken. Then the transaction is lost.
+///
+/// # Errors
+/// When the database fails.
+pub async fn update(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    project: ProjectId,
+    name: &str,
+    description: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let updated = sqlx::query!(
+        "update projects set name = $3, description = $4, version = version + 1, updated_at = $5
+         where workspace_id = $1 and project_id = $2",
+        workspace.0,
+        project.0,
+        name,
+        description,
         now,
     )
-    .fetch_one(conn)
-    .await
+    .execute(conn)
+    .await;
+    match updated {
+        Ok(_) => Ok(true),
+        Err(error) if violates(&error, NAME_UNIQUE) => Ok(false),
+        Err(error) => Err(error),
+    }
 }

@@ -16,6 +16,7 @@ use crate::domain::{
         AgentState, ApprovalKind, ApprovalState, AttemptState, FailureClass, GoalState, PlanState,
         Planner, TaskState,
     },
+    words::Words,
 };
 
 macro_rules! uuid_columns {
@@ -72,4 +73,10 @@ text_columns!(
 /// Ids as the database takes them in an array.
 pub fn uuids<T: Id>(ids: &[T]) -> Vec<Uuid> {
     ids.iter().map(|id| (*id).into()).collect()
+}
+
+/// Words as the database takes them in an array, each once.
+pub fn words<T: Words + Ord>(words: &[T]) -> Vec<String> {
+    let unique: std::collections::BTreeSet<T> = words.iter().copied().collect();
+    unique.into_iter().map(|word| word.as_str().to_owned()).collect()
 }

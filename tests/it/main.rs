@@ -1,6 +1,13 @@
 //! The integration tests: one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a helper of a test fails it as the test itself would"
+)]
+
+mod embedded;
 mod http;
 mod layers;
 mod openapi;

@@ -1,4 +1,12 @@
-//! What the tests share.
+//! What the tests stand on: a database each, a directory each, processes that end with them, and a
+//! client that holds every answer against the OpenAPI document.
 
 pub mod client;
 pub mod contract;
+pub mod database;
+mod keeper;
+pub mod process;
+mod run;
+mod tests;
+
+pub use run::scratch_dir;

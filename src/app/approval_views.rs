@@ -1,0 +1,178 @@
+//! Reading approvals, and waiting for their decision.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::{
+    App, Result,
+    caller::{Caller as _, ReaderCaller},
+};
+use crate::{
+    domain::{
+        ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, TaskId, WorkspaceId},
+        refusal::Refusal,
+        states::{ApprovalKind, ApprovalState},
+    },
+    store::{
+        self,
+        approval_rows::{ApprovalRow, ApprovalScope},
+    },
+};
+
+/// A question that waits, or waited, for a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Approval {
+    /// Its id.
+    pub id: ApprovalId,
+    /// What it is about: may a `plan` be applied, may a task `start`, is a `result` accepted, may
+    /// an agent do an `action`, or what is the answer to its question (`input`).
+    pub kind: ApprovalKind,
+    /// `pending` until a person decides; then `approved`, `rejected` or `answered`. `cancelled`
+    /// when what it was about ended first, `expired` when nobody decided in time.
+    pub state: ApprovalState,
+    /// The goal that it is about.
+    pub goal_id: GoalId,
+    /// The task that it is about; `null` for a plan.
+    pub task_id: Option<TaskId>,
+    /// The attempt that asked, or whose result is reviewed.
+    pub attempt_id: Option<AttemptId>,
+    /// The plan that it is about; `null` unless the kind is `plan`.
+    pub plan_id: Option<PlanId>,
+    /// One line.
+    #[schema(example = "Send the announcement to all 4,000 customers?")]
+    pub title: String,
+    /// Markdown: what the person should know. Only when one approval is read, `null` in lists.
+    pub body: Option<String>,
+    /// Exactly what is decided: the tasks of a plan; `result`, `evidence` and `criteria` of a
+    /// result; whatever the agent sent with its question. Only when one approval is read, `null`
+    /// in lists.
+    pub payload: Option<Value>,
+    /// The key that asked; `null`: the service itself, because the task says so.
+    pub asked_by: Option<KeyId>,
+    /// The answer; only of the kind `input`.
+    pub answer: Option<Value>,
+    /// Why it was rejected or cancelled, or a remark.
+    #[schema(example = "Only to those who opted in.")]
+    pub reason: Option<String>,
+    /// The key that decided; `null` while pending, and when no person did.
+    pub decided_by: Option<KeyId>,
+    /// Rises with every change; the `ETag`.
+    pub version: i32,
+    /// When it was asked.
+    pub created_at: DateTime<Utc>,
+    /// When it left `pending`.
+    pub decided_at: Option<DateTime<Utc>>,
+}
+
+/// Which approvals are listed.
+#[derive(Debug, Clone, Default)]
+pub struct ApprovalFilter {
+    /// Only these states; empty: all.
+    pub states: Vec<ApprovalState>,
+    /// Only these kinds; empty: all.
+    pub kinds: Vec<ApprovalKind>,
+    /// Only about this goal.
+    pub goal: Option<GoalId>,
+}
+
+/// Reads one approval.
+///
+/// # Errors
+/// `not_found`.
+pub(super) async fn read(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approval: ApprovalId,
+) -> Result<Approval> {
+    let row = store::approval_rows::read(conn, workspace, approval).await?;
+    Ok(view(row.ok_or_else(|| Refusal::not_found("approval"))?))
+}
+
+fn view(row: ApprovalRow) -> Approval {
+    let ApprovalRow {
+        approval_id,
+        kind,
+        state,
+        goal_id,
+        task_id,
+        attempt_id,
+        plan_id,
+        title,
+        body,
+        payload,
+        asked_by,
+        answer,
+        reason,
+        decided_by,
+        version,
+        created_at,
+        decided_at,
+    } = row;
+    Approval {
+        id: approval_id,
+        kind,
+        state,
+        goal_id,
+        task_id,
+        attempt_id,
+        plan_id,
+        title,
+        body,
+        payload,
+        asked_by,
+        answer,
+        reason,
+        decided_by,
+        version,
+        created_at,
+        decided_at,
+    }
+}
+
+impl App {
+    /// Approvals, oldest first: the one that waits longest is on top.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_approvals(
+        &self,
+        caller: &ReaderCaller,
+        filter: &ApprovalFilter,
+        after: Option<ApprovalId>,
+        rows: u32,
+    ) -> Result<Vec<Approval>> {
+        let ApprovalFilter { states, kinds, goal } = filter;
+        let scope = ApprovalScope { states, kinds, goal: *goal, after, rows };
+        let workspace = caller.principal().workspace;
+        let rows =
+            store::approval_rows::list(&mut *self.reader().await?, workspace, &scope).await?;
+        Ok(rows.into_iter().map(view).collect())
+    }
+
+    /// One approval. Waits up to `wait` until it is decided or, with a known version, until its
+    /// version is another; then answers with what there is.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn wait_approval(
+        &self,
+        caller: &ReaderCaller,
+        approval: ApprovalId,
+        known: Option<i64>,
+        wait: Duration,
+    ) -> Result<Approval> {
+        let workspace = caller.principal().workspace;
+        self.wait_until(wait, || async {
+            let mut conn = self.reader().await?;
+            let found = store::approval_rows::version(&mut conn, workspace, approval).await?;
+            let (version, decided) = found.ok_or_else(|| Refusal::not_found("approval"))?;
+            Ok(known.map_or(decided, |known| known != version))
+        })
+        .await?;
+        read(&mut *self.reader().await?, workspace, approval).await
+    }
+}

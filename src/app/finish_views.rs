@@ -1,0 +1,207 @@
+//! How an agent ends an attempt, and what it is answered.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::domain::{
+    check::{Checks, pointer},
+    ids::{AttemptId, TaskId},
+    refusal::Refusal,
+    settings,
+    spend::SpendReport,
+    states::{AttemptState, FailureClass, TaskState},
+};
+
+/// Something that shows that a result is what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EvidenceInput {
+    /// The number of the criterion that it speaks for; left out: the result in general.
+    #[serde(default)]
+    #[schema(minimum = 1, example = 1)]
+    pub criterion: Option<i16>,
+    /// The evidence: a test's output, a review, a measurement. At most 16 KiB.
+    #[schema(example = "cargo test: 214 passed, 0 failed", min_length = 1)]
+    pub text: String,
+    /// Where the evidence is.
+    #[serde(default)]
+    #[schema(example = "https://ci.example.com/runs/17", max_length = 2000)]
+    pub uri: Option<String>,
+}
+
+/// A result is handed in.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CompleteRequest {
+    /// The lease of the attempt, as its claim was answered.
+    pub lease: String,
+    /// The result: JSON that the tasks which need this one are handed. At most 256 KiB.
+    #[serde(default)]
+    #[schema(example = json!({"commit": "4f2a91c", "summary": "endpoints written"}))]
+    pub result: Option<Value>,
+    /// Evidence; one piece at least for each required criterion. At most 500.
+    #[serde(default)]
+    pub evidence: Vec<EvidenceInput>,
+    /// What was used since the last report.
+    #[serde(default)]
+    pub spend: SpendReport,
+}
+
+/// An attempt gives up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FailRequest {
+    /// The lease of the attempt, as its claim was answered.
+    pub lease: String,
+    /// Why: `transient`, `rate_limited`, `resources` and `timeout` are tried again;
+    /// `invalid_input` and `permanent` are not.
+    pub class: FailureClass,
+    /// For people, and for the next attempt. At most 16 KiB.
+    #[serde(default)]
+    #[schema(example = "the provider answered 529 three times")]
+    pub message: Option<String>,
+    /// Overrides the class: whether it may be tried again. `max_attempts` holds all the same.
+    #[serde(default)]
+    pub retryable: Option<bool>,
+    /// Not before so many seconds from now; at most a day.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 86400)]
+    pub retry_after_seconds: Option<u32>,
+    /// What was used since the last report.
+    #[serde(default)]
+    pub spend: SpendReport,
+}
+
+/// An attempt gives its task back unharmed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseRequest {
+    /// The lease of the attempt, as its claim was answered.
+    pub lease: String,
+    /// For people, and for the next attempt.
+    #[serde(default)]
+    #[schema(example = "shutting down")]
+    pub message: Option<String>,
+    /// Whatever the next attempt needs to go on where you are; at most 256 KiB.
+    #[serde(default)]
+    pub checkpoint: Option<Value>,
+    /// What was used since the last report.
+    #[serde(default)]
+    pub spend: SpendReport,
+}
+
+/// How the attempt ended. The same request again gets the same answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FinishAnswer {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// `accepted`, `submitted` (a person decides), `failed` or `released`.
+    pub attempt_state: AttemptState,
+    /// The task.
+    pub task_id: TaskId,
+    /// What became of it: `done`, `reviewing`, `waiting` (tried again later), `ready`, `failed` or
+    /// `cancelled`.
+    pub task_state: TaskState,
+    /// When it is offered again, if it is.
+    pub retry_at: Option<DateTime<Utc>>,
+}
+
+impl CompleteRequest {
+    /// Refuses values out of bounds.
+    ///
+    /// # Errors
+    /// `invalid`, with every place.
+    pub fn check(&self) -> Result<(), Refusal> {
+        let mut checks = Checks::new();
+        checks.json("/result", self.result.as_ref());
+        checks.count("/evidence", self.evidence.len(), settings::LIST_ITEMS);
+        for (index, evidence) in self.evidence.iter().enumerate().take(settings::LIST_ITEMS) {
+            let at = pointer("/evidence", index);
+            let text = pointer(&at, "text");
+            checks.ensure(!evidence.text.trim().is_empty(), &text, "must not be empty");
+            checks.bytes(&text, &evidence.text, settings::MESSAGE_BYTES);
+            if let Some(uri) = &evidence.uri {
+                checks.line(&pointer(&at, "uri"), uri, 2000);
+            }
+        }
+        self.spend.check(&mut checks, "/spend");
+        checks.finish()
+    }
+
+    /// Refuses evidence for criteria that the task does not have, and, unless a person will see
+    /// the result, required criteria without evidence. `criteria` are (number, required).
+    ///
+    /// # Errors
+    /// `invalid` or `evidence_missing`, with every place.
+    pub fn covers(&self, criteria: &[(i16, bool)], reviewed: bool) -> Result<(), Refusal> {
+        let mut checks = Checks::new();
+        let mut shown = HashSet::new();
+        for (index, evidence) in self.evidence.iter().enumerate() {
+            let Some(number) = evidence.criterion else { continue };
+            let known = criteria.iter().any(|(criterion, _)| *criterion == number);
+            let at = pointer(&pointer("/evidence", index), "criterion");
+            checks.ensure(known, &at, format!("the task has no criterion {number}"));
+            shown.insert(number);
+        }
+        checks.finish()?;
+        let missing = criteria.iter().filter(|(number, required)| *required && !shown.contains(number));
+        let missing: Vec<String> = missing.map(|(number, _)| number.to_string()).collect();
+        if reviewed || missing.is_empty() {
+            return Ok(());
+        }
+        let detail = format!(
+            "there is no evidence for the required criteria {}; add one piece of evidence for \
+             each, naming its `criterion`",
+            missing.join(", ")
+        );
+        Err(Refusal {
+            errors: vec![crate::domain::refusal::FieldError::new("/evidence", &detail)],
+            code: crate::domain::refusal::Code::EvidenceMissing,
+            detail,
+        })
+    }
+}
+
+impl FailRequest {
+    /// Refuses values out of bounds.
+    ///
+    /// # Errors
+    /// `invalid`, with every place.
+    pub fn check(&self) -> Result<(), Refusal> {
+        let mut checks = Checks::new();
+        checks.ensure(
+            self.class.reportable(),
+            "/class",
+            format!("`{}` is set by the service alone", self.class),
+        );
+        check_message(&mut checks, self.message.as_deref());
+        if let Some(seconds) = self.retry_after_seconds {
+            checks.range("/retry_after_seconds", seconds, 0..=86_400);
+        }
+        self.spend.check(&mut checks, "/spend");
+        checks.finish()
+    }
+}
+
+impl ReleaseRequest {
+    /// Refuses values out of bounds.
+    ///
+    /// # Errors
+    /// `invalid`, with every place.
+    pub fn check(&self) -> Result<(), Refusal> {
+        let mut checks = Checks::new();
+        check_message(&mut checks, self.message.as_deref());
+        checks.json("/checkpoint", self.checkpoint.as_ref());
+        self.spend.check(&mut checks, "/spend");
+        checks.finish()
+    }
+}
+
+fn check_message(checks: &mut Checks, message: Option<&str>) {
+    if let Some(message) = message {
+        checks.bytes("/message", message, settings::MESSAGE_BYTES);
+    }
+}

@@ -1,0 +1,152 @@
+//! Writing down what [`super::finish`] has judged.
+
+use serde_json::json;
+
+use super::{
+    Result, Unit,
+    finish::{Finish, Judged},
+    settle::{self, Change},
+    spend::charge,
+};
+use crate::{
+    domain::{
+        ids::AttemptId,
+        spend::SpendReport,
+        states::{ApprovalKind, AttemptState, FailureClass},
+        task::{AttemptFacts, Next},
+    },
+    store::{
+        self,
+        approvals::NewApproval,
+        attempts::{NewEvidence, NewResult, Progress},
+    },
+};
+
+/// Writes a batch of endings and everything that follows.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn write(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
+    if judged.is_empty() {
+        return Ok(());
+    }
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let ends: Vec<(AttemptId, AttemptState)> =
+        judged.iter().map(|j| (j.attempt.attempt_id, j.ending.attempt)).collect();
+    store::attempts::end(unit.conn(), workspace, now, &ends).await?;
+    let results: Vec<NewResult> = judged.iter().map(result).collect();
+    store::attempts::insert_results(unit.conn(), workspace, now, &results).await?;
+    evidence(unit, judged).await?;
+    checkpoints(unit, judged).await?;
+    let accepted: Vec<AttemptId> = ends
+        .iter()
+        .filter(|(_, state)| *state == AttemptState::Accepted)
+        .map(|(attempt, _)| *attempt)
+        .collect();
+    if !accepted.is_empty() {
+        store::moves::adopt_results(unit.conn(), workspace, &accepted).await?;
+    }
+    settle::settle(unit, judged.iter().map(change).collect()).await?;
+    reviews(unit, judged).await?;
+    let reports: Vec<(&AttemptFacts, &SpendReport)> =
+        judged.iter().map(|j| (j.attempt, spend(j))).collect();
+    charge(unit, &reports).await?;
+    Ok(())
+}
+
+fn spend<'a>(judged: &Judged<'a>) -> &'a SpendReport {
+    match &judged.command.finish {
+        Finish::Complete(request) => &request.spend,
+        Finish::Fail(request) => &request.spend,
+        Finish::Release(request) => &request.spend,
+    }
+}
+
+fn class(judged: &Judged<'_>) -> Option<FailureClass> {
+    match &judged.command.finish {
+        Finish::Fail(request) => Some(request.class),
+        Finish::Complete(_) | Finish::Release(_) => None,
+    }
+}
+
+fn result(judged: &Judged<'_>) -> NewResult {
+    NewResult {
+        attempt_id: judged.attempt.attempt_id,
+        outcome: json!(judged.answer),
+        request_sha256: judged.command.request_sha256,
+        result: judged.command.result(),
+        failure: class(judged),
+        message: judged.command.message(),
+    }
+}
+
+fn change(judged: &Judged<'_>) -> Change {
+    let reason = match judged.ending.next {
+        Next::Cancelled => Some("cancelled on request".to_owned()),
+        Next::Failed(_) | Next::Retry(_) => judged.command.message(),
+        Next::Done | Next::Review | Next::Park => None,
+    };
+    let (attempt, agent) = (judged.attempt.attempt_id, judged.attempt.agent_id);
+    let change = Change::by_attempt(judged.task.clone(), attempt, agent, judged.ending, reason);
+    Change { actor: Some(judged.command.actor), ..change }
+}
+
+async fn evidence(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
+    let mut rows = Vec::new();
+    for judged in judged {
+        let Finish::Complete(request) = &judged.command.finish else { continue };
+        for (evidence, number) in request.evidence.iter().zip(1i16..) {
+            rows.push(NewEvidence {
+                attempt_id: judged.attempt.attempt_id,
+                number,
+                criterion: evidence.criterion,
+                text: evidence.text.clone(),
+                uri: evidence.uri.clone(),
+            });
+        }
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let workspace = unit.workspace();
+    Ok(store::attempts::insert_evidence(unit.conn(), workspace, &rows).await?)
+}
+
+async fn checkpoints(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
+    let mut rows = Vec::new();
+    for judged in judged {
+        let Finish::Release(request) = &judged.command.finish else { continue };
+        if request.checkpoint.is_some() {
+            rows.push(Progress {
+                attempt_id: judged.attempt.attempt_id,
+                progress: None,
+                checkpoint: request.checkpoint.clone(),
+            });
+        }
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let (workspace, now) = (unit.workspace(), unit.now());
+    Ok(store::attempts::progress(unit.conn(), workspace, now, &rows).await?)
+}
+
+async fn reviews(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
+    let questions = judged
+        .iter()
+        .filter(|judged| judged.ending.next == Next::Review)
+        .map(|judged| NewApproval {
+            approval_id: unit.id(),
+            kind: ApprovalKind::Result,
+            goal_id: judged.task.goal_id,
+            task_id: Some(judged.task.task_id),
+            attempt_id: Some(judged.attempt.attempt_id),
+            plan_id: None,
+            title: String::new(),
+            body: String::new(),
+            payload: Some(judged.command.payload()),
+            asked_by: Some(judged.command.actor),
+        })
+        .collect();
+    settle::ask(unit, questions).await
+}

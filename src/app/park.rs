@@ -1,0 +1,330 @@
+//! Attempts that give way: to subtasks of their own, or to a question.
+//!
+//! The attempt is parked: its agent's slot is free, no lease runs, no timeout counts. When the
+//! subtasks have ended or the question is decided the task is offered again, and the next attempt
+//! is handed the checkpoint and what came of it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    App, Error, Result, Unit, approval_views,
+    approval_views::Approval,
+    caller::{AgentCaller, Caller as _},
+    goals::lock_goal,
+    idempotency::{self, Outcome, Request},
+    lay::{Ground, lay},
+    lease,
+    settle::{self, Change},
+    spend::{charge, find, locked},
+};
+use crate::{
+    domain::{
+        check::{Checks, pointer},
+        ids::{ApprovalId, AttemptId, TaskId},
+        plan::{PlanContext, TaskSpec, check_plan},
+        refusal::{Code, FieldError, Refusal},
+        settings,
+        spend::SpendReport,
+        states::{ApprovalKind, AttemptState, GoalState},
+        task::{self, AttemptFacts, TaskFacts},
+        words::words,
+    },
+    store::{
+        self,
+        approvals::NewApproval,
+        attempts::{NewResult, Progress},
+        goals::GoalFacts,
+    },
+};
+
+/// Tasks that an attempt wants done first.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubtasksRequest {
+    /// The lease of the attempt, as its claim was answered.
+    pub lease: String,
+    /// The subtasks: they may need each other and contain each other, and nothing else. Their refs
+    /// must be new in the goal. Your task comes back when all of them have ended.
+    pub tasks: Vec<TaskSpec>,
+    /// Whatever the next attempt needs to go on where you are; at most 256 KiB.
+    #[serde(default)]
+    pub checkpoint: Option<Value>,
+    /// What was used since the last report.
+    #[serde(default)]
+    pub spend: SpendReport,
+}
+
+/// The subtasks exist; the attempt is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SubtasksAnswer {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// `parked`.
+    pub attempt_state: AttemptState,
+    /// Your task: it is parked, and comes back when its subtasks have ended.
+    pub task_id: TaskId,
+    /// The subtasks, in the order of the request.
+    pub subtasks: Vec<Subtask>,
+}
+
+/// A subtask that was created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Subtask {
+    /// Its name, as given.
+    pub r#ref: String,
+    /// Its id.
+    pub task_id: TaskId,
+}
+
+words! {
+    /// What an attempt may ask a person.
+    pub enum QuestionKind {
+        /// May I do this? Answered with `approve` or `reject`.
+        Action => "action",
+        /// A question; answered with `answer`.
+        Input => "input",
+    }
+}
+
+/// A question to a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskRequest {
+    /// The lease of the attempt, as its claim was answered.
+    pub lease: String,
+    /// `action`: may I do this? `input`: a question.
+    pub kind: QuestionKind,
+    /// One line.
+    #[schema(example = "Drop the table `users_old`?", min_length = 1, max_length = 500)]
+    pub title: String,
+    /// Markdown: everything that a person needs to decide. At most 64 KiB.
+    #[serde(default)]
+    pub body: String,
+    /// Exactly what is to be approved, such as a command. At most 256 KiB.
+    #[serde(default)]
+    pub payload: Option<Value>,
+    /// Whatever the next attempt needs to go on where you are; at most 256 KiB.
+    #[serde(default)]
+    pub checkpoint: Option<Value>,
+    /// What was used since the last report.
+    #[serde(default)]
+    pub spend: SpendReport,
+}
+
+/// The rows of a parking attempt, locked.
+#[derive(Debug)]
+struct Parking {
+    goal: GoalFacts,
+    task: TaskFacts,
+    attempt: AttemptFacts,
+}
+
+impl App {
+    /// Adds subtasks under the task of a running attempt, which is parked for them.
+    ///
+    /// # Errors
+    /// `lease_lost`, `plan_invalid`, `goal_ended`, `task_ended`, `not_found`, `not_your_attempt`,
+    /// `invalid`; nothing is stored then.
+    pub async fn add_subtasks(
+        &self,
+        caller: &AgentCaller,
+        attempt: AttemptId,
+        asked: &SubtasksRequest,
+        request: Option<&Request>,
+    ) -> Result<Outcome<SubtasksAnswer>> {
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        if let Some(answer) = idempotency::replay(&mut unit, principal, request).await? {
+            return Ok(Outcome::replayed(answer));
+        }
+        check_rest(&asked.checkpoint, &asked.spend)?;
+        let parking = hold(&mut unit, caller, attempt, &asked.lease).await?;
+        let position = check_subtasks(&mut unit, &parking, &asked.tasks).await?;
+        let workspace = unit.workspace();
+        let task = parking.task.task_id;
+        let ground = Ground {
+            goal: parking.goal.goal_id,
+            priority: parking.task.priority,
+            position,
+            parent: Some(task),
+        };
+        let outermost = asked.tasks.iter().filter(|task| task.parent.is_none()).count() as i32;
+        store::tasks::add_children(unit.conn(), workspace, task, outermost).await?;
+        let ids = lay(&mut unit, ground, &asked.tasks).await?;
+        let subtasks = asked.tasks.iter().zip(ids);
+        let answer = SubtasksAnswer {
+            attempt_id: attempt,
+            attempt_state: AttemptState::Parked,
+            task_id: task,
+            subtasks: subtasks
+                .map(|(spec, task_id)| Subtask { r#ref: spec.r#ref.clone(), task_id })
+                .collect(),
+        };
+        park(&mut unit, &parking, &asked.checkpoint, &asked.spend, "waits for its subtasks").await?;
+        idempotency::store(&mut unit, principal, request, &answer).await?;
+        self.commit(unit).await?;
+        Ok(Outcome::fresh(answer))
+    }
+
+    /// Puts a question of a running attempt before a person; the attempt is parked for it.
+    ///
+    /// # Errors
+    /// `lease_lost`, `goal_ended`, `task_ended`, `not_found`, `not_your_attempt`, `invalid`;
+    /// nothing is stored then.
+    pub async fn ask(
+        &self,
+        caller: &AgentCaller,
+        attempt: AttemptId,
+        asked: &AskRequest,
+        request: Option<&Request>,
+    ) -> Result<Outcome<Approval>> {
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        if let Some(answer) = idempotency::replay(&mut unit, principal, request).await? {
+            return Ok(Outcome::replayed(answer));
+        }
+        check_question(asked)?;
+        let parking = hold(&mut unit, caller, attempt, &asked.lease).await?;
+        let approval: ApprovalId = unit.id();
+        let question = NewApproval {
+            approval_id: approval,
+            kind: match asked.kind {
+                QuestionKind::Action => ApprovalKind::Action,
+                QuestionKind::Input => ApprovalKind::Input,
+            },
+            goal_id: parking.goal.goal_id,
+            task_id: Some(parking.task.task_id),
+            attempt_id: Some(attempt),
+            plan_id: None,
+            title: asked.title.clone(),
+            body: asked.body.clone(),
+            payload: asked.payload.clone(),
+            asked_by: Some(principal.key),
+        };
+        park(&mut unit, &parking, &asked.checkpoint, &asked.spend, "waits for a person").await?;
+        settle::ask(&mut unit, vec![question]).await?;
+        let workspace = unit.workspace();
+        let answer = approval_views::read(unit.conn(), workspace, approval).await?;
+        idempotency::store(&mut unit, principal, request, &answer).await?;
+        self.commit(unit).await?;
+        Ok(Outcome::fresh(answer))
+    }
+}
+
+fn check_rest(checkpoint: &Option<Value>, spend: &SpendReport) -> Result<()> {
+    let mut checks = Checks::new();
+    checks.json("/checkpoint", checkpoint.as_ref());
+    spend.check(&mut checks, "/spend");
+    Ok(checks.finish()?)
+}
+
+fn check_question(asked: &AskRequest) -> Result<()> {
+    let mut checks = Checks::new();
+    checks.line("/title", &asked.title, settings::TITLE_CHARS);
+    checks.bytes("/body", &asked.body, settings::DESCRIPTION_BYTES);
+    checks.json("/payload", asked.payload.as_ref());
+    checks.json("/checkpoint", asked.checkpoint.as_ref());
+    asked.spend.check(&mut checks, "/spend");
+    Ok(checks.finish()?)
+}
+
+async fn hold(
+    unit: &mut Unit,
+    caller: &AgentCaller,
+    attempt: AttemptId,
+    lease: &str,
+) -> Result<Parking> {
+    let workspace = unit.workspace();
+    let places = store::attempts::places(unit.conn(), workspace, &[attempt]).await?;
+    let place = places.first().ok_or_else(|| Refusal::not_found("attempt"))?;
+    let goal = lock_goal(unit, place.goal_id).await?;
+    let tasks = store::tasks::lock(unit.conn(), workspace, &[place.task_id]).await?;
+    let task = tasks
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::Corrupt("an attempt without its task".into()))?;
+    let attempts = locked(unit, &[attempt]).await?;
+    let attempt = find(&attempts, attempt)?.clone();
+    task::fence(&attempt, caller.agent(), &lease::hash(lease))?;
+    refuse_ending(&goal, &task)?;
+    Ok(Parking { goal, task, attempt })
+}
+
+fn refuse_ending(goal: &GoalFacts, task: &TaskFacts) -> Result<()> {
+    if goal.state != GoalState::Active {
+        let detail = format!("the goal is {}; stop, and release the attempt", goal.state);
+        return Err(Refusal::new(Code::GoalEnded, detail).into());
+    }
+    if task.cancelling {
+        let detail = "the task is being cancelled; stop, and release the attempt";
+        return Err(Refusal::new(Code::TaskEnded, detail).into());
+    }
+    Ok(())
+}
+
+/// Checks subtasks against each other and against the goal; returns the position of the first.
+async fn check_subtasks(unit: &mut Unit, parking: &Parking, tasks: &[TaskSpec]) -> Result<i32> {
+    let workspace = unit.workspace();
+    let refs: Vec<String> = tasks.iter().map(|task| task.r#ref.clone()).collect();
+    let goal = parking.goal.goal_id;
+    let room = store::tasks::room(unit.conn(), workspace, goal, &refs).await?;
+    let taken = room.taken.into_iter().collect();
+    check_plan(tasks, PlanContext { at: "/tasks", taken: &taken })?;
+    let mut checks = Checks::new();
+    for (index, task) in tasks.iter().enumerate() {
+        let at = pointer(&pointer("/tasks", index), "done");
+        checks.ensure(!task.done, &at, "a subtask cannot be done before it is asked for");
+    }
+    checks.finish()?;
+    let depth = store::tasks::depth(unit.conn(), workspace, parking.task.task_id).await?;
+    if depth as usize + 1 >= settings::NESTING {
+        let detail = format!("tasks may be nested {} levels deep", settings::NESTING);
+        return Err(too_much(detail));
+    }
+    let total = parking.goal.counts.total as usize + tasks.len();
+    if total > settings::GOAL_TASKS {
+        let detail =
+            format!("the goal would have {total} tasks; at most {} are allowed", settings::GOAL_TASKS);
+        return Err(too_much(detail));
+    }
+    Ok(room.next_position)
+}
+
+fn too_much(detail: String) -> Error {
+    let errors = vec![FieldError::new("/tasks", &detail)];
+    Refusal { code: Code::PlanInvalid, detail, errors }.into()
+}
+
+/// Ends the attempt as parked, keeps its checkpoint and spend.
+async fn park(
+    unit: &mut Unit,
+    parking: &Parking,
+    checkpoint: &Option<Value>,
+    spend: &SpendReport,
+    reason: &str,
+) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let Parking { goal: _, task, attempt } = parking;
+    let id = attempt.attempt_id;
+    let ending = task::park(task);
+    store::attempts::end(unit.conn(), workspace, now, &[(id, ending.attempt)]).await?;
+    let result = NewResult {
+        attempt_id: id,
+        outcome: json!({"attempt_state": ending.attempt}),
+        request_sha256: [0; 32],
+        result: None,
+        failure: None,
+        message: Some(reason.to_owned()),
+    };
+    store::attempts::insert_results(unit.conn(), workspace, now, &[result]).await?;
+    if checkpoint.is_some() {
+        let row = Progress { attempt_id: id, progress: None, checkpoint: checkpoint.clone() };
+        store::attempts::progress(unit.conn(), workspace, now, &[row]).await?;
+    }
+    let reason = Some(reason.to_owned());
+    let change = Change::by_attempt(task.clone(), id, attempt.agent_id, ending, reason);
+    settle::settle(unit, vec![change]).await?;
+    charge(unit, &[(attempt, spend)]).await?;
+    Ok(())
+}

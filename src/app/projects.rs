@@ -1,0 +1,208 @@
+//! Projects: named groups of goals.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sqlx::{PgConnection, types::Json};
+
+use super::{
+    App, Error, Result,
+    caller::{Caller as _, OperatorCaller, ReaderCaller, SubmitterCaller},
+    goals::same_version,
+    idempotency::{self, Outcome, Request},
+};
+pub use crate::store::projects::ProjectFilter;
+use crate::{
+    domain::{
+        check::Checks,
+        event::{EventKind, NewEvent},
+        ids::{ProjectId, WorkspaceId},
+        refusal::{Code, Refusal},
+        settings,
+        spend::Amounts,
+    },
+    store::{self, projects::ProjectRow},
+};
+
+/// A named group of goals.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Project {
+    /// Its id.
+    pub id: ProjectId,
+    /// Unique in the workspace; goals may name a project by it.
+    #[schema(example = "importer")]
+    pub name: String,
+    /// For people.
+    #[schema(example = "Everything about reading customers' spreadsheets")]
+    pub description: String,
+    /// What the attempts of its goals have used, by unit.
+    #[schema(example = json!({"usd_micros": 41000, "output_tokens": 9120}))]
+    pub spend: Amounts,
+    /// Rises with every edit; the `ETag`.
+    pub version: i32,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last edited.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl From<ProjectRow> for Project {
+    fn from(row: ProjectRow) -> Self {
+        let ProjectRow {
+            project_id,
+            name,
+            description,
+            spend: Json(spend),
+            version,
+            created_at,
+            updated_at,
+        } = row;
+        Self { id: project_id, name, description, spend, version, created_at, updated_at }
+    }
+}
+
+/// A project to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewProject {
+    /// One line, unique in the workspace.
+    #[schema(example = "importer", min_length = 1, max_length = 200)]
+    pub name: String,
+    /// For people; at most 16 KiB.
+    #[serde(default)]
+    #[schema(example = "Everything about reading customers' spreadsheets")]
+    pub description: String,
+}
+
+/// An edit of a project; what is left out stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProjectChange {
+    /// One line, unique in the workspace.
+    #[schema(example = "importer", min_length = 1, max_length = 200)]
+    pub name: Option<String>,
+    /// For people; at most 16 KiB.
+    pub description: Option<String>,
+}
+
+fn check(name: &str, description: &str) -> Result<()> {
+    let mut checks = Checks::new();
+    checks.line("/name", name, settings::NAME_CHARS);
+    checks.bytes("/description", description, settings::PROJECT_DESCRIPTION_BYTES);
+    Ok(checks.finish()?)
+}
+
+fn taken(name: &str) -> Error {
+    let detail = format!("there is a project called `{name}`; GET /v1/projects?name=... shows it");
+    Refusal::new(Code::AlreadyExists, detail).into()
+}
+
+async fn read(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    project: ProjectId,
+) -> Result<Project> {
+    let filter = ProjectFilter { project: Some(project), ..ProjectFilter::default() };
+    let found = store::projects::list(conn, workspace, filter, None, 1).await?.pop();
+    Ok(found.ok_or_else(|| Refusal::not_found("project"))?.into())
+}
+
+impl App {
+    /// Makes a project.
+    ///
+    /// # Errors
+    /// `invalid`; `already_exists` when the name is taken.
+    pub async fn create_project(
+        &self,
+        caller: &SubmitterCaller,
+        new: &NewProject,
+        request: Option<&Request>,
+    ) -> Result<Outcome<Project>> {
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        if let Some(project) = idempotency::replay(&mut unit, principal, request).await? {
+            return Ok(Outcome::replayed(project));
+        }
+        check(&new.name, &new.description)?;
+        let (workspace, now, id) = (unit.workspace(), unit.now(), unit.id());
+        let made =
+            store::projects::insert(unit.conn(), workspace, id, &new.name, &new.description, now);
+        if !made.await? {
+            return Err(taken(&new.name));
+        }
+        unit.record(
+            NewEvent::new(EventKind::ProjectCreated)
+                .data(json!({"project_id": id, "name": new.name})),
+        );
+        let project = read(unit.conn(), workspace, id).await?;
+        idempotency::store(&mut unit, principal, request, &project).await?;
+        self.commit(unit).await?;
+        Ok(Outcome::fresh(project))
+    }
+
+    /// One project.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn get_project(&self, caller: &ReaderCaller, project: ProjectId) -> Result<Project> {
+        let mut conn = self.reader().await?;
+        read(&mut conn, caller.principal().workspace, project).await
+    }
+
+    /// Up to `rows` projects after `after`, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_projects(
+        &self,
+        caller: &ReaderCaller,
+        filter: ProjectFilter<'_>,
+        after: Option<ProjectId>,
+        rows: u32,
+    ) -> Result<Vec<Project>> {
+        let workspace = caller.principal().workspace;
+        let mut conn = self.reader().await?;
+        let rows =
+            store::projects::list(&mut conn, workspace, filter, after, i64::from(rows)).await?;
+        Ok(rows.into_iter().map(Project::from).collect())
+    }
+
+    /// Edits a project. `version` is the one that the caller has read; none edits whichever there
+    /// is. An edit that changes nothing is no new version.
+    ///
+    /// # Errors
+    /// `not_found`, `precondition_failed`, `invalid`, `already_exists`.
+    pub async fn update_project(
+        &self,
+        caller: &OperatorCaller,
+        project: ProjectId,
+        version: Option<i64>,
+        change: &ProjectChange,
+    ) -> Result<Project> {
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let (workspace, now) = (unit.workspace(), unit.now());
+        let stored = store::projects::lock(unit.conn(), workspace, project).await?;
+        let stored = stored.ok_or_else(|| Refusal::not_found("project"))?;
+        if let Some(version) = version {
+            same_version(i64::from(stored.version), version)?;
+        }
+        let name = change.name.as_ref().unwrap_or(&stored.name);
+        let description = change.description.as_ref().unwrap_or(&stored.description);
+        check(name, description)?;
+        if (name, description) != (&stored.name, &stored.description) {
+            let edit =
+                store::projects::update(unit.conn(), workspace, project, name, description, now);
+            if !edit.await? {
+                return Err(taken(name));
+            }
+            unit.record(
+                NewEvent::new(EventKind::ProjectUpdated)
+                    .data(json!({"project_id": project, "name": name})),
+            );
+        }
+        let project = read(unit.conn(), workspace, project).await?;
+        self.commit(unit).await?;
+        Ok(project)
+    }
+}

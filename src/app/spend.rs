@@ -1,0 +1,258 @@
+//! Spend on attempts: recorded once, rolled up at once, accepted late.
+//!
+//! Entries, what the attempt reported, and the totals of task, goal, project and agent move in one
+//! transaction, each row once per batch and in a fixed order. Spend on an attempt that has ended is
+//! stored and marked as late; only its own agent with its own lease can report it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    App, Result, Unit,
+    caller::{AgentCaller, Caller as _},
+    coalesce::Batched,
+    lease,
+};
+use crate::{
+    domain::{
+        check::Checks,
+        ids::{AgentId, AttemptId, GoalId, ProjectId, WorkspaceId},
+        refusal::Refusal,
+        spend::{self, Amounts, SpendEntry, SpendReport, UnitSpend},
+        states::{AttemptState, SpendNode},
+        task::{self, AttemptFacts},
+    },
+    store::{
+        self,
+        spend::{NewEntry, Rise},
+    },
+};
+
+/// A report of spend.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SpendRequest {
+    /// The lease of the attempt, as its claim was answered.
+    pub lease: String,
+    /// Things used since the last report, each with a key. At most 500.
+    #[serde(default)]
+    pub entries: Vec<SpendEntry>,
+    /// Totals of this attempt so far, by unit; only a rise counts.
+    #[serde(default)]
+    #[schema(example = json!({"output_tokens": 5200}))]
+    pub totals: Amounts,
+}
+
+/// What an attempt has used by now.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SpendAnswer {
+    /// Everything that is charged to the attempt, by unit.
+    #[schema(example = json!({"usd_micros": 1250, "output_tokens": 5200}))]
+    pub attempt_spend: Amounts,
+    /// Whether the attempt had ended: the spend is stored all the same.
+    pub late: bool,
+}
+
+/// One report in a batch.
+#[derive(Debug, Clone)]
+pub(super) struct SpendCommand {
+    workspace: WorkspaceId,
+    agent: AgentId,
+    attempt: AttemptId,
+    lease_sha256: [u8; 32],
+    report: SpendReport,
+}
+
+impl Batched for SpendCommand {
+    type Context = App;
+    type Group = WorkspaceId;
+    type Answer = SpendAnswer;
+    const KIND: &'static str = "spend";
+
+    fn group(&self) -> WorkspaceId {
+        self.workspace
+    }
+
+    async fn run(
+        app: App,
+        workspace: WorkspaceId,
+        batch: Vec<Self>,
+    ) -> Result<Vec<Result<SpendAnswer>>> {
+        let mut unit = app.begin(workspace, None).await?;
+        let ids: Vec<AttemptId> = batch.iter().map(|command| command.attempt).collect();
+        let attempts = locked(&mut unit, &ids).await?;
+        let admitted: Vec<Result<&AttemptFacts>> = batch
+            .iter()
+            .map(|command| {
+                let attempt = find(&attempts, command.attempt)?;
+                task::own(attempt, command.agent, &command.lease_sha256)?;
+                Ok(attempt)
+            })
+            .collect();
+        let reports: Vec<(&AttemptFacts, &SpendReport)> = admitted
+            .iter()
+            .zip(&batch)
+            .filter_map(|(attempt, command)| Some((*attempt.as_ref().ok()?, &command.report)))
+            .collect();
+        let spent = charge(&mut unit, &reports).await?;
+        let answers = admitted.into_iter().map(|attempt| {
+            let attempt = attempt?;
+            Ok(SpendAnswer {
+                attempt_spend: spent.get(&attempt.attempt_id).cloned().unwrap_or_default(),
+                late: attempt.state != AttemptState::Running,
+            })
+        });
+        let answers = answers.collect();
+        app.commit(unit).await?;
+        Ok(answers)
+    }
+}
+
+impl App {
+    /// Records spend on an attempt of the caller's, running or not.
+    ///
+    /// # Errors
+    /// `not_found`, `not_your_attempt`, `lease_lost` for a wrong lease, `invalid`.
+    pub async fn report_spend(
+        &self,
+        caller: &AgentCaller,
+        attempt: AttemptId,
+        request: SpendRequest,
+    ) -> Result<SpendAnswer> {
+        let SpendRequest { lease, entries, totals } = request;
+        let report = SpendReport { entries, totals };
+        let mut checks = Checks::new();
+        report.check(&mut checks, "");
+        checks.ensure(!report.is_empty(), "", "must report entries, totals, or both");
+        checks.finish()?;
+        let command = SpendCommand {
+            workspace: caller.principal().workspace,
+            agent: caller.agent(),
+            attempt,
+            lease_sha256: lease::hash(&lease),
+            report,
+        };
+        self.spends.submit(self, command).await
+    }
+}
+
+/// Locks attempts and gives them by id.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn locked(
+    unit: &mut Unit,
+    ids: &[AttemptId],
+) -> Result<HashMap<AttemptId, AttemptFacts>> {
+    let workspace = unit.workspace();
+    let facts = store::attempts::lock(unit.conn(), workspace, ids).await?;
+    Ok(facts.into_iter().map(|attempt| (attempt.attempt_id, attempt)).collect())
+}
+
+/// An attempt among those that were locked.
+///
+/// # Errors
+/// `not_found`.
+pub(super) fn find(
+    attempts: &HashMap<AttemptId, AttemptFacts>,
+    id: AttemptId,
+) -> std::result::Result<&AttemptFacts, Refusal> {
+    attempts.get(&id).ok_or_else(|| Refusal::not_found("attempt"))
+}
+
+/// Stores reports on attempts whose rows are held; returns what each has used by now.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn charge(
+    unit: &mut Unit,
+    reports: &[(&AttemptFacts, &SpendReport)],
+) -> Result<HashMap<AttemptId, Amounts>> {
+    let reports: Vec<_> = reports.iter().filter(|(_, report)| !report.is_empty()).collect();
+    if reports.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let attempts: BTreeMap<AttemptId, &AttemptFacts> =
+        reports.iter().map(|(attempt, _)| (attempt.attempt_id, *attempt)).collect();
+    let ids: Vec<AttemptId> = attempts.keys().copied().collect();
+    let workspace = unit.workspace();
+    let stored = store::spend::of_attempts(unit.conn(), workspace, &ids).await?;
+    let mut spent: BTreeMap<(AttemptId, String), UnitSpend> =
+        stored.into_iter().map(|(id, unit, spend)| ((id, unit), spend)).collect();
+    let mut entries = Vec::new();
+    for (attempt, report) in &reports {
+        let late = attempt.state != AttemptState::Running;
+        let id = attempt.attempt_id;
+        let line = |charge| NewEntry { attempt_id: id, charge, late };
+        entries.extend(spend::charges(report).into_iter().map(line));
+        for (unit, total) in &report.totals {
+            let before = spent.entry((id, unit.clone())).or_default();
+            if let Some(rise) = spend::rise(unit, *total, *before) {
+                before.reported = *total;
+                entries.push(line(rise));
+            }
+        }
+    }
+    store_entries(unit, &attempts, entries, &mut spent).await?;
+    let mut answer: HashMap<AttemptId, Amounts> = HashMap::new();
+    for ((id, unit), spend) in spent {
+        answer.entry(id).or_default().insert(unit, spend.amount());
+    }
+    Ok(answer)
+}
+
+async fn store_entries(
+    unit: &mut Unit,
+    attempts: &BTreeMap<AttemptId, &AttemptFacts>,
+    entries: Vec<NewEntry>,
+    spent: &mut BTreeMap<(AttemptId, String), UnitSpend>,
+) -> Result<()> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let fresh = store::spend::insert_entries(unit.conn(), workspace, now, &entries).await?;
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let goals: Vec<GoalId> = attempts.values().map(|attempt| attempt.goal_id).collect();
+    let projects: HashMap<GoalId, ProjectId> =
+        store::spend::projects_of(unit.conn(), workspace, &goals).await?.into_iter().collect();
+    let mut touched = BTreeMap::new();
+    let mut rises = BTreeMap::new();
+    for (id, key, unit_name, amount) in fresh {
+        let of_attempt = spent.entry((id, unit_name.clone())).or_default();
+        if !key.starts_with(spend::TOTAL_PREFIX) {
+            of_attempt.entries = of_attempt.entries.saturating_add(amount);
+        }
+        touched.insert((id, unit_name.clone()), *of_attempt);
+        let Some(attempt) = attempts.get(&id) else { continue };
+        for (node, node_id) in path(attempt, &projects) {
+            let total: &mut i64 = rises.entry((node, node_id, unit_name.clone())).or_default();
+            *total = total.saturating_add(amount);
+        }
+    }
+    let touched: Vec<_> = touched.into_iter().map(|((id, name), s)| (id, name, s)).collect();
+    store::spend::set_of_attempts(unit.conn(), workspace, &touched).await?;
+    let rises: Vec<Rise> = rises
+        .into_iter()
+        .map(|((node, id, unit), amount)| Rise { node, id, unit, amount })
+        .collect();
+    Ok(store::spend::raise_totals(unit.conn(), workspace, &rises).await?)
+}
+
+/// The nodes that spend on an attempt is rolled up to.
+fn path(
+    attempt: &AttemptFacts,
+    projects: &HashMap<GoalId, ProjectId>,
+) -> impl Iterator<Item = (SpendNode, uuid::Uuid)> {
+    let project = projects.get(&attempt.goal_id).map(|id| (SpendNode::Project, id.0));
+    [
+        (SpendNode::Task, attempt.task_id.0),
+        (SpendNode::Goal, attempt.goal_id.0),
+        (SpendNode::Agent, attempt.agent_id.0),
+    ]
+    .into_iter()
+    .chain(project)
+}

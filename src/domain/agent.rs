@@ -1,0 +1,37 @@
+//! Whether an agent is heard of.
+
+use chrono::{DateTime, Utc};
+
+use super::{settings, states::Liveness};
+
+/// Derived from its last claim or heartbeat, never stored: a silent agent cannot say that it is.
+#[must_use]
+pub fn liveness(last_seen_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Liveness {
+    match last_seen_at {
+        None => Liveness::Lost,
+        Some(seen) if seen + settings::LOST_AFTER < now => Liveness::Lost,
+        Some(seen) if seen + settings::LATE_AFTER < now => Liveness::Late,
+        Some(_) => Liveness::Online,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn silence_makes_it_late_and_then_lost() {
+        let seen = DateTime::<Utc>::UNIX_EPOCH;
+        let after = |silence: Duration| liveness(Some(seen), seen + silence);
+        let moment = Duration::from_millis(1);
+        assert_eq!(after(Duration::ZERO), Liveness::Online);
+        assert_eq!(after(settings::LATE_AFTER), Liveness::Online);
+        assert_eq!(after(settings::LATE_AFTER + moment), Liveness::Late);
+        assert_eq!(after(settings::LOST_AFTER), Liveness::Late);
+        assert_eq!(after(settings::LOST_AFTER + moment), Liveness::Lost);
+        assert_eq!(liveness(None, seen), Liveness::Lost);
+        assert_eq!(liveness(Some(seen + moment), seen), Liveness::Online, "clocks may differ");
+    }
+}

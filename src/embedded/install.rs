@@ -1,0 +1,184 @@
+//! Finding the PostgreSQL that is installed.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::error::EmbeddedError;
+
+/// The oldest major version muster works with.
+const OLDEST: u32 = 14;
+
+/// Where packages put the programs. One `*` stands for the version; the newest is tried first.
+const PLACES: [&str; 11] = [
+    "/usr/lib/postgresql/*/bin",                       // Debian, Ubuntu
+    "/usr/pgsql-*/bin",                                // RPMs of the PostgreSQL project
+    "/usr/lib/postgresql*/bin",                        // SUSE
+    "/usr/libexec/postgresql*",                        // Alpine
+    "/opt/homebrew/opt/postgresql@*/bin",              // Homebrew, Apple silicon
+    "/usr/local/opt/postgresql@*/bin",                 // Homebrew, Intel
+    "/home/linuxbrew/.linuxbrew/opt/postgresql@*/bin", // Homebrew, Linux
+    "/Applications/Postgres.app/Contents/Versions/*/bin",
+    "/opt/local/lib/postgresql*/bin", // MacPorts
+    "/usr/bin",                       // Fedora, when PATH is empty
+    "/usr/local/bin",
+];
+
+/// A version, as `postgres --version` says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Version {
+    /// Decides who can read which data.
+    pub(super) major: u32,
+    full: String,
+}
+
+impl Version {
+    /// Reads `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, also `17beta1` and `18devel`.
+    fn parse(line: &str) -> Option<Self> {
+        let full = line.split_once("(PostgreSQL)")?.1.split_whitespace().next()?.to_owned();
+        let digits: String = full.chars().take_while(char::is_ascii_digit).collect();
+        Some(Self { major: digits.parse().ok()?, full })
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.full)
+    }
+}
+
+/// One installed PostgreSQL.
+#[derive(Debug, Clone)]
+pub(super) struct Install {
+    bin: PathBuf,
+    /// What its `postgres` says it is.
+    pub(super) version: Version,
+}
+
+impl Install {
+    /// The program `name` of this version.
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+
+    /// The PostgreSQL for data of the major version `data` (none yet: the first that is new
+    /// enough), in `named` if given, else wherever it is found.
+    pub(super) fn find(
+        named: Option<&Path>,
+        data: Option<u32>,
+        cluster: &Path,
+    ) -> Result<Self, EmbeddedError> {
+        let found = match named {
+            Some(dir) => vec![Self::named(dir)?],
+            None => Self::everywhere(),
+        };
+        let seen: Vec<Version> = found.iter().map(|install| install.version.clone()).collect();
+        let usable = |install: &Self| match data {
+            Some(data) => install.version.major == data,
+            None => install.version.major >= OLDEST,
+        };
+        found.into_iter().find(usable).ok_or_else(|| match data {
+            Some(data) if !seen.is_empty() => {
+                let found: Vec<_> = seen.iter().map(ToString::to_string).collect();
+                EmbeddedError::OtherMajor {
+                    cluster: cluster.to_owned(),
+                    data,
+                    found: found.join(", "),
+                }
+            }
+            _ => EmbeddedError::not_installed(&seen),
+        })
+    }
+
+    fn named(dir: &Path) -> Result<Self, EmbeddedError> {
+        let bad = |reason: String| EmbeddedError::BinDir { path: dir.to_owned(), reason };
+        for program in ["postgres", "initdb"] {
+            if !dir.join(program).is_file() {
+                return Err(bad(format!("there is no `{program}` in it")));
+            }
+        }
+        // The programs are started with another working directory.
+        let dir = std::path::absolute(dir).map_err(|error| bad(error.to_string()))?;
+        Self::at(dir).ok_or_else(|| bad("its `postgres --version` does not work".to_owned()))
+    }
+
+    fn at(bin: PathBuf) -> Option<Self> {
+        if !bin.join("initdb").is_file() || !bin.join("postgres").is_file() {
+            return None;
+        }
+        let version = Version::parse(&output(&bin.join("postgres"), "--version")?)?;
+        Some(Self { bin, version })
+    }
+
+    /// Every one there is, the preferred first: what the user put into `PATH` before what we guess.
+    fn everywhere() -> Vec<Self> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let config = output(Path::new("pg_config"), "--bindir").map(PathBuf::from);
+        let mut seen = Vec::new();
+        std::env::split_paths(&path)
+            .filter(|dir| dir.is_absolute())
+            .chain(config)
+            .chain(PLACES.into_iter().flat_map(expand))
+            .filter(|dir| match dir.join("postgres").canonicalize() {
+                Ok(real) if seen.contains(&real) => false,
+                Ok(real) => {
+                    seen.push(real);
+                    true
+                }
+                Err(_) => false,
+            })
+            .filter_map(Self::at)
+            .collect()
+    }
+}
+
+/// What `program flag` prints, if it can be run and succeeds.
+fn output(program: &Path, flag: &str) -> Option<String> {
+    let output = Command::new(program).arg(flag).stdin(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
+}
+
+/// The directories a pattern with at most one `*` stands for, the highest version first.
+fn expand(pattern: &str) -> Vec<PathBuf> {
+    let Some((before, after)) = pattern.split_once('*') else { return vec![pattern.into()] };
+    let (parent, prefix) = before.rsplit_once('/').unwrap_or(("", before));
+    let Ok(entries) = std::fs::read_dir(format!("{parent}/")) else { return Vec::new() };
+    let mut found: Vec<(u32, PathBuf)> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let digits: String =
+                name.strip_prefix(prefix)?.chars().take_while(char::is_ascii_digit).collect();
+            let path = entry.path().join(after.trim_start_matches('/'));
+            Some((digits.parse().unwrap_or(0), path))
+        })
+        .collect();
+    found.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+    found.into_iter().map(|(_, path)| path).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_packages_print_them() {
+        let major = |line| Version::parse(line).map(|version| version.major);
+        assert_eq!(major("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"), Some(15));
+        assert_eq!(major("postgres (PostgreSQL) 17beta1"), Some(17));
+        assert_eq!(major("postgres (PostgreSQL) 18devel"), Some(18));
+        assert_eq!(major("mysqld 8.0"), None);
+    }
+
+    #[test]
+    fn the_newest_of_a_place_comes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        for version in ["9.6", "15", "17"] {
+            std::fs::create_dir_all(dir.path().join(version).join("bin")).unwrap();
+        }
+        let found = expand(&format!("{}/*/bin", dir.path().display()));
+        let expected = ["17", "15", "9.6"].map(|version| dir.path().join(version).join("bin"));
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,60 @@
+//! Starting a program of PostgreSQL so that it does not outlive us: the only unsafe code here.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::account::Account;
+
+/// A command for `program` that takes nothing from us: no environment, no working directory (it
+/// would keep a file system busy), no process group (Ctrl-C in the terminal would reach the server
+/// before muster has drained), and the account of the server where we are root.
+pub(super) fn command(program: &Path, account: &Account) -> Command {
+    use std::os::unix::process::CommandExt;
+
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        // initdb runs `postgres` through a shell; LC_ALL keeps macOS from starting threads in the
+        // postmaster, and the messages in English, which the log levels are read from.
+        .env("PATH", "/usr/bin:/bin")
+        .env("LC_ALL", "C")
+        .env("TZ", "UTC")
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    if let Some((uid, gid)) = account.switch() {
+        command.gid(gid).uid(uid);
+    }
+    command
+}
+
+/// Has the kernel send `signal` to the child when the *thread* that starts it ends.
+///
+/// Without this a killed muster leaves a server that runs on. Only Linux has it; elsewhere the
+/// next start ends the orphan (see [`super::previous`]).
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+pub(super) fn die_with_thread(command: &mut Command, signal: rustix::process::Signal) {
+    use std::os::unix::process::CommandExt;
+
+    let parent = rustix::process::getpid();
+    let hook = move || {
+        // This runs after std's setuid, which would have cleared the setting.
+        rustix::process::set_parent_process_death_signal(Some(signal))?;
+        // We may have been killed between fork and here, and then no signal ever comes.
+        if rustix::process::getppid() != Some(parent) {
+            return Err(rustix::io::Errno::SRCH.into());
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed. The hook makes two
+    // plain system calls (prctl, getppid) through rustix, allocates nothing, takes no lock, and
+    // builds its error from a bare number.
+    unsafe { command.pre_exec(hook) };
+}
+
+/// There is no such signal here.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn die_with_thread(_: &mut Command, _: rustix::process::Signal) {}

@@ -1,0 +1,221 @@
+//! Agents and when they were last heard of.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, types::Json};
+
+use crate::domain::{
+    ids::{AgentId, WorkspaceId},
+    spend::Amounts,
+    states::AgentState,
+};
+
+/// What people edit of an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentRow {
+    /// The agent.
+    pub agent_id: AgentId,
+    /// Unique in the workspace.
+    pub name: String,
+    /// Sorted, unique.
+    pub capabilities: Vec<String>,
+    /// How many attempts it may run at once.
+    pub max_concurrent: i32,
+    /// Set by operators.
+    pub state: AgentState,
+    /// Rises with every edit.
+    pub version: i32,
+}
+
+/// An agent with what is known of its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentOverviewRow {
+    /// The agent.
+    pub agent_id: AgentId,
+    /// Unique in the workspace.
+    pub name: String,
+    /// Sorted, unique.
+    pub capabilities: Vec<String>,
+    /// How many attempts it may run at once.
+    pub max_concurrent: i32,
+    /// Set by operators.
+    pub state: AgentState,
+    /// Its last claim or heartbeat.
+    pub last_seen_at: Option<DateTime<Utc>>,
+    /// How many attempts it runs.
+    pub running_attempts: i64,
+    /// What its attempts have used.
+    pub spend: Json<Amounts>,
+    /// Rises with every edit.
+    pub version: i32,
+    /// When it was first registered.
+    pub created_at: DateTime<Utc>,
+    /// When it was last edited.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Stores a new agent, active; says `false` when there is one of that name.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    agent: AgentId,
+    name: &str,
+    capabilities: &[String],
+    max_concurrent: i32,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let inserted = sqlx::query!(
+        "insert into agents (workspace_id, agent_id, name, capabilities, max_concurrent, state,
+                             created_at, updated_at)
+         values ($1, $2, $3, $4, $5, 'active', $6, $6)
+         on conflict on constraint agents_name_unique do nothing",
+        workspace.0,
+        agent.0,
+        name,
+        capabilities,
+        max_concurrent,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// Locks the agent of that name.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_by_name(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    name: &str,
+) -> sqlx::Result<Option<AgentRow>> {
+    sqlx::query_as!(
+        AgentRow,
+        r#"
+        select agent_id as "agent_id: AgentId", name, capabilities, max_concurrent,
+               state as "state: AgentState", version
+        from agents where workspace_id = $1 and name = $2
+        for no key update
+        "#,
+        workspace.0,
+        name,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Locks an agent.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    agent: AgentId,
+) -> sqlx::Result<Option<AgentRow>> {
+    sqlx::query_as!(
+        AgentRow,
+        r#"
+        select agent_id as "agent_id: AgentId", name, capabilities, max_concurrent,
+               state as "state: AgentState", version
+        from agents where workspace_id = $1 and agent_id = $2
+        for no key update
+        "#,
+        workspace.0,
+        agent.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Edits a locked agent.
+///
+/// # Errors
+/// When the database fails.
+pub async fn update(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    agent: AgentId,
+    capabilities: &[String],
+    max_concurrent: i32,
+    state: AgentState,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update agents set capabilities = $3, max_concurrent = $4, state = $5,
+                           version = version + 1, updated_at = $6
+         where workspace_id = $1 and agent_id = $2",
+        workspace.0,
+        agent.0,
+        capabilities,
+        max_concurrent,
+        state.as_str(),
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Which agents to list.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AgentFilter<'a> {
+    /// Only this one.
+    pub agent: Option<AgentId>,
+    /// Only those in this state.
+    pub state: Option<AgentState>,
+    /// Only those that can do this.
+    pub capability: Option<&'a str>,
+    /// Only the one called this.
+    pub name: Option<&'a str>,
+}
+
+/// Agents by id downwards, which is newest first; those after `after`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    filter: AgentFilter<'_>,
+    after: Option<AgentId>,
+    rows: i64,
+) -> sqlx::Result<Vec<AgentOverviewRow>> {
+    sqlx::query_as!(
+        AgentOverviewRow,
+        r#"
+        select a.agent_id as "agent_id: AgentId", a.name, a.capabilities, a.max_concurrent,
+               a.state as "state: AgentState", p.last_seen_at as "last_seen_at?", a.version,
+               a.created_at, a.updated_at,
+               (select count(*) from attempts t
+                where t.workspace_id = $1 and t.agent_id = a.agent_id and t.state = 'running')
+               as "running_attempts!",
+               (select coalesce(jsonb_object_agg(s.unit, s.amount), '{}')
+                from spend_totals s
+                where s.workspace_id = $1 and s.node = 'agent' and s.node_id = a.agent_id)
+               as "spend!: Json<Amounts>"
+        from agents a
+        left join agent_presence p on p.workspace_id = $1 and p.agent_id = a.agent_id
+        where a.workspace_id = $1
+          and ($2::uuid is null or a.agent_id = $2)
+          and ($3::text is null or a.state = $3)
+          and ($4::text is null or $4 = any (a.capabilities))
+          and ($5::text is null or a.name = $5)
+          and ($6::uuid is null or a.agent_id < $6)
+        order by a.agent_id desc
+        limit $7
+        "#,
+        workspace.0,
+        filter.agent.map(|id| id.0),
+        filter.state.map(AgentState::as_str),
+        filter.capability,
+        filter.name,
+        after.map(|id| id.0),
+        rows,
+    )
+    .fetch_all(conn)
+    .await
+}

@@ -1,0 +1,154 @@
+//! Approvals as they are read.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::types::words;
+use crate::domain::{
+    ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, TaskId, WorkspaceId},
+    states::{ApprovalKind, ApprovalState},
+};
+
+/// An approval. Its long texts are there only when one is read.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of the table, documented there")]
+pub struct ApprovalRow {
+    pub approval_id: ApprovalId,
+    pub kind: ApprovalKind,
+    pub state: ApprovalState,
+    pub goal_id: GoalId,
+    pub task_id: Option<TaskId>,
+    pub attempt_id: Option<AttemptId>,
+    pub plan_id: Option<PlanId>,
+    pub title: String,
+    pub body: Option<String>,
+    pub payload: Option<Value>,
+    pub asked_by: Option<KeyId>,
+    pub answer: Option<Value>,
+    pub reason: Option<String>,
+    pub decided_by: Option<KeyId>,
+    pub version: i32,
+    pub created_at: DateTime<Utc>,
+    pub decided_at: Option<DateTime<Utc>>,
+}
+
+/// Reads one approval.
+///
+/// # Errors
+/// When the database fails.
+pub async fn read(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approval: ApprovalId,
+) -> sqlx::Result<Option<ApprovalRow>> {
+    sqlx::query_as!(
+        ApprovalRow,
+        r#"
+        select approval_id as "approval_id: ApprovalId", kind as "kind: ApprovalKind",
+               state as "state: ApprovalState", goal_id as "goal_id: GoalId",
+               task_id as "task_id: TaskId", attempt_id as "attempt_id: AttemptId",
+               plan_id as "plan_id: PlanId", title, body as "body?", payload,
+               asked_by as "asked_by: KeyId", answer, reason, decided_by as "decided_by: KeyId",
+               version, created_at, decided_at
+        from approvals where workspace_id = $1 and approval_id = $2
+        "#,
+        workspace.0,
+        approval.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Where a page of approvals starts and what is on it.
+#[derive(Debug)]
+pub struct ApprovalScope<'a> {
+    /// Only these states; empty: all.
+    pub states: &'a [ApprovalState],
+    /// Only these kinds; empty: all.
+    pub kinds: &'a [ApprovalKind],
+    /// Only about this goal.
+    pub goal: Option<GoalId>,
+    /// Only those asked after this one.
+    pub after: Option<ApprovalId>,
+    /// How many at most.
+    pub rows: u32,
+}
+
+/// Reads approvals, oldest first.
+///
+/// Each way to look has an index of its own order, and the conditions on parameters leave only one
+/// of them to run: of one goal, of some states, or all.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    scope: &ApprovalScope<'_>,
+) -> sqlx::Result<Vec<ApprovalRow>> {
+    sqlx::query_as!(
+        ApprovalRow,
+        r#"
+        with picked as (
+            (select a.approval_id from approvals a
+             where $2::uuid is not null and a.workspace_id = $1 and a.goal_id = $2
+               and (cardinality($3::text[]) = 0 or a.state = any($3))
+               and (cardinality($4::text[]) = 0 or a.kind = any($4))
+               and a.approval_id > $5
+             order by a.approval_id limit $6)
+            union all
+            (select o.approval_id from unnest($3::text[]) as s (state)
+             cross join lateral (
+                 select a.approval_id from approvals a
+                 where a.workspace_id = $1 and a.state = s.state
+                   and (cardinality($4::text[]) = 0 or a.kind = any($4))
+                   and a.approval_id > $5
+                 order by a.approval_id limit $6) o
+             where $2::uuid is null and cardinality($3::text[]) > 0)
+            union all
+            (select a.approval_id from approvals a
+             where $2::uuid is null and cardinality($3::text[]) = 0 and a.workspace_id = $1
+               and (cardinality($4::text[]) = 0 or a.kind = any($4))
+               and a.approval_id > $5
+             order by a.approval_id limit $6)
+        )
+        select a.approval_id as "approval_id: ApprovalId", a.kind as "kind: ApprovalKind",
+               a.state as "state: ApprovalState", a.goal_id as "goal_id: GoalId",
+               a.task_id as "task_id: TaskId", a.attempt_id as "attempt_id: AttemptId",
+               a.plan_id as "plan_id: PlanId", a.title, null::text as body,
+               null::jsonb as payload, a.asked_by as "asked_by: KeyId", a.answer, a.reason,
+               a.decided_by as "decided_by: KeyId", a.version, a.created_at, a.decided_at
+        from picked join approvals a on a.workspace_id = $1 and a.approval_id = picked.approval_id
+        order by a.approval_id limit $6
+        "#,
+        workspace.0,
+        scope.goal.map(|id| id.0),
+        &words(scope.states),
+        &words(scope.kinds),
+        scope.after.map_or(uuid::Uuid::nil(), |id| id.0),
+        i64::from(scope.rows),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The version of an approval, and whether it is decided: what a waiting reader looks at.
+///
+/// # Errors
+/// When the database fails.
+pub async fn version(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approval: ApprovalId,
+) -> sqlx::Result<Option<(i64, bool)>> {
+    let row = sqlx::query!(
+        r#"select version, decided_at is not null as "decided!" from approvals
+           where workspace_id = $1 and approval_id = $2"#,
+        workspace.0,
+        approval.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| (i64::from(row.version), row.decided)))
+}

@@ -1,0 +1,270 @@
+//! Attempts as they are read. The hash of a lease never leaves its table.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::domain::{
+    ids::{AgentId, AttemptId, GoalId, TaskId, WorkspaceId},
+    states::{AttemptState, FailureClass},
+};
+
+/// An attempt without what it handed in.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of the tables, documented there")]
+pub struct AttemptRow {
+    pub attempt_id: AttemptId,
+    pub task_id: TaskId,
+    pub goal_id: GoalId,
+    pub agent_id: AgentId,
+    pub number: i32,
+    pub state: AttemptState,
+    pub lease_expires_at: DateTime<Utc>,
+    pub hard_deadline: DateTime<Utc>,
+    pub started_at: DateTime<Utc>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub progress: Option<Value>,
+    pub progress_at: Option<DateTime<Utc>>,
+    pub failure_class: Option<FailureClass>,
+    pub message: Option<String>,
+    pub feedback: Option<String>,
+    pub spend: Value,
+}
+
+/// Which attempts are looked for.
+#[derive(Debug, Clone, Copy)]
+pub enum AttemptScope {
+    /// This one.
+    This(AttemptId),
+    /// Those of a task with a smaller number, latest first.
+    OfTask {
+        /// The task.
+        task: TaskId,
+        /// Only those before this number.
+        after: Option<i32>,
+    },
+    /// Those of an agent before one, latest first.
+    OfAgent {
+        /// The agent.
+        agent: AgentId,
+        /// Only those that run.
+        running: bool,
+        /// Only those before this one.
+        after: Option<AttemptId>,
+    },
+}
+
+/// Reads attempts. The conditions on `$2` are constant for a call, so only one branch runs, along
+/// the index of its order.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    scope: AttemptScope,
+    rows: u32,
+) -> sqlx::Result<Vec<AttemptRow>> {
+    let newest = uuid::Uuid::max();
+    let (branch, of, number, before) = match scope {
+        AttemptScope::This(attempt) => ("this", attempt.0, i32::MAX, newest),
+        AttemptScope::OfTask { task, after } => ("task", task.0, after.unwrap_or(i32::MAX), newest),
+        AttemptScope::OfAgent { agent, running, after } => {
+            let branch = if running { "running" } else { "agent" };
+            (branch, agent.0, i32::MAX, after.map_or(newest, |id| id.0))
+        }
+    };
+    sqlx::query_as!(
+        AttemptRow,
+        r#"
+        with picked as materialized (
+            (select a.attempt_id from attempts a
+             where $2 = 'this' and a.workspace_id = $1 and a.attempt_id = $3)
+            union all
+            (select a.attempt_id from attempts a
+             where $2 = 'task' and a.workspace_id = $1 and a.task_id = $3 and a.number < $4
+             order by a.number desc limit $6)
+            union all
+            (select a.attempt_id from attempts a
+             where $2 = 'agent' and a.workspace_id = $1 and a.agent_id = $3 and a.attempt_id < $5
+             order by a.attempt_id desc limit $6)
+            union all
+            (select a.attempt_id from attempts a
+             where $2 = 'running' and a.workspace_id = $1 and a.agent_id = $3
+               and a.state = 'running' and a.attempt_id < $5
+             order by a.attempt_id desc limit $6)
+        )
+        select a.attempt_id as "attempt_id: AttemptId", a.task_id as "task_id: TaskId",
+               a.goal_id as "goal_id: GoalId", a.agent_id as "agent_id: AgentId", a.number,
+               a.state as "state: AttemptState", a.lease_expires_at, a.hard_deadline,
+               a.started_at, a.ended_at, p.progress as "progress?",
+               p.updated_at as "progress_at?", r.failure_class as "failure_class?: FailureClass",
+               r.message as "message?", r.feedback as "feedback?",
+               coalesce((select jsonb_object_agg(s.unit, s.entries + s.reported)
+                         from attempt_spend s
+                         where s.workspace_id = $1 and s.attempt_id = a.attempt_id),
+                        '{}') as "spend!"
+        from picked
+        join attempts a on a.workspace_id = $1 and a.attempt_id = picked.attempt_id
+        left join attempt_progress p on p.workspace_id = $1 and p.attempt_id = a.attempt_id
+        left join attempt_results r on r.workspace_id = $1 and r.attempt_id = a.attempt_id
+        order by case when $2 = 'task' then a.number end desc, a.attempt_id desc
+        "#,
+        workspace.0,
+        branch,
+        of,
+        number,
+        before,
+        i64::from(rows),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// What an attempt handed in or left for the next.
+#[derive(Debug)]
+pub struct HandedIn {
+    /// Its last checkpoint.
+    pub checkpoint: Option<Value>,
+    /// Its result.
+    pub result: Option<Value>,
+}
+
+/// Reads what an attempt handed in.
+///
+/// # Errors
+/// When the database fails.
+pub async fn handed_in(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempt: AttemptId,
+) -> sqlx::Result<HandedIn> {
+    sqlx::query_as!(
+        HandedIn,
+        r#"select (select checkpoint from attempt_progress
+                   where workspace_id = $1 and attempt_id = $2) as checkpoint,
+                  (select result from attempt_results
+                   where workspace_id = $1 and attempt_id = $2) as result"#,
+        workspace.0,
+        attempt.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// A piece of evidence.
+#[derive(Debug)]
+pub struct EvidenceRow {
+    /// Counts the evidence of the attempt from 1.
+    pub number: i16,
+    /// The criterion it speaks for.
+    pub criterion: Option<i16>,
+    /// The evidence.
+    pub text: String,
+    /// Where it is.
+    pub uri: Option<String>,
+}
+
+/// Reads the evidence of an attempt.
+///
+/// # Errors
+/// When the database fails.
+pub async fn evidence(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempt: AttemptId,
+) -> sqlx::Result<Vec<EvidenceRow>> {
+    sqlx::query_as!(
+        EvidenceRow,
+        "select number, criterion, text, uri from evidence
+         where workspace_id = $1 and attempt_id = $2 order by number",
+        workspace.0,
+        attempt.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The attempt whose result the task has, if there is one.
+///
+/// # Errors
+/// When the database fails.
+pub async fn accepted(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    task: TaskId,
+) -> sqlx::Result<Option<AttemptId>> {
+    sqlx::query_scalar!(
+        r#"select attempt_id as "attempt_id: AttemptId" from attempts
+           where workspace_id = $1 and task_id = $2 and state = 'accepted'
+           order by number desc limit 1"#,
+        workspace.0,
+        task.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// A line of an attempt's spend.
+#[derive(Debug)]
+pub struct SpendRow {
+    /// The agent's key of the entry.
+    pub entry_key: String,
+    /// The unit.
+    pub unit: String,
+    /// How much.
+    pub amount: i64,
+    /// Whether the attempt had ended.
+    pub late: bool,
+    /// The model that was called.
+    pub model: Option<String>,
+    /// A remark.
+    pub note: Option<String>,
+    /// When it was stored.
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// Reads the spend of an attempt after a line, by key and unit.
+///
+/// # Errors
+/// When the database fails.
+pub async fn spend(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempt: AttemptId,
+    after: Option<(&str, &str)>,
+    rows: u32,
+) -> sqlx::Result<Vec<SpendRow>> {
+    let (key, unit) = after.unwrap_or(("", ""));
+    sqlx::query_as!(
+        SpendRow,
+        "select entry_key, unit, amount, late, model, note, recorded_at from spend_entries
+         where workspace_id = $1 and attempt_id = $2 and (entry_key, unit) > ($3, $4)
+         order by entry_key, unit limit $5",
+        workspace.0,
+        attempt.0,
+        key,
+        unit,
+        i64::from(rows),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Whether there is such an agent.
+///
+/// # Errors
+/// When the database fails.
+pub async fn agent_exists(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    agent: AgentId,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from agents where workspace_id = $1 and agent_id = $2) as "is!""#,
+        workspace.0,
+        agent.0,
+    )
+    .fetch_one(conn)
+    .await
+}

@@ -1,0 +1,177 @@
+//! What is read of one task beyond its row: texts, criteria, evidence, neighbours.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::domain::{
+    ids::{TaskId, WorkspaceId},
+    states::TaskState,
+};
+
+/// The rest of a task.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of the tables, documented there")]
+pub struct TaskDetailRow {
+    pub description: String,
+    pub input: Option<Value>,
+    pub estimate: Option<Value>,
+    pub result: Option<Value>,
+    pub approve_start: bool,
+    pub approve_result: bool,
+    pub lease_ms: Option<i64>,
+    pub attempt_timeout_ms: Option<i64>,
+    pub start_within_ms: Option<i64>,
+    pub finish_within_ms: Option<i64>,
+    pub start_by: Option<DateTime<Utc>>,
+    pub finish_by: Option<DateTime<Utc>>,
+    pub cancel_by: Option<DateTime<Utc>>,
+    pub children_count: i64,
+    pub dependents_count: i64,
+}
+
+/// Reads the rest of a task.
+///
+/// # Errors
+/// When the database fails.
+pub async fn detail(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    task: TaskId,
+) -> sqlx::Result<Option<TaskDetailRow>> {
+    sqlx::query_as!(
+        TaskDetailRow,
+        r#"
+        select x.description, x.input, x.estimate, x.result, t.approve_start, t.approve_result,
+               t.lease_ms, t.attempt_timeout_ms, t.start_within_ms, t.finish_within_ms,
+               t.start_by, t.finish_by, t.cancel_by,
+               (select count(*) from tasks c where c.workspace_id = $1 and c.parent_id = $2)
+                   as "children_count!",
+               (select count(*) from dependencies d
+                where d.workspace_id = $1 and d.needs_task_id = $2) as "dependents_count!"
+        from tasks t join task_texts x using (workspace_id, task_id)
+        where t.workspace_id = $1 and t.task_id = $2
+        "#,
+        workspace.0,
+        task.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// A criterion and how much evidence the accepted attempt gave for it.
+#[derive(Debug)]
+pub struct CriterionRow {
+    /// Counts the criteria of the task from 1.
+    pub number: i16,
+    /// What must be true.
+    pub text: String,
+    /// Whether evidence is needed.
+    pub required: bool,
+    /// Pieces of evidence of the accepted attempt.
+    pub evidence: i64,
+}
+
+/// Reads the criteria of a task.
+///
+/// # Errors
+/// When the database fails.
+pub async fn criteria(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    task: TaskId,
+) -> sqlx::Result<Vec<CriterionRow>> {
+    sqlx::query_as!(
+        CriterionRow,
+        r#"
+        with accepted as (
+            select e.criterion from attempts a
+            join evidence e on e.workspace_id = $1 and e.attempt_id = a.attempt_id
+            where a.workspace_id = $1 and a.task_id = $2 and a.state = 'accepted'
+        )
+        select c.number, c.text, c.required,
+               (select count(*) from accepted where criterion = c.number) as "evidence!"
+        from criteria c where c.workspace_id = $1 and c.task_id = $2 order by c.number
+        "#,
+        workspace.0,
+        task.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// A task beside another one.
+#[derive(Debug)]
+pub struct NeighbourRow {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its name in the plan.
+    pub reference: String,
+    /// One line.
+    pub title: String,
+    /// Its state.
+    pub state: TaskState,
+}
+
+/// How two tasks are related.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// What the task needs.
+    Needs,
+    /// What needs the task.
+    Dependents,
+    /// What the task contains, or added.
+    Children,
+}
+
+impl Relation {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Needs => "needs",
+            Self::Dependents => "dependents",
+            Self::Children => "children",
+        }
+    }
+}
+
+/// Reads up to `most` tasks related to one, in the order of the plan.
+///
+/// # Errors
+/// When the database fails.
+pub async fn neighbours(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    task: TaskId,
+    relation: Relation,
+    most: i64,
+) -> sqlx::Result<Vec<NeighbourRow>> {
+    sqlx::query_as!(
+        NeighbourRow,
+        r#"
+        with near as (
+            select needs_task_id as task_id from dependencies
+            where $3 = 'needs' and workspace_id = $1 and task_id = $2
+            union all
+            select task_id from dependencies
+            where $3 = 'dependents' and workspace_id = $1 and needs_task_id = $2
+            union all
+            select task_id from tasks
+            where $3 = 'children' and workspace_id = $1 and parent_id = $2
+        ), first as (
+            select t.task_id, t.ref, t.state, t.position from near
+            join tasks t on t.workspace_id = $1 and t.task_id = near.task_id
+            order by t.position, t.task_id limit $4
+        )
+        select f.task_id as "task_id!: TaskId", f.ref as "reference!", x.title,
+               f.state as "state!: TaskState"
+        from first f join task_texts x on x.workspace_id = $1 and x.task_id = f.task_id
+        order by f.position, f.task_id
+        "#,
+        workspace.0,
+        task.0,
+        relation.as_str(),
+        most,
+    )
+    .fetch_all(conn)
+    .await
+}

@@ -1,0 +1,63 @@
+//! Workspaces: the tenants.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::domain::ids::WorkspaceId;
+
+/// A workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkspaceRow {
+    /// The workspace.
+    pub workspace_id: WorkspaceId,
+    /// For people.
+    pub name: String,
+}
+
+/// The number of the lock that the first start takes: any number, as long as it never changes.
+const FIRST_START: i64 = 0x6d75_7374_6572;
+
+/// Waits until no other process is making the first workspace; held until the transaction ends.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_first_start(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("select pg_advisory_xact_lock($1)", FIRST_START).execute(conn).await?;
+    Ok(())
+}
+
+/// All workspaces, the oldest first. Names no workspace, because it is how one is found: for the
+/// first start, the supervisor and the command line.
+///
+/// # Errors
+/// When the database fails.
+pub async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<WorkspaceRow>> {
+    sqlx::query_as!(
+        WorkspaceRow,
+        r#"select workspace_id as "workspace_id: WorkspaceId", name from workspaces
+           order by created_at, workspace_id"#,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Stores a workspace.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    name: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into workspaces (workspace_id, name, created_at) values ($1, $2, $3)",
+        workspace.0,
+        name,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
