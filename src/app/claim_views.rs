@@ -256,7 +256,9 @@ fn claim(handover: Handover, started: &Started, decisions: Vec<ToldDecision>) ->
     let Started { token, attempt } = started;
     let mut needs: Vec<NeededResult> = serde_json::from_value(needs).map_err(corrupt)?;
     let mut children: Vec<ChildResult> = serde_json::from_value(children).map_err(corrupt)?;
-    bound(needs.iter_mut().map(|n| &mut n.result).chain(children.iter_mut().map(|c| &mut c.result)));
+    bound(
+        needs.iter_mut().map(|n| &mut n.result).chain(children.iter_mut().map(|c| &mut c.result)),
+    );
     Ok(Claim {
         attempt_id: attempt.attempt_id,
         lease: token.clone(),
@@ -275,7 +277,11 @@ fn claim(handover: Handover, started: &Started, decisions: Vec<ToldDecision>) ->
             labels,
             input,
             priority,
-            estimate: estimate.map(serde_json::from_value).transpose().map_err(corrupt)?.unwrap_or_default(),
+            estimate: estimate
+                .map(serde_json::from_value)
+                .transpose()
+                .map_err(corrupt)?
+                .unwrap_or_default(),
             criteria: serde_json::from_value(criteria).map_err(corrupt)?,
         },
         needs,

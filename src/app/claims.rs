@@ -171,7 +171,8 @@ fn refuse_inactive(claimer: Option<&Claimer>) -> Result<()> {
         Some(AgentState::Active) => Ok(()),
         Some(AgentState::Paused | AgentState::Draining | AgentState::Retired) | None => {
             let state = state.map_or("unknown", AgentState::as_str);
-            let detail = format!("the agent is {state} and may not claim; an operator can change it");
+            let detail =
+                format!("the agent is {state} and may not claim; an operator can change it");
             Err(Refusal::new(Code::AgentNotActive, detail).into())
         }
     }
@@ -204,9 +205,7 @@ async fn lock_ready(
     let mut ready: Vec<ReadyTask> = Vec::new();
     for (able, wanted) in wanted {
         let held: Vec<TaskId> = ready.iter().map(|task| task.task_id).collect();
-        ready.extend(
-            store::claims::lock_ready(unit.conn(), workspace, able, wanted, &held).await?,
-        );
+        ready.extend(store::claims::lock_ready(unit.conn(), workspace, able, wanted, &held).await?);
     }
     ready.sort_by_key(|task| (task.claim_rank, task.task_id));
     Ok(ready)
@@ -266,8 +265,7 @@ async fn start(
 fn new_attempt(unit: &Unit, command: &ClaimCommand, task: &ReadyTask) -> (String, NewAttempt) {
     let now = unit.now();
     let millis = |duration: Duration| duration.as_millis() as i64;
-    let lease_ms =
-        command.lease.map(millis).or(task.lease_ms).unwrap_or(millis(settings::LEASE));
+    let lease_ms = command.lease.map(millis).or(task.lease_ms).unwrap_or(millis(settings::LEASE));
     let timeout = task.attempt_timeout_ms.unwrap_or(millis(settings::ATTEMPT_TIMEOUT));
     let hard = now + chrono::TimeDelta::milliseconds(timeout);
     let hard_deadline = task.finish_by.map_or(hard, |finish_by| finish_by.min(hard));

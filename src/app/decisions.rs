@@ -212,8 +212,7 @@ async fn apply_plan(unit: &mut Unit, goal: &GoalFacts, plan: PlanId) -> Result<(
     store::goals::set_plan_state(unit.conn(), workspace, now, plan, PlanState::Applied).await?;
     let active = GoalState::Active;
     store::goals::set_state(unit.conn(), workspace, now, goal.goal_id, active, None).await?;
-    let ground =
-        Ground { goal: goal.goal_id, priority: goal.priority, position: 0, parent: None };
+    let ground = Ground { goal: goal.goal_id, priority: goal.priority, position: 0, parent: None };
     apply(unit, ground, plan, &tasks).await
 }
 

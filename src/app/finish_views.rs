@@ -147,7 +147,8 @@ impl CompleteRequest {
             shown.insert(number);
         }
         checks.finish()?;
-        let missing = criteria.iter().filter(|(number, required)| *required && !shown.contains(number));
+        let missing =
+            criteria.iter().filter(|(number, required)| *required && !shown.contains(number));
         let missing: Vec<String> = missing.map(|(number, _)| number.to_string()).collect();
         if reviewed || missing.is_empty() {
             return Ok(());

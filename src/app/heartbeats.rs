@@ -183,8 +183,7 @@ impl App {
         request: HeartbeatRequest,
     ) -> Result<HeartbeatAnswer> {
         let HeartbeatRequest { lease, progress, checkpoint, spend } = request;
-        let beat =
-            AttemptHeartbeat { attempt_id: attempt, lease, progress, checkpoint, spend };
+        let beat = AttemptHeartbeat { attempt_id: attempt, lease, progress, checkpoint, spend };
         let mut checks = Checks::new();
         check(&mut checks, "", &beat);
         checks.finish()?;
@@ -263,10 +262,7 @@ fn check(checks: &mut Checks, at: &str, beat: &AttemptHeartbeat) {
     beat.spend.check(checks, &pointer(at, "spend"));
 }
 
-async fn beat(
-    unit: &mut Unit,
-    batch: &[HeartbeatCommand],
-) -> Result<Vec<Result<HeartbeatAnswer>>> {
+async fn beat(unit: &mut Unit, batch: &[HeartbeatCommand]) -> Result<Vec<Result<HeartbeatAnswer>>> {
     let (workspace, now) = (unit.workspace(), unit.now());
     let ids: Vec<AttemptId> = batch.iter().map(|command| command.attempt).collect();
     let attempts = locked(unit, &ids).await?;

@@ -161,7 +161,8 @@ impl App {
                 .map(|(spec, task_id)| Subtask { r#ref: spec.r#ref.clone(), task_id })
                 .collect(),
         };
-        park(&mut unit, &parking, &asked.checkpoint, &asked.spend, "waits for its subtasks").await?;
+        park(&mut unit, &parking, &asked.checkpoint, &asked.spend, "waits for its subtasks")
+            .await?;
         idempotency::store(&mut unit, principal, request, &answer).await?;
         self.commit(unit).await?;
         Ok(Outcome::fresh(answer))
@@ -284,8 +285,10 @@ async fn check_subtasks(unit: &mut Unit, parking: &Parking, tasks: &[TaskSpec]) 
     }
     let total = parking.goal.counts.total as usize + tasks.len();
     if total > settings::GOAL_TASKS {
-        let detail =
-            format!("the goal would have {total} tasks; at most {} are allowed", settings::GOAL_TASKS);
+        let detail = format!(
+            "the goal would have {total} tasks; at most {} are allowed",
+            settings::GOAL_TASKS
+        );
         return Err(too_much(detail));
     }
     Ok(room.next_position)

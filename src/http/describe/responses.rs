@@ -1,7 +1,5 @@
 //! The responses of an operation: their headers, and how problems are listed.
 
-use std::collections::BTreeMap;
-
 use utoipa::openapi::{
     Content, Header, RefOr, Response, Schema,
     extensions::{Extensions, ExtensionsBuilder},
@@ -21,15 +19,11 @@ pub(super) fn problem_response(codes: &[Code], schema: RefOr<Schema>) -> Respons
         .map(|code| format!("[`{code}`](/problems/{code}): {}.", problem::title(*code)))
         .collect();
     let words: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
-    let headers: BTreeMap<&str, &str> = codes
-        .iter()
-        .flat_map(|code| problem::extra_headers(*code))
-        .map(|(name, value)| (name.as_str(), *value))
-        .collect();
-    let headers: Vec<(&str, &str)> = headers
-        .into_iter()
-        .filter(|(name, _)| *name != "retry-after" || codes.len() == 1)
-        .map(|(name, _)| header_text(name))
+    // Codes share a status: what is promised of it are the headers that all of them have.
+    let shared = codes.first().map_or(&[][..], |code| problem::extra_headers(*code)).iter();
+    let headers: Vec<(&str, &str)> = shared
+        .filter(|header| codes.iter().all(|code| problem::extra_headers(*code).contains(header)))
+        .map(|(name, _)| header_text(name.as_str()))
         .collect();
     let response = ResponseBuilder::new()
         .description(lines.join("\n"))
