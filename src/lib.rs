@@ -7,8 +7,8 @@
 pub mod app;
 pub mod clock;
 pub mod domain;
+pub mod embedded;
 pub mod entropy;
 pub mod http;
 pub mod store;
-
-pub mod embedded;
+pub mod supervisor;

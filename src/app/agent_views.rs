@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, types::Json};
+use sqlx::PgConnection;
 
 use super::{Result, keys::Key};
 use crate::{
@@ -67,7 +67,7 @@ impl Agent {
             state,
             last_seen_at,
             running_attempts,
-            spend: Json(spend),
+            spend,
             version,
             created_at,
             updated_at,
@@ -81,7 +81,7 @@ impl Agent {
             liveness: liveness(last_seen_at, now),
             last_seen_at,
             running_attempts,
-            spend,
+            spend: spend.0,
             version,
             created_at,
             updated_at,

@@ -8,13 +8,12 @@
 //! A filter may let few events through. One read therefore looks at no more than [`WINDOW`] numbers
 //! at a time, and says with `next_after` how far it has come, whether or not it found something.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
-use tokio::time::Instant;
 
 use super::{
     App, Result,
@@ -134,7 +133,7 @@ impl App {
         patience: Duration,
     ) -> Result<EventBatch> {
         let workspace = caller.principal().workspace;
-        let end = Instant::now() + patience;
+        let mut over = pin!(tokio::time::sleep(patience));
         let mut waiter = self.wake().wait_changed();
         let mut query = query.clone();
         loop {
@@ -145,8 +144,11 @@ impl App {
             if !batch.items.is_empty() || batch.more {
                 return Ok(batch);
             }
-            let time_left = tokio::time::timeout_at(end, waiter.look_again()).await.is_ok();
-            if !time_left || self.wake().is_stopping() {
+            tokio::select! {
+                () = &mut over => return Ok(batch),
+                () = waiter.look_again() => {}
+            }
+            if self.wake().is_stopping() {
                 return Ok(batch);
             }
             // What the filter left out once need not be looked at again.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     App, Error, Result, Unit,
     caller::{Caller as _, OperatorCaller, SubmitterCaller},
+    free,
     goal_views::{self, Goal},
     idempotency::{self, Outcome, Request},
     lay::{Ground, lay},
@@ -321,7 +322,7 @@ async fn write_plan(
         payload: Some(document),
         asked_by: unit.actor(),
     };
-    settle::ask(unit, vec![question]).await
+    free::ask(unit, vec![question]).await
 }
 
 /// Creates the tasks of a plan; the goal is active from now on.

@@ -25,6 +25,7 @@ pub mod events;
 pub mod finish;
 pub mod finish_views;
 mod finish_write;
+pub mod free;
 pub mod goal_views;
 pub mod goals;
 pub mod heartbeats;

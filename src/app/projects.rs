@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sqlx::{PgConnection, types::Json};
+use sqlx::PgConnection;
 
 use super::{
     App, Error, Result,
@@ -48,16 +48,9 @@ pub struct Project {
 
 impl From<ProjectRow> for Project {
     fn from(row: ProjectRow) -> Self {
-        let ProjectRow {
-            project_id,
-            name,
-            description,
-            spend: Json(spend),
-            version,
-            created_at,
-            updated_at,
-        } = row;
-        Self { id: project_id, name, description, spend, version, created_at, updated_at }
+        let ProjectRow { project_id, name, description, spend, version, created_at, updated_at } =
+            row;
+        Self { id: project_id, name, description, spend: spend.0, version, created_at, updated_at }
     }
 }
 

@@ -7,12 +7,10 @@ use super::{
     App, Result,
     caller::{Caller as _, MonitorCaller},
 };
+pub use crate::store::supervisor::StepRun;
 use crate::{
     domain::ids::WorkspaceId,
-    store::{
-        self,
-        supervisor::{StepRow, StepRun},
-    },
+    store::{self, supervisor::StepRow},
 };
 
 /// A background step and its last run, whichever process ran it.
@@ -85,7 +83,7 @@ impl App {
         Ok(SupervisorRecord { steps: rows.into_iter().map(SupervisorStep::from).collect() })
     }
 
-    /// Writes down a run of a background step.
+    /// Writes down runs of a background step.
     ///
     /// # Errors
     /// When the database fails.
