@@ -1,5 +1,5 @@
 //! The integration tests: one binary.
-
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
