@@ -6,7 +6,6 @@ use axum::{Router, body::Body, http::Request, routing::get};
 use muster::http::{
     describe::LONG_POLL,
     layers::{self, Limits},
-    telemetry,
 };
 use tokio::sync::Semaphore;
 use utoipa::openapi::{
@@ -104,7 +103,9 @@ async fn a_database_that_is_away_is_a_503() {
 
 #[tokio::test]
 async fn requests_are_counted_under_labels_that_strangers_do_not_choose() {
-    let metrics = telemetry::install_metrics().unwrap();
+    let metrics = std::sync::Arc::new(
+        muster::telemetry::metrics(&muster::shutdown::Shutdown::default()).unwrap(),
+    );
     let router = fixture(Limits::default());
     fetch(&router, "/goals/not-counted-by-name?q=secret").await;
     fetch(&router, "/no/such/path").await;
