@@ -31,7 +31,7 @@ use crate::{
 /// long as the pause between two heartbeats.
 const LEASE_SECONDS: u32 = 3;
 /// How long one step of a task takes, at least and at most.
-const STEP: [Duration; 2] = [Duration::from_millis(190), Duration::from_millis(300)];
+const STEP: [Duration; 2] = [Duration::from_millis(140), Duration::from_millis(240)];
 /// How long a claim waits for work.
 const WAIT_SECONDS: u32 = 10;
 
@@ -75,11 +75,8 @@ impl Worker {
     /// # Errors
     /// When muster refuses what an agent may do, or does not answer.
     pub(super) async fn live(self) -> Result<()> {
-        let request = ClaimRequest {
-            max: 1,
-            wait_seconds: WAIT_SECONDS,
-            lease_seconds: Some(LEASE_SECONDS),
-        };
+        let request =
+            ClaimRequest { max: 1, wait_seconds: WAIT_SECONDS, lease_seconds: Some(LEASE_SECONDS) };
         for turn in 1u64.. {
             self.seat.idle("waits for work");
             let key = format!("claim-{turn}");
@@ -121,11 +118,13 @@ impl Worker {
 
     /// Where the work begins: where the last checkpoint says.
     fn begin(&self, claim: &Claim) -> u8 {
-        let reached = claim.checkpoint.as_ref().and_then(|checkpoint| checkpoint["percent"].as_u64());
+        let reached =
+            claim.checkpoint.as_ref().and_then(|checkpoint| checkpoint["percent"].as_u64());
         let from = reached.and_then(|percent| u8::try_from(percent).ok()).unwrap_or_default();
         match claim.earlier_attempts.last() {
             Some(earlier) => {
-                let how = format!("takes over after it {}, at {from} %", earlier.state);
+                let (number, state) = (earlier.number, earlier.state);
+                let how = format!("goes on at {from} %: attempt {number} is {state}");
                 self.note(claim, &how);
             }
             None => self.note(claim, "begins"),
@@ -176,7 +175,9 @@ impl Worker {
         let read: Vec<&str> = claim.needs.iter().map(|needed| needed.r#ref.as_str()).collect();
         let result = CompleteRequest {
             lease: claim.lease.clone(),
-            result: Some(json!({"summary": format!("done: {title}"), "by": self.name, "read": read})),
+            result: Some(
+                json!({"summary": format!("done: {title}"), "by": self.name, "read": read}),
+            ),
             evidence: evidence.collect(),
             spend: SpendReport {
                 entries: Vec::new(),
@@ -229,8 +230,8 @@ fn pace(title: &str, percent: u8) -> Duration {
 
 /// A number from 0 to 99 that only looks like chance.
 fn weight(text: &str, percent: u8) -> i64 {
-    let sum = text.bytes().fold(u32::from(percent), |sum, byte| {
-        sum.wrapping_mul(31).wrapping_add(u32::from(byte))
-    });
+    let sum = text
+        .bytes()
+        .fold(u32::from(percent), |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
     i64::from(sum % 100)
 }

@@ -25,7 +25,6 @@ pub(super) struct Display {
 #[derive(Debug, Clone)]
 pub(super) struct Seat {
     bar: ProgressBar,
-    width: usize,
 }
 
 impl Display {
@@ -40,7 +39,7 @@ impl Display {
     /// A line for each of the agents, and one for everything.
     pub(super) fn seats(&mut self, names: &[&'static str]) -> Vec<Seat> {
         self.width = names.iter().map(|name| name.len()).max().unwrap_or_default();
-        let seats = names.iter().map(|name| Seat { bar: self.seat(name), width: self.width });
+        let seats = names.iter().map(|name| Seat { bar: self.seat(name) });
         let seats = seats.collect();
         if let Some(bars) = &self.bars {
             let style = style("{prefix:.bold} {bar:30.green/dim} {pos}/{len} tasks  {msg}");

@@ -28,7 +28,7 @@ use crate::{
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(250);
 /// How long a person thinks.
-const THINK: Duration = Duration::from_secs(2);
+const THINK: Duration = Duration::from_millis(1500);
 
 /// Decides what waits and shows how far the goal is, until it has ended.
 ///

@@ -22,6 +22,9 @@ use crate::{
     },
 };
 
+/// How many characters of a title are shown.
+const TITLE: usize = 48;
+
 /// Everything that is stored of the goal.
 #[derive(Debug)]
 pub(super) struct Report {
@@ -61,13 +64,29 @@ impl Report {
         Ok(Self { goal, tasks, approvals, agents: known })
     }
 
+    /// All of it in a line.
+    pub(super) fn summary(&self) -> String {
+        let attempts: usize = self.tasks.iter().map(|(_, attempts)| attempts.len()).sum();
+        let ended = self.goal.ended_at.unwrap_or(self.goal.updated_at);
+        format!(
+            "{} tasks, {attempts} attempts, {}, {:.1} seconds from the post to the end",
+            self.tasks.len(),
+            dollars(&self.goal.spend),
+            (ended - self.goal.created_at).as_seconds_f64(),
+        )
+    }
+
     /// What should have happened.
     pub(super) fn findings(&self) -> Vec<Finding> {
         let finding = |what: String, found| Finding { what, found };
         let open = self.tasks.iter().filter(|(task, _)| task.state != TaskState::Done).count();
         vec![
             finding(
-                format!("the goal is {}, {open} of {} tasks open", self.goal.state, self.tasks.len()),
+                format!(
+                    "the goal is {}, {open} of {} tasks open",
+                    self.goal.state,
+                    self.tasks.len()
+                ),
                 self.goal.state == GoalState::Completed && open == 0,
             ),
             finding(
@@ -75,7 +94,11 @@ impl Report {
                 self.taken_over(),
             ),
             finding(
-                format!("{} failed ({}), and was tried again", script::FAILURE, script::FAILURE_CLASS),
+                format!(
+                    "{} failed ({}), and was tried again",
+                    script::FAILURE,
+                    script::FAILURE_CLASS
+                ),
                 self.tried_again(),
             ),
             finding(
@@ -92,9 +115,10 @@ impl Report {
         };
         let attempts = self.attempts(script::DEATH);
         let accepted = attempts.iter().find(|attempt| attempt.state == AttemptState::Accepted);
-        attempts.iter().find(lost).is_some_and(|lost| {
-            accepted.is_some_and(|taken| taken.agent_id != lost.agent_id)
-        })
+        attempts
+            .iter()
+            .find(lost)
+            .is_some_and(|lost| accepted.is_some_and(|taken| taken.agent_id != lost.agent_id))
     }
 
     fn tried_again(&self) -> bool {
@@ -127,13 +151,13 @@ impl Report {
     pub(super) fn tasks_table(&self) -> Table {
         let names: HashMap<AgentId, &str> =
             self.agents.iter().map(|agent| (agent.id, agent.name.as_str())).collect();
-        let mut table = table(&["task", "", "state", "attempts", "by", "spend", "seconds"]);
+        let header = ["TASK", "", "STATE", "ATTEMPTS", "BY", "SPEND", "SECONDS"];
+        let mut table = table(&header);
         for (task, attempts) in &self.tasks {
             let by = attempts.iter().map(|attempt| names.get(&attempt.agent_id).unwrap_or(&"?"));
-            let title: String = task.title.chars().take(44).collect();
             table.add_row([
                 task.r#ref.clone(),
-                title,
+                shortened(&task.title),
                 task.state.to_string(),
                 if attempts.is_empty() { String::new() } else { attempts.len().to_string() },
                 by.copied().collect::<Vec<_>>().join(", "),
@@ -147,8 +171,10 @@ impl Report {
 
     /// A line per agent, and one for all of them.
     pub(super) fn agents_table(&self) -> Table {
-        let mut table = table(&["agent", "can", "accepted", "attempts", "tokens in/out", "spend"]);
-        let attempts: Vec<&Attempt> = self.tasks.iter().flat_map(|(_, attempts)| attempts).collect();
+        let header = ["AGENT", "CAN", "ACCEPTED", "ATTEMPTS", "TOKENS IN/OUT", "SPEND"];
+        let mut table = table(&header);
+        let attempts: Vec<&Attempt> =
+            self.tasks.iter().flat_map(|(_, attempts)| attempts).collect();
         let accepted = |attempt: &&&Attempt| attempt.state == AttemptState::Accepted;
         let tokens = |spend: &crate::domain::spend::Amounts| {
             let of = |unit: &str| spend.get(unit).copied().unwrap_or_default();
@@ -186,12 +212,20 @@ fn seconds(attempts: &[Attempt]) -> Option<f64> {
     Some((ended - began).as_seconds_f64())
 }
 
+fn shortened(title: &str) -> String {
+    if title.chars().count() <= TITLE {
+        return title.to_owned();
+    }
+    let start: String = title.chars().take(TITLE - 1).collect();
+    format!("{}\u{2026}", start.trim_end())
+}
+
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table
-        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(header);
+        .set_header(header.iter().copied());
     table
 }
 

@@ -105,8 +105,12 @@ mod tests {
         let tasks = plan();
         let [deadly] = task(&tasks, DEATH).capabilities.as_slice() else { panic!("not one") };
         for (dead, _) in CAST.iter().filter(|(_, able)| able.contains(&deadly.as_str())) {
-            let rest: Vec<&str> =
-                CAST.iter().filter(|(name, _)| name != dead).flat_map(|(_, able)| *able).copied().collect();
+            let rest: Vec<&str> = CAST
+                .iter()
+                .filter(|(name, _)| name != dead)
+                .flat_map(|(_, able)| *able)
+                .copied()
+                .collect();
             for task in &tasks {
                 let all = task.capabilities.iter().all(|needed| rest.contains(&needed.as_str()));
                 assert!(all, "without {dead} nobody can do {}", task.r#ref);
