@@ -10,4 +10,5 @@ mod embedded;
 mod http;
 mod layers;
 mod openapi;
+mod readme;
 mod support;
