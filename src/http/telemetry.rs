@@ -6,7 +6,6 @@
 use std::{sync::Arc, time::Instant};
 
 use axum::http::{Method, StatusCode};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::{Span, error, info, info_span, warn};
 
 use super::problem::Error;
@@ -16,10 +15,6 @@ const REQUESTS: &str = "muster_http_requests_total";
 const SECONDS: &str = "muster_http_request_seconds";
 const PROBLEMS: &str = "muster_http_problems_total";
 const IN_FLIGHT: &str = "muster_http_requests_in_flight";
-
-/// From what a good request takes to what a long poll may.
-const BUCKETS: &[f64] =
-    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// One request on its way.
 #[derive(Debug)]
@@ -93,22 +88,8 @@ impl Drop for InFlight {
     }
 }
 
-/// Makes the process count and measure, and gives what `/metrics` shows. Call it once, and
-/// [`PrometheusHandle::run_upkeep`] every few seconds: without it, the measures that nobody
-/// fetches pile up.
-///
-/// # Errors
-/// When the process has a recorder already.
-pub fn install_metrics() -> Result<Arc<PrometheusHandle>, BuildError> {
-    let seconds = Matcher::Suffix("_seconds".to_owned());
-    let handle =
-        PrometheusBuilder::new().set_buckets_for_metric(seconds, BUCKETS)?.install_recorder()?;
-    describe_metrics();
-    Ok(Arc::new(handle))
-}
-
 /// What the metrics of this file mean, for whoever reads `/metrics`.
-fn describe_metrics() {
+pub fn describe_metrics() {
     metrics::describe_counter!(REQUESTS, "Requests answered, by method, route and status.");
     metrics::describe_histogram!(
         SECONDS,
