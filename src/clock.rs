@@ -4,10 +4,7 @@
 //! Tests set a manual clock instead and move it by hand. Nothing else in muster asks what time it
 //! is; intervals inside a process are tokio's.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 
@@ -42,23 +39,5 @@ impl ManualClock {
     pub fn advance(&self, by: std::time::Duration) {
         let mut now = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *now += by;
-    }
-}
-
-/// A sign of life of something that works in the background of this process; cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Pulse(Arc<Mutex<Option<Instant>>>);
-
-impl Pulse {
-    /// It lives.
-    pub fn beat(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
-    /// How long ago it last showed that it lives; nothing when it never did.
-    #[must_use]
-    pub fn silence(&self) -> Option<Duration> {
-        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.map(|last| last.elapsed())
     }
 }

@@ -250,7 +250,7 @@ async fn review(
         store::moves::adopt_results(unit.conn(), workspace, &[attempt]).await?;
     }
     if let Some(feedback) = &request.reason {
-        store::attempts::set_feedback(unit.conn(), workspace, attempt, feedback).await?;
+        store::results::set_feedback(unit.conn(), workspace, attempt, feedback).await?;
     }
     let reason = (!accepted).then(|| format!("its result was rejected: {}", request.reason()));
     settle::settle(unit, vec![Change::by_attempt(task, attempt, agent, ending, reason)]).await

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     App, Result, Unit,
     caller::{AgentCaller, Caller as _},
+    claims::Owner,
     coalesce::Batched,
     finish_views::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest},
     finish_write,
@@ -31,7 +32,7 @@ use crate::{
         states::{AttemptState, TaskState},
         task::{self, AttemptFacts, Ending, Failure, Next, TaskFacts},
     },
-    store::{self, attempts::StoredOutcome},
+    store::{self, results::StoredOutcome},
 };
 
 /// How an attempt is to end.
@@ -158,6 +159,28 @@ impl App {
         self.finish(caller, attempt, lease, hash, Finish::Release(request)).await
     }
 
+    /// Gives back a task whose claimer never heard of it.
+    pub(super) async fn take_back(
+        &self,
+        owner: Owner,
+        attempt: AttemptId,
+        lease: String,
+    ) -> Result<FinishAnswer> {
+        let lease_sha256 = lease::hash(&lease);
+        let message = Some("the agent went away before it was told of this claim".to_owned());
+        let request = ReleaseRequest { lease, message, ..ReleaseRequest::default() };
+        let command = FinishCommand {
+            workspace: owner.workspace,
+            actor: owner.actor,
+            agent: owner.agent,
+            attempt,
+            lease_sha256,
+            request_sha256: fingerprint("release", &request)?,
+            finish: Finish::Release(request),
+        };
+        self.finishes.submit(self, command).await
+    }
+
     async fn finish(
         &self,
         caller: &AgentCaller,
@@ -205,10 +228,9 @@ async fn hold(unit: &mut Unit, batch: &[FinishCommand]) -> Result<Held> {
     store::goals::lock(unit.conn(), workspace, &goals).await?;
     let facts = store::tasks::lock(unit.conn(), workspace, &tasks).await?;
     let attempts = locked(unit, &ids).await?;
-    let outcomes = store::attempts::outcomes(unit.conn(), workspace, &ids).await?;
+    let outcomes = store::results::outcomes(unit.conn(), workspace, &ids).await?;
     let mut criteria: HashMap<TaskId, Vec<(i16, bool)>> = HashMap::new();
-    for (task, number, required) in
-        store::attempts::criteria(unit.conn(), workspace, &tasks).await?
+    for (task, number, required) in store::results::criteria(unit.conn(), workspace, &tasks).await?
     {
         criteria.entry(task).or_default().push((number, required));
     }

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{
     Result, Unit,
     finish::{Finish, Judged},
+    free,
     settle::{self, Change},
     spend::charge,
 };
@@ -18,7 +19,8 @@ use crate::{
     store::{
         self,
         approvals::NewApproval,
-        attempts::{NewEvidence, NewResult, Progress},
+        attempts::Progress,
+        results::{NewEvidence, NewResult},
     },
 };
 
@@ -35,7 +37,7 @@ pub(super) async fn write(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> 
         judged.iter().map(|j| (j.attempt.attempt_id, j.ending.attempt)).collect();
     store::attempts::end(unit.conn(), workspace, now, &ends).await?;
     let results: Vec<NewResult> = judged.iter().map(result).collect();
-    store::attempts::insert_results(unit.conn(), workspace, now, &results).await?;
+    store::results::insert(unit.conn(), workspace, now, &results).await?;
     evidence(unit, judged).await?;
     checkpoints(unit, judged).await?;
     let accepted: Vec<AttemptId> = ends
@@ -109,7 +111,7 @@ async fn evidence(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
         return Ok(());
     }
     let workspace = unit.workspace();
-    Ok(store::attempts::insert_evidence(unit.conn(), workspace, &rows).await?)
+    Ok(store::results::insert_evidence(unit.conn(), workspace, &rows).await?)
 }
 
 async fn checkpoints(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
@@ -148,5 +150,5 @@ async fn reviews(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
             asked_by: Some(judged.command.actor),
         })
         .collect();
-    settle::ask(unit, questions).await
+    free::ask(unit, questions).await
 }

@@ -1,13 +1,17 @@
 //! Reading goals and their plans.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::{Result, goals::corrupt};
+use super::{
+    App, Result,
+    caller::{Caller as _, ReaderCaller},
+    goals::corrupt,
+};
 use crate::{
     domain::{
         goal::TaskCounts,
@@ -16,7 +20,7 @@ use crate::{
         spend::Amounts,
         states::{GoalState, Planner},
     },
-    store,
+    store::{self, goal_rows::GoalScope},
 };
 
 /// What somebody wants.
@@ -52,7 +56,7 @@ pub struct Goal {
     pub brief: Option<String>,
     /// The key that posted it.
     pub created_by: KeyId,
-    /// Rises with every edit and change of state; the `ETag`.
+    /// Rises with every edit and change of state, but not with `tasks` and `spend`; the `ETag`.
     pub version: i32,
     /// When it was posted.
     pub created_at: DateTime<Utc>,
@@ -60,6 +64,58 @@ pub struct Goal {
     pub updated_at: DateTime<Utc>,
     /// When it ended.
     pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// Which goals are listed.
+#[derive(Debug, Clone, Default)]
+pub struct GoalFilter {
+    /// Only these states; empty: all.
+    pub states: Vec<GoalState>,
+    /// Only of this project.
+    pub project: Option<ProjectId>,
+}
+
+impl App {
+    /// Goals, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_goals(
+        &self,
+        caller: &ReaderCaller,
+        filter: &GoalFilter,
+        after: Option<GoalId>,
+        rows: u32,
+    ) -> Result<Vec<Goal>> {
+        let GoalFilter { states, project } = filter;
+        let scope = GoalScope { states, project: *project, after, rows };
+        let workspace = caller.principal().workspace;
+        let rows = store::goal_rows::list(&mut *self.reader().await?, workspace, &scope).await?;
+        rows.into_iter().map(view).collect()
+    }
+
+    /// One goal. Waits up to `wait` until it has ended or, with a known version, until its version
+    /// is another; then answers with what there is.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn wait_goal(
+        &self,
+        caller: &ReaderCaller,
+        goal: GoalId,
+        known: Option<i64>,
+        wait: Duration,
+    ) -> Result<Goal> {
+        let workspace = caller.principal().workspace;
+        self.wait_until(wait, || async {
+            let mut conn = self.reader().await?;
+            let found = store::goal_rows::version(&mut conn, workspace, goal).await?;
+            let (version, ended) = found.ok_or_else(|| Refusal::not_found("goal"))?;
+            Ok(known.map_or(ended, |known| known != version))
+        })
+        .await?;
+        read(&mut *self.reader().await?, workspace, goal).await
+    }
 }
 
 /// Reads one goal.

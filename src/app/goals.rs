@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     App, Error, Result, Unit,
     caller::{Caller as _, OperatorCaller, SubmitterCaller},
+    free,
     goal_views::{self, Goal},
     idempotency::{self, Outcome, Request},
     lay::{Ground, lay},
@@ -132,7 +133,7 @@ impl App {
         Ok(Outcome::fresh(goal))
     }
 
-    /// Edits a goal that has not ended.
+    /// Edits a goal that has not ended. Without a version, whatever is there is edited.
     ///
     /// # Errors
     /// `not_found`, `precondition_failed`, `goal_ended`, `invalid`.
@@ -140,14 +141,16 @@ impl App {
         &self,
         caller: &OperatorCaller,
         goal: GoalId,
-        version: i64,
+        version: Option<i64>,
         change: &GoalChange,
     ) -> Result<Goal> {
         check_change(change)?;
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
         let facts = lock_goal(&mut unit, goal).await?;
-        same_version(i64::from(facts.version), version)?;
+        if let Some(version) = version {
+            same_version(i64::from(facts.version), version)?;
+        }
         refuse_ended(&facts)?;
         let (workspace, now) = (unit.workspace(), unit.now());
         let edit = store::goals::GoalEdit {
@@ -319,7 +322,7 @@ async fn write_plan(
         payload: Some(document),
         asked_by: unit.actor(),
     };
-    settle::ask(unit, vec![question]).await
+    free::ask(unit, vec![question]).await
 }
 
 /// Creates the tasks of a plan; the goal is active from now on.

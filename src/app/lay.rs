@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Result, Unit, settle};
+use super::{Result, Unit, free};
 use crate::{
     domain::{
         claim,
@@ -18,10 +18,7 @@ use crate::{
         states::{ApprovalKind, TaskState},
     },
     store::{
-        self,
-        approvals::NewApproval,
-        moves::CountChange,
-        tasks::{NewCriterion, NewTask},
+        self, approvals::NewApproval, moves::CountChange, task_links::NewCriterion, tasks::NewTask,
     },
 };
 
@@ -60,7 +57,7 @@ pub async fn lay(unit: &mut Unit, ground: Ground, specs: &[TaskSpec]) -> Result<
 
     let criteria = criteria(&ids, specs);
     if !criteria.is_empty() {
-        store::tasks::insert_criteria(unit.conn(), workspace, &criteria).await?;
+        store::task_links::insert_criteria(unit.conn(), workspace, &criteria).await?;
     }
     let edges: Vec<(TaskId, TaskId, bool)> = laid
         .iter()
@@ -68,7 +65,7 @@ pub async fn lay(unit: &mut Unit, ground: Ground, specs: &[TaskSpec]) -> Result<
         .flat_map(|(laid, id)| laid.needs.iter().map(|(need, done)| (*id, ids[*need], *done)))
         .collect();
     if !edges.is_empty() {
-        store::tasks::insert_dependencies(unit.conn(), workspace, now, &edges).await?;
+        store::task_links::insert_dependencies(unit.conn(), workspace, now, &edges).await?;
     }
     record(unit, ground, specs, &rows);
     ask(unit, ground, &rows).await?;
@@ -162,7 +159,7 @@ async fn ask(unit: &mut Unit, ground: Ground, rows: &[NewTask]) -> Result<()> {
             asked_by: None,
         })
         .collect();
-    settle::ask(unit, questions).await
+    free::ask(unit, questions).await
 }
 
 fn counts(rows: &[NewTask]) -> CountChange {

@@ -25,6 +25,7 @@ pub mod events;
 pub mod finish;
 pub mod finish_views;
 mod finish_write;
+pub mod free;
 pub mod goal_views;
 pub mod goals;
 pub mod heartbeats;
@@ -33,6 +34,7 @@ pub mod keys;
 pub mod lay;
 pub mod lease;
 pub mod park;
+pub mod plan_views;
 pub mod projects;
 pub mod settle;
 pub mod spend;
@@ -47,11 +49,7 @@ pub mod wake;
 pub use error::{Error, Result};
 pub use unit::Unit;
 
-use crate::{
-    clock::{Clock, Pulse},
-    entropy::Entropy,
-    store,
-};
+use crate::{clock::Clock, entropy::Entropy, store};
 
 /// The use cases and what they share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -60,7 +58,6 @@ pub struct App {
     clock: Clock,
     entropy: Entropy,
     wake: wake::Wake,
-    pulse: Pulse,
     key_finder: coalesce::Coalescer<auth::FindKey>,
     claims: coalesce::Coalescer<claims::ClaimCommand>,
     heartbeats: coalesce::Coalescer<heartbeats::HeartbeatCommand>,
@@ -77,7 +74,6 @@ impl App {
             clock,
             entropy,
             wake: wake::Wake::default(),
-            pulse: Pulse::default(),
             key_finder: coalesce::Coalescer::default(),
             claims: coalesce::Coalescer::default(),
             heartbeats: coalesce::Coalescer::default(),
@@ -112,20 +108,6 @@ impl App {
     #[must_use]
     pub fn wake(&self) -> &wake::Wake {
         &self.wake
-    }
-
-    /// The sign of life of this process's supervisor.
-    #[must_use]
-    pub fn pulse(&self) -> &Pulse {
-        &self.pulse
-    }
-
-    /// Whether the database answers.
-    ///
-    /// # Errors
-    /// When it does not.
-    pub async fn reach_database(&self) -> Result<()> {
-        self.now().await.map(|_| ())
     }
 
     /// Whether the schema of the database is the one that this program was made for.

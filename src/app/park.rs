@@ -11,6 +11,7 @@ use super::{
     App, Error, Result, Unit, approval_views,
     approval_views::Approval,
     caller::{AgentCaller, Caller as _},
+    free,
     goals::lock_goal,
     idempotency::{self, Outcome, Request},
     lay::{Ground, lay},
@@ -31,10 +32,7 @@ use crate::{
         words::words,
     },
     store::{
-        self,
-        approvals::NewApproval,
-        attempts::{NewResult, Progress},
-        goals::GoalFacts,
+        self, approvals::NewApproval, attempts::Progress, goals::GoalFacts, results::NewResult,
     },
 };
 
@@ -204,7 +202,7 @@ impl App {
             asked_by: Some(principal.key),
         };
         park(&mut unit, &parking, &asked.checkpoint, &asked.spend, "waits for a person").await?;
-        settle::ask(&mut unit, vec![question]).await?;
+        free::ask(&mut unit, vec![question]).await?;
         let workspace = unit.workspace();
         let answer = approval_views::read(unit.conn(), workspace, approval).await?;
         idempotency::store(&mut unit, principal, request, &answer).await?;
@@ -320,7 +318,7 @@ async fn park(
         failure: None,
         message: Some(reason.to_owned()),
     };
-    store::attempts::insert_results(unit.conn(), workspace, now, &[result]).await?;
+    store::results::insert(unit.conn(), workspace, now, &[result]).await?;
     if checkpoint.is_some() {
         let row = Progress { attempt_id: id, progress: None, checkpoint: checkpoint.clone() };
         store::attempts::progress(unit.conn(), workspace, now, &[row]).await?;

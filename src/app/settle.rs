@@ -17,19 +17,18 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::{Result, Unit};
+use super::{Result, Unit, free};
 use crate::{
     domain::{
         claim,
         event::{EventKind, NewEvent, task_event},
         ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
         settings,
-        states::{ApprovalKind, AttemptState, FailureClass, TaskState},
-        task::{self, Ending, Freed, Next, TaskFacts},
+        states::{AttemptState, FailureClass, TaskState},
+        task::{self, Ending, Next, TaskFacts},
     },
     store::{
         self,
-        approvals::NewApproval,
         moves::{CountChange, TaskMove},
     },
 };
@@ -117,7 +116,7 @@ pub async fn settle(unit: &mut Unit, changes: Vec<Change>) -> Result<()> {
         if !done.is_empty() {
             let (workspace, now) = (unit.workspace(), unit.now());
             let freed = store::moves::satisfy(unit.conn(), workspace, now, &done).await?;
-            free(unit, freed).await?;
+            free::free(unit, freed).await?;
         }
         if !not_done.is_empty() {
             more.extend(lost_causes(unit, &not_done).await?);
@@ -183,7 +182,7 @@ async fn write(
     store::moves::apply(unit.conn(), workspace, now, &moves).await?;
     let over: Vec<TaskId> = ended.done.iter().chain(&ended.not_done).copied().collect();
     if !over.is_empty() {
-        cancel_questions(unit, &over).await?;
+        free::withdraw_questions(unit, &over).await?;
     }
     Ok(ended)
 }
@@ -253,107 +252,6 @@ fn told(
         Some(agent) => event.agent(agent),
         None => event,
     }
-}
-
-/// Offers, opens or asks about tasks that need nothing more, and what opening frees in turn.
-///
-/// # Errors
-/// When the database fails.
-pub async fn free(unit: &mut Unit, tasks: Vec<TaskId>) -> Result<()> {
-    let mut tasks = tasks;
-    while !tasks.is_empty() {
-        let (workspace, now) = (unit.workspace(), unit.now());
-        let facts = store::tasks::lock(unit.conn(), workspace, &tasks).await?;
-        let mut moves = Vec::new();
-        let mut opened = Vec::new();
-        let mut asked = Vec::new();
-        for task in facts.iter().filter(|task| task.state == TaskState::Waiting) {
-            let freed = task::freed(task.container, task.approve_start, task.ready_from, now);
-            match freed {
-                Freed::Wait => continue,
-                Freed::Open => opened.push(task.task_id),
-                Freed::Ask => asked.push(task),
-                Freed::Ready => {}
-            }
-            unit.record(
-                NewEvent::new(task_event(freed.state())).goal(task.goal_id).task(task.task_id),
-            );
-            moves.push(TaskMove {
-                task_id: task.task_id,
-                state: freed.state(),
-                ready_from: task.ready_from,
-                claim_rank: claim::rank(now, task.priority),
-                attempts_used: task.attempts_used,
-                lost_in_row: task.lost_in_row,
-                failure: None,
-                reason: None,
-            });
-        }
-        if moves.is_empty() {
-            return Ok(());
-        }
-        store::moves::apply(unit.conn(), workspace, now, &moves).await?;
-        ask_start(unit, &asked).await?;
-        tasks = match opened.as_slice() {
-            [] => Vec::new(),
-            opened => store::moves::open_gates(unit.conn(), workspace, opened).await?,
-        };
-    }
-    Ok(())
-}
-
-async fn ask_start(unit: &mut Unit, tasks: &[&TaskFacts]) -> Result<()> {
-    let questions = tasks
-        .iter()
-        .map(|task| NewApproval {
-            approval_id: unit.id(),
-            kind: ApprovalKind::Start,
-            goal_id: task.goal_id,
-            task_id: Some(task.task_id),
-            attempt_id: None,
-            plan_id: None,
-            title: String::new(),
-            body: String::new(),
-            payload: None,
-            asked_by: None,
-        })
-        .collect();
-    ask(unit, questions).await
-}
-
-/// Puts questions before people.
-///
-/// # Errors
-/// When the database fails.
-pub async fn ask(unit: &mut Unit, questions: Vec<NewApproval>) -> Result<()> {
-    if questions.is_empty() {
-        return Ok(());
-    }
-    let (workspace, now) = (unit.workspace(), unit.now());
-    store::approvals::insert(unit.conn(), workspace, now, &questions).await?;
-    for question in questions {
-        let mut event = NewEvent::new(EventKind::ApprovalRequested)
-            .goal(question.goal_id)
-            .attempt(question.attempt_id)
-            .approval(question.approval_id)
-            .data(json!({"kind": question.kind}));
-        event.task = question.task_id;
-        unit.record(event);
-    }
-    Ok(())
-}
-
-async fn cancel_questions(unit: &mut Unit, tasks: &[TaskId]) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
-    let reason = "the task it was about has ended";
-    let gone =
-        store::approvals::cancel_for_tasks(unit.conn(), workspace, now, tasks, reason).await?;
-    for (approval, task, goal) in gone {
-        unit.record(
-            NewEvent::new(EventKind::ApprovalCancelled).goal(goal).task(task).approval(approval),
-        );
-    }
-    Ok(())
 }
 
 /// Cancels what cannot go on because of tasks that failed or were cancelled.

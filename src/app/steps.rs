@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{
-    App, Result, Unit,
+    App, Result, Unit, free,
     goals::{finish_if_over, lock_goal},
     settle::{self, Change},
     spend::locked,
@@ -22,7 +22,7 @@ use crate::{
         states::{AttemptState, FailureClass, TaskState},
         task::{self, Next, TaskFacts},
     },
-    store::{self, attempts::NewResult, moves::Deadlines},
+    store::{self, deadlines::Deadlines, results::NewResult},
 };
 
 impl App {
@@ -35,7 +35,7 @@ impl App {
         let now = self.now().await?;
         let mut conn = self.reader().await?;
         let silent = store::attempts::silent(&mut conn, workspace, now).await?;
-        let overdue = store::moves::overdue(&mut conn, workspace, now).await?;
+        let overdue = store::deadlines::overdue(&mut conn, workspace, now).await?;
         drop(conn);
         let mut by_goal: BTreeMap<GoalId, (Vec<AttemptId>, Vec<TaskId>)> = BTreeMap::new();
         for place in silent {
@@ -62,7 +62,7 @@ impl App {
     pub async fn promote(&self, workspace: WorkspaceId) -> Result<u64> {
         let now = self.now().await?;
         let mut conn = self.reader().await?;
-        let due = store::moves::due(&mut conn, workspace, now).await?;
+        let due = store::deadlines::due(&mut conn, workspace, now).await?;
         drop(conn);
         let mut by_goal: BTreeMap<GoalId, Vec<TaskId>> = BTreeMap::new();
         for (task, goal) in due {
@@ -73,7 +73,7 @@ impl App {
             let mut unit = self.begin(workspace, None).await?;
             lock_goal(&mut unit, goal).await?;
             changed += tasks.len() as u64;
-            settle::free(&mut unit, tasks).await?;
+            free::free(&mut unit, tasks).await?;
             self.commit(unit).await?;
         }
         Ok(changed)
@@ -145,7 +145,7 @@ async fn expire_attempts(unit: &mut Unit, ids: &[AttemptId]) -> Result<u64> {
     let count = changes.len() as u64;
     if count > 0 {
         store::attempts::end(unit.conn(), workspace, now, &ends).await?;
-        store::attempts::insert_results(unit.conn(), workspace, now, &results).await?;
+        store::results::insert(unit.conn(), workspace, now, &results).await?;
         settle::settle(unit, changes).await?;
     }
     Ok(count)
@@ -195,7 +195,7 @@ async fn end_overdue(unit: &mut Unit, ids: &[TaskId]) -> Result<u64> {
     let (workspace, now) = (unit.workspace(), unit.now());
     let tasks = store::tasks::lock(unit.conn(), workspace, ids).await?;
     let deadlines: BTreeMap<TaskId, Deadlines> =
-        store::moves::deadlines(unit.conn(), workspace, ids)
+        store::deadlines::deadlines(unit.conn(), workspace, ids)
             .await?
             .into_iter()
             .map(|row| (row.task_id, row))

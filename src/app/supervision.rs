@@ -7,12 +7,10 @@ use super::{
     App, Result,
     caller::{Caller as _, MonitorCaller},
 };
+pub use crate::store::supervisor::StepRun;
 use crate::{
     domain::ids::WorkspaceId,
-    store::{
-        self,
-        supervisor::{StepRow, StepRun},
-    },
+    store::{self, supervisor::StepRow},
 };
 
 /// A background step and its last run, whichever process ran it.
@@ -85,12 +83,11 @@ impl App {
         Ok(SupervisorRecord { steps: rows.into_iter().map(SupervisorStep::from).collect() })
     }
 
-    /// Writes down a run of a background step, which is also a sign of life of the supervisor.
+    /// Writes down runs of a background step.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn record_step(&self, workspace: WorkspaceId, run: &StepRun<'_>) -> Result<()> {
-        self.pulse().beat();
         let mut conn = self.reader().await?;
         Ok(store::supervisor::record(&mut conn, workspace, run).await?)
     }

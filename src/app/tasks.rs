@@ -1,1 +1,128 @@
-//! Editing and cancelling tasks.
+//! Editing and cancelling single tasks.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    App, Result, Unit,
+    caller::{Caller as _, OperatorCaller, SubmitterCaller},
+    goals::{Cancellation, lock_goal, same_version},
+    settle,
+    task_views::{self, TaskDetail},
+};
+use crate::{
+    domain::{
+        check::Checks,
+        event::{EventKind, NewEvent},
+        ids::TaskId,
+        refusal::{Code, Refusal},
+        settings,
+        states::TaskState,
+    },
+    store::{self, task_edits::EditFacts},
+};
+
+/// An edit of a task; what is left out stays.
+#[derive(Debug, Clone, Copy, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TaskChange {
+    /// 0 to 9. Each point outranks five minutes of waiting, from now on and for what it waited
+    /// already.
+    #[schema(minimum = 0, maximum = 9)]
+    pub priority: Option<i16>,
+}
+
+impl TaskChange {
+    fn check(self) -> Result<()> {
+        let mut checks = Checks::new();
+        if let Some(priority) = self.priority {
+            checks.range("/priority", priority, 0..=settings::PRIORITY_MAX);
+        }
+        Ok(checks.finish()?)
+    }
+}
+
+impl App {
+    /// Edits a task that has not ended. Without a version, whatever is there is edited.
+    ///
+    /// # Errors
+    /// `not_found`, `precondition_failed`, `task_ended`, `invalid`.
+    pub async fn update_task(
+        &self,
+        caller: &OperatorCaller,
+        task: TaskId,
+        version: Option<i64>,
+        change: TaskChange,
+    ) -> Result<TaskDetail> {
+        change.check()?;
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let (workspace, now) = (unit.workspace(), unit.now());
+        let found = store::task_edits::lock(unit.conn(), workspace, task).await?;
+        let EditFacts { goal_id, state, priority: before, version: stored } =
+            found.ok_or_else(|| Refusal::not_found("task"))?;
+        if let Some(version) = version {
+            same_version(i64::from(stored), version)?;
+        }
+        if state.is_terminal() {
+            return Err(ended(state));
+        }
+        if let Some(priority) = change.priority.filter(|priority| *priority != before) {
+            store::task_edits::set_priority(unit.conn(), workspace, now, task, priority).await?;
+            let data = json!({"priority": priority, "priority_before": before});
+            unit.record(NewEvent::new(EventKind::TaskUpdated).goal(goal_id).task(task).data(data));
+        }
+        let task = task_views::read(unit.conn(), workspace, task).await?;
+        self.commit(unit).await?;
+        Ok(task)
+    }
+
+    /// Cancels a task and everything that cannot be done without it: what needs it, and what it
+    /// contains. What waits is cancelled at once; what runs is told to stop, and a result that
+    /// arrives first still counts. Cancelling a cancelled task changes nothing.
+    ///
+    /// # Errors
+    /// `not_found`; `task_ended` when it was done or failed before.
+    pub async fn cancel_task(
+        &self,
+        caller: &SubmitterCaller,
+        task: TaskId,
+        cancellation: &Cancellation,
+    ) -> Result<TaskDetail> {
+        let reason = cancellation.checked()?;
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let workspace = unit.workspace();
+        cancel(&mut unit, task, reason).await?;
+        let task = task_views::read(unit.conn(), workspace, task).await?;
+        self.commit(unit).await?;
+        Ok(task)
+    }
+}
+
+async fn cancel(unit: &mut Unit, task: TaskId, reason: &str) -> Result<()> {
+    let workspace = unit.workspace();
+    let goal = store::tasks::goal_of(unit.conn(), workspace, task).await?;
+    let goal = goal.ok_or_else(|| Refusal::not_found("task"))?;
+    lock_goal(unit, goal).await?;
+    let facts = store::tasks::lock(unit.conn(), workspace, &[task]).await?;
+    match facts.first().map(|facts| facts.state) {
+        None => Err(Refusal::not_found("task").into()),
+        Some(TaskState::Cancelled) => Ok(()),
+        Some(state @ (TaskState::Done | TaskState::Failed)) => Err(ended(state)),
+        Some(
+            TaskState::Waiting
+            | TaskState::Ready
+            | TaskState::Running
+            | TaskState::Parked
+            | TaskState::Reviewing,
+        ) => {
+            let changes = settle::cancel(unit, &[task], reason).await?;
+            settle::settle(unit, changes).await
+        }
+    }
+}
+
+fn ended(state: TaskState) -> super::Error {
+    Refusal::new(Code::TaskEnded, format!("the task is {state}")).into()
+}

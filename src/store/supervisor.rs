@@ -5,12 +5,14 @@ use sqlx::PgConnection;
 
 use crate::domain::ids::WorkspaceId;
 
-/// One run of a step.
+/// Runs of a step that are written down together; all but the last changed nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct StepRun<'a> {
     /// The name of the step.
     pub step: &'a str,
-    /// When it began.
+    /// How many runs.
+    pub runs: i64,
+    /// When the last one began.
     pub began_at: DateTime<Utc>,
     /// How long it took.
     pub took_ms: i64,
@@ -55,9 +57,9 @@ pub async fn record(
         insert into supervisor_steps as old
             (workspace_id, step, runs, changed, failures, last_run_at, last_took_ms, last_changed,
              last_error)
-        values ($1, $2, 1, $5, ($6::text is not null)::int, $3, $4, $5, $6)
+        values ($1, $2, $7, $5, ($6::text is not null)::int, $3, $4, $5, $6)
         on conflict (workspace_id, step) do update set
-            runs = old.runs + 1,
+            runs = old.runs + excluded.runs,
             changed = old.changed + excluded.changed,
             failures = old.failures + excluded.failures,
             last_run_at = excluded.last_run_at,
@@ -71,6 +73,7 @@ pub async fn record(
         run.took_ms,
         run.changed,
         run.error,
+        run.runs,
     )
     .execute(conn)
     .await?;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::types::uuids;
 use crate::domain::{
     ids::{AttemptId, GoalId, TaskId, WorkspaceId},
-    states::{SpendNode, TaskState},
+    states::TaskState,
     task::TaskFacts,
 };
 
@@ -176,67 +176,6 @@ pub async fn know_capability_sets(
     Ok(())
 }
 
-/// A criterion to be created.
-#[derive(Debug, Clone)]
-pub struct NewCriterion {
-    /// Its task.
-    pub task_id: TaskId,
-    /// Counts the criteria of the task from 1.
-    pub number: i16,
-    /// What must be true.
-    pub text: String,
-    /// Whether evidence is needed.
-    pub required: bool,
-}
-
-/// Creates criteria.
-///
-/// # Errors
-/// When the database fails.
-pub async fn insert_criteria(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    criteria: &[NewCriterion],
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "insert into criteria (workspace_id, task_id, number, text, required)
-         select $1, * from unnest($2::uuid[], $3::smallint[], $4::text[], $5::bool[])",
-        workspace.0,
-        &criteria.iter().map(|c| c.task_id.0).collect::<Vec<_>>(),
-        &criteria.iter().map(|c| c.number).collect::<Vec<_>>(),
-        &criteria.iter().map(|c| c.text.clone()).collect::<Vec<_>>(),
-        &criteria.iter().map(|c| c.required).collect::<Vec<_>>(),
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Creates dependencies: (task, what it needs, whether that is done already).
-///
-/// # Errors
-/// When the database fails.
-pub async fn insert_dependencies(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    edges: &[(TaskId, TaskId, bool)],
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "insert into dependencies (workspace_id, task_id, needs_task_id, satisfied_at)
-         select $1, task_id, needs_task_id, case when done then $2::timestamptz end
-         from unnest($3::uuid[], $4::uuid[], $5::bool[]) as d (task_id, needs_task_id, done)",
-        workspace.0,
-        now,
-        &edges.iter().map(|(task, _, _)| task.0).collect::<Vec<_>>(),
-        &edges.iter().map(|(_, needs, _)| needs.0).collect::<Vec<_>>(),
-        &edges.iter().map(|(_, _, done)| *done).collect::<Vec<_>>(),
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
 /// Locks tasks in id order and reads what the rules need.
 ///
 /// # Errors
@@ -383,26 +322,4 @@ pub async fn add_children(
     .execute(conn)
     .await?;
     Ok(())
-}
-
-/// What was spent on nodes, as JSON objects by unit; nodes without spend are left out.
-///
-/// # Errors
-/// When the database fails.
-pub async fn spend_of(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    node: SpendNode,
-    ids: &[Uuid],
-) -> sqlx::Result<Vec<(Uuid, serde_json::Value)>> {
-    let rows = sqlx::query!(
-        r#"select node_id, jsonb_object_agg(unit, amount) as "spend!" from spend_totals
-           where workspace_id = $1 and node = $2 and node_id = any($3) group by node_id"#,
-        workspace.0,
-        node.as_str(),
-        ids,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.node_id, row.spend)).collect())
 }

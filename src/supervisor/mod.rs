@@ -1,14 +1,217 @@
-//! The background steps: when they run.
+//! The supervisor: background steps, and when they run.
+//!
+//! A step takes no input beyond the workspace and returns how many things it changed
+//! ([`crate::app::steps`] says what each does). The supervisor only says when: at a fixed pace, and
+//! at once when a commit hints that there is something to do. It remembers nothing, so killing it
+//! at any moment loses nothing, and two processes on one database may both run it: every step
+//! judges again under locks.
+//!
+//! Each step's runs are written down (`GET /v1/supervisor`): at least every few seconds, and
+//! whenever a run changed something or failed. A step that fails is logged and tried again at the
+//! next tick; the others go on.
 
-use crate::{app::App, shutdown::Shutdown};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-/// Starts the background steps; they end soon after the stop begins.
-pub fn spawn(app: &App, shutdown: &Shutdown) {
-    let app = app.clone();
-    shutdown.spawn_until_begun("supervisor", async move {
-        loop {
-            app.pulse().beat();
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::{App, Result, supervision::StepRun},
+    domain::{ids::WorkspaceId, words::words},
+};
+
+/// The pace of steps that keep promises about time.
+const TICK: Duration = Duration::from_millis(250);
+/// How often a run that changed nothing is written down.
+const RECORD_EVERY: Duration = Duration::from_secs(5);
+/// Without a round for this long the supervisor counts as stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+words! {
+    /// A background step.
+    pub enum Step {
+        /// Ends silent attempts, tasks out of time, cancellations whose grace is over.
+        Expire => "expire",
+        /// Offers tasks whose start time or backoff has passed.
+        Promote => "promote",
+        /// Ends goals whose last task has ended.
+        RollUp => "roll_up",
+        /// Forgets answers that can no longer be replayed.
+        SweepReplays => "sweep_replays",
+    }
+}
+
+impl Step {
+    /// The steps in the order of a round: what one frees the next may use.
+    const ROUND: [Self; 4] = [Self::Expire, Self::Promote, Self::RollUp, Self::SweepReplays];
+
+    /// The shortest time between two runs.
+    const fn pace(self) -> Duration {
+        match self {
+            Self::Expire | Self::Promote | Self::RollUp => Duration::ZERO,
+            Self::SweepReplays => Duration::from_secs(60),
         }
-    });
+    }
+
+    async fn run(self, app: &App, workspace: WorkspaceId) -> Result<u64> {
+        match self {
+            Self::Expire => app.expire(workspace).await,
+            Self::Promote => app.promote(workspace).await,
+            Self::RollUp => app.roll_up(workspace).await,
+            Self::SweepReplays => app.sweep_replays(workspace).await,
+        }
+    }
+}
+
+/// Runs every step once for every workspace, whatever its pace: for tests with a clock of their
+/// own. Returns how many things changed.
+///
+/// # Errors
+/// What the first failing step failed with.
+pub async fn round(app: &App) -> Result<u64> {
+    let mut changed = 0;
+    for workspace in app.workspaces().await? {
+        for step in Step::ROUND {
+            changed += step.run(app, workspace).await?;
+        }
+    }
+    Ok(changed)
+}
+
+/// A running supervisor.
+#[derive(Debug)]
+pub struct Supervisor {
+    task: JoinHandle<()>,
+    pulse: Pulse,
+}
+
+/// Says whether the supervisor goes round. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Pulse(Arc<watch::Sender<Instant>>);
+
+impl Pulse {
+    /// Whether a round ended not long ago.
+    #[must_use]
+    pub fn beats(&self) -> bool {
+        self.0.borrow().elapsed() < STUCK_AFTER
+    }
+}
+
+impl Supervisor {
+    /// Starts going round until `stop` is cancelled.
+    #[must_use]
+    pub fn spawn(app: App, stop: CancellationToken) -> Self {
+        let pulse = Pulse(Arc::new(watch::Sender::new(now())));
+        let task = tokio::spawn(go_round(app, stop, pulse.clone()));
+        Self { task, pulse }
+    }
+
+    /// Says whether it goes round.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
+    /// Waits for the step that is running to end. Cancel the token first.
+    pub async fn stopped(self) {
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the supervisor ended badly");
+        }
+    }
+}
+
+fn now() -> Instant {
+    // Intervals inside the process are tokio's; no rule sees this.
+    Instant::now()
+}
+
+async fn go_round(app: App, stop: CancellationToken, pulse: Pulse) {
+    let mut rounds = Rounds::default();
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+            () = app.wake().supervisor_called() => {}
+        }
+        match app.workspaces().await {
+            Ok(workspaces) => {
+                for workspace in workspaces {
+                    rounds.run_all(&app, workspace, &stop).await;
+                }
+                pulse.0.send_replace(now());
+            }
+            Err(error) => tracing::warn!(%error, "the supervisor cannot see the workspaces"),
+        }
+    }
+}
+
+/// When each step of each workspace last ran and was last written down.
+#[derive(Debug, Default)]
+struct Rounds {
+    ran: HashMap<(WorkspaceId, Step), Instant>,
+    unrecorded: HashMap<(WorkspaceId, Step), (Instant, i64)>,
+}
+
+impl Rounds {
+    async fn run_all(&mut self, app: &App, workspace: WorkspaceId, stop: &CancellationToken) {
+        for step in Step::ROUND {
+            if stop.is_cancelled() {
+                return;
+            }
+            let due =
+                self.ran.get(&(workspace, step)).is_none_or(|last| last.elapsed() >= step.pace());
+            if due {
+                self.run(app, workspace, step).await;
+            }
+        }
+    }
+
+    async fn run(&mut self, app: &App, workspace: WorkspaceId, step: Step) {
+        let began = now();
+        self.ran.insert((workspace, step), began);
+        let outcome = step.run(app, workspace).await;
+        let took = began.elapsed();
+        if let Err(error) = &outcome {
+            tracing::warn!(%error, %step, "a step failed; it is tried again");
+        }
+        metrics::histogram!("muster_supervisor_step_seconds", "step" => step.as_str())
+            .record(took.as_secs_f64());
+        let (since, runs) = self.unrecorded.entry((workspace, step)).or_insert((began, 0));
+        *runs += 1;
+        let quiet = matches!(outcome, Ok(0)) && *runs > 1;
+        if quiet && since.elapsed() < RECORD_EVERY {
+            return;
+        }
+        let runs = *runs;
+        self.unrecorded.remove(&(workspace, step));
+        if let Err(error) = record(app, workspace, step, runs, took, outcome).await {
+            tracing::warn!(%error, %step, "a step's run could not be written down");
+        }
+    }
+}
+
+async fn record(
+    app: &App,
+    workspace: WorkspaceId,
+    step: Step,
+    runs: i64,
+    took: Duration,
+    outcome: Result<u64>,
+) -> Result<()> {
+    let error = outcome.as_ref().err().map(ToString::to_string);
+    let run = StepRun {
+        step: step.as_str(),
+        runs,
+        began_at: app.now().await? - took,
+        took_ms: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
+        changed: outcome.map_or(0, |changed| i64::try_from(changed).unwrap_or(i64::MAX)),
+        error: error.as_deref(),
+    };
+    app.record_step(workspace, &run).await
 }

@@ -1,6 +1,7 @@
 //! What stands below a task: description, criteria, stated dependencies.
 
-use super::document::{Document, ItemId, Line, What, dedent};
+use super::document::{Document, ItemId, Line, What};
+use super::lines::dedent;
 use super::needs::{self, Need};
 use super::pick::{Picks, Source};
 use super::{markup, words};
@@ -24,14 +25,14 @@ pub(super) fn lines_of(document: &Document<'_>, picks: &Picks) -> Vec<Vec<usize>
             (None, Some(item)) => picks.of_item[item].or(picks.of_section[line.section]),
             (None, None) => picks.of_section[line.section],
         };
-        if let Some(task) = owner.filter(|task| picks.tasks[*task].line < at) {
+        if let Some(task) = owner.filter(|task| picks.tasks[*task].line != at) {
             lines[task].push(at);
         }
     }
     lines
 }
 
-/// Reads the lines of a task, but for the first so many that are its title.
+/// Reads the lines of a task.
 pub(super) fn read(document: &Document<'_>, source: Source, lines: &[usize]) -> Body {
     let content = match source {
         Source::Item(id) => document.items[id].content,
@@ -39,7 +40,6 @@ pub(super) fn read(document: &Document<'_>, source: Source, lines: &[usize]) -> 
     };
     let mut reader = Reader {
         document,
-        boxes_are_criteria: !matches!(source, Source::Item(_)),
         body: Body::default(),
         text: Vec::new(),
         zone: Zone::None,
@@ -65,7 +65,6 @@ enum Zone {
 
 struct Reader<'d, 'a> {
     document: &'d Document<'a>,
-    boxes_are_criteria: bool,
     body: Body,
     text: Vec<&'d str>,
     zone: Zone,
@@ -90,7 +89,8 @@ impl<'d> Reader<'d, '_> {
     fn item(&mut self, id: ItemId) -> bool {
         let item = &self.document.items[id];
         self.criterion = None;
-        if let Some(mark) = item.mark.filter(|_| self.boxes_are_criteria) {
+        // Boxes that are tasks have lines of their own; this one is none.
+        if let Some(mark) = item.mark {
             let ticked = usize::from(mark == markup::BoxMark::Done);
             self.body.boxes = (self.body.boxes.0 + 1, self.body.boxes.1 + ticked);
             return self.criterion(id);

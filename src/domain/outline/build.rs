@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::body::{self, Body};
 use super::document::Document;
+use super::elements;
 use super::markup::BoxMark;
 use super::needs::Need;
 use super::notes::{NoteCode, Notes};
@@ -12,7 +13,6 @@ use super::pick::{self, Pick, Picks, Source};
 use super::references::{self, Index};
 use super::title::{self, Head};
 use super::{Ordering, Outline, OutlineOptions, OutlineShape, OutlineTask};
-use super::{elements, ids};
 
 /// Titles are cut here; the rest opens the description.
 const LONGEST_TITLE: usize = 500;
@@ -110,7 +110,7 @@ fn drafts(document: &Document<'_>, picks: &Picks, notes: &mut Notes) -> Vec<Draf
             run += usize::from(previous.is_some_and(|section| section != pick.section));
             previous = Some(pick.section);
         }
-        let mut draft = draft(document, picks, pick, lines);
+        let mut draft = draft(document, pick, lines);
         draft.run = run;
         draft.section = section_title(document, picks, pick);
         if draft.head.title.is_empty() {
@@ -122,7 +122,7 @@ fn drafts(document: &Document<'_>, picks: &Picks, notes: &mut Notes) -> Vec<Draf
     drafts
 }
 
-fn draft(document: &Document<'_>, picks: &Picks, pick: &Pick, lines: &[usize]) -> Draft {
+fn draft(document: &Document<'_>, pick: &Pick, lines: &[usize]) -> Draft {
     let mut draft = Draft {
         head: Head::default(),
         body: Body::default(),
@@ -139,7 +139,9 @@ fn draft(document: &Document<'_>, picks: &Picks, pick: &Pick, lines: &[usize]) -
             let item = &document.items[id];
             let (text, used) = body::first_paragraph(document, id);
             draft.head = title::parse(&text);
-            draft.body = body::read(document, pick.source, &lines[used.min(lines.len())..]);
+            let own = pick.line + 1..=pick.line + used;
+            let lines: Vec<usize> = lines.iter().copied().filter(|at| !own.contains(at)).collect();
+            draft.body = body::read(document, pick.source, &lines);
             draft.mark = item.mark;
             draft.done = item.mark == Some(BoxMark::Done);
             draft.numbered = draft.head.id.is_some() || item.marker.number.is_some();
@@ -161,7 +163,6 @@ fn draft(document: &Document<'_>, picks: &Picks, pick: &Pick, lines: &[usize]) -
             draft.body.criteria.extend(text.criteria);
         }
     }
-    debug_assert!(picks.tasks.len() >= draft.run);
     let needs = std::mem::take(&mut draft.body.needs);
     draft.head.needs.extend(needs);
     draft
@@ -251,16 +252,19 @@ fn stated(drafts: &[Draft], names: &[String], notes: &mut Notes) -> Vec<BTreeSet
     for (at, draft) in drafts.iter().enumerate() {
         let mut needs = BTreeSet::new();
         for need in &draft.head.needs {
-            let found = index.find(drafts, at, need);
+            if count >= MOST_STATED {
+                break;
+            }
+            let found = index.find(drafts, at, need, MOST_STATED - count);
             if found.is_empty() {
                 let message = format!("{} needs {need}, which is no task here", names[at]);
                 notes.add(NoteCode::UnknownNeed, draft.line, message);
             }
             for target in found {
-                if target == at || references::is_nested(drafts, at, target) {
+                if references::is_nested(drafts, at, target) {
                     let message = format!("{} cannot need {}", names[at], names[target]);
                     notes.add(NoteCode::CircularNeed, draft.line, message);
-                } else if count < MOST_STATED {
+                } else {
                     count += usize::from(needs.insert(target));
                 }
             }
@@ -327,9 +331,4 @@ impl OutlineShape {
             Self::TaskHeadings | Self::TaskElements => false,
         }
     }
-}
-
-/// Whether the id has a number to be counted by.
-pub(super) fn is_counted(id: &str) -> bool {
-    ids::parts(id).is_some()
 }

@@ -66,7 +66,6 @@ pub(super) struct Section {
 #[derive(Debug)]
 pub(super) struct Element {
     pub line: usize,
-    pub section: SectionId,
     pub opening: String,
 }
 
@@ -145,10 +144,6 @@ impl<'a> Reader<'a> {
     }
 
     fn enter_fence(&mut self, raw: &RawLine<'a>) {
-        if let Some(marker) = markup::marker(&raw.text) {
-            self.item(raw, marker);
-            return;
-        }
         let indent = self.nesting(raw);
         self.close_to(indent);
     }
@@ -226,11 +221,7 @@ impl<'a> Reader<'a> {
         let name = markup::tag_name(text)?;
         if name == "task" {
             self.open.clear();
-            let element = Element {
-                line: self.document.lines.len(),
-                section: self.section,
-                opening: text.to_owned(),
-            };
+            let element = Element { line: self.document.lines.len(), opening: text.to_owned() };
             self.element = Some(self.document.elements.len());
             self.document.elements.push(element);
             return Some(What::Tag);
@@ -330,7 +321,12 @@ impl<'a> Reader<'a> {
     fn may_start_item(&self, marker: &Marker) -> bool {
         let previous = self.document.lines.last().map(|line| line.what);
         if marker.dotted {
-            let listed = |id: ItemId| self.document.items.get(id).is_some_and(|i| i.marker.dotted);
+            let listed = |id: ItemId| {
+                self.document.items.get(id).is_some_and(|item| {
+                    let own = item.marker.number.map(|number| format!("{number}."));
+                    item.marker.dotted || own.is_some_and(|own| marker.text.starts_with(&own))
+                })
+            };
             return match previous {
                 None | Some(What::Blank | What::Heading | What::Rule | What::Hidden) => true,
                 Some(What::Item(id)) => listed(id),
@@ -372,6 +368,15 @@ impl<'a> Reader<'a> {
         if self.after_gap {
             self.close_to(indent);
         }
+        // A line further left than an item is not that item's text going on.
+        while self
+            .open
+            .last()
+            .and_then(|id| self.document.items.get(*id))
+            .is_some_and(|item| item.indent > indent)
+        {
+            self.open.pop();
+        }
         What::Text { first }
     }
 
@@ -384,16 +389,4 @@ impl<'a> Reader<'a> {
             self.open.pop();
         }
     }
-}
-
-/// Takes at most so many columns of white space off the front.
-pub(super) fn dedent(source: &str, most: usize) -> &str {
-    let mut column = 0;
-    let cut = source.char_indices().find(|(_, c)| {
-        let width = if *c == '\t' { 4 - column % 4 } else { 1 };
-        column += width;
-        !c.is_whitespace() || column > most
-    });
-    let start = cut.map_or(source.len(), |(at, _)| at);
-    source[start..].trim_end()
 }

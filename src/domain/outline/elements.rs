@@ -66,7 +66,11 @@ impl ElementText {
     }
 
     fn criterion(&mut self, line: &Line<'_>, text: &str) {
-        let follows = matches!(line.what, What::Text { first: false });
+        let follows = match line.what {
+            What::Text { first } => !first || line.item.is_some(),
+            What::Blank | What::Hidden | What::Code | What::Rule => false,
+            What::Heading | What::Item(_) | What::Tag => false,
+        };
         match self.criteria.last_mut().filter(|_| follows) {
             Some(last) => {
                 last.push(' ');

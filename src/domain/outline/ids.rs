@@ -18,7 +18,10 @@ pub(super) fn take(text: &str) -> Option<Taken<'_>> {
     }
     if let Some(rest) = strip_word(text, &["task", "step"]) {
         let taken = take_token(rest)?;
-        let titled = taken.rest.is_empty() || separator(taken.rest).is_some();
+        // "Task 3 of five" is a phrase; "Task 1.1 Build" is not.
+        let unmistakable = is_t(&taken.id) || taken.id.contains('.');
+        let spaced = taken.rest.starts_with(char::is_whitespace) && unmistakable;
+        let titled = spaced || taken.rest.is_empty() || separator(taken.rest).is_some();
         return titled.then_some(Taken { rest: after_separator(taken.rest), ..taken });
     }
     take_t(text).or_else(|| take_number(text)).or_else(|| take_prefixed(text))

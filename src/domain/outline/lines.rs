@@ -250,3 +250,15 @@ fn unquote(text: Cow<'_, str>) -> (usize, usize, Cow<'_, str>) {
     };
     (depth, outer, rest)
 }
+
+/// Takes at most so many columns of white space off the front.
+pub(super) fn dedent(source: &str, most: usize) -> &str {
+    let mut column = 0;
+    let cut = source.char_indices().find(|(_, c)| {
+        let width = if *c == '\t' { 4 - column % 4 } else { 1 };
+        column += width;
+        !c.is_whitespace() || column > most
+    });
+    let start = cut.map_or(source.len(), |(at, _)| at);
+    source[start..].trim_end()
+}

@@ -13,8 +13,8 @@
 //! - Nothing is invented: every title, criterion and description is text of
 //!   the document. A document without tasks is [`NoTasks`], never an empty
 //!   success.
-//! - Each box outside code is counted once: as a task or, below a heading
-//!   `T012: …` or inside a `<task>` element, as a criterion of that task.
+//! - Each box outside code and comments is counted once: as a task or, below a
+//!   heading `T012: …` or inside a `<task>` element, as a criterion of that task.
 //! - References are unique, every need names a task of the outline, and no
 //!   task waits for itself: not through others, not through what it is nested
 //!   in, whatever the document states.
@@ -28,6 +28,9 @@
 //! announces as steps, or that are all it holds ([`OutlineShape`]).
 //!
 //! - Code blocks, comments and front matter never hold tasks.
+//! - A heading `T012: …` whose id a box also has describes that box. A heading
+//!   over boxes with ids of their own only groups them.
+//! - Optional tasks keep their place in a sequence: whoever skips one says so.
 //! - A task nested in another belongs to it; that other one is then a
 //!   container. So is `1` for the `1.1` after it. A plain item with boxes below
 //!   it is no task, but groups and names them.
@@ -41,8 +44,8 @@
 //!   [`Ordering`] overrules that.
 //! - Dependencies count in brackets and on lines of their own (`needs: T003`),
 //!   never in prose; they win over the order of the document.
-//! - A lone ticked box is believed. A ticked container with open children is
-//!   noted: the children decide.
+//! - A tick is believed, but a ticked container with open children is noted:
+//!   the children decide.
 //!
 //! Where two sections with very many parallel tasks meet, one edge per pair
 //! would be a product. There the last task of the earlier section waits for

@@ -86,14 +86,16 @@ pub(super) fn on_line(text: &str) -> Option<Statement> {
 
 fn phrase(text: &str) -> Option<(bool, &str)> {
     let text = text.trim_start().trim_start_matches(['*', '_', '`']);
-    let after = |phrase: &&str| {
-        let head = text.get(..phrase.len())?;
-        let rest = &text[phrase.len()..];
-        let ends = !rest.starts_with(|c: char| c.is_ascii_alphanumeric());
-        (head.eq_ignore_ascii_case(phrase) && ends).then_some(rest)
-    };
-    let strong = PHRASES.iter().find_map(|phrase| after(phrase)).map(|rest| (false, rest));
-    strong.or_else(|| WEAK_PHRASES.iter().find_map(|phrase| after(phrase)).map(|rest| (true, rest)))
+    let strong = PHRASES.iter().find_map(|phrase| after_phrase(text, phrase));
+    let weak = || WEAK_PHRASES.iter().find_map(|phrase| after_phrase(text, phrase));
+    strong.map(|rest| (false, rest)).or_else(|| weak().map(|rest| (true, rest)))
+}
+
+fn after_phrase<'a>(text: &'a str, phrase: &str) -> Option<&'a str> {
+    let head = text.get(..phrase.len())?;
+    let rest = &text[phrase.len()..];
+    let ends = !rest.starts_with(|c: char| c.is_ascii_alphanumeric());
+    (head.eq_ignore_ascii_case(phrase) && ends).then_some(rest)
 }
 
 /// Reads ids until something else comes. Numbers are only believed when

@@ -3,6 +3,8 @@
 //! The strongest sign wins, and only that: a document with boxes has its
 //! boxes, whatever lists it also holds.
 
+use std::collections::HashMap;
+
 use super::document::{Document, ElementId, ItemId, SectionId, What};
 use super::steps;
 use super::title::{self, Head};
@@ -41,6 +43,8 @@ struct Signs {
     shape: OutlineShape,
     items: Vec<bool>,
     headings: Vec<bool>,
+    /// Headings that describe a box with the same id.
+    twins: Vec<Option<ItemId>>,
     elements: bool,
 }
 
@@ -50,7 +54,8 @@ pub(super) fn pick(document: &Document<'_>) -> Option<Picks> {
         .or_else(|| headings(document))
         .or_else(|| id_items(document))
         .or_else(|| steps(document))?;
-    Some(assemble(document, &signs))
+    let picks = assemble(document, &signs);
+    (!picks.tasks.is_empty()).then_some(picks)
 }
 
 /// Boxes, `T012` headings and task elements: signs that cannot be mistaken.
@@ -60,28 +65,34 @@ fn explicit(document: &Document<'_>) -> Option<Signs> {
         .iter()
         .map(|item| item.mark.filter(|_| item.element.is_none()).map(|_| title::parse(&item.text)))
         .collect();
-    let mut headings: Vec<bool> = document
+    let mut box_ids: HashMap<&str, ItemId> = HashMap::new();
+    for (item, head) in boxes.iter().enumerate() {
+        if let Some(id) = head.as_ref().and_then(|head| head.id.as_deref()) {
+            box_ids.entry(id).or_insert(item);
+        }
+    }
+    let ids: Vec<Option<String>> = document
         .sections
         .iter()
-        .map(|section| heading_head(&section.title).id.is_some_and(|id| ids::is_t(&id)))
+        .map(|section| heading_head(&section.title).id.filter(|id| ids::is_t(id)))
         .collect();
-    let box_ids: std::collections::HashSet<&str> =
-        boxes.iter().flatten().filter_map(|head| head.id.as_deref()).collect();
-    for (id, section) in document.sections.iter().enumerate() {
-        let own = heading_head(&section.title).id;
-        headings[id] &= !own.is_some_and(|id| box_ids.contains(id.as_str()));
-    }
-    let owners = section_owners(document, &headings);
+    let mut marked: Vec<bool> = ids.iter().map(Option::is_some).collect();
+    let owners = section_owners(document, &marked);
     for (item, head) in document.items.iter().zip(&boxes) {
         // Boxes with ids of their own are tasks; their heading only groups them.
         if head.as_ref().is_some_and(|head| head.id.is_some())
-            && let Some(owner) = owners.get(item.section).copied().flatten()
+            && let Some(owner) = owners[item.section]
         {
-            headings[owner] = false;
+            marked[owner] = false;
         }
     }
-    let owners = section_owners(document, &headings);
-    let free = |item: usize| owners.get(document.items[item].section).copied().flatten().is_none();
+    let owners = section_owners(document, &marked);
+    let twin = |id: &Option<String>| id.as_deref().and_then(|id| box_ids.get(id).copied());
+    let twins: Vec<Option<ItemId>> =
+        ids.iter().zip(&marked).map(|(id, marked)| twin(id).filter(|_| *marked)).collect();
+    let headings: Vec<bool> =
+        marked.iter().zip(&twins).map(|(marked, twin)| *marked && twin.is_none()).collect();
+    let free = |item: usize| owners[document.items[item].section].is_none();
     let items: Vec<bool> =
         boxes.iter().enumerate().map(|(id, head)| head.is_some() && free(id)).collect();
     let elements = !document.elements.is_empty();
@@ -91,7 +102,7 @@ fn explicit(document: &Document<'_>) -> Option<Signs> {
         (false, false, true) => OutlineShape::Boxes,
         (false, false, false) => return None,
     };
-    Some(Signs { shape, items, headings, elements })
+    Some(Signs { shape, items, headings, twins, elements })
 }
 
 /// `### Task 1.1: title`, where there are no boxes.
@@ -110,6 +121,7 @@ fn headings(document: &Document<'_>) -> Option<Signs> {
         shape: OutlineShape::TaskHeadings,
         items: vec![false; document.items.len()],
         headings: found,
+        twins: vec![None; document.sections.len()],
         elements: false,
     })
 }
@@ -124,7 +136,7 @@ fn id_items(document: &Document<'_>) -> Option<Signs> {
     let items: Vec<bool> = document
         .items
         .iter()
-        .map(|item| named(&item.text) && !steps::is_below_other_things(document, item.section))
+        .map(|item| named(&item.text) && !steps::is_below_remarks(document, item.section))
         .collect();
     items.contains(&true).then(|| Signs::of_items(document, OutlineShape::TaskItems, items))
 }
@@ -137,7 +149,8 @@ fn steps(document: &Document<'_>) -> Option<Signs> {
 impl Signs {
     fn of_items(document: &Document<'_>, shape: OutlineShape, items: Vec<bool>) -> Self {
         let headings = vec![false; document.sections.len()];
-        Self { shape, items, headings, elements: false }
+        let twins = vec![None; document.sections.len()];
+        Self { shape, items, headings, twins, elements: false }
     }
 }
 
@@ -200,6 +213,14 @@ fn assemble(document: &Document<'_>, signs: &Signs) -> Picks {
             let source = Source::Item(id);
             tasks.push(Pick { source, line: at, parent: above, section: item.section });
         }
+    }
+    for (id, section) in document.sections.iter().enumerate() {
+        let above = section.parent.and_then(|parent| of_section[parent]);
+        of_section[id] = match (signs.headings[id], signs.twins[id]) {
+            (true, _) => of_section[id],
+            (false, Some(item)) => of_item[item],
+            (false, None) => above,
+        };
     }
     Picks { shape: signs.shape, tasks, of_item, of_section, of_element }
 }

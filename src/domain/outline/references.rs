@@ -182,10 +182,18 @@ impl<'d> Index<'d> {
     }
 
     /// The tasks a statement means; none where there is no such task.
-    pub(super) fn find(&self, drafts: &[Draft], from: usize, need: &Need) -> Vec<usize> {
+    ///
+    /// At most so many: a range may span the whole document.
+    pub(super) fn find(
+        &self,
+        drafts: &[Draft],
+        from: usize,
+        need: &Need,
+        most: usize,
+    ) -> Vec<usize> {
         match need {
             Need::One(id) => self.one(drafts, from, id).into_iter().collect(),
-            Need::Range(first, last) => self.range(drafts, from, first, last),
+            Need::Range(first, last) => self.range(drafts, from, (first, last), most),
         }
     }
 
@@ -197,7 +205,13 @@ impl<'d> Index<'d> {
         nearest(drafts, from, self.counted.get(&(series(stem), letter))?.get(&number)?)
     }
 
-    fn range(&self, drafts: &[Draft], from: usize, first: &str, last: &str) -> Vec<usize> {
+    fn range(
+        &self,
+        drafts: &[Draft],
+        from: usize,
+        (first, last): (&str, &str),
+        most: usize,
+    ) -> Vec<usize> {
         let (Some((stem, low, _)), Some((_, high, _))) = (ids::parts(first), ids::parts(last))
         else {
             return Vec::new();
@@ -211,7 +225,8 @@ impl<'d> Index<'d> {
             let inside = numbers.range(low..=high);
             // A task inside its own range does not need itself.
             let inside = inside.filter_map(|(_, tasks)| nearest(drafts, from, tasks));
-            found.extend(inside.filter(|task| *task != from && !is_nested(drafts, from, *task)));
+            let others = inside.filter(|task| !is_nested(drafts, from, *task));
+            found.extend(others.take(most - found.len()));
         }
         found
     }

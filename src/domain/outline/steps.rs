@@ -22,9 +22,9 @@ pub(super) fn find(document: &Document<'_>) -> Vec<bool> {
     vec![false; document.items.len()]
 }
 
-/// Whether a heading above says that this is about the work.
-pub(super) fn is_below_other_things(document: &Document<'_>, section: SectionId) -> bool {
-    headings_above(document, section).any(words::is_about_other_things)
+/// Whether a heading above says that this is about tasks listed elsewhere.
+pub(super) fn is_below_remarks(document: &Document<'_>, section: SectionId) -> bool {
+    headings_above(document, section).any(words::is_about_tasks)
 }
 
 /// Takes top-level items, and the nested ones that are steps like them:

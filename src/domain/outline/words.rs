@@ -33,24 +33,35 @@ const TASK_WORDS: [&str; 26] = [
     "手順",
 ];
 
+/// What may follow such a word at the start: `Steps to take`.
+const JOINTS: [&str; 6] = [" for ", " to ", " of ", " in ", " für ", " para "];
+
 /// A heading that is exactly one of these, apart from a subject after a colon.
-const PLANS: [&str; 16] = [
+const PLANS: [&str; 10] = [
     "plan",
     "the plan",
     "implementation plan",
     "action plan",
     "work plan",
-    "project plan",
     "migration plan",
     "execution plan",
     "development plan",
-    "rollout plan",
-    "release plan",
-    "delivery plan",
     "plan of work",
     "plan of action",
-    "implementation",
-    "implementation order",
+];
+
+/// Says that lines with ids below are about tasks that stand elsewhere.
+const ABOUT_TASKS: [&str; 10] = [
+    "dependencies",
+    "dependency",
+    "parallel",
+    "execution order",
+    "critical path",
+    "strategy",
+    "notes",
+    "summary",
+    "example",
+    "examples",
 ];
 
 /// Says that the text below is about the work, not the work.
@@ -108,10 +119,29 @@ const CRITERIA: [&str; 14] = [
     "expected results",
 ];
 
-/// Whether a heading, or a line before a list, announces tasks.
+/// Whether a heading, or a line before a list, announces tasks: it begins or
+/// ends with a word for them, as `Tasks don't land` does not.
 pub(super) fn announces_tasks(text: &str) -> bool {
     let text = plain(text);
-    TASK_WORDS.iter().any(|word| holds(&text, word)) && !is_about_other_things(&text)
+    let head = text.split([':', '：', '(', '（', '—', '–']).next().unwrap_or_default();
+    let head = head.trim().trim_end_matches(['*', '_']);
+    let announces = |word: &&str| {
+        if !word.is_ascii() && head.chars().count() <= 12 && head.contains(*word) {
+            return true;
+        }
+        let starts = head.strip_prefix(*word).is_some_and(|rest| {
+            rest.is_empty() || JOINTS.iter().any(|joint| rest.starts_with(joint))
+        });
+        let ends = head.strip_suffix(*word).is_some_and(|rest| rest.ends_with(' '));
+        starts || ends
+    };
+    TASK_WORDS.iter().any(announces) && !is_about_other_things(&text)
+}
+
+/// Whether a heading stands over remarks about tasks, not over tasks.
+pub(super) fn is_about_tasks(text: &str) -> bool {
+    let text = plain(text);
+    !text.starts_with("phase") && ABOUT_TASKS.iter().any(|word| holds(&text, word))
 }
 
 /// Whether a heading announces a plan, for the list right below it.

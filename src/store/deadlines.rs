@@ -1,0 +1,90 @@
+//! What time does to tasks: start times and backoffs that pass, deadlines that run out.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::types::uuids;
+use crate::domain::ids::{GoalId, TaskId, WorkspaceId};
+
+/// Waiting tasks whose time has come. What somebody else is moving is left out.
+///
+/// # Errors
+/// When the database fails.
+pub async fn due(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
+    let rows = sqlx::query!(
+        r#"select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId" from tasks
+           where workspace_id = $1 and state = 'waiting' and needs_unmet = 0 and ready_from <= $2
+           order by ready_from limit 500"#,
+        workspace.0,
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.task_id, row.goal_id)).collect())
+}
+
+/// Tasks that ran out of time: (task, goal, what ran out).
+///
+/// # Errors
+/// When the database fails.
+pub async fn overdue(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
+    let rows = sqlx::query!(
+        r#"
+        (select task_id as "task_id!: TaskId", goal_id as "goal_id!: GoalId" from tasks
+         where workspace_id = $1 and state = 'ready' and start_by <= $2 limit 200)
+        union
+        (select task_id, goal_id from tasks
+         where workspace_id = $1 and finish_by <= $2
+           and state in ('waiting', 'ready', 'running', 'parked', 'reviewing') limit 200)
+        union
+        (select task_id, goal_id from tasks
+         where workspace_id = $1 and cancel_by <= $2 and ended_at is null limit 200)
+        "#,
+        workspace.0,
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.task_id, row.goal_id)).collect())
+}
+
+/// The deadlines of a task, read under its lock.
+#[derive(Debug, Clone)]
+pub struct Deadlines {
+    /// The task.
+    pub task_id: TaskId,
+    /// When it must have been claimed.
+    pub start_by: Option<DateTime<Utc>>,
+    /// When it must have ended.
+    pub finish_by: Option<DateTime<Utc>>,
+    /// When its cancellation is forced.
+    pub cancel_by: Option<DateTime<Utc>>,
+}
+
+/// Reads deadlines.
+///
+/// # Errors
+/// When the database fails.
+pub async fn deadlines(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    tasks: &[TaskId],
+) -> sqlx::Result<Vec<Deadlines>> {
+    sqlx::query_as!(
+        Deadlines,
+        r#"select task_id as "task_id: TaskId", start_by, finish_by, cancel_by from tasks
+           where workspace_id = $1 and task_id = any($2)"#,
+        workspace.0,
+        &uuids(tasks),
+    )
+    .fetch_all(conn)
+    .await
+}

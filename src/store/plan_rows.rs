@@ -1,0 +1,52 @@
+//! Plans as they are read.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::domain::{
+    ids::{GoalId, PlanId, WorkspaceId},
+    states::{PlanState, Planner},
+};
+
+/// A plan.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of the table, documented there")]
+pub struct PlanRow {
+    pub plan_id: PlanId,
+    pub goal_id: GoalId,
+    pub number: i32,
+    pub state: PlanState,
+    pub planner: Planner,
+    pub document: Value,
+    pub notes: Value,
+    pub created_at: DateTime<Utc>,
+    pub applied_at: Option<DateTime<Utc>>,
+}
+
+/// Reads the plans of a goal with a smaller number, latest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+    after: Option<i32>,
+    rows: u32,
+) -> sqlx::Result<Vec<PlanRow>> {
+    sqlx::query_as!(
+        PlanRow,
+        r#"select plan_id as "plan_id: PlanId", goal_id as "goal_id: GoalId", number,
+                  state as "state: PlanState", planner as "planner: Planner", document, notes,
+                  created_at, applied_at
+           from plans where workspace_id = $1 and goal_id = $2 and number < $3
+           order by number desc limit $4"#,
+        workspace.0,
+        goal.0,
+        after.unwrap_or(i32::MAX),
+        i64::from(rows),
+    )
+    .fetch_all(conn)
+    .await
+}

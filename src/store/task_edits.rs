@@ -1,0 +1,68 @@
+//! Edits of single tasks.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::domain::{
+    ids::{GoalId, TaskId, WorkspaceId},
+    states::TaskState,
+};
+
+/// What an edit needs to know.
+#[derive(Debug)]
+pub struct EditFacts {
+    /// The task's goal.
+    pub goal_id: GoalId,
+    /// Its state.
+    pub state: TaskState,
+    /// 0 to 9.
+    pub priority: i16,
+    /// Its version.
+    pub version: i32,
+}
+
+/// Locks a task to edit it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    task: TaskId,
+) -> sqlx::Result<Option<EditFacts>> {
+    sqlx::query_as!(
+        EditFacts,
+        r#"select goal_id as "goal_id: GoalId", state as "state: TaskState", priority, version
+           from tasks where workspace_id = $1 and task_id = $2 for no key update"#,
+        workspace.0,
+        task.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Gives a task another priority. Its place among the ready follows.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_priority(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    task: TaskId,
+    priority: i16,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update tasks set priority = $3,
+                claim_rank = claim_rank - ($3 - priority) * interval '300 seconds',
+                version = version + 1, updated_at = $4
+         where workspace_id = $1 and task_id = $2",
+        workspace.0,
+        task.0,
+        priority,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
