@@ -156,5 +156,5 @@ pub fn router(state: &HttpState) -> Router {
 /// The OpenAPI document.
 #[must_use]
 pub fn api_document() -> OpenApi {
-    routes().into_openapi()
+    docs::with_used_tags(routes().into_openapi())
 }
