@@ -6,8 +6,13 @@
     reason = "a helper of a test fails it as the test itself would"
 )]
 
+mod approvals;
+mod attempts;
 mod embedded;
+mod goal_waits;
+mod goals;
 mod http;
 mod layers;
 mod openapi;
 mod support;
+mod tasks;

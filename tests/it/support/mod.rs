@@ -1,9 +1,11 @@
 //! What the tests stand on: a database each, a directory each, processes that end with them, and a
 //! client that holds every answer against the OpenAPI document.
 
+pub mod agent;
 pub mod client;
 pub mod contract;
 pub mod database;
+pub mod fleet;
 mod keeper;
 pub mod process;
 mod run;
