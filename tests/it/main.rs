@@ -9,5 +9,6 @@
 mod embedded;
 mod http;
 mod layers;
+mod leases;
 mod openapi;
 mod support;
