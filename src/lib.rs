@@ -3,12 +3,19 @@
 //! Layers, each of which may only name the ones after it:
 //! `main -> { http, supervisor } -> app -> store -> domain`. The supervisor says when, the app
 //! says what, the domain says whether, the store writes it down, http says it aloud.
+//!
+//! Beside them: `cli` (the program's commands), `config`, `telemetry`, `shutdown` and `embedded`
+//! (the private PostgreSQL).
 
 pub mod app;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod embedded;
 pub mod entropy;
 pub mod http;
+pub mod shutdown;
 pub mod store;
 pub mod supervisor;
+pub mod telemetry;

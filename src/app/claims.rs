@@ -37,12 +37,25 @@ use crate::{
     },
 };
 
+/// Who claims.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Owner {
+    pub workspace: WorkspaceId,
+    pub actor: KeyId,
+    pub agent: AgentId,
+}
+
+/// What a claim was given, and who is to hear of it.
+#[derive(Debug)]
+pub(super) struct Given {
+    owner: Owner,
+    claims: Vec<Claim>,
+}
+
 /// One claim in a batch.
 #[derive(Debug, Clone)]
 pub(super) struct ClaimCommand {
-    workspace: WorkspaceId,
-    actor: KeyId,
-    agent: AgentId,
+    owner: Owner,
     max: u32,
     lease: Option<Duration>,
 }
@@ -50,22 +63,32 @@ pub(super) struct ClaimCommand {
 impl Batched for ClaimCommand {
     type Context = App;
     type Group = WorkspaceId;
-    type Answer = Vec<Claim>;
+    type Answer = Given;
     const KIND: &'static str = "claim";
 
     fn group(&self) -> WorkspaceId {
-        self.workspace
+        self.owner.workspace
     }
 
-    async fn run(
-        app: App,
-        workspace: WorkspaceId,
-        batch: Vec<Self>,
-    ) -> Result<Vec<Result<Vec<Claim>>>> {
+    async fn run(app: App, workspace: WorkspaceId, batch: Vec<Self>) -> Result<Vec<Result<Given>>> {
         let mut unit = app.begin(workspace, None).await?;
         let answers = claim_batch(&mut unit, &batch).await?;
         app.commit(unit).await?;
-        Ok(answers)
+        let given = |(command, claims): (&Self, Result<Vec<Claim>>)| {
+            claims.map(|claims| Given { owner: command.owner, claims })
+        };
+        Ok(batch.iter().zip(answers).map(given).collect())
+    }
+
+    /// The agent hung up while it was being given tasks. Nobody knows the leases, so the tasks go
+    /// back at once instead of being lost for the length of a lease.
+    async fn undelivered(app: App, given: Given) {
+        for claim in given.claims {
+            let attempt = claim.attempt_id;
+            if let Err(error) = app.take_back(given.owner, attempt, claim.lease).await {
+                tracing::warn!(%error, %attempt, "a claim that nobody received was not taken back");
+            }
+        }
     }
 }
 
@@ -84,9 +107,11 @@ impl App {
         asked.check()?;
         let principal = caller.principal();
         let command = ClaimCommand {
-            workspace: principal.workspace,
-            actor: principal.key,
-            agent: caller.agent(),
+            owner: Owner {
+                workspace: principal.workspace,
+                actor: principal.key,
+                agent: caller.agent(),
+            },
             max: asked.max,
             lease: asked.lease_seconds.map(|seconds| Duration::from_secs(seconds.into())),
         };
@@ -115,8 +140,8 @@ impl App {
         request: Option<&Request>,
     ) -> Result<Outcome<ClaimAnswer>> {
         if request.is_none() {
-            let claims = self.claims.submit(self, command.clone()).await?;
-            return Ok(Outcome::fresh(ClaimAnswer { claims }));
+            let given = self.claims.submit(self, command.clone()).await?;
+            return Ok(Outcome::fresh(ClaimAnswer { claims: given.claims }));
         }
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
@@ -137,7 +162,7 @@ impl App {
 
 async fn claim_batch(unit: &mut Unit, batch: &[ClaimCommand]) -> Result<Vec<Result<Vec<Claim>>>> {
     let (workspace, now) = (unit.workspace(), unit.now());
-    let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.agent));
+    let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
     let known = by_id(store::claims::claimers(unit.conn(), workspace, &agents).await?);
     let ready = lock_ready(unit, batch, &known).await?;
     let given = if ready.is_empty() {
@@ -151,7 +176,7 @@ async fn claim_batch(unit: &mut Unit, batch: &[ClaimCommand]) -> Result<Vec<Resu
     let mut found = claims(unit, &started).await?;
     store::claims::seen(unit.conn(), workspace, now, &agents).await?;
     let answers = batch.iter().zip(&given).map(|(command, tasks)| {
-        refuse_inactive(known.get(&command.agent))?;
+        refuse_inactive(known.get(&command.owner.agent))?;
         Ok(tasks.iter().filter_map(|task| found.remove(&task.task_id)).collect())
     });
     Ok(answers.collect())
@@ -195,7 +220,7 @@ async fn lock_ready(
 ) -> Result<Vec<ReadyTask>> {
     let mut wanted: BTreeMap<&[String], i64> = BTreeMap::new();
     for command in batch {
-        let Some(claimer) = known.get(&command.agent) else { continue };
+        let Some(claimer) = known.get(&command.owner.agent) else { continue };
         let take = command.max.min(free_slots(claimer));
         if take > 0 {
             *wanted.entry(&claimer.capabilities).or_default() += i64::from(take);
@@ -219,8 +244,11 @@ fn assign(
     let wishes: Vec<Wish> = batch
         .iter()
         .map(|command| Wish {
-            agent: command.agent,
-            able: exact.get(&command.agent).map(|c| c.capabilities.clone()).unwrap_or_default(),
+            agent: command.owner.agent,
+            able: exact
+                .get(&command.owner.agent)
+                .map(|c| c.capabilities.clone())
+                .unwrap_or_default(),
             max: command.max,
         })
         .collect();
@@ -248,8 +276,8 @@ async fn start(
                     .goal(task.goal_id)
                     .task(task.task_id)
                     .attempt(attempt.attempt_id)
-                    .agent(command.agent)
-                    .by(command.actor)
+                    .agent(command.owner.agent)
+                    .by(command.owner.actor)
                     .data(json!({"attempt": attempt.number})),
             );
             started.push(Started { token, attempt });
@@ -275,7 +303,7 @@ fn new_attempt(unit: &Unit, command: &ClaimCommand, task: &ReadyTask) -> (String
         attempt_id: unit.id(),
         task_id: task.task_id,
         goal_id: task.goal_id,
-        agent_id: command.agent,
+        agent_id: command.owner.agent,
         number: task.attempts_started + 1,
         lease_sha256,
         lease_ms,

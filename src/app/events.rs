@@ -8,7 +8,10 @@
 //! A filter may let few events through. One read therefore looks at no more than [`WINDOW`] numbers
 //! at a time, and says with `next_after` how far it has come, whether or not it found something.
 
-use std::{pin::pin, time::Duration};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -133,28 +136,38 @@ impl App {
         patience: Duration,
     ) -> Result<EventBatch> {
         let workspace = caller.principal().workspace;
-        let mut over = pin!(tokio::time::sleep(patience));
-        let mut waiter = self.wake().wait_changed();
-        let mut query = query.clone();
-        loop {
-            let batch = {
-                let mut conn = self.reader().await?;
-                read(&mut conn, workspace, &query).await?
-            };
-            if !batch.items.is_empty() || batch.more {
-                return Ok(batch);
-            }
-            tokio::select! {
-                () = &mut over => return Ok(batch),
-                () = waiter.look_again() => {}
-            }
-            if self.wake().is_stopping() {
-                return Ok(batch);
-            }
-            // What the filter left out once need not be looked at again.
-            query.after = batch.next_after;
+        let first = self.read_once(workspace, query).await?;
+        if patience.is_zero() || first.says_something() {
+            return Ok(first);
         }
+        let last = Mutex::new(first);
+        self.wait_until(patience, || async {
+            // What the filter left out once need not be looked at again.
+            let after = held(&last).next_after;
+            let batch = self.read_once(workspace, &EventQuery { after, ..query.clone() }).await?;
+            let seen = batch.says_something();
+            *held(&last) = batch;
+            Ok(seen)
+        })
+        .await?;
+        Ok(last.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
+
+    async fn read_once(&self, workspace: WorkspaceId, query: &EventQuery) -> Result<EventBatch> {
+        let mut conn = self.reader().await?;
+        read(&mut conn, workspace, query).await
+    }
+}
+
+impl EventBatch {
+    /// Whether it is worth an answer before the wait is over.
+    fn says_something(&self) -> bool {
+        !self.items.is_empty() || self.more
+    }
+}
+
+fn held(batch: &Mutex<EventBatch>) -> MutexGuard<'_, EventBatch> {
+    batch.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn read(

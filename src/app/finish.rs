@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     App, Result, Unit,
     caller::{AgentCaller, Caller as _},
+    claims::Owner,
     coalesce::Batched,
     finish_views::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest},
     finish_write,
@@ -156,6 +157,28 @@ impl App {
         let hash = fingerprint("release", &request)?;
         let lease = lease::hash(&request.lease);
         self.finish(caller, attempt, lease, hash, Finish::Release(request)).await
+    }
+
+    /// Gives back a task whose claimer never heard of it.
+    pub(super) async fn take_back(
+        &self,
+        owner: Owner,
+        attempt: AttemptId,
+        lease: String,
+    ) -> Result<FinishAnswer> {
+        let lease_sha256 = lease::hash(&lease);
+        let message = Some("the agent went away before it was told of this claim".to_owned());
+        let request = ReleaseRequest { lease, message, ..ReleaseRequest::default() };
+        let command = FinishCommand {
+            workspace: owner.workspace,
+            actor: owner.actor,
+            agent: owner.agent,
+            attempt,
+            lease_sha256,
+            request_sha256: fingerprint("release", &request)?,
+            finish: Finish::Release(request),
+        };
+        self.finishes.submit(self, command).await
     }
 
     async fn finish(

@@ -49,7 +49,11 @@ pub mod wake;
 pub use error::{Error, Result};
 pub use unit::Unit;
 
-use crate::{clock::Clock, entropy::Entropy};
+use crate::{
+    clock::{Clock, Pulse},
+    entropy::Entropy,
+    store,
+};
 
 /// The use cases and what they share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -58,6 +62,7 @@ pub struct App {
     clock: Clock,
     entropy: Entropy,
     wake: wake::Wake,
+    pulse: Pulse,
     key_finder: coalesce::Coalescer<auth::FindKey>,
     claims: coalesce::Coalescer<claims::ClaimCommand>,
     heartbeats: coalesce::Coalescer<heartbeats::HeartbeatCommand>,
@@ -74,6 +79,7 @@ impl App {
             clock,
             entropy,
             wake: wake::Wake::default(),
+            pulse: Pulse::default(),
             key_finder: coalesce::Coalescer::default(),
             claims: coalesce::Coalescer::default(),
             heartbeats: coalesce::Coalescer::default(),
@@ -108,5 +114,27 @@ impl App {
     #[must_use]
     pub fn wake(&self) -> &wake::Wake {
         &self.wake
+    }
+
+    /// The sign of life of this process's supervisor.
+    #[must_use]
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn reach_database(&self) -> Result<()> {
+        self.now().await.map(|_| ())
+    }
+
+    /// Whether the schema of the database is the one that this program was made for.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn is_migrated(&self) -> Result<bool> {
+        Ok(store::is_migrated(&mut *self.reader().await?).await?)
     }
 }

@@ -166,7 +166,7 @@ pub fn container_ending(task: &TaskFacts) -> Next {
 }
 
 /// Whether `agent`, showing the lease token whose hash is `lease_sha256`, may write to the attempt.
-
+///
 /// # Errors
 /// `not_your_attempt` for another agent's; `lease_lost` when the token is wrong or the attempt
 /// does not run any more.
@@ -190,7 +190,7 @@ pub fn fence(
 }
 
 /// The part of the fence that outlives the attempt: spend is accepted late, but only its own.
-
+///
 /// # Errors
 /// As [`fence`], but any state of the attempt will do.
 pub fn own(attempt: &AttemptFacts, agent: AgentId, lease_sha256: &[u8; 32]) -> Result<(), Refusal> {
@@ -218,7 +218,7 @@ fn lost(attempt: &AttemptFacts) -> Refusal {
 }
 
 /// A result is handed in.
-
+///
 /// # Errors
 /// As [`fence`]; but an attempt whose lease was swept may still complete while nobody else was
 /// given the task.
@@ -281,7 +281,7 @@ pub struct Failure {
 }
 
 /// An attempt gives up.
-
+///
 /// # Errors
 /// As [`fence`].
 pub fn fail(

@@ -24,6 +24,9 @@ use super::error::EmbeddedError;
 /// The name of the directory of the database files.
 pub(super) const CLUSTER: &str = "postgres";
 
+/// The name of the directory of the socket, or of the link to it.
+pub(super) const RUN: &str = "run";
+
 /// There is no TCP; the port is only a part of the socket's name.
 pub(super) const PORT: u16 = 5432;
 
@@ -97,7 +100,7 @@ impl Layout {
 
     /// The directory for the socket, made and cleared of what a killed server left.
     pub(super) fn socket_dir(&self, account: &Account) -> Result<SocketDir, EmbeddedError> {
-        let run = self.data_dir.join("run");
+        let run = self.data_dir.join(RUN);
         let dir = if fits(&run) {
             if run.is_symlink() {
                 remove_elsewhere(&run, account);

@@ -29,27 +29,27 @@ mod install;
 mod layout;
 mod lock;
 mod previous;
+mod running;
 mod server;
 mod settings;
 mod spawn;
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use etcetera::BaseStrategy;
 use rustix::process::Signal;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection};
 
 pub use self::error::EmbeddedError;
+pub use self::running::Address;
 
 use self::account::Account;
 use self::install::Install;
-use self::layout::{Layout, PORT, SocketDir};
+use self::layout::{Layout, SocketDir};
 use self::lock::{InstanceLock, LockFile};
 use self::server::{Launch, Server};
 
@@ -122,7 +122,7 @@ pub fn default_data_dir() -> Result<PathBuf, EmbeddedError> {
 pub struct EmbeddedPostgres {
     server: Server,
     data_dir: PathBuf,
-    socket_dir: PathBuf,
+    address: Address,
     lifetime: Lifetime,
 }
 
@@ -146,7 +146,8 @@ impl EmbeddedPostgres {
         .await?;
         let place = prepared.recv().unwrap_or_default();
         let Place { data_dir, socket_dir, version } = place;
-        let postgres = Self { server, data_dir, socket_dir, lifetime };
+        let address = Address::at(socket_dir);
+        let postgres = Self { server, data_dir, address, lifetime };
         postgres.server.ready(READY_WITHIN).await?;
         tracing::info!(
             data_dir = %postgres.data_dir.display(),
@@ -157,25 +158,14 @@ impl EmbeddedPostgres {
         Ok(postgres)
     }
 
-    /// How to connect to `database`. Nothing comes from the `PG*` variables of the caller, except
-    /// `PGOPTIONS`, which sqlx cannot be told to leave out.
+    /// How to connect to `database`; see [`Address::connect_options`].
     pub fn connect_options(&self, database: &str) -> PgConnectOptions {
-        PgConnectOptions::new_without_pgpass()
-            .host("localhost")
-            .port(PORT)
-            .socket(&self.socket_dir)
-            .username(ROLE)
-            .password("")
-            .database(database)
-            .ssl_mode(PgSslMode::Disable)
-            .application_name("muster")
+        self.address.connect_options(database)
     }
 
-    /// The same as a URL for `psql`, or for the `DATABASE_URL` of another process of the same user.
+    /// The same as a URL; see [`Address::url`].
     pub fn url(&self, database: &str) -> String {
-        let host = percent_encode(self.socket_dir.as_os_str().as_bytes());
-        let database = percent_encode(database.as_bytes());
-        format!("postgresql://{ROLE}@{host}:{PORT}/{database}?sslmode=disable")
+        self.address.url(database)
     }
 
     /// The process number of the server.
@@ -324,17 +314,4 @@ async fn create_database(options: &PgConnectOptions, name: &str) -> Result<(), s
 fn created_meanwhile(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     matches!(code.as_deref(), Some("42P04" | "23505"))
-}
-
-/// Everything but letters and digits: a socket directory stands where a URL has its host.
-fn percent_encode(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() {
-            encoded.push(char::from(*byte));
-        } else {
-            // Writing into a string cannot fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-        encoded
-    })
 }

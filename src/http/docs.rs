@@ -4,7 +4,10 @@
 //! nothing but these files (`Content-Security-Policy`), so even a text in the document that
 //! smuggled markup past Swagger UI's own cleaning could not call anywhere.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    collections::HashSet,
+    sync::{Arc, LazyLock},
+};
 
 use axum::{
     Router,
@@ -26,7 +29,7 @@ use utoipa_swagger_ui::Config;
 use super::{
     HttpState,
     auth::{self, Public},
-    describe::{Describe, Description, handlers},
+    describe::{self, Describe, Description, handlers},
     path::ApiPath,
     problem::{Error, Result},
 };
@@ -91,6 +94,21 @@ pub fn preface() -> OpenApi {
         .components(Some(components))
         .tags(Some(tags.collect::<Vec<_>>()))
         .build()
+}
+
+/// The same document without the groups that have no operation.
+pub fn with_used_tags(mut document: OpenApi) -> OpenApi {
+    let used: HashSet<String> = document
+        .paths
+        .paths
+        .values_mut()
+        .flat_map(describe::operations)
+        .flat_map(|(_, operation)| operation.tags.clone().unwrap_or_default())
+        .collect();
+    if let Some(tags) = &mut document.tags {
+        tags.retain(|tag| used.contains(&tag.name));
+    }
+    document
 }
 
 /// The OpenAPI document as it is served, committed and printed by `muster openapi`.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::{
     PgConnection, PgPool,
+    migrate::{Migrate as _, MigrateError},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -77,6 +78,30 @@ pub async fn connect(options: PgConnectOptions, connections: u32) -> Result<PgPo
 /// When a migration fails, or the database is newer than this binary.
 pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
     MIGRATIONS.run(pool).await.map_err(StoreError::from)
+}
+
+/// Whether every migration of this program is applied, none is half applied, and none is there that
+/// this program does not know.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_migrated(conn: &mut PgConnection) -> sqlx::Result<bool> {
+    let table = &MIGRATIONS.table_name;
+    let applied = match conn.list_applied_migrations(table).await {
+        Ok(applied) => applied,
+        // There is no table of migrations: nothing was ever applied.
+        Err(MigrateError::Execute(error)) if is_undefined_table(&error) => return Ok(false),
+        Err(MigrateError::Execute(error)) => return Err(error),
+        Err(_) => return Ok(false),
+    };
+    let known: Vec<_> = MIGRATIONS.iter().map(|known| (known.version, &known.checksum)).collect();
+    let found: Vec<_> = applied.iter().map(|found| (found.version, &found.checksum)).collect();
+    let dirty = conn.dirty_version(table).await.unwrap_or(Some(0)).is_some();
+    Ok(known == found && !dirty)
+}
+
+fn is_undefined_table(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).as_deref() == Some("42P01")
 }
 
 /// The database's clock, to the microsecond that it can store.

@@ -1,8 +1,8 @@
 //! The integration tests: one binary.
-
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    missing_docs,
     reason = "a helper of a test fails it as the test itself would"
 )]
 

@@ -11,7 +11,8 @@
 //! - At most [`Limits::in_flight`] batches of a kind are at work, and at most [`Limits::queue`]
 //!   commands wait; beyond that a command is refused as unavailable and not done.
 //! - A caller who goes away disturbs nobody. A command whose caller is gone before its batch starts
-//!   is not done; after that it is done like any other.
+//!   is not done; after that it is done like any other, and [`Batched::undelivered`] may take it
+//!   back.
 //! - A command that makes the database refuse a whole batch (say, an amount that overflows) hurts
 //!   only itself: that batch was rolled back, so its commands are done again one by one. After any
 //!   other failure, and after a panic, each command of the batch is told of it, because whether the
@@ -60,6 +61,15 @@ pub trait Batched: Clone + Send + 'static {
         group: Self::Group,
         batch: Vec<Self>,
     ) -> impl Future<Output = Result<Vec<Result<Self::Answer>>>> + Send;
+
+    /// Takes back what a command did whose caller went away before its answer was there. Most
+    /// commands stand: whoever asks again gets the same answer.
+    fn undelivered(
+        _context: Self::Context,
+        _answer: Self::Answer,
+    ) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// How much is taken on.
@@ -241,8 +251,9 @@ async fn work<B: Batched>(shared: Arc<Shared<B>>, context: B::Context) {
             batch.into_iter().map(|waiting| (waiting.command, waiting.caller)).unzip();
         let answers = answers(&context, &group, commands).await;
         for (caller, answer) in callers.into_iter().zip(answers) {
-            // A caller who is gone hears nothing; the command is done all the same.
-            let _ = caller.send(answer);
+            if let Err(Ok(answer)) = caller.send(answer) {
+                B::undelivered(context.clone(), answer).await;
+            }
         }
     }
 }

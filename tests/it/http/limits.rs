@@ -102,6 +102,33 @@ async fn a_database_that_is_away_is_a_503() {
 }
 
 #[tokio::test]
+async fn requests_are_counted_under_labels_that_strangers_do_not_choose() {
+    let metrics = std::sync::Arc::new(
+        muster::telemetry::metrics(&muster::shutdown::Shutdown::default()).unwrap(),
+    );
+    let router = fixture(Limits::default());
+    fetch(&router, "/goals/not-counted-by-name?q=secret").await;
+    fetch(&router, "/no/such/path").await;
+    fetch(&router, "/panic").await;
+    let odd = Request::builder().method("ODDMETHOD").uri("/edited").body(Body::empty());
+    send(&router, odd.unwrap()).await;
+    let shown = metrics.render();
+    for line in [
+        r#"muster_http_requests_total{method="GET",route="/goals/{id}",status="404"} "#,
+        r#"muster_http_requests_total{method="GET",route="none",status="404"} "#,
+        r#"muster_http_requests_total{method="other",route="/edited",status="405"} "#,
+        r#"muster_http_problems_total{code="internal"} "#,
+        r#"muster_http_request_seconds_bucket{method="GET",route="/panic",le="60"} "#,
+        "muster_http_requests_in_flight ",
+    ] {
+        assert!(shown.contains(line), "{line} is not in\n{shown}");
+    }
+    for stranger in ["not-counted-by-name", "secret", "no/such", "ODDMETHOD"] {
+        assert!(!shown.contains(stranger), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn large_answers_are_compressed_for_those_who_ask() {
     let router = fixture(Limits::default());
     let request = Request::get("/large").header("accept-encoding", "gzip");

@@ -1,0 +1,148 @@
+//! `muster keys`.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::{Args, Subcommand};
+
+use super::{Failure, database::Database, print};
+use crate::{
+    app::keys::{IssuedKey, Key, LocalAdmin, NewKey},
+    config::DatabaseConfig,
+    domain::{
+        ids::{KeyId, WorkspaceId},
+        role::Role,
+        token::Token,
+    },
+    entropy::Entropy,
+};
+
+/// How many keys are read at once.
+const PAGE: u32 = 200;
+
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a key, and print its token this once
+    Create(Create),
+    /// List the keys, newest first
+    List(Target),
+    /// Revoke a key at once
+    Revoke(Revoke),
+    /// Print a new token for MUSTER_BOOTSTRAP_KEY; needs no database
+    Generate,
+}
+
+#[derive(Debug, Args)]
+pub struct Target {
+    /// The workspace, when there are several
+    #[arg(long, value_name = "ID")]
+    workspace: Option<WorkspaceId>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Create {
+    /// Who or what will hold it
+    #[arg(long)]
+    name: String,
+    /// What it may do: admin, operator, submitter or viewer
+    #[arg(long)]
+    role: Role,
+    /// After how many seconds it ends; never, if left out
+    #[arg(long, value_name = "SECONDS")]
+    expires_in_seconds: Option<u64>,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, Args)]
+pub struct Revoke {
+    /// The id of the key, as `muster keys list` shows it
+    key_id: KeyId,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Runs the command.
+pub async fn run(config: &DatabaseConfig, command: KeysCommand) -> Result<(), Failure> {
+    if let KeysCommand::Generate = command {
+        return print::text(&format!("{}\n", generate(&Entropy::system()).expose()));
+    }
+    let database = Database::shared(config).await?;
+    let app = database.app().await?;
+    let done = on_database(&app, command).await;
+    app.pool().close().await;
+    database.close().await?;
+    done
+}
+
+/// A token of a workspace and a key that do not exist yet: the first start makes them. Their ids
+/// say the beginning of time, so that in lists the first key stands first.
+fn generate(entropy: &Entropy) -> Token {
+    let first = DateTime::<Utc>::UNIX_EPOCH;
+    Token::new(entropy.id(first), entropy.id(first), entropy.bytes())
+}
+
+async fn on_database(app: &crate::app::App, command: KeysCommand) -> Result<(), Failure> {
+    match command {
+        KeysCommand::Create(Create { name, role, expires_in_seconds, target }) => {
+            let admin = app.local_admin(target.workspace).await?;
+            let new = NewKey { name, role, expires_in_seconds };
+            show_issued(&admin.create_key(&new).await?, &target)
+        }
+        KeysCommand::List(target) => {
+            let admin = app.local_admin(target.workspace).await?;
+            show(&all(&admin).await?, &target)
+        }
+        KeysCommand::Revoke(Revoke { key_id, target }) => {
+            let admin = app.local_admin(target.workspace).await?;
+            show(&[admin.revoke_key(key_id).await?], &target)
+        }
+        KeysCommand::Generate => Ok(()),
+    }
+}
+
+async fn all(admin: &LocalAdmin<'_>) -> Result<Vec<Key>, Failure> {
+    let mut keys: Vec<Key> = Vec::new();
+    loop {
+        let after = keys.last().map(|key| key.id);
+        let page = admin.list_keys(after, PAGE).await?;
+        let last = page.len() < PAGE as usize;
+        keys.extend(page);
+        if last {
+            return Ok(keys);
+        }
+    }
+}
+
+fn show_issued(issued: &IssuedKey, target: &Target) -> Result<(), Failure> {
+    if target.json {
+        return print::json(issued);
+    }
+    show(std::slice::from_ref(&issued.key), target)?;
+    print::text(&format!("\nIts token, which is shown only now:\n{}\n", issued.token))
+}
+
+fn show(keys: &[Key], target: &Target) -> Result<(), Failure> {
+    if target.json {
+        return print::json(&keys);
+    }
+    let header = ["ID", "NAME", "ROLE", "STATE", "MADE", "ENDS"];
+    print::table(header, keys.iter().map(row))
+}
+
+fn row(key: &Key) -> [String; 6] {
+    let ends = key.revoked_at.or(key.expires_at);
+    [
+        key.id.to_string(),
+        key.name.clone(),
+        key.role.to_string(),
+        key.state.to_string(),
+        instant(key.created_at),
+        ends.map_or_else(|| "never".to_owned(), instant),
+    ]
+}
+
+fn instant(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}

@@ -1,0 +1,85 @@
+//! The commands of the program.
+//!
+//! What a command was asked for goes to standard output, everything else to standard error. A
+//! command that fails says what to do and ends with 1; one that is called wrongly ends with 2.
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    config::{DatabaseConfig, LogConfig, ServeConfig},
+    telemetry,
+};
+
+mod database;
+mod keys;
+mod print;
+mod readiness;
+mod serve;
+
+/// Why a command failed: for people, at the end of the program.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// muster keeps track of the work of a fleet of AI agents
+#[derive(Debug, Parser)]
+#[command(name = "muster", version, propagate_version = true, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    database: DatabaseConfig,
+    #[command(flatten)]
+    log: LogConfig,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service
+    ///
+    /// Uses the PostgreSQL of DATABASE_URL, or runs a private one on the data directory. The first
+    /// start on an empty database makes an admin key and prints it once.
+    Serve(ServeConfig),
+    /// Make, list and revoke keys
+    ///
+    /// Works on the database of a running service or without one.
+    Keys(KeysArgs),
+    /// Bring the schema of the database up to date; `serve` does so by itself
+    Migrate,
+    /// Give the private PostgreSQL to other programs such as psql
+    ///
+    /// Prints the URL of its database. When nothing runs it, runs it until Ctrl-C.
+    Database,
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+#[derive(Debug, Args)]
+struct KeysArgs {
+    #[command(subcommand)]
+    command: keys::KeysCommand,
+}
+
+impl Cli {
+    /// Runs the command, and says how the program ends.
+    pub async fn run(self) -> ExitCode {
+        match self.dispatch().await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                print::failure(&*failure);
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    async fn dispatch(self) -> Result<(), Failure> {
+        telemetry::log(&self.log)?;
+        match self.command {
+            Command::Serve(serve) => serve::run(&self.database, &serve).await,
+            Command::Keys(args) => keys::run(&self.database, args.command).await,
+            Command::Migrate => database::migrate(&self.database).await,
+            Command::Database => database::run(&self.database).await,
+            Command::Openapi => print::text(&crate::http::docs::document()?),
+        }
+    }
+}

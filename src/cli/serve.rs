@@ -1,0 +1,148 @@
+//! `muster serve`: the life of the service.
+//!
+//! Up: the address is taken (so a second service ends at once), the database is opened and brought
+//! up to date, the first key is made, the supervisor and the server start.
+//!
+//! Down, when asked to: `/readyz` says no and long polls are answered; the server takes no new
+//! connections and finishes the requests in the works; the supervisor ends its step; commands that
+//! were taken are committed; the pool closes; the private PostgreSQL stops last. All of it within
+//! the time that `--drain-seconds` gives, after which what is left is cut off.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use secrecy::ExposeSecret as _;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+
+use super::{Failure, database::Database, print, readiness::ServiceReadiness};
+use crate::{
+    app::{App, bootstrap::Bootstrap},
+    clock::Clock,
+    config::{DatabaseConfig, ServeConfig},
+    domain::token::Token,
+    entropy::Entropy,
+    http::{self, HttpState},
+    shutdown::Shutdown,
+    store, supervisor, telemetry,
+};
+
+/// How long the pool may take to close when nothing uses it any more.
+const CLOSE_POOL: Duration = Duration::from_secs(5);
+
+/// Runs the service until it is asked to stop.
+pub async fn run(database: &DatabaseConfig, config: &ServeConfig) -> Result<(), Failure> {
+    let given = given_key(config)?;
+    let shutdown = Shutdown::on_signals()?;
+    let listener = listen(config.listen).await?;
+    let connections = database.database_connections;
+    let database = tokio::select! {
+        opened = Database::own(database) => opened?,
+        // Nothing was taken on yet; what was started ends with the future.
+        () = shutdown.begun() => return Ok(()),
+    };
+    let pool = database.connect(connections).await?;
+    let served = serve(&database, &pool, listener, given.as_ref(), config, &shutdown).await;
+    shutdown.force();
+    if tokio::time::timeout(CLOSE_POOL, pool.close()).await.is_err() {
+        tracing::warn!("connections to the database are cut off");
+    }
+    database.close().await?;
+    served?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn serve(
+    database: &Database,
+    pool: &PgPool,
+    listener: TcpListener,
+    given: Option<&Token>,
+    config: &ServeConfig,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    store::migrate(pool).await?;
+    let app = App::new(pool.clone(), Clock::default(), Entropy::system());
+    bootstrap(&app, given).await?;
+    let state = HttpState {
+        app: Arc::new(app.clone()),
+        readiness: Arc::new(ServiceReadiness { app: app.clone(), shutdown: shutdown.clone() }),
+        metrics: Arc::new(telemetry::metrics(shutdown)?),
+        limits: config.limits(),
+    };
+    supervisor::spawn(&app, shutdown);
+    let router = http::router(&state);
+    tracing::info!(address = %listener.local_addr()?, "listening");
+
+    let on_stop = {
+        let (app, shutdown) = (app.clone(), shutdown.clone());
+        async move {
+            shutdown.begun().await;
+            app.wake().stop_waiting();
+        }
+    };
+    let deadline = shutdown.deadline(config.drain());
+    let serving = until_drained(listener, router, &app, shutdown, on_stop);
+    tokio::select! {
+        outcome = serving => outcome,
+        () = deadline => {
+            tracing::warn!("not everything ended in time; the rest is cut off");
+            Ok(())
+        }
+        status = database.ended() => {
+            shutdown.force();
+            Err(format!("the private PostgreSQL ended: {status}").into())
+        }
+    }
+}
+
+/// Serves until the stop has begun and everything that was taken is done.
+async fn until_drained(
+    listener: TcpListener,
+    router: Router,
+    app: &App,
+    shutdown: &Shutdown,
+    on_stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Failure> {
+    axum::serve(listener, router).with_graceful_shutdown(on_stop).await?;
+    // Also when the server ended by itself.
+    shutdown.begin();
+    shutdown.finished().await;
+    app.drain().await;
+    Ok(())
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        format!("cannot listen on {address}: {error}; choose another address with --listen").into()
+    })
+}
+
+/// The key that was given for the first start. An empty variable is none.
+fn given_key(config: &ServeConfig) -> Result<Option<Token>, Failure> {
+    let given = config.bootstrap_key.as_ref().map(|key| key.expose_secret());
+    let given = given.filter(|key| !key.is_empty());
+    let token = given.map(Token::parse).transpose();
+    token.map_err(|error| format!("MUSTER_BOOTSTRAP_KEY cannot be used: {error}").into())
+}
+
+async fn bootstrap(app: &App, given: Option<&Token>) -> Result<(), Failure> {
+    match app.bootstrap(given).await? {
+        Bootstrap::Existing { given_key_known: true } => Ok(()),
+        Bootstrap::Existing { given_key_known: false } => {
+            tracing::warn!(
+                "MUSTER_BOOTSTRAP_KEY is no valid key of this database; it only takes effect on \
+                 an empty one (`muster keys create` makes more keys)"
+            );
+            Ok(())
+        }
+        Bootstrap::Given => {
+            tracing::info!("made the workspace `default` with the key of MUSTER_BOOTSTRAP_KEY");
+            Ok(())
+        }
+        Bootstrap::Made(token) => {
+            tracing::info!("made the workspace `default`; its admin key is on standard output");
+            print::text(&format!("Admin key, shown only now: {}\n", token.expose()))
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! What can be set, and how.
+//!
+//! Every setting is an option of the command line and an environment variable; the option wins.
+//! There is no configuration file: services, containers and shells all know how to set a variable.
+//! [`settings`] lists all of them from the definitions themselves, for the manual.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Command, ValueEnum};
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::postgres::PgConnectOptions;
+
+use crate::{
+    embedded::{EmbeddedError, EmbeddedOptions, default_data_dir},
+    http::layers::Limits,
+};
+
+/// The database of a private server.
+pub const DATABASE: &str = "muster";
+
+/// Where the data is.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Database")]
+pub struct DatabaseConfig {
+    /// The PostgreSQL to use: postgres://user:password@host:5432/database
+    ///
+    /// Without it muster runs a private PostgreSQL on the data directory.
+    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<SecretString>,
+    /// Where the private PostgreSQL keeps its data
+    ///
+    /// The default is the platform's place for a user's data, as root /var/lib/muster.
+    #[arg(long, global = true, env = "MUSTER_DATA_DIR", value_name = "DIRECTORY")]
+    pub data_dir: Option<PathBuf>,
+    /// Where the programs of PostgreSQL are; they are looked for otherwise
+    #[arg(long, global = true, env = "MUSTER_PG_BIN", value_name = "DIRECTORY")]
+    pub pg_bin: Option<PathBuf>,
+    /// How many connections to the database muster opens at most
+    #[arg(
+        long,
+        global = true,
+        env = "MUSTER_DATABASE_CONNECTIONS",
+        default_value_t = 20,
+        value_parser = clap::value_parser!(u16).range(2..=1000),
+        value_name = "COUNT"
+    )]
+    pub database_connections: u16,
+}
+
+/// The URL of the database cannot be read. It is not repeated, because it may hold a password.
+#[derive(Debug, thiserror::Error)]
+#[error("DATABASE_URL is not postgres://user:password@host:5432/database: {0}")]
+pub struct DatabaseUrlError(#[source] sqlx::Error);
+
+impl DatabaseConfig {
+    /// The PostgreSQL to use; none: a private one. An empty variable is none.
+    ///
+    /// # Errors
+    /// When the URL cannot be read.
+    pub fn server(&self) -> Result<Option<PgConnectOptions>, DatabaseUrlError> {
+        let url = self.database_url.as_ref().map(|url| url.expose_secret());
+        let url = url.filter(|url| !url.is_empty());
+        url.map(|url| url.parse().map_err(DatabaseUrlError)).transpose()
+    }
+
+    /// The data directory of the private PostgreSQL.
+    ///
+    /// # Errors
+    /// When none is named and there is no home directory.
+    pub fn data_dir(&self) -> Result<PathBuf, EmbeddedError> {
+        self.data_dir.clone().map_or_else(default_data_dir, Ok)
+    }
+
+    /// How to start the private PostgreSQL.
+    ///
+    /// # Errors
+    /// When no data directory is named and there is no home directory.
+    pub fn embedded(&self) -> Result<EmbeddedOptions, EmbeddedError> {
+        let mut options = EmbeddedOptions::new(self.data_dir()?);
+        options.bin_dir.clone_from(&self.pg_bin);
+        // Some for the command line and psql beside a running service.
+        options.max_connections = self.database_connections.saturating_add(20);
+        Ok(options)
+    }
+}
+
+/// How the service listens and what it takes on.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Service")]
+pub struct ServeConfig {
+    /// The address to listen on
+    ///
+    /// Plain HTTP: put something that speaks TLS in front of it before it leaves the machine.
+    #[arg(long, env = "MUSTER_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// The first admin key, used once, on an empty database
+    ///
+    /// Either what `muster keys generate` printed, or at least 32 truly random characters
+    /// (`openssl rand -hex 32`). Without it muster makes a key and prints it once. Prefer the
+    /// variable: others on the machine can see the arguments of a program.
+    #[arg(long, env = "MUSTER_BOOTSTRAP_KEY", hide_env_values = true, value_name = "KEY")]
+    pub bootstrap_key: Option<SecretString>,
+    /// How many requests may be in the works at once; more are refused with 503
+    #[arg(
+        long,
+        env = "MUSTER_MAX_REQUESTS",
+        default_value_t = 1024,
+        value_parser = at_least_one,
+        value_name = "COUNT"
+    )]
+    pub max_requests: usize,
+    /// How many requests may wait in long polls at once
+    #[arg(
+        long,
+        env = "MUSTER_MAX_WAITING",
+        default_value_t = 16_384,
+        value_parser = at_least_one,
+        value_name = "COUNT"
+    )]
+    pub max_waiting: usize,
+    /// How long a request may take, its waiting in a long poll not counted
+    #[arg(
+        long,
+        env = "MUSTER_REQUEST_TIMEOUT_SECONDS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..=3600),
+        value_name = "SECONDS"
+    )]
+    pub request_timeout_seconds: u64,
+    /// How long a stop waits for the requests that are in the works
+    #[arg(
+        long,
+        env = "MUSTER_DRAIN_SECONDS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(0..=3600),
+        value_name = "SECONDS"
+    )]
+    pub drain_seconds: u64,
+}
+
+impl ServeConfig {
+    /// What the HTTP side takes on.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            in_flight: self.max_requests,
+            waiting: self.max_waiting,
+            timeout: Duration::from_secs(self.request_timeout_seconds),
+        }
+    }
+
+    /// How long a stop waits.
+    #[must_use]
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds)
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        // More permits than this a semaphore does not take.
+        Ok(count @ 1..=1_000_000) => Ok(count),
+        Ok(_) | Err(_) => Err("this is a number from 1 to 1000000".into()),
+    }
+}
+
+/// What is logged, and in which form.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Log")]
+pub struct LogConfig {
+    /// What is logged: a level, or levels by module such as info,muster::http=debug
+    #[arg(long, global = true, env = "MUSTER_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+    /// The form of the log, which goes to standard error
+    #[arg(long, global = true, env = "MUSTER_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// A JSON object per line.
+    Json,
+}
+
+/// One setting, for the manual.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The option, `--listen`.
+    pub option: String,
+    /// The environment variable.
+    pub variable: String,
+    /// What it is when nobody says; empty: nothing.
+    pub default: String,
+    /// What it does, in a line.
+    pub help: String,
+}
+
+/// Every option of the command and the commands below it that has an environment variable, each
+/// once.
+#[must_use]
+pub fn settings(command: &Command) -> Vec<Setting> {
+    let mut found: Vec<Setting> = Vec::new();
+    collect(command, &mut found);
+    found
+}
+
+fn collect(command: &Command, found: &mut Vec<Setting>) {
+    for arg in command.get_arguments() {
+        let (Some(long), Some(variable)) = (arg.get_long(), arg.get_env()) else { continue };
+        let setting = Setting {
+            option: format!("--{long}"),
+            variable: variable.to_string_lossy().into_owned(),
+            default: arg
+                .get_default_values()
+                .iter()
+                .map(|value| value.to_string_lossy())
+                .collect::<Vec<_>>()
+                .join(" "),
+            help: arg.get_help().map(ToString::to_string).unwrap_or_default(),
+        };
+        if !found.contains(&setting) {
+            found.push(setting);
+        }
+    }
+    for below in command.get_subcommands() {
+        collect(below, found);
+    }
+}

@@ -1,0 +1,93 @@
+//! The log and the metrics of the process.
+//!
+//! The log goes to standard error, so that standard output is only what a command was asked for.
+//! Nothing secret is logged: keys and leases are never fields of a span or event, values that are
+//! bound to SQL are not logged by sqlx, and requests are logged by their route
+//! ([`crate::http::telemetry`]).
+
+use std::{io::IsTerminal as _, time::Duration};
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::{EnvFilter, filter::ParseError, fmt, util::TryInitError};
+
+use crate::{
+    config::{LogConfig, LogFormat},
+    http,
+    shutdown::Shutdown,
+};
+
+/// Why there is no log or are no metrics.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter cannot be read.
+    #[error("MUSTER_LOG (or --log) is no filter such as `info` or `info,muster::http=debug`: {0}")]
+    Filter(#[from] ParseError),
+    /// Something else in the process set up a log.
+    #[error("the log cannot be set up: {0}")]
+    Log(#[from] TryInitError),
+    /// Something else in the process set up metrics.
+    #[error("the metrics cannot be set up: {0}")]
+    Metrics(#[from] BuildError),
+}
+
+/// How long a request takes: from a hit in memory to a long poll.
+const SECONDS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0,
+];
+/// How many commands share a batch.
+const COMMANDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0];
+/// How often old samples are folded into the buckets.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Sends the log to standard error.
+///
+/// # Errors
+/// When the filter cannot be read, or there is a log already.
+pub fn log(config: &LogConfig) -> Result<(), TelemetryError> {
+    use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+    let filter = EnvFilter::try_new(&config.log)?;
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
+    match config.log_format {
+        LogFormat::Text => {
+            registry.with(lines.with_ansi(std::io::stderr().is_terminal())).try_init()?;
+        }
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init()?,
+    }
+    Ok(())
+}
+
+/// Collects metrics from now on; the handle shows them.
+///
+/// # Errors
+/// When something else in the process collects them.
+pub fn metrics(shutdown: &Shutdown) -> Result<PrometheusHandle, TelemetryError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_commands".into()), COMMANDS)?
+        .install_recorder()?;
+    http::telemetry::describe_metrics();
+    describe_batches();
+    let upkeep = handle.clone();
+    shutdown.spawn_until_begun("metrics upkeep", async move {
+        let mut ticks = tokio::time::interval(UPKEEP);
+        loop {
+            ticks.tick().await;
+            upkeep.run_upkeep();
+        }
+    });
+    Ok(handle)
+}
+
+fn describe_batches() {
+    metrics::describe_histogram!(
+        "muster_batch_commands",
+        "How many commands shared a batch, by kind of command."
+    );
+    metrics::describe_counter!(
+        "muster_batch_refused_total",
+        "Commands refused because the queue of their kind was full."
+    );
+}
