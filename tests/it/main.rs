@@ -6,9 +6,11 @@
     reason = "a helper of a test fails it as the test itself would"
 )]
 
+mod crash;
 mod embedded;
 mod http;
 mod layers;
 mod leases;
+mod races;
 mod openapi;
 mod support;
