@@ -7,6 +7,7 @@ pub mod database;
 mod keeper;
 pub mod process;
 mod run;
+pub mod service;
 mod tests;
 
 pub use run::scratch_dir;
