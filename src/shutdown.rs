@@ -65,12 +65,6 @@ impl Shutdown {
         self.begun.cancelled().await;
     }
 
-    /// Is cancelled when the stop begins, for work that looks by itself.
-    #[must_use]
-    pub fn token(&self) -> CancellationToken {
-        self.begun.clone()
-    }
-
     /// Forces the stop, which also begins it.
     pub fn force(&self) {
         self.begun.cancel();

@@ -40,6 +40,7 @@ pub mod settle;
 pub mod spend;
 pub mod steps;
 pub mod supervision;
+pub mod task_details;
 pub mod task_views;
 pub mod tasks;
 pub mod unit;
@@ -49,7 +50,11 @@ pub mod wake;
 pub use error::{Error, Result};
 pub use unit::Unit;
 
-use crate::{clock::Clock, entropy::Entropy, store};
+use crate::{
+    clock::{Clock, Pulse},
+    entropy::Entropy,
+    store,
+};
 
 /// The use cases and what they share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -58,6 +63,7 @@ pub struct App {
     clock: Clock,
     entropy: Entropy,
     wake: wake::Wake,
+    pulse: Pulse,
     key_finder: coalesce::Coalescer<auth::FindKey>,
     claims: coalesce::Coalescer<claims::ClaimCommand>,
     heartbeats: coalesce::Coalescer<heartbeats::HeartbeatCommand>,
@@ -74,6 +80,7 @@ impl App {
             clock,
             entropy,
             wake: wake::Wake::default(),
+            pulse: Pulse::default(),
             key_finder: coalesce::Coalescer::default(),
             claims: coalesce::Coalescer::default(),
             heartbeats: coalesce::Coalescer::default(),
@@ -108,6 +115,20 @@ impl App {
     #[must_use]
     pub fn wake(&self) -> &wake::Wake {
         &self.wake
+    }
+
+    /// The sign of life of this process's supervisor.
+    #[must_use]
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn reach_database(&self) -> Result<()> {
+        self.now().await.map(|_| ())
     }
 
     /// Whether the schema of the database is the one that this program was made for.

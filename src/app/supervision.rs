@@ -88,6 +88,7 @@ impl App {
     /// # Errors
     /// When the database fails.
     pub async fn record_step(&self, workspace: WorkspaceId, run: &StepRun<'_>) -> Result<()> {
+        self.pulse().beat();
         let mut conn = self.reader().await?;
         Ok(store::supervisor::record(&mut conn, workspace, run).await?)
     }

@@ -1,21 +1,21 @@
 //! Whether requests make sense now.
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use crate::{
     app::App,
     http::health::{Check, Readiness},
     shutdown::Shutdown,
-    supervisor::Pulse,
 };
+
+/// A supervisor that was silent for longer is stuck.
+const SUPERVISOR_SILENT: Duration = Duration::from_secs(30);
 
 /// Looks at what `/readyz` promises.
 #[derive(Debug)]
 pub struct ServiceReadiness {
     /// What is served.
     pub app: App,
-    /// Says whether the supervisor goes round.
-    pub supervisor: Pulse,
     /// Says when no more should be sent.
     pub shutdown: Shutdown,
 }
@@ -23,9 +23,13 @@ pub struct ServiceReadiness {
 impl Readiness for ServiceReadiness {
     fn check(&self) -> Pin<Box<dyn Future<Output = Vec<Check>> + Send + '_>> {
         Box::pin(async {
+            let silence = self.app.pulse().silence();
             let mut checks = vec![
                 Check::new("accepting", !self.shutdown.is_begun()),
-                Check::new("supervisor", self.supervisor.beats()),
+                Check::new(
+                    "supervisor",
+                    silence.is_some_and(|silence| silence < SUPERVISOR_SILENT),
+                ),
             ];
             // The question about the migrations also shows whether the database answers.
             let migrated = self.app.is_migrated().await;

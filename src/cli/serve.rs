@@ -24,9 +24,7 @@ use crate::{
     entropy::Entropy,
     http::{self, HttpState},
     shutdown::Shutdown,
-    store,
-    supervisor::Supervisor,
-    telemetry,
+    store, supervisor, telemetry,
 };
 
 /// How long the pool may take to close when nothing uses it any more.
@@ -66,56 +64,51 @@ async fn serve(
     store::migrate(pool).await?;
     let app = App::new(pool.clone(), Clock::default(), Entropy::system());
     bootstrap(&app, given).await?;
-    let supervisor = Supervisor::spawn(app.clone(), shutdown.token());
-    let readiness = ServiceReadiness {
-        app: app.clone(),
-        supervisor: supervisor.pulse(),
-        shutdown: shutdown.clone(),
-    };
     let state = HttpState {
         app: Arc::new(app.clone()),
-        readiness: Arc::new(readiness),
+        readiness: Arc::new(ServiceReadiness { app: app.clone(), shutdown: shutdown.clone() }),
         metrics: Arc::new(telemetry::metrics(shutdown)?),
         limits: config.limits(),
     };
+    supervisor::spawn(&app, shutdown);
     let router = http::router(&state);
     tracing::info!(address = %listener.local_addr()?, "listening");
 
-    let deadline = shutdown.deadline(config.drain());
-    let serving = async {
-        serve_until_stopped(listener, router, &app, shutdown).await?;
-        supervisor.stopped().await;
-        shutdown.finished().await;
-        app.drain().await;
-        Ok(())
-    };
-    tokio::select! {
-        outcome = serving => outcome,
-        () = deadline => {
-            tracing::warn!("not everything ended in time; the rest is cut off");
-            Ok(())
-        }
-        status = database.ended() => Err(format!("the private PostgreSQL ended: {status}").into()),
-    }
-}
-
-/// Serves until the stop has begun and the requests in the works are answered.
-async fn serve_until_stopped(
-    listener: TcpListener,
-    router: Router,
-    app: &App,
-    shutdown: &Shutdown,
-) -> Result<(), Failure> {
-    let stop = {
+    let on_stop = {
         let (app, shutdown) = (app.clone(), shutdown.clone());
         async move {
             shutdown.begun().await;
             app.wake().stop_waiting();
         }
     };
-    axum::serve(listener, router).with_graceful_shutdown(stop).await?;
-    // The rest ends too when the server ended by itself.
+    let deadline = shutdown.deadline(config.drain());
+    let serving = until_drained(listener, router, &app, shutdown, on_stop);
+    tokio::select! {
+        outcome = serving => outcome,
+        () = deadline => {
+            tracing::warn!("not everything ended in time; the rest is cut off");
+            Ok(())
+        }
+        status = database.ended() => {
+            shutdown.force();
+            Err(format!("the private PostgreSQL ended: {status}").into())
+        }
+    }
+}
+
+/// Serves until the stop has begun and everything that was taken is done.
+async fn until_drained(
+    listener: TcpListener,
+    router: Router,
+    app: &App,
+    shutdown: &Shutdown,
+    on_stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Failure> {
+    axum::serve(listener, router).with_graceful_shutdown(on_stop).await?;
+    // Also when the server ended by itself.
     shutdown.begin();
+    shutdown.finished().await;
+    app.drain().await;
     Ok(())
 }
 

@@ -4,7 +4,10 @@
 //! nothing but these files (`Content-Security-Policy`), so even a text in the document that
 //! smuggled markup past Swagger UI's own cleaning could not call anywhere.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    collections::HashSet,
+    sync::{Arc, LazyLock},
+};
 
 use axum::{
     Router,
@@ -13,7 +16,6 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing,
 };
-use serde_json::Value;
 use utoipa::openapi::{
     Components, Content, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Type,
     response::ResponseBuilder,
@@ -26,7 +28,7 @@ use utoipa_swagger_ui::Config;
 use super::{
     HttpState,
     auth::{self, Public},
-    describe::{Describe, Description, handlers},
+    describe::{self, Describe, Description, handlers},
     path::ApiPath,
     problem::{Error, Result},
 };
@@ -93,31 +95,32 @@ pub fn preface() -> OpenApi {
         .build()
 }
 
+/// The same document without the groups that have no operation.
+pub fn with_used_tags(mut document: OpenApi) -> OpenApi {
+    let used: HashSet<String> = document
+        .paths
+        .paths
+        .values_mut()
+        .flat_map(describe::operations)
+        .flat_map(|(_, operation)| operation.tags.clone().unwrap_or_default())
+        .collect();
+    if let Some(tags) = &mut document.tags {
+        tags.retain(|tag| used.contains(&tag.name));
+    }
+    document
+}
+
 /// The OpenAPI document as it is served, committed and printed by `muster openapi`.
 ///
 /// # Errors
 /// When the document cannot be written as JSON.
 pub fn document() -> serde_json::Result<String> {
-    let document = in_order(serde_json::to_value(super::api_document())?);
+    // As a JSON value its members are ordered by name. In memory, extensions have no order, and
+    // the document must not change when the code does not.
+    let document = serde_json::to_value(super::api_document())?;
     let mut text = serde_json::to_string_pretty(&document)?;
     text.push('\n');
     Ok(text)
-}
-
-/// The same document with the extensions of every object in the order of their names: in memory
-/// they have none, and the document must not change when the code does not.
-fn in_order(value: Value) -> Value {
-    match value {
-        Value::Array(items) => items.into_iter().map(in_order).collect(),
-        Value::Object(members) => {
-            let (mut extensions, mut ordered): (Vec<_>, Vec<_>) =
-                members.into_iter().partition(|(name, _)| name.starts_with("x-"));
-            extensions.sort_by(|(a, _), (b, _)| a.cmp(b));
-            ordered.append(&mut extensions);
-            ordered.into_iter().map(|(name, value)| (name, in_order(value))).collect()
-        }
-        plain @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => plain,
-    }
 }
 
 struct Document(Bytes);

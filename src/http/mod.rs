@@ -69,12 +69,16 @@
 //! [`page::SortKey`]. Every operation gets 500 and 503 beside what follows from its signature.
 
 pub mod agents;
+pub mod approvals;
+pub mod attempts;
 pub mod auth;
 pub mod body;
+pub mod claims;
 pub mod conditional;
 pub mod describe;
 pub mod docs;
 pub mod events;
+pub mod goals;
 pub mod health;
 pub mod idempotency;
 pub mod json;
@@ -83,6 +87,7 @@ pub mod layers;
 pub mod long_poll;
 pub mod page;
 pub mod path;
+pub mod plans;
 pub mod problem;
 pub mod problem_pages;
 mod problem_texts;
@@ -90,6 +95,7 @@ pub mod projects;
 pub mod query;
 pub mod reply;
 pub mod supervisor;
+pub mod tasks;
 pub mod telemetry;
 pub mod whoami;
 
@@ -124,6 +130,12 @@ impl FromRef<HttpState> for Arc<App> {
 
 fn routes() -> OpenApiRouter<HttpState> {
     OpenApiRouter::with_openapi(docs::preface())
+        .merge(goals::routes())
+        .merge(plans::routes())
+        .merge(tasks::routes())
+        .merge(claims::routes())
+        .merge(attempts::routes())
+        .merge(approvals::routes())
         .merge(projects::routes())
         .merge(agents::routes())
         .merge(events::routes())
@@ -144,5 +156,5 @@ pub fn router(state: &HttpState) -> Router {
 /// The OpenAPI document.
 #[must_use]
 pub fn api_document() -> OpenApi {
-    routes().into_openapi()
+    docs::with_used_tags(routes().into_openapi())
 }

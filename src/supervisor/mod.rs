@@ -10,26 +10,21 @@
 //! whenever a run changed something or failed. A step that fails is logged and tried again at the
 //! next tick; the others go on.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
-use tokio::{
-    sync::watch,
-    task::JoinHandle,
-    time::{Instant, MissedTickBehavior, interval},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     app::{App, Result, supervision::StepRun},
+    clock::Stopwatch,
     domain::{ids::WorkspaceId, words::words},
+    shutdown::Shutdown,
 };
 
 /// The pace of steps that keep promises about time.
 const TICK: Duration = Duration::from_millis(250);
 /// How often a run that changed nothing is written down.
 const RECORD_EVERY: Duration = Duration::from_secs(5);
-/// Without a round for this long the supervisor counts as stuck.
-const STUCK_AFTER: Duration = Duration::from_secs(30);
 
 words! {
     /// A background step.
@@ -82,69 +77,27 @@ pub async fn round(app: &App) -> Result<u64> {
     Ok(changed)
 }
 
-/// A running supervisor.
-#[derive(Debug)]
-pub struct Supervisor {
-    task: JoinHandle<()>,
-    pulse: Pulse,
+/// Starts going round until the stop begins; the step that runs then is finished.
+pub fn spawn(app: &App, shutdown: &Shutdown) {
+    shutdown.spawn("supervisor", go_round(app.clone(), shutdown.clone()));
 }
 
-/// Says whether the supervisor goes round. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Pulse(Arc<watch::Sender<Instant>>);
-
-impl Pulse {
-    /// Whether a round ended not long ago.
-    #[must_use]
-    pub fn beats(&self) -> bool {
-        self.0.borrow().elapsed() < STUCK_AFTER
-    }
-}
-
-impl Supervisor {
-    /// Starts going round until `stop` is cancelled.
-    #[must_use]
-    pub fn spawn(app: App, stop: CancellationToken) -> Self {
-        let pulse = Pulse(Arc::new(watch::Sender::new(now())));
-        let task = tokio::spawn(go_round(app, stop, pulse.clone()));
-        Self { task, pulse }
-    }
-
-    /// Says whether it goes round.
-    #[must_use]
-    pub fn pulse(&self) -> Pulse {
-        self.pulse.clone()
-    }
-
-    /// Waits for the step that is running to end. Cancel the token first.
-    pub async fn stopped(self) {
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the supervisor ended badly");
-        }
-    }
-}
-
-fn now() -> Instant {
-    // Intervals inside the process are tokio's; no rule sees this.
-    Instant::now()
-}
-
-async fn go_round(app: App, stop: CancellationToken, pulse: Pulse) {
+async fn go_round(app: App, shutdown: Shutdown) {
     let mut rounds = Rounds::default();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = shutdown.begun() => return,
             _ = tick.tick() => {}
             () = app.wake().supervisor_called() => {}
         }
         match app.workspaces().await {
             Ok(workspaces) => {
                 for workspace in workspaces {
-                    rounds.run_all(&app, workspace, &stop).await;
+                    rounds.run_all(&app, workspace, &shutdown).await;
                 }
-                pulse.0.send_replace(now());
+                app.pulse().beat();
             }
             Err(error) => tracing::warn!(%error, "the supervisor cannot see the workspaces"),
         }
@@ -154,14 +107,14 @@ async fn go_round(app: App, stop: CancellationToken, pulse: Pulse) {
 /// When each step of each workspace last ran and was last written down.
 #[derive(Debug, Default)]
 struct Rounds {
-    ran: HashMap<(WorkspaceId, Step), Instant>,
-    unrecorded: HashMap<(WorkspaceId, Step), (Instant, i64)>,
+    ran: HashMap<(WorkspaceId, Step), Stopwatch>,
+    unrecorded: HashMap<(WorkspaceId, Step), (Stopwatch, i64)>,
 }
 
 impl Rounds {
-    async fn run_all(&mut self, app: &App, workspace: WorkspaceId, stop: &CancellationToken) {
+    async fn run_all(&mut self, app: &App, workspace: WorkspaceId, shutdown: &Shutdown) {
         for step in Step::ROUND {
-            if stop.is_cancelled() {
+            if shutdown.is_begun() {
                 return;
             }
             let due =
@@ -173,7 +126,7 @@ impl Rounds {
     }
 
     async fn run(&mut self, app: &App, workspace: WorkspaceId, step: Step) {
-        let began = now();
+        let began = Stopwatch::start();
         self.ran.insert((workspace, step), began);
         let outcome = step.run(app, workspace).await;
         let took = began.elapsed();

@@ -3,9 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, http::Request, routing::get};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use muster::http::{
     describe::LONG_POLL,
     layers::{self, Limits},
+    telemetry,
 };
 use tokio::sync::Semaphore;
 use utoipa::openapi::{
@@ -99,6 +101,32 @@ async fn a_database_that_is_away_is_a_503() {
     let request = Request::get("/v1/whoami").header("authorization", "Bearer mst_a_b");
     let seen = send(&service(), request.body(Body::empty()).unwrap()).await;
     assert!([401, 503].contains(&seen.status.as_u16()), "{}", seen.json());
+}
+
+#[tokio::test]
+async fn requests_are_counted_under_labels_that_strangers_do_not_choose() {
+    let metrics = PrometheusBuilder::new().install_recorder().unwrap();
+    telemetry::describe_metrics();
+    let router = fixture(Limits::default());
+    fetch(&router, "/goals/not-counted-by-name?q=secret").await;
+    fetch(&router, "/no/such/path").await;
+    fetch(&router, "/panic").await;
+    let odd = Request::builder().method("ODDMETHOD").uri("/edited").body(Body::empty());
+    send(&router, odd.unwrap()).await;
+    let shown = metrics.render();
+    for line in [
+        r#"muster_http_requests_total{method="GET",route="/goals/{id}",status="404"} "#,
+        r#"muster_http_requests_total{method="GET",route="none",status="404"} "#,
+        r#"muster_http_requests_total{method="other",route="/edited",status="405"} "#,
+        r#"muster_http_problems_total{code="internal"} "#,
+        r#"muster_http_request_seconds_count{method="GET",route="/panic"} "#,
+        "muster_http_requests_in_flight ",
+    ] {
+        assert!(shown.contains(line), "{line} is not in\n{shown}");
+    }
+    for stranger in ["not-counted-by-name", "secret", "no/such", "ODDMETHOD"] {
+        assert!(!shown.contains(stranger), "{shown}");
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use axum::{
+    Router,
     body::Body,
     http::{HeaderValue, Method, Request},
 };
@@ -38,20 +39,24 @@ async fn the_wrong_method_is_told_the_right_ones() {
 #[tokio::test]
 async fn without_a_good_key_nothing_else_matters() {
     let service = service();
+    let long = format!("Bearer mst_{}", "x".repeat(9000)).into_bytes();
     let bad: &[&[u8]] =
-        &[b"", b"Bearer", b"Bearer ", b"Basic bXN0", b"mst_a_b", b"Bearer\xff x", &[b'x'; 9000]];
+        &[b"", b"Bearer", b"Bearer ", b"Basic bXN0", b"mst_a_b", b"Bearer\xff x", &long];
     for value in bad {
         let value = HeaderValue::from_bytes(value).unwrap();
         let request = Request::get("/v1/whoami").header("authorization", value);
         let seen = send(&service, request.body(Body::empty()).unwrap()).await;
         seen.problem(401, "unauthenticated");
         assert!(seen.header("www-authenticate").starts_with("Bearer"));
+        // What is no key at all is refused for that, before any key is looked up.
+        assert!(seen.json()["detail"].as_str().unwrap().contains("`Authorization"));
     }
     let request = Request::get("/v1/whoami")
         .header("authorization", "Bearer mst_a_b")
         .header("authorization", "Bearer mst_a_b");
     let seen = send(&service, request.body(Body::empty()).unwrap()).await;
     seen.problem(401, "unauthenticated");
+    assert!(seen.json()["detail"].as_str().unwrap().contains("one header"));
 }
 
 #[tokio::test]
@@ -133,11 +138,20 @@ proptest! {
     }
 }
 
-async fn serve() -> SocketAddr {
+async fn serve(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, service()).await });
+    tokio::spawn(async move { axum::serve(listener, router).await });
     address
+}
+
+#[tokio::test]
+async fn what_announces_itself_as_too_large_is_refused_unread() {
+    let address = serve(fixture(Limits::default())).await;
+    let request = "POST /things HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n\
+                   content-length: 9999999\r\n\r\n";
+    let answer = raw(address, request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
 }
 
 async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
@@ -152,7 +166,7 @@ async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
 
 #[tokio::test]
 async fn broken_requests_over_tcp_do_no_harm() {
-    let address = serve().await;
+    let address = serve(service()).await;
     let huge = format!("GET /livez?{} HTTP/1.1\r\nhost: a\r\n\r\n", "q".repeat(70_000));
     let long = format!("GET /numbers?cursor={} HTTP/1.1\r\nhost: a\r\n\r\n", "q".repeat(30_000));
     let many = format!("GET /livez HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(500));
@@ -186,7 +200,7 @@ async fn broken_requests_over_tcp_do_no_harm() {
 
 #[tokio::test]
 async fn the_same_calls_go_over_tcp() {
-    let client = Client::at(format!("http://{}", serve().await));
+    let client = Client::at(format!("http://{}", serve(service()).await));
     assert_eq!(client.get("/readyz").await.value(200)["ready"], true);
     client.get("/v1/whoami").await.problem(401, "unauthenticated");
     client.call(Method::HEAD, "/v1/whoami").await.expect(401);

@@ -12,18 +12,20 @@
 //!
 //! [`handlers!`]: crate::http::describe::handlers
 
+mod responses;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::Method;
 use utoipa::{
     IntoParams, ToSchema,
     openapi::{
-        Content, Header, Object, ObjectBuilder, Ref, RefOr, Required, Response, Type,
+        Content, Object, ObjectBuilder, Ref, RefOr, Required, Response, Type,
         extensions::{Extensions, ExtensionsBuilder},
         path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
         request_body::RequestBodyBuilder,
         response::ResponseBuilder,
-        schema::Schema,
+        schema::{Schema, SchemaType},
     },
 };
 use utoipa_axum::router::UtoipaMethodRouter;
@@ -45,21 +47,31 @@ pub const ROLES: &str = "x-roles";
 /// The codes of a problem response.
 pub const CODES: &str = "x-codes";
 
-/// The headers of responses that are not always there.
-const OPTIONAL_HEADERS: &[&str] = &["Link", "Idempotent-Replayed"];
-
 type Schemas = Vec<(String, RefOr<Schema>)>;
 
 /// What a part of a handler's signature adds to its operation.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot say what it adds to the OpenAPI document",
+    note = "use the extractors and replies of `crate::http`, or implement `Describe`"
+)]
 pub trait Describe {
     /// Adds it.
     fn describe(doc: &mut Description<'_>);
 }
 
 /// Says who may call a handler: [`super::auth::Auth`] or [`super::auth::Public`].
+#[diagnostic::on_unimplemented(
+    message = "the first argument of a handler says who may call it, `{Self}` does not",
+    note = "start with `Auth<...Caller>`, or with `Public` if everybody may"
+)]
 pub trait Access {}
 
 /// A handler whose whole signature can be described.
+#[diagnostic::on_unimplemented(
+    message = "the signature of this handler does not describe it",
+    note = "its first argument is `Auth<...Caller>` or `Public`, every other one and the reply \
+            implement `Describe`, and there are 7 arguments at most"
+)]
 pub trait Documented<Args> {
     /// Describes every argument and the response.
     fn describe(doc: &mut Description<'_>);
@@ -142,7 +154,11 @@ impl Description<'_> {
 
     /// The query parameters of `T`.
     pub fn query<T: IntoParams>(&mut self) {
-        for parameter in T::into_params(|| Some(ParameterIn::Query)) {
+        for mut parameter in T::into_params(|| Some(ParameterIn::Query)) {
+            // A query knows no null: what is optional is left out.
+            if let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema {
+                schema.schema_type = without_null(&schema.schema_type);
+            }
             self.parameter(parameter);
         }
     }
@@ -185,13 +201,13 @@ impl Description<'_> {
         let response = ResponseBuilder::new()
             .description(description)
             .content("application/json", Content::new(Some(schema)));
-        self.response(status, with_headers(response, headers));
+        self.response(status, responses::with_headers(response, headers));
     }
 
     /// A response without a body.
     pub fn empty_response(&mut self, status: u16, description: &str, headers: &[(&str, &str)]) {
         let response = ResponseBuilder::new().description(description);
-        self.response(status, with_headers(response, headers));
+        self.response(status, responses::with_headers(response, headers));
     }
 
     /// A response that is described elsewhere in full. What the handler's own attribute says
@@ -248,52 +264,9 @@ impl Description<'_> {
         }
         let schema = self.schema::<Problem>();
         for (status, codes) in by_status {
-            self.response(status, problem_response(&codes, schema.clone()));
+            self.response(status, responses::problem_response(&codes, schema.clone()));
         }
     }
-}
-
-fn problem_response(codes: &[Code], schema: RefOr<Schema>) -> Response {
-    let lines: Vec<String> = codes
-        .iter()
-        .map(|code| format!("[`{code}`](/problems/{code}): {}.", problem::title(*code)))
-        .collect();
-    let words: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
-    let headers: BTreeMap<&str, &str> = codes
-        .iter()
-        .flat_map(|code| problem::extra_headers(*code))
-        .map(|(name, value)| (name.as_str(), *value))
-        .collect();
-    let headers: Vec<(&str, &str)> = headers
-        .into_iter()
-        .filter(|(name, _)| *name != "retry-after" || codes.len() == 1)
-        .map(|(name, _)| header_text(name))
-        .collect();
-    let response = ResponseBuilder::new()
-        .description(lines.join("\n"))
-        .content(problem::CONTENT_TYPE, Content::new(Some(schema)))
-        .extensions(Some(ExtensionsBuilder::new().add(CODES, words).build()));
-    with_headers(response, &headers)
-}
-
-fn header_text(name: &str) -> (&'static str, &'static str) {
-    match name {
-        "retry-after" => ("Retry-After", "Seconds to wait before the next try."),
-        _ => ("WWW-Authenticate", "How to authenticate: `Bearer`."),
-    }
-}
-
-fn with_headers(response: ResponseBuilder, headers: &[(&str, &str)]) -> Response {
-    let response = headers.iter().fold(response, |response, (name, description)| {
-        let mut header = Header::new(string());
-        header.description = Some((*description).to_owned());
-        if !OPTIONAL_HEADERS.contains(name) {
-            // OpenAPI has this field; the crate does not.
-            header.extensions = Some(Extensions::from_iter([("required", true)]));
-        }
-        response.header(*name, header)
-    });
-    response.build()
 }
 
 /// The schema of a string.
@@ -346,6 +319,20 @@ pub fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Ope
 #[must_use]
 pub fn is_marked(operation: &Operation, name: &str) -> bool {
     operation.extensions.as_ref().is_some_and(|extensions| extensions.contains_key(name))
+}
+
+fn without_null(kind: &SchemaType) -> SchemaType {
+    match kind {
+        SchemaType::Array(kinds) => {
+            let others: Vec<Type> =
+                kinds.iter().filter(|kind| **kind != Type::Null).cloned().collect();
+            match others.as_slice() {
+                [only] => SchemaType::Type(only.clone()),
+                _ => SchemaType::Array(others),
+            }
+        }
+        one @ (SchemaType::Type(_) | SchemaType::AnyValue) => one.clone(),
+    }
 }
 
 fn path_names(path: &str) -> Vec<String> {
