@@ -8,11 +8,14 @@
 
 mod approvals;
 mod attempts;
+mod crash;
 mod embedded;
 mod goal_waits;
 mod goals;
 mod http;
 mod layers;
+mod leases;
 mod openapi;
+mod races;
 mod support;
 mod tasks;
