@@ -79,13 +79,14 @@ pub async fn serve(router: Router) -> String {
 impl Fleet {
     /// A service whose clock stands still.
     pub async fn start() -> Self {
-        Self::start_at(Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).unwrap()).await
+        Self::seeded(seed()).await
     }
 
-    async fn start_at(now: DateTime<Utc>) -> Self {
+    /// The same with this seed, which the caller has printed.
+    pub async fn seeded(seed: u64) -> Self {
         let database = fresh_database().await;
-        let clock = ManualClock::at(now);
-        let entropy = Entropy::seeded(seed());
+        let clock = ManualClock::at(Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).unwrap());
+        let entropy = Entropy::seeded(seed);
         let pool = store::connect(database.connect_options(), 10).await.unwrap();
         let app = App::new(pool.clone(), Clock::Manual(clock.clone()), entropy);
         let Bootstrap::Made(token) = app.bootstrap(None).await.unwrap() else {
@@ -270,7 +271,7 @@ impl Fleet {
 }
 
 /// Registers an agent in the workspace of an admin.
-async fn register(admin: &Client, body: Value) -> Agent {
+pub async fn register(admin: &Client, body: Value) -> Agent {
     let answer = admin.post("/v1/agents", &body).await;
     assert!(answer.status.is_success(), "{}", answer.describe());
     let made: Value = answer.json();
