@@ -160,11 +160,22 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 #[command(next_help_heading = "Log")]
 pub struct LogConfig {
     /// What is logged: a level, or levels by module such as info,muster::http=debug
-    #[arg(long, global = true, env = "MUSTER_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "MUSTER_LOG",
+        default_value = Self::DEFAULT,
+        value_name = "FILTER"
+    )]
     pub log: String,
     /// The form of the log, which goes to standard error
     #[arg(long, global = true, env = "MUSTER_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
+}
+
+impl LogConfig {
+    /// What is logged when nobody says.
+    pub const DEFAULT: &str = "info";
 }
 
 /// The form of the log.

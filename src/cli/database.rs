@@ -3,6 +3,8 @@
 //! One named by `DATABASE_URL`, or a private one: started here, or, for commands that work beside a
 //! running service, the one that the service runs.
 
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::PathBuf};
+
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use super::{Failure, print};
@@ -10,7 +12,7 @@ use crate::{
     app::App,
     clock::Clock,
     config::{DATABASE, DatabaseConfig},
-    embedded::{Address, EmbeddedError, EmbeddedPostgres},
+    embedded::{Address, EmbeddedError, EmbeddedOptions, EmbeddedPostgres, Lifetime},
     entropy::Entropy,
     shutdown::Shutdown,
     store,
@@ -47,6 +49,17 @@ impl Database {
         Ok(Self::started(config).await?)
     }
 
+    /// The database of a service that is only for now: a private one is made in a temporary
+    /// directory, and removed when it is closed.
+    pub async fn passing(config: &DatabaseConfig) -> Result<Self, Failure> {
+        if let Some(options) = config.server()? {
+            return Ok(Self { options, private: None });
+        }
+        let passing = DatabaseConfig { data_dir: Some(passing_dir()?), ..config.clone() };
+        let options = EmbeddedOptions { lifetime: Lifetime::Ephemeral, ..passing.embedded()? };
+        Ok(Self::start(options).await?)
+    }
+
     /// The database of a command that works beside a service.
     pub async fn shared(config: &DatabaseConfig) -> Result<Self, Failure> {
         if let Some(options) = server(config)? {
@@ -63,7 +76,11 @@ impl Database {
     }
 
     async fn started(config: &DatabaseConfig) -> Result<Self, EmbeddedError> {
-        let private = EmbeddedPostgres::start(config.embedded()?).await?;
+        Self::start(config.embedded()?).await
+    }
+
+    async fn start(options: EmbeddedOptions) -> Result<Self, EmbeddedError> {
+        let private = EmbeddedPostgres::start(options).await?;
         private.ensure_database(DATABASE).await?;
         Ok(Self { options: private.connect_options(DATABASE), private: Some(private) })
     }
@@ -100,6 +117,24 @@ impl Database {
             None => Ok(()),
         }
     }
+}
+
+/// A new directory in the place for temporary files. Making it fails on whatever is there, so
+/// nobody can have prepared it.
+fn passing_dir() -> Result<PathBuf, Failure> {
+    // As root, PostgreSQL runs as another user, who must get through.
+    let mode = if rustix::process::geteuid().is_root() { 0o755 } else { 0o700 };
+    let base = std::env::temp_dir();
+    let mut last = None;
+    for number in 0..100 {
+        let dir = base.join(format!("muster-passing-{}-{number}", std::process::id()));
+        match DirBuilder::new().mode(mode).create(&dir) {
+            Ok(()) => return Ok(dir),
+            Err(error) => last = Some(error),
+        }
+    }
+    let why = last.map(|error| error.to_string()).unwrap_or_default();
+    Err(format!("cannot make a directory in {}: {why}", base.display()).into())
 }
 
 /// `muster migrate`.
