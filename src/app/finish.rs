@@ -260,7 +260,7 @@ fn judge<'a>(
     if let Some(answer) = answered(command, held) {
         return Ok(Verdict::Given(answer));
     }
-    refuse_second_result(command, attempt)?;
+    refuse_second_result(command, attempt.state)?;
     let ending = match &command.finish {
         Finish::Complete(request) => {
             let ending = task::complete(task, attempt, command.agent, &command.lease_sha256)?;
@@ -299,10 +299,10 @@ fn answered(command: &FinishCommand, held: &Held) -> Option<FinishAnswer> {
 /// A second result of the same attempt is another mistake than a lost lease: say so.
 fn refuse_second_result(
     command: &FinishCommand,
-    attempt: &AttemptFacts,
+    attempt: AttemptState,
 ) -> std::result::Result<(), Refusal> {
     let completed = matches!(
-        attempt.state,
+        attempt,
         AttemptState::Accepted | AttemptState::Submitted | AttemptState::Rejected
     );
     if completed && matches!(command.finish, Finish::Complete(_)) {
@@ -316,6 +316,7 @@ fn again(command: &FinishCommand, hash: &[u8; 32], answer: &FinishAnswer) -> Res
     if command.request_sha256 == *hash {
         return Ok(answer.clone());
     }
+    refuse_second_result(command, answer.attempt_state)?;
     let detail = "another request ended this attempt at the same moment; its answer stands";
     Err(Refusal::new(Code::LeaseLost, detail).into())
 }

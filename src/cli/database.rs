@@ -18,6 +18,15 @@ use crate::{
     store,
 };
 
+/// The URL of the database cannot be read. It is not repeated, because it may hold a password.
+#[derive(Debug, thiserror::Error)]
+#[error("DATABASE_URL is not postgres://user:password@host:5432/database: {0}")]
+struct DatabaseUrlError(#[source] sqlx::Error);
+
+fn server(config: &DatabaseConfig) -> Result<Option<PgConnectOptions>, DatabaseUrlError> {
+    config.url().map(|url| url.parse().map_err(DatabaseUrlError)).transpose()
+}
+
 /// An open database.
 #[derive(Debug)]
 pub struct Database {
@@ -28,7 +37,7 @@ pub struct Database {
 impl Database {
     /// The database of a service: a private one must not be run by anybody else.
     pub async fn own(config: &DatabaseConfig) -> Result<Self, Failure> {
-        if let Some(options) = config.server()? {
+        if let Some(options) = server(config)? {
             tracing::info!(
                 host = options.get_host(),
                 port = options.get_port(),
@@ -53,7 +62,7 @@ impl Database {
 
     /// The database of a command that works beside a service.
     pub async fn shared(config: &DatabaseConfig) -> Result<Self, Failure> {
-        if let Some(options) = config.server()? {
+        if let Some(options) = server(config)? {
             return Ok(Self { options, private: None });
         }
         match Self::started(config).await {
@@ -140,7 +149,7 @@ pub async fn migrate(config: &DatabaseConfig) -> Result<(), Failure> {
 
 /// `muster database`.
 pub async fn run(config: &DatabaseConfig) -> Result<(), Failure> {
-    if config.server()?.is_some() {
+    if config.url().is_some() {
         return Err("DATABASE_URL names the database; there is no private one to give".into());
     }
     let private = match EmbeddedPostgres::start(config.embedded()?).await {

@@ -6,9 +6,26 @@
     reason = "a helper of a test fails it as the test itself would"
 )]
 
+mod agents;
+mod approvals;
+mod attempts;
+mod cli;
+mod crash;
 mod embedded;
+mod events;
+mod goal_waits;
+mod goals;
 mod http;
+mod keys;
 mod layers;
+mod leases;
+mod model;
 mod openapi;
+mod projects;
+mod races;
 mod readme;
+mod roles;
+mod schema;
+mod supervisor_record;
 mod support;
+mod tasks;

@@ -1,12 +1,17 @@
 //! What the tests stand on: a database each, a directory each, processes that end with them, and a
 //! client that holds every answer against the OpenAPI document.
 
+pub mod agent;
 pub mod client;
 pub mod contract;
 pub mod database;
+pub mod dump;
+pub mod fleet;
+pub mod invariants;
 mod keeper;
 pub mod process;
 mod run;
+pub mod service;
 mod tests;
 
 pub use run::scratch_dir;

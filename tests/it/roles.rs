@@ -1,0 +1,271 @@
+//! Who may call what: every route of the document, with every role, and from another workspace.
+//!
+//! The table is the whole truth. A route that is not in it fails the test, so nobody adds one
+//! without deciding who may call it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::support::{
+    agent::{Agent, Held},
+    client::{Answer, Client},
+    fleet::{Fleet, text},
+};
+
+/// A route; who may call it (a: admin, o: operator, s: submitter, g: agent, v: viewer, -: anybody
+/// without a key); and a body that is accepted, in which `LEASE` stands for the lease.
+type Route = (&'static str, &'static str, &'static str);
+
+const ROUTES: &[Route] = &[
+    ("GET /livez", "-", ""),
+    ("GET /metrics", "aov", ""),
+    ("GET /openapi.json", "-", ""),
+    ("GET /problems", "-", ""),
+    ("GET /problems/{code}", "-", ""),
+    ("GET /readyz", "-", ""),
+    ("GET /v1/agents", "aosgv", ""),
+    ("POST /v1/agents", "ao", r#"{"name": "one more"}"#),
+    ("GET /v1/agents/{agent_id}", "aosgv", ""),
+    ("PATCH /v1/agents/{agent_id}", "ao", r#"{"max_concurrent": 7}"#),
+    ("GET /v1/agents/{agent_id}/attempts", "aosgv", ""),
+    ("GET /v1/approvals", "aosgv", ""),
+    ("GET /v1/approvals/{approval_id}", "aosgv", ""),
+    ("POST /v1/approvals/{approval_id}/decide", "ao", r#"{"decision": "approve"}"#),
+    ("GET /v1/attempts/{attempt_id}", "aosgv", ""),
+    (
+        "POST /v1/attempts/{attempt_id}/approvals",
+        "g",
+        r#"{"lease": "LEASE", "kind": "input", "title": "t"}"#,
+    ),
+    ("POST /v1/attempts/{attempt_id}/complete", "g", r#"{"lease": "LEASE"}"#),
+    ("POST /v1/attempts/{attempt_id}/fail", "g", r#"{"lease": "LEASE", "class": "permanent"}"#),
+    ("POST /v1/attempts/{attempt_id}/heartbeat", "g", r#"{"lease": "LEASE"}"#),
+    ("POST /v1/attempts/{attempt_id}/release", "g", r#"{"lease": "LEASE"}"#),
+    ("GET /v1/attempts/{attempt_id}/spend", "aosgv", ""),
+    ("POST /v1/attempts/{attempt_id}/spend", "g", r#"{"lease": "LEASE", "totals": {"x": 1}}"#),
+    (
+        "POST /v1/attempts/{attempt_id}/subtasks",
+        "g",
+        r#"{"lease": "LEASE", "tasks": [{"ref": "s", "title": "s"}]}"#,
+    ),
+    ("POST /v1/claims", "g", "{}"),
+    ("GET /v1/events", "aosgv", ""),
+    ("GET /v1/goals", "aosgv", ""),
+    ("POST /v1/goals", "aos", r#"{"title": "g", "tasks": [{"ref": "a", "title": "a"}]}"#),
+    ("GET /v1/goals/{goal_id}", "aosgv", ""),
+    ("PATCH /v1/goals/{goal_id}", "ao", r#"{"title": "new"}"#),
+    ("POST /v1/goals/{goal_id}/cancel", "aos", "{}"),
+    ("GET /v1/goals/{goal_id}/plans", "aosgv", ""),
+    ("POST /v1/heartbeats", "g", r#"{"heartbeats": []}"#),
+    ("GET /v1/keys", "a", ""),
+    ("POST /v1/keys", "a", r#"{"name": "k", "role": "viewer"}"#),
+    ("GET /v1/keys/{key_id}", "a", ""),
+    ("POST /v1/keys/{key_id}/revoke", "a", ""),
+    ("POST /v1/plans/preview", "aos", r#"{"tasks": [{"ref": "a", "title": "a"}]}"#),
+    ("GET /v1/projects", "aosgv", ""),
+    ("POST /v1/projects", "aos", r#"{"name": "one more"}"#),
+    ("GET /v1/projects/{project_id}", "aosgv", ""),
+    ("PATCH /v1/projects/{project_id}", "ao", r#"{"description": "new"}"#),
+    ("GET /v1/supervisor", "aov", ""),
+    ("GET /v1/tasks", "aosgv", ""),
+    ("GET /v1/tasks/{task_id}", "aosgv", ""),
+    ("PATCH /v1/tasks/{task_id}", "ao", r#"{"priority": 3}"#),
+    ("GET /v1/tasks/{task_id}/attempts", "aosgv", ""),
+    ("POST /v1/tasks/{task_id}/cancel", "aos", "{}"),
+    ("GET /v1/whoami", "aosgv", ""),
+];
+
+const ROLES: &[(char, &str)] =
+    &[('a', "admin"), ('o', "operator"), ('s', "submitter"), ('g', "agent"), ('v', "viewer")];
+
+/// What an agent may write: its own work, and nothing that decides or administers.
+const WORK: &[&str] = &["POST /v1/claims", "POST /v1/attempts/", "POST /v1/heartbeats"];
+
+/// Routes without an id in their path that still show only what is the workspace's own.
+fn list(answer: &Value) -> Option<&Vec<Value>> {
+    answer.get("items")?.as_array()
+}
+
+fn documented() -> BTreeMap<String, BTreeSet<String>> {
+    let document: Value = serde_json::from_str(&muster::http::docs::document().unwrap()).unwrap();
+    let mut routes = BTreeMap::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let roles = operation["x-roles"].as_array().into_iter().flatten().map(text).collect();
+            routes.insert(format!("{} {path}", method.to_uppercase()), roles);
+        }
+    }
+    routes
+}
+
+#[test]
+fn the_table_has_every_route_with_the_documented_roles() {
+    let table: BTreeMap<String, BTreeSet<String>> = ROUTES
+        .iter()
+        .map(|(route, who, _)| {
+            let roles = ROLES.iter().filter(|(letter, _)| who.contains(*letter));
+            (route.to_string(), roles.map(|(_, role)| role.to_string()).collect())
+        })
+        .collect();
+    assert_eq!(table, documented());
+}
+
+#[test]
+fn an_agent_writes_only_its_own_work() {
+    for (route, who, _) in ROUTES {
+        if !route.starts_with("GET") && who.contains('g') {
+            assert!(WORK.iter().any(|work| route.starts_with(work)), "an agent may {route}");
+        }
+    }
+}
+
+/// A workspace with one of everything.
+struct Place {
+    fleet: Fleet,
+    agent: Agent,
+    held: Held,
+    ids: BTreeMap<&'static str, String>,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let fleet = Fleet::start().await;
+        let agent = fleet.worker().await;
+        let goal = fleet
+            .post_goal(json!({"title": "g", "project": "p", "tasks": [
+                {"ref": "a", "title": "a"},
+                {"ref": "b", "title": "b", "approval": {"start": true}},
+            ]}))
+            .await;
+        let held = agent.take().await;
+        let project = text(&fleet.read_goal(&goal).await["project_id"]);
+        let spare = fleet.admin.post("/v1/keys", &json!({"name": "spare", "role": "viewer"})).await;
+        let ids = BTreeMap::from([
+            ("{goal_id}", goal.clone()),
+            ("{task_id}", fleet.task_id(&goal, "a").await),
+            ("{attempt_id}", held.attempt.clone()),
+            ("{agent_id}", agent.id.clone()),
+            ("{approval_id}", text(&fleet.question().await["id"])),
+            ("{project_id}", project),
+            ("{key_id}", text(&spare.value(201)["key"]["id"])),
+            ("{code}", "lease_lost".to_owned()),
+        ]);
+        Self { fleet, agent, held, ids }
+    }
+
+    async fn key(&self, role: &str) -> String {
+        match role {
+            "agent" => self.agent.key.clone(),
+            "admin" => self.fleet.admin_key.clone(),
+            role => self.fleet.key(role).await,
+        }
+    }
+
+    async fn call(&self, client: &Client, route: &str, body: &str) -> Answer {
+        let (method, path) = route.split_once(' ').unwrap();
+        let mut path = path.to_owned();
+        for (name, id) in &self.ids {
+            path = path.replace(name, id);
+        }
+        assert!(!path.contains('{'), "{route}: there is no id for the path");
+        let mut call = client.call(Method::from_bytes(method.as_bytes()).unwrap(), path);
+        if method == "PATCH" {
+            call = call.if_match("*");
+        }
+        if !body.is_empty() {
+            let body = body.replace("LEASE", &self.held.lease);
+            call = call.bytes("application/json", body);
+        }
+        call.await
+    }
+}
+
+#[tokio::test]
+async fn each_role_may_call_what_the_table_says() {
+    for (letter, role) in ROLES {
+        // What one role did would stand in the way of the next.
+        let place = Place::new().await;
+        let client = place.fleet.client(&place.key(role).await);
+        let before = crate::support::dump::dump(&place.fleet.pool).await;
+        for (route, _, body) in ROUTES.iter().filter(|(_, who, _)| !who.contains([*letter, '-'])) {
+            place.call(&client, route, body).await.problem(403, "forbidden");
+        }
+        let after = crate::support::dump::dump(&place.fleet.pool).await;
+        crate::support::dump::same(role, &before, &after);
+        for (route, _, body) in ROUTES.iter().filter(|(_, who, _)| who.contains([*letter, '-'])) {
+            let answer = place.call(&client, route, body).await;
+            // By the time its turn comes, another call may have ended what it is about.
+            let known = answer.status.is_success() || answer.status == 409;
+            assert!(known, "{role}: {}", answer.describe());
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_key_only_what_is_public_answers() {
+    let place = Place::new().await;
+    let nobody = Client::of(crate::support::fleet::router(&place.fleet.app));
+    for (route, who, body) in ROUTES {
+        let answer = place.call(&nobody, route, body).await;
+        if *who == "-" {
+            answer.expect(200);
+        } else {
+            answer.problem(401, "unauthenticated");
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_workspace_is_not_there() {
+    let place = Place::new().await;
+    let admin = place.fleet.other_workspace().await;
+    let agent = crate::support::fleet::register(&admin, json!({"name": "stranger"})).await;
+    let before = crate::support::dump::dump(&place.fleet.pool).await;
+    for (route, who, body) in ROUTES {
+        let client = if who.contains('a') { &admin } else { &agent.client };
+        if route.contains("_id}") {
+            place.call(client, route, body).await.problem(404, "not_found");
+        }
+    }
+    let after = crate::support::dump::dump(&place.fleet.pool).await;
+    crate::support::dump::same("another workspace", &before, &after);
+    agent.find_nothing().await;
+
+    let ids: BTreeSet<&String> = place.ids.values().collect();
+    for (route, _, _) in ROUTES.iter().filter(|(route, ..)| route.starts_with("GET /v1/")) {
+        if route.contains('{') {
+            continue;
+        }
+        let answer = place.call(&admin, route, "").await.value(200);
+        let shown = answer.to_string();
+        let foreign = ids.iter().find(|id| shown.contains(id.as_str()));
+        assert!(foreign.is_none(), "{route} shows {foreign:?}: {shown}");
+        let items = list(&answer).map_or(0, Vec::len);
+        assert!(items < 5, "{route} shows {items} items of a workspace with next to nothing");
+    }
+    for (name, filter) in [("goal_id", "{goal_id}"), ("task_id", "{task_id}")] {
+        let id = &place.ids[filter];
+        let answer = admin.get(format!("/v1/events?{name}={id}")).await;
+        let none = answer.status == 404 || list(&answer.json()).is_some_and(Vec::is_empty);
+        assert!(none, "{}", answer.describe());
+    }
+}
+
+/// A revoked key and the key of a retired agent are keys no more, at once.
+#[tokio::test]
+async fn a_key_that_is_revoked_opens_nothing() {
+    let place = Place::new().await;
+    let key = place.fleet.key("viewer").await;
+    let client = place.fleet.client(&key);
+    let id = text(&client.get("/v1/whoami").await.value(200)["key_id"]);
+    place.fleet.admin.call(Method::POST, format!("/v1/keys/{id}/revoke")).await.expect(200);
+    client.get("/v1/whoami").await.problem(401, "unauthenticated");
+
+    let path = format!("/v1/agents/{}", place.agent.id);
+    let retire = place.fleet.admin.patch(path, &json!({"state": "retired"})).if_match("*");
+    retire.await.expect(200);
+    let answer = place.agent.client.get("/v1/whoami").await;
+    assert!(matches!(answer.status.as_u16(), 401 | 403), "{}", answer.describe());
+}
