@@ -52,7 +52,7 @@ impl Database {
     /// The database of a service that is only for now: a private one is made in a temporary
     /// directory, and removed when it is closed.
     pub async fn passing(config: &DatabaseConfig) -> Result<Self, Failure> {
-        if let Some(options) = config.server()? {
+        if let Some(options) = server(config)? {
             return Ok(Self { options, private: None });
         }
         let passing = DatabaseConfig { data_dir: Some(passing_dir()?), ..config.clone() };
