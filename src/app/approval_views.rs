@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::{
@@ -89,7 +89,30 @@ pub(super) async fn read(
     approval: ApprovalId,
 ) -> Result<Approval> {
     let row = store::approval_rows::read(conn, workspace, approval).await?;
-    Ok(view(row.ok_or_else(|| Refusal::not_found("approval"))?))
+    let mut approval = view(row.ok_or_else(|| Refusal::not_found("approval"))?);
+    if approval.kind == ApprovalKind::Result {
+        show_criteria(conn, workspace, &mut approval).await?;
+    }
+    Ok(approval)
+}
+
+/// Whoever reviews a result must see what was asked for. Criteria never change, so they are read
+/// with the approval and not copied into it.
+async fn show_criteria(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approval: &mut Approval,
+) -> Result<()> {
+    let (Some(task), Some(Value::Object(payload))) = (approval.task_id, &mut approval.payload)
+    else {
+        return Ok(());
+    };
+    let rows = store::task_detail_rows::criteria(conn, workspace, task).await?;
+    let criteria = rows
+        .iter()
+        .map(|row| json!({"number": row.number, "text": row.text, "required": row.required}));
+    payload.insert("criteria".to_owned(), criteria.collect());
+    Ok(())
 }
 
 fn view(row: ApprovalRow) -> Approval {

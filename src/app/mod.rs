@@ -40,6 +40,7 @@ pub mod settle;
 pub mod spend;
 pub mod steps;
 pub mod supervision;
+pub mod task_details;
 pub mod task_views;
 pub mod tasks;
 pub mod unit;

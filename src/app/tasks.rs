@@ -8,7 +8,7 @@ use super::{
     caller::{Caller as _, OperatorCaller, SubmitterCaller},
     goals::{Cancellation, lock_goal, same_version},
     settle,
-    task_views::{self, TaskDetail},
+    task_details::{self, TaskDetail},
 };
 use crate::{
     domain::{
@@ -72,7 +72,7 @@ impl App {
             let data = json!({"priority": priority, "priority_before": before});
             unit.record(NewEvent::new(EventKind::TaskUpdated).goal(goal_id).task(task).data(data));
         }
-        let task = task_views::read(unit.conn(), workspace, task).await?;
+        let task = task_details::read(unit.conn(), workspace, task).await?;
         self.commit(unit).await?;
         Ok(task)
     }
@@ -94,7 +94,7 @@ impl App {
         let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
         let workspace = unit.workspace();
         cancel(&mut unit, task, reason).await?;
-        let task = task_views::read(unit.conn(), workspace, task).await?;
+        let task = task_details::read(unit.conn(), workspace, task).await?;
         self.commit(unit).await?;
         Ok(task)
     }

@@ -16,7 +16,6 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing,
 };
-use serde_json::Value;
 use utoipa::openapi::{
     Components, Content, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Type,
     response::ResponseBuilder,
@@ -116,26 +115,12 @@ pub fn with_used_tags(mut document: OpenApi) -> OpenApi {
 /// # Errors
 /// When the document cannot be written as JSON.
 pub fn document() -> serde_json::Result<String> {
-    let document = in_order(serde_json::to_value(super::api_document())?);
+    // As a JSON value its members are ordered by name. In memory, extensions have no order, and
+    // the document must not change when the code does not.
+    let document = serde_json::to_value(super::api_document())?;
     let mut text = serde_json::to_string_pretty(&document)?;
     text.push('\n');
     Ok(text)
-}
-
-/// The same document with the extensions of every object in the order of their names: in memory
-/// they have none, and the document must not change when the code does not.
-fn in_order(value: Value) -> Value {
-    match value {
-        Value::Array(items) => items.into_iter().map(in_order).collect(),
-        Value::Object(members) => {
-            let (mut extensions, mut ordered): (Vec<_>, Vec<_>) =
-                members.into_iter().partition(|(name, _)| name.starts_with("x-"));
-            extensions.sort_by(|(a, _), (b, _)| a.cmp(b));
-            ordered.append(&mut extensions);
-            ordered.into_iter().map(|(name, value)| (name, in_order(value))).collect()
-        }
-        plain @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => plain,
-    }
 }
 
 struct Document(Bytes);

@@ -137,11 +137,7 @@ fn complete(mut response: Response, id: &str, head: bool) -> Response {
 fn with_body_of(response: Response, error: Error, id: &str) -> Response {
     let (given, _) = response.into_parts();
     let mut response = error.into_response_for(id);
-    for (name, value) in &given.headers {
-        if name != header::CONTENT_LENGTH {
-            response.headers_mut().insert(name, value.clone());
-        }
-    }
+    response.headers_mut().extend(given.headers);
     response
 }
 

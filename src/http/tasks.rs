@@ -23,7 +23,8 @@ use crate::{
         attempt_views::Attempt,
         caller::{OperatorCaller, ReaderCaller, SubmitterCaller},
         goals::Cancellation,
-        task_views::{Task, TaskDetail, TaskFilter, TaskPlace},
+        task_details::TaskDetail,
+        task_views::{Task, TaskFilter, TaskPlace},
         tasks::TaskChange,
     },
     domain::{

@@ -249,14 +249,17 @@ async fn a_killed_server_loses_nothing_that_it_acknowledged() {
 /// Everything that was acknowledged is there, once, and nothing that was refused.
 async fn check(pool: &PgPool, goals: &[String], said: &Acknowledged) {
     verify(pool).await;
-    let stored: Vec<String> =
-        sqlx::query_scalar("select goal_id::text from goals order by title").fetch_all(pool).await.unwrap();
+    let stored: Vec<String> = sqlx::query_scalar("select goal_id::text from goals order by title")
+        .fetch_all(pool)
+        .await
+        .unwrap();
     assert_eq!(stored, goals, "each goal exists once, under the id that was answered");
-    let tasks: Vec<(String, i64)> =
-        sqlx::query_as("select state || coalesce(' ' || failure_class, ''), count(*) from tasks group by 1")
-            .fetch_all(pool)
-            .await
-            .unwrap();
+    let tasks: Vec<(String, i64)> = sqlx::query_as(
+        "select state || coalesce(' ' || failure_class, ''), count(*) from tasks group by 1",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
     println!("tasks: {tasks:?}, refused completions: {}", said.refused.len());
     for (state, _) in &tasks {
         // A task whose agents were cut off three times in a row is in quarantine, and what needs

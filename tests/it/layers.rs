@@ -37,7 +37,7 @@ const CRATES: &[(&str, &[&str])] = &[
 /// What of sqlx may be named outside of `store`: what the app holds, never what runs SQL.
 const SQLX_TYPES: &[&str] =
     &["PgPool", "Postgres", "Transaction", "Error", "postgres", "pool", "PgConnection", "types"];
-const SQLX_HOLDERS: &[&str] = &["app", "cli"];
+const SQLX_HOLDERS: &[&str] = &["app", "cli", "config"];
 /// `embedded` makes the cluster and the database that the store then has.
 const SQL_WRITERS: &[&str] = &["store", "embedded"];
 
@@ -93,7 +93,7 @@ fn read(path: &Path) -> File {
         [] => "",
     };
     // Tests beside the code may name what they need.
-    let code = if *module == *"tests" { String::new() } else { code_of(&text) };
+    let code = if modules.contains(&"tests") { String::new() } else { code_of(&text) };
     File {
         part: modules[0].to_owned(),
         module: module.to_owned(),

@@ -12,16 +12,28 @@ use crate::support::{
 
 /// Every write that ends, keeps or uses a lease, with a body that would be accepted.
 const WRITES: &[(&str, &str)] = &[
-    ("heartbeat", r#"{"progress": {"percent": 7}, "checkpoint": 1,
-                      "spend": {"totals": {"usd_micros": 5}}}"#),
-    ("complete", r#"{"result": 1, "evidence": [{"text": "seen"}],
-                     "spend": {"entries": [{"key": "k", "amounts": {"usd_micros": 5}}]}}"#),
+    (
+        "heartbeat",
+        r#"{"progress": {"percent": 7}, "checkpoint": 1,
+                      "spend": {"totals": {"usd_micros": 5}}}"#,
+    ),
+    (
+        "complete",
+        r#"{"result": 1, "evidence": [{"text": "seen"}],
+                     "spend": {"entries": [{"key": "k", "amounts": {"usd_micros": 5}}]}}"#,
+    ),
     ("fail", r#"{"class": "transient", "spend": {"totals": {"usd_micros": 5}}}"#),
     ("release", r#"{"checkpoint": 1, "spend": {"totals": {"usd_micros": 5}}}"#),
-    ("subtasks", r#"{"tasks": [{"ref": "sub", "title": "sub"}],
-                     "spend": {"totals": {"usd_micros": 5}}}"#),
-    ("approvals", r#"{"kind": "input", "title": "why?", "checkpoint": 1,
-                      "spend": {"totals": {"usd_micros": 5}}}"#),
+    (
+        "subtasks",
+        r#"{"tasks": [{"ref": "sub", "title": "sub"}],
+                     "spend": {"totals": {"usd_micros": 5}}}"#,
+    ),
+    (
+        "approvals",
+        r#"{"kind": "input", "title": "why?", "checkpoint": 1,
+                      "spend": {"totals": {"usd_micros": 5}}}"#,
+    ),
 ];
 
 async fn write(agent: &Agent, held: &Held, verb: &str) -> Answer {
@@ -173,8 +185,10 @@ async fn a_late_completion_counts_while_nobody_else_was_given_the_task() {
             fleet.pass(5);
         }
         let answer = agent.complete(&held).await;
-        assert_eq!((&answer["attempt_state"], &answer["task_state"]),
-                   (&json!("accepted"), &json!("done")));
+        assert_eq!(
+            (&answer["attempt_state"], &answer["task_state"]),
+            (&json!("accepted"), &json!("done"))
+        );
         let task = fleet.task(&goal, "a").await;
         assert_eq!(task["attempts_used"], 0, "a success is no used attempt");
         assert_eq!(task["result"], json!({"by": "a"}));
@@ -221,7 +235,8 @@ async fn the_same_failure_and_release_get_the_same_answer() {
     let fleet = Fleet::start().await;
     let agent = fleet.worker().await;
     fleet.lone_task(json!({})).await;
-    for (verb, body) in [("release", json!({"message": "m"})), ("fail", json!({"class": "transient"}))]
+    for (verb, body) in
+        [("release", json!({"message": "m"})), ("fail", json!({"class": "transient"}))]
     {
         let held = agent.take().await;
         let first = agent.write(&held, verb, body.clone()).await.value(200);
@@ -262,9 +277,8 @@ async fn of_racing_completions_one_wins() {
 async fn of_a_completion_and_the_sweeper_one_wins() {
     let fleet = Fleet::start().await;
     let agent = fleet.worker().await;
-    let goal = fleet
-        .goal((0..20).map(|n| json!({"ref": n.to_string(), "title": "t"})).collect())
-        .await;
+    let goal =
+        fleet.goal((0..20).map(|n| json!({"ref": n.to_string(), "title": "t"})).collect()).await;
     let held = agent.claim(20).await;
     fleet.pass(61);
     let finish = futures_util::future::join_all(held.iter().map(|held| {

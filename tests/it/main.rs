@@ -6,14 +6,26 @@
     reason = "a helper of a test fails it as the test itself would"
 )]
 
+mod approvals;
+mod attempts;
+mod cancels;
+mod claims;
 mod crash;
+mod decisions;
 mod embedded;
+mod goal_waits;
+mod goals;
+mod graph;
 mod http;
 mod layers;
 mod leases;
 mod model;
+mod openapi;
+mod oracle;
 mod races;
 mod roles;
 mod schema;
-mod openapi;
+mod spend;
 mod support;
+mod tasks;
+mod times;

@@ -163,9 +163,9 @@ async fn what_needs_a_thousand_tasks_is_offered_once() {
         json!({"ref": "join", "title": "t", "needs": middle, "priority": 9}),
         json!({"ref": "other join", "title": "t", "needs": middle, "priority": 9}),
     ];
-    plan.extend(middle.iter().map(|part| {
-        json!({"ref": part, "title": "t", "needs": ["left", "right"]})
-    }));
+    plan.extend(
+        middle.iter().map(|part| json!({"ref": part, "title": "t", "needs": ["left", "right"]})),
+    );
     let goal = fleet.goal(json!(plan)).await;
     let pool = fleet.pool.clone();
     let workers = agents.into_iter().map(|agent| {
@@ -191,8 +191,7 @@ async fn what_needs_a_thousand_tasks_is_offered_once() {
             }
         })
     });
-    let joins: Vec<_> =
-        join_all(workers).await.into_iter().flat_map(Result::unwrap).collect();
+    let joins: Vec<_> = join_all(workers).await.into_iter().flat_map(Result::unwrap).collect();
     assert_eq!(joins.len(), 2);
     for join in joins {
         let needs = join.claim["needs"].as_array().unwrap();

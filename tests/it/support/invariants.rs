@@ -146,10 +146,7 @@ const STEPS: &[(&str, &[&str])] = &[
     ("created", &["waiting", "ready", "parked", "running", "done"]),
     ("waiting", &["ready", "parked", "running", "reviewing", "done", "failed", "cancelled"]),
     ("ready", &["running", "reviewing", "done", "failed", "cancelled"]),
-    (
-        "running",
-        &["waiting", "ready", "parked", "reviewing", "done", "failed", "cancelled"],
-    ),
+    ("running", &["waiting", "ready", "parked", "reviewing", "done", "failed", "cancelled"]),
     ("parked", &["ready", "failed", "cancelled"]),
     ("reviewing", &["ready", "done", "failed", "cancelled"]),
     ("done", &[]),
