@@ -123,8 +123,7 @@ proptest! {
     /// One arrow back along a chain closes a circle, and the circle is spelt out.
     #[test]
     fn a_circle_is_found_and_spelt_out(tasks in plan(), from in any::<prop::sample::Index>(), length in 2usize..6) {
-        prop_assume!(check(&tasks).is_ok());
-        let mut tasks = tasks;
+        let mut tasks = if check(&tasks).is_ok() { tasks } else { Vec::new() };
         let names: Vec<String> = (0..length).map(|n| format!("circle {n}")).collect();
         for (n, name) in names.iter().enumerate() {
             tasks.push(TaskSpec {
@@ -150,7 +149,6 @@ proptest! {
 
     #[test]
     fn a_task_that_needs_its_container_or_itself_is_a_circle(tasks in plan(), which in 0..3) {
-        prop_assume!(check(&tasks).is_ok());
         let task = |name: &str, needs: &[&str], parent: Option<&str>| TaskSpec {
             r#ref: name.into(),
             title: "t".into(),
@@ -158,7 +156,7 @@ proptest! {
             parent: parent.map(str::to_owned),
             ..TaskSpec::default()
         };
-        let mut tasks = tasks;
+        let mut tasks = if check(&tasks).is_ok() { tasks } else { Vec::new() };
         tasks.extend(match which {
             0 => vec![task("x", &["x"], None)],
             1 => vec![task("x", &[], None), task("y", &["x"], Some("x"))],
