@@ -38,7 +38,7 @@ comment on column events.task_id is 'The task it concerns.';
 comment on column events.attempt_id is 'The attempt it concerns.';
 comment on column events.agent_id is 'The agent it concerns.';
 comment on column events.approval_id is 'The approval it concerns.';
-comment on column events.actor_key_id is 'The key that did it; null: the supervisor.';
+comment on column events.actor_key_id is 'The key that did it; null: the supervisor, or somebody at the command line.';
 comment on column events.data is 'Details; never secrets, never long text.';
 comment on column events.created_at is 'The time of its transaction.';
 create index events_of_goal on events (workspace_id, goal_id, seq) where goal_id is not null;

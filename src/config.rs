@@ -8,7 +8,6 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Command, ValueEnum};
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::postgres::PgConnectOptions;
 
 use crate::{
     embedded::{EmbeddedError, EmbeddedOptions, default_data_dir},
@@ -47,20 +46,12 @@ pub struct DatabaseConfig {
     pub database_connections: u16,
 }
 
-/// The URL of the database cannot be read. It is not repeated, because it may hold a password.
-#[derive(Debug, thiserror::Error)]
-#[error("DATABASE_URL is not postgres://user:password@host:5432/database: {0}")]
-pub struct DatabaseUrlError(#[source] sqlx::Error);
-
 impl DatabaseConfig {
-    /// The PostgreSQL to use; none: a private one. An empty variable is none.
-    ///
-    /// # Errors
-    /// When the URL cannot be read.
-    pub fn server(&self) -> Result<Option<PgConnectOptions>, DatabaseUrlError> {
+    /// The URL of the PostgreSQL to use; none: a private one. An empty variable is none.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
         let url = self.database_url.as_ref().map(|url| url.expose_secret());
-        let url = url.filter(|url| !url.is_empty());
-        url.map(|url| url.parse().map_err(DatabaseUrlError)).transpose()
+        url.filter(|url| !url.is_empty())
     }
 
     /// The data directory of the private PostgreSQL.
@@ -169,11 +160,22 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 #[command(next_help_heading = "Log")]
 pub struct LogConfig {
     /// What is logged: a level, or levels by module such as info,muster::http=debug
-    #[arg(long, global = true, env = "MUSTER_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "MUSTER_LOG",
+        default_value = Self::DEFAULT,
+        value_name = "FILTER"
+    )]
     pub log: String,
     /// The form of the log, which goes to standard error
     #[arg(long, global = true, env = "MUSTER_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
+}
+
+impl LogConfig {
+    /// What is logged when nobody says.
+    pub const DEFAULT: &str = "info";
 }
 
 /// The form of the log.

@@ -8,7 +8,7 @@
 //! any other ([`crate::domain::token`]): the workspace is made with the id that the key names.
 
 use super::{
-    App, Result,
+    App, Result, Unit,
     keys::{self, Issue},
 };
 use crate::{
@@ -53,18 +53,28 @@ impl App {
             let given_key_known = self.is_known(given).await;
             return Ok(Bootstrap::Existing { given_key_known });
         }
-        let now = unit.now();
-        store::workspaces::insert(unit.conn(), workspace, WORKSPACE, now).await?;
         let made = match given {
             Some(_) => None,
             None => Some(Token::new(workspace, unit.id(), unit.entropy().bytes())),
         };
-        let issue = Issue { name: KEY, role: Role::Admin, agent: None, expires_at: None };
         if let Some(token) = given.or(made.as_ref()) {
-            keys::keep(&mut unit, issue, token).await?;
+            make(&mut unit, WORKSPACE, token).await?;
         }
         self.commit(unit).await?;
         Ok(made.map_or(Bootstrap::Given, Bootstrap::Made))
+    }
+
+    /// Makes one more workspace, and its first admin key.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn add_workspace(&self, name: &str) -> Result<Token> {
+        let workspace: WorkspaceId = self.entropy.id(self.now().await?);
+        let mut unit = self.begin(workspace, None).await?;
+        let token = Token::new(workspace, unit.id(), unit.entropy().bytes());
+        make(&mut unit, name, &token).await?;
+        self.commit(unit).await?;
+        Ok(token)
     }
 
     async fn is_known(&self, given: Option<&Token>) -> bool {
@@ -83,4 +93,13 @@ impl App {
         let rows = store::workspaces::all(&mut conn).await?;
         Ok(rows.into_iter().map(|row| row.workspace_id).collect())
     }
+}
+
+/// Makes the workspace that `token` names, with `token` as its first admin key.
+async fn make(unit: &mut Unit, name: &str, token: &Token) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    store::workspaces::insert(unit.conn(), workspace, name, now).await?;
+    let issue = Issue { name: KEY, role: Role::Admin, agent: None, expires_at: None };
+    keys::keep(unit, issue, token).await?;
+    Ok(())
 }

@@ -3,6 +3,8 @@
 //! One named by `DATABASE_URL`, or a private one: started here, or, for commands that work beside a
 //! running service, the one that the service runs.
 
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::PathBuf};
+
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use super::{Failure, print};
@@ -10,11 +12,20 @@ use crate::{
     app::App,
     clock::Clock,
     config::{DATABASE, DatabaseConfig},
-    embedded::{Address, EmbeddedError, EmbeddedPostgres},
+    embedded::{Address, EmbeddedError, EmbeddedOptions, EmbeddedPostgres, Lifetime},
     entropy::Entropy,
     shutdown::Shutdown,
     store,
 };
+
+/// The URL of the database cannot be read. It is not repeated, because it may hold a password.
+#[derive(Debug, thiserror::Error)]
+#[error("DATABASE_URL is not postgres://user:password@host:5432/database: {0}")]
+struct DatabaseUrlError(#[source] sqlx::Error);
+
+fn server(config: &DatabaseConfig) -> Result<Option<PgConnectOptions>, DatabaseUrlError> {
+    config.url().map(|url| url.parse().map_err(DatabaseUrlError)).transpose()
+}
 
 /// An open database.
 #[derive(Debug)]
@@ -26,7 +37,7 @@ pub struct Database {
 impl Database {
     /// The database of a service: a private one must not be run by anybody else.
     pub async fn own(config: &DatabaseConfig) -> Result<Self, Failure> {
-        if let Some(options) = config.server()? {
+        if let Some(options) = server(config)? {
             tracing::info!(
                 host = options.get_host(),
                 port = options.get_port(),
@@ -38,9 +49,20 @@ impl Database {
         Ok(Self::started(config).await?)
     }
 
+    /// The database of a service that is only for now: a private one is made in a temporary
+    /// directory, and removed when it is closed.
+    pub async fn passing(config: &DatabaseConfig) -> Result<Self, Failure> {
+        if let Some(options) = server(config)? {
+            return Ok(Self { options, private: None });
+        }
+        let passing = DatabaseConfig { data_dir: Some(passing_dir()?), ..config.clone() };
+        let options = EmbeddedOptions { lifetime: Lifetime::Ephemeral, ..passing.embedded()? };
+        Ok(Self::start(options).await?)
+    }
+
     /// The database of a command that works beside a service.
     pub async fn shared(config: &DatabaseConfig) -> Result<Self, Failure> {
-        if let Some(options) = config.server()? {
+        if let Some(options) = server(config)? {
             return Ok(Self { options, private: None });
         }
         match Self::started(config).await {
@@ -54,7 +76,11 @@ impl Database {
     }
 
     async fn started(config: &DatabaseConfig) -> Result<Self, EmbeddedError> {
-        let private = EmbeddedPostgres::start(config.embedded()?).await?;
+        Self::start(config.embedded()?).await
+    }
+
+    async fn start(options: EmbeddedOptions) -> Result<Self, EmbeddedError> {
+        let private = EmbeddedPostgres::start(options).await?;
         private.ensure_database(DATABASE).await?;
         Ok(Self { options: private.connect_options(DATABASE), private: Some(private) })
     }
@@ -93,6 +119,24 @@ impl Database {
     }
 }
 
+/// A new directory in the place for temporary files. Making it fails on whatever is there, so
+/// nobody can have prepared it.
+fn passing_dir() -> Result<PathBuf, Failure> {
+    // As root, PostgreSQL runs as another user, who must get through.
+    let mode = if rustix::process::geteuid().is_root() { 0o755 } else { 0o700 };
+    let base = std::env::temp_dir();
+    let mut last = None;
+    for number in 0..100 {
+        let dir = base.join(format!("muster-passing-{}-{number}", std::process::id()));
+        match DirBuilder::new().mode(mode).create(&dir) {
+            Ok(()) => return Ok(dir),
+            Err(error) => last = Some(error),
+        }
+    }
+    let why = last.map(|error| error.to_string()).unwrap_or_default();
+    Err(format!("cannot make a directory in {}: {why}", base.display()).into())
+}
+
 /// `muster migrate`.
 pub async fn migrate(config: &DatabaseConfig) -> Result<(), Failure> {
     let database = Database::shared(config).await?;
@@ -105,7 +149,7 @@ pub async fn migrate(config: &DatabaseConfig) -> Result<(), Failure> {
 
 /// `muster database`.
 pub async fn run(config: &DatabaseConfig) -> Result<(), Failure> {
-    if config.server()?.is_some() {
+    if config.url().is_some() {
         return Err("DATABASE_URL names the database; there is no private one to give".into());
     }
     let private = match EmbeddedPostgres::start(config.embedded()?).await {

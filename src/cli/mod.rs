@@ -13,6 +13,8 @@ use crate::{
 };
 
 mod database;
+mod demo;
+mod health;
 mod keys;
 mod print;
 mod readiness;
@@ -50,6 +52,14 @@ enum Command {
     ///
     /// Prints the URL of its database. When nothing runs it, runs it until Ctrl-C.
     Database,
+    /// See a fleet at work: one goal, five agents, and what can go wrong
+    ///
+    /// Runs the service on data of its own and lets five agents work on a goal over HTTP. One of
+    /// them dies, a task fails and is tried again, a result waits for a person. Afterwards the
+    /// service can be looked at until Ctrl-C.
+    Demo(demo::DemoConfig),
+    /// Ask a running service whether it is ready; ends with 0 if it is
+    Health(health::HealthConfig),
     /// Print the OpenAPI document
     Openapi,
 }
@@ -72,13 +82,24 @@ impl Cli {
         }
     }
 
+    /// The demo itself shows what happens, so it logs only what should not.
+    fn log(&self) -> LogConfig {
+        let mut log = self.log.clone();
+        if matches!(self.command, Command::Demo(_)) && log.log == LogConfig::DEFAULT {
+            log.log = "warn".to_owned();
+        }
+        log
+    }
+
     async fn dispatch(self) -> Result<(), Failure> {
-        telemetry::log(&self.log)?;
+        telemetry::log(&self.log())?;
         match self.command {
             Command::Serve(serve) => serve::run(&self.database, &serve).await,
             Command::Keys(args) => keys::run(&self.database, args.command).await,
             Command::Migrate => database::migrate(&self.database).await,
             Command::Database => database::run(&self.database).await,
+            Command::Demo(demo) => demo::run(&self.database, &demo).await,
+            Command::Health(health) => health::run(&health).await,
             Command::Openapi => print::text(&crate::http::docs::document()?),
         }
     }

@@ -22,7 +22,7 @@ use crate::{
     config::{DatabaseConfig, ServeConfig},
     domain::token::Token,
     entropy::Entropy,
-    http::{self, HttpState},
+    http::{self, HttpState, layers::Limits},
     shutdown::Shutdown,
     store, supervisor, telemetry,
 };
@@ -42,35 +42,50 @@ pub async fn run(database: &DatabaseConfig, config: &ServeConfig) -> Result<(), 
         () = shutdown.begun() => return Ok(()),
     };
     let pool = database.connect(connections).await?;
-    let served = serve(&database, &pool, listener, given.as_ref(), config, &shutdown).await;
+    let served = async {
+        let app = app_on(&pool).await?;
+        bootstrap(&app, given.as_ref()).await?;
+        serve(&database, &app, listener, config.limits(), config.drain(), &shutdown).await
+    };
+    let served = served.await;
     shutdown.force();
-    if tokio::time::timeout(CLOSE_POOL, pool.close()).await.is_err() {
-        tracing::warn!("connections to the database are cut off");
-    }
-    database.close().await?;
+    close(database, &pool).await?;
     served?;
     tracing::info!("stopped");
     Ok(())
 }
 
-async fn serve(
+/// The use cases, on a database that is brought up to date first.
+pub async fn app_on(pool: &PgPool) -> Result<App, Failure> {
+    store::migrate(pool).await?;
+    Ok(App::new(pool.clone(), Clock::default(), Entropy::system()))
+}
+
+/// Closes the pool, then ends a private server. The stop must be forced before.
+pub async fn close(database: Database, pool: &PgPool) -> Result<(), Failure> {
+    if tokio::time::timeout(CLOSE_POOL, pool.close()).await.is_err() {
+        tracing::warn!("connections to the database are cut off");
+    }
+    database.close().await
+}
+
+/// Serves until the stop has begun and everything that was taken is done, or the time to drain
+/// is over.
+pub async fn serve(
     database: &Database,
-    pool: &PgPool,
+    app: &App,
     listener: TcpListener,
-    given: Option<&Token>,
-    config: &ServeConfig,
+    limits: Limits,
+    drain: Duration,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
-    store::migrate(pool).await?;
-    let app = App::new(pool.clone(), Clock::default(), Entropy::system());
-    bootstrap(&app, given).await?;
     let state = HttpState {
         app: Arc::new(app.clone()),
         readiness: Arc::new(ServiceReadiness { app: app.clone(), shutdown: shutdown.clone() }),
         metrics: Arc::new(telemetry::metrics(shutdown)?),
-        limits: config.limits(),
+        limits,
     };
-    supervisor::spawn(&app, shutdown);
+    supervisor::spawn(app, shutdown);
     let router = http::router(&state);
     tracing::info!(address = %listener.local_addr()?, "listening");
 
@@ -81,8 +96,8 @@ async fn serve(
             app.wake().stop_waiting();
         }
     };
-    let deadline = shutdown.deadline(config.drain());
-    let serving = until_drained(listener, router, &app, shutdown, on_stop);
+    let deadline = shutdown.deadline(drain);
+    let serving = until_drained(listener, router, app, shutdown, on_stop);
     tokio::select! {
         outcome = serving => outcome,
         () = deadline => {
@@ -112,7 +127,8 @@ async fn until_drained(
     Ok(())
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+/// Takes the address.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
         format!("cannot listen on {address}: {error}; choose another address with --listen").into()
     })

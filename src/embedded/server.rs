@@ -228,10 +228,13 @@ fn forward_log(stderr: Option<ChildStderr>, tail: &Mutex<VecDeque<String>>) {
 }
 
 /// The level of a message; none for a line that goes on with one. `ERROR` is a statement that
-/// failed: whoever sent it was told, and many are refused on purpose.
+/// failed: whoever sent it was told, and many are refused on purpose. A stop ends connections that
+/// the pool has closed a moment before, which is nothing to warn of.
 fn level_of(line: &str) -> Option<tracing::Level> {
-    let (word, _) = line.split_once(':')?;
+    const STOP: &str = "terminating connection due to administrator command";
+    let (word, text) = line.split_once(':')?;
     match word {
+        "FATAL" if text.trim() == STOP => Some(tracing::Level::DEBUG),
         "PANIC" => Some(tracing::Level::ERROR),
         "FATAL" | "WARNING" => Some(tracing::Level::WARN),
         "LOG" | "ERROR" | "NOTICE" | "INFO" => Some(tracing::Level::DEBUG),

@@ -78,7 +78,8 @@ pub struct ApprovalScope<'a> {
 /// Reads approvals, oldest first.
 ///
 /// Each way to look has an index of its own order, and the conditions on parameters leave only one
-/// of them to run: of one goal, of some states, or all.
+/// of them to run: of one goal, of some states, or all. The rows are looked up one by one
+/// (`limit 1`), because a plan for any parameters does not know how few they are.
 ///
 /// # Errors
 /// When the database fails.
@@ -90,7 +91,7 @@ pub async fn list(
     sqlx::query_as!(
         ApprovalRow,
         r#"
-        with picked as (
+        with picked as materialized (
             (select a.approval_id from approvals a
              where $2::uuid is not null and a.workspace_id = $1 and a.goal_id = $2
                and (cardinality($3::text[]) = 0 or a.state = any($3))
@@ -119,7 +120,10 @@ pub async fn list(
                a.plan_id as "plan_id: PlanId", a.title, null::text as body,
                null::jsonb as payload, a.asked_by as "asked_by: KeyId", a.answer, a.reason,
                a.decided_by as "decided_by: KeyId", a.version, a.created_at, a.decided_at
-        from picked join approvals a on a.workspace_id = $1 and a.approval_id = picked.approval_id
+        from picked
+        cross join lateral (
+            select * from approvals a
+            where a.workspace_id = $1 and a.approval_id = picked.approval_id limit 1) a
         order by a.approval_id limit $6
         "#,
         workspace.0,

@@ -55,7 +55,8 @@ pub enum AttemptScope {
 }
 
 /// Reads attempts. The conditions on `$2` are constant for a call, so only one branch runs, along
-/// the index of its order.
+/// the index of its order. The rows are looked up one by one (`limit 1`), because a plan for any
+/// parameters does not know how few they are and would read the whole table.
 ///
 /// # Errors
 /// When the database fails.
@@ -105,9 +106,15 @@ pub async fn list(
                          where s.workspace_id = $1 and s.attempt_id = a.attempt_id),
                         '{}') as "spend!"
         from picked
-        join attempts a on a.workspace_id = $1 and a.attempt_id = picked.attempt_id
-        left join attempt_progress p on p.workspace_id = $1 and p.attempt_id = a.attempt_id
-        left join attempt_results r on r.workspace_id = $1 and r.attempt_id = a.attempt_id
+        cross join lateral (
+            select * from attempts a
+            where a.workspace_id = $1 and a.attempt_id = picked.attempt_id limit 1) a
+        left join lateral (
+            select * from attempt_progress p
+            where p.workspace_id = $1 and p.attempt_id = picked.attempt_id limit 1) p on true
+        left join lateral (
+            select * from attempt_results r
+            where r.workspace_id = $1 and r.attempt_id = picked.attempt_id limit 1) r on true
         order by case when $2 = 'task' then a.number end desc, a.attempt_id desc
         "#,
         workspace.0,

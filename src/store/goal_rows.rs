@@ -84,7 +84,8 @@ pub struct GoalScope<'a> {
 /// Reads goals without their briefs, newest first.
 ///
 /// Each way to look has an index of its own order, and the conditions on parameters leave only one
-/// of them to run: of a project, of some states, or all.
+/// of them to run: of a project, of some states, or all. The rows are looked up one by one
+/// (`limit 1`), because a plan for any parameters does not know how few they are.
 ///
 /// # Errors
 /// When the database fails.
@@ -124,8 +125,12 @@ pub async fn list(
                          where s.workspace_id = $1 and s.node = 'goal' and s.node_id = g.goal_id),
                         '{}') as "spend!"
         from picked
-        join goals g on g.workspace_id = $1 and g.goal_id = picked.goal_id
-        join goal_texts x on x.workspace_id = $1 and x.goal_id = g.goal_id
+        cross join lateral (
+            select * from goals g
+            where g.workspace_id = $1 and g.goal_id = picked.goal_id limit 1) g
+        cross join lateral (
+            select * from goal_texts x
+            where x.workspace_id = $1 and x.goal_id = picked.goal_id limit 1) x
         order by g.goal_id desc limit $5
         "#,
         workspace.0,

@@ -244,7 +244,7 @@ pub async fn reprioritise(
              where workspace_id = $1 and goal_id = $2 and ended_at is null and priority = $3
              order by task_id for no key update
          )
-         update tasks t set priority = $4,
+         update tasks t set priority = $4, version = version + 1,
                 claim_rank = claim_rank - ($4 - $3) * interval '300 seconds'
          from mine where t.workspace_id = $1 and t.task_id = mine.task_id",
         workspace.0,

@@ -116,7 +116,8 @@ impl Branch {
 /// The conditions on `$2` are constant for a call, so only one branch runs: those of a goal go
 /// along its plan; all of them go along the primary key; those of some states go along the index
 /// of each state and are merged. Done tasks have no such index, because most tasks are done: going
-/// along the primary key finds them at once.
+/// along the primary key finds them at once. The rows are looked up one by one (`limit 1`), because
+/// a plan for any parameters does not know how few they are and would read the whole table.
 ///
 /// # Errors
 /// When the database fails.
@@ -152,17 +153,8 @@ pub async fn list(
             (select o.task_id from unnest($8) as s (state)
              cross join lateral (
                  select t.task_id from tasks t
-                 where t.workspace_id = $1 and t.state = s.state and t.task_id < $7
-                   and t.state in ('waiting', 'ready', 'running', 'parked', 'reviewing')
-                   and ($9 is null or t.capability_key in (select capability_key from able))
-                 order by t.task_id desc limit $10) o
-             where $2 = 'states')
-            union all
-            (select o.task_id from unnest($8) as s (state)
-             cross join lateral (
-                 select t.task_id from tasks t
-                 where t.workspace_id = $1 and t.state = s.state and t.task_id < $7
-                   and t.state in ('failed', 'cancelled')
+                 where t.workspace_id = $1 and t.state = s.state and t.state <> 'done'
+                   and t.task_id < $7
                    and ($9 is null or t.capability_key in (select capability_key from able))
                  order by t.task_id desc limit $10) o
              where $2 = 'states')
@@ -187,8 +179,12 @@ pub async fn list(
                         '{}') as "spend!",
                t.version, t.created_at, t.updated_at, t.ended_at
         from picked
-        join tasks t on t.workspace_id = $1 and t.task_id = picked.task_id
-        join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
+        cross join lateral (
+            select * from tasks t
+            where t.workspace_id = $1 and t.task_id = picked.task_id limit 1) t
+        cross join lateral (
+            select * from task_texts x
+            where x.workspace_id = $1 and x.task_id = picked.task_id limit 1) x
         order by case when $2 = 'goal' then t.position end,
                  case when $2 = 'goal' then t.task_id end, t.task_id desc
         limit $10

@@ -285,7 +285,7 @@ async fn check(pool: &PgPool, goals: &[String], said: &Acknowledged) {
         .fetch_all(pool)
         .await
         .unwrap();
-        assert_eq!(found, [tokens.clone()]);
+        assert_eq!(found, std::slice::from_ref(tokens));
     }
     for attempt in &said.refused {
         let state: String =

@@ -6,26 +6,32 @@
     reason = "a helper of a test fails it as the test itself would"
 )]
 
+mod agents;
 mod approvals;
 mod attempts;
 mod cancels;
 mod claims;
+mod cli;
 mod crash;
 mod decisions;
 mod embedded;
+mod events;
 mod goal_waits;
 mod goals;
 mod graph;
 mod http;
+mod keys;
 mod layers;
 mod leases;
 mod model;
 mod openapi;
 mod oracle;
+mod projects;
 mod races;
 mod roles;
 mod schema;
 mod spend;
+mod supervisor_record;
 mod support;
 mod tasks;
 mod times;

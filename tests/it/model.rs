@@ -100,7 +100,8 @@ impl Life {
             }
         }
         if self.chance(10) {
-            let at = self.fleet.now() + chrono::TimeDelta::seconds(self.random.random_range(1..300));
+            let at =
+                self.fleet.now() + chrono::TimeDelta::seconds(self.random.random_range(1..300));
             task["not_before"] = json!(at);
         }
         task

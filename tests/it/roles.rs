@@ -34,16 +34,22 @@ const ROUTES: &[Route] = &[
     ("GET /v1/approvals/{approval_id}", "aosgv", ""),
     ("POST /v1/approvals/{approval_id}/decide", "ao", r#"{"decision": "approve"}"#),
     ("GET /v1/attempts/{attempt_id}", "aosgv", ""),
-    ("POST /v1/attempts/{attempt_id}/approvals", "g",
-     r#"{"lease": "LEASE", "kind": "input", "title": "t"}"#),
+    (
+        "POST /v1/attempts/{attempt_id}/approvals",
+        "g",
+        r#"{"lease": "LEASE", "kind": "input", "title": "t"}"#,
+    ),
     ("POST /v1/attempts/{attempt_id}/complete", "g", r#"{"lease": "LEASE"}"#),
     ("POST /v1/attempts/{attempt_id}/fail", "g", r#"{"lease": "LEASE", "class": "permanent"}"#),
     ("POST /v1/attempts/{attempt_id}/heartbeat", "g", r#"{"lease": "LEASE"}"#),
     ("POST /v1/attempts/{attempt_id}/release", "g", r#"{"lease": "LEASE"}"#),
     ("GET /v1/attempts/{attempt_id}/spend", "aosgv", ""),
     ("POST /v1/attempts/{attempt_id}/spend", "g", r#"{"lease": "LEASE", "totals": {"x": 1}}"#),
-    ("POST /v1/attempts/{attempt_id}/subtasks", "g",
-     r#"{"lease": "LEASE", "tasks": [{"ref": "s", "title": "s"}]}"#),
+    (
+        "POST /v1/attempts/{attempt_id}/subtasks",
+        "g",
+        r#"{"lease": "LEASE", "tasks": [{"ref": "s", "title": "s"}]}"#,
+    ),
     ("POST /v1/claims", "g", "{}"),
     ("GET /v1/events", "aosgv", ""),
     ("GET /v1/goals", "aosgv", ""),
@@ -83,8 +89,7 @@ fn list(answer: &Value) -> Option<&Vec<Value>> {
 }
 
 fn documented() -> BTreeMap<String, BTreeSet<String>> {
-    let document: Value =
-        serde_json::from_str(&muster::http::docs::document().unwrap()).unwrap();
+    let document: Value = serde_json::from_str(&muster::http::docs::document().unwrap()).unwrap();
     let mut routes = BTreeMap::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {

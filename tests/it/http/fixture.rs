@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 use tower::ServiceExt as _;
+use utoipa::openapi::OpenApi;
 
 /// What the fixture's body routes take.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -135,7 +136,7 @@ pub fn fixture(limits: Limits) -> Router {
         .route("/panic", get(async || -> Json<Value> { panic!("the secret inside") }))
         .route("/slow", get(async || tokio::time::sleep(Duration::from_secs(3600)).await))
         .route("/large", get(async || "all work and no play ".repeat(1000)));
-    layers::layered(routes, &state(true, limits), &mut muster::http::api_document())
+    layers::layered(routes, &state(true, limits), &mut OpenApi::default())
 }
 
 async fn create(Create { body, idempotency }: Create<Thing>) -> Result<Created<Value>> {

@@ -11,6 +11,7 @@ pub mod invariants;
 mod keeper;
 pub mod process;
 mod run;
+pub mod service;
 mod tests;
 
 pub use run::scratch_dir;
