@@ -87,11 +87,19 @@ async fn what_ended_stays_as_it_is() {
         let task = fleet.task_id(goal, "a").await;
         let path = format!("/v1/tasks/{task}");
         fleet.admin.post(format!("{path}/cancel"), &json!({})).await.problem(409, "task_ended");
-        fleet.admin.patch(&path, &json!({"priority": 1})).if_match("*").await
+        fleet
+            .admin
+            .patch(&path, &json!({"priority": 1}))
+            .if_match("*")
+            .await
             .problem(409, "task_ended");
         let path = format!("/v1/goals/{goal}");
         fleet.admin.post(format!("{path}/cancel"), &json!({})).await.problem(409, "goal_ended");
-        fleet.admin.patch(path, &json!({"priority": 1})).if_match("*").await
+        fleet
+            .admin
+            .patch(path, &json!({"priority": 1}))
+            .if_match("*")
+            .await
             .problem(409, "goal_ended");
         assert_eq!(fleet.goal_state(goal).await, state);
     }
@@ -157,7 +165,8 @@ async fn a_paused_agent_is_told_to_pause_and_a_draining_one_is_not() {
     let agent = fleet.worker().await;
     fleet.goal(json!([{"ref": "a", "title": "t"}, {"ref": "b", "title": "t"}])).await;
     let held = agent.take().await;
-    for (state, directive) in [("paused", "pause"), ("draining", "continue"), ("active", "continue")]
+    for (state, directive) in
+        [("paused", "pause"), ("draining", "continue"), ("active", "continue")]
     {
         let path = format!("/v1/agents/{}", agent.id);
         fleet.admin.patch(path, &json!({"state": state})).if_match("*").await.expect(200);

@@ -8,6 +8,7 @@ use crate::support::{
     agent::claims,
     fleet::{Fleet, router},
     invariants::verify,
+    process::PATIENCE,
 };
 
 #[tokio::test]
@@ -145,27 +146,40 @@ async fn subtasks_sent_again_are_added_once() {
     verify(&fleet.pool).await;
 }
 
-/// A claim whose answer nobody takes must not keep the task.
+/// A claim whose answer nobody takes must not keep the task: hang-ups in a row would even put it in
+/// quarantine. Somebody holds the commit up until the claimer has hung up.
 #[tokio::test]
 async fn what_a_claimer_that_hung_up_was_given_goes_back() {
     let fleet = Fleet::start().await;
     let agent = fleet.worker().await;
     let goal = fleet.lone_task(json!({})).await;
     for _ in 0..4 {
-        let claim = agent.client.post("/v1/claims", &json!({}));
-        let claim = std::future::IntoFuture::into_future(claim);
-        // Begun, and dropped at the first wait.
-        assert!(futures_util::FutureExt::now_or_never(claim).is_none());
+        let mut holder = fleet.pool.begin().await.unwrap();
+        sqlx::query("select from event_heads for update").execute(&mut *holder).await.unwrap();
+        let claimer = agent.clone();
+        let claim = tokio::spawn(async move { claimer.claim(1).await });
+        until(&fleet, "select wait_event_type = 'Lock' from pg_stat_activity where datname = current_database() order by 1 desc nulls last limit 1").await;
+        claim.abort();
+        assert!(claim.await.is_err_and(|error| error.is_cancelled()));
+        holder.commit().await.unwrap();
+        until(&fleet, "select state = 'ready' and attempts_started > 0 from tasks").await;
     }
-    let deadline = Instant::now() + crate::support::process::PATIENCE;
-    loop {
-        let held = agent.claim_with(json!({"wait_seconds": 1})).await;
-        if let [held] = held.as_slice() {
-            agent.complete(held).await;
-            break;
-        }
-        assert!(Instant::now() < deadline, "the task is leased to nobody");
-    }
-    fleet.expect_states(&goal, "a:done").await;
+    let held = agent.take().await;
+    assert_eq!(held.number, 5);
+    agent.complete(&held).await;
+    assert_eq!(fleet.task(&goal, "a").await["attempts_used"], 0);
     verify(&fleet.pool).await;
+}
+
+/// Waits until the query says yes.
+async fn until(fleet: &Fleet, query: &'static str) {
+    let deadline = Instant::now() + PATIENCE;
+    while !sqlx::query_scalar::<_, Option<bool>>(query)
+        .fetch_one(&fleet.pool)
+        .await
+        .unwrap()
+        .unwrap_or(false)
+    {
+        assert!(Instant::now() < deadline, "waited in vain: {query}");
+    }
 }

@@ -91,8 +91,10 @@ async fn a_result_counts_when_it_is_accepted() {
         .await;
     let held = agent.take().await;
     let answer = agent.complete(&held).await;
-    assert_eq!((&answer["attempt_state"], &answer["task_state"]),
-               (&json!("submitted"), &json!("reviewing")));
+    assert_eq!(
+        (&answer["attempt_state"], &answer["task_state"]),
+        (&json!("submitted"), &json!("reviewing"))
+    );
     agent.write(&held, "heartbeat", json!({})).await.problem(409, "lease_lost");
     // No lease runs while a person thinks.
     fleet.after(100_000).await;
@@ -178,7 +180,8 @@ async fn of_racing_deciders_one_wins() {
     for (_, answer) in &lost {
         answer.problem(409, "already_decided");
     }
-    let (approval, task) = if winner % 2 == 0 { ("approved", "done") } else { ("rejected", "ready") };
+    let (approval, task) =
+        if winner % 2 == 0 { ("approved", "done") } else { ("rejected", "ready") };
     assert_eq!(answer.json::<Value>()["state"], approval);
     fleet.expect_states(&goal, &format!("a:{task}")).await;
     let decided: i64 =

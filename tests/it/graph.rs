@@ -117,13 +117,20 @@ async fn a_task_comes_back_with_what_became_of_its_subtasks() {
     ]);
     let body = json!({"tasks": subtasks, "checkpoint": {"page": 7}});
     let answer = agent.write(&held, "subtasks", body).await.value(201);
-    assert_eq!((&answer["attempt_state"], answer["subtasks"].as_array().unwrap().len()),
-               (&json!("parked"), 5));
-    fleet.expect_states(&goal, "a:parked good:ready bad:ready lost:waiting box:running inside:ready")
+    assert_eq!(
+        (&answer["attempt_state"], answer["subtasks"].as_array().unwrap().len()),
+        (&json!("parked"), 5)
+    );
+    fleet
+        .expect_states(&goal, "a:parked good:ready bad:ready lost:waiting box:running inside:ready")
         .await;
     agent.complete(&agent.take().await).await;
     agent.fail(&agent.take().await, "permanent").await;
-    fleet.expect_states(&goal, "a:parked good:done bad:failed lost:cancelled box:running inside:ready")
+    fleet
+        .expect_states(
+            &goal,
+            "a:parked good:done bad:failed lost:cancelled box:running inside:ready",
+        )
         .await;
     verify(&fleet.pool).await;
     agent.complete(&agent.take().await).await;
@@ -162,8 +169,11 @@ async fn subtasks_that_do_not_fit_are_refused_as_a_whole() {
         (json!([{"ref": "a", "title": "taken"}]), "/tasks/0/ref"),
         (json!([{"ref": "s", "title": "t", "needs": ["a"]}]), "/tasks/0/needs/0"),
         (json!([{"ref": "s", "title": "t", "parent": "a"}]), "/tasks/0/parent"),
-        (json!([{"ref": "s", "title": "t", "needs": ["t"]}, {"ref": "t", "title": "t",
-                 "needs": ["s"]}]), "/tasks/"),
+        (
+            json!([{"ref": "s", "title": "t", "needs": ["t"]}, {"ref": "t", "title": "t",
+                 "needs": ["s"]}]),
+            "/tasks/",
+        ),
     ] {
         let answer = agent.write(&held, "subtasks", json!({"tasks": tasks})).await;
         let pointers = answer.problem(422, "plan_invalid");

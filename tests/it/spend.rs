@@ -79,8 +79,10 @@ async fn a_lower_total_and_a_known_key_add_nothing() {
         (json!({"entries": [{"key": "k", "amounts": {"x": 5}}]}), json!({"x": 15})),
         (json!({"entries": [{"key": "k", "amounts": {"x": 9}}]}), json!({"x": 15})),
         (json!({"entries": [{"key": "k", "amounts": {"y": 9}}]}), json!({"x": 15, "y": 9})),
-        (json!({"entries": [{"key": "l", "amounts": {"x": 1}}, {"key": "l", "amounts": {"x": 1}}]}),
-         json!({"x": 16, "y": 9})),
+        (
+            json!({"entries": [{"key": "l", "amounts": {"x": 1}}, {"key": "l", "amounts": {"x": 1}}]}),
+            json!({"x": 16, "y": 9}),
+        ),
         (json!({"totals": {"x": 12}}), json!({"x": 18, "y": 9})),
         (json!({"totals": {"z": 0}}), json!({"x": 18, "y": 9})),
     ] {

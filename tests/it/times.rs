@@ -153,8 +153,7 @@ async fn three_leases_lost_in_a_row_are_quarantine() {
 async fn heartbeats_keep_a_lease_and_the_hard_deadline_ends_it() {
     let fleet = Fleet::start().await;
     let agent = fleet.worker().await;
-    let goal =
-        fleet.lone_task(json!({"lease_seconds": 10, "attempt_timeout_seconds": 100})).await;
+    let goal = fleet.lone_task(json!({"lease_seconds": 10, "attempt_timeout_seconds": 100})).await;
     let held = agent.take().await;
     assert_eq!(held.claim["lease_ms"], 10_000);
     let deadline = instant(&held.claim["hard_deadline"]);
@@ -178,7 +177,10 @@ async fn heartbeats_keep_a_lease_and_the_hard_deadline_ends_it() {
     let task = fleet.task(&goal, "a").await;
     assert_eq!((&task["state"], &task["attempts_used"]), (&json!("waiting"), &json!(1)));
     let attempt = fleet.admin.get(format!("/v1/attempts/{}", held.attempt)).await.value(200);
-    assert_eq!((&attempt["state"], &attempt["failure_class"]), (&json!("expired"), &json!("timeout")));
+    assert_eq!(
+        (&attempt["state"], &attempt["failure_class"]),
+        (&json!("expired"), &json!("timeout"))
+    );
     // A long lease that a claim asked for is not shortened by a heartbeat of the default.
     fleet.lone_task(json!({})).await;
     let held = agent.claim_with(json!({"lease_seconds": 600})).await.remove(0);
@@ -238,9 +240,8 @@ async fn all_attempts_together_may_take_so_long() {
     agent.write(&held, "complete", json!({})).await.problem(409, "lease_lost");
 
     // While it waits for a person the time runs too.
-    let goal = fleet
-        .lone_task(json!({"finish_within_seconds": 100, "approval": {"start": true}}))
-        .await;
+    let goal =
+        fleet.lone_task(json!({"finish_within_seconds": 100, "approval": {"start": true}})).await;
     fleet.after(100).await;
     fleet.expect_states(&goal, "a:failed").await;
     assert!(fleet.questions().await.is_empty());

@@ -148,8 +148,7 @@ impl World {
                 let Some(index) = of(attempt, len).filter(|i| self.admits(*i)) else {
                     return Ok(());
                 };
-                let failure =
-                    Failure { class: *class, retryable: *retryable, retry_after: None };
+                let failure = Failure { class: *class, retryable: *retryable, retry_after: None };
                 let ending = fail(&self.task, &self.attempts[index], failure, 0.5, self.now);
                 self.write(index, ending);
             }
