@@ -28,6 +28,7 @@ mod openapi;
 mod oracle;
 mod projects;
 mod races;
+mod readme;
 mod roles;
 mod schema;
 mod spend;
