@@ -170,8 +170,10 @@ pub struct ChildResult {
 }
 
 /// What an earlier attempt left behind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EarlierAttempt {
+    /// The attempt; its evidence can be read there.
+    pub attempt_id: AttemptId,
     /// Its number.
     pub number: i32,
     /// How it ended.
@@ -182,6 +184,8 @@ pub struct EarlierAttempt {
     pub message: Option<String>,
     /// What the reviewer said of its result: start here.
     pub feedback: Option<String>,
+    /// The result that was rejected; `null` also when it is larger than 64 KiB.
+    pub result: Option<Value>,
 }
 
 /// A decision of a person.

@@ -154,16 +154,28 @@ pub async fn finish_goal(
     state: GoalState,
     counts: TaskCounts,
 ) -> Result<()> {
-    let Some(state) = roll_up(state, counts) else { return Ok(()) };
+    if roll_up(state, counts).is_none() {
+        return Ok(());
+    }
+    let workspace = unit.workspace();
+    let (failed, cancelled) = if counts.done == counts.total {
+        (0, 0)
+    } else {
+        store::goals::not_made_up_for(unit.conn(), workspace, goal).await?
+    };
+    let judged = TaskCounts { failed, cancelled, ..counts };
+    let Some(state) = roll_up(state, judged) else { return Ok(()) };
     let (kind, reason) = match state {
         GoalState::Completed => (EventKind::GoalCompleted, None),
-        GoalState::Cancelled => (EventKind::GoalCancelled, Some("tasks of it were cancelled")),
-        GoalState::Failed => (EventKind::GoalFailed, Some("tasks of it failed")),
+        GoalState::Cancelled => {
+            (EventKind::GoalCancelled, Some("some of its tasks were cancelled"))
+        }
+        GoalState::Failed => (EventKind::GoalFailed, Some("some of its tasks failed")),
         GoalState::Planning | GoalState::Proposed | GoalState::Active => return Ok(()),
     };
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     store::goals::set_state(unit.conn(), workspace, now, goal, state, reason).await?;
-    unit.record(NewEvent::new(kind).goal(goal).data(json!({"tasks": counts})));
+    unit.record(NewEvent::new(kind).goal(goal).data(json!({"tasks": counts, "reason": reason})));
     Ok(())
 }
 

@@ -198,9 +198,10 @@ async fn end_due(unit: &mut Unit, attempts: &[AttemptId], tasks: &[TaskId]) -> R
             .collect();
     let mut due = Due::default();
     for task in facts {
+        // The task's own time comes first: when it is over, it does not matter how its attempt is.
         let attempt = task.current_attempt.and_then(|id| held.get(&id));
-        if !expire(unit, &mut due, &task, attempt) {
-            out_of_time(unit, &mut due, task, &deadlines);
+        if !out_of_time(unit, &mut due, &task, &deadlines) {
+            expire(unit, &mut due, &task, attempt);
         }
     }
     let Due { ends, results, changes } = due;
@@ -215,13 +216,11 @@ async fn end_due(unit: &mut Unit, attempts: &[AttemptId], tasks: &[TaskId]) -> R
     Ok(count)
 }
 
-/// Notes a silent attempt; says whether it was one.
-fn expire(unit: &Unit, due: &mut Due, task: &TaskFacts, attempt: Option<&AttemptFacts>) -> bool {
-    let Some(attempt) = attempt else { return false };
+/// Notes a silent attempt.
+fn expire(unit: &Unit, due: &mut Due, task: &TaskFacts, attempt: Option<&AttemptFacts>) {
+    let Some(attempt) = attempt else { return };
     let now = unit.now();
-    let Some(ending) = task::expire(task, attempt, unit.entropy().jitter(), now) else {
-        return false;
-    };
+    let Some(ending) = task::expire(task, attempt, unit.entropy().jitter(), now) else { return };
     let (class, said) = if attempt.hard_deadline <= now {
         (FailureClass::Timeout, "ran into its hard deadline")
     } else {
@@ -233,24 +232,24 @@ fn expire(unit: &Unit, due: &mut Due, task: &TaskFacts, attempt: Option<&Attempt
     due.results.push(service_result(id, ending.attempt, class, &message));
     let change = Change::by_attempt(task.clone(), id, attempt.agent_id, ending, Some(message));
     due.changes.push(change);
-    true
 }
 
-/// Notes a task that ran out of time.
+/// Notes a task that ran out of time; says whether it did.
 fn out_of_time(
     unit: &Unit,
     due: &mut Due,
-    task: TaskFacts,
+    task: &TaskFacts,
     deadlines: &BTreeMap<TaskId, Deadlines>,
-) {
-    let Some(deadlines) = deadlines.get(&task.task_id) else { return };
-    let Some((next, reason)) = verdict(&task, deadlines, unit) else { return };
+) -> bool {
+    let Some(deadlines) = deadlines.get(&task.task_id) else { return false };
+    let Some((next, reason)) = verdict(task, deadlines, unit) else { return false };
     let live = matches!(task.state, TaskState::Running | TaskState::Reviewing);
     let attempt = task.current_attempt.filter(|_| live && !task.container);
     let attempt = attempt.map(|id| (id, AttemptState::Cancelled));
     due.ends.extend(attempt);
-    let change = Change::of_task(task, next, reason.to_owned());
+    let change = Change::of_task(task.clone(), next, reason.to_owned());
     due.changes.push(Change { attempt, ..change });
+    true
 }
 
 fn service_result(

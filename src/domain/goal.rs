@@ -31,7 +31,8 @@ pub struct TaskCounts {
 ///
 /// An empty goal is never complete. A goal whose last open task ended is `completed` when all of
 /// them are done, `failed` when one failed, and `cancelled` when none failed but some were
-/// cancelled.
+/// cancelled. Subtasks that were not done are left out of `failed` and `cancelled` by the caller
+/// when the task that had asked for them came back and was done all the same.
 #[must_use]
 pub fn roll_up(state: GoalState, counts: TaskCounts) -> Option<GoalState> {
     match state {

@@ -202,7 +202,7 @@ pub struct Handover {
     pub needs: Value,
     /// What its children produced: `[{task_id, ref, title, state, result, reason}]`.
     pub children: Value,
-    /// What earlier attempts left behind: `[{number, state, failure_class, message, feedback}]`.
+    /// What earlier attempts left behind: `[{attempt_id, number, state, result, failure_class, message, feedback}]`.
     pub earlier: Value,
     /// The last checkpoint of any attempt.
     pub checkpoint: Option<Value>,
@@ -262,7 +262,8 @@ pub async fn handovers(
                       join task_texts nx on nx.workspace_id = $1 and nx.task_id = n.task_id
                       where n.workspace_id = $1 and n.parent_id = t.task_id
                       order by n.position, n.task_id limit $5) n), '[]') as "children!",
-               coalesce((select jsonb_agg(jsonb_build_object('number', a.number, 'state', a.state,
+               coalesce((select jsonb_agg(jsonb_build_object('attempt_id', a.attempt_id, 'number', a.number, 'state', a.state,
+                    'result', case when a.state = 'rejected' and octet_length(r.result::text) <= $4::int then r.result end,
                     'failure_class', r.failure_class, 'message', r.message, 'feedback', r.feedback)
                     order by a.number)
                 from (select * from attempts a where a.workspace_id = $1 and a.task_id = t.task_id

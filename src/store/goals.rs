@@ -168,6 +168,40 @@ pub async fn set_state(
     Err(sqlx::Error::Protocol("a goal that has ended was to be moved".into()))
 }
 
+/// How many failed or cancelled tasks of a goal nobody made up for. A task that came back from its
+/// subtasks and was done all the same has made up for whatever of them was not.
+///
+/// # Errors
+/// When the database fails.
+pub async fn not_made_up_for(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+) -> sqlx::Result<(i32, i32)> {
+    let row = sqlx::query!(
+        r#"
+        with recursive made_up (task_id) as (
+            select c.task_id from tasks p
+            join tasks c on c.workspace_id = $1 and c.parent_id = p.task_id
+            where p.workspace_id = $1 and p.goal_id = $2 and p.state = 'done' and not p.container
+            union
+            select c.task_id from made_up m
+            join tasks c on c.workspace_id = $1 and c.parent_id = m.task_id
+        )
+        select count(*) filter (where state = 'failed')::int as "failed!",
+               count(*) filter (where state = 'cancelled')::int as "cancelled!"
+        from tasks
+        where workspace_id = $1 and goal_id = $2 and state in ('failed', 'cancelled')
+          and task_id not in (select task_id from made_up)
+        "#,
+        workspace.0,
+        goal.0,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok((row.failed, row.cancelled))
+}
+
 /// Active goals without an open task.
 ///
 /// # Errors
