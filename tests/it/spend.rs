@@ -43,7 +43,7 @@ async fn reports_sent_again_and_out_of_order_add_nothing() {
         mine.shuffle(&mut random);
         let (agent, held) = (agent.at(&base), held.clone());
         tokio::spawn(async move {
-            let mut highest = vec![0; 4];
+            let mut highest = [0; 4];
             for (n, (which, entry, totals)) in mine.into_iter().enumerate() {
                 let report = json!({"entries": [entry], "totals": totals});
                 let answer = match n % 3 {
