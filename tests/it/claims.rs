@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 
 use crate::support::{
     agent::claims,
@@ -153,16 +154,19 @@ async fn what_a_claimer_that_hung_up_was_given_goes_back() {
     let fleet = Fleet::start().await;
     let agent = fleet.worker().await;
     let goal = fleet.lone_task(json!({})).await;
-    for _ in 0..4 {
+    for hang_ups in 1..=4 {
         let mut holder = fleet.pool.begin().await.unwrap();
         sqlx::query("select from event_heads for update").execute(&mut *holder).await.unwrap();
         let claimer = agent.clone();
         let claim = tokio::spawn(async move { claimer.claim(1).await });
-        until(&fleet, "select wait_event_type = 'Lock' from pg_stat_activity where datname = current_database() order by 1 desc nulls last limit 1").await;
+        let waits = "select exists (select from pg_stat_activity
+                     where datname = current_database() and wait_event_type = 'Lock')";
+        until(&fleet, waits.to_owned()).await;
         claim.abort();
         assert!(claim.await.is_err_and(|error| error.is_cancelled()));
         holder.commit().await.unwrap();
-        until(&fleet, "select state = 'ready' and attempts_started > 0 from tasks").await;
+        let back = "select count(*) filter (where state = 'released')";
+        until(&fleet, format!("{back} = {hang_ups} from attempts")).await;
     }
     let held = agent.take().await;
     assert_eq!(held.number, 5);
@@ -172,13 +176,12 @@ async fn what_a_claimer_that_hung_up_was_given_goes_back() {
 }
 
 /// Waits until the query says yes.
-async fn until(fleet: &Fleet, query: &'static str) {
+async fn until(fleet: &Fleet, query: String) {
     let deadline = Instant::now() + PATIENCE;
-    while !sqlx::query_scalar::<_, Option<bool>>(query)
+    while !sqlx::query_scalar::<_, bool>(AssertSqlSafe(query.clone()))
         .fetch_one(&fleet.pool)
         .await
         .unwrap()
-        .unwrap_or(false)
     {
         assert!(Instant::now() < deadline, "waited in vain: {query}");
     }
