@@ -11,6 +11,7 @@ mod approvals;
 mod attempts;
 mod cli;
 mod crash;
+mod demo;
 mod embedded;
 mod events;
 mod goal_waits;
