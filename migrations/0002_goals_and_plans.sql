@@ -82,7 +82,6 @@ comment on column goals.updated_at is 'When its row last changed.';
 comment on column goals.ended_at is 'When it reached a terminal state.';
 create index goals_by_state on goals (workspace_id, state, goal_id);
 create index goals_by_project on goals (workspace_id, project_id, goal_id);
-create index goals_to_roll_up on goals (workspace_id, goal_id) where state = 'active' and tasks_open = 0;
 
 create table goal_texts (
     workspace_id uuid  not null,

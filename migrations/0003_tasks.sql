@@ -33,6 +33,7 @@ create table tasks (
     finish_within_ms    bigint,
     start_by            timestamptz,
     finish_by           timestamptz,
+    rests_since         timestamptz,
     approve_start       boolean     not null,
     approve_result      boolean     not null,
     current_attempt_id  uuid,
@@ -83,7 +84,8 @@ comment on column tasks.attempt_timeout_ms is 'Hard limit of one attempt; null: 
 comment on column tasks.start_within_ms is 'How long it may stay ready without being claimed; null: for ever.';
 comment on column tasks.finish_within_ms is 'How long all attempts together may take since it was first ready; null: for ever.';
 comment on column tasks.start_by is 'When start_within runs out; set while it has never been claimed.';
-comment on column tasks.finish_by is 'When finish_within runs out.';
+comment on column tasks.finish_by is 'When finish_within runs out; moved by the time it rests.';
+comment on column tasks.rests_since is 'Since when it waits for people or its subtasks; set while parked or reviewing, when no deadline runs.';
 comment on column tasks.approve_start is 'A person must approve before it is first offered; cleared by the approval.';
 comment on column tasks.approve_result is 'A person must approve the result.';
 comment on column tasks.current_attempt_id is 'The latest attempt: the one that holds the task, or held it last.';
@@ -98,7 +100,7 @@ create index tasks_ready on tasks (workspace_id, capability_key, claim_rank, tas
 create index tasks_to_promote on tasks (workspace_id, ready_from) where state = 'waiting' and needs_unmet = 0;
 create index tasks_start_deadlines on tasks (workspace_id, start_by) where state = 'ready' and start_by is not null;
 create index tasks_finish_deadlines on tasks (workspace_id, finish_by)
-    where finish_by is not null and state in ('waiting', 'ready', 'running', 'parked', 'reviewing');
+    where finish_by is not null and state in ('waiting', 'ready', 'running');
 create index tasks_to_cancel on tasks (workspace_id, cancel_by) where cancel_by is not null and ended_at is null;
 create index tasks_of_goal on tasks (workspace_id, goal_id, position, task_id);
 create index tasks_of_parent on tasks (workspace_id, parent_id) where parent_id is not null;
@@ -115,6 +117,7 @@ create table task_texts (
     input        jsonb,
     estimate     jsonb,
     result       jsonb,
+    result_bytes integer generated always as (octet_length(result::text)) stored,
     end_reason   text,
     constraint task_texts_pkey primary key (workspace_id, task_id),
     constraint task_texts_task_fkey foreign key (workspace_id, task_id) references tasks (workspace_id, task_id)
@@ -129,6 +132,7 @@ comment on column task_texts.labels is 'Free words of the plan, such as story ta
 comment on column task_texts.input is 'JSON for the agent.';
 comment on column task_texts.estimate is 'Expected spend: unit to amount.';
 comment on column task_texts.result is 'What the accepted attempt handed in.';
+comment on column task_texts.result_bytes is 'The size of the result as text: what is handed over is bounded by it, and the stored size is compressed.';
 comment on column task_texts.end_reason is 'Why it failed or was cancelled, for people.';
 
 create table capability_sets (

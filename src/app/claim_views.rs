@@ -17,7 +17,11 @@ use crate::{
         spend::Amounts,
         states::{ApprovalKind, ApprovalState, AttemptState, FailureClass, TaskState},
     },
-    store::{self, attempts::NewAttempt, claims::Handover},
+    store::{
+        self,
+        attempts::NewAttempt,
+        claims::{Handover, HandoverLimits},
+    },
 };
 
 /// What an agent asks for.
@@ -82,7 +86,7 @@ pub struct Claim {
     pub hard_deadline: DateTime<Utc>,
     /// What to do.
     pub task: ClaimedTask,
-    /// What the tasks that it needs produced.
+    /// What the tasks that it needs produced; the first 2,000 of them.
     pub needs: Vec<NeededResult>,
     /// How its subtasks ended, when it parked for some.
     pub children: Vec<ChildResult>,
@@ -206,8 +210,9 @@ pub(super) struct Started {
     pub attempt: NewAttempt,
 }
 
-/// All results handed over with one task, in bytes of JSON.
-const RESULTS_BYTES: usize = 1024 * 1024;
+/// How much is handed over with one task.
+const LIMITS: HandoverLimits =
+    HandoverLimits { result_bytes: 64 * 1024, total_bytes: 1024 * 1024, tasks: 2_000 };
 
 /// Everything that is handed over with started attempts, by task. Decisions are told once.
 pub(super) async fn claims(unit: &mut Unit, started: &[Started]) -> Result<HashMap<TaskId, Claim>> {
@@ -217,7 +222,7 @@ pub(super) async fn claims(unit: &mut Unit, started: &[Started]) -> Result<HashM
     let workspace = unit.workspace();
     let tasks: Vec<TaskId> = started.iter().map(|s| s.attempt.task_id).collect();
     let pairs: Vec<_> = started.iter().map(|s| (s.attempt.task_id, s.attempt.attempt_id)).collect();
-    let handovers = store::claims::handovers(unit.conn(), workspace, &tasks).await?;
+    let handovers = store::claims::handovers(unit.conn(), workspace, &tasks, LIMITS).await?;
     let mut decisions: HashMap<TaskId, Vec<ToldDecision>> = HashMap::new();
     for (task, outcome) in store::approvals::tell(unit.conn(), workspace, &pairs).await? {
         let decision = serde_json::from_value(outcome).map_err(corrupt)?;
@@ -254,11 +259,8 @@ fn claim(handover: Handover, started: &Started, decisions: Vec<ToldDecision>) ->
         checkpoint,
     } = handover;
     let Started { token, attempt } = started;
-    let mut needs: Vec<NeededResult> = serde_json::from_value(needs).map_err(corrupt)?;
-    let mut children: Vec<ChildResult> = serde_json::from_value(children).map_err(corrupt)?;
-    bound(
-        needs.iter_mut().map(|n| &mut n.result).chain(children.iter_mut().map(|c| &mut c.result)),
-    );
+    let needs: Vec<NeededResult> = serde_json::from_value(needs).map_err(corrupt)?;
+    let children: Vec<ChildResult> = serde_json::from_value(children).map_err(corrupt)?;
     Ok(Claim {
         attempt_id: attempt.attempt_id,
         lease: token.clone(),
@@ -290,15 +292,4 @@ fn claim(handover: Handover, started: &Started, decisions: Vec<ToldDecision>) ->
         checkpoint,
         decisions,
     })
-}
-
-/// Leaves out results once all of them together are too large for one answer.
-fn bound<'a>(results: impl Iterator<Item = &'a mut Option<Value>>) {
-    let mut total = 0;
-    for result in results {
-        total += result.as_ref().map_or(0, |value| value.to_string().len());
-        if total > RESULTS_BYTES {
-            *result = None;
-        }
-    }
 }

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::{
@@ -36,6 +37,10 @@ use crate::{
         claims::{Claimer, ReadyTask},
     },
 };
+
+/// Most tasks that one batch locks for agents of the same abilities: what it locks and does not
+/// give away, nobody else can be given meanwhile.
+const MOST_AT_ONCE: i64 = 500;
 
 /// Who claims.
 #[derive(Debug, Clone, Copy)]
@@ -130,6 +135,8 @@ impl App {
             if self.wake.is_stopping() {
                 return Ok(outcome);
             }
+            // A key that was revoked while its claim waited is given nothing any more.
+            self.authenticate(caller.principal().secret.expose_secret()).await?;
         }
     }
 
@@ -165,12 +172,14 @@ async fn claim_batch(unit: &mut Unit, batch: &[ClaimCommand]) -> Result<Vec<Resu
     let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
     let known = by_id(store::claims::claimers(unit.conn(), workspace, &agents).await?);
     let ready = lock_ready(unit, batch, &known).await?;
-    let given = if ready.is_empty() {
-        vec![Vec::new(); batch.len()]
+    // Who may claim is judged once, by what the tasks are given out by.
+    let (known, given) = if ready.is_empty() {
+        (known, vec![Vec::new(); batch.len()])
     } else {
         store::claims::lock_agents(unit.conn(), workspace, &agents).await?;
         let exact = by_id(store::claims::claimers(unit.conn(), workspace, &agents).await?);
-        assign(batch, &exact, &ready)
+        let given = assign(batch, &exact, &ready);
+        (exact, given)
     };
     let started = start(unit, batch, &given).await?;
     let mut found = claims(unit, &started).await?;
@@ -218,10 +227,14 @@ async fn lock_ready(
     batch: &[ClaimCommand],
     known: &HashMap<AgentId, Claimer>,
 ) -> Result<Vec<ReadyTask>> {
-    let mut wanted: BTreeMap<&[String], i64> = BTreeMap::new();
+    let mut asked: BTreeMap<AgentId, u32> = BTreeMap::new();
     for command in batch {
-        let Some(claimer) = known.get(&command.owner.agent) else { continue };
-        let take = command.max.min(free_slots(claimer));
+        *asked.entry(command.owner.agent).or_default() += command.max;
+    }
+    let mut wanted: BTreeMap<&[String], i64> = BTreeMap::new();
+    for (agent, asked) in asked {
+        let Some(claimer) = known.get(&agent) else { continue };
+        let take = asked.min(free_slots(claimer));
         if take > 0 {
             *wanted.entry(&claimer.capabilities).or_default() += i64::from(take);
         }
@@ -230,6 +243,7 @@ async fn lock_ready(
     let mut ready: Vec<ReadyTask> = Vec::new();
     for (able, wanted) in wanted {
         let held: Vec<TaskId> = ready.iter().map(|task| task.task_id).collect();
+        let wanted = wanted.min(MOST_AT_ONCE);
         ready.extend(store::claims::lock_ready(unit.conn(), workspace, able, wanted, &held).await?);
     }
     ready.sort_by_key(|task| (task.claim_rank, task.task_id));

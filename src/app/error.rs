@@ -17,15 +17,23 @@ pub enum Error {
     /// What a row holds is not what the code wrote: a defect, or a hand in the database.
     #[error("stored data cannot be read: {0}")]
     Corrupt(String),
+    /// The database gave up a statement for another's sake: a deadlock, a lock or statement
+    /// timeout. Nothing was stored; the same request may succeed later.
+    #[error("gave way: {0}")]
+    GaveWay(Arc<sqlx::Error>),
     /// The service is stopping, a queue inside it is full, or the database cannot be reached at
-    /// this moment. Nothing was stored; the same request may succeed later.
+    /// this moment. The same request may succeed later. When the connection broke while a change
+    /// was committed, whether it is stored is not known: the same request again is safe, because
+    /// writes are fenced or carry keys.
     #[error("unavailable: {0}")]
     Unavailable(String),
 }
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if passes(&error) {
+        if gave_way(&error) {
+            Self::GaveWay(Arc::new(error))
+        } else if passes(&error) {
             Self::Unavailable(error.to_string())
         } else {
             Self::Store(Arc::new(error))
@@ -33,13 +41,18 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// Whether the failure is one of the moment: no connection, a lock or statement timeout, a
-/// deadlock resolved against us, a server that is stopping or starting.
+/// Whether the server ended the transaction to let another go on.
+fn gave_way(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(inner) = error else { return false };
+    inner.code().is_some_and(|code| matches!(code.as_ref(), "40P01" | "40001" | "55P03" | "57014"))
+}
+
+/// Whether the failure is one of the moment: no connection, a server that is stopping or starting.
 fn passes(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => true,
         sqlx::Error::Database(inner) => inner.code().is_some_and(|code| {
-            matches!(code.as_ref(), "40P01" | "40001" | "55P03" | "57014" | "53300" | "25P03")
+            matches!(code.as_ref(), "53300" | "25P03")
                 || code.starts_with("57P")
                 || code.starts_with("08")
         }),
@@ -54,7 +67,7 @@ impl Error {
         match self {
             Self::Refused(refusal) => refusal.code,
             Self::Store(_) | Self::Corrupt(_) => Code::Internal,
-            Self::Unavailable(_) => Code::Unavailable,
+            Self::GaveWay(_) | Self::Unavailable(_) => Code::Unavailable,
         }
     }
 
@@ -63,7 +76,11 @@ impl Error {
     #[must_use]
     pub fn rolled_back(&self) -> bool {
         match self {
-            Self::Store(error) => matches!(**error, sqlx::Error::Database(_)),
+            // The store's own `Protocol` errors are raised before any commit.
+            Self::Store(error) => {
+                matches!(**error, sqlx::Error::Database(_) | sqlx::Error::Protocol(_))
+            }
+            Self::GaveWay(_) => true,
             Self::Refused(_) | Self::Corrupt(_) | Self::Unavailable(_) => false,
         }
     }

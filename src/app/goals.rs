@@ -21,7 +21,6 @@ use crate::{
     domain::{
         check::Checks,
         event::{EventKind, NewEvent},
-        goal::roll_up,
         ids::{GoalId, PlanId},
         new_goal::{Draft, NewGoal, PlanSource, draft},
         outline::OutlineNote,
@@ -347,23 +346,17 @@ pub(super) async fn apply(
 /// # Errors
 /// When the database fails.
 pub(super) async fn finish_if_over(unit: &mut Unit, goal: GoalId) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
     let facts = lock_goal(unit, goal).await?;
-    let Some(state) = roll_up(facts.state, facts.counts) else { return Ok(()) };
-    let (kind, reason) = match state {
-        GoalState::Completed => (EventKind::GoalCompleted, None),
-        GoalState::Cancelled => (EventKind::GoalCancelled, Some("tasks of it were cancelled")),
-        GoalState::Failed => (EventKind::GoalFailed, Some("tasks of it failed")),
-        GoalState::Planning | GoalState::Proposed | GoalState::Active => return Ok(()),
-    };
-    store::goals::set_state(unit.conn(), workspace, now, goal, state, reason).await?;
-    unit.record(NewEvent::new(kind).goal(goal).data(json!({"tasks": facts.counts})));
-    Ok(())
+    settle::finish_goal(unit, goal, facts.state, facts.counts).await
 }
 
 /// Cancels a goal whose row is held.
 pub(super) async fn cancel_locked(unit: &mut Unit, goal: GoalId, reason: &str) -> Result<()> {
     let (workspace, now) = (unit.workspace(), unit.now());
+    // First the goal: what follows from its last task must find it ended.
+    let state = GoalState::Cancelled;
+    store::goals::set_state(unit.conn(), workspace, now, goal, state, Some(reason)).await?;
+    store::goals::drop_proposed_plans(unit.conn(), workspace, goal).await?;
     let open = store::tasks::open_of_goal(unit.conn(), workspace, goal).await?;
     let changes = settle::cancel(unit, &open, reason).await?;
     settle::settle(unit, changes).await?;
@@ -372,8 +365,6 @@ pub(super) async fn cancel_locked(unit: &mut Unit, goal: GoalId, reason: &str) -
     for approval in gone {
         unit.record(NewEvent::new(EventKind::ApprovalCancelled).goal(goal).approval(approval));
     }
-    let state = GoalState::Cancelled;
-    store::goals::set_state(unit.conn(), workspace, now, goal, state, Some(reason)).await?;
     let reason: String = reason.chars().take(300).collect();
     unit.record(NewEvent::new(EventKind::GoalCancelled).goal(goal).data(json!({"reason": reason})));
     Ok(())

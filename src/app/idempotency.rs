@@ -24,7 +24,7 @@ use crate::{
         refusal::{Code, Refusal},
         settings,
     },
-    store,
+    store::{self, replays::Taken},
 };
 
 /// What a request with an `Idempotency-Key` is recognised by.
@@ -66,7 +66,8 @@ impl<T> Outcome<T> {
 /// answer in the same unit.
 ///
 /// # Errors
-/// `idempotency_key_reused` when the key belongs to another request.
+/// `idempotency_key_reused` when the key belongs to another request; `idempotency_in_progress`
+/// when the same one is being worked on.
 pub async fn replay<T: DeserializeOwned>(
     unit: &mut Unit,
     principal: &Principal,
@@ -84,7 +85,14 @@ pub async fn replay<T: DeserializeOwned>(
         settings::REPLAY_FOR,
     )
     .await?;
-    let Some(found) = found else { return Ok(None) };
+    let found = match found {
+        Taken::Free => return Ok(None),
+        Taken::InProgress => {
+            let detail = "the same request is being worked on; send it again in a moment";
+            return Err(Refusal::new(Code::IdempotencyInProgress, detail).into());
+        }
+        Taken::Answered(replay) => replay,
+    };
     if found.request_sha256 != fingerprint {
         return Err(Refusal::new(
             Code::IdempotencyKeyReused,

@@ -4,6 +4,8 @@
 //! subtasks have ended or the question is decided the task is offered again, and the next attempt
 //! is handed the checkpoint and what came of it.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -277,7 +279,7 @@ async fn check_subtasks(unit: &mut Unit, parking: &Parking, tasks: &[TaskSpec]) 
     }
     checks.finish()?;
     let depth = store::tasks::depth(unit.conn(), workspace, parking.task.task_id).await?;
-    if depth as usize + 1 >= settings::NESTING {
+    if depth as usize + 1 + deepest(tasks) > settings::NESTING {
         let detail = format!("tasks may be nested {} levels deep", settings::NESTING);
         return Err(too_much(detail));
     }
@@ -290,6 +292,19 @@ async fn check_subtasks(unit: &mut Unit, parking: &Parking, tasks: &[TaskSpec]) 
         return Err(too_much(detail));
     }
     Ok(room.next_position)
+}
+
+/// How deep the subtasks are nested in each other: 0 when none contains another.
+fn deepest(tasks: &[TaskSpec]) -> usize {
+    let parents: HashMap<&str, &str> = tasks
+        .iter()
+        .filter_map(|task| Some((task.r#ref.as_str(), task.parent.as_deref()?)))
+        .collect();
+    let depth = |task: &TaskSpec| {
+        std::iter::successors(parents.get(task.r#ref.as_str()), |parent| parents.get(*parent))
+            .count()
+    };
+    tasks.iter().map(depth).max().unwrap_or_default()
 }
 
 fn too_much(detail: String) -> Error {

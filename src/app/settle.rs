@@ -7,7 +7,7 @@
 //! - what needs a failed or cancelled task, or is contained in one, is cancelled, however far down;
 //! - a container whose last child ended ends too, and a task that parked for its subtasks is
 //!   offered again;
-//! - the goal's counters move.
+//! - the goal's counters move, and it ends with its last task.
 //!
 //! The caller holds the goals' rows. That makes a cascade see a still picture, and two cascades of
 //! one goal come one after the other.
@@ -22,9 +22,10 @@ use crate::{
     domain::{
         claim,
         event::{EventKind, NewEvent, task_event},
+        goal::{TaskCounts, roll_up},
         ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
         settings,
-        states::{AttemptState, FailureClass, TaskState},
+        states::{AttemptState, FailureClass, GoalState, TaskState},
         task::{self, Ending, Next, TaskFacts},
     },
     store::{
@@ -136,7 +137,34 @@ pub async fn settle(unit: &mut Unit, changes: Vec<Change>) -> Result<()> {
         return Ok(());
     }
     let (workspace, now) = (unit.workspace(), unit.now());
-    Ok(store::moves::count(unit.conn(), workspace, now, &changes).await?)
+    let counted = store::moves::count(unit.conn(), workspace, now, &changes).await?;
+    for (goal, state, counts) in counted {
+        finish_goal(unit, goal, state, counts).await?;
+    }
+    Ok(())
+}
+
+/// Ends an active goal whose tasks have all ended. The goal's row is held.
+///
+/// # Errors
+/// When the database fails.
+pub async fn finish_goal(
+    unit: &mut Unit,
+    goal: GoalId,
+    state: GoalState,
+    counts: TaskCounts,
+) -> Result<()> {
+    let Some(state) = roll_up(state, counts) else { return Ok(()) };
+    let (kind, reason) = match state {
+        GoalState::Completed => (EventKind::GoalCompleted, None),
+        GoalState::Cancelled => (EventKind::GoalCancelled, Some("tasks of it were cancelled")),
+        GoalState::Failed => (EventKind::GoalFailed, Some("tasks of it failed")),
+        GoalState::Planning | GoalState::Proposed | GoalState::Active => return Ok(()),
+    };
+    let (workspace, now) = (unit.workspace(), unit.now());
+    store::goals::set_state(unit.conn(), workspace, now, goal, state, reason).await?;
+    unit.record(NewEvent::new(kind).goal(goal).data(json!({"tasks": counts})));
+    Ok(())
 }
 
 /// Where a step leads, seen from the table.
@@ -286,6 +314,8 @@ pub async fn cancel(unit: &mut Unit, tasks: &[TaskId], reason: &str) -> Result<V
     }
     let submitted: Vec<_> = changes.iter().filter_map(|change| change.attempt).collect();
     if !submitted.is_empty() {
+        let ids: Vec<AttemptId> = submitted.iter().map(|(attempt, _)| *attempt).collect();
+        store::attempts::lock(unit.conn(), workspace, &ids).await?;
         store::attempts::end(unit.conn(), workspace, now, &submitted).await?;
     }
     let asked: Vec<TaskFacts> = asked.into_iter().filter(|task| !task.cancelling).collect();

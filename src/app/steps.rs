@@ -5,12 +5,12 @@
 //! at once, a step that dies half-way has done whole units only, and one goal's trouble does not
 //! keep the others waiting. A step returns how many things it changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
 use super::{
-    App, Result, Unit, free,
+    App, Error, Result, Unit, free,
     goals::{finish_if_over, lock_goal},
     settle::{self, Change},
     spend::locked,
@@ -20,7 +20,7 @@ use crate::{
         ids::{AttemptId, GoalId, TaskId, WorkspaceId},
         settings,
         states::{AttemptState, FailureClass, TaskState},
-        task::{self, Next, TaskFacts},
+        task::{self, AttemptFacts, Next, TaskFacts},
     },
     store::{self, deadlines::Deadlines, results::NewResult},
 };
@@ -44,14 +44,24 @@ impl App {
         for (task, goal) in overdue {
             by_goal.entry(goal).or_default().1.push(task);
         }
-        let mut changed = 0;
+        let mut tally = Tally::default();
         for (goal, (attempts, tasks)) in by_goal {
-            let mut unit = self.begin(workspace, None).await?;
-            lock_goal(&mut unit, goal).await?;
-            changed += expire_attempts(&mut unit, &attempts).await?;
-            changed += end_overdue(&mut unit, &tasks).await?;
-            self.commit(unit).await?;
+            tally.note(self.expire_in(workspace, goal, &attempts, &tasks).await);
         }
+        tally.result()
+    }
+
+    async fn expire_in(
+        &self,
+        workspace: WorkspaceId,
+        goal: GoalId,
+        attempts: &[AttemptId],
+        tasks: &[TaskId],
+    ) -> Result<u64> {
+        let mut unit = self.begin(workspace, None).await?;
+        lock_goal(&mut unit, goal).await?;
+        let changed = end_due(&mut unit, attempts, tasks).await?;
+        self.commit(unit).await?;
         Ok(changed)
     }
 
@@ -68,18 +78,30 @@ impl App {
         for (task, goal) in due {
             by_goal.entry(goal).or_default().push(task);
         }
-        let mut changed = 0;
+        let mut tally = Tally::default();
         for (goal, tasks) in by_goal {
-            let mut unit = self.begin(workspace, None).await?;
-            lock_goal(&mut unit, goal).await?;
-            changed += tasks.len() as u64;
-            free::free(&mut unit, tasks).await?;
-            self.commit(unit).await?;
+            tally.note(self.promote_in(workspace, goal, tasks).await);
         }
-        Ok(changed)
+        tally.result()
     }
 
-    /// Ends active goals whose last task has ended. An empty goal is never complete.
+    async fn promote_in(
+        &self,
+        workspace: WorkspaceId,
+        goal: GoalId,
+        tasks: Vec<TaskId>,
+    ) -> Result<u64> {
+        let count = tasks.len() as u64;
+        let mut unit = self.begin(workspace, None).await?;
+        lock_goal(&mut unit, goal).await?;
+        free::free(&mut unit, tasks).await?;
+        self.commit(unit).await?;
+        Ok(count)
+    }
+
+    /// Ends active goals without an open task. A goal ends in the transaction that ends its last
+    /// task, so this finds nothing unless somebody wrote to the database by hand. An empty goal is
+    /// never complete.
     ///
     /// # Errors
     /// When the database fails.
@@ -87,12 +109,18 @@ impl App {
         let mut conn = self.reader().await?;
         let goals = store::goals::to_roll_up(&mut conn, workspace).await?;
         drop(conn);
-        for goal in &goals {
-            let mut unit = self.begin(workspace, None).await?;
-            finish_if_over(&mut unit, *goal).await?;
-            self.commit(unit).await?;
+        let mut tally = Tally::default();
+        for goal in goals {
+            tally.note(self.roll_up_one(workspace, goal).await);
         }
-        Ok(goals.len() as u64)
+        tally.result()
+    }
+
+    async fn roll_up_one(&self, workspace: WorkspaceId, goal: GoalId) -> Result<u64> {
+        let mut unit = self.begin(workspace, None).await?;
+        finish_if_over(&mut unit, goal).await?;
+        self.commit(unit).await?;
+        Ok(1)
     }
 
     /// Forgets answers that can no longer be replayed.
@@ -100,55 +128,129 @@ impl App {
     /// # Errors
     /// When the database fails.
     pub async fn sweep_replays(&self, workspace: WorkspaceId) -> Result<u64> {
-        let mut unit = self.begin(workspace, None).await?;
-        let before = unit.now() - settings::REPLAY_FOR;
-        let swept = store::replays::sweep(unit.conn(), workspace, before).await?;
-        self.commit(unit).await?;
+        let mut swept = 0;
+        // Each bite is a transaction of its own; an empty one ends the meal.
+        for _ in 0..SWEEP_BITES {
+            let mut unit = self.begin(workspace, None).await?;
+            let before = unit.now() - settings::REPLAY_FOR;
+            let bite = store::replays::sweep(unit.conn(), workspace, before).await?;
+            self.commit(unit).await?;
+            swept += bite;
+            if bite == 0 {
+                break;
+            }
+        }
         Ok(swept)
     }
 }
 
-/// Locks the tasks of attempts, then the attempts, and ends those that are still due.
-async fn expire_attempts(unit: &mut Unit, ids: &[AttemptId]) -> Result<u64> {
-    if ids.is_empty() {
-        return Ok(0);
+/// Most bites of one sweep, of a thousand answers each.
+const SWEEP_BITES: u32 = 100;
+
+/// What a step did over all goals: one goal's failure is remembered, and the others go on.
+#[derive(Debug, Default)]
+struct Tally {
+    changed: u64,
+    failure: Option<Error>,
+}
+
+impl Tally {
+    fn note(&mut self, outcome: Result<u64>) {
+        match outcome {
+            Ok(changed) => self.changed += changed,
+            Err(error) => {
+                tracing::warn!(%error, "a goal's share of a step failed; it is tried again");
+                self.failure.get_or_insert(error);
+            }
+        }
     }
+
+    fn result(self) -> Result<u64> {
+        self.failure.map_or(Ok(self.changed), Err)
+    }
+}
+
+/// What ends by the clock in one goal.
+#[derive(Debug, Default)]
+struct Due {
+    ends: Vec<(AttemptId, AttemptState)>,
+    results: Vec<NewResult>,
+    changes: Vec<Change>,
+}
+
+/// Locks everything that may be due, the tasks and then the attempts, each in id order, and ends
+/// what still is.
+async fn end_due(unit: &mut Unit, attempts: &[AttemptId], tasks: &[TaskId]) -> Result<u64> {
     let (workspace, now) = (unit.workspace(), unit.now());
-    let places = store::attempts::places(unit.conn(), workspace, ids).await?;
-    let tasks: Vec<TaskId> = places.iter().map(|place| place.task_id).collect();
-    let tasks = store::tasks::lock(unit.conn(), workspace, &tasks).await?;
-    let attempts = locked(unit, ids).await?;
-    let mut ends = Vec::new();
-    let mut results = Vec::new();
-    let mut changes = Vec::new();
-    for task in tasks {
-        let Some(attempt) = task.current_attempt.and_then(|id| attempts.get(&id)) else { continue };
-        let Some(ending) = task::expire(&task, attempt, unit.entropy().jitter(), now) else {
-            continue;
-        };
-        let (class, said) = if attempt.hard_deadline <= now {
-            (FailureClass::Timeout, "ran into its hard deadline")
-        } else {
-            (FailureClass::Lost, "was silent for longer than its lease")
-        };
-        let message = format!("attempt {} {said}", attempt.number);
-        ends.push((attempt.attempt_id, ending.attempt));
-        results.push(service_result(attempt.attempt_id, ending.attempt, class, &message));
-        changes.push(Change::by_attempt(
-            task,
-            attempt.attempt_id,
-            attempt.agent_id,
-            ending,
-            Some(message),
-        ));
+    let places = store::attempts::places(unit.conn(), workspace, attempts).await?;
+    let ids: BTreeSet<TaskId> =
+        places.iter().map(|place| place.task_id).chain(tasks.iter().copied()).collect();
+    let ids: Vec<TaskId> = ids.into_iter().collect();
+    let facts = store::tasks::lock(unit.conn(), workspace, &ids).await?;
+    let live: BTreeSet<AttemptId> = facts.iter().filter_map(|task| task.current_attempt).collect();
+    let live: Vec<AttemptId> = live.into_iter().collect();
+    let held = locked(unit, &live).await?;
+    let deadlines: BTreeMap<TaskId, Deadlines> =
+        store::deadlines::deadlines(unit.conn(), workspace, &ids)
+            .await?
+            .into_iter()
+            .map(|row| (row.task_id, row))
+            .collect();
+    let mut due = Due::default();
+    for task in facts {
+        let attempt = task.current_attempt.and_then(|id| held.get(&id));
+        if !expire(unit, &mut due, &task, attempt) {
+            out_of_time(unit, &mut due, task, &deadlines);
+        }
     }
+    let Due { ends, results, changes } = due;
     let count = changes.len() as u64;
-    if count > 0 {
+    if !ends.is_empty() {
         store::attempts::end(unit.conn(), workspace, now, &ends).await?;
-        store::results::insert(unit.conn(), workspace, now, &results).await?;
-        settle::settle(unit, changes).await?;
     }
+    if !results.is_empty() {
+        store::results::insert(unit.conn(), workspace, now, &results).await?;
+    }
+    settle::settle(unit, changes).await?;
     Ok(count)
+}
+
+/// Notes a silent attempt; says whether it was one.
+fn expire(unit: &Unit, due: &mut Due, task: &TaskFacts, attempt: Option<&AttemptFacts>) -> bool {
+    let Some(attempt) = attempt else { return false };
+    let now = unit.now();
+    let Some(ending) = task::expire(task, attempt, unit.entropy().jitter(), now) else {
+        return false;
+    };
+    let (class, said) = if attempt.hard_deadline <= now {
+        (FailureClass::Timeout, "ran into its hard deadline")
+    } else {
+        (FailureClass::Lost, "was silent for longer than its lease")
+    };
+    let id = attempt.attempt_id;
+    let message = format!("attempt {} {said}", attempt.number);
+    due.ends.push((id, ending.attempt));
+    due.results.push(service_result(id, ending.attempt, class, &message));
+    let change = Change::by_attempt(task.clone(), id, attempt.agent_id, ending, Some(message));
+    due.changes.push(change);
+    true
+}
+
+/// Notes a task that ran out of time.
+fn out_of_time(
+    unit: &Unit,
+    due: &mut Due,
+    task: TaskFacts,
+    deadlines: &BTreeMap<TaskId, Deadlines>,
+) {
+    let Some(deadlines) = deadlines.get(&task.task_id) else { return };
+    let Some((next, reason)) = verdict(&task, deadlines, unit) else { return };
+    let live = matches!(task.state, TaskState::Running | TaskState::Reviewing);
+    let attempt = task.current_attempt.filter(|_| live && !task.container);
+    let attempt = attempt.map(|id| (id, AttemptState::Cancelled));
+    due.ends.extend(attempt);
+    let change = Change::of_task(task, next, reason.to_owned());
+    due.changes.push(Change { attempt, ..change });
 }
 
 fn service_result(
@@ -177,7 +279,8 @@ fn verdict(task: &TaskFacts, deadlines: &Deadlines, unit: &Unit) -> Option<(Next
     if past(deadlines.cancel_by) && task.cancelling {
         return Some((Next::Cancelled, "its agent did not stop in time"));
     }
-    if past(deadlines.finish_by) {
+    let rests = matches!(task.state, TaskState::Parked | TaskState::Reviewing);
+    if past(deadlines.finish_by) && !rests {
         let class = FailureClass::FinishTimeout;
         return Some((Next::Failed(class), "all attempts together took too long"));
     }
@@ -186,38 +289,4 @@ fn verdict(task: &TaskFacts, deadlines: &Deadlines, unit: &Unit) -> Option<(Next
         return Some((Next::Failed(class), "nobody claimed it in time"));
     }
     None
-}
-
-async fn end_overdue(unit: &mut Unit, ids: &[TaskId]) -> Result<u64> {
-    if ids.is_empty() {
-        return Ok(0);
-    }
-    let (workspace, now) = (unit.workspace(), unit.now());
-    let tasks = store::tasks::lock(unit.conn(), workspace, ids).await?;
-    let deadlines: BTreeMap<TaskId, Deadlines> =
-        store::deadlines::deadlines(unit.conn(), workspace, ids)
-            .await?
-            .into_iter()
-            .map(|row| (row.task_id, row))
-            .collect();
-    let mut ends = Vec::new();
-    let mut changes = Vec::new();
-    for task in tasks {
-        let Some(deadlines) = deadlines.get(&task.task_id) else { continue };
-        let Some((next, reason)) = verdict(&task, deadlines, unit) else { continue };
-        let live = matches!(task.state, TaskState::Running | TaskState::Reviewing);
-        let attempt = task.current_attempt.filter(|_| live && !task.container);
-        let attempt = attempt.map(|id| (id, AttemptState::Cancelled));
-        ends.extend(attempt);
-        let change = Change::of_task(task, next, reason.to_owned());
-        changes.push(Change { attempt, ..change });
-    }
-    let count = changes.len() as u64;
-    if count > 0 {
-        if !ends.is_empty() {
-            store::attempts::end(unit.conn(), workspace, now, &ends).await?;
-        }
-        settle::settle(unit, changes).await?;
-    }
-    Ok(count)
 }

@@ -86,24 +86,10 @@ impl App {
         if events.iter().any(|event| event.kind == EventKind::TaskReady) {
             self.wake.ready();
         }
-        if events.iter().any(|event| ends_something(event.kind)) {
-            self.wake.supervisor();
-        }
         if !events.is_empty() {
             self.wake.changed();
         }
     }
-}
-
-fn ends_something(kind: EventKind) -> bool {
-    matches!(
-        kind,
-        EventKind::TaskDone
-            | EventKind::TaskFailed
-            | EventKind::TaskCancelled
-            | EventKind::TaskWaiting
-            | EventKind::PlanApplied
-    )
 }
 
 async fn read(clock: &Clock, conn: &mut PgConnection) -> Result<DateTime<Utc>> {

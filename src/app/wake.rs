@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 /// How long a waiter goes without looking when nothing hints.
 const LOOK_AGAIN: Duration = Duration::from_millis(1000);
@@ -15,7 +15,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1000);
 pub struct Wake {
     ready: Arc<watch::Sender<u64>>,
     changed: Arc<watch::Sender<u64>>,
-    supervisor: Arc<Notify>,
     stopping: Arc<watch::Sender<bool>>,
 }
 
@@ -24,7 +23,6 @@ impl Default for Wake {
         Self {
             ready: Arc::new(watch::Sender::new(0)),
             changed: Arc::new(watch::Sender::new(0)),
-            supervisor: Arc::new(Notify::new()),
             stopping: Arc::new(watch::Sender::new(false)),
         }
     }
@@ -66,11 +64,6 @@ impl Wake {
         *self.stopping.borrow()
     }
 
-    /// The supervisor has something to do.
-    pub fn supervisor(&self) {
-        self.supervisor.notify_one();
-    }
-
     /// Waits for ready tasks.
     #[must_use]
     pub fn wait_ready(&self) -> Waiter {
@@ -81,10 +74,5 @@ impl Wake {
     #[must_use]
     pub fn wait_changed(&self) -> Waiter {
         Waiter(self.changed.subscribe())
-    }
-
-    /// Returns when the supervisor should look.
-    pub async fn supervisor_called(&self) {
-        self.supervisor.notified().await;
     }
 }

@@ -112,3 +112,6 @@ fn done_flags(tasks: &[TaskSpec], children: &[Vec<usize>], order: &[usize]) -> V
     }
     done
 }
+
+#[cfg(test)]
+mod tests;

@@ -194,8 +194,13 @@ pub fn draft(source: &PlanSource) -> Result<Draft, Refusal> {
             (Planner::Outline, tasks.into_iter().map(spec).collect(), notes)
         }
     };
+    let containers: HashSet<String> = tasks.iter().filter_map(|task| task.parent.clone()).collect();
     for task in &mut tasks {
-        fill(task, &source.task_defaults);
+        if containers.contains(&task.r#ref) {
+            contain(task, planner);
+        } else {
+            fill(task, &source.task_defaults);
+        }
     }
     check_plan(&tasks, PlanContext { at: "/tasks", taken: &HashSet::new() })?;
     Ok(Draft { planner, tasks, notes })
@@ -239,6 +244,18 @@ fn spec(task: OutlineTask) -> TaskSpec {
         criteria: criteria.into_iter().map(criterion).collect(),
         done,
         ..TaskSpec::default()
+    }
+}
+
+/// What a document lists as criteria of a container is kept as text: nobody hands in a result for
+/// it. Tasks that were given are not changed; they are refused.
+fn contain(task: &mut TaskSpec, planner: Planner) {
+    if planner != Planner::Outline {
+        return;
+    }
+    for criterion in std::mem::take(&mut task.criteria) {
+        task.description.push_str("\n- ");
+        task.description.push_str(&criterion.text);
     }
 }
 

@@ -5,7 +5,7 @@
 //! the order (a container starts before its children and ends after them), so a task that needs
 //! its own container is a cycle like any other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -164,7 +164,11 @@ pub fn check_plan(tasks: &[TaskSpec], context: PlanContext<'_>) -> Result<(), Re
             checks.add(&at_ref, format!("the goal has a task `{}` already", task.r#ref));
         }
     }
+    let parents: HashSet<&str> = tasks.iter().filter_map(|task| task.parent.as_deref()).collect();
     for (index, task) in tasks.iter().enumerate() {
+        if parents.contains(task.r#ref.as_str()) {
+            check_container(&mut checks, &pointer(at, index), task);
+        }
         check_links(&mut checks, &pointer(at, index), task, &by_ref);
     }
     checks.finish_plan()?;
@@ -223,6 +227,22 @@ fn check_bounds(checks: &mut Checks, at: &str, task: &TaskSpec) {
     }
     if let Some(instant) = task.not_before {
         check_instant(checks, &pointer(at, "not_before"), instant);
+    }
+}
+
+/// A container is never offered and has no attempts: what belongs to those would be dropped without
+/// a word, so it is refused.
+fn check_container(checks: &mut Checks, at: &str, task: &TaskSpec) {
+    let given = [
+        ("approval", task.approval != ApprovalPoints::default()),
+        ("criteria", !task.criteria.is_empty()),
+        ("start_within_seconds", task.start_within_seconds.is_some()),
+        ("finish_within_seconds", task.finish_within_seconds.is_some()),
+    ];
+    for (name, given) in given {
+        let detail =
+            "belongs to a task that agents work on, and this one contains others; set it on those";
+        checks.ensure(!given, &pointer(at, name), detail);
     }
 }
 

@@ -24,7 +24,8 @@ pub type Amounts = BTreeMap<String, i64>;
 #[serde(deny_unknown_fields)]
 pub struct SpendEntry {
     /// Your own key of this entry, unique in the attempt: the id of the model call, for example.
-    /// An entry whose key is already stored adds nothing.
+    /// What is stored under the key for a unit stays: sent again, it adds nothing. A unit that
+    /// was not reported under the key before is added.
     #[schema(example = "call-17", min_length = 1, max_length = 200)]
     pub key: String,
     /// What was used, by unit.
@@ -149,16 +150,18 @@ pub fn charges(report: &SpendReport) -> Vec<Charge> {
     let mut seen = std::collections::BTreeSet::new();
     let mut lines = Vec::new();
     for entry in &report.entries {
-        if !seen.insert(entry.key.as_str()) {
-            continue;
+        for (unit, amount) in &entry.amounts {
+            if !seen.insert((entry.key.as_str(), unit.as_str())) {
+                continue;
+            }
+            lines.push(Charge {
+                key: entry.key.clone(),
+                unit: unit.clone(),
+                amount: *amount,
+                model: entry.model.clone(),
+                note: entry.note.clone(),
+            });
         }
-        lines.extend(entry.amounts.iter().map(|(unit, amount)| Charge {
-            key: entry.key.clone(),
-            unit: unit.clone(),
-            amount: *amount,
-            model: entry.model.clone(),
-            note: entry.note.clone(),
-        }));
     }
     lines
 }

@@ -384,3 +384,6 @@ pub fn backoff(used: i32, jitter: f64) -> Duration {
     let full = settings::BACKOFF_BASE.saturating_mul(1 << doublings).min(settings::BACKOFF_MAX);
     full.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
 }
+
+#[cfg(test)]
+mod tests;

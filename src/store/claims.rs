@@ -95,7 +95,7 @@ pub struct ReadyTask {
 ///
 /// Only sets of capabilities that are covered are visited, each by its own index range, so tasks
 /// that nobody here can do cost nothing. Tasks that another transaction is taking are skipped; the
-/// slack of 200 candidates is what two batches at once can hold.
+/// slack of 1,000 candidates is what two other batches at once can hold.
 ///
 /// # Errors
 /// When the database fails.
@@ -119,11 +119,11 @@ pub async fn lock_ready(
                 where t.workspace_id = $1 and t.state = 'ready'
                   and t.capability_key = covered.capability_key
                 order by t.claim_rank, t.task_id
-                limit $3::bigint + cardinality($4::uuid[]) + 200
+                limit $3::bigint + cardinality($4::uuid[]) + 1000
             ) c
             where c.task_id <> all($4)
             order by c.claim_rank, c.task_id
-            limit $3::bigint + 200
+            limit $3::bigint + 1000
         ), locked as materialized (
             select t.task_id, t.goal_id, t.attempts_started, t.lease_ms, t.attempt_timeout_ms,
                    t.finish_by, t.claim_rank, c.capabilities
@@ -208,8 +208,19 @@ pub struct Handover {
     pub checkpoint: Option<Value>,
 }
 
-/// Reads what is handed over with tasks. A result larger than 64 KiB is left out (`null`); it can
-/// be read from the task itself.
+/// How much is handed over with one task. What is left out can be read from the tasks themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct HandoverLimits {
+    /// Bytes of one result; larger ones are left out (`null`).
+    pub result_bytes: i32,
+    /// Bytes of all results of the needed tasks, and of all results of the children.
+    pub total_bytes: i64,
+    /// Needed tasks, and children.
+    pub tasks: i64,
+}
+
+/// Reads what is handed over with tasks. The limits hold in the database, so a task that needs a
+/// thousand large results costs no more than another.
 ///
 /// # Errors
 /// When the database fails.
@@ -217,6 +228,7 @@ pub async fn handovers(
     conn: &mut PgConnection,
     workspace: WorkspaceId,
     tasks: &[TaskId],
+    limits: HandoverLimits,
 ) -> sqlx::Result<Vec<Handover>> {
     sqlx::query_as!(
         Handover,
@@ -227,18 +239,29 @@ pub async fn handovers(
                                           'required', c.required) order by c.number)
                 from criteria c where c.workspace_id = $1 and c.task_id = t.task_id), '[]') as "criteria!",
                coalesce((select jsonb_agg(jsonb_build_object('task_id', n.task_id, 'ref', n.ref,
-                    'title', nx.title, 'result',
-                    case when pg_column_size(nx.result) <= 65536 then nx.result end) order by n.position, n.task_id)
-                from dependencies d
-                join tasks n on n.workspace_id = $1 and n.task_id = d.needs_task_id
-                join task_texts nx on nx.workspace_id = $1 and nx.task_id = n.task_id
-                where d.workspace_id = $1 and d.task_id = t.task_id), '[]') as "needs!",
+                    'title', n.title, 'result', case when n.small and n.total <= $3::bigint then n.result end)
+                    order by n.position, n.task_id)
+                from (select n.task_id, n.ref, n.position, nx.title, nx.result,
+                             nx.result_bytes <= $4::int as small,
+                             sum(case when nx.result_bytes <= $4::int then nx.result_bytes end)
+                                 over (order by n.position, n.task_id) as total
+                      from dependencies d
+                      join tasks n on n.workspace_id = $1 and n.task_id = d.needs_task_id
+                      join task_texts nx on nx.workspace_id = $1 and nx.task_id = n.task_id
+                      where d.workspace_id = $1 and d.task_id = t.task_id
+                      order by n.position, n.task_id limit $5) n), '[]') as "needs!",
                coalesce((select jsonb_agg(jsonb_build_object('task_id', n.task_id, 'ref', n.ref,
-                    'title', nx.title, 'state', n.state, 'reason', nx.end_reason, 'result',
-                    case when pg_column_size(nx.result) <= 65536 then nx.result end) order by n.position, n.task_id)
-                from tasks n
-                join task_texts nx on nx.workspace_id = $1 and nx.task_id = n.task_id
-                where n.workspace_id = $1 and n.parent_id = t.task_id), '[]') as "children!",
+                    'title', n.title, 'state', n.state, 'reason', n.end_reason,
+                    'result', case when n.small and n.total <= $3::bigint then n.result end)
+                    order by n.position, n.task_id)
+                from (select n.task_id, n.ref, n.position, n.state, nx.title, nx.end_reason, nx.result,
+                             nx.result_bytes <= $4::int as small,
+                             sum(case when nx.result_bytes <= $4::int then nx.result_bytes end)
+                                 over (order by n.position, n.task_id) as total
+                      from tasks n
+                      join task_texts nx on nx.workspace_id = $1 and nx.task_id = n.task_id
+                      where n.workspace_id = $1 and n.parent_id = t.task_id
+                      order by n.position, n.task_id limit $5) n), '[]') as "children!",
                coalesce((select jsonb_agg(jsonb_build_object('number', a.number, 'state', a.state,
                     'failure_class', r.failure_class, 'message', r.message, 'feedback', r.feedback)
                     order by a.number)
@@ -257,6 +280,9 @@ pub async fn handovers(
         "#,
         workspace.0,
         &uuids(tasks),
+        limits.total_bytes,
+        limits.result_bytes,
+        limits.tasks,
     )
     .fetch_all(conn)
     .await

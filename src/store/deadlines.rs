@@ -43,7 +43,7 @@ pub async fn overdue(
         union
         (select task_id, goal_id from tasks
          where workspace_id = $1 and finish_by <= $2
-           and state in ('waiting', 'ready', 'running', 'parked', 'reviewing') limit 200)
+           and state in ('waiting', 'ready', 'running') limit 200)
         union
         (select task_id, goal_id from tasks
          where workspace_id = $1 and cancel_by <= $2 and ended_at is null limit 200)

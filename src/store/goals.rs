@@ -311,6 +311,26 @@ pub async fn plan_document(
     .await
 }
 
+/// A goal was cancelled before its plan was decided: the plan is rejected with it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn drop_proposed_plans(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update plans set state = 'rejected'
+         where workspace_id = $1 and goal_id = $2 and state = 'proposed'",
+        workspace.0,
+        goal.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Decides a proposed plan.
 ///
 /// # Errors

@@ -7,8 +7,9 @@ use sqlx::PgConnection;
 
 use super::types::uuids;
 use crate::domain::{
+    goal::TaskCounts,
     ids::{AttemptId, GoalId, TaskId, WorkspaceId},
-    states::{FailureClass, TaskState},
+    states::{FailureClass, GoalState, TaskState},
 };
 
 /// A task's move to its next state.
@@ -32,7 +33,8 @@ pub struct TaskMove {
     pub reason: Option<String>,
 }
 
-/// Writes moves. Deadlines start when a task is first ready.
+/// Writes moves. Deadlines start when a task is first ready, and stand still while it waits for
+/// people or its subtasks. A result that came before a cancellation was forced is not cut off.
 ///
 /// # Errors
 /// When the database fails, or a task ended before (terminal states absorb).
@@ -54,9 +56,12 @@ pub async fn apply(
             ended_at = case when m.state in ('done', 'failed', 'cancelled') then $2::timestamptz end,
             start_by = case when m.state = 'ready' and t.attempts_started = 0
                             then coalesce(t.start_by, $2::timestamptz + t.start_within_ms * interval '1 ms') end,
-            finish_by = case when m.state in ('ready', 'parked')
-                             then coalesce(t.finish_by, $2::timestamptz + t.finish_within_ms * interval '1 ms')
+            finish_by = case when m.state = 'ready'
+                             then coalesce(t.finish_by + coalesce($2 - t.rests_since, interval '0'),
+                                           $2::timestamptz + t.finish_within_ms * interval '1 ms')
                              else t.finish_by end,
+            rests_since = case when m.state in ('parked', 'reviewing') then $2 end,
+            cancel_by = case when m.state <> 'reviewing' then t.cancel_by end,
             version = t.version + 1, updated_at = $2
         from unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::int[],
                     $8::int[], $9::text[])
@@ -318,7 +323,7 @@ pub struct CountChange {
     pub cancelled: i32,
 }
 
-/// Moves the counters of goals.
+/// Moves the counters of goals; returns each goal's state and counters from now on.
 ///
 /// # Errors
 /// When the database fails.
@@ -327,13 +332,13 @@ pub async fn count(
     workspace: WorkspaceId,
     now: DateTime<Utc>,
     changes: &[(GoalId, CountChange)],
-) -> sqlx::Result<()> {
+) -> sqlx::Result<Vec<(GoalId, GoalState, TaskCounts)>> {
     macro_rules! column {
         ($of:ident) => {
             &changes.iter().map(|(_, change)| change.$of).collect::<Vec<_>>()
         };
     }
-    sqlx::query!(
+    let rows = sqlx::query!(
         r#"
         update goals g
         set tasks_total = g.tasks_total + c.total, tasks_open = g.tasks_open + c.open,
@@ -342,6 +347,8 @@ pub async fn count(
         from unnest($3::uuid[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[])
              as c (goal_id, total, open, done, failed, cancelled)
         where g.workspace_id = $1 and g.goal_id = c.goal_id
+        returning g.goal_id as "goal_id: GoalId", g.state as "state: GoalState", g.tasks_total,
+                  g.tasks_open, g.tasks_done, g.tasks_failed, g.tasks_cancelled
         "#,
         workspace.0,
         now,
@@ -352,7 +359,17 @@ pub async fn count(
         column!(failed),
         column!(cancelled),
     )
-    .execute(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(())
+    let counted = rows.into_iter().map(|row| {
+        let counts = TaskCounts {
+            total: row.tasks_total,
+            open: row.tasks_open,
+            done: row.tasks_done,
+            failed: row.tasks_failed,
+            cancelled: row.tasks_cancelled,
+        };
+        (row.goal_id, row.state, counts)
+    });
+    Ok(counted.collect())
 }

@@ -16,8 +16,19 @@ pub struct Replay {
     pub sealed: Option<Vec<u8>>,
 }
 
-/// Takes the idempotency key for this transaction, or finds what it was used for. Waits while
-/// another transaction holds it.
+/// What an idempotency key is to a transaction.
+#[derive(Debug)]
+pub enum Taken {
+    /// Its own, until it ends.
+    Free,
+    /// That of a request which is being worked on at this moment.
+    InProgress,
+    /// That of a request which was answered.
+    Answered(Replay),
+}
+
+/// Takes the idempotency key for this transaction, or finds what it was used for. Never waits: a
+/// request that is repeated while it is worked on would only hold connections.
 ///
 /// # Errors
 /// When the database fails.
@@ -29,9 +40,20 @@ pub async fn take(
     request_sha256: &[u8; 32],
     now: DateTime<Utc>,
     keep: Duration,
-) -> sqlx::Result<Option<Replay>> {
+) -> sqlx::Result<Taken> {
     // An answer past its time is overwritten, so that it never outlives the promise of 24 hours
     // just because nothing swept it.
+    let free = sqlx::query_scalar!(
+        r#"select pg_try_advisory_xact_lock(hashtextextended($1::text || ' ' || $2::text || ' ' || $3::text, 0)) as "free!""#,
+        workspace.0.to_string(),
+        key.0.to_string(),
+        idempotency_key,
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    if !free {
+        return Ok(Taken::InProgress);
+    }
     let taken = sqlx::query_scalar!(
         r#"
         insert into replays as old (workspace_id, key_id, idempotency_key, request_sha256, created_at)
@@ -51,9 +73,9 @@ pub async fn take(
     .fetch_optional(&mut *conn)
     .await?;
     if taken.is_some() {
-        return Ok(None);
+        return Ok(Taken::Free);
     }
-    sqlx::query_as!(
+    let replay = sqlx::query_as!(
         Replay,
         "select request_sha256, sealed from replays
          where workspace_id = $1 and key_id = $2 and idempotency_key = $3",
@@ -61,8 +83,9 @@ pub async fn take(
         key.0,
         idempotency_key,
     )
-    .fetch_optional(conn)
-    .await
+    .fetch_one(conn)
+    .await?;
+    Ok(Taken::Answered(replay))
 }
 
 /// Stores the answer, in the transaction of its effect.

@@ -93,7 +93,7 @@ pub async fn insert(
         select $1, $2, $3::timestamptz, $3, t.*,
                case when t.state = 'done' then $3::timestamptz end,
                case when t.state = 'ready' then $3::timestamptz + t.start_within_ms * interval '1 ms' end,
-               case when t.state in ('ready', 'parked') then $3::timestamptz + t.finish_within_ms * interval '1 ms' end
+               case when t.state = 'ready' then $3::timestamptz + t.finish_within_ms * interval '1 ms' end
         from unnest($4::uuid[], $5::uuid[], $6::text[], $7::int[], $8::bool[], $9::text[],
                     $10::smallint[], $11::text[], $12::timestamptz[], $13::timestamptz[],
                     $14::int[], $15::int[], $16::int[], $17::bigint[], $18::bigint[],

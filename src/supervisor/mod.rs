@@ -1,8 +1,8 @@
 //! The supervisor: background steps, and when they run.
 //!
 //! A step takes no input beyond the workspace and returns how many things it changed
-//! ([`crate::app::steps`] says what each does). The supervisor only says when: at a fixed pace, and
-//! at once when a commit hints that there is something to do. It remembers nothing, so killing it
+//! ([`crate::app::steps`] says what each does). The supervisor only says when: at a fixed pace, so
+//! that a busy service does not make it busier. It remembers nothing, so killing it
 //! at any moment loses nothing, and two processes on one database may both run it: every step
 //! judges again under locks.
 //!
@@ -47,7 +47,9 @@ impl Step {
     /// The shortest time between two runs.
     const fn pace(self) -> Duration {
         match self {
-            Self::Expire | Self::Promote | Self::RollUp => Duration::ZERO,
+            Self::Expire | Self::Promote => Duration::ZERO,
+            // Goals end with their last task; this only finds what a hand in the database left.
+            Self::RollUp => Duration::from_secs(5),
             Self::SweepReplays => Duration::from_secs(60),
         }
     }
@@ -90,7 +92,6 @@ async fn go_round(app: App, shutdown: Shutdown) {
         tokio::select! {
             () = shutdown.begun() => return,
             _ = tick.tick() => {}
-            () = app.wake().supervisor_called() => {}
         }
         match app.workspaces().await {
             Ok(workspaces) => {

@@ -1,5 +1,6 @@
 //! At any time at most one attempt may change a task, and a refused change stores nothing.
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -259,7 +260,7 @@ async fn of_racing_completions_one_wins() {
         let call = agent.write(&held, "complete", body);
         async move { (n, call.await) }
     });
-    let answers = futures_util::future::join_all(calls).await;
+    let answers = join_all(calls).await;
     let (won, lost): (Vec<_>, Vec<_>) =
         answers.into_iter().partition(|(_, answer)| answer.status == 200);
     assert_eq!(won.len(), 1);
@@ -272,24 +273,31 @@ async fn of_racing_completions_one_wins() {
     verify(&fleet.pool).await;
 }
 
-/// The sweeper and the agent, at the moment the lease ends: either is fine, never both.
+/// The sweeper and the agents, at the moment the leases end, whoever comes first: the work counts.
 #[tokio::test]
-async fn of_a_completion_and_the_sweeper_one_wins() {
+async fn of_a_completion_and_the_sweeper_both_are_served() {
     let fleet = Fleet::start().await;
     let agent = fleet.worker().await;
-    let goal =
-        fleet.goal((0..20).map(|n| json!({"ref": n.to_string(), "title": "t"})).collect()).await;
-    let held = agent.claim(20).await;
-    fleet.pass(61);
-    let finish = futures_util::future::join_all(held.iter().map(|held| {
-        let call = agent.write(held, "complete", json!({}));
-        async move { call.await }
-    }));
-    let (answers, _) = tokio::join!(finish, fleet.round());
-    for answer in answers {
-        answer.expect(200);
+    for sweeper_first in [false, true] {
+        let tasks = (0..20).map(|n| json!({"ref": n.to_string(), "title": "t"})).collect();
+        let goal = fleet.goal(tasks).await;
+        let held = agent.claim(20).await;
+        fleet.pass(61);
+        let finish = join_all(held.iter().map(|held| {
+            let call = agent.write(held, "complete", json!({}));
+            async move { call.await }
+        }));
+        let (answers, _) = if sweeper_first {
+            let (round, answers) = tokio::join!(fleet.round(), finish);
+            (answers, round)
+        } else {
+            tokio::join!(finish, fleet.round())
+        };
+        for answer in answers {
+            answer.expect(200);
+        }
+        fleet.round().await;
+        assert_eq!(fleet.goal_state(&goal).await, "completed");
+        verify_rested(&fleet.pool, fleet.now()).await;
     }
-    fleet.round().await;
-    assert_eq!(fleet.goal_state(&goal).await, "completed");
-    verify_rested(&fleet.pool, fleet.now()).await;
 }

@@ -10,11 +10,13 @@ use std::{
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::support::{
     agent::Agent,
     fleet::{Fleet, router, serve},
     invariants::verify,
+    process::PATIENCE,
 };
 
 const AGENTS: usize = 64;
@@ -39,6 +41,12 @@ async fn agents(fleet: &Fleet, bases: &[String], max_concurrent: u32) -> Vec<Age
 
 fn tasks(count: usize) -> Value {
     (0..count).map(|n| json!({"ref": n.to_string(), "title": "t", "priority": n % 3})).collect()
+}
+
+/// What all of them return; whoever waits for something that never comes fails the test.
+async fn in_time<T>(tasks: impl Iterator<Item = JoinHandle<T>>) -> Vec<Result<T, JoinError>> {
+    let all = tokio::time::timeout(3 * PATIENCE, join_all(tasks)).await;
+    all.expect("somebody waits in vain")
 }
 
 /// Claims until there is nothing left; each agent asks for another number at a time.
@@ -141,7 +149,7 @@ async fn an_agent_never_runs_more_than_it_may() {
             done
         })
     });
-    let done: usize = join_all(workers).await.into_iter().map(Result::unwrap).sum();
+    let done: usize = in_time(workers).await.into_iter().map(Result::unwrap).sum();
     let most = counter.await.unwrap();
     assert_eq!(done, 80);
     assert!(most <= 3, "{most} attempts ran at once");
@@ -191,7 +199,7 @@ async fn what_needs_a_thousand_tasks_is_offered_once() {
             }
         })
     });
-    let joins: Vec<_> = join_all(workers).await.into_iter().flat_map(Result::unwrap).collect();
+    let joins: Vec<_> = in_time(workers).await.into_iter().flat_map(Result::unwrap).collect();
     assert_eq!(joins.len(), 2);
     for join in joins {
         let needs = join.claim["needs"].as_array().unwrap();

@@ -226,7 +226,8 @@ pub async fn verify_rested(pool: &PgPool, now: chrono::DateTime<chrono::Utc>) {
     let found: Vec<String> = sqlx::query_scalar(
         "select ref || ' is ' || state from tasks where
             (state = 'waiting' and needs_unmet = 0 and ready_from <= $1)
-            or (ended_at is null and (finish_by <= $1 or cancel_by <= $1))
+            or (ended_at is null and state not in ('parked', 'reviewing') and finish_by <= $1)
+            or (ended_at is null and cancel_by <= $1)
             or (state = 'ready' and start_by <= $1)
          union all select 'attempt ' || number || ' is silent' from attempts
          where state = 'running' and (lease_expires_at <= $1 or hard_deadline <= $1)
