@@ -55,9 +55,15 @@ impl Database {
         if let Some(options) = server(config)? {
             return Ok(Self { options, private: None });
         }
-        let passing = DatabaseConfig { data_dir: Some(passing_dir()?), ..config.clone() };
+        let dir = passing_dir()?;
+        let passing = DatabaseConfig { data_dir: Some(dir.clone()), ..config.clone() };
         let options = EmbeddedOptions { lifetime: Lifetime::Ephemeral, ..passing.embedded()? };
-        Ok(Self::start(options).await?)
+        let started = Self::start(options).await;
+        if started.is_err() {
+            // A server that never ran does not remove it.
+            let _ = std::fs::remove_dir_all(dir);
+        }
+        Ok(started?)
     }
 
     /// The database of a command that works beside a service.

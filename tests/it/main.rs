@@ -14,6 +14,7 @@ mod claims;
 mod cli;
 mod crash;
 mod decisions;
+mod demo;
 mod embedded;
 mod events;
 mod goal_waits;

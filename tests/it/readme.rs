@@ -3,7 +3,7 @@
 use std::{
     net::TcpListener,
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -14,6 +14,7 @@ use muster::{
     domain::{refusal::Code, words::Words as _},
     http::problem::{status, title},
 };
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::process::PATIENCE;
 
@@ -87,6 +88,19 @@ fn has(program: &str) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
+/// Waits until it ends; asks it to when it takes too long. Its trap then ends the service.
+fn ends_in_time(bash: &mut Child) -> ExitStatus {
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
+        if let Some(ended) = bash.try_wait().unwrap() {
+            return ended;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    kill_process(Pid::from_child(bash), Signal::TERM).unwrap();
+    bash.wait().unwrap()
+}
+
 /// Pastes the session into bash, beside a database of its own. Whatever fails ends it: a refusal of
 /// muster, which a person would see, and at last a service that does not stop cleanly.
 #[test]
@@ -121,20 +135,9 @@ fn the_session_of_the_readme_works() {
         .stderr(file("log"))
         .spawn()
         .unwrap();
-    let mut ended = None;
-    let began = Instant::now();
-    while ended.is_none() && began.elapsed() < PATIENCE {
-        std::thread::sleep(Duration::from_millis(50));
-        ended = bash.try_wait().unwrap();
-    }
-    if ended.is_none() {
-        // The trap ends the service.
-        let pid = rustix::process::Pid::from_child(&bash);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        bash.wait().unwrap();
-    }
+    let ended = ends_in_time(&mut bash);
     let (said, log) = (read("said"), read("log"));
-    assert!(ended.is_some_and(|status| status.success()), "{ended:?}\n{said}\n{log}");
+    assert!(ended.success(), "{ended}\n{said}\n{log}");
     let told =
         ["\"task_state\":\"done\"", "\"state\":\"completed\"", "goal.completed", "\"staging\""];
     for sign in told {

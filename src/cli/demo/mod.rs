@@ -77,7 +77,8 @@ pub async fn run(database: &DatabaseConfig, config: &DemoConfig) -> Result<(), F
     let connections = database.database_connections;
     let database = tokio::select! {
         opened = Database::passing(database) => opened?,
-        () = shutdown.begun() => return Err(interrupted()),
+        // A stop waits for the second that this takes: half a database would stay behind.
+        () = shutdown.forced() => return Err(interrupted()),
     };
     let pool = database.connect(connections).await?;
     let shown = async {

@@ -78,20 +78,12 @@ impl Client {
         self.call(Method::GET, path)
     }
 
-    pub fn delete(&self, path: impl Into<String>) -> Call {
-        self.call(Method::DELETE, path)
-    }
-
     pub fn post(&self, path: impl Into<String>, body: &Value) -> Call {
         self.call(Method::POST, path).json(body)
     }
 
     pub fn patch(&self, path: impl Into<String>, body: &Value) -> Call {
         self.call(Method::PATCH, path).json(body)
-    }
-
-    pub fn put(&self, path: impl Into<String>, body: &Value) -> Call {
-        self.call(Method::PUT, path).json(body)
     }
 
     /// Any method, without a body.
