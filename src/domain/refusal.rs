@@ -127,7 +127,7 @@ impl FieldError {
     }
 }
 
-/// A refusal: nothing of the request was stored (late spend excepted).
+/// A refusal: nothing of the request was stored, its spend included.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{code}: {detail}")]
 pub struct Refusal {
