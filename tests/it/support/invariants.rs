@@ -99,18 +99,16 @@ const ALWAYS: &[(&str, &str)] = &[
          where g.ended_at is not null and t.ended_at is null and t.cancel_requested_at is null",
     ),
     (
-        "a completed goal has tasks, all of them done, or subtasks of one that was done all the same",
-        "with recursive up (goal_id, of_task, task_id) as (
-            select t.goal_id, t.task_id, t.parent_id from tasks t where t.state <> 'done'
+        "a completed goal has tasks, all done but what a task that came back made up for",
+        "with recursive made_up (task_id) as (
+            select c.task_id from tasks p join tasks c on c.parent_id = p.task_id
+            where p.state = 'done' and not p.container
             union
-            select up.goal_id, up.of_task, t.parent_id from up
-            join tasks t on t.task_id = up.task_id
-         )
-         select t.ref from tasks t join goals g using (workspace_id, goal_id)
-         where g.state = 'completed' and t.state <> 'done' and not exists (
-            select from up join tasks a on a.task_id = up.task_id
-            where up.of_task = t.task_id and a.state = 'done' and not a.container)
-         union all select goal_id::text from goals where state = 'completed' and tasks_total = 0",
+            select c.task_id from made_up m join tasks c on c.parent_id = m.task_id
+         ) select goal_id::text from goals g
+         where state = 'completed' and (tasks_total = 0 or tasks_open > 0 or exists (
+            select from tasks t where t.goal_id = g.goal_id and t.state <> 'done'
+            and t.task_id not in (select task_id from made_up)))",
     ),
     (
         "agents run no more than they may",
