@@ -100,7 +100,7 @@ fn kind(expected: &str) -> &str {
     match expected {
         "f32" | "f64" => "a number",
         "a string" | "string" | "str" => "a text",
-        "a boolean" => "`true` or `false`",
+        "a boolean" | r#""true", "on" or "false""# => "`true` or `false`",
         "a sequence" => "a list",
         "a map" => "an object",
         "a formatted UUID string" | "UUID" | "a UUID string" => "a UUID",

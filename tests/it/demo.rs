@@ -15,6 +15,8 @@ use tempfile::TempDir;
 
 use crate::support::process::wait_until;
 
+const NOTHING: [PathBuf; 0] = [];
+
 /// A running demo, with a place for temporary files of its own.
 struct Demo {
     child: Child,
@@ -93,7 +95,7 @@ fn everything_that_was_planned_happens() {
     }
     // A slow machine is worth a warning, and no reason to fail.
     assert!(!log.contains("ERROR") && !log.contains("FATAL"), "{log}");
-    assert_eq!(demo.left(), Vec::<PathBuf>::new());
+    assert_eq!(demo.left(), NOTHING);
 }
 
 #[test]
@@ -102,7 +104,7 @@ fn a_demo_that_is_not_done_in_time_says_what_is_missing() {
     assert_eq!(demo.ended("the demo gives up").code(), Some(1));
     let log = demo.log();
     assert!(log.contains("the goal is active") && log.contains("T008"), "{log}");
-    assert_eq!(demo.left(), Vec::<PathBuf>::new());
+    assert_eq!(demo.left(), NOTHING);
 }
 
 #[test]
@@ -113,7 +115,7 @@ fn a_demo_can_be_stopped_at_any_time() {
         demo.interrupt();
         assert_eq!(demo.ended("the demo stops").code(), Some(1), "{}", demo.log());
         assert!(demo.log().contains("stopped before the goal was done"), "{}", demo.log());
-        assert_eq!(demo.left(), Vec::<PathBuf>::new(), "after {sign:?}");
+        assert_eq!(demo.left(), NOTHING, "after {sign:?}");
     }
 }
 
@@ -122,5 +124,5 @@ fn a_demo_without_postgresql_says_so_and_leaves_nothing() {
     let mut demo = Demo::start(&["--exit", "--pg-bin", "/nowhere"]);
     assert_eq!(demo.ended("the demo gives up").code(), Some(1));
     assert!(demo.log().contains("/nowhere"), "{}", demo.log());
-    assert_eq!(demo.left(), Vec::<PathBuf>::new());
+    assert_eq!(demo.left(), NOTHING);
 }
