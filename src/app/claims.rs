@@ -158,8 +158,10 @@ impl App {
         let mut answers = claim_batch(&mut unit, std::slice::from_ref(command)).await?;
         let claims = answers.pop().unwrap_or_else(|| Ok(Vec::new()))?;
         let answer = ClaimAnswer { claims };
-        if !answer.claims.is_empty() {
-            // An empty answer is not kept: the same request may find something later.
+        if answer.claims.is_empty() {
+            // Not kept: the same request may find something later, and may come at once.
+            self.undo(unit).await?;
+        } else {
             idempotency::store(&mut unit, principal, request, &answer).await?;
             self.commit(unit).await?;
         }

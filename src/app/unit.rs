@@ -82,6 +82,15 @@ impl App {
         Ok(())
     }
 
+    /// Takes everything back, and returns when it is. A unit that is only dropped is taken back
+    /// a moment later, and holds its locks until then.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing was changed either.
+    pub async fn undo(&self, unit: Unit) -> Result<()> {
+        Ok(unit.tx.rollback().await?)
+    }
+
     fn hint(&self, events: &[NewEvent]) {
         if events.iter().any(|event| event.kind == EventKind::TaskReady) {
             self.wake.ready();
