@@ -41,22 +41,26 @@ impl App {
     ) -> Result<Outcome<Registration>> {
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
-        if let Some(known) = idempotency::replay(&mut unit, principal, request).await? {
-            return Ok(Outcome::replayed(known));
-        }
-        new.check()?;
-        let (id, created) = match make(&mut unit, new).await? {
-            Some(made) => (made, true),
-            None => (again(&mut unit, new).await?, false),
+        let work = async |unit: &mut Unit| {
+            if let Some(known) = idempotency::replay(unit, principal, request).await? {
+                return Ok(Outcome::replayed(known));
+            }
+            new.check()?;
+            let (id, created) = match make(unit, new).await? {
+                Some(made) => (made, true),
+                None => (again(unit, new).await?, false),
+            };
+            let IssuedKey { key, token } = one_more_key(unit, id, &new.name).await?;
+            let (workspace, now) = (unit.workspace(), unit.now());
+            let agent = agent_views::read(unit.conn(), workspace, id, now).await?;
+            let registration = Registration { agent, created, key, token };
+            idempotency::store(unit, principal, request, &registration).await?;
+            Ok(Outcome::fresh(registration))
         };
-        let IssuedKey { key, token } = one_more_key(&mut unit, id, &new.name).await?;
-        let (workspace, now) = (unit.workspace(), unit.now());
-        let agent = agent_views::read(unit.conn(), workspace, id, now).await?;
-        let registration = Registration { agent, created, key, token };
-        idempotency::store(&mut unit, principal, request, &registration).await?;
-        self.commit(unit).await?;
+        let outcome = work(&mut unit).await;
+        let outcome = self.conclude(unit, outcome).await?;
         self.wake().ready();
-        Ok(Outcome::fresh(registration))
+        Ok(outcome)
     }
 
     /// One agent.

@@ -121,15 +121,18 @@ impl App {
     ) -> Result<Outcome<Goal>> {
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
-        if let Some(goal) = idempotency::replay(&mut unit, principal, request).await? {
-            return Ok(Outcome::replayed(goal));
-        }
-        new.check()?;
-        let draft = draft(&new.source())?;
-        let goal = write_goal(&mut unit, caller, new, draft).await?;
-        idempotency::store(&mut unit, principal, request, &goal).await?;
-        self.commit(unit).await?;
-        Ok(Outcome::fresh(goal))
+        let work = async |unit: &mut Unit| {
+            if let Some(goal) = idempotency::replay(unit, principal, request).await? {
+                return Ok(Outcome::replayed(goal));
+            }
+            new.check()?;
+            let draft = draft(&new.source())?;
+            let goal = write_goal(unit, caller, new, draft).await?;
+            idempotency::store(unit, principal, request, &goal).await?;
+            Ok(Outcome::fresh(goal))
+        };
+        let outcome = work(&mut unit).await;
+        self.conclude(unit, outcome).await
     }
 
     /// Edits a goal that has not ended. Without a version, whatever is there is edited.

@@ -223,14 +223,17 @@ impl App {
     ) -> Result<Outcome<IssuedKey>> {
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
-        if let Some(issued) = idempotency::replay(&mut unit, principal, request).await? {
-            return Ok(Outcome::replayed(issued));
-        }
-        new.check()?;
-        let issued = create(&mut unit, new).await?;
-        idempotency::store(&mut unit, principal, request, &issued).await?;
-        self.commit(unit).await?;
-        Ok(Outcome::fresh(issued))
+        let work = async |unit: &mut Unit| {
+            if let Some(issued) = idempotency::replay(unit, principal, request).await? {
+                return Ok(Outcome::replayed(issued));
+            }
+            new.check()?;
+            let issued = create(unit, new).await?;
+            idempotency::store(unit, principal, request, &issued).await?;
+            Ok(Outcome::fresh(issued))
+        };
+        let outcome = work(&mut unit).await;
+        self.conclude(unit, outcome).await
     }
 
     /// Up to `rows` keys after `after`, newest first.

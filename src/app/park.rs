@@ -135,37 +135,39 @@ impl App {
     ) -> Result<Outcome<SubtasksAnswer>> {
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
-        if let Some(answer) = idempotency::replay(&mut unit, principal, request).await? {
-            return Ok(Outcome::replayed(answer));
-        }
-        check_rest(&asked.checkpoint, &asked.spend)?;
-        let parking = hold(&mut unit, caller, attempt, &asked.lease).await?;
-        let position = check_subtasks(&mut unit, &parking, &asked.tasks).await?;
-        let workspace = unit.workspace();
-        let task = parking.task.task_id;
-        let ground = Ground {
-            goal: parking.goal.goal_id,
-            priority: parking.task.priority,
-            position,
-            parent: Some(task),
+        let work = async |unit: &mut Unit| {
+            if let Some(answer) = idempotency::replay(unit, principal, request).await? {
+                return Ok(Outcome::replayed(answer));
+            }
+            check_rest(&asked.checkpoint, &asked.spend)?;
+            let parking = hold(unit, caller, attempt, &asked.lease).await?;
+            let position = check_subtasks(unit, &parking, &asked.tasks).await?;
+            let workspace = unit.workspace();
+            let task = parking.task.task_id;
+            let ground = Ground {
+                goal: parking.goal.goal_id,
+                priority: parking.task.priority,
+                position,
+                parent: Some(task),
+            };
+            let outermost = asked.tasks.iter().filter(|task| task.parent.is_none()).count() as i32;
+            store::tasks::add_children(unit.conn(), workspace, task, outermost).await?;
+            let ids = lay(unit, ground, &asked.tasks).await?;
+            let subtasks = asked.tasks.iter().zip(ids);
+            let answer = SubtasksAnswer {
+                attempt_id: attempt,
+                attempt_state: AttemptState::Parked,
+                task_id: task,
+                subtasks: subtasks
+                    .map(|(spec, task_id)| Subtask { r#ref: spec.r#ref.clone(), task_id })
+                    .collect(),
+            };
+            park(unit, &parking, &asked.checkpoint, &asked.spend, "waits for its subtasks").await?;
+            idempotency::store(unit, principal, request, &answer).await?;
+            Ok(Outcome::fresh(answer))
         };
-        let outermost = asked.tasks.iter().filter(|task| task.parent.is_none()).count() as i32;
-        store::tasks::add_children(unit.conn(), workspace, task, outermost).await?;
-        let ids = lay(&mut unit, ground, &asked.tasks).await?;
-        let subtasks = asked.tasks.iter().zip(ids);
-        let answer = SubtasksAnswer {
-            attempt_id: attempt,
-            attempt_state: AttemptState::Parked,
-            task_id: task,
-            subtasks: subtasks
-                .map(|(spec, task_id)| Subtask { r#ref: spec.r#ref.clone(), task_id })
-                .collect(),
-        };
-        park(&mut unit, &parking, &asked.checkpoint, &asked.spend, "waits for its subtasks")
-            .await?;
-        idempotency::store(&mut unit, principal, request, &answer).await?;
-        self.commit(unit).await?;
-        Ok(Outcome::fresh(answer))
+        let outcome = work(&mut unit).await;
+        self.conclude(unit, outcome).await
     }
 
     /// Puts a question of a running attempt before a person; the attempt is parked for it.
@@ -182,34 +184,37 @@ impl App {
     ) -> Result<Outcome<Approval>> {
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
-        if let Some(answer) = idempotency::replay(&mut unit, principal, request).await? {
-            return Ok(Outcome::replayed(answer));
-        }
-        check_question(asked)?;
-        let parking = hold(&mut unit, caller, attempt, &asked.lease).await?;
-        let approval: ApprovalId = unit.id();
-        let question = NewApproval {
-            approval_id: approval,
-            kind: match asked.kind {
-                QuestionKind::Action => ApprovalKind::Action,
-                QuestionKind::Input => ApprovalKind::Input,
-            },
-            goal_id: parking.goal.goal_id,
-            task_id: Some(parking.task.task_id),
-            attempt_id: Some(attempt),
-            plan_id: None,
-            title: asked.title.clone(),
-            body: asked.body.clone(),
-            payload: asked.payload.clone(),
-            asked_by: Some(principal.key),
+        let work = async |unit: &mut Unit| {
+            if let Some(answer) = idempotency::replay(unit, principal, request).await? {
+                return Ok(Outcome::replayed(answer));
+            }
+            check_question(asked)?;
+            let parking = hold(unit, caller, attempt, &asked.lease).await?;
+            let approval: ApprovalId = unit.id();
+            let question = NewApproval {
+                approval_id: approval,
+                kind: match asked.kind {
+                    QuestionKind::Action => ApprovalKind::Action,
+                    QuestionKind::Input => ApprovalKind::Input,
+                },
+                goal_id: parking.goal.goal_id,
+                task_id: Some(parking.task.task_id),
+                attempt_id: Some(attempt),
+                plan_id: None,
+                title: asked.title.clone(),
+                body: asked.body.clone(),
+                payload: asked.payload.clone(),
+                asked_by: Some(principal.key),
+            };
+            park(unit, &parking, &asked.checkpoint, &asked.spend, "waits for a person").await?;
+            free::ask(unit, vec![question]).await?;
+            let workspace = unit.workspace();
+            let answer = approval_views::read(unit.conn(), workspace, approval).await?;
+            idempotency::store(unit, principal, request, &answer).await?;
+            Ok(Outcome::fresh(answer))
         };
-        park(&mut unit, &parking, &asked.checkpoint, &asked.spend, "waits for a person").await?;
-        free::ask(&mut unit, vec![question]).await?;
-        let workspace = unit.workspace();
-        let answer = approval_views::read(unit.conn(), workspace, approval).await?;
-        idempotency::store(&mut unit, principal, request, &answer).await?;
-        self.commit(unit).await?;
-        Ok(Outcome::fresh(answer))
+        let outcome = work(&mut unit).await;
+        self.conclude(unit, outcome).await
     }
 }
 

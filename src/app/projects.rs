@@ -6,7 +6,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::{
-    App, Error, Result,
+    App, Error, Result, Unit,
     caller::{Caller as _, OperatorCaller, ReaderCaller, SubmitterCaller},
     goals::same_version,
     idempotency::{self, Outcome, Request},
@@ -113,24 +113,33 @@ impl App {
     ) -> Result<Outcome<Project>> {
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
-        if let Some(project) = idempotency::replay(&mut unit, principal, request).await? {
-            return Ok(Outcome::replayed(project));
-        }
-        check(&new.name, &new.description)?;
-        let (workspace, now, id) = (unit.workspace(), unit.now(), unit.id());
-        let made =
-            store::projects::insert(unit.conn(), workspace, id, &new.name, &new.description, now);
-        if !made.await? {
-            return Err(taken(&new.name));
-        }
-        unit.record(
-            NewEvent::new(EventKind::ProjectCreated)
-                .data(json!({"project_id": id, "name": new.name})),
-        );
-        let project = read(unit.conn(), workspace, id).await?;
-        idempotency::store(&mut unit, principal, request, &project).await?;
-        self.commit(unit).await?;
-        Ok(Outcome::fresh(project))
+        let work = async |unit: &mut Unit| {
+            if let Some(project) = idempotency::replay(unit, principal, request).await? {
+                return Ok(Outcome::replayed(project));
+            }
+            check(&new.name, &new.description)?;
+            let (workspace, now, id) = (unit.workspace(), unit.now(), unit.id());
+            let made = store::projects::insert(
+                unit.conn(),
+                workspace,
+                id,
+                &new.name,
+                &new.description,
+                now,
+            );
+            if !made.await? {
+                return Err(taken(&new.name));
+            }
+            unit.record(
+                NewEvent::new(EventKind::ProjectCreated)
+                    .data(json!({"project_id": id, "name": new.name})),
+            );
+            let project = read(unit.conn(), workspace, id).await?;
+            idempotency::store(unit, principal, request, &project).await?;
+            Ok(Outcome::fresh(project))
+        };
+        let outcome = work(&mut unit).await;
+        self.conclude(unit, outcome).await
     }
 
     /// One project.

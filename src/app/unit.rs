@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Postgres, Transaction};
 
-use super::{App, Result};
+use super::{App, Result, idempotency::Outcome};
 use crate::{
     clock::Clock,
     domain::{
@@ -89,6 +89,34 @@ impl App {
     /// When the database fails; then nothing was changed either.
     pub async fn undo(&self, unit: Unit) -> Result<()> {
         Ok(unit.tx.rollback().await?)
+    }
+
+    /// Ends a unit of work whose answer may be kept for a repeated request: commits what was done
+    /// now, and takes back everything else before the answer goes out, so that the same request
+    /// sent again at once does not meet its own shadow.
+    ///
+    /// # Errors
+    /// Whatever was refused, and when the database fails.
+    pub(super) async fn conclude<T>(
+        &self,
+        unit: Unit,
+        outcome: Result<Outcome<T>>,
+    ) -> Result<Outcome<T>> {
+        match outcome {
+            Ok(outcome) if outcome.replayed => {
+                self.undo(unit).await?;
+                Ok(outcome)
+            }
+            Ok(outcome) => {
+                self.commit(unit).await?;
+                Ok(outcome)
+            }
+            Err(error) => {
+                // What was refused counts more than a connection that broke meanwhile.
+                let _ = self.undo(unit).await;
+                Err(error)
+            }
+        }
     }
 
     fn hint(&self, events: &[NewEvent]) {
