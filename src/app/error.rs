@@ -7,7 +7,7 @@ use crate::domain::refusal::{Code, Refusal};
 /// Why a use case did not do what was asked. It knows no HTTP; `http` says it aloud.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// A rule said no. Nothing was stored (late spend excepted).
+    /// A rule said no. Nothing was stored, its spend included.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The database failed. The caller learns nothing of it; the log has it under the request's id.

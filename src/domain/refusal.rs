@@ -127,7 +127,7 @@ impl FieldError {
     }
 }
 
-/// A refusal: nothing of the request was stored (late spend excepted).
+/// A refusal: nothing of the request was stored, its spend included.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{code}: {detail}")]
 pub struct Refusal {
@@ -149,6 +149,8 @@ impl Refusal {
     #[must_use]
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
+            // The whole body has the empty pointer: there is no place to name.
+            [only] if only.pointer.is_empty() => format!("the body: {}", only.detail),
             [only] => format!("{}: {}", only.pointer, only.detail),
             many => format!("{} values of the request are refused; see `errors`", many.len()),
         };

@@ -180,3 +180,31 @@ pub fn rise(unit: &str, total: i64, before: UnitSpend) -> Option<Charge> {
         note: None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_counts_once_for_each_unit() {
+        let entry = |unit: &str, amount| SpendEntry {
+            key: "call-1".into(),
+            amounts: Amounts::from([(unit.to_owned(), amount)]),
+            model: None,
+            note: None,
+        };
+        let entries =
+            vec![entry("usd_micros", 5), entry("output_tokens", 9), entry("usd_micros", 7)];
+        let report = SpendReport { entries, totals: Amounts::new() };
+        let lines: Vec<_> = charges(&report).into_iter().map(|c| (c.unit, c.amount)).collect();
+        assert_eq!(lines, [("usd_micros".to_owned(), 5), ("output_tokens".to_owned(), 9)]);
+    }
+
+    #[test]
+    fn only_a_rise_of_a_total_adds_something() {
+        let before = UnitSpend { entries: 4, reported: 10 };
+        assert_eq!(rise("wall_ms", 10, before), None);
+        assert_eq!(rise("wall_ms", 9, before), None);
+        assert_eq!(rise("wall_ms", 13, before).map(|charge| charge.amount), Some(3));
+    }
+}

@@ -16,6 +16,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing,
 };
+use serde_json::Value;
 use utoipa::openapi::{
     Components, Content, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Type,
     response::ResponseBuilder,
@@ -40,6 +41,11 @@ const DOCUMENT: &str = "/openapi.json";
 const UI_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'none'; \
     base-uri 'none'; frame-ancestors 'none'";
+
+/// What the schema of amounts says of itself.
+const AMOUNTS: &str = "Amounts by unit. Units are named `usd_micros`, `input_tokens`, \
+    `output_tokens`, `wall_ms`, `attempts`, `tool_calls`, `gpu_ms` or a name of the fleet's own; \
+    amounts are whole numbers.";
 
 /// The groups of operations, in the order in which they are shown.
 const TAGS: &[(&str, &str)] = &[
@@ -117,10 +123,39 @@ pub fn with_used_tags(mut document: OpenApi) -> OpenApi {
 pub fn document() -> serde_json::Result<String> {
     // As a JSON value its members are ordered by name. In memory, extensions have no order, and
     // the document must not change when the code does not.
-    let document = serde_json::to_value(super::api_document())?;
+    let mut document = serde_json::to_value(super::api_document())?;
+    name_amounts(&mut document);
     let mut text = serde_json::to_string_pretty(&document)?;
     text.push('\n');
     Ok(text)
+}
+
+/// Calls the schema of amounts by its name. It is derived from the type behind the alias
+/// [`crate::domain::spend::Amounts`], and the name of a map says nothing to who reads the document.
+fn name_amounts(document: &mut Value) {
+    if let Some(schemas) =
+        document.pointer_mut("/components/schemas").and_then(Value::as_object_mut)
+        && let Some(mut amounts) = schemas.remove("BTreeMap")
+    {
+        amounts["description"] = AMOUNTS.into();
+        schemas.insert("Amounts".to_owned(), amounts);
+        rename_references(document);
+    }
+}
+
+fn rename_references(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(rename_references),
+        Value::Object(members) => {
+            if let Some(Value::String(target)) = members.get_mut("$ref")
+                && target == "#/components/schemas/BTreeMap"
+            {
+                "#/components/schemas/Amounts".clone_into(target);
+            }
+            members.values_mut().for_each(rename_references);
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 struct Document(Bytes);
@@ -158,6 +193,8 @@ async fn openapi_json(_: Public) -> Result<Document> {
 /// The routes of Swagger UI. They are files, not operations: the document does not list them.
 pub fn swagger_ui() -> Router<HttpState> {
     Router::new()
+        // Whoever opens the service in a browser wants to know what it is.
+        .route("/", routing::get(|| async { Redirect::temporary("/docs/") }))
         .route("/docs", routing::get(|| async { Redirect::permanent("/docs/") }))
         .route("/docs/", routing::get(async || file("index.html")))
         .route("/docs/{*file}", routing::get(async |ApiPath(name): ApiPath<String>| file(&name)))

@@ -78,8 +78,12 @@ async fn list_events(
 ) -> Result<Reply<EventBatch>> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=LARGEST_LIMIT).contains(&limit) {
-        let detail = format!("this is 1 to {LARGEST_LIMIT}");
+        let detail = format!("must be 1 to {LARGEST_LIMIT}");
         return Err(Refusal::invalid_at("?limit", detail).into());
+    }
+    if query.after < 0 {
+        let detail = "must be 0 or more: the events are numbered from 1";
+        return Err(Refusal::invalid_at("?after", detail).into());
     }
     let asked = EventQuery {
         after: query.after,

@@ -65,8 +65,9 @@ fn describe_key(doc: &mut Description<'_>) {
         false,
         schema.build(),
         "Makes the request safe to send again: for 24 hours, the same key with the same request \
-         gives the first answer and does nothing more. Use a new key, for example a UUID, for \
-         each thing that you want.",
+         gives the first answer and does nothing more. The body is compared byte for byte, so keep \
+         the bytes and send them again. Use a new key, for example a UUID, for each thing that \
+         you want.",
     );
     doc.refuses(&[Code::IdempotencyInProgress, Code::IdempotencyKeyReused]);
 }

@@ -13,6 +13,7 @@ use serde::{
 };
 use serde_json::{Map, Number, Value};
 
+use super::{sentences, shape::Strict};
 use crate::domain::refusal::{Code, FieldError, Refusal};
 
 /// How deep a body may be nested.
@@ -57,9 +58,9 @@ fn malformed(error: &serde_json::Error, walk: &Walk) -> Refusal {
 }
 
 fn shape<T: DeserializeOwned>(value: Value) -> Result<T, Refusal> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    serde_path_to_error::deserialize(Strict(value)).map_err(|error| {
         let pointer = pointer_of(error.path());
-        Refusal::invalid_at(pointer, shorten(error.into_inner().to_string()))
+        Refusal::invalid_at(pointer, shorten(sentences::of(&error.into_inner().to_string())))
     })
 }
 
@@ -175,7 +176,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
         // Whole numbers of 64 bits arrive as integers, so what is this large was rounded already.
         if value.abs() > EXACT {
-            self.walk.refuse("this number cannot be kept exactly; send it as a string".to_owned());
+            self.walk.refuse("this number is too large to be kept exactly".to_owned());
         }
         Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a number"))
     }

@@ -94,6 +94,8 @@ mod problem_texts;
 pub mod projects;
 pub mod query;
 pub mod reply;
+mod sentences;
+mod shape;
 pub mod supervisor;
 pub mod tasks;
 pub mod telemetry;

@@ -37,6 +37,8 @@ use crate::domain::refusal::{Code, Refusal};
 const CURSOR_VERSION: u8 = 1;
 const DEFAULT_LIMIT: u32 = 50;
 const LARGEST_LIMIT: u32 = 200;
+/// The parameters that every list has.
+const PAGING: [&str; 2] = ["limit", "cursor"];
 const LONGEST_CURSOR: usize = 1024;
 
 /// The key of a list's order: where the next page starts.
@@ -148,15 +150,15 @@ fn listing<F: DeserializeOwned, K: SortKey>(
     let pairs = query::pairs(uri)?;
     let others = pairs.iter().filter(|(name, _)| name != "cursor").cloned().collect();
     let (paging, filters) =
-        pairs.into_iter().partition(|(name, _)| name == "limit" || name == "cursor");
-    let paging: PageQuery = query::read(paging)?;
+        pairs.into_iter().partition(|(name, _)| PAGING.contains(&name.as_str()));
+    let paging: PageQuery = query::read(paging, &[])?;
     let limit = paging.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=LARGEST_LIMIT).contains(&limit) {
-        return Err(Refusal::invalid_at("?limit", format!("this is 1 to {LARGEST_LIMIT}")));
+        return Err(Refusal::invalid_at("?limit", format!("must be 1 to {LARGEST_LIMIT}")));
     }
     let after = paging.cursor.as_deref().map(read_cursor).transpose()?;
     let path = uri.path().to_owned();
-    Ok(Listing { filter: query::read(filters)?, after, limit, path, others })
+    Ok(Listing { filter: query::read(filters, &PAGING)?, after, limit, path, others })
 }
 
 impl<F: IntoParams, K> Describe for Listing<F, K> {

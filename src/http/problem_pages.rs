@@ -57,6 +57,24 @@ pub struct ProblemKind {
     pub page: String,
 }
 
+/// What a kind of problem means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProblemMeaning {
+    /// Branch on this.
+    pub code: Code,
+    /// The HTTP status it comes with.
+    #[schema(example = 409)]
+    pub status: u16,
+    /// A short text for people.
+    pub title: String,
+    /// Whether the same request may succeed later without being changed.
+    pub retryable: bool,
+    /// What happened, in Markdown.
+    pub happened: String,
+    /// What to do, in Markdown.
+    pub to_do: String,
+}
+
 /// Every kind of problem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProblemKinds {
@@ -74,8 +92,8 @@ async fn list_problems(_: Public, wanted: Wanted) -> Result<ListPage> {
 
 /// What a problem means
 ///
-/// What happened, what to do, and whether to try again, as Markdown or, unless `Accept` asks for
-/// that, HTML.
+/// What happened, what to do, and whether to try again, as JSON, Markdown or, unless `Accept` asks
+/// for one of these, HTML.
 #[utoipa::path(get, path = "/problems/{code}", tag = "problems")]
 async fn get_problem(_: Public, ApiPath(code): ApiPath<Code>, wanted: Wanted) -> Result<CodePage> {
     Ok(CodePage(code, wanted))
@@ -149,17 +167,20 @@ struct CodePage(Code, Wanted);
 
 impl IntoResponse for CodePage {
     fn into_response(self) -> Response {
-        let text = code_markdown(self.0);
         match self.1 {
-            Wanted::Markdown => markdown(text),
-            Wanted::Html | Wanted::Json => html(title(self.0), &text),
+            Wanted::Json => super::reply::Reply(meaning(self.0)).into_response(),
+            Wanted::Markdown => markdown(code_markdown(self.0)),
+            Wanted::Html => html(title(self.0), &code_markdown(self.0)),
         }
     }
 }
 
 impl Describe for CodePage {
     fn describe(doc: &mut Description<'_>) {
-        doc.response(200, described_page("The page."));
+        let meaning = doc.schema::<ProblemMeaning>();
+        let page =
+            described_page("The page.").content("application/json", Content::new(Some(meaning)));
+        doc.response(200, page);
     }
 }
 
@@ -168,6 +189,18 @@ fn described_page(description: &str) -> ResponseBuilder {
         .description(description)
         .content("text/html", Content::new(Some(describe::string())))
         .content("text/markdown", Content::new(Some(describe::string())))
+}
+
+fn meaning(code: Code) -> ProblemMeaning {
+    let text = text(code);
+    ProblemMeaning {
+        code,
+        status: status(code).as_u16(),
+        title: title(code).to_owned(),
+        retryable: code.retryable(),
+        happened: text.happened.to_owned(),
+        to_do: text.to_do.to_owned(),
+    }
 }
 
 fn kinds() -> ProblemKinds {

@@ -68,8 +68,10 @@ pub const fn text(code: Code) -> Text {
             happened: "The attempt no longer holds its task: the lease ran out and the task went \
                        back, the task was cancelled, or the `lease` is not the one that the claim \
                        gave. Another agent may be working on the task now. Nothing of this \
-                       request was stored, except spend, which is always taken.",
+                       request was stored, the spend in it included.",
             to_do: "Stop working on this attempt, do not send its result again, and claim anew. \
+                    Report what you used to `POST /v1/attempts/{attempt_id}/spend`, which takes \
+                    it for an attempt that has ended too. \
                     When it happens often, send heartbeats more often (every third of \
                     `lease_seconds`, from a thread of its own that long work does not block), or \
                     ask for a longer lease. What you saved as `checkpoint` is given to the next \

@@ -16,6 +16,7 @@ use super::{
     describe::{Describe, Description},
     json::storable,
     problem::{Error, Result},
+    sentences,
 };
 use crate::domain::refusal::{Code, FieldError, Refusal};
 
@@ -28,7 +29,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ApiQuery<T> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        Ok(Self(read(pairs(&parts.uri)?)?))
+        Ok(Self(read(pairs(&parts.uri)?, &[])?))
     }
 }
 
@@ -62,22 +63,33 @@ fn allowed(c: char) -> bool {
     storable(c) && c != char::REPLACEMENT_CHARACTER
 }
 
-/// Reads a `T` from parameters.
+/// Reads a `T` from parameters. `others` are the parameters that are read elsewhere: an unknown
+/// one is told of them too.
 ///
 /// # Errors
 /// `invalid` at the parameter that is unknown, missing or wrong.
-pub fn read<T: DeserializeOwned>(pairs: Vec<Pair>) -> std::result::Result<T, Refusal> {
+pub fn read<T: DeserializeOwned>(
+    pairs: Vec<Pair>,
+    others: &[&str],
+) -> std::result::Result<T, Refusal> {
     let pairs = form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
     let parsed = form_urlencoded::parse(pairs.as_bytes());
     let reader = serde_html_form::Deserializer::new(parsed);
     serde_path_to_error::deserialize(reader).map_err(|error| {
-        let name = error.path().to_string();
-        Refusal::invalid(vec![at(&name, &error.into_inner().to_string())])
+        let name = name_of(error.path());
+        let detail = sentences::of_query(&error.into_inner().to_string(), others);
+        Refusal::invalid(vec![at(&name, &detail)])
     })
 }
 
+/// The name of the parameter: which of its repetitions is wrong is no part of it.
+fn name_of(path: &serde_path_to_error::Path) -> String {
+    match path.iter().next() {
+        Some(serde_path_to_error::Segment::Map { key }) => key.clone(),
+        Some(_) | None => String::new(),
+    }
+}
+
 fn at(name: &str, detail: &str) -> FieldError {
-    // Serde calls the whole by a dot: the error is of no single parameter.
-    let name = if name == "." { "" } else { name };
     FieldError::new(format!("?{name}"), detail)
 }

@@ -333,3 +333,20 @@ async fn what_does_not_exist_is_404() {
         edit.await.problem(404, "not_found");
     }
 }
+
+/// What a container would drop without a word is refused, so that nobody waits to be asked.
+#[tokio::test]
+async fn a_container_takes_nothing_that_only_an_attempt_could_honour() {
+    let fleet = Fleet::start().await;
+    let plan = json!({"title": "g", "tasks": [
+        {"ref": "box", "title": "box", "approval": {"result": true}, "finish_within_seconds": 9,
+         "criteria": [{"text": "must hold"}]},
+        {"ref": "k", "title": "k", "parent": "box"},
+    ]});
+    let pointers = fleet.admin.post("/v1/goals", &plan).await.problem(422, "plan_invalid");
+    assert_eq!(
+        pointers,
+        ["/tasks/0/approval", "/tasks/0/criteria", "/tasks/0/finish_within_seconds"]
+    );
+    assert!(all_pages(&fleet.admin, "/v1/goals").await.is_empty());
+}

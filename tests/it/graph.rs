@@ -153,7 +153,7 @@ async fn a_task_comes_back_with_what_became_of_its_subtasks() {
     agent.subtasks(&back, json!([{"ref": "more", "title": "t"}])).await;
     assert_eq!(agent.work_off().await, ["more", "a"]);
     fleet.round().await;
-    assert_eq!(fleet.goal_state(&goal).await, "failed", "a subtask of it failed");
+    assert_eq!(fleet.goal_state(&goal).await, "completed", "the task made up for its subtasks");
     assert_eq!(fleet.task(&goal, "a").await["attempts_used"], 0);
     verify_rested(&fleet.pool, fleet.now()).await;
 }
@@ -202,4 +202,29 @@ async fn what_is_done_already_is_never_offered() {
     assert_eq!(fleet.goal_state(&all).await, "completed");
     fleet.round().await;
     verify_rested(&fleet.pool, fleet.now()).await;
+}
+
+/// One huge result must not make a task that needs it unclaimable, nor its claims huge.
+#[tokio::test]
+async fn what_is_handed_over_is_bounded() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    let mut tasks: Vec<Value> =
+        (0..21).map(|n| json!({"ref": format!("r{n}"), "title": "t"})).collect();
+    let needs: Vec<String> = (0..21).map(|n| format!("r{n}")).collect();
+    tasks.push(json!({"ref": "join", "title": "t", "needs": needs}));
+    fleet.goal(json!(tasks)).await;
+    for n in 0..21 {
+        let held = agent.take().await;
+        // The first alone is too large; the others are, all together. They compress to nothing.
+        let size = if n == 0 { 70_000 } else { 60_000 };
+        let result = json!({"result": "x".repeat(size)});
+        agent.write(&held, "complete", result).await.value(200);
+    }
+    let join = agent.take().await;
+    let needs = join.claim["needs"].as_array().unwrap().clone();
+    assert_eq!(needs.len(), 21);
+    assert_eq!(needs[0]["result"], Value::Null, "larger than 64 KiB");
+    let handed = needs.iter().filter(|need| !need["result"].is_null()).count();
+    assert_eq!(handed, 17, "17 of 60,002 bytes are the most below 1 MiB");
 }

@@ -200,6 +200,14 @@ fn bodies_of_requests_refuse_unknown_fields() {
 }
 
 #[test]
+fn amounts_have_their_name() {
+    let document = document();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    assert!(schemas.contains_key("Amounts"));
+    assert!(!schemas.keys().any(|name| name.contains("Map")), "a schema is named after a map");
+}
+
+#[test]
 fn no_reference_leads_nowhere() {
     fn references(value: &Value, found: &mut Vec<String>) {
         match value {

@@ -47,6 +47,8 @@ async fn what_is_not_json_is_400_with_the_place() {
 async fn the_wrong_shape_is_422_with_its_pointer() {
     for (body, pointer) in [
         ("[]", ""),
+        (r#"["t", 1, [], null]"#, ""),
+        (r#"{"title": "t", "parts": [["small"]]}"#, "/parts/0"),
         ("null", ""),
         ("{}", ""),
         (r#"{"title": 1}"#, "/title"),

@@ -37,6 +37,9 @@ async fn every_code_has_a_page_in_both_forms() {
         assert!(html.header("content-type").starts_with("text/html"));
         let markdown = client.get(path).header("accept", "text/markdown").await.expect(200);
         assert!(markdown.header("content-type").starts_with("text/markdown"));
+        let json = client.get(path).header("accept", "application/json").await.value(200);
+        assert_eq!(json["code"], code.as_str());
+        assert!(json["to_do"].is_string());
         let text = String::from_utf8(markdown.body).unwrap();
         for part in ["## What happened", "## What to do", "## Try again?", code.as_str()] {
             assert!(text.contains(part), "{code} lacks {part}");
@@ -61,7 +64,9 @@ async fn the_document_is_served_as_it_is_committed() {
 #[tokio::test]
 async fn swagger_ui_needs_nothing_from_elsewhere() {
     let router = service();
-    assert_eq!(fetch(&router, "/docs").await.header("location"), "/docs/");
+    for path in ["/", "/docs"] {
+        assert_eq!(fetch(&router, path).await.header("location"), "/docs/");
+    }
     let page = fetch(&router, "/docs/").await;
     assert_eq!(page.status, 200);
     assert!(page.header("content-security-policy").contains("script-src 'self';"));

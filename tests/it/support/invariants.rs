@@ -99,9 +99,16 @@ const ALWAYS: &[(&str, &str)] = &[
          where g.ended_at is not null and t.ended_at is null and t.cancel_requested_at is null",
     ),
     (
-        "a completed goal has tasks, all done",
-        "select g.goal_id::text from goals g where g.state = 'completed'
-         and (g.tasks_total = 0 or g.tasks_done <> g.tasks_total)",
+        "a completed goal has tasks, all done but what a task that came back made up for",
+        "with recursive made_up (task_id) as (
+            select c.task_id from tasks p join tasks c on c.parent_id = p.task_id
+            where p.state = 'done' and not p.container
+            union
+            select c.task_id from made_up m join tasks c on c.parent_id = m.task_id
+         ) select goal_id::text from goals g
+         where state = 'completed' and (tasks_total = 0 or tasks_open > 0 or exists (
+            select from tasks t where t.goal_id = g.goal_id and t.state <> 'done'
+            and t.task_id not in (select task_id from made_up)))",
     ),
     (
         "agents run no more than they may",
