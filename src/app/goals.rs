@@ -39,7 +39,8 @@ pub struct PlanPreview {
     pub planner: Planner,
     /// How many tasks it has, containers included.
     pub task_count: usize,
-    /// How many of them are done already.
+    /// How many of them are ticked in the document, or given as done. A ticked container with open
+    /// children opens again when the plan is applied; `notes` says which.
     pub done_count: usize,
     /// How many dependencies it has.
     pub dependency_count: usize,

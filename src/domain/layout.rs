@@ -101,15 +101,7 @@ fn outermost_first(parents: &[Option<usize>]) -> Vec<usize> {
     order.into_iter().map(|(_, index)| index).collect()
 }
 
-/// Which tasks of a plan are done before muster was asked: a leaf whose box is ticked, a container
-/// all of whose children are.
-#[must_use]
-pub fn done_already(tasks: &[TaskSpec]) -> Vec<bool> {
-    // Laid out at the beginning of time nothing but a tick makes a task done.
-    let laid = lay_out(tasks, DateTime::UNIX_EPOCH);
-    laid.iter().map(|task| task.state == TaskState::Done).collect()
-}
-
+/// A leaf is done when its box is ticked; a container when all its children are.
 fn done_flags(tasks: &[TaskSpec], children: &[Vec<usize>], order: &[usize]) -> Vec<bool> {
     let mut done = vec![false; tasks.len()];
     for &index in order.iter().rev() {

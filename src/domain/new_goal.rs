@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use super::{
     check::Checks,
-    layout::done_already,
     outline::{NoTasks, Ordering, Outline, OutlineNote, OutlineOptions, OutlineTask, outline},
     plan::{ApprovalPoints, CriterionSpec, PlanContext, TaskSpec, check_instant, check_plan},
     refusal::{Code, FieldError, Refusal},
@@ -204,11 +203,6 @@ pub fn draft(source: &PlanSource) -> Result<Draft, Refusal> {
         }
     }
     check_plan(&tasks, PlanContext { at: "/tasks", taken: &HashSet::new() })?;
-    // A ticked container with open children is open: say what will be, not what was ticked.
-    let done = done_already(&tasks);
-    for (task, done) in tasks.iter_mut().zip(done) {
-        task.done = done;
-    }
     Ok(Draft { planner, tasks, notes })
 }
 
