@@ -49,7 +49,7 @@ impl Database {
         Ok(Self::started(config).await?)
     }
 
-    /// The database of a service that is only for now: a private one is made in a temporary
+    /// The database of a service that leaves nothing behind: a private one is made in a temporary
     /// directory, and removed when it is closed.
     pub async fn passing(config: &DatabaseConfig) -> Result<Self, Failure> {
         if let Some(options) = server(config)? {
