@@ -58,9 +58,7 @@ impl App {
             Ok(Outcome::fresh(registration))
         };
         let outcome = work(&mut unit).await;
-        let outcome = self.conclude(unit, outcome).await?;
-        self.wake().ready();
-        Ok(outcome)
+        self.conclude(unit, outcome).await
     }
 
     /// One agent.
@@ -114,8 +112,6 @@ impl App {
         edit(&mut unit, &stored, change).await?;
         let agent = agent_views::read(unit.conn(), workspace, agent, now).await?;
         self.commit(unit).await?;
-        // It may be able to claim what it could not before.
-        self.wake().ready();
         Ok(agent)
     }
 }

@@ -189,7 +189,7 @@ impl App {
         wait: Duration,
     ) -> Result<Approval> {
         let workspace = caller.principal().workspace;
-        self.wait_until(wait, || async {
+        self.wait_until(workspace, wait, || async {
             let mut conn = self.reader().await?;
             let found = store::approval_rows::version(&mut conn, workspace, approval).await?;
             let (version, decided) = found.ok_or_else(|| Refusal::not_found("approval"))?;

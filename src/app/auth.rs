@@ -1,13 +1,16 @@
 //! Who presents a bearer token.
 //!
-//! Every request asks the database: there is no cache, so a revoked key is refused from the moment
-//! its revocation is committed. What makes that cheap is that concurrent requests ask together
+//! Every request asks the database before it is answered with anything: there is no cache, so a
+//! revoked key is refused from the moment its revocation is committed. (An agent that waits for
+//! tasks may be recognised without asking, but only to be made to wait: [`super::wake`].) What makes that cheap is that concurrent requests ask together
 //! ([`super::coalesce`]): a batch begins after all of its requests came in, so none of them is
 //! answered from before it was made.
 //!
 //! Whatever is wrong with a token (unknown, expired, revoked, of a retired agent, a wrong secret),
 //! the answer is the same, and so is the work: one look at the database and one comparison in
 //! constant time. Only what is no token at all is refused before, which tells its sender nothing.
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
@@ -19,6 +22,7 @@ use crate::{
         ids::{KeyId, WorkspaceId},
         key::{self, StoredKey},
         refusal::{Code, Refusal},
+        role::Role,
         token::Token,
     },
     store,
@@ -83,6 +87,22 @@ impl App {
             agent,
             secret: token.into_text(),
         })
+    }
+}
+
+impl App {
+    /// Whose token this was a moment ago, and what its agent was able to do: an agent whose claims
+    /// wait here. Says nothing about whether the key is still good.
+    pub(super) fn recognise(&self, bearer: &str) -> Option<(Principal, Arc<[String]>)> {
+        let token = Token::parse(bearer).ok()?;
+        let (workspace, key) = (token.workspace(), token.key());
+        let known = self.wake.recall(workspace, key)?;
+        if !token.hash().matches(known.secret.as_bytes()) {
+            return None;
+        }
+        let (role, agent) = (Role::Agent, Some(known.agent));
+        let secret = token.into_text();
+        Some((Principal { workspace, key, role, agent, secret }, known.able))
     }
 }
 

@@ -5,12 +5,16 @@
 //! only way to one of these types is from an authenticated [`Principal`], so a route that forgot
 //! its check does not compile instead of being open.
 
-use secrecy::SecretString;
+use std::sync::Arc;
 
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{App, Result, wake::Known};
 use crate::domain::{
     ids::{AgentId, KeyId, WorkspaceId},
     refusal::{Code, Refusal},
     role::Role,
+    token::Token,
 };
 
 /// An authenticated key.
@@ -36,9 +40,17 @@ pub trait Caller: Sized {
     ///
     /// # Errors
     /// `forbidden` when the key's role is not one of [`Caller::ROLES`].
-    fn admit(principal: Principal) -> Result<Self, Refusal>;
+    fn admit(principal: Principal) -> std::result::Result<Self, Refusal>;
     /// The key behind the caller.
     fn principal(&self) -> &Principal;
+
+    /// Who presents this bearer token, as this kind of caller.
+    ///
+    /// # Errors
+    /// `unauthenticated`, `forbidden`.
+    fn identify(app: &App, bearer: &str) -> impl Future<Output = Result<Self>> + Send {
+        async { Ok(Self::admit(app.authenticate(bearer).await?)?) }
+    }
 }
 
 fn forbidden(principal: &Principal, roles: &[Role]) -> Refusal {
@@ -57,7 +69,7 @@ macro_rules! callers {
 
         impl Caller for $name {
             const ROLES: &'static [Role] = &[$(Role::$role),+];
-            fn admit(principal: Principal) -> Result<Self, Refusal> {
+            fn admit(principal: Principal) -> std::result::Result<Self, Refusal> {
                 match principal.role {
                     $(Role::$role)|+ => Ok(Self(principal)),
                     #[allow(unreachable_patterns)]
@@ -99,7 +111,7 @@ impl AgentCaller {
 
 impl Caller for AgentCaller {
     const ROLES: &'static [Role] = &[Role::Agent];
-    fn admit(principal: Principal) -> Result<Self, Refusal> {
+    fn admit(principal: Principal) -> std::result::Result<Self, Refusal> {
         match (principal.role, principal.agent) {
             (Role::Agent, Some(agent)) => Ok(Self { principal, agent }),
             (Role::Admin | Role::Operator | Role::Submitter | Role::Viewer | Role::Agent, _) => {
@@ -109,5 +121,62 @@ impl Caller for AgentCaller {
     }
     fn principal(&self) -> &Principal {
         &self.principal
+    }
+}
+
+/// A working agent that claims. Thousands of agents that wait ask again and again: one that was
+/// authenticated a moment ago may be recognised without asking the database, which is good enough
+/// to be made to wait and for nothing else ([`super::wake`]). Before it is answered with anything,
+/// it is authenticated.
+#[derive(Debug, Clone)]
+pub struct ClaimCaller {
+    agent: AgentCaller,
+    /// What the agent was able to do when its key was last authenticated; none: it was just now.
+    recognised: Option<Arc<[String]>>,
+}
+
+impl ClaimCaller {
+    /// The agent.
+    #[must_use]
+    pub fn agent(&self) -> &AgentCaller {
+        &self.agent
+    }
+
+    /// What it is able to do, when it is only recognised and not yet authenticated.
+    #[must_use]
+    pub(super) fn recognised(&self) -> Option<&Arc<[String]>> {
+        self.recognised.as_ref()
+    }
+
+    /// Asks the database whether the key is good at this moment.
+    ///
+    /// # Errors
+    /// `unauthenticated`.
+    pub(super) async fn prove(&self, app: &App) -> Result<()> {
+        app.authenticate(self.principal().secret.expose_secret()).await.map(drop)
+    }
+}
+
+impl ClaimCaller {
+    /// What is remembered of a key that was just authenticated.
+    pub(super) fn known(&self, able: &Arc<[String]>) -> Option<Known> {
+        let token = Token::parse(self.principal().secret.expose_secret()).ok()?;
+        Some(Known { secret: token.hash(), agent: self.agent.agent(), able: Arc::clone(able) })
+    }
+}
+
+impl Caller for ClaimCaller {
+    const ROLES: &'static [Role] = AgentCaller::ROLES;
+    fn admit(principal: Principal) -> std::result::Result<Self, Refusal> {
+        Ok(Self { agent: AgentCaller::admit(principal)?, recognised: None })
+    }
+    fn principal(&self) -> &Principal {
+        self.agent.principal()
+    }
+    async fn identify(app: &App, bearer: &str) -> Result<Self> {
+        let Some((principal, able)) = app.recognise(bearer) else {
+            return Ok(Self::admit(app.authenticate(bearer).await?)?);
+        };
+        Ok(Self { agent: AgentCaller::admit(principal)?, recognised: Some(able) })
     }
 }

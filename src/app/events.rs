@@ -141,7 +141,7 @@ impl App {
             return Ok(first);
         }
         let last = Mutex::new(first);
-        self.wait_until(patience, || async {
+        self.wait_until(workspace, patience, || async {
             // What the filter left out once need not be looked at again.
             let after = held(&last).next_after;
             let batch = self.read_once(workspace, &EventQuery { after, ..query.clone() }).await?;

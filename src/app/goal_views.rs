@@ -107,7 +107,7 @@ impl App {
         wait: Duration,
     ) -> Result<Goal> {
         let workspace = caller.principal().workspace;
-        self.wait_until(wait, || async {
+        self.wait_until(workspace, wait, || async {
             let mut conn = self.reader().await?;
             let found = store::goal_rows::version(&mut conn, workspace, goal).await?;
             let (version, ended) = found.ok_or_else(|| Refusal::not_found("goal"))?;

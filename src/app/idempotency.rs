@@ -9,6 +9,8 @@
 //! key derived from the caller's bearer secret, of which the database only has a hash: who reads
 //! the database learns nothing, and only the caller can be shown it again.
 
+use std::collections::HashSet;
+
 use chacha20poly1305::{
     ChaCha20Poly1305, Nonce,
     aead::{Aead as _, KeyInit as _},
@@ -24,7 +26,10 @@ use crate::{
         refusal::{Code, Refusal},
         settings,
     },
-    store::{self, replays::Taken},
+    store::{
+        self,
+        replays::{NewReplay, Replay, Taken},
+    },
 };
 
 /// What a request with an `Idempotency-Key` is recognised by.
@@ -62,6 +67,99 @@ impl<T> Outcome<T> {
     }
 }
 
+/// A request with an `Idempotency-Key`, and who sent it.
+#[derive(Debug, Clone)]
+pub(super) struct Repeatable {
+    pub principal: Principal,
+    pub request: Request,
+}
+
+impl Repeatable {
+    /// The request, when it has a key.
+    pub(super) fn of(principal: &Principal, request: Option<&Request>) -> Option<Self> {
+        let request = request?.clone();
+        Some(Self { principal: principal.clone(), request })
+    }
+}
+
+/// What a request with an `Idempotency-Key` is to a unit.
+#[derive(Debug)]
+pub(super) enum Repeat<T> {
+    /// New: do it, then [`store_all`] the answer in the same unit.
+    New,
+    /// It was answered before.
+    Answered(T),
+    /// The key belongs to another request, or the same one is being worked on.
+    Refused(Refusal),
+}
+
+/// Looks which of the requests were answered before: one outcome for each, in their order.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn take_all<T: DeserializeOwned>(
+    unit: &mut Unit,
+    requests: &[&Repeatable],
+) -> Result<Vec<Repeat<T>>> {
+    if requests.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let keys: Vec<_> = requests.iter().map(|r| (r.principal.key, r.request.key.as_str())).collect();
+    let since = now - settings::REPLAY_FOR;
+    let taken = store::replays::take(unit.conn(), workspace, &keys, since).await?;
+    // The database lets a transaction take the same key twice.
+    let mut seen = HashSet::new();
+    let outcome = |((repeatable, key), taken)| match taken {
+        _ if !seen.insert(key) => Ok(Repeat::Refused(in_progress())),
+        Taken::InProgress => Ok(Repeat::Refused(in_progress())),
+        Taken::Free => Ok(Repeat::New),
+        Taken::Answered(replay) => answered(repeatable, replay),
+    };
+    requests.iter().copied().zip(keys.iter().copied()).zip(taken).map(outcome).collect()
+}
+
+fn in_progress() -> Refusal {
+    let detail = "the same request is being worked on; send it again in a moment";
+    Refusal::new(Code::IdempotencyInProgress, detail)
+}
+
+fn answered<T: DeserializeOwned>(of: &Repeatable, replay: Replay) -> Result<Repeat<T>> {
+    let Replay { request_sha256, sealed } = replay;
+    if request_sha256 != of.request.fingerprint {
+        let detail =
+            "this Idempotency-Key was used for another request; use a new key for a new request";
+        return Ok(Repeat::Refused(Refusal::new(Code::IdempotencyKeyReused, detail)));
+    }
+    let sealed = sealed.ok_or_else(|| Error::Corrupt("a replay without answer".into()))?;
+    open(&of.principal, &of.request.key, &sealed).map(Repeat::Answered)
+}
+
+/// Stores the answers of requests that [`take_all`] found to be new.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn store_all<T: Serialize>(
+    unit: &mut Unit,
+    answers: &[(&Repeatable, &T)],
+) -> Result<()> {
+    if answers.is_empty() {
+        return Ok(());
+    }
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let mut rows = Vec::with_capacity(answers.len());
+    for (Repeatable { principal, request }, answer) in answers {
+        rows.push(NewReplay {
+            key_id: principal.key,
+            idempotency_key: &request.key,
+            request_sha256: request.fingerprint,
+            sealed: seal(principal, &request.key, unit.entropy().bytes(), answer)?,
+        });
+    }
+    let since = now - settings::REPLAY_FOR;
+    Ok(store::replays::insert(unit.conn(), workspace, now, since, &rows).await?)
+}
+
 /// Looks whether the request was answered before. `None`: it was not; do it, then [`store`] the
 /// answer in the same unit.
 ///
@@ -73,35 +171,12 @@ pub async fn replay<T: DeserializeOwned>(
     principal: &Principal,
     request: Option<&Request>,
 ) -> Result<Option<T>> {
-    let Some(Request { key, fingerprint }) = request else { return Ok(None) };
-    let (workspace, now) = (unit.workspace(), unit.now());
-    let found = store::replays::take(
-        unit.conn(),
-        workspace,
-        principal.key,
-        key,
-        fingerprint,
-        now,
-        settings::REPLAY_FOR,
-    )
-    .await?;
-    let found = match found {
-        Taken::Free => return Ok(None),
-        Taken::InProgress => {
-            let detail = "the same request is being worked on; send it again in a moment";
-            return Err(Refusal::new(Code::IdempotencyInProgress, detail).into());
-        }
-        Taken::Answered(replay) => replay,
-    };
-    if found.request_sha256 != fingerprint {
-        return Err(Refusal::new(
-            Code::IdempotencyKeyReused,
-            "this Idempotency-Key was used for another request; use a new key for a new request",
-        )
-        .into());
+    let Some(repeatable) = Repeatable::of(principal, request) else { return Ok(None) };
+    match take_all(unit, &[&repeatable]).await?.pop() {
+        Some(Repeat::Answered(answer)) => Ok(Some(answer)),
+        Some(Repeat::Refused(refusal)) => Err(refusal.into()),
+        Some(Repeat::New) | None => Ok(None),
     }
-    let sealed = found.sealed.ok_or_else(|| Error::Corrupt("a replay without answer".into()))?;
-    open(principal, key, &sealed).map(Some)
 }
 
 /// Stores the answer for [`replay`].
@@ -114,11 +189,8 @@ pub async fn store<T: Serialize>(
     request: Option<&Request>,
     answer: &T,
 ) -> Result<()> {
-    let Some(Request { key, .. }) = request else { return Ok(()) };
-    let nonce: [u8; 12] = unit.entropy().bytes();
-    let sealed = seal(principal, key, nonce, answer)?;
-    let workspace = unit.workspace();
-    Ok(store::replays::seal(unit.conn(), workspace, principal.key, key, &sealed).await?)
+    let Some(repeatable) = Repeatable::of(principal, request) else { return Ok(()) };
+    store_all(unit, &[(&repeatable, answer)]).await
 }
 
 fn cipher(principal: &Principal, key: &str) -> Result<ChaCha20Poly1305> {

@@ -16,6 +16,7 @@ pub mod attempt_views;
 pub mod auth;
 pub mod bootstrap;
 pub mod caller;
+mod claim_batch;
 pub mod claim_views;
 pub mod claims;
 pub mod coalesce;

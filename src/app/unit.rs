@@ -78,7 +78,7 @@ impl App {
             store::events::append(&mut tx, workspace, now, &events).await?;
         }
         tx.commit().await?;
-        self.hint(&events);
+        self.hint(workspace, &events);
         Ok(())
     }
 
@@ -119,12 +119,11 @@ impl App {
         }
     }
 
-    fn hint(&self, events: &[NewEvent]) {
+    fn hint(&self, workspace: WorkspaceId, events: &[NewEvent]) {
         if events.iter().any(|event| event.kind == EventKind::TaskReady) {
-            self.wake.ready();
-        }
-        if !events.is_empty() {
-            self.wake.changed();
+            self.wake.ready(workspace);
+        } else if !events.is_empty() {
+            self.wake.changed(workspace);
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Reads that wait for a change.
 //!
-//! A waiting reader holds no connection and looks at one small row at a time: when a hint came
-//! since its last look, or once a second. However often hints come, it leaves a pause between two
-//! looks, so a thousand readers beside a busy fleet cost a bounded number of looks and not one
-//! each per commit.
+//! A waiting reader holds no connection and looks at one small row at a time, and only when
+//! something changed in its workspace since its last look ([`super::wake`] tells). However much
+//! changes, it leaves a pause between two looks, so a thousand readers beside a busy fleet cost a
+//! bounded number of looks and not one each per commit.
 
 use std::{pin::pin, time::Duration};
 
 use super::{App, Result};
+use crate::domain::ids::WorkspaceId;
 
 /// The least time between two looks of one reader.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -18,7 +19,12 @@ impl App {
     ///
     /// # Errors
     /// Whatever `seen` fails with.
-    pub(super) async fn wait_until<F, Fut>(&self, wait: Duration, seen: F) -> Result<()>
+    pub(super) async fn wait_until<F, Fut>(
+        &self,
+        workspace: WorkspaceId,
+        wait: Duration,
+        seen: F,
+    ) -> Result<()>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = Result<bool>>,
@@ -27,17 +33,16 @@ impl App {
             return Ok(());
         }
         let mut over = pin!(tokio::time::sleep(wait));
-        // Made before the first look, so no hint is lost in between.
-        let mut waiter = self.wake().wait_changed();
-        while !seen().await? && !self.wake().is_stopping() {
+        // Taken before the first look, so no change is missed in between.
+        let mut reader = self.wake.place(self, workspace).reader();
+        while !seen().await? {
             let again = async {
-                waiter.look_again().await;
-                if !self.wake().is_stopping() {
-                    tokio::time::sleep(PAUSE).await;
-                }
+                reader.changed().await;
+                tokio::time::sleep(PAUSE).await;
             };
             tokio::select! {
                 () = &mut over => break,
+                () = self.wake.stopping() => break,
                 () = again => {}
             }
         }

@@ -41,8 +41,8 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let bearer = bearer(&parts.headers)?;
-        let principal = Arc::<App>::from_ref(state).authenticate(bearer).await?;
-        Ok(Self(C::admit(principal)?))
+        let app = Arc::<App>::from_ref(state);
+        Ok(Self(C::identify(&app, bearer).await?))
     }
 }
 

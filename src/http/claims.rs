@@ -19,7 +19,7 @@ use super::{
 };
 use crate::app::{
     App,
-    caller::AgentCaller,
+    caller::ClaimCaller,
     claim_views::{ClaimAnswer, ClaimRequest},
     idempotency::Outcome,
 };
@@ -57,7 +57,7 @@ impl Describe for Claimed {
 /// again, leases included, in place of other tasks.
 #[utoipa::path(post, path = "/v1/claims", tag = "claims")]
 async fn claim(
-    Auth(caller): Auth<AgentCaller>,
+    Auth(caller): Auth<ClaimCaller>,
     State(app): State<Arc<App>>,
     _: LongPoll,
     Create { body, idempotency }: Create<ClaimRequest>,

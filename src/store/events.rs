@@ -119,6 +119,46 @@ pub async fn newest(conn: &mut PgConnection, workspace: WorkspaceId) -> sqlx::Re
     Ok(newest.unwrap_or(0))
 }
 
+/// The number of the newest event, and the database's clock.
+///
+/// # Errors
+/// When the database fails.
+pub async fn head(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+) -> sqlx::Result<(i64, DateTime<Utc>)> {
+    let row = sqlx::query!(
+        r#"select coalesce((select last_seq from event_heads where workspace_id = $1), 0) as "newest!",
+                  clock_timestamp() as "now!""#,
+        workspace.0,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok((row.newest, row.now))
+}
+
+/// Agents that were edited, or lost a key, in the events above `after` and up to `until`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn agents_touched(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    after: i64,
+    until: i64,
+) -> sqlx::Result<Vec<AgentId>> {
+    sqlx::query_scalar!(
+        r#"select distinct agent_id as "agent_id!: AgentId" from events
+           where workspace_id = $1 and seq > $2 and seq <= $3
+             and kind in ('agent.updated', 'key.revoked') and agent_id is not null"#,
+        workspace.0,
+        after,
+        until,
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// At most `rows` events numbered above `after` and up to `until`, in their order.
 ///
 /// # Errors

@@ -1,9 +1,8 @@
 //! Answers kept for requests that carried an `Idempotency-Key`.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::domain::ids::{KeyId, WorkspaceId};
 
@@ -27,88 +26,107 @@ pub enum Taken {
     Answered(Replay),
 }
 
-/// Takes the idempotency key for this transaction, or finds what it was used for. Never waits: a
-/// request that is repeated while it is worked on would only hold connections.
+/// Takes idempotency keys for this transaction, or finds what they were used for: one outcome per
+/// key, in their order. Answers stored at or before `since` are past their time. Never waits: a
+/// request that is repeated while it is worked on would only hold connections. A key that is named
+/// twice is taken twice.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn take(
     conn: &mut PgConnection,
     workspace: WorkspaceId,
-    key: KeyId,
-    idempotency_key: &str,
-    request_sha256: &[u8; 32],
-    now: DateTime<Utc>,
-    keep: Duration,
-) -> sqlx::Result<Taken> {
-    // An answer past its time is overwritten, so that it never outlives the promise of 24 hours
-    // just because nothing swept it.
+    keys: &[(KeyId, &str)],
+    since: DateTime<Utc>,
+) -> sqlx::Result<Vec<Taken>> {
+    let ids: Vec<Uuid> = keys.iter().map(|(key, _)| key.0).collect();
+    let names: Vec<&str> = keys.iter().map(|(_, name)| *name).collect();
     let free = sqlx::query_scalar!(
-        r#"select pg_try_advisory_xact_lock(hashtextextended($1::text || ' ' || $2::text || ' ' || $3::text, 0)) as "free!""#,
+        r#"select pg_try_advisory_xact_lock(hashtextextended(
+               $1::text || ' ' || k.key_id::text || ' ' || k.idempotency_key, 0)) as "free!"
+           from unnest($2::uuid[], $3::text[]) with ordinality as k (key_id, idempotency_key, place)
+           order by k.place"#,
         workspace.0.to_string(),
-        key.0.to_string(),
-        idempotency_key,
+        &ids,
+        &names as &[&str],
     )
-    .fetch_one(&mut *conn)
+    .fetch_all(&mut *conn)
     .await?;
-    if !free {
-        return Ok(Taken::InProgress);
-    }
-    let taken = sqlx::query_scalar!(
-        r#"
-        insert into replays as old (workspace_id, key_id, idempotency_key, request_sha256, created_at)
-        values ($1, $2, $3, $4, $5)
-        on conflict (workspace_id, key_id, idempotency_key) do update
-            set request_sha256 = excluded.request_sha256, sealed = null, created_at = excluded.created_at
-            where old.created_at <= $6
-        returning true as "taken!"
-        "#,
+    // A statement of its own: it must see what was committed before the locks were had.
+    let found = sqlx::query!(
+        r#"select k.place as "place!", r.request_sha256, r.sealed
+           from unnest($2::uuid[], $3::text[]) with ordinality as k (key_id, idempotency_key, place)
+           join replays r on r.workspace_id = $1 and r.key_id = k.key_id
+                         and r.idempotency_key = k.idempotency_key
+           where r.created_at > $4"#,
         workspace.0,
-        key.0,
-        idempotency_key,
-        request_sha256.as_slice(),
-        now,
-        now - keep,
+        &ids,
+        &names as &[&str],
+        since,
     )
-    .fetch_optional(&mut *conn)
+    .fetch_all(conn)
     .await?;
-    if taken.is_some() {
-        return Ok(Taken::Free);
+    let mut taken: Vec<Taken> =
+        free.into_iter().map(|free| if free { Taken::Free } else { Taken::InProgress }).collect();
+    for row in found {
+        let place = usize::try_from(row.place - 1).unwrap_or(usize::MAX);
+        if let Some(slot) = taken.get_mut(place).filter(|slot| matches!(slot, Taken::Free)) {
+            let (request_sha256, sealed) = (row.request_sha256, row.sealed);
+            *slot = Taken::Answered(Replay { request_sha256, sealed });
+        }
     }
-    let replay = sqlx::query_as!(
-        Replay,
-        "select request_sha256, sealed from replays
-         where workspace_id = $1 and key_id = $2 and idempotency_key = $3",
-        workspace.0,
-        key.0,
-        idempotency_key,
-    )
-    .fetch_one(conn)
-    .await?;
-    Ok(Taken::Answered(replay))
+    Ok(taken)
 }
 
-/// Stores the answer, in the transaction of its effect.
+/// An answer to be stored.
+#[derive(Debug)]
+pub struct NewReplay<'a> {
+    /// Whose request it was.
+    pub key_id: KeyId,
+    /// The key of the request.
+    pub idempotency_key: &'a str,
+    /// SHA-256 of the request.
+    pub request_sha256: [u8; 32],
+    /// The answer, encrypted.
+    pub sealed: Vec<u8>,
+}
+
+/// Stores answers, in the transaction of their effects, which has taken their keys. An answer past
+/// its time (stored at or before `since`) is overwritten, so that it never outlives its promise
+/// just because nothing swept it.
 ///
 /// # Errors
-/// When the database fails.
-pub async fn seal(
+/// When the database fails, or a key was not taken.
+pub async fn insert(
     conn: &mut PgConnection,
     workspace: WorkspaceId,
-    key: KeyId,
-    idempotency_key: &str,
-    sealed: &[u8],
+    now: DateTime<Utc>,
+    since: DateTime<Utc>,
+    replays: &[NewReplay<'_>],
 ) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update replays set sealed = $4
-         where workspace_id = $1 and key_id = $2 and idempotency_key = $3",
+    let stored = sqlx::query!(
+        r#"
+        insert into replays as old (workspace_id, created_at, key_id, idempotency_key,
+                                    request_sha256, sealed)
+        select $1, $2, r.* from unnest($4::uuid[], $5::text[], $6::bytea[], $7::bytea[]) as r
+        on conflict (workspace_id, key_id, idempotency_key) do update
+            set request_sha256 = excluded.request_sha256, sealed = excluded.sealed,
+                created_at = excluded.created_at
+            where old.created_at <= $3
+        "#,
         workspace.0,
-        key.0,
-        idempotency_key,
-        sealed,
+        now,
+        since,
+        &replays.iter().map(|r| r.key_id.0).collect::<Vec<_>>(),
+        &replays.iter().map(|r| r.idempotency_key).collect::<Vec<_>>() as &[&str],
+        &replays.iter().map(|r| r.request_sha256.to_vec()).collect::<Vec<_>>(),
+        &replays.iter().map(|r| r.sealed.clone()).collect::<Vec<_>>(),
     )
     .execute(conn)
     .await?;
+    if stored.rows_affected() != replays.len() as u64 {
+        return Err(sqlx::Error::Protocol("an idempotency key was not taken".into()));
+    }
     Ok(())
 }
 

@@ -1,9 +1,15 @@
 //! Claiming: who gets what, in which order, and when.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
+
+use muster::domain::token::Token;
 
 use crate::support::{
     agent::claims,
@@ -81,6 +87,82 @@ async fn a_waiting_claim_ends_in_time_and_when_the_service_stops() {
     let (held, ()) = tokio::join!(agent.claim_with(json!({"wait_seconds": 60})), stop);
     assert!(held.is_empty());
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+/// Waits until so many claims wait in line.
+async fn waiting(fleet: &Fleet, claims: usize) {
+    let workspace = Token::parse(&fleet.admin_key).unwrap().workspace();
+    let deadline = Instant::now() + PATIENCE;
+    while fleet.app.wake().waiting(workspace) != claims {
+        assert!(Instant::now() < deadline, "there are never {claims} claims waiting");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn who_waits_longest_is_given_the_next_task() {
+    let fleet = Fleet::start().await;
+    let mut agents = Vec::new();
+    for number in 0..6 {
+        agents.push(fleet.agent(&format!("w{number}"), &[], 1).await);
+    }
+    let order = Mutex::new(Vec::new());
+    let claims = agents.into_iter().enumerate().map(async |(place, agent)| {
+        waiting(&fleet, place).await;
+        assert_eq!(agent.claim_with(json!({"wait_seconds": 60})).await.len(), 1);
+        order.lock().unwrap().push(place);
+    });
+    let post = async {
+        for number in 0..2 {
+            waiting(&fleet, 6 - 3 * number).await;
+            let tasks: Vec<Value> =
+                (0..3).map(|n| json!({"ref": n.to_string(), "title": "t"})).collect();
+            fleet.goal(json!(tasks)).await;
+        }
+    };
+    tokio::join!(join_all(claims), post);
+    let mut order = order.into_inner().unwrap();
+    order[..3].sort_unstable();
+    assert_eq!(order[..3], [0, 1, 2], "the first three came first");
+    verify(&fleet.pool).await;
+}
+
+/// The second poll of an agent needs no look at the database, and its answer none either; but a key
+/// that is no longer good is refused, whichever process revoked it.
+#[tokio::test]
+async fn a_waiting_agent_whose_key_is_revoked_is_sent_away() {
+    let fleet = Fleet::start().await;
+    let (watching, agent) = (fleet.agent("one", &[], 1).await, fleet.agent("two", &[], 1).await);
+    let other = crate::support::client::Client::of(router(&fleet.another_app().await))
+        .with_key(&fleet.admin_key);
+    let wait = json!({"wait_seconds": 60});
+    let watch = async { watching.client.post("/v1/claims", &wait).await };
+    let revoke = async {
+        waiting(&fleet, 1).await;
+        assert!(agent.claim_with(json!({"wait_seconds": 1})).await.is_empty());
+        // Recognised now: it waits without asking.
+        let poll = async { agent.client.post("/v1/claims", &wait).await };
+        let revoke = async {
+            waiting(&fleet, 2).await;
+            let key = other.get("/v1/keys").await.value(200)["items"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|key| key["agent_id"] == json!(agent.id))
+                .map(|key| key["id"].as_str().unwrap().to_owned())
+                .unwrap();
+            other.post(format!("/v1/keys/{key}/revoke"), &json!({})).await.expect(200);
+        };
+        let (poll, ()) = tokio::join!(poll, revoke);
+        poll.problem(401, "unauthenticated");
+        agent.client.post("/v1/claims", &wait).await.problem(401, "unauthenticated");
+        // An agent that is paused meanwhile is told so, too.
+        let path = format!("/v1/agents/{}", watching.id);
+        let etag = other.get(&path).await.expect(200).etag();
+        other.patch(&path, &json!({"state": "paused"})).if_match(&etag).await.expect(200);
+    };
+    let (watch, ()) = tokio::join!(watch, revoke);
+    watch.problem(409, "agent_not_active");
 }
 
 #[tokio::test]

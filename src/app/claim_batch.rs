@@ -1,0 +1,249 @@
+//! The transaction of a batch of claims.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
+
+use serde_json::json;
+
+use super::{
+    Result, Unit,
+    claim_views::{ClaimAnswer, Started, claims},
+    claims::{ClaimCommand, Given},
+    idempotency::{self, Outcome, Repeat, Repeatable},
+    lease,
+};
+use crate::{
+    domain::{
+        claim::{self, Candidate, Wish},
+        event::{EventKind, NewEvent},
+        ids::{AgentId, TaskId},
+        refusal::{Code, Refusal},
+        settings,
+        states::AgentState,
+    },
+    store::{
+        self,
+        attempts::NewAttempt,
+        claims::{Claimer, ReadyTask},
+    },
+};
+
+/// Most tasks that one batch locks for agents of the same abilities: what it locks and does not
+/// give away, nobody else can be given meanwhile.
+const MOST_AT_ONCE: i64 = 500;
+
+/// Which commands of the batch were answered before.
+pub(super) async fn repeats(
+    unit: &mut Unit,
+    batch: &[ClaimCommand],
+) -> Result<Vec<Repeat<ClaimAnswer>>> {
+    let keyed: Vec<&Repeatable> =
+        batch.iter().filter_map(|command| command.repeatable.as_deref()).collect();
+    let mut taken = idempotency::take_all(unit, &keyed).await?.into_iter();
+    let repeat = |command: &ClaimCommand| match command.repeatable {
+        Some(_) => taken.next().unwrap_or(Repeat::New),
+        None => Repeat::New,
+    };
+    Ok(batch.iter().map(repeat).collect())
+}
+
+/// Gives tasks to a batch of claims: one answer each, in their order.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn claim_batch(
+    unit: &mut Unit,
+    batch: &[&ClaimCommand],
+) -> Result<Vec<Result<Given>>> {
+    if batch.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
+    let known = by_id(store::claims::claimers(unit.conn(), workspace, &agents).await?);
+    let ready = lock_ready(unit, batch, &known).await?;
+    // Who may claim is judged once, by what the tasks are given out by.
+    let (known, given) = if ready.is_empty() {
+        (known, vec![Vec::new(); batch.len()])
+    } else {
+        store::claims::lock_agents(unit.conn(), workspace, &agents).await?;
+        let exact = by_id(store::claims::claimers(unit.conn(), workspace, &agents).await?);
+        let given = assign(batch, &exact, &ready);
+        (exact, given)
+    };
+    let started = start(unit, batch, &given).await?;
+    let mut found = claims(unit, &started).await?;
+    store::claims::seen(unit.conn(), workspace, now, &agents).await?;
+    let answers = batch.iter().zip(&given).map(|(command, tasks)| {
+        let claimer = active(known.get(&command.owner.agent))?;
+        let claims = tasks.iter().filter_map(|task| found.remove(&task.task_id)).collect();
+        let able = claimer.capabilities.clone().into();
+        Ok(Given { outcome: Outcome::fresh(ClaimAnswer { claims }), able, ..command.nothing() })
+    });
+    Ok(answers.collect())
+}
+
+/// Stores the answers of commands that can be repeated. An empty one is not kept: the same request
+/// may find something later, and may come at once.
+pub(super) async fn keep(
+    unit: &mut Unit,
+    batch: &[&ClaimCommand],
+    given: &mut [Result<Given>],
+) -> Result<()> {
+    let mut answers = Vec::new();
+    for (command, given) in batch.iter().zip(given) {
+        let (Some(repeatable), Ok(given)) = (&command.repeatable, given) else { continue };
+        if !given.outcome.value.claims.is_empty() {
+            given.kept = true;
+            answers.push((repeatable.as_ref(), &given.outcome.value));
+        }
+    }
+    idempotency::store_all(unit, &answers).await
+}
+
+fn by_id(claimers: Vec<Claimer>) -> HashMap<AgentId, Claimer> {
+    claimers.into_iter().map(|claimer| (claimer.agent_id, claimer)).collect()
+}
+
+fn distinct<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
+    items.collect::<BTreeSet<T>>().into_iter().collect()
+}
+
+fn active(claimer: Option<&Claimer>) -> Result<&Claimer> {
+    let state = claimer.map(|claimer| claimer.state);
+    match (claimer, state) {
+        (Some(claimer), Some(AgentState::Active)) => Ok(claimer),
+        (
+            _,
+            Some(
+                AgentState::Active
+                | AgentState::Paused
+                | AgentState::Draining
+                | AgentState::Retired,
+            )
+            | None,
+        ) => {
+            let state = state.map_or("unknown", AgentState::as_str);
+            let detail =
+                format!("the agent is {state} and may not claim; an operator can change it");
+            Err(Refusal::new(Code::AgentNotActive, detail).into())
+        }
+    }
+}
+
+fn free_slots(claimer: &Claimer) -> u32 {
+    match claimer.state {
+        AgentState::Active => {
+            u32::try_from(i64::from(claimer.max_concurrent) - claimer.running).unwrap_or(0)
+        }
+        AgentState::Paused | AgentState::Draining | AgentState::Retired => 0,
+    }
+}
+
+/// Locks as many ready tasks as the batch can take, for each set of abilities in it.
+async fn lock_ready(
+    unit: &mut Unit,
+    batch: &[&ClaimCommand],
+    known: &HashMap<AgentId, Claimer>,
+) -> Result<Vec<ReadyTask>> {
+    let mut asked: BTreeMap<AgentId, u32> = BTreeMap::new();
+    for command in batch {
+        *asked.entry(command.owner.agent).or_default() += command.max;
+    }
+    let mut wanted: BTreeMap<&[String], i64> = BTreeMap::new();
+    for (agent, asked) in asked {
+        let Some(claimer) = known.get(&agent) else { continue };
+        let take = asked.min(free_slots(claimer));
+        if take > 0 {
+            *wanted.entry(&claimer.capabilities).or_default() += i64::from(take);
+        }
+    }
+    let workspace = unit.workspace();
+    let mut ready: Vec<ReadyTask> = Vec::new();
+    for (able, wanted) in wanted {
+        let held: Vec<TaskId> = ready.iter().map(|task| task.task_id).collect();
+        let wanted = wanted.min(MOST_AT_ONCE);
+        ready.extend(store::claims::lock_ready(unit.conn(), workspace, able, wanted, &held).await?);
+    }
+    ready.sort_by_key(|task| (task.claim_rank, task.task_id));
+    Ok(ready)
+}
+
+fn assign(
+    batch: &[&ClaimCommand],
+    exact: &HashMap<AgentId, Claimer>,
+    ready: &[ReadyTask],
+) -> Vec<Vec<ReadyTask>> {
+    let wishes: Vec<Wish> = batch
+        .iter()
+        .map(|command| Wish {
+            agent: command.owner.agent,
+            able: exact
+                .get(&command.owner.agent)
+                .map(|c| c.capabilities.clone())
+                .unwrap_or_default(),
+            max: command.max,
+        })
+        .collect();
+    let candidates: Vec<Candidate<ReadyTask>> = ready
+        .iter()
+        .map(|task| Candidate { task: task.clone(), required: task.required.clone() })
+        .collect();
+    let slots = exact.iter().map(|(agent, claimer)| (*agent, free_slots(claimer))).collect();
+    claim::assign(&wishes, &candidates, &slots)
+}
+
+/// Starts the attempts; returns each with its token.
+async fn start(
+    unit: &mut Unit,
+    batch: &[&ClaimCommand],
+    given: &[Vec<ReadyTask>],
+) -> Result<Vec<Started>> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let mut started = Vec::new();
+    for (command, tasks) in batch.iter().zip(given) {
+        for task in tasks {
+            let (token, attempt) = new_attempt(unit, command, task);
+            unit.record(
+                NewEvent::new(EventKind::TaskRunning)
+                    .goal(task.goal_id)
+                    .task(task.task_id)
+                    .attempt(attempt.attempt_id)
+                    .agent(command.owner.agent)
+                    .by(command.owner.actor)
+                    .data(json!({"attempt": attempt.number})),
+            );
+            started.push(Started { token, attempt });
+        }
+    }
+    if !started.is_empty() {
+        let rows: Vec<NewAttempt> = started.iter().map(|s| s.attempt.clone()).collect();
+        store::attempts::start(unit.conn(), workspace, now, &rows).await?;
+    }
+    Ok(started)
+}
+
+fn new_attempt(unit: &Unit, command: &ClaimCommand, task: &ReadyTask) -> (String, NewAttempt) {
+    let now = unit.now();
+    let millis = |duration: Duration| duration.as_millis() as i64;
+    let lease_ms = command.lease.map(millis).or(task.lease_ms).unwrap_or(millis(settings::LEASE));
+    let timeout = task.attempt_timeout_ms.unwrap_or(millis(settings::ATTEMPT_TIMEOUT));
+    let hard = now + chrono::TimeDelta::milliseconds(timeout);
+    let hard_deadline = task.finish_by.map_or(hard, |finish_by| finish_by.min(hard));
+    let lease_end = now + chrono::TimeDelta::milliseconds(lease_ms);
+    let (token, lease_sha256) = lease::new(unit.entropy());
+    let attempt = NewAttempt {
+        attempt_id: unit.id(),
+        task_id: task.task_id,
+        goal_id: task.goal_id,
+        agent_id: command.owner.agent,
+        number: task.attempts_started + 1,
+        lease_sha256,
+        lease_ms,
+        lease_expires_at: lease_end.min(hard_deadline),
+        hard_deadline,
+    };
+    (token, attempt)
+}

@@ -1,0 +1,187 @@
+//! What the line promises, without a database.
+
+use proptest::prelude::*;
+use tokio::sync::oneshot::error::TryRecvError;
+use uuid::Uuid;
+
+use super::*;
+
+type Call = oneshot::Receiver<()>;
+
+fn able(words: &[&str]) -> Arc<[String]> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn who(number: u8, words: &[&str]) -> Who {
+    let id = Uuid::from_u128(u128::from(number));
+    Who { agent: AgentId(id), key: KeyId(id), able: able(words), repeat: None }
+}
+
+fn ready(sets: &[(&[&str], i64)]) -> Vec<ReadySet> {
+    let set = |(words, count): &(&[&str], i64)| ReadySet {
+        capabilities: able(words).to_vec(),
+        count: *count,
+    };
+    sets.iter().map(set).collect()
+}
+
+fn is_called(call: &mut Call) -> bool {
+    call.try_recv() == Ok(())
+}
+
+/// One that looked for itself, found nothing and sleeps.
+fn sleeper(line: &mut Line, who: Who) -> (u64, Call) {
+    let (ticket, looks) = (line.ticket(), line.looks());
+    (ticket, line.sleep(ticket, who, looks, 0))
+}
+
+fn remembered(line: &mut Line, who: &Who) {
+    let token = crate::domain::token::Token::new(
+        crate::domain::ids::WorkspaceId(Uuid::nil()),
+        who.key,
+        [7; 32],
+    );
+    let known = Known { secret: token.hash(), agent: who.agent, able: Arc::clone(&who.able) };
+    line.remember(who.key, known);
+}
+
+#[test]
+fn as_many_are_called_as_tasks_are_ready_and_the_first_comers_first() {
+    let mut line = Line::default();
+    let mut calls: Vec<Call> = (0..5).map(|n| sleeper(&mut line, who(n, &["rust"])).1).collect();
+    line.call(0, ready(&[(&["rust"], 2)]));
+    let called: Vec<bool> = calls.iter_mut().map(is_called).collect();
+    assert_eq!(called, [true, true, false, false, false]);
+    line.call(0, ready(&[(&["go"], 9), (&[], 1)]));
+    let called: Vec<bool> = calls[2..].iter_mut().map(is_called).collect();
+    assert_eq!(called, [true, false, false], "nobody here can do the nine");
+}
+
+#[test]
+fn whoever_was_called_in_vain_keeps_its_place_and_rests() {
+    let mut line = Line::default();
+    let (first, mut call) = sleeper(&mut line, who(1, &[]));
+    let (_, mut second) = sleeper(&mut line, who(2, &[]));
+    line.call(0, ready(&[(&[], 1)]));
+    assert!(is_called(&mut call));
+    let looks = line.looks();
+    let mut call = line.sleep(first, who(1, &[]), looks, 4);
+    assert!(line.passed_over(), "there may still be something");
+    line.call(0, ready(&[(&[], 1)]));
+    assert!(is_called(&mut second) && !is_called(&mut call), "the first rests");
+    assert!(line.passed_over(), "it was passed over, so the next look must look");
+    line.asleep.get_mut(&first).unwrap().rests = None;
+    let (_, mut third) = sleeper(&mut line, who(3, &[]));
+    line.call(0, ready(&[(&[], 1)]));
+    assert!(is_called(&mut call) && !is_called(&mut third), "it kept its place");
+    assert!(!line.passed_over());
+}
+
+#[test]
+fn a_look_while_somebody_looked_for_itself_is_not_missed() {
+    let mut line = Line::default();
+    let (ticket, looks) = (line.ticket(), line.looks());
+    line.call(0, ready(&[(&["rust"], 1)]));
+    let mut call = line.sleep(ticket, who(1, &["rust"]), looks, 0);
+    assert!(is_called(&mut call));
+    let mut other = line.sleep(ticket + 1, who(2, &["rust"]), looks, 0);
+    assert!(!is_called(&mut other), "there was one task only");
+}
+
+#[test]
+fn nobody_dozes_off_beside_something_to_do_or_before_it_is_known_that_there_is_nothing() {
+    let mut line = Line::default();
+    let ticket = line.ticket();
+    let agent = who(1, &["rust"]);
+    assert!(line.doze(ticket, agent.clone()).is_none(), "nobody has looked yet");
+    line.call(line.hints(), ready(&[(&["rust", "go"], 3)]));
+    let mut call = line.doze(ticket, agent.clone()).expect("it can do none of these");
+    assert!(line.is_unproven(ticket) && !is_called(&mut call));
+    line.proven([ticket].into_iter());
+    assert!(!line.is_unproven(ticket));
+
+    line.hint();
+    assert!(line.doze(ticket + 1, agent.clone()).is_none(), "something became ready");
+    line.call(line.hints(), ready(&[(&["rust"], 2)]));
+    assert!(is_called(&mut call));
+    assert!(line.doze(ticket + 1, agent.clone()).is_none(), "one task is left");
+    line.call(line.hints(), Vec::new());
+    assert!(line.doze(ticket + 1, agent.clone()).is_some());
+    line.blind();
+    assert!(line.doze(ticket + 2, agent).is_none(), "the last look failed");
+}
+
+#[test]
+fn an_agent_that_changed_is_forgotten_and_its_claims_are_called() {
+    let mut line = Line::default();
+    let (one, other) = (who(1, &[]), who(2, &[]));
+    remembered(&mut line, &one);
+    remembered(&mut line, &other);
+    let (_, mut first) = sleeper(&mut line, one.clone());
+    let (_, mut second) = sleeper(&mut line, other.clone());
+    line.wake_agents(&[one.agent]);
+    assert!(is_called(&mut first) && !is_called(&mut second));
+    assert!(line.recall(one.key).is_none() && line.recall(other.key).is_some());
+}
+
+#[test]
+fn what_leaves_is_gone_and_what_is_not_used_is_forgotten() {
+    let mut line = Line::default();
+    let agent = who(1, &["rust"]);
+    remembered(&mut line, &agent);
+    line.call(line.hints(), Vec::new());
+    let ticket = line.ticket();
+    let mut call = line.doze(ticket, agent.clone()).unwrap();
+    line.leave(ticket);
+    assert_eq!(call.try_recv(), Err(TryRecvError::Closed));
+    assert!(line.len() == 0 && line.newcomers().is_empty());
+    line.tidy();
+    assert!(line.recall(agent.key).is_some(), "it was used just now");
+    line.known.clear();
+    drop(agent);
+    line.tidy();
+    assert!(line.abilities.is_empty());
+}
+
+#[test]
+fn the_rest_grows_and_ends() {
+    assert!(rest(0) < rest(1));
+    assert_eq!(rest(40), REST_MAX);
+}
+
+proptest! {
+    /// No task is called for twice, nobody is called for what it cannot do, and nobody who could
+    /// do what is left over stays asleep.
+    #[test]
+    fn a_call_is_exact(
+        sleepers in prop::collection::vec(prop::collection::vec(0usize..3, 0..3), 0..12),
+        sets in prop::collection::btree_map(prop::collection::btree_set(0usize..3, 0..3), 0i64..4, 0..5),
+    ) {
+        const WORDS: [&str; 3] = ["a", "b", "c"];
+        let mut line = Line::default();
+        let mut calls: Vec<(Vec<&str>, Call)> = Vec::new();
+        for (number, words) in sleepers.iter().enumerate() {
+            let words: Vec<&str> = words.iter().map(|w| WORDS[*w]).collect();
+            let call = sleeper(&mut line, who(number as u8, &words)).1;
+            calls.push((words, call));
+        }
+        let all: Vec<ReadySet> = sets.iter().map(|(words, count)| ReadySet {
+            capabilities: words.iter().map(|w| WORDS[*w].to_owned()).collect(),
+            count: *count,
+        }).collect();
+        let total: i64 = all.iter().map(|set| set.count).sum();
+        line.call(0, all);
+        let left: i64 = line.ready.iter().map(|set| set.count).sum();
+        let mut woken = 0;
+        for (words, call) in &mut calls {
+            let able = able(words);
+            if is_called(call) {
+                woken += 1;
+                prop_assert!(sets.keys().any(|set| set.iter().all(|w| words.contains(&WORDS[*w]))));
+            } else {
+                prop_assert!(!super::any(&line.ready, &able));
+            }
+        }
+        prop_assert_eq!(total - left, woken);
+    }
+}

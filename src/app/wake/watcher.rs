@@ -1,0 +1,128 @@
+//! The watcher of a workspace: the one that asks the database for everybody who waits there.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::{Watch, line::Newcomer};
+use crate::{
+    app::{App, Result},
+    clock::{Clock, Stopwatch},
+    domain::ids::{AgentId, WorkspaceId},
+    store::{self, claims::Standing},
+};
+
+/// How long a watcher goes without a look when nothing hints.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// The least time between two looks, so that waiting beside a busy fleet costs a bounded number of
+/// looks and not one per commit.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How often what nobody needs any more is forgotten.
+const TIDY: Duration = Duration::from_secs(30);
+
+/// Looks until nobody waits in the workspace any more, or the service stops.
+pub(super) async fn watch(app: App, workspace: WorkspaceId, watch: Arc<Watch>) {
+    let tidied = Stopwatch::start();
+    let mut watcher = Watcher { app, workspace, watch, head: None, missed: false, tidied };
+    loop {
+        let looked = watcher.look().await;
+        watcher.missed = looked.is_err();
+        if let Err(error) = looked {
+            tracing::warn!(%error, "those who wait cannot be looked after; it is tried again");
+            watcher.watch.line().blind();
+        }
+        tokio::time::sleep(PAUSE).await;
+        tokio::select! {
+            () = watcher.app.wake().stopping() => return,
+            () = watcher.watch.hinted.notified() => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+        }
+        if watcher.app.wake().forget_if_unused(watcher.workspace) {
+            return;
+        }
+    }
+}
+
+struct Watcher {
+    app: App,
+    workspace: WorkspaceId,
+    watch: Arc<Watch>,
+    /// The newest event that the last complete look saw.
+    head: Option<i64>,
+    /// Whether the last look failed: what hinted at it is still to be looked at.
+    missed: bool,
+    tidied: Stopwatch,
+}
+
+impl Watcher {
+    async fn look(&mut self) -> Result<()> {
+        let (hints, passed_over, waiting, newcomers) = {
+            let line = self.watch.line();
+            (line.hints(), line.passed_over(), line.len(), line.newcomers())
+        };
+        let mut conn = self.app.reader().await?;
+        let (newest, now) = store::events::head(&mut conn, self.workspace).await?;
+        let now = match &self.app.clock {
+            Clock::Manual(clock) => clock.now(),
+            Clock::Database => now,
+        };
+        let moved = self.missed || self.head != Some(newest);
+        if let Some(head) = self.head.filter(|_| moved) {
+            self.agents_that_changed(&mut conn, head, newest).await?;
+        }
+        if waiting > 0 && (passed_over || moved) {
+            let most = i64::try_from(waiting).unwrap_or(i64::MAX);
+            let ready = store::claims::ready_sets(&mut conn, self.workspace, most).await?;
+            self.watch.line().call(hints, ready);
+        } else {
+            self.watch.line().looked(hints);
+        }
+        if !newcomers.is_empty() {
+            self.look_after(&mut conn, now, newcomers).await?;
+        }
+        drop(conn);
+        self.head = Some(newest);
+        self.watch.head.send_if_modified(|head| std::mem::replace(head, newest) != newest);
+        if self.tidied.elapsed() > TIDY {
+            self.tidied = Stopwatch::start();
+            self.watch.line().tidy();
+        }
+        Ok(())
+    }
+
+    /// Agents that were edited, or a key of which was revoked, since the last look.
+    async fn agents_that_changed(
+        &self,
+        conn: &mut PgConnection,
+        head: i64,
+        newest: i64,
+    ) -> Result<()> {
+        let agents = store::events::agents_touched(conn, self.workspace, head, newest).await?;
+        if !agents.is_empty() {
+            self.watch.line().wake_agents(&agents);
+        }
+        Ok(())
+    }
+
+    /// Calls the newcomers whose key is no longer good, whose agent changed, or whose request was
+    /// answered before; notes that the others were heard of.
+    async fn look_after(
+        &self,
+        conn: &mut PgConnection,
+        now: DateTime<Utc>,
+        newcomers: Vec<Newcomer>,
+    ) -> Result<()> {
+        let asked: Vec<_> =
+            newcomers.iter().map(|n| (n.key, n.agent, n.repeat.as_deref())).collect();
+        let standing = store::claims::standing(conn, self.workspace, now, &asked).await?;
+        let heard: Vec<AgentId> = newcomers.iter().map(|newcomer| newcomer.agent).collect();
+        store::claims::seen(conn, self.workspace, now, &heard).await?;
+        let mut line = self.watch.line();
+        line.proven(newcomers.iter().map(|newcomer| newcomer.ticket));
+        let called = newcomers.iter().zip(standing).filter(|(_, s)| *s == Standing::Calls);
+        let called = called.map(|(newcomer, _)| newcomer.ticket).collect();
+        line.wake(called);
+        Ok(())
+    }
+}
