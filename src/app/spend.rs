@@ -1,7 +1,8 @@
 //! Spend on attempts: recorded once, rolled up at once, accepted late.
 //!
 //! Entries, what the attempt reported, and the totals of task, goal, project and agent move in one
-//! transaction, each row once per batch and in a fixed order. Spend on an attempt that has ended is
+//! transaction, each row once per batch and in a fixed order. A total that many share is kept in
+//! parts, and a transaction raises one of them, so two batches seldom wait for each other. Spend on an attempt that has ended is
 //! stored and marked as late; only its own agent with its own lease can report it.
 
 use std::collections::{BTreeMap, HashMap};
@@ -239,7 +240,8 @@ async fn store_entries(
         .into_iter()
         .map(|((node, id, unit), amount)| Rise { node, id, unit, amount })
         .collect();
-    Ok(store::spend::raise_totals(unit.conn(), workspace, &rises).await?)
+    let slot = i16::from(unit.entropy().bytes::<1>()[0]) % store::spend::SLOTS;
+    Ok(store::spend::raise_totals(unit.conn(), workspace, slot, &rises).await?)
 }
 
 /// The nodes that spend on an attempt is rolled up to.

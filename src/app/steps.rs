@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::{
@@ -16,6 +17,7 @@ use super::{
     spend::locked,
 };
 use crate::{
+    clock::Clock,
     domain::{
         ids::{AttemptId, GoalId, TaskId, WorkspaceId},
         settings,
@@ -25,7 +27,31 @@ use crate::{
     store::{self, deadlines::Deadlines, results::NewResult},
 };
 
+/// What is due by the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// Something ran out of time: [`App::expire`] finds what.
+    pub expire: bool,
+    /// Something is to be offered: [`App::promote`] finds what.
+    pub promote: bool,
+}
+
 impl App {
+    /// Whether anything is due by the clock.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn due(&self, workspace: WorkspaceId) -> Result<Due> {
+        let mut conn = self.reader().await?;
+        let next = store::deadlines::next_due(&mut conn, workspace).await?;
+        let now = match &self.clock {
+            Clock::Manual(clock) => clock.now(),
+            Clock::Database => next.now,
+        };
+        let passed = |at: Option<DateTime<Utc>>| at.is_some_and(|at| at <= now);
+        Ok(Due { expire: passed(next.expires_at), promote: passed(next.ready_from) })
+    }
+
     /// Ends attempts that were silent for longer than their lease or ran into their hard
     /// deadline, tasks that ran out of time, and cancellations whose grace is over.
     ///
@@ -172,7 +198,7 @@ impl Tally {
 
 /// What ends by the clock in one goal.
 #[derive(Debug, Default)]
-struct Due {
+struct Ending {
     ends: Vec<(AttemptId, AttemptState)>,
     results: Vec<NewResult>,
     changes: Vec<Change>,
@@ -196,7 +222,7 @@ async fn end_due(unit: &mut Unit, attempts: &[AttemptId], tasks: &[TaskId]) -> R
             .into_iter()
             .map(|row| (row.task_id, row))
             .collect();
-    let mut due = Due::default();
+    let mut due = Ending::default();
     for task in facts {
         // The task's own time comes first: when it is over, it does not matter how its attempt is.
         let attempt = task.current_attempt.and_then(|id| held.get(&id));
@@ -204,7 +230,7 @@ async fn end_due(unit: &mut Unit, attempts: &[AttemptId], tasks: &[TaskId]) -> R
             expire(unit, &mut due, &task, attempt);
         }
     }
-    let Due { ends, results, changes } = due;
+    let Ending { ends, results, changes } = due;
     let count = changes.len() as u64;
     if !ends.is_empty() {
         store::attempts::end(unit.conn(), workspace, now, &ends).await?;
@@ -217,7 +243,7 @@ async fn end_due(unit: &mut Unit, attempts: &[AttemptId], tasks: &[TaskId]) -> R
 }
 
 /// Notes a silent attempt.
-fn expire(unit: &Unit, due: &mut Due, task: &TaskFacts, attempt: Option<&AttemptFacts>) {
+fn expire(unit: &Unit, due: &mut Ending, task: &TaskFacts, attempt: Option<&AttemptFacts>) {
     let Some(attempt) = attempt else { return };
     let now = unit.now();
     let Some(ending) = task::expire(task, attempt, unit.entropy().jitter(), now) else { return };
@@ -237,7 +263,7 @@ fn expire(unit: &Unit, due: &mut Due, task: &TaskFacts, attempt: Option<&Attempt
 /// Notes a task that ran out of time; says whether it did.
 fn out_of_time(
     unit: &Unit,
-    due: &mut Due,
+    due: &mut Ending,
     task: &TaskFacts,
     deadlines: &BTreeMap<TaskId, Deadlines>,
 ) -> bool {

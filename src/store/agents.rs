@@ -194,7 +194,7 @@ pub async fn list(
                 where t.workspace_id = $1 and t.agent_id = a.agent_id and t.state = 'running')
                as "running_attempts!",
                (select coalesce(jsonb_object_agg(s.unit, s.amount), '{}')
-                from spend_totals s
+                from spend_sums s
                 where s.workspace_id = $1 and s.node = 'agent' and s.node_id = a.agent_id)
                as "spend!: Json<Amounts>"
         from agents a

@@ -55,7 +55,7 @@ pub async fn read(
                g.tasks_cancelled, g.end_reason, x.metadata, x.brief,
                g.created_by as "created_by: KeyId", g.version, g.created_at, g.updated_at,
                g.ended_at,
-               coalesce((select jsonb_object_agg(s.unit, s.amount) from spend_totals s
+               coalesce((select jsonb_object_agg(s.unit, s.amount) from spend_sums s
                          where s.workspace_id = $1 and s.node = 'goal' and s.node_id = g.goal_id),
                         '{}') as "spend!"
         from goals g join goal_texts x using (workspace_id, goal_id)
@@ -121,7 +121,7 @@ pub async fn list(
                g.tasks_cancelled, g.end_reason, x.metadata, null::text as brief,
                g.created_by as "created_by: KeyId", g.version, g.created_at, g.updated_at,
                g.ended_at,
-               coalesce((select jsonb_object_agg(s.unit, s.amount) from spend_totals s
+               coalesce((select jsonb_object_agg(s.unit, s.amount) from spend_sums s
                          where s.workspace_id = $1 and s.node = 'goal' and s.node_id = g.goal_id),
                         '{}') as "spend!"
         from picked

@@ -126,7 +126,7 @@ pub async fn list(
         select p.project_id as "project_id: ProjectId", p.name, p.description, p.version,
                p.created_at, p.updated_at,
                (select coalesce(jsonb_object_agg(s.unit, s.amount), '{}')
-                from spend_totals s
+                from spend_sums s
                 where s.workspace_id = $1 and s.node = 'project' and s.node_id = p.project_id)
                as "spend!: Json<Amounts>"
         from projects p

@@ -125,7 +125,12 @@ pub struct Rise {
     pub amount: i64,
 }
 
-/// Raises totals, each row once. The rises come sorted and without doubles, so that two
+/// Parts of the total of a node that many attempts share: transactions that raise it at once seldom
+/// meet in one row.
+pub const SLOTS: i16 = 8;
+
+/// Raises totals in their part `slot`, each row once. A task has one part, because its attempts come
+/// one after the other. The rises come sorted and without doubles, so that two
 /// transactions touch the rows they share in the same order.
 ///
 /// # Errors
@@ -133,15 +138,23 @@ pub struct Rise {
 pub async fn raise_totals(
     conn: &mut PgConnection,
     workspace: WorkspaceId,
+    slot: i16,
     rises: &[Rise],
 ) -> sqlx::Result<()> {
+    let slots: Vec<i16> = rises
+        .iter()
+        .map(|rise| match rise.node {
+            SpendNode::Task => 0,
+            SpendNode::Goal | SpendNode::Project | SpendNode::Agent => slot,
+        })
+        .collect();
     let nodes: Vec<&str> = rises.iter().map(|rise| rise.node.as_str()).collect();
     // A total that would overflow stays at the largest number instead of refusing spend.
     sqlx::query!(
         r#"
-        insert into spend_totals as old (workspace_id, node, node_id, unit, amount)
-        select $1, r.* from unnest($2::text[], $3::uuid[], $4::text[], $5::bigint[]) as r
-        on conflict (workspace_id, node, node_id, unit) do update
+        insert into spend_totals as old (workspace_id, node, node_id, unit, amount, slot)
+        select $1, r.* from unnest($2::text[], $3::uuid[], $4::text[], $5::bigint[], $6::smallint[]) as r
+        on conflict (workspace_id, node, node_id, unit, slot) do update
             set amount = least(old.amount::numeric + excluded.amount, 9223372036854775807)::bigint
         "#,
         workspace.0,
@@ -149,6 +162,7 @@ pub async fn raise_totals(
         &rises.iter().map(|rise| rise.id).collect::<Vec<_>>(),
         &rises.iter().map(|rise| rise.unit.clone()).collect::<Vec<_>>(),
         &rises.iter().map(|rise| rise.amount).collect::<Vec<_>>(),
+        &slots,
     )
     .execute(conn)
     .await?;

@@ -6,6 +6,9 @@
 //! at any moment loses nothing, and two processes on one database may both run it: every step
 //! judges again under locks.
 //!
+//! Beside an idle fleet it costs next to nothing: one look per round and workspace tells when
+//! something is due by the clock, and the steps for which nothing is due have run with that.
+//!
 //! Each step's runs are written down (`GET /v1/supervisor`): at least every few seconds, and
 //! whenever a run changed something or failed. A step that fails is logged and tried again at the
 //! next tick; the others go on.
@@ -15,7 +18,7 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    app::{App, Result, supervision::StepRun},
+    app::{App, Result, steps::Due, supervision::StepRun},
     clock::Stopwatch,
     domain::{ids::WorkspaceId, words::words},
     shutdown::Shutdown,
@@ -23,6 +26,8 @@ use crate::{
 
 /// The pace of steps that keep promises about time.
 const TICK: Duration = Duration::from_millis(250);
+/// How often new workspaces are looked for.
+const WORKSPACES_EVERY: Duration = Duration::from_secs(1);
 /// How often a run that changed nothing is written down.
 const RECORD_EVERY: Duration = Duration::from_secs(5);
 
@@ -51,6 +56,15 @@ impl Step {
             // Goals end with their last task; this only finds what a hand in the database left.
             Self::RollUp => Duration::from_secs(5),
             Self::SweepReplays => Duration::from_secs(60),
+        }
+    }
+
+    /// Whether there is something to do for it, as far as one look for all steps can tell.
+    const fn is_wanted(self, due: Due) -> bool {
+        match self {
+            Self::Expire => due.expire,
+            Self::Promote => due.promote,
+            Self::RollUp | Self::SweepReplays => true,
         }
     }
 
@@ -93,43 +107,53 @@ async fn go_round(app: App, shutdown: Shutdown) {
             () = shutdown.begun() => return,
             _ = tick.tick() => {}
         }
-        match app.workspaces().await {
-            Ok(workspaces) => {
-                for workspace in workspaces {
-                    rounds.run_all(&app, workspace, &shutdown).await;
-                }
-                app.pulse().beat();
-            }
-            Err(error) => tracing::warn!(%error, "the supervisor cannot see the workspaces"),
+        if let Err(error) = rounds.find_workspaces(&app).await {
+            tracing::warn!(%error, "the supervisor cannot see the workspaces");
+            continue;
         }
+        for workspace in rounds.workspaces.clone() {
+            rounds.run_all(&app, workspace, &shutdown).await;
+        }
+        app.pulse().beat();
     }
 }
 
 /// When each step of each workspace last ran and was last written down.
 #[derive(Debug, Default)]
 struct Rounds {
+    workspaces: Vec<WorkspaceId>,
+    workspaces_read: Option<Stopwatch>,
     ran: HashMap<(WorkspaceId, Step), Stopwatch>,
     unrecorded: HashMap<(WorkspaceId, Step), (Stopwatch, i64)>,
 }
 
 impl Rounds {
+    async fn find_workspaces(&mut self, app: &App) -> Result<()> {
+        if self.workspaces_read.is_none_or(|last| last.elapsed() >= WORKSPACES_EVERY) {
+            self.workspaces = app.workspaces().await?;
+            self.workspaces_read = Some(Stopwatch::start());
+        }
+        Ok(())
+    }
+
     async fn run_all(&mut self, app: &App, workspace: WorkspaceId, shutdown: &Shutdown) {
+        // A look that fails says nothing: then the steps find out for themselves.
+        let due = app.due(workspace).await.unwrap_or(Due { expire: true, promote: true });
         for step in Step::ROUND {
             if shutdown.is_begun() {
                 return;
             }
-            let due =
-                self.ran.get(&(workspace, step)).is_none_or(|last| last.elapsed() >= step.pace());
-            if due {
-                self.run(app, workspace, step).await;
+            let last = self.ran.get(&(workspace, step));
+            if last.is_none_or(|last| last.elapsed() >= step.pace()) {
+                self.run(app, workspace, step, due).await;
             }
         }
     }
 
-    async fn run(&mut self, app: &App, workspace: WorkspaceId, step: Step) {
+    async fn run(&mut self, app: &App, workspace: WorkspaceId, step: Step, due: Due) {
         let began = Stopwatch::start();
         self.ran.insert((workspace, step), began);
-        let outcome = step.run(app, workspace).await;
+        let outcome = if step.is_wanted(due) { step.run(app, workspace).await } else { Ok(0) };
         let took = began.elapsed();
         if let Err(error) = &outcome {
             tracing::warn!(%error, %step, "a step failed; it is tried again");

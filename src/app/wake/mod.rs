@@ -232,10 +232,9 @@ impl Seat {
 
     /// Returns when it is called.
     pub(super) async fn called(&mut self) {
-        match &mut self.call {
+        if let Some(call) = &mut self.call {
             // Whoever could call is gone: look again, as if called.
-            Some(call) => drop(call.await),
-            None => {}
+            let _ = call.await;
         }
         self.call = None;
     }

@@ -143,7 +143,7 @@ const ALWAYS: &[(&str, &str)] = &[
                 union all select 'project', project_id, unit, amount from entries
                           where project_id is not null) x group by 1, 2, 3
          ) select coalesce(s.node, t.node) || ' ' || coalesce(s.unit, t.unit)
-         from sums s full join spend_totals t using (node, node_id, unit)
+         from sums s full join spend_sums t using (node, node_id, unit)
          where coalesce(s.amount, 0) <> coalesce(t.amount, 0)",
     ),
 ];
