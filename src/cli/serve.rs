@@ -11,6 +11,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -34,6 +35,7 @@ const CLOSE_POOL: Duration = Duration::from_secs(5);
 pub async fn run(database: &DatabaseConfig, config: &ServeConfig) -> Result<(), Failure> {
     let given = given_key(config)?;
     let shutdown = Shutdown::on_signals()?;
+    open_many_files();
     let listener = listen(config.listen).await?;
     let connections = database.database_connections;
     let database = tokio::select! {
@@ -53,6 +55,16 @@ pub async fn run(database: &DatabaseConfig, config: &ServeConfig) -> Result<(), 
     served?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Every connection is an open file, and the usual limit of a shell (1,024) is far below what waiting
+/// agents need. A process may raise its own up to what the system allows.
+fn open_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, limit.current, "the limit of open files cannot be raised");
+    }
 }
 
 /// The use cases, on a database that is brought up to date first.
@@ -119,7 +131,7 @@ async fn until_drained(
     shutdown: &Shutdown,
     on_stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Failure> {
-    axum::serve(listener, router).with_graceful_shutdown(on_stop).await?;
+    http::server::serve(listener, router, on_stop).await?;
     // Also when the server ended by itself.
     shutdown.begin();
     shutdown.finished().await;

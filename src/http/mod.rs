@@ -95,6 +95,7 @@ pub mod projects;
 pub mod query;
 pub mod reply;
 mod sentences;
+pub mod server;
 mod shape;
 pub mod supervisor;
 pub mod tasks;

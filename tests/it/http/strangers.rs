@@ -141,7 +141,7 @@ proptest! {
 async fn serve(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    tokio::spawn(muster::http::server::serve(listener, router, std::future::pending()));
     address
 }
 

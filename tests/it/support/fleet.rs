@@ -72,7 +72,7 @@ pub fn router(app: &App) -> Router {
 pub async fn serve(router: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    tokio::spawn(muster::http::server::serve(listener, router, std::future::pending()));
     format!("http://{address}")
 }
 
