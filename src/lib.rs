@@ -4,10 +4,11 @@
 //! `main -> { http, supervisor } -> app -> store -> domain`. The supervisor says when, the app
 //! says what, the domain says whether, the store writes it down, http says it aloud.
 //!
-//! Beside them: `cli` (the program's commands), `config`, `telemetry`, `shutdown` and `embedded`
-//! (the private PostgreSQL).
+//! Beside them: `cli` (the program's commands), `bench` (the load generator), `config`, `telemetry`,
+//! `shutdown` and `embedded` (the private PostgreSQL).
 
 pub mod app;
+pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -3,8 +3,6 @@
 //! One named by `DATABASE_URL`, or a private one: started here, or, for commands that work beside a
 //! running service, the one that the service runs.
 
-use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::PathBuf};
-
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use super::{Failure, print};
@@ -12,7 +10,7 @@ use crate::{
     app::App,
     clock::Clock,
     config::{DATABASE, DatabaseConfig},
-    embedded::{Address, EmbeddedError, EmbeddedOptions, EmbeddedPostgres, Lifetime},
+    embedded::{Address, EmbeddedError, EmbeddedOptions, EmbeddedPostgres, Lifetime, passing_dir},
     entropy::Entropy,
     shutdown::Shutdown,
     store,
@@ -123,24 +121,6 @@ impl Database {
             None => Ok(()),
         }
     }
-}
-
-/// A new directory in the place for temporary files. Making it fails on whatever is there, so
-/// nobody can have prepared it.
-fn passing_dir() -> Result<PathBuf, Failure> {
-    // As root, PostgreSQL runs as another user, who must get through.
-    let mode = if rustix::process::geteuid().is_root() { 0o755 } else { 0o700 };
-    let base = std::env::temp_dir();
-    let mut last = None;
-    for number in 0..100 {
-        let dir = base.join(format!("muster-passing-{}-{number}", std::process::id()));
-        match DirBuilder::new().mode(mode).create(&dir) {
-            Ok(()) => return Ok(dir),
-            Err(error) => last = Some(error),
-        }
-    }
-    let why = last.map(|error| error.to_string()).unwrap_or_default();
-    Err(format!("cannot make a directory in {}: {why}", base.display()).into())
 }
 
 /// `muster migrate`.

@@ -12,6 +12,7 @@ use crate::{
     telemetry,
 };
 
+mod bench;
 mod database;
 mod demo;
 mod health;
@@ -58,6 +59,12 @@ enum Command {
     /// them dies, a task fails and is tried again, a result waits for a person. Afterwards the
     /// service can be looked at until Ctrl-C.
     Demo(demo::DemoConfig),
+    /// Measure what muster carries on this machine
+    ///
+    /// Starts a PostgreSQL in a temporary directory and a service on it, lets agents work over
+    /// HTTP, and prints what it saw. Everything takes about 20 minutes; name scenarios to measure
+    /// only those. Build with --release, and have nothing else run meanwhile.
+    Bench(bench::BenchConfig),
     /// Ask a running service whether it is ready; ends with 0 if it is
     Health(health::HealthConfig),
     /// Print the OpenAPI document
@@ -99,6 +106,7 @@ impl Cli {
             Command::Migrate => database::migrate(&self.database).await,
             Command::Database => database::run(&self.database).await,
             Command::Demo(demo) => demo::run(&self.database, &demo).await,
+            Command::Bench(bench) => bench::run(&self.database, bench).await,
             Command::Health(health) => health::run(&health).await,
             Command::Openapi => print::text(&crate::http::docs::document()?),
         }

@@ -28,6 +28,7 @@ mod error;
 mod install;
 mod layout;
 mod lock;
+mod passing;
 mod previous;
 mod running;
 mod server;
@@ -45,7 +46,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection};
 
 pub use self::error::EmbeddedError;
+pub use self::passing::passing_dir;
 pub use self::running::Address;
+pub(crate) use self::spawn::die_with_thread;
 
 use self::account::Account;
 use self::install::Install;
@@ -92,6 +95,8 @@ pub struct EmbeddedOptions {
     pub max_connections: u16,
     /// What becomes of the data.
     pub lifetime: Lifetime,
+    /// A library that the server loads when it starts, such as `pg_stat_statements`.
+    pub preload: Option<&'static str>,
 }
 
 impl EmbeddedOptions {
@@ -102,6 +107,7 @@ impl EmbeddedOptions {
             bin_dir: None,
             max_connections: 50,
             lifetime: Lifetime::Kept,
+            preload: None,
         }
     }
 }
@@ -258,7 +264,7 @@ fn prepare(options: &EmbeddedOptions) -> Result<(Launch, Place), EmbeddedError> 
     let socket = layout.socket_dir(&account)?;
     let mut command = spawn::command(&install.program("postgres"), &account);
     command.arg("-D").arg(&layout.cluster).stdin(server_lock.as_stdin()?).stderr(Stdio::piped());
-    for (name, value) in settings::all(&layout, &socket, &user, options.max_connections)? {
+    for (name, value) in settings::all(&layout, &socket, &user, options)? {
         let mut setting = OsString::from(format!("{name}="));
         setting.push(value);
         command.arg("-c").arg(setting);

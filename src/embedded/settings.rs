@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::EmbeddedOptions;
 use super::error::EmbeddedError;
 use super::layout::{Layout, PORT, SocketDir};
 
@@ -17,9 +18,9 @@ pub(super) fn all(
     layout: &Layout,
     socket: &SocketDir,
     user: &str,
-    max_connections: u16,
+    options: &EmbeddedOptions,
 ) -> Result<Vec<(&'static str, OsString)>, EmbeddedError> {
-    let connections = max_connections.saturating_add(SPARE_CONNECTIONS).to_string();
+    let connections = options.max_connections.saturating_add(SPARE_CONNECTIONS).to_string();
     let plain = [
         // What was acknowledged is on the disk.
         ("fsync", "on"),
@@ -50,6 +51,7 @@ pub(super) fn all(
     ];
     let mut settings: Vec<(&'static str, OsString)> =
         plain.iter().map(|(name, value)| (*name, OsString::from(value))).collect();
+    settings.extend(options.preload.map(|name| ("shared_preload_libraries", name.into())));
     settings.push(("port", PORT.to_string().into()));
     settings.push(("unix_socket_directories", list_item(&socket.path)));
     let rules = layout.write_access_rules(user)?;

@@ -1,4 +1,4 @@
-//! Starting a program of PostgreSQL so that it does not outlive us: the only unsafe code here.
+//! Starting a program of PostgreSQL so that it does not outlive us: the only unsafe code of muster.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -36,7 +36,7 @@ pub(super) fn command(program: &Path, account: &Account) -> Command {
 /// next start ends the orphan (see [`super::previous`]).
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
-pub(super) fn die_with_thread(command: &mut Command, signal: rustix::process::Signal) {
+pub(crate) fn die_with_thread(command: &mut Command, signal: rustix::process::Signal) {
     use std::os::unix::process::CommandExt;
 
     let parent = rustix::process::getpid();
@@ -57,4 +57,4 @@ pub(super) fn die_with_thread(command: &mut Command, signal: rustix::process::Si
 
 /// There is no such signal here.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn die_with_thread(_: &mut Command, _: rustix::process::Signal) {}
+pub(crate) fn die_with_thread(_: &mut Command, _: rustix::process::Signal) {}

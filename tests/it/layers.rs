@@ -21,6 +21,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("app", &["app", "store", "domain", "clock", "entropy"]),
     ("supervisor", &["supervisor", "app", "domain", "clock", "entropy", "shutdown", "config"]),
     ("http", &["http", "app", "domain"]),
+    // Beside the layers, and on the other side of HTTP: what measures must not use what it measures.
+    ("bench", &["bench", "domain", "config", "embedded", "entropy", "clock"]),
     ("clock", &["clock", "domain"]),
     ("entropy", &["entropy", "domain"]),
 ];
@@ -38,8 +40,9 @@ const CRATES: &[(&str, &[&str])] = &[
 const SQLX_TYPES: &[&str] =
     &["PgPool", "Postgres", "Transaction", "Error", "postgres", "pool", "PgConnection", "types"];
 const SQLX_HOLDERS: &[&str] = &["app", "cli", "config"];
-/// `embedded` makes the cluster and the database that the store then has.
-const SQL_WRITERS: &[&str] = &["store", "embedded"];
+/// `embedded` makes the cluster and the database that the store then has; `bench` measures that
+/// database from outside, and its reference must not go through the store.
+const SQL_WRITERS: &[&str] = &["store", "embedded", "bench"];
 
 /// What tells the time, and the parts that may ask.
 const CLOCKS: &[(&str, &[&str])] = &[

@@ -1,0 +1,181 @@
+//! One connection to the service, as one agent has it.
+//!
+//! Plain HTTP/1.1 with keep-alive, straight on hyper's connection: no pool, no redirects, no
+//! decoding. The load generator shares its processors with what it measures, so what the client
+//! costs is taken from the result; a full client (reqwest) cost several times as much per request.
+
+use std::net::SocketAddr;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    Method, Request, StatusCode, Uri,
+    body::Bytes,
+    client::conn::http1::{self, SendRequest},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue},
+};
+use hyper_util::rt::TokioIo;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::{net::TcpStream, task::JoinHandle};
+
+use super::error::{BenchError, Result};
+
+/// How much of a refusal an error quotes.
+const QUOTED: usize = 300;
+
+/// Where the service is.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its address.
+    pub address: SocketAddr,
+    /// What is sent as `Host`.
+    pub host: String,
+}
+
+impl Target {
+    /// A service on this machine.
+    #[must_use]
+    pub fn local(address: SocketAddr) -> Self {
+        Self { address, host: address.to_string() }
+    }
+
+    /// The service at a URL such as `http://127.0.0.1:8080`.
+    ///
+    /// # Errors
+    /// When it is not such a URL, or the name of the host leads nowhere.
+    pub async fn parse(url: &str) -> Result<Self> {
+        let wrong = |why: &str| BenchError::Url { url: url.to_owned(), why: why.to_owned() };
+        let uri: Uri = url.parse().map_err(|_| wrong("it is no URL"))?;
+        if uri.scheme_str() != Some("http") {
+            return Err(wrong("the scheme must be http"));
+        }
+        let host = uri.host().ok_or_else(|| wrong("it has no host"))?;
+        let port = uri.port_u16().unwrap_or(80);
+        let mut found = tokio::net::lookup_host((host.trim_matches(['[', ']']), port))
+            .await
+            .map_err(|error| wrong(&error.to_string()))?;
+        let address = found.next().ok_or_else(|| wrong("the host has no address"))?;
+        Ok(Self { address, host: format!("{host}:{port}") })
+    }
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The body; empty with 204.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The answer itself when it is 2xx.
+    ///
+    /// # Errors
+    /// Otherwise, with the beginning of what was said.
+    pub fn accepted(self, call: &str) -> Result<Self> {
+        if self.status.is_success() {
+            return Ok(self);
+        }
+        let body: String = String::from_utf8_lossy(&self.body).chars().take(QUOTED).collect();
+        Err(BenchError::Refused { call: call.to_owned(), status: self.status.as_u16(), body })
+    }
+}
+
+/// A kept-alive connection with one key.
+#[derive(Debug)]
+pub struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    authorization: HeaderValue,
+    host: HeaderValue,
+    driver: JoinHandle<()>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Connection {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When the service cannot be reached.
+    pub async fn open(target: &Target, key: &SecretString) -> Result<Self> {
+        let reach = format!("connect to {}", target.address);
+        let stream = TcpStream::connect(target.address).await.map_err(BenchError::system(reach))?;
+        stream.set_nodelay(true).map_err(BenchError::system("set TCP_NODELAY"))?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        // Its end is seen by whoever sends next.
+        let driver = tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Ok(Self {
+            sender,
+            authorization: header(&format!("Bearer {}", key.expose_secret()))?,
+            host: header(&target.host)?,
+            driver,
+        })
+    }
+
+    /// `GET`.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn get(&mut self, path: &str) -> Result<Answer> {
+        self.send(Method::GET, path, Bytes::new(), None).await
+    }
+
+    /// `POST` of a JSON body.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn post(&mut self, path: &str, body: impl Into<Bytes>) -> Result<Answer> {
+        self.send(Method::POST, path, body.into(), None).await
+    }
+
+    /// `POST` of a JSON body with an `Idempotency-Key`.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn post_once(
+        &mut self,
+        path: &str,
+        body: impl Into<Bytes>,
+        key: &str,
+    ) -> Result<Answer> {
+        let key = header(key)?;
+        self.send(Method::POST, path, body.into(), Some(key)).await
+    }
+
+    async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        key: Option<HeaderValue>,
+    ) -> Result<Answer> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, &self.host)
+            .header(AUTHORIZATION, &self.authorization);
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let request = request
+            .body(Full::new(body))
+            .map_err(|error| BenchError::Impossible(format!("{path}: {error}")))?;
+        self.sender.ready().await?;
+        let (head, body) = self.sender.send_request(request).await?.into_parts();
+        Ok(Answer { status: head.status, body: body.collect().await?.to_bytes() })
+    }
+}
+
+fn header(text: &str) -> Result<HeaderValue> {
+    HeaderValue::from_str(text)
+        .map_err(|_| BenchError::Impossible("the key holds what no header can hold".into()))
+}

@@ -1,0 +1,177 @@
+//! What processes use, as Linux tells it under /proc. Elsewhere nothing is known, and nothing said.
+
+use std::{fs, time::Duration};
+
+use rustix::{
+    param::clock_ticks_per_second,
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
+use serde::Serialize;
+
+/// The memory of a process, in KiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// Pages in memory.
+    pub rss_kib: u64,
+    /// The same, with shared pages divided among those that share them.
+    pub pss_kib: u64,
+}
+
+/// The memory of a process now.
+#[must_use]
+pub fn memory(pid: u32) -> Option<Memory> {
+    parse_memory(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?)
+}
+
+fn parse_memory(rollup: &str) -> Option<Memory> {
+    let field = |name: &str| {
+        let line = rollup.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    Some(Memory { rss_kib: field("Rss:")?, pss_kib: field("Pss:")? })
+}
+
+/// Processor time that the processes have used since they began.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Processor {
+    /// The service.
+    pub server: Duration,
+    /// PostgreSQL, all of its processes.
+    pub database: Duration,
+    /// The bench itself.
+    pub bench: Duration,
+}
+
+impl Processor {
+    /// Up to now.
+    #[must_use]
+    pub fn used(server: u32, postgres: u32) -> Option<Self> {
+        Some(Self {
+            server: of_process(server)?.own,
+            database: of_family(postgres)?,
+            bench: of_process(std::process::id())?.own,
+        })
+    }
+
+    /// Since an earlier look, in microseconds per thing of which there were `count`.
+    #[must_use]
+    pub fn per(&self, earlier: &Self, count: u64) -> PerCycle {
+        let each = |now: Duration, then: Duration| {
+            now.saturating_sub(then).as_secs_f64() * 1e6 / count.max(1) as f64
+        };
+        PerCycle {
+            server_us: each(self.server, earlier.server),
+            database_us: each(self.database, earlier.database),
+            bench_us: each(self.bench, earlier.bench),
+        }
+    }
+}
+
+/// Processor time of one cycle, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PerCycle {
+    /// The service.
+    pub server_us: f64,
+    /// PostgreSQL.
+    pub database_us: f64,
+    /// The bench itself.
+    pub bench_us: f64,
+}
+
+struct Stat {
+    parent: u32,
+    own: Duration,
+    /// Of children that have ended and were waited for.
+    children: Duration,
+}
+
+fn of_process(pid: u32) -> Option<Stat> {
+    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?, clock_ticks_per_second())
+}
+
+/// The name of the program stands in brackets and may hold anything.
+fn parse_stat(stat: &str, ticks_per_second: u64) -> Option<Stat> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let number = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
+    let time = |first: usize| {
+        let ticks = number(first)? + number(first + 1)?;
+        Some(Duration::from_secs_f64(ticks as f64 / ticks_per_second.max(1) as f64))
+    };
+    Some(Stat { parent: u32::try_from(number(1)?).ok()?, own: time(11)?, children: time(13)? })
+}
+
+/// A process with its children: those that run, and those that have ended.
+fn of_family(pid: u32) -> Option<Duration> {
+    let parent = of_process(pid)?;
+    let others = fs::read_dir("/proc").ok()?.filter_map(|entry| {
+        let name = entry.ok()?.file_name();
+        let child = of_process(name.to_str()?.parse().ok()?)?;
+        (child.parent == pid).then_some(child.own)
+    });
+    Some(parent.own + parent.children + others.sum::<Duration>())
+}
+
+/// Lets this process have `wanted` open files, if that is allowed; otherwise says why not.
+///
+/// What is started from here has the same limit.
+///
+/// # Errors
+/// A line for people.
+pub fn allow_open_files(wanted: u64) -> Result<(), String> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|soft| soft >= wanted) {
+        return Ok(());
+    }
+    if limit.maximum.is_some_and(|hard| hard < wanted) {
+        let hard = limit.maximum.unwrap_or_default();
+        return Err(format!(
+            "{wanted} open files are needed and at most {hard} are allowed; raise the hard limit \
+             (ulimit -Hn, LimitNOFILE)"
+        ));
+    }
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    setrlimit(Resource::Nofile, raised)
+        .map_err(|error| format!("the limit of open files cannot be raised: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_in_kib() {
+        let rollup = "5581-7ffc ---p 00000000 00:00 0  [rollup]\nRss:      2052 kB\nPss:   \
+                      1177 kB\nPss_Dirty:    100 kB\n";
+        assert_eq!(parse_memory(rollup), Some(Memory { rss_kib: 2052, pss_kib: 1177 }));
+        assert_eq!(parse_memory("Rss: 1 kB"), None);
+    }
+
+    #[test]
+    fn processor_time_is_read_behind_any_name() {
+        let stat = "42 (a) b) S 7 42 42 0 -1 4194560 1 2 3 4 150 50 300 100 20 0 1 0 9 9";
+        let stat = parse_stat(stat, 100).unwrap();
+        assert_eq!(stat.parent, 7);
+        assert_eq!((stat.own, stat.children), (Duration::from_secs(2), Duration::from_secs(4)));
+        assert!(parse_stat("42 (a) S 7", 100).is_none());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn this_process_is_found() {
+        let own = std::process::id();
+        assert!(memory(own).is_some_and(|memory| memory.rss_kib > 100));
+        assert!(Processor::used(own, own).is_some());
+    }
+
+    #[test]
+    fn processor_time_is_shared_out() {
+        let at = |millis| Processor {
+            server: Duration::from_millis(millis),
+            database: Duration::from_millis(2 * millis),
+            bench: Duration::ZERO,
+        };
+        let each = at(300).per(&at(100), 1000);
+        assert!((each.server_us - 200.0).abs() < 1e-6 && (each.database_us - 400.0).abs() < 1e-6);
+    }
+}
