@@ -42,7 +42,7 @@ use self::{
     error::Result,
     report::Report,
     settings::{BenchSettings, Scenario},
-    stage::Ground,
+    stage::{Ground, Starting},
 };
 use crate::config::DatabaseConfig;
 
@@ -51,10 +51,16 @@ const OTHER_FILES: u64 = 200;
 
 /// Measures what is asked for. Runs on one thread, inside a [`tokio::task::LocalSet`].
 ///
+/// To stop it, take `starting` and then drop the future: everything ends with it.
+///
 /// # Errors
 /// When something cannot be started or measured; what was started has ended then.
-pub async fn run(settings: BenchSettings, database: DatabaseConfig) -> Result<Report> {
-    let ground = Ground::new(settings, database);
+pub async fn run(
+    settings: BenchSettings,
+    database: DatabaseConfig,
+    starting: Starting,
+) -> Result<Report> {
+    let ground = Ground::new(settings, database, starting);
     let mut report = Report::new(&ground.settings);
     for warning in report.machine.warnings() {
         tracing::warn!("{warning}");

@@ -8,7 +8,8 @@ use std::{path::PathBuf, rc::Rc};
 
 use data_encoding::HEXLOWER;
 use secrecy::SecretString;
-use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
+use tokio::sync::Mutex;
 
 use super::{
     error::{BenchError, Result},
@@ -28,6 +29,10 @@ const OWN_CONNECTIONS: u16 = 140;
 /// Loads PostgreSQL's own count of statements.
 pub const STATEMENTS: &str = "pg_stat_statements";
 
+/// Held while a PostgreSQL is being started: half of one cannot be taken back, so whoever wants to
+/// drop the bench takes it first.
+pub type Starting = Rc<Mutex<()>>;
+
 /// Everything that the scenarios share.
 #[derive(Debug, Clone)]
 pub struct Ground {
@@ -37,14 +42,15 @@ pub struct Ground {
     pub database: DatabaseConfig,
     /// Names what this run makes, so that a second one on the same service meets nothing of it.
     pub run: String,
+    starting: Starting,
 }
 
 impl Ground {
     /// For one run.
     #[must_use]
-    pub fn new(settings: BenchSettings, database: DatabaseConfig) -> Self {
+    pub fn new(settings: BenchSettings, database: DatabaseConfig, starting: Starting) -> Self {
         let run = HEXLOWER.encode(&Entropy::system().bytes::<4>());
-        Self { settings, database, run }
+        Self { settings, database, run, starting }
     }
 
     /// How to connect to the database of the service that `--url` names.
@@ -58,6 +64,7 @@ impl Ground {
     /// # Errors
     /// When it does not start.
     pub async fn postgres(&self, services: u16, preload: Option<&'static str>) -> Result<Postgres> {
+        let _starting = self.starting.lock().await;
         let dir = passing_dir()?;
         let started = EmbeddedPostgres::start(EmbeddedOptions {
             data_dir: dir.clone(),
@@ -132,7 +139,8 @@ impl Postgres {
     /// When it cannot be made.
     pub async fn database(&self, name: &str) -> Result<PgConnectOptions> {
         self.server.ensure_database(name).await?;
-        Ok(self.server.connect_options(name))
+        // Preparing a large database takes long, and is no news.
+        Ok(self.server.connect_options(name).disable_statement_logging())
     }
 
     /// Its process number.

@@ -9,6 +9,7 @@ use crate::{
         self,
         report::Report,
         settings::{BenchSettings, Format},
+        stage::Starting,
     },
     config::DatabaseConfig,
     shutdown::Shutdown,
@@ -38,10 +39,19 @@ fn on_this_thread(settings: BenchSettings, database: DatabaseConfig) -> Result<(
     let (format, file) = (settings.format, settings.json.clone());
     let report = LocalSet::new().block_on(&runtime, async {
         let shutdown = Shutdown::on_signals()?;
+        let starting = Starting::default();
+        let stopped = async {
+            shutdown.begun().await;
+            // The other branch goes on meanwhile, until what it is starting can be ended.
+            tokio::select! {
+                _ = starting.lock() => {}
+                () = shutdown.forced() => {}
+            }
+        };
         tokio::select! {
-            report = bench::run(settings, database) => Ok(report?),
+            report = bench::run(settings, database, Starting::clone(&starting)) => Ok(report?),
             // What was started ends with the future.
-            () = shutdown.begun() => Err(Failure::from("stopped before everything was measured")),
+            () = stopped => Err(Failure::from("stopped before everything was measured")),
         }
     })?;
     if let Some(file) = file {

@@ -9,6 +9,7 @@
 mod agents;
 mod approvals;
 mod attempts;
+mod bench;
 mod cancels;
 mod claims;
 mod cli;
