@@ -72,7 +72,7 @@ invariants! {
     DoneAfterNeeds "done_after_needs"
         "No task is done by work before everything it needs is done.",
     ChildrenCounted "children_counted"
-        "A task counts its children that are open and those that failed or were cancelled.",
+        "A task counts its children that are open, and a container those that failed or were cancelled.",
     ContainerFollowsChildren "container_follows_children"
         "A container is open while one of its children is, and done only when all of them are.",
     LostCausesEnd "lost_causes_end"

@@ -61,7 +61,9 @@ mod tests {
             while let Some(state) = seen.get(next).copied() {
                 let after = follows(state, container);
                 assert_eq!(state.is_terminal(), after.is_empty(), "{state}");
-                seen.extend(after.iter().filter(|s| !seen.contains(s)).copied().collect::<Vec<_>>());
+                seen.extend(
+                    after.iter().filter(|s| !seen.contains(s)).copied().collect::<Vec<_>>(),
+                );
                 next += 1;
             }
             assert_eq!(seen.len(), if container { 5 } else { TaskState::ALL.len() });

@@ -37,3 +37,4 @@ mod supervisor_record;
 mod support;
 mod tasks;
 mod times;
+mod verify;

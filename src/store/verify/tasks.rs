@@ -46,6 +46,7 @@ finders! {
         where n.workspace_id = $1 and n.state <> 'done' and t.state = 'done'
           and (t.attempts_started > 0 or t.ended_at > t.created_at)";
 
+    // A task that parks again for other subtasks begins to count anew those that were not done.
     children_counted: "
         select 'task', p.task_id::text, 'it counts ' || p.children_open || ' open children, ' ||
                p.children_failed || ' not done; there are ' || coalesce(c.open, 0) || ', ' ||
@@ -55,8 +56,8 @@ finders! {
                           count(*) filter (where state in ('failed', 'cancelled')) as failed
                    from tasks where workspace_id = $1 and parent_id is not null
                    group by parent_id) c on c.parent_id = p.task_id
-        where p.workspace_id = $1
-          and (p.children_open <> coalesce(c.open, 0) or p.children_failed <> coalesce(c.failed, 0))";
+        where p.workspace_id = $1 and (p.children_open <> coalesce(c.open, 0)
+               or (p.container and p.children_failed <> coalesce(c.failed, 0)))";
 
     container_follows: "
         select 'task', p.task_id::text, 'it is ' || p.state || '; of its children ' ||
