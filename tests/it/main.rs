@@ -23,6 +23,7 @@ mod graph;
 mod http;
 mod keys;
 mod layers;
+mod lease_model;
 mod leases;
 mod model;
 mod openapi;
