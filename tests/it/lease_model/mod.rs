@@ -97,7 +97,7 @@ fn each_property_is_lost_without_some_guard() {
 /// them it still keeps a task from being done twice.
 #[test]
 fn without_the_locks_an_ended_task_still_stays() {
-    let bounds = Bounds { attempts: 2, ..ENDINGS };
+    let bounds = Bounds { attempts: 2, endings: false, ..ENDINGS };
     let checker = Lease { bounds, without: Some(Guard::FinishUnderLock) }
         .checker()
         .threads(2)
