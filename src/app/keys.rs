@@ -316,6 +316,14 @@ pub struct LocalAdmin<'a> {
 }
 
 impl LocalAdmin<'_> {
+    pub(super) fn app(&self) -> &App {
+        self.app
+    }
+
+    pub(super) fn workspace(&self) -> WorkspaceId {
+        self.workspace
+    }
+
     /// As [`App::create_key`].
     ///
     /// # Errors

@@ -45,6 +45,7 @@ pub mod task_details;
 pub mod task_views;
 pub mod tasks;
 pub mod unit;
+pub mod verify;
 mod waiting;
 pub mod wake;
 
@@ -70,6 +71,7 @@ pub struct App {
     heartbeats: coalesce::Coalescer<heartbeats::HeartbeatCommand>,
     spends: coalesce::Coalescer<spend::SpendCommand>,
     finishes: coalesce::Coalescer<finish::FinishCommand>,
+    verifies: coalesce::Coalescer<verify::VerifyCommand>,
 }
 
 impl App {
@@ -87,6 +89,7 @@ impl App {
             heartbeats: coalesce::Coalescer::default(),
             spends: coalesce::Coalescer::default(),
             finishes: coalesce::Coalescer::default(),
+            verifies: coalesce::Coalescer::new(verify::ONE_AT_A_TIME),
         }
     }
 
@@ -103,6 +106,7 @@ impl App {
         self.heartbeats.drain().await;
         self.spends.drain().await;
         self.finishes.drain().await;
+        self.verifies.drain().await;
         self.key_finder.drain().await;
     }
 

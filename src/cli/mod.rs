@@ -1,7 +1,8 @@
 //! The commands of the program.
 //!
 //! What a command was asked for goes to standard output, everything else to standard error. A
-//! command that fails says what to do and ends with 1; one that is called wrongly ends with 2.
+//! command that fails says what to do and ends with 1; one that is called wrongly ends with 2. How
+//! `verify` ends says what it found; see there.
 
 use std::process::ExitCode;
 
@@ -20,6 +21,7 @@ mod keys;
 mod print;
 mod readiness;
 mod serve;
+mod verify;
 
 /// Why a command failed: for people, at the end of the program.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -67,6 +69,12 @@ enum Command {
     Bench(bench::BenchConfig),
     /// Ask a running service whether it is ready; ends with 0 if it is
     Health(health::HealthConfig),
+    /// Check on the data that the promises are kept
+    ///
+    /// Looks for whatever breaks a published invariant, in all workspaces, beside a running service
+    /// or without one. Ends with 0 when every invariant holds, with 1 when one is broken, and with 2
+    /// when that could not be found out.
+    Verify(verify::VerifyArgs),
     /// Print the OpenAPI document
     Openapi,
 }
@@ -81,7 +89,7 @@ impl Cli {
     /// Runs the command, and says how the program ends.
     pub async fn run(self) -> ExitCode {
         match self.dispatch().await {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(code) => code,
             Err(failure) => {
                 print::failure(&*failure);
                 ExitCode::FAILURE
@@ -98,9 +106,9 @@ impl Cli {
         log
     }
 
-    async fn dispatch(self) -> Result<(), Failure> {
+    async fn dispatch(self) -> Result<ExitCode, Failure> {
         telemetry::log(&self.log())?;
-        match self.command {
+        let done = match self.command {
             Command::Serve(serve) => serve::run(&self.database, &serve).await,
             Command::Keys(args) => keys::run(&self.database, args.command).await,
             Command::Migrate => database::migrate(&self.database).await,
@@ -108,7 +116,10 @@ impl Cli {
             Command::Demo(demo) => demo::run(&self.database, &demo).await,
             Command::Bench(bench) => bench::run(&self.database, bench).await,
             Command::Health(health) => health::run(&health).await,
+            // Its status says more than that it failed.
+            Command::Verify(args) => return Ok(verify::run(&self.database, &args).await),
             Command::Openapi => print::text(&crate::http::docs::document()?),
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }

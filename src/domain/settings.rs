@@ -83,3 +83,12 @@ pub const KEY_EXPIRY_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
 pub const PROJECT_DESCRIPTION_BYTES: usize = 16 * 1024;
 /// Most attempts that an agent may run at once.
 pub const AGENT_CONCURRENT_MAX: i32 = 10_000;
+/// How long something that is due may rest before a check of the data says that it was left lying:
+/// many sweeps, so that a restart of the service raises no alarm.
+pub const SWEEP_PATIENCE: Duration = Duration::from_secs(60);
+/// How many examples of what breaks an invariant a check of the data names.
+pub const VERIFY_SAMPLES: i64 = 10;
+/// How long a check of the data may take when it is asked for over HTTP.
+pub const VERIFY_TIME_HTTP: Duration = Duration::from_secs(60);
+/// How long a check of the data may take when it is asked for at the command line.
+pub const VERIFY_TIME_LOCAL: Duration = Duration::from_secs(30 * 60);

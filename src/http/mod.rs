@@ -100,6 +100,7 @@ mod shape;
 pub mod supervisor;
 pub mod tasks;
 pub mod telemetry;
+pub mod verify;
 pub mod whoami;
 
 use std::sync::Arc;
@@ -145,6 +146,7 @@ fn routes() -> OpenApiRouter<HttpState> {
         .merge(keys::routes())
         .merge(whoami::routes())
         .merge(supervisor::routes())
+        .merge(verify::routes())
         .merge(health::routes())
         .merge(problem_pages::routes())
         .merge(docs::routes())

@@ -36,6 +36,7 @@ pub mod task_links;
 pub mod task_rows;
 pub mod tasks;
 pub mod types;
+pub mod verify;
 pub mod workspaces;
 
 /// Why the database could not be made ready.

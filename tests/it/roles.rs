@@ -74,6 +74,7 @@ const ROUTES: &[Route] = &[
     ("PATCH /v1/tasks/{task_id}", "ao", r#"{"priority": 3}"#),
     ("GET /v1/tasks/{task_id}/attempts", "aosgv", ""),
     ("POST /v1/tasks/{task_id}/cancel", "aos", "{}"),
+    ("GET /v1/verify", "a", ""),
     ("GET /v1/whoami", "aosgv", ""),
 ];
 

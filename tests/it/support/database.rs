@@ -20,12 +20,16 @@ pub struct TestDatabase {
 ///
 /// It is a copy of a template that is migrated once per run, which takes some 20 ms.
 pub async fn fresh_database() -> TestDatabase {
-    static COUNTER: AtomicU32 = AtomicU32::new(0);
     let server = tokio::task::spawn_blocking(run::server).await.unwrap();
+    copy_of(server, &server.template()).await
+}
+
+async fn copy_of(server: &Server, template: &str) -> TestDatabase {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     let name = format!("{}{}_{number}", server.prefix, std::process::id());
     let options = admin_options(server);
-    let create = format!("CREATE DATABASE {name} TEMPLATE {}", server.template());
+    let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
     execute(&options, create).await.unwrap();
     TestDatabase { options: options.database(&name), name }
 }
@@ -34,6 +38,17 @@ impl TestDatabase {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// A database with the same in it. Nobody may be connected to this one.
+    pub async fn copy(&self) -> Self {
+        copy_of(run::server(), &self.name).await
+    }
+
+    /// How to connect to it, as a URL.
+    pub fn url(&self) -> String {
+        let (before, _) = run::server().url.rsplit_once('/').unwrap();
+        format!("{before}/{}", self.name)
     }
 
     /// How to connect to it.

@@ -1,0 +1,93 @@
+//! What breaks the promises about attempts and leases.
+
+use super::finders;
+
+finders! {
+    one_live: "
+        select 'task', task_id::text, count(*) || ' of its attempts are running or submitted'
+        from attempts where workspace_id = $1 and state in ('running', 'submitted')
+        group by task_id having count(*) > 1";
+
+    // Of several live attempts the newest alone: the others break `one_live_attempt`.
+    live_is_current: "
+        select 'attempt', a.attempt_id::text, 'it is ' || a.state || ', its task is ' || t.state ||
+               case when t.current_attempt_id is distinct from a.attempt_id
+                    then ' and has another attempt' else '' end
+        from (select distinct on (task_id) task_id, attempt_id, state from attempts
+              where workspace_id = $1 and state in ('running', 'submitted')
+              order by task_id, number desc) a
+        join tasks t on t.workspace_id = $1 and t.task_id = a.task_id
+        where t.current_attempt_id is distinct from a.attempt_id
+           or t.state <> case a.state when 'running' then 'running' else 'reviewing' end";
+
+    running_has_one: "
+        select 'task', t.task_id::text,
+               'it is ' || t.state || ', its attempt is ' || coalesce(a.state, 'not there')
+        from tasks t
+        left join attempts a on a.workspace_id = $1 and a.attempt_id = t.current_attempt_id
+        where t.workspace_id = $1 and t.state in ('running', 'reviewing') and not t.container
+          and a.state is distinct from
+              case t.state when 'running' then 'running' else 'submitted' end";
+
+    numbered: "
+        select 'task', t.task_id::text, 'it has started ' || t.attempts_started ||
+               ' attempts; there are ' || coalesce(a.n, 0) || ', numbered ' ||
+               coalesce(a.first, 0) || ' to ' || coalesce(a.last, 0)
+        from tasks t
+        left join (select task_id, count(*) as n, min(number) as first, max(number) as last
+                   from attempts where workspace_id = $1 group by task_id) a
+               on a.task_id = t.task_id
+        where t.workspace_id = $1 and not t.container
+          and (t.attempts_started <> coalesce(a.n, 0) or a.first <> 1 or a.last <> a.n)";
+
+    current_is_last: "
+        select 'task', t.task_id::text, 'its attempt is ' ||
+               coalesce(t.current_attempt_id::text, 'none') || ', the last is ' ||
+               coalesce(a.attempt_id::text, 'none')
+        from tasks t
+        left join (select distinct on (task_id) task_id, attempt_id from attempts
+                   where workspace_id = $1 order by task_id, number desc) a
+               on a.task_id = t.task_id
+        where t.workspace_id = $1 and not t.container
+          and t.current_attempt_id is distinct from a.attempt_id";
+
+    used_counted: "
+        select 'task', t.task_id::text, 'it has used ' || t.attempts_used || ' of ' ||
+               t.max_attempts || ' attempts; ' || coalesce(a.n, 0) || ' failed or expired'
+        from tasks t
+        left join (select task_id, count(*) as n from attempts
+                   where workspace_id = $1 and state in ('failed', 'expired') group by task_id) a
+               on a.task_id = t.task_id
+        where t.workspace_id = $1
+          and (t.attempts_used <> coalesce(a.n, 0) or t.attempts_used > t.max_attempts)";
+
+    containers_not_tried: "
+        select 'task', t.task_id::text, 'it is a container and has started ' ||
+               t.attempts_started || ' attempts; there are ' || coalesce(a.n, 0)
+        from tasks t
+        left join (select task_id, count(*) as n from attempts
+                   where workspace_id = $1 group by task_id) a on a.task_id = t.task_id
+        where t.workspace_id = $1 and t.container
+          and (t.attempts_started > 0 or t.current_attempt_id is not null or a.n > 0)";
+
+    // A lowered limit takes nothing away from an agent. What it was given since then breaks the
+    // promise; the minute is for an edit and a claim that waited for each other's locks, whose
+    // instants may stand in the other order than their commits.
+    agents_within_limit: "
+        select 'agent', g.agent_id::text, 'it runs ' || r.n || ' attempts and may run ' ||
+               g.max_concurrent
+        from agents g
+        join (select agent_id, count(*) as n from attempts
+              where workspace_id = $1 and state = 'running' group by agent_id) r
+             on r.agent_id = g.agent_id
+        where g.workspace_id = $1 and r.n > g.max_concurrent
+          and (g.version = 1 or g.updated_at + interval '1 min' <
+               (select max(a.started_at) from attempts a
+                where a.workspace_id = $1 and a.agent_id = g.agent_id))";
+
+    leases_within_deadline: "
+        select 'attempt', attempt_id::text, 'its lease ends ' || lease_expires_at ||
+               ', its hard deadline is ' || hard_deadline
+        from attempts
+        where workspace_id = $1 and state = 'running' and lease_expires_at > hard_deadline";
+}

@@ -1,0 +1,72 @@
+//! What breaks the promises about goals and plans.
+
+use super::finders;
+
+finders! {
+    counters: "
+        select 'goal', g.goal_id::text, 'it counts ' || g.tasks_total || ' tasks, ' ||
+               g.tasks_open || ' open, ' || g.tasks_done || ' done, ' || g.tasks_failed ||
+               ' failed, ' || g.tasks_cancelled || ' cancelled; there are ' ||
+               coalesce(t.total, 0) || ', ' || coalesce(t.open, 0) || ', ' ||
+               coalesce(t.done, 0) || ', ' || coalesce(t.failed, 0) || ', ' ||
+               coalesce(t.cancelled, 0)
+        from goals g
+        left join (select goal_id, count(*) as total, count(*) filter (where ended_at is null) as open,
+                          count(*) filter (where state = 'done') as done,
+                          count(*) filter (where state = 'failed') as failed,
+                          count(*) filter (where state = 'cancelled') as cancelled
+                   from tasks where workspace_id = $1 group by goal_id) t on t.goal_id = g.goal_id
+        where g.workspace_id = $1
+          and (g.tasks_total, g.tasks_open, g.tasks_done, g.tasks_failed, g.tasks_cancelled)
+           <> (coalesce(t.total, 0), coalesce(t.open, 0), coalesce(t.done, 0),
+               coalesce(t.failed, 0), coalesce(t.cancelled, 0))";
+
+    ends_with_tasks: "
+        select 'goal', goal_id::text, 'it is ' || state || ' and has ' || tasks_total ||
+               ' tasks, ' || tasks_open || ' of them open'
+        from goals where workspace_id = $1 and case state
+            when 'active' then tasks_total > 0 and tasks_open = 0
+            when 'completed' then tasks_total = 0 or tasks_open > 0
+            when 'failed' then tasks_open > 0
+            when 'cancelled' then false
+            else tasks_total > 0 end";
+
+    // A task that came back from its subtasks and was done has made up for what of them was not,
+    // however far down.
+    completed_is_done: "
+        with recursive not_done as materialized (
+            select t.task_id, t.goal_id, t.parent_id, t.state from tasks t
+            join goals g on g.workspace_id = $1 and g.goal_id = t.goal_id
+            where t.workspace_id = $1 and t.state <> 'done' and g.state = 'completed'
+        ), above (task_id, ancestor) as (
+            select task_id, parent_id from not_done where parent_id is not null
+            union
+            select a.task_id, p.parent_id from above a
+            join tasks p on p.workspace_id = $1 and p.task_id = a.ancestor
+            where p.parent_id is not null
+        )
+        select 'goal', n.goal_id::text, 'it is completed and a task of it is ' || n.state || ': ' ||
+               n.task_id
+        from not_done n where not exists (
+            select from above a join tasks p on p.workspace_id = $1 and p.task_id = a.ancestor
+            where a.task_id = n.task_id and p.state = 'done' and not p.container)";
+
+    ended_is_quiet: "
+        select 'task', t.task_id::text, 'it is ' || t.state || ', its goal is ' || g.state
+        from tasks t join goals g on g.workspace_id = $1 and g.goal_id = t.goal_id
+        where t.workspace_id = $1 and t.state <> 'done' and t.ended_at is null
+          and t.cancel_requested_at is null and g.ended_at is not null";
+
+    one_plan_applied: "
+        select 'goal', g.goal_id::text, 'it is ' || g.state || ' and has ' ||
+               coalesce(p.applied, 0) || ' applied plans, ' || coalesce(p.proposed, 0) ||
+               ' proposed'
+        from goals g
+        left join (select goal_id, count(*) filter (where state = 'applied') as applied,
+                          count(*) filter (where state = 'proposed') as proposed
+                   from plans where workspace_id = $1 group by goal_id) p on p.goal_id = g.goal_id
+        where g.workspace_id = $1 and case
+            when g.state in ('active', 'completed', 'failed') then coalesce(p.applied, 0) <> 1
+            when g.state = 'proposed' then coalesce(p.applied, 0) <> 0 or coalesce(p.proposed, 0) <> 1
+            else coalesce(p.applied, 0) > 1 end";
+}

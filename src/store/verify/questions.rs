@@ -1,0 +1,32 @@
+//! What breaks the promise that nothing waits on something that is already decided.
+
+use super::finders;
+
+finders! {
+    waiting_is_asked: "
+        select 'task', t.task_id::text, 'it is ' || t.state || ' and nobody is asked'
+        from tasks t
+        left join approvals p on p.workspace_id = $1 and p.task_id = t.task_id
+             and p.state = 'pending' and (p.kind = 'result') = (t.state = 'reviewing')
+        where t.workspace_id = $1 and t.state in ('parked', 'reviewing') and p.approval_id is null
+          and (t.state = 'reviewing' or not exists (
+               select from tasks c where c.workspace_id = $1 and c.parent_id = t.task_id
+               and c.ended_at is null))
+        union all
+        select 'goal', g.goal_id::text, 'it is proposed and nobody is asked'
+        from goals g
+        left join approvals p on p.workspace_id = $1 and p.goal_id = g.goal_id
+             and p.state = 'pending' and p.kind = 'plan'
+        where g.workspace_id = $1 and g.state = 'proposed' and p.approval_id is null";
+
+    question_is_awaited: "
+        select 'approval', p.approval_id::text, 'it is pending; its goal is ' || g.state ||
+               coalesce(', its task is ' || t.state, '')
+        from approvals p
+        join goals g on g.workspace_id = $1 and g.goal_id = p.goal_id
+        left join tasks t on t.workspace_id = $1 and t.task_id = p.task_id
+        where p.workspace_id = $1 and p.state = 'pending' and case p.kind
+            when 'plan' then g.state <> 'proposed'
+            when 'result' then t.state is distinct from 'reviewing'
+            else t.state is distinct from 'parked' end";
+}

@@ -1,0 +1,47 @@
+//! What breaks the promises about spend: every sum equals its parts.
+
+use super::finders;
+
+finders! {
+    of_attempts_counted: "
+        select 'attempt', coalesce(s.attempt_id, e.attempt_id)::text,
+               coalesce(s.unit, e.unit) || ': it counts ' || coalesce(s.entries, 0) || ' and ' ||
+               coalesce(s.reported, 0) || ' reported; its entries are ' || coalesce(e.entries, 0) ||
+               ' and ' || coalesce(e.reported, 0)
+        from (select attempt_id, unit, entries, reported from attempt_spend
+              where workspace_id = $1) s
+        full join (select attempt_id, unit,
+                          sum(amount) filter (where not starts_with(entry_key, 'total:')) as entries,
+                          sum(amount) filter (where starts_with(entry_key, 'total:')) as reported
+                   from spend_entries where workspace_id = $1 group by attempt_id, unit) e
+             on e.attempt_id = s.attempt_id and e.unit = s.unit
+        where coalesce(s.entries, 0) <> coalesce(e.entries, 0)
+           or coalesce(s.reported, 0) <> coalesce(e.reported, 0)";
+
+    totals_counted: "
+        with of_attempts as materialized (
+            select a.task_id, a.goal_id, a.agent_id, g.project_id, e.unit, sum(e.amount) as amount
+            from spend_entries e
+            join attempts a on a.workspace_id = $1 and a.attempt_id = e.attempt_id
+            join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
+            where e.workspace_id = $1
+            group by a.task_id, a.goal_id, a.agent_id, g.project_id, e.unit
+        ), sums as (
+            select 'task' as node, task_id as node_id, unit, sum(amount) as amount
+            from of_attempts group by task_id, unit
+            union all
+            select 'goal', goal_id, unit, sum(amount) from of_attempts group by goal_id, unit
+            union all
+            select 'agent', agent_id, unit, sum(amount) from of_attempts group by agent_id, unit
+            union all
+            select 'project', project_id, unit, sum(amount) from of_attempts
+            where project_id is not null group by project_id, unit
+        )
+        select coalesce(s.node, t.node), coalesce(s.node_id, t.node_id)::text,
+               coalesce(s.unit, t.unit) || ': the total says ' || coalesce(t.amount, 0) ||
+               ', the entries sum to ' || coalesce(s.amount, 0)
+        from sums s
+        full join (select node, node_id, unit, amount from spend_sums where workspace_id = $1) t
+             on t.node = s.node and t.node_id = s.node_id and t.unit = s.unit
+        where coalesce(s.amount, 0) <> coalesce(t.amount, 0)";
+}

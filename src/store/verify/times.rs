@@ -1,0 +1,29 @@
+//! What breaks the promises about time: `$3` is the instant up to which everything due is swept.
+
+use super::{due, finders};
+
+finders! {
+    leases_swept (due): "
+        select 'attempt', attempt_id::text, 'it runs; its lease ended ' || lease_expires_at ||
+               ', its hard deadline is ' || hard_deadline
+        from attempts
+        where workspace_id = $1 and state = 'running'
+          and (lease_expires_at <= $3::timestamptz or hard_deadline <= $3::timestamptz)";
+
+    promoted_in_time (due): "
+        select 'task', task_id::text, 'it waits for nothing since ' || ready_from
+        from tasks
+        where workspace_id = $1 and state = 'waiting' and needs_unmet = 0
+          and ready_from <= $3::timestamptz";
+
+    deadlines_enforced (due): "
+        select 'task', task_id::text, 'it is ' || state || ' and should have ended' ||
+               coalesce('; to start by ' || start_by, '') ||
+               coalesce('; to finish by ' || finish_by, '') ||
+               coalesce('; to be cancelled by ' || cancel_by, '')
+        from tasks
+        where workspace_id = $1 and state <> 'done' and ended_at is null
+          and ((state = 'ready' and start_by <= $3::timestamptz)
+               or (state in ('waiting', 'ready', 'running') and finish_by <= $3::timestamptz)
+               or cancel_by <= $3::timestamptz)";
+}

@@ -1,0 +1,119 @@
+//! For each invariant, the smallest damage that breaks it and nothing else.
+//!
+//! `task('x')`, `goal('x')` and `attempt('x', n)` are ids of what [`super::place`] made, and
+//! `tell(kind, task, goal)` appends an event as muster would.
+
+use muster::domain::invariant::Invariant;
+
+/// The statements that break the invariant. A new invariant does not compile without some.
+pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
+    match invariant {
+        Invariant::OneLiveAttempt => &["update attempts set state = 'running', ended_at = null,
+            lease_expires_at = hard_deadline where attempt_id = attempt('busy', 1)"],
+        Invariant::LiveAttemptIsCurrent => &[
+            "update tasks set state = 'ready' where ref = 'busy'",
+            "select tell('task.ready', task('busy'), goal('busy'))",
+        ],
+        Invariant::RunningTaskHasAttempt => &["update attempts set state = 'cancelled',
+            ended_at = started_at where attempt_id = attempt('busy', 2)"],
+        Invariant::AttemptsNumbered => {
+            &["update attempts set number = number + 10 where task_id = task('twice')"]
+        }
+        Invariant::CurrentAttemptIsLast => &["update tasks set
+            current_attempt_id = attempt('twice', 1) where ref = 'twice'"],
+        Invariant::AttemptsUsedCounted => {
+            &["update tasks set attempts_used = attempts_used + 1 where ref = 'twice'"]
+        }
+        Invariant::DoneByOneAttempt => &["update attempts set state = 'cancelled'
+            where attempt_id = attempt('twice', 2)"],
+        Invariant::ContainersNotTried => {
+            &["update tasks set current_attempt_id = attempt('twice', 1) where ref = 'box'"]
+        }
+        Invariant::EndingsAnswered => {
+            &["delete from attempt_results where attempt_id = attempt('twice', 2)"]
+        }
+        Invariant::EvidenceGiven => &["delete from evidence"],
+        Invariant::AgentsWithinLimit => &["update agents set max_concurrent = 0"],
+        Invariant::LeasesWithinDeadline => &["update attempts set
+            lease_expires_at = hard_deadline + interval '1 s' where state = 'running'"],
+        Invariant::GoalCounters => &["update goals set tasks_total = tasks_total + 1,
+            tasks_done = tasks_done + 1 where goal_id = goal('busy')"],
+        Invariant::GoalEndsWithTasks => &[
+            "update goals set state = 'active', ended_at = null where goal_id = goal('shown')",
+            "update events set kind = 'goal.updated' where kind = 'goal.completed'",
+        ],
+        Invariant::CompletedGoalIsDone => &[
+            "update goals set state = 'completed' where goal_id = goal('box')",
+            "update events set kind = 'goal.completed' where kind = 'goal.failed'",
+        ],
+        Invariant::EndedGoalIsQuiet => &[
+            "update goals set state = 'cancelled', ended_at = updated_at
+             where goal_id = goal('busy')",
+            "select tell('goal.cancelled', null, goal('busy'))",
+        ],
+        Invariant::OnePlanApplied => {
+            &["update plans set state = 'rejected' where goal_id = goal('shown')"]
+        }
+        Invariant::NeedsCounted => {
+            &["update tasks set needs_unmet = needs_unmet + 1 where ref = 'blocked'"]
+        }
+        Invariant::DependencySatisfied => {
+            &["update dependencies set satisfied_at = null where task_id = task('after')"]
+        }
+        Invariant::OfferedWithNeedsMet => &[
+            "update tasks set needs_unmet = 1 where ref = 'open'",
+            "insert into dependencies select workspace_id, task('open'), task('later')
+             from workspaces",
+        ],
+        Invariant::DoneAfterNeeds => &["insert into dependencies
+            select workspace_id, task('twice'), task('open') from workspaces"],
+        Invariant::ChildrenCounted => &["update tasks set children_open = 1 where ref = 'twice'"],
+        Invariant::ContainerFollowsChildren => &[
+            "update tasks set state = 'done', failure_class = null where ref = 'box'",
+            "update goals set tasks_done = tasks_done + 1, tasks_failed = tasks_failed - 1
+             where goal_id = goal('box')",
+            "update events set kind = 'task.done'
+             where kind = 'task.failed' and task_id = task('box')",
+        ],
+        Invariant::LostCausesEnd => &[
+            "update tasks set needs_unmet = needs_unmet + 1 where ref = 'blocked'",
+            "insert into dependencies select workspace_id, task('blocked'), task('hopeless')
+             from workspaces",
+        ],
+        Invariant::LinksWithinGoal => {
+            &["update attempts set goal_id = goal('shown') where task_id = task('later')"]
+        }
+        Invariant::EndedAtTheEnd => {
+            &["update attempts set ended_at = null where attempt_id = attempt('twice', 1)"]
+        }
+        Invariant::WaitingIsAsked => &["update approvals set state = 'approved',
+            decided_at = created_at where task_id = task('asked')"],
+        Invariant::QuestionIsAwaited => &["insert into approvals (workspace_id, approval_id, kind,
+             state, goal_id, task_id, title, body, created_at)
+            select workspace_id, task('open'), 'start', 'pending', goal('open'), task('open'), '',
+                   '', created_at from workspaces"],
+        Invariant::EventsWithoutGaps => &["delete from events where kind = 'agent.registered'"],
+        Invariant::TaskEventsInOrder => &["update events set kind = 'task.waiting'
+            where kind = 'task.ready' and task_id = task('twice')"],
+        Invariant::EventsTellTheState => &["update events set kind = 'task.ready'
+            where kind = 'task.waiting' and task_id = task('blocked')"],
+        Invariant::TaskEndToldOnce => &["select tell('task.done', task('twice'), goal('twice'))"],
+        Invariant::GoalEndToldOnce => {
+            &["update events set kind = 'goal.updated' where kind = 'goal.completed'"]
+        }
+        Invariant::AttemptsTold => &["update events set data = '{\"attempt\": 9}'
+            where kind = 'task.running' and attempt_id = attempt('twice', 2)"],
+        Invariant::AttemptSpendCounted => &["update attempt_spend set entries = entries + 1"],
+        Invariant::SpendTotalsCounted => {
+            &["update spend_totals set amount = amount + 1 where node = 'project'"]
+        }
+        Invariant::LeasesSwept => &["update attempts set lease_expires_at = started_at
+            where state = 'running'"],
+        Invariant::PromotedInTime => {
+            &["update tasks set ready_from = created_at where ref = 'later'"]
+        }
+        Invariant::DeadlinesEnforced => {
+            &["update tasks set finish_by = created_at where ref = 'blocked'"]
+        }
+    }
+}
