@@ -127,7 +127,7 @@ mod tests {
         let body = r#"{"claims":[{"attempt_id":"a","lease":"l","task":{"id":"t"}}]}"#;
         let answer = Answer { status: StatusCode::OK, body: Bytes::from(body) };
         let lease = Lease { attempt: "a".into(), lease: "l".into() };
-        assert_eq!(claimed(&answer).unwrap(), [lease.clone()]);
+        assert_eq!(claimed(&answer).unwrap(), std::slice::from_ref(&lease));
         assert_eq!(lease.path("spend"), "/v1/attempts/a/spend");
         let none = Answer { status: StatusCode::NO_CONTENT, body: Bytes::new() };
         assert!(claimed(&none).unwrap().is_empty());

@@ -53,7 +53,7 @@ pub struct HeartbeatReport {
     pub alone: Summary,
     /// Latency of beats while cycles run, by round.
     pub beside: Vec<Summary>,
-    /// Processor time of one beat alone.
+    /// Processor time of one beat alone, with everything else that runs while nothing happens.
     pub processor: Option<PerCycle>,
     /// Cycles per second without any of the attempts.
     pub without: Spread,

@@ -6,7 +6,8 @@
 //! spend and the completion count from when they are sent. A timer is a millisecond coarse, which
 //! is in every latency of an open loop.
 //!
-//! A cycle counts when its completion is answered with 2xx within the window.
+//! A cycle counts when its completion is answered with 2xx within the window. A latency counts when
+//! it began within the window, however late it ended: otherwise the longest would be left out.
 
 use std::{
     cell::{Cell, RefCell},
@@ -114,12 +115,16 @@ impl Record {
 
     fn completed(&mut self, sent: Instant, arrived: Instant) {
         let now = Instant::now();
+        if self.window.holds(sent) {
+            self.complete.record(now - sent);
+        }
+        if self.window.holds(arrived) {
+            self.cycle.record(now - arrived);
+        }
         if !self.window.holds(now) {
             return;
         }
         self.cycles += 1;
-        self.complete.record(now - sent);
-        self.cycle.record(now - arrived);
         let second = (now - self.window.from).as_secs() as usize;
         if self.seconds.len() <= second {
             self.seconds.resize(second + 1, 0);
@@ -272,7 +277,7 @@ async fn claim(
     record.claimed += leases.len() as u64;
     if leases.is_empty() {
         record.dry += 1;
-    } else if record.window.holds(answered) {
+    } else if record.window.holds(arrived) {
         record.claim.record(answered - arrived);
     }
     Ok(leases)
@@ -285,7 +290,7 @@ async fn finish(agent: &mut Agent, lease: &Lease, arrived: Instant, record: &Sha
         let mut record = record.borrow_mut();
         if !answer.status.is_success() {
             record.refuse("spend", &answer);
-        } else if record.window.holds(Instant::now()) {
+        } else if record.window.holds(sent) {
             record.spend.record_since(sent);
         }
     }
@@ -315,6 +320,19 @@ mod tests {
         over.borrow_mut().completed(window.start, window.start);
         assert_eq!(over.borrow().outcome().cycles, 0);
         assert!((window.per_second(7200) - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_latency_that_ends_after_the_window_counts() {
+        let length = Duration::from_millis(1);
+        let window = Window::now(Duration::ZERO, length);
+        let record = Record::new(window);
+        while Instant::now() < window.until {
+            std::hint::spin_loop();
+        }
+        record.borrow_mut().completed(window.start, window.start);
+        let outcome = record.borrow().outcome();
+        assert_eq!((outcome.cycles, outcome.complete.count, outcome.cycle.count), (0, 1, 1));
     }
 
     #[test]

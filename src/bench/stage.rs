@@ -4,7 +4,7 @@
 //! scenario sees what another left behind. The PostgreSQL has the settings of production: what is
 //! acknowledged is on the disk. With `--url` there is neither, and the service is somebody's.
 
-use std::{path::PathBuf, rc::Rc};
+use std::{cell::RefCell, path::PathBuf, rc::Rc};
 
 use data_encoding::HEXLOWER;
 use secrecy::SecretString;
@@ -101,6 +101,7 @@ impl Ground {
             database: self.named_database()?,
             server: None,
             postgres: None,
+            made: RefCell::default(),
         })
     }
 
@@ -120,6 +121,7 @@ impl Ground {
             database: Some(options),
             server: Some(server),
             postgres: Some(Rc::clone(postgres)),
+            made: RefCell::default(),
         })
     }
 }
@@ -170,6 +172,8 @@ pub struct Stage {
     pub database: Option<PgConnectOptions>,
     server: Option<Server>,
     postgres: Option<Rc<Postgres>>,
+    /// Databases that were made on somebody's server, to be dropped.
+    made: RefCell<Vec<String>>,
 }
 
 impl Stage {
@@ -191,18 +195,18 @@ impl Stage {
         self.postgres.as_ref().map(|postgres| postgres.dir.as_path())
     }
 
-    /// How to connect to another database of the same server, which is made when it is not there.
+    /// How to connect to a new database of the same server, which goes with the stage.
     ///
     /// # Errors
-    /// When there is none that may be used.
+    /// When there is no server that may be used, or there is such a database on somebody's.
     pub async fn beside(&self, name: &str) -> Result<PgConnectOptions> {
         match (&self.postgres, &self.database) {
             (Some(postgres), _) => postgres.database(name).await,
             (None, Some(database)) => {
                 let mut connection = PgConnection::connect_with(database).await?;
                 let create = format!("create database \"{name}\"");
-                // That it is there already shows when somebody connects to it.
-                let _ = sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut connection).await;
+                sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut connection).await?;
+                self.made.borrow_mut().push(name.to_owned());
                 Ok(database.clone().database(name))
             }
             (None, None) => Err(BenchError::Impossible(
@@ -227,14 +231,28 @@ impl Stage {
     ///
     /// # Errors
     /// When PostgreSQL does not end.
-    pub async fn stop(self) -> Result<()> {
-        if let Some(server) = self.server {
+    pub async fn stop(mut self) -> Result<()> {
+        if let Some(server) = self.server.take() {
             server.stop().await;
         }
+        self.drop_made().await?;
         // The last one on it ends it.
         match self.postgres.map(Rc::try_unwrap) {
             Some(Ok(postgres)) => postgres.stop().await,
             Some(Err(_)) | None => Ok(()),
         }
+    }
+
+    async fn drop_made(&self) -> Result<()> {
+        let made = self.made.take();
+        let Some(options) = self.database.as_ref().filter(|_| !made.is_empty()) else {
+            return Ok(());
+        };
+        let mut connection = PgConnection::connect_with(options).await?;
+        for name in made {
+            let drop = format!("drop database if exists \"{name}\" with (force)");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&mut connection).await?;
+        }
+        Ok(connection.close().await?)
     }
 }

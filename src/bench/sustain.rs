@@ -63,7 +63,7 @@ pub struct Run {
     pub end_over_start: f64,
     /// The length of either part, in seconds.
     pub part_seconds: usize,
-    /// Write-ahead log per completed task, in bytes; posting it included.
+    /// Write-ahead log per claimed task, in bytes, with that of posting the next ones.
     pub wal_bytes_per_task: Option<f64>,
     /// Dead rows at the end, by table, most first.
     pub tables: Vec<TableRows>,
