@@ -26,13 +26,16 @@ use crate::{
     store::{
         self,
         attempts::NewAttempt,
-        claims::{Claimer, ReadyTask},
+        claims::{Claimer, LockedTasks, ReadyTask},
     },
 };
 
 /// Most tasks that one batch locks for agents of the same abilities: what it locks and does not
 /// give away, nobody else can be given meanwhile.
 const MOST_AT_ONCE: i64 = 500;
+/// Candidates beyond those wanted, at first and then: most often nobody else holds any, and two other
+/// batches at once can hold a thousand.
+const SLACK: [i64; 2] = [64, 1_000];
 
 /// Which commands of the batch were answered before.
 pub(super) async fn repeats(
@@ -142,6 +145,29 @@ fn free_slots(claimer: &Claimer) -> u32 {
     }
 }
 
+/// Locks up to `wanted` tasks for one set of abilities. What others hold is skipped: at first a few
+/// candidates more than wanted are looked at, and many only when these were all taken.
+async fn lock_more(
+    unit: &mut Unit,
+    able: &[String],
+    wanted: i64,
+    ready: &mut Vec<ReadyTask>,
+) -> Result<()> {
+    let workspace = unit.workspace();
+    let mut wanted = wanted;
+    for slack in SLACK {
+        let held: Vec<TaskId> = ready.iter().map(|task| task.task_id).collect();
+        let LockedTasks { tasks, more } =
+            store::claims::lock_ready(unit.conn(), workspace, able, wanted, slack, &held).await?;
+        wanted -= tasks.len() as i64;
+        ready.extend(tasks);
+        if wanted <= 0 || !more {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Locks as many ready tasks as the batch can take, for each set of abilities in it.
 async fn lock_ready(
     unit: &mut Unit,
@@ -160,12 +186,9 @@ async fn lock_ready(
             *wanted.entry(&claimer.capabilities).or_default() += i64::from(take);
         }
     }
-    let workspace = unit.workspace();
     let mut ready: Vec<ReadyTask> = Vec::new();
     for (able, wanted) in wanted {
-        let held: Vec<TaskId> = ready.iter().map(|task| task.task_id).collect();
-        let wanted = wanted.min(MOST_AT_ONCE);
-        ready.extend(store::claims::lock_ready(unit.conn(), workspace, able, wanted, &held).await?);
+        lock_more(unit, able, wanted.min(MOST_AT_ONCE), &mut ready).await?;
     }
     ready.sort_by_key(|task| (task.claim_rank, task.task_id));
     Ok(ready)

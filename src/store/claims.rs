@@ -90,12 +90,21 @@ pub struct ReadyTask {
     pub finish_by: Option<DateTime<Utc>>,
 }
 
+/// Ready tasks that were locked.
+#[derive(Debug, Default)]
+pub struct LockedTasks {
+    /// In the order of claims.
+    pub tasks: Vec<ReadyTask>,
+    /// Whether there may be more beyond the candidates that were looked at.
+    pub more: bool,
+}
+
 /// Locks up to `wanted` ready tasks that an agent able to do `able` can do, in the order of claims
 /// and without those in `held`.
 ///
 /// Only sets of capabilities that are covered are visited, each by its own index range, so tasks
-/// that nobody here can do cost nothing. Tasks that another transaction is taking are skipped; the
-/// slack of 1,000 candidates is what two other batches at once can hold.
+/// that nobody here can do cost nothing. Tasks that another transaction is taking are skipped, which
+/// is what the `slack` of candidates is for.
 ///
 /// # Errors
 /// When the database fails.
@@ -104,10 +113,10 @@ pub async fn lock_ready(
     workspace: WorkspaceId,
     able: &[String],
     wanted: i64,
+    slack: i64,
     held: &[TaskId],
-) -> sqlx::Result<Vec<ReadyTask>> {
-    sqlx::query_as!(
-        ReadyTask,
+) -> sqlx::Result<LockedTasks> {
+    let rows = sqlx::query!(
         r#"
         with covered as materialized (
             select capability_key, capabilities from capability_sets
@@ -119,11 +128,11 @@ pub async fn lock_ready(
                 where t.workspace_id = $1 and t.state = 'ready'
                   and t.capability_key = covered.capability_key
                 order by t.claim_rank, t.task_id
-                limit $3::bigint + cardinality($4::uuid[]) + 1000
+                limit $3::bigint + cardinality($4::uuid[]) + $5::bigint
             ) c
             where c.task_id <> all($4)
             order by c.claim_rank, c.task_id
-            limit $3::bigint + 1000
+            limit $3::bigint + $5::bigint
         ), locked as materialized (
             select t.task_id, t.goal_id, t.attempts_started, t.lease_ms, t.attempt_timeout_ms,
                    t.finish_by, t.claim_rank, c.capabilities
@@ -134,16 +143,31 @@ pub async fn lock_ready(
             for no key update of t skip locked
         )
         select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId", claim_rank,
-               capabilities as "required", attempts_started, lease_ms, attempt_timeout_ms, finish_by
+               capabilities as "required", attempts_started, lease_ms, attempt_timeout_ms, finish_by,
+               (select count(*) from candidates) as "looked_at!"
         from locked order by claim_rank, task_id
         "#,
         workspace.0,
         able,
         wanted,
         &uuids(held),
+        slack,
     )
     .fetch_all(conn)
-    .await
+    .await?;
+    // Without a row nobody knows how many candidates there were.
+    let more = rows.first().is_none_or(|row| row.looked_at >= wanted + slack);
+    let tasks = rows.into_iter().map(|row| ReadyTask {
+        task_id: row.task_id,
+        goal_id: row.goal_id,
+        claim_rank: row.claim_rank,
+        required: row.required,
+        attempts_started: row.attempts_started,
+        lease_ms: row.lease_ms,
+        attempt_timeout_ms: row.attempt_timeout_ms,
+        finish_by: row.finish_by,
+    });
+    Ok(LockedTasks { tasks: tasks.collect(), more })
 }
 
 /// How many ready tasks require a set of capabilities.
@@ -335,6 +359,8 @@ pub async fn handovers(
                       join task_texts nx on nx.workspace_id = $1 and nx.task_id = n.task_id
                       where d.workspace_id = $1 and d.task_id = t.task_id
                       order by n.position, n.task_id limit $5) n), '[]') as "needs!",
+               -- A first attempt has nothing behind it: no children, no attempt, no checkpoint.
+               case when t.attempts_started <= 1 then '[]' else
                coalesce((select jsonb_agg(jsonb_build_object('task_id', n.task_id, 'ref', n.ref,
                     'title', n.title, 'state', n.state, 'reason', n.end_reason,
                     'result', case when n.small and n.total <= $3::bigint then n.result end)
@@ -346,7 +372,8 @@ pub async fn handovers(
                       from tasks n
                       join task_texts nx on nx.workspace_id = $1 and nx.task_id = n.task_id
                       where n.workspace_id = $1 and n.parent_id = t.task_id
-                      order by n.position, n.task_id limit $5) n), '[]') as "children!",
+                      order by n.position, n.task_id limit $5) n), '[]') end as "children!",
+               case when t.attempts_started <= 1 then '[]' else
                coalesce((select jsonb_agg(jsonb_build_object('attempt_id', a.attempt_id, 'number', a.number, 'state', a.state,
                     'result', case when a.state = 'rejected' and octet_length(r.result::text) <= $4::int then r.result end,
                     'failure_class', r.failure_class, 'message', r.message, 'feedback', r.feedback)
@@ -354,11 +381,11 @@ pub async fn handovers(
                 from (select * from attempts a where a.workspace_id = $1 and a.task_id = t.task_id
                       and a.state <> 'running' order by a.number desc limit 10) a
                 left join attempt_results r on r.workspace_id = $1 and r.attempt_id = a.attempt_id
-                ), '[]') as "earlier!",
-               (select p.checkpoint from attempts a
+                ), '[]') end as "earlier!",
+               case when t.attempts_started <= 1 then null else (select p.checkpoint from attempts a
                 join attempt_progress p on p.workspace_id = $1 and p.attempt_id = a.attempt_id
                 where a.workspace_id = $1 and a.task_id = t.task_id and p.checkpoint is not null
-                order by a.number desc limit 1) as checkpoint
+                order by a.number desc limit 1) end as checkpoint
         from tasks t
         join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
         join goals g on g.workspace_id = $1 and g.goal_id = t.goal_id

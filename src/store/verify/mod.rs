@@ -45,8 +45,8 @@ pub struct Scope {
 }
 
 /// Makes the transaction that just began one that sees a single moment and changes nothing. Must be
-/// its first statement. It uses one core at most, and takes more memory for sorting than short
-/// statements get, because it reads whole tables.
+/// its first statement. It uses one core at most, and may do what short statements may not (sort in
+/// much memory, read and join whole tables), because it reads everything.
 ///
 /// # Errors
 /// When the database fails.
@@ -56,7 +56,10 @@ pub async fn hold_still(conn: &mut PgConnection) -> sqlx::Result<()> {
         .await?;
     sqlx::query!(
         r#"select set_config('work_mem', '64MB', true) as "memory",
-                  set_config('max_parallel_workers_per_gather', '0', true) as "workers""#
+                  set_config('max_parallel_workers_per_gather', '0', true) as "workers",
+                  set_config('enable_seqscan', 'on', true) as "scan",
+                  set_config('enable_hashjoin', 'on', true) as "hash",
+                  set_config('enable_mergejoin', 'on', true) as "merge""#
     )
     .fetch_one(conn)
     .await?;
