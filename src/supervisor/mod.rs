@@ -6,6 +6,9 @@
 //! at any moment loses nothing, and two processes on one database may both run it: every step
 //! judges again under locks.
 //!
+//! A step that the database does not answer in time is given up, so a silent connection never stops
+//! the supervisor; whole units of work were done, and the next tick goes on.
+//!
 //! Each step's runs are written down (`GET /v1/supervisor`): at least every few seconds, and
 //! whenever a run changed something or failed. A step that fails is logged and tried again at the
 //! next tick; the others go on.
@@ -15,7 +18,7 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    app::{App, Result, supervision::StepRun},
+    app::{App, Error, Result, supervision::StepRun},
     clock::Stopwatch,
     domain::{ids::WorkspaceId, words::words},
     shutdown::Shutdown,
@@ -93,7 +96,7 @@ async fn go_round(app: App, shutdown: Shutdown) {
             () = shutdown.begun() => return,
             _ = tick.tick() => {}
         }
-        match app.workspaces().await {
+        match in_time(&app, app.workspaces()).await {
             Ok(workspaces) => {
                 for workspace in workspaces {
                     rounds.run_all(&app, workspace, &shutdown).await;
@@ -103,6 +106,14 @@ async fn go_round(app: App, shutdown: Shutdown) {
             Err(error) => tracing::warn!(%error, "the supervisor cannot see the workspaces"),
         }
     }
+}
+
+/// What `work` returns, unless it takes longer than the app's patience.
+async fn in_time<T>(app: &App, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let patience = app.patience();
+    tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
+        Err(Error::Unavailable(format!("the database did not answer within {patience:?}")))
+    })
 }
 
 /// When each step of each workspace last ran and was last written down.
@@ -129,7 +140,7 @@ impl Rounds {
     async fn run(&mut self, app: &App, workspace: WorkspaceId, step: Step) {
         let began = Stopwatch::start();
         self.ran.insert((workspace, step), began);
-        let outcome = step.run(app, workspace).await;
+        let outcome = in_time(app, step.run(app, workspace)).await;
         let took = began.elapsed();
         if let Err(error) = &outcome {
             tracing::warn!(%error, %step, "a step failed; it is tried again");
@@ -144,7 +155,8 @@ impl Rounds {
         }
         let runs = *runs;
         self.unrecorded.remove(&(workspace, step));
-        if let Err(error) = record(app, workspace, step, runs, took, outcome).await {
+        let recorded = in_time(app, record(app, workspace, step, runs, took, outcome)).await;
+        if let Err(error) = recorded {
             tracing::warn!(%error, %step, "a step's run could not be written down");
         }
     }

@@ -39,7 +39,6 @@ impl Broken {
 /// A claim as its worker saw it: from the first time it was sent until it was answered.
 struct Claimed<'a> {
     given: &'a Given,
-    key: Option<&'a str>,
     sent: u64,
     heard: u64,
 }
@@ -56,7 +55,7 @@ fn claimed(history: &History) -> Vec<Claimed<'_>> {
     for (call, given) in history.claims() {
         let key = key_of(call);
         let sent = key.and_then(|key| first_sent.get(key)).copied().unwrap_or(call.sent);
-        all.extend(given.iter().map(|given| Claimed { given, key, sent, heard: call.heard }));
+        all.extend(given.iter().map(|given| Claimed { given, sent, heard: call.heard }));
     }
     all
 }

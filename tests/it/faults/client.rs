@@ -32,6 +32,8 @@ pub struct Client {
     pub agent: String,
     pub recorder: Arc<Recorder>,
     answered: Arc<watch::Sender<u64>>,
+    /// Answers that did not come in time, or came in part.
+    pub noticed: Arc<AtomicUsize>,
 }
 
 impl Client {
@@ -51,6 +53,7 @@ impl Client {
             agent: String::new(),
             recorder,
             answered,
+            noticed: Arc::default(),
         }
     }
 
@@ -86,9 +89,15 @@ impl Client {
         if let Some(once) = once {
             request = request.header("idempotency-key", once);
         }
-        let response = request.send().await.ok()?;
+        let notice = |error: reqwest::Error| {
+            // Nobody listening, or a connection that is closed before it is answered, is ordinary.
+            if error.is_timeout() || error.is_body() || error.is_decode() {
+                self.noticed.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let response = request.send().await.map_err(notice).ok()?;
         let status = response.status().as_u16();
-        let bytes = response.bytes().await.ok()?;
+        let bytes = response.bytes().await.map_err(notice).ok()?;
         let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         self.answered.send_modify(|count| *count += 1);
         if status == 503 {

@@ -4,13 +4,13 @@
 use std::{path::PathBuf, time::Duration};
 
 use muster::embedded::{EmbeddedOptions, EmbeddedPostgres};
-use rand::RngExt as _;
+use rand::{RngExt as _, rngs::StdRng};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::PgPool;
 
 use super::{
     load::{Ground, Load},
-    relay::{Relay, Side, Then, Trap},
+    relay::{Relay, Side, Statements, Then, Trap},
     rounds,
     server::Server,
 };
@@ -113,18 +113,24 @@ async fn a_slow_way_to_the_database_that_breaks_loses_nothing() {
     load.finish().await;
 }
 
+/// The statements of some writing transaction that was made under this load.
+async fn some_writes(load: &mut Load, relay: &Relay, random: &mut StdRng) -> Statements {
+    let mut writes = Vec::new();
+    while writes.is_empty() {
+        load.answers(20).await;
+        let seen = relay.transactions().into_iter();
+        writes.extend(seen.filter(|t| t.committed() && t.statements.len() > 5));
+    }
+    writes.swap_remove(random.random_range(0..writes.len())).statements
+}
+
 /// The worst moments: before the `COMMIT` of a transaction goes out, and before its answer is back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_cut_around_a_commit_loses_nothing() {
     let mut ground = Ground::shared().await;
     let (mut relay, _server, mut load) = behind_a_relay(&mut ground, &[]).await;
     for round in 0..rounds(10) {
-        load.answers(20).await;
-        // One of those that are made under this load.
-        let seen = relay.transactions();
-        let writes: Vec<_> =
-            seen.into_iter().filter(|t| t.committed() && t.statements.len() > 5).collect();
-        let at = writes[ground.random.random_range(0..writes.len())].statements.clone();
+        let at = some_writes(&mut load, &relay, &mut ground.random).await;
         let side = if round % 2 == 0 { Side::Before } else { Side::After };
         relay.set(Some(Trap { at, side, then: Then::Cut }));
         load.sprung(&mut relay).await;
@@ -132,16 +138,20 @@ async fn a_connection_cut_around_a_commit_loses_nothing() {
     load.finish().await;
 }
 
-/// The connections stay open and nothing comes any more: the server gives them up by itself.
+/// The connections stay open and nothing comes any more, in the middle of a transaction that holds
+/// locks, and on all of them at once: the server gives them up by itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_goes_silent_is_given_up() {
     let mut ground = Ground::shared().await;
     let patience = [("MUSTER_REQUEST_TIMEOUT_SECONDS", "2")];
-    let (relay, _server, mut load) = behind_a_relay(&mut ground, &patience).await;
-    for _ in 0..rounds(2) {
-        load.answers(100).await;
-        println!("{} connections go silent", relay.swallow_all());
+    let (mut relay, _server, mut load) = behind_a_relay(&mut ground, &patience).await;
+    for _ in 0..rounds(3) {
+        let mut at = some_writes(&mut load, &relay, &mut ground.random).await;
+        at.truncate(ground.random.random_range(3..at.len()));
+        relay.set(Some(Trap { at, side: Side::After, then: Then::Swallow }));
+        load.sprung(&mut relay).await;
     }
+    println!("{} connections go silent", relay.swallow_all());
     load.answers(200).await;
     load.finish().await;
 }

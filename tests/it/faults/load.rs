@@ -13,7 +13,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::{
     checker,
     client::Client,
-    history::{Event, Recorder, Told, What},
+    history::{Event, History, Recorder, Told, What},
     relay::{Relay, Statements},
     server::Settings,
     stored::Stored,
@@ -142,7 +142,7 @@ impl Load {
     }
 
     /// No more goals: waits until everything has ended, and checks all that was said and is stored.
-    pub async fn finish(self) {
+    pub async fn finish(self) -> (History, Stored) {
         self.feeding.send_replace(false);
         self.feeder.await.unwrap();
         all_ended(&self.pool).await;
@@ -152,12 +152,12 @@ impl Load {
         }
         self.following.send_replace(Some(newest_event(&self.pool).await));
         self.follower.await.unwrap();
-        check(&self.pool, &self.recorder).await;
+        check(&self.pool, &self.recorder).await
     }
 }
 
 /// Panics with everything that is wrong.
-pub async fn check(pool: &PgPool, recorder: &Recorder) {
+pub async fn check(pool: &PgPool, recorder: &Recorder) -> (History, Stored) {
     verify(pool).await;
     let (history, stored) = (recorder.history(), Stored::read(pool).await);
     let count =
@@ -174,11 +174,25 @@ pub async fn check(pool: &PgPool, recorder: &Recorder) {
     let broken = checker::broken(&history, &stored);
     assert!(broken.is_empty(), "{}", broken.join("\n"));
     assert!(history.calls.len() > 10, "nothing was tested");
+    (history, stored)
 }
 
-/// Registers an agent.
+/// What an agent must be able to do for the tasks of goals that keep coming.
+const ABLE: &str = "work";
+
+/// Registers an agent that can do everything.
 pub async fn agent(admin: &Client, name: &str, timeout: Duration) -> Client {
-    let body = json!({"name": name, "max_concurrent": 50});
+    register(admin, name, &[ABLE], timeout).await
+}
+
+/// Registers an agent that can do so much.
+pub async fn register(
+    admin: &Client,
+    name: &str,
+    capabilities: &[&str],
+    timeout: Duration,
+) -> Client {
+    let body = json!({"name": name, "capabilities": capabilities, "max_concurrent": 50});
     let once = format!("register-{name}");
     let (status, answer) =
         admin.ask_aside(Method::POST, "/v1/agents", Some(&body), Some(&once)).await;
@@ -194,7 +208,10 @@ fn goal(title: &str) -> Value {
                 0..ROW => Vec::new(),
                 _ => vec![(n - ROW).to_string(), ((n + 1) % ROW).to_string()],
             };
-            json!({"ref": n.to_string(), "title": "t", "needs": needs, "max_attempts": 100})
+            json!({
+                "ref": n.to_string(), "title": "t", "needs": needs, "max_attempts": 100,
+                "capabilities": [ABLE],
+            })
         })
         .collect();
     json!({"title": title, "tasks": tasks})

@@ -10,8 +10,10 @@
 //! fault strikes in a test; `MUSTER_FAULT_LOG` shows what the servers log.
 
 mod checker;
+mod checker_tests;
 mod client;
 mod database;
+mod drain;
 mod history;
 mod kill_points;
 mod kills;

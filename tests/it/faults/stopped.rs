@@ -1,8 +1,8 @@
 //! A worker that is stopped past its lease and continued: it is told, and changes nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use rustix::process::{Pid, Signal, getpid, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -13,20 +13,25 @@ use super::{
     server::Server,
     worker::{self, Wish},
 };
-use crate::support::process::{Helper, say, this_binary, wait_until};
+use crate::support::{
+    invariants::verify,
+    process::{Helper, say, this_binary, wait_until},
+    scratch_dir,
+};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Where the stopped worker works: address, key, attempt and lease.
+/// Where the stopped worker works: address, key, attempt and lease; and the file that lets it write
+/// again.
 const WORKPLACE: &str = "MUSTER_TEST_STOPPED_WORKER";
 
-/// The worker that is stopped; does nothing in an ordinary run. It stops itself between two
-/// requests, as a machine that is suspended does, and goes on as if nothing had happened.
+/// The worker that is stopped; does nothing in an ordinary run. When it is continued it goes on as
+/// if nothing had happened.
 #[test]
 fn helper() {
     let Some(place) = std::env::var_os(WORKPLACE) else { return };
     let place = place.to_str().unwrap().to_owned();
-    let [address, key, attempt, lease] =
-        place.split(' ').collect::<Vec<_>>().try_into().expect("four words");
+    let [address, key, attempt, lease, go_on] =
+        place.split(' ').collect::<Vec<_>>().try_into().expect("five words");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let http = reqwest::Client::new();
     let write = |verb: &str, more: serde_json::Value| {
@@ -43,7 +48,8 @@ fn helper() {
         say(&answer);
     };
     write("heartbeat", json!({"checkpoint": 1}));
-    kill_process(getpid(), Signal::STOP).unwrap();
+    // Stopped here: a request that was on its way already might be answered from before the stop.
+    wait_until("it may go on", || Path::new(go_on).exists());
     write("heartbeat", json!({"checkpoint": 2}));
     write("spend", json!({"entries": [{"key": "late", "amounts": {"tokens": 5}}]}));
     write("complete", json!({"result": 2}));
@@ -54,6 +60,10 @@ fn helper() {
 fn is_stopped(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
+}
+
+fn send(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal).unwrap();
 }
 
 async fn a_stopped_worker_is_refused(completed_meanwhile: bool) {
@@ -71,11 +81,15 @@ async fn a_stopped_worker_is_refused(completed_meanwhile: bool) {
     let wish = Wish { lease_seconds: 3, ..Wish::one() };
     let lost = worker::claim(&slow, wish).await.pop().unwrap();
     let mut command = this_binary("faults::stopped::helper");
-    let place = format!("{} {} {} {}", addresses[0], slow.key(), lost.given.attempt, lost.lease);
+    let dir = scratch_dir();
+    let go_on = dir.path().join("go-on");
+    let place = [&addresses[0], slow.key(), &lost.given.attempt, &lost.lease].join(" ");
+    let place = format!("{place} {}", go_on.display());
     command.env(WORKPLACE, place);
     let mut helper = Helper::start(command);
     assert_eq!(helper.hear().unwrap(), "200 null null");
     let pid = helper.pid();
+    send(pid, Signal::STOP);
     wait_until("the worker stands still", || is_stopped(pid));
 
     let wish = Wish { wait_seconds: 30, lease_seconds: 60, ..Wish::one() };
@@ -84,7 +98,8 @@ async fn a_stopped_worker_is_refused(completed_meanwhile: bool) {
     if completed_meanwhile {
         assert!(worker::complete(&other, &held, 7).await);
     }
-    kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::CONT).unwrap();
+    std::fs::write(&go_on, "").unwrap();
+    send(pid, Signal::CONT);
     let refused = "409 \"lease_lost\" null";
     assert_eq!(helper.hear().unwrap(), refused, "a heartbeat");
     assert_eq!(helper.hear().unwrap(), "200 null true", "spend is late, and never refused");
@@ -102,7 +117,7 @@ async fn a_stopped_worker_is_refused(completed_meanwhile: bool) {
     .await
     .unwrap();
     assert_eq!((result, checkpoint), (7, 1));
-    crate::support::invariants::verify(&ground.pool).await;
+    verify(&ground.pool).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -33,10 +33,9 @@ pub struct Control {
 }
 
 impl Control {
-    /// Ends it with a reset. Always true.
-    pub fn cut(&self) -> bool {
+    /// Ends it with a reset.
+    pub fn cut(&self) {
         self.fate.send_replace(Fate::Cut);
-        true
     }
 
     pub fn swallow(&self) {
@@ -47,10 +46,6 @@ impl Control {
             }
             passes
         });
-    }
-
-    pub fn is_in_transaction(&self) -> bool {
-        self.session.lock().unwrap().is_in_transaction()
     }
 }
 
@@ -220,9 +215,7 @@ impl Link {
             Then::Freeze => {
                 self.shared.frozen.send_replace(true);
             }
-            Then::Cut => {
-                self.control.cut();
-            }
+            Then::Cut => self.control.cut(),
             Then::Swallow => self.control.swallow(),
         }
         let _ = self.shared.sprung.send(statements);

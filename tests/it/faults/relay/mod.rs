@@ -164,19 +164,9 @@ impl Relay {
 
     /// Resets every connection; returns how many there were.
     pub fn cut_all(&self) -> usize {
-        self.cut_where(|_| true)
-    }
-
-    /// Resets the connections in the middle of a transaction; returns how many there were.
-    pub fn cut_in_transaction(&self) -> usize {
-        self.cut_where(link::Control::is_in_transaction)
-    }
-
-    fn cut_where(&self, choose: impl Fn(&link::Control) -> bool) -> usize {
-        let mut links = self.shared.links.lock().unwrap();
-        let before = links.len();
-        links.retain(|_, link| !choose(link) || !link.cut());
-        before - links.len()
+        let links = std::mem::take(&mut *self.shared.links.lock().unwrap());
+        links.values().for_each(|link| link.cut());
+        links.len()
     }
 
     /// Leaves every connection there is now open and swallows what comes on it; new ones pass.
@@ -189,11 +179,6 @@ impl Relay {
     /// From now on everything takes up to this much longer.
     pub fn delay(&self, longest: Duration) {
         self.shared.delay.send_replace(longest);
-    }
-
-    /// How many connections there are.
-    pub fn connections(&self) -> usize {
-        self.shared.links.lock().unwrap().len()
     }
 
     /// The transactions that ended since the last call.

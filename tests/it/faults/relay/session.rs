@@ -98,11 +98,6 @@ impl Session {
             Some(statements) => Answered::Statement(statements),
         }
     }
-
-    /// Whether a transaction is open.
-    pub fn is_in_transaction(&self) -> bool {
-        self.open.is_some()
-    }
 }
 
 fn ends(sql: &str) -> bool {
