@@ -329,7 +329,7 @@ proptest! {
         in_flight in 1usize..4,
         batch in 1usize..8,
     ) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
         runtime.block_on(async {
             let desk = Desk::open();
             let coalescer = Coalescer::new(Limits { in_flight, batch, queue: 1000, ..Limits::default() });
@@ -365,7 +365,6 @@ async fn a_batch_that_takes_too_long_is_given_up_and_the_next_has_its_place() {
     let patience = Duration::from_millis(10);
     let limits = Limits { in_flight: 1, patience, ..Limits::default() };
     let (desk, coalescer) = (Desk::closed(), Coalescer::new(limits));
-    let echo = |number| Echo { number, group: 0, kind: Kind::Fine };
     for number in 0..3 {
         let error = coalescer.submit(&desk, echo(number)).await.unwrap_err();
         assert_eq!(error.code(), Code::Unavailable);
