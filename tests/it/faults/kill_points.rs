@@ -230,3 +230,49 @@ async fn killed_at_every_statement_of_a_completion() {
 async fn killed_at_every_statement_of_an_expiry() {
     kill_everywhere(Kind::Expire).await;
 }
+
+/// A heartbeat comes after the supervisor has found the attempt silent and before it has its lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_expiry_that_a_heartbeat_overtakes_is_none() {
+    let mut scene = Scene::start().await;
+    let statements = scene.learn(Kind::Expire).await;
+    let locks = |statement: &String| {
+        statement.contains("lease_sha256") && statement.contains("for no key update")
+    };
+    let lock = statements.iter().position(locks).expect("no attempt was locked");
+    // Its supervisor waits for the goal that the first one holds, and looks again as well.
+    let other = Server::start(scene.ground.server(scene.ground.url())).await;
+    let addresses = [other.address().to_owned()];
+
+    scene.rounds += 1;
+    let task = json!({"title": "goal", "tasks": [{"ref": "a", "title": "t"}]});
+    post(&scene.admin, "goal", &task).await;
+    let held = worker::claim(&scene.workers[0], Wish::one()).await.pop().unwrap();
+    let at = statements[..=lock].to_vec();
+    scene.relay.set(Some(Trap { at, side: Side::Before, then: Then::Freeze }));
+    tokio::time::timeout(PATIENCE, scene.relay.sprung()).await.expect("nothing expires");
+    let beats = Client::new(
+        &addresses,
+        scene.workers[0].key(),
+        TIMEOUT,
+        Arc::clone(&scene.recorder),
+        Arc::new(watch::channel(0).0),
+    );
+    assert!(worker::beat(&beats, &held, 1).await, "the lease was lost");
+    scene.relay.transactions();
+    scene.relay.thaw();
+    let ends = async {
+        while !scene.relay.transactions().iter().any(|t| t.contains(&statements[lock])) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ends).await.expect("the expiry does not end");
+    let expired: i64 = sqlx::query_scalar(
+        "select count(*) from attempts where attempt_id = $1::uuid and state <> 'running'",
+    )
+    .bind(&held.given.attempt)
+    .fetch_one(&scene.ground.pool)
+    .await
+    .unwrap();
+    assert_eq!(expired, 0, "it was ended though it had been heard of");
+}
