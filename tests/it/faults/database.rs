@@ -1,7 +1,7 @@
 //! The database that fails: sessions that are ended, a server that is restarted at once, and a
 //! network in between that is slow, cuts and goes silent.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use muster::embedded::{EmbeddedOptions, EmbeddedPostgres};
 use rand::{RngExt as _, rngs::StdRng};
@@ -113,15 +113,21 @@ async fn a_slow_way_to_the_database_that_breaks_loses_nothing() {
     load.finish().await;
 }
 
-/// The statements of some writing transaction that was made under this load.
+/// The statements of some writing transaction that is made again and again under this load.
 async fn some_writes(load: &mut Load, relay: &Relay, random: &mut StdRng) -> Statements {
-    let mut writes = Vec::new();
-    while writes.is_empty() {
+    let mut counts: BTreeMap<Statements, u32> = BTreeMap::new();
+    loop {
         load.answers(20).await;
-        let seen = relay.transactions().into_iter();
-        writes.extend(seen.filter(|t| t.committed() && t.statements.len() > 5));
+        let writes = relay.transactions().into_iter().filter(|t| t.committed());
+        for write in writes.filter(|t| t.statements.len() > 5) {
+            *counts.entry(write.statements).or_default() += 1;
+        }
+        let often: Vec<&Statements> =
+            counts.iter().filter(|(_, count)| **count > 2).map(|(write, _)| write).collect();
+        if !often.is_empty() {
+            return often[random.random_range(0..often.len())].clone();
+        }
     }
-    writes.swap_remove(random.random_range(0..writes.len())).statements
 }
 
 /// The worst moments: before the `COMMIT` of a transaction goes out, and before its answer is back.
