@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::{
     embedded::{EmbeddedError, EmbeddedOptions, default_data_dir},
     http::layers::Limits,
+    shutdown::Drain,
 };
 
 /// The database of a private server.
@@ -127,6 +128,15 @@ pub struct ServeConfig {
         value_name = "SECONDS"
     )]
     pub drain_seconds: u64,
+    /// How long a stop goes on serving while /readyz says no, for load balancers to notice
+    #[arg(
+        long,
+        env = "MUSTER_NOTICE_SECONDS",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u64).range(0..=3600),
+        value_name = "SECONDS"
+    )]
+    pub notice_seconds: u64,
 }
 
 impl ServeConfig {
@@ -140,10 +150,13 @@ impl ServeConfig {
         }
     }
 
-    /// How long a stop waits.
+    /// How long a stop takes.
     #[must_use]
-    pub fn drain(&self) -> Duration {
-        Duration::from_secs(self.drain_seconds)
+    pub fn drain(&self) -> Drain {
+        Drain {
+            notice: Duration::from_secs(self.notice_seconds),
+            patience: Duration::from_secs(self.drain_seconds),
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Stopping without losing anything.
 //!
-//! A first SIGINT or SIGTERM *begins* the stop: the service says that it is not ready, long polls
-//! are answered with what there is, nothing new is taken on, and what is in the works is finished.
+//! A first SIGINT or SIGTERM *begins* the stop: the service says that it is not ready. After the
+//! notice of [`Drain`] (none by default) long polls are answered with what there is, nothing new is
+//! taken on, and what is in the works is finished.
 //! When the deadline passes, or a second signal comes, the stop is *forced*: what is left is cut
 //! off. Cutting off is safe, since everything acknowledged is committed; it is only less polite.
 //!
@@ -11,6 +12,16 @@ use std::{future::Future, time::Duration};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How long a stop takes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Drain {
+    /// How long requests are served as before, while the service already says that it is not ready:
+    /// whoever sends them here looks only every few seconds.
+    pub notice: Duration,
+    /// How long is then waited for what is in the works.
+    pub patience: Duration,
+}
 
 /// The stop of the process. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -63,6 +74,14 @@ impl Shutdown {
     /// Returns when the stop has begun.
     pub async fn begun(&self) {
         self.begun.cancelled().await;
+    }
+
+    /// Returns so long after the stop has begun.
+    pub async fn after(&self, wait: Duration) {
+        self.begun().await;
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
     }
 
     /// Forces the stop, which also begins it.

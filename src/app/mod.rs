@@ -7,6 +7,8 @@
 //!
 //! **Wake-ups are hints**: what waits polls anyway; a commit only makes it look sooner.
 
+use std::time::Duration;
+
 use sqlx::PgPool;
 
 pub mod agent_views;
@@ -66,6 +68,7 @@ pub struct App {
     entropy: Entropy,
     wake: wake::Wake,
     pulse: Pulse,
+    patience: Duration,
     key_finder: coalesce::Coalescer<auth::FindKey>,
     claims: coalesce::Coalescer<claims::ClaimCommand>,
     heartbeats: coalesce::Coalescer<heartbeats::HeartbeatCommand>,
@@ -78,19 +81,43 @@ impl App {
     /// An app on a database whose schema is up to date.
     #[must_use]
     pub fn new(pool: PgPool, clock: Clock, entropy: Entropy) -> Self {
+        let limits = coalesce::Limits::default();
         Self {
             pool,
             clock,
             entropy,
             wake: wake::Wake::default(),
             pulse: Pulse::default(),
-            key_finder: coalesce::Coalescer::default(),
-            claims: coalesce::Coalescer::default(),
-            heartbeats: coalesce::Coalescer::default(),
-            spends: coalesce::Coalescer::default(),
-            finishes: coalesce::Coalescer::default(),
+            patience: limits.patience,
+            key_finder: coalesce::Coalescer::new(limits),
+            claims: coalesce::Coalescer::new(limits),
+            heartbeats: coalesce::Coalescer::new(limits),
+            spends: coalesce::Coalescer::new(limits),
+            finishes: coalesce::Coalescer::new(limits),
             verifies: coalesce::Coalescer::new(verify::ONE_AT_A_TIME),
         }
+    }
+
+    /// The same with another patience: how long a batch or a background step may take before it is
+    /// given up. As long as a request may take, since after that nobody waits for it.
+    #[must_use]
+    pub fn patient(self, patience: Duration) -> Self {
+        let limits = coalesce::Limits { patience, ..coalesce::Limits::default() };
+        Self {
+            patience,
+            key_finder: coalesce::Coalescer::new(limits),
+            claims: coalesce::Coalescer::new(limits),
+            heartbeats: coalesce::Coalescer::new(limits),
+            spends: coalesce::Coalescer::new(limits),
+            finishes: coalesce::Coalescer::new(limits),
+            ..self
+        }
+    }
+
+    /// How long a batch or a background step may take.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// The pool, for health checks and shutdown.

@@ -28,8 +28,10 @@ use crate::{
     },
 };
 
-/// One check at a time; nobody needs many to wait.
-pub(super) const ONE_AT_A_TIME: Limits = Limits { in_flight: 1, batch: 100, queue: 100 };
+/// One check at a time; nobody needs many to wait. A check has a budget of its own, so it is only given
+/// up when the database says nothing at all.
+pub(super) const ONE_AT_A_TIME: Limits =
+    Limits { in_flight: 1, batch: 100, queue: 100, patience: Duration::from_secs(120) };
 
 /// What was found when the promises were checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

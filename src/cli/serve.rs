@@ -3,10 +3,11 @@
 //! Up: the address is taken (so a second service ends at once), the database is opened and brought
 //! up to date, the first key is made, the supervisor and the server start.
 //!
-//! Down, when asked to: `/readyz` says no and long polls are answered; the server takes no new
-//! connections and finishes the requests in the works; the supervisor ends its step; commands that
-//! were taken are committed; the pool closes; the private PostgreSQL stops last. All of it within
-//! the time that `--drain-seconds` gives, after which what is left is cut off.
+//! Down, when asked to: `/readyz` says no while requests are served for `--notice-seconds` more; then
+//! long polls are answered, the server takes no new connections and finishes the requests in the
+//! works; the supervisor ends its step; commands that were taken are committed; the pool closes; the
+//! private PostgreSQL stops last. All of it within the time that `--drain-seconds` gives, after which
+//! what is left is cut off.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -24,7 +25,7 @@ use crate::{
     domain::token::Token,
     entropy::Entropy,
     http::{self, HttpState, layers::Limits},
-    shutdown::Shutdown,
+    shutdown::{Drain, Shutdown},
     store, supervisor, telemetry,
 };
 
@@ -45,7 +46,7 @@ pub async fn run(database: &DatabaseConfig, config: &ServeConfig) -> Result<(), 
     };
     let pool = database.connect(connections).await?;
     let served = async {
-        let app = app_on(&pool).await?;
+        let app = app_on(&pool).await?.patient(config.limits().timeout);
         bootstrap(&app, given.as_ref()).await?;
         serve(&database, &app, listener, config.limits(), config.drain(), &shutdown).await
     };
@@ -88,7 +89,7 @@ pub async fn serve(
     app: &App,
     listener: TcpListener,
     limits: Limits,
-    drain: Duration,
+    drain: Drain,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let state = HttpState {
@@ -104,11 +105,15 @@ pub async fn serve(
     let on_stop = {
         let (app, shutdown) = (app.clone(), shutdown.clone());
         async move {
-            shutdown.begun().await;
+            // A second signal makes the notice as short as everything else.
+            tokio::select! {
+                () = shutdown.after(drain.notice) => {}
+                () = shutdown.forced() => {}
+            }
             app.wake().stop_waiting();
         }
     };
-    let deadline = shutdown.deadline(drain);
+    let deadline = shutdown.deadline(drain.notice + drain.patience);
     let serving = until_drained(listener, router, app, shutdown, on_stop);
     tokio::select! {
         outcome = serving => outcome,

@@ -41,6 +41,8 @@ pub mod workspaces;
 
 /// A connection that was used so recently is taken to be alive.
 const FRESH: Duration = Duration::from_secs(1);
+/// How long a connection that is given back may take to answer.
+const RELEASE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why the database could not be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +67,9 @@ pub async fn connect(options: PgConnectOptions, connections: u32) -> Result<PgPo
     let options = options.application_name("muster").options([
         ("statement_timeout", "30s"),
         ("lock_timeout", "10s"),
-        ("idle_in_transaction_session_timeout", "60s"),
+        // Nothing of ours thinks for long inside a transaction: a connection that has gone silent
+        // must not keep its locks for longer than others wait for them.
+        ("idle_in_transaction_session_timeout", "10s"),
         ("timezone", "UTC"),
         // Compiling a statement takes a second; none of ours runs long enough to win that back.
         ("jit", "off"),
@@ -90,9 +94,19 @@ pub async fn connect(options: PgConnectOptions, connections: u32) -> Result<PgPo
                 Ok(true)
             })
         })
+        .after_release(|connection, _| Box::pin(answers(connection)))
         .connect_with(options)
         .await
         .map_err(StoreError::Connect)
+}
+
+/// Whether a connection that is given back still answers. The pool asks too, but would wait for ever
+/// on one that has gone silent, and never have its place back.
+async fn answers(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    tokio::time::timeout(RELEASE_WITHIN, connection.ping())
+        .await
+        .unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut))
+        .map(|()| true)
 }
 
 /// Brings the schema up to date. Safe to run from several processes at once.

@@ -8,6 +8,8 @@
 //!
 //! Beside an idle fleet it costs next to nothing: one look per round and workspace tells when
 //! something is due by the clock, and the steps for which nothing is due have run with that.
+//! A step that the database does not answer in time is given up, so a silent connection never stops
+//! the supervisor; whole units of work were done, and the next tick goes on.
 //!
 //! Each step's runs are written down (`GET /v1/supervisor`): at least every few seconds, and
 //! whenever a run changed something or failed. A step that fails is logged and tried again at the
@@ -18,7 +20,7 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    app::{App, Result, steps::Due, supervision::StepRun},
+    app::{App, Error, Result, steps::Due, supervision::StepRun},
     clock::Stopwatch,
     domain::{ids::WorkspaceId, words::words},
     shutdown::Shutdown,
@@ -107,7 +109,7 @@ async fn go_round(app: App, shutdown: Shutdown) {
             () = shutdown.begun() => return,
             _ = tick.tick() => {}
         }
-        if let Err(error) = rounds.find_workspaces(&app).await {
+        if let Err(error) = in_time(&app, rounds.find_workspaces(&app)).await {
             tracing::warn!(%error, "the supervisor cannot see the workspaces");
             continue;
         }
@@ -116,6 +118,14 @@ async fn go_round(app: App, shutdown: Shutdown) {
         }
         app.pulse().beat();
     }
+}
+
+/// What `work` returns, unless it takes longer than the app's patience.
+async fn in_time<T>(app: &App, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let patience = app.patience();
+    tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
+        Err(Error::Unavailable(format!("the database did not answer within {patience:?}")))
+    })
 }
 
 /// When each step of each workspace last ran and was last written down.
@@ -138,7 +148,8 @@ impl Rounds {
 
     async fn run_all(&mut self, app: &App, workspace: WorkspaceId, shutdown: &Shutdown) {
         // A look that fails says nothing: then the steps find out for themselves.
-        let due = app.due(workspace).await.unwrap_or(Due { expire: true, promote: true });
+        let due =
+            in_time(app, app.due(workspace)).await.unwrap_or(Due { expire: true, promote: true });
         for step in Step::ROUND {
             if shutdown.is_begun() {
                 return;
@@ -153,7 +164,8 @@ impl Rounds {
     async fn run(&mut self, app: &App, workspace: WorkspaceId, step: Step, due: Due) {
         let began = Stopwatch::start();
         self.ran.insert((workspace, step), began);
-        let outcome = if step.is_wanted(due) { step.run(app, workspace).await } else { Ok(0) };
+        let outcome =
+            if step.is_wanted(due) { in_time(app, step.run(app, workspace)).await } else { Ok(0) };
         let took = began.elapsed();
         if let Err(error) = &outcome {
             tracing::warn!(%error, %step, "a step failed; it is tried again");
@@ -168,7 +180,8 @@ impl Rounds {
         }
         let runs = *runs;
         self.unrecorded.remove(&(workspace, step));
-        if let Err(error) = record(app, workspace, step, runs, took, outcome).await {
+        let recorded = in_time(app, record(app, workspace, step, runs, took, outcome)).await;
+        if let Err(error) = recorded {
             tracing::warn!(%error, %step, "a step's run could not be written down");
         }
     }

@@ -1,6 +1,10 @@
 //! At any time at most one attempt may change a task, and a refused change stores nothing.
 
 use futures_util::future::join_all;
+use muster::{
+    domain::{ids::TaskId, states::TaskState},
+    store::moves::{self, TaskMove},
+};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -300,4 +304,30 @@ async fn of_a_completion_and_the_sweeper_both_are_served() {
         assert_eq!(fleet.goal_state(&goal).await, "completed");
         verify_rested(&fleet.pool, fleet.now()).await;
     }
+}
+
+/// The rows are locked and judged before they are moved; were that ever forgotten somewhere, the
+/// move itself does not touch what has ended.
+#[tokio::test]
+async fn a_task_that_has_ended_is_moved_by_nothing() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    let goal = fleet.lone_task(json!({})).await;
+    agent.complete(&agent.take().await).await;
+    let task = fleet.task_id(&goal, "a").await;
+    let again = TaskMove {
+        task_id: TaskId(task.parse().unwrap()),
+        state: TaskState::Ready,
+        ready_from: fleet.now(),
+        claim_rank: fleet.now(),
+        attempts_used: 0,
+        lost_in_row: 0,
+        failure: None,
+        reason: None,
+    };
+    let workspace = fleet.app.workspaces().await.unwrap()[0];
+    let mut conn = fleet.pool.acquire().await.unwrap();
+    let moved = moves::apply(&mut conn, workspace, fleet.now(), &[again]).await;
+    assert!(moved.is_err(), "it was moved, or nobody was told that it was not");
+    fleet.expect_states(&goal, "a:done").await;
 }

@@ -13,9 +13,10 @@ use muster::{
     },
     store,
 };
+use serde_json::json;
 use sqlx::{PgPool, Row as _};
 
-use crate::support::database::fresh_database;
+use crate::support::{database::fresh_database, fleet::Fleet};
 
 /// Not of the schema: the list of applied migrations.
 const FOREIGN: &str = "_sqlx_migrations";
@@ -234,4 +235,22 @@ async fn heartbeats_change_no_indexed_column() {
         let fill: u32 = fill.unwrap_or("100").parse().unwrap();
         assert!(fill <= 80, "{table} has no room for HOT updates: fillfactor {fill}");
     }
+}
+
+/// Whatever the code does, the database lets no task have two live attempts.
+#[tokio::test]
+async fn a_second_live_attempt_is_refused_by_the_database() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    fleet.lone_task(json!({})).await;
+    let held = agent.take().await;
+    let second =
+        "insert into attempts (workspace_id, attempt_id, task_id, goal_id, agent_id, number,
+            state, lease_sha256, lease_ms, lease_expires_at, hard_deadline, started_at)
+         select workspace_id, gen_random_uuid(), task_id, goal_id, agent_id, number + 1, state,
+            lease_sha256, lease_ms, lease_expires_at, hard_deadline, started_at
+         from attempts where attempt_id = $1::uuid";
+    let refused = sqlx::query(second).bind(&held.attempt).execute(&fleet.pool).await.unwrap_err();
+    let constraint = refused.as_database_error().and_then(|error| error.constraint());
+    assert_eq!(constraint, Some("attempts_one_live_per_task"), "{refused}");
 }

@@ -17,6 +17,8 @@
 //!   only itself: that batch was rolled back, so its commands are done again one by one. After any
 //!   other failure, and after a panic, each command of the batch is told of it, because whether the
 //!   batch was committed is not known.
+//! - A batch that the database does not answer in time is given up: its callers are told so, and
+//!   the next batch has its place. Otherwise a few silent connections would stop a kind for good.
 //! - [`Coalescer::drain`] takes nothing more and returns when everything taken is answered.
 //!
 //! Batches run on tasks of their own, so the future of a request may be dropped at any moment.
@@ -27,6 +29,7 @@ use std::{
     hash::Hash,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures_util::FutureExt as _;
@@ -81,11 +84,13 @@ pub struct Limits {
     pub batch: usize,
     /// Commands that wait for a batch.
     pub queue: usize,
+    /// How long a batch may take.
+    pub patience: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { in_flight: 2, batch: 100, queue: 10_000 }
+        Self { in_flight: 2, batch: 100, queue: 10_000, patience: Duration::from_secs(30) }
     }
 }
 
@@ -249,7 +254,7 @@ async fn work<B: Batched>(shared: Arc<Shared<B>>, context: B::Context) {
         metrics::histogram!("muster_batch_commands", "kind" => B::KIND).record(batch.len() as f64);
         let (commands, callers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.command, waiting.caller)).unzip();
-        let answers = answers(&context, &group, commands).await;
+        let answers = answers(&context, &group, commands, shared.limits.patience).await;
         for (caller, answer) in callers.into_iter().zip(answers) {
             if let Err(Ok(answer)) = caller.send(answer) {
                 B::undelivered(context.clone(), answer).await;
@@ -263,17 +268,18 @@ async fn answers<B: Batched>(
     context: &B::Context,
     group: &B::Group,
     commands: Vec<B>,
+    patience: Duration,
 ) -> Vec<Result<B::Answer>> {
     let count = commands.len();
     // Only what may have to be done again is kept; a batch of one is never.
     let kept = if count > 1 { commands.clone() } else { Vec::new() };
-    match attempt(context, group, commands).await {
+    match attempt(context, group, commands, patience).await {
         Ok(answers) => answers,
         Err(error) if count > 1 && error.rolled_back() => {
             tracing::warn!(kind = B::KIND, count, %error, "a batch failed; its commands go one by one");
             let mut answers = Vec::with_capacity(count);
             for command in kept {
-                let alone = attempt(context, group, vec![command]).await;
+                let alone = attempt(context, group, vec![command], patience).await;
                 answers.push(alone.and_then(|mut answers| {
                     answers.pop().unwrap_or_else(|| Err(miscounted::<B>()))
                 }));
@@ -289,10 +295,17 @@ async fn attempt<B: Batched>(
     context: &B::Context,
     group: &B::Group,
     commands: Vec<B>,
+    patience: Duration,
 ) -> Result<Vec<Result<B::Answer>>> {
     let count = commands.len();
     let run = async { B::run(context.clone(), group.clone(), commands).await };
-    match AssertUnwindSafe(run).catch_unwind().await {
+    let run = tokio::time::timeout(patience, AssertUnwindSafe(run).catch_unwind());
+    let Ok(outcome) = run.await else {
+        let error = format!("a batch of {} took longer than {patience:?}", B::KIND);
+        tracing::warn!(kind = B::KIND, count, %error, "a batch is given up");
+        return Err(Error::Unavailable(error));
+    };
+    match outcome {
         Ok(Ok(answers)) if answers.len() == count => Ok(answers),
         Ok(Ok(_)) => Err(miscounted::<B>()),
         Ok(Err(error)) => Err(error),

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::Poll,
+    time::Duration,
 };
 
 use futures_util::{future::join_all, poll};
@@ -137,7 +138,7 @@ impl Batched for Echo {
 }
 
 fn one_lane() -> Coalescer<Echo> {
-    Coalescer::new(Limits { in_flight: 1, batch: 100, queue: 1000 })
+    Coalescer::new(Limits { in_flight: 1, batch: 100, queue: 1000, ..Limits::default() })
 }
 
 fn echo(number: u32) -> Echo {
@@ -182,7 +183,8 @@ async fn what_comes_meanwhile_becomes_the_next_batch() {
 #[tokio::test]
 async fn groups_keep_apart_and_take_turns() {
     let desk = Desk::closed();
-    let coalescer = Coalescer::new(Limits { in_flight: 1, batch: 2, queue: 100 });
+    let coalescer =
+        Coalescer::new(Limits { in_flight: 1, batch: 2, queue: 100, ..Limits::default() });
     let of = |number, group| Echo { number, group, kind: Kind::Fine };
     let commands = [of(0, 0), of(1, 1), of(2, 1), of(3, 1), of(4, 2), of(5, 1)];
     let mut all = pin!(join_all(commands.map(|command| coalescer.submit(&desk, command))));
@@ -195,7 +197,8 @@ async fn groups_keep_apart_and_take_turns() {
 #[tokio::test]
 async fn a_full_queue_refuses_and_does_nothing() {
     let desk = Desk::closed();
-    let coalescer = Coalescer::new(Limits { in_flight: 1, batch: 10, queue: 2 });
+    let coalescer =
+        Coalescer::new(Limits { in_flight: 1, batch: 10, queue: 2, ..Limits::default() });
     let mut first = pin!(coalescer.submit(&desk, echo(0)));
     assert!(poll!(first.as_mut()).is_pending());
     settle().await;
@@ -326,10 +329,10 @@ proptest! {
         in_flight in 1usize..4,
         batch in 1usize..8,
     ) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
         runtime.block_on(async {
             let desk = Desk::open();
-            let coalescer = Coalescer::new(Limits { in_flight, batch, queue: 1000 });
+            let coalescer = Coalescer::new(Limits { in_flight, batch, queue: 1000, ..Limits::default() });
             let mut stayed = Vec::new();
             for (number, (group, kind, stays)) in commands.iter().copied().enumerate() {
                 let command = Echo { number: number as u32, group, kind };
@@ -355,4 +358,17 @@ proptest! {
             assert_eq!(once.len(), done.len(), "nothing is done twice");
         });
     }
+}
+
+#[tokio::test]
+async fn a_batch_that_takes_too_long_is_given_up_and_the_next_has_its_place() {
+    let patience = Duration::from_millis(10);
+    let limits = Limits { in_flight: 1, patience, ..Limits::default() };
+    let (desk, coalescer) = (Desk::closed(), Coalescer::new(limits));
+    for number in 0..3 {
+        let error = coalescer.submit(&desk, echo(number)).await.unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable);
+    }
+    desk.gate.add_permits(1);
+    assert_eq!(coalescer.submit(&desk, echo(7)).await.unwrap(), 7);
 }

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::{Watch, line::Newcomer};
 use crate::{
-    app::{App, Result},
+    app::{App, Error, Result},
     clock::{Clock, Stopwatch},
     domain::ids::{AgentId, WorkspaceId},
     store::{self, claims::Standing},
@@ -26,7 +26,10 @@ pub(super) async fn watch(app: App, workspace: WorkspaceId, watch: Arc<Watch>) {
     let tidied = Stopwatch::start();
     let mut watcher = Watcher { app, workspace, watch, head: None, missed: false, tidied };
     loop {
-        let looked = watcher.look().await;
+        let patience = watcher.app.patience();
+        let looked = tokio::time::timeout(patience, watcher.look()).await;
+        let looked =
+            looked.unwrap_or_else(|_| Err(Error::Unavailable("the look took too long".into())));
         watcher.missed = looked.is_err();
         if let Err(error) = looked {
             tracing::warn!(%error, "those who wait cannot be looked after; it is tried again");

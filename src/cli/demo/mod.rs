@@ -39,7 +39,7 @@ use crate::{
         new_goal::{NewGoal, PlanSource, TaskDefaults},
     },
     http::layers::Limits,
-    shutdown::Shutdown,
+    shutdown::{Drain, Shutdown},
 };
 
 /// The workspace, and the project in it.
@@ -49,7 +49,7 @@ const MAX_ATTEMPTS: i32 = 6;
 /// What the service takes on; there are five agents and perhaps a browser.
 const LIMITS: Limits = Limits { in_flight: 256, waiting: 256, timeout: Duration::from_secs(30) };
 /// How long a stop waits for what is in the works.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Drain = Drain { notice: Duration::ZERO, patience: Duration::from_secs(5) };
 
 #[derive(Debug, Args)]
 pub struct DemoConfig {

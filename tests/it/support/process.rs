@@ -71,6 +71,11 @@ impl Helper {
         Self { child, lines }
     }
 
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The next thing it says; none when it has ended.
     pub fn hear(&mut self) -> Option<String> {
         loop {
