@@ -52,6 +52,20 @@ impl App {
         Ok(Due { expire: passed(next.expires_at), promote: passed(next.ready_from) })
     }
 
+    /// Has the database measure tables that have outgrown what it knows of them, so that it makes plans
+    /// for their true sizes. Returns how many there were.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn measure_tables(&self) -> Result<u64> {
+        let mut conn = self.reader().await?;
+        let outgrown = store::statistics::outgrown(&mut conn).await?;
+        for table in &outgrown {
+            store::statistics::measure(&mut conn, table).await?;
+        }
+        Ok(outgrown.len() as u64)
+    }
+
     /// Ends attempts that were silent for longer than their lease or ran into their hard
     /// deadline, tasks that ran out of time, and cancellations whose grace is over.
     ///

@@ -31,7 +31,7 @@ impl App {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn begin(&self, workspace: WorkspaceId, actor: Option<KeyId>) -> Result<Unit> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool.begin_with(store::BEGIN).await?;
         let now = read(&self.clock, &mut tx).await?;
         let entropy = self.entropy.clone();
         Ok(Unit { tx, workspace, actor, now, entropy, events: Vec::new() })

@@ -31,9 +31,15 @@ pub(super) fn all(
         ("unix_socket_permissions", "0700"),
         ("max_connections", &connections),
         // Made for one machine that also does other things.
-        ("shared_buffers", "128MB"),
+        ("shared_buffers", "256MB"),
+        // A checkpoint makes the next change of every page cost the whole page in the log.
+        ("max_wal_size", "4GB"),
+        ("checkpoint_timeout", "15min"),
         ("work_mem", "8MB"),
         ("maintenance_work_mem", "64MB"),
+        // A queue's tables change all the time: what is dead is to go soon, and plans are to know how
+        // large the tables are.
+        ("autovacuum_naptime", "10s"),
         // Short statements only: neither pays.
         ("max_parallel_workers_per_gather", "0"),
         ("jit", "off"),

@@ -122,7 +122,7 @@ pub async fn renew(
     sqlx::query!(
         "update attempts a set lease_expires_at = r.lease_expires_at
          from unnest($2::uuid[], $3::timestamptz[]) as r (attempt_id, lease_expires_at)
-         where a.workspace_id = $1 and a.attempt_id = r.attempt_id and a.state = 'running'",
+         where a.workspace_id = $1 and a.attempt_id = r.attempt_id and (a.state = 'running') is true",
         workspace.0,
         &leases.iter().map(|(id, _)| id.0).collect::<Vec<_>>(),
         &leases.iter().map(|(_, at)| *at).collect::<Vec<_>>(),
@@ -291,7 +291,8 @@ pub async fn start(
         set state = 'running', current_attempt_id = a.attempt_id, attempts_started = a.number,
             start_by = null, version = t.version + 1, updated_at = $2
         from unnest($3::uuid[], $4::uuid[], $5::int[]) as a (task_id, attempt_id, number)
-        where t.workspace_id = $1 and t.task_id = a.task_id and t.state = 'ready'
+        -- Written so that no index on states is thought of: the rows are found by their ids.
+        where t.workspace_id = $1 and t.task_id = a.task_id and (t.state = 'ready') is true
         "#,
         workspace.0,
         now,

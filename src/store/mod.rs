@@ -29,6 +29,7 @@ pub mod projects;
 pub mod replays;
 pub mod results;
 pub mod spend;
+pub mod statistics;
 pub mod supervisor;
 pub mod task_detail_rows;
 pub mod task_edits;
@@ -57,6 +58,11 @@ pub enum StoreError {
 
 /// The migrations, inside the binary.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+/// Begins a unit of work. Its statements find rows by their ids, whatever the ids are, so their plans
+/// are made once: planning such a statement for the arguments at hand takes longer than doing it.
+/// (Lists are not units of work; their plans depend on which filters are given.)
+pub const BEGIN: &str = "begin; set local plan_cache_mode = force_generic_plan";
 
 /// Opens a pool whose every connection has muster's timeouts: no statement, lock or forgotten
 /// transaction can hold the service up for longer than they say.

@@ -28,6 +28,8 @@ use crate::{
 
 /// The pace of steps that keep promises about time.
 const TICK: Duration = Duration::from_millis(250);
+/// How often it is looked for tables that have outgrown their statistics.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
 /// How often new workspaces are looked for.
 const WORKSPACES_EVERY: Duration = Duration::from_secs(1);
 /// How often a run that changed nothing is written down.
@@ -113,6 +115,7 @@ async fn go_round(app: App, shutdown: Shutdown) {
             tracing::warn!(%error, "the supervisor cannot see the workspaces");
             continue;
         }
+        rounds.measure_tables(&app).await;
         for workspace in rounds.workspaces.clone() {
             rounds.run_all(&app, workspace, &shutdown).await;
         }
@@ -133,6 +136,7 @@ async fn in_time<T>(app: &App, work: impl Future<Output = Result<T>>) -> Result<
 struct Rounds {
     workspaces: Vec<WorkspaceId>,
     workspaces_read: Option<Stopwatch>,
+    measured: Option<Stopwatch>,
     ran: HashMap<(WorkspaceId, Step), Stopwatch>,
     unrecorded: HashMap<(WorkspaceId, Step), (Stopwatch, i64)>,
 }
@@ -144,6 +148,17 @@ impl Rounds {
             self.workspaces_read = Some(Stopwatch::start());
         }
         Ok(())
+    }
+
+    /// Not a step: tables belong to no workspace.
+    async fn measure_tables(&mut self, app: &App) {
+        if self.measured.is_some_and(|last| last.elapsed() < MEASURE_EVERY) {
+            return;
+        }
+        self.measured = Some(Stopwatch::start());
+        if let Err(error) = in_time(app, app.measure_tables()).await {
+            tracing::warn!(%error, "the tables cannot be measured; it is tried again");
+        }
     }
 
     async fn run_all(&mut self, app: &App, workspace: WorkspaceId, shutdown: &Shutdown) {

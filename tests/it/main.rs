@@ -35,6 +35,7 @@ mod readme;
 mod roles;
 mod schema;
 mod spend;
+mod statistics;
 mod supervisor_record;
 mod support;
 mod tasks;

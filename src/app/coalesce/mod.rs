@@ -8,6 +8,9 @@
 //! - Every submitted command is answered exactly once, each with its own answer.
 //! - A batch holds commands of one [`Batched::Group`] only (a workspace, for example). Groups take
 //!   turns, so a busy one cannot keep the others out.
+//! - A group has one batch at work at a time. A second one beside it would want the same rows (the
+//!   goal that everybody works on, the totals) and wait for them, and both would be smaller: what a
+//!   batch costs is mostly what any batch costs.
 //! - At most [`Limits::in_flight`] batches of a kind are at work, and at most [`Limits::queue`]
 //!   commands wait; beyond that a command is refused as unavailable and not done.
 //! - A caller who goes away disturbs nobody. A command whose caller is gone before its batch starts
@@ -24,7 +27,7 @@
 //! Batches run on tasks of their own, so the future of a request may be dropped at any moment.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     fmt,
     hash::Hash,
     panic::AssertUnwindSafe,
@@ -110,6 +113,8 @@ struct Queue<B: Batched> {
     lanes: HashMap<B::Group, VecDeque<Waiting<B>>>,
     /// The groups that have a lane, in the order of their turns.
     turns: VecDeque<B::Group>,
+    /// The groups that have a batch at work.
+    at_work: HashSet<B::Group>,
     waiting: usize,
     workers: usize,
     open: bool,
@@ -151,6 +156,7 @@ impl<B: Batched> Coalescer<B> {
         let queue = Queue {
             lanes: HashMap::new(),
             turns: VecDeque::new(),
+            at_work: HashSet::new(),
             waiting: 0,
             workers: 0,
             open: true,
@@ -191,9 +197,13 @@ impl<B: Batched> Shared<B> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next batch, or nothing when nothing waits; then the worker that asked is done.
-    fn next(&self) -> Option<(B::Group, Vec<Waiting<B>>)> {
+    /// The next batch, after that of `done`; or nothing when nothing waits that could be done now.
+    /// Then the worker that asked is done.
+    fn next(&self, done: Option<B::Group>) -> Option<(B::Group, Vec<Waiting<B>>)> {
         let mut queue = self.queue();
+        if let Some(done) = done {
+            queue.at_work.remove(&done);
+        }
         let next = queue.pop(self.limits.batch);
         if next.is_none() {
             queue.workers -= 1;
@@ -225,7 +235,7 @@ impl<B: Batched> Queue<B> {
 
     /// Up to `most` commands of the group whose turn it is, without those that nobody waits for.
     fn pop(&mut self, most: usize) -> Option<(B::Group, Vec<Waiting<B>>)> {
-        while let Some(group) = self.turns.pop_front() {
+        while let Some(group) = self.next_group() {
             let Some(lane) = self.lanes.get_mut(&group) else { continue };
             let mut batch = Vec::with_capacity(most.min(lane.len()));
             while batch.len() < most
@@ -242,15 +252,24 @@ impl<B: Batched> Queue<B> {
                 self.turns.push_back(group.clone());
             }
             if !batch.is_empty() {
+                self.at_work.insert(group.clone());
                 return Some((group, batch));
             }
         }
         None
     }
+
+    /// The first group in turn that has no batch at work.
+    fn next_group(&mut self) -> Option<B::Group> {
+        let place = self.turns.iter().position(|group| !self.at_work.contains(group))?;
+        self.turns.remove(place)
+    }
 }
 
 async fn work<B: Batched>(shared: Arc<Shared<B>>, context: B::Context) {
-    while let Some((group, batch)) = shared.next() {
+    let mut done = None;
+    while let Some((group, batch)) = shared.next(done.take()) {
+        done = Some(group.clone());
         metrics::histogram!("muster_batch_commands", "kind" => B::KIND).record(batch.len() as f64);
         let (commands, callers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.command, waiting.caller)).unzip();

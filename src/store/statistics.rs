@@ -1,0 +1,36 @@
+//! What the planner knows of the tables' sizes.
+//!
+//! A plan is made for the sizes that were last measured and kept until they are measured again. On
+//! a fresh database that is when everything was empty, and the server's own autovacuum may come
+//! only a minute later: until then every statement reads all of a growing table. So tables that have
+//! doubled since are measured at once. That is seldom, since each time it takes twice as many rows,
+//! and holds up nobody.
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+/// Tables with more than twice as many rows as when they were last measured, quoted. What is tiny is
+/// left out: for it every plan is good.
+///
+/// # Errors
+/// When the database fails.
+pub async fn outgrown(conn: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"select quote_ident(s.relname) as "name!" from pg_stat_user_tables s
+           join pg_class c on c.oid = s.relid
+           where s.schemaname = current_schema()
+             and s.n_live_tup > 300 + 2 * greatest(c.reltuples, 0)
+           order by s.relname"#,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Measures a table. What somebody else measures at the moment is left to them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn measure(conn: &mut PgConnection, quoted: &str) -> sqlx::Result<()> {
+    // The name is quoted by the database itself.
+    sqlx::query(AssertSqlSafe(format!("analyze (skip_locked) {quoted}"))).execute(conn).await?;
+    Ok(())
+}
