@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::types::uuids;
 use crate::domain::{
-    ids::{AgentId, GoalId, KeyId, TaskId, WorkspaceId},
+    ids::{AgentId, GoalId, TaskId, WorkspaceId},
     states::AgentState,
 };
 
@@ -168,91 +168,6 @@ pub async fn lock_ready(
         finish_by: row.finish_by,
     });
     Ok(LockedTasks { tasks: tasks.collect(), more })
-}
-
-/// How many ready tasks require a set of capabilities.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReadySet {
-    /// What the tasks require.
-    pub capabilities: Vec<String>,
-    /// How many there are; counting stops where the asker said.
-    pub count: i64,
-}
-
-/// Counts what is ready, by what it requires, up to `most` tasks of each set.
-///
-/// # Errors
-/// When the database fails.
-pub async fn ready_sets(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    most: i64,
-) -> sqlx::Result<Vec<ReadySet>> {
-    sqlx::query_as!(
-        ReadySet,
-        r#"
-        select s.capabilities, r.count as "count!"
-        from capability_sets s cross join lateral (
-            select count(*) as count from (
-                select from tasks t
-                where t.workspace_id = $1 and t.state = 'ready' and t.capability_key = s.capability_key
-                limit $2) t
-        ) r
-        where s.workspace_id = $1 and r.count > 0
-        "#,
-        workspace.0,
-        most,
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// Whether a claim that waits may go on waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// Its key is good, its agent active, its request new.
-    Waits,
-    /// One of these is not so: it must look for itself.
-    Calls,
-}
-
-/// The standing of claims by their key, agent and `Idempotency-Key`, in their order.
-///
-/// # Errors
-/// When the database fails.
-pub async fn standing(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    asked: &[(KeyId, AgentId, Option<&str>)],
-) -> sqlx::Result<Vec<Standing>> {
-    let repeats: Vec<Option<&str>> = asked.iter().map(|(_, _, repeat)| *repeat).collect();
-    let waits = sqlx::query_scalar!(
-        r#"
-        select exists (
-            select from keys k
-            join agents a on a.workspace_id = $1 and a.agent_id = k.agent_id
-            where k.workspace_id = $1 and k.key_id = asked.key_id and k.agent_id = asked.agent_id
-              and k.revoked_at is null and (k.expires_at is null or k.expires_at > $2)
-              and a.state = 'active'
-        ) and not exists (
-            select from replays r
-            where r.workspace_id = $1 and r.key_id = asked.key_id and r.idempotency_key = asked.repeat
-        ) as "waits!"
-        from unnest($3::uuid[], $4::uuid[], $5::text[])
-             with ordinality as asked (key_id, agent_id, repeat, place)
-        order by asked.place
-        "#,
-        workspace.0,
-        now,
-        &asked.iter().map(|(key, _, _)| key.0).collect::<Vec<_>>(),
-        &asked.iter().map(|(_, agent, _)| agent.0).collect::<Vec<_>>(),
-        &repeats as &[Option<&str>],
-    )
-    .fetch_all(conn)
-    .await?;
-    let standing = |waits| if waits { Standing::Waits } else { Standing::Calls };
-    Ok(waits.into_iter().map(standing).collect())
 }
 
 /// Notes that agents were heard of; a note younger than ten seconds stays as it is.

@@ -38,6 +38,7 @@ pub mod task_rows;
 pub mod tasks;
 pub mod types;
 pub mod verify;
+pub mod waiting;
 pub mod workspaces;
 
 /// A connection that was used so recently is taken to be alive.

@@ -27,7 +27,7 @@ use crate::{
         ids::{AgentId, KeyId},
         token::SecretHash,
     },
-    store::claims::ReadySet,
+    store::waiting::ReadySet,
 };
 
 /// How long a waiter rests after its first call in vain; doubles with each.

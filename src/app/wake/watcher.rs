@@ -10,7 +10,7 @@ use crate::{
     app::{App, Error, Result},
     clock::{Clock, Stopwatch},
     domain::ids::{AgentId, WorkspaceId},
-    store::{self, claims::Standing},
+    store::{self, waiting::Standing},
 };
 
 /// How long a watcher goes without a look when nothing hints.
@@ -76,7 +76,7 @@ impl Watcher {
         }
         if waiting > 0 && (passed_over || moved) {
             let most = i64::try_from(waiting).unwrap_or(i64::MAX);
-            let ready = store::claims::ready_sets(&mut conn, self.workspace, most).await?;
+            let ready = store::waiting::ready_sets(&mut conn, self.workspace, most).await?;
             self.watch.line().call(hints, ready);
         } else {
             self.watch.line().looked(hints);
@@ -118,7 +118,7 @@ impl Watcher {
     ) -> Result<()> {
         let asked: Vec<_> =
             newcomers.iter().map(|n| (n.key, n.agent, n.repeat.as_deref())).collect();
-        let standing = store::claims::standing(conn, self.workspace, now, &asked).await?;
+        let standing = store::waiting::standing(conn, self.workspace, now, &asked).await?;
         let heard: Vec<AgentId> = newcomers.iter().map(|newcomer| newcomer.agent).collect();
         store::claims::seen(conn, self.workspace, now, &heard).await?;
         let mut line = self.watch.line();

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::frames::{Ask, Message};
 
-/// The statements of a transaction so far, in their order; the first is `BEGIN`.
+/// The statements of a transaction so far, in their order; the first begins it.
 pub type Statements = Vec<String>;
 
 /// A finished transaction.
@@ -71,7 +71,7 @@ impl Session {
     }
 
     fn runs(&mut self, sql: String) -> Cycle {
-        if sql == "BEGIN" {
+        if begins(&sql) {
             self.open = Some(Vec::new());
         }
         let statements = self.open.as_mut()?;
@@ -98,6 +98,11 @@ impl Session {
             Some(statements) => Answered::Statement(statements),
         }
     }
+}
+
+/// A unit of work begins with more than the word.
+pub fn begins(sql: &str) -> bool {
+    sql.get(..5).is_some_and(|word| word.eq_ignore_ascii_case("begin"))
 }
 
 fn ends(sql: &str) -> bool {
