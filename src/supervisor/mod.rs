@@ -138,6 +138,7 @@ struct Rounds {
     workspaces_read: Option<Stopwatch>,
     measured: Option<Stopwatch>,
     ran: HashMap<(WorkspaceId, Step), Stopwatch>,
+    /// When its runs were last written down, and the runs since.
     unrecorded: HashMap<(WorkspaceId, Step), (Stopwatch, i64)>,
 }
 
@@ -187,14 +188,17 @@ impl Rounds {
         }
         metrics::histogram!("muster_supervisor_step_seconds", "step" => step.as_str())
             .record(took.as_secs_f64());
-        let (since, runs) = self.unrecorded.entry((workspace, step)).or_insert((began, 0));
-        *runs += 1;
-        let quiet = matches!(outcome, Ok(0)) && *runs > 1;
-        if quiet && since.elapsed() < RECORD_EVERY {
+        let key = (workspace, step);
+        let before = self.unrecorded.get(&key).copied();
+        let runs = before.map_or(0, |(_, runs)| runs) + 1;
+        if let Some((since, _)) = before
+            && matches!(outcome, Ok(0))
+            && since.elapsed() < RECORD_EVERY
+        {
+            self.unrecorded.insert(key, (since, runs));
             return;
         }
-        let runs = *runs;
-        self.unrecorded.remove(&(workspace, step));
+        self.unrecorded.insert(key, (Stopwatch::start(), 0));
         let recorded = in_time(app, record(app, workspace, step, runs, took, outcome)).await;
         if let Err(error) = recorded {
             tracing::warn!(%error, %step, "a step's run could not be written down");
