@@ -3,7 +3,6 @@
 -- Why these foreign keys go: a row of an attempt's results, spend or progress is only ever written
 -- under the lock of that attempt, which its transaction has read, and attempts are never deleted, so
 -- the check can find nothing; but it costs more than the row itself, several times per cycle.
--- `muster verify` finds rows whose attempt is missing, whoever wrote them.
 --
 -- Why the fill factors: a dependency is satisfied, and a task given its result, by an update of a
 -- row among its neighbours from the same plan. With room in the page no index has to change.
