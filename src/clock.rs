@@ -21,6 +21,17 @@ pub enum Clock {
     Manual(ManualClock),
 }
 
+impl Clock {
+    /// What time it is when the database says that it is `database`.
+    #[must_use]
+    pub fn or(&self, database: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            Self::Manual(clock) => clock.now(),
+            Self::Database => database,
+        }
+    }
+}
+
 /// A clock for tests.
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<Mutex<DateTime<Utc>>>);

@@ -5,7 +5,7 @@
 //! says what, the domain says whether, the store writes it down, http says it aloud.
 //!
 //! Beside them: `cli` (the program's commands), `bench` (the load generator), `config`, `telemetry`,
-//! `shutdown` and `embedded` (the private PostgreSQL).
+//! `shutdown`, `open_files` and `embedded` (the private PostgreSQL).
 
 pub mod app;
 pub mod bench;
@@ -16,6 +16,7 @@ pub mod domain;
 pub mod embedded;
 pub mod entropy;
 pub mod http;
+pub mod open_files;
 pub mod shutdown;
 pub mod store;
 pub mod supervisor;

@@ -51,6 +51,7 @@ pub mod verify;
 mod waiting;
 pub mod wake;
 
+pub use crate::clock::Stopwatch;
 pub use error::{Error, Result};
 pub use unit::Unit;
 
@@ -114,10 +115,15 @@ impl App {
         }
     }
 
-    /// How long a batch or a background step may take.
-    #[must_use]
-    pub fn patience(&self) -> Duration {
-        self.patience
+    /// What background work returns, unless it takes longer than the app's patience.
+    ///
+    /// # Errors
+    /// What the work fails with; `Unavailable` when the database does not answer in time.
+    pub async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let patience = self.patience;
+        tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
+            Err(Error::Unavailable(format!("the database did not answer within {patience:?}")))
+        })
     }
 
     /// The pool, for health checks and shutdown.

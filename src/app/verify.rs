@@ -20,7 +20,7 @@ use super::{
     keys::LocalAdmin,
 };
 use crate::{
-    clock::{Clock, Stopwatch},
+    clock::Stopwatch,
     domain::{ids::WorkspaceId, invariant::Invariant, settings, words::Words as _},
     store::{
         self,
@@ -133,10 +133,7 @@ impl App {
         let began = Stopwatch::start();
         let mut tx = self.pool.begin().await?;
         store::verify::hold_still(&mut tx).await?;
-        let now = match &self.clock {
-            Clock::Manual(clock) => clock.now(),
-            Clock::Database => store::verify::moment(&mut tx).await?,
-        };
+        let now = self.clock.or(store::verify::moment(&mut tx).await?);
         let mut invariants = Vec::with_capacity(Invariant::ALL.len());
         for invariant in Invariant::ALL.iter().copied() {
             let patience = invariant.patience();

@@ -2,11 +2,10 @@
 
 use std::{fs, time::Duration};
 
-use rustix::{
-    param::clock_ticks_per_second,
-    process::{Resource, Rlimit, getrlimit, setrlimit},
-};
+use rustix::param::clock_ticks_per_second;
 use serde::Serialize;
+
+use crate::open_files;
 
 /// The memory of a process, in KiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -119,20 +118,15 @@ fn of_family(pid: u32) -> Option<Duration> {
 /// # Errors
 /// A line for people.
 pub fn allow_open_files(wanted: u64) -> Result<(), String> {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|soft| soft >= wanted) {
-        return Ok(());
-    }
-    if limit.maximum.is_some_and(|hard| hard < wanted) {
-        let hard = limit.maximum.unwrap_or_default();
-        return Err(format!(
-            "{wanted} open files are needed and at most {hard} are allowed; raise the hard limit \
+    let most = open_files::raise()
+        .map_err(|error| format!("the limit of open files cannot be raised: {error}"))?;
+    match most.filter(|most| *most < wanted) {
+        None => Ok(()),
+        Some(most) => Err(format!(
+            "{wanted} open files are needed and at most {most} are allowed; raise the hard limit \
              (ulimit -Hn, LimitNOFILE)"
-        ));
+        )),
     }
-    let raised = Rlimit { current: limit.maximum, ..limit };
-    setrlimit(Resource::Nofile, raised)
-        .map_err(|error| format!("the limit of open files cannot be raised: {error}"))
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -25,6 +24,7 @@ use crate::{
     domain::token::Token,
     entropy::Entropy,
     http::{self, HttpState, layers::Limits},
+    open_files,
     shutdown::{Drain, Shutdown},
     store, supervisor, telemetry,
 };
@@ -36,7 +36,9 @@ const CLOSE_POOL: Duration = Duration::from_secs(5);
 pub async fn run(database: &DatabaseConfig, config: &ServeConfig) -> Result<(), Failure> {
     let given = given_key(config)?;
     let shutdown = Shutdown::on_signals()?;
-    open_many_files();
+    if let Err(error) = open_files::raise() {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
     let listener = listen(config.listen).await?;
     let connections = database.database_connections;
     let database = tokio::select! {
@@ -56,16 +58,6 @@ pub async fn run(database: &DatabaseConfig, config: &ServeConfig) -> Result<(), 
     served?;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Every connection is an open file, and the usual limit of a shell (1,024) is far below what waiting
-/// agents need. A process may raise its own up to what the system allows.
-fn open_many_files() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, limit.current, "the limit of open files cannot be raised");
-    }
 }
 
 /// The use cases, on a database that is brought up to date first.

@@ -3,13 +3,13 @@
 //! The labels are bounded, whatever strangers send: the route's template or `none`, a known method
 //! or `other`, the status. A span has the same and the request's id.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use axum::http::{Method, StatusCode};
 use tracing::{Span, error, info, info_span, warn};
 
 use super::problem::Error;
-use crate::domain::refusal::Code;
+use crate::{app::Stopwatch, domain::refusal::Code};
 
 const REQUESTS: &str = "muster_http_requests_total";
 const SECONDS: &str = "muster_http_request_seconds";
@@ -21,7 +21,7 @@ const IN_FLIGHT: &str = "muster_http_requests_in_flight";
 pub struct Measure {
     method: &'static str,
     route: Arc<str>,
-    started: Instant,
+    started: Stopwatch,
 }
 
 impl Measure {
@@ -29,7 +29,7 @@ impl Measure {
     #[must_use]
     pub fn start(method: &Method, route: Option<Arc<str>>) -> Self {
         let route = route.unwrap_or_else(|| Arc::from("none"));
-        Self { method: method_label(method), route, started: Instant::now() }
+        Self { method: method_label(method), route, started: Stopwatch::start() }
     }
 
     /// The span that everything which the request does is logged in.

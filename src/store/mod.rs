@@ -43,8 +43,8 @@ pub mod workspaces;
 
 /// A connection that was used so recently is taken to be alive.
 const FRESH: Duration = Duration::from_secs(1);
-/// How long a connection that is given back may take to answer.
-const RELEASE_WITHIN: Duration = Duration::from_secs(5);
+/// How long a connection of the pool may take to answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why the database could not be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -95,10 +95,7 @@ pub async fn connect(options: PgConnectOptions, connections: u32) -> Result<PgPo
         .test_before_acquire(false)
         .before_acquire(|connection, about| {
             Box::pin(async move {
-                if about.idle_for > FRESH {
-                    connection.ping().await?;
-                }
-                Ok(true)
+                if about.idle_for > FRESH { answers(connection).await } else { Ok(true) }
             })
         })
         .after_release(|connection, _| Box::pin(answers(connection)))
@@ -107,10 +104,10 @@ pub async fn connect(options: PgConnectOptions, connections: u32) -> Result<PgPo
         .map_err(StoreError::Connect)
 }
 
-/// Whether a connection that is given back still answers. The pool asks too, but would wait for ever
-/// on one that has gone silent, and never have its place back.
+/// Whether a connection still answers. When one is given back the pool asks too, but would wait for
+/// ever on one that has gone silent, and never have its place back.
 async fn answers(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    tokio::time::timeout(RELEASE_WITHIN, connection.ping())
+    tokio::time::timeout(ANSWERS_WITHIN, connection.ping())
         .await
         .unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut))
         .map(|()| true)

@@ -20,7 +20,7 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    app::{App, Error, Result, steps::Due, supervision::StepRun},
+    app::{App, Result, steps::Due, supervision::StepRun},
     clock::Stopwatch,
     domain::{ids::WorkspaceId, words::words},
     shutdown::Shutdown,
@@ -111,7 +111,7 @@ async fn go_round(app: App, shutdown: Shutdown) {
             () = shutdown.begun() => return,
             _ = tick.tick() => {}
         }
-        if let Err(error) = in_time(&app, rounds.find_workspaces(&app)).await {
+        if let Err(error) = app.in_time(rounds.find_workspaces(&app)).await {
             tracing::warn!(%error, "the supervisor cannot see the workspaces");
             continue;
         }
@@ -121,14 +121,6 @@ async fn go_round(app: App, shutdown: Shutdown) {
         }
         app.pulse().beat();
     }
-}
-
-/// What `work` returns, unless it takes longer than the app's patience.
-async fn in_time<T>(app: &App, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let patience = app.patience();
-    tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
-        Err(Error::Unavailable(format!("the database did not answer within {patience:?}")))
-    })
 }
 
 /// When each step of each workspace last ran and was last written down.
@@ -157,7 +149,7 @@ impl Rounds {
             return;
         }
         self.measured = Some(Stopwatch::start());
-        if let Err(error) = in_time(app, app.measure_tables()).await {
+        if let Err(error) = app.in_time(app.measure_tables()).await {
             tracing::warn!(%error, "the tables cannot be measured; it is tried again");
         }
     }
@@ -165,7 +157,7 @@ impl Rounds {
     async fn run_all(&mut self, app: &App, workspace: WorkspaceId, shutdown: &Shutdown) {
         // A look that fails says nothing: then the steps find out for themselves.
         let due =
-            in_time(app, app.due(workspace)).await.unwrap_or(Due { expire: true, promote: true });
+            app.in_time(app.due(workspace)).await.unwrap_or(Due { expire: true, promote: true });
         for step in Step::ROUND {
             if shutdown.is_begun() {
                 return;
@@ -181,7 +173,7 @@ impl Rounds {
         let began = Stopwatch::start();
         self.ran.insert((workspace, step), began);
         let outcome =
-            if step.is_wanted(due) { in_time(app, step.run(app, workspace)).await } else { Ok(0) };
+            if step.is_wanted(due) { app.in_time(step.run(app, workspace)).await } else { Ok(0) };
         let took = began.elapsed();
         if let Err(error) = &outcome {
             tracing::warn!(%error, %step, "a step failed; it is tried again");
@@ -199,7 +191,7 @@ impl Rounds {
             return;
         }
         self.unrecorded.insert(key, (Stopwatch::start(), 0));
-        let recorded = in_time(app, record(app, workspace, step, runs, took, outcome)).await;
+        let recorded = app.in_time(record(app, workspace, step, runs, took, outcome)).await;
         if let Err(error) = recorded {
             tracing::warn!(%error, %step, "a step's run could not be written down");
         }

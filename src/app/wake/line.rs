@@ -83,6 +83,8 @@ impl Sleeper {
 #[derive(Debug, Default)]
 pub(super) struct Line {
     tickets: u64,
+    /// Seats that are taken, asleep or not.
+    seats: usize,
     asleep: BTreeMap<u64, Sleeper>,
     newcomers: BTreeMap<u64, Newcomer>,
     known: HashMap<KeyId, (Stopwatch, Known)>,
@@ -90,17 +92,24 @@ pub(super) struct Line {
     /// What the last look saw ready, less what was called for.
     ready: Vec<ReadySet>,
     looks: u64,
+    /// The looks that saw agents change: what these were able to do before is not the truth.
+    changed: HashMap<AgentId, (Stopwatch, u64)>,
+    /// The first look: before it nobody saw agents change.
+    began: u64,
     hints: u64,
     /// The hints that there had been when the last look began; none before the first.
     seen: Option<u64>,
     /// Somebody rested while there was something it could do.
     passed_over: bool,
+    /// Something changed while nobody was asleep, and nobody asked what is ready since.
+    unseen: bool,
 }
 
 impl Line {
-    /// The next place at the end.
+    /// Takes a seat: the next place at the end.
     pub(super) fn ticket(&mut self) -> u64 {
         self.tickets += 1;
+        self.seats += 1;
         self.tickets
     }
 
@@ -119,14 +128,24 @@ impl Line {
         self.hints
     }
 
+    /// Whether a look must ask what is ready, when it found that something changed or not: how
+    /// much there may be that matters, which is one task per seat. A look counts those who look for
+    /// themselves at this moment too, because they can fall asleep before it ends. While nobody
+    /// sleeps nobody is asked for; whoever falls asleep after that has the watcher look again.
+    pub(super) fn asks(&mut self, changed: bool) -> Option<usize> {
+        self.unseen |= changed;
+        let asks = !self.asleep.is_empty() && (self.unseen || self.passed_over);
+        asks.then_some(self.seats)
+    }
+
+    /// Whether the watcher should look because of what it did not ask.
+    pub(super) fn is_unseen(&self) -> bool {
+        self.unseen
+    }
+
     /// How many are asleep.
     pub(super) fn len(&self) -> usize {
         self.asleep.len()
-    }
-
-    /// Whether somebody rested during the last call and should be called by the next look.
-    pub(super) fn passed_over(&self) -> bool {
-        self.passed_over
     }
 
     /// Falls asleep after a look of its own that began when `looks` looks had ended and found
@@ -141,7 +160,8 @@ impl Line {
         let (call, called) = oneshot::channel();
         let able = self.intern(who.able);
         // The watcher looked meanwhile and could not call somebody who was not asleep.
-        if in_vain == 0 && self.looks > looks && take(&mut self.ready, &able) {
+        let missed = in_vain == 0 && self.looks > looks && take(&mut self.ready, &able);
+        if missed || self.changed_since(who.agent, looks) {
             let _ = call.send(());
             return called;
         }
@@ -155,7 +175,7 @@ impl Line {
     /// Falls asleep without a look of its own, when the last look of the watcher tells that there
     /// is nothing; otherwise nothing happens.
     pub(super) fn doze(&mut self, ticket: u64, who: Who) -> Option<oneshot::Receiver<()>> {
-        if self.seen != Some(self.hints) || any(&self.ready, &who.able) {
+        if self.unseen || self.seen != Some(self.hints) || any(&self.ready, &who.able) {
             return None;
         }
         let (call, called) = oneshot::channel();
@@ -191,8 +211,9 @@ impl Line {
         }
     }
 
-    /// Leaves the line.
+    /// Leaves the line and its seat.
     pub(super) fn leave(&mut self, ticket: u64) {
+        self.seats -= 1;
         self.asleep.remove(&ticket);
         self.newcomers.remove(&ticket);
     }
@@ -224,6 +245,7 @@ impl Line {
         }
         self.wake(called);
         self.ready = ready;
+        self.unseen = false;
         self.looked(hints);
     }
 
@@ -251,14 +273,32 @@ impl Line {
     /// Forgets agents that changed, and calls their claims: they find out what changed.
     pub(super) fn wake_agents(&mut self, agents: &[AgentId]) {
         let agents: BTreeSet<AgentId> = agents.iter().copied().collect();
+        let look = self.looks + 1;
+        self.changed.extend(agents.iter().map(|agent| (*agent, (Stopwatch::start(), look))));
         self.known.retain(|_, (_, known)| !agents.contains(&known.agent));
         let theirs = self.asleep.iter().filter(|(_, sleeper)| agents.contains(&sleeper.agent));
         let theirs = theirs.map(|(ticket, _)| *ticket).collect();
         self.wake(theirs);
     }
 
-    /// Remembers a key that was just authenticated.
-    pub(super) fn remember(&mut self, key: KeyId, mut known: Known) {
+    /// From the look that is being made on, changes of agents are seen: whoever looked for itself
+    /// before looks once more.
+    pub(super) fn begin(&mut self) {
+        self.began = self.looks + 1;
+        let everybody = self.asleep.keys().copied().collect();
+        self.wake(everybody);
+    }
+
+    /// Whether what an agent was able to do may have changed since `looks` looks had ended.
+    fn changed_since(&self, agent: AgentId, looks: u64) -> bool {
+        self.began > looks || self.changed.get(&agent).is_some_and(|(_, look)| *look > looks)
+    }
+
+    /// Remembers a key that was authenticated, for a claim that began when `looks` looks had ended.
+    pub(super) fn remember(&mut self, key: KeyId, mut known: Known, looks: u64) {
+        if self.changed_since(known.agent, looks) {
+            return;
+        }
         known.able = self.intern(known.able);
         self.known.insert(key, (Stopwatch::start(), known));
     }
@@ -271,6 +311,7 @@ impl Line {
     /// Forgets what nobody has used for a while.
     pub(super) fn tidy(&mut self) {
         self.known.retain(|_, (last, _)| last.elapsed() < REMEMBERED);
+        self.changed.retain(|_, (last, _)| last.elapsed() < REMEMBERED);
         self.abilities.retain(|able| Arc::strong_count(able) > 1);
     }
 

@@ -212,10 +212,13 @@ impl Seat {
     pub(super) fn sleep(&mut self, who: Who, known: Option<Known>) {
         let mut line = self.place.watch.line();
         if let Some(known) = known {
-            line.remember(who.key, known);
+            line.remember(who.key, known, self.looks);
         }
         self.call = Some(line.sleep(self.ticket, who, self.looks, self.in_vain));
         self.in_vain += 1;
+        if line.is_unseen() {
+            self.place.watch.hinted.notify_one();
+        }
     }
 
     /// Falls asleep without looking, if the watcher knows that there is nothing for it.

@@ -7,8 +7,8 @@ use sqlx::PgConnection;
 
 use super::{Watch, line::Newcomer};
 use crate::{
-    app::{App, Error, Result},
-    clock::{Clock, Stopwatch},
+    app::{App, Result},
+    clock::Stopwatch,
     domain::ids::{AgentId, WorkspaceId},
     store::{self, waiting::Standing},
 };
@@ -26,10 +26,8 @@ pub(super) async fn watch(app: App, workspace: WorkspaceId, watch: Arc<Watch>) {
     let tidied = Stopwatch::start();
     let mut watcher = Watcher { app, workspace, watch, head: None, missed: false, tidied };
     loop {
-        let patience = watcher.app.patience();
-        let looked = tokio::time::timeout(patience, watcher.look()).await;
-        let looked =
-            looked.unwrap_or_else(|_| Err(Error::Unavailable("the look took too long".into())));
+        let app = watcher.app.clone();
+        let looked = app.in_time(watcher.look()).await;
         watcher.missed = looked.is_err();
         if let Err(error) = looked {
             tracing::warn!(%error, "those who wait cannot be looked after; it is tried again");
@@ -60,22 +58,24 @@ struct Watcher {
 
 impl Watcher {
     async fn look(&mut self) -> Result<()> {
-        let (hints, passed_over, waiting, newcomers) = {
+        let (hints, newcomers) = {
             let line = self.watch.line();
-            (line.hints(), line.passed_over(), line.len(), line.newcomers())
+            (line.hints(), line.newcomers())
         };
         let mut conn = self.app.reader().await?;
         let (newest, now) = store::events::head(&mut conn, self.workspace).await?;
-        let now = match &self.app.clock {
-            Clock::Manual(clock) => clock.now(),
-            Clock::Database => now,
-        };
+        let now = self.app.clock.or(now);
         let moved = self.missed || self.head != Some(newest);
-        if let Some(head) = self.head.filter(|_| moved) {
-            self.agents_that_changed(&mut conn, head, newest).await?;
+        match self.head {
+            None => self.watch.line().begin(),
+            Some(head) if moved => self.agents_that_changed(&mut conn, head, newest).await?,
+            Some(_) => {}
         }
-        if waiting > 0 && (passed_over || moved) {
-            let most = i64::try_from(waiting).unwrap_or(i64::MAX);
+        // Asked now and not before the head was read: who sat down since then looks for itself
+        // later than that, and sees whatever the head tells of.
+        let asks = self.watch.line().asks(moved);
+        if let Some(seats) = asks {
+            let most = i64::try_from(seats).unwrap_or(i64::MAX);
             let ready = store::waiting::ready_sets(&mut conn, self.workspace, most).await?;
             self.watch.line().call(hints, ready);
         } else {

@@ -42,7 +42,8 @@ fn remembered(line: &mut Line, who: &Who) {
         [7; 32],
     );
     let known = Known { secret: token.hash(), agent: who.agent, able: Arc::clone(&who.able) };
-    line.remember(who.key, known);
+    let looks = line.looks();
+    line.remember(who.key, known, looks);
 }
 
 #[test]
@@ -66,15 +67,15 @@ fn whoever_was_called_in_vain_keeps_its_place_and_rests() {
     assert!(is_called(&mut call));
     let looks = line.looks();
     let mut call = line.sleep(first, who(1, &[]), looks, 4);
-    assert!(line.passed_over(), "there may still be something");
+    assert!(line.passed_over, "there may still be something");
     line.call(0, ready(&[(&[], 1)]));
     assert!(is_called(&mut second) && !is_called(&mut call), "the first rests");
-    assert!(line.passed_over(), "it was passed over, so the next look must look");
+    assert!(line.passed_over, "it was passed over, so the next look must look");
     line.asleep.get_mut(&first).unwrap().rests = None;
     let (_, mut third) = sleeper(&mut line, who(3, &[]));
     line.call(0, ready(&[(&[], 1)]));
     assert!(is_called(&mut call) && !is_called(&mut third), "it kept its place");
-    assert!(!line.passed_over());
+    assert!(!line.passed_over);
 }
 
 #[test]
@@ -122,6 +123,72 @@ fn an_agent_that_changed_is_forgotten_and_its_claims_are_called() {
     line.wake_agents(&[one.agent]);
     assert!(is_called(&mut first) && !is_called(&mut second));
     assert!(line.recall(one.key).is_none() && line.recall(other.key).is_some());
+}
+
+/// Its claim saw what it was able to do before; the watcher saw the change before it was asleep.
+#[test]
+fn an_agent_that_changed_while_it_looked_for_itself_looks_again() {
+    let mut line = Line::default();
+    line.begin();
+    line.call(0, Vec::new());
+    let agent = who(1, &[]);
+    let (ticket, looks) = (line.ticket(), line.looks());
+    line.wake_agents(&[agent.agent]);
+    line.call(0, Vec::new());
+    let token = crate::domain::token::Token::new(
+        crate::domain::ids::WorkspaceId(Uuid::nil()),
+        agent.key,
+        [7; 32],
+    );
+    let known = Known { secret: token.hash(), agent: agent.agent, able: able(&[]) };
+    line.remember(agent.key, known, looks);
+    assert!(line.recall(agent.key).is_none(), "what was known is not true any more");
+    assert!(is_called(&mut line.sleep(ticket, agent.clone(), looks, 0)));
+    let looks = line.looks();
+    assert!(!is_called(&mut line.sleep(ticket, agent, looks, 1)), "it has looked since");
+}
+
+/// Before its first look a watcher does not see agents change.
+#[test]
+fn whoever_looked_before_the_first_look_looks_again() {
+    let mut line = Line::default();
+    let (_, mut asleep) = sleeper(&mut line, who(1, &[]));
+    let (ticket, looks) = (line.ticket(), line.looks());
+    line.begin();
+    line.call(0, Vec::new());
+    assert!(is_called(&mut asleep));
+    assert!(is_called(&mut line.sleep(ticket, who(2, &[]), looks, 0)));
+    let (_, mut later) = sleeper(&mut line, who(3, &[]));
+    assert!(!is_called(&mut later));
+}
+
+/// A look that comes while somebody looks for itself must count it: the next look would find nothing
+/// new.
+#[test]
+fn a_seat_counts_before_anybody_is_asleep_on_it() {
+    let mut line = Line::default();
+    let (first, second) = (line.ticket(), line.ticket());
+    let _call = line.sleep(first, who(1, &[]), 0, 0);
+    assert_eq!(line.asks(true), Some(2));
+    line.leave(second);
+    assert_eq!(line.asks(true), Some(1));
+    line.call(0, Vec::new());
+    assert_eq!(line.asks(false), None, "nothing changed");
+}
+
+/// While nobody sleeps it does not matter what is ready; it does as soon as somebody falls asleep.
+#[test]
+fn what_was_not_asked_for_nobody_is_asked_for_the_next_to_sleep() {
+    let mut line = Line::default();
+    let ticket = line.ticket();
+    assert_eq!(line.asks(true), None);
+    line.looked(0);
+    assert!(line.is_unseen());
+    assert!(line.doze(ticket, who(1, &[])).is_none(), "nobody knows that there is nothing");
+    let _call = line.sleep(ticket, who(1, &[]), 0, 0);
+    assert_eq!(line.asks(false), Some(1));
+    line.call(0, Vec::new());
+    assert!(!line.is_unseen());
 }
 
 #[test]
