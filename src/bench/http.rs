@@ -4,7 +4,10 @@
 //! decoding. The load generator shares its processors with what it measures, so what the client
 //! costs is taken from the result; a full client (reqwest) cost several times as much per request.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
@@ -21,6 +24,9 @@ use super::error::{BenchError, Result};
 
 /// How much of a refusal an error quotes.
 const QUOTED: usize = 300;
+/// How long a connection that nobody used is trusted to be still there. Services close idle ones, and
+/// one that closes while a request is on its way cannot be told from one that failed.
+const TRUSTED: Duration = Duration::from_secs(60);
 
 /// Where the service is.
 #[derive(Debug, Clone)]
@@ -81,18 +87,39 @@ impl Answer {
     }
 }
 
-/// A kept-alive connection with one key.
+/// A kept-alive connection with one key. One that lay idle is opened anew.
 #[derive(Debug)]
 pub struct Connection {
-    sender: SendRequest<Full<Bytes>>,
+    wire: Wire,
+    used: Instant,
+    address: SocketAddr,
     authorization: HeaderValue,
     host: HeaderValue,
+}
+
+#[derive(Debug)]
+struct Wire {
+    sender: SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,
 }
 
-impl Drop for Connection {
+impl Drop for Wire {
     fn drop(&mut self) {
         self.driver.abort();
+    }
+}
+
+impl Wire {
+    async fn open(address: SocketAddr) -> Result<Self> {
+        let reach = format!("connect to {address}");
+        let stream = TcpStream::connect(address).await.map_err(BenchError::system(reach))?;
+        stream.set_nodelay(true).map_err(BenchError::system("set TCP_NODELAY"))?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        // Its end is seen by whoever sends next.
+        let driver = tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Ok(Self { sender, driver })
     }
 }
 
@@ -102,19 +129,12 @@ impl Connection {
     /// # Errors
     /// When the service cannot be reached.
     pub async fn open(target: &Target, key: &SecretString) -> Result<Self> {
-        let reach = format!("connect to {}", target.address);
-        let stream = TcpStream::connect(target.address).await.map_err(BenchError::system(reach))?;
-        stream.set_nodelay(true).map_err(BenchError::system("set TCP_NODELAY"))?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // Its end is seen by whoever sends next.
-        let driver = tokio::spawn(async move {
-            let _ = connection.await;
-        });
         Ok(Self {
-            sender,
+            wire: Wire::open(target.address).await?,
+            used: Instant::now(),
+            address: target.address,
             authorization: header(&format!("Bearer {}", key.expose_secret()))?,
             host: header(&target.host)?,
-            driver,
         })
     }
 
@@ -169,9 +189,14 @@ impl Connection {
         let request = request
             .body(Full::new(body))
             .map_err(|error| BenchError::Impossible(format!("{path}: {error}")))?;
-        self.sender.ready().await?;
-        let (head, body) = self.sender.send_request(request).await?.into_parts();
-        Ok(Answer { status: head.status, body: body.collect().await?.to_bytes() })
+        if self.used.elapsed() > TRUSTED {
+            self.wire = Wire::open(self.address).await?;
+        }
+        self.wire.sender.ready().await?;
+        let (head, body) = self.wire.sender.send_request(request).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        self.used = Instant::now();
+        Ok(Answer { status: head.status, body })
     }
 }
 
