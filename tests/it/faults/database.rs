@@ -18,6 +18,8 @@ use crate::support::scratch_dir;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const WORKERS: usize = 12;
+/// What is common happens within this time.
+const SOON: Duration = Duration::from_secs(3);
 
 /// Ends every session of the server; returns how many there were.
 async fn terminate(pool: &PgPool) -> usize {
@@ -136,16 +138,33 @@ async fn some_writes(load: &mut Load, relay: &Relay, random: &mut StdRng) -> Sta
     panic!("no transaction is made often");
 }
 
+/// Sets the trap that `trap` makes of the statements of some writing transaction, and returns when
+/// it has closed. What a fleet does changes: a trap that is not met soon is set elsewhere.
+async fn trap_some_writes(
+    load: &mut Load,
+    relay: &mut Relay,
+    random: &mut StdRng,
+    trap: impl Fn(Statements, &mut StdRng) -> Trap,
+) {
+    for _ in 0..20 {
+        let writes = some_writes(load, relay, random).await;
+        relay.set(Some(trap(writes, random)));
+        if tokio::time::timeout(SOON, relay.sprung()).await.is_ok() {
+            return;
+        }
+    }
+    panic!("no trap is ever met");
+}
+
 /// The worst moments: before the `COMMIT` of a transaction goes out, and before its answer is back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_cut_around_a_commit_loses_nothing() {
     let mut ground = Ground::shared().await;
     let (mut relay, _server, mut load) = behind_a_relay(&mut ground, &[]).await;
     for round in 0..rounds(10) {
-        let at = some_writes(&mut load, &relay, &mut ground.random).await;
         let side = if round % 2 == 0 { Side::Before } else { Side::After };
-        relay.set(Some(Trap { at, side, then: Then::Cut }));
-        load.sprung(&mut relay).await;
+        let trap = |at, _: &mut StdRng| Trap { at, side, then: Then::Cut };
+        trap_some_writes(&mut load, &mut relay, &mut ground.random, trap).await;
     }
     load.finish().await;
 }
@@ -158,10 +177,11 @@ async fn a_database_that_goes_silent_is_given_up() {
     let patience = [("MUSTER_REQUEST_TIMEOUT_SECONDS", "2")];
     let (mut relay, _server, mut load) = behind_a_relay(&mut ground, &patience).await;
     for _ in 0..rounds(3) {
-        let mut at = some_writes(&mut load, &relay, &mut ground.random).await;
-        at.truncate(ground.random.random_range(3..at.len()));
-        relay.set(Some(Trap { at, side: Side::After, then: Then::Swallow }));
-        load.sprung(&mut relay).await;
+        let trap = |mut at: Statements, random: &mut StdRng| {
+            at.truncate(random.random_range(3..at.len()));
+            Trap { at, side: Side::After, then: Then::Swallow }
+        };
+        trap_some_writes(&mut load, &mut relay, &mut ground.random, trap).await;
     }
     println!("{} connections go silent", relay.swallow_all());
     load.answers(200).await;

@@ -14,7 +14,6 @@ use super::{
     checker,
     client::Client,
     history::{Event, History, Recorder, Told, What},
-    relay::{Relay, Statements},
     server::Settings,
     stored::Stored,
     worker,
@@ -133,12 +132,6 @@ impl Load {
         let until = *self.answers.borrow() + more;
         let reached = self.answers.wait_for(|count| *count >= until);
         tokio::time::timeout(PATIENCE, reached).await.expect("the fleet stands still").unwrap();
-    }
-
-    /// Returns when the trap of a relay has closed under this load.
-    pub async fn sprung(&self, relay: &mut Relay) -> Statements {
-        let sprung = tokio::time::timeout(PATIENCE, relay.sprung()).await;
-        sprung.expect("the trap is never met")
     }
 
     /// No more goals: waits until everything has ended, and checks all that was said and is stored.
