@@ -41,7 +41,7 @@ pub struct Agent {
     /// Whether it was heard of lately: `online`, `late` after two minutes of silence, `lost` after
     /// ten, or when it was never heard of.
     pub liveness: Liveness,
-    /// Its last claim or heartbeat, exact to ten seconds; `null`: never heard of.
+    /// Its last claim or heartbeat, exact to thirty seconds; `null`: never heard of.
     pub last_seen_at: Option<DateTime<Utc>>,
     /// How many attempts it runs now.
     #[schema(example = 1)]

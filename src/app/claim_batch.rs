@@ -34,7 +34,7 @@ use crate::{
 /// give away, nobody else can be given meanwhile.
 const MOST_AT_ONCE: i64 = 500;
 /// Candidates beyond those wanted, at first and then: most often nobody else holds any, and two other
-/// batches at once can hold a thousand.
+/// processes at once can hold a thousand.
 const SLACK: [i64; 2] = [64, 1_000];
 
 /// Which commands of the batch were answered before.

@@ -246,9 +246,6 @@ async fn review(
     let ending = task::review(&task, accepted, now);
     let end = [(attempt, ending.attempt)];
     store::attempts::end(unit.conn(), workspace, now, &end).await?;
-    if accepted {
-        store::moves::adopt_results(unit.conn(), workspace, &[attempt]).await?;
-    }
     if let Some(feedback) = &request.reason {
         store::results::set_feedback(unit.conn(), workspace, attempt, feedback).await?;
     }

@@ -40,14 +40,6 @@ pub(super) async fn write(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> 
     store::results::insert(unit.conn(), workspace, now, &results).await?;
     evidence(unit, judged).await?;
     checkpoints(unit, judged).await?;
-    let accepted: Vec<AttemptId> = ends
-        .iter()
-        .filter(|(_, state)| *state == AttemptState::Accepted)
-        .map(|(attempt, _)| *attempt)
-        .collect();
-    if !accepted.is_empty() {
-        store::moves::adopt_results(unit.conn(), workspace, &accepted).await?;
-    }
     settle::settle(unit, judged.iter().map(change).collect()).await?;
     reviews(unit, judged).await?;
     let reports: Vec<(&AttemptFacts, &SpendReport)> =

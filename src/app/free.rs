@@ -14,29 +14,39 @@ use crate::{
     store::{self, approvals::NewApproval, moves::TaskMove},
 };
 
-/// Offers, opens or asks about tasks that need nothing more, and what opening frees in turn.
+/// What the rows of tasks say that need nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// That they need nothing more.
+    Written,
+    /// Not yet: the last that they needed was satisfied in this unit of work.
+    JustMet,
+}
+
+/// Offers, opens or asks about tasks that need nothing more, and what opening frees in turn. Their
+/// rows are held.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn free(unit: &mut Unit, tasks: Vec<TaskId>) -> Result<()> {
-    let mut tasks = tasks;
-    while !tasks.is_empty() {
+pub async fn free(unit: &mut Unit, tasks: Vec<TaskFacts>, needs: Needs) -> Result<()> {
+    let (mut facts, mut needs) = (tasks, needs);
+    while !facts.is_empty() {
         let (workspace, now) = (unit.workspace(), unit.now());
-        let facts = store::tasks::lock(unit.conn(), workspace, &tasks).await?;
         let mut moves = Vec::new();
         let mut opened = Vec::new();
         let mut asked = Vec::new();
         for task in facts.iter().filter(|task| task.state == TaskState::Waiting) {
             let freed = task::freed(task.container, task.approve_start, task.ready_from, now);
             match freed {
-                Freed::Wait => continue,
+                Freed::Wait | Freed::Ready => {}
                 Freed::Open => opened.push(task.task_id),
                 Freed::Ask => asked.push(task),
-                Freed::Ready => {}
             }
-            unit.record(
-                NewEvent::new(task_event(freed.state())).goal(task.goal_id).task(task.task_id),
-            );
+            if freed.state() != task.state {
+                unit.record(
+                    NewEvent::new(task_event(freed.state())).goal(task.goal_id).task(task.task_id),
+                );
+            }
             moves.push(TaskMove {
                 task_id: task.task_id,
                 state: freed.state(),
@@ -44,6 +54,7 @@ pub async fn free(unit: &mut Unit, tasks: Vec<TaskId>) -> Result<()> {
                 claim_rank: claim::rank(now, task.priority),
                 attempts_used: task.attempts_used,
                 lost_in_row: task.lost_in_row,
+                needs_met: needs == Needs::JustMet,
                 failure: None,
                 reason: None,
             });
@@ -53,10 +64,12 @@ pub async fn free(unit: &mut Unit, tasks: Vec<TaskId>) -> Result<()> {
         }
         store::moves::apply(unit.conn(), workspace, now, &moves).await?;
         ask_start(unit, &asked).await?;
-        tasks = match opened.as_slice() {
-            [] => Vec::new(),
-            opened => store::moves::open_gates(unit.conn(), workspace, opened).await?,
-        };
+        if opened.is_empty() {
+            return Ok(());
+        }
+        let within = store::moves::open_gates(unit.conn(), workspace, &opened).await?;
+        facts = store::tasks::lock(unit.conn(), workspace, &within).await?;
+        needs = Needs::Written;
     }
     Ok(())
 }

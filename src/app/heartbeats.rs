@@ -16,10 +16,11 @@ use super::{
     caller::{AgentCaller, Caller as _},
     coalesce::Batched,
     lease,
-    spend::{charge, find, locked},
+    spend::charge,
 };
 use crate::{
     domain::{
+        agent,
         check::{Checks, pointer},
         heartbeat,
         ids::{AgentId, AttemptId, WorkspaceId},
@@ -265,36 +266,37 @@ fn check(checks: &mut Checks, at: &str, beat: &AttemptHeartbeat) {
 async fn beat(unit: &mut Unit, batch: &[HeartbeatCommand]) -> Result<Vec<Result<HeartbeatAnswer>>> {
     let (workspace, now) = (unit.workspace(), unit.now());
     let ids: Vec<AttemptId> = batch.iter().map(|command| command.attempt).collect();
-    let attempts = locked(unit, &ids).await?;
-    let around: HashMap<AttemptId, Surroundings> =
-        store::attempts::surroundings(unit.conn(), workspace, &ids)
-            .await?
-            .into_iter()
-            .map(|around| (around.attempt_id, around))
-            .collect();
-    let admitted: Vec<Result<&AttemptFacts>> = batch
+    let beating = store::attempts::lock_beating(unit.conn(), workspace, &ids).await?;
+    let beating: HashMap<AttemptId, (AttemptFacts, Surroundings)> =
+        beating.into_iter().map(|beating| (beating.0.attempt_id, beating)).collect();
+    let admitted: Vec<Result<&(AttemptFacts, Surroundings)>> = batch
         .iter()
         .map(|command| {
-            let attempt = find(&attempts, command.attempt)?;
-            task::fence(attempt, command.agent, &command.lease_sha256)?;
-            Ok(attempt)
+            let beating =
+                beating.get(&command.attempt).ok_or_else(|| Refusal::not_found("attempt"))?;
+            task::fence(&beating.0, command.agent, &command.lease_sha256)?;
+            Ok(beating)
         })
         .collect();
     let kept: Vec<(&AttemptFacts, &HeartbeatCommand)> = admitted
         .iter()
         .zip(batch)
-        .filter_map(|(attempt, command)| Some((*attempt.as_ref().ok()?, command)))
+        .filter_map(|(beating, command)| Some((&beating.as_ref().ok()?.0, command)))
         .collect();
     renew(unit, &kept).await?;
     let reports: Vec<_> = kept.iter().map(|(attempt, c)| (*attempt, &c.spend)).collect();
     let spent = charge(unit, &reports).await?;
-    let agents: Vec<AgentId> = kept.iter().map(|(_, command)| command.agent).collect();
-    store::claims::seen(unit.conn(), workspace, now, &agents).await?;
-    let answers = admitted.into_iter().map(|attempt| {
-        let attempt = attempt?;
-        let around = around
-            .get(&attempt.attempt_id)
-            .ok_or_else(|| Error::Corrupt("an attempt without task or agent".into()))?;
+    let unseen: Vec<AgentId> = admitted
+        .iter()
+        .flatten()
+        .filter(|(_, around)| agent::is_to_be_noted(around.agent_seen_at, now))
+        .map(|(attempt, _)| attempt.agent_id)
+        .collect();
+    if !unseen.is_empty() {
+        store::claims::seen(unit.conn(), workspace, now, &unseen).await?;
+    }
+    let answers = admitted.into_iter().map(|beating| {
+        let (attempt, around) = beating?;
         let spent = spent.get(&attempt.attempt_id).cloned().unwrap_or_default();
         Ok(answer(attempt, around, spent, now))
     });
@@ -307,7 +309,7 @@ fn answer(
     attempt_spend: Amounts,
     now: DateTime<Utc>,
 ) -> HeartbeatAnswer {
-    let Surroundings { attempt_id: _, started_at, cancelling, agent_state } = *around;
+    let Surroundings { started_at, cancelling, agent_state, agent_seen_at: _ } = *around;
     let expires = heartbeat::renewed(attempt, now);
     HeartbeatAnswer {
         directive: heartbeat::directive(attempt, started_at, cancelling, agent_state, now),

@@ -17,7 +17,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::{Result, Unit, free};
+use super::{
+    Result, Unit,
+    free::{self, Needs},
+};
 use crate::{
     domain::{
         claim,
@@ -117,7 +120,7 @@ pub async fn settle(unit: &mut Unit, changes: Vec<Change>) -> Result<()> {
         if !done.is_empty() {
             let (workspace, now) = (unit.workspace(), unit.now());
             let freed = store::moves::satisfy(unit.conn(), workspace, now, &done).await?;
-            free::free(unit, freed).await?;
+            free::free(unit, freed, Needs::JustMet).await?;
         }
         if !not_done.is_empty() {
             more.extend(lost_causes(unit, &not_done).await?);
@@ -213,6 +216,7 @@ async fn write(
             claim_rank: claim::rank(at.min(now), change.task.priority),
             attempts_used: change.attempts_used,
             lost_in_row: change.lost_in_row,
+            needs_met: false,
             failure,
             reason: state.is_terminal().then(|| change.reason.clone()).flatten(),
         });

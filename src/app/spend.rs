@@ -250,11 +250,7 @@ fn path(
     projects: &HashMap<GoalId, ProjectId>,
 ) -> impl Iterator<Item = (SpendNode, uuid::Uuid)> {
     let project = projects.get(&attempt.goal_id).map(|id| (SpendNode::Project, id.0));
-    [
-        (SpendNode::Task, attempt.task_id.0),
-        (SpendNode::Goal, attempt.goal_id.0),
-        (SpendNode::Agent, attempt.agent_id.0),
-    ]
-    .into_iter()
-    .chain(project)
+    [(SpendNode::Goal, attempt.goal_id.0), (SpendNode::Agent, attempt.agent_id.0)]
+        .into_iter()
+        .chain(project)
 }

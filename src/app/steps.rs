@@ -11,13 +11,13 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::{
-    App, Error, Result, Unit, free,
+    App, Error, Result, Unit,
+    free::{self, Needs},
     goals::{finish_if_over, lock_goal},
     settle::{self, Change},
     spend::locked,
 };
 use crate::{
-    clock::Clock,
     domain::{
         ids::{AttemptId, GoalId, TaskId, WorkspaceId},
         settings,
@@ -44,10 +44,7 @@ impl App {
     pub async fn due(&self, workspace: WorkspaceId) -> Result<Due> {
         let mut conn = self.reader().await?;
         let next = store::deadlines::next_due(&mut conn, workspace).await?;
-        let now = match &self.clock {
-            Clock::Manual(clock) => clock.now(),
-            Clock::Database => next.now,
-        };
+        let now = self.clock.or(next.now);
         let passed = |at: Option<DateTime<Utc>>| at.is_some_and(|at| at <= now);
         Ok(Due { expire: passed(next.expires_at), promote: passed(next.ready_from) })
     }
@@ -134,7 +131,8 @@ impl App {
         let count = tasks.len() as u64;
         let mut unit = self.begin(workspace, None).await?;
         lock_goal(&mut unit, goal).await?;
-        free::free(&mut unit, tasks).await?;
+        let facts = store::tasks::lock(unit.conn(), workspace, &tasks).await?;
+        free::free(&mut unit, facts, Needs::Written).await?;
         self.commit(unit).await?;
         Ok(count)
     }

@@ -177,7 +177,7 @@ fn events(tables: &Tables, first: u32, last: u32) -> String {
     )
 }
 
-/// Spend of tasks and goals is copied with them; that of projects and agents grows.
+/// Spend of goals is copied with them; that of projects and agents grows.
 fn totals(tables: &Tables, first: u32, last: u32) -> String {
     let columns = tables.get("spend_totals").cloned().unwrap_or_default();
     let keys: Vec<&String> = columns.iter().filter(|column| *column != "amount").collect();
@@ -192,9 +192,9 @@ fn totals(tables: &Tables, first: u32, last: u32) -> String {
     format!(
         "insert into spend_totals ({names}) select {values}
          from base_totals o cross join generate_series({first}, {last}) n
-         where o.node in ('task', 'goal');
+         where o.node = 'goal';
          update spend_totals t set amount = t.amount + {copies} * o.amount
-         from base_totals o where o.node not in ('task', 'goal') and {same}"
+         from base_totals o where o.node <> 'goal' and {same}"
     )
 }
 

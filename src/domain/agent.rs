@@ -15,6 +15,13 @@ pub fn liveness(last_seen_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Live
     }
 }
 
+/// Whether an agent that was heard of `now` has to be noted anew: most often a note is young enough,
+/// and then hearing of an agent writes nothing.
+#[must_use]
+pub fn is_to_be_noted(last_seen_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    last_seen_at.is_none_or(|seen| seen + settings::SEEN_EXACT_TO <= now)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -33,5 +40,15 @@ mod tests {
         assert_eq!(after(settings::LOST_AFTER + moment), Liveness::Lost);
         assert_eq!(liveness(None, seen), Liveness::Lost);
         assert_eq!(liveness(Some(seen + moment), seen), Liveness::Online, "clocks may differ");
+    }
+
+    #[test]
+    fn a_note_is_written_anew_when_it_is_old_long_before_it_tells_anybody_is_late() {
+        let seen = DateTime::<Utc>::UNIX_EPOCH;
+        let moment = Duration::from_millis(1);
+        assert!(is_to_be_noted(None, seen));
+        assert!(!is_to_be_noted(Some(seen), seen + settings::SEEN_EXACT_TO - moment));
+        assert!(is_to_be_noted(Some(seen), seen + settings::SEEN_EXACT_TO));
+        assert!(2 * settings::SEEN_EXACT_TO < settings::LATE_AFTER);
     }
 }

@@ -77,6 +77,8 @@ invariants! {
         "A container is open while one of its children is, and done only when all of them are.",
     LostCausesEnd "lost_causes_end"
         "Nothing is open that needs what was not done, or is part of what has ended, but what was told to stop.",
+    AttemptRowsBelong "attempt_rows_belong"
+        "An attempt belongs to a task and an agent that exist, and progress, results and spend to an attempt that does.",
     LinksWithinGoal "links_within_goal"
         "Attempts, parents and dependencies of a task belong to the goal of the task.",
     EndedAtTheEnd "ended_at_the_end"
@@ -100,7 +102,7 @@ invariants! {
     AttemptSpendCounted "attempt_spend_counted"
         "What an attempt has used equals the sum of its entries.",
     SpendTotalsCounted "spend_totals_counted"
-        "The totals of tasks, goals, projects and agents equal the sums of the entries below them.",
+        "The totals of goals, projects and agents equal the sums of the entries below them.",
     LeasesSwept "leases_swept"
         "No attempt runs on after its lease or its hard deadline was over for longer than a sweep.",
     PromotedInTime "promoted_in_time"
@@ -142,6 +144,7 @@ impl Invariant {
             | Self::ChildrenCounted
             | Self::ContainerFollowsChildren
             | Self::LostCausesEnd
+            | Self::AttemptRowsBelong
             | Self::LinksWithinGoal
             | Self::EndedAtTheEnd
             | Self::WaitingIsAsked

@@ -73,6 +73,8 @@ pub const WAIT_MAX_SECONDS: u32 = 60;
 pub const REPLAY_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Keys an agent may hold at once; registering again revokes the oldest beyond it.
 pub const AGENT_KEYS: i64 = 5;
+/// How old the note of when an agent was last heard of may be before it is written anew.
+pub const SEEN_EXACT_TO: Duration = Duration::from_secs(30);
 /// Silence after which an agent is late.
 pub const LATE_AFTER: Duration = Duration::from_secs(120);
 /// Silence after which an agent is lost.

@@ -250,10 +250,8 @@ words! {
 }
 
 words! {
-    /// What spend is totalled for.
+    /// What a total of spend is kept for. What a task used is the sum of its few attempts.
     pub enum SpendNode {
-        /// A task, all its attempts.
-        Task => "task",
         /// A goal.
         Goal => "goal",
         /// A project.

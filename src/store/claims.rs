@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use super::types::uuids;
 use crate::domain::{
     ids::{AgentId, GoalId, TaskId, WorkspaceId},
+    settings,
     states::AgentState,
 };
 
@@ -36,11 +37,11 @@ pub async fn claimers(
 ) -> sqlx::Result<Vec<Claimer>> {
     sqlx::query_as!(
         Claimer,
-        r#"select agent_id as "agent_id: AgentId", capabilities, max_concurrent,
-                  state as "state: AgentState",
+        r#"select g.agent_id as "agent_id: AgentId", g.capabilities, g.max_concurrent,
+                  g.state as "state: AgentState",
                   (select count(*) from attempts a where a.workspace_id = $1
-                   and a.agent_id = agents.agent_id and a.state = 'running') as "running!"
-           from agents where workspace_id = $1 and agent_id = any($2)"#,
+                   and a.agent_id = g.agent_id and a.state = 'running') as "running!"
+           from agents g where g.workspace_id = $1 and g.agent_id = any($2)"#,
         workspace.0,
         &uuids(agents),
     )
@@ -170,7 +171,7 @@ pub async fn lock_ready(
     Ok(LockedTasks { tasks: tasks.collect(), more })
 }
 
-/// Notes that agents were heard of; a note younger than ten seconds stays as it is.
+/// Notes that agents were heard of; a note that is young enough stays as it is.
 ///
 /// # Errors
 /// When the database fails.
@@ -184,13 +185,14 @@ pub async fn seen(
         "insert into agent_presence as old (workspace_id, agent_id, last_seen_at)
          select $1, agent_id, $2::timestamptz from (select distinct unnest($3::uuid[]) as agent_id) a
          where not exists (select from agent_presence p where p.workspace_id = $1
-                           and p.agent_id = a.agent_id and p.last_seen_at > $2::timestamptz - interval '10 s')
+                           and p.agent_id = a.agent_id and p.last_seen_at > $4)
          order by agent_id
          on conflict (workspace_id, agent_id) do update set last_seen_at = excluded.last_seen_at
              where old.last_seen_at < excluded.last_seen_at",
         workspace.0,
         now,
         &uuids(agents),
+        now - settings::SEEN_EXACT_TO,
     )
     .execute(conn)
     .await?;
@@ -265,13 +267,16 @@ pub async fn handovers(
                coalesce((select jsonb_agg(jsonb_build_object('task_id', n.task_id, 'ref', n.ref,
                     'title', n.title, 'result', case when n.small and n.total <= $3::bigint then n.result end)
                     order by n.position, n.task_id)
-                from (select n.task_id, n.ref, n.position, nx.title, nx.result,
-                             nx.result_bytes <= $4::int as small,
-                             sum(case when nx.result_bytes <= $4::int then nx.result_bytes end)
+                from (select n.task_id, n.ref, n.position, nx.title, nr.result,
+                             nr.result_bytes <= $4::int as small,
+                             sum(case when nr.result_bytes <= $4::int then nr.result_bytes end)
                                  over (order by n.position, n.task_id) as total
                       from dependencies d
                       join tasks n on n.workspace_id = $1 and n.task_id = d.needs_task_id
                       join task_texts nx on nx.workspace_id = $1 and nx.task_id = n.task_id
+                      -- The current attempt of a task that is done is the one that was accepted.
+                      left join attempt_results nr on nr.workspace_id = $1
+                           and nr.attempt_id = n.current_attempt_id and n.state = 'done'
                       where d.workspace_id = $1 and d.task_id = t.task_id
                       order by n.position, n.task_id limit $5) n), '[]') as "needs!",
                -- A first attempt has nothing behind it: no children, no attempt, no checkpoint.
@@ -280,12 +285,14 @@ pub async fn handovers(
                     'title', n.title, 'state', n.state, 'reason', n.end_reason,
                     'result', case when n.small and n.total <= $3::bigint then n.result end)
                     order by n.position, n.task_id)
-                from (select n.task_id, n.ref, n.position, n.state, nx.title, nx.end_reason, nx.result,
-                             nx.result_bytes <= $4::int as small,
-                             sum(case when nx.result_bytes <= $4::int then nx.result_bytes end)
+                from (select n.task_id, n.ref, n.position, n.state, nx.title, nx.end_reason, nr.result,
+                             nr.result_bytes <= $4::int as small,
+                             sum(case when nr.result_bytes <= $4::int then nr.result_bytes end)
                                  over (order by n.position, n.task_id) as total
                       from tasks n
                       join task_texts nx on nx.workspace_id = $1 and nx.task_id = n.task_id
+                      left join attempt_results nr on nr.workspace_id = $1
+                           and nr.attempt_id = n.current_attempt_id and n.state = 'done'
                       where n.workspace_id = $1 and n.parent_id = t.task_id
                       order by n.position, n.task_id limit $5) n), '[]') end as "children!",
                case when t.attempts_started <= 1 then '[]' else

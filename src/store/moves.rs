@@ -10,6 +10,7 @@ use crate::domain::{
     goal::TaskCounts,
     ids::{AttemptId, GoalId, TaskId, WorkspaceId},
     states::{FailureClass, GoalState, TaskState},
+    task::TaskFacts,
 };
 
 /// A task's move to its next state.
@@ -27,6 +28,8 @@ pub struct TaskMove {
     pub attempts_used: i32,
     /// Its leases lost in a row.
     pub lost_in_row: i32,
+    /// Whether everything that it needs is done from now on; otherwise it is left as it was.
+    pub needs_met: bool,
     /// Why it failed.
     pub failure: Option<FailureClass>,
     /// Why it ended, for people.
@@ -52,6 +55,7 @@ pub async fn apply(
         update tasks t
         set state = m.state, ready_from = m.ready_from, claim_rank = m.claim_rank,
             attempts_used = m.attempts_used, lost_in_row = m.lost_in_row,
+            needs_unmet = case when m.needs_met then 0 else t.needs_unmet end,
             failure_class = m.failure,
             ended_at = case when m.state in ('done', 'failed', 'cancelled') then $2::timestamptz end,
             start_by = case when m.state = 'ready' and t.attempts_started = 0
@@ -64,8 +68,9 @@ pub async fn apply(
             cancel_by = case when m.state <> 'reviewing' then t.cancel_by end,
             version = t.version + 1, updated_at = $2
         from unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::int[],
-                    $8::int[], $9::text[])
-             as m (task_id, state, ready_from, claim_rank, attempts_used, lost_in_row, failure)
+                    $8::int[], $9::text[], $10::bool[])
+             as m (task_id, state, ready_from, claim_rank, attempts_used, lost_in_row, failure,
+                   needs_met)
         where t.workspace_id = $1 and t.task_id = m.task_id and t.ended_at is null
         "#,
         workspace.0,
@@ -77,6 +82,7 @@ pub async fn apply(
         &moves.iter().map(|m| m.attempts_used).collect::<Vec<_>>(),
         &moves.iter().map(|m| m.lost_in_row).collect::<Vec<_>>(),
         &failures as &[Option<&str>],
+        &moves.iter().map(|m| m.needs_met).collect::<Vec<_>>(),
     )
     .execute(&mut *conn)
     .await?;
@@ -100,8 +106,9 @@ pub async fn apply(
     Ok(())
 }
 
-/// Satisfies the dependencies on tasks that are done, each once; returns the tasks that need
-/// nothing more.
+/// Satisfies the dependencies on tasks that are done, each once; returns the waiting tasks that need
+/// nothing more, locked. That they do is not written here but with the move that the caller makes of
+/// it: rows of tasks have many index entries, and once is enough.
 ///
 /// # Errors
 /// When the database fails.
@@ -110,8 +117,9 @@ pub async fn satisfy(
     workspace: WorkspaceId,
     now: DateTime<Utc>,
     done: &[TaskId],
-) -> sqlx::Result<Vec<TaskId>> {
-    sqlx::query_scalar!(
+) -> sqlx::Result<Vec<TaskFacts>> {
+    sqlx::query_as!(
+        TaskFacts,
         r#"
         with satisfied as (
             update dependencies set satisfied_at = $2
@@ -120,15 +128,21 @@ pub async fn satisfy(
         ), counts as (
             select task_id, count(*)::int as n from satisfied group by task_id
         ), locked as materialized (
-            select t.task_id, c.n from tasks t join counts c using (task_id)
+            select t.*, t.needs_unmet - c.n as left_over
+            from tasks t join counts c using (task_id)
             where t.workspace_id = $1 order by t.task_id for no key update of t
         ), lowered as (
-            update tasks t set needs_unmet = t.needs_unmet - l.n
+            update tasks t set needs_unmet = l.left_over
             from locked l where t.workspace_id = $1 and t.task_id = l.task_id
-            returning t.task_id, t.needs_unmet, t.state
+              and not (l.left_over = 0 and l.state = 'waiting')
         )
-        select task_id as "task_id: TaskId" from lowered
-        where needs_unmet = 0 and state = 'waiting' order by task_id
+        select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId",
+               parent_id as "parent_id: TaskId", container, state as "state: TaskState", priority,
+               ready_from, children_open, children_failed, attempts_used, max_attempts,
+               lost_in_row, approve_start, approve_result,
+               current_attempt_id as "current_attempt: AttemptId",
+               cancel_requested_at is not null as "cancelling!"
+        from locked where left_over = 0 and state = 'waiting' order by task_id
         "#,
         workspace.0,
         now,
@@ -280,28 +294,6 @@ pub async fn start_approved(
         "update tasks set approve_start = false where workspace_id = $1 and task_id = $2",
         workspace.0,
         task.0,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// What the accepted attempts handed in becomes the tasks' result.
-///
-/// # Errors
-/// When the database fails.
-pub async fn adopt_results(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    accepted: &[AttemptId],
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update task_texts x set result = r.result
-         from attempts a join attempt_results r using (workspace_id, attempt_id)
-         where a.workspace_id = $1 and a.attempt_id = any($2)
-           and x.workspace_id = $1 and x.task_id = a.task_id",
-        workspace.0,
-        &uuids(accepted),
     )
     .execute(conn)
     .await?;

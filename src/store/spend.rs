@@ -129,8 +129,7 @@ pub struct Rise {
 /// meet in one row.
 pub const SLOTS: i16 = 8;
 
-/// Raises totals in their part `slot`, each row once. A task has one part, because its attempts come
-/// one after the other. The rises come sorted and without doubles, so that two
+/// Raises totals in their part `slot`, each row once. The rises come sorted and without doubles, so that two
 /// transactions touch the rows they share in the same order.
 ///
 /// # Errors
@@ -141,28 +140,21 @@ pub async fn raise_totals(
     slot: i16,
     rises: &[Rise],
 ) -> sqlx::Result<()> {
-    let slots: Vec<i16> = rises
-        .iter()
-        .map(|rise| match rise.node {
-            SpendNode::Task => 0,
-            SpendNode::Goal | SpendNode::Project | SpendNode::Agent => slot,
-        })
-        .collect();
     let nodes: Vec<&str> = rises.iter().map(|rise| rise.node.as_str()).collect();
     // A total that would overflow stays at the largest number instead of refusing spend.
     sqlx::query!(
         r#"
-        insert into spend_totals as old (workspace_id, node, node_id, unit, amount, slot)
-        select $1, r.* from unnest($2::text[], $3::uuid[], $4::text[], $5::bigint[], $6::smallint[]) as r
+        insert into spend_totals as old (workspace_id, slot, node, node_id, unit, amount)
+        select $1, $2, r.* from unnest($3::text[], $4::uuid[], $5::text[], $6::bigint[]) as r
         on conflict (workspace_id, node, node_id, unit, slot) do update
             set amount = least(old.amount::numeric + excluded.amount, 9223372036854775807)::bigint
         "#,
         workspace.0,
+        slot,
         &nodes as &[&str],
         &rises.iter().map(|rise| rise.id).collect::<Vec<_>>(),
         &rises.iter().map(|rise| rise.unit.clone()).collect::<Vec<_>>(),
         &rises.iter().map(|rise| rise.amount).collect::<Vec<_>>(),
-        &slots,
     )
     .execute(conn)
     .await?;

@@ -42,7 +42,11 @@ pub async fn detail(
     sqlx::query_as!(
         TaskDetailRow,
         r#"
-        select x.description, x.input, x.estimate, x.result, t.approve_start, t.approve_result,
+        select x.description, x.input, x.estimate, t.approve_start, t.approve_result,
+               -- The current attempt of a task that is done is the one that was accepted.
+               (select r.result from attempt_results r
+                where r.workspace_id = $1 and r.attempt_id = t.current_attempt_id
+                  and t.state = 'done') as result,
                t.lease_ms, t.attempt_timeout_ms, t.start_within_ms, t.finish_within_ms,
                t.start_by, t.finish_by, t.cancel_by,
                (select count(*) from tasks c where c.workspace_id = $1 and c.parent_id = $2)

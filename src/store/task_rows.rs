@@ -174,8 +174,8 @@ pub async fn list(
                   and a.state in ('running', 'submitted')) as "agent_id: AgentId",
                t.failure_class as "failure_class: FailureClass", t.cancel_requested_at,
                x.end_reason,
-               coalesce((select jsonb_object_agg(s.unit, s.amount) from spend_sums s
-                         where s.workspace_id = $1 and s.node = 'task' and s.node_id = t.task_id),
+               coalesce((select jsonb_object_agg(s.unit, s.amount) from task_spend s
+                         where s.workspace_id = $1 and s.task_id = t.task_id),
                         '{}') as "spend!",
                t.version, t.created_at, t.updated_at, t.ended_at
         from picked

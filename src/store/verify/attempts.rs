@@ -90,4 +90,26 @@ finders! {
                ', its hard deadline is ' || hard_deadline
         from attempts
         where workspace_id = $1 and state = 'running' and lease_expires_at > hard_deadline";
+
+    // What no foreign key refuses.
+    rows_belong: "
+        select 'attempt', a.attempt_id::text,
+               case when t.task_id is null then 'its task is not there'
+                    else 'its agent is not there' end
+        from attempts a
+        left join tasks t on t.workspace_id = $1 and t.task_id = a.task_id
+        left join agents g on g.workspace_id = $1 and g.agent_id = a.agent_id
+        where a.workspace_id = $1 and (t.task_id is null or g.agent_id is null)
+        union all
+        select 'attempt', r.attempt_id::text, 'it has ' || r.what || ' and is not there'
+        from (select attempt_id, 'progress' as what from attempt_progress where workspace_id = $1
+              union all
+              select attempt_id, 'a result' from attempt_results where workspace_id = $1
+              union all
+              select attempt_id, 'spend' from attempt_spend where workspace_id = $1
+              union all
+              select distinct attempt_id, 'entries of spend' from spend_entries
+              where workspace_id = $1) r
+        left join attempts a on a.workspace_id = $1 and a.attempt_id = r.attempt_id
+        where a.attempt_id is null";
 }

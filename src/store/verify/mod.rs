@@ -148,6 +148,7 @@ pub async fn broken(
         Invariant::ChildrenCounted => tasks::children_counted(conn, scope).await,
         Invariant::ContainerFollowsChildren => tasks::container_follows(conn, scope).await,
         Invariant::LostCausesEnd => tasks::lost_causes_end(conn, scope).await,
+        Invariant::AttemptRowsBelong => attempts::rows_belong(conn, scope).await,
         Invariant::LinksWithinGoal => tasks::links_within_goal(conn, scope).await,
         Invariant::WaitingIsAsked => questions::waiting_is_asked(conn, scope).await,
         Invariant::QuestionIsAwaited => questions::question_is_awaited(conn, scope).await,

@@ -20,17 +20,15 @@ finders! {
 
     totals_counted: "
         with of_attempts as materialized (
-            select a.task_id, a.goal_id, a.agent_id, g.project_id, e.unit, sum(e.amount) as amount
+            select a.goal_id, a.agent_id, g.project_id, e.unit, sum(e.amount) as amount
             from spend_entries e
             join attempts a on a.workspace_id = $1 and a.attempt_id = e.attempt_id
             join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
             where e.workspace_id = $1
-            group by a.task_id, a.goal_id, a.agent_id, g.project_id, e.unit
+            group by a.goal_id, a.agent_id, g.project_id, e.unit
         ), sums as (
-            select 'task' as node, task_id as node_id, unit, sum(amount) as amount
-            from of_attempts group by task_id, unit
-            union all
-            select 'goal', goal_id, unit, sum(amount) from of_attempts group by goal_id, unit
+            select 'goal' as node, goal_id as node_id, unit, sum(amount) as amount
+            from of_attempts group by goal_id, unit
             union all
             select 'agent', agent_id, unit, sum(amount) from of_attempts group by agent_id, unit
             union all

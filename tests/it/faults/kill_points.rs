@@ -52,7 +52,7 @@ impl Kind {
     fn mark(self) -> &'static str {
         match self {
             Self::Claim | Self::KeyedClaim => "for no key update of t skip locked",
-            Self::Complete => "update task_texts x set result = r.result",
+            Self::Complete => "insert into attempt_results",
             Self::Expire => "select task_id as \"task_id: TaskId\", start_by, finish_by, cancel_by",
         }
     }

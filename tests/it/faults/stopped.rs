@@ -111,7 +111,9 @@ async fn a_stopped_worker_is_refused(completed_meanwhile: bool) {
     }
     all_ended(&ground.pool).await;
     let (result, checkpoint): (i64, i64) = sqlx::query_as(
-        "select (select result::bigint from task_texts), (select checkpoint::bigint from attempt_progress)",
+        "select (select r.result::bigint from tasks t
+                 join attempt_results r on r.attempt_id = t.current_attempt_id),
+                (select checkpoint::bigint from attempt_progress)",
     )
     .fetch_one(&ground.pool)
     .await

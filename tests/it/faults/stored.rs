@@ -87,10 +87,11 @@ async fn attempts(pool: &PgPool) -> BTreeMap<String, Attempt> {
 
 async fn tasks(pool: &PgPool) -> BTreeMap<String, Task> {
     let rows: Vec<(String, String, Option<Value>, i64)> = sqlx::query_as(
-        "select t.task_id::text, t.state, x.result, coalesce(s.amount, 0)
-         from tasks t join task_texts x using (workspace_id, task_id)
-         left join spend_totals s on s.workspace_id = t.workspace_id and s.node = 'task'
-              and s.node_id = t.task_id",
+        "select t.task_id::text, t.state, case t.state when 'done' then r.result end,
+                coalesce(s.amount, 0)
+         from tasks t
+         left join attempt_results r on r.attempt_id = t.current_attempt_id
+         left join task_spend s on s.task_id = t.task_id",
     )
     .fetch_all(pool)
     .await

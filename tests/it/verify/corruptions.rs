@@ -80,6 +80,8 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
             "insert into dependencies select workspace_id, task('blocked'), task('hopeless')
              from workspaces",
         ],
+        Invariant::AttemptRowsBelong => &["insert into attempt_progress
+            select workspace_id, task('open'), null, null, created_at from workspaces"],
         Invariant::LinksWithinGoal => {
             &["update attempts set goal_id = goal('shown') where task_id = task('later')"]
         }
