@@ -2,35 +2,26 @@
 //!
 //! A heartbeat moves the lease (never earlier, never past the hard deadline), stores progress,
 //! checkpoint and spend, and answers with a directive. It takes no lock but the attempt's and
-//! writes no event, so thousands of running attempts cost little. An attempt whose lease ran out
-//! but which the sweeper has not ended is still alive: safety rests on the fence, not on clocks.
-
-use std::collections::{BTreeMap, HashMap};
+//! writes no event, so thousands of running attempts cost little ([`super::heartbeat_batch`]). An
+//! attempt whose lease ran out but which the sweeper has not ended is still alive: safety rests on
+//! the fence, not on clocks.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    App, Error, Result, Unit,
+    App, Error, Result,
     caller::{AgentCaller, Caller as _},
-    coalesce::Batched,
     lease,
-    spend::charge,
 };
-use crate::{
-    domain::{
-        agent,
-        check::{Checks, pointer},
-        heartbeat,
-        ids::{AgentId, AttemptId, WorkspaceId},
-        refusal::{Code, Refusal},
-        settings,
-        spend::{Amounts, SpendReport},
-        states::Directive,
-        task::{self, AttemptFacts},
-    },
-    store::{self, attempts::Surroundings},
+use crate::domain::{
+    check::{Checks, pointer},
+    ids::{AgentId, AttemptId, WorkspaceId},
+    refusal::{Code, Refusal},
+    settings,
+    spend::{Amounts, SpendReport},
+    states::Directive,
 };
 
 /// How far an attempt is, for people.
@@ -141,35 +132,13 @@ pub struct HeartbeatsAnswer {
 /// One heartbeat in a batch.
 #[derive(Debug, Clone)]
 pub(super) struct HeartbeatCommand {
-    workspace: WorkspaceId,
-    agent: AgentId,
-    attempt: AttemptId,
-    lease_sha256: [u8; 32],
-    progress: Option<Progress>,
-    checkpoint: Option<Value>,
-    spend: SpendReport,
-}
-
-impl Batched for HeartbeatCommand {
-    type Context = App;
-    type Group = WorkspaceId;
-    type Answer = HeartbeatAnswer;
-    const KIND: &'static str = "heartbeat";
-
-    fn group(&self) -> WorkspaceId {
-        self.workspace
-    }
-
-    async fn run(
-        app: App,
-        workspace: WorkspaceId,
-        batch: Vec<Self>,
-    ) -> Result<Vec<Result<HeartbeatAnswer>>> {
-        let mut unit = app.begin(workspace, None).await?;
-        let answers = beat(&mut unit, &batch).await?;
-        app.commit(unit).await?;
-        Ok(answers)
-    }
+    pub workspace: WorkspaceId,
+    pub agent: AgentId,
+    pub attempt: AttemptId,
+    pub lease_sha256: [u8; 32],
+    pub progress: Option<Progress>,
+    pub checkpoint: Option<Value>,
+    pub spend: SpendReport,
 }
 
 impl App {
@@ -261,95 +230,4 @@ fn check(checks: &mut Checks, at: &str, beat: &AttemptHeartbeat) {
     }
     checks.json(&pointer(at, "checkpoint"), beat.checkpoint.as_ref());
     beat.spend.check(checks, &pointer(at, "spend"));
-}
-
-async fn beat(unit: &mut Unit, batch: &[HeartbeatCommand]) -> Result<Vec<Result<HeartbeatAnswer>>> {
-    let (workspace, now) = (unit.workspace(), unit.now());
-    let ids: Vec<AttemptId> = batch.iter().map(|command| command.attempt).collect();
-    let beating = store::attempts::lock_beating(unit.conn(), workspace, &ids).await?;
-    let beating: HashMap<AttemptId, (AttemptFacts, Surroundings)> =
-        beating.into_iter().map(|beating| (beating.0.attempt_id, beating)).collect();
-    let admitted: Vec<Result<&(AttemptFacts, Surroundings)>> = batch
-        .iter()
-        .map(|command| {
-            let beating =
-                beating.get(&command.attempt).ok_or_else(|| Refusal::not_found("attempt"))?;
-            task::fence(&beating.0, command.agent, &command.lease_sha256)?;
-            Ok(beating)
-        })
-        .collect();
-    let kept: Vec<(&AttemptFacts, &HeartbeatCommand)> = admitted
-        .iter()
-        .zip(batch)
-        .filter_map(|(beating, command)| Some((&beating.as_ref().ok()?.0, command)))
-        .collect();
-    renew(unit, &kept).await?;
-    let reports: Vec<_> = kept.iter().map(|(attempt, c)| (*attempt, &c.spend)).collect();
-    let spent = charge(unit, &reports).await?;
-    let unseen: Vec<AgentId> = admitted
-        .iter()
-        .flatten()
-        .filter(|(_, around)| agent::is_to_be_noted(around.agent_seen_at, now))
-        .map(|(attempt, _)| attempt.agent_id)
-        .collect();
-    if !unseen.is_empty() {
-        store::claims::seen(unit.conn(), workspace, now, &unseen).await?;
-    }
-    let answers = admitted.into_iter().map(|beating| {
-        let (attempt, around) = beating?;
-        let spent = spent.get(&attempt.attempt_id).cloned().unwrap_or_default();
-        Ok(answer(attempt, around, spent, now))
-    });
-    Ok(answers.collect())
-}
-
-fn answer(
-    attempt: &AttemptFacts,
-    around: &Surroundings,
-    attempt_spend: Amounts,
-    now: DateTime<Utc>,
-) -> HeartbeatAnswer {
-    let Surroundings { started_at, cancelling, agent_state, agent_seen_at: _ } = *around;
-    let expires = heartbeat::renewed(attempt, now);
-    HeartbeatAnswer {
-        directive: heartbeat::directive(attempt, started_at, cancelling, agent_state, now),
-        lease_expires_in_ms: (expires - now).num_milliseconds().max(0),
-        lease_expires_at: expires,
-        hard_deadline: attempt.hard_deadline,
-        attempt_spend,
-    }
-}
-
-async fn renew(unit: &mut Unit, kept: &[(&AttemptFacts, &HeartbeatCommand)]) -> Result<()> {
-    if kept.is_empty() {
-        return Ok(());
-    }
-    let (workspace, now) = (unit.workspace(), unit.now());
-    let leases: BTreeMap<AttemptId, DateTime<Utc>> = kept
-        .iter()
-        .map(|(attempt, _)| (attempt.attempt_id, heartbeat::renewed(attempt, now)))
-        .collect();
-    let leases: Vec<_> = leases.into_iter().collect();
-    store::attempts::renew(unit.conn(), workspace, &leases).await?;
-    // Two beats of one attempt in a batch are one row: the later word wins.
-    let mut reports: BTreeMap<AttemptId, store::attempts::Progress> = BTreeMap::new();
-    for (attempt, command) in kept {
-        if command.progress.is_none() && command.checkpoint.is_none() {
-            continue;
-        }
-        let id = attempt.attempt_id;
-        let report = reports.entry(id).or_insert(store::attempts::Progress {
-            attempt_id: id,
-            progress: None,
-            checkpoint: None,
-        });
-        let progress = command.progress.as_ref().map(|progress| serde_json::json!(progress));
-        report.progress = progress.or(report.progress.take());
-        report.checkpoint = command.checkpoint.clone().or(report.checkpoint.take());
-    }
-    let reports: Vec<_> = reports.into_values().collect();
-    if reports.is_empty() {
-        return Ok(());
-    }
-    Ok(store::attempts::progress(unit.conn(), workspace, now, &reports).await?)
 }

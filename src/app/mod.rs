@@ -31,6 +31,7 @@ mod finish_write;
 pub mod free;
 pub mod goal_views;
 pub mod goals;
+mod heartbeat_batch;
 pub mod heartbeats;
 pub mod idempotency;
 pub mod keys;

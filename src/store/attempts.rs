@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::types::uuids;
 use crate::domain::{
     ids::{AgentId, AttemptId, GoalId, TaskId, WorkspaceId},
-    states::{AgentState, AttemptState},
+    states::AttemptState,
     task::AttemptFacts,
 };
 
@@ -70,95 +70,6 @@ pub async fn lock(
     )
     .fetch_all(conn)
     .await
-}
-
-/// What a heartbeat needs beside the attempt itself.
-#[derive(Debug, Clone, Copy)]
-pub struct Surroundings {
-    /// When it was claimed.
-    pub started_at: DateTime<Utc>,
-    /// Whether its task's cancellation was asked for.
-    pub cancelling: bool,
-    /// The state of its agent.
-    pub agent_state: AgentState,
-    /// When its agent was last heard of, as far as it was noted.
-    pub agent_seen_at: Option<DateTime<Utc>>,
-}
-
-/// Locks attempts in id order and reads what a heartbeat needs, in one statement: beats come in small
-/// batches, so what a statement costs is most of what they cost.
-///
-/// # Errors
-/// When the database fails.
-pub async fn lock_beating(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    attempts: &[AttemptId],
-) -> sqlx::Result<Vec<(AttemptFacts, Surroundings)>> {
-    let rows = sqlx::query!(
-        r#"
-        select a.attempt_id as "attempt_id: AttemptId", a.task_id as "task_id: TaskId",
-               a.goal_id as "goal_id: GoalId", a.agent_id as "agent_id: AgentId", a.number,
-               a.state as "state: AttemptState", a.lease_sha256, a.lease_ms, a.lease_expires_at,
-               a.hard_deadline, a.started_at, t.cancel_requested_at is not null as "cancelling!",
-               g.state as "agent_state: AgentState", p.last_seen_at as "agent_seen_at?"
-        from attempts a
-        join tasks t on t.workspace_id = a.workspace_id and t.task_id = a.task_id
-        join agents g on g.workspace_id = a.workspace_id and g.agent_id = a.agent_id
-        left join agent_presence p on p.workspace_id = a.workspace_id and p.agent_id = a.agent_id
-        where a.workspace_id = $1 and a.attempt_id = any($2)
-        order by a.attempt_id
-        for no key update of a
-        "#,
-        workspace.0,
-        &uuids(attempts),
-    )
-    .fetch_all(conn)
-    .await?;
-    let beating = rows.into_iter().map(|row| {
-        let facts = AttemptFacts {
-            attempt_id: row.attempt_id,
-            task_id: row.task_id,
-            goal_id: row.goal_id,
-            agent_id: row.agent_id,
-            number: row.number,
-            state: row.state,
-            lease_sha256: row.lease_sha256,
-            lease_ms: row.lease_ms,
-            lease_expires_at: row.lease_expires_at,
-            hard_deadline: row.hard_deadline,
-        };
-        let around = Surroundings {
-            started_at: row.started_at,
-            cancelling: row.cancelling,
-            agent_state: row.agent_state,
-            agent_seen_at: row.agent_seen_at,
-        };
-        (facts, around)
-    });
-    Ok(beating.collect())
-}
-
-/// Moves leases. Changes no indexed column, so the row is updated in its page.
-///
-/// # Errors
-/// When the database fails.
-pub async fn renew(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    leases: &[(AttemptId, DateTime<Utc>)],
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update attempts a set lease_expires_at = r.lease_expires_at
-         from unnest($2::uuid[], $3::timestamptz[]) as r (attempt_id, lease_expires_at)
-         where a.workspace_id = $1 and a.attempt_id = r.attempt_id and (a.state = 'running') is true",
-        workspace.0,
-        &leases.iter().map(|(id, _)| id.0).collect::<Vec<_>>(),
-        &leases.iter().map(|(_, at)| *at).collect::<Vec<_>>(),
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
 }
 
 /// The last progress and checkpoint of an attempt; what is `None` stays as it was.

@@ -17,6 +17,7 @@ pub mod approval_rows;
 pub mod approvals;
 pub mod attempt_rows;
 pub mod attempts;
+pub mod beats;
 pub mod claims;
 pub mod deadlines;
 pub mod events;

@@ -1,11 +1,19 @@
-//! The claim's SQL against the same rules in memory.
+//! Rules that are applied in SQL, against the same rules in memory: claims and heartbeats.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use muster::domain::{
-    claim::{Candidate, Wish, assign, capabilities, rank},
-    ids::AgentId,
+use muster::{
+    domain::{
+        claim::{Candidate, Wish, assign, capabilities, rank},
+        heartbeat,
+        ids::{AgentId, AttemptId},
+        task::AttemptFacts,
+    },
+    store::{
+        attempts,
+        beats::{self, Beat},
+    },
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use serde_json::{Value, json};
@@ -95,4 +103,67 @@ async fn compare(seed: u64) {
         fleet.pass(random.random_range(0..400));
     }
     verify(&fleet.pool).await;
+}
+
+/// The rule of a lease that is moved on is written in SQL once more; here are both, at the edges.
+#[tokio::test]
+async fn a_beat_moves_a_lease_as_the_rule_says() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    let mut random = StdRng::seed_from_u64(seed());
+    let tasks: Value =
+        (0..40).map(|n| json!({"ref": n.to_string(), "title": "t", "lease_seconds": 60})).collect();
+    fleet.goal(tasks).await;
+    let held = agent.claim(40).await;
+    let workspace = fleet.app.workspaces().await.unwrap()[0];
+    let mut conn = fleet.pool.acquire().await.unwrap();
+    for held in &held {
+        let lease_ms: i64 = *[1_000, 60_000, 600_000].choose(&mut random).unwrap();
+        let mut around = |spread: i64| {
+            fleet.now() + chrono::TimeDelta::milliseconds(random.random_range(-spread..=spread))
+        };
+        let (expires, deadline) = (around(120_000), around(700_000));
+        let attempt = AttemptId(held.attempt.parse().unwrap());
+        sqlx::query(
+            "update attempts set lease_ms = $2, lease_expires_at = $3, hard_deadline = $4
+             where attempt_id = $1",
+        )
+        .bind(attempt.0)
+        .bind(lease_ms)
+        .bind(expires)
+        .bind(deadline)
+        .execute(&mut *conn)
+        .await
+        .unwrap();
+        let before = attempts::lock(&mut conn, workspace, &[attempt]).await.unwrap().remove(0);
+        let beat = Beat {
+            attempt_id: attempt,
+            agent_id: before.agent_id,
+            lease_sha256: before.lease_sha256.clone().try_into().unwrap(),
+            progress: None,
+            checkpoint: None,
+        };
+        let now = fleet.now();
+        let stranger = Beat { agent_id: AgentId(Uuid::nil()), ..beat.clone() };
+        let guesser = Beat { lease_sha256: [0; 32], ..beat.clone() };
+        for wrong in [stranger, guesser] {
+            let heard = beats::renew(&mut conn, workspace, Some(now), &[wrong]).await.unwrap();
+            assert!(heard.is_empty(), "somebody else's attempt was renewed");
+        }
+        let after = beats::renew(&mut conn, workspace, Some(now), &[beat]).await.unwrap().remove(0);
+        let lease_expires_at = heartbeat::renewed(&before, now);
+        assert_eq!(after.attempt, AttemptFacts { lease_expires_at, ..before });
+    }
+    let ended = AttemptId(held[0].attempt.parse().unwrap());
+    agent.release(&held[0]).await;
+    let facts = attempts::lock(&mut conn, workspace, &[ended]).await.unwrap().remove(0);
+    let beat = Beat {
+        attempt_id: ended,
+        agent_id: facts.agent_id,
+        lease_sha256: facts.lease_sha256.try_into().unwrap(),
+        progress: None,
+        checkpoint: None,
+    };
+    let heard = beats::renew(&mut conn, workspace, Some(fleet.now()), &[beat]).await.unwrap();
+    assert!(heard.is_empty(), "an attempt that has ended was renewed");
 }

@@ -1,0 +1,172 @@
+//! Batches of heartbeats.
+//!
+//! A heartbeat is a compare-and-set: the lease moves on if the attempt runs and is its agent's, under
+//! the lease that was shown. A whole batch is one statement ([`store::beats::renew`]), and what it
+//! leaves out is read once more to say why. Heartbeats that report spend have more to write; they
+//! are batches of their own, each a unit of work, so that the others never wait for them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::{
+    App, Error, Result,
+    coalesce::Batched,
+    heartbeats::{HeartbeatAnswer, HeartbeatCommand},
+    spend::charge,
+};
+use crate::{
+    clock::Clock,
+    domain::{
+        agent, heartbeat,
+        ids::{AgentId, AttemptId, WorkspaceId},
+        refusal::Refusal,
+        spend::Amounts,
+        task::{self, AttemptFacts},
+    },
+    store::{
+        self,
+        beats::{Beat, Heard},
+    },
+};
+
+/// Heartbeats that share batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Lane {
+    workspace: WorkspaceId,
+    spends: bool,
+}
+
+impl Batched for HeartbeatCommand {
+    type Context = App;
+    type Group = Lane;
+    type Answer = HeartbeatAnswer;
+    const KIND: &'static str = "heartbeat";
+
+    fn group(&self) -> Lane {
+        Lane { workspace: self.workspace, spends: !self.spend.is_empty() }
+    }
+
+    /// Renewing leases once more does no harm, so it does not matter that this is not taken back when
+    /// what follows fails.
+    async fn run(app: App, lane: Lane, batch: Vec<Self>) -> Result<Vec<Result<HeartbeatAnswer>>> {
+        let Lane { workspace, spends } = lane;
+        if spends {
+            return spend(&app, workspace, &batch).await;
+        }
+        let now = match &app.clock {
+            Clock::Manual(clock) => Some(clock.now()),
+            Clock::Database => None,
+        };
+        let mut conn = app.reader().await?;
+        let heard = renew(&mut conn, workspace, now, &batch).await?;
+        let missed = missed(&mut conn, workspace, &batch, &heard).await?;
+        let answers = batch.iter().map(|command| {
+            let heard = find(&heard, command).ok_or_else(|| why(&missed, command))?;
+            Ok(answer(heard, Amounts::new()))
+        });
+        Ok(answers.collect())
+    }
+}
+
+async fn spend(
+    app: &App,
+    workspace: WorkspaceId,
+    batch: &[HeartbeatCommand],
+) -> Result<Vec<Result<HeartbeatAnswer>>> {
+    let mut unit = app.begin(workspace, None).await?;
+    let now = unit.now();
+    let heard = renew(unit.conn(), workspace, Some(now), batch).await?;
+    let missed = missed(unit.conn(), workspace, batch, &heard).await?;
+    let kept = batch.iter().filter_map(|command| Some((find(&heard, command)?, command)));
+    let reports: Vec<_> = kept.map(|(heard, command)| (&heard.attempt, &command.spend)).collect();
+    let spent = charge(&mut unit, &reports).await?;
+    app.commit(unit).await?;
+    let answers = batch.iter().map(|command| {
+        let heard = find(&heard, command).ok_or_else(|| why(&missed, command))?;
+        Ok(answer(heard, spent.get(&command.attempt).cloned().unwrap_or_default()))
+    });
+    Ok(answers.collect())
+}
+
+/// Renews what can be renewed, and notes agents whose last note is old.
+async fn renew(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: Option<DateTime<Utc>>,
+    batch: &[HeartbeatCommand],
+) -> Result<HashMap<AttemptId, Heard>> {
+    let heard = store::beats::renew(conn, workspace, now, &beats(batch)).await?;
+    let due = |heard: &&Heard| agent::is_to_be_noted(heard.agent_seen_at, heard.now);
+    let due: Vec<&Heard> = heard.iter().filter(due).collect();
+    if let Some(Heard { now, .. }) = due.first() {
+        let agents: Vec<AgentId> = due.iter().map(|heard| heard.attempt.agent_id).collect();
+        store::claims::seen(conn, workspace, *now, &agents).await?;
+    }
+    Ok(heard.into_iter().map(|heard| (heard.attempt.attempt_id, heard)).collect())
+}
+
+/// Two of one attempt are one: the later word wins.
+fn beats(batch: &[HeartbeatCommand]) -> Vec<Beat> {
+    let mut beats: BTreeMap<_, Beat> = BTreeMap::new();
+    for command in batch {
+        let key = (command.attempt, command.agent, command.lease_sha256);
+        let beat = beats.entry(key).or_insert(Beat {
+            attempt_id: command.attempt,
+            agent_id: command.agent,
+            lease_sha256: command.lease_sha256,
+            progress: None,
+            checkpoint: None,
+        });
+        let progress = command.progress.as_ref().map(|progress| serde_json::json!(progress));
+        beat.progress = progress.or(beat.progress.take());
+        beat.checkpoint = command.checkpoint.clone().or(beat.checkpoint.take());
+    }
+    beats.into_values().collect()
+}
+
+/// What was renewed for this command, and not for another's that named the same attempt.
+fn find<'a>(heard: &'a HashMap<AttemptId, Heard>, command: &HeartbeatCommand) -> Option<&'a Heard> {
+    let heard = heard.get(&command.attempt)?;
+    task::fence(&heard.attempt, command.agent, &command.lease_sha256).ok()?;
+    Some(heard)
+}
+
+/// The attempts of commands for which nothing was renewed, as they are now.
+async fn missed(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    batch: &[HeartbeatCommand],
+    heard: &HashMap<AttemptId, Heard>,
+) -> Result<HashMap<AttemptId, AttemptFacts>> {
+    let missed = batch.iter().filter(|command| find(heard, command).is_none());
+    let missed: Vec<AttemptId> = missed.map(|command| command.attempt).collect();
+    if missed.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let facts = store::attempts::lock(conn, workspace, &missed).await?;
+    Ok(facts.into_iter().map(|attempt| (attempt.attempt_id, attempt)).collect())
+}
+
+/// Why nothing was renewed for a command.
+fn why(missed: &HashMap<AttemptId, AttemptFacts>, command: &HeartbeatCommand) -> Error {
+    let Some(attempt) = missed.get(&command.attempt) else {
+        return Refusal::not_found("attempt").into();
+    };
+    match task::fence(attempt, command.agent, &command.lease_sha256) {
+        Err(refusal) => refusal.into(),
+        Ok(()) => Error::Unavailable("the attempt changed at this moment; send it again".into()),
+    }
+}
+
+fn answer(heard: &Heard, attempt_spend: Amounts) -> HeartbeatAnswer {
+    let Heard { attempt, started_at, cancelling, agent_state, agent_seen_at: _, now } = heard;
+    HeartbeatAnswer {
+        directive: heartbeat::directive(attempt, *started_at, *cancelling, *agent_state, *now),
+        lease_expires_in_ms: (attempt.lease_expires_at - now).num_milliseconds().max(0),
+        lease_expires_at: attempt.lease_expires_at,
+        hard_deadline: attempt.hard_deadline,
+        attempt_spend,
+    }
+}

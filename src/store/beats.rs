@@ -1,0 +1,166 @@
+//! What heartbeats write and read.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::domain::{
+    ids::{AgentId, AttemptId, GoalId, TaskId, WorkspaceId},
+    states::{AgentState, AttemptState},
+    task::AttemptFacts,
+};
+
+/// Who says that which attempt is alive, and how far it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Beat {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// Whose it must be.
+    pub agent_id: AgentId,
+    /// SHA-256 of the lease that it must have.
+    pub lease_sha256: [u8; 32],
+    /// For people; none leaves what was said before.
+    pub progress: Option<Value>,
+    /// For the next attempt; none leaves what was there before.
+    pub checkpoint: Option<Value>,
+}
+
+/// An attempt that was heard of, and what its agent is to be told of.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// The attempt.
+    pub attempt: AttemptFacts,
+    /// When it was claimed.
+    pub started_at: DateTime<Utc>,
+    /// Whether its task's cancellation was asked for.
+    pub cancelling: bool,
+    /// The state of its agent.
+    pub agent_state: AgentState,
+    /// When its agent was last heard of, as far as it was noted.
+    pub agent_seen_at: Option<DateTime<Utc>>,
+    /// When it was heard of now.
+    pub now: DateTime<Utc>,
+}
+
+struct Row {
+    attempt_id: AttemptId,
+    task_id: TaskId,
+    goal_id: GoalId,
+    agent_id: AgentId,
+    number: i32,
+    state: AttemptState,
+    lease_sha256: Vec<u8>,
+    lease_ms: i64,
+    lease_expires_at: DateTime<Utc>,
+    hard_deadline: DateTime<Utc>,
+    started_at: DateTime<Utc>,
+    cancelling: bool,
+    agent_state: AgentState,
+    agent_seen_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+}
+
+impl From<Row> for Heard {
+    fn from(row: Row) -> Self {
+        let Row {
+            attempt_id,
+            task_id,
+            goal_id,
+            agent_id,
+            number,
+            state,
+            lease_sha256,
+            lease_ms,
+            lease_expires_at,
+            hard_deadline,
+            started_at,
+            cancelling,
+            agent_state,
+            agent_seen_at,
+            now,
+        } = row;
+        let attempt = AttemptFacts {
+            attempt_id,
+            task_id,
+            goal_id,
+            agent_id,
+            number,
+            state,
+            lease_sha256,
+            lease_ms,
+            lease_expires_at,
+            hard_deadline,
+        };
+        Self { attempt, started_at, cancelling, agent_state, agent_seen_at, now }
+    }
+}
+
+/// Moves the leases of running attempts on, in the order of their ids, stores how far they are, and
+/// reads what their agents are told; what is not running, or not theirs, is left out. No two beats
+/// say the same attempt, agent and lease.
+///
+/// One statement, so that it can be a transaction of its own: there are hundreds of beats a second,
+/// in small batches, and what a batch costs is mostly what its statements cost. `now` is the
+/// database's time unless it is given.
+///
+/// The rule is [`crate::domain::heartbeat::renewed`], written once more because it is applied where
+/// the row is. Changes no indexed column, so the rows are updated in their pages.
+///
+/// # Errors
+/// When the database fails.
+pub async fn renew(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: Option<DateTime<Utc>>,
+    beats: &[Beat],
+) -> sqlx::Result<Vec<Heard>> {
+    // In the order in which everybody locks attempts.
+    let mut beats: Vec<&Beat> = beats.iter().collect();
+    beats.sort_by_key(|beat| beat.attempt_id);
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        with moment as materialized (
+            select coalesce($2, clock_timestamp()) as now
+        ), renewed as (
+            update attempts a
+            set lease_expires_at = greatest(a.lease_expires_at,
+                    least(m.now + a.lease_ms * interval '1 ms', a.hard_deadline))
+            from unnest($3::uuid[], $4::uuid[], $5::bytea[], $6::jsonb[], $7::jsonb[])
+                 as b (attempt_id, agent_id, lease_sha256, progress, checkpoint)
+            cross join moment m
+            where a.workspace_id = $1 and a.attempt_id = b.attempt_id and a.agent_id = b.agent_id
+              and a.lease_sha256 = b.lease_sha256 and (a.state = 'running') is true
+            returning a.*, b.progress, b.checkpoint, m.now
+        ), reported as (
+            insert into attempt_progress as old (workspace_id, attempt_id, progress, checkpoint, updated_at)
+            select $1, attempt_id, progress, checkpoint, now from renewed
+            where progress is not null or checkpoint is not null
+            on conflict (workspace_id, attempt_id) do update
+                set progress = coalesce(excluded.progress, old.progress),
+                    checkpoint = coalesce(excluded.checkpoint, old.checkpoint),
+                    updated_at = excluded.updated_at
+        )
+        select a.attempt_id as "attempt_id: AttemptId", a.task_id as "task_id: TaskId",
+               a.goal_id as "goal_id: GoalId", a.agent_id as "agent_id: AgentId", a.number,
+               a.state as "state: AttemptState", a.lease_sha256, a.lease_ms, a.lease_expires_at,
+               a.hard_deadline, a.started_at, t.cancel_requested_at is not null as "cancelling!",
+               g.state as "agent_state: AgentState", p.last_seen_at as "agent_seen_at?",
+               a.now as "now!"
+        from renewed a
+        join tasks t on t.workspace_id = $1 and t.task_id = a.task_id
+        join agents g on g.workspace_id = $1 and g.agent_id = a.agent_id
+        left join agent_presence p on p.workspace_id = $1 and p.agent_id = a.agent_id
+        "#,
+        workspace.0,
+        now,
+        &beats.iter().map(|beat| beat.attempt_id.0).collect::<Vec<_>>(),
+        &beats.iter().map(|beat| beat.agent_id.0).collect::<Vec<_>>(),
+        &beats.iter().map(|beat| beat.lease_sha256.to_vec()).collect::<Vec<_>>(),
+        &beats.iter().map(|beat| beat.progress.clone()).collect::<Vec<_>>() as &[Option<Value>],
+        &beats.iter().map(|beat| beat.checkpoint.clone()).collect::<Vec<_>>() as &[Option<Value>],
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(Heard::from).collect())
+}
