@@ -270,7 +270,7 @@ impl GrowthReport {
                 rows: self.sizes.iter().map(work).collect(),
             },
             Grid {
-                title: "Growth: p50 of pages of 50, open loop, in ms (there is no text search)"
+                title: "Growth: p50 of pages of 50, of goals 10, open loop, in ms (there is no text search)"
                     .into(),
                 header: vec!["page", "finished", "median", "min", "max"],
                 rows: pages,

@@ -143,7 +143,7 @@ fn insert(table: &str, columns: &[String], goal: Uuid, first: u32, last: u32) ->
     let values = values(columns, &[]);
     Some(format!(
         "insert into {table} ({names}) select {values}
-         from {table} o cross join generate_series({first}, {last}) n where {belongs}"
+         from {table} o cross join generate_series({first}, {last}) n where {belongs} order by n"
     ))
 }
 
@@ -192,7 +192,7 @@ fn totals(tables: &Tables, first: u32, last: u32) -> String {
     format!(
         "insert into spend_totals ({names}) select {values}
          from base_totals o cross join generate_series({first}, {last}) n
-         where o.node = 'goal';
+         where o.node = 'goal' order by n;
          update spend_totals t set amount = t.amount + {copies} * o.amount
          from base_totals o where o.node <> 'goal' and {same}"
     )

@@ -24,6 +24,8 @@ const RATE: f64 = 60.0;
 const CONNECTIONS: usize = 4;
 /// Items of a page.
 const LIMIT: usize = 50;
+/// Goals of a page: as many as are finished at the smallest size, so that the pages are alike.
+const GOALS: usize = 10;
 /// How far down a deep page is: so many pages of the largest size.
 const DEEP_PAGES: usize = 40;
 /// The largest page.
@@ -71,10 +73,11 @@ pub async fn find(stage: &Stage, last_event: i64) -> Result<Vec<Page>> {
     let tasks = deep(&mut connection, "/v1/tasks").await?;
     let done = deep(&mut connection, "/v1/tasks?state=done").await?;
     let goals = deep(&mut connection, "/v1/goals").await?;
-    let page = |name, path: String| {
+    let limited = |name, path: String, limit: usize| {
         let joint = if path.contains('?') { '&' } else { '?' };
-        Page { name, path: format!("{path}{joint}limit={LIMIT}") }
+        Page { name, path: format!("{path}{joint}limit={limit}") }
     };
+    let page = |name, path| limited(name, path, LIMIT);
     let middle = last_event / 2;
     let pages = vec![
         page("tasks, newest", "/v1/tasks".into()),
@@ -83,9 +86,9 @@ pub async fn find(stage: &Stage, last_event: i64) -> Result<Vec<Page>> {
         page("tasks, done", "/v1/tasks?state=done".into()),
         page("tasks, done, a deep page", done),
         page("tasks of a finished goal", format!("/v1/tasks?goal_id={goal}")),
-        page("goals, newest", "/v1/goals".into()),
-        page("goals, the deepest page", goals),
-        page("goals, completed", "/v1/goals?state=completed".into()),
+        limited("goals, newest", "/v1/goals".into(), GOALS),
+        limited("goals, the deepest page", goals, GOALS),
+        limited("goals, completed", "/v1/goals?state=completed".into(), GOALS),
         page("events, first", "/v1/events?after=0".into()),
         page("events, from the middle", format!("/v1/events?after={middle}")),
         page("events of a finished goal", format!("/v1/events?goal_id={goal}&after=0")),

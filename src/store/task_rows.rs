@@ -115,8 +115,7 @@ impl Branch {
 ///
 /// The conditions on `$2` are constant for a call, so only one branch runs: those of a goal go
 /// along its plan; all of them go along the primary key; those of some states go along the index
-/// of each state and are merged. Done tasks have no such index, because most tasks are done: going
-/// along the primary key finds them at once. The rows are looked up one by one (`limit 1`), because
+/// of states, each from its newest, and are merged. The rows are looked up one by one (`limit 1`), because
 /// a plan for any parameters does not know how few they are and would read the whole table.
 ///
 /// # Errors
@@ -153,16 +152,10 @@ pub async fn list(
             (select o.task_id from unnest($8) as s (state)
              cross join lateral (
                  select t.task_id from tasks t
-                 where t.workspace_id = $1 and t.state = s.state and t.state <> 'done'
-                   and t.task_id < $7
+                 where t.workspace_id = $1 and t.state = s.state and t.task_id < $7
                    and ($9 is null or t.capability_key in (select capability_key from able))
                  order by t.task_id desc limit $10) o
              where $2 = 'states')
-            union all
-            (select t.task_id from tasks t
-             where $2 = 'states' and 'done' = any($8) and t.workspace_id = $1
-               and t.state = 'done' and t.task_id < $7
-             order by t.task_id desc limit $10)
         )
         select t.task_id as "task_id: TaskId", t.goal_id as "goal_id: GoalId",
                t.parent_id as "parent_id: TaskId", t.ref as reference, t.position, x.title,
