@@ -2,9 +2,9 @@
 //!
 //! Every request asks the database before it is answered with anything: there is no cache, so a
 //! revoked key is refused from the moment its revocation is committed. (An agent that waits for
-//! tasks may be recognised without asking, but only to be made to wait: [`super::wake`].) What makes that cheap is that concurrent requests ask together
-//! ([`super::coalesce`]): a batch begins after all of its requests came in, so none of them is
-//! answered from before it was made.
+//! tasks may be recognised without asking, but only to be made to wait: [`super::wake`].) What makes
+//! that cheap is that concurrent requests ask together ([`super::coalesce`]): a batch begins after
+//! all of its requests came in, so none of them is answered from before it was made.
 //!
 //! Whatever is wrong with a token (unknown, expired, revoked, of a retired agent, a wrong secret),
 //! the answer is the same, and so is the work: one look at the database and one comparison in

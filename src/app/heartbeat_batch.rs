@@ -5,14 +5,17 @@
 //! leaves out is read once more to say why. Heartbeats that report spend have more to write; they
 //! are batches of their own, each a unit of work, so that the others never wait for them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::{
     App, Error, Result,
-    coalesce::Batched,
+    coalesce::{Batched, Limits},
     heartbeats::{HeartbeatAnswer, HeartbeatCommand},
     spend::charge,
 };
@@ -30,6 +33,16 @@ use crate::{
         beats::{Beat, Heard},
     },
 };
+
+/// Of two batches of a workspace. An agent that beats every ten seconds does not mind when the answer
+/// takes a fortieth of one, and five thousand of them are a few dozen batches a second then and not
+/// hundreds.
+const APART: Duration = Duration::from_millis(25);
+
+/// The limits of batches of heartbeats.
+pub(super) fn in_no_hurry(limits: Limits) -> Limits {
+    Limits { apart: APART, ..limits }
+}
 
 /// Heartbeats that share batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

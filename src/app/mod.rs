@@ -93,7 +93,7 @@ impl App {
             patience: limits.patience,
             key_finder: coalesce::Coalescer::new(limits),
             claims: coalesce::Coalescer::new(limits),
-            heartbeats: coalesce::Coalescer::new(limits),
+            heartbeats: coalesce::Coalescer::new(heartbeat_batch::in_no_hurry(limits)),
             spends: coalesce::Coalescer::new(limits),
             finishes: coalesce::Coalescer::new(limits),
             verifies: coalesce::Coalescer::new(verify::ONE_AT_A_TIME),
@@ -109,7 +109,7 @@ impl App {
             patience,
             key_finder: coalesce::Coalescer::new(limits),
             claims: coalesce::Coalescer::new(limits),
-            heartbeats: coalesce::Coalescer::new(limits),
+            heartbeats: coalesce::Coalescer::new(heartbeat_batch::in_no_hurry(limits)),
             spends: coalesce::Coalescer::new(limits),
             finishes: coalesce::Coalescer::new(limits),
             ..self

@@ -1,9 +1,10 @@
 //! Spend on attempts: recorded once, rolled up at once, accepted late.
 //!
-//! Entries, what the attempt reported, and the totals of task, goal, project and agent move in one
-//! transaction, each row once per batch and in a fixed order. A total that many share is kept in
-//! parts, and a transaction raises one of them, so two batches seldom wait for each other. Spend on an attempt that has ended is
-//! stored and marked as late; only its own agent with its own lease can report it.
+//! Entries, what the attempt reported, and the totals of goal, project and agent move in one
+//! transaction, each row once per batch and in a fixed order. What a task used is the sum of its few
+//! attempts. A total that many share is kept in parts, and a transaction raises one of them, so two
+//! batches seldom wait for each other. Spend on an attempt that has ended is stored and marked as
+//! late; only its own agent with its own lease can report it.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -30,8 +30,13 @@ use crate::{
 
 /// One check at a time; nobody needs many to wait. A check has a budget of its own, so it is only given
 /// up when the database says nothing at all.
-pub(super) const ONE_AT_A_TIME: Limits =
-    Limits { in_flight: 1, batch: 100, queue: 100, patience: Duration::from_secs(120) };
+pub(super) const ONE_AT_A_TIME: Limits = Limits {
+    in_flight: 1,
+    batch: 100,
+    queue: 100,
+    patience: Duration::from_secs(120),
+    apart: Duration::ZERO,
+};
 
 /// What was found when the promises were checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

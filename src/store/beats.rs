@@ -126,7 +126,10 @@ pub async fn renew(
             update attempts a
             set lease_expires_at = greatest(a.lease_expires_at,
                     least(m.now + a.lease_ms * interval '1 ms', a.hard_deadline))
-            from unnest($3::uuid[], $4::uuid[], $5::bytea[], $6::jsonb[], $7::jsonb[])
+            -- Selected, so that the planner does not count them: a plan for just as many would look
+            -- better each time, and making it takes longer than following any.
+            from unnest((select $3::uuid[]), (select $4::uuid[]), (select $5::bytea[]),
+                        (select $6::jsonb[]), (select $7::jsonb[]))
                  as b (attempt_id, agent_id, lease_sha256, progress, checkpoint)
             cross join moment m
             where a.workspace_id = $1 and a.attempt_id = b.attempt_id and a.agent_id = b.agent_id

@@ -1,8 +1,10 @@
 //! Commands that wait for each other's transactions are done together.
 //!
 //! While a batch is at the database, what is submitted meanwhile collects and becomes the next
-//! batch. There is no timer: on an idle service a command is a batch of one and waits for nothing;
-//! under load the batches grow by themselves, up to [`Limits::batch`].
+//! batch. On an idle service a command is a batch of one and waits for nothing; under load the
+//! batches grow by themselves, up to [`Limits::batch`]. A kind whose callers are in no hurry can have
+//! its batches begin [`Limits::apart`]: then they are fewer and larger, and still the first command
+//! after a pause waits for nothing.
 //!
 //! Guarantees:
 //! - Every submitted command is answered exactly once, each with its own answer.
@@ -40,6 +42,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use super::{Error, Result};
+use crate::clock::Stopwatch;
 
 #[cfg(test)]
 mod tests;
@@ -89,11 +92,19 @@ pub struct Limits {
     pub queue: usize,
     /// How long a batch may take.
     pub patience: Duration,
+    /// The least time from the beginning of a batch to that of the next of its group.
+    pub apart: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { in_flight: 2, batch: 100, queue: 10_000, patience: Duration::from_secs(30) }
+        Self {
+            in_flight: 2,
+            batch: 100,
+            queue: 10_000,
+            patience: Duration::from_secs(30),
+            apart: Duration::ZERO,
+        }
     }
 }
 
@@ -210,6 +221,15 @@ impl<B: Batched> Shared<B> {
         }
         next
     }
+
+    /// A group has rested; says whether one more worker should start.
+    fn has_rested(&self, group: &B::Group) -> bool {
+        let mut queue = self.queue();
+        queue.at_work.remove(group);
+        let more = queue.lanes.contains_key(group) && queue.workers < self.limits.in_flight;
+        queue.workers += usize::from(more);
+        more
+    }
 }
 
 impl<B: Batched> Queue<B> {
@@ -269,7 +289,7 @@ impl<B: Batched> Queue<B> {
 async fn work<B: Batched>(shared: Arc<Shared<B>>, context: B::Context) {
     let mut done = None;
     while let Some((group, batch)) = shared.next(done.take()) {
-        done = Some(group.clone());
+        let began = Stopwatch::start();
         metrics::histogram!("muster_batch_commands", "kind" => B::KIND).record(batch.len() as f64);
         let (commands, callers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.command, waiting.caller)).unzip();
@@ -279,7 +299,29 @@ async fn work<B: Batched>(shared: Arc<Shared<B>>, context: B::Context) {
                 B::undelivered(context.clone(), answer).await;
             }
         }
+        let rest = shared.limits.apart.saturating_sub(began.elapsed());
+        if rest.is_zero() {
+            done = Some(group);
+        } else {
+            let_rest(&shared, &context, group, rest);
+        }
     }
+}
+
+/// Keeps a group as if its batch were still at work; its worker goes on to others.
+fn let_rest<B: Batched>(
+    shared: &Arc<Shared<B>>,
+    context: &B::Context,
+    group: B::Group,
+    rest: Duration,
+) {
+    let (resting, context) = (Arc::clone(shared), context.clone());
+    shared.workers.spawn(async move {
+        tokio::time::sleep(rest).await;
+        if resting.has_rested(&group) {
+            work(resting, context).await;
+        }
+    });
 }
 
 /// One answer per command, whatever happens.
