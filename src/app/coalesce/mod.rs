@@ -4,7 +4,7 @@
 //! batch. On an idle service a command is a batch of one and waits for nothing; under load the
 //! batches grow by themselves, up to [`Limits::batch`]. A kind whose callers are in no hurry can have
 //! its batches begin [`Limits::apart`]: then they are fewer and larger, and still the first command
-//! after a pause waits for nothing.
+//! after a pause waits for nothing, and a full batch for no more than the one before it.
 //!
 //! Guarantees:
 //! - Every submitted command is answered exactly once, each with its own answer.
@@ -29,23 +29,26 @@
 //! Batches run on tasks of their own, so the future of a request may be dropped at any moment.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
     fmt,
     hash::Hash,
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use futures_util::FutureExt as _;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::task::TaskTracker;
 
 use super::{Error, Result};
 use crate::clock::Stopwatch;
 
+mod queue;
 #[cfg(test)]
 mod tests;
+
+use queue::{Queue, Waiting};
 
 /// A kind of command that is done in batches.
 pub trait Batched: Clone + Send + 'static {
@@ -92,7 +95,8 @@ pub struct Limits {
     pub queue: usize,
     /// How long a batch may take.
     pub patience: Duration,
-    /// The least time from the beginning of a batch to that of the next of its group.
+    /// The least time from the beginning of a batch to that of the next of its group, unless that is
+    /// full.
     pub apart: Duration,
 }
 
@@ -116,24 +120,9 @@ pub struct Coalescer<B: Batched> {
 struct Shared<B: Batched> {
     limits: Limits,
     queue: Mutex<Queue<B>>,
+    /// A group has enough for a full batch.
+    filled: Notify,
     workers: TaskTracker,
-}
-
-struct Queue<B: Batched> {
-    /// What waits, by group. A group without waiting commands has no lane.
-    lanes: HashMap<B::Group, VecDeque<Waiting<B>>>,
-    /// The groups that have a lane, in the order of their turns.
-    turns: VecDeque<B::Group>,
-    /// The groups that have a batch at work.
-    at_work: HashSet<B::Group>,
-    waiting: usize,
-    workers: usize,
-    open: bool,
-}
-
-struct Waiting<B: Batched> {
-    command: B,
-    caller: oneshot::Sender<Result<B::Answer>>,
 }
 
 impl<B: Batched> Clone for Coalescer<B> {
@@ -164,15 +153,12 @@ impl<B: Batched> Coalescer<B> {
     /// A coalescer with an empty queue.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        let queue = Queue {
-            lanes: HashMap::new(),
-            turns: VecDeque::new(),
-            at_work: HashSet::new(),
-            waiting: 0,
-            workers: 0,
-            open: true,
+        let shared = Shared {
+            limits,
+            queue: Mutex::new(Queue::open()),
+            filled: Notify::new(),
+            workers: TaskTracker::new(),
         };
-        let shared = Shared { limits, queue: Mutex::new(queue), workers: TaskTracker::new() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -186,7 +172,12 @@ impl<B: Batched> Coalescer<B> {
         let group = command.group();
         let worker_wanted = {
             let mut queue = self.shared.queue();
-            queue.push(group, Waiting { command, caller }, self.shared.limits)?
+            let wanted =
+                queue.push(group.clone(), Waiting { command, caller }, self.shared.limits)?;
+            if queue.waits(&group) == self.shared.limits.batch {
+                self.shared.filled.notify_waiters();
+            }
+            wanted
         };
         if worker_wanted {
             let worker = work(Arc::clone(&self.shared), context.clone());
@@ -222,67 +213,30 @@ impl<B: Batched> Shared<B> {
         next
     }
 
+    /// Returns when a group has rested, or has enough for a full batch.
+    async fn rest(&self, group: &B::Group, rest: Duration) {
+        let mut over = pin!(tokio::time::sleep(rest));
+        loop {
+            // In line before it looks, so that no full batch is missed.
+            let mut filled = pin!(self.filled.notified());
+            filled.as_mut().enable();
+            if self.queue().waits(group) >= self.limits.batch {
+                return;
+            }
+            tokio::select! {
+                () = &mut over => return,
+                () = filled => {}
+            }
+        }
+    }
+
     /// A group has rested; says whether one more worker should start.
     fn has_rested(&self, group: &B::Group) -> bool {
         let mut queue = self.queue();
         queue.at_work.remove(group);
-        let more = queue.lanes.contains_key(group) && queue.workers < self.limits.in_flight;
+        let more = queue.waits(group) > 0 && queue.workers < self.limits.in_flight;
         queue.workers += usize::from(more);
         more
-    }
-}
-
-impl<B: Batched> Queue<B> {
-    /// Takes a command in; says whether one more worker should start.
-    fn push(&mut self, group: B::Group, waiting: Waiting<B>, limits: Limits) -> Result<bool> {
-        if !self.open {
-            return Err(stopping());
-        }
-        if self.waiting >= limits.queue {
-            metrics::counter!("muster_batch_refused_total", "kind" => B::KIND).increment(1);
-            return Err(Error::Unavailable(format!("the queue of {} is full", B::KIND)));
-        }
-        self.waiting += 1;
-        let lane = self.lanes.entry(group.clone()).or_default();
-        if lane.is_empty() {
-            self.turns.push_back(group);
-        }
-        lane.push_back(waiting);
-        let more = self.workers < limits.in_flight;
-        self.workers += usize::from(more);
-        Ok(more)
-    }
-
-    /// Up to `most` commands of the group whose turn it is, without those that nobody waits for.
-    fn pop(&mut self, most: usize) -> Option<(B::Group, Vec<Waiting<B>>)> {
-        while let Some(group) = self.next_group() {
-            let Some(lane) = self.lanes.get_mut(&group) else { continue };
-            let mut batch = Vec::with_capacity(most.min(lane.len()));
-            while batch.len() < most
-                && let Some(waiting) = lane.pop_front()
-            {
-                self.waiting -= 1;
-                if !waiting.caller.is_closed() {
-                    batch.push(waiting);
-                }
-            }
-            if lane.is_empty() {
-                self.lanes.remove(&group);
-            } else {
-                self.turns.push_back(group.clone());
-            }
-            if !batch.is_empty() {
-                self.at_work.insert(group.clone());
-                return Some((group, batch));
-            }
-        }
-        None
-    }
-
-    /// The first group in turn that has no batch at work.
-    fn next_group(&mut self) -> Option<B::Group> {
-        let place = self.turns.iter().position(|group| !self.at_work.contains(group))?;
-        self.turns.remove(place)
     }
 }
 
@@ -317,7 +271,7 @@ fn let_rest<B: Batched>(
 ) {
     let (resting, context) = (Arc::clone(shared), context.clone());
     shared.workers.spawn(async move {
-        tokio::time::sleep(rest).await;
+        resting.rest(&group, rest).await;
         if resting.has_rested(&group) {
             work(resting, context).await;
         }

@@ -18,9 +18,10 @@ use tokio::sync::Semaphore;
 use super::{Batched, Coalescer, Limits};
 use crate::{
     app::{Error, Result},
-    clock::Stopwatch,
     domain::refusal::{Code, Refusal},
 };
+
+mod rest;
 
 /// A command answered with its own number, in the way its kind says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,22 +180,6 @@ async fn what_comes_meanwhile_becomes_the_next_batch() {
     let answers: Vec<u32> = others.await.into_iter().map(Result::unwrap).collect();
     assert_eq!(answers, [1, 2, 3, 4, 5]);
     assert_eq!(desk.batches(), [vec![0], vec![1, 2, 3, 4, 5]]);
-}
-
-/// What comes while a group rests is one batch, and another group does not rest with it.
-#[tokio::test]
-async fn a_kind_in_no_hurry_is_done_in_fewer_batches() {
-    let apart = Duration::from_millis(200);
-    let coalescer = Coalescer::new(Limits { apart, in_flight: 1, ..Limits::default() });
-    let desk = Desk::open();
-    let began = Stopwatch::start();
-    coalescer.submit(&desk, echo(1)).await.unwrap();
-    let others = [echo(2), Echo { group: 1, ..echo(3) }, echo(4)];
-    let answers = join_all(others.map(|echo| coalescer.submit(&desk, echo))).await;
-    assert_eq!(answers.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [2, 3, 4]);
-    assert!(began.elapsed() >= apart, "the group did not rest");
-    assert_eq!(desk.batches(), [vec![1], vec![3], vec![2, 4]]);
-    coalescer.drain().await;
 }
 
 #[tokio::test]
