@@ -22,13 +22,19 @@ pub enum Clock {
 }
 
 impl Clock {
+    /// The time that a test has set; none: it is the database's.
+    #[must_use]
+    pub fn set(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Manual(clock) => Some(clock.now()),
+            Self::Database => None,
+        }
+    }
+
     /// What time it is when the database says that it is `database`.
     #[must_use]
     pub fn or(&self, database: DateTime<Utc>) -> DateTime<Utc> {
-        match self {
-            Self::Manual(clock) => clock.now(),
-            Self::Database => database,
-        }
+        self.set().unwrap_or(database)
     }
 }
 

@@ -12,7 +12,6 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
 use super::{App, Error, Result, caller::Principal, coalesce::Batched};
@@ -58,12 +57,8 @@ impl Batched for FindKey {
         batch: Vec<Self>,
     ) -> Result<Vec<Result<Option<StoredKey>>>> {
         let asked: Vec<_> = batch.iter().map(|find| (find.workspace, find.key)).collect();
-        let now: Option<DateTime<Utc>> = match &context.clock {
-            Clock::Manual(clock) => Some(clock.now()),
-            Clock::Database => None,
-        };
         let mut conn = context.pool.acquire().await?;
-        let found = store::keys::find(&mut conn, &asked, now).await?;
+        let found = store::keys::find(&mut conn, &asked, context.clock.set()).await?;
         Ok(found.into_iter().map(Ok).collect())
     }
 }

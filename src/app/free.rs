@@ -38,6 +38,8 @@ pub async fn free(unit: &mut Unit, tasks: Vec<TaskFacts>, needs: Needs) -> Resul
         for task in facts.iter().filter(|task| task.state == TaskState::Waiting) {
             let freed = task::freed(task.container, task.approve_start, task.ready_from, now);
             match freed {
+                // Nothing changes, and nothing is left to be written.
+                Freed::Wait if needs == Needs::Written => continue,
                 Freed::Wait | Freed::Ready => {}
                 Freed::Open => opened.push(task.task_id),
                 Freed::Ask => asked.push(task),

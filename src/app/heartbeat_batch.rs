@@ -20,7 +20,6 @@ use super::{
     spend::charge,
 };
 use crate::{
-    clock::Clock,
     domain::{
         agent, heartbeat,
         ids::{AgentId, AttemptId, WorkspaceId},
@@ -68,12 +67,8 @@ impl Batched for HeartbeatCommand {
         if spends {
             return spend(&app, workspace, &batch).await;
         }
-        let now = match &app.clock {
-            Clock::Manual(clock) => Some(clock.now()),
-            Clock::Database => None,
-        };
         let mut conn = app.reader().await?;
-        let heard = renew(&mut conn, workspace, now, &batch).await?;
+        let heard = renew(&mut conn, workspace, app.clock.set(), &batch).await?;
         let missed = missed(&mut conn, workspace, &batch, &heard).await?;
         let answers = batch.iter().map(|command| {
             let heard = find(&heard, command).ok_or_else(|| why(&missed, command))?;

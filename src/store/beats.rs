@@ -42,62 +42,9 @@ pub struct Heard {
     pub now: DateTime<Utc>,
 }
 
-struct Row {
-    attempt_id: AttemptId,
-    task_id: TaskId,
-    goal_id: GoalId,
-    agent_id: AgentId,
-    number: i32,
-    state: AttemptState,
-    lease_sha256: Vec<u8>,
-    lease_ms: i64,
-    lease_expires_at: DateTime<Utc>,
-    hard_deadline: DateTime<Utc>,
-    started_at: DateTime<Utc>,
-    cancelling: bool,
-    agent_state: AgentState,
-    agent_seen_at: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-}
-
-impl From<Row> for Heard {
-    fn from(row: Row) -> Self {
-        let Row {
-            attempt_id,
-            task_id,
-            goal_id,
-            agent_id,
-            number,
-            state,
-            lease_sha256,
-            lease_ms,
-            lease_expires_at,
-            hard_deadline,
-            started_at,
-            cancelling,
-            agent_state,
-            agent_seen_at,
-            now,
-        } = row;
-        let attempt = AttemptFacts {
-            attempt_id,
-            task_id,
-            goal_id,
-            agent_id,
-            number,
-            state,
-            lease_sha256,
-            lease_ms,
-            lease_expires_at,
-            hard_deadline,
-        };
-        Self { attempt, started_at, cancelling, agent_state, agent_seen_at, now }
-    }
-}
-
-/// Moves the leases of running attempts on, in the order of their ids, stores how far they are, and
-/// reads what their agents are told; what is not running, or not theirs, is left out. No two beats
-/// say the same attempt, agent and lease.
+/// Moves the leases of running attempts on, stores how far they are, and reads what their agents are
+/// told; what is not running, or not theirs, is left out. The beats come in the order of attempts, in
+/// which everybody locks them, and no two say the same attempt, agent and lease.
 ///
 /// One statement, so that it can be a transaction of its own: there are hundreds of beats a second,
 /// in small batches, and what a batch costs is mostly what its statements cost. `now` is the
@@ -114,11 +61,7 @@ pub async fn renew(
     now: Option<DateTime<Utc>>,
     beats: &[Beat],
 ) -> sqlx::Result<Vec<Heard>> {
-    // In the order in which everybody locks attempts.
-    let mut beats: Vec<&Beat> = beats.iter().collect();
-    beats.sort_by_key(|beat| beat.attempt_id);
-    let rows = sqlx::query_as!(
-        Row,
+    let rows = sqlx::query!(
         r#"
         with moment as materialized (
             select coalesce($2, clock_timestamp()) as now
@@ -165,5 +108,24 @@ pub async fn renew(
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(Heard::from).collect())
+    let heard = rows.into_iter().map(|row| Heard {
+        attempt: AttemptFacts {
+            attempt_id: row.attempt_id,
+            task_id: row.task_id,
+            goal_id: row.goal_id,
+            agent_id: row.agent_id,
+            number: row.number,
+            state: row.state,
+            lease_sha256: row.lease_sha256,
+            lease_ms: row.lease_ms,
+            lease_expires_at: row.lease_expires_at,
+            hard_deadline: row.hard_deadline,
+        },
+        started_at: row.started_at,
+        cancelling: row.cancelling,
+        agent_state: row.agent_state,
+        agent_seen_at: row.agent_seen_at,
+        now: row.now,
+    });
+    Ok(heard.collect())
 }

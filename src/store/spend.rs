@@ -129,8 +129,8 @@ pub struct Rise {
 /// meet in one row.
 pub const SLOTS: i16 = 8;
 
-/// Raises totals in their part `slot`, each row once. The rises come sorted and without doubles, so that two
-/// transactions touch the rows they share in the same order.
+/// Raises totals in their part `slot`, each row once. The rises come sorted and without doubles, so
+/// that two transactions touch the rows they share in the same order.
 ///
 /// # Errors
 /// When the database fails.

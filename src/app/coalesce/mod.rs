@@ -174,7 +174,8 @@ impl<B: Batched> Coalescer<B> {
             let mut queue = self.shared.queue();
             let wanted =
                 queue.push(group.clone(), Waiting { command, caller }, self.shared.limits)?;
-            if queue.waits(&group) == self.shared.limits.batch {
+            let Limits { apart, batch, .. } = self.shared.limits;
+            if !apart.is_zero() && queue.waits(&group) == batch {
                 self.shared.filled.notify_waiters();
             }
             wanted

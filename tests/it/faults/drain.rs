@@ -67,7 +67,7 @@ async fn a_stop_says_so_and_finishes_what_was_begun() {
     server.signal(Signal::TERM);
     until_ready_is(&address, 200, 503).await;
     assert_eq!(status(&address, "/livez").await, Some(200));
-    // And goes on answering for now.
+    // And goes on answering until the notice is over.
     load.answers(3).await;
     let (settings, ended) = server.ended().await;
     assert!(ended.success(), "{ended}");
