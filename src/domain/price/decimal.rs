@@ -1,0 +1,135 @@
+//! Decimal text becomes a whole number of pico-dollars.
+//!
+//! The text is taken apart digit by digit, so `0.1` is a tenth and not the float next to it. A
+//! JSON number is read through its shortest decimal text, which is what its author wrote.
+
+use serde_json::Number;
+
+/// The power of ten from dollars per million tokens to pico-dollars per token.
+pub(super) const PER_MILLION: i32 = 6;
+/// The power of ten from dollars to pico-dollars.
+pub(super) const PER_ONE: i32 = 12;
+/// The power of ten from dollars per thousand to pico-dollars.
+pub(super) const PER_THOUSAND: i32 = 9;
+
+/// Most characters of a number.
+const TEXT_MAX: usize = 64;
+/// Most digits that count: 10^30 is far above every bound, and its double fits 128 bits.
+const DIGITS_MAX: usize = 30;
+
+/// Why a text is no amount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum DecimalError {
+    /// It is not a decimal number, or has too many digits.
+    #[error("must be a decimal number of at most 30 digits, for example `2.50`")]
+    NotANumber,
+    /// It is below zero.
+    #[error("must not be negative")]
+    Negative,
+    /// It is no whole number of pico-dollars.
+    #[error("is finer than a pico-dollar: leave out decimal places")]
+    TooFine,
+    /// It is above the bound.
+    #[error("is too large")]
+    TooLarge,
+}
+
+/// A number that is not negative: `digits` times ten to the power of `exponent`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Decimal {
+    digits: u128,
+    exponent: i32,
+}
+
+/// A scaled number, and whether it had to be rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Scaled {
+    /// The whole number.
+    pub(super) value: i64,
+    /// Whether something was lost.
+    pub(super) rounded: bool,
+}
+
+impl Decimal {
+    /// Reads `12`, `2.50`, `.5`, `3.75e-08`.
+    pub(super) fn parse(text: &str) -> Result<Self, DecimalError> {
+        if text.len() > TEXT_MAX {
+            return Err(DecimalError::NotANumber);
+        }
+        let (negative, text) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (number, power) = match text.split_once(['e', 'E']) {
+            Some((number, power)) => {
+                (number, power.parse::<i32>().map_err(|_| DecimalError::NotANumber)?)
+            }
+            None => (text, 0),
+        };
+        let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+        let all = format!("{whole}{part}");
+        if all.is_empty() || !all.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(DecimalError::NotANumber);
+        }
+        let significant = all.trim_end_matches('0');
+        let dropped = all.len() - significant.len();
+        let significant = significant.trim_start_matches('0');
+        if significant.is_empty() {
+            return Ok(Self { digits: 0, exponent: 0 });
+        }
+        if negative {
+            return Err(DecimalError::Negative);
+        }
+        if significant.len() > DIGITS_MAX {
+            return Err(DecimalError::NotANumber);
+        }
+        let digits = significant.parse().map_err(|_| DecimalError::NotANumber)?;
+        // Both lengths are at most TEXT_MAX.
+        let exponent = power.saturating_sub(part.len() as i32).saturating_add(dropped as i32);
+        Ok(Self { digits, exponent })
+    }
+
+    /// Reads a JSON number through its shortest decimal text.
+    pub(super) fn from_number(number: &Number) -> Result<Self, DecimalError> {
+        Self::parse(&number.to_string())
+    }
+
+    /// Times ten to the power of `power`, exactly, and at most `most`.
+    pub(super) fn exact(self, power: i32, most: i64) -> Result<i64, DecimalError> {
+        let Scaled { value, rounded } = self.rounded(power, most)?;
+        if rounded { Err(DecimalError::TooFine) } else { Ok(value) }
+    }
+
+    /// Times ten to the power of `power`, at most `most`; what is finer than one is rounded, a
+    /// half to the even neighbour, so that rounding many amounts leans neither way.
+    pub(super) fn rounded(self, power: i32, most: i64) -> Result<Scaled, DecimalError> {
+        let power = self.exponent.saturating_add(power);
+        let size = power.unsigned_abs();
+        if power >= 0 {
+            let value = if self.digits == 0 { Some(0) } else { raise(self.digits, size) };
+            return Ok(Scaled { value: within(value, most)?, rounded: false });
+        }
+        let Some(divisor) = raise(1, size) else {
+            // Less than 10^30 divided by at least 10^39 is less than a half.
+            return Ok(Scaled { value: 0, rounded: self.digits != 0 });
+        };
+        let (quotient, rest) = (self.digits / divisor, self.digits % divisor);
+        let up = match (rest * 2).cmp(&divisor) {
+            std::cmp::Ordering::Less => 0,
+            std::cmp::Ordering::Equal => quotient % 2,
+            std::cmp::Ordering::Greater => 1,
+        };
+        Ok(Scaled { value: within(Some(quotient + up), most)?, rounded: rest != 0 })
+    }
+}
+
+fn raise(digits: u128, power: u32) -> Option<u128> {
+    10_u128.checked_pow(power)?.checked_mul(digits)
+}
+
+fn within(value: Option<u128>, most: i64) -> Result<i64, DecimalError> {
+    value
+        .and_then(|value| i64::try_from(value).ok())
+        .filter(|value| *value <= most)
+        .ok_or(DecimalError::TooLarge)
+}

@@ -1,0 +1,207 @@
+//! Reading pydantic's genai-prices, `data.json`.
+//!
+//! The file is a list of providers, each with models whose rates are in dollars per million
+//! tokens. Its habits, and what is made of them:
+//! - A rate is a number, or a `base` with `tiers` that hold for the whole call when the prompt is
+//!   larger than their `start`.
+//! - `prices` is one set of rates, or a list of sets with conditions, of which a later one goes
+//!   before an earlier. One with a `start_date` holds from the start of that day, UTC; one that
+//!   holds at some hours only is skipped.
+//! - `match` tells by which names a model goes. Those that it spells out (`equals`, `starts_with`,
+//!   also within `or`) become names of the model, unless another model has that name; patterns do
+//!   not.
+//! - Rates of sound and pictures and of tools are not read.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use serde_json::{Map, Value};
+
+use crate::domain::settings;
+
+use super::{
+    super::{
+        decimal::{PER_MILLION, PER_THOUSAND},
+        provider::canonical,
+        rate::{Price, RATE_MAX, REQUEST_MAX, StatedRates, TierRates},
+    },
+    Collector, ENTRIES_MAX, Imported, ImportedPrice, Rate, Skip, SkipReason, assemble,
+};
+
+/// Most sets of rates of one model; the last ones are read, since they go before the others.
+const SETS: usize = 100;
+/// How deep rules of names are followed.
+const DEPTH: usize = 4;
+/// Most names of one model.
+const NAMES: usize = 50;
+
+/// Reads the file: the list of providers, or an object that has it under `providers`.
+#[must_use]
+pub fn read(file: &Value) -> Imported {
+    let mut collector = Collector::default();
+    let Some(Value::Array(providers)) = file.get("providers").or(Some(file)) else {
+        collector.skip("", SkipReason::Malformed, "the file must be a list of providers");
+        return collector.finish();
+    };
+    let mut aliases = Vec::new();
+    for provider in providers {
+        read_provider(&mut collector, provider, &mut aliases);
+    }
+    // A model's own name goes before a name that only a rule gives to another.
+    for (owner, price) in aliases {
+        collector.alias(&owner, price);
+    }
+    collector.finish()
+}
+
+fn read_provider(
+    collector: &mut Collector,
+    provider: &Value,
+    aliases: &mut Vec<(String, ImportedPrice)>,
+) {
+    let Some(id) = provider.get("id").and_then(Value::as_str) else {
+        return collector.skip("", SkipReason::NoProvider, "a provider has no `id`");
+    };
+    let Some(Value::Array(models)) = provider.get("models") else {
+        return collector.skip(id, SkipReason::Malformed, "the provider has no list of models");
+    };
+    for model in models {
+        let Some(name) = model.get("id").and_then(Value::as_str) else {
+            collector.skip(id, SkipReason::Malformed, "a model has no `id`");
+            continue;
+        };
+        let full = format!("{id}/{name}");
+        let mut names = Vec::new();
+        if let Some(rule) = model.get("match") {
+            spelt_out(rule, DEPTH, &mut names);
+        }
+        for read in conditional(model.get("prices")) {
+            let read = read.map(|Read { effective_from, price, notes }| ImportedPrice {
+                provider: canonical(id),
+                model: name.to_owned(),
+                effective_from,
+                price,
+                notes,
+            });
+            // A small file may spell out very many names; only so many can be kept.
+            if let Ok(price) = &read
+                && aliases.len() < ENTRIES_MAX
+            {
+                aliases.extend(names.iter().take(NAMES).map(|alias| {
+                    let model = (*alias).to_owned();
+                    (name.to_owned(), ImportedPrice { model, ..price.clone() })
+                }));
+            }
+            collector.take(&full, read);
+        }
+    }
+}
+
+/// A set of rates, and when it holds.
+struct Read {
+    effective_from: Option<DateTime<Utc>>,
+    price: Price,
+    notes: Vec<String>,
+}
+
+/// The sets of a model, those that go before others first.
+fn conditional(prices: Option<&Value>) -> Vec<Result<Read, Skip>> {
+    let malformed = |detail: &str| Err((SkipReason::Malformed, detail.to_owned()));
+    match prices {
+        Some(Value::Object(rates)) => vec![set(rates, None)],
+        Some(Value::Array(sets)) => sets
+            .iter()
+            .rev()
+            .take(SETS)
+            .map(|one| {
+                let Some(Value::Object(rates)) = one.get("prices") else {
+                    return malformed("a condition has no `prices`");
+                };
+                set(rates, start(one.get("constraint"))?)
+            })
+            .collect(),
+        _ => vec![malformed("the model has no `prices`")],
+    }
+}
+
+/// When a condition begins to hold; nothing when there is none.
+fn start(constraint: Option<&Value>) -> Result<Option<DateTime<Utc>>, Skip> {
+    let constraint = match constraint {
+        None | Some(Value::Null) => return Ok(None),
+        Some(constraint) => constraint,
+    };
+    if constraint.get("start_time").is_some() {
+        return Err((SkipReason::TimeOfDay, String::new()));
+    }
+    let date = constraint.get("start_date").and_then(Value::as_str);
+    let date = date.and_then(|date| NaiveDate::parse_from_str(date, "%Y-%m-%d").ok());
+    let Some(date) = date else {
+        return Err((SkipReason::Malformed, "the condition is not known".to_owned()));
+    };
+    Ok(Some(date.and_time(NaiveTime::MIN).and_utc()))
+}
+
+fn set(rates: &Map<String, Value>, effective_from: Option<DateTime<Utc>>) -> Result<Read, Skip> {
+    let mut rate = Rate::new(rates);
+    let mut tiers: BTreeMap<i64, TierRates> = BTreeMap::new();
+    let mut get = |key: &str, place: fn(&mut TierRates) -> &mut Option<i64>| {
+        tiered(&mut rate, key, place, &mut tiers)
+    };
+    let input = get("input_mtok", |tier| &mut tier.input)?;
+    let output = get("output_mtok", |tier| &mut tier.output)?;
+    let cache_read = get("cache_read_mtok", |tier| &mut tier.cache_read)?;
+    let short = get("cache_write_5m_mtok", |tier| &mut tier.cache_write)?;
+    let cache_write = get("cache_write_mtok", |tier| &mut tier.cache_write)?.or(short);
+    let cache_write_1h = get("cache_write_1h_mtok", |tier| &mut tier.cache_write_1h)?;
+    let reasoning = get("output_reasoning_mtok", |tier| &mut tier.reasoning)?;
+    let Some(input) = input else {
+        return Err((SkipReason::NoTokenPrice, String::new()));
+    };
+    // What has no price for output makes none: an embedding.
+    let output = output.unwrap_or(0);
+    let stated = StatedRates { input, output, cache_read, cache_write, cache_write_1h, reasoning };
+    let mut price = assemble(stated, tiers)?;
+    price.per_request = rate.get("requests_kcount", PER_THOUSAND, REQUEST_MAX)?.unwrap_or(0);
+    Ok(Read { effective_from, price, notes: rate.notes })
+}
+
+/// The rate under a key, and its tiers into their places.
+fn tiered(
+    rate: &mut Rate<'_>,
+    key: &str,
+    place: fn(&mut TierRates) -> &mut Option<i64>,
+    tiers: &mut BTreeMap<i64, TierRates>,
+) -> Result<Option<i64>, Skip> {
+    let map = rate.map;
+    let Some(value) = map.get(key) else { return Ok(None) };
+    let Value::Object(parts) = value else {
+        return rate.amount(key, value, PER_MILLION, RATE_MAX);
+    };
+    if let Some(Value::Array(list)) = parts.get("tiers") {
+        for tier in list {
+            let start = tier.get("start").and_then(Value::as_i64);
+            let start = start.filter(|start| (1..=settings::AMOUNT_MAX).contains(start));
+            let (Some(start), Some(amount)) = (start, tier.get("price")) else {
+                let detail = format!("a tier of `{key}` has no `start` or no `price`");
+                return Err((SkipReason::Malformed, detail));
+            };
+            let amount = rate.amount(key, amount, PER_MILLION, RATE_MAX)?;
+            *place(tiers.entry(start).or_default()) = amount;
+        }
+    }
+    parts.get("base").map_or(Ok(None), |base| rate.amount(key, base, PER_MILLION, RATE_MAX))
+}
+
+/// The names that a rule spells out.
+fn spelt_out<'a>(rule: &'a Value, depth: usize, names: &mut Vec<&'a str>) {
+    for key in ["equals", "starts_with"] {
+        names.extend(rule.get(key).and_then(Value::as_str));
+    }
+    let Some(Value::Array(rules)) = rule.get("or") else { return };
+    if depth == 0 {
+        return;
+    }
+    for rule in rules.iter().take(NAMES) {
+        spelt_out(rule, depth - 1, names);
+    }
+}

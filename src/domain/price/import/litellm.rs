@@ -1,0 +1,174 @@
+//! Reading LiteLLM's `model_prices_and_context_window.json`.
+//!
+//! The file maps a model's name to an entry of rates in dollars per token. Its habits, and what is
+//! made of them:
+//! - The name often starts with the provider (`azure/gpt-4o`), which is taken off.
+//! - `..._above_200k_tokens` are tiers by the size of the prompt, and so is `tiered_pricing`, a
+//!   list of rates with a `range`. What a tier leaves out is as below it.
+//! - `..._batches`, `..._flex`, `..._priority` and the like are other ways of calling; agents do
+//!   not report which they used, so these are not read.
+//! - A rate of zero for writing to a cache, beside input that costs something, says that writing
+//!   has no charge of its own; such tokens are charged as input.
+//! - `off_peak_pricing` has no place in a price; it is noted, and the ordinary rates hold.
+//! - Models of pictures, sound and the like are skipped: they charge for more than tokens of text.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::domain::settings;
+
+use super::{
+    super::{
+        decimal::{Decimal, PER_ONE},
+        provider::canonical,
+        rate::{RATE_MAX, REQUEST_MAX, StatedRates, TierRates},
+    },
+    Collector, Imported, ImportedPrice, Rate, Skip, SkipReason, assemble,
+};
+
+const INPUT: &str = "input_cost_per_token";
+const OUTPUT: &str = "output_cost_per_token";
+const READ: &str = "cache_read_input_token_cost";
+const WRITE: &str = "cache_creation_input_token_cost";
+const WRITE_1H: &str = "cache_creation_input_token_cost_above_1hr";
+const REASONING: &str = "output_cost_per_reasoning_token";
+
+/// Reads the file.
+#[must_use]
+pub fn read(file: &Value) -> Imported {
+    let mut collector = Collector::default();
+    let Value::Object(entries) = file else {
+        collector.skip("", SkipReason::Malformed, "the file must be an object of models");
+        return collector.finish();
+    };
+    let mut names: Vec<_> = entries.iter().collect();
+    // Which of two that turn out the same is kept must not hang on the order of a map.
+    names.sort_unstable_by_key(|(name, _)| *name);
+    for (name, entry) in names {
+        collector.take(name, price(name, entry));
+    }
+    collector.finish()
+}
+
+fn price(name: &str, entry: &Value) -> Result<ImportedPrice, Skip> {
+    if name == "sample_spec" {
+        return Err((SkipReason::Sample, String::new()));
+    }
+    let Value::Object(entry) = entry else {
+        return Err((SkipReason::Malformed, "must be an object".to_owned()));
+    };
+    let Some(provider) = text(entry, "litellm_provider") else {
+        return Err((SkipReason::NoProvider, String::new()));
+    };
+    let provider = canonical(provider);
+    let mode = text(entry, "mode").unwrap_or("chat");
+    let without_output = matches!(mode, "embedding" | "moderation");
+    if !without_output && !matches!(mode, "chat" | "completion" | "responses") {
+        return Err((SkipReason::NotText, mode.chars().take(80).collect()));
+    }
+    let mut rate = Rate::new(entry);
+    let (base, mut tiers) = listed(entry, &mut rate.notes)?;
+    let stated = stated(&mut rate, base, without_output)?;
+    named(&mut rate, &mut tiers)?;
+    let mut price = assemble(stated, tiers)?;
+    price.per_request = rate.get("input_cost_per_request", PER_ONE, REQUEST_MAX)?.unwrap_or(0);
+    if entry.contains_key("off_peak_pricing") {
+        rate.notes.push("`off_peak_pricing` is left out".to_owned());
+    }
+    let model = match name.split_once('/') {
+        Some((prefix, rest)) if canonical(prefix) == provider => rest,
+        Some(_) | None => name,
+    };
+    let model = model.to_owned();
+    Ok(ImportedPrice { provider, model, effective_from: None, price, notes: rate.notes })
+}
+
+/// The rates of the entry itself, else those of the lowest range.
+fn stated(rate: &mut Rate<'_>, base: TierRates, without_output: bool) -> Result<StatedRates, Skip> {
+    let mut get = |key: &str| rate.get(key, PER_ONE, RATE_MAX);
+    let hit = get("input_cost_per_token_cache_hit")?;
+    let input = get(INPUT)?.or(base.input);
+    let output = get(OUTPUT)?.or(base.output).or(without_output.then_some(0));
+    let (Some(input), Some(output)) = (input, output) else {
+        return Err((SkipReason::NoTokenPrice, String::new()));
+    };
+    let charged = |rate: &i64| *rate != 0 || input == 0;
+    Ok(StatedRates {
+        input,
+        output,
+        cache_read: get(READ)?.or(hit).or(base.cache_read),
+        cache_write: get(WRITE)?.or(base.cache_write).filter(charged),
+        cache_write_1h: get(WRITE_1H)?.or(base.cache_write_1h).filter(charged),
+        reasoning: get(REASONING)?.or(base.reasoning),
+    })
+}
+
+/// The tiers of `tiered_pricing`, and the rates of its range that starts at nothing.
+fn listed(
+    entry: &Map<String, Value>,
+    notes: &mut Vec<String>,
+) -> Result<(TierRates, BTreeMap<i64, TierRates>), Skip> {
+    let mut tiers = BTreeMap::new();
+    let Some(Value::Array(ranges)) = entry.get("tiered_pricing") else {
+        return Ok((TierRates::default(), tiers));
+    };
+    for range in ranges {
+        // Some lists are of searches by their results and have no range of tokens.
+        let Value::Object(range) = range else { continue };
+        let Some(Value::Array(bounds)) = range.get("range") else { continue };
+        let bound = bounds.first().and_then(Value::as_number).map(Decimal::from_number);
+        let Some(Ok(Ok(above))) =
+            bound.map(|bound| bound.map(|b| b.exact(0, settings::AMOUNT_MAX)))
+        else {
+            return Err((SkipReason::Malformed, "a range must start with a number".to_owned()));
+        };
+        let mut rate = Rate::new(range);
+        let mut get = |key: &str| rate.get(key, PER_ONE, RATE_MAX);
+        let rates = TierRates {
+            input: get(INPUT)?,
+            output: get(OUTPUT)?,
+            cache_read: get(READ)?,
+            cache_write: get(WRITE)?.filter(|rate| *rate != 0),
+            cache_write_1h: get(WRITE_1H)?.filter(|rate| *rate != 0),
+            reasoning: get(REASONING)?,
+        };
+        notes.append(&mut rate.notes);
+        tiers.entry(above).or_insert(rates);
+    }
+    Ok((tiers.remove(&0).unwrap_or_default(), tiers))
+}
+
+/// Adds the tiers that keys such as `input_cost_per_token_above_200k_tokens` name.
+fn named(rate: &mut Rate<'_>, tiers: &mut BTreeMap<i64, TierRates>) -> Result<(), Skip> {
+    let map = rate.map;
+    for (key, value) in map {
+        let Some((kind, above)) = tier_of(key) else { continue };
+        let amount = rate.amount(key, value, PER_ONE, RATE_MAX)?;
+        let tier = tiers.entry(above).or_default();
+        match kind {
+            INPUT => tier.input = amount,
+            OUTPUT => tier.output = amount,
+            READ => tier.cache_read = amount,
+            WRITE => tier.cache_write = amount.filter(|rate| *rate != 0),
+            WRITE_1H => tier.cache_write_1h = amount.filter(|rate| *rate != 0),
+            _ => tier.reasoning = amount,
+        }
+    }
+    Ok(())
+}
+
+/// The kind of rate and the bound in tokens of a key that names a tier.
+fn tier_of(key: &str) -> Option<(&'static str, i64)> {
+    [INPUT, OUTPUT, READ, WRITE_1H, WRITE, REASONING].into_iter().find_map(|kind| {
+        let bound = key.strip_prefix(kind)?.strip_prefix("_above_")?.strip_suffix("k_tokens")?;
+        // A million thousands is more than any prompt; so long a number cannot overflow.
+        let digits = bound.len() <= 6 && bound.bytes().all(|byte| byte.is_ascii_digit());
+        let thousands = bound.parse::<i64>().ok().filter(|bound| digits && *bound > 0)?;
+        Some((kind, thousands * 1000))
+    })
+}
+
+fn text<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    map.get(key).and_then(Value::as_str).filter(|text| !text.trim().is_empty())
+}

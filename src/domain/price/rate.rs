@@ -1,0 +1,275 @@
+//! Prices, and what a call costs by them.
+//!
+//! A rate is a whole number of pico-dollars (1e-12 USD) per token; one dollar per million tokens
+//! is 1,000,000 of them. A [`Price`] is complete: what its author left out was filled in when it
+//! was made, so a stored price means the same for ever.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::usage::Tokens;
+
+/// Pico-dollars of a micro-dollar.
+pub const PICOS_PER_MICRO: i64 = 1_000_000;
+/// The highest rate, in pico-dollars per token: a dollar per token.
+pub const RATE_MAX: i64 = 1_000_000_000_000;
+/// The highest price of a request, in pico-dollars: a thousand dollars.
+pub const REQUEST_MAX: i64 = 1_000_000_000_000_000;
+/// Most tiers of a price.
+pub const TIERS_MAX: usize = 20;
+
+/// What a token costs by its kind, in pico-dollars per token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rates {
+    /// Input neither read from nor written to a cache.
+    #[schema(example = 2_500_000)]
+    pub input: i64,
+    /// Output without reasoning.
+    #[schema(example = 10_000_000)]
+    pub output: i64,
+    /// Input read from a cache.
+    pub cache_read: i64,
+    /// Input written to a cache for five minutes or an unknown time.
+    pub cache_write: i64,
+    /// Input written to a cache for an hour.
+    pub cache_write_1h: i64,
+    /// Reasoning.
+    pub reasoning: i64,
+}
+
+/// The rates that somebody stated, in pico-dollars per token; the others follow from them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StatedRates {
+    /// Input.
+    pub input: i64,
+    /// Output.
+    pub output: i64,
+    /// Input read from a cache; default: as `input`.
+    pub cache_read: Option<i64>,
+    /// Input written to a cache; default: as `input`.
+    pub cache_write: Option<i64>,
+    /// Input written to a cache for an hour; default: as `cache_write`.
+    pub cache_write_1h: Option<i64>,
+    /// Reasoning; default: as `output`.
+    pub reasoning: Option<i64>,
+}
+
+/// The rates that somebody stated for a tier, in pico-dollars per token. What is left out is as
+/// below the tier.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TierRates {
+    /// Input.
+    pub input: Option<i64>,
+    /// Output.
+    pub output: Option<i64>,
+    /// Input read from a cache.
+    pub cache_read: Option<i64>,
+    /// Input written to a cache.
+    pub cache_write: Option<i64>,
+    /// Input written to a cache for an hour.
+    pub cache_write_1h: Option<i64>,
+    /// Reasoning.
+    pub reasoning: Option<i64>,
+}
+
+impl StatedRates {
+    /// All rates: reading from and writing to a cache cost as input unless they are stated,
+    /// writing for an hour as writing, reasoning as output.
+    #[must_use]
+    pub fn complete(self) -> Rates {
+        let Self { input, output, cache_read, cache_write, cache_write_1h, reasoning } = self;
+        let cache_write = cache_write.unwrap_or(input);
+        Rates {
+            input,
+            output,
+            cache_read: cache_read.unwrap_or(input),
+            cache_write,
+            cache_write_1h: cache_write_1h.unwrap_or(cache_write),
+            reasoning: reasoning.unwrap_or(output),
+        }
+    }
+
+    /// These with what a tier above them states in its place.
+    #[must_use]
+    pub fn above(self, tier: TierRates) -> Self {
+        Self {
+            input: tier.input.unwrap_or(self.input),
+            output: tier.output.unwrap_or(self.output),
+            cache_read: tier.cache_read.or(self.cache_read),
+            cache_write: tier.cache_write.or(self.cache_write),
+            cache_write_1h: tier.cache_write_1h.or(self.cache_write_1h),
+            reasoning: tier.reasoning.or(self.reasoning),
+        }
+    }
+}
+
+impl Rates {
+    /// Every rate with its name.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, i64); 6] {
+        let Self { input, output, cache_read, cache_write, cache_write_1h, reasoning } = *self;
+        [
+            ("input", input),
+            ("output", output),
+            ("cache_read", cache_read),
+            ("cache_write", cache_write),
+            ("cache_write_1h", cache_write_1h),
+            ("reasoning", reasoning),
+        ]
+    }
+
+    /// Of each kind the higher rate.
+    #[must_use]
+    pub fn dearer(self, other: Self) -> Self {
+        Self {
+            input: self.input.max(other.input),
+            output: self.output.max(other.output),
+            cache_read: self.cache_read.max(other.cache_read),
+            cache_write: self.cache_write.max(other.cache_write),
+            cache_write_1h: self.cache_write_1h.max(other.cache_write_1h),
+            reasoning: self.reasoning.max(other.reasoning),
+        }
+    }
+
+    /// What the tokens cost, in pico-dollars. What is below zero counts as zero.
+    fn picos(&self, tokens: &Tokens) -> i128 {
+        [
+            (self.input, tokens.input),
+            (self.output, tokens.output),
+            (self.cache_read, tokens.cache_read),
+            (self.cache_write, tokens.cache_write),
+            (self.cache_write_1h, tokens.cache_write_1h),
+            (self.reasoning, tokens.reasoning),
+        ]
+        .into_iter()
+        .map(|(rate, count)| i128::from(rate.max(0)) * i128::from(count.max(0)))
+        .fold(0, i128::saturating_add)
+    }
+}
+
+/// Other rates for large prompts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tier {
+    /// It holds when the prompt has more input tokens than this, cached ones included.
+    #[schema(example = 200_000)]
+    pub above: i64,
+    /// Its rates, for all tokens of the call.
+    pub rates: Rates,
+}
+
+/// What calls of one model cost, in pico-dollars (1e-12 USD).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// The rates of a prompt that no tier is for.
+    pub rates: Rates,
+    /// Other rates for large prompts. Of those whose bound the prompt exceeds the one with the
+    /// highest bound holds, for the whole call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tiers: Vec<Tier>,
+    /// What each call costs besides its tokens, in pico-dollars.
+    #[serde(default)]
+    pub per_request: i64,
+}
+
+impl Price {
+    /// A price without tiers.
+    #[must_use]
+    pub fn flat(rates: Rates) -> Self {
+        Self { rates, tiers: Vec::new(), per_request: 0 }
+    }
+
+    /// A price of stated rates, with tiers by their bounds. What a tier leaves out is as in the
+    /// tier below it, and what none of them states follows from the tier's input and output.
+    #[must_use]
+    pub fn tiered(base: StatedRates, tiers: BTreeMap<i64, TierRates>) -> Self {
+        let tiers = tiers.into_iter().scan(base, |below, (above, tier)| {
+            *below = below.above(tier);
+            Some(Tier { above, rates: below.complete() })
+        });
+        Self { tiers: tiers.collect(), ..Self::flat(base.complete()) }
+    }
+
+    /// The rates for a prompt of so many tokens.
+    #[must_use]
+    pub fn rates_for(&self, prompt: i64) -> Rates {
+        let reached = self.tiers.iter().filter(|tier| prompt > tier.above);
+        reached.max_by_key(|tier| tier.above).map_or(self.rates, |tier| tier.rates)
+    }
+
+    /// The rates of all tiers, the lowest first.
+    pub(super) fn all_rates(&self) -> impl Iterator<Item = Rates> {
+        std::iter::once(self.rates).chain(self.tiers.iter().map(|tier| tier.rates))
+    }
+}
+
+/// Money, exact to the pico-dollar. Never below zero; beyond the largest it stays there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cost {
+    /// Whole micro-dollars (1e-6 USD).
+    pub micros: i64,
+    /// Millionths of a micro-dollar besides, 0 to 999,999.
+    pub fraction: i64,
+}
+
+impl Cost {
+    /// The largest amount that can be held.
+    pub const MAX: Self = Self { micros: i64::MAX, fraction: PICOS_PER_MICRO - 1 };
+
+    /// So many pico-dollars.
+    #[must_use]
+    pub fn from_picos(picos: i128) -> Self {
+        let picos = picos.max(0);
+        let unit = i128::from(PICOS_PER_MICRO);
+        match (i64::try_from(picos / unit), i64::try_from(picos % unit)) {
+            (Ok(micros), Ok(fraction)) => Self { micros, fraction },
+            (Err(_), _) | (_, Err(_)) => Self::MAX,
+        }
+    }
+
+    /// The amount in pico-dollars.
+    #[must_use]
+    pub fn picos(self) -> i128 {
+        i128::from(self.micros) * i128::from(PICOS_PER_MICRO) + i128::from(self.fraction)
+    }
+
+    /// Both together; fractions that make a micro-dollar are carried.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self::from_picos(self.picos().saturating_add(other.picos()))
+    }
+}
+
+impl std::iter::Sum for Cost {
+    fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
+        costs.fold(Self::default(), Self::plus)
+    }
+}
+
+/// What a call costs by a price: each token at the rate of its kind in the tier that the prompt
+/// reaches, and the price of the request.
+#[must_use]
+pub fn cost(price: &Price, tokens: &Tokens) -> Cost {
+    let picos = price.rates_for(tokens.prompt()).picos(tokens);
+    Cost::from_picos(picos.saturating_add(i128::from(price.per_request.max(0))))
+}
+
+/// What a call of an unknown model costs at most, as far as these prices tell: each token at the
+/// highest rate of its kind that any of them has for such a prompt, and the highest price of a
+/// request. Never less than [`cost`] by any of them; nothing when there are no prices.
+#[must_use]
+pub fn dearest<'a>(prices: impl IntoIterator<Item = &'a Price>, tokens: &Tokens) -> Option<Cost> {
+    let prompt = tokens.prompt();
+    let each = prices.into_iter().map(|price| Price {
+        per_request: price.per_request,
+        ..Price::flat(price.rates_for(prompt))
+    });
+    let highest = each.reduce(|one, other| Price {
+        per_request: one.per_request.max(other.per_request),
+        ..Price::flat(one.rates.dearer(other.rates))
+    })?;
+    Some(cost(&highest, tokens))
+}
