@@ -11,12 +11,13 @@ use super::{
     Result, Unit,
     claim_views::{ClaimAnswer, Started, claims},
     claims::{ClaimCommand, Given},
+    funding::Funds,
     idempotency::{self, Outcome, Repeat, Repeatable},
-    lease,
+    lease, shortfall,
 };
 use crate::{
     domain::{
-        claim::{self, Candidate, Wish},
+        claim::{self, Candidate, Funding, Wish},
         event::{EventKind, NewEvent},
         ids::{AgentId, TaskId},
         refusal::{Code, Refusal},
@@ -40,16 +41,34 @@ const SLACK: [i64; 2] = [64, 1_000];
 /// Which commands of the batch were answered before.
 pub(super) async fn repeats(
     unit: &mut Unit,
-    batch: &[ClaimCommand],
+    batch: &[&ClaimCommand],
 ) -> Result<Vec<Repeat<ClaimAnswer>>> {
     let keyed: Vec<&Repeatable> =
         batch.iter().filter_map(|command| command.repeatable.as_deref()).collect();
     let mut taken = idempotency::take_all(unit, &keyed).await?.into_iter();
-    let repeat = |command: &ClaimCommand| match command.repeatable {
+    let repeat = |command: &&ClaimCommand| match command.repeatable {
         Some(_) => taken.next().unwrap_or(Repeat::New),
         None => Repeat::New,
     };
     Ok(batch.iter().map(repeat).collect())
+}
+
+/// How deep a batch looks for tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// As many as are wanted.
+    Wanted,
+    /// As many as one batch may lock: those at the front could not be paid for.
+    Beyond,
+}
+
+/// What a batch of claims came to.
+#[derive(Debug)]
+pub(super) struct Claimed {
+    /// One answer for each command.
+    pub answers: Vec<Result<Given>>,
+    /// Whether tasks were refused for want of money: what stands behind them is worth a look.
+    pub refused: bool,
 }
 
 /// Gives tasks to a batch of claims: one answer each, in their order.
@@ -59,33 +78,58 @@ pub(super) async fn repeats(
 pub(super) async fn claim_batch(
     unit: &mut Unit,
     batch: &[&ClaimCommand],
-) -> Result<Vec<Result<Given>>> {
+    look: Look,
+) -> Result<Claimed> {
     if batch.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Claimed { answers: Vec::new(), refused: false });
     }
     let (workspace, now) = (unit.workspace(), unit.now());
     let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
     let known = by_id(store::claims::claimers(unit.conn(), workspace, &agents).await?);
-    let ready = lock_ready(unit, batch, &known).await?;
+    let ready = lock_ready(unit, batch, &known, look).await?;
     // Who may claim is judged once, by what the tasks are given out by.
-    let (known, given) = if ready.is_empty() {
-        (known, vec![Vec::new(); batch.len()])
+    let known = if ready.is_empty() {
+        known
     } else {
         store::claims::lock_agents(unit.conn(), workspace, &agents).await?;
-        let exact = by_id(store::claims::claimers(unit.conn(), workspace, &agents).await?);
-        let given = assign(batch, &exact, &ready);
-        (exact, given)
+        by_id(store::claims::claimers(unit.conn(), workspace, &agents).await?)
     };
-    let started = start(unit, batch, &given).await?;
-    let mut found = claims(unit, &started).await?;
+    // Before the windows of limits, in which heartbeats wait that have noted their agents.
     store::claims::seen(unit.conn(), workspace, now, &agents).await?;
+    let (started, given, refused) = if ready.is_empty() {
+        (Vec::new(), vec![Vec::new(); batch.len()], false)
+    } else {
+        give(unit, batch, &known, &ready).await?
+    };
+    let mut found = claims(unit, &started).await?;
     let answers = batch.iter().zip(&given).map(|(command, tasks)| {
         let claimer = active(known.get(&command.owner.agent))?;
         let claims = tasks.iter().filter_map(|task| found.remove(&task.task_id)).collect();
         let able = claimer.capabilities.clone().into();
         Ok(Given { outcome: Outcome::fresh(ClaimAnswer { claims }), able, ..command.nothing() })
     });
-    Ok(answers.collect())
+    Ok(Claimed { answers: answers.collect(), refused })
+}
+
+/// Gives locked tasks to locked agents, as far as they can be paid for, and starts the attempts.
+async fn give(
+    unit: &mut Unit,
+    batch: &[&ClaimCommand],
+    exact: &HashMap<AgentId, Claimer>,
+    ready: &[ReadyTask],
+) -> Result<(Vec<Started>, Vec<Vec<ReadyTask>>, bool)> {
+    let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
+    let Some(mut funds) = Funds::open(unit, ready, &agents).await? else {
+        let given = assign(batch, exact, ready, |_, _| Funding::Granted);
+        let started = start(unit, batch, &given).await?;
+        return Ok((started, given, false));
+    };
+    let given = assign(batch, exact, ready, |task, agent| funds.fund(unit, task, agent));
+    let started = start(unit, batch, &given).await?;
+    shortfall::park(unit, ready, funds.short()).await?;
+    let refused = funds.refused_any();
+    funds.write(unit, &started).await?;
+    Ok((started, given, refused))
 }
 
 /// Stores the answers of commands that can be repeated. An empty one is not kept: the same request
@@ -173,6 +217,7 @@ async fn lock_ready(
     unit: &mut Unit,
     batch: &[&ClaimCommand],
     known: &HashMap<AgentId, Claimer>,
+    look: Look,
 ) -> Result<Vec<ReadyTask>> {
     let mut asked: BTreeMap<AgentId, u32> = BTreeMap::new();
     for command in batch {
@@ -188,7 +233,11 @@ async fn lock_ready(
     }
     let mut ready: Vec<ReadyTask> = Vec::new();
     for (able, wanted) in wanted {
-        lock_more(unit, able, wanted.min(MOST_AT_ONCE), &mut ready).await?;
+        let wanted = match look {
+            Look::Wanted => wanted.min(MOST_AT_ONCE),
+            Look::Beyond => MOST_AT_ONCE,
+        };
+        lock_more(unit, able, wanted, &mut ready).await?;
     }
     ready.sort_by_key(|task| (task.claim_rank, task.task_id));
     Ok(ready)
@@ -198,6 +247,7 @@ fn assign(
     batch: &[&ClaimCommand],
     exact: &HashMap<AgentId, Claimer>,
     ready: &[ReadyTask],
+    fund: impl FnMut(&ReadyTask, AgentId) -> Funding,
 ) -> Vec<Vec<ReadyTask>> {
     let wishes: Vec<Wish> = batch
         .iter()
@@ -215,7 +265,7 @@ fn assign(
         .map(|task| Candidate { task: task.clone(), required: task.required.clone() })
         .collect();
     let slots = exact.iter().map(|(agent, claimer)| (*agent, free_slots(claimer))).collect();
-    claim::assign(&wishes, &candidates, &slots)
+    claim::assign(&wishes, &candidates, &slots, fund)
 }
 
 /// Starts the attempts; returns each with its token.

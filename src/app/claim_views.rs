@@ -1,6 +1,6 @@
 //! What a claim asks for and is answered with.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,12 +9,12 @@ use serde_json::Value;
 use super::{Result, Unit, goals::corrupt};
 use crate::{
     domain::{
+        budget::ask::Estimate,
         check::Checks,
         ids::{ApprovalId, AttemptId, GoalId, TaskId},
         plan::check_lease,
         refusal::Refusal,
         settings,
-        spend::Amounts,
         states::{ApprovalKind, ApprovalState, AttemptState, FailureClass, TaskState},
     },
     store::{
@@ -122,7 +122,7 @@ pub struct ClaimedTask {
     /// 0 to 9.
     pub priority: i16,
     /// Expected spend by unit.
-    pub estimate: Amounts,
+    pub estimate: BTreeMap<String, Estimate>,
     /// Conditions of success: evidence is needed for each required one.
     pub criteria: Vec<ClaimedCriterion>,
 }

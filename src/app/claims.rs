@@ -10,7 +10,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use super::{
     App, Result,
     caller::{Caller as _, ClaimCaller},
-    claim_batch::{claim_batch, keep, repeats},
+    claim_batch::{Claimed, Look, claim_batch, keep, repeats},
     claim_views::{ClaimAnswer, ClaimRequest},
     coalesce::Batched,
     idempotency::{Outcome, Repeat, Repeatable, Request},
@@ -57,26 +57,24 @@ impl Batched for ClaimCommand {
     }
 
     async fn run(app: App, workspace: WorkspaceId, batch: Vec<Self>) -> Result<Vec<Result<Given>>> {
-        let mut unit = app.begin(workspace, None).await?;
-        let repeats = repeats(&mut unit, &batch).await?;
-        let fresh: Vec<&Self> = batch
-            .iter()
-            .zip(&repeats)
-            .filter(|(_, repeat)| matches!(repeat, Repeat::New))
-            .map(|(command, _)| command)
-            .collect();
-        let mut given = claim_batch(&mut unit, &fresh).await?;
-        keep(&mut unit, &fresh, &mut given).await?;
-        app.commit(unit).await?;
-        let mut given = given.into_iter();
-        let answers = batch.iter().zip(repeats).map(|(command, repeat)| match repeat {
-            Repeat::New => given.next().unwrap_or_else(|| Ok(command.nothing())),
-            Repeat::Refused(refusal) => Err(refusal.into()),
-            Repeat::Answered(answer) => {
-                Ok(Given { outcome: Outcome::replayed(answer), kept: true, ..command.nothing() })
+        let first: Vec<&Self> = batch.iter().collect();
+        let Claimed { mut answers, mut refused } =
+            claim_once(&app, workspace, &first, Look::Wanted).await?;
+        // What could not be paid for is parked by now: whoever got nothing looks behind it.
+        for _ in 0..LOOKS_BEYOND {
+            let empty: Vec<usize> =
+                (0..batch.len()).filter(|n| got_nothing(&answers[*n])).collect();
+            if !refused || empty.is_empty() {
+                break;
             }
-        });
-        Ok(answers.collect())
+            let again: Vec<&Self> = empty.iter().map(|n| &batch[*n]).collect();
+            let more = claim_once(&app, workspace, &again, Look::Beyond).await?;
+            refused = more.refused;
+            for (index, answer) in empty.into_iter().zip(more.answers) {
+                answers[index] = answer;
+            }
+        }
+        Ok(answers)
     }
 
     /// The agent hung up while it was being given tasks. Nobody knows the leases, so the tasks go
@@ -93,6 +91,43 @@ impl Batched for ClaimCommand {
             }
         }
     }
+}
+
+/// How often a batch looks behind tasks that could not be paid for. Each time it parks as many as it
+/// may lock, so this is thousands; the next claim goes on.
+const LOOKS_BEYOND: usize = 8;
+
+fn got_nothing(answer: &Result<Given>) -> bool {
+    answer.as_ref().is_ok_and(|given| given.outcome.value.claims.is_empty())
+}
+
+/// A batch in one transaction.
+async fn claim_once(
+    app: &App,
+    workspace: WorkspaceId,
+    batch: &[&ClaimCommand],
+    look: Look,
+) -> Result<Claimed> {
+    let mut unit = app.begin(workspace, None).await?;
+    let repeats = repeats(&mut unit, batch).await?;
+    let fresh: Vec<&ClaimCommand> = batch
+        .iter()
+        .zip(&repeats)
+        .filter(|(_, repeat)| matches!(repeat, Repeat::New))
+        .map(|(command, _)| *command)
+        .collect();
+    let Claimed { answers: mut given, refused } = claim_batch(&mut unit, &fresh, look).await?;
+    keep(&mut unit, &fresh, &mut given).await?;
+    app.commit(unit).await?;
+    let mut given = given.into_iter();
+    let answers = batch.iter().zip(repeats).map(|(command, repeat)| match repeat {
+        Repeat::New => given.next().unwrap_or_else(|| Ok(command.nothing())),
+        Repeat::Refused(refusal) => Err(refusal.into()),
+        Repeat::Answered(answer) => {
+            Ok(Given { outcome: Outcome::replayed(answer), kept: true, ..command.nothing() })
+        }
+    });
+    Ok(Claimed { answers: answers.collect(), refused })
 }
 
 impl ClaimCommand {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{
     App, Error, Result, Unit, approval_views,
     approval_views::Approval,
+    budget_steps, budgets,
     caller::{Caller as _, OperatorCaller},
     goals::{apply, cancel_locked, corrupt, lock_goal},
     lay::Ground,
@@ -18,6 +19,7 @@ use super::{
 };
 use crate::{
     domain::{
+        budget::Period,
         check::Checks,
         event::{EventKind, NewEvent},
         ids::{ApprovalId, AttemptId, PlanId, TaskId},
@@ -119,12 +121,17 @@ impl App {
         request: &DecisionRequest,
     ) -> Result<Approval> {
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
-        let workspace = unit.workspace();
-        let facts = store::approvals::find(unit.conn(), workspace, approval)
+        let workspace = principal.workspace;
+        // What an approval is about never changes, so it is read before anything is locked.
+        let facts = store::approvals::find(&mut *self.reader().await?, workspace, approval)
             .await?
             .ok_or_else(|| Refusal::not_found("approval"))?;
         request.check(facts.kind)?;
+        let mut unit = if facts.kind == ApprovalKind::Budget {
+            self.begin_alone(workspace, Some(principal.key)).await?
+        } else {
+            self.begin(workspace, Some(principal.key)).await?
+        };
         let goal = lock_goal(&mut unit, facts.goal_id).await?;
         let task = lock_task(&mut unit, facts.task_id).await?;
         record(&mut unit, &facts, request).await?;
@@ -188,21 +195,41 @@ async fn take_effect(
         (ApprovalKind::Result, Some(task), Some(attempt), _) => {
             review(unit, task, attempt, approved, request).await
         }
-        (ApprovalKind::Action | ApprovalKind::Budget | ApprovalKind::Input, Some(task), _, _) => {
-            resume(unit, task).await
-        }
+        (ApprovalKind::Action | ApprovalKind::Input, Some(task), _, _) => resume(unit, task).await,
+        (ApprovalKind::Budget, _, _, _) => budget(unit, facts, approved, request).await,
         (
             ApprovalKind::Plan
             | ApprovalKind::Start
             | ApprovalKind::Result
             | ApprovalKind::Action
-            | ApprovalKind::Budget
             | ApprovalKind::Input,
             _,
             _,
             _,
         ) => Err(Error::Corrupt("an approval without its subject".into())),
     }
+}
+
+/// A limit is raised, or what waits for it is given up: with a limit that begins anew it waits for
+/// that.
+async fn budget(
+    unit: &mut Unit,
+    facts: &ApprovalFacts,
+    approved: bool,
+    request: &DecisionRequest,
+) -> Result<()> {
+    let limit = facts.limit_id.ok_or_else(|| Error::Corrupt("a budget without a limit".into()))?;
+    let payload = facts.payload.clone().unwrap_or_default();
+    if approved {
+        let proposed = payload["proposed"].as_i64();
+        let amount = proposed.ok_or_else(|| Error::Corrupt("a raise without an amount".into()))?;
+        return budgets::raise(unit, limit, amount, request.reason.as_deref()).await;
+    }
+    if payload["short"]["period"] != json!(Period::Lifetime) {
+        return Ok(());
+    }
+    let reason = format!("its budget was not raised: {}", request.reason());
+    budget_steps::give_up(unit, limit, &reason).await
 }
 
 async fn apply_plan(unit: &mut Unit, goal: &GoalFacts, plan: PlanId) -> Result<()> {

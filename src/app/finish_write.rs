@@ -44,7 +44,10 @@ pub(super) async fn write(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> 
     reviews(unit, judged).await?;
     let reports: Vec<(&AttemptFacts, &SpendReport)> =
         judged.iter().map(|j| (j.attempt, spend(j))).collect();
-    charge(unit, &reports).await?;
+    // One whose lease was swept gave everything back then.
+    let running = judged.iter().filter(|j| j.attempt.state == AttemptState::Running);
+    let ended: Vec<AttemptId> = running.map(|j| j.attempt.attempt_id).collect();
+    charge(unit, &reports, &ended).await?;
     Ok(())
 }
 
@@ -136,6 +139,7 @@ async fn reviews(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
             task_id: Some(judged.task.task_id),
             attempt_id: Some(judged.attempt.attempt_id),
             plan_id: None,
+            limit_id: None,
             title: String::new(),
             body: String::new(),
             payload: Some(judged.command.payload()),

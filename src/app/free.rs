@@ -57,6 +57,7 @@ pub async fn free(unit: &mut Unit, tasks: Vec<TaskFacts>, needs: Needs) -> Resul
                 attempts_used: task.attempts_used,
                 lost_in_row: task.lost_in_row,
                 needs_met: needs == Needs::JustMet,
+                short: None,
                 failure: None,
                 reason: None,
             });
@@ -86,6 +87,7 @@ async fn ask_start(unit: &mut Unit, tasks: &[&TaskFacts]) -> Result<()> {
             task_id: Some(task.task_id),
             attempt_id: None,
             plan_id: None,
+            limit_id: None,
             title: String::new(),
             body: String::new(),
             payload: None,

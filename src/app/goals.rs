@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    App, Error, Result, Unit,
+    App, Error, Result, Unit, allocations, budgets,
     caller::{Caller as _, OperatorCaller, SubmitterCaller},
     free,
     goal_views::{self, Goal},
@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     domain::{
+        budget::BudgetNode,
         check::Checks,
         event::{EventKind, NewEvent},
         ids::{GoalId, PlanId},
@@ -113,7 +114,8 @@ impl App {
     /// Posts a goal and makes its plan.
     ///
     /// # Errors
-    /// `invalid`, `no_tasks_found`, `plan_invalid`; nothing is written then.
+    /// `invalid`, `no_tasks_found`, `plan_invalid`; `budget_exhausted` when its budget is allocated
+    /// and there is not enough above it. Nothing is written then.
     pub async fn create_goal(
         &self,
         caller: &SubmitterCaller,
@@ -276,6 +278,9 @@ async fn write_goal(
             .goal(goal)
             .data(json!({"title": title, "planner": draft.planner})),
     );
+    if let Some(budget) = &new.budget {
+        budgets::make(unit, BudgetNode::Goal, goal.0, budget).await?;
+    }
     write_plan(unit, goal, priority, new, draft).await?;
     goal_views::read(unit.conn(), workspace, goal).await
 }
@@ -320,6 +325,7 @@ async fn write_plan(
         task_id: None,
         attempt_id: None,
         plan_id: Some(plan),
+        limit_id: None,
         title: format!("Apply the plan of {count} tasks for \"{}\"?", new.title),
         body: new.brief.clone(),
         payload: Some(document),
@@ -342,7 +348,8 @@ pub(super) async fn apply(
     );
     unit.record(NewEvent::new(EventKind::GoalActive).goal(ground.goal));
     lay(unit, ground, tasks).await?;
-    finish_if_over(unit, ground.goal).await
+    finish_if_over(unit, ground.goal).await?;
+    allocations::open(unit, ground.goal).await
 }
 
 /// Ends an active goal whose tasks have all ended. The goal's row is held, or locked here.

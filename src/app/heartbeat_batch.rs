@@ -18,6 +18,7 @@ use super::{
     coalesce::{Batched, Limits},
     heartbeats::{HeartbeatAnswer, HeartbeatCommand},
     spend::charge,
+    standing::{self, Standings},
 };
 use crate::{
     domain::{
@@ -70,9 +71,10 @@ impl Batched for HeartbeatCommand {
         let mut conn = app.reader().await?;
         let heard = renew(&mut conn, workspace, app.clock.set(), &batch).await?;
         let missed = missed(&mut conn, workspace, &batch, &heard).await?;
+        let standings = standing::of(&mut conn, workspace, heard.keys().copied()).await?;
         let answers = batch.iter().map(|command| {
             let heard = find(&heard, command).ok_or_else(|| why(&missed, command))?;
-            Ok(answer(heard, Amounts::new()))
+            Ok(answer(heard, Amounts::new(), &standings))
         });
         Ok(answers.collect())
     }
@@ -89,11 +91,13 @@ async fn spend(
     let missed = missed(unit.conn(), workspace, batch, &heard).await?;
     let kept = batch.iter().filter_map(|command| Some((find(&heard, command)?, command)));
     let reports: Vec<_> = kept.map(|(heard, command)| (&heard.attempt, &command.spend)).collect();
-    let spent = charge(&mut unit, &reports).await?;
+    let spent = charge(&mut unit, &reports, &[]).await?;
+    let standings = standing::of(unit.conn(), workspace, heard.keys().copied()).await?;
     app.commit(unit).await?;
     let answers = batch.iter().map(|command| {
         let heard = find(&heard, command).ok_or_else(|| why(&missed, command))?;
-        Ok(answer(heard, spent.get(&command.attempt).cloned().unwrap_or_default()))
+        let spent = spent.get(&command.attempt).cloned().unwrap_or_default();
+        Ok(answer(heard, spent, &standings))
     });
     Ok(answers.collect())
 }
@@ -168,10 +172,14 @@ fn why(missed: &HashMap<AttemptId, AttemptFacts>, command: &HeartbeatCommand) ->
     }
 }
 
-fn answer(heard: &Heard, attempt_spend: Amounts) -> HeartbeatAnswer {
+fn answer(heard: &Heard, attempt_spend: Amounts, standings: &Standings) -> HeartbeatAnswer {
     let Heard { attempt, started_at, cancelling, agent_state, agent_seen_at: _, now } = heard;
+    let told = heartbeat::directive(attempt, *started_at, *cancelling, *agent_state, *now);
+    let none = Vec::new();
+    let standings = standings.get(&attempt.attempt_id).unwrap_or(&none);
     HeartbeatAnswer {
-        directive: heartbeat::directive(attempt, *started_at, *cancelling, *agent_state, *now),
+        directive: told.max(standing::directive(standings, *now)),
+        budget: standings.iter().map(|row| standing::view(row, *now)).collect(),
         lease_expires_in_ms: (attempt.lease_expires_at - now).num_milliseconds().max(0),
         lease_expires_at: attempt.lease_expires_at,
         hard_deadline: attempt.hard_deadline,

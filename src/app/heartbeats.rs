@@ -14,6 +14,7 @@ use super::{
     App, Error, Result,
     caller::{AgentCaller, Caller as _},
     lease,
+    standing::BudgetStanding,
 };
 use crate::domain::{
     check::{Checks, pointer},
@@ -86,8 +87,9 @@ pub struct AttemptHeartbeat {
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HeartbeatAnswer {
-    /// `continue`; `wrap_up`: the hard deadline is near; `pause`: send a checkpoint and release;
-    /// `stop`: stop at once and release.
+    /// `continue`; `wrap_up`: the hard deadline is near, or what was set aside for you is used and
+    /// no more is to be had; `pause`: send a checkpoint and release; `stop`: stop at once and
+    /// release, because the task is cancelled or a limit above it is used up.
     pub directive: Directive,
     /// How long you may stay silent from now on.
     #[schema(example = 60000)]
@@ -98,6 +100,9 @@ pub struct HeartbeatAnswer {
     pub hard_deadline: DateTime<Utc>,
     /// What the attempt has used by now, by unit; empty when this heartbeat reported nothing.
     pub attempt_spend: Amounts,
+    /// How the attempt stands with every limit above it, the nearest first; empty: nothing is
+    /// limited.
+    pub budget: Vec<BudgetStanding>,
 }
 
 /// How one of many heartbeats went: `answer` or `problem`.

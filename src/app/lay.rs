@@ -153,6 +153,7 @@ async fn ask(unit: &mut Unit, ground: Ground, rows: &[NewTask]) -> Result<()> {
             task_id: Some(row.task_id),
             attempt_id: None,
             plan_id: None,
+            limit_id: None,
             title: String::new(),
             body: String::new(),
             payload: None,

@@ -1,7 +1,7 @@
 //! The use cases: the only place that begins and commits.
 //!
 //! **Lock order**, the same in every unit of work: goal -> task -> attempt -> approval -> agent ->
-//! spend totals -> event head; within a table by id. Everything that ends or adds tasks holds the
+//! windows of limits (deepest first) -> spend totals -> event head; within a table by id. Everything that ends or adds tasks holds the
 //! goal's row first, so cascades through dependents and containers of one goal never meet. Claims
 //! skip locked tasks and take no goal.
 //!
@@ -13,10 +13,15 @@ use sqlx::PgPool;
 
 pub mod agent_views;
 pub mod agents;
+pub mod allocations;
 pub mod approval_views;
 pub mod attempt_views;
 pub mod auth;
+pub mod authorize;
 pub mod bootstrap;
+mod budget_steps;
+pub mod budget_views;
+pub mod budgets;
 pub mod caller;
 mod claim_batch;
 pub mod claim_views;
@@ -29,6 +34,7 @@ pub mod finish;
 pub mod finish_views;
 mod finish_write;
 pub mod free;
+mod funding;
 pub mod goal_views;
 pub mod goals;
 mod heartbeat_batch;
@@ -37,11 +43,15 @@ pub mod idempotency;
 pub mod keys;
 pub mod lay;
 pub mod lease;
+mod offers;
 pub mod park;
 pub mod plan_views;
 pub mod projects;
 pub mod settle;
+mod settling;
+mod shortfall;
 pub mod spend;
+pub mod standing;
 pub mod steps;
 pub mod supervision;
 pub mod task_details;
@@ -51,6 +61,7 @@ pub mod unit;
 pub mod verify;
 mod waiting;
 pub mod wake;
+mod windows;
 
 pub use crate::clock::Stopwatch;
 pub use error::{Error, Result};

@@ -201,6 +201,7 @@ impl App {
                 task_id: Some(parking.task.task_id),
                 attempt_id: Some(attempt),
                 plan_id: None,
+                limit_id: None,
                 title: asked.title.clone(),
                 body: asked.body.clone(),
                 payload: asked.payload.clone(),
@@ -346,6 +347,6 @@ async fn park(
     let reason = Some(reason.to_owned());
     let change = Change::by_attempt(task.clone(), id, attempt.agent_id, ending, reason);
     settle::settle(unit, vec![change]).await?;
-    charge(unit, &[(attempt, spend)]).await?;
+    charge(unit, &[(attempt, spend)], &[id]).await?;
     Ok(())
 }

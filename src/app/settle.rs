@@ -217,6 +217,7 @@ async fn write(
             attempts_used: change.attempts_used,
             lost_in_row: change.lost_in_row,
             needs_met: false,
+            short: None,
             failure,
             reason: state.is_terminal().then(|| change.reason.clone()).flatten(),
         });

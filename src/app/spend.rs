@@ -15,6 +15,7 @@ use super::{
     caller::{AgentCaller, Caller as _},
     coalesce::Batched,
     lease,
+    settling::{self, Booking},
 };
 use crate::{
     domain::{
@@ -97,7 +98,7 @@ impl Batched for SpendCommand {
             .zip(&batch)
             .filter_map(|(attempt, command)| Some((*attempt.as_ref().ok()?, &command.report)))
             .collect();
-        let spent = charge(&mut unit, &reports).await?;
+        let spent = charge(&mut unit, &reports, &[]).await?;
         let answers = admitted.into_iter().map(|attempt| {
             let attempt = attempt?;
             Ok(SpendAnswer {
@@ -163,16 +164,19 @@ pub(super) fn find(
     attempts.get(&id).ok_or_else(|| Refusal::not_found("attempt"))
 }
 
-/// Stores reports on attempts whose rows are held; returns what each has used by now.
+/// Stores reports on attempts whose rows are held, and settles them with every limit above; attempts
+/// that `ended` in this unit give back what they have set aside. Returns what each has used by now.
 ///
 /// # Errors
 /// When the database fails.
 pub(super) async fn charge(
     unit: &mut Unit,
     reports: &[(&AttemptFacts, &SpendReport)],
+    ended: &[AttemptId],
 ) -> Result<HashMap<AttemptId, Amounts>> {
     let reports: Vec<_> = reports.iter().filter(|(_, report)| !report.is_empty()).collect();
     if reports.is_empty() {
+        settling::settle(unit, &[], ended).await?;
         return Ok(HashMap::new());
     }
     let attempts: BTreeMap<AttemptId, &AttemptFacts> =
@@ -196,7 +200,9 @@ pub(super) async fn charge(
             }
         }
     }
-    store_entries(unit, &attempts, entries, &mut spent).await?;
+    let bookings = store_entries(unit, &attempts, entries, &mut spent).await?;
+    settling::settle(unit, &bookings.lines, ended).await?;
+    raise_totals(unit, bookings.rises).await?;
     let mut answer: HashMap<AttemptId, Amounts> = HashMap::new();
     for ((id, unit), spend) in spent {
         answer.entry(id).or_default().insert(unit, spend.amount());
@@ -209,20 +215,20 @@ async fn store_entries(
     attempts: &BTreeMap<AttemptId, &AttemptFacts>,
     entries: Vec<NewEntry>,
     spent: &mut BTreeMap<(AttemptId, String), UnitSpend>,
-) -> Result<()> {
+) -> Result<Stored> {
     if entries.is_empty() {
-        return Ok(());
+        return Ok(Stored::default());
     }
     let (workspace, now) = (unit.workspace(), unit.now());
     let fresh = store::spend::insert_entries(unit.conn(), workspace, now, &entries).await?;
     if fresh.is_empty() {
-        return Ok(());
+        return Ok(Stored::default());
     }
     let goals: Vec<GoalId> = attempts.values().map(|attempt| attempt.goal_id).collect();
     let projects: HashMap<GoalId, ProjectId> =
         store::spend::projects_of(unit.conn(), workspace, &goals).await?.into_iter().collect();
     let mut touched = BTreeMap::new();
-    let mut rises = BTreeMap::new();
+    let mut stored = Stored::default();
     for (id, key, unit_name, amount) in fresh {
         let of_attempt = spent.entry((id, unit_name.clone())).or_default();
         if !key.starts_with(spend::TOTAL_PREFIX) {
@@ -231,12 +237,32 @@ async fn store_entries(
         touched.insert((id, unit_name.clone()), *of_attempt);
         let Some(attempt) = attempts.get(&id) else { continue };
         for (node, node_id) in path(attempt, &projects) {
-            let total: &mut i64 = rises.entry((node, node_id, unit_name.clone())).or_default();
+            let total = stored.rises.entry((node, node_id, unit_name.clone())).or_default();
             *total = total.saturating_add(amount);
         }
+        let line = Booking { attempt: id, key, unit: unit_name, amount, fraction: 0 };
+        stored.lines.push(line);
     }
     let touched: Vec<_> = touched.into_iter().map(|((id, name), s)| (id, name, s)).collect();
     store::spend::set_of_attempts(unit.conn(), workspace, &touched).await?;
+    Ok(stored)
+}
+
+/// Lines that were stored, and by how much they raise the totals above.
+#[derive(Debug, Default)]
+struct Stored {
+    lines: Vec<Booking>,
+    rises: BTreeMap<(SpendNode, uuid::Uuid, String), i64>,
+}
+
+async fn raise_totals(
+    unit: &mut Unit,
+    rises: BTreeMap<(SpendNode, uuid::Uuid, String), i64>,
+) -> Result<()> {
+    if rises.is_empty() {
+        return Ok(());
+    }
+    let workspace = unit.workspace();
     let rises: Vec<Rise> = rises
         .into_iter()
         .map(|((node, id, unit), amount)| Rise { node, id, unit, amount })

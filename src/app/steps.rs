@@ -15,7 +15,7 @@ use super::{
     free::{self, Needs},
     goals::{finish_if_over, lock_goal},
     settle::{self, Change},
-    spend::locked,
+    spend::{charge, locked},
 };
 use crate::{
     domain::{
@@ -243,6 +243,9 @@ async fn end_due(unit: &mut Unit, attempts: &[AttemptId], tasks: &[TaskId]) -> R
         }
     }
     let Ending { ends, results, changes } = due;
+    let was_running =
+        |id: &AttemptId| held.get(id).is_some_and(|attempt| attempt.state == AttemptState::Running);
+    let ended: BTreeSet<AttemptId> = ends.iter().map(|(id, _)| *id).filter(was_running).collect();
     let count = changes.len() as u64;
     if !ends.is_empty() {
         store::attempts::end(unit.conn(), workspace, now, &ends).await?;
@@ -251,6 +254,8 @@ async fn end_due(unit: &mut Unit, attempts: &[AttemptId], tasks: &[TaskId]) -> R
         store::results::insert(unit.conn(), workspace, now, &results).await?;
     }
     settle::settle(unit, changes).await?;
+    let ended: Vec<AttemptId> = ended.into_iter().collect();
+    charge(unit, &[], &ended).await?;
     Ok(count)
 }
 

@@ -1,6 +1,6 @@
 //! Reading one task with everything that is known of it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -16,11 +16,11 @@ use super::{
 };
 use crate::{
     domain::{
+        budget::ask::Estimate,
         ids::{TaskId, WorkspaceId},
         plan::ApprovalPoints,
         refusal::Refusal,
         settings,
-        spend::Amounts,
         states::TaskState,
     },
     store::{
@@ -73,7 +73,7 @@ pub struct TaskDetail {
     pub input: Option<Value>,
     /// Expected spend, by unit.
     #[schema(example = json!({"usd_micros": 250000}))]
-    pub estimate: Amounts,
+    pub estimate: BTreeMap<String, Estimate>,
     /// Conditions of success.
     pub criteria: Vec<Criterion>,
     /// When a person must be asked. `start` turns false once the start is approved.
@@ -191,7 +191,7 @@ fn detailed(
         task,
         description,
         input,
-        estimate: estimate.map_or(Ok(Amounts::new()), serde_json::from_value).map_err(corrupt)?,
+        estimate: estimate.map_or(Ok(BTreeMap::new()), serde_json::from_value).map_err(corrupt)?,
         criteria,
         approval: ApprovalPoints { start: approve_start, result: approve_result },
         needs,

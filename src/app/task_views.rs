@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     domain::{
+        budget::{BudgetNode, Period},
         claim,
-        ids::{AgentId, AttemptId, GoalId, TaskId, WorkspaceId},
+        ids::{AgentId, AttemptId, GoalId, LimitId, TaskId, WorkspaceId},
         refusal::Refusal,
         spend::Amounts,
         states::{FailureClass, TaskState},
@@ -42,7 +43,7 @@ pub struct Task {
     #[schema(example = "Write the REST endpoints")]
     pub title: String,
     /// `waiting` (for other tasks or a time), `ready` (may be claimed), `running`, `parked` (for a
-    /// person or its subtasks), `reviewing`, `done`, `failed` or `cancelled`; the last three are
+    /// person, its subtasks or a budget), `reviewing`, `done`, `failed` or `cancelled`; the last three are
     /// final.
     pub state: TaskState,
     /// True: it is never offered to an agent, and ends with its children.
@@ -83,6 +84,8 @@ pub struct Task {
     /// What its attempts used, by unit.
     #[schema(example = json!({"usd_micros": 1250, "output_tokens": 320}))]
     pub spend: Amounts,
+    /// The limit that it waits for, while it is `parked` because no budget could pay for it.
+    pub waits_for_budget: Option<BudgetWait>,
     /// Rises with every edit and change of state; the `ETag`.
     pub version: i32,
     /// When it was created.
@@ -91,6 +94,30 @@ pub struct Task {
     pub updated_at: DateTime<Utc>,
     /// When it ended.
     pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// A limit that has not enough room for a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct BudgetWait {
+    /// The limit.
+    pub limit_id: LimitId,
+    /// What is limited.
+    pub node: BudgetNode,
+    /// Which one.
+    pub node_id: uuid::Uuid,
+    /// In which unit.
+    #[schema(example = "usd_micros")]
+    pub unit: String,
+    /// For how long it counts.
+    pub period: Period,
+    /// The limit.
+    pub limit: i64,
+    /// What is used of it.
+    pub settled: i64,
+    /// What running attempts have set aside.
+    pub reserved: i64,
+    /// What the task needs at least.
+    pub requested: i64,
 }
 
 /// Which tasks are listed.
@@ -156,6 +183,7 @@ fn view(row: TaskRow) -> Result<Task> {
         cancel_requested_at,
         end_reason,
         spend,
+        waits_for_budget,
         version,
         created_at,
         updated_at,
@@ -186,6 +214,10 @@ fn view(row: TaskRow) -> Result<Task> {
         cancel_requested_at,
         end_reason,
         spend: serde_json::from_value(spend).map_err(corrupt)?,
+        waits_for_budget: waits_for_budget
+            .map(serde_json::from_value)
+            .transpose()
+            .map_err(corrupt)?,
         version,
         created_at,
         updated_at,

@@ -11,7 +11,7 @@ use crate::{
         ids::{Id, KeyId, WorkspaceId},
     },
     entropy::Entropy,
-    store,
+    store::{self, Hold},
 };
 
 /// One transaction for one workspace. Dropped without [`Unit::commit`], it changes nothing.
@@ -31,7 +31,28 @@ impl App {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn begin(&self, workspace: WorkspaceId, actor: Option<KeyId>) -> Result<Unit> {
-        let mut tx = self.pool.begin_with(store::BEGIN).await?;
+        self.begin_holding(workspace, actor, Hold::Share).await
+    }
+
+    /// Begins a unit of work beside which nothing else happens in the workspace: to change limits.
+    ///
+    /// # Errors
+    /// When the database cannot be reached, or others do not finish in time.
+    pub(super) async fn begin_alone(
+        &self,
+        workspace: WorkspaceId,
+        actor: Option<KeyId>,
+    ) -> Result<Unit> {
+        self.begin_holding(workspace, actor, Hold::Alone).await
+    }
+
+    async fn begin_holding(
+        &self,
+        workspace: WorkspaceId,
+        actor: Option<KeyId>,
+        hold: Hold,
+    ) -> Result<Unit> {
+        let mut tx = self.pool.begin_with(store::begin(workspace, hold)).await?;
         let now = read(&self.clock, &mut tx).await?;
         let entropy = self.entropy.clone();
         Ok(Unit { tx, workspace, actor, now, entropy, events: Vec::new() })

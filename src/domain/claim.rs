@@ -67,29 +67,52 @@ pub struct Candidate<T> {
     pub required: Vec<String>,
 }
 
+/// Whether a task can be paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Funding {
+    /// It is paid for now: what it needs was set aside.
+    Granted,
+    /// Not for this agent; for another perhaps.
+    AgentShort,
+    /// For nobody.
+    Short,
+}
+
 /// Gives candidates, in their order, to wishes: each to the first wish, in order of arrival, that
-/// still wants one, whose agent can do it and has a slot free. Returns the tasks for each wish.
+/// still wants one, whose agent can do it, has a slot free and is paid for. Returns the tasks for
+/// each wish.
 ///
 /// `slots` says how many more attempts each agent may start; an agent that is not in it may start
-/// none.
+/// none. `fund` is asked once for each task and agent, last of all, and sets aside what it grants.
 #[must_use]
 pub fn assign<T: Clone>(
     wishes: &[Wish],
     candidates: &[Candidate<T>],
     slots: &HashMap<AgentId, u32>,
+    mut fund: impl FnMut(&T, AgentId) -> Funding,
 ) -> Vec<Vec<T>> {
     let mut given: Vec<Vec<T>> = vec![Vec::new(); wishes.len()];
     let mut slots = slots.clone();
     for candidate in candidates {
-        let taker = wishes.iter().enumerate().find(|(index, wish)| {
-            given[*index].len() < wish.max as usize
+        let mut asked = Vec::new();
+        for (index, wish) in wishes.iter().enumerate() {
+            let wanted = given[index].len() < wish.max as usize
                 && slots.get(&wish.agent).is_some_and(|free| *free > 0)
-                && covers(&wish.able, &candidate.required)
-        });
-        let Some((index, wish)) = taker else { continue };
-        given[index].push(candidate.task.clone());
-        if let Some(free) = slots.get_mut(&wish.agent) {
-            *free -= 1;
+                && covers(&wish.able, &candidate.required);
+            if !wanted || asked.contains(&wish.agent) {
+                continue;
+            }
+            match fund(&candidate.task, wish.agent) {
+                Funding::Granted => {
+                    given[index].push(candidate.task.clone());
+                    if let Some(free) = slots.get_mut(&wish.agent) {
+                        *free -= 1;
+                    }
+                    break;
+                }
+                Funding::AgentShort => asked.push(wish.agent),
+                Funding::Short => break,
+            }
         }
     }
     given
@@ -126,7 +149,7 @@ mod tests {
             let candidates: Vec<Candidate<usize>> = tasks.iter().enumerate()
                 .map(|(task, required)| Candidate { task, required: names(required) }).collect();
             let slots: HashMap<AgentId, u32> = (0u8..4).map(|n| (agent(n), slots[n as usize])).collect();
-            let given = assign(&wishes, &candidates, &slots);
+            let given = assign(&wishes, &candidates, &slots, |_, _| Funding::Granted);
 
             let mut all: Vec<usize> = given.concat();
             all.sort_unstable();

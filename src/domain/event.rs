@@ -49,7 +49,7 @@ words! {
         TaskReady => "task.ready",
         /// A task was claimed, or a container opened.
         TaskRunning => "task.running",
-        /// A task waits for a person or its subtasks.
+        /// A task waits for a person, its subtasks or a budget.
         TaskParked => "task.parked",
         /// A task's result waits for a person.
         TaskReviewing => "task.reviewing",
@@ -69,6 +69,20 @@ words! {
         ApprovalDecided => "approval.decided",
         /// What an approval was about ended first.
         ApprovalCancelled => "approval.cancelled",
+        /// A node was given a budget.
+        BudgetCreated => "budget.created",
+        /// A budget was edited: `data` has the limits before and after.
+        BudgetUpdated => "budget.updated",
+        /// So many percent of a limit are used; once for every version of the limit and period.
+        BudgetThreshold => "budget.threshold",
+        /// An attempt used what it had not reserved, and the limit had no room for it.
+        BudgetOverrun => "budget.overrun",
+        /// Tokens of a model without a price were used under a limit of money.
+        PriceUnknown => "price.unknown",
+        /// A price was added to the price book.
+        PriceCreated => "price.created",
+        /// Spend was computed anew from the price book.
+        SpendRerated => "spend.rerated",
     }
 }
 

@@ -55,4 +55,8 @@ ids! {
     AgentId;
     /// An approval.
     ApprovalId;
+    /// A budget: the limits of one node.
+    BudgetId;
+    /// One limit of a budget.
+    LimitId;
 }

@@ -84,7 +84,7 @@ invariants! {
     EndedAtTheEnd "ended_at_the_end"
         "A task, goal, attempt or approval says when it ended exactly when it has.",
     WaitingIsAsked "waiting_is_asked"
-        "What is proposed, parked or reviewed has a question that is pending, or an open subtask.",
+        "What is proposed, parked or reviewed has a question that is pending, an open subtask, or a budget it waits for.",
     QuestionIsAwaited "question_is_awaited"
         "A pending question is about something that waits for its answer.",
     EventsWithoutGaps "events_without_gaps"
@@ -103,6 +103,14 @@ invariants! {
         "What an attempt has used equals the sum of its entries.",
     SpendTotalsCounted "spend_totals_counted"
         "The totals of goals, projects and agents equal the sums of the entries below them.",
+    WindowsReservedCounted "windows_reserved_counted"
+        "What a limit has reserved equals the open reservations and allocations below its node, in every period.",
+    WindowsSettledCounted "windows_settled_counted"
+        "What a limit has settled equals the spend of the attempts below its node that were started in the period.",
+    ReservationsOfRunning "reservations_of_running"
+        "Only a running attempt has something set aside.",
+    ShortOfALimit "short_of_a_limit"
+        "A task that waits for a budget names a limit that exists.",
     LeasesSwept "leases_swept"
         "No attempt runs on after its lease or its hard deadline was over for longer than a sweep.",
     PromotedInTime "promoted_in_time"
@@ -156,7 +164,11 @@ impl Invariant {
             | Self::GoalEndToldOnce
             | Self::AttemptsTold
             | Self::AttemptSpendCounted
-            | Self::SpendTotalsCounted => None,
+            | Self::SpendTotalsCounted
+            | Self::WindowsReservedCounted
+            | Self::WindowsSettledCounted
+            | Self::ReservationsOfRunning
+            | Self::ShortOfALimit => None,
         }
     }
 }

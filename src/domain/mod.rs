@@ -1,6 +1,7 @@
 //! The words, states and rules of muster: pure functions, no I/O, no clock, no randomness.
 
 pub mod agent;
+pub mod budget;
 pub mod check;
 pub mod claim;
 pub mod cycle;
@@ -14,6 +15,7 @@ pub mod layout;
 pub mod new_goal;
 pub mod outline;
 pub mod plan;
+pub mod price;
 pub mod refusal;
 pub mod role;
 pub mod settings;

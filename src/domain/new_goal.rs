@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
+    budget::{BudgetNode, BudgetSpec},
     check::Checks,
     outline::{NoTasks, Ordering, Outline, OutlineNote, OutlineOptions, OutlineTask, outline},
     plan::{ApprovalPoints, CriterionSpec, PlanContext, TaskSpec, check_instant, check_plan},
@@ -115,6 +116,9 @@ pub struct NewGoal {
     /// When a person must be asked about the goal.
     #[serde(default)]
     pub approval: GoalApproval,
+    /// What its tasks may use. Only operators can raise it later.
+    #[serde(default)]
+    pub budget: Option<BudgetSpec>,
     /// A JSON object of your own, such as a commit or a ticket; at most 256 KiB.
     #[serde(default)]
     pub metadata: BTreeMap<String, Value>,
@@ -148,6 +152,9 @@ impl NewGoal {
         }
         if let Some(deadline) = self.deadline {
             check_instant(&mut checks, "/deadline", deadline);
+        }
+        if let Some(budget) = &self.budget {
+            budget.check(&mut checks, "/budget", BudgetNode::Goal);
         }
         let metadata = Value::Object(self.metadata.clone().into_iter().collect());
         checks.json("/metadata", Some(&metadata));

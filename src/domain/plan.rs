@@ -11,11 +11,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    budget::ask::{Estimate, check_estimates},
     check::{Checks, pointer},
     cycle::find_cycle,
     refusal::Refusal,
     settings,
-    spend::{self, Amounts},
 };
 
 /// One condition of success.
@@ -76,10 +76,11 @@ pub struct TaskSpec {
     /// Conditions of success; completing needs evidence for each required one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub criteria: Vec<CriterionSpec>,
-    /// Expected spend by unit.
+    /// Expected spend by unit: what is set aside from every budget above the task before it starts.
+    /// A number must be there as a whole; `{"want", "min"}` takes less when less is left.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schema(example = json!({"usd_micros": 250000}))]
-    pub estimate: Amounts,
+    #[schema(example = json!({"usd_micros": {"want": 250000, "min": 50000}, "tool_calls": 20}))]
+    pub estimate: BTreeMap<String, Estimate>,
     /// JSON for the agent, handed over with the claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<serde_json::Value>,
@@ -196,7 +197,7 @@ fn check_task(checks: &mut Checks, at: &str, task: &TaskSpec) {
         checks.ensure(!criterion.text.trim().is_empty(), &at, "must not be empty");
         checks.bytes(&at, &criterion.text, settings::MESSAGE_BYTES);
     }
-    spend::check_amounts(checks, &pointer(at, "estimate"), &task.estimate);
+    check_estimates(checks, &pointer(at, "estimate"), &task.estimate);
     checks.json(&pointer(at, "input"), task.input.as_ref());
     checks.count(&pointer(at, "labels"), task.labels.len(), settings::TASK_LABELS);
     for (index, label) in task.labels.iter().enumerate() {

@@ -39,6 +39,8 @@ words! {
         TaskEnded => "task_ended",
         /// Somebody decided this approval before.
         AlreadyDecided => "already_decided",
+        /// A budget has no room for what was asked.
+        BudgetExhausted => "budget_exhausted",
         /// The agent is paused, draining or retired and may not claim.
         AgentNotActive => "agent_not_active",
         /// Without this key nobody could make another.
@@ -94,6 +96,7 @@ impl Code {
             | Self::GoalEnded
             | Self::TaskEnded
             | Self::AlreadyDecided
+            | Self::BudgetExhausted
             | Self::LastAdminKey
             | Self::PreconditionFailed
             | Self::PreconditionRequired

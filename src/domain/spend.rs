@@ -15,8 +15,9 @@ use super::{
     settings,
 };
 
-/// Amounts by unit. Units are named `usd_micros`, `input_tokens`, `output_tokens`, `wall_ms`,
-/// `attempts`, `tool_calls`, `gpu_ms` or a name of the fleet's own; amounts are whole numbers.
+/// Amounts by unit. Units are named `usd_micros`, `input_tokens`, `output_tokens`, `tool_calls`,
+/// `gpu_ms` or a name of the fleet's own; amounts are whole numbers. `wall_ms` and `attempts` are
+/// measured by the service and never reported.
 pub type Amounts = BTreeMap<String, i64>;
 
 /// One thing that was used.
@@ -92,15 +93,38 @@ impl SpendReport {
 /// What the keys of entries made from cumulative totals start with.
 pub const TOTAL_PREFIX: &str = "total:";
 
-/// Notes unknown spellings of units and amounts out of bounds.
+/// The unit that counts attempts; measured by the service.
+pub const ATTEMPTS: &str = "attempts";
+/// The unit of the time that attempts took, in milliseconds; measured by the service.
+pub const WALL_MS: &str = "wall_ms";
+/// The unit of money: millionths of a US dollar.
+pub const MONEY: &str = "usd_micros";
+
+/// Whether the service measures the unit itself.
+#[must_use]
+pub fn is_measured(unit: &str) -> bool {
+    unit == ATTEMPTS || unit == WALL_MS
+}
+
+/// Notes a unit that is not spelt as units are.
+pub fn check_unit(checks: &mut Checks, at: &str, unit: &str) {
+    checks.ensure(
+        is_unit(unit),
+        at,
+        "a unit is 1 to 40 of a-z 0-9 _ and starts with a letter, for example `usd_micros`",
+    );
+}
+
+/// Notes unknown spellings of units, those that are not reported, and amounts out of bounds.
 pub fn check_amounts(checks: &mut Checks, at: &str, amounts: &Amounts) {
     checks.count(at, amounts.len(), 20);
     for (unit, amount) in amounts {
         let at = pointer(at, unit);
+        check_unit(checks, &at, unit);
         checks.ensure(
-            is_unit(unit),
+            !is_measured(unit),
             &at,
-            "a unit is 1 to 40 of a-z 0-9 _ and starts with a letter, for example `usd_micros`",
+            "is measured by the service itself: leave it out, or report another unit",
         );
         checks.range(&at, *amount, 0..=settings::AMOUNT_MAX);
     }

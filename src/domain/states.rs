@@ -240,11 +240,11 @@ words! {
     pub enum Directive {
         /// Go on.
         Continue => "continue",
-        /// Finish soon: the hard deadline is near.
+        /// Finish soon: the hard deadline is near, or the budget used up.
         WrapUp => "wrap_up",
         /// Send a checkpoint and release.
         Pause => "pause",
-        /// Stop at once and release: the task is being cancelled.
+        /// Stop at once and release: the task is being cancelled, or a budget is used up.
         Stop => "stop",
     }
 }

@@ -24,9 +24,9 @@ pub const fn follows(state: TaskState, container: bool) -> &'static [TaskState] 
         (Ready | Parked | Reviewing, true) => &[],
         // Reviewing and done: a result that came late, but before anybody else had the task.
         (Waiting, false) => &[Ready, Parked, Reviewing, Done, Failed, Cancelled],
-        (Ready, false) => &[Running, Reviewing, Done, Failed, Cancelled],
+        (Ready, false) => &[Running, Parked, Reviewing, Done, Failed, Cancelled],
         (Running, false) => &[Waiting, Ready, Parked, Reviewing, Done, Failed, Cancelled],
-        (Parked, false) => &[Ready, Cancelled],
+        (Parked, false) => &[Ready, Reviewing, Done, Cancelled],
         (Reviewing, false) => &[Ready, Done, Cancelled],
         (Done | Failed | Cancelled, _) => &[],
     }

@@ -257,7 +257,9 @@ fn may_complete(task: &TaskFacts, attempt: &AttemptFacts) -> bool {
         AttemptState::Running => true,
         AttemptState::Expired => {
             let untouched = task.current_attempt == Some(attempt.attempt_id);
-            untouched && matches!(task.state, TaskState::Waiting | TaskState::Ready)
+            // Parked after an attempt that expired: it waits for a budget, and nobody has it.
+            let free = [TaskState::Waiting, TaskState::Ready, TaskState::Parked];
+            untouched && free.contains(&task.state)
         }
         AttemptState::Parked
         | AttemptState::Submitted

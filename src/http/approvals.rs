@@ -34,7 +34,7 @@ use crate::{
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<HttpState> {
-    handlers![list_approvals, get_approval, decide_approval[AlreadyDecided, GoalEnded, TaskEnded]]
+    handlers![list_approvals, get_approval, decide_approval[AlreadyDecided, GoalEnded, TaskEnded, BudgetExhausted]]
 }
 
 /// Which approvals to list.

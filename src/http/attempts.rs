@@ -24,6 +24,7 @@ use crate::{
         App,
         approval_views::Approval,
         attempt_views::{Attempt, AttemptDetail, SpendLine, SpendPlace},
+        authorize::{AuthorizeAnswer, AuthorizeRequest},
         caller::{AgentCaller, ReaderCaller},
         finish_views::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest},
         heartbeats::{HeartbeatAnswer, HeartbeatRequest, HeartbeatsAnswer, HeartbeatsRequest},
@@ -44,6 +45,7 @@ pub fn routes() -> OpenApiRouter<HttpState> {
         complete[NotYourAttempt, LeaseLost, AlreadyCompleted, EvidenceMissing],
         fail[NotYourAttempt, LeaseLost, AlreadyCompleted],
         release[NotYourAttempt, LeaseLost, AlreadyCompleted],
+        authorize[NotYourAttempt, LeaseLost, BudgetExhausted],
         ask[NotYourAttempt, LeaseLost, GoalEnded, TaskEnded],
         get_attempt,
         list_attempt_spend,
@@ -116,6 +118,21 @@ async fn report_spend(
     ApiJson(request): ApiJson<SpendRequest>,
 ) -> Result<Reply<SpendAnswer>> {
     Ok(Reply(app.report_spend(&caller, attempt, request).await?))
+}
+
+/// Ask before spending.
+///
+/// What a cost may be at most is set aside under your key, from every budget above the task, or
+/// refused. Report the cost afterwards as a spend entry with the same key: as long as it is not more
+/// than was authorised, no limit can be overrun by it. The same request again changes nothing.
+#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/authorize", tag = "attempts")]
+async fn authorize(
+    Auth(caller): Auth<AgentCaller>,
+    State(app): State<Arc<App>>,
+    ApiPath(attempt): ApiPath<AttemptId>,
+    ApiJson(request): ApiJson<AuthorizeRequest>,
+) -> Result<Reply<AuthorizeAnswer>> {
+    Ok(Reply(app.authorize(&caller, attempt, &request).await?))
 }
 
 /// Hand in a result.

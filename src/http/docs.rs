@@ -44,8 +44,8 @@ const UI_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'
 
 /// What the schema of amounts says of itself.
 const AMOUNTS: &str = "Amounts by unit. Units are named `usd_micros`, `input_tokens`, \
-    `output_tokens`, `wall_ms`, `attempts`, `tool_calls`, `gpu_ms` or a name of the fleet's own; \
-    amounts are whole numbers.";
+    `output_tokens`, `tool_calls`, `gpu_ms` or a name of the fleet's own; amounts are whole \
+    numbers. `wall_ms` and `attempts` are measured by the service and never reported.";
 
 /// The groups of operations, in the order in which they are shown.
 const TAGS: &[(&str, &str)] = &[

@@ -40,8 +40,7 @@ pub const PLAN_LIMIT: BodyLimit = BodyLimit(4 * 1024 * 1024);
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<HttpState> {
-    let plans =
-        handlers![preview_plan[NoTasksFound, PlanInvalid], create_goal[NoTasksFound, PlanInvalid]];
+    let plans = handlers![preview_plan[NoTasksFound, PlanInvalid], create_goal[NoTasksFound, PlanInvalid, BudgetExhausted]];
     let goals = handlers![list_goals, get_goal, update_goal[GoalEnded], cancel_goal[GoalEnded]];
     plans.layer(Extension(PLAN_LIMIT)).merge(goals)
 }

@@ -73,6 +73,7 @@ pub mod approvals;
 pub mod attempts;
 pub mod auth;
 pub mod body;
+pub mod budgets;
 pub mod claims;
 pub mod conditional;
 pub mod describe;
@@ -141,6 +142,7 @@ fn routes() -> OpenApiRouter<HttpState> {
         .merge(attempts::routes())
         .merge(approvals::routes())
         .merge(projects::routes())
+        .merge(budgets::routes())
         .merge(agents::routes())
         .merge(events::routes())
         .merge(keys::routes())

@@ -187,6 +187,7 @@ pub const fn status(code: Code) -> StatusCode {
         | Code::GoalEnded
         | Code::TaskEnded
         | Code::AlreadyDecided
+        | Code::BudgetExhausted
         | Code::AgentNotActive
         | Code::LastAdminKey
         | Code::IdempotencyInProgress => StatusCode::CONFLICT,
@@ -221,6 +222,7 @@ pub const fn title(code: Code) -> &'static str {
         Code::GoalEnded => "The goal has ended",
         Code::TaskEnded => "The task has ended",
         Code::AlreadyDecided => "The approval was decided before",
+        Code::BudgetExhausted => "A budget has no room for it",
         Code::AgentNotActive => "The agent may not claim now",
         Code::LastAdminKey => "The last admin key cannot be revoked",
         Code::IdempotencyInProgress => "The same request is being worked on",
@@ -258,6 +260,7 @@ pub const fn extra_headers(code: Code) -> &'static [(header::HeaderName, &'stati
         | Code::GoalEnded
         | Code::TaskEnded
         | Code::AlreadyDecided
+        | Code::BudgetExhausted
         | Code::AgentNotActive
         | Code::LastAdminKey
         | Code::PreconditionFailed

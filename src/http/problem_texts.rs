@@ -100,6 +100,16 @@ pub const fn text(code: Code) -> Text {
                        The first decision stands and has had its effect.",
             to_do: "Read the approval to see the decision, who made it and why.",
         },
+        Code::BudgetExhausted => Text {
+            happened: "At least one budget above the work has not enough left of a unit for what was \
+                       asked. `detail` and `errors` name every limit that is short: the node, the \
+                       unit, the period, the limit, what is settled, what is reserved by attempts \
+                       that run, and what was requested. Nothing was reserved or stored.",
+            to_do: "Do not go on asking for the same. An agent asks for less, or wraps up and \
+                    completes or releases; what it used already it can always report. An operator \
+                    raises the limit with `PATCH /v1/budgets/{budget_id}`: tasks that wait for it \
+                    go on by themselves.",
+        },
         Code::AgentNotActive => Text {
             happened: "The agent is paused, draining or retired, so it gets no new work. What it \
                        has claimed it can still finish.",

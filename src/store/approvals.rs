@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::types::uuids;
 use crate::domain::{
-    ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, TaskId, WorkspaceId},
+    ids::{ApprovalId, AttemptId, GoalId, KeyId, LimitId, PlanId, TaskId, WorkspaceId},
     states::{ApprovalKind, ApprovalState},
 };
 
@@ -25,6 +25,8 @@ pub struct NewApproval {
     pub attempt_id: Option<AttemptId>,
     /// The plan it is about.
     pub plan_id: Option<PlanId>,
+    /// The limit that it asks to raise.
+    pub limit_id: Option<LimitId>,
     /// One line; empty: the task's title.
     pub title: String,
     /// Markdown; empty: the task's description.
@@ -54,14 +56,14 @@ pub async fn insert(
     sqlx::query!(
         r#"
         insert into approvals (workspace_id, state, created_at, approval_id, kind, goal_id, task_id,
-                               attempt_id, plan_id, title, body, payload, asked_by)
+                               attempt_id, plan_id, limit_id, title, body, payload, asked_by)
         select $1, 'pending', $2, a.approval_id, a.kind, a.goal_id, a.task_id, a.attempt_id,
-               a.plan_id, coalesce(nullif(a.title, ''), x.title, ''),
+               a.plan_id, a.limit_id, coalesce(nullif(a.title, ''), x.title, ''),
                coalesce(nullif(a.body, ''), x.description, ''), a.payload, a.asked_by
         from unnest($3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[], $8::uuid[],
-                    $9::text[], $10::text[], $11::jsonb[], $12::uuid[])
+                    $9::text[], $10::text[], $11::jsonb[], $12::uuid[], $13::uuid[])
              as a (approval_id, kind, goal_id, task_id, attempt_id, plan_id, title, body, payload,
-                   asked_by)
+                   asked_by, limit_id)
         left join task_texts x on x.workspace_id = $1 and x.task_id = a.task_id
         "#,
         workspace.0,
@@ -76,6 +78,7 @@ pub async fn insert(
         column!(|a| a.body.clone()),
         column!(|a| a.payload.clone()) as &[Option<Value>],
         column!(|a| a.asked_by.map(|id| id.0)) as &[Option<uuid::Uuid>],
+        column!(|a| a.limit_id.map(|id| id.0)) as &[Option<uuid::Uuid>],
     )
     .execute(conn)
     .await?;
@@ -99,6 +102,10 @@ pub struct ApprovalFacts {
     pub attempt_id: Option<AttemptId>,
     /// The plan it is about.
     pub plan_id: Option<PlanId>,
+    /// The limit that it asks to raise.
+    pub limit_id: Option<LimitId>,
+    /// Exactly what is approved.
+    pub payload: Option<Value>,
 }
 
 /// Reads what an approval is about; these columns but the state never change.
@@ -115,7 +122,8 @@ pub async fn find(
         r#"select approval_id as "approval_id: ApprovalId", kind as "kind: ApprovalKind",
                   state as "state: ApprovalState", goal_id as "goal_id: GoalId",
                   task_id as "task_id: TaskId", attempt_id as "attempt_id: AttemptId",
-                  plan_id as "plan_id: PlanId"
+                  plan_id as "plan_id: PlanId", limit_id as "limit_id: LimitId",
+                  case when kind = 'budget' then payload end as payload
            from approvals where workspace_id = $1 and approval_id = $2"#,
         workspace.0,
         approval.0,

@@ -7,17 +7,22 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::{
-    Connection as _, PgConnection, PgPool,
+    AssertSqlSafe, Connection as _, PgConnection, PgPool,
     migrate::{Migrate as _, MigrateError},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use crate::domain::ids::WorkspaceId;
+
 pub mod agents;
+pub mod allocations;
 pub mod approval_rows;
 pub mod approvals;
 pub mod attempt_rows;
 pub mod attempts;
 pub mod beats;
+pub mod budget_rows;
+pub mod budgets;
 pub mod claims;
 pub mod deadlines;
 pub mod events;
@@ -28,6 +33,7 @@ pub mod moves;
 pub mod plan_rows;
 pub mod projects;
 pub mod replays;
+pub mod reservations;
 pub mod results;
 pub mod spend;
 pub mod statistics;
@@ -38,8 +44,10 @@ pub mod task_links;
 pub mod task_rows;
 pub mod tasks;
 pub mod types;
+pub mod usual_spend;
 pub mod verify;
 pub mod waiting;
+pub mod windows;
 pub mod workspaces;
 
 /// A connection that was used so recently is taken to be alive.
@@ -64,7 +72,32 @@ pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 /// Begins a unit of work. Its statements find rows by their ids, whatever the ids are, so their plans
 /// are made once: planning such a statement for the arguments at hand takes longer than doing it.
 /// (Lists are not units of work; their plans depend on which filters are given.)
-pub const BEGIN: &str = "begin; set local plan_cache_mode = force_generic_plan";
+///
+/// Every unit of work has a share in the budgets of its workspace; what changes limits holds them
+/// alone, so that no work is under way that knows the old ones.
+#[must_use]
+pub fn begin(workspace: WorkspaceId, hold: Hold) -> AssertSqlSafe<String> {
+    let lock = match hold {
+        Hold::Share => "pg_advisory_xact_lock_shared",
+        Hold::Alone => "pg_advisory_xact_lock",
+    };
+    // One number of a workspace's 128 bits: two workspaces with the same would only wait for each
+    // other now and then.
+    let (high, low) = workspace.0.as_u64_pair();
+    let number = (high ^ low).cast_signed();
+    AssertSqlSafe(format!(
+        "begin; set local plan_cache_mode = force_generic_plan; select {lock}({number})"
+    ))
+}
+
+/// How a unit of work holds the budgets of its workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Beside others.
+    Share,
+    /// While nobody else does anything in the workspace: to change limits.
+    Alone,
+}
 
 /// Opens a pool whose every connection has muster's timeouts: no statement, lock or forgotten
 /// transaction can hold the service up for longer than they say.

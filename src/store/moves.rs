@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::types::uuids;
 use crate::domain::{
     goal::TaskCounts,
-    ids::{AttemptId, GoalId, TaskId, WorkspaceId},
+    ids::{AttemptId, GoalId, LimitId, TaskId, WorkspaceId},
     states::{FailureClass, GoalState, TaskState},
     task::TaskFacts,
 };
@@ -30,6 +30,8 @@ pub struct TaskMove {
     pub lost_in_row: i32,
     /// Whether everything that it needs is done from now on; otherwise it is left as it was.
     pub needs_met: bool,
+    /// The limit that cannot fund it, and what it needs of it at least; only for one that is parked.
+    pub short: Option<(LimitId, i64)>,
     /// Why it failed.
     pub failure: Option<FailureClass>,
     /// Why it ended, for people.
@@ -57,6 +59,7 @@ pub async fn apply(
             attempts_used = m.attempts_used, lost_in_row = m.lost_in_row,
             needs_unmet = case when m.needs_met then 0 else t.needs_unmet end,
             failure_class = m.failure,
+            short_limit_id = m.short_limit_id, short_min = m.short_min,
             ended_at = case when m.state in ('done', 'failed', 'cancelled') then $2::timestamptz end,
             start_by = case when m.state = 'ready' and t.attempts_started = 0
                             then coalesce(t.start_by, $2::timestamptz + t.start_within_ms * interval '1 ms') end,
@@ -68,9 +71,9 @@ pub async fn apply(
             cancel_by = case when m.state <> 'reviewing' then t.cancel_by end,
             version = t.version + 1, updated_at = $2
         from unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::int[],
-                    $8::int[], $9::text[], $10::bool[])
+                    $8::int[], $9::text[], $10::bool[], $11::uuid[], $12::bigint[])
              as m (task_id, state, ready_from, claim_rank, attempts_used, lost_in_row, failure,
-                   needs_met)
+                   needs_met, short_limit_id, short_min)
         where t.workspace_id = $1 and t.task_id = m.task_id and t.ended_at is null
         "#,
         workspace.0,
@@ -83,6 +86,9 @@ pub async fn apply(
         &moves.iter().map(|m| m.lost_in_row).collect::<Vec<_>>(),
         &failures as &[Option<&str>],
         &moves.iter().map(|m| m.needs_met).collect::<Vec<_>>(),
+        &moves.iter().map(|m| m.short.map(|(limit, _)| limit.0)).collect::<Vec<_>>()
+            as &[Option<uuid::Uuid>],
+        &moves.iter().map(|m| m.short.map(|(_, min)| min)).collect::<Vec<_>>() as &[Option<i64>],
     )
     .execute(&mut *conn)
     .await?;

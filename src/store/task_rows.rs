@@ -38,6 +38,7 @@ pub struct TaskRow {
     pub cancel_requested_at: Option<DateTime<Utc>>,
     pub end_reason: Option<String>,
     pub spend: Value,
+    pub waits_for_budget: Option<Value>,
     pub version: i32,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -170,6 +171,15 @@ pub async fn list(
                coalesce((select jsonb_object_agg(s.unit, s.amount) from task_spend s
                          where s.workspace_id = $1 and s.task_id = t.task_id),
                         '{}') as "spend!",
+               case when t.short_limit_id is not null then (
+                   select jsonb_build_object('limit_id', l.limit_id, 'node', l.node,
+                        'node_id', l.node_id, 'unit', l.unit, 'period', l.period,
+                        'limit', w.amount, 'settled', w.settled + ceil(w.fraction / 1000000.0)::bigint,
+                        'reserved', w.reserved, 'requested', t.short_min)
+                   from budget_limits l
+                   join budget_windows w on w.workspace_id = $1 and w.limit_id = l.limit_id
+                   where l.workspace_id = $1 and l.limit_id = t.short_limit_id
+                   order by w.starts_at desc limit 1) end as waits_for_budget,
                t.version, t.created_at, t.updated_at, t.ended_at
         from picked
         cross join lateral (

@@ -8,8 +8,10 @@ use sqlx::{
 use uuid::Uuid;
 
 use crate::domain::{
+    budget::{BudgetNode, OnExhausted, Period, UnknownModel},
     ids::{
-        AgentId, ApprovalId, AttemptId, GoalId, Id, KeyId, PlanId, ProjectId, TaskId, WorkspaceId,
+        AgentId, ApprovalId, AttemptId, BudgetId, GoalId, Id, KeyId, LimitId, PlanId, ProjectId,
+        TaskId, WorkspaceId,
     },
     role::Role,
     states::{
@@ -55,7 +57,9 @@ uuid_columns!(
     TaskId,
     AttemptId,
     AgentId,
-    ApprovalId
+    ApprovalId,
+    BudgetId,
+    LimitId
 );
 text_columns!(
     Role,
@@ -67,7 +71,11 @@ text_columns!(
     Planner,
     ApprovalKind,
     ApprovalState,
-    FailureClass
+    FailureClass,
+    BudgetNode,
+    Period,
+    OnExhausted,
+    UnknownModel
 );
 
 /// Ids as the database takes them in an array.

@@ -42,6 +42,10 @@ words! {
         Expire => "expire",
         /// Offers tasks whose start time or backoff has passed.
         Promote => "promote",
+        /// Offers tasks that waited for a budget which has room again.
+        Fund => "fund",
+        /// Computes what tasks usually use.
+        LearnUsualSpend => "learn_usual_spend",
         /// Ends goals whose last task has ended.
         RollUp => "roll_up",
         /// Forgets answers that can no longer be replayed.
@@ -51,7 +55,14 @@ words! {
 
 impl Step {
     /// The steps in the order of a round: what one frees the next may use.
-    const ROUND: [Self; 4] = [Self::Expire, Self::Promote, Self::RollUp, Self::SweepReplays];
+    const ROUND: [Self; 6] = [
+        Self::Expire,
+        Self::Promote,
+        Self::Fund,
+        Self::RollUp,
+        Self::LearnUsualSpend,
+        Self::SweepReplays,
+    ];
 
     /// The shortest time between two runs.
     const fn pace(self) -> Duration {
@@ -59,7 +70,9 @@ impl Step {
             Self::Expire | Self::Promote => Duration::ZERO,
             // Goals end with their last task; this only finds what a hand in the database left.
             Self::RollUp => Duration::from_secs(5),
-            Self::SweepReplays => Duration::from_secs(60),
+            Self::SweepReplays | Self::LearnUsualSpend => Duration::from_secs(60),
+            // What waits is offered where room appears; this finds what was left over.
+            Self::Fund => Duration::from_secs(1),
         }
     }
 
@@ -68,7 +81,7 @@ impl Step {
         match self {
             Self::Expire => due.expire,
             Self::Promote => due.promote,
-            Self::RollUp | Self::SweepReplays => true,
+            Self::RollUp | Self::SweepReplays | Self::Fund | Self::LearnUsualSpend => true,
         }
     }
 
@@ -78,6 +91,8 @@ impl Step {
             Self::Promote => app.promote(workspace).await,
             Self::RollUp => app.roll_up(workspace).await,
             Self::SweepReplays => app.sweep_replays(workspace).await,
+            Self::Fund => app.fund(workspace).await,
+            Self::LearnUsualSpend => app.learn_usual_spend(workspace).await,
         }
     }
 }

@@ -323,6 +323,7 @@ async fn a_task_that_has_ended_is_moved_by_nothing() {
         attempts_used: 0,
         lost_in_row: 0,
         needs_met: false,
+        short: None,
         failure: None,
         reason: None,
     };

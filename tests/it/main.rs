@@ -10,6 +10,7 @@ mod agents;
 mod approvals;
 mod attempts;
 mod bench;
+mod budgets;
 mod cancels;
 mod claims;
 mod cli;

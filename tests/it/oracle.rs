@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use muster::{
     domain::{
-        claim::{Candidate, Wish, assign, capabilities, rank},
+        claim::{Candidate, Funding, Wish, assign, capabilities, rank},
         heartbeat,
         ids::{AgentId, AttemptId},
         task::AttemptFacts,
@@ -90,7 +90,7 @@ async fn compare(seed: u64) {
         let id = AgentId(agent.id.parse().unwrap());
         let wish = Wish { agent: id, able: able.clone(), max };
         let slots = HashMap::from([(id, limit - mine.len() as u32)]);
-        let want = assign(&[wish], &ready(&fleet).await, &slots).remove(0);
+        let want = assign(&[wish], &ready(&fleet).await, &slots, |_, _| Funding::Granted).remove(0);
         let held = agent.claim(max).await;
         let got: Vec<String> = held.iter().map(|held| held.task.clone()).collect();
         assert_eq!(got, want, "seed {seed}, step {step}");

@@ -51,6 +51,15 @@ const ROUTES: &[Route] = &[
         r#"{"lease": "LEASE", "tasks": [{"ref": "s", "title": "s"}]}"#,
     ),
     ("POST /v1/claims", "g", "{}"),
+    (
+        "POST /v1/attempts/{attempt_id}/authorize",
+        "g",
+        r#"{"lease": "LEASE", "key": "k", "amounts": {"x": 1}}"#,
+    ),
+    ("GET /v1/budgets", "aosgv", ""),
+    ("POST /v1/budgets", "ao", r#"{"node": "workspace", "budget": {"limits": []}}"#),
+    ("GET /v1/budgets/{budget_id}", "aosgv", ""),
+    ("PATCH /v1/budgets/{budget_id}", "ao", r#"{"on_exhausted": "park"}"#),
     ("GET /v1/events", "aosgv", ""),
     ("GET /v1/goals", "aosgv", ""),
     ("POST /v1/goals", "aos", r#"{"title": "g", "tasks": [{"ref": "a", "title": "a"}]}"#),
@@ -143,7 +152,10 @@ impl Place {
         let held = agent.take().await;
         let project = text(&fleet.read_goal(&goal).await["project_id"]);
         let spare = fleet.admin.post("/v1/keys", &json!({"name": "spare", "role": "viewer"})).await;
+        let budget = json!({"node": "goal", "node_id": goal, "budget": {"limits": []}});
+        let budget = fleet.admin.post("/v1/budgets", &budget).await.value(201);
         let ids = BTreeMap::from([
+            ("{budget_id}", text(&budget["id"])),
             ("{goal_id}", goal.clone()),
             ("{task_id}", fleet.task_id(&goal, "a").await),
             ("{attempt_id}", held.attempt.clone()),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use muster::{
     domain::{
+        budget::{BudgetNode, OnExhausted, Period, UnknownModel},
         role::Role,
         states::{
             AgentState, ApprovalKind, ApprovalState, AttemptState, FailureClass, GoalState,
@@ -116,6 +117,11 @@ async fn lists_of_words_are_the_same_in_the_database_and_in_the_code() {
         ("attempts_state_known", words::<AttemptState>()),
         ("attempt_results_failure_class_known", words::<FailureClass>()),
         ("spend_totals_node_known", words::<SpendNode>()),
+        ("budgets_node_known", words::<BudgetNode>()),
+        ("budgets_on_exhausted_known", words::<OnExhausted>()),
+        ("budgets_unknown_model_known", words::<UnknownModel>()),
+        ("budget_limits_node_known", words::<BudgetNode>()),
+        ("budget_limits_period_known", words::<Period>()),
         ("approvals_kind_known", words::<ApprovalKind>()),
         ("approvals_state_known", words::<ApprovalState>()),
     ]);
@@ -210,6 +216,9 @@ async fn heartbeats_change_no_indexed_column() {
         ("attempt_spend", "entries"),
         ("attempt_spend", "reported"),
         ("spend_totals", "amount"),
+        ("budget_windows", "settled"),
+        ("budget_windows", "reserved"),
+        ("reservations", "held"),
         ("event_heads", "last_seq"),
     ];
     for (table, column) in beaten {

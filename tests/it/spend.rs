@@ -34,7 +34,7 @@ async fn reports_sent_again_and_out_of_order_add_nothing() {
         tokens += amount;
         let entry = json!({"key": format!("call {n}"), "amounts": {"tokens": amount, "calls": 1}});
         // The totals of each attempt rise to a thousand by steps.
-        let totals = json!({"wall_ms": (n / 4 + 1) * 1000 / 12});
+        let totals = json!({"gpu_ms": (n / 4 + 1) * 1000 / 12});
         reports.push((n % 4, entry, totals));
     }
     let base = fleet.listen().await;
@@ -50,7 +50,7 @@ async fn reports_sent_again_and_out_of_order_add_nothing() {
                     0 => agent.write(&held[which], "heartbeat", json!({"spend": report})).await,
                     _ => agent.write(&held[which], "spend", report).await,
                 };
-                let now = answer.value(200)["attempt_spend"]["wall_ms"].as_i64().unwrap();
+                let now = answer.value(200)["attempt_spend"]["gpu_ms"].as_i64().unwrap();
                 assert!(now >= highest[which], "a total fell from {} to {now}", highest[which]);
                 highest[which] = now;
             }
@@ -59,7 +59,7 @@ async fn reports_sent_again_and_out_of_order_add_nothing() {
     for writer in join_all(writers.collect::<Vec<_>>()).await {
         writer.unwrap();
     }
-    let want = json!({"tokens": tokens, "calls": 48, "wall_ms": 4000});
+    let want = json!({"tokens": tokens, "calls": 48, "gpu_ms": 4000});
     assert_eq!(total(&fleet, "goals", &goal).await, want);
     assert_eq!(total(&fleet, "agents", &agent.id).await, want);
     let project = text(&fleet.read_goal(&goal).await["project_id"]);
@@ -105,6 +105,7 @@ async fn spend_that_is_no_spend_is_refused() {
         (json!({"totals": {"x": -1}}), "/totals/x"),
         (json!({"totals": {"x": MOST + 1}}), "/totals/x"),
         (json!({"totals": {"X": 1}}), "/totals/X"),
+        (json!({"totals": {"wall_ms": 1}}), "/totals/wall_ms"),
         (json!({"entries": [{"key": "", "amounts": {"x": 1}}]}), "/entries/0/key"),
         (json!({"entries": [{"key": "total:1", "amounts": {"x": 1}}]}), "/entries/0/key"),
         (json!({"entries": [{"key": "k", "amounts": {}}]}), "/entries/0/amounts"),

@@ -14,6 +14,7 @@ use sqlx::PgConnection;
 use crate::domain::{ids::WorkspaceId, invariant::Invariant, story};
 
 mod attempts;
+mod budgets;
 mod endings;
 mod events;
 mod goals;
@@ -160,6 +161,10 @@ pub async fn broken(
         Invariant::AttemptsTold => events::attempts_told(conn, scope).await,
         Invariant::AttemptSpendCounted => spend::of_attempts_counted(conn, scope).await,
         Invariant::SpendTotalsCounted => spend::totals_counted(conn, scope).await,
+        Invariant::WindowsReservedCounted => budgets::reserved_counted(conn, scope).await,
+        Invariant::WindowsSettledCounted => budgets::settled_counted(conn, scope).await,
+        Invariant::ReservationsOfRunning => budgets::of_running(conn, scope).await,
+        Invariant::ShortOfALimit => budgets::short_of_a_limit(conn, scope).await,
         Invariant::LeasesSwept => times::leases_swept(conn, scope).await,
         Invariant::PromotedInTime => times::promoted_in_time(conn, scope).await,
         Invariant::DeadlinesEnforced => times::deadlines_enforced(conn, scope).await,

@@ -9,6 +9,7 @@ finders! {
         left join approvals p on p.workspace_id = $1 and p.task_id = t.task_id
              and p.state = 'pending' and (p.kind = 'result') = (t.state = 'reviewing')
         where t.workspace_id = $1 and t.state in ('parked', 'reviewing') and p.approval_id is null
+          and t.short_limit_id is null
           and (t.state = 'reviewing' or not exists (
                select from tasks c where c.workspace_id = $1 and c.parent_id = t.task_id
                and c.ended_at is null))
@@ -25,7 +26,8 @@ finders! {
         from approvals p
         join goals g on g.workspace_id = $1 and g.goal_id = p.goal_id
         left join tasks t on t.workspace_id = $1 and t.task_id = p.task_id
-        where p.workspace_id = $1 and p.state = 'pending' and case p.kind
+        -- About a budget nobody asks for one task alone: a look now and then withdraws it.
+        where p.workspace_id = $1 and p.state = 'pending' and p.kind <> 'budget' and case p.kind
             when 'plan' then g.state <> 'proposed'
             when 'result' then t.state is distinct from 'reviewing'
             else t.state is distinct from 'parked' end";

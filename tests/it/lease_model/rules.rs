@@ -85,7 +85,9 @@ fn claim(model: &Lease, state: &mut State, seen: &[u8], seen_running: u32, heard
     let candidates: Vec<_> =
         ready.into_iter().map(|task| Candidate { task, required: Vec::new() }).collect();
     let free = model.bounds.max_concurrent.saturating_sub(running);
-    let given = claim::assign(&wishes, &candidates, &HashMap::from([(AGENT, free)]));
+    let given = claim::assign(&wishes, &candidates, &HashMap::from([(AGENT, free)]), |_, _| {
+        claim::Funding::Granted
+    });
     for task in given.into_iter().flatten() {
         let row = &mut state.tasks[usize::from(task)];
         row.state = TaskState::Running;

@@ -14,8 +14,12 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
             "update tasks set state = 'ready' where ref = 'busy'",
             "select tell('task.ready', task('busy'), goal('busy'))",
         ],
-        Invariant::RunningTaskHasAttempt => &["update attempts set state = 'cancelled',
-            ended_at = started_at where attempt_id = attempt('busy', 2)"],
+        Invariant::RunningTaskHasAttempt => &[
+            "update attempts set state = 'cancelled', ended_at = started_at
+             where attempt_id = attempt('busy', 2)",
+            "update budget_windows set reserved = 0",
+            "update reservations set held = 0, closed_at = now() where closed_at is null",
+        ],
         Invariant::AttemptsNumbered => {
             &["update attempts set number = number + 10 where task_id = task('twice')"]
         }
@@ -108,6 +112,16 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
         Invariant::AttemptSpendCounted => &["update attempt_spend set entries = entries + 1"],
         Invariant::SpendTotalsCounted => {
             &["update spend_totals set amount = amount + 1 where node = 'project'"]
+        }
+        Invariant::WindowsReservedCounted => &["update budget_windows set reserved = reserved - 1"],
+        Invariant::WindowsSettledCounted => &["update budget_windows set settled = settled + 1"],
+        Invariant::ReservationsOfRunning => &[
+            "update reservations set held = 5, closed_at = null
+             where attempt_id = attempt('twice', 1)",
+            "update budget_windows set reserved = reserved + 5",
+        ],
+        Invariant::ShortOfALimit => {
+            &["update tasks set short_limit_id = task_id where ref = 'asked'"]
         }
         Invariant::LeasesSwept => &["update attempts set lease_expires_at = started_at
             where state = 'running'"],

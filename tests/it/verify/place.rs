@@ -13,6 +13,9 @@ use crate::support::{
 pub async fn busy() -> Fleet {
     let fleet = Fleet::start().await;
     let agent = fleet.worker().await;
+    let limits = json!([{"unit": "usd_micros", "amount": 1000}]);
+    let budget = json!({"node": "workspace", "budget": {"limits": limits}});
+    fleet.admin.post("/v1/budgets", &budget).await.expect(201);
     done(&fleet, &agent).await;
     failed(&fleet, &agent).await;
     going_on(&fleet, &agent).await;

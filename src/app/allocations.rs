@@ -1,0 +1,136 @@
+//! Allocated goals: a goal's whole limit, set aside from everything above it.
+//!
+//! When the goal begins, each of its limits is reserved at the project and the workspace, as far as
+//! they limit the unit. From then on its attempts do not touch these limits: a busy project is no
+//! row over which its goals wait for each other. When the goal has ended and nothing of it runs any
+//! more, what it used is settled above and the rest given back; what it overran reaches the limits
+//! above only then, and is shown on the goal until then. Spend that is reported later settles in the
+//! same periods.
+
+use super::{Result, Unit, budgets::exhausted, offers, windows::ensure};
+use crate::{
+    domain::{
+        budget::{
+            BudgetNode,
+            ledger::{Ledger, WindowKey},
+        },
+        ids::{GoalId, LimitId},
+    },
+    store::{
+        self,
+        allocations::{Allocation, GoalLimit},
+    },
+};
+
+/// Sets a goal's limits aside above it, if its budget says so. The goal begins in this unit.
+///
+/// # Errors
+/// `budget_exhausted`, naming every limit that is short.
+pub(super) async fn open(unit: &mut Unit, goal: GoalId) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let own = store::allocations::limits_of_goal(unit.conn(), workspace, goal).await?;
+    if own.is_empty() {
+        return Ok(());
+    }
+    let above = store::windows::above(unit.conn(), workspace, &[goal]).await?;
+    let mut nodes = vec![(BudgetNode::Workspace, workspace.0)];
+    nodes.extend(above.iter().filter_map(|a| Some((BudgetNode::Project, a.project_id?.0))));
+    let limits = store::windows::limits_of(unit.conn(), workspace, now, &nodes).await?;
+    let keys = ensure(unit, &limits).await?;
+    let (mut ledger, keys) = lock(unit, &keys).await?;
+    let mut short = Vec::new();
+    let mut rows = Vec::new();
+    for GoalLimit { unit: name, amount } in own {
+        let range = crate::domain::budget::Range { want: amount, min: amount };
+        if let Err(lacks) = ledger.reserve(&keys, &[(name.clone(), range)].into()) {
+            short.extend(lacks);
+            continue;
+        }
+        let limiting = keys.iter().filter(|key| ledger.window(key).is_some_and(|w| w.unit == name));
+        rows.extend(limiting.map(|key| Allocation {
+            limit_id: key.limit,
+            starts_at: key.starts_at,
+            unit: name.clone(),
+            amount,
+        }));
+    }
+    if !short.is_empty() {
+        return Err(exhausted(&short));
+    }
+    store::windows::apply(unit.conn(), workspace, &ledger.into_moves()).await?;
+    Ok(store::allocations::insert(unit.conn(), workspace, goal, &rows).await?)
+}
+
+async fn lock(unit: &mut Unit, keys: &[WindowKey]) -> Result<(Ledger, Vec<WindowKey>)> {
+    let workspace = unit.workspace();
+    let mut ledger = Ledger::default();
+    let mut found = Vec::new();
+    for window in store::windows::lock(unit.conn(), workspace, keys).await? {
+        found.push(window.key);
+        ledger.open(window.key, window.state);
+    }
+    Ok((ledger, found))
+}
+
+/// Sets more or less aside for a unit of an allocated goal whose limit changed.
+///
+/// # Errors
+/// `budget_exhausted`, naming every limit that is short.
+pub(super) async fn resize(unit: &mut Unit, goal: GoalId, name: &str, amount: i64) -> Result<()> {
+    let workspace = unit.workspace();
+    let open = store::allocations::open_of(unit.conn(), workspace, goal).await?;
+    let open: Vec<Allocation> = open.into_iter().filter(|a| a.unit == name).collect();
+    let keys = keys_of(unit, &open).await?;
+    let (mut ledger, keys) = lock(unit, &keys).await?;
+    for allocation in &open {
+        let Some(key) = keys.iter().find(|key| key.limit == allocation.limit_id) else { continue };
+        let more = amount - allocation.amount;
+        let range = crate::domain::budget::Range { want: more.max(0), min: more.max(0) };
+        ledger
+            .reserve(&[*key], &[(name.to_owned(), range)].into())
+            .map_err(|short| exhausted(&short))?;
+        ledger.give_back(key, (-more).max(0));
+    }
+    store::windows::apply(unit.conn(), workspace, &ledger.into_moves()).await?;
+    Ok(store::allocations::resize(unit.conn(), workspace, goal, name, amount).await?)
+}
+
+async fn keys_of(unit: &mut Unit, open: &[Allocation]) -> Result<Vec<WindowKey>> {
+    let workspace = unit.workspace();
+    let limits: Vec<LimitId> = open.iter().map(|a| a.limit_id).collect();
+    let depths = store::allocations::depths(unit.conn(), workspace, &limits).await?;
+    let keys = open.iter().filter_map(|a| {
+        let (_, depth) = depths.iter().find(|(limit, _)| *limit == a.limit_id)?;
+        Some(WindowKey { depth: *depth, limit: a.limit_id, starts_at: a.starts_at })
+    });
+    Ok(keys.collect())
+}
+
+/// Settles what a goal used with the limits above it and gives the rest back, once it has ended and
+/// nothing of it runs any more.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn close(unit: &mut Unit, goal: GoalId) -> Result<()> {
+    let workspace = unit.workspace();
+    let open = store::allocations::open_of_ended(unit.conn(), workspace, goal).await?;
+    if open.is_empty() {
+        return Ok(());
+    }
+    let keys = keys_of(unit, &open).await?;
+    let (mut ledger, keys) = lock(unit, &keys).await?;
+    let used = store::allocations::used_by(unit.conn(), workspace, goal).await?;
+    for allocation in &open {
+        let Some(key) = keys.iter().find(|key| key.limit == allocation.limit_id) else { continue };
+        let of_unit = used.iter().find(|used| used.unit == allocation.unit);
+        let (amount, fraction) = of_unit.map_or((0, 0), |used| (used.amount, used.fraction));
+        ledger.give_back(key, allocation.amount);
+        ledger.take(key, amount, fraction);
+    }
+    let roomier: Vec<(LimitId, i64)> =
+        ledger.with_more_room().map(|(key, window)| (key.limit, window.room())).collect();
+    store::windows::apply(unit.conn(), workspace, &ledger.into_moves()).await?;
+    let now = unit.now();
+    store::allocations::close(unit.conn(), workspace, now, goal, &used).await?;
+    offers::offer(unit, &roomier, offers::FEW).await.map(drop)
+}

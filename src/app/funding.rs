@@ -1,0 +1,210 @@
+//! Paying for claims: setting aside what an attempt may use, before it starts.
+//!
+//! In the transaction of a batch of claims the windows above all its tasks and agents are locked, in
+//! the one order in which everybody locks them. Each task is then paid for from every limit above it,
+//! in all units, or not at all. One that no agent could be paid for is parked: it is offered to
+//! nobody, says which limit is short, and leaves the place in the queue to what stands behind it. It
+//! comes back when that limit has room ([`super::offers`]).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use uuid::Uuid;
+
+use super::{Error, Result, Unit, claim_views::Started, goals::corrupt, windows::ensure};
+use crate::{
+    domain::{
+        budget::{
+            BudgetNode, Range,
+            ask::{Estimates, Known, ask},
+            ledger::{Ledger, Reservation, Shortage, WindowKey},
+        },
+        claim::Funding,
+        ids::{AgentId, GoalId, TaskId},
+    },
+    store::{
+        self,
+        claims::ReadyTask,
+        reservations::Row,
+        windows::{Above, LiveLimit, Locked},
+    },
+};
+
+/// What a task is expected to use.
+#[derive(Debug, Default)]
+struct Expectation {
+    estimates: Estimates,
+    usual: BTreeMap<String, i64>,
+}
+
+/// The means of a batch of claims.
+#[derive(Debug, Default)]
+pub(super) struct Funds {
+    ledger: Ledger,
+    by_node: HashMap<(BudgetNode, Uuid), Vec<WindowKey>>,
+    /// What budgets say of units of which nothing is known, by limit.
+    policies: HashMap<WindowKey, BTreeMap<String, Range>>,
+    above: HashMap<GoalId, Above>,
+    expected: HashMap<TaskId, Expectation>,
+    granted: HashMap<TaskId, BTreeMap<String, i64>>,
+    short: BTreeMap<TaskId, Vec<Shortage>>,
+    agent_short: bool,
+}
+
+impl Funds {
+    /// Locks what stands above tasks and agents; none: nothing is limited in the workspace.
+    pub(super) async fn open(
+        unit: &mut Unit,
+        ready: &[ReadyTask],
+        agents: &[AgentId],
+    ) -> Result<Option<Self>> {
+        let (workspace, now) = (unit.workspace(), unit.now());
+        if !store::windows::any(unit.conn(), workspace).await? {
+            return Ok(None);
+        }
+        let goals: BTreeSet<GoalId> = ready.iter().map(|task| task.goal_id).collect();
+        let goals: Vec<GoalId> = goals.into_iter().collect();
+        let tasks: Vec<TaskId> = ready.iter().map(|task| task.task_id).collect();
+        let above = store::windows::above(unit.conn(), workspace, &goals).await?;
+        let nodes = store::windows::nodes(workspace, &tasks, &above, agents);
+        let limits = store::windows::limits_of(unit.conn(), workspace, now, &nodes).await?;
+        // What every goal here has set its share aside of is not touched.
+        let limits: Vec<LiveLimit> =
+            limits.into_iter().filter(|limit| is_touched(limit, &above)).collect();
+        if limits.is_empty() {
+            return Ok(None);
+        }
+        let keys = ensure(unit, &limits).await?;
+        let locked = store::windows::lock(unit.conn(), workspace, &keys).await?;
+        let expected = store::windows::expected(unit.conn(), workspace, &tasks).await?;
+        let above = above.into_iter().map(|above| (above.goal_id, above)).collect();
+        let mut funds = Self { above, ..Self::default() };
+        for window in locked {
+            funds.take_in(window)?;
+        }
+        for row in expected {
+            let expectation = Expectation {
+                estimates: row.estimate.map_or(Ok(Estimates::new()), read)?,
+                usual: row.usual.map_or(Ok(BTreeMap::new()), read)?,
+            };
+            funds.expected.insert(row.task_id, expectation);
+        }
+        Ok(Some(funds))
+    }
+
+    fn take_in(&mut self, window: Locked) -> Result<()> {
+        let Locked { key, state, warn_percent: _, reserve } = window;
+        self.by_node.entry((state.node, state.node_id)).or_default().push(key);
+        self.policies.insert(key, read(reserve)?);
+        self.ledger.open(key, state);
+        Ok(())
+    }
+
+    /// Sets aside what an attempt of `agent` at a task needs, from everything above it.
+    pub(super) fn fund(&mut self, unit: &Unit, task: &ReadyTask, agent: AgentId) -> Funding {
+        if self.short.contains_key(&task.task_id) {
+            return Funding::Short;
+        }
+        let path = self.path(unit, task, agent);
+        let asks = self.asks(task, &path);
+        match self.ledger.reserve(&path, &asks) {
+            Ok(granted) => {
+                self.granted.insert(task.task_id, granted);
+                Funding::Granted
+            }
+            Err(short) if short.iter().all(|short| short.node == BudgetNode::Agent) => {
+                self.agent_short = true;
+                Funding::AgentShort
+            }
+            Err(mut short) => {
+                short.retain(|short| short.node != BudgetNode::Agent);
+                self.short.insert(task.task_id, short);
+                Funding::Short
+            }
+        }
+    }
+
+    fn path(&self, unit: &Unit, task: &ReadyTask, agent: AgentId) -> Vec<WindowKey> {
+        let above = self.above.get(&task.goal_id);
+        let project = above.and_then(|above| above.project_id);
+        let nodes = [
+            Some((BudgetNode::Task, task.task_id.0)),
+            Some((BudgetNode::Goal, task.goal_id.0)),
+            Some((BudgetNode::Agent, agent.0)),
+            project.map(|id| (BudgetNode::Project, id.0)),
+            Some((BudgetNode::Workspace, unit.workspace().0)),
+        ];
+        let windows = nodes.iter().flatten().filter_map(|node| self.by_node.get(node)).flatten();
+        let set_aside =
+            |key: &&WindowKey| above.is_some_and(|above| above.allocated.contains(&key.limit));
+        windows.filter(|key| !set_aside(key)).copied().collect()
+    }
+
+    fn asks(&self, task: &ReadyTask, path: &[WindowKey]) -> BTreeMap<String, Range> {
+        let none = Expectation::default();
+        let Expectation { estimates, usual } = self.expected.get(&task.task_id).unwrap_or(&none);
+        let mut tightest: BTreeMap<&str, i64> = BTreeMap::new();
+        for window in path.iter().filter_map(|key| self.ledger.window(key)) {
+            let least = tightest.entry(&window.unit).or_insert(window.amount);
+            *least = window.amount.min(*least);
+        }
+        let asks = tightest.into_iter().map(|(name, tightest)| {
+            // The path goes from the task up: the first that says something is the nearest.
+            let says = |key| self.policies.get(key).and_then(|says| says.get(name));
+            let policy = path.iter().find_map(says).copied();
+            let usual = usual.get(name).copied();
+            (name.to_owned(), ask(name, Known { estimates, usual, policy, tightest }))
+        });
+        asks.collect()
+    }
+
+    /// What no agent could be paid for, with every limit that is short.
+    pub(super) fn short(&self) -> &BTreeMap<TaskId, Vec<Shortage>> {
+        &self.short
+    }
+
+    /// Whether something was not given for want of money, so that what stands behind it may be
+    /// worth a look.
+    pub(super) fn refused_any(&self) -> bool {
+        self.agent_short || !self.short.is_empty()
+    }
+
+    /// Writes down what was set aside for the attempts that start.
+    pub(super) async fn write(self, unit: &mut Unit, started: &[Started]) -> Result<()> {
+        let workspace = unit.workspace();
+        let Self { ledger, mut granted, .. } = self;
+        let mut rows = Vec::new();
+        for Started { token: _, attempt } in started {
+            let units = granted.remove(&attempt.task_id).unwrap_or_default();
+            rows.extend(units.into_iter().map(|(unit, amount)| Row {
+                attempt_id: attempt.attempt_id,
+                unit,
+                reservation: Reservation { granted: amount, held: amount, authorized: 0 },
+                closed_at: None,
+            }));
+        }
+        if !granted.is_empty() {
+            return Err(Error::Corrupt("a task was paid for and not started".into()));
+        }
+        let moves = ledger.into_moves();
+        if !moves.is_empty() {
+            store::windows::apply(unit.conn(), workspace, &moves).await?;
+        }
+        if !rows.is_empty() {
+            store::reservations::set(unit.conn(), workspace, &rows).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the attempts of one of the goals touch a limit.
+fn is_touched(limit: &LiveLimit, above: &[Above]) -> bool {
+    let below = |above: &&Above| match limit.node {
+        BudgetNode::Task | BudgetNode::Goal | BudgetNode::Agent | BudgetNode::Workspace => true,
+        BudgetNode::Project => above.project_id.is_some_and(|id| id.0 == limit.node_id),
+    };
+    above.iter().filter(below).any(|above| !above.allocated.contains(&limit.limit_id))
+}
+
+fn read<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T> {
+    serde_json::from_value(value).map_err(corrupt)
+}

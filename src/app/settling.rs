@@ -1,0 +1,247 @@
+//! Settling: what attempts used is moved from what was set aside for them to what is used.
+//!
+//! Under the locks of the windows above the attempts, in the transaction that stores the spend or
+//! ends the attempt. What no reservation covers is taken from the room that is left, the rest is
+//! booked as overrun and told as an incident. An attempt that has ended gives the rest back, and counts in the units that the service
+//! measures. What was used in an attempt belongs to the period in which it was started, however late
+//! it is reported.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::json;
+
+use super::{Result, Unit, offers};
+use crate::{
+    domain::{
+        budget::ledger::{Ledger, Reservation, Used, WindowKey},
+        event::{EventKind, NewEvent},
+        ids::{AttemptId, LimitId},
+        spend::{ATTEMPTS, WALL_MS},
+    },
+    store::{
+        self,
+        reservations::{Authorization, Row, Span},
+        windows::OnPath,
+    },
+};
+
+/// A stored line of spend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Booking {
+    pub attempt: AttemptId,
+    /// The key of its entry.
+    pub key: String,
+    pub unit: String,
+    pub amount: i64,
+    /// Millionths beside the amount.
+    pub fraction: i64,
+}
+
+/// The accounts of attempts: locked windows, and what each attempt has set aside.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    pub ledger: Ledger,
+    pub paths: HashMap<AttemptId, Vec<WindowKey>>,
+    pub warn_percent: HashMap<LimitId, Vec<i16>>,
+    pub reservations: BTreeMap<(AttemptId, String), Row>,
+    touched: BTreeSet<(AttemptId, String)>,
+}
+
+impl Accounts {
+    /// Locks what stands above attempts whose rows are held; none: nothing was ever limited.
+    pub(super) async fn open(unit: &mut Unit, attempts: &[AttemptId]) -> Result<Option<Self>> {
+        let workspace = unit.workspace();
+        if !store::windows::any(unit.conn(), workspace).await? {
+            return Ok(None);
+        }
+        let mut accounts = Self::default();
+        for OnPath { attempt_id, window } in
+            store::windows::lock_above(unit.conn(), workspace, attempts).await?
+        {
+            accounts.paths.entry(attempt_id).or_default().push(window.key);
+            accounts.warn_percent.insert(window.key.limit, window.warn_percent);
+            accounts.ledger.open(window.key, window.state);
+        }
+        for row in store::reservations::of_attempts(unit.conn(), workspace, attempts).await? {
+            accounts.reservations.insert((row.attempt_id, row.unit.clone()), row);
+        }
+        Ok(Some(accounts))
+    }
+
+    /// Whether the attempt still has something set aside, or may have.
+    fn is_open(&self, attempt: AttemptId, unit: &str) -> bool {
+        let row = self.reservations.get(&(attempt, unit.to_owned()));
+        row.is_none_or(|row| row.closed_at.is_none())
+    }
+
+    fn is_limited(&self, attempt: AttemptId, unit: &str) -> bool {
+        let path = self.paths.get(&attempt).into_iter().flatten();
+        path.filter_map(|key| self.ledger.window(key)).any(|window| window.unit == unit)
+    }
+
+    /// Works on what an attempt has set aside in a unit.
+    pub(super) fn with<T>(
+        &mut self,
+        attempt: AttemptId,
+        unit: &str,
+        work: impl FnOnce(&mut Ledger, &[WindowKey], &mut Reservation) -> T,
+    ) -> T {
+        let key = (attempt, unit.to_owned());
+        let path = self.paths.get(&attempt).map(Vec::as_slice).unwrap_or_default();
+        let row = self.reservations.entry(key.clone()).or_insert_with(|| Row {
+            attempt_id: attempt,
+            unit: unit.to_owned(),
+            reservation: Reservation::default(),
+            closed_at: None,
+        });
+        let before = row.clone();
+        let result = work(&mut self.ledger, path, &mut row.reservation);
+        if *row != before {
+            self.touched.insert(key);
+        }
+        result
+    }
+
+    fn book(&mut self, unit: &mut Unit, booking: &Booking, authorized: i64) {
+        let Booking { attempt, key: _, unit: name, amount, fraction } = booking;
+        if !self.is_limited(*attempt, name) {
+            return;
+        }
+        let used = Used { amount: *amount, fraction: *fraction, authorized };
+        let overruns = self.with(*attempt, name, |ledger, path, reservation| {
+            ledger.settle(path, name, reservation, used)
+        });
+        for overrun in overruns {
+            let Some(window) = self.ledger.window(&overrun.window) else { continue };
+            let event = NewEvent::new(EventKind::BudgetOverrun).attempt(*attempt).data(json!({
+                "limit_id": overrun.window.limit, "node": window.node, "node_id": window.node_id,
+                "unit": name, "limit": window.amount, "overrun": overrun.amount,
+            }));
+            unit.record(event);
+        }
+    }
+
+    /// Counts an attempt that has ended in the units that the service measures, and gives back what
+    /// it has set aside.
+    fn close(&mut self, unit: &mut Unit, span: Span) {
+        let Span { attempt_id, started_at, ended_at } = span;
+        let ended_at = ended_at.unwrap_or(unit.now());
+        let took = (ended_at - started_at).num_milliseconds().max(0);
+        for (name, amount) in [(WALL_MS, took), (ATTEMPTS, 1)] {
+            let booking = Booking {
+                attempt: attempt_id,
+                key: String::new(),
+                unit: name.to_owned(),
+                amount,
+                fraction: 0,
+            };
+            if self.is_open(attempt_id, name) {
+                self.book(unit, &booking, 0);
+            }
+        }
+        let names = self.reservations.range((attempt_id, String::new())..);
+        let names: Vec<String> = names
+            .take_while(|((attempt, _), _)| *attempt == attempt_id)
+            .map(|((_, name), _)| name.clone())
+            .collect();
+        let now = unit.now();
+        for name in names {
+            self.with(attempt_id, &name, |ledger, path, reservation| {
+                ledger.release(path, &name, reservation);
+            });
+            if let Some(row) = self.reservations.get_mut(&(attempt_id, name.clone()))
+                && row.closed_at.is_none()
+            {
+                row.closed_at = Some(now);
+                self.touched.insert((attempt_id, name));
+            }
+        }
+    }
+
+    /// Writes everything back, tells what passed a threshold, and offers what there is room for now.
+    pub(super) async fn write(mut self, unit: &mut Unit) -> Result<()> {
+        let workspace = unit.workspace();
+        let percents = std::mem::take(&mut self.warn_percent);
+        let told = self.ledger.warn(|key| percents.get(&key.limit).cloned().unwrap_or_default());
+        for (key, percent) in told {
+            let Some(window) = self.ledger.window(&key) else { continue };
+            unit.record(NewEvent::new(EventKind::BudgetThreshold).data(json!({
+                "limit_id": key.limit, "node": window.node, "node_id": window.node_id,
+                "unit": window.unit, "period": window.period, "starts_at": key.starts_at,
+                "percent": percent, "limit": window.amount, "settled": window.used(),
+            })));
+        }
+        let rows: Vec<Row> =
+            self.touched.iter().filter_map(|key| self.reservations.get(key).cloned()).collect();
+        let roomier: Vec<(LimitId, i64)> =
+            self.ledger.with_more_room().map(|(key, window)| (key.limit, window.room())).collect();
+        let moves = self.ledger.into_moves();
+        if !moves.is_empty() {
+            store::windows::apply(unit.conn(), workspace, &moves).await?;
+        }
+        if !rows.is_empty() {
+            store::reservations::set(unit.conn(), workspace, &rows).await?;
+        }
+        offers::offer(unit, &roomier, offers::FEW).await.map(drop)
+    }
+}
+
+/// Settles lines of spend that were just stored, and closes attempts that end in this unit.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn settle(
+    unit: &mut Unit,
+    bookings: &[Booking],
+    ended: &[AttemptId],
+) -> Result<()> {
+    let attempts: BTreeSet<AttemptId> =
+        bookings.iter().map(|booking| booking.attempt).chain(ended.iter().copied()).collect();
+    if attempts.is_empty() {
+        return Ok(());
+    }
+    let attempts: Vec<AttemptId> = attempts.into_iter().collect();
+    let Some(mut accounts) = Accounts::open(unit, &attempts).await? else { return Ok(()) };
+    let mut authorized = authorized(unit, &accounts, bookings).await?;
+    let mut used_up = Vec::new();
+    for booking in bookings {
+        let key = (booking.attempt, booking.key.clone(), booking.unit.clone());
+        let kept = authorized.remove(&key);
+        used_up.extend(kept.map(|_| key));
+        accounts.book(unit, booking, kept.unwrap_or_default());
+    }
+    let workspace = unit.workspace();
+    if !ended.is_empty() {
+        for span in store::reservations::spans(unit.conn(), workspace, ended).await? {
+            accounts.close(unit, span);
+        }
+    }
+    if !used_up.is_empty() {
+        let now = unit.now();
+        store::reservations::use_up(unit.conn(), workspace, now, &used_up).await?;
+    }
+    accounts.write(unit).await
+}
+
+/// What is kept for the costs that are reported now, by attempt, key and unit.
+async fn authorized(
+    unit: &mut Unit,
+    accounts: &Accounts,
+    bookings: &[Booking],
+) -> Result<HashMap<(AttemptId, String, String), i64>> {
+    let keeps = |row: &&Row| row.reservation.authorized > 0;
+    let attempts: BTreeSet<AttemptId> =
+        accounts.reservations.values().filter(keeps).map(|row| row.attempt_id).collect();
+    if attempts.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let attempts: Vec<AttemptId> = attempts.into_iter().collect();
+    let keys: Vec<String> = bookings.iter().map(|booking| booking.key.clone()).collect();
+    let workspace = unit.workspace();
+    let rows = store::reservations::authorized(unit.conn(), workspace, &attempts, &keys).await?;
+    let open = rows.into_iter().filter(|row| !row.used).map(|row| {
+        let Authorization { attempt_id, cost_key, unit, amount, used: _ } = row;
+        ((attempt_id, cost_key, unit), amount)
+    });
+    Ok(open.collect())
+}

@@ -1,0 +1,213 @@
+//! What attempts have set aside, and what they were authorised to spend.
+//!
+//! The rows of an attempt are only written under the lock of its row, or by the transaction that
+//! starts it, so they need none of their own.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::types::uuids;
+use crate::domain::{
+    budget::ledger::Reservation,
+    ids::{AttemptId, WorkspaceId},
+};
+
+/// A reservation of an attempt in a unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// The unit.
+    pub unit: String,
+    /// What is set aside.
+    pub reservation: Reservation,
+    /// When the rest was given back.
+    pub closed_at: Option<DateTime<Utc>>,
+}
+
+/// The reservations of attempts.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_attempts(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempts: &[AttemptId],
+) -> sqlx::Result<Vec<Row>> {
+    let rows = sqlx::query!(
+        r#"select attempt_id as "attempt_id: AttemptId", unit, granted, held, authorized, closed_at
+           from reservations where workspace_id = $1 and attempt_id = any($2)"#,
+        workspace.0,
+        &uuids(attempts),
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = rows.into_iter().map(|row| Row {
+        attempt_id: row.attempt_id,
+        unit: row.unit,
+        reservation: Reservation {
+            granted: row.granted,
+            held: row.held,
+            authorized: row.authorized,
+        },
+        closed_at: row.closed_at,
+    });
+    Ok(rows.collect())
+}
+
+/// Stores reservations as they are from now on.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    rows: &[Row],
+) -> sqlx::Result<()> {
+    macro_rules! column {
+        ($of:expr) => {
+            &rows.iter().map($of).collect::<Vec<_>>()
+        };
+    }
+    sqlx::query!(
+        r#"
+        insert into reservations (workspace_id, attempt_id, unit, granted, held, authorized, closed_at)
+        select $1, r.* from unnest((select $2::uuid[]), (select $3::text[]), (select $4::bigint[]),
+            (select $5::bigint[]), (select $6::bigint[]), (select $7::timestamptz[])) as r
+        on conflict (workspace_id, attempt_id, unit) do update
+            set granted = excluded.granted, held = excluded.held,
+                authorized = excluded.authorized, closed_at = excluded.closed_at
+        "#,
+        workspace.0,
+        column!(|r| r.attempt_id.0),
+        column!(|r| r.unit.clone()),
+        column!(|r| r.reservation.granted),
+        column!(|r| r.reservation.held),
+        column!(|r| r.reservation.authorized),
+        column!(|r| r.closed_at) as &[Option<DateTime<Utc>>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// When attempts were started, and when they ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// When it was started.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// When attempts were started and ended.
+///
+/// # Errors
+/// When the database fails.
+pub async fn spans(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempts: &[AttemptId],
+) -> sqlx::Result<Vec<Span>> {
+    sqlx::query_as!(
+        Span,
+        r#"select attempt_id as "attempt_id: AttemptId", started_at, ended_at from attempts
+           where workspace_id = $1 and attempt_id = any($2)"#,
+        workspace.0,
+        &uuids(attempts),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// A cost that an attempt may make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authorization {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// The agent's key of the cost.
+    pub cost_key: String,
+    /// The unit.
+    pub unit: String,
+    /// How much it may cost.
+    pub amount: i64,
+    /// Whether it was reported, so that nothing is kept for it any more.
+    pub used: bool,
+}
+
+/// The authorised costs of attempts under any of `keys`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn authorized(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempts: &[AttemptId],
+    keys: &[String],
+) -> sqlx::Result<Vec<Authorization>> {
+    sqlx::query_as!(
+        Authorization,
+        r#"select attempt_id as "attempt_id: AttemptId", cost_key, unit, amount,
+                  used_at is not null as "used!"
+           from authorizations
+           where workspace_id = $1 and attempt_id = any($2) and cost_key = any($3)"#,
+        workspace.0,
+        &uuids(attempts),
+        keys,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Authorises costs.
+///
+/// # Errors
+/// When the database fails.
+pub async fn authorize(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    costs: &[Authorization],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into authorizations (workspace_id, created_at, attempt_id, cost_key, unit, amount)
+         select $1, $2, c.* from unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[]) as c",
+        workspace.0,
+        now,
+        &costs.iter().map(|c| c.attempt_id.0).collect::<Vec<_>>(),
+        &costs.iter().map(|c| c.cost_key.clone()).collect::<Vec<_>>(),
+        &costs.iter().map(|c| c.unit.clone()).collect::<Vec<_>>(),
+        &costs.iter().map(|c| c.amount).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Notes that authorised costs were reported.
+///
+/// # Errors
+/// When the database fails.
+pub async fn use_up(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    costs: &[(AttemptId, String, String)],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update authorizations a set used_at = $2
+         from unnest($3::uuid[], $4::text[], $5::text[]) as c (attempt_id, cost_key, unit)
+         where a.workspace_id = $1 and a.attempt_id = c.attempt_id and a.cost_key = c.cost_key
+           and a.unit = c.unit and a.used_at is null",
+        workspace.0,
+        now,
+        &costs.iter().map(|(attempt, _, _)| attempt.0).collect::<Vec<_>>(),
+        &costs.iter().map(|(_, key, _)| key.clone()).collect::<Vec<_>>(),
+        &costs.iter().map(|(_, _, unit)| unit.clone()).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

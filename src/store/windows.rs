@@ -1,0 +1,387 @@
+//! The windows of limits, as the work sees them: found, locked in one order, and moved.
+//!
+//! Everybody locks windows in the order of (depth, limit, beginning), in one statement. Limits do not
+//! change meanwhile: every unit of work shares the lock that changing them takes alone.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::types::uuids;
+use crate::domain::{
+    budget::{
+        BudgetNode, OnExhausted, Period,
+        ledger::{WindowKey, WindowMove, WindowState},
+    },
+    ids::{AgentId, AttemptId, GoalId, LimitId, ProjectId, TaskId, WorkspaceId},
+};
+
+/// Whether the workspace ever had a limit. Without any the work takes none of the other looks.
+///
+/// # Errors
+/// When the database fails.
+pub async fn any(conn: &mut PgConnection, workspace: WorkspaceId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from budget_limits where workspace_id = $1) as "any!""#,
+        workspace.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// What is above a goal.
+#[derive(Debug, Clone)]
+pub struct Above {
+    /// The goal.
+    pub goal_id: GoalId,
+    /// Its project.
+    pub project_id: Option<ProjectId>,
+    /// The limits of which it has set its share aside: its attempts do not touch these.
+    pub allocated: Vec<LimitId>,
+}
+
+/// What is above goals.
+///
+/// # Errors
+/// When the database fails.
+pub async fn above(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goals: &[GoalId],
+) -> sqlx::Result<Vec<Above>> {
+    let rows = sqlx::query!(
+        r#"select goal_id as "goal_id: GoalId", project_id as "project_id: ProjectId",
+                  array(select a.limit_id from allocations a where a.workspace_id = $1
+                        and a.goal_id = g.goal_id and a.closed_at is null) as "allocated!: Vec<LimitId>"
+           from goals g where workspace_id = $1 and goal_id = any($2)"#,
+        workspace.0,
+        &uuids(goals),
+    )
+    .fetch_all(conn)
+    .await?;
+    let above = rows.into_iter().map(|row| Above {
+        goal_id: row.goal_id,
+        project_id: row.project_id,
+        allocated: row.allocated,
+    });
+    Ok(above.collect())
+}
+
+/// A limit that counts, and whether its window of the moment exists.
+#[derive(Debug, Clone)]
+pub struct LiveLimit {
+    /// The limit.
+    pub limit_id: LimitId,
+    /// What is limited.
+    pub node: BudgetNode,
+    /// Which one.
+    pub node_id: Uuid,
+    /// For how long it counts.
+    pub period: Period,
+    /// Where its periods begin.
+    pub time_zone: String,
+    /// When its window of the moment begins; none: there is none yet.
+    pub starts_at: Option<DateTime<Utc>>,
+}
+
+/// The limits of nodes, each `(kind, id)`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn limits_of(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    nodes: &[(BudgetNode, Uuid)],
+) -> sqlx::Result<Vec<LiveLimit>> {
+    let kinds: Vec<&str> = nodes.iter().map(|(node, _)| node.as_str()).collect();
+    sqlx::query_as!(
+        LiveLimit,
+        r#"
+        select l.limit_id as "limit_id: LimitId", l.node as "node: BudgetNode", l.node_id,
+               l.period as "period: Period", b.time_zone,
+               (select w.starts_at from budget_windows w
+                where w.workspace_id = $1 and w.limit_id = l.limit_id and w.starts_at <= $2
+                  and (w.ends_at is null or $2 < w.ends_at)) as starts_at
+        from unnest((select $3::text[]), (select $4::uuid[])) as n (node, node_id)
+        join budget_limits l on l.workspace_id = $1 and l.node = n.node and l.node_id = n.node_id
+             and l.removed_at is null
+        join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
+        "#,
+        workspace.0,
+        now,
+        &kinds as &[&str],
+        &nodes.iter().map(|(_, id)| *id).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// A window to be opened: which, and when it ends.
+#[derive(Debug, Clone, Copy)]
+pub struct NewWindow {
+    /// Which.
+    pub window: WindowKey,
+    /// When it ends.
+    pub ends_at: Option<DateTime<Utc>>,
+}
+
+/// Opens windows of periods that have begun; nothing was used in them yet. One that somebody else
+/// opened stays as it is.
+///
+/// # Errors
+/// When the database fails.
+pub async fn open(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    windows: &[NewWindow],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        insert into budget_windows (workspace_id, limit_id, starts_at, ends_at, depth, amount,
+                                    enforced, version, settled, fraction, reserved)
+        select $1, l.limit_id, n.starts_at, n.ends_at, n.depth, l.amount,
+               b.on_exhausted <> 'notify', l.version, 0, 0, 0
+        from unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::smallint[])
+             as n (limit_id, starts_at, ends_at, depth)
+        join budget_limits l on l.workspace_id = $1 and l.limit_id = n.limit_id
+        join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
+        order by n.depth, n.limit_id, n.starts_at
+        on conflict do nothing
+        "#,
+        workspace.0,
+        &windows.iter().map(|w| w.window.limit.0).collect::<Vec<_>>(),
+        &windows.iter().map(|w| w.window.starts_at).collect::<Vec<_>>(),
+        &windows.iter().map(|w| w.ends_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
+        &windows.iter().map(|w| w.window.depth).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A locked window.
+#[derive(Debug, Clone)]
+pub struct Locked {
+    /// Which.
+    pub key: WindowKey,
+    /// What it holds.
+    pub state: WindowState,
+    /// Thresholds of its budget, in percent.
+    pub warn_percent: Vec<i16>,
+    /// What a task reserves of a unit of which nothing is known, by unit: `{want, min}`.
+    pub reserve: serde_json::Value,
+}
+
+macro_rules! locked {
+    ($row:expr) => {
+        Locked {
+            key: WindowKey { depth: $row.depth, limit: $row.limit_id, starts_at: $row.starts_at },
+            state: WindowState {
+                node: $row.node,
+                node_id: $row.node_id,
+                unit: $row.unit,
+                period: $row.period,
+                on_exhausted: $row.on_exhausted,
+                ends_at: $row.ends_at,
+                amount: $row.amount,
+                settled: $row.settled,
+                fraction: $row.fraction,
+                reserved: $row.reserved,
+                overrun: $row.overrun,
+                warned: $row.warned,
+            },
+            warn_percent: $row.warn_percent,
+            reserve: $row.reserve,
+        }
+    };
+}
+
+/// Locks windows and reads what they hold.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    windows: &[WindowKey],
+) -> sqlx::Result<Vec<Locked>> {
+    let rows = sqlx::query!(
+        r#"
+        select w.limit_id as "limit_id: LimitId", w.starts_at, w.ends_at, w.depth, w.amount,
+               w.settled, w.fraction, w.reserved, w.overrun, w.warned,
+               l.node as "node: BudgetNode", l.node_id, l.unit, l.period as "period: Period",
+               b.on_exhausted as "on_exhausted: OnExhausted", b.warn_percent, b.reserve
+        from unnest((select $2::uuid[]), (select $3::timestamptz[])) as n (limit_id, starts_at)
+        join budget_windows w on w.workspace_id = $1 and w.limit_id = n.limit_id
+             and w.starts_at = n.starts_at
+        join budget_limits l on l.workspace_id = $1 and l.limit_id = w.limit_id
+        join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
+        order by w.depth, w.limit_id, w.starts_at
+        for no key update of w
+        "#,
+        workspace.0,
+        &windows.iter().map(|w| w.limit.0).collect::<Vec<_>>(),
+        &windows.iter().map(|w| w.starts_at).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| locked!(row)).collect())
+}
+
+/// A locked window of an attempt's path.
+#[derive(Debug, Clone)]
+pub struct OnPath {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// The window.
+    pub window: Locked,
+}
+
+/// Locks the windows above attempts: for each limit above one, the window in which it was started.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_above(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempts: &[AttemptId],
+) -> sqlx::Result<Vec<OnPath>> {
+    let rows = sqlx::query!(
+        r#"
+        select a.attempt_id as "attempt_id: AttemptId",
+               w.limit_id as "limit_id: LimitId", w.starts_at, w.ends_at, w.depth, w.amount,
+               w.settled, w.fraction, w.reserved, w.overrun, w.warned,
+               l.node as "node: BudgetNode", l.node_id, l.unit, l.period as "period: Period",
+               b.on_exhausted as "on_exhausted: OnExhausted", b.warn_percent, b.reserve
+        from unnest((select $2::uuid[])) as n (attempt_id)
+        join attempts a on a.workspace_id = $1 and a.attempt_id = n.attempt_id
+        join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
+        cross join lateral (values
+            ('task', a.task_id), ('goal', a.goal_id), ('agent', a.agent_id),
+            ('project', g.project_id), ('workspace', a.workspace_id)) as p (node, node_id)
+        join budget_limits l on l.workspace_id = $1 and l.node = p.node and l.node_id = p.node_id
+             and l.removed_at is null
+        join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
+        left join allocations s on s.workspace_id = $1 and s.goal_id = a.goal_id
+             and s.limit_id = l.limit_id
+        join budget_windows w on w.workspace_id = $1 and w.limit_id = l.limit_id
+             -- What a goal has set aside belongs to the window in which it did so.
+             and case when s.limit_id is not null then w.starts_at = s.starts_at
+                 else w.starts_at <= a.started_at and (w.ends_at is null or a.started_at < w.ends_at) end
+        where s.limit_id is null or s.closed_at is not null
+        order by w.depth, w.limit_id, w.starts_at
+        for no key update of w
+        "#,
+        workspace.0,
+        &uuids(attempts),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| OnPath { attempt_id: row.attempt_id, window: locked!(row) })
+        .collect())
+}
+
+/// Writes moves of locked windows.
+///
+/// # Errors
+/// When the database fails, or a reservation would go over a limit (`budgets_never_over_limit`),
+/// which the caller has made sure of.
+pub async fn apply(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    moves: &[WindowMove],
+) -> sqlx::Result<()> {
+    macro_rules! column {
+        ($of:expr) => {
+            &moves.iter().map($of).collect::<Vec<_>>()
+        };
+    }
+    let changed = sqlx::query!(
+        r#"
+        update budget_windows w
+        -- A sum that would overflow stays at the largest number instead of refusing spend.
+        set settled = least(w.settled::numeric + m.settled, 9223372036854775807)::bigint,
+            fraction = w.fraction + m.fraction, reserved = w.reserved + m.reserved,
+            overrun = least(w.overrun::numeric + m.overrun, 9223372036854775807)::bigint,
+            warned = m.warned
+        from unnest((select $2::uuid[]), (select $3::timestamptz[]), (select $4::bigint[]),
+                    (select $5::bigint[]), (select $6::bigint[]), (select $7::bigint[]),
+                    (select $8::smallint[]))
+             as m (limit_id, starts_at, settled, fraction, reserved, overrun, warned)
+        where w.workspace_id = $1 and w.limit_id = m.limit_id and w.starts_at = m.starts_at
+          -- The lock is the first wall, this condition the second, the trigger the third.
+          and (not w.enforced or m.reserved <= 0
+               or w.settled::numeric + ceil(w.fraction / 1000000.0) + w.reserved + m.reserved
+                  + m.settled + ceil(m.fraction / 1000000.0) <= w.amount)
+        "#,
+        workspace.0,
+        column!(|m| m.window.limit.0),
+        column!(|m| m.window.starts_at),
+        column!(|m| m.settled),
+        column!(|m| m.fraction),
+        column!(|m| m.reserved),
+        column!(|m| m.overrun),
+        column!(|m| m.warned),
+    )
+    .execute(conn)
+    .await?;
+    if changed.rows_affected() != moves.len() as u64 {
+        return Err(sqlx::Error::Protocol("a reservation would have gone over a limit".into()));
+    }
+    Ok(())
+}
+
+/// What stands in the path of tasks that are being claimed.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its own estimates.
+    pub estimate: Option<serde_json::Value>,
+    /// What tasks like it stayed within: unit to amount.
+    pub usual: Option<serde_json::Value>,
+}
+
+/// What tasks are expected to use.
+///
+/// # Errors
+/// When the database fails.
+pub async fn expected(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    tasks: &[TaskId],
+) -> sqlx::Result<Vec<Expected>> {
+    sqlx::query_as!(
+        Expected,
+        r#"select t.task_id as "task_id: TaskId", x.estimate,
+                  (select jsonb_object_agg(u.unit, u.p90) from usual_spend u
+                   where u.workspace_id = $1 and u.capability_key = t.capability_key) as usual
+           from tasks t join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
+           where t.workspace_id = $1 and t.task_id = any($2)"#,
+        workspace.0,
+        &uuids(tasks),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Everything that can be limited above tasks and agents.
+#[must_use]
+pub fn nodes(
+    workspace: WorkspaceId,
+    tasks: &[TaskId],
+    above: &[Above],
+    agents: &[AgentId],
+) -> Vec<(BudgetNode, Uuid)> {
+    let mut nodes = vec![(BudgetNode::Workspace, workspace.0)];
+    nodes.extend(tasks.iter().map(|id| (BudgetNode::Task, id.0)));
+    nodes.extend(above.iter().map(|above| (BudgetNode::Goal, above.goal_id.0)));
+    nodes.extend(agents.iter().map(|id| (BudgetNode::Agent, id.0)));
+    nodes.extend(above.iter().filter_map(|above| Some((BudgetNode::Project, above.project_id?.0))));
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
+}
