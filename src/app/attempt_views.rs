@@ -98,7 +98,7 @@ pub struct AttemptDetail {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SpendLine {
     /// The agent's key of the entry. Those that start with `total:` are what a cumulative report
-    /// added.
+    /// added, those with `rerate:` what computing money anew changed.
     #[schema(example = "call-17")]
     pub key: String,
     /// The unit.
@@ -107,8 +107,12 @@ pub struct SpendLine {
     /// How much was used, in the unit.
     #[schema(example = 1250)]
     pub amount: i64,
+    /// Millionths of the unit beside the amount; only money computed from tokens has them.
+    pub fraction: i32,
     /// Whether it was reported after the attempt had ended.
     pub late: bool,
+    /// Who was called.
+    pub provider: Option<String>,
     /// The model that was called.
     pub model: Option<String>,
     /// A remark for people.
@@ -200,8 +204,9 @@ fn view(row: AttemptRow) -> Result<Attempt> {
 }
 
 fn line(row: SpendRow) -> SpendLine {
-    let SpendRow { entry_key, unit, amount, late, model, note, recorded_at } = row;
-    SpendLine { key: entry_key, unit, amount, late, model, note, recorded_at }
+    let SpendRow { entry_key, unit, amount, fraction, late, provider, model, note, recorded_at } =
+        row;
+    SpendLine { key: entry_key, unit, amount, fraction, late, provider, model, note, recorded_at }
 }
 
 impl App {

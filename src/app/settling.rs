@@ -107,6 +107,15 @@ impl Accounts {
         if !self.is_limited(*attempt, name) {
             return;
         }
+        if *amount < 0 {
+            // A correction: it was never set aside.
+            for key in self.paths.get(attempt).into_iter().flatten() {
+                if self.ledger.window(key).is_some_and(|window| window.unit == *name) {
+                    self.ledger.take(key, *amount, *fraction);
+                }
+            }
+            return;
+        }
         let used = Used { amount: *amount, fraction: *fraction, authorized };
         let overruns = self.with(*attempt, name, |ledger, path, reservation| {
             ledger.settle(path, name, reservation, used)

@@ -14,7 +14,7 @@ use super::{
     App, Result, Unit,
     caller::{AgentCaller, Caller as _},
     coalesce::Batched,
-    lease,
+    lease, pricing,
     settling::{self, Booking},
 };
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
     },
     store::{
         self,
-        spend::{NewEntry, Rise},
+        spend::{Fresh, NewEntry, Rise},
     },
 };
 
@@ -186,12 +186,14 @@ pub(super) async fn charge(
     let stored = store::spend::of_attempts(unit.conn(), workspace, &ids).await?;
     let mut spent: BTreeMap<(AttemptId, String), UnitSpend> =
         stored.into_iter().map(|(id, unit, spend)| ((id, unit), spend)).collect();
+    let pricing = pricing::price(unit, &reports).await?;
     let mut entries = Vec::new();
     for (attempt, report) in &reports {
         let late = attempt.state != AttemptState::Running;
         let id = attempt.attempt_id;
         let line = |charge| NewEntry { attempt_id: id, charge, late };
-        entries.extend(spend::charges(report).into_iter().map(line));
+        let used = |entry: &SpendEntry| pricing.lines(id, entry);
+        entries.extend(spend::charges(report, used).into_iter().map(line));
         for (unit, total) in &report.totals {
             let before = spent.entry((id, unit.clone())).or_default();
             if let Some(rise) = spend::rise(unit, *total, *before) {
@@ -200,9 +202,10 @@ pub(super) async fn charge(
             }
         }
     }
-    let bookings = store_entries(unit, &attempts, entries, &mut spent).await?;
-    settling::settle(unit, &bookings.lines, ended).await?;
-    raise_totals(unit, bookings.rises).await?;
+    let stored = store_entries(unit, &attempts, entries, &mut spent).await?;
+    pricing.note(unit, &stored.lines).await?;
+    settling::settle(unit, &stored.lines, ended).await?;
+    raise_totals(unit, stored.rises).await?;
     let mut answer: HashMap<AttemptId, Amounts> = HashMap::new();
     for ((id, unit), spend) in spent {
         answer.entry(id).or_default().insert(unit, spend.amount());
@@ -210,7 +213,8 @@ pub(super) async fn charge(
     Ok(answer)
 }
 
-async fn store_entries(
+/// Stores lines whose key is new, and what attempts have used by now with them.
+pub(super) async fn store_entries(
     unit: &mut Unit,
     attempts: &BTreeMap<AttemptId, &AttemptFacts>,
     entries: Vec<NewEntry>,
@@ -229,19 +233,20 @@ async fn store_entries(
         store::spend::projects_of(unit.conn(), workspace, &goals).await?.into_iter().collect();
     let mut touched = BTreeMap::new();
     let mut stored = Stored::default();
-    for (id, key, unit_name, amount) in fresh {
+    for Fresh { attempt_id: id, key, unit: unit_name, amount, fraction } in fresh {
+        let fraction = i64::from(fraction);
         let of_attempt = spent.entry((id, unit_name.clone())).or_default();
         if !key.starts_with(spend::TOTAL_PREFIX) {
             of_attempt.entries = of_attempt.entries.saturating_add(amount);
+            of_attempt.fraction = of_attempt.fraction.saturating_add(fraction);
         }
         touched.insert((id, unit_name.clone()), *of_attempt);
         let Some(attempt) = attempts.get(&id) else { continue };
         for (node, node_id) in path(attempt, &projects) {
             let total = stored.rises.entry((node, node_id, unit_name.clone())).or_default();
-            *total = total.saturating_add(amount);
+            *total = (total.0.saturating_add(amount), total.1.saturating_add(fraction));
         }
-        let line = Booking { attempt: id, key, unit: unit_name, amount, fraction: 0 };
-        stored.lines.push(line);
+        stored.lines.push(Booking { attempt: id, key, unit: unit_name, amount, fraction });
     }
     let touched: Vec<_> = touched.into_iter().map(|((id, name), s)| (id, name, s)).collect();
     store::spend::set_of_attempts(unit.conn(), workspace, &touched).await?;
@@ -250,22 +255,23 @@ async fn store_entries(
 
 /// Lines that were stored, and by how much they raise the totals above.
 #[derive(Debug, Default)]
-struct Stored {
-    lines: Vec<Booking>,
-    rises: BTreeMap<(SpendNode, uuid::Uuid, String), i64>,
+pub(super) struct Stored {
+    pub lines: Vec<Booking>,
+    pub rises: Rises,
 }
 
-async fn raise_totals(
-    unit: &mut Unit,
-    rises: BTreeMap<(SpendNode, uuid::Uuid, String), i64>,
-) -> Result<()> {
+/// By how much totals rise: whole units, and millionths beside them.
+pub(super) type Rises = BTreeMap<(SpendNode, uuid::Uuid, String), (i64, i64)>;
+
+/// Raises the totals of the nodes above.
+pub(super) async fn raise_totals(unit: &mut Unit, rises: Rises) -> Result<()> {
     if rises.is_empty() {
         return Ok(());
     }
     let workspace = unit.workspace();
     let rises: Vec<Rise> = rises
         .into_iter()
-        .map(|((node, id, unit), amount)| Rise { node, id, unit, amount })
+        .map(|((node, id, unit), (amount, fraction))| Rise { node, id, unit, amount, fraction })
         .collect();
     let slot = i16::from(unit.entropy().bytes::<1>()[0]) % store::spend::SLOTS;
     Ok(store::spend::raise_totals(unit.conn(), workspace, slot, &rises).await?)

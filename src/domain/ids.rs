@@ -59,4 +59,6 @@ ids! {
     BudgetId;
     /// One limit of a budget.
     LimitId;
+    /// A price in the price book.
+    PriceId;
 }

@@ -11,7 +11,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    budget::ledger::FRACTIONS,
     check::{Checks, pointer},
+    price::{
+        rate::Cost,
+        usage::{Tokens, Usage},
+    },
     settings,
 };
 
@@ -29,10 +34,17 @@ pub struct SpendEntry {
     /// was not reported under the key before is added.
     #[schema(example = "call-17", min_length = 1, max_length = 200)]
     pub key: String,
-    /// What was used, by unit.
+    /// What was used, by unit. May be left out when `usage` says it.
+    #[serde(default)]
     #[schema(example = json!({"usd_micros": 1250, "input_tokens": 4100, "output_tokens": 320}))]
     pub amounts: Amounts,
-    /// The model that was called, for people.
+    /// The usage of one model call, as its provider counted it: it becomes `input_tokens`,
+    /// `output_tokens` (both with everything that is part of them), `cache_read_tokens`,
+    /// `cache_write_tokens` and `reasoning_tokens`, and by the price book `usd_micros`, unless
+    /// `amounts` says what it cost. Without a price the tokens count as `unpriced_tokens` too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// The model that was called, for people; default: that of `usage`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 200)]
     pub model: Option<String>,
@@ -69,9 +81,9 @@ impl SpendReport {
             let at = pointer(&entries, index);
             checks.line(&pointer(&at, "key"), &entry.key, 200);
             checks.ensure(
-                !entry.key.starts_with(TOTAL_PREFIX),
+                ![TOTAL_PREFIX, RERATE_PREFIX].iter().any(|own| entry.key.starts_with(own)),
                 &pointer(&at, "key"),
-                "must not start with `total:`, which is the service's own",
+                "must not start with `total:` or `rerate:`, which are the service's own",
             );
             if let Some(model) = &entry.model {
                 checks.line(&pointer(&at, "model"), model, 200);
@@ -80,11 +92,12 @@ impl SpendReport {
                 checks.chars(&pointer(&at, "note"), note, 1000);
             }
             checks.ensure(
-                !entry.amounts.is_empty(),
+                !entry.amounts.is_empty() || entry.usage.is_some(),
                 &pointer(&at, "amounts"),
-                "must name at least one unit",
+                "must name at least one unit, unless `usage` is given",
             );
             check_amounts(checks, &pointer(&at, "amounts"), &entry.amounts);
+            check_usage(checks, &at, entry);
         }
         check_amounts(checks, &pointer(at, "totals"), &self.totals);
     }
@@ -93,6 +106,30 @@ impl SpendReport {
 /// What the keys of entries made from cumulative totals start with.
 pub const TOTAL_PREFIX: &str = "total:";
 
+/// What the keys of entries that correct a price start with.
+pub const RERATE_PREFIX: &str = "rerate:";
+
+/// Units that are computed from a call's usage.
+const OF_USAGE: [&str; 6] = [
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    UNPRICED,
+];
+
+fn check_usage(checks: &mut Checks, at: &str, entry: &SpendEntry) {
+    let Some(usage) = &entry.usage else { return };
+    usage.read(checks, &pointer(at, "usage"));
+    for unit in OF_USAGE.iter().filter(|unit| entry.amounts.contains_key(**unit)) {
+        let here = pointer(&pointer(at, "amounts"), unit);
+        checks.add(here, "is computed from `usage`; give one of the two");
+    }
+}
+
+/// The unit of tokens whose model has no price.
+pub const UNPRICED: &str = "unpriced_tokens";
 /// The unit that counts attempts; measured by the service.
 pub const ATTEMPTS: &str = "attempts";
 /// The unit of the time that attempts took, in milliseconds; measured by the service.
@@ -143,13 +180,16 @@ pub struct UnitSpend {
     pub entries: i64,
     /// Highest cumulative total.
     pub reported: i64,
+    /// Millionths beside both; only money computed from tokens has them.
+    pub fraction: i64,
 }
 
 impl UnitSpend {
     /// Everything used.
     #[must_use]
     pub fn amount(self) -> i64 {
-        self.entries.saturating_add(self.reported)
+        let whole = self.entries.saturating_add(self.reported);
+        whole.saturating_add(self.fraction / FRACTIONS)
     }
 }
 
@@ -162,27 +202,62 @@ pub struct Charge {
     pub unit: String,
     /// How much it adds.
     pub amount: i64,
+    /// Millionths beside it.
+    pub fraction: i32,
+    /// Who was called.
+    pub provider: Option<String>,
     /// The model, for people.
     pub model: Option<String>,
     /// A remark.
     pub note: Option<String>,
 }
 
-/// The entries of a report, a line for each unit.
+/// What a call's usage comes to: its tokens, and its money if it has a price.
 #[must_use]
-pub fn charges(report: &SpendReport) -> Vec<Charge> {
+pub fn lines_of(tokens: &Tokens, cost: Option<Cost>) -> Vec<(&'static str, i64, i32)> {
+    let writes = tokens.cache_write.saturating_add(tokens.cache_write_1h);
+    let parts = [
+        ("cache_read_tokens", tokens.cache_read),
+        ("cache_write_tokens", writes),
+        ("reasoning_tokens", tokens.reasoning),
+    ];
+    let mut lines = vec![
+        ("input_tokens", tokens.input_total(), 0),
+        ("output_tokens", tokens.output_total(), 0),
+    ];
+    lines.extend(parts.into_iter().filter(|(_, n)| *n > 0).map(|(unit, n)| (unit, n, 0)));
+    let all = tokens.input_total().saturating_add(tokens.output_total());
+    match cost {
+        Some(Cost { micros, fraction }) => {
+            lines.push((MONEY, micros, i32::try_from(fraction).unwrap_or_default()));
+        }
+        None => lines.push((UNPRICED, all, 0)),
+    }
+    lines
+}
+
+/// The entries of a report, a line for each unit; `used` says what the usage of an entry comes to.
+#[must_use]
+pub fn charges(
+    report: &SpendReport,
+    used: impl Fn(&SpendEntry) -> Vec<(&'static str, i64, i32)>,
+) -> Vec<Charge> {
     let mut seen = std::collections::BTreeSet::new();
     let mut lines = Vec::new();
     for entry in &report.entries {
-        for (unit, amount) in &entry.amounts {
-            if !seen.insert((entry.key.as_str(), unit.as_str())) {
+        let given = entry.amounts.iter().map(|(unit, amount)| (unit.as_str(), *amount, 0));
+        for (unit, amount, fraction) in given.chain(used(entry)) {
+            if !seen.insert((entry.key.as_str(), unit.to_owned())) {
                 continue;
             }
+            let called = entry.usage.as_ref();
             lines.push(Charge {
                 key: entry.key.clone(),
-                unit: unit.clone(),
-                amount: *amount,
-                model: entry.model.clone(),
+                unit: unit.to_owned(),
+                amount,
+                fraction,
+                provider: called.and_then(|usage| usage.provider.clone()),
+                model: entry.model.clone().or_else(|| called.map(|usage| usage.model.clone())),
                 note: entry.note.clone(),
             });
         }
@@ -200,6 +275,8 @@ pub fn rise(unit: &str, total: i64, before: UnitSpend) -> Option<Charge> {
         key: format!("{TOTAL_PREFIX}{total}"),
         unit: unit.to_owned(),
         amount: total - before.reported,
+        fraction: 0,
+        provider: None,
         model: None,
         note: None,
     })
@@ -214,20 +291,22 @@ mod tests {
         let entry = |unit: &str, amount| SpendEntry {
             key: "call-1".into(),
             amounts: Amounts::from([(unit.to_owned(), amount)]),
+            usage: None,
             model: None,
             note: None,
         };
         let entries =
             vec![entry("usd_micros", 5), entry("output_tokens", 9), entry("usd_micros", 7)];
         let report = SpendReport { entries, totals: Amounts::new() };
-        let lines: Vec<_> = charges(&report).into_iter().map(|c| (c.unit, c.amount)).collect();
+        let lines: Vec<_> =
+            charges(&report, |_| Vec::new()).into_iter().map(|c| (c.unit, c.amount)).collect();
         assert_eq!(lines, [("usd_micros".to_owned(), 5), ("output_tokens".to_owned(), 9)]);
     }
 
     #[test]
     fn only_a_rise_of_a_total_adds_something() {
-        let before = UnitSpend { entries: 4, reported: 10 };
-        assert_eq!(rise("wall_ms", 10, before), None);
+        let before = UnitSpend { entries: 4, reported: 10, fraction: 0 };
+        assert_eq!(rise("gpu_ms", 10, before), None);
         assert_eq!(rise("wall_ms", 9, before), None);
         assert_eq!(rise("wall_ms", 13, before).map(|charge| charge.amount), Some(3));
     }

@@ -89,6 +89,7 @@ pub mod long_poll;
 pub mod page;
 pub mod path;
 pub mod plans;
+pub mod prices;
 pub mod problem;
 pub mod problem_pages;
 mod problem_texts;
@@ -143,6 +144,7 @@ fn routes() -> OpenApiRouter<HttpState> {
         .merge(approvals::routes())
         .merge(projects::routes())
         .merge(budgets::routes())
+        .merge(prices::routes())
         .merge(agents::routes())
         .merge(events::routes())
         .merge(keys::routes())

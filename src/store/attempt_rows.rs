@@ -101,7 +101,9 @@ pub async fn list(
                a.started_at, a.ended_at, p.progress as "progress?",
                p.updated_at as "progress_at?", r.failure_class as "failure_class?: FailureClass",
                r.message as "message?", r.feedback as "feedback?",
-               coalesce((select jsonb_object_agg(s.unit, s.entries + s.reported)
+               coalesce((select jsonb_object_agg(s.unit, least(
+                             s.entries::numeric + s.reported + s.fraction / 1000000,
+                             9223372036854775807)::bigint)
                          from attempt_spend s
                          where s.workspace_id = $1 and s.attempt_id = a.attempt_id),
                         '{}') as "spend!"
@@ -221,8 +223,12 @@ pub struct SpendRow {
     pub unit: String,
     /// How much.
     pub amount: i64,
+    /// Millionths beside it.
+    pub fraction: i32,
     /// Whether the attempt had ended.
     pub late: bool,
+    /// Who was called.
+    pub provider: Option<String>,
     /// The model that was called.
     pub model: Option<String>,
     /// A remark.
@@ -245,7 +251,8 @@ pub async fn spend(
     let (key, unit) = after.unwrap_or(("", ""));
     sqlx::query_as!(
         SpendRow,
-        "select entry_key, unit, amount, late, model, note, recorded_at from spend_entries
+        "select entry_key, unit, amount, fraction, late, provider, model, note, recorded_at
+         from spend_entries
          where workspace_id = $1 and attempt_id = $2 and (entry_key, unit) > ($3, $4)
          order by entry_key, unit limit $5",
         workspace.0,

@@ -31,6 +31,7 @@ pub mod goals;
 pub mod keys;
 pub mod moves;
 pub mod plan_rows;
+pub mod prices;
 pub mod projects;
 pub mod replays;
 pub mod reservations;

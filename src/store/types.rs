@@ -10,9 +10,10 @@ use uuid::Uuid;
 use crate::domain::{
     budget::{BudgetNode, OnExhausted, Period, UnknownModel},
     ids::{
-        AgentId, ApprovalId, AttemptId, BudgetId, GoalId, Id, KeyId, LimitId, PlanId, ProjectId,
-        TaskId, WorkspaceId,
+        AgentId, ApprovalId, AttemptId, BudgetId, GoalId, Id, KeyId, LimitId, PlanId, PriceId,
+        ProjectId, TaskId, WorkspaceId,
     },
+    price::{MoneySource, PriceSource},
     role::Role,
     states::{
         AgentState, ApprovalKind, ApprovalState, AttemptState, FailureClass, GoalState, PlanState,
@@ -59,7 +60,8 @@ uuid_columns!(
     AgentId,
     ApprovalId,
     BudgetId,
-    LimitId
+    LimitId,
+    PriceId
 );
 text_columns!(
     Role,
@@ -75,7 +77,9 @@ text_columns!(
     BudgetNode,
     Period,
     OnExhausted,
-    UnknownModel
+    UnknownModel,
+    PriceSource,
+    MoneySource
 );
 
 /// Ids as the database takes them in an array.

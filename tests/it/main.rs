@@ -30,6 +30,7 @@ mod leases;
 mod model;
 mod openapi;
 mod oracle;
+mod prices;
 mod projects;
 mod races;
 mod readme;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use muster::{
     domain::{
         budget::{BudgetNode, OnExhausted, Period, UnknownModel},
+        price::{MoneySource, PriceSource},
         role::Role,
         states::{
             AgentState, ApprovalKind, ApprovalState, AttemptState, FailureClass, GoalState,
@@ -117,6 +118,8 @@ async fn lists_of_words_are_the_same_in_the_database_and_in_the_code() {
         ("attempts_state_known", words::<AttemptState>()),
         ("attempt_results_failure_class_known", words::<FailureClass>()),
         ("spend_totals_node_known", words::<SpendNode>()),
+        ("prices_source_known", words::<PriceSource>()),
+        ("model_calls_money_known", words::<MoneySource>()),
         ("budgets_node_known", words::<BudgetNode>()),
         ("budgets_on_exhausted_known", words::<OnExhausted>()),
         ("budgets_unknown_model_known", words::<UnknownModel>()),

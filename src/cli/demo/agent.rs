@@ -156,6 +156,7 @@ impl Worker {
             entries: vec![SpendEntry {
                 key: format!("call-{percent}"),
                 amounts,
+                usage: None,
                 model: Some("demo-model".to_owned()),
                 note: None,
             }],

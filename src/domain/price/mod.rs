@@ -16,6 +16,8 @@
 //! Why pico-dollars: providers quote dollars per million tokens with up to six decimal places, so
 //! the price of one token is a whole number of them, and summing call by call loses nothing.
 
+use super::words::words;
+
 pub mod builtin;
 mod decimal;
 pub mod find;
@@ -32,6 +34,32 @@ pub use new_price::{NewPrice, NewRates, NewTier, NewTierRates, Usd, absurdities}
 pub use provider::canonical;
 pub use rate::{Cost, Price, Rates, StatedRates, Tier, TierRates, cost, dearest};
 pub use usage::{Convention, Tokens, Usage};
+
+words! {
+    /// Where a price comes from.
+    pub enum PriceSource {
+        /// An operator added it.
+        Operator => "operator",
+        /// It was read from a price file of LiteLLM.
+        Litellm => "litellm",
+        /// It was read from a price file of genai-prices.
+        GenaiPrices => "genai_prices",
+    }
+}
+
+words! {
+    /// Where the money of a model call comes from.
+    pub enum MoneySource {
+        /// The price book.
+        Book => "book",
+        /// The dearest price there is, because the model has none.
+        Assumed => "assumed",
+        /// Nowhere: the model has no price.
+        None => "none",
+        /// The agent's own report.
+        Reported => "reported",
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -8,31 +8,37 @@ finders! {
                coalesce(s.unit, e.unit) || ': it counts ' || coalesce(s.entries, 0) || ' and ' ||
                coalesce(s.reported, 0) || ' reported; its entries are ' || coalesce(e.entries, 0) ||
                ' and ' || coalesce(e.reported, 0)
-        from (select attempt_id, unit, entries, reported from attempt_spend
+        from (select attempt_id, unit, entries, reported, fraction from attempt_spend
               where workspace_id = $1) s
         full join (select attempt_id, unit,
                           sum(amount) filter (where not starts_with(entry_key, 'total:')) as entries,
-                          sum(amount) filter (where starts_with(entry_key, 'total:')) as reported
+                          sum(amount) filter (where starts_with(entry_key, 'total:')) as reported,
+                          sum(fraction) as fraction
                    from spend_entries where workspace_id = $1 group by attempt_id, unit) e
              on e.attempt_id = s.attempt_id and e.unit = s.unit
         where coalesce(s.entries, 0) <> coalesce(e.entries, 0)
-           or coalesce(s.reported, 0) <> coalesce(e.reported, 0)";
+           or coalesce(s.reported, 0) <> coalesce(e.reported, 0)
+           or coalesce(s.fraction, 0) <> coalesce(e.fraction, 0)";
 
     totals_counted: "
         with of_attempts as materialized (
-            select a.goal_id, a.agent_id, g.project_id, e.unit, sum(e.amount) as amount
+            select a.goal_id, a.agent_id, g.project_id, e.unit, sum(e.amount) as amount,
+                   sum(e.fraction) as fraction
             from spend_entries e
             join attempts a on a.workspace_id = $1 and a.attempt_id = e.attempt_id
             join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
             where e.workspace_id = $1
             group by a.goal_id, a.agent_id, g.project_id, e.unit
         ), sums as (
-            select 'goal' as node, goal_id as node_id, unit, sum(amount) as amount
+            select 'goal' as node, goal_id as node_id, unit,
+                   sum(amount) + trunc(sum(fraction) / 1000000) as amount
             from of_attempts group by goal_id, unit
             union all
-            select 'agent', agent_id, unit, sum(amount) from of_attempts group by agent_id, unit
+            select 'agent', agent_id, unit, sum(amount) + trunc(sum(fraction) / 1000000)
+            from of_attempts group by agent_id, unit
             union all
-            select 'project', project_id, unit, sum(amount) from of_attempts
+            select 'project', project_id, unit, sum(amount) + trunc(sum(fraction) / 1000000)
+            from of_attempts
             where project_id is not null group by project_id, unit
         )
         select coalesce(s.node, t.node), coalesce(s.node_id, t.node_id)::text,

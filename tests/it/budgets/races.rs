@@ -165,7 +165,7 @@ async fn random_limit(
 }
 
 fn random_tasks(random: &mut StdRng, count: usize) -> Value {
-    let mut task = |n| {
+    let task = |n| {
         let want = random.random_range(0..40);
         json!({
             "ref": format!("t{n}"), "title": "t",

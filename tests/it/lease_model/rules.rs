@@ -275,7 +275,7 @@ fn report(model: &Lease, state: &mut State, message: Message) {
                 return;
             }
             let row = &mut state.attempts[index];
-            let before = UnitSpend { entries: 0, reported: row.reported };
+            let before = UnitSpend { entries: 0, reported: row.reported, fraction: 0 };
             let before = if model.has(Guard::TotalRise) { before } else { UnitSpend::default() };
             if let Some(rise) = spend::rise("usd_micros", total, before) {
                 row.charged += rise.amount;

@@ -1,0 +1,259 @@
+//! Pricing usage: the tokens of reported model calls become money, in the transaction that stores
+//! them.
+//!
+//! A call is priced by the price that held when it was made; of the workspace's own prices and the
+//! built-in ones the workspace's come first. A model without a price costs what the nearest budget
+//! with a limit of money says; its tokens are counted in any case, and as `unpriced_tokens` too.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::{
+    Result, Unit,
+    goals::corrupt,
+    prices::{self, ModelPrice},
+    settling::Booking,
+};
+use crate::{
+    domain::{
+        budget::UnknownModel,
+        check::Checks,
+        event::{EventKind, NewEvent},
+        ids::AttemptId,
+        price::{self, BookPrice, Cost, MoneySource, Price, Tokens, Usage},
+        refusal::Refusal,
+        spend::{self, MONEY, SpendEntry, SpendReport},
+        task::AttemptFacts,
+    },
+    store::{
+        self,
+        prices::{ModelCall, PriceRow},
+    },
+};
+
+/// What the calls of a batch of reports come to.
+#[derive(Debug, Default)]
+pub(super) struct Pricing {
+    calls: HashMap<(AttemptId, String), Priced>,
+}
+
+#[derive(Debug)]
+struct Priced {
+    call: ModelCall,
+    cost: Option<Cost>,
+    /// The tokens may not be used without a price.
+    refused: bool,
+}
+
+/// Prices the usage in reports.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn price(
+    unit: &mut Unit,
+    reports: &[&(&AttemptFacts, &SpendReport)],
+) -> Result<Pricing> {
+    let now = unit.now();
+    let mut calls = BTreeMap::new();
+    for (attempt, report) in reports {
+        for entry in &report.entries {
+            let Some(usage) = &entry.usage else { continue };
+            let Some(tokens) = usage.read(&mut Checks::new(), "") else { continue };
+            let key = (attempt.attempt_id, entry.key.clone());
+            // The first under a key counts, as with amounts.
+            calls.entry(key).or_insert((usage, tokens, entry.amounts.contains_key(MONEY)));
+        }
+    }
+    if calls.is_empty() {
+        return Ok(Pricing::default());
+    }
+    let names: BTreeSet<String> =
+        calls.values().flat_map(|(usage, ..)| price::names(&usage.model)).collect();
+    let names: Vec<String> = names.into_iter().collect();
+    let book = book(unit, &names).await?;
+    let mut pricing = Pricing::default();
+    let mut unknown = BTreeSet::new();
+    for ((attempt, key), (usage, tokens, reported)) in calls {
+        let at = usage.at.unwrap_or(now);
+        let cost = find(&book, usage, at).map(|price| price::cost(price, &tokens));
+        let money = match (reported, cost) {
+            (true, _) => MoneySource::Reported,
+            (false, Some(_)) => MoneySource::Book,
+            (false, None) => {
+                unknown.insert(attempt);
+                MoneySource::None
+            }
+        };
+        // Its own money comes first; with it nothing is unpriced.
+        let cost = if reported { Some(Cost::default()) } else { cost };
+        let call = call(attempt, &key, usage, at, tokens, money);
+        pricing.calls.insert((attempt, key), Priced { call, cost, refused: false });
+    }
+    if !unknown.is_empty() {
+        pricing.assume(unit, &unknown.into_iter().collect::<Vec<_>>()).await?;
+    }
+    Ok(pricing)
+}
+
+fn call(
+    attempt_id: AttemptId,
+    key: &str,
+    usage: &Usage,
+    called_at: DateTime<Utc>,
+    tokens: Tokens,
+    money: MoneySource,
+) -> ModelCall {
+    ModelCall {
+        attempt_id,
+        key: key.to_owned(),
+        provider: usage.provider.clone(),
+        model: usage.model.clone(),
+        called_at,
+        tokens,
+        money,
+    }
+}
+
+/// The prices of models with these names: the workspace's own, and those built in.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn book(unit: &mut Unit, names: &[String]) -> Result<Book> {
+    let workspace = unit.workspace();
+    let own = store::prices::named(unit.conn(), workspace, names).await?;
+    let built_in = price::builtin().into_iter();
+    Ok(Book {
+        own: rows(own)?,
+        built_in: built_in.filter(|row| names.contains(&row.model.to_lowercase())).collect(),
+    })
+}
+
+/// Prices among which one is found.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    own: Vec<BookPrice>,
+    built_in: Vec<BookPrice>,
+}
+
+fn rows(rows: Vec<PriceRow>) -> Result<Vec<BookPrice>> {
+    let rows = rows.into_iter().zip(1..).map(|(row, number)| {
+        let PriceRow { provider, model, effective_from, price, .. } = row;
+        let price: Price = serde_json::from_value(price).map_err(corrupt)?;
+        Ok(BookPrice { number, provider, model, effective_from, price })
+    });
+    rows.collect()
+}
+
+/// The price of a call: the workspace's own, else the one that is built in.
+pub(super) fn find<'a>(book: &'a Book, usage: &Usage, at: DateTime<Utc>) -> Option<&'a Price> {
+    find_named(book, usage.provider.as_deref(), &usage.model, at)
+}
+
+/// The same by the names alone.
+pub(super) fn find_named<'a>(
+    book: &'a Book,
+    provider: Option<&str>,
+    model: &str,
+    at: DateTime<Utc>,
+) -> Option<&'a Price> {
+    let own = price::choose(&book.own, provider, model, at);
+    let row = own.or_else(|| price::choose(&book.built_in, provider, model, at))?;
+    Some(&row.price)
+}
+
+impl Pricing {
+    /// What models without a price cost, as budgets say.
+    async fn assume(&mut self, unit: &mut Unit, attempts: &[AttemptId]) -> Result<()> {
+        let workspace = unit.workspace();
+        let policies = store::prices::policies(unit.conn(), workspace, attempts).await?;
+        let policies: HashMap<AttemptId, UnknownModel> = policies.into_iter().collect();
+        let assumes = policies.values().any(|policy| *policy == UnknownModel::AssumeMax);
+        let all = if assumes {
+            let mut all = rows(store::prices::all(unit.conn(), workspace).await?)?;
+            all.extend(price::builtin());
+            all
+        } else {
+            Vec::new()
+        };
+        for priced in self.calls.values_mut().filter(|p| p.call.money == MoneySource::None) {
+            match policies.get(&priced.call.attempt_id) {
+                Some(UnknownModel::AssumeMax) => {
+                    let prices = all.iter().map(|row| &row.price);
+                    priced.cost = price::dearest(prices, &priced.call.tokens);
+                    priced.call.money = MoneySource::Assumed;
+                }
+                Some(UnknownModel::Refuse) => priced.refused = true,
+                Some(UnknownModel::Zero) | None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The lines that the usage of an entry comes to.
+    pub(super) fn lines(
+        &self,
+        attempt: AttemptId,
+        entry: &SpendEntry,
+    ) -> Vec<(&'static str, i64, i32)> {
+        if entry.usage.is_none() {
+            return Vec::new();
+        }
+        let priced = self.calls.get(&(attempt, entry.key.clone()));
+        priced.map(|p| spend::lines_of(&p.call.tokens, p.cost)).unwrap_or_default()
+    }
+
+    /// Stores the calls whose entries were new.
+    pub(super) async fn note(mut self, unit: &mut Unit, stored: &[Booking]) -> Result<()> {
+        let mut calls = Vec::new();
+        for line in stored.iter().filter(|line| line.unit == "input_tokens") {
+            let Some(priced) = self.calls.remove(&(line.attempt, line.key.clone())) else {
+                continue;
+            };
+            if priced.refused {
+                let data = json!({"model": priced.call.model, "provider": priced.call.provider});
+                let event = NewEvent::new(EventKind::PriceUnknown).attempt(line.attempt);
+                unit.record(event.data(data));
+            }
+            calls.push(priced.call);
+        }
+        if calls.is_empty() {
+            return Ok(());
+        }
+        let workspace = unit.workspace();
+        Ok(store::prices::insert_calls(unit.conn(), workspace, &calls).await?)
+    }
+}
+
+/// The price that holds, as it is shown.
+///
+/// # Errors
+/// `not_found` when there is none.
+pub(super) fn holding(
+    own: Vec<PriceRow>,
+    provider: Option<&str>,
+    model: &str,
+    at: DateTime<Utc>,
+) -> Result<ModelPrice> {
+    let book = rows(own.clone())?;
+    if let Some(found) = price::choose(&book, provider, model, at) {
+        let index = usize::try_from(found.number - 1).unwrap_or_default();
+        let row = own.into_iter().nth(index).ok_or_else(|| Refusal::not_found("price"))?;
+        return prices::view(row);
+    }
+    let built_in = price::builtin();
+    let found = price::choose(&built_in, provider, model, at);
+    let found = found.ok_or_else(|| Refusal::not_found("price"))?;
+    Ok(ModelPrice {
+        id: None,
+        provider: found.provider.clone(),
+        model: found.model.clone(),
+        effective_from: found.effective_from,
+        price: found.price.clone(),
+        source: None,
+        note: None,
+        created_by: None,
+        created_at: None,
+    })
+}

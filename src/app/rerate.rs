@@ -1,0 +1,169 @@
+//! Re-rating: computing spend anew from the price book as it is now.
+//!
+//! Nothing that was stored is changed: the difference is written as an entry of its own, with a key
+//! that starts with `rerate:`, and settles in the same periods as the call. Doing it again finds no
+//! difference. Attempts are taken in chunks, each in a transaction of its own.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::{
+    App, Result, Unit,
+    prices::{RerateAnswer, RerateRequest},
+    pricing, settling,
+    spend::{locked, raise_totals, store_entries},
+};
+use crate::{
+    domain::{
+        event::{EventKind, NewEvent},
+        ids::{AttemptId, KeyId, WorkspaceId},
+        price,
+        spend::{Charge, MONEY, RERATE_PREFIX, UNPRICED, UnitSpend},
+        task::AttemptFacts,
+    },
+    store::{
+        self,
+        prices::{CallFilter, ChargedCall},
+        spend::NewEntry,
+    },
+};
+
+/// Calls that one transaction looks at.
+const CHUNK: i64 = 500;
+
+/// A place in the order of calls.
+type Place = (AttemptId, String);
+
+impl App {
+    pub(super) async fn rerate_all(
+        &self,
+        workspace: WorkspaceId,
+        actor: KeyId,
+        request: &RerateRequest,
+    ) -> Result<RerateAnswer> {
+        let mut answer = RerateAnswer::default();
+        let mut after: Place = (AttemptId(uuid::Uuid::nil()), String::new());
+        loop {
+            let mut unit = self.begin(workspace, Some(actor)).await?;
+            let calls = calls(&mut unit, request, &after).await?;
+            let last =
+                calls.last().map(|charged| (charged.call.attempt_id, charged.call.key.clone()));
+            let corrections = corrections(&mut unit, &calls).await?;
+            answer.note(calls.len(), &corrections);
+            if request.dry_run {
+                self.undo(unit).await?;
+            } else {
+                write(&mut unit, corrections).await?;
+                self.commit(unit).await?;
+            }
+            match last {
+                Some(place) if calls.len() as i64 == CHUNK => after = place,
+                Some(_) | None => return Ok(answer.finish()),
+            }
+        }
+    }
+}
+
+async fn calls(
+    unit: &mut Unit,
+    request: &RerateRequest,
+    after: &Place,
+) -> Result<Vec<ChargedCall>> {
+    let workspace = unit.workspace();
+    let names = request.model.as_ref().map(|model| vec![model.to_lowercase()]);
+    let filter = CallFilter { models: names.as_deref(), from: request.from, to: request.to };
+    let after = (after.0, after.1.as_str());
+    Ok(store::prices::charged_calls(unit.conn(), workspace, filter, after, CHUNK).await?)
+}
+
+/// A difference between what was charged for a call and what it costs now.
+#[derive(Debug, Clone)]
+pub(super) struct Correction {
+    attempt: AttemptId,
+    key: String,
+    provider: Option<String>,
+    model: String,
+    /// In pico-dollars.
+    pub picos: i128,
+    unpriced: i64,
+}
+
+async fn corrections(unit: &mut Unit, calls: &[ChargedCall]) -> Result<Vec<Correction>> {
+    let names: std::collections::BTreeSet<String> =
+        calls.iter().flat_map(|charged| price::names(&charged.call.model)).collect();
+    let names: Vec<String> = names.into_iter().collect();
+    let book = pricing::book(unit, &names).await?;
+    let found = calls.iter().filter_map(|charged| {
+        let ChargedCall { call, micros, fraction, unpriced, corrections } = charged;
+        let provider = call.provider.as_deref();
+        // What has no price now either stays as it is.
+        let price = pricing::find_named(&book, provider, &call.model, call.called_at)?;
+        let was = i128::from(*micros) * i128::from(FRACTIONS) + i128::from(*fraction);
+        let picos = price::cost(price, &call.tokens).picos() - was;
+        let correction = Correction {
+            attempt: call.attempt_id,
+            key: format!("{RERATE_PREFIX}{}:{}", corrections + 1, call.key),
+            provider: call.provider.clone(),
+            model: call.model.clone(),
+            picos,
+            unpriced: *unpriced,
+        };
+        (picos != 0 || *unpriced != 0).then_some(correction)
+    });
+    Ok(found.collect())
+}
+
+const FRACTIONS: i64 = price::rate::PICOS_PER_MICRO;
+
+/// Stores the differences, and settles them with every limit above.
+async fn write(unit: &mut Unit, corrections: Vec<Correction>) -> Result<()> {
+    if corrections.is_empty() {
+        return Ok(());
+    }
+    let workspace = unit.workspace();
+    let ids: std::collections::BTreeSet<AttemptId> =
+        corrections.iter().map(|correction| correction.attempt).collect();
+    let ids: Vec<AttemptId> = ids.into_iter().collect();
+    let held = locked(unit, &ids).await?;
+    let attempts: BTreeMap<AttemptId, &AttemptFacts> =
+        held.iter().map(|(id, attempt)| (*id, attempt)).collect();
+    let stored = store::spend::of_attempts(unit.conn(), workspace, &ids).await?;
+    let mut spent: BTreeMap<(AttemptId, String), UnitSpend> =
+        stored.into_iter().map(|(id, unit, spend)| ((id, unit), spend)).collect();
+    let count = corrections.len();
+    let entries = corrections.into_iter().flat_map(entries).collect();
+    let stored = store_entries(unit, &attempts, entries, &mut spent).await?;
+    settling::settle(unit, &stored.lines, &[]).await?;
+    raise_totals(unit, stored.rises).await?;
+    unit.record(NewEvent::new(EventKind::SpendRerated).data(json!({"calls": count})));
+    Ok(())
+}
+
+fn entries(correction: Correction) -> Vec<NewEntry> {
+    let Correction { attempt, key, provider, model, picos, unpriced } = correction;
+    let whole = picos.div_euclid(i128::from(FRACTIONS));
+    let rest = picos.rem_euclid(i128::from(FRACTIONS));
+    let money = i64::try_from(whole).unwrap_or(if whole < 0 { i64::MIN } else { i64::MAX });
+    let line = |unit: &str, amount: i64, fraction: i32| NewEntry {
+        attempt_id: attempt,
+        charge: Charge {
+            key: key.clone(),
+            unit: unit.to_owned(),
+            amount,
+            fraction,
+            provider: provider.clone(),
+            model: Some(model.clone()),
+            note: Some("computed anew from the price book".to_owned()),
+        },
+        late: true,
+    };
+    let mut lines = Vec::new();
+    if picos != 0 {
+        lines.push(line(MONEY, money, i32::try_from(rest).unwrap_or_default()));
+    }
+    if unpriced != 0 {
+        lines.push(line(UNPRICED, -unpriced, 0));
+    }
+    lines
+}

@@ -1,0 +1,125 @@
+//! What forecasts are made from: what was used lately, and what the tasks of a goal used.
+//!
+//! They run in the transaction of a report ([`super::begin`]).
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{PgConnection, types::Json};
+use uuid::Uuid;
+
+use crate::domain::{
+    budget::BudgetNode,
+    ids::{GoalId, WorkspaceId},
+    spend::Amounts,
+    states::TaskState,
+};
+
+/// What was used below a node since an instant, by unit, the measured units too. Looks only at
+/// attempts that were started no longer than `look_back` before it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn burned(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    (node, node_id): (BudgetNode, Uuid),
+    since: DateTime<Utc>,
+    look_back: Duration,
+) -> sqlx::Result<Amounts> {
+    // The ids of attempts begin with the time at which they were made, and are indexed.
+    let first = u64::try_from((since - look_back).timestamp_millis()).unwrap_or_default();
+    let rows = sqlx::query!(
+        r#"
+        with below as materialized (
+            select a.attempt_id, a.started_at, a.ended_at from attempts a
+            join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
+            where a.workspace_id = $1 and a.attempt_id >= $5
+              and case $2 when 'task' then a.task_id when 'goal' then a.goal_id
+                          when 'agent' then a.agent_id when 'project' then g.project_id
+                          else a.workspace_id end = $3
+        ), ended as (
+            select count(*) as attempts,
+                   coalesce(sum(floor(extract(epoch from ended_at - started_at) * 1000)), 0) as wall_ms
+            from below where ended_at > $4
+        ), burned (unit, amount) as (
+            select e.unit, sum(e.amount) + floor(sum(e.fraction) / 1000000.0)
+            from below b
+            join spend_entries e on e.workspace_id = $1 and e.attempt_id = b.attempt_id
+            where e.recorded_at > $4 group by e.unit
+            union all
+            select 'attempts', attempts from ended
+            union all
+            select 'wall_ms', wall_ms from ended
+        )
+        select unit as "unit!",
+               least(greatest(amount, -9223372036854775808), 9223372036854775807)::bigint as "amount!"
+        from burned
+        "#,
+        workspace.0,
+        node.as_str(),
+        node_id,
+        since,
+        uuid::Builder::from_unix_timestamp_millis(first, &[0; 10]).into_uuid(),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.unit, row.amount)).collect())
+}
+
+/// A task of a goal, and what is known of its spend.
+#[derive(Debug)]
+pub struct TaskSpend {
+    /// Its state.
+    pub state: TaskState,
+    /// Whether it only contains others.
+    pub container: bool,
+    /// Its own estimates.
+    pub estimate: Option<Value>,
+    /// What tasks with the same capabilities stay within, by unit.
+    pub usual: Json<Amounts>,
+    /// What it used, by unit.
+    pub used: Json<Amounts>,
+    /// How many of its attempts have ended.
+    pub attempts: i64,
+    /// How long they took, in milliseconds.
+    pub wall_ms: i64,
+}
+
+/// What the tasks of a goal used, and are expected to use.
+///
+/// # Errors
+/// When the database fails.
+pub async fn tasks_of(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+) -> sqlx::Result<Vec<TaskSpend>> {
+    sqlx::query_as!(
+        TaskSpend,
+        r#"
+        select t.state as "state!: TaskState", t.container as "container!",
+               x.estimate as "estimate?",
+               (select coalesce(jsonb_object_agg(u.unit, u.p90), '{}') from usual_spend u
+                where u.workspace_id = $1 and u.capability_key = t.capability_key)
+                   as "usual!: Json<Amounts>",
+               (select coalesce(jsonb_object_agg(s.unit, s.amount), '{}') from task_spend s
+                where s.workspace_id = $1 and s.task_id = t.task_id) as "used!: Json<Amounts>",
+               m.attempts as "attempts!", m.wall_ms as "wall_ms!"
+        from tasks t
+        join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
+        cross join lateral (
+            select count(*) as attempts,
+                   least(coalesce(sum(floor(extract(epoch from a.ended_at - a.started_at) * 1000)), 0),
+                         9223372036854775807)::bigint as wall_ms
+            from attempts a
+            where a.workspace_id = $1 and a.task_id = t.task_id and a.ended_at is not null) m
+        where t.workspace_id = $1 and t.goal_id = $2
+        "#,
+        workspace.0,
+        goal.0,
+    )
+    .fetch_all(conn)
+    .await
+}
