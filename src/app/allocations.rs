@@ -7,7 +7,12 @@
 //! above only then, and is shown on the goal until then. Spend that is reported later settles in the
 //! same periods.
 
-use super::{Result, Unit, budgets::exhausted, offers, windows::ensure};
+use super::{
+    Result, Unit,
+    budgets::exhausted,
+    offers,
+    windows::{Held, hold_now},
+};
 use crate::{
     domain::{
         budget::{
@@ -19,6 +24,7 @@ use crate::{
     store::{
         self,
         allocations::{Allocation, GoalLimit},
+        windows::Wanted,
     },
 };
 
@@ -27,7 +33,7 @@ use crate::{
 /// # Errors
 /// `budget_exhausted`, naming every limit that is short.
 pub(super) async fn open(unit: &mut Unit, goal: GoalId) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let workspace = unit.workspace();
     let own = store::allocations::limits_of_goal(unit.conn(), workspace, goal).await?;
     if own.is_empty() {
         return Ok(());
@@ -35,9 +41,9 @@ pub(super) async fn open(unit: &mut Unit, goal: GoalId) -> Result<()> {
     let above = store::windows::above(unit.conn(), workspace, &[goal]).await?;
     let mut nodes = vec![(BudgetNode::Workspace, workspace.0)];
     nodes.extend(above.iter().filter_map(|a| Some((BudgetNode::Project, a.project_id?.0))));
-    let limits = store::windows::limits_of(unit.conn(), workspace, now, &nodes).await?;
-    let keys = ensure(unit, &limits).await?;
-    let (mut ledger, keys) = lock(unit, &keys).await?;
+    let limits = store::windows::limits_of(unit.conn(), workspace, &nodes).await?;
+    let mut ledger = hold_now(unit, limits).await?.ledger;
+    let keys: Vec<WindowKey> = ledger.windows().map(|(key, _)| *key).collect();
     let mut short = Vec::new();
     let mut rows = Vec::new();
     for GoalLimit { unit: name, amount } in own {
@@ -61,15 +67,21 @@ pub(super) async fn open(unit: &mut Unit, goal: GoalId) -> Result<()> {
     Ok(store::allocations::insert(unit.conn(), workspace, goal, &rows).await?)
 }
 
-async fn lock(unit: &mut Unit, keys: &[WindowKey]) -> Result<(Ledger, Vec<WindowKey>)> {
+/// Locks the windows in which shares are set aside.
+async fn lock(unit: &mut Unit, open: &[Allocation]) -> Result<(Ledger, Vec<WindowKey>)> {
     let workspace = unit.workspace();
-    let mut ledger = Ledger::default();
-    let mut found = Vec::new();
-    for window in store::windows::lock(unit.conn(), workspace, keys).await? {
-        found.push(window.key);
-        ledger.open(window.key, window.state);
-    }
-    Ok((ledger, found))
+    let ids: Vec<LimitId> = open.iter().map(|allocation| allocation.limit_id).collect();
+    let limits = store::allocations::limits(unit.conn(), workspace, &ids).await?;
+    let wanted = open.iter().map(|allocation| Wanted {
+        limit: allocation.limit_id,
+        from: allocation.starts_at,
+        to: allocation.starts_at,
+    });
+    let wanted: Vec<Wanted> = wanted.collect();
+    let rows = store::windows::lock(unit.conn(), workspace, &wanted).await?;
+    let ledger = Held::of(limits, rows).ledger;
+    let keys = ledger.windows().map(|(key, _)| *key).collect();
+    Ok((ledger, keys))
 }
 
 /// Sets more or less aside for a unit of an allocated goal whose limit changed.
@@ -80,8 +92,7 @@ pub(super) async fn resize(unit: &mut Unit, goal: GoalId, name: &str, amount: i6
     let workspace = unit.workspace();
     let open = store::allocations::open_of(unit.conn(), workspace, goal).await?;
     let open: Vec<Allocation> = open.into_iter().filter(|a| a.unit == name).collect();
-    let keys = keys_of(unit, &open).await?;
-    let (mut ledger, keys) = lock(unit, &keys).await?;
+    let (mut ledger, keys) = lock(unit, &open).await?;
     for allocation in &open {
         let Some(key) = keys.iter().find(|key| key.limit == allocation.limit_id) else { continue };
         let more = amount - allocation.amount;
@@ -95,17 +106,6 @@ pub(super) async fn resize(unit: &mut Unit, goal: GoalId, name: &str, amount: i6
     Ok(store::allocations::resize(unit.conn(), workspace, goal, name, amount).await?)
 }
 
-async fn keys_of(unit: &mut Unit, open: &[Allocation]) -> Result<Vec<WindowKey>> {
-    let workspace = unit.workspace();
-    let limits: Vec<LimitId> = open.iter().map(|a| a.limit_id).collect();
-    let depths = store::allocations::depths(unit.conn(), workspace, &limits).await?;
-    let keys = open.iter().filter_map(|a| {
-        let (_, depth) = depths.iter().find(|(limit, _)| *limit == a.limit_id)?;
-        Some(WindowKey { depth: *depth, limit: a.limit_id, starts_at: a.starts_at })
-    });
-    Ok(keys.collect())
-}
-
 /// Settles what a goal used with the limits above it and gives the rest back, once it has ended and
 /// nothing of it runs any more.
 ///
@@ -117,8 +117,7 @@ pub(super) async fn close(unit: &mut Unit, goal: GoalId) -> Result<()> {
     if open.is_empty() {
         return Ok(());
     }
-    let keys = keys_of(unit, &open).await?;
-    let (mut ledger, keys) = lock(unit, &keys).await?;
+    let (mut ledger, keys) = lock(unit, &open).await?;
     let used = store::allocations::used_by(unit.conn(), workspace, goal).await?;
     for allocation in &open {
         let Some(key) = keys.iter().find(|key| key.limit == allocation.limit_id) else { continue };

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{App, Result, Unit, allocations, goals::lock_goal, offers, settle, windows::ensure};
+use super::{App, Result, Unit, allocations, goals::lock_goal, offers, settle, windows::hold_now};
 use crate::{
     domain::{
         budget::{BudgetNode, OnExhausted},
@@ -23,7 +23,7 @@ impl App {
     /// When the database fails.
     pub async fn fund(&self, workspace: WorkspaceId) -> Result<u64> {
         let mut conn = self.reader().await?;
-        let limits = store::budgets::waited_for(&mut conn, workspace).await?;
+        let limits = store::budget_waits::waited_for(&mut conn, workspace).await?;
         let goals = store::allocations::left_open(&mut conn, workspace).await?;
         drop(conn);
         let mut changed = 0;
@@ -49,7 +49,7 @@ impl App {
     /// Cancels what waits for a limit that says `stop`, each goal's share in a unit of its own.
     async fn stop(&self, workspace: WorkspaceId, limit: LimitId) -> Result<u64> {
         let mut conn = self.reader().await?;
-        let waiting = store::budgets::waiting_for(&mut conn, workspace, limit).await?;
+        let waiting = store::budget_waits::waiting_for(&mut conn, workspace, limit).await?;
         drop(conn);
         let count = waiting.len() as u64;
         for (goal, tasks) in by_goal(waiting) {
@@ -89,18 +89,16 @@ async fn cancel(unit: &mut Unit, tasks: &[TaskId], reason: &str) -> Result<()> {
 
 /// Offers what a limit has room for; returns how many tasks, and whether the rest is to be given up.
 async fn look(unit: &mut Unit, limit: LimitId) -> Result<(u64, bool)> {
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let workspace = unit.workspace();
     let Some((node, id)) = store::budget_rows::node_of(unit.conn(), workspace, limit).await? else {
         // It limits nothing any more.
         let offered = offers::offer(unit, &[(limit, i64::MAX)], offers::MANY).await?;
         return Ok((offered, false));
     };
-    let limits = store::windows::limits_of(unit.conn(), workspace, now, &[(node, id)]).await?;
+    let limits = store::windows::limits_of(unit.conn(), workspace, &[(node, id)]).await?;
     let limits: Vec<_> = limits.into_iter().filter(|live| live.limit_id == limit).collect();
-    let keys = ensure(unit, &limits).await?;
-    let locked = store::windows::lock(unit.conn(), workspace, &keys).await?;
-    let Some(window) = locked.into_iter().next() else { return Ok((0, false)) };
-    let state = window.state;
+    let held = hold_now(unit, limits).await?;
+    let Some((_, state)) = held.ledger.windows().next() else { return Ok((0, false)) };
     let room = if state.enforced() { state.room() } else { i64::MAX };
     let offered = offers::offer(unit, &[(limit, room)], offers::MANY).await?;
     let stops = match state.on_exhausted {
@@ -117,7 +115,7 @@ async fn look(unit: &mut Unit, limit: LimitId) -> Result<(u64, bool)> {
 /// When the database fails.
 pub(super) async fn give_up(unit: &mut Unit, limit: LimitId, reason: &str) -> Result<()> {
     let workspace = unit.workspace();
-    let waiting = store::budgets::waiting_for(unit.conn(), workspace, limit).await?;
+    let waiting = store::budget_waits::waiting_for(unit.conn(), workspace, limit).await?;
     for (goal, tasks) in by_goal(waiting) {
         lock_goal(unit, goal).await?;
         cancel(unit, &tasks, reason).await?;

@@ -16,7 +16,7 @@ use super::{
     goals::{corrupt, same_version},
     idempotency::{self, Outcome, Request},
     offers,
-    windows::ensure,
+    windows::hold_now,
 };
 pub use crate::store::budget_rows::BudgetFilter;
 use crate::{
@@ -136,7 +136,7 @@ async fn read(unit: &mut Unit, budget: BudgetId) -> Result<Budget> {
 ///
 /// # Errors
 /// `already_exists`.
-pub(super) async fn make(
+async fn make(
     unit: &mut Unit,
     node: BudgetNode,
     node_id: Uuid,
@@ -174,7 +174,7 @@ pub(super) async fn make(
     Ok(budget_id)
 }
 
-fn about(kind: EventKind, node: BudgetNode, id: Uuid) -> NewEvent {
+pub(super) fn about(kind: EventKind, node: BudgetNode, id: Uuid) -> NewEvent {
     let event = NewEvent::new(kind);
     match node {
         BudgetNode::Goal => event.goal(GoalId(id)),
@@ -286,15 +286,14 @@ async fn resume(
     gone: &[LimitId],
     on_exhausted: OnExhausted,
 ) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let workspace = unit.workspace();
     let node = [(budget.node, budget.node_id)];
-    let limits = store::windows::limits_of(unit.conn(), workspace, now, &node).await?;
-    let keys = ensure(unit, &limits).await?;
+    let limits = store::windows::limits_of(unit.conn(), workspace, &node).await?;
+    let held = hold_now(unit, limits).await?;
     let mut rooms: Vec<(LimitId, i64)> = gone.iter().map(|limit| (*limit, i64::MAX)).collect();
-    for window in store::windows::lock(unit.conn(), workspace, &keys).await? {
+    for (key, window) in held.ledger.windows() {
         let refuses = on_exhausted != OnExhausted::Notify;
-        let room = if refuses { window.state.room() } else { i64::MAX };
-        rooms.push((window.key.limit, room));
+        rooms.push((key.limit, if refuses { window.room() } else { i64::MAX }));
     }
     offers::offer(unit, &rooms, offers::MANY).await?;
     let asked: Vec<LimitId> = before.iter().map(|row| row.limit_id).collect();

@@ -8,10 +8,10 @@ use std::{
 use serde_json::json;
 
 use super::{
-    Result, Unit,
-    claim_views::{ClaimAnswer, Started, claims},
+    Error, Result, Unit,
+    claim_views::{Claim, ClaimAnswer, Started, claims},
     claims::{ClaimCommand, Given},
-    funding::Funds,
+    funding::{Funds, Sureness},
     idempotency::{self, Outcome, Repeat, Repeatable},
     lease, shortfall,
 };
@@ -79,6 +79,7 @@ pub(super) async fn claim_batch(
     unit: &mut Unit,
     batch: &[&ClaimCommand],
     look: Look,
+    sureness: Sureness,
 ) -> Result<Claimed> {
     if batch.is_empty() {
         return Ok(Claimed { answers: Vec::new(), refused: false });
@@ -96,12 +97,11 @@ pub(super) async fn claim_batch(
     };
     // Before the windows of limits, in which heartbeats wait that have noted their agents.
     store::claims::seen(unit.conn(), workspace, now, &agents).await?;
-    let (started, given, refused) = if ready.is_empty() {
-        (Vec::new(), vec![Vec::new(); batch.len()], false)
+    let Gift { given, claims: mut found, refused } = if ready.is_empty() {
+        Gift { given: vec![Vec::new(); batch.len()], ..Gift::default() }
     } else {
-        give(unit, batch, &known, &ready).await?
+        give(unit, batch, &known, &ready, sureness).await?
     };
-    let mut found = claims(unit, &started).await?;
     let answers = batch.iter().zip(&given).map(|(command, tasks)| {
         let claimer = active(known.get(&command.owner.agent))?;
         let claims = tasks.iter().filter_map(|task| found.remove(&task.task_id)).collect();
@@ -111,25 +111,45 @@ pub(super) async fn claim_batch(
     Ok(Claimed { answers: answers.collect(), refused })
 }
 
+/// Tasks that were given, with what is handed over, and whether some were refused for want of money.
+#[derive(Debug, Default)]
+struct Gift {
+    given: Vec<Vec<ReadyTask>>,
+    claims: HashMap<TaskId, Claim>,
+    refused: bool,
+}
+
 /// Gives locked tasks to locked agents, as far as they can be paid for, and starts the attempts.
+///
+/// # Errors
+/// [`Error::Again`] when somebody else took meanwhile what a look had found.
 async fn give(
     unit: &mut Unit,
     batch: &[&ClaimCommand],
     exact: &HashMap<AgentId, Claimer>,
     ready: &[ReadyTask],
-) -> Result<(Vec<Started>, Vec<Vec<ReadyTask>>, bool)> {
+    sureness: Sureness,
+) -> Result<Gift> {
     let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
-    let Some(mut funds) = Funds::open(unit, ready, &agents).await? else {
+    let Some(mut funds) = Funds::open(unit, ready, &agents, sureness).await? else {
         let given = assign(batch, exact, ready, |_, _| Funding::Granted);
         let started = start(unit, batch, &given).await?;
-        return Ok((started, given, false));
+        return Ok(Gift { given, claims: claims(unit, &started).await?, refused: false });
     };
     let given = assign(batch, exact, ready, |task, agent| funds.fund(unit, task, agent));
-    let started = start(unit, batch, &given).await?;
-    shortfall::park(unit, ready, funds.short()).await?;
     let refused = funds.refused_any();
+    if refused && sureness == Sureness::Look {
+        // What is parked must not have had room after all.
+        return Err(Error::Again);
+    }
+    let started = start(unit, batch, &given).await?;
+    let claims = claims(unit, &started).await?;
+    if sureness == Sureness::Look && !funds.make_sure(unit, ready).await? {
+        return Err(Error::Again);
+    }
+    shortfall::park(unit, ready, funds.short()).await?;
     funds.write(unit, &started).await?;
-    Ok((started, given, refused))
+    Ok(Gift { given, claims, refused })
 }
 
 /// Stores the answers of commands that can be repeated. An empty one is not kept: the same request

@@ -8,11 +8,12 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use super::{
-    App, Result,
+    App, Error, Result,
     caller::{Caller as _, ClaimCaller},
     claim_batch::{Claimed, Look, claim_batch, keep, repeats},
     claim_views::{ClaimAnswer, ClaimRequest},
     coalesce::Batched,
+    funding::Sureness,
     idempotency::{Outcome, Repeat, Repeatable, Request},
     wake::Who,
 };
@@ -101,12 +102,25 @@ fn got_nothing(answer: &Result<Given>) -> bool {
     answer.as_ref().is_ok_and(|given| given.outcome.value.claims.is_empty())
 }
 
-/// A batch in one transaction.
+/// A batch in one transaction; in two, when what it decided by a look was gone at its end.
 async fn claim_once(
     app: &App,
     workspace: WorkspaceId,
     batch: &[&ClaimCommand],
     look: Look,
+) -> Result<Claimed> {
+    match claim_by(app, workspace, batch, look, Sureness::Look).await {
+        Err(Error::Again) => claim_by(app, workspace, batch, look, Sureness::Lock).await,
+        done => done,
+    }
+}
+
+async fn claim_by(
+    app: &App,
+    workspace: WorkspaceId,
+    batch: &[&ClaimCommand],
+    look: Look,
+    sureness: Sureness,
 ) -> Result<Claimed> {
     let mut unit = app.begin(workspace, None).await?;
     let repeats = repeats(&mut unit, batch).await?;
@@ -116,7 +130,15 @@ async fn claim_once(
         .filter(|(_, repeat)| matches!(repeat, Repeat::New))
         .map(|(command, _)| *command)
         .collect();
-    let Claimed { answers: mut given, refused } = claim_batch(&mut unit, &fresh, look).await?;
+    let claimed = claim_batch(&mut unit, &fresh, look, sureness).await;
+    let Claimed { answers: mut given, refused } = match claimed {
+        Ok(claimed) => claimed,
+        Err(error) => {
+            // Its locks are in the way of whoever tries next.
+            let _ = app.undo(unit).await;
+            return Err(error);
+        }
+    };
     keep(&mut unit, &fresh, &mut given).await?;
     app.commit(unit).await?;
     let mut given = given.into_iter();

@@ -21,6 +21,10 @@ pub enum Error {
     /// timeout. Nothing was stored; the same request may succeed later.
     #[error("gave way: {0}")]
     GaveWay(Arc<sqlx::Error>),
+    /// What was decided by a look was gone when it was to be held. Nothing was stored; it is decided
+    /// anew under locks, and nobody is told.
+    #[error("somebody was faster")]
+    Again,
     /// The service is stopping, a queue inside it is full, or the database cannot be reached at
     /// this moment. The same request may succeed later. When the connection broke while a change
     /// was committed, whether it is stored is not known: the same request again is safe, because
@@ -67,7 +71,7 @@ impl Error {
         match self {
             Self::Refused(refusal) => refusal.code,
             Self::Store(_) | Self::Corrupt(_) => Code::Internal,
-            Self::GaveWay(_) | Self::Unavailable(_) => Code::Unavailable,
+            Self::GaveWay(_) | Self::Again | Self::Unavailable(_) => Code::Unavailable,
         }
     }
 
@@ -80,7 +84,7 @@ impl Error {
             Self::Store(error) => {
                 matches!(**error, sqlx::Error::Database(_) | sqlx::Error::Protocol(_))
             }
-            Self::GaveWay(_) => true,
+            Self::GaveWay(_) | Self::Again => true,
             Self::Refused(_) | Self::Corrupt(_) | Self::Unavailable(_) => false,
         }
     }

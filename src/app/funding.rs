@@ -1,7 +1,8 @@
 //! Paying for claims: setting aside what an attempt may use, before it starts.
 //!
 //! In the transaction of a batch of claims the windows above all its tasks and agents are locked, in
-//! the one order in which everybody locks them. Each task is then paid for from every limit above it,
+//! the one order in which everybody locks them; first they are only looked at, so that they are held
+//! for the end of the transaction and not for all of it. Each task is paid for from every limit above it,
 //! in all units, or not at all. One that no agent could be paid for is parked: it is offered to
 //! nobody, says which limit is short, and leaves the place in the queue to what stands behind it. It
 //! comes back when that limit has room ([`super::offers`]).
@@ -10,7 +11,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use uuid::Uuid;
 
-use super::{Error, Result, Unit, claim_views::Started, goals::corrupt, windows::ensure};
+use super::{
+    Error, Result, Unit,
+    claim_views::Started,
+    goals::corrupt,
+    windows::{Held, ensure, of_now},
+};
 use crate::{
     domain::{
         budget::{
@@ -25,7 +31,7 @@ use crate::{
         self,
         claims::ReadyTask,
         reservations::Row,
-        windows::{Above, LiveLimit, Locked},
+        windows::{Above, LiveLimit, WindowRow},
     },
 };
 
@@ -40,24 +46,36 @@ struct Expectation {
 #[derive(Debug, Default)]
 pub(super) struct Funds {
     ledger: Ledger,
+    limits: Vec<LiveLimit>,
     by_node: HashMap<(BudgetNode, Uuid), Vec<WindowKey>>,
     /// What budgets say of units of which nothing is known, by limit.
     policies: HashMap<WindowKey, BTreeMap<String, Range>>,
     above: HashMap<GoalId, Above>,
     expected: HashMap<TaskId, Expectation>,
-    granted: HashMap<TaskId, BTreeMap<String, i64>>,
+    granted: HashMap<TaskId, (AgentId, BTreeMap<String, i64>)>,
     short: BTreeMap<TaskId, Vec<Shortage>>,
     agent_short: bool,
 }
 
+/// How sure a batch wants to be of what windows hold while it decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sureness {
+    /// It decides by a look, and sets aside under the locks at its end: unless somebody was faster
+    /// meanwhile, others wait for a moment only.
+    Look,
+    /// It holds the windows from the beginning.
+    Lock,
+}
+
 impl Funds {
-    /// Locks what stands above tasks and agents; none: nothing is limited in the workspace.
+    /// Reads or locks what stands above tasks and agents; none: nothing is limited there.
     pub(super) async fn open(
         unit: &mut Unit,
         ready: &[ReadyTask],
         agents: &[AgentId],
+        sureness: Sureness,
     ) -> Result<Option<Self>> {
-        let (workspace, now) = (unit.workspace(), unit.now());
+        let workspace = unit.workspace();
         if !store::windows::any(unit.conn(), workspace).await? {
             return Ok(None);
         }
@@ -66,21 +84,23 @@ impl Funds {
         let tasks: Vec<TaskId> = ready.iter().map(|task| task.task_id).collect();
         let above = store::windows::above(unit.conn(), workspace, &goals).await?;
         let nodes = store::windows::nodes(workspace, &tasks, &above, agents);
-        let limits = store::windows::limits_of(unit.conn(), workspace, now, &nodes).await?;
+        let limits = store::windows::limits_of(unit.conn(), workspace, &nodes).await?;
         // What every goal here has set its share aside of is not touched.
         let limits: Vec<LiveLimit> =
             limits.into_iter().filter(|limit| is_touched(limit, &above)).collect();
         if limits.is_empty() {
             return Ok(None);
         }
-        let keys = ensure(unit, &limits).await?;
-        let locked = store::windows::lock(unit.conn(), workspace, &keys).await?;
+        ensure(unit, &limits).await?;
+        let wanted = of_now(unit, &limits);
+        let rows = match sureness {
+            Sureness::Look => store::windows::look(unit.conn(), workspace, &wanted).await?,
+            Sureness::Lock => store::windows::lock(unit.conn(), workspace, &wanted).await?,
+        };
         let expected = store::windows::expected(unit.conn(), workspace, &tasks).await?;
-        let above = above.into_iter().map(|above| (above.goal_id, above)).collect();
-        let mut funds = Self { above, ..Self::default() };
-        for window in locked {
-            funds.take_in(window)?;
-        }
+        let mut funds = Self { limits: limits.clone(), ..Self::default() };
+        funds.above = above.into_iter().map(|above| (above.goal_id, above)).collect();
+        funds.take_in(limits, rows)?;
         for row in expected {
             let expectation = Expectation {
                 estimates: row.estimate.map_or(Ok(Estimates::new()), read)?,
@@ -91,11 +111,14 @@ impl Funds {
         Ok(Some(funds))
     }
 
-    fn take_in(&mut self, window: Locked) -> Result<()> {
-        let Locked { key, state, warn_percent: _, reserve } = window;
-        self.by_node.entry((state.node, state.node_id)).or_default().push(key);
-        self.policies.insert(key, read(reserve)?);
-        self.ledger.open(key, state);
+    fn take_in(&mut self, limits: Vec<LiveLimit>, rows: Vec<WindowRow>) -> Result<()> {
+        let held = Held::of(limits, rows);
+        for (key, _) in held.ledger.windows() {
+            let Some(limit) = held.limits.get(&key.limit) else { continue };
+            self.by_node.entry((limit.node, limit.node_id)).or_default().push(*key);
+            self.policies.insert(*key, read(limit.reserve.clone())?);
+        }
+        self.ledger = held.ledger;
         Ok(())
     }
 
@@ -108,7 +131,7 @@ impl Funds {
         let asks = self.asks(task, &path);
         match self.ledger.reserve(&path, &asks) {
             Ok(granted) => {
-                self.granted.insert(task.task_id, granted);
+                self.granted.insert(task.task_id, (agent, granted));
                 Funding::Granted
             }
             Err(short) if short.iter().all(|short| short.node == BudgetNode::Agent) => {
@@ -168,13 +191,35 @@ impl Funds {
         self.agent_short || !self.short.is_empty()
     }
 
+    /// Locks the windows of a look, and sets the same aside from what they hold now; says whether
+    /// there still was room for everything.
+    pub(super) async fn make_sure(&mut self, unit: &mut Unit, ready: &[ReadyTask]) -> Result<bool> {
+        let workspace = unit.workspace();
+        let wanted = of_now(unit, &self.limits);
+        let rows = store::windows::lock(unit.conn(), workspace, &wanted).await?;
+        self.ledger = Held::of(self.limits.clone(), rows).ledger;
+        for task in ready {
+            let Some((agent, units)) = self.granted.get(&task.task_id) else { continue };
+            let path = self.path(unit, task, *agent);
+            let exactly = |(name, amount): (&String, &i64)| {
+                (name.clone(), Range { want: *amount, min: *amount })
+            };
+            let asks = units.iter().map(exactly).collect();
+            if self.ledger.reserve(&path, &asks).is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Writes down what was set aside for the attempts that start.
     pub(super) async fn write(self, unit: &mut Unit, started: &[Started]) -> Result<()> {
         let workspace = unit.workspace();
         let Self { ledger, mut granted, .. } = self;
         let mut rows = Vec::new();
         for Started { token: _, attempt } in started {
-            let units = granted.remove(&attempt.task_id).unwrap_or_default();
+            let (_, units) =
+                granted.remove(&attempt.task_id).unwrap_or((attempt.agent_id, BTreeMap::new()));
             rows.extend(units.into_iter().map(|(unit, amount)| Row {
                 attempt_id: attempt.attempt_id,
                 unit,

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    App, Error, Result, Unit, allocations, budgets,
+    App, Error, Result, Unit, allocations,
     caller::{Caller as _, OperatorCaller, SubmitterCaller},
-    free,
+    free, fresh_budgets,
     goal_views::{self, Goal},
     idempotency::{self, Outcome, Request},
     lay::{Ground, lay},
@@ -279,7 +279,7 @@ async fn write_goal(
             .data(json!({"title": title, "planner": draft.planner})),
     );
     if let Some(budget) = &new.budget {
-        budgets::make(unit, BudgetNode::Goal, goal.0, budget).await?;
+        fresh_budgets::make(unit, &[(BudgetNode::Goal, goal.0, budget)]).await?;
     }
     write_plan(unit, goal, priority, new, draft).await?;
     goal_views::read(unit.conn(), workspace, goal).await

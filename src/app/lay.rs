@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Result, Unit, free};
+use super::{Result, Unit, free, fresh_budgets};
 use crate::{
     domain::{
+        budget::BudgetNode,
         claim,
         event::{EventKind, NewEvent, task_event},
         ids::{GoalId, TaskId},
@@ -67,6 +68,11 @@ pub async fn lay(unit: &mut Unit, ground: Ground, specs: &[TaskSpec]) -> Result<
     if !edges.is_empty() {
         store::task_links::insert_dependencies(unit.conn(), workspace, now, &edges).await?;
     }
+    let budgets = specs.iter().zip(&ids);
+    let budgets = budgets
+        .filter_map(|(spec, id)| Some((BudgetNode::Task, id.0, spec.budget.as_ref()?)))
+        .collect::<Vec<_>>();
+    fresh_budgets::make(unit, &budgets).await?;
     record(unit, ground, specs, &rows);
     ask(unit, ground, &rows).await?;
     let change = [(ground.goal, counts(&rows))];

@@ -34,6 +34,7 @@ pub mod finish;
 pub mod finish_views;
 mod finish_write;
 pub mod free;
+mod fresh_budgets;
 mod funding;
 pub mod goal_views;
 pub mod goals;

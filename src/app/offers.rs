@@ -13,7 +13,7 @@ use crate::{
         ids::LimitId,
         states::TaskState,
     },
-    store::{self, budgets::Waiting, moves::TaskMove},
+    store::{self, budget_waits::Waiting, moves::TaskMove},
 };
 
 /// How many tasks of a limit one unit of work offers beside other work; the supervisor's next look
@@ -35,7 +35,8 @@ pub(super) async fn offer(unit: &mut Unit, rooms: &[(LimitId, i64)], most: i64) 
     let (workspace, now) = (unit.workspace(), unit.now());
     let mut moves = Vec::new();
     for (limit, room) in &open {
-        let waiting = store::budgets::lock_waiting(unit.conn(), workspace, *limit, most).await?;
+        let waiting =
+            store::budget_waits::lock_waiting(unit.conn(), workspace, *limit, most).await?;
         let mut left = *room;
         for waits in waiting {
             if waits.short_min > left {
@@ -62,7 +63,7 @@ pub(super) async fn offer(unit: &mut Unit, rooms: &[(LimitId, i64)], most: i64) 
 /// When the database fails.
 pub(super) async fn withdraw(unit: &mut Unit, limits: &[LimitId]) -> Result<()> {
     let (workspace, now) = (unit.workspace(), unit.now());
-    let gone = store::budgets::withdraw_questions(unit.conn(), workspace, now, limits).await?;
+    let gone = store::budget_waits::withdraw_questions(unit.conn(), workspace, now, limits).await?;
     for (approval, goal) in gone {
         unit.record(NewEvent::new(EventKind::ApprovalCancelled).goal(goal).approval(approval));
     }

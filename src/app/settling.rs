@@ -10,18 +10,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::json;
 
-use super::{Result, Unit, offers};
+use super::{Result, Unit, offers, windows::Held};
 use crate::{
     domain::{
-        budget::ledger::{Ledger, Reservation, Used, WindowKey},
+        budget::{
+            BudgetNode,
+            ledger::{Ledger, Reservation, Used, WindowKey},
+        },
         event::{EventKind, NewEvent},
         ids::{AttemptId, LimitId},
         spend::{ATTEMPTS, WALL_MS},
     },
     store::{
         self,
-        reservations::{Authorization, Row, Span},
-        windows::OnPath,
+        reservations::{Authorization, Row},
+        windows::{ChargedAt, LiveLimit, Wanted},
     },
 };
 
@@ -44,6 +47,7 @@ pub(super) struct Accounts {
     pub paths: HashMap<AttemptId, Vec<WindowKey>>,
     pub warn_percent: HashMap<LimitId, Vec<i16>>,
     pub reservations: BTreeMap<(AttemptId, String), Row>,
+    places: HashMap<AttemptId, ChargedAt>,
     touched: BTreeSet<(AttemptId, String)>,
 }
 
@@ -54,14 +58,21 @@ impl Accounts {
         if !store::windows::any(unit.conn(), workspace).await? {
             return Ok(None);
         }
+        let places = store::windows::charged_at(unit.conn(), workspace, attempts).await?;
+        let nodes = nodes(unit, &places);
+        let limits = store::windows::limits_of(unit.conn(), workspace, &nodes).await?;
+        let wanted = wanted(&limits, &places);
+        let rows = store::windows::lock(unit.conn(), workspace, &wanted).await?;
+        let held = Held::of(limits, rows);
         let mut accounts = Self::default();
-        for OnPath { attempt_id, window } in
-            store::windows::lock_above(unit.conn(), workspace, attempts).await?
-        {
-            accounts.paths.entry(attempt_id).or_default().push(window.key);
-            accounts.warn_percent.insert(window.key.limit, window.warn_percent);
-            accounts.ledger.open(window.key, window.state);
+        for place in places {
+            accounts.paths.insert(place.attempt_id, path(unit, &held, &place));
+            accounts.places.insert(place.attempt_id, place);
         }
+        let Held { ledger, limits, windows: _ } = held;
+        accounts.ledger = ledger;
+        accounts.warn_percent =
+            limits.into_iter().map(|(id, limit)| (id, limit.warn_percent)).collect();
         for row in store::reservations::of_attempts(unit.conn(), workspace, attempts).await? {
             accounts.reservations.insert((row.attempt_id, row.unit.clone()), row);
         }
@@ -132,9 +143,9 @@ impl Accounts {
 
     /// Counts an attempt that has ended in the units that the service measures, and gives back what
     /// it has set aside.
-    fn close(&mut self, unit: &mut Unit, span: Span) {
-        let Span { attempt_id, started_at, ended_at } = span;
-        let ended_at = ended_at.unwrap_or(unit.now());
+    fn close(&mut self, unit: &mut Unit, attempt_id: AttemptId) {
+        let Some(place) = self.places.get(&attempt_id) else { return };
+        let (started_at, ended_at) = (place.started_at, place.ended_at.unwrap_or(unit.now()));
         let took = (ended_at - started_at).num_milliseconds().max(0);
         for (name, amount) in [(WALL_MS, took), (ATTEMPTS, 1)] {
             let booking = Booking {
@@ -219,12 +230,10 @@ pub(super) async fn settle(
         used_up.extend(kept.map(|_| key));
         accounts.book(unit, booking, kept.unwrap_or_default());
     }
-    let workspace = unit.workspace();
-    if !ended.is_empty() {
-        for span in store::reservations::spans(unit.conn(), workspace, ended).await? {
-            accounts.close(unit, span);
-        }
+    for attempt in ended {
+        accounts.close(unit, *attempt);
     }
+    let workspace = unit.workspace();
     if !used_up.is_empty() {
         let now = unit.now();
         store::reservations::use_up(unit.conn(), workspace, now, &used_up).await?;
@@ -253,4 +262,65 @@ async fn authorized(
         ((attempt_id, cost_key, unit), amount)
     });
     Ok(open.collect())
+}
+
+fn nodes(unit: &Unit, places: &[ChargedAt]) -> Vec<(BudgetNode, uuid::Uuid)> {
+    let nodes: BTreeSet<_> = places.iter().flat_map(|place| nodes_of(unit, place)).collect();
+    nodes.into_iter().collect()
+}
+
+/// What is above an attempt.
+fn nodes_of(
+    unit: &Unit,
+    place: &ChargedAt,
+) -> impl Iterator<Item = (BudgetNode, uuid::Uuid)> + use<> {
+    [
+        Some((BudgetNode::Task, place.task_id.0)),
+        Some((BudgetNode::Goal, place.goal_id.0)),
+        Some((BudgetNode::Agent, place.agent_id.0)),
+        place.project_id.map(|id| (BudgetNode::Project, id.0)),
+        Some((BudgetNode::Workspace, unit.workspace().0)),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The windows that may be touched: of each limit those in which attempts were started, and those in
+/// which goals have set their share aside. What no attempt here touches is not locked.
+fn wanted(limits: &[LiveLimit], places: &[ChargedAt]) -> Vec<Wanted> {
+    let first = places.iter().map(|place| place.started_at).min();
+    let last = places.iter().map(|place| place.started_at).max();
+    let (Some(first), Some(last)) = (first, last) else { return Vec::new() };
+    let touched = limits.iter().filter(|limit| {
+        places.iter().any(|place| allocation(place, limit.limit_id) != Some((false, None)))
+    });
+    let wanted = touched.map(|limit| {
+        let closed = places.iter().filter_map(|place| allocation(place, limit.limit_id)?.1);
+        let from = closed.min().map_or(first, |beginning| beginning.min(first));
+        Wanted { limit: limit.limit_id, from, to: last }
+    });
+    wanted.collect()
+}
+
+/// Whether the goal of an attempt has set its share of a limit aside: is it closed, and in which
+/// window if it is.
+fn allocation(
+    place: &ChargedAt,
+    limit: LimitId,
+) -> Option<(bool, Option<chrono::DateTime<chrono::Utc>>)> {
+    let index = place.allocated.iter().position(|allocated| *allocated == limit)?;
+    let closed = place.allocation_closed.get(index).copied().unwrap_or_default();
+    let beginning = place.allocated_in.get(index).copied().filter(|_| closed);
+    Some((closed, beginning))
+}
+
+fn path(unit: &Unit, held: &Held, place: &ChargedAt) -> Vec<WindowKey> {
+    let nodes: BTreeSet<_> = nodes_of(unit, place).collect();
+    let above = held.limits.values().filter(|limit| nodes.contains(&(limit.node, limit.node_id)));
+    let keys = above.filter_map(|limit| match allocation(place, limit.limit_id) {
+        None => held.window_at(limit, place.started_at),
+        Some((true, Some(beginning))) => Some(limit.window(beginning)),
+        Some((_, _)) => None,
+    });
+    keys.collect()
 }

@@ -1,37 +1,90 @@
-//! Opening the windows of periods that have begun.
+//! The windows of limits that a unit of work touches: found, opened where a period has begun, locked
+//! in the order in which everybody locks them, and taken into a ledger.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
 
 use super::{Result, Unit, goals::corrupt};
 use crate::{
-    domain::budget::ledger::WindowKey,
+    domain::{
+        budget::ledger::{Ledger, WindowKey},
+        ids::LimitId,
+    },
     store::{
         self,
-        windows::{LiveLimit, NewWindow},
+        windows::{LiveLimit, NewWindow, Wanted, WindowRow},
     },
 };
 
-/// The windows of the moment of limits, opened where there is none yet; in the order of locks.
+/// Locked windows in a ledger, and their limits.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pub ledger: Ledger,
+    pub limits: BTreeMap<LimitId, LiveLimit>,
+    /// The windows of each limit, in the order of time.
+    pub windows: HashMap<LimitId, Vec<(DateTime<Utc>, Option<DateTime<Utc>>)>>,
+}
+
+impl Held {
+    /// Takes in what was read.
+    pub(super) fn of(limits: Vec<LiveLimit>, rows: Vec<WindowRow>) -> Self {
+        let limits: BTreeMap<LimitId, LiveLimit> =
+            limits.into_iter().map(|limit| (limit.limit_id, limit)).collect();
+        let mut held = Self { limits, ..Self::default() };
+        for row in rows {
+            let Some(limit) = held.limits.get(&row.limit_id) else { continue };
+            held.windows.entry(row.limit_id).or_default().push((row.starts_at, row.ends_at));
+            held.ledger.open(limit.window(row.starts_at), row.state(limit));
+        }
+        held
+    }
+
+    /// The window of a limit that holds an instant.
+    pub(super) fn window_at(&self, limit: &LiveLimit, at: DateTime<Utc>) -> Option<WindowKey> {
+        let windows = self.windows.get(&limit.limit_id)?;
+        let holds = |(starts_at, ends_at): &&(DateTime<Utc>, Option<DateTime<Utc>>)| {
+            *starts_at <= at && ends_at.is_none_or(|ends_at| at < ends_at)
+        };
+        windows.iter().find(holds).map(|(starts_at, _)| limit.window(*starts_at))
+    }
+}
+
+/// Opens the windows of the moment of limits that have none yet.
 ///
 /// # Errors
 /// When the database fails.
-pub(super) async fn ensure(unit: &mut Unit, limits: &[LiveLimit]) -> Result<Vec<WindowKey>> {
+pub(super) async fn ensure(unit: &mut Unit, limits: &[LiveLimit]) -> Result<()> {
     let (workspace, now) = (unit.workspace(), unit.now());
-    let mut keys = BTreeSet::new();
+    let ids: Vec<LimitId> = limits.iter().map(|limit| limit.limit_id).collect();
+    let open = store::windows::open_at(unit.conn(), workspace, now, &ids).await?;
+    let open: BTreeSet<LimitId> = open.into_iter().map(|(limit, _)| limit).collect();
     let mut missing = Vec::new();
-    for limit in limits {
-        let depth = limit.node.depth();
-        if let Some(starts_at) = limit.starts_at {
-            keys.insert(WindowKey { depth, limit: limit.limit_id, starts_at });
-            continue;
-        }
+    for limit in limits.iter().filter(|limit| !open.contains(&limit.limit_id)) {
         let window = limit.period.window(limit.time_zone.parse().map_err(corrupt)?, now);
-        let key = WindowKey { depth, limit: limit.limit_id, starts_at: window.starts_at };
-        keys.insert(key);
+        let key = limit.window(window.starts_at);
         missing.push(NewWindow { window: key, ends_at: window.ends_at });
     }
-    if !missing.is_empty() {
-        store::windows::open(unit.conn(), workspace, &missing).await?;
+    if missing.is_empty() {
+        return Ok(());
     }
-    Ok(keys.into_iter().collect())
+    Ok(store::windows::open(unit.conn(), workspace, &missing).await?)
+}
+
+/// The windows of the moment of limits, whose windows are open.
+pub(super) fn of_now(unit: &Unit, limits: &[LiveLimit]) -> Vec<Wanted> {
+    let now = unit.now();
+    limits.iter().map(|limit| Wanted { limit: limit.limit_id, from: now, to: now }).collect()
+}
+
+/// Opens and locks the windows of the moment of limits.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn hold_now(unit: &mut Unit, limits: Vec<LiveLimit>) -> Result<Held> {
+    ensure(unit, &limits).await?;
+    let wanted = of_now(unit, &limits);
+    let workspace = unit.workspace();
+    let rows = store::windows::lock(unit.conn(), workspace, &wanted).await?;
+    Ok(Held::of(limits, rows))
 }

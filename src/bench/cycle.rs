@@ -6,33 +6,23 @@
 //! service that has run for a while, not about the minute before autovacuum first comes by.
 //! Afterwards latency is measured open loop, at a part of the throughput that was found.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use super::{
+    cycling::Cycling,
     error::Result,
-    fleet::{self, Agent, Kind},
-    load::{self, Outcome, Pace, Record, Schedule, Window},
+    load::Outcome,
     machine::Machine,
     process::{PerCycle, Processor},
     reference::{Reference, ReferenceReport},
     report::{Finding, Grid, LATENCY_HEADER, figure, latency_cells, spread_cells},
-    schedule,
-    settings::{BenchSettings, Scenario},
+    settings::Scenario,
     stage::{Ground, Stage},
     statistics::{Spread, Summary},
-    supply::{GOAL_TASKS, Needs, Supply},
 };
 
 /// Tasks of one claim in the second kind of round.
-const MANY: u32 = 10;
-/// What is prepared for the first round, per second; after that what was seen decides.
-const FIRST_RATE: f64 = 4_000.0;
-/// How much more is prepared than was ever used.
-const SPARE: f64 = 1.5;
-/// Whence the random arrivals come; the same in every run.
-const SEED: u64 = 20;
+pub(super) const MANY: u32 = 10;
 
 /// What `cycle` came to.
 #[derive(Debug, Clone, Serialize)]
@@ -58,103 +48,6 @@ pub struct Cycles {
     pub open: Outcome,
     /// Cycles that arrived per second in the open loop.
     pub open_rate: f64,
-}
-
-/// The agents, their work, and what they did so far.
-#[derive(Debug)]
-pub struct Cycling {
-    agents: Vec<Agent>,
-    supply: Supply,
-    best: f64,
-}
-
-impl Cycling {
-    /// Registers and connects the agents of the settings.
-    ///
-    /// # Errors
-    /// When the service refuses one.
-    pub async fn prepare(ground: &Ground, stage: &Stage) -> Result<Self> {
-        let kind = Kind { name: "cycle", capability: None, max_concurrent: MANY };
-        let count = usize::from(ground.settings.connections);
-        let registered = fleet::register(ground, stage, kind, count).await?;
-        let agents = fleet::connect(ground, &registered).await?;
-        let supply = Supply::new(ground, stage, None, Needs::FirstHalf).await?;
-        Ok(Self { agents, supply, best: FIRST_RATE })
-    }
-
-    /// Posts what a round with `max` tasks per claim can use up.
-    ///
-    /// # Errors
-    /// When a goal is refused.
-    pub async fn stock(&mut self, settings: &BenchSettings, max: u32) -> Result<()> {
-        let seconds = (settings.lead_in() + settings.round()).as_secs_f64();
-        // What the agents hold at the end is claimed too. Half of a goal waits for the other half,
-        // so more has to be there than is used.
-        let held = self.agents.len() * max as usize;
-        let used = self.best * SPARE * seconds;
-        self.supply.ensure(used as usize + 2 * held + 2 * GOAL_TASKS).await
-    }
-
-    /// Rounds that are not counted: the reference has warmed up while it looked for its best number of
-    /// connections, and what is measured here are tables, plans and caches in use, not new ones.
-    async fn warm_up(&mut self, ground: &Ground, stage: &Stage) -> Result<()> {
-        for max in [1, MANY] {
-            self.stock(&ground.settings, max).await?;
-            stage.tidy().await?;
-            self.closed(&ground.settings, max).await?;
-        }
-        Ok(())
-    }
-
-    /// The agents and the supply, for whoever has another idea of a round.
-    pub fn parts(&mut self) -> (&mut Vec<Agent>, &mut Supply) {
-        (&mut self.agents, &mut self.supply)
-    }
-
-    /// Lets the agents work for a moment of which nothing is counted.
-    ///
-    /// # Errors
-    /// When a connection fails.
-    pub async fn a_moment(&mut self) -> Result<()> {
-        let window = Window::now(Duration::ZERO, Duration::from_millis(500));
-        self.run(window, 1, Pace::Closed).await?;
-        Ok(())
-    }
-
-    /// One round.
-    async fn run(&mut self, window: Window, max: u32, pace: Pace) -> Result<Outcome> {
-        let record = Record::new(window);
-        let agents = std::mem::take(&mut self.agents);
-        self.agents = load::cycles(agents, max, &pace, &record).await?;
-        let outcome = record.borrow().outcome();
-        self.supply.used(outcome.claimed);
-        self.best = self.best.max(outcome.cycles_per_second);
-        Ok(outcome)
-    }
-
-    /// A round as fast as it goes.
-    ///
-    /// # Errors
-    /// When a connection fails.
-    pub async fn closed(&mut self, settings: &BenchSettings, max: u32) -> Result<Outcome> {
-        let window = Window::now(settings.lead_in(), settings.round());
-        let outcome = self.run(window, max, Pace::Closed).await?;
-        outcome.warn_unless_clean();
-        Ok(outcome)
-    }
-
-    /// A round with `rate` cycles per second.
-    ///
-    /// # Errors
-    /// When a connection fails.
-    pub async fn open(&mut self, settings: &BenchSettings, max: u32, rate: f64) -> Result<Outcome> {
-        let length = settings.lead_in() + settings.round();
-        let arrivals = schedule::random(rate / f64::from(max), length, SEED);
-        let window = Window::now(settings.lead_in(), settings.round());
-        let outcome = self.run(window, max, Pace::Open(Schedule::new(arrivals))).await?;
-        outcome.warn_unless_clean();
-        Ok(outcome)
-    }
 }
 
 /// Closed rounds of one kind, as they come in.

@@ -33,11 +33,19 @@ pub struct Kind {
 pub struct Registered {
     target: Target,
     token: SecretString,
+    /// The agent's id.
+    pub id: String,
 }
 
 #[derive(Deserialize)]
 struct Registration {
     token: String,
+    agent: RegisteredAgent,
+}
+
+#[derive(Deserialize)]
+struct RegisteredAgent {
+    id: String,
 }
 
 /// Registers agents.
@@ -84,7 +92,8 @@ async fn register_one(
     });
     let answer = connection.post("/v1/agents", agent.to_string()).await?.accepted(call)?;
     let read: Registration = api::read(&answer.body, call)?;
-    Ok(Registered { target: stage.target.clone(), token: read.token.into() })
+    let Registration { token, agent } = read;
+    Ok(Registered { target: stage.target.clone(), token: token.into(), id: agent.id })
 }
 
 /// An agent on its connection.

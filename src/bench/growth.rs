@@ -11,7 +11,7 @@ use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
 
 use super::{
-    cycle::Cycling,
+    cycling::Cycling,
     error::{BenchError, Result},
     load::Outcome,
     machine::Machine,

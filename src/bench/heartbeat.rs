@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::{
     api::{self, ClaimTerms, Lease},
-    cycle::Cycling,
+    cycling::Cycling,
     error::{BenchError, Result},
     fleet::{self, Agent, Kind},
     load::Window,

@@ -164,8 +164,17 @@ impl Connection {
         body: impl Into<Bytes>,
         key: &str,
     ) -> Result<Answer> {
-        let key = header(key)?;
+        let key = ("idempotency-key", header(key)?);
         self.send(Method::POST, path, body.into(), Some(key)).await
+    }
+
+    /// `PATCH` with a JSON body, whatever the version of what is edited.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn patch(&mut self, path: &str, body: impl Into<Bytes>) -> Result<Answer> {
+        let any = ("if-match", HeaderValue::from_static("*"));
+        self.send(Method::PATCH, path, body.into(), Some(any)).await
     }
 
     async fn send(
@@ -173,7 +182,7 @@ impl Connection {
         method: Method,
         path: &str,
         body: Bytes,
-        key: Option<HeaderValue>,
+        extra: Option<(&'static str, HeaderValue)>,
     ) -> Result<Answer> {
         let mut request = Request::builder()
             .method(method)
@@ -183,8 +192,8 @@ impl Connection {
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        if let Some(key) = key {
-            request = request.header("idempotency-key", key);
+        if let Some((name, value)) = extra {
+            request = request.header(name, value);
         }
         let request = request
             .body(Full::new(body))

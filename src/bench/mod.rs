@@ -15,7 +15,9 @@
 //! own as reference), and must not measure the service with the service's code.
 
 pub mod api;
+pub mod budget;
 pub mod cycle;
+pub mod cycling;
 pub mod error;
 pub mod fleet;
 pub mod growth;
@@ -98,7 +100,7 @@ fn impossible(ground: &Ground, scenario: Scenario) -> Option<&'static str> {
     ground.settings.url.as_ref()?;
     let database = ground.database.url().is_some();
     match scenario {
-        Scenario::Cycle | Scenario::Idle | Scenario::Heartbeat => None,
+        Scenario::Cycle | Scenario::Idle | Scenario::Heartbeat | Scenario::Budget => None,
         Scenario::Reference | Scenario::Sustain if database => None,
         Scenario::Reference | Scenario::Sustain => Some("it needs --database-url beside --url"),
         Scenario::Growth => Some("it needs services of its own, so it is not for --url"),
@@ -130,6 +132,11 @@ async fn measure(ground: &Ground, scenario: Scenario, report: &mut Report) -> Re
         Scenario::Heartbeat => {
             let (heartbeat, results) = heartbeat::measure(ground, machine).await?;
             report.heartbeat = Some(heartbeat);
+            results
+        }
+        Scenario::Budget => {
+            let (budget, results) = budget::measure(ground, machine).await?;
+            report.budget = Some(budget);
             results
         }
         Scenario::Growth => {

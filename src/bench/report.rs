@@ -9,6 +9,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use super::{
+    budget::BudgetReport,
     cycle::CycleReport,
     growth::GrowthReport,
     heartbeat::HeartbeatReport,
@@ -36,6 +37,9 @@ pub struct Report {
     /// `idle`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle: Option<IdleReport>,
+    /// `budget`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetReport>,
     /// `heartbeat`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<HeartbeatReport>,
@@ -157,6 +161,7 @@ impl Report {
             cycle: None,
             reference: None,
             idle: None,
+            budget: None,
             heartbeat: None,
             growth: None,
             sustain: None,
@@ -174,6 +179,7 @@ impl Report {
             self.reference.as_ref().map(ReferenceReport::grids),
             self.idle.as_ref().map(IdleReport::grids),
             self.heartbeat.as_ref().map(HeartbeatReport::grids),
+            self.budget.as_ref().map(BudgetReport::grids),
             self.growth.as_ref().map(GrowthReport::grids),
             self.sustain.as_ref().map(SustainReport::grids),
         ];

@@ -18,6 +18,8 @@ pub enum Scenario {
     Idle,
     /// Running attempts that beat every ten seconds, alone and while `cycle` runs
     Heartbeat,
+    /// Cycles with limits on every level above the tasks, and of goals that set theirs aside
+    Budget,
     /// Cycles, claims and lists with ever more finished tasks behind them
     Growth,
     /// Minutes of cycles: what changes, and what a long transaction does
@@ -26,8 +28,15 @@ pub enum Scenario {
 
 impl Scenario {
     /// All, in the order in which they are measured.
-    pub const ALL: [Self; 6] =
-        [Self::Cycle, Self::Reference, Self::Idle, Self::Heartbeat, Self::Growth, Self::Sustain];
+    pub const ALL: [Self; 7] = [
+        Self::Cycle,
+        Self::Reference,
+        Self::Idle,
+        Self::Heartbeat,
+        Self::Budget,
+        Self::Growth,
+        Self::Sustain,
+    ];
 }
 
 /// The form of the report on standard output.

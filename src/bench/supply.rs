@@ -44,9 +44,16 @@ impl Supply {
         capability: Option<&'static str>,
         needs: Needs,
     ) -> Result<Self> {
+        Self::of(stage, &goal(&ground.run, capability, GOAL_TASKS, needs)).await
+    }
+
+    /// Posts this goal, of [`GOAL_TASKS`] tasks, again and again.
+    ///
+    /// # Errors
+    /// When the service cannot be reached.
+    pub async fn of(stage: &Stage, goal: &Value) -> Result<Self> {
         let connection = Connection::open(&stage.target, &stage.key).await?;
-        let goal = goal(&ground.run, capability, GOAL_TASKS, needs).to_string().into();
-        Ok(Self { connection, goal, left: 0 })
+        Ok(Self { connection, goal: goal.to_string().into(), left: 0 })
     }
 
     /// Posts goals until at least `tasks` are left.

@@ -12,7 +12,7 @@ use serde::Serialize;
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 
 use super::{
-    cycle::Cycling,
+    cycling::Cycling,
     error::{BenchError, Result},
     load::{Outcome, Pace, Record, Shared, Window},
     machine::Machine,

@@ -11,7 +11,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    budget::ask::{Estimate, check_estimates},
+    budget::{
+        BudgetNode, BudgetSpec,
+        ask::{Estimate, check_estimates},
+    },
     check::{Checks, pointer},
     cycle::find_cycle,
     refusal::Refusal,
@@ -81,6 +84,9 @@ pub struct TaskSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(example = json!({"usd_micros": {"want": 250000, "min": 50000}, "tool_calls": 20}))]
     pub estimate: BTreeMap<String, Estimate>,
+    /// What all its attempts together may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetSpec>,
     /// JSON for the agent, handed over with the claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<serde_json::Value>,
@@ -198,6 +204,9 @@ fn check_task(checks: &mut Checks, at: &str, task: &TaskSpec) {
         checks.bytes(&at, &criterion.text, settings::MESSAGE_BYTES);
     }
     check_estimates(checks, &pointer(at, "estimate"), &task.estimate);
+    if let Some(budget) = &task.budget {
+        budget.check(checks, &pointer(at, "budget"), BudgetNode::Task);
+    }
     checks.json(&pointer(at, "input"), task.input.as_ref());
     checks.count(&pointer(at, "labels"), task.labels.len(), settings::TASK_LABELS);
     for (index, label) in task.labels.iter().enumerate() {
@@ -236,6 +245,7 @@ fn check_bounds(checks: &mut Checks, at: &str, task: &TaskSpec) {
 fn check_container(checks: &mut Checks, at: &str, task: &TaskSpec) {
     let given = [
         ("approval", task.approval != ApprovalPoints::default()),
+        ("budget", task.budget.is_some()),
         ("criteria", !task.criteria.is_empty()),
         ("start_within_seconds", task.start_within_seconds.is_some()),
         ("finish_within_seconds", task.finish_within_seconds.is_some()),

@@ -3,8 +3,11 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::types::uuids;
-use crate::domain::ids::{GoalId, LimitId, WorkspaceId};
+use super::{types::uuids, windows::LiveLimit};
+use crate::domain::{
+    budget::{BudgetNode, OnExhausted, Period},
+    ids::{GoalId, LimitId, WorkspaceId},
+};
 
 /// A limit of an allocated goal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,24 +143,28 @@ pub async fn left_open(
     .await
 }
 
-/// How far up limits are.
+/// The limits themselves, whether they still count or not.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn depths(
+pub async fn limits(
     conn: &mut PgConnection,
     workspace: WorkspaceId,
     limits: &[LimitId],
-) -> sqlx::Result<Vec<(LimitId, i16)>> {
-    let rows = sqlx::query!(
-        r#"select distinct limit_id as "limit_id: LimitId", depth from budget_windows
-           where workspace_id = $1 and limit_id = any($2)"#,
+) -> sqlx::Result<Vec<LiveLimit>> {
+    sqlx::query_as!(
+        LiveLimit,
+        r#"select l.limit_id as "limit_id: LimitId", l.node as "node: BudgetNode", l.node_id,
+                  l.unit, l.period as "period: Period", b.time_zone,
+                  b.on_exhausted as "on_exhausted: OnExhausted", b.warn_percent, b.reserve
+           from budget_limits l
+           join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
+           where l.workspace_id = $1 and l.limit_id = any($2)"#,
         workspace.0,
         &uuids(limits),
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.limit_id, row.depth)).collect())
+    .await
 }
 
 /// What a goal used of one unit.

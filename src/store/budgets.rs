@@ -1,4 +1,4 @@
-//! Budgets and their limits: making, changing, and what waits for them.
+//! Budgets and their limits: making and changing them.
 //!
 //! What changes limits holds the workspace's budgets alone ([`super::Hold`]), so nothing that
 //! works is under way while the sums of a new window are taken.
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::types::uuids;
 use crate::domain::{
     budget::{BudgetNode, OnExhausted, Period, UnknownModel, Window},
-    ids::{ApprovalId, BudgetId, GoalId, KeyId, LimitId, TaskId, WorkspaceId},
+    ids::{BudgetId, KeyId, LimitId, WorkspaceId},
 };
 
 /// A budget to be made.
@@ -161,13 +161,27 @@ pub async fn insert_limit(
     sqlx::query!(
         r#"
         with below as materialized (
-            select a.attempt_id, a.started_at, a.ended_at from attempts a
-            join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
-            where a.workspace_id = $1 and a.started_at >= $4
-              and ($5::timestamptz is null or a.started_at < $5)
-              and case $6 when 'task' then a.task_id when 'goal' then a.goal_id
-                          when 'agent' then a.agent_id when 'project' then g.project_id
-                          else a.workspace_id end = $7
+            select a.attempt_id, a.started_at, a.ended_at
+            from (
+                -- Each kind of node by its own index; what is not asked for is not looked at.
+                select a.* from attempts a
+                where $6 = 'task' and a.workspace_id = $1 and a.task_id = $7
+                union all
+                select a.* from attempts a
+                where $6 = 'agent' and a.workspace_id = $1 and a.agent_id = $7
+                union all
+                select a.* from tasks t join attempts a
+                     on a.workspace_id = $1 and a.task_id = t.task_id
+                where $6 = 'goal' and t.workspace_id = $1 and t.goal_id = $7
+                union all
+                select a.* from goals g
+                join tasks t on t.workspace_id = $1 and t.goal_id = g.goal_id
+                join attempts a on a.workspace_id = $1 and a.task_id = t.task_id
+                where $6 = 'project' and g.workspace_id = $1 and g.project_id = $7
+                union all
+                select a.* from attempts a where $6 = 'workspace' and a.workspace_id = $1
+            ) a
+            where a.started_at >= $4 and ($5::timestamptz is null or a.started_at < $5)
         ), used as (
             select coalesce(sum(e.amount), 0) as amount, coalesce(sum(e.fraction), 0) as fraction
             from below b join spend_entries e on e.workspace_id = $1 and e.attempt_id = b.attempt_id
@@ -284,115 +298,4 @@ pub async fn note_asked(
     )
     .fetch_all(conn)
     .await
-}
-
-/// A task that waits for a limit.
-#[derive(Debug, Clone)]
-pub struct Waiting {
-    /// The task.
-    pub task_id: TaskId,
-    /// Its goal.
-    pub goal_id: GoalId,
-    /// What it needs of the limit at least.
-    pub short_min: i64,
-    /// Not offered before.
-    pub ready_from: DateTime<Utc>,
-    /// Its place in the order of claims.
-    pub claim_rank: DateTime<Utc>,
-    /// Attempts that count.
-    pub attempts_used: i32,
-    /// Leases lost in a row.
-    pub lost_in_row: i32,
-}
-
-/// Locks the first `most` tasks that wait for a limit, in the order of claims, leaving out what
-/// somebody else holds.
-///
-/// # Errors
-/// When the database fails.
-pub async fn lock_waiting(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    limit: LimitId,
-    most: i64,
-) -> sqlx::Result<Vec<Waiting>> {
-    sqlx::query_as!(
-        Waiting,
-        r#"select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId",
-                  short_min as "short_min!", ready_from, claim_rank, attempts_used, lost_in_row
-           from tasks where workspace_id = $1 and short_limit_id = $2
-           order by claim_rank, task_id limit $3
-           for no key update skip locked"#,
-        workspace.0,
-        limit.0,
-        most,
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// The limits for which tasks wait, or about which a question is pending.
-///
-/// # Errors
-/// When the database fails.
-pub async fn waited_for(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-) -> sqlx::Result<Vec<LimitId>> {
-    sqlx::query_scalar!(
-        r#"select distinct short_limit_id as "limit_id!: LimitId" from tasks
-           where workspace_id = $1 and short_limit_id is not null
-           union
-           select limit_id from approvals
-           where workspace_id = $1 and state = 'pending' and limit_id is not null"#,
-        workspace.0,
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// All tasks that wait for a limit, with their goals.
-///
-/// # Errors
-/// When the database fails.
-pub async fn waiting_for(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    limit: LimitId,
-) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
-    let rows = sqlx::query!(
-        r#"select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId" from tasks
-           where workspace_id = $1 and short_limit_id = $2 limit 1000"#,
-        workspace.0,
-        limit.0,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.task_id, row.goal_id)).collect())
-}
-
-/// Withdraws the pending questions about limits for which no task waits; returns each with its goal.
-///
-/// # Errors
-/// When the database fails.
-pub async fn withdraw_questions(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    limits: &[LimitId],
-) -> sqlx::Result<Vec<(ApprovalId, GoalId)>> {
-    let rows = sqlx::query!(
-        r#"update approvals a set state = 'cancelled', decided_at = $2, version = a.version + 1,
-                  reason = 'no task waits for the limit any more'
-           where a.workspace_id = $1 and a.limit_id = any($3) and a.state = 'pending'
-             and not exists (select from tasks t where t.workspace_id = $1
-                             and t.short_limit_id = a.limit_id)
-           returning a.approval_id as "approval_id: ApprovalId", a.goal_id as "goal_id: GoalId""#,
-        workspace.0,
-        now,
-        &uuids(limits),
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.approval_id, row.goal_id)).collect())
 }

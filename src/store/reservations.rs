@@ -91,37 +91,6 @@ pub async fn set(
     Ok(())
 }
 
-/// When attempts were started, and when they ended.
-#[derive(Debug, Clone, Copy)]
-pub struct Span {
-    /// The attempt.
-    pub attempt_id: AttemptId,
-    /// When it was started.
-    pub started_at: DateTime<Utc>,
-    /// When it ended.
-    pub ended_at: Option<DateTime<Utc>>,
-}
-
-/// When attempts were started and ended.
-///
-/// # Errors
-/// When the database fails.
-pub async fn spans(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    attempts: &[AttemptId],
-) -> sqlx::Result<Vec<Span>> {
-    sqlx::query_as!(
-        Span,
-        r#"select attempt_id as "attempt_id: AttemptId", started_at, ended_at from attempts
-           where workspace_id = $1 and attempt_id = any($2)"#,
-        workspace.0,
-        &uuids(attempts),
-    )
-    .fetch_all(conn)
-    .await
-}
-
 /// A cost that an attempt may make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorization {

@@ -67,7 +67,7 @@ pub async fn above(
     Ok(above.collect())
 }
 
-/// A limit that counts, and whether its window of the moment exists.
+/// A limit that counts.
 #[derive(Debug, Clone)]
 pub struct LiveLimit {
     /// The limit.
@@ -76,45 +76,80 @@ pub struct LiveLimit {
     pub node: BudgetNode,
     /// Which one.
     pub node_id: Uuid,
+    /// In which unit.
+    pub unit: String,
     /// For how long it counts.
     pub period: Period,
     /// Where its periods begin.
     pub time_zone: String,
-    /// When its window of the moment begins; none: there is none yet.
-    pub starts_at: Option<DateTime<Utc>>,
+    /// What becomes of what it cannot fund.
+    pub on_exhausted: OnExhausted,
+    /// Thresholds of its budget, in percent.
+    pub warn_percent: Vec<i16>,
+    /// What a task reserves of a unit of which nothing is known, by unit: `{want, min}`.
+    pub reserve: serde_json::Value,
 }
 
-/// The limits of nodes, each `(kind, id)`.
+impl LiveLimit {
+    /// Its window that begins then.
+    #[must_use]
+    pub fn window(&self, starts_at: DateTime<Utc>) -> WindowKey {
+        WindowKey { depth: self.node.depth(), limit: self.limit_id, starts_at }
+    }
+}
+
+/// The limits of nodes, each `(kind, id)`. They do not change while the unit of work lasts, so they
+/// are read without a lock.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn limits_of(
     conn: &mut PgConnection,
     workspace: WorkspaceId,
-    now: DateTime<Utc>,
     nodes: &[(BudgetNode, Uuid)],
 ) -> sqlx::Result<Vec<LiveLimit>> {
     let kinds: Vec<&str> = nodes.iter().map(|(node, _)| node.as_str()).collect();
     sqlx::query_as!(
         LiveLimit,
         r#"
-        select l.limit_id as "limit_id: LimitId", l.node as "node: BudgetNode", l.node_id,
+        select l.limit_id as "limit_id: LimitId", l.node as "node: BudgetNode", l.node_id, l.unit,
                l.period as "period: Period", b.time_zone,
-               (select w.starts_at from budget_windows w
-                where w.workspace_id = $1 and w.limit_id = l.limit_id and w.starts_at <= $2
-                  and (w.ends_at is null or $2 < w.ends_at)) as starts_at
-        from unnest((select $3::text[]), (select $4::uuid[])) as n (node, node_id)
+               b.on_exhausted as "on_exhausted: OnExhausted", b.warn_percent, b.reserve
+        from unnest((select $2::text[]), (select $3::uuid[])) as n (node, node_id)
         join budget_limits l on l.workspace_id = $1 and l.node = n.node and l.node_id = n.node_id
              and l.removed_at is null
         join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
         "#,
         workspace.0,
-        now,
         &kinds as &[&str],
         &nodes.iter().map(|(_, id)| *id).collect::<Vec<_>>(),
     )
     .fetch_all(conn)
     .await
+}
+
+/// The windows that limits have open at an instant.
+///
+/// # Errors
+/// When the database fails.
+pub async fn open_at(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    at: DateTime<Utc>,
+    limits: &[LimitId],
+) -> sqlx::Result<Vec<(LimitId, DateTime<Utc>)>> {
+    let rows = sqlx::query!(
+        r#"select w.limit_id as "limit_id: LimitId", w.starts_at
+           from unnest((select $2::uuid[])) as n (limit_id)
+           join budget_windows w on w.workspace_id = $1 and w.limit_id = n.limit_id
+                and w.starts_at <= $3 and (w.ends_at is null or $3 < w.ends_at)"#,
+        workspace.0,
+        &uuids(limits),
+        at,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.limit_id, row.starts_at)).collect())
 }
 
 /// A window to be opened: which, and when it ends.
@@ -160,41 +195,70 @@ pub async fn open(
     Ok(())
 }
 
-/// A locked window.
-#[derive(Debug, Clone)]
-pub struct Locked {
-    /// Which.
-    pub key: WindowKey,
-    /// What it holds.
-    pub state: WindowState,
-    /// Thresholds of its budget, in percent.
-    pub warn_percent: Vec<i16>,
-    /// What a task reserves of a unit of which nothing is known, by unit: `{want, min}`.
-    pub reserve: serde_json::Value,
+/// What a window holds.
+#[derive(Debug, Clone, Copy)]
+pub struct WindowRow {
+    /// The limit.
+    pub limit_id: LimitId,
+    /// When it begins.
+    pub starts_at: DateTime<Utc>,
+    /// When it ends.
+    pub ends_at: Option<DateTime<Utc>>,
+    /// The limit in this period.
+    pub amount: i64,
+    /// Whole units used.
+    pub settled: i64,
+    /// Millionths beside them.
+    pub fraction: i64,
+    /// Set aside.
+    pub reserved: i64,
+    /// Used without a reservation and without room.
+    pub overrun: i64,
+    /// The highest threshold that was told.
+    pub warned: i16,
 }
 
-macro_rules! locked {
-    ($row:expr) => {
-        Locked {
-            key: WindowKey { depth: $row.depth, limit: $row.limit_id, starts_at: $row.starts_at },
-            state: WindowState {
-                node: $row.node,
-                node_id: $row.node_id,
-                unit: $row.unit,
-                period: $row.period,
-                on_exhausted: $row.on_exhausted,
-                ends_at: $row.ends_at,
-                amount: $row.amount,
-                settled: $row.settled,
-                fraction: $row.fraction,
-                reserved: $row.reserved,
-                overrun: $row.overrun,
-                warned: $row.warned,
-            },
-            warn_percent: $row.warn_percent,
-            reserve: $row.reserve,
+impl WindowRow {
+    /// With what is known of its limit.
+    #[must_use]
+    pub fn state(self, limit: &LiveLimit) -> WindowState {
+        let Self {
+            limit_id: _,
+            starts_at: _,
+            ends_at,
+            amount,
+            settled,
+            fraction,
+            reserved,
+            overrun,
+            warned,
+        } = self;
+        WindowState {
+            node: limit.node,
+            node_id: limit.node_id,
+            unit: limit.unit.clone(),
+            period: limit.period,
+            on_exhausted: limit.on_exhausted,
+            ends_at,
+            amount,
+            settled,
+            fraction,
+            reserved,
+            overrun,
+            warned,
         }
-    };
+    }
+}
+
+/// A span of time in which windows of a limit are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// The limit.
+    pub limit: LimitId,
+    /// Windows that end after this.
+    pub from: DateTime<Utc>,
+    /// Windows that begin by then.
+    pub to: DateTime<Utc>,
 }
 
 /// Locks windows and reads what they hold.
@@ -204,84 +268,115 @@ macro_rules! locked {
 pub async fn lock(
     conn: &mut PgConnection,
     workspace: WorkspaceId,
-    windows: &[WindowKey],
-) -> sqlx::Result<Vec<Locked>> {
-    let rows = sqlx::query!(
+    wanted: &[Wanted],
+) -> sqlx::Result<Vec<WindowRow>> {
+    sqlx::query_as!(
+        WindowRow,
         r#"
-        select w.limit_id as "limit_id: LimitId", w.starts_at, w.ends_at, w.depth, w.amount,
-               w.settled, w.fraction, w.reserved, w.overrun, w.warned,
-               l.node as "node: BudgetNode", l.node_id, l.unit, l.period as "period: Period",
-               b.on_exhausted as "on_exhausted: OnExhausted", b.warn_percent, b.reserve
-        from unnest((select $2::uuid[]), (select $3::timestamptz[])) as n (limit_id, starts_at)
+        select w.limit_id as "limit_id: LimitId", w.starts_at, w.ends_at, w.amount, w.settled,
+               w.fraction, w.reserved, w.overrun, w.warned
+        from unnest((select $2::uuid[]), (select $3::timestamptz[]), (select $4::timestamptz[]))
+             as n (limit_id, since, until)
         join budget_windows w on w.workspace_id = $1 and w.limit_id = n.limit_id
-             and w.starts_at = n.starts_at
-        join budget_limits l on l.workspace_id = $1 and l.limit_id = w.limit_id
-        join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
+             and w.starts_at <= n.until and (w.ends_at is null or n.since < w.ends_at)
         order by w.depth, w.limit_id, w.starts_at
         for no key update of w
         "#,
         workspace.0,
-        &windows.iter().map(|w| w.limit.0).collect::<Vec<_>>(),
-        &windows.iter().map(|w| w.starts_at).collect::<Vec<_>>(),
+        &wanted.iter().map(|w| w.limit.0).collect::<Vec<_>>(),
+        &wanted.iter().map(|w| w.from).collect::<Vec<_>>(),
+        &wanted.iter().map(|w| w.to).collect::<Vec<_>>(),
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| locked!(row)).collect())
+    .await
 }
 
-/// A locked window of an attempt's path.
-#[derive(Debug, Clone)]
-pub struct OnPath {
-    /// The attempt.
-    pub attempt_id: AttemptId,
-    /// The window.
-    pub window: Locked,
-}
-
-/// Locks the windows above attempts: for each limit above one, the window in which it was started.
+/// The same without a lock: enough to know what to try.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock_above(
+pub async fn look(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    wanted: &[Wanted],
+) -> sqlx::Result<Vec<WindowRow>> {
+    sqlx::query_as!(
+        WindowRow,
+        r#"
+        select w.limit_id as "limit_id: LimitId", w.starts_at, w.ends_at, w.amount, w.settled,
+               w.fraction, w.reserved, w.overrun, w.warned
+        from unnest((select $2::uuid[]), (select $3::timestamptz[]), (select $4::timestamptz[]))
+             as n (limit_id, since, until)
+        join budget_windows w on w.workspace_id = $1 and w.limit_id = n.limit_id
+             and w.starts_at <= n.until and (w.ends_at is null or n.since < w.ends_at)
+        "#,
+        workspace.0,
+        &wanted.iter().map(|w| w.limit.0).collect::<Vec<_>>(),
+        &wanted.iter().map(|w| w.from).collect::<Vec<_>>(),
+        &wanted.iter().map(|w| w.to).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Where an attempt is charged, and when it was started and ended.
+#[derive(Debug, Clone)]
+pub struct ChargedAt {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// Its task.
+    pub task_id: TaskId,
+    /// Its goal.
+    pub goal_id: GoalId,
+    /// Whose it is.
+    pub agent_id: AgentId,
+    /// Its goal's project.
+    pub project_id: Option<ProjectId>,
+    /// When it was started: what it uses belongs to the periods that held this instant.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Limits of which its goal has set its share aside: open ones it does not touch, and with
+    /// closed ones it settles in the window that begins then.
+    pub allocated: Vec<LimitId>,
+    /// The beginnings of their windows.
+    pub allocated_in: Vec<DateTime<Utc>>,
+    /// Which of them are closed.
+    pub allocation_closed: Vec<bool>,
+}
+
+/// Where attempts are charged.
+///
+/// # Errors
+/// When the database fails.
+pub async fn charged_at(
     conn: &mut PgConnection,
     workspace: WorkspaceId,
     attempts: &[AttemptId],
-) -> sqlx::Result<Vec<OnPath>> {
-    let rows = sqlx::query!(
+) -> sqlx::Result<Vec<ChargedAt>> {
+    sqlx::query_as!(
+        ChargedAt,
         r#"
-        select a.attempt_id as "attempt_id: AttemptId",
-               w.limit_id as "limit_id: LimitId", w.starts_at, w.ends_at, w.depth, w.amount,
-               w.settled, w.fraction, w.reserved, w.overrun, w.warned,
-               l.node as "node: BudgetNode", l.node_id, l.unit, l.period as "period: Period",
-               b.on_exhausted as "on_exhausted: OnExhausted", b.warn_percent, b.reserve
+        select a.attempt_id as "attempt_id: AttemptId", a.task_id as "task_id: TaskId",
+               a.goal_id as "goal_id: GoalId", a.agent_id as "agent_id: AgentId",
+               g.project_id as "project_id: ProjectId", a.started_at, a.ended_at,
+               coalesce(s.limits, '{}') as "allocated!: Vec<LimitId>",
+               coalesce(s.beginnings, '{}') as "allocated_in!: Vec<DateTime<Utc>>",
+               coalesce(s.closed, '{}') as "allocation_closed!: Vec<bool>"
         from unnest((select $2::uuid[])) as n (attempt_id)
         join attempts a on a.workspace_id = $1 and a.attempt_id = n.attempt_id
         join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
-        cross join lateral (values
-            ('task', a.task_id), ('goal', a.goal_id), ('agent', a.agent_id),
-            ('project', g.project_id), ('workspace', a.workspace_id)) as p (node, node_id)
-        join budget_limits l on l.workspace_id = $1 and l.node = p.node and l.node_id = p.node_id
-             and l.removed_at is null
-        join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
-        left join allocations s on s.workspace_id = $1 and s.goal_id = a.goal_id
-             and s.limit_id = l.limit_id
-        join budget_windows w on w.workspace_id = $1 and w.limit_id = l.limit_id
-             -- What a goal has set aside belongs to the window in which it did so.
-             and case when s.limit_id is not null then w.starts_at = s.starts_at
-                 else w.starts_at <= a.started_at and (w.ends_at is null or a.started_at < w.ends_at) end
-        where s.limit_id is null or s.closed_at is not null
-        order by w.depth, w.limit_id, w.starts_at
-        for no key update of w
+        left join lateral (
+            select array_agg(limit_id order by limit_id) as limits,
+                   array_agg(starts_at order by limit_id) as beginnings,
+                   array_agg(closed_at is not null order by limit_id) as closed
+            from allocations where workspace_id = $1 and goal_id = a.goal_id) s on true
         "#,
         workspace.0,
         &uuids(attempts),
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| OnPath { attempt_id: row.attempt_id, window: locked!(row) })
-        .collect())
+    .await
 }
 
 /// Writes moves of locked windows.

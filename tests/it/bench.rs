@@ -111,6 +111,24 @@ fn cycles_and_the_reference_are_measured_and_compared() {
 }
 
 #[test]
+fn what_limits_cost_is_measured() {
+    let size = ["--seconds", "1", "--rounds", "1", "--connections", "4"];
+    let mut bench = Bench::start(&[["budget"].as_slice(), &size].concat());
+    let status = bench.ended();
+    assert!(status.success(), "{status}\n{}", bench.read("log"));
+    let report: Value = serde_json::from_str(&bench.read("report.json")).unwrap();
+    for kind in ["without", "limited", "allocated"] {
+        let rates = &report["budget"][kind];
+        assert!(rates["median"].as_f64() > Some(0.0), "{kind}: {report:#}");
+    }
+    for name in ["budget_limited", "budget_allocated"] {
+        let results = report["results"].as_array().unwrap();
+        let found = results.iter().find(|result| result["name"] == name).unwrap();
+        assert!(found["value"].as_f64() > Some(0.0), "{found}");
+    }
+}
+
+#[test]
 fn a_bench_that_is_stopped_leaves_nothing() {
     let mut bench = Bench::start(&["cycle", "--seconds", "60"]);
     wait_until("it has started something", || bench.left() > 0);

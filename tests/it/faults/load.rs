@@ -103,6 +103,7 @@ impl Load {
         let recorder = Arc::new(Recorder::default());
         let admin =
             Client::new(addresses, &ground.key, timeout, Arc::clone(&recorder), Arc::new(answered));
+        limit(&admin).await;
         let (feeding, (working, following)) =
             (watch::Sender::new(true), (watch::Sender::new(false), watch::Sender::new(None)));
         let feeder = tokio::spawn(feed(admin.clone(), ground.pool.clone(), feeding.subscribe()));
@@ -193,6 +194,16 @@ pub async fn register(
     admin.of_agent(&text(&answer["token"]), &text(&answer["agent"]["id"]), timeout)
 }
 
+/// Limits the workspace, far above what anybody uses: what is set aside and settled must add up.
+async fn limit(admin: &Client) {
+    let limits = json!([{"unit": "tokens", "amount": 1_000_000_000, "period": "day"},
+                        {"unit": "attempts", "amount": 1_000_000}]);
+    let body = json!({"node": "workspace", "budget": {"limits": limits}});
+    let (status, answer) =
+        admin.ask_aside(Method::POST, "/v1/budgets", Some(&body), Some("limit")).await;
+    assert_eq!(status, 201, "{answer}");
+}
+
 /// Two rows of tasks; each of the second needs two of the first.
 fn goal(title: &str) -> Value {
     let tasks: Vec<Value> = (0..TASKS)
@@ -203,11 +214,16 @@ fn goal(title: &str) -> Value {
             };
             json!({
                 "ref": n.to_string(), "title": "t", "needs": needs, "max_attempts": 100,
-                "capabilities": [ABLE],
+                "capabilities": [ABLE], "estimate": {"tokens": {"want": 120, "min": 1}},
             })
         })
         .collect();
-    json!({"title": title, "tasks": tasks})
+    // Every other one sets its whole limit aside from the workspace's.
+    let budget = json!({
+        "limits": [{"unit": "tokens", "amount": 1_000_000}],
+        "allocated": title.ends_with(['1', '3', '5', '7', '9']),
+    });
+    json!({"title": title, "tasks": tasks, "budget": budget})
 }
 
 /// Posts a goal; returns its id.
