@@ -38,7 +38,7 @@ pub(super) async fn open(unit: &mut Unit, goal: GoalId) -> Result<()> {
     if own.is_empty() {
         return Ok(());
     }
-    let above = store::windows::above(unit.conn(), workspace, &[goal]).await?;
+    let above = store::charged::above(unit.conn(), workspace, &[goal]).await?;
     let mut nodes = vec![(BudgetNode::Workspace, workspace.0)];
     nodes.extend(above.iter().filter_map(|a| Some((BudgetNode::Project, a.project_id?.0))));
     let limits = store::windows::limits_of(unit.conn(), workspace, &nodes).await?;

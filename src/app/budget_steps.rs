@@ -66,11 +66,10 @@ impl App {
     /// # Errors
     /// When the database fails.
     pub async fn learn_usual_spend(&self, workspace: WorkspaceId) -> Result<u64> {
-        let mut unit = self.begin(workspace, None).await?;
-        let now = unit.now();
-        let rows = store::usual_spend::compute(unit.conn(), workspace, now).await?;
-        self.commit(unit).await?;
-        Ok(rows)
+        // One statement that reads much and changes nothing that others wait for: no unit of work,
+        // which would be in the way of whoever changes limits.
+        let (mut conn, now) = self.reading().await?;
+        Ok(store::usual_spend::compute(&mut conn, workspace, now).await?)
     }
 }
 

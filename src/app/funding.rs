@@ -29,9 +29,10 @@ use crate::{
     },
     store::{
         self,
+        charged::Above,
         claims::ReadyTask,
         reservations::Row,
-        windows::{Above, LiveLimit, WindowRow},
+        windows::{LiveLimit, WindowRow},
     },
 };
 
@@ -82,8 +83,8 @@ impl Funds {
         let goals: BTreeSet<GoalId> = ready.iter().map(|task| task.goal_id).collect();
         let goals: Vec<GoalId> = goals.into_iter().collect();
         let tasks: Vec<TaskId> = ready.iter().map(|task| task.task_id).collect();
-        let above = store::windows::above(unit.conn(), workspace, &goals).await?;
-        let nodes = store::windows::nodes(workspace, &tasks, &above, agents);
+        let above = store::charged::above(unit.conn(), workspace, &goals).await?;
+        let nodes = store::charged::nodes(workspace, &tasks, &above, agents);
         let limits = store::windows::limits_of(unit.conn(), workspace, &nodes).await?;
         // What every goal here has set its share aside of is not touched.
         let limits: Vec<LiveLimit> =
@@ -97,7 +98,7 @@ impl Funds {
             Sureness::Look => store::windows::look(unit.conn(), workspace, &wanted).await?,
             Sureness::Lock => store::windows::lock(unit.conn(), workspace, &wanted).await?,
         };
-        let expected = store::windows::expected(unit.conn(), workspace, &tasks).await?;
+        let expected = store::charged::expected(unit.conn(), workspace, &tasks).await?;
         let mut funds = Self { limits: limits.clone(), ..Self::default() };
         funds.above = above.into_iter().map(|above| (above.goal_id, above)).collect();
         funds.take_in(limits, rows)?;

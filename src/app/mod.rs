@@ -7,9 +7,10 @@
 //!
 //! **Wake-ups are hints**: what waits polls anyway; a commit only makes it look sooner.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
+use tokio::sync::Semaphore;
 
 pub mod agent_views;
 pub mod agents;
@@ -50,6 +51,8 @@ pub mod plan_views;
 pub mod prices;
 mod pricing;
 pub mod projects;
+pub mod report_views;
+pub mod reports;
 mod rerate;
 pub mod settle;
 mod settling;
@@ -92,6 +95,7 @@ pub struct App {
     spends: coalesce::Coalescer<spend::SpendCommand>,
     finishes: coalesce::Coalescer<finish::FinishCommand>,
     verifies: coalesce::Coalescer<verify::VerifyCommand>,
+    reports: Arc<Semaphore>,
 }
 
 impl App {
@@ -112,6 +116,7 @@ impl App {
             spends: coalesce::Coalescer::new(limits),
             finishes: coalesce::Coalescer::new(limits),
             verifies: coalesce::Coalescer::new(verify::ONE_AT_A_TIME),
+            reports: Arc::new(Semaphore::new(reports::AT_ONCE)),
         }
     }
 

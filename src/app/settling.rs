@@ -23,8 +23,9 @@ use crate::{
     },
     store::{
         self,
+        charged::ChargedAt,
         reservations::{Authorization, Row},
-        windows::{ChargedAt, LiveLimit, Wanted},
+        windows::{LiveLimit, Wanted},
     },
 };
 
@@ -58,7 +59,7 @@ impl Accounts {
         if !store::windows::any(unit.conn(), workspace).await? {
             return Ok(None);
         }
-        let places = store::windows::charged_at(unit.conn(), workspace, attempts).await?;
+        let places = store::charged::charged_at(unit.conn(), workspace, attempts).await?;
         let nodes = nodes(unit, &places);
         let limits = store::windows::limits_of(unit.conn(), workspace, &nodes).await?;
         let wanted = wanted(&limits, &places);

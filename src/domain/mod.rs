@@ -17,6 +17,7 @@ pub mod outline;
 pub mod plan;
 pub mod price;
 pub mod refusal;
+pub mod report;
 pub mod role;
 pub mod settings;
 pub mod spend;

@@ -58,6 +58,7 @@ const TAGS: &[(&str, &str)] = &[
     ("agents", "The registered workers."),
     ("approvals", "Questions that wait for a person."),
     ("budgets", "Limits on what may be spent, and what was."),
+    ("reports", "Who used what, when a limit will be used up, and what a goal will cost."),
     ("prices", "What models cost: tokens become money."),
     ("freezes", "Stops that an operator puts on a scope."),
     ("lessons", "What was learned, searchable."),

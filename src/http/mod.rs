@@ -76,6 +76,7 @@ pub mod body;
 pub mod budgets;
 pub mod claims;
 pub mod conditional;
+pub mod csv;
 pub mod describe;
 pub mod docs;
 pub mod events;
@@ -96,6 +97,7 @@ mod problem_texts;
 pub mod projects;
 pub mod query;
 pub mod reply;
+pub mod reports;
 mod sentences;
 pub mod server;
 mod shape;
@@ -144,6 +146,7 @@ fn routes() -> OpenApiRouter<HttpState> {
         .merge(approvals::routes())
         .merge(projects::routes())
         .merge(budgets::routes())
+        .merge(reports::routes())
         .merge(prices::routes())
         .merge(agents::routes())
         .merge(events::routes())

@@ -131,6 +131,15 @@ impl<F, K: SortKey> Listing<F, K> {
     }
 }
 
+impl<T> Paged<T> {
+    /// The page, and the `Link` to the next: for answers that say more than a page does.
+    #[must_use]
+    pub fn into_parts(self) -> (Page<T>, Option<String>) {
+        let Self { page, link } = self;
+        (page, link)
+    }
+}
+
 impl<S, F, K> FromRequestParts<S> for Listing<F, K>
 where
     S: Send + Sync,

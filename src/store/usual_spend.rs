@@ -24,8 +24,13 @@ pub async fn compute(
               and exists (select from budget_limits where workspace_id = $1)
             order by task_id desc limit 2000
         ), used as (
+            -- Task by task: as a join the whole view would be summed up first.
             select l.capability_key, s.unit, s.amount from latest l
-            join task_spend s on s.workspace_id = $1 and s.task_id = l.task_id
+            cross join lateral (
+                select p.unit, least(sum(p.entries::numeric + p.reported), 1000000000000000)::bigint as amount
+                from attempts a
+                join attempt_spend p on p.workspace_id = $1 and p.attempt_id = a.attempt_id
+                where a.workspace_id = $1 and a.task_id = l.task_id group by p.unit) s
             union all
             select l.capability_key, 'wall_ms',
                    least(sum(floor(extract(epoch from a.ended_at - a.started_at) * 1000)), 1000000000000000)::bigint

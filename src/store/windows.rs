@@ -13,7 +13,7 @@ use crate::domain::{
         BudgetNode, OnExhausted, Period,
         ledger::{WindowKey, WindowMove, WindowState},
     },
-    ids::{AgentId, AttemptId, GoalId, LimitId, ProjectId, TaskId, WorkspaceId},
+    ids::{LimitId, WorkspaceId},
 };
 
 /// Whether the workspace ever had a limit. Without any the work takes none of the other looks.
@@ -27,44 +27,6 @@ pub async fn any(conn: &mut PgConnection, workspace: WorkspaceId) -> sqlx::Resul
     )
     .fetch_one(conn)
     .await
-}
-
-/// What is above a goal.
-#[derive(Debug, Clone)]
-pub struct Above {
-    /// The goal.
-    pub goal_id: GoalId,
-    /// Its project.
-    pub project_id: Option<ProjectId>,
-    /// The limits of which it has set its share aside: its attempts do not touch these.
-    pub allocated: Vec<LimitId>,
-}
-
-/// What is above goals.
-///
-/// # Errors
-/// When the database fails.
-pub async fn above(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goals: &[GoalId],
-) -> sqlx::Result<Vec<Above>> {
-    let rows = sqlx::query!(
-        r#"select goal_id as "goal_id: GoalId", project_id as "project_id: ProjectId",
-                  array(select a.limit_id from allocations a where a.workspace_id = $1
-                        and a.goal_id = g.goal_id and a.closed_at is null) as "allocated!: Vec<LimitId>"
-           from goals g where workspace_id = $1 and goal_id = any($2)"#,
-        workspace.0,
-        &uuids(goals),
-    )
-    .fetch_all(conn)
-    .await?;
-    let above = rows.into_iter().map(|row| Above {
-        goal_id: row.goal_id,
-        project_id: row.project_id,
-        allocated: row.allocated,
-    });
-    Ok(above.collect())
 }
 
 /// A limit that counts.
@@ -319,66 +281,6 @@ pub async fn look(
     .await
 }
 
-/// Where an attempt is charged, and when it was started and ended.
-#[derive(Debug, Clone)]
-pub struct ChargedAt {
-    /// The attempt.
-    pub attempt_id: AttemptId,
-    /// Its task.
-    pub task_id: TaskId,
-    /// Its goal.
-    pub goal_id: GoalId,
-    /// Whose it is.
-    pub agent_id: AgentId,
-    /// Its goal's project.
-    pub project_id: Option<ProjectId>,
-    /// When it was started: what it uses belongs to the periods that held this instant.
-    pub started_at: DateTime<Utc>,
-    /// When it ended.
-    pub ended_at: Option<DateTime<Utc>>,
-    /// Limits of which its goal has set its share aside: open ones it does not touch, and with
-    /// closed ones it settles in the window that begins then.
-    pub allocated: Vec<LimitId>,
-    /// The beginnings of their windows.
-    pub allocated_in: Vec<DateTime<Utc>>,
-    /// Which of them are closed.
-    pub allocation_closed: Vec<bool>,
-}
-
-/// Where attempts are charged.
-///
-/// # Errors
-/// When the database fails.
-pub async fn charged_at(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    attempts: &[AttemptId],
-) -> sqlx::Result<Vec<ChargedAt>> {
-    sqlx::query_as!(
-        ChargedAt,
-        r#"
-        select a.attempt_id as "attempt_id: AttemptId", a.task_id as "task_id: TaskId",
-               a.goal_id as "goal_id: GoalId", a.agent_id as "agent_id: AgentId",
-               g.project_id as "project_id: ProjectId", a.started_at, a.ended_at,
-               coalesce(s.limits, '{}') as "allocated!: Vec<LimitId>",
-               coalesce(s.beginnings, '{}') as "allocated_in!: Vec<DateTime<Utc>>",
-               coalesce(s.closed, '{}') as "allocation_closed!: Vec<bool>"
-        from unnest((select $2::uuid[])) as n (attempt_id)
-        join attempts a on a.workspace_id = $1 and a.attempt_id = n.attempt_id
-        join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
-        left join lateral (
-            select array_agg(limit_id order by limit_id) as limits,
-                   array_agg(starts_at order by limit_id) as beginnings,
-                   array_agg(closed_at is not null order by limit_id) as closed
-            from allocations where workspace_id = $1 and goal_id = a.goal_id) s on true
-        "#,
-        workspace.0,
-        &uuids(attempts),
-    )
-    .fetch_all(conn)
-    .await
-}
-
 /// Writes moves of locked windows.
 ///
 /// # Errors
@@ -427,56 +329,4 @@ pub async fn apply(
         return Err(sqlx::Error::Protocol("a reservation would have gone over a limit".into()));
     }
     Ok(())
-}
-
-/// What stands in the path of tasks that are being claimed.
-#[derive(Debug, Clone)]
-pub struct Expected {
-    /// The task.
-    pub task_id: TaskId,
-    /// Its own estimates.
-    pub estimate: Option<serde_json::Value>,
-    /// What tasks like it stayed within: unit to amount.
-    pub usual: Option<serde_json::Value>,
-}
-
-/// What tasks are expected to use.
-///
-/// # Errors
-/// When the database fails.
-pub async fn expected(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    tasks: &[TaskId],
-) -> sqlx::Result<Vec<Expected>> {
-    sqlx::query_as!(
-        Expected,
-        r#"select t.task_id as "task_id: TaskId", x.estimate,
-                  (select jsonb_object_agg(u.unit, u.p90) from usual_spend u
-                   where u.workspace_id = $1 and u.capability_key = t.capability_key) as usual
-           from tasks t join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
-           where t.workspace_id = $1 and t.task_id = any($2)"#,
-        workspace.0,
-        &uuids(tasks),
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// Everything that can be limited above tasks and agents.
-#[must_use]
-pub fn nodes(
-    workspace: WorkspaceId,
-    tasks: &[TaskId],
-    above: &[Above],
-    agents: &[AgentId],
-) -> Vec<(BudgetNode, Uuid)> {
-    let mut nodes = vec![(BudgetNode::Workspace, workspace.0)];
-    nodes.extend(tasks.iter().map(|id| (BudgetNode::Task, id.0)));
-    nodes.extend(above.iter().map(|above| (BudgetNode::Goal, above.goal_id.0)));
-    nodes.extend(agents.iter().map(|id| (BudgetNode::Agent, id.0)));
-    nodes.extend(above.iter().filter_map(|above| Some((BudgetNode::Project, above.project_id?.0))));
-    nodes.sort_unstable();
-    nodes.dedup();
-    nodes
 }

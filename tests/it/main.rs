@@ -34,6 +34,7 @@ mod prices;
 mod projects;
 mod races;
 mod readme;
+mod reports;
 mod roles;
 mod schema;
 mod spend;

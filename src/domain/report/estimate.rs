@@ -1,0 +1,254 @@
+//! What a goal will have used when it is done: the estimate at completion.
+//!
+//! What was used counts as it is. For each open task, the rest is what it is expected to use without
+//! what it already used, and never less than nothing: a task that is over its estimate is expected
+//! to use no more, not to give something back. What a task is expected to use is its own estimate;
+//! else what nine of ten tasks like it stayed within; else what the tasks of the goal that are done
+//! used on average. Of a task of which none is known nothing is assumed, and it is counted, so that
+//! a reader sees how much of the estimate is not there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::money::clamp;
+use crate::domain::{budget::ask::Estimates, spend::Amounts};
+
+/// How a task stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It will use more.
+    Open,
+    /// It is done: what it used is an example for others.
+    Done,
+    /// Nothing more is expected of it, and it is no example: it failed, was cancelled, or only
+    /// contains others.
+    Silent,
+}
+
+/// A task of a goal, and what is known of its spend.
+#[derive(Debug, Clone)]
+pub struct TaskFacts {
+    /// How it stands.
+    pub standing: Standing,
+    /// Its own estimates.
+    pub estimates: Estimates,
+    /// What nine of ten tasks with the same capabilities stayed within.
+    pub usual: Amounts,
+    /// What it used.
+    pub used: Amounts,
+}
+
+/// What a goal will have used in one unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct UnitEstimate {
+    /// The unit.
+    #[schema(example = "usd_micros")]
+    pub unit: String,
+    /// What its tasks have used until now, those that failed too.
+    #[schema(example = 1_200_000)]
+    pub spent: i64,
+    /// What its open tasks are expected to use beyond that.
+    #[schema(example = 800_000, minimum = 0)]
+    pub expected_rest: i64,
+    /// Both together: what it will have used when it is done.
+    #[schema(example = 2_000_000)]
+    pub at_completion: i64,
+    /// What the expectation rests on.
+    pub basis: EstimateBasis,
+}
+
+/// What an expectation rests on: how many open tasks for each source. Together they are all open
+/// tasks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct EstimateBasis {
+    /// Tasks with an estimate of their own.
+    #[schema(example = 3, minimum = 0)]
+    pub from_estimate: i64,
+    /// Tasks for which what nine of ten tasks with the same capabilities stayed within was taken.
+    #[schema(example = 1, minimum = 0)]
+    pub from_usual: i64,
+    /// Tasks for which the mean of the goal's done tasks was taken.
+    #[schema(example = 4, minimum = 0)]
+    pub from_mean: i64,
+    /// Tasks of which nothing is known: they count as nothing in `expected_rest`.
+    #[schema(example = 0, minimum = 0)]
+    pub unknown: i64,
+}
+
+/// What a goal will have used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completion {
+    /// Tasks that are done.
+    pub tasks_done: i64,
+    /// Tasks that are open.
+    pub tasks_open: i64,
+    /// A line for each unit, in the order of their names.
+    pub units: Vec<UnitEstimate>,
+}
+
+/// What a goal will have used that has used `spent` and has these tasks.
+#[must_use]
+pub fn at_completion(spent: &Amounts, tasks: &[TaskFacts]) -> Completion {
+    let standing = |wanted: Standing| tasks.iter().filter(move |task| task.standing == wanted);
+    let done: Vec<&TaskFacts> = standing(Standing::Done).collect();
+    let open: Vec<&TaskFacts> = standing(Standing::Open).collect();
+    let means = means(&done);
+    let mut units: BTreeSet<&str> = spent.keys().chain(means.keys()).map(String::as_str).collect();
+    for task in &open {
+        units.extend(task.estimates.keys().chain(task.usual.keys()).map(String::as_str));
+    }
+    let line = |unit: &str| {
+        let spent = spent.get(unit).copied().unwrap_or_default();
+        estimate(unit, spent, &open, means.get(unit).copied())
+    };
+    Completion {
+        tasks_done: count(done.len()),
+        tasks_open: count(open.len()),
+        units: units.into_iter().map(line).collect(),
+    }
+}
+
+fn count(tasks: usize) -> i64 {
+    i64::try_from(tasks).unwrap_or(i64::MAX)
+}
+
+/// What done tasks used on average, rounded up: an expectation is not to be too low.
+fn means(done: &[&TaskFacts]) -> Amounts {
+    let mut sums = BTreeMap::<&str, i128>::new();
+    for (unit, amount) in done.iter().flat_map(|task| &task.used) {
+        *sums.entry(unit).or_default() += i128::from(*amount);
+    }
+    let tasks = i128::from(count(done.len()).max(1));
+    let mean = |sum: i128| clamp((sum.max(0) + tasks - 1) / tasks);
+    sums.into_iter().map(|(unit, sum)| (unit.to_owned(), mean(sum))).collect()
+}
+
+fn estimate(unit: &str, spent: i64, open: &[&TaskFacts], mean: Option<i64>) -> UnitEstimate {
+    let mut basis = EstimateBasis::default();
+    let mut rest = 0_i128;
+    for task in open {
+        let own = task.estimates.get(unit).map(|estimate| estimate.range().want);
+        let (expected, source) = match (own, task.usual.get(unit), mean) {
+            (Some(want), _, _) => (want, &mut basis.from_estimate),
+            (None, Some(p90), _) => (*p90, &mut basis.from_usual),
+            (None, None, Some(mean)) => (mean, &mut basis.from_mean),
+            (None, None, None) => (0, &mut basis.unknown),
+        };
+        *source += 1;
+        let used = task.used.get(unit).copied().unwrap_or_default();
+        rest += (i128::from(expected) - i128::from(used)).max(0);
+    }
+    let expected_rest = clamp(rest);
+    UnitEstimate {
+        unit: unit.to_owned(),
+        spent,
+        expected_rest,
+        at_completion: spent.saturating_add(expected_rest),
+        basis,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::budget::{Range, ask::Estimate};
+
+    fn amounts(amounts: &[(&str, i64)]) -> Amounts {
+        amounts.iter().map(|(unit, amount)| ((*unit).to_owned(), *amount)).collect()
+    }
+
+    fn task(standing: Standing, estimates: &[(&str, i64)], used: &[(&str, i64)]) -> TaskFacts {
+        let exact = |(unit, amount): &(&str, i64)| ((*unit).to_owned(), Estimate::Exact(*amount));
+        TaskFacts {
+            standing,
+            estimates: estimates.iter().map(exact).collect(),
+            usual: Amounts::new(),
+            used: amounts(used),
+        }
+    }
+
+    #[test]
+    fn each_task_is_expected_by_the_best_that_is_known() {
+        let usual =
+            TaskFacts { usual: amounts(&[("x", 70)]), ..task(Standing::Open, &[], &[("x", 100)]) };
+        let range = TaskFacts {
+            estimates: Estimates::from([(
+                "x".to_owned(),
+                Estimate::Range(Range { want: 50, min: 5 }),
+            )]),
+            ..usual.clone()
+        };
+        let tasks = [
+            task(Standing::Done, &[("x", 999)], &[("x", 30)]),
+            task(Standing::Done, &[], &[("x", 41), ("y", 1)]),
+            task(Standing::Silent, &[("x", 999)], &[("x", 7)]),
+            task(Standing::Open, &[("x", 20)], &[("x", 5)]),
+            task(Standing::Open, &[], &[("x", 6)]),
+            TaskFacts { used: amounts(&[("x", 10)]), ..usual },
+            TaskFacts { used: amounts(&[("x", 60)]), ..range },
+        ];
+        let found = at_completion(&amounts(&[("x", 159), ("y", 1)]), &tasks);
+        assert_eq!((found.tasks_done, found.tasks_open), (2, 4));
+        // 20 - 5, the mean of 30 and 41 rounded up - 6, 70 - 10, and 50 - 60 is nothing.
+        let want = UnitEstimate {
+            unit: "x".to_owned(),
+            spent: 159,
+            expected_rest: 15 + 30 + 60,
+            at_completion: 159 + 105,
+            basis: EstimateBasis { from_estimate: 2, from_usual: 1, from_mean: 1, unknown: 0 },
+        };
+        assert_eq!(found.units[0], want);
+        // Of the two that are done one used a `y`: each of the four may.
+        let basis = EstimateBasis { from_mean: 4, ..EstimateBasis::default() };
+        assert_eq!((found.units[1].expected_rest, found.units[1].basis), (4, basis));
+    }
+
+    #[test]
+    fn what_is_not_known_is_counted() {
+        let tasks = [task(Standing::Open, &[("x", 3)], &[]), task(Standing::Open, &[], &[])];
+        let found = at_completion(&Amounts::new(), &tasks);
+        assert_eq!(found.units.len(), 1);
+        assert_eq!(found.units[0].at_completion, 3);
+        assert_eq!(
+            found.units[0].basis,
+            EstimateBasis { from_estimate: 1, unknown: 1, ..EstimateBasis::default() }
+        );
+        assert!(at_completion(&Amounts::new(), &[]).units.is_empty());
+    }
+
+    fn any_task() -> impl Strategy<Value = TaskFacts> {
+        let standing =
+            prop_oneof![Just(Standing::Open), Just(Standing::Done), Just(Standing::Silent)];
+        let amounts = || proptest::collection::btree_map("[xyz]", any::<i64>(), 0..3);
+        let parts = (standing, amounts(), amounts(), amounts());
+        parts.prop_map(|(standing, estimates, usual, used)| TaskFacts {
+            standing,
+            estimates: estimates.into_iter().map(|(k, v)| (k, Estimate::Exact(v))).collect(),
+            usual,
+            used,
+        })
+    }
+
+    proptest! {
+        /// Whatever is known, nothing overflows, a goal is never expected to have used less than it
+        /// has, and every open task is counted once.
+        #[test]
+        fn a_goal_never_ends_below_what_it_used(
+            spent in proptest::collection::btree_map("[xyz]", any::<i64>(), 0..3),
+            tasks in proptest::collection::vec(any_task(), 0..20),
+        ) {
+            let found = at_completion(&spent, &tasks);
+            for unit in &found.units {
+                prop_assert!(unit.expected_rest >= 0);
+                prop_assert!(unit.at_completion >= unit.spent);
+                prop_assert_eq!(unit.spent, spent.get(&unit.unit).copied().unwrap_or_default());
+                let EstimateBasis { from_estimate, from_usual, from_mean, unknown } = unit.basis;
+                prop_assert_eq!(from_estimate + from_usual + from_mean + unknown, found.tasks_open);
+            }
+            prop_assert!(spent.keys().all(|unit| found.units.iter().any(|u| &u.unit == unit)));
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Reports on spend: sums over its entries.
+//!
+//! Reports read much, where everything else in the store reads little. They run in a transaction of
+//! their own that [`begin`] has made: it sees a single moment, so the rows and the total of a report
+//! agree, changes nothing, and may scan and join whole tables. Each statement is planned for its
+//! arguments: what a report is grouped by and which filters are given decide what has to be read.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::{
+    Decode, PgConnection, Postgres, Type,
+    error::BoxDynError,
+    postgres::{PgTypeInfo, PgValueRef},
+    types::Json,
+};
+
+use crate::domain::{
+    ids::{AgentId, GoalId, ProjectId, TaskId, WorkspaceId},
+    report::{
+        GroupBy, Place, Span,
+        money::{Millionths, Sums},
+    },
+    spend::RERATE_PREFIX,
+};
+
+pub mod forecasts;
+
+impl Type<Postgres> for Millionths {
+    fn type_info() -> PgTypeInfo {
+        <str as Type<Postgres>>::type_info()
+    }
+    fn compatible(ty: &PgTypeInfo) -> bool {
+        <str as Type<Postgres>>::compatible(ty)
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for Millionths {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        Ok(<&str as Decode<'r, Postgres>>::decode(value)?.parse()?)
+    }
+}
+
+/// Makes the transaction that just began one for a report. Must be its first statement.
+///
+/// # Errors
+/// When the database fails.
+pub async fn begin(conn: &mut PgConnection) -> sqlx::Result<()> {
+    super::verify::hold_still(&mut *conn).await?;
+    sqlx::query!(r#"select set_config('plan_cache_mode', 'force_custom_plan', true) as "plan""#)
+        .fetch_one(conn)
+        .await?;
+    Ok(())
+}
+
+/// Which entries a report is about, and how it is grouped.
+#[derive(Debug, Clone, Copy)]
+pub struct SpendScope<'a> {
+    /// What its rows stand for.
+    pub group_by: GroupBy,
+    /// Where days begin: an IANA name.
+    pub time_zone: &'a str,
+    /// When the entries were stored.
+    pub span: Span,
+    /// Only of this project.
+    pub project: Option<ProjectId>,
+    /// Only of this goal.
+    pub goal: Option<GoalId>,
+    /// Only of this agent.
+    pub agent: Option<AgentId>,
+    /// Only of this task.
+    pub task: Option<TaskId>,
+    /// Only of this model.
+    pub model: Option<&'a str>,
+}
+
+/// A row of a report.
+#[derive(Debug, Clone)]
+pub struct SpendGroup {
+    /// What it stands for: an id, a name or a day; empty: none.
+    pub key: String,
+    /// What people call it.
+    pub name: Option<String>,
+    /// What was used, by unit.
+    pub sums: Sums,
+    /// How many attempts used it.
+    pub attempts: i64,
+    /// Where it stands in the order of the report.
+    pub place: Place,
+}
+
+/// Everything that a report is about, together.
+#[derive(Debug, Clone, Default)]
+pub struct SpendSum {
+    /// What was used, by unit.
+    pub sums: Sums,
+    /// How many attempts used it.
+    pub attempts: i64,
+}
+
+/// Up to `rows` groups after `after` with the most money first, days from the first to the last; and
+/// the sum of all groups, also of those that are not among them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn spend(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    scope: &SpendScope<'_>,
+    after: Option<&Place>,
+    rows: i64,
+) -> sqlx::Result<(Vec<SpendGroup>, SpendSum)> {
+    let SpendScope { group_by, time_zone, span, project, goal, agent, task, model } = *scope;
+    let found = sqlx::query!(
+        r#"
+        with used as materialized (
+            select case $2::text when 'agent' then a.agent_id::text
+                                 when 'model' then coalesce(e.model, '')
+                                 when 'goal' then a.goal_id::text
+                                 when 'task' then a.task_id::text
+                                 when 'project' then coalesce(g.project_id::text, '')
+                                 when 'capability' then t.capability_key
+                                 else to_char(e.recorded_at at time zone $3::text, 'YYYY-MM-DD')
+                   end as key, e.attempt_id, e.unit,
+                   sum(e.amount) * 1000000 + sum(e.fraction) as millionths
+            from spend_entries e
+            join attempts a on a.workspace_id = $1 and a.attempt_id = e.attempt_id
+            join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
+            left join tasks t on $2 = 'capability' and t.workspace_id = $1 and t.task_id = a.task_id
+            where e.workspace_id = $1
+              and ($4::timestamptz is null or e.recorded_at >= $4)
+              and ($5::timestamptz is null or e.recorded_at < $5)
+              and ($6::uuid is null or g.project_id = $6)
+              and ($7::uuid is null or a.goal_id = $7)
+              and ($8::uuid is null or a.agent_id = $8)
+              and ($9::uuid is null or a.task_id = $9)
+              and ($10::text is null or e.model = $10)
+            group by 1, 2, 3
+        ), sums as materialized (
+            select key, unit, sum(millionths) as millionths, 0::bigint as attempts
+            from used group by key, unit
+            union all
+            -- As rows of their own and not joined: nobody knows beforehand how many there are.
+            select key, null, null, count(distinct attempt_id) from used group by key
+        ), totals as (
+            select (select coalesce(jsonb_object_agg(unit, millionths::text), '{}')
+                    from (select unit, sum(millionths) as millionths from sums
+                          where unit is not null group by unit) u) as units,
+                   (select count(distinct attempt_id) from used) as attempts
+        ), groups as (
+            select s.key, left(s.key, 100) || ' ' || md5(s.key) as place, s.units, s.attempts,
+                   case $2 when 'day' then 0 else s.money end as rank
+            from (select key, max(attempts) as attempts,
+                         jsonb_object_agg(unit, millionths::text) filter (where unit is not null)
+                             as units,
+                         coalesce(sum(millionths) filter (where unit = 'usd_micros'), 0) as money
+                  from sums group by key) s
+        ), page as materialized (
+            select * from groups
+            where $11::text is null or rank < $11::numeric
+               or (rank = $11::numeric and place collate "C" > $12::text)
+            order by rank desc, place collate "C" limit $13
+        )
+        select t.units as "total_units!: Json<Sums>", t.attempts as "total_attempts!",
+               p.key as "key?", p.place as "place?", p.rank::text as "rank?: Millionths",
+               p.units as "units?: Json<Sums>", p.attempts as "attempts?",
+               case $2 when 'agent' then (select n.name from agents n where n.workspace_id = $1
+                                          and n.agent_id = p.key::uuid)
+                       when 'goal' then (select n.title from goals n where n.workspace_id = $1
+                                         and n.goal_id = p.key::uuid)
+                       when 'task' then (select n.title from task_texts n where n.workspace_id = $1
+                                         and n.task_id = p.key::uuid)
+                       when 'project' then (select n.name from projects n where n.workspace_id = $1
+                                            and n.project_id = nullif(p.key, '')::uuid)
+               end as "name?"
+        from totals t left join page p on true
+        order by p.rank desc, p.place collate "C"
+        "#,
+        workspace.0,
+        group_by.as_str(),
+        time_zone,
+        span.from,
+        span.to,
+        project.map(|id| id.0),
+        goal.map(|id| id.0),
+        agent.map(|id| id.0),
+        task.map(|id| id.0),
+        model,
+        after.map(|place| place.rank.to_string()),
+        after.map(|place| place.key.as_str()),
+        rows,
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut groups = Vec::with_capacity(found.len());
+    let mut sum = SpendSum::default();
+    for row in found {
+        // The total stands in every row, and alone where there is no group.
+        sum = SpendSum { sums: row.total_units.0, attempts: row.total_attempts };
+        if let (Some(key), Some(place), Some(rank), Some(units), Some(attempts)) =
+            (row.key, row.place, row.rank, row.units, row.attempts)
+        {
+            let place = Place { rank, key: place };
+            groups.push(SpendGroup { key, name: row.name, sums: units.0, attempts, place });
+        }
+    }
+    Ok((groups, sum))
+}
+
+/// A row of an export for billing tools: what an agent used of one unit on one day.
+#[derive(Debug, Clone)]
+pub struct DaySpend {
+    /// What the workspace is called.
+    pub workspace_name: String,
+    /// The day in UTC.
+    pub day: NaiveDate,
+    /// The project.
+    pub project_id: Option<ProjectId>,
+    /// What it is called.
+    pub project_name: Option<String>,
+    /// The goal.
+    pub goal_id: GoalId,
+    /// What it is called.
+    pub goal_title: String,
+    /// The agent.
+    pub agent_id: AgentId,
+    /// What it is called.
+    pub agent_name: String,
+    /// Who was called, as reported.
+    pub provider: Option<String>,
+    /// The model, as reported.
+    pub model: Option<String>,
+    /// The unit.
+    pub unit: String,
+    /// Whether it corrects earlier entries.
+    pub correction: bool,
+    /// How much.
+    pub millionths: Millionths,
+    /// The task, when it is a single one.
+    pub task: Option<String>,
+    /// The capabilities that the tasks require, when they are the same.
+    pub capability: Option<String>,
+}
+
+/// What was used from `from` to before `to`, in up to `rows` rows.
+///
+/// # Errors
+/// When the database fails.
+pub async fn days(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    rows: i64,
+) -> sqlx::Result<Vec<DaySpend>> {
+    sqlx::query_as!(
+        DaySpend,
+        r#"
+        with used as materialized (
+            select (e.recorded_at at time zone 'UTC')::date as day, a.goal_id, a.agent_id, e.provider,
+                   e.model, e.unit, starts_with(e.entry_key, $4) as correction,
+                   sum(e.amount) * 1000000 + sum(e.fraction) as millionths,
+                   min(a.task_id::text) as first_task, max(a.task_id::text) as last_task,
+                   min(t.capability_key) as first_capability,
+                   max(t.capability_key) as last_capability
+            from spend_entries e
+            join attempts a on a.workspace_id = $1 and a.attempt_id = e.attempt_id
+            join tasks t on t.workspace_id = $1 and t.task_id = a.task_id
+            where e.workspace_id = $1 and e.recorded_at >= $2 and e.recorded_at < $3
+            group by 1, 2, 3, 4, 5, 6, 7
+            order by 1, 2, 3, 4, 5, 6, 7 limit $5
+        )
+        select w.name as "workspace_name!", u.day as "day!",
+               g.project_id as "project_id?: ProjectId", p.name as "project_name?",
+               u.goal_id as "goal_id!: GoalId", g.title as "goal_title!",
+               u.agent_id as "agent_id!: AgentId", n.name as "agent_name!",
+               u.provider as "provider?", u.model as "model?", u.unit as "unit!",
+               u.correction as "correction!", u.millionths::text as "millionths!: Millionths",
+               case when u.first_task = u.last_task then u.first_task end as "task?",
+               case when u.first_capability = u.last_capability then u.first_capability end
+                   as "capability?"
+        from used u
+        join workspaces w on w.workspace_id = $1
+        join goals g on g.workspace_id = $1 and g.goal_id = u.goal_id
+        join agents n on n.workspace_id = $1 and n.agent_id = u.agent_id
+        left join projects p on p.workspace_id = $1 and p.project_id = g.project_id
+        order by u.day, p.name, u.goal_id, u.agent_id, u.provider, u.model, u.unit, u.correction
+        "#,
+        workspace.0,
+        from,
+        to,
+        RERATE_PREFIX,
+        rows,
+    )
+    .fetch_all(conn)
+    .await
+}
