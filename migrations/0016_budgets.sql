@@ -114,7 +114,7 @@ comment on column budget_windows.workspace_id is 'The tenant.';
 comment on column budget_windows.limit_id is 'The limit.';
 comment on column budget_windows.starts_at is 'When the period begins; for a lifetime the epoch.';
 comment on column budget_windows.ends_at is 'When it ends; null: never.';
-comment on column budget_windows.depth is 'How far up the node is, task 0 to workspace 4: the order in which windows are locked.';
+comment on column budget_windows.depth is 'task 0, agent 1, goal 2, project 3, workspace 4: the order in which windows are locked.';
 comment on column budget_windows.amount is 'The limit in this period.';
 comment on column budget_windows.enforced is 'False: nothing is refused, people are only told.';
 comment on column budget_windows.version is 'The version of the limit that amount is of.';

@@ -11,7 +11,7 @@ use super::{
     Result, Unit,
     budgets::exhausted,
     offers,
-    windows::{Held, hold_now},
+    windows::{Held, apply, hold_now},
 };
 use crate::{
     domain::{
@@ -63,7 +63,7 @@ pub(super) async fn open(unit: &mut Unit, goal: GoalId) -> Result<()> {
     if !short.is_empty() {
         return Err(exhausted(&short));
     }
-    store::windows::apply(unit.conn(), workspace, &ledger.into_moves()).await?;
+    apply(unit, ledger.into_moves()).await?;
     Ok(store::allocations::insert(unit.conn(), workspace, goal, &rows).await?)
 }
 
@@ -102,7 +102,7 @@ pub(super) async fn resize(unit: &mut Unit, goal: GoalId, name: &str, amount: i6
             .map_err(|short| exhausted(&short))?;
         ledger.give_back(key, (-more).max(0));
     }
-    store::windows::apply(unit.conn(), workspace, &ledger.into_moves()).await?;
+    apply(unit, ledger.into_moves()).await?;
     Ok(store::allocations::resize(unit.conn(), workspace, goal, name, amount).await?)
 }
 
@@ -126,10 +126,14 @@ pub(super) async fn close(unit: &mut Unit, goal: GoalId) -> Result<()> {
         ledger.give_back(key, allocation.amount);
         ledger.take(key, amount, fraction);
     }
-    let roomier: Vec<(LimitId, i64)> =
-        ledger.with_more_room().map(|(key, window)| (key.limit, window.room())).collect();
-    store::windows::apply(unit.conn(), workspace, &ledger.into_moves()).await?;
+    let keys: Vec<LimitId> = keys.iter().map(|key| key.limit).collect();
+    let rooms: Vec<(LimitId, i64)> = ledger
+        .windows()
+        .filter(|(key, _)| keys.contains(&key.limit))
+        .map(|(key, window)| (key.limit, window.room()))
+        .collect();
+    apply(unit, ledger.into_moves()).await?;
     let now = unit.now();
     store::allocations::close(unit.conn(), workspace, now, goal, &used).await?;
-    offers::offer(unit, &roomier, offers::FEW).await.map(drop)
+    offers::offer(unit, &rooms, offers::FEW).await.map(drop)
 }

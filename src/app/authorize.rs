@@ -13,6 +13,7 @@ use super::{
     App, Result, Unit,
     budgets::exhausted,
     caller::{AgentCaller, Caller as _},
+    funding::Sureness,
     lease,
     settling::Accounts,
     spend::{find, locked},
@@ -115,7 +116,7 @@ async fn is_known(unit: &mut Unit, attempt: AttemptId, request: &AuthorizeReques
 
 async fn set_aside(unit: &mut Unit, attempt: AttemptId, request: &AuthorizeRequest) -> Result<()> {
     let (workspace, now) = (unit.workspace(), unit.now());
-    if let Some(mut accounts) = Accounts::open(unit, &[attempt]).await? {
+    if let Some(mut accounts) = Accounts::open(unit, &[attempt], Sureness::Lock).await? {
         let path = accounts.paths.get(&attempt).cloned().unwrap_or_default();
         let mut lacking = BTreeMap::new();
         for (name, amount) in &request.amounts {

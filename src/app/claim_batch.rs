@@ -144,9 +144,6 @@ async fn give(
     }
     let started = start(unit, batch, &given).await?;
     let claims = claims(unit, &started).await?;
-    if sureness == Sureness::Look && !funds.make_sure(unit, ready).await? {
-        return Err(Error::Again);
-    }
     shortfall::park(unit, ready, funds.short()).await?;
     funds.write(unit, &started).await?;
     Ok(Gift { given, claims, refused })

@@ -1,8 +1,8 @@
 //! Paying for claims: setting aside what an attempt may use, before it starts.
 //!
 //! In the transaction of a batch of claims the windows above all its tasks and agents are locked, in
-//! the one order in which everybody locks them; first they are only looked at, so that they are held
-//! for the end of the transaction and not for all of it. Each task is paid for from every limit above it,
+//! the one order in which everybody locks them; first they are only looked at, and what was decided
+//! is set aside at the end on condition that there is still room, so that they are held for a moment. Each task is paid for from every limit above it,
 //! in all units, or not at all. One that no agent could be paid for is parked: it is offered to
 //! nobody, says which limit is short, and leaves the place in the queue to what stands behind it. It
 //! comes back when that limit has room ([`super::offers`]).
@@ -15,7 +15,7 @@ use super::{
     Error, Result, Unit,
     claim_views::Started,
     goals::corrupt,
-    windows::{Held, ensure, of_now},
+    windows::{Held, apply, ensure, of_now},
 };
 use crate::{
     domain::{
@@ -47,13 +47,12 @@ struct Expectation {
 #[derive(Debug, Default)]
 pub(super) struct Funds {
     ledger: Ledger,
-    limits: Vec<LiveLimit>,
     by_node: HashMap<(BudgetNode, Uuid), Vec<WindowKey>>,
     /// What budgets say of units of which nothing is known, by limit.
     policies: HashMap<WindowKey, BTreeMap<String, Range>>,
     above: HashMap<GoalId, Above>,
     expected: HashMap<TaskId, Expectation>,
-    granted: HashMap<TaskId, (AgentId, BTreeMap<String, i64>)>,
+    granted: HashMap<TaskId, BTreeMap<String, i64>>,
     short: BTreeMap<TaskId, Vec<Shortage>>,
     agent_short: bool,
 }
@@ -99,8 +98,8 @@ impl Funds {
             Sureness::Lock => store::windows::lock(unit.conn(), workspace, &wanted).await?,
         };
         let expected = store::charged::expected(unit.conn(), workspace, &tasks).await?;
-        let mut funds = Self { limits: limits.clone(), ..Self::default() };
-        funds.above = above.into_iter().map(|above| (above.goal_id, above)).collect();
+        let above = above.into_iter().map(|above| (above.goal_id, above)).collect();
+        let mut funds = Self { above, ..Self::default() };
         funds.take_in(limits, rows)?;
         for row in expected {
             let expectation = Expectation {
@@ -132,7 +131,7 @@ impl Funds {
         let asks = self.asks(task, &path);
         match self.ledger.reserve(&path, &asks) {
             Ok(granted) => {
-                self.granted.insert(task.task_id, (agent, granted));
+                self.granted.insert(task.task_id, granted);
                 Funding::Granted
             }
             Err(short) if short.iter().all(|short| short.node == BudgetNode::Agent) => {
@@ -192,35 +191,16 @@ impl Funds {
         self.agent_short || !self.short.is_empty()
     }
 
-    /// Locks the windows of a look, and sets the same aside from what they hold now; says whether
-    /// there still was room for everything.
-    pub(super) async fn make_sure(&mut self, unit: &mut Unit, ready: &[ReadyTask]) -> Result<bool> {
-        let workspace = unit.workspace();
-        let wanted = of_now(unit, &self.limits);
-        let rows = store::windows::lock(unit.conn(), workspace, &wanted).await?;
-        self.ledger = Held::of(self.limits.clone(), rows).ledger;
-        for task in ready {
-            let Some((agent, units)) = self.granted.get(&task.task_id) else { continue };
-            let path = self.path(unit, task, *agent);
-            let exactly = |(name, amount): (&String, &i64)| {
-                (name.clone(), Range { want: *amount, min: *amount })
-            };
-            let asks = units.iter().map(exactly).collect();
-            if self.ledger.reserve(&path, &asks).is_err() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
     /// Writes down what was set aside for the attempts that start.
+    ///
+    /// # Errors
+    /// [`Error::Again`] when somebody else took meanwhile what a look had found.
     pub(super) async fn write(self, unit: &mut Unit, started: &[Started]) -> Result<()> {
         let workspace = unit.workspace();
         let Self { ledger, mut granted, .. } = self;
         let mut rows = Vec::new();
         for Started { token: _, attempt } in started {
-            let (_, units) =
-                granted.remove(&attempt.task_id).unwrap_or((attempt.agent_id, BTreeMap::new()));
+            let units = granted.remove(&attempt.task_id).unwrap_or_default();
             rows.extend(units.into_iter().map(|(unit, amount)| Row {
                 attempt_id: attempt.attempt_id,
                 unit,
@@ -231,14 +211,10 @@ impl Funds {
         if !granted.is_empty() {
             return Err(Error::Corrupt("a task was paid for and not started".into()));
         }
-        let moves = ledger.into_moves();
-        if !moves.is_empty() {
-            store::windows::apply(unit.conn(), workspace, &moves).await?;
-        }
         if !rows.is_empty() {
             store::reservations::set(unit.conn(), workspace, &rows).await?;
         }
-        Ok(())
+        apply(unit, ledger.into_moves()).await.map(drop)
     }
 }
 

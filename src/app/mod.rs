@@ -1,7 +1,7 @@
 //! The use cases: the only place that begins and commits.
 //!
 //! **Lock order**, the same in every unit of work: goal -> task -> attempt -> approval -> agent ->
-//! windows of limits (deepest first) -> spend totals -> event head; within a table by id. Everything that ends or adds tasks holds the
+//! spend totals -> windows of limits (those that few share first) -> event head; within a table by id. Everything that ends or adds tasks holds the
 //! goal's row first, so cascades through dependents and containers of one goal never meet. Claims
 //! skip locked tasks and take no goal.
 //!

@@ -134,8 +134,8 @@ async fn write(unit: &mut Unit, corrections: Vec<Correction>) -> Result<()> {
     let count = corrections.len();
     let entries = corrections.into_iter().flat_map(entries).collect();
     let stored = store_entries(unit, &attempts, entries, &mut spent).await?;
-    settling::settle(unit, &stored.lines, &[]).await?;
     raise_totals(unit, stored.rises).await?;
+    settling::settle(unit, &stored.lines, &[]).await?;
     unit.record(NewEvent::new(EventKind::SpendRerated).data(json!({"calls": count})));
     Ok(())
 }

@@ -10,12 +10,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::json;
 
-use super::{Result, Unit, offers, windows::Held};
+use super::{
+    Result, Unit,
+    funding::Sureness,
+    offers,
+    windows::{Held, apply},
+};
 use crate::{
     domain::{
         budget::{
             BudgetNode,
-            ledger::{Ledger, Reservation, Used, WindowKey},
+            ledger::{Ledger, Overrun, Reservation, Used, WindowKey, WindowMove, WindowState},
         },
         event::{EventKind, NewEvent},
         ids::{AttemptId, LimitId},
@@ -46,15 +51,22 @@ pub(super) struct Booking {
 pub(super) struct Accounts {
     pub ledger: Ledger,
     pub paths: HashMap<AttemptId, Vec<WindowKey>>,
-    pub warn_percent: HashMap<LimitId, Vec<i16>>,
+    limits: BTreeMap<LimitId, LiveLimit>,
+    overruns: Vec<(AttemptId, Overrun)>,
+    /// Whether something was used that no reservation covers: then what windows hold matters.
+    uncovered: bool,
     pub reservations: BTreeMap<(AttemptId, String), Row>,
     places: HashMap<AttemptId, ChargedAt>,
     touched: BTreeSet<(AttemptId, String)>,
 }
 
 impl Accounts {
-    /// Locks what stands above attempts whose rows are held; none: nothing was ever limited.
-    pub(super) async fn open(unit: &mut Unit, attempts: &[AttemptId]) -> Result<Option<Self>> {
+    /// Reads or locks what stands above attempts whose rows are held; none: nothing was ever limited.
+    pub(super) async fn open(
+        unit: &mut Unit,
+        attempts: &[AttemptId],
+        sureness: Sureness,
+    ) -> Result<Option<Self>> {
         let workspace = unit.workspace();
         if !store::windows::any(unit.conn(), workspace).await? {
             return Ok(None);
@@ -63,7 +75,11 @@ impl Accounts {
         let nodes = nodes(unit, &places);
         let limits = store::windows::limits_of(unit.conn(), workspace, &nodes).await?;
         let wanted = wanted(&limits, &places);
-        let rows = store::windows::lock(unit.conn(), workspace, &wanted).await?;
+        let own = store::reservations::of_attempts(unit.conn(), workspace, attempts).await?;
+        let rows = match sureness {
+            Sureness::Look => store::windows::look(unit.conn(), workspace, &wanted).await?,
+            Sureness::Lock => store::windows::lock(unit.conn(), workspace, &wanted).await?,
+        };
         let held = Held::of(limits, rows);
         let mut accounts = Self::default();
         for place in places {
@@ -72,9 +88,8 @@ impl Accounts {
         }
         let Held { ledger, limits, windows: _ } = held;
         accounts.ledger = ledger;
-        accounts.warn_percent =
-            limits.into_iter().map(|(id, limit)| (id, limit.warn_percent)).collect();
-        for row in store::reservations::of_attempts(unit.conn(), workspace, attempts).await? {
+        accounts.limits = limits;
+        for row in own {
             accounts.reservations.insert((row.attempt_id, row.unit.clone()), row);
         }
         Ok(Some(accounts))
@@ -114,7 +129,7 @@ impl Accounts {
         result
     }
 
-    fn book(&mut self, unit: &mut Unit, booking: &Booking, authorized: i64) {
+    fn book(&mut self, booking: &Booking, authorized: i64) {
         let Booking { attempt, key: _, unit: name, amount, fraction } = booking;
         if !self.is_limited(*attempt, name) {
             return;
@@ -129,22 +144,18 @@ impl Accounts {
             return;
         }
         let used = Used { amount: *amount, fraction: *fraction, authorized };
-        let overruns = self.with(*attempt, name, |ledger, path, reservation| {
-            ledger.settle(path, name, reservation, used)
+        let (overruns, uncovered) = self.with(*attempt, name, |ledger, path, reservation| {
+            let before = reservation.held;
+            let overruns = ledger.settle(path, name, reservation, used);
+            (overruns, before - reservation.held < *amount)
         });
-        for overrun in overruns {
-            let Some(window) = self.ledger.window(&overrun.window) else { continue };
-            let event = NewEvent::new(EventKind::BudgetOverrun).attempt(*attempt).data(json!({
-                "limit_id": overrun.window.limit, "node": window.node, "node_id": window.node_id,
-                "unit": name, "limit": window.amount, "overrun": overrun.amount,
-            }));
-            unit.record(event);
-        }
+        self.uncovered |= uncovered;
+        self.overruns.extend(overruns.into_iter().map(|overrun| (*attempt, overrun)));
     }
 
     /// Counts an attempt that has ended in the units that the service measures, and gives back what
     /// it has set aside.
-    fn close(&mut self, unit: &mut Unit, attempt_id: AttemptId) {
+    fn close(&mut self, unit: &Unit, attempt_id: AttemptId) {
         let Some(place) = self.places.get(&attempt_id) else { return };
         let (started_at, ended_at) = (place.started_at, place.ended_at.unwrap_or(unit.now()));
         let took = (ended_at - started_at).num_milliseconds().max(0);
@@ -157,7 +168,7 @@ impl Accounts {
                 fraction: 0,
             };
             if self.is_open(attempt_id, name) {
-                self.book(unit, &booking, 0);
+                self.book(&booking, 0);
             }
         }
         let names = self.reservations.range((attempt_id, String::new())..);
@@ -179,31 +190,56 @@ impl Accounts {
         }
     }
 
-    /// Writes everything back, tells what passed a threshold, and offers what there is room for now.
-    pub(super) async fn write(mut self, unit: &mut Unit) -> Result<()> {
+    /// Writes everything back, tells what was overrun and what passed a threshold, and offers what
+    /// there is room for now.
+    ///
+    /// # Errors
+    /// [`Error::Again`] when a window has no room any more for what is to be set aside.
+    pub(super) async fn write(self, unit: &mut Unit) -> Result<()> {
         let workspace = unit.workspace();
-        let percents = std::mem::take(&mut self.warn_percent);
-        let told = self.ledger.warn(|key| percents.get(&key.limit).cloned().unwrap_or_default());
-        for (key, percent) in told {
-            let Some(window) = self.ledger.window(&key) else { continue };
-            unit.record(NewEvent::new(EventKind::BudgetThreshold).data(json!({
-                "limit_id": key.limit, "node": window.node, "node_id": window.node_id,
-                "unit": window.unit, "period": window.period, "starts_at": key.starts_at,
-                "percent": percent, "limit": window.amount, "settled": window.used(),
-            })));
+        for (attempt, overrun) in &self.overruns {
+            let Some(window) = self.ledger.window(&overrun.window) else { continue };
+            let event = NewEvent::new(EventKind::BudgetOverrun).attempt(*attempt).data(json!({
+                "limit_id": overrun.window.limit, "node": window.node, "node_id": window.node_id,
+                "unit": window.unit, "limit": window.amount, "overrun": overrun.amount,
+            }));
+            unit.record(event);
         }
         let rows: Vec<Row> =
             self.touched.iter().filter_map(|key| self.reservations.get(key).cloned()).collect();
-        let roomier: Vec<(LimitId, i64)> =
-            self.ledger.with_more_room().map(|(key, window)| (key.limit, window.room())).collect();
-        let moves = self.ledger.into_moves();
-        if !moves.is_empty() {
-            store::windows::apply(unit.conn(), workspace, &moves).await?;
-        }
         if !rows.is_empty() {
             store::reservations::set(unit.conn(), workspace, &rows).await?;
         }
-        offers::offer(unit, &roomier, offers::FEW).await.map(drop)
+        let moves = self.ledger.into_moves();
+        let gives = |change: &WindowMove| change.settled + change.reserved < 0;
+        let roomier: BTreeSet<LimitId> =
+            moves.iter().filter(|change| gives(change)).map(|change| change.window.limit).collect();
+        let mut rooms = Vec::new();
+        let mut passed = Vec::new();
+        for row in apply(unit, moves).await? {
+            let Some(limit) = self.limits.get(&row.limit_id) else { continue };
+            let (key, window) = (limit.window(row.starts_at), row.state(limit));
+            if roomier.contains(&row.limit_id) {
+                rooms.push((row.limit_id, window.room()));
+            }
+            let percents = window.passed(&limit.warn_percent);
+            passed.extend(percents.last().map(|percent| (key, *percent)));
+            tell(unit, key, &window, &percents);
+        }
+        if !passed.is_empty() {
+            store::windows::warned(unit.conn(), workspace, &passed).await?;
+        }
+        offers::offer(unit, &rooms, offers::FEW).await.map(drop)
+    }
+}
+
+fn tell(unit: &mut Unit, key: WindowKey, window: &WindowState, percents: &[i16]) {
+    for percent in percents {
+        unit.record(NewEvent::new(EventKind::BudgetThreshold).data(json!({
+            "limit_id": key.limit, "node": window.node, "node_id": window.node_id,
+            "unit": window.unit, "period": window.period, "starts_at": key.starts_at,
+            "percent": percent, "limit": window.amount, "settled": window.used(),
+        })));
     }
 }
 
@@ -222,24 +258,49 @@ pub(super) async fn settle(
         return Ok(());
     }
     let attempts: Vec<AttemptId> = attempts.into_iter().collect();
-    let Some(mut accounts) = Accounts::open(unit, &attempts).await? else { return Ok(()) };
+    let mut settled = None;
+    // What reservations cover moves windows in the same way whatever they hold. Only when something
+    // is not covered it matters, and the windows are held while it is decided.
+    for sureness in [Sureness::Look, Sureness::Lock] {
+        let opened = Accounts::open(unit, &attempts, sureness).await?;
+        let Some(accounts) = opened else { return Ok(()) };
+        let (accounts, used_up) = work(unit, accounts, bookings, ended).await?;
+        let sure = sureness == Sureness::Lock || !accounts.uncovered;
+        settled = Some((accounts, used_up));
+        if sure {
+            break;
+        }
+    }
+    let Some((accounts, used_up)) = settled else { return Ok(()) };
+    if !used_up.is_empty() {
+        let (workspace, now) = (unit.workspace(), unit.now());
+        store::reservations::use_up(unit.conn(), workspace, now, &used_up).await?;
+    }
+    accounts.write(unit).await
+}
+
+/// The costs that were authorised and are reported now: attempt, key and unit.
+type UsedUp = Vec<(AttemptId, String, String)>;
+
+/// Books everything in the accounts; nothing is written.
+async fn work(
+    unit: &mut Unit,
+    mut accounts: Accounts,
+    bookings: &[Booking],
+    ended: &[AttemptId],
+) -> Result<(Accounts, UsedUp)> {
     let mut authorized = authorized(unit, &accounts, bookings).await?;
     let mut used_up = Vec::new();
     for booking in bookings {
         let key = (booking.attempt, booking.key.clone(), booking.unit.clone());
         let kept = authorized.remove(&key);
         used_up.extend(kept.map(|_| key));
-        accounts.book(unit, booking, kept.unwrap_or_default());
+        accounts.book(booking, kept.unwrap_or_default());
     }
     for attempt in ended {
         accounts.close(unit, *attempt);
     }
-    let workspace = unit.workspace();
-    if !used_up.is_empty() {
-        let now = unit.now();
-        store::reservations::use_up(unit.conn(), workspace, now, &used_up).await?;
-    }
-    accounts.write(unit).await
+    Ok((accounts, used_up))
 }
 
 /// What is kept for the costs that are reported now, by attempt, key and unit.

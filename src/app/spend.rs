@@ -204,8 +204,8 @@ pub(super) async fn charge(
     }
     let stored = store_entries(unit, &attempts, entries, &mut spent).await?;
     pricing.note(unit, &stored.lines).await?;
-    settling::settle(unit, &stored.lines, ended).await?;
     raise_totals(unit, stored.rises).await?;
+    settling::settle(unit, &stored.lines, ended).await?;
     let mut answer: HashMap<AttemptId, Amounts> = HashMap::new();
     for ((id, unit), spend) in spent {
         answer.entry(id).or_default().insert(unit, spend.amount());

@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 
-use super::{Result, Unit, goals::corrupt};
+use super::{Error, Result, Unit, goals::corrupt};
 use crate::{
     domain::{
-        budget::ledger::{Ledger, WindowKey},
+        budget::{
+            BudgetNode,
+            ledger::{Ledger, WindowKey, WindowMove},
+        },
         ids::LimitId,
     },
     store::{
@@ -75,6 +78,26 @@ pub(super) async fn ensure(unit: &mut Unit, limits: &[LiveLimit]) -> Result<()> 
 pub(super) fn of_now(unit: &Unit, limits: &[LiveLimit]) -> Vec<Wanted> {
     let now = unit.now();
     limits.iter().map(|limit| Wanted { limit: limit.limit_id, from: now, to: now }).collect()
+}
+
+/// Writes moves of windows, those that few share first: what many wait for is held from the second
+/// statement on. Returns the windows as they are now.
+///
+/// # Errors
+/// [`Error::Again`] when one has no room any more for what is to be set aside.
+pub(super) async fn apply(unit: &mut Unit, moves: Vec<WindowMove>) -> Result<Vec<WindowRow>> {
+    let workspace = unit.workspace();
+    let count = moves.len();
+    let shared = BudgetNode::Goal.depth();
+    let (many, few): (Vec<_>, Vec<_>) =
+        moves.into_iter().partition(|change| change.window.depth >= shared);
+    let mut moved = Vec::with_capacity(count);
+    for part in [few, many] {
+        if !part.is_empty() {
+            moved.extend(store::windows::apply(unit.conn(), workspace, &part).await?);
+        }
+    }
+    if moved.len() == count { Ok(moved) } else { Err(Error::Again) }
 }
 
 /// Opens and locks the windows of the moment of limits.

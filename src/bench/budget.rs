@@ -1,8 +1,8 @@
 //! `budget`: what limits cost.
 //!
 //! Three kinds of work on one service, in turns: without limits; with limits in two units on the
-//! task, the goal, the agent, the project and the workspace; and the same where each goal sets its
-//! share aside from the project and the workspace (`allocated`). Limits are large enough that nothing
+//! task, the goal, the agent, the project and the workspace; and with limits on the goal, the project
+//! and the workspace, where each goal sets its share aside (`allocated`). Limits are large enough that nothing
 //! is refused: what is measured is keeping the books, not waiting for money. The ratios are taken
 //! within a turn. The workspace's limits are taken away for the rounds without.
 
@@ -95,7 +95,9 @@ fn limited_goal(run: &str, kind: &str, allocated: bool) -> Value {
     for task in goal["tasks"].as_array_mut().into_iter().flatten() {
         task["estimate"] =
             ESTIMATE.into_iter().map(|(unit, n)| (unit.to_owned(), json!(n))).collect();
-        task["budget"] = limits(PLENTY / 100_000);
+        if !allocated {
+            task["budget"] = limits(PLENTY / 100_000);
+        }
     }
     goal
 }
@@ -121,7 +123,7 @@ async fn prepare(
     let registered = fleet::register(ground, stage, of, count).await?;
     let goal = if limited {
         operator.project(&format!("bench-{}-{kind}", ground.run)).await?;
-        for agent in &registered {
+        for agent in registered.iter().filter(|_| kind == "limited") {
             operator.limit("agent", Some(&agent.id), &limits(PLENTY)).await?;
         }
         limited_goal(&ground.run, kind, kind == "allocated")
@@ -197,7 +199,7 @@ impl BudgetReport {
             rows: vec![
                 row("without limits", &self.without),
                 row("limits on task, goal, agent, project and workspace", &self.limited),
-                row("the same, goals allocated", &self.allocated),
+                row("limits on goal, project and workspace, allocated", &self.allocated),
             ],
         }]
     }

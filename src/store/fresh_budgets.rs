@@ -111,7 +111,7 @@ async fn insert_limits(
         insert into budget_windows (workspace_id, limit_id, starts_at, ends_at, depth, amount,
                                     enforced, version, settled, fraction, reserved)
         select $1, l.limit_id, l.starts_at, l.ends_at,
-               array_position(array['task', 'goal', 'agent', 'project', 'workspace'], b.node) - 1,
+               array_position(array['task', 'agent', 'goal', 'project', 'workspace'], b.node) - 1,
                l.amount, b.on_exhausted <> 'notify', 1, 0, 0, 0
         from unnest($3::uuid[], $4::uuid[], $7::bigint[], $8::timestamptz[], $9::timestamptz[])
              as l (limit_id, budget_id, amount, starts_at, ends_at)

@@ -49,7 +49,7 @@ pub async fn named(
                   source as "source: PriceSource", note, created_by as "created_by: KeyId",
                   created_at
            from prices where workspace_id = $1 and lower(model) = any($2)
-           order by price_id"#,
+           order by created_at, price_id"#,
         workspace.0,
         names,
     )
@@ -67,7 +67,7 @@ pub async fn all(conn: &mut PgConnection, workspace: WorkspaceId) -> sqlx::Resul
         r#"select price_id as "price_id: PriceId", provider, model, effective_from, price,
                   source as "source: PriceSource", note, created_by as "created_by: KeyId",
                   created_at
-           from prices where workspace_id = $1 order by price_id"#,
+           from prices where workspace_id = $1 order by created_at, price_id"#,
         workspace.0,
     )
     .fetch_all(conn)
@@ -159,7 +159,7 @@ pub async fn policies(
            join attempts a on a.workspace_id = $1 and a.attempt_id = n.attempt_id
            join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
            cross join lateral (values
-               (0, 'task', a.task_id), (1, 'goal', a.goal_id), (2, 'agent', a.agent_id),
+               (0, 'task', a.task_id), (1, 'agent', a.agent_id), (2, 'goal', a.goal_id),
                (3, 'project', g.project_id), (4, 'workspace', a.workspace_id))
                as p (depth, node, node_id)
            join budget_limits l on l.workspace_id = $1 and l.node = p.node

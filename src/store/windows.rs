@@ -281,38 +281,47 @@ pub async fn look(
     .await
 }
 
-/// Writes moves of locked windows.
+/// Moves windows, in the order in which everybody locks them; returns those that moved, as they are
+/// now. One that stays as it was had no room for what was to be set aside.
 ///
 /// # Errors
-/// When the database fails, or a reservation would go over a limit (`budgets_never_over_limit`),
-/// which the caller has made sure of.
+/// When the database fails.
 pub async fn apply(
     conn: &mut PgConnection,
     workspace: WorkspaceId,
     moves: &[WindowMove],
-) -> sqlx::Result<()> {
+) -> sqlx::Result<Vec<WindowRow>> {
     macro_rules! column {
         ($of:expr) => {
             &moves.iter().map($of).collect::<Vec<_>>()
         };
     }
-    let changed = sqlx::query!(
+    sqlx::query_as!(
+        WindowRow,
         r#"
+        with held as materialized (
+            select w.limit_id, w.starts_at, m.settled, m.fraction, m.reserved, m.overrun
+            from unnest((select $2::uuid[]), (select $3::timestamptz[]), (select $4::bigint[]),
+                        (select $5::bigint[]), (select $6::bigint[]), (select $7::bigint[]))
+                 as m (limit_id, starts_at, settled, fraction, reserved, overrun)
+            join budget_windows w on w.workspace_id = $1 and w.limit_id = m.limit_id
+                 and w.starts_at = m.starts_at
+            order by w.depth, w.limit_id, w.starts_at
+            for no key update of w
+        )
         update budget_windows w
         -- A sum that would overflow stays at the largest number instead of refusing spend.
         set settled = least(w.settled::numeric + m.settled, 9223372036854775807)::bigint,
             fraction = w.fraction + m.fraction, reserved = w.reserved + m.reserved,
-            overrun = least(w.overrun::numeric + m.overrun, 9223372036854775807)::bigint,
-            warned = m.warned
-        from unnest((select $2::uuid[]), (select $3::timestamptz[]), (select $4::bigint[]),
-                    (select $5::bigint[]), (select $6::bigint[]), (select $7::bigint[]),
-                    (select $8::smallint[]))
-             as m (limit_id, starts_at, settled, fraction, reserved, overrun, warned)
+            overrun = least(w.overrun::numeric + m.overrun, 9223372036854775807)::bigint
+        from held m
         where w.workspace_id = $1 and w.limit_id = m.limit_id and w.starts_at = m.starts_at
-          -- The lock is the first wall, this condition the second, the trigger the third.
+          -- The decision is the first wall, this condition the second, the trigger the third.
           and (not w.enforced or m.reserved <= 0
                or w.settled::numeric + ceil(w.fraction / 1000000.0) + w.reserved + m.reserved
                   + m.settled + ceil(m.fraction / 1000000.0) <= w.amount)
+        returning w.limit_id as "limit_id: LimitId", w.starts_at, w.ends_at, w.amount, w.settled,
+                  w.fraction, w.reserved, w.overrun, w.warned
         "#,
         workspace.0,
         column!(|m| m.window.limit.0),
@@ -321,12 +330,30 @@ pub async fn apply(
         column!(|m| m.fraction),
         column!(|m| m.reserved),
         column!(|m| m.overrun),
-        column!(|m| m.warned),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Notes the highest thresholds that were told, in windows that are held.
+///
+/// # Errors
+/// When the database fails.
+pub async fn warned(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    told: &[(WindowKey, i16)],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update budget_windows w set warned = t.percent
+         from unnest($2::uuid[], $3::timestamptz[], $4::smallint[]) as t (limit_id, starts_at, percent)
+         where w.workspace_id = $1 and w.limit_id = t.limit_id and w.starts_at = t.starts_at",
+        workspace.0,
+        &told.iter().map(|(key, _)| key.limit.0).collect::<Vec<_>>(),
+        &told.iter().map(|(key, _)| key.starts_at).collect::<Vec<_>>(),
+        &told.iter().map(|(_, percent)| *percent).collect::<Vec<_>>(),
     )
     .execute(conn)
     .await?;
-    if changed.rows_affected() != moves.len() as u64 {
-        return Err(sqlx::Error::Protocol("a reservation would have gone over a limit".into()));
-    }
     Ok(())
 }

@@ -180,6 +180,7 @@ async fn rating_anew_writes_corrections_once() {
     assert_eq!(spent(&fleet, &goal).await["usd_micros"], 1101 + 7);
     let again = fleet.admin.post("/v1/prices/rerate", &all).await.value(200);
     assert_eq!(again["corrected"], 0);
+    fleet.pass(1);
     fleet.admin.post("/v1/prices", &price("2")).await.expect(201);
     fleet.admin.post("/v1/prices/rerate", &all).await.expect(200);
     assert_eq!(spent(&fleet, &goal).await["usd_micros"], 2002 + 7);

@@ -83,6 +83,17 @@ impl WindowState {
         }
     }
 
+    /// The thresholds, in percent, that were passed and not told yet, rising.
+    #[must_use]
+    pub fn passed(&self, thresholds: &[i16]) -> Vec<i16> {
+        let reached = |percent: &&i16| {
+            let used = i128::from(self.used()) * 100;
+            used >= i128::from(self.amount) * i128::from(**percent)
+        };
+        let told = thresholds.iter().filter(|percent| self.used() > 0 && **percent > self.warned);
+        told.filter(reached).copied().collect()
+    }
+
     /// Whether it is used up: nothing that runs may go on using the unit.
     #[must_use]
     pub fn spent(&self) -> bool {
@@ -194,8 +205,6 @@ pub struct WindowMove {
     pub reserved: i64,
     /// Overrun.
     pub overrun: i64,
-    /// The highest threshold told from now on.
-    pub warned: i16,
 }
 
 /// A working copy of locked windows.
@@ -317,22 +326,6 @@ impl Ledger {
         }
     }
 
-    /// Raises `warned` where a threshold was passed; returns the windows with the highest that was.
-    pub fn warn(&mut self, thresholds: impl Fn(&WindowKey) -> Vec<i16>) -> Vec<(WindowKey, i16)> {
-        let mut told = Vec::new();
-        for (key, (_, window)) in &mut self.windows {
-            for percent in thresholds(key) {
-                let reached = i128::from(window.used()) * 100
-                    >= i128::from(window.amount) * i128::from(percent);
-                if reached && window.used() > 0 && percent > window.warned {
-                    window.warned = percent;
-                    told.push((*key, percent));
-                }
-            }
-        }
-        told
-    }
-
     /// What is to be written back, in the order of locks.
     #[must_use]
     pub fn into_moves(self) -> Vec<WindowMove> {
@@ -343,15 +336,8 @@ impl Ledger {
             fraction: now.fraction - was.fraction,
             reserved: now.reserved - was.reserved,
             overrun: now.overrun - was.overrun,
-            warned: now.warned,
         });
         moves.collect()
-    }
-
-    /// The windows that have more room now than when they were taken in.
-    pub fn with_more_room(&self) -> impl Iterator<Item = (&WindowKey, &WindowState)> {
-        let grown = self.windows.iter().filter(|(_, (was, now))| now.room() > was.room());
-        grown.map(|(key, (_, now))| (key, now))
     }
 
     fn on<'a>(

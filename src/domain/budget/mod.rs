@@ -26,14 +26,15 @@ pub mod standing;
 mod tests;
 
 words! {
-    /// What a budget limits, from the deepest to the highest: the order in which limits are locked.
+    /// What a budget limits, from what few share to what all share: the order in which limits are
+    /// locked, so that those that many wait for are held for the shortest time.
     pub enum BudgetNode {
         /// One task, over all its attempts.
         Task => "task",
-        /// A goal: all its tasks.
-        Goal => "goal",
         /// An agent: everything that it works on.
         Agent => "agent",
+        /// A goal: all its tasks.
+        Goal => "goal",
         /// A project: all its goals.
         Project => "project",
         /// The whole workspace.
@@ -42,13 +43,13 @@ words! {
 }
 
 impl BudgetNode {
-    /// How far up it is: 0 to 4.
+    /// Its place in that order: 0 to 4.
     #[must_use]
     pub const fn depth(self) -> i16 {
         match self {
             Self::Task => 0,
-            Self::Goal => 1,
-            Self::Agent => 2,
+            Self::Agent => 1,
+            Self::Goal => 2,
             Self::Project => 3,
             Self::Workspace => 4,
         }
