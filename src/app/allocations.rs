@@ -11,7 +11,7 @@ use super::{
     Result, Unit,
     budgets::exhausted,
     offers,
-    windows::{Held, apply, hold_now},
+    windows::{Held, apply, held_now},
 };
 use crate::{
     domain::{
@@ -42,7 +42,7 @@ pub(super) async fn open(unit: &mut Unit, goal: GoalId) -> Result<()> {
     let mut nodes = vec![(BudgetNode::Workspace, workspace.0)];
     nodes.extend(above.iter().filter_map(|a| Some((BudgetNode::Project, a.project_id?.0))));
     let limits = store::windows::limits_of(unit.conn(), workspace, &nodes).await?;
-    let mut ledger = hold_now(unit, limits).await?.ledger;
+    let mut ledger = held_now(unit, limits).await?.ledger;
     let keys: Vec<WindowKey> = ledger.windows().map(|(key, _)| *key).collect();
     let mut short = Vec::new();
     let mut rows = Vec::new();

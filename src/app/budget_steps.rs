@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{App, Result, Unit, allocations, goals::lock_goal, offers, settle, windows::hold_now};
+use super::{App, Result, Unit, allocations, goals::lock_goal, offers, settle, windows::held_now};
 use crate::{
     domain::{
         budget::{BudgetNode, OnExhausted},
@@ -96,7 +96,7 @@ async fn look(unit: &mut Unit, limit: LimitId) -> Result<(u64, bool)> {
     };
     let limits = store::windows::limits_of(unit.conn(), workspace, &[(node, id)]).await?;
     let limits: Vec<_> = limits.into_iter().filter(|live| live.limit_id == limit).collect();
-    let held = hold_now(unit, limits).await?;
+    let held = held_now(unit, limits).await?;
     let Some((_, state)) = held.ledger.windows().next() else { return Ok((0, false)) };
     let room = if state.enforced() { state.room() } else { i64::MAX };
     let offered = offers::offer(unit, &[(limit, room)], offers::MANY).await?;

@@ -16,7 +16,7 @@ use super::{
     goals::{corrupt, same_version},
     idempotency::{self, Outcome, Request},
     offers,
-    windows::hold_now,
+    windows::held_now,
 };
 pub use crate::store::budget_rows::BudgetFilter;
 use crate::{
@@ -289,7 +289,7 @@ async fn resume(
     let workspace = unit.workspace();
     let node = [(budget.node, budget.node_id)];
     let limits = store::windows::limits_of(unit.conn(), workspace, &node).await?;
-    let held = hold_now(unit, limits).await?;
+    let held = held_now(unit, limits).await?;
     let mut rooms: Vec<(LimitId, i64)> = gone.iter().map(|limit| (*limit, i64::MAX)).collect();
     for (key, window) in held.ledger.windows() {
         let refuses = on_exhausted != OnExhausted::Notify;

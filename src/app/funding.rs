@@ -15,7 +15,7 @@ use super::{
     Error, Result, Unit,
     claim_views::Started,
     goals::corrupt,
-    windows::{Held, apply, ensure, of_now},
+    windows::{Held, apply, hold_now},
 };
 use crate::{
     domain::{
@@ -25,7 +25,7 @@ use crate::{
             ledger::{Ledger, Reservation, Shortage, WindowKey},
         },
         claim::Funding,
-        ids::{AgentId, GoalId, TaskId},
+        ids::{AgentId, GoalId, LimitId, TaskId},
     },
     store::{
         self,
@@ -84,19 +84,20 @@ impl Funds {
         let tasks: Vec<TaskId> = ready.iter().map(|task| task.task_id).collect();
         let above = store::charged::above(unit.conn(), workspace, &goals).await?;
         let nodes = store::charged::nodes(workspace, &tasks, &above, agents);
-        let limits = store::windows::limits_of(unit.conn(), workspace, &nodes).await?;
+        let now = unit.now();
+        let (limits, mut rows) =
+            store::survey::survey(unit.conn(), workspace, &nodes, now, now).await?;
         // What every goal here has set its share aside of is not touched.
         let limits: Vec<LiveLimit> =
             limits.into_iter().filter(|limit| is_touched(limit, &above)).collect();
         if limits.is_empty() {
             return Ok(None);
         }
-        ensure(unit, &limits).await?;
-        let wanted = of_now(unit, &limits);
-        let rows = match sureness {
-            Sureness::Look => store::windows::look(unit.conn(), workspace, &wanted).await?,
-            Sureness::Lock => store::windows::lock(unit.conn(), workspace, &wanted).await?,
-        };
+        let open: BTreeSet<LimitId> = rows.iter().map(|row| row.limit_id).collect();
+        let all_open = limits.iter().all(|limit| open.contains(&limit.limit_id));
+        if !all_open || sureness == Sureness::Lock {
+            rows = hold_now(unit, &limits).await?;
+        }
         let expected = store::charged::expected(unit.conn(), workspace, &tasks).await?;
         let above = above.into_iter().map(|above| (above.goal_id, above)).collect();
         let mut funds = Self { above, ..Self::default() };

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::{
@@ -73,20 +74,21 @@ impl Accounts {
         }
         let places = store::charged::charged_at(unit.conn(), workspace, attempts).await?;
         let nodes = nodes(unit, &places);
-        let limits = store::windows::limits_of(unit.conn(), workspace, &nodes).await?;
-        let wanted = wanted(&limits, &places);
         let own = store::reservations::of_attempts(unit.conn(), workspace, attempts).await?;
-        let rows = match sureness {
-            Sureness::Look => store::windows::look(unit.conn(), workspace, &wanted).await?,
-            Sureness::Lock => store::windows::lock(unit.conn(), workspace, &wanted).await?,
-        };
+        let (from, to) = span(&places).unwrap_or((unit.now(), unit.now()));
+        let (limits, mut rows) =
+            store::survey::survey(unit.conn(), workspace, &nodes, from, to).await?;
+        if sureness == Sureness::Lock {
+            let wanted = wanted(&limits, &places);
+            rows = store::windows::lock(unit.conn(), workspace, &wanted).await?;
+        }
         let held = Held::of(limits, rows);
         let mut accounts = Self::default();
         for place in places {
             accounts.paths.insert(place.attempt_id, path(unit, &held, &place));
             accounts.places.insert(place.attempt_id, place);
         }
-        let Held { ledger, limits, windows: _ } = held;
+        let Held { ledger, limits, .. } = held;
         accounts.ledger = ledger;
         accounts.limits = limits;
         for row in own {
@@ -347,29 +349,26 @@ fn nodes_of(
     .flatten()
 }
 
-/// The windows that may be touched: of each limit those in which attempts were started, and those in
-/// which goals have set their share aside. What no attempt here touches is not locked.
+/// From when to when windows may be touched: those in which attempts were started, and those in which
+/// goals have set their share aside.
+fn span(places: &[ChargedAt]) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    let started = places.iter().map(|place| place.started_at);
+    let beginnings = places.iter().flat_map(|place| place.allocated_in.iter().copied());
+    Some((started.clone().chain(beginnings).min()?, started.max()?))
+}
+
+/// The windows to be locked. What no attempt here touches is not.
 fn wanted(limits: &[LiveLimit], places: &[ChargedAt]) -> Vec<Wanted> {
-    let first = places.iter().map(|place| place.started_at).min();
-    let last = places.iter().map(|place| place.started_at).max();
-    let (Some(first), Some(last)) = (first, last) else { return Vec::new() };
+    let Some((from, to)) = span(places) else { return Vec::new() };
     let touched = limits.iter().filter(|limit| {
         places.iter().any(|place| allocation(place, limit.limit_id) != Some((false, None)))
     });
-    let wanted = touched.map(|limit| {
-        let closed = places.iter().filter_map(|place| allocation(place, limit.limit_id)?.1);
-        let from = closed.min().map_or(first, |beginning| beginning.min(first));
-        Wanted { limit: limit.limit_id, from, to: last }
-    });
-    wanted.collect()
+    touched.map(|limit| Wanted { limit: limit.limit_id, from, to }).collect()
 }
 
 /// Whether the goal of an attempt has set its share of a limit aside: is it closed, and in which
 /// window if it is.
-fn allocation(
-    place: &ChargedAt,
-    limit: LimitId,
-) -> Option<(bool, Option<chrono::DateTime<chrono::Utc>>)> {
+fn allocation(place: &ChargedAt, limit: LimitId) -> Option<(bool, Option<DateTime<Utc>>)> {
     let index = place.allocated.iter().position(|allocated| *allocated == limit)?;
     let closed = place.allocation_closed.get(index).copied().unwrap_or_default();
     let beginning = place.allocated_in.get(index).copied().filter(|_| closed);

@@ -9,7 +9,7 @@ use super::{Error, Result, Unit, goals::corrupt};
 use crate::{
     domain::{
         budget::{
-            BudgetNode,
+            BudgetNode, Window,
             ledger::{Ledger, WindowKey, WindowMove},
         },
         ids::LimitId,
@@ -26,7 +26,7 @@ pub(super) struct Held {
     pub ledger: Ledger,
     pub limits: BTreeMap<LimitId, LiveLimit>,
     /// The windows of each limit, in the order of time.
-    pub windows: HashMap<LimitId, Vec<(DateTime<Utc>, Option<DateTime<Utc>>)>>,
+    windows: HashMap<LimitId, Vec<Window>>,
 }
 
 impl Held {
@@ -37,7 +37,8 @@ impl Held {
         let mut held = Self { limits, ..Self::default() };
         for row in rows {
             let Some(limit) = held.limits.get(&row.limit_id) else { continue };
-            held.windows.entry(row.limit_id).or_default().push((row.starts_at, row.ends_at));
+            let window = Window { starts_at: row.starts_at, ends_at: row.ends_at };
+            held.windows.entry(row.limit_id).or_default().push(window);
             held.ledger.open(limit.window(row.starts_at), row.state(limit));
         }
         held
@@ -46,10 +47,10 @@ impl Held {
     /// The window of a limit that holds an instant.
     pub(super) fn window_at(&self, limit: &LiveLimit, at: DateTime<Utc>) -> Option<WindowKey> {
         let windows = self.windows.get(&limit.limit_id)?;
-        let holds = |(starts_at, ends_at): &&(DateTime<Utc>, Option<DateTime<Utc>>)| {
-            *starts_at <= at && ends_at.is_none_or(|ends_at| at < ends_at)
+        let holds = |window: &&Window| {
+            window.starts_at <= at && window.ends_at.is_none_or(|ends_at| at < ends_at)
         };
-        windows.iter().find(holds).map(|(starts_at, _)| limit.window(*starts_at))
+        windows.iter().find(holds).map(|window| limit.window(window.starts_at))
     }
 }
 
@@ -57,7 +58,7 @@ impl Held {
 ///
 /// # Errors
 /// When the database fails.
-pub(super) async fn ensure(unit: &mut Unit, limits: &[LiveLimit]) -> Result<()> {
+async fn ensure(unit: &mut Unit, limits: &[LiveLimit]) -> Result<()> {
     let (workspace, now) = (unit.workspace(), unit.now());
     let ids: Vec<LimitId> = limits.iter().map(|limit| limit.limit_id).collect();
     let open = store::windows::open_at(unit.conn(), workspace, now, &ids).await?;
@@ -72,12 +73,6 @@ pub(super) async fn ensure(unit: &mut Unit, limits: &[LiveLimit]) -> Result<()> 
         return Ok(());
     }
     Ok(store::windows::open(unit.conn(), workspace, &missing).await?)
-}
-
-/// The windows of the moment of limits, whose windows are open.
-pub(super) fn of_now(unit: &Unit, limits: &[LiveLimit]) -> Vec<Wanted> {
-    let now = unit.now();
-    limits.iter().map(|limit| Wanted { limit: limit.limit_id, from: now, to: now }).collect()
 }
 
 /// Writes moves of windows, those that few share first: what many wait for is held from the second
@@ -104,10 +99,19 @@ pub(super) async fn apply(unit: &mut Unit, moves: Vec<WindowMove>) -> Result<Vec
 ///
 /// # Errors
 /// When the database fails.
-pub(super) async fn hold_now(unit: &mut Unit, limits: Vec<LiveLimit>) -> Result<Held> {
-    ensure(unit, &limits).await?;
-    let wanted = of_now(unit, &limits);
-    let workspace = unit.workspace();
-    let rows = store::windows::lock(unit.conn(), workspace, &wanted).await?;
+pub(super) async fn hold_now(unit: &mut Unit, limits: &[LiveLimit]) -> Result<Vec<WindowRow>> {
+    ensure(unit, limits).await?;
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let of_now = |limit: &LiveLimit| Wanted { limit: limit.limit_id, from: now, to: now };
+    let wanted: Vec<Wanted> = limits.iter().map(of_now).collect();
+    Ok(store::windows::lock(unit.conn(), workspace, &wanted).await?)
+}
+
+/// The same for the limits of one node or a few, as a ledger.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn held_now(unit: &mut Unit, limits: Vec<LiveLimit>) -> Result<Held> {
+    let rows = hold_now(unit, &limits).await?;
     Ok(Held::of(limits, rows))
 }

@@ -43,6 +43,7 @@ pub mod results;
 pub mod spend;
 pub mod statistics;
 pub mod supervisor;
+pub mod survey;
 pub mod task_detail_rows;
 pub mod task_edits;
 pub mod task_links;

@@ -253,34 +253,6 @@ pub async fn lock(
     .await
 }
 
-/// The same without a lock: enough to know what to try.
-///
-/// # Errors
-/// When the database fails.
-pub async fn look(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    wanted: &[Wanted],
-) -> sqlx::Result<Vec<WindowRow>> {
-    sqlx::query_as!(
-        WindowRow,
-        r#"
-        select w.limit_id as "limit_id: LimitId", w.starts_at, w.ends_at, w.amount, w.settled,
-               w.fraction, w.reserved, w.overrun, w.warned
-        from unnest((select $2::uuid[]), (select $3::timestamptz[]), (select $4::timestamptz[]))
-             as n (limit_id, since, until)
-        join budget_windows w on w.workspace_id = $1 and w.limit_id = n.limit_id
-             and w.starts_at <= n.until and (w.ends_at is null or n.since < w.ends_at)
-        "#,
-        workspace.0,
-        &wanted.iter().map(|w| w.limit.0).collect::<Vec<_>>(),
-        &wanted.iter().map(|w| w.from).collect::<Vec<_>>(),
-        &wanted.iter().map(|w| w.to).collect::<Vec<_>>(),
-    )
-    .fetch_all(conn)
-    .await
-}
-
 /// Moves windows, in the order in which everybody locks them; returns those that moved, as they are
 /// now. One that stays as it was had no room for what was to be set aside.
 ///
