@@ -29,14 +29,15 @@ pub struct Approval {
     /// Its id.
     pub id: ApprovalId,
     /// What it is about: may a `plan` be applied, may a task `start`, is a `result` accepted, may
-    /// an agent do an `action`, or what is the answer to its question (`input`).
+    /// an agent do an `action`, what is the answer to its question (`input`), or may a limit be
+    /// raised (`budget`).
     pub kind: ApprovalKind,
     /// `pending` until a person decides; then `approved`, `rejected` or `answered`. `cancelled`
     /// when what it was about ended first, `expired` when nobody decided in time.
     pub state: ApprovalState,
     /// The goal that it is about.
     pub goal_id: GoalId,
-    /// The task that it is about; `null` for a plan.
+    /// The task that it is about; `null` for a plan and for a budget, for which many may wait.
     pub task_id: Option<TaskId>,
     /// The attempt that asked, or whose result is reviewed.
     pub attempt_id: Option<AttemptId>,
@@ -48,7 +49,8 @@ pub struct Approval {
     /// Markdown: what the person should know. Only when one approval is read, `null` in lists.
     pub body: Option<String>,
     /// Exactly what is decided: the tasks of a plan; `result`, `evidence` and `criteria` of a
-    /// result; whatever the agent sent with its question. Only when one approval is read, `null`
+    /// result; whatever the agent sent with its question; the limit that is short and what it is
+    /// raised to (`proposed`). Only when one approval is read, `null`
     /// in lists.
     pub payload: Option<Value>,
     /// The key that asked; `null`: the service itself, because the task says so.

@@ -1,15 +1,17 @@
-//! What the supervisor does for budgets: offering what there is room for, giving up what there will
-//! never be room for, closing allocations, and learning what tasks usually use.
+//! What the supervisor does for budgets: offering what there is room for, asking people about what
+//! there will be no room for, or giving it up, closing allocations, and learning what tasks usually use.
 //!
 //! Room appears in the transaction that makes it, and what waits is offered there. These steps find
 //! what was left over: tasks that somebody held at that moment, periods that began, goals that ended.
 
 use std::collections::BTreeMap;
 
-use super::{App, Result, Unit, allocations, goals::lock_goal, offers, settle, windows::held_now};
+use super::{
+    App, Result, Unit, allocations, goals::lock_goal, offers, settle, shortfall, windows::held_now,
+};
 use crate::{
     domain::{
-        budget::{BudgetNode, OnExhausted},
+        budget::{OnExhausted, ledger::Shortage},
         ids::{GoalId, LimitId, TaskId, WorkspaceId},
     },
     store,
@@ -35,26 +37,32 @@ impl App {
         }
         for limit in limits {
             let mut unit = self.begin(workspace, None).await?;
-            let (offered, hopeless) = look(&mut unit, limit).await?;
+            let Looked { offered, stop } = look(&mut unit, limit).await?;
             changed += offered;
             offers::withdraw(&mut unit, &[limit]).await?;
             self.commit(unit).await?;
-            if hopeless {
-                changed += self.stop(workspace, limit).await?;
+            if let Some(room) = stop {
+                changed += self.stop(workspace, limit, room).await?;
             }
         }
         Ok(changed)
     }
 
-    /// Cancels what waits for a limit that says `stop`, each goal's share in a unit of its own.
-    async fn stop(&self, workspace: WorkspaceId, limit: LimitId) -> Result<u64> {
+    /// Cancels what waits for a limit that says `stop` and needs more than it can ever have, each
+    /// goal's share in a unit of its own.
+    async fn stop(&self, workspace: WorkspaceId, limit: LimitId, room: i64) -> Result<u64> {
         let mut conn = self.reader().await?;
-        let waiting = store::budget_waits::waiting_for(&mut conn, workspace, limit).await?;
+        let waiting = store::budget_waits::waiting_for(&mut conn, workspace, limit, room).await?;
         drop(conn);
-        let count = waiting.len() as u64;
+        let mut count = 0;
         for (goal, tasks) in by_goal(waiting) {
             let mut unit = self.begin(workspace, None).await?;
             lock_goal(&mut unit, goal).await?;
+            let conn = unit.conn();
+            // Somebody may have made room meanwhile, and somebody else taken the task.
+            let tasks =
+                store::budget_waits::lock_still_waiting(conn, workspace, limit, &tasks).await?;
+            count += tasks.len() as u64;
             cancel(&mut unit, &tasks, "its budget is exhausted").await?;
             self.commit(unit).await?;
         }
@@ -86,26 +94,42 @@ async fn cancel(unit: &mut Unit, tasks: &[TaskId], reason: &str) -> Result<()> {
     settle::settle(unit, changes).await
 }
 
-/// Offers what a limit has room for; returns how many tasks, and whether the rest is to be given up.
-async fn look(unit: &mut Unit, limit: LimitId) -> Result<(u64, bool)> {
+/// What a look at a limit came to.
+#[derive(Debug, Default)]
+struct Looked {
+    /// Tasks that were offered.
+    offered: u64,
+    /// Tasks that need more than this are to be cancelled.
+    stop: Option<i64>,
+}
+
+/// Offers what a limit has room for. When the next that waits would not even fit if everything that
+/// is set aside came back, people are asked, or it is to be given up, as the budget says.
+async fn look(unit: &mut Unit, limit: LimitId) -> Result<Looked> {
     let workspace = unit.workspace();
     let Some((node, id)) = store::budget_rows::node_of(unit.conn(), workspace, limit).await? else {
         // It limits nothing any more.
         let offered = offers::offer(unit, &[(limit, i64::MAX)], offers::MANY).await?;
-        return Ok((offered, false));
+        return Ok(Looked { offered, stop: None });
     };
     let limits = store::windows::limits_of(unit.conn(), workspace, &[(node, id)]).await?;
     let limits: Vec<_> = limits.into_iter().filter(|live| live.limit_id == limit).collect();
     let held = held_now(unit, limits).await?;
-    let Some((_, state)) = held.ledger.windows().next() else { return Ok((0, false)) };
-    let room = if state.enforced() { state.room() } else { i64::MAX };
+    let Some((key, window)) = held.ledger.windows().next() else { return Ok(Looked::default()) };
+    let room = if window.enforced() { window.room() } else { i64::MAX };
     let offered = offers::offer(unit, &[(limit, room)], offers::MANY).await?;
-    let stops = match state.on_exhausted {
-        OnExhausted::Stop => true,
-        OnExhausted::ParkAndAsk | OnExhausted::Park | OnExhausted::Notify => false,
-    };
-    // While something is set aside it may come back.
-    Ok((offered, stops && state.reserved == 0 && node != BudgetNode::Agent))
+    let first = store::budget_waits::first_waiting(unit.conn(), workspace, limit).await?;
+    let Some((goal, needs)) = first else { return Ok(Looked { offered, stop: None }) };
+    let short = Shortage::of(key, window, needs);
+    let mut stop = None;
+    match window.on_exhausted {
+        OnExhausted::ParkAndAsk if short.is_exhausted() => {
+            shortfall::ask(unit, BTreeMap::from([(limit, (goal, &short))])).await?;
+        }
+        OnExhausted::Stop => stop = Some(window.amount.saturating_sub(window.used())),
+        OnExhausted::ParkAndAsk | OnExhausted::Park | OnExhausted::Notify => {}
+    }
+    Ok(Looked { offered, stop })
 }
 
 /// Cancels everything that waits for a limit; the unit holds the workspace alone.
@@ -114,7 +138,7 @@ async fn look(unit: &mut Unit, limit: LimitId) -> Result<(u64, bool)> {
 /// When the database fails.
 pub(super) async fn give_up(unit: &mut Unit, limit: LimitId, reason: &str) -> Result<()> {
     let workspace = unit.workspace();
-    let waiting = store::budget_waits::waiting_for(unit.conn(), workspace, limit).await?;
+    let waiting = store::budget_waits::waiting_for(unit.conn(), workspace, limit, -1).await?;
     for (goal, tasks) in by_goal(waiting) {
         lock_goal(unit, goal).await?;
         cancel(unit, &tasks, reason).await?;

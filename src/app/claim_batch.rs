@@ -11,7 +11,7 @@ use super::{
     Error, Result, Unit,
     claim_views::{Claim, ClaimAnswer, Started, claims},
     claims::{ClaimCommand, Given},
-    funding::{Funds, Sureness},
+    funding::{Funds, Refused, Sureness},
     idempotency::{self, Outcome, Repeat, Repeatable},
     lease, shortfall,
 };
@@ -67,8 +67,8 @@ pub(super) enum Look {
 pub(super) struct Claimed {
     /// One answer for each command.
     pub answers: Vec<Result<Given>>,
-    /// Whether tasks were refused for want of money: what stands behind them is worth a look.
-    pub refused: bool,
+    /// What was refused for want of money.
+    pub refused: Refused,
 }
 
 /// Gives tasks to a batch of claims: one answer each, in their order.
@@ -82,7 +82,7 @@ pub(super) async fn claim_batch(
     sureness: Sureness,
 ) -> Result<Claimed> {
     if batch.is_empty() {
-        return Ok(Claimed { answers: Vec::new(), refused: false });
+        return Ok(Claimed { answers: Vec::new(), refused: Refused::Nothing });
     }
     let (workspace, now) = (unit.workspace(), unit.now());
     let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
@@ -116,7 +116,7 @@ pub(super) async fn claim_batch(
 struct Gift {
     given: Vec<Vec<ReadyTask>>,
     claims: HashMap<TaskId, Claim>,
-    refused: bool,
+    refused: Refused,
 }
 
 /// Gives locked tasks to locked agents, as far as they can be paid for, and starts the attempts.
@@ -134,11 +134,15 @@ async fn give(
     let Some(mut funds) = Funds::open(unit, ready, &agents, sureness).await? else {
         let given = assign(batch, exact, ready, |_, _| Funding::Granted);
         let started = start(unit, batch, &given).await?;
-        return Ok(Gift { given, claims: claims(unit, &started).await?, refused: false });
+        return Ok(Gift {
+            given,
+            claims: claims(unit, &started).await?,
+            refused: Refused::Nothing,
+        });
     };
     let given = assign(batch, exact, ready, |task, agent| funds.fund(unit, task, agent));
-    let refused = funds.refused_any();
-    if refused && sureness == Sureness::Look {
+    let refused = funds.refused();
+    if refused == Refused::Tasks && sureness == Sureness::Look {
         // What is parked must not have had room after all.
         return Err(Error::Again);
     }

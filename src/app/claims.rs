@@ -13,7 +13,7 @@ use super::{
     claim_batch::{Claimed, Look, claim_batch, keep, repeats},
     claim_views::{ClaimAnswer, ClaimRequest},
     coalesce::Batched,
-    funding::Sureness,
+    funding::{Refused, Sureness},
     idempotency::{Outcome, Repeat, Repeatable, Request},
     wake::Who,
 };
@@ -61,11 +61,17 @@ impl Batched for ClaimCommand {
         let first: Vec<&Self> = batch.iter().collect();
         let Claimed { mut answers, mut refused } =
             claim_once(&app, workspace, &first, Look::Wanted).await?;
-        // What could not be paid for is parked by now: whoever got nothing looks behind it.
-        for _ in 0..LOOKS_BEYOND {
+        // What nobody could pay for is parked by now: whoever got nothing looks behind it. What only
+        // these agents cannot pay for stays where it is, so one more look sees all there is to see.
+        for look in 0..LOOKS_BEYOND {
             let empty: Vec<usize> =
                 (0..batch.len()).filter(|n| got_nothing(&answers[*n])).collect();
-            if !refused || empty.is_empty() {
+            let worth_it = match refused {
+                Refused::Nothing => false,
+                Refused::Agents => look == 0,
+                Refused::Tasks => true,
+            };
+            if !worth_it || empty.is_empty() {
                 break;
             }
             let again: Vec<&Self> = empty.iter().map(|n| &batch[*n]).collect();

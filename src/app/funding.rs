@@ -57,6 +57,18 @@ pub(super) struct Funds {
     agent_short: bool,
 }
 
+/// What was not given for want of money, so that what stands behind it may be worth a look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// Everything could be paid for.
+    #[default]
+    Nothing,
+    /// Only agents of this batch could not be paid for.
+    Agents,
+    /// Tasks could not be paid for by anybody, and are parked.
+    Tasks,
+}
+
 /// How sure a batch wants to be of what windows hold while it decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sureness {
@@ -186,10 +198,13 @@ impl Funds {
         &self.short
     }
 
-    /// Whether something was not given for want of money, so that what stands behind it may be
-    /// worth a look.
-    pub(super) fn refused_any(&self) -> bool {
-        self.agent_short || !self.short.is_empty()
+    /// What was not given for want of money.
+    pub(super) fn refused(&self) -> Refused {
+        match (self.short.is_empty(), self.agent_short) {
+            (false, _) => Refused::Tasks,
+            (true, true) => Refused::Agents,
+            (true, false) => Refused::Nothing,
+        }
     }
 
     /// Writes down what was set aside for the attempts that start.

@@ -116,25 +116,20 @@ fn call(
     }
 }
 
-/// The prices of models with these names: the workspace's own, and those built in.
+/// The workspace's own prices of models with these names; those built in are always at hand.
 ///
 /// # Errors
 /// When the database fails.
 pub(super) async fn book(unit: &mut Unit, names: &[String]) -> Result<Book> {
     let workspace = unit.workspace();
     let own = store::prices::named(unit.conn(), workspace, names).await?;
-    let built_in = price::builtin().into_iter();
-    Ok(Book {
-        own: rows(own)?,
-        built_in: built_in.filter(|row| names.contains(&row.model.to_lowercase())).collect(),
-    })
+    Ok(Book { own: rows(own)? })
 }
 
 /// Prices among which one is found.
 #[derive(Debug, Default)]
 pub(super) struct Book {
     own: Vec<BookPrice>,
-    built_in: Vec<BookPrice>,
 }
 
 fn rows(rows: Vec<PriceRow>) -> Result<Vec<BookPrice>> {
@@ -159,7 +154,7 @@ pub(super) fn find_named<'a>(
     at: DateTime<Utc>,
 ) -> Option<&'a Price> {
     let own = price::choose(&book.own, provider, model, at);
-    let row = own.or_else(|| price::choose(&book.built_in, provider, model, at))?;
+    let row = own.or_else(|| price::choose(price::builtin(), provider, model, at))?;
     Some(&row.price)
 }
 
@@ -172,7 +167,7 @@ impl Pricing {
         let assumes = policies.values().any(|policy| *policy == UnknownModel::AssumeMax);
         let all = if assumes {
             let mut all = rows(store::prices::all(unit.conn(), workspace).await?)?;
-            all.extend(price::builtin());
+            all.extend_from_slice(price::builtin());
             all
         } else {
             Vec::new()
@@ -242,8 +237,7 @@ pub(super) fn holding(
         let row = own.into_iter().nth(index).ok_or_else(|| Refusal::not_found("price"))?;
         return prices::view(row);
     }
-    let built_in = price::builtin();
-    let found = price::choose(&built_in, provider, model, at);
+    let found = price::choose(price::builtin(), provider, model, at);
     let found = found.ok_or_else(|| Refusal::not_found("price"))?;
     Ok(ModelPrice {
         id: None,

@@ -4,7 +4,7 @@
 //! that starts with `rerate:`, and settles in the same periods as the call. Doing it again finds no
 //! difference. Attempts are taken in chunks, each in a transaction of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::json;
 
@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     domain::{
+        budget::ledger::FRACTIONS,
         event::{EventKind, NewEvent},
         ids::{AttemptId, KeyId, WorkspaceId},
         price,
@@ -46,6 +47,10 @@ impl App {
         let mut after: Place = (AttemptId(uuid::Uuid::nil()), String::new());
         loop {
             let mut unit = self.begin(workspace, Some(actor)).await?;
+            let found = calls(&mut unit, request, &after).await?;
+            // What was charged is read once more under the locks of the attempts, so that two who
+            // rate anew at once do not both correct it.
+            let held = hold(&mut unit, &found).await?;
             let calls = calls(&mut unit, request, &after).await?;
             let last =
                 calls.last().map(|charged| (charged.call.attempt_id, charged.call.key.clone()));
@@ -54,7 +59,7 @@ impl App {
             if request.dry_run {
                 self.undo(unit).await?;
             } else {
-                write(&mut unit, corrections).await?;
+                write(&mut unit, &held, corrections).await?;
                 self.commit(unit).await?;
             }
             match last {
@@ -77,10 +82,19 @@ async fn calls(
     Ok(store::prices::charged_calls(unit.conn(), workspace, filter, after, CHUNK).await?)
 }
 
+/// Locks the attempts of calls.
+async fn hold(unit: &mut Unit, calls: &[ChargedCall]) -> Result<HashMap<AttemptId, AttemptFacts>> {
+    let ids: BTreeSet<AttemptId> = calls.iter().map(|charged| charged.call.attempt_id).collect();
+    locked(unit, &ids.into_iter().collect::<Vec<_>>()).await
+}
+
 /// A difference between what was charged for a call and what it costs now.
 #[derive(Debug, Clone)]
 pub(super) struct Correction {
     attempt: AttemptId,
+    /// The key of the call's own entry.
+    call: String,
+    /// The key of the correction.
     key: String,
     provider: Option<String>,
     model: String,
@@ -90,7 +104,7 @@ pub(super) struct Correction {
 }
 
 async fn corrections(unit: &mut Unit, calls: &[ChargedCall]) -> Result<Vec<Correction>> {
-    let names: std::collections::BTreeSet<String> =
+    let names: BTreeSet<String> =
         calls.iter().flat_map(|charged| price::names(&charged.call.model)).collect();
     let names: Vec<String> = names.into_iter().collect();
     let book = pricing::book(unit, &names).await?;
@@ -103,6 +117,7 @@ async fn corrections(unit: &mut Unit, calls: &[ChargedCall]) -> Result<Vec<Corre
         let picos = price::cost(price, &call.tokens).picos() - was;
         let correction = Correction {
             attempt: call.attempt_id,
+            call: call.key.clone(),
             key: format!("{RERATE_PREFIX}{}:{}", corrections + 1, call.key),
             provider: call.provider.clone(),
             model: call.model.clone(),
@@ -114,24 +129,29 @@ async fn corrections(unit: &mut Unit, calls: &[ChargedCall]) -> Result<Vec<Corre
     Ok(found.collect())
 }
 
-const FRACTIONS: i64 = price::rate::PICOS_PER_MICRO;
-
 /// Stores the differences, and settles them with every limit above.
-async fn write(unit: &mut Unit, corrections: Vec<Correction>) -> Result<()> {
+async fn write(
+    unit: &mut Unit,
+    held: &HashMap<AttemptId, AttemptFacts>,
+    corrections: Vec<Correction>,
+) -> Result<()> {
     if corrections.is_empty() {
         return Ok(());
     }
     let workspace = unit.workspace();
-    let ids: std::collections::BTreeSet<AttemptId> =
-        corrections.iter().map(|correction| correction.attempt).collect();
-    let ids: Vec<AttemptId> = ids.into_iter().collect();
-    let held = locked(unit, &ids).await?;
+    // A call that came while the attempts were being locked is not among them; it is rated anyway.
+    let corrections: Vec<Correction> =
+        corrections.into_iter().filter(|c| held.contains_key(&c.attempt)).collect();
+    let ids: Vec<AttemptId> = held.keys().copied().collect();
     let attempts: BTreeMap<AttemptId, &AttemptFacts> =
         held.iter().map(|(id, attempt)| (*id, attempt)).collect();
     let stored = store::spend::of_attempts(unit.conn(), workspace, &ids).await?;
     let mut spent: BTreeMap<(AttemptId, String), UnitSpend> =
         stored.into_iter().map(|(id, unit, spend)| ((id, unit), spend)).collect();
     let count = corrections.len();
+    let corrected: Vec<(AttemptId, String)> =
+        corrections.iter().map(|c| (c.attempt, c.call.clone())).collect();
+    store::prices::count_corrections(unit.conn(), workspace, &corrected).await?;
     let entries = corrections.into_iter().flat_map(entries).collect();
     let stored = store_entries(unit, &attempts, entries, &mut spent).await?;
     raise_totals(unit, stored.rises).await?;
@@ -141,7 +161,7 @@ async fn write(unit: &mut Unit, corrections: Vec<Correction>) -> Result<()> {
 }
 
 fn entries(correction: Correction) -> Vec<NewEntry> {
-    let Correction { attempt, key, provider, model, picos, unpriced } = correction;
+    let Correction { attempt, call: _, key, provider, model, picos, unpriced } = correction;
     let whole = picos.div_euclid(i128::from(FRACTIONS));
     let rest = picos.rem_euclid(i128::from(FRACTIONS));
     let money = i64::try_from(whole).unwrap_or(if whole < 0 { i64::MIN } else { i64::MAX });

@@ -193,7 +193,7 @@ impl Accounts {
     }
 
     /// Writes everything back, tells what was overrun and what passed a threshold, and offers what
-    /// there is room for now.
+    /// fits into the room that was made.
     ///
     /// # Errors
     /// [`Error::Again`] when a window has no room any more for what is to be set aside.

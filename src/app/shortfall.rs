@@ -1,9 +1,11 @@
-//! Tasks that no budget can pay for now: parked, with the reason, and people asked once.
+//! Tasks that no budget can pay for: parked, with the reason, and people asked once.
 //!
 //! A task is parked by the claim that could not pay for it. It keeps its place in the order of
 //! claims, no deadline runs, and any move ends its wait. When giving back everything that is set
 //! aside would not be enough, the limit is exhausted: with `park_and_ask` people are asked to raise
-//! it, once for each version of the limit and period, whatever the number of tasks that wait.
+//! it, once for each version of the limit and period, whatever the number of tasks that wait. A limit
+//! may become exhausted while tasks wait for it already; then the supervisor asks
+//! ([`super::budget_steps`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -82,7 +84,15 @@ fn note_question<'a>(
     }
 }
 
-async fn ask(unit: &mut Unit, asking: BTreeMap<LimitId, (GoalId, &Shortage)>) -> Result<()> {
+/// Asks people to raise limits, if they were not asked about this version and period before. The
+/// windows are held.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn ask(
+    unit: &mut Unit,
+    asking: BTreeMap<LimitId, (GoalId, &Shortage)>,
+) -> Result<()> {
     if asking.is_empty() {
         return Ok(());
     }

@@ -34,6 +34,8 @@ pub struct Due {
     pub expire: bool,
     /// Something is to be offered: [`App::promote`] finds what.
     pub promote: bool,
+    /// Something waits for a budget: [`App::fund`] finds what.
+    pub fund: bool,
 }
 
 impl App {
@@ -46,7 +48,11 @@ impl App {
         let next = store::deadlines::next_due(&mut conn, workspace).await?;
         let now = self.clock.or(next.now);
         let passed = |at: Option<DateTime<Utc>>| at.is_some_and(|at| at <= now);
-        Ok(Due { expire: passed(next.expires_at), promote: passed(next.ready_from) })
+        Ok(Due {
+            expire: passed(next.expires_at),
+            promote: passed(next.ready_from),
+            fund: next.funds_wait,
+        })
     }
 
     /// Has the database measure tables that have outgrown what it knows of them, so that it makes plans

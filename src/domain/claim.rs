@@ -70,7 +70,7 @@ pub struct Candidate<T> {
 /// Whether a task can be paid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Funding {
-    /// It is paid for now: what it needs was set aside.
+    /// It is paid for: what it needs was set aside.
     Granted,
     /// Not for this agent; for another perhaps.
     AgentShort,

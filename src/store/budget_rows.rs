@@ -115,8 +115,6 @@ pub async fn list(
 pub struct LimitRow {
     /// The limit.
     pub limit_id: LimitId,
-    /// Its budget.
-    pub budget_id: BudgetId,
     /// The unit.
     pub unit: String,
     /// For how long it counts.
@@ -136,7 +134,7 @@ pub async fn limits(
 ) -> sqlx::Result<Vec<LimitRow>> {
     sqlx::query_as!(
         LimitRow,
-        r#"select limit_id as "limit_id: LimitId", budget_id as "budget_id: BudgetId", unit,
+        r#"select limit_id as "limit_id: LimitId", unit,
                   period as "period: Period", amount
            from budget_limits
            where workspace_id = $1 and budget_id = $2 and removed_at is null
@@ -259,36 +257,27 @@ pub async fn standings(
     sqlx::query_as!(
         Standing,
         r#"
-        select a.attempt_id as "attempt_id: AttemptId", a.started_at, l.node as "node: BudgetNode",
-               l.node_id, l.unit, l.period as "period: Period",
-               b.on_exhausted as "on_exhausted: OnExhausted",
+        select c.attempt_id as "attempt_id!: AttemptId", c.started_at as "started_at!",
+               c.node as "node!: BudgetNode", c.node_id as "node_id!", c.unit as "unit!",
+               c.period as "period!: Period", b.on_exhausted as "on_exhausted: OnExhausted",
                b.unknown_model as "unknown_model: UnknownModel", w.amount,
                least(w.settled + ceil(w.fraction / 1000000.0), 9223372036854775807)::bigint as "used!",
                w.reserved, coalesce(r.granted, 0) as "granted!", coalesce(r.held, 0) as "held!",
                coalesce(least(s.entries::numeric + s.reported, 9223372036854775807), 0)::bigint as "own!",
                exists (select from attempt_spend u where u.workspace_id = $1
-                       and u.attempt_id = a.attempt_id and u.unit = 'unpriced_tokens'
+                       and u.attempt_id = c.attempt_id and u.unit = 'unpriced_tokens'
                        and u.entries > 0) as "unpriced!"
         from unnest((select $2::uuid[])) as n (attempt_id)
-        join attempts a on a.workspace_id = $1 and a.attempt_id = n.attempt_id
-        join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
-        cross join lateral (values
-            ('task', a.task_id), ('goal', a.goal_id), ('agent', a.agent_id),
-            ('project', g.project_id), ('workspace', a.workspace_id)) as p (node, node_id)
-        join budget_limits l on l.workspace_id = $1 and l.node = p.node and l.node_id = p.node_id
-             and l.removed_at is null
-        join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
-        join budget_windows w on w.workspace_id = $1 and w.limit_id = l.limit_id
-             and w.starts_at <= a.started_at and (w.ends_at is null or a.started_at < w.ends_at)
-        left join reservations r on r.workspace_id = $1 and r.attempt_id = a.attempt_id
-             and r.unit = l.unit
-        left join attempt_spend s on s.workspace_id = $1 and s.attempt_id = a.attempt_id
-             and s.unit = l.unit
+        join charged_windows c on c.workspace_id = $1 and c.attempt_id = n.attempt_id
+        join budgets b on b.workspace_id = $1 and b.budget_id = c.budget_id
+        join budget_windows w on w.workspace_id = $1 and w.limit_id = c.limit_id
+             and w.starts_at = c.starts_at
+        left join reservations r on r.workspace_id = $1 and r.attempt_id = c.attempt_id
+             and r.unit = c.unit
+        left join attempt_spend s on s.workspace_id = $1 and s.attempt_id = c.attempt_id
+             and s.unit = c.unit
         where exists (select from budget_limits e where e.workspace_id = $1)
-          and not exists (select from allocations o where o.workspace_id = $1
-                          and o.goal_id = a.goal_id and o.limit_id = l.limit_id
-                          and o.closed_at is null)
-        order by a.attempt_id, w.depth, w.limit_id
+        order by c.attempt_id, c.depth, c.limit_id
         "#,
         workspace.0,
         &uuids(attempts),

@@ -71,7 +71,7 @@ pub async fn waited_for(
     .await
 }
 
-/// All tasks that wait for a limit, with their goals.
+/// A thousand of the tasks that wait for a limit and need more than `room` of it, with their goals.
 ///
 /// # Errors
 /// When the database fails.
@@ -79,16 +79,62 @@ pub async fn waiting_for(
     conn: &mut PgConnection,
     workspace: WorkspaceId,
     limit: LimitId,
+    room: i64,
 ) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
     let rows = sqlx::query!(
         r#"select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId" from tasks
-           where workspace_id = $1 and short_limit_id = $2 limit 1000"#,
+           where workspace_id = $1 and short_limit_id = $2 and short_min > $3 limit 1000"#,
         workspace.0,
         limit.0,
+        room,
     )
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|row| (row.task_id, row.goal_id)).collect())
+}
+
+/// Which of these tasks still wait for a limit; they are locked in the order of their ids.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_still_waiting(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    limit: LimitId,
+    tasks: &[TaskId],
+) -> sqlx::Result<Vec<TaskId>> {
+    sqlx::query_scalar!(
+        r#"select task_id as "task_id: TaskId" from tasks
+           where workspace_id = $1 and task_id = any($3) and short_limit_id = $2
+           order by task_id for no key update"#,
+        workspace.0,
+        limit.0,
+        &uuids(tasks),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The first task in the order of claims that waits for a limit: its goal, and what it needs of the
+/// limit at least.
+///
+/// # Errors
+/// When the database fails.
+pub async fn first_waiting(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    limit: LimitId,
+) -> sqlx::Result<Option<(GoalId, i64)>> {
+    let row = sqlx::query!(
+        r#"select goal_id as "goal_id: GoalId", short_min as "short_min!" from tasks
+           where workspace_id = $1 and short_limit_id = $2
+           order by claim_rank, task_id limit 1"#,
+        workspace.0,
+        limit.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| (row.goal_id, row.short_min)))
 }
 
 /// Withdraws the pending questions about limits for which no task waits; returns each with its goal.

@@ -13,6 +13,8 @@ pub struct NextDue {
     pub expires_at: Option<DateTime<Utc>>,
     /// When the next waiting task is to be offered.
     pub ready_from: Option<DateTime<Utc>>,
+    /// Whether something waits for a budget, or has set something aside that is to be settled.
+    pub funds_wait: bool,
     /// The database's clock.
     pub now: DateTime<Utc>,
 }
@@ -40,6 +42,12 @@ pub async fn next_due(conn: &mut PgConnection, workspace: WorkspaceId) -> sqlx::
                ) as expires_at,
                (select min(ready_from) from tasks
                 where workspace_id = $1 and state = 'waiting' and needs_unmet = 0) as ready_from,
+               exists (select from tasks
+                       where workspace_id = $1 and short_limit_id is not null)
+                   or exists (select from approvals
+                              where workspace_id = $1 and state = 'pending' and limit_id is not null)
+                   or exists (select from allocations
+                              where workspace_id = $1 and closed_at is null) as "funds_wait!",
                clock_timestamp() as "now!"
         "#,
         workspace.0,

@@ -159,7 +159,7 @@ pub async fn policies(
            join attempts a on a.workspace_id = $1 and a.attempt_id = n.attempt_id
            join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
            cross join lateral (values
-               (0, 'task', a.task_id), (1, 'agent', a.agent_id), (2, 'goal', a.goal_id),
+               (0, 'task', a.task_id), (1, 'goal', a.goal_id), (2, 'agent', a.agent_id),
                (3, 'project', g.project_id), (4, 'workspace', a.workspace_id))
                as p (depth, node, node_id)
            join budget_limits l on l.workspace_id = $1 and l.node = p.node
@@ -245,8 +245,8 @@ pub struct ChargedCall {
     pub fraction: i64,
     /// Its tokens that count as unpriced.
     pub unpriced: i64,
-    /// How often it was rated anew.
-    pub corrections: i64,
+    /// How often it was rated anew with a difference.
+    pub corrections: i32,
 }
 
 /// Which calls.
@@ -280,19 +280,18 @@ pub async fn charged_calls(
                c.reasoning, c.money as "money: MoneySource",
                coalesce(e.micros, 0)::bigint as "micros!",
                coalesce(e.fraction, 0)::bigint as "fraction!",
-               coalesce(e.unpriced, 0)::bigint as "unpriced!",
-               coalesce(e.corrections, 0) as "corrections!"
+               coalesce(e.unpriced, 0)::bigint as "unpriced!", c.corrections
         from model_calls c
         left join lateral (
             select sum(amount) filter (where unit = 'usd_micros') as micros,
                    sum(s.fraction) filter (where unit = 'usd_micros') as fraction,
-                   sum(amount) filter (where unit = 'unpriced_tokens') as unpriced,
-                   count(distinct entry_key) filter (where entry_key <> c.entry_key) as corrections
-            from spend_entries s
-            where s.workspace_id = $1 and s.attempt_id = c.attempt_id
-              and (s.entry_key = c.entry_key
-                   or starts_with(s.entry_key, 'rerate:')
-                      and substr(s.entry_key, strpos(substr(s.entry_key, 8), ':') + 8) = c.entry_key)
+                   sum(amount) filter (where unit = 'unpriced_tokens') as unpriced
+            from (select c.entry_key as key
+                  union all
+                  select 'rerate:' || n || ':' || c.entry_key
+                  from generate_series(1, c.corrections) n) k
+            join spend_entries s on s.workspace_id = $1 and s.attempt_id = c.attempt_id
+                 and s.entry_key = k.key
         ) e on true
         where c.workspace_id = $1 and c.money <> 'reported'
           and ($2::text[] is null or lower(c.model) = any($2))
@@ -333,4 +332,26 @@ pub async fn charged_calls(
         corrections: row.corrections,
     });
     Ok(calls.collect())
+}
+
+/// Counts a correction on calls, each `(attempt, key)`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_corrections(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    calls: &[(AttemptId, String)],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update model_calls c set corrections = c.corrections + 1
+         from unnest($2::uuid[], $3::text[]) as n (attempt_id, entry_key)
+         where c.workspace_id = $1 and c.attempt_id = n.attempt_id and c.entry_key = n.entry_key",
+        workspace.0,
+        &calls.iter().map(|(attempt, _)| attempt.0).collect::<Vec<_>>(),
+        &calls.iter().map(|(_, key)| key.clone()).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }

@@ -81,7 +81,8 @@ impl Step {
         match self {
             Self::Expire => due.expire,
             Self::Promote => due.promote,
-            Self::RollUp | Self::SweepReplays | Self::Fund | Self::LearnUsualSpend => true,
+            Self::Fund => due.fund,
+            Self::RollUp | Self::SweepReplays | Self::LearnUsualSpend => true,
         }
     }
 
@@ -171,8 +172,11 @@ impl Rounds {
 
     async fn run_all(&mut self, app: &App, workspace: WorkspaceId, shutdown: &Shutdown) {
         // A look that fails says nothing: then the steps find out for themselves.
-        let due =
-            app.in_time(app.due(workspace)).await.unwrap_or(Due { expire: true, promote: true });
+        let due = app.in_time(app.due(workspace)).await.unwrap_or(Due {
+            expire: true,
+            promote: true,
+            fund: true,
+        });
         for step in Step::ROUND {
             if shutdown.is_begun() {
                 return;

@@ -132,6 +132,25 @@ pub struct Shortage {
 }
 
 impl Shortage {
+    /// A window that has not enough room for `requested`.
+    #[must_use]
+    pub fn of(key: &WindowKey, window: &WindowState, requested: i64) -> Self {
+        Self {
+            limit_id: key.limit,
+            node: window.node,
+            node_id: window.node_id,
+            unit: window.unit.clone(),
+            period: window.period,
+            starts_at: key.starts_at,
+            ends_at: window.ends_at,
+            limit: window.amount,
+            settled: window.used(),
+            reserved: window.reserved,
+            requested,
+            on_exhausted: window.on_exhausted,
+        }
+    }
+
     /// Whether giving back everything that is set aside would not be enough.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
@@ -219,12 +238,6 @@ impl Ledger {
         self.windows.entry(key).or_insert_with(|| (state.clone(), state));
     }
 
-    /// Whether it has no windows.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.windows.is_empty()
-    }
-
     /// A window as it is by now.
     #[must_use]
     pub fn window(&self, key: &WindowKey) -> Option<&WindowState> {
@@ -258,7 +271,7 @@ impl Ledger {
                 continue;
             }
             let lacking = limiting().filter(|(_, w)| w.room() < ask.min || w.room() < 0);
-            short.extend(lacking.map(|(key, window)| shortage(key, window, ask.min)));
+            short.extend(lacking.map(|(key, window)| Shortage::of(key, window, ask.min)));
         }
         if !short.is_empty() {
             return Err(short);
@@ -362,22 +375,5 @@ impl Ledger {
                 change(key, window);
             }
         }
-    }
-}
-
-fn shortage(key: &WindowKey, window: &WindowState, requested: i64) -> Shortage {
-    Shortage {
-        limit_id: key.limit,
-        node: window.node,
-        node_id: window.node_id,
-        unit: window.unit.clone(),
-        period: window.period,
-        starts_at: key.starts_at,
-        ends_at: window.ends_at,
-        limit: window.amount,
-        settled: window.used(),
-        reserved: window.reserved,
-        requested,
-        on_exhausted: window.on_exhausted,
     }
 }

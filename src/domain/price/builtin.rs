@@ -5,6 +5,8 @@
 //! models were made: what a call cost at an earlier price is not known here. An operator's own
 //! price of a later date, or of the same, takes their place.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 
 use super::{
@@ -92,7 +94,12 @@ const DEEPSEEK: &[Row] =
 /// The prices that come with the service. Their numbers are below zero, so that any price of an
 /// operator's that takes effect at the same instant holds in their place.
 #[must_use]
-pub fn builtin() -> Vec<BookPrice> {
+pub fn builtin() -> &'static [BookPrice] {
+    static TABLE: LazyLock<Vec<BookPrice>> = LazyLock::new(table);
+    &TABLE
+}
+
+fn table() -> Vec<BookPrice> {
     let since = DateTime::<Utc>::from_timestamp(SINCE, 0).unwrap_or_default();
     let providers = [
         ("openai", OPENAI),

@@ -6,24 +6,12 @@ use super::finders;
 finders! {
     reserved_counted: "
         with held as (
-            select l.limit_id, w.starts_at, sum(r.held) as amount
+            select c.limit_id, c.starts_at, sum(r.held) as amount
             from reservations r
-            join attempts a on a.workspace_id = $1 and a.attempt_id = r.attempt_id
-            join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
-            cross join lateral (values
-                ('task', a.task_id), ('goal', a.goal_id), ('agent', a.agent_id),
-                ('project', g.project_id), ('workspace', a.workspace_id)) as p (node, node_id)
-            join budget_limits l on l.workspace_id = $1 and l.node = p.node
-                 and l.node_id = p.node_id and l.unit = r.unit and l.removed_at is null
-            left join allocations s on s.workspace_id = $1 and s.goal_id = a.goal_id
-                 and s.limit_id = l.limit_id
-            join budget_windows w on w.workspace_id = $1 and w.limit_id = l.limit_id
-                 and case when s.limit_id is not null then w.starts_at = s.starts_at
-                     else w.starts_at <= a.started_at
-                          and (w.ends_at is null or a.started_at < w.ends_at) end
+            join charged_windows c on c.workspace_id = $1 and c.attempt_id = r.attempt_id
+                 and c.unit = r.unit
             where r.workspace_id = $1 and r.closed_at is null
-              and (s.limit_id is null or s.closed_at is not null)
-            group by l.limit_id, w.starts_at
+            group by c.limit_id, c.starts_at
             union all
             select limit_id, starts_at, sum(amount) from allocations
             where workspace_id = $1 and closed_at is null group by limit_id, starts_at
@@ -52,23 +40,11 @@ finders! {
             where workspace_id = $1 and ended_at is not null
               and exists (select from budget_limits where workspace_id = $1 and unit = 'wall_ms')
         ), sums as (
-            select l.limit_id, w.starts_at, sum(e.amount) as amount, sum(e.fraction) as fraction
+            select c.limit_id, c.starts_at, sum(e.amount) as amount, sum(e.fraction) as fraction
             from spent e
-            join attempts a on a.workspace_id = $1 and a.attempt_id = e.attempt_id
-            join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
-            cross join lateral (values
-                ('task', a.task_id), ('goal', a.goal_id), ('agent', a.agent_id),
-                ('project', g.project_id), ('workspace', a.workspace_id)) as p (node, node_id)
-            join budget_limits l on l.workspace_id = $1 and l.node = p.node
-                 and l.node_id = p.node_id and l.unit = e.unit and l.removed_at is null
-            left join allocations s on s.workspace_id = $1 and s.goal_id = a.goal_id
-                 and s.limit_id = l.limit_id
-            join budget_windows w on w.workspace_id = $1 and w.limit_id = l.limit_id
-                 and case when s.limit_id is not null then w.starts_at = s.starts_at
-                     else w.starts_at <= a.started_at
-                          and (w.ends_at is null or a.started_at < w.ends_at) end
-            where s.limit_id is null or s.closed_at is not null
-            group by l.limit_id, w.starts_at
+            join charged_windows c on c.workspace_id = $1 and c.attempt_id = e.attempt_id
+                 and c.unit = e.unit
+            group by c.limit_id, c.starts_at
         )
         select l.node, l.node_id::text, l.unit || ' from ' || w.starts_at || ': it has settled ' ||
                w.settled || ' and ' || w.fraction || ' millionths, the spend below it is ' ||

@@ -92,22 +92,27 @@ async fn ten_reservations_are_ten() {
     verify(&fleet.pool).await;
 }
 
-const CLAIMS: usize = 2_000;
 const AGENTS: usize = 32;
+
+/// How many claims: `MUSTER_TEST_CLAIMS`, else enough for every day.
+fn claims() -> usize {
+    let given = std::env::var("MUSTER_TEST_CLAIMS").ok().and_then(|claims| claims.parse().ok());
+    given.unwrap_or(2_000)
+}
 
 /// Random limits on random nodes of a random tree, and agents that claim, spend, ask before they
 /// spend, give up and give back, at two processes: nobody waits for ever, no limit is exceeded by
 /// what is set aside, and everything adds up in the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_random_trees_nobody_waits_for_ever() {
-    let seed = seed();
+    let (seed, claims) = (seed(), claims());
     let mut random = StdRng::seed_from_u64(seed);
     let fleet = Fleet::seeded(seed).await;
-    random_limit(&fleet, &mut random, "workspace", None, 40 * CLAIMS as i64).await;
+    random_limit(&fleet, &mut random, "workspace", None, 40 * claims as i64).await;
     for n in 0..12 {
         let project = format!("p{}", n % 4);
         let mut goal = json!({
-            "title": "g", "project": project, "tasks": random_tasks(&mut random, CLAIMS / 10),
+            "title": "g", "project": project, "tasks": random_tasks(&mut random, claims / 10),
         });
         if random.random_bool(0.5) {
             goal["budget"] = json!({
@@ -129,15 +134,16 @@ async fn in_random_trees_nobody_waits_for_ever() {
             random_limit(&fleet, &mut random, "agent", Some(&agent.id), 3000).await;
         }
         let worker = StdRng::seed_from_u64(random.random());
-        workers.push(tokio::spawn(work(agent.at(&bases[n % 2]), worker, CLAIMS / AGENTS)));
+        workers.push(tokio::spawn(work(agent.at(&bases[n % 2]), worker, claims / AGENTS)));
     }
     let over = Arc::new(AtomicBool::new(false));
     let watcher = watch(&fleet.pool, &over);
-    let all = tokio::time::timeout(4 * PATIENCE, join_all(workers)).await;
+    let patience = PATIENCE * (4 + claims / 1_000) as u32;
+    let all = tokio::time::timeout(patience, join_all(workers)).await;
     let claimed: usize = all.expect("somebody waits").into_iter().map(Result::unwrap).sum();
     over.store(true, Ordering::Relaxed);
     let (_, found) = watcher.await.unwrap();
-    assert!(claimed > CLAIMS / 20, "hardly anything was claimed: {claimed}");
+    assert!(claimed > claims / 20, "hardly anything was claimed: {claimed}");
     assert_eq!(found, 0, "a limit was exceeded");
     fleet.round().await;
     verify(&fleet.pool).await;

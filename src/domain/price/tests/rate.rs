@@ -130,7 +130,7 @@ fn the_prices_that_come_along_are_sound() {
     names.sort();
     names.dedup();
     assert_eq!(names.len(), rows.len());
-    for row in &rows {
+    for row in rows {
         assert_eq!(crate::domain::price::absurdities(&row.price, None), [""; 0], "{}", row.model);
         assert!(row.number < 0 && row.effective_from == super::instant("2024-01-01T00:00:00Z"));
         let rates = row.price.rates;
