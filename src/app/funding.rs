@@ -129,7 +129,9 @@ impl Funds {
         for (key, _) in held.ledger.windows() {
             let Some(limit) = held.limits.get(&key.limit) else { continue };
             self.by_node.entry((limit.node, limit.node_id)).or_default().push(*key);
-            self.policies.insert(*key, read(limit.reserve.clone())?);
+            if let Some(says) = &limit.reserve {
+                self.policies.insert(*key, read(says.clone())?);
+            }
         }
         self.ledger = held.ledger;
         Ok(())
@@ -228,7 +230,7 @@ impl Funds {
             return Err(Error::Corrupt("a task was paid for and not started".into()));
         }
         if !rows.is_empty() {
-            store::reservations::set(unit.conn(), workspace, &rows).await?;
+            store::reservations::begin(unit.conn(), workspace, &rows).await?;
         }
         apply(unit, ledger.into_moves()).await.map(drop)
     }

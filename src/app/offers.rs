@@ -28,11 +28,16 @@ pub(super) const MANY: i64 = 5_000;
 /// # Errors
 /// When the database fails.
 pub(super) async fn offer(unit: &mut Unit, rooms: &[(LimitId, i64)], most: i64) -> Result<u64> {
-    let open: Vec<(LimitId, i64)> = rooms.iter().copied().filter(|(_, room)| *room >= 0).collect();
+    let mut open: Vec<(LimitId, i64)> =
+        rooms.iter().copied().filter(|(_, room)| *room >= 0).collect();
     if open.is_empty() {
         return Ok(0);
     }
     let (workspace, now) = (unit.workspace(), unit.now());
+    // Most of the time nothing waits, and one look for all limits says so.
+    let limits: Vec<LimitId> = open.iter().map(|(limit, _)| *limit).collect();
+    let awaited = store::budget_waits::awaited(unit.conn(), workspace, &limits).await?;
+    open.retain(|(limit, _)| awaited.contains(limit));
     let mut moves = Vec::new();
     for (limit, room) in &open {
         let waiting =

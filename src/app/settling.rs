@@ -29,7 +29,7 @@ use crate::{
     },
     store::{
         self,
-        charged::ChargedAt,
+        charged::{ChargedAt, Share},
         reservations::{Authorization, Row},
         windows::{LiveLimit, Wanted},
     },
@@ -57,6 +57,8 @@ pub(super) struct Accounts {
     /// Whether something was used that no reservation covers: then what windows hold matters.
     uncovered: bool,
     pub reservations: BTreeMap<(AttemptId, String), Row>,
+    /// Which of them have a row.
+    stored: BTreeSet<(AttemptId, String)>,
     places: HashMap<AttemptId, ChargedAt>,
     touched: BTreeSet<(AttemptId, String)>,
 }
@@ -92,7 +94,9 @@ impl Accounts {
         accounts.ledger = ledger;
         accounts.limits = limits;
         for row in own {
-            accounts.reservations.insert((row.attempt_id, row.unit.clone()), row);
+            let key = (row.attempt_id, row.unit.clone());
+            accounts.stored.insert(key.clone());
+            accounts.reservations.insert(key, row);
         }
         Ok(Some(accounts))
     }
@@ -207,10 +211,16 @@ impl Accounts {
             }));
             unit.record(event);
         }
-        let rows: Vec<Row> =
-            self.touched.iter().filter_map(|key| self.reservations.get(key).cloned()).collect();
-        if !rows.is_empty() {
-            store::reservations::set(unit.conn(), workspace, &rows).await?;
+        let touched = self.touched.iter().filter_map(|key| self.reservations.get_key_value(key));
+        let (known, new): (Vec<_>, Vec<_>) =
+            touched.partition(|(key, _)| self.stored.contains(key));
+        let rows = |of: Vec<(&_, &Row)>| of.into_iter().map(|(_, row)| row.clone()).collect();
+        let (known, new): (Vec<Row>, Vec<Row>) = (rows(known), rows(new));
+        if !known.is_empty() {
+            store::reservations::change(unit.conn(), workspace, &known).await?;
+        }
+        if !new.is_empty() {
+            store::reservations::begin(unit.conn(), workspace, &new).await?;
         }
         let moves = self.ledger.into_moves();
         let gives = |change: &WindowMove| change.settled + change.reserved < 0;
@@ -353,7 +363,8 @@ fn nodes_of(
 /// goals have set their share aside.
 fn span(places: &[ChargedAt]) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     let started = places.iter().map(|place| place.started_at);
-    let beginnings = places.iter().flat_map(|place| place.allocated_in.iter().copied());
+    let beginnings =
+        places.iter().flat_map(|place| place.shares.iter().map(|share| share.starts_at));
     Some((started.clone().chain(beginnings).min()?, started.max()?))
 }
 
@@ -361,27 +372,22 @@ fn span(places: &[ChargedAt]) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
 fn wanted(limits: &[LiveLimit], places: &[ChargedAt]) -> Vec<Wanted> {
     let Some((from, to)) = span(places) else { return Vec::new() };
     let touched = limits.iter().filter(|limit| {
-        places.iter().any(|place| allocation(place, limit.limit_id) != Some((false, None)))
+        places.iter().any(|place| share(place, limit.limit_id).is_none_or(|share| share.is_closed))
     });
     touched.map(|limit| Wanted { limit: limit.limit_id, from, to }).collect()
 }
 
-/// Whether the goal of an attempt has set its share of a limit aside: is it closed, and in which
-/// window if it is.
-fn allocation(place: &ChargedAt, limit: LimitId) -> Option<(bool, Option<DateTime<Utc>>)> {
-    let index = place.allocated.iter().position(|allocated| *allocated == limit)?;
-    let closed = place.allocation_closed.get(index).copied().unwrap_or_default();
-    let beginning = place.allocated_in.get(index).copied().filter(|_| closed);
-    Some((closed, beginning))
+/// What the goal of an attempt has set aside of a limit.
+fn share(place: &ChargedAt, limit: LimitId) -> Option<&Share> {
+    place.shares.iter().find(|share| share.limit_id == limit)
 }
 
 fn path(unit: &Unit, held: &Held, place: &ChargedAt) -> Vec<WindowKey> {
     let nodes: BTreeSet<_> = nodes_of(unit, place).collect();
     let above = held.limits.values().filter(|limit| nodes.contains(&(limit.node, limit.node_id)));
-    let keys = above.filter_map(|limit| match allocation(place, limit.limit_id) {
+    let keys = above.filter_map(|limit| match share(place, limit.limit_id) {
         None => held.window_at(limit, place.started_at),
-        Some((true, Some(beginning))) => Some(limit.window(beginning)),
-        Some((_, _)) => None,
+        Some(share) => share.is_closed.then(|| limit.window(share.starts_at)),
     });
     keys.collect()
 }

@@ -156,7 +156,8 @@ pub async fn limits(
         LiveLimit,
         r#"select l.limit_id as "limit_id: LimitId", l.node as "node: BudgetNode", l.node_id,
                   l.unit, l.period as "period: Period", b.time_zone,
-                  b.on_exhausted as "on_exhausted: OnExhausted", b.warn_percent, b.reserve
+                  b.on_exhausted as "on_exhausted: OnExhausted", b.warn_percent,
+                  nullif(b.reserve, '{}') as reserve
            from budget_limits l
            join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
            where l.workspace_id = $1 and l.limit_id = any($2)"#,

@@ -51,6 +51,26 @@ pub async fn lock_waiting(
     .await
 }
 
+/// Those of some limits for which tasks wait.
+///
+/// # Errors
+/// When the database fails.
+pub async fn awaited(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    limits: &[LimitId],
+) -> sqlx::Result<Vec<LimitId>> {
+    sqlx::query_scalar!(
+        r#"select n.limit_id as "limit_id!: LimitId" from unnest($2::uuid[]) as n (limit_id)
+           where exists (select from tasks t
+                         where t.workspace_id = $1 and t.short_limit_id = n.limit_id)"#,
+        workspace.0,
+        &uuids(limits),
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// The limits for which tasks wait, or about which a question is pending.
 ///
 /// # Errors

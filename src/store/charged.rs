@@ -1,5 +1,7 @@
 //! Where work is charged: what stands above tasks and attempts, and what tasks are expected to use.
 
+use std::collections::{BTreeSet, HashMap};
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -65,13 +67,22 @@ pub struct ChargedAt {
     pub started_at: DateTime<Utc>,
     /// When it ended.
     pub ended_at: Option<DateTime<Utc>>,
-    /// Limits of which its goal has set its share aside: open ones it does not touch, and with
-    /// closed ones it settles in the window that begins then.
-    pub allocated: Vec<LimitId>,
-    /// The beginnings of their windows.
-    pub allocated_in: Vec<DateTime<Utc>>,
-    /// Which of them are closed.
-    pub allocation_closed: Vec<bool>,
+    /// The limits of which its goal has set its share aside.
+    pub shares: Vec<Share>,
+}
+
+/// What a goal has set aside of a limit above it. While it is open, its attempts do not touch the
+/// limit; once it is closed, they settle in the window that begins with it.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    /// The goal.
+    pub goal_id: GoalId,
+    /// The limit.
+    pub limit_id: LimitId,
+    /// The beginning of the window.
+    pub starts_at: DateTime<Utc>,
+    /// Whether the goal has ended and everything is settled there.
+    pub is_closed: bool,
 }
 
 /// Where attempts are charged.
@@ -83,26 +94,52 @@ pub async fn charged_at(
     workspace: WorkspaceId,
     attempts: &[AttemptId],
 ) -> sqlx::Result<Vec<ChargedAt>> {
-    sqlx::query_as!(
-        ChargedAt,
+    let rows = sqlx::query!(
         r#"
         select a.attempt_id as "attempt_id: AttemptId", a.task_id as "task_id: TaskId",
                a.goal_id as "goal_id: GoalId", a.agent_id as "agent_id: AgentId",
-               g.project_id as "project_id: ProjectId", a.started_at, a.ended_at,
-               coalesce(s.limits, '{}') as "allocated!: Vec<LimitId>",
-               coalesce(s.beginnings, '{}') as "allocated_in!: Vec<DateTime<Utc>>",
-               coalesce(s.closed, '{}') as "allocation_closed!: Vec<bool>"
+               g.project_id as "project_id: ProjectId", a.started_at, a.ended_at
         from unnest((select $2::uuid[])) as n (attempt_id)
         join attempts a on a.workspace_id = $1 and a.attempt_id = n.attempt_id
         join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
-        left join lateral (
-            select array_agg(limit_id order by limit_id) as limits,
-                   array_agg(starts_at order by limit_id) as beginnings,
-                   array_agg(closed_at is not null order by limit_id) as closed
-            from allocations where workspace_id = $1 and goal_id = a.goal_id) s on true
         "#,
         workspace.0,
         &uuids(attempts),
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let goals: BTreeSet<GoalId> = rows.iter().map(|row| row.goal_id).collect();
+    let goals: Vec<GoalId> = goals.into_iter().collect();
+    let mut by_goal: HashMap<GoalId, Vec<Share>> = HashMap::new();
+    // Many attempts share few goals.
+    for share in shares(conn, workspace, &goals).await? {
+        by_goal.entry(share.goal_id).or_default().push(share);
+    }
+    let places = rows.into_iter().map(|row| ChargedAt {
+        attempt_id: row.attempt_id,
+        task_id: row.task_id,
+        goal_id: row.goal_id,
+        agent_id: row.agent_id,
+        project_id: row.project_id,
+        started_at: row.started_at,
+        ended_at: row.ended_at,
+        shares: by_goal.get(&row.goal_id).cloned().unwrap_or_default(),
+    });
+    Ok(places.collect())
+}
+
+async fn shares(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goals: &[GoalId],
+) -> sqlx::Result<Vec<Share>> {
+    sqlx::query_as!(
+        Share,
+        r#"select goal_id as "goal_id: GoalId", limit_id as "limit_id: LimitId", starts_at,
+                  closed_at is not null as "is_closed!"
+           from allocations where workspace_id = $1 and goal_id = any($2)"#,
+        workspace.0,
+        &uuids(goals),
     )
     .fetch_all(conn)
     .await

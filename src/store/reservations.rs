@@ -55,40 +55,88 @@ pub async fn of_attempts(
     Ok(rows.collect())
 }
 
-/// Stores reservations as they are from now on.
+/// Stores reservations that begin.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn set(
+pub async fn begin(
     conn: &mut PgConnection,
     workspace: WorkspaceId,
     rows: &[Row],
 ) -> sqlx::Result<()> {
-    macro_rules! column {
-        ($of:expr) => {
-            &rows.iter().map($of).collect::<Vec<_>>()
-        };
-    }
+    let Columns { attempts, units, granted, held, authorized, closed } = Columns::of(rows);
     sqlx::query!(
         r#"
         insert into reservations (workspace_id, attempt_id, unit, granted, held, authorized, closed_at)
         select $1, r.* from unnest((select $2::uuid[]), (select $3::text[]), (select $4::bigint[]),
             (select $5::bigint[]), (select $6::bigint[]), (select $7::timestamptz[])) as r
-        on conflict (workspace_id, attempt_id, unit) do update
-            set granted = excluded.granted, held = excluded.held,
-                authorized = excluded.authorized, closed_at = excluded.closed_at
         "#,
         workspace.0,
-        column!(|r| r.attempt_id.0),
-        column!(|r| r.unit.clone()),
-        column!(|r| r.reservation.granted),
-        column!(|r| r.reservation.held),
-        column!(|r| r.reservation.authorized),
-        column!(|r| r.closed_at) as &[Option<DateTime<Utc>>],
+        &attempts,
+        &units,
+        &granted,
+        &held,
+        &authorized,
+        &closed as &[Option<DateTime<Utc>>],
     )
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Stores what became of reservations that were read. Apart from [`begin`], because an insert that
+/// may meet a row writes each of them twice to the log.
+///
+/// # Errors
+/// When the database fails.
+pub async fn change(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    rows: &[Row],
+) -> sqlx::Result<()> {
+    let Columns { attempts, units, granted, held, authorized, closed } = Columns::of(rows);
+    sqlx::query!(
+        r#"
+        update reservations r
+        set granted = n.granted, held = n.held, authorized = n.authorized, closed_at = n.closed_at
+        from unnest((select $2::uuid[]), (select $3::text[]), (select $4::bigint[]),
+            (select $5::bigint[]), (select $6::bigint[]), (select $7::timestamptz[]))
+            as n (attempt_id, unit, granted, held, authorized, closed_at)
+        where r.workspace_id = $1 and r.attempt_id = n.attempt_id and r.unit = n.unit
+        "#,
+        workspace.0,
+        &attempts,
+        &units,
+        &granted,
+        &held,
+        &authorized,
+        &closed as &[Option<DateTime<Utc>>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+struct Columns {
+    attempts: Vec<uuid::Uuid>,
+    units: Vec<String>,
+    granted: Vec<i64>,
+    held: Vec<i64>,
+    authorized: Vec<i64>,
+    closed: Vec<Option<DateTime<Utc>>>,
+}
+
+impl Columns {
+    fn of(rows: &[Row]) -> Self {
+        Self {
+            attempts: rows.iter().map(|row| row.attempt_id.0).collect(),
+            units: rows.iter().map(|row| row.unit.clone()).collect(),
+            granted: rows.iter().map(|row| row.reservation.granted).collect(),
+            held: rows.iter().map(|row| row.reservation.held).collect(),
+            authorized: rows.iter().map(|row| row.reservation.authorized).collect(),
+            closed: rows.iter().map(|row| row.closed_at).collect(),
+        }
+    }
 }
 
 /// A cost that an attempt may make.

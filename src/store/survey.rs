@@ -28,7 +28,8 @@ pub async fn survey(
         r#"
         select l.limit_id as "limit_id: LimitId", l.node as "node: BudgetNode", l.node_id, l.unit,
                l.period as "period: Period", b.time_zone,
-               b.on_exhausted as "on_exhausted: OnExhausted", b.warn_percent, b.reserve,
+               b.on_exhausted as "on_exhausted: OnExhausted", b.warn_percent,
+               nullif(b.reserve, '{}') as reserve,
                w.starts_at as "starts_at?", w.ends_at as "ends_at?", w.amount as "amount?",
                w.settled as "settled?", w.fraction as "fraction?", w.reserved as "reserved?",
                w.overrun as "overrun?", w.warned as "warned?"

@@ -48,8 +48,8 @@ pub struct LiveLimit {
     pub on_exhausted: OnExhausted,
     /// Thresholds of its budget, in percent.
     pub warn_percent: Vec<i16>,
-    /// What a task reserves of a unit of which nothing is known, by unit: `{want, min}`.
-    pub reserve: serde_json::Value,
+    /// What a task reserves of a unit of which nothing is known, by unit: `{want, min}`. `None`: nothing.
+    pub reserve: Option<serde_json::Value>,
 }
 
 impl LiveLimit {
@@ -76,7 +76,8 @@ pub async fn limits_of(
         r#"
         select l.limit_id as "limit_id: LimitId", l.node as "node: BudgetNode", l.node_id, l.unit,
                l.period as "period: Period", b.time_zone,
-               b.on_exhausted as "on_exhausted: OnExhausted", b.warn_percent, b.reserve
+               b.on_exhausted as "on_exhausted: OnExhausted", b.warn_percent,
+               nullif(b.reserve, '{}') as reserve
         from unnest((select $2::text[]), (select $3::uuid[])) as n (node, node_id)
         join budget_limits l on l.workspace_id = $1 and l.node = n.node and l.node_id = n.node_id
              and l.removed_at is null

@@ -94,10 +94,10 @@ async fn ten_reservations_are_ten() {
 
 const AGENTS: usize = 32;
 
-/// How many claims: `MUSTER_TEST_CLAIMS`, else enough for every day.
+/// How many claims: `MUSTER_TEST_CLAIMS`, else ten thousand.
 fn claims() -> usize {
     let given = std::env::var("MUSTER_TEST_CLAIMS").ok().and_then(|claims| claims.parse().ok());
-    given.unwrap_or(2_000)
+    given.unwrap_or(10_000)
 }
 
 /// Random limits on random nodes of a random tree, and agents that claim, spend, ask before they
