@@ -331,7 +331,7 @@ async fn sift(
     for (new, price_id) in prices.into_iter().zip(ids) {
         let ImportedPrice { provider, model, effective_from, price, notes } = new;
         let at = effective_from.or(file.effective_from).unwrap_or(unit.now());
-        let before = pricing::find_named(&book, Some(&provider), &model, at);
+        let before = pricing::exact(&book, &provider, &model, at);
         if before == Some(&price) {
             answer.unchanged += 1;
             continue;

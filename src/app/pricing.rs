@@ -153,8 +153,18 @@ pub(super) fn find_named<'a>(
     model: &str,
     at: DateTime<Utc>,
 ) -> Option<&'a Price> {
-    let own = price::choose(&book.own, provider, model, at);
-    let row = own.or_else(|| price::choose(price::builtin(), provider, model, at))?;
+    price::choose(&[&book.own, price::builtin()], provider, model, at).map(|row| &row.price)
+}
+
+/// The price of exactly this name: the workspace's own, else the one that is built in.
+pub(super) fn exact<'a>(
+    book: &'a Book,
+    provider: &str,
+    model: &str,
+    at: DateTime<Utc>,
+) -> Option<&'a Price> {
+    let own = price::exact(&book.own, provider, model, at);
+    let row = own.or_else(|| price::exact(price::builtin(), provider, model, at))?;
     Some(&row.price)
 }
 
@@ -232,13 +242,13 @@ pub(super) fn holding(
     at: DateTime<Utc>,
 ) -> Result<ModelPrice> {
     let book = rows(own.clone())?;
-    if let Some(found) = price::choose(&book, provider, model, at) {
-        let index = usize::try_from(found.number - 1).unwrap_or_default();
-        let row = own.into_iter().nth(index).ok_or_else(|| Refusal::not_found("price"))?;
+    let found = price::choose(&[&book, price::builtin()], provider, model, at);
+    let found = found.ok_or_else(|| Refusal::not_found("price"))?;
+    // Those that are built in have negative numbers.
+    let index = usize::try_from(found.number - 1).ok();
+    if let Some(row) = index.and_then(|index| own.into_iter().nth(index)) {
         return prices::view(row);
     }
-    let found = price::choose(price::builtin(), provider, model, at);
-    let found = found.ok_or_else(|| Refusal::not_found("price"))?;
     Ok(ModelPrice {
         id: None,
         provider: found.provider.clone(),

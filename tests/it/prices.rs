@@ -214,6 +214,24 @@ async fn absurd_prices_need_force_and_files_add_what_is_new() {
     assert_eq!((&again["added"], &again["unchanged"]), (&json!(0), &json!(1)), "{again}");
     let listed = fleet.admin.get("/v1/prices?provider=some").await.value(200);
     assert_eq!(listed["items"][0]["price"]["rates"]["input"], 37_500);
+    // A file has a price of its own for a name that is like one that is built in: both stay right,
+    // and a second time there is nothing to add.
+    let chat = |price: f64| {
+        json!({"litellm_provider": "mistral", "mode": "chat", "input_cost_per_token": price,
+               "output_cost_per_token": 4.0 * price, "cache_read_input_token_cost": price / 10.0})
+    };
+    let names = json!({"mistral/mistral-small": chat(1e-7),
+                       "mistral/mistral-small-latest": chat(1.5e-7)});
+    let file = json!({"format": "litellm", "document": names});
+    for (added, unchanged) in [(1, 1), (0, 2)] {
+        let answer = fleet.admin.post("/v1/prices/import", &file).await.value(200);
+        assert_eq!((&answer["added"], &answer["unchanged"]), (&json!(added), &json!(unchanged)));
+        for (name, input) in [("mistral-small", 100_000), ("mistral-small-latest", 150_000)] {
+            let path = format!("/v1/prices/find?provider=mistral&model={name}");
+            let found = fleet.admin.get(&path).await.value(200);
+            assert_eq!(found["price"]["rates"]["input"], input, "{name}");
+        }
+    }
     let nothing = json!({"format": "genai_prices", "document": {}});
     let refused = fleet.admin.post("/v1/prices/import", &nothing).await;
     assert_eq!(refused.problem(422, "invalid"), ["/document"]);

@@ -8,6 +8,9 @@
 //! elsewhere. When none was named, the providers that have a price for the name must agree on it,
 //! or one of them must have made the model; otherwise there is no answer, and no guess.
 //!
+//! By book: the fleet's own price of a name goes before the one that is built in, and that before
+//! any price of the next name.
+//!
 //! By time: of one provider's prices for one name the newest that was in effect holds.
 
 use chrono::{DateTime, Utc};
@@ -32,24 +35,52 @@ pub struct BookPrice {
     pub price: Price,
 }
 
-/// The price of a call of `model` at the instant `at`, when there is one.
+/// The price of a call of `model` at the instant `at`, when there is one. For each name the first of
+/// the books that has a price for it decides: the fleet's own goes before the one that is built in,
+/// but not when it knows the model by a lesser name only.
 #[must_use]
 pub fn choose<'a>(
-    prices: &'a [BookPrice],
+    books: &[&'a [BookPrice]],
     provider: Option<&str>,
     model: &str,
     at: DateTime<Utc>,
 ) -> Option<&'a BookPrice> {
     let provider = provider.map(canonical);
-    candidates(provider.as_deref(), model).into_iter().find_map(|candidate| {
-        let named = prices.iter().filter(|row| {
-            row.effective_from <= at && row.model.eq_ignore_ascii_case(&candidate.model)
-        });
-        match candidate.provider {
-            Some(provider) => newest(named.filter(|row| canonical(&row.provider) == provider)),
-            None => agreed(named, &candidate.model),
-        }
-    })
+    candidates(provider.as_deref(), model)
+        .into_iter()
+        .find_map(|candidate| books.iter().find_map(|book| priced(book, &candidate, at)))
+}
+
+fn priced<'a>(
+    book: &'a [BookPrice],
+    candidate: &Candidate,
+    at: DateTime<Utc>,
+) -> Option<&'a BookPrice> {
+    let named = book
+        .iter()
+        .filter(|row| row.effective_from <= at && row.model.eq_ignore_ascii_case(&candidate.model));
+    match &candidate.provider {
+        Some(provider) => newest(named.filter(|row| canonical(&row.provider) == *provider)),
+        None => agreed(named, &candidate.model),
+    }
+}
+
+/// The price at the instant `at` that a book has of a provider for exactly this name: what a price
+/// file is compared with. Not what [`choose`] finds by another name, because that may be another one
+/// as soon as the file is taken in.
+#[must_use]
+pub fn exact<'a>(
+    prices: &'a [BookPrice],
+    provider: &str,
+    model: &str,
+    at: DateTime<Utc>,
+) -> Option<&'a BookPrice> {
+    let provider = canonical(provider);
+    newest(prices.iter().filter(|row| {
+        row.effective_from <= at
+            && row.model.eq_ignore_ascii_case(model)
+            && canonical(&row.provider) == provider
+    }))
 }
 
 /// Every name, in lower case, under which [`choose`] may find a price for `model`: prices of other

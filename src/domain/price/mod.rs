@@ -28,7 +28,7 @@ pub mod rate;
 pub mod usage;
 
 pub use builtin::builtin;
-pub use find::{BookPrice, choose, names};
+pub use find::{BookPrice, choose, exact, names};
 pub use import::{Imported, ImportedPrice, SkipReason, Skipped};
 pub use new_price::{NewPrice, NewRates, NewTier, NewTierRates, Usd, absurdities};
 pub use provider::canonical;

@@ -1,7 +1,9 @@
 //! Which price is found.
 
 use super::{gpt_4o, instant};
-use crate::domain::price::{BookPrice, Price, Rates, canonical, choose, names, provider::maker};
+use crate::domain::price::{
+    BookPrice, Price, Rates, canonical, choose, exact, names, provider::maker,
+};
 
 const NOW: &str = "2025-06-01T00:00:00Z";
 
@@ -17,7 +19,7 @@ fn old(number: i64, provider: &str, model: &str, input: i64) -> BookPrice {
 }
 
 fn found(rows: &[BookPrice], provider: Option<&str>, model: &str) -> Option<i64> {
-    choose(rows, provider, model, instant(NOW)).map(|row| row.number)
+    choose(&[rows], provider, model, instant(NOW)).map(|row| row.number)
 }
 
 #[test]
@@ -30,9 +32,9 @@ fn the_newest_price_in_effect_holds() {
     rows.push(row(7, "openai", "gpt-4o", "2024-06-01T00:00:00Z", 7));
     assert_eq!(found(&rows, Some("openai"), "gpt-4o"), Some(2));
     let early = instant("2025-05-31T23:59:59Z");
-    assert_eq!(choose(&rows, Some("openai"), "gpt-4o", early).map(|row| row.number), Some(7));
+    assert_eq!(choose(&[&rows], Some("openai"), "gpt-4o", early).map(|row| row.number), Some(7));
     let before = instant("2023-01-01T00:00:00Z");
-    assert_eq!(choose(&rows, Some("openai"), "gpt-4o", before), None);
+    assert_eq!(choose(&[&rows], Some("openai"), "gpt-4o", before), None);
     rows.push(row(9, "openai", "gpt-4o", NOW, 9));
     rows.push(row(4, "openai", "gpt-4o", NOW, 4));
     assert_eq!(found(&rows, Some("openai"), "gpt-4o"), Some(9));
@@ -150,4 +152,23 @@ fn providers_have_one_name() {
     }
     assert_eq!(maker("Claude-opus-4-5"), Some("anthropic"));
     assert_eq!(maker("llama-4"), None);
+}
+
+#[test]
+fn a_name_goes_before_a_book() {
+    let own = [old(1, "mistral", "mistral-small", 1)];
+    let built_in =
+        [old(2, "mistral", "mistral-small-latest", 2), old(3, "mistral", "mistral-small", 3)];
+    let found = |model| {
+        choose(&[&own, &built_in], Some("mistral"), model, instant(NOW)).map(|row| row.number)
+    };
+    assert_eq!(found("mistral-small-latest"), Some(2));
+    assert_eq!(found("mistral-small"), Some(1));
+    assert_eq!(found("mistral-small-2506"), None);
+    assert_eq!(found("mistral-small-20250601"), Some(1));
+    assert_eq!(
+        exact(&own, "mistral", "Mistral-Small", instant(NOW)).map(|row| row.number),
+        Some(1)
+    );
+    assert_eq!(exact(&own, "mistral", "mistral-small-latest", instant(NOW)), None);
 }
