@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     domain::{
+        approval::{PayloadHash, Risk, Verdict},
         ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, TaskId, WorkspaceId},
         refusal::Refusal,
         states::{ApprovalKind, ApprovalState},
@@ -50,9 +51,21 @@ pub struct Approval {
     pub body: Option<String>,
     /// Exactly what is decided: the tasks of a plan; `result`, `evidence` and `criteria` of a
     /// result; whatever the agent sent with its question; the limit that is short and what it is
-    /// raised to (`proposed`). Only when one approval is read, `null`
-    /// in lists.
+    /// raised to (`proposed`). Only when one approval is read, `null` in lists.
     pub payload: Option<Value>,
+    /// What a decision must name: SHA-256, in hexadecimal digits, of the payload in canonical form
+    /// (RFC 8785, and integers with all their digits); of `null` when there is none.
+    pub payload_sha256: PayloadHash,
+    /// Which form of the payload this is; it rises when it is revised.
+    #[schema(minimum = 1)]
+    pub revision: i32,
+    /// How much harm a wrong decision could do, as the asker sees it.
+    pub risk: Risk,
+    /// What the answer must look like; only of the kind `input`. Only when one approval is read,
+    /// `null` in lists.
+    pub answer_schema: Option<Value>,
+    /// What was decided; `null` while pending, and when no person did.
+    pub verdict: Option<Verdict>,
     /// The key that asked; `null`: the service itself, because the task says so.
     pub asked_by: Option<KeyId>,
     /// The answer; only of the kind `input`.
@@ -91,30 +104,7 @@ pub(super) async fn read(
     approval: ApprovalId,
 ) -> Result<Approval> {
     let row = store::approval_rows::read(conn, workspace, approval).await?;
-    let mut approval = view(row.ok_or_else(|| Refusal::not_found("approval"))?);
-    if approval.kind == ApprovalKind::Result {
-        show_criteria(conn, workspace, &mut approval).await?;
-    }
-    Ok(approval)
-}
-
-/// Whoever reviews a result must see what was asked for. Criteria never change, so they are read
-/// with the approval and not copied into it.
-async fn show_criteria(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    approval: &mut Approval,
-) -> Result<()> {
-    let (Some(task), Some(Value::Object(payload))) = (approval.task_id, &mut approval.payload)
-    else {
-        return Ok(());
-    };
-    let rows = store::task_detail_rows::criteria(conn, workspace, task).await?;
-    let criteria = rows
-        .iter()
-        .map(|row| json!({"number": row.number, "text": row.text, "required": row.required}));
-    payload.insert("criteria".to_owned(), criteria.collect());
-    Ok(())
+    Ok(view(row.ok_or_else(|| Refusal::not_found("approval"))?))
 }
 
 fn view(row: ApprovalRow) -> Approval {
@@ -129,6 +119,11 @@ fn view(row: ApprovalRow) -> Approval {
         title,
         body,
         payload,
+        payload_sha256,
+        revision,
+        risk,
+        answer_schema,
+        verdict,
         asked_by,
         answer,
         reason,
@@ -148,6 +143,11 @@ fn view(row: ApprovalRow) -> Approval {
         title,
         body,
         payload,
+        payload_sha256,
+        revision,
+        risk,
+        answer_schema,
+        verdict,
         asked_by,
         answer,
         reason,

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{Result, Unit, goals::corrupt};
 use crate::{
     domain::{
+        approval::{PayloadHash, Verdict},
         budget::ask::Estimate,
         check::Checks,
         ids::{ApprovalId, AttemptId, GoalId, TaskId},
@@ -197,8 +198,20 @@ pub struct ToldDecision {
     pub kind: ApprovalKind,
     /// How it was decided.
     pub state: ApprovalState,
+    /// What was said: `decline` when a person would not answer; `null` when nobody decided in time.
+    pub verdict: Option<Verdict>,
     /// The question.
     pub title: String,
+    /// What it said about it; `null` unless an agent asked.
+    pub body: Option<String>,
+    /// What was asked for, in the form in which it was approved: do exactly this. `null` unless an
+    /// agent asked.
+    pub payload: Option<Value>,
+    /// SHA-256 of the payload in canonical form.
+    pub payload_sha256: PayloadHash,
+    /// Which form of the payload this is: above 1 it was edited.
+    #[schema(minimum = 1)]
+    pub revision: i32,
     /// The answer to it.
     pub answer: Option<Value>,
     /// Why, or a remark.

@@ -129,22 +129,27 @@ async fn checkpoints(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
 }
 
 async fn reviews(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
-    let questions = judged
-        .iter()
-        .filter(|judged| judged.ending.next == Next::Review)
-        .map(|judged| NewApproval {
-            approval_id: unit.id(),
-            kind: ApprovalKind::Result,
-            goal_id: judged.task.goal_id,
+    let reviewed: Vec<&Judged<'_>> =
+        judged.iter().filter(|judged| judged.ending.next == Next::Review).collect();
+    if reviewed.is_empty() {
+        return Ok(());
+    }
+    let (workspace, tasks) =
+        (unit.workspace(), reviewed.iter().map(|j| j.task.task_id).collect::<Vec<_>>());
+    let criteria = store::results::shown_criteria(unit.conn(), workspace, &tasks).await?;
+    let question = |judged: &&Judged<'_>| {
+        // Whoever reviews a result must see what was asked for.
+        let mut payload = judged.command.payload();
+        payload["criteria"] =
+            criteria.get(&judged.task.task_id).cloned().unwrap_or_else(|| json!([]));
+        NewApproval {
             task_id: Some(judged.task.task_id),
             attempt_id: Some(judged.attempt.attempt_id),
-            plan_id: None,
-            limit_id: None,
-            title: String::new(),
-            body: String::new(),
-            payload: Some(judged.command.payload()),
+            payload: Some(payload),
             asked_by: Some(judged.command.actor),
-        })
-        .collect();
+            ..NewApproval::new(unit.id(), ApprovalKind::Result, judged.task.goal_id)
+        }
+    };
+    let questions = reviewed.iter().map(question).collect();
     free::ask(unit, questions).await
 }

@@ -81,17 +81,8 @@ async fn ask_start(unit: &mut Unit, tasks: &[&TaskFacts]) -> Result<()> {
     let questions = tasks
         .iter()
         .map(|task| NewApproval {
-            approval_id: unit.id(),
-            kind: ApprovalKind::Start,
-            goal_id: task.goal_id,
             task_id: Some(task.task_id),
-            attempt_id: None,
-            plan_id: None,
-            limit_id: None,
-            title: String::new(),
-            body: String::new(),
-            payload: None,
-            asked_by: None,
+            ..NewApproval::new(unit.id(), ApprovalKind::Start, task.goal_id)
         })
         .collect();
     ask(unit, questions).await

@@ -319,17 +319,12 @@ async fn write_plan(
             .data(json!({"plan_id": plan, "tasks": count})),
     );
     let question = NewApproval {
-        approval_id: unit.id(),
-        kind: ApprovalKind::Plan,
-        goal_id: goal,
-        task_id: None,
-        attempt_id: None,
         plan_id: Some(plan),
-        limit_id: None,
         title: format!("Apply the plan of {count} tasks for \"{}\"?", new.title),
         body: new.brief.clone(),
         payload: Some(document),
         asked_by: unit.actor(),
+        ..NewApproval::new(unit.id(), ApprovalKind::Plan, goal)
     };
     free::ask(unit, vec![question]).await
 }

@@ -153,17 +153,8 @@ async fn ask(unit: &mut Unit, ground: Ground, rows: &[NewTask]) -> Result<()> {
         .iter()
         .filter(|row| row.state == TaskState::Parked)
         .map(|row| NewApproval {
-            approval_id: unit.id(),
-            kind: ApprovalKind::Start,
-            goal_id: ground.goal,
             task_id: Some(row.task_id),
-            attempt_id: None,
-            plan_id: None,
-            limit_id: None,
-            title: String::new(),
-            body: String::new(),
-            payload: None,
-            asked_by: None,
+            ..NewApproval::new(unit.id(), ApprovalKind::Start, ground.goal)
         })
         .collect();
     free::ask(unit, questions).await

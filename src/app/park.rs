@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     domain::{
+        approval::Risk,
         check::{Checks, pointer},
         ids::{ApprovalId, AttemptId, TaskId},
         plan::{PlanContext, TaskSpec, check_plan},
@@ -104,6 +105,9 @@ pub struct AskRequest {
     /// Exactly what is to be approved, such as a command. At most 256 KiB.
     #[serde(default)]
     pub payload: Option<Value>,
+    /// How much harm a wrong decision could do; absent: `medium`.
+    #[serde(default)]
+    pub risk: Option<Risk>,
     /// Whatever the next attempt needs to go on where you are; at most 256 KiB.
     #[serde(default)]
     pub checkpoint: Option<Value>,
@@ -191,21 +195,19 @@ impl App {
             check_question(asked)?;
             let parking = hold(unit, caller, attempt, &asked.lease).await?;
             let approval: ApprovalId = unit.id();
+            let kind = match asked.kind {
+                QuestionKind::Action => ApprovalKind::Action,
+                QuestionKind::Input => ApprovalKind::Input,
+            };
             let question = NewApproval {
-                approval_id: approval,
-                kind: match asked.kind {
-                    QuestionKind::Action => ApprovalKind::Action,
-                    QuestionKind::Input => ApprovalKind::Input,
-                },
-                goal_id: parking.goal.goal_id,
                 task_id: Some(parking.task.task_id),
                 attempt_id: Some(attempt),
-                plan_id: None,
-                limit_id: None,
                 title: asked.title.clone(),
                 body: asked.body.clone(),
                 payload: asked.payload.clone(),
+                risk: asked.risk.unwrap_or(Risk::Medium),
                 asked_by: Some(principal.key),
+                ..NewApproval::new(approval, kind, parking.goal.goal_id)
             };
             park(unit, &parking, &asked.checkpoint, &asked.spend, "waits for a person").await?;
             free::ask(unit, vec![question]).await?;

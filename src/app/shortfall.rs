@@ -112,12 +112,6 @@ fn question(unit: &Unit, limit: LimitId, goal: GoalId, short: &Shortage) -> NewA
     let needed = settled.saturating_add(*reserved).saturating_add(*requested);
     let proposed = amount.saturating_add(amount / 2).max(needed);
     NewApproval {
-        approval_id: unit.id(),
-        kind: ApprovalKind::Budget,
-        goal_id: goal,
-        task_id: None,
-        attempt_id: None,
-        plan_id: None,
         limit_id: Some(limit),
         title: format!("Raise the limit of {name} of the {node} from {amount} to {proposed}?"),
         body: format!(
@@ -128,6 +122,6 @@ fn question(unit: &Unit, limit: LimitId, goal: GoalId, short: &Shortage) -> NewA
              next one."
         ),
         payload: Some(json!({"short": short, "proposed": proposed})),
-        asked_by: None,
+        ..NewApproval::new(unit.id(), ApprovalKind::Budget, goal)
     }
 }

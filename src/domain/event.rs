@@ -65,6 +65,8 @@ words! {
         AgentUpdated => "agent.updated",
         /// A person is asked.
         ApprovalRequested => "approval.requested",
+        /// What is asked was put in another form.
+        ApprovalRevised => "approval.revised",
         /// A person decided.
         ApprovalDecided => "approval.decided",
         /// What an approval was about ended first.

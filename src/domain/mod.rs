@@ -1,7 +1,9 @@
 //! The words, states and rules of muster: pure functions, no I/O, no clock, no randomness.
 
 pub mod agent;
+pub mod approval;
 pub mod budget;
+pub mod canonical;
 pub mod check;
 pub mod claim;
 pub mod cycle;

@@ -140,6 +140,17 @@ pub struct PlanContext<'a> {
     pub taken: &'a std::collections::HashSet<String>,
 }
 
+/// The tasks of an edited plan, sound by themselves.
+///
+/// # Errors
+/// `invalid` when it is no list of tasks, `plan_invalid`.
+pub fn read(document: &serde_json::Value, at: &str) -> Result<Vec<TaskSpec>, Refusal> {
+    let tasks: Vec<TaskSpec> = serde_json::from_value(document.clone())
+        .map_err(|error| Refusal::invalid_at(at, format!("is no list of tasks: {error}")))?;
+    check_plan(&tasks, PlanContext { at, taken: &HashSet::new() })?;
+    Ok(tasks)
+}
+
 /// Checks a plan as a whole.
 ///
 /// # Errors

@@ -39,6 +39,8 @@ words! {
         TaskEnded => "task_ended",
         /// Somebody decided this approval before.
         AlreadyDecided => "already_decided",
+        /// The payload of the approval is not the one that was read.
+        PayloadChanged => "payload_changed",
         /// A budget has no room for what was asked.
         BudgetExhausted => "budget_exhausted",
         /// The agent is paused, draining or retired and may not claim.
@@ -96,6 +98,7 @@ impl Code {
             | Self::GoalEnded
             | Self::TaskEnded
             | Self::AlreadyDecided
+            | Self::PayloadChanged
             | Self::BudgetExhausted
             | Self::LastAdminKey
             | Self::PreconditionFailed

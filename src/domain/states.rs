@@ -123,6 +123,8 @@ words! {
         Applied => "applied",
         /// A person said no.
         Rejected => "rejected",
+        /// It was edited while it waited: another plan took its place.
+        Superseded => "superseded",
     }
 }
 

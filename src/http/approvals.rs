@@ -18,6 +18,7 @@ use super::{
     path::ApiPath,
     problem::Result,
     query::ApiQuery,
+    reply::Reply,
 };
 use crate::{
     app::{
@@ -25,6 +26,7 @@ use crate::{
         approval_views::{Approval, ApprovalFilter},
         caller::{OperatorCaller, ReaderCaller},
         decisions::DecisionRequest,
+        revisions::{ReviseRequest, Revisions},
     },
     domain::{
         ids::{ApprovalId, GoalId},
@@ -34,7 +36,13 @@ use crate::{
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<HttpState> {
-    handlers![list_approvals, get_approval, decide_approval[AlreadyDecided, GoalEnded, TaskEnded, BudgetExhausted]]
+    handlers![
+        list_approvals,
+        get_approval,
+        list_approval_revisions,
+        revise_approval[AlreadyDecided, PayloadChanged, PlanInvalid],
+        decide_approval[AlreadyDecided, PayloadChanged, PlanInvalid, GoalEnded, TaskEnded, BudgetExhausted],
+    ]
 }
 
 /// Which approvals to list.
@@ -96,10 +104,39 @@ async fn get_approval(
     Ok(Versioned::new(i64::from(approval.version), approval).unless(known))
 }
 
+/// Read what an approval asked before it was revised.
+///
+/// The forms that its payload had, oldest first. The present one is in the approval itself.
+#[utoipa::path(get, path = "/v1/approvals/{approval_id}/revisions", tag = "approvals")]
+async fn list_approval_revisions(
+    Auth(caller): Auth<ReaderCaller>,
+    State(app): State<Arc<App>>,
+    ApiPath(approval): ApiPath<ApprovalId>,
+) -> Result<Reply<Revisions>> {
+    Ok(Reply(app.approval_revisions(&caller, approval).await?))
+}
+
+/// Put what is asked in another form.
+///
+/// As long as nobody has decided. Whoever has read the form before can no longer decide: their hash
+/// is not the payload's any more. What an agent handed in, and a task that is to start, stay as they
+/// are.
+#[utoipa::path(post, path = "/v1/approvals/{approval_id}/revise", tag = "approvals")]
+async fn revise_approval(
+    Auth(caller): Auth<OperatorCaller>,
+    State(app): State<Arc<App>>,
+    ApiPath(approval): ApiPath<ApprovalId>,
+    ApiJson(request): ApiJson<ReviseRequest>,
+) -> Result<Versioned<Approval>> {
+    let approval = app.revise(&caller, approval, &request).await?;
+    Ok(Versioned::new(i64::from(approval.version), approval))
+}
+
 /// Decide.
 ///
-/// The decision and its effect are one step: nothing waits on something that is decided. Whoever
-/// decides second is told so, and changes nothing.
+/// `payload_sha256` says what was read, and exactly that is decided. The decision and its effect are
+/// one step: nothing waits on something that is decided. Whoever decides second is told so, and
+/// changes nothing.
 #[utoipa::path(post, path = "/v1/approvals/{approval_id}/decide", tag = "approvals")]
 async fn decide_approval(
     Auth(caller): Auth<OperatorCaller>,

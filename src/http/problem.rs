@@ -187,6 +187,7 @@ pub const fn status(code: Code) -> StatusCode {
         | Code::GoalEnded
         | Code::TaskEnded
         | Code::AlreadyDecided
+        | Code::PayloadChanged
         | Code::BudgetExhausted
         | Code::AgentNotActive
         | Code::LastAdminKey
@@ -222,6 +223,7 @@ pub const fn title(code: Code) -> &'static str {
         Code::GoalEnded => "The goal has ended",
         Code::TaskEnded => "The task has ended",
         Code::AlreadyDecided => "The approval was decided before",
+        Code::PayloadChanged => "The payload is not the one that you read",
         Code::BudgetExhausted => "A budget has no room for it",
         Code::AgentNotActive => "The agent may not claim now",
         Code::LastAdminKey => "The last admin key cannot be revoked",
@@ -260,6 +262,7 @@ pub const fn extra_headers(code: Code) -> &'static [(header::HeaderName, &'stati
         | Code::GoalEnded
         | Code::TaskEnded
         | Code::AlreadyDecided
+        | Code::PayloadChanged
         | Code::BudgetExhausted
         | Code::AgentNotActive
         | Code::LastAdminKey

@@ -100,6 +100,12 @@ pub const fn text(code: Code) -> Text {
                        The first decision stands and has had its effect.",
             to_do: "Read the approval to see the decision, who made it and why.",
         },
+        Code::PayloadChanged => Text {
+            happened: "A decision names the SHA-256 of the payload that was read, and the approval's \
+                       payload has another one: it was revised since. Nothing was decided.",
+            to_do: "Read the approval again, look at what it asks now, and decide with its \
+                    `payload_sha256`.",
+        },
         Code::BudgetExhausted => Text {
             happened: "At least one budget above the work has not enough left of a unit for what was \
                        asked. `detail` and `errors` name every limit that is short: the node, the \

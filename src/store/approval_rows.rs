@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 
 use super::types::words;
 use crate::domain::{
+    approval::{PayloadHash, Risk, Verdict},
     ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, TaskId, WorkspaceId},
     states::{ApprovalKind, ApprovalState},
 };
@@ -24,6 +25,11 @@ pub struct ApprovalRow {
     pub title: String,
     pub body: Option<String>,
     pub payload: Option<Value>,
+    pub payload_sha256: PayloadHash,
+    pub revision: i32,
+    pub risk: Risk,
+    pub answer_schema: Option<Value>,
+    pub verdict: Option<Verdict>,
     pub asked_by: Option<KeyId>,
     pub answer: Option<Value>,
     pub reason: Option<String>,
@@ -49,6 +55,8 @@ pub async fn read(
                state as "state: ApprovalState", goal_id as "goal_id: GoalId",
                task_id as "task_id: TaskId", attempt_id as "attempt_id: AttemptId",
                plan_id as "plan_id: PlanId", title, body as "body?", payload,
+               payload_sha256 as "payload_sha256: PayloadHash", revision, risk as "risk: Risk",
+               answer_schema, verdict as "verdict: Verdict",
                asked_by as "asked_by: KeyId", answer, reason, decided_by as "decided_by: KeyId",
                version, created_at, decided_at
         from approvals where workspace_id = $1 and approval_id = $2
@@ -118,7 +126,9 @@ pub async fn list(
                a.state as "state: ApprovalState", a.goal_id as "goal_id: GoalId",
                a.task_id as "task_id: TaskId", a.attempt_id as "attempt_id: AttemptId",
                a.plan_id as "plan_id: PlanId", a.title, null::text as body,
-               null::jsonb as payload, a.asked_by as "asked_by: KeyId", a.answer, a.reason,
+               null::jsonb as payload, a.payload_sha256 as "payload_sha256: PayloadHash",
+               a.revision, a.risk as "risk: Risk", null::jsonb as answer_schema,
+               a.verdict as "verdict: Verdict", a.asked_by as "asked_by: KeyId", a.answer, a.reason,
                a.decided_by as "decided_by: KeyId", a.version, a.created_at, a.decided_at
         from picked
         cross join lateral (

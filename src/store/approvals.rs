@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 
 use super::types::uuids;
 use crate::domain::{
+    approval::{PayloadHash, Risk, Verdict},
     ids::{ApprovalId, AttemptId, GoalId, KeyId, LimitId, PlanId, TaskId, WorkspaceId},
     states::{ApprovalKind, ApprovalState},
 };
@@ -33,8 +34,34 @@ pub struct NewApproval {
     pub body: String,
     /// Exactly what is approved.
     pub payload: Option<Value>,
+    /// How much harm a wrong decision could do.
+    pub risk: Risk,
+    /// What the answer must look like.
+    pub answer_schema: Option<Value>,
     /// The key that asks.
     pub asked_by: Option<KeyId>,
+}
+
+impl NewApproval {
+    /// A question of a kind about a goal, of which nothing else is known.
+    #[must_use]
+    pub fn new(approval_id: ApprovalId, kind: ApprovalKind, goal_id: GoalId) -> Self {
+        Self {
+            approval_id,
+            kind,
+            goal_id,
+            task_id: None,
+            attempt_id: None,
+            plan_id: None,
+            limit_id: None,
+            title: String::new(),
+            body: String::new(),
+            payload: None,
+            risk: Risk::Medium,
+            answer_schema: None,
+            asked_by: None,
+        }
+    }
 }
 
 /// Asks.
@@ -53,17 +80,21 @@ pub async fn insert(
         };
     }
     let kinds: Vec<&str> = approvals.iter().map(|a| a.kind.as_str()).collect();
+    let risks: Vec<&str> = approvals.iter().map(|a| a.risk.as_str()).collect();
     sqlx::query!(
         r#"
         insert into approvals (workspace_id, state, created_at, approval_id, kind, goal_id, task_id,
-                               attempt_id, plan_id, limit_id, title, body, payload, asked_by)
+                               attempt_id, plan_id, limit_id, title, body, payload, asked_by,
+                               payload_sha256, revision, risk, answer_schema)
         select $1, 'pending', $2, a.approval_id, a.kind, a.goal_id, a.task_id, a.attempt_id,
                a.plan_id, a.limit_id, coalesce(nullif(a.title, ''), x.title, ''),
-               coalesce(nullif(a.body, ''), x.description, ''), a.payload, a.asked_by
+               coalesce(nullif(a.body, ''), x.description, ''), a.payload, a.asked_by,
+               a.payload_sha256, 1, a.risk, a.answer_schema
         from unnest($3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[], $8::uuid[],
-                    $9::text[], $10::text[], $11::jsonb[], $12::uuid[], $13::uuid[])
+                    $9::text[], $10::text[], $11::jsonb[], $12::uuid[], $13::uuid[],
+                    $14::bytea[], $15::text[], $16::jsonb[])
              as a (approval_id, kind, goal_id, task_id, attempt_id, plan_id, title, body, payload,
-                   asked_by, limit_id)
+                   asked_by, limit_id, payload_sha256, risk, answer_schema)
         left join task_texts x on x.workspace_id = $1 and x.task_id = a.task_id
         "#,
         workspace.0,
@@ -79,6 +110,9 @@ pub async fn insert(
         column!(|a| a.payload.clone()) as &[Option<Value>],
         column!(|a| a.asked_by.map(|id| id.0)) as &[Option<uuid::Uuid>],
         column!(|a| a.limit_id.map(|id| id.0)) as &[Option<uuid::Uuid>],
+        column!(|a| PayloadHash::of(a.payload.as_ref()).0.to_vec()),
+        &risks as &[&str],
+        column!(|a| a.answer_schema.clone()) as &[Option<Value>],
     )
     .execute(conn)
     .await?;
@@ -104,26 +138,40 @@ pub struct ApprovalFacts {
     pub plan_id: Option<PlanId>,
     /// The limit that it asks to raise.
     pub limit_id: Option<LimitId>,
-    /// Exactly what is approved.
+    /// Exactly what is approved, in its present form.
     pub payload: Option<Value>,
+    /// Its hash.
+    pub payload_sha256: PayloadHash,
+    /// Which form it is.
+    pub revision: i32,
+    /// What the answer must look like.
+    pub answer_schema: Option<Value>,
 }
 
-/// Reads what an approval is about; these columns but the state never change.
+/// What stands above an approval; none of it ever changes.
+#[derive(Debug, Clone, Copy)]
+pub struct About {
+    /// What it is about.
+    pub kind: ApprovalKind,
+    /// The goal.
+    pub goal_id: GoalId,
+    /// The task.
+    pub task_id: Option<TaskId>,
+}
+
+/// What an approval is about, so that goal and task can be locked before it.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn find(
+pub async fn about(
     conn: &mut PgConnection,
     workspace: WorkspaceId,
     approval: ApprovalId,
-) -> sqlx::Result<Option<ApprovalFacts>> {
+) -> sqlx::Result<Option<About>> {
     sqlx::query_as!(
-        ApprovalFacts,
-        r#"select approval_id as "approval_id: ApprovalId", kind as "kind: ApprovalKind",
-                  state as "state: ApprovalState", goal_id as "goal_id: GoalId",
-                  task_id as "task_id: TaskId", attempt_id as "attempt_id: AttemptId",
-                  plan_id as "plan_id: PlanId", limit_id as "limit_id: LimitId",
-                  case when kind = 'budget' then payload end as payload
+        About,
+        r#"select kind as "kind: ApprovalKind", goal_id as "goal_id: GoalId",
+                  task_id as "task_id: TaskId"
            from approvals where workspace_id = $1 and approval_id = $2"#,
         workspace.0,
         approval.0,
@@ -132,13 +180,37 @@ pub async fn find(
     .await
 }
 
+/// Locks an approval and reads what deciding needs to know.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approval: ApprovalId,
+) -> sqlx::Result<ApprovalFacts> {
+    sqlx::query_as!(
+        ApprovalFacts,
+        r#"select approval_id as "approval_id: ApprovalId", kind as "kind: ApprovalKind",
+                  state as "state: ApprovalState", goal_id as "goal_id: GoalId",
+                  task_id as "task_id: TaskId", attempt_id as "attempt_id: AttemptId",
+                  plan_id as "plan_id: PlanId", limit_id as "limit_id: LimitId",
+                  payload, payload_sha256 as "payload_sha256: PayloadHash", revision, answer_schema
+           from approvals where workspace_id = $1 and approval_id = $2 for no key update"#,
+        workspace.0,
+        approval.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// A decision to be stored.
 #[derive(Debug)]
 pub struct Decision<'a> {
     /// The approval.
     pub approval_id: ApprovalId,
-    /// Its final state.
-    pub state: ApprovalState,
+    /// What was said: it follows what becomes of the approval.
+    pub verdict: Verdict,
     /// Why, or a remark.
     pub reason: Option<&'a str>,
     /// The answer to a question.
@@ -159,15 +231,16 @@ pub async fn decide(
 ) -> sqlx::Result<bool> {
     let changed = sqlx::query!(
         "update approvals set state = $3, reason = $4, answer = $5, decided_by = $6,
-                decided_at = $7, version = version + 1
+                decided_at = $7, verdict = $8, version = version + 1
          where workspace_id = $1 and approval_id = $2 and state = 'pending'",
         workspace.0,
         decision.approval_id.0,
-        decision.state.as_str(),
+        decision.verdict.state().as_str(),
         decision.reason,
         decision.answer,
         decision.decided_by.map(|id| id.0),
         now,
+        decision.verdict.as_str(),
     )
     .execute(conn)
     .await?;
@@ -250,7 +323,13 @@ pub async fn tell(
           and a.state in ('approved', 'rejected', 'answered', 'expired')
         returning a.task_id as "task_id!: TaskId", jsonb_build_object(
             'approval_id', a.approval_id, 'kind', a.kind, 'state', a.state, 'title', a.title,
-            'answer', a.answer, 'reason', a.reason, 'decided_at', a.decided_at) as "outcome!"
+            'answer', a.answer, 'reason', a.reason, 'decided_at', a.decided_at,
+            'verdict', a.verdict, 'revision', a.revision,
+            'payload_sha256', encode(a.payload_sha256, 'hex'),
+            -- Another agent may go on: it knows only what it is told here.
+            'body', case when a.kind in ('action', 'input') then a.body end,
+            'payload', case when a.kind in ('action', 'input') then a.payload end)
+            as "outcome!"
         "#,
         workspace.0,
         &attempts.iter().map(|(task, _)| task.0).collect::<Vec<_>>(),

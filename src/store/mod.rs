@@ -16,6 +16,7 @@ use crate::domain::ids::WorkspaceId;
 
 pub mod agents;
 pub mod allocations;
+pub mod approval_revisions;
 pub mod approval_rows;
 pub mod approvals;
 pub mod attempt_rows;

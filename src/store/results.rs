@@ -1,5 +1,7 @@
 //! How attempts ended: results, the answers their agents were given, evidence, feedback.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -174,4 +176,27 @@ pub async fn criteria(
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|row| (row.task_id, row.number, row.required)).collect())
+}
+
+/// The criteria of tasks, as their reviewers are shown them; tasks without any are left out.
+///
+/// # Errors
+/// When the database fails.
+pub async fn shown_criteria(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    tasks: &[TaskId],
+) -> sqlx::Result<HashMap<TaskId, Value>> {
+    let rows = sqlx::query!(
+        r#"select task_id as "task_id: TaskId",
+                  jsonb_agg(jsonb_build_object('number', number, 'text', text,
+                                               'required', required) order by number)
+                  as "criteria!"
+           from criteria where workspace_id = $1 and task_id = any($2) group by task_id"#,
+        workspace.0,
+        &uuids(tasks),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.task_id, row.criteria)).collect())
 }

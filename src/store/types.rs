@@ -8,6 +8,7 @@ use sqlx::{
 use uuid::Uuid;
 
 use crate::domain::{
+    approval::{PayloadHash, Risk, Verdict},
     budget::{BudgetNode, OnExhausted, Period, UnknownModel},
     ids::{
         AgentId, ApprovalId, AttemptId, BudgetId, GoalId, Id, KeyId, LimitId, PlanId, PriceId,
@@ -73,6 +74,8 @@ text_columns!(
     Planner,
     ApprovalKind,
     ApprovalState,
+    Risk,
+    Verdict,
     FailureClass,
     BudgetNode,
     Period,
@@ -91,4 +94,18 @@ pub fn uuids<T: Id>(ids: &[T]) -> Vec<Uuid> {
 pub fn words<T: Words + Ord>(words: &[T]) -> Vec<String> {
     let unique: std::collections::BTreeSet<T> = words.iter().copied().collect();
     unique.into_iter().map(|word| word.as_str().to_owned()).collect()
+}
+
+impl Type<Postgres> for PayloadHash {
+    fn type_info() -> PgTypeInfo {
+        <Vec<u8> as Type<Postgres>>::type_info()
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for PayloadHash {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        let bytes = <Vec<u8> as Decode<'r, Postgres>>::decode(value)?;
+        let bytes = bytes.try_into().map_err(|_| "a hash that is not 32 bytes long")?;
+        Ok(Self(bytes))
+    }
 }

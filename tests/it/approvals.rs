@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     goals::all_pages,
-    support::fleet::{Fleet, text},
+    support::fleet::{Fleet, about, text},
 };
 
 #[tokio::test]
@@ -32,8 +32,9 @@ async fn what_waits_longest_is_on_top() {
     let found = all_pages(&fleet.admin, &of_goal).await;
     assert_eq!(found, [&*pending[3]]);
 
-    let decide = format!("/v1/approvals/{}/decide", found[0]);
-    fleet.admin.post(&decide, &json!({"decision": "approve"})).await.expect(200);
+    let path = format!("/v1/approvals/{}", found[0]);
+    let yes = about(&fleet.admin.get(&path).await.value(200), json!({"decision": "approve"}));
+    fleet.admin.post(format!("{path}/decide"), &yes).await.expect(200);
     let approved = all_pages(&fleet.admin, "/v1/approvals?state=approved&state=rejected").await;
     assert_eq!(approved, found);
     assert_eq!(all_pages(&fleet.admin, "/v1/approvals").await.len(), 6);
@@ -90,7 +91,8 @@ async fn an_agent_waits_for_the_decision() {
     assert!(began.elapsed() < Duration::from_secs(5));
     let known = worker.client.get(&path).if_none_match("\"v2\"").await;
     known.expect(304);
-    let decide = worker.client.post(format!("{path}/decide"), &json!({"decision": "approve"}));
+    let yes = about(&seen, json!({"decision": "approve"}));
+    let decide = worker.client.post(format!("{path}/decide"), &yes);
     decide.await.problem(403, "forbidden");
 }
 
@@ -101,7 +103,9 @@ async fn approvals_that_do_not_exist_are_404() {
         let path = format!("/v1/approvals/{id}");
         fleet.admin.get(&path).await.problem(404, "not_found");
         fleet.admin.get(format!("{path}?wait_seconds=9")).await.problem(404, "not_found");
-        let decide = fleet.admin.post(format!("{path}/decide"), &json!({"decision": "approve"}));
+        let hash = "0".repeat(64);
+        let yes = json!({"decision": "approve", "payload_sha256": hash});
+        let decide = fleet.admin.post(format!("{path}/decide"), &yes);
         decide.await.problem(404, "not_found");
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{
     agent::Agent,
     dump::{dump, same},
-    fleet::{Fleet, text},
+    fleet::{Fleet, about, text},
     invariants::{verify, verify_rested},
 };
 
@@ -168,9 +168,10 @@ async fn of_racing_deciders_one_wins() {
     let (fleet, agent) = start().await;
     let goal = fleet.lone_task(json!({"approval": {"result": true}})).await;
     agent.complete(&agent.take().await).await;
-    let id = text(&fleet.question().await["id"]);
+    let question = fleet.question().await;
+    let id = text(&question["id"]);
     let calls = (0..8).map(|n| {
-        let body = if n % 2 == 0 { approve() } else { reject() };
+        let body = about(&question, if n % 2 == 0 { approve() } else { reject() });
         let call = fleet.admin.post(format!("/v1/approvals/{id}/decide"), &body);
         async move { (n, call.await) }
     });
@@ -198,7 +199,8 @@ async fn a_decision_that_makes_no_sense_changes_nothing() {
     let (fleet, agent) = start().await;
     fleet.lone_task(json!({})).await;
     agent.ask(&agent.take().await, "input").await;
-    let path = format!("/v1/approvals/{}/decide", text(&fleet.question().await["id"]));
+    let question = fleet.question().await;
+    let path = format!("/v1/approvals/{}/decide", text(&question["id"]));
     let before = dump(&fleet.pool).await;
     for (decision, pointer) in [
         (approve(), "/decision"),
@@ -207,7 +209,7 @@ async fn a_decision_that_makes_no_sense_changes_nothing() {
         (json!({"decision": "answer"}), "/answer"),
         (json!({"decision": "reject", "reason": "no", "answer": 1}), "/answer"),
     ] {
-        let answer = fleet.admin.post(&path, &decision).await;
+        let answer = fleet.admin.post(&path, &about(&question, decision.clone())).await;
         assert_eq!(answer.problem(422, "invalid"), [pointer], "{decision}");
     }
     same("refused decisions", &before, &dump(&fleet.pool).await);
@@ -218,10 +220,11 @@ async fn what_ended_is_no_question_any_more() {
     let (fleet, agent) = start().await;
     let goal = fleet.lone_task(json!({})).await;
     agent.ask(&agent.take().await, "action").await;
-    let path = format!("/v1/approvals/{}", text(&fleet.question().await["id"]));
+    let question = fleet.question().await;
+    let path = format!("/v1/approvals/{}", text(&question["id"]));
     fleet.admin.post(format!("/v1/goals/{goal}/cancel"), &json!({})).await.expect(200);
     let before = dump(&fleet.pool).await;
-    let answer = fleet.admin.post(format!("{path}/decide"), &approve()).await;
+    let answer = fleet.admin.post(format!("{path}/decide"), &about(&question, approve())).await;
     answer.problem(409, "already_decided");
     same("a late decision", &before, &dump(&fleet.pool).await);
     assert_eq!(fleet.admin.get(path).await.value(200)["state"], "cancelled");

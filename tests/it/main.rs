@@ -35,6 +35,7 @@ mod projects;
 mod races;
 mod readme;
 mod reports;
+mod revisions;
 mod roles;
 mod schema;
 mod spend;

@@ -11,7 +11,7 @@ use crate::support::{
     agent::{Agent, Held},
     client::Answer,
     dump::{dump, same},
-    fleet::{Fleet, seed, text},
+    fleet::{Fleet, about, seed, text},
     invariants::{verify, verify_rested},
 };
 
@@ -240,6 +240,7 @@ impl Life {
             (false, _) => json!({"decision": "reject", "reason": "no"}),
         };
         let path = format!("/v1/approvals/{}/decide", text(&question["id"]));
+        let decision = about(question, decision);
         self.fleet.admin.post(path, &decision).await.expect(200);
     }
 

@@ -32,7 +32,19 @@ const ROUTES: &[Route] = &[
     ("GET /v1/agents/{agent_id}/attempts", "aosgv", ""),
     ("GET /v1/approvals", "aosgv", ""),
     ("GET /v1/approvals/{approval_id}", "aosgv", ""),
-    ("POST /v1/approvals/{approval_id}/decide", "ao", r#"{"decision": "approve"}"#),
+    (
+        "POST /v1/approvals/{approval_id}/decide",
+        "ao",
+        r#"{"decision": "approve",
+            "payload_sha256": "0000000000000000000000000000000000000000000000000000000000000000"}"#,
+    ),
+    (
+        "POST /v1/approvals/{approval_id}/revise",
+        "ao",
+        r#"{"payload": 1,
+            "payload_sha256": "0000000000000000000000000000000000000000000000000000000000000000"}"#,
+    ),
+    ("GET /v1/approvals/{approval_id}/revisions", "aosgv", ""),
     ("GET /v1/attempts/{attempt_id}", "aosgv", ""),
     (
         "POST /v1/attempts/{attempt_id}/approvals",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use muster::{
     domain::{
+        approval::{Risk, Verdict},
         budget::{BudgetNode, OnExhausted, Period, UnknownModel},
         price::{MoneySource, PriceSource},
         role::Role,
@@ -112,6 +113,8 @@ async fn lists_of_words_are_the_same_in_the_database_and_in_the_code() {
         ("goals_planner_known", words::<Planner>()),
         ("plans_state_known", words::<PlanState>()),
         ("plans_planner_known", words::<Planner>()),
+        ("approvals_risk_known", words::<Risk>()),
+        ("approvals_verdict_known", words::<Verdict>()),
         ("tasks_state_known", words::<TaskState>()),
         ("tasks_failure_class_known", words::<FailureClass>()),
         ("agents_state_known", words::<AgentState>()),

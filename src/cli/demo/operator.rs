@@ -12,12 +12,9 @@ use super::{
     display::Display,
 };
 use crate::{
-    app::{
-        approval_views::Approval,
-        decisions::{DecisionRequest, Verdict},
-        goal_views::Goal,
-    },
+    app::{approval_views::Approval, decisions::DecisionRequest, goal_views::Goal},
     domain::{
+        approval::Verdict,
         ids::{ApprovalId, GoalId},
         refusal::Code,
         spend::Amounts,
@@ -75,8 +72,10 @@ async fn attend(
 async fn approve(client: &Client, approval: &Approval) -> Result<()> {
     let decision = DecisionRequest {
         decision: Verdict::Approve,
+        payload_sha256: approval.payload_sha256,
         reason: Some("the evidence covers every criterion".to_owned()),
         answer: None,
+        payload: None,
     };
     match client.decide(approval.id, &decision).await {
         // The first try was heard, its answer was not.

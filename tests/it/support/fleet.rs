@@ -272,11 +272,18 @@ impl Fleet {
         only.clone()
     }
 
-    /// Decides the only pending approval.
+    /// Decides the only pending approval, as it is now.
     pub async fn decide(&self, decision: Value) -> Value {
-        let id = text(&self.question().await["id"]);
-        self.admin.post(format!("/v1/approvals/{id}/decide"), &decision).await.value(200)
+        let question = self.question().await;
+        let path = format!("/v1/approvals/{}/decide", text(&question["id"]));
+        self.admin.post(path, &about(&question, decision)).await.value(200)
     }
+}
+
+/// A decision about exactly what an approval asks.
+pub fn about(approval: &Value, mut decision: Value) -> Value {
+    decision["payload_sha256"] = approval["payload_sha256"].clone();
+    decision
 }
 
 /// Registers an agent in the workspace of an admin.

@@ -1,0 +1,143 @@
+//! What follows from the decisions of people, in their transaction.
+
+use serde_json::json;
+
+use super::{
+    Error, Result, Unit, budget_steps, budgets,
+    decisions::DecisionRequest,
+    goals::{apply, cancel_locked, corrupt},
+    lay::Ground,
+    settle::{self, Change},
+    spend::{find, locked},
+};
+use crate::{
+    domain::{
+        budget::Period,
+        event::{EventKind, NewEvent},
+        ids::{AttemptId, PlanId},
+        plan::TaskSpec,
+        states::{ApprovalKind, ApprovalState, GoalState, PlanState, TaskState},
+        task::{self, Next, TaskFacts},
+    },
+    store::{self, approvals::ApprovalFacts, goals::GoalFacts},
+};
+
+/// Does what was decided: the approval, its task and its goal are locked.
+///
+/// # Errors
+/// What a raised limit or a plan may be refused for, and when the database fails.
+pub(super) async fn take_effect(
+    unit: &mut Unit,
+    facts: &ApprovalFacts,
+    goal: &GoalFacts,
+    task: Option<TaskFacts>,
+    request: &DecisionRequest,
+) -> Result<()> {
+    let approved = request.decision.state() != ApprovalState::Rejected;
+    match (facts.kind, task, facts.attempt_id, facts.plan_id) {
+        (ApprovalKind::Plan, _, _, Some(plan)) if approved => apply_plan(unit, goal, plan).await,
+        (ApprovalKind::Plan, _, _, Some(plan)) => {
+            let (workspace, now) = (unit.workspace(), unit.now());
+            let state = PlanState::Rejected;
+            store::goals::set_plan_state(unit.conn(), workspace, now, plan, state).await?;
+            unit.record(NewEvent::new(EventKind::PlanRejected).goal(goal.goal_id));
+            let reason = format!("the plan was rejected: {}", request.reason());
+            cancel_locked(unit, goal.goal_id, &reason).await
+        }
+        (ApprovalKind::Start, Some(task), _, _) => start(unit, task, approved, request).await,
+        (ApprovalKind::Result, Some(task), Some(attempt), _) => {
+            review(unit, task, attempt, approved, request).await
+        }
+        (ApprovalKind::Action | ApprovalKind::Input, Some(task), _, _) => resume(unit, task).await,
+        (ApprovalKind::Budget, _, _, _) => budget(unit, facts, approved, request).await,
+        (
+            ApprovalKind::Plan
+            | ApprovalKind::Start
+            | ApprovalKind::Result
+            | ApprovalKind::Action
+            | ApprovalKind::Input,
+            _,
+            _,
+            _,
+        ) => Err(Error::Corrupt("an approval without its subject".into())),
+    }
+}
+
+/// A limit is raised, or what waits for it is given up: with a limit that begins anew it waits for
+/// that.
+async fn budget(
+    unit: &mut Unit,
+    facts: &ApprovalFacts,
+    approved: bool,
+    request: &DecisionRequest,
+) -> Result<()> {
+    let limit = facts.limit_id.ok_or_else(|| Error::Corrupt("a budget without a limit".into()))?;
+    let payload = facts.payload.clone().unwrap_or_default();
+    if approved {
+        let proposed = payload["proposed"].as_i64();
+        let amount = proposed.ok_or_else(|| Error::Corrupt("a raise without an amount".into()))?;
+        return budgets::raise(unit, limit, amount, request.reason.as_deref()).await;
+    }
+    if payload["short"]["period"] != json!(Period::Lifetime) {
+        return Ok(());
+    }
+    let reason = format!("its budget was not raised: {}", request.reason());
+    budget_steps::give_up(unit, limit, &reason).await
+}
+
+async fn apply_plan(unit: &mut Unit, goal: &GoalFacts, plan: PlanId) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let document = store::goals::plan_document(unit.conn(), workspace, plan).await?;
+    let tasks: Vec<TaskSpec> = serde_json::from_value(document).map_err(corrupt)?;
+    store::goals::set_plan_state(unit.conn(), workspace, now, plan, PlanState::Applied).await?;
+    let active = GoalState::Active;
+    store::goals::set_state(unit.conn(), workspace, now, goal.goal_id, active, None).await?;
+    let ground = Ground { goal: goal.goal_id, priority: goal.priority, position: 0, parent: None };
+    apply(unit, ground, plan, &tasks).await
+}
+
+async fn start(
+    unit: &mut Unit,
+    task: TaskFacts,
+    approved: bool,
+    request: &DecisionRequest,
+) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let next = if approved {
+        store::moves::start_approved(unit.conn(), workspace, task.task_id).await?;
+        Next::Retry(now)
+    } else {
+        Next::Cancelled
+    };
+    let reason = (!approved).then(|| format!("its start was rejected: {}", request.reason()));
+    settle::settle(unit, vec![Change::of_task(task, next, reason)]).await
+}
+
+async fn review(
+    unit: &mut Unit,
+    task: TaskFacts,
+    attempt: AttemptId,
+    accepted: bool,
+    request: &DecisionRequest,
+) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let attempts = locked(unit, &[attempt]).await?;
+    let agent = find(&attempts, attempt)?.agent_id;
+    let ending = task::review(&task, accepted, now);
+    let end = [(attempt, ending.attempt)];
+    store::attempts::end(unit.conn(), workspace, now, &end).await?;
+    if let Some(feedback) = &request.reason {
+        store::results::set_feedback(unit.conn(), workspace, attempt, feedback).await?;
+    }
+    let reason = (!accepted).then(|| format!("its result was rejected: {}", request.reason()));
+    settle::settle(unit, vec![Change::by_attempt(task, attempt, agent, ending, reason)]).await
+}
+
+/// The question is decided either way: the task goes on, and its next attempt reads the outcome.
+async fn resume(unit: &mut Unit, task: TaskFacts) -> Result<()> {
+    if task.state != TaskState::Parked {
+        return Err(Error::Corrupt("a question about a task that is not parked".into()));
+    }
+    let now = unit.now();
+    settle::settle(unit, vec![Change::of_task(task, Next::Retry(now), None)]).await
+}

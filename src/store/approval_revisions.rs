@@ -1,0 +1,90 @@
+//! The forms that the payload of an approval had before it was revised.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::domain::{
+    approval::PayloadHash,
+    ids::{ApprovalId, KeyId, PlanId, WorkspaceId},
+};
+
+/// A form that a payload had.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of the table, documented there")]
+pub struct RevisionRow {
+    pub revision: i32,
+    pub payload: Option<Value>,
+    pub payload_sha256: PayloadHash,
+    pub replaced_by: Option<KeyId>,
+    pub replaced_at: DateTime<Utc>,
+}
+
+/// The forms that came before the present one, oldest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approval: ApprovalId,
+) -> sqlx::Result<Vec<RevisionRow>> {
+    sqlx::query_as!(
+        RevisionRow,
+        r#"select revision, payload, payload_sha256 as "payload_sha256: PayloadHash",
+                  replaced_by as "replaced_by: KeyId", replaced_at
+           from approval_revisions where workspace_id = $1 and approval_id = $2
+           order by revision"#,
+        workspace.0,
+        approval.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// A payload that takes the place of another.
+#[derive(Debug)]
+pub struct NewRevision<'a> {
+    /// The approval, which is locked and pending.
+    pub approval_id: ApprovalId,
+    /// What is to be approved from now on.
+    pub payload: &'a Value,
+    /// The plan that it is, when it is one.
+    pub plan_id: Option<PlanId>,
+    /// Who revised it.
+    pub by: Option<KeyId>,
+}
+
+/// Keeps the present form of a payload, and puts another in its place.
+///
+/// # Errors
+/// When the database fails.
+pub async fn replace(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    new: &NewRevision<'_>,
+) -> sqlx::Result<()> {
+    let hash = PayloadHash::of(Some(new.payload)).0;
+    sqlx::query!(
+        "with kept as (
+             insert into approval_revisions (workspace_id, approval_id, revision, payload,
+                                             payload_sha256, replaced_by, replaced_at)
+             select workspace_id, approval_id, revision, payload, payload_sha256, $3, $4
+             from approvals where workspace_id = $1 and approval_id = $2
+         )
+         update approvals set payload = $5, payload_sha256 = $6, revision = revision + 1,
+                plan_id = coalesce($7, plan_id), version = version + 1
+         where workspace_id = $1 and approval_id = $2",
+        workspace.0,
+        new.approval_id.0,
+        new.by.map(|id| id.0),
+        now,
+        new.payload,
+        hash.as_slice(),
+        new.plan_id.map(|id| id.0),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
