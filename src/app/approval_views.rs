@@ -49,7 +49,7 @@ pub struct Approval {
     pub title: String,
     /// Markdown: what the person should know. Only when one approval is read, `null` in lists.
     pub body: Option<String>,
-    /// Exactly what is decided: the tasks of a plan; `result`, `evidence` and `criteria` of a
+    /// Exactly what is decided: the tasks of a plan; the task that would start; `result`, `evidence` and `criteria` of a
     /// result; whatever the agent sent with its question; the limit that is short and what it is
     /// raised to (`proposed`). Only when one approval is read, `null` in lists.
     pub payload: Option<Value>,

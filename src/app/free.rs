@@ -7,7 +7,7 @@ use crate::{
     domain::{
         claim,
         event::{EventKind, NewEvent, task_event},
-        ids::TaskId,
+        ids::{GoalId, TaskId},
         states::{ApprovalKind, TaskState},
         task::{self, Freed, TaskFacts},
     },
@@ -66,6 +66,7 @@ pub async fn free(unit: &mut Unit, tasks: Vec<TaskFacts>, needs: Needs) -> Resul
             return Ok(());
         }
         store::moves::apply(unit.conn(), workspace, now, &moves).await?;
+        let asked: Vec<_> = asked.iter().map(|task| (task.task_id, task.goal_id)).collect();
         ask_start(unit, &asked).await?;
         if opened.is_empty() {
             return Ok(());
@@ -77,14 +78,23 @@ pub async fn free(unit: &mut Unit, tasks: Vec<TaskFacts>, needs: Needs) -> Resul
     Ok(())
 }
 
-async fn ask_start(unit: &mut Unit, tasks: &[&TaskFacts]) -> Result<()> {
-    let questions = tasks
-        .iter()
-        .map(|task| NewApproval {
-            task_id: Some(task.task_id),
-            ..NewApproval::new(unit.id(), ApprovalKind::Start, task.goal_id)
-        })
-        .collect();
+/// Asks whether tasks may start, each `(task, goal)`. What is approved is the task as it is written.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn ask_start(unit: &mut Unit, tasks: &[(TaskId, GoalId)]) -> Result<()> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let workspace = unit.workspace();
+    let ids: Vec<TaskId> = tasks.iter().map(|(task, _)| *task).collect();
+    let mut shown = store::task_links::shown(unit.conn(), workspace, &ids).await?;
+    let question = |(task, goal): &(TaskId, GoalId)| NewApproval {
+        task_id: Some(*task),
+        payload: shown.remove(task),
+        ..NewApproval::new(unit.id(), ApprovalKind::Start, *goal)
+    };
+    let questions = tasks.iter().map(question).collect();
     ask(unit, questions).await
 }
 

@@ -16,11 +16,9 @@ use crate::{
         layout::{Laid, lay_out},
         plan::TaskSpec,
         settings,
-        states::{ApprovalKind, TaskState},
+        states::TaskState,
     },
-    store::{
-        self, approvals::NewApproval, moves::CountChange, task_links::NewCriterion, tasks::NewTask,
-    },
+    store::{self, moves::CountChange, task_links::NewCriterion, tasks::NewTask},
 };
 
 /// Where the tasks go.
@@ -74,7 +72,10 @@ pub async fn lay(unit: &mut Unit, ground: Ground, specs: &[TaskSpec]) -> Result<
         .collect::<Vec<_>>();
     fresh_budgets::make(unit, &budgets).await?;
     record(unit, ground, specs, &rows);
-    ask(unit, ground, &rows).await?;
+    // Tasks that begin before a person.
+    let parked = rows.iter().filter(|row| row.state == TaskState::Parked);
+    let parked: Vec<_> = parked.map(|row| (row.task_id, ground.goal)).collect();
+    free::ask_start(unit, &parked).await?;
     let change = [(ground.goal, counts(&rows))];
     store::moves::count(unit.conn(), workspace, now, &change).await?;
     Ok(ids)
@@ -145,19 +146,6 @@ fn record(unit: &mut Unit, ground: Ground, specs: &[TaskSpec], rows: &[NewTask])
         );
         unit.record(event(task_event(row.state)));
     }
-}
-
-/// Tasks that begin before a person.
-async fn ask(unit: &mut Unit, ground: Ground, rows: &[NewTask]) -> Result<()> {
-    let questions = rows
-        .iter()
-        .filter(|row| row.state == TaskState::Parked)
-        .map(|row| NewApproval {
-            task_id: Some(row.task_id),
-            ..NewApproval::new(unit.id(), ApprovalKind::Start, ground.goal)
-        })
-        .collect();
-    free::ask(unit, questions).await
 }
 
 fn counts(rows: &[NewTask]) -> CountChange {

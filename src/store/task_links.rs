@@ -1,8 +1,12 @@
 //! What new tasks are tied to: criteria and dependencies.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::PgConnection;
 
+use super::types::uuids;
 use crate::domain::ids::{TaskId, WorkspaceId};
 
 /// A criterion to be created.
@@ -64,4 +68,34 @@ pub async fn insert_dependencies(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Tasks as they are written, for whoever decides whether they may start.
+///
+/// # Errors
+/// When the database fails.
+pub async fn shown(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    tasks: &[TaskId],
+) -> sqlx::Result<HashMap<TaskId, Value>> {
+    let rows = sqlx::query!(
+        r#"select t.task_id as "task_id: TaskId", jsonb_build_object(
+               'ref', t.ref, 'title', x.title, 'description', x.description, 'input', x.input,
+               'estimate', x.estimate,
+               'capabilities', (select to_jsonb(s.capabilities) from capability_sets s
+                                where s.workspace_id = $1 and s.capability_key = t.capability_key),
+               'criteria', coalesce((
+                   select jsonb_agg(jsonb_build_object('number', c.number, 'text', c.text,
+                                                       'required', c.required) order by c.number)
+                   from criteria c where c.workspace_id = $1 and c.task_id = t.task_id), '[]'))
+               as "shown!"
+           from tasks t join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
+           where t.workspace_id = $1 and t.task_id = any($2)"#,
+        workspace.0,
+        &uuids(tasks),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.task_id, row.shown)).collect())
 }

@@ -61,6 +61,9 @@ async fn a_start_is_asked_for_when_nothing_else_is_in_the_way_and_once() {
     assert!(fleet.questions().await.is_empty());
     assert_eq!(agent.work_off().await, ["a"]);
     fleet.expect_states(&goal, "a:done b:parked c:waiting").await;
+    let path = format!("/v1/approvals/{}", text(&fleet.question().await["id"]));
+    let asked = fleet.admin.get(path).await.value(200);
+    assert_eq!((&asked["payload"]["ref"], &asked["payload"]["title"]), (&json!("b"), &json!("b")));
     fleet.decide(approve()).await;
     // A failure does not ask again.
     agent.fail(&agent.take().await, "transient").await;
