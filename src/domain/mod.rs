@@ -8,6 +8,7 @@ pub mod check;
 pub mod claim;
 pub mod cycle;
 pub mod event;
+pub mod form;
 pub mod goal;
 pub mod heartbeat;
 pub mod ids;

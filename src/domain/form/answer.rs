@@ -1,0 +1,159 @@
+//! Whether an answer fits a form.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Number, Value};
+
+use super::{
+    AnswerSchema, Field, Format,
+    kind::{Bounds, Kind, is_whole, order},
+};
+use crate::domain::{
+    check::{Checks, pointer},
+    refusal::FieldError,
+};
+use std::cmp::Ordering;
+
+/// Where an answer is in the request that brings it.
+const ANSWER: &str = "/answer";
+/// A message lists no more values than this.
+const LISTED: usize = 12;
+
+impl AnswerSchema {
+    /// Whether `answer` fits this form, which has passed [`Self::check`].
+    ///
+    /// # Errors
+    /// Every place that must change, as JSON Pointers under `/answer`.
+    pub fn validate(&self, answer: &Value) -> Result<(), Vec<FieldError>> {
+        let mut checks = Checks::new();
+        self.check_answer(&mut checks, answer);
+        checks.finish().map_err(|refusal| refusal.errors)
+    }
+
+    fn check_answer(&self, checks: &mut Checks, answer: &Value) {
+        let Value::Object(members) = answer else {
+            let names = listed(self.properties.keys().map(String::as_str));
+            return checks
+                .add(ANSWER, format!("must be an object with a member for each field: {names}"));
+        };
+        for name in self.required() {
+            let given = members.contains_key(name);
+            checks.ensure(given, &pointer(ANSWER, name), "is missing and must be filled in");
+        }
+        for (name, value) in members {
+            let at = pointer(ANSWER, name);
+            match self.properties.get(name) {
+                Some(field) => field.check_value(checks, &at, value),
+                None => {
+                    let names = listed(self.properties.keys().map(String::as_str));
+                    checks.add(at, format!("is no field of the form; its fields are {names}"));
+                }
+            }
+        }
+    }
+}
+
+impl Field {
+    /// Notes why `value` does not fit.
+    pub(super) fn check_value(&self, checks: &mut Checks, at: &str, value: &Value) {
+        if value.is_null() {
+            return checks.add(at, "must not be null; leave out what is not filled in");
+        }
+        match self.asks() {
+            Kind::Text { least, most, format } => {
+                let Some(text) = value.as_str() else { return checks.add(at, "must be text") };
+                check_length(checks, at, text, least, most);
+                check_format(checks, at, text, format);
+            }
+            Kind::Number(bounds) => {
+                let Value::Number(number) = value else {
+                    return checks.add(at, "must be a number");
+                };
+                check_bounds(checks, at, number, bounds);
+            }
+            Kind::Integer(bounds) => {
+                let Some(number) = value.as_number().filter(|number| is_whole(number)) else {
+                    return checks.add(at, "must be a whole number");
+                };
+                check_bounds(checks, at, number, bounds);
+            }
+            Kind::Boolean => checks.ensure(value.is_boolean(), at, "must be true or false"),
+            Kind::One { values } => check_choice(checks, at, value, &values),
+            Kind::Some { values, least, most } => {
+                let Value::Array(chosen) = value else {
+                    return checks.add(at, "must be a list of values, also when it is only one");
+                };
+                check_chosen(checks, at, chosen, &values);
+                check_chosen_count(checks, at, chosen.len(), least, most);
+            }
+        }
+    }
+}
+
+/// Lengths are counted in characters, not in bytes.
+fn check_length(checks: &mut Checks, at: &str, text: &str, least: Option<u64>, most: Option<u64>) {
+    let count = text.chars().count() as u64;
+    if let Some(least) = least.filter(|least| count < *least) {
+        checks.add(at, format!("has {count} characters; at least {least} are needed"));
+    }
+    if let Some(most) = most.filter(|most| count > *most) {
+        checks.add(at, format!("has {count} characters; at most {most} are allowed"));
+    }
+}
+
+fn check_format(checks: &mut Checks, at: &str, text: &str, format: Option<Format>) {
+    if let Some(format) = format.filter(|format| !format.fits(text)) {
+        checks.add(at, format.wanted());
+    }
+}
+
+fn check_bounds(checks: &mut Checks, at: &str, number: &Number, bounds: Bounds<'_>) {
+    if let Some(least) = bounds.least.filter(|least| order(number, least) == Ordering::Less) {
+        checks.add(at, format!("is {number}; must be at least {least}"));
+    }
+    if let Some(most) = bounds.most.filter(|most| order(number, most) == Ordering::Greater) {
+        checks.add(at, format!("is {number}; must be at most {most}"));
+    }
+}
+
+fn check_choice(checks: &mut Checks, at: &str, value: &Value, values: &[&str]) {
+    let good = value.as_str().is_some_and(|text| values.contains(&text));
+    checks.ensure(good, at, format!("must be one of {}", listed(values.iter().copied())));
+}
+
+fn check_chosen(checks: &mut Checks, at: &str, chosen: &[Value], values: &[&str]) {
+    let mut seen = BTreeSet::new();
+    for (index, value) in chosen.iter().enumerate() {
+        let here = pointer(at, index);
+        check_choice(checks, &here, value, values);
+        let new = value.as_str().is_none_or(|text| seen.insert(text));
+        checks.ensure(new, &here, "is chosen twice");
+    }
+}
+
+fn check_chosen_count(
+    checks: &mut Checks,
+    at: &str,
+    count: usize,
+    least: Option<u64>,
+    most: Option<u64>,
+) {
+    let count = count as u64;
+    if let Some(least) = least.filter(|least| count < *least) {
+        checks.add(at, format!("has {count} values; choose at least {least}"));
+    }
+    if let Some(most) = most.filter(|most| count > *most) {
+        checks.add(at, format!("has {count} values; choose at most {most}"));
+    }
+}
+
+/// Names or values for a message: as many as a reader takes in.
+fn listed<'a>(values: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = values.len().saturating_sub(LISTED);
+    let mut text =
+        values.take(LISTED).map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}

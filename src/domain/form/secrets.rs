@@ -1,0 +1,183 @@
+//! Refusing forms that ask a person for a secret.
+//!
+//! What is typed into a form is stored, shown to whoever may read the approval and handed to an
+//! agent, so a password in it is a password lost. MCP forbids such forms too. Words are all there is
+//! to judge by: this stops the honest mistake, not somebody who names a field `x` to get at a secret.
+//!
+//! A name is taken apart into words (`apiKey`, `api_key` and `API-Key` are the same two), and whole
+//! words are compared, so `author` and `pinned` raise no alarm. A word that names a secret is let
+//! pass where its neighbours show that something about it is meant: `token_count`, "Name of the
+//! secret", "How should a password be reset?". A description is prose, which mentions much that it
+//! does not ask for; it counts only where it asks ("Enter the API key"), or begins with the secret.
+//!
+//! Only what can hold a secret is judged: text and numbers. A yes or no, a choice among values that
+//! the agent wrote itself, and a date can tell it nothing that opens a door.
+
+use super::{
+    Field, Format,
+    kind::Kind,
+    vocabulary::{ABOUT, AFTER, ALONE, ASKING, BEGINNING, BETWEEN, NOT_ASKED, OF, OTHER},
+};
+use crate::domain::check::{Checks, pointer};
+
+/// Notes that a field asks for a secret.
+pub(super) fn check_field(checks: &mut Checks, at: &str, name: &str, field: &Field) {
+    if !may_hold_a_secret(field) {
+        return;
+    }
+    if let Some(secret) = Words::of(name).find(Reading::Label) {
+        return checks.add(at, refusal(&secret));
+    }
+    let title = field.title.as_deref().and_then(|title| Words::of(title).find(Reading::Label));
+    if let Some(secret) = title {
+        return checks.add(pointer(at, "title"), refusal(&secret));
+    }
+    if let Some(secret) = field.description.as_deref().and_then(asked_secret) {
+        checks.add(pointer(at, "description"), refusal(&secret));
+    }
+}
+
+/// The secret that prose asks for, if any: of use for an approval's question too.
+#[must_use]
+pub fn asked_secret(prose: &str) -> Option<String> {
+    let end = |c: char| matches!(c, '.' | '!' | '?' | ';' | '\n');
+    prose.split(end).find_map(|sentence| Words::of(sentence).find(Reading::Prose))
+}
+
+fn refusal(secret: &str) -> String {
+    format!(
+        "asks for a secret (`{secret}`), and what is typed into a form is stored and shown; ask where \
+         the secret is kept, and read it there"
+    )
+}
+
+fn may_hold_a_secret(field: &Field) -> bool {
+    match field.asks() {
+        Kind::Text { format: Some(Format::Date | Format::DateTime), .. } => false,
+        Kind::Text { format: None | Some(Format::Email | Format::Uri), .. } => true,
+        Kind::Number(_) | Kind::Integer(_) => true,
+        Kind::Boolean | Kind::One { .. } | Kind::Some { .. } => false,
+    }
+}
+
+/// How a text is meant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// A name or a title: it says what is asked for.
+    Label,
+    /// A sentence, which may mention what it does not ask for.
+    Prose,
+}
+
+/// The words of a text, in lower case and as they were written.
+struct Words {
+    lower: Vec<String>,
+    written: Vec<String>,
+}
+
+impl Words {
+    fn of(text: &str) -> Self {
+        let written: Vec<String> = text.split(separates).flat_map(humps).collect();
+        let lower = written.iter().map(|word| word.to_lowercase()).collect();
+        Self { lower, written }
+    }
+
+    fn find(&self, reading: Reading) -> Option<String> {
+        (0..self.lower.len()).find_map(|at| {
+            let start = self.secret_that_ends(at, reading)?;
+            let asked = !self.is_about(start, at) && self.is_asked(start, reading);
+            asked.then(|| self.lower[start..=at].join(" "))
+        })
+    }
+
+    /// Where the secret begins whose last word is at `at`.
+    fn secret_that_ends(&self, at: usize, reading: Reading) -> Option<usize> {
+        let word = self.lower[at].as_str();
+        let before = at.checked_sub(1).map(|before| self.lower[before].as_str());
+        let after_word = |(last, first): &(&str, &[&str])| {
+            is_form_of(word, last) && before.is_some_and(|before| first.contains(&before))
+        };
+        if AFTER.iter().any(after_word) {
+            return at.checked_sub(1);
+        }
+        let other = |(of, first): &(&str, &[&str])| {
+            is_form_of(word, of) && before.is_some_and(|before| first.contains(&before))
+        };
+        if OTHER.iter().any(other) {
+            return None;
+        }
+        let alone = ALONE.iter().any(|secret| is_form_of(word, secret));
+        // Several tokens are what models count; a token is what opens a door.
+        (alone || word == "token" || self.is_pin(at, reading)).then_some(at)
+    }
+
+    /// Things are pinned too: only a label that ends with it means the number, or capitals.
+    fn is_pin(&self, at: usize, reading: Reading) -> bool {
+        let ends = at + 1 == self.lower.len();
+        let capitals = self.written[at] == "PIN";
+        self.lower[at] == "pin" && (capitals || (ends && reading == Reading::Label))
+    }
+
+    /// Whether something about the secret is meant.
+    fn is_about(&self, start: usize, end: usize) -> bool {
+        let next = self.lower.get(end + 1).map(String::as_str);
+        next.is_some_and(|next| ABOUT.contains(&next)) || self.is_of(start, end)
+    }
+
+    /// "Name of the secret", "cost per API token".
+    fn is_of(&self, start: usize, end: usize) -> bool {
+        let earliest = start.saturating_sub(BETWEEN + 1);
+        (earliest..start).any(|at| match self.lower[at].as_str() {
+            "per" => true,
+            "of" | "for" | "in" => at.checked_sub(1).is_some_and(|head| {
+                let head = self.lower[head].as_str();
+                OF.contains(&head) && (head != "number" || self.lower[end].ends_with('s'))
+            }),
+            _ => false,
+        })
+    }
+
+    fn is_asked(&self, start: usize, reading: Reading) -> bool {
+        let before = &self.lower[..start];
+        if before.iter().any(|word| NOT_ASKED.contains(&word.as_str())) {
+            return false;
+        }
+        match reading {
+            Reading::Label => true,
+            Reading::Prose => {
+                start < BEGINNING || before.iter().any(|word| ASKING.contains(&word.as_str()))
+            }
+        }
+    }
+}
+
+fn separates(c: char) -> bool {
+    !c.is_alphanumeric() && !matches!(c, '\'' | '’')
+}
+
+/// One or several: `key` and `keys`, `password1` and `password`.
+fn is_form_of(word: &str, secret: &str) -> bool {
+    let bare = word.trim_end_matches(|c: char| c.is_ascii_digit());
+    [word, bare].into_iter().any(|word| word == secret || word.strip_suffix('s') == Some(secret))
+}
+
+/// `dbPassword` and `APIKey` are two words each.
+fn humps(run: &str) -> Vec<String> {
+    let chars: Vec<char> = run.chars().collect();
+    let mut words = vec![String::new()];
+    for (at, &c) in chars.iter().enumerate() {
+        let upper_after_lower = at > 0 && c.is_uppercase() && !chars[at - 1].is_uppercase();
+        let last_of_capitals = at > 0
+            && c.is_uppercase()
+            && chars.get(at + 1).is_some_and(|next| next.is_lowercase())
+            && chars.get(at + 1..) != Some(&['s']);
+        if upper_after_lower || last_of_capitals {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut() {
+            word.push(c);
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
