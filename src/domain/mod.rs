@@ -15,6 +15,7 @@ pub mod ids;
 pub mod invariant;
 pub mod key;
 pub mod layout;
+pub mod loops;
 pub mod new_goal;
 pub mod outline;
 pub mod plan;

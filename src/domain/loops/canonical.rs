@@ -1,0 +1,167 @@
+//! Steps without what means nothing: the form in which they are compared.
+//!
+//! The keys of objects are sorted, `1.0` is `1`, and a text that is a whole JSON object or list is
+//! read as one: the whole action, its `arguments`, and anything in a result. What else is taken out
+//! differs between actions, results and errors; the module above says why. Taking it out twice changes
+//! nothing.
+
+use serde_json::{Map, Number, Value};
+
+use super::noise;
+
+/// How deep in a step text is still read as JSON. Counted in levels of the whole, so that a step
+/// read twice is read the same.
+const UNPACKED: usize = 16;
+/// Members of an action that name this one call and not what it does.
+const CALL_KEYS: &[&str] = &[
+    "tool_call_id",
+    "tool_use_id",
+    "toolCallId",
+    "toolUseId",
+    "call_id",
+    "idempotency_key",
+    "traceparent",
+];
+/// The member of an action in which function calls carry JSON as text. Text elsewhere may be what is
+/// written to a file, where the order of keys can be the point.
+const ARGUMENTS: &str = "arguments";
+/// Members of a result whose values differ each time by their nature.
+const VOLATILE_KEYS: &[&str] = &[
+    "timestamp",
+    "timestamps",
+    "duration",
+    "elapsed",
+    "took",
+    "latency",
+    "nonce",
+    "uptime",
+    "pid",
+];
+/// Endings of such members' names.
+const VOLATILE_ENDINGS: &[&str] = &[
+    "_at",
+    "_ms",
+    "_seconds",
+    "_secs",
+    "_time",
+    "_timestamp",
+    "_duration",
+    "request_id",
+    "trace_id",
+    "span_id",
+    "session_id",
+    "correlation_id",
+];
+/// What stands for the value of such a member.
+const VOLATILE: &str = "<volatile>";
+
+/// What was done.
+pub(super) fn action(action: &Value) -> Value {
+    match action {
+        Value::String(text) => match reads_as_json(text, 0) {
+            Some(inner) => self::action(&inner),
+            None => Value::String(noise::command(text)),
+        },
+        Value::Object(members) => {
+            let kept = sorted(members).filter(|(key, _)| !CALL_KEYS.contains(&key.as_str()));
+            Value::Object(kept.map(|(key, inner)| done_member(key, inner, 1)).collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => done(action, 0),
+    }
+}
+
+/// A part of what was done.
+fn done(from: &Value, depth: usize) -> Value {
+    match from {
+        Value::Null | Value::Bool(_) => from.clone(),
+        Value::Number(number) => plain(number),
+        Value::String(text) => Value::String(noise::argument(text)),
+        Value::Array(list) => list.iter().map(|item| done(item, depth + 1)).collect(),
+        Value::Object(members) => {
+            let kept = sorted(members).map(|(key, inner)| done_member(key, inner, depth + 1));
+            Value::Object(kept.collect())
+        }
+    }
+}
+
+fn done_member(key: &str, from: &Value, depth: usize) -> (String, Value) {
+    let text = from.as_str().filter(|_| key == ARGUMENTS);
+    let unpacked = text.and_then(|text| reads_as_json(text, depth));
+    (key.to_owned(), done(unpacked.as_ref().unwrap_or(from), depth))
+}
+
+/// What came of it.
+pub(super) fn result(result: &Value) -> Value {
+    came(result, 0)
+}
+
+/// A part of what came of it.
+fn came(from: &Value, depth: usize) -> Value {
+    match from {
+        Value::Null | Value::Bool(_) => from.clone(),
+        Value::Number(number) if noise::is_instant(number) => noise::TIME.into(),
+        Value::Number(number) => plain(number),
+        Value::String(text) => printed(text, depth),
+        Value::Array(list) => list.iter().map(|item| came(item, depth + 1)).collect(),
+        Value::Object(members) => {
+            let kept = sorted(members).map(|(key, inner)| match is_volatile(key, inner) {
+                true => (key.clone(), VOLATILE.into()),
+                false => (key.clone(), came(inner, depth + 1)),
+            });
+            Value::Object(kept.collect())
+        }
+    }
+}
+
+/// Text may be JSON as it is, or once the colours are off.
+fn printed(text: &str, depth: usize) -> Value {
+    if let Some(inner) = reads_as_json(text, depth) {
+        return came(&inner, depth);
+    }
+    let text = noise::result(text);
+    match reads_as_json(&text, depth) {
+        Some(inner) => came(&inner, depth),
+        None => Value::String(text),
+    }
+}
+
+/// How it failed.
+pub(super) fn error(error: &str) -> String {
+    noise::error(error)
+}
+
+/// Sorted here, so that the order does not depend on how a map keeps it.
+fn sorted(members: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    let mut members: Vec<(&String, &Value)> = members.iter().collect();
+    members.sort_unstable_by_key(|(key, _)| *key);
+    members.into_iter()
+}
+
+/// A single value under a volatile name: what has a structure is looked at itself.
+fn is_volatile(key: &str, value: &Value) -> bool {
+    match value {
+        Value::Object(_) | Value::Array(_) | Value::Bool(_) | Value::Null => false,
+        Value::Number(_) | Value::String(_) => {
+            let key = key.to_ascii_lowercase();
+            VOLATILE_KEYS.contains(&key.as_str())
+                || VOLATILE_ENDINGS.iter().any(|ending| key.ends_with(ending))
+        }
+    }
+}
+
+/// JSON has one kind of number: `1.0` is `1`.
+fn plain(from: &Number) -> Value {
+    whole(from).map_or_else(|| from.clone().into(), Value::from)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a whole number holds each of these exactly")]
+fn whole(number: &Number) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let float = number.as_f64().filter(|_| number.is_f64())?;
+    (float.fract() == 0.0 && float.abs() <= EXACT).then_some(float as i64)
+}
+
+fn reads_as_json(text: &str, depth: usize) -> Option<Value> {
+    let whole = depth < UNPACKED && text.trim_start().starts_with(['{', '[']);
+    whole.then(|| serde_json::from_str(text).ok()).flatten()
+}

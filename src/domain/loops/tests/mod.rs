@@ -1,0 +1,20 @@
+//! Tests of loops.
+
+mod canonical;
+mod detect;
+
+use serde_json::{Value, json};
+
+use super::{Fingerprint, Step};
+
+fn step(step: Value) -> Step {
+    serde_json::from_value(step).unwrap()
+}
+
+fn print(action: Value, result: Value) -> Fingerprint {
+    step(json!({"action": action, "result": result})).fingerprint().unwrap()
+}
+
+fn failed(action: Value, error: &str) -> Fingerprint {
+    step(json!({"action": action, "error": error})).fingerprint().unwrap()
+}
