@@ -10,10 +10,12 @@ use sqlx::PgConnection;
 use super::{
     App, Result,
     caller::{Caller as _, ReaderCaller},
+    goals::corrupt,
 };
 use crate::{
     domain::{
         approval::{PayloadHash, Risk, Verdict},
+        form::AnswerSchema,
         ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, TaskId, WorkspaceId},
         refusal::Refusal,
         states::{ApprovalKind, ApprovalState},
@@ -63,7 +65,7 @@ pub struct Approval {
     pub risk: Risk,
     /// What the answer must look like; only of the kind `input`. Only when one approval is read,
     /// `null` in lists.
-    pub answer_schema: Option<Value>,
+    pub answer_schema: Option<AnswerSchema>,
     /// What was decided; `null` while pending, and when no person did.
     pub verdict: Option<Verdict>,
     /// The key that asked; `null`: the service itself, because the task says so.
@@ -104,10 +106,10 @@ pub(super) async fn read(
     approval: ApprovalId,
 ) -> Result<Approval> {
     let row = store::approval_rows::read(conn, workspace, approval).await?;
-    Ok(view(row.ok_or_else(|| Refusal::not_found("approval"))?))
+    view(row.ok_or_else(|| Refusal::not_found("approval"))?)
 }
 
-fn view(row: ApprovalRow) -> Approval {
+fn view(row: ApprovalRow) -> Result<Approval> {
     let ApprovalRow {
         approval_id,
         kind,
@@ -132,7 +134,8 @@ fn view(row: ApprovalRow) -> Approval {
         created_at,
         decided_at,
     } = row;
-    Approval {
+    let answer_schema = answer_schema.map(serde_json::from_value).transpose().map_err(corrupt)?;
+    Ok(Approval {
         id: approval_id,
         kind,
         state,
@@ -155,7 +158,7 @@ fn view(row: ApprovalRow) -> Approval {
         version,
         created_at,
         decided_at,
-    }
+    })
 }
 
 impl App {
@@ -175,7 +178,7 @@ impl App {
         let workspace = caller.principal().workspace;
         let rows =
             store::approval_rows::list(&mut *self.reader().await?, workspace, &scope).await?;
-        Ok(rows.into_iter().map(view).collect())
+        rows.into_iter().map(view).collect()
     }
 
     /// One approval. Waits up to `wait` until it is decided or, with a known version, until its

@@ -11,7 +11,7 @@ use super::{
     App, Result, Unit, approval_views,
     approval_views::Approval,
     caller::{Caller as _, OperatorCaller},
-    goals::lock_goal,
+    goals::{corrupt, lock_goal},
     outcomes, revisions,
 };
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         approval::{PayloadHash, Said, Verdict, check_decision, same_payload},
         check::Checks,
         event::{EventKind, NewEvent},
+        form::AnswerSchema,
         ids::{ApprovalId, TaskId},
         refusal::{Code, Refusal},
         settings,
@@ -108,6 +109,7 @@ impl App {
         let task = lock_task(&mut unit, task_id).await?;
         let mut facts = lock_pending(&mut unit, approval).await?;
         same_payload(request.payload_sha256, facts.payload_sha256)?;
+        fits(&facts, request.answer.as_ref())?;
         if let Some(payload) = &request.payload {
             facts = revisions::replace(&mut unit, facts, payload).await?;
         }
@@ -117,6 +119,13 @@ impl App {
         self.commit(unit).await?;
         Ok(decided)
     }
+}
+
+/// Whether an answer is what the question asked for.
+fn fits(facts: &ApprovalFacts, answer: Option<&Value>) -> Result<()> {
+    let (Some(schema), Some(answer)) = (&facts.answer_schema, answer) else { return Ok(()) };
+    let form: AnswerSchema = serde_json::from_value(schema.clone()).map_err(corrupt)?;
+    Ok(form.validate(answer).map_err(Refusal::invalid)?)
 }
 
 /// Locks an approval that waits.

@@ -25,6 +25,7 @@ use crate::{
     domain::{
         approval::Risk,
         check::{Checks, pointer},
+        form::{AnswerSchema, check_options},
         ids::{ApprovalId, AttemptId, TaskId},
         plan::{PlanContext, TaskSpec, check_plan},
         refusal::{Code, FieldError, Refusal},
@@ -105,6 +106,15 @@ pub struct AskRequest {
     /// Exactly what is to be approved, such as a command. At most 256 KiB.
     #[serde(default)]
     pub payload: Option<Value>,
+    /// With `input`: the answers there are, two to twenty. The answer is then
+    /// `{"choice": "<one of them>"}`. Short for an `answer_schema` with that one field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(["staging", "production"]), min_items = 2, max_items = 20)]
+    pub options: Option<Vec<String>>,
+    /// With `input`: the form that a person fills in, which the answer then fits. Secrets are not
+    /// asked for: what is answered is stored and shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_schema: Option<AnswerSchema>,
     /// How much harm a wrong decision could do; absent: `medium`.
     #[serde(default)]
     pub risk: Option<Risk>,
@@ -206,6 +216,7 @@ impl App {
                 body: asked.body.clone(),
                 payload: asked.payload.clone(),
                 risk: asked.risk.unwrap_or(Risk::Medium),
+                answer_schema: form(asked).map(|form| json!(form)),
                 asked_by: Some(principal.key),
                 ..NewApproval::new(approval, kind, parking.goal.goal_id)
             };
@@ -235,7 +246,28 @@ fn check_question(asked: &AskRequest) -> Result<()> {
     checks.json("/payload", asked.payload.as_ref());
     checks.json("/checkpoint", asked.checkpoint.as_ref());
     asked.spend.check(&mut checks, "/spend");
+    check_form(&mut checks, asked);
     Ok(checks.finish()?)
+}
+
+fn check_form(checks: &mut Checks, asked: &AskRequest) {
+    let question = asked.kind == QuestionKind::Input;
+    if let Some(options) = &asked.options {
+        checks.ensure(question, "/options", "belongs to a question of kind `input`");
+        let both = asked.answer_schema.is_some();
+        checks.ensure(!both, "/options", "stands for an `answer_schema`; give one of them");
+        check_options(checks, "/options", options);
+    }
+    if let Some(form) = &asked.answer_schema {
+        checks.ensure(question, "/answer_schema", "belongs to a question of kind `input`");
+        form.check(checks, "/answer_schema");
+    }
+}
+
+/// What the answer must look like.
+fn form(asked: &AskRequest) -> Option<AnswerSchema> {
+    let options = asked.options.as_deref().map(AnswerSchema::of_options);
+    options.or_else(|| asked.answer_schema.clone())
 }
 
 async fn hold(

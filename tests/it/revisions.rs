@@ -173,3 +173,58 @@ async fn people_decline_to_answer_and_results_stay_as_they_are() {
     fleet.expect_states(&goal, "a:reviewing").await;
     verify(&fleet.pool).await;
 }
+
+#[tokio::test]
+async fn an_answer_fits_the_form_that_was_asked_for() {
+    let (fleet, agent) = start().await;
+    fleet.lone_task(json!({})).await;
+    let held = agent.take().await;
+    let ask = |more: Value| {
+        let mut body = json!({"kind": "input", "title": "where to?"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let before = dump(&fleet.pool).await;
+    let form = |name: &str| json!({"answer_schema": {"type": "object", "properties": {name: {"type": "string"}}}});
+    for (body, pointer) in [
+        (ask(form("api_key")), "/answer_schema/properties/api_key"),
+        (ask(json!({"options": ["a", "a"]})), "/options/1"),
+        (ask(json!({"options": ["a", "b"], "kind": "action"})), "/options"),
+        (
+            ask(json!({"answer_schema": {"type": "object", "properties": {}}})),
+            "/answer_schema/properties",
+        ),
+    ] {
+        let answer = agent.write(&held, "approvals", body.clone()).await;
+        assert_eq!(answer.problem(422, "invalid"), [pointer], "{body}");
+    }
+    same("forms that are refused", &before, &dump(&fleet.pool).await);
+
+    let schema = json!({"type": "object", "required": ["account"], "properties": {
+        "account": {"type": "string", "enum": ["staging", "production"]},
+        "from": {"type": "string", "format": "date"}}});
+    let asked = agent.write(&held, "approvals", ask(json!({"answer_schema": schema}))).await;
+    let asked: Value = asked.value(201);
+    assert_eq!(asked["answer_schema"], schema);
+    let before = dump(&fleet.pool).await;
+    for (answer, pointer) in [
+        (json!("staging"), "/answer"),
+        (json!({}), "/answer/account"),
+        (json!({"account": "other"}), "/answer/account"),
+        (json!({"account": "staging", "from": "2026-02-30"}), "/answer/from"),
+    ] {
+        let decision = about(&asked, json!({"decision": "answer", "answer": answer}));
+        let answer = fleet.admin.post(format!("{}/decide", path(&asked)), &decision).await;
+        assert_eq!(answer.problem(422, "invalid"), [pointer], "{decision}");
+    }
+    same("answers that do not fit", &before, &dump(&fleet.pool).await);
+    let answer = json!({"account": "staging", "from": "2026-02-28"});
+    fleet.decide(json!({"decision": "answer", "answer": answer})).await;
+    let held = agent.take().await;
+    assert_eq!(held.claim["decisions"][0]["answer"], answer);
+
+    agent.write(&held, "approvals", ask(json!({"options": ["go", "stay"]}))).await.expect(201);
+    fleet.decide(json!({"decision": "answer", "answer": {"choice": "stay"}})).await;
+    assert_eq!(agent.take().await.claim["decisions"][0]["answer"]["choice"], "stay");
+    verify(&fleet.pool).await;
+}
