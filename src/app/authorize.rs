@@ -3,7 +3,7 @@
 //! The cost is set aside beside what the attempt holds already, under a key of the agent's: from what
 //! is free of its reservation, and beyond that from every limit above it, in all units or not at all.
 //! A spend entry with the same key uses it up. Other spend of the attempt never touches it, so a cost
-//! that stays within what was authorised overruns nothing.
+//! that stays within what was authorised overruns nothing. Under a `pause` nothing more is set aside.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +23,7 @@ use crate::{
     domain::{
         budget::Range,
         check::Checks,
+        freeze::{self, Act},
         ids::AttemptId,
         refusal::Refusal,
         spend::{self, Amounts},
@@ -61,7 +62,7 @@ impl App {
     /// Sets a cost aside before it is made.
     ///
     /// # Errors
-    /// `budget_exhausted`, naming every limit that is short; `lease_lost`, `not_your_attempt`,
+    /// `budget_exhausted`, naming every limit that is short; `lease_lost`, `frozen`, `not_your_attempt`,
     /// `not_found`, `invalid`. Nothing is stored then.
     pub async fn authorize(
         &self,
@@ -76,6 +77,8 @@ impl App {
         let attempts = locked(&mut unit, &[attempt]).await?;
         task::fence(find(&attempts, attempt)?, caller.agent(), &lease::hash(&request.lease))?;
         if !is_known(&mut unit, attempt, request).await? {
+            let places = store::attempts::places(unit.conn(), workspace, &[attempt]).await?;
+            freeze::admit(places.first().and_then(|place| place.frozen), Act::Begin)?;
             set_aside(&mut unit, attempt, request).await?;
         }
         let now = unit.now();

@@ -203,6 +203,7 @@ fn active(claimer: Option<&Claimer>) -> Result<&Claimer> {
 
 fn free_slots(claimer: &Claimer) -> u32 {
     match claimer.state {
+        AgentState::Active if claimer.frozen => 0,
         AgentState::Active => {
             u32::try_from(i64::from(claimer.max_concurrent) - claimer.running).unwrap_or(0)
         }

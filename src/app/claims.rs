@@ -4,6 +4,9 @@
 //! the order of claims, skipping what another batch is taking; the agents are locked, so that the
 //! count of their attempts is exact; the domain says who gets what; the attempts start. A claim
 //! that waits holds no connection and no place in a batch while it waits.
+//!
+//! What is frozen is given to nobody, and a frozen agent is given nothing: both wait as if there were
+//! nothing to do, until the freeze is lifted.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 

@@ -3,7 +3,7 @@
 //! All three end an attempt, so they share one batch and one transaction: the goals, tasks and
 //! attempts are locked in that order, the domain judges each command under those locks, and what
 //! follows is settled. A refused command stores nothing, not even its spend. The same request again
-//! gets the stored answer, so an agent that never saw it may simply ask again.
+//! gets the stored answer, so an agent that never saw it may simply ask again, whatever is frozen now.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     domain::{
+        freeze::{self, Act, FreezeMode},
         ids::{AgentId, AttemptId, GoalId, KeyId, TaskId, WorkspaceId},
         refusal::{Code, Refusal},
         states::{AttemptState, TaskState},
@@ -113,7 +114,7 @@ impl App {
     /// Hands in a result.
     ///
     /// # Errors
-    /// `lease_lost`, `already_completed`, `evidence_missing`, `invalid`, `not_found`,
+    /// `lease_lost`, `frozen`, `already_completed`, `evidence_missing`, `invalid`, `not_found`,
     /// `not_your_attempt`; nothing is stored then.
     pub async fn complete(
         &self,
@@ -130,7 +131,7 @@ impl App {
     /// Gives up; the class decides whether the task is tried again.
     ///
     /// # Errors
-    /// `lease_lost`, `invalid`, `not_found`, `not_your_attempt`; nothing is stored then.
+    /// `lease_lost`, `frozen`, `invalid`, `not_found`, `not_your_attempt`; nothing is stored then.
     pub async fn fail(
         &self,
         caller: &AgentCaller,
@@ -146,7 +147,7 @@ impl App {
     /// Gives the task back unharmed.
     ///
     /// # Errors
-    /// `lease_lost`, `invalid`, `not_found`, `not_your_attempt`; nothing is stored then.
+    /// `lease_lost`, `frozen`, `invalid`, `not_found`, `not_your_attempt`; nothing is stored then.
     pub async fn release(
         &self,
         caller: &AgentCaller,
@@ -215,6 +216,7 @@ struct Held {
     tasks: HashMap<TaskId, TaskFacts>,
     outcomes: HashMap<AttemptId, StoredOutcome>,
     criteria: HashMap<TaskId, Vec<(i16, bool)>>,
+    frozen: HashMap<AttemptId, FreezeMode>,
 }
 
 async fn hold(unit: &mut Unit, batch: &[FinishCommand]) -> Result<Held> {
@@ -239,6 +241,7 @@ async fn hold(unit: &mut Unit, batch: &[FinishCommand]) -> Result<Held> {
         tasks: facts.into_iter().map(|task| (task.task_id, task)).collect(),
         outcomes: outcomes.into_iter().map(|outcome| (outcome.attempt_id, outcome)).collect(),
         criteria,
+        frozen: places.iter().filter_map(|place| Some((place.attempt_id, place.frozen?))).collect(),
     })
 }
 
@@ -283,6 +286,7 @@ fn judge<'a>(
             task::release(task, unit.now())
         }
     };
+    freeze::admit(held.frozen.get(&command.attempt).copied(), Act::Rest)?;
     let answer = answer(attempt, ending, unit.now());
     Ok(Verdict::New(Judged { command, attempt, task, ending, answer }))
 }

@@ -4,6 +4,9 @@
 //! the lease that was shown. A whole batch is one statement ([`store::beats::renew`]), and what it
 //! leaves out is read once more to say why. Heartbeats that report spend have more to write; they
 //! are batches of their own, each a unit of work, so that the others never wait for them.
+//!
+//! What freezes an attempt is read a moment after that, and only where anything is frozen. A beat is not
+//! held up while a freeze is set: it comes before, or finds that its attempt was stopped.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,6 +19,7 @@ use sqlx::PgConnection;
 use super::{
     App, Error, Result,
     coalesce::{Batched, Limits},
+    freeze_views::HeartbeatFreeze,
     heartbeats::{HeartbeatAnswer, HeartbeatCommand},
     spend::charge,
     standing::{self, Standings},
@@ -26,11 +30,13 @@ use crate::{
         ids::{AgentId, AttemptId, WorkspaceId},
         refusal::Refusal,
         spend::Amounts,
+        states::Directive,
         task::{self, AttemptFacts},
     },
     store::{
         self,
         beats::{Beat, Heard},
+        freezes::Over,
     },
 };
 
@@ -72,9 +78,10 @@ impl Batched for HeartbeatCommand {
         let heard = renew(&mut conn, workspace, app.clock.set(), &batch).await?;
         let missed = missed(&mut conn, workspace, &batch, &heard).await?;
         let standings = standing::of(&mut conn, workspace, heard.keys().copied()).await?;
+        let frozen = frozen(&mut conn, workspace, &heard).await?;
         let answers = batch.iter().map(|command| {
             let heard = find(&heard, command).ok_or_else(|| why(&missed, command))?;
-            Ok(answer(heard, Amounts::new(), &standings))
+            Ok(answer(heard, Amounts::new(), &standings, &frozen))
         });
         Ok(answers.collect())
     }
@@ -93,11 +100,12 @@ async fn spend(
     let reports: Vec<_> = kept.map(|(heard, command)| (&heard.attempt, &command.spend)).collect();
     let spent = charge(&mut unit, &reports, &[]).await?;
     let standings = standing::of(unit.conn(), workspace, heard.keys().copied()).await?;
+    let frozen = frozen(unit.conn(), workspace, &heard).await?;
     app.commit(unit).await?;
     let answers = batch.iter().map(|command| {
         let heard = find(&heard, command).ok_or_else(|| why(&missed, command))?;
         let spent = spent.get(&command.attempt).cloned().unwrap_or_default();
-        Ok(answer(heard, spent, &standings))
+        Ok(answer(heard, spent, &standings, &frozen))
     });
     Ok(answers.collect())
 }
@@ -172,13 +180,35 @@ fn why(missed: &HashMap<AttemptId, AttemptFacts>, command: &HeartbeatCommand) ->
     }
 }
 
-fn answer(heard: &Heard, attempt_spend: Amounts, standings: &Standings) -> HeartbeatAnswer {
-    let Heard { attempt, started_at, cancelling, agent_state, agent_seen_at: _, now } = heard;
+/// The strongest freeze over each attempt that was heard of.
+async fn frozen(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    heard: &HashMap<AttemptId, Heard>,
+) -> Result<HashMap<AttemptId, Over>> {
+    if !heard.values().any(|heard| heard.freezes) {
+        return Ok(HashMap::new());
+    }
+    let attempts: Vec<AttemptId> = heard.keys().copied().collect();
+    Ok(store::freezes::strongest_over(conn, workspace, &attempts).await?)
+}
+
+fn answer(
+    heard: &Heard,
+    attempt_spend: Amounts,
+    standings: &Standings,
+    frozen: &HashMap<AttemptId, Over>,
+) -> HeartbeatAnswer {
+    let Heard { attempt, started_at, cancelling, agent_state, agent_seen_at: _, now, freezes: _ } =
+        heard;
     let told = heartbeat::directive(attempt, *started_at, *cancelling, *agent_state, *now);
     let none = Vec::new();
     let standings = standings.get(&attempt.attempt_id).unwrap_or(&none);
+    let freeze = frozen.get(&attempt.attempt_id);
+    let frozen = freeze.map_or(Directive::Continue, |freeze| freeze.mode.directive());
     HeartbeatAnswer {
-        directive: told.max(standing::directive(standings, *now)),
+        directive: told.max(standing::directive(standings, *now)).max(frozen),
+        freeze: freeze.cloned().map(HeartbeatFreeze::from),
         budget: standings.iter().map(|row| standing::view(row, *now)).collect(),
         lease_expires_in_ms: (attempt.lease_expires_at - now).num_milliseconds().max(0),
         lease_expires_at: attempt.lease_expires_at,

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::{
     App, Error, Result,
     caller::{AgentCaller, Caller as _},
+    freeze_views::HeartbeatFreeze,
     lease,
     standing::BudgetStanding,
 };
@@ -88,7 +89,8 @@ pub struct AttemptHeartbeat {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HeartbeatAnswer {
     /// `continue`; `wrap_up`: the hard deadline is near, or what was set aside for you is used and
-    /// no more is to be had; `pause`: send a checkpoint and release; `stop`: stop at once and
+    /// no more is to be had; `pause`: send a checkpoint and release, because an operator paused the
+    /// agent or froze the work; `stop`: stop at once and
     /// release, because the task is cancelled or a limit above it is used up.
     pub directive: Directive,
     /// How long you may stay silent from now on.
@@ -103,6 +105,8 @@ pub struct HeartbeatAnswer {
     /// How the attempt stands with every limit above it, the nearest first; empty: nothing is
     /// limited.
     pub budget: Vec<BudgetStanding>,
+    /// The strongest freeze that the attempt is under; `null`: none.
+    pub freeze: Option<HeartbeatFreeze>,
 }
 
 /// How one of many heartbeats went: `answer` or `problem`.

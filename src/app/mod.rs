@@ -1,6 +1,7 @@
 //! The use cases: the only place that begins and commits.
 //!
-//! **Lock order**, the same in every unit of work: goal -> task -> attempt -> approval -> agent ->
+//! **Lock order**, the same in every unit of work: the workspace's limits and freezes (shared, or alone
+//! by what changes them) -> goal -> task -> attempt -> approval -> agent ->
 //! spend totals -> windows of limits (those that few share first) -> event head; within a table by id. Everything that ends or adds tasks holds the
 //! goal's row first, so cascades through dependents and containers of one goal never meet. Claims
 //! skip locked tasks and take no goal.
@@ -35,6 +36,8 @@ pub mod finish;
 pub mod finish_views;
 mod finish_write;
 pub mod free;
+pub mod freeze_views;
+pub mod freezes;
 mod fresh_budgets;
 mod funding;
 pub mod goal_views;

@@ -26,6 +26,7 @@ use crate::{
         approval::Risk,
         check::{Checks, pointer},
         form::{AnswerSchema, check_options},
+        freeze::{self, Act},
         ids::{ApprovalId, AttemptId, TaskId},
         plan::{PlanContext, TaskSpec, check_plan},
         refusal::{Code, FieldError, Refusal},
@@ -138,7 +139,7 @@ impl App {
     /// Adds subtasks under the task of a running attempt, which is parked for them.
     ///
     /// # Errors
-    /// `lease_lost`, `plan_invalid`, `goal_ended`, `task_ended`, `not_found`, `not_your_attempt`,
+    /// `lease_lost`, `frozen`, `plan_invalid`, `goal_ended`, `task_ended`, `not_found`, `not_your_attempt`,
     /// `invalid`; nothing is stored then.
     pub async fn add_subtasks(
         &self,
@@ -154,7 +155,7 @@ impl App {
                 return Ok(Outcome::replayed(answer));
             }
             check_rest(&asked.checkpoint, &asked.spend)?;
-            let parking = hold(unit, caller, attempt, &asked.lease).await?;
+            let parking = hold(unit, caller, attempt, &asked.lease, Act::Begin).await?;
             let position = check_subtasks(unit, &parking, &asked.tasks).await?;
             let workspace = unit.workspace();
             let task = parking.task.task_id;
@@ -187,7 +188,7 @@ impl App {
     /// Puts a question of a running attempt before a person; the attempt is parked for it.
     ///
     /// # Errors
-    /// `lease_lost`, `goal_ended`, `task_ended`, `not_found`, `not_your_attempt`, `invalid`;
+    /// `lease_lost`, `frozen`, `goal_ended`, `task_ended`, `not_found`, `not_your_attempt`, `invalid`;
     /// nothing is stored then.
     pub async fn ask(
         &self,
@@ -203,7 +204,7 @@ impl App {
                 return Ok(Outcome::replayed(answer));
             }
             check_question(asked)?;
-            let parking = hold(unit, caller, attempt, &asked.lease).await?;
+            let parking = hold(unit, caller, attempt, &asked.lease, Act::Rest).await?;
             let approval: ApprovalId = unit.id();
             let kind = match asked.kind {
                 QuestionKind::Action => ApprovalKind::Action,
@@ -275,6 +276,7 @@ async fn hold(
     caller: &AgentCaller,
     attempt: AttemptId,
     lease: &str,
+    act: Act,
 ) -> Result<Parking> {
     let workspace = unit.workspace();
     let places = store::attempts::places(unit.conn(), workspace, &[attempt]).await?;
@@ -288,6 +290,7 @@ async fn hold(
     let attempts = locked(unit, &[attempt]).await?;
     let attempt = find(&attempts, attempt)?.clone();
     task::fence(&attempt, caller.agent(), &lease::hash(lease))?;
+    freeze::admit(place.frozen, act)?;
     refuse_ending(&goal, &task)?;
     Ok(Parking { goal, task, attempt })
 }

@@ -4,7 +4,7 @@
 //! transaction, each row once per batch and in a fixed order. What a task used is the sum of its few
 //! attempts. A total that many share is kept in parts, and a transaction raises one of them, so two
 //! batches seldom wait for each other. Spend on an attempt that has ended is stored and marked as
-//! late; only its own agent with its own lease can report it.
+//! late; only its own agent with its own lease can report it. Freezes refuse no spend: it was spent.
 
 use std::collections::{BTreeMap, HashMap};
 

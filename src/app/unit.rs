@@ -34,7 +34,8 @@ impl App {
         self.begin_holding(workspace, actor, Hold::Share).await
     }
 
-    /// Begins a unit of work beside which nothing else happens in the workspace: to change limits.
+    /// Begins a unit of work beside which nothing else happens in the workspace: to change limits, or
+    /// to set or lift a freeze.
     ///
     /// # Errors
     /// When the database cannot be reached, or others do not finish in time.
@@ -141,7 +142,9 @@ impl App {
     }
 
     fn hint(&self, workspace: WorkspaceId, events: &[NewEvent]) {
-        if events.iter().any(|event| event.kind == EventKind::TaskReady) {
+        // What a lifted freeze was over may be claimed again, without an event of its own.
+        let offers = |kind| matches!(kind, EventKind::TaskReady | EventKind::FreezeLifted);
+        if events.iter().any(|event| offers(event.kind)) {
             self.wake.ready(workspace);
         } else if !events.is_empty() {
             self.wake.changed(workspace);

@@ -97,14 +97,19 @@ impl Checks {
         let mut seen = BTreeSet::new();
         for (index, capability) in list.iter().enumerate().take(most) {
             let at = format!("{pointer}/{index}");
-            self.ensure(
-                is_capability(capability),
-                &at,
-                "must be 1 to 64 of a-z 0-9 . _ : / + - and start with a letter or digit, \
-                 for example `rust` or `review:security`",
-            );
+            self.capability(&at, capability);
             self.ensure(seen.insert(capability), &at, "is listed twice");
         }
+    }
+
+    /// A capability.
+    pub fn capability(&mut self, pointer: &str, capability: &str) {
+        self.ensure(
+            is_capability(capability),
+            pointer,
+            "must be 1 to 64 of a-z 0-9 . _ : / + - and start with a letter or digit, \
+             for example `rust` or `review:security`",
+        );
     }
 
     /// The errors as a refusal.

@@ -85,6 +85,10 @@ words! {
         PriceCreated => "price.created",
         /// Spend was computed anew from the price book.
         SpendRerated => "spend.rerated",
+        /// An operator put a stop on a scope: `data` has what and how, and how many attempts it ended.
+        FreezeSet => "freeze.set",
+        /// A freeze was lifted; others may still be in force.
+        FreezeLifted => "freeze.lifted",
     }
 }
 

@@ -61,4 +61,6 @@ ids! {
     LimitId;
     /// A price in the price book.
     PriceId;
+    /// A freeze.
+    FreezeId;
 }

@@ -111,6 +111,8 @@ invariants! {
         "Only a running attempt has something set aside.",
     ShortOfALimit "short_of_a_limit"
         "A task that waits for a budget names a limit that exists.",
+    FreezesHold "freezes_hold"
+        "Under a freeze in force nothing runs that was claimed after it was set, and under a stop nothing runs.",
     LeasesSwept "leases_swept"
         "No attempt runs on after its lease or its hard deadline was over for longer than a sweep.",
     PromotedInTime "promoted_in_time"
@@ -168,7 +170,8 @@ impl Invariant {
             | Self::WindowsReservedCounted
             | Self::WindowsSettledCounted
             | Self::ReservationsOfRunning
-            | Self::ShortOfALimit => None,
+            | Self::ShortOfALimit
+            | Self::FreezesHold => None,
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod claim;
 pub mod cycle;
 pub mod event;
 pub mod form;
+pub mod freeze;
 pub mod goal;
 pub mod heartbeat;
 pub mod ids;

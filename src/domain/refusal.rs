@@ -45,6 +45,8 @@ words! {
         BudgetExhausted => "budget_exhausted",
         /// The agent is paused, draining or retired and may not claim.
         AgentNotActive => "agent_not_active",
+        /// An operator has stopped or paused what this is about.
+        Frozen => "frozen",
         /// Without this key nobody could make another.
         LastAdminKey => "last_admin_key",
         /// A request with the same `Idempotency-Key` is being worked on at this moment.
@@ -85,7 +87,8 @@ impl Code {
             | Self::RateLimited
             | Self::Internal
             | Self::Unavailable
-            | Self::AgentNotActive => true,
+            | Self::AgentNotActive
+            | Self::Frozen => true,
             Self::MalformedRequest
             | Self::Unauthenticated
             | Self::Forbidden

@@ -36,17 +36,16 @@ use crate::{
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<HttpState> {
-    let plans =
-        handlers![add_subtasks[NotYourAttempt, LeaseLost, GoalEnded, TaskEnded, PlanInvalid]];
+    let plans = handlers![add_subtasks[NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, PlanInvalid]];
     let others = handlers![
         heartbeat[NotYourAttempt, LeaseLost],
         heartbeat_many,
         report_spend[NotYourAttempt, LeaseLost],
-        complete[NotYourAttempt, LeaseLost, AlreadyCompleted, EvidenceMissing],
-        fail[NotYourAttempt, LeaseLost, AlreadyCompleted],
-        release[NotYourAttempt, LeaseLost, AlreadyCompleted],
-        authorize[NotYourAttempt, LeaseLost, BudgetExhausted],
-        ask[NotYourAttempt, LeaseLost, GoalEnded, TaskEnded],
+        complete[NotYourAttempt, LeaseLost, Frozen, AlreadyCompleted, EvidenceMissing],
+        fail[NotYourAttempt, LeaseLost, Frozen, AlreadyCompleted],
+        release[NotYourAttempt, LeaseLost, Frozen, AlreadyCompleted],
+        authorize[NotYourAttempt, LeaseLost, Frozen, BudgetExhausted],
+        ask[NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded],
         get_attempt,
         list_attempt_spend,
         list_agent_attempts,

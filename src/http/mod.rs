@@ -80,6 +80,7 @@ pub mod csv;
 pub mod describe;
 pub mod docs;
 pub mod events;
+pub mod freezes;
 pub mod goals;
 pub mod health;
 pub mod idempotency;
@@ -149,6 +150,7 @@ fn routes() -> OpenApiRouter<HttpState> {
         .merge(reports::routes())
         .merge(prices::routes())
         .merge(agents::routes())
+        .merge(freezes::routes())
         .merge(events::routes())
         .merge(keys::routes())
         .merge(whoami::routes())

@@ -190,6 +190,7 @@ pub const fn status(code: Code) -> StatusCode {
         | Code::PayloadChanged
         | Code::BudgetExhausted
         | Code::AgentNotActive
+        | Code::Frozen
         | Code::LastAdminKey
         | Code::IdempotencyInProgress => StatusCode::CONFLICT,
         Code::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
@@ -226,6 +227,7 @@ pub const fn title(code: Code) -> &'static str {
         Code::PayloadChanged => "The payload is not the one that you read",
         Code::BudgetExhausted => "A budget has no room for it",
         Code::AgentNotActive => "The agent may not claim now",
+        Code::Frozen => "The work is stopped",
         Code::LastAdminKey => "The last admin key cannot be revoked",
         Code::IdempotencyInProgress => "The same request is being worked on",
         Code::PreconditionFailed => "It was changed since you read it",
@@ -265,6 +267,7 @@ pub const fn extra_headers(code: Code) -> &'static [(header::HeaderName, &'stati
         | Code::PayloadChanged
         | Code::BudgetExhausted
         | Code::AgentNotActive
+        | Code::Frozen
         | Code::LastAdminKey
         | Code::PreconditionFailed
         | Code::PreconditionRequired

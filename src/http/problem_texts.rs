@@ -66,7 +66,7 @@ pub const fn text(code: Code) -> Text {
         },
         Code::LeaseLost => Text {
             happened: "The attempt no longer holds its task: the lease ran out and the task went \
-                       back, the task was cancelled, or the `lease` is not the one that the claim \
+                       back, the task was cancelled, an operator stopped it, or the `lease` is not the one that the claim \
                        gave. Another agent may be working on the task now. Nothing of this \
                        request was stored, the spend in it included.",
             to_do: "Stop working on this attempt, do not send its result again, and claim anew. \
@@ -122,6 +122,18 @@ pub const fn text(code: Code) -> Text {
             to_do: "Finish what is open. Then wait, asking now and then (once a minute is \
                     plenty), until an operator makes the agent active again; or end the process, \
                     if the agent was retired.",
+        },
+        Code::Frozen => Text {
+            happened: "An operator has put a freeze on the work that this is about: on its task, goal \
+                       or project, on a capability that it requires, on the agent, or on everything. \
+                       Under a `pause` nothing new is begun (subtasks, costs); under a `stop` nothing \
+                       is accepted. Nothing was stored.",
+            to_do: "Under a `pause`, save a checkpoint and release the attempt; completing it is \
+                    accepted too. Under a `stop`, stop. What was used can always be reported to \
+                    `POST /v1/attempts/{attempt_id}/spend`. `GET /v1/freezes?lifted=false` says what \
+                    is frozen and why. Then claim with `wait_seconds`: there is work again as soon as \
+                    the freeze is lifted. Sending the same again now and then (once a minute is \
+                    plenty) may succeed after that.",
         },
         Code::LastAdminKey => Text {
             happened: "This is the only admin key of the workspace that is still valid. Without it \

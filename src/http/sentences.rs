@@ -200,7 +200,7 @@ mod tests {
             (
                 r#"{"state": "x`, expected y"}"#,
                 "/state",
-                "`x`, expected y` is none of the words allowed here: `proposed`, `applied`, `rejected`",
+                "`x`, expected y` is none of the words allowed here: `proposed`, `applied`, `rejected`, `superseded`",
             ),
             (r#"{"state": 1}"#, "/state", "must be one of the words allowed here"),
             (
@@ -224,7 +224,7 @@ mod tests {
             (
                 "states=applied&states=foo",
                 "?states",
-                "`foo` is none of the words allowed here: `proposed`, `applied`, `rejected`",
+                "`foo` is none of the words allowed here: `proposed`, `applied`, `rejected`, `superseded`",
             ),
         ] {
             let pairs = form_urlencoded::parse(sent.as_bytes()).into_owned().collect();

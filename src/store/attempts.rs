@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::types::uuids;
 use crate::domain::{
+    freeze::FreezeMode,
     ids::{AgentId, AttemptId, GoalId, TaskId, WorkspaceId},
     states::AttemptState,
     task::AttemptFacts,
@@ -21,9 +22,12 @@ pub struct Place {
     pub task_id: TaskId,
     /// Its goal.
     pub goal_id: GoalId,
+    /// The strongest freeze over it, where that was asked.
+    pub frozen: Option<FreezeMode>,
 }
 
-/// Where attempts belong; unknown ones are left out. These never change, so no lock is needed.
+/// Where attempts belong, and the strongest freeze over each; unknown ones are left out. None of it
+/// changes while a unit of work lasts, so no lock is needed.
 ///
 /// # Errors
 /// When the database fails.
@@ -35,7 +39,10 @@ pub async fn places(
     sqlx::query_as!(
         Place,
         r#"select attempt_id as "attempt_id: AttemptId", task_id as "task_id: TaskId",
-                  goal_id as "goal_id: GoalId"
+                  goal_id as "goal_id: GoalId",
+                  -- The strongest mode is the last by the alphabet.
+                  (select max(f.mode) from freezes_over($1, task_id, agent_id) f)
+                  as "frozen: FreezeMode"
            from attempts where workspace_id = $1 and attempt_id = any($2)"#,
         workspace.0,
         &uuids(attempts),
@@ -151,7 +158,7 @@ pub async fn silent(
     sqlx::query_as!(
         Place,
         r#"select attempt_id as "attempt_id: AttemptId", task_id as "task_id: TaskId",
-                  goal_id as "goal_id: GoalId"
+                  goal_id as "goal_id: GoalId", null::text as "frozen: FreezeMode"
            from attempts
            where workspace_id = $1 and state = 'running'
              and (lease_expires_at <= $2 or hard_deadline <= $2)

@@ -40,6 +40,8 @@ pub struct Heard {
     pub agent_seen_at: Option<DateTime<Utc>>,
     /// When it was heard of now.
     pub now: DateTime<Utc>,
+    /// Whether anything in the workspace is frozen: only then it is worth asking what.
+    pub freezes: bool,
 }
 
 /// Moves the leases of running attempts on, stores how far they are, and reads what their agents are
@@ -92,7 +94,9 @@ pub async fn renew(
                a.state as "state: AttemptState", a.lease_sha256, a.lease_ms, a.lease_expires_at,
                a.hard_deadline, a.started_at, t.cancel_requested_at is not null as "cancelling!",
                g.state as "agent_state: AgentState", p.last_seen_at as "agent_seen_at?",
-               a.now as "now!"
+               a.now as "now!",
+               (select exists (select from freezes f
+                               where f.workspace_id = $1 and f.lifted_at is null)) as "freezes!"
         from renewed a
         join tasks t on t.workspace_id = $1 and t.task_id = a.task_id
         join agents g on g.workspace_id = $1 and g.agent_id = a.agent_id
@@ -126,6 +130,7 @@ pub async fn renew(
         agent_state: row.agent_state,
         agent_seen_at: row.agent_seen_at,
         now: row.now,
+        freezes: row.freezes,
     });
     Ok(heard.collect())
 }

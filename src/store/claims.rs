@@ -24,6 +24,8 @@ pub struct Claimer {
     pub state: AgentState,
     /// Attempts that it runs.
     pub running: i64,
+    /// Whether a freeze is over it, whatever it works on.
+    pub frozen: bool,
 }
 
 /// Reads agents without a lock: enough to know how much to look for.
@@ -40,7 +42,8 @@ pub async fn claimers(
         r#"select g.agent_id as "agent_id: AgentId", g.capabilities, g.max_concurrent,
                   g.state as "state: AgentState",
                   (select count(*) from attempts a where a.workspace_id = $1
-                   and a.agent_id = g.agent_id and a.state = 'running') as "running!"
+                   and a.agent_id = g.agent_id and a.state = 'running') as "running!",
+                  exists (select from freezes_over($1, null, g.agent_id)) as "frozen!"
            from agents g where g.workspace_id = $1 and g.agent_id = any($2)"#,
         workspace.0,
         &uuids(agents),
@@ -105,7 +108,8 @@ pub struct LockedTasks {
 ///
 /// Only sets of capabilities that are covered are visited, each by its own index range, so tasks
 /// that nobody here can do cost nothing. Tasks that another transaction is taking are skipped, which
-/// is what the `slack` of candidates is for.
+/// is what the `slack` of candidates is for. Frozen tasks are passed over where they are found, so
+/// those behind them are not held up; where nothing is frozen no task is asked about.
 ///
 /// # Errors
 /// When the database fails.
@@ -128,6 +132,9 @@ pub async fn lock_ready(
                 select t.task_id, t.claim_rank from tasks t
                 where t.workspace_id = $1 and t.state = 'ready'
                   and t.capability_key = covered.capability_key
+                  and (not (select exists (select from freezes f
+                                           where f.workspace_id = $1 and f.lifted_at is null))
+                       or not exists (select from freezes_over($1, t.task_id, null)))
                 order by t.claim_rank, t.task_id
                 limit $3::bigint + cardinality($4::uuid[]) + $5::bigint
             ) c

@@ -29,6 +29,8 @@ pub mod charged;
 pub mod claims;
 pub mod deadlines;
 pub mod events;
+pub mod freeze_rows;
+pub mod freezes;
 pub mod fresh_budgets;
 pub mod goal_rows;
 pub mod goals;
@@ -80,8 +82,8 @@ pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 /// are made once: planning such a statement for the arguments at hand takes longer than doing it.
 /// (Lists are not units of work; their plans depend on which filters are given.)
 ///
-/// Every unit of work has a share in the budgets of its workspace; what changes limits holds them
-/// alone, so that no work is under way that knows the old ones.
+/// Every unit of work has a share in the limits and freezes of its workspace; what changes these
+/// holds them alone, so that no work is under way that knows the old ones.
 #[must_use]
 pub fn begin(workspace: WorkspaceId, hold: Hold) -> AssertSqlSafe<String> {
     let lock = match hold {
@@ -97,12 +99,12 @@ pub fn begin(workspace: WorkspaceId, hold: Hold) -> AssertSqlSafe<String> {
     ))
 }
 
-/// How a unit of work holds the budgets of its workspace.
+/// How a unit of work holds the limits and freezes of its workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
     /// Beside others.
     Share,
-    /// While nobody else does anything in the workspace: to change limits.
+    /// While nobody else does anything in the workspace: to change limits, or to set or lift a freeze.
     Alone,
 }
 

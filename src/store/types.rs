@@ -10,9 +10,10 @@ use uuid::Uuid;
 use crate::domain::{
     approval::{PayloadHash, Risk, Verdict},
     budget::{BudgetNode, OnExhausted, Period, UnknownModel},
+    freeze::{FreezeMode, FreezeScope},
     ids::{
-        AgentId, ApprovalId, AttemptId, BudgetId, GoalId, Id, KeyId, LimitId, PlanId, PriceId,
-        ProjectId, TaskId, WorkspaceId,
+        AgentId, ApprovalId, AttemptId, BudgetId, FreezeId, GoalId, Id, KeyId, LimitId, PlanId,
+        PriceId, ProjectId, TaskId, WorkspaceId,
     },
     price::{MoneySource, PriceSource},
     role::Role,
@@ -62,7 +63,8 @@ uuid_columns!(
     ApprovalId,
     BudgetId,
     LimitId,
-    PriceId
+    PriceId,
+    FreezeId
 );
 text_columns!(
     Role,
@@ -82,7 +84,9 @@ text_columns!(
     OnExhausted,
     UnknownModel,
     PriceSource,
-    MoneySource
+    MoneySource,
+    FreezeScope,
+    FreezeMode
 );
 
 /// Ids as the database takes them in an array.

@@ -14,7 +14,8 @@ pub struct ReadySet {
     pub count: i64,
 }
 
-/// Counts what is ready, by what it requires, up to `most` tasks of each set.
+/// Counts what is ready and not frozen, by what it requires, up to `most` tasks of each set. What is
+/// frozen calls nobody; under a freeze of everything no task is looked at.
 ///
 /// # Errors
 /// When the database fails.
@@ -31,9 +32,13 @@ pub async fn ready_sets(
             select count(*) as count from (
                 select from tasks t
                 where t.workspace_id = $1 and t.state = 'ready' and t.capability_key = s.capability_key
+                  and (not (select exists (select from freezes f
+                                           where f.workspace_id = $1 and f.lifted_at is null))
+                       or not exists (select from freezes_over($1, t.task_id, null)))
                 limit $2) t
         ) r
         where s.workspace_id = $1 and r.count > 0
+          and (select not exists (select from freezes_over($1, null, null)))
         "#,
         workspace.0,
         most,

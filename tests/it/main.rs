@@ -19,6 +19,7 @@ mod demo;
 mod embedded;
 mod events;
 mod faults;
+mod freezes;
 mod goal_waits;
 mod goals;
 mod graph;

@@ -73,6 +73,10 @@ const ROUTES: &[Route] = &[
     ("GET /v1/budgets/{budget_id}", "aosgv", ""),
     ("PATCH /v1/budgets/{budget_id}", "ao", r#"{"on_exhausted": "park"}"#),
     ("GET /v1/events", "aosgv", ""),
+    ("GET /v1/freezes", "aosgv", ""),
+    ("POST /v1/freezes", "ao", r#"{"scope": "capability", "capability": "c", "mode": "stop"}"#),
+    ("GET /v1/freezes/{freeze_id}", "aosgv", ""),
+    ("POST /v1/freezes/{freeze_id}/lift", "ao", "{}"),
     ("GET /v1/goals", "aosgv", ""),
     ("POST /v1/goals", "aos", r#"{"title": "g", "tasks": [{"ref": "a", "title": "a"}]}"#),
     ("GET /v1/goals/{goal_id}", "aosgv", ""),
@@ -189,7 +193,10 @@ impl Place {
         let spare = fleet.admin.post("/v1/keys", &json!({"name": "spare", "role": "viewer"})).await;
         let budget = json!({"node": "goal", "node_id": goal, "budget": {"limits": []}});
         let budget = fleet.admin.post("/v1/budgets", &budget).await.value(201);
+        let freeze = json!({"scope": "capability", "capability": "c", "mode": "drain"});
+        let freeze = fleet.admin.post("/v1/freezes", &freeze).await.value(201);
         let ids = BTreeMap::from([
+            ("{freeze_id}", text(&freeze["id"])),
             ("{budget_id}", text(&budget["id"])),
             ("{goal_id}", goal.clone()),
             ("{task_id}", fleet.task_id(&goal, "a").await),

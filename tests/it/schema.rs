@@ -6,6 +6,7 @@ use muster::{
     domain::{
         approval::{Risk, Verdict},
         budget::{BudgetNode, OnExhausted, Period, UnknownModel},
+        freeze::{FreezeMode, FreezeScope},
         price::{MoneySource, PriceSource},
         role::Role,
         states::{
@@ -130,6 +131,8 @@ async fn lists_of_words_are_the_same_in_the_database_and_in_the_code() {
         ("budget_limits_period_known", words::<Period>()),
         ("approvals_kind_known", words::<ApprovalKind>()),
         ("approvals_state_known", words::<ApprovalState>()),
+        ("freezes_scope_known", words::<FreezeScope>()),
+        ("freezes_mode_known", words::<FreezeMode>()),
     ]);
     let rows = sqlx::query(
         "select conname::text, (select array_agg(m[1] order by m[1] collate \"C\")

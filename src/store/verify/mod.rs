@@ -17,6 +17,7 @@ mod attempts;
 mod budgets;
 mod endings;
 mod events;
+mod freezes;
 mod goals;
 mod questions;
 mod spend;
@@ -165,6 +166,7 @@ pub async fn broken(
         Invariant::WindowsSettledCounted => budgets::settled_counted(conn, scope).await,
         Invariant::ReservationsOfRunning => budgets::of_running(conn, scope).await,
         Invariant::ShortOfALimit => budgets::short_of_a_limit(conn, scope).await,
+        Invariant::FreezesHold => freezes::hold(conn, scope).await,
         Invariant::LeasesSwept => times::leases_swept(conn, scope).await,
         Invariant::PromotedInTime => times::promoted_in_time(conn, scope).await,
         Invariant::DeadlinesEnforced => times::deadlines_enforced(conn, scope).await,

@@ -20,7 +20,7 @@ mod kills;
 mod load;
 mod network;
 mod relay;
-mod server;
+pub mod server;
 mod stopped;
 mod stored;
 mod worker;

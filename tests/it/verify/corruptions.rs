@@ -92,12 +92,14 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
         Invariant::EndedAtTheEnd => {
             &["update attempts set ended_at = null where attempt_id = attempt('twice', 1)"]
         }
-        Invariant::WaitingIsAsked => &["update approvals set state = 'approved',
-            decided_at = created_at where task_id = task('asked')"],
+        Invariant::WaitingIsAsked => {
+            &["update approvals set state = 'approved', verdict = 'approve',
+            decided_at = created_at where task_id = task('asked')"]
+        }
         Invariant::QuestionIsAwaited => &["insert into approvals (workspace_id, approval_id, kind,
-             state, goal_id, task_id, title, body, created_at)
+             state, goal_id, task_id, title, body, created_at, payload_sha256, revision, risk)
             select workspace_id, task('open'), 'start', 'pending', goal('open'), task('open'), '',
-                   '', created_at from workspaces"],
+                   '', created_at, sha256(''), 1, 'low' from workspaces"],
         Invariant::EventsWithoutGaps => &["delete from events where kind = 'agent.registered'"],
         Invariant::TaskEventsInOrder => &["update events set kind = 'task.waiting'
             where kind = 'task.ready' and task_id = task('twice')"],
@@ -122,6 +124,12 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
         ],
         Invariant::ShortOfALimit => {
             &["update tasks set short_limit_id = task_id where ref = 'asked'"]
+        }
+        Invariant::FreezesHold => {
+            &["insert into freezes (workspace_id, freeze_id, scope, scope_id,
+             mode, reason, generation, set_at)
+            select workspace_id, task('busy'), 'task', task('busy'), 'stop', '', 1, created_at
+            from workspaces"]
         }
         Invariant::LeasesSwept => &["update attempts set lease_expires_at = started_at
             where state = 'running'"],

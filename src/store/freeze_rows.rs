@@ -1,0 +1,141 @@
+//! Reading freezes: what is frozen, what was stopped by it, and what still runs under it.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::domain::{
+    freeze::{FreezeMode, FreezeScope},
+    ids::{AgentId, AttemptId, FreezeId, KeyId, TaskId, WorkspaceId},
+};
+
+/// A freeze as it is shown.
+#[derive(Debug, Clone)]
+pub struct FreezeRow {
+    /// Its id.
+    pub freeze_id: FreezeId,
+    /// What kind of thing is frozen.
+    pub scope: FreezeScope,
+    /// Which one.
+    pub scope_id: Option<Uuid>,
+    /// The capability.
+    pub capability: Option<String>,
+    /// How much is stopped.
+    pub mode: FreezeMode,
+    /// Why.
+    pub reason: String,
+    /// The number of its last change among those of the workspace.
+    pub generation: i64,
+    /// Attempts that it ended.
+    pub stopped: i64,
+    /// Attempts that run under it.
+    pub running: i64,
+    /// Who set it.
+    pub set_by: Option<KeyId>,
+    /// When it was set.
+    pub set_at: DateTime<Utc>,
+    /// Who lifted it.
+    pub lifted_by: Option<KeyId>,
+    /// When it was lifted.
+    pub lifted_at: Option<DateTime<Utc>>,
+    /// Why it was lifted.
+    pub lift_reason: Option<String>,
+}
+
+/// Which freezes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FreezeFilter {
+    /// Only this one.
+    pub freeze: Option<FreezeId>,
+    /// Only those that were lifted, or only those that were not.
+    pub lifted: Option<bool>,
+    /// Only of this kind of scope.
+    pub scope: Option<FreezeScope>,
+    /// Only of this scope.
+    pub scope_id: Option<Uuid>,
+}
+
+/// Up to `rows` freezes after `after`, newest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    filter: FreezeFilter,
+    after: Option<FreezeId>,
+    rows: i64,
+) -> sqlx::Result<Vec<FreezeRow>> {
+    let FreezeFilter { freeze, lifted, scope, scope_id } = filter;
+    sqlx::query_as!(
+        FreezeRow,
+        r#"
+        select f.freeze_id as "freeze_id: FreezeId", f.scope as "scope: FreezeScope", f.scope_id,
+               f.capability, f.mode as "mode: FreezeMode", f.reason, f.generation,
+               (select count(*) from freeze_stops s
+                where s.workspace_id = $1 and s.freeze_id = f.freeze_id) as "stopped!",
+               case when f.lifted_at is null then
+                   (select count(*) from attempts a
+                    where a.workspace_id = $1 and a.state = 'running'
+                      and exists (select from freezes_over($1, a.task_id, a.agent_id) o
+                                  where o.freeze_id = f.freeze_id))
+               else 0 end as "running!",
+               f.set_by as "set_by: KeyId", f.set_at, f.lifted_by as "lifted_by: KeyId",
+               f.lifted_at, f.lift_reason
+        from freezes f
+        where f.workspace_id = $1
+          and ($2::uuid is null or f.freeze_id = $2)
+          and ($3::bool is null or (f.lifted_at is not null) = $3)
+          and ($4::text is null or f.scope = $4)
+          and ($5::uuid is null or f.scope_id = $5)
+          and ($6::uuid is null or f.freeze_id < $6)
+        order by f.freeze_id desc limit $7
+        "#,
+        workspace.0,
+        freeze.map(|id| id.0),
+        lifted,
+        scope.map(FreezeScope::as_str),
+        scope_id,
+        after.map(|id| id.0),
+        rows,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// An attempt that was ended by a freeze.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoppedRow {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// Its task.
+    pub task_id: TaskId,
+    /// Whose it was.
+    pub agent_id: AgentId,
+}
+
+/// At most `most` attempts that a freeze has ended.
+///
+/// # Errors
+/// When the database fails.
+pub async fn stopped(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    freeze: FreezeId,
+    most: i64,
+) -> sqlx::Result<Vec<StoppedRow>> {
+    sqlx::query_as!(
+        StoppedRow,
+        r#"select a.attempt_id as "attempt_id: AttemptId", a.task_id as "task_id: TaskId",
+                  a.agent_id as "agent_id: AgentId"
+           from freeze_stops s
+           join attempts a on a.workspace_id = $1 and a.attempt_id = s.attempt_id
+           where s.workspace_id = $1 and s.freeze_id = $2
+           order by s.attempt_id limit $3"#,
+        workspace.0,
+        freeze.0,
+        most,
+    )
+    .fetch_all(conn)
+    .await
+}
