@@ -23,6 +23,7 @@ use crate::{
     store::{
         self,
         approval_rows::{ApprovalRow, ApprovalScope},
+        approvals::About,
     },
 };
 
@@ -94,6 +95,19 @@ pub struct ApprovalFilter {
     pub kinds: Vec<ApprovalKind>,
     /// Only about this goal.
     pub goal: Option<GoalId>,
+}
+
+/// What an approval is about. That never changes, so it is read before anything is locked.
+///
+/// # Errors
+/// `not_found`.
+pub(super) async fn about(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approval: ApprovalId,
+) -> Result<About> {
+    let found = store::approvals::about(conn, workspace, approval).await?;
+    Ok(found.ok_or_else(|| Refusal::not_found("approval"))?)
 }
 
 /// Reads one approval.

@@ -94,10 +94,7 @@ impl App {
     ) -> Result<Approval> {
         let principal = caller.principal();
         let workspace = principal.workspace;
-        // What an approval is about never changes, so it is read before anything is locked.
-        let about = store::approvals::about(&mut *self.reader().await?, workspace, approval)
-            .await?
-            .ok_or_else(|| Refusal::not_found("approval"))?;
+        let about = approval_views::about(&mut *self.reader().await?, workspace, approval).await?;
         request.check(about.kind)?;
         let mut unit = if about.kind == ApprovalKind::Budget {
             self.begin_alone(workspace, Some(principal.key)).await?

@@ -320,7 +320,7 @@ async fn write_plan(
     );
     let question = NewApproval {
         plan_id: Some(plan),
-        title: format!("Apply the plan of {count} tasks for \"{}\"?", new.title),
+        title: format!("Apply the plan for \"{}\"?", new.title),
         body: new.brief.clone(),
         payload: Some(document),
         asked_by: unit.actor(),

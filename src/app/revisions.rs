@@ -22,7 +22,6 @@ use crate::{
         event::{EventKind, NewEvent},
         ids::{ApprovalId, KeyId, PlanId},
         plan,
-        refusal::Refusal,
         states::{ApprovalKind, PlanState, Planner},
     },
     store::{
@@ -80,9 +79,7 @@ impl App {
     ) -> Result<Approval> {
         let principal = caller.principal();
         let workspace = principal.workspace;
-        let about = store::approvals::about(&mut *self.reader().await?, workspace, approval)
-            .await?
-            .ok_or_else(|| Refusal::not_found("approval"))?;
+        let about = approval_views::about(&mut *self.reader().await?, workspace, approval).await?;
         let mut unit = self.begin(workspace, Some(principal.key)).await?;
         lock_goal(&mut unit, about.goal_id).await?;
         let facts = lock_pending(&mut unit, approval).await?;
@@ -110,8 +107,7 @@ impl App {
     ) -> Result<Revisions> {
         let workspace = caller.principal().workspace;
         let mut conn = self.reader().await?;
-        let known = store::approvals::about(&mut conn, workspace, approval).await?;
-        known.ok_or_else(|| Refusal::not_found("approval"))?;
+        approval_views::about(&mut conn, workspace, approval).await?;
         let rows = store::approval_revisions::list(&mut conn, workspace, approval).await?;
         Ok(Revisions { items: rows.into_iter().map(view).collect() })
     }

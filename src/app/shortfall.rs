@@ -113,10 +113,11 @@ fn question(unit: &Unit, limit: LimitId, goal: GoalId, short: &Shortage) -> NewA
     let proposed = amount.saturating_add(amount / 2).max(needed);
     NewApproval {
         limit_id: Some(limit),
-        title: format!("Raise the limit of {name} of the {node} from {amount} to {proposed}?"),
+        // Nothing here says how far: that is in the payload, which may be revised.
+        title: format!("Raise the limit of {name} of the {node}, which is {amount}?"),
         body: format!(
             "Tasks wait because nothing is left of this limit: {short}.\n\nApproving raises it to \
-             {proposed}, and they go on. Any other limit can be set with `PATCH \
+             what is `proposed` in the payload, and they go on. Any other limit can be set with `PATCH \
              /v1/budgets/{{budget_id}}`, which answers this question too. Rejecting cancels the \
              tasks that wait for a limit of a lifetime; of a day, week or month they wait for the \
              next one."

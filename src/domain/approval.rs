@@ -162,8 +162,10 @@ pub fn check_revision(
     after: &Value,
 ) {
     match kind {
-        // An agent's question is its own business; a plan is checked as one.
-        ApprovalKind::Action | ApprovalKind::Input | ApprovalKind::Plan => {}
+        // An agent's question is its own business. A plan is checked as one, and is as large as plans
+        // may be.
+        ApprovalKind::Action | ApprovalKind::Input => checks.json("/payload", Some(after)),
+        ApprovalKind::Plan => {}
         ApprovalKind::Budget => check_raise(checks, before.unwrap_or(&Value::Null), after),
         ApprovalKind::Start | ApprovalKind::Result => {
             let detail =
@@ -171,7 +173,6 @@ pub fn check_revision(
             checks.add("/payload", detail);
         }
     }
-    checks.json("/payload", Some(after));
 }
 
 /// Only what is proposed may change, and it must still be a raise.

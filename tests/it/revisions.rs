@@ -146,6 +146,17 @@ async fn a_plan_is_approved_in_the_form_that_a_person_gave_it() {
 }
 
 #[tokio::test]
+async fn a_plan_may_be_edited_however_large_it_is() {
+    let (fleet, _) = start().await;
+    let tasks: Vec<Value> = (0..1000)
+        .map(|n| json!({"ref": format!("t{n}"), "title": "t", "description": "x".repeat(400)}))
+        .collect();
+    fleet.post_goal(json!({"title": "g", "approval": {"plan": true}, "tasks": tasks})).await;
+    let decided = fleet.decide(json!({"decision": "approve", "payload": tasks[..900]})).await;
+    assert_eq!(decided["payload"].as_array().unwrap().len(), 900);
+}
+
+#[tokio::test]
 async fn people_decline_to_answer_and_results_stay_as_they_are() {
     let (fleet, agent) = start().await;
     let goal = fleet.lone_task(json!({"approval": {"result": true}})).await;

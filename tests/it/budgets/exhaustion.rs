@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{change, events, holds, limit, of, tasks};
 use crate::support::{
-    fleet::{Fleet, text},
+    fleet::{Fleet, about, text},
     invariants::verify,
 };
 
@@ -52,6 +52,39 @@ async fn rejecting_a_raise_cancels_what_waits() {
     fleet.decide(json!({"decision": "reject", "reason": "too dear"})).await;
     fleet.expect_states(&goal, "t0:cancelled t1:cancelled").await;
     assert_eq!(fleet.goal_state(&goal).await, "cancelled");
+    verify(&fleet.pool).await;
+}
+
+/// How far a limit is raised can be edited, and nothing else of the question.
+#[tokio::test]
+async fn a_raise_is_approved_in_the_form_that_a_person_gave_it() {
+    let fleet = Fleet::start().await;
+    let budget = limit(&fleet, "workspace", None, of("usd_micros", 10)).await;
+    fleet.goal(tasks(2, &json!({"usd_micros": 60}))).await;
+    let agent = fleet.worker().await;
+    assert!(agent.claim(4).await.is_empty());
+    let path = format!("/v1/approvals/{}", text(&fleet.question().await["id"]));
+    let question = fleet.admin.get(&path).await.value(200);
+    let edited = |proposed: serde_json::Value| {
+        let mut payload = question["payload"].clone();
+        payload["proposed"] = proposed;
+        payload
+    };
+    let mut other = edited(json!(500));
+    other["short"]["unit"] = json!("attempts");
+    for (payload, pointer) in [
+        (edited(json!(10)), "/payload/proposed"),
+        (edited(json!("500")), "/payload/proposed"),
+        (other, "/payload"),
+    ] {
+        let body = about(&question, json!({"payload": payload}));
+        let answer = fleet.admin.post(format!("{path}/revise"), &body).await;
+        assert_eq!(answer.problem(422, "invalid"), [pointer], "{body}");
+    }
+    fleet.decide(json!({"decision": "approve", "payload": edited(json!(130))})).await;
+    let read = fleet.admin.get(format!("/v1/budgets/{budget}")).await.value(200);
+    assert_eq!(read["limits"][0]["amount"], 130, "{read}");
+    assert_eq!(agent.claim(4).await.len(), 2);
     verify(&fleet.pool).await;
 }
 
