@@ -9,7 +9,8 @@ use crate::{
     domain::{
         agent::liveness,
         check::Checks,
-        ids::{AgentId, WorkspaceId},
+        ids::{AgentId, KeyId, WorkspaceId},
+        person::Person,
         refusal::Refusal,
         settings,
         spend::Amounts,
@@ -38,6 +39,11 @@ pub struct Agent {
     /// Set by operators: `active` may claim, `paused` and `draining` may not, the keys of `retired`
     /// are refused.
     pub state: AgentState,
+    /// The person for whom it works: who never decides about its work. `null`: then whoever holds
+    /// the key `registered_by` does not.
+    pub owner: Option<Person>,
+    /// The key that registered it first.
+    pub registered_by: Option<KeyId>,
     /// Whether it was heard of lately: `online`, `late` after two minutes of silence, `lost` after
     /// ten, or when it was never heard of.
     pub liveness: Liveness,
@@ -65,6 +71,8 @@ impl Agent {
             capabilities,
             max_concurrent,
             state,
+            owner,
+            registered_by,
             last_seen_at,
             running_attempts,
             spend,
@@ -78,6 +86,8 @@ impl Agent {
             capabilities,
             max_concurrent,
             state,
+            owner,
+            registered_by,
             liveness: liveness(last_seen_at, now),
             last_seen_at,
             running_attempts,
@@ -117,6 +127,10 @@ pub struct NewAgent {
     #[serde(default)]
     #[schema(example = 2, minimum = 1, maximum = 10_000)]
     pub max_concurrent: Option<i32>,
+    /// The person for whom it works: who never decides about its work. Absent: for a new agent the
+    /// person of the key that registers it, as before for a known one.
+    #[serde(default)]
+    pub owner: Option<Person>,
 }
 
 impl NewAgent {
@@ -142,6 +156,8 @@ pub struct AgentChange {
     /// no more) or `retired` (its keys are refused; the ones that were not revoked are good again
     /// if it is set to another state).
     pub state: Option<AgentState>,
+    /// The person for whom it works. What was asked before stays as it was asked.
+    pub owner: Option<Person>,
 }
 
 impl AgentChange {

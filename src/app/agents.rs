@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{
     App, Result, Unit,
     agent_views::{self, Agent, AgentChange, NewAgent, Registration},
-    caller::{Caller as _, OperatorCaller, ReaderCaller},
+    caller::{Actor, Caller as _, OperatorCaller, ReaderCaller},
     goals::same_version,
     idempotency::{self, Outcome, Request},
     keys::{self, Issue, IssuedKey},
@@ -25,7 +25,10 @@ use crate::{
         settings,
         states::AgentState,
     },
-    store::{self, agents::AgentRow},
+    store::{
+        self,
+        agents::{AgentRow, NewAgentRow},
+    },
 };
 
 impl App {
@@ -40,7 +43,7 @@ impl App {
         request: Option<&Request>,
     ) -> Result<Outcome<Registration>> {
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let work = async |unit: &mut Unit| {
             if let Some(known) = idempotency::replay(unit, principal, request).await? {
                 return Ok(Outcome::replayed(known));
@@ -102,7 +105,7 @@ impl App {
     ) -> Result<Agent> {
         change.check()?;
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let (workspace, now) = (unit.workspace(), unit.now());
         let stored = store::agents::lock(unit.conn(), workspace, agent).await?;
         let stored = stored.ok_or_else(|| Refusal::not_found("agent"))?;
@@ -121,13 +124,21 @@ async fn make(unit: &mut Unit, new: &NewAgent) -> Result<Option<AgentId>> {
     let (workspace, now, id) = (unit.workspace(), unit.now(), unit.id());
     let capabilities = sorted(new.capabilities.clone().unwrap_or_default());
     let most = new.max_concurrent.unwrap_or(1);
-    let made =
-        store::agents::insert(unit.conn(), workspace, id, &new.name, &capabilities, most, now);
-    if !made.await? {
+    let Actor { key, person, request_id: _ } = unit.acting().clone();
+    let owner = new.owner.clone().or(person);
+    let row = NewAgentRow {
+        agent_id: id,
+        name: &new.name,
+        capabilities: &capabilities,
+        max_concurrent: most,
+        owner: owner.as_ref(),
+        registered_by: key,
+    };
+    if !store::agents::insert(unit.conn(), workspace, now, &row).await? {
         return Ok(None);
     }
     unit.record(NewEvent::new(EventKind::AgentRegistered).agent(id).data(json!({
-        "name": new.name, "capabilities": capabilities, "max_concurrent": most,
+        "name": new.name, "capabilities": capabilities, "max_concurrent": most, "owner": owner,
     })));
     Ok(Some(id))
 }
@@ -145,6 +156,7 @@ async fn again(unit: &mut Unit, new: &NewAgent) -> Result<AgentId> {
         capabilities: new.capabilities.clone(),
         max_concurrent: new.max_concurrent,
         state: None,
+        owner: new.owner.clone(),
     };
     edit(unit, &stored, &change).await?;
     Ok(stored.agent_id)
@@ -160,7 +172,7 @@ fn retired(agent: &AgentRow) -> Refusal {
 }
 
 async fn one_more_key(unit: &mut Unit, agent: AgentId, name: &str) -> Result<IssuedKey> {
-    let new = Issue { name, role: Role::Agent, agent: Some(agent), expires_at: None };
+    let new = Issue { name, role: Role::Agent, person: None, agent: Some(agent), expires_at: None };
     let issued = keys::issue(unit, new).await?;
     let (workspace, now) = (unit.workspace(), unit.now());
     let others = settings::AGENT_KEYS - 1;
@@ -172,17 +184,24 @@ async fn one_more_key(unit: &mut Unit, agent: AgentId, name: &str) -> Result<Iss
 }
 
 async fn edit(unit: &mut Unit, stored: &AgentRow, change: &AgentChange) -> Result<()> {
-    let capabilities =
-        change.capabilities.clone().map_or_else(|| stored.capabilities.clone(), sorted);
-    let most = change.max_concurrent.unwrap_or(stored.max_concurrent);
-    let state = change.state.unwrap_or(stored.state);
-    if (&capabilities, most, state) == (&stored.capabilities, stored.max_concurrent, stored.state) {
+    let AgentChange { capabilities, max_concurrent, state, owner } = change.clone();
+    let edited = AgentRow {
+        capabilities: capabilities.map_or_else(|| stored.capabilities.clone(), sorted),
+        max_concurrent: max_concurrent.unwrap_or(stored.max_concurrent),
+        state: state.unwrap_or(stored.state),
+        owner: owner.or_else(|| stored.owner.clone()),
+        ..stored.clone()
+    };
+    if edited == *stored {
         return Ok(());
     }
-    let (workspace, now, agent) = (unit.workspace(), unit.now(), stored.agent_id);
-    store::agents::update(unit.conn(), workspace, agent, &capabilities, most, state, now).await?;
-    unit.record(NewEvent::new(EventKind::AgentUpdated).agent(agent).data(json!({
-        "name": stored.name, "capabilities": capabilities, "max_concurrent": most, "state": state,
+    let (workspace, now) = (unit.workspace(), unit.now());
+    store::agents::update(unit.conn(), workspace, now, &edited).await?;
+    let AgentRow { agent_id, name, capabilities, max_concurrent, state, owner, version: _ } =
+        edited;
+    unit.record(NewEvent::new(EventKind::AgentUpdated).agent(agent_id).data(json!({
+        "name": name, "capabilities": capabilities, "max_concurrent": max_concurrent,
+        "state": state, "owner": owner,
     })));
     Ok(())
 }

@@ -15,8 +15,10 @@ use super::{
 use crate::{
     domain::{
         approval::{PayloadHash, Risk, Verdict},
+        duties::Excluded,
         form::AnswerSchema,
         ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, TaskId, WorkspaceId},
+        person::Person,
         refusal::Refusal,
         states::{ApprovalKind, ApprovalState},
     },
@@ -78,6 +80,12 @@ pub struct Approval {
     pub reason: Option<String>,
     /// The key that decided; `null` while pending, and when no person did.
     pub decided_by: Option<KeyId>,
+    /// The person who decided, when one is known.
+    pub decided_by_person: Option<Person>,
+    /// Who may not decide, and why: fixed when it was asked.
+    pub excluded: Vec<Excluded>,
+    /// Whether those may decide all the same, because a policy says so.
+    pub allow_self: bool,
     /// Rises with every change; the `ETag`.
     pub version: i32,
     /// When it was asked.
@@ -144,6 +152,9 @@ fn view(row: ApprovalRow) -> Result<Approval> {
         answer,
         reason,
         decided_by,
+        decided_by_person,
+        excluded,
+        allow_self,
         version,
         created_at,
         decided_at,
@@ -169,6 +180,9 @@ fn view(row: ApprovalRow) -> Result<Approval> {
         answer,
         reason,
         decided_by,
+        decided_by_person,
+        excluded: excluded.0,
+        allow_self,
         version,
         created_at,
         decided_at,

@@ -75,11 +75,14 @@ impl App {
         let stored = self.key_finder.submit(&finder, find).await?;
         let (role, agent) =
             key::admit(stored.as_ref(), token.hash()).ok_or_else(unauthenticated)?;
+        let person = stored.and_then(|key| key.person);
         Ok(Principal {
             workspace: find.workspace,
             key: find.key,
             role,
+            person,
             agent,
+            request_id: None,
             secret: token.into_text(),
         })
     }
@@ -97,7 +100,9 @@ impl App {
         }
         let (role, agent) = (Role::Agent, Some(known.agent));
         let secret = token.into_text();
-        Some((Principal { workspace, key, role, agent, secret }, known.able))
+        // Keys of agents are nobody's.
+        let (person, request_id) = (None, None);
+        Some((Principal { workspace, key, role, person, agent, request_id, secret }, known.able))
     }
 }
 

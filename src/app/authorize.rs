@@ -72,7 +72,7 @@ impl App {
     ) -> Result<AuthorizeAnswer> {
         check(request)?;
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let workspace = unit.workspace();
         let attempts = locked(&mut unit, &[attempt]).await?;
         task::fence(find(&attempts, attempt)?, caller.agent(), &lease::hash(&request.lease))?;

@@ -9,6 +9,7 @@
 
 use super::{
     App, Result, Unit,
+    caller::Actor,
     keys::{self, Issue},
 };
 use crate::{
@@ -45,7 +46,7 @@ impl App {
             Some(token) => token.workspace(),
             None => self.entropy.id(now),
         };
-        let mut unit = self.begin(workspace, None).await?;
+        let mut unit = self.begin(workspace, Actor::SERVICE).await?;
         store::workspaces::lock_first_start(unit.conn()).await?;
         if !store::workspaces::all(unit.conn()).await?.is_empty() {
             // Its connection is wanted for the look at the key.
@@ -70,7 +71,7 @@ impl App {
     /// When the database fails.
     pub async fn add_workspace(&self, name: &str) -> Result<Token> {
         let workspace: WorkspaceId = self.entropy.id(self.now().await?);
-        let mut unit = self.begin(workspace, None).await?;
+        let mut unit = self.begin(workspace, Actor::SERVICE).await?;
         let token = Token::new(workspace, unit.id(), unit.entropy().bytes());
         make(&mut unit, name, &token).await?;
         self.commit(unit).await?;
@@ -99,7 +100,7 @@ impl App {
 async fn make(unit: &mut Unit, name: &str, token: &Token) -> Result<()> {
     let (workspace, now) = (unit.workspace(), unit.now());
     store::workspaces::insert(unit.conn(), workspace, name, now).await?;
-    let issue = Issue { name: KEY, role: Role::Admin, agent: None, expires_at: None };
+    let issue = Issue { name: KEY, role: Role::Admin, person: None, agent: None, expires_at: None };
     keys::keep(unit, issue, token).await?;
     Ok(())
 }

@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    App, Result, Unit, allocations, goals::lock_goal, offers, settle, shortfall, windows::held_now,
+    App, Result, Unit, allocations, caller::Actor, goals::lock_goal, offers, settle, shortfall,
+    windows::held_now,
 };
 use crate::{
     domain::{
@@ -30,13 +31,13 @@ impl App {
         drop(conn);
         let mut changed = 0;
         for goal in goals {
-            let mut unit = self.begin(workspace, None).await?;
+            let mut unit = self.begin(workspace, Actor::SERVICE).await?;
             lock_goal(&mut unit, goal).await?;
             allocations::close(&mut unit, goal).await?;
             self.commit(unit).await?;
         }
         for limit in limits {
-            let mut unit = self.begin(workspace, None).await?;
+            let mut unit = self.begin(workspace, Actor::SERVICE).await?;
             let Looked { offered, stop } = look(&mut unit, limit).await?;
             changed += offered;
             offers::withdraw(&mut unit, &[limit]).await?;
@@ -56,7 +57,7 @@ impl App {
         drop(conn);
         let mut count = 0;
         for (goal, tasks) in by_goal(waiting) {
-            let mut unit = self.begin(workspace, None).await?;
+            let mut unit = self.begin(workspace, Actor::SERVICE).await?;
             lock_goal(&mut unit, goal).await?;
             let conn = unit.conn();
             // Somebody may have made room meanwhile, and somebody else taken the task.

@@ -42,7 +42,7 @@ impl App {
     ) -> Result<Outcome<Budget>> {
         let principal = caller.principal();
         let node_id = new.check(principal.workspace)?;
-        let mut unit = self.begin_alone(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin_alone(principal.workspace, principal.actor()).await?;
         let work = async |unit: &mut Unit| {
             if let Some(budget) = idempotency::replay(unit, principal, request).await? {
                 return Ok(Outcome::replayed(budget));
@@ -75,7 +75,7 @@ impl App {
     ) -> Result<Budget> {
         change.check()?;
         let principal = caller.principal();
-        let mut unit = self.begin_alone(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin_alone(principal.workspace, principal.actor()).await?;
         let stored = read(&mut unit, budget).await?;
         if let Some(version) = version {
             same_version(i64::from(stored.version), version)?;

@@ -11,7 +11,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{App, Result, wake::Known};
 use crate::domain::{
+    duties::Decider,
     ids::{AgentId, KeyId, WorkspaceId},
+    person::Person,
     refusal::{Code, Refusal},
     role::Role,
     token::Token,
@@ -26,10 +28,45 @@ pub struct Principal {
     pub key: KeyId,
     /// What it may do.
     pub role: Role,
+    /// The person who holds the key.
+    pub person: Option<Person>,
     /// The agent that the key is bound to; present exactly when the role is `agent`.
     pub agent: Option<AgentId>,
+    /// The request that the key came with.
+    pub request_id: Option<Arc<str>>,
     /// The bearer secret as presented: seals what idempotent replays must show again.
     pub secret: SecretString,
+}
+
+impl Principal {
+    /// As whom it acts.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        let Self { workspace: _, key, role: _, person, agent: _, request_id, secret: _ } = self;
+        Actor { key: Some(*key), person: person.clone(), request_id: request_id.clone() }
+    }
+
+    /// As whom it decides.
+    #[must_use]
+    pub fn decider(&self) -> Decider {
+        Decider { key: Some(self.key), person: self.person.clone() }
+    }
+}
+
+/// Who does something, as it is written down.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Actor {
+    /// The key; none: the service itself, somebody at its command line, or a person with a link.
+    pub key: Option<KeyId>,
+    /// The person.
+    pub person: Option<Person>,
+    /// The request that it was done for.
+    pub request_id: Option<Arc<str>>,
+}
+
+impl Actor {
+    /// The service itself, or somebody at its command line.
+    pub const SERVICE: Self = Self { key: None, person: None, request_id: None };
 }
 
 /// A kind of caller that a use case asks for.
@@ -44,12 +81,19 @@ pub trait Caller: Sized {
     /// The key behind the caller.
     fn principal(&self) -> &Principal;
 
-    /// Who presents this bearer token, as this kind of caller.
+    /// Who presents this bearer token with a request, as this kind of caller.
     ///
     /// # Errors
     /// `unauthenticated`, `forbidden`.
-    fn identify(app: &App, bearer: &str) -> impl Future<Output = Result<Self>> + Send {
-        async { Ok(Self::admit(app.authenticate(bearer).await?)?) }
+    fn identify(
+        app: &App,
+        bearer: &str,
+        request_id: Arc<str>,
+    ) -> impl Future<Output = Result<Self>> + Send {
+        async {
+            let principal = app.authenticate(bearer).await?;
+            Ok(Self::admit(Principal { request_id: Some(request_id), ..principal })?)
+        }
     }
 }
 
@@ -173,10 +217,13 @@ impl Caller for ClaimCaller {
     fn principal(&self) -> &Principal {
         self.agent.principal()
     }
-    async fn identify(app: &App, bearer: &str) -> Result<Self> {
+    async fn identify(app: &App, bearer: &str, request_id: Arc<str>) -> Result<Self> {
+        let request_id = Some(request_id);
         let Some((principal, able)) = app.recognise(bearer) else {
-            return Ok(Self::admit(app.authenticate(bearer).await?)?);
+            let principal = app.authenticate(bearer).await?;
+            return Ok(Self::admit(Principal { request_id, ..principal })?);
         };
+        let principal = Principal { request_id, ..principal };
         Ok(Self { agent: AgentCaller::admit(principal)?, recognised: Some(able) })
     }
 }

@@ -12,7 +12,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use super::{
     App, Error, Result,
-    caller::{Caller as _, ClaimCaller},
+    caller::{Actor, Caller as _, ClaimCaller},
     claim_batch::{Claimed, Look, claim_batch, keep, repeats},
     claim_views::{ClaimAnswer, ClaimRequest},
     coalesce::Batched,
@@ -131,7 +131,7 @@ async fn claim_by(
     look: Look,
     sureness: Sureness,
 ) -> Result<Claimed> {
-    let mut unit = app.begin(workspace, None).await?;
+    let mut unit = app.begin(workspace, Actor::SERVICE).await?;
     let repeats = repeats(&mut unit, batch).await?;
     let fresh: Vec<&ClaimCommand> = batch
         .iter()

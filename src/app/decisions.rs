@@ -18,6 +18,7 @@ use crate::{
     domain::{
         approval::{PayloadHash, Said, Verdict, check_decision, same_payload},
         check::Checks,
+        duties::{Decider, separate},
         event::{EventKind, NewEvent},
         form::AnswerSchema,
         ids::{ApprovalId, TaskId},
@@ -85,7 +86,7 @@ impl App {
     /// Decides what waits for a person.
     ///
     /// # Errors
-    /// `not_found`, `already_decided`, `payload_changed`, `invalid`; nothing is changed then.
+    /// `not_found`, `already_decided`, `separation_of_duties`, `payload_changed`, `invalid`; nothing is changed then.
     pub async fn decide(
         &self,
         caller: &OperatorCaller,
@@ -97,20 +98,23 @@ impl App {
         let about = approval_views::about(&mut *self.reader().await?, workspace, approval).await?;
         request.check(about.kind)?;
         let mut unit = if about.kind == ApprovalKind::Budget {
-            self.begin_alone(workspace, Some(principal.key)).await?
+            self.begin_alone(workspace, principal.actor()).await?
         } else {
-            self.begin(workspace, Some(principal.key)).await?
+            self.begin(workspace, principal.actor()).await?
         };
         let About { kind: _, goal_id, task_id } = about;
         let goal = lock_goal(&mut unit, goal_id).await?;
         let task = lock_task(&mut unit, task_id).await?;
         let mut facts = lock_pending(&mut unit, approval).await?;
         same_payload(request.payload_sha256, facts.payload_sha256)?;
+        if !facts.allow_self {
+            separate(&facts.excluded, &principal.decider())?;
+        }
         fits(&facts, request.answer.as_ref())?;
         if let Some(payload) = &request.payload {
             facts = revisions::replace(&mut unit, facts, payload).await?;
         }
-        record(&mut unit, &facts, request).await?;
+        record(&mut unit, &facts, request, &principal.decider()).await?;
         outcomes::take_effect(&mut unit, &facts, &goal, task, request).await?;
         let decided = approval_views::read(unit.conn(), workspace, approval).await?;
         self.commit(unit).await?;
@@ -147,14 +151,19 @@ async fn lock_task(unit: &mut Unit, task: Option<TaskId>) -> Result<Option<TaskF
 }
 
 /// Stores the decision on an approval that is locked.
-async fn record(unit: &mut Unit, facts: &ApprovalFacts, request: &DecisionRequest) -> Result<()> {
+async fn record(
+    unit: &mut Unit,
+    facts: &ApprovalFacts,
+    request: &DecisionRequest,
+    decider: &Decider,
+) -> Result<()> {
     let (workspace, now) = (unit.workspace(), unit.now());
     let decision = Decision {
         approval_id: facts.approval_id,
         verdict: request.decision,
         reason: request.reason.as_deref(),
         answer: request.answer.as_ref(),
-        decided_by: unit.actor(),
+        decider,
     };
     store::approvals::decide(unit.conn(), workspace, now, &decision).await?;
     let mut event = NewEvent::new(EventKind::ApprovalDecided)

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     App, Result, Unit,
-    caller::{AgentCaller, Caller as _},
+    caller::{Actor, AgentCaller, Caller as _},
     claims::Owner,
     coalesce::Batched,
     finish_views::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest},
@@ -81,7 +81,7 @@ impl Batched for FinishCommand {
         workspace: WorkspaceId,
         batch: Vec<Self>,
     ) -> Result<Vec<Result<FinishAnswer>>> {
-        let mut unit = app.begin(workspace, None).await?;
+        let mut unit = app.begin(workspace, Actor::SERVICE).await?;
         let held = hold(&mut unit, &batch).await?;
         let mut seen = HashMap::new();
         let mut judged = Vec::new();

@@ -98,15 +98,20 @@ pub(super) async fn ask_start(unit: &mut Unit, tasks: &[(TaskId, GoalId)]) -> Re
     ask(unit, questions).await
 }
 
-/// Puts questions before people.
+/// Puts questions before people. Who may not decide is found here, once for all.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn ask(unit: &mut Unit, questions: Vec<NewApproval>) -> Result<()> {
+pub async fn ask(unit: &mut Unit, mut questions: Vec<NewApproval>) -> Result<()> {
     if questions.is_empty() {
         return Ok(());
     }
     let (workspace, now) = (unit.workspace(), unit.now());
+    let mut excluded = store::duties::excluded(unit.conn(), workspace, &questions).await?;
+    for question in &mut questions {
+        let found = excluded.remove(&question.approval_id).unwrap_or_default();
+        question.excluded.extend(found);
+    }
     store::approvals::insert(unit.conn(), workspace, now, &questions).await?;
     for question in questions {
         let mut event = NewEvent::new(EventKind::ApprovalRequested)

@@ -63,7 +63,7 @@ impl App {
     ) -> Result<Outcome<FreezeDetail>> {
         let principal = caller.principal();
         let scope_id = new.check(principal.workspace)?;
-        let mut unit = self.begin_alone(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin_alone(principal.workspace, principal.actor()).await?;
         let work = async |unit: &mut Unit| {
             if let Some(freeze) = idempotency::replay(unit, principal, request).await? {
                 return Ok(Outcome::replayed(freeze));
@@ -95,7 +95,7 @@ impl App {
     ) -> Result<FreezeDetail> {
         lift.check()?;
         let principal = caller.principal();
-        let mut unit = self.begin_alone(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin_alone(principal.workspace, principal.actor()).await?;
         let (workspace, now, actor) = (unit.workspace(), unit.now(), unit.actor());
         let generation =
             store::freezes::lift(unit.conn(), workspace, now, freeze, actor, &lift.reason).await?;

@@ -16,6 +16,7 @@ use crate::{
     domain::{
         goal::TaskCounts,
         ids::{GoalId, KeyId, ProjectId, WorkspaceId},
+        person::Person,
         refusal::Refusal,
         spend::Amounts,
         states::{GoalState, Planner},
@@ -56,6 +57,8 @@ pub struct Goal {
     pub brief: Option<String>,
     /// The key that posted it.
     pub created_by: KeyId,
+    /// The people for whom it was posted, nearest first. None of them decides about it.
+    pub on_behalf_of: Vec<Person>,
     /// Rises with every edit and change of state, but not with `tasks` and `spend`; the `ETag`.
     pub version: i32,
     /// When it was posted.
@@ -155,6 +158,7 @@ pub(super) fn view(row: store::goal_rows::GoalRow) -> Result<Goal> {
         metadata,
         brief,
         created_by,
+        on_behalf_of,
         version,
         created_at,
         updated_at,
@@ -180,6 +184,7 @@ pub(super) fn view(row: store::goal_rows::GoalRow) -> Result<Goal> {
         metadata: serde_json::from_value(metadata).map_err(corrupt)?,
         brief,
         created_by,
+        on_behalf_of,
         version,
         created_at,
         updated_at,

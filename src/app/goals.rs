@@ -123,7 +123,7 @@ impl App {
         request: Option<&Request>,
     ) -> Result<Outcome<Goal>> {
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let work = async |unit: &mut Unit| {
             if let Some(goal) = idempotency::replay(unit, principal, request).await? {
                 return Ok(Outcome::replayed(goal));
@@ -151,7 +151,7 @@ impl App {
     ) -> Result<Goal> {
         check_change(change)?;
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let facts = lock_goal(&mut unit, goal).await?;
         if let Some(version) = version {
             same_version(i64::from(facts.version), version)?;
@@ -187,7 +187,7 @@ impl App {
     ) -> Result<Goal> {
         let reason = cancellation.checked()?;
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let facts = lock_goal(&mut unit, goal).await?;
         let workspace = unit.workspace();
         if facts.state != GoalState::Cancelled {
@@ -268,6 +268,7 @@ async fn write_goal(
         plan_approval: new.approval.plan,
         deadline: new.deadline,
         created_by: caller.principal().key,
+        on_behalf_of: &new.on_behalf_of,
         brief: &new.brief,
         metadata: &metadata,
     };

@@ -18,6 +18,7 @@ use sqlx::PgConnection;
 
 use super::{
     App, Error, Result,
+    caller::Actor,
     coalesce::{Batched, Limits},
     freeze_views::HeartbeatFreeze,
     heartbeats::{HeartbeatAnswer, HeartbeatCommand},
@@ -92,7 +93,7 @@ async fn spend(
     workspace: WorkspaceId,
     batch: &[HeartbeatCommand],
 ) -> Result<Vec<Result<HeartbeatAnswer>>> {
-    let mut unit = app.begin(workspace, None).await?;
+    let mut unit = app.begin(workspace, Actor::SERVICE).await?;
     let now = unit.now();
     let heard = renew(unit.conn(), workspace, Some(now), batch).await?;
     let missed = missed(unit.conn(), workspace, batch, &heard).await?;

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::{
     App, Error, Result, Unit,
-    caller::{AdminCaller, Caller as _},
+    caller::{Actor, AdminCaller, Caller as _},
     idempotency::{self, Outcome, Request},
 };
 pub use crate::store::keys::KeyFilter;
@@ -26,6 +26,7 @@ use crate::{
         event::{EventKind, NewEvent},
         ids::{AgentId, KeyId, WorkspaceId},
         key::{self, KeyState},
+        person::Person,
         refusal::{Code, Refusal},
         role::Role,
         settings,
@@ -47,6 +48,8 @@ pub struct Key {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// The person who holds it; `null`: nobody in particular.
+    pub person: Option<Person>,
     /// The agent that it is bound to; `null` unless the role is `agent`.
     pub agent_id: Option<AgentId>,
     /// Whether it is accepted now.
@@ -64,12 +67,22 @@ pub struct Key {
 impl Key {
     pub(super) fn of(row: KeyRow, now: DateTime<Utc>) -> Self {
         let state = key::state(row.revoked_at, row.expires_at, now);
-        let KeyRow { key_id, name, role, agent_id, created_by, created_at, expires_at, revoked_at } =
-            row;
+        let KeyRow {
+            key_id,
+            name,
+            role,
+            person,
+            agent_id,
+            created_by,
+            created_at,
+            expires_at,
+            revoked_at,
+        } = row;
         Self {
             id: key_id,
             name,
             role,
+            person,
             agent_id,
             state,
             created_by,
@@ -91,6 +104,10 @@ pub struct NewKey {
     /// are registered.
     #[schema(example = "submitter")]
     pub role: Role,
+    /// The person who will hold it. Whoever asked for something as this person does not decide about
+    /// it, with this key or another. Absent: a machine, or nobody in particular.
+    #[serde(default)]
+    pub person: Option<Person>,
     /// After how many seconds it ends; absent: never.
     #[serde(default)]
     #[schema(example = 7_776_000, minimum = 1, maximum = 315_360_000)]
@@ -130,6 +147,7 @@ pub struct IssuedKey {
 pub(super) struct Issue<'a> {
     pub name: &'a str,
     pub role: Role,
+    pub person: Option<&'a Person>,
     pub agent: Option<AgentId>,
     pub expires_at: Option<DateTime<Utc>>,
 }
@@ -149,14 +167,16 @@ pub(super) async fn keep(unit: &mut Unit, new: Issue<'_>, token: &Token) -> Resu
         key_id: token.key(),
         name: new.name,
         role: new.role,
+        person: new.person,
         agent_id: new.agent,
         secret_sha256: hash.as_bytes(),
         created_by: unit.actor(),
         expires_at: new.expires_at,
     };
     let row = store::keys::insert(unit.conn(), workspace, now, &row).await?;
-    let mut event = NewEvent::new(EventKind::KeyCreated)
-        .data(json!({"key_id": row.key_id, "name": row.name, "role": row.role}));
+    let mut event = NewEvent::new(EventKind::KeyCreated).data(
+        json!({"key_id": row.key_id, "name": row.name, "role": row.role, "person": row.person}),
+    );
     event.agent = new.agent;
     unit.record(event);
     Ok(Key::of(row, now))
@@ -179,6 +199,7 @@ async fn create(unit: &mut Unit, new: &NewKey) -> Result<IssuedKey> {
     let issue_of = Issue {
         name: &new.name,
         role: new.role,
+        person: new.person.as_ref(),
         agent: None,
         expires_at: lasts.map(|lasts| unit.now() + lasts),
     };
@@ -222,7 +243,7 @@ impl App {
         request: Option<&Request>,
     ) -> Result<Outcome<IssuedKey>> {
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let work = async |unit: &mut Unit| {
             if let Some(issued) = idempotency::replay(unit, principal, request).await? {
                 return Ok(Outcome::replayed(issued));
@@ -278,7 +299,7 @@ impl App {
     /// `not_found`; `last_admin_key`.
     pub async fn revoke_key(&self, caller: &AdminCaller, key: KeyId) -> Result<Key> {
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let key = revoke_one(&mut unit, key).await?;
         self.commit(unit).await?;
         Ok(key)
@@ -330,7 +351,7 @@ impl LocalAdmin<'_> {
     /// `invalid`.
     pub async fn create_key(&self, new: &NewKey) -> Result<IssuedKey> {
         new.check()?;
-        let mut unit = self.app.begin(self.workspace, None).await?;
+        let mut unit = self.app.begin(self.workspace, Actor::SERVICE).await?;
         let issued = create(&mut unit, new).await?;
         self.app.commit(unit).await?;
         Ok(issued)
@@ -349,7 +370,7 @@ impl LocalAdmin<'_> {
     /// # Errors
     /// `not_found`; `last_admin_key`.
     pub async fn revoke_key(&self, key: KeyId) -> Result<Key> {
-        let mut unit = self.app.begin(self.workspace, None).await?;
+        let mut unit = self.app.begin(self.workspace, Actor::SERVICE).await?;
         let key = revoke_one(&mut unit, key).await?;
         self.app.commit(unit).await?;
         Ok(key)

@@ -149,7 +149,7 @@ impl App {
         request: Option<&Request>,
     ) -> Result<Outcome<SubtasksAnswer>> {
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let work = async |unit: &mut Unit| {
             if let Some(answer) = idempotency::replay(unit, principal, request).await? {
                 return Ok(Outcome::replayed(answer));
@@ -198,7 +198,7 @@ impl App {
         request: Option<&Request>,
     ) -> Result<Outcome<Approval>> {
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let work = async |unit: &mut Unit| {
             if let Some(answer) = idempotency::replay(unit, principal, request).await? {
                 return Ok(Outcome::replayed(answer));

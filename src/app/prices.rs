@@ -155,7 +155,7 @@ impl App {
     ) -> Result<Outcome<ModelPrice>> {
         let price = new.price()?;
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let work = async |unit: &mut Unit| {
             if let Some(known) = idempotency::replay(unit, principal, request).await? {
                 return Ok(Outcome::replayed(known));
@@ -206,7 +206,7 @@ impl App {
             return Err(Refusal::invalid_at("/document", detail).into());
         }
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let (rows, answer) = sift(&mut unit, imported, source, file).await?;
         if file.dry_run {
             self.undo(unit).await?;
@@ -237,7 +237,7 @@ impl App {
         }
         checks.finish()?;
         let principal = caller.principal();
-        self.rerate_all(principal.workspace, principal.key, request).await
+        self.rerate_all(principal.workspace, &principal.actor(), request).await
     }
 
     /// Up to `rows` of the workspace's own prices after `after`, newest first.

@@ -112,7 +112,7 @@ impl App {
         request: Option<&Request>,
     ) -> Result<Outcome<Project>> {
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let work = async |unit: &mut Unit| {
             if let Some(project) = idempotency::replay(unit, principal, request).await? {
                 return Ok(Outcome::replayed(project));
@@ -182,7 +182,7 @@ impl App {
         change: &ProjectChange,
     ) -> Result<Project> {
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let (workspace, now) = (unit.workspace(), unit.now());
         let stored = store::projects::lock(unit.conn(), workspace, project).await?;
         let stored = stored.ok_or_else(|| Refusal::not_found("project"))?;

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{
     App, Result, Unit,
+    caller::Actor,
     prices::{RerateAnswer, RerateRequest},
     pricing, settling,
     spend::{locked, raise_totals, store_entries},
@@ -18,7 +19,7 @@ use crate::{
     domain::{
         budget::ledger::FRACTIONS,
         event::{EventKind, NewEvent},
-        ids::{AttemptId, KeyId, WorkspaceId},
+        ids::{AttemptId, WorkspaceId},
         price,
         spend::{Charge, MONEY, RERATE_PREFIX, UNPRICED, UnitSpend},
         task::AttemptFacts,
@@ -40,13 +41,13 @@ impl App {
     pub(super) async fn rerate_all(
         &self,
         workspace: WorkspaceId,
-        actor: KeyId,
+        actor: &Actor,
         request: &RerateRequest,
     ) -> Result<RerateAnswer> {
         let mut answer = RerateAnswer::default();
         let mut after: Place = (AttemptId(uuid::Uuid::nil()), String::new());
         loop {
-            let mut unit = self.begin(workspace, Some(actor)).await?;
+            let mut unit = self.begin(workspace, actor.clone()).await?;
             let found = calls(&mut unit, request, &after).await?;
             // What was charged is read once more under the locks of the attempts, so that two who
             // rate anew at once do not both correct it.

@@ -80,7 +80,7 @@ impl App {
         let principal = caller.principal();
         let workspace = principal.workspace;
         let about = approval_views::about(&mut *self.reader().await?, workspace, approval).await?;
-        let mut unit = self.begin(workspace, Some(principal.key)).await?;
+        let mut unit = self.begin(workspace, principal.actor()).await?;
         lock_goal(&mut unit, about.goal_id).await?;
         let facts = lock_pending(&mut unit, approval).await?;
         same_payload(request.payload_sha256, facts.payload_sha256)?;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     App, Result, Unit,
-    caller::{AgentCaller, Caller as _},
+    caller::{Actor, AgentCaller, Caller as _},
     coalesce::Batched,
     lease, pricing,
     settling::{self, Booking},
@@ -82,7 +82,7 @@ impl Batched for SpendCommand {
         workspace: WorkspaceId,
         batch: Vec<Self>,
     ) -> Result<Vec<Result<SpendAnswer>>> {
-        let mut unit = app.begin(workspace, None).await?;
+        let mut unit = app.begin(workspace, Actor::SERVICE).await?;
         let ids: Vec<AttemptId> = batch.iter().map(|command| command.attempt).collect();
         let attempts = locked(&mut unit, &ids).await?;
         let admitted: Vec<Result<&AttemptFacts>> = batch

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{
     App, Error, Result, Unit,
+    caller::Actor,
     free::{self, Needs},
     goals::{finish_if_over, lock_goal},
     settle::{self, Change},
@@ -101,7 +102,7 @@ impl App {
         attempts: &[AttemptId],
         tasks: &[TaskId],
     ) -> Result<u64> {
-        let mut unit = self.begin(workspace, None).await?;
+        let mut unit = self.begin(workspace, Actor::SERVICE).await?;
         lock_goal(&mut unit, goal).await?;
         let changed = end_due(&mut unit, attempts, tasks).await?;
         self.commit(unit).await?;
@@ -135,7 +136,7 @@ impl App {
         tasks: Vec<TaskId>,
     ) -> Result<u64> {
         let count = tasks.len() as u64;
-        let mut unit = self.begin(workspace, None).await?;
+        let mut unit = self.begin(workspace, Actor::SERVICE).await?;
         lock_goal(&mut unit, goal).await?;
         let facts = store::tasks::lock(unit.conn(), workspace, &tasks).await?;
         free::free(&mut unit, facts, Needs::Written).await?;
@@ -161,7 +162,7 @@ impl App {
     }
 
     async fn roll_up_one(&self, workspace: WorkspaceId, goal: GoalId) -> Result<u64> {
-        let mut unit = self.begin(workspace, None).await?;
+        let mut unit = self.begin(workspace, Actor::SERVICE).await?;
         finish_if_over(&mut unit, goal).await?;
         self.commit(unit).await?;
         Ok(1)
@@ -175,7 +176,7 @@ impl App {
         let mut swept = 0;
         // Each bite is a transaction of its own; an empty one ends the meal.
         for _ in 0..SWEEP_BITES {
-            let mut unit = self.begin(workspace, None).await?;
+            let mut unit = self.begin(workspace, Actor::SERVICE).await?;
             let before = unit.now() - settings::REPLAY_FOR;
             let bite = store::replays::sweep(unit.conn(), workspace, before).await?;
             self.commit(unit).await?;

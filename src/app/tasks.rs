@@ -56,7 +56,7 @@ impl App {
     ) -> Result<TaskDetail> {
         change.check()?;
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let (workspace, now) = (unit.workspace(), unit.now());
         let found = store::task_edits::lock(unit.conn(), workspace, task).await?;
         let EditFacts { goal_id, state, priority: before, version: stored } =
@@ -91,7 +91,7 @@ impl App {
     ) -> Result<TaskDetail> {
         let reason = cancellation.checked()?;
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, Some(principal.key)).await?;
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let workspace = unit.workspace();
         cancel(&mut unit, task, reason).await?;
         let task = task_details::read(unit.conn(), workspace, task).await?;

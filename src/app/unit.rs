@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Postgres, Transaction};
 
-use super::{App, Result, idempotency::Outcome};
+use super::{App, Result, caller::Actor, idempotency::Outcome};
 use crate::{
     clock::Clock,
     domain::{
@@ -19,18 +19,18 @@ use crate::{
 pub struct Unit {
     tx: Transaction<'static, Postgres>,
     workspace: WorkspaceId,
-    actor: Option<KeyId>,
+    actor: Actor,
     now: DateTime<Utc>,
     entropy: Entropy,
     events: Vec<NewEvent>,
 }
 
 impl App {
-    /// Begins a unit of work for `actor`; none is the supervisor.
+    /// Begins a unit of work for `actor`.
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn begin(&self, workspace: WorkspaceId, actor: Option<KeyId>) -> Result<Unit> {
+    pub async fn begin(&self, workspace: WorkspaceId, actor: Actor) -> Result<Unit> {
         self.begin_holding(workspace, actor, Hold::Share).await
     }
 
@@ -39,18 +39,14 @@ impl App {
     ///
     /// # Errors
     /// When the database cannot be reached, or others do not finish in time.
-    pub(super) async fn begin_alone(
-        &self,
-        workspace: WorkspaceId,
-        actor: Option<KeyId>,
-    ) -> Result<Unit> {
+    pub(super) async fn begin_alone(&self, workspace: WorkspaceId, actor: Actor) -> Result<Unit> {
         self.begin_holding(workspace, actor, Hold::Alone).await
     }
 
     async fn begin_holding(
         &self,
         workspace: WorkspaceId,
-        actor: Option<KeyId>,
+        actor: Actor,
         hold: Hold,
     ) -> Result<Unit> {
         let mut tx = self.pool.begin_with(store::begin(workspace, hold)).await?;
@@ -171,10 +167,16 @@ impl Unit {
         self.workspace
     }
 
+    /// Who acts.
+    #[must_use]
+    pub fn acting(&self) -> &Actor {
+        &self.actor
+    }
+
     /// The key that acts; none: the supervisor.
     #[must_use]
     pub fn actor(&self) -> Option<KeyId> {
-        self.actor
+        self.actor.key
     }
 
     /// The instant of the whole unit.
@@ -203,7 +205,7 @@ impl Unit {
 
     /// Records an event of this unit's actor; it is numbered at the commit.
     pub fn record(&mut self, event: NewEvent) {
-        let actor = event.actor.or(self.actor);
+        let actor = event.actor.or(self.actor.key);
         self.events.push(event.by(actor));
     }
 }

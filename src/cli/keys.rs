@@ -9,6 +9,7 @@ use crate::{
     config::DatabaseConfig,
     domain::{
         ids::{KeyId, WorkspaceId},
+        person::Person,
         role::Role,
         token::Token,
     },
@@ -48,6 +49,9 @@ pub struct Create {
     /// What it may do: admin, operator, submitter or viewer
     #[arg(long)]
     role: Role,
+    /// The person who will hold it, such as an e-mail address
+    #[arg(long)]
+    person: Option<Person>,
     /// After how many seconds it ends; never, if left out
     #[arg(long, value_name = "SECONDS")]
     expires_in_seconds: Option<u64>,
@@ -85,9 +89,9 @@ fn generate(entropy: &Entropy) -> Token {
 
 async fn on_database(app: &crate::app::App, command: KeysCommand) -> Result<(), Failure> {
     match command {
-        KeysCommand::Create(Create { name, role, expires_in_seconds, target }) => {
+        KeysCommand::Create(Create { name, role, person, expires_in_seconds, target }) => {
             let admin = app.local_admin(target.workspace).await?;
-            let new = NewKey { name, role, expires_in_seconds };
+            let new = NewKey { name, role, person, expires_in_seconds };
             show_issued(&admin.create_key(&new).await?, &target)
         }
         KeysCommand::List(target) => {
@@ -127,16 +131,17 @@ fn show(keys: &[Key], target: &Target) -> Result<(), Failure> {
     if target.json {
         return print::json(&keys);
     }
-    let header = ["ID", "NAME", "ROLE", "STATE", "MADE", "ENDS"];
+    let header = ["ID", "NAME", "ROLE", "PERSON", "STATE", "MADE", "ENDS"];
     print::table(header, keys.iter().map(row))
 }
 
-fn row(key: &Key) -> [String; 6] {
+fn row(key: &Key) -> [String; 7] {
     let ends = key.revoked_at.or(key.expires_at);
     [
         key.id.to_string(),
         key.name.clone(),
         key.role.to_string(),
+        key.person.as_ref().map(Person::to_string).unwrap_or_default(),
         key.state.to_string(),
         instant(key.created_at),
         ends.map_or_else(|| "never".to_owned(), instant),

@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{ids::AgentId, role::Role, states::AgentState, token::SecretHash, words::words};
+use super::{
+    ids::AgentId, person::Person, role::Role, states::AgentState, token::SecretHash, words::words,
+};
 
 words! {
     /// Whether a key is accepted.
@@ -37,6 +39,8 @@ pub struct StoredKey {
     pub secret_sha256: Vec<u8>,
     /// What it may do.
     pub role: Role,
+    /// The person who holds it.
+    pub person: Option<Person>,
     /// The agent that it is bound to, and the agent's state.
     pub agent: Option<(AgentId, AgentState)>,
     /// Whether it is accepted at this moment.
@@ -85,6 +89,7 @@ mod tests {
         StoredKey {
             secret_sha256: of.hash().as_bytes().to_vec(),
             role: Role::Operator,
+            person: None,
             agent: None,
             state: KeyState::Valid,
         }

@@ -10,6 +10,7 @@ use super::{
     budget::{BudgetNode, BudgetSpec},
     check::Checks,
     outline::{NoTasks, Ordering, Outline, OutlineNote, OutlineOptions, OutlineTask, outline},
+    person::Person,
     plan::{ApprovalPoints, CriterionSpec, PlanContext, TaskSpec, check_instant, check_plan},
     refusal::{Code, FieldError, Refusal},
     settings,
@@ -119,6 +120,11 @@ pub struct NewGoal {
     /// What its tasks may use. Only operators can raise it later.
     #[serde(default)]
     pub budget: Option<BudgetSpec>,
+    /// The people for whom you post it, nearest first; at most 10. None of them decides about it,
+    /// nor do you.
+    #[serde(default)]
+    #[schema(example = json!(["alice@example.com"]), max_items = 10)]
+    pub on_behalf_of: Vec<Person>,
     /// A JSON object of your own, such as a commit or a ticket; at most 256 KiB.
     #[serde(default)]
     pub metadata: BTreeMap<String, Value>,
@@ -156,6 +162,9 @@ impl NewGoal {
         if let Some(budget) = &self.budget {
             budget.check(&mut checks, "/budget", BudgetNode::Goal);
         }
+        let chain = self.on_behalf_of.len() <= settings::ON_BEHALF_OF;
+        let most = format!("names more than {} people", settings::ON_BEHALF_OF);
+        checks.ensure(chain, "/on_behalf_of", most);
         let metadata = Value::Object(self.metadata.clone().into_iter().collect());
         checks.json("/metadata", Some(&metadata));
         checks.finish()

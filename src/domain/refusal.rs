@@ -39,6 +39,8 @@ words! {
         TaskEnded => "task_ended",
         /// Somebody decided this approval before.
         AlreadyDecided => "already_decided",
+        /// Whoever wants something or wrote it does not decide about it.
+        SeparationOfDuties => "separation_of_duties",
         /// The payload of the approval is not the one that was read.
         PayloadChanged => "payload_changed",
         /// A budget has no room for what was asked.
@@ -101,6 +103,7 @@ impl Code {
             | Self::GoalEnded
             | Self::TaskEnded
             | Self::AlreadyDecided
+            | Self::SeparationOfDuties
             | Self::PayloadChanged
             | Self::BudgetExhausted
             | Self::LastAdminKey

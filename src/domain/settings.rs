@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const TITLE_CHARS: usize = 500;
 /// Characters of a name (key, project, agent).
 pub const NAME_CHARS: usize = 200;
+/// How many people a goal may be posted for.
+pub const ON_BEHALF_OF: usize = 10;
 /// Bytes of a goal's brief.
 pub const BRIEF_BYTES: usize = 256 * 1024;
 /// Bytes of a task's description.

@@ -41,7 +41,7 @@ pub fn routes() -> OpenApiRouter<HttpState> {
         get_approval,
         list_approval_revisions,
         revise_approval[AlreadyDecided, PayloadChanged, PlanInvalid],
-        decide_approval[AlreadyDecided, PayloadChanged, PlanInvalid, GoalEnded, TaskEnded, BudgetExhausted],
+        decide_approval[AlreadyDecided, SeparationOfDuties, PayloadChanged, PlanInvalid, GoalEnded, TaskEnded, BudgetExhausted],
     ]
 }
 
@@ -135,7 +135,8 @@ async fn revise_approval(
 /// Decide.
 ///
 /// `payload_sha256` says what was read, and exactly that is decided. The decision and its effect are
-/// one step: nothing waits on something that is decided. Whoever decides second is told so, and
+/// one step: nothing waits on something that is decided. Who is named in `excluded` does not decide
+/// (`separation_of_duties`). Whoever decides second is told so, and
 /// changes nothing.
 #[utoipa::path(post, path = "/v1/approvals/{approval_id}/decide", tag = "approvals")]
 async fn decide_approval(

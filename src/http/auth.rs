@@ -14,6 +14,7 @@ use axum::{
 
 use super::{
     describe::{Access, Describe, Description},
+    layers::RequestId,
     problem::{Error, Result},
 };
 use crate::{
@@ -42,7 +43,8 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let bearer = bearer(&parts.headers)?;
         let app = Arc::<App>::from_ref(state);
-        Ok(Self(C::identify(&app, bearer).await?))
+        let RequestId(request_id) = parts.extensions.get().cloned().unwrap_or_default();
+        Ok(Self(C::identify(&app, bearer, request_id).await?))
     }
 }
 

@@ -64,7 +64,7 @@ impl Default for Limits {
 }
 
 /// The id of a request, for handlers that write it down.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RequestId(pub Arc<str>);
 
 /// Puts the layers around the routes that `document` describes.

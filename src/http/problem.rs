@@ -178,7 +178,7 @@ pub const fn status(code: Code) -> StatusCode {
     match code {
         Code::MalformedRequest => StatusCode::BAD_REQUEST,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Code::Forbidden | Code::NotYourAttempt => StatusCode::FORBIDDEN,
+        Code::Forbidden | Code::NotYourAttempt | Code::SeparationOfDuties => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::AlreadyExists
@@ -224,6 +224,7 @@ pub const fn title(code: Code) -> &'static str {
         Code::GoalEnded => "The goal has ended",
         Code::TaskEnded => "The task has ended",
         Code::AlreadyDecided => "The approval was decided before",
+        Code::SeparationOfDuties => "Somebody else has to decide",
         Code::PayloadChanged => "The payload is not the one that you read",
         Code::BudgetExhausted => "A budget has no room for it",
         Code::AgentNotActive => "The agent may not claim now",
@@ -264,6 +265,7 @@ pub const fn extra_headers(code: Code) -> &'static [(header::HeaderName, &'stati
         | Code::GoalEnded
         | Code::TaskEnded
         | Code::AlreadyDecided
+        | Code::SeparationOfDuties
         | Code::PayloadChanged
         | Code::BudgetExhausted
         | Code::AgentNotActive

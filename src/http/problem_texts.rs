@@ -100,6 +100,13 @@ pub const fn text(code: Code) -> Text {
                        The first decision stands and has had its effect.",
             to_do: "Read the approval to see the decision, who made it and why.",
         },
+        Code::SeparationOfDuties => Text {
+            happened: "Whoever asked for something, posted the goal, has it done by an agent of their \
+                       own, or wrote what is under review does not decide about it, with whichever \
+                       key. The approval's `excluded` says who that is. Nothing was decided.",
+            to_do: "Ask somebody else to decide. When a fleet is one person's, an administrator can \
+                    allow it with an approval policy that says `allow_self`.",
+        },
         Code::PayloadChanged => Text {
             happened: "A decision names the SHA-256 of the payload that was read, and the approval's \
                        payload has another one: it was revised since. Nothing was decided.",

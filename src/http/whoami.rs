@@ -9,6 +9,7 @@ use crate::{
     app::caller::{Caller, ReaderCaller},
     domain::{
         ids::{AgentId, KeyId, WorkspaceId},
+        person::Person,
         role::Role,
     },
 };
@@ -27,6 +28,8 @@ pub struct Whoami {
     pub key_id: KeyId,
     /// What it may do.
     pub role: Role,
+    /// The person who holds the key; `null`: nobody in particular.
+    pub person: Option<Person>,
     /// The agent that the key is bound to; `null` unless the role is `agent`.
     pub agent_id: Option<AgentId>,
 }
@@ -42,6 +45,7 @@ async fn whoami(Auth(caller): Auth<ReaderCaller>) -> Result<Reply<Whoami>> {
         workspace_id: principal.workspace,
         key_id: principal.key,
         role: principal.role,
+        person: principal.person.clone(),
         agent_id: principal.agent,
     }))
 }

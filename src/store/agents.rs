@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, types::Json};
 
 use crate::domain::{
-    ids::{AgentId, WorkspaceId},
+    ids::{AgentId, KeyId, WorkspaceId},
+    person::Person,
     spend::Amounts,
     states::AgentState,
 };
@@ -22,6 +23,8 @@ pub struct AgentRow {
     pub max_concurrent: i32,
     /// Set by operators.
     pub state: AgentState,
+    /// For whom it works.
+    pub owner: Option<Person>,
     /// Rises with every edit.
     pub version: i32,
 }
@@ -39,6 +42,10 @@ pub struct AgentOverviewRow {
     pub max_concurrent: i32,
     /// Set by operators.
     pub state: AgentState,
+    /// For whom it works.
+    pub owner: Option<Person>,
+    /// The key that registered it first.
+    pub registered_by: Option<KeyId>,
     /// Its last claim or heartbeat.
     pub last_seen_at: Option<DateTime<Utc>>,
     /// How many attempts it runs.
@@ -53,6 +60,23 @@ pub struct AgentOverviewRow {
     pub updated_at: DateTime<Utc>,
 }
 
+/// An agent to be stored.
+#[derive(Debug, Clone, Copy)]
+pub struct NewAgentRow<'a> {
+    /// Its id.
+    pub agent_id: AgentId,
+    /// Unique in the workspace.
+    pub name: &'a str,
+    /// Sorted, unique.
+    pub capabilities: &'a [String],
+    /// How many attempts it may run at once.
+    pub max_concurrent: i32,
+    /// For whom it works.
+    pub owner: Option<&'a Person>,
+    /// The key that registers it.
+    pub registered_by: Option<KeyId>,
+}
+
 /// Stores a new agent, active; says `false` when there is one of that name.
 ///
 /// # Errors
@@ -60,23 +84,22 @@ pub struct AgentOverviewRow {
 pub async fn insert(
     conn: &mut PgConnection,
     workspace: WorkspaceId,
-    agent: AgentId,
-    name: &str,
-    capabilities: &[String],
-    max_concurrent: i32,
     now: DateTime<Utc>,
+    agent: &NewAgentRow<'_>,
 ) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
         "insert into agents (workspace_id, agent_id, name, capabilities, max_concurrent, state,
-                             created_at, updated_at)
-         values ($1, $2, $3, $4, $5, 'active', $6, $6)
+                             created_at, updated_at, owner, registered_by)
+         values ($1, $2, $3, $4, $5, 'active', $6, $6, $7, $8)
          on conflict on constraint agents_name_unique do nothing",
         workspace.0,
-        agent.0,
-        name,
-        capabilities,
-        max_concurrent,
+        agent.agent_id.0,
+        agent.name,
+        agent.capabilities,
+        agent.max_concurrent,
         now,
+        agent.owner.map(Person::as_str),
+        agent.registered_by.map(|id| id.0),
     )
     .execute(conn)
     .await?;
@@ -96,7 +119,7 @@ pub async fn lock_by_name(
         AgentRow,
         r#"
         select agent_id as "agent_id: AgentId", name, capabilities, max_concurrent,
-               state as "state: AgentState", version
+               state as "state: AgentState", owner as "owner: Person", version
         from agents where workspace_id = $1 and name = $2
         for no key update
         "#,
@@ -120,7 +143,7 @@ pub async fn lock(
         AgentRow,
         r#"
         select agent_id as "agent_id: AgentId", name, capabilities, max_concurrent,
-               state as "state: AgentState", version
+               state as "state: AgentState", owner as "owner: Person", version
         from agents where workspace_id = $1 and agent_id = $2
         for no key update
         "#,
@@ -131,29 +154,27 @@ pub async fn lock(
     .await
 }
 
-/// Edits a locked agent.
+/// Writes what was edited of a locked agent.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn update(
     conn: &mut PgConnection,
     workspace: WorkspaceId,
-    agent: AgentId,
-    capabilities: &[String],
-    max_concurrent: i32,
-    state: AgentState,
     now: DateTime<Utc>,
+    agent: &AgentRow,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "update agents set capabilities = $3, max_concurrent = $4, state = $5,
+        "update agents set capabilities = $3, max_concurrent = $4, state = $5, owner = $7,
                            version = version + 1, updated_at = $6
          where workspace_id = $1 and agent_id = $2",
         workspace.0,
-        agent.0,
-        capabilities,
-        max_concurrent,
-        state.as_str(),
+        agent.agent_id.0,
+        &agent.capabilities,
+        agent.max_concurrent,
+        agent.state.as_str(),
         now,
+        agent.owner.as_ref().map(Person::as_str),
     )
     .execute(conn)
     .await?;
@@ -188,7 +209,8 @@ pub async fn list(
         AgentOverviewRow,
         r#"
         select a.agent_id as "agent_id: AgentId", a.name, a.capabilities, a.max_concurrent,
-               a.state as "state: AgentState", p.last_seen_at as "last_seen_at?", a.version,
+               a.state as "state: AgentState", a.owner as "owner: Person",
+               a.registered_by as "registered_by: KeyId", p.last_seen_at as "last_seen_at?", a.version,
                a.created_at, a.updated_at,
                (select count(*) from attempts t
                 where t.workspace_id = $1 and t.agent_id = a.agent_id and t.state = 'running')

@@ -2,12 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 
 use super::types::words;
 use crate::domain::{
     approval::{PayloadHash, Risk, Verdict},
+    duties::Excluded,
     ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, TaskId, WorkspaceId},
+    person::Person,
     states::{ApprovalKind, ApprovalState},
 };
 
@@ -34,6 +36,9 @@ pub struct ApprovalRow {
     pub answer: Option<Value>,
     pub reason: Option<String>,
     pub decided_by: Option<KeyId>,
+    pub decided_by_person: Option<Person>,
+    pub excluded: Json<Vec<Excluded>>,
+    pub allow_self: bool,
     pub version: i32,
     pub created_at: DateTime<Utc>,
     pub decided_at: Option<DateTime<Utc>>,
@@ -58,6 +63,8 @@ pub async fn read(
                payload_sha256 as "payload_sha256: PayloadHash", revision, risk as "risk: Risk",
                answer_schema, verdict as "verdict: Verdict",
                asked_by as "asked_by: KeyId", answer, reason, decided_by as "decided_by: KeyId",
+               decided_by_person as "decided_by_person: Person",
+               excluded as "excluded: Json<Vec<Excluded>>", allow_self,
                version, created_at, decided_at
         from approvals where workspace_id = $1 and approval_id = $2
         "#,
@@ -129,7 +136,9 @@ pub async fn list(
                null::jsonb as payload, a.payload_sha256 as "payload_sha256: PayloadHash",
                a.revision, a.risk as "risk: Risk", null::jsonb as answer_schema,
                a.verdict as "verdict: Verdict", a.asked_by as "asked_by: KeyId", a.answer, a.reason,
-               a.decided_by as "decided_by: KeyId", a.version, a.created_at, a.decided_at
+               a.decided_by as "decided_by: KeyId",
+               a.decided_by_person as "decided_by_person: Person",
+               a.excluded as "excluded: Json<Vec<Excluded>>", a.allow_self, a.version, a.created_at, a.decided_at
         from picked
         cross join lateral (
             select * from approvals a

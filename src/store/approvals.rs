@@ -1,13 +1,15 @@
 //! Approvals: asking, locking, deciding.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
-use sqlx::PgConnection;
+use serde_json::{Value, json};
+use sqlx::{PgConnection, types::Json};
 
 use super::types::uuids;
 use crate::domain::{
     approval::{PayloadHash, Risk, Verdict},
+    duties::{Decider, Excluded},
     ids::{ApprovalId, AttemptId, GoalId, KeyId, LimitId, PlanId, TaskId, WorkspaceId},
+    person::Person,
     states::{ApprovalKind, ApprovalState},
 };
 
@@ -40,6 +42,8 @@ pub struct NewApproval {
     pub answer_schema: Option<Value>,
     /// The key that asks.
     pub asked_by: Option<KeyId>,
+    /// Who may not decide.
+    pub excluded: Vec<Excluded>,
 }
 
 impl NewApproval {
@@ -60,6 +64,7 @@ impl NewApproval {
             risk: Risk::Medium,
             answer_schema: None,
             asked_by: None,
+            excluded: Vec::new(),
         }
     }
 }
@@ -85,16 +90,16 @@ pub async fn insert(
         r#"
         insert into approvals (workspace_id, state, created_at, approval_id, kind, goal_id, task_id,
                                attempt_id, plan_id, limit_id, title, body, payload, asked_by,
-                               payload_sha256, revision, risk, answer_schema)
+                               payload_sha256, revision, risk, answer_schema, excluded)
         select $1, 'pending', $2, a.approval_id, a.kind, a.goal_id, a.task_id, a.attempt_id,
                a.plan_id, a.limit_id, coalesce(nullif(a.title, ''), x.title, ''),
                coalesce(nullif(a.body, ''), x.description, ''), a.payload, a.asked_by,
-               a.payload_sha256, 1, a.risk, a.answer_schema
+               a.payload_sha256, 1, a.risk, a.answer_schema, a.excluded
         from unnest($3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[], $8::uuid[],
                     $9::text[], $10::text[], $11::jsonb[], $12::uuid[], $13::uuid[],
-                    $14::bytea[], $15::text[], $16::jsonb[])
+                    $14::bytea[], $15::text[], $16::jsonb[], $17::jsonb[])
              as a (approval_id, kind, goal_id, task_id, attempt_id, plan_id, title, body, payload,
-                   asked_by, limit_id, payload_sha256, risk, answer_schema)
+                   asked_by, limit_id, payload_sha256, risk, answer_schema, excluded)
         left join task_texts x on x.workspace_id = $1 and x.task_id = a.task_id
         "#,
         workspace.0,
@@ -113,6 +118,7 @@ pub async fn insert(
         column!(|a| PayloadHash::of(a.payload.as_ref()).0.to_vec()),
         &risks as &[&str],
         column!(|a| a.answer_schema.clone()) as &[Option<Value>],
+        column!(|a| json!(a.excluded)),
     )
     .execute(conn)
     .await?;
@@ -146,6 +152,10 @@ pub struct ApprovalFacts {
     pub revision: i32,
     /// What the answer must look like.
     pub answer_schema: Option<Value>,
+    /// Who may not decide.
+    pub excluded: Json<Vec<Excluded>>,
+    /// Whether they may all the same.
+    pub allow_self: bool,
 }
 
 /// What stands above an approval; none of it ever changes.
@@ -195,7 +205,8 @@ pub async fn lock(
                   state as "state: ApprovalState", goal_id as "goal_id: GoalId",
                   task_id as "task_id: TaskId", attempt_id as "attempt_id: AttemptId",
                   plan_id as "plan_id: PlanId", limit_id as "limit_id: LimitId",
-                  payload, payload_sha256 as "payload_sha256: PayloadHash", revision, answer_schema
+                  payload, payload_sha256 as "payload_sha256: PayloadHash", revision, answer_schema,
+                  excluded as "excluded: Json<Vec<Excluded>>", allow_self
            from approvals where workspace_id = $1 and approval_id = $2 for no key update"#,
         workspace.0,
         approval.0,
@@ -216,7 +227,7 @@ pub struct Decision<'a> {
     /// The answer to a question.
     pub answer: Option<&'a Value>,
     /// Who decided.
-    pub decided_by: Option<KeyId>,
+    pub decider: &'a Decider,
 }
 
 /// Decides, if nobody did before; says whether it did.
@@ -231,16 +242,17 @@ pub async fn decide(
 ) -> sqlx::Result<bool> {
     let changed = sqlx::query!(
         "update approvals set state = $3, reason = $4, answer = $5, decided_by = $6,
-                decided_at = $7, verdict = $8, version = version + 1
+                decided_at = $7, verdict = $8, decided_by_person = $9, version = version + 1
          where workspace_id = $1 and approval_id = $2 and state = 'pending'",
         workspace.0,
         decision.approval_id.0,
         decision.verdict.state().as_str(),
         decision.reason,
         decision.answer,
-        decision.decided_by.map(|id| id.0),
+        decision.decider.key.map(|id| id.0),
         now,
         decision.verdict.as_str(),
+        decision.decider.person.as_ref().map(Person::as_str),
     )
     .execute(conn)
     .await?;

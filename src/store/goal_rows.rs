@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use super::types::words;
 use crate::domain::{
     ids::{GoalId, KeyId, ProjectId, WorkspaceId},
+    person::Person,
     states::{GoalState, Planner},
 };
 
@@ -31,6 +32,7 @@ pub struct GoalRow {
     pub metadata: Value,
     pub brief: Option<String>,
     pub created_by: KeyId,
+    pub on_behalf_of: Vec<Person>,
     pub version: i32,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -53,7 +55,8 @@ pub async fn read(
                g.planner as "planner: Planner", g.priority, g.project_id as "project_id: ProjectId",
                g.deadline, g.tasks_total, g.tasks_open, g.tasks_done, g.tasks_failed,
                g.tasks_cancelled, g.end_reason, x.metadata, x.brief,
-               g.created_by as "created_by: KeyId", g.version, g.created_at, g.updated_at,
+               g.created_by as "created_by: KeyId",
+               g.on_behalf_of as "on_behalf_of: Vec<Person>", g.version, g.created_at, g.updated_at,
                g.ended_at,
                coalesce((select jsonb_object_agg(s.unit, s.amount) from spend_sums s
                          where s.workspace_id = $1 and s.node = 'goal' and s.node_id = g.goal_id),
@@ -119,7 +122,8 @@ pub async fn list(
                g.planner as "planner: Planner", g.priority, g.project_id as "project_id: ProjectId",
                g.deadline, g.tasks_total, g.tasks_open, g.tasks_done, g.tasks_failed,
                g.tasks_cancelled, g.end_reason, x.metadata, null::text as brief,
-               g.created_by as "created_by: KeyId", g.version, g.created_at, g.updated_at,
+               g.created_by as "created_by: KeyId",
+               g.on_behalf_of as "on_behalf_of: Vec<Person>", g.version, g.created_at, g.updated_at,
                g.ended_at,
                coalesce((select jsonb_object_agg(s.unit, s.amount) from spend_sums s
                          where s.workspace_id = $1 and s.node = 'goal' and s.node_id = g.goal_id),

@@ -4,10 +4,11 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::types::uuids;
+use super::types::{names, uuids};
 use crate::domain::{
     goal::TaskCounts,
     ids::{GoalId, KeyId, PlanId, ProjectId, WorkspaceId},
+    person::Person,
     states::{GoalState, PlanState, Planner},
 };
 
@@ -32,6 +33,8 @@ pub struct NewGoal<'a> {
     pub deadline: Option<DateTime<Utc>>,
     /// The key that posted it.
     pub created_by: KeyId,
+    /// For whom.
+    pub on_behalf_of: &'a [Person],
     /// Markdown.
     pub brief: &'a str,
     /// A JSON object of the poster's own.
@@ -50,8 +53,9 @@ pub async fn insert(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into goals (workspace_id, goal_id, project_id, title, state, planner, priority,
-                            plan_approval, deadline, created_by, created_at, updated_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)",
+                            plan_approval, deadline, created_by, created_at, updated_at,
+                            on_behalf_of)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)",
         workspace.0,
         goal.goal_id.0,
         goal.project_id.map(|id| id.0),
@@ -63,6 +67,7 @@ pub async fn insert(
         goal.deadline,
         goal.created_by.0,
         now,
+        &names(goal.on_behalf_of),
     )
     .execute(&mut *conn)
     .await?;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::domain::{
     ids::{AgentId, KeyId, WorkspaceId},
     key::{self, StoredKey},
+    person::Person,
     role::Role,
     states::AgentState,
 };
@@ -20,6 +21,8 @@ pub struct KeyRow {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// The person who holds it.
+    pub person: Option<Person>,
     /// The agent that it is bound to.
     pub agent_id: Option<AgentId>,
     /// The key that made it.
@@ -51,6 +54,7 @@ pub async fn find(
     let rows = sqlx::query!(
         r#"
         select asked.place as "place!", k.secret_sha256, k.role as "role: Role",
+               k.person as "person: Person",
                k.agent_id as "agent_id: AgentId", a.state as "agent_state?: AgentState",
                k.expires_at, k.revoked_at, coalesce($3, clock_timestamp()) as "now!"
         from unnest((select $1::uuid[]), (select $2::uuid[]))
@@ -71,6 +75,7 @@ pub async fn find(
             *slot = Some(StoredKey {
                 secret_sha256: row.secret_sha256,
                 role: row.role,
+                person: row.person,
                 agent: row.agent_id.zip(row.agent_state),
                 state: key::state(row.revoked_at, row.expires_at, row.now),
             });
@@ -88,6 +93,8 @@ pub struct NewKeyRow<'a> {
     pub name: &'a str,
     /// What it may do.
     pub role: Role,
+    /// The person who holds it.
+    pub person: Option<&'a Person>,
     /// The agent that it is bound to; present exactly when the role is `agent`.
     pub agent_id: Option<AgentId>,
     /// SHA-256 of its secret.
@@ -112,9 +119,9 @@ pub async fn insert(
         KeyRow,
         r#"
         insert into keys (workspace_id, key_id, name, role, agent_id, secret_sha256, created_by,
-                          created_at, expires_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-        returning key_id as "key_id: KeyId", name, role as "role: Role",
+                          created_at, expires_at, person)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        returning key_id as "key_id: KeyId", name, role as "role: Role", person as "person: Person",
                   agent_id as "agent_id: AgentId", created_by as "created_by: KeyId", created_at,
                   expires_at, revoked_at
         "#,
@@ -127,6 +134,7 @@ pub async fn insert(
         key.created_by.map(|id| id.0),
         now,
         key.expires_at,
+        key.person.map(Person::as_str),
     )
     .fetch_one(conn)
     .await
@@ -157,7 +165,7 @@ pub async fn list(
     sqlx::query_as!(
         KeyRow,
         r#"
-        select key_id as "key_id: KeyId", name, role as "role: Role",
+        select key_id as "key_id: KeyId", name, role as "role: Role", person as "person: Person",
                agent_id as "agent_id: AgentId", created_by as "created_by: KeyId", created_at,
                expires_at, revoked_at
         from keys
@@ -192,7 +200,7 @@ pub async fn lock(
     sqlx::query_as!(
         KeyRow,
         r#"
-        select key_id as "key_id: KeyId", name, role as "role: Role",
+        select key_id as "key_id: KeyId", name, role as "role: Role", person as "person: Person",
                agent_id as "agent_id: AgentId", created_by as "created_by: KeyId", created_at,
                expires_at, revoked_at
         from keys where workspace_id = $1 and key_id = $2

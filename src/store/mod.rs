@@ -28,6 +28,7 @@ pub mod budgets;
 pub mod charged;
 pub mod claims;
 pub mod deadlines;
+pub mod duties;
 pub mod events;
 pub mod freeze_rows;
 pub mod freezes;

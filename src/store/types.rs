@@ -3,18 +3,20 @@
 use sqlx::{
     Decode, Postgres, Type,
     error::BoxDynError,
-    postgres::{PgTypeInfo, PgValueRef},
+    postgres::{PgHasArrayType, PgTypeInfo, PgValueRef},
 };
 use uuid::Uuid;
 
 use crate::domain::{
     approval::{PayloadHash, Risk, Verdict},
     budget::{BudgetNode, OnExhausted, Period, UnknownModel},
+    duties::Because,
     freeze::{FreezeMode, FreezeScope},
     ids::{
         AgentId, ApprovalId, AttemptId, BudgetId, FreezeId, GoalId, Id, KeyId, LimitId, PlanId,
         PriceId, ProjectId, TaskId, WorkspaceId,
     },
+    person::Person,
     price::{MoneySource, PriceSource},
     role::Role,
     states::{
@@ -86,12 +88,19 @@ text_columns!(
     PriceSource,
     MoneySource,
     FreezeScope,
-    FreezeMode
+    FreezeMode,
+    Person,
+    Because
 );
 
 /// Ids as the database takes them in an array.
 pub fn uuids<T: Id>(ids: &[T]) -> Vec<Uuid> {
     ids.iter().map(|id| (*id).into()).collect()
+}
+
+/// Names of people as the database takes them in an array.
+pub fn names(people: &[Person]) -> Vec<String> {
+    people.iter().map(Person::to_string).collect()
 }
 
 /// Words as the database takes them in an array, each once.
@@ -111,5 +120,11 @@ impl<'r> Decode<'r, Postgres> for PayloadHash {
         let bytes = <Vec<u8> as Decode<'r, Postgres>>::decode(value)?;
         let bytes = bytes.try_into().map_err(|_| "a hash that is not 32 bytes long")?;
         Ok(Self(bytes))
+    }
+}
+
+impl PgHasArrayType for Person {
+    fn array_type_info() -> PgTypeInfo {
+        <String as PgHasArrayType>::array_type_info()
     }
 }

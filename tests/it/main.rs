@@ -16,6 +16,7 @@ mod claims;
 mod cli;
 mod decisions;
 mod demo;
+mod duties;
 mod embedded;
 mod events;
 mod faults;

@@ -62,7 +62,7 @@ impl Life {
             }
             let plan = self.chance(20);
             let goal = json!({"title": "goal", "tasks": tasks, "approval": {"plan": plan}});
-            let answer = self.fleet.admin.post("/v1/goals", &goal).await;
+            let answer = self.fleet.poster.post("/v1/goals", &goal).await;
             if answer.status == 201 {
                 let goal: Value = answer.json();
                 return self.goals.push(text(&goal["id"]));

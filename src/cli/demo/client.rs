@@ -22,6 +22,7 @@ use crate::{
         finish_views::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest},
         goal_views::Goal,
         heartbeats::{HeartbeatAnswer, HeartbeatRequest},
+        keys::IssuedKey,
         spend::{SpendAnswer, SpendRequest},
         task_views::Task,
     },
@@ -30,6 +31,7 @@ use crate::{
         new_goal::{NewGoal, PlanSource},
         plan::TaskSpec,
         refusal::Code,
+        role::Role,
     },
     http::{page::Page, problem::Problem},
 };
@@ -115,6 +117,14 @@ impl Client {
     /// The same service with another key.
     pub(super) fn with_key(&self, key: SecretString) -> Self {
         Self { key, ..self.clone() }
+    }
+
+    /// The same service as somebody else: an operator of that name.
+    pub(super) async fn another(&self, name: &str) -> Result<Self> {
+        let new = json!({"name": name, "role": Role::Operator});
+        let build = || self.request(Method::POST, "/v1/keys").header("idempotency-key", name);
+        let issued: IssuedKey = self.send("POST /v1/keys", || build().json(&new)).await?;
+        Ok(self.with_key(issued.token.into()))
     }
 
     /// The plan that a goal would get.

@@ -150,7 +150,9 @@ async fn play(operator: &Client, patience: Duration) -> Result<(), Failure> {
         workers.push(Worker { name, client, script, seat, display });
     }
     let goal = post(operator, &display).await?;
-    let ended = tokio::time::timeout(patience, work(workers, operator, goal.id, &display)).await;
+    // Whoever posts a goal and owns its agents does not accept what they hand in.
+    let reviewer = operator.another("reviewer").await?;
+    let ended = tokio::time::timeout(patience, work(workers, &reviewer, goal.id, &display)).await;
     display.clear();
     let goal = match ended {
         Ok(goal) => goal?,
@@ -184,12 +186,12 @@ async fn post(operator: &Client, display: &Display) -> Result<Goal, Failure> {
 /// Returns when the goal has ended.
 async fn work(
     workers: Vec<Worker>,
-    operator: &Client,
+    reviewer: &Client,
     goal: GoalId,
     display: &Display,
 ) -> Result<Goal, Failure> {
     let mut fleet: JoinSet<client::Result<()>> = workers.into_iter().map(Worker::live).collect();
-    let looking = operator::look_after(operator, goal, display);
+    let looking = operator::look_after(reviewer, goal, display);
     let mut looking = std::pin::pin!(looking);
     loop {
         tokio::select! {

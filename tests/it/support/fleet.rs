@@ -37,6 +37,9 @@ pub struct Fleet {
     /// With the key of an admin.
     pub admin: Client,
     pub admin_key: String,
+    /// With the key of an operator who posts the goals and registers the agents, and so decides nothing
+    /// about them.
+    pub poster: Client,
     pub pool: PgPool,
     pub database: TestDatabase,
     router: Router,
@@ -104,7 +107,10 @@ impl Fleet {
         let admin_key = token.expose().to_owned();
         let router = router(&app);
         let admin = Client::of(router.clone()).with_key(&admin_key);
-        Self { app, clock, admin, admin_key, pool, database, router }
+        let new = json!({"name": "poster", "role": "operator"});
+        let made = admin.post("/v1/keys", &new).await.value(201);
+        let poster = admin.with_key(text(&made["token"]));
+        Self { app, clock, admin, admin_key, poster, pool, database, router }
     }
 
     /// One more process on the same database, with a pool of its own.
@@ -148,7 +154,7 @@ impl Fleet {
         let body = json!({
             "name": name, "capabilities": capabilities, "max_concurrent": max_concurrent,
         });
-        register(&self.admin, body).await
+        register(&self.poster, body).await
     }
 
     /// An agent that can take anything without requirements, up to a hundred at once.
@@ -171,7 +177,12 @@ impl Fleet {
             .await
             .unwrap();
         let local = self.app.local_admin(Some(workspace)).await.unwrap();
-        let new = NewKey { name: "other".into(), role: Role::Admin, expires_in_seconds: None };
+        let new = NewKey {
+            name: "other".into(),
+            role: Role::Admin,
+            person: None,
+            expires_in_seconds: None,
+        };
         self.client(&local.create_key(&new).await.unwrap().token)
     }
 
@@ -194,7 +205,7 @@ impl Fleet {
 
     /// Posts a goal; returns its id.
     pub async fn post_goal(&self, goal: Value) -> String {
-        text(&self.admin.post("/v1/goals", &goal).await.value(201)["id"])
+        text(&self.poster.post("/v1/goals", &goal).await.value(201)["id"])
     }
 
     /// Posts a goal of one task `a` with these settings, and returns its id.
