@@ -8,6 +8,7 @@
 
 mod agents;
 mod approvals;
+mod asking;
 mod attempts;
 mod bench;
 mod budgets;

@@ -13,6 +13,7 @@ mod checker;
 mod checker_tests;
 mod client;
 mod database;
+mod decisions;
 mod drain;
 mod history;
 mod kill_points;
