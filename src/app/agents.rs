@@ -14,6 +14,7 @@ use super::{
     goals::same_version,
     idempotency::{self, Outcome, Request},
     keys::{self, Issue, IssuedKey},
+    takeover,
 };
 pub use crate::store::agents::AgentFilter;
 use crate::{
@@ -105,7 +106,15 @@ impl App {
     ) -> Result<Agent> {
         change.check()?;
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
+        // Retiring takes from the agent what is kept for it, which others could be doing anything with.
+        let mut unit = match change.state {
+            Some(AgentState::Retired) => {
+                self.begin_alone(principal.workspace, principal.actor()).await?
+            }
+            Some(AgentState::Active | AgentState::Paused | AgentState::Draining) | None => {
+                self.begin(principal.workspace, principal.actor()).await?
+            }
+        };
         let (workspace, now) = (unit.workspace(), unit.now());
         let stored = store::agents::lock(unit.conn(), workspace, agent).await?;
         let stored = stored.ok_or_else(|| Refusal::not_found("agent"))?;
@@ -113,6 +122,9 @@ impl App {
             same_version(i64::from(stored.version), version)?;
         }
         edit(&mut unit, &stored, change).await?;
+        if change.state == Some(AgentState::Retired) {
+            takeover::keep_no_more(&mut unit, agent).await?;
+        }
         let agent = agent_views::read(unit.conn(), workspace, agent, now).await?;
         self.commit(unit).await?;
         Ok(agent)

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{
-        ids::{AgentId, AttemptId, GoalId, TaskId, WorkspaceId},
+        ids::{AgentId, AttemptId, GoalId, KeyId, TaskId, WorkspaceId},
         refusal::Refusal,
         spend::Amounts,
         states::{AttemptState, FailureClass},
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// One try of one task by one agent.
+/// One try of one task by one agent, or by a person who took it over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Attempt {
     /// Its id.
@@ -33,8 +33,10 @@ pub struct Attempt {
     pub task_id: TaskId,
     /// The goal of the task.
     pub goal_id: GoalId,
-    /// Who tries.
-    pub agent_id: AgentId,
+    /// The agent that tries; `null`: a person does.
+    pub agent_id: Option<AgentId>,
+    /// The key of the operator who took the task over; `null`: an agent tries.
+    pub held_by_key: Option<KeyId>,
     /// Counts the attempts of the task from 1.
     pub number: i32,
     /// Only a `running` attempt may write. `parked`: it gave way to a question or subtasks;
@@ -170,6 +172,7 @@ fn view(row: AttemptRow) -> Result<Attempt> {
         task_id,
         goal_id,
         agent_id,
+        held_by_key,
         number,
         state,
         lease_expires_at,
@@ -188,6 +191,7 @@ fn view(row: AttemptRow) -> Result<Attempt> {
         task_id,
         goal_id,
         agent_id,
+        held_by_key,
         number,
         state,
         lease_expires_at,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     App, Result, Unit,
     budgets::exhausted,
-    caller::{AgentCaller, Caller as _},
+    caller::{Caller as _, HolderCaller},
     funding::Sureness,
     lease,
     settling::Accounts,
@@ -66,7 +66,7 @@ impl App {
     /// `not_found`, `invalid`. Nothing is stored then.
     pub async fn authorize(
         &self,
-        caller: &AgentCaller,
+        caller: &HolderCaller,
         attempt: AttemptId,
         request: &AuthorizeRequest,
     ) -> Result<AuthorizeAnswer> {
@@ -75,7 +75,7 @@ impl App {
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let workspace = unit.workspace();
         let attempts = locked(&mut unit, &[attempt]).await?;
-        task::fence(find(&attempts, attempt)?, caller.agent(), &lease::hash(&request.lease))?;
+        task::fence(find(&attempts, attempt)?, caller.holder(), &lease::hash(&request.lease))?;
         if !is_known(&mut unit, attempt, request).await? {
             let places = store::attempts::places(unit.conn(), workspace, &[attempt]).await?;
             freeze::admit(places.first().and_then(|place| place.frozen), Act::Begin)?;

@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::{App, Result, wake::Known};
 use crate::domain::{
     duties::Decider,
+    holder::Holder,
     ids::{AgentId, KeyId, WorkspaceId},
     person::Person,
     refusal::{Code, Refusal},
@@ -162,6 +163,40 @@ impl Caller for AgentCaller {
                 Err(forbidden(&principal, Self::ROLES))
             }
         }
+    }
+    fn principal(&self) -> &Principal {
+        &self.principal
+    }
+}
+
+/// Whoever may hold an attempt: a working agent, or an operator who took a task over. That it is
+/// theirs is for the fence to say: an operator's key may write to what it took over and to nothing
+/// else.
+#[derive(Debug, Clone)]
+pub struct HolderCaller {
+    principal: Principal,
+    holder: Holder,
+}
+
+impl HolderCaller {
+    /// Who it is to an attempt.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        self.holder
+    }
+}
+
+impl Caller for HolderCaller {
+    const ROLES: &'static [Role] = &[Role::Admin, Role::Operator, Role::Agent];
+    fn admit(principal: Principal) -> std::result::Result<Self, Refusal> {
+        let holder = match (principal.role, principal.agent) {
+            (Role::Agent, Some(agent)) => Holder::Agent(agent),
+            (Role::Admin | Role::Operator, _) => Holder::Key(principal.key),
+            (Role::Submitter | Role::Viewer | Role::Agent, _) => {
+                return Err(forbidden(&principal, Self::ROLES));
+            }
+        };
+        Ok(Self { principal, holder })
     }
     fn principal(&self) -> &Principal {
         &self.principal

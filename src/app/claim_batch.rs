@@ -17,8 +17,9 @@ use super::{
 };
 use crate::{
     domain::{
-        claim::{self, Candidate, Funding, Wish},
+        claim::{self, Candidate, Funding, Keeping, Wish},
         event::{EventKind, NewEvent},
+        holder::Holder,
         ids::{AgentId, TaskId},
         refusal::{Code, Refusal},
         settings,
@@ -27,7 +28,7 @@ use crate::{
     store::{
         self,
         attempts::NewAttempt,
-        claims::{Claimer, LockedTasks, ReadyTask},
+        claims::{Claimer, LockedTasks, Lookers, ReadyTask},
     },
 };
 
@@ -140,7 +141,7 @@ async fn give(
             refused: Refused::Nothing,
         });
     };
-    let given = assign(batch, exact, ready, |task, agent| funds.fund(unit, task, agent));
+    let given = assign(batch, exact, ready, |task, agent| funds.fund(unit, task, Some(agent)));
     let refused = funds.refused();
     if refused == Refused::Tasks && sureness == Sureness::Look {
         // What is parked must not have had room after all.
@@ -215,7 +216,7 @@ fn free_slots(claimer: &Claimer) -> u32 {
 /// candidates more than wanted are looked at, and many only when these were all taken.
 async fn lock_more(
     unit: &mut Unit,
-    able: &[String],
+    lookers: Lookers<'_>,
     wanted: i64,
     ready: &mut Vec<ReadyTask>,
 ) -> Result<()> {
@@ -224,8 +225,9 @@ async fn lock_more(
     for slack in SLACK {
         let held: Vec<TaskId> = ready.iter().map(|task| task.task_id).collect();
         let LockedTasks { tasks, more } =
-            store::claims::lock_ready(unit.conn(), workspace, able, wanted, slack, &held).await?;
-        wanted -= tasks.len() as i64;
+            store::claims::lock_ready(unit.conn(), workspace, lookers, wanted, slack, &held)
+                .await?;
+        wanted -= tasks.iter().filter(|task| task.keeping == Keeping::Anybody).count() as i64;
         ready.extend(tasks);
         if wanted <= 0 || !more {
             break;
@@ -245,21 +247,23 @@ async fn lock_ready(
     for command in batch {
         *asked.entry(command.owner.agent).or_default() += command.max;
     }
-    let mut wanted: BTreeMap<&[String], i64> = BTreeMap::new();
+    let mut wanted: BTreeMap<&[String], (i64, Vec<AgentId>)> = BTreeMap::new();
     for (agent, asked) in asked {
         let Some(claimer) = known.get(&agent) else { continue };
         let take = asked.min(free_slots(claimer));
         if take > 0 {
-            *wanted.entry(&claimer.capabilities).or_default() += i64::from(take);
+            let (wanted, agents) = wanted.entry(&claimer.capabilities).or_default();
+            *wanted += i64::from(take);
+            agents.push(agent);
         }
     }
     let mut ready: Vec<ReadyTask> = Vec::new();
-    for (able, wanted) in wanted {
+    for (able, (wanted, agents)) in wanted {
         let wanted = match look {
             Look::Wanted => wanted.min(MOST_AT_ONCE),
             Look::Beyond => MOST_AT_ONCE,
         };
-        lock_more(unit, able, wanted, &mut ready).await?;
+        lock_more(unit, Lookers { able, agents: &agents }, wanted, &mut ready).await?;
     }
     ready.sort_by_key(|task| (task.claim_rank, task.task_id));
     Ok(ready)
@@ -284,7 +288,11 @@ fn assign(
         .collect();
     let candidates: Vec<Candidate<ReadyTask>> = ready
         .iter()
-        .map(|task| Candidate { task: task.clone(), required: task.required.clone() })
+        .map(|task| Candidate {
+            task: task.clone(),
+            required: task.required.clone(),
+            keeping: task.keeping,
+        })
         .collect();
     let slots = exact.iter().map(|(agent, claimer)| (*agent, free_slots(claimer))).collect();
     claim::assign(&wishes, &candidates, &slots, fund)
@@ -300,17 +308,10 @@ async fn start(
     let mut started = Vec::new();
     for (command, tasks) in batch.iter().zip(given) {
         for task in tasks {
-            let (token, attempt) = new_attempt(unit, command, task);
-            unit.record(
-                NewEvent::new(EventKind::TaskRunning)
-                    .goal(task.goal_id)
-                    .task(task.task_id)
-                    .attempt(attempt.attempt_id)
-                    .agent(command.owner.agent)
-                    .by(command.owner.actor)
-                    .data(json!({"attempt": attempt.number})),
-            );
-            started.push(Started { token, attempt });
+            let holder = Holder::Agent(command.owner.agent);
+            let new = new_attempt(unit, holder, command.lease, task);
+            unit.record(begun(&new.attempt).by(command.owner.actor));
+            started.push(new);
         }
     }
     if !started.is_empty() {
@@ -320,10 +321,27 @@ async fn start(
     Ok(started)
 }
 
-fn new_attempt(unit: &Unit, command: &ClaimCommand, task: &ReadyTask) -> (String, NewAttempt) {
+/// The event of an attempt that starts.
+pub(super) fn begun(attempt: &NewAttempt) -> NewEvent {
+    let mut event = NewEvent::new(EventKind::TaskRunning)
+        .goal(attempt.goal_id)
+        .task(attempt.task_id)
+        .attempt(attempt.attempt_id)
+        .data(json!({"attempt": attempt.number}));
+    event.agent = attempt.holder.agent();
+    event
+}
+
+/// An attempt at a ready task, with its token.
+pub(super) fn new_attempt(
+    unit: &Unit,
+    holder: Holder,
+    lease: Option<Duration>,
+    task: &ReadyTask,
+) -> Started {
     let now = unit.now();
     let millis = |duration: Duration| duration.as_millis() as i64;
-    let lease_ms = command.lease.map(millis).or(task.lease_ms).unwrap_or(millis(settings::LEASE));
+    let lease_ms = lease.map(millis).or(task.lease_ms).unwrap_or(millis(settings::LEASE));
     let timeout = task.attempt_timeout_ms.unwrap_or(millis(settings::ATTEMPT_TIMEOUT));
     let hard = now + chrono::TimeDelta::milliseconds(timeout);
     let hard_deadline = task.finish_by.map_or(hard, |finish_by| finish_by.min(hard));
@@ -333,12 +351,12 @@ fn new_attempt(unit: &Unit, command: &ClaimCommand, task: &ReadyTask) -> (String
         attempt_id: unit.id(),
         task_id: task.task_id,
         goal_id: task.goal_id,
-        agent_id: command.owner.agent,
+        holder,
         number: task.attempts_started + 1,
         lease_sha256,
         lease_ms,
         lease_expires_at: lease_end.min(hard_deadline),
         hard_deadline,
     };
-    (token, attempt)
+    Started { token, attempt }
 }

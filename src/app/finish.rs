@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     App, Result, Unit,
-    caller::{Actor, AgentCaller, Caller as _},
+    caller::{Actor, Caller as _, HolderCaller},
     claims::Owner,
     coalesce::Batched,
     finish_views::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest},
@@ -28,7 +28,8 @@ use super::{
 use crate::{
     domain::{
         freeze::{self, Act, FreezeMode},
-        ids::{AgentId, AttemptId, GoalId, KeyId, TaskId, WorkspaceId},
+        holder::Holder,
+        ids::{AttemptId, GoalId, KeyId, TaskId, WorkspaceId},
         refusal::{Code, Refusal},
         states::{AttemptState, TaskState},
         task::{self, AttemptFacts, Ending, Failure, Next, TaskFacts},
@@ -49,7 +50,7 @@ pub(super) enum Finish {
 pub(super) struct FinishCommand {
     pub workspace: WorkspaceId,
     pub actor: KeyId,
-    pub agent: AgentId,
+    pub holder: Holder,
     pub attempt: AttemptId,
     pub lease_sha256: [u8; 32],
     pub request_sha256: [u8; 32],
@@ -118,7 +119,7 @@ impl App {
     /// `not_your_attempt`; nothing is stored then.
     pub async fn complete(
         &self,
-        caller: &AgentCaller,
+        caller: &HolderCaller,
         attempt: AttemptId,
         request: CompleteRequest,
     ) -> Result<FinishAnswer> {
@@ -134,7 +135,7 @@ impl App {
     /// `lease_lost`, `frozen`, `invalid`, `not_found`, `not_your_attempt`; nothing is stored then.
     pub async fn fail(
         &self,
-        caller: &AgentCaller,
+        caller: &HolderCaller,
         attempt: AttemptId,
         request: FailRequest,
     ) -> Result<FinishAnswer> {
@@ -150,7 +151,7 @@ impl App {
     /// `lease_lost`, `frozen`, `invalid`, `not_found`, `not_your_attempt`; nothing is stored then.
     pub async fn release(
         &self,
-        caller: &AgentCaller,
+        caller: &HolderCaller,
         attempt: AttemptId,
         request: ReleaseRequest,
     ) -> Result<FinishAnswer> {
@@ -173,7 +174,7 @@ impl App {
         let command = FinishCommand {
             workspace: owner.workspace,
             actor: owner.actor,
-            agent: owner.agent,
+            holder: Holder::Agent(owner.agent),
             attempt,
             lease_sha256,
             request_sha256: fingerprint("release", &request)?,
@@ -184,7 +185,7 @@ impl App {
 
     async fn finish(
         &self,
-        caller: &AgentCaller,
+        caller: &HolderCaller,
         attempt: AttemptId,
         lease_sha256: [u8; 32],
         request_sha256: [u8; 32],
@@ -194,7 +195,7 @@ impl App {
         let command = FinishCommand {
             workspace: principal.workspace,
             actor: principal.key,
-            agent: caller.agent(),
+            holder: caller.holder(),
             attempt,
             lease_sha256,
             request_sha256,
@@ -259,20 +260,20 @@ fn judge<'a>(
 ) -> std::result::Result<Verdict<'a>, Refusal> {
     let attempt = find(&held.attempts, command.attempt)?;
     let task = held.tasks.get(&attempt.task_id).ok_or_else(|| Refusal::not_found("task"))?;
-    task::own(attempt, command.agent, &command.lease_sha256)?;
+    task::own(attempt, command.holder, &command.lease_sha256)?;
     if let Some(answer) = answered(command, held) {
         return Ok(Verdict::Given(answer));
     }
     refuse_second_result(command, attempt.state)?;
     let ending = match &command.finish {
         Finish::Complete(request) => {
-            let ending = task::complete(task, attempt, command.agent, &command.lease_sha256)?;
+            let ending = task::complete(task, attempt, command.holder, &command.lease_sha256)?;
             let criteria = held.criteria.get(&task.task_id).map_or(&[][..], Vec::as_slice);
             request.covers(criteria, task.approve_result)?;
             ending
         }
         Finish::Fail(request) => {
-            task::fence(attempt, command.agent, &command.lease_sha256)?;
+            task::fence(attempt, command.holder, &command.lease_sha256)?;
             let retry_after = request.retry_after_seconds;
             let failure = Failure {
                 class: request.class,
@@ -282,7 +283,7 @@ fn judge<'a>(
             task::fail(task, attempt, failure, unit.entropy().jitter(), unit.now())
         }
         Finish::Release(_) => {
-            task::fence(attempt, command.agent, &command.lease_sha256)?;
+            task::fence(attempt, command.holder, &command.lease_sha256)?;
             task::release(task, unit.now())
         }
     };

@@ -83,8 +83,8 @@ fn change(judged: &Judged<'_>) -> Change {
         Next::Failed(_) | Next::Retry(_) => judged.command.message(),
         Next::Done | Next::Review | Next::Park => None,
     };
-    let (attempt, agent) = (judged.attempt.attempt_id, judged.attempt.agent_id);
-    let change = Change::by_attempt(judged.task.clone(), attempt, agent, judged.ending, reason);
+    let (attempt, holder) = (judged.attempt.attempt_id, judged.attempt.holder);
+    let change = Change::by_attempt(judged.task.clone(), attempt, holder, judged.ending, reason);
     Change { actor: Some(judged.command.actor), ..change }
 }
 

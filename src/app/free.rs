@@ -125,13 +125,16 @@ pub async fn ask(unit: &mut Unit, mut questions: Vec<NewApproval>) -> Result<()>
     Ok(())
 }
 
-/// Withdraws what is pending about tasks that have ended.
+/// Withdraws what is pending about tasks, because they have ended or nobody needs the answer.
 ///
 /// # Errors
 /// When the database fails.
-pub(super) async fn withdraw_questions(unit: &mut Unit, tasks: &[TaskId]) -> Result<()> {
+pub(super) async fn withdraw_questions(
+    unit: &mut Unit,
+    tasks: &[TaskId],
+    reason: &str,
+) -> Result<()> {
     let (workspace, now) = (unit.workspace(), unit.now());
-    let reason = "the task it was about has ended";
     let gone =
         store::approvals::cancel_for_tasks(unit.conn(), workspace, now, tasks, reason).await?;
     for (approval, task, goal) in gone {

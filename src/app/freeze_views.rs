@@ -194,8 +194,8 @@ pub struct StoppedAttempt {
     pub attempt_id: AttemptId,
     /// Its task.
     pub task_id: TaskId,
-    /// Whose it was.
-    pub agent_id: AgentId,
+    /// The agent whose it was; `null`: it was a person's.
+    pub agent_id: Option<AgentId>,
 }
 
 impl From<StoppedRow> for StoppedAttempt {

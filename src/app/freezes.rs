@@ -217,8 +217,8 @@ async fn stop(unit: &mut Unit, freeze: FreezeId, reason: &str) -> Result<()> {
     store::freezes::note_stopped(unit.conn(), workspace, freeze, &ids).await?;
     let changes = stopped.into_iter().map(|Stopped { attempt, task }| {
         let ending = freeze::stopped(&task, now);
-        let (id, agent) = (attempt.attempt_id, attempt.agent_id);
-        Change::by_attempt(task, id, agent, ending, Some(message.clone()))
+        let (id, holder) = (attempt.attempt_id, attempt.holder);
+        Change::by_attempt(task, id, holder, ending, Some(message.clone()))
     });
     settle::settle(unit, changes.collect()).await?;
     charge(unit, &[], &ids).await?;

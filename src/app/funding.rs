@@ -137,8 +137,14 @@ impl Funds {
         Ok(())
     }
 
-    /// Sets aside what an attempt of `agent` at a task needs, from everything above it.
-    pub(super) fn fund(&mut self, unit: &Unit, task: &ReadyTask, agent: AgentId) -> Funding {
+    /// Sets aside what an attempt of `agent`, or of a person, at a task needs, from everything above
+    /// it.
+    pub(super) fn fund(
+        &mut self,
+        unit: &Unit,
+        task: &ReadyTask,
+        agent: Option<AgentId>,
+    ) -> Funding {
         if self.short.contains_key(&task.task_id) {
             return Funding::Short;
         }
@@ -161,13 +167,13 @@ impl Funds {
         }
     }
 
-    fn path(&self, unit: &Unit, task: &ReadyTask, agent: AgentId) -> Vec<WindowKey> {
+    fn path(&self, unit: &Unit, task: &ReadyTask, agent: Option<AgentId>) -> Vec<WindowKey> {
         let above = self.above.get(&task.goal_id);
         let project = above.and_then(|above| above.project_id);
         let nodes = [
             Some((BudgetNode::Task, task.task_id.0)),
             Some((BudgetNode::Goal, task.goal_id.0)),
-            Some((BudgetNode::Agent, agent.0)),
+            agent.map(|id| (BudgetNode::Agent, id.0)),
             project.map(|id| (BudgetNode::Project, id.0)),
             Some((BudgetNode::Workspace, unit.workspace().0)),
         ];

@@ -122,7 +122,8 @@ async fn renew(
     let due = |heard: &&Heard| agent::is_to_be_noted(heard.agent_seen_at, heard.now);
     let due: Vec<&Heard> = heard.iter().filter(due).collect();
     if let Some(Heard { now, .. }) = due.first() {
-        let agents: Vec<AgentId> = due.iter().map(|heard| heard.attempt.agent_id).collect();
+        let agents: Vec<AgentId> =
+            due.iter().filter_map(|heard| heard.attempt.holder.agent()).collect();
         store::claims::seen(conn, workspace, *now, &agents).await?;
     }
     Ok(heard.into_iter().map(|heard| (heard.attempt.attempt_id, heard)).collect())
@@ -132,10 +133,10 @@ async fn renew(
 fn beats(batch: &[HeartbeatCommand]) -> Vec<Beat> {
     let mut beats: BTreeMap<_, Beat> = BTreeMap::new();
     for command in batch {
-        let key = (command.attempt, command.agent, command.lease_sha256);
+        let key = (command.attempt, command.holder, command.lease_sha256);
         let beat = beats.entry(key).or_insert(Beat {
             attempt_id: command.attempt,
-            agent_id: command.agent,
+            holder: command.holder,
             lease_sha256: command.lease_sha256,
             progress: None,
             checkpoint: None,
@@ -150,7 +151,7 @@ fn beats(batch: &[HeartbeatCommand]) -> Vec<Beat> {
 /// What was renewed for this command, and not for another's that named the same attempt.
 fn find<'a>(heard: &'a HashMap<AttemptId, Heard>, command: &HeartbeatCommand) -> Option<&'a Heard> {
     let heard = heard.get(&command.attempt)?;
-    task::fence(&heard.attempt, command.agent, &command.lease_sha256).ok()?;
+    task::fence(&heard.attempt, command.holder, &command.lease_sha256).ok()?;
     Some(heard)
 }
 
@@ -175,7 +176,7 @@ fn why(missed: &HashMap<AttemptId, AttemptFacts>, command: &HeartbeatCommand) ->
     let Some(attempt) = missed.get(&command.attempt) else {
         return Refusal::not_found("attempt").into();
     };
-    match task::fence(attempt, command.agent, &command.lease_sha256) {
+    match task::fence(attempt, command.holder, &command.lease_sha256) {
         Err(refusal) => refusal.into(),
         Ok(()) => Error::Unavailable("the attempt changed at this moment; send it again".into()),
     }

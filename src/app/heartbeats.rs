@@ -12,14 +12,15 @@ use serde_json::Value;
 
 use super::{
     App, Error, Result,
-    caller::{AgentCaller, Caller as _},
+    caller::{Caller as _, HolderCaller},
     freeze_views::HeartbeatFreeze,
     lease,
     standing::BudgetStanding,
 };
 use crate::domain::{
     check::{Checks, pointer},
-    ids::{AgentId, AttemptId, WorkspaceId},
+    holder::Holder,
+    ids::{AttemptId, WorkspaceId},
     refusal::{Code, Refusal},
     settings,
     spend::{Amounts, SpendReport},
@@ -142,7 +143,7 @@ pub struct HeartbeatsAnswer {
 #[derive(Debug, Clone)]
 pub(super) struct HeartbeatCommand {
     pub workspace: WorkspaceId,
-    pub agent: AgentId,
+    pub holder: Holder,
     pub attempt: AttemptId,
     pub lease_sha256: [u8; 32],
     pub progress: Option<Progress>,
@@ -157,7 +158,7 @@ impl App {
     /// `not_found`, `not_your_attempt`, `lease_lost`, `invalid`; nothing is stored then.
     pub async fn heartbeat(
         &self,
-        caller: &AgentCaller,
+        caller: &HolderCaller,
         attempt: AttemptId,
         request: HeartbeatRequest,
     ) -> Result<HeartbeatAnswer> {
@@ -175,7 +176,7 @@ impl App {
     /// `invalid`; then none was stored.
     pub async fn heartbeat_many(
         &self,
-        caller: &AgentCaller,
+        caller: &HolderCaller,
         request: HeartbeatsRequest,
     ) -> Result<HeartbeatsAnswer> {
         let HeartbeatsRequest { heartbeats } = request;
@@ -214,11 +215,11 @@ fn problem(refusal: Refusal) -> HeartbeatProblem {
     HeartbeatProblem { code, detail, retryable: code.retryable() }
 }
 
-fn command(caller: &AgentCaller, beat: AttemptHeartbeat) -> HeartbeatCommand {
+fn command(caller: &HolderCaller, beat: AttemptHeartbeat) -> HeartbeatCommand {
     let AttemptHeartbeat { attempt_id, lease, progress, checkpoint, spend } = beat;
     HeartbeatCommand {
         workspace: caller.principal().workspace,
-        agent: caller.agent(),
+        holder: caller.holder(),
         attempt: attempt_id,
         lease_sha256: lease::hash(&lease),
         progress,

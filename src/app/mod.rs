@@ -66,6 +66,8 @@ pub mod spend;
 pub mod standing;
 pub mod steps;
 pub mod supervision;
+pub mod takeover;
+pub mod takeover_views;
 pub mod task_details;
 pub mod task_views;
 pub mod tasks;

@@ -122,7 +122,7 @@ async fn review(
 ) -> Result<()> {
     let (workspace, now) = (unit.workspace(), unit.now());
     let attempts = locked(unit, &[attempt]).await?;
-    let agent = find(&attempts, attempt)?.agent_id;
+    let holder = find(&attempts, attempt)?.holder;
     let ending = task::review(&task, accepted, now);
     let end = [(attempt, ending.attempt)];
     store::attempts::end(unit.conn(), workspace, now, &end).await?;
@@ -130,7 +130,7 @@ async fn review(
         store::results::set_feedback(unit.conn(), workspace, attempt, feedback).await?;
     }
     let reason = (!accepted).then(|| format!("its result was rejected: {}", request.reason()));
-    settle::settle(unit, vec![Change::by_attempt(task, attempt, agent, ending, reason)]).await
+    settle::settle(unit, vec![Change::by_attempt(task, attempt, holder, ending, reason)]).await
 }
 
 /// The question is decided either way: the task goes on, and its next attempt reads the outcome.

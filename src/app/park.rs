@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{
     App, Error, Result, Unit, approval_views,
     approval_views::Approval,
-    caller::{AgentCaller, Caller as _},
+    caller::{Caller as _, HolderCaller},
     free,
     goals::lock_goal,
     idempotency::{self, Outcome, Request},
@@ -143,7 +143,7 @@ impl App {
     /// `invalid`; nothing is stored then.
     pub async fn add_subtasks(
         &self,
-        caller: &AgentCaller,
+        caller: &HolderCaller,
         attempt: AttemptId,
         asked: &SubtasksRequest,
         request: Option<&Request>,
@@ -192,7 +192,7 @@ impl App {
     /// nothing is stored then.
     pub async fn ask(
         &self,
-        caller: &AgentCaller,
+        caller: &HolderCaller,
         attempt: AttemptId,
         asked: &AskRequest,
         request: Option<&Request>,
@@ -273,7 +273,7 @@ fn form(asked: &AskRequest) -> Option<AnswerSchema> {
 
 async fn hold(
     unit: &mut Unit,
-    caller: &AgentCaller,
+    caller: &HolderCaller,
     attempt: AttemptId,
     lease: &str,
     act: Act,
@@ -289,7 +289,7 @@ async fn hold(
         .ok_or_else(|| Error::Corrupt("an attempt without its task".into()))?;
     let attempts = locked(unit, &[attempt]).await?;
     let attempt = find(&attempts, attempt)?.clone();
-    task::fence(&attempt, caller.agent(), &lease::hash(lease))?;
+    task::fence(&attempt, caller.holder(), &lease::hash(lease))?;
     freeze::admit(place.frozen, act)?;
     refuse_ending(&goal, &task)?;
     Ok(Parking { goal, task, attempt })
@@ -382,7 +382,7 @@ async fn park(
         store::attempts::progress(unit.conn(), workspace, now, &[row]).await?;
     }
     let reason = Some(reason.to_owned());
-    let change = Change::by_attempt(task.clone(), id, attempt.agent_id, ending, reason);
+    let change = Change::by_attempt(task.clone(), id, attempt.holder, ending, reason);
     settle::settle(unit, vec![change]).await?;
     charge(unit, &[(attempt, spend)], &[id]).await?;
     Ok(())

@@ -26,6 +26,7 @@ use crate::{
         claim,
         event::{EventKind, NewEvent, task_event},
         goal::{TaskCounts, roll_up},
+        holder::Holder,
         ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
         settings,
         states::{AttemptState, FailureClass, GoalState, TaskState},
@@ -50,7 +51,7 @@ pub struct Change {
     pub lost_in_row: i32,
     /// The attempt that led to it, with its state from now on.
     pub attempt: Option<(AttemptId, AttemptState)>,
-    /// The agent of that attempt.
+    /// The agent of that attempt; none: a person's, or no attempt at all.
     pub agent: Option<AgentId>,
     /// The key that did it, when it is not the unit's actor: a batch has many.
     pub actor: Option<KeyId>,
@@ -64,7 +65,7 @@ impl Change {
     pub fn by_attempt(
         task: TaskFacts,
         attempt: AttemptId,
-        agent: AgentId,
+        holder: Holder,
         ending: Ending,
         reason: Option<String>,
     ) -> Self {
@@ -75,7 +76,7 @@ impl Change {
             attempts_used,
             lost_in_row,
             attempt: Some((attempt, state)),
-            agent: Some(agent),
+            agent: holder.agent(),
             actor: None,
             reason,
         }
@@ -227,7 +228,7 @@ async fn write(
     store::moves::apply(unit.conn(), workspace, now, &moves).await?;
     let over: Vec<TaskId> = ended.done.iter().chain(&ended.not_done).copied().collect();
     if !over.is_empty() {
-        free::withdraw_questions(unit, &over).await?;
+        free::withdraw_questions(unit, &over, "the task it was about has ended").await?;
     }
     Ok(ended)
 }

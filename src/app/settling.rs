@@ -351,7 +351,7 @@ fn nodes_of(
     [
         Some((BudgetNode::Task, place.task_id.0)),
         Some((BudgetNode::Goal, place.goal_id.0)),
-        Some((BudgetNode::Agent, place.agent_id.0)),
+        place.agent_id.map(|id| (BudgetNode::Agent, id.0)),
         place.project_id.map(|id| (BudgetNode::Project, id.0)),
         Some((BudgetNode::Workspace, unit.workspace().0)),
     ]

@@ -4,7 +4,7 @@
 //! transaction, each row once per batch and in a fixed order. What a task used is the sum of its few
 //! attempts. A total that many share is kept in parts, and a transaction raises one of them, so two
 //! batches seldom wait for each other. Spend on an attempt that has ended is stored and marked as
-//! late; only its own agent with its own lease can report it. Freezes refuse no spend: it was spent.
+//! late; only its own holder with its own lease can report it. Freezes refuse no spend: it was spent.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     App, Result, Unit,
-    caller::{Actor, AgentCaller, Caller as _},
+    caller::{Actor, Caller as _, HolderCaller},
     coalesce::Batched,
     lease, pricing,
     settling::{self, Booking},
@@ -20,7 +20,8 @@ use super::{
 use crate::{
     domain::{
         check::Checks,
-        ids::{AgentId, AttemptId, GoalId, ProjectId, WorkspaceId},
+        holder::Holder,
+        ids::{AttemptId, GoalId, ProjectId, WorkspaceId},
         refusal::Refusal,
         spend::{self, Amounts, SpendEntry, SpendReport, UnitSpend},
         states::{AttemptState, SpendNode},
@@ -61,7 +62,7 @@ pub struct SpendAnswer {
 #[derive(Debug, Clone)]
 pub(super) struct SpendCommand {
     workspace: WorkspaceId,
-    agent: AgentId,
+    holder: Holder,
     attempt: AttemptId,
     lease_sha256: [u8; 32],
     report: SpendReport,
@@ -89,7 +90,7 @@ impl Batched for SpendCommand {
             .iter()
             .map(|command| {
                 let attempt = find(&attempts, command.attempt)?;
-                task::own(attempt, command.agent, &command.lease_sha256)?;
+                task::own(attempt, command.holder, &command.lease_sha256)?;
                 Ok(attempt)
             })
             .collect();
@@ -119,7 +120,7 @@ impl App {
     /// `not_found`, `not_your_attempt`, `lease_lost` for a wrong lease, `invalid`.
     pub async fn report_spend(
         &self,
-        caller: &AgentCaller,
+        caller: &HolderCaller,
         attempt: AttemptId,
         request: SpendRequest,
     ) -> Result<SpendAnswer> {
@@ -131,7 +132,7 @@ impl App {
         checks.finish()?;
         let command = SpendCommand {
             workspace: caller.principal().workspace,
-            agent: caller.agent(),
+            holder: caller.holder(),
             attempt,
             lease_sha256: lease::hash(&lease),
             report,
@@ -283,7 +284,6 @@ fn path(
     projects: &HashMap<GoalId, ProjectId>,
 ) -> impl Iterator<Item = (SpendNode, uuid::Uuid)> {
     let project = projects.get(&attempt.goal_id).map(|id| (SpendNode::Project, id.0));
-    [(SpendNode::Goal, attempt.goal_id.0), (SpendNode::Agent, attempt.agent_id.0)]
-        .into_iter()
-        .chain(project)
+    let agent = attempt.holder.agent().map(|id| (SpendNode::Agent, id.0));
+    std::iter::once((SpendNode::Goal, attempt.goal_id.0)).chain(agent).chain(project)
 }

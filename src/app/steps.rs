@@ -280,7 +280,7 @@ fn expire(unit: &Unit, due: &mut Ending, task: &TaskFacts, attempt: Option<&Atte
     let message = format!("attempt {} {said}", attempt.number);
     due.ends.push((id, ending.attempt));
     due.results.push(service_result(id, ending.attempt, class, &message));
-    let change = Change::by_attempt(task.clone(), id, attempt.agent_id, ending, Some(message));
+    let change = Change::by_attempt(task.clone(), id, attempt.holder, ending, Some(message));
     due.changes.push(change);
 }
 

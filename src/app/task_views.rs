@@ -13,7 +13,7 @@ use crate::{
     domain::{
         budget::{BudgetNode, Period},
         claim,
-        ids::{AgentId, AttemptId, GoalId, LimitId, TaskId, WorkspaceId},
+        ids::{AgentId, AttemptId, GoalId, KeyId, LimitId, TaskId, WorkspaceId},
         refusal::Refusal,
         spend::Amounts,
         states::{FailureClass, TaskState},
@@ -72,6 +72,12 @@ pub struct Task {
     pub attempt_id: Option<AttemptId>,
     /// The agent that works on it or handed in the result under review.
     pub agent_id: Option<AgentId>,
+    /// The key of the operator who took it over and works on it, or handed in the result under review.
+    pub held_by_key: Option<KeyId>,
+    /// The only agent that its next attempt is given to.
+    pub assigned_agent_id: Option<AgentId>,
+    /// The agent that it was taken from, and that its next attempt is not given to.
+    pub barred_agent_id: Option<AgentId>,
     /// Why it failed; `null` unless it is `failed`.
     pub failure_class: Option<FailureClass>,
     /// Whether it failed because its agents fell silent three times in a row: something about it
@@ -179,6 +185,9 @@ fn view(row: TaskRow) -> Result<Task> {
         ready_from,
         attempt_id,
         agent_id,
+        held_by_key,
+        assigned_agent_id,
+        barred_agent_id,
         failure_class,
         cancel_requested_at,
         end_reason,
@@ -209,6 +218,9 @@ fn view(row: TaskRow) -> Result<Task> {
         ready_from,
         attempt_id,
         agent_id,
+        held_by_key,
+        assigned_agent_id,
+        barred_agent_id,
         failure_class,
         quarantined: task::quarantined(failure_class, lost_in_row),
         cancel_requested_at,

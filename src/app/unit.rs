@@ -138,8 +138,14 @@ impl App {
     }
 
     fn hint(&self, workspace: WorkspaceId, events: &[NewEvent]) {
-        // What a lifted freeze was over may be claimed again, without an event of its own.
-        let offers = |kind| matches!(kind, EventKind::TaskReady | EventKind::FreezeLifted);
+        // What a lifted freeze was over may be claimed again, without an event of its own; what was
+        // reassigned, by somebody else.
+        let offers = |kind| {
+            matches!(
+                kind,
+                EventKind::TaskReady | EventKind::FreezeLifted | EventKind::TaskReassigned
+            )
+        };
         if events.iter().any(|event| offers(event.kind)) {
             self.wake.ready(workspace);
         } else if !events.is_empty() {

@@ -65,6 +65,60 @@ pub struct Candidate<T> {
     pub task: T,
     /// What it requires.
     pub required: Vec<String>,
+    /// For whom it is kept.
+    pub keeping: Keeping,
+}
+
+/// For whom a task is kept: what an operator said when it was taken from somebody.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Keeping {
+    /// Anybody who is able to do it.
+    #[default]
+    Anybody,
+    /// This agent and no other.
+    Only(AgentId),
+    /// Everybody but this agent.
+    AllBut(AgentId),
+}
+
+impl Keeping {
+    /// What is stored as two columns, of which at most one is there.
+    #[must_use]
+    pub const fn of(assigned: Option<AgentId>, barred: Option<AgentId>) -> Self {
+        match (assigned, barred) {
+            (Some(agent), _) => Self::Only(agent),
+            (None, Some(agent)) => Self::AllBut(agent),
+            (None, None) => Self::Anybody,
+        }
+    }
+
+    /// The agent for which it is kept.
+    #[must_use]
+    pub const fn assigned(self) -> Option<AgentId> {
+        match self {
+            Self::Only(agent) => Some(agent),
+            Self::Anybody | Self::AllBut(_) => None,
+        }
+    }
+
+    /// The agent from which it is kept.
+    #[must_use]
+    pub const fn barred(self) -> Option<AgentId> {
+        match self {
+            Self::AllBut(agent) => Some(agent),
+            Self::Anybody | Self::Only(_) => None,
+        }
+    }
+
+    /// Whether an agent may be given the task.
+    #[must_use]
+    pub fn admits(self, agent: AgentId) -> bool {
+        match self {
+            Self::Anybody => true,
+            Self::Only(only) => agent == only,
+            Self::AllBut(barred) => agent != barred,
+        }
+    }
 }
 
 /// Whether a task can be paid for.
@@ -79,7 +133,7 @@ pub enum Funding {
 }
 
 /// Gives candidates, in their order, to wishes: each to the first wish, in order of arrival, that
-/// still wants one, whose agent can do it, has a slot free and is paid for. Returns the tasks for
+/// still wants one, whose agent can do it, for whom it is kept, who has a slot free and is paid for. Returns the tasks for
 /// each wish.
 ///
 /// `slots` says how many more attempts each agent may start; an agent that is not in it may start
@@ -98,7 +152,8 @@ pub fn assign<T: Clone>(
         for (index, wish) in wishes.iter().enumerate() {
             let wanted = given[index].len() < wish.max as usize
                 && slots.get(&wish.agent).is_some_and(|free| *free > 0)
-                && covers(&wish.able, &candidate.required);
+                && covers(&wish.able, &candidate.required)
+                && candidate.keeping.admits(wish.agent);
             if !wanted || asked.contains(&wish.agent) {
                 continue;
             }
@@ -139,7 +194,10 @@ mod tests {
         #[test]
         fn nothing_is_given_twice_or_against_the_rules(
             wishes in prop::collection::vec((0u8..4, prop::collection::vec(0u8..3, 0..3), 0u32..4), 0..8),
-            tasks in prop::collection::vec(prop::collection::vec(0u8..3, 0..3), 0..20),
+            tasks in prop::collection::vec(
+                (prop::collection::vec(0u8..3, 0..3), prop::option::of((0u8..4, any::<bool>()))),
+                0..20,
+            ),
             slots in prop::collection::vec(0u32..4, 4),
         ) {
             let names = |list: &[u8]| list.iter().map(|c| format!("c{c}")).collect::<Vec<_>>();
@@ -147,7 +205,13 @@ mod tests {
             let wishes: Vec<Wish> = wishes.iter()
                 .map(|(a, able, max)| Wish { agent: agent(*a), able: names(able), max: *max }).collect();
             let candidates: Vec<Candidate<usize>> = tasks.iter().enumerate()
-                .map(|(task, required)| Candidate { task, required: names(required) }).collect();
+                .map(|(task, (required, keeping))| Candidate {
+                    task,
+                    required: names(required),
+                    keeping: keeping.map_or(Keeping::Anybody, |(n, only)| {
+                        if only { Keeping::Only(agent(n)) } else { Keeping::AllBut(agent(n)) }
+                    }),
+                }).collect();
             let slots: HashMap<AgentId, u32> = (0u8..4).map(|n| (agent(n), slots[n as usize])).collect();
             let given = assign(&wishes, &candidates, &slots, |_, _| Funding::Granted);
 
@@ -161,6 +225,7 @@ mod tests {
                 prop_assert!(tasks.is_sorted());
                 for task in tasks {
                     prop_assert!(covers(&wish.able, &candidates[*task].required));
+                    prop_assert!(candidates[*task].keeping.admits(wish.agent));
                 }
             }
             for (agent, free) in &slots {
@@ -175,7 +240,8 @@ mod tests {
                         .filter(|(w, _)| w.agent == wish.agent).map(|(_, t)| t.len()).sum();
                     let could = tasks.len() < wish.max as usize
                         && used < slots[&wish.agent] as usize
-                        && covers(&wish.able, &candidate.required);
+                        && covers(&wish.able, &candidate.required)
+                        && candidate.keeping.admits(wish.agent);
                     prop_assert!(!could);
                 }
             }

@@ -4,7 +4,8 @@
 //! - the requester: whoever asked, and whoever posted the goal;
 //! - the owner of every agent that worked on the task, or whoever registered an agent without owner;
 //! - the people on whose behalf the goal was posted;
-//! - the author of what is under review: whoever posted the goal whose plan it is.
+//! - the author of what is under review: whoever posted the goal whose plan it is, and every person who
+//!   took the task over and worked on it.
 //!
 //! They are found when the question is asked and stored with it, so that nothing that is renamed
 //! afterwards opens anything. (Whoever revises a payload later is not added: approving with edits is the

@@ -43,6 +43,10 @@ words! {
         TaskUpdated => "task.updated",
         /// A task's cancellation was asked for while it was running.
         TaskCancelRequested => "task.cancel_requested",
+        /// A task was taken from who had it, or is kept for an agent: `data` has which.
+        TaskReassigned => "task.reassigned",
+        /// A person took a task over: the attempt is theirs.
+        TaskTakenOver => "task.taken_over",
         /// A task waits: for other tasks, a time, or a backoff.
         TaskWaiting => "task.waiting",
         /// A task may be claimed.

@@ -15,23 +15,23 @@ pub fn renewed(attempt: &AttemptFacts, now: DateTime<Utc>) -> DateTime<Utc> {
     asked.min(attempt.hard_deadline).max(attempt.lease_expires_at)
 }
 
-/// What the agent is told: a cancelled task outranks a paused agent, which outranks a deadline.
+/// What the holder is told, an agent in a state or a person: a cancelled task outranks a paused agent, which outranks a deadline.
 /// An attempt should wrap up in the last tenth of its time, but at least two leases before the end.
 #[must_use]
 pub fn directive(
     attempt: &AttemptFacts,
     started_at: DateTime<Utc>,
     cancelling: bool,
-    agent: AgentState,
+    agent: Option<AgentState>,
     now: DateTime<Utc>,
 ) -> Directive {
     if cancelling {
         return Directive::Stop;
     }
     match agent {
-        AgentState::Retired => return Directive::Stop,
-        AgentState::Paused => return Directive::Pause,
-        AgentState::Active | AgentState::Draining => {}
+        Some(AgentState::Retired) => return Directive::Stop,
+        Some(AgentState::Paused) => return Directive::Pause,
+        Some(AgentState::Active | AgentState::Draining) | None => {}
     }
     let whole = attempt.hard_deadline - started_at;
     let margin =

@@ -51,6 +51,8 @@ invariants! {
         "A task that was done without review has evidence for each criterion that requires it.",
     AgentsWithinLimit "agents_within_limit"
         "An agent that runs as many attempts as it may, or more after its limit was lowered, is given no other.",
+    KeptForAgents "kept_for_agents"
+        "An open task is kept only for an agent that is there and not retired.",
     LeasesWithinDeadline "leases_within_deadline"
         "The lease of a running attempt does not go past its hard deadline.",
     GoalCounters "goal_counters"
@@ -78,7 +80,7 @@ invariants! {
     LostCausesEnd "lost_causes_end"
         "Nothing is open that needs what was not done, or is part of what has ended, but what was told to stop.",
     AttemptRowsBelong "attempt_rows_belong"
-        "An attempt belongs to a task and an agent that exist, and progress, results and spend to an attempt that does.",
+        "An attempt belongs to a task and a holder that exist, and progress, results and spend to an attempt that does.",
     LinksWithinGoal "links_within_goal"
         "Attempts, parents and dependencies of a task belong to the goal of the task.",
     EndedAtTheEnd "ended_at_the_end"
@@ -141,6 +143,7 @@ impl Invariant {
             | Self::EndingsAnswered
             | Self::EvidenceGiven
             | Self::AgentsWithinLimit
+            | Self::KeptForAgents
             | Self::LeasesWithinDeadline
             | Self::GoalCounters
             | Self::GoalEndsWithTasks

@@ -49,6 +49,8 @@ words! {
         AgentNotActive => "agent_not_active",
         /// An operator has stopped or paused what this is about.
         Frozen => "frozen",
+        /// The task is in a state in which this cannot be done: something else comes first.
+        WrongState => "wrong_state",
         /// Without this key nobody could make another.
         LastAdminKey => "last_admin_key",
         /// A request with the same `Idempotency-Key` is being worked on at this moment.
@@ -106,6 +108,7 @@ impl Code {
             | Self::SeparationOfDuties
             | Self::PayloadChanged
             | Self::BudgetExhausted
+            | Self::WrongState
             | Self::LastAdminKey
             | Self::PreconditionFailed
             | Self::PreconditionRequired

@@ -53,6 +53,10 @@ pub const LEASE_MAX: Duration = Duration::from_secs(3600);
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 /// The longest duration that any setting of a task may have: 30 days.
 pub const DURATION_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The lease of a person who takes a task over and does not say otherwise.
+pub const TAKEOVER_LEASE: Duration = Duration::from_secs(8 * 3600);
+/// The hard limit of a person's attempt, and so its longest lease: 7 days.
+pub const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How often a task is tried when it does not say otherwise.
 pub const MAX_ATTEMPTS: i32 = 3;
 /// Leases lost in a row that put a task in quarantine.

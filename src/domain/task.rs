@@ -15,7 +15,8 @@ use chrono::{DateTime, Utc};
 use subtle::ConstantTimeEq as _;
 
 use super::{
-    ids::{AgentId, AttemptId, GoalId, TaskId},
+    holder::Holder,
+    ids::{AttemptId, GoalId, TaskId},
     refusal::{Code, Refusal},
     settings,
     states::{AttemptState, FailureClass, TaskState},
@@ -68,7 +69,7 @@ pub struct AttemptFacts {
     /// Its goal.
     pub goal_id: GoalId,
     /// Whose it is.
-    pub agent_id: AgentId,
+    pub holder: Holder,
     /// Its number among the task's attempts: the epoch.
     pub number: i32,
     /// Its state.
@@ -165,17 +166,17 @@ pub fn container_ending(task: &TaskFacts) -> Next {
     if task.cancelling { Next::Cancelled } else { Next::Failed(FailureClass::ChildrenFailed) }
 }
 
-/// Whether `agent`, showing the lease token whose hash is `lease_sha256`, may write to the attempt.
+/// Whether `holder`, showing the lease token whose hash is `lease_sha256`, may write to the attempt.
 ///
 /// # Errors
-/// `not_your_attempt` for another agent's; `lease_lost` when the token is wrong or the attempt
+/// `not_your_attempt` for another's; `lease_lost` when the token is wrong or the attempt
 /// does not run any more.
 pub fn fence(
     attempt: &AttemptFacts,
-    agent: AgentId,
+    holder: Holder,
     lease_sha256: &[u8; 32],
 ) -> Result<(), Refusal> {
-    own(attempt, agent, lease_sha256)?;
+    own(attempt, holder, lease_sha256)?;
     match attempt.state {
         AttemptState::Running => Ok(()),
         AttemptState::Parked
@@ -193,9 +194,9 @@ pub fn fence(
 ///
 /// # Errors
 /// As [`fence`], but any state of the attempt will do.
-pub fn own(attempt: &AttemptFacts, agent: AgentId, lease_sha256: &[u8; 32]) -> Result<(), Refusal> {
-    if attempt.agent_id != agent {
-        return Err(Refusal::new(Code::NotYourAttempt, "the attempt belongs to another agent"));
+pub fn own(attempt: &AttemptFacts, holder: Holder, lease_sha256: &[u8; 32]) -> Result<(), Refusal> {
+    if attempt.holder != holder {
+        return Err(Refusal::new(Code::NotYourAttempt, "the attempt belongs to somebody else"));
     }
     if !bool::from(attempt.lease_sha256.ct_eq(lease_sha256.as_slice())) {
         return Err(Refusal::new(
@@ -225,10 +226,10 @@ fn lost(attempt: &AttemptFacts) -> Refusal {
 pub fn complete(
     task: &TaskFacts,
     attempt: &AttemptFacts,
-    agent: AgentId,
+    holder: Holder,
     lease_sha256: &[u8; 32],
 ) -> Result<Ending, Refusal> {
-    own(attempt, agent, lease_sha256)?;
+    own(attempt, holder, lease_sha256)?;
     if !may_complete(task, attempt) {
         return Err(lost(attempt));
     }

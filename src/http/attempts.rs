@@ -25,7 +25,7 @@ use crate::{
         approval_views::Approval,
         attempt_views::{Attempt, AttemptDetail, SpendLine, SpendPlace},
         authorize::{AuthorizeAnswer, AuthorizeRequest},
-        caller::{AgentCaller, ReaderCaller},
+        caller::{HolderCaller, ReaderCaller},
         finish_views::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest},
         heartbeats::{HeartbeatAnswer, HeartbeatRequest, HeartbeatsAnswer, HeartbeatsRequest},
         park::{AskRequest, SubtasksAnswer, SubtasksRequest},
@@ -84,7 +84,7 @@ impl SortKey for SpendPlace {
 /// the hard deadline. The answer's `directive` says how to go on.
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/heartbeat", tag = "attempts")]
 async fn heartbeat(
-    Auth(caller): Auth<AgentCaller>,
+    Auth(caller): Auth<HolderCaller>,
     State(app): State<Arc<App>>,
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<HeartbeatRequest>,
@@ -97,7 +97,7 @@ async fn heartbeat(
 /// Each is judged alone: the answer has one outcome for each, in the order of the request.
 #[utoipa::path(post, path = "/v1/heartbeats", tag = "attempts")]
 async fn heartbeat_many(
-    Auth(caller): Auth<AgentCaller>,
+    Auth(caller): Auth<HolderCaller>,
     State(app): State<Arc<App>>,
     ApiJson(request): ApiJson<HeartbeatsRequest>,
 ) -> Result<Reply<HeartbeatsAnswer>> {
@@ -111,7 +111,7 @@ async fn heartbeat_many(
 /// ended too: what was used was used.
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/spend", tag = "attempts")]
 async fn report_spend(
-    Auth(caller): Auth<AgentCaller>,
+    Auth(caller): Auth<HolderCaller>,
     State(app): State<Arc<App>>,
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<SpendRequest>,
@@ -126,7 +126,7 @@ async fn report_spend(
 /// than was authorised, no limit can be overrun by it. The same request again changes nothing.
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/authorize", tag = "attempts")]
 async fn authorize(
-    Auth(caller): Auth<AgentCaller>,
+    Auth(caller): Auth<HolderCaller>,
     State(app): State<Arc<App>>,
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<AuthorizeRequest>,
@@ -140,7 +140,7 @@ async fn authorize(
 /// until it is accepted or rejected. The same request again gets the same answer.
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/complete", tag = "attempts")]
 async fn complete(
-    Auth(caller): Auth<AgentCaller>,
+    Auth(caller): Auth<HolderCaller>,
     State(app): State<Arc<App>>,
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<CompleteRequest>,
@@ -153,7 +153,7 @@ async fn complete(
 /// The class says whether the task is tried again. The same request again gets the same answer.
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/fail", tag = "attempts")]
 async fn fail(
-    Auth(caller): Auth<AgentCaller>,
+    Auth(caller): Auth<HolderCaller>,
     State(app): State<Arc<App>>,
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<FailRequest>,
@@ -167,7 +167,7 @@ async fn fail(
 /// request again gets the same answer.
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/release", tag = "attempts")]
 async fn release(
-    Auth(caller): Auth<AgentCaller>,
+    Auth(caller): Auth<HolderCaller>,
     State(app): State<Arc<App>>,
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<ReleaseRequest>,
@@ -181,7 +181,7 @@ async fn release(
 /// When all of them have ended your task is offered again, with what they produced.
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/subtasks", tag = "attempts")]
 async fn add_subtasks(
-    Auth(caller): Auth<AgentCaller>,
+    Auth(caller): Auth<HolderCaller>,
     State(app): State<Arc<App>>,
     ApiPath(attempt): ApiPath<AttemptId>,
     Create { body, idempotency }: Create<SubtasksRequest>,
@@ -197,7 +197,7 @@ async fn add_subtasks(
 /// the task is offered again, with the decision.
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/approvals", tag = "attempts")]
 async fn ask(
-    Auth(caller): Auth<AgentCaller>,
+    Auth(caller): Auth<HolderCaller>,
     State(app): State<Arc<App>>,
     ApiPath(attempt): ApiPath<AttemptId>,
     Create { body, idempotency }: Create<AskRequest>,

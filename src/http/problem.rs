@@ -191,6 +191,7 @@ pub const fn status(code: Code) -> StatusCode {
         | Code::BudgetExhausted
         | Code::AgentNotActive
         | Code::Frozen
+        | Code::WrongState
         | Code::LastAdminKey
         | Code::IdempotencyInProgress => StatusCode::CONFLICT,
         Code::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
@@ -229,6 +230,7 @@ pub const fn title(code: Code) -> &'static str {
         Code::BudgetExhausted => "A budget has no room for it",
         Code::AgentNotActive => "The agent may not claim now",
         Code::Frozen => "The work is stopped",
+        Code::WrongState => "Something else comes first",
         Code::LastAdminKey => "The last admin key cannot be revoked",
         Code::IdempotencyInProgress => "The same request is being worked on",
         Code::PreconditionFailed => "It was changed since you read it",
@@ -270,6 +272,7 @@ pub const fn extra_headers(code: Code) -> &'static [(header::HeaderName, &'stati
         | Code::BudgetExhausted
         | Code::AgentNotActive
         | Code::Frozen
+        | Code::WrongState
         | Code::LastAdminKey
         | Code::PreconditionFailed
         | Code::PreconditionRequired

@@ -66,7 +66,7 @@ pub const fn text(code: Code) -> Text {
         },
         Code::LeaseLost => Text {
             happened: "The attempt no longer holds its task: the lease ran out and the task went \
-                       back, the task was cancelled, an operator stopped it, or the `lease` is not the one that the claim \
+                       back, the task was cancelled, an operator stopped it or took the task away, or the `lease` is not the one that the claim \
                        gave. Another agent may be working on the task now. Nothing of this \
                        request was stored, the spend in it included.",
             to_do: "Stop working on this attempt, do not send its result again, and claim anew. \
@@ -141,6 +141,12 @@ pub const fn text(code: Code) -> Text {
                     is frozen and why. Then claim with `wait_seconds`: there is work again as soon as \
                     the freeze is lifted. Sending the same again now and then (once a minute is \
                     plenty) may succeed after that.",
+        },
+        Code::WrongState => Text {
+            happened: "The task is in a state in which this cannot be done; `detail` says what comes \
+                       first: other tasks, a person's decision, its subtasks. Nothing was changed.",
+            to_do: "Read the task. Do what comes first (decide the approval, cancel the subtasks) or \
+                    wait for it, and then send the request again.",
         },
         Code::LastAdminKey => Text {
             happened: "This is the only admin key of the workspace that is still valid. Without it \

@@ -13,16 +13,20 @@ use super::{
     body::{ApiJson, OptionalJson},
     conditional::{IfMatch, Versioned},
     describe::handlers,
+    idempotency::Create,
     page::{Listing, NoFilter, Paged, SortKey},
     path::ApiPath,
     problem::Result,
+    reply::Created,
 };
 use crate::{
     app::{
         App,
         attempt_views::Attempt,
         caller::{OperatorCaller, ReaderCaller, SubmitterCaller},
+        claim_views::Claim,
         goals::Cancellation,
+        takeover::{ReassignRequest, TakeoverRequest},
         task_details::TaskDetail,
         task_views::{Task, TaskFilter, TaskPlace},
         tasks::TaskChange,
@@ -40,6 +44,8 @@ pub fn routes() -> OpenApiRouter<HttpState> {
         get_task,
         update_task[TaskEnded],
         cancel_task[TaskEnded],
+        reassign_task[TaskEnded, GoalEnded, WrongState, PreconditionFailed],
+        take_over_task[TaskEnded, GoalEnded, WrongState, PreconditionFailed, Frozen, BudgetExhausted],
         list_task_attempts,
     ]
 }
@@ -132,6 +138,42 @@ async fn cancel_task(
 ) -> Result<Versioned<TaskDetail>> {
     let task = app.cancel_task(&caller, task, &cancellation).await?;
     Ok(Versioned::new(i64::from(task.task.version), task))
+}
+
+/// Give a task to somebody else.
+///
+/// The attempt that has it ends at once: whatever its agent writes from now on is refused, but for
+/// what it used. No try is lost. The task is offered again at once, to the agent that you name and no
+/// other, or to anybody but the one that had it. That holds for the next attempt, also when the task
+/// waits for something first, and falls away when the agent is retired. Sent again without `agent_id`
+/// while nobody has the task, it is anybody's.
+#[utoipa::path(post, path = "/v1/tasks/{task_id}/reassign", tag = "tasks")]
+async fn reassign_task(
+    Auth(caller): Auth<OperatorCaller>,
+    State(app): State<Arc<App>>,
+    ApiPath(task): ApiPath<TaskId>,
+    ApiJson(request): ApiJson<ReassignRequest>,
+) -> Result<Versioned<TaskDetail>> {
+    let task = app.reassign_task(&caller, task, &request).await?;
+    Ok(Versioned::new(i64::from(task.task.version), task))
+}
+
+/// Take a task over.
+///
+/// The attempt that has it ends at once, as when it is reassigned, and a new one starts that is yours:
+/// the answer is its claim, with the `lease` and everything that is known of the task. Complete, fail
+/// or release it, ask or add subtasks as an agent would, under `/v1/attempts/{attempt_id}`, with the
+/// same key. What runs, what may be claimed and what rests before it is tried again can be taken over;
+/// and what waits for the answer to a question of its agent, which is withdrawn.
+#[utoipa::path(post, path = "/v1/tasks/{task_id}/takeover", tag = "tasks")]
+async fn take_over_task(
+    Auth(caller): Auth<OperatorCaller>,
+    State(app): State<Arc<App>>,
+    ApiPath(task): ApiPath<TaskId>,
+    Create { body, idempotency }: Create<TakeoverRequest>,
+) -> Result<Created<Claim>> {
+    let outcome = app.take_over_task(&caller, task, &body, idempotency.as_ref()).await?;
+    Ok(Created::new(format!("/v1/attempts/{}", outcome.value.attempt_id), outcome))
 }
 
 /// List the attempts of a task.

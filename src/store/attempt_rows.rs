@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::domain::{
-    ids::{AgentId, AttemptId, GoalId, TaskId, WorkspaceId},
+    ids::{AgentId, AttemptId, GoalId, KeyId, TaskId, WorkspaceId},
     states::{AttemptState, FailureClass},
 };
 
@@ -16,7 +16,8 @@ pub struct AttemptRow {
     pub attempt_id: AttemptId,
     pub task_id: TaskId,
     pub goal_id: GoalId,
-    pub agent_id: AgentId,
+    pub agent_id: Option<AgentId>,
+    pub held_by_key: Option<KeyId>,
     pub number: i32,
     pub state: AttemptState,
     pub lease_expires_at: DateTime<Utc>,
@@ -96,7 +97,8 @@ pub async fn list(
              order by a.attempt_id desc limit $6)
         )
         select a.attempt_id as "attempt_id: AttemptId", a.task_id as "task_id: TaskId",
-               a.goal_id as "goal_id: GoalId", a.agent_id as "agent_id: AgentId", a.number,
+               a.goal_id as "goal_id: GoalId", a.agent_id as "agent_id: AgentId",
+               a.held_by_key as "held_by_key: KeyId", a.number,
                a.state as "state: AttemptState", a.lease_expires_at, a.hard_deadline,
                a.started_at, a.ended_at, p.progress as "progress?",
                p.updated_at as "progress_at?", r.failure_class as "failure_class?: FailureClass",

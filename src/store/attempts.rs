@@ -5,10 +5,11 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::types::uuids;
+use super::types::{holder, uuids};
 use crate::domain::{
     freeze::FreezeMode,
-    ids::{AgentId, AttemptId, GoalId, TaskId, WorkspaceId},
+    holder::Holder,
+    ids::{AgentId, AttemptId, GoalId, KeyId, TaskId, WorkspaceId},
     states::AttemptState,
     task::AttemptFacts,
 };
@@ -60,13 +61,12 @@ pub async fn lock(
     workspace: WorkspaceId,
     attempts: &[AttemptId],
 ) -> sqlx::Result<Vec<AttemptFacts>> {
-    sqlx::query_as!(
-        AttemptFacts,
+    let rows = sqlx::query!(
         r#"
         select attempt_id as "attempt_id: AttemptId", task_id as "task_id: TaskId",
-               goal_id as "goal_id: GoalId", agent_id as "agent_id: AgentId", number,
-               state as "state: AttemptState", lease_sha256, lease_ms, lease_expires_at,
-               hard_deadline
+               goal_id as "goal_id: GoalId", agent_id as "agent_id: AgentId",
+               held_by_key as "held_by_key: KeyId", number, state as "state: AttemptState",
+               lease_sha256, lease_ms, lease_expires_at, hard_deadline
         from attempts
         where workspace_id = $1 and attempt_id = any($2)
         order by attempt_id
@@ -76,7 +76,22 @@ pub async fn lock(
         &uuids(attempts),
     )
     .fetch_all(conn)
-    .await
+    .await?;
+    let facts = rows.into_iter().map(|row| {
+        Ok(AttemptFacts {
+            attempt_id: row.attempt_id,
+            task_id: row.task_id,
+            goal_id: row.goal_id,
+            holder: holder(row.agent_id, row.held_by_key)?,
+            number: row.number,
+            state: row.state,
+            lease_sha256: row.lease_sha256,
+            lease_ms: row.lease_ms,
+            lease_expires_at: row.lease_expires_at,
+            hard_deadline: row.hard_deadline,
+        })
+    });
+    facts.collect()
 }
 
 /// The last progress and checkpoint of an attempt; what is `None` stays as it was.
@@ -180,7 +195,7 @@ pub struct NewAttempt {
     /// The task's goal.
     pub goal_id: GoalId,
     /// Whose it is.
-    pub agent_id: AgentId,
+    pub holder: Holder,
     /// Its number: the epoch.
     pub number: i32,
     /// SHA-256 of its lease token.
@@ -193,7 +208,7 @@ pub struct NewAttempt {
     pub hard_deadline: DateTime<Utc>,
 }
 
-/// Starts attempts: their tasks run from now on.
+/// Starts attempts: their tasks run from now on, and are kept for and from nobody any more.
 ///
 /// # Errors
 /// When the database fails.
@@ -213,17 +228,18 @@ pub async fn start(
     sqlx::query!(
         r#"
         insert into attempts (workspace_id, state, started_at, attempt_id, task_id, goal_id,
-            agent_id, number, lease_sha256, lease_ms, lease_expires_at, hard_deadline)
+            agent_id, held_by_key, number, lease_sha256, lease_ms, lease_expires_at, hard_deadline)
         select $1, 'running', $2, a.*
-        from unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::int[], $8::bytea[],
-                    $9::bigint[], $10::timestamptz[], $11::timestamptz[]) as a
+        from unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::int[],
+                    $9::bytea[], $10::bigint[], $11::timestamptz[], $12::timestamptz[]) as a
         "#,
         workspace.0,
         now,
         &ids,
         &tasks,
         column!(|a| a.goal_id.0),
-        column!(|a| a.agent_id.0),
+        column!(|a| a.holder.agent().map(|id| id.0)) as &[Option<Uuid>],
+        column!(|a| a.holder.key().map(|id| id.0)) as &[Option<Uuid>],
         column!(|a| a.number),
         column!(|a| a.lease_sha256.to_vec()),
         column!(|a| a.lease_ms),
@@ -236,7 +252,8 @@ pub async fn start(
         r#"
         update tasks t
         set state = 'running', current_attempt_id = a.attempt_id, attempts_started = a.number,
-            start_by = null, version = t.version + 1, updated_at = $2
+            start_by = null, assigned_agent_id = null, barred_agent_id = null,
+            version = t.version + 1, updated_at = $2
         from unnest($3::uuid[], $4::uuid[], $5::int[]) as a (task_id, attempt_id, number)
         -- Written so that no index on states is thought of: the rows are found by their ids.
         where t.workspace_id = $1 and t.task_id = a.task_id and (t.state = 'ready') is true

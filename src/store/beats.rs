@@ -4,8 +4,10 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
+use super::types::holder;
 use crate::domain::{
-    ids::{AgentId, AttemptId, GoalId, TaskId, WorkspaceId},
+    holder::Holder,
+    ids::{AgentId, AttemptId, GoalId, KeyId, TaskId, WorkspaceId},
     states::{AgentState, AttemptState},
     task::AttemptFacts,
 };
@@ -16,7 +18,7 @@ pub struct Beat {
     /// The attempt.
     pub attempt_id: AttemptId,
     /// Whose it must be.
-    pub agent_id: AgentId,
+    pub holder: Holder,
     /// SHA-256 of the lease that it must have.
     pub lease_sha256: [u8; 32],
     /// For people; none leaves what was said before.
@@ -34,8 +36,8 @@ pub struct Heard {
     pub started_at: DateTime<Utc>,
     /// Whether its task's cancellation was asked for.
     pub cancelling: bool,
-    /// The state of its agent.
-    pub agent_state: AgentState,
+    /// The state of its agent; none: a person holds it.
+    pub agent_state: Option<AgentState>,
     /// When its agent was last heard of, as far as it was noted.
     pub agent_seen_at: Option<DateTime<Utc>>,
     /// When it was heard of now.
@@ -75,9 +77,10 @@ pub async fn renew(
             -- better each time, and making it takes longer than following any.
             from unnest((select $3::uuid[]), (select $4::uuid[]), (select $5::bytea[]),
                         (select $6::jsonb[]), (select $7::jsonb[]))
-                 as b (attempt_id, agent_id, lease_sha256, progress, checkpoint)
+                 as b (attempt_id, holder_id, lease_sha256, progress, checkpoint)
             cross join moment m
-            where a.workspace_id = $1 and a.attempt_id = b.attempt_id and a.agent_id = b.agent_id
+            where a.workspace_id = $1 and a.attempt_id = b.attempt_id
+              and coalesce(a.agent_id, a.held_by_key) = b.holder_id
               and a.lease_sha256 = b.lease_sha256 and (a.state = 'running') is true
             returning a.*, b.progress, b.checkpoint, m.now
         ), reported as (
@@ -90,47 +93,57 @@ pub async fn renew(
                     updated_at = excluded.updated_at
         )
         select a.attempt_id as "attempt_id: AttemptId", a.task_id as "task_id: TaskId",
-               a.goal_id as "goal_id: GoalId", a.agent_id as "agent_id: AgentId", a.number,
-               a.state as "state: AttemptState", a.lease_sha256, a.lease_ms, a.lease_expires_at,
+               a.goal_id as "goal_id: GoalId", a.agent_id as "agent_id: AgentId",
+               a.held_by_key as "held_by_key: KeyId", a.number, a.state as "state: AttemptState", a.lease_sha256, a.lease_ms, a.lease_expires_at,
                a.hard_deadline, a.started_at, t.cancel_requested_at is not null as "cancelling!",
-               g.state as "agent_state: AgentState", p.last_seen_at as "agent_seen_at?",
+               g.state as "agent_state?: AgentState", p.last_seen_at as "agent_seen_at?",
                a.now as "now!",
                (select exists (select from freezes f
                                where f.workspace_id = $1 and f.lifted_at is null)) as "freezes!"
         from renewed a
         join tasks t on t.workspace_id = $1 and t.task_id = a.task_id
-        join agents g on g.workspace_id = $1 and g.agent_id = a.agent_id
+        left join agents g on g.workspace_id = $1 and g.agent_id = a.agent_id
         left join agent_presence p on p.workspace_id = $1 and p.agent_id = a.agent_id
         "#,
         workspace.0,
         now,
         &beats.iter().map(|beat| beat.attempt_id.0).collect::<Vec<_>>(),
-        &beats.iter().map(|beat| beat.agent_id.0).collect::<Vec<_>>(),
+        &beats.iter().map(|beat| holder_id(beat.holder)).collect::<Vec<_>>(),
         &beats.iter().map(|beat| beat.lease_sha256.to_vec()).collect::<Vec<_>>(),
         &beats.iter().map(|beat| beat.progress.clone()).collect::<Vec<_>>() as &[Option<Value>],
         &beats.iter().map(|beat| beat.checkpoint.clone()).collect::<Vec<_>>() as &[Option<Value>],
     )
     .fetch_all(conn)
     .await?;
-    let heard = rows.into_iter().map(|row| Heard {
-        attempt: AttemptFacts {
-            attempt_id: row.attempt_id,
-            task_id: row.task_id,
-            goal_id: row.goal_id,
-            agent_id: row.agent_id,
-            number: row.number,
-            state: row.state,
-            lease_sha256: row.lease_sha256,
-            lease_ms: row.lease_ms,
-            lease_expires_at: row.lease_expires_at,
-            hard_deadline: row.hard_deadline,
-        },
-        started_at: row.started_at,
-        cancelling: row.cancelling,
-        agent_state: row.agent_state,
-        agent_seen_at: row.agent_seen_at,
-        now: row.now,
-        freezes: row.freezes,
+    let heard = rows.into_iter().map(|row| {
+        Ok(Heard {
+            attempt: AttemptFacts {
+                attempt_id: row.attempt_id,
+                task_id: row.task_id,
+                goal_id: row.goal_id,
+                holder: holder(row.agent_id, row.held_by_key)?,
+                number: row.number,
+                state: row.state,
+                lease_sha256: row.lease_sha256,
+                lease_ms: row.lease_ms,
+                lease_expires_at: row.lease_expires_at,
+                hard_deadline: row.hard_deadline,
+            },
+            started_at: row.started_at,
+            cancelling: row.cancelling,
+            agent_state: row.agent_state,
+            agent_seen_at: row.agent_seen_at,
+            now: row.now,
+            freezes: row.freezes,
+        })
     });
-    Ok(heard.collect())
+    heard.collect()
+}
+
+/// Agents and keys have ids of their own, so one column tells one holder from every other.
+fn holder_id(holder: Holder) -> uuid::Uuid {
+    match holder {
+        Holder::Agent(agent) => agent.0,
+        Holder::Key(key) => key.0,
+    }
 }

@@ -59,8 +59,8 @@ pub struct ChargedAt {
     pub task_id: TaskId,
     /// Its goal.
     pub goal_id: GoalId,
-    /// Whose it is.
-    pub agent_id: AgentId,
+    /// The agent whose it is; none: a person's.
+    pub agent_id: Option<AgentId>,
     /// Its goal's project.
     pub project_id: Option<ProjectId>,
     /// When it was started: what it uses belongs to the periods that held this instant.

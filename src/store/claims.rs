@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 
 use super::types::uuids;
 use crate::domain::{
+    claim::Keeping,
     ids::{AgentId, GoalId, TaskId, WorkspaceId},
     settings,
     states::AgentState,
@@ -92,6 +93,8 @@ pub struct ReadyTask {
     pub attempt_timeout_ms: Option<i64>,
     /// When all attempts together must have ended.
     pub finish_by: Option<DateTime<Utc>>,
+    /// For whom it is kept.
+    pub keeping: Keeping,
 }
 
 /// Ready tasks that were locked.
@@ -103,8 +106,18 @@ pub struct LockedTasks {
     pub more: bool,
 }
 
+/// Who looks for ready tasks.
+#[derive(Debug, Clone, Copy)]
+pub struct Lookers<'a> {
+    /// What each of them is able to do.
+    pub able: &'a [String],
+    /// The agents.
+    pub agents: &'a [AgentId],
+}
+
 /// Locks up to `wanted` ready tasks that an agent able to do `able` can do, in the order of claims
-/// and without those in `held`.
+/// and without those in `held`. What is kept for or from one of the agents comes beside these, since
+/// it may be nothing for the others.
 ///
 /// Only sets of capabilities that are covered are visited, each by its own index range, so tasks
 /// that nobody here can do cost nothing. Tasks that another transaction is taking are skipped, which
@@ -116,22 +129,28 @@ pub struct LockedTasks {
 pub async fn lock_ready(
     conn: &mut PgConnection,
     workspace: WorkspaceId,
-    able: &[String],
+    lookers: Lookers<'_>,
     wanted: i64,
     slack: i64,
     held: &[TaskId],
 ) -> sqlx::Result<LockedTasks> {
+    let Lookers { able, agents } = lookers;
     let rows = sqlx::query!(
         r#"
         with covered as materialized (
             select capability_key, capabilities from capability_sets
             where workspace_id = $1 and capabilities <@ $2::text[]
         ), candidates as materialized (
-            select c.task_id, c.claim_rank, covered.capabilities
+            select c.task_id, c.claim_rank, c.is_kept, covered.capabilities
             from covered cross join lateral (
-                select t.task_id, t.claim_rank from tasks t
+                select t.task_id, t.claim_rank,
+                       coalesce(t.assigned_agent_id, t.barred_agent_id) is not null as is_kept
+                from tasks t
                 where t.workspace_id = $1 and t.state = 'ready'
                   and t.capability_key = covered.capability_key
+                  -- Null for nearly every task: kept for one of these, or for others than one.
+                  and (t.assigned_agent_id is null or t.assigned_agent_id = any($6::uuid[]))
+                  and (t.barred_agent_id is null or t.barred_agent_id <> any($6::uuid[]))
                   and (not (select exists (select from freezes f
                                            where f.workspace_id = $1 and f.lifted_at is null))
                        or not exists (select from freezes_over($1, t.task_id, null)))
@@ -143,15 +162,16 @@ pub async fn lock_ready(
             limit $3::bigint + $5::bigint
         ), locked as materialized (
             select t.task_id, t.goal_id, t.attempts_started, t.lease_ms, t.attempt_timeout_ms,
-                   t.finish_by, t.claim_rank, c.capabilities
+                   t.finish_by, t.claim_rank, t.assigned_agent_id, t.barred_agent_id, c.capabilities
             from candidates c join tasks t on t.workspace_id = $1 and t.task_id = c.task_id
             where t.state = 'ready'
             order by c.claim_rank, c.task_id
-            limit $3::bigint
+            limit $3::bigint + (select count(*) from candidates where is_kept)
             for no key update of t skip locked
         )
         select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId", claim_rank,
                capabilities as "required", attempts_started, lease_ms, attempt_timeout_ms, finish_by,
+               assigned_agent_id as "assigned: AgentId", barred_agent_id as "barred: AgentId",
                (select count(*) from candidates) as "looked_at!"
         from locked order by claim_rank, task_id
         "#,
@@ -160,6 +180,7 @@ pub async fn lock_ready(
         wanted,
         &uuids(held),
         slack,
+        &uuids(agents),
     )
     .fetch_all(conn)
     .await?;
@@ -174,6 +195,7 @@ pub async fn lock_ready(
         lease_ms: row.lease_ms,
         attempt_timeout_ms: row.attempt_timeout_ms,
         finish_by: row.finish_by,
+        keeping: Keeping::of(row.assigned, row.barred),
     });
     Ok(LockedTasks { tasks: tasks.collect(), more })
 }

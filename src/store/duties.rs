@@ -66,6 +66,14 @@ pub async fn excluded(
             join agents a on a.workspace_id = $1 and a.agent_id = m.agent_id
             left join keys k on k.workspace_id = $1 and k.key_id = a.registered_by
             where a.owner is not null or a.registered_by is not null
+            union all
+            -- A person who took the task over did the work with their own hands.
+            select q.approval_id, 'author', m.held_by_key, k.person
+            from asked q
+            join tasks t on t.workspace_id = $1 and t.task_id = q.task_id
+            join attempts m on m.workspace_id = $1 and m.task_id in (t.task_id, t.parent_id)
+            left join keys k on k.workspace_id = $1 and k.key_id = m.held_by_key
+            where m.held_by_key is not null
         ) as found
         "#,
         workspace.0,

@@ -110,8 +110,8 @@ pub struct StoppedRow {
     pub attempt_id: AttemptId,
     /// Its task.
     pub task_id: TaskId,
-    /// Whose it was.
-    pub agent_id: AgentId,
+    /// The agent whose it was; none: a person's.
+    pub agent_id: Option<AgentId>,
 }
 
 /// At most `most` attempts that a freeze has ended.

@@ -48,6 +48,7 @@ pub mod spend;
 pub mod statistics;
 pub mod supervisor;
 pub mod survey;
+pub mod takeovers;
 pub mod task_detail_rows;
 pub mod task_edits;
 pub mod task_links;

@@ -112,7 +112,7 @@ pub async fn spend(
     let found = sqlx::query!(
         r#"
         with used as materialized (
-            select case $2::text when 'agent' then a.agent_id::text
+            select case $2::text when 'agent' then coalesce(a.agent_id::text, '')
                                  when 'model' then coalesce(e.model, '')
                                  when 'goal' then a.goal_id::text
                                  when 'task' then a.task_id::text
@@ -163,7 +163,7 @@ pub async fn spend(
                p.key as "key?", p.place as "place?", p.rank::text as "rank?: Millionths",
                p.units as "units?: Json<Sums>", p.attempts as "attempts?",
                case $2 when 'agent' then (select n.name from agents n where n.workspace_id = $1
-                                          and n.agent_id = p.key::uuid)
+                                          and n.agent_id = nullif(p.key, '')::uuid)
                        when 'goal' then (select n.title from goals n where n.workspace_id = $1
                                          and n.goal_id = p.key::uuid)
                        when 'task' then (select n.title from task_texts n where n.workspace_id = $1
@@ -220,10 +220,10 @@ pub struct DaySpend {
     pub goal_id: GoalId,
     /// What it is called.
     pub goal_title: String,
-    /// The agent.
-    pub agent_id: AgentId,
+    /// The agent; none: a person who took the task over.
+    pub agent_id: Option<AgentId>,
     /// What it is called.
-    pub agent_name: String,
+    pub agent_name: Option<String>,
     /// Who was called, as reported.
     pub provider: Option<String>,
     /// The model, as reported.
@@ -271,7 +271,7 @@ pub async fn days(
         select w.name as "workspace_name!", u.day as "day!",
                g.project_id as "project_id?: ProjectId", p.name as "project_name?",
                u.goal_id as "goal_id!: GoalId", g.title as "goal_title!",
-               u.agent_id as "agent_id!: AgentId", n.name as "agent_name!",
+               u.agent_id as "agent_id?: AgentId", n.name as "agent_name?",
                u.provider as "provider?", u.model as "model?", u.unit as "unit!",
                u.correction as "correction!", u.millionths::text as "millionths!: Millionths",
                case when u.first_task = u.last_task then u.first_task end as "task?",
@@ -280,7 +280,7 @@ pub async fn days(
         from used u
         join workspaces w on w.workspace_id = $1
         join goals g on g.workspace_id = $1 and g.goal_id = u.goal_id
-        join agents n on n.workspace_id = $1 and n.agent_id = u.agent_id
+        left join agents n on n.workspace_id = $1 and n.agent_id = u.agent_id
         left join projects p on p.workspace_id = $1 and p.project_id = g.project_id
         order by u.day, p.name, u.goal_id, u.agent_id, u.provider, u.model, u.unit, u.correction
         "#,

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::types::{uuids, words};
 use crate::domain::{
-    ids::{AgentId, AttemptId, GoalId, TaskId, WorkspaceId},
+    ids::{AgentId, AttemptId, GoalId, KeyId, TaskId, WorkspaceId},
     states::{FailureClass, TaskState},
 };
 
@@ -34,6 +34,9 @@ pub struct TaskRow {
     pub ready_from: DateTime<Utc>,
     pub attempt_id: Option<AttemptId>,
     pub agent_id: Option<AgentId>,
+    pub held_by_key: Option<KeyId>,
+    pub assigned_agent_id: Option<AgentId>,
+    pub barred_agent_id: Option<AgentId>,
     pub failure_class: Option<FailureClass>,
     pub cancel_requested_at: Option<DateTime<Utc>>,
     pub end_reason: Option<String>,
@@ -163,9 +166,9 @@ pub async fn list(
                t.state as "state: TaskState", t.container, t.priority, t.capability_key, x.labels,
                x.section, t.attempts_used, t.max_attempts, t.lost_in_row, t.needs_unmet,
                t.children_open, t.ready_from, t.current_attempt_id as "attempt_id: AttemptId",
-               (select a.agent_id from attempts a
-                where a.workspace_id = $1 and a.attempt_id = t.current_attempt_id
-                  and a.state in ('running', 'submitted')) as "agent_id: AgentId",
+               h.agent_id as "agent_id?: AgentId", h.held_by_key as "held_by_key?: KeyId",
+               t.assigned_agent_id as "assigned_agent_id: AgentId",
+               t.barred_agent_id as "barred_agent_id: AgentId",
                t.failure_class as "failure_class: FailureClass", t.cancel_requested_at,
                x.end_reason,
                coalesce((select jsonb_object_agg(s.unit, s.amount) from task_spend s
@@ -188,6 +191,10 @@ pub async fn list(
         cross join lateral (
             select * from task_texts x
             where x.workspace_id = $1 and x.task_id = picked.task_id limit 1) x
+        left join lateral (
+            select a.agent_id, a.held_by_key from attempts a
+            where a.workspace_id = $1 and a.attempt_id = t.current_attempt_id
+              and a.state in ('running', 'submitted') limit 1) h on true
         order by case when $2 = 'goal' then t.position end,
                  case when $2 = 'goal' then t.task_id end, t.task_id desc
         limit $10

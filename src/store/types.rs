@@ -12,6 +12,7 @@ use crate::domain::{
     budget::{BudgetNode, OnExhausted, Period, UnknownModel},
     duties::Because,
     freeze::{FreezeMode, FreezeScope},
+    holder::Holder,
     ids::{
         AgentId, ApprovalId, AttemptId, BudgetId, FreezeId, GoalId, Id, KeyId, LimitId, PlanId,
         PriceId, ProjectId, TaskId, WorkspaceId,
@@ -92,6 +93,15 @@ text_columns!(
     Person,
     Because
 );
+
+/// The holder of an attempt, of its two columns.
+///
+/// # Errors
+/// When not exactly one of them is there, which a constraint holds.
+pub fn holder(agent: Option<AgentId>, key: Option<KeyId>) -> sqlx::Result<Holder> {
+    let neither = || sqlx::Error::Decode("an attempt without its one holder".into());
+    Holder::of(agent, key).ok_or_else(neither)
+}
 
 /// Ids as the database takes them in an array.
 pub fn uuids<T: Id>(ids: &[T]) -> Vec<Uuid> {

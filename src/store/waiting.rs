@@ -3,19 +3,24 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use crate::domain::ids::{AgentId, KeyId, WorkspaceId};
+use crate::domain::{
+    claim::Keeping,
+    ids::{AgentId, KeyId, WorkspaceId},
+};
 
-/// How many ready tasks require a set of capabilities.
+/// How many ready tasks require a set of capabilities and are kept alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadySet {
     /// What the tasks require.
     pub capabilities: Vec<String>,
+    /// For whom they are kept.
+    pub keeping: Keeping,
     /// How many there are; counting stops where the asker said.
     pub count: i64,
 }
 
-/// Counts what is ready and not frozen, by what it requires, up to `most` tasks of each set. What is
-/// frozen calls nobody; under a freeze of everything no task is looked at.
+/// Counts what is ready and not frozen, by what it requires and for whom it is kept, up to `most`
+/// tasks of each set. What is frozen calls nobody; under a freeze of everything no task is looked at.
 ///
 /// # Errors
 /// When the database fails.
@@ -24,14 +29,15 @@ pub async fn ready_sets(
     workspace: WorkspaceId,
     most: i64,
 ) -> sqlx::Result<Vec<ReadySet>> {
-    sqlx::query_as!(
-        ReadySet,
+    let rows = sqlx::query!(
         r#"
-        select s.capabilities, r.count as "count!"
+        select s.capabilities as "capabilities!", null::uuid as "assigned: AgentId",
+               null::uuid as "barred: AgentId", r.count as "count!"
         from capability_sets s cross join lateral (
             select count(*) as count from (
                 select from tasks t
                 where t.workspace_id = $1 and t.state = 'ready' and t.capability_key = s.capability_key
+                  and t.assigned_agent_id is null and t.barred_agent_id is null
                   and (not (select exists (select from freezes f
                                            where f.workspace_id = $1 and f.lifted_at is null))
                        or not exists (select from freezes_over($1, t.task_id, null)))
@@ -39,12 +45,27 @@ pub async fn ready_sets(
         ) r
         where s.workspace_id = $1 and r.count > 0
           and (select not exists (select from freezes_over($1, null, null)))
+        union all
+        -- Few, and found by an index of their own.
+        select s.capabilities, t.assigned_agent_id, t.barred_agent_id, count(*)
+        from tasks t
+        join capability_sets s on s.workspace_id = $1 and s.capability_key = t.capability_key
+        where t.workspace_id = $1 and t.state = 'ready'
+          and (t.assigned_agent_id is not null or t.barred_agent_id is not null)
+          and not exists (select from freezes_over($1, t.task_id, t.assigned_agent_id))
+        group by s.capabilities, t.assigned_agent_id, t.barred_agent_id
         "#,
         workspace.0,
         most,
     )
     .fetch_all(conn)
-    .await
+    .await?;
+    let sets = rows.into_iter().map(|row| ReadySet {
+        capabilities: row.capabilities,
+        keeping: Keeping::of(row.assigned, row.barred),
+        count: row.count,
+    });
+    Ok(sets.collect())
 }
 
 /// Whether a claim that waits may go on waiting.

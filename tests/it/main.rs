@@ -45,6 +45,7 @@ mod spend;
 mod statistics;
 mod supervisor_record;
 mod support;
+mod takeover;
 mod tasks;
 mod times;
 mod verify;

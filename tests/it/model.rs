@@ -14,6 +14,7 @@ use crate::support::{
     fleet::{Fleet, about, seed, text},
     invariants::{verify, verify_rested},
 };
+use crate::takeover::people::held;
 
 const CAPABILITIES: &[&str] = &["rust", "review", "docs"];
 const CLASSES: &[&str] =
@@ -29,6 +30,9 @@ struct Life {
     subtasks: usize,
 }
 
+/// The place of the person among those who hold attempts, after the three agents.
+const PERSON: usize = 3;
+
 impl Life {
     async fn begin(seed: u64) -> Self {
         let fleet = Fleet::seeded(seed).await;
@@ -36,6 +40,8 @@ impl Life {
             fleet.agent("all", CAPABILITIES, 4).await,
             fleet.agent("some", &CAPABILITIES[..1], 2).await,
             fleet.agent("none", &[], 3).await,
+            // The person: with the key of the admin, who takes tasks over and claims none.
+            Agent::new(fleet.admin.clone(), &fleet.admin_key, String::new()),
         ];
         let random = StdRng::seed_from_u64(seed);
         let mut life =
@@ -113,7 +119,8 @@ impl Life {
             30..65 => self.write().await,
             65..75 => self.decide().await,
             75..78 => self.cancel().await,
-            78..80 => self.edit().await,
+            78..79 => self.edit().await,
+            79..80 => self.take_away().await,
             80..81 => self.post_goal().await,
             81..92 => {
                 let seconds = *[1, 5, 30, 61, 130].choose(&mut self.random).unwrap();
@@ -126,7 +133,7 @@ impl Life {
     }
 
     async fn claim(&mut self) {
-        let whose = self.random.random_range(0..self.agents.len());
+        let whose = self.random.random_range(0..PERSON);
         let max = self.random.random_range(1..4);
         for held in self.agents[whose].claim(max).await {
             self.claims.push((whose, held));
@@ -266,6 +273,27 @@ impl Life {
         assert!(matches!(answer.status.as_u16(), 200 | 409), "{}", answer.describe());
     }
 
+    /// An operator gives a task to another agent, or takes it over.
+    async fn take_away(&mut self) {
+        let goal = self.goals.choose(&mut self.random).unwrap().clone();
+        let Some(task) = self.any_task(&goal).await else { return };
+        let (verb, body) = if self.chance(50) {
+            ("takeover", json!({"lease_seconds": self.random.random_range(1..200)}))
+        } else {
+            let somebody = self.chance(70);
+            let agent = self.agents[..PERSON].choose(&mut self.random);
+            ("reassign", json!({"agent_id": agent.filter(|_| somebody).map(|agent| &agent.id)}))
+        };
+        let before = dump(&self.fleet.pool).await;
+        let answer = self.fleet.admin.post(format!("/v1/tasks/{task}/{verb}"), &body).await;
+        match answer.status.as_u16() {
+            200 => {}
+            201 => self.claims.push((PERSON, held(&answer.json()))),
+            409 | 422 => same(verb, &before, &dump(&self.fleet.pool).await),
+            _ => panic!("{}", answer.describe()),
+        }
+    }
+
     async fn any_task(&mut self, goal: &str) -> Option<String> {
         let tasks: Vec<String> = sqlx::query_scalar(
             "select task_id::text from tasks where goal_id = $1::uuid order by position",
@@ -283,7 +311,20 @@ impl Life {
             for question in self.fleet.questions().await {
                 self.answer(&question, true).await;
             }
-            for agent in &self.agents {
+            let kept: Vec<String> = sqlx::query_scalar(
+                "select task_id::text from tasks where ended_at is null
+                 and (assigned_agent_id is not null or barred_agent_id is not null)
+                 and state <> 'running'",
+            )
+            .fetch_all(&self.fleet.pool)
+            .await
+            .unwrap();
+            for task in kept {
+                let path = format!("/v1/tasks/{task}/reassign");
+                let answer = self.fleet.admin.post(path, &json!({})).await;
+                assert!(matches!(answer.status.as_u16(), 200 | 409), "{}", answer.describe());
+            }
+            for agent in &self.agents[..PERSON] {
                 for held in agent.claim(10).await {
                     agent.complete(&held).await;
                 }

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use muster::{
     domain::{
-        claim::{Candidate, Funding, Wish, assign, capabilities, rank},
+        claim::{Candidate, Funding, Keeping, Wish, assign, capabilities, covers, rank},
         heartbeat,
-        ids::{AgentId, AttemptId},
+        holder::Holder,
+        ids::{AgentId, AttemptId, KeyId},
         task::AttemptFacts,
     },
     store::{
@@ -32,13 +33,17 @@ fn some(random: &mut StdRng, most: usize) -> Vec<&'static str> {
     CAPABILITIES.sample(random, count).copied().collect()
 }
 
+/// A ready task: id, required capabilities, priority, since when, kept for and from whom.
+type Row = (Uuid, String, i16, DateTime<Utc>, Option<Uuid>, Option<Uuid>);
+
 /// What is ready, in the order in which it would be given away by somebody who looks at
 /// everything.
 async fn ready(fleet: &Fleet) -> Vec<Candidate<String>> {
-    let rows: Vec<(Uuid, String, i16, DateTime<Utc>)> = sqlx::query_as(
+    let rows: Vec<Row> = sqlx::query_as(
         "select task_id, capability_key, priority,
                 (select created_at from events e where e.task_id = t.task_id
-                 and kind = 'task.ready' order by seq desc limit 1)
+                 and kind = 'task.ready' order by seq desc limit 1),
+                assigned_agent_id, barred_agent_id
          from tasks t where state = 'ready'",
     )
     .fetch_all(&fleet.pool)
@@ -46,11 +51,18 @@ async fn ready(fleet: &Fleet) -> Vec<Candidate<String>> {
     .unwrap();
     let mut rows: Vec<_> = rows
         .into_iter()
-        .map(|(task, key, priority, since)| ((rank(since, priority), task), key))
+        .map(|(task, key, priority, since, assigned, barred)| {
+            let keeping = Keeping::of(assigned.map(AgentId), barred.map(AgentId));
+            ((rank(since, priority), task), key, keeping)
+        })
         .collect();
-    rows.sort();
+    rows.sort_by_key(|(place, ..)| *place);
     rows.into_iter()
-        .map(|((_, task), key)| Candidate { task: task.to_string(), required: capabilities(&key) })
+        .map(|((_, task), key, keeping)| Candidate {
+            task: task.to_string(),
+            required: capabilities(&key),
+            keeping,
+        })
         .collect()
 }
 
@@ -95,14 +107,34 @@ async fn compare(seed: u64) {
         let got: Vec<String> = held.iter().map(|held| held.task.clone()).collect();
         assert_eq!(got, want, "seed {seed}, step {step}");
         mine.extend(held);
-        // Some come back and rank anew; time makes the old outrank the important.
+        // Some come back and rank anew; time makes the old outrank the important. Some are taken away,
+        // and are then for others.
         while random.random_bool(0.4) {
             let Some(held) = mine.pop() else { break };
-            agent.release(&held).await;
+            if random.random_bool(0.7) {
+                agent.release(&held).await;
+            } else {
+                let path = format!("/v1/tasks/{}/reassign", held.task);
+                fleet.admin.post(path, &json!({})).await.expect(200);
+            }
+        }
+        if random.random_bool(0.5) {
+            reassign(&fleet, &mut random, &agents).await;
         }
         fleet.pass(random.random_range(0..400));
     }
     verify(&fleet.pool).await;
+}
+
+/// Keeps a task for an agent that is able to do it, or for anybody.
+async fn reassign(fleet: &Fleet, random: &mut StdRng, agents: &[(Agent, Vec<String>, u32)]) {
+    let ready = ready(fleet).await;
+    let Some(task) = ready.choose(random) else { return };
+    let able = |(_, able, _): &&(Agent, Vec<String>, u32)| covers(able, &task.required);
+    let able: Vec<_> = agents.iter().filter(able).collect();
+    let to = able.choose(random).filter(|_| random.random_bool(0.8));
+    let body = json!({"agent_id": to.map(|(agent, ..)| &agent.id)});
+    fleet.admin.post(format!("/v1/tasks/{}/reassign", task.task), &body).await.expect(200);
 }
 
 /// The rule of a lease that is moved on is written in SQL once more; here are both, at the edges.
@@ -138,15 +170,16 @@ async fn a_beat_moves_a_lease_as_the_rule_says() {
         let before = attempts::lock(&mut conn, workspace, &[attempt]).await.unwrap().remove(0);
         let beat = Beat {
             attempt_id: attempt,
-            agent_id: before.agent_id,
+            holder: before.holder,
             lease_sha256: before.lease_sha256.clone().try_into().unwrap(),
             progress: None,
             checkpoint: None,
         };
         let now = fleet.now();
-        let stranger = Beat { agent_id: AgentId(Uuid::nil()), ..beat.clone() };
+        let stranger = Beat { holder: Holder::Agent(AgentId(Uuid::nil())), ..beat.clone() };
+        let person = Beat { holder: Holder::Key(KeyId(Uuid::nil())), ..beat.clone() };
         let guesser = Beat { lease_sha256: [0; 32], ..beat.clone() };
-        for wrong in [stranger, guesser] {
+        for wrong in [stranger, person, guesser] {
             let heard = beats::renew(&mut conn, workspace, Some(now), &[wrong]).await.unwrap();
             assert!(heard.is_empty(), "somebody else's attempt was renewed");
         }
@@ -159,7 +192,7 @@ async fn a_beat_moves_a_lease_as_the_rule_says() {
     let facts = attempts::lock(&mut conn, workspace, &[ended]).await.unwrap().remove(0);
     let beat = Beat {
         attempt_id: ended,
-        agent_id: facts.agent_id,
+        holder: facts.holder,
         lease_sha256: facts.lease_sha256.try_into().unwrap(),
         progress: None,
         checkpoint: None,

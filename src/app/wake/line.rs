@@ -160,7 +160,7 @@ impl Line {
         let (call, called) = oneshot::channel();
         let able = self.intern(who.able);
         // The watcher looked meanwhile and could not call somebody who was not asleep.
-        let missed = in_vain == 0 && self.looks > looks && take(&mut self.ready, &able);
+        let missed = in_vain == 0 && self.looks > looks && take(&mut self.ready, &able, who.agent);
         if missed || self.changed_since(who.agent, looks) {
             let _ = call.send(());
             return called;
@@ -175,7 +175,7 @@ impl Line {
     /// Falls asleep without a look of its own, when the last look of the watcher tells that there
     /// is nothing; otherwise nothing happens.
     pub(super) fn doze(&mut self, ticket: u64, who: Who) -> Option<oneshot::Receiver<()>> {
-        if self.unseen || self.seen != Some(self.hints) || any(&self.ready, &who.able) {
+        if self.unseen || self.seen != Some(self.hints) || any(&self.ready, &who.able, who.agent) {
             return None;
         }
         let (call, called) = oneshot::channel();
@@ -234,11 +234,13 @@ impl Line {
             if hopeless.contains(&able) {
                 continue;
             }
-            if !any(&ready, &sleeper.able) {
+            if !ready.iter().any(|set| set.count > 0 && covers(&sleeper.able, &set.capabilities)) {
                 hopeless.insert(able);
+            } else if !any(&ready, &sleeper.able, sleeper.agent) {
+                continue;
             } else if sleeper.is_resting() {
                 self.passed_over = true;
-            } else if take(&mut ready, &sleeper.able) {
+            } else if take(&mut ready, &sleeper.able, sleeper.agent) {
                 left -= 1;
                 called.push(*ticket);
             }
@@ -329,13 +331,18 @@ fn rest(times: u32) -> Duration {
     REST.saturating_mul(1 << times.min(10)).min(REST_MAX)
 }
 
-fn any(ready: &[ReadySet], able: &[String]) -> bool {
-    ready.iter().any(|set| set.count > 0 && covers(able, &set.capabilities))
+/// Whether a set has a task left for an agent that is able to do `able`.
+fn fits(set: &ReadySet, able: &[String], agent: AgentId) -> bool {
+    set.count > 0 && set.keeping.admits(agent) && covers(able, &set.capabilities)
 }
 
-/// Takes one ready task that `able` can do, if there is one.
-fn take(ready: &mut [ReadySet], able: &[String]) -> bool {
-    let set = ready.iter_mut().find(|set| set.count > 0 && covers(able, &set.capabilities));
+fn any(ready: &[ReadySet], able: &[String], agent: AgentId) -> bool {
+    ready.iter().any(|set| fits(set, able, agent))
+}
+
+/// Takes one ready task that the agent can do, if there is one.
+fn take(ready: &mut [ReadySet], able: &[String], agent: AgentId) -> bool {
+    let set = ready.iter_mut().find(|set| fits(set, able, agent));
     set.map(|set| set.count -= 1).is_some()
 }
 

@@ -154,7 +154,9 @@ impl Report {
         let header = ["TASK", "", "STATE", "ATTEMPTS", "BY", "SPEND", "SECONDS"];
         let mut table = table(&header);
         for (task, attempts) in &self.tasks {
-            let by = attempts.iter().map(|attempt| names.get(&attempt.agent_id).unwrap_or(&"?"));
+            let by = attempts.iter().map(|attempt| {
+                attempt.agent_id.and_then(|agent| names.get(&agent)).unwrap_or(&"?")
+            });
             table.add_row([
                 task.r#ref.clone(),
                 shortened(&task.title),
@@ -182,7 +184,7 @@ impl Report {
         };
         for agent in &self.agents {
             let own: Vec<&Attempt> =
-                attempts.iter().filter(|a| a.agent_id == agent.id).copied().collect();
+                attempts.iter().filter(|a| a.agent_id == Some(agent.id)).copied().collect();
             table.add_row([
                 agent.name.clone(),
                 agent.capabilities.join(", "),

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::words::Words as _;
+use crate::domain::{ids::AgentId, words::Words as _};
 
 const LEASE: [u8; 32] = [7; 32];
 
@@ -77,8 +77,8 @@ impl World {
         Self { now, task, attempts: Vec::new() }
     }
 
-    fn agent() -> AgentId {
-        AgentId(Uuid::nil())
+    fn agent() -> Holder {
+        Holder::Agent(AgentId(Uuid::nil()))
     }
 
     fn current(&self) -> Option<&AttemptFacts> {
@@ -99,7 +99,7 @@ impl World {
             attempt_id,
             task_id: self.task.task_id,
             goal_id: self.task.goal_id,
-            agent_id: Self::agent(),
+            holder: Self::agent(),
             number,
             state: AttemptState::Running,
             lease_sha256: LEASE.to_vec(),
@@ -276,7 +276,7 @@ proptest! {
         let mut world = World::new(3, false);
         world.claim();
         world.attempts[0].state = state;
-        let seen = fence(&world.attempts[0], AgentId(Uuid::from_u128(agent)), &[7 - token; 32]);
+        let seen = fence(&world.attempts[0], Holder::Agent(AgentId(Uuid::from_u128(agent))), &[7 - token; 32]);
         let code = seen.err().map(|refusal| refusal.code);
         let want = match (agent, token, state) {
             (1, ..) => Some(Code::NotYourAttempt),

@@ -112,9 +112,9 @@ fn cells(
         spend.model.unwrap_or_else(unknown),
         text(spend.project_id.map(|id| id.0)),
         spend.project_name.unwrap_or_default(),
-        spend.agent_id.to_string(),
-        spend.agent_name,
-        "agent".to_owned(),
+        text(spend.agent_id.map(|id| id.0)),
+        spend.agent_name.unwrap_or_default(),
+        if spend.agent_id.is_some() { "agent".to_owned() } else { "person".to_owned() },
         tags,
     ]
 }

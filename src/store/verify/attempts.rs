@@ -78,12 +78,21 @@ finders! {
                g.max_concurrent
         from agents g
         join (select agent_id, count(*) as n from attempts
-              where workspace_id = $1 and state = 'running' group by agent_id) r
+              where workspace_id = $1 and state = 'running' and agent_id is not null
+              group by agent_id) r
              on r.agent_id = g.agent_id
         where g.workspace_id = $1 and r.n > g.max_concurrent
           and (g.version = 1 or g.updated_at + interval '1 min' <
                (select max(a.started_at) from attempts a
                 where a.workspace_id = $1 and a.agent_id = g.agent_id))";
+
+    kept_for_agents: "
+        select 'task', t.task_id::text, 'it is kept for an agent that is ' ||
+               coalesce(g.state, 'not there')
+        from tasks t
+        left join agents g on g.workspace_id = $1 and g.agent_id = t.assigned_agent_id
+        where t.workspace_id = $1 and t.assigned_agent_id is not null and t.ended_at is null
+          and coalesce(g.state, 'retired') = 'retired'";
 
     leases_within_deadline: "
         select 'attempt', attempt_id::text, 'its lease ends ' || lease_expires_at ||
@@ -95,11 +104,13 @@ finders! {
     rows_belong: "
         select 'attempt', a.attempt_id::text,
                case when t.task_id is null then 'its task is not there'
-                    else 'its agent is not there' end
+                    else 'its holder is not there' end
         from attempts a
         left join tasks t on t.workspace_id = $1 and t.task_id = a.task_id
         left join agents g on g.workspace_id = $1 and g.agent_id = a.agent_id
-        where a.workspace_id = $1 and (t.task_id is null or g.agent_id is null)
+        left join keys k on k.workspace_id = $1 and k.key_id = a.held_by_key
+        where a.workspace_id = $1
+          and (t.task_id is null or coalesce(g.agent_id, k.key_id) is null)
         union all
         select 'attempt', r.attempt_id::text, 'it has ' || r.what || ' and is not there'
         from (select attempt_id, 'progress' as what from attempt_progress where workspace_id = $1

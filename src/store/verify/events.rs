@@ -24,7 +24,8 @@ finders! {
                      lag(substr(e.kind, 6)) over (partition by e.task_id order by e.seq) as before
               from events e join tasks t on t.workspace_id = $1 and t.task_id = e.task_id
               where e.workspace_id = $1 and e.kind like 'task.%'
-                and e.kind not in ('task.updated', 'task.cancel_requested')) e
+                and e.kind not in ('task.updated', 'task.cancel_requested', 'task.reassigned',
+                                     'task.taken_over')) e
         left join unnest($3::text[]) s (step) on s.step =
              case when e.container then 'container ' else 'task ' end || e.before || ' ' || e.word
         where case when e.before is null then e.word <> 'created'
@@ -36,7 +37,8 @@ finders! {
         from tasks t
         left join (select task_id, max(seq) as seq from events
                    where workspace_id = $1 and kind like 'task.%'
-                     and kind not in ('task.updated', 'task.cancel_requested')
+                     and kind not in ('task.updated', 'task.cancel_requested', 'task.reassigned',
+                                      'task.taken_over')
                    group by task_id) last on last.task_id = t.task_id
         left join events e on e.workspace_id = $1 and e.seq = last.seq
         where t.workspace_id = $1 and e.kind is distinct from 'task.' || t.state";
@@ -51,7 +53,8 @@ finders! {
                           min(seq) filter (where kind in ('task.done', 'task.failed', 'task.cancelled')) as ended
                    from events
                    where workspace_id = $1 and kind like 'task.%'
-                     and kind not in ('task.updated', 'task.cancel_requested')
+                     and kind not in ('task.updated', 'task.cancel_requested', 'task.reassigned',
+                                      'task.taken_over')
                    group by task_id) e on e.task_id = t.task_id
         where t.workspace_id = $1
           and (coalesce(e.ends, 0) <> case when t.ended_at is null then 0 else 1 end

@@ -134,6 +134,7 @@ pub async fn broken(
         Invariant::ContainersNotTried => attempts::containers_not_tried(conn, scope).await,
         Invariant::AgentsWithinLimit => attempts::agents_within_limit(conn, scope).await,
         Invariant::LeasesWithinDeadline => attempts::leases_within_deadline(conn, scope).await,
+        Invariant::KeptForAgents => attempts::kept_for_agents(conn, scope).await,
         Invariant::DoneByOneAttempt => endings::done_by_one_attempt(conn, scope).await,
         Invariant::EndingsAnswered => endings::answered(conn, scope).await,
         Invariant::EvidenceGiven => endings::evidence_given(conn, scope).await,

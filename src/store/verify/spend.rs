@@ -35,7 +35,7 @@ finders! {
             from of_attempts group by goal_id, unit
             union all
             select 'agent', agent_id, unit, sum(amount) + trunc(sum(fraction) / 1000000)
-            from of_attempts group by agent_id, unit
+            from of_attempts where agent_id is not null group by agent_id, unit
             union all
             select 'project', project_id, unit, sum(amount) + trunc(sum(fraction) / 1000000)
             from of_attempts

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use muster::domain::{
+    holder::Holder,
     ids::{AgentId, AttemptId, GoalId, TaskId},
     task::{AttemptFacts, TaskFacts},
 };
@@ -15,6 +16,7 @@ const LEASE: TimeDelta = TimeDelta::seconds(60);
 
 /// The one agent.
 pub const AGENT: AgentId = AgentId(Uuid::from_u128(1));
+pub const HOLDER: Holder = Holder::Agent(AGENT);
 
 pub fn attempt_id(index: usize) -> AttemptId {
     AttemptId(Uuid::from_u128(100 + index as u128))
@@ -68,7 +70,7 @@ pub fn of_attempt(index: usize, attempt: &Attempt) -> AttemptFacts {
         attempt_id: attempt_id(index),
         task_id: task_id(attempt.task),
         goal_id: GOAL,
-        agent_id: AGENT,
+        holder: HOLDER,
         number: i32::try_from(index).unwrap_or(i32::MAX) + 1,
         state: attempt.state,
         lease_sha256: lease(index).to_vec(),

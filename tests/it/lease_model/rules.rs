@@ -12,7 +12,7 @@ use muster::domain::{
 };
 
 use super::{
-    facts::{self, AGENT},
+    facts::{self, AGENT, HOLDER},
     guards::Guard,
     state::{Action, Attempt, Lease, Look, Message, Request, State, Task},
 };
@@ -82,8 +82,10 @@ fn claim(model: &Lease, state: &mut State, seen: &[u8], seen_running: u32, heard
     let ready = if model.has(Guard::OneLive) { ready(state) } else { seen.to_vec() };
     let running = if model.has(Guard::AgentLimit) { running(state) } else { seen_running };
     let wishes = [Wish { agent: AGENT, able: Vec::new(), max: 1 }];
-    let candidates: Vec<_> =
-        ready.into_iter().map(|task| Candidate { task, required: Vec::new() }).collect();
+    let candidates: Vec<_> = ready
+        .into_iter()
+        .map(|task| Candidate { task, required: Vec::new(), keeping: claim::Keeping::Anybody })
+        .collect();
     let free = model.bounds.max_concurrent.saturating_sub(running);
     let given = claim::assign(&wishes, &candidates, &HashMap::from([(AGENT, free)]), |_, _| {
         claim::Funding::Granted
@@ -170,7 +172,7 @@ fn judge(
     let mut task_facts = facts::of_task(attempt.task, task);
     let mut facts = facts::of_attempt(message.attempt, attempt);
     let lease = shown(model, message);
-    task::own(&facts, AGENT, &lease)?;
+    task::own(&facts, HOLDER, &lease)?;
     if let Some((request, answer)) = attempt.answer
         && request == message.request
         && model.has(Guard::StoredAnswer)
@@ -183,7 +185,7 @@ fn judge(
             if !model.has(Guard::UntouchedTask) {
                 untouched(&mut task_facts, &facts);
             }
-            task::complete(&task_facts, &facts, AGENT, &lease)?
+            task::complete(&task_facts, &facts, HOLDER, &lease)?
         }
         Request::Fail => {
             fence(model, &mut facts, &lease)?;
@@ -209,7 +211,7 @@ fn fence(model: &Lease, facts: &mut AttemptFacts, lease: &[u8; 32]) -> Result<()
     if !model.has(Guard::AttemptState) {
         facts.state = AttemptState::Running;
     }
-    task::fence(facts, AGENT, lease)
+    task::fence(facts, HOLDER, lease)
 }
 
 fn untouched(task: &mut TaskFacts, attempt: &AttemptFacts) {
@@ -263,7 +265,7 @@ fn report(model: &Lease, state: &mut State, message: Message) {
         }
         Request::Entry => {
             let row = &mut state.attempts[index];
-            if task::own(&facts, AGENT, &lease).is_ok()
+            if task::own(&facts, HOLDER, &lease).is_ok()
                 && !(row.entry && model.has(Guard::EntryKey))
             {
                 row.entry = true;
@@ -271,7 +273,7 @@ fn report(model: &Lease, state: &mut State, message: Message) {
             }
         }
         Request::Total(total) => {
-            if task::own(&facts, AGENT, &lease).is_err() {
+            if task::own(&facts, HOLDER, &lease).is_err() {
                 return;
             }
             let row = &mut state.attempts[index];

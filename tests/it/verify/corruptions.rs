@@ -38,6 +38,13 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
         }
         Invariant::EvidenceGiven => &["delete from evidence"],
         Invariant::AgentsWithinLimit => &["update agents set max_concurrent = 0"],
+        Invariant::KeptForAgents => &[
+            "insert into agents (workspace_id, agent_id, name, capabilities, max_concurrent, state,
+                                 created_at, updated_at)
+             select workspace_id, task('open'), 'gone', '{}', 1, 'retired', created_at, created_at
+             from workspaces",
+            "update tasks set assigned_agent_id = task_id where ref = 'open'",
+        ],
         Invariant::LeasesWithinDeadline => &["update attempts set
             lease_expires_at = hard_deadline + interval '1 s' where state = 'running'"],
         Invariant::GoalCounters => &["update goals set tasks_total = tasks_total + 1,

@@ -5,6 +5,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use uuid::Uuid;
 
 use super::*;
+use crate::domain::claim::Keeping;
 
 type Call = oneshot::Receiver<()>;
 
@@ -20,6 +21,7 @@ fn who(number: u8, words: &[&str]) -> Who {
 fn ready(sets: &[(&[&str], i64)]) -> Vec<ReadySet> {
     let set = |(words, count): &(&[&str], i64)| ReadySet {
         capabilities: able(words).to_vec(),
+        keeping: Keeping::Anybody,
         count: *count,
     };
     sets.iter().map(set).collect()
@@ -44,6 +46,33 @@ fn remembered(line: &mut Line, who: &Who) {
     let known = Known { secret: token.hash(), agent: who.agent, able: Arc::clone(&who.able) };
     let looks = line.looks();
     line.remember(who.key, known, looks);
+}
+
+/// What is kept for one agent, or from one, calls who may have it, wherever they stand in the line,
+/// and lets nobody else look or stay awake for it.
+#[test]
+fn what_is_kept_calls_only_those_for_whom_it_is() {
+    let kept = |keeping| ReadySet { capabilities: able(&["rust"]).to_vec(), keeping, count: 1 };
+    let agent = |n: u8| who(n, &[]).agent;
+    for (keeping, called) in [
+        (Keeping::Only(agent(2)), [false, false, true]),
+        (Keeping::AllBut(agent(0)), [false, true, false]),
+    ] {
+        let mut line = Line::default();
+        let mut calls: Vec<Call> =
+            (0..3).map(|n| sleeper(&mut line, who(n, &["rust"])).1).collect();
+        line.call(0, vec![kept(keeping)]);
+        let got: Vec<bool> = calls.iter_mut().map(is_called).collect();
+        assert_eq!(got, called, "{keeping:?}");
+    }
+    let mut line = Line::default();
+    line.call(0, vec![kept(Keeping::Only(agent(2)))]);
+    for n in 0..3 {
+        remembered(&mut line, &who(n, &["rust"]));
+        let ticket = line.ticket();
+        let dozes = line.doze(ticket, who(n, &["rust"])).is_some();
+        assert_eq!(dozes, n != 2, "agent {n}");
+    }
 }
 
 #[test]
@@ -234,6 +263,7 @@ proptest! {
         }
         let all: Vec<ReadySet> = sets.iter().map(|(words, count)| ReadySet {
             capabilities: words.iter().map(|w| WORDS[*w].to_owned()).collect(),
+            keeping: Keeping::Anybody,
             count: *count,
         }).collect();
         let total: i64 = all.iter().map(|set| set.count).sum();
@@ -246,7 +276,7 @@ proptest! {
                 woken += 1;
                 prop_assert!(sets.keys().any(|set| set.iter().all(|w| words.contains(&WORDS[*w]))));
             } else {
-                prop_assert!(!super::any(&line.ready, &able));
+                prop_assert!(!super::any(&line.ready, &able, who(0, &[]).agent));
             }
         }
         prop_assert_eq!(total - left, woken);
