@@ -11,6 +11,7 @@ use super::{
     App, Result,
     caller::{Caller as _, ReaderCaller},
     goals::corrupt,
+    vote_views::{self, ApprovalStanding},
 };
 use crate::{
     domain::{
@@ -92,6 +93,9 @@ pub struct Approval {
     pub created_at: DateTime<Utc>,
     /// When it left `pending`.
     pub decided_at: Option<DateTime<Utc>>,
+    /// The policy that says who decides, who has voted, and by when; `null`: any operator decides,
+    /// and it never expires.
+    pub policy: Option<ApprovalStanding>,
 }
 
 /// Which approvals are listed.
@@ -128,10 +132,26 @@ pub(super) async fn read(
     approval: ApprovalId,
 ) -> Result<Approval> {
     let row = store::approval_rows::read(conn, workspace, approval).await?;
-    view(row.ok_or_else(|| Refusal::not_found("approval"))?)
+    let row = row.ok_or_else(|| Refusal::not_found("approval"))?;
+    let approval = views(conn, workspace, vec![row]).await?.pop();
+    Ok(approval.ok_or_else(|| Refusal::not_found("approval"))?)
 }
 
-fn view(row: ApprovalRow) -> Result<Approval> {
+/// The rows as they are shown, each with how it stands in its policy.
+async fn views(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    rows: Vec<ApprovalRow>,
+) -> Result<Vec<Approval>> {
+    let mut standings = vote_views::standings(conn, workspace, &rows).await?;
+    let view = |row: ApprovalRow| {
+        let standing = standings.remove(&row.approval_id);
+        view(row, standing)
+    };
+    rows.into_iter().map(view).collect()
+}
+
+fn view(row: ApprovalRow, policy: Option<ApprovalStanding>) -> Result<Approval> {
     let ApprovalRow {
         approval_id,
         kind,
@@ -158,6 +178,7 @@ fn view(row: ApprovalRow) -> Result<Approval> {
         version,
         created_at,
         decided_at,
+        frozen: _,
     } = row;
     let answer_schema = answer_schema.map(serde_json::from_value).transpose().map_err(corrupt)?;
     Ok(Approval {
@@ -186,6 +207,7 @@ fn view(row: ApprovalRow) -> Result<Approval> {
         version,
         created_at,
         decided_at,
+        policy,
     })
 }
 
@@ -204,9 +226,9 @@ impl App {
         let ApprovalFilter { states, kinds, goal } = filter;
         let scope = ApprovalScope { states, kinds, goal: *goal, after, rows };
         let workspace = caller.principal().workspace;
-        let rows =
-            store::approval_rows::list(&mut *self.reader().await?, workspace, &scope).await?;
-        rows.into_iter().map(view).collect()
+        let mut conn = self.reader().await?;
+        let rows = store::approval_rows::list(&mut conn, workspace, &scope).await?;
+        views(&mut conn, workspace, rows).await
     }
 
     /// One approval. Waits up to `wait` until it is decided or, with a known version, until its

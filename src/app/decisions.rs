@@ -13,6 +13,7 @@ use super::{
     caller::{Caller as _, OperatorCaller},
     goals::{corrupt, lock_goal},
     outcomes, revisions,
+    votes::{self, Cast},
 };
 use crate::{
     domain::{
@@ -22,6 +23,7 @@ use crate::{
         event::{EventKind, NewEvent},
         form::AnswerSchema,
         ids::{ApprovalId, TaskId},
+        person::Person,
         refusal::{Code, Refusal},
         settings,
         states::{ApprovalKind, ApprovalState},
@@ -56,12 +58,17 @@ pub struct DecisionRequest {
     #[serde(default)]
     #[schema(example = json!({"command": "drop table users_old cascade"}))]
     pub payload: Option<Value>,
+    /// The approver in whose place you vote, by a delegation of the approval's policy. Left out: your
+    /// own, or that of the only one who lets you.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "alice@example.com")]
+    pub in_place_of: Option<Person>,
 }
 
 impl DecisionRequest {
     fn check(&self, kind: ApprovalKind) -> std::result::Result<(), Refusal> {
         let mut checks = Checks::new();
-        let Self { decision, payload_sha256: _, reason, answer, payload } = self;
+        let Self { decision, payload_sha256: _, reason, answer, payload, in_place_of: _ } = self;
         let said = Said {
             verdict: *decision,
             reason: reason.as_deref(),
@@ -83,10 +90,11 @@ impl DecisionRequest {
 }
 
 impl App {
-    /// Decides what waits for a person.
+    /// Decides what waits for a person, or votes on it, as its policy says.
     ///
     /// # Errors
-    /// `not_found`, `already_decided`, `separation_of_duties`, `payload_changed`, `invalid`; nothing is changed then.
+    /// `not_found`, `already_decided`, `separation_of_duties`, `payload_changed`, `not_an_approver`,
+    /// `already_voted`, `invalid`; nothing is changed then.
     pub async fn decide(
         &self,
         caller: &OperatorCaller,
@@ -114,8 +122,14 @@ impl App {
         if let Some(payload) = &request.payload {
             facts = revisions::replace(&mut unit, facts, payload).await?;
         }
-        record(&mut unit, &facts, request, &principal.decider()).await?;
-        outcomes::take_effect(&mut unit, &facts, &goal, task, request).await?;
+        let decider = principal.decider();
+        match votes::cast(&mut unit, &facts, &decider, request).await? {
+            Cast::Counts | Cast::Again => {}
+            Cast::Decides(request) => {
+                record(&mut unit, &facts, &request, &decider).await?;
+                outcomes::take_effect(&mut unit, &facts, &goal, task, &request).await?;
+            }
+        }
         let decided = approval_views::read(unit.conn(), workspace, approval).await?;
         self.commit(unit).await?;
         Ok(decided)
@@ -123,7 +137,7 @@ impl App {
 }
 
 /// Whether an answer is what the question asked for.
-fn fits(facts: &ApprovalFacts, answer: Option<&Value>) -> Result<()> {
+pub(super) fn fits(facts: &ApprovalFacts, answer: Option<&Value>) -> Result<()> {
     let (Some(schema), Some(answer)) = (&facts.answer_schema, answer) else { return Ok(()) };
     let form: AnswerSchema = serde_json::from_value(schema.clone()).map_err(corrupt)?;
     Ok(form.validate(answer).map_err(Refusal::invalid)?)
@@ -143,7 +157,7 @@ pub(super) async fn lock_pending(unit: &mut Unit, approval: ApprovalId) -> Resul
     Err(Refusal::new(Code::AlreadyDecided, detail).into())
 }
 
-async fn lock_task(unit: &mut Unit, task: Option<TaskId>) -> Result<Option<TaskFacts>> {
+pub(super) async fn lock_task(unit: &mut Unit, task: Option<TaskId>) -> Result<Option<TaskFacts>> {
     let Some(task) = task else { return Ok(None) };
     let workspace = unit.workspace();
     let locked = store::tasks::lock(unit.conn(), workspace, &[task]).await?;

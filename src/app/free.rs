@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::{Result, Unit};
+use super::{Result, Unit, policies};
 use crate::{
     domain::{
         claim,
         event::{EventKind, NewEvent, task_event},
-        ids::{GoalId, TaskId},
+        ids::{ApprovalId, GoalId, TaskId},
         states::{ApprovalKind, TaskState},
         task::{self, Freed, TaskFacts},
     },
@@ -113,12 +113,15 @@ pub async fn ask(unit: &mut Unit, mut questions: Vec<NewApproval>) -> Result<()>
         question.excluded.extend(found);
     }
     store::approvals::insert(unit.conn(), workspace, now, &questions).await?;
+    let ids: Vec<ApprovalId> = questions.iter().map(|question| question.approval_id).collect();
+    let frozen = policies::freeze(unit, &ids).await?;
     for question in questions {
         let mut event = NewEvent::new(EventKind::ApprovalRequested)
             .goal(question.goal_id)
             .attempt(question.attempt_id)
             .approval(question.approval_id)
-            .data(json!({"kind": question.kind}));
+            .data(json!({"kind": question.kind,
+                         "policy_id": frozen.get(&question.approval_id)}));
         event.task = question.task_id;
         unit.record(event);
     }

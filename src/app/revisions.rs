@@ -14,6 +14,7 @@ use super::{
     caller::{Caller as _, OperatorCaller, ReaderCaller},
     decisions::lock_pending,
     goals::lock_goal,
+    policies,
 };
 use crate::{
     domain::{
@@ -149,6 +150,7 @@ pub(super) async fn replace(
     let approval_id = facts.approval_id;
     let new = NewRevision { approval_id, payload: &payload, plan_id, by };
     store::approval_revisions::replace(unit.conn(), workspace, now, &new).await?;
+    policies::ask_anew(unit, &facts).await?;
     Ok(ApprovalFacts {
         payload_sha256: PayloadHash::of(Some(&payload)),
         payload: Some(payload),

@@ -37,6 +37,8 @@ pub struct Due {
     pub promote: bool,
     /// Something waits for a budget: [`App::fund`] finds what.
     pub fund: bool,
+    /// Approvals ran out of time, or people are to be reminded: [`App::expire_approvals`] finds which.
+    pub approvals: bool,
 }
 
 impl App {
@@ -53,6 +55,7 @@ impl App {
             expire: passed(next.expires_at),
             promote: passed(next.ready_from),
             fund: next.funds_wait,
+            approvals: passed(next.approvals_due),
         })
     }
 
@@ -194,13 +197,13 @@ const SWEEP_BITES: u32 = 100;
 
 /// What a step did over all goals: one goal's failure is remembered, and the others go on.
 #[derive(Debug, Default)]
-struct Tally {
+pub(super) struct Tally {
     changed: u64,
     failure: Option<Error>,
 }
 
 impl Tally {
-    fn note(&mut self, outcome: Result<u64>) {
+    pub(super) fn note(&mut self, outcome: Result<u64>) {
         match outcome {
             Ok(changed) => self.changed += changed,
             Err(error) => {
@@ -210,7 +213,7 @@ impl Tally {
         }
     }
 
-    fn result(self) -> Result<u64> {
+    pub(super) fn result(self) -> Result<u64> {
         self.failure.map_or(Ok(self.changed), Err)
     }
 }

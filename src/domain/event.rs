@@ -75,6 +75,20 @@ words! {
         ApprovalDecided => "approval.decided",
         /// What an approval was about ended first.
         ApprovalCancelled => "approval.cancelled",
+        /// A person voted, and more must agree: `data` has how many do.
+        ApprovalVoted => "approval.voted",
+        /// Nobody has decided yet: people are reminded.
+        ApprovalReminded => "approval.reminded",
+        /// Nobody decided in time: others are asked.
+        ApprovalEscalated => "approval.escalated",
+        /// Nobody decided in time: the approval is over.
+        ApprovalExpired => "approval.expired",
+        /// An approval policy was made.
+        PolicyCreated => "policy.created",
+        /// An approval policy was edited: `data` has what it says from now on.
+        PolicyUpdated => "policy.updated",
+        /// An approval policy is out of force.
+        PolicyRetired => "policy.retired",
         /// A node was given a budget.
         BudgetCreated => "budget.created",
         /// A budget was edited: `data` has the limits before and after.

@@ -63,4 +63,6 @@ ids! {
     PriceId;
     /// A freeze.
     FreezeId;
+    /// An approval policy.
+    PolicyId;
 }

@@ -115,12 +115,16 @@ invariants! {
         "A task that waits for a budget names a limit that exists.",
     FreezesHold "freezes_hold"
         "Under a freeze in force nothing runs that was claimed after it was set, and under a stop nothing runs.",
+    VotesReachQuorum "votes_reach_quorum"
+        "What people approved or answered under a policy has as many votes as each of its stages wants.",
     LeasesSwept "leases_swept"
         "No attempt runs on after its lease or its hard deadline was over for longer than a sweep.",
     PromotedInTime "promoted_in_time"
         "No task goes on waiting after its start time or backoff was over for longer than a sweep.",
     DeadlinesEnforced "deadlines_enforced"
         "No task goes on after its own deadline was over for longer than a sweep.",
+    ApprovalsExpire "approvals_expire"
+        "No approval is pending after its time was over for longer than a sweep.",
 }
 
 impl Invariant {
@@ -129,9 +133,10 @@ impl Invariant {
     #[must_use]
     pub const fn patience(self) -> Option<Duration> {
         match self {
-            Self::LeasesSwept | Self::PromotedInTime | Self::DeadlinesEnforced => {
-                Some(settings::SWEEP_PATIENCE)
-            }
+            Self::LeasesSwept
+            | Self::PromotedInTime
+            | Self::DeadlinesEnforced
+            | Self::ApprovalsExpire => Some(settings::SWEEP_PATIENCE),
             Self::OneLiveAttempt
             | Self::LiveAttemptIsCurrent
             | Self::RunningTaskHasAttempt
@@ -174,7 +179,8 @@ impl Invariant {
             | Self::WindowsSettledCounted
             | Self::ReservationsOfRunning
             | Self::ShortOfALimit
-            | Self::FreezesHold => None,
+            | Self::FreezesHold
+            | Self::VotesReachQuorum => None,
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod new_goal;
 pub mod outline;
 pub mod person;
 pub mod plan;
+pub mod policy;
 pub mod price;
 pub mod refusal;
 pub mod report;

@@ -41,6 +41,10 @@ words! {
         AlreadyDecided => "already_decided",
         /// Whoever wants something or wrote it does not decide about it.
         SeparationOfDuties => "separation_of_duties",
+        /// The approval's policy lets others decide.
+        NotAnApprover => "not_an_approver",
+        /// This person has voted on the approval before, otherwise.
+        AlreadyVoted => "already_voted",
         /// The payload of the approval is not the one that was read.
         PayloadChanged => "payload_changed",
         /// A budget has no room for what was asked.
@@ -106,6 +110,8 @@ impl Code {
             | Self::TaskEnded
             | Self::AlreadyDecided
             | Self::SeparationOfDuties
+            | Self::NotAnApprover
+            | Self::AlreadyVoted
             | Self::PayloadChanged
             | Self::BudgetExhausted
             | Self::WrongState

@@ -18,6 +18,8 @@ pub const JSON_BYTES: usize = 256 * 1024;
 pub const MESSAGE_BYTES: usize = 16 * 1024;
 /// Characters of a task's ref.
 pub const REF_CHARS: usize = 200;
+/// Approval policies of one workspace that are in force.
+pub const POLICIES: i64 = 200;
 /// Tasks of one plan.
 pub const PLAN_TASKS: usize = 5_000;
 /// Dependencies of one plan.

@@ -91,6 +91,7 @@ pub mod long_poll;
 pub mod page;
 pub mod path;
 pub mod plans;
+pub mod policies;
 pub mod prices;
 pub mod problem;
 pub mod problem_pages;
@@ -145,6 +146,7 @@ fn routes() -> OpenApiRouter<HttpState> {
         .merge(claims::routes())
         .merge(attempts::routes())
         .merge(approvals::routes())
+        .merge(policies::routes())
         .merge(projects::routes())
         .merge(budgets::routes())
         .merge(reports::routes())

@@ -178,7 +178,9 @@ pub const fn status(code: Code) -> StatusCode {
     match code {
         Code::MalformedRequest => StatusCode::BAD_REQUEST,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Code::Forbidden | Code::NotYourAttempt | Code::SeparationOfDuties => StatusCode::FORBIDDEN,
+        Code::Forbidden | Code::NotYourAttempt | Code::SeparationOfDuties | Code::NotAnApprover => {
+            StatusCode::FORBIDDEN
+        }
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::AlreadyExists
@@ -187,6 +189,7 @@ pub const fn status(code: Code) -> StatusCode {
         | Code::GoalEnded
         | Code::TaskEnded
         | Code::AlreadyDecided
+        | Code::AlreadyVoted
         | Code::PayloadChanged
         | Code::BudgetExhausted
         | Code::AgentNotActive
@@ -226,6 +229,8 @@ pub const fn title(code: Code) -> &'static str {
         Code::TaskEnded => "The task has ended",
         Code::AlreadyDecided => "The approval was decided before",
         Code::SeparationOfDuties => "Somebody else has to decide",
+        Code::NotAnApprover => "The policy lets others decide",
+        Code::AlreadyVoted => "You have voted otherwise",
         Code::PayloadChanged => "The payload is not the one that you read",
         Code::BudgetExhausted => "A budget has no room for it",
         Code::AgentNotActive => "The agent may not claim now",
@@ -268,6 +273,8 @@ pub const fn extra_headers(code: Code) -> &'static [(header::HeaderName, &'stati
         | Code::TaskEnded
         | Code::AlreadyDecided
         | Code::SeparationOfDuties
+        | Code::NotAnApprover
+        | Code::AlreadyVoted
         | Code::PayloadChanged
         | Code::BudgetExhausted
         | Code::AgentNotActive

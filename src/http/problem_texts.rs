@@ -107,6 +107,21 @@ pub const fn text(code: Code) -> Text {
             to_do: "Ask somebody else to decide. When a fleet is one person's, an administrator can \
                     allow it with an approval policy that says `allow_self`.",
         },
+        Code::NotAnApprover => Text {
+            happened: "The approval has a policy that names who decides at this stage, and the \
+                       person of your key is none of them, nor does anybody let you vote in their \
+                       place at this moment. Nothing was stored.",
+            to_do: "Read the approval: `policy.approvers` are the people who may vote now. Ask one of \
+                    them. A key without a person is nobody here: an admin makes one with `person`. \
+                    Who is often away can be given a delegate in the policy, by an admin.",
+        },
+        Code::AlreadyVoted => Text {
+            happened: "You have voted on this stage of the approval before, and said something else; \
+                       or somebody has voted in the same place. A vote is not taken back. The very \
+                       same vote again would have got the same answer.",
+            to_do: "Read the approval to see its votes. When what is asked was revised, or the next \
+                    stage is asked, you may vote again.",
+        },
         Code::PayloadChanged => Text {
             happened: "A decision names the SHA-256 of the payload that was read, and the approval's \
                        payload has another one: it was revised since. Nothing was decided.",

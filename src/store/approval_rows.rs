@@ -1,6 +1,7 @@
 //! Approvals as they are read.
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use serde_json::Value;
 use sqlx::{PgConnection, types::Json};
 
@@ -8,7 +9,7 @@ use super::types::words;
 use crate::domain::{
     approval::{PayloadHash, Risk, Verdict},
     duties::Excluded,
-    ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, TaskId, WorkspaceId},
+    ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, PolicyId, TaskId, WorkspaceId},
     person::Person,
     states::{ApprovalKind, ApprovalState},
 };
@@ -42,6 +43,20 @@ pub struct ApprovalRow {
     pub version: i32,
     pub created_at: DateTime<Utc>,
     pub decided_at: Option<DateTime<Utc>>,
+    pub frozen: Option<Json<FrozenPolicy>>,
+}
+
+/// The policy that was frozen with an approval, and where it stands in it.
+#[derive(Debug, Deserialize)]
+#[expect(missing_docs, reason = "the columns of the table, documented there")]
+pub struct FrozenPolicy {
+    pub policy_id: PolicyId,
+    pub version: i32,
+    pub policy: Value,
+    pub stage: i16,
+    pub escalation: i16,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub reminded: i16,
 }
 
 /// Reads one approval.
@@ -65,7 +80,12 @@ pub async fn read(
                asked_by as "asked_by: KeyId", answer, reason, decided_by as "decided_by: KeyId",
                decided_by_person as "decided_by_person: Person",
                excluded as "excluded: Json<Vec<Excluded>>", allow_self,
-               version, created_at, decided_at
+               version, created_at, decided_at,
+               case when policy_id is not null then jsonb_build_object(
+                   'policy_id', policy_id, 'version', policy_version, 'policy', policy,
+                   'stage', stage, 'escalation', escalation,
+                   'expires_at', expires_at, 'reminded', reminded) end
+               as "frozen: Json<FrozenPolicy>"
         from approvals where workspace_id = $1 and approval_id = $2
         "#,
         workspace.0,
@@ -138,7 +158,12 @@ pub async fn list(
                a.verdict as "verdict: Verdict", a.asked_by as "asked_by: KeyId", a.answer, a.reason,
                a.decided_by as "decided_by: KeyId",
                a.decided_by_person as "decided_by_person: Person",
-               a.excluded as "excluded: Json<Vec<Excluded>>", a.allow_self, a.version, a.created_at, a.decided_at
+               a.excluded as "excluded: Json<Vec<Excluded>>", a.allow_self, a.version, a.created_at, a.decided_at,
+               case when a.policy_id is not null then jsonb_build_object(
+                   'policy_id', a.policy_id, 'version', a.policy_version, 'policy', a.policy,
+                   'stage', a.stage, 'escalation', a.escalation,
+                   'expires_at', a.expires_at, 'reminded', a.reminded) end
+               as "frozen: Json<FrozenPolicy>"
         from picked
         cross join lateral (
             select * from approvals a

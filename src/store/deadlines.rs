@@ -13,6 +13,8 @@ pub struct NextDue {
     pub expires_at: Option<DateTime<Utc>>,
     /// When the next waiting task is to be offered.
     pub ready_from: Option<DateTime<Utc>>,
+    /// When the next approval runs out of time, or people are reminded of one.
+    pub approvals_due: Option<DateTime<Utc>>,
     /// Whether something waits for a budget, or has set something aside that is to be settled.
     pub funds_wait: bool,
     /// The database's clock.
@@ -42,6 +44,11 @@ pub async fn next_due(conn: &mut PgConnection, workspace: WorkspaceId) -> sqlx::
                ) as expires_at,
                (select min(ready_from) from tasks
                 where workspace_id = $1 and state = 'waiting' and needs_unmet = 0) as ready_from,
+               least((select min(expires_at) from approvals
+                      where workspace_id = $1 and state = 'pending' and expires_at is not null),
+                     (select min(remind_at) from approvals
+                      where workspace_id = $1 and state = 'pending' and remind_at is not null)
+               ) as approvals_due,
                exists (select from tasks
                        where workspace_id = $1 and short_limit_id is not null)
                    or exists (select from approvals

@@ -16,8 +16,12 @@ use crate::domain::ids::WorkspaceId;
 
 pub mod agents;
 pub mod allocations;
+pub mod approval_past;
+pub mod approval_places;
+pub mod approval_policies;
 pub mod approval_revisions;
 pub mod approval_rows;
+pub mod approval_votes;
 pub mod approvals;
 pub mod attempt_rows;
 pub mod attempts;

@@ -15,7 +15,7 @@ use crate::domain::{
     holder::Holder,
     ids::{
         AgentId, ApprovalId, AttemptId, BudgetId, FreezeId, GoalId, Id, KeyId, LimitId, PlanId,
-        PriceId, ProjectId, TaskId, WorkspaceId,
+        PolicyId, PriceId, ProjectId, TaskId, WorkspaceId,
     },
     person::Person,
     price::{MoneySource, PriceSource},
@@ -67,7 +67,8 @@ uuid_columns!(
     BudgetId,
     LimitId,
     PriceId,
-    FreezeId
+    FreezeId,
+    PolicyId
 );
 text_columns!(
     Role,

@@ -40,6 +40,8 @@ words! {
     pub enum Step {
         /// Ends silent attempts, tasks out of time, cancellations whose grace is over.
         Expire => "expire",
+        /// Reminds people of approvals, asks others, and ends those that nobody decided in time.
+        ExpireApprovals => "expire_approvals",
         /// Offers tasks whose start time or backoff has passed.
         Promote => "promote",
         /// Offers tasks that waited for a budget which has room again.
@@ -55,8 +57,9 @@ words! {
 
 impl Step {
     /// The steps in the order of a round: what one frees the next may use.
-    const ROUND: [Self; 6] = [
+    const ROUND: [Self; 7] = [
         Self::Expire,
+        Self::ExpireApprovals,
         Self::Promote,
         Self::Fund,
         Self::RollUp,
@@ -67,7 +70,7 @@ impl Step {
     /// The shortest time between two runs.
     const fn pace(self) -> Duration {
         match self {
-            Self::Expire | Self::Promote => Duration::ZERO,
+            Self::Expire | Self::ExpireApprovals | Self::Promote => Duration::ZERO,
             // Goals end with their last task; this only finds what a hand in the database left.
             Self::RollUp => Duration::from_secs(5),
             Self::SweepReplays | Self::LearnUsualSpend => Duration::from_secs(60),
@@ -80,6 +83,7 @@ impl Step {
     const fn is_wanted(self, due: Due) -> bool {
         match self {
             Self::Expire => due.expire,
+            Self::ExpireApprovals => due.approvals,
             Self::Promote => due.promote,
             Self::Fund => due.fund,
             Self::RollUp | Self::SweepReplays | Self::LearnUsualSpend => true,
@@ -89,6 +93,7 @@ impl Step {
     async fn run(self, app: &App, workspace: WorkspaceId) -> Result<u64> {
         match self {
             Self::Expire => app.expire(workspace).await,
+            Self::ExpireApprovals => app.expire_approvals(workspace).await,
             Self::Promote => app.promote(workspace).await,
             Self::RollUp => app.roll_up(workspace).await,
             Self::SweepReplays => app.sweep_replays(workspace).await,
@@ -176,6 +181,7 @@ impl Rounds {
             expire: true,
             promote: true,
             fund: true,
+            approvals: true,
         });
         for step in Step::ROUND {
             if shutdown.is_begun() {

@@ -33,6 +33,7 @@ mod leases;
 mod model;
 mod openapi;
 mod oracle;
+mod policies;
 mod prices;
 mod projects;
 mod races;

@@ -30,6 +30,12 @@ const ROUTES: &[Route] = &[
     ("GET /v1/agents/{agent_id}", "aosgv", ""),
     ("PATCH /v1/agents/{agent_id}", "ao", r#"{"max_concurrent": 7}"#),
     ("GET /v1/agents/{agent_id}/attempts", "aosgv", ""),
+    ("GET /v1/approval-policies", "aov", ""),
+    ("POST /v1/approval-policies", "a", r#"{"name": "one more", "stages": [{}]}"#),
+    ("GET /v1/approval-policies/{policy_id}", "aov", ""),
+    ("PUT /v1/approval-policies/{policy_id}", "a", r#"{"name": "other", "stages": [{}]}"#),
+    ("POST /v1/approval-policies/{policy_id}/simulate", "aov", "{}"),
+    ("DELETE /v1/approval-policies/{policy_id}", "a", ""),
     ("GET /v1/approvals", "aosgv", ""),
     ("GET /v1/approvals/{approval_id}", "aosgv", ""),
     (
@@ -197,7 +203,10 @@ impl Place {
         let budget = fleet.admin.post("/v1/budgets", &budget).await.value(201);
         let freeze = json!({"scope": "capability", "capability": "c", "mode": "drain"});
         let freeze = fleet.admin.post("/v1/freezes", &freeze).await.value(201);
+        let policy = json!({"name": "none", "match": {"kinds": ["budget"]}, "stages": [{}]});
+        let policy = fleet.admin.post("/v1/approval-policies", &policy).await.value(201);
         let ids = BTreeMap::from([
+            ("{policy_id}", text(&policy["id"])),
             ("{freeze_id}", text(&freeze["id"])),
             ("{budget_id}", text(&budget["id"])),
             ("{goal_id}", goal.clone()),
@@ -230,7 +239,7 @@ impl Place {
         }
         assert!(!path.contains('{'), "{route}: there is no id for the path");
         let mut call = client.call(Method::from_bytes(method.as_bytes()).unwrap(), path);
-        if method == "PATCH" {
+        if matches!(method, "PATCH" | "PUT" | "DELETE") {
             call = call.if_match("*");
         }
         if !body.is_empty() {

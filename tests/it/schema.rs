@@ -116,6 +116,7 @@ async fn lists_of_words_are_the_same_in_the_database_and_in_the_code() {
         ("plans_planner_known", words::<Planner>()),
         ("approvals_risk_known", words::<Risk>()),
         ("approvals_verdict_known", words::<Verdict>()),
+        ("approval_votes_verdict_known", words::<Verdict>()),
         ("tasks_state_known", words::<TaskState>()),
         ("tasks_failure_class_known", words::<FailureClass>()),
         ("agents_state_known", words::<AgentState>()),

@@ -76,6 +76,7 @@ async fn approve(client: &Client, approval: &Approval) -> Result<()> {
         reason: Some("the evidence covers every criterion".to_owned()),
         answer: None,
         payload: None,
+        in_place_of: None,
     };
     match client.decide(approval.id, &decision).await {
         // The first try was heard, its answer was not.

@@ -168,6 +168,8 @@ pub async fn broken(
         Invariant::ReservationsOfRunning => budgets::of_running(conn, scope).await,
         Invariant::ShortOfALimit => budgets::short_of_a_limit(conn, scope).await,
         Invariant::FreezesHold => freezes::hold(conn, scope).await,
+        Invariant::VotesReachQuorum => questions::votes_reach_quorum(conn, scope).await,
+        Invariant::ApprovalsExpire => times::approvals_expire(conn, scope).await,
         Invariant::LeasesSwept => times::leases_swept(conn, scope).await,
         Invariant::PromotedInTime => times::promoted_in_time(conn, scope).await,
         Invariant::DeadlinesEnforced => times::deadlines_enforced(conn, scope).await,

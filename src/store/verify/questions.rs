@@ -31,4 +31,24 @@ finders! {
             when 'plan' then g.state <> 'proposed'
             when 'result' then t.state is distinct from 'reviewing'
             else t.state is distinct from 'parked' end";
+
+    votes_reach_quorum: "
+        select 'approval', a.approval_id::text, 'it is ' || a.state || ' in stage ' || a.stage ||
+               ' of ' || jsonb_array_length(a.policy -> 'stages') || ', and stage ' || s.stage ||
+               ' has not the votes that it wants'
+        from approvals a
+        cross join lateral generate_series(1, jsonb_array_length(a.policy -> 'stages')) as s (stage)
+        where a.workspace_id = $1 and a.policy_id is not null
+          and (a.decided_by is not null or a.decided_by_person is not null)
+          and a.state in ('approved', 'answered')
+          -- In one of its rounds: the first people of the stage, or those it was escalated to.
+          and not exists (
+              select from approval_votes v
+              where v.workspace_id = $1 and v.approval_id = a.approval_id
+                and v.revision = a.revision and v.stage = s.stage
+                and v.verdict in ('approve', 'answer')
+              group by v.escalation, v.answer_sha256
+              having count(*) >= case v.escalation
+                  when 0 then (a.policy -> 'stages' -> (s.stage - 1) ->> 'quorum')::integer
+                  else (a.policy -> 'escalation' -> (v.escalation - 1) ->> 'quorum')::integer end)";
 }

@@ -26,4 +26,9 @@ finders! {
           and ((state = 'ready' and start_by <= $3::timestamptz)
                or (state in ('waiting', 'ready', 'running') and finish_by <= $3::timestamptz)
                or cancel_by <= $3::timestamptz)";
+
+    approvals_expire (due): "
+        select 'approval', approval_id::text, 'it is pending, and its time was over at ' || expires_at
+        from approvals
+        where workspace_id = $1 and state = 'pending' and expires_at <= $3::timestamptz";
 }

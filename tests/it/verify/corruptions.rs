@@ -138,6 +138,27 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
             select workspace_id, task('busy'), 'task', task('busy'), 'stop', '', 1, created_at
             from workspaces"]
         }
+        Invariant::VotesReachQuorum => &[
+            "insert into approval_policies (workspace_id, policy_id, name, document, created_at,
+                                            updated_at)
+             select workspace_id, task('busy'), 'two', '{}', created_at, created_at
+             from workspaces",
+            "insert into approvals (workspace_id, approval_id, kind, state, goal_id, task_id, title,
+                body, payload_sha256, revision, risk, verdict, created_at, decided_at, decided_by,
+                policy_id, policy_version, policy)
+             select workspace_id, task('busy'), 'action', 'approved', goal('busy'), task('busy'), '',
+                '', sha256(''), 1, 'medium', 'approve', created_at, created_at, task('busy'),
+                task('busy'), 1, '{\"stages\": [{\"approvers\": [], \"quorum\": 2}]}'
+             from workspaces",
+        ],
+        Invariant::ApprovalsExpire => &[
+            "insert into approval_policies (workspace_id, policy_id, name, document, created_at,
+                                            updated_at)
+             select workspace_id, task('busy'), 'late', '{}', created_at, created_at
+             from workspaces",
+            "update approvals set policy_id = task('busy'), policy_version = 1, policy = '{}',
+                expires_at = created_at where state = 'pending' and kind = 'start'",
+        ],
         Invariant::LeasesSwept => &["update attempts set lease_expires_at = started_at
             where state = 'running'"],
         Invariant::PromotedInTime => {
