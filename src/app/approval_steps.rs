@@ -25,6 +25,7 @@ use crate::{
             Place, PolicySpec,
             expiry::{self, Expired},
         },
+        review,
         states::{ApprovalKind, ApprovalState},
         task::TaskFacts,
     },
@@ -245,6 +246,9 @@ fn request(
         answer,
         payload: None,
         in_place_of: None,
+        waive: Vec::new(),
+        feedback: Vec::new(),
+        choice: late.facts.last_round.then(|| review::when_nobody_chose(verdict)),
     }
 }
 

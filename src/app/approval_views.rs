@@ -11,6 +11,7 @@ use super::{
     App, Result,
     caller::{Caller as _, ReaderCaller},
     goals::corrupt,
+    review::Waived,
     vote_views::{self, ApprovalStanding},
 };
 use crate::{
@@ -21,7 +22,9 @@ use crate::{
         ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, TaskId, WorkspaceId},
         person::Person,
         refusal::Refusal,
+        review::ReviewChoice,
         states::{ApprovalKind, ApprovalState},
+        words::Words as _,
     },
     store::{
         self,
@@ -87,6 +90,15 @@ pub struct Approval {
     pub excluded: Vec<Excluded>,
     /// Whether those may decide all the same, because a policy says so.
     pub allow_self: bool,
+    /// What the decision must choose from (`choice`), because results of the task were rejected as often
+    /// as may be; empty otherwise.
+    #[schema(example = json!(["accept", "reassign", "split", "cancel"]))]
+    pub choices: Vec<ReviewChoice>,
+    /// What was chosen.
+    pub choice: Option<ReviewChoice>,
+    /// Required criteria without evidence that the decision let go. Only when one approval is read, empty
+    /// in lists.
+    pub waived: Vec<Waived>,
     /// Rises with every change; the `ETag`.
     pub version: i32,
     /// When it was asked.
@@ -133,8 +145,13 @@ pub(super) async fn read(
 ) -> Result<Approval> {
     let row = store::approval_rows::read(conn, workspace, approval).await?;
     let row = row.ok_or_else(|| Refusal::not_found("approval"))?;
-    let approval = views(conn, workspace, vec![row]).await?.pop();
-    Ok(approval.ok_or_else(|| Refusal::not_found("approval"))?)
+    let read = views(conn, workspace, vec![row]).await?.pop();
+    let read = read.ok_or_else(|| Refusal::not_found("approval"))?;
+    if read.kind != ApprovalKind::Result {
+        return Ok(read);
+    }
+    let waived = store::reviews::of_approval(conn, workspace, approval).await?;
+    Ok(Approval { waived: waived.into_iter().map(Waived::from).collect(), ..read })
 }
 
 /// The rows as they are shown, each with how it stands in its policy.
@@ -175,6 +192,8 @@ fn view(row: ApprovalRow, policy: Option<ApprovalStanding>) -> Result<Approval> 
         decided_by_person,
         excluded,
         allow_self,
+        last_round,
+        choice,
         version,
         created_at,
         decided_at,
@@ -204,6 +223,9 @@ fn view(row: ApprovalRow, policy: Option<ApprovalStanding>) -> Result<Approval> 
         decided_by_person,
         excluded: excluded.0,
         allow_self,
+        choices: if last_round { ReviewChoice::ALL.to_vec() } else { Vec::new() },
+        choice,
+        waived: Vec::new(),
         version,
         created_at,
         decided_at,

@@ -10,11 +10,13 @@ use super::{
     App, Result,
     caller::{Caller as _, ReaderCaller},
     goals::corrupt,
+    review::Waived,
 };
 use crate::{
     domain::{
         ids::{AgentId, AttemptId, GoalId, KeyId, TaskId, WorkspaceId},
         refusal::Refusal,
+        review::FeedbackPoint,
         spend::Amounts,
         states::{AttemptState, FailureClass},
     },
@@ -62,6 +64,8 @@ pub struct Attempt {
     pub message: Option<String>,
     /// What the reviewer said of its result.
     pub feedback: Option<String>,
+    /// The same point by point.
+    pub feedback_points: Vec<FeedbackPoint>,
     /// What it used, by unit.
     #[schema(example = json!({"usd_micros": 1250, "output_tokens": 320}))]
     pub spend: Amounts,
@@ -94,6 +98,8 @@ pub struct AttemptDetail {
     pub result: Option<Value>,
     /// What it showed for its result.
     pub evidence: Vec<Evidence>,
+    /// Required criteria without evidence that were let go when its result was accepted.
+    pub waived: Vec<Waived>,
 }
 
 /// A line of an attempt's spend; lines are never changed or taken back.
@@ -149,6 +155,19 @@ pub(super) async fn evidence(
     Ok(rows.into_iter().map(piece).collect())
 }
 
+/// What was let go when the result of an attempt was accepted.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn waived(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempt: AttemptId,
+) -> Result<Vec<Waived>> {
+    let rows = store::reviews::of_attempt(conn, workspace, attempt).await?;
+    Ok(rows.into_iter().map(Waived::from).collect())
+}
+
 /// Reads one attempt.
 ///
 /// # Errors
@@ -163,7 +182,8 @@ pub(super) async fn read(
     let HandedIn { checkpoint, result } =
         store::attempt_rows::handed_in(conn, workspace, id).await?;
     let evidence = evidence(conn, workspace, id).await?;
-    Ok(AttemptDetail { attempt: view(row)?, checkpoint, result, evidence })
+    let waived = waived(conn, workspace, id).await?;
+    Ok(AttemptDetail { attempt: view(row)?, checkpoint, result, evidence, waived })
 }
 
 fn view(row: AttemptRow) -> Result<Attempt> {
@@ -184,6 +204,7 @@ fn view(row: AttemptRow) -> Result<Attempt> {
         failure_class,
         message,
         feedback,
+        feedback_points,
         spend,
     } = row;
     Ok(Attempt {
@@ -203,6 +224,9 @@ fn view(row: AttemptRow) -> Result<Attempt> {
         failure_class,
         message,
         feedback,
+        feedback_points: feedback_points
+            .map_or(Ok(Vec::new()), serde_json::from_value)
+            .map_err(corrupt)?,
         spend: serde_json::from_value(spend).map_err(corrupt)?,
     })
 }

@@ -15,6 +15,7 @@ use crate::{
         ids::{ApprovalId, AttemptId, GoalId, TaskId},
         plan::check_lease,
         refusal::Refusal,
+        review::FeedbackPoint,
         settings,
         states::{ApprovalKind, ApprovalState, AttemptState, FailureClass, TaskState},
     },
@@ -185,6 +186,8 @@ pub struct EarlierAttempt {
     pub message: Option<String>,
     /// What the reviewer said of its result: start here.
     pub feedback: Option<String>,
+    /// The same point by point, when the reviewer said so: what is wrong with which criterion.
+    pub feedback_points: Vec<FeedbackPoint>,
     /// The result that was rejected; `null` also when it is larger than 64 KiB.
     pub result: Option<Value>,
 }

@@ -12,7 +12,7 @@ use super::{
     approval_views::Approval,
     caller::{Caller as _, OperatorCaller},
     goals::{corrupt, lock_goal},
-    outcomes, revisions,
+    outcomes, review, revisions,
     votes::{self, Cast},
 };
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
         ids::{ApprovalId, TaskId},
         person::Person,
         refusal::{Code, Refusal},
+        review::{Choice, FeedbackPoint, Waiver},
         settings,
         states::{ApprovalKind, ApprovalState},
         task::TaskFacts,
@@ -63,12 +64,33 @@ pub struct DecisionRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "alice@example.com")]
     pub in_place_of: Option<Person>,
+    /// With `approve` of a result: the required criteria for which there is no evidence, each with why
+    /// it is let go. All of them must be named, and no other.
+    #[serde(default)]
+    pub waive: Vec<Waiver>,
+    /// With `reject` of a result: what the next attempt is told, point by point. At most 500.
+    #[serde(default)]
+    pub feedback: Vec<FeedbackPoint>,
+    /// What becomes of a task whose results were rejected as often as may be: needed when the approval
+    /// has `choices`.
+    #[serde(default)]
+    pub choice: Option<Choice>,
 }
 
 impl DecisionRequest {
     fn check(&self, kind: ApprovalKind) -> std::result::Result<(), Refusal> {
         let mut checks = Checks::new();
-        let Self { decision, payload_sha256: _, reason, answer, payload, in_place_of: _ } = self;
+        let Self {
+            decision,
+            payload_sha256: _,
+            reason,
+            answer,
+            payload,
+            in_place_of: _,
+            waive: _,
+            feedback: _,
+            choice: _,
+        } = self;
         let said = Said {
             verdict: *decision,
             reason: reason.as_deref(),
@@ -76,11 +98,17 @@ impl DecisionRequest {
             payload: payload.as_ref(),
         };
         check_decision(&mut checks, kind, said);
+        review::check(&mut checks, kind, self);
         if let Some(reason) = reason {
             checks.bytes("/reason", reason, settings::MESSAGE_BYTES);
         }
         checks.json("/answer", answer.as_ref());
         checks.finish()
+    }
+
+    /// Whether it says yes, or answers.
+    pub(super) fn approves(&self) -> bool {
+        self.decision.state() != ApprovalState::Rejected
     }
 
     /// What became of it, in words.
@@ -180,12 +208,14 @@ async fn record(
         decider,
     };
     store::approvals::decide(unit.conn(), workspace, now, &decision).await?;
+    let mut data = json!({"kind": facts.kind, "state": request.decision.state(),
+                          "verdict": request.decision, "revision": facts.revision});
+    review::tell(&mut data, request);
     let mut event = NewEvent::new(EventKind::ApprovalDecided)
         .goal(facts.goal_id)
         .attempt(facts.attempt_id)
         .approval(facts.approval_id)
-        .data(json!({"kind": facts.kind, "state": request.decision.state(),
-                     "verdict": request.decision, "revision": facts.revision}));
+        .data(data);
     event.task = facts.task_id;
     unit.record(event);
     Ok(())

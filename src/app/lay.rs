@@ -106,6 +106,7 @@ fn new_task(
         needs_unmet: laid.needs_unmet,
         children_open: laid.children_open,
         max_attempts: spec.max_attempts.unwrap_or(settings::MAX_ATTEMPTS),
+        max_rework: spec.max_rework.unwrap_or(settings::MAX_REWORK),
         lease_ms: spec.lease_seconds.map(millis),
         attempt_timeout_ms: spec.attempt_timeout_seconds.map(millis),
         start_within_ms: spec.start_within_seconds.map(millis),

@@ -7,17 +7,17 @@ use super::{
     decisions::DecisionRequest,
     goals::{apply, cancel_locked, corrupt},
     lay::Ground,
+    review,
     settle::{self, Change},
-    spend::{find, locked},
 };
 use crate::{
     domain::{
         budget::Period,
         event::{EventKind, NewEvent},
-        ids::{AttemptId, PlanId},
+        ids::PlanId,
         plan::TaskSpec,
-        states::{ApprovalKind, ApprovalState, GoalState, PlanState, TaskState},
-        task::{self, Next, TaskFacts},
+        states::{ApprovalKind, GoalState, PlanState, TaskState},
+        task::{Next, TaskFacts},
     },
     store::{self, approvals::ApprovalFacts, goals::GoalFacts},
 };
@@ -33,7 +33,7 @@ pub(super) async fn take_effect(
     task: Option<TaskFacts>,
     request: &DecisionRequest,
 ) -> Result<()> {
-    let approved = request.decision.state() != ApprovalState::Rejected;
+    let approved = request.approves();
     match (facts.kind, task, facts.attempt_id, facts.plan_id) {
         (ApprovalKind::Plan, _, _, Some(plan)) if approved => apply_plan(unit, goal, plan).await,
         (ApprovalKind::Plan, _, _, Some(plan)) => {
@@ -46,7 +46,7 @@ pub(super) async fn take_effect(
         }
         (ApprovalKind::Start, Some(task), _, _) => start(unit, task, approved, request).await,
         (ApprovalKind::Result, Some(task), Some(attempt), _) => {
-            review(unit, task, attempt, approved, request).await
+            review::decide(unit, facts, goal, task, attempt, request).await
         }
         (ApprovalKind::Action | ApprovalKind::Input, Some(task), _, _) => resume(unit, task).await,
         (ApprovalKind::Budget, _, _, _) => budget(unit, facts, approved, request).await,
@@ -111,26 +111,6 @@ async fn start(
     };
     let reason = (!approved).then(|| format!("its start was rejected: {}", request.reason()));
     settle::settle(unit, vec![Change::of_task(task, next, reason)]).await
-}
-
-async fn review(
-    unit: &mut Unit,
-    task: TaskFacts,
-    attempt: AttemptId,
-    accepted: bool,
-    request: &DecisionRequest,
-) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
-    let attempts = locked(unit, &[attempt]).await?;
-    let holder = find(&attempts, attempt)?.holder;
-    let ending = task::review(&task, accepted, now);
-    let end = [(attempt, ending.attempt)];
-    store::attempts::end(unit.conn(), workspace, now, &end).await?;
-    if let Some(feedback) = &request.reason {
-        store::results::set_feedback(unit.conn(), workspace, attempt, feedback).await?;
-    }
-    let reason = (!accepted).then(|| format!("its result was rejected: {}", request.reason()));
-    settle::settle(unit, vec![Change::by_attempt(task, attempt, holder, ending, reason)]).await
 }
 
 /// The question is decided either way: the task goes on, and its next attempt reads the outcome.

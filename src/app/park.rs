@@ -4,8 +4,6 @@
 //! subtasks have ended or the question is decided the task is offered again, and the next attempt
 //! is handed the checkpoint and what came of it.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -16,20 +14,20 @@ use super::{
     free,
     goals::lock_goal,
     idempotency::{self, Outcome, Request},
-    lay::{Ground, lay},
     lease,
     settle::{self, Change},
     spend::{charge, find, locked},
+    subtasks,
 };
 use crate::{
     domain::{
         approval::Risk,
-        check::{Checks, pointer},
+        check::Checks,
         form::{AnswerSchema, check_options},
         freeze::{self, Act},
         ids::{ApprovalId, AttemptId, TaskId},
-        plan::{PlanContext, TaskSpec, check_plan},
-        refusal::{Code, FieldError, Refusal},
+        plan::TaskSpec,
+        refusal::{Code, Refusal},
         settings,
         spend::SpendReport,
         states::{ApprovalKind, AttemptState, GoalState},
@@ -156,18 +154,9 @@ impl App {
             }
             check_rest(&asked.checkpoint, &asked.spend)?;
             let parking = hold(unit, caller, attempt, &asked.lease, Act::Begin).await?;
-            let position = check_subtasks(unit, &parking, &asked.tasks).await?;
-            let workspace = unit.workspace();
-            let task = parking.task.task_id;
-            let ground = Ground {
-                goal: parking.goal.goal_id,
-                priority: parking.task.priority,
-                position,
-                parent: Some(task),
-            };
-            let outermost = asked.tasks.iter().filter(|task| task.parent.is_none()).count() as i32;
-            store::tasks::add_children(unit.conn(), workspace, task, outermost).await?;
-            let ids = lay(unit, ground, &asked.tasks).await?;
+            let Parking { goal, task: parent, attempt: _ } = &parking;
+            let ids = subtasks::add(unit, goal, parent, &asked.tasks, "/tasks").await?;
+            let task = parent.task_id;
             let subtasks = asked.tasks.iter().zip(ids);
             let answer = SubtasksAnswer {
                 attempt_id: attempt,
@@ -305,54 +294,6 @@ fn refuse_ending(goal: &GoalFacts, task: &TaskFacts) -> Result<()> {
         return Err(Refusal::new(Code::TaskEnded, detail).into());
     }
     Ok(())
-}
-
-/// Checks subtasks against each other and against the goal; returns the position of the first.
-async fn check_subtasks(unit: &mut Unit, parking: &Parking, tasks: &[TaskSpec]) -> Result<i32> {
-    let workspace = unit.workspace();
-    let refs: Vec<String> = tasks.iter().map(|task| task.r#ref.clone()).collect();
-    let goal = parking.goal.goal_id;
-    let room = store::tasks::room(unit.conn(), workspace, goal, &refs).await?;
-    let taken = room.taken.into_iter().collect();
-    check_plan(tasks, PlanContext { at: "/tasks", taken: &taken })?;
-    let mut checks = Checks::new();
-    for (index, task) in tasks.iter().enumerate() {
-        let at = pointer(&pointer("/tasks", index), "done");
-        checks.ensure(!task.done, &at, "a subtask cannot be done before it is asked for");
-    }
-    checks.finish()?;
-    let depth = store::tasks::depth(unit.conn(), workspace, parking.task.task_id).await?;
-    if depth as usize + 1 + deepest(tasks) > settings::NESTING {
-        let detail = format!("tasks may be nested {} levels deep", settings::NESTING);
-        return Err(too_much(detail));
-    }
-    let total = parking.goal.counts.total as usize + tasks.len();
-    if total > settings::GOAL_TASKS {
-        let detail = format!(
-            "the goal would have {total} tasks; at most {} are allowed",
-            settings::GOAL_TASKS
-        );
-        return Err(too_much(detail));
-    }
-    Ok(room.next_position)
-}
-
-/// How deep the subtasks are nested in each other: 0 when none contains another.
-fn deepest(tasks: &[TaskSpec]) -> usize {
-    let parents: HashMap<&str, &str> = tasks
-        .iter()
-        .filter_map(|task| Some((task.r#ref.as_str(), task.parent.as_deref()?)))
-        .collect();
-    let depth = |task: &TaskSpec| {
-        std::iter::successors(parents.get(task.r#ref.as_str()), |parent| parents.get(*parent))
-            .count()
-    };
-    tasks.iter().map(depth).max().unwrap_or_default()
-}
-
-fn too_much(detail: String) -> Error {
-    let errors = vec![FieldError::new("/tasks", &detail)];
-    Refusal { code: Code::PlanInvalid, detail, errors }.into()
 }
 
 /// Ends the attempt as parked, keeps its checkpoint and spend.

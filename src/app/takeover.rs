@@ -45,7 +45,7 @@ use crate::{
         claim::{Funding, Keeping},
         event::{EventKind, NewEvent},
         holder::Holder,
-        ids::{AgentId, AttemptId, TaskId},
+        ids::{AgentId, AttemptId, GoalId, TaskId},
         refusal::{Code, Refusal},
         settings,
         states::{AgentState, AttemptState, GoalState},
@@ -135,30 +135,51 @@ pub(super) async fn reassign_in(
     reason: &str,
 ) -> Result<()> {
     let taking = takeover::reassign(&task)?;
-    check_able(unit, task.task_id, to).await?;
+    check_able(unit, task.task_id, to, "/agent_id").await?;
     let (id, goal) = (task.task_id, task.goal_id);
     let taken = match taking {
         Taking::Revoke => Some(revoke(unit, task, "reassigned", reason).await?),
         Taking::Nothing | Taking::Offer | Taking::Withdraw => None,
     };
     let from = taken.as_ref().map(|attempt| attempt.holder);
-    let keeping = takeover::keeping(to, from);
-    keep(unit, id, keeping).await?;
-    let data = json!({
-        "agent_id": keeping.assigned(), "all_but_agent_id": keeping.barred(),
-        "ended_attempt_id": taken.as_ref().map(|attempt| attempt.attempt_id),
-        "reason": shortened(reason),
-    });
-    let mut event = NewEvent::new(EventKind::TaskReassigned).goal(goal).task(id).data(data);
-    event.agent = to;
-    unit.record(event);
-    Ok(())
+    let ended = taken.map(|attempt| attempt.attempt_id);
+    keep(unit, (id, goal), takeover::keeping(to, from), ended, reason).await
+}
+
+/// Keeps a task for `to`, or from `from` whose result was rejected, when it is sent back. The rows of
+/// the task and its goal are held.
+///
+/// # Errors
+/// `invalid` at `/choice/agent_id` for an agent that cannot do the task.
+pub(super) async fn keep_from(
+    unit: &mut Unit,
+    task: &TaskFacts,
+    to: Option<AgentId>,
+    from: Holder,
+    reason: &str,
+) -> Result<()> {
+    check_able(unit, task.task_id, to, "/choice/agent_id").await?;
+    let keeping = takeover::keeping(to, Some(from));
+    keep(unit, (task.task_id, task.goal_id), keeping, None, reason).await
 }
 
 /// Says for whom the next attempt of a task is kept; its row is held.
-async fn keep(unit: &mut Unit, task: TaskId, keeping: Keeping) -> Result<()> {
+async fn keep(
+    unit: &mut Unit,
+    (task, goal): (TaskId, GoalId),
+    keeping: Keeping,
+    ended: Option<AttemptId>,
+    reason: &str,
+) -> Result<()> {
     let (workspace, now) = (unit.workspace(), unit.now());
-    Ok(store::takeovers::keep(unit.conn(), workspace, now, task, keeping).await?)
+    store::takeovers::keep(unit.conn(), workspace, now, task, keeping).await?;
+    let mut event = NewEvent::new(EventKind::TaskReassigned).goal(goal).task(task).data(json!({
+        "agent_id": keeping.assigned(), "all_but_agent_id": keeping.barred(),
+        "ended_attempt_id": ended, "reason": shortened(reason),
+    }));
+    event.agent = keeping.assigned();
+    unit.record(event);
+    Ok(())
 }
 
 /// An agent is retired: what was kept for it is anybody's. Nothing else happens in the workspace
@@ -178,10 +199,10 @@ pub(super) async fn keep_no_more(unit: &mut Unit, agent: AgentId) -> Result<()> 
 }
 
 /// Nobody else retires it meanwhile: who does that is alone.
-async fn check_able(unit: &mut Unit, task: TaskId, agent: Option<AgentId>) -> Result<()> {
+async fn check_able(unit: &mut Unit, task: TaskId, agent: Option<AgentId>, at: &str) -> Result<()> {
     let Some(agent) = agent else { return Ok(()) };
     let workspace = unit.workspace();
-    let refuse = |detail: String| Err(Refusal::invalid_at("/agent_id", detail).into());
+    let refuse = |detail: String| Err(Refusal::invalid_at(at, detail).into());
     match store::takeovers::lacks(unit.conn(), workspace, task, agent).await? {
         None => refuse("there is no such agent".to_owned()),
         Some((_, AgentState::Retired)) => refuse("the agent is retired".to_owned()),

@@ -12,6 +12,7 @@ use super::{
     attempt_views::{self, Evidence},
     caller::{Caller as _, ReaderCaller},
     goals::corrupt,
+    review::Waived,
     task_views::{self, Task},
 };
 use crate::{
@@ -93,6 +94,8 @@ pub struct TaskDetail {
     pub result: Option<Value>,
     /// What the accepted attempt showed for it.
     pub evidence: Vec<Evidence>,
+    /// Required criteria without evidence that were let go when the result was accepted.
+    pub waived: Vec<Waived>,
     /// How long its agent may stay silent, unless the claim asks for another lease.
     #[schema(example = 60)]
     pub lease_seconds: i64,
@@ -127,13 +130,23 @@ pub(super) async fn read(
     let needs = links(conn, workspace, id, Relation::Needs, i64::MAX).await?;
     let dependents = links(conn, workspace, id, Relation::Dependents, NEIGHBOURS).await?;
     let children = links(conn, workspace, id, Relation::Children, NEIGHBOURS).await?;
-    let evidence = match store::attempt_rows::accepted(conn, workspace, id).await? {
-        Some(attempt) => attempt_views::evidence(conn, workspace, attempt).await?,
-        None => Vec::new(),
+    let accepted = match store::attempt_rows::accepted(conn, workspace, id).await? {
+        Some(attempt) => Accepted {
+            evidence: attempt_views::evidence(conn, workspace, attempt).await?,
+            waived: attempt_views::waived(conn, workspace, attempt).await?,
+        },
+        None => Accepted::default(),
     };
     let criteria = criteria.into_iter().map(criterion).collect();
     let neighbours = Neighbours { needs, dependents, children };
-    detailed(task, detail, criteria, neighbours, evidence)
+    detailed(task, detail, criteria, neighbours, accepted)
+}
+
+/// What an accepted attempt showed, and what it need not show.
+#[derive(Default)]
+struct Accepted {
+    evidence: Vec<Evidence>,
+    waived: Vec<Waived>,
 }
 
 struct Neighbours {
@@ -167,7 +180,7 @@ fn detailed(
     row: TaskDetailRow,
     criteria: Vec<Criterion>,
     neighbours: Neighbours,
-    evidence: Vec<Evidence>,
+    accepted: Accepted,
 ) -> Result<TaskDetail> {
     let TaskDetailRow {
         description,
@@ -187,6 +200,7 @@ fn detailed(
         dependents_count,
     } = row;
     let Neighbours { needs, dependents, children } = neighbours;
+    let Accepted { evidence, waived } = accepted;
     Ok(TaskDetail {
         task,
         description,
@@ -201,6 +215,7 @@ fn detailed(
         children_count,
         result,
         evidence,
+        waived,
         lease_seconds: seconds(lease_ms).unwrap_or_else(|| whole(settings::LEASE)),
         attempt_timeout_seconds: seconds(attempt_timeout_ms)
             .unwrap_or_else(|| whole(settings::ATTEMPT_TIMEOUT)),

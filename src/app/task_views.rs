@@ -62,6 +62,10 @@ pub struct Task {
     pub attempts_used: i32,
     /// When so many were used, a failure is final.
     pub max_attempts: i32,
+    /// Results that were rejected; one less than `max_rework` again when a person grants another round.
+    pub reworks: i32,
+    /// When so many results were rejected, a person chooses what becomes of the task.
+    pub max_rework: i32,
     /// Tasks that it still needs, plus one while its container is not open.
     pub needs_unmet: i32,
     /// Its children that have not ended.
@@ -179,6 +183,8 @@ fn view(row: TaskRow) -> Result<Task> {
         section,
         attempts_used,
         max_attempts,
+        reworks,
+        max_rework,
         lost_in_row,
         needs_unmet,
         children_open,
@@ -213,6 +219,8 @@ fn view(row: TaskRow) -> Result<Task> {
         section,
         attempts_used,
         max_attempts,
+        reworks,
+        max_rework,
         needs_unmet,
         children_open,
         ready_from,

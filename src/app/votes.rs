@@ -2,12 +2,13 @@
 //!
 //! The approval's row is held from the first look to the end, so votes come one after the other, and
 //! exactly one of them decides. What it decides has its effect in the same transaction, as the decision
-//! of one person has; every other vote only counts. An approval without a policy knows no votes: any
+//! of one person has; every other vote only counts. Of several who reject the last round of a result,
+//! what the one chose counts whose vote decides. An approval without a policy knows no votes: any
 //! operator decides it.
 
 use serde_json::json;
 
-use super::{Result, Unit, decisions::DecisionRequest, goals::corrupt};
+use super::{Result, Unit, decisions::DecisionRequest, goals::corrupt, review};
 use crate::{
     domain::{
         approval::Verdict,
@@ -72,6 +73,7 @@ pub(super) async fn cast(
     } = standing;
     let spec: PolicySpec = serde_json::from_value(policy).map_err(corrupt)?;
     let place = Place { stage, escalation };
+    review::admit(unit, facts, request).await?;
     let panel = Panel::new(&spec, place, &facts.excluded);
     let rows = store::approval_votes::list(unit.conn(), workspace, &[id]).await?;
     let mut votes: Vec<Vote> = rows.iter().map(vote).collect::<Result<_>>()?;

@@ -48,7 +48,7 @@ invariants! {
     EndingsAnswered "endings_answered"
         "An attempt that its agent ended has the stored answer that a repeated request gets.",
     EvidenceGiven "evidence_given"
-        "A task that was done without review has evidence for each criterion that requires it.",
+        "A task that was done by work has evidence, or a waiver, for each criterion that requires it.",
     AgentsWithinLimit "agents_within_limit"
         "An agent that runs as many attempts as it may, or more after its limit was lowered, is given no other.",
     KeptForAgents "kept_for_agents"

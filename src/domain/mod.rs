@@ -27,6 +27,7 @@ pub mod policy;
 pub mod price;
 pub mod refusal;
 pub mod report;
+pub mod review;
 pub mod role;
 pub mod settings;
 pub mod spend;

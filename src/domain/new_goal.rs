@@ -48,6 +48,9 @@ pub struct TaskDefaults {
     /// How often a task is tried.
     #[schema(minimum = 1, maximum = 100)]
     pub max_attempts: Option<i32>,
+    /// How often results are rejected before a person chooses what becomes of the task.
+    #[schema(minimum = 1, maximum = 20)]
+    pub max_rework: Option<i32>,
     /// How long an agent may stay silent, in seconds.
     #[schema(minimum = 1, maximum = 3600)]
     pub lease_seconds: Option<u32>,
@@ -282,6 +285,7 @@ fn fill(task: &mut TaskSpec, defaults: &TaskDefaults) {
     task.approval.start |= defaults.approval.start;
     task.approval.result |= defaults.approval.result;
     task.max_attempts = task.max_attempts.or(defaults.max_attempts);
+    task.max_rework = task.max_rework.or(defaults.max_rework);
     task.lease_seconds = task.lease_seconds.or(defaults.lease_seconds);
     task.attempt_timeout_seconds =
         task.attempt_timeout_seconds.or(defaults.attempt_timeout_seconds);

@@ -76,7 +76,8 @@ pub struct TaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 9)]
     pub priority: Option<i16>,
-    /// Conditions of success; completing needs evidence for each required one.
+    /// Conditions of success. Completing needs evidence for each required one; with a review of the
+    /// result, whoever accepts it may waive one by its number instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub criteria: Vec<CriterionSpec>,
     /// Expected spend by unit: what is set aside from every budget above the task before it starts.
@@ -103,6 +104,11 @@ pub struct TaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 100)]
     pub max_attempts: Option<i32>,
+    /// When so many of its results were rejected it is not sent back again, and a person chooses what
+    /// becomes of it; default 3. A rejection costs no try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 20)]
+    pub max_rework: Option<i32>,
     /// How long its agent may stay silent, in seconds; default 60.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 3600)]
@@ -232,6 +238,9 @@ fn check_task(checks: &mut Checks, at: &str, task: &TaskSpec) {
 fn check_bounds(checks: &mut Checks, at: &str, task: &TaskSpec) {
     if let Some(attempts) = task.max_attempts {
         checks.range(&pointer(at, "max_attempts"), attempts, 1..=100);
+    }
+    if let Some(reworks) = task.max_rework {
+        checks.range(&pointer(at, "max_rework"), reworks, 1..=settings::MAX_REWORK_MOST);
     }
     if let Some(seconds) = task.lease_seconds {
         check_lease(checks, &pointer(at, "lease_seconds"), seconds);

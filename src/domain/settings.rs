@@ -61,6 +61,10 @@ pub const TAKEOVER_LEASE: Duration = Duration::from_secs(8 * 3600);
 pub const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How often a task is tried when it does not say otherwise.
 pub const MAX_ATTEMPTS: i32 = 3;
+/// After how many rejected results a person chooses, when the task does not say otherwise.
+pub const MAX_REWORK: i32 = 3;
+/// The most rejected results that a task can allow.
+pub const MAX_REWORK_MOST: i32 = 20;
 /// Leases lost in a row that put a task in quarantine.
 pub const LOST_LIMIT: i32 = 3;
 /// How long a cancelled attempt has before it is cut off.

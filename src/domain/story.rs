@@ -27,7 +27,8 @@ pub const fn follows(state: TaskState, container: bool) -> &'static [TaskState] 
         (Ready, false) => &[Running, Parked, Reviewing, Done, Failed, Cancelled],
         (Running, false) => &[Waiting, Ready, Parked, Reviewing, Done, Failed, Cancelled],
         (Parked, false) => &[Ready, Reviewing, Done, Cancelled],
-        (Reviewing, false) => &[Ready, Done, Cancelled],
+        // Parked: rejected, and split into subtasks.
+        (Reviewing, false) => &[Ready, Parked, Done, Cancelled],
         (Done | Failed | Cancelled, _) => &[],
     }
 }

@@ -155,6 +155,8 @@ mod tests {
             approve_result: false,
             current_attempt: None,
             cancelling,
+            max_rework: 3,
+            reworks: 0,
         }
     }
 

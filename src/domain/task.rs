@@ -57,6 +57,10 @@ pub struct TaskFacts {
     pub current_attempt: Option<AttemptId>,
     /// Whether its cancellation was asked for.
     pub cancelling: bool,
+    /// When so many results were rejected, a person chooses what becomes of it.
+    pub max_rework: i32,
+    /// Results rejected so far.
+    pub reworks: i32,
 }
 
 /// What the rules need to know of an attempt.
@@ -348,18 +352,6 @@ pub fn expire(
         (false, false) => Next::Retry(now + backoff(used, jitter)),
     };
     Some(Ending { attempt: AttemptState::Expired, next, attempts_used: used, lost_in_row })
-}
-
-/// A person accepted or rejected a submitted result. A rejection does not count as a used attempt:
-/// the person decides each time.
-#[must_use]
-pub fn review(task: &TaskFacts, accepted: bool, now: DateTime<Utc>) -> Ending {
-    let (attempt, next) = match (accepted, task.cancelling) {
-        (true, _) => (AttemptState::Accepted, Next::Done),
-        (false, true) => (AttemptState::Rejected, Next::Cancelled),
-        (false, false) => (AttemptState::Rejected, Next::Retry(now)),
-    };
-    Ending { attempt, next, attempts_used: task.attempts_used, lost_in_row: 0 }
 }
 
 /// An attempt gives way to a question or to subtasks.

@@ -41,7 +41,7 @@ pub fn routes() -> OpenApiRouter<HttpState> {
         get_approval,
         list_approval_revisions,
         revise_approval[AlreadyDecided, PayloadChanged, PlanInvalid],
-        decide_approval[AlreadyDecided, SeparationOfDuties, NotAnApprover, AlreadyVoted, PayloadChanged, PlanInvalid, GoalEnded, TaskEnded, BudgetExhausted],
+        decide_approval[EvidenceMissing, AlreadyDecided, SeparationOfDuties, NotAnApprover, AlreadyVoted, PayloadChanged, PlanInvalid, GoalEnded, TaskEnded, BudgetExhausted],
     ]
 }
 

@@ -229,11 +229,13 @@ pub const fn text(code: Code) -> Text {
                     can order its fields differently.",
         },
         Code::EvidenceMissing => Text {
-            happened: "The task has criteria that must be shown to be met, and this completion \
-                       has no evidence for at least one of them. `errors` lists them. The attempt \
-                       still holds the task.",
+            happened: "The task has criteria that must be shown to be met, and there is no evidence \
+                       for at least one of them. `errors` lists them. A completion was refused, and \
+                       the attempt still holds the task; or a result was to be accepted, and still \
+                       waits for its decision.",
             to_do: "Complete again with evidence for each required criterion. If one cannot be \
-                    met, `fail` the attempt and say why, or ask a person.",
+                    met, `fail` the attempt and say why, or ask a person. Whoever accepts a result \
+                    names each such criterion in `waive`, with a reason, or rejects it.",
         },
         Code::RateLimited => Text {
             happened: "Too many requests came with this key in a short time. Nothing was stored.",

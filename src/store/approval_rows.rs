@@ -11,6 +11,7 @@ use crate::domain::{
     duties::Excluded,
     ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, PolicyId, TaskId, WorkspaceId},
     person::Person,
+    review::ReviewChoice,
     states::{ApprovalKind, ApprovalState},
 };
 
@@ -40,6 +41,8 @@ pub struct ApprovalRow {
     pub decided_by_person: Option<Person>,
     pub excluded: Json<Vec<Excluded>>,
     pub allow_self: bool,
+    pub last_round: bool,
+    pub choice: Option<ReviewChoice>,
     pub version: i32,
     pub created_at: DateTime<Utc>,
     pub decided_at: Option<DateTime<Utc>>,
@@ -79,7 +82,8 @@ pub async fn read(
                answer_schema, verdict as "verdict: Verdict",
                asked_by as "asked_by: KeyId", answer, reason, decided_by as "decided_by: KeyId",
                decided_by_person as "decided_by_person: Person",
-               excluded as "excluded: Json<Vec<Excluded>>", allow_self,
+               excluded as "excluded: Json<Vec<Excluded>>", allow_self, last_round,
+               choice as "choice: ReviewChoice",
                version, created_at, decided_at,
                case when policy_id is not null then jsonb_build_object(
                    'policy_id', policy_id, 'version', policy_version, 'policy', policy,
@@ -158,7 +162,8 @@ pub async fn list(
                a.verdict as "verdict: Verdict", a.asked_by as "asked_by: KeyId", a.answer, a.reason,
                a.decided_by as "decided_by: KeyId",
                a.decided_by_person as "decided_by_person: Person",
-               a.excluded as "excluded: Json<Vec<Excluded>>", a.allow_self, a.version, a.created_at, a.decided_at,
+               a.excluded as "excluded: Json<Vec<Excluded>>", a.allow_self, a.last_round,
+               a.choice as "choice: ReviewChoice", a.version, a.created_at, a.decided_at,
                case when a.policy_id is not null then jsonb_build_object(
                    'policy_id', a.policy_id, 'version', a.policy_version, 'policy', a.policy,
                    'stage', a.stage, 'escalation', a.escalation,

@@ -44,6 +44,8 @@ pub struct NewApproval {
     pub asked_by: Option<KeyId>,
     /// Who may not decide.
     pub excluded: Vec<Excluded>,
+    /// Whether the decision must choose what becomes of a task that is not sent back again.
+    pub last_round: bool,
 }
 
 impl NewApproval {
@@ -65,6 +67,7 @@ impl NewApproval {
             answer_schema: None,
             asked_by: None,
             excluded: Vec::new(),
+            last_round: false,
         }
     }
 }
@@ -90,16 +93,17 @@ pub async fn insert(
         r#"
         insert into approvals (workspace_id, state, created_at, approval_id, kind, goal_id, task_id,
                                attempt_id, plan_id, limit_id, title, body, payload, asked_by,
-                               payload_sha256, revision, risk, answer_schema, excluded)
+                               payload_sha256, revision, risk, answer_schema, excluded,
+                               last_round)
         select $1, 'pending', $2, a.approval_id, a.kind, a.goal_id, a.task_id, a.attempt_id,
                a.plan_id, a.limit_id, coalesce(nullif(a.title, ''), x.title, ''),
                coalesce(nullif(a.body, ''), x.description, ''), a.payload, a.asked_by,
-               a.payload_sha256, 1, a.risk, a.answer_schema, a.excluded
+               a.payload_sha256, 1, a.risk, a.answer_schema, a.excluded, a.last_round
         from unnest($3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[], $8::uuid[],
                     $9::text[], $10::text[], $11::jsonb[], $12::uuid[], $13::uuid[],
-                    $14::bytea[], $15::text[], $16::jsonb[], $17::jsonb[])
+                    $14::bytea[], $15::text[], $16::jsonb[], $17::jsonb[], $18::bool[])
              as a (approval_id, kind, goal_id, task_id, attempt_id, plan_id, title, body, payload,
-                   asked_by, limit_id, payload_sha256, risk, answer_schema, excluded)
+                   asked_by, limit_id, payload_sha256, risk, answer_schema, excluded, last_round)
         left join task_texts x on x.workspace_id = $1 and x.task_id = a.task_id
         "#,
         workspace.0,
@@ -119,6 +123,7 @@ pub async fn insert(
         &risks as &[&str],
         column!(|a| a.answer_schema.clone()) as &[Option<Value>],
         column!(|a| json!(a.excluded)),
+        column!(|a| a.last_round),
     )
     .execute(conn)
     .await?;
@@ -156,6 +161,8 @@ pub struct ApprovalFacts {
     pub excluded: Json<Vec<Excluded>>,
     /// Whether they may all the same.
     pub allow_self: bool,
+    /// Whether the decision must choose what becomes of the task.
+    pub last_round: bool,
 }
 
 /// What stands above an approval; none of it ever changes.
@@ -206,7 +213,7 @@ pub async fn lock(
                   task_id as "task_id: TaskId", attempt_id as "attempt_id: AttemptId",
                   plan_id as "plan_id: PlanId", limit_id as "limit_id: LimitId",
                   payload, payload_sha256 as "payload_sha256: PayloadHash", revision, answer_schema,
-                  excluded as "excluded: Json<Vec<Excluded>>", allow_self
+                  excluded as "excluded: Json<Vec<Excluded>>", allow_self, last_round
            from approvals where workspace_id = $1 and approval_id = $2 for no key update"#,
         workspace.0,
         approval.0,

@@ -29,6 +29,7 @@ pub struct AttemptRow {
     pub failure_class: Option<FailureClass>,
     pub message: Option<String>,
     pub feedback: Option<String>,
+    pub feedback_points: Option<Value>,
     pub spend: Value,
 }
 
@@ -103,6 +104,7 @@ pub async fn list(
                a.started_at, a.ended_at, p.progress as "progress?",
                p.updated_at as "progress_at?", r.failure_class as "failure_class?: FailureClass",
                r.message as "message?", r.feedback as "feedback?",
+               r.feedback_points as "feedback_points?",
                coalesce((select jsonb_object_agg(s.unit, least(
                              s.entries::numeric + s.reported + s.fraction / 1000000,
                              9223372036854775807)::bigint)

@@ -327,7 +327,8 @@ pub async fn handovers(
                case when t.attempts_started <= 1 then '[]' else
                coalesce((select jsonb_agg(jsonb_build_object('attempt_id', a.attempt_id, 'number', a.number, 'state', a.state,
                     'result', case when a.state = 'rejected' and octet_length(r.result::text) <= $4::int then r.result end,
-                    'failure_class', r.failure_class, 'message', r.message, 'feedback', r.feedback)
+                    'failure_class', r.failure_class, 'message', r.message, 'feedback', r.feedback,
+                    'feedback_points', coalesce(r.feedback_points, '[]'))
                     order by a.number)
                 from (select * from attempts a where a.workspace_id = $1 and a.task_id = t.task_id
                       and a.state <> 'running' order by a.number desc limit 10) a

@@ -48,6 +48,7 @@ pub mod replays;
 pub mod reports;
 pub mod reservations;
 pub mod results;
+pub mod reviews;
 pub mod spend;
 pub mod statistics;
 pub mod supervisor;

@@ -147,7 +147,7 @@ pub async fn satisfy(
                ready_from, children_open, children_failed, attempts_used, max_attempts,
                lost_in_row, approve_start, approve_result,
                current_attempt_id as "current_attempt: AttemptId",
-               cancel_requested_at is not null as "cancelling!"
+               cancel_requested_at is not null as "cancelling!", max_rework, reworks
         from locked where left_over = 0 and state = 'waiting' order by task_id
         "#,
         workspace.0,

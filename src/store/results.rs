@@ -98,27 +98,6 @@ pub async fn outcomes(
     .await
 }
 
-/// What the reviewer said of a result, for the next attempt.
-///
-/// # Errors
-/// When the database fails.
-pub async fn set_feedback(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    attempt: AttemptId,
-    feedback: &str,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update attempt_results set feedback = $3 where workspace_id = $1 and attempt_id = $2",
-        workspace.0,
-        attempt.0,
-        feedback,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
 /// A piece of evidence: (attempt, number, criterion, text, uri).
 #[derive(Debug, Clone)]
 pub struct NewEvidence {

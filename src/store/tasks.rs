@@ -40,6 +40,8 @@ pub struct NewTask {
     pub children_open: i32,
     /// How often it is tried.
     pub max_attempts: i32,
+    /// After how many rejected results a person chooses.
+    pub max_rework: i32,
     /// Its lease in milliseconds.
     pub lease_ms: Option<i64>,
     /// Hard limit of an attempt in milliseconds.
@@ -88,8 +90,8 @@ pub async fn insert(
         insert into tasks (workspace_id, goal_id, created_at, updated_at, task_id, parent_id, ref,
             position, container, state, priority, capability_key, claim_rank, ready_from,
             needs_unmet, children_open, max_attempts, lease_ms, attempt_timeout_ms,
-            start_within_ms, finish_within_ms, approve_start, approve_result, ended_at,
-            start_by, finish_by)
+            start_within_ms, finish_within_ms, approve_start, approve_result, max_rework,
+            ended_at, start_by, finish_by)
         select $1, $2, $3::timestamptz, $3, t.*,
                case when t.state = 'done' then $3::timestamptz end,
                case when t.state = 'ready' then $3::timestamptz + t.start_within_ms * interval '1 ms' end,
@@ -97,11 +99,11 @@ pub async fn insert(
         from unnest($4::uuid[], $5::uuid[], $6::text[], $7::int[], $8::bool[], $9::text[],
                     $10::smallint[], $11::text[], $12::timestamptz[], $13::timestamptz[],
                     $14::int[], $15::int[], $16::int[], $17::bigint[], $18::bigint[],
-                    $19::bigint[], $20::bigint[], $21::bool[], $22::bool[])
+                    $19::bigint[], $20::bigint[], $21::bool[], $22::bool[], $23::int[])
              as t (task_id, parent_id, ref, position, container, state, priority, capability_key,
                    claim_rank, ready_from, needs_unmet, children_open, max_attempts, lease_ms,
                    attempt_timeout_ms, start_within_ms, finish_within_ms, approve_start,
-                   approve_result)
+                   approve_result, max_rework)
         "#,
         workspace.0,
         goal.0,
@@ -125,6 +127,7 @@ pub async fn insert(
         column!(|t| t.finish_within_ms) as &[Option<i64>],
         column!(|t| t.approve_start),
         column!(|t| t.approve_result),
+        column!(|t| t.max_rework),
     )
     .execute(&mut *conn)
     .await?;
@@ -193,7 +196,7 @@ pub async fn lock(
                ready_from, children_open, children_failed, attempts_used, max_attempts,
                lost_in_row, approve_start, approve_result,
                current_attempt_id as "current_attempt: AttemptId",
-               cancel_requested_at is not null as "cancelling!"
+               cancel_requested_at is not null as "cancelling!", max_rework, reworks
         from tasks
         where workspace_id = $1 and task_id = any($2)
         order by task_id

@@ -19,6 +19,7 @@ use crate::domain::{
     },
     person::Person,
     price::{MoneySource, PriceSource},
+    review::ReviewChoice,
     role::Role,
     states::{
         AgentState, ApprovalKind, ApprovalState, AttemptState, FailureClass, GoalState, PlanState,
@@ -82,6 +83,7 @@ text_columns!(
     ApprovalState,
     Risk,
     Verdict,
+    ReviewChoice,
     FailureClass,
     BudgetNode,
     Period,

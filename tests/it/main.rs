@@ -39,6 +39,7 @@ mod projects;
 mod races;
 mod readme;
 mod reports;
+mod review;
 mod revisions;
 mod roles;
 mod schema;

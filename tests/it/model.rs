@@ -90,6 +90,7 @@ impl Life {
         let mut task = json!({
             "ref": name, "title": name, "priority": self.random.random_range(0..10),
             "max_attempts": self.random.random_range(1..6),
+            "max_rework": self.random.random_range(1..3),
             "approval": {"start": self.chance(10), "result": self.chance(15)},
         });
         if self.chance(20) {
@@ -246,6 +247,18 @@ impl Life {
             (true, _) => json!({"decision": "approve"}),
             (false, _) => json!({"decision": "reject", "reason": "no"}),
         };
+        let mut decision = decision;
+        if question["choices"] != json!([]) {
+            // By the last digit of the id, which the seed decides.
+            let actions = ["cancel", "reassign", "split"];
+            let id = text(&question["id"]);
+            let digit = id.bytes().last().unwrap() as usize;
+            let action = if yes { "accept" } else { actions[digit % 3] };
+            decision["choice"] = json!({"action": action});
+            if action == "split" {
+                decision["choice"]["tasks"] = json!([{"ref": format!("of {id}"), "title": "t"}]);
+            }
+        }
         let path = format!("/v1/approvals/{}/decide", text(&question["id"]));
         let decision = about(question, decision);
         self.fleet.admin.post(path, &decision).await.expect(200);

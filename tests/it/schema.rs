@@ -8,6 +8,7 @@ use muster::{
         budget::{BudgetNode, OnExhausted, Period, UnknownModel},
         freeze::{FreezeMode, FreezeScope},
         price::{MoneySource, PriceSource},
+        review::ReviewChoice,
         role::Role,
         states::{
             AgentState, ApprovalKind, ApprovalState, AttemptState, FailureClass, GoalState,
@@ -117,6 +118,7 @@ async fn lists_of_words_are_the_same_in_the_database_and_in_the_code() {
         ("approvals_risk_known", words::<Risk>()),
         ("approvals_verdict_known", words::<Verdict>()),
         ("approval_votes_verdict_known", words::<Verdict>()),
+        ("approvals_choice_known", words::<ReviewChoice>()),
         ("tasks_state_known", words::<TaskState>()),
         ("tasks_failure_class_known", words::<FailureClass>()),
         ("agents_state_known", words::<AgentState>()),

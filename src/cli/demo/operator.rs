@@ -77,6 +77,9 @@ async fn approve(client: &Client, approval: &Approval) -> Result<()> {
         answer: None,
         payload: None,
         in_place_of: None,
+        waive: Vec::new(),
+        feedback: Vec::new(),
+        choice: None,
     };
     match client.decide(approval.id, &decision).await {
         // The first try was heard, its answer was not.

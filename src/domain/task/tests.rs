@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{ids::AgentId, words::Words as _};
+use crate::domain::{ids::AgentId, review::review, words::Words as _};
 
 const LEASE: [u8; 32] = [7; 32];
 
@@ -73,6 +73,8 @@ impl World {
             approve_result,
             current_attempt: None,
             cancelling: false,
+            max_rework: 3,
+            reworks: 0,
         };
         Self { now, task, attempts: Vec::new() }
     }

@@ -62,6 +62,8 @@ pub fn of_task(index: u8, task: &Task) -> TaskFacts {
         approve_result: false,
         current_attempt: task.current.map(attempt_id),
         cancelling: false,
+        max_rework: 3,
+        reworks: 0,
     }
 }
 
