@@ -240,15 +240,10 @@ fn request(
     answer: Option<serde_json::Value>,
 ) -> DecisionRequest {
     DecisionRequest {
-        decision: verdict,
-        payload_sha256: late.facts.payload_sha256,
         reason: Some(reason),
         answer,
-        payload: None,
-        in_place_of: None,
-        waive: Vec::new(),
-        feedback: Vec::new(),
         choice: late.facts.last_round.then(|| review::when_nobody_chose(verdict)),
+        ..DecisionRequest::new(verdict, late.facts.payload_sha256)
     }
 }
 

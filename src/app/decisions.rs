@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{
     App, Result, Unit, approval_views,
     approval_views::Approval,
-    caller::{Caller as _, OperatorCaller},
+    caller::{Actor, Caller as _, OperatorCaller},
     goals::{corrupt, lock_goal},
     outcomes, review, revisions,
     votes::{self, Cast},
@@ -22,7 +22,7 @@ use crate::{
         duties::{Decider, separate},
         event::{EventKind, NewEvent},
         form::AnswerSchema,
-        ids::{ApprovalId, TaskId},
+        ids::{ApprovalId, TaskId, WorkspaceId},
         person::Person,
         refusal::{Code, Refusal},
         review::{Choice, FeedbackPoint, Waiver},
@@ -78,6 +78,22 @@ pub struct DecisionRequest {
 }
 
 impl DecisionRequest {
+    /// A verdict about a payload, and nothing else.
+    #[must_use]
+    pub fn new(decision: Verdict, payload_sha256: PayloadHash) -> Self {
+        Self {
+            decision,
+            payload_sha256,
+            reason: None,
+            answer: None,
+            payload: None,
+            in_place_of: None,
+            waive: Vec::new(),
+            feedback: Vec::new(),
+            choice: None,
+        }
+    }
+
     fn check(&self, kind: ApprovalKind) -> std::result::Result<(), Refusal> {
         let mut checks = Checks::new();
         let Self {
@@ -132,36 +148,66 @@ impl App {
         let principal = caller.principal();
         let workspace = principal.workspace;
         let about = approval_views::about(&mut *self.reader().await?, workspace, approval).await?;
-        request.check(about.kind)?;
-        let mut unit = if about.kind == ApprovalKind::Budget {
-            self.begin_alone(workspace, principal.actor()).await?
-        } else {
-            self.begin(workspace, principal.actor()).await?
-        };
-        let About { kind: _, goal_id, task_id } = about;
-        let goal = lock_goal(&mut unit, goal_id).await?;
-        let task = lock_task(&mut unit, task_id).await?;
-        let mut facts = lock_pending(&mut unit, approval).await?;
-        same_payload(request.payload_sha256, facts.payload_sha256)?;
-        if !facts.allow_self {
-            separate(&facts.excluded, &principal.decider())?;
-        }
-        fits(&facts, request.answer.as_ref())?;
-        if let Some(payload) = &request.payload {
-            facts = revisions::replace(&mut unit, facts, payload).await?;
-        }
+        let actor = principal.actor();
+        let mut unit = self.begin_to_decide(workspace, actor, about.kind, request).await?;
         let decider = principal.decider();
-        match votes::cast(&mut unit, &facts, &decider, request).await? {
-            Cast::Counts | Cast::Again => {}
-            Cast::Decides(request) => {
-                record(&mut unit, &facts, &request, &decider).await?;
-                outcomes::take_effect(&mut unit, &facts, &goal, task, &request).await?;
-            }
-        }
-        let decided = approval_views::read(unit.conn(), workspace, approval).await?;
+        let decided = decide_as(&mut unit, about, approval, &decider, request).await?;
         self.commit(unit).await?;
         Ok(decided)
     }
+
+    /// Begins a unit of work to decide something of a kind, if the request makes sense for it.
+    ///
+    /// # Errors
+    /// `invalid`.
+    pub(super) async fn begin_to_decide(
+        &self,
+        workspace: WorkspaceId,
+        actor: Actor,
+        kind: ApprovalKind,
+        request: &DecisionRequest,
+    ) -> Result<Unit> {
+        request.check(kind)?;
+        if kind == ApprovalKind::Budget {
+            return self.begin_alone(workspace, actor).await;
+        }
+        self.begin(workspace, actor).await
+    }
+}
+
+/// Decides in a unit of [`App::begin_to_decide`], whoever it is that decides, and whichever way they
+/// came.
+///
+/// # Errors
+/// As [`App::decide`]; then nothing of the unit may be committed.
+pub(super) async fn decide_as(
+    unit: &mut Unit,
+    about: About,
+    approval: ApprovalId,
+    decider: &Decider,
+    request: &DecisionRequest,
+) -> Result<Approval> {
+    let About { kind: _, goal_id, task_id } = about;
+    let goal = lock_goal(unit, goal_id).await?;
+    let task = lock_task(unit, task_id).await?;
+    let mut facts = lock_pending(unit, approval).await?;
+    same_payload(request.payload_sha256, facts.payload_sha256)?;
+    if !facts.allow_self {
+        separate(&facts.excluded, decider)?;
+    }
+    fits(&facts, request.answer.as_ref())?;
+    if let Some(payload) = &request.payload {
+        facts = revisions::replace(unit, facts, payload).await?;
+    }
+    match votes::cast(unit, &facts, decider, request).await? {
+        Cast::Counts | Cast::Again => {}
+        Cast::Decides(request) => {
+            record(unit, &facts, &request, decider).await?;
+            outcomes::take_effect(unit, &facts, &goal, task, &request).await?;
+        }
+    }
+    let workspace = unit.workspace();
+    approval_views::read(unit.conn(), workspace, approval).await
 }
 
 /// Whether an answer is what the question asked for.
@@ -209,7 +255,8 @@ async fn record(
     };
     store::approvals::decide(unit.conn(), workspace, now, &decision).await?;
     let mut data = json!({"kind": facts.kind, "state": request.decision.state(),
-                          "verdict": request.decision, "revision": facts.revision});
+                          "verdict": request.decision, "revision": facts.revision,
+                          "person": decider.person});
     review::tell(&mut data, request);
     let mut event = NewEvent::new(EventKind::ApprovalDecided)
         .goal(facts.goal_id)

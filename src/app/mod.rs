@@ -2,7 +2,7 @@
 //!
 //! **Lock order**, the same in every unit of work: the workspace's limits and freezes (shared, or alone
 //! by what changes them) -> goal -> task -> attempt -> approval -> agent ->
-//! spend totals -> windows of limits (those that few share first) -> event head; within a table by id. Everything that ends or adds tasks holds the
+//! spend totals -> windows of limits (those that few share first) -> links -> event head; within a table by id. Everything that ends or adds tasks holds the
 //! goal's row first, so cascades through dependents and containers of one goal never meet. Claims
 //! skip locked tasks and take no goal.
 //!
@@ -49,6 +49,8 @@ pub mod idempotency;
 pub mod keys;
 pub mod lay;
 pub mod lease;
+pub mod link_decisions;
+pub mod links;
 mod offers;
 mod outcomes;
 pub mod park;

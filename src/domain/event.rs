@@ -89,6 +89,10 @@ words! {
         PolicyUpdated => "policy.updated",
         /// An approval policy is out of force.
         PolicyRetired => "policy.retired",
+        /// A link was made with which a person without a key can decide.
+        ApprovalLinkCreated => "approval.link_created",
+        /// A link was revoked.
+        ApprovalLinkRevoked => "approval.link_revoked",
         /// A node was given a budget.
         BudgetCreated => "budget.created",
         /// A budget was edited: `data` has the limits before and after.

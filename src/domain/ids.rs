@@ -65,4 +65,6 @@ ids! {
     FreezeId;
     /// An approval policy.
     PolicyId;
+    /// A link with which a person decides an approval.
+    LinkId;
 }

@@ -18,6 +18,7 @@ pub mod ids;
 pub mod invariant;
 pub mod key;
 pub mod layout;
+pub mod link;
 pub mod loops;
 pub mod new_goal;
 pub mod outline;

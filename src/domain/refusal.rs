@@ -47,6 +47,8 @@ words! {
         AlreadyVoted => "already_voted",
         /// The payload of the approval is not the one that was read.
         PayloadChanged => "payload_changed",
+        /// A link is not enough for this: it takes a key.
+        LinkRefused => "link_refused",
         /// A budget has no room for what was asked.
         BudgetExhausted => "budget_exhausted",
         /// The agent is paused, draining or retired and may not claim.
@@ -113,6 +115,7 @@ impl Code {
             | Self::NotAnApprover
             | Self::AlreadyVoted
             | Self::PayloadChanged
+            | Self::LinkRefused
             | Self::BudgetExhausted
             | Self::WrongState
             | Self::LastAdminKey

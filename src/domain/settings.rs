@@ -97,6 +97,13 @@ pub const KEY_EXPIRY_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
 pub const PROJECT_DESCRIPTION_BYTES: usize = 16 * 1024;
 /// Most attempts that an agent may run at once.
 pub const AGENT_CONCURRENT_MAX: i32 = 10_000;
+/// How long a link decides when nothing is said: three days.
+pub const LINK_EXPIRY: Duration = Duration::from_secs(3 * 24 * 3600);
+/// The longest time that a link can be given: thirty days.
+pub const LINK_EXPIRY_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Bytes of a payload, laid out for people, that a link's page shows. A larger one cannot be seen whole
+/// on a page, so a link does not decide it.
+pub const LINK_PAYLOAD_BYTES: usize = 64 * 1024;
 /// How long something that is due may rest before a check of the data says that it was left lying:
 /// many sweeps, so that a restart of the service raises no alarm.
 pub const SWEEP_PATIENCE: Duration = Duration::from_secs(60);

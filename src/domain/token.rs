@@ -150,17 +150,17 @@ impl Token {
     }
 }
 
-fn hash(secret: &str) -> SecretHash {
+pub(super) fn hash(secret: &str) -> SecretHash {
     SecretHash(Sha256::digest(secret.as_bytes()).into())
 }
 
-fn base32(bytes: &[u8]) -> String {
+pub(super) fn base32(bytes: &[u8]) -> String {
     BASE32_NOPAD.encode(bytes).to_ascii_lowercase()
 }
 
 /// Exactly the one spelling that [`base32`] gives: a token that could be spelt in two ways would
 /// have two hashes.
-fn unbase32(text: &str) -> Option<[u8; 32]> {
+pub(super) fn unbase32(text: &str) -> Option<[u8; 32]> {
     if text.len() != PART || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;
     }

@@ -85,7 +85,17 @@ pub fn describe_body<T: ToSchema>(doc: &mut Description<'_>, required: bool) {
 /// `unsupported_media_type`, `body_too_large`, or `malformed_request` when it breaks off.
 pub async fn json_bytes(request: Request) -> Result<Bytes> {
     require_json(request.headers())?;
-    bytes(request).await
+    let limit = limit(&request);
+    bytes(request, limit).await
+}
+
+/// The bytes of what a browser sends of a form, at most `limit` of them.
+///
+/// # Errors
+/// `unsupported_media_type`, `body_too_large`, or `malformed_request` when it breaks off.
+pub async fn form_bytes(request: Request, limit: usize) -> Result<Bytes> {
+    require(request.headers(), "application/x-www-form-urlencoded")?;
+    bytes(request, limit).await
 }
 
 async fn optional_json_bytes(request: Request) -> Result<Bytes> {
@@ -93,7 +103,8 @@ async fn optional_json_bytes(request: Request) -> Result<Bytes> {
         return Ok(Bytes::new());
     }
     let media_type = require_json(request.headers());
-    let bytes = bytes(request).await?;
+    let limit = limit(&request);
+    let bytes = bytes(request, limit).await?;
     // A chunked body shows only at its end that it is empty; then its type does not matter.
     if !bytes.is_empty() {
         media_type?;
@@ -102,6 +113,10 @@ async fn optional_json_bytes(request: Request) -> Result<Bytes> {
 }
 
 fn require_json(headers: &HeaderMap) -> Result<()> {
+    require(headers, "application/json")
+}
+
+fn require(headers: &HeaderMap, wanted: &str) -> Result<()> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if let Some(encoding) = text(header::CONTENT_ENCODING)
         && !encoding.eq_ignore_ascii_case("identity")
@@ -110,8 +125,8 @@ fn require_json(headers: &HeaderMap) -> Result<()> {
     }
     let media_type = text(header::CONTENT_TYPE).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") {
-        return Err(unsupported("send the body with `Content-Type: application/json`"));
+    if !essence.eq_ignore_ascii_case(wanted) {
+        return Err(unsupported(&format!("send the body with `Content-Type: {wanted}`")));
     }
     Ok(())
 }
@@ -120,8 +135,12 @@ fn unsupported(detail: &str) -> Error {
     Refusal::new(Code::UnsupportedMediaType, detail).into()
 }
 
-async fn bytes(request: Request) -> Result<Bytes> {
-    let limit = request.extensions().get::<BodyLimit>().map_or(BODY_LIMIT, |limit| limit.0);
+/// How large the body of a route may be.
+fn limit(request: &Request) -> usize {
+    request.extensions().get::<BodyLimit>().map_or(BODY_LIMIT, |limit| limit.0)
+}
+
+async fn bytes(request: Request, limit: usize) -> Result<Bytes> {
     let too_large = || {
         Refusal::new(
             Code::BodyTooLarge,

@@ -77,6 +77,7 @@ pub mod budgets;
 pub mod claims;
 pub mod conditional;
 pub mod csv;
+pub mod decide;
 pub mod describe;
 pub mod docs;
 pub mod events;
@@ -87,6 +88,7 @@ pub mod idempotency;
 pub mod json;
 pub mod keys;
 pub mod layers;
+pub mod links;
 pub mod long_poll;
 pub mod page;
 pub mod path;
@@ -147,6 +149,8 @@ fn routes() -> OpenApiRouter<HttpState> {
         .merge(attempts::routes())
         .merge(approvals::routes())
         .merge(policies::routes())
+        .merge(links::routes())
+        .merge(decide::routes())
         .merge(projects::routes())
         .merge(budgets::routes())
         .merge(reports::routes())

@@ -93,6 +93,12 @@ impl Error {
         self.refusal.code
     }
 
+    /// The refusal, for answers that say it in another way.
+    #[must_use]
+    pub fn into_refusal(self) -> Refusal {
+        self.refusal
+    }
+
     /// What the log is told beside the code.
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
@@ -178,9 +184,11 @@ pub const fn status(code: Code) -> StatusCode {
     match code {
         Code::MalformedRequest => StatusCode::BAD_REQUEST,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Code::Forbidden | Code::NotYourAttempt | Code::SeparationOfDuties | Code::NotAnApprover => {
-            StatusCode::FORBIDDEN
-        }
+        Code::Forbidden
+        | Code::NotYourAttempt
+        | Code::SeparationOfDuties
+        | Code::NotAnApprover
+        | Code::LinkRefused => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::AlreadyExists
@@ -232,6 +240,7 @@ pub const fn title(code: Code) -> &'static str {
         Code::NotAnApprover => "The policy lets others decide",
         Code::AlreadyVoted => "You have voted otherwise",
         Code::PayloadChanged => "The payload is not the one that you read",
+        Code::LinkRefused => "A link is not enough for this",
         Code::BudgetExhausted => "A budget has no room for it",
         Code::AgentNotActive => "The agent may not claim now",
         Code::Frozen => "The work is stopped",
@@ -276,6 +285,7 @@ pub const fn extra_headers(code: Code) -> &'static [(header::HeaderName, &'stati
         | Code::NotAnApprover
         | Code::AlreadyVoted
         | Code::PayloadChanged
+        | Code::LinkRefused
         | Code::BudgetExhausted
         | Code::AgentNotActive
         | Code::Frozen

@@ -128,6 +128,14 @@ pub const fn text(code: Code) -> Text {
             to_do: "Read the approval again, look at what it asks now, and decide with its \
                     `payload_sha256`.",
         },
+        Code::LinkRefused => Text {
+            happened: "Links are for people without a key: whoever holds one decides, and links are \
+                       forwarded, and kept in mailboxes. So a link does not decide what is of `high` or \
+                       `critical` risk, nor a payload that is too large to be shown whole on its page. \
+                       Nothing was made or decided.",
+            to_do: "Let somebody decide who has an operator's key: \
+                    `POST /v1/approvals/{approval_id}/decide`.",
+        },
         Code::BudgetExhausted => Text {
             happened: "At least one budget above the work has not enough left of a unit for what was \
                        asked. `detail` and `errors` name every limit that is short: the node, the \

@@ -40,6 +40,7 @@ pub mod fresh_budgets;
 pub mod goal_rows;
 pub mod goals;
 pub mod keys;
+pub mod links;
 pub mod moves;
 pub mod plan_rows;
 pub mod prices;

@@ -14,8 +14,8 @@ use crate::domain::{
     freeze::{FreezeMode, FreezeScope},
     holder::Holder,
     ids::{
-        AgentId, ApprovalId, AttemptId, BudgetId, FreezeId, GoalId, Id, KeyId, LimitId, PlanId,
-        PolicyId, PriceId, ProjectId, TaskId, WorkspaceId,
+        AgentId, ApprovalId, AttemptId, BudgetId, FreezeId, GoalId, Id, KeyId, LimitId, LinkId,
+        PlanId, PolicyId, PriceId, ProjectId, TaskId, WorkspaceId,
     },
     person::Person,
     price::{MoneySource, PriceSource},
@@ -69,7 +69,8 @@ uuid_columns!(
     LimitId,
     PriceId,
     FreezeId,
-    PolicyId
+    PolicyId,
+    LinkId
 );
 text_columns!(
     Role,

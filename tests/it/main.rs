@@ -30,6 +30,7 @@ mod keys;
 mod layers;
 mod lease_model;
 mod leases;
+mod links;
 mod model;
 mod openapi;
 mod oracle;

@@ -15,10 +15,13 @@ use crate::support::{
 };
 
 /// A route; who may call it (a: admin, o: operator, s: submitter, g: agent, v: viewer, -: anybody
-/// without a key); and a body that is accepted, in which `LEASE` stands for the lease.
+/// without a key); and a body that is accepted, in which `LEASE` stands for the lease and `HASH` for what
+/// the approval asks. A body that is no JSON is what a browser sends of a form.
 type Route = (&'static str, &'static str, &'static str);
 
 const ROUTES: &[Route] = &[
+    ("GET /decide/{token}", "-", ""),
+    ("POST /decide/{token}", "-", "decision=approve&reason=&payload_sha256=HASH"),
     ("GET /livez", "-", ""),
     ("GET /metrics", "aov", ""),
     ("GET /openapi.json", "-", ""),
@@ -44,6 +47,10 @@ const ROUTES: &[Route] = &[
         r#"{"decision": "approve",
             "payload_sha256": "0000000000000000000000000000000000000000000000000000000000000000"}"#,
     ),
+    ("GET /v1/approvals/{approval_id}/links", "aosgv", ""),
+    ("POST /v1/approvals/{approval_id}/links", "ao", r#"{"person": "alice"}"#),
+    ("GET /v1/approvals/{approval_id}/links/{link_id}", "aosgv", ""),
+    ("POST /v1/approvals/{approval_id}/links/{link_id}/revoke", "ao", ""),
     (
         "POST /v1/approvals/{approval_id}/revise",
         "ao",
@@ -183,6 +190,7 @@ struct Place {
     fleet: Fleet,
     agent: Agent,
     held: Held,
+    hash: String,
     ids: BTreeMap<&'static str, String>,
 }
 
@@ -205,20 +213,26 @@ impl Place {
         let freeze = fleet.admin.post("/v1/freezes", &freeze).await.value(201);
         let policy = json!({"name": "none", "match": {"kinds": ["budget"]}, "stages": [{}]});
         let policy = fleet.admin.post("/v1/approval-policies", &policy).await.value(201);
+        let question = fleet.question().await;
+        let links = format!("/v1/approvals/{}/links", text(&question["id"]));
+        let link = fleet.admin.post(links, &json!({"person": "bob"})).await.value(201);
         let ids = BTreeMap::from([
             ("{policy_id}", text(&policy["id"])),
+            ("{link_id}", text(&link["link"]["id"])),
+            ("{token}", text(&link["token"])),
             ("{freeze_id}", text(&freeze["id"])),
             ("{budget_id}", text(&budget["id"])),
             ("{goal_id}", goal.clone()),
             ("{task_id}", fleet.task_id(&goal, "a").await),
             ("{attempt_id}", held.attempt.clone()),
             ("{agent_id}", agent.id.clone()),
-            ("{approval_id}", text(&fleet.question().await["id"])),
+            ("{approval_id}", text(&question["id"])),
             ("{project_id}", project),
             ("{key_id}", text(&spare.value(201)["key"]["id"])),
             ("{code}", "lease_lost".to_owned()),
         ]);
-        Self { fleet, agent, held, ids }
+        let hash = text(&question["payload_sha256"]);
+        Self { fleet, agent, held, hash, ids }
     }
 
     async fn key(&self, role: &str) -> String {
@@ -243,8 +257,10 @@ impl Place {
             call = call.if_match("*");
         }
         if !body.is_empty() {
-            let body = body.replace("LEASE", &self.held.lease);
-            call = call.bytes("application/json", body);
+            let form = !body.starts_with('{');
+            let kind = if form { "application/x-www-form-urlencoded" } else { "application/json" };
+            let body = body.replace("LEASE", &self.held.lease).replace("HASH", &self.hash);
+            call = call.bytes(kind, body);
         }
         call.await
     }

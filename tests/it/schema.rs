@@ -119,6 +119,7 @@ async fn lists_of_words_are_the_same_in_the_database_and_in_the_code() {
         ("approvals_verdict_known", words::<Verdict>()),
         ("approval_votes_verdict_known", words::<Verdict>()),
         ("approvals_choice_known", words::<ReviewChoice>()),
+        ("approval_links_verdict_known", words::<Verdict>()),
         ("tasks_state_known", words::<TaskState>()),
         ("tasks_failure_class_known", words::<FailureClass>()),
         ("agents_state_known", words::<AgentState>()),

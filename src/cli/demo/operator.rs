@@ -71,15 +71,8 @@ async fn attend(
 
 async fn approve(client: &Client, approval: &Approval) -> Result<()> {
     let decision = DecisionRequest {
-        decision: Verdict::Approve,
-        payload_sha256: approval.payload_sha256,
         reason: Some("the evidence covers every criterion".to_owned()),
-        answer: None,
-        payload: None,
-        in_place_of: None,
-        waive: Vec::new(),
-        feedback: Vec::new(),
-        choice: None,
+        ..DecisionRequest::new(Verdict::Approve, approval.payload_sha256)
     };
     match client.decide(approval.id, &decision).await {
         // The first try was heard, its answer was not.

@@ -16,6 +16,9 @@
 //! only noted. `pattern` is refused: drafts of MCP had it, the standard has not, so clients would
 //! not show it and people would guess in vain.
 //!
+//! People without a program of their own fill a form in on a page: [`AnswerSchema::inputs`] says what to
+//! show, and [`AnswerSchema::fill`] makes the answer of what comes back.
+//!
 //! Options are sugar: [`AnswerSchema::of_options`] makes the form with one required field, `choice`.
 //! There is one way to check an answer, and to show a form, whichever way it was asked.
 
@@ -28,6 +31,7 @@ use super::words::words;
 
 mod answer;
 mod check;
+mod fill;
 mod formats;
 mod kind;
 mod secrets;
@@ -36,6 +40,7 @@ mod tests;
 mod vocabulary;
 
 pub use check::check_options;
+pub use fill::{Choice, Input, Takes};
 pub use secrets::asked_secret;
 
 /// Most fields of a form.

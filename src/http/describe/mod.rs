@@ -23,7 +23,7 @@ use utoipa::{
         Content, Object, ObjectBuilder, Ref, RefOr, Required, Response, Type,
         extensions::{Extensions, ExtensionsBuilder},
         path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
-        request_body::RequestBodyBuilder,
+        request_body::{RequestBody, RequestBodyBuilder},
         response::ResponseBuilder,
         schema::{Schema, SchemaType},
     },
@@ -187,6 +187,11 @@ impl Description<'_> {
             .content("application/json", Content::new(Some(schema)))
             .required(Some(if required { Required::True } else { Required::False }))
             .build();
+        self.operation.request_body = Some(RefOr::T(body));
+    }
+
+    /// A body that is described elsewhere in full.
+    pub fn form_body(&mut self, body: RequestBody) {
         self.operation.request_body = Some(RefOr::T(body));
     }
 

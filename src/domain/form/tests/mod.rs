@@ -2,6 +2,7 @@
 
 mod answer;
 mod check;
+mod fill;
 mod secrets;
 
 use serde_json::{Value, json};

@@ -1,0 +1,256 @@
+//! Links: a token in place of a key, for one person, one approval and one payload.
+//!
+//! Whoever holds a link decides as the person it was made for. Links are forwarded and lie about in
+//! mailboxes, so a link is less than a key: it decides one thing in one form until it ends, and nothing
+//! of high risk. What cannot be shown whole on a page is not decided by a link either, because one
+//! approves exactly what one saw.
+//!
+//! A token is `msl_<public>_<secret>`, built as a key's ([`super::token`]): the public part names
+//! workspace and link, the secret is 256 random bits, of which only the SHA-256 is stored.
+
+use chrono::{DateTime, Utc};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    approval::Risk,
+    ids::{LinkId, WorkspaceId},
+    refusal::{Code, Refusal},
+    review::ReviewChoice,
+    settings,
+    token::{SecretHash, base32, hash, unbase32},
+    words::words,
+};
+
+mod filled;
+
+pub use filled::{Filled, Saying};
+
+const PREFIX: &str = "msl_";
+
+words! {
+    /// What a link is good for.
+    pub enum LinkState {
+        /// The person can decide with it.
+        Open => "open",
+        /// The person decided with it; until it ends it shows what came of that.
+        Used => "used",
+        /// Its time has run out.
+        Expired => "expired",
+        /// Somebody revoked it, or the key that made it.
+        Revoked => "revoked",
+    }
+}
+
+/// Why a link opens nothing any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Its time has run out.
+    Expired,
+    /// Somebody revoked it.
+    Revoked,
+}
+
+/// The instants that matter to a link.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// From then on it opens nothing.
+    pub expires_at: DateTime<Utc>,
+    /// Since then it opens nothing.
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// When the person decided with it.
+    pub used_at: Option<DateTime<Utc>>,
+}
+
+impl Times {
+    /// Whether, and why, it opens nothing at `now`. Revoked is said before expired: somebody did it.
+    #[must_use]
+    pub fn over(self, now: DateTime<Utc>) -> Option<Over> {
+        match self.revoked_at {
+            Some(_) => Some(Over::Revoked),
+            None => (self.expires_at <= now).then_some(Over::Expired),
+        }
+    }
+
+    /// What it is good for at `now`. That it was used is worth more than that its time is over.
+    #[must_use]
+    pub fn state(self, now: DateTime<Utc>) -> LinkState {
+        match (self.over(now), self.used_at) {
+            (Some(Over::Revoked), _) => LinkState::Revoked,
+            (_, Some(_)) => LinkState::Used,
+            (Some(Over::Expired), None) => LinkState::Expired,
+            (None, None) => LinkState::Open,
+        }
+    }
+}
+
+/// Whether a link is enough to decide something of this risk, about which nothing else is to be chosen.
+///
+/// # Errors
+/// `link_refused`.
+pub fn enough(risk: Risk, choices: &[ReviewChoice]) -> Result<(), Refusal> {
+    if !choices.is_empty() {
+        let detail = "what becomes of the task has to be chosen: that is done with a key";
+        return Err(Refusal::new(Code::LinkRefused, detail));
+    }
+    match risk {
+        Risk::Low | Risk::Medium => Ok(()),
+        Risk::High | Risk::Critical => Err(Refusal::new(
+            Code::LinkRefused,
+            format!("the risk is {risk}: that is decided with a key and not with a link alone"),
+        )),
+    }
+}
+
+/// A payload as a page shows it: whole, or not at all.
+///
+/// # Errors
+/// `link_refused` when it is too large for that.
+pub fn shown(payload: Option<&Value>) -> Result<String, Refusal> {
+    let text = payload.map(|payload| format!("{payload:#}")).unwrap_or_default();
+    let most = settings::LINK_PAYLOAD_BYTES;
+    if text.len() <= most {
+        return Ok(text);
+    }
+    let detail = format!(
+        "the payload has {} bytes when it is laid out for people, and a link's page shows {most} at \
+         most: that is decided with a key, not with a link",
+        text.len()
+    );
+    Err(Refusal::new(Code::LinkRefused, detail))
+}
+
+/// A well-formed token of a link. Says nothing about whether there is such a link.
+#[derive(Debug, Clone)]
+pub struct LinkToken {
+    workspace: WorkspaceId,
+    link: LinkId,
+    hash: SecretHash,
+    text: SecretString,
+}
+
+impl LinkToken {
+    /// A token of a link from 256 random bits.
+    #[must_use]
+    pub fn new(workspace: WorkspaceId, link: LinkId, random: [u8; 32]) -> Self {
+        let public = [workspace.0.into_bytes(), link.0.into_bytes()].concat();
+        let secret = base32(&random);
+        let text = format!("{PREFIX}{}_{secret}", base32(&public));
+        Self { workspace, link, hash: hash(&secret), text: SecretString::from(text) }
+    }
+
+    /// Reads what somebody presents; none when it is no token of a link.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (public, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
+        let ids = unbase32(public)?;
+        unbase32(secret)?;
+        let (workspace, link) = ids.split_first_chunk::<16>()?;
+        let link: [u8; 16] = link.try_into().ok()?;
+        Some(Self {
+            workspace: WorkspaceId(Uuid::from_bytes(*workspace)),
+            link: LinkId(Uuid::from_bytes(link)),
+            hash: hash(secret),
+            text: SecretString::from(text),
+        })
+    }
+
+    /// The workspace that it names.
+    #[must_use]
+    pub fn workspace(&self) -> WorkspaceId {
+        self.workspace
+    }
+
+    /// The link that it names.
+    #[must_use]
+    pub fn link(&self) -> LinkId {
+        self.link
+    }
+
+    /// The hash of its secret.
+    #[must_use]
+    pub fn hash(&self) -> SecretHash {
+        self.hash
+    }
+
+    /// Whether its secret is the one that is stored. Takes as long when nothing is.
+    #[must_use]
+    pub fn proves(&self, stored: Option<&[u8]>) -> bool {
+        const NOBODYS: [u8; 32] = [0; 32];
+        self.hash.matches(stored.unwrap_or(&NOBODYS)) && stored.is_some()
+    }
+
+    /// The whole of it, to be shown to whom it was made for.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.text.expose_secret()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::{token::Token, words::Words as _};
+
+    proptest! {
+        #[test]
+        fn a_token_names_its_link(ids in any::<[u128; 2]>(), random in any::<[u8; 32]>()) {
+            let [workspace, link] = ids.map(Uuid::from_u128);
+            let token = LinkToken::new(WorkspaceId(workspace), LinkId(link), random);
+            let read = LinkToken::parse(token.expose()).unwrap();
+            prop_assert_eq!((read.workspace().0, read.link().0), (workspace, link));
+            prop_assert!(read.proves(Some(token.hash().as_bytes())));
+            prop_assert!(!read.proves(Some(&[0; 32])) && !read.proves(None));
+            // It needs no escaping in a URL, and is no key.
+            prop_assert!(token.expose().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+            prop_assert!(Token::parse(token.expose()).map(|key| key.key().0 != link).unwrap_or(true));
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(text in any::<String>()) {
+            let _ = LinkToken::parse(&text);
+            let _ = LinkToken::parse(&format!("msl_{text}"));
+        }
+
+        #[test]
+        fn a_link_that_is_over_is_never_open(
+            end in 0i64..9, revoked in proptest::option::of(0i64..9),
+            used in proptest::option::of(0i64..9), now in 0i64..9,
+        ) {
+            let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+            let times = Times {
+                expires_at: at(end), revoked_at: revoked.map(at), used_at: used.map(at),
+            };
+            let open = times.state(at(now)) == LinkState::Open;
+            prop_assert_eq!(open, times.over(at(now)).is_none() && used.is_none());
+            prop_assert_eq!(times.over(at(now)).is_none(), revoked.is_none() && now < end);
+        }
+    }
+
+    #[test]
+    fn a_link_is_enough_for_what_can_be_undone() {
+        let enough_for: Vec<_> =
+            Risk::ALL.iter().filter(|risk| enough(**risk, &[]).is_ok()).collect();
+        assert_eq!(enough_for, [&Risk::Low, &Risk::Medium]);
+    }
+
+    #[test]
+    fn a_payload_is_shown_whole_or_not_at_all() {
+        assert_eq!(shown(None).unwrap(), "");
+        assert_eq!(shown(Some(&json!({"a": 1}))).unwrap(), "{\n  \"a\": 1\n}");
+        let most = settings::LINK_PAYLOAD_BYTES;
+        assert!(shown(Some(&json!("x".repeat(most - 2)))).is_ok());
+        assert_eq!(shown(Some(&json!("x".repeat(most - 1)))).unwrap_err().code, Code::LinkRefused);
+    }
+
+    #[test]
+    fn nothing_secret_is_shown_by_debug() {
+        let token = LinkToken::new(WorkspaceId(Uuid::nil()), LinkId(Uuid::nil()), [7; 32]);
+        let secret = token.expose().rsplit('_').next().unwrap().to_owned();
+        assert!(!format!("{token:?}").contains(&secret));
+    }
+}
