@@ -24,9 +24,9 @@ alter table approvals
     add column choice text,
     add constraint approvals_last_round_of_results check (not last_round or kind = 'result'),
     add constraint approvals_choice_known check (choice in ('accept', 'reassign', 'split', 'cancel')),
-    add constraint approvals_choice_of_last_round check (choice is null or (last_round and state in ('approved', 'rejected')));
+    add constraint approvals_choice_of_last_round check (choice is null or (last_round and state <> 'pending'));
 comment on column approvals.last_round is 'The result was rejected as often as may be: the decision must choose what becomes of the task.';
-comment on column approvals.choice is 'accept, reassign, split or cancel: what the person chose in the last round.';
+comment on column approvals.choice is 'accept, reassign, split or cancel: what was chosen in the last round, or follows when nobody did.';
 
 create table waivers (
     workspace_id     uuid        not null,

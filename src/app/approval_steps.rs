@@ -25,7 +25,7 @@ use crate::{
             Place, PolicySpec,
             expiry::{self, Expired},
         },
-        review,
+        review::Choice,
         states::{ApprovalKind, ApprovalState},
         task::TaskFacts,
     },
@@ -242,7 +242,7 @@ fn request(
     DecisionRequest {
         reason: Some(reason),
         answer,
-        choice: late.facts.last_round.then(|| review::when_nobody_chose(verdict)),
+        choice: late.facts.last_round.then(|| Choice::unmade(verdict)),
         ..DecisionRequest::new(verdict, late.facts.payload_sha256)
     }
 }

@@ -199,6 +199,7 @@ pub(super) async fn decide_as(
     if let Some(payload) = &request.payload {
         facts = revisions::replace(unit, facts, payload).await?;
     }
+    review::admit(unit, &facts, request).await?;
     match votes::cast(unit, &facts, decider, request).await? {
         Cast::Counts | Cast::Again => {}
         Cast::Decides(request) => {

@@ -12,6 +12,10 @@
 //!   after which there is one more round, or `cancel` it. When that round is rejected too, a person is
 //!   asked again.
 //!
+//! With a policy several people vote: each says what it lacks when they accept a result, and what the
+//! deciding vote says has its effect. When nobody decides in time, a policy that then accepts accepts
+//! only what lacks nothing, and one that rejects gives up a task that is not sent back any more.
+//!
 //! A result that lacks evidence never comes here unless the task asks for a person: without one it is
 //! refused with `evidence_missing` when it is handed in, and the attempt goes on.
 
@@ -87,6 +91,30 @@ pub(super) fn check(checks: &mut Checks, kind: ApprovalKind, request: &DecisionR
     check_said(checks, kind, said);
 }
 
+/// Refuses a decision about a result that does not fit it; also one that is only a vote, so that
+/// everybody who accepts a result has named what it lacks.
+///
+/// # Errors
+/// `invalid`, `evidence_missing`.
+pub(super) async fn admit(
+    unit: &mut Unit,
+    facts: &ApprovalFacts,
+    request: &DecisionRequest,
+) -> Result<()> {
+    let (ApprovalKind::Result, Some(task), Some(attempt)) =
+        (facts.kind, facts.task_id, facts.attempt_id)
+    else {
+        return Ok(());
+    };
+    check_choice(facts.last_round, request.choice.as_ref())?;
+    let workspace = unit.workspace();
+    let criteria = store::reviews::shown(unit.conn(), workspace, task, attempt).await?;
+    if request.approves() {
+        return Ok(check_waivers(&criteria, &request.waive)?);
+    }
+    Ok(check_feedback(&criteria, &request.feedback)?)
+}
+
 /// Adds to the event of a decision what is special about one of a result.
 pub(super) fn tell(data: &mut Value, request: &DecisionRequest) {
     if !request.waive.is_empty() {
@@ -121,7 +149,6 @@ pub(super) async fn decide(
     attempt: AttemptId,
     request: &DecisionRequest,
 ) -> Result<()> {
-    check_choice(facts.last_round, request.choice.as_ref())?;
     let holder = find(&locked(unit, &[attempt]).await?, attempt)?.holder;
     let review = Review { facts, goal, task, attempt, holder, request };
     let Some(choice) = &request.choice else {
@@ -140,29 +167,6 @@ pub(super) async fn decide(
         ReviewChoice::Split => split(unit, review, choice).await,
         ReviewChoice::Cancel => cancel(unit, review).await,
     }
-}
-
-/// Whether a vote about a result could decide it: what cannot must not be counted either.
-///
-/// # Errors
-/// `invalid`, `evidence_missing`.
-pub(super) async fn admit(
-    unit: &mut Unit,
-    facts: &ApprovalFacts,
-    request: &DecisionRequest,
-) -> Result<()> {
-    let (ApprovalKind::Result, Some(task), Some(attempt)) =
-        (facts.kind, facts.task_id, facts.attempt_id)
-    else {
-        return Ok(());
-    };
-    check_choice(facts.last_round, request.choice.as_ref())?;
-    let workspace = unit.workspace();
-    let criteria = store::reviews::shown(unit.conn(), workspace, task, attempt).await?;
-    if request.approves() {
-        return Ok(check_waivers(&criteria, &request.waive)?);
-    }
-    Ok(check_feedback(&criteria, &request.feedback)?)
 }
 
 async fn accept(unit: &mut Unit, review: Review<'_>) -> Result<()> {
@@ -247,9 +251,7 @@ async fn one_more_round(unit: &mut Unit, task: &TaskFacts) -> Result<()> {
 /// Stores what was said of the result, for the next attempt.
 async fn say(unit: &mut Unit, review: &Review<'_>) -> Result<()> {
     let (workspace, request) = (unit.workspace(), review.request);
-    let (task, attempt) = (review.task.task_id, review.attempt);
-    let criteria = store::reviews::shown(unit.conn(), workspace, task, attempt).await?;
-    check_feedback(&criteria, &request.feedback)?;
+    let attempt = review.attempt;
     let (reason, points) = (request.reason.as_deref(), json!(request.feedback));
     Ok(store::reviews::tell(unit.conn(), workspace, attempt, reason, &points).await?)
 }

@@ -2,13 +2,12 @@
 //!
 //! The approval's row is held from the first look to the end, so votes come one after the other, and
 //! exactly one of them decides. What it decides has its effect in the same transaction, as the decision
-//! of one person has; every other vote only counts. Of several who reject the last round of a result,
-//! what the one chose counts whose vote decides. An approval without a policy knows no votes: any
+//! of one person has; every other vote only counts. An approval without a policy knows no votes: any
 //! operator decides it.
 
 use serde_json::json;
 
-use super::{Result, Unit, decisions::DecisionRequest, goals::corrupt, review};
+use super::{Result, Unit, decisions::DecisionRequest, goals::corrupt};
 use crate::{
     domain::{
         approval::Verdict,
@@ -20,6 +19,7 @@ use crate::{
             panel::{Outcome, Panel, Tally, Vote},
         },
         refusal::{Code, Refusal},
+        review::Choice,
         settings,
     },
     store::{
@@ -38,7 +38,7 @@ pub(super) enum Cast {
     /// It said before what it says now.
     Again,
     /// This is decided.
-    Decides(DecisionRequest),
+    Decides(Box<DecisionRequest>),
 }
 
 /// Casts the vote of somebody who may decide; the approval is locked and pending, and what is said is
@@ -59,7 +59,7 @@ pub(super) async fn cast(
                 let detail = "the approval has no policy: nobody's place is needed";
                 Err(Refusal::invalid_at("/in_place_of", detail).into())
             }
-            None => Ok(Cast::Decides(request.clone())),
+            None => Ok(Cast::Decides(Box::new(request.clone()))),
         };
     };
     let Standing {
@@ -73,7 +73,6 @@ pub(super) async fn cast(
     } = standing;
     let spec: PolicySpec = serde_json::from_value(policy).map_err(corrupt)?;
     let place = Place { stage, escalation };
-    review::admit(unit, facts, request).await?;
     let panel = Panel::new(&spec, place, &facts.excluded);
     let rows = store::approval_votes::list(unit.conn(), workspace, &[id]).await?;
     let mut votes: Vec<Vote> = rows.iter().map(vote).collect::<Result<_>>()?;
@@ -97,7 +96,8 @@ pub(super) async fn cast(
     match tally.outcome {
         Outcome::Decided(verdict) => {
             let reason = reason(&rows, place, facts.revision, verdict, request);
-            Ok(Cast::Decides(ruling(verdict, reason, request)))
+            let ruling = ruling(verdict, reason, facts.last_round, request);
+            Ok(Cast::Decides(Box::new(ruling)))
         }
         Outcome::Pending => {
             tell(unit, facts, place, tally);
@@ -233,11 +233,28 @@ fn reason(
     }
 }
 
-/// What the votes decided, as one person would have said it.
-fn ruling(verdict: Verdict, reason: Option<String>, last: &DecisionRequest) -> DecisionRequest {
+/// What the votes decided, as one person would have said it. What the deciding vote says of a result
+/// counts, as far as it goes with the verdict.
+fn ruling(
+    verdict: Verdict,
+    reason: Option<String>,
+    last_round: bool,
+    last: &DecisionRequest,
+) -> DecisionRequest {
     let answer = match verdict {
         Verdict::Answer => last.answer.clone(),
         Verdict::Approve | Verdict::Reject | Verdict::Decline => None,
     };
-    DecisionRequest { decision: verdict, reason, answer, ..last.clone() }
+    if last.decision == verdict {
+        return DecisionRequest { reason, answer, ..last.clone() };
+    }
+    DecisionRequest {
+        decision: verdict,
+        reason,
+        answer,
+        waive: Vec::new(),
+        feedback: Vec::new(),
+        choice: last_round.then(|| Choice::disagreed(verdict)),
+        ..last.clone()
+    }
 }

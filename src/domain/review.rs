@@ -94,6 +94,30 @@ pub struct Choice {
     pub tasks: Vec<TaskSpec>,
 }
 
+impl Choice {
+    /// What a verdict means for a task that is not sent back again when nobody chose, because time ran
+    /// out: yes is yes, and no gives it up, as a start that nobody approves is given up.
+    #[must_use]
+    pub const fn unmade(verdict: Verdict) -> Self {
+        let action = match verdict {
+            Verdict::Approve | Verdict::Answer => ReviewChoice::Accept,
+            Verdict::Reject | Verdict::Decline => ReviewChoice::Cancel,
+        };
+        Self { action, agent_id: None, tasks: Vec::new() }
+    }
+
+    /// What a panel's verdict means whose last vote said something else: they could not agree, and
+    /// what they disagree about is lost to nobody by one more round.
+    #[must_use]
+    pub const fn disagreed(verdict: Verdict) -> Self {
+        let action = match verdict {
+            Verdict::Approve | Verdict::Answer => ReviewChoice::Accept,
+            Verdict::Reject | Verdict::Decline => ReviewChoice::Reassign,
+        };
+        Self { action, agent_id: None, tasks: Vec::new() }
+    }
+}
+
 /// What is said about a result beside the verdict.
 #[derive(Debug, Clone, Copy)]
 pub struct Said<'a> {
@@ -157,16 +181,6 @@ pub fn check_choice(last_round: bool, choice: Option<&Choice>) -> Result<(), Ref
             Err(Refusal::invalid_at("/choice", detail))
         }
     }
-}
-
-/// What is chosen for a task whose approvers let the time pass, by what their policy says then.
-#[must_use]
-pub const fn when_nobody_chose(verdict: Verdict) -> Choice {
-    let action = match verdict {
-        Verdict::Approve | Verdict::Answer => ReviewChoice::Accept,
-        Verdict::Reject | Verdict::Decline => ReviewChoice::Cancel,
-    };
-    Choice { action, agent_id: None, tasks: Vec::new() }
 }
 
 /// A criterion, and whether a result shows anything for it.

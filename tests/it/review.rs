@@ -312,3 +312,59 @@ async fn how_often_is_said_by_the_task_or_its_goal() {
     let answer = fleet.admin.post("/v1/goals", &wrong).await;
     assert_eq!(answer.problem(422, "plan_invalid"), ["/tasks/0/max_rework"]);
 }
+
+async fn policy(fleet: &Fleet, mut policy: Value) {
+    policy["name"] = json!("p");
+    fleet.admin.post("/v1/approval-policies", &policy).await.expect(201);
+}
+
+/// Of several who must agree each names what the result lacks; what the last says has its effect.
+#[tokio::test]
+async fn everybody_who_accepts_names_what_is_missing() {
+    let (fleet, agent, goal) = reviewed(json!({})).await;
+    policy(&fleet, json!({"stages": [{"quorum": 2}]})).await;
+    submit(&agent, &[1]).await;
+    let waive = json!([{"criterion": 2, "reason": "by hand"}]);
+    let yes = json!({"decision": "approve", "waive": waive});
+    let answer = try_decide(&fleet, json!({"decision": "approve"})).await;
+    assert_eq!(answer.problem(422, "evidence_missing"), ["/waive"]);
+    try_decide(&fleet, yes.clone()).await.expect(200);
+    fleet.expect_states(&goal, "a:reviewing").await;
+    let bob = fleet.client(&fleet.key("operator").await);
+    let question = fleet.question().await;
+    let path = format!("/v1/approvals/{}/decide", text(&question["id"]));
+    let answer = bob.post(&path, &about(&question, json!({"decision": "approve"}))).await;
+    assert_eq!(answer.problem(422, "evidence_missing"), ["/waive"]);
+    bob.post(&path, &about(&question, yes)).await.expect(200);
+    fleet.expect_states(&goal, "a:done").await;
+    assert_eq!(fleet.task(&goal, "a").await["waived"][0]["criterion"], 2);
+    verify(&fleet.pool).await;
+}
+
+/// When nobody decides in time, rejecting sends the result back as long as that can be, and then gives
+/// the task up; accepting accepts only what lacks nothing.
+#[tokio::test]
+async fn time_that_runs_out_accepts_nothing_that_is_not_shown() {
+    let (fleet, agent, goal) = reviewed(json!({"max_rework": 2})).await;
+    let by_default = json!({"stages": [{}], "expires_after_seconds": 60, "on_expiry": "default",
+                            "default": {"decision": "approve"}});
+    policy(&fleet, by_default).await;
+    submit(&agent, &[1]).await;
+    fleet.after(61).await;
+    fleet.expect_states(&goal, "a:ready").await;
+    submit(&agent, &[1]).await;
+    fleet.after(61).await;
+    fleet.expect_states(&goal, "a:reviewing").await;
+    assert_eq!(fleet.question().await["choices"].as_array().unwrap().len(), 4);
+    fleet.after(61).await;
+    fleet.expect_states(&goal, "a:cancelled").await;
+    assert!(fleet.questions().await.is_empty());
+
+    let goal = fleet.lone_task(json!({"approval": {"result": true}, "max_rework": 1})).await;
+    submit(&agent, &[]).await;
+    fleet.decide(reject("no")).await;
+    fleet.after(61).await;
+    fleet.expect_states(&goal, "a:done").await;
+    fleet.round().await;
+    verify_rested(&fleet.pool, fleet.now()).await;
+}
