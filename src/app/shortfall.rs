@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{Result, Unit, free};
 use crate::{
     domain::{
-        budget::{OnExhausted, ledger::Shortage},
+        budget::{self, OnExhausted, ledger::Shortage},
         event::{EventKind, NewEvent},
         ids::{GoalId, LimitId, TaskId},
         states::{ApprovalKind, TaskState},
@@ -109,8 +109,7 @@ pub(super) async fn ask(
 
 fn question(unit: &Unit, limit: LimitId, goal: GoalId, short: &Shortage) -> NewApproval {
     let Shortage { node, unit: name, settled, reserved, requested, limit: amount, .. } = short;
-    let needed = settled.saturating_add(*reserved).saturating_add(*requested);
-    let proposed = amount.saturating_add(amount / 2).max(needed);
+    let proposed = budget::raised(*amount, *settled, *reserved, *requested);
     NewApproval {
         limit_id: Some(limit),
         // Nothing here says how far: that is in the payload, which may be revised.

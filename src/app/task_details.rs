@@ -112,6 +112,8 @@ pub struct TaskDetail {
     pub finish_by: Option<DateTime<Utc>>,
     /// When its cancellation is forced, if its agent does not stop before.
     pub cancel_by: Option<DateTime<Utc>>,
+    /// When an operator said that its quarantine was seen; until then it is in `GET /v1/attention`.
+    pub acknowledged_at: Option<DateTime<Utc>>,
 }
 
 /// Reads one task.
@@ -196,6 +198,7 @@ fn detailed(
         start_by,
         finish_by,
         cancel_by,
+        acknowledged_at,
         children_count,
         dependents_count,
     } = row;
@@ -224,6 +227,7 @@ fn detailed(
         start_by,
         finish_by,
         cancel_by,
+        acknowledged_at,
     })
 }
 

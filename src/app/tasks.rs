@@ -1,4 +1,4 @@
-//! Editing and cancelling single tasks.
+//! Editing and cancelling single tasks, and saying that a quarantine was seen.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -18,6 +18,7 @@ use crate::{
         refusal::{Code, Refusal},
         settings,
         states::TaskState,
+        task::quarantined,
     },
     store::{self, task_edits::EditFacts},
 };
@@ -42,7 +43,55 @@ impl TaskChange {
     }
 }
 
+/// What was found out about a task in quarantine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Acknowledgement {
+    /// For the record; at most 1,000 characters.
+    #[schema(example = "the test data made the agent run out of memory", max_length = 1000)]
+    pub reason: String,
+}
+
+impl Acknowledgement {
+    fn check(&self) -> Result<()> {
+        let mut checks = Checks::new();
+        checks.chars("/reason", &self.reason, settings::TITLE_CHARS * 2);
+        Ok(checks.finish()?)
+    }
+}
+
 impl App {
+    /// Notes that the quarantine of a task was seen: it asks for attention no more. Done a second time
+    /// it changes nothing.
+    ///
+    /// # Errors
+    /// `not_found`, `invalid`; `wrong_state` when the task is not in quarantine.
+    pub async fn acknowledge_task(
+        &self,
+        caller: &OperatorCaller,
+        task: TaskId,
+        said: &Acknowledgement,
+    ) -> Result<TaskDetail> {
+        said.check()?;
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
+        let (workspace, now) = (unit.workspace(), unit.now());
+        let found = store::task_edits::lock(unit.conn(), workspace, task).await?;
+        let facts = found.ok_or_else(|| Refusal::not_found("task"))?;
+        if !quarantined(facts.failure_class, facts.lost_in_row) {
+            let detail = format!("the task is {} and not in quarantine", facts.state);
+            return Err(Refusal::new(Code::WrongState, detail).into());
+        }
+        if facts.acknowledged_at.is_none() {
+            store::task_edits::acknowledge(unit.conn(), workspace, now, task).await?;
+            let event = NewEvent::new(EventKind::TaskAcknowledged).goal(facts.goal_id).task(task);
+            unit.record(event.data(json!({"reason": said.reason})));
+        }
+        let task = task_details::read(unit.conn(), workspace, task).await?;
+        self.commit(unit).await?;
+        Ok(task)
+    }
+
     /// Edits a task that has not ended. Without a version, whatever is there is edited.
     ///
     /// # Errors
@@ -59,7 +108,7 @@ impl App {
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let (workspace, now) = (unit.workspace(), unit.now());
         let found = store::task_edits::lock(unit.conn(), workspace, task).await?;
-        let EditFacts { goal_id, state, priority: before, version: stored } =
+        let EditFacts { goal_id, state, priority: before, version: stored, .. } =
             found.ok_or_else(|| Refusal::not_found("task"))?;
         if let Some(version) = version {
             same_version(i64::from(stored), version)?;

@@ -63,6 +63,8 @@ words! {
         TaskFailed => "task.failed",
         /// A task was cancelled.
         TaskCancelled => "task.cancelled",
+        /// An operator said that the quarantine of a task was seen.
+        TaskAcknowledged => "task.acknowledged",
         /// An agent was registered.
         AgentRegistered => "agent.registered",
         /// An agent was edited or registered again.

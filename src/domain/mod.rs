@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod approval;
+pub mod attention;
 pub mod budget;
 pub mod canonical;
 pub mod check;

@@ -57,6 +57,7 @@ const TAGS: &[(&str, &str)] = &[
     ("attempts", "How an agent works: heartbeat, spend, ask, finish."),
     ("agents", "The registered workers."),
     ("approvals", "Questions that wait for a person."),
+    ("attention", "Everything that waits for a person, and what would clear it."),
     ("budgets", "Limits on what may be spent, and what was."),
     ("reports", "Who used what, when a limit will be used up, and what a goal will cost."),
     ("prices", "What models cost: tokens become money."),

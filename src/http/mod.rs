@@ -71,6 +71,7 @@
 pub mod agents;
 pub mod approvals;
 pub mod attempts;
+pub mod attention;
 pub mod auth;
 pub mod body;
 pub mod budgets;
@@ -151,6 +152,7 @@ fn routes() -> OpenApiRouter<HttpState> {
         .merge(policies::routes())
         .merge(links::routes())
         .merge(decide::routes())
+        .merge(attention::routes())
         .merge(projects::routes())
         .merge(budgets::routes())
         .merge(reports::routes())

@@ -29,7 +29,7 @@ use crate::{
         takeover::{ReassignRequest, TakeoverRequest},
         task_details::TaskDetail,
         task_views::{Task, TaskFilter, TaskPlace},
-        tasks::TaskChange,
+        tasks::{Acknowledgement, TaskChange},
     },
     domain::{
         ids::{GoalId, TaskId},
@@ -46,6 +46,7 @@ pub fn routes() -> OpenApiRouter<HttpState> {
         cancel_task[TaskEnded],
         reassign_task[TaskEnded, GoalEnded, WrongState, PreconditionFailed],
         take_over_task[TaskEnded, GoalEnded, WrongState, PreconditionFailed, Frozen, BudgetExhausted],
+        acknowledge_task[WrongState],
         list_task_attempts,
     ]
 }
@@ -174,6 +175,22 @@ async fn take_over_task(
 ) -> Result<Created<Claim>> {
     let outcome = app.take_over_task(&caller, task, &body, idempotency.as_ref()).await?;
     Ok(Created::new(format!("/v1/attempts/{}", outcome.value.attempt_id), outcome))
+}
+
+/// Acknowledge a quarantine.
+///
+/// The task failed because its agents fell silent three times in a row. It stays failed: this says that
+/// somebody has looked, and takes it out of `GET /v1/attention`. If its work is still wanted, post it
+/// again as a goal. Acknowledging it again changes nothing.
+#[utoipa::path(post, path = "/v1/tasks/{task_id}/acknowledge", tag = "tasks")]
+async fn acknowledge_task(
+    Auth(caller): Auth<OperatorCaller>,
+    State(app): State<Arc<App>>,
+    ApiPath(task): ApiPath<TaskId>,
+    OptionalJson(said): OptionalJson<Acknowledgement>,
+) -> Result<Versioned<TaskDetail>> {
+    let task = app.acknowledge_task(&caller, task, &said).await?;
+    Ok(Versioned::new(i64::from(task.task.version), task))
 }
 
 /// List the attempts of a task.

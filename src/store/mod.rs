@@ -25,6 +25,7 @@ pub mod approval_votes;
 pub mod approvals;
 pub mod attempt_rows;
 pub mod attempts;
+pub mod attention;
 pub mod beats;
 pub mod budget_rows;
 pub mod budget_waits;

@@ -26,6 +26,7 @@ pub struct TaskDetailRow {
     pub start_by: Option<DateTime<Utc>>,
     pub finish_by: Option<DateTime<Utc>>,
     pub cancel_by: Option<DateTime<Utc>>,
+    pub acknowledged_at: Option<DateTime<Utc>>,
     pub children_count: i64,
     pub dependents_count: i64,
 }
@@ -48,7 +49,7 @@ pub async fn detail(
                 where r.workspace_id = $1 and r.attempt_id = t.current_attempt_id
                   and t.state = 'done') as result,
                t.lease_ms, t.attempt_timeout_ms, t.start_within_ms, t.finish_within_ms,
-               t.start_by, t.finish_by, t.cancel_by,
+               t.start_by, t.finish_by, t.cancel_by, t.acknowledged_at,
                (select count(*) from tasks c where c.workspace_id = $1 and c.parent_id = $2)
                    as "children_count!",
                (select count(*) from dependencies d

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use crate::domain::{
     ids::{GoalId, TaskId, WorkspaceId},
-    states::TaskState,
+    states::{FailureClass, TaskState},
 };
 
 /// What an edit needs to know.
@@ -19,6 +19,12 @@ pub struct EditFacts {
     pub priority: i16,
     /// Its version.
     pub version: i32,
+    /// Why it failed.
+    pub failure_class: Option<FailureClass>,
+    /// Leases lost in a row.
+    pub lost_in_row: i32,
+    /// When its quarantine was seen.
+    pub acknowledged_at: Option<DateTime<Utc>>,
 }
 
 /// Locks a task to edit it.
@@ -32,7 +38,8 @@ pub async fn lock(
 ) -> sqlx::Result<Option<EditFacts>> {
     sqlx::query_as!(
         EditFacts,
-        r#"select goal_id as "goal_id: GoalId", state as "state: TaskState", priority, version
+        r#"select goal_id as "goal_id: GoalId", state as "state: TaskState", priority, version,
+                  failure_class as "failure_class: FailureClass", lost_in_row, acknowledged_at
            from tasks where workspace_id = $1 and task_id = $2 for no key update"#,
         workspace.0,
         task.0,
@@ -60,6 +67,28 @@ pub async fn set_priority(
         workspace.0,
         task.0,
         priority,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Notes that the quarantine of a task was seen.
+///
+/// # Errors
+/// When the database fails.
+pub async fn acknowledge(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    task: TaskId,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update tasks set acknowledged_at = $3, version = version + 1
+         where workspace_id = $1 and task_id = $2",
+        workspace.0,
+        task.0,
         now,
     )
     .execute(conn)

@@ -10,6 +10,7 @@ mod agents;
 mod approvals;
 mod asking;
 mod attempts;
+mod attention;
 mod bench;
 mod budgets;
 mod cancels;

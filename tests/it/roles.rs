@@ -58,6 +58,7 @@ const ROUTES: &[Route] = &[
             "payload_sha256": "0000000000000000000000000000000000000000000000000000000000000000"}"#,
     ),
     ("GET /v1/approvals/{approval_id}/revisions", "aosgv", ""),
+    ("GET /v1/attention", "aov", ""),
     ("GET /v1/attempts/{attempt_id}", "aosgv", ""),
     (
         "POST /v1/attempts/{attempt_id}/approvals",
@@ -134,6 +135,7 @@ const ROUTES: &[Route] = &[
     ("GET /v1/tasks/{task_id}", "aosgv", ""),
     ("PATCH /v1/tasks/{task_id}", "ao", r#"{"priority": 3}"#),
     ("GET /v1/tasks/{task_id}/attempts", "aosgv", ""),
+    ("POST /v1/tasks/{task_id}/acknowledge", "ao", "{}"),
     ("POST /v1/tasks/{task_id}/cancel", "aos", "{}"),
     ("POST /v1/tasks/{task_id}/reassign", "ao", "{}"),
     ("POST /v1/tasks/{task_id}/takeover", "ao", "{}"),

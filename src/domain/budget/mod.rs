@@ -219,6 +219,14 @@ fn refuse() -> UnknownModel {
     UnknownModel::Refuse
 }
 
+/// What a limit that is used up is proposed to be raised to: half as much again, or what is used, set
+/// aside and needed by those who wait, if that is more.
+#[must_use]
+pub fn raised(amount: i64, used: i64, reserved: i64, needed: i64) -> i64 {
+    let taken = used.saturating_add(reserved).saturating_add(needed);
+    amount.saturating_add(amount / 2).max(taken)
+}
+
 /// Most limits of a budget.
 pub const LIMITS_MAX: usize = 50;
 

@@ -25,7 +25,7 @@ finders! {
               from events e join tasks t on t.workspace_id = $1 and t.task_id = e.task_id
               where e.workspace_id = $1 and e.kind like 'task.%'
                 and e.kind not in ('task.updated', 'task.cancel_requested', 'task.reassigned',
-                                     'task.taken_over')) e
+                                     'task.taken_over', 'task.acknowledged')) e
         left join unnest($3::text[]) s (step) on s.step =
              case when e.container then 'container ' else 'task ' end || e.before || ' ' || e.word
         where case when e.before is null then e.word <> 'created'
@@ -38,7 +38,7 @@ finders! {
         left join (select task_id, max(seq) as seq from events
                    where workspace_id = $1 and kind like 'task.%'
                      and kind not in ('task.updated', 'task.cancel_requested', 'task.reassigned',
-                                      'task.taken_over')
+                                      'task.taken_over', 'task.acknowledged')
                    group by task_id) last on last.task_id = t.task_id
         left join events e on e.workspace_id = $1 and e.seq = last.seq
         where t.workspace_id = $1 and e.kind is distinct from 'task.' || t.state";
@@ -54,7 +54,7 @@ finders! {
                    from events
                    where workspace_id = $1 and kind like 'task.%'
                      and kind not in ('task.updated', 'task.cancel_requested', 'task.reassigned',
-                                      'task.taken_over')
+                                      'task.taken_over', 'task.acknowledged')
                    group by task_id) e on e.task_id = t.task_id
         where t.workspace_id = $1
           and (coalesce(e.ends, 0) <> case when t.ended_at is null then 0 else 1 end

@@ -1,0 +1,214 @@
+//! Ready tasks and who could do them. Tasks are looked at by what they require and agents by what they
+//! can do; no task is held against each agent.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Scope;
+use crate::domain::{
+    attention::COUNTED,
+    ids::{AgentId, FreezeId, GoalId, TaskId, WorkspaceId},
+    states::AgentState,
+};
+
+/// An agent that is not out of service.
+#[derive(Debug)]
+pub struct AbleAgent {
+    /// The agent.
+    pub agent_id: AgentId,
+    /// Its name.
+    pub name: String,
+    /// What it can do.
+    pub capabilities: Vec<String>,
+    /// What operators say.
+    pub state: AgentState,
+    /// Its version.
+    pub version: i32,
+    /// When it was last heard of, registered or edited.
+    pub heard_at: DateTime<Utc>,
+    /// A freeze on it.
+    pub freeze_id: Option<FreezeId>,
+}
+
+/// Every agent that is not out of service, by name. A registration that changes nothing makes a key
+/// and leaves the agent as it is, so its newest key tells of it. (A look for keys without `revoked_at is null`
+/// would have no index.)
+///
+/// # Errors
+/// When the database fails.
+pub async fn fleet(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+) -> sqlx::Result<Vec<AbleAgent>> {
+    sqlx::query_as!(
+        AbleAgent,
+        r#"
+        select a.agent_id as "agent_id: AgentId", a.name, a.capabilities,
+               a.state as "state: AgentState", a.version,
+               greatest(a.updated_at,
+                   (select p.last_seen_at from agent_presence p
+                    where p.workspace_id = $1 and p.agent_id = a.agent_id),
+                   (select k.created_at from keys k
+                    where k.workspace_id = $1 and k.agent_id = a.agent_id and k.revoked_at is null
+                    order by k.created_at desc limit 1)) as "heard_at!",
+               (select f.freeze_id from freezes f
+                where f.workspace_id = $1 and f.lifted_at is null and f.scope = 'agent'
+                  and f.scope_id = a.agent_id
+                order by f.freeze_id limit 1) as "freeze_id: FreezeId"
+        from agents a where a.workspace_id = $1 and a.state <> 'retired' order by a.name
+        "#,
+        workspace.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The sets of capabilities that ready tasks require: (key, capabilities). Without those that a freeze is
+/// over; none when everything is frozen: then nothing waits for an agent.
+///
+/// # Errors
+/// When the database fails.
+pub async fn ready_capabilities(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+) -> sqlx::Result<Vec<(String, Vec<String>)>> {
+    let rows = sqlx::query!(
+        // The limit keeps this a look into the index for each set: nobody reads all ready tasks.
+        r#"
+        select s.capability_key, s.capabilities
+        from capability_sets s cross join lateral (
+            select from tasks t
+            where t.workspace_id = $1 and t.state = 'ready' and t.capability_key = s.capability_key
+            limit 1
+        ) t
+        where s.workspace_id = $1 and (select not exists (select from freezes_over($1, null, null)))
+          and not exists (select from freezes f where f.workspace_id = $1 and f.lifted_at is null
+                          and f.scope = 'capability' and f.capability = any (s.capabilities))
+        order by s.capability_key
+        "#,
+        workspace.0,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.capability_key, row.capabilities)).collect())
+}
+
+/// Ready tasks of one set of capabilities.
+#[derive(Debug)]
+pub struct ShortSet {
+    /// An id made of the set.
+    pub id: Uuid,
+    /// What they require, as a key.
+    pub capability_key: String,
+    /// How many there are, as far as they are counted.
+    pub waiting: i64,
+    /// When the first of them became ready.
+    pub since: DateTime<Utc>,
+    /// The first in line.
+    pub task_id: TaskId,
+    /// Its goal.
+    pub goal_id: GoalId,
+}
+
+/// The ready tasks of some sets that no freeze is over and that are not kept for one agent: of each set the first thousand in line are
+/// looked at, and with a scope all those of its goals. The gate `freezes_over` is asked task by task only
+/// where single tasks are frozen; the other scopes are looked up by goal, of which there are fewer.
+///
+/// # Errors
+/// When the database fails.
+pub async fn waiting_in(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    scope: Scope<'_>,
+    keys: &[String],
+) -> sqlx::Result<Vec<ShortSet>> {
+    sqlx::query_as!(
+        ShortSet,
+        r#"
+        with looked as materialized (
+            select o.capability_key, t.task_id, t.goal_id, t.claim_rank, t.updated_at
+            from unnest($2::text[]) as o (capability_key) cross join lateral (
+                select * from tasks t
+                where t.workspace_id = $1 and t.state = 'ready'
+                  and t.capability_key = o.capability_key and t.assigned_agent_id is null
+                order by t.claim_rank, t.task_id limit $4
+            ) t
+            where $3::uuid[] is null
+            union all
+            select t.capability_key, t.task_id, t.goal_id, t.claim_rank, t.updated_at
+            from unnest($3::uuid[]) as g (goal_id) cross join lateral (
+                select * from tasks t
+                where t.workspace_id = $1 and t.goal_id = g.goal_id and t.state = 'ready'
+                  and t.capability_key = any($2) and t.assigned_agent_id is null
+            ) t
+        ), frozen as materialized (
+            select g.goal_id from (select distinct goal_id from looked) l
+            join goals g on g.workspace_id = $1 and g.goal_id = l.goal_id
+            where exists (select from freezes f where f.workspace_id = $1 and f.lifted_at is null
+                          and ((f.scope = 'goal' and f.scope_id = g.goal_id)
+                               or (f.scope = 'project' and f.scope_id = g.project_id)))
+        )
+        select md5(l.capability_key)::uuid as "id!", l.capability_key as "capability_key!",
+               least(count(*), $4) as "waiting!", min(l.updated_at) as "since!",
+               (array_agg(l.task_id order by l.claim_rank, l.task_id))[1] as "task_id!: TaskId",
+               (array_agg(l.goal_id order by l.claim_rank, l.task_id))[1] as "goal_id!: GoalId"
+        from looked l
+        where l.goal_id not in (select goal_id from frozen)
+          and (not (select exists (select from freezes f where f.workspace_id = $1
+                                   and f.lifted_at is null and f.scope = 'task'))
+               or not exists (select from freezes_over($1, l.task_id, null)))
+        group by l.capability_key
+        "#,
+        workspace.0,
+        keys,
+        scope.live,
+        COUNTED,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Ready tasks that are kept for one agent.
+#[derive(Debug)]
+pub struct KeptTasks {
+    /// The agent.
+    pub agent_id: AgentId,
+    /// How many there are.
+    pub waiting: i64,
+    /// When the first of them became ready.
+    pub since: DateTime<Utc>,
+    /// The first in line.
+    pub task_id: TaskId,
+    /// Its goal.
+    pub goal_id: GoalId,
+}
+
+/// The ready tasks that operators keep for one agent, by agent. Few: starting an attempt ends that.
+///
+/// # Errors
+/// When the database fails.
+pub async fn kept(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    scope: Scope<'_>,
+) -> sqlx::Result<Vec<KeptTasks>> {
+    sqlx::query_as!(
+        KeptTasks,
+        r#"
+        select t.assigned_agent_id as "agent_id!: AgentId", count(*) as "waiting!",
+               min(t.updated_at) as "since!",
+               (array_agg(t.task_id order by t.claim_rank, t.task_id))[1] as "task_id!: TaskId",
+               (array_agg(t.goal_id order by t.claim_rank, t.task_id))[1] as "goal_id!: GoalId"
+        from tasks t
+        where t.workspace_id = $1 and t.assigned_agent_id is not null and t.state = 'ready'
+          and ($2::uuid[] is null or t.goal_id = any($2))
+          and not exists (select from freezes_over($1, t.task_id, null))
+        group by t.assigned_agent_id
+        "#,
+        workspace.0,
+        scope.live,
+    )
+    .fetch_all(conn)
+    .await
+}

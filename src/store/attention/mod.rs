@@ -1,0 +1,269 @@
+//! What waits for a person, as it is found in the live tables.
+//!
+//! All statements of one answer run in one transaction that [`begin`] has made: they see the same
+//! moment, change nothing and lock nothing. Each begins with what waits, by a partial index, and
+//! never with everything that there is: what was decided, done or never stuck costs nothing.
+//! Approvals and tasks in quarantine may be many, and come a page at a time; of the rest there are
+//! never more than sets of capabilities, limits, freezes and goals that rest.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::domain::{
+    approval::{PayloadHash, Risk},
+    attention::{COUNTED, head_starts},
+    ids::{AgentId, ApprovalId, BudgetId, GoalId, LimitId, ProjectId, TaskId, WorkspaceId},
+    settings,
+    states::ApprovalKind,
+};
+
+mod capacity;
+mod stops;
+
+pub use capacity::{AbleAgent, KeptTasks, ShortSet, fleet, kept, ready_capabilities, waiting_in};
+pub use stops::{
+    ExhaustedLimit, FreezeWaits, RestingGoal, exhausted_limits, freezes_with_waiting, resting_goals,
+};
+
+// The index of tasks in quarantine names the number.
+const _: () = assert!(settings::LOST_LIMIT == 3, "the index tasks_quarantined says otherwise");
+
+/// Makes the transaction that just began one that sees a single moment and changes nothing, and
+/// returns the moment. Must be its first statement. Plans are made for the filters that are given.
+///
+/// # Errors
+/// When the database fails.
+pub async fn begin(conn: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
+    sqlx::query!("set transaction isolation level repeatable read, read only")
+        .execute(&mut *conn)
+        .await?;
+    let row = sqlx::query!(
+        r#"select transaction_timestamp() as "now!",
+                  set_config('plan_cache_mode', 'force_custom_plan', true) as "plan""#
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(row.now)
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scope<'a> {
+    /// Only what concerns this goal.
+    pub goal: Option<GoalId>,
+    /// Only what concerns goals of this project.
+    pub project: Option<ProjectId>,
+    /// The goals of these that have not ended; none when nothing was asked for.
+    pub live: Option<&'a [Uuid]>,
+}
+
+/// The goals of a scope that have not ended; nothing when the scope is everything.
+///
+/// # Errors
+/// When the database fails.
+pub async fn live_goals(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: Option<GoalId>,
+    project: Option<ProjectId>,
+) -> sqlx::Result<Option<Vec<Uuid>>> {
+    if goal.is_none() && project.is_none() {
+        return Ok(None);
+    }
+    let goals = sqlx::query_scalar!(
+        "select goal_id from goals
+         where workspace_id = $1 and state in ('planning', 'proposed', 'active')
+           and ($2::uuid is null or goal_id = $2) and ($3::uuid is null or project_id = $3)
+         order by goal_id",
+        workspace.0,
+        goal.map(|id| id.0),
+        project.map(|id| id.0),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(Some(goals))
+}
+
+/// An approval that waits.
+#[derive(Debug)]
+pub struct PendingApproval {
+    /// The approval.
+    pub approval_id: ApprovalId,
+    /// What it is about.
+    pub kind: ApprovalKind,
+    /// Its goal.
+    pub goal_id: GoalId,
+    /// Its task.
+    pub task_id: Option<TaskId>,
+    /// Whose attempt asked, or handed in what is reviewed.
+    pub agent_id: Option<AgentId>,
+    /// The limit that may be raised.
+    pub limit_id: Option<LimitId>,
+    /// Its budget.
+    pub budget_id: Option<BudgetId>,
+    /// One line.
+    pub title: String,
+    /// What a decision must name.
+    pub payload_sha256: PayloadHash,
+    /// As the asker sees it.
+    pub risk: Risk,
+    /// When it was asked.
+    pub created_at: DateTime<Utc>,
+    /// Tasks that wait for the limit, as far as they are counted.
+    pub waiting: i64,
+}
+
+/// Up to `rows` pending approvals after a place, in the order of attention.
+///
+/// # Errors
+/// When the database fails.
+pub async fn pending_approvals(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    scope: Scope<'_>,
+    (rank, id): (DateTime<Utc>, Uuid),
+    rows: i64,
+) -> sqlx::Result<Vec<PendingApproval>> {
+    let (risks, heads) = head_starts();
+    sqlx::query_as!(
+        PendingApproval,
+        r#"
+        select a.approval_id as "approval_id: ApprovalId", a.kind as "kind: ApprovalKind",
+               a.goal_id as "goal_id: GoalId", a.task_id as "task_id: TaskId",
+               (select t.agent_id from attempts t where t.workspace_id = $1
+                and t.attempt_id = a.attempt_id) as "agent_id: AgentId",
+               a.limit_id as "limit_id: LimitId",
+               (select l.budget_id from budget_limits l where l.workspace_id = $1
+                and l.limit_id = a.limit_id) as "budget_id: BudgetId",
+               a.title, a.payload_sha256 as "payload_sha256: PayloadHash",
+               a.risk as "risk: Risk", a.created_at,
+               (select count(*) from (
+                    select from tasks t where t.workspace_id = $1 and a.limit_id is not null
+                    and t.short_limit_id = a.limit_id limit $9) w) as "waiting!"
+        from unnest($2::text[], $3::bigint[]) as r (risk, head)
+        cross join lateral (
+            select * from approvals a
+            where a.workspace_id = $1 and a.state = 'pending' and a.risk = r.risk
+              and (a.created_at, a.approval_id)
+                  > ($4::timestamptz + r.head * interval '1 second', $5::uuid)
+              and ($6::uuid is null or a.goal_id = $6)
+              and ($7::uuid is null or exists (
+                  select from goals g where g.workspace_id = $1 and g.goal_id = a.goal_id
+                  and g.project_id = $7))
+            order by a.created_at, a.approval_id limit $8
+        ) a
+        order by a.created_at - r.head * interval '1 second', a.approval_id limit $8
+        "#,
+        workspace.0,
+        &risks as &[&str],
+        &heads,
+        rank,
+        id,
+        scope.goal.map(|id| id.0),
+        scope.project.map(|id| id.0),
+        rows,
+        COUNTED,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// A task in quarantine of which nobody said yet that it was seen.
+#[derive(Debug)]
+pub struct Quarantined {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its goal.
+    pub goal_id: GoalId,
+    /// One line.
+    pub title: String,
+    /// The agent that fell silent last.
+    pub agent_id: Option<AgentId>,
+    /// Leases lost in a row.
+    pub lost_in_row: i32,
+    /// When it failed.
+    pub ended_at: DateTime<Utc>,
+}
+
+/// Up to `rows` tasks in quarantine after a moment and id, oldest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn quarantined(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    scope: Scope<'_>,
+    (since, id): (DateTime<Utc>, Uuid),
+    rows: i64,
+) -> sqlx::Result<Vec<Quarantined>> {
+    sqlx::query_as!(
+        Quarantined,
+        r#"
+        select t.task_id as "task_id: TaskId", t.goal_id as "goal_id: GoalId", x.title,
+               (select a.agent_id from attempts a where a.workspace_id = $1
+                and a.attempt_id = t.current_attempt_id) as "agent_id: AgentId",
+               t.lost_in_row, t.ended_at as "ended_at!"
+        from (
+            select * from tasks t
+            where t.workspace_id = $1 and t.state = 'failed' and t.failure_class = 'lost'
+              and t.lost_in_row >= 3 and t.acknowledged_at is null
+              and (t.ended_at, t.task_id) > ($2, $3)
+              and ($4::uuid is null or t.goal_id = $4)
+              and ($5::uuid is null or exists (
+                  select from goals g where g.workspace_id = $1 and g.goal_id = t.goal_id
+                  and g.project_id = $5))
+            order by t.ended_at, t.task_id limit $6
+        ) t
+        join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
+        order by t.ended_at, t.task_id
+        "#,
+        workspace.0,
+        since,
+        id,
+        scope.goal.map(|id| id.0),
+        scope.project.map(|id| id.0),
+        rows,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// How many approvals are pending and how many tasks in quarantine unseen, as far as they are counted.
+///
+/// # Errors
+/// When the database fails.
+pub async fn counts(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    scope: Scope<'_>,
+) -> sqlx::Result<(i64, i64)> {
+    let row = sqlx::query!(
+        r#"
+        select (select count(*) from (
+                    select from approvals a
+                    where a.workspace_id = $1 and a.state = 'pending'
+                      and ($2::uuid is null or a.goal_id = $2)
+                      and ($3::uuid is null or exists (
+                          select from goals g where g.workspace_id = $1
+                          and g.goal_id = a.goal_id and g.project_id = $3))
+                    limit $4) a) as "approvals!",
+               (select count(*) from (
+                    select from tasks t
+                    where t.workspace_id = $1 and t.state = 'failed' and t.failure_class = 'lost'
+                      and t.lost_in_row >= 3 and t.acknowledged_at is null
+                      and ($2::uuid is null or t.goal_id = $2)
+                      and ($3::uuid is null or exists (
+                          select from goals g where g.workspace_id = $1
+                          and g.goal_id = t.goal_id and g.project_id = $3))
+                    limit $4) t) as "quarantined!"
+        "#,
+        workspace.0,
+        scope.goal.map(|id| id.0),
+        scope.project.map(|id| id.0),
+        COUNTED,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok((row.approvals, row.quarantined))
+}
