@@ -151,7 +151,14 @@ async fn read(
 }
 
 /// Sets a freeze that was checked; the unit holds the workspace alone.
-async fn set(unit: &mut Unit, new: &NewFreeze, scope_id: Option<Uuid>) -> Result<FreezeId> {
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn set(
+    unit: &mut Unit,
+    new: &NewFreeze,
+    scope_id: Option<Uuid>,
+) -> Result<FreezeId> {
     let (workspace, now) = (unit.workspace(), unit.now());
     let freeze: FreezeId = unit.id();
     let row = store::freezes::NewFreeze {

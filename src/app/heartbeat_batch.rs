@@ -21,7 +21,8 @@ use super::{
     caller::Actor,
     coalesce::{Batched, Limits},
     freeze_views::HeartbeatFreeze,
-    heartbeats::{HeartbeatAnswer, HeartbeatCommand},
+    heartbeats::{HeartbeatAnswer, HeartbeatCommand, Nudge},
+    nudges,
     spend::charge,
     standing::{self, Standings},
 };
@@ -80,9 +81,13 @@ impl Batched for HeartbeatCommand {
         let missed = missed(&mut conn, workspace, &batch, &heard).await?;
         let standings = standing::of(&mut conn, workspace, heard.keys().copied()).await?;
         let frozen = frozen(&mut conn, workspace, &heard).await?;
+        let mut nudges = nudges::of(&mut conn, workspace, &heard).await?;
+        drop(conn);
+        app.note_loops(workspace, &heard).await;
         let answers = batch.iter().map(|command| {
             let heard = find(&heard, command).ok_or_else(|| why(&missed, command))?;
-            Ok(answer(heard, Amounts::new(), &standings, &frozen))
+            let nudges = nudges.take(heard, command);
+            Ok(answer(heard, Amounts::new(), &standings, &frozen, nudges))
         });
         Ok(answers.collect())
     }
@@ -102,11 +107,14 @@ async fn spend(
     let spent = charge(&mut unit, &reports, &[]).await?;
     let standings = standing::of(unit.conn(), workspace, heard.keys().copied()).await?;
     let frozen = frozen(unit.conn(), workspace, &heard).await?;
+    let mut nudges = nudges::of(unit.conn(), workspace, &heard).await?;
     app.commit(unit).await?;
+    app.note_loops(workspace, &heard).await;
     let answers = batch.iter().map(|command| {
         let heard = find(&heard, command).ok_or_else(|| why(&missed, command))?;
         let spent = spent.get(&command.attempt).cloned().unwrap_or_default();
-        Ok(answer(heard, spent, &standings, &frozen))
+        let nudges = nudges.take(heard, command);
+        Ok(answer(heard, spent, &standings, &frozen, nudges))
     });
     Ok(answers.collect())
 }
@@ -140,10 +148,13 @@ fn beats(batch: &[HeartbeatCommand]) -> Vec<Beat> {
             lease_sha256: command.lease_sha256,
             progress: None,
             checkpoint: None,
+            steps: None,
         });
-        let progress = command.progress.as_ref().map(|progress| serde_json::json!(progress));
-        beat.progress = progress.or(beat.progress.take());
+        beat.progress = command.progress.clone().or(beat.progress.take());
         beat.checkpoint = command.checkpoint.clone().or(beat.checkpoint.take());
+        if !command.steps.is_empty() {
+            beat.steps.get_or_insert_default().extend(&command.steps);
+        }
     }
     beats.into_values().collect()
 }
@@ -200,9 +211,9 @@ fn answer(
     attempt_spend: Amounts,
     standings: &Standings,
     frozen: &HashMap<AttemptId, Over>,
+    nudges: Vec<Nudge>,
 ) -> HeartbeatAnswer {
-    let Heard { attempt, started_at, cancelling, agent_state, agent_seen_at: _, now, freezes: _ } =
-        heard;
+    let Heard { attempt, started_at, cancelling, agent_state, now, .. } = heard;
     let told = heartbeat::directive(attempt, *started_at, *cancelling, *agent_state, *now);
     let none = Vec::new();
     let standings = standings.get(&attempt.attempt_id).unwrap_or(&none);
@@ -216,5 +227,6 @@ fn answer(
         lease_expires_at: attempt.lease_expires_at,
         hard_deadline: attempt.hard_deadline,
         attempt_spend,
+        nudges,
     }
 }

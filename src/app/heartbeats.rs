@@ -8,7 +8,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     App, Error, Result,
@@ -20,7 +20,8 @@ use super::{
 use crate::domain::{
     check::{Checks, pointer},
     holder::Holder,
-    ids::{AttemptId, WorkspaceId},
+    ids::{AttemptId, RuleId, WorkspaceId},
+    loops::{Loop, Step, Window},
     refusal::{Code, Refusal},
     settings,
     spend::{Amounts, SpendReport},
@@ -39,6 +40,29 @@ pub struct Progress {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "running the tests")]
     pub message: Option<String>,
+    /// The step that you have ended since the last heartbeat, so that it is noticed when you go round in
+    /// circles. Only what it is recognised by is kept, and nothing of what it says.
+    #[serde(skip_serializing)]
+    pub step: Option<Step>,
+    /// The same when you have ended several: at most 100, their numbers rising.
+    #[serde(skip_serializing)]
+    pub steps: Vec<Step>,
+}
+
+impl Progress {
+    /// The steps, in their order.
+    fn steps(&self) -> Window {
+        let steps: Vec<Step> = self.steps.iter().chain(&self.step).cloned().collect();
+        Window::of(&steps)
+    }
+
+    /// What people are shown; nothing when only steps were told.
+    fn shown(&self) -> Option<Value> {
+        let Self { percent, message, step, steps } = self;
+        let silent = percent.is_none() && message.is_none();
+        let only_steps = silent && (step.is_some() || !steps.is_empty());
+        (!only_steps).then(|| json!(self))
+    }
 }
 
 /// A sign of life.
@@ -108,6 +132,21 @@ pub struct HeartbeatAnswer {
     pub budget: Vec<BudgetStanding>,
     /// The strongest freeze that the attempt is under; `null`: none.
     pub freeze: Option<HeartbeatFreeze>,
+    /// What you are to think about before you go on, mostly nothing. What a rule says is told once; that
+    /// your steps repeat is told with every step that does.
+    pub nudges: Vec<Nudge>,
+}
+
+/// A word to whoever works on a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Nudge {
+    /// What to think about.
+    #[schema(example = "your last 4 steps were the same, with the same result")]
+    pub text: String,
+    /// The rule that says it: `GET /v1/rules/{rule_id}`; `null`: no rule, your steps repeat.
+    pub rule_id: Option<RuleId>,
+    /// How your steps repeat; `null`: this is about something else.
+    pub r#loop: Option<Loop>,
 }
 
 /// How one of many heartbeats went: `answer` or `problem`.
@@ -146,7 +185,8 @@ pub(super) struct HeartbeatCommand {
     pub holder: Holder,
     pub attempt: AttemptId,
     pub lease_sha256: [u8; 32],
-    pub progress: Option<Progress>,
+    pub progress: Option<Value>,
+    pub steps: Window,
     pub checkpoint: Option<Value>,
     pub spend: SpendReport,
 }
@@ -222,14 +262,15 @@ fn command(caller: &HolderCaller, beat: AttemptHeartbeat) -> HeartbeatCommand {
         holder: caller.holder(),
         attempt: attempt_id,
         lease_sha256: lease::hash(&lease),
-        progress,
+        steps: progress.as_ref().map(Progress::steps).unwrap_or_default(),
+        progress: progress.as_ref().and_then(Progress::shown),
         checkpoint,
         spend,
     }
 }
 
 fn check(checks: &mut Checks, at: &str, beat: &AttemptHeartbeat) {
-    if let Some(Progress { percent, message }) = &beat.progress {
+    if let Some(Progress { percent, message, step, steps }) = &beat.progress {
         let at = pointer(at, "progress");
         if let Some(percent) = percent {
             checks.range(&pointer(&at, "percent"), *percent, 0..=100);
@@ -237,7 +278,29 @@ fn check(checks: &mut Checks, at: &str, beat: &AttemptHeartbeat) {
         if let Some(message) = message {
             checks.bytes(&pointer(&at, "message"), message, settings::MESSAGE_BYTES);
         }
+        check_steps(checks, &at, step.as_ref(), steps);
     }
     checks.json(&pointer(at, "checkpoint"), beat.checkpoint.as_ref());
     beat.spend.check(checks, &pointer(at, "spend"));
+}
+
+fn check_steps(checks: &mut Checks, at: &str, step: Option<&Step>, steps: &[Step]) {
+    let list = pointer(at, "steps");
+    checks.count(&list, steps.len(), settings::STEPS_MAX);
+    if let Some(step) = step {
+        checks.ensure(
+            steps.is_empty(),
+            &list,
+            "stands for several; give one of `step` and `steps`",
+        );
+        step.check(checks, &pointer(at, "step"));
+    }
+    let mut before = 0;
+    for (index, step) in steps.iter().enumerate().take(settings::STEPS_MAX) {
+        let here = pointer(&list, index);
+        step.check(checks, &here);
+        let rises = step.n > before;
+        checks.ensure(rises, &pointer(&here, "n"), "must be above that of the step before");
+        before = step.n;
+    }
 }

@@ -6,6 +6,7 @@ use super::{
     Error, Result, Unit, budget_steps, budgets,
     decisions::DecisionRequest,
     goals::{apply, cancel_locked, corrupt},
+    interventions,
     lay::Ground,
     review,
     settle::{self, Change},
@@ -34,6 +35,11 @@ pub(super) async fn take_effect(
     request: &DecisionRequest,
 ) -> Result<()> {
     let approved = request.approves();
+    if facts.kind == ApprovalKind::Input
+        && interventions::decided(unit, facts, goal, task.as_ref(), request.answer.as_ref()).await?
+    {
+        return Ok(());
+    }
     match (facts.kind, task, facts.attempt_id, facts.plan_id) {
         (ApprovalKind::Plan, _, _, Some(plan)) if approved => apply_plan(unit, goal, plan).await,
         (ApprovalKind::Plan, _, _, Some(plan)) => {
@@ -114,7 +120,10 @@ async fn start(
 }
 
 /// The question is decided either way: the task goes on, and its next attempt reads the outcome.
-async fn resume(unit: &mut Unit, task: TaskFacts) -> Result<()> {
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn resume(unit: &mut Unit, task: TaskFacts) -> Result<()> {
     if task.state != TaskState::Parked {
         return Err(Error::Corrupt("a question about a task that is not parked".into()));
     }

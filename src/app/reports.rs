@@ -104,14 +104,14 @@ pub struct DayExport {
 }
 
 /// A single moment of the database, held still for one report.
-struct Moment {
-    tx: Transaction<'static, Postgres>,
-    now: DateTime<Utc>,
-    _place: OwnedSemaphorePermit,
+pub(super) struct Moment {
+    pub(super) tx: Transaction<'static, Postgres>,
+    pub(super) now: DateTime<Utc>,
+    pub(super) _place: OwnedSemaphorePermit,
 }
 
 impl App {
-    async fn moment(&self) -> Result<Moment> {
+    pub(super) async fn moment(&self) -> Result<Moment> {
         let place = Arc::clone(&self.reports).acquire_owned().await;
         let place = place.map_err(|error| Error::Unavailable(error.to_string()))?;
         let mut tx = self.pool.begin().await?;

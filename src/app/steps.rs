@@ -39,6 +39,8 @@ pub struct Due {
     pub fund: bool,
     /// Approvals ran out of time, or people are to be reminded: [`App::expire_approvals`] finds which.
     pub approvals: bool,
+    /// Rules are to be looked at: [`App::intervene`] does it.
+    pub intervene: bool,
 }
 
 impl App {
@@ -56,6 +58,7 @@ impl App {
             promote: passed(next.ready_from),
             fund: next.funds_wait,
             approvals: passed(next.approvals_due),
+            intervene: next.rules_act,
         })
     }
 

@@ -163,6 +163,17 @@ pub(super) async fn keep_from(
     keep(unit, (task.task_id, task.goal_id), keeping, None, reason).await
 }
 
+/// Keeps a task that nobody has at this moment from whoever had it last. Its row is held, and no
+/// attempt's.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn bar_last(unit: &mut Unit, task: &TaskFacts, reason: &str) -> Result<()> {
+    let Some(attempt) = task.current_attempt else { return Ok(()) };
+    let attempts = locked(unit, &[attempt]).await?;
+    keep_from(unit, task, None, find(&attempts, attempt)?.holder, reason).await
+}
+
 /// Says for whom the next attempt of a task is kept; its row is held.
 async fn keep(
     unit: &mut Unit,

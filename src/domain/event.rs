@@ -113,6 +113,19 @@ words! {
         FreezeSet => "freeze.set",
         /// A freeze was lifted; others may still be in force.
         FreezeLifted => "freeze.lifted",
+        /// The steps of an attempt repeat: `data` has the pattern and how often. Told once, until other
+        /// steps have broken the pattern.
+        AttemptLooping => "attempt.looping",
+        /// An intervention rule was made.
+        RuleCreated => "rule.created",
+        /// An intervention rule was edited.
+        RuleUpdated => "rule.updated",
+        /// An intervention rule was deleted.
+        RuleDeleted => "rule.deleted",
+        /// A rule has acted: `data` has the rule, what was found and what was done.
+        RuleTriggered => "rule.triggered",
+        /// What a rule did is closed: `data` says how.
+        RuleCleared => "rule.cleared",
     }
 }
 

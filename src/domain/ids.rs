@@ -67,4 +67,12 @@ ids! {
     PolicyId;
     /// A link with which a person decides an approval.
     LinkId;
+    /// A loop that an attempt's steps were found in.
+    LoopId;
+    /// A nudge.
+    NudgeId;
+    /// An intervention rule.
+    RuleId;
+    /// What a rule did about a task or goal.
+    InterventionId;
 }

@@ -117,6 +117,8 @@ invariants! {
         "Under a freeze in force nothing runs that was claimed after it was set, and under a stop nothing runs.",
     VotesReachQuorum "votes_reach_quorum"
         "What people approved or answered under a policy has as many votes as each of its stages wants.",
+    AnswersCloseRules "answers_close_rules"
+        "What a rule has asked is closed with the answer.",
     LeasesSwept "leases_swept"
         "No attempt runs on after its lease or its hard deadline was over for longer than a sweep.",
     PromotedInTime "promoted_in_time"
@@ -180,7 +182,8 @@ impl Invariant {
             | Self::ReservationsOfRunning
             | Self::ShortOfALimit
             | Self::FreezesHold
-            | Self::VotesReachQuorum => None,
+            | Self::VotesReachQuorum
+            | Self::AnswersCloseRules => None,
         }
     }
 }

@@ -31,6 +31,7 @@ pub mod refusal;
 pub mod report;
 pub mod review;
 pub mod role;
+pub mod rule;
 pub mod settings;
 pub mod spend;
 pub mod states;

@@ -113,3 +113,5 @@ pub const VERIFY_SAMPLES: i64 = 10;
 pub const VERIFY_TIME_HTTP: Duration = Duration::from_secs(60);
 /// How long a check of the data may take when it is asked for at the command line.
 pub const VERIFY_TIME_LOCAL: Duration = Duration::from_secs(30 * 60);
+/// Steps of one heartbeat.
+pub const STEPS_MAX: usize = 100;

@@ -62,6 +62,7 @@ const TAGS: &[(&str, &str)] = &[
     ("reports", "Who used what, when a limit will be used up, and what a goal will cost."),
     ("prices", "What models cost: tokens become money."),
     ("freezes", "Stops that an operator puts on a scope."),
+    ("rules", "What is to happen by itself when work goes wrong, and what happened."),
     ("lessons", "What was learned, searchable."),
     ("events", "What happened, in order."),
     ("webhooks", "Who is told of events."),

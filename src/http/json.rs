@@ -83,8 +83,10 @@ fn pointer_of(path: &serde_path_to_error::Path) -> String {
         match segment {
             Segment::Seq { index } => push(&mut pointer, &index.to_string()),
             Segment::Map { key } => push(&mut pointer, key),
-            // The variant of an enum is no level of the JSON, and what is unknown cannot be named.
-            Segment::Enum { .. } | Segment::Unknown => {}
+            // A variant with fields is a level of the JSON that is called by its name.
+            Segment::Enum { variant } => push(&mut pointer, variant),
+            // What is unknown cannot be named.
+            Segment::Unknown => {}
         }
         pointer
     })

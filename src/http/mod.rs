@@ -103,6 +103,7 @@ pub mod projects;
 pub mod query;
 pub mod reply;
 pub mod reports;
+pub mod rules;
 mod sentences;
 pub mod server;
 mod shape;
@@ -159,6 +160,7 @@ fn routes() -> OpenApiRouter<HttpState> {
         .merge(prices::routes())
         .merge(agents::routes())
         .merge(freezes::routes())
+        .merge(rules::routes())
         .merge(events::routes())
         .merge(keys::routes())
         .merge(whoami::routes())

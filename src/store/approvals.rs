@@ -300,6 +300,32 @@ pub async fn cancel_for_tasks(
     Ok(rows.into_iter().map(|row| (row.approval_id, row.task_id, row.goal_id)).collect())
 }
 
+/// Cancels what is pending of these; returns which, each with its goal.
+///
+/// # Errors
+/// When the database fails.
+pub async fn withdraw(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    approvals: &[ApprovalId],
+    reason: &str,
+) -> sqlx::Result<Vec<(ApprovalId, GoalId)>> {
+    let rows = sqlx::query!(
+        r#"update approvals
+           set state = 'cancelled', reason = $3, decided_at = $4, version = version + 1
+           where workspace_id = $1 and approval_id = any($2) and state = 'pending'
+           returning approval_id as "approval_id: ApprovalId", goal_id as "goal_id: GoalId""#,
+        workspace.0,
+        &uuids(approvals),
+        reason,
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.approval_id, row.goal_id)).collect())
+}
+
 /// Cancels what is pending about the plans of a goal; returns which.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use super::types::holder;
 use crate::domain::{
     holder::Holder,
     ids::{AgentId, AttemptId, GoalId, KeyId, TaskId, WorkspaceId},
+    loops::{Pattern, Window},
     states::{AgentState, AttemptState},
     task::AttemptFacts,
 };
@@ -25,6 +26,8 @@ pub struct Beat {
     pub progress: Option<Value>,
     /// For the next attempt; none leaves what was there before.
     pub checkpoint: Option<Value>,
+    /// Steps that ended since; none leaves what was there before.
+    pub steps: Option<Window>,
 }
 
 /// An attempt that was heard of, and what its agent is to be told of.
@@ -44,6 +47,19 @@ pub struct Heard {
     pub now: DateTime<Utc>,
     /// Whether anything in the workspace is frozen: only then it is worth asking what.
     pub freezes: bool,
+    /// Whether something waits to be told to whoever works on its task.
+    pub nudges: bool,
+    /// Its steps, where the beat brought some.
+    pub steps: Option<Steps>,
+}
+
+/// The steps of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Steps {
+    /// The last ones, those that came with the beat among them.
+    pub window: Window,
+    /// The loops that it was in before, as far as could be seen without waiting.
+    pub loops: Vec<Pattern>,
 }
 
 /// Moves the leases of running attempts on, stores how far they are, and reads what their agents are
@@ -76,21 +92,33 @@ pub async fn renew(
             -- Selected, so that the planner does not count them: a plan for just as many would look
             -- better each time, and making it takes longer than following any.
             from unnest((select $3::uuid[]), (select $4::uuid[]), (select $5::bytea[]),
-                        (select $6::jsonb[]), (select $7::jsonb[]))
-                 as b (attempt_id, holder_id, lease_sha256, progress, checkpoint)
+                        (select $6::jsonb[]), (select $7::jsonb[]), (select $8::bytea[]))
+                 as b (attempt_id, holder_id, lease_sha256, progress, checkpoint, steps)
             cross join moment m
             where a.workspace_id = $1 and a.attempt_id = b.attempt_id
               and coalesce(a.agent_id, a.held_by_key) = b.holder_id
               and a.lease_sha256 = b.lease_sha256 and (a.state = 'running') is true
-            returning a.*, b.progress, b.checkpoint, m.now
+            returning a.*, b.progress, b.checkpoint, b.steps, m.now
         ), reported as (
-            insert into attempt_progress as old (workspace_id, attempt_id, progress, checkpoint, updated_at)
-            select $1, attempt_id, progress, checkpoint, now from renewed
-            where progress is not null or checkpoint is not null
+            insert into attempt_progress as old
+                (workspace_id, attempt_id, progress, checkpoint, steps, updated_at, progressed_at)
+            select $1, attempt_id, progress, checkpoint, steps, now, now from renewed
+            where progress is not null or checkpoint is not null or steps is not null
             on conflict (workspace_id, attempt_id) do update
                 set progress = coalesce(excluded.progress, old.progress),
                     checkpoint = coalesce(excluded.checkpoint, old.checkpoint),
-                    updated_at = excluded.updated_at
+                    steps = case when excluded.steps is null then old.steps
+                                 else steps_after(coalesce(old.steps, ''), excluded.steps) end,
+                    updated_at = excluded.updated_at,
+                    -- The same again is no progress.
+                    progressed_at = case when coalesce(excluded.progress <> old.progress,
+                                                       excluded.progress is not null)
+                                or coalesce(excluded.checkpoint <> old.checkpoint,
+                                            excluded.checkpoint is not null)
+                                or steps_after(coalesce(old.steps, ''), excluded.steps)
+                                   <> coalesce(old.steps, '')
+                            then excluded.updated_at else old.progressed_at end
+            returning attempt_id, steps
         )
         select a.attempt_id as "attempt_id: AttemptId", a.task_id as "task_id: TaskId",
                a.goal_id as "goal_id: GoalId", a.agent_id as "agent_id: AgentId",
@@ -99,7 +127,20 @@ pub async fn renew(
                g.state as "agent_state?: AgentState", p.last_seen_at as "agent_seen_at?",
                a.now as "now!",
                (select exists (select from freezes f
-                               where f.workspace_id = $1 and f.lifted_at is null)) as "freezes!"
+                               where f.workspace_id = $1 and f.lifted_at is null)) as "freezes!",
+               -- Asked of each task only when anything is to be told at all.
+               case when (select exists (select from nudges n
+                                         where n.workspace_id = $1 and n.closed_at is null))
+                    then exists (select from nudges n where n.workspace_id = $1
+                                 and n.task_id = a.task_id and n.closed_at is null)
+                    else false end as "nudges!",
+               case when a.steps is not null then
+                   (select r.steps from reported r where r.attempt_id = a.attempt_id)
+                   end as "steps?",
+               case when a.steps is not null then array(
+                   select l.pattern from attempt_loops l
+                   where l.workspace_id = $1 and l.attempt_id = a.attempt_id and l.left_at is null)
+                   end as "loops?: Vec<Pattern>"
         from renewed a
         join tasks t on t.workspace_id = $1 and t.task_id = a.task_id
         left join agents g on g.workspace_id = $1 and g.agent_id = a.agent_id
@@ -112,6 +153,8 @@ pub async fn renew(
         &beats.iter().map(|beat| beat.lease_sha256.to_vec()).collect::<Vec<_>>(),
         &beats.iter().map(|beat| beat.progress.clone()).collect::<Vec<_>>() as &[Option<Value>],
         &beats.iter().map(|beat| beat.checkpoint.clone()).collect::<Vec<_>>() as &[Option<Value>],
+        &beats.iter().map(|beat| beat.steps.as_ref().map(Window::to_bytes)).collect::<Vec<_>>()
+            as &[Option<Vec<u8>>],
     )
     .fetch_all(conn)
     .await?;
@@ -135,6 +178,11 @@ pub async fn renew(
             agent_seen_at: row.agent_seen_at,
             now: row.now,
             freezes: row.freezes,
+            nudges: row.nudges,
+            steps: row.steps.map(|steps| Steps {
+                window: Window::from_bytes(&steps),
+                loops: row.loops.unwrap_or_default(),
+            }),
         })
     });
     heard.collect()

@@ -17,6 +17,8 @@ pub struct NextDue {
     pub approvals_due: Option<DateTime<Utc>>,
     /// Whether something waits for a budget, or has set something aside that is to be settled.
     pub funds_wait: bool,
+    /// Whether a rule acts, or what one did is still open.
+    pub rules_act: bool,
     /// The database's clock.
     pub now: DateTime<Utc>,
 }
@@ -55,6 +57,9 @@ pub async fn next_due(conn: &mut PgConnection, workspace: WorkspaceId) -> sqlx::
                               where workspace_id = $1 and state = 'pending' and limit_id is not null)
                    or exists (select from allocations
                               where workspace_id = $1 and closed_at is null) as "funds_wait!",
+               exists (select from rules where workspace_id = $1 and enabled)
+                   or exists (select from interventions
+                              where workspace_id = $1 and closed_at is null) as "rules_act!",
                clock_timestamp() as "now!"
         "#,
         workspace.0,

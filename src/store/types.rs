@@ -14,13 +14,16 @@ use crate::domain::{
     freeze::{FreezeMode, FreezeScope},
     holder::Holder,
     ids::{
-        AgentId, ApprovalId, AttemptId, BudgetId, FreezeId, GoalId, Id, KeyId, LimitId, LinkId,
-        PlanId, PolicyId, PriceId, ProjectId, TaskId, WorkspaceId,
+        AgentId, ApprovalId, AttemptId, BudgetId, FreezeId, GoalId, Id, InterventionId, KeyId,
+        LimitId, LinkId, LoopId, NudgeId, PlanId, PolicyId, PriceId, ProjectId, RuleId, TaskId,
+        WorkspaceId,
     },
+    loops::Pattern,
     person::Person,
     price::{MoneySource, PriceSource},
     review::ReviewChoice,
     role::Role,
+    rule::{Action, Closing, Condition, Subject},
     states::{
         AgentState, ApprovalKind, ApprovalState, AttemptState, FailureClass, GoalState, PlanState,
         Planner, TaskState,
@@ -70,7 +73,11 @@ uuid_columns!(
     PriceId,
     FreezeId,
     PolicyId,
-    LinkId
+    LinkId,
+    LoopId,
+    NudgeId,
+    RuleId,
+    InterventionId
 );
 text_columns!(
     Role,
@@ -95,7 +102,12 @@ text_columns!(
     FreezeScope,
     FreezeMode,
     Person,
-    Because
+    Because,
+    Pattern,
+    Subject,
+    Condition,
+    Action,
+    Closing
 );
 
 /// The holder of an attempt, of its two columns.

@@ -46,6 +46,8 @@ words! {
         Promote => "promote",
         /// Offers tasks that waited for a budget which has room again.
         Fund => "fund",
+        /// Acts by the intervention rules, and closes what is over.
+        Intervene => "intervene",
         /// Computes what tasks usually use.
         LearnUsualSpend => "learn_usual_spend",
         /// Ends goals whose last task has ended.
@@ -57,12 +59,13 @@ words! {
 
 impl Step {
     /// The steps in the order of a round: what one frees the next may use.
-    const ROUND: [Self; 7] = [
+    const ROUND: [Self; 8] = [
         Self::Expire,
         Self::ExpireApprovals,
         Self::Promote,
         Self::Fund,
         Self::RollUp,
+        Self::Intervene,
         Self::LearnUsualSpend,
         Self::SweepReplays,
     ];
@@ -76,6 +79,8 @@ impl Step {
             Self::SweepReplays | Self::LearnUsualSpend => Duration::from_secs(60),
             // What waits is offered where room appears; this finds what was left over.
             Self::Fund => Duration::from_secs(1),
+            // What a rule is about has been so for a while.
+            Self::Intervene => Duration::from_secs(1),
         }
     }
 
@@ -86,6 +91,7 @@ impl Step {
             Self::ExpireApprovals => due.approvals,
             Self::Promote => due.promote,
             Self::Fund => due.fund,
+            Self::Intervene => due.intervene,
             Self::RollUp | Self::SweepReplays | Self::LearnUsualSpend => true,
         }
     }
@@ -98,6 +104,7 @@ impl Step {
             Self::RollUp => app.roll_up(workspace).await,
             Self::SweepReplays => app.sweep_replays(workspace).await,
             Self::Fund => app.fund(workspace).await,
+            Self::Intervene => app.intervene(workspace).await,
             Self::LearnUsualSpend => app.learn_usual_spend(workspace).await,
         }
     }
@@ -182,6 +189,7 @@ impl Rounds {
             promote: true,
             fund: true,
             approvals: true,
+            intervene: true,
         });
         for step in Step::ROUND {
             if shutdown.is_begun() {

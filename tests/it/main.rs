@@ -44,6 +44,7 @@ mod reports;
 mod review;
 mod revisions;
 mod roles;
+mod rules;
 mod schema;
 mod spend;
 mod statistics;

@@ -174,6 +174,7 @@ async fn a_beat_moves_a_lease_as_the_rule_says() {
             lease_sha256: before.lease_sha256.clone().try_into().unwrap(),
             progress: None,
             checkpoint: None,
+            steps: None,
         };
         let now = fleet.now();
         let stranger = Beat { holder: Holder::Agent(AgentId(Uuid::nil())), ..beat.clone() };
@@ -196,6 +197,7 @@ async fn a_beat_moves_a_lease_as_the_rule_says() {
         lease_sha256: facts.lease_sha256.try_into().unwrap(),
         progress: None,
         checkpoint: None,
+        steps: None,
     };
     let heard = beats::renew(&mut conn, workspace, Some(fleet.now()), &[beat]).await.unwrap();
     assert!(heard.is_empty(), "an attempt that has ended was renewed");

@@ -19,6 +19,9 @@ use crate::support::{
 /// the approval asks. A body that is no JSON is what a browser sends of a form.
 type Route = (&'static str, &'static str, &'static str);
 
+const RULE: &str = r#"{"name": "r", "when": {"looping": {}}, "then": {"park": {}}}"#;
+const DRY_RUN: &str = r#"{"rule": {"name": "r", "when": {"looping": {}}, "then": {"park": {}}}}"#;
+
 const ROUTES: &[Route] = &[
     ("GET /decide/{token}", "-", ""),
     ("POST /decide/{token}", "-", "decision=approve&reason=&payload_sha256=HASH"),
@@ -99,6 +102,8 @@ const ROUTES: &[Route] = &[
     ("GET /v1/goals/{goal_id}/estimate", "aov", ""),
     ("GET /v1/goals/{goal_id}/plans", "aosgv", ""),
     ("POST /v1/heartbeats", "aog", r#"{"heartbeats": []}"#),
+    ("GET /v1/interventions", "aosgv", ""),
+    ("GET /v1/interventions/{intervention_id}", "aosgv", ""),
     ("GET /v1/keys", "a", ""),
     ("POST /v1/keys", "a", r#"{"name": "k", "role": "viewer"}"#),
     ("GET /v1/keys/{key_id}", "a", ""),
@@ -130,6 +135,12 @@ const ROUTES: &[Route] = &[
     ("GET /v1/reports/forecast", "aov", "?budget_id={budget_id}"),
     ("GET /v1/reports/spend", "aov", ""),
     ("GET /v1/reports/spend.csv", "aov", ""),
+    ("GET /v1/rules", "aov", ""),
+    ("POST /v1/rules", "a", RULE),
+    ("POST /v1/rules/dry-run", "ao", DRY_RUN),
+    ("GET /v1/rules/{rule_id}", "aov", ""),
+    ("PATCH /v1/rules/{rule_id}", "a", r#"{"enabled": false}"#),
+    ("DELETE /v1/rules/{rule_id}", "a", ""),
     ("GET /v1/supervisor", "aov", ""),
     ("GET /v1/tasks", "aosgv", ""),
     ("GET /v1/tasks/{task_id}", "aosgv", ""),
@@ -218,10 +229,17 @@ impl Place {
         let question = fleet.question().await;
         let links = format!("/v1/approvals/{}/links", text(&question["id"]));
         let link = fleet.admin.post(links, &json!({"person": "bob"})).await.value(201);
+        let rule = json!({"name": "silent", "when": {"no_progress": {"seconds": 1}},
+                          "then": {"nudge": {"text": "speak"}}});
+        let rule = fleet.admin.post("/v1/rules", &rule).await.value(201);
+        fleet.after(2).await;
+        let intervention = fleet.admin.get("/v1/interventions").await.value(200);
         let ids = BTreeMap::from([
             ("{policy_id}", text(&policy["id"])),
             ("{link_id}", text(&link["link"]["id"])),
             ("{token}", text(&link["token"])),
+            ("{rule_id}", text(&rule["id"])),
+            ("{intervention_id}", text(&intervention["items"][0]["id"])),
             ("{freeze_id}", text(&freeze["id"])),
             ("{budget_id}", text(&budget["id"])),
             ("{goal_id}", goal.clone()),

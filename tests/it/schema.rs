@@ -7,9 +7,11 @@ use muster::{
         approval::{Risk, Verdict},
         budget::{BudgetNode, OnExhausted, Period, UnknownModel},
         freeze::{FreezeMode, FreezeScope},
+        loops::Pattern,
         price::{MoneySource, PriceSource},
         review::ReviewChoice,
         role::Role,
+        rule::{Action, Closing, Condition, Subject},
         states::{
             AgentState, ApprovalKind, ApprovalState, AttemptState, FailureClass, GoalState,
             PlanState, Planner, SpendNode, TaskState,
@@ -137,6 +139,14 @@ async fn lists_of_words_are_the_same_in_the_database_and_in_the_code() {
         ("approvals_state_known", words::<ApprovalState>()),
         ("freezes_scope_known", words::<FreezeScope>()),
         ("freezes_mode_known", words::<FreezeMode>()),
+        ("attempt_loops_pattern_known", words::<Pattern>()),
+        ("rules_subject_known", words::<Subject>()),
+        ("rules_condition_known", words::<Condition>()),
+        ("rules_action_known", words::<Action>()),
+        ("interventions_subject_known", words::<Subject>()),
+        ("interventions_condition_known", words::<Condition>()),
+        ("interventions_action_known", words::<Action>()),
+        ("interventions_closing_known", words::<Closing>()),
     ]);
     let rows = sqlx::query(
         "select conname::text, (select array_agg(m[1] order by m[1] collate \"C\")
@@ -225,6 +235,8 @@ async fn heartbeats_change_no_indexed_column() {
         ("attempt_progress", "progress"),
         ("attempt_progress", "checkpoint"),
         ("attempt_progress", "updated_at"),
+        ("attempt_progress", "steps"),
+        ("attempt_progress", "progressed_at"),
         ("agent_presence", "last_seen_at"),
         ("attempt_spend", "entries"),
         ("attempt_spend", "reported"),

@@ -135,7 +135,11 @@ impl Worker {
     async fn beat(&self, claim: &Claim, percent: u8, doing: &str) -> Result<Directive> {
         let beat = HeartbeatRequest {
             lease: claim.lease.clone(),
-            progress: Some(Progress { percent: Some(percent), message: Some(doing.to_owned()) }),
+            progress: Some(Progress {
+                percent: Some(percent),
+                message: Some(doing.to_owned()),
+                ..Progress::default()
+            }),
             checkpoint: Some(json!({"percent": percent})),
             spend: SpendReport::default(),
         };

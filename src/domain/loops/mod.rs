@@ -2,15 +2,19 @@
 //!
 //! An agent that is stuck looks busy: it is alive, it reports, it spends. What shows is that its
 //! steps repeat. An agent may tell each step that it has ended, once, with a heartbeat, as
-//! `progress.step`:
+//! `progress.step`, or several with `progress.steps`:
 //!
 //! ```json
 //! {"percent": 40, "message": "running the tests", "step": {
+//!     "n": 17,
 //!     "action": {"tool": "shell", "arguments": {"command": "cargo test"}},
 //!     "error": "error[E0308]: mismatched types\n --> src/main.rs:12:5"
 //! }}
 //! ```
 //!
+//! - `n`: the number of the step in its attempt, which rises. A heartbeat whose answer was lost is sent
+//!   again, and what has a number that was passed before is not counted twice. Nothing else can tell
+//!   the two apart: that a step is the same as the one before is just what is looked for.
 //! - `action`: what it did, as text or JSON: the tool and *all* of its arguments. What is left out
 //!   here cannot be told apart.
 //! - `result`: what came of it, as text or JSON; an excerpt will do if it differs when results do.
@@ -33,8 +37,8 @@
 //! test fails each time. The earlier pattern in this table is the one that is told.
 //!
 //! Guaranteed: the answer depends on nothing but the last [`WINDOW`] steps, so that is all that an
-//! attempt keeps ([`Window`], at most 384 bytes); each step is kept as a [`Fingerprint`] of 32 bytes,
-//! from which nothing can be read; and any step that differs in its action breaks every pattern but
+//! attempt keeps ([`Window`], at most 480 bytes); each step is kept as its number and a [`Fingerprint`] of
+//! 32 bytes, from which nothing can be read; and any step that differs in its action breaks every pattern but
 //! `same_error`.
 //!
 //! Steps are compared after what is certain to differ without meaning anything is taken out
@@ -59,12 +63,21 @@ mod canonical;
 mod noise;
 #[cfg(test)]
 mod tests;
+mod window;
+
+pub use window::Window;
 
 /// How many steps are kept: at least nine, which the longest pattern takes. Twelve, so that the
 /// count of a loop goes on a while.
 pub const WINDOW: usize = 12;
+/// The highest number of a step: every JSON reader has it exactly.
+const HIGHEST: u64 = (1 << 53) - 1;
 /// Bytes of a fingerprint.
 const BYTES: usize = 32;
+/// Bytes of the number of a step.
+const NUMBER: usize = 8;
+/// Bytes of a step in a stored window.
+const ENTRY: usize = NUMBER + BYTES;
 /// Bytes of each of its halves: 128 bits of SHA-256, far from any chance of being equal by accident.
 const HALF: usize = 16;
 
@@ -108,14 +121,20 @@ impl Pattern {
     }
 }
 
-/// A step that an agent has ended: what it did and what came of it. Tell each step once.
+/// A step that you have ended: what you did and what came of it. When the same comes again and again you
+/// are told so (`nudges`), and rules may call a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
+    "n": 17,
     "action": {"tool": "shell", "arguments": {"command": "cargo test"}},
     "error": "error[E0308]: mismatched types\n --> src/main.rs:12:5"
 }))]
 pub struct Step {
+    /// The number of the step in this attempt: a counter from 1, or anything else that rises from step
+    /// to step. A number that is not above the last one was told before, and is not counted again.
+    #[schema(minimum = 1, maximum = 9007199254740991_i64, example = 17)]
+    pub n: u64,
     /// What you did, as text or JSON: the tool and all of its arguments. At most 16 KiB.
     pub action: Value,
     /// What came of it, as text or JSON. At most 16 KiB; of more, send an excerpt or a hash.
@@ -130,6 +149,7 @@ pub struct Step {
 impl Step {
     /// Notes everything that is wrong with the step.
     pub fn check(&self, checks: &mut Checks, at: &str) {
+        checks.range(&pointer(at, "n"), self.n, 1..=HIGHEST);
         let action = pointer(at, "action");
         checks.ensure(!is_nothing(&self.action), &action, "must say what was done");
         checks.bytes(&action, &self.action.to_string(), settings::MESSAGE_BYTES);
@@ -221,6 +241,27 @@ pub struct Loop {
 }
 
 impl Loop {
+    /// What its agent is told.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        let Self { pattern, times, steps: _, began: _ } = self;
+        let what = match pattern {
+            Pattern::SameStep => {
+                format!("your last {times} steps were the same, with the same result")
+            }
+            Pattern::SameError => format!("your last {times} steps all met the same error"),
+            Pattern::Alternating => {
+                format!("your steps go back and forth between the same two, {times} times by now")
+            }
+            Pattern::Rotating => {
+                format!("your steps go round in the same three, {times} times by now")
+            }
+        };
+        format!(
+            "{what}. Doing it once more will not help: try another way, ask a person, or give up and say why."
+        )
+    }
+
     /// Whether the latest step made it a loop: the moment to tell somebody, once.
     #[must_use]
     pub const fn is_new(&self) -> bool {
@@ -231,8 +272,14 @@ impl Loop {
 /// The loop that the steps end in, if any. A loop that was left is none.
 #[must_use]
 pub fn detect(steps: &[Fingerprint]) -> Option<Loop> {
+    loops(steps).next()
+}
+
+/// Every pattern that the steps end in, the one that is told first. Four equal steps are two in turn as
+/// well: only when no pattern is left has an agent come out of a loop.
+pub fn loops(steps: &[Fingerprint]) -> impl Iterator<Item = Loop> {
     use super::words::Words as _;
-    Pattern::ALL.iter().find_map(|&pattern| {
+    Pattern::ALL.iter().filter_map(|&pattern| {
         let length = match pattern {
             Pattern::SameError => same_errors(steps),
             Pattern::SameStep | Pattern::Alternating | Pattern::Rotating => {
@@ -249,6 +296,12 @@ pub fn detect(steps: &[Fingerprint]) -> Option<Loop> {
     })
 }
 
+/// Whether two errors are the same but for what differs each time without meaning anything.
+#[must_use]
+pub fn same_error(one: &str, other: &str) -> bool {
+    canonical::error(one) == canonical::error(other)
+}
+
 /// How many of the last steps repeat with a period.
 fn repeating(steps: &[Fingerprint], period: usize) -> usize {
     let later = steps.iter().rev();
@@ -261,35 +314,4 @@ fn repeating(steps: &[Fingerprint], period: usize) -> usize {
 fn same_errors(steps: &[Fingerprint]) -> usize {
     let Some(error) = steps.last().and_then(Fingerprint::error) else { return 0 };
     steps.iter().rev().take_while(|step| step.error() == Some(error)).count()
-}
-
-/// The last steps of an attempt: all that is kept to find loops.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Window(Vec<Fingerprint>);
-
-impl Window {
-    /// What was stored. Bytes that are no window are an empty one: a loop is found a little later.
-    #[must_use]
-    pub fn from_bytes(bytes: &[u8]) -> Self {
-        let (steps, rest) = bytes.as_chunks::<BYTES>();
-        if !rest.is_empty() {
-            return Self::default();
-        }
-        let from = steps.len().saturating_sub(WINDOW);
-        Self(steps[from..].iter().copied().map(Fingerprint).collect())
-    }
-
-    /// What is stored: 32 bytes for each step, the oldest first.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        self.0.iter().flat_map(|step| step.0).collect()
-    }
-
-    /// Adds a step, forgets what is older than the window, and tells the loop that the steps end in.
-    pub fn push(&mut self, step: Fingerprint) -> Option<Loop> {
-        self.0.push(step);
-        let over = self.0.len().saturating_sub(WINDOW);
-        self.0.drain(..over);
-        detect(&self.0)
-    }
 }

@@ -170,6 +170,7 @@ pub async fn broken(
         Invariant::FreezesHold => freezes::hold(conn, scope).await,
         Invariant::VotesReachQuorum => questions::votes_reach_quorum(conn, scope).await,
         Invariant::ApprovalsExpire => times::approvals_expire(conn, scope).await,
+        Invariant::AnswersCloseRules => questions::answers_close_rules(conn, scope).await,
         Invariant::LeasesSwept => times::leases_swept(conn, scope).await,
         Invariant::PromotedInTime => times::promoted_in_time(conn, scope).await,
         Invariant::DeadlinesEnforced => times::deadlines_enforced(conn, scope).await,

@@ -30,6 +30,9 @@ finders! {
         where p.workspace_id = $1 and p.state = 'pending' and p.kind <> 'budget' and case p.kind
             when 'plan' then g.state <> 'proposed'
             when 'result' then t.state is distinct from 'reviewing'
+            -- A rule asks about a goal too, and about tasks that go on meanwhile.
+            when 'input' then case when p.task_id is null then g.ended_at is not null
+                                   else t.state <> 'parked' end
             else t.state is distinct from 'parked' end";
 
     votes_reach_quorum: "
@@ -51,4 +54,12 @@ finders! {
               having count(*) >= case v.escalation
                   when 0 then (a.policy -> 'stages' -> (s.stage - 1) ->> 'quorum')::integer
                   else (a.policy -> 'escalation' -> (v.escalation - 1) ->> 'quorum')::integer end)";
+
+    answers_close_rules: "
+        select 'intervention', i.intervention_id::text,
+               'it is open, and its question is ' || p.state
+        from interventions i
+        join approvals p on p.workspace_id = $1 and p.approval_id = i.approval_id
+        where i.workspace_id = $1 and i.closed_at is null
+          and p.state in ('approved', 'rejected', 'answered')";
 }

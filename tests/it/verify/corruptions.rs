@@ -159,6 +159,17 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
             "update approvals set policy_id = task('busy'), policy_version = 1, policy = '{}',
                 expires_at = created_at where state = 'pending' and kind = 'start'",
         ],
+        Invariant::AnswersCloseRules => &[
+            "insert into rules (workspace_id, rule_id, name, enabled, subject, condition,
+                condition_is, capabilities, action, action_is, cooldown_ms, created_at, updated_at)
+             select workspace_id, workspace_id, 'r', false, 'task', 'looping', '{}', '{}', 'ask', '{}',
+                0, created_at, created_at from workspaces",
+            "insert into interventions (workspace_id, intervention_id, rule_id, rule_version, subject,
+                subject_id, goal_id, task_id, condition, action, detail, measure, approval_id, opened_at)
+             select workspace_id, approval_id, workspace_id, 1, 'task', task_id, goal_id, task_id,
+                'looping', 'ask', '', 0, approval_id, created_at
+             from approvals where decided_by is not null and task_id is not null limit 1",
+        ],
         Invariant::LeasesSwept => &["update attempts set lease_expires_at = started_at
             where state = 'running'"],
         Invariant::PromotedInTime => {

@@ -129,18 +129,26 @@ fn a_step_says_what_was_done_and_is_not_large() {
         places(json!({"action": large, "result": [large], "error": large})),
         ["/progress/step/action", "/progress/step/result", "/progress/step/error"]
     );
-    assert!(serde_json::from_value::<super::Step>(json!({"action": "x", "outcome": 1})).is_err());
+    assert!(
+        serde_json::from_value::<super::Step>(json!({"n": 1, "action": "x", "outcome": 1}))
+            .is_err()
+    );
+    assert!(serde_json::from_value::<super::Step>(json!({"action": "x"})).is_err());
 }
 
 #[test]
 fn a_loop_is_new_once() {
     let mut window = Window::default();
-    let loops: Vec<_> = (0..30).filter_map(|_| window.push(done(1))).collect();
+    let mut push = |n| {
+        window.push(n, done(1));
+        window.loops().into_iter().next()
+    };
+    let loops: Vec<_> = (1..=30).filter_map(&mut push).collect();
     assert_eq!(loops.len(), 27);
     assert_eq!(loops.iter().filter(|found| found.is_new()).count(), 1);
     assert_eq!(loops.iter().map(|found| found.times).max(), Some(WINDOW));
-    assert_eq!(window.to_bytes().len(), 32 * WINDOW);
-    assert_eq!(Window::from_bytes(&[0; 33]), Window::default());
+    assert_eq!(window.to_bytes().len(), 40 * WINDOW);
+    assert_eq!(Window::from_bytes(&[0; 41]), Window::default());
 }
 
 /// A sequence of steps without a loop at its end matters little: whatever precedes a pattern.
@@ -195,7 +203,10 @@ proptest! {
         let all = steps(&past);
         for (index, one) in all.iter().enumerate() {
             window = Window::from_bytes(&window.to_bytes());
-            let found = window.push(*one);
+            window.push(index as u64 + 1, *one);
+            // What was told before is not counted again.
+            window.push(index as u64 / 2, done(99));
+            let found = window.loops().into_iter().next();
             let whole = detect(&all[..=index]);
             prop_assert_eq!(found.map(|l| (l.pattern, l.is_new())), whole.map(|l| (l.pattern, l.is_new())));
             prop_assert_eq!(found.map(|l| l.times), whole.map(|l| l.times.min(WINDOW / l.pattern.period())));

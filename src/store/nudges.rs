@@ -1,0 +1,125 @@
+//! Nudges: what waits to be told to whoever works on a task.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::domain::ids::{AttemptId, NudgeId, RuleId, TaskId, WorkspaceId};
+
+/// Something to be told.
+#[derive(Debug, Clone)]
+pub struct NewNudge<'a> {
+    /// Its id.
+    pub nudge_id: NudgeId,
+    /// Whoever works on this task is told.
+    pub task_id: TaskId,
+    /// The rule that says it.
+    pub rule_id: RuleId,
+    /// What it says.
+    pub text: &'a str,
+}
+
+/// Stores what is to be told.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    nudges: &[NewNudge<'_>],
+) -> sqlx::Result<()> {
+    macro_rules! column {
+        ($of:expr) => {
+            &nudges.iter().map($of).collect::<Vec<_>>()
+        };
+    }
+    let texts: Vec<&str> = nudges.iter().map(|nudge| nudge.text).collect();
+    sqlx::query!(
+        "insert into nudges (workspace_id, created_at, nudge_id, task_id, rule_id, text)
+         select $1, $2, n.* from unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[]) as n",
+        workspace.0,
+        now,
+        column!(|n| n.nudge_id.0),
+        column!(|n| n.task_id.0),
+        column!(|n| n.rule_id.0),
+        &texts as &[&str],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A nudge that is handed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The rule that says it.
+    pub rule_id: RuleId,
+    /// What it says.
+    pub text: String,
+}
+
+/// Hands over what waits for attempts of tasks: `(attempt, its task)`, each nudge once, oldest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn tell(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    attempts: &[(AttemptId, TaskId)],
+) -> sqlx::Result<HashMap<AttemptId, Vec<Told>>> {
+    let ids: Vec<Uuid> = attempts.iter().map(|(attempt, _)| attempt.0).collect();
+    let tasks: Vec<Uuid> = attempts.iter().map(|(_, task)| task.0).collect();
+    let rows = sqlx::query!(
+        r#"
+        with mine as materialized (
+            select n.nudge_id, a.attempt_id
+            from unnest($3::uuid[], $4::uuid[]) as a (attempt_id, task_id)
+            join nudges n on n.workspace_id = $1 and n.task_id = a.task_id and n.closed_at is null
+            order by n.nudge_id for no key update of n
+        ), told as (
+            update nudges n set told_to = m.attempt_id, closed_at = $2
+            from mine m where n.workspace_id = $1 and n.nudge_id = m.nudge_id and n.closed_at is null
+            returning n.nudge_id, n.rule_id, n.text, n.told_to
+        )
+        select told_to as "told_to!: AttemptId", rule_id as "rule_id!: RuleId", text as "text!"
+        from told order by nudge_id
+        "#,
+        workspace.0,
+        now,
+        &ids,
+        &tasks,
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut told: HashMap<AttemptId, Vec<Told>> = HashMap::new();
+    for row in rows {
+        let nudge = Told { rule_id: row.rule_id, text: row.text };
+        told.entry(row.told_to).or_default().push(nudge);
+    }
+    Ok(told)
+}
+
+/// Closes what nobody is to be told any more, because its task has ended.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget_ended(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update nudges n set closed_at = $2 from tasks t
+         where n.workspace_id = $1 and n.closed_at is null
+           and t.workspace_id = $1 and t.task_id = n.task_id and t.ended_at is not null",
+        workspace.0,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
