@@ -5,7 +5,7 @@
 //! key. The newest [`settings::AGENT_KEYS`] keys stay valid, so instances of an agent that are
 //! replaced one after the other keep working, and keys do not pile up.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     App, Result, Unit,
@@ -136,7 +136,7 @@ async fn make(unit: &mut Unit, new: &NewAgent) -> Result<Option<AgentId>> {
     let (workspace, now, id) = (unit.workspace(), unit.now(), unit.id());
     let capabilities = sorted(new.capabilities.clone().unwrap_or_default());
     let most = new.max_concurrent.unwrap_or(1);
-    let Actor { key, person, request_id: _ } = unit.acting().clone();
+    let Actor { key, person, owner: _, request_id: _ } = unit.acting().clone();
     let owner = new.owner.clone().or(person);
     let row = NewAgentRow {
         agent_id: id,
@@ -149,9 +149,10 @@ async fn make(unit: &mut Unit, new: &NewAgent) -> Result<Option<AgentId>> {
     if !store::agents::insert(unit.conn(), workspace, now, &row).await? {
         return Ok(None);
     }
-    unit.record(NewEvent::new(EventKind::AgentRegistered).agent(id).data(json!({
+    let data = json!({
         "name": new.name, "capabilities": capabilities, "max_concurrent": most, "owner": owner,
-    })));
+    });
+    unit.record(NewEvent::new(EventKind::AgentRegistered).agent(id).after(&data).data(data));
     Ok(Some(id))
 }
 
@@ -209,13 +210,20 @@ async fn edit(unit: &mut Unit, stored: &AgentRow, change: &AgentChange) -> Resul
     }
     let (workspace, now) = (unit.workspace(), unit.now());
     store::agents::update(unit.conn(), workspace, now, &edited).await?;
-    let AgentRow { agent_id, name, capabilities, max_concurrent, state, owner, version: _ } =
-        edited;
-    unit.record(NewEvent::new(EventKind::AgentUpdated).agent(agent_id).data(json!({
+    let data = facts(&edited);
+    let event = NewEvent::new(EventKind::AgentUpdated).agent(edited.agent_id);
+    unit.record(event.before(&facts(stored)).after(&data).data(data));
+    Ok(())
+}
+
+/// What is told of an agent.
+fn facts(agent: &AgentRow) -> Value {
+    let AgentRow { agent_id: _, name, capabilities, max_concurrent, state, owner, version: _ } =
+        agent;
+    json!({
         "name": name, "capabilities": capabilities, "max_concurrent": max_concurrent,
         "state": state, "owner": owner,
-    })));
-    Ok(())
+    })
 }
 
 /// As they are stored: the order in which they were named says nothing.

@@ -75,13 +75,14 @@ impl App {
         let stored = self.key_finder.submit(&finder, find).await?;
         let (role, agent) =
             key::admit(stored.as_ref(), token.hash()).ok_or_else(unauthenticated)?;
-        let person = stored.and_then(|key| key.person);
+        let (person, owner) = stored.map_or((None, None), |key| (key.person, key.owner));
         Ok(Principal {
             workspace: find.workspace,
             key: find.key,
             role,
             person,
             agent,
+            owner,
             request_id: None,
             secret: token.into_text(),
         })
@@ -102,7 +103,10 @@ impl App {
         let secret = token.into_text();
         // Keys of agents are nobody's.
         let (person, request_id) = (None, None);
-        Some((Principal { workspace, key, role, person, agent, request_id, secret }, known.able))
+        let owner = known.owner;
+        let principal =
+            Principal { workspace, key, role, person, agent, owner, request_id, secret };
+        Some((principal, known.able))
     }
 }
 

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{
     App, Result, Unit,
@@ -21,6 +22,7 @@ use super::{
 };
 use crate::{
     domain::{
+        audit::Mutation,
         budget::Range,
         check::Checks,
         freeze::{self, Act},
@@ -80,6 +82,10 @@ impl App {
             let places = store::attempts::places(unit.conn(), workspace, &[attempt]).await?;
             freeze::admit(places.first().and_then(|place| place.frozen), Act::Begin)?;
             set_aside(&mut unit, attempt, request).await?;
+            let cost = json!({"key": request.key, "amounts": request.amounts});
+            let goal = find(&attempts, attempt)?.goal_id;
+            let mutation = Mutation::new("attempt.cost_authorized", "attempt", attempt);
+            unit.audit(mutation.goal(goal).after(&cost));
         }
         let now = unit.now();
         let standings = standing::of(unit.conn(), workspace, std::iter::once(attempt)).await?;

@@ -170,7 +170,7 @@ async fn make(
         "budget_id": budget_id, "node": node, "node_id": node_id, "limits": spec.limits,
         "on_exhausted": spec.on_exhausted, "allocated": spec.allocated,
     });
-    unit.record(about(EventKind::BudgetCreated, node, node_id).data(data));
+    unit.record(about(EventKind::BudgetCreated, node, node_id).after(spec).data(data));
     Ok(budget_id)
 }
 
@@ -233,7 +233,9 @@ async fn edit(unit: &mut Unit, stored: &Budget, change: &BudgetChange) -> Result
         "after": change.limits.clone().unwrap_or_else(|| before.iter().map(spec).collect()),
         "on_exhausted": on_exhausted, "reason": change.reason,
     });
-    unit.record(about(EventKind::BudgetUpdated, stored.node, stored.node_id).data(data));
+    let edited = read(unit, stored.id).await?;
+    let event = about(EventKind::BudgetUpdated, stored.node, stored.node_id);
+    unit.record(event.before(stored).after(&edited).data(data));
     resume(unit, stored, &before, &gone, on_exhausted).await
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{App, Result, wake::Known};
+pub use crate::domain::actor::Actor;
 use crate::domain::{
     duties::Decider,
     holder::Holder,
@@ -33,6 +34,8 @@ pub struct Principal {
     pub person: Option<Person>,
     /// The agent that the key is bound to; present exactly when the role is `agent`.
     pub agent: Option<AgentId>,
+    /// The person for whom that agent works.
+    pub owner: Option<Person>,
     /// The request that the key came with.
     pub request_id: Option<Arc<str>>,
     /// The bearer secret as presented: seals what idempotent replays must show again.
@@ -43,8 +46,14 @@ impl Principal {
     /// As whom it acts.
     #[must_use]
     pub fn actor(&self) -> Actor {
-        let Self { workspace: _, key, role: _, person, agent: _, request_id, secret: _ } = self;
-        Actor { key: Some(*key), person: person.clone(), request_id: request_id.clone() }
+        let Self { workspace: _, key, role: _, person, agent: _, owner, request_id, secret: _ } =
+            self;
+        Actor {
+            key: Some(*key),
+            person: person.clone(),
+            owner: owner.clone(),
+            request_id: request_id.clone(),
+        }
     }
 
     /// As whom it decides.
@@ -52,22 +61,6 @@ impl Principal {
     pub fn decider(&self) -> Decider {
         Decider { key: Some(self.key), person: self.person.clone() }
     }
-}
-
-/// Who does something, as it is written down.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Actor {
-    /// The key; none: the service itself, somebody at its command line, or a person with a link.
-    pub key: Option<KeyId>,
-    /// The person.
-    pub person: Option<Person>,
-    /// The request that it was done for.
-    pub request_id: Option<Arc<str>>,
-}
-
-impl Actor {
-    /// The service itself, or somebody at its command line.
-    pub const SERVICE: Self = Self { key: None, person: None, request_id: None };
 }
 
 /// A kind of caller that a use case asks for.
@@ -240,7 +233,8 @@ impl ClaimCaller {
     /// What is remembered of a key that was just authenticated.
     pub(super) fn known(&self, able: &Arc<[String]>) -> Option<Known> {
         let token = Token::parse(self.principal().secret.expose_secret()).ok()?;
-        Some(Known { secret: token.hash(), agent: self.agent.agent(), able: Arc::clone(able) })
+        let (agent, owner) = (self.agent.agent(), self.principal().owner.clone());
+        Some(Known { secret: token.hash(), agent, owner, able: Arc::clone(able) })
     }
 }
 

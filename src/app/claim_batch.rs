@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Error, Result, Unit,
@@ -23,7 +23,7 @@ use crate::{
         ids::{AgentId, TaskId},
         refusal::{Code, Refusal},
         settings,
-        states::AgentState,
+        states::{AgentState, TaskState},
     },
     store::{
         self,
@@ -310,7 +310,7 @@ async fn start(
         for task in tasks {
             let holder = Holder::Agent(command.owner.agent);
             let new = new_attempt(unit, holder, command.lease, task);
-            unit.record(begun(&new.attempt).by(command.owner.actor));
+            unit.record(begun(task, &new.attempt).by(command.actor.clone()));
             started.push(new);
         }
     }
@@ -322,14 +322,27 @@ async fn start(
 }
 
 /// The event of an attempt that starts.
-pub(super) fn begun(attempt: &NewAttempt) -> NewEvent {
+pub(super) fn begun(task: &ReadyTask, attempt: &NewAttempt) -> NewEvent {
     let mut event = NewEvent::new(EventKind::TaskRunning)
         .goal(attempt.goal_id)
         .task(attempt.task_id)
         .attempt(attempt.attempt_id)
+        .before(&facts(task, TaskState::Ready, None))
+        .after(&facts(task, TaskState::Running, Some(attempt)))
         .data(json!({"attempt": attempt.number}));
     event.agent = attempt.holder.agent();
     event
+}
+
+/// What is known of a task that is given out, and of the attempt that it is given out with.
+fn facts(task: &ReadyTask, state: TaskState, attempt: Option<&NewAttempt>) -> Value {
+    let attempt = attempt.map(|attempt| {
+        json!({"attempt_id": attempt.attempt_id, "agent_id": attempt.holder.agent(),
+               "number": attempt.number, "lease_expires_at": attempt.lease_expires_at,
+               "hard_deadline": attempt.hard_deadline})
+    });
+    json!({"task_id": task.task_id, "state": state, "attempts_started": task.attempts_started,
+           "attempt": attempt})
 }
 
 /// An attempt at a ready task, with its token.

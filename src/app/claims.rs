@@ -26,7 +26,7 @@ use crate::domain::ids::{AgentId, KeyId, WorkspaceId};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Owner {
     pub workspace: WorkspaceId,
-    pub actor: KeyId,
+    pub key: KeyId,
     pub agent: AgentId,
 }
 
@@ -34,6 +34,7 @@ pub(super) struct Owner {
 #[derive(Debug)]
 pub(super) struct Given {
     pub owner: Owner,
+    pub actor: Actor,
     pub outcome: Outcome<ClaimAnswer>,
     /// The answer can be had again by its `Idempotency-Key`.
     pub kept: bool,
@@ -45,6 +46,7 @@ pub(super) struct Given {
 #[derive(Debug, Clone)]
 pub(super) struct ClaimCommand {
     pub owner: Owner,
+    pub actor: Actor,
     pub max: u32,
     pub lease: Option<Duration>,
     pub repeatable: Option<Arc<Repeatable>>,
@@ -96,7 +98,8 @@ impl Batched for ClaimCommand {
         }
         for claim in given.outcome.value.claims {
             let attempt = claim.attempt_id;
-            if let Err(error) = app.take_back(given.owner, attempt, claim.lease).await {
+            let (owner, actor) = (given.owner, given.actor.clone());
+            if let Err(error) = app.take_back(owner, actor, attempt, claim.lease).await {
                 tracing::warn!(%error, %attempt, "a claim that nobody received was not taken back");
             }
         }
@@ -164,7 +167,8 @@ async fn claim_by(
 impl ClaimCommand {
     pub fn nothing(&self) -> Given {
         let outcome = Outcome::fresh(ClaimAnswer { claims: Vec::new() });
-        Given { owner: self.owner, outcome, kept: false, able: Arc::default() }
+        let actor = self.actor.clone();
+        Given { owner: self.owner, actor, outcome, kept: false, able: Arc::default() }
     }
 }
 
@@ -184,11 +188,12 @@ impl App {
         let principal = caller.principal();
         let owner = Owner {
             workspace: principal.workspace,
-            actor: principal.key,
+            key: principal.key,
             agent: caller.agent().agent(),
         };
         let command = ClaimCommand {
             owner,
+            actor: principal.actor(),
             max: asked.max,
             lease: asked.lease_seconds.map(|seconds| Duration::from_secs(seconds.into())),
             repeatable: Repeatable::of(principal, request).map(Arc::new),
@@ -249,7 +254,7 @@ impl ClaimCommand {
         let repeat = self.repeatable.as_ref().map(|repeatable| repeatable.request.key.as_str());
         Who {
             agent: self.owner.agent,
-            key: self.owner.actor,
+            key: self.owner.key,
             able: Arc::clone(able),
             repeat: repeat.map(Box::from),
         }

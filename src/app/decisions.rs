@@ -263,6 +263,11 @@ async fn record(
         .goal(facts.goal_id)
         .attempt(facts.attempt_id)
         .approval(facts.approval_id)
+        .before(&json!({"approval_id": facts.approval_id, "state": facts.state,
+                        "payload_sha256": facts.payload_sha256}))
+        .after(&json!({"approval_id": facts.approval_id, "state": request.decision.state(),
+                       "payload_sha256": facts.payload_sha256, "verdict": request.decision,
+                       "reason": request.reason, "answer": request.answer}))
         .data(data);
     event.task = facts.task_id;
     unit.record(event);

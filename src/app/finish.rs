@@ -29,7 +29,7 @@ use crate::{
     domain::{
         freeze::{self, Act, FreezeMode},
         holder::Holder,
-        ids::{AttemptId, GoalId, KeyId, TaskId, WorkspaceId},
+        ids::{AttemptId, GoalId, TaskId, WorkspaceId},
         refusal::{Code, Refusal},
         states::{AttemptState, TaskState},
         task::{self, AttemptFacts, Ending, Failure, Next, TaskFacts},
@@ -49,7 +49,7 @@ pub(super) enum Finish {
 #[derive(Debug, Clone)]
 pub(super) struct FinishCommand {
     pub workspace: WorkspaceId,
-    pub actor: KeyId,
+    pub actor: Actor,
     pub holder: Holder,
     pub attempt: AttemptId,
     pub lease_sha256: [u8; 32],
@@ -165,6 +165,7 @@ impl App {
     pub(super) async fn take_back(
         &self,
         owner: Owner,
+        actor: Actor,
         attempt: AttemptId,
         lease: String,
     ) -> Result<FinishAnswer> {
@@ -173,7 +174,7 @@ impl App {
         let request = ReleaseRequest { lease, message, ..ReleaseRequest::default() };
         let command = FinishCommand {
             workspace: owner.workspace,
-            actor: owner.actor,
+            actor,
             holder: Holder::Agent(owner.agent),
             attempt,
             lease_sha256,
@@ -194,7 +195,7 @@ impl App {
         let principal = caller.principal();
         let command = FinishCommand {
             workspace: principal.workspace,
-            actor: principal.key,
+            actor: principal.actor(),
             holder: caller.holder(),
             attempt,
             lease_sha256,
@@ -228,7 +229,8 @@ async fn hold(unit: &mut Unit, batch: &[FinishCommand]) -> Result<Held> {
     let tasks: BTreeSet<TaskId> = places.iter().map(|place| place.task_id).collect();
     let goals: Vec<GoalId> = goals.into_iter().collect();
     let tasks: Vec<TaskId> = tasks.into_iter().collect();
-    store::goals::lock(unit.conn(), workspace, &goals).await?;
+    let goals = store::goals::lock(unit.conn(), workspace, &goals).await?;
+    unit.know(&goals);
     let facts = store::tasks::lock(unit.conn(), workspace, &tasks).await?;
     let attempts = locked(unit, &ids).await?;
     let outcomes = store::results::outcomes(unit.conn(), workspace, &ids).await?;

@@ -85,7 +85,7 @@ fn change(judged: &Judged<'_>) -> Change {
     };
     let (attempt, holder) = (judged.attempt.attempt_id, judged.attempt.holder);
     let change = Change::by_attempt(judged.task.clone(), attempt, holder, judged.ending, reason);
-    Change { actor: Some(judged.command.actor), ..change }
+    Change { actor: Some(judged.command.actor.clone()), ..change }
 }
 
 async fn evidence(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
@@ -146,7 +146,7 @@ async fn reviews(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
             task_id: Some(judged.task.task_id),
             attempt_id: Some(judged.attempt.attempt_id),
             payload: Some(payload),
-            asked_by: Some(judged.command.actor),
+            asked_by: judged.command.actor.key,
             ..NewApproval::new(unit.id(), ApprovalKind::Result, judged.task.goal_id)
         }
     };

@@ -8,7 +8,7 @@ use crate::{
         claim,
         event::{EventKind, NewEvent, task_event},
         ids::{ApprovalId, GoalId, TaskId},
-        states::{ApprovalKind, TaskState},
+        states::{ApprovalKind, ApprovalState, TaskState},
         task::{self, Freed, TaskFacts},
     },
     store::{self, approvals::NewApproval, moves::TaskMove},
@@ -45,9 +45,12 @@ pub async fn free(unit: &mut Unit, tasks: Vec<TaskFacts>, needs: Needs) -> Resul
                 Freed::Ask => asked.push(task),
             }
             if freed.state() != task.state {
-                unit.record(
-                    NewEvent::new(task_event(freed.state())).goal(task.goal_id).task(task.task_id),
-                );
+                let event = NewEvent::new(task_event(freed.state()))
+                    .goal(task.goal_id)
+                    .task(task.task_id)
+                    .before(task)
+                    .after(&TaskFacts { state: freed.state(), ..task.clone() });
+                unit.record(event);
             }
             moves.push(TaskMove {
                 task_id: task.task_id,
@@ -120,6 +123,9 @@ pub async fn ask(unit: &mut Unit, mut questions: Vec<NewApproval>) -> Result<()>
             .goal(question.goal_id)
             .attempt(question.attempt_id)
             .approval(question.approval_id)
+            .after(&json!({"kind": question.kind, "title": question.title, "body": question.body,
+                           "payload": question.payload, "risk": question.risk,
+                           "answer_schema": question.answer_schema}))
             .data(json!({"kind": question.kind,
                          "policy_id": frozen.get(&question.approval_id)}));
         event.task = question.task_id;
@@ -141,9 +147,17 @@ pub(super) async fn withdraw_questions(
     let gone =
         store::approvals::cancel_for_tasks(unit.conn(), workspace, now, tasks, reason).await?;
     for (approval, task, goal) in gone {
-        unit.record(
-            NewEvent::new(EventKind::ApprovalCancelled).goal(goal).task(task).approval(approval),
-        );
+        unit.record(withdrawn(approval, goal).task(task));
     }
     Ok(())
+}
+
+/// The event of a question that nobody has to answer any more.
+pub(super) fn withdrawn(approval: ApprovalId, goal: GoalId) -> NewEvent {
+    let facts = |state: ApprovalState| json!({"approval_id": approval, "state": state});
+    NewEvent::new(EventKind::ApprovalCancelled)
+        .goal(goal)
+        .approval(approval)
+        .before(&facts(ApprovalState::Pending))
+        .after(&facts(ApprovalState::Cancelled))
 }

@@ -97,11 +97,13 @@ impl App {
         let principal = caller.principal();
         let mut unit = self.begin_alone(principal.workspace, principal.actor()).await?;
         let (workspace, now, actor) = (unit.workspace(), unit.now(), unit.actor());
+        let before = read(unit.conn(), workspace, freeze).await?.freeze;
         let generation =
             store::freezes::lift(unit.conn(), workspace, now, freeze, actor, &lift.reason).await?;
         let lifted = read(unit.conn(), workspace, freeze).await?;
         if generation.is_some() {
-            unit.record(told(EventKind::FreezeLifted, &lifted.freeze, &lift.reason));
+            let event = told(EventKind::FreezeLifted, &lifted.freeze, &lift.reason);
+            unit.record(event.before(&before).after(&lifted.freeze));
         }
         self.commit(unit).await?;
         Ok(lifted)
@@ -177,7 +179,8 @@ pub(super) async fn set(
     let filter = FreezeFilter { freeze: Some(freeze), ..FreezeFilter::default() };
     let rows = store::freeze_rows::list(unit.conn(), workspace, filter, None, 1).await?;
     for row in rows {
-        unit.record(told(EventKind::FreezeSet, &row.into(), &new.reason));
+        let made: Freeze = row.into();
+        unit.record(told(EventKind::FreezeSet, &made, &new.reason).after(&made));
     }
     Ok(freeze)
 }
@@ -242,7 +245,8 @@ async fn hold(unit: &mut Unit, freeze: FreezeId) -> Result<Vec<Stopped>> {
     let goals: Vec<GoalId> = goals.into_iter().collect();
     let tasks: Vec<TaskId> = tasks.into_iter().collect();
     let attempts: Vec<AttemptId> = places.iter().map(|place| place.attempt_id).collect();
-    store::goals::lock(unit.conn(), workspace, &goals).await?;
+    let goals = store::goals::lock(unit.conn(), workspace, &goals).await?;
+    unit.know(&goals);
     let tasks = store::tasks::lock(unit.conn(), workspace, &tasks).await?;
     let mut attempts = locked(unit, &attempts).await?;
     let stopped = tasks.into_iter().filter_map(|task| {

@@ -56,7 +56,7 @@ pub(super) async fn make(
             "budget_id": budget_id, "node": node, "node_id": node_id, "limits": spec.limits,
             "on_exhausted": spec.on_exhausted, "allocated": spec.allocated,
         });
-        unit.record(about(EventKind::BudgetCreated, *node, *node_id).data(data));
+        unit.record(about(EventKind::BudgetCreated, *node, *node_id).after(spec).data(data));
     }
     Ok(store::fresh_budgets::insert(unit.conn(), workspace, now, &rows, &limits).await?)
 }

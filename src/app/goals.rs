@@ -158,6 +158,7 @@ impl App {
         }
         refuse_ended(&facts)?;
         let (workspace, now) = (unit.workspace(), unit.now());
+        let before = goal_views::read(unit.conn(), workspace, goal).await?;
         let edit = store::goals::GoalEdit {
             title: change.title.as_deref(),
             priority: change.priority,
@@ -168,8 +169,10 @@ impl App {
             store::goals::reprioritise(unit.conn(), workspace, goal, facts.priority, priority)
                 .await?;
         }
-        unit.record(NewEvent::new(EventKind::GoalUpdated).goal(goal));
-        let goal = goal_views::read(unit.conn(), workspace, goal).await?;
+        let edited = goal_views::read(unit.conn(), workspace, goal).await?;
+        let event = NewEvent::new(EventKind::GoalUpdated).goal(goal);
+        unit.record(event.before(&before).after(&edited));
+        let goal = edited;
         self.commit(unit).await?;
         Ok(goal)
     }
@@ -229,6 +232,7 @@ pub(super) fn same_version(stored: i64, asked: i64) -> Result<()> {
 pub(super) async fn lock_goal(unit: &mut Unit, goal: GoalId) -> Result<GoalFacts> {
     let workspace = unit.workspace();
     let found = store::goals::lock(unit.conn(), workspace, &[goal]).await?;
+    unit.know(&found);
     found.into_iter().next().ok_or_else(|| Refusal::not_found("goal").into())
 }
 
@@ -277,6 +281,7 @@ async fn write_goal(
     unit.record(
         NewEvent::new(EventKind::GoalCreated)
             .goal(goal)
+            .after(new)
             .data(json!({"title": title, "planner": draft.planner})),
     );
     if let Some(budget) = &new.budget {
@@ -317,6 +322,7 @@ async fn write_plan(
     unit.record(
         NewEvent::new(EventKind::PlanProposed)
             .goal(goal)
+            .after(&draft.tasks)
             .data(json!({"plan_id": plan, "tasks": count})),
     );
     let question = NewApproval {
@@ -340,6 +346,7 @@ pub(super) async fn apply(
     unit.record(
         NewEvent::new(EventKind::PlanApplied)
             .goal(ground.goal)
+            .after(&tasks)
             .data(json!({"plan_id": plan, "tasks": tasks.len()})),
     );
     unit.record(NewEvent::new(EventKind::GoalActive).goal(ground.goal));
@@ -370,10 +377,16 @@ pub(super) async fn cancel_locked(unit: &mut Unit, goal: GoalId, reason: &str) -
     let gone =
         store::approvals::cancel_plan_approvals(unit.conn(), workspace, now, goal, reason).await?;
     for approval in gone {
-        unit.record(NewEvent::new(EventKind::ApprovalCancelled).goal(goal).approval(approval));
+        unit.record(free::withdrawn(approval, goal));
     }
     let reason: String = reason.chars().take(300).collect();
-    unit.record(NewEvent::new(EventKind::GoalCancelled).goal(goal).data(json!({"reason": reason})));
+    let facts = |state: GoalState| json!({"goal_id": goal, "state": state});
+    let event = NewEvent::new(EventKind::GoalCancelled).goal(goal).after(&facts(state));
+    let event = match unit.known(goal).map(|known| known.state) {
+        Some(before) => event.before(&facts(before)),
+        None => event,
+    };
+    unit.record(event.data(json!({"reason": reason})));
     Ok(())
 }
 

@@ -2,8 +2,9 @@
 //!
 //! A heartbeat is a compare-and-set: the lease moves on if the attempt runs and is its agent's, under
 //! the lease that was shown. A whole batch is one statement ([`store::beats::renew`]), and what it
-//! leaves out is read once more to say why. Heartbeats that report spend have more to write; they
-//! are batches of their own, each a unit of work, so that the others never wait for them.
+//! leaves out is read once more to say why. Heartbeats that report something (spend, progress, a
+//! checkpoint) have more to write, and are audited; they are batches of their own, each a unit of work,
+//! so that the others never wait for them.
 //!
 //! What freezes an attempt is read a moment after that, and only where anything is frozen. A beat is not
 //! held up while a freeze is set: it comes before, or finds that its attempt was stopped.
@@ -14,6 +15,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use sqlx::PgConnection;
 
 use super::{
@@ -28,7 +30,9 @@ use super::{
 };
 use crate::{
     domain::{
-        agent, heartbeat,
+        agent,
+        audit::Mutation,
+        heartbeat,
         ids::{AgentId, AttemptId, WorkspaceId},
         refusal::Refusal,
         spend::Amounts,
@@ -56,7 +60,7 @@ pub(super) fn in_no_hurry(limits: Limits) -> Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Lane {
     workspace: WorkspaceId,
-    spends: bool,
+    reports: bool,
 }
 
 impl Batched for HeartbeatCommand {
@@ -66,15 +70,15 @@ impl Batched for HeartbeatCommand {
     const KIND: &'static str = "heartbeat";
 
     fn group(&self) -> Lane {
-        Lane { workspace: self.workspace, spends: !self.spend.is_empty() }
+        Lane { workspace: self.workspace, reports: self.reports() }
     }
 
     /// Renewing leases once more does no harm, so it does not matter that this is not taken back when
     /// what follows fails.
     async fn run(app: App, lane: Lane, batch: Vec<Self>) -> Result<Vec<Result<HeartbeatAnswer>>> {
-        let Lane { workspace, spends } = lane;
-        if spends {
-            return spend(&app, workspace, &batch).await;
+        let Lane { workspace, reports } = lane;
+        if reports {
+            return report(&app, workspace, &batch).await;
         }
         let mut conn = app.reader().await?;
         let heard = renew(&mut conn, workspace, app.clock.set(), &batch).await?;
@@ -93,7 +97,25 @@ impl Batched for HeartbeatCommand {
     }
 }
 
-async fn spend(
+impl HeartbeatCommand {
+    /// Whether it says more than that its agent is alive.
+    fn reports(&self) -> bool {
+        self.progress.is_some() || self.checkpoint.is_some() || !self.spend.is_empty()
+    }
+
+    /// What is audited: a record of its own, with nothing before it.
+    fn mutation(&self, attempt: &AttemptFacts) -> Mutation {
+        let said = json!({
+            "progress": self.progress, "checkpoint": self.checkpoint, "spend": self.spend,
+        });
+        Mutation::new("attempt.progress_reported", "attempt", attempt.attempt_id)
+            .goal(attempt.goal_id)
+            .after(&said)
+            .by(self.actor.clone())
+    }
+}
+
+async fn report(
     app: &App,
     workspace: WorkspaceId,
     batch: &[HeartbeatCommand],
@@ -105,6 +127,11 @@ async fn spend(
     let kept = batch.iter().filter_map(|command| Some((find(&heard, command)?, command)));
     let reports: Vec<_> = kept.map(|(heard, command)| (&heard.attempt, &command.spend)).collect();
     let spent = charge(&mut unit, &reports, &[]).await?;
+    for command in batch {
+        if let Some(heard) = find(&heard, command) {
+            unit.audit(command.mutation(&heard.attempt));
+        }
+    }
     let standings = standing::of(unit.conn(), workspace, heard.keys().copied()).await?;
     let frozen = frozen(unit.conn(), workspace, &heard).await?;
     let mut nudges = nudges::of(unit.conn(), workspace, &heard).await?;

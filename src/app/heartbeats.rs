@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     App, Error, Result,
-    caller::{Caller as _, HolderCaller},
+    caller::{Actor, Caller as _, HolderCaller},
     freeze_views::HeartbeatFreeze,
     lease,
     standing::BudgetStanding,
@@ -182,6 +182,7 @@ pub struct HeartbeatsAnswer {
 #[derive(Debug, Clone)]
 pub(super) struct HeartbeatCommand {
     pub workspace: WorkspaceId,
+    pub actor: Actor,
     pub holder: Holder,
     pub attempt: AttemptId,
     pub lease_sha256: [u8; 32],
@@ -259,6 +260,7 @@ fn command(caller: &HolderCaller, beat: AttemptHeartbeat) -> HeartbeatCommand {
     let AttemptHeartbeat { attempt_id, lease, progress, checkpoint, spend } = beat;
     HeartbeatCommand {
         workspace: caller.principal().workspace,
+        actor: caller.principal().actor(),
         holder: caller.holder(),
         attempt: attempt_id,
         lease_sha256: lease::hash(&lease),

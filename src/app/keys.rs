@@ -178,18 +178,24 @@ pub(super) async fn keep(unit: &mut Unit, new: Issue<'_>, token: &Token) -> Resu
         json!({"key_id": row.key_id, "name": row.name, "role": row.role, "person": row.person}),
     );
     event.agent = new.agent;
-    unit.record(event);
-    Ok(Key::of(row, now))
+    let made = Key::of(row, now);
+    unit.record(event.after(&made));
+    Ok(made)
 }
 
 /// Revokes keys in the unit and records each.
 pub(super) async fn revoke(unit: &mut Unit, keys: &[KeyId], agent: Option<AgentId>) -> Result<()> {
     let (workspace, now) = (unit.workspace(), unit.now());
-    store::keys::revoke(unit.conn(), workspace, keys, now).await?;
+    let mut rows = Vec::with_capacity(keys.len());
     for key in keys {
-        let mut event = NewEvent::new(EventKind::KeyRevoked).data(json!({"key_id": key}));
+        rows.push(lock(unit, *key).await?);
+    }
+    store::keys::revoke(unit.conn(), workspace, keys, now).await?;
+    for row in rows {
+        let mut event = NewEvent::new(EventKind::KeyRevoked).data(json!({"key_id": row.key_id}));
         event.agent = agent;
-        unit.record(event);
+        let after = Key::of(KeyRow { revoked_at: Some(now), ..row.clone() }, now);
+        unit.record(event.before(&Key::of(row, now)).after(&after));
     }
     Ok(())
 }

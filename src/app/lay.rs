@@ -143,9 +143,13 @@ fn record(unit: &mut Unit, ground: Ground, specs: &[TaskSpec], rows: &[NewTask])
         let event = |kind| NewEvent::new(kind).goal(ground.goal).task(row.task_id);
         let title: String = spec.title.chars().take(100).collect();
         unit.record(
-            event(EventKind::TaskCreated).data(json!({"ref": row.reference, "title": title})),
+            event(EventKind::TaskCreated)
+                .after(spec)
+                .data(json!({"ref": row.reference, "title": title})),
         );
-        unit.record(event(task_event(row.state)));
+        let facts = json!({"task_id": row.task_id, "state": row.state, "priority": row.priority,
+                           "ready_from": row.ready_from, "parent_id": row.parent_id});
+        unit.record(event(task_event(row.state)).after(&facts));
     }
 }
 

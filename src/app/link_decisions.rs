@@ -176,8 +176,11 @@ impl App {
             approval_views::about(&mut conn, workspace, link.approval_id).await?
         };
         let decider = decider(link);
-        let actor =
-            Actor { key: None, person: decider.person.clone(), request_id: Some(request_id) };
+        let actor = Actor {
+            person: decider.person.clone(),
+            request_id: Some(request_id),
+            ..Actor::SERVICE
+        };
         let mut unit = self.begin_to_decide(workspace, actor, about.kind, &request).await?;
         let now = unit.now();
         let work = async {

@@ -22,6 +22,8 @@ pub mod attempt_views;
 pub mod attention;
 mod attention_items;
 pub mod attention_views;
+mod audit_seal;
+pub mod audits;
 pub mod auth;
 pub mod authorize;
 pub mod bootstrap;
@@ -76,6 +78,7 @@ mod rule_facts;
 pub mod rule_views;
 pub mod rules;
 pub mod settle;
+mod settle_told;
 mod settling;
 mod shortfall;
 pub mod spend;
@@ -88,6 +91,7 @@ pub mod takeover_views;
 pub mod task_details;
 pub mod task_views;
 pub mod tasks;
+mod trail;
 pub mod unit;
 pub mod verify;
 pub mod vote_views;
@@ -122,6 +126,7 @@ pub struct App {
     finishes: coalesce::Coalescer<finish::FinishCommand>,
     verifies: coalesce::Coalescer<verify::VerifyCommand>,
     reports: Arc<Semaphore>,
+    audits: Arc<Semaphore>,
 }
 
 impl App {
@@ -143,6 +148,7 @@ impl App {
             finishes: coalesce::Coalescer::new(limits),
             verifies: coalesce::Coalescer::new(verify::ONE_AT_A_TIME),
             reports: Arc::new(Semaphore::new(reports::AT_ONCE)),
+            audits: Arc::new(Semaphore::new(audits::AT_ONCE)),
         }
     }
 

@@ -6,7 +6,9 @@
 //! somebody holds are left to the next look of the supervisor, so nobody waits for them under the
 //! locks of windows.
 
-use super::{Result, Unit};
+use serde_json::json;
+
+use super::{Result, Unit, free};
 use crate::{
     domain::{
         event::{EventKind, NewEvent},
@@ -50,7 +52,8 @@ pub(super) async fn offer(unit: &mut Unit, rooms: &[(LimitId, i64)], most: i64) 
             left -= waits.short_min;
             moves.push(offered(&waits));
             let ready = NewEvent::new(EventKind::TaskReady).goal(waits.goal_id);
-            unit.record(ready.task(waits.task_id));
+            let ready = ready.before(&moved(&waits, TaskState::Parked));
+            unit.record(ready.task(waits.task_id).after(&moved(&waits, TaskState::Ready)));
         }
     }
     if moves.is_empty() {
@@ -70,9 +73,14 @@ pub(super) async fn withdraw(unit: &mut Unit, limits: &[LimitId]) -> Result<()> 
     let (workspace, now) = (unit.workspace(), unit.now());
     let gone = store::budget_waits::withdraw_questions(unit.conn(), workspace, now, limits).await?;
     for (approval, goal) in gone {
-        unit.record(NewEvent::new(EventKind::ApprovalCancelled).goal(goal).approval(approval));
+        unit.record(free::withdrawn(approval, goal));
     }
     Ok(())
+}
+
+fn moved(waits: &Waiting, state: TaskState) -> serde_json::Value {
+    json!({"task_id": waits.task_id, "state": state, "short_min": waits.short_min,
+           "ready_from": waits.ready_from})
 }
 
 fn offered(waits: &Waiting) -> TaskMove {

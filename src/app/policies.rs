@@ -121,7 +121,7 @@ impl App {
                 return Err(taken(&spec.name));
             }
             let policy = read(unit.conn(), workspace, policy_id).await?;
-            unit.record(told(EventKind::PolicyCreated, &policy));
+            unit.record(told(EventKind::PolicyCreated, &policy).after(&policy));
             idempotency::store(unit, principal, request, &policy).await?;
             Ok(Outcome::fresh(policy))
         };
@@ -166,7 +166,7 @@ impl App {
             return Err(taken(&spec.name));
         }
         let after = read(unit.conn(), workspace, policy).await?;
-        unit.record(told(EventKind::PolicyUpdated, &after));
+        unit.record(told(EventKind::PolicyUpdated, &after).before(&before).after(&after));
         self.commit(unit).await?;
         Ok(after)
     }
@@ -190,7 +190,7 @@ impl App {
         let (workspace, now) = (unit.workspace(), unit.now());
         store::approval_policies::retire(unit.conn(), workspace, now, policy).await?;
         let after = read(unit.conn(), workspace, policy).await?;
-        unit.record(told(EventKind::PolicyRetired, &after));
+        unit.record(told(EventKind::PolicyRetired, &after).before(&before).after(&after));
         self.commit(unit).await?;
         Ok(after)
     }

@@ -170,8 +170,8 @@ impl App {
             add(unit, std::slice::from_ref(&made)).await?;
             let data = json!({"price_id": made.price_id, "provider": new.provider,
                               "model": new.model, "effective_from": at});
-            unit.record(NewEvent::new(EventKind::PriceCreated).data(data));
             let shown = view(made)?;
+            unit.record(NewEvent::new(EventKind::PriceCreated).after(&shown).data(data));
             idempotency::store(unit, principal, request, &shown).await?;
             Ok(Outcome::fresh(shown))
         };
@@ -216,7 +216,8 @@ impl App {
             add(&mut unit, chunk).await?;
         }
         let data = json!({"source": source, "added": answer.added});
-        unit.record(NewEvent::new(EventKind::PriceCreated).data(data));
+        let shown = rows.into_iter().map(view).collect::<Result<Vec<ModelPrice>>>()?;
+        unit.record(NewEvent::new(EventKind::PriceCreated).after(&shown).data(data));
         self.commit(unit).await?;
         Ok(answer)
     }

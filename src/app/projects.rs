@@ -130,11 +130,12 @@ impl App {
             if !made.await? {
                 return Err(taken(&new.name));
             }
+            let project = read(unit.conn(), workspace, id).await?;
             unit.record(
                 NewEvent::new(EventKind::ProjectCreated)
+                    .after(&project)
                     .data(json!({"project_id": id, "name": new.name})),
             );
-            let project = read(unit.conn(), workspace, id).await?;
             idempotency::store(unit, principal, request, &project).await?;
             Ok(Outcome::fresh(project))
         };
@@ -193,13 +194,17 @@ impl App {
         let description = change.description.as_ref().unwrap_or(&stored.description);
         check(name, description)?;
         if (name, description) != (&stored.name, &stored.description) {
+            let before = read(unit.conn(), workspace, project).await?;
             let edit =
                 store::projects::update(unit.conn(), workspace, project, name, description, now);
             if !edit.await? {
                 return Err(taken(name));
             }
+            let after = read(unit.conn(), workspace, project).await?;
             unit.record(
                 NewEvent::new(EventKind::ProjectUpdated)
+                    .before(&before)
+                    .after(&after)
                     .data(json!({"project_id": project, "name": name})),
             );
         }

@@ -85,10 +85,14 @@ impl App {
         lock_goal(&mut unit, about.goal_id).await?;
         let facts = lock_pending(&mut unit, approval).await?;
         same_payload(request.payload_sha256, facts.payload_sha256)?;
+        let before = json!({"revision": facts.revision, "payload_sha256": facts.payload_sha256});
         let facts = replace(&mut unit, facts, &request.payload).await?;
+        let after = json!({"revision": facts.revision, "payload_sha256": facts.payload_sha256});
         let mut event = NewEvent::new(EventKind::ApprovalRevised)
             .goal(facts.goal_id)
             .approval(approval)
+            .before(&before)
+            .after(&after)
             .data(json!({"kind": facts.kind, "revision": facts.revision}));
         event.task = facts.task_id;
         unit.record(event);

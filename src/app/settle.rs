@@ -20,14 +20,16 @@ use serde_json::json;
 use super::{
     Result, Unit,
     free::{self, Needs},
+    settle_told,
 };
 use crate::{
     domain::{
+        actor::Actor,
         claim,
-        event::{EventKind, NewEvent, task_event},
+        event::{EventKind, NewEvent},
         goal::{TaskCounts, roll_up},
         holder::Holder,
-        ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
+        ids::{AgentId, AttemptId, GoalId, TaskId},
         settings,
         states::{AttemptState, FailureClass, GoalState, TaskState},
         task::{self, Ending, Next, TaskFacts},
@@ -53,8 +55,8 @@ pub struct Change {
     pub attempt: Option<(AttemptId, AttemptState)>,
     /// The agent of that attempt; none: a person's, or no attempt at all.
     pub agent: Option<AgentId>,
-    /// The key that did it, when it is not the unit's actor: a batch has many.
-    pub actor: Option<KeyId>,
+    /// Who did it, when it is not the unit's actor: a batch has many.
+    pub actor: Option<Actor>,
     /// Why it ended or waits, for people.
     pub reason: Option<String>,
 }
@@ -168,6 +170,7 @@ pub async fn finish_goal(
         store::goals::not_made_up_for(unit.conn(), workspace, goal).await?
     };
     let judged = TaskCounts { failed, cancelled, ..counts };
+    let before = state;
     let Some(state) = roll_up(state, judged) else { return Ok(()) };
     let (kind, reason) = match state {
         GoalState::Completed => (EventKind::GoalCompleted, None),
@@ -179,7 +182,11 @@ pub async fn finish_goal(
     };
     let now = unit.now();
     store::goals::set_state(unit.conn(), workspace, now, goal, state, reason).await?;
-    unit.record(NewEvent::new(kind).goal(goal).data(json!({"tasks": counts, "reason": reason})));
+    let event = NewEvent::new(kind)
+        .goal(goal)
+        .before(&json!({"goal_id": goal, "state": before, "tasks": counts}))
+        .after(&json!({"goal_id": goal, "state": state, "tasks": counts}));
+    unit.record(event.data(json!({"tasks": counts, "reason": reason})));
     Ok(())
 }
 
@@ -222,7 +229,10 @@ async fn write(
             failure,
             reason: state.is_terminal().then(|| change.reason.clone()).flatten(),
         });
-        unit.record(told(change, state, failure, at));
+        unit.record(settle_told::told(change, state, failure, at));
+        if let Some((attempt, state)) = change.attempt {
+            unit.audit(settle_told::of_attempt(change, attempt, state));
+        }
         note_end(&mut ended, counts, change, state);
     }
     store::moves::apply(unit.conn(), workspace, now, &moves).await?;
@@ -266,37 +276,6 @@ fn note_end(
     }
     if change.task.parent_id.is_some() {
         ended.with_parent.push(id);
-    }
-}
-
-fn told(
-    change: &Change,
-    state: TaskState,
-    failure: Option<FailureClass>,
-    at: DateTime<Utc>,
-) -> NewEvent {
-    let mut data = serde_json::Map::new();
-    if let Some((_, attempt)) = change.attempt {
-        data.insert("attempt_state".into(), json!(attempt));
-    }
-    if let Some(class) = failure {
-        data.insert("failure_class".into(), json!(class));
-    }
-    if state == TaskState::Waiting {
-        data.insert("ready_from".into(), json!(at));
-    }
-    if let Some(reason) = &change.reason {
-        data.insert("reason".into(), json!(reason.chars().take(300).collect::<String>()));
-    }
-    let event = NewEvent::new(task_event(state))
-        .goal(change.task.goal_id)
-        .task(change.task.task_id)
-        .attempt(change.attempt.map(|(attempt, _)| attempt))
-        .by(change.actor)
-        .data(data.into());
-    match change.agent {
-        Some(agent) => event.agent(agent),
-        None => event,
     }
 }
 
@@ -348,6 +327,8 @@ pub async fn cancel(unit: &mut Unit, tasks: &[TaskId], reason: &str) -> Result<V
                 .goal(task.goal_id)
                 .task(task.task_id)
                 .attempt(task.current_attempt)
+                .before(&task)
+                .after(&TaskFacts { cancelling: true, ..task.clone() })
                 .data(json!({"reason": reason})),
         );
     }

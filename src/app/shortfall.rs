@@ -59,7 +59,8 @@ pub(super) async fn park(
         });
         let data = json!({"reason": "waits for a budget", "budget": lacks});
         let parked = NewEvent::new(EventKind::TaskParked).goal(task.goal_id).task(task.task_id);
-        unit.record(parked.data(data));
+        let after = TaskFacts { state: TaskState::Parked, ..task.clone() };
+        unit.record(parked.before(task).after(&after).data(data));
         note_question(&mut asking, task, worst);
     }
     store::moves::apply(unit.conn(), workspace, now, &moves).await?;

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     domain::{
+        audit::Mutation,
         check::Checks,
         holder::Holder,
         ids::{AttemptId, GoalId, ProjectId, WorkspaceId},
@@ -62,11 +63,15 @@ pub struct SpendAnswer {
 #[derive(Debug, Clone)]
 pub(super) struct SpendCommand {
     workspace: WorkspaceId,
+    actor: Actor,
     holder: Holder,
     attempt: AttemptId,
     lease_sha256: [u8; 32],
     report: SpendReport,
 }
+
+/// A report of spend in the audit: a record of its own, with nothing before it.
+const SPEND_REPORTED: &str = "attempt.spend_reported";
 
 impl Batched for SpendCommand {
     type Context = App;
@@ -100,6 +105,12 @@ impl Batched for SpendCommand {
             .filter_map(|(attempt, command)| Some((*attempt.as_ref().ok()?, &command.report)))
             .collect();
         let spent = charge(&mut unit, &reports, &[]).await?;
+        for (attempt, command) in admitted.iter().zip(&batch) {
+            let Ok(attempt) = attempt else { continue };
+            let mutation = Mutation::new(SPEND_REPORTED, "attempt", attempt.attempt_id);
+            let mutation = mutation.goal(attempt.goal_id).after(&command.report);
+            unit.audit(mutation.by(command.actor.clone()));
+        }
         let answers = admitted.into_iter().map(|attempt| {
             let attempt = attempt?;
             Ok(SpendAnswer {
@@ -132,6 +143,7 @@ impl App {
         checks.finish()?;
         let command = SpendCommand {
             workspace: caller.principal().workspace,
+            actor: caller.principal().actor(),
             holder: caller.holder(),
             attempt,
             lease_sha256: lease::hash(&lease),

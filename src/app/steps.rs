@@ -41,6 +41,8 @@ pub struct Due {
     pub approvals: bool,
     /// Rules are to be looked at: [`App::intervene`] does it.
     pub intervene: bool,
+    /// Something was audited that can be sealed: [`App::seal_audit`] seals it.
+    pub seal: bool,
 }
 
 impl App {
@@ -59,6 +61,7 @@ impl App {
             fund: next.funds_wait,
             approvals: passed(next.approvals_due),
             intervene: next.rules_act,
+            seal: next.seals_wait,
         })
     }
 

@@ -319,7 +319,7 @@ async fn start(
     }
     let lease = lease_seconds.map_or(settings::TAKEOVER_LEASE, |s| Duration::from_secs(s.into()));
     let started = [new_attempt(unit, holder, Some(lease), &ready[0])];
-    unit.record(begun(&started[0].attempt));
+    unit.record(begun(&ready[0], &started[0].attempt));
     let row = [started[0].attempt.clone()];
     store::attempts::start(unit.conn(), workspace, now, &row).await?;
     let mut found = claims(unit, &started).await?;

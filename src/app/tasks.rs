@@ -119,7 +119,9 @@ impl App {
         if let Some(priority) = change.priority.filter(|priority| *priority != before) {
             store::task_edits::set_priority(unit.conn(), workspace, now, task, priority).await?;
             let data = json!({"priority": priority, "priority_before": before});
-            unit.record(NewEvent::new(EventKind::TaskUpdated).goal(goal_id).task(task).data(data));
+            let event = NewEvent::new(EventKind::TaskUpdated).goal(goal_id).task(task);
+            let facts = |priority: i16| json!({"task_id": task, "priority": priority});
+            unit.record(event.before(&facts(before)).after(&facts(priority)).data(data));
         }
         let task = task_details::read(unit.conn(), workspace, task).await?;
         self.commit(unit).await?;

@@ -3,15 +3,16 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Postgres, Transaction};
 
-use super::{App, Result, caller::Actor, idempotency::Outcome};
+use super::{App, Result, caller::Actor, idempotency::Outcome, trail::Trail};
 use crate::{
     clock::Clock,
     domain::{
+        audit::Mutation,
         event::{EventKind, NewEvent},
-        ids::{Id, KeyId, WorkspaceId},
+        ids::{GoalId, Id, KeyId, WorkspaceId},
     },
     entropy::Entropy,
-    store::{self, Hold},
+    store::{self, Hold, goals::GoalFacts},
 };
 
 /// One transaction for one workspace. Dropped without [`Unit::commit`], it changes nothing.
@@ -23,6 +24,7 @@ pub struct Unit {
     now: DateTime<Utc>,
     entropy: Entropy,
     events: Vec<NewEvent>,
+    trail: Trail,
 }
 
 impl App {
@@ -52,7 +54,8 @@ impl App {
         let mut tx = self.pool.begin_with(store::begin(workspace, hold)).await?;
         let now = read(&self.clock, &mut tx).await?;
         let entropy = self.entropy.clone();
-        Ok(Unit { tx, workspace, actor, now, entropy, events: Vec::new() })
+        let (events, trail) = (Vec::new(), Trail::default());
+        Ok(Unit { tx, workspace, actor, now, entropy, events, trail })
     }
 
     /// What time it is, for reads that need no transaction.
@@ -91,7 +94,12 @@ impl App {
     /// # Errors
     /// When the database fails; then nothing was changed.
     pub async fn commit(&self, unit: Unit) -> Result<()> {
-        let Unit { mut tx, workspace, actor: _, now, entropy: _, events } = unit;
+        let Unit { mut tx, workspace, actor, now, entropy, events, trail } = unit;
+        let entries = trail.entries(&actor);
+        if !entries.is_empty() {
+            let ids = entropy.ids(now, entries.len());
+            store::audit::insert(&mut tx, workspace, now, &ids, &entries).await?;
+        }
         if !events.is_empty() {
             store::events::append(&mut tx, workspace, now, &events).await?;
         }
@@ -209,9 +217,27 @@ impl Unit {
         &self.entropy
     }
 
-    /// Records an event of this unit's actor; it is numbered at the commit.
-    pub fn record(&mut self, event: NewEvent) {
-        let actor = event.actor.or(self.actor.key);
-        self.events.push(event.by(actor));
+    /// Records an event of this unit's actor; it is numbered at the commit. It is written into the
+    /// audit too.
+    pub fn record(&mut self, mut event: NewEvent) {
+        event.actor.get_or_insert_with(|| self.actor.clone());
+        self.trail.add(Mutation::told(&event, self.workspace));
+        self.events.push(event);
+    }
+
+    /// Writes a mutation into the audit that no event tells of.
+    pub fn audit(&mut self, mutation: Mutation) {
+        self.trail.add(mutation);
+    }
+
+    /// Notes goals whose rows are held.
+    pub fn know(&mut self, goals: &[GoalFacts]) {
+        self.trail.know(goals);
+    }
+
+    /// A goal as it was when its row was first held.
+    #[must_use]
+    pub fn known(&self, goal: GoalId) -> Option<&GoalFacts> {
+        self.trail.goal(goal)
     }
 }

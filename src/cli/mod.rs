@@ -2,7 +2,7 @@
 //!
 //! What a command was asked for goes to standard output, everything else to standard error. A
 //! command that fails says what to do and ends with 1; one that is called wrongly ends with 2. How
-//! `verify` ends says what it found; see there.
+//! `verify` and `audit verify` end says what they found; see there.
 
 use std::process::ExitCode;
 
@@ -13,6 +13,7 @@ use crate::{
     telemetry,
 };
 
+mod audit;
 mod bench;
 mod database;
 mod demo;
@@ -75,6 +76,8 @@ enum Command {
     /// or without one. Ends with 0 when every invariant holds, with 1 when one is broken, and with 2
     /// when that could not be found out.
     Verify(verify::VerifyArgs),
+    /// Check that the audit was not touched, in the database or in an export
+    Audit(AuditArgs),
     /// Print the OpenAPI document
     Openapi,
 }
@@ -83,6 +86,12 @@ enum Command {
 struct KeysArgs {
     #[command(subcommand)]
     command: keys::KeysCommand,
+}
+
+#[derive(Debug, Args)]
+struct AuditArgs {
+    #[command(subcommand)]
+    command: audit::AuditCommand,
 }
 
 impl Cli {
@@ -118,6 +127,7 @@ impl Cli {
             Command::Health(health) => health::run(&health).await,
             // Its status says more than that it failed.
             Command::Verify(args) => return Ok(verify::run(&self.database, &args).await),
+            Command::Audit(args) => return Ok(audit::run(&self.database, &args.command).await),
             Command::Openapi => print::text(&crate::http::docs::document()?),
         };
         done.map(|()| ExitCode::SUCCESS)

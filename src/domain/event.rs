@@ -1,9 +1,13 @@
 //! Events: what is recorded that it happened.
 
+use serde::Serialize;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{
-    ids::{AgentId, ApprovalId, AttemptId, GoalId, KeyId, TaskId},
+    actor::Actor,
+    audit::{self, Digest},
+    ids::{AgentId, ApprovalId, AttemptId, GoalId, TaskId},
     states::TaskState,
     words::words,
 };
@@ -145,6 +149,10 @@ pub const fn task_event(state: TaskState) -> EventKind {
 }
 
 /// An event that has no number yet: it gets one when its transaction commits.
+///
+/// Every event is an entry of the audit too ([`crate::domain::audit`]), about the thing that its kind
+/// begins with: `task.done` about the task, `budget.created` about what `data` calls `budget_id`. Say
+/// what that was [`before`](Self::before) and [`after`](Self::after) where it is at hand.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
     /// What happened.
@@ -159,10 +167,14 @@ pub struct NewEvent {
     pub agent: Option<AgentId>,
     /// The approval it concerns.
     pub approval: Option<ApprovalId>,
-    /// The key that did it; none: the supervisor.
-    pub actor: Option<KeyId>,
+    /// Who did it; none: whoever the unit of work acts for.
+    pub actor: Option<Actor>,
     /// Details; never secrets, never long text.
     pub data: Value,
+    /// The hash of what it is about, before.
+    pub before: Option<Digest>,
+    /// The same after.
+    pub after: Option<Digest>,
 }
 
 impl NewEvent {
@@ -178,6 +190,8 @@ impl NewEvent {
             approval: None,
             actor: None,
             data: Value::Object(serde_json::Map::new()),
+            before: None,
+            after: None,
         }
     }
 
@@ -218,7 +232,7 @@ impl NewEvent {
 
     /// Says who did it.
     #[must_use]
-    pub fn by(mut self, actor: impl Into<Option<KeyId>>) -> Self {
+    pub fn by(mut self, actor: impl Into<Option<Actor>>) -> Self {
         self.actor = actor.into();
         self
     }
@@ -228,5 +242,34 @@ impl NewEvent {
     pub fn data(mut self, data: Value) -> Self {
         self.data = data;
         self
+    }
+
+    /// What it is about, as it was: the facts that were decided by, or what a reader was shown.
+    #[must_use]
+    pub fn before<T: Serialize>(mut self, state: &T) -> Self {
+        self.before = audit::state(state);
+        self
+    }
+
+    /// What it is about, as it is now.
+    #[must_use]
+    pub fn after<T: Serialize>(mut self, state: &T) -> Self {
+        self.after = audit::state(state);
+        self
+    }
+
+    /// The kind and the id of what it is about; none: the workspace.
+    #[must_use]
+    pub fn subject(&self) -> Option<(&'static str, Uuid)> {
+        let (noun, _) = self.kind.as_str().split_once('.')?;
+        let id = match noun {
+            "goal" => self.goal.map(Uuid::from),
+            "task" => self.task.map(Uuid::from),
+            "attempt" => self.attempt.map(Uuid::from),
+            "agent" => self.agent.map(Uuid::from),
+            "approval" => self.approval.map(Uuid::from),
+            _ => self.data[format!("{noun}_id")].as_str().and_then(|id| id.parse().ok()),
+        };
+        Some((noun, id?))
     }
 }

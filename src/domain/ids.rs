@@ -75,4 +75,6 @@ ids! {
     RuleId;
     /// What a rule did about a task or goal.
     InterventionId;
+    /// An entry of the audit.
+    AuditEntryId;
 }

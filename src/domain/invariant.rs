@@ -119,6 +119,8 @@ invariants! {
         "What people approved or answered under a policy has as many votes as each of its stages wants.",
     AnswersCloseRules "answers_close_rules"
         "What a rule has asked is closed with the answer.",
+    AuditEndsWithHead "audit_ends_with_head"
+        "The head of the audit is its last seal, and the last seals have their entries and no gaps.",
     LeasesSwept "leases_swept"
         "No attempt runs on after its lease or its hard deadline was over for longer than a sweep.",
     PromotedInTime "promoted_in_time"
@@ -183,7 +185,8 @@ impl Invariant {
             | Self::ShortOfALimit
             | Self::FreezesHold
             | Self::VotesReachQuorum
-            | Self::AnswersCloseRules => None,
+            | Self::AnswersCloseRules
+            | Self::AuditEndsWithHead => None,
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct StoredKey {
     pub role: Role,
     /// The person who holds it.
     pub person: Option<Person>,
+    /// The person for whom the agent works that it is bound to.
+    pub owner: Option<Person>,
     /// The agent that it is bound to, and the agent's state.
     pub agent: Option<(AgentId, AgentState)>,
     /// Whether it is accepted at this moment.
@@ -90,6 +92,7 @@ mod tests {
             secret_sha256: of.hash().as_bytes().to_vec(),
             role: Role::Operator,
             person: None,
+            owner: None,
             agent: None,
             state: KeyState::Valid,
         }

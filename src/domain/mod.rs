@@ -1,8 +1,10 @@
 //! The words, states and rules of muster: pure functions, no I/O, no clock, no randomness.
 
+pub mod actor;
 pub mod agent;
 pub mod approval;
 pub mod attention;
+pub mod audit;
 pub mod budget;
 pub mod canonical;
 pub mod check;

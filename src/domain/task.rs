@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 
 use super::{
@@ -23,7 +24,7 @@ use super::{
 };
 
 /// What the rules need to know of a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TaskFacts {
     /// The task.
     pub task_id: TaskId,

@@ -72,6 +72,7 @@ pub mod agents;
 pub mod approvals;
 pub mod attempts;
 pub mod attention;
+pub mod audit;
 pub mod auth;
 pub mod body;
 pub mod budgets;
@@ -91,6 +92,7 @@ pub mod keys;
 pub mod layers;
 pub mod links;
 pub mod long_poll;
+pub mod ndjson;
 pub mod page;
 pub mod path;
 pub mod plans;
@@ -162,6 +164,7 @@ fn routes() -> OpenApiRouter<HttpState> {
         .merge(freezes::routes())
         .merge(rules::routes())
         .merge(events::routes())
+        .merge(audit::routes())
         .merge(keys::routes())
         .merge(whoami::routes())
         .merge(supervisor::routes())

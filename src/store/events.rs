@@ -28,7 +28,7 @@ pub async fn append(
     let attempts = column(&|event| event.attempt.map(|id| id.0));
     let agents = column(&|event| event.agent.map(|id| id.0));
     let approvals = column(&|event| event.approval.map(|id| id.0));
-    let actors = column(&|event| event.actor.map(|id| id.0));
+    let actors = column(&|event| event.actor.as_ref()?.key.map(|id| id.0));
     let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
     let data: Vec<serde_json::Value> = events.iter().map(|event| event.data.clone()).collect();
     sqlx::query!(

@@ -98,6 +98,8 @@ pub struct GoalFacts {
     pub counts: TaskCounts,
     /// Its version.
     pub version: i32,
+    /// For whom it was posted.
+    pub on_behalf_of: Vec<String>,
 }
 
 /// Locks goals in id order.
@@ -113,7 +115,7 @@ pub async fn lock(
         r#"
         select goal_id as "goal_id: GoalId", project_id as "project_id: ProjectId",
                state as "state: GoalState", priority, tasks_total, tasks_open, tasks_done,
-               tasks_failed, tasks_cancelled, version
+               tasks_failed, tasks_cancelled, version, on_behalf_of
         from goals where workspace_id = $1 and goal_id = any($2)
         order by goal_id for no key update
         "#,
@@ -137,6 +139,7 @@ pub async fn lock(
                 cancelled: row.tasks_cancelled,
             },
             version: row.version,
+            on_behalf_of: row.on_behalf_of,
         })
         .collect())
 }

@@ -56,6 +56,7 @@ pub async fn find(
         select asked.place as "place!", k.secret_sha256, k.role as "role: Role",
                k.person as "person: Person",
                k.agent_id as "agent_id: AgentId", a.state as "agent_state?: AgentState",
+               a.owner as "owner?: Person",
                k.expires_at, k.revoked_at, coalesce($3, clock_timestamp()) as "now!"
         from unnest((select $1::uuid[]), (select $2::uuid[]))
              with ordinality as asked (workspace_id, key_id, place)
@@ -76,6 +77,7 @@ pub async fn find(
                 secret_sha256: row.secret_sha256,
                 role: row.role,
                 person: row.person,
+                owner: row.owner,
                 agent: row.agent_id.zip(row.agent_state),
                 state: key::state(row.revoked_at, row.expires_at, row.now),
             });

@@ -26,6 +26,8 @@ pub mod approvals;
 pub mod attempt_rows;
 pub mod attempts;
 pub mod attention;
+pub mod audit;
+pub mod audit_seals;
 pub mod beats;
 pub mod budget_rows;
 pub mod budget_waits;

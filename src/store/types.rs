@@ -14,9 +14,9 @@ use crate::domain::{
     freeze::{FreezeMode, FreezeScope},
     holder::Holder,
     ids::{
-        AgentId, ApprovalId, AttemptId, BudgetId, FreezeId, GoalId, Id, InterventionId, KeyId,
-        LimitId, LinkId, LoopId, NudgeId, PlanId, PolicyId, PriceId, ProjectId, RuleId, TaskId,
-        WorkspaceId,
+        AgentId, ApprovalId, AttemptId, AuditEntryId, BudgetId, FreezeId, GoalId, Id,
+        InterventionId, KeyId, LimitId, LinkId, LoopId, NudgeId, PlanId, PolicyId, PriceId,
+        ProjectId, RuleId, TaskId, WorkspaceId,
     },
     loops::Pattern,
     person::Person,
@@ -59,6 +59,7 @@ macro_rules! text_columns {
 }
 
 uuid_columns!(
+    AuditEntryId,
     WorkspaceId,
     KeyId,
     ProjectId,

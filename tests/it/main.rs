@@ -11,6 +11,7 @@ mod approvals;
 mod asking;
 mod attempts;
 mod attention;
+mod audit;
 mod bench;
 mod budgets;
 mod cancels;

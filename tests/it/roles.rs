@@ -17,12 +17,12 @@ use crate::support::{
 /// A route; who may call it (a: admin, o: operator, s: submitter, g: agent, v: viewer, -: anybody
 /// without a key); and a body that is accepted, in which `LEASE` stands for the lease and `HASH` for what
 /// the approval asks. A body that is no JSON is what a browser sends of a form.
-type Route = (&'static str, &'static str, &'static str);
+pub type Route = (&'static str, &'static str, &'static str);
 
 const RULE: &str = r#"{"name": "r", "when": {"looping": {}}, "then": {"park": {}}}"#;
 const DRY_RUN: &str = r#"{"rule": {"name": "r", "when": {"looping": {}}, "then": {"park": {}}}}"#;
 
-const ROUTES: &[Route] = &[
+pub const ROUTES: &[Route] = &[
     ("GET /decide/{token}", "-", ""),
     ("POST /decide/{token}", "-", "decision=approve&reason=&payload_sha256=HASH"),
     ("GET /livez", "-", ""),
@@ -85,6 +85,9 @@ const ROUTES: &[Route] = &[
         "aog",
         r#"{"lease": "LEASE", "key": "k", "amounts": {"x": 1}}"#,
     ),
+    ("GET /v1/audit", "aov", ""),
+    ("GET /v1/audit/export", "aov", ""),
+    ("GET /v1/audit/verify", "aov", ""),
     ("GET /v1/budgets", "aosgv", ""),
     ("POST /v1/budgets", "ao", r#"{"node": "workspace", "budget": {"limits": []}}"#),
     ("GET /v1/budgets/{budget_id}", "aosgv", ""),
@@ -199,16 +202,16 @@ fn an_agent_writes_only_its_own_work() {
 }
 
 /// A workspace with one of everything.
-struct Place {
-    fleet: Fleet,
-    agent: Agent,
-    held: Held,
-    hash: String,
-    ids: BTreeMap<&'static str, String>,
+pub struct Place {
+    pub fleet: Fleet,
+    pub agent: Agent,
+    pub held: Held,
+    pub hash: String,
+    pub ids: BTreeMap<&'static str, String>,
 }
 
 impl Place {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let fleet = Fleet::start().await;
         let agent = fleet.worker().await;
         let goal = fleet
@@ -255,7 +258,7 @@ impl Place {
         Self { fleet, agent, held, hash, ids }
     }
 
-    async fn key(&self, role: &str) -> String {
+    pub async fn key(&self, role: &str) -> String {
         match role {
             "agent" => self.agent.key.clone(),
             "admin" => self.fleet.admin_key.clone(),
@@ -263,7 +266,7 @@ impl Place {
         }
     }
 
-    async fn call(&self, client: &Client, route: &str, body: &str) -> Answer {
+    pub async fn call(&self, client: &Client, route: &str, body: &str) -> Answer {
         let (method, path) = route.split_once(' ').unwrap();
         // What begins with a question mark is asked in the path.
         let (query, body) = if body.starts_with('?') { (body, "") } else { ("", body) };

@@ -25,6 +25,7 @@ use crate::{
     domain::{
         claim::covers,
         ids::{AgentId, KeyId},
+        person::Person,
         token::SecretHash,
     },
     store::waiting::ReadySet,
@@ -53,6 +54,7 @@ pub(in crate::app) struct Who {
 pub(in crate::app) struct Known {
     pub secret: SecretHash,
     pub agent: AgentId,
+    pub owner: Option<Person>,
     pub able: Arc<[String]>,
 }
 

@@ -14,6 +14,7 @@ use sqlx::PgConnection;
 use crate::domain::{ids::WorkspaceId, invariant::Invariant, story};
 
 mod attempts;
+mod audit;
 mod budgets;
 mod endings;
 mod events;
@@ -171,6 +172,7 @@ pub async fn broken(
         Invariant::VotesReachQuorum => questions::votes_reach_quorum(conn, scope).await,
         Invariant::ApprovalsExpire => times::approvals_expire(conn, scope).await,
         Invariant::AnswersCloseRules => questions::answers_close_rules(conn, scope).await,
+        Invariant::AuditEndsWithHead => audit::ends_with_head(conn, scope).await,
         Invariant::LeasesSwept => times::leases_swept(conn, scope).await,
         Invariant::PromotedInTime => times::promoted_in_time(conn, scope).await,
         Invariant::DeadlinesEnforced => times::deadlines_enforced(conn, scope).await,

@@ -104,7 +104,9 @@ impl Contract {
         let Some(documented) = documented else {
             return Err(format!("the content type `{given}` is none of {:?}", keys(content)));
         };
-        if !essence(documented).ends_with("json") {
+        // Lines of JSON are no JSON.
+        let kind = essence(documented);
+        if kind != "application/json" && !kind.ends_with("+json") {
             return Ok(());
         }
         let body = body(answer)?;

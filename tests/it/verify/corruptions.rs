@@ -170,6 +170,10 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
                 'looping', 'ask', '', 0, approval_id, created_at
              from approvals where decided_by is not null and task_id is not null limit 1",
         ],
+        Invariant::AuditEndsWithHead => {
+            &["insert into audit_heads select workspace_id, 1000000, sha256(''), 0, created_at
+             from workspaces on conflict (workspace_id) do update set seq = 1000000"]
+        }
         Invariant::LeasesSwept => &["update attempts set lease_expires_at = started_at
             where state = 'running'"],
         Invariant::PromotedInTime => {

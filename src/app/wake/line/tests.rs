@@ -43,7 +43,8 @@ fn remembered(line: &mut Line, who: &Who) {
         who.key,
         [7; 32],
     );
-    let known = Known { secret: token.hash(), agent: who.agent, able: Arc::clone(&who.able) };
+    let known =
+        Known { secret: token.hash(), agent: who.agent, owner: None, able: Arc::clone(&who.able) };
     let looks = line.looks();
     line.remember(who.key, known, looks);
 }
@@ -169,7 +170,7 @@ fn an_agent_that_changed_while_it_looked_for_itself_looks_again() {
         agent.key,
         [7; 32],
     );
-    let known = Known { secret: token.hash(), agent: agent.agent, able: able(&[]) };
+    let known = Known { secret: token.hash(), agent: agent.agent, owner: None, able: able(&[]) };
     line.remember(agent.key, known, looks);
     assert!(line.recall(agent.key).is_none(), "what was known is not true any more");
     assert!(is_called(&mut line.sleep(ticket, agent.clone(), looks, 0)));

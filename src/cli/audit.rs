@@ -1,0 +1,183 @@
+//! `muster audit verify`: was the audit touched?
+//!
+//! Of a file it needs no database: whoever was given an export can check it anywhere. Ends as `muster
+//! verify` does: with 0 when nothing was touched, with 1 when something was, and with 2 when that could
+//! not be found out.
+
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Failure, database::Database, print};
+use crate::{
+    app::{App, audits::AuditVerification},
+    config::DatabaseConfig,
+    domain::{
+        audit::{Break, BreakKind, Breaks, ChainCheck, Digest, ExportHead, Head, Line},
+        ids::WorkspaceId,
+    },
+};
+
+const BROKEN: u8 = 1;
+const UNKNOWN: u8 = 2;
+
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Check that the audit was not touched
+    ///
+    /// With a file, an export (GET /v1/audit/export) is checked, and no database is needed. Without
+    /// one the database is, in all workspaces. Ends with 0 when nothing was touched, with 1 when
+    /// something was, and with 2 when that could not be found out.
+    Verify(VerifyAuditArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyAuditArgs {
+    /// The file to check
+    file: Option<PathBuf>,
+    /// `seq` of a head that was kept elsewhere; with --head
+    #[arg(long, value_name = "NUMBER", requires = "head")]
+    seq: Option<i64>,
+    /// `chain_sha256` of that head; with --seq
+    #[arg(long, value_name = "SHA256", requires = "seq")]
+    head: Option<Digest>,
+    /// Check this workspace alone
+    #[arg(long, value_name = "ID")]
+    workspace: Option<WorkspaceId>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl VerifyAuditArgs {
+    fn kept(&self) -> Option<Head> {
+        let (seq, chain_sha256) = (self.seq?, self.head?);
+        Some(Head { seq, chain_sha256 })
+    }
+}
+
+/// Runs the command, and says how the program ends.
+pub async fn run(config: &DatabaseConfig, command: &AuditCommand) -> ExitCode {
+    let AuditCommand::Verify(args) = command;
+    let holds = match &args.file {
+        Some(file) => verify_file(file, args),
+        None => verify_database(config, args).await,
+    };
+    match holds {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(BROKEN),
+        Err(failure) => {
+            print::failure(&*failure);
+            ExitCode::from(UNKNOWN)
+        }
+    }
+}
+
+/// What was found in a file.
+#[derive(Debug, Serialize)]
+struct FileVerification {
+    holds: bool,
+    head: ExportHead,
+    break_count: i64,
+    breaks: Vec<Break>,
+}
+
+fn verify_file(path: &Path, args: &VerifyAuditArgs) -> Result<bool, Failure> {
+    let (head, Breaks { told, total }) = check_file(path, args.kept())?;
+    let found = FileVerification { holds: total == 0, head, break_count: total, breaks: told };
+    if args.json {
+        print::json(&json!(found))?;
+    } else {
+        show(head.workspace_id, head.head(), found.break_count, &found.breaks)?;
+    }
+    Ok(found.holds)
+}
+
+/// A line at a time, whatever the size of the file.
+fn check_file(path: &Path, kept: Option<Head>) -> Result<(ExportHead, Breaks), Failure> {
+    let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let mut check = ChainCheck::new(kept);
+    let mut workspace = None;
+    let mut head: Option<ExportHead> = None;
+    for (line, number) in BufReader::new(file).lines().zip(1u64..) {
+        let line = line?;
+        if head.is_some() {
+            return Err(format!("line {number} is after the head, which is the last").into());
+        }
+        match Line::read(&line).map_err(|wrong| format!("line {number}: {wrong}"))? {
+            Line::Sealed(link, of) => {
+                workspace = workspace.or(of);
+                check.take(link);
+            }
+            Line::Head(last) => head = Some(last),
+        }
+    }
+    let head = head.ok_or("the line with the head is missing: the file broke off")?;
+    if workspace.is_some_and(|workspace| workspace != json!(head.workspace_id)) {
+        let text = "the entries are of another workspace than the head";
+        check.breaks().add(BreakKind::ChainBroken, Some(head.seq), None, text);
+    }
+    Ok((head, check.finish(head.head())))
+}
+
+async fn verify_database(config: &DatabaseConfig, args: &VerifyAuditArgs) -> Result<bool, Failure> {
+    let database = Database::shared(config).await?;
+    let found = match database.app().await {
+        Ok(app) => {
+            let found = check(&app, args).await;
+            app.pool().close().await;
+            found
+        }
+        Err(failure) => Err(failure),
+    };
+    database.close().await?;
+    let found = found?;
+    if args.json {
+        print::json(&found)?;
+    } else {
+        for of in &found {
+            show(of.workspace_id, of.head, of.break_count, &of.breaks)?;
+        }
+    }
+    Ok(found.iter().all(|of| of.holds))
+}
+
+async fn check(app: &App, args: &VerifyAuditArgs) -> Result<Vec<AuditVerification>, Failure> {
+    let workspaces = match args.workspace {
+        Some(workspace) => vec![workspace],
+        None => app.workspaces().await?,
+    };
+    if args.kept().is_some() && workspaces.len() > 1 {
+        return Err("a head is of one workspace: name it with --workspace".into());
+    }
+    let mut found = Vec::new();
+    for workspace in workspaces {
+        let local = app.local_admin(Some(workspace)).await?;
+        found.push(local.verify_audit(args.kept()).await?);
+    }
+    Ok(found)
+}
+
+fn show(workspace: WorkspaceId, head: Head, total: i64, breaks: &[Break]) -> Result<(), Failure> {
+    let Head { seq, chain_sha256 } = head;
+    print::text(&format!("workspace {workspace}: {seq} sealed entries, head {chain_sha256}\n"))?;
+    for Break { kind, seq, entry_id, count, found } in breaks {
+        let place =
+            seq.map_or_else(|| "without a number".to_owned(), |seq| format!("number {seq}"));
+        let entry = entry_id.map_or_else(String::new, |id| format!(", entry {id}"));
+        let more = if *count > 1 { format!(" and {} after it", count - 1) } else { String::new() };
+        print::text(&format!("  {kind}: {place}{more}{entry}: {found}\n"))?;
+    }
+    match total {
+        0 => print::text("the audit was not touched\n"),
+        1 => print::text("the audit was touched in 1 place\n"),
+        many => print::text(&format!("the audit was touched in {many} places\n")),
+    }
+}

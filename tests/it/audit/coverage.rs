@@ -1,0 +1,228 @@
+//! Every mutation is audited: every route that writes is called, and what it was answered with 2xx for
+//! is found under the id of its request.
+//!
+//! The routes come from the table of [`crate::roles`], which has every route of the document, so
+//! whoever adds one that writes finds it here without having written it down.
+
+use serde_json::{Value, json};
+
+use super::{actions, of_request};
+use crate::{
+    roles::{Place, ROUTES},
+    support::{
+        client::{Answer, Call},
+        dump::{dump, same},
+        fleet::{about, text},
+    },
+};
+
+/// Routes that change nothing when they are called as the table says, and why that is so. Nothing may
+/// be stored then.
+const QUIET: &[(&str, &str)] = &[
+    ("POST /v1/plans/preview", "it only shows what would be"),
+    ("POST /v1/approval-policies/{policy_id}/simulate", "it only shows what would have been"),
+    ("POST /v1/claims", "there is nothing to be claimed"),
+    ("POST /v1/heartbeats", "there is no heartbeat among the heartbeats"),
+    (
+        "POST /v1/attempts/{attempt_id}/heartbeat",
+        "a heartbeat that says nothing only keeps a lease",
+    ),
+    ("POST /v1/prices/rerate", "there is no spend to be computed anew"),
+];
+
+/// Routes that are refused when they are called as the table says: [`staged`] has a call that is not.
+const STAGED: &[&str] =
+    &["POST /v1/approvals/{approval_id}/decide", "POST /v1/approvals/{approval_id}/revise"];
+
+const ROLES: &[(char, &str)] =
+    &[('a', "admin"), ('o', "operator"), ('s', "submitter"), ('g', "agent")];
+
+/// Panics unless the request left its mark, by whoever sent it.
+async fn is_audited(place: &Place, answer: Answer, key: &str) -> Vec<String> {
+    assert!(answer.status.is_success(), "{}", answer.describe());
+    let entries = of_request(&place.fleet, answer.header("x-request-id")).await;
+    assert!(!entries.is_empty(), "no entry of the audit tells of {}", answer.describe());
+    let client = place.fleet.client(key);
+    let whoami = client.get("/v1/whoami").await.value(200);
+    for entry in &entries {
+        assert_eq!(entry["actor_key_id"], whoami["key_id"], "{}: {entry:#}", answer.call);
+        let hash = entry["before_sha256"].is_string() || entry["after_sha256"].is_string();
+        assert!(hash, "{}: neither before nor after: {entry:#}", answer.call);
+        let shown = entry.to_string();
+        let secret = text(&answer.body_or_null()["token"].as_str().unwrap_or("-").into());
+        assert!(secret == "-" || !shown.contains(&secret), "{}: a secret: {entry:#}", answer.call);
+    }
+    actions(&entries)
+}
+
+impl Answer {
+    fn body_or_null(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+#[tokio::test]
+async fn every_route_that_writes_is_audited() {
+    for (route, who, body) in ROUTES.iter().filter(|(route, ..)| !route.starts_with("GET ")) {
+        let place = Place::new().await;
+        let (_, role) = ROLES.iter().find(|(letter, _)| who.contains(*letter)).unwrap();
+        let key = place.key(role).await;
+        let client = place.fleet.client(&key);
+        let before = dump(&place.fleet.pool).await;
+        let answer = place.call(&client, route, body).await;
+        if STAGED.contains(route) {
+            assert!(answer.status.is_client_error(), "{route} needs no stage");
+        } else if let Some((_, why)) = QUIET.iter().find(|(quiet, _)| quiet == route) {
+            assert!(answer.status.is_success(), "{}", answer.describe());
+            let after = dump(&place.fleet.pool).await;
+            same(&format!("{route}, of which it is said that {why},"), &before, &after);
+        } else {
+            let actions = is_audited(&place, answer, &key).await;
+            println!("{route}: {}", actions.join(", "));
+        }
+    }
+}
+
+/// Calls for what the table's own does not show.
+async fn staged(place: &Place) -> Vec<(Call, &'static str)> {
+    let (fleet, agent, held) = (&place.fleet, &place.agent, &place.held);
+    let question = fleet.question().await;
+    let path = |verb: &str| format!("/v1/approvals/{}/{verb}", text(&question["id"]));
+    let decision = about(&question, json!({"decision": "approve"}));
+    let beat = json!({"attempt_id": held.attempt, "lease": held.lease, "checkpoint": {"at": 1}});
+    let usage = json!({"entries": [{"key": "k", "usage": {
+        "provider": "p", "model": "my-model", "convention": "openai",
+        "tokens": {"prompt_tokens": 1000000, "completion_tokens": 1}}}]});
+    let rerate = json!({"from": "2026-01-01T00:00:00Z", "to": "2027-01-01T00:00:00Z"});
+    let price = json!({"provider": "p", "model": "my-model", "effective_from": "2026-01-01T00:00:00Z",
+        "usd_per_million": {"input": "1", "output": "2"}});
+    vec![
+        (
+            agent.write(held, "heartbeat", json!({"progress": {"percent": 5}})),
+            "attempt.progress_reported attempt",
+        ),
+        (
+            agent.client.post("/v1/heartbeats", &json!({"heartbeats": [beat]})),
+            "attempt.progress_reported attempt",
+        ),
+        (agent.write(held, "spend", usage), "attempt.spend_reported attempt"),
+        (fleet.admin.post("/v1/prices", &price), "price.created price"),
+        (fleet.admin.post("/v1/prices/rerate", &rerate), "spend.rerated workspace"),
+        (fleet.admin.post(path("decide"), &decision), "approval.decided approval"),
+        (agent.client.post("/v1/claims", &json!({"max": 1})), "task.running task"),
+        (
+            agent.write(held, "approvals", json!({"kind": "action", "title": "t", "payload": 1})),
+            "approval.requested approval",
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn what_needs_a_stage_is_audited_too() {
+    let place = Place::new().await;
+    for (call, action) in staged(&place).await {
+        let answer = call.await;
+        let key = if answer.call.contains("/v1/attempts/")
+            || answer.call.contains("/v1/heartbeats")
+            || answer.call.contains("/v1/claims")
+        {
+            place.agent.key.clone()
+        } else {
+            place.fleet.admin_key.clone()
+        };
+        let call = answer.call.clone();
+        let actions = is_audited(&place, answer, &key).await;
+        assert!(actions.contains(&action.to_owned()), "{call}: {actions:?}");
+    }
+    let question = place.fleet.question().await;
+    let path = format!("/v1/approvals/{}/revise", text(&question["id"]));
+    let revision = about(&question, json!({"payload": 2}));
+    let revised = place.fleet.admin.post(path, &revision).await;
+    let actions = is_audited(&place, revised, &place.fleet.admin_key).await;
+    assert_eq!(actions, ["approval.revised approval"]);
+    // By the book, what is listed as quiet is what it is.
+    let known = |route: &str| ROUTES.iter().any(|(known, ..)| *known == route);
+    assert!(QUIET.iter().all(|(route, _)| known(route)) && STAGED.iter().all(|route| known(route)));
+}
+
+/// Who, and for whom: the person of a key, the owner of an agent, and whoever a goal is for.
+#[tokio::test]
+async fn it_says_for_whom_something_was_done() {
+    let place = Place::new().await;
+    let fleet = &place.fleet;
+    let new = json!({"name": "alice", "role": "operator", "person": "alice@example.com"});
+    let key = text(&fleet.admin.post("/v1/keys", &new).await.value(201)["token"]);
+    let alice = fleet.client(&key);
+    let goal = json!({"title": "g", "tasks": [{"ref": "x", "title": "x", "priority": 9}],
+                      "on_behalf_of": ["carol@example.com"]});
+    let posted = alice.post("/v1/goals", &goal).await.expect(201);
+    let entries = of_request(fleet, posted.header("x-request-id")).await;
+    assert!(entries.len() > 2, "{entries:#?}");
+    assert!(entries.iter().all(|entry| entry["actor_person"] == "alice@example.com"));
+
+    let new = json!({"name": "bobs", "max_concurrent": 2, "owner": "bob@example.com"});
+    let agent = crate::support::fleet::register(&fleet.admin, new).await;
+    let claimed = agent.client.post("/v1/claims", &json!({"max": 1})).await.expect(200);
+    let entries = of_request(fleet, claimed.header("x-request-id")).await;
+    assert_eq!(entries[0]["on_behalf_of"], json!(["bob@example.com"]));
+    assert!(entries[0].get("actor_person").is_none());
+    let held = &crate::support::agent::claims(&claimed)[0];
+    let done = agent.write(held, "complete", json!({})).await.expect(200);
+    let entries = of_request(fleet, done.header("x-request-id")).await;
+    let wanted = json!(["bob@example.com", "carol@example.com"]);
+    assert!(entries.iter().all(|entry| entry["on_behalf_of"] == wanted), "{entries:#?}");
+    assert_eq!(actions(&entries), ["task.done task", "attempt.accepted attempt"]);
+    let page = fleet.admin.get("/v1/audit?on_behalf_of=carol%40example.com").await.value(200);
+    assert!(!page["items"].as_array().unwrap().is_empty());
+    let page = fleet.admin.get("/v1/audit?person=alice%40example.com").await.value(200);
+    assert!(!page["items"].as_array().unwrap().is_empty());
+}
+
+/// What the service does by itself is nobody's act, and is written down all the same.
+#[tokio::test]
+async fn what_time_does_is_audited() {
+    let place = Place::new().await;
+    let fleet = &place.fleet;
+    fleet.after(3_600).await;
+    let path = format!("/v1/audit?subject_id={}", place.held.task);
+    let page = fleet.admin.get(path).await.value(200);
+    let newest = &page["items"][0]["entry"];
+    assert_ne!(newest["action"], "task.running");
+    assert!(
+        newest.get("actor_key_id").is_none() && newest.get("request_id").is_none(),
+        "{newest:#}"
+    );
+    let path = format!("/v1/audit?subject_id={}&action=attempt.expired", place.held.attempt);
+    let page = fleet.admin.get(path).await.value(200);
+    assert_eq!(page["items"].as_array().unwrap().len(), 1);
+}
+
+/// The hashes bind what was there: after one change is before the next.
+#[tokio::test]
+async fn after_one_change_is_before_the_next() {
+    let place = Place::new().await;
+    let fleet = &place.fleet;
+    let project = place.ids["{project_id}"].clone();
+    for description in ["one", "two", "three"] {
+        // What is written in the same millisecond has no order.
+        fleet.pass(1);
+        let path = format!("/v1/projects/{project}");
+        let edit = fleet.admin.patch(path, &json!({"description": description})).if_match("*");
+        edit.await.expect(200);
+    }
+    let path = format!("/v1/audit?subject_id={project}&action=project.updated");
+    let page = fleet.admin.get(path).await.value(200);
+    let hashes: Vec<(Value, Value)> = page["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(|item| &item["entry"])
+        .map(|entry| (entry["before_sha256"].clone(), entry["after_sha256"].clone()))
+        .collect();
+    assert_eq!(hashes.len(), 3);
+    for pair in hashes.windows(2) {
+        assert_eq!(pair[0].1, pair[1].0);
+        assert_ne!(pair[0].1, pair[1].1);
+    }
+}
