@@ -23,7 +23,7 @@ create table audit_entries (
     actor_key_id  uuid,
     actor_person  text,
     on_behalf_of  jsonb,
-    request_id    text,
+    request       text,
     before_sha256 bytea,
     after_sha256  bytea,
     details       jsonb,
@@ -42,14 +42,14 @@ comment on column audit_entries.subject_id is 'Which one; the workspace itself w
 comment on column audit_entries.actor_key_id is 'The key that did it; null: the supervisor, or somebody at the command line.';
 comment on column audit_entries.actor_person is 'The person that the key belonged to then.';
 comment on column audit_entries.on_behalf_of is 'The persons for whom it was done, an array of names; null: nobody else.';
-comment on column audit_entries.request_id is 'The id of the request, as in its answer and in the log.';
+comment on column audit_entries.request is 'The id of the request, as in its answer and in the log.';
 comment on column audit_entries.before_sha256 is 'SHA-256 of the canonical form of the subject before; null: it did not exist, or it is a record of its own.';
 comment on column audit_entries.after_sha256 is 'The same of the subject after; null: it does not exist any more.';
 comment on column audit_entries.details is 'A few facts for people; never secrets, never long text.';
 comment on column audit_entries.created_at is 'The time of its transaction.';
 create index audit_entries_by_transaction on audit_entries (workspace_id, xid);
 create index audit_entries_of_subject on audit_entries (workspace_id, subject_id, entry_id);
-create index audit_entries_of_request on audit_entries (workspace_id, request_id) where request_id is not null;
+create index audit_entries_of_request on audit_entries (workspace_id, request) where request is not null;
 
 create table audit_seals (
     workspace_id uuid   not null,

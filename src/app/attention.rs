@@ -22,7 +22,7 @@
 //! - A limit that only waits for what running attempts have set aside waits for no person.
 //! - For a goal in which tasks are ready and agents could do them the request raises its priority; for
 //!   one that nothing known can move it cancels it.
-//! - The ready-made body of a question declines: an answer made up here would be believed.
+//! - What the ready-made decision about an approval is: [`super::attention_decisions`].
 //!
 //! Web hooks that fail join when there are web hooks.
 //!

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    Result,
+    Result, attention_decisions,
     attention_views::{AttentionAction, AttentionItem},
     goals::corrupt,
 };
 use crate::{
     domain::{
-        approval::{Risk, Verdict},
+        approval::Risk,
         attention::{
             AttentionKind, COUNTED, FREEZE_RISK, Hindrance, QUARANTINE_RISK, UNCLAIMABLE_RISK,
             limit_risk, stalled_risk,
@@ -78,6 +78,7 @@ fn waits(count: i64) -> &'static str {
 
 /// A question, or what may not go on without a yes.
 pub(super) fn approval(row: PendingApproval) -> AttentionItem {
+    let (body, what) = attention_decisions::ready_made(&row);
     let PendingApproval {
         approval_id,
         kind,
@@ -87,10 +88,12 @@ pub(super) fn approval(row: PendingApproval) -> AttentionItem {
         limit_id,
         budget_id,
         title,
-        payload_sha256,
+        payload_sha256: _,
         risk,
         created_at,
         waiting,
+        last_round: _,
+        missing: _,
     } = row;
     let (detail, waiting_tasks) = match kind {
         ApprovalKind::Plan => ("The plan has no tasks before it is approved.".to_owned(), 0),
@@ -103,23 +106,6 @@ pub(super) fn approval(row: PendingApproval) -> AttentionItem {
             (format!("{tasks} {} for a limit that is used up.", waits(waiting)), waiting)
         }
     };
-    let (decision, what) = match kind {
-        ApprovalKind::Input => (
-            Verdict::Decline,
-            "Lets the task go on without an answer; to give one, send `answer` as `decision` and \
-             as a member.",
-        ),
-        ApprovalKind::Plan
-        | ApprovalKind::Start
-        | ApprovalKind::Result
-        | ApprovalKind::Action
-        | ApprovalKind::Budget => (
-            Verdict::Approve,
-            "Approves exactly the `payload` with this hash, so read it first; `reject` needs a \
-             `reason`. Where a policy wants several people, it is one vote.",
-        ),
-    };
-    let body = json!({"decision": decision, "payload_sha256": payload_sha256});
     AttentionItem {
         title,
         detail,

@@ -100,13 +100,15 @@ impl Batched for HeartbeatCommand {
 impl HeartbeatCommand {
     /// Whether it says more than that its agent is alive.
     fn reports(&self) -> bool {
-        self.progress.is_some() || self.checkpoint.is_some() || !self.spend.is_empty()
+        let shown = self.progress.is_some() || self.checkpoint.is_some();
+        shown || !self.steps.is_empty() || !self.spend.is_empty()
     }
 
     /// What is audited: a record of its own, with nothing before it.
     fn mutation(&self, attempt: &AttemptFacts) -> Mutation {
         let said = json!({
-            "progress": self.progress, "checkpoint": self.checkpoint, "spend": self.spend,
+            "progress": self.progress, "steps": self.steps.to_bytes(), "checkpoint": self.checkpoint,
+            "spend": self.spend,
         });
         Mutation::new("attempt.progress_reported", "attempt", attempt.attempt_id)
             .goal(attempt.goal_id)

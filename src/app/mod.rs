@@ -20,6 +20,7 @@ mod approval_steps;
 pub mod approval_views;
 pub mod attempt_views;
 pub mod attention;
+mod attention_decisions;
 mod attention_items;
 pub mod attention_views;
 mod audit_seal;

@@ -131,7 +131,8 @@ pub const fn text(code: Code) -> Text {
         Code::LinkRefused => Text {
             happened: "Links are for people without a key: whoever holds one decides, and links are \
                        forwarded, and kept in mailboxes. So a link does not decide what is of `high` or \
-                       `critical` risk, nor a payload that is too large to be shown whole on its page. \
+                       `critical` risk, nor a payload that is too large to be shown whole on its page, nor \
+                       what becomes of a task whose results were rejected as often as may be. \
                        Nothing was made or decided.",
             to_do: "Let somebody decide who has an operator's key: \
                     `POST /v1/approvals/{approval_id}/decide`.",

@@ -38,7 +38,7 @@ pub async fn insert(
     sqlx::query!(
         r#"
         insert into audit_entries (workspace_id, created_at, entry_id, action, subject, subject_id,
-                                   actor_key_id, actor_person, on_behalf_of, request_id,
+                                   actor_key_id, actor_person, on_behalf_of, request,
                                    before_sha256, after_sha256, details)
         select $1, $2, e.*
         from unnest($3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::uuid[], $8::text[],
@@ -164,7 +164,7 @@ macro_rules! rows {
                       e.action as "action?", e.subject as "subject?",
                       e.subject_id as "subject_id?", e.actor_key_id as "actor_key_id?: KeyId",
                       e.actor_person as "actor_person?", e.on_behalf_of as "on_behalf_of?",
-                      e.request_id as "request_id?",
+                      e.request as "request_id?",
                       encode(e.before_sha256, 'hex') as "before_sha256?",
                       encode(e.after_sha256, 'hex') as "after_sha256?", e.details as "details?",
                       case when e.created_at between '1900-01-01Z' and '9999-01-01Z'
@@ -207,7 +207,7 @@ pub async fn list(
            and ($8::text is null or e.actor_person = $8)
            and ($9::jsonb is null or e.on_behalf_of @> $9)
            and ($10::text is null or e.action = $10)
-           and ($11::text is null or e.request_id = $11)
+           and ($11::text is null or e.request = $11)
            and ($12::timestamptz is null or e.created_at >= $12)
            and ($13::timestamptz is null or e.created_at < $13)
          order by e.entry_id desc limit $14",

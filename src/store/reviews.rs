@@ -179,7 +179,8 @@ pub async fn set_reworks(
     Ok(())
 }
 
-/// Notes what was chosen in the last round of an approval that was just decided.
+/// Notes what was chosen in the last round of an approval that was just decided. One that expired was
+/// not: nobody chose what follows.
 ///
 /// # Errors
 /// When the database fails.
@@ -190,7 +191,8 @@ pub async fn set_choice(
     choice: ReviewChoice,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "update approvals set choice = $3 where workspace_id = $1 and approval_id = $2",
+        "update approvals set choice = $3
+         where workspace_id = $1 and approval_id = $2 and state in ('approved', 'rejected')",
         workspace.0,
         approval.0,
         choice.as_str(),

@@ -112,6 +112,10 @@ pub struct PendingApproval {
     pub created_at: DateTime<Utc>,
     /// Tasks that wait for the limit, as far as they are counted.
     pub waiting: i64,
+    /// Whether the decision must choose what becomes of the task.
+    pub last_round: bool,
+    /// Required criteria for which the result that is reviewed shows nothing.
+    pub missing: Vec<i16>,
 }
 
 /// Up to `rows` pending approvals after a place, in the order of attention.
@@ -140,7 +144,14 @@ pub async fn pending_approvals(
                a.risk as "risk: Risk", a.created_at,
                (select count(*) from (
                     select from tasks t where t.workspace_id = $1 and a.limit_id is not null
-                    and t.short_limit_id = a.limit_id limit $9) w) as "waiting!"
+                    and t.short_limit_id = a.limit_id limit $9) w) as "waiting!",
+               a.last_round,
+               array(select c.number from criteria c
+                     where a.kind = 'result' and c.workspace_id = $1 and c.task_id = a.task_id
+                       and c.required and not exists (
+                           select from evidence e where e.workspace_id = $1
+                           and e.attempt_id = a.attempt_id and e.criterion = c.number)
+                     order by c.number) as "missing!"
         from unnest($2::text[], $3::bigint[]) as r (risk, head)
         cross join lateral (
             select * from approvals a

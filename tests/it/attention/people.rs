@@ -145,3 +145,34 @@ async fn other_failures_ask_for_no_attention() {
     fleet.admin.post(&path, &json!({})).await.problem(404, "not_found");
     assert!(items(&fleet, "").await.is_empty());
 }
+
+/// A result without evidence is sent back, and after the last round another agent has one more.
+#[tokio::test]
+async fn a_result_that_cannot_be_accepted_is_sent_back() {
+    let fleet = Fleet::start().await;
+    let operator = operator(&fleet).await;
+    let agents = [fleet.worker().await, fleet.agent("second", &[], 1).await];
+    let task = json!({"approval": {"result": true}, "max_rework": 1,
+        "criteria": [{"text": "it builds"}, {"text": "it is fast", "required": false}]});
+    let goal = fleet.lone_task(task).await;
+    let held = agents[0].take().await;
+    agents[0].complete(&held).await;
+    let item = only(&fleet, "approval").await;
+    let points = json!([{"criterion": 1, "text": "show that it is met"}]);
+    assert_eq!(item["action"]["body"]["feedback"], points);
+    send(&operator, &item).await;
+
+    let last = only(&fleet, "approval").await;
+    assert_ne!(last["id"], item["id"]);
+    assert_eq!(last["action"]["body"]["choice"], json!({"action": "reassign"}));
+    send(&operator, &last).await;
+    nothing(&fleet).await;
+    agents[0].find_nothing().await;
+    let held = agents[1].take().await;
+    let shown = json!({"evidence": [{"criterion": 1, "text": "see the log"}]});
+    agents[1].write(&held, "complete", shown).await.expect(200);
+    send(&operator, &only(&fleet, "approval").await).await;
+    nothing(&fleet).await;
+    assert_eq!(fleet.goal_state(&goal).await, "completed");
+    verify(&fleet.pool).await;
+}

@@ -115,7 +115,7 @@ async fn what_is_inserted_is_found_at_its_place() {
     let bench = Bench::new().await;
     let entry = "insert into audit_entries
         select workspace_id, '01890a5d-ac96-774b-bcce-b302099a8057', xid, 'goal.cancelled', subject,
-               subject_id, actor_key_id, actor_person, on_behalf_of, request_id, before_sha256,
+               subject_id, actor_key_id, actor_person, on_behalf_of, request, before_sha256,
                after_sha256, details, created_at
         from audit_entries where entry_id = (select entry_id from audit_seals where seq = 7);";
     let unsealed = bench.after(entry, None).await;

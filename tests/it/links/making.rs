@@ -190,3 +190,33 @@ async fn what_cannot_be_shown_whole_or_is_decided_takes_no_link() {
     fleet.admin.post(&missing, &json!({"person": "alice"})).await.problem(404, "not_found");
     fleet.admin.get(&missing).await.problem(404, "not_found");
 }
+
+#[tokio::test]
+async fn votes_by_link_count_as_votes() {
+    let fleet = Fleet::start().await;
+    let policy = json!({"name": "two of three", "match": {"kinds": ["action"]},
+                        "stages": [{"approvers": ["alice", "bob", "carol"], "quorum": 2}]});
+    fleet.admin.post("/v1/approval-policies", &policy).await.expect(201);
+    let approval = super::ask(&fleet, action()).await;
+    let client = nobody(&fleet);
+    let stranger = text(&make(&fleet, &approval, "dora").await["path"]);
+    let before = dump(&fleet.pool).await;
+    let shown = page(send(&client, &stranger, &approval, APPROVE).await, 403);
+    assert!(shown.contains("Nothing was decided."), "{shown}");
+    same("a link of nobody who decides", &before, &dump(&fleet.pool).await);
+
+    let alice = text(&make(&fleet, &approval, "alice").await["path"]);
+    let shown = page(send(&client, &alice, &approval, APPROVE).await, 200);
+    assert!(shown.contains("others have to decide, too"), "{shown}");
+    let before = dump(&fleet.pool).await;
+    let reject = &[("decision", "reject"), ("reason", "after all not")];
+    for answer in [client.get(&alice).await, send(&client, &alice, &approval, reject).await] {
+        let shown = page(answer, 200);
+        assert!(shown.contains("others have to decide, too") && !shown.contains("<form"));
+    }
+    same("a vote sent again", &before, &dump(&fleet.pool).await);
+    let bob = text(&make(&fleet, &approval, "bob").await["path"]);
+    assert!(page(send(&client, &bob, &approval, APPROVE).await, 200).contains("was approved"));
+    assert!(page(client.get(&alice).await, 200).contains("This was approved."));
+    assert_eq!(count(&fleet, "approval.decided").await, 1);
+}
