@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     agent::{Agent, Held},
-    client::Answer,
+    client::{Answer, Client},
     dump::{dump, same},
     fleet::{Fleet, about, seed, text},
     invariants::{verify, verify_rested},
@@ -22,6 +22,8 @@ const CLASSES: &[&str] =
 
 struct Life {
     fleet: Fleet,
+    /// Somebody who decides, and works on nothing.
+    reviewer: Client,
     random: StdRng,
     agents: Vec<Agent>,
     /// Every claim ever made, with whose it was.
@@ -44,8 +46,16 @@ impl Life {
             Agent::new(fleet.admin.clone(), &fleet.admin_key, String::new()),
         ];
         let random = StdRng::seed_from_u64(seed);
-        let mut life =
-            Self { fleet, random, agents, claims: Vec::new(), goals: Vec::new(), subtasks: 0 };
+        let reviewer = fleet.client(&fleet.key("operator").await);
+        let mut life = Self {
+            fleet,
+            reviewer,
+            random,
+            agents,
+            claims: Vec::new(),
+            goals: Vec::new(),
+            subtasks: 0,
+        };
         for _ in 0..3 {
             life.post_goal().await;
         }
@@ -261,7 +271,7 @@ impl Life {
         }
         let path = format!("/v1/approvals/{}/decide", text(&question["id"]));
         let decision = about(question, decision);
-        self.fleet.admin.post(path, &decision).await.expect(200);
+        self.reviewer.post(path, &decision).await.expect(200);
     }
 
     async fn cancel(&mut self) {

@@ -17,6 +17,8 @@ async fn entries_are_found_by_what_they_are_about() {
     let before = fleet.now();
     fleet.pass(60);
     let goal = fleet.lone_task(json!({})).await;
+    // Of one instant the order is nobody's.
+    fleet.pass(1);
     let held = agent.take().await;
     let key = text(&agent.client.get("/v1/whoami").await.value(200)["key_id"]);
 
@@ -39,8 +41,8 @@ async fn entries_are_found_by_what_they_are_about() {
     assert_eq!(early.len() + late.len(), all.len());
     assert!(!early.is_empty() && !late.is_empty());
     assert!(list(&fleet, &format!("until={at}")).await.is_empty());
-    assert_eq!(list(&fleet, "person=nobody%40example.com").await, [json!(0); 0]);
-    assert_eq!(list(&fleet, "on_behalf_of=nobody%40example.com").await, [json!(0); 0]);
+    assert_eq!(list(&fleet, "person=nobody%40example.com").await, Vec::<Value>::new());
+    assert_eq!(list(&fleet, "on_behalf_of=nobody%40example.com").await, Vec::<Value>::new());
 
     seal_all(&fleet.app).await;
     let sealed = list(&fleet, "").await;
@@ -62,10 +64,10 @@ async fn the_request_is_the_one_that_was_answered() {
     // A replay and a refusal do nothing.
     let again = fleet.admin.post("/v1/projects", &new).idempotency_key("k").await;
     assert_eq!(again.header("idempotent-replayed"), "true");
-    assert_eq!(of_request(&fleet, again.header("x-request-id")).await, [json!(0); 0]);
+    assert_eq!(of_request(&fleet, again.header("x-request-id")).await, Vec::<Value>::new());
     let refused = fleet.admin.post("/v1/projects", &new).await;
     refused.problem(409, "already_exists");
-    assert_eq!(of_request(&fleet, refused.header("x-request-id")).await, [json!(0); 0]);
+    assert_eq!(of_request(&fleet, refused.header("x-request-id")).await, Vec::<Value>::new());
 }
 
 /// Paging with a cursor shows each once, whatever is written meanwhile.

@@ -130,7 +130,7 @@ async fn what_is_inserted_is_found_at_its_place() {
     let found = bench.after(&sealed, None).await;
     // Its hash is another's, so it is not what it says either.
     assert_eq!(found[0].1, Some(7), "{found:?}");
-    assert!(found.iter().any(|found| *found == (Inserted, Some(7))), "{found:?}");
+    assert!(found.contains(&(Inserted, Some(7))), "{found:?}");
     assert!(found.iter().all(|found| found.1 == Some(7)), "{found:?}");
     let behind = "insert into audit_seals select workspace_id, seq + 1, gen_random_uuid(),
         entry_sha256, chain_sha256 from audit_seals order by seq desc limit 1";

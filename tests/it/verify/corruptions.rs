@@ -164,11 +164,15 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
                 condition_is, capabilities, action, action_is, cooldown_ms, created_at, updated_at)
              select workspace_id, workspace_id, 'r', false, 'task', 'looping', '{}', '{}', 'ask', '{}',
                 0, created_at, created_at from workspaces",
+            "insert into approvals (workspace_id, approval_id, kind, state, goal_id, task_id, title,
+                body, payload_sha256, revision, risk, verdict, created_at, decided_at, decided_by)
+             select workspace_id, task('busy'), 'input', 'answered', goal('busy'), task('busy'), '',
+                '', sha256(''), 1, 'medium', 'answer', created_at, created_at, task('busy')
+             from workspaces",
             "insert into interventions (workspace_id, intervention_id, rule_id, rule_version, subject,
                 subject_id, goal_id, task_id, condition, action, detail, measure, approval_id, opened_at)
-             select workspace_id, approval_id, workspace_id, 1, 'task', task_id, goal_id, task_id,
-                'looping', 'ask', '', 0, approval_id, created_at
-             from approvals where decided_by is not null and task_id is not null limit 1",
+             select workspace_id, workspace_id, workspace_id, 1, 'task', task('busy'), goal('busy'),
+                task('busy'), 'looping', 'ask', '', 0, task('busy'), created_at from workspaces",
         ],
         Invariant::AuditEndsWithHead => {
             &["insert into audit_heads select workspace_id, 1000000, sha256(''), 0, created_at
