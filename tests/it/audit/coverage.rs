@@ -32,8 +32,11 @@ const QUIET: &[(&str, &str)] = &[
 ];
 
 /// Routes that are refused when they are called as the table says: [`staged`] has a call that is not.
-const STAGED: &[&str] =
-    &["POST /v1/approvals/{approval_id}/decide", "POST /v1/approvals/{approval_id}/revise"];
+const STAGED: &[&str] = &[
+    "POST /v1/approvals/{approval_id}/decide",
+    "POST /v1/approvals/{approval_id}/revise",
+    "POST /v1/tasks/{task_id}/acknowledge",
+];
 
 /// Who calls a route, if they may: the agent first, who has the attempt.
 const ROLES: &[(char, &str)] =
@@ -75,6 +78,10 @@ async fn every_route_that_writes_is_audited() {
         let key = if *role == "nobody" { String::new() } else { place.key(role).await };
         let nobody = Client::of(router(&place.fleet.app));
         let client = if key.is_empty() { nobody } else { place.fleet.client(&key) };
+        if route.ends_with("/heartbeat") {
+            // What a rule had to say has been told then.
+            place.call(&client, route, body).await.expect(200);
+        }
         let before = dump(&place.fleet.pool).await;
         let answer = place.call(&client, route, body).await;
         if STAGED.contains(route) {
@@ -151,6 +158,19 @@ async fn what_needs_a_stage_is_audited_too() {
     let revised = place.fleet.admin.post(path, &revision).await;
     let actions = is_audited(&place, revised, &place.fleet.admin_key).await;
     assert_eq!(actions, ["approval.revised approval"]);
+    let goal = place.fleet.lone_task(json!({"capabilities": ["quiet"]})).await;
+    let quiet = place.fleet.agent("quiet", &["quiet"], 9).await;
+    for _ in 0..3 {
+        assert!(
+            quiet.claim(9).await.iter().any(|held| held.claim["task"]["goal_id"] == goal.as_str())
+        );
+        place.fleet.after(3600).await;
+        place.fleet.after(3600).await;
+    }
+    let path = format!("/v1/tasks/{}/acknowledge", place.fleet.task_id(&goal, "a").await);
+    let seen = place.fleet.admin.post(path, &json!({})).await;
+    let actions = is_audited(&place, seen, &place.fleet.admin_key).await;
+    assert_eq!(actions, ["task.acknowledged task"]);
     // By the book, what is listed as quiet is what it is.
     let known = |route: &str| ROUTES.iter().any(|(known, ..)| *known == route);
     assert!(QUIET.iter().all(|(route, _)| known(route)) && STAGED.iter().all(|route| known(route)));
