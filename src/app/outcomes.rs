@@ -47,7 +47,7 @@ pub(super) async fn take_effect(
             let state = PlanState::Rejected;
             store::goals::set_plan_state(unit.conn(), workspace, now, plan, state).await?;
             unit.record(NewEvent::new(EventKind::PlanRejected).goal(goal.goal_id));
-            let reason = format!("the plan was rejected: {}", request.reason());
+            let reason = format!("the plan was not approved: {}", request.reason());
             cancel_locked(unit, goal.goal_id, &reason).await
         }
         (ApprovalKind::Start, Some(task), _, _) => start(unit, task, approved, request).await,
@@ -115,7 +115,7 @@ async fn start(
     } else {
         Next::Cancelled
     };
-    let reason = (!approved).then(|| format!("its start was rejected: {}", request.reason()));
+    let reason = (!approved).then(|| format!("its start was not approved: {}", request.reason()));
     settle::settle(unit, vec![Change::of_task(task, next, reason)]).await
 }
 

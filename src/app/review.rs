@@ -238,7 +238,7 @@ async fn split(unit: &mut Unit, review: Review<'_>, choice: &Choice) -> Result<(
 }
 
 async fn cancel(unit: &mut Unit, review: Review<'_>) -> Result<()> {
-    let reason = format!("its result was rejected: {}", review.request.reason());
+    let reason = not_accepted(review.request);
     let changes = settle::cancel(unit, &[review.task.task_id], &reason).await?;
     settle::settle(unit, changes).await
 }
@@ -256,12 +256,17 @@ async fn say(unit: &mut Unit, review: &Review<'_>) -> Result<()> {
     Ok(store::reviews::tell(unit.conn(), workspace, attempt, reason, &points).await?)
 }
 
+/// Why a task goes on, or ends, without its result: somebody said no, or nobody said yes in time.
+fn not_accepted(request: &DecisionRequest) -> String {
+    format!("its result was not accepted: {}", request.reason())
+}
+
 async fn end(unit: &mut Unit, review: Review<'_>, ending: Ending) -> Result<()> {
     let (workspace, now) = (unit.workspace(), unit.now());
     let Review { facts: _, goal: _, task, attempt, holder, request } = review;
     store::attempts::end(unit.conn(), workspace, now, &[(attempt, ending.attempt)]).await?;
     let rejects = !request.approves();
-    let reason = rejects.then(|| format!("its result was rejected: {}", request.reason()));
+    let reason = rejects.then(|| not_accepted(request));
     let change = Change::by_attempt(task, attempt, holder, ending, reason);
     settle::settle(unit, vec![change]).await
 }

@@ -83,6 +83,8 @@ async fn what_expires_has_the_effect_of_a_rejection_and_is_none() {
     }
     assert_eq!(fleet.goal_state(&planned).await, "cancelled");
     assert_eq!(fleet.goal_state(&started).await, "cancelled");
+    let reason = text(&fleet.task(&started, "a").await["end_reason"]);
+    assert!(reason.contains("nobody decided") && !reason.contains("rejected"), "{reason}");
     fleet.expect_states(&reviewed, "a:ready").await;
     let held = agent.take().await;
     let feedback = text(&held.claim["earlier_attempts"][0]["feedback"]);
