@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
     embedded::{EmbeddedError, EmbeddedOptions, default_data_dir},
-    http::layers::Limits,
+    http::state::Limits,
     shutdown::Drain,
 };
 

@@ -3,7 +3,7 @@
 //! The log goes to standard error, so that standard output is only what a command was asked for.
 //! Nothing secret is logged: keys and leases are never fields of a span or event, values that are
 //! bound to SQL are not logged by sqlx, and requests are logged by their route
-//! ([`crate::http::telemetry`]).
+//! ([`crate::http::serve::telemetry`]).
 
 use std::{io::IsTerminal as _, time::Duration};
 
@@ -68,7 +68,7 @@ pub fn metrics(shutdown: &Shutdown) -> Result<PrometheusHandle, TelemetryError> 
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_commands".into()), COMMANDS)?
         .install_recorder()?;
-    http::telemetry::describe_metrics();
+    http::serve::telemetry::describe_metrics();
     describe_batches();
     let upkeep = handle.clone();
     shutdown.spawn_until_begun("metrics upkeep", async move {

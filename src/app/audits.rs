@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::{
     App, Error, Result,
+    access::keys::LocalAdmin,
     caller::{Caller as _, MonitorCaller},
-    keys::LocalAdmin,
 };
 pub use crate::store::audit::AuditFilter;
 use crate::{

@@ -10,15 +10,13 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{App, Result, wake::Known};
-pub use crate::domain::actor::Actor;
+pub use crate::domain::access::actor::Actor;
 use crate::domain::{
-    duties::Decider,
-    holder::Holder,
+    access::{person::Person, role::Role, token::Token},
+    approval::excluded::Decider,
     ids::{AgentId, KeyId, WorkspaceId},
-    person::Person,
     refusal::{Code, Refusal},
-    role::Role,
-    token::Token,
+    task::holder::Holder,
 };
 
 /// An authenticated key.

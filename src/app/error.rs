@@ -92,3 +92,19 @@ impl Error {
 
 /// The result of a use case.
 pub type Result<T> = std::result::Result<T, Error>;
+
+pub(super) fn corrupt(error: impl std::fmt::Display) -> Error {
+    Error::Corrupt(error.to_string())
+}
+
+/// Refuses an edit of something that changed since it was read.
+pub(super) fn same_version(stored: i64, asked: i64) -> Result<()> {
+    if stored == asked {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::PreconditionFailed,
+        format!("it is at version {stored} now, not {asked}; read it again and decide anew"),
+    )
+    .into())
+}

@@ -8,98 +8,36 @@
 //!
 //! **Wake-ups are hints**: what waits polls anyway; a commit only makes it look sooner.
 
-use std::{sync::Arc, time::Duration};
-
-use sqlx::PgPool;
-use tokio::sync::Semaphore;
-
-pub mod agent_views;
+pub mod access;
 pub mod agents;
-pub mod allocations;
-mod approval_steps;
-pub mod approval_views;
-pub mod attempt_views;
+pub mod approvals;
+pub mod attempts;
 pub mod attention;
-mod attention_decisions;
-mod attention_items;
-pub mod attention_views;
 mod audit_seal;
 pub mod audits;
-pub mod auth;
-pub mod authorize;
-pub mod bootstrap;
-mod budget_steps;
-pub mod budget_views;
 pub mod budgets;
 pub mod caller;
-mod claim_batch;
-pub mod claim_views;
-pub mod claims;
 pub mod coalesce;
 pub mod decisions;
-pub mod dry_runs;
+pub mod duties;
 pub mod error;
 pub mod events;
-pub mod finish;
-pub mod finish_views;
-mod finish_write;
-pub mod free;
-pub mod freeze_views;
 pub mod freezes;
-mod fresh_budgets;
-mod funding;
-pub mod goal_views;
 pub mod goals;
-mod heartbeat_batch;
-pub mod heartbeats;
-pub mod idempotency;
-mod intervene;
-mod interventions;
-pub mod keys;
-pub mod lay;
-pub mod lease;
-pub mod link_decisions;
-pub mod links;
-mod nudges;
-mod offers;
-mod outcomes;
-pub mod park;
-pub mod plan_views;
-pub mod policies;
-pub mod policy_replay;
-pub mod prices;
-mod pricing;
 pub mod projects;
-pub mod report_views;
 pub mod reports;
-mod rerate;
-pub mod review;
-pub mod revisions;
-mod rule_facts;
-pub mod rule_views;
 pub mod rules;
-pub mod settle;
-mod settle_told;
-mod settling;
-mod shortfall;
 pub mod spend;
-pub mod standing;
-pub mod steps;
-mod subtasks;
-pub mod supervision;
-pub mod takeover;
-pub mod takeover_views;
-pub mod task_details;
-pub mod task_views;
 pub mod tasks;
 mod trail;
 pub mod unit;
 pub mod verify;
-pub mod vote_views;
-mod votes;
-mod waiting;
 pub mod wake;
-mod windows;
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+use tokio::sync::Semaphore;
 
 pub use crate::clock::Stopwatch;
 pub use error::{Error, Result};
@@ -120,11 +58,11 @@ pub struct App {
     wake: wake::Wake,
     pulse: Pulse,
     patience: Duration,
-    key_finder: coalesce::Coalescer<auth::FindKey>,
-    claims: coalesce::Coalescer<claims::ClaimCommand>,
-    heartbeats: coalesce::Coalescer<heartbeats::HeartbeatCommand>,
+    key_finder: coalesce::Coalescer<access::authenticate::FindKey>,
+    claims: coalesce::Coalescer<attempts::claim::command::ClaimCommand>,
+    heartbeats: coalesce::Coalescer<attempts::heartbeat::HeartbeatCommand>,
     spends: coalesce::Coalescer<spend::SpendCommand>,
-    finishes: coalesce::Coalescer<finish::FinishCommand>,
+    finishes: coalesce::Coalescer<attempts::finish::command::FinishCommand>,
     verifies: coalesce::Coalescer<verify::VerifyCommand>,
     reports: Arc<Semaphore>,
     audits: Arc<Semaphore>,
@@ -144,7 +82,7 @@ impl App {
             patience: limits.patience,
             key_finder: coalesce::Coalescer::new(limits),
             claims: coalesce::Coalescer::new(limits),
-            heartbeats: coalesce::Coalescer::new(heartbeat_batch::in_no_hurry(limits)),
+            heartbeats: coalesce::Coalescer::new(attempts::heartbeat::batch::in_no_hurry(limits)),
             spends: coalesce::Coalescer::new(limits),
             finishes: coalesce::Coalescer::new(limits),
             verifies: coalesce::Coalescer::new(verify::ONE_AT_A_TIME),
@@ -162,7 +100,7 @@ impl App {
             patience,
             key_finder: coalesce::Coalescer::new(limits),
             claims: coalesce::Coalescer::new(limits),
-            heartbeats: coalesce::Coalescer::new(heartbeat_batch::in_no_hurry(limits)),
+            heartbeats: coalesce::Coalescer::new(attempts::heartbeat::batch::in_no_hurry(limits)),
             spends: coalesce::Coalescer::new(limits),
             finishes: coalesce::Coalescer::new(limits),
             ..self

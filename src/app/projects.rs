@@ -8,8 +8,8 @@ use sqlx::PgConnection;
 use super::{
     App, Error, Result, Unit,
     caller::{Caller as _, OperatorCaller, ReaderCaller, SubmitterCaller},
-    goals::same_version,
-    idempotency::{self, Outcome, Request},
+    error::same_version,
+    unit::idempotency::{self, Outcome, Request},
 };
 pub use crate::store::projects::ProjectFilter;
 use crate::{

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     domain::{
-        actor::Actor,
+        access::actor::Actor,
         audit::{Mutation, NewEntry},
         ids::GoalId,
     },

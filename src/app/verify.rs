@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     App, Error, Result,
+    access::keys::LocalAdmin,
     caller::{AdminCaller, Caller as _},
     coalesce::{Batched, Limits},
-    keys::LocalAdmin,
 };
 use crate::{
     clock::Stopwatch,

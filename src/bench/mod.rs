@@ -40,13 +40,11 @@ pub mod statistics;
 pub mod supply;
 pub mod sustain;
 
-use self::{
-    error::Result,
-    report::Report,
-    settings::{BenchSettings, Scenario},
-    stage::{Ground, Starting},
-};
 use crate::config::DatabaseConfig;
+use error::Result;
+use report::Report;
+use settings::{BenchSettings, Scenario};
+use stage::{Ground, Starting};
 
 /// Open files beside those of the largest number of connections.
 const OTHER_FILES: u64 = 200;

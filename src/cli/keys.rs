@@ -5,13 +5,11 @@ use clap::{Args, Subcommand};
 
 use super::{Failure, database::Database, print};
 use crate::{
-    app::keys::{IssuedKey, Key, LocalAdmin, NewKey},
+    app::access::keys::{IssuedKey, Key, LocalAdmin, NewKey},
     config::DatabaseConfig,
     domain::{
+        access::{person::Person, role::Role, token::Token},
         ids::{KeyId, WorkspaceId},
-        person::Person,
-        role::Role,
-        token::Token,
     },
     entropy::Entropy,
 };

@@ -4,7 +4,7 @@ use std::{pin::Pin, time::Duration};
 
 use crate::{
     app::App,
-    http::health::{Check, Readiness},
+    http::state::{Check, Readiness},
     shutdown::Shutdown,
 };
 

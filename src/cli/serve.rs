@@ -18,12 +18,15 @@ use tokio::net::TcpListener;
 
 use super::{Failure, database::Database, print, readiness::ServiceReadiness};
 use crate::{
-    app::{App, bootstrap::Bootstrap},
+    app::{App, access::bootstrap::Bootstrap},
     clock::Clock,
     config::{DatabaseConfig, ServeConfig},
-    domain::token::Token,
+    domain::access::token::Token,
     entropy::Entropy,
-    http::{self, HttpState, layers::Limits},
+    http::{
+        self,
+        state::{HttpState, Limits},
+    },
     open_files,
     shutdown::{Drain, Shutdown},
     store, supervisor, telemetry,
@@ -128,7 +131,7 @@ async fn until_drained(
     shutdown: &Shutdown,
     on_stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Failure> {
-    http::server::serve(listener, router, on_stop).await?;
+    http::serve::serve(listener, router, on_stop).await?;
     // Also when the server ended by itself.
     shutdown.begin();
     shutdown.finished().await;

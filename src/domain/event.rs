@@ -5,7 +5,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    actor::Actor,
+    access::actor::Actor,
     audit::{self, Digest},
     ids::{AgentId, ApprovalId, AttemptId, GoalId, TaskId},
     states::TaskState,

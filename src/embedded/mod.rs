@@ -45,16 +45,16 @@ use rustix::process::Signal;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection};
 
-pub use self::error::EmbeddedError;
-pub use self::passing::passing_dir;
-pub use self::running::Address;
-pub(crate) use self::spawn::die_with_thread;
+pub use error::EmbeddedError;
+pub use passing::passing_dir;
+pub use running::Address;
+pub(crate) use spawn::die_with_thread;
 
-use self::account::Account;
-use self::install::Install;
-use self::layout::{Layout, SocketDir};
-use self::lock::{InstanceLock, LockFile};
-use self::server::{Launch, Server};
+use account::Account;
+use install::Install;
+use layout::{Layout, SocketDir};
+use lock::{InstanceLock, LockFile};
+use server::{Launch, Server};
 
 /// The superuser, and the only role.
 const ROLE: &str = "muster";

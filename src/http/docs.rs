@@ -27,11 +27,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::Config;
 
 use super::{
-    HttpState,
-    auth::{self, Public},
     describe::{self, Describe, Description, handlers},
-    path::ApiPath,
+    extract::{
+        auth::{self, Public},
+        path::ApiPath,
+    },
     problem::{Error, Result},
+    state::HttpState,
 };
 use crate::domain::refusal::{Code, Refusal};
 

@@ -5,7 +5,7 @@
 //! nothing. Both are open and say no more than that, and both answer even while everything else is
 //! refused because of overload. `/metrics` is about the whole service and needs a key.
 
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
@@ -21,11 +21,11 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    HttpState,
-    auth::{Auth, Public},
     describe::{self, Describe, Description, handlers},
+    extract::auth::{Auth, Public},
     problem::Result,
     reply::json,
+    state::{Check, HttpState},
 };
 use crate::app::caller::MonitorCaller;
 
@@ -37,29 +37,6 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The routes.
 pub fn routes() -> OpenApiRouter<HttpState> {
     handlers![livez, readyz, metrics]
-}
-
-/// Knows whether the service is ready.
-pub trait Readiness: fmt::Debug + Send + Sync {
-    /// Looks at everything that requests depend on.
-    fn check(&self) -> Pin<Box<dyn Future<Output = Vec<Check>> + Send + '_>>;
-}
-
-/// One thing that requests depend on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Check {
-    /// What was looked at.
-    #[schema(example = "database")]
-    pub name: String,
-    /// Whether it is as it must be.
-    pub ok: bool,
-}
-
-impl Check {
-    /// What a look at `name` found.
-    pub fn new(name: impl Into<String>, ok: bool) -> Self {
-        Self { name: name.into(), ok }
-    }
 }
 
 /// Whether the process lives.

@@ -66,77 +66,29 @@
 //!
 //! `GoalFilter` derives `Deserialize` (with `deny_unknown_fields`) and `IntoParams` (with
 //! `#[into_params(parameter_in = Query)]`); `GoalKey` derives `Serialize` and `Deserialize` and is a
-//! [`page::SortKey`]. Every operation gets 500 and 503 beside what follows from its signature.
+//! [`extract::page::SortKey`]. Every operation gets 500 and 503 beside what follows from its signature.
 
-pub mod agents;
-pub mod approvals;
-pub mod attempts;
-pub mod attention;
-pub mod audit;
-pub mod auth;
-pub mod body;
-pub mod budgets;
-pub mod claims;
-pub mod conditional;
-pub mod csv;
+pub mod api;
 pub mod decide;
 pub mod describe;
 pub mod docs;
-pub mod events;
-pub mod freezes;
-pub mod goals;
+pub mod extract;
 pub mod health;
-pub mod idempotency;
-pub mod json;
-pub mod keys;
-pub mod layers;
-pub mod links;
-pub mod long_poll;
-pub mod ndjson;
-pub mod page;
-pub mod path;
-pub mod plans;
-pub mod policies;
-pub mod prices;
 pub mod problem;
 pub mod problem_pages;
 mod problem_texts;
-pub mod projects;
-pub mod query;
 pub mod reply;
-pub mod reports;
-pub mod rules;
-mod sentences;
-pub mod server;
-mod shape;
-pub mod supervisor;
-pub mod tasks;
-pub mod telemetry;
-pub mod verify;
-pub mod whoami;
+pub mod serve;
+pub mod state;
 
 use std::sync::Arc;
 
 use axum::{Router, extract::FromRef};
-use metrics_exporter_prometheus::PrometheusHandle;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use self::{health::Readiness, layers::Limits};
 use crate::app::App;
-
-/// What the handlers and layers share.
-#[derive(Clone)]
-pub struct HttpState {
-    /// The use cases.
-    pub app: Arc<App>,
-    /// Says whether requests make sense now.
-    pub readiness: Arc<dyn Readiness>,
-    /// What `/metrics` shows.
-    pub metrics: Arc<PrometheusHandle>,
-    /// How much is taken on at once, and how long it may take.
-    pub limits: Limits,
-}
+use state::HttpState;
 
 impl FromRef<HttpState> for Arc<App> {
     fn from_ref(state: &HttpState) -> Self {
@@ -146,29 +98,29 @@ impl FromRef<HttpState> for Arc<App> {
 
 fn routes() -> OpenApiRouter<HttpState> {
     OpenApiRouter::with_openapi(docs::preface())
-        .merge(goals::routes())
-        .merge(plans::routes())
-        .merge(tasks::routes())
-        .merge(claims::routes())
-        .merge(attempts::routes())
-        .merge(approvals::routes())
-        .merge(policies::routes())
-        .merge(links::routes())
+        .merge(api::goals::routes())
+        .merge(api::plans::routes())
+        .merge(api::tasks::routes())
+        .merge(api::claims::routes())
+        .merge(api::attempts::routes())
+        .merge(api::approvals::routes())
+        .merge(api::policies::routes())
+        .merge(api::links::routes())
         .merge(decide::routes())
-        .merge(attention::routes())
-        .merge(projects::routes())
-        .merge(budgets::routes())
-        .merge(reports::routes())
-        .merge(prices::routes())
-        .merge(agents::routes())
-        .merge(freezes::routes())
-        .merge(rules::routes())
-        .merge(events::routes())
-        .merge(audit::routes())
-        .merge(keys::routes())
-        .merge(whoami::routes())
-        .merge(supervisor::routes())
-        .merge(verify::routes())
+        .merge(api::attention::routes())
+        .merge(api::projects::routes())
+        .merge(api::budgets::routes())
+        .merge(api::reports::routes())
+        .merge(api::prices::routes())
+        .merge(api::agents::routes())
+        .merge(api::freezes::routes())
+        .merge(api::rules::routes())
+        .merge(api::events::routes())
+        .merge(api::audit::routes())
+        .merge(api::keys::routes())
+        .merge(api::whoami::routes())
+        .merge(api::supervisor::routes())
+        .merge(api::verify::routes())
         .merge(health::routes())
         .merge(problem_pages::routes())
         .merge(docs::routes())
@@ -177,7 +129,7 @@ fn routes() -> OpenApiRouter<HttpState> {
 /// Everything that muster serves.
 pub fn router(state: &HttpState) -> Router {
     let (routes, mut document) = routes().split_for_parts();
-    layers::layered(routes.merge(docs::swagger_ui()), state, &mut document)
+    serve::layers::layered(routes.merge(docs::swagger_ui()), state, &mut document)
 }
 
 /// The OpenAPI document.

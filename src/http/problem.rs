@@ -8,7 +8,7 @@
 //! logged under the request's id, and the caller is given that id.
 //!
 //! An [`Error`] does not know its request. It leaves its [`Problem`] in the response's
-//! extensions; [`super::layers`] writes it down together with the request's id, logs it and counts
+//! extensions; [`super::serve::layers`] writes it down together with the request's id, logs it and counts
 //! it, in one place for handlers, extractors, fallbacks and panics alike.
 
 use std::sync::Arc;

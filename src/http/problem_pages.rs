@@ -20,12 +20,14 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    HttpState,
-    auth::Public,
     describe::{self, Describe, Description, handlers},
-    path::{ApiPath, PathParam},
+    extract::{
+        auth::Public,
+        path::{ApiPath, PathParam},
+    },
     problem::{Result, extra_headers, status, title},
     problem_texts::text,
+    state::HttpState,
 };
 use crate::domain::{refusal::Code, words::Words};
 

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, types::Json};
 
 use crate::domain::{
+    access::person::Person,
     ids::{AgentId, KeyId, WorkspaceId},
-    person::Person,
     spend::Amounts,
     states::AgentState,
 };

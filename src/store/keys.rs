@@ -5,10 +5,12 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::{
+    access::{
+        key::{self, StoredKey},
+        person::Person,
+        role::Role,
+    },
     ids::{AgentId, KeyId, WorkspaceId},
-    key::{self, StoredKey},
-    person::Person,
-    role::Role,
     states::AgentState,
 };
 

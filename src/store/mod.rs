@@ -3,6 +3,29 @@
 //! Functions take a connection and slices, name the workspace in every statement, and know no
 //! rules beyond the constraints of the schema. They never begin or commit: that is the app's.
 
+pub mod agents;
+pub mod approvals;
+pub mod attempts;
+pub mod attention;
+pub mod audit;
+pub mod audit_seals;
+pub mod budgets;
+pub mod columns;
+pub mod events;
+pub mod freezes;
+pub mod goals;
+pub mod idempotency;
+pub mod keys;
+pub mod projects;
+pub mod reports;
+pub mod rules;
+pub mod spend;
+pub mod statistics;
+pub mod supervisor;
+pub mod tasks;
+pub mod verify;
+pub mod workspaces;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -13,70 +36,6 @@ use sqlx::{
 };
 
 use crate::domain::ids::WorkspaceId;
-
-pub mod agents;
-pub mod allocations;
-pub mod approval_past;
-pub mod approval_places;
-pub mod approval_policies;
-pub mod approval_revisions;
-pub mod approval_rows;
-pub mod approval_votes;
-pub mod approvals;
-pub mod attempt_rows;
-pub mod attempts;
-pub mod attention;
-pub mod audit;
-pub mod audit_seals;
-pub mod beats;
-pub mod budget_rows;
-pub mod budget_waits;
-pub mod budgets;
-pub mod charged;
-pub mod claims;
-pub mod deadlines;
-pub mod duties;
-pub mod events;
-pub mod freeze_rows;
-pub mod freezes;
-pub mod fresh_budgets;
-pub mod goal_rows;
-pub mod goals;
-pub mod intervention_rows;
-pub mod interventions;
-pub mod keys;
-pub mod links;
-pub mod loops;
-pub mod moves;
-pub mod nudges;
-pub mod plan_rows;
-pub mod prices;
-pub mod projects;
-pub mod replays;
-pub mod reports;
-pub mod reservations;
-pub mod results;
-pub mod reviews;
-pub mod rule_candidates;
-pub mod rule_facts;
-pub mod rule_history;
-pub mod rules;
-pub mod spend;
-pub mod statistics;
-pub mod supervisor;
-pub mod survey;
-pub mod takeovers;
-pub mod task_detail_rows;
-pub mod task_edits;
-pub mod task_links;
-pub mod task_rows;
-pub mod tasks;
-pub mod types;
-pub mod usual_spend;
-pub mod verify;
-pub mod waiting;
-pub mod windows;
-pub mod workspaces;
 
 /// A connection that was used so recently is taken to be alive.
 const FRESH: Duration = Duration::from_secs(1);

@@ -1,7 +1,7 @@
 //! The supervisor: background steps, and when they run.
 //!
 //! A step takes no input beyond the workspace and returns how many things it changed
-//! ([`crate::app::steps`] says what each does). The supervisor only says when: at a fixed pace, so
+//! ([`crate::app::duties`] says what each does). The supervisor only says when: at a fixed pace, so
 //! that a busy service does not make it busier. It remembers nothing, so killing it
 //! at any moment loses nothing, and two processes on one database may both run it: every step
 //! judges again under locks.
@@ -20,7 +20,10 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    app::{App, Result, steps::Due, supervision::StepRun},
+    app::{
+        App, Result,
+        duties::{Due, record::StepRun},
+    },
     clock::Stopwatch,
     domain::{ids::WorkspaceId, words::words},
     shutdown::Shutdown,

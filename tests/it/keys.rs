@@ -2,16 +2,15 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use crate::support::{database::fresh_database, service::Service};
 use futures_util::future::join_all;
 use muster::{
-    app::bootstrap::Bootstrap,
+    app::access::bootstrap::Bootstrap,
     clock::Clock,
-    domain::{ids::KeyId, refusal::Code, token::Token},
+    domain::{access::token::Token, ids::KeyId, refusal::Code},
     entropy::Entropy,
 };
 use serde_json::{Value, json};
-
-use crate::support::{database::fresh_database, service::Service};
 
 async fn make(service: &Service, role: &str) -> (String, String) {
     let body = json!({"name": format!("a {role}"), "role": role});

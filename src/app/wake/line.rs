@@ -23,12 +23,11 @@ use tokio::sync::oneshot;
 use crate::{
     clock::Stopwatch,
     domain::{
-        claim::covers,
+        access::{person::Person, token::SecretHash},
         ids::{AgentId, KeyId},
-        person::Person,
-        token::SecretHash,
+        task::claim::covers,
     },
-    store::waiting::ReadySet,
+    store::attempts::waiting::ReadySet,
 };
 
 /// How long a waiter rests after its first call in vain; doubles with each.

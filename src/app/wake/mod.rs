@@ -13,6 +13,10 @@
 //! - Nobody misses a change: a waiter takes its place before it looks for itself.
 //! - Who waits longest is called first, and a claim that was called in vain keeps its place.
 
+mod line;
+pub(in crate::app) mod reads;
+mod watcher;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -23,9 +27,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::App;
 use crate::domain::ids::{KeyId, WorkspaceId};
-
-mod line;
-mod watcher;
 
 use line::Line;
 pub(super) use line::{Known, Who};

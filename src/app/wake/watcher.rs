@@ -10,7 +10,7 @@ use crate::{
     app::{App, Result},
     clock::Stopwatch,
     domain::ids::{AgentId, WorkspaceId},
-    store::{self, waiting::Standing},
+    store::{self, attempts::waiting::Standing},
 };
 
 /// How long a watcher goes without a look when nothing hints.
@@ -76,7 +76,8 @@ impl Watcher {
         let asks = self.watch.line().asks(moved);
         if let Some(seats) = asks {
             let most = i64::try_from(seats).unwrap_or(i64::MAX);
-            let ready = store::waiting::ready_sets(&mut conn, self.workspace, most).await?;
+            let ready =
+                store::attempts::waiting::ready_sets(&mut conn, self.workspace, most).await?;
             self.watch.line().call(hints, ready);
         } else {
             self.watch.line().looked(hints);
@@ -118,9 +119,10 @@ impl Watcher {
     ) -> Result<()> {
         let asked: Vec<_> =
             newcomers.iter().map(|n| (n.key, n.agent, n.repeat.as_deref())).collect();
-        let standing = store::waiting::standing(conn, self.workspace, now, &asked).await?;
+        let standing =
+            store::attempts::waiting::standing(conn, self.workspace, now, &asked).await?;
         let heard: Vec<AgentId> = newcomers.iter().map(|newcomer| newcomer.agent).collect();
-        store::claims::seen(conn, self.workspace, now, &heard).await?;
+        store::attempts::claim::seen(conn, self.workspace, now, &heard).await?;
         let mut line = self.watch.line();
         line.proven(newcomers.iter().map(|newcomer| newcomer.ticket));
         let called = newcomers.iter().zip(standing).filter(|(_, s)| *s == Standing::Calls);

@@ -15,9 +15,11 @@ use super::{
 };
 use crate::{
     app::{
-        claim_views::{Claim, ClaimRequest, ClaimedTask},
-        finish_views::{CompleteRequest, EvidenceInput, FailRequest, ReleaseRequest},
-        heartbeats::{HeartbeatRequest, Progress},
+        attempts::{
+            claim::views::{Claim, ClaimRequest, ClaimedTask},
+            finish::views::{CompleteRequest, EvidenceInput, FailRequest, ReleaseRequest},
+            heartbeat::{HeartbeatRequest, Progress},
+        },
         spend::SpendRequest,
     },
     domain::{

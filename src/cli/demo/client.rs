@@ -14,26 +14,29 @@ use serde_json::json;
 
 use crate::{
     app::{
-        agent_views::{Agent, Registration},
-        approval_views::Approval,
-        attempt_views::Attempt,
-        claim_views::{Claim, ClaimAnswer, ClaimRequest},
-        decisions::DecisionRequest,
-        finish_views::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest},
-        goal_views::Goal,
-        heartbeats::{HeartbeatAnswer, HeartbeatRequest},
-        keys::IssuedKey,
+        access::keys::IssuedKey,
+        agents::views::{Agent, Registration},
+        approvals::views::Approval,
+        attempts::{
+            claim::views::{Claim, ClaimAnswer, ClaimRequest},
+            finish::views::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest},
+            heartbeat::{HeartbeatAnswer, HeartbeatRequest},
+        },
+        decisions::request::DecisionRequest,
+        goals::views::Goal,
         spend::{SpendAnswer, SpendRequest},
-        task_views::Task,
+        tasks::{attempts::Attempt, list::Task},
     },
     domain::{
+        access::role::Role,
         ids::{AgentId, ApprovalId, AttemptId, GoalId, TaskId},
-        new_goal::{NewGoal, PlanSource},
-        plan::TaskSpec,
+        plan::{
+            TaskSpec,
+            new_goal::{NewGoal, PlanSource},
+        },
         refusal::Code,
-        role::Role,
     },
-    http::{page::Page, problem::Problem},
+    http::{extract::page::Page, problem::Problem},
 };
 
 /// How long a call may take beyond the waiting that it asks for.

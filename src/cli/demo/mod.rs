@@ -23,24 +23,22 @@ use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::task::JoinSet;
 
-use self::{
-    agent::Worker,
-    client::Client,
-    display::Display,
-    report::Report,
-    script::{CAST, Script},
-};
 use super::{Failure, database::Database, print, serve};
 use crate::{
-    app::goal_views::Goal,
+    app::goals::views::Goal,
     config::DatabaseConfig,
     domain::{
         ids::{AgentId, GoalId},
-        new_goal::{NewGoal, PlanSource, TaskDefaults},
+        plan::new_goal::{NewGoal, PlanSource, TaskDefaults},
     },
-    http::layers::Limits,
+    http::state::Limits,
     shutdown::{Drain, Shutdown},
 };
+use agent::Worker;
+use client::Client;
+use display::Display;
+use report::Report;
+use script::{CAST, Script};
 
 /// The workspace, and the project in it.
 const NAME: &str = "demo";

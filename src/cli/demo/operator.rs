@@ -12,7 +12,7 @@ use super::{
     display::Display,
 };
 use crate::{
-    app::{approval_views::Approval, decisions::DecisionRequest, goal_views::Goal},
+    app::{approvals::views::Approval, decisions::request::DecisionRequest, goals::views::Goal},
     domain::{
         approval::Verdict,
         ids::{ApprovalId, GoalId},

@@ -13,8 +13,10 @@ use super::{
 };
 use crate::{
     app::{
-        agent_views::Agent, approval_views::Approval, attempt_views::Attempt, goal_views::Goal,
-        task_views::Task,
+        agents::views::Agent,
+        approvals::views::Approval,
+        goals::views::Goal,
+        tasks::{attempts::Attempt, list::Task},
     },
     domain::{
         ids::AgentId,

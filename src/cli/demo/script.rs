@@ -73,7 +73,7 @@ fn somebody_can(capability: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::new_goal::{PlanSource, draft};
+    use crate::domain::plan::new_goal::{PlanSource, draft};
 
     fn plan() -> Vec<TaskSpec> {
         let source = PlanSource { brief: BRIEF.to_owned(), ..PlanSource::default() };

@@ -6,10 +6,9 @@ use uuid::Uuid;
 
 use super::{Digest, NewEntry};
 use crate::domain::{
-    actor::Actor,
+    access::{actor::Actor, person::Person},
     event::NewEvent,
     ids::{GoalId, WorkspaceId},
-    person::Person,
 };
 
 /// A mutation: every event is one, and what no event tells of is said in the words of this.

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::*;
+use crate::domain::audit::*;
 
 fn id(number: u64) -> Uuid {
     Uuid::from_u64_pair(7, number)

@@ -5,7 +5,7 @@
 //! of high risk. What cannot be shown whole on a page is not decided by a link either, because one
 //! approves exactly what one saw.
 //!
-//! A token is `msl_<public>_<secret>`, built as a key's ([`super::token`]): the public part names
+//! A token is `msl_<public>_<secret>`, built as a key's ([`super::access::token`]): the public part names
 //! workspace and link, the secret is 256 random bits, of which only the SHA-256 is stored.
 
 use chrono::{DateTime, Utc};
@@ -14,12 +14,11 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    approval::Risk,
+    access::token::{SecretHash, base32, hash, unbase32},
+    approval::{Risk, review::ReviewChoice},
     ids::{LinkId, WorkspaceId},
     refusal::{Code, Refusal},
-    review::ReviewChoice,
     settings,
-    token::{SecretHash, base32, hash, unbase32},
     words::words,
 };
 
@@ -194,7 +193,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::{token::Token, words::Words as _};
+    use crate::domain::{access::token::Token, words::Words as _};
 
     proptest! {
         #[test]

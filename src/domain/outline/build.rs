@@ -2,39 +2,25 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::body::{self, Body};
-use super::document::Document;
-use super::elements;
-use super::markup::BoxMark;
-use super::needs::Need;
-use super::notes::{NoteCode, Notes};
-use super::order::{self, Unit};
-use super::pick::{self, Pick, Picks, Source};
-use super::references::{self, Index};
-use super::title::{self, Head};
-use super::{Ordering, Outline, OutlineOptions, OutlineShape, OutlineTask};
+use super::{
+    Ordering, Outline, OutlineOptions, OutlineShape, OutlineTask,
+    body::{self, Body},
+    document::Document,
+    draft::Draft,
+    elements,
+    markup::BoxMark,
+    needs::Need,
+    notes::{NoteCode, Notes},
+    order::{self, Unit},
+    pick::{self, Pick, Picks, Source},
+    references::{self, Index},
+    title::{self, Head},
+};
 
 /// Titles are cut here; the rest opens the description.
 const LONGEST_TITLE: usize = 500;
 /// Ranges like `T001-T999` stop adding dependencies here.
 const MOST_STATED: usize = 50_000;
-
-/// A task on its way.
-#[derive(Debug)]
-pub(super) struct Draft {
-    pub head: Head,
-    pub body: Body,
-    pub line: u32,
-    pub done: bool,
-    /// The box, as it stands; none where the task has no box.
-    pub mark: Option<BoxMark>,
-    /// Whether the document numbers it.
-    pub numbered: bool,
-    pub parent: Option<usize>,
-    /// Counts the sections that have tasks.
-    pub run: usize,
-    pub section: Option<String>,
-}
 
 pub(super) fn build(document: &Document<'_>, picks: &Picks, options: &OutlineOptions) -> Outline {
     let mut notes = Notes::default();

@@ -55,6 +55,7 @@
 mod body;
 mod build;
 mod document;
+pub mod draft;
 mod elements;
 mod ids;
 mod lines;

@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::build::Draft;
-use super::document::Document;
-use super::ids;
-use super::needs::Need;
-use super::notes::{NoteCode, Notes};
-use super::pick::{Picks, Source};
+use super::{
+    document::Document,
+    draft::Draft,
+    ids,
+    needs::Need,
+    notes::{NoteCode, Notes},
+    pick::{Picks, Source},
+};
 
 /// Takes the numbers of an ordered list for ids, if they tell its tasks apart.
 pub(super) fn number_by_markers(document: &Document<'_>, picks: &Picks, drafts: &mut [Draft]) {

@@ -34,9 +34,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
+    access::person::Person,
     approval::{Risk, Verdict},
     ids::ProjectId,
-    person::Person,
     states::ApprovalKind,
     words::words,
 };

@@ -11,10 +11,12 @@ use chrono::{DateTime, Utc};
 
 use super::{Place, PolicySpec};
 use crate::domain::{
-    approval::Verdict,
-    duties::{Decider, Excluded},
+    access::person::Person,
+    approval::{
+        Verdict,
+        excluded::{Decider, Excluded},
+    },
     ids::KeyId,
-    person::Person,
     refusal::{Code, Refusal},
 };
 

@@ -12,7 +12,7 @@ use super::{
     Place, PolicySpec, expiry,
     panel::{Outcome, Panel, Vote},
 };
-use crate::domain::{duties::Excluded, words::words};
+use crate::domain::{approval::excluded::Excluded, words::words};
 
 words! {
     /// What would have stood in the way of a decision of the past.

@@ -5,8 +5,7 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::*;
-use crate::domain::{ids::AgentId, review::review, words::Words as _};
+use crate::domain::{approval::review::review, ids::AgentId, task::*, words::Words as _};
 
 const LEASE: [u8; 32] = [7; 32];
 
@@ -204,7 +203,7 @@ impl World {
             return Ok(());
         }
         let attempt = &mut self.attempts[index];
-        let renewed = crate::domain::heartbeat::renewed(attempt, self.now);
+        let renewed = crate::domain::task::heartbeat::renewed(attempt, self.now);
         prop_assert!(renewed >= attempt.lease_expires_at, "a heartbeat shortened a lease");
         prop_assert!(renewed <= attempt.hard_deadline.max(attempt.lease_expires_at));
         attempt.lease_expires_at = renewed;

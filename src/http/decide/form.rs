@@ -4,7 +4,7 @@
 
 use super::html::Html;
 use crate::{
-    app::link_decisions::Question,
+    app::decisions::by_link::Question,
     domain::{
         approval::Verdict,
         check::pointer,

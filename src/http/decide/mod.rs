@@ -5,7 +5,7 @@
 //! programs open links before people do. A `POST` decides only with what somebody chose in the form;
 //! sent again it shows what is recorded. Refusals are pages too: a person reads them, not a program.
 //!
-//! The token is in the path and nowhere else. Paths are never logged ([`super::layers`]), no problem or
+//! The token is in the path and nowhere else. Paths are never logged ([`super::serve::layers`]), no problem or
 //! event names them, and the page asks browsers to tell nobody where they come from and to keep nothing.
 
 use std::sync::Arc;
@@ -25,17 +25,14 @@ use utoipa::openapi::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    HttpState,
-    auth::Public,
-    body, describe,
-    describe::{Describe, Description, handlers},
-    json,
-    layers::RequestId,
-    path::PathParam as _,
+    describe::{self, Describe, Description, handlers},
+    extract::{auth::Public, body, json, path::PathParam as _},
     problem::{self, Result},
+    serve::request_id::RequestId,
+    state::HttpState,
 };
 use crate::{
-    app::{self, App, link_decisions::Opened},
+    app::{self, App, decisions::by_link::Opened},
     domain::{
         link::Filled,
         refusal::{Code, Refusal},

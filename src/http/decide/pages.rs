@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 
 use super::{Page, form, html::Html, status};
 use crate::{
-    app::link_decisions::{Opened, Question, Settled},
+    app::decisions::by_link::{Opened, Question, Settled},
     domain::{
         approval::Verdict,
         link::{Filled, Over},

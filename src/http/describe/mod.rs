@@ -31,10 +31,10 @@ use utoipa::{
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::{
-    HttpState,
     problem::{self, Problem},
+    state::HttpState,
 };
-use crate::domain::{refusal::Code, role::Role};
+use crate::domain::{access::role::Role, refusal::Code};
 
 /// The marker of operations that may stay open for up to the longest wait.
 pub const LONG_POLL: &str = "x-long-poll";
@@ -59,7 +59,7 @@ pub trait Describe {
     fn describe(doc: &mut Description<'_>);
 }
 
-/// Says who may call a handler: [`super::auth::Auth`] or [`super::auth::Public`].
+/// Says who may call a handler: [`super::extract::auth::Auth`] or [`super::extract::auth::Public`].
 #[diagnostic::on_unimplemented(
     message = "the first argument of a handler says who may call it, `{Self}` does not",
     note = "start with `Auth<...Caller>`, or with `Public` if everybody may"
@@ -227,7 +227,7 @@ impl Description<'_> {
         let words: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
         self.operation.security =
             Some(vec![utoipa::openapi::security::SecurityRequirement::new::<_, _, &str>(
-                super::auth::SCHEME,
+                super::extract::auth::SCHEME,
                 [],
             )]);
         self.extend(ExtensionsBuilder::new().add(ROLES, words.clone()).build());
@@ -362,7 +362,7 @@ fn path_names(path: &str) -> Vec<String> {
 macro_rules! handlers {
     ($($handler:ident $([$($code:ident),* $(,)?])?),+ $(,)?) => {{
         let mut router =
-            utoipa_axum::router::OpenApiRouter::<$crate::http::HttpState>::default();
+            utoipa_axum::router::OpenApiRouter::<$crate::http::state::HttpState>::default();
         $(
             router = router.routes($crate::http::describe::described(
                 utoipa_axum::routes!($handler),

@@ -11,7 +11,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use crate::domain::{ids::WorkspaceId, invariant::Invariant, story};
+use crate::domain::{ids::WorkspaceId, invariant::Invariant, task::story};
 
 mod attempts;
 mod audit;

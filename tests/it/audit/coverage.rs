@@ -1,14 +1,14 @@
 //! Every mutation is audited: every route that writes is called, and what it was answered with 2xx for
 //! is found under the id of its request.
 //!
-//! The routes come from the table of [`crate::roles`], which has every route of the document, so
+//! The routes come from the table of [`crate::contract::roles`], which has every route of the document, so
 //! whoever adds one that writes finds it here without having written it down.
 
 use serde_json::{Value, json};
 
 use super::{actions, of_request};
 use crate::{
-    roles::{Place, ROUTES},
+    contract::roles::{Place, ROUTES},
     support::{
         client::{Answer, Call, Client},
         dump::{dump, same},

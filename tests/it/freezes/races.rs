@@ -16,7 +16,7 @@ use sqlx::PgPool;
 
 use super::{freeze_all, lift};
 use crate::{
-    faults::server::{Server, Settings},
+    promises::faults::server::{Server, Settings},
     support::{
         agent::{Agent, Held, claims},
         fleet::{Fleet, seed},

@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use muster::domain::token::Token;
-use serde_json::json;
-
 use super::{freeze, freeze_all, lift};
 use crate::support::{
     client::Client,
     fleet::{Fleet, router, text},
     process::PATIENCE,
 };
+use muster::domain::access::token::Token;
+use serde_json::json;
 
 /// How many claims wait in line.
 fn waiting(fleet: &Fleet) -> usize {

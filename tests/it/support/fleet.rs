@@ -5,30 +5,28 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use axum::Router;
-use chrono::{DateTime, TimeZone as _, Utc};
-use metrics_exporter_prometheus::PrometheusBuilder;
-use muster::{
-    app::{App, bootstrap::Bootstrap, keys::NewKey},
-    clock::{Clock, ManualClock},
-    domain::{ids::WorkspaceId, role::Role},
-    entropy::Entropy,
-    http::{
-        HttpState,
-        health::{Check, Readiness},
-        layers::Limits,
-    },
-    store, supervisor,
-};
-use serde_json::{Value, json};
-use sqlx::PgPool;
-use tokio::net::TcpListener;
-
 use super::{
     agent::Agent,
     client::Client,
     database::{TestDatabase, fresh_database},
 };
+use axum::Router;
+use chrono::{DateTime, TimeZone as _, Utc};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use muster::{
+    app::{
+        App,
+        access::{bootstrap::Bootstrap, keys::NewKey},
+    },
+    clock::{Clock, ManualClock},
+    domain::{access::role::Role, ids::WorkspaceId},
+    entropy::Entropy,
+    http::state::{Check, HttpState, Limits, Readiness},
+    store, supervisor,
+};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio::net::TcpListener;
 
 /// A service of one test.
 pub struct Fleet {
@@ -75,7 +73,7 @@ pub fn router(app: &App) -> Router {
 pub async fn serve(router: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(muster::http::server::serve(listener, router, std::future::pending()));
+    tokio::spawn(muster::http::serve::serve(listener, router, std::future::pending()));
     format!("http://{address}")
 }
 

@@ -3,25 +3,23 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use chrono::DateTime;
-use metrics_exporter_prometheus::PrometheusBuilder;
-use muster::{
-    app::{App, bootstrap::Bootstrap},
-    clock::{Clock, ManualClock},
-    domain::{ids::WorkspaceId, token::Token},
-    entropy::Entropy,
-    http::{
-        self, HttpState,
-        health::{Check, Readiness},
-        layers::Limits,
-    },
-};
-use serde_json::{Value, json};
-
 use super::{
     client::Client,
     database::{TestDatabase, fresh_database},
 };
+use chrono::DateTime;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use muster::{
+    app::{App, access::bootstrap::Bootstrap},
+    clock::{Clock, ManualClock},
+    domain::{access::token::Token, ids::WorkspaceId},
+    entropy::Entropy,
+    http::{
+        self,
+        state::{Check, HttpState, Limits, Readiness},
+    },
+};
+use serde_json::{Value, json};
 
 /// A service of one test.
 pub struct Service {

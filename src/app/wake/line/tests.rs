@@ -4,8 +4,7 @@ use proptest::prelude::*;
 use tokio::sync::oneshot::error::TryRecvError;
 use uuid::Uuid;
 
-use super::*;
-use crate::domain::claim::Keeping;
+use crate::{app::wake::line::*, domain::task::claim::Keeping};
 
 type Call = oneshot::Receiver<()>;
 
@@ -38,7 +37,7 @@ fn sleeper(line: &mut Line, who: Who) -> (u64, Call) {
 }
 
 fn remembered(line: &mut Line, who: &Who) {
-    let token = crate::domain::token::Token::new(
+    let token = crate::domain::access::token::Token::new(
         crate::domain::ids::WorkspaceId(Uuid::nil()),
         who.key,
         [7; 32],
@@ -165,7 +164,7 @@ fn an_agent_that_changed_while_it_looked_for_itself_looks_again() {
     let (ticket, looks) = (line.ticket(), line.looks());
     line.wake_agents(&[agent.agent]);
     line.call(0, Vec::new());
-    let token = crate::domain::token::Token::new(
+    let token = crate::domain::access::token::Token::new(
         crate::domain::ids::WorkspaceId(Uuid::nil()),
         agent.key,
         [7; 32],

@@ -12,10 +12,12 @@ use super::{
     panel::{Outcome, Panel, Vote},
 };
 use crate::domain::{
-    approval::Verdict,
-    duties::{Because, Decider, Excluded},
+    access::person::Person,
+    approval::{
+        Verdict,
+        excluded::{Because, Decider, Excluded},
+    },
     ids::KeyId,
-    person::Person,
 };
 
 mod documents;

@@ -17,15 +17,14 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde_json::{Map, Value};
 
-use crate::domain::settings;
-
-use super::{
-    super::{
+use super::{Collector, ENTRIES_MAX, Imported, ImportedPrice, Rate, Skip, SkipReason, assemble};
+use crate::domain::{
+    price::{
         decimal::{PER_MILLION, PER_THOUSAND},
         provider::canonical,
         rate::{Price, RATE_MAX, REQUEST_MAX, StatedRates, TierRates},
     },
-    Collector, ENTRIES_MAX, Imported, ImportedPrice, Rate, Skip, SkipReason, assemble,
+    settings,
 };
 
 /// Most sets of rates of one model; the last ones are read, since they go before the others.

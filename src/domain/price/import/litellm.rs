@@ -16,15 +16,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::domain::settings;
-
-use super::{
-    super::{
+use super::{Collector, Imported, ImportedPrice, Rate, Skip, SkipReason, assemble};
+use crate::domain::{
+    price::{
         decimal::{Decimal, PER_ONE},
         provider::canonical,
         rate::{RATE_MAX, REQUEST_MAX, StatedRates, TierRates},
     },
-    Collector, Imported, ImportedPrice, Rate, Skip, SkipReason, assemble,
+    settings,
 };
 
 const INPUT: &str = "input_cost_per_token";

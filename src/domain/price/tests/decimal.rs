@@ -1,6 +1,6 @@
 //! Exact reading of decimal text.
 
-use super::super::decimal::{Decimal, DecimalError, PER_MILLION, PER_ONE, Scaled};
+use crate::domain::price::decimal::{Decimal, DecimalError, PER_MILLION, PER_ONE, Scaled};
 use proptest::prelude::*;
 
 fn exact(text: &str, power: i32) -> Result<i64, DecimalError> {

@@ -1,0 +1,235 @@
+//! Registering agents, and what operators do with them.
+//!
+//! Registering is idempotent by name, so that whatever starts an agent can do it at every start. A
+//! known agent keeps its id, its history and the state that an operator gave it; it gets one more
+//! key. The newest [`settings::AGENT_KEYS`] keys stay valid, so instances of an agent that are
+//! replaced one after the other keep working, and keys do not pile up.
+
+pub mod views;
+
+use serde_json::{Value, json};
+
+use super::{
+    App, Result, Unit,
+    access::keys::{self, Issue, IssuedKey},
+    attempts::takeover,
+    caller::{Actor, Caller as _, OperatorCaller, ReaderCaller},
+    error::same_version,
+    unit::idempotency::{self, Outcome, Request},
+};
+pub use crate::store::agents::AgentFilter;
+use crate::{
+    domain::{
+        access::role::Role,
+        event::{EventKind, NewEvent},
+        ids::AgentId,
+        refusal::{Code, Refusal},
+        settings,
+        states::AgentState,
+    },
+    store::{
+        self,
+        agents::{AgentRow, NewAgentRow},
+    },
+};
+use views::{Agent, AgentChange, NewAgent, Registration};
+
+impl App {
+    /// Registers an agent, or one more instance of a known one, and makes a key for it.
+    ///
+    /// # Errors
+    /// `invalid`; `agent_not_active` when the agent is retired.
+    pub async fn register_agent(
+        &self,
+        caller: &OperatorCaller,
+        new: &NewAgent,
+        request: Option<&Request>,
+    ) -> Result<Outcome<Registration>> {
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
+        let work = async |unit: &mut Unit| {
+            if let Some(known) = idempotency::replay(unit, principal, request).await? {
+                return Ok(Outcome::replayed(known));
+            }
+            new.check()?;
+            let (id, created) = match make(unit, new).await? {
+                Some(made) => (made, true),
+                None => (again(unit, new).await?, false),
+            };
+            let IssuedKey { key, token } = one_more_key(unit, id, &new.name).await?;
+            let (workspace, now) = (unit.workspace(), unit.now());
+            let agent = views::read(unit.conn(), workspace, id, now).await?;
+            let registration = Registration { agent, created, key, token };
+            idempotency::store(unit, principal, request, &registration).await?;
+            Ok(Outcome::fresh(registration))
+        };
+        let outcome = work(&mut unit).await;
+        self.conclude(unit, outcome).await
+    }
+
+    /// One agent.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn get_agent(&self, caller: &ReaderCaller, agent: AgentId) -> Result<Agent> {
+        let (mut conn, now) = self.reading().await?;
+        views::read(&mut conn, caller.principal().workspace, agent, now).await
+    }
+
+    /// Up to `rows` agents after `after`, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_agents(
+        &self,
+        caller: &ReaderCaller,
+        filter: AgentFilter<'_>,
+        after: Option<AgentId>,
+        rows: u32,
+    ) -> Result<Vec<Agent>> {
+        let workspace = caller.principal().workspace;
+        let (mut conn, now) = self.reading().await?;
+        let rows =
+            store::agents::list(&mut conn, workspace, filter, after, i64::from(rows)).await?;
+        Ok(rows.into_iter().map(|row| Agent::of(row, now)).collect())
+    }
+
+    /// Edits an agent. `version` is the one that the caller has read; none edits whichever there
+    /// is. An edit that changes nothing is no new version.
+    ///
+    /// # Errors
+    /// `not_found`, `precondition_failed`, `invalid`.
+    pub async fn update_agent(
+        &self,
+        caller: &OperatorCaller,
+        agent: AgentId,
+        version: Option<i64>,
+        change: &AgentChange,
+    ) -> Result<Agent> {
+        change.check()?;
+        let principal = caller.principal();
+        // Retiring takes from the agent what is kept for it, which others could be doing anything with.
+        let mut unit = match change.state {
+            Some(AgentState::Retired) => {
+                self.begin_alone(principal.workspace, principal.actor()).await?
+            }
+            Some(AgentState::Active | AgentState::Paused | AgentState::Draining) | None => {
+                self.begin(principal.workspace, principal.actor()).await?
+            }
+        };
+        let (workspace, now) = (unit.workspace(), unit.now());
+        let stored = store::agents::lock(unit.conn(), workspace, agent).await?;
+        let stored = stored.ok_or_else(|| Refusal::not_found("agent"))?;
+        if let Some(version) = version {
+            same_version(i64::from(stored.version), version)?;
+        }
+        edit(&mut unit, &stored, change).await?;
+        if change.state == Some(AgentState::Retired) {
+            takeover::keep_no_more(&mut unit, agent).await?;
+        }
+        let agent = views::read(unit.conn(), workspace, agent, now).await?;
+        self.commit(unit).await?;
+        Ok(agent)
+    }
+}
+
+/// The id of a new agent; nothing when the name is known.
+async fn make(unit: &mut Unit, new: &NewAgent) -> Result<Option<AgentId>> {
+    let (workspace, now, id) = (unit.workspace(), unit.now(), unit.id());
+    let capabilities = sorted(new.capabilities.clone().unwrap_or_default());
+    let most = new.max_concurrent.unwrap_or(1);
+    let Actor { key, person, owner: _, request_id: _ } = unit.acting().clone();
+    let owner = new.owner.clone().or(person);
+    let row = NewAgentRow {
+        agent_id: id,
+        name: &new.name,
+        capabilities: &capabilities,
+        max_concurrent: most,
+        owner: owner.as_ref(),
+        registered_by: key,
+    };
+    if !store::agents::insert(unit.conn(), workspace, now, &row).await? {
+        return Ok(None);
+    }
+    let data = json!({
+        "name": new.name, "capabilities": capabilities, "max_concurrent": most, "owner": owner,
+    });
+    unit.record(NewEvent::new(EventKind::AgentRegistered).agent(id).after(&data).data(data));
+    Ok(Some(id))
+}
+
+/// A known agent registers again: its abilities change, its state does not.
+async fn again(unit: &mut Unit, new: &NewAgent) -> Result<AgentId> {
+    let workspace = unit.workspace();
+    let stored = store::agents::lock_by_name(unit.conn(), workspace, &new.name).await?;
+    let stored = stored.ok_or_else(|| Refusal::not_found("agent"))?;
+    match stored.state {
+        AgentState::Active | AgentState::Paused | AgentState::Draining => {}
+        AgentState::Retired => return Err(retired(&stored).into()),
+    }
+    let change = AgentChange {
+        capabilities: new.capabilities.clone(),
+        max_concurrent: new.max_concurrent,
+        state: None,
+        owner: new.owner.clone(),
+    };
+    edit(unit, &stored, &change).await?;
+    Ok(stored.agent_id)
+}
+
+fn retired(agent: &AgentRow) -> Refusal {
+    let detail = format!(
+        "the agent `{}` is retired, so a new key of it would be refused; an operator can set its \
+         state with PATCH /v1/agents/{}",
+        agent.name, agent.agent_id
+    );
+    Refusal::new(Code::AgentNotActive, detail)
+}
+
+async fn one_more_key(unit: &mut Unit, agent: AgentId, name: &str) -> Result<IssuedKey> {
+    let new = Issue { name, role: Role::Agent, person: None, agent: Some(agent), expires_at: None };
+    let issued = keys::issue(unit, new).await?;
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let others = settings::AGENT_KEYS - 1;
+    let surplus =
+        store::keys::surplus_of_agent(unit.conn(), workspace, agent, issued.key.id, others, now)
+            .await?;
+    keys::revoke(unit, &surplus, Some(agent)).await?;
+    Ok(issued)
+}
+
+async fn edit(unit: &mut Unit, stored: &AgentRow, change: &AgentChange) -> Result<()> {
+    let AgentChange { capabilities, max_concurrent, state, owner } = change.clone();
+    let edited = AgentRow {
+        capabilities: capabilities.map_or_else(|| stored.capabilities.clone(), sorted),
+        max_concurrent: max_concurrent.unwrap_or(stored.max_concurrent),
+        state: state.unwrap_or(stored.state),
+        owner: owner.or_else(|| stored.owner.clone()),
+        ..stored.clone()
+    };
+    if edited == *stored {
+        return Ok(());
+    }
+    let (workspace, now) = (unit.workspace(), unit.now());
+    store::agents::update(unit.conn(), workspace, now, &edited).await?;
+    let data = facts(&edited);
+    let event = NewEvent::new(EventKind::AgentUpdated).agent(edited.agent_id);
+    unit.record(event.before(&facts(stored)).after(&data).data(data));
+    Ok(())
+}
+
+/// What is told of an agent.
+fn facts(agent: &AgentRow) -> Value {
+    let AgentRow { agent_id: _, name, capabilities, max_concurrent, state, owner, version: _ } =
+        agent;
+    json!({
+        "name": name, "capabilities": capabilities, "max_concurrent": max_concurrent,
+        "state": state, "owner": owner,
+    })
+}
+
+/// As they are stored: the order in which they were named says nothing.
+fn sorted(mut capabilities: Vec<String>) -> Vec<String> {
+    capabilities.sort_unstable();
+    capabilities
+}

@@ -1,0 +1,76 @@
+//! Asking people: approvals that a unit of work requests, and their withdrawal when their subject ends.
+
+use serde_json::json;
+
+use super::policies;
+use crate::{
+    app::{Result, Unit},
+    domain::{
+        event::{EventKind, NewEvent},
+        ids::{ApprovalId, GoalId, TaskId},
+        states::ApprovalState,
+    },
+    store::{self, approvals::NewApproval},
+};
+
+/// Puts questions before people. Who may not decide is found here, once for all.
+///
+/// # Errors
+/// When the database fails.
+pub async fn ask(unit: &mut Unit, mut questions: Vec<NewApproval>) -> Result<()> {
+    if questions.is_empty() {
+        return Ok(());
+    }
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let mut excluded =
+        store::approvals::excluded::excluded(unit.conn(), workspace, &questions).await?;
+    for question in &mut questions {
+        let found = excluded.remove(&question.approval_id).unwrap_or_default();
+        question.excluded.extend(found);
+    }
+    store::approvals::insert(unit.conn(), workspace, now, &questions).await?;
+    let ids: Vec<ApprovalId> = questions.iter().map(|question| question.approval_id).collect();
+    let frozen = policies::freeze(unit, &ids).await?;
+    for question in questions {
+        let mut event = NewEvent::new(EventKind::ApprovalRequested)
+            .goal(question.goal_id)
+            .attempt(question.attempt_id)
+            .approval(question.approval_id)
+            .after(&json!({"kind": question.kind, "title": question.title, "body": question.body,
+                           "payload": question.payload, "risk": question.risk,
+                           "answer_schema": question.answer_schema}))
+            .data(json!({"kind": question.kind,
+                         "policy_id": frozen.get(&question.approval_id)}));
+        event.task = question.task_id;
+        unit.record(event);
+    }
+    Ok(())
+}
+
+/// Withdraws what is pending about tasks, because they have ended or nobody needs the answer.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn withdraw_questions(
+    unit: &mut Unit,
+    tasks: &[TaskId],
+    reason: &str,
+) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let gone =
+        store::approvals::cancel_for_tasks(unit.conn(), workspace, now, tasks, reason).await?;
+    for (approval, task, goal) in gone {
+        unit.record(withdrawn(approval, goal).task(task));
+    }
+    Ok(())
+}
+
+/// The event of a question that nobody has to answer any more.
+pub(in crate::app) fn withdrawn(approval: ApprovalId, goal: GoalId) -> NewEvent {
+    let facts = |state: ApprovalState| json!({"approval_id": approval, "state": state});
+    NewEvent::new(EventKind::ApprovalCancelled)
+        .goal(goal)
+        .approval(approval)
+        .before(&facts(ApprovalState::Pending))
+        .after(&facts(ApprovalState::Cancelled))
+}

@@ -1,0 +1,342 @@
+//! Approval policies: making, editing and retiring them, and freezing them with what is asked.
+//!
+//! Administrators change them, because whoever may say who decides could as well decide. Each change is
+//! an event with what the policy says from then on.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sqlx::PgConnection;
+
+pub use crate::store::approvals::policies::PolicyFilter;
+use crate::{
+    app::{
+        App, Error, Result, Unit,
+        caller::{AdminCaller, Caller as _, MonitorCaller},
+        error::{corrupt, same_version},
+        unit::idempotency::{self, Outcome, Request},
+    },
+    domain::{
+        event::{EventKind, NewEvent},
+        ids::{ApprovalId, KeyId, PolicyId, WorkspaceId},
+        policy::{
+            Place, PolicySpec, expiry,
+            matching::{Asked, Policy, choose},
+        },
+        refusal::{Code, Refusal},
+        settings,
+        states::ApprovalKind,
+    },
+    store::{
+        self,
+        approvals::{
+            ApprovalFacts,
+            frozen_policy::{Clocked, Frozen},
+            policies::{NewPolicy, PolicyRow},
+        },
+    },
+};
+
+/// Who decides what, and what happens when nobody does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ApprovalPolicy {
+    /// Its id.
+    pub id: PolicyId,
+    /// What it says: what `PUT` takes.
+    pub spec: PolicySpec,
+    /// Rises with every edit; the `ETag`.
+    pub version: i32,
+    /// The key that made it.
+    pub created_by: Option<KeyId>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last edited or retired.
+    pub updated_at: DateTime<Utc>,
+    /// Since when it is out of force; `null`: it is in force. What was asked before still follows it.
+    pub retired_at: Option<DateTime<Utc>>,
+}
+
+fn view(row: PolicyRow) -> Result<ApprovalPolicy> {
+    let PolicyRow { policy_id, document, version, created_by, created_at, updated_at, retired_at } =
+        row;
+    let spec = serde_json::from_value(document).map_err(corrupt)?;
+    Ok(ApprovalPolicy {
+        id: policy_id,
+        spec,
+        version,
+        created_by,
+        created_at,
+        updated_at,
+        retired_at,
+    })
+}
+
+/// Reads one policy.
+///
+/// # Errors
+/// `not_found`.
+pub(in crate::app) async fn read(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    policy: PolicyId,
+) -> Result<ApprovalPolicy> {
+    let filter = PolicyFilter { policy: Some(policy), retired: None };
+    let found = store::approvals::policies::list(conn, workspace, filter, None, 1).await?.pop();
+    view(found.ok_or_else(|| Refusal::not_found("approval policy"))?)
+}
+
+fn taken(name: &str) -> Error {
+    let detail = format!("there is a policy in force called `{name}`; edit it, or retire it first");
+    Refusal::new(Code::AlreadyExists, detail).into()
+}
+
+impl App {
+    /// Makes a policy, which is in force for what is asked from then on.
+    ///
+    /// # Errors
+    /// `invalid`; `not_found` when there is no such project; `already_exists`.
+    pub async fn create_policy(
+        &self,
+        caller: &AdminCaller,
+        spec: &PolicySpec,
+        request: Option<&Request>,
+    ) -> Result<Outcome<ApprovalPolicy>> {
+        let principal = caller.principal();
+        spec.check()?;
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
+        let work = async |unit: &mut Unit| {
+            if let Some(policy) = idempotency::replay(unit, principal, request).await? {
+                return Ok(Outcome::replayed(policy));
+            }
+            check_project(unit, spec).await?;
+            let (workspace, now, policy_id) = (unit.workspace(), unit.now(), unit.id());
+            let in_force =
+                store::approvals::policies::count_in_force(unit.conn(), workspace).await?;
+            if in_force >= settings::POLICIES {
+                let detail = format!("{in_force} policies are in force; retire one first");
+                return Err(Refusal::invalid_at("", detail).into());
+            }
+            let (document, by) = (json!(spec), unit.actor());
+            let new = NewPolicy { policy_id, name: &spec.name, document: &document, by };
+            if !store::approvals::policies::insert(unit.conn(), workspace, now, &new).await? {
+                return Err(taken(&spec.name));
+            }
+            let policy = read(unit.conn(), workspace, policy_id).await?;
+            unit.record(told(EventKind::PolicyCreated, &policy).after(&policy));
+            idempotency::store(unit, principal, request, &policy).await?;
+            Ok(Outcome::fresh(policy))
+        };
+        let outcome = work(&mut unit).await;
+        self.conclude(unit, outcome).await
+    }
+
+    /// Puts other words into a policy. What is pending goes on by the old ones. An edit that changes
+    /// nothing is no new version.
+    ///
+    /// # Errors
+    /// `invalid`, `not_found`, `precondition_failed`, `already_exists`.
+    pub async fn replace_policy(
+        &self,
+        caller: &AdminCaller,
+        policy: PolicyId,
+        version: Option<i64>,
+        spec: &PolicySpec,
+    ) -> Result<ApprovalPolicy> {
+        let principal = caller.principal();
+        spec.check()?;
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
+        let before = lock(&mut unit, policy, version).await?;
+        if before.retired_at.is_some() {
+            let detail = "the policy is out of force, and stays as it was: make another";
+            return Err(Refusal::new(Code::PreconditionFailed, detail).into());
+        }
+        check_project(&mut unit, spec).await?;
+        if before.spec == *spec {
+            return Ok(before);
+        }
+        let (workspace, now, document) = (unit.workspace(), unit.now(), json!(spec));
+        let edit = store::approvals::policies::update(
+            unit.conn(),
+            workspace,
+            now,
+            policy,
+            &spec.name,
+            &document,
+        );
+        if !edit.await? {
+            return Err(taken(&spec.name));
+        }
+        let after = read(unit.conn(), workspace, policy).await?;
+        unit.record(told(EventKind::PolicyUpdated, &after).before(&before).after(&after));
+        self.commit(unit).await?;
+        Ok(after)
+    }
+
+    /// Takes a policy out of force; once more changes nothing.
+    ///
+    /// # Errors
+    /// `not_found`, `precondition_failed`.
+    pub async fn retire_policy(
+        &self,
+        caller: &AdminCaller,
+        policy: PolicyId,
+        version: Option<i64>,
+    ) -> Result<ApprovalPolicy> {
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
+        let before = lock(&mut unit, policy, version).await?;
+        if before.retired_at.is_some() {
+            return Ok(before);
+        }
+        let (workspace, now) = (unit.workspace(), unit.now());
+        store::approvals::policies::retire(unit.conn(), workspace, now, policy).await?;
+        let after = read(unit.conn(), workspace, policy).await?;
+        unit.record(told(EventKind::PolicyRetired, &after).before(&before).after(&after));
+        self.commit(unit).await?;
+        Ok(after)
+    }
+
+    /// One policy.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn get_policy(
+        &self,
+        caller: &MonitorCaller,
+        policy: PolicyId,
+    ) -> Result<ApprovalPolicy> {
+        read(&mut *self.reader().await?, caller.principal().workspace, policy).await
+    }
+
+    /// Up to `rows` policies after `after`, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_policies(
+        &self,
+        caller: &MonitorCaller,
+        filter: PolicyFilter,
+        after: Option<PolicyId>,
+        rows: u32,
+    ) -> Result<Vec<ApprovalPolicy>> {
+        let workspace = caller.principal().workspace;
+        let mut conn = self.reader().await?;
+        let rows =
+            store::approvals::policies::list(&mut conn, workspace, filter, after, rows.into())
+                .await?;
+        rows.into_iter().map(view).collect()
+    }
+}
+
+/// Locks a policy that has this version, and reads it.
+async fn lock(unit: &mut Unit, policy: PolicyId, version: Option<i64>) -> Result<ApprovalPolicy> {
+    let workspace = unit.workspace();
+    let found = store::approvals::policies::lock(unit.conn(), workspace, policy).await?;
+    let (stored, _) = found.ok_or_else(|| Refusal::not_found("approval policy"))?;
+    if let Some(version) = version {
+        same_version(stored.into(), version)?;
+    }
+    read(unit.conn(), workspace, policy).await
+}
+
+async fn check_project(unit: &mut Unit, spec: &PolicySpec) -> Result<()> {
+    let Some(project) = spec.r#match.project_id else { return Ok(()) };
+    let workspace = unit.workspace();
+    if store::approvals::policies::project_exists(unit.conn(), workspace, project).await? {
+        return Ok(());
+    }
+    Err(Refusal::not_found("project").into())
+}
+
+fn told(kind: EventKind, policy: &ApprovalPolicy) -> NewEvent {
+    NewEvent::new(kind).data(json!({
+        "policy_id": policy.id, "name": policy.spec.name, "version": policy.version,
+        "allow_self": policy.spec.allow_self, "veto": policy.spec.veto,
+        "stages": policy.spec.stages, "on_expiry": policy.spec.on_expiry,
+    }))
+}
+
+/// Finds the policies for approvals that were just asked, and freezes them with these.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn freeze(
+    unit: &mut Unit,
+    approvals: &[ApprovalId],
+) -> Result<HashMap<ApprovalId, PolicyId>> {
+    let found = find(unit, approvals).await?;
+    let mut frozen = Vec::new();
+    for (approval_id, policy) in found {
+        let Policy { policy_id, version, spec } = policy;
+        let (expires_at, remind_at) = expiry::clock(&spec, Place::FIRST, unit.now());
+        let (document, allow_self) = (json!(spec), spec.allow_self);
+        frozen.push(Frozen {
+            approval_id,
+            policy_id,
+            version,
+            document,
+            allow_self,
+            expires_at,
+            remind_at,
+        });
+    }
+    if !frozen.is_empty() {
+        let workspace = unit.workspace();
+        store::approvals::frozen_policy::freeze(unit.conn(), workspace, &frozen).await?;
+    }
+    Ok(frozen.into_iter().map(|frozen| (frozen.approval_id, frozen.policy_id)).collect())
+}
+
+async fn find(unit: &mut Unit, approvals: &[ApprovalId]) -> Result<Vec<(ApprovalId, Policy)>> {
+    let workspace = unit.workspace();
+    let rows = store::approvals::policies::in_force(unit.conn(), workspace).await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let policies = rows.into_iter().map(|(policy_id, version, document)| {
+        let spec = serde_json::from_value(document).map_err(corrupt)?;
+        Ok(Policy { policy_id, version, spec })
+    });
+    let policies: Vec<Policy> = policies.collect::<Result<_>>()?;
+    let asked = store::approvals::frozen_policy::asked(unit.conn(), workspace, approvals).await?;
+    let chosen = |(id, asked): (ApprovalId, Asked)| Some((id, choose(&policies, &asked)?.clone()));
+    Ok(asked.into_iter().filter_map(chosen).collect())
+}
+
+/// Begins anew with the policy of an approval whose payload was just revised. What a plan requires,
+/// and what a plan or a raise costs, is in its payload: another policy may be for that, and then it
+/// counts from now on. So nobody gets past a policy for what is dear by asking for little and
+/// approving more.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn ask_anew(unit: &mut Unit, facts: &ApprovalFacts) -> Result<()> {
+    let (workspace, now, id) = (unit.workspace(), unit.now(), facts.approval_id);
+    let standing = store::approvals::frozen_policy::standing(unit.conn(), workspace, id).await?;
+    let in_payload = match facts.kind {
+        ApprovalKind::Plan | ApprovalKind::Budget => true,
+        ApprovalKind::Start | ApprovalKind::Result | ApprovalKind::Action | ApprovalKind::Input => {
+            false
+        }
+    };
+    if in_payload {
+        let found = find(unit, &[id]).await?.pop();
+        let other = found.filter(|(_, policy)| {
+            standing.as_ref().is_none_or(|standing| standing.policy_id != policy.policy_id)
+        });
+        if other.is_some() {
+            freeze(unit, &[id]).await?;
+            return Ok(());
+        }
+    }
+    let Some(standing) = standing else { return Ok(()) };
+    let spec: PolicySpec = serde_json::from_value(standing.policy).map_err(corrupt)?;
+    // Those who were too slow for the first stage are not asked again.
+    let escalation = if standing.stage == Place::FIRST.stage { standing.escalation } else { 0 };
+    let place = Place { escalation, ..Place::FIRST };
+    let (expires_at, remind_at) = expiry::clock(&spec, place, now);
+    let to = Clocked { stage: place.stage, escalation, expires_at, remind_at, reminded: 0 };
+    Ok(store::approvals::frozen_policy::put(unit.conn(), workspace, id, to).await?)
+}

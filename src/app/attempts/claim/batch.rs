@@ -1,0 +1,331 @@
+//! The transaction of a batch of claims.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::{
+    command::{ClaimCommand, Given},
+    views::{Claim, ClaimAnswer, claims},
+};
+use crate::{
+    app::{
+        Error, Result, Unit,
+        attempts::start::{Started, begun, new_attempt},
+        budgets::{
+            reserve::{Funds, Refused},
+            shortage,
+            windows::Sureness,
+        },
+        unit::idempotency::{self, Outcome, Repeat, Repeatable},
+    },
+    domain::{
+        ids::{AgentId, TaskId},
+        refusal::{Code, Refusal},
+        states::AgentState,
+        task::{
+            claim::{self, Candidate, Funding, Keeping, Wish},
+            holder::Holder,
+        },
+    },
+    store::{
+        self,
+        attempts::{
+            NewAttempt,
+            claim::{Claimer, LockedTasks, Lookers, ReadyTask},
+        },
+    },
+};
+
+/// Most tasks that one batch locks for agents of the same abilities: what it locks and does not
+/// give away, nobody else can be given meanwhile.
+const MOST_AT_ONCE: i64 = 500;
+/// Candidates beyond those wanted, at first and then: most often nobody else holds any, and two other
+/// processes at once can hold a thousand.
+const SLACK: [i64; 2] = [64, 1_000];
+
+/// Which commands of the batch were answered before.
+pub(in crate::app) async fn repeats(
+    unit: &mut Unit,
+    batch: &[&ClaimCommand],
+) -> Result<Vec<Repeat<ClaimAnswer>>> {
+    let keyed: Vec<&Repeatable> =
+        batch.iter().filter_map(|command| command.repeatable.as_deref()).collect();
+    let mut taken = idempotency::take_all(unit, &keyed).await?.into_iter();
+    let repeat = |command: &&ClaimCommand| match command.repeatable {
+        Some(_) => taken.next().unwrap_or(Repeat::New),
+        None => Repeat::New,
+    };
+    Ok(batch.iter().map(repeat).collect())
+}
+
+/// How deep a batch looks for tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::app) enum Look {
+    /// As many as are wanted.
+    Wanted,
+    /// As many as one batch may lock: those at the front could not be paid for.
+    Beyond,
+}
+
+/// What a batch of claims came to.
+#[derive(Debug)]
+pub(in crate::app) struct Claimed {
+    /// One answer for each command.
+    pub answers: Vec<Result<Given>>,
+    /// What was refused for want of money.
+    pub refused: Refused,
+}
+
+/// Gives tasks to a batch of claims: one answer each, in their order.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn claim_batch(
+    unit: &mut Unit,
+    batch: &[&ClaimCommand],
+    look: Look,
+    sureness: Sureness,
+) -> Result<Claimed> {
+    if batch.is_empty() {
+        return Ok(Claimed { answers: Vec::new(), refused: Refused::Nothing });
+    }
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
+    let known = by_id(store::attempts::claim::claimers(unit.conn(), workspace, &agents).await?);
+    let ready = lock_ready(unit, batch, &known, look).await?;
+    // Who may claim is judged once, by what the tasks are given out by.
+    let known = if ready.is_empty() {
+        known
+    } else {
+        store::attempts::claim::lock_agents(unit.conn(), workspace, &agents).await?;
+        by_id(store::attempts::claim::claimers(unit.conn(), workspace, &agents).await?)
+    };
+    // Before the windows of limits, in which heartbeats wait that have noted their agents.
+    store::attempts::claim::seen(unit.conn(), workspace, now, &agents).await?;
+    let Gift { given, claims: mut found, refused } = if ready.is_empty() {
+        Gift { given: vec![Vec::new(); batch.len()], ..Gift::default() }
+    } else {
+        give(unit, batch, &known, &ready, sureness).await?
+    };
+    let answers = batch.iter().zip(&given).map(|(command, tasks)| {
+        let claimer = active(known.get(&command.owner.agent))?;
+        let claims = tasks.iter().filter_map(|task| found.remove(&task.task_id)).collect();
+        let able = claimer.capabilities.clone().into();
+        Ok(Given { outcome: Outcome::fresh(ClaimAnswer { claims }), able, ..command.nothing() })
+    });
+    Ok(Claimed { answers: answers.collect(), refused })
+}
+
+/// Tasks that were given, with what is handed over, and whether some were refused for want of money.
+#[derive(Debug, Default)]
+struct Gift {
+    given: Vec<Vec<ReadyTask>>,
+    claims: HashMap<TaskId, Claim>,
+    refused: Refused,
+}
+
+/// Gives locked tasks to locked agents, as far as they can be paid for, and starts the attempts.
+///
+/// # Errors
+/// [`Error::Again`] when somebody else took meanwhile what a look had found.
+async fn give(
+    unit: &mut Unit,
+    batch: &[&ClaimCommand],
+    exact: &HashMap<AgentId, Claimer>,
+    ready: &[ReadyTask],
+    sureness: Sureness,
+) -> Result<Gift> {
+    let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
+    let Some(mut funds) = Funds::open(unit, ready, &agents, sureness).await? else {
+        let given = assign(batch, exact, ready, |_, _| Funding::Granted);
+        let started = start(unit, batch, &given).await?;
+        return Ok(Gift {
+            given,
+            claims: claims(unit, &started).await?,
+            refused: Refused::Nothing,
+        });
+    };
+    let given = assign(batch, exact, ready, |task, agent| funds.fund(unit, task, Some(agent)));
+    let refused = funds.refused();
+    if refused == Refused::Tasks && sureness == Sureness::Look {
+        // What is parked must not have had room after all.
+        return Err(Error::Again);
+    }
+    let started = start(unit, batch, &given).await?;
+    let claims = claims(unit, &started).await?;
+    shortage::park(unit, ready, funds.short()).await?;
+    funds.write(unit, &started).await?;
+    Ok(Gift { given, claims, refused })
+}
+
+/// Stores the answers of commands that can be repeated. An empty one is not kept: the same request
+/// may find something later, and may come at once.
+pub(in crate::app) async fn keep(
+    unit: &mut Unit,
+    batch: &[&ClaimCommand],
+    given: &mut [Result<Given>],
+) -> Result<()> {
+    let mut answers = Vec::new();
+    for (command, given) in batch.iter().zip(given) {
+        let (Some(repeatable), Ok(given)) = (&command.repeatable, given) else { continue };
+        if !given.outcome.value.claims.is_empty() {
+            given.kept = true;
+            answers.push((repeatable.as_ref(), &given.outcome.value));
+        }
+    }
+    idempotency::store_all(unit, &answers).await
+}
+
+fn by_id(claimers: Vec<Claimer>) -> HashMap<AgentId, Claimer> {
+    claimers.into_iter().map(|claimer| (claimer.agent_id, claimer)).collect()
+}
+
+fn distinct<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
+    items.collect::<BTreeSet<T>>().into_iter().collect()
+}
+
+fn active(claimer: Option<&Claimer>) -> Result<&Claimer> {
+    let state = claimer.map(|claimer| claimer.state);
+    match (claimer, state) {
+        (Some(claimer), Some(AgentState::Active)) => Ok(claimer),
+        (
+            _,
+            Some(
+                AgentState::Active
+                | AgentState::Paused
+                | AgentState::Draining
+                | AgentState::Retired,
+            )
+            | None,
+        ) => {
+            let state = state.map_or("unknown", AgentState::as_str);
+            let detail =
+                format!("the agent is {state} and may not claim; an operator can change it");
+            Err(Refusal::new(Code::AgentNotActive, detail).into())
+        }
+    }
+}
+
+fn free_slots(claimer: &Claimer) -> u32 {
+    match claimer.state {
+        AgentState::Active if claimer.frozen => 0,
+        AgentState::Active => {
+            u32::try_from(i64::from(claimer.max_concurrent) - claimer.running).unwrap_or(0)
+        }
+        AgentState::Paused | AgentState::Draining | AgentState::Retired => 0,
+    }
+}
+
+/// Locks up to `wanted` tasks for one set of abilities. What others hold is skipped: at first a few
+/// candidates more than wanted are looked at, and many only when these were all taken.
+async fn lock_more(
+    unit: &mut Unit,
+    lookers: Lookers<'_>,
+    wanted: i64,
+    ready: &mut Vec<ReadyTask>,
+) -> Result<()> {
+    let workspace = unit.workspace();
+    let mut wanted = wanted;
+    for slack in SLACK {
+        let held: Vec<TaskId> = ready.iter().map(|task| task.task_id).collect();
+        let LockedTasks { tasks, more } = store::attempts::claim::lock_ready(
+            unit.conn(),
+            workspace,
+            lookers,
+            wanted,
+            slack,
+            &held,
+        )
+        .await?;
+        wanted -= tasks.iter().filter(|task| task.keeping == Keeping::Anybody).count() as i64;
+        ready.extend(tasks);
+        if wanted <= 0 || !more {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Locks as many ready tasks as the batch can take, for each set of abilities in it.
+async fn lock_ready(
+    unit: &mut Unit,
+    batch: &[&ClaimCommand],
+    known: &HashMap<AgentId, Claimer>,
+    look: Look,
+) -> Result<Vec<ReadyTask>> {
+    let mut asked: BTreeMap<AgentId, u32> = BTreeMap::new();
+    for command in batch {
+        *asked.entry(command.owner.agent).or_default() += command.max;
+    }
+    let mut wanted: BTreeMap<&[String], (i64, Vec<AgentId>)> = BTreeMap::new();
+    for (agent, asked) in asked {
+        let Some(claimer) = known.get(&agent) else { continue };
+        let take = asked.min(free_slots(claimer));
+        if take > 0 {
+            let (wanted, agents) = wanted.entry(&claimer.capabilities).or_default();
+            *wanted += i64::from(take);
+            agents.push(agent);
+        }
+    }
+    let mut ready: Vec<ReadyTask> = Vec::new();
+    for (able, (wanted, agents)) in wanted {
+        let wanted = match look {
+            Look::Wanted => wanted.min(MOST_AT_ONCE),
+            Look::Beyond => MOST_AT_ONCE,
+        };
+        lock_more(unit, Lookers { able, agents: &agents }, wanted, &mut ready).await?;
+    }
+    ready.sort_by_key(|task| (task.claim_rank, task.task_id));
+    Ok(ready)
+}
+
+fn assign(
+    batch: &[&ClaimCommand],
+    exact: &HashMap<AgentId, Claimer>,
+    ready: &[ReadyTask],
+    fund: impl FnMut(&ReadyTask, AgentId) -> Funding,
+) -> Vec<Vec<ReadyTask>> {
+    let wishes: Vec<Wish> = batch
+        .iter()
+        .map(|command| Wish {
+            agent: command.owner.agent,
+            able: exact
+                .get(&command.owner.agent)
+                .map(|c| c.capabilities.clone())
+                .unwrap_or_default(),
+            max: command.max,
+        })
+        .collect();
+    let candidates: Vec<Candidate<ReadyTask>> = ready
+        .iter()
+        .map(|task| Candidate {
+            task: task.clone(),
+            required: task.required.clone(),
+            keeping: task.keeping,
+        })
+        .collect();
+    let slots = exact.iter().map(|(agent, claimer)| (*agent, free_slots(claimer))).collect();
+    claim::assign(&wishes, &candidates, &slots, fund)
+}
+
+/// Starts the attempts; returns each with its token.
+async fn start(
+    unit: &mut Unit,
+    batch: &[&ClaimCommand],
+    given: &[Vec<ReadyTask>],
+) -> Result<Vec<Started>> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let mut started = Vec::new();
+    for (command, tasks) in batch.iter().zip(given) {
+        for task in tasks {
+            let holder = Holder::Agent(command.owner.agent);
+            let new = new_attempt(unit, holder, command.lease, task);
+            unit.record(begun(task, &new.attempt).by(command.actor.clone()));
+            started.push(new);
+        }
+    }
+    if !started.is_empty() {
+        let rows: Vec<NewAttempt> = started.iter().map(|s| s.attempt.clone()).collect();
+        store::attempts::start(unit.conn(), workspace, now, &rows).await?;
+    }
+    Ok(started)
+}

@@ -1,0 +1,163 @@
+//! Claims: giving ready tasks to agents.
+//!
+//! Concurrent claims of a workspace are one batch in one transaction: what is ready is locked in
+//! the order of claims, skipping what another batch is taking; the agents are locked, so that the
+//! count of their attempts is exact; the domain says who gets what; the attempts start. A claim
+//! that waits holds no connection and no place in a batch while it waits.
+//!
+//! What is frozen is given to nobody, and a frozen agent is given nothing: both wait as if there were
+//! nothing to do, until the freeze is lifted.
+
+pub(in crate::app) mod batch;
+pub mod command;
+pub mod views;
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use crate::{
+    app::{
+        App, Error, Result,
+        budgets::windows::Sureness,
+        caller::{Actor, Caller as _, ClaimCaller},
+        unit::idempotency::{Outcome, Repeat, Repeatable, Request},
+    },
+    domain::ids::WorkspaceId,
+};
+use batch::{Claimed, Look, claim_batch, keep, repeats};
+use command::{ClaimCommand, Given, Owner};
+use views::{ClaimAnswer, ClaimRequest};
+
+/// How often a batch looks behind tasks that could not be paid for. Each time it parks as many as it
+/// may lock, so this is thousands; the next claim goes on.
+const LOOKS_BEYOND: usize = 8;
+
+fn got_nothing(answer: &Result<Given>) -> bool {
+    answer.as_ref().is_ok_and(|given| given.outcome.value.claims.is_empty())
+}
+
+/// A batch in one transaction; in two, when what it decided by a look was gone at its end.
+async fn claim_once(
+    app: &App,
+    workspace: WorkspaceId,
+    batch: &[&ClaimCommand],
+    look: Look,
+) -> Result<Claimed> {
+    match claim_by(app, workspace, batch, look, Sureness::Look).await {
+        Err(Error::Again) => claim_by(app, workspace, batch, look, Sureness::Lock).await,
+        done => done,
+    }
+}
+
+async fn claim_by(
+    app: &App,
+    workspace: WorkspaceId,
+    batch: &[&ClaimCommand],
+    look: Look,
+    sureness: Sureness,
+) -> Result<Claimed> {
+    let mut unit = app.begin(workspace, Actor::SERVICE).await?;
+    let repeats = repeats(&mut unit, batch).await?;
+    let fresh: Vec<&ClaimCommand> = batch
+        .iter()
+        .zip(&repeats)
+        .filter(|(_, repeat)| matches!(repeat, Repeat::New))
+        .map(|(command, _)| *command)
+        .collect();
+    let claimed = claim_batch(&mut unit, &fresh, look, sureness).await;
+    let Claimed { answers: mut given, refused } = match claimed {
+        Ok(claimed) => claimed,
+        Err(error) => {
+            // Its locks are in the way of whoever tries next.
+            let _ = app.undo(unit).await;
+            return Err(error);
+        }
+    };
+    keep(&mut unit, &fresh, &mut given).await?;
+    app.commit(unit).await?;
+    let mut given = given.into_iter();
+    let answers = batch.iter().zip(repeats).map(|(command, repeat)| match repeat {
+        Repeat::New => given.next().unwrap_or_else(|| Ok(command.nothing())),
+        Repeat::Refused(refusal) => Err(refusal.into()),
+        Repeat::Answered(answer) => {
+            Ok(Given { outcome: Outcome::replayed(answer), kept: true, ..command.nothing() })
+        }
+    });
+    Ok(Claimed { answers: answers.collect(), refused })
+}
+
+impl App {
+    /// Claims up to `max` tasks for the caller's agent, waiting for the first up to
+    /// `wait_seconds`. No claims: there was nothing it could do.
+    ///
+    /// # Errors
+    /// `agent_not_active`, `invalid`.
+    pub async fn claim(
+        &self,
+        caller: &ClaimCaller,
+        asked: &ClaimRequest,
+        request: Option<&Request>,
+    ) -> Result<Outcome<ClaimAnswer>> {
+        asked.check()?;
+        let principal = caller.principal();
+        let owner = Owner {
+            workspace: principal.workspace,
+            key: principal.key,
+            agent: caller.agent().agent(),
+        };
+        let command = ClaimCommand {
+            owner,
+            actor: principal.actor(),
+            max: asked.max,
+            lease: asked.lease_seconds.map(|seconds| Duration::from_secs(seconds.into())),
+            repeatable: Repeatable::of(principal, request).map(Arc::new),
+        };
+        if asked.wait_seconds == 0 {
+            if caller.recognised().is_some() {
+                caller.prove(self).await?;
+            }
+            return Ok(self.claims.submit(self, command).await?.outcome);
+        }
+        self.claim_or_wait(caller, command, Duration::from_secs(asked.wait_seconds.into())).await
+    }
+
+    /// What it awaits stands in boxes: thousands of claims wait at once, and each should hold only
+    /// what waiting takes.
+    async fn claim_or_wait(
+        &self,
+        caller: &ClaimCaller,
+        command: ClaimCommand,
+        wait: Duration,
+    ) -> Result<Outcome<ClaimAnswer>> {
+        let mut over = pin!(tokio::time::sleep(wait));
+        let mut seat = self.wake.place(self, command.owner.workspace).seat();
+        let mut proven = caller.recognised().is_none();
+        let dozes = caller.recognised().is_some_and(|able| seat.doze(command.who(able)));
+        let mut asleep = dozes;
+        loop {
+            if !asleep {
+                // A key that was revoked while its claim waited is given nothing any more.
+                if !proven {
+                    Box::pin(caller.prove(self)).await?;
+                }
+                seat.begin();
+                // Never cancelled half-way: what a batch has given must reach its claimer.
+                let given = Box::pin(self.claims.submit(self, command.clone())).await?;
+                if !given.outcome.value.claims.is_empty() {
+                    return Ok(given.outcome);
+                }
+                seat.sleep(command.who(&given.able), caller.known(&given.able));
+            }
+            asleep = false;
+            proven = false;
+            tokio::select! {
+                () = seat.called() => {}
+                () = &mut over => break,
+                () = self.wake.stopping() => break,
+            }
+        }
+        if dozes && seat.is_unproven() {
+            Box::pin(caller.prove(self)).await?;
+        }
+        Ok(command.nothing().outcome)
+    }
+}

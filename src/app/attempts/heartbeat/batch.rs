@@ -1,0 +1,259 @@
+//! Batches of heartbeats.
+//!
+//! A heartbeat is a compare-and-set: the lease moves on if the attempt runs and is its agent's, under
+//! the lease that was shown. A whole batch is one statement ([`store::attempts::heartbeat::renew`]), and what it
+//! leaves out is read once more to say why. Heartbeats that report something (spend, progress, a
+//! checkpoint) have more to write, and are audited; they are batches of their own, each a unit of work,
+//! so that the others never wait for them.
+//!
+//! What freezes an attempt is read a moment after that, and only where anything is frozen. A beat is not
+//! held up while a freeze is set: it comes before, or finds that its attempt was stopped.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sqlx::PgConnection;
+
+use super::{HeartbeatAnswer, HeartbeatCommand, Nudge, nudges};
+use crate::{
+    app::{
+        App, Error, Result,
+        budgets::standing::{self, Standings},
+        caller::Actor,
+        coalesce::{Batched, Limits},
+        freezes::views::HeartbeatFreeze,
+        spend::charge,
+    },
+    domain::{
+        agent,
+        audit::Mutation,
+        ids::{AgentId, AttemptId, WorkspaceId},
+        refusal::Refusal,
+        spend::Amounts,
+        states::Directive,
+        task::{self, AttemptFacts, heartbeat},
+    },
+    store::{
+        self,
+        attempts::heartbeat::{Beat, Heard},
+        freezes::Over,
+    },
+};
+
+/// Of two batches of a workspace. An agent that beats every ten seconds does not mind when the answer
+/// takes a fortieth of one, and five thousand of them are a few dozen batches a second then and not
+/// hundreds.
+const APART: Duration = Duration::from_millis(25);
+
+/// The limits of batches of heartbeats.
+pub(in crate::app) fn in_no_hurry(limits: Limits) -> Limits {
+    Limits { apart: APART, ..limits }
+}
+
+/// Heartbeats that share batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::app) struct Lane {
+    workspace: WorkspaceId,
+    reports: bool,
+}
+
+impl Batched for HeartbeatCommand {
+    type Context = App;
+    type Group = Lane;
+    type Answer = HeartbeatAnswer;
+    const KIND: &'static str = "heartbeat";
+
+    fn group(&self) -> Lane {
+        Lane { workspace: self.workspace, reports: self.reports() }
+    }
+
+    /// Renewing leases once more does no harm, so it does not matter that this is not taken back when
+    /// what follows fails.
+    async fn run(app: App, lane: Lane, batch: Vec<Self>) -> Result<Vec<Result<HeartbeatAnswer>>> {
+        let Lane { workspace, reports } = lane;
+        if reports {
+            return report(&app, workspace, &batch).await;
+        }
+        let mut conn = app.reader().await?;
+        let heard = renew(&mut conn, workspace, app.clock.set(), &batch).await?;
+        let missed = missed(&mut conn, workspace, &batch, &heard).await?;
+        let standings = standing::of(&mut conn, workspace, heard.keys().copied()).await?;
+        let frozen = frozen(&mut conn, workspace, &heard).await?;
+        let mut nudges = nudges::of(&mut conn, workspace, &heard).await?;
+        drop(conn);
+        app.note_loops(workspace, &heard).await;
+        let answers = batch.iter().map(|command| {
+            let heard = find(&heard, command).ok_or_else(|| why(&missed, command))?;
+            let nudges = nudges.take(heard, command);
+            Ok(answer(heard, Amounts::new(), &standings, &frozen, nudges))
+        });
+        Ok(answers.collect())
+    }
+}
+
+impl HeartbeatCommand {
+    /// Whether it says more than that its agent is alive.
+    fn reports(&self) -> bool {
+        let shown = self.progress.is_some() || self.checkpoint.is_some();
+        shown || !self.steps.is_empty() || !self.spend.is_empty()
+    }
+
+    /// What is audited: a record of its own, with nothing before it.
+    fn mutation(&self, attempt: &AttemptFacts) -> Mutation {
+        let said = json!({
+            "progress": self.progress, "steps": self.steps.to_bytes(), "checkpoint": self.checkpoint,
+            "spend": self.spend,
+        });
+        Mutation::new("attempt.progress_reported", "attempt", attempt.attempt_id)
+            .goal(attempt.goal_id)
+            .after(&said)
+            .by(self.actor.clone())
+    }
+}
+
+async fn report(
+    app: &App,
+    workspace: WorkspaceId,
+    batch: &[HeartbeatCommand],
+) -> Result<Vec<Result<HeartbeatAnswer>>> {
+    let mut unit = app.begin(workspace, Actor::SERVICE).await?;
+    let now = unit.now();
+    let heard = renew(unit.conn(), workspace, Some(now), batch).await?;
+    let missed = missed(unit.conn(), workspace, batch, &heard).await?;
+    let kept = batch.iter().filter_map(|command| Some((find(&heard, command)?, command)));
+    let reports: Vec<_> = kept.map(|(heard, command)| (&heard.attempt, &command.spend)).collect();
+    let spent = charge(&mut unit, &reports, &[]).await?;
+    for command in batch {
+        if let Some(heard) = find(&heard, command) {
+            unit.audit(command.mutation(&heard.attempt));
+        }
+    }
+    let standings = standing::of(unit.conn(), workspace, heard.keys().copied()).await?;
+    let frozen = frozen(unit.conn(), workspace, &heard).await?;
+    let mut nudges = nudges::of(unit.conn(), workspace, &heard).await?;
+    app.commit(unit).await?;
+    app.note_loops(workspace, &heard).await;
+    let answers = batch.iter().map(|command| {
+        let heard = find(&heard, command).ok_or_else(|| why(&missed, command))?;
+        let spent = spent.get(&command.attempt).cloned().unwrap_or_default();
+        let nudges = nudges.take(heard, command);
+        Ok(answer(heard, spent, &standings, &frozen, nudges))
+    });
+    Ok(answers.collect())
+}
+
+/// Renews what can be renewed, and notes agents whose last note is old.
+async fn renew(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: Option<DateTime<Utc>>,
+    batch: &[HeartbeatCommand],
+) -> Result<HashMap<AttemptId, Heard>> {
+    let heard = store::attempts::heartbeat::renew(conn, workspace, now, &beats(batch)).await?;
+    let due = |heard: &&Heard| agent::is_to_be_noted(heard.agent_seen_at, heard.now);
+    let due: Vec<&Heard> = heard.iter().filter(due).collect();
+    if let Some(Heard { now, .. }) = due.first() {
+        let agents: Vec<AgentId> =
+            due.iter().filter_map(|heard| heard.attempt.holder.agent()).collect();
+        store::attempts::claim::seen(conn, workspace, *now, &agents).await?;
+    }
+    Ok(heard.into_iter().map(|heard| (heard.attempt.attempt_id, heard)).collect())
+}
+
+/// Two of one attempt are one: the later word wins.
+fn beats(batch: &[HeartbeatCommand]) -> Vec<Beat> {
+    let mut beats: BTreeMap<_, Beat> = BTreeMap::new();
+    for command in batch {
+        let key = (command.attempt, command.holder, command.lease_sha256);
+        let beat = beats.entry(key).or_insert(Beat {
+            attempt_id: command.attempt,
+            holder: command.holder,
+            lease_sha256: command.lease_sha256,
+            progress: None,
+            checkpoint: None,
+            steps: None,
+        });
+        beat.progress = command.progress.clone().or(beat.progress.take());
+        beat.checkpoint = command.checkpoint.clone().or(beat.checkpoint.take());
+        if !command.steps.is_empty() {
+            beat.steps.get_or_insert_default().extend(&command.steps);
+        }
+    }
+    beats.into_values().collect()
+}
+
+/// What was renewed for this command, and not for another's that named the same attempt.
+fn find<'a>(heard: &'a HashMap<AttemptId, Heard>, command: &HeartbeatCommand) -> Option<&'a Heard> {
+    let heard = heard.get(&command.attempt)?;
+    task::fence(&heard.attempt, command.holder, &command.lease_sha256).ok()?;
+    Some(heard)
+}
+
+/// The attempts of commands for which nothing was renewed, as they are now.
+async fn missed(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    batch: &[HeartbeatCommand],
+    heard: &HashMap<AttemptId, Heard>,
+) -> Result<HashMap<AttemptId, AttemptFacts>> {
+    let missed = batch.iter().filter(|command| find(heard, command).is_none());
+    let missed: Vec<AttemptId> = missed.map(|command| command.attempt).collect();
+    if missed.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let facts = store::attempts::lock(conn, workspace, &missed).await?;
+    Ok(facts.into_iter().map(|attempt| (attempt.attempt_id, attempt)).collect())
+}
+
+/// Why nothing was renewed for a command.
+fn why(missed: &HashMap<AttemptId, AttemptFacts>, command: &HeartbeatCommand) -> Error {
+    let Some(attempt) = missed.get(&command.attempt) else {
+        return Refusal::not_found("attempt").into();
+    };
+    match task::fence(attempt, command.holder, &command.lease_sha256) {
+        Err(refusal) => refusal.into(),
+        Ok(()) => Error::Unavailable("the attempt changed at this moment; send it again".into()),
+    }
+}
+
+/// The strongest freeze over each attempt that was heard of.
+async fn frozen(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    heard: &HashMap<AttemptId, Heard>,
+) -> Result<HashMap<AttemptId, Over>> {
+    if !heard.values().any(|heard| heard.freezes) {
+        return Ok(HashMap::new());
+    }
+    let attempts: Vec<AttemptId> = heard.keys().copied().collect();
+    Ok(store::freezes::strongest_over(conn, workspace, &attempts).await?)
+}
+
+fn answer(
+    heard: &Heard,
+    attempt_spend: Amounts,
+    standings: &Standings,
+    frozen: &HashMap<AttemptId, Over>,
+    nudges: Vec<Nudge>,
+) -> HeartbeatAnswer {
+    let Heard { attempt, started_at, cancelling, agent_state, now, .. } = heard;
+    let told = heartbeat::directive(attempt, *started_at, *cancelling, *agent_state, *now);
+    let none = Vec::new();
+    let standings = standings.get(&attempt.attempt_id).unwrap_or(&none);
+    let freeze = frozen.get(&attempt.attempt_id);
+    let frozen = freeze.map_or(Directive::Continue, |freeze| freeze.mode.directive());
+    HeartbeatAnswer {
+        directive: told.max(standing::directive(standings, *now)).max(frozen),
+        freeze: freeze.cloned().map(HeartbeatFreeze::from),
+        budget: standings.iter().map(|row| standing::view(row, *now)).collect(),
+        lease_expires_in_ms: (attempt.lease_expires_at - now).num_milliseconds().max(0),
+        lease_expires_at: attempt.lease_expires_at,
+        hard_deadline: attempt.hard_deadline,
+        attempt_spend,
+        nudges,
+    }
+}

@@ -1,0 +1,137 @@
+//! What agents are told to think about: by rules, and because their steps repeat.
+//!
+//! A heartbeat's answer carries it. What a rule says waits in the database until whoever works on the
+//! task beats, and is handed over once, in the transaction that notes it; that anything waits is seen by
+//! the statement that renews the leases, so beats for which nothing waits cost nothing more.
+//!
+//! That steps repeat is found in the answer of that statement too. It is told with every step that goes
+//! on repeating, and noted once per pattern: a note is a small unit of work of its own, after the beats
+//! are stored, which judges again what is stored by then. When the process dies between the two, the next
+//! step finds the loop and notes it.
+
+use std::collections::HashMap;
+
+use serde_json::json;
+use sqlx::PgConnection;
+
+use super::{HeartbeatCommand, Nudge};
+use crate::{
+    app::{App, Result, Unit, caller::Actor},
+    domain::{
+        event::{EventKind, NewEvent},
+        ids::{AttemptId, TaskId, WorkspaceId},
+        loops::Pattern,
+        states::AttemptState,
+        task::AttemptFacts,
+    },
+    store::{
+        self,
+        attempts::heartbeat::{Heard, Steps},
+        rules::nudges::Told,
+    },
+};
+
+/// What rules have to say to the attempts of a batch.
+#[derive(Debug, Default)]
+pub(in crate::app) struct Nudges(HashMap<AttemptId, Vec<Told>>);
+
+/// Hands over what waits for attempts that were heard of.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn of(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    heard: &HashMap<AttemptId, Heard>,
+) -> Result<Nudges> {
+    let waiting = heard.values().filter(|heard| heard.nudges);
+    let place = |heard: &Heard| (heard.attempt.attempt_id, heard.attempt.task_id, heard.now);
+    let waiting: Vec<_> = waiting.map(place).collect();
+    let Some((_, _, now)) = waiting.first().copied() else { return Ok(Nudges::default()) };
+    let places: Vec<(AttemptId, TaskId)> =
+        waiting.into_iter().map(|(attempt, task, _)| (attempt, task)).collect();
+    Ok(Nudges(store::rules::nudges::tell(conn, workspace, now, &places).await?))
+}
+
+impl Nudges {
+    /// What this beat is answered with. Of several beats of an attempt the first is told what rules say.
+    pub(in crate::app) fn take(&mut self, heard: &Heard, command: &HeartbeatCommand) -> Vec<Nudge> {
+        let told = self.0.remove(&heard.attempt.attempt_id).unwrap_or_default();
+        let mut nudges: Vec<Nudge> = told
+            .into_iter()
+            .map(|Told { rule_id, text }| Nudge { text, rule_id: Some(rule_id), r#loop: None })
+            .collect();
+        let steps = heard.steps.as_ref().filter(|_| !command.steps.is_empty());
+        let found = steps.and_then(|steps| steps.window.loops().into_iter().next());
+        nudges.extend(found.map(|found| Nudge {
+            text: found.advice(),
+            rule_id: None,
+            r#loop: Some(found),
+        }));
+        nudges
+    }
+}
+
+impl App {
+    /// Notes loops that attempts have come into or out of. The beats are stored by then: that their
+    /// loops cannot be noted does not make them fail, and the next step does it.
+    pub(in crate::app) async fn note_loops(
+        &self,
+        workspace: WorkspaceId,
+        heard: &HashMap<AttemptId, Heard>,
+    ) {
+        let changed = |heard: &&Heard| heard.steps.as_ref().is_some_and(|steps| !is_noted(steps));
+        let attempts: Vec<AttemptId> =
+            heard.values().filter(changed).map(|heard| heard.attempt.attempt_id).collect();
+        if attempts.is_empty() {
+            return;
+        }
+        if let Err(error) = self.note_loops_of(workspace, &attempts).await {
+            tracing::warn!(%error, "loops could not be noted; the next step notes them");
+        }
+    }
+
+    async fn note_loops_of(&self, workspace: WorkspaceId, attempts: &[AttemptId]) -> Result<()> {
+        let mut unit = self.begin(workspace, Actor::SERVICE).await?;
+        let held = store::attempts::lock(unit.conn(), workspace, attempts).await?;
+        let steps = store::attempts::loops::of_attempts(unit.conn(), workspace, attempts).await?;
+        let mut steps: HashMap<AttemptId, Steps> = steps.into_iter().collect();
+        for attempt in held.iter().filter(|attempt| attempt.state == AttemptState::Running) {
+            if let Some(steps) = steps.remove(&attempt.attempt_id) {
+                note(&mut unit, attempt, &steps).await?;
+            }
+        }
+        self.commit(unit).await
+    }
+}
+
+/// Whether what is noted is what the steps are in. A pattern that holds besides the one that is told is
+/// not noted, but one that is noted stays so while it holds.
+fn is_noted(steps: &Steps) -> bool {
+    let Steps { window, loops } = steps;
+    let found = window.loops();
+    let first = found.first().is_none_or(|first| loops.contains(&first.pattern));
+    first && loops.iter().all(|noted| found.iter().any(|found| found.pattern == *noted))
+}
+
+/// Notes the loops of an attempt that runs and whose row is held.
+async fn note(unit: &mut Unit, attempt: &AttemptFacts, steps: &Steps) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let AttemptFacts { attempt_id, task_id, goal_id, holder, .. } = *attempt;
+    let found = steps.window.loops();
+    let holds = |pattern: &Pattern| found.iter().any(|found| found.pattern == *pattern);
+    let left: Vec<Pattern> = steps.loops.iter().copied().filter(|noted| !holds(noted)).collect();
+    if !left.is_empty() {
+        store::attempts::loops::left(unit.conn(), workspace, now, attempt_id, &left).await?;
+    }
+    let new = found.first().filter(|first| !steps.loops.contains(&first.pattern));
+    if let Some(new) = new {
+        let (place, id) = ((attempt_id, task_id), unit.id());
+        store::attempts::loops::found(unit.conn(), workspace, now, place, id, new).await?;
+        let event = NewEvent::new(EventKind::AttemptLooping).goal(goal_id).task(task_id);
+        let mut event = event.attempt(attempt_id).data(json!(new));
+        event.agent = holder.agent();
+        unit.record(event);
+    }
+    Ok(())
+}

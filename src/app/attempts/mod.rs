@@ -1,0 +1,9 @@
+//! Attempts: from claim to result. What starts, renews, parks and ends them.
+
+pub mod authorize;
+pub mod claim;
+pub mod finish;
+pub mod heartbeat;
+pub mod park;
+pub mod start;
+pub mod takeover;

@@ -1,0 +1,333 @@
+//! Attempts that give way: to subtasks of their own, or to a question.
+//!
+//! The attempt is parked: its agent's slot is free, no lease runs, no timeout counts. When the
+//! subtasks have ended or the question is decided the task is offered again, and the next attempt
+//! is handed the checkpoint and what came of it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{
+    app::{
+        App, Error, Result, Unit,
+        access::lease,
+        approvals::views::{self, Approval},
+        caller::{Caller as _, HolderCaller},
+        spend::charge,
+        tasks::{cascade, change::Change, subtasks},
+        unit::{
+            idempotency::{self, Outcome, Request},
+            locks::{find, lock_goal, locked},
+        },
+    },
+    domain::{
+        approval::Risk,
+        check::Checks,
+        form::{AnswerSchema, check_options},
+        freeze::{self, Act},
+        ids::{ApprovalId, AttemptId, TaskId},
+        plan::TaskSpec,
+        refusal::{Code, Refusal},
+        settings,
+        spend::SpendReport,
+        states::{ApprovalKind, AttemptState, GoalState},
+        task::{self, AttemptFacts, TaskFacts},
+        words::words,
+    },
+    store::{
+        self,
+        approvals::NewApproval,
+        attempts::{Progress, results::NewResult},
+        goals::GoalFacts,
+    },
+};
+
+/// Tasks that an attempt wants done first.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubtasksRequest {
+    /// The lease of the attempt, as its claim was answered.
+    pub lease: String,
+    /// The subtasks: they may need each other and contain each other, and nothing else. Their refs
+    /// must be new in the goal. Your task comes back when all of them have ended.
+    pub tasks: Vec<TaskSpec>,
+    /// Whatever the next attempt needs to go on where you are; at most 256 KiB.
+    #[serde(default)]
+    pub checkpoint: Option<Value>,
+    /// What was used since the last report.
+    #[serde(default)]
+    pub spend: SpendReport,
+}
+
+/// The subtasks exist; the attempt is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SubtasksAnswer {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// `parked`.
+    pub attempt_state: AttemptState,
+    /// Your task: it is parked, and comes back when its subtasks have ended.
+    pub task_id: TaskId,
+    /// The subtasks, in the order of the request.
+    pub subtasks: Vec<Subtask>,
+}
+
+/// A subtask that was created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Subtask {
+    /// Its name, as given.
+    pub r#ref: String,
+    /// Its id.
+    pub task_id: TaskId,
+}
+
+words! {
+    /// What an attempt may ask a person.
+    pub enum QuestionKind {
+        /// May I do this? Answered with `approve` or `reject`.
+        Action => "action",
+        /// A question; answered with `answer`.
+        Input => "input",
+    }
+}
+
+/// A question to a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskRequest {
+    /// The lease of the attempt, as its claim was answered.
+    pub lease: String,
+    /// `action`: may I do this? `input`: a question.
+    pub kind: QuestionKind,
+    /// One line.
+    #[schema(example = "Drop the table `users_old`?", min_length = 1, max_length = 500)]
+    pub title: String,
+    /// Markdown: everything that a person needs to decide. At most 64 KiB.
+    #[serde(default)]
+    pub body: String,
+    /// Exactly what is to be approved, such as a command. At most 256 KiB.
+    #[serde(default)]
+    pub payload: Option<Value>,
+    /// With `input`: the answers there are, two to twenty. The answer is then
+    /// `{"choice": "<one of them>"}`. Short for an `answer_schema` with that one field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(["staging", "production"]), min_items = 2, max_items = 20)]
+    pub options: Option<Vec<String>>,
+    /// With `input`: the form that a person fills in, which the answer then fits. Secrets are not
+    /// asked for: what is answered is stored and shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_schema: Option<AnswerSchema>,
+    /// How much harm a wrong decision could do; absent: `medium`.
+    #[serde(default)]
+    pub risk: Option<Risk>,
+    /// Whatever the next attempt needs to go on where you are; at most 256 KiB.
+    #[serde(default)]
+    pub checkpoint: Option<Value>,
+    /// What was used since the last report.
+    #[serde(default)]
+    pub spend: SpendReport,
+}
+
+/// The rows of a parking attempt, locked.
+#[derive(Debug)]
+struct Parking {
+    goal: GoalFacts,
+    task: TaskFacts,
+    attempt: AttemptFacts,
+}
+
+impl App {
+    /// Adds subtasks under the task of a running attempt, which is parked for them.
+    ///
+    /// # Errors
+    /// `lease_lost`, `frozen`, `plan_invalid`, `goal_ended`, `task_ended`, `not_found`, `not_your_attempt`,
+    /// `invalid`; nothing is stored then.
+    pub async fn add_subtasks(
+        &self,
+        caller: &HolderCaller,
+        attempt: AttemptId,
+        asked: &SubtasksRequest,
+        request: Option<&Request>,
+    ) -> Result<Outcome<SubtasksAnswer>> {
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
+        let work = async |unit: &mut Unit| {
+            if let Some(answer) = idempotency::replay(unit, principal, request).await? {
+                return Ok(Outcome::replayed(answer));
+            }
+            check_rest(&asked.checkpoint, &asked.spend)?;
+            let parking = hold(unit, caller, attempt, &asked.lease, Act::Begin).await?;
+            let Parking { goal, task: parent, attempt: _ } = &parking;
+            let ids = subtasks::add(unit, goal, parent, &asked.tasks, "/tasks").await?;
+            let task = parent.task_id;
+            let subtasks = asked.tasks.iter().zip(ids);
+            let answer = SubtasksAnswer {
+                attempt_id: attempt,
+                attempt_state: AttemptState::Parked,
+                task_id: task,
+                subtasks: subtasks
+                    .map(|(spec, task_id)| Subtask { r#ref: spec.r#ref.clone(), task_id })
+                    .collect(),
+            };
+            park(unit, &parking, &asked.checkpoint, &asked.spend, "waits for its subtasks").await?;
+            idempotency::store(unit, principal, request, &answer).await?;
+            Ok(Outcome::fresh(answer))
+        };
+        let outcome = work(&mut unit).await;
+        self.conclude(unit, outcome).await
+    }
+
+    /// Puts a question of a running attempt before a person; the attempt is parked for it.
+    ///
+    /// # Errors
+    /// `lease_lost`, `frozen`, `goal_ended`, `task_ended`, `not_found`, `not_your_attempt`, `invalid`;
+    /// nothing is stored then.
+    pub async fn ask(
+        &self,
+        caller: &HolderCaller,
+        attempt: AttemptId,
+        asked: &AskRequest,
+        request: Option<&Request>,
+    ) -> Result<Outcome<Approval>> {
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
+        let work = async |unit: &mut Unit| {
+            if let Some(answer) = idempotency::replay(unit, principal, request).await? {
+                return Ok(Outcome::replayed(answer));
+            }
+            check_question(asked)?;
+            let parking = hold(unit, caller, attempt, &asked.lease, Act::Rest).await?;
+            let approval: ApprovalId = unit.id();
+            let kind = match asked.kind {
+                QuestionKind::Action => ApprovalKind::Action,
+                QuestionKind::Input => ApprovalKind::Input,
+            };
+            let question = NewApproval {
+                task_id: Some(parking.task.task_id),
+                attempt_id: Some(attempt),
+                title: asked.title.clone(),
+                body: asked.body.clone(),
+                payload: asked.payload.clone(),
+                risk: asked.risk.unwrap_or(Risk::Medium),
+                answer_schema: form(asked).map(|form| json!(form)),
+                asked_by: Some(principal.key),
+                ..NewApproval::new(approval, kind, parking.goal.goal_id)
+            };
+            park(unit, &parking, &asked.checkpoint, &asked.spend, "waits for a person").await?;
+            crate::app::approvals::ask::ask(unit, vec![question]).await?;
+            let workspace = unit.workspace();
+            let answer = views::read(unit.conn(), workspace, approval).await?;
+            idempotency::store(unit, principal, request, &answer).await?;
+            Ok(Outcome::fresh(answer))
+        };
+        let outcome = work(&mut unit).await;
+        self.conclude(unit, outcome).await
+    }
+}
+
+fn check_rest(checkpoint: &Option<Value>, spend: &SpendReport) -> Result<()> {
+    let mut checks = Checks::new();
+    checks.json("/checkpoint", checkpoint.as_ref());
+    spend.check(&mut checks, "/spend");
+    Ok(checks.finish()?)
+}
+
+fn check_question(asked: &AskRequest) -> Result<()> {
+    let mut checks = Checks::new();
+    checks.line("/title", &asked.title, settings::TITLE_CHARS);
+    checks.bytes("/body", &asked.body, settings::DESCRIPTION_BYTES);
+    checks.json("/payload", asked.payload.as_ref());
+    checks.json("/checkpoint", asked.checkpoint.as_ref());
+    asked.spend.check(&mut checks, "/spend");
+    check_form(&mut checks, asked);
+    Ok(checks.finish()?)
+}
+
+fn check_form(checks: &mut Checks, asked: &AskRequest) {
+    let question = asked.kind == QuestionKind::Input;
+    if let Some(options) = &asked.options {
+        checks.ensure(question, "/options", "belongs to a question of kind `input`");
+        let both = asked.answer_schema.is_some();
+        checks.ensure(!both, "/options", "stands for an `answer_schema`; give one of them");
+        check_options(checks, "/options", options);
+    }
+    if let Some(form) = &asked.answer_schema {
+        checks.ensure(question, "/answer_schema", "belongs to a question of kind `input`");
+        form.check(checks, "/answer_schema");
+    }
+}
+
+/// What the answer must look like.
+fn form(asked: &AskRequest) -> Option<AnswerSchema> {
+    let options = asked.options.as_deref().map(AnswerSchema::of_options);
+    options.or_else(|| asked.answer_schema.clone())
+}
+
+async fn hold(
+    unit: &mut Unit,
+    caller: &HolderCaller,
+    attempt: AttemptId,
+    lease: &str,
+    act: Act,
+) -> Result<Parking> {
+    let workspace = unit.workspace();
+    let places = store::attempts::places(unit.conn(), workspace, &[attempt]).await?;
+    let place = places.first().ok_or_else(|| Refusal::not_found("attempt"))?;
+    let goal = lock_goal(unit, place.goal_id).await?;
+    let tasks = store::tasks::lock(unit.conn(), workspace, &[place.task_id]).await?;
+    let task = tasks
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::Corrupt("an attempt without its task".into()))?;
+    let attempts = locked(unit, &[attempt]).await?;
+    let attempt = find(&attempts, attempt)?.clone();
+    task::fence(&attempt, caller.holder(), &lease::hash(lease))?;
+    freeze::admit(place.frozen, act)?;
+    refuse_ending(&goal, &task)?;
+    Ok(Parking { goal, task, attempt })
+}
+
+fn refuse_ending(goal: &GoalFacts, task: &TaskFacts) -> Result<()> {
+    if goal.state != GoalState::Active {
+        let detail = format!("the goal is {}; stop, and release the attempt", goal.state);
+        return Err(Refusal::new(Code::GoalEnded, detail).into());
+    }
+    if task.cancelling {
+        let detail = "the task is being cancelled; stop, and release the attempt";
+        return Err(Refusal::new(Code::TaskEnded, detail).into());
+    }
+    Ok(())
+}
+
+/// Ends the attempt as parked, keeps its checkpoint and spend.
+async fn park(
+    unit: &mut Unit,
+    parking: &Parking,
+    checkpoint: &Option<Value>,
+    spend: &SpendReport,
+    reason: &str,
+) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let Parking { goal: _, task, attempt } = parking;
+    let id = attempt.attempt_id;
+    let ending = task::park(task);
+    store::attempts::end(unit.conn(), workspace, now, &[(id, ending.attempt)]).await?;
+    let result = NewResult {
+        attempt_id: id,
+        outcome: json!({"attempt_state": ending.attempt}),
+        request_sha256: [0; 32],
+        result: None,
+        failure: None,
+        message: Some(reason.to_owned()),
+    };
+    store::attempts::results::insert(unit.conn(), workspace, now, &[result]).await?;
+    if checkpoint.is_some() {
+        let row = Progress { attempt_id: id, progress: None, checkpoint: checkpoint.clone() };
+        store::attempts::progress(unit.conn(), workspace, now, &[row]).await?;
+    }
+    let reason = Some(reason.to_owned());
+    let change = Change::by_attempt(task.clone(), id, attempt.holder, ending, reason);
+    cascade::settle(unit, vec![change]).await?;
+    charge(unit, &[(attempt, spend)], &[id]).await?;
+    Ok(())
+}

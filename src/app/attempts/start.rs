@@ -1,0 +1,80 @@
+//! Starting an attempt, for claims and for a takeover.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{
+    app::{Unit, access::lease},
+    domain::{
+        event::{EventKind, NewEvent},
+        settings,
+        states::TaskState,
+        task::holder::Holder,
+    },
+    store::attempts::{NewAttempt, claim::ReadyTask},
+};
+
+/// The event of an attempt that starts.
+pub(in crate::app) fn begun(task: &ReadyTask, attempt: &NewAttempt) -> NewEvent {
+    let mut event = NewEvent::new(EventKind::TaskRunning)
+        .goal(attempt.goal_id)
+        .task(attempt.task_id)
+        .attempt(attempt.attempt_id)
+        .before(&facts(task, TaskState::Ready, None))
+        .after(&facts(task, TaskState::Running, Some(attempt)))
+        .data(json!({"attempt": attempt.number}));
+    event.agent = attempt.holder.agent();
+    event
+}
+
+/// What is known of a task that is given out, and of the attempt that it is given out with.
+pub(in crate::app) fn facts(
+    task: &ReadyTask,
+    state: TaskState,
+    attempt: Option<&NewAttempt>,
+) -> Value {
+    let attempt = attempt.map(|attempt| {
+        json!({"attempt_id": attempt.attempt_id, "agent_id": attempt.holder.agent(),
+               "number": attempt.number, "lease_expires_at": attempt.lease_expires_at,
+               "hard_deadline": attempt.hard_deadline})
+    });
+    json!({"task_id": task.task_id, "state": state, "attempts_started": task.attempts_started,
+           "attempt": attempt})
+}
+
+/// An attempt at a ready task, with its token.
+pub(in crate::app) fn new_attempt(
+    unit: &Unit,
+    holder: Holder,
+    lease: Option<Duration>,
+    task: &ReadyTask,
+) -> Started {
+    let now = unit.now();
+    let millis = |duration: Duration| duration.as_millis() as i64;
+    let lease_ms = lease.map(millis).or(task.lease_ms).unwrap_or(millis(settings::LEASE));
+    let timeout = task.attempt_timeout_ms.unwrap_or(millis(settings::ATTEMPT_TIMEOUT));
+    let hard = now + chrono::TimeDelta::milliseconds(timeout);
+    let hard_deadline = task.finish_by.map_or(hard, |finish_by| finish_by.min(hard));
+    let lease_end = now + chrono::TimeDelta::milliseconds(lease_ms);
+    let (token, lease_sha256) = lease::new(unit.entropy());
+    let attempt = NewAttempt {
+        attempt_id: unit.id(),
+        task_id: task.task_id,
+        goal_id: task.goal_id,
+        holder,
+        number: task.attempts_started + 1,
+        lease_sha256,
+        lease_ms,
+        lease_expires_at: lease_end.min(hard_deadline),
+        hard_deadline,
+    };
+    Started { token, attempt }
+}
+
+/// An attempt that was just started, with its token.
+#[derive(Debug, Clone)]
+pub(in crate::app) struct Started {
+    pub token: String,
+    pub attempt: NewAttempt,
+}

@@ -1,0 +1,355 @@
+//! Takeover and reassign: an operator takes a task from who has it.
+//!
+//! The attempt that runs ends in the same transaction, so from the answer on its holder writes
+//! nothing: everything but late spend is `lease_lost`. It is `released`: no try is lost, and what it
+//! had set aside goes back. The next attempt has the next number, and is told everything that an
+//! attempt is told: the checkpoint, what came before, decisions.
+//!
+//! *Reassigned*, the task is offered again at once: to one agent that is named, or to all but the one
+//! that had it. That is remembered on the task until its next attempt starts, also while the task
+//! waits for something; then it is used up, so a second failure is anybody's again. It falls away when
+//! the agent is retired. An agent that is busy, paused or frozen keeps it all the same: an operator who
+//! does not want to wait reassigns once more. So it is, too, when an operator takes a capability from
+//! it that the task requires.
+//!
+//! *Taken over*, the task has a new attempt at once that is a person's, and the answer is its claim.
+//! The person completes, fails or releases it by the same routes as an agent, under the lease. The
+//! holder is the key that took the task over: nobody else's key may write to it, nor may that key
+//! write to anybody else's. A lease of a person is long, and the limit of an attempt that the task has
+//! for agents does not hold for it; when it runs out, the attempt is lost like any other. What a person
+//! uses is charged to the task, its goal, project and workspace, and to no agent.
+//!
+//! Under a freeze a task may be reassigned, which begins nothing, but not taken over.
+
+pub mod views;
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{
+    claim::views::{Claim, claims},
+    start::{begun, new_attempt},
+};
+use crate::{
+    app::{
+        App, Error, Result, Unit,
+        budgets::{reserve::Funds, shortage::exhausted, windows::Sureness},
+        caller::{Caller as _, OperatorCaller},
+        spend::charge,
+        tasks::{
+            cascade,
+            change::Change,
+            detail::{self, TaskDetail},
+        },
+        unit::{
+            idempotency::{self, Outcome, Request},
+            locks::{find, lock_goal, locked},
+        },
+    },
+    domain::{
+        event::{EventKind, NewEvent},
+        ids::{AgentId, AttemptId, GoalId, TaskId},
+        refusal::{Code, Refusal},
+        settings,
+        states::{AgentState, AttemptState, GoalState},
+        task::{
+            AttemptFacts, Next, TaskFacts,
+            claim::{Funding, Keeping},
+            holder::Holder,
+            takeover::{self, Taking},
+        },
+    },
+    store::{
+        self,
+        attempts::{claim::ReadyTask, results::NewResult},
+    },
+};
+pub use views::{ReassignRequest, TakeoverRequest};
+
+impl App {
+    /// Gives a task to another agent, or to anybody but the one that has it.
+    ///
+    /// # Errors
+    /// `not_found`, `invalid`, `task_ended`, `goal_ended`, `wrong_state`, `precondition_failed`.
+    pub async fn reassign_task(
+        &self,
+        caller: &OperatorCaller,
+        task: TaskId,
+        request: &ReassignRequest,
+    ) -> Result<TaskDetail> {
+        request.check()?;
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
+        let facts = hold(&mut unit, task, request.attempt_id).await?;
+        reassign_in(&mut unit, facts, request.agent_id, &request.reason).await?;
+        let workspace = unit.workspace();
+        let task = detail::read(unit.conn(), workspace, task).await?;
+        self.commit(unit).await?;
+        Ok(task)
+    }
+
+    /// Takes a task over: its next attempt is the caller's.
+    ///
+    /// # Errors
+    /// `not_found`, `invalid`, `task_ended`, `goal_ended`, `wrong_state`, `frozen`,
+    /// `budget_exhausted`, `precondition_failed`.
+    pub async fn take_over_task(
+        &self,
+        caller: &OperatorCaller,
+        task: TaskId,
+        asked: &TakeoverRequest,
+        request: Option<&Request>,
+    ) -> Result<Outcome<Claim>> {
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
+        let work = async |unit: &mut Unit| {
+            if let Some(claim) = idempotency::replay(unit, principal, request).await? {
+                return Ok(Outcome::replayed(claim));
+            }
+            asked.check()?;
+            let facts = hold(unit, task, asked.attempt_id).await?;
+            let claim = take_over(unit, facts, Holder::Key(principal.key), asked).await?;
+            idempotency::store(unit, principal, request, &claim).await?;
+            Ok(Outcome::fresh(claim))
+        };
+        let outcome = work(&mut unit).await;
+        self.conclude(unit, outcome).await
+    }
+}
+
+/// Locks a task and its goal, which must be active; `seen` is the attempt that must have it.
+async fn hold(unit: &mut Unit, task: TaskId, seen: Option<AttemptId>) -> Result<TaskFacts> {
+    let workspace = unit.workspace();
+    let goal = store::tasks::goal_of(unit.conn(), workspace, task).await?;
+    let goal = lock_goal(unit, goal.ok_or_else(|| Refusal::not_found("task"))?).await?;
+    let facts = store::tasks::lock(unit.conn(), workspace, &[task]).await?;
+    let facts = facts.into_iter().next().ok_or_else(|| Refusal::not_found("task"))?;
+    if goal.state != GoalState::Active && !facts.state.is_terminal() {
+        return Err(Refusal::new(Code::GoalEnded, format!("the goal is {}", goal.state)).into());
+    }
+    if seen.is_some_and(|seen| facts.current_attempt != Some(seen)) {
+        let detail = "another attempt has the task by now; read it again and decide anew";
+        return Err(Refusal::new(Code::PreconditionFailed, detail).into());
+    }
+    Ok(facts)
+}
+
+/// Gives a task to `to` and to nobody else, or to anybody but the agent that has it. The rows of the
+/// task and its goal are held, and no attempt's.
+///
+/// # Errors
+/// `task_ended`, `wrong_state`; `invalid` at `/agent_id` for an agent that cannot do the task.
+pub(in crate::app) async fn reassign_in(
+    unit: &mut Unit,
+    task: TaskFacts,
+    to: Option<AgentId>,
+    reason: &str,
+) -> Result<()> {
+    let taking = takeover::reassign(&task)?;
+    check_able(unit, task.task_id, to, "/agent_id").await?;
+    let (id, goal) = (task.task_id, task.goal_id);
+    let taken = match taking {
+        Taking::Revoke => Some(revoke(unit, task, "reassigned", reason).await?),
+        Taking::Nothing | Taking::Offer | Taking::Withdraw => None,
+    };
+    let from = taken.as_ref().map(|attempt| attempt.holder);
+    let ended = taken.map(|attempt| attempt.attempt_id);
+    keep(unit, (id, goal), takeover::keeping(to, from), ended, reason).await
+}
+
+/// Keeps a task for `to`, or from `from` whose result was rejected, when it is sent back. The rows of
+/// the task and its goal are held.
+///
+/// # Errors
+/// `invalid` at `/choice/agent_id` for an agent that cannot do the task.
+pub(in crate::app) async fn keep_from(
+    unit: &mut Unit,
+    task: &TaskFacts,
+    to: Option<AgentId>,
+    from: Holder,
+    reason: &str,
+) -> Result<()> {
+    check_able(unit, task.task_id, to, "/choice/agent_id").await?;
+    let keeping = takeover::keeping(to, Some(from));
+    keep(unit, (task.task_id, task.goal_id), keeping, None, reason).await
+}
+
+/// Keeps a task that nobody has at this moment from whoever had it last. Its row is held, and no
+/// attempt's.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn bar_last(
+    unit: &mut Unit,
+    task: &TaskFacts,
+    reason: &str,
+) -> Result<()> {
+    let Some(attempt) = task.current_attempt else { return Ok(()) };
+    let attempts = locked(unit, &[attempt]).await?;
+    keep_from(unit, task, None, find(&attempts, attempt)?.holder, reason).await
+}
+
+/// Says for whom the next attempt of a task is kept; its row is held.
+async fn keep(
+    unit: &mut Unit,
+    (task, goal): (TaskId, GoalId),
+    keeping: Keeping,
+    ended: Option<AttemptId>,
+    reason: &str,
+) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    store::attempts::takeover::keep(unit.conn(), workspace, now, task, keeping).await?;
+    let mut event = NewEvent::new(EventKind::TaskReassigned).goal(goal).task(task).data(json!({
+        "agent_id": keeping.assigned(), "all_but_agent_id": keeping.barred(),
+        "ended_attempt_id": ended, "reason": shortened(reason),
+    }));
+    event.agent = keeping.assigned();
+    unit.record(event);
+    Ok(())
+}
+
+/// An agent is retired: what was kept for it is anybody's. Nothing else happens in the workspace
+/// meanwhile.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn keep_no_more(unit: &mut Unit, agent: AgentId) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let free = store::attempts::takeover::drop_kept_for(unit.conn(), workspace, now, agent).await?;
+    for (task, goal) in free {
+        let data = json!({"agent_id": null, "reason": "its agent was retired"});
+        let event = NewEvent::new(EventKind::TaskReassigned).goal(goal).task(task).data(data);
+        unit.record(event);
+    }
+    Ok(())
+}
+
+/// Nobody else retires it meanwhile: who does that is alone.
+async fn check_able(unit: &mut Unit, task: TaskId, agent: Option<AgentId>, at: &str) -> Result<()> {
+    let Some(agent) = agent else { return Ok(()) };
+    let workspace = unit.workspace();
+    let refuse = |detail: String| Err(Refusal::invalid_at(at, detail).into());
+    match store::attempts::takeover::lacks(unit.conn(), workspace, task, agent).await? {
+        None => refuse("there is no such agent".to_owned()),
+        Some((_, AgentState::Retired)) => refuse("the agent is retired".to_owned()),
+        Some((lacks, AgentState::Active | AgentState::Paused | AgentState::Draining)) => {
+            if lacks.is_empty() {
+                return Ok(());
+            }
+            refuse(format!("the agent cannot do what the task requires: {}", lacks.join(", ")))
+        }
+    }
+}
+
+/// Ends the attempt that runs: the task is ready after that. Returns the attempt as it was.
+async fn revoke(unit: &mut Unit, task: TaskFacts, how: &str, reason: &str) -> Result<AttemptFacts> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let id = task.current_attempt;
+    let id = id.ok_or_else(|| Error::Corrupt("a running task without its attempt".into()))?;
+    let attempts = locked(unit, &[id]).await?;
+    let attempt = find(&attempts, id)?.clone();
+    let ending = takeover::revoked(&task, now);
+    let message = match reason {
+        "" => format!("{how} by an operator"),
+        reason => format!("{how} by an operator: {reason}"),
+    };
+    store::attempts::end(unit.conn(), workspace, now, &[(id, ending.attempt)]).await?;
+    let result = NewResult {
+        attempt_id: id,
+        outcome: json!({"attempt_state": AttemptState::Released}),
+        request_sha256: [0; 32],
+        result: None,
+        failure: None,
+        message: Some(message.clone()),
+    };
+    store::attempts::results::insert(unit.conn(), workspace, now, &[result]).await?;
+    let change = Change::by_attempt(task, id, attempt.holder, ending, Some(message));
+    cascade::settle(unit, vec![change]).await?;
+    charge(unit, &[], &[id]).await?;
+    Ok(attempt)
+}
+
+async fn take_over(
+    unit: &mut Unit,
+    task: TaskFacts,
+    holder: Holder,
+    asked: &TakeoverRequest,
+) -> Result<Claim> {
+    let (workspace, now, id) = (unit.workspace(), unit.now(), task.task_id);
+    let waits = store::attempts::takeover::waits(unit.conn(), workspace, id).await?;
+    let taking = takeover::take_over(&task, waits)?;
+    refuse_frozen(unit, id).await?;
+    let ended = match taking {
+        Taking::Revoke => Some(revoke(unit, task, "taken over", &asked.reason).await?.attempt_id),
+        Taking::Nothing => None,
+        Taking::Offer | Taking::Withdraw => {
+            if taking == Taking::Withdraw {
+                crate::app::approvals::ask::withdraw_questions(
+                    unit,
+                    &[id],
+                    "a person took the task over",
+                )
+                .await?;
+            }
+            let change = Change::of_task(task, Next::Retry(now), None);
+            cascade::settle(unit, vec![change]).await?;
+            None
+        }
+    };
+    let claim = start(unit, id, holder, asked.lease_seconds).await?;
+    let data = json!({
+        "attempt": claim.number, "ended_attempt_id": ended, "reason": shortened(&asked.reason),
+    });
+    let event = NewEvent::new(EventKind::TaskTakenOver).goal(claim.task.goal_id).task(id);
+    unit.record(event.attempt(claim.attempt_id).data(data));
+    Ok(claim)
+}
+
+async fn refuse_frozen(unit: &mut Unit, task: TaskId) -> Result<()> {
+    let workspace = unit.workspace();
+    match store::attempts::takeover::frozen(unit.conn(), workspace, task).await? {
+        None => Ok(()),
+        Some(mode) => {
+            let detail = format!("the task is under a freeze ({mode}): nothing of it is begun");
+            Err(Refusal::new(Code::Frozen, detail).into())
+        }
+    }
+}
+
+/// Starts the attempt of a person at a task that is ready, if it can be paid for.
+async fn start(
+    unit: &mut Unit,
+    task: TaskId,
+    holder: Holder,
+    lease_seconds: Option<u32>,
+) -> Result<Claim> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let offered = store::attempts::takeover::offered(unit.conn(), workspace, task).await?;
+    let timeout = settings::TAKEOVER_TIMEOUT.as_millis() as i64;
+    let ready = [ReadyTask { attempt_timeout_ms: Some(timeout), ..offered }];
+    let mut funds = Funds::open(unit, &ready, &[], Sureness::Lock).await?;
+    if let Some(funds) = &mut funds {
+        match funds.fund(unit, &ready[0], None) {
+            Funding::Granted => {}
+            Funding::AgentShort | Funding::Short => {
+                let short = funds.short().get(&task).map(Vec::as_slice).unwrap_or_default();
+                return Err(exhausted(short));
+            }
+        }
+    }
+    let lease = lease_seconds.map_or(settings::TAKEOVER_LEASE, |s| Duration::from_secs(s.into()));
+    let started = [new_attempt(unit, holder, Some(lease), &ready[0])];
+    unit.record(begun(&ready[0], &started[0].attempt));
+    let row = [started[0].attempt.clone()];
+    store::attempts::start(unit.conn(), workspace, now, &row).await?;
+    let mut found = claims(unit, &started).await?;
+    if let Some(funds) = funds {
+        funds.write(unit, &started).await?;
+    }
+    found.remove(&task).ok_or_else(|| Error::Corrupt("a task that cannot be handed over".into()))
+}
+
+fn shortened(reason: &str) -> String {
+    reason.chars().take(300).collect()
+}

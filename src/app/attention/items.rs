@@ -1,0 +1,390 @@
+//! What is said of each thing that waits for a person: why, in one sentence, and the request that
+//! clears it.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    ready_made,
+    views::{AttentionAction, AttentionItem},
+};
+use crate::{
+    app::{Result, error::corrupt},
+    domain::{
+        approval::Risk,
+        attention::{
+            AttentionKind, COUNTED, FREEZE_RISK, Hindrance, QUARANTINE_RISK, UNCLAIMABLE_RISK,
+            limit_risk, stalled_risk,
+        },
+        budget::{self, LimitSpec},
+        freeze::FreezeScope,
+        ids::FreezeId,
+        settings,
+        states::ApprovalKind,
+    },
+    store::attention::{
+        AbleAgent, ExhaustedLimit, FreezeWaits, KeptTasks, PendingApproval, Quarantined,
+        RestingGoal, ShortSet,
+    },
+};
+
+fn blank(kind: AttentionKind, id: Uuid, since: DateTime<Utc>, risk: Risk) -> AttentionItem {
+    AttentionItem {
+        id,
+        kind,
+        since,
+        risk,
+        title: String::new(),
+        detail: String::new(),
+        waiting_tasks: 0,
+        goal_id: None,
+        task_id: None,
+        approval_id: None,
+        agent_id: None,
+        budget_id: None,
+        limit_id: None,
+        freeze_id: None,
+        capabilities: Vec::new(),
+        action: post(String::new(), json!({}), ""),
+    }
+}
+
+fn post(path: String, body: Value, what: impl Into<String>) -> AttentionAction {
+    let headers = BTreeMap::new();
+    AttentionAction { method: "POST".to_owned(), path, headers, body, what: what.into() }
+}
+
+/// An edit of exactly the version that was seen.
+fn patch(path: String, version: i32, body: Value, what: impl Into<String>) -> AttentionAction {
+    let headers = BTreeMap::from([("If-Match".to_owned(), format!("\"v{version}\""))]);
+    AttentionAction { method: "PATCH".to_owned(), headers, ..post(path, body, what) }
+}
+
+/// `1 task`, `12 tasks`, `1000 or more tasks`.
+fn many(count: i64, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        count if count >= COUNTED => format!("{COUNTED} or more {noun}s"),
+        count => format!("{count} {noun}s"),
+    }
+}
+
+fn waits(count: i64) -> &'static str {
+    if count == 1 { "waits" } else { "wait" }
+}
+
+/// A question, or what may not go on without a yes.
+pub(in crate::app) fn approval(row: PendingApproval) -> AttentionItem {
+    let (body, what) = ready_made::ready_made(&row);
+    let PendingApproval {
+        approval_id,
+        kind,
+        goal_id,
+        task_id,
+        agent_id,
+        limit_id,
+        budget_id,
+        title,
+        payload_sha256: _,
+        risk,
+        created_at,
+        waiting,
+        last_round: _,
+        missing: _,
+    } = row;
+    let (detail, waiting_tasks) = match kind {
+        ApprovalKind::Plan => ("The plan has no tasks before it is approved.".to_owned(), 0),
+        ApprovalKind::Start => ("The task may not start before that is approved.".to_owned(), 1),
+        ApprovalKind::Result => ("A result was handed in and is not accepted yet.".to_owned(), 1),
+        ApprovalKind::Action => ("An agent asks whether it may do something.".to_owned(), 1),
+        ApprovalKind::Input => ("An agent has a question and its task is parked.".to_owned(), 1),
+        ApprovalKind::Budget => {
+            let tasks = many(waiting, "task");
+            (format!("{tasks} {} for a limit that is used up.", waits(waiting)), waiting)
+        }
+    };
+    AttentionItem {
+        title,
+        detail,
+        waiting_tasks,
+        goal_id: Some(goal_id),
+        task_id,
+        approval_id: Some(approval_id),
+        agent_id,
+        budget_id,
+        limit_id,
+        action: post(format!("/v1/approvals/{approval_id}/decide"), body, what),
+        ..blank(AttentionKind::Approval, approval_id.0, created_at, risk)
+    }
+}
+
+/// A task that failed because its agents fell silent.
+pub(in crate::app) fn quarantined(row: Quarantined) -> AttentionItem {
+    let Quarantined { task_id, goal_id, title, agent_id, lost_in_row, ended_at } = row;
+    let what = "Says that somebody has found out why. The task stays failed: if its work is still \
+                wanted, post it again as a goal.";
+    let body = json!({"reason": "looked into"});
+    AttentionItem {
+        title: format!("In quarantine: {title}"),
+        detail: format!(
+            "Its agents fell silent {lost_in_row} times in a row, so it failed and is not tried \
+             again."
+        ),
+        goal_id: Some(goal_id),
+        task_id: Some(task_id),
+        agent_id,
+        action: post(format!("/v1/tasks/{task_id}/acknowledge"), body, what),
+        ..blank(AttentionKind::QuarantinedTask, task_id.0, ended_at, QUARANTINE_RISK)
+    }
+}
+
+/// Ready tasks that nobody can do who is counted on; `could` are the agents that would be able.
+pub(in crate::app) fn unclaimable(
+    set: &ShortSet,
+    required: &[String],
+    could: Vec<(Hindrance, &AbleAgent)>,
+) -> AttentionItem {
+    let ShortSet { id, capability_key: _, waiting, since, task_id, goal_id } = *set;
+    let nearest = could.iter().min_by_key(|(hindrance, _)| *hindrance).copied();
+    let needs = if required.is_empty() { "nothing".to_owned() } else { required.join(", ") };
+    let tasks = many(waiting, "ready task");
+    let require = if waiting == 1 { "requires" } else { "require" };
+    let (action, freeze_id) = match nearest {
+        None => (register(required, task_id.0), None),
+        Some((hindrance, agent)) => overcome(hindrance, agent),
+    };
+    let title = match required.is_empty() {
+        true => "There is no live agent".to_owned(),
+        false => format!("No live agent can do tasks that require {needs}"),
+    };
+    AttentionItem {
+        title,
+        detail: format!("{tasks} {require} {needs}, {}.", lack(&could)),
+        waiting_tasks: waiting,
+        goal_id: Some(goal_id),
+        task_id: Some(task_id),
+        agent_id: nearest.map(|(_, agent)| agent.agent_id),
+        freeze_id,
+        capabilities: required.to_vec(),
+        action,
+        ..blank(AttentionKind::UnclaimableTask, id, since, UNCLAIMABLE_RISK)
+    }
+}
+
+/// Ready tasks that are kept for an agent that is not counted on.
+pub(in crate::app) fn kept(
+    tasks: &KeptTasks,
+    hindrance: Hindrance,
+    agent: &AbleAgent,
+) -> AttentionItem {
+    let KeptTasks { agent_id, waiting, since, task_id, goal_id } = *tasks;
+    let (action, freeze_id) = overcome(hindrance, agent);
+    AttentionItem {
+        title: format!("Tasks are kept for the agent {}, which does not take them", agent.name),
+        detail: format!(
+            "{} {} for this agent alone, {}. `POST /v1/tasks/{{task_id}}/reassign` without \
+             `agent_id` gives a task to anybody.",
+            many(waiting, "ready task"),
+            waits(waiting),
+            lack(&[(hindrance, agent)]),
+        ),
+        waiting_tasks: waiting.min(COUNTED),
+        goal_id: Some(goal_id),
+        task_id: Some(task_id),
+        agent_id: Some(agent_id),
+        freeze_id,
+        capabilities: agent.capabilities.clone(),
+        action,
+        ..blank(AttentionKind::UnclaimableTask, agent_id.0, since, UNCLAIMABLE_RISK)
+    }
+}
+
+/// Why nobody does it: `which 3 agents could do: 1 frozen, 2 lost`.
+fn lack(could: &[(Hindrance, &AbleAgent)]) -> String {
+    if could.is_empty() {
+        return "which no agent is registered for".to_owned();
+    }
+    let reasons = [
+        (Hindrance::Frozen, "frozen"),
+        (Hindrance::Paused, "paused or draining"),
+        (Hindrance::Lost, "not heard of"),
+        (Hindrance::PausedAndLost, "paused or draining and not heard of"),
+    ];
+    let told = reasons.iter().filter_map(|(hindrance, word)| {
+        let count = could.iter().filter(|(found, _)| found == hindrance).count();
+        (count > 0).then(|| format!("{count} {word}"))
+    });
+    let noun = if could.len() == 1 { "agent" } else { "agents" };
+    format!("which {} {noun} could do: {}", could.len(), told.collect::<Vec<_>>().join(", "))
+}
+
+fn register(required: &[String], first: Uuid) -> AttentionAction {
+    let what = "Registers an agent that can do them; start it with the token of the answer. It is \
+                given ten minutes for that.";
+    // The end of an id is random: the name is new, and the same as long as this task is first.
+    let digits = first.simple().to_string();
+    let name: String =
+        required.iter().map(String::as_str).chain(["agent"]).collect::<Vec<_>>().join("-");
+    let name: String = name.chars().take(settings::NAME_CHARS - 20).collect();
+    let name = format!("{name}-{}", digits.get(24..).unwrap_or_default());
+    let body = json!({"name": name, "capabilities": required});
+    post("/v1/agents".to_owned(), body, what)
+}
+
+/// What would have an agent take the tasks; with the freeze that is to be lifted.
+fn overcome(hindrance: Hindrance, agent: &AbleAgent) -> (AttentionAction, Option<FreezeId>) {
+    let AbleAgent { agent_id, name, capabilities: _, state, version, heard_at: _, freeze_id } =
+        agent;
+    let edit = |what: String| {
+        patch(format!("/v1/agents/{agent_id}"), *version, json!({"state": "active"}), what)
+    };
+    match (hindrance, freeze_id) {
+        (Hindrance::Frozen, Some(freeze)) => (
+            lift(
+                *freeze,
+                format!("Lifts the freeze on the agent `{name}`, which is able to do them."),
+            ),
+            Some(*freeze),
+        ),
+        (Hindrance::Frozen | Hindrance::Paused, _) => {
+            (edit(format!("Lets the agent `{name}`, which is {state}, claim again.")), None)
+        }
+        (Hindrance::PausedAndLost, _) => (
+            edit(format!(
+                "Lets the agent `{name}`, which is {state}, claim again; it was not heard of for \
+                 ten minutes, so start it too."
+            )),
+            None,
+        ),
+        (Hindrance::Lost, _) => {
+            let what = format!(
+                "Makes one more key for the agent `{name}`; start it with the token of the answer, \
+                 or with a key that it has. It is given ten minutes for that."
+            );
+            (post("/v1/agents".to_owned(), json!({"name": name}), what), None)
+        }
+    }
+}
+
+fn lift(freeze: FreezeId, what: impl Into<String>) -> AttentionAction {
+    post(format!("/v1/freezes/{freeze}/lift"), json!({"reason": "tasks wait under it"}), what)
+}
+
+/// A limit for which tasks wait.
+///
+/// # Errors
+/// When what is stored cannot be read.
+pub(in crate::app) fn exhausted(row: ExhaustedLimit) -> Result<AttentionItem> {
+    let ExhaustedLimit {
+        limit_id,
+        budget_id,
+        version,
+        node,
+        node_id: _,
+        unit,
+        period,
+        ends_at,
+        amount,
+        used,
+        reserved,
+        waiting,
+        needed,
+        since,
+        task_id,
+        goal_id,
+        limits,
+    } = row;
+    let mut limits: Vec<LimitSpec> = serde_json::from_value(limits).map_err(corrupt)?;
+    let proposed = budget::raised(amount, used, reserved, needed).min(settings::AMOUNT_MAX);
+    for limit in limits.iter_mut().filter(|limit| limit.unit == unit && limit.period == period) {
+        limit.amount = proposed;
+    }
+    let until =
+        ends_at.map_or(String::new(), |at| format!(" It has room again on {}.", at.to_rfc3339()));
+    let body = json!({"limits": limits, "reason": "tasks wait for it"});
+    let what = format!(
+        "Raises the limit from {amount} to {proposed}, with which the tasks that wait can be \
+         offered; the other limits stay as they are."
+    );
+    Ok(AttentionItem {
+        title: format!("The limit of {unit} of the {node} is used up"),
+        detail: format!(
+            "{} {} for it: {used} of {amount} are used and {reserved} set aside.{until}",
+            many(waiting, "task"),
+            waits(waiting),
+        ),
+        waiting_tasks: waiting,
+        goal_id: Some(goal_id),
+        task_id: Some(task_id),
+        budget_id: Some(budget_id),
+        limit_id: Some(limit_id),
+        action: patch(format!("/v1/budgets/{budget_id}"), version, body, what),
+        ..blank(AttentionKind::ExhaustedBudget, limit_id.0, since, limit_risk(period))
+    })
+}
+
+/// A freeze under which tasks wait.
+pub(in crate::app) fn frozen(row: FreezeWaits) -> AttentionItem {
+    let FreezeWaits { freeze_id, scope, scope_id, capability, mode, reason, set_at, waiting } = row;
+    let place = match (scope, scope_id, &capability) {
+        (FreezeScope::Goal, Some(id), _) => (Some(id.into()), None),
+        (FreezeScope::Task, Some(id), _) => (None, Some(id.into())),
+        (
+            FreezeScope::Workspace
+            | FreezeScope::Project
+            | FreezeScope::Goal
+            | FreezeScope::Task
+            | FreezeScope::Agent
+            | FreezeScope::Capability,
+            _,
+            _,
+        ) => (None, None),
+    };
+    let name = capability.map_or_else(|| format!("the {scope}"), |name| format!("`{name}`"));
+    let why = if reason.is_empty() { "no reason was given".to_owned() } else { reason };
+    AttentionItem {
+        title: format!("A {mode} is over {name}"),
+        detail: format!("{} {} under it ({why}).", many(waiting, "ready task"), waits(waiting)),
+        waiting_tasks: waiting,
+        goal_id: place.0,
+        task_id: place.1,
+        freeze_id: Some(freeze_id),
+        action: lift(
+            freeze_id,
+            "Lifts this freeze, and only this: what others are over stays frozen.",
+        ),
+        ..blank(AttentionKind::Freeze, freeze_id.0, set_at, FREEZE_RISK)
+    }
+}
+
+/// A goal in which nothing changes.
+pub(in crate::app) fn stalled(row: RestingGoal, now: DateTime<Utc>) -> AttentionItem {
+    let RestingGoal { goal_id, title, priority, deadline, version, since, open, ready, running } =
+        row;
+    let hours = (now - since).num_hours();
+    let first = ready > 0 && priority < settings::PRIORITY_MAX;
+    let action = if first {
+        let body = json!({"priority": settings::PRIORITY_MAX});
+        let what = "Puts its tasks before others, and gives it another day; agents able to do them \
+                    are there, but have not taken them. If nobody wants it any more, cancel it.";
+        patch(format!("/v1/goals/{goal_id}"), version, body, what)
+    } else {
+        let body = json!({"reason": format!("nothing has changed for {hours} hours")});
+        let what = "Cancels the goal. Any progress in it, and any edit of it, clears this too.";
+        post(format!("/v1/goals/{goal_id}/cancel"), body, what)
+    };
+    AttentionItem {
+        title: format!("Nothing changes in: {title}"),
+        detail: format!(
+            "Nothing has changed for {hours} hours: of {} {ready} are ready and {running} running.",
+            many(open, "open task"),
+        ),
+        waiting_tasks: open.min(COUNTED),
+        goal_id: Some(goal_id),
+        action,
+        ..blank(AttentionKind::StalledGoal, goal_id.0, since, stalled_risk(deadline, now))
+    }
+}

@@ -1,0 +1,199 @@
+//! Attention: everything that waits for a person, oldest and riskiest first, each with the one request
+//! that would clear it.
+//!
+//! It is read from the live tables, at one moment: nothing is written down when something begins to
+//! wait and nothing has to be struck off when it ends, so an item is there exactly as long as its
+//! cause. The exception is a task in quarantine: it has failed, terminal states absorb, and nothing
+//! that could still happen to it would clear it. It stays, also when its goal has ended, until an
+//! operator says that it was seen (`POST /v1/tasks/{task_id}/acknowledge`). Any other failure is told by
+//! the goal, which failed with it, and asks for nothing.
+//!
+//! No cause is listed twice. What is listed is what one request clears: one set of capabilities and not
+//! each of its tasks, one limit, one freeze and not each goal below it. An exhausted budget about which
+//! people are asked is that approval; tasks under a freeze are not unclaimable; a goal is stalled only
+//! when none of the other kinds, and no time that has yet to come, says why nothing changes in it.
+//!
+//! What was decided:
+//! - An agent that was registered or edited less than [`settings::LOST_AFTER`] ago is counted on as if
+//!   it had been heard of. So registering one clears the item, and when it was not started in that time
+//!   the item is back and says so.
+//! - Tasks that are kept for one agent wait for that one: they are an item of their own when it cannot be
+//!   counted on. An agent that was barred from one task is counted on for the others like it all the same.
+//! - A limit that only waits for what running attempts have set aside waits for no person.
+//! - For a goal in which tasks are ready and agents could do them the request raises its priority; for
+//!   one that nothing known can move it cancels it.
+//! - What the ready-made decision about an approval is: [`ready_made`].
+//!
+//! Web hooks that fail join when there are web hooks.
+//!
+//! [`settings::LOST_AFTER`]: crate::domain::settings::LOST_AFTER
+
+pub(in crate::app) mod items;
+pub(in crate::app) mod ready_made;
+pub mod views;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::{
+    App, Result,
+    caller::{Caller as _, MonitorCaller},
+};
+use crate::{
+    domain::{
+        attention::{
+            AttentionKind, COUNTED, Place, QUARANTINE_RISK, STALLED_AFTER, counted_on_since,
+            head_start, hindrance,
+        },
+        ids::WorkspaceId,
+        task::claim::covers,
+    },
+    store::{
+        attention as rows,
+        attention::{AbleAgent, Scope},
+    },
+};
+pub use views::{AttentionAction, AttentionCounts, AttentionFilter, AttentionItem};
+
+impl App {
+    /// Up to `most` items after a place, and how many there are of each kind.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn attention(
+        &self,
+        caller: &MonitorCaller,
+        filter: &AttentionFilter,
+        after: Option<Place>,
+        most: u32,
+    ) -> Result<(Vec<AttentionItem>, AttentionCounts)> {
+        let workspace = caller.principal().workspace;
+        let mut tx = self.pool.begin().await?;
+        let now = self.clock.or(rows::begin(&mut tx).await?);
+        let live = rows::live_goals(&mut tx, workspace, filter.goal, filter.project).await?;
+        let scope = Scope { goal: filter.goal, project: filter.project, live: live.as_deref() };
+        let mut look = Look { conn: &mut tx, workspace, scope, now };
+        let mut counts = AttentionCounts::default();
+        (counts.approval, counts.quarantined_task) =
+            rows::counts(look.conn, workspace, scope).await?;
+        let mut found = look.whole().await?;
+        count(&mut counts, &found);
+        found.retain(|item| after.is_none_or(|after| item.place() > after));
+        let after = after.unwrap_or(FIRST);
+        found.extend(look.approvals(after, most.into()).await?);
+        found.extend(look.quarantined(after, most.into()).await?);
+        tx.rollback().await?;
+        found.retain(|item| filter.kinds.is_empty() || filter.kinds.contains(&item.kind));
+        found.sort_by_key(AttentionItem::place);
+        found.truncate(most as usize);
+        Ok((found, counts))
+    }
+}
+
+/// Before every item.
+const FIRST: Place =
+    Place { rank: DateTime::UNIX_EPOCH, kind: AttentionKind::Approval, id: uuid::Uuid::nil() };
+
+/// One look at a workspace at one moment.
+struct Look<'a> {
+    conn: &'a mut PgConnection,
+    workspace: WorkspaceId,
+    scope: Scope<'a>,
+    now: DateTime<Utc>,
+}
+
+impl Look<'_> {
+    /// The items of the kinds of which there are few: they are found whole.
+    async fn whole(&mut self) -> Result<Vec<AttentionItem>> {
+        let Self { workspace, scope, now, .. } = *self;
+        let (mut found, short) = self.unclaimable().await?;
+        let limits = rows::exhausted_limits(self.conn, workspace, scope, now).await?;
+        for limit in limits {
+            found.push(items::exhausted(limit)?);
+        }
+        let freezes = rows::freezes_with_waiting(self.conn, workspace, scope).await?;
+        found.extend(freezes.into_iter().map(items::frozen));
+        let before = now - STALLED_AFTER;
+        let goals = rows::resting_goals(self.conn, workspace, scope, now, before, &short).await?;
+        found.extend(goals.into_iter().map(|goal| items::stalled(goal, now)));
+        Ok(found)
+    }
+
+    /// Ready tasks that nobody can do who is counted on, by what they require; and the keys of these
+    /// sets, wherever their tasks are.
+    async fn unclaimable(&mut self) -> Result<(Vec<AttentionItem>, Vec<String>)> {
+        let wanted = rows::ready_capabilities(self.conn, self.workspace).await?;
+        let kept = rows::kept(self.conn, self.workspace, self.scope).await?;
+        if wanted.is_empty() && kept.is_empty() {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let fleet = rows::fleet(self.conn, self.workspace).await?;
+        let since = counted_on_since(self.now);
+        let hindered = |agent: &AbleAgent| {
+            hindrance(agent.state, agent.heard_at >= since, agent.freeze_id.is_some())
+        };
+        let mut able: Vec<&[String]> = fleet
+            .iter()
+            .filter(|agent| hindered(agent).is_none())
+            .map(|agent| agent.capabilities.as_slice())
+            .collect();
+        // A fleet has many agents and few ways to be able.
+        able.sort_unstable();
+        able.dedup();
+        let short: Vec<(String, Vec<String>)> = wanted
+            .into_iter()
+            .filter(|(_, required)| !able.iter().any(|able| covers(able, required)))
+            .collect();
+        let keys: Vec<String> = short.iter().map(|(key, _)| key.clone()).collect();
+        let mut found: Vec<AttentionItem> = kept
+            .iter()
+            .filter_map(|kept| {
+                let agent = fleet.iter().find(|agent| agent.agent_id == kept.agent_id)?;
+                Some(items::kept(kept, hindered(agent)?, agent))
+            })
+            .collect();
+        if keys.is_empty() {
+            return Ok((found, keys));
+        }
+        let sets = rows::waiting_in(self.conn, self.workspace, self.scope, &keys).await?;
+        for set in sets {
+            let required = short.iter().find(|(key, _)| *key == set.capability_key);
+            let Some((_, required)) = required else { continue };
+            let could = fleet
+                .iter()
+                .filter(|agent| covers(&agent.capabilities, required))
+                .filter_map(|agent| Some((hindered(agent)?, agent)));
+            found.push(items::unclaimable(&set, required, could.collect()));
+        }
+        Ok((found, keys))
+    }
+
+    async fn approvals(&mut self, after: Place, most: i64) -> Result<Vec<AttentionItem>> {
+        let after = after.within(AttentionKind::Approval);
+        let found =
+            rows::pending_approvals(self.conn, self.workspace, self.scope, after, most).await?;
+        Ok(found.into_iter().map(items::approval).collect())
+    }
+
+    async fn quarantined(&mut self, after: Place, most: i64) -> Result<Vec<AttentionItem>> {
+        // All of them have one risk, so their order is that of when they failed.
+        let (rank, id) = after.within(AttentionKind::QuarantinedTask);
+        let after = (rank + head_start(QUARANTINE_RISK), id);
+        let found = rows::quarantined(self.conn, self.workspace, self.scope, after, most).await?;
+        Ok(found.into_iter().map(items::quarantined).collect())
+    }
+}
+
+fn count(counts: &mut AttentionCounts, found: &[AttentionItem]) {
+    for item in found {
+        let place = match item.kind {
+            AttentionKind::Approval => &mut counts.approval,
+            AttentionKind::QuarantinedTask => &mut counts.quarantined_task,
+            AttentionKind::UnclaimableTask => &mut counts.unclaimable_task,
+            AttentionKind::ExhaustedBudget => &mut counts.exhausted_budget,
+            AttentionKind::Freeze => &mut counts.freeze,
+            AttentionKind::StalledGoal => &mut counts.stalled_goal,
+        };
+        *place = (*place + 1).min(COUNTED);
+    }
+}

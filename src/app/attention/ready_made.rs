@@ -1,0 +1,69 @@
+//! The ready-made decision about an approval: one that can be sent as it is and does no harm that the
+//! title does not speak of.
+//!
+//! What is asked is approved. A question is declined, because an answer made up here would be believed.
+//! A result that lacks evidence is sent back for it, because letting a criterion go takes a reason that
+//! only a person has. One that was sent back as often as may be is given to another agent for one more
+//! round: that neither takes a bad result nor gives up the work.
+
+use serde_json::{Value, json};
+
+use crate::{
+    domain::{
+        approval::{
+            Verdict,
+            review::{Choice, ReviewChoice},
+        },
+        states::ApprovalKind,
+    },
+    store::attention::PendingApproval,
+};
+
+/// The body of the decision, and what it does.
+pub(in crate::app) fn ready_made(row: &PendingApproval) -> (Value, &'static str) {
+    let PendingApproval { payload_sha256, last_round, missing, .. } = row;
+    match row.kind {
+        ApprovalKind::Result if *last_round => another_round(row),
+        ApprovalKind::Result if !missing.is_empty() => send_back(row),
+        ApprovalKind::Input => (
+            json!({"decision": Verdict::Decline, "payload_sha256": payload_sha256}),
+            "Lets the task go on without an answer; to give one, send `answer` as `decision` and as \
+             a member.",
+        ),
+        ApprovalKind::Plan
+        | ApprovalKind::Start
+        | ApprovalKind::Result
+        | ApprovalKind::Action
+        | ApprovalKind::Budget => (
+            json!({"decision": Verdict::Approve, "payload_sha256": payload_sha256}),
+            "Approves exactly the `payload` with this hash, so read it first; `reject` needs a \
+             `reason`. Where a policy wants several people, it is one vote.",
+        ),
+    }
+}
+
+fn another_round(row: &PendingApproval) -> (Value, &'static str) {
+    let action = ReviewChoice::Reassign;
+    let body = json!({
+        "decision": action.verdict(),
+        "payload_sha256": row.payload_sha256,
+        "reason": "its results were rejected as often as may be; another agent tries",
+        "choice": Choice { action, agent_id: None, tasks: Vec::new() },
+    });
+    let what = "Gives the task to another agent for one more round; `choice` may also `accept` the \
+                result as it is (with `approve`), `split` or `cancel` the task.";
+    (body, what)
+}
+
+fn send_back(row: &PendingApproval) -> (Value, &'static str) {
+    let point = |number: &i16| json!({"criterion": number, "text": "show that it is met"});
+    let body = json!({
+        "decision": Verdict::Reject,
+        "payload_sha256": row.payload_sha256,
+        "reason": "there is no evidence for some of the required criteria",
+        "feedback": row.missing.iter().map(point).collect::<Vec<_>>(),
+    });
+    let what = "Sends the result back for the evidence that it lacks; to accept it as it is, \
+                `approve` and name each of these criteria in `waive`, with a reason.";
+    (body, what)
+}

@@ -1,0 +1,146 @@
+//! Allocated goals: a goal's whole limit, set aside from everything above it.
+//!
+//! When the goal begins, each of its limits is reserved at the project and the workspace, as far as
+//! they limit the unit. From then on its attempts do not touch these limits: a busy project is no
+//! row over which its goals wait for each other. When the goal has ended and nothing of it runs any
+//! more, what it used is settled above and the rest given back; what it overran reaches the limits
+//! above only then, and is shown on the goal until then. Spend that is reported later settles in the
+//! same periods.
+
+use super::{
+    resume,
+    shortage::exhausted,
+    windows::{Held, apply, held_now},
+};
+use crate::{
+    app::{Result, Unit},
+    domain::{
+        budget::{
+            BudgetNode,
+            ledger::{Ledger, WindowKey},
+        },
+        ids::{GoalId, LimitId},
+    },
+    store::{
+        self,
+        budgets::{
+            allocations::{Allocation, GoalLimit},
+            windows::Wanted,
+        },
+    },
+};
+
+/// Sets a goal's limits aside above it, if its budget says so. The goal begins in this unit.
+///
+/// # Errors
+/// `budget_exhausted`, naming every limit that is short.
+pub(in crate::app) async fn open(unit: &mut Unit, goal: GoalId) -> Result<()> {
+    let workspace = unit.workspace();
+    let own = store::budgets::allocations::limits_of_goal(unit.conn(), workspace, goal).await?;
+    if own.is_empty() {
+        return Ok(());
+    }
+    let above = store::budgets::charged::above(unit.conn(), workspace, &[goal]).await?;
+    let mut nodes = vec![(BudgetNode::Workspace, workspace.0)];
+    nodes.extend(above.iter().filter_map(|a| Some((BudgetNode::Project, a.project_id?.0))));
+    let limits = store::budgets::windows::limits_of(unit.conn(), workspace, &nodes).await?;
+    let mut ledger = held_now(unit, limits).await?.ledger;
+    let keys: Vec<WindowKey> = ledger.windows().map(|(key, _)| *key).collect();
+    let mut short = Vec::new();
+    let mut rows = Vec::new();
+    for GoalLimit { unit: name, amount } in own {
+        let range = crate::domain::budget::Range { want: amount, min: amount };
+        if let Err(lacks) = ledger.reserve(&keys, &[(name.clone(), range)].into()) {
+            short.extend(lacks);
+            continue;
+        }
+        let limiting = keys.iter().filter(|key| ledger.window(key).is_some_and(|w| w.unit == name));
+        rows.extend(limiting.map(|key| Allocation {
+            limit_id: key.limit,
+            starts_at: key.starts_at,
+            unit: name.clone(),
+            amount,
+        }));
+    }
+    if !short.is_empty() {
+        return Err(exhausted(&short));
+    }
+    apply(unit, ledger.into_moves()).await?;
+    Ok(store::budgets::allocations::insert(unit.conn(), workspace, goal, &rows).await?)
+}
+
+/// Locks the windows in which shares are set aside.
+async fn lock(unit: &mut Unit, open: &[Allocation]) -> Result<(Ledger, Vec<WindowKey>)> {
+    let workspace = unit.workspace();
+    let ids: Vec<LimitId> = open.iter().map(|allocation| allocation.limit_id).collect();
+    let limits = store::budgets::allocations::limits(unit.conn(), workspace, &ids).await?;
+    let wanted = open.iter().map(|allocation| Wanted {
+        limit: allocation.limit_id,
+        from: allocation.starts_at,
+        to: allocation.starts_at,
+    });
+    let wanted: Vec<Wanted> = wanted.collect();
+    let rows = store::budgets::windows::lock(unit.conn(), workspace, &wanted).await?;
+    let ledger = Held::of(limits, rows).ledger;
+    let keys = ledger.windows().map(|(key, _)| *key).collect();
+    Ok((ledger, keys))
+}
+
+/// Sets more or less aside for a unit of an allocated goal whose limit changed.
+///
+/// # Errors
+/// `budget_exhausted`, naming every limit that is short.
+pub(in crate::app) async fn resize(
+    unit: &mut Unit,
+    goal: GoalId,
+    name: &str,
+    amount: i64,
+) -> Result<()> {
+    let workspace = unit.workspace();
+    let open = store::budgets::allocations::open_of(unit.conn(), workspace, goal).await?;
+    let open: Vec<Allocation> = open.into_iter().filter(|a| a.unit == name).collect();
+    let (mut ledger, keys) = lock(unit, &open).await?;
+    for allocation in &open {
+        let Some(key) = keys.iter().find(|key| key.limit == allocation.limit_id) else { continue };
+        let more = amount - allocation.amount;
+        let range = crate::domain::budget::Range { want: more.max(0), min: more.max(0) };
+        ledger
+            .reserve(&[*key], &[(name.to_owned(), range)].into())
+            .map_err(|short| exhausted(&short))?;
+        ledger.give_back(key, (-more).max(0));
+    }
+    apply(unit, ledger.into_moves()).await?;
+    Ok(store::budgets::allocations::resize(unit.conn(), workspace, goal, name, amount).await?)
+}
+
+/// Settles what a goal used with the limits above it and gives the rest back, once it has ended and
+/// nothing of it runs any more.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn close(unit: &mut Unit, goal: GoalId) -> Result<()> {
+    let workspace = unit.workspace();
+    let open = store::budgets::allocations::open_of_ended(unit.conn(), workspace, goal).await?;
+    if open.is_empty() {
+        return Ok(());
+    }
+    let (mut ledger, keys) = lock(unit, &open).await?;
+    let used = store::budgets::allocations::used_by(unit.conn(), workspace, goal).await?;
+    for allocation in &open {
+        let Some(key) = keys.iter().find(|key| key.limit == allocation.limit_id) else { continue };
+        let of_unit = used.iter().find(|used| used.unit == allocation.unit);
+        let (amount, fraction) = of_unit.map_or((0, 0), |used| (used.amount, used.fraction));
+        ledger.give_back(key, allocation.amount);
+        ledger.take(key, amount, fraction);
+    }
+    let keys: Vec<LimitId> = keys.iter().map(|key| key.limit).collect();
+    let rooms: Vec<(LimitId, i64)> = ledger
+        .windows()
+        .filter(|(key, _)| keys.contains(&key.limit))
+        .map(|(key, window)| (key.limit, window.room()))
+        .collect();
+    apply(unit, ledger.into_moves()).await?;
+    let now = unit.now();
+    store::budgets::allocations::close(unit.conn(), workspace, now, goal, &used).await?;
+    resume::offer(unit, &rooms, resume::FEW).await.map(drop)
+}

@@ -1,0 +1,73 @@
+//! Budgets that come with what they limit: with a goal, and with the tasks of a plan.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    app::{Result, Unit, error::corrupt},
+    domain::{
+        budget::{BudgetNode, BudgetSpec},
+        event::{EventKind, NewEvent},
+        ids::{BudgetId, GoalId, LimitId},
+    },
+    store::{
+        self,
+        budgets::{NewBudget, create::FreshLimit},
+    },
+};
+
+/// Makes the budgets of nodes that are made in this unit; they were checked.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn make(
+    unit: &mut Unit,
+    budgets: &[(BudgetNode, Uuid, &BudgetSpec)],
+) -> Result<()> {
+    if budgets.is_empty() {
+        return Ok(());
+    }
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let ids: Vec<BudgetId> = unit.ids(budgets.len());
+    let reserves: Vec<_> = budgets.iter().map(|(_, _, spec)| json!(spec.reserve)).collect();
+    let mut rows = Vec::with_capacity(budgets.len());
+    let mut limits = Vec::new();
+    for (((node, node_id, spec), budget_id), reserve) in budgets.iter().zip(ids).zip(&reserves) {
+        rows.push(NewBudget {
+            budget_id,
+            node: *node,
+            node_id: *node_id,
+            time_zone: &spec.time_zone,
+            on_exhausted: spec.on_exhausted,
+            warn_percent: &spec.warn_percent,
+            allocated: spec.allocated,
+            reserve,
+            unknown_model: spec.unknown_model,
+            created_by: unit.actor(),
+        });
+        let zone = spec.time_zone.parse().map_err(corrupt)?;
+        let limit_ids: Vec<LimitId> = unit.ids(spec.limits.len());
+        limits.extend(spec.limits.iter().zip(limit_ids).map(|(limit, limit_id)| FreshLimit {
+            limit_id,
+            budget_id,
+            unit: limit.unit.clone(),
+            period: limit.period.as_str(),
+            amount: limit.amount,
+            window: limit.period.window(zone, now),
+        }));
+        let data = json!({
+            "budget_id": budget_id, "node": node, "node_id": node_id, "limits": spec.limits,
+            "on_exhausted": spec.on_exhausted, "allocated": spec.allocated,
+        });
+        unit.record(about(EventKind::BudgetCreated, *node, *node_id).after(spec).data(data));
+    }
+    Ok(store::budgets::create::insert(unit.conn(), workspace, now, &rows, &limits).await?)
+}
+
+pub(in crate::app) fn about(kind: EventKind, node: BudgetNode, id: Uuid) -> NewEvent {
+    let event = NewEvent::new(kind);
+    match node {
+        BudgetNode::Goal => event.goal(GoalId(id)),
+        BudgetNode::Task | BudgetNode::Agent | BudgetNode::Project | BudgetNode::Workspace => event,
+    }
+}

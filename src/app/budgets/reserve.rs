@@ -1,0 +1,244 @@
+//! Paying for claims: setting aside what an attempt may use, before it starts.
+//!
+//! In the transaction of a batch of claims the windows above all its tasks and agents are locked, in
+//! the one order in which everybody locks them; first they are only looked at, and what was decided
+//! is set aside at the end on condition that there is still room, so that they are held for a moment. Each task is paid for from every limit above it,
+//! in all units, or not at all. One that no agent could be paid for is parked: it is offered to
+//! nobody, says which limit is short, and leaves the place in the queue to what stands behind it. It
+//! comes back when that limit has room ([`super::resume`]).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use uuid::Uuid;
+
+use super::windows::{Held, Sureness, apply, hold_now};
+use crate::{
+    app::{Error, Result, Unit, attempts::start::Started, error::corrupt},
+    domain::{
+        budget::{
+            BudgetNode, Range,
+            ask::{Estimates, Known, ask},
+            ledger::{Ledger, Reservation, Shortage, WindowKey},
+        },
+        ids::{AgentId, GoalId, LimitId, TaskId},
+        task::claim::Funding,
+    },
+    store::{
+        self,
+        attempts::claim::ReadyTask,
+        budgets::{
+            charged::Above,
+            reservations::Row,
+            windows::{LiveLimit, WindowRow},
+        },
+    },
+};
+
+/// What a task is expected to use.
+#[derive(Debug, Default)]
+struct Expectation {
+    estimates: Estimates,
+    usual: BTreeMap<String, i64>,
+}
+
+/// The means of a batch of claims.
+#[derive(Debug, Default)]
+pub(in crate::app) struct Funds {
+    ledger: Ledger,
+    by_node: HashMap<(BudgetNode, Uuid), Vec<WindowKey>>,
+    /// What budgets say of units of which nothing is known, by limit.
+    policies: HashMap<WindowKey, BTreeMap<String, Range>>,
+    above: HashMap<GoalId, Above>,
+    expected: HashMap<TaskId, Expectation>,
+    granted: HashMap<TaskId, BTreeMap<String, i64>>,
+    short: BTreeMap<TaskId, Vec<Shortage>>,
+    agent_short: bool,
+}
+
+/// What was not given for want of money, so that what stands behind it may be worth a look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::app) enum Refused {
+    /// Everything could be paid for.
+    #[default]
+    Nothing,
+    /// Only agents of this batch could not be paid for.
+    Agents,
+    /// Tasks could not be paid for by anybody, and are parked.
+    Tasks,
+}
+
+impl Funds {
+    /// Reads or locks what stands above tasks and agents; none: nothing is limited there.
+    pub(in crate::app) async fn open(
+        unit: &mut Unit,
+        ready: &[ReadyTask],
+        agents: &[AgentId],
+        sureness: Sureness,
+    ) -> Result<Option<Self>> {
+        let workspace = unit.workspace();
+        if !store::budgets::windows::any(unit.conn(), workspace).await? {
+            return Ok(None);
+        }
+        let goals: BTreeSet<GoalId> = ready.iter().map(|task| task.goal_id).collect();
+        let goals: Vec<GoalId> = goals.into_iter().collect();
+        let tasks: Vec<TaskId> = ready.iter().map(|task| task.task_id).collect();
+        let above = store::budgets::charged::above(unit.conn(), workspace, &goals).await?;
+        let nodes = store::budgets::charged::nodes(workspace, &tasks, &above, agents);
+        let now = unit.now();
+        let (limits, mut rows) =
+            store::budgets::survey::survey(unit.conn(), workspace, &nodes, now, now).await?;
+        // What every goal here has set its share aside of is not touched.
+        let limits: Vec<LiveLimit> =
+            limits.into_iter().filter(|limit| is_touched(limit, &above)).collect();
+        if limits.is_empty() {
+            return Ok(None);
+        }
+        let open: BTreeSet<LimitId> = rows.iter().map(|row| row.limit_id).collect();
+        let all_open = limits.iter().all(|limit| open.contains(&limit.limit_id));
+        if !all_open || sureness == Sureness::Lock {
+            rows = hold_now(unit, &limits).await?;
+        }
+        let expected = store::budgets::charged::expected(unit.conn(), workspace, &tasks).await?;
+        let above = above.into_iter().map(|above| (above.goal_id, above)).collect();
+        let mut funds = Self { above, ..Self::default() };
+        funds.take_in(limits, rows)?;
+        for row in expected {
+            let expectation = Expectation {
+                estimates: row.estimate.map_or(Ok(Estimates::new()), read)?,
+                usual: row.usual.map_or(Ok(BTreeMap::new()), read)?,
+            };
+            funds.expected.insert(row.task_id, expectation);
+        }
+        Ok(Some(funds))
+    }
+
+    fn take_in(&mut self, limits: Vec<LiveLimit>, rows: Vec<WindowRow>) -> Result<()> {
+        let held = Held::of(limits, rows);
+        for (key, _) in held.ledger.windows() {
+            let Some(limit) = held.limits.get(&key.limit) else { continue };
+            self.by_node.entry((limit.node, limit.node_id)).or_default().push(*key);
+            if let Some(says) = &limit.reserve {
+                self.policies.insert(*key, read(says.clone())?);
+            }
+        }
+        self.ledger = held.ledger;
+        Ok(())
+    }
+
+    /// Sets aside what an attempt of `agent`, or of a person, at a task needs, from everything above
+    /// it.
+    pub(in crate::app) fn fund(
+        &mut self,
+        unit: &Unit,
+        task: &ReadyTask,
+        agent: Option<AgentId>,
+    ) -> Funding {
+        if self.short.contains_key(&task.task_id) {
+            return Funding::Short;
+        }
+        let path = self.path(unit, task, agent);
+        let asks = self.asks(task, &path);
+        match self.ledger.reserve(&path, &asks) {
+            Ok(granted) => {
+                self.granted.insert(task.task_id, granted);
+                Funding::Granted
+            }
+            Err(short) if short.iter().all(|short| short.node == BudgetNode::Agent) => {
+                self.agent_short = true;
+                Funding::AgentShort
+            }
+            Err(mut short) => {
+                short.retain(|short| short.node != BudgetNode::Agent);
+                self.short.insert(task.task_id, short);
+                Funding::Short
+            }
+        }
+    }
+
+    fn path(&self, unit: &Unit, task: &ReadyTask, agent: Option<AgentId>) -> Vec<WindowKey> {
+        let above = self.above.get(&task.goal_id);
+        let project = above.and_then(|above| above.project_id);
+        let nodes = [
+            Some((BudgetNode::Task, task.task_id.0)),
+            Some((BudgetNode::Goal, task.goal_id.0)),
+            agent.map(|id| (BudgetNode::Agent, id.0)),
+            project.map(|id| (BudgetNode::Project, id.0)),
+            Some((BudgetNode::Workspace, unit.workspace().0)),
+        ];
+        let windows = nodes.iter().flatten().filter_map(|node| self.by_node.get(node)).flatten();
+        let set_aside =
+            |key: &&WindowKey| above.is_some_and(|above| above.allocated.contains(&key.limit));
+        windows.filter(|key| !set_aside(key)).copied().collect()
+    }
+
+    fn asks(&self, task: &ReadyTask, path: &[WindowKey]) -> BTreeMap<String, Range> {
+        let none = Expectation::default();
+        let Expectation { estimates, usual } = self.expected.get(&task.task_id).unwrap_or(&none);
+        let mut tightest: BTreeMap<&str, i64> = BTreeMap::new();
+        for window in path.iter().filter_map(|key| self.ledger.window(key)) {
+            let least = tightest.entry(&window.unit).or_insert(window.amount);
+            *least = window.amount.min(*least);
+        }
+        let asks = tightest.into_iter().map(|(name, tightest)| {
+            // The path goes from the task up: the first that says something is the nearest.
+            let says = |key| self.policies.get(key).and_then(|says| says.get(name));
+            let policy = path.iter().find_map(says).copied();
+            let usual = usual.get(name).copied();
+            (name.to_owned(), ask(name, Known { estimates, usual, policy, tightest }))
+        });
+        asks.collect()
+    }
+
+    /// What no agent could be paid for, with every limit that is short.
+    pub(in crate::app) fn short(&self) -> &BTreeMap<TaskId, Vec<Shortage>> {
+        &self.short
+    }
+
+    /// What was not given for want of money.
+    pub(in crate::app) fn refused(&self) -> Refused {
+        match (self.short.is_empty(), self.agent_short) {
+            (false, _) => Refused::Tasks,
+            (true, true) => Refused::Agents,
+            (true, false) => Refused::Nothing,
+        }
+    }
+
+    /// Writes down what was set aside for the attempts that start.
+    ///
+    /// # Errors
+    /// [`Error::Again`] when somebody else took meanwhile what a look had found.
+    pub(in crate::app) async fn write(self, unit: &mut Unit, started: &[Started]) -> Result<()> {
+        let workspace = unit.workspace();
+        let Self { ledger, mut granted, .. } = self;
+        let mut rows = Vec::new();
+        for Started { token: _, attempt } in started {
+            let units = granted.remove(&attempt.task_id).unwrap_or_default();
+            rows.extend(units.into_iter().map(|(unit, amount)| Row {
+                attempt_id: attempt.attempt_id,
+                unit,
+                reservation: Reservation { granted: amount, held: amount, authorized: 0 },
+                closed_at: None,
+            }));
+        }
+        if !granted.is_empty() {
+            return Err(Error::Corrupt("a task was paid for and not started".into()));
+        }
+        if !rows.is_empty() {
+            store::budgets::reservations::begin(unit.conn(), workspace, &rows).await?;
+        }
+        apply(unit, ledger.into_moves()).await.map(drop)
+    }
+}
+
+/// Whether the attempts of one of the goals touch a limit.
+fn is_touched(limit: &LiveLimit, above: &[Above]) -> bool {
+    let below = |above: &&Above| match limit.node {
+        BudgetNode::Task | BudgetNode::Goal | BudgetNode::Agent | BudgetNode::Workspace => true,
+        BudgetNode::Project => above.project_id.is_some_and(|id| id.0 == limit.node_id),
+    };
+    above.iter().filter(below).any(|above| !above.allocated.contains(&limit.limit_id))
+}
+
+fn read<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T> {
+    serde_json::from_value(value).map_err(corrupt)
+}

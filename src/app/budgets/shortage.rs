@@ -1,0 +1,140 @@
+//! Tasks that no budget can pay for: parked, with the reason, and people asked once.
+//!
+//! A task is parked by the claim that could not pay for it. It keeps its place in the order of
+//! claims, no deadline runs, and any move ends its wait. When giving back everything that is set
+//! aside would not be enough, the limit is exhausted: with `park_and_ask` people are asked to raise
+//! it, once for each version of the limit and period, whatever the number of tasks that wait. A limit
+//! may become exhausted while tasks wait for it already; then the supervisor asks
+//! ([`crate::app::duties::budgets`]).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::json;
+
+use crate::{
+    app::{Error, Result, Unit},
+    domain::{
+        budget::{self, OnExhausted, ledger::Shortage},
+        event::{EventKind, NewEvent},
+        ids::{GoalId, LimitId, TaskId},
+        refusal::{Code, Refusal},
+        states::{ApprovalKind, TaskState},
+        task::TaskFacts,
+    },
+    store::{self, approvals::NewApproval, attempts::claim::ReadyTask, tasks::moves::TaskMove},
+};
+
+/// Parks tasks whose rows are held; the windows of what is short are held too.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn park(
+    unit: &mut Unit,
+    ready: &[ReadyTask],
+    short: &BTreeMap<TaskId, Vec<Shortage>>,
+) -> Result<()> {
+    if short.is_empty() {
+        return Ok(());
+    }
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let ids: Vec<TaskId> = short.keys().copied().collect();
+    let ranks: HashMap<TaskId, _> =
+        ready.iter().map(|task| (task.task_id, task.claim_rank)).collect();
+    let facts = store::tasks::lock(unit.conn(), workspace, &ids).await?;
+    let mut moves = Vec::new();
+    let mut asking = BTreeMap::new();
+    for task in &facts {
+        let Some(lacks) = short.get(&task.task_id) else { continue };
+        let Some(worst) = worst(lacks) else { continue };
+        moves.push(TaskMove {
+            task_id: task.task_id,
+            state: TaskState::Parked,
+            ready_from: task.ready_from,
+            claim_rank: ranks.get(&task.task_id).copied().unwrap_or(now),
+            attempts_used: task.attempts_used,
+            lost_in_row: task.lost_in_row,
+            needs_met: false,
+            short: Some((worst.limit_id, worst.requested)),
+            failure: None,
+            reason: None,
+        });
+        let data = json!({"reason": "waits for a budget", "budget": lacks});
+        let parked = NewEvent::new(EventKind::TaskParked).goal(task.goal_id).task(task.task_id);
+        let after = TaskFacts { state: TaskState::Parked, ..task.clone() };
+        unit.record(parked.before(task).after(&after).data(data));
+        note_question(&mut asking, task, worst);
+    }
+    store::tasks::moves::apply(unit.conn(), workspace, now, &moves).await?;
+    ask(unit, asking).await
+}
+
+/// What a task waits for: what is exhausted before what is only set aside, and the nearest first.
+fn worst(short: &[Shortage]) -> Option<&Shortage> {
+    short.iter().min_by_key(|short| (!short.is_exhausted(), short.node, short.limit_id))
+}
+
+fn note_question<'a>(
+    asking: &mut BTreeMap<LimitId, (GoalId, &'a Shortage)>,
+    task: &TaskFacts,
+    short: &'a Shortage,
+) {
+    match short.on_exhausted {
+        OnExhausted::ParkAndAsk if short.is_exhausted() => {
+            asking.entry(short.limit_id).or_insert((task.goal_id, short));
+        }
+        OnExhausted::ParkAndAsk | OnExhausted::Park | OnExhausted::Stop | OnExhausted::Notify => {}
+    }
+}
+
+/// Asks people to raise limits, if they were not asked about this version and period before. The
+/// windows are held.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn ask(
+    unit: &mut Unit,
+    asking: BTreeMap<LimitId, (GoalId, &Shortage)>,
+) -> Result<()> {
+    if asking.is_empty() {
+        return Ok(());
+    }
+    let workspace = unit.workspace();
+    let limits: Vec<_> =
+        asking.values().map(|(_, short)| (short.limit_id, short.starts_at)).collect();
+    let fresh = store::budgets::note_asked(unit.conn(), workspace, &limits).await?;
+    let fresh: BTreeSet<LimitId> = fresh.into_iter().collect();
+    let asked = asking.into_iter().filter(|(limit, _)| fresh.contains(limit));
+    let questions = asked.map(|(limit, (goal, short))| question(unit, limit, goal, short));
+    let questions: Vec<NewApproval> = questions.collect();
+    crate::app::approvals::ask::ask(unit, questions).await
+}
+
+fn question(unit: &Unit, limit: LimitId, goal: GoalId, short: &Shortage) -> NewApproval {
+    let Shortage { node, unit: name, settled, reserved, requested, limit: amount, .. } = short;
+    let proposed = budget::raised(*amount, *settled, *reserved, *requested);
+    NewApproval {
+        limit_id: Some(limit),
+        // Nothing here says how far: that is in the payload, which may be revised.
+        title: format!("Raise the limit of {name} of the {node}, which is {amount}?"),
+        body: format!(
+            "Tasks wait because nothing is left of this limit: {short}.\n\nApproving raises it to \
+             what is `proposed` in the payload, and they go on. Any other limit can be set with `PATCH \
+             /v1/budgets/{{budget_id}}`, which answers this question too. Rejecting cancels the \
+             tasks that wait for a limit of a lifetime; of a day, week or month they wait for the \
+             next one."
+        ),
+        payload: Some(json!({"short": short, "proposed": proposed})),
+        ..NewApproval::new(unit.id(), ApprovalKind::Budget, goal)
+    }
+}
+
+/// A refusal that names every limit that is short.
+pub(in crate::app) fn exhausted(short: &[crate::domain::budget::ledger::Shortage]) -> Error {
+    let errors = short.iter().map(|short| {
+        crate::domain::refusal::FieldError::new(format!("/{}", short.unit), short.to_string())
+    });
+    let errors: Vec<_> = errors.collect();
+    let all: Vec<String> = short.iter().map(ToString::to_string).collect();
+    let detail = format!("there is not enough left: {}", all.join("; "));
+    Refusal { code: Code::BudgetExhausted, detail, errors }.into()
+}

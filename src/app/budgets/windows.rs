@@ -1,0 +1,137 @@
+//! The windows of limits that a unit of work touches: found, opened where a period has begun, locked
+//! in the order in which everybody locks them, and taken into a ledger.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    app::{Error, Result, Unit, error::corrupt},
+    domain::{
+        budget::{
+            BudgetNode, Window,
+            ledger::{Ledger, WindowKey, WindowMove},
+        },
+        ids::LimitId,
+    },
+    store::{
+        self,
+        budgets::windows::{LiveLimit, NewWindow, Wanted, WindowRow},
+    },
+};
+
+/// Locked windows in a ledger, and their limits.
+#[derive(Debug, Default)]
+pub(in crate::app) struct Held {
+    pub ledger: Ledger,
+    pub limits: BTreeMap<LimitId, LiveLimit>,
+    /// The windows of each limit, in the order of time.
+    windows: HashMap<LimitId, Vec<Window>>,
+}
+
+impl Held {
+    /// Takes in what was read.
+    pub(in crate::app) fn of(limits: Vec<LiveLimit>, rows: Vec<WindowRow>) -> Self {
+        let limits: BTreeMap<LimitId, LiveLimit> =
+            limits.into_iter().map(|limit| (limit.limit_id, limit)).collect();
+        let mut held = Self { limits, ..Self::default() };
+        for row in rows {
+            let Some(limit) = held.limits.get(&row.limit_id) else { continue };
+            let window = Window { starts_at: row.starts_at, ends_at: row.ends_at };
+            held.windows.entry(row.limit_id).or_default().push(window);
+            held.ledger.open(limit.window(row.starts_at), row.state(limit));
+        }
+        held
+    }
+
+    /// The window of a limit that holds an instant.
+    pub(in crate::app) fn window_at(
+        &self,
+        limit: &LiveLimit,
+        at: DateTime<Utc>,
+    ) -> Option<WindowKey> {
+        let windows = self.windows.get(&limit.limit_id)?;
+        let holds = |window: &&Window| {
+            window.starts_at <= at && window.ends_at.is_none_or(|ends_at| at < ends_at)
+        };
+        windows.iter().find(holds).map(|window| limit.window(window.starts_at))
+    }
+}
+
+/// Opens the windows of the moment of limits that have none yet.
+///
+/// # Errors
+/// When the database fails.
+async fn ensure(unit: &mut Unit, limits: &[LiveLimit]) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let ids: Vec<LimitId> = limits.iter().map(|limit| limit.limit_id).collect();
+    let open = store::budgets::windows::open_at(unit.conn(), workspace, now, &ids).await?;
+    let open: BTreeSet<LimitId> = open.into_iter().map(|(limit, _)| limit).collect();
+    let mut missing = Vec::new();
+    for limit in limits.iter().filter(|limit| !open.contains(&limit.limit_id)) {
+        let window = limit.period.window(limit.time_zone.parse().map_err(corrupt)?, now);
+        let key = limit.window(window.starts_at);
+        missing.push(NewWindow { window: key, ends_at: window.ends_at });
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Ok(store::budgets::windows::open(unit.conn(), workspace, &missing).await?)
+}
+
+/// Writes moves of windows, those that few share first: what many wait for is held from the second
+/// statement on. Returns the windows as they are now.
+///
+/// # Errors
+/// [`Error::Again`] when one has no room any more for what is to be set aside.
+pub(in crate::app) async fn apply(
+    unit: &mut Unit,
+    moves: Vec<WindowMove>,
+) -> Result<Vec<WindowRow>> {
+    let workspace = unit.workspace();
+    let count = moves.len();
+    let shared = BudgetNode::Goal.depth();
+    let (many, few): (Vec<_>, Vec<_>) =
+        moves.into_iter().partition(|change| change.window.depth >= shared);
+    let mut moved = Vec::with_capacity(count);
+    for part in [few, many] {
+        if !part.is_empty() {
+            moved.extend(store::budgets::windows::apply(unit.conn(), workspace, &part).await?);
+        }
+    }
+    if moved.len() == count { Ok(moved) } else { Err(Error::Again) }
+}
+
+/// Opens and locks the windows of the moment of limits.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn hold_now(
+    unit: &mut Unit,
+    limits: &[LiveLimit],
+) -> Result<Vec<WindowRow>> {
+    ensure(unit, limits).await?;
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let of_now = |limit: &LiveLimit| Wanted { limit: limit.limit_id, from: now, to: now };
+    let wanted: Vec<Wanted> = limits.iter().map(of_now).collect();
+    Ok(store::budgets::windows::lock(unit.conn(), workspace, &wanted).await?)
+}
+
+/// The same for the limits of one node or a few, as a ledger.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn held_now(unit: &mut Unit, limits: Vec<LiveLimit>) -> Result<Held> {
+    let rows = hold_now(unit, &limits).await?;
+    Ok(Held::of(limits, rows))
+}
+
+/// How sure a batch wants to be of what windows hold while it decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::app) enum Sureness {
+    /// It decides by a look, and sets aside under the locks at its end: unless somebody was faster
+    /// meanwhile, others wait for a moment only.
+    Look,
+    /// It holds the windows from the beginning.
+    Lock,
+}

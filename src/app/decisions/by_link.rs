@@ -1,0 +1,237 @@
+//! What a link opens, and deciding with it.
+//!
+//! Opening a link reads and writes nothing, however often and by whatever program. Deciding takes what a
+//! person has chosen in the form of its page, and is the same decision as with a key: the same checks,
+//! the same effect, in one transaction with the note that the link was used. Whoever sends the form
+//! again is shown what is recorded; of twenty at once, one decides and all see the same.
+//!
+//! Whatever is wrong with a token (unknown, of another workspace, a wrong secret), the answer and the
+//! work are the same: one look at the database and one comparison in constant time. Only what is no token
+//! at all is refused before, which tells its sender nothing.
+//!
+//! A browser sends a form to a link without asking anybody for a cookie or a key: the token in the path is
+//! all the authority there is. So another site cannot make a browser decide unless it has the token,
+//! and with that it needs no browser; `Origin` and its like are not looked at.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::{decide_as, request::DecisionRequest};
+use crate::{
+    app::{
+        App, Error, Result,
+        approvals::views::{self, Approval},
+        caller::Actor,
+    },
+    domain::{
+        access::person::Person,
+        approval::{
+            excluded::{Decider, separate},
+            same_payload,
+        },
+        ids::WorkspaceId,
+        link::{self, Filled, LinkToken, Over, Saying},
+        refusal::{Code, FieldError, Refusal},
+        states::ApprovalState,
+    },
+    store::{
+        self,
+        approvals::links::{LinkRow, Surroundings},
+    },
+};
+
+/// What whoever opens a link is shown.
+#[derive(Debug)]
+pub enum Opened {
+    /// The question, which waits for the person.
+    Asked(Box<Question>),
+    /// What came of it.
+    Settled(Box<Settled>),
+    /// The person decided with it, but others have to, too.
+    Counted(Box<Settled>),
+    /// The link ended.
+    Over(Over),
+    /// The person cannot decide with it.
+    Refused(Refusal),
+}
+
+/// A question as it is put to a person.
+#[derive(Debug)]
+pub struct Question {
+    /// What is asked.
+    pub approval: Approval,
+    /// The payload, laid out; empty when there is none.
+    pub payload: String,
+    /// What it is about.
+    pub about: Surroundings,
+    /// Who is asked.
+    pub person: Person,
+    /// Until when.
+    pub expires_at: DateTime<Utc>,
+    /// What is wrong with what was filled in.
+    pub errors: Vec<FieldError>,
+}
+
+/// What came of a question.
+#[derive(Debug)]
+pub struct Settled {
+    /// What was asked, and what was decided.
+    pub approval: Approval,
+    /// What it is about.
+    pub about: Surroundings,
+    /// The link, and what was decided with it.
+    pub link: LinkRow,
+}
+
+impl App {
+    /// What a link opens. Changes nothing.
+    ///
+    /// # Errors
+    /// `not_found` for what is no link.
+    pub async fn open_link(&self, token: &str) -> Result<Opened> {
+        let (workspace, link) = self.find_link(token).await?;
+        self.open(workspace, link).await
+    }
+
+    /// Decides with a link, if something was chosen and nobody decided before; then what the link opens.
+    ///
+    /// # Errors
+    /// `not_found` for what is no link.
+    pub async fn decide_by_link(
+        &self,
+        token: &str,
+        filled: &Filled,
+        request_id: Arc<str>,
+    ) -> Result<Opened> {
+        let (workspace, link) = self.find_link(token).await?;
+        let opened = self.open(workspace, link.clone()).await?;
+        let Opened::Asked(question) = opened else { return Ok(opened) };
+        let saying = match filled.read(question.approval.answer_schema.as_ref()) {
+            Ok(saying) => saying,
+            Err(refusal) => return Ok(wrong(question, refusal)),
+        };
+        match self.decide_through(workspace, &link, saying, request_id).await {
+            Ok(()) => {}
+            Err(Error::Refused(refusal)) if refusal.code == Code::Invalid => {
+                return Ok(wrong(question, refusal));
+            }
+            // Somebody was faster, perhaps with this very link: its page says who.
+            Err(Error::Refused(refusal)) if refusal.code == Code::AlreadyDecided => {}
+            Err(Error::Refused(refusal)) if refusal.code == Code::PayloadChanged => {
+                return Ok(Opened::Refused(changed()));
+            }
+            Err(Error::Refused(refusal)) => return Ok(Opened::Refused(refusal)),
+            Err(error) => return Err(error),
+        }
+        self.open_link(token).await
+    }
+
+    async fn find_link(&self, token: &str) -> Result<(WorkspaceId, LinkRow)> {
+        let unknown = || Error::from(Refusal::not_found("link"));
+        let token = LinkToken::parse(token).ok_or_else(unknown)?;
+        let workspace = token.workspace();
+        let found =
+            store::approvals::links::find(&mut *self.reader().await?, workspace, token.link())
+                .await?;
+        let proven = token.proves(found.as_ref().map(|(_, stored)| stored.as_slice()));
+        let (link, _) = found.filter(|_| proven).ok_or_else(unknown)?;
+        Ok((workspace, link))
+    }
+
+    async fn open(&self, workspace: WorkspaceId, link: LinkRow) -> Result<Opened> {
+        let (mut conn, now) = self.reading().await?;
+        if let Some(over) = link.times().over(now) {
+            return Ok(Opened::Over(over));
+        }
+        let approval = views::read(&mut conn, workspace, link.approval_id).await?;
+        let about =
+            store::approvals::links::surroundings(&mut conn, workspace, link.approval_id).await?;
+        if approval.state != ApprovalState::Pending {
+            return Ok(Opened::Settled(Box::new(Settled { approval, about, link })));
+        }
+        if link.used_at.is_some() {
+            return Ok(Opened::Counted(Box::new(Settled { approval, about, link })));
+        }
+        Ok(match may_decide(&link, &approval) {
+            Ok(payload) => {
+                let LinkRow { person, expires_at, .. } = link;
+                let errors = Vec::new();
+                let question = Question { approval, payload, about, person, expires_at, errors };
+                Opened::Asked(Box::new(question))
+            }
+            Err(refusal) => Opened::Refused(refusal),
+        })
+    }
+
+    async fn decide_through(
+        &self,
+        workspace: WorkspaceId,
+        link: &LinkRow,
+        saying: Saying,
+        request_id: Arc<str>,
+    ) -> Result<()> {
+        let Saying { verdict, payload_sha256, reason, answer } = saying;
+        // What was shown is what the link was made for, and that is what is decided.
+        same_payload(payload_sha256, link.payload_sha256)?;
+        let new = DecisionRequest::new(verdict, payload_sha256);
+        let request = DecisionRequest { reason, answer, ..new };
+        let about = {
+            let mut conn = self.reader().await?;
+            views::about(&mut conn, workspace, link.approval_id).await?
+        };
+        let decider = decider(link);
+        let actor = Actor {
+            person: decider.person.clone(),
+            request_id: Some(request_id),
+            ..Actor::SERVICE
+        };
+        let mut unit = self.begin_to_decide(workspace, actor, about.kind, &request).await?;
+        let now = unit.now();
+        let work = async {
+            let decided = decide_as(&mut unit, about, link.approval_id, &decider, &request).await?;
+            link::enough(decided.risk, &decided.choices)?;
+            let id = link.link_id;
+            if store::approvals::links::use_up(unit.conn(), workspace, now, id, verdict).await? {
+                return Ok(());
+            }
+            let detail = "this link was used, revoked or has expired in this moment";
+            Err(Refusal::new(Code::AlreadyDecided, detail).into())
+        };
+        match work.await {
+            Ok(()) => self.commit(unit).await,
+            Err(error) => {
+                // What was refused counts more than a connection that broke meanwhile.
+                let _ = self.undo(unit).await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// As whom a link decides.
+fn decider(link: &LinkRow) -> Decider {
+    Decider { key: None, person: Some(link.person.clone()) }
+}
+
+/// Whether a link decides what is asked now; returns how the payload is shown.
+fn may_decide(link: &LinkRow, approval: &Approval) -> std::result::Result<String, Refusal> {
+    link::enough(approval.risk, &approval.choices)?;
+    if link.payload_sha256 != approval.payload_sha256 {
+        return Err(changed());
+    }
+    if !approval.allow_self {
+        separate(&approval.excluded, &decider(link))?;
+    }
+    link::shown(approval.payload.as_ref())
+}
+
+fn changed() -> Refusal {
+    let detail = "what is asked was changed since this link was made; ask for another one";
+    Refusal::new(Code::PayloadChanged, detail)
+}
+
+fn wrong(mut question: Box<Question>, refusal: Refusal) -> Opened {
+    question.errors = refusal.errors;
+    Opened::Asked(question)
+}

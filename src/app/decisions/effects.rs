@@ -1,0 +1,123 @@
+//! What follows from the decisions of people, in their transaction.
+
+use serde_json::json;
+
+use super::{request::DecisionRequest, review};
+use crate::{
+    app::{
+        Error, Result, Unit, budgets,
+        error::corrupt,
+        goals::{apply, cancel_locked},
+        rules::act,
+        tasks::{
+            cascade::{self, resume},
+            change::Change,
+            create::Ground,
+        },
+    },
+    domain::{
+        budget::Period,
+        event::{EventKind, NewEvent},
+        ids::PlanId,
+        plan::TaskSpec,
+        states::{ApprovalKind, GoalState, PlanState},
+        task::{Next, TaskFacts},
+    },
+    store::{self, approvals::ApprovalFacts, goals::GoalFacts},
+};
+
+/// Does what was decided: the approval, its task and its goal are locked.
+///
+/// # Errors
+/// What a raised limit or a plan may be refused for, and when the database fails.
+pub(in crate::app) async fn take_effect(
+    unit: &mut Unit,
+    facts: &ApprovalFacts,
+    goal: &GoalFacts,
+    task: Option<TaskFacts>,
+    request: &DecisionRequest,
+) -> Result<()> {
+    let approved = request.approves();
+    if facts.kind == ApprovalKind::Input
+        && act::decided(unit, facts, goal, task.as_ref(), request.answer.as_ref()).await?
+    {
+        return Ok(());
+    }
+    match (facts.kind, task, facts.attempt_id, facts.plan_id) {
+        (ApprovalKind::Plan, _, _, Some(plan)) if approved => apply_plan(unit, goal, plan).await,
+        (ApprovalKind::Plan, _, _, Some(plan)) => {
+            let (workspace, now) = (unit.workspace(), unit.now());
+            let state = PlanState::Rejected;
+            store::goals::set_plan_state(unit.conn(), workspace, now, plan, state).await?;
+            unit.record(NewEvent::new(EventKind::PlanRejected).goal(goal.goal_id));
+            let reason = format!("the plan was not approved: {}", request.reason());
+            cancel_locked(unit, goal.goal_id, &reason).await
+        }
+        (ApprovalKind::Start, Some(task), _, _) => start(unit, task, approved, request).await,
+        (ApprovalKind::Result, Some(task), Some(attempt), _) => {
+            review::decide(unit, facts, goal, task, attempt, request).await
+        }
+        (ApprovalKind::Action | ApprovalKind::Input, Some(task), _, _) => resume(unit, task).await,
+        (ApprovalKind::Budget, _, _, _) => budget(unit, facts, approved, request).await,
+        (
+            ApprovalKind::Plan
+            | ApprovalKind::Start
+            | ApprovalKind::Result
+            | ApprovalKind::Action
+            | ApprovalKind::Input,
+            _,
+            _,
+            _,
+        ) => Err(Error::Corrupt("an approval without its subject".into())),
+    }
+}
+
+/// A limit is raised, or what waits for it is given up: with a limit that begins anew it waits for
+/// that.
+async fn budget(
+    unit: &mut Unit,
+    facts: &ApprovalFacts,
+    approved: bool,
+    request: &DecisionRequest,
+) -> Result<()> {
+    let limit = facts.limit_id.ok_or_else(|| Error::Corrupt("a budget without a limit".into()))?;
+    let payload = facts.payload.clone().unwrap_or_default();
+    if approved {
+        let proposed = payload["proposed"].as_i64();
+        let amount = proposed.ok_or_else(|| Error::Corrupt("a raise without an amount".into()))?;
+        return budgets::raise(unit, limit, amount, request.reason.as_deref()).await;
+    }
+    if payload["short"]["period"] != json!(Period::Lifetime) {
+        return Ok(());
+    }
+    let reason = format!("its budget was not raised: {}", request.reason());
+    cascade::cancel_waiting_for_limit(unit, limit, &reason).await
+}
+
+async fn apply_plan(unit: &mut Unit, goal: &GoalFacts, plan: PlanId) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let document = store::goals::plan_document(unit.conn(), workspace, plan).await?;
+    let tasks: Vec<TaskSpec> = serde_json::from_value(document).map_err(corrupt)?;
+    store::goals::set_plan_state(unit.conn(), workspace, now, plan, PlanState::Applied).await?;
+    let active = GoalState::Active;
+    store::goals::set_state(unit.conn(), workspace, now, goal.goal_id, active, None).await?;
+    let ground = Ground { goal: goal.goal_id, priority: goal.priority, position: 0, parent: None };
+    apply(unit, ground, plan, &tasks).await
+}
+
+async fn start(
+    unit: &mut Unit,
+    task: TaskFacts,
+    approved: bool,
+    request: &DecisionRequest,
+) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let next = if approved {
+        store::tasks::moves::start_approved(unit.conn(), workspace, task.task_id).await?;
+        Next::Retry(now)
+    } else {
+        Next::Cancelled
+    };
+    let reason = (!approved).then(|| format!("its start was not approved: {}", request.reason()));
+    cascade::settle(unit, vec![Change::of_task(task, next, reason)]).await
+}

@@ -1,0 +1,162 @@
+//! Decisions of people.
+//!
+//! A decision and its effect are one transaction: there is no moment at which something is
+//! approved and still waits. The pending state is the guard: whoever decides second is told so and
+//! changes nothing. So is the payload's hash: whoever saw another payload decides nothing.
+
+pub mod by_link;
+pub(in crate::app) mod effects;
+pub mod links;
+pub mod request;
+pub mod review;
+pub mod revise;
+pub(in crate::app) mod votes;
+
+use serde_json::{Value, json};
+
+use super::{
+    App, Result, Unit,
+    approvals::views::{self, Approval},
+    caller::{Actor, Caller as _, OperatorCaller},
+    error::corrupt,
+    unit::locks::{lock_goal, lock_pending, lock_task},
+};
+use crate::{
+    domain::{
+        approval::{
+            excluded::{Decider, separate},
+            same_payload,
+        },
+        event::{EventKind, NewEvent},
+        form::AnswerSchema,
+        ids::{ApprovalId, WorkspaceId},
+        refusal::Refusal,
+        states::ApprovalKind,
+    },
+    store::{
+        self,
+        approvals::{About, ApprovalFacts, Decision},
+    },
+};
+use request::DecisionRequest;
+use votes::Cast;
+
+impl App {
+    /// Decides what waits for a person, or votes on it, as its policy says.
+    ///
+    /// # Errors
+    /// `not_found`, `already_decided`, `separation_of_duties`, `payload_changed`, `not_an_approver`,
+    /// `already_voted`, `invalid`; nothing is changed then.
+    pub async fn decide(
+        &self,
+        caller: &OperatorCaller,
+        approval: ApprovalId,
+        request: &DecisionRequest,
+    ) -> Result<Approval> {
+        let principal = caller.principal();
+        let workspace = principal.workspace;
+        let about = views::about(&mut *self.reader().await?, workspace, approval).await?;
+        let actor = principal.actor();
+        let mut unit = self.begin_to_decide(workspace, actor, about.kind, request).await?;
+        let decider = principal.decider();
+        let decided = decide_as(&mut unit, about, approval, &decider, request).await?;
+        self.commit(unit).await?;
+        Ok(decided)
+    }
+
+    /// Begins a unit of work to decide something of a kind, if the request makes sense for it.
+    ///
+    /// # Errors
+    /// `invalid`.
+    pub(super) async fn begin_to_decide(
+        &self,
+        workspace: WorkspaceId,
+        actor: Actor,
+        kind: ApprovalKind,
+        request: &DecisionRequest,
+    ) -> Result<Unit> {
+        request.check(kind)?;
+        if kind == ApprovalKind::Budget {
+            return self.begin_alone(workspace, actor).await;
+        }
+        self.begin(workspace, actor).await
+    }
+}
+
+/// Decides in a unit of [`App::begin_to_decide`], whoever it is that decides, and whichever way they
+/// came.
+///
+/// # Errors
+/// As [`App::decide`]; then nothing of the unit may be committed.
+pub(super) async fn decide_as(
+    unit: &mut Unit,
+    about: About,
+    approval: ApprovalId,
+    decider: &Decider,
+    request: &DecisionRequest,
+) -> Result<Approval> {
+    let About { kind: _, goal_id, task_id } = about;
+    let goal = lock_goal(unit, goal_id).await?;
+    let task = lock_task(unit, task_id).await?;
+    let mut facts = lock_pending(unit, approval).await?;
+    same_payload(request.payload_sha256, facts.payload_sha256)?;
+    if !facts.allow_self {
+        separate(&facts.excluded, decider)?;
+    }
+    fits(&facts, request.answer.as_ref())?;
+    if let Some(payload) = &request.payload {
+        facts = revise::replace(unit, facts, payload).await?;
+    }
+    review::admit(unit, &facts, request).await?;
+    match votes::cast(unit, &facts, decider, request).await? {
+        Cast::Counts | Cast::Again => {}
+        Cast::Decides(request) => {
+            record(unit, &facts, &request, decider).await?;
+            effects::take_effect(unit, &facts, &goal, task, &request).await?;
+        }
+    }
+    let workspace = unit.workspace();
+    views::read(unit.conn(), workspace, approval).await
+}
+
+/// Whether an answer is what the question asked for.
+pub(super) fn fits(facts: &ApprovalFacts, answer: Option<&Value>) -> Result<()> {
+    let (Some(schema), Some(answer)) = (&facts.answer_schema, answer) else { return Ok(()) };
+    let form: AnswerSchema = serde_json::from_value(schema.clone()).map_err(corrupt)?;
+    Ok(form.validate(answer).map_err(Refusal::invalid)?)
+}
+
+/// Stores the decision on an approval that is locked.
+async fn record(
+    unit: &mut Unit,
+    facts: &ApprovalFacts,
+    request: &DecisionRequest,
+    decider: &Decider,
+) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let decision = Decision {
+        approval_id: facts.approval_id,
+        verdict: request.decision,
+        reason: request.reason.as_deref(),
+        answer: request.answer.as_ref(),
+        decider,
+    };
+    store::approvals::decide(unit.conn(), workspace, now, &decision).await?;
+    let mut data = json!({"kind": facts.kind, "state": request.decision.state(),
+                          "verdict": request.decision, "revision": facts.revision,
+                          "person": decider.person});
+    review::tell(&mut data, request);
+    let mut event = NewEvent::new(EventKind::ApprovalDecided)
+        .goal(facts.goal_id)
+        .attempt(facts.attempt_id)
+        .approval(facts.approval_id)
+        .before(&json!({"approval_id": facts.approval_id, "state": facts.state,
+                        "payload_sha256": facts.payload_sha256}))
+        .after(&json!({"approval_id": facts.approval_id, "state": request.decision.state(),
+                       "payload_sha256": facts.payload_sha256, "verdict": request.decision,
+                       "reason": request.reason, "answer": request.answer}))
+        .data(data);
+    event.task = facts.task_id;
+    unit.record(event);
+    Ok(())
+}

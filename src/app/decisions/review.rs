@@ -1,0 +1,229 @@
+//! The review loop: what a decision about a result does.
+//!
+//! - *Accepted*: every required criterion has evidence, or the decision waives it by its number. What is
+//!   waived is stored with who did it, when and why, and shown with the approval, the attempt and the
+//!   task from then on.
+//! - *Rejected*: the reason and the points of the feedback are stored with the attempt, and its
+//!   successor is told. That costs no try, and what it may use is what is left of the same budgets.
+//! - *Rejected for the last time* (`max_rework`): the task is not sent back. It stays `reviewing`,
+//!   because its result still waits for a person, without a slot, a lease or a running deadline; a
+//!   second approval of the same result asks what is to become of it, and its decision must choose:
+//!   `accept` that result after all, `reassign` the task for one more round, `split` it into subtasks
+//!   after which there is one more round, or `cancel` it. When that round is rejected too, a person is
+//!   asked again.
+//!
+//! With a policy several people vote: each says what it lacks when they accept a result, and what the
+//! deciding vote says has its effect. When nobody decides in time, a policy that then accepts accepts
+//! only what lacks nothing, and one that rejects gives up a task that is not sent back any more.
+//!
+//! A result that lacks evidence never comes here unless the task asks for a person: without one it is
+//! refused with `evidence_missing` when it is handed in, and the attempt goes on.
+
+use serde_json::{Value, json};
+
+use super::request::DecisionRequest;
+use crate::{
+    app::{
+        Result, Unit,
+        attempts::takeover,
+        tasks::{cascade, change::Change, subtasks},
+        unit::locks::{find, locked},
+    },
+    domain::{
+        approval::{
+            excluded::Decider,
+            review::{
+                self, Choice, Rejection, ReviewChoice, check_choice, check_feedback, check_waivers,
+            },
+        },
+        ids::AttemptId,
+        states::ApprovalKind,
+        task::{Ending, TaskFacts, holder::Holder},
+    },
+    store::{
+        self,
+        approvals::{ApprovalFacts, NewApproval, reviews::Waiving},
+        goals::GoalFacts,
+    },
+};
+
+/// Refuses a decision about a result that does not fit it; also one that is only a vote, so that
+/// everybody who accepts a result has named what it lacks.
+///
+/// # Errors
+/// `invalid`, `evidence_missing`.
+pub(in crate::app) async fn admit(
+    unit: &mut Unit,
+    facts: &ApprovalFacts,
+    request: &DecisionRequest,
+) -> Result<()> {
+    let (ApprovalKind::Result, Some(task), Some(attempt)) =
+        (facts.kind, facts.task_id, facts.attempt_id)
+    else {
+        return Ok(());
+    };
+    check_choice(facts.last_round, request.choice.as_ref())?;
+    let workspace = unit.workspace();
+    let criteria = store::approvals::reviews::shown(unit.conn(), workspace, task, attempt).await?;
+    if request.approves() {
+        return Ok(check_waivers(&criteria, &request.waive)?);
+    }
+    Ok(check_feedback(&criteria, &request.feedback)?)
+}
+
+/// Adds to the event of a decision what is special about one of a result.
+pub(in crate::app) fn tell(data: &mut Value, request: &DecisionRequest) {
+    if !request.waive.is_empty() {
+        let numbers: Vec<i16> = request.waive.iter().map(|waiver| waiver.criterion).collect();
+        data["waived"] = json!(numbers);
+    }
+    if let Some(choice) = &request.choice {
+        data["choice"] = json!(choice.action);
+    }
+}
+
+/// A result that is decided about: the rows of its goal, task and approval are held.
+struct Review<'a> {
+    facts: &'a ApprovalFacts,
+    goal: &'a GoalFacts,
+    task: TaskFacts,
+    attempt: AttemptId,
+    /// Who handed it in.
+    holder: Holder,
+    request: &'a DecisionRequest,
+}
+
+/// Does what was decided about a result.
+///
+/// # Errors
+/// `invalid`, `evidence_missing`; what subtasks and reassignments are refused for.
+pub(in crate::app) async fn decide(
+    unit: &mut Unit,
+    facts: &ApprovalFacts,
+    goal: &GoalFacts,
+    task: TaskFacts,
+    attempt: AttemptId,
+    request: &DecisionRequest,
+) -> Result<()> {
+    let holder = find(&locked(unit, &[attempt]).await?, attempt)?.holder;
+    let review = Review { facts, goal, task, attempt, holder, request };
+    let Some(choice) = &request.choice else {
+        return if request.approves() {
+            accept(unit, review).await
+        } else {
+            reject(unit, review).await
+        };
+    };
+    let workspace = unit.workspace();
+    let (approval, action) = (facts.approval_id, choice.action);
+    store::approvals::reviews::set_choice(unit.conn(), workspace, approval, action).await?;
+    match action {
+        ReviewChoice::Accept => accept(unit, review).await,
+        ReviewChoice::Reassign => reassign(unit, review, choice).await,
+        ReviewChoice::Split => split(unit, review, choice).await,
+        ReviewChoice::Cancel => cancel(unit, review).await,
+    }
+}
+
+async fn accept(unit: &mut Unit, review: Review<'_>) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let (task, attempt) = (review.task.task_id, review.attempt);
+    let criteria = store::approvals::reviews::shown(unit.conn(), workspace, task, attempt).await?;
+    let waive = &review.request.waive;
+    check_waivers(&criteria, waive)?;
+    if !waive.is_empty() {
+        let acting = unit.acting();
+        let decider = Decider { key: acting.key, person: acting.person.clone() };
+        let approval_id = review.facts.approval_id;
+        let waiving = Waiving { attempt_id: attempt, approval_id, decider: &decider };
+        store::approvals::reviews::waive(unit.conn(), workspace, now, &waiving, waive).await?;
+    }
+    if review.request.reason.is_some() {
+        say(unit, &review).await?;
+    }
+    let ending = review::review(&review.task, true, now);
+    end(unit, review, ending).await
+}
+
+async fn reject(unit: &mut Unit, review: Review<'_>) -> Result<()> {
+    say(unit, &review).await?;
+    let (workspace, now, task) = (unit.workspace(), unit.now(), review.task.task_id);
+    let (reworks, rejection) = review::rejected(&review.task, now);
+    store::approvals::reviews::set_reworks(unit.conn(), workspace, task, reworks).await?;
+    match rejection {
+        Rejection::Again(ending) => end(unit, review, ending).await,
+        Rejection::Choose => ask(unit, &review, reworks).await,
+    }
+}
+
+/// Asks what is to become of a task that is not sent back any more: the same result is put before a
+/// person once more, with what was said of it last.
+async fn ask(unit: &mut Unit, review: &Review<'_>, reworks: i32) -> Result<()> {
+    let Review { facts, goal: _, task, attempt, holder: _, request } = review;
+    let mut payload = facts.payload.clone().unwrap_or_else(|| json!({}));
+    payload["rejections"] = json!(reworks);
+    payload["rejected_for"] = json!({"reason": request.reason, "feedback": request.feedback});
+    let question = NewApproval {
+        task_id: Some(task.task_id),
+        attempt_id: Some(*attempt),
+        payload: Some(payload),
+        last_round: true,
+        ..NewApproval::new(unit.id(), ApprovalKind::Result, task.goal_id)
+    };
+    crate::app::approvals::ask::ask(unit, vec![question]).await
+}
+
+/// One more round, by another agent.
+async fn reassign(unit: &mut Unit, review: Review<'_>, choice: &Choice) -> Result<()> {
+    say(unit, &review).await?;
+    let (now, task, request) = (unit.now(), review.task.clone(), review.request);
+    let holder = review.holder;
+    one_more_round(unit, &task).await?;
+    let ending = review::review(&task, false, now);
+    end(unit, review, ending).await?;
+    takeover::keep_from(unit, &task, choice.agent_id, holder, request.reason()).await
+}
+
+/// Subtasks first, then one more round.
+async fn split(unit: &mut Unit, review: Review<'_>, choice: &Choice) -> Result<()> {
+    say(unit, &review).await?;
+    one_more_round(unit, &review.task).await?;
+    subtasks::add(unit, review.goal, &review.task, &choice.tasks, "/choice/tasks").await?;
+    let ending = review::split(&review.task);
+    end(unit, review, ending).await
+}
+
+async fn cancel(unit: &mut Unit, review: Review<'_>) -> Result<()> {
+    let reason = not_accepted(review.request);
+    let changes = cascade::cancel(unit, &[review.task.task_id], &reason).await?;
+    cascade::settle(unit, changes).await
+}
+
+async fn one_more_round(unit: &mut Unit, task: &TaskFacts) -> Result<()> {
+    let (workspace, reworks) = (unit.workspace(), review::one_more_round(task));
+    Ok(store::approvals::reviews::set_reworks(unit.conn(), workspace, task.task_id, reworks)
+        .await?)
+}
+
+/// Stores what was said of the result, for the next attempt.
+async fn say(unit: &mut Unit, review: &Review<'_>) -> Result<()> {
+    let (workspace, request) = (unit.workspace(), review.request);
+    let attempt = review.attempt;
+    let (reason, points) = (request.reason.as_deref(), json!(request.feedback));
+    Ok(store::approvals::reviews::tell(unit.conn(), workspace, attempt, reason, &points).await?)
+}
+
+/// Why a task goes on, or ends, without its result: somebody said no, or nobody said yes in time.
+fn not_accepted(request: &DecisionRequest) -> String {
+    format!("its result was not accepted: {}", request.reason())
+}
+
+async fn end(unit: &mut Unit, review: Review<'_>, ending: Ending) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let Review { facts: _, goal: _, task, attempt, holder, request } = review;
+    store::attempts::end(unit.conn(), workspace, now, &[(attempt, ending.attempt)]).await?;
+    let rejects = !request.approves();
+    let reason = rejects.then(|| not_accepted(request));
+    let change = Change::by_attempt(task, attempt, holder, ending, reason);
+    cascade::settle(unit, vec![change]).await
+}

@@ -1,0 +1,190 @@
+//! Putting what is asked in another form, while it waits or by approving it with edits.
+//!
+//! A payload is checked like the original before it takes its place, and what it was before is kept.
+//! A plan that is edited becomes another plan of the goal, so that the one that was proposed can
+//! still be read.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{
+    app::{
+        App, Error, Result, Unit,
+        approvals::{
+            policies,
+            views::{self, Approval},
+        },
+        caller::{Caller as _, OperatorCaller, ReaderCaller},
+        unit::locks::{lock_goal, lock_pending},
+    },
+    domain::{
+        approval::{PayloadHash, check_revision, same_payload},
+        check::Checks,
+        event::{EventKind, NewEvent},
+        ids::{ApprovalId, KeyId, PlanId},
+        plan,
+        states::{ApprovalKind, PlanState, Planner},
+    },
+    store::{
+        self,
+        approvals::{
+            ApprovalFacts,
+            revisions::{NewRevision, RevisionRow},
+        },
+    },
+};
+
+/// Another form of what is asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReviseRequest {
+    /// The `payload_sha256` of what you read: only that is replaced.
+    #[schema(example = "74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b")]
+    pub payload_sha256: PayloadHash,
+    /// What is to be decided from now on; checked like the original. At most 256 KiB.
+    #[schema(example = json!({"command": "drop table users_old"}))]
+    pub payload: Value,
+}
+
+/// A form that the payload of an approval had before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Revision {
+    /// Which form: the first is 1.
+    #[schema(minimum = 1)]
+    pub revision: i32,
+    /// What was to be decided.
+    pub payload: Option<Value>,
+    /// Its hash.
+    pub payload_sha256: PayloadHash,
+    /// The key that replaced it.
+    pub replaced_by: Option<KeyId>,
+    /// When it was replaced.
+    pub replaced_at: DateTime<Utc>,
+}
+
+/// The forms that the payload of an approval had before the present one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Revisions {
+    /// Oldest first; empty when it was never revised.
+    pub items: Vec<Revision>,
+}
+
+impl App {
+    /// Puts what waits for a person in another form.
+    ///
+    /// # Errors
+    /// `not_found`, `already_decided`, `payload_changed`, `invalid`; nothing is changed then.
+    pub async fn revise(
+        &self,
+        caller: &OperatorCaller,
+        approval: ApprovalId,
+        request: &ReviseRequest,
+    ) -> Result<Approval> {
+        let principal = caller.principal();
+        let workspace = principal.workspace;
+        let about = views::about(&mut *self.reader().await?, workspace, approval).await?;
+        let mut unit = self.begin(workspace, principal.actor()).await?;
+        lock_goal(&mut unit, about.goal_id).await?;
+        let facts = lock_pending(&mut unit, approval).await?;
+        same_payload(request.payload_sha256, facts.payload_sha256)?;
+        let before = json!({"revision": facts.revision, "payload_sha256": facts.payload_sha256});
+        let facts = replace(&mut unit, facts, &request.payload).await?;
+        let after = json!({"revision": facts.revision, "payload_sha256": facts.payload_sha256});
+        let mut event = NewEvent::new(EventKind::ApprovalRevised)
+            .goal(facts.goal_id)
+            .approval(approval)
+            .before(&before)
+            .after(&after)
+            .data(json!({"kind": facts.kind, "revision": facts.revision}));
+        event.task = facts.task_id;
+        unit.record(event);
+        let revised = views::read(unit.conn(), workspace, approval).await?;
+        self.commit(unit).await?;
+        Ok(revised)
+    }
+
+    /// What the payload of an approval was before it was revised.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn approval_revisions(
+        &self,
+        caller: &ReaderCaller,
+        approval: ApprovalId,
+    ) -> Result<Revisions> {
+        let workspace = caller.principal().workspace;
+        let mut conn = self.reader().await?;
+        views::about(&mut conn, workspace, approval).await?;
+        let rows = store::approvals::revisions::list(&mut conn, workspace, approval).await?;
+        Ok(Revisions { items: rows.into_iter().map(view).collect() })
+    }
+}
+
+fn view(row: RevisionRow) -> Revision {
+    let RevisionRow { revision, payload, payload_sha256, replaced_by, replaced_at } = row;
+    Revision { revision, payload, payload_sha256, replaced_by, replaced_at }
+}
+
+/// Puts another payload in the place of the present one; the approval is locked and pending. Returns
+/// what it is now.
+///
+/// # Errors
+/// `invalid` and `plan_invalid`, when it would not have been accepted as the original either.
+pub(in crate::app) async fn replace(
+    unit: &mut Unit,
+    facts: ApprovalFacts,
+    payload: &Value,
+) -> Result<ApprovalFacts> {
+    let mut checks = Checks::new();
+    check_revision(&mut checks, facts.kind, facts.payload.as_ref(), payload);
+    checks.finish()?;
+    let (payload, plan_id) = match facts.kind {
+        ApprovalKind::Plan => {
+            let tasks = plan::read(payload, "/payload")?;
+            // As it is kept: with everything that the request left out.
+            let document = json!(tasks);
+            let plan = another_plan(unit, &facts, &document).await?;
+            (document, Some(plan))
+        }
+        ApprovalKind::Start
+        | ApprovalKind::Result
+        | ApprovalKind::Action
+        | ApprovalKind::Budget
+        | ApprovalKind::Input => (payload.clone(), facts.plan_id),
+    };
+    let (workspace, now, by) = (unit.workspace(), unit.now(), unit.actor());
+    let approval_id = facts.approval_id;
+    let new = NewRevision { approval_id, payload: &payload, plan_id, by };
+    store::approvals::revisions::replace(unit.conn(), workspace, now, &new).await?;
+    policies::ask_anew(unit, &facts).await?;
+    Ok(ApprovalFacts {
+        payload_sha256: PayloadHash::of(Some(&payload)),
+        payload: Some(payload),
+        revision: facts.revision + 1,
+        plan_id,
+        ..facts
+    })
+}
+
+/// The edited plan in the place of the one that was proposed.
+async fn another_plan(unit: &mut Unit, facts: &ApprovalFacts, document: &Value) -> Result<PlanId> {
+    let before = facts.plan_id.ok_or_else(|| Error::Corrupt("a plan without its plan".into()))?;
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let superseded = PlanState::Superseded;
+    store::goals::set_plan_state(unit.conn(), workspace, now, before, superseded).await?;
+    let plan: PlanId = unit.id();
+    store::goals::insert_plan(
+        unit.conn(),
+        workspace,
+        now,
+        facts.goal_id,
+        plan,
+        Planner::Tasks,
+        PlanState::Proposed,
+        document,
+        &json!([]),
+    )
+    .await?;
+    Ok(plan)
+}

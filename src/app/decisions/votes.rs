@@ -1,0 +1,246 @@
+//! Votes: what one person says about an approval whose policy wants several, or certain ones.
+//!
+//! The approval's row is held from the first look to the end, so votes come one after the other, and
+//! exactly one of them decides. What it decides has its effect in the same transaction, as the decision
+//! of one person has; every other vote only counts. An approval without a policy knows no votes: any
+//! operator decides it.
+
+use serde_json::json;
+
+use super::request::DecisionRequest;
+use crate::{
+    app::{Result, Unit, approvals::standing::vote, error::corrupt},
+    domain::{
+        approval::{Verdict, excluded::Decider, review::Choice},
+        canonical,
+        event::{EventKind, NewEvent},
+        policy::{
+            Place, PolicySpec, expiry,
+            panel::{Outcome, Panel, Tally, Vote},
+        },
+        refusal::{Code, Refusal},
+        settings,
+    },
+    store::{
+        self,
+        approvals::{
+            ApprovalFacts,
+            frozen_policy::{Clocked, Standing},
+            votes::{NewVote, VoteRow},
+        },
+    },
+};
+
+/// What a vote came to.
+#[derive(Debug)]
+pub(in crate::app) enum Cast {
+    /// More must agree.
+    Counts,
+    /// It said before what it says now.
+    Again,
+    /// This is decided.
+    Decides(Box<DecisionRequest>),
+}
+
+/// Casts the vote of somebody who may decide; the approval is locked and pending, and what is said is
+/// about exactly its payload.
+///
+/// # Errors
+/// `not_an_approver`, `already_voted`, `invalid`.
+pub(in crate::app) async fn cast(
+    unit: &mut Unit,
+    facts: &ApprovalFacts,
+    decider: &Decider,
+    request: &DecisionRequest,
+) -> Result<Cast> {
+    let (workspace, id) = (unit.workspace(), facts.approval_id);
+    let Some(standing) =
+        store::approvals::frozen_policy::standing(unit.conn(), workspace, id).await?
+    else {
+        return match request.in_place_of {
+            Some(_) => {
+                let detail = "the approval has no policy: nobody's place is needed";
+                Err(Refusal::invalid_at("/in_place_of", detail).into())
+            }
+            None => Ok(Cast::Decides(Box::new(request.clone()))),
+        };
+    };
+    let Standing {
+        policy,
+        stage,
+        escalation,
+        policy_id: _,
+        expires_at: _,
+        remind_at: _,
+        reminded: _,
+    } = standing;
+    let spec: PolicySpec = serde_json::from_value(policy).map_err(corrupt)?;
+    let place = Place { stage, escalation };
+    let panel = Panel::new(&spec, place, &facts.excluded);
+    let rows = store::approvals::votes::list(unit.conn(), workspace, &[id]).await?;
+    let mut votes: Vec<Vote> = rows.iter().map(vote).collect::<Result<_>>()?;
+    let seat = panel.seat(decider, request.in_place_of.as_ref(), unit.now())?;
+    let new = Vote {
+        place,
+        revision: facts.revision,
+        decider: decider.clone(),
+        in_place_of: seat,
+        verdict: request.decision,
+        answer: request.answer.as_ref().map(canonical::sha256),
+        at: unit.now(),
+    };
+    if let Some(before) = panel.before(&votes, &new) {
+        return same(before, &new);
+    }
+    same_answer(&votes, &new)?;
+    insert(unit, facts, decider, &new, request).await?;
+    votes.push(new);
+    let tally = panel.tally(&votes, facts.revision);
+    match tally.outcome {
+        Outcome::Decided(verdict) => {
+            let reason = reason(&rows, place, facts.revision, verdict, request);
+            let ruling = ruling(verdict, reason, facts.last_round, request);
+            Ok(Cast::Decides(Box::new(ruling)))
+        }
+        Outcome::Pending => {
+            tell(unit, facts, place, tally);
+            store::approvals::frozen_policy::touch(unit.conn(), workspace, id).await?;
+            Ok(Cast::Counts)
+        }
+        Outcome::NextStage => {
+            tell(unit, facts, place, tally);
+            let next = place.next_stage();
+            let (expires_at, remind_at) = expiry::clock(&spec, next, unit.now());
+            let Place { stage, escalation } = next;
+            let to = Clocked { stage, escalation, expires_at, remind_at, reminded: 0 };
+            store::approvals::frozen_policy::put(unit.conn(), workspace, id, to).await?;
+            Ok(Cast::Counts)
+        }
+    }
+}
+
+/// Whether a vote says what was said before. Why it was said does not matter.
+fn same(before: &Vote, new: &Vote) -> Result<Cast> {
+    let mine = before.is_by(&new.decider);
+    let said = |vote: &Vote| (vote.verdict, vote.answer, vote.in_place_of.clone());
+    if mine && said(before) == said(new) {
+        return Ok(Cast::Again);
+    }
+    let detail = if mine {
+        format!("you have voted in this stage, with `{}`", before.verdict)
+    } else {
+        format!("somebody has voted in this place, with `{}`", before.verdict)
+    };
+    Err(Refusal::new(Code::AlreadyVoted, detail).into())
+}
+
+/// Later stages may answer a question only as those before them did.
+fn same_answer(votes: &[Vote], new: &Vote) -> Result<()> {
+    // The last answer of a stage is the one that completed it.
+    let agreed = votes.iter().rev().find(|vote| {
+        vote.revision == new.revision
+            && vote.place.stage + 1 == new.place.stage
+            && vote.verdict == Verdict::Answer
+    });
+    match (new.verdict, agreed) {
+        (Verdict::Answer, Some(agreed)) if agreed.answer != new.answer => {
+            let detail = "the stages before agreed on another answer: give that one, or reject";
+            Err(Refusal::invalid_at("/answer", detail).into())
+        }
+        (Verdict::Answer | Verdict::Approve | Verdict::Reject | Verdict::Decline, _) => Ok(()),
+    }
+}
+
+async fn insert(
+    unit: &mut Unit,
+    facts: &ApprovalFacts,
+    decider: &Decider,
+    new: &Vote,
+    request: &DecisionRequest,
+) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let vote = NewVote {
+        approval_id: facts.approval_id,
+        revision: new.revision,
+        stage: new.place.stage,
+        escalation: new.place.escalation,
+        key_id: decider.key,
+        person: decider.person.as_ref(),
+        in_place_of: new.in_place_of.as_ref(),
+        verdict: new.verdict,
+        answer: request.answer.as_ref(),
+        answer_sha256: new.answer,
+        reason: request.reason.as_deref(),
+        payload_sha256: facts.payload_sha256,
+    };
+    Ok(store::approvals::votes::insert(unit.conn(), workspace, now, &vote).await?)
+}
+
+fn tell(unit: &mut Unit, facts: &ApprovalFacts, place: Place, tally: Tally) {
+    let Tally { agree, reject, outcome } = tally;
+    let mut event = NewEvent::new(EventKind::ApprovalVoted)
+        .goal(facts.goal_id)
+        .attempt(facts.attempt_id)
+        .approval(facts.approval_id)
+        .data(json!({"kind": facts.kind, "revision": facts.revision, "stage": place.stage,
+                     "agree": agree, "reject": reject,
+                     "stage_passed": outcome == Outcome::NextStage}));
+    event.task = facts.task_id;
+    unit.record(event);
+}
+
+/// Why it is decided: the deciding vote's reason, or everything that those said who are against it.
+fn reason(
+    rows: &[VoteRow],
+    place: Place,
+    revision: i32,
+    verdict: Verdict,
+    request: &DecisionRequest,
+) -> Option<String> {
+    let here = |row: &&VoteRow| {
+        row.revision == revision && (row.stage, row.escalation) == (place.stage, place.escalation)
+    };
+    match verdict {
+        Verdict::Approve | Verdict::Answer => request.reason.clone(),
+        Verdict::Reject | Verdict::Decline => {
+            let against = rows.iter().filter(here).filter(|row| match row.verdict {
+                Verdict::Reject | Verdict::Decline => true,
+                Verdict::Approve | Verdict::Answer => false,
+            });
+            let mut reasons: Vec<&str> = against.filter_map(|row| row.reason.as_deref()).collect();
+            reasons.extend(request.reason.as_deref());
+            if reasons.is_empty() && verdict == Verdict::Reject {
+                reasons.push("the approvers cannot agree any more");
+            }
+            let all = reasons.join("\n");
+            let cut = all.floor_char_boundary(settings::MESSAGE_BYTES);
+            all.get(..cut).filter(|all| !all.is_empty()).map(str::to_owned)
+        }
+    }
+}
+
+/// What the votes decided, as one person would have said it. What the deciding vote says of a result
+/// counts, as far as it goes with the verdict.
+fn ruling(
+    verdict: Verdict,
+    reason: Option<String>,
+    last_round: bool,
+    last: &DecisionRequest,
+) -> DecisionRequest {
+    let answer = match verdict {
+        Verdict::Answer => last.answer.clone(),
+        Verdict::Approve | Verdict::Reject | Verdict::Decline => None,
+    };
+    if last.decision == verdict {
+        return DecisionRequest { reason, answer, ..last.clone() };
+    }
+    DecisionRequest {
+        decision: verdict,
+        reason,
+        answer,
+        waive: Vec::new(),
+        feedback: Vec::new(),
+        choice: last_round.then(|| Choice::disagreed(verdict)),
+        ..last.clone()
+    }
+}

@@ -1,0 +1,363 @@
+//! Posting goals, previewing plans, editing and cancelling.
+//!
+//! A goal, its plan and all its tasks are written in one transaction: there is no moment at which a
+//! goal has half a plan. With `approval.plan` the plan is stored and shown to a person, and the
+//! tasks are created by the decision.
+
+pub mod plans;
+pub mod views;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    App, Result, Unit,
+    budgets::{allocations, create},
+    caller::{Caller as _, OperatorCaller, SubmitterCaller},
+    error::same_version,
+    tasks::{
+        Cancellation, cascade,
+        create::{Ground, lay},
+    },
+    unit::{
+        idempotency::{self, Outcome, Request},
+        locks::lock_goal,
+    },
+};
+use crate::{
+    domain::{
+        budget::BudgetNode,
+        check::Checks,
+        event::{EventKind, NewEvent},
+        ids::{GoalId, PlanId},
+        outline::OutlineNote,
+        plan::{
+            TaskSpec, check_instant,
+            new_goal::{Draft, NewGoal, PlanSource, draft},
+        },
+        refusal::{Code, Refusal},
+        settings,
+        states::{ApprovalKind, GoalState, PlanState, Planner},
+    },
+    store::{self, approvals::NewApproval, goals::GoalFacts},
+};
+use views::Goal;
+
+/// A plan as it would be applied.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct PlanPreview {
+    /// What made it.
+    pub planner: Planner,
+    /// How many tasks it has, containers included.
+    pub task_count: usize,
+    /// How many of them are ticked in the document, or given as done. A ticked container with open
+    /// children opens again when the plan is applied; `notes` says which.
+    pub done_count: usize,
+    /// How many dependencies it has.
+    pub dependency_count: usize,
+    /// The tasks, in the order of the document.
+    pub tasks: Vec<TaskSpec>,
+    /// What the planner noticed: duplicate ids, ignored dependencies, gaps.
+    pub notes: Vec<OutlineNote>,
+}
+
+/// An edit of a goal; what is left out stays.
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GoalChange {
+    /// One line.
+    #[schema(min_length = 1, max_length = 500)]
+    pub title: Option<String>,
+    /// 0 to 9. Open tasks that inherited the old priority follow.
+    #[schema(minimum = 0, maximum = 9)]
+    pub priority: Option<i16>,
+    /// When its tasks should be finished; `null` removes it.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    pub deadline: Option<Option<DateTime<Utc>>>,
+}
+
+/// Tells `null` from absent.
+fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
+impl App {
+    /// The plan that a goal would get. Writes nothing.
+    ///
+    /// # Errors
+    /// As [`App::create_goal`], for the parts that make the plan.
+    pub fn preview_plan(&self, _: &SubmitterCaller, source: &PlanSource) -> Result<PlanPreview> {
+        let Draft { planner, tasks, notes } = draft(source)?;
+        Ok(PlanPreview {
+            planner,
+            task_count: tasks.len(),
+            done_count: tasks.iter().filter(|task| task.done).count(),
+            dependency_count: tasks.iter().map(|task| task.needs.len()).sum(),
+            tasks,
+            notes,
+        })
+    }
+
+    /// Posts a goal and makes its plan.
+    ///
+    /// # Errors
+    /// `invalid`, `no_tasks_found`, `plan_invalid`; `budget_exhausted` when its budget is allocated
+    /// and there is not enough above it. Nothing is written then.
+    pub async fn create_goal(
+        &self,
+        caller: &SubmitterCaller,
+        new: &NewGoal,
+        request: Option<&Request>,
+    ) -> Result<Outcome<Goal>> {
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
+        let work = async |unit: &mut Unit| {
+            if let Some(goal) = idempotency::replay(unit, principal, request).await? {
+                return Ok(Outcome::replayed(goal));
+            }
+            new.check()?;
+            let draft = draft(&new.source())?;
+            let goal = write_goal(unit, caller, new, draft).await?;
+            idempotency::store(unit, principal, request, &goal).await?;
+            Ok(Outcome::fresh(goal))
+        };
+        let outcome = work(&mut unit).await;
+        self.conclude(unit, outcome).await
+    }
+
+    /// Edits a goal that has not ended. Without a version, whatever is there is edited.
+    ///
+    /// # Errors
+    /// `not_found`, `precondition_failed`, `goal_ended`, `invalid`.
+    pub async fn update_goal(
+        &self,
+        caller: &OperatorCaller,
+        goal: GoalId,
+        version: Option<i64>,
+        change: &GoalChange,
+    ) -> Result<Goal> {
+        check_change(change)?;
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
+        let facts = lock_goal(&mut unit, goal).await?;
+        if let Some(version) = version {
+            same_version(i64::from(facts.version), version)?;
+        }
+        refuse_ended(&facts)?;
+        let (workspace, now) = (unit.workspace(), unit.now());
+        let before = views::read(unit.conn(), workspace, goal).await?;
+        let edit = store::goals::GoalEdit {
+            title: change.title.as_deref(),
+            priority: change.priority,
+            deadline: change.deadline,
+        };
+        store::goals::edit(unit.conn(), workspace, now, goal, &edit).await?;
+        if let Some(priority) = change.priority {
+            store::goals::reprioritise(unit.conn(), workspace, goal, facts.priority, priority)
+                .await?;
+        }
+        let edited = views::read(unit.conn(), workspace, goal).await?;
+        let event = NewEvent::new(EventKind::GoalUpdated).goal(goal);
+        unit.record(event.before(&before).after(&edited));
+        let goal = edited;
+        self.commit(unit).await?;
+        Ok(goal)
+    }
+
+    /// Cancels a goal. What waits is cancelled at once; what runs is told to stop, and a result
+    /// that arrives first still counts. Cancelling a cancelled goal changes nothing.
+    ///
+    /// # Errors
+    /// `not_found`; `goal_ended` when it completed or failed before.
+    pub async fn cancel_goal(
+        &self,
+        caller: &SubmitterCaller,
+        goal: GoalId,
+        cancellation: &Cancellation,
+    ) -> Result<Goal> {
+        let reason = cancellation.checked()?;
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
+        let facts = lock_goal(&mut unit, goal).await?;
+        let workspace = unit.workspace();
+        if facts.state != GoalState::Cancelled {
+            refuse_ended(&facts)?;
+            cancel_locked(&mut unit, goal, reason).await?;
+        }
+        let goal = views::read(unit.conn(), workspace, goal).await?;
+        self.commit(unit).await?;
+        Ok(goal)
+    }
+}
+
+fn check_change(change: &GoalChange) -> Result<()> {
+    let mut checks = Checks::new();
+    if let Some(title) = &change.title {
+        checks.line("/title", title, settings::TITLE_CHARS);
+    }
+    if let Some(priority) = change.priority {
+        checks.range("/priority", priority, 0..=settings::PRIORITY_MAX);
+    }
+    if let Some(Some(deadline)) = change.deadline {
+        check_instant(&mut checks, "/deadline", deadline);
+    }
+    Ok(checks.finish()?)
+}
+
+fn refuse_ended(goal: &GoalFacts) -> Result<()> {
+    if !goal.state.is_terminal() {
+        return Ok(());
+    }
+    Err(Refusal::new(Code::GoalEnded, format!("the goal is {}", goal.state)).into())
+}
+
+async fn write_goal(
+    unit: &mut Unit,
+    caller: &SubmitterCaller,
+    new: &NewGoal,
+    draft: Draft,
+) -> Result<Goal> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let goal: GoalId = unit.id();
+    let project = match &new.project {
+        Some(name) => {
+            let id = unit.id();
+            let conn = unit.conn();
+            Some(store::projects::ensure_by_name(conn, workspace, id, name, now).await?)
+        }
+        None => None,
+    };
+    let priority = new.priority.unwrap_or(settings::PRIORITY);
+    let state = if new.approval.plan { GoalState::Proposed } else { GoalState::Active };
+    let metadata = Value::Object(new.metadata.clone().into_iter().collect());
+    let row = store::goals::NewGoal {
+        goal_id: goal,
+        project_id: project,
+        title: &new.title,
+        state,
+        planner: draft.planner,
+        priority,
+        plan_approval: new.approval.plan,
+        deadline: new.deadline,
+        created_by: caller.principal().key,
+        on_behalf_of: &new.on_behalf_of,
+        brief: &new.brief,
+        metadata: &metadata,
+    };
+    store::goals::insert(unit.conn(), workspace, now, &row).await?;
+    let title: String = new.title.chars().take(100).collect();
+    unit.record(
+        NewEvent::new(EventKind::GoalCreated)
+            .goal(goal)
+            .after(new)
+            .data(json!({"title": title, "planner": draft.planner})),
+    );
+    if let Some(budget) = &new.budget {
+        create::make(unit, &[(BudgetNode::Goal, goal.0, budget)]).await?;
+    }
+    write_plan(unit, goal, priority, new, draft).await?;
+    views::read(unit.conn(), workspace, goal).await
+}
+
+async fn write_plan(
+    unit: &mut Unit,
+    goal: GoalId,
+    priority: i16,
+    new: &NewGoal,
+    draft: Draft,
+) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let plan: PlanId = unit.id();
+    let (document, notes) = (json!(draft.tasks), json!(draft.notes));
+    let state = if new.approval.plan { PlanState::Proposed } else { PlanState::Applied };
+    store::goals::insert_plan(
+        unit.conn(),
+        workspace,
+        now,
+        goal,
+        plan,
+        draft.planner,
+        state,
+        &document,
+        &notes,
+    )
+    .await?;
+    let count = draft.tasks.len();
+    if !new.approval.plan {
+        let ground = Ground { goal, priority, position: 0, parent: None };
+        return apply(unit, ground, plan, &draft.tasks).await;
+    }
+    unit.record(
+        NewEvent::new(EventKind::PlanProposed)
+            .goal(goal)
+            .after(&draft.tasks)
+            .data(json!({"plan_id": plan, "tasks": count})),
+    );
+    let question = NewApproval {
+        plan_id: Some(plan),
+        title: format!("Apply the plan for \"{}\"?", new.title),
+        body: new.brief.clone(),
+        payload: Some(document),
+        asked_by: unit.actor(),
+        ..NewApproval::new(unit.id(), ApprovalKind::Plan, goal)
+    };
+    crate::app::approvals::ask::ask(unit, vec![question]).await
+}
+
+/// Creates the tasks of a plan; the goal is active from now on.
+pub(super) async fn apply(
+    unit: &mut Unit,
+    ground: Ground,
+    plan: PlanId,
+    tasks: &[TaskSpec],
+) -> Result<()> {
+    unit.record(
+        NewEvent::new(EventKind::PlanApplied)
+            .goal(ground.goal)
+            .after(&tasks)
+            .data(json!({"plan_id": plan, "tasks": tasks.len()})),
+    );
+    unit.record(NewEvent::new(EventKind::GoalActive).goal(ground.goal));
+    lay(unit, ground, tasks).await?;
+    finish_if_over(unit, ground.goal).await?;
+    allocations::open(unit, ground.goal).await
+}
+
+/// Ends an active goal whose tasks have all ended. The goal's row is held, or locked here.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn finish_if_over(unit: &mut Unit, goal: GoalId) -> Result<()> {
+    let facts = lock_goal(unit, goal).await?;
+    cascade::finish_goal(unit, goal, facts.state, facts.counts).await
+}
+
+/// Cancels a goal whose row is held.
+pub(super) async fn cancel_locked(unit: &mut Unit, goal: GoalId, reason: &str) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    // First the goal: what follows from its last task must find it ended.
+    let state = GoalState::Cancelled;
+    store::goals::set_state(unit.conn(), workspace, now, goal, state, Some(reason)).await?;
+    store::goals::drop_proposed_plans(unit.conn(), workspace, goal).await?;
+    let open = store::tasks::open_of_goal(unit.conn(), workspace, goal).await?;
+    let changes = cascade::cancel(unit, &open, reason).await?;
+    cascade::settle(unit, changes).await?;
+    let gone =
+        store::approvals::cancel_plan_approvals(unit.conn(), workspace, now, goal, reason).await?;
+    for approval in gone {
+        unit.record(crate::app::approvals::ask::withdrawn(approval, goal));
+    }
+    let reason: String = reason.chars().take(300).collect();
+    let facts = |state: GoalState| json!({"goal_id": goal, "state": state});
+    let event = NewEvent::new(EventKind::GoalCancelled).goal(goal).after(&facts(state));
+    let event = match unit.known(goal).map(|known| known.state) {
+        Some(before) => event.before(&facts(before)),
+        None => event,
+    };
+    unit.record(event.data(json!({"reason": reason})));
+    Ok(())
+}

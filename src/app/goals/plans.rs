@@ -1,0 +1,91 @@
+//! Reading the plans of goals.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    app::{
+        App, Result,
+        caller::{Caller as _, ReaderCaller},
+        error::corrupt,
+    },
+    domain::{
+        ids::{GoalId, PlanId},
+        outline::OutlineNote,
+        plan::TaskSpec,
+        refusal::Refusal,
+        states::{PlanState, Planner},
+    },
+    store::{self, goals::plans::PlanRow},
+};
+
+/// A proposed or applied set of tasks and dependencies of a goal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Plan {
+    /// Its id.
+    pub id: PlanId,
+    /// The goal that it is a plan of.
+    pub goal_id: GoalId,
+    /// Counts the plans of the goal from 1.
+    pub number: i32,
+    /// `proposed` (waits for a person), `applied` (its tasks exist) or `rejected`.
+    pub state: PlanState,
+    /// What made it.
+    pub planner: Planner,
+    /// The tasks as planned, in the order of the plan. What became of them is at
+    /// `GET /v1/tasks?goal_id=`.
+    pub tasks: Vec<TaskSpec>,
+    /// What the planner noticed: duplicate ids, ignored dependencies, gaps.
+    pub notes: Vec<OutlineNote>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When its tasks were created.
+    pub applied_at: Option<DateTime<Utc>>,
+}
+
+fn view(row: PlanRow) -> Result<Plan> {
+    let PlanRow {
+        plan_id,
+        goal_id,
+        number,
+        state,
+        planner,
+        document,
+        notes,
+        created_at,
+        applied_at,
+    } = row;
+    Ok(Plan {
+        id: plan_id,
+        goal_id,
+        number,
+        state,
+        planner,
+        tasks: serde_json::from_value(document).map_err(corrupt)?,
+        notes: serde_json::from_value(notes).map_err(corrupt)?,
+        created_at,
+        applied_at,
+    })
+}
+
+impl App {
+    /// The plans of a goal, latest first.
+    ///
+    /// # Errors
+    /// `not_found` when there is no such goal.
+    pub async fn list_plans(
+        &self,
+        caller: &ReaderCaller,
+        goal: GoalId,
+        after: Option<i32>,
+        rows: u32,
+    ) -> Result<Vec<Plan>> {
+        let workspace = caller.principal().workspace;
+        let mut conn = self.reader().await?;
+        if store::goals::read::version(&mut conn, workspace, goal).await?.is_none() {
+            return Err(Refusal::not_found("goal").into());
+        }
+        let rows = store::goals::plans::list(&mut conn, workspace, goal, after, rows).await?;
+        rows.into_iter().map(view).collect()
+    }
+}

@@ -1,0 +1,324 @@
+//! Reports on spend: who used what, when a limit will be used up, and what a goal will cost.
+//!
+//! A report sees a single moment and changes nothing. Reports read much, and the connections of the
+//! process belong to the agents' work: no more than [`AT_ONCE`] are made at a time, whoever asks
+//! meanwhile waits. What does not fit into one answer is refused and says what to narrow.
+//!
+//! Reports are about entries by the time at which they were stored, late ones too; budgets count by
+//! the time at which the attempt was started. So a report of a month and a budget of that month may
+//! differ by what was used across its ends.
+
+pub mod views;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    App, Error, Result,
+    budgets::{
+        self,
+        views::{Budget, BudgetLimit},
+    },
+    caller::{Caller as _, MonitorCaller},
+    error::corrupt,
+    goals,
+    unit::snapshot::Moment,
+};
+use crate::{
+    domain::{
+        budget::{Window, ask::Estimates},
+        check::Checks,
+        ids::{AgentId, BudgetId, GoalId, ProjectId, TaskId, WorkspaceId},
+        refusal::Refusal,
+        report::{
+            self, EXPORT_ROWS_MAX, GroupBy, Place, ROWS_MAX, Span,
+            estimate::{Standing, TaskFacts, at_completion},
+            forecast::{Course, HOURS, LOOK_BACK},
+        },
+        spend::{ATTEMPTS, Amounts, WALL_MS},
+        states::TaskState,
+    },
+    store::{
+        self,
+        budgets::read::BudgetFilter,
+        reports::{SpendGroup, SpendScope, SpendSum, forecasts::TaskSpend},
+    },
+};
+
+pub use crate::store::reports::DaySpend;
+pub use views::{BudgetForecast, GoalEstimate, LimitForecast, SpendRow, SpendTotal};
+
+/// How many reports a process makes at a time.
+pub(super) const AT_ONCE: usize = 2;
+
+/// Which entries a report is about, and how it is grouped.
+#[derive(Debug, Clone)]
+pub struct SpendAsk {
+    /// What its rows stand for.
+    pub group_by: GroupBy,
+    /// Where days begin; none: UTC.
+    pub time_zone: Option<String>,
+    /// When the entries were stored.
+    pub span: Span,
+    /// Only of this project.
+    pub project: Option<ProjectId>,
+    /// Only of this goal.
+    pub goal: Option<GoalId>,
+    /// Only of this agent.
+    pub agent: Option<AgentId>,
+    /// Only of this task.
+    pub task: Option<TaskId>,
+    /// Only of this model.
+    pub model: Option<String>,
+}
+
+impl SpendAsk {
+    fn scope(&self) -> std::result::Result<SpendScope<'_>, Refusal> {
+        let Self { group_by, time_zone, span, project, goal, agent, task, model } = self;
+        let time_zone = time_zone.as_deref().unwrap_or("UTC");
+        let mut checks = Checks::new();
+        span.check(&mut checks);
+        report::check_time_zone(&mut checks, "?time_zone", time_zone);
+        checks.finish()?;
+        Ok(SpendScope {
+            group_by: *group_by,
+            time_zone,
+            span: *span,
+            project: *project,
+            goal: *goal,
+            agent: *agent,
+            task: *task,
+            model: model.as_deref(),
+        })
+    }
+}
+
+/// Everything that was used in a time, for billing tools.
+#[derive(Debug, Clone)]
+pub struct DayExport {
+    /// Whose it is.
+    pub workspace: WorkspaceId,
+    /// Its beginning.
+    pub from: DateTime<Utc>,
+    /// Its end.
+    pub to: DateTime<Utc>,
+    /// What was used, by day, goal, agent, model and unit.
+    pub days: Vec<DaySpend>,
+}
+
+impl App {
+    pub(super) async fn moment(&self) -> Result<Moment> {
+        let place = Arc::clone(&self.reports).acquire_owned().await;
+        let place = place.map_err(|error| Error::Unavailable(error.to_string()))?;
+        let mut tx = self.pool.begin().await?;
+        store::reports::begin(&mut tx).await?;
+        let now = self.clock.or(store::verify::moment(&mut tx).await?);
+        Ok(Moment { tx, now, _place: place })
+    }
+
+    async fn spend_of(
+        &self,
+        caller: &MonitorCaller,
+        scope: &SpendScope<'_>,
+        after: Option<&Place>,
+        rows: usize,
+    ) -> Result<(Vec<SpendGroup>, SpendSum)> {
+        let Moment { mut tx, now: _, _place } = self.moment().await?;
+        let workspace = caller.principal().workspace;
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+        let found = store::reports::spend(&mut tx, workspace, scope, after, rows).await?;
+        tx.rollback().await?;
+        Ok(found)
+    }
+
+    /// Up to `rows` rows of a report after `after`, each with its place in it, and the total of all.
+    ///
+    /// # Errors
+    /// `invalid`.
+    pub async fn spend_report(
+        &self,
+        caller: &MonitorCaller,
+        ask: &SpendAsk,
+        after: Option<&Place>,
+        rows: u32,
+    ) -> Result<(Vec<(SpendRow, Place)>, SpendTotal)> {
+        let scope = ask.scope()?;
+        let (groups, sum) = self.spend_of(caller, &scope, after, rows as usize).await?;
+        let rows = groups.into_iter().map(|group| {
+            let place = group.place.clone();
+            (views::row(ask.group_by, group), place)
+        });
+        Ok((rows.collect(), sum.into()))
+    }
+
+    /// All rows of a report, and their total.
+    ///
+    /// # Errors
+    /// `invalid`, also when there are too many rows.
+    pub async fn spend_export(
+        &self,
+        caller: &MonitorCaller,
+        ask: &SpendAsk,
+    ) -> Result<(Vec<SpendRow>, SpendTotal)> {
+        let scope = ask.scope()?;
+        let (groups, sum) = self.spend_of(caller, &scope, None, ROWS_MAX + 1).await?;
+        if groups.len() > ROWS_MAX {
+            let filters = "a later `from`, an earlier `to`, `project_id`, `goal_id`, `agent_id`, \
+                           `task_id` or `model`";
+            return Err(too_many(ROWS_MAX, filters).into());
+        }
+        let rows = groups.into_iter().map(|group| views::row(ask.group_by, group));
+        Ok((rows.collect(), sum.into()))
+    }
+
+    /// Everything that was used in a time.
+    ///
+    /// # Errors
+    /// `invalid`, also when the time is too long or there are too many rows.
+    pub async fn day_export(&self, caller: &MonitorCaller, span: Span) -> Result<DayExport> {
+        let mut checks = Checks::new();
+        let whole = span.whole(&mut checks);
+        checks.finish()?;
+        let (from, to) = whole.ok_or_else(|| Refusal::invalid_at("?from", "must be given"))?;
+        let Moment { mut tx, now: _, _place } = self.moment().await?;
+        let workspace = caller.principal().workspace;
+        let most = i64::try_from(EXPORT_ROWS_MAX).unwrap_or(i64::MAX);
+        let days = store::reports::days(&mut tx, workspace, from, to, most + 1).await?;
+        tx.rollback().await?;
+        if days.len() > EXPORT_ROWS_MAX {
+            return Err(too_many(EXPORT_ROWS_MAX, "a later `from` or an earlier `to`").into());
+        }
+        Ok(DayExport { workspace, from, to, days })
+    }
+
+    /// When the limits of a budget will be used up.
+    ///
+    /// # Errors
+    /// `invalid` without a budget; `not_found`.
+    pub async fn forecast_budget(
+        &self,
+        caller: &MonitorCaller,
+        budget: Option<BudgetId>,
+    ) -> Result<BudgetForecast> {
+        let budget = budget.ok_or_else(|| Refusal::invalid_at("?budget_id", "must be given"))?;
+        let Moment { mut tx, now, _place } = self.moment().await?;
+        let workspace = caller.principal().workspace;
+        let filter = BudgetFilter { budget: Some(budget), ..BudgetFilter::default() };
+        let found =
+            store::budgets::read::list(&mut tx, workspace, now, filter, None, 1).await?.pop();
+        let budget = budgets::views::view(found.ok_or_else(|| Refusal::not_found("budget"))?)?;
+        let (node, since) = ((budget.node, budget.node_id), now - TimeDelta::hours(HOURS));
+        let burned =
+            store::reports::forecasts::burned(&mut tx, workspace, node, since, LOOK_BACK).await?;
+        tx.rollback().await?;
+        forecast(&budget, &burned, now)
+    }
+
+    /// What a goal will have used when it is done.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn estimate_goal(
+        &self,
+        caller: &MonitorCaller,
+        goal: GoalId,
+    ) -> Result<GoalEstimate> {
+        let Moment { mut tx, now: _, _place } = self.moment().await?;
+        let workspace = caller.principal().workspace;
+        let mut spent = goals::views::read(&mut tx, workspace, goal).await?.spend;
+        let rows = store::reports::forecasts::tasks_of(&mut tx, workspace, goal).await?;
+        tx.rollback().await?;
+        for row in &rows {
+            measure(&mut spent, row.attempts, row.wall_ms);
+        }
+        let tasks = rows.into_iter().map(facts).collect::<Result<Vec<TaskFacts>>>()?;
+        Ok(GoalEstimate::new(goal, at_completion(&spent, &tasks)))
+    }
+}
+
+fn too_many(most: usize, filters: &str) -> Refusal {
+    let detail = format!("there are more than {most} rows: narrow the report with {filters}");
+    Refusal::invalid_at("?from", detail)
+}
+
+fn forecast(budget: &Budget, burned: &Amounts, now: DateTime<Utc>) -> Result<BudgetForecast> {
+    let limits = budget.limits.iter().map(|limit| fare(budget, limit, burned, now));
+    Ok(BudgetForecast {
+        budget_id: budget.id,
+        node: budget.node,
+        node_id: budget.node_id,
+        at: now,
+        limits: limits.collect::<Result<Vec<LimitForecast>>>()?,
+    })
+}
+
+fn fare(
+    budget: &Budget,
+    limit: &BudgetLimit,
+    burned: &Amounts,
+    now: DateTime<Utc>,
+) -> Result<LimitForecast> {
+    let BudgetLimit { id, unit, period, amount, version: _, window } = limit;
+    let zone = budget.time_zone.parse().map_err(corrupt)?;
+    let Window { starts_at, ends_at } = period.window(zone, now);
+    let course = Course {
+        limit: *amount,
+        used: window.as_ref().map_or(0, |window| window.settled),
+        burned: burned.get(unit).copied().unwrap_or_default(),
+        ends_at,
+    };
+    Ok(LimitForecast {
+        limit_id: *id,
+        unit: unit.clone(),
+        period: *period,
+        limit: course.limit,
+        used: course.used,
+        starts_at,
+        ends_at,
+        burn_per_hour: course.burn_per_hour(),
+        exhausted_at: course.exhausted_at(now),
+    })
+}
+
+/// Adds what the service measures itself; a unit of which nothing was used is left out.
+fn measure(amounts: &mut Amounts, attempts: i64, wall_ms: i64) {
+    if attempts > 0 {
+        for (unit, measured) in [(ATTEMPTS, attempts), (WALL_MS, wall_ms)] {
+            let amount = amounts.entry(unit.to_owned()).or_default();
+            *amount = amount.saturating_add(measured);
+        }
+    }
+}
+
+fn facts(row: TaskSpend) -> Result<TaskFacts> {
+    let TaskSpend { state, container, estimate, usual, used, attempts, wall_ms } = row;
+    let standing = match state {
+        TaskState::Failed | TaskState::Cancelled => Standing::Silent,
+        TaskState::Done => {
+            if container {
+                Standing::Silent
+            } else {
+                Standing::Done
+            }
+        }
+        TaskState::Waiting
+        | TaskState::Ready
+        | TaskState::Running
+        | TaskState::Parked
+        | TaskState::Reviewing => {
+            if container {
+                Standing::Silent
+            } else {
+                Standing::Open
+            }
+        }
+    };
+    let estimates = match estimate {
+        Some(estimate) => serde_json::from_value(estimate).map_err(corrupt)?,
+        None => Estimates::new(),
+    };
+    let mut used = used.0;
+    measure(&mut used, attempts, wall_ms);
+    Ok(TaskFacts { standing, estimates, usual: usual.0, used })
+}

@@ -1,0 +1,348 @@
+//! What rules do, and what follows when a person answers.
+//!
+//! Each act is one transaction with its row and its event. A question takes a task that is worked on
+//! from its agent: the lease is worth nothing from then on, what the agent used it can still report, and
+//! whoever has the task after the answer is handed the last checkpoint. What cannot be parked, a goal or
+//! a task that waits for its subtasks, is asked about while it goes on.
+
+use serde_json::{Value, json};
+
+use super::Rule;
+use crate::{
+    app::{
+        Result, Unit,
+        attempts::takeover,
+        freezes::{self, NewFreeze},
+        goals::cancel_locked,
+        spend::charge,
+        tasks::{
+            cascade::{self, resume},
+            change::Change,
+        },
+        unit::locks::{find, locked},
+    },
+    domain::{
+        approval::Risk,
+        event::{EventKind, NewEvent},
+        form::AnswerSchema,
+        freeze::{FreezeMode, FreezeScope},
+        ids::{ApprovalId, AttemptId, GoalId, InterventionId, NudgeId, TaskId},
+        rule::{self, Choice, Closing, Finding, Subject, Then},
+        states::{ApprovalKind, AttemptState, GoalState, TaskState},
+        task::{Next, TaskFacts},
+        words::Words as _,
+    },
+    store::{
+        self,
+        approvals::{ApprovalFacts, NewApproval},
+        attempts::results::NewResult,
+        goals::GoalFacts,
+        rules::{
+            interventions::{Asked, ClosedRow, NewIntervention},
+            nudges::NewNudge,
+        },
+    },
+};
+
+/// Most agents of a goal that one nudge is for.
+const NUDGED: i64 = 500;
+/// Characters of a sentence that the service makes up from a rule's name and what was found.
+const SENTENCE: usize = 500;
+
+/// What a rule acts about: an active goal, or a task of one, which are held.
+#[derive(Debug, Clone)]
+pub(in crate::app) struct Ground {
+    pub goal: GoalId,
+    /// The task, when the rule is about tasks.
+    pub task: Option<TaskFacts>,
+    /// The attempt that runs.
+    pub attempt: Option<AttemptId>,
+}
+
+/// Opens an intervention and acts; says `false` when the rule has one open about the same thing.
+///
+/// # Errors
+/// When the database fails; then everything is to be taken back.
+pub(in crate::app) async fn open(
+    unit: &mut Unit,
+    rule: &Rule,
+    ground: Ground,
+    finding: &Finding,
+) -> Result<bool> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let id: InterventionId = unit.id();
+    let task_id = ground.task.as_ref().map(|task| task.task_id);
+    let new = NewIntervention {
+        intervention_id: id,
+        rule_id: rule.id,
+        rule_version: rule.version,
+        subject: rule.when.subject(),
+        goal_id: ground.goal,
+        task_id,
+        attempt_id: ground.attempt,
+        condition: rule.when.condition(),
+        action: rule.then.action(),
+        detail: &finding.detail,
+        measure: finding.measure,
+    };
+    if !store::rules::interventions::open(unit.conn(), workspace, now, &new).await? {
+        return Ok(false);
+    }
+    let data = json!({
+        "rule_id": rule.id, "rule": rule.name, "intervention_id": id, "condition": new.condition,
+        "detail": finding.detail, "action": new.action,
+    });
+    let mut event = NewEvent::new(EventKind::RuleTriggered).goal(ground.goal).data(data);
+    event.task = task_id;
+    event.attempt = ground.attempt;
+    unit.record(event);
+    let sentence = sentence(rule, finding);
+    match &rule.then {
+        Then::Nudge { text } => nudge(unit, rule, &ground, text).await?,
+        Then::Ask { title, body, risk } => {
+            let title = title.as_deref().unwrap_or(&sentence);
+            let question = Question { title, body, risk: risk.unwrap_or(Risk::Medium) };
+            ask(unit, rule, id, ground, finding, question).await?;
+        }
+        Then::Park {} => {
+            let question = Question { title: &sentence, body: PARKED, risk: Risk::Medium };
+            ask(unit, rule, id, ground, finding, question).await?;
+        }
+        Then::Freeze { mode, on } => freeze(unit, id, &ground, (*mode, *on), sentence).await?,
+        Then::Reassign {} => {
+            if let Some(task) = ground.task {
+                reassign(unit, task, &sentence).await?;
+            }
+            crate::app::rules::act::close(unit, &[(id, Closing::Done)]).await?;
+        }
+    }
+    Ok(true)
+}
+
+const PARKED: &str = "An intervention rule has parked this task. Answer `continue` to have it offered \
+                      again, or `cancel`.";
+
+/// What is said of a rule that acts, where nobody has written anything.
+fn sentence(rule: &Rule, finding: &Finding) -> String {
+    format!("{}: {}", rule.name, finding.detail).chars().take(SENTENCE).collect()
+}
+
+async fn nudge(unit: &mut Unit, rule: &Rule, ground: &Ground, text: &str) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let tasks: Vec<TaskId> = match &ground.task {
+        Some(task) => vec![task.task_id],
+        None => {
+            store::rules::interventions::worked_on(unit.conn(), workspace, ground.goal, NUDGED)
+                .await?
+        }
+    };
+    let ids: Vec<NudgeId> = unit.ids(tasks.len());
+    let new = |(nudge_id, task_id)| NewNudge { nudge_id, task_id, rule_id: rule.id, text };
+    let nudges: Vec<NewNudge<'_>> = ids.into_iter().zip(tasks).map(new).collect();
+    store::rules::nudges::insert(unit.conn(), workspace, now, &nudges).await?;
+    Ok(())
+}
+
+async fn freeze(
+    unit: &mut Unit,
+    id: InterventionId,
+    ground: &Ground,
+    (mode, on): (FreezeMode, Subject),
+    reason: String,
+) -> Result<()> {
+    let (scope, what) = match (on, &ground.task) {
+        (Subject::Task, Some(task)) => (FreezeScope::Task, task.task_id.0),
+        (Subject::Goal, _) | (Subject::Task, None) => (FreezeScope::Goal, ground.goal.0),
+    };
+    let new = NewFreeze { scope, scope_id: Some(what), capability: None, mode, reason };
+    let freeze = freezes::set(unit, &new, Some(what)).await?;
+    let workspace = unit.workspace();
+    store::rules::interventions::note(unit.conn(), workspace, id, None, Some(freeze)).await?;
+    Ok(())
+}
+
+/// What a person is asked.
+struct Question<'a> {
+    title: &'a str,
+    body: &'a str,
+    risk: Risk,
+}
+
+async fn ask(
+    unit: &mut Unit,
+    rule: &Rule,
+    id: InterventionId,
+    ground: Ground,
+    finding: &Finding,
+    question: Question<'_>,
+) -> Result<()> {
+    let Ground { goal, task, attempt } = ground;
+    let about = task.as_ref().map(|task| task.task_id);
+    let had = task.as_ref().is_some_and(|task| task.current_attempt.is_some());
+    let parked = match task {
+        Some(task) => park(unit, task, &format!("waits for a person: {}", finding.detail)).await?,
+        None => false,
+    };
+    // Only what somebody had can be given to somebody else.
+    let had = parked && had;
+    let offered = |one: &&Choice| had || **one != Choice::Reassign;
+    let choices = Choice::ALL.iter().filter(offered).map(|one| one.as_str().to_owned());
+    let choices: Vec<String> = choices.collect();
+    let approval: ApprovalId = unit.id();
+    let question = NewApproval {
+        // Only what waits for the answer is asked about by its id: it comes back with the decision.
+        task_id: about.filter(|_| parked),
+        attempt_id: attempt.filter(|_| parked),
+        title: question.title.to_owned(),
+        body: question.body.to_owned(),
+        payload: Some(json!({
+            "rule_id": rule.id, "rule": rule.name, "intervention_id": id,
+            "condition": rule.when.condition(), "detail": finding.detail, "task_id": about,
+        })),
+        risk: question.risk,
+        answer_schema: Some(json!(AnswerSchema::of_options(&choices))),
+        ..NewApproval::new(approval, ApprovalKind::Input, goal)
+    };
+    crate::app::approvals::ask::ask(unit, vec![question]).await?;
+    let workspace = unit.workspace();
+    store::rules::interventions::note(unit.conn(), workspace, id, Some(approval), None).await?;
+    Ok(())
+}
+
+/// Has a task wait for a person; says whether it does.
+async fn park(unit: &mut Unit, task: TaskFacts, reason: &str) -> Result<bool> {
+    match (task.state, task.current_attempt) {
+        (TaskState::Running, Some(attempt)) => {
+            take(unit, task, attempt, reason).await.map(|()| true)
+        }
+        // What was tried before waits for nothing but its backoff.
+        (TaskState::Ready, _) | (TaskState::Waiting, Some(_)) => {
+            let change = Change::of_task(task, Next::Park, reason.to_owned());
+            cascade::settle(unit, vec![change]).await?;
+            Ok(true)
+        }
+        (TaskState::Running | TaskState::Waiting, None)
+        | (
+            TaskState::Parked
+            | TaskState::Reviewing
+            | TaskState::Done
+            | TaskState::Failed
+            | TaskState::Cancelled,
+            _,
+        ) => Ok(false),
+    }
+}
+
+/// Takes a task from its agent.
+async fn take(unit: &mut Unit, task: TaskFacts, attempt: AttemptId, reason: &str) -> Result<()> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let held = locked(unit, &[attempt]).await?;
+    let holder = find(&held, attempt)?.holder;
+    let ending = rule::taken(&task);
+    store::attempts::end(unit.conn(), workspace, now, &[(attempt, ending.attempt)]).await?;
+    let result = NewResult {
+        attempt_id: attempt,
+        outcome: json!({"attempt_state": AttemptState::Released}),
+        request_sha256: [0; 32],
+        result: None,
+        failure: None,
+        message: Some(reason.to_owned()),
+    };
+    store::attempts::results::insert(unit.conn(), workspace, now, &[result]).await?;
+    let change = Change::by_attempt(task, attempt, holder, ending, Some(reason.to_owned()));
+    cascade::settle(unit, vec![change]).await?;
+    charge(unit, &[], &[attempt]).await?;
+    Ok(())
+}
+
+/// Has another agent have a task that runs or is offered.
+async fn reassign(unit: &mut Unit, task: TaskFacts, reason: &str) -> Result<()> {
+    if task.state == TaskState::Running {
+        return takeover::reassign_in(unit, task, None, reason).await;
+    }
+    takeover::bar_last(unit, &task, reason).await
+}
+
+/// Withdraws questions about what has ended or is not asked any more.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn withdraw(unit: &mut Unit, questions: &[ApprovalId]) -> Result<()> {
+    if questions.is_empty() {
+        return Ok(());
+    }
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let reason = "what it was about has ended";
+    let gone = store::approvals::withdraw(unit.conn(), workspace, now, questions, reason).await?;
+    for (approval, goal) in gone {
+        unit.record(NewEvent::new(EventKind::ApprovalCancelled).goal(goal).approval(approval));
+    }
+    Ok(())
+}
+
+/// Does what a person answered to the question of a rule: the approval, its task and its goal are
+/// locked. Says `false` when no rule has asked.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn decided(
+    unit: &mut Unit,
+    facts: &ApprovalFacts,
+    goal: &GoalFacts,
+    task: Option<&TaskFacts>,
+    answer: Option<&Value>,
+) -> Result<bool> {
+    let workspace = unit.workspace();
+    let asked =
+        store::rules::interventions::that_asked(unit.conn(), workspace, facts.approval_id).await?;
+    let Some(Asked { intervention_id, task_id }) = asked else { return Ok(false) };
+    match (choice(answer), task, task_id) {
+        (Choice::Continue, Some(task), _) => resume(unit, task.clone()).await?,
+        (Choice::Reassign, Some(task), _) => {
+            takeover::bar_last(unit, task, "a person chose so when a rule asked").await?;
+            resume(unit, task.clone()).await?;
+        }
+        (Choice::Continue | Choice::Reassign, None, _) => {}
+        (Choice::Cancel, _, Some(task)) => {
+            let changes = cascade::cancel(unit, &[task], CANCELLED).await?;
+            cascade::settle(unit, changes).await?;
+        }
+        (Choice::Cancel, _, None) if goal.state == GoalState::Active => {
+            cancel_locked(unit, goal.goal_id, CANCELLED).await?;
+        }
+        (Choice::Cancel, _, None) => {}
+    }
+    crate::app::rules::act::close(unit, &[(intervention_id, Closing::Decided)]).await?;
+    Ok(true)
+}
+
+const CANCELLED: &str = "a person cancelled it when a rule asked";
+
+/// What was chosen. Whoever will not answer has it go on, and so has a policy whose answer for
+/// questions that expire is none of the choices.
+fn choice(answer: Option<&Value>) -> Choice {
+    let chosen = answer.and_then(|answer| answer["choice"].as_str()?.parse().ok());
+    chosen.unwrap_or(Choice::Continue)
+}
+
+/// Closes interventions and tells so. Returns how many were open.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn close(
+    unit: &mut Unit,
+    closings: &[(InterventionId, Closing)],
+) -> Result<u64> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let closed = store::rules::interventions::close(unit.conn(), workspace, now, closings).await?;
+    let count = closed.len() as u64;
+    for ClosedRow { intervention_id, rule_id, goal_id, task_id, closing } in closed {
+        let data = serde_json::json!({
+            "rule_id": rule_id, "intervention_id": intervention_id, "closing": closing,
+        });
+        let mut event = NewEvent::new(EventKind::RuleCleared).goal(goal_id).data(data);
+        event.task = task_id;
+        unit.record(event);
+    }
+    Ok(count)
+}

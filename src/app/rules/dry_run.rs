@@ -1,0 +1,191 @@
+//! Dry runs: what a rule would have caught, had it been there.
+//!
+//! The condition is judged by the same function as when it is at work, on facts from the history. Each
+//! task or goal is counted once, whatever cooldown the rule has. What the history can tell differs:
+//!
+//! | condition | told by | not told |
+//! |---|---|---|
+//! | `failures`, `same_failure` | the ends of attempts | |
+//! | `rework_over` | the decisions about results | |
+//! | `subtasks_over` | when subtasks were made | |
+//! | `risky_capability` | when the task was first claimed | what was offered and never claimed |
+//! | `cost_over_estimate` | when spend was stored | estimates that were changed since |
+//! | `looping` | loops that were found in steps | steps from before they were looked at |
+//! | `no_progress` | the last news of each attempt | silences that ended with news |
+//! | `budget_used` | what periods of limits hold at their end, or now | when; limits that were changed or removed since |
+//! | `deadline_slack` | goals that ended late or are late now, by the critical path that is left now | when; slack that was negative and was won back |
+//!
+//! What happened in the transaction that ended a task is not counted: the rule would have found that the
+//! task has ended. It may still count what was over before the supervisor would have looked.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{facts, views::NewRule};
+use crate::{
+    app::{
+        App, Result,
+        caller::{Caller as _, OperatorCaller},
+        unit::snapshot::Moment as Still,
+    },
+    domain::{
+        check::Checks,
+        ids::{GoalId, TaskId},
+        rule::{Condition, Finding, Subject},
+    },
+    store::{
+        self,
+        rules::history::{ATTEMPTS, MOMENTS, Moment, Past, Size},
+    },
+};
+
+/// How many examples an answer has.
+const EXAMPLES: usize = 10;
+/// How long the time is when nothing is said.
+const DEFAULT: TimeDelta = TimeDelta::days(30);
+/// Goals that are active and have a deadline: of so many at most the critical path is computed.
+const PATHS: usize = 200;
+
+/// A rule to be tried on the history.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DryRun {
+    /// The rule, as it would be made.
+    pub rule: NewRule,
+    /// Work that began from then on; left out: 30 days before `until`.
+    #[serde(default)]
+    pub from: Option<DateTime<Utc>>,
+    /// Work that began before then, and what happened to it by then; left out: until now.
+    #[serde(default)]
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// What the rule would have caught.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DryRunAnswer {
+    /// What was tried.
+    pub condition: Condition,
+    /// Whether tasks or goals are counted.
+    pub subject: Subject,
+    /// The beginning of the time.
+    pub from: DateTime<Utc>,
+    /// Its end.
+    pub until: DateTime<Utc>,
+    /// How many tasks or goals were looked at: those in the rule's scope that were worked on by attempts
+    /// which began in that time.
+    #[schema(example = 1240, minimum = 0)]
+    pub looked_at: i64,
+    /// How many of them the rule would have caught, each counted once.
+    #[schema(example = 17, minimum = 0)]
+    pub caught: i64,
+    /// Whether there was more than is looked at: then only the latest work was.
+    pub cut: bool,
+    /// Some of them, the latest first.
+    pub examples: Vec<DryRunExample>,
+}
+
+/// Something that the rule would have caught.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DryRunExample {
+    /// The goal.
+    pub goal_id: GoalId,
+    /// The task; `null` when the rule is about goals.
+    pub task_id: Option<TaskId>,
+    /// When the condition first held; `null`: the history does not say.
+    pub at: Option<DateTime<Utc>>,
+    /// What would have been found.
+    #[schema(example = "3 attempts failed")]
+    pub detail: String,
+}
+
+impl App {
+    /// Says what a rule would have caught. Nothing is stored.
+    ///
+    /// # Errors
+    /// `invalid`.
+    pub async fn dry_run_rule(
+        &self,
+        caller: &OperatorCaller,
+        asked: &DryRun,
+    ) -> Result<DryRunAnswer> {
+        check(asked)?;
+        let DryRun { rule, from, until } = asked;
+        let Still { mut tx, now, _place } = self.moment().await?;
+        let until = until.unwrap_or(now).min(now);
+        let from = from.unwrap_or(until - DEFAULT);
+        let workspace = caller.principal().workspace;
+        // Attempts that begin at this very moment are in it.
+        let past =
+            Past { workspace, from, until: until + TimeDelta::milliseconds(1), scope: &rule.scope };
+        let Size { tasks, goals, attempts } =
+            store::rules::history::looked_at(&mut tx, past).await?;
+        let mut moments = store::rules::history::moments(&mut tx, past, &rule.when).await?;
+        let mut cut = attempts >= ATTEMPTS || moments.len() as i64 >= MOMENTS;
+        if rule.when.condition() == Condition::DeadlineSlack {
+            cut |= moments.len() > PATHS;
+            for moment in moments.iter_mut().filter(|moment| moment.judged_at > until).take(PATHS) {
+                let goal = moment.goal_id;
+                let path = facts::path_of(&mut tx, workspace, now, goal).await?;
+                moment.facts.0.critical_path_ms = path;
+            }
+        }
+        tx.rollback().await?;
+        let (caught, examples) = judge(rule, &moments, from, until);
+        let subject = rule.when.subject();
+        let looked_at = match subject {
+            Subject::Task => tasks,
+            Subject::Goal => goals,
+        };
+        let condition = rule.when.condition();
+        Ok(DryRunAnswer { condition, subject, from, until, looked_at, caught, cut, examples })
+    }
+}
+
+fn check(asked: &DryRun) -> Result<()> {
+    let DryRun { rule, from, until } = asked;
+    let mut checks = Checks::new();
+    rule.check_at(&mut checks, "/rule");
+    if let (Some(from), Some(until)) = (from, until) {
+        checks.ensure(from < until, "/until", "must be after `from`");
+    }
+    let years = |at: &DateTime<Utc>| (1970..=9_999).contains(&chrono::Datelike::year(at));
+    for (place, at) in [("/from", from), ("/until", until)] {
+        checks.ensure(at.as_ref().is_none_or(years), place, "must be a year from 1970 to 9999");
+    }
+    Ok(checks.finish()?)
+}
+
+/// The first finding of each task or goal: how many there are, and the latest of them.
+fn judge(
+    rule: &NewRule,
+    moments: &[Moment],
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> (i64, Vec<DryRunExample>) {
+    let mut caught: BTreeMap<Uuid, (Option<DateTime<Utc>>, Finding, &Moment)> = BTreeMap::new();
+    for moment in moments {
+        let Some(finding) = rule.when.judge(&moment.facts.0, moment.judged_at.min(until)) else {
+            continue;
+        };
+        let within = |at: DateTime<Utc>| at >= from && at <= until;
+        if !moment.at.is_none_or(within) {
+            continue;
+        }
+        let id = moment.task_id.map_or(moment.goal_id.0, |task| task.0);
+        caught.entry(id).or_insert((moment.at, finding, moment));
+    }
+    let count = caught.len() as i64;
+    let mut latest: Vec<_> = caught.into_values().collect();
+    latest.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
+    let example =
+        |(at, finding, moment): (Option<DateTime<Utc>>, Finding, &Moment)| DryRunExample {
+            goal_id: moment.goal_id,
+            task_id: moment.task_id,
+            at,
+            detail: finding.detail,
+        };
+    (count, latest.into_iter().take(EXAMPLES).map(example).collect())
+}

@@ -1,0 +1,145 @@
+//! What is known of the tasks and goals that a rule may be about.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    app::{Result, error::corrupt},
+    domain::{
+        budget::ask::Estimates,
+        ids::{AttemptId, GoalId, TaskId, WorkspaceId},
+        rule::{
+            Facts, Subject, When,
+            path::{Rest, critical_path},
+        },
+        spend::WALL_MS,
+    },
+    store::{
+        self,
+        rules::facts::{GoalRow, RestRow, TaskRow},
+    },
+};
+
+/// What is known of a task or goal.
+#[derive(Debug, Clone)]
+pub(in crate::app) struct Known {
+    pub facts: Facts,
+    /// The attempt that runs, of a task.
+    pub attempt: Option<AttemptId>,
+}
+
+/// What a condition asks of tasks or goals, by their ids; those that have ended are left out.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn gather(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    when: &When,
+    subjects: &[Uuid],
+) -> Result<HashMap<Uuid, Known>> {
+    if subjects.is_empty() {
+        return Ok(HashMap::new());
+    }
+    match when.subject() {
+        Subject::Task => {
+            let tasks: Vec<TaskId> = subjects.iter().copied().map(TaskId).collect();
+            let rows = store::rules::facts::of_tasks(conn, workspace, now, &tasks).await?;
+            rows.into_iter().map(|row| Ok((row.task_id.0, of_task(row)?))).collect()
+        }
+        Subject::Goal => {
+            let goals: Vec<GoalId> = subjects.iter().copied().map(GoalId).collect();
+            let rows = store::rules::facts::of_goals(conn, workspace, now, &goals).await?;
+            let mut known = HashMap::new();
+            for row in rows {
+                let goal = row.goal_id;
+                let mut facts = of_goal(row);
+                if matches!(when, When::DeadlineSlack { .. }) {
+                    facts.critical_path_ms = path_of(conn, workspace, now, goal).await?;
+                }
+                known.insert(goal.0, Known { facts, attempt: None });
+            }
+            Ok(known)
+        }
+    }
+}
+
+fn of_task(row: TaskRow) -> Result<Known> {
+    let TaskRow {
+        task_id: _,
+        goal_id: _,
+        attempt_id,
+        shares,
+        failures,
+        last_failures,
+        progressed_at,
+        used,
+        estimate,
+        rework,
+        subtasks,
+        capabilities,
+        loops,
+        loops_found,
+    } = row;
+    let facts = Facts {
+        shares: shares.0,
+        failures: failures.into(),
+        last_failures: last_failures.0,
+        progressed_at,
+        due: None,
+        critical_path_ms: 0,
+        used: used.0,
+        estimates: estimates(estimate)?,
+        rework,
+        subtasks,
+        capabilities,
+        loops,
+        loops_found,
+    };
+    Ok(Known { facts, attempt: attempt_id })
+}
+
+fn of_goal(row: GoalRow) -> Facts {
+    let GoalRow { goal_id: _, shares, deadline } = row;
+    Facts { shares: shares.0, due: deadline, ..Facts::default() }
+}
+
+fn estimates(stored: Option<Value>) -> Result<Estimates> {
+    stored
+        .map_or_else(|| Ok(Estimates::new()), |json| serde_json::from_value(json).map_err(corrupt))
+}
+
+/// How long the rest of a goal takes at least. Each task is expected to take what
+/// [`crate::domain::report::estimate`] expects it to use, without what it already took.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn path_of(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    goal: GoalId,
+) -> Result<i64> {
+    let rows = store::rules::facts::rest_of(conn, workspace, now, goal).await?;
+    let mean = store::rules::facts::mean_of_done(conn, workspace, goal).await?;
+    let mean = mean.map_or(0, |mean| mean.num_milliseconds());
+    let rest = |row: RestRow| {
+        let RestRow { task_id, parent_id, container, needs, estimate, usual_ms, took_ms } = row;
+        let own = estimates(estimate)?.get(WALL_MS).map(|estimate| estimate.range().want);
+        let expected = own.or(usual_ms).unwrap_or(mean);
+        Ok(Rest {
+            task: task_id,
+            parent: parent_id,
+            container,
+            rest_ms: expected.saturating_sub(took_ms).max(0),
+            needs: needs.into_iter().map(TaskId).collect(),
+        })
+    };
+    let tasks = rows.into_iter().map(rest).collect::<Result<Vec<Rest>>>()?;
+    Ok(critical_path(&tasks))
+}

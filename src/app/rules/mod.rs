@@ -1,0 +1,229 @@
+//! Intervention rules: making, reading, editing and deleting them.
+//!
+//! A rule acts from the answer of its making on, and not after the answer of its deleting: whoever acts
+//! holds the rule as it was read, and editors wait for that. What a rule did stays as it is when the rule
+//! is edited, switched off or deleted: questions are still decided and freezes still lifted by people;
+//! only what a nudge has open is closed.
+
+pub(in crate::app) mod act;
+pub mod dry_run;
+pub(in crate::app) mod facts;
+pub mod views;
+
+use serde_json::json;
+use sqlx::PgConnection;
+
+use super::{
+    App, Error, Result, Unit,
+    caller::{AdminCaller, Caller as _, MonitorCaller, ReaderCaller},
+    error::{corrupt, same_version},
+    unit::idempotency::{self, Outcome, Request},
+};
+pub use crate::store::rules::{RuleFilter, intervention_read::InterventionFilter};
+use crate::{
+    domain::{
+        event::{EventKind, NewEvent},
+        ids::{InterventionId, RuleId, WorkspaceId},
+        refusal::{Code, Refusal},
+    },
+    store::{self, rules::RuleText},
+};
+pub use views::{Intervention, NewRule, Rule, RuleChange};
+
+impl App {
+    /// Makes a rule.
+    ///
+    /// # Errors
+    /// `invalid`; `already_exists` when the name is taken.
+    pub async fn create_rule(
+        &self,
+        caller: &AdminCaller,
+        new: &NewRule,
+        request: Option<&Request>,
+    ) -> Result<Outcome<Rule>> {
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
+        let work = async |unit: &mut Unit| {
+            if let Some(rule) = idempotency::replay(unit, principal, request).await? {
+                return Ok(Outcome::replayed(rule));
+            }
+            check(unit, new).await?;
+            let (workspace, now, actor) = (unit.workspace(), unit.now(), unit.actor());
+            let id: RuleId = unit.id();
+            let text = text(new)?;
+            let made = store::rules::insert(unit.conn(), workspace, now, (id, actor), &text);
+            if !made.await? {
+                return Err(taken(&new.name));
+            }
+            unit.record(told(EventKind::RuleCreated, id, &new.name));
+            let rule = read(unit.conn(), workspace, id).await?;
+            idempotency::store(unit, principal, request, &rule).await?;
+            Ok(Outcome::fresh(rule))
+        };
+        let outcome = work(&mut unit).await;
+        self.conclude(unit, outcome).await
+    }
+
+    /// One rule.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn get_rule(&self, caller: &MonitorCaller, rule: RuleId) -> Result<Rule> {
+        read(&mut *self.reader().await?, caller.principal().workspace, rule).await
+    }
+
+    /// Up to `rows` rules after `after`, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_rules(
+        &self,
+        caller: &MonitorCaller,
+        filter: RuleFilter,
+        after: Option<RuleId>,
+        rows: u32,
+    ) -> Result<Vec<Rule>> {
+        let workspace = caller.principal().workspace;
+        let mut conn = self.reader().await?;
+        let rows = store::rules::list(&mut conn, workspace, filter, after, rows.into()).await?;
+        rows.into_iter().map(Rule::try_from).collect()
+    }
+
+    /// Edits a rule. `version` is the one that the caller has read; none edits whichever there is.
+    ///
+    /// # Errors
+    /// `not_found`, `precondition_failed`, `invalid`, `already_exists`.
+    pub async fn update_rule(
+        &self,
+        caller: &AdminCaller,
+        rule: RuleId,
+        version: Option<i64>,
+        change: &RuleChange,
+    ) -> Result<Rule> {
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
+        let stored = lock(&mut unit, rule, version).await?;
+        let new = change.of(stored.clone());
+        check(&mut unit, &new).await?;
+        if new != RuleChange::default().of(stored) {
+            let (workspace, now) = (unit.workspace(), unit.now());
+            let text = text(&new)?;
+            if !store::rules::update(unit.conn(), workspace, now, rule, &text).await? {
+                return Err(taken(&new.name));
+            }
+            unit.record(told(EventKind::RuleUpdated, rule, &new.name));
+        }
+        let workspace = unit.workspace();
+        let edited = read(unit.conn(), workspace, rule).await?;
+        self.commit(unit).await?;
+        Ok(edited)
+    }
+
+    /// Deletes a rule. What it did stays.
+    ///
+    /// # Errors
+    /// `not_found`, `precondition_failed`.
+    pub async fn delete_rule(
+        &self,
+        caller: &AdminCaller,
+        rule: RuleId,
+        version: Option<i64>,
+    ) -> Result<()> {
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
+        let stored = lock(&mut unit, rule, version).await?;
+        let (workspace, now) = (unit.workspace(), unit.now());
+        store::rules::delete(unit.conn(), workspace, now, rule).await?;
+        unit.record(told(EventKind::RuleDeleted, rule, &stored.name));
+        self.commit(unit).await
+    }
+
+    /// Up to `rows` interventions after `after`, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_interventions(
+        &self,
+        caller: &ReaderCaller,
+        filter: InterventionFilter,
+        after: Option<InterventionId>,
+        rows: u32,
+    ) -> Result<Vec<Intervention>> {
+        let workspace = caller.principal().workspace;
+        let mut conn = self.reader().await?;
+        let list =
+            store::rules::intervention_read::list(&mut conn, workspace, filter, after, rows.into());
+        Ok(list.await?.into_iter().map(Intervention::from).collect())
+    }
+
+    /// One intervention.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn get_intervention(
+        &self,
+        caller: &ReaderCaller,
+        intervention: InterventionId,
+    ) -> Result<Intervention> {
+        let filter = InterventionFilter {
+            intervention: Some(intervention),
+            ..InterventionFilter::default()
+        };
+        let found = self.list_interventions(caller, filter, None, 1).await?.pop();
+        Ok(found.ok_or_else(|| Refusal::not_found("intervention"))?)
+    }
+}
+
+/// Refuses what does not fit together, and a project that is not there.
+async fn check(unit: &mut Unit, new: &NewRule) -> Result<()> {
+    new.check()?;
+    let Some(project) = new.scope.project_id else { return Ok(()) };
+    let workspace = unit.workspace();
+    if store::rules::project_exists(unit.conn(), workspace, project.0).await? {
+        return Ok(());
+    }
+    Err(Refusal::invalid_at("/scope/project_id", "there is no such project").into())
+}
+
+fn taken(name: &str) -> Error {
+    let detail = format!("there is a rule called `{name}`; edit it, or take another name");
+    Refusal::new(Code::AlreadyExists, detail).into()
+}
+
+fn told(kind: EventKind, rule: RuleId, name: &str) -> NewEvent {
+    NewEvent::new(kind).data(json!({"rule_id": rule, "name": name}))
+}
+
+fn text(new: &NewRule) -> Result<RuleText<'_>> {
+    Ok(RuleText {
+        name: &new.name,
+        enabled: new.enabled,
+        subject: new.when.subject(),
+        condition: new.when.condition(),
+        condition_is: serde_json::to_value(&new.when).map_err(corrupt)?,
+        project_id: new.scope.project_id,
+        capabilities: &new.scope.capabilities,
+        action: new.then.action(),
+        action_is: serde_json::to_value(&new.then).map_err(corrupt)?,
+        cooldown_ms: new.cooldown_seconds * 1_000,
+    })
+}
+
+/// Locks a rule against edits, and against acting.
+async fn lock(unit: &mut Unit, rule: RuleId, version: Option<i64>) -> Result<Rule> {
+    let workspace = unit.workspace();
+    if !store::rules::lock(unit.conn(), workspace, rule).await? {
+        return Err(Refusal::not_found("rule").into());
+    }
+    let stored = read(unit.conn(), workspace, rule).await?;
+    if let Some(version) = version {
+        same_version(i64::from(stored.version), version)?;
+    }
+    Ok(stored)
+}
+
+async fn read(conn: &mut PgConnection, workspace: WorkspaceId, rule: RuleId) -> Result<Rule> {
+    let filter = RuleFilter { rule: Some(rule), ..RuleFilter::default() };
+    let found = store::rules::list(conn, workspace, filter, None, 1).await?.pop();
+    found.ok_or_else(|| Refusal::not_found("rule"))?.try_into()
+}

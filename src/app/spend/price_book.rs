@@ -1,0 +1,267 @@
+//! The price book: adding prices, reading price files, and finding the price that holds.
+//!
+//! Prices are never changed. A correction is another price, and spend that was computed before is
+//! computed anew only when an operator asks for it ([`super::rerate`]). A price that looks like a
+//! slip of the pen needs `force`.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    model_price::{ModelPrice, row, view},
+    pricing,
+    rerate::{RerateAnswer, RerateRequest},
+};
+use crate::{
+    app::{
+        App, Result, Unit,
+        caller::{Caller as _, OperatorCaller, ReaderCaller},
+        unit::idempotency::{self, Outcome, Request},
+    },
+    domain::{
+        check::Checks,
+        event::{EventKind, NewEvent},
+        ids::PriceId,
+        plan::check_instant,
+        price::{self, Imported, ImportedPrice, NewPrice, PriceSource, Skipped, absurdities},
+        refusal::{FieldError, Refusal},
+        words::words,
+    },
+    store::{self, spend::prices::PriceRow},
+};
+
+words! {
+    /// The format of a price file.
+    pub enum PriceFormat {
+        /// LiteLLM's `model_prices_and_context_window.json`.
+        Litellm => "litellm",
+        /// genai-prices' `data.json`.
+        GenaiPrices => "genai_prices",
+    }
+}
+
+/// A price file to be read.
+#[derive(Debug, Clone, PartialEq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PriceImport {
+    /// What the file is.
+    pub format: PriceFormat,
+    /// The file itself, as JSON. At most 16 MiB.
+    #[schema(value_type = Object)]
+    pub document: Value,
+    /// From when on prices hold that the file does not date; default: now.
+    #[serde(default)]
+    pub effective_from: Option<DateTime<Utc>>,
+    /// Takes prices that differ from the ones before by more than a hundred times, too.
+    #[serde(default)]
+    pub force: bool,
+    /// Says what would be done, and does nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What became of a price file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ImportAnswer {
+    /// Prices that were added.
+    pub added: usize,
+    /// Prices that the book has already, just so.
+    pub unchanged: usize,
+    /// Entries that were not taken.
+    pub skipped: usize,
+    /// The first hundred of those, with the reason.
+    pub examples: Vec<Skipped>,
+}
+
+impl App {
+    /// Adds a price.
+    ///
+    /// # Errors
+    /// `invalid`, also for a price that looks like a slip of the pen, unless it is forced.
+    pub async fn create_price(
+        &self,
+        caller: &OperatorCaller,
+        new: &NewPrice,
+        request: Option<&Request>,
+    ) -> Result<Outcome<ModelPrice>> {
+        let price = new.price()?;
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
+        let work = async |unit: &mut Unit| {
+            if let Some(known) = idempotency::replay(unit, principal, request).await? {
+                return Ok(Outcome::replayed(known));
+            }
+            let at = new.effective_from.unwrap_or(unit.now());
+            let names = price::names(&new.model);
+            let book = pricing::book(unit, &names).await?;
+            let before = pricing::find_named(&book, Some(&new.provider), &new.model, at);
+            refuse_absurd(&absurdities(&price, before), new.force)?;
+            let made = row(unit, &new.provider, &new.model, at, &price, PriceSource::Operator);
+            let made = PriceRow { note: new.note.clone(), ..made };
+            add(unit, std::slice::from_ref(&made)).await?;
+            let data = json!({"price_id": made.price_id, "provider": new.provider,
+                              "model": new.model, "effective_from": at});
+            let shown = view(made)?;
+            unit.record(NewEvent::new(EventKind::PriceCreated).after(&shown).data(data));
+            idempotency::store(unit, principal, request, &shown).await?;
+            Ok(Outcome::fresh(shown))
+        };
+        let outcome = work(&mut unit).await;
+        self.conclude(unit, outcome).await
+    }
+
+    /// Adds the prices of a file that the book does not have.
+    ///
+    /// # Errors
+    /// `invalid` when there is no price in it.
+    pub async fn import_prices(
+        &self,
+        caller: &OperatorCaller,
+        file: &PriceImport,
+    ) -> Result<ImportAnswer> {
+        if let Some(at) = file.effective_from {
+            let mut checks = Checks::new();
+            check_instant(&mut checks, "/effective_from", at);
+            checks.finish()?;
+        }
+        let (imported, source) = match file.format {
+            PriceFormat::Litellm => {
+                (price::import::litellm::read(&file.document), PriceSource::Litellm)
+            }
+            PriceFormat::GenaiPrices => {
+                (price::import::genai_prices::read(&file.document), PriceSource::GenaiPrices)
+            }
+        };
+        if imported.prices.is_empty() {
+            let detail = format!("has no price in it that a file of {} would have", file.format);
+            return Err(Refusal::invalid_at("/document", detail).into());
+        }
+        let principal = caller.principal();
+        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
+        let (rows, answer) = sift(&mut unit, imported, source, file).await?;
+        if file.dry_run {
+            self.undo(unit).await?;
+            return Ok(answer);
+        }
+        for chunk in rows.chunks(1000) {
+            add(&mut unit, chunk).await?;
+        }
+        let data = json!({"source": source, "added": answer.added});
+        let shown = rows.into_iter().map(view).collect::<Result<Vec<ModelPrice>>>()?;
+        unit.record(NewEvent::new(EventKind::PriceCreated).after(&shown).data(data));
+        self.commit(unit).await?;
+        Ok(answer)
+    }
+
+    /// Computes spend anew from the price book as it is now.
+    ///
+    /// # Errors
+    /// `invalid`.
+    pub async fn rerate_spend(
+        &self,
+        caller: &OperatorCaller,
+        request: &RerateRequest,
+    ) -> Result<RerateAnswer> {
+        let mut checks = Checks::new();
+        checks.ensure(request.from < request.to, "/to", "is not after `from`");
+        if let Some(model) = &request.model {
+            checks.line("/model", model, 200);
+        }
+        checks.finish()?;
+        let principal = caller.principal();
+        self.rerate_all(principal.workspace, &principal.actor(), request).await
+    }
+
+    /// Up to `rows` of the workspace's own prices after `after`, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_prices(
+        &self,
+        caller: &ReaderCaller,
+        provider: Option<&str>,
+        model: Option<&str>,
+        after: Option<PriceId>,
+        rows: u32,
+    ) -> Result<Vec<ModelPrice>> {
+        let workspace = caller.principal().workspace;
+        let mut conn = self.reader().await?;
+        let rows =
+            store::spend::prices::list(&mut conn, workspace, provider, model, after, rows.into())
+                .await?;
+        rows.into_iter().map(view).collect()
+    }
+
+    /// The price that holds for a model at an instant.
+    ///
+    /// # Errors
+    /// `not_found` when there is none.
+    pub async fn find_price(
+        &self,
+        caller: &ReaderCaller,
+        provider: Option<&str>,
+        model: &str,
+        at: Option<DateTime<Utc>>,
+    ) -> Result<ModelPrice> {
+        let workspace = caller.principal().workspace;
+        let (mut conn, now) = self.reading().await?;
+        let at = at.unwrap_or(now);
+        let names = price::names(model);
+        let own = store::spend::prices::named(&mut conn, workspace, &names).await?;
+        pricing::holding(own, provider, model, at)
+    }
+}
+
+fn refuse_absurd(found: &[String], force: bool) -> Result<()> {
+    if force || found.is_empty() {
+        return Ok(());
+    }
+    let detail = format!("{}; when it is meant so, send `force: true`", found.join("; "));
+    let errors = vec![FieldError::new("/force", &detail)];
+    Err(Refusal::invalid(errors).into())
+}
+
+async fn add(unit: &mut Unit, rows: &[PriceRow]) -> Result<()> {
+    let workspace = unit.workspace();
+    Ok(store::spend::prices::insert(unit.conn(), workspace, rows).await?)
+}
+
+/// What of a file is new, and what becomes of the rest.
+async fn sift(
+    unit: &mut Unit,
+    imported: Imported,
+    source: PriceSource,
+    file: &PriceImport,
+) -> Result<(Vec<PriceRow>, ImportAnswer)> {
+    let Imported { prices, mut skipped } = imported;
+    let names: std::collections::BTreeSet<String> =
+        prices.iter().map(|price| price.model.to_lowercase()).collect();
+    let book = pricing::book(unit, &names.into_iter().collect::<Vec<_>>()).await?;
+    let ids: Vec<PriceId> = unit.ids(prices.len());
+    let mut rows = Vec::new();
+    let mut answer = ImportAnswer::default();
+    for (new, price_id) in prices.into_iter().zip(ids) {
+        let ImportedPrice { provider, model, effective_from, price, notes } = new;
+        let at = effective_from.or(file.effective_from).unwrap_or(unit.now());
+        let before = pricing::exact(&book, &provider, &model, at);
+        if before == Some(&price) {
+            answer.unchanged += 1;
+            continue;
+        }
+        let absurd = absurdities(&price, before);
+        if !absurd.is_empty() && !file.force {
+            let reason = price::SkipReason::Absurd;
+            skipped.push(Skipped { name: model, reason, detail: absurd.join("; ") });
+            continue;
+        }
+        let note = (!notes.is_empty()).then(|| notes.join("; "));
+        let made = row(unit, &provider, &model, at, &price, source);
+        rows.push(PriceRow { price_id, note, ..made });
+    }
+    answer.added = rows.len();
+    answer.skipped = skipped.len();
+    skipped.truncate(100);
+    answer.examples = skipped;
+    Ok((rows, answer))
+}

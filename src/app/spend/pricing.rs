@@ -1,0 +1,263 @@
+//! Pricing usage: the tokens of reported model calls become money, in the transaction that stores
+//! them.
+//!
+//! A call is priced by the price that held when it was made; of the workspace's own prices and the
+//! built-in ones the workspace's come first. A model without a price costs what the nearest budget
+//! with a limit of money says; its tokens are counted in any case, and as `unpriced_tokens` too.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::model_price::ModelPrice;
+use crate::{
+    app::{Result, Unit, budgets::settle::Booking, error::corrupt},
+    domain::{
+        budget::UnknownModel,
+        check::Checks,
+        event::{EventKind, NewEvent},
+        ids::AttemptId,
+        price::{self, BookPrice, Cost, MoneySource, Price, Tokens, Usage},
+        refusal::Refusal,
+        spend::{self, MONEY, SpendEntry, SpendReport},
+        task::AttemptFacts,
+    },
+    store::{
+        self,
+        spend::prices::{ModelCall, PriceRow},
+    },
+};
+
+/// What the calls of a batch of reports come to.
+#[derive(Debug, Default)]
+pub(in crate::app) struct Pricing {
+    calls: HashMap<(AttemptId, String), Priced>,
+}
+
+#[derive(Debug)]
+struct Priced {
+    call: ModelCall,
+    cost: Option<Cost>,
+    /// The tokens may not be used without a price.
+    refused: bool,
+}
+
+/// Prices the usage in reports.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn price(
+    unit: &mut Unit,
+    reports: &[&(&AttemptFacts, &SpendReport)],
+) -> Result<Pricing> {
+    let now = unit.now();
+    let mut calls = BTreeMap::new();
+    for (attempt, report) in reports {
+        for entry in &report.entries {
+            let Some(usage) = &entry.usage else { continue };
+            let Some(tokens) = usage.read(&mut Checks::new(), "") else { continue };
+            let key = (attempt.attempt_id, entry.key.clone());
+            // The first under a key counts, as with amounts.
+            calls.entry(key).or_insert((usage, tokens, entry.amounts.contains_key(MONEY)));
+        }
+    }
+    if calls.is_empty() {
+        return Ok(Pricing::default());
+    }
+    let names: BTreeSet<String> =
+        calls.values().flat_map(|(usage, ..)| price::names(&usage.model)).collect();
+    let names: Vec<String> = names.into_iter().collect();
+    let book = book(unit, &names).await?;
+    let mut pricing = Pricing::default();
+    let mut unknown = BTreeSet::new();
+    for ((attempt, key), (usage, tokens, reported)) in calls {
+        let at = usage.at.unwrap_or(now);
+        let cost = find(&book, usage, at).map(|price| price::cost(price, &tokens));
+        let money = match (reported, cost) {
+            (true, _) => MoneySource::Reported,
+            (false, Some(_)) => MoneySource::Book,
+            (false, None) => {
+                unknown.insert(attempt);
+                MoneySource::None
+            }
+        };
+        // Its own money comes first; with it nothing is unpriced.
+        let cost = if reported { Some(Cost::default()) } else { cost };
+        let call = call(attempt, &key, usage, at, tokens, money);
+        pricing.calls.insert((attempt, key), Priced { call, cost, refused: false });
+    }
+    if !unknown.is_empty() {
+        pricing.assume(unit, &unknown.into_iter().collect::<Vec<_>>()).await?;
+    }
+    Ok(pricing)
+}
+
+fn call(
+    attempt_id: AttemptId,
+    key: &str,
+    usage: &Usage,
+    called_at: DateTime<Utc>,
+    tokens: Tokens,
+    money: MoneySource,
+) -> ModelCall {
+    ModelCall {
+        attempt_id,
+        key: key.to_owned(),
+        provider: usage.provider.clone(),
+        model: usage.model.clone(),
+        called_at,
+        tokens,
+        money,
+    }
+}
+
+/// The workspace's own prices of models with these names; those built in are always at hand.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn book(unit: &mut Unit, names: &[String]) -> Result<Book> {
+    let workspace = unit.workspace();
+    let own = store::spend::prices::named(unit.conn(), workspace, names).await?;
+    Ok(Book { own: rows(own)? })
+}
+
+/// Prices among which one is found.
+#[derive(Debug, Default)]
+pub(in crate::app) struct Book {
+    own: Vec<BookPrice>,
+}
+
+fn rows(rows: Vec<PriceRow>) -> Result<Vec<BookPrice>> {
+    let rows = rows.into_iter().zip(1..).map(|(row, number)| {
+        let PriceRow { provider, model, effective_from, price, .. } = row;
+        let price: Price = serde_json::from_value(price).map_err(corrupt)?;
+        Ok(BookPrice { number, provider, model, effective_from, price })
+    });
+    rows.collect()
+}
+
+/// The price of a call: the workspace's own, else the one that is built in.
+pub(in crate::app) fn find<'a>(
+    book: &'a Book,
+    usage: &Usage,
+    at: DateTime<Utc>,
+) -> Option<&'a Price> {
+    find_named(book, usage.provider.as_deref(), &usage.model, at)
+}
+
+/// The same by the names alone.
+pub(in crate::app) fn find_named<'a>(
+    book: &'a Book,
+    provider: Option<&str>,
+    model: &str,
+    at: DateTime<Utc>,
+) -> Option<&'a Price> {
+    price::choose(&[&book.own, price::builtin()], provider, model, at).map(|row| &row.price)
+}
+
+/// The price of exactly this name: the workspace's own, else the one that is built in.
+pub(in crate::app) fn exact<'a>(
+    book: &'a Book,
+    provider: &str,
+    model: &str,
+    at: DateTime<Utc>,
+) -> Option<&'a Price> {
+    let own = price::exact(&book.own, provider, model, at);
+    let row = own.or_else(|| price::exact(price::builtin(), provider, model, at))?;
+    Some(&row.price)
+}
+
+impl Pricing {
+    /// What models without a price cost, as budgets say.
+    async fn assume(&mut self, unit: &mut Unit, attempts: &[AttemptId]) -> Result<()> {
+        let workspace = unit.workspace();
+        let policies = store::spend::prices::policies(unit.conn(), workspace, attempts).await?;
+        let policies: HashMap<AttemptId, UnknownModel> = policies.into_iter().collect();
+        let assumes = policies.values().any(|policy| *policy == UnknownModel::AssumeMax);
+        let all = if assumes {
+            let mut all = rows(store::spend::prices::all(unit.conn(), workspace).await?)?;
+            all.extend_from_slice(price::builtin());
+            all
+        } else {
+            Vec::new()
+        };
+        for priced in self.calls.values_mut().filter(|p| p.call.money == MoneySource::None) {
+            match policies.get(&priced.call.attempt_id) {
+                Some(UnknownModel::AssumeMax) => {
+                    let prices = all.iter().map(|row| &row.price);
+                    priced.cost = price::dearest(prices, &priced.call.tokens);
+                    priced.call.money = MoneySource::Assumed;
+                }
+                Some(UnknownModel::Refuse) => priced.refused = true,
+                Some(UnknownModel::Zero) | None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The lines that the usage of an entry comes to.
+    pub(in crate::app) fn lines(
+        &self,
+        attempt: AttemptId,
+        entry: &SpendEntry,
+    ) -> Vec<(&'static str, i64, i32)> {
+        if entry.usage.is_none() {
+            return Vec::new();
+        }
+        let priced = self.calls.get(&(attempt, entry.key.clone()));
+        priced.map(|p| spend::lines_of(&p.call.tokens, p.cost)).unwrap_or_default()
+    }
+
+    /// Stores the calls whose entries were new.
+    pub(in crate::app) async fn note(mut self, unit: &mut Unit, stored: &[Booking]) -> Result<()> {
+        let mut calls = Vec::new();
+        for line in stored.iter().filter(|line| line.unit == "input_tokens") {
+            let Some(priced) = self.calls.remove(&(line.attempt, line.key.clone())) else {
+                continue;
+            };
+            if priced.refused {
+                let data = json!({"model": priced.call.model, "provider": priced.call.provider});
+                let event = NewEvent::new(EventKind::PriceUnknown).attempt(line.attempt);
+                unit.record(event.data(data));
+            }
+            calls.push(priced.call);
+        }
+        if calls.is_empty() {
+            return Ok(());
+        }
+        let workspace = unit.workspace();
+        Ok(store::spend::prices::insert_calls(unit.conn(), workspace, &calls).await?)
+    }
+}
+
+/// The price that holds, as it is shown.
+///
+/// # Errors
+/// `not_found` when there is none.
+pub(in crate::app) fn holding(
+    own: Vec<PriceRow>,
+    provider: Option<&str>,
+    model: &str,
+    at: DateTime<Utc>,
+) -> Result<ModelPrice> {
+    let book = rows(own.clone())?;
+    let found = price::choose(&[&book, price::builtin()], provider, model, at);
+    let found = found.ok_or_else(|| Refusal::not_found("price"))?;
+    // Those that are built in have negative numbers.
+    let index = usize::try_from(found.number - 1).ok();
+    if let Some(row) = index.and_then(|index| own.into_iter().nth(index)) {
+        return crate::app::spend::model_price::view(row);
+    }
+    Ok(ModelPrice {
+        id: None,
+        provider: found.provider.clone(),
+        model: found.model.clone(),
+        effective_from: found.effective_from,
+        price: found.price.clone(),
+        source: None,
+        note: None,
+        created_by: None,
+        created_at: None,
+    })
+}

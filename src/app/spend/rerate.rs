@@ -1,0 +1,232 @@
+//! Re-rating: computing spend anew from the price book as it is now.
+//!
+//! Nothing that was stored is changed: the difference is written as an entry of its own, with a key
+//! that starts with `rerate:`, and settles in the same periods as the call. Doing it again finds no
+//! difference. Attempts are taken in chunks, each in a transaction of its own.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{pricing, raise_totals, store_entries};
+use crate::{
+    app::{App, Result, Unit, budgets::settle, caller::Actor, unit::locks::locked},
+    domain::{
+        budget::ledger::FRACTIONS,
+        event::{EventKind, NewEvent},
+        ids::{AttemptId, WorkspaceId},
+        price,
+        spend::{Charge, MONEY, RERATE_PREFIX, UNPRICED, UnitSpend},
+        task::AttemptFacts,
+    },
+    store::{
+        self,
+        spend::{
+            NewEntry,
+            prices::{CallFilter, ChargedCall},
+        },
+    },
+};
+
+/// Calls that one transaction looks at.
+const CHUNK: i64 = 500;
+
+/// A place in the order of calls.
+type Place = (AttemptId, String);
+
+impl App {
+    pub(in crate::app) async fn rerate_all(
+        &self,
+        workspace: WorkspaceId,
+        actor: &Actor,
+        request: &RerateRequest,
+    ) -> Result<RerateAnswer> {
+        let mut answer = RerateAnswer::default();
+        let mut after: Place = (AttemptId(uuid::Uuid::nil()), String::new());
+        loop {
+            let mut unit = self.begin(workspace, actor.clone()).await?;
+            let found = calls(&mut unit, request, &after).await?;
+            // What was charged is read once more under the locks of the attempts, so that two who
+            // rate anew at once do not both correct it.
+            let held = hold(&mut unit, &found).await?;
+            let calls = calls(&mut unit, request, &after).await?;
+            let last =
+                calls.last().map(|charged| (charged.call.attempt_id, charged.call.key.clone()));
+            let corrections = corrections(&mut unit, &calls).await?;
+            answer.note(calls.len(), &corrections);
+            if request.dry_run {
+                self.undo(unit).await?;
+            } else {
+                write(&mut unit, &held, corrections).await?;
+                self.commit(unit).await?;
+            }
+            match last {
+                Some(place) if calls.len() as i64 == CHUNK => after = place,
+                Some(_) | None => return Ok(answer.finish()),
+            }
+        }
+    }
+}
+
+async fn calls(
+    unit: &mut Unit,
+    request: &RerateRequest,
+    after: &Place,
+) -> Result<Vec<ChargedCall>> {
+    let workspace = unit.workspace();
+    let names = request.model.as_ref().map(|model| vec![model.to_lowercase()]);
+    let filter = CallFilter { models: names.as_deref(), from: request.from, to: request.to };
+    let after = (after.0, after.1.as_str());
+    Ok(store::spend::prices::charged_calls(unit.conn(), workspace, filter, after, CHUNK).await?)
+}
+
+/// Locks the attempts of calls.
+async fn hold(unit: &mut Unit, calls: &[ChargedCall]) -> Result<HashMap<AttemptId, AttemptFacts>> {
+    let ids: BTreeSet<AttemptId> = calls.iter().map(|charged| charged.call.attempt_id).collect();
+    locked(unit, &ids.into_iter().collect::<Vec<_>>()).await
+}
+
+/// A difference between what was charged for a call and what it costs now.
+#[derive(Debug, Clone)]
+pub(in crate::app) struct Correction {
+    attempt: AttemptId,
+    /// The key of the call's own entry.
+    call: String,
+    /// The key of the correction.
+    key: String,
+    provider: Option<String>,
+    model: String,
+    /// In pico-dollars.
+    pub picos: i128,
+    unpriced: i64,
+}
+
+async fn corrections(unit: &mut Unit, calls: &[ChargedCall]) -> Result<Vec<Correction>> {
+    let names: BTreeSet<String> =
+        calls.iter().flat_map(|charged| price::names(&charged.call.model)).collect();
+    let names: Vec<String> = names.into_iter().collect();
+    let book = pricing::book(unit, &names).await?;
+    let found = calls.iter().filter_map(|charged| {
+        let ChargedCall { call, micros, fraction, unpriced, corrections } = charged;
+        let provider = call.provider.as_deref();
+        // What has no price now either stays as it is.
+        let price = pricing::find_named(&book, provider, &call.model, call.called_at)?;
+        let was = i128::from(*micros) * i128::from(FRACTIONS) + i128::from(*fraction);
+        let picos = price::cost(price, &call.tokens).picos() - was;
+        let correction = Correction {
+            attempt: call.attempt_id,
+            call: call.key.clone(),
+            key: format!("{RERATE_PREFIX}{}:{}", corrections + 1, call.key),
+            provider: call.provider.clone(),
+            model: call.model.clone(),
+            picos,
+            unpriced: *unpriced,
+        };
+        (picos != 0 || *unpriced != 0).then_some(correction)
+    });
+    Ok(found.collect())
+}
+
+/// Stores the differences, and settles them with every limit above.
+async fn write(
+    unit: &mut Unit,
+    held: &HashMap<AttemptId, AttemptFacts>,
+    corrections: Vec<Correction>,
+) -> Result<()> {
+    if corrections.is_empty() {
+        return Ok(());
+    }
+    let workspace = unit.workspace();
+    // A call that came while the attempts were being locked is not among them; it is rated anyway.
+    let corrections: Vec<Correction> =
+        corrections.into_iter().filter(|c| held.contains_key(&c.attempt)).collect();
+    let ids: Vec<AttemptId> = held.keys().copied().collect();
+    let attempts: BTreeMap<AttemptId, &AttemptFacts> =
+        held.iter().map(|(id, attempt)| (*id, attempt)).collect();
+    let stored = store::spend::of_attempts(unit.conn(), workspace, &ids).await?;
+    let mut spent: BTreeMap<(AttemptId, String), UnitSpend> =
+        stored.into_iter().map(|(id, unit, spend)| ((id, unit), spend)).collect();
+    let count = corrections.len();
+    let corrected: Vec<(AttemptId, String)> =
+        corrections.iter().map(|c| (c.attempt, c.call.clone())).collect();
+    store::spend::prices::count_corrections(unit.conn(), workspace, &corrected).await?;
+    let entries = corrections.into_iter().flat_map(entries).collect();
+    let stored = store_entries(unit, &attempts, entries, &mut spent).await?;
+    raise_totals(unit, stored.rises).await?;
+    settle::settle(unit, &stored.lines, &[]).await?;
+    unit.record(NewEvent::new(EventKind::SpendRerated).data(json!({"calls": count})));
+    Ok(())
+}
+
+fn entries(correction: Correction) -> Vec<NewEntry> {
+    let Correction { attempt, call: _, key, provider, model, picos, unpriced } = correction;
+    let whole = picos.div_euclid(i128::from(FRACTIONS));
+    let rest = picos.rem_euclid(i128::from(FRACTIONS));
+    let money = i64::try_from(whole).unwrap_or(if whole < 0 { i64::MIN } else { i64::MAX });
+    let line = |unit: &str, amount: i64, fraction: i32| NewEntry {
+        attempt_id: attempt,
+        charge: Charge {
+            key: key.clone(),
+            unit: unit.to_owned(),
+            amount,
+            fraction,
+            provider: provider.clone(),
+            model: Some(model.clone()),
+            note: Some("computed anew from the price book".to_owned()),
+        },
+        late: true,
+    };
+    let mut lines = Vec::new();
+    if picos != 0 {
+        lines.push(line(MONEY, money, i32::try_from(rest).unwrap_or_default()));
+    }
+    if unpriced != 0 {
+        lines.push(line(UNPRICED, -unpriced, 0));
+    }
+    lines
+}
+
+/// Which calls are to be rated anew.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RerateRequest {
+    /// Only calls of the model that was reported under this name; left out: of all.
+    #[serde(default)]
+    #[schema(example = "gpt-4o", max_length = 200)]
+    pub model: Option<String>,
+    /// Only calls made at or after this instant.
+    pub from: DateTime<Utc>,
+    /// Only calls made before this instant.
+    pub to: DateTime<Utc>,
+    /// Says what would change, and changes nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What re-rating came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RerateAnswer {
+    /// Calls that were looked at; those whose money agents reported themselves are left out.
+    pub calls: usize,
+    /// Calls whose money changed: each has a correction entry now.
+    pub corrected: usize,
+    /// By how much money changed in all, in micro-dollars, rounded down.
+    pub usd_micros: i64,
+    #[serde(skip)]
+    picos: i128,
+}
+
+impl RerateAnswer {
+    pub(in crate::app) fn note(&mut self, calls: usize, corrections: &[Correction]) {
+        self.calls += calls;
+        self.corrected += corrections.len();
+        self.picos += corrections.iter().map(|correction| correction.picos).sum::<i128>();
+    }
+
+    pub(in crate::app) fn finish(self) -> Self {
+        let micros = self.picos.div_euclid(i128::from(price::rate::PICOS_PER_MICRO));
+        Self { usd_micros: i64::try_from(micros).unwrap_or(i64::MAX), ..self }
+    }
+}

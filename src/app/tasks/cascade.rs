@@ -1,0 +1,355 @@
+//! What follows when tasks move: dependents, containers, lost causes, goals.
+//!
+//! Every use case that ends or frees tasks says which ([`Change`]) and calls [`settle`]; it never
+//! writes a task's state itself. In the same transaction
+//! - each dependency on a task that is done is satisfied, once, and what needs nothing more is
+//!   freed: offered, opened, or put before a person;
+//! - what needs a failed or cancelled task, or is contained in one, is cancelled, however far down;
+//! - a container whose last child ended ends too, and a task that parked for its subtasks is
+//!   offered again;
+//! - the goal's counters move, and it ends with its last task.
+//!
+//! The caller holds the goals' rows. That makes a cascade see a still picture, and two cascades of
+//! one goal come one after the other.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::{
+    cascade_events,
+    change::Change,
+    unblock::{self, Needs},
+};
+use crate::{
+    app::{Error, Result, Unit, unit::locks::lock_goal},
+    domain::{
+        event::{EventKind, NewEvent},
+        goal::{TaskCounts, roll_up},
+        ids::{AttemptId, GoalId, LimitId, TaskId},
+        settings,
+        states::{AttemptState, FailureClass, GoalState, TaskState},
+        task::{self, Next, TaskFacts, claim},
+    },
+    store::{
+        self,
+        tasks::moves::{CountChange, TaskMove},
+    },
+};
+
+/// Tasks that ended in this unit and whose consequences are still to be drawn.
+#[derive(Debug, Default)]
+struct Ended {
+    done: Vec<TaskId>,
+    not_done: Vec<TaskId>,
+    with_parent: Vec<TaskId>,
+}
+
+/// Writes changes and everything that follows from them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn settle(unit: &mut Unit, changes: Vec<Change>) -> Result<()> {
+    let mut counts = BTreeMap::new();
+    let mut ended = write(unit, changes, &mut counts).await?;
+    while !(ended.done.is_empty() && ended.not_done.is_empty()) {
+        let Ended { done, not_done, with_parent } = ended;
+        let mut more = Vec::new();
+        if !done.is_empty() {
+            let (workspace, now) = (unit.workspace(), unit.now());
+            let freed = store::tasks::moves::satisfy(unit.conn(), workspace, now, &done).await?;
+            unblock::free(unit, freed, Needs::JustMet).await?;
+        }
+        if !not_done.is_empty() {
+            more.extend(lost_causes(unit, &not_done).await?);
+        }
+        let mut next = write(unit, more, &mut counts).await?;
+        if !with_parent.is_empty() {
+            let parents = finished_parents(unit, &with_parent).await?;
+            let higher = write(unit, parents, &mut counts).await?;
+            next.done.extend(higher.done);
+            next.not_done.extend(higher.not_done);
+            next.with_parent.extend(higher.with_parent);
+        }
+        ended = next;
+    }
+    let changes: Vec<(GoalId, CountChange)> = counts.into_iter().collect();
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let counted = store::tasks::moves::count(unit.conn(), workspace, now, &changes).await?;
+    for (goal, state, counts) in counted {
+        finish_goal(unit, goal, state, counts).await?;
+    }
+    Ok(())
+}
+
+/// Ends an active goal whose tasks have all ended. The goal's row is held.
+///
+/// # Errors
+/// When the database fails.
+pub async fn finish_goal(
+    unit: &mut Unit,
+    goal: GoalId,
+    state: GoalState,
+    counts: TaskCounts,
+) -> Result<()> {
+    if roll_up(state, counts).is_none() {
+        return Ok(());
+    }
+    let workspace = unit.workspace();
+    let (failed, cancelled) = if counts.done == counts.total {
+        (0, 0)
+    } else {
+        store::goals::not_made_up_for(unit.conn(), workspace, goal).await?
+    };
+    let judged = TaskCounts { failed, cancelled, ..counts };
+    let before = state;
+    let Some(state) = roll_up(state, judged) else { return Ok(()) };
+    let (kind, reason) = match state {
+        GoalState::Completed => (EventKind::GoalCompleted, None),
+        GoalState::Cancelled => {
+            (EventKind::GoalCancelled, Some("some of its tasks were cancelled"))
+        }
+        GoalState::Failed => (EventKind::GoalFailed, Some("some of its tasks failed")),
+        GoalState::Planning | GoalState::Proposed | GoalState::Active => return Ok(()),
+    };
+    let now = unit.now();
+    store::goals::set_state(unit.conn(), workspace, now, goal, state, reason).await?;
+    let event = NewEvent::new(kind)
+        .goal(goal)
+        .before(&json!({"goal_id": goal, "state": before, "tasks": counts}))
+        .after(&json!({"goal_id": goal, "state": state, "tasks": counts}));
+    unit.record(event.data(json!({"tasks": counts, "reason": reason})));
+    Ok(())
+}
+
+/// Where a step leads, seen from the table.
+fn target(next: Next, now: DateTime<Utc>) -> (TaskState, Option<FailureClass>) {
+    match next {
+        Next::Done => (TaskState::Done, None),
+        Next::Review => (TaskState::Reviewing, None),
+        Next::Failed(class) => (TaskState::Failed, Some(class)),
+        Next::Cancelled => (TaskState::Cancelled, None),
+        Next::Retry(at) if at > now => (TaskState::Waiting, None),
+        Next::Retry(_) => (TaskState::Ready, None),
+        Next::Park => (TaskState::Parked, None),
+    }
+}
+
+async fn write(
+    unit: &mut Unit,
+    changes: Vec<Change>,
+    counts: &mut BTreeMap<GoalId, CountChange>,
+) -> Result<Ended> {
+    let mut ended = Ended::default();
+    if changes.is_empty() {
+        return Ok(ended);
+    }
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let mut moves = Vec::with_capacity(changes.len());
+    for change in &changes {
+        let (state, failure) = target(change.next, now);
+        let at = if let Next::Retry(at) = change.next { at } else { change.task.ready_from };
+        moves.push(TaskMove {
+            task_id: change.task.task_id,
+            state,
+            ready_from: at,
+            claim_rank: claim::rank(at.min(now), change.task.priority),
+            attempts_used: change.attempts_used,
+            lost_in_row: change.lost_in_row,
+            needs_met: false,
+            short: None,
+            failure,
+            reason: state.is_terminal().then(|| change.reason.clone()).flatten(),
+        });
+        unit.record(cascade_events::told(change, state, failure, at));
+        if let Some((attempt, state)) = change.attempt {
+            unit.audit(cascade_events::of_attempt(change, attempt, state));
+        }
+        note_end(&mut ended, counts, change, state);
+    }
+    store::tasks::moves::apply(unit.conn(), workspace, now, &moves).await?;
+    let over: Vec<TaskId> = ended.done.iter().chain(&ended.not_done).copied().collect();
+    if !over.is_empty() {
+        crate::app::approvals::ask::withdraw_questions(
+            unit,
+            &over,
+            "the task it was about has ended",
+        )
+        .await?;
+    }
+    Ok(ended)
+}
+
+fn note_end(
+    ended: &mut Ended,
+    counts: &mut BTreeMap<GoalId, CountChange>,
+    change: &Change,
+    state: TaskState,
+) {
+    if !state.is_terminal() {
+        return;
+    }
+    let id = change.task.task_id;
+    let count = counts.entry(change.task.goal_id).or_default();
+    count.open -= 1;
+    match state {
+        TaskState::Done => {
+            count.done += 1;
+            ended.done.push(id);
+        }
+        TaskState::Failed => {
+            count.failed += 1;
+            ended.not_done.push(id);
+        }
+        TaskState::Cancelled => {
+            count.cancelled += 1;
+            ended.not_done.push(id);
+        }
+        TaskState::Waiting
+        | TaskState::Ready
+        | TaskState::Running
+        | TaskState::Parked
+        | TaskState::Reviewing => {}
+    }
+    if change.task.parent_id.is_some() {
+        ended.with_parent.push(id);
+    }
+}
+
+/// Cancels what cannot go on because of tasks that failed or were cancelled.
+async fn lost_causes(unit: &mut Unit, ended: &[TaskId]) -> Result<Vec<Change>> {
+    let workspace = unit.workspace();
+    let lost = store::tasks::moves::lost_with(unit.conn(), workspace, ended).await?;
+    cancel(unit, &lost, "a task that it needs, or that contains it, was not done").await
+}
+
+/// Asks running tasks among `tasks` to stop and gives the changes that cancel the others at once.
+///
+/// # Errors
+/// When the database fails.
+pub async fn cancel(unit: &mut Unit, tasks: &[TaskId], reason: &str) -> Result<Vec<Change>> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let facts = store::tasks::lock(unit.conn(), workspace, tasks).await?;
+    let mut changes = Vec::new();
+    let mut asked = Vec::new();
+    for task in facts {
+        match task.state {
+            TaskState::Done | TaskState::Failed | TaskState::Cancelled => {}
+            TaskState::Running if !task.container => asked.push(task),
+            TaskState::Running | TaskState::Waiting | TaskState::Ready | TaskState::Parked => {
+                changes.push(Change::of_task(task, Next::Cancelled, reason.to_owned()));
+            }
+            TaskState::Reviewing => {
+                let attempt = task.current_attempt.map(|id| (id, AttemptState::Cancelled));
+                let change = Change::of_task(task, Next::Cancelled, reason.to_owned());
+                changes.push(Change { attempt, ..change });
+            }
+        }
+    }
+    let submitted: Vec<_> = changes.iter().filter_map(|change| change.attempt).collect();
+    if !submitted.is_empty() {
+        let ids: Vec<AttemptId> = submitted.iter().map(|(attempt, _)| *attempt).collect();
+        store::attempts::lock(unit.conn(), workspace, &ids).await?;
+        store::attempts::end(unit.conn(), workspace, now, &submitted).await?;
+    }
+    let asked: Vec<TaskFacts> = asked.into_iter().filter(|task| !task.cancelling).collect();
+    if !asked.is_empty() {
+        let ids: Vec<TaskId> = asked.iter().map(|task| task.task_id).collect();
+        let by = now + settings::CANCEL_GRACE;
+        store::tasks::moves::request_cancel(unit.conn(), workspace, now, by, &ids).await?;
+    }
+    for task in asked {
+        unit.record(
+            NewEvent::new(EventKind::TaskCancelRequested)
+                .goal(task.goal_id)
+                .task(task.task_id)
+                .attempt(task.current_attempt)
+                .before(&task)
+                .after(&TaskFacts { cancelling: true, ..task.clone() })
+                .data(json!({"reason": reason})),
+        );
+    }
+    Ok(changes)
+}
+
+/// Containers end with their last child; a task that parked for its subtasks comes back.
+async fn finished_parents(unit: &mut Unit, children: &[TaskId]) -> Result<Vec<Change>> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let parents = store::tasks::moves::children_ended(unit.conn(), workspace, children).await?;
+    if parents.is_empty() {
+        return Ok(Vec::new());
+    }
+    let facts = store::tasks::lock(unit.conn(), workspace, &parents).await?;
+    let changes = facts.into_iter().filter_map(|task| match (task.container, task.state) {
+        (true, _) => {
+            let next = task::container_ending(&task);
+            let reason = (next != Next::Done).then(|| "not all of its children are done".into());
+            Some(Change::of_task(task, next, reason))
+        }
+        (false, TaskState::Parked) => Some(Change::of_task(task, Next::Retry(now), None)),
+        (
+            false,
+            TaskState::Waiting
+            | TaskState::Ready
+            | TaskState::Running
+            | TaskState::Reviewing
+            | TaskState::Done
+            | TaskState::Failed
+            | TaskState::Cancelled,
+        ) => None,
+    });
+    Ok(changes.collect())
+}
+
+/// The question is decided either way: the task goes on, and its next attempt reads the outcome.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn resume(unit: &mut Unit, task: TaskFacts) -> Result<()> {
+    if task.state != TaskState::Parked {
+        return Err(Error::Corrupt("a question about a task that is not parked".into()));
+    }
+    let now = unit.now();
+    settle(unit, vec![Change::of_task(task, Next::Retry(now), None)]).await
+}
+
+/// Cancels everything that waits for a limit; the unit holds the workspace alone.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn cancel_waiting_for_limit(
+    unit: &mut Unit,
+    limit: LimitId,
+    reason: &str,
+) -> Result<()> {
+    let workspace = unit.workspace();
+    let waiting = store::budgets::waits::waiting_for(unit.conn(), workspace, limit, -1).await?;
+    for (goal, tasks) in by_goal(waiting) {
+        lock_goal(unit, goal).await?;
+        apply_cancel(unit, &tasks, reason).await?;
+    }
+    Ok(())
+}
+
+/// Tasks by their goals.
+pub(in crate::app) fn by_goal(tasks: Vec<(TaskId, GoalId)>) -> BTreeMap<GoalId, Vec<TaskId>> {
+    let mut by_goal: BTreeMap<GoalId, Vec<TaskId>> = BTreeMap::new();
+    for (task, goal) in tasks {
+        by_goal.entry(goal).or_default().push(task);
+    }
+    by_goal
+}
+
+/// Cancels tasks, and what follows from that. Their goal is locked.
+pub(in crate::app) async fn apply_cancel(
+    unit: &mut Unit,
+    tasks: &[TaskId],
+    reason: &str,
+) -> Result<()> {
+    let changes = cancel(unit, tasks, reason).await?;
+    settle(unit, changes).await
+}

@@ -1,0 +1,166 @@
+//! Creating the tasks of a plan or of a subtask request.
+//!
+//! The plan was checked before; here it becomes rows, all of them or none. The goal's row is held.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::unblock;
+use crate::{
+    app::{Result, Unit, budgets::create},
+    domain::{
+        budget::BudgetNode,
+        event::{EventKind, NewEvent, task_event},
+        ids::{GoalId, TaskId},
+        plan::{
+            TaskSpec,
+            first_states::{Laid, lay_out},
+        },
+        settings,
+        states::TaskState,
+        task::claim,
+    },
+    store::{
+        self,
+        tasks::{NewTask, links::NewCriterion, moves::CountChange},
+    },
+};
+
+/// Where the tasks go.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground {
+    /// Their goal.
+    pub goal: GoalId,
+    /// The priority of those that do not say.
+    pub priority: i16,
+    /// The position of the first.
+    pub position: i32,
+    /// The task whose attempt adds them.
+    pub parent: Option<TaskId>,
+}
+
+/// Creates the tasks of a checked plan; returns their ids in plan order.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lay(unit: &mut Unit, ground: Ground, specs: &[TaskSpec]) -> Result<Vec<TaskId>> {
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let ids: Vec<TaskId> = unit.ids(specs.len());
+    let laid = lay_out(specs, now);
+    let rows: Vec<NewTask> = specs
+        .iter()
+        .zip(&laid)
+        .enumerate()
+        .map(|(index, (spec, laid))| new_task(unit, ground, &ids, index, spec, laid))
+        .collect();
+
+    let sets: BTreeSet<String> = rows.iter().map(|row| row.capability_key.clone()).collect();
+    let sets: Vec<String> = sets.into_iter().collect();
+    store::tasks::know_capability_sets(unit.conn(), workspace, &sets).await?;
+    store::tasks::insert(unit.conn(), workspace, ground.goal, now, &rows).await?;
+
+    let criteria = criteria(&ids, specs);
+    if !criteria.is_empty() {
+        store::tasks::links::insert_criteria(unit.conn(), workspace, &criteria).await?;
+    }
+    let edges: Vec<(TaskId, TaskId, bool)> = laid
+        .iter()
+        .zip(&ids)
+        .flat_map(|(laid, id)| laid.needs.iter().map(|(need, done)| (*id, ids[*need], *done)))
+        .collect();
+    if !edges.is_empty() {
+        store::tasks::links::insert_dependencies(unit.conn(), workspace, now, &edges).await?;
+    }
+    let budgets = specs.iter().zip(&ids);
+    let budgets = budgets
+        .filter_map(|(spec, id)| Some((BudgetNode::Task, id.0, spec.budget.as_ref()?)))
+        .collect::<Vec<_>>();
+    create::make(unit, &budgets).await?;
+    record(unit, ground, specs, &rows);
+    // Tasks that begin before a person.
+    let parked = rows.iter().filter(|row| row.state == TaskState::Parked);
+    let parked: Vec<_> = parked.map(|row| (row.task_id, ground.goal)).collect();
+    unblock::ask_start(unit, &parked).await?;
+    let change = [(ground.goal, counts(&rows))];
+    store::tasks::moves::count(unit.conn(), workspace, now, &change).await?;
+    Ok(ids)
+}
+
+fn new_task(
+    unit: &Unit,
+    ground: Ground,
+    ids: &[TaskId],
+    index: usize,
+    spec: &TaskSpec,
+    laid: &Laid,
+) -> NewTask {
+    let priority = spec.priority.unwrap_or(ground.priority);
+    let ready_from = spec.not_before.unwrap_or(unit.now());
+    let millis = |seconds: u32| i64::from(seconds) * 1000;
+    NewTask {
+        task_id: ids[index],
+        parent_id: laid.parent.map(|parent| ids[parent]).or(ground.parent),
+        reference: spec.r#ref.clone(),
+        position: ground.position + index as i32,
+        container: laid.container,
+        state: laid.state,
+        priority,
+        capability_key: claim::capability_key(&spec.capabilities),
+        claim_rank: claim::rank(unit.now(), priority),
+        ready_from,
+        needs_unmet: laid.needs_unmet,
+        children_open: laid.children_open,
+        max_attempts: spec.max_attempts.unwrap_or(settings::MAX_ATTEMPTS),
+        max_rework: spec.max_rework.unwrap_or(settings::MAX_REWORK),
+        lease_ms: spec.lease_seconds.map(millis),
+        attempt_timeout_ms: spec.attempt_timeout_seconds.map(millis),
+        start_within_ms: spec.start_within_seconds.map(millis),
+        finish_within_ms: spec.finish_within_seconds.map(millis),
+        approve_start: spec.approval.start,
+        approve_result: spec.approval.result,
+        title: spec.title.clone(),
+        description: spec.description.clone(),
+        section: spec.section.clone(),
+        labels: json!(spec.labels),
+        input: spec.input.clone(),
+        estimate: (!spec.estimate.is_empty()).then(|| json!(spec.estimate)),
+    }
+}
+
+fn criteria(ids: &[TaskId], specs: &[TaskSpec]) -> Vec<NewCriterion> {
+    let of_task = |(task_id, spec): (&TaskId, &TaskSpec)| {
+        let task_id = *task_id;
+        let numbered = spec.criteria.iter().zip(1i16..);
+        numbered
+            .map(|(criterion, number)| NewCriterion {
+                task_id,
+                number,
+                text: criterion.text.clone(),
+                required: criterion.required,
+            })
+            .collect::<Vec<_>>()
+    };
+    ids.iter().zip(specs).flat_map(of_task).collect()
+}
+
+fn record(unit: &mut Unit, ground: Ground, specs: &[TaskSpec], rows: &[NewTask]) {
+    for (row, spec) in rows.iter().zip(specs) {
+        let event = |kind| NewEvent::new(kind).goal(ground.goal).task(row.task_id);
+        let title: String = spec.title.chars().take(100).collect();
+        unit.record(
+            event(EventKind::TaskCreated)
+                .after(spec)
+                .data(json!({"ref": row.reference, "title": title})),
+        );
+        let facts = json!({"task_id": row.task_id, "state": row.state, "priority": row.priority,
+                           "ready_from": row.ready_from, "parent_id": row.parent_id});
+        unit.record(event(task_event(row.state)).after(&facts));
+    }
+}
+
+fn counts(rows: &[NewTask]) -> CountChange {
+    let total = rows.len() as i32;
+    let done = rows.iter().filter(|row| row.state == TaskState::Done).count() as i32;
+    CountChange { total, done, open: total - done, ..CountChange::default() }
+}

@@ -1,0 +1,96 @@
+//! Adding subtasks under a task that parks for them: at the wish of its attempt, or of a person who
+//! splits it.
+
+use std::collections::HashMap;
+
+use super::create::{Ground, lay};
+use crate::{
+    app::{Error, Result, Unit},
+    domain::{
+        check::{Checks, pointer},
+        ids::TaskId,
+        plan::{PlanContext, TaskSpec, check_plan},
+        refusal::{Code, FieldError, Refusal},
+        settings,
+        task::TaskFacts,
+    },
+    store::{self, goals::GoalFacts},
+};
+
+/// Adds subtasks under a task whose row and whose goal's are held; returns their ids in the order of
+/// the request. `at` is where the request has them.
+///
+/// # Errors
+/// `plan_invalid` and `invalid`, with every place.
+pub(in crate::app) async fn add(
+    unit: &mut Unit,
+    goal: &GoalFacts,
+    task: &TaskFacts,
+    tasks: &[TaskSpec],
+    at: &str,
+) -> Result<Vec<TaskId>> {
+    let position = check(unit, goal, task.task_id, tasks, at).await?;
+    let workspace = unit.workspace();
+    let ground = Ground {
+        goal: goal.goal_id,
+        priority: task.priority,
+        position,
+        parent: Some(task.task_id),
+    };
+    let outermost = tasks.iter().filter(|task| task.parent.is_none()).count() as i32;
+    store::tasks::add_children(unit.conn(), workspace, task.task_id, outermost).await?;
+    lay(unit, ground, tasks).await
+}
+
+/// Checks subtasks against each other and against the goal; returns the position of the first.
+async fn check(
+    unit: &mut Unit,
+    goal: &GoalFacts,
+    task: TaskId,
+    tasks: &[TaskSpec],
+    at: &str,
+) -> Result<i32> {
+    let workspace = unit.workspace();
+    let refs: Vec<String> = tasks.iter().map(|task| task.r#ref.clone()).collect();
+    let room = store::tasks::room(unit.conn(), workspace, goal.goal_id, &refs).await?;
+    let taken = room.taken.into_iter().collect();
+    check_plan(tasks, PlanContext { at, taken: &taken })?;
+    let mut checks = Checks::new();
+    for (index, task) in tasks.iter().enumerate() {
+        let at = pointer(&pointer(at, index), "done");
+        checks.ensure(!task.done, &at, "a subtask cannot be done before it is asked for");
+    }
+    checks.finish()?;
+    let depth = store::tasks::depth(unit.conn(), workspace, task).await?;
+    if depth as usize + 1 + deepest(tasks) > settings::NESTING {
+        let detail = format!("tasks may be nested {} levels deep", settings::NESTING);
+        return Err(too_much(at, detail));
+    }
+    let total = goal.counts.total as usize + tasks.len();
+    if total > settings::GOAL_TASKS {
+        let detail = format!(
+            "the goal would have {total} tasks; at most {} are allowed",
+            settings::GOAL_TASKS
+        );
+        return Err(too_much(at, detail));
+    }
+    Ok(room.next_position)
+}
+
+/// How deep the subtasks are nested in each other: 0 when none contains another.
+fn deepest(tasks: &[TaskSpec]) -> usize {
+    let parents: HashMap<&str, &str> = tasks
+        .iter()
+        .filter_map(|task| Some((task.r#ref.as_str(), task.parent.as_deref()?)))
+        .collect();
+    let depth = |task: &TaskSpec| {
+        std::iter::successors(parents.get(task.r#ref.as_str()), |parent| parents.get(*parent))
+            .count()
+    };
+    tasks.iter().map(depth).max().unwrap_or_default()
+}
+
+fn too_much(at: &str, detail: String) -> Error {
+    let errors = vec![FieldError::new(at, &detail)];
+    Refusal { code: Code::PlanInvalid, detail, errors }.into()
+}

@@ -1,0 +1,99 @@
+//! Offering tasks that need nothing more, and asking people.
+
+use crate::{
+    app::{Result, Unit, approvals::ask::ask},
+    domain::{
+        event::{NewEvent, task_event},
+        ids::{GoalId, TaskId},
+        states::{ApprovalKind, TaskState},
+        task::{self, Freed, TaskFacts, claim},
+    },
+    store::{self, approvals::NewApproval, tasks::moves::TaskMove},
+};
+
+/// What the rows of tasks say that need nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// That they need nothing more.
+    Written,
+    /// Not yet: the last that they needed was satisfied in this unit of work.
+    JustMet,
+}
+
+/// Offers, opens or asks about tasks that need nothing more, and what opening frees in turn. Their
+/// rows are held.
+///
+/// # Errors
+/// When the database fails.
+pub async fn free(unit: &mut Unit, tasks: Vec<TaskFacts>, needs: Needs) -> Result<()> {
+    let (mut facts, mut needs) = (tasks, needs);
+    while !facts.is_empty() {
+        let (workspace, now) = (unit.workspace(), unit.now());
+        let mut moves = Vec::new();
+        let mut opened = Vec::new();
+        let mut asked = Vec::new();
+        for task in facts.iter().filter(|task| task.state == TaskState::Waiting) {
+            let freed = task::freed(task.container, task.approve_start, task.ready_from, now);
+            match freed {
+                // Nothing changes, and nothing is left to be written.
+                Freed::Wait if needs == Needs::Written => continue,
+                Freed::Wait | Freed::Ready => {}
+                Freed::Open => opened.push(task.task_id),
+                Freed::Ask => asked.push(task),
+            }
+            if freed.state() != task.state {
+                let event = NewEvent::new(task_event(freed.state()))
+                    .goal(task.goal_id)
+                    .task(task.task_id)
+                    .before(task)
+                    .after(&TaskFacts { state: freed.state(), ..task.clone() });
+                unit.record(event);
+            }
+            moves.push(TaskMove {
+                task_id: task.task_id,
+                state: freed.state(),
+                ready_from: task.ready_from,
+                claim_rank: claim::rank(now, task.priority),
+                attempts_used: task.attempts_used,
+                lost_in_row: task.lost_in_row,
+                needs_met: needs == Needs::JustMet,
+                short: None,
+                failure: None,
+                reason: None,
+            });
+        }
+        if moves.is_empty() {
+            return Ok(());
+        }
+        store::tasks::moves::apply(unit.conn(), workspace, now, &moves).await?;
+        let asked: Vec<_> = asked.iter().map(|task| (task.task_id, task.goal_id)).collect();
+        ask_start(unit, &asked).await?;
+        if opened.is_empty() {
+            return Ok(());
+        }
+        let within = store::tasks::moves::open_gates(unit.conn(), workspace, &opened).await?;
+        facts = store::tasks::lock(unit.conn(), workspace, &within).await?;
+        needs = Needs::Written;
+    }
+    Ok(())
+}
+
+/// Asks whether tasks may start, each `(task, goal)`. What is approved is the task as it is written.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn ask_start(unit: &mut Unit, tasks: &[(TaskId, GoalId)]) -> Result<()> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let workspace = unit.workspace();
+    let ids: Vec<TaskId> = tasks.iter().map(|(task, _)| *task).collect();
+    let mut shown = store::tasks::links::shown(unit.conn(), workspace, &ids).await?;
+    let question = |(task, goal): &(TaskId, GoalId)| NewApproval {
+        task_id: Some(*task),
+        payload: shown.remove(task),
+        ..NewApproval::new(unit.id(), ApprovalKind::Start, *goal)
+    };
+    let questions = tasks.iter().map(question).collect();
+    ask(unit, questions).await
+}

@@ -1,0 +1,224 @@
+//! Requests that may be sent again.
+//!
+//! A POST that creates may carry an `Idempotency-Key`. Its answer is stored in the transaction of
+//! its effect, so either both exist or neither. Sent again with the same key within 24 hours, the
+//! same request gets the same answer and has no second effect; another request with the key is
+//! refused.
+//!
+//! The stored answer may hold a new key or a lease. It is encrypted (ChaCha20-Poly1305) under a
+//! key derived from the caller's bearer secret, of which the database only has a hash: who reads
+//! the database learns nothing, and only the caller can be shown it again.
+
+use std::collections::HashSet;
+
+use chacha20poly1305::{
+    ChaCha20Poly1305, Nonce,
+    aead::{Aead as _, KeyInit as _},
+};
+use hmac::{Hmac, Mac as _};
+use secrecy::ExposeSecret as _;
+use serde::{Serialize, de::DeserializeOwned};
+use sha2::Sha256;
+
+use crate::{
+    app::{Error, Result, Unit, caller::Principal},
+    domain::{
+        refusal::{Code, Refusal},
+        settings,
+    },
+    store::{
+        self,
+        idempotency::{NewReplay, Replay, Taken},
+    },
+};
+
+/// What a request with an `Idempotency-Key` is recognised by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The header.
+    pub key: String,
+    /// SHA-256 of method, path with query, and body.
+    pub fingerprint: [u8; 32],
+}
+
+/// An answer, and whether it was given before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome<T> {
+    /// The answer.
+    pub value: T,
+    /// True when it is the stored answer of an earlier request.
+    pub replayed: bool,
+}
+
+impl<T> Outcome<T> {
+    /// An answer given for the first time.
+    pub fn fresh(value: T) -> Self {
+        Self { value, replayed: false }
+    }
+
+    /// The answer that was given before.
+    pub fn replayed(value: T) -> Self {
+        Self { value, replayed: true }
+    }
+
+    /// The same outcome with another value.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Outcome<U> {
+        Outcome { value: change(self.value), replayed: self.replayed }
+    }
+}
+
+/// A request with an `Idempotency-Key`, and who sent it.
+#[derive(Debug, Clone)]
+pub(in crate::app) struct Repeatable {
+    pub principal: Principal,
+    pub request: Request,
+}
+
+impl Repeatable {
+    /// The request, when it has a key.
+    pub(in crate::app) fn of(principal: &Principal, request: Option<&Request>) -> Option<Self> {
+        let request = request?.clone();
+        Some(Self { principal: principal.clone(), request })
+    }
+}
+
+/// What a request with an `Idempotency-Key` is to a unit.
+#[derive(Debug)]
+pub(in crate::app) enum Repeat<T> {
+    /// New: do it, then [`store_all`] the answer in the same unit.
+    New,
+    /// It was answered before.
+    Answered(T),
+    /// The key belongs to another request, or the same one is being worked on.
+    Refused(Refusal),
+}
+
+/// Looks which of the requests were answered before: one outcome for each, in their order.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn take_all<T: DeserializeOwned>(
+    unit: &mut Unit,
+    requests: &[&Repeatable],
+) -> Result<Vec<Repeat<T>>> {
+    if requests.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let keys: Vec<_> = requests.iter().map(|r| (r.principal.key, r.request.key.as_str())).collect();
+    let since = now - settings::REPLAY_FOR;
+    let taken = store::idempotency::take(unit.conn(), workspace, &keys, since).await?;
+    // The database lets a transaction take the same key twice.
+    let mut seen = HashSet::new();
+    let outcome = |((repeatable, key), taken)| match taken {
+        _ if !seen.insert(key) => Ok(Repeat::Refused(in_progress())),
+        Taken::InProgress => Ok(Repeat::Refused(in_progress())),
+        Taken::Free => Ok(Repeat::New),
+        Taken::Answered(replay) => answered(repeatable, replay),
+    };
+    requests.iter().copied().zip(keys.iter().copied()).zip(taken).map(outcome).collect()
+}
+
+fn in_progress() -> Refusal {
+    let detail = "the same request is being worked on; send it again in a moment";
+    Refusal::new(Code::IdempotencyInProgress, detail)
+}
+
+fn answered<T: DeserializeOwned>(of: &Repeatable, replay: Replay) -> Result<Repeat<T>> {
+    let Replay { request_sha256, sealed } = replay;
+    if request_sha256 != of.request.fingerprint {
+        let detail =
+            "this Idempotency-Key was used for another request; use a new key for a new request";
+        return Ok(Repeat::Refused(Refusal::new(Code::IdempotencyKeyReused, detail)));
+    }
+    let sealed = sealed.ok_or_else(|| Error::Corrupt("a replay without answer".into()))?;
+    open(&of.principal, &of.request.key, &sealed).map(Repeat::Answered)
+}
+
+/// Stores the answers of requests that [`take_all`] found to be new.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn store_all<T: Serialize>(
+    unit: &mut Unit,
+    answers: &[(&Repeatable, &T)],
+) -> Result<()> {
+    if answers.is_empty() {
+        return Ok(());
+    }
+    let (workspace, now) = (unit.workspace(), unit.now());
+    let mut rows = Vec::with_capacity(answers.len());
+    for (Repeatable { principal, request }, answer) in answers {
+        rows.push(NewReplay {
+            key_id: principal.key,
+            idempotency_key: &request.key,
+            request_sha256: request.fingerprint,
+            sealed: seal(principal, &request.key, unit.entropy().bytes(), answer)?,
+        });
+    }
+    let since = now - settings::REPLAY_FOR;
+    Ok(store::idempotency::insert(unit.conn(), workspace, now, since, &rows).await?)
+}
+
+/// Looks whether the request was answered before. `None`: it was not; do it, then [`store`] the
+/// answer in the same unit.
+///
+/// # Errors
+/// `idempotency_key_reused` when the key belongs to another request; `idempotency_in_progress`
+/// when the same one is being worked on.
+pub async fn replay<T: DeserializeOwned>(
+    unit: &mut Unit,
+    principal: &Principal,
+    request: Option<&Request>,
+) -> Result<Option<T>> {
+    let Some(repeatable) = Repeatable::of(principal, request) else { return Ok(None) };
+    match take_all(unit, &[&repeatable]).await?.pop() {
+        Some(Repeat::Answered(answer)) => Ok(Some(answer)),
+        Some(Repeat::Refused(refusal)) => Err(refusal.into()),
+        Some(Repeat::New) | None => Ok(None),
+    }
+}
+
+/// Stores the answer for [`replay`].
+///
+/// # Errors
+/// When the database fails.
+pub async fn store<T: Serialize>(
+    unit: &mut Unit,
+    principal: &Principal,
+    request: Option<&Request>,
+    answer: &T,
+) -> Result<()> {
+    let Some(repeatable) = Repeatable::of(principal, request) else { return Ok(()) };
+    store_all(unit, &[(&repeatable, answer)]).await
+}
+
+fn cipher(principal: &Principal, key: &str) -> Result<ChaCha20Poly1305> {
+    let corrupt = |_| Error::Corrupt("no key could be derived".into());
+    let secret = principal.secret.expose_secret().as_bytes();
+    let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(secret).map_err(corrupt)?;
+    mac.update(b"muster replay ");
+    mac.update(key.as_bytes());
+    Ok(ChaCha20Poly1305::new(&mac.finalize().into_bytes().0.into()))
+}
+
+fn seal<T: Serialize>(
+    principal: &Principal,
+    key: &str,
+    nonce: [u8; 12],
+    answer: &T,
+) -> Result<Vec<u8>> {
+    let plain = serde_json::to_vec(answer).map_err(|error| Error::Corrupt(error.to_string()))?;
+    let body = cipher(principal, key)?
+        .encrypt(&Nonce::from(nonce), plain.as_slice())
+        .map_err(|_| Error::Corrupt("an answer could not be sealed".into()))?;
+    Ok([nonce.as_slice(), &body].concat())
+}
+
+fn open<T: DeserializeOwned>(principal: &Principal, key: &str, sealed: &[u8]) -> Result<T> {
+    let broken = || Error::Corrupt("a replay cannot be opened".into());
+    let (nonce, body) = sealed.split_first_chunk::<12>().ok_or_else(broken)?;
+    let plain =
+        cipher(principal, key)?.decrypt(&Nonce::from(*nonce), body).map_err(|_| broken())?;
+    serde_json::from_slice(&plain).map_err(|_| broken())
+}

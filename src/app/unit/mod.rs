@@ -1,0 +1,248 @@
+//! The unit of work: one transaction, one instant, its events, and the hints after its commit.
+
+pub mod idempotency;
+pub mod locks;
+pub mod snapshot;
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, Postgres, Transaction};
+
+use super::{App, Result, caller::Actor, trail::Trail};
+use crate::{
+    clock::Clock,
+    domain::{
+        audit::Mutation,
+        event::{EventKind, NewEvent},
+        ids::{GoalId, Id, KeyId, WorkspaceId},
+    },
+    entropy::Entropy,
+    store::{self, Hold, goals::GoalFacts},
+};
+use idempotency::Outcome;
+
+/// One transaction for one workspace. Dropped without [`Unit::commit`], it changes nothing.
+#[derive(Debug)]
+pub struct Unit {
+    tx: Transaction<'static, Postgres>,
+    workspace: WorkspaceId,
+    actor: Actor,
+    now: DateTime<Utc>,
+    entropy: Entropy,
+    events: Vec<NewEvent>,
+    trail: Trail,
+}
+
+impl App {
+    /// Begins a unit of work for `actor`.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn begin(&self, workspace: WorkspaceId, actor: Actor) -> Result<Unit> {
+        self.begin_holding(workspace, actor, Hold::Share).await
+    }
+
+    /// Begins a unit of work beside which nothing else happens in the workspace: to change limits, or
+    /// to set or lift a freeze.
+    ///
+    /// # Errors
+    /// When the database cannot be reached, or others do not finish in time.
+    pub(super) async fn begin_alone(&self, workspace: WorkspaceId, actor: Actor) -> Result<Unit> {
+        self.begin_holding(workspace, actor, Hold::Alone).await
+    }
+
+    async fn begin_holding(
+        &self,
+        workspace: WorkspaceId,
+        actor: Actor,
+        hold: Hold,
+    ) -> Result<Unit> {
+        let mut tx = self.pool.begin_with(store::begin(workspace, hold)).await?;
+        let now = read(&self.clock, &mut tx).await?;
+        let entropy = self.entropy.clone();
+        let (events, trail) = (Vec::new(), Trail::default());
+        Ok(Unit { tx, workspace, actor, now, entropy, events, trail })
+    }
+
+    /// What time it is, for reads that need no transaction.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn now(&self) -> Result<DateTime<Utc>> {
+        match &self.clock {
+            Clock::Manual(clock) => Ok(clock.now()),
+            Clock::Database => Ok(store::now(&mut *self.pool.acquire().await?).await?),
+        }
+    }
+
+    /// A connection for reads that need no unit of work.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub(super) async fn reader(&self) -> Result<sqlx::pool::PoolConnection<Postgres>> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// A connection for reads that need no unit of work, and what time it is.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub(super) async fn reading(
+        &self,
+    ) -> Result<(sqlx::pool::PoolConnection<Postgres>, DateTime<Utc>)> {
+        let mut conn = self.reader().await?;
+        let now = read(&self.clock, &mut conn).await?;
+        Ok((conn, now))
+    }
+
+    /// Commits, then hints to whoever waits for what its events say.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing was changed.
+    pub async fn commit(&self, unit: Unit) -> Result<()> {
+        let Unit { mut tx, workspace, actor, now, entropy, events, trail } = unit;
+        let entries = trail.entries(&actor);
+        if !entries.is_empty() {
+            let ids = entropy.ids(now, entries.len());
+            store::audit::insert(&mut tx, workspace, now, &ids, &entries).await?;
+        }
+        if !events.is_empty() {
+            store::events::append(&mut tx, workspace, now, &events).await?;
+        }
+        tx.commit().await?;
+        self.hint(workspace, &events);
+        Ok(())
+    }
+
+    /// Takes everything back, and returns when it is. A unit that is only dropped is taken back
+    /// a moment later, and holds its locks until then.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing was changed either.
+    pub async fn undo(&self, unit: Unit) -> Result<()> {
+        Ok(unit.tx.rollback().await?)
+    }
+
+    /// Ends a unit of work whose answer may be kept for a repeated request: commits what was done
+    /// now, and takes back everything else before the answer goes out, so that the same request
+    /// sent again at once does not meet its own shadow.
+    ///
+    /// # Errors
+    /// Whatever was refused, and when the database fails.
+    pub(super) async fn conclude<T>(
+        &self,
+        unit: Unit,
+        outcome: Result<Outcome<T>>,
+    ) -> Result<Outcome<T>> {
+        match outcome {
+            Ok(outcome) if outcome.replayed => {
+                self.undo(unit).await?;
+                Ok(outcome)
+            }
+            Ok(outcome) => {
+                self.commit(unit).await?;
+                Ok(outcome)
+            }
+            Err(error) => {
+                // What was refused counts more than a connection that broke meanwhile.
+                let _ = self.undo(unit).await;
+                Err(error)
+            }
+        }
+    }
+
+    fn hint(&self, workspace: WorkspaceId, events: &[NewEvent]) {
+        // What a lifted freeze was over may be claimed again, without an event of its own; what was
+        // reassigned, by somebody else.
+        let offers = |kind| {
+            matches!(
+                kind,
+                EventKind::TaskReady | EventKind::FreezeLifted | EventKind::TaskReassigned
+            )
+        };
+        if events.iter().any(|event| offers(event.kind)) {
+            self.wake.ready(workspace);
+        } else if !events.is_empty() {
+            self.wake.changed(workspace);
+        }
+    }
+}
+
+async fn read(clock: &Clock, conn: &mut PgConnection) -> Result<DateTime<Utc>> {
+    match clock {
+        Clock::Manual(clock) => Ok(clock.now()),
+        Clock::Database => Ok(store::now(conn).await?),
+    }
+}
+
+impl Unit {
+    /// The transaction's connection.
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    /// The workspace it works in.
+    #[must_use]
+    pub fn workspace(&self) -> WorkspaceId {
+        self.workspace
+    }
+
+    /// Who acts.
+    #[must_use]
+    pub fn acting(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// The key that acts; none: the supervisor.
+    #[must_use]
+    pub fn actor(&self) -> Option<KeyId> {
+        self.actor.key
+    }
+
+    /// The instant of the whole unit.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
+    /// A new id.
+    #[must_use]
+    pub fn id<T: Id>(&self) -> T {
+        self.entropy.id(self.now)
+    }
+
+    /// New ids in ascending order.
+    #[must_use]
+    pub fn ids<T: Id>(&self, count: usize) -> Vec<T> {
+        self.entropy.ids(self.now, count)
+    }
+
+    /// The source of secrets and jitter.
+    #[must_use]
+    pub fn entropy(&self) -> &Entropy {
+        &self.entropy
+    }
+
+    /// Records an event of this unit's actor; it is numbered at the commit. It is written into the
+    /// audit too.
+    pub fn record(&mut self, mut event: NewEvent) {
+        event.actor.get_or_insert_with(|| self.actor.clone());
+        self.trail.add(Mutation::told(&event, self.workspace));
+        self.events.push(event);
+    }
+
+    /// Writes a mutation into the audit that no event tells of.
+    pub fn audit(&mut self, mutation: Mutation) {
+        self.trail.add(mutation);
+    }
+
+    /// Notes goals whose rows are held.
+    pub fn know(&mut self, goals: &[GoalFacts]) {
+        self.trail.know(goals);
+    }
+
+    /// A goal as it was when its row was first held.
+    #[must_use]
+    pub fn known(&self, goal: GoalId) -> Option<&GoalFacts> {
+        self.trail.goal(goal)
+    }
+}

@@ -1,0 +1,7 @@
+//! Who acts: keys and their tokens, roles, persons, actors.
+
+pub mod actor;
+pub mod key;
+pub mod person;
+pub mod role;
+pub mod token;

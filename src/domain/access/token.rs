@@ -1,0 +1,254 @@
+//! The bearer token: what a key looks like to the one who holds it.
+//!
+//! `mst_<public>_<secret>`. `<public>` is the workspace's id and the key's id, so that finding a
+//! key names its workspace; `<secret>` is 256 random bits. Both are lowercase base32 (RFC 4648)
+//! without padding: 109 characters that survive a double click, a URL and a shell.
+//!
+//! A *raw* token is the one exception: a secret of somebody's own, given to the first start instead
+//! of letting it make a key. Its ids are derived from it with HMAC-SHA256, so it names a workspace
+//! and a key like any other. Whoever sees those ids could test guesses of the secret against them
+//! without asking the service, so it must be random: `openssl rand -hex 32`.
+//!
+//! Only the SHA-256 of a secret is ever stored. The secrets are random, so no slow hash is needed.
+
+use data_encoding::BASE32_NOPAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use uuid::Uuid;
+
+use crate::domain::ids::{KeyId, WorkspaceId};
+
+const PREFIX: &str = "mst_";
+/// Base32 characters of 32 bytes, which is both two ids and one secret.
+const PART: usize = 52;
+/// The fewest characters of a raw token.
+pub const RAW_LEAST: usize = 32;
+/// The most characters of a raw token.
+pub const RAW_MOST: usize = 200;
+/// The fewest different characters of a raw token: fewer are a placeholder, not a secret.
+const RAW_DIFFERENT: usize = 8;
+
+/// The hash under which a secret is stored.
+#[derive(Debug, Clone, Copy)]
+pub struct SecretHash([u8; 32]);
+
+impl SecretHash {
+    /// The bytes, for the database.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether `stored` is this hash, in a time that does not depend on either.
+    #[must_use]
+    pub fn matches(&self, stored: &[u8]) -> bool {
+        self.0.as_slice().ct_eq(stored).into()
+    }
+}
+
+/// A well-formed token. Says nothing about whether there is such a key.
+#[derive(Debug, Clone)]
+pub struct Token {
+    workspace: WorkspaceId,
+    key: KeyId,
+    hash: SecretHash,
+    text: SecretString,
+}
+
+/// Why a text is no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a key is what muster made (`mst_...`), or {RAW_LEAST} to {RAW_MOST} visible ASCII characters \
+     without spaces that are truly random (`openssl rand -hex 32`)"
+)]
+pub struct NoToken;
+
+impl Token {
+    /// A token of a key from 256 random bits.
+    #[must_use]
+    pub fn new(workspace: WorkspaceId, key: KeyId, random: [u8; 32]) -> Self {
+        let public = [workspace.0.into_bytes(), key.0.into_bytes()].concat();
+        let secret = base32(&random);
+        let text = format!("{PREFIX}{}_{secret}", base32(&public));
+        Self { workspace, key, hash: hash(&secret), text: SecretString::from(text) }
+    }
+
+    /// Reads what somebody presents.
+    ///
+    /// # Errors
+    /// When it is not in one of the two forms.
+    pub fn parse(text: &str) -> Result<Self, NoToken> {
+        match text.strip_prefix(PREFIX) {
+            Some(rest) => Self::parse_made(text, rest),
+            None => Self::parse_raw(text),
+        }
+    }
+
+    fn parse_made(text: &str, rest: &str) -> Result<Self, NoToken> {
+        let (public, secret) = rest.split_once('_').ok_or(NoToken)?;
+        let ids = unbase32(public).ok_or(NoToken)?;
+        unbase32(secret).ok_or(NoToken)?;
+        let (workspace, key) = ids.split_first_chunk::<16>().ok_or(NoToken)?;
+        let key: [u8; 16] = key.try_into().map_err(|_| NoToken)?;
+        Ok(Self {
+            workspace: WorkspaceId(Uuid::from_bytes(*workspace)),
+            key: KeyId(Uuid::from_bytes(key)),
+            hash: hash(secret),
+            text: SecretString::from(text),
+        })
+    }
+
+    fn parse_raw(text: &str) -> Result<Self, NoToken> {
+        let bytes = text.as_bytes();
+        let different = bytes.iter().collect::<std::collections::BTreeSet<_>>().len();
+        let good = (RAW_LEAST..=RAW_MOST).contains(&bytes.len())
+            && different >= RAW_DIFFERENT
+            && bytes.iter().all(u8::is_ascii_graphic)
+            // A damaged token is not taken for a secret of somebody's own.
+            && !bytes[..PREFIX.len()].eq_ignore_ascii_case(PREFIX.as_bytes());
+        if !good {
+            return Err(NoToken);
+        }
+        Ok(Self {
+            workspace: WorkspaceId(derived(bytes, b"muster bootstrap workspace")?),
+            key: KeyId(derived(bytes, b"muster bootstrap key")?),
+            hash: hash(text),
+            text: SecretString::from(text),
+        })
+    }
+
+    /// The workspace that it names.
+    #[must_use]
+    pub fn workspace(&self) -> WorkspaceId {
+        self.workspace
+    }
+
+    /// The key that it names.
+    #[must_use]
+    pub fn key(&self) -> KeyId {
+        self.key
+    }
+
+    /// The hash of its secret.
+    #[must_use]
+    pub fn hash(&self) -> SecretHash {
+        self.hash
+    }
+
+    /// The whole of it: shown once, or kept while a request lasts.
+    #[must_use]
+    pub fn into_text(self) -> SecretString {
+        self.text
+    }
+
+    /// The whole of it, to be shown to whom it was made for.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.text.expose_secret()
+    }
+}
+
+pub(in crate::domain) fn hash(secret: &str) -> SecretHash {
+    SecretHash(Sha256::digest(secret.as_bytes()).into())
+}
+
+pub(in crate::domain) fn base32(bytes: &[u8]) -> String {
+    BASE32_NOPAD.encode(bytes).to_ascii_lowercase()
+}
+
+/// Exactly the one spelling that [`base32`] gives: a token that could be spelt in two ways would
+/// have two hashes.
+pub(in crate::domain) fn unbase32(text: &str) -> Option<[u8; 32]> {
+    if text.len() != PART || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return None;
+    }
+    let bytes = BASE32_NOPAD.decode(text.to_ascii_uppercase().as_bytes()).ok()?;
+    bytes.try_into().ok()
+}
+
+/// A UUIDv7 of the beginning of time: in lists by id, the first key stands first.
+fn derived(secret: &[u8], what: &[u8]) -> Result<Uuid, NoToken> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| NoToken)?;
+    mac.update(what);
+    let bytes = mac.finalize().into_bytes();
+    let random = bytes.first_chunk::<10>().ok_or(NoToken)?;
+    Ok(uuid::Builder::from_unix_timestamp_millis(0, random).into_uuid())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_token_names_its_key(ids in any::<[u128; 2]>(), random in any::<[u8; 32]>()) {
+            let [workspace, key] = ids.map(Uuid::from_u128);
+            let token = Token::new(WorkspaceId(workspace), KeyId(key), random);
+            prop_assert_eq!(token.expose().len(), 109);
+            let read = Token::parse(token.expose()).unwrap();
+            prop_assert_eq!((read.workspace().0, read.key().0), (workspace, key));
+            prop_assert!(read.hash().matches(token.hash().as_bytes()));
+        }
+
+        #[test]
+        fn another_character_is_another_key_or_none(
+            random in any::<[u8; 32]>(), at in 0usize..109, other in "[a-z0-9_]",
+        ) {
+            let token = Token::new(WorkspaceId(Uuid::nil()), KeyId(Uuid::max()), random);
+            let mut text = token.expose().to_owned();
+            text.replace_range(at..=at, &other);
+            prop_assume!(text != token.expose());
+            if let Ok(read) = Token::parse(&text) {
+                let same = read.key() == token.key()
+                    && read.workspace() == token.workspace()
+                    && read.hash().matches(token.hash().as_bytes());
+                prop_assert!(!same);
+            }
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(text in any::<String>()) {
+            let _ = Token::parse(&text);
+            let _ = Token::parse(&format!("mst_{text}"));
+        }
+    }
+
+    #[test]
+    fn a_raw_token_derives_its_ids() {
+        let text = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
+        let (one, two) = (Token::parse(text).unwrap(), Token::parse(text).unwrap());
+        assert_eq!((one.workspace(), one.key()), (two.workspace(), two.key()));
+        assert_ne!(one.workspace().0, one.key().0);
+        assert_eq!(one.key().0.get_version_num(), 7);
+        assert_eq!(one.expose(), text);
+    }
+
+    #[test]
+    fn placeholders_are_no_tokens() {
+        for text in [
+            "",
+            "secret",
+            "change-me",
+            &"a".repeat(64),
+            &"0123456789 abcdef".repeat(3),
+            "mst_",
+            "mst_a_b",
+        ] {
+            assert_eq!(Token::parse(text).unwrap_err(), NoToken, "{text}");
+        }
+        let token = Token::new(WorkspaceId(Uuid::nil()), KeyId(Uuid::nil()), [7; 32]);
+        assert!(Token::parse(&token.expose().to_uppercase()).is_err());
+        assert!(Token::parse(&token.expose().replace("mst_a", "mst_A")).is_err());
+    }
+
+    #[test]
+    fn nothing_secret_is_shown_by_debug() {
+        let token = Token::new(WorkspaceId(Uuid::nil()), KeyId(Uuid::nil()), [7; 32]);
+        let secret = token.expose().rsplit('_').next().unwrap().to_owned();
+        assert!(!format!("{token:?}").contains(&secret));
+    }
+}

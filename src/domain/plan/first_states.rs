@@ -1,0 +1,118 @@
+//! Laying a checked plan out as tasks: which may start, which wait, which are done already.
+//!
+//! The first states of all tasks of a plan follow from the plan alone. They are computed here, in
+//! one pass, and written in one transaction, so that a goal is never seen half laid out.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use super::TaskSpec;
+use crate::domain::{states::TaskState, task};
+
+/// How one task of a plan begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Laid {
+    /// Index of its container in the plan.
+    pub parent: Option<usize>,
+    /// Whether it is somebody's parent.
+    pub container: bool,
+    /// Its first state.
+    pub state: TaskState,
+    /// Dependencies not yet satisfied, plus one while its container is not open.
+    pub needs_unmet: i32,
+    /// Children not done.
+    pub children_open: i32,
+    /// Indexes of what it needs, each with whether that is done already.
+    pub needs: Vec<(usize, bool)>,
+}
+
+/// The first states of a plan that passed [`super::check_plan`]; unknown refs are ignored.
+#[must_use]
+pub fn lay_out(tasks: &[TaskSpec], now: DateTime<Utc>) -> Vec<Laid> {
+    let by_ref: HashMap<&str, usize> =
+        tasks.iter().enumerate().map(|(index, task)| (task.r#ref.as_str(), index)).collect();
+    let parents: Vec<Option<usize>> = tasks
+        .iter()
+        .map(|task| task.parent.as_ref().and_then(|name| by_ref.get(name.as_str()).copied()))
+        .collect();
+    let mut children = vec![Vec::new(); tasks.len()];
+    for (index, parent) in parents.iter().enumerate() {
+        if let Some(parent) = *parent {
+            children[parent].push(index);
+        }
+    }
+    let order = outermost_first(&parents);
+    let done = done_flags(tasks, &children, &order);
+
+    let mut laid: Vec<Option<Laid>> = vec![None; tasks.len()];
+    for &index in &order {
+        let needs: Vec<(usize, bool)> = tasks[index]
+            .needs
+            .iter()
+            .filter_map(|name| by_ref.get(name.as_str()))
+            .map(|&needed| (needed, done[needed]))
+            .collect();
+        let gate = parents[index].is_some_and(|parent| {
+            laid[parent].as_ref().is_none_or(|parent| parent.state == TaskState::Waiting)
+        });
+        let unmet = needs.iter().filter(|(_, done)| !done).count() + usize::from(gate);
+        let container = !children[index].is_empty();
+        let state = first_state(&tasks[index], container, done[index], unmet, now);
+        laid[index] = Some(Laid {
+            parent: parents[index],
+            container,
+            state,
+            needs_unmet: unmet as i32,
+            children_open: children[index].iter().filter(|child| !done[**child]).count() as i32,
+            needs,
+        });
+    }
+    laid.into_iter().flatten().collect()
+}
+
+fn first_state(
+    task: &TaskSpec,
+    container: bool,
+    done: bool,
+    unmet: usize,
+    now: DateTime<Utc>,
+) -> TaskState {
+    if done {
+        return TaskState::Done;
+    }
+    if unmet > 0 {
+        return TaskState::Waiting;
+    }
+    let ready_from = task.not_before.unwrap_or(now);
+    task::freed(container, task.approval.start, ready_from, now).state()
+}
+
+fn outermost_first(parents: &[Option<usize>]) -> Vec<usize> {
+    let depth = |mut index: usize| {
+        let mut depth = 0;
+        while let Some(parent) = parents[index] {
+            depth += 1;
+            index = parent;
+        }
+        depth
+    };
+    let mut order: Vec<(usize, usize)> = (0..parents.len()).map(|i| (depth(i), i)).collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, index)| index).collect()
+}
+
+/// A leaf is done when its box is ticked; a container when all its children are.
+fn done_flags(tasks: &[TaskSpec], children: &[Vec<usize>], order: &[usize]) -> Vec<bool> {
+    let mut done = vec![false; tasks.len()];
+    for &index in order.iter().rev() {
+        done[index] = match children[index].as_slice() {
+            [] => tasks[index].done,
+            inner => inner.iter().all(|child| done[*child]),
+        };
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! Events: what happened, in order.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{
+    app::{
+        App,
+        caller::ReaderCaller,
+        events::{EventBatch, EventQuery},
+    },
+    domain::{
+        event::EventKind,
+        ids::{GoalId, TaskId},
+        refusal::Refusal,
+    },
+    http::{
+        describe::handlers,
+        extract::{
+            auth::Auth,
+            long_poll::{LongPoll, WaitSeconds},
+            query::ApiQuery,
+        },
+        problem::Result,
+        reply::Reply,
+        state::HttpState,
+    },
+};
+
+const DEFAULT_LIMIT: u32 = 50;
+const LARGEST_LIMIT: u32 = 200;
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<HttpState> {
+    handlers![list_events]
+}
+
+/// Which events to read.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct EventsQuery {
+    /// Only events with a higher number: `next_after` of the answer before. 0 reads from the first.
+    #[param(minimum = 0, default = 0, example = 1042)]
+    pub after: i64,
+    /// How many events at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    pub limit: Option<u32>,
+    /// Only events that concern this goal.
+    pub goal_id: Option<GoalId>,
+    /// Only events that concern this task.
+    pub task_id: Option<TaskId>,
+    /// Only events of this kind.
+    pub kind: Option<EventKind>,
+    /// When there is nothing to read, wait up to this many seconds for something.
+    #[param(value_type = u32, minimum = 0, maximum = 60, default = 0)]
+    pub wait_seconds: WaitSeconds,
+}
+
+/// Read what happened.
+///
+/// The events of the workspace are numbered from 1 as they are committed: without gaps, and a lower
+/// number never appears after a higher one. So to follow them, send `next_after` of each answer as
+/// `after` of the next request; no event is missed and none comes out of order. Work through the
+/// `items` before you store the number, and handle an event that you have seen before as done.
+///
+/// A filter leaves events out, and `next_after` passes over them: an answer without items that says
+/// `more` is not the end. Read on at once while `more` is true, and wait (with `wait_seconds`) when
+/// it is false.
+#[utoipa::path(get, path = "/v1/events", tag = "events")]
+async fn list_events(
+    Auth(caller): Auth<ReaderCaller>,
+    State(app): State<Arc<App>>,
+    ApiQuery(query): ApiQuery<EventsQuery>,
+    _: LongPoll,
+) -> Result<Reply<EventBatch>> {
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=LARGEST_LIMIT).contains(&limit) {
+        let detail = format!("must be 1 to {LARGEST_LIMIT}");
+        return Err(Refusal::invalid_at("?limit", detail).into());
+    }
+    if query.after < 0 {
+        let detail = "must be 0 or more: the events are numbered from 1";
+        return Err(Refusal::invalid_at("?after", detail).into());
+    }
+    let asked = EventQuery {
+        after: query.after,
+        limit,
+        goal: query.goal_id,
+        task: query.task_id,
+        kind: query.kind,
+    };
+    let patience = query.wait_seconds.duration();
+    Ok(Reply(app.read_events(&caller, &asked, patience).await?))
+}

@@ -1,0 +1,24 @@
+//! The resources of the API, one file each: routes and handlers.
+
+pub mod agents;
+pub mod approvals;
+pub mod attempts;
+pub mod attention;
+pub mod audit;
+pub mod budgets;
+pub mod claims;
+pub mod events;
+pub mod freezes;
+pub mod goals;
+pub mod keys;
+pub mod links;
+pub mod plans;
+pub mod policies;
+pub mod prices;
+pub mod projects;
+pub mod reports;
+pub mod rules;
+pub mod supervisor;
+pub mod tasks;
+pub mod verify;
+pub mod whoami;

@@ -1,0 +1,161 @@
+//! Bodies of requests: JSON of exactly one shape.
+//!
+//! A body is read at most once and never beyond its limit, is JSON ([`super::json`] says which),
+//! and has exactly the shape of its type: types of requests carry
+//! `#[serde(deny_unknown_fields)]`, so a misspelt field is refused and not ignored.
+
+use axum::{
+    body::{Bytes, HttpBody},
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
+
+use super::json;
+use crate::{
+    domain::refusal::{Code, Refusal},
+    http::{
+        describe::{Describe, Description},
+        problem::{Error, Result},
+    },
+};
+
+/// How large a body may be unless the route says otherwise.
+pub const BODY_LIMIT: usize = 1024 * 1024;
+
+/// Another limit for the bodies of a route: `.layer(Extension(BodyLimit(...)))`.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimit(pub usize);
+
+/// The JSON body of a request.
+#[derive(Debug, Clone)]
+pub struct ApiJson<T>(pub T);
+
+/// A JSON body that may be left out, which is the same as sending the default.
+#[derive(Debug, Clone)]
+pub struct OptionalJson<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        let bytes = json_bytes(request).await?;
+        Ok(Self(json::read(&bytes)?))
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJson<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        let bytes = optional_json_bytes(request).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        Ok(Self(json::read(&bytes)?))
+    }
+}
+
+impl<T: ToSchema> Describe for ApiJson<T> {
+    fn describe(doc: &mut Description<'_>) {
+        describe_body::<T>(doc, true);
+    }
+}
+
+impl<T: ToSchema> Describe for OptionalJson<T> {
+    fn describe(doc: &mut Description<'_>) {
+        describe_body::<T>(doc, false);
+    }
+}
+
+/// The body `T` and every way in which it can be refused.
+pub fn describe_body<T: ToSchema>(doc: &mut Description<'_>, required: bool) {
+    doc.request_body::<T>(required);
+    doc.refuses(&[
+        Code::MalformedRequest,
+        Code::BodyTooLarge,
+        Code::UnsupportedMediaType,
+        Code::Invalid,
+    ]);
+}
+
+/// The bytes of a body that says it is JSON.
+///
+/// # Errors
+/// `unsupported_media_type`, `body_too_large`, or `malformed_request` when it breaks off.
+pub async fn json_bytes(request: Request) -> Result<Bytes> {
+    require_json(request.headers())?;
+    let limit = limit(&request);
+    bytes(request, limit).await
+}
+
+/// The bytes of what a browser sends of a form, at most `limit` of them.
+///
+/// # Errors
+/// `unsupported_media_type`, `body_too_large`, or `malformed_request` when it breaks off.
+pub async fn form_bytes(request: Request, limit: usize) -> Result<Bytes> {
+    require(request.headers(), "application/x-www-form-urlencoded")?;
+    bytes(request, limit).await
+}
+
+async fn optional_json_bytes(request: Request) -> Result<Bytes> {
+    if request.body().is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let media_type = require_json(request.headers());
+    let limit = limit(&request);
+    let bytes = bytes(request, limit).await?;
+    // A chunked body shows only at its end that it is empty; then its type does not matter.
+    if !bytes.is_empty() {
+        media_type?;
+    }
+    Ok(bytes)
+}
+
+fn require_json(headers: &HeaderMap) -> Result<()> {
+    require(headers, "application/json")
+}
+
+fn require(headers: &HeaderMap, wanted: &str) -> Result<()> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    if let Some(encoding) = text(header::CONTENT_ENCODING)
+        && !encoding.eq_ignore_ascii_case("identity")
+    {
+        return Err(unsupported("send the body without a `Content-Encoding`"));
+    }
+    let media_type = text(header::CONTENT_TYPE).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case(wanted) {
+        return Err(unsupported(&format!("send the body with `Content-Type: {wanted}`")));
+    }
+    Ok(())
+}
+
+fn unsupported(detail: &str) -> Error {
+    Refusal::new(Code::UnsupportedMediaType, detail).into()
+}
+
+/// How large the body of a route may be.
+fn limit(request: &Request) -> usize {
+    request.extensions().get::<BodyLimit>().map_or(BODY_LIMIT, |limit| limit.0)
+}
+
+async fn bytes(request: Request, limit: usize) -> Result<Bytes> {
+    let too_large = || {
+        Refusal::new(
+            Code::BodyTooLarge,
+            format!("this route takes bodies of {limit} bytes at most"),
+        )
+    };
+    // What announces itself as too large is refused before any of it is read.
+    if request.body().size_hint().lower() > limit as u64 {
+        return Err(too_large().into());
+    }
+    match Limited::new(request.into_body(), limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large().into()),
+        Err(_) => Err(Refusal::new(Code::MalformedRequest, "the body broke off").into()),
+    }
+}

@@ -1,0 +1,103 @@
+//! `Idempotency-Key`: a request that may be sent again without happening again.
+//!
+//! [`Create`] is the body of every POST that makes something, together with the request's identity
+//! for [`crate::app::unit::idempotency`]. The fingerprint covers the method, the path with its query and
+//! the exact bytes of the body, so a key that is used again for anything else is noticed.
+
+use axum::{
+    extract::{FromRequest, OriginalUri, Request as HttpRequest},
+    http::{HeaderMap, Method, Uri},
+};
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use utoipa::{ToSchema, openapi::ObjectBuilder};
+
+use super::{body, json};
+use crate::{
+    app::unit::idempotency::Request,
+    domain::refusal::{Code, Refusal},
+    http::{
+        describe::{self, Describe, Description},
+        problem::{Error, Result},
+    },
+};
+
+/// The name of the header.
+pub const HEADER: &str = "Idempotency-Key";
+const LONGEST: usize = 255;
+
+/// A JSON body, and the identity of the request when its sender gave it one.
+#[derive(Debug, Clone)]
+pub struct Create<T> {
+    /// The body.
+    pub body: T,
+    /// Present when the request has an `Idempotency-Key`.
+    pub idempotency: Option<Request>,
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Create<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: HttpRequest, _: &S) -> Result<Self> {
+        let key = key(request.headers())?;
+        let method = request.method().clone();
+        let uri = original_uri(&request);
+        let bytes = body::json_bytes(request).await?;
+        let idempotency =
+            key.map(|key| Request { key, fingerprint: fingerprint(&method, &uri, &bytes) });
+        Ok(Self { body: json::read(&bytes)?, idempotency })
+    }
+}
+
+impl<T: ToSchema> Describe for Create<T> {
+    fn describe(doc: &mut Description<'_>) {
+        body::describe_body::<T>(doc, true);
+        describe_key(doc);
+    }
+}
+
+fn describe_key(doc: &mut Description<'_>) {
+    let mut schema: ObjectBuilder = describe::string().into();
+    schema = schema.min_length(Some(1)).max_length(Some(LONGEST)).pattern(Some("^[!-~]+$"));
+    doc.header(
+        HEADER,
+        false,
+        schema.build(),
+        "Makes the request safe to send again: for 24 hours, the same key with the same request \
+         gives the first answer and does nothing more. The body is compared byte for byte, so keep \
+         the bytes and send them again. Use a new key, for example a UUID, for each thing that \
+         you want.",
+    );
+    doc.refuses(&[Code::IdempotencyInProgress, Code::IdempotencyKeyReused]);
+}
+
+fn original_uri(request: &HttpRequest) -> Uri {
+    let original = request.extensions().get::<OriginalUri>();
+    original.map_or_else(|| request.uri().clone(), |original| original.0.clone())
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<String>> {
+    let refuse = |detail: &str| Error::from(Refusal::invalid_at(format!("@{HEADER}"), detail));
+    let mut values = headers.get_all(HEADER).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(refuse("send this header once"));
+    }
+    let bytes = value.as_bytes();
+    let visible = bytes.iter().all(u8::is_ascii_graphic);
+    if bytes.is_empty() || bytes.len() > LONGEST || !visible {
+        return Err(refuse("this is 1 to 255 visible ASCII characters without spaces"));
+    }
+    Ok(Some(String::from_utf8_lossy(bytes).into_owned()))
+}
+
+fn fingerprint(method: &Method, uri: &Uri, body: &[u8]) -> [u8; 32] {
+    let path = uri.path_and_query().map_or("", |path| path.as_str());
+    let mut hash = Sha256::new();
+    for part in [method.as_str().as_bytes(), path.as_bytes(), body] {
+        // The lengths keep the parts apart: no two requests run together to the same bytes.
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}

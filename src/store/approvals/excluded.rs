@@ -1,0 +1,94 @@
+//! Who may not decide about what is asked: whoever wants it, has it done, or is in between.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::NewApproval;
+use crate::domain::{
+    access::person::Person,
+    approval::excluded::{Because, Excluded},
+    ids::{ApprovalId, KeyId, WorkspaceId},
+};
+
+/// Who may not decide about questions that are about to be asked, as things are now.
+///
+/// # Errors
+/// When the database fails.
+pub async fn excluded(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    asked: &[NewApproval],
+) -> sqlx::Result<BTreeMap<ApprovalId, BTreeSet<Excluded>>> {
+    macro_rules! column {
+        ($of:expr) => {
+            &asked.iter().map($of).collect::<Vec<_>>()
+        };
+    }
+    let rows = sqlx::query!(
+        r#"
+        with asked as materialized (
+            select * from unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[])
+                     as q (approval_id, goal_id, task_id, asked_by, kind)
+        )
+        select approval_id as "approval_id!: ApprovalId", because as "because!: Because",
+               key_id as "key_id: KeyId", person as "person: Person"
+        from (
+            select q.approval_id, 'requester' as because, q.asked_by as key_id, k.person
+            from asked q
+            left join keys k on k.workspace_id = $1 and k.key_id = q.asked_by
+            where q.asked_by is not null
+            union all
+            select q.approval_id, 'poster', g.created_by, k.person
+            from asked q
+            join goals g on g.workspace_id = $1 and g.goal_id = q.goal_id
+            left join keys k on k.workspace_id = $1 and k.key_id = g.created_by
+            union all
+            -- The tasks of a plan are what the poster wrote, or what was read out of it.
+            select q.approval_id, 'author', g.created_by, k.person
+            from asked q
+            join goals g on g.workspace_id = $1 and g.goal_id = q.goal_id
+            left join keys k on k.workspace_id = $1 and k.key_id = g.created_by
+            where q.kind = 'plan'
+            union all
+            select q.approval_id, 'on_behalf_of', null, unnest(g.on_behalf_of)
+            from asked q
+            join goals g on g.workspace_id = $1 and g.goal_id = q.goal_id
+            union all
+            -- Agents that worked on the task, or on the one whose attempt added it. Whoever registered
+            -- an agent without owner stands in for one.
+            select q.approval_id, 'owner', case when a.owner is null then a.registered_by end,
+                   coalesce(a.owner, k.person)
+            from asked q
+            join tasks t on t.workspace_id = $1 and t.task_id = q.task_id
+            join attempts m on m.workspace_id = $1 and m.task_id in (t.task_id, t.parent_id)
+            join agents a on a.workspace_id = $1 and a.agent_id = m.agent_id
+            left join keys k on k.workspace_id = $1 and k.key_id = a.registered_by
+            where a.owner is not null or a.registered_by is not null
+            union all
+            -- A person who took the task over did the work with their own hands.
+            select q.approval_id, 'author', m.held_by_key, k.person
+            from asked q
+            join tasks t on t.workspace_id = $1 and t.task_id = q.task_id
+            join attempts m on m.workspace_id = $1 and m.task_id in (t.task_id, t.parent_id)
+            left join keys k on k.workspace_id = $1 and k.key_id = m.held_by_key
+            where m.held_by_key is not null
+        ) as found
+        "#,
+        workspace.0,
+        column!(|q| q.approval_id.0),
+        column!(|q| q.goal_id.0),
+        column!(|q| q.task_id.map(|id| id.0)) as &[Option<Uuid>],
+        column!(|q| q.asked_by.map(|id| id.0)) as &[Option<Uuid>],
+        column!(|q| q.kind.as_str()) as &[&str],
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut found: BTreeMap<ApprovalId, BTreeSet<Excluded>> = BTreeMap::new();
+    for row in rows {
+        let one = Excluded { because: row.because, key_id: row.key_id, person: row.person };
+        found.entry(row.approval_id).or_default().insert(one);
+    }
+    Ok(found)
+}

@@ -1,0 +1,281 @@
+//! Where approvals stand in their policies: what was frozen with them, their clocks, and what is due.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{PgConnection, types::Json};
+
+use crate::{
+    domain::{
+        approval::Risk,
+        ids::{ApprovalId, PolicyId, ProjectId, WorkspaceId},
+        policy::matching::Asked,
+        spend::Amounts,
+        states::ApprovalKind,
+    },
+    store::columns::uuids,
+};
+
+/// What policies look at, of each approval.
+///
+/// What a plan requires and costs is the sum of its tasks; a limit costs what it is raised by.
+///
+/// # Errors
+/// When the database fails.
+pub async fn asked(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approvals: &[ApprovalId],
+) -> sqlx::Result<Vec<(ApprovalId, Asked)>> {
+    let rows = sqlx::query!(
+        r#"
+        select a.approval_id as "approval_id: ApprovalId", a.kind as "kind: ApprovalKind",
+               a.risk as "risk: Risk",
+               (select g.project_id from goals g
+                where g.workspace_id = $1 and g.goal_id = a.goal_id) as "project: ProjectId",
+               coalesce(case when a.kind = 'plan' then (
+                   select array_agg(distinct c.name)
+                   from jsonb_array_elements(a.payload) t,
+                        jsonb_array_elements_text(coalesce(t.value -> 'capabilities', '[]')) c (name))
+               else (
+                   select s.capabilities from tasks t
+                   join capability_sets s
+                     on s.workspace_id = $1 and s.capability_key = t.capability_key
+                   where t.workspace_id = $1 and t.task_id = a.task_id)
+               end, '{}') as "capabilities!",
+               coalesce(case a.kind when 'plan' then (
+                   select jsonb_object_agg(u.unit, u.amount) from (
+                       select e.key as unit,
+                              least(sum(e.value::bigint), 9000000000000000000)::bigint as amount
+                       from jsonb_array_elements(a.payload) t,
+                            jsonb_each_text(case jsonb_typeof(t.value -> 'estimate')
+                                when 'object' then t.value -> 'estimate' else '{}' end) e
+                       group by e.key) u)
+               when 'budget' then jsonb_build_object(a.payload -> 'short' ->> 'unit',
+                   (a.payload ->> 'proposed')::bigint - (a.payload -> 'short' ->> 'limit')::bigint)
+               else (
+                   select x.estimate from task_texts x
+                   where x.workspace_id = $1 and x.task_id = a.task_id)
+               end, '{}') as "cost!: Json<Amounts>"
+        from approvals a where a.workspace_id = $1 and a.approval_id = any($2)
+        "#,
+        workspace.0,
+        &uuids(approvals),
+    )
+    .fetch_all(conn)
+    .await?;
+    let asked = rows.into_iter().map(|row| {
+        let asked = Asked {
+            kind: row.kind,
+            risk: row.risk,
+            project: row.project,
+            capabilities: row.capabilities,
+            cost: row.cost.0,
+        };
+        (row.approval_id, asked)
+    });
+    Ok(asked.collect())
+}
+
+/// A policy that is frozen with an approval.
+#[derive(Debug)]
+pub struct Frozen {
+    /// The approval.
+    pub approval_id: ApprovalId,
+    /// The policy.
+    pub policy_id: PolicyId,
+    /// Which edit of it.
+    pub version: i32,
+    /// What it says.
+    pub document: Value,
+    /// Whether those may decide who are otherwise excluded.
+    pub allow_self: bool,
+    /// When the first stage is out of time.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When people are first reminded.
+    pub remind_at: Option<DateTime<Utc>>,
+}
+
+/// Freezes policies with pending approvals, which then stand at the beginning of these.
+///
+/// # Errors
+/// When the database fails.
+pub async fn freeze(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    frozen: &[Frozen],
+) -> sqlx::Result<()> {
+    let expiries: Vec<Option<DateTime<Utc>>> = frozen.iter().map(|f| f.expires_at).collect();
+    let reminders: Vec<Option<DateTime<Utc>>> = frozen.iter().map(|f| f.remind_at).collect();
+    sqlx::query!(
+        "update approvals a
+         set policy_id = n.policy_id, policy_version = n.version, policy = n.document, stage = 1,
+             escalation = 0, reminded = 0, allow_self = n.allow_self, expires_at = n.expires_at, remind_at = n.remind_at
+         from unnest($2::uuid[], $3::uuid[], $4::integer[], $5::jsonb[], $6::timestamptz[],
+                     $7::timestamptz[], $8::bool[])
+              as n (approval_id, policy_id, version, document, expires_at, remind_at, allow_self)
+         where a.workspace_id = $1 and a.approval_id = n.approval_id and a.state = 'pending'",
+        workspace.0,
+        &frozen.iter().map(|f| f.approval_id.0).collect::<Vec<_>>(),
+        &frozen.iter().map(|f| f.policy_id.0).collect::<Vec<_>>(),
+        &frozen.iter().map(|f| f.version).collect::<Vec<_>>(),
+        &frozen.iter().map(|f| f.document.clone()).collect::<Vec<_>>(),
+        &expiries as &[Option<DateTime<Utc>>],
+        &reminders as &[Option<DateTime<Utc>>],
+        &frozen.iter().map(|f| f.allow_self).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Where an approval stands.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of the table, documented there")]
+pub struct Standing {
+    pub policy_id: PolicyId,
+    pub policy: Value,
+    pub stage: i16,
+    pub escalation: i16,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub remind_at: Option<DateTime<Utc>>,
+    pub reminded: i16,
+}
+
+/// Where an approval stands that is locked; none: it has no policy.
+///
+/// # Errors
+/// When the database fails.
+pub async fn standing(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approval: ApprovalId,
+) -> sqlx::Result<Option<Standing>> {
+    sqlx::query_as!(
+        Standing,
+        r#"select policy_id as "policy_id!: PolicyId", policy as "policy!", stage, escalation,
+                  expires_at, remind_at, reminded
+           from approvals
+           where workspace_id = $1 and approval_id = $2 and policy_id is not null"#,
+        workspace.0,
+        approval.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// A place and its clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Clocked {
+    /// The stage.
+    pub stage: i16,
+    /// How often it was escalated.
+    pub escalation: i16,
+    /// When its time is over.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When people are reminded next.
+    pub remind_at: Option<DateTime<Utc>>,
+    /// How often they were.
+    pub reminded: i16,
+}
+
+/// Puts a locked approval at a place of its policy, or another time on its clock.
+///
+/// # Errors
+/// When the database fails.
+pub async fn put(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approval: ApprovalId,
+    to: Clocked,
+) -> sqlx::Result<()> {
+    let Clocked { stage, escalation, expires_at, remind_at, reminded } = to;
+    sqlx::query!(
+        "update approvals set stage = $3, escalation = $4, expires_at = $5, remind_at = $6,
+                reminded = $7, version = version + 1
+         where workspace_id = $1 and approval_id = $2",
+        workspace.0,
+        approval.0,
+        stage,
+        escalation,
+        expires_at,
+        remind_at,
+        reminded,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Notes that something about a locked approval is another now: it has one more vote.
+///
+/// # Errors
+/// When the database fails.
+pub async fn touch(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approval: ApprovalId,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update approvals set version = version + 1 where workspace_id = $1 and approval_id = $2",
+        workspace.0,
+        approval.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Ends a locked approval that nobody decided in time.
+///
+/// # Errors
+/// When the database fails.
+pub async fn expire(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    approval: ApprovalId,
+    reason: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update approvals set state = 'expired', reason = $3, decided_at = $4,
+                version = version + 1
+         where workspace_id = $1 and approval_id = $2 and state = 'pending'",
+        workspace.0,
+        approval.0,
+        reason,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Pending approvals whose time is over, or of which people are to be reminded, the longest due
+/// first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn due(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<ApprovalId>> {
+    sqlx::query_scalar!(
+        r#"
+        select d.approval_id as "approval_id!: ApprovalId" from (
+            (select approval_id, expires_at as at from approvals
+             where workspace_id = $1 and state = 'pending' and expires_at <= $2
+             order by expires_at limit 200)
+            union all
+            (select approval_id, remind_at from approvals
+             where workspace_id = $1 and state = 'pending' and remind_at <= $2
+               and (expires_at is null or expires_at > $2)
+             order by remind_at limit 200)) d
+        order by d.at
+        "#,
+        workspace.0,
+        now,
+    )
+    .fetch_all(conn)
+    .await
+}

@@ -1,0 +1,255 @@
+//! Links with which people decide who have no key.
+//!
+//! A link counts as revoked when the key that made it is: whoever took a key may have made links with
+//! it, and revoking the key must end that too.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::domain::{
+    access::person::Person,
+    approval::{PayloadHash, Verdict},
+    ids::{ApprovalId, KeyId, LinkId, WorkspaceId},
+    link::Times,
+};
+
+/// A link as people see it; the token is not stored.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of the table, documented there")]
+pub struct LinkRow {
+    pub link_id: LinkId,
+    pub approval_id: ApprovalId,
+    pub person: Person,
+    pub payload_sha256: PayloadHash,
+    pub created_by: KeyId,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+    pub revoked_at: Option<DateTime<Utc>>,
+    pub used_at: Option<DateTime<Utc>>,
+    pub verdict: Option<Verdict>,
+}
+
+impl LinkRow {
+    /// The instants that matter.
+    #[must_use]
+    pub fn times(&self) -> Times {
+        let Self { expires_at, revoked_at, used_at, .. } = self;
+        Times { expires_at: *expires_at, revoked_at: *revoked_at, used_at: *used_at }
+    }
+}
+
+/// A link to be stored.
+#[derive(Debug, Clone, Copy)]
+pub struct NewLinkRow<'a> {
+    /// The link.
+    pub link_id: LinkId,
+    /// What it decides.
+    pub approval_id: ApprovalId,
+    /// Who decides with it.
+    pub person: &'a Person,
+    /// SHA-256 of the secret part of its token.
+    pub token_sha256: &'a [u8],
+    /// The form of the payload that it decides.
+    pub payload_sha256: PayloadHash,
+    /// The key that makes it.
+    pub created_by: KeyId,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Stores a link.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    link: &NewLinkRow<'_>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into approval_links (workspace_id, link_id, approval_id, person, token_sha256,
+                                     payload_sha256, created_by, created_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        workspace.0,
+        link.link_id.0,
+        link.approval_id.0,
+        link.person.as_str(),
+        link.token_sha256,
+        link.payload_sha256.0.as_slice(),
+        link.created_by.0,
+        now,
+        link.expires_at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A link that somebody presents, with the hash of its secret.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    link: LinkId,
+) -> sqlx::Result<Option<(LinkRow, Vec<u8>)>> {
+    let row = sqlx::query!(
+        r#"select l.link_id as "link_id: LinkId", l.approval_id as "approval_id: ApprovalId",
+                  l.person as "person: Person", l.payload_sha256 as "payload_sha256: PayloadHash",
+                  l.created_by as "created_by: KeyId", l.created_at, l.expires_at,
+                  coalesce(l.revoked_at, k.revoked_at) as revoked_at, l.used_at,
+                  l.verdict as "verdict: Verdict", l.token_sha256
+           from approval_links l
+           join keys k on k.workspace_id = l.workspace_id and k.key_id = l.created_by
+           where l.workspace_id = $1 and l.link_id = $2"#,
+        workspace.0,
+        link.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| {
+        let link = LinkRow {
+            link_id: row.link_id,
+            approval_id: row.approval_id,
+            person: row.person,
+            payload_sha256: row.payload_sha256,
+            created_by: row.created_by,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            revoked_at: row.revoked_at,
+            used_at: row.used_at,
+            verdict: row.verdict,
+        };
+        (link, row.token_sha256)
+    }))
+}
+
+/// The links of an approval by id downwards, which is newest first: one of them, or those after
+/// `after`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approval: ApprovalId,
+    only: Option<LinkId>,
+    after: Option<LinkId>,
+    rows: i64,
+) -> sqlx::Result<Vec<LinkRow>> {
+    sqlx::query_as!(
+        LinkRow,
+        r#"select l.link_id as "link_id: LinkId", l.approval_id as "approval_id: ApprovalId",
+                  l.person as "person: Person", l.payload_sha256 as "payload_sha256: PayloadHash",
+                  l.created_by as "created_by: KeyId", l.created_at, l.expires_at,
+                  coalesce(l.revoked_at, k.revoked_at) as revoked_at, l.used_at,
+                  l.verdict as "verdict: Verdict"
+           from approval_links l
+           join keys k on k.workspace_id = l.workspace_id and k.key_id = l.created_by
+           where l.workspace_id = $1 and l.approval_id = $2
+             and ($3::uuid is null or l.link_id = $3) and ($4::uuid is null or l.link_id < $4)
+           order by l.link_id desc limit $5"#,
+        workspace.0,
+        approval.0,
+        only.map(|id| id.0),
+        after.map(|id| id.0),
+        rows,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Revokes a link; says whether it was not revoked before.
+///
+/// # Errors
+/// When the database fails.
+pub async fn revoke(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    link: LinkId,
+) -> sqlx::Result<bool> {
+    let revoked = sqlx::query!(
+        // A clock that was set back must not make a use come after its revocation.
+        "update approval_links set revoked_at = greatest($3, used_at)
+         where workspace_id = $1 and link_id = $2 and revoked_at is null",
+        workspace.0,
+        link.0,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(revoked.rows_affected() == 1)
+}
+
+/// Notes what a person decided with a link; says whether the link was good for that at this moment.
+///
+/// # Errors
+/// When the database fails.
+pub async fn use_up(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    link: LinkId,
+    verdict: Verdict,
+) -> sqlx::Result<bool> {
+    let used = sqlx::query!(
+        "update approval_links l set used_at = $3, verdict = $4
+         where l.workspace_id = $1 and l.link_id = $2
+           and l.used_at is null and l.revoked_at is null and l.expires_at > $3
+           and not exists (select from keys k where k.workspace_id = $1
+               and k.key_id = l.created_by and k.revoked_at is not null)",
+        workspace.0,
+        link.0,
+        now,
+        verdict.as_str(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(used.rows_affected() == 1)
+}
+
+/// What a person who has only a link wants to know about an approval.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The title of the goal.
+    pub goal: String,
+    /// The title of the task.
+    pub task: Option<String>,
+    /// The agent that asks, or whose result it is.
+    pub agent: Option<String>,
+    /// The name of the key that asked.
+    pub asked_by: Option<String>,
+    /// The name of the key that decided.
+    pub decided_by: Option<String>,
+}
+
+/// What stands around an approval.
+///
+/// # Errors
+/// When the database fails.
+pub async fn surroundings(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approval: ApprovalId,
+) -> sqlx::Result<Surroundings> {
+    sqlx::query_as!(
+        Surroundings,
+        r#"select g.title as goal, x.title as "task?", w.name as "agent?",
+                  a.name as "asked_by?", d.name as "decided_by?"
+           from approvals p
+           join goals g on g.workspace_id = $1 and g.goal_id = p.goal_id
+           left join task_texts x on x.workspace_id = $1 and x.task_id = p.task_id
+           left join attempts t on t.workspace_id = $1 and t.attempt_id = p.attempt_id
+           left join agents w on w.workspace_id = $1 and w.agent_id = t.agent_id
+           left join keys a on a.workspace_id = $1 and a.key_id = p.asked_by
+           left join keys d on d.workspace_id = $1 and d.key_id = p.decided_by
+           where p.workspace_id = $1 and p.approval_id = $2"#,
+        workspace.0,
+        approval.0,
+    )
+    .fetch_one(conn)
+    .await
+}

@@ -1,0 +1,398 @@
+//! Approvals: asking, locking, deciding.
+
+pub mod excluded;
+pub mod frozen_policy;
+pub mod history;
+pub mod links;
+pub mod policies;
+pub mod read;
+pub mod reviews;
+pub mod revisions;
+pub mod votes;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use sqlx::{PgConnection, types::Json};
+
+use super::columns::uuids;
+use crate::domain::{
+    access::person::Person,
+    approval::{
+        PayloadHash, Risk, Verdict,
+        excluded::{Decider, Excluded},
+    },
+    ids::{ApprovalId, AttemptId, GoalId, KeyId, LimitId, PlanId, TaskId, WorkspaceId},
+    states::{ApprovalKind, ApprovalState},
+};
+
+/// A question to be asked.
+#[derive(Debug, Clone)]
+pub struct NewApproval {
+    /// Its id.
+    pub approval_id: ApprovalId,
+    /// What it is about.
+    pub kind: ApprovalKind,
+    /// The goal it is about.
+    pub goal_id: GoalId,
+    /// The task it is about.
+    pub task_id: Option<TaskId>,
+    /// The attempt that asks, or whose result is reviewed.
+    pub attempt_id: Option<AttemptId>,
+    /// The plan it is about.
+    pub plan_id: Option<PlanId>,
+    /// The limit that it asks to raise.
+    pub limit_id: Option<LimitId>,
+    /// One line; empty: the task's title.
+    pub title: String,
+    /// Markdown; empty: the task's description.
+    pub body: String,
+    /// Exactly what is approved.
+    pub payload: Option<Value>,
+    /// How much harm a wrong decision could do.
+    pub risk: Risk,
+    /// What the answer must look like.
+    pub answer_schema: Option<Value>,
+    /// The key that asks.
+    pub asked_by: Option<KeyId>,
+    /// Who may not decide.
+    pub excluded: Vec<Excluded>,
+    /// Whether the decision must choose what becomes of a task that is not sent back again.
+    pub last_round: bool,
+}
+
+impl NewApproval {
+    /// A question of a kind about a goal, of which nothing else is known.
+    #[must_use]
+    pub fn new(approval_id: ApprovalId, kind: ApprovalKind, goal_id: GoalId) -> Self {
+        Self {
+            approval_id,
+            kind,
+            goal_id,
+            task_id: None,
+            attempt_id: None,
+            plan_id: None,
+            limit_id: None,
+            title: String::new(),
+            body: String::new(),
+            payload: None,
+            risk: Risk::Medium,
+            answer_schema: None,
+            asked_by: None,
+            excluded: Vec::new(),
+            last_round: false,
+        }
+    }
+}
+
+/// Asks.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    approvals: &[NewApproval],
+) -> sqlx::Result<()> {
+    macro_rules! column {
+        ($of:expr) => {
+            &approvals.iter().map($of).collect::<Vec<_>>()
+        };
+    }
+    let kinds: Vec<&str> = approvals.iter().map(|a| a.kind.as_str()).collect();
+    let risks: Vec<&str> = approvals.iter().map(|a| a.risk.as_str()).collect();
+    sqlx::query!(
+        r#"
+        insert into approvals (workspace_id, state, created_at, approval_id, kind, goal_id, task_id,
+                               attempt_id, plan_id, limit_id, title, body, payload, asked_by,
+                               payload_sha256, revision, risk, answer_schema, excluded,
+                               last_round)
+        select $1, 'pending', $2, a.approval_id, a.kind, a.goal_id, a.task_id, a.attempt_id,
+               a.plan_id, a.limit_id, coalesce(nullif(a.title, ''), x.title, ''),
+               coalesce(nullif(a.body, ''), x.description, ''), a.payload, a.asked_by,
+               a.payload_sha256, 1, a.risk, a.answer_schema, a.excluded, a.last_round
+        from unnest($3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[], $8::uuid[],
+                    $9::text[], $10::text[], $11::jsonb[], $12::uuid[], $13::uuid[],
+                    $14::bytea[], $15::text[], $16::jsonb[], $17::jsonb[], $18::bool[])
+             as a (approval_id, kind, goal_id, task_id, attempt_id, plan_id, title, body, payload,
+                   asked_by, limit_id, payload_sha256, risk, answer_schema, excluded, last_round)
+        left join task_texts x on x.workspace_id = $1 and x.task_id = a.task_id
+        "#,
+        workspace.0,
+        now,
+        column!(|a| a.approval_id.0),
+        &kinds as &[&str],
+        column!(|a| a.goal_id.0),
+        column!(|a| a.task_id.map(|id| id.0)) as &[Option<uuid::Uuid>],
+        column!(|a| a.attempt_id.map(|id| id.0)) as &[Option<uuid::Uuid>],
+        column!(|a| a.plan_id.map(|id| id.0)) as &[Option<uuid::Uuid>],
+        column!(|a| a.title.clone()),
+        column!(|a| a.body.clone()),
+        column!(|a| a.payload.clone()) as &[Option<Value>],
+        column!(|a| a.asked_by.map(|id| id.0)) as &[Option<uuid::Uuid>],
+        column!(|a| a.limit_id.map(|id| id.0)) as &[Option<uuid::Uuid>],
+        column!(|a| PayloadHash::of(a.payload.as_ref()).0.to_vec()),
+        &risks as &[&str],
+        column!(|a| a.answer_schema.clone()) as &[Option<Value>],
+        column!(|a| json!(a.excluded)),
+        column!(|a| a.last_round),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What deciding needs to know.
+#[derive(Debug, Clone)]
+pub struct ApprovalFacts {
+    /// The approval.
+    pub approval_id: ApprovalId,
+    /// What it is about.
+    pub kind: ApprovalKind,
+    /// Its state.
+    pub state: ApprovalState,
+    /// The goal it is about.
+    pub goal_id: GoalId,
+    /// The task it is about.
+    pub task_id: Option<TaskId>,
+    /// The attempt that asked, or whose result is reviewed.
+    pub attempt_id: Option<AttemptId>,
+    /// The plan it is about.
+    pub plan_id: Option<PlanId>,
+    /// The limit that it asks to raise.
+    pub limit_id: Option<LimitId>,
+    /// Exactly what is approved, in its present form.
+    pub payload: Option<Value>,
+    /// Its hash.
+    pub payload_sha256: PayloadHash,
+    /// Which form it is.
+    pub revision: i32,
+    /// What the answer must look like.
+    pub answer_schema: Option<Value>,
+    /// Who may not decide.
+    pub excluded: Json<Vec<Excluded>>,
+    /// Whether they may all the same.
+    pub allow_self: bool,
+    /// Whether the decision must choose what becomes of the task.
+    pub last_round: bool,
+}
+
+/// What stands above an approval; none of it ever changes.
+#[derive(Debug, Clone, Copy)]
+pub struct About {
+    /// What it is about.
+    pub kind: ApprovalKind,
+    /// The goal.
+    pub goal_id: GoalId,
+    /// The task.
+    pub task_id: Option<TaskId>,
+}
+
+/// What an approval is about, so that goal and task can be locked before it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn about(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approval: ApprovalId,
+) -> sqlx::Result<Option<About>> {
+    sqlx::query_as!(
+        About,
+        r#"select kind as "kind: ApprovalKind", goal_id as "goal_id: GoalId",
+                  task_id as "task_id: TaskId"
+           from approvals where workspace_id = $1 and approval_id = $2"#,
+        workspace.0,
+        approval.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Locks an approval and reads what deciding needs to know.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approval: ApprovalId,
+) -> sqlx::Result<ApprovalFacts> {
+    sqlx::query_as!(
+        ApprovalFacts,
+        r#"select approval_id as "approval_id: ApprovalId", kind as "kind: ApprovalKind",
+                  state as "state: ApprovalState", goal_id as "goal_id: GoalId",
+                  task_id as "task_id: TaskId", attempt_id as "attempt_id: AttemptId",
+                  plan_id as "plan_id: PlanId", limit_id as "limit_id: LimitId",
+                  payload, payload_sha256 as "payload_sha256: PayloadHash", revision, answer_schema,
+                  excluded as "excluded: Json<Vec<Excluded>>", allow_self, last_round
+           from approvals where workspace_id = $1 and approval_id = $2 for no key update"#,
+        workspace.0,
+        approval.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// A decision to be stored.
+#[derive(Debug)]
+pub struct Decision<'a> {
+    /// The approval.
+    pub approval_id: ApprovalId,
+    /// What was said: it follows what becomes of the approval.
+    pub verdict: Verdict,
+    /// Why, or a remark.
+    pub reason: Option<&'a str>,
+    /// The answer to a question.
+    pub answer: Option<&'a Value>,
+    /// Who decided.
+    pub decider: &'a Decider,
+}
+
+/// Decides, if nobody did before; says whether it did.
+///
+/// # Errors
+/// When the database fails.
+pub async fn decide(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    decision: &Decision<'_>,
+) -> sqlx::Result<bool> {
+    let changed = sqlx::query!(
+        "update approvals set state = $3, reason = $4, answer = $5, decided_by = $6,
+                decided_at = $7, verdict = $8, decided_by_person = $9, version = version + 1
+         where workspace_id = $1 and approval_id = $2 and state = 'pending'",
+        workspace.0,
+        decision.approval_id.0,
+        decision.verdict.state().as_str(),
+        decision.reason,
+        decision.answer,
+        decision.decider.key.map(|id| id.0),
+        now,
+        decision.verdict.as_str(),
+        decision.decider.person.as_ref().map(Person::as_str),
+    )
+    .execute(conn)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// Cancels what is pending about tasks that ended; returns which.
+///
+/// # Errors
+/// When the database fails.
+pub async fn cancel_for_tasks(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    tasks: &[TaskId],
+    reason: &str,
+) -> sqlx::Result<Vec<(ApprovalId, TaskId, GoalId)>> {
+    let rows = sqlx::query!(
+        r#"
+        with mine as materialized (
+            select approval_id from approvals
+            where workspace_id = $1 and task_id = any($2) and state = 'pending'
+            order by approval_id for no key update
+        )
+        update approvals a
+        set state = 'cancelled', reason = $3, decided_at = $4, version = version + 1
+        from mine where a.workspace_id = $1 and a.approval_id = mine.approval_id
+        returning a.approval_id as "approval_id: ApprovalId", a.task_id as "task_id!: TaskId",
+                  a.goal_id as "goal_id: GoalId"
+        "#,
+        workspace.0,
+        &uuids(tasks),
+        reason,
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.approval_id, row.task_id, row.goal_id)).collect())
+}
+
+/// Cancels what is pending of these; returns which, each with its goal.
+///
+/// # Errors
+/// When the database fails.
+pub async fn withdraw(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    approvals: &[ApprovalId],
+    reason: &str,
+) -> sqlx::Result<Vec<(ApprovalId, GoalId)>> {
+    let rows = sqlx::query!(
+        r#"update approvals
+           set state = 'cancelled', reason = $3, decided_at = $4, version = version + 1
+           where workspace_id = $1 and approval_id = any($2) and state = 'pending'
+           returning approval_id as "approval_id: ApprovalId", goal_id as "goal_id: GoalId""#,
+        workspace.0,
+        &uuids(approvals),
+        reason,
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.approval_id, row.goal_id)).collect())
+}
+
+/// Cancels what is pending about the plans of a goal; returns which.
+///
+/// # Errors
+/// When the database fails.
+pub async fn cancel_plan_approvals(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    goal: GoalId,
+    reason: &str,
+) -> sqlx::Result<Vec<ApprovalId>> {
+    sqlx::query_scalar!(
+        r#"update approvals
+           set state = 'cancelled', reason = $3, decided_at = $4, version = version + 1
+           where workspace_id = $1 and goal_id = $2 and kind = 'plan' and state = 'pending'
+           returning approval_id as "approval_id: ApprovalId""#,
+        workspace.0,
+        goal.0,
+        reason,
+        now,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Outcomes that the next attempt of a task is told, each once: (task, outcome).
+///
+/// # Errors
+/// When the database fails.
+pub async fn tell(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempts: &[(TaskId, AttemptId)],
+) -> sqlx::Result<Vec<(TaskId, Value)>> {
+    let rows = sqlx::query!(
+        r#"
+        update approvals a set consumed_by = n.attempt_id
+        from unnest($2::uuid[], $3::uuid[]) as n (task_id, attempt_id)
+        where a.workspace_id = $1 and a.task_id = n.task_id and a.consumed_by is null
+          and a.state in ('approved', 'rejected', 'answered', 'expired')
+        returning a.task_id as "task_id!: TaskId", jsonb_build_object(
+            'approval_id', a.approval_id, 'kind', a.kind, 'state', a.state, 'title', a.title,
+            'answer', a.answer, 'reason', a.reason, 'decided_at', a.decided_at,
+            'verdict', a.verdict, 'revision', a.revision,
+            'payload_sha256', encode(a.payload_sha256, 'hex'),
+            -- Another agent may go on: it knows only what it is told here.
+            'body', case when a.kind in ('action', 'input') then a.body end,
+            'payload', case when a.kind in ('action', 'input') then a.payload end)
+            as "outcome!"
+        "#,
+        workspace.0,
+        &attempts.iter().map(|(task, _)| task.0).collect::<Vec<_>>(),
+        &attempts.iter().map(|(_, attempt)| attempt.0).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.task_id, row.outcome)).collect())
+}

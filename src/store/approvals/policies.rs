@@ -1,0 +1,228 @@
+//! Approval policies: making, editing, retiring, and finding those in force.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::{
+    domain::ids::{KeyId, PolicyId, ProjectId, WorkspaceId},
+    store::violates,
+};
+
+const NAME_UNIQUE: &str = "approval_policies_name_unique";
+
+/// A policy to be made.
+#[derive(Debug)]
+pub struct NewPolicy<'a> {
+    /// Its id.
+    pub policy_id: PolicyId,
+    /// Unique among those in force.
+    pub name: &'a str,
+    /// What it says.
+    pub document: &'a Value,
+    /// Who makes it.
+    pub by: Option<KeyId>,
+}
+
+/// A policy.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of the table, documented there")]
+pub struct PolicyRow {
+    pub policy_id: PolicyId,
+    pub document: Value,
+    pub version: i32,
+    pub created_by: Option<KeyId>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub retired_at: Option<DateTime<Utc>>,
+}
+
+/// Which policies are listed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PolicyFilter {
+    /// Only this one.
+    pub policy: Option<PolicyId>,
+    /// Only those out of force, or only those in force.
+    pub retired: Option<bool>,
+}
+
+/// Makes a policy; says `false` when the name is taken.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    new: &NewPolicy<'_>,
+) -> sqlx::Result<bool> {
+    let inserted = sqlx::query!(
+        "insert into approval_policies (workspace_id, policy_id, name, document, created_by,
+                                        created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $6, $6)
+         on conflict (workspace_id, name) where retired_at is null do nothing",
+        workspace.0,
+        new.policy_id.0,
+        new.name,
+        new.document,
+        new.by.map(|id| id.0),
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// How many policies are in force.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_in_force(conn: &mut PgConnection, workspace: WorkspaceId) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from approval_policies
+           where workspace_id = $1 and retired_at is null"#,
+        workspace.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Whether there is such a project.
+///
+/// # Errors
+/// When the database fails.
+pub async fn project_exists(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    project: ProjectId,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from projects where workspace_id = $1 and project_id = $2)
+           as "exists!""#,
+        workspace.0,
+        project.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Policies, newest first; those after `after`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    filter: PolicyFilter,
+    after: Option<PolicyId>,
+    rows: i64,
+) -> sqlx::Result<Vec<PolicyRow>> {
+    sqlx::query_as!(
+        PolicyRow,
+        r#"select policy_id as "policy_id: PolicyId", document, version,
+                  created_by as "created_by: KeyId", created_at, updated_at, retired_at
+           from approval_policies
+           where workspace_id = $1 and ($2::uuid is null or policy_id = $2)
+             and ($3::bool is null or (retired_at is not null) = $3)
+             and ($4::uuid is null or policy_id < $4)
+           order by policy_id desc limit $5"#,
+        workspace.0,
+        filter.policy.map(|id| id.0),
+        filter.retired,
+        after.map(|id| id.0),
+        rows,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// What is in force, oldest first: (policy, version, document).
+///
+/// # Errors
+/// When the database fails.
+pub async fn in_force(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+) -> sqlx::Result<Vec<(PolicyId, i32, Value)>> {
+    let rows = sqlx::query!(
+        r#"select policy_id as "policy_id: PolicyId", version, document from approval_policies
+           where workspace_id = $1 and retired_at is null order by policy_id"#,
+        workspace.0,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.policy_id, row.version, row.document)).collect())
+}
+
+/// Locks a policy against edits; returns its version, and since when it is out of force.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    policy: PolicyId,
+) -> sqlx::Result<Option<(i32, Option<DateTime<Utc>>)>> {
+    let row = sqlx::query!(
+        "select version, retired_at from approval_policies
+         where workspace_id = $1 and policy_id = $2 for no key update",
+        workspace.0,
+        policy.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| (row.version, row.retired_at)))
+}
+
+/// Edits a locked policy; says `false` when the name is taken. Then the transaction is lost.
+///
+/// # Errors
+/// When the database fails.
+pub async fn update(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    policy: PolicyId,
+    name: &str,
+    document: &Value,
+) -> sqlx::Result<bool> {
+    let updated = sqlx::query!(
+        "update approval_policies set name = $3, document = $4, version = version + 1,
+                updated_at = $5
+         where workspace_id = $1 and policy_id = $2",
+        workspace.0,
+        policy.0,
+        name,
+        document,
+        now,
+    )
+    .execute(conn)
+    .await;
+    match updated {
+        Ok(_) => Ok(true),
+        Err(error) if violates(&error, NAME_UNIQUE) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes a locked policy out of force.
+///
+/// # Errors
+/// When the database fails.
+pub async fn retire(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    policy: PolicyId,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update approval_policies set retired_at = $3, updated_at = $3, version = version + 1
+         where workspace_id = $1 and policy_id = $2",
+        workspace.0,
+        policy.0,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

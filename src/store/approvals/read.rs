@@ -1,0 +1,207 @@
+//! Approvals as they are read.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+use sqlx::{PgConnection, types::Json};
+
+use crate::{
+    domain::{
+        access::person::Person,
+        approval::{PayloadHash, Risk, Verdict, excluded::Excluded, review::ReviewChoice},
+        ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, PolicyId, TaskId, WorkspaceId},
+        states::{ApprovalKind, ApprovalState},
+    },
+    store::columns::words,
+};
+
+/// An approval. Its long texts are there only when one is read.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of the table, documented there")]
+pub struct ApprovalRow {
+    pub approval_id: ApprovalId,
+    pub kind: ApprovalKind,
+    pub state: ApprovalState,
+    pub goal_id: GoalId,
+    pub task_id: Option<TaskId>,
+    pub attempt_id: Option<AttemptId>,
+    pub plan_id: Option<PlanId>,
+    pub title: String,
+    pub body: Option<String>,
+    pub payload: Option<Value>,
+    pub payload_sha256: PayloadHash,
+    pub revision: i32,
+    pub risk: Risk,
+    pub answer_schema: Option<Value>,
+    pub verdict: Option<Verdict>,
+    pub asked_by: Option<KeyId>,
+    pub answer: Option<Value>,
+    pub reason: Option<String>,
+    pub decided_by: Option<KeyId>,
+    pub decided_by_person: Option<Person>,
+    pub excluded: Json<Vec<Excluded>>,
+    pub allow_self: bool,
+    pub last_round: bool,
+    pub choice: Option<ReviewChoice>,
+    pub version: i32,
+    pub created_at: DateTime<Utc>,
+    pub decided_at: Option<DateTime<Utc>>,
+    pub frozen: Option<Json<FrozenPolicy>>,
+}
+
+/// The policy that was frozen with an approval, and where it stands in it.
+#[derive(Debug, Deserialize)]
+#[expect(missing_docs, reason = "the columns of the table, documented there")]
+pub struct FrozenPolicy {
+    pub policy_id: PolicyId,
+    pub version: i32,
+    pub policy: Value,
+    pub stage: i16,
+    pub escalation: i16,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub reminded: i16,
+}
+
+/// Reads one approval.
+///
+/// # Errors
+/// When the database fails.
+pub async fn read(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approval: ApprovalId,
+) -> sqlx::Result<Option<ApprovalRow>> {
+    sqlx::query_as!(
+        ApprovalRow,
+        r#"
+        select approval_id as "approval_id: ApprovalId", kind as "kind: ApprovalKind",
+               state as "state: ApprovalState", goal_id as "goal_id: GoalId",
+               task_id as "task_id: TaskId", attempt_id as "attempt_id: AttemptId",
+               plan_id as "plan_id: PlanId", title, body as "body?", payload,
+               payload_sha256 as "payload_sha256: PayloadHash", revision, risk as "risk: Risk",
+               answer_schema, verdict as "verdict: Verdict",
+               asked_by as "asked_by: KeyId", answer, reason, decided_by as "decided_by: KeyId",
+               decided_by_person as "decided_by_person: Person",
+               excluded as "excluded: Json<Vec<Excluded>>", allow_self, last_round,
+               choice as "choice: ReviewChoice",
+               version, created_at, decided_at,
+               case when policy_id is not null then jsonb_build_object(
+                   'policy_id', policy_id, 'version', policy_version, 'policy', policy,
+                   'stage', stage, 'escalation', escalation,
+                   'expires_at', expires_at, 'reminded', reminded) end
+               as "frozen: Json<FrozenPolicy>"
+        from approvals where workspace_id = $1 and approval_id = $2
+        "#,
+        workspace.0,
+        approval.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Where a page of approvals starts and what is on it.
+#[derive(Debug)]
+pub struct ApprovalScope<'a> {
+    /// Only these states; empty: all.
+    pub states: &'a [ApprovalState],
+    /// Only these kinds; empty: all.
+    pub kinds: &'a [ApprovalKind],
+    /// Only about this goal.
+    pub goal: Option<GoalId>,
+    /// Only those asked after this one.
+    pub after: Option<ApprovalId>,
+    /// How many at most.
+    pub rows: u32,
+}
+
+/// Reads approvals, oldest first.
+///
+/// Each way to look has an index of its own order, and the conditions on parameters leave only one
+/// of them to run: of one goal, of some states, or all. The rows are looked up one by one
+/// (`limit 1`), because a plan for any parameters does not know how few they are.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    scope: &ApprovalScope<'_>,
+) -> sqlx::Result<Vec<ApprovalRow>> {
+    sqlx::query_as!(
+        ApprovalRow,
+        r#"
+        with picked as materialized (
+            (select a.approval_id from approvals a
+             where $2::uuid is not null and a.workspace_id = $1 and a.goal_id = $2
+               and (cardinality($3::text[]) = 0 or a.state = any($3))
+               and (cardinality($4::text[]) = 0 or a.kind = any($4))
+               and a.approval_id > $5
+             order by a.approval_id limit $6)
+            union all
+            (select o.approval_id from unnest($3::text[]) as s (state)
+             cross join lateral (
+                 select a.approval_id from approvals a
+                 where a.workspace_id = $1 and a.state = s.state
+                   and (cardinality($4::text[]) = 0 or a.kind = any($4))
+                   and a.approval_id > $5
+                 order by a.approval_id limit $6) o
+             where $2::uuid is null and cardinality($3::text[]) > 0)
+            union all
+            (select a.approval_id from approvals a
+             where $2::uuid is null and cardinality($3::text[]) = 0 and a.workspace_id = $1
+               and (cardinality($4::text[]) = 0 or a.kind = any($4))
+               and a.approval_id > $5
+             order by a.approval_id limit $6)
+        )
+        select a.approval_id as "approval_id: ApprovalId", a.kind as "kind: ApprovalKind",
+               a.state as "state: ApprovalState", a.goal_id as "goal_id: GoalId",
+               a.task_id as "task_id: TaskId", a.attempt_id as "attempt_id: AttemptId",
+               a.plan_id as "plan_id: PlanId", a.title, null::text as body,
+               null::jsonb as payload, a.payload_sha256 as "payload_sha256: PayloadHash",
+               a.revision, a.risk as "risk: Risk", null::jsonb as answer_schema,
+               a.verdict as "verdict: Verdict", a.asked_by as "asked_by: KeyId", a.answer, a.reason,
+               a.decided_by as "decided_by: KeyId",
+               a.decided_by_person as "decided_by_person: Person",
+               a.excluded as "excluded: Json<Vec<Excluded>>", a.allow_self, a.last_round,
+               a.choice as "choice: ReviewChoice", a.version, a.created_at, a.decided_at,
+               case when a.policy_id is not null then jsonb_build_object(
+                   'policy_id', a.policy_id, 'version', a.policy_version, 'policy', a.policy,
+                   'stage', a.stage, 'escalation', a.escalation,
+                   'expires_at', a.expires_at, 'reminded', a.reminded) end
+               as "frozen: Json<FrozenPolicy>"
+        from picked
+        cross join lateral (
+            select * from approvals a
+            where a.workspace_id = $1 and a.approval_id = picked.approval_id limit 1) a
+        order by a.approval_id limit $6
+        "#,
+        workspace.0,
+        scope.goal.map(|id| id.0),
+        &words(scope.states),
+        &words(scope.kinds),
+        scope.after.map_or(uuid::Uuid::nil(), |id| id.0),
+        i64::from(scope.rows),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The version of an approval, and whether it is decided: what a waiting reader looks at.
+///
+/// # Errors
+/// When the database fails.
+pub async fn version(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approval: ApprovalId,
+) -> sqlx::Result<Option<(i64, bool)>> {
+    let row = sqlx::query!(
+        r#"select version, decided_at is not null as "decided!" from approvals
+           where workspace_id = $1 and approval_id = $2"#,
+        workspace.0,
+        approval.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| (i64::from(row.version), row.decided)))
+}

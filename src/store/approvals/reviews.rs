@@ -1,0 +1,205 @@
+//! What reviews write: waivers, feedback, how often a result was rejected, what was chosen.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::domain::{
+    access::person::Person,
+    approval::{
+        excluded::Decider,
+        review::{ReviewChoice, Shown, Waiver},
+    },
+    ids::{ApprovalId, AttemptId, KeyId, TaskId, WorkspaceId},
+};
+
+/// The criteria of a task, and for which of them an attempt shows something.
+///
+/// # Errors
+/// When the database fails.
+pub async fn shown(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    task: TaskId,
+    attempt: AttemptId,
+) -> sqlx::Result<Vec<Shown>> {
+    sqlx::query_as!(
+        Shown,
+        r#"select c.number, c.required,
+                  exists (select from evidence e where e.workspace_id = $1 and e.attempt_id = $3
+                          and e.criterion = c.number) as "shown!"
+           from criteria c where c.workspace_id = $1 and c.task_id = $2 order by c.number"#,
+        workspace.0,
+        task.0,
+        attempt.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Whose result is accepted without some evidence, by which decision, and by whom.
+#[derive(Debug)]
+pub struct Waiving<'a> {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// The approval that is decided.
+    pub approval_id: ApprovalId,
+    /// Who decides.
+    pub decider: &'a Decider,
+}
+
+/// Stores waivers.
+///
+/// # Errors
+/// When the database fails.
+pub async fn waive(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    waiving: &Waiving<'_>,
+    waivers: &[Waiver],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into waivers (workspace_id, attempt_id, approval_id, waived_by, waived_by_person,
+                              waived_at, criterion, reason)
+         select $1, $2, $3, $4, $5, $6, w.* from unnest($7::smallint[], $8::text[]) as w",
+        workspace.0,
+        waiving.attempt_id.0,
+        waiving.approval_id.0,
+        waiving.decider.key.map(|id| id.0),
+        waiving.decider.person.as_ref().map(Person::as_str),
+        now,
+        &waivers.iter().map(|waiver| waiver.criterion).collect::<Vec<_>>(),
+        &waivers.iter().map(|waiver| waiver.reason.clone()).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A waiver as it is shown.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of the table, documented there")]
+pub struct WaiverRow {
+    pub criterion: i16,
+    pub approval_id: ApprovalId,
+    pub reason: String,
+    pub waived_by: Option<KeyId>,
+    pub waived_by_person: Option<Person>,
+    pub waived_at: DateTime<Utc>,
+}
+
+/// What was let go when the result of an attempt was accepted, in the order of the criteria.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_attempt(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempt: AttemptId,
+) -> sqlx::Result<Vec<WaiverRow>> {
+    sqlx::query_as!(
+        WaiverRow,
+        r#"select criterion, approval_id as "approval_id: ApprovalId", reason,
+                  waived_by as "waived_by: KeyId", waived_by_person as "waived_by_person: Person",
+                  waived_at
+           from waivers where workspace_id = $1 and attempt_id = $2 order by criterion"#,
+        workspace.0,
+        attempt.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// What a decision about a result let go, in the order of the criteria.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_approval(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approval: ApprovalId,
+) -> sqlx::Result<Vec<WaiverRow>> {
+    sqlx::query_as!(
+        WaiverRow,
+        r#"select criterion, approval_id as "approval_id: ApprovalId", reason,
+                  waived_by as "waived_by: KeyId", waived_by_person as "waived_by_person: Person",
+                  waived_at
+           from waivers where workspace_id = $1 and approval_id = $2 order by criterion"#,
+        workspace.0,
+        approval.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// What a reviewer said of a result, for the next attempt; what was said before stays.
+///
+/// # Errors
+/// When the database fails.
+pub async fn tell(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempt: AttemptId,
+    feedback: Option<&str>,
+    points: &Value,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update attempt_results
+         set feedback = nullif(concat_ws(E'\\n\\n', feedback, $3::text), ''),
+             feedback_points = feedback_points || $4::jsonb
+         where workspace_id = $1 and attempt_id = $2",
+        workspace.0,
+        attempt.0,
+        feedback,
+        points,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Notes how often results of a task were rejected. The task's row is held.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_reworks(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    task: TaskId,
+    reworks: i32,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update tasks set reworks = $3, version = version + 1
+         where workspace_id = $1 and task_id = $2",
+        workspace.0,
+        task.0,
+        reworks,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Notes what was chosen in the last round of an approval that was just decided. One that expired was
+/// not: nobody chose what follows.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_choice(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approval: ApprovalId,
+    choice: ReviewChoice,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update approvals set choice = $3
+         where workspace_id = $1 and approval_id = $2 and state in ('approved', 'rejected')",
+        workspace.0,
+        approval.0,
+        choice.as_str(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

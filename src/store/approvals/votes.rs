@@ -1,0 +1,118 @@
+//! Votes on approvals.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::domain::{
+    access::person::Person,
+    approval::{PayloadHash, Verdict},
+    ids::{ApprovalId, KeyId, WorkspaceId},
+};
+
+/// A vote to be stored.
+#[derive(Debug)]
+pub struct NewVote<'a> {
+    /// The approval, which is locked.
+    pub approval_id: ApprovalId,
+    /// Which form of the payload it is about.
+    pub revision: i32,
+    /// Which stage is asked.
+    pub stage: i16,
+    /// How often that was escalated.
+    pub escalation: i16,
+    /// The key that votes; none: through a link.
+    pub key_id: Option<KeyId>,
+    /// The person, when one is known.
+    pub person: Option<&'a Person>,
+    /// In whose place.
+    pub in_place_of: Option<&'a Person>,
+    /// What is said.
+    pub verdict: Verdict,
+    /// The answer to a question.
+    pub answer: Option<&'a Value>,
+    /// Its hash.
+    pub answer_sha256: Option<[u8; 32]>,
+    /// Why, or a remark.
+    pub reason: Option<&'a str>,
+    /// The hash of what was read.
+    pub payload_sha256: PayloadHash,
+}
+
+/// Stores a vote.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    vote: &NewVote<'_>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into approval_votes (workspace_id, approval_id, number, revision, stage, escalation,
+                                     key_id, person, in_place_of, verdict, answer, answer_sha256,
+                                     reason, payload_sha256, voted_at)
+         select $1, $2, 1 + count(*), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
+         from approval_votes where workspace_id = $1 and approval_id = $2",
+        workspace.0,
+        vote.approval_id.0,
+        vote.revision,
+        vote.stage,
+        vote.escalation,
+        vote.key_id.map(|id| id.0),
+        vote.person.map(Person::as_str),
+        vote.in_place_of.map(Person::as_str),
+        vote.verdict.as_str(),
+        vote.answer,
+        vote.answer_sha256.as_ref().map(<[u8; 32]>::as_slice),
+        vote.reason,
+        vote.payload_sha256.0.as_slice(),
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A vote.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of the table, documented there")]
+pub struct VoteRow {
+    pub approval_id: ApprovalId,
+    pub revision: i32,
+    pub stage: i16,
+    pub escalation: i16,
+    pub key_id: Option<KeyId>,
+    pub person: Option<Person>,
+    pub in_place_of: Option<Person>,
+    pub verdict: Verdict,
+    pub answer: Option<Value>,
+    pub answer_sha256: Option<Vec<u8>>,
+    pub reason: Option<String>,
+    pub voted_at: DateTime<Utc>,
+}
+
+/// The votes on approvals, of each in the order in which they were cast.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    approvals: &[ApprovalId],
+) -> sqlx::Result<Vec<VoteRow>> {
+    sqlx::query_as!(
+        VoteRow,
+        r#"select approval_id as "approval_id: ApprovalId", revision, stage, escalation,
+                  key_id as "key_id: KeyId", person as "person: Person",
+                  in_place_of as "in_place_of: Person", verdict as "verdict: Verdict",
+                  answer, answer_sha256, reason, voted_at
+           from approval_votes where workspace_id = $1 and approval_id = any($2)
+           order by approval_id, number"#,
+        workspace.0,
+        &crate::store::columns::uuids(approvals),
+    )
+    .fetch_all(conn)
+    .await
+}

@@ -1,0 +1,356 @@
+//! Claims: who asks, what is ready, and everything that is handed over with a task.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::{
+    domain::{
+        ids::{AgentId, GoalId, TaskId, WorkspaceId},
+        settings,
+        states::AgentState,
+        task::claim::Keeping,
+    },
+    store::columns::uuids,
+};
+
+/// An agent that claims.
+#[derive(Debug, Clone)]
+pub struct Claimer {
+    /// The agent.
+    pub agent_id: AgentId,
+    /// What it can do.
+    pub capabilities: Vec<String>,
+    /// How many attempts it may run at once.
+    pub max_concurrent: i32,
+    /// Only active agents may claim.
+    pub state: AgentState,
+    /// Attempts that it runs.
+    pub running: i64,
+    /// Whether a freeze is over it, whatever it works on.
+    pub frozen: bool,
+}
+
+/// Reads agents without a lock: enough to know how much to look for.
+///
+/// # Errors
+/// When the database fails.
+pub async fn claimers(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    agents: &[AgentId],
+) -> sqlx::Result<Vec<Claimer>> {
+    sqlx::query_as!(
+        Claimer,
+        r#"select g.agent_id as "agent_id: AgentId", g.capabilities, g.max_concurrent,
+                  g.state as "state: AgentState",
+                  (select count(*) from attempts a where a.workspace_id = $1
+                   and a.agent_id = g.agent_id and a.state = 'running') as "running!",
+                  exists (select from freezes_over($1, null, g.agent_id)) as "frozen!"
+           from agents g where g.workspace_id = $1 and g.agent_id = any($2)"#,
+        workspace.0,
+        &uuids(agents),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Locks agents in id order: no other claim of theirs runs beside this one, so the count of their
+/// attempts that is read afterwards is exact.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_agents(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    agents: &[AgentId],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "select agent_id from agents where workspace_id = $1 and agent_id = any($2)
+         order by agent_id for no key update",
+        workspace.0,
+        &uuids(agents),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(())
+}
+
+/// A ready task, locked for this transaction.
+#[derive(Debug, Clone)]
+pub struct ReadyTask {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its goal.
+    pub goal_id: GoalId,
+    /// Its place in the order of claims.
+    pub claim_rank: DateTime<Utc>,
+    /// What it requires.
+    pub required: Vec<String>,
+    /// Attempts ever started.
+    pub attempts_started: i32,
+    /// Its lease in milliseconds.
+    pub lease_ms: Option<i64>,
+    /// Hard limit of an attempt in milliseconds.
+    pub attempt_timeout_ms: Option<i64>,
+    /// When all attempts together must have ended.
+    pub finish_by: Option<DateTime<Utc>>,
+    /// For whom it is kept.
+    pub keeping: Keeping,
+}
+
+/// Ready tasks that were locked.
+#[derive(Debug, Default)]
+pub struct LockedTasks {
+    /// In the order of claims.
+    pub tasks: Vec<ReadyTask>,
+    /// Whether there may be more beyond the candidates that were looked at.
+    pub more: bool,
+}
+
+/// Who looks for ready tasks.
+#[derive(Debug, Clone, Copy)]
+pub struct Lookers<'a> {
+    /// What each of them is able to do.
+    pub able: &'a [String],
+    /// The agents.
+    pub agents: &'a [AgentId],
+}
+
+/// Locks up to `wanted` ready tasks that an agent able to do `able` can do, in the order of claims
+/// and without those in `held`. What is kept for or from one of the agents comes beside these, since
+/// it may be nothing for the others.
+///
+/// Only sets of capabilities that are covered are visited, each by its own index range, so tasks
+/// that nobody here can do cost nothing. Tasks that another transaction is taking are skipped, which
+/// is what the `slack` of candidates is for. Frozen tasks are passed over where they are found, so
+/// those behind them are not held up; where nothing is frozen no task is asked about.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_ready(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    lookers: Lookers<'_>,
+    wanted: i64,
+    slack: i64,
+    held: &[TaskId],
+) -> sqlx::Result<LockedTasks> {
+    let Lookers { able, agents } = lookers;
+    let rows = sqlx::query!(
+        r#"
+        with covered as materialized (
+            select capability_key, capabilities from capability_sets
+            where workspace_id = $1 and capabilities <@ $2::text[]
+        ), candidates as materialized (
+            select c.task_id, c.claim_rank, c.is_kept, covered.capabilities
+            from covered cross join lateral (
+                select t.task_id, t.claim_rank,
+                       coalesce(t.assigned_agent_id, t.barred_agent_id) is not null as is_kept
+                from tasks t
+                where t.workspace_id = $1 and t.state = 'ready'
+                  and t.capability_key = covered.capability_key
+                  -- Null for nearly every task: kept for one of these, or for others than one.
+                  and (t.assigned_agent_id is null or t.assigned_agent_id = any($6::uuid[]))
+                  and (t.barred_agent_id is null or t.barred_agent_id <> any($6::uuid[]))
+                  and (not (select exists (select from freezes f
+                                           where f.workspace_id = $1 and f.lifted_at is null))
+                       or not exists (select from freezes_over($1, t.task_id, null)))
+                order by t.claim_rank, t.task_id
+                limit $3::bigint + cardinality($4::uuid[]) + $5::bigint
+            ) c
+            where c.task_id <> all($4)
+            order by c.claim_rank, c.task_id
+            limit $3::bigint + $5::bigint
+        ), locked as materialized (
+            select t.task_id, t.goal_id, t.attempts_started, t.lease_ms, t.attempt_timeout_ms,
+                   t.finish_by, t.claim_rank, t.assigned_agent_id, t.barred_agent_id, c.capabilities
+            from candidates c join tasks t on t.workspace_id = $1 and t.task_id = c.task_id
+            where t.state = 'ready'
+            order by c.claim_rank, c.task_id
+            limit $3::bigint + (select count(*) from candidates where is_kept)
+            for no key update of t skip locked
+        )
+        select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId", claim_rank,
+               capabilities as "required", attempts_started, lease_ms, attempt_timeout_ms, finish_by,
+               assigned_agent_id as "assigned: AgentId", barred_agent_id as "barred: AgentId",
+               (select count(*) from candidates) as "looked_at!"
+        from locked order by claim_rank, task_id
+        "#,
+        workspace.0,
+        able,
+        wanted,
+        &uuids(held),
+        slack,
+        &uuids(agents),
+    )
+    .fetch_all(conn)
+    .await?;
+    // Without a row nobody knows how many candidates there were.
+    let more = rows.first().is_none_or(|row| row.looked_at >= wanted + slack);
+    let tasks = rows.into_iter().map(|row| ReadyTask {
+        task_id: row.task_id,
+        goal_id: row.goal_id,
+        claim_rank: row.claim_rank,
+        required: row.required,
+        attempts_started: row.attempts_started,
+        lease_ms: row.lease_ms,
+        attempt_timeout_ms: row.attempt_timeout_ms,
+        finish_by: row.finish_by,
+        keeping: Keeping::of(row.assigned, row.barred),
+    });
+    Ok(LockedTasks { tasks: tasks.collect(), more })
+}
+
+/// Notes that agents were heard of; a note that is young enough stays as it is.
+///
+/// # Errors
+/// When the database fails.
+pub async fn seen(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    agents: &[AgentId],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into agent_presence as old (workspace_id, agent_id, last_seen_at)
+         select $1, agent_id, $2::timestamptz from (select distinct unnest($3::uuid[]) as agent_id) a
+         where not exists (select from agent_presence p where p.workspace_id = $1
+                           and p.agent_id = a.agent_id and p.last_seen_at > $4)
+         order by agent_id
+         on conflict (workspace_id, agent_id) do update set last_seen_at = excluded.last_seen_at
+             where old.last_seen_at < excluded.last_seen_at",
+        workspace.0,
+        now,
+        &uuids(agents),
+        now - settings::SEEN_EXACT_TO,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Everything that is handed over with a task.
+#[derive(Debug, Clone)]
+pub struct Handover {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its name in the plan.
+    pub reference: String,
+    /// One line.
+    pub title: String,
+    /// Markdown.
+    pub description: String,
+    /// JSON for the agent.
+    pub input: Option<Value>,
+    /// Expected spend.
+    pub estimate: Option<Value>,
+    /// Free words.
+    pub labels: Vec<String>,
+    /// The heading it stands under.
+    pub section: Option<String>,
+    /// 0 to 9.
+    pub priority: i16,
+    /// Its goal's title.
+    pub goal_title: String,
+    /// Its criteria: `[{number, text, required}]`.
+    pub criteria: Value,
+    /// What the tasks it needs produced: `[{task_id, ref, title, result}]`.
+    pub needs: Value,
+    /// What its children produced: `[{task_id, ref, title, state, result, reason}]`.
+    pub children: Value,
+    /// What earlier attempts left behind: `[{attempt_id, number, state, result, failure_class, message, feedback}]`.
+    pub earlier: Value,
+    /// The last checkpoint of any attempt.
+    pub checkpoint: Option<Value>,
+}
+
+/// How much is handed over with one task. What is left out can be read from the tasks themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct HandoverLimits {
+    /// Bytes of one result; larger ones are left out (`null`).
+    pub result_bytes: i32,
+    /// Bytes of all results of the needed tasks, and of all results of the children.
+    pub total_bytes: i64,
+    /// Needed tasks, and children.
+    pub tasks: i64,
+}
+
+/// Reads what is handed over with tasks. The limits hold in the database, so a task that needs a
+/// thousand large results costs no more than another.
+///
+/// # Errors
+/// When the database fails.
+pub async fn handovers(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    tasks: &[TaskId],
+    limits: HandoverLimits,
+) -> sqlx::Result<Vec<Handover>> {
+    sqlx::query_as!(
+        Handover,
+        r#"
+        select t.task_id as "task_id: TaskId", t.ref as reference, x.title, x.description, x.input,
+               x.estimate, x.labels, x.section, t.priority, g.title as goal_title,
+               coalesce((select jsonb_agg(jsonb_build_object('number', c.number, 'text', c.text,
+                                          'required', c.required) order by c.number)
+                from criteria c where c.workspace_id = $1 and c.task_id = t.task_id), '[]') as "criteria!",
+               coalesce((select jsonb_agg(jsonb_build_object('task_id', n.task_id, 'ref', n.ref,
+                    'title', n.title, 'result', case when n.small and n.total <= $3::bigint then n.result end)
+                    order by n.position, n.task_id)
+                from (select n.task_id, n.ref, n.position, nx.title, nr.result,
+                             nr.result_bytes <= $4::int as small,
+                             sum(case when nr.result_bytes <= $4::int then nr.result_bytes end)
+                                 over (order by n.position, n.task_id) as total
+                      from dependencies d
+                      join tasks n on n.workspace_id = $1 and n.task_id = d.needs_task_id
+                      join task_texts nx on nx.workspace_id = $1 and nx.task_id = n.task_id
+                      -- The current attempt of a task that is done is the one that was accepted.
+                      left join attempt_results nr on nr.workspace_id = $1
+                           and nr.attempt_id = n.current_attempt_id and n.state = 'done'
+                      where d.workspace_id = $1 and d.task_id = t.task_id
+                      order by n.position, n.task_id limit $5) n), '[]') as "needs!",
+               -- A first attempt has nothing behind it: no children, no attempt, no checkpoint.
+               case when t.attempts_started <= 1 then '[]' else
+               coalesce((select jsonb_agg(jsonb_build_object('task_id', n.task_id, 'ref', n.ref,
+                    'title', n.title, 'state', n.state, 'reason', n.end_reason,
+                    'result', case when n.small and n.total <= $3::bigint then n.result end)
+                    order by n.position, n.task_id)
+                from (select n.task_id, n.ref, n.position, n.state, nx.title, nx.end_reason, nr.result,
+                             nr.result_bytes <= $4::int as small,
+                             sum(case when nr.result_bytes <= $4::int then nr.result_bytes end)
+                                 over (order by n.position, n.task_id) as total
+                      from tasks n
+                      join task_texts nx on nx.workspace_id = $1 and nx.task_id = n.task_id
+                      left join attempt_results nr on nr.workspace_id = $1
+                           and nr.attempt_id = n.current_attempt_id and n.state = 'done'
+                      where n.workspace_id = $1 and n.parent_id = t.task_id
+                      order by n.position, n.task_id limit $5) n), '[]') end as "children!",
+               case when t.attempts_started <= 1 then '[]' else
+               coalesce((select jsonb_agg(jsonb_build_object('attempt_id', a.attempt_id, 'number', a.number, 'state', a.state,
+                    'result', case when a.state = 'rejected' and octet_length(r.result::text) <= $4::int then r.result end,
+                    'failure_class', r.failure_class, 'message', r.message, 'feedback', r.feedback,
+                    'feedback_points', coalesce(r.feedback_points, '[]'))
+                    order by a.number)
+                from (select * from attempts a where a.workspace_id = $1 and a.task_id = t.task_id
+                      and a.state <> 'running' order by a.number desc limit 10) a
+                left join attempt_results r on r.workspace_id = $1 and r.attempt_id = a.attempt_id
+                ), '[]') end as "earlier!",
+               case when t.attempts_started <= 1 then null else (select p.checkpoint from attempts a
+                join attempt_progress p on p.workspace_id = $1 and p.attempt_id = a.attempt_id
+                where a.workspace_id = $1 and a.task_id = t.task_id and p.checkpoint is not null
+                order by a.number desc limit 1) end as checkpoint
+        from tasks t
+        join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
+        join goals g on g.workspace_id = $1 and g.goal_id = t.goal_id
+        where t.workspace_id = $1 and t.task_id = any($2)
+        "#,
+        workspace.0,
+        &uuids(tasks),
+        limits.total_bytes,
+        limits.result_bytes,
+        limits.tasks,
+    )
+    .fetch_all(conn)
+    .await
+}

@@ -1,0 +1,119 @@
+//! Loops that attempts were found in.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::heartbeat::Steps;
+use crate::{
+    domain::{
+        ids::{AttemptId, LoopId, TaskId, WorkspaceId},
+        loops::{Loop, Pattern, Window},
+    },
+    store::columns::uuids,
+};
+
+/// The steps of attempts whose rows are held, and the loops that they are noted to be in.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_attempts(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempts: &[AttemptId],
+) -> sqlx::Result<Vec<(AttemptId, Steps)>> {
+    let rows = sqlx::query!(
+        r#"
+        select p.attempt_id as "attempt_id: AttemptId", p.steps as "steps!",
+               array(select l.pattern from attempt_loops l
+                     where l.workspace_id = $1 and l.attempt_id = p.attempt_id
+                       and l.left_at is null) as "loops!: Vec<Pattern>"
+        from attempt_progress p
+        where p.workspace_id = $1 and p.attempt_id = any($2) and p.steps is not null
+        order by p.attempt_id
+        "#,
+        workspace.0,
+        &uuids(attempts),
+    )
+    .fetch_all(conn)
+    .await?;
+    let steps = rows.into_iter().map(|row| {
+        let steps = Steps { window: Window::from_bytes(&row.steps), loops: row.loops };
+        (row.attempt_id, steps)
+    });
+    Ok(steps.collect())
+}
+
+/// Notes that an attempt is in a loop.
+///
+/// # Errors
+/// When the database fails.
+pub async fn found(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    (attempt, task): (AttemptId, TaskId),
+    id: LoopId,
+    found: &Loop,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into attempt_loops (workspace_id, loop_id, attempt_id, task_id, pattern, times, found_at)
+         values ($1, $2, $3, $4, $5, $6, $7)",
+        workspace.0,
+        id.0,
+        attempt.0,
+        task.0,
+        found.pattern.as_str(),
+        i16::try_from(found.times).unwrap_or(i16::MAX),
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Notes that an attempt has come out of loops.
+///
+/// # Errors
+/// When the database fails.
+pub async fn left(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    attempt: AttemptId,
+    patterns: &[Pattern],
+) -> sqlx::Result<()> {
+    let patterns: Vec<&str> = patterns.iter().map(|pattern| pattern.as_str()).collect();
+    sqlx::query!(
+        "update attempt_loops set left_at = greatest($3, found_at)
+         where workspace_id = $1 and attempt_id = $2 and left_at is null and pattern = any($4)",
+        workspace.0,
+        attempt.0,
+        now,
+        &patterns as &[&str],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Notes the end of loops whose attempts have ended.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget_ended(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update attempt_loops l set left_at = greatest($2, l.found_at)
+         from attempts a
+         where l.workspace_id = $1 and l.left_at is null
+           and a.workspace_id = $1 and a.attempt_id = l.attempt_id and a.ended_at is not null",
+        workspace.0,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

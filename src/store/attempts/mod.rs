@@ -1,0 +1,277 @@
+//! Attempts: starting, reading under lock, ending.
+
+pub mod claim;
+pub mod heartbeat;
+pub mod loops;
+pub mod read;
+pub mod results;
+pub mod takeover;
+pub mod waiting;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::columns::{holder, uuids};
+use crate::domain::{
+    freeze::FreezeMode,
+    ids::{AgentId, AttemptId, GoalId, KeyId, TaskId, WorkspaceId},
+    states::AttemptState,
+    task::{AttemptFacts, holder::Holder},
+};
+
+/// Where an attempt belongs.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// Its task.
+    pub task_id: TaskId,
+    /// Its goal.
+    pub goal_id: GoalId,
+    /// The strongest freeze over it, where that was asked.
+    pub frozen: Option<FreezeMode>,
+}
+
+/// Where attempts belong, and the strongest freeze over each; unknown ones are left out. None of it
+/// changes while a unit of work lasts, so no lock is needed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn places(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempts: &[AttemptId],
+) -> sqlx::Result<Vec<Place>> {
+    sqlx::query_as!(
+        Place,
+        r#"select attempt_id as "attempt_id: AttemptId", task_id as "task_id: TaskId",
+                  goal_id as "goal_id: GoalId",
+                  -- The strongest mode is the last by the alphabet.
+                  (select max(f.mode) from freezes_over($1, task_id, agent_id) f)
+                  as "frozen: FreezeMode"
+           from attempts where workspace_id = $1 and attempt_id = any($2)"#,
+        workspace.0,
+        &uuids(attempts),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Locks attempts in id order and reads what the rules need.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempts: &[AttemptId],
+) -> sqlx::Result<Vec<AttemptFacts>> {
+    let rows = sqlx::query!(
+        r#"
+        select attempt_id as "attempt_id: AttemptId", task_id as "task_id: TaskId",
+               goal_id as "goal_id: GoalId", agent_id as "agent_id: AgentId",
+               held_by_key as "held_by_key: KeyId", number, state as "state: AttemptState",
+               lease_sha256, lease_ms, lease_expires_at, hard_deadline
+        from attempts
+        where workspace_id = $1 and attempt_id = any($2)
+        order by attempt_id
+        for no key update
+        "#,
+        workspace.0,
+        &uuids(attempts),
+    )
+    .fetch_all(conn)
+    .await?;
+    let facts = rows.into_iter().map(|row| {
+        Ok(AttemptFacts {
+            attempt_id: row.attempt_id,
+            task_id: row.task_id,
+            goal_id: row.goal_id,
+            holder: holder(row.agent_id, row.held_by_key)?,
+            number: row.number,
+            state: row.state,
+            lease_sha256: row.lease_sha256,
+            lease_ms: row.lease_ms,
+            lease_expires_at: row.lease_expires_at,
+            hard_deadline: row.hard_deadline,
+        })
+    });
+    facts.collect()
+}
+
+/// The last progress and checkpoint of an attempt; what is `None` stays as it was.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// For people.
+    pub progress: Option<Value>,
+    /// For the next attempt.
+    pub checkpoint: Option<Value>,
+}
+
+/// Stores progress and checkpoints.
+///
+/// # Errors
+/// When the database fails.
+pub async fn progress(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    reports: &[Progress],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        insert into attempt_progress as old (workspace_id, attempt_id, progress, checkpoint, updated_at)
+        select $1, p.attempt_id, p.progress, p.checkpoint, $2
+        from unnest($3::uuid[], $4::jsonb[], $5::jsonb[]) as p (attempt_id, progress, checkpoint)
+        on conflict (workspace_id, attempt_id) do update
+            set progress = coalesce(excluded.progress, old.progress),
+                checkpoint = coalesce(excluded.checkpoint, old.checkpoint),
+                updated_at = excluded.updated_at
+        "#,
+        workspace.0,
+        now,
+        &reports.iter().map(|r| r.attempt_id.0).collect::<Vec<_>>(),
+        &reports.iter().map(|r| r.progress.clone()).collect::<Vec<_>>() as &[Option<Value>],
+        &reports.iter().map(|r| r.checkpoint.clone()).collect::<Vec<_>>() as &[Option<Value>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Ends attempts, or moves a submitted one on.
+///
+/// # Errors
+/// When the database fails.
+pub async fn end(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    ends: &[(AttemptId, AttemptState)],
+) -> sqlx::Result<()> {
+    let states: Vec<&str> = ends.iter().map(|(_, state)| state.as_str()).collect();
+    sqlx::query!(
+        "update attempts a set state = e.state, ended_at = coalesce(a.ended_at, $2)
+         from unnest($3::uuid[], $4::text[]) as e (attempt_id, state)
+         where a.workspace_id = $1 and a.attempt_id = e.attempt_id",
+        workspace.0,
+        now,
+        &ends.iter().map(|(id, _)| id.0).collect::<Vec<_>>(),
+        &states as &[&str],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Running attempts that were silent for longer than their lease, or are past their hard deadline.
+///
+/// # Errors
+/// When the database fails.
+pub async fn silent(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Place>> {
+    sqlx::query_as!(
+        Place,
+        r#"select attempt_id as "attempt_id: AttemptId", task_id as "task_id: TaskId",
+                  goal_id as "goal_id: GoalId", null::text as "frozen: FreezeMode"
+           from attempts
+           where workspace_id = $1 and state = 'running'
+             and (lease_expires_at <= $2 or hard_deadline <= $2)
+           order by lease_expires_at limit 200"#,
+        workspace.0,
+        now,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// An attempt to be started.
+#[derive(Debug, Clone)]
+pub struct NewAttempt {
+    /// Its id.
+    pub attempt_id: AttemptId,
+    /// Its task.
+    pub task_id: TaskId,
+    /// The task's goal.
+    pub goal_id: GoalId,
+    /// Whose it is.
+    pub holder: Holder,
+    /// Its number: the epoch.
+    pub number: i32,
+    /// SHA-256 of its lease token.
+    pub lease_sha256: [u8; 32],
+    /// Its lease in milliseconds.
+    pub lease_ms: i64,
+    /// When the lease ends.
+    pub lease_expires_at: DateTime<Utc>,
+    /// Its hard limit.
+    pub hard_deadline: DateTime<Utc>,
+}
+
+/// Starts attempts: their tasks run from now on, and are kept for and from nobody any more.
+///
+/// # Errors
+/// When the database fails.
+pub async fn start(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    attempts: &[NewAttempt],
+) -> sqlx::Result<()> {
+    macro_rules! column {
+        ($of:expr) => {
+            &attempts.iter().map($of).collect::<Vec<_>>()
+        };
+    }
+    let ids: Vec<Uuid> = attempts.iter().map(|a| a.attempt_id.0).collect();
+    let tasks: Vec<Uuid> = attempts.iter().map(|a| a.task_id.0).collect();
+    sqlx::query!(
+        r#"
+        insert into attempts (workspace_id, state, started_at, attempt_id, task_id, goal_id,
+            agent_id, held_by_key, number, lease_sha256, lease_ms, lease_expires_at, hard_deadline)
+        select $1, 'running', $2, a.*
+        from unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::int[],
+                    $9::bytea[], $10::bigint[], $11::timestamptz[], $12::timestamptz[]) as a
+        "#,
+        workspace.0,
+        now,
+        &ids,
+        &tasks,
+        column!(|a| a.goal_id.0),
+        column!(|a| a.holder.agent().map(|id| id.0)) as &[Option<Uuid>],
+        column!(|a| a.holder.key().map(|id| id.0)) as &[Option<Uuid>],
+        column!(|a| a.number),
+        column!(|a| a.lease_sha256.to_vec()),
+        column!(|a| a.lease_ms),
+        column!(|a| a.lease_expires_at),
+        column!(|a| a.hard_deadline),
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        r#"
+        update tasks t
+        set state = 'running', current_attempt_id = a.attempt_id, attempts_started = a.number,
+            start_by = null, assigned_agent_id = null, barred_agent_id = null,
+            version = t.version + 1, updated_at = $2
+        from unnest($3::uuid[], $4::uuid[], $5::int[]) as a (task_id, attempt_id, number)
+        -- Written so that no index on states is thought of: the rows are found by their ids.
+        where t.workspace_id = $1 and t.task_id = a.task_id and (t.state = 'ready') is true
+        "#,
+        workspace.0,
+        now,
+        &tasks,
+        &ids,
+        column!(|a| a.number),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

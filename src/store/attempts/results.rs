@@ -1,0 +1,183 @@
+//! How attempts ended: results, the answers their agents were given, evidence, feedback.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::{
+    domain::{
+        ids::{AttemptId, TaskId, WorkspaceId},
+        states::FailureClass,
+    },
+    store::columns::uuids,
+};
+
+/// How an attempt ended.
+#[derive(Debug, Clone)]
+pub struct NewResult {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// The answer its agent is given, now and when it asks again.
+    pub outcome: Value,
+    /// SHA-256 of what the agent sent.
+    pub request_sha256: [u8; 32],
+    /// What it handed in.
+    pub result: Option<Value>,
+    /// Why it failed.
+    pub failure: Option<FailureClass>,
+    /// What its agent said.
+    pub message: Option<String>,
+}
+
+/// Stores how attempts ended. A late completion replaces what the sweeper wrote.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    results: &[NewResult],
+) -> sqlx::Result<()> {
+    let failures: Vec<Option<&str>> =
+        results.iter().map(|r| r.failure.map(FailureClass::as_str)).collect();
+    sqlx::query!(
+        r#"
+        insert into attempt_results (workspace_id, attempt_id, outcome, request_sha256, result,
+                                     failure_class, message, created_at)
+        select $1, r.attempt_id, r.outcome, r.request_sha256, r.result, r.failure_class, r.message, $2
+        from unnest($3::uuid[], $4::jsonb[], $5::bytea[], $6::jsonb[], $7::text[], $8::text[])
+             as r (attempt_id, outcome, request_sha256, result, failure_class, message)
+        on conflict (workspace_id, attempt_id) do update
+            set outcome = excluded.outcome, request_sha256 = excluded.request_sha256,
+                result = excluded.result, failure_class = excluded.failure_class,
+                message = excluded.message, created_at = excluded.created_at
+        "#,
+        workspace.0,
+        now,
+        &results.iter().map(|r| r.attempt_id.0).collect::<Vec<_>>(),
+        &results.iter().map(|r| r.outcome.clone()).collect::<Vec<_>>(),
+        &results.iter().map(|r| r.request_sha256.to_vec()).collect::<Vec<_>>(),
+        &results.iter().map(|r| r.result.clone()).collect::<Vec<_>>() as &[Option<Value>],
+        &failures as &[Option<&str>],
+        &results.iter().map(|r| r.message.clone()).collect::<Vec<_>>() as &[Option<String>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What an ended attempt's agent was answered.
+#[derive(Debug, Clone)]
+pub struct StoredOutcome {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// The answer.
+    pub outcome: Value,
+    /// SHA-256 of the request it answers.
+    pub request_sha256: Vec<u8>,
+}
+
+/// The answers that ended attempts were given.
+///
+/// # Errors
+/// When the database fails.
+pub async fn outcomes(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempts: &[AttemptId],
+) -> sqlx::Result<Vec<StoredOutcome>> {
+    sqlx::query_as!(
+        StoredOutcome,
+        r#"select attempt_id as "attempt_id: AttemptId", outcome, request_sha256
+           from attempt_results where workspace_id = $1 and attempt_id = any($2)"#,
+        workspace.0,
+        &uuids(attempts),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// A piece of evidence: (attempt, number, criterion, text, uri).
+#[derive(Debug, Clone)]
+pub struct NewEvidence {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// Counts the evidence of the attempt from 1.
+    pub number: i16,
+    /// The criterion it speaks for.
+    pub criterion: Option<i16>,
+    /// The evidence.
+    pub text: String,
+    /// Where it is.
+    pub uri: Option<String>,
+}
+
+/// Stores evidence.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert_evidence(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    evidence: &[NewEvidence],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into evidence (workspace_id, attempt_id, number, criterion, text, uri)
+         select $1, * from unnest($2::uuid[], $3::smallint[], $4::smallint[], $5::text[], $6::text[])",
+        workspace.0,
+        &evidence.iter().map(|e| e.attempt_id.0).collect::<Vec<_>>(),
+        &evidence.iter().map(|e| e.number).collect::<Vec<_>>(),
+        &evidence.iter().map(|e| e.criterion).collect::<Vec<_>>() as &[Option<i16>],
+        &evidence.iter().map(|e| e.text.clone()).collect::<Vec<_>>(),
+        &evidence.iter().map(|e| e.uri.clone()).collect::<Vec<_>>() as &[Option<String>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The criteria of tasks: (task, number, required).
+///
+/// # Errors
+/// When the database fails.
+pub async fn criteria(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    tasks: &[TaskId],
+) -> sqlx::Result<Vec<(TaskId, i16, bool)>> {
+    let rows = sqlx::query!(
+        r#"select task_id as "task_id: TaskId", number, required from criteria
+           where workspace_id = $1 and task_id = any($2) order by task_id, number"#,
+        workspace.0,
+        &uuids(tasks),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.task_id, row.number, row.required)).collect())
+}
+
+/// The criteria of tasks, as their reviewers are shown them; tasks without any are left out.
+///
+/// # Errors
+/// When the database fails.
+pub async fn shown_criteria(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    tasks: &[TaskId],
+) -> sqlx::Result<HashMap<TaskId, Value>> {
+    let rows = sqlx::query!(
+        r#"select task_id as "task_id: TaskId",
+                  jsonb_agg(jsonb_build_object('number', number, 'text', text,
+                                               'required', required) order by number)
+                  as "criteria!"
+           from criteria where workspace_id = $1 and task_id = any($2) group by task_id"#,
+        workspace.0,
+        &uuids(tasks),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.task_id, row.criteria)).collect())
+}

@@ -1,0 +1,165 @@
+//! Tasks that are taken from who has them, and for whom they are kept.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::claim::ReadyTask;
+use crate::domain::{
+    freeze::FreezeMode,
+    ids::{AgentId, GoalId, TaskId, WorkspaceId},
+    states::{AgentState, ApprovalKind},
+    task::{claim::Keeping, takeover::Waits},
+};
+
+/// Says for whom the next attempt of a task is kept. The task's row is held.
+///
+/// # Errors
+/// When the database fails.
+pub async fn keep(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    task: TaskId,
+    keeping: Keeping,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update tasks set assigned_agent_id = $3, barred_agent_id = $4, version = version + 1,
+                updated_at = $5
+         where workspace_id = $1 and task_id = $2",
+        workspace.0,
+        task.0,
+        keeping.assigned().map(|id| id.0),
+        keeping.barred().map(|id| id.0),
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What an agent lacks of what a task requires, and its state; none: there is no such agent.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lacks(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    task: TaskId,
+    agent: AgentId,
+) -> sqlx::Result<Option<(Vec<String>, AgentState)>> {
+    let row = sqlx::query!(
+        r#"select array(select c from tasks t
+                        join capability_sets s on s.workspace_id = $1
+                             and s.capability_key = t.capability_key
+                        cross join unnest(s.capabilities) c
+                        where t.workspace_id = $1 and t.task_id = $2
+                          and c <> all(g.capabilities)) as "lacks!",
+                  g.state as "state: AgentState"
+           from agents g where g.workspace_id = $1 and g.agent_id = $3"#,
+        workspace.0,
+        task.0,
+        agent.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| (row.lacks, row.state)))
+}
+
+/// What a task waits for, as far as its row under lock does not say.
+///
+/// # Errors
+/// When the database fails.
+pub async fn waits(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    task: TaskId,
+) -> sqlx::Result<Waits> {
+    sqlx::query_as!(
+        Waits,
+        r#"select needs_unmet,
+                  (select p.kind from approvals p where p.workspace_id = $1 and p.task_id = $2
+                   and p.state = 'pending') as "pending: ApprovalKind"
+           from tasks where workspace_id = $1 and task_id = $2"#,
+        workspace.0,
+        task.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// The strongest freeze over a task, whoever works on it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn frozen(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    task: TaskId,
+) -> sqlx::Result<Option<FreezeMode>> {
+    sqlx::query_scalar!(
+        r#"select max(mode) as "mode: FreezeMode" from freezes_over($1, $2, null)"#,
+        workspace.0,
+        task.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// A task whose row is held, as a claim would find it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn offered(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    task: TaskId,
+) -> sqlx::Result<ReadyTask> {
+    let row = sqlx::query!(
+        r#"select goal_id as "goal_id: GoalId", claim_rank, attempts_started, finish_by,
+                  assigned_agent_id as "assigned: AgentId", barred_agent_id as "barred: AgentId",
+                  array(select c from capability_sets s cross join unnest(s.capabilities) c
+                        where s.workspace_id = $1 and s.capability_key = t.capability_key)
+                  as "required!"
+           from tasks t where workspace_id = $1 and task_id = $2"#,
+        workspace.0,
+        task.0,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(ReadyTask {
+        task_id: task,
+        goal_id: row.goal_id,
+        claim_rank: row.claim_rank,
+        required: row.required,
+        attempts_started: row.attempts_started,
+        lease_ms: None,
+        attempt_timeout_ms: None,
+        finish_by: row.finish_by,
+        keeping: Keeping::of(row.assigned, row.barred),
+    })
+}
+
+/// Keeps nothing for an agent any more; returns the open tasks that were. Nothing else happens in the
+/// workspace meanwhile.
+///
+/// # Errors
+/// When the database fails.
+pub async fn drop_kept_for(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    agent: AgentId,
+) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
+    let rows = sqlx::query!(
+        r#"update tasks set assigned_agent_id = null, version = version + 1, updated_at = $3
+           where workspace_id = $1 and assigned_agent_id = $2 and ended_at is null
+             and (assigned_agent_id is not null or barred_agent_id is not null)
+           returning task_id as "task_id: TaskId", goal_id as "goal_id: GoalId""#,
+        workspace.0,
+        agent.0,
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.task_id, row.goal_id)).collect())
+}

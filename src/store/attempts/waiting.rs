@@ -1,0 +1,117 @@
+//! Claims that wait: what is ready for them, and whether they may go on waiting.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::domain::{
+    ids::{AgentId, KeyId, WorkspaceId},
+    task::claim::Keeping,
+};
+
+/// How many ready tasks require a set of capabilities and are kept alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadySet {
+    /// What the tasks require.
+    pub capabilities: Vec<String>,
+    /// For whom they are kept.
+    pub keeping: Keeping,
+    /// How many there are; counting stops where the asker said.
+    pub count: i64,
+}
+
+/// Counts what is ready and not frozen, by what it requires and for whom it is kept, up to `most`
+/// tasks of each set. What is frozen calls nobody; under a freeze of everything no task is looked at.
+///
+/// # Errors
+/// When the database fails.
+pub async fn ready_sets(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    most: i64,
+) -> sqlx::Result<Vec<ReadySet>> {
+    let rows = sqlx::query!(
+        r#"
+        select s.capabilities as "capabilities!", null::uuid as "assigned: AgentId",
+               null::uuid as "barred: AgentId", r.count as "count!"
+        from capability_sets s cross join lateral (
+            select count(*) as count from (
+                select from tasks t
+                where t.workspace_id = $1 and t.state = 'ready' and t.capability_key = s.capability_key
+                  and t.assigned_agent_id is null and t.barred_agent_id is null
+                  and (not (select exists (select from freezes f
+                                           where f.workspace_id = $1 and f.lifted_at is null))
+                       or not exists (select from freezes_over($1, t.task_id, null)))
+                limit $2) t
+        ) r
+        where s.workspace_id = $1 and r.count > 0
+          and (select not exists (select from freezes_over($1, null, null)))
+        union all
+        -- Few, and found by an index of their own.
+        select s.capabilities, t.assigned_agent_id, t.barred_agent_id, count(*)
+        from tasks t
+        join capability_sets s on s.workspace_id = $1 and s.capability_key = t.capability_key
+        where t.workspace_id = $1 and t.state = 'ready'
+          and (t.assigned_agent_id is not null or t.barred_agent_id is not null)
+          and not exists (select from freezes_over($1, t.task_id, t.assigned_agent_id))
+        group by s.capabilities, t.assigned_agent_id, t.barred_agent_id
+        "#,
+        workspace.0,
+        most,
+    )
+    .fetch_all(conn)
+    .await?;
+    let sets = rows.into_iter().map(|row| ReadySet {
+        capabilities: row.capabilities,
+        keeping: Keeping::of(row.assigned, row.barred),
+        count: row.count,
+    });
+    Ok(sets.collect())
+}
+
+/// Whether a claim that waits may go on waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Its key is good, its agent active, its request new.
+    Waits,
+    /// One of these is not so: it must look for itself.
+    Calls,
+}
+
+/// The standing of claims by their key, agent and `Idempotency-Key`, in their order.
+///
+/// # Errors
+/// When the database fails.
+pub async fn standing(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    asked: &[(KeyId, AgentId, Option<&str>)],
+) -> sqlx::Result<Vec<Standing>> {
+    let repeats: Vec<Option<&str>> = asked.iter().map(|(_, _, repeat)| *repeat).collect();
+    let waits = sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from keys k
+            join agents a on a.workspace_id = $1 and a.agent_id = k.agent_id
+            where k.workspace_id = $1 and k.key_id = asked.key_id and k.agent_id = asked.agent_id
+              and k.revoked_at is null and (k.expires_at is null or k.expires_at > $2)
+              and a.state = 'active'
+        ) and not exists (
+            select from replays r
+            where r.workspace_id = $1 and r.key_id = asked.key_id and r.idempotency_key = asked.repeat
+        ) as "waits!"
+        from unnest($3::uuid[], $4::uuid[], $5::text[])
+             with ordinality as asked (key_id, agent_id, repeat, place)
+        order by asked.place
+        "#,
+        workspace.0,
+        now,
+        &asked.iter().map(|(key, _, _)| key.0).collect::<Vec<_>>(),
+        &asked.iter().map(|(_, agent, _)| agent.0).collect::<Vec<_>>(),
+        &repeats as &[Option<&str>],
+    )
+    .fetch_all(conn)
+    .await?;
+    let standing = |waits| if waits { Standing::Waits } else { Standing::Calls };
+    Ok(waits.into_iter().map(standing).collect())
+}

@@ -1,0 +1,257 @@
+//! What allocated goals have set aside above them.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::windows::LiveLimit;
+use crate::{
+    domain::{
+        budget::{BudgetNode, OnExhausted, Period},
+        ids::{GoalId, LimitId, WorkspaceId},
+    },
+    store::columns::uuids,
+};
+
+/// A limit of an allocated goal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoalLimit {
+    /// The unit.
+    pub unit: String,
+    /// How much.
+    pub amount: i64,
+}
+
+/// The limits of a goal whose budget is allocated; none when it is not, or has none.
+///
+/// # Errors
+/// When the database fails.
+pub async fn limits_of_goal(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+) -> sqlx::Result<Vec<GoalLimit>> {
+    sqlx::query_as!(
+        GoalLimit,
+        "select l.unit, l.amount from budgets b
+         join budget_limits l on l.workspace_id = $1 and l.budget_id = b.budget_id
+              and l.removed_at is null
+         where b.workspace_id = $1 and b.node = 'goal' and b.node_id = $2 and b.allocated
+         order by l.unit",
+        workspace.0,
+        goal.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// What a goal has set aside from one limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allocation {
+    /// The limit above it.
+    pub limit_id: LimitId,
+    /// In which period of that limit.
+    pub starts_at: DateTime<Utc>,
+    /// The unit.
+    pub unit: String,
+    /// How much.
+    pub amount: i64,
+}
+
+/// Stores what a goal has set aside.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+    rows: &[Allocation],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into allocations (workspace_id, goal_id, limit_id, starts_at, unit, amount)
+         select $1, $2, a.* from unnest($3::uuid[], $4::timestamptz[], $5::text[], $6::bigint[]) as a",
+        workspace.0,
+        goal.0,
+        &rows.iter().map(|row| row.limit_id.0).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.starts_at).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.unit.clone()).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.amount).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What a goal has set aside and not settled.
+///
+/// # Errors
+/// When the database fails.
+pub async fn open_of(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+) -> sqlx::Result<Vec<Allocation>> {
+    sqlx::query_as!(
+        Allocation,
+        r#"select limit_id as "limit_id: LimitId", starts_at, unit, amount from allocations
+           where workspace_id = $1 and goal_id = $2 and closed_at is null order by limit_id"#,
+        workspace.0,
+        goal.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The same, of a goal that has ended and of which nothing runs.
+///
+/// # Errors
+/// When the database fails.
+pub async fn open_of_ended(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+) -> sqlx::Result<Vec<Allocation>> {
+    sqlx::query_as!(
+        Allocation,
+        r#"select a.limit_id as "limit_id: LimitId", a.starts_at, a.unit, a.amount
+           from allocations a
+           join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
+           where a.workspace_id = $1 and a.goal_id = $2 and a.closed_at is null
+             and g.ended_at is not null
+             and not exists (select from tasks t where t.workspace_id = $1 and t.goal_id = $2
+                             and t.ended_at is null)
+           order by a.limit_id"#,
+        workspace.0,
+        goal.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Goals that have ended and still have something set aside.
+///
+/// # Errors
+/// When the database fails.
+pub async fn left_open(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+) -> sqlx::Result<Vec<GoalId>> {
+    sqlx::query_scalar!(
+        r#"select distinct a.goal_id as "goal_id: GoalId" from allocations a
+           join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
+           where a.workspace_id = $1 and a.closed_at is null and g.ended_at is not null limit 100"#,
+        workspace.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The limits themselves, whether they still count or not.
+///
+/// # Errors
+/// When the database fails.
+pub async fn limits(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    limits: &[LimitId],
+) -> sqlx::Result<Vec<LiveLimit>> {
+    sqlx::query_as!(
+        LiveLimit,
+        r#"select l.limit_id as "limit_id: LimitId", l.node as "node: BudgetNode", l.node_id,
+                  l.unit, l.period as "period: Period", b.time_zone,
+                  b.on_exhausted as "on_exhausted: OnExhausted", b.warn_percent,
+                  nullif(b.reserve, '{}') as reserve
+           from budget_limits l
+           join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
+           where l.workspace_id = $1 and l.limit_id = any($2)"#,
+        workspace.0,
+        &uuids(limits),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// What a goal used of one unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedByGoal {
+    /// The unit.
+    pub unit: String,
+    /// Whole units.
+    pub amount: i64,
+    /// Millionths beside them.
+    pub fraction: i64,
+}
+
+/// What a goal used, as its own limits say.
+///
+/// # Errors
+/// When the database fails.
+pub async fn used_by(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+) -> sqlx::Result<Vec<UsedByGoal>> {
+    sqlx::query_as!(
+        UsedByGoal,
+        "select l.unit, w.settled as amount, w.fraction from budget_limits l
+         join budget_windows w on w.workspace_id = $1 and w.limit_id = l.limit_id
+         where l.workspace_id = $1 and l.node = 'goal' and l.node_id = $2
+           and l.period = 'lifetime' and l.removed_at is null",
+        workspace.0,
+        goal.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Stores that more or less is set aside for a unit of a goal.
+///
+/// # Errors
+/// When the database fails.
+pub async fn resize(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+    unit: &str,
+    amount: i64,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update allocations set amount = $4
+         where workspace_id = $1 and goal_id = $2 and unit = $3 and closed_at is null",
+        workspace.0,
+        goal.0,
+        unit,
+        amount,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Stores that a goal's share is settled.
+///
+/// # Errors
+/// When the database fails.
+pub async fn close(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    goal: GoalId,
+    used: &[UsedByGoal],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update allocations a set closed_at = $3, settled = coalesce(u.amount, 0)
+         from allocations o
+         left join unnest($4::text[], $5::bigint[]) as u (unit, amount) on u.unit = o.unit
+         where o.workspace_id = $1 and o.goal_id = $2 and o.closed_at is null
+           and a.workspace_id = $1 and a.goal_id = $2 and a.limit_id = o.limit_id",
+        workspace.0,
+        goal.0,
+        now,
+        &used.iter().map(|used| used.unit.clone()).collect::<Vec<_>>(),
+        &used.iter().map(|used| used.amount).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

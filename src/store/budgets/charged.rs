@@ -1,0 +1,200 @@
+//! Where work is charged: what stands above tasks and attempts, and what tasks are expected to use.
+
+use std::collections::{BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        budget::BudgetNode,
+        ids::{AgentId, AttemptId, GoalId, LimitId, ProjectId, TaskId, WorkspaceId},
+    },
+    store::columns::uuids,
+};
+
+/// What is above a goal.
+#[derive(Debug, Clone)]
+pub struct Above {
+    /// The goal.
+    pub goal_id: GoalId,
+    /// Its project.
+    pub project_id: Option<ProjectId>,
+    /// The limits of which it has set its share aside: its attempts do not touch these.
+    pub allocated: Vec<LimitId>,
+}
+
+/// What is above goals.
+///
+/// # Errors
+/// When the database fails.
+pub async fn above(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goals: &[GoalId],
+) -> sqlx::Result<Vec<Above>> {
+    let rows = sqlx::query!(
+        r#"select goal_id as "goal_id: GoalId", project_id as "project_id: ProjectId",
+                  array(select a.limit_id from allocations a where a.workspace_id = $1
+                        and a.goal_id = g.goal_id and a.closed_at is null) as "allocated!: Vec<LimitId>"
+           from goals g where workspace_id = $1 and goal_id = any($2)"#,
+        workspace.0,
+        &uuids(goals),
+    )
+    .fetch_all(conn)
+    .await?;
+    let above = rows.into_iter().map(|row| Above {
+        goal_id: row.goal_id,
+        project_id: row.project_id,
+        allocated: row.allocated,
+    });
+    Ok(above.collect())
+}
+
+/// Where an attempt is charged, and when it was started and ended.
+#[derive(Debug, Clone)]
+pub struct ChargedAt {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// Its task.
+    pub task_id: TaskId,
+    /// Its goal.
+    pub goal_id: GoalId,
+    /// The agent whose it is; none: a person's.
+    pub agent_id: Option<AgentId>,
+    /// Its goal's project.
+    pub project_id: Option<ProjectId>,
+    /// When it was started: what it uses belongs to the periods that held this instant.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// The limits of which its goal has set its share aside.
+    pub shares: Vec<Share>,
+}
+
+/// What a goal has set aside of a limit above it. While it is open, its attempts do not touch the
+/// limit; once it is closed, they settle in the window that begins with it.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    /// The goal.
+    pub goal_id: GoalId,
+    /// The limit.
+    pub limit_id: LimitId,
+    /// The beginning of the window.
+    pub starts_at: DateTime<Utc>,
+    /// Whether the goal has ended and everything is settled there.
+    pub is_closed: bool,
+}
+
+/// Where attempts are charged.
+///
+/// # Errors
+/// When the database fails.
+pub async fn charged_at(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempts: &[AttemptId],
+) -> sqlx::Result<Vec<ChargedAt>> {
+    let rows = sqlx::query!(
+        r#"
+        select a.attempt_id as "attempt_id: AttemptId", a.task_id as "task_id: TaskId",
+               a.goal_id as "goal_id: GoalId", a.agent_id as "agent_id: AgentId",
+               g.project_id as "project_id: ProjectId", a.started_at, a.ended_at
+        from unnest((select $2::uuid[])) as n (attempt_id)
+        join attempts a on a.workspace_id = $1 and a.attempt_id = n.attempt_id
+        join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
+        "#,
+        workspace.0,
+        &uuids(attempts),
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let goals: BTreeSet<GoalId> = rows.iter().map(|row| row.goal_id).collect();
+    let goals: Vec<GoalId> = goals.into_iter().collect();
+    let mut by_goal: HashMap<GoalId, Vec<Share>> = HashMap::new();
+    // Many attempts share few goals.
+    for share in shares(conn, workspace, &goals).await? {
+        by_goal.entry(share.goal_id).or_default().push(share);
+    }
+    let places = rows.into_iter().map(|row| ChargedAt {
+        attempt_id: row.attempt_id,
+        task_id: row.task_id,
+        goal_id: row.goal_id,
+        agent_id: row.agent_id,
+        project_id: row.project_id,
+        started_at: row.started_at,
+        ended_at: row.ended_at,
+        shares: by_goal.get(&row.goal_id).cloned().unwrap_or_default(),
+    });
+    Ok(places.collect())
+}
+
+async fn shares(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goals: &[GoalId],
+) -> sqlx::Result<Vec<Share>> {
+    sqlx::query_as!(
+        Share,
+        r#"select goal_id as "goal_id: GoalId", limit_id as "limit_id: LimitId", starts_at,
+                  closed_at is not null as "is_closed!"
+           from allocations where workspace_id = $1 and goal_id = any($2)"#,
+        workspace.0,
+        &uuids(goals),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// What stands in the path of tasks that are being claimed.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its own estimates.
+    pub estimate: Option<serde_json::Value>,
+    /// What tasks like it stayed within: unit to amount.
+    pub usual: Option<serde_json::Value>,
+}
+
+/// What tasks are expected to use.
+///
+/// # Errors
+/// When the database fails.
+pub async fn expected(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    tasks: &[TaskId],
+) -> sqlx::Result<Vec<Expected>> {
+    sqlx::query_as!(
+        Expected,
+        r#"select t.task_id as "task_id: TaskId", x.estimate,
+                  (select jsonb_object_agg(u.unit, u.p90) from usual_spend u
+                   where u.workspace_id = $1 and u.capability_key = t.capability_key) as usual
+           from tasks t join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
+           where t.workspace_id = $1 and t.task_id = any($2)"#,
+        workspace.0,
+        &uuids(tasks),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Everything that can be limited above tasks and agents.
+#[must_use]
+pub fn nodes(
+    workspace: WorkspaceId,
+    tasks: &[TaskId],
+    above: &[Above],
+    agents: &[AgentId],
+) -> Vec<(BudgetNode, Uuid)> {
+    let mut nodes = vec![(BudgetNode::Workspace, workspace.0)];
+    nodes.extend(tasks.iter().map(|id| (BudgetNode::Task, id.0)));
+    nodes.extend(above.iter().map(|above| (BudgetNode::Goal, above.goal_id.0)));
+    nodes.extend(agents.iter().map(|id| (BudgetNode::Agent, id.0)));
+    nodes.extend(above.iter().filter_map(|above| Some((BudgetNode::Project, above.project_id?.0))));
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
+}

@@ -1,0 +1,133 @@
+//! Budgets of nodes that are made in the same unit of work: goals and tasks of a plan.
+//!
+//! Nothing was used below them yet, so nothing has to be summed up, and all of a plan are stored at
+//! once.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::NewBudget;
+use crate::domain::{
+    budget::Window,
+    ids::{BudgetId, LimitId, WorkspaceId},
+};
+
+/// A limit of a node that is made now.
+#[derive(Debug, Clone)]
+pub struct FreshLimit {
+    /// Its id.
+    pub limit_id: LimitId,
+    /// Its budget.
+    pub budget_id: BudgetId,
+    /// The unit.
+    pub unit: String,
+    /// For how long it counts.
+    pub period: &'static str,
+    /// How much.
+    pub amount: i64,
+    /// Its window of the moment.
+    pub window: Window,
+}
+
+/// Stores budgets with their limits, and opens the windows.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    budgets: &[NewBudget<'_>],
+    limits: &[FreshLimit],
+) -> sqlx::Result<()> {
+    insert_budgets(conn, workspace, now, budgets).await?;
+    insert_limits(conn, workspace, now, limits).await
+}
+
+async fn insert_budgets(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    budgets: &[NewBudget<'_>],
+) -> sqlx::Result<()> {
+    macro_rules! column {
+        ($of:expr) => {
+            &budgets.iter().map($of).collect::<Vec<_>>()
+        };
+    }
+    sqlx::query!(
+        r#"
+        insert into budgets (workspace_id, created_at, updated_at, budget_id, node, node_id,
+            time_zone, on_exhausted, warn_percent, allocated, reserve, unknown_model, created_by)
+        select $1, $2, $2, b.budget_id, b.node, b.node_id, b.time_zone, b.on_exhausted,
+               array(select percent::smallint from jsonb_array_elements_text(b.warn_percent) percent),
+               b.allocated, b.reserve, b.unknown_model, b.created_by
+        from unnest($3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::jsonb[],
+                    $9::bool[], $10::jsonb[], $11::text[], $12::uuid[])
+             as b (budget_id, node, node_id, time_zone, on_exhausted, warn_percent, allocated,
+                   reserve, unknown_model, created_by)
+        "#,
+        workspace.0,
+        now,
+        column!(|b| b.budget_id.0),
+        column!(|b| b.node.as_str()) as &[&str],
+        column!(|b| b.node_id) as &[Uuid],
+        column!(|b| b.time_zone) as &[&str],
+        column!(|b| b.on_exhausted.as_str()) as &[&str],
+        column!(|b| serde_json::json!(b.warn_percent)) as &[Value],
+        column!(|b| b.allocated),
+        column!(|b| b.reserve.clone()) as &[Value],
+        column!(|b| b.unknown_model.as_str()) as &[&str],
+        column!(|b| b.created_by.map(|id| id.0)) as &[Option<Uuid>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn insert_limits(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    limits: &[FreshLimit],
+) -> sqlx::Result<()> {
+    macro_rules! column {
+        ($of:expr) => {
+            &limits.iter().map($of).collect::<Vec<_>>()
+        };
+    }
+    sqlx::query!(
+        r#"
+        with made as (
+            insert into budget_limits (workspace_id, created_at, limit_id, budget_id, node, node_id,
+                                       unit, period, amount)
+            select $1, $2, l.limit_id, l.budget_id, b.node, b.node_id, l.unit, l.period, l.amount
+            from unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::bigint[])
+                 as l (limit_id, budget_id, unit, period, amount)
+            join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
+        )
+        insert into budget_windows (workspace_id, limit_id, starts_at, ends_at, depth, amount,
+                                    enforced, version, settled, fraction, reserved)
+        select $1, l.limit_id, l.starts_at, l.ends_at,
+               array_position(array['task', 'agent', 'goal', 'project', 'workspace'], b.node) - 1,
+               l.amount, b.on_exhausted <> 'notify', 1, 0, 0, 0
+        from unnest($3::uuid[], $4::uuid[], $7::bigint[], $8::timestamptz[], $9::timestamptz[])
+             as l (limit_id, budget_id, amount, starts_at, ends_at)
+        join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
+        "#,
+        workspace.0,
+        now,
+        column!(|l| l.limit_id.0),
+        column!(|l| l.budget_id.0),
+        column!(|l| l.unit.clone()),
+        column!(|l| l.period) as &[&str],
+        column!(|l| l.amount),
+        column!(|l| l.window.starts_at),
+        column!(|l| l.window.ends_at) as &[Option<DateTime<Utc>>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

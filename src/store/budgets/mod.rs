@@ -1,0 +1,310 @@
+//! Budgets and their limits: making and changing them.
+//!
+//! What changes limits holds the workspace's budgets alone ([`super::Hold`]), so nothing that
+//! works is under way while the sums of a new window are taken.
+
+pub mod allocations;
+pub mod charged;
+pub mod create;
+pub mod read;
+pub mod reservations;
+pub mod survey;
+pub mod waits;
+pub mod windows;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::columns::uuids;
+use crate::domain::{
+    budget::{BudgetNode, OnExhausted, Period, UnknownModel, Window},
+    ids::{BudgetId, KeyId, LimitId, WorkspaceId},
+};
+
+/// A budget to be made.
+#[derive(Debug, Clone)]
+pub struct NewBudget<'a> {
+    /// Its id.
+    pub budget_id: BudgetId,
+    /// What it limits.
+    pub node: BudgetNode,
+    /// Which one.
+    pub node_id: Uuid,
+    /// Where its periods begin.
+    pub time_zone: &'a str,
+    /// What becomes of tasks that it cannot fund.
+    pub on_exhausted: OnExhausted,
+    /// Thresholds in percent.
+    pub warn_percent: &'a [i16],
+    /// Whether the goal sets its limits aside above.
+    pub allocated: bool,
+    /// What a task reserves when nothing is known of it.
+    pub reserve: &'a Value,
+    /// What a model without a price costs.
+    pub unknown_model: UnknownModel,
+    /// Who makes it.
+    pub created_by: Option<KeyId>,
+}
+
+/// Makes a budget; says whether the node had none.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    new: &NewBudget<'_>,
+) -> sqlx::Result<bool> {
+    let made = sqlx::query!(
+        "insert into budgets (workspace_id, budget_id, node, node_id, time_zone, on_exhausted,
+             warn_percent, allocated, reserve, unknown_model, created_by, created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
+         on conflict (workspace_id, node, node_id) do nothing",
+        workspace.0,
+        new.budget_id.0,
+        new.node.as_str(),
+        new.node_id,
+        new.time_zone,
+        new.on_exhausted.as_str(),
+        new.warn_percent,
+        new.allocated,
+        new.reserve,
+        new.unknown_model.as_str(),
+        new.created_by.map(|id| id.0),
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(made.rows_affected() == 1)
+}
+
+/// Stores a budget's settings, and that it changed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn update(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    budget: &NewBudget<'_>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update budgets set on_exhausted = $3, warn_percent = $4, reserve = $5, unknown_model = $6,
+                version = version + 1, updated_at = $7
+         where workspace_id = $1 and budget_id = $2",
+        workspace.0,
+        budget.budget_id.0,
+        budget.on_exhausted.as_str(),
+        budget.warn_percent,
+        budget.reserve,
+        budget.unknown_model.as_str(),
+        now,
+    )
+    .execute(&mut *conn)
+    .await?;
+    // Whether a limit refuses stands in its windows, where the trigger sees it.
+    sqlx::query!(
+        "update budget_windows w set enforced = $3 <> 'notify'
+         from budget_limits l
+         where l.workspace_id = $1 and l.budget_id = $2 and w.workspace_id = $1
+           and w.limit_id = l.limit_id and w.enforced <> ($3 <> 'notify')",
+        workspace.0,
+        budget.budget_id.0,
+        budget.on_exhausted.as_str(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A limit to be set.
+#[derive(Debug, Clone)]
+pub struct NewLimit<'a> {
+    /// Its id.
+    pub limit_id: LimitId,
+    /// Its budget.
+    pub budget_id: BudgetId,
+    /// What is limited.
+    pub node: BudgetNode,
+    /// Which one.
+    pub node_id: Uuid,
+    /// The unit.
+    pub unit: &'a str,
+    /// For how long it counts.
+    pub period: Period,
+    /// How much.
+    pub amount: i64,
+}
+
+/// Sets a limit and opens its window of the moment, with what attempts that were started in it have
+/// used and set aside already.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert_limit(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    new: &NewLimit<'_>,
+    window: Window,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into budget_limits (workspace_id, limit_id, budget_id, node, node_id, unit, period,
+                                    amount, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        workspace.0,
+        new.limit_id.0,
+        new.budget_id.0,
+        new.node.as_str(),
+        new.node_id,
+        new.unit,
+        new.period.as_str(),
+        new.amount,
+        now,
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        r#"
+        with below as materialized (
+            select a.attempt_id, a.started_at, a.ended_at
+            from (
+                -- Each kind of node by its own index; what is not asked for is not looked at.
+                select a.* from attempts a
+                where $6 = 'task' and a.workspace_id = $1 and a.task_id = $7
+                union all
+                select a.* from attempts a
+                where $6 = 'agent' and a.workspace_id = $1 and a.agent_id = $7
+                union all
+                select a.* from tasks t join attempts a
+                     on a.workspace_id = $1 and a.task_id = t.task_id
+                where $6 = 'goal' and t.workspace_id = $1 and t.goal_id = $7
+                union all
+                select a.* from goals g
+                join tasks t on t.workspace_id = $1 and t.goal_id = g.goal_id
+                join attempts a on a.workspace_id = $1 and a.task_id = t.task_id
+                where $6 = 'project' and g.workspace_id = $1 and g.project_id = $7
+                union all
+                select a.* from attempts a where $6 = 'workspace' and a.workspace_id = $1
+            ) a
+            where a.started_at >= $4 and ($5::timestamptz is null or a.started_at < $5)
+        ), used as (
+            select coalesce(sum(e.amount), 0) as amount, coalesce(sum(e.fraction), 0) as fraction
+            from below b join spend_entries e on e.workspace_id = $1 and e.attempt_id = b.attempt_id
+            where e.unit = $3
+        ), measured as (
+            select case $3 when 'attempts' then count(*)
+                           when 'wall_ms' then coalesce(sum(floor(extract(epoch from ended_at - started_at) * 1000)), 0)
+                           else 0 end as amount
+            from below where ended_at is not null
+        ), held as (
+            select coalesce(sum(r.held), 0) as amount
+            from below b join reservations r on r.workspace_id = $1 and r.attempt_id = b.attempt_id
+            where r.unit = $3 and r.closed_at is null
+        )
+        insert into budget_windows (workspace_id, limit_id, starts_at, ends_at, depth, amount,
+                                    enforced, version, settled, fraction, reserved)
+        select $1, $2, $4, $5, $8, l.amount, b.on_exhausted <> 'notify', l.version,
+               least(used.amount + measured.amount, 9223372036854775807)::bigint,
+               used.fraction::bigint, held.amount::bigint
+        from used, measured, held, budget_limits l
+        join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
+        where l.workspace_id = $1 and l.limit_id = $2
+        "#,
+        workspace.0,
+        new.limit_id.0,
+        new.unit,
+        window.starts_at,
+        window.ends_at,
+        new.node.as_str(),
+        new.node_id,
+        new.node.depth(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Changes the amount of a limit, in its windows that have not ended too; thresholds and questions
+/// count anew.
+///
+/// # Errors
+/// When the database fails.
+pub async fn change_limit(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    limit: LimitId,
+    amount: i64,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update budget_limits set amount = $3, version = version + 1
+         where workspace_id = $1 and limit_id = $2",
+        workspace.0,
+        limit.0,
+        amount,
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "update budget_windows set amount = $3, version = version + 1, warned = 0
+         where workspace_id = $1 and limit_id = $2 and (ends_at is null or ends_at > $4)",
+        workspace.0,
+        limit.0,
+        amount,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes limits: from now on they limit nothing.
+///
+/// # Errors
+/// When the database fails.
+pub async fn remove_limits(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    limits: &[LimitId],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update budget_limits set removed_at = $3 where workspace_id = $1 and limit_id = any($2)",
+        workspace.0,
+        &uuids(limits),
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Notes that people are asked to raise limits, each `(limit, beginning of the period)`; returns
+/// those for whose version and period they were not asked before. Their windows are held.
+///
+/// # Errors
+/// When the database fails.
+pub async fn note_asked(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    limits: &[(LimitId, DateTime<Utc>)],
+) -> sqlx::Result<Vec<LimitId>> {
+    sqlx::query_scalar!(
+        r#"update budget_limits l set asked_version = l.version, asked_window = n.starts_at
+           from unnest($2::uuid[], $3::timestamptz[]) as n (limit_id, starts_at)
+           where l.workspace_id = $1 and l.limit_id = n.limit_id
+             and (l.asked_version, l.asked_window) is distinct from (l.version, n.starts_at)
+             and not exists (select from approvals a where a.workspace_id = $1
+                             and a.limit_id = l.limit_id and a.state = 'pending')
+           returning l.limit_id as "limit_id: LimitId""#,
+        workspace.0,
+        &limits.iter().map(|(limit, _)| limit.0).collect::<Vec<_>>(),
+        &limits.iter().map(|(_, starts_at)| *starts_at).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await
+}

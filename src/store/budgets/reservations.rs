@@ -1,0 +1,232 @@
+//! What attempts have set aside, and what they were authorised to spend.
+//!
+//! The rows of an attempt are only written under the lock of its row, or by the transaction that
+//! starts it, so they need none of their own.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::{
+    domain::{
+        budget::ledger::Reservation,
+        ids::{AttemptId, WorkspaceId},
+    },
+    store::columns::uuids,
+};
+
+/// A reservation of an attempt in a unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// The unit.
+    pub unit: String,
+    /// What is set aside.
+    pub reservation: Reservation,
+    /// When the rest was given back.
+    pub closed_at: Option<DateTime<Utc>>,
+}
+
+/// The reservations of attempts.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_attempts(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempts: &[AttemptId],
+) -> sqlx::Result<Vec<Row>> {
+    let rows = sqlx::query!(
+        r#"select attempt_id as "attempt_id: AttemptId", unit, granted, held, authorized, closed_at
+           from reservations where workspace_id = $1 and attempt_id = any($2)"#,
+        workspace.0,
+        &uuids(attempts),
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = rows.into_iter().map(|row| Row {
+        attempt_id: row.attempt_id,
+        unit: row.unit,
+        reservation: Reservation {
+            granted: row.granted,
+            held: row.held,
+            authorized: row.authorized,
+        },
+        closed_at: row.closed_at,
+    });
+    Ok(rows.collect())
+}
+
+/// Stores reservations that begin.
+///
+/// # Errors
+/// When the database fails.
+pub async fn begin(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    rows: &[Row],
+) -> sqlx::Result<()> {
+    let Columns { attempts, units, granted, held, authorized, closed } = Columns::of(rows);
+    sqlx::query!(
+        r#"
+        insert into reservations (workspace_id, attempt_id, unit, granted, held, authorized, closed_at)
+        select $1, r.* from unnest((select $2::uuid[]), (select $3::text[]), (select $4::bigint[]),
+            (select $5::bigint[]), (select $6::bigint[]), (select $7::timestamptz[])) as r
+        "#,
+        workspace.0,
+        &attempts,
+        &units,
+        &granted,
+        &held,
+        &authorized,
+        &closed as &[Option<DateTime<Utc>>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Stores what became of reservations that were read. Apart from [`begin`], because an insert that
+/// may meet a row writes each of them twice to the log.
+///
+/// # Errors
+/// When the database fails.
+pub async fn change(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    rows: &[Row],
+) -> sqlx::Result<()> {
+    let Columns { attempts, units, granted, held, authorized, closed } = Columns::of(rows);
+    sqlx::query!(
+        r#"
+        update reservations r
+        set granted = n.granted, held = n.held, authorized = n.authorized, closed_at = n.closed_at
+        from unnest((select $2::uuid[]), (select $3::text[]), (select $4::bigint[]),
+            (select $5::bigint[]), (select $6::bigint[]), (select $7::timestamptz[]))
+            as n (attempt_id, unit, granted, held, authorized, closed_at)
+        where r.workspace_id = $1 and r.attempt_id = n.attempt_id and r.unit = n.unit
+        "#,
+        workspace.0,
+        &attempts,
+        &units,
+        &granted,
+        &held,
+        &authorized,
+        &closed as &[Option<DateTime<Utc>>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+struct Columns {
+    attempts: Vec<uuid::Uuid>,
+    units: Vec<String>,
+    granted: Vec<i64>,
+    held: Vec<i64>,
+    authorized: Vec<i64>,
+    closed: Vec<Option<DateTime<Utc>>>,
+}
+
+impl Columns {
+    fn of(rows: &[Row]) -> Self {
+        Self {
+            attempts: rows.iter().map(|row| row.attempt_id.0).collect(),
+            units: rows.iter().map(|row| row.unit.clone()).collect(),
+            granted: rows.iter().map(|row| row.reservation.granted).collect(),
+            held: rows.iter().map(|row| row.reservation.held).collect(),
+            authorized: rows.iter().map(|row| row.reservation.authorized).collect(),
+            closed: rows.iter().map(|row| row.closed_at).collect(),
+        }
+    }
+}
+
+/// A cost that an attempt may make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authorization {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// The agent's key of the cost.
+    pub cost_key: String,
+    /// The unit.
+    pub unit: String,
+    /// How much it may cost.
+    pub amount: i64,
+    /// Whether it was reported, so that nothing is kept for it any more.
+    pub used: bool,
+}
+
+/// The authorised costs of attempts under any of `keys`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn authorized(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempts: &[AttemptId],
+    keys: &[String],
+) -> sqlx::Result<Vec<Authorization>> {
+    sqlx::query_as!(
+        Authorization,
+        r#"select attempt_id as "attempt_id: AttemptId", cost_key, unit, amount,
+                  used_at is not null as "used!"
+           from authorizations
+           where workspace_id = $1 and attempt_id = any($2) and cost_key = any($3)"#,
+        workspace.0,
+        &uuids(attempts),
+        keys,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Authorises costs.
+///
+/// # Errors
+/// When the database fails.
+pub async fn authorize(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    costs: &[Authorization],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into authorizations (workspace_id, created_at, attempt_id, cost_key, unit, amount)
+         select $1, $2, c.* from unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[]) as c",
+        workspace.0,
+        now,
+        &costs.iter().map(|c| c.attempt_id.0).collect::<Vec<_>>(),
+        &costs.iter().map(|c| c.cost_key.clone()).collect::<Vec<_>>(),
+        &costs.iter().map(|c| c.unit.clone()).collect::<Vec<_>>(),
+        &costs.iter().map(|c| c.amount).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Notes that authorised costs were reported.
+///
+/// # Errors
+/// When the database fails.
+pub async fn use_up(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    costs: &[(AttemptId, String, String)],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update authorizations a set used_at = $2
+         from unnest($3::uuid[], $4::text[], $5::text[]) as c (attempt_id, cost_key, unit)
+         where a.workspace_id = $1 and a.attempt_id = c.attempt_id and a.cost_key = c.cost_key
+           and a.unit = c.unit and a.used_at is null",
+        workspace.0,
+        now,
+        &costs.iter().map(|(attempt, _, _)| attempt.0).collect::<Vec<_>>(),
+        &costs.iter().map(|(_, key, _)| key.clone()).collect::<Vec<_>>(),
+        &costs.iter().map(|(_, _, unit)| unit.clone()).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

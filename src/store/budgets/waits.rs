@@ -1,0 +1,186 @@
+//! What waits for a budget: parked tasks, and questions about limits.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::{
+    domain::ids::{ApprovalId, GoalId, LimitId, TaskId, WorkspaceId},
+    store::columns::uuids,
+};
+
+/// A task that waits for a limit.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its goal.
+    pub goal_id: GoalId,
+    /// What it needs of the limit at least.
+    pub short_min: i64,
+    /// Not offered before.
+    pub ready_from: DateTime<Utc>,
+    /// Its place in the order of claims.
+    pub claim_rank: DateTime<Utc>,
+    /// Attempts that count.
+    pub attempts_used: i32,
+    /// Leases lost in a row.
+    pub lost_in_row: i32,
+}
+
+/// Locks the first `most` tasks that wait for a limit, in the order of claims, leaving out what
+/// somebody else holds.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_waiting(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    limit: LimitId,
+    most: i64,
+) -> sqlx::Result<Vec<Waiting>> {
+    sqlx::query_as!(
+        Waiting,
+        r#"select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId",
+                  short_min as "short_min!", ready_from, claim_rank, attempts_used, lost_in_row
+           from tasks where workspace_id = $1 and short_limit_id = $2
+           order by claim_rank, task_id limit $3
+           for no key update skip locked"#,
+        workspace.0,
+        limit.0,
+        most,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Those of some limits for which tasks wait.
+///
+/// # Errors
+/// When the database fails.
+pub async fn awaited(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    limits: &[LimitId],
+) -> sqlx::Result<Vec<LimitId>> {
+    sqlx::query_scalar!(
+        r#"select n.limit_id as "limit_id!: LimitId" from unnest($2::uuid[]) as n (limit_id)
+           where exists (select from tasks t
+                         where t.workspace_id = $1 and t.short_limit_id = n.limit_id)"#,
+        workspace.0,
+        &uuids(limits),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The limits for which tasks wait, or about which a question is pending.
+///
+/// # Errors
+/// When the database fails.
+pub async fn waited_for(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+) -> sqlx::Result<Vec<LimitId>> {
+    sqlx::query_scalar!(
+        r#"select distinct short_limit_id as "limit_id!: LimitId" from tasks
+           where workspace_id = $1 and short_limit_id is not null
+           union
+           select limit_id from approvals
+           where workspace_id = $1 and state = 'pending' and limit_id is not null"#,
+        workspace.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// A thousand of the tasks that wait for a limit and need more than `room` of it, with their goals.
+///
+/// # Errors
+/// When the database fails.
+pub async fn waiting_for(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    limit: LimitId,
+    room: i64,
+) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
+    let rows = sqlx::query!(
+        r#"select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId" from tasks
+           where workspace_id = $1 and short_limit_id = $2 and short_min > $3 limit 1000"#,
+        workspace.0,
+        limit.0,
+        room,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.task_id, row.goal_id)).collect())
+}
+
+/// Which of these tasks still wait for a limit; they are locked in the order of their ids.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_still_waiting(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    limit: LimitId,
+    tasks: &[TaskId],
+) -> sqlx::Result<Vec<TaskId>> {
+    sqlx::query_scalar!(
+        r#"select task_id as "task_id: TaskId" from tasks
+           where workspace_id = $1 and task_id = any($3) and short_limit_id = $2
+           order by task_id for no key update"#,
+        workspace.0,
+        limit.0,
+        &uuids(tasks),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The first task in the order of claims that waits for a limit: its goal, and what it needs of the
+/// limit at least.
+///
+/// # Errors
+/// When the database fails.
+pub async fn first_waiting(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    limit: LimitId,
+) -> sqlx::Result<Option<(GoalId, i64)>> {
+    let row = sqlx::query!(
+        r#"select goal_id as "goal_id: GoalId", short_min as "short_min!" from tasks
+           where workspace_id = $1 and short_limit_id = $2
+           order by claim_rank, task_id limit 1"#,
+        workspace.0,
+        limit.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| (row.goal_id, row.short_min)))
+}
+
+/// Withdraws the pending questions about limits for which no task waits; returns each with its goal.
+///
+/// # Errors
+/// When the database fails.
+pub async fn withdraw_questions(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    limits: &[LimitId],
+) -> sqlx::Result<Vec<(ApprovalId, GoalId)>> {
+    let rows = sqlx::query!(
+        r#"update approvals a set state = 'cancelled', decided_at = $2, version = a.version + 1,
+                  reason = 'no task waits for the limit any more'
+           where a.workspace_id = $1 and a.limit_id = any($3) and a.state = 'pending'
+             and not exists (select from tasks t where t.workspace_id = $1
+                             and t.short_limit_id = a.limit_id)
+           returning a.approval_id as "approval_id: ApprovalId", a.goal_id as "goal_id: GoalId""#,
+        workspace.0,
+        now,
+        &uuids(limits),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.approval_id, row.goal_id)).collect())
+}

@@ -1,0 +1,334 @@
+//! The windows of limits, as the work sees them: found, locked in one order, and moved.
+//!
+//! Everybody locks windows in the order of (depth, limit, beginning), in one statement. Limits do not
+//! change meanwhile: every unit of work shares the lock that changing them takes alone.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        budget::{
+            BudgetNode, OnExhausted, Period,
+            ledger::{WindowKey, WindowMove, WindowState},
+        },
+        ids::{LimitId, WorkspaceId},
+    },
+    store::columns::uuids,
+};
+
+/// Whether the workspace ever had a limit. Without any the work takes none of the other looks.
+///
+/// # Errors
+/// When the database fails.
+pub async fn any(conn: &mut PgConnection, workspace: WorkspaceId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from budget_limits where workspace_id = $1) as "any!""#,
+        workspace.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// A limit that counts.
+#[derive(Debug, Clone)]
+pub struct LiveLimit {
+    /// The limit.
+    pub limit_id: LimitId,
+    /// What is limited.
+    pub node: BudgetNode,
+    /// Which one.
+    pub node_id: Uuid,
+    /// In which unit.
+    pub unit: String,
+    /// For how long it counts.
+    pub period: Period,
+    /// Where its periods begin.
+    pub time_zone: String,
+    /// What becomes of what it cannot fund.
+    pub on_exhausted: OnExhausted,
+    /// Thresholds of its budget, in percent.
+    pub warn_percent: Vec<i16>,
+    /// What a task reserves of a unit of which nothing is known, by unit: `{want, min}`. `None`: nothing.
+    pub reserve: Option<serde_json::Value>,
+}
+
+impl LiveLimit {
+    /// Its window that begins then.
+    #[must_use]
+    pub fn window(&self, starts_at: DateTime<Utc>) -> WindowKey {
+        WindowKey { depth: self.node.depth(), limit: self.limit_id, starts_at }
+    }
+}
+
+/// The limits of nodes, each `(kind, id)`. They do not change while the unit of work lasts, so they
+/// are read without a lock.
+///
+/// # Errors
+/// When the database fails.
+pub async fn limits_of(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    nodes: &[(BudgetNode, Uuid)],
+) -> sqlx::Result<Vec<LiveLimit>> {
+    let kinds: Vec<&str> = nodes.iter().map(|(node, _)| node.as_str()).collect();
+    sqlx::query_as!(
+        LiveLimit,
+        r#"
+        select l.limit_id as "limit_id: LimitId", l.node as "node: BudgetNode", l.node_id, l.unit,
+               l.period as "period: Period", b.time_zone,
+               b.on_exhausted as "on_exhausted: OnExhausted", b.warn_percent,
+               nullif(b.reserve, '{}') as reserve
+        from unnest((select $2::text[]), (select $3::uuid[])) as n (node, node_id)
+        join budget_limits l on l.workspace_id = $1 and l.node = n.node and l.node_id = n.node_id
+             and l.removed_at is null
+        join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
+        "#,
+        workspace.0,
+        &kinds as &[&str],
+        &nodes.iter().map(|(_, id)| *id).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The windows that limits have open at an instant.
+///
+/// # Errors
+/// When the database fails.
+pub async fn open_at(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    at: DateTime<Utc>,
+    limits: &[LimitId],
+) -> sqlx::Result<Vec<(LimitId, DateTime<Utc>)>> {
+    let rows = sqlx::query!(
+        r#"select w.limit_id as "limit_id: LimitId", w.starts_at
+           from unnest((select $2::uuid[])) as n (limit_id)
+           join budget_windows w on w.workspace_id = $1 and w.limit_id = n.limit_id
+                and w.starts_at <= $3 and (w.ends_at is null or $3 < w.ends_at)"#,
+        workspace.0,
+        &uuids(limits),
+        at,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.limit_id, row.starts_at)).collect())
+}
+
+/// A window to be opened: which, and when it ends.
+#[derive(Debug, Clone, Copy)]
+pub struct NewWindow {
+    /// Which.
+    pub window: WindowKey,
+    /// When it ends.
+    pub ends_at: Option<DateTime<Utc>>,
+}
+
+/// Opens windows of periods that have begun; nothing was used in them yet. One that somebody else
+/// opened stays as it is.
+///
+/// # Errors
+/// When the database fails.
+pub async fn open(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    windows: &[NewWindow],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        insert into budget_windows (workspace_id, limit_id, starts_at, ends_at, depth, amount,
+                                    enforced, version, settled, fraction, reserved)
+        select $1, l.limit_id, n.starts_at, n.ends_at, n.depth, l.amount,
+               b.on_exhausted <> 'notify', l.version, 0, 0, 0
+        from unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::smallint[])
+             as n (limit_id, starts_at, ends_at, depth)
+        join budget_limits l on l.workspace_id = $1 and l.limit_id = n.limit_id
+        join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
+        order by n.depth, n.limit_id, n.starts_at
+        on conflict do nothing
+        "#,
+        workspace.0,
+        &windows.iter().map(|w| w.window.limit.0).collect::<Vec<_>>(),
+        &windows.iter().map(|w| w.window.starts_at).collect::<Vec<_>>(),
+        &windows.iter().map(|w| w.ends_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
+        &windows.iter().map(|w| w.window.depth).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What a window holds.
+#[derive(Debug, Clone, Copy)]
+pub struct WindowRow {
+    /// The limit.
+    pub limit_id: LimitId,
+    /// When it begins.
+    pub starts_at: DateTime<Utc>,
+    /// When it ends.
+    pub ends_at: Option<DateTime<Utc>>,
+    /// The limit in this period.
+    pub amount: i64,
+    /// Whole units used.
+    pub settled: i64,
+    /// Millionths beside them.
+    pub fraction: i64,
+    /// Set aside.
+    pub reserved: i64,
+    /// Used without a reservation and without room.
+    pub overrun: i64,
+    /// The highest threshold that was told.
+    pub warned: i16,
+}
+
+impl WindowRow {
+    /// With what is known of its limit.
+    #[must_use]
+    pub fn state(self, limit: &LiveLimit) -> WindowState {
+        let Self {
+            limit_id: _,
+            starts_at: _,
+            ends_at,
+            amount,
+            settled,
+            fraction,
+            reserved,
+            overrun,
+            warned,
+        } = self;
+        WindowState {
+            node: limit.node,
+            node_id: limit.node_id,
+            unit: limit.unit.clone(),
+            period: limit.period,
+            on_exhausted: limit.on_exhausted,
+            ends_at,
+            amount,
+            settled,
+            fraction,
+            reserved,
+            overrun,
+            warned,
+        }
+    }
+}
+
+/// A span of time in which windows of a limit are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// The limit.
+    pub limit: LimitId,
+    /// Windows that end after this.
+    pub from: DateTime<Utc>,
+    /// Windows that begin by then.
+    pub to: DateTime<Utc>,
+}
+
+/// Locks windows and reads what they hold.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    wanted: &[Wanted],
+) -> sqlx::Result<Vec<WindowRow>> {
+    sqlx::query_as!(
+        WindowRow,
+        r#"
+        select w.limit_id as "limit_id: LimitId", w.starts_at, w.ends_at, w.amount, w.settled,
+               w.fraction, w.reserved, w.overrun, w.warned
+        from unnest((select $2::uuid[]), (select $3::timestamptz[]), (select $4::timestamptz[]))
+             as n (limit_id, since, until)
+        join budget_windows w on w.workspace_id = $1 and w.limit_id = n.limit_id
+             and w.starts_at <= n.until and (w.ends_at is null or n.since < w.ends_at)
+        order by w.depth, w.limit_id, w.starts_at
+        for no key update of w
+        "#,
+        workspace.0,
+        &wanted.iter().map(|w| w.limit.0).collect::<Vec<_>>(),
+        &wanted.iter().map(|w| w.from).collect::<Vec<_>>(),
+        &wanted.iter().map(|w| w.to).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Moves windows, in the order in which everybody locks them; returns those that moved, as they are
+/// now. One that stays as it was had no room for what was to be set aside.
+///
+/// # Errors
+/// When the database fails.
+pub async fn apply(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    moves: &[WindowMove],
+) -> sqlx::Result<Vec<WindowRow>> {
+    macro_rules! column {
+        ($of:expr) => {
+            &moves.iter().map($of).collect::<Vec<_>>()
+        };
+    }
+    sqlx::query_as!(
+        WindowRow,
+        r#"
+        with held as materialized (
+            select w.limit_id, w.starts_at, m.settled, m.fraction, m.reserved, m.overrun
+            from unnest((select $2::uuid[]), (select $3::timestamptz[]), (select $4::bigint[]),
+                        (select $5::bigint[]), (select $6::bigint[]), (select $7::bigint[]))
+                 as m (limit_id, starts_at, settled, fraction, reserved, overrun)
+            join budget_windows w on w.workspace_id = $1 and w.limit_id = m.limit_id
+                 and w.starts_at = m.starts_at
+            order by w.depth, w.limit_id, w.starts_at
+            for no key update of w
+        )
+        update budget_windows w
+        -- A sum that would overflow stays at the largest number instead of refusing spend.
+        set settled = least(w.settled::numeric + m.settled, 9223372036854775807)::bigint,
+            fraction = w.fraction + m.fraction, reserved = w.reserved + m.reserved,
+            overrun = least(w.overrun::numeric + m.overrun, 9223372036854775807)::bigint
+        from held m
+        where w.workspace_id = $1 and w.limit_id = m.limit_id and w.starts_at = m.starts_at
+          -- The decision is the first wall, this condition the second, the trigger the third.
+          and (not w.enforced or m.reserved <= 0
+               or w.settled::numeric + ceil(w.fraction / 1000000.0) + w.reserved + m.reserved
+                  + m.settled + ceil(m.fraction / 1000000.0) <= w.amount)
+        returning w.limit_id as "limit_id: LimitId", w.starts_at, w.ends_at, w.amount, w.settled,
+                  w.fraction, w.reserved, w.overrun, w.warned
+        "#,
+        workspace.0,
+        column!(|m| m.window.limit.0),
+        column!(|m| m.window.starts_at),
+        column!(|m| m.settled),
+        column!(|m| m.fraction),
+        column!(|m| m.reserved),
+        column!(|m| m.overrun),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Notes the highest thresholds that were told, in windows that are held.
+///
+/// # Errors
+/// When the database fails.
+pub async fn warned(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    told: &[(WindowKey, i16)],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update budget_windows w set warned = t.percent
+         from unnest($2::uuid[], $3::timestamptz[], $4::smallint[]) as t (limit_id, starts_at, percent)
+         where w.workspace_id = $1 and w.limit_id = t.limit_id and w.starts_at = t.starts_at",
+        workspace.0,
+        &told.iter().map(|(key, _)| key.limit.0).collect::<Vec<_>>(),
+        &told.iter().map(|(key, _)| key.starts_at).collect::<Vec<_>>(),
+        &told.iter().map(|(_, percent)| *percent).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! How the domain's ids and words are read from columns.
+
+use sqlx::{
+    Decode, Postgres, Type,
+    error::BoxDynError,
+    postgres::{PgHasArrayType, PgTypeInfo, PgValueRef},
+};
+use uuid::Uuid;
+
+use crate::domain::{
+    access::{person::Person, role::Role},
+    approval::{PayloadHash, Risk, Verdict, excluded::Because, review::ReviewChoice},
+    budget::{BudgetNode, OnExhausted, Period, UnknownModel},
+    freeze::{FreezeMode, FreezeScope},
+    ids::{
+        AgentId, ApprovalId, AttemptId, AuditEntryId, BudgetId, FreezeId, GoalId, Id,
+        InterventionId, KeyId, LimitId, LinkId, LoopId, NudgeId, PlanId, PolicyId, PriceId,
+        ProjectId, RuleId, TaskId, WorkspaceId,
+    },
+    loops::Pattern,
+    price::{MoneySource, PriceSource},
+    rule::{Action, Closing, Condition, Subject},
+    states::{
+        AgentState, ApprovalKind, ApprovalState, AttemptState, FailureClass, GoalState, PlanState,
+        Planner, TaskState,
+    },
+    task::holder::Holder,
+    words::Words,
+};
+
+macro_rules! uuid_columns {
+    ($($name:ident),+ $(,)?) => {$(
+        impl Type<Postgres> for $name {
+            fn type_info() -> PgTypeInfo { <Uuid as Type<Postgres>>::type_info() }
+        }
+        impl<'r> Decode<'r, Postgres> for $name {
+            fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+                <Uuid as Decode<'r, Postgres>>::decode(value).map(Self)
+            }
+        }
+    )+};
+}
+
+macro_rules! text_columns {
+    ($($name:ident),+ $(,)?) => {$(
+        impl Type<Postgres> for $name {
+            fn type_info() -> PgTypeInfo { <str as Type<Postgres>>::type_info() }
+            fn compatible(ty: &PgTypeInfo) -> bool { <str as Type<Postgres>>::compatible(ty) }
+        }
+        impl<'r> Decode<'r, Postgres> for $name {
+            fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+                Ok(<&str as Decode<'r, Postgres>>::decode(value)?.parse()?)
+            }
+        }
+    )+};
+}
+
+uuid_columns!(
+    AuditEntryId,
+    WorkspaceId,
+    KeyId,
+    ProjectId,
+    GoalId,
+    PlanId,
+    TaskId,
+    AttemptId,
+    AgentId,
+    ApprovalId,
+    BudgetId,
+    LimitId,
+    PriceId,
+    FreezeId,
+    PolicyId,
+    LinkId,
+    LoopId,
+    NudgeId,
+    RuleId,
+    InterventionId
+);
+text_columns!(
+    Role,
+    GoalState,
+    TaskState,
+    AttemptState,
+    AgentState,
+    PlanState,
+    Planner,
+    ApprovalKind,
+    ApprovalState,
+    Risk,
+    Verdict,
+    ReviewChoice,
+    FailureClass,
+    BudgetNode,
+    Period,
+    OnExhausted,
+    UnknownModel,
+    PriceSource,
+    MoneySource,
+    FreezeScope,
+    FreezeMode,
+    Person,
+    Because,
+    Pattern,
+    Subject,
+    Condition,
+    Action,
+    Closing
+);
+
+/// The holder of an attempt, of its two columns.
+///
+/// # Errors
+/// When not exactly one of them is there, which a constraint holds.
+pub fn holder(agent: Option<AgentId>, key: Option<KeyId>) -> sqlx::Result<Holder> {
+    let neither = || sqlx::Error::Decode("an attempt without its one holder".into());
+    Holder::of(agent, key).ok_or_else(neither)
+}
+
+/// Ids as the database takes them in an array.
+pub fn uuids<T: Id>(ids: &[T]) -> Vec<Uuid> {
+    ids.iter().map(|id| (*id).into()).collect()
+}
+
+/// Names of people as the database takes them in an array.
+pub fn names(people: &[Person]) -> Vec<String> {
+    people.iter().map(Person::to_string).collect()
+}
+
+/// Words as the database takes them in an array, each once.
+pub fn words<T: Words + Ord>(words: &[T]) -> Vec<String> {
+    let unique: std::collections::BTreeSet<T> = words.iter().copied().collect();
+    unique.into_iter().map(|word| word.as_str().to_owned()).collect()
+}
+
+impl Type<Postgres> for PayloadHash {
+    fn type_info() -> PgTypeInfo {
+        <Vec<u8> as Type<Postgres>>::type_info()
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for PayloadHash {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        let bytes = <Vec<u8> as Decode<'r, Postgres>>::decode(value)?;
+        let bytes = bytes.try_into().map_err(|_| "a hash that is not 32 bytes long")?;
+        Ok(Self(bytes))
+    }
+}
+
+impl PgHasArrayType for Person {
+    fn array_type_info() -> PgTypeInfo {
+        <String as PgHasArrayType>::array_type_info()
+    }
+}

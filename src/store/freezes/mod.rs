@@ -1,0 +1,217 @@
+//! Freezes: setting and lifting them, and what each is over.
+//!
+//! What sets or lifts a freeze holds the workspace alone ([`super::Hold`]): whatever was under way has
+//! ended before, and whatever begins after its commit finds it. So whoever works asks at any place of
+//! its unit of work, without a lock, and what it is told stays true until its end.
+
+pub mod read;
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{attempts::Place, columns::uuids};
+use crate::domain::{
+    freeze::{FreezeMode, FreezeScope},
+    ids::{AttemptId, FreezeId, GoalId, KeyId, TaskId, WorkspaceId},
+};
+
+/// A freeze to be set.
+#[derive(Debug, Clone)]
+pub struct NewFreeze<'a> {
+    /// Its id.
+    pub freeze_id: FreezeId,
+    /// What kind of thing is frozen.
+    pub scope: FreezeScope,
+    /// Which one; none for a capability.
+    pub scope_id: Option<Uuid>,
+    /// The capability.
+    pub capability: Option<&'a str>,
+    /// How much is stopped.
+    pub mode: FreezeMode,
+    /// Why.
+    pub reason: &'a str,
+    /// Who sets it.
+    pub set_by: Option<KeyId>,
+}
+
+/// Sets a freeze; returns its generation.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    new: &NewFreeze<'_>,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        "insert into freezes (workspace_id, freeze_id, scope, scope_id, capability, mode, reason,
+                              set_by, set_at, generation)
+         select $1, $2, $3, $4, $5, $6, $7, $8, $9,
+                1 + coalesce((select max(generation) from freezes where workspace_id = $1), 0)
+         returning generation",
+        workspace.0,
+        new.freeze_id.0,
+        new.scope.as_str(),
+        new.scope_id,
+        new.capability,
+        new.mode.as_str(),
+        new.reason,
+        new.set_by.map(|id| id.0),
+        now,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Lifts a freeze; returns its generation from now on, or nothing when it was lifted before. It is
+/// never lifted before it was set, whatever the clock says.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lift(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    freeze: FreezeId,
+    by: Option<KeyId>,
+    reason: &str,
+) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!(
+        "update freezes
+         set lifted_at = greatest($3, set_at), lifted_by = $4, lift_reason = $5,
+             generation = 1 + (select max(generation) from freezes where workspace_id = $1)
+         where workspace_id = $1 and freeze_id = $2 and lifted_at is null
+         returning generation",
+        workspace.0,
+        freeze.0,
+        now,
+        by.map(|id| id.0),
+        reason,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Whether there is a thing that can be frozen.
+///
+/// # Errors
+/// When the database fails.
+pub async fn scope_exists(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    scope: FreezeScope,
+    id: Uuid,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select case $2::text
+            when 'workspace' then $1::uuid = $3::uuid
+            when 'project' then exists (select from projects where workspace_id = $1 and project_id = $3)
+            when 'goal' then exists (select from goals where workspace_id = $1 and goal_id = $3)
+            when 'task' then exists (select from tasks where workspace_id = $1 and task_id = $3)
+            when 'agent' then exists (select from agents where workspace_id = $1 and agent_id = $3)
+            else false end as "exists!""#,
+        workspace.0,
+        scope.as_str(),
+        id,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// The attempts that run under a freeze.
+///
+/// # Errors
+/// When the database fails.
+pub async fn running_under(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    freeze: FreezeId,
+) -> sqlx::Result<Vec<Place>> {
+    sqlx::query_as!(
+        Place,
+        r#"select a.attempt_id as "attempt_id: AttemptId", a.task_id as "task_id: TaskId",
+                  a.goal_id as "goal_id: GoalId", null::text as "frozen: FreezeMode"
+           from attempts a
+           where a.workspace_id = $1 and a.state = 'running'
+             and exists (select from freezes_over($1, a.task_id, a.agent_id) f
+                         where f.freeze_id = $2)"#,
+        workspace.0,
+        freeze.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Notes the attempts that a freeze has ended.
+///
+/// # Errors
+/// When the database fails.
+pub async fn note_stopped(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    freeze: FreezeId,
+    attempts: &[AttemptId],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into freeze_stops (workspace_id, freeze_id, attempt_id)
+         select $1, $2, unnest($3::uuid[])",
+        workspace.0,
+        freeze.0,
+        &uuids(attempts),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The freeze that an attempt is under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Over {
+    /// The freeze.
+    pub freeze_id: FreezeId,
+    /// How much it stops.
+    pub mode: FreezeMode,
+    /// Its generation.
+    pub generation: i64,
+    /// Why it was set.
+    pub reason: String,
+}
+
+/// The strongest freeze over each attempt, of equally strong ones the latest. Attempts under none are
+/// left out.
+///
+/// # Errors
+/// When the database fails.
+pub async fn strongest_over(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempts: &[AttemptId],
+) -> sqlx::Result<HashMap<AttemptId, Over>> {
+    let rows = sqlx::query!(
+        r#"select a.attempt_id as "attempt_id: AttemptId", f.freeze_id as "freeze_id!: FreezeId",
+                  f.mode as "mode!: FreezeMode", f.generation as "generation!", f.reason as "reason!"
+           from attempts a cross join lateral (
+               select * from freezes_over($1, a.task_id, a.agent_id)
+               order by mode desc, generation desc limit 1
+           ) f
+           where a.workspace_id = $1 and a.attempt_id = any($2)"#,
+        workspace.0,
+        &uuids(attempts),
+    )
+    .fetch_all(conn)
+    .await?;
+    let over = rows.into_iter().map(|row| {
+        let over = Over {
+            freeze_id: row.freeze_id,
+            mode: row.mode,
+            generation: row.generation,
+            reason: row.reason,
+        };
+        (row.attempt_id, over)
+    });
+    Ok(over.collect())
+}

@@ -1,0 +1,402 @@
+//! Goals and their plans: creating, locking, moving.
+
+pub mod plans;
+pub mod read;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::columns::{names, uuids};
+use crate::domain::{
+    access::person::Person,
+    goal::TaskCounts,
+    ids::{GoalId, KeyId, PlanId, ProjectId, WorkspaceId},
+    states::{GoalState, PlanState, Planner},
+};
+
+/// A goal to be created.
+#[derive(Debug)]
+pub struct NewGoal<'a> {
+    /// Its id.
+    pub goal_id: GoalId,
+    /// The project it is charged to.
+    pub project_id: Option<ProjectId>,
+    /// One line.
+    pub title: &'a str,
+    /// Its first state.
+    pub state: GoalState,
+    /// What makes its plan.
+    pub planner: Planner,
+    /// 0 to 9.
+    pub priority: i16,
+    /// Whether a person must approve the plan.
+    pub plan_approval: bool,
+    /// When its tasks should be finished.
+    pub deadline: Option<DateTime<Utc>>,
+    /// The key that posted it.
+    pub created_by: KeyId,
+    /// For whom.
+    pub on_behalf_of: &'a [Person],
+    /// Markdown.
+    pub brief: &'a str,
+    /// A JSON object of the poster's own.
+    pub metadata: &'a Value,
+}
+
+/// Creates a goal with its texts.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    goal: &NewGoal<'_>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into goals (workspace_id, goal_id, project_id, title, state, planner, priority,
+                            plan_approval, deadline, created_by, created_at, updated_at,
+                            on_behalf_of)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)",
+        workspace.0,
+        goal.goal_id.0,
+        goal.project_id.map(|id| id.0),
+        goal.title,
+        goal.state.as_str(),
+        goal.planner.as_str(),
+        goal.priority,
+        goal.plan_approval,
+        goal.deadline,
+        goal.created_by.0,
+        now,
+        &names(goal.on_behalf_of),
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "insert into goal_texts (workspace_id, goal_id, brief, metadata) values ($1, $2, $3, $4)",
+        workspace.0,
+        goal.goal_id.0,
+        goal.brief,
+        goal.metadata,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What the rules need to know of a goal.
+#[derive(Debug, Clone)]
+pub struct GoalFacts {
+    /// The goal.
+    pub goal_id: GoalId,
+    /// Its project.
+    pub project_id: Option<ProjectId>,
+    /// Its state.
+    pub state: GoalState,
+    /// What its tasks inherit.
+    pub priority: i16,
+    /// How its tasks stand.
+    pub counts: TaskCounts,
+    /// Its version.
+    pub version: i32,
+    /// For whom it was posted.
+    pub on_behalf_of: Vec<String>,
+}
+
+/// Locks goals in id order.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goals: &[GoalId],
+) -> sqlx::Result<Vec<GoalFacts>> {
+    let rows = sqlx::query!(
+        r#"
+        select goal_id as "goal_id: GoalId", project_id as "project_id: ProjectId",
+               state as "state: GoalState", priority, tasks_total, tasks_open, tasks_done,
+               tasks_failed, tasks_cancelled, version, on_behalf_of
+        from goals where workspace_id = $1 and goal_id = any($2)
+        order by goal_id for no key update
+        "#,
+        workspace.0,
+        &uuids(goals),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| GoalFacts {
+            goal_id: row.goal_id,
+            project_id: row.project_id,
+            state: row.state,
+            priority: row.priority,
+            counts: TaskCounts {
+                total: row.tasks_total,
+                open: row.tasks_open,
+                done: row.tasks_done,
+                failed: row.tasks_failed,
+                cancelled: row.tasks_cancelled,
+            },
+            version: row.version,
+            on_behalf_of: row.on_behalf_of,
+        })
+        .collect())
+}
+
+/// Moves a goal to a state.
+///
+/// # Errors
+/// When the database fails, or the goal has ended.
+pub async fn set_state(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    goal: GoalId,
+    state: GoalState,
+    reason: Option<&str>,
+) -> sqlx::Result<()> {
+    let changed = sqlx::query!(
+        "update goals set state = $3, end_reason = coalesce($4, end_reason),
+                ended_at = case when $5 then $6::timestamptz end, version = version + 1,
+                updated_at = $6
+         where workspace_id = $1 and goal_id = $2 and ended_at is null",
+        workspace.0,
+        goal.0,
+        state.as_str(),
+        reason,
+        state.is_terminal(),
+        now,
+    )
+    .execute(conn)
+    .await?;
+    if changed.rows_affected() == 1 {
+        return Ok(());
+    }
+    Err(sqlx::Error::Protocol("a goal that has ended was to be moved".into()))
+}
+
+/// How many failed or cancelled tasks of a goal nobody made up for. A task that came back from its
+/// subtasks and was done all the same has made up for whatever of them was not.
+///
+/// # Errors
+/// When the database fails.
+pub async fn not_made_up_for(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+) -> sqlx::Result<(i32, i32)> {
+    let row = sqlx::query!(
+        r#"
+        with recursive made_up (task_id) as (
+            select c.task_id from tasks p
+            join tasks c on c.workspace_id = $1 and c.parent_id = p.task_id
+            where p.workspace_id = $1 and p.goal_id = $2 and p.state = 'done' and not p.container
+            union
+            select c.task_id from made_up m
+            join tasks c on c.workspace_id = $1 and c.parent_id = m.task_id
+        )
+        select count(*) filter (where state = 'failed')::int as "failed!",
+               count(*) filter (where state = 'cancelled')::int as "cancelled!"
+        from tasks
+        where workspace_id = $1 and goal_id = $2 and state in ('failed', 'cancelled')
+          and task_id not in (select task_id from made_up)
+        "#,
+        workspace.0,
+        goal.0,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok((row.failed, row.cancelled))
+}
+
+/// Active goals without an open task.
+///
+/// # Errors
+/// When the database fails.
+pub async fn to_roll_up(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+) -> sqlx::Result<Vec<GoalId>> {
+    sqlx::query_scalar!(
+        r#"select goal_id as "goal_id: GoalId" from goals
+           where workspace_id = $1 and state = 'active' and tasks_open = 0 and tasks_total > 0
+           order by goal_id limit 200"#,
+        workspace.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// An edit of a goal; what is `None` stays.
+#[derive(Debug)]
+pub struct GoalEdit<'a> {
+    /// One line.
+    pub title: Option<&'a str>,
+    /// 0 to 9.
+    pub priority: Option<i16>,
+    /// When its tasks should be finished; `Some(None)` removes it.
+    pub deadline: Option<Option<DateTime<Utc>>>,
+}
+
+/// Edits a goal.
+///
+/// # Errors
+/// When the database fails.
+pub async fn edit(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    goal: GoalId,
+    edit: &GoalEdit<'_>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update goals set title = coalesce($3, title), priority = coalesce($4, priority),
+                deadline = case when $5 then $6 else deadline end, version = version + 1,
+                updated_at = $7
+         where workspace_id = $1 and goal_id = $2",
+        workspace.0,
+        goal.0,
+        edit.title,
+        edit.priority,
+        edit.deadline.is_some(),
+        edit.deadline.flatten(),
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Gives a goal's open tasks another priority. Their place among the ready follows.
+///
+/// # Errors
+/// When the database fails.
+pub async fn reprioritise(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+    before: i16,
+    after: i16,
+) -> sqlx::Result<()> {
+    // Only tasks that inherited the goal's priority follow it.
+    sqlx::query!(
+        "with mine as materialized (
+             select task_id from tasks
+             where workspace_id = $1 and goal_id = $2 and ended_at is null and priority = $3
+             order by task_id for no key update
+         )
+         update tasks t set priority = $4, version = version + 1,
+                claim_rank = claim_rank - ($4 - $3) * interval '300 seconds'
+         from mine where t.workspace_id = $1 and t.task_id = mine.task_id",
+        workspace.0,
+        goal.0,
+        before,
+        after,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Stores a plan as the next of its goal; returns its number.
+///
+/// # Errors
+/// When the database fails.
+#[expect(clippy::too_many_arguments, reason = "one argument per column of the row")]
+pub async fn insert_plan(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    goal: GoalId,
+    plan: PlanId,
+    planner: Planner,
+    state: PlanState,
+    document: &Value,
+    notes: &Value,
+) -> sqlx::Result<i32> {
+    sqlx::query_scalar!(
+        "insert into plans (workspace_id, plan_id, goal_id, number, state, planner, document, notes,
+                            created_at, applied_at)
+         select $1, $2, $3, coalesce(max(number), 0) + 1, $4, $5, $6, $7, $8,
+                case when $4 = 'applied' then $8::timestamptz end
+         from plans where workspace_id = $1 and goal_id = $3
+         returning number",
+        workspace.0,
+        plan.0,
+        goal.0,
+        state.as_str(),
+        planner.as_str(),
+        document,
+        notes,
+        now,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Reads and locks a plan's document.
+///
+/// # Errors
+/// When the database fails.
+pub async fn plan_document(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    plan: PlanId,
+) -> sqlx::Result<Value> {
+    sqlx::query_scalar!(
+        "select document from plans where workspace_id = $1 and plan_id = $2 for no key update",
+        workspace.0,
+        plan.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// A goal was cancelled before its plan was decided: the plan is rejected with it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn drop_proposed_plans(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update plans set state = 'rejected'
+         where workspace_id = $1 and goal_id = $2 and state = 'proposed'",
+        workspace.0,
+        goal.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Decides a proposed plan.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_plan_state(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    plan: PlanId,
+    state: PlanState,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update plans set state = $3,
+                applied_at = case when $3 = 'applied' then $4::timestamptz end
+         where workspace_id = $1 and plan_id = $2",
+        workspace.0,
+        plan.0,
+        state.as_str(),
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

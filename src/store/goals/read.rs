@@ -1,0 +1,170 @@
+//! Goals as they are read.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::{
+    domain::{
+        access::person::Person,
+        ids::{GoalId, KeyId, ProjectId, WorkspaceId},
+        states::{GoalState, Planner},
+    },
+    store::columns::words,
+};
+
+/// A goal with its text and spend.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of the table, documented there")]
+pub struct GoalRow {
+    pub goal_id: GoalId,
+    pub title: String,
+    pub state: GoalState,
+    pub planner: Planner,
+    pub priority: i16,
+    pub project_id: Option<ProjectId>,
+    pub deadline: Option<DateTime<Utc>>,
+    pub tasks_total: i32,
+    pub tasks_open: i32,
+    pub tasks_done: i32,
+    pub tasks_failed: i32,
+    pub tasks_cancelled: i32,
+    pub spend: Value,
+    pub end_reason: Option<String>,
+    pub metadata: Value,
+    pub brief: Option<String>,
+    pub created_by: KeyId,
+    pub on_behalf_of: Vec<Person>,
+    pub version: i32,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// Reads one goal.
+///
+/// # Errors
+/// When the database fails.
+pub async fn read(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+) -> sqlx::Result<Option<GoalRow>> {
+    sqlx::query_as!(
+        GoalRow,
+        r#"
+        select g.goal_id as "goal_id: GoalId", g.title, g.state as "state: GoalState",
+               g.planner as "planner: Planner", g.priority, g.project_id as "project_id: ProjectId",
+               g.deadline, g.tasks_total, g.tasks_open, g.tasks_done, g.tasks_failed,
+               g.tasks_cancelled, g.end_reason, x.metadata, x.brief,
+               g.created_by as "created_by: KeyId",
+               g.on_behalf_of as "on_behalf_of: Vec<Person>", g.version, g.created_at, g.updated_at,
+               g.ended_at,
+               coalesce((select jsonb_object_agg(s.unit, s.amount) from spend_sums s
+                         where s.workspace_id = $1 and s.node = 'goal' and s.node_id = g.goal_id),
+                        '{}') as "spend!"
+        from goals g join goal_texts x using (workspace_id, goal_id)
+        where g.workspace_id = $1 and g.goal_id = $2
+        "#,
+        workspace.0,
+        goal.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Where a page of goals starts and what is on it.
+#[derive(Debug)]
+pub struct GoalScope<'a> {
+    /// Only these states; empty: all.
+    pub states: &'a [GoalState],
+    /// Only of this project.
+    pub project: Option<ProjectId>,
+    /// Only those posted before this one.
+    pub after: Option<GoalId>,
+    /// How many at most.
+    pub rows: u32,
+}
+
+/// Reads goals without their briefs, newest first.
+///
+/// Each way to look has an index of its own order, and the conditions on parameters leave only one
+/// of them to run: of a project, of some states, or all. The rows are looked up one by one
+/// (`limit 1`), because a plan for any parameters does not know how few they are.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    scope: &GoalScope<'_>,
+) -> sqlx::Result<Vec<GoalRow>> {
+    sqlx::query_as!(
+        GoalRow,
+        r#"
+        with picked as materialized (
+            (select g.goal_id from goals g
+             where $2::uuid is not null and g.workspace_id = $1 and g.project_id = $2
+               and (cardinality($3::text[]) = 0 or g.state = any($3)) and g.goal_id < $4
+             order by g.goal_id desc limit $5)
+            union all
+            (select o.goal_id from unnest($3::text[]) as s (state)
+             cross join lateral (
+                 select g.goal_id from goals g
+                 where g.workspace_id = $1 and g.state = s.state and g.goal_id < $4
+                 order by g.goal_id desc limit $5) o
+             where $2::uuid is null)
+            union all
+            (select g.goal_id from goals g
+             where $2::uuid is null and cardinality($3::text[]) = 0 and g.workspace_id = $1
+               and g.goal_id < $4
+             order by g.goal_id desc limit $5)
+        )
+        select g.goal_id as "goal_id: GoalId", g.title, g.state as "state: GoalState",
+               g.planner as "planner: Planner", g.priority, g.project_id as "project_id: ProjectId",
+               g.deadline, g.tasks_total, g.tasks_open, g.tasks_done, g.tasks_failed,
+               g.tasks_cancelled, g.end_reason, x.metadata, null::text as brief,
+               g.created_by as "created_by: KeyId",
+               g.on_behalf_of as "on_behalf_of: Vec<Person>", g.version, g.created_at, g.updated_at,
+               g.ended_at,
+               coalesce((select jsonb_object_agg(s.unit, s.amount) from spend_sums s
+                         where s.workspace_id = $1 and s.node = 'goal' and s.node_id = g.goal_id),
+                        '{}') as "spend!"
+        from picked
+        cross join lateral (
+            select * from goals g
+            where g.workspace_id = $1 and g.goal_id = picked.goal_id limit 1) g
+        cross join lateral (
+            select * from goal_texts x
+            where x.workspace_id = $1 and x.goal_id = picked.goal_id limit 1) x
+        order by g.goal_id desc limit $5
+        "#,
+        workspace.0,
+        scope.project.map(|id| id.0),
+        &words(scope.states),
+        scope.after.map_or(uuid::Uuid::max(), |id| id.0),
+        i64::from(scope.rows),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The version of a goal, and whether it has ended: what a waiting reader looks at.
+///
+/// # Errors
+/// When the database fails.
+pub async fn version(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+) -> sqlx::Result<Option<(i64, bool)>> {
+    let row = sqlx::query!(
+        r#"select version, ended_at is not null as "ended!" from goals
+           where workspace_id = $1 and goal_id = $2"#,
+        workspace.0,
+        goal.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| (i64::from(row.version), row.ended)))
+}

@@ -1,0 +1,238 @@
+//! What rules are judged by: the facts of tasks and goals, in one statement for many.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+use sqlx::{PgConnection, types::Json};
+
+use crate::{
+    domain::{
+        ids::{AttemptId, GoalId, TaskId, WorkspaceId},
+        loops::Pattern,
+        rule::{Failure, Share},
+        spend::Amounts,
+    },
+    store::columns::uuids,
+};
+
+/// What is known of a task that has not ended.
+#[derive(Debug, Clone)]
+pub struct TaskRow {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its goal.
+    pub goal_id: GoalId,
+    /// The attempt that runs.
+    pub attempt_id: Option<AttemptId>,
+    /// Its own limits.
+    pub shares: Json<Vec<Share>>,
+    /// Attempts that failed or expired.
+    pub failures: i32,
+    /// The last two failures, the latest first.
+    pub last_failures: Json<Vec<Failure>>,
+    /// When its running attempt last told something new.
+    pub progressed_at: Option<DateTime<Utc>>,
+    /// What it used, by unit.
+    pub used: Json<Amounts>,
+    /// What it was expected to use.
+    pub estimate: Option<Value>,
+    /// Rejected results.
+    pub rework: i64,
+    /// Subtasks that it waits for, or waited for.
+    pub subtasks: i64,
+    /// What it requires.
+    pub capabilities: Vec<String>,
+    /// The loops that its running attempt is in.
+    pub loops: Vec<Pattern>,
+    /// The loops it was ever in.
+    pub loops_found: i64,
+}
+
+/// The facts of tasks that have not ended; containers are left out.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_tasks(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    tasks: &[TaskId],
+) -> sqlx::Result<Vec<TaskRow>> {
+    sqlx::query_as!(
+        TaskRow,
+        r#"
+        select t.task_id as "task_id: TaskId", t.goal_id as "goal_id: GoalId",
+               a.attempt_id as "attempt_id?: AttemptId", t.attempts_used as failures,
+               coalesce((
+                   select jsonb_agg(jsonb_build_object('unit', l.unit, 'limit', w.amount,
+                              'used', w.settled, 'starts_at', w.starts_at))
+                   from budget_limits l
+                   join budget_windows w on w.workspace_id = $1 and w.limit_id = l.limit_id
+                        and w.starts_at <= $2 and (w.ends_at is null or w.ends_at > $2)
+                   where l.workspace_id = $1 and l.node = 'task' and l.node_id = t.task_id
+                     and l.removed_at is null), '[]') as "shares!: Json<Vec<Share>>",
+               coalesce((
+                   select jsonb_agg(jsonb_build_object('class', f.failure_class,
+                              'message', coalesce(f.message, '')) order by f.number desc)
+                   from (select b.number, r.failure_class, r.message from attempts b
+                         join attempt_results r on r.workspace_id = $1 and r.attempt_id = b.attempt_id
+                         where b.workspace_id = $1 and b.task_id = t.task_id
+                           and b.state in ('failed', 'expired') and r.failure_class is not null
+                         order by b.number desc limit 2) f), '[]')
+                   as "last_failures!: Json<Vec<Failure>>",
+               case when a.attempt_id is not null
+                    then coalesce(p.progressed_at, p.updated_at, a.started_at) end as progressed_at,
+               (select coalesce(jsonb_object_agg(s.unit, s.amount), '{}') from task_spend s
+                where s.workspace_id = $1 and s.task_id = t.task_id) as "used!: Json<Amounts>",
+               x.estimate as "estimate?",
+               (select count(*) from attempts b where b.workspace_id = $1 and b.task_id = t.task_id
+                and b.state = 'rejected') as "rework!",
+               case when t.children_open > 0 then
+                   (select count(*) from tasks c where c.workspace_id = $1 and c.parent_id = t.task_id)
+                   else 0 end as "subtasks!",
+               c.capabilities as "capabilities!",
+               array(select l.pattern from attempt_loops l where l.workspace_id = $1
+                     and l.attempt_id = a.attempt_id and l.left_at is null order by l.loop_id desc)
+                   as "loops!: Vec<Pattern>",
+               (select count(*) from attempt_loops l where l.workspace_id = $1
+                and l.task_id = t.task_id) as "loops_found!"
+        from tasks t
+        join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
+        join capability_sets c on c.workspace_id = $1 and c.capability_key = t.capability_key
+        left join attempts a on a.workspace_id = $1 and a.attempt_id = t.current_attempt_id
+             and a.state = 'running'
+        left join attempt_progress p on p.workspace_id = $1 and p.attempt_id = a.attempt_id
+        where t.workspace_id = $1 and t.task_id = any($3) and t.ended_at is null and not t.container
+        "#,
+        workspace.0,
+        now,
+        &uuids(tasks),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// What is known of a goal that is active.
+#[derive(Debug, Clone)]
+pub struct GoalRow {
+    /// The goal.
+    pub goal_id: GoalId,
+    /// Its own limits.
+    pub shares: Json<Vec<Share>>,
+    /// When it should be finished.
+    pub deadline: Option<DateTime<Utc>>,
+}
+
+/// The facts of goals that are active, but for their critical path.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_goals(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    goals: &[GoalId],
+) -> sqlx::Result<Vec<GoalRow>> {
+    sqlx::query_as!(
+        GoalRow,
+        r#"
+        select g.goal_id as "goal_id: GoalId", g.deadline,
+               coalesce((
+                   select jsonb_agg(jsonb_build_object('unit', l.unit, 'limit', w.amount,
+                              'used', w.settled, 'starts_at', w.starts_at))
+                   from budget_limits l
+                   join budget_windows w on w.workspace_id = $1 and w.limit_id = l.limit_id
+                        and w.starts_at <= $2 and (w.ends_at is null or w.ends_at > $2)
+                   where l.workspace_id = $1 and l.node = 'goal' and l.node_id = g.goal_id
+                     and l.removed_at is null), '[]') as "shares!: Json<Vec<Share>>"
+        from goals g
+        where g.workspace_id = $1 and g.goal_id = any($3) and g.state = 'active'
+        "#,
+        workspace.0,
+        now,
+        &uuids(goals),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// A task that has not ended, and how long it is expected to take.
+#[derive(Debug, Clone)]
+pub struct RestRow {
+    /// The task.
+    pub task_id: TaskId,
+    /// What contains it, or added it.
+    pub parent_id: Option<TaskId>,
+    /// Whether it only contains others.
+    pub container: bool,
+    /// What it needs and is not done.
+    pub needs: Vec<uuid::Uuid>,
+    /// Its own estimates.
+    pub estimate: Option<Value>,
+    /// What nine of ten tasks like it took, in milliseconds.
+    pub usual_ms: Option<i64>,
+    /// How long its attempts took by now, in milliseconds.
+    pub took_ms: i64,
+}
+
+/// The tasks of a goal that have not ended.
+///
+/// # Errors
+/// When the database fails.
+pub async fn rest_of(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    goal: GoalId,
+) -> sqlx::Result<Vec<RestRow>> {
+    sqlx::query_as!(
+        RestRow,
+        r#"
+        select t.task_id as "task_id: TaskId", t.parent_id as "parent_id: TaskId", t.container,
+               array(select d.needs_task_id from dependencies d
+                     where d.workspace_id = $1 and d.task_id = t.task_id and d.satisfied_at is null)
+                   as "needs!",
+               x.estimate as "estimate?",
+               (select u.p90 from usual_spend u where u.workspace_id = $1
+                and u.capability_key = t.capability_key and u.unit = 'wall_ms') as usual_ms,
+               case when t.attempts_started = 0 then 0 else (
+                   select least(coalesce(sum(floor(extract(epoch from
+                              coalesce(a.ended_at, $2) - a.started_at) * 1000)), 0),
+                          9223372036854775807)::bigint
+                   from attempts a where a.workspace_id = $1 and a.task_id = t.task_id)
+                   end as "took_ms!"
+        from tasks t
+        join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
+        where t.workspace_id = $1 and t.goal_id = $3 and t.ended_at is null
+        "#,
+        workspace.0,
+        now,
+        goal.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// How long the tasks of a goal that are done took on average.
+///
+/// # Errors
+/// When the database fails.
+pub async fn mean_of_done(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+) -> sqlx::Result<Option<TimeDelta>> {
+    let mean = sqlx::query_scalar!(
+        r#"
+        select (ceil(sum(extract(epoch from a.ended_at - a.started_at) * 1000)
+                / nullif(count(distinct t.task_id), 0)))::bigint
+        from tasks t
+        join attempts a on a.workspace_id = $1 and a.task_id = t.task_id and a.ended_at is not null
+        where t.workspace_id = $1 and t.goal_id = $2 and t.state = 'done' and not t.container
+        "#,
+        workspace.0,
+        goal.0,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(mean.map(TimeDelta::milliseconds))
+}

@@ -1,0 +1,300 @@
+//! Intervention rules.
+
+pub mod candidates;
+pub mod facts;
+pub mod history;
+pub mod intervention_read;
+pub mod interventions;
+pub mod nudges;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::violates;
+use crate::domain::{
+    ids::{KeyId, ProjectId, RuleId, WorkspaceId},
+    rule::{Action, Condition, Subject},
+};
+
+const NAME_UNIQUE: &str = "rules_name_unique";
+
+/// What is stored of a rule that people may change.
+#[derive(Debug, Clone)]
+pub struct RuleText<'a> {
+    /// Unique.
+    pub name: &'a str,
+    /// Whether it acts.
+    pub enabled: bool,
+    /// What its condition is about.
+    pub subject: Subject,
+    /// The name of its condition.
+    pub condition: Condition,
+    /// The condition.
+    pub condition_is: Value,
+    /// Only in this project.
+    pub project_id: Option<ProjectId>,
+    /// Only tasks that require one of these.
+    pub capabilities: &'a [String],
+    /// The name of what it does.
+    pub action: Action,
+    /// What it does.
+    pub action_is: Value,
+    /// How long it is silent.
+    pub cooldown_ms: i64,
+}
+
+/// A rule as it is stored.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of the table, documented there")]
+pub struct RuleRow {
+    pub rule_id: RuleId,
+    pub name: String,
+    pub enabled: bool,
+    pub condition_is: Value,
+    pub project_id: Option<ProjectId>,
+    pub capabilities: Vec<String>,
+    pub action_is: Value,
+    pub cooldown_ms: i64,
+    pub version: i32,
+    pub created_by: Option<KeyId>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    /// How many interventions of it are open.
+    pub open: i64,
+}
+
+/// Stores a rule; says `false` when the name is taken.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    (rule, by): (RuleId, Option<KeyId>),
+    text: &RuleText<'_>,
+) -> sqlx::Result<bool> {
+    let inserted = sqlx::query!(
+        "insert into rules (workspace_id, rule_id, name, enabled, subject, condition, condition_is,
+             project_id, capabilities, action, action_is, cooldown_ms, created_by, created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)
+         on conflict (workspace_id, name) where deleted_at is null do nothing",
+        workspace.0,
+        rule.0,
+        text.name,
+        text.enabled,
+        text.subject.as_str(),
+        text.condition.as_str(),
+        text.condition_is,
+        text.project_id.map(|id| id.0),
+        text.capabilities,
+        text.action.as_str(),
+        text.action_is,
+        text.cooldown_ms,
+        by.map(|id| id.0),
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// Edits a rule that is locked; says `false` when the name is taken. Then the transaction is lost.
+///
+/// # Errors
+/// When the database fails.
+pub async fn update(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    rule: RuleId,
+    text: &RuleText<'_>,
+) -> sqlx::Result<bool> {
+    let updated = sqlx::query!(
+        "update rules set name = $3, enabled = $4, subject = $5, condition = $6, condition_is = $7,
+             project_id = $8, capabilities = $9, action = $10, action_is = $11, cooldown_ms = $12,
+             updated_at = $13, version = version + 1
+         where workspace_id = $1 and rule_id = $2",
+        workspace.0,
+        rule.0,
+        text.name,
+        text.enabled,
+        text.subject.as_str(),
+        text.condition.as_str(),
+        text.condition_is,
+        text.project_id.map(|id| id.0),
+        text.capabilities,
+        text.action.as_str(),
+        text.action_is,
+        text.cooldown_ms,
+        now,
+    )
+    .execute(conn)
+    .await;
+    match updated {
+        Ok(_) => Ok(true),
+        Err(error) if violates(&error, NAME_UNIQUE) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Deletes a rule that is locked: it does nothing any more and is not shown.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    rule: RuleId,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update rules set enabled = false, deleted_at = $3, updated_at = $3, version = version + 1
+         where workspace_id = $1 and rule_id = $2",
+        workspace.0,
+        rule.0,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Locks a rule that is not deleted; says whether there is one.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    rule: RuleId,
+) -> sqlx::Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"select true as "found!" from rules
+           where workspace_id = $1 and rule_id = $2 and deleted_at is null for no key update"#,
+        workspace.0,
+        rule.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.unwrap_or_default())
+}
+
+/// Holds a rule as it was read until the end of the transaction; says whether it still is so, and acts.
+///
+/// # Errors
+/// When the database fails.
+pub async fn hold(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    rule: RuleId,
+    version: i32,
+) -> sqlx::Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"select true as "found!" from rules
+           where workspace_id = $1 and rule_id = $2 and version = $3 and enabled for share"#,
+        workspace.0,
+        rule.0,
+        version,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.unwrap_or_default())
+}
+
+/// Which rules to list.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RuleFilter {
+    /// Only this one.
+    pub rule: Option<RuleId>,
+    /// Only those that act, or only those that do not.
+    pub enabled: Option<bool>,
+    /// Only with this condition.
+    pub condition: Option<Condition>,
+    /// Only with this action.
+    pub action: Option<Action>,
+}
+
+/// Rules that are not deleted, newest first; those after `after`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    filter: RuleFilter,
+    after: Option<RuleId>,
+    rows: i64,
+) -> sqlx::Result<Vec<RuleRow>> {
+    sqlx::query_as!(
+        RuleRow,
+        r#"
+        select r.rule_id as "rule_id: RuleId", r.name, r.enabled, r.condition_is,
+               r.project_id as "project_id: ProjectId", r.capabilities, r.action_is, r.cooldown_ms,
+               r.version, r.created_by as "created_by: KeyId", r.created_at, r.updated_at,
+               (select count(*) from interventions i where i.workspace_id = $1
+                and i.rule_id = r.rule_id and i.closed_at is null) as "open!"
+        from rules r
+        where r.workspace_id = $1 and r.deleted_at is null
+          and ($2::uuid is null or r.rule_id = $2)
+          and ($3::bool is null or r.enabled = $3)
+          and ($4::text is null or r.condition = $4)
+          and ($5::text is null or r.action = $5)
+          and ($6::uuid is null or r.rule_id < $6)
+        order by r.rule_id desc
+        limit $7
+        "#,
+        workspace.0,
+        filter.rule.map(|id| id.0),
+        filter.enabled,
+        filter.condition.map(Condition::as_str),
+        filter.action.map(Action::as_str),
+        after.map(|id| id.0),
+        rows,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The rules that act, oldest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn at_work(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+) -> sqlx::Result<Vec<RuleRow>> {
+    sqlx::query_as!(
+        RuleRow,
+        r#"
+        select rule_id as "rule_id: RuleId", name, enabled, condition_is,
+               project_id as "project_id: ProjectId", capabilities, action_is, cooldown_ms, version,
+               created_by as "created_by: KeyId", created_at, updated_at, 0::bigint as "open!"
+        from rules where workspace_id = $1 and enabled order by rule_id
+        "#,
+        workspace.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Whether a project exists.
+///
+/// # Errors
+/// When the database fails.
+pub async fn project_exists(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    project: Uuid,
+) -> sqlx::Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"select true as "found!" from projects where workspace_id = $1 and project_id = $2"#,
+        workspace.0,
+        project,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.unwrap_or_default())
+}

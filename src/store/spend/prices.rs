@@ -1,0 +1,359 @@
+//! The price book, and the model calls that were counted by it.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::{
+    domain::{
+        budget::UnknownModel,
+        ids::{AttemptId, KeyId, PriceId, WorkspaceId},
+        price::{MoneySource, PriceSource, Tokens},
+    },
+    store::columns::uuids,
+};
+
+/// A stored price.
+#[derive(Debug, Clone)]
+pub struct PriceRow {
+    /// Its id; later ones are greater.
+    pub price_id: PriceId,
+    /// Who sends the bill.
+    pub provider: String,
+    /// The model's name.
+    pub model: String,
+    /// From when on it holds.
+    pub effective_from: DateTime<Utc>,
+    /// What it costs.
+    pub price: Value,
+    /// Where it comes from.
+    pub source: PriceSource,
+    /// For people.
+    pub note: Option<String>,
+    /// Who added it.
+    pub created_by: Option<KeyId>,
+    /// When it was added.
+    pub created_at: DateTime<Utc>,
+}
+
+/// The prices of models with any of these names, in lower case.
+///
+/// # Errors
+/// When the database fails.
+pub async fn named(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    names: &[String],
+) -> sqlx::Result<Vec<PriceRow>> {
+    sqlx::query_as!(
+        PriceRow,
+        r#"select price_id as "price_id: PriceId", provider, model, effective_from, price,
+                  source as "source: PriceSource", note, created_by as "created_by: KeyId",
+                  created_at
+           from prices where workspace_id = $1 and lower(model) = any($2)
+           order by created_at, price_id"#,
+        workspace.0,
+        names,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// All prices: for the dearest of them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn all(conn: &mut PgConnection, workspace: WorkspaceId) -> sqlx::Result<Vec<PriceRow>> {
+    sqlx::query_as!(
+        PriceRow,
+        r#"select price_id as "price_id: PriceId", provider, model, effective_from, price,
+                  source as "source: PriceSource", note, created_by as "created_by: KeyId",
+                  created_at
+           from prices where workspace_id = $1 order by created_at, price_id"#,
+        workspace.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Up to `rows` prices after `after`, newest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    provider: Option<&str>,
+    model: Option<&str>,
+    after: Option<PriceId>,
+    rows: i64,
+) -> sqlx::Result<Vec<PriceRow>> {
+    sqlx::query_as!(
+        PriceRow,
+        r#"select price_id as "price_id: PriceId", provider, model, effective_from, price,
+                  source as "source: PriceSource", note, created_by as "created_by: KeyId",
+                  created_at
+           from prices
+           where workspace_id = $1 and ($2::text is null or lower(provider) = lower($2))
+             and ($3::text is null or lower(model) = lower($3))
+             and ($4::uuid is null or price_id < $4)
+           order by price_id desc limit $5"#,
+        workspace.0,
+        provider,
+        model,
+        after.map(|id| id.0),
+        rows,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Adds prices.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    rows: &[PriceRow],
+) -> sqlx::Result<()> {
+    macro_rules! column {
+        ($of:expr) => {
+            &rows.iter().map($of).collect::<Vec<_>>()
+        };
+    }
+    let sources: Vec<&str> = rows.iter().map(|row| row.source.as_str()).collect();
+    sqlx::query!(
+        "insert into prices (workspace_id, price_id, provider, model, effective_from, price, source,
+                             note, created_by, created_at)
+         select $1, p.* from unnest($2::uuid[], $3::text[], $4::text[], $5::timestamptz[],
+             $6::jsonb[], $7::text[], $8::text[], $9::uuid[], $10::timestamptz[]) as p",
+        workspace.0,
+        column!(|row| row.price_id.0),
+        column!(|row| row.provider.clone()),
+        column!(|row| row.model.clone()),
+        column!(|row| row.effective_from),
+        column!(|row| row.price.clone()),
+        &sources as &[&str],
+        column!(|row| row.note.clone()) as &[Option<String>],
+        column!(|row| row.created_by.map(|id| id.0)) as &[Option<uuid::Uuid>],
+        column!(|row| row.created_at),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What money a model without a price costs an attempt, as the nearest budget above it with a limit
+/// of money says; an attempt without one is left out.
+///
+/// # Errors
+/// When the database fails.
+pub async fn policies(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    attempts: &[AttemptId],
+) -> sqlx::Result<Vec<(AttemptId, UnknownModel)>> {
+    let rows = sqlx::query!(
+        r#"select distinct on (a.attempt_id) a.attempt_id as "attempt_id: AttemptId",
+                  b.unknown_model as "unknown_model: UnknownModel"
+           from unnest($2::uuid[]) as n (attempt_id)
+           join attempts a on a.workspace_id = $1 and a.attempt_id = n.attempt_id
+           join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
+           cross join lateral (values
+               (0, 'task', a.task_id), (1, 'goal', a.goal_id), (2, 'agent', a.agent_id),
+               (3, 'project', g.project_id), (4, 'workspace', a.workspace_id))
+               as p (depth, node, node_id)
+           join budget_limits l on l.workspace_id = $1 and l.node = p.node
+                and l.node_id = p.node_id and l.removed_at is null and l.unit = 'usd_micros'
+           join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
+           order by a.attempt_id, p.depth"#,
+        workspace.0,
+        &uuids(attempts),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.attempt_id, row.unknown_model)).collect())
+}
+
+/// A call of a model, as it was counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelCall {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// The key of its spend entry.
+    pub key: String,
+    /// Who was called.
+    pub provider: Option<String>,
+    /// The model that answered.
+    pub model: String,
+    /// When.
+    pub called_at: DateTime<Utc>,
+    /// Its tokens.
+    pub tokens: Tokens,
+    /// Where its money comes from.
+    pub money: MoneySource,
+}
+
+/// Stores calls.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert_calls(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    calls: &[ModelCall],
+) -> sqlx::Result<()> {
+    macro_rules! column {
+        ($of:expr) => {
+            &calls.iter().map($of).collect::<Vec<_>>()
+        };
+    }
+    let money: Vec<&str> = calls.iter().map(|call| call.money.as_str()).collect();
+    sqlx::query!(
+        "insert into model_calls (workspace_id, attempt_id, entry_key, provider, model, called_at,
+             input, cache_read, cache_write, cache_write_1h, output, reasoning, money)
+         select $1, c.* from unnest($2::uuid[], $3::text[], $4::text[], $5::text[],
+             $6::timestamptz[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],
+             $11::bigint[], $12::bigint[], $13::text[]) as c
+         on conflict do nothing",
+        workspace.0,
+        column!(|call| call.attempt_id.0),
+        column!(|call| call.key.clone()),
+        column!(|call| call.provider.clone()) as &[Option<String>],
+        column!(|call| call.model.clone()),
+        column!(|call| call.called_at),
+        column!(|call| call.tokens.input),
+        column!(|call| call.tokens.cache_read),
+        column!(|call| call.tokens.cache_write),
+        column!(|call| call.tokens.cache_write_1h),
+        column!(|call| call.tokens.output),
+        column!(|call| call.tokens.reasoning),
+        &money as &[&str],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A call, and what was charged for it by now.
+#[derive(Debug, Clone)]
+pub struct ChargedCall {
+    /// The call.
+    pub call: ModelCall,
+    /// Its money: whole micro-dollars.
+    pub micros: i64,
+    /// Millionths beside them.
+    pub fraction: i64,
+    /// Its tokens that count as unpriced.
+    pub unpriced: i64,
+    /// How often it was rated anew with a difference.
+    pub corrections: i32,
+}
+
+/// Which calls.
+#[derive(Debug, Clone, Copy)]
+pub struct CallFilter<'a> {
+    /// Only of these names of models, in lower case; none: of all.
+    pub models: Option<&'a [String]>,
+    /// Not before.
+    pub from: DateTime<Utc>,
+    /// Before.
+    pub to: DateTime<Utc>,
+}
+
+/// Calls whose money is not the agents' own, after a place, in the order of attempt and key, with
+/// what was charged for each.
+///
+/// # Errors
+/// When the database fails.
+pub async fn charged_calls(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    filter: CallFilter<'_>,
+    after: (AttemptId, &str),
+    rows: i64,
+) -> sqlx::Result<Vec<ChargedCall>> {
+    let CallFilter { models, from, to } = filter;
+    let rows = sqlx::query!(
+        r#"
+        select c.attempt_id as "attempt_id: AttemptId", c.entry_key, c.provider, c.model,
+               c.called_at, c.input, c.cache_read, c.cache_write, c.cache_write_1h, c.output,
+               c.reasoning, c.money as "money: MoneySource",
+               coalesce(e.micros, 0)::bigint as "micros!",
+               coalesce(e.fraction, 0)::bigint as "fraction!",
+               coalesce(e.unpriced, 0)::bigint as "unpriced!", c.corrections
+        from model_calls c
+        left join lateral (
+            select sum(amount) filter (where unit = 'usd_micros') as micros,
+                   sum(s.fraction) filter (where unit = 'usd_micros') as fraction,
+                   sum(amount) filter (where unit = 'unpriced_tokens') as unpriced
+            from (select c.entry_key as key
+                  union all
+                  select 'rerate:' || n || ':' || c.entry_key
+                  from generate_series(1, c.corrections) n) k
+            join spend_entries s on s.workspace_id = $1 and s.attempt_id = c.attempt_id
+                 and s.entry_key = k.key
+        ) e on true
+        where c.workspace_id = $1 and c.money <> 'reported'
+          and ($2::text[] is null or lower(c.model) = any($2))
+          and c.called_at >= $3 and c.called_at < $4
+          and (c.attempt_id, c.entry_key) > ($5, $6)
+        order by c.attempt_id, c.entry_key limit $7
+        "#,
+        workspace.0,
+        models as Option<&[String]>,
+        from,
+        to,
+        after.0.0,
+        after.1,
+        rows,
+    )
+    .fetch_all(conn)
+    .await?;
+    let calls = rows.into_iter().map(|row| ChargedCall {
+        call: ModelCall {
+            attempt_id: row.attempt_id,
+            key: row.entry_key,
+            provider: row.provider,
+            model: row.model,
+            called_at: row.called_at,
+            tokens: Tokens {
+                input: row.input,
+                cache_read: row.cache_read,
+                cache_write: row.cache_write,
+                cache_write_1h: row.cache_write_1h,
+                output: row.output,
+                reasoning: row.reasoning,
+            },
+            money: row.money,
+        },
+        micros: row.micros,
+        fraction: row.fraction,
+        unpriced: row.unpriced,
+        corrections: row.corrections,
+    });
+    Ok(calls.collect())
+}
+
+/// Counts a correction on calls, each `(attempt, key)`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_corrections(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    calls: &[(AttemptId, String)],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update model_calls c set corrections = c.corrections + 1
+         from unnest($2::uuid[], $3::text[]) as n (attempt_id, entry_key)
+         where c.workspace_id = $1 and c.attempt_id = n.attempt_id and c.entry_key = n.entry_key",
+        workspace.0,
+        &calls.iter().map(|(attempt, _)| attempt.0).collect::<Vec<_>>(),
+        &calls.iter().map(|(_, key)| key.clone()).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! What time does to tasks: start times and backoffs that pass, deadlines that run out.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::{
+    domain::ids::{GoalId, TaskId, WorkspaceId},
+    store::columns::uuids,
+};
+
+/// When the next things happen by the clock; none: nothing is due ever.
+#[derive(Debug, Clone, Copy)]
+pub struct NextDue {
+    /// When the next attempt or task runs out of time.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When the next waiting task is to be offered.
+    pub ready_from: Option<DateTime<Utc>>,
+    /// When the next approval runs out of time, or people are reminded of one.
+    pub approvals_due: Option<DateTime<Utc>>,
+    /// Whether something waits for a budget, or has set something aside that is to be settled.
+    pub funds_wait: bool,
+    /// Whether a rule acts, or what one did is still open.
+    pub rules_act: bool,
+    /// Whether an entry of the audit can be sealed: nothing can come before it any more. Or the horizon
+    /// lies ahead of every transaction, because the data came from another PostgreSQL.
+    pub seals_wait: bool,
+    /// The database's clock.
+    pub now: DateTime<Utc>,
+}
+
+/// Looks when the next things happen by the clock: one statement, so that a supervisor with nothing
+/// to do costs next to nothing. Every minimum is the first entry of an index, but for the leases: of
+/// these there are never more than attempts run.
+///
+/// # Errors
+/// When the database fails.
+pub async fn next_due(conn: &mut PgConnection, workspace: WorkspaceId) -> sqlx::Result<NextDue> {
+    sqlx::query_as!(
+        NextDue,
+        r#"
+        select least(
+                   (select min(least(lease_expires_at, hard_deadline)) from attempts
+                    where workspace_id = $1 and state = 'running'),
+                   (select min(start_by) from tasks
+                    where workspace_id = $1 and state = 'ready' and start_by is not null),
+                   (select min(finish_by) from tasks
+                    where workspace_id = $1 and finish_by is not null
+                      and state in ('waiting', 'ready', 'running')),
+                   (select min(cancel_by) from tasks
+                    where workspace_id = $1 and cancel_by is not null and ended_at is null)
+               ) as expires_at,
+               (select min(ready_from) from tasks
+                where workspace_id = $1 and state = 'waiting' and needs_unmet = 0) as ready_from,
+               least((select min(expires_at) from approvals
+                      where workspace_id = $1 and state = 'pending' and expires_at is not null),
+                     (select min(remind_at) from approvals
+                      where workspace_id = $1 and state = 'pending' and remind_at is not null)
+               ) as approvals_due,
+               exists (select from tasks
+                       where workspace_id = $1 and short_limit_id is not null)
+                   or exists (select from approvals
+                              where workspace_id = $1 and state = 'pending' and limit_id is not null)
+                   or exists (select from allocations
+                              where workspace_id = $1 and closed_at is null) as "funds_wait!",
+               exists (select from rules where workspace_id = $1 and enabled)
+                   or exists (select from interventions
+                              where workspace_id = $1 and closed_at is null) as "rules_act!",
+               exists (select from audit_entries
+                       where workspace_id = $1
+                         and xid >= coalesce((select horizon from audit_heads
+                                              where workspace_id = $1), 0)
+                         and xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint)
+                   or exists (select from audit_heads
+                              where workspace_id = $1 and horizon
+                                    > pg_snapshot_xmax(pg_current_snapshot())::text::bigint)
+                   as "seals_wait!",
+               clock_timestamp() as "now!"
+        "#,
+        workspace.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Waiting tasks whose time has come. What somebody else is moving is left out.
+///
+/// # Errors
+/// When the database fails.
+pub async fn due(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
+    let rows = sqlx::query!(
+        r#"select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId" from tasks
+           where workspace_id = $1 and state = 'waiting' and needs_unmet = 0 and ready_from <= $2
+           order by ready_from limit 500"#,
+        workspace.0,
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.task_id, row.goal_id)).collect())
+}
+
+/// Tasks that ran out of time: (task, goal, what ran out).
+///
+/// # Errors
+/// When the database fails.
+pub async fn overdue(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
+    let rows = sqlx::query!(
+        r#"
+        (select task_id as "task_id!: TaskId", goal_id as "goal_id!: GoalId" from tasks
+         where workspace_id = $1 and state = 'ready' and start_by <= $2 limit 200)
+        union
+        (select task_id, goal_id from tasks
+         where workspace_id = $1 and finish_by <= $2
+           and state in ('waiting', 'ready', 'running') limit 200)
+        union
+        (select task_id, goal_id from tasks
+         where workspace_id = $1 and cancel_by <= $2 and ended_at is null limit 200)
+        "#,
+        workspace.0,
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.task_id, row.goal_id)).collect())
+}
+
+/// The deadlines of a task, read under its lock.
+#[derive(Debug, Clone)]
+pub struct Deadlines {
+    /// The task.
+    pub task_id: TaskId,
+    /// When it must have been claimed.
+    pub start_by: Option<DateTime<Utc>>,
+    /// When it must have ended.
+    pub finish_by: Option<DateTime<Utc>>,
+    /// When its cancellation is forced.
+    pub cancel_by: Option<DateTime<Utc>>,
+}
+
+/// Reads deadlines.
+///
+/// # Errors
+/// When the database fails.
+pub async fn deadlines(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    tasks: &[TaskId],
+) -> sqlx::Result<Vec<Deadlines>> {
+    sqlx::query_as!(
+        Deadlines,
+        r#"select task_id as "task_id: TaskId", start_by, finish_by, cancel_by from tasks
+           where workspace_id = $1 and task_id = any($2)"#,
+        workspace.0,
+        &uuids(tasks),
+    )
+    .fetch_all(conn)
+    .await
+}

@@ -1,0 +1,103 @@
+//! What new tasks are tied to: criteria and dependencies.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::{
+    domain::ids::{TaskId, WorkspaceId},
+    store::columns::uuids,
+};
+
+/// A criterion to be created.
+#[derive(Debug, Clone)]
+pub struct NewCriterion {
+    /// Its task.
+    pub task_id: TaskId,
+    /// Counts the criteria of the task from 1.
+    pub number: i16,
+    /// What must be true.
+    pub text: String,
+    /// Whether evidence is needed.
+    pub required: bool,
+}
+
+/// Creates criteria.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert_criteria(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    criteria: &[NewCriterion],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into criteria (workspace_id, task_id, number, text, required)
+         select $1, * from unnest($2::uuid[], $3::smallint[], $4::text[], $5::bool[])",
+        workspace.0,
+        &criteria.iter().map(|c| c.task_id.0).collect::<Vec<_>>(),
+        &criteria.iter().map(|c| c.number).collect::<Vec<_>>(),
+        &criteria.iter().map(|c| c.text.clone()).collect::<Vec<_>>(),
+        &criteria.iter().map(|c| c.required).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Creates dependencies: (task, what it needs, whether that is done already).
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert_dependencies(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    edges: &[(TaskId, TaskId, bool)],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into dependencies (workspace_id, task_id, needs_task_id, satisfied_at)
+         select $1, task_id, needs_task_id, case when done then $2::timestamptz end
+         from unnest($3::uuid[], $4::uuid[], $5::bool[]) as d (task_id, needs_task_id, done)",
+        workspace.0,
+        now,
+        &edges.iter().map(|(task, _, _)| task.0).collect::<Vec<_>>(),
+        &edges.iter().map(|(_, needs, _)| needs.0).collect::<Vec<_>>(),
+        &edges.iter().map(|(_, _, done)| *done).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Tasks as they are written, for whoever decides whether they may start.
+///
+/// # Errors
+/// When the database fails.
+pub async fn shown(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    tasks: &[TaskId],
+) -> sqlx::Result<HashMap<TaskId, Value>> {
+    let rows = sqlx::query!(
+        r#"select t.task_id as "task_id: TaskId", jsonb_build_object(
+               'ref', t.ref, 'title', x.title, 'description', x.description, 'input', x.input,
+               'estimate', x.estimate,
+               'capabilities', (select to_jsonb(s.capabilities) from capability_sets s
+                                where s.workspace_id = $1 and s.capability_key = t.capability_key),
+               'criteria', coalesce((
+                   select jsonb_agg(jsonb_build_object('number', c.number, 'text', c.text,
+                                                       'required', c.required) order by c.number)
+                   from criteria c where c.workspace_id = $1 and c.task_id = t.task_id), '[]'))
+               as "shown!"
+           from tasks t join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
+           where t.workspace_id = $1 and t.task_id = any($2)"#,
+        workspace.0,
+        &uuids(tasks),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.task_id, row.shown)).collect())
+}

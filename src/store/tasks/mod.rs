@@ -1,0 +1,335 @@
+//! Tasks: creating them, and reading what the rules need under lock.
+
+pub mod deadlines;
+pub mod detail;
+pub mod edit;
+pub mod links;
+pub mod list;
+pub mod moves;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::columns::uuids;
+use crate::domain::{
+    ids::{AttemptId, GoalId, TaskId, WorkspaceId},
+    states::TaskState,
+    task::TaskFacts,
+};
+
+/// A task to be created.
+#[derive(Debug, Clone)]
+pub struct NewTask {
+    /// Its id.
+    pub task_id: TaskId,
+    /// Its container or the task whose attempt adds it.
+    pub parent_id: Option<TaskId>,
+    /// Its name in the plan.
+    pub reference: String,
+    /// Its place in the plan.
+    pub position: i32,
+    /// Whether it is a container.
+    pub container: bool,
+    /// Its first state.
+    pub state: TaskState,
+    /// 0 to 9.
+    pub priority: i16,
+    /// The key of its required capabilities.
+    pub capability_key: String,
+    /// Its place in the order of claims.
+    pub claim_rank: DateTime<Utc>,
+    /// Not offered before.
+    pub ready_from: DateTime<Utc>,
+    /// Dependencies not satisfied, plus one for a container that is not open.
+    pub needs_unmet: i32,
+    /// Children not done.
+    pub children_open: i32,
+    /// How often it is tried.
+    pub max_attempts: i32,
+    /// After how many rejected results a person chooses.
+    pub max_rework: i32,
+    /// Its lease in milliseconds.
+    pub lease_ms: Option<i64>,
+    /// Hard limit of an attempt in milliseconds.
+    pub attempt_timeout_ms: Option<i64>,
+    /// How long it may stay unclaimed, in milliseconds.
+    pub start_within_ms: Option<i64>,
+    /// How long all attempts may take, in milliseconds.
+    pub finish_within_ms: Option<i64>,
+    /// Ask before the start.
+    pub approve_start: bool,
+    /// Ask before the result is accepted.
+    pub approve_result: bool,
+    /// One line.
+    pub title: String,
+    /// Markdown.
+    pub description: String,
+    /// The heading it stands under.
+    pub section: Option<String>,
+    /// Free words, as JSON.
+    pub labels: serde_json::Value,
+    /// JSON for the agent.
+    pub input: Option<serde_json::Value>,
+    /// Expected spend, as JSON.
+    pub estimate: Option<serde_json::Value>,
+}
+
+/// Creates tasks with their texts. Parents must come before their children.
+///
+/// # Errors
+/// When the database fails or a ref is taken.
+pub async fn insert(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+    now: DateTime<Utc>,
+    tasks: &[NewTask],
+) -> sqlx::Result<()> {
+    macro_rules! column {
+        ($of:expr) => {
+            &tasks.iter().map($of).collect::<Vec<_>>()
+        };
+    }
+    let ids: Vec<Uuid> = tasks.iter().map(|task| task.task_id.0).collect();
+    sqlx::query!(
+        r#"
+        insert into tasks (workspace_id, goal_id, created_at, updated_at, task_id, parent_id, ref,
+            position, container, state, priority, capability_key, claim_rank, ready_from,
+            needs_unmet, children_open, max_attempts, lease_ms, attempt_timeout_ms,
+            start_within_ms, finish_within_ms, approve_start, approve_result, max_rework,
+            ended_at, start_by, finish_by)
+        select $1, $2, $3::timestamptz, $3, t.*,
+               case when t.state = 'done' then $3::timestamptz end,
+               case when t.state = 'ready' then $3::timestamptz + t.start_within_ms * interval '1 ms' end,
+               case when t.state = 'ready' then $3::timestamptz + t.finish_within_ms * interval '1 ms' end
+        from unnest($4::uuid[], $5::uuid[], $6::text[], $7::int[], $8::bool[], $9::text[],
+                    $10::smallint[], $11::text[], $12::timestamptz[], $13::timestamptz[],
+                    $14::int[], $15::int[], $16::int[], $17::bigint[], $18::bigint[],
+                    $19::bigint[], $20::bigint[], $21::bool[], $22::bool[], $23::int[])
+             as t (task_id, parent_id, ref, position, container, state, priority, capability_key,
+                   claim_rank, ready_from, needs_unmet, children_open, max_attempts, lease_ms,
+                   attempt_timeout_ms, start_within_ms, finish_within_ms, approve_start,
+                   approve_result, max_rework)
+        "#,
+        workspace.0,
+        goal.0,
+        now,
+        &ids,
+        column!(|t| t.parent_id.map(|id| id.0)) as &[Option<Uuid>],
+        column!(|t| t.reference.clone()),
+        column!(|t| t.position),
+        column!(|t| t.container),
+        column!(|t| t.state.as_str().to_owned()),
+        column!(|t| t.priority),
+        column!(|t| t.capability_key.clone()),
+        column!(|t| t.claim_rank),
+        column!(|t| t.ready_from),
+        column!(|t| t.needs_unmet),
+        column!(|t| t.children_open),
+        column!(|t| t.max_attempts),
+        column!(|t| t.lease_ms) as &[Option<i64>],
+        column!(|t| t.attempt_timeout_ms) as &[Option<i64>],
+        column!(|t| t.start_within_ms) as &[Option<i64>],
+        column!(|t| t.finish_within_ms) as &[Option<i64>],
+        column!(|t| t.approve_start),
+        column!(|t| t.approve_result),
+        column!(|t| t.max_rework),
+    )
+    .execute(&mut *conn)
+    .await?;
+    // unnest cannot give an array per row, so the labels travel as JSON.
+    sqlx::query!(
+        r#"
+        insert into task_texts (workspace_id, task_id, title, description, section, labels, input, estimate)
+        select $1, t.task_id, t.title, t.description, t.section,
+               array(select jsonb_array_elements_text(t.labels)), t.input, t.estimate
+        from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::jsonb[])
+             as t (task_id, title, description, section, labels, input, estimate)
+        "#,
+        workspace.0,
+        &ids,
+        column!(|t| t.title.clone()),
+        column!(|t| t.description.clone()),
+        column!(|t| t.section.clone()) as &[Option<String>],
+        column!(|t| t.labels.clone()),
+        column!(|t| t.input.clone()) as &[Option<serde_json::Value>],
+        column!(|t| t.estimate.clone()) as &[Option<serde_json::Value>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Makes sets of capabilities known, so that claims look for tasks that require them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn know_capability_sets(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    keys: &[String],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        insert into capability_sets (workspace_id, capability_key, capabilities)
+        select $1, key, case when key = '' then '{}'::text[] else string_to_array(key, ',') end
+        from unnest($2::text[]) as key
+        order by key
+        on conflict do nothing
+        "#,
+        workspace.0,
+        keys,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Locks tasks in id order and reads what the rules need.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    tasks: &[TaskId],
+) -> sqlx::Result<Vec<TaskFacts>> {
+    sqlx::query_as!(
+        TaskFacts,
+        r#"
+        select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId",
+               parent_id as "parent_id: TaskId", container, state as "state: TaskState", priority,
+               ready_from, children_open, children_failed, attempts_used, max_attempts,
+               lost_in_row, approve_start, approve_result,
+               current_attempt_id as "current_attempt: AttemptId",
+               cancel_requested_at is not null as "cancelling!", max_rework, reworks
+        from tasks
+        where workspace_id = $1 and task_id = any($2)
+        order by task_id
+        for no key update
+        "#,
+        workspace.0,
+        &uuids(tasks),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The ids of a goal's tasks that have not ended.
+///
+/// # Errors
+/// When the database fails.
+pub async fn open_of_goal(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+) -> sqlx::Result<Vec<TaskId>> {
+    sqlx::query_scalar!(
+        r#"select task_id as "task_id: TaskId" from tasks
+           where workspace_id = $1 and goal_id = $2 and ended_at is null order by task_id"#,
+        workspace.0,
+        goal.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// How many tasks a goal has, the next free position, and the refs among `refs` that are taken.
+#[derive(Debug)]
+pub struct Room {
+    /// The position after the last.
+    pub next_position: i32,
+    /// Refs that are taken.
+    pub taken: Vec<String>,
+}
+
+/// What a goal has room for.
+///
+/// # Errors
+/// When the database fails.
+pub async fn room(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    goal: GoalId,
+    refs: &[String],
+) -> sqlx::Result<Room> {
+    sqlx::query_as!(
+        Room,
+        r#"select (select coalesce(max(position) + 1, 0) from tasks
+                   where workspace_id = $1 and goal_id = $2) as "next_position!",
+                  array(select ref from tasks
+                        where workspace_id = $1 and goal_id = $2 and ref = any($3)) as "taken!""#,
+        workspace.0,
+        goal.0,
+        refs,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// The id of the goal that a task belongs to.
+///
+/// # Errors
+/// When the database fails.
+pub async fn goal_of(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    task: TaskId,
+) -> sqlx::Result<Option<GoalId>> {
+    sqlx::query_scalar!(
+        r#"select goal_id as "goal_id: GoalId" from tasks where workspace_id = $1 and task_id = $2"#,
+        workspace.0,
+        task.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The nesting depth of a task: 0 for one without parent.
+///
+/// # Errors
+/// When the database fails.
+pub async fn depth(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    task: TaskId,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"
+        with recursive up as (
+            select parent_id, 0::bigint as depth from tasks where workspace_id = $1 and task_id = $2
+            union all
+            select t.parent_id, up.depth + 1 from up
+            join tasks t on t.workspace_id = $1 and t.task_id = up.parent_id
+        )
+        select max(depth) as "depth!" from up
+        "#,
+        workspace.0,
+        task.0,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Adds children to a task that parks for them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn add_children(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    parent: TaskId,
+    children: i32,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update tasks set children_open = children_open + $3, children_failed = 0
+         where workspace_id = $1 and task_id = $2",
+        workspace.0,
+        parent.0,
+        children,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,375 @@
+//! Moving tasks from state to state, and what follows for dependents, containers and goals.
+//!
+//! Callers hold the goals' rows, so cascades of one goal never meet.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::{
+    domain::{
+        goal::TaskCounts,
+        ids::{AttemptId, GoalId, LimitId, TaskId, WorkspaceId},
+        states::{FailureClass, GoalState, TaskState},
+        task::TaskFacts,
+    },
+    store::columns::uuids,
+};
+
+/// A task's move to its next state.
+#[derive(Debug, Clone)]
+pub struct TaskMove {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its next state.
+    pub state: TaskState,
+    /// Not offered before.
+    pub ready_from: DateTime<Utc>,
+    /// Its place in the order of claims.
+    pub claim_rank: DateTime<Utc>,
+    /// Its used attempts.
+    pub attempts_used: i32,
+    /// Its leases lost in a row.
+    pub lost_in_row: i32,
+    /// Whether everything that it needs is done from now on; otherwise it is left as it was.
+    pub needs_met: bool,
+    /// The limit that cannot fund it, and what it needs of it at least; only for one that is parked.
+    pub short: Option<(LimitId, i64)>,
+    /// Why it failed.
+    pub failure: Option<FailureClass>,
+    /// Why it ended, for people.
+    pub reason: Option<String>,
+}
+
+/// Writes moves. Deadlines start when a task is first ready, and stand still while it waits for
+/// people or its subtasks. A result that came before a cancellation was forced is not cut off.
+///
+/// # Errors
+/// When the database fails, or a task ended before (terminal states absorb).
+pub async fn apply(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    moves: &[TaskMove],
+) -> sqlx::Result<()> {
+    let states: Vec<&str> = moves.iter().map(|m| m.state.as_str()).collect();
+    let failures: Vec<Option<&str>> =
+        moves.iter().map(|m| m.failure.map(FailureClass::as_str)).collect();
+    let changed = sqlx::query!(
+        r#"
+        update tasks t
+        set state = m.state, ready_from = m.ready_from, claim_rank = m.claim_rank,
+            attempts_used = m.attempts_used, lost_in_row = m.lost_in_row,
+            needs_unmet = case when m.needs_met then 0 else t.needs_unmet end,
+            failure_class = m.failure,
+            short_limit_id = m.short_limit_id, short_min = m.short_min,
+            ended_at = case when m.state in ('done', 'failed', 'cancelled') then $2::timestamptz end,
+            start_by = case when m.state = 'ready' and t.attempts_started = 0
+                            then coalesce(t.start_by, $2::timestamptz + t.start_within_ms * interval '1 ms') end,
+            finish_by = case when m.state = 'ready'
+                             then coalesce(t.finish_by + coalesce($2 - t.rests_since, interval '0'),
+                                           $2::timestamptz + t.finish_within_ms * interval '1 ms')
+                             else t.finish_by end,
+            rests_since = case when m.state in ('parked', 'reviewing') then $2 end,
+            cancel_by = case when m.state <> 'reviewing' then t.cancel_by end,
+            version = t.version + 1, updated_at = $2
+        from unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::int[],
+                    $8::int[], $9::text[], $10::bool[], $11::uuid[], $12::bigint[])
+             as m (task_id, state, ready_from, claim_rank, attempts_used, lost_in_row, failure,
+                   needs_met, short_limit_id, short_min)
+        where t.workspace_id = $1 and t.task_id = m.task_id and t.ended_at is null
+        "#,
+        workspace.0,
+        now,
+        &moves.iter().map(|m| m.task_id.0).collect::<Vec<_>>(),
+        &states as &[&str],
+        &moves.iter().map(|m| m.ready_from).collect::<Vec<_>>(),
+        &moves.iter().map(|m| m.claim_rank).collect::<Vec<_>>(),
+        &moves.iter().map(|m| m.attempts_used).collect::<Vec<_>>(),
+        &moves.iter().map(|m| m.lost_in_row).collect::<Vec<_>>(),
+        &failures as &[Option<&str>],
+        &moves.iter().map(|m| m.needs_met).collect::<Vec<_>>(),
+        &moves.iter().map(|m| m.short.map(|(limit, _)| limit.0)).collect::<Vec<_>>()
+            as &[Option<uuid::Uuid>],
+        &moves.iter().map(|m| m.short.map(|(_, min)| min)).collect::<Vec<_>>() as &[Option<i64>],
+    )
+    .execute(&mut *conn)
+    .await?;
+    if changed.rows_affected() != moves.len() as u64 {
+        return Err(sqlx::Error::Protocol("a task that has ended was to be moved".into()));
+    }
+    let said: Vec<&TaskMove> = moves.iter().filter(|m| m.reason.is_some()).collect();
+    if said.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update task_texts t set end_reason = m.reason
+         from unnest($2::uuid[], $3::text[]) as m (task_id, reason)
+         where t.workspace_id = $1 and t.task_id = m.task_id",
+        workspace.0,
+        &said.iter().map(|m| m.task_id.0).collect::<Vec<_>>(),
+        &said.iter().filter_map(|m| m.reason.clone()).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Satisfies the dependencies on tasks that are done, each once; returns the waiting tasks that need
+/// nothing more, locked. That they do is not written here but with the move that the caller makes of
+/// it: rows of tasks have many index entries, and once is enough.
+///
+/// # Errors
+/// When the database fails.
+pub async fn satisfy(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    done: &[TaskId],
+) -> sqlx::Result<Vec<TaskFacts>> {
+    sqlx::query_as!(
+        TaskFacts,
+        r#"
+        with satisfied as (
+            update dependencies set satisfied_at = $2
+            where workspace_id = $1 and needs_task_id = any($3) and satisfied_at is null
+            returning task_id
+        ), counts as (
+            select task_id, count(*)::int as n from satisfied group by task_id
+        ), locked as materialized (
+            select t.*, t.needs_unmet - c.n as left_over
+            from tasks t join counts c using (task_id)
+            where t.workspace_id = $1 order by t.task_id for no key update of t
+        ), lowered as (
+            update tasks t set needs_unmet = l.left_over
+            from locked l where t.workspace_id = $1 and t.task_id = l.task_id
+              and not (l.left_over = 0 and l.state = 'waiting')
+        )
+        select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId",
+               parent_id as "parent_id: TaskId", container, state as "state: TaskState", priority,
+               ready_from, children_open, children_failed, attempts_used, max_attempts,
+               lost_in_row, approve_start, approve_result,
+               current_attempt_id as "current_attempt: AttemptId",
+               cancel_requested_at is not null as "cancelling!", max_rework, reworks
+        from locked where left_over = 0 and state = 'waiting' order by task_id
+        "#,
+        workspace.0,
+        now,
+        &uuids(done),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Lowers the counter of every child of containers that open; returns the tasks that need nothing
+/// more.
+///
+/// # Errors
+/// When the database fails.
+pub async fn open_gates(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    containers: &[TaskId],
+) -> sqlx::Result<Vec<TaskId>> {
+    sqlx::query_scalar!(
+        r#"
+        with locked as materialized (
+            select task_id from tasks
+            where workspace_id = $1 and parent_id = any($2) and ended_at is null
+            order by task_id for no key update
+        ), lowered as (
+            update tasks t set needs_unmet = t.needs_unmet - 1
+            from locked l where t.workspace_id = $1 and t.task_id = l.task_id
+            returning t.task_id, t.needs_unmet, t.state
+        )
+        select task_id as "task_id: TaskId" from lowered
+        where needs_unmet = 0 and state = 'waiting' order by task_id
+        "#,
+        workspace.0,
+        &uuids(containers),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Counts children that ended on their parents; returns the parents whose last open child it was
+/// and which have not ended themselves.
+///
+/// # Errors
+/// When the database fails.
+pub async fn children_ended(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    children: &[TaskId],
+) -> sqlx::Result<Vec<TaskId>> {
+    sqlx::query_scalar!(
+        r#"
+        with counts as (
+            select parent_id, count(*)::int as ended,
+                   count(*) filter (where state <> 'done')::int as failed
+            from tasks where workspace_id = $1 and task_id = any($2) and parent_id is not null
+            group by parent_id
+        ), locked as materialized (
+            select p.task_id, c.ended, c.failed
+            from tasks p join counts c on c.parent_id = p.task_id
+            where p.workspace_id = $1 order by p.task_id for no key update of p
+        ), counted as (
+            update tasks p
+            set children_open = p.children_open - l.ended,
+                children_failed = p.children_failed + l.failed
+            from locked l where p.workspace_id = $1 and p.task_id = l.task_id
+            returning p.task_id, p.children_open, p.ended_at
+        )
+        select task_id as "task_id: TaskId" from counted
+        where children_open = 0 and ended_at is null order by task_id
+        "#,
+        workspace.0,
+        &uuids(children),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Everything open that cannot go on because of tasks that failed or were cancelled: what needs
+/// them, what they contain, and so on.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lost_with(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    ended: &[TaskId],
+) -> sqlx::Result<Vec<TaskId>> {
+    sqlx::query_scalar!(
+        r#"
+        with recursive lost (task_id) as (
+            select unnest($2::uuid[])
+            union
+            select n.task_id from lost l
+            cross join lateral (
+                select d.task_id from dependencies d
+                where d.workspace_id = $1 and d.needs_task_id = l.task_id and d.satisfied_at is null
+                union all
+                select c.task_id from tasks c where c.workspace_id = $1 and c.parent_id = l.task_id
+            ) n
+        )
+        select t.task_id as "task_id: TaskId"
+        from tasks t join lost using (task_id)
+        where t.workspace_id = $1 and t.ended_at is null and t.task_id <> all($2)
+        order by t.task_id
+        "#,
+        workspace.0,
+        &uuids(ended),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Asks running tasks to stop: their agents are told, and after the grace they are cut off.
+///
+/// # Errors
+/// When the database fails.
+pub async fn request_cancel(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    cancel_by: DateTime<Utc>,
+    tasks: &[TaskId],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update tasks set cancel_requested_at = $2, cancel_by = $3, version = version + 1,
+                updated_at = $2
+         where workspace_id = $1 and task_id = any($4) and cancel_requested_at is null",
+        workspace.0,
+        now,
+        cancel_by,
+        &uuids(tasks),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A person approved the start: it is not asked for again.
+///
+/// # Errors
+/// When the database fails.
+pub async fn start_approved(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    task: TaskId,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update tasks set approve_start = false where workspace_id = $1 and task_id = $2",
+        workspace.0,
+        task.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What a unit of work changes in the counters of a goal.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CountChange {
+    /// Tasks added.
+    pub total: i32,
+    /// Tasks that are open from now on, less those that ended.
+    pub open: i32,
+    /// Tasks done.
+    pub done: i32,
+    /// Tasks failed.
+    pub failed: i32,
+    /// Tasks cancelled.
+    pub cancelled: i32,
+}
+
+/// Moves the counters of goals; returns each goal's state and counters from now on.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count(
+    conn: &mut PgConnection,
+    workspace: WorkspaceId,
+    now: DateTime<Utc>,
+    changes: &[(GoalId, CountChange)],
+) -> sqlx::Result<Vec<(GoalId, GoalState, TaskCounts)>> {
+    macro_rules! column {
+        ($of:ident) => {
+            &changes.iter().map(|(_, change)| change.$of).collect::<Vec<_>>()
+        };
+    }
+    let rows = sqlx::query!(
+        r#"
+        update goals g
+        set tasks_total = g.tasks_total + c.total, tasks_open = g.tasks_open + c.open,
+            tasks_done = g.tasks_done + c.done, tasks_failed = g.tasks_failed + c.failed,
+            tasks_cancelled = g.tasks_cancelled + c.cancelled, updated_at = $2
+        from unnest($3::uuid[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[])
+             as c (goal_id, total, open, done, failed, cancelled)
+        where g.workspace_id = $1 and g.goal_id = c.goal_id
+        returning g.goal_id as "goal_id: GoalId", g.state as "state: GoalState", g.tasks_total,
+                  g.tasks_open, g.tasks_done, g.tasks_failed, g.tasks_cancelled
+        "#,
+        workspace.0,
+        now,
+        &changes.iter().map(|(goal, _)| goal.0).collect::<Vec<_>>(),
+        column!(total),
+        column!(open),
+        column!(done),
+        column!(failed),
+        column!(cancelled),
+    )
+    .fetch_all(conn)
+    .await?;
+    let counted = rows.into_iter().map(|row| {
+        let counts = TaskCounts {
+            total: row.tasks_total,
+            open: row.tasks_open,
+            done: row.tasks_done,
+            failed: row.tasks_failed,
+            cancelled: row.tasks_cancelled,
+        };
+        (row.goal_id, row.state, counts)
+    });
+    Ok(counted.collect())
+}

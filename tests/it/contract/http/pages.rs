@@ -1,0 +1,116 @@
+//! Health, problem pages and documentation.
+
+use super::fixture::{fetch, send, service, state};
+use crate::support::client::Client;
+use axum::{body::Body, http::Request};
+use muster::{
+    domain::{refusal::Code, words::Words},
+    http::state::Limits,
+};
+
+#[tokio::test]
+async fn health_says_what_it_sees() {
+    let client = Client::of(service());
+    assert_eq!(client.get("/livez").await.value(200)["live"], true);
+    assert_eq!(client.get("/readyz").await.value(200)["ready"], true);
+    let away = Client::of(muster::http::router(&state(false, Limits::default())));
+    assert_eq!(away.get("/livez").await.value(200)["live"], true);
+    let ready = away.get("/readyz").await.value(503);
+    assert_eq!(ready["checks"][0], serde_json::json!({ "name": "database", "ok": false }));
+}
+
+#[tokio::test]
+async fn metrics_need_a_key() {
+    Client::of(service()).get("/metrics").await.problem(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn every_code_has_a_page_in_both_forms() {
+    let client = Client::of(service());
+    let list = client.get("/problems").header("accept", "application/json").await.value(200);
+    assert_eq!(list["items"].as_array().unwrap().len(), Code::ALL.len());
+    for (code, item) in Code::ALL.iter().zip(list["items"].as_array().unwrap()) {
+        let path = item["page"].as_str().unwrap();
+        assert_eq!(path, format!("/problems/{code}"));
+        let html = client.get(path).await.expect(200);
+        assert!(html.header("content-type").starts_with("text/html"));
+        let markdown = client.get(path).header("accept", "text/markdown").await.expect(200);
+        assert!(markdown.header("content-type").starts_with("text/markdown"));
+        let json = client.get(path).header("accept", "application/json").await.value(200);
+        assert_eq!(json["code"], code.as_str());
+        assert!(json["to_do"].is_string());
+        let text = String::from_utf8(markdown.body).unwrap();
+        for part in ["## What happened", "## What to do", "## Try again?", code.as_str()] {
+            assert!(text.contains(part), "{code} lacks {part}");
+        }
+        assert!(!text.contains("  "), "{code}: the lines of its text were not joined");
+    }
+    client.get("/problems/nothing").await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn browsers_get_the_list_as_html() {
+    let seen = Client::of(service()).get("/problems").header("accept", "text/html,*/*").await;
+    assert!(String::from_utf8(seen.body).unwrap().contains("href=\"/problems/lease_lost\""));
+}
+
+#[tokio::test]
+async fn the_document_is_served_as_it_is_committed() {
+    let seen = Client::of(service()).get("/openapi.json").await.expect(200);
+    assert_eq!(seen.body, muster::http::docs::document().unwrap().into_bytes());
+}
+
+#[tokio::test]
+async fn swagger_ui_needs_nothing_from_elsewhere() {
+    let router = service();
+    for path in ["/", "/docs"] {
+        assert_eq!(fetch(&router, path).await.header("location"), "/docs/");
+    }
+    let page = fetch(&router, "/docs/").await;
+    assert_eq!(page.status, 200);
+    assert!(page.header("content-security-policy").contains("script-src 'self';"));
+    let html = String::from_utf8(page.body).unwrap();
+    assert!(!html.contains("http:") && !html.contains("https:") && !html.contains("<script>"));
+    let files: Vec<&str> = html
+        .split(['"'])
+        .filter(|part| part.ends_with(".js") || part.ends_with(".css") || part.ends_with(".png"))
+        .collect();
+    assert!(files.len() >= 5, "{files:?}");
+    for file in files {
+        let path = format!("/docs/{}", file.trim_start_matches("./"));
+        assert_eq!(fetch(&router, &path).await.status, 200, "{path}");
+    }
+    let settings = fetch(&router, "/docs/swagger-initializer.js").await;
+    let settings = String::from_utf8(settings.body).unwrap();
+    assert!(settings.contains("/openapi.json") && !settings.contains("petstore"), "{settings}");
+    fetch(&router, "/docs/../Cargo.toml").await.problem(404, "not_found");
+    fetch(&router, "/docs/%ff").await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn every_answer_has_the_headers_that_keep_browsers_in_check() {
+    for path in ["/livez", "/problems", "/docs/", "/nowhere"] {
+        let seen = fetch(&service(), path).await;
+        for name in [
+            "x-content-type-options",
+            "x-frame-options",
+            "content-security-policy",
+            "referrer-policy",
+            "cache-control",
+            "x-request-id",
+        ] {
+            assert_ne!(seen.header(name), "", "{path} lacks {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn head_is_get_without_the_body() {
+    for (path, status) in [("/livez", 200), ("/v1/whoami", 401), ("/nowhere", 404)] {
+        let request = Request::head(path).body(Body::empty()).unwrap();
+        let seen = send(&service(), request).await;
+        assert_eq!(seen.status, status);
+        assert!(seen.body.is_empty(), "{path}");
+        assert_ne!(seen.header("content-length"), "0", "{path}");
+    }
+}

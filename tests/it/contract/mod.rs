@@ -1,0 +1,8 @@
+//! What is written down and must be true: the OpenAPI document, the README, the schema, layers, roles.
+
+mod http;
+mod layers;
+mod openapi;
+mod readme;
+pub mod roles;
+mod schema;

@@ -1,0 +1,177 @@
+//! `muster bench`: that it measures what it says, and leaves nothing behind. How fast anything is,
+//! is not for tests.
+
+use std::{
+    fs::{File, Permissions, read_dir, read_to_string},
+    os::unix::fs::PermissionsExt as _,
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use crate::support::{fleet::Fleet, invariants::verify, process::wait_until};
+use muster::bench::multiply::multiply;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use sqlx::Connection as _;
+use tempfile::TempDir;
+
+/// A running bench, with a place for temporary files of its own.
+struct Bench {
+    child: Child,
+    dir: TempDir,
+}
+
+impl Bench {
+    fn start(args: &[&str]) -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("muster-bench-")
+            // As root, PostgreSQL runs as another user, who must get through.
+            .permissions(Permissions::from_mode(0o755))
+            .tempdir()
+            .unwrap();
+        let temporary = dir.path().join("tmp");
+        std::fs::create_dir(&temporary).unwrap();
+        let file = |name: &str| File::create(dir.path().join(name)).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_muster"))
+            .arg("bench")
+            .args(args)
+            .arg("--json")
+            .arg(dir.path().join("report.json"))
+            .env_remove("DATABASE_URL")
+            .env("TMPDIR", temporary)
+            .stdin(Stdio::null())
+            .stdout(file("said"))
+            .stderr(file("log"))
+            .spawn()
+            .unwrap();
+        Self { child, dir }
+    }
+
+    fn read(&self, name: &str) -> String {
+        read_to_string(self.dir.path().join(name)).unwrap()
+    }
+
+    fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the bench has ended", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    /// How many temporary files are left.
+    fn left(&self) -> usize {
+        read_dir(self.dir.path().join("tmp")).unwrap().count()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn cycles_and_the_reference_are_measured_and_compared() {
+    let mut bench = Bench::start(&[
+        "cycle",
+        "reference",
+        "--seconds",
+        "1",
+        "--rounds",
+        "1",
+        "--connections",
+        "4",
+    ]);
+    let status = bench.ended();
+    assert!(status.success(), "{status}\n{}", bench.read("log"));
+    assert_eq!(bench.left(), 0, "something stays behind");
+    let report: Value = serde_json::from_str(&bench.read("report.json")).unwrap();
+    for kind in ["one", "ten"] {
+        let cycles = &report["cycle"][kind];
+        let round = &cycles["closed"][0];
+        assert!(round["cycles"].as_u64() > Some(0), "{cycles:#}");
+        assert_eq!(round["refused"], json!({}), "{cycles:#}");
+        assert_eq!(round["dry_claims"], 0, "{cycles:#}");
+        for part in ["claim", "spend", "complete", "cycle"] {
+            assert!(round[part]["p99_ms"].as_f64() > Some(0.0), "{part}: {cycles:#}");
+            assert!(cycles["open"][part]["count"].as_u64() > Some(0), "{part}: {cycles:#}");
+        }
+    }
+    assert!(report["reference"]["cycles_per_second"]["median"].as_f64() > Some(0.0));
+    assert!(report["reference"]["connections"].as_u64() > Some(0));
+    let results = report["results"].as_array().unwrap();
+    let ratio = results.iter().find(|result| result["name"] == "ratio_one").unwrap();
+    assert!(ratio["value"].as_f64() > Some(0.0), "{ratio}");
+    assert!(report["machine"]["postgres"].is_string(), "{}", report["machine"]);
+    let said = bench.read("said");
+    assert!(said.contains("cycle over reference, one task per claim"), "{said}");
+}
+
+#[test]
+fn what_limits_cost_is_measured() {
+    let size = ["--seconds", "1", "--rounds", "1", "--connections", "4"];
+    let mut bench = Bench::start(&[["budget"].as_slice(), &size].concat());
+    let status = bench.ended();
+    assert!(status.success(), "{status}\n{}", bench.read("log"));
+    let report: Value = serde_json::from_str(&bench.read("report.json")).unwrap();
+    for kind in ["without", "limited", "allocated"] {
+        let rates = &report["budget"][kind];
+        assert!(rates["median"].as_f64() > Some(0.0), "{kind}: {report:#}");
+    }
+    for name in ["budget_limited", "budget_allocated"] {
+        let results = report["results"].as_array().unwrap();
+        let found = results.iter().find(|result| result["name"] == name).unwrap();
+        assert!(found["value"].as_f64() > Some(0.0), "{found}");
+    }
+}
+
+#[test]
+fn a_bench_that_is_stopped_leaves_nothing() {
+    let mut bench = Bench::start(&["cycle", "--seconds", "60"]);
+    wait_until("it has started something", || bench.left() > 0);
+    kill_process(Pid::from_child(&bench.child), Signal::INT).unwrap();
+    assert_eq!(bench.ended().code(), Some(1));
+    assert!(bench.read("log").contains("stopped before everything was measured"));
+    assert_eq!(bench.left(), 0);
+}
+
+/// Copies must obey every rule that the original does: otherwise `growth` measures something that
+/// cannot be.
+#[tokio::test]
+async fn copies_of_a_finished_goal_break_no_rule() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    let tasks = json!([
+        {"ref": "a", "title": "a", "criteria": [{"text": "it works", "required": false}]},
+        {"ref": "b", "title": "b", "needs": ["a"]},
+        {"ref": "c", "title": "c"},
+    ]);
+    fleet.post_goal(json!({"title": "g", "project": "p", "tasks": tasks})).await;
+    while let Some(held) = agent.claim(1).await.pop() {
+        let spend = json!({"entries": [{"key": "1", "amounts": {"usd_micros": 7, "tokens": 3}}]});
+        agent.write(&held, "spend", spend).await.value(200);
+        let evidence = json!([{"text": "see"}]);
+        agent.write(&held, "complete", json!({"result": 1, "evidence": evidence})).await.value(200);
+        fleet.round().await;
+    }
+    fleet.round().await;
+    verify(&fleet.pool).await;
+
+    let mut database =
+        sqlx::PgConnection::connect_with(&fleet.database.connect_options()).await.unwrap();
+    // More than one transaction copies at once.
+    assert_eq!(multiply(&mut database, 60).await.unwrap(), 3);
+    verify(&fleet.pool).await;
+    let goals: i64 = sqlx::query_scalar("select count(*) from goals where state = 'completed'")
+        .fetch_one(&fleet.pool)
+        .await
+        .unwrap();
+    assert_eq!(goals, 61);
+    let page = fleet.admin.get("/v1/tasks?state=done&limit=200").await.value(200);
+    assert_eq!(page["items"].as_array().unwrap().len(), 183);
+
+    let again = multiply(&mut database, 1).await.unwrap_err().to_string();
+    assert!(again.contains("61 goals"), "{again}");
+}

@@ -1,0 +1,8 @@
+//! Running muster: the command line, the demo, the benchmark, the private PostgreSQL.
+
+mod bench;
+mod cli;
+mod demo;
+mod embedded;
+mod statistics;
+mod supervisor_record;

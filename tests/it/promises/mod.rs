@@ -1,0 +1,7 @@
+//! The promises: races, crashes, models and the checks on live data.
+
+pub mod faults;
+mod lease_model;
+mod model;
+mod races;
+mod verify;
