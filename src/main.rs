@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::cli::Cli;
+use muster::cli::Cli;
 use clap::Parser as _;
 
 /// Thousands of agents wait on connections of their own, each of which is many small pieces of memory

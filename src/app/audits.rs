@@ -16,7 +16,6 @@ use super::{
     access::keys::LocalAdmin,
     caller::{Caller as _, MonitorCaller},
 };
-pub use crate::store::audit::AuditFilter;
 use crate::{
     clock::Stopwatch,
     domain::{
@@ -29,6 +28,8 @@ use crate::{
     },
     store::{self, audit::AuditRow, audit_seals::SealedTo},
 };
+
+pub use crate::store::audit::AuditFilter;
 
 /// How many entries are read at once.
 const PAGE: i64 = 1_000;
@@ -94,7 +95,7 @@ impl App {
             // The next millisecond begins above every id of this one.
             filter.until.map_or(Uuid::max(), |until| first_id(until, 1)),
         );
-        let mut conn = self.reader().await?;
+        let mut conn = self.pool.acquire().await?;
         let found =
             store::audit::list(&mut conn, workspace, filter, span, before, rows.into()).await?;
         Ok(found.into_iter().filter_map(record).collect())
@@ -121,7 +122,7 @@ impl App {
     /// When the database fails.
     pub async fn export_audit(&self, caller: &MonitorCaller) -> Result<AuditExport> {
         let workspace_id = caller.principal().workspace;
-        let (mut conn, exported_at) = self.reading().await?;
+        let (mut conn, exported_at) = (self.pool.acquire().await?, self.now().await?);
         let to = store::audit_seals::sealed_to(&mut conn, workspace_id).await?;
         let Head { seq, chain_sha256 } = to.head;
         let head = ExportHead { workspace_id, seq, chain_sha256, exported_at };
@@ -135,7 +136,7 @@ impl App {
         within: Duration,
     ) -> Result<AuditVerification> {
         let began = Stopwatch::start();
-        let (mut conn, now) = self.reading().await?;
+        let (mut conn, now) = (self.pool.acquire().await?, self.now().await?);
         let patience = || {
             if began.elapsed() < within && !self.wake.is_stopping() {
                 return Ok(());
@@ -195,7 +196,7 @@ impl AuditExport {
     /// # Errors
     /// When the database fails.
     pub async fn next(&mut self) -> Result<Vec<SealedEntry>> {
-        let mut conn = self.app.reader().await?;
+        let mut conn = self.app.pool.acquire().await?;
         let ExportHead { workspace_id, seq, .. } = self.head;
         let rows = store::audit::sealed(&mut conn, workspace_id, self.after, seq, PAGE).await?;
         let entries: Vec<SealedEntry> = rows.into_iter().filter_map(sealed).collect();

@@ -154,7 +154,7 @@ impl App {
     }
 
     async fn read_once(&self, workspace: WorkspaceId, query: &EventQuery) -> Result<EventBatch> {
-        let mut conn = self.reader().await?;
+        let mut conn = self.pool.acquire().await?;
         read(&mut conn, workspace, query).await
     }
 }

@@ -166,6 +166,6 @@ impl App {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn is_migrated(&self) -> Result<bool> {
-        Ok(store::is_migrated(&mut *self.reader().await?).await?)
+        Ok(store::is_migrated(self.system().await?.conn()).await?)
     }
 }

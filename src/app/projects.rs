@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sqlx::PgConnection;
 
 use super::{
     App, Error, Result, Unit,
@@ -11,18 +10,19 @@ use super::{
     error::same_version,
     unit::idempotency::{self, Outcome, Request},
 };
-pub use crate::store::projects::ProjectFilter;
 use crate::{
     domain::{
         check::Checks,
         event::{EventKind, NewEvent},
-        ids::{ProjectId, WorkspaceId},
+        ids::ProjectId,
         refusal::{Code, Refusal},
         settings,
         spend::Amounts,
     },
-    store::{self, projects::ProjectRow},
+    store::{self, Tx, projects::ProjectRow},
 };
+
+pub use crate::store::projects::ProjectFilter;
 
 /// A named group of goals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -90,13 +90,9 @@ fn taken(name: &str) -> Error {
     Refusal::new(Code::AlreadyExists, detail).into()
 }
 
-async fn read(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    project: ProjectId,
-) -> Result<Project> {
+async fn read(tx: &mut Tx, project: ProjectId) -> Result<Project> {
     let filter = ProjectFilter { project: Some(project), ..ProjectFilter::default() };
-    let found = store::projects::list(conn, workspace, filter, None, 1).await?.pop();
+    let found = store::projects::list(tx, filter, None, 1).await?.pop();
     Ok(found.ok_or_else(|| Refusal::not_found("project"))?.into())
 }
 
@@ -118,19 +114,12 @@ impl App {
                 return Ok(Outcome::replayed(project));
             }
             check(&new.name, &new.description)?;
-            let (workspace, now, id) = (unit.workspace(), unit.now(), unit.id());
-            let made = store::projects::insert(
-                unit.conn(),
-                workspace,
-                id,
-                &new.name,
-                &new.description,
-                now,
-            );
+            let (now, id) = (unit.now(), unit.id());
+            let made = store::projects::insert(unit.tx(), id, &new.name, &new.description, now);
             if !made.await? {
                 return Err(taken(&new.name));
             }
-            let project = read(unit.conn(), workspace, id).await?;
+            let project = read(unit.tx(), id).await?;
             unit.record(
                 NewEvent::new(EventKind::ProjectCreated)
                     .after(&project)
@@ -148,8 +137,8 @@ impl App {
     /// # Errors
     /// `not_found`.
     pub async fn get_project(&self, caller: &ReaderCaller, project: ProjectId) -> Result<Project> {
-        let mut conn = self.reader().await?;
-        read(&mut conn, caller.principal().workspace, project).await
+        let mut tx = self.reader(caller.principal().workspace).await?;
+        read(&mut tx, project).await
     }
 
     /// Up to `rows` projects after `after`, newest first.
@@ -164,9 +153,8 @@ impl App {
         rows: u32,
     ) -> Result<Vec<Project>> {
         let workspace = caller.principal().workspace;
-        let mut conn = self.reader().await?;
-        let rows =
-            store::projects::list(&mut conn, workspace, filter, after, i64::from(rows)).await?;
+        let mut tx = self.reader(workspace).await?;
+        let rows = store::projects::list(&mut tx, filter, after, i64::from(rows)).await?;
         Ok(rows.into_iter().map(Project::from).collect())
     }
 
@@ -184,8 +172,8 @@ impl App {
     ) -> Result<Project> {
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        let (workspace, now) = (unit.workspace(), unit.now());
-        let stored = store::projects::lock(unit.conn(), workspace, project).await?;
+        let now = unit.now();
+        let stored = store::projects::lock(unit.tx(), project).await?;
         let stored = stored.ok_or_else(|| Refusal::not_found("project"))?;
         if let Some(version) = version {
             same_version(i64::from(stored.version), version)?;
@@ -194,13 +182,12 @@ impl App {
         let description = change.description.as_ref().unwrap_or(&stored.description);
         check(name, description)?;
         if (name, description) != (&stored.name, &stored.description) {
-            let before = read(unit.conn(), workspace, project).await?;
-            let edit =
-                store::projects::update(unit.conn(), workspace, project, name, description, now);
+            let before = read(unit.tx(), project).await?;
+            let edit = store::projects::update(unit.tx(), project, name, description, now);
             if !edit.await? {
                 return Err(taken(name));
             }
-            let after = read(unit.conn(), workspace, project).await?;
+            let after = read(unit.tx(), project).await?;
             unit.record(
                 NewEvent::new(EventKind::ProjectUpdated)
                     .before(&before)
@@ -208,7 +195,7 @@ impl App {
                     .data(json!({"project_id": project, "name": name})),
             );
         }
-        let project = read(unit.conn(), workspace, project).await?;
+        let project = read(unit.tx(), project).await?;
         self.commit(unit).await?;
         Ok(project)
     }

@@ -23,7 +23,7 @@ use crate::{
     clock::Stopwatch,
     domain::{ids::WorkspaceId, invariant::Invariant, settings, words::Words as _},
     store::{
-        self,
+        self, SystemTx,
         verify::{Scope, Violation},
     },
 };
@@ -136,9 +136,10 @@ impl App {
 
     async fn check_all(&self, workspace: WorkspaceId, how: Thoroughness) -> Result<Verification> {
         let began = Stopwatch::start();
-        let mut tx = self.pool.begin().await?;
-        store::verify::hold_still(&mut tx).await?;
-        let now = self.clock.or(store::verify::moment(&mut tx).await?);
+        let mut system: SystemTx = self.pool.begin().await?.into();
+        store::verify::hold_still(&mut system).await?;
+        let now = self.clock.or(store::verify::moment(&mut system).await?);
+        let mut tx = system.within(workspace, now);
         let mut invariants = Vec::with_capacity(Invariant::ALL.len());
         for invariant in Invariant::ALL.iter().copied() {
             let patience = invariant.patience();

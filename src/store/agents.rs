@@ -1,11 +1,12 @@
 //! Agents and when they were last heard of.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, types::Json};
+use sqlx::types::Json;
 
+use super::{Tx, traced};
 use crate::domain::{
     access::person::Person,
-    ids::{AgentId, KeyId, WorkspaceId},
+    ids::{AgentId, KeyId},
     spend::Amounts,
     states::AgentState,
 };
@@ -81,27 +82,22 @@ pub struct NewAgentRow<'a> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    agent: &NewAgentRow<'_>,
-) -> sqlx::Result<bool> {
+pub async fn insert(tx: &mut Tx, agent: &NewAgentRow<'_>) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
         "insert into agents (workspace_id, agent_id, name, capabilities, max_concurrent, state,
                              created_at, updated_at, owner, registered_by)
          values ($1, $2, $3, $4, $5, 'active', $6, $6, $7, $8)
          on conflict on constraint agents_name_unique do nothing",
-        workspace.0,
+        tx.workspace.0,
         agent.agent_id.0,
         agent.name,
         agent.capabilities,
         agent.max_concurrent,
-        now,
+        tx.now,
         agent.owner.map(Person::as_str),
         agent.registered_by.map(|id| id.0),
     )
-    .execute(conn)
+    .execute(traced!(tx, "agents.insert"))
     .await?;
     Ok(inserted.rows_affected() == 1)
 }
@@ -110,11 +106,7 @@ pub async fn insert(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock_by_name(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    name: &str,
-) -> sqlx::Result<Option<AgentRow>> {
+pub async fn lock_by_name(tx: &mut Tx, name: &str) -> sqlx::Result<Option<AgentRow>> {
     sqlx::query_as!(
         AgentRow,
         r#"
@@ -123,10 +115,10 @@ pub async fn lock_by_name(
         from agents where workspace_id = $1 and name = $2
         for no key update
         "#,
-        workspace.0,
+        tx.workspace.0,
         name,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "agents.lock_by_name"))
     .await
 }
 
@@ -134,11 +126,7 @@ pub async fn lock_by_name(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    agent: AgentId,
-) -> sqlx::Result<Option<AgentRow>> {
+pub async fn lock(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Option<AgentRow>> {
     sqlx::query_as!(
         AgentRow,
         r#"
@@ -147,10 +135,10 @@ pub async fn lock(
         from agents where workspace_id = $1 and agent_id = $2
         for no key update
         "#,
-        workspace.0,
+        tx.workspace.0,
         agent.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "agents.lock"))
     .await
 }
 
@@ -158,25 +146,20 @@ pub async fn lock(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn update(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    agent: &AgentRow,
-) -> sqlx::Result<()> {
+pub async fn update(tx: &mut Tx, agent: &AgentRow) -> sqlx::Result<()> {
     sqlx::query!(
         "update agents set capabilities = $3, max_concurrent = $4, state = $5, owner = $7,
                            version = version + 1, updated_at = $6
          where workspace_id = $1 and agent_id = $2",
-        workspace.0,
+        tx.workspace.0,
         agent.agent_id.0,
         &agent.capabilities,
         agent.max_concurrent,
         agent.state.as_str(),
-        now,
+        tx.now,
         agent.owner.as_ref().map(Person::as_str),
     )
-    .execute(conn)
+    .execute(traced!(tx, "agents.update"))
     .await?;
     Ok(())
 }
@@ -199,8 +182,7 @@ pub struct AgentFilter<'a> {
 /// # Errors
 /// When the database fails.
 pub async fn list(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     filter: AgentFilter<'_>,
     after: Option<AgentId>,
     rows: i64,
@@ -230,7 +212,7 @@ pub async fn list(
         order by a.agent_id desc
         limit $7
         "#,
-        workspace.0,
+        tx.workspace.0,
         filter.agent.map(|id| id.0),
         filter.state.map(AgentState::as_str),
         filter.capability,
@@ -238,6 +220,6 @@ pub async fn list(
         after.map(|id| id.0),
         rows,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "agents.list"))
     .await
 }

@@ -1,10 +1,10 @@
 //! Answers kept for requests that carried an `Idempotency-Key`.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::ids::{KeyId, WorkspaceId};
+use super::{Tx, traced};
+use crate::domain::ids::KeyId;
 
 /// A stored answer.
 #[derive(Debug)]
@@ -34,8 +34,7 @@ pub enum Taken {
 /// # Errors
 /// When the database fails.
 pub async fn take(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     keys: &[(KeyId, &str)],
     since: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Taken>> {
@@ -46,11 +45,11 @@ pub async fn take(
                $1::text || ' ' || k.key_id::text || ' ' || k.idempotency_key, 0)) as "free!"
            from unnest($2::uuid[], $3::text[]) with ordinality as k (key_id, idempotency_key, place)
            order by k.place"#,
-        workspace.0.to_string(),
+        tx.workspace.0.to_string(),
         &ids,
         &names as &[&str],
     )
-    .fetch_all(&mut *conn)
+    .fetch_all(traced!(tx, "idempotency.take"))
     .await?;
     // A statement of its own: it must see what was committed before the locks were had.
     let found = sqlx::query!(
@@ -59,12 +58,12 @@ pub async fn take(
            join replays r on r.workspace_id = $1 and r.key_id = k.key_id
                          and r.idempotency_key = k.idempotency_key
            where r.created_at > $4"#,
-        workspace.0,
+        tx.workspace.0,
         &ids,
         &names as &[&str],
         since,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "idempotency.take"))
     .await?;
     let mut taken: Vec<Taken> =
         free.into_iter().map(|free| if free { Taken::Free } else { Taken::InProgress }).collect();
@@ -98,9 +97,7 @@ pub struct NewReplay<'a> {
 /// # Errors
 /// When the database fails, or a key was not taken.
 pub async fn insert(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     since: DateTime<Utc>,
     replays: &[NewReplay<'_>],
 ) -> sqlx::Result<()> {
@@ -114,15 +111,15 @@ pub async fn insert(
                 created_at = excluded.created_at
             where old.created_at <= $3
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         since,
         &replays.iter().map(|r| r.key_id.0).collect::<Vec<_>>(),
         &replays.iter().map(|r| r.idempotency_key).collect::<Vec<_>>() as &[&str],
         &replays.iter().map(|r| r.request_sha256.to_vec()).collect::<Vec<_>>(),
         &replays.iter().map(|r| r.sealed.clone()).collect::<Vec<_>>(),
     )
-    .execute(conn)
+    .execute(traced!(tx, "idempotency.insert"))
     .await?;
     if stored.rows_affected() != replays.len() as u64 {
         return Err(sqlx::Error::Protocol("an idempotency key was not taken".into()));
@@ -134,20 +131,16 @@ pub async fn insert(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn sweep(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    before: DateTime<Utc>,
-) -> sqlx::Result<u64> {
+pub async fn sweep(tx: &mut Tx, before: DateTime<Utc>) -> sqlx::Result<u64> {
     let swept = sqlx::query!(
         "delete from replays where (workspace_id, key_id, idempotency_key) in (
              select workspace_id, key_id, idempotency_key from replays
              where workspace_id = $1 and created_at < $2
              limit 1000 for update skip locked)",
-        workspace.0,
+        tx.workspace.0,
         before,
     )
-    .execute(conn)
+    .execute(traced!(tx, "idempotency.sweep"))
     .await?;
     Ok(swept.rows_affected())
 }

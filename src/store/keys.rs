@@ -1,9 +1,9 @@
 //! API keys.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::{SystemTx, Tx, traced};
 use crate::domain::{
     access::{
         key::{self, StoredKey},
@@ -47,7 +47,7 @@ pub struct KeyRow {
 /// # Errors
 /// When the database fails.
 pub async fn find(
-    conn: &mut PgConnection,
+    tx: &mut SystemTx,
     asked: &[(WorkspaceId, KeyId)],
     now: Option<DateTime<Utc>>,
 ) -> sqlx::Result<Vec<Option<StoredKey>>> {
@@ -69,7 +69,7 @@ pub async fn find(
         &keys as &[Uuid],
         now,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "keys.find"))
     .await?;
     let mut found = vec![None; asked.len()];
     for row in rows {
@@ -113,12 +113,7 @@ pub struct NewKeyRow<'a> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    key: &NewKeyRow<'_>,
-) -> sqlx::Result<KeyRow> {
+pub async fn insert(tx: &mut Tx, key: &NewKeyRow<'_>) -> sqlx::Result<KeyRow> {
     sqlx::query_as!(
         KeyRow,
         r#"
@@ -129,18 +124,18 @@ pub async fn insert(
                   agent_id as "agent_id: AgentId", created_by as "created_by: KeyId", created_at,
                   expires_at, revoked_at
         "#,
-        workspace.0,
+        tx.workspace.0,
         key.key_id.0,
         key.name,
         key.role.as_str(),
         key.agent_id.map(|id| id.0),
         key.secret_sha256,
         key.created_by.map(|id| id.0),
-        now,
+        tx.now,
         key.expires_at,
         key.person.map(Person::as_str),
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "keys.insert"))
     .await
 }
 
@@ -160,8 +155,7 @@ pub struct KeyFilter {
 /// # Errors
 /// When the database fails.
 pub async fn list(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     filter: KeyFilter,
     after: Option<KeyId>,
     rows: i64,
@@ -181,14 +175,14 @@ pub async fn list(
         order by key_id desc
         limit $6
         "#,
-        workspace.0,
+        tx.workspace.0,
         filter.key.map(|id| id.0),
         filter.role.map(Role::as_str),
         filter.agent_id.map(|id| id.0),
         after.map(|id| id.0),
         rows,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "keys.list"))
     .await
 }
 
@@ -196,11 +190,7 @@ pub async fn list(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    key: KeyId,
-) -> sqlx::Result<Option<KeyRow>> {
+pub async fn lock(tx: &mut Tx, key: KeyId) -> sqlx::Result<Option<KeyRow>> {
     sqlx::query_as!(
         KeyRow,
         r#"
@@ -210,10 +200,10 @@ pub async fn lock(
         from keys where workspace_id = $1 and key_id = $2
         for no key update
         "#,
-        workspace.0,
+        tx.workspace.0,
         key.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "keys.lock"))
     .await
 }
 
@@ -222,11 +212,7 @@ pub async fn lock(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock_valid_admins(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<Vec<KeyId>> {
+pub async fn lock_valid_admins(tx: &mut Tx) -> sqlx::Result<Vec<KeyId>> {
     sqlx::query_scalar!(
         r#"
         select key_id as "key_id: KeyId" from keys
@@ -235,10 +221,10 @@ pub async fn lock_valid_admins(
         order by key_id
         for no key update
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "keys.lock_valid_admins"))
     .await
 }
 
@@ -246,21 +232,16 @@ pub async fn lock_valid_admins(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn revoke(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    keys: &[KeyId],
-    now: DateTime<Utc>,
-) -> sqlx::Result<u64> {
+pub async fn revoke(tx: &mut Tx, keys: &[KeyId], now: DateTime<Utc>) -> sqlx::Result<u64> {
     let keys: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
     let revoked = sqlx::query!(
         "update keys set revoked_at = $3
          where workspace_id = $1 and key_id = any($2) and revoked_at is null",
-        workspace.0,
+        tx.workspace.0,
         &keys as &[Uuid],
         now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "keys.revoke"))
     .await?;
     Ok(revoked.rows_affected())
 }
@@ -271,8 +252,7 @@ pub async fn revoke(
 /// # Errors
 /// When the database fails.
 pub async fn surplus_of_agent(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     agent: AgentId,
     newest: KeyId,
     keep: i64,
@@ -286,12 +266,12 @@ pub async fn surplus_of_agent(
         order by created_at desc, key_id desc
         offset $4
         "#,
-        workspace.0,
+        tx.workspace.0,
         agent.0,
         newest.0,
         keep,
         now,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "keys.surplus_of_agent"))
     .await
 }

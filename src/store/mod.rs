@@ -23,6 +23,7 @@ pub mod spend;
 pub mod statistics;
 pub mod supervisor;
 pub mod tasks;
+mod tx;
 pub mod verify;
 pub mod workspaces;
 
@@ -36,6 +37,9 @@ use sqlx::{
 };
 
 use crate::domain::ids::WorkspaceId;
+
+pub(crate) use tx::traced;
+pub use tx::{SystemTx, Traced, Tx};
 
 /// A connection that was used so recently is taken to be alive.
 const FRESH: Duration = Duration::from_secs(1);

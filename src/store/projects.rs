@@ -1,13 +1,10 @@
 //! Projects.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, types::Json};
+use sqlx::types::Json;
 
-use super::violates;
-use crate::domain::{
-    ids::{ProjectId, WorkspaceId},
-    spend::Amounts,
-};
+use super::{Tx, traced, violates};
+use crate::domain::{ids::ProjectId, spend::Amounts};
 
 const NAME_UNIQUE: &str = "projects_name_unique";
 
@@ -35,8 +32,7 @@ pub struct ProjectRow {
 /// # Errors
 /// When the database fails.
 pub async fn insert(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     project: ProjectId,
     name: &str,
     description: &str,
@@ -46,13 +42,13 @@ pub async fn insert(
         "insert into projects (workspace_id, project_id, name, description, created_at, updated_at)
          values ($1, $2, $3, $4, $5, $5)
          on conflict on constraint projects_name_unique do nothing",
-        workspace.0,
+        tx.workspace.0,
         project.0,
         name,
         description,
         now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "projects.insert"))
     .await?;
     Ok(inserted.rows_affected() == 1)
 }
@@ -66,37 +62,32 @@ pub async fn insert(
 /// # Errors
 /// When the database fails.
 pub async fn ensure_by_name(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     id: ProjectId,
     name: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<ProjectId> {
-    if let Some(found) = find_by_name(conn, workspace, name).await? {
+    if let Some(found) = find_by_name(tx, name).await? {
         return Ok(found);
     }
-    if insert(conn, workspace, id, name, "", now).await? {
+    if insert(tx, id, name, "", now).await? {
         return Ok(id);
     }
-    find_by_name(conn, workspace, name).await?.ok_or(sqlx::Error::RowNotFound)
+    find_by_name(tx, name).await?.ok_or(sqlx::Error::RowNotFound)
 }
 
 /// The project called `name`.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn find_by_name(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    name: &str,
-) -> sqlx::Result<Option<ProjectId>> {
+pub async fn find_by_name(tx: &mut Tx, name: &str) -> sqlx::Result<Option<ProjectId>> {
     sqlx::query_scalar!(
         r#"select project_id as "project_id: ProjectId" from projects
            where workspace_id = $1 and name = $2"#,
-        workspace.0,
+        tx.workspace.0,
         name,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "projects.find_by_name"))
     .await
 }
 
@@ -114,8 +105,7 @@ pub struct ProjectFilter<'a> {
 /// # Errors
 /// When the database fails.
 pub async fn list(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     filter: ProjectFilter<'_>,
     after: Option<ProjectId>,
     rows: i64,
@@ -137,13 +127,13 @@ pub async fn list(
         order by p.project_id desc
         limit $5
         "#,
-        workspace.0,
+        tx.workspace.0,
         filter.project.map(|id| id.0),
         filter.name,
         after.map(|id| id.0),
         rows,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "projects.list"))
     .await
 }
 
@@ -162,20 +152,16 @@ pub struct ProjectText {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    project: ProjectId,
-) -> sqlx::Result<Option<ProjectText>> {
+pub async fn lock(tx: &mut Tx, project: ProjectId) -> sqlx::Result<Option<ProjectText>> {
     sqlx::query_as!(
         ProjectText,
         "select name, description, version from projects
          where workspace_id = $1 and project_id = $2
          for no key update",
-        workspace.0,
+        tx.workspace.0,
         project.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "projects.lock"))
     .await
 }
 
@@ -184,8 +170,7 @@ pub async fn lock(
 /// # Errors
 /// When the database fails.
 pub async fn update(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     project: ProjectId,
     name: &str,
     description: &str,
@@ -194,13 +179,13 @@ pub async fn update(
     let updated = sqlx::query!(
         "update projects set name = $3, description = $4, version = version + 1, updated_at = $5
          where workspace_id = $1 and project_id = $2",
-        workspace.0,
+        tx.workspace.0,
         project.0,
         name,
         description,
         now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "projects.update"))
     .await;
     match updated {
         Ok(_) => Ok(true),

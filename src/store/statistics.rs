@@ -6,14 +6,16 @@
 //! doubled since are measured at once. That is seldom, since each time it takes twice as many rows,
 //! and holds up nobody.
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::AssertSqlSafe;
+
+use super::{SystemTx, traced};
 
 /// Tables with more than twice as many rows as when they were last measured, quoted. What is tiny is
 /// left out, because for it every plan is good, and so is what only somebody else may measure.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn outgrown(conn: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+pub async fn outgrown(tx: &mut SystemTx) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"select quote_ident(s.relname) as "name!" from pg_stat_user_tables s
            join pg_class c on c.oid = s.relid
@@ -22,7 +24,7 @@ pub async fn outgrown(conn: &mut PgConnection) -> sqlx::Result<Vec<String>> {
              and s.n_live_tup > 300 + 2 * greatest(c.reltuples, 0)
            order by s.relname"#,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "statistics.outgrown"))
     .await
 }
 
@@ -30,8 +32,10 @@ pub async fn outgrown(conn: &mut PgConnection) -> sqlx::Result<Vec<String>> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn measure(conn: &mut PgConnection, quoted: &str) -> sqlx::Result<()> {
+pub async fn measure(tx: &mut SystemTx, quoted: &str) -> sqlx::Result<()> {
     // The name is quoted by the database itself.
-    sqlx::query(AssertSqlSafe(format!("analyze (skip_locked) {quoted}"))).execute(conn).await?;
+    sqlx::query(AssertSqlSafe(format!("analyze (skip_locked) {quoted}")))
+        .execute(traced!(tx, "statistics.measure"))
+        .await?;
     Ok(())
 }

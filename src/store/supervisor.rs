@@ -1,9 +1,8 @@
 //! The last run of each background step.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
-use crate::domain::ids::WorkspaceId;
+use super::{Tx, traced};
 
 /// Runs of a step that are written down together; all but the last changed nothing.
 #[derive(Debug, Clone, Copy)]
@@ -47,11 +46,7 @@ pub struct StepRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn record(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    run: &StepRun<'_>,
-) -> sqlx::Result<()> {
+pub async fn record(tx: &mut Tx, run: &StepRun<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         insert into supervisor_steps as old
@@ -67,7 +62,7 @@ pub async fn record(
             last_changed = excluded.last_changed,
             last_error = excluded.last_error
         "#,
-        workspace.0,
+        tx.workspace.0,
         run.step,
         run.began_at,
         run.took_ms,
@@ -75,7 +70,7 @@ pub async fn record(
         run.error,
         run.runs,
     )
-    .execute(conn)
+    .execute(traced!(tx, "supervisor.record"))
     .await?;
     Ok(())
 }
@@ -84,13 +79,13 @@ pub async fn record(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn list(conn: &mut PgConnection, workspace: WorkspaceId) -> sqlx::Result<Vec<StepRow>> {
+pub async fn list(tx: &mut Tx) -> sqlx::Result<Vec<StepRow>> {
     sqlx::query_as!(
         StepRow,
         "select step, runs, changed, failures, last_run_at, last_took_ms, last_changed, last_error
          from supervisor_steps where workspace_id = $1 order by step",
-        workspace.0,
+        tx.workspace.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "supervisor.list"))
     .await
 }

@@ -1,8 +1,8 @@
 //! Workspaces: the tenants.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
+use super::{SystemTx, Tx, traced};
 use crate::domain::ids::WorkspaceId;
 
 /// A workspace.
@@ -21,8 +21,10 @@ const FIRST_START: i64 = 0x6d75_7374_6572;
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock_first_start(conn: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query!("select pg_advisory_xact_lock($1)", FIRST_START).execute(conn).await?;
+pub async fn lock_first_start(tx: &mut SystemTx) -> sqlx::Result<()> {
+    sqlx::query!("select pg_advisory_xact_lock($1)", FIRST_START)
+        .execute(traced!(tx, "workspaces.lock_first_start"))
+        .await?;
     Ok(())
 }
 
@@ -31,13 +33,13 @@ pub async fn lock_first_start(conn: &mut PgConnection) -> sqlx::Result<()> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<WorkspaceRow>> {
+pub async fn all(tx: &mut SystemTx) -> sqlx::Result<Vec<WorkspaceRow>> {
     sqlx::query_as!(
         WorkspaceRow,
         r#"select workspace_id as "workspace_id: WorkspaceId", name from workspaces
            order by created_at, workspace_id"#,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "workspaces.all"))
     .await
 }
 
@@ -45,19 +47,14 @@ pub async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<WorkspaceRow>> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    name: &str,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+pub async fn insert(tx: &mut Tx, name: &str, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into workspaces (workspace_id, name, created_at) values ($1, $2, $3)",
-        workspace.0,
+        tx.workspace.0,
         name,
         now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "workspaces.insert"))
     .await?;
     Ok(())
 }

@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
-use muster::{domain::ids::ProjectId, store};
+use muster::{
+    domain::ids::ProjectId,
+    store::{self, SystemTx},
+};
 use serde_json::{Value, json};
 
 use crate::support::service::Service;
@@ -62,12 +65,11 @@ async fn goals_that_name_the_same_new_project_at_once_share_it() {
     let service = Service::start().await;
     let pool = service.app.pool();
     let ensure = || async {
-        let mut tx = pool.begin().await.unwrap();
-        let (now, id) = (service.clock.now(), service.app.entropy().id(service.clock.now()));
+        let now = service.clock.now();
+        let id = service.app.entropy().id(now);
+        let mut tx = SystemTx::from(pool.begin().await.unwrap()).within(service.workspace, now);
         let found: ProjectId =
-            store::projects::ensure_by_name(&mut tx, service.workspace, id, "shared", now)
-                .await
-                .unwrap();
+            store::projects::ensure_by_name(&mut tx, id, "shared", now).await.unwrap();
         tx.commit().await.unwrap();
         (found, found == id)
     };

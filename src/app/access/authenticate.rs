@@ -26,7 +26,7 @@ use crate::{
         ids::{KeyId, WorkspaceId},
         refusal::{Code, Refusal},
     },
-    store,
+    store::{self, SystemTx},
 };
 
 /// A look for one key.
@@ -59,8 +59,8 @@ impl Batched for FindKey {
         batch: Vec<Self>,
     ) -> Result<Vec<Result<Option<StoredKey>>>> {
         let asked: Vec<_> = batch.iter().map(|find| (find.workspace, find.key)).collect();
-        let mut conn = context.pool.acquire().await?;
-        let found = store::keys::find(&mut conn, &asked, context.clock.set()).await?;
+        let mut tx: SystemTx = context.pool.acquire().await?.into();
+        let found = store::keys::find(&mut tx, &asked, context.clock.set()).await?;
         Ok(found.into_iter().map(Ok).collect())
     }
 }

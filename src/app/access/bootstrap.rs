@@ -47,8 +47,8 @@ impl App {
             None => self.entropy.id(now),
         };
         let mut unit = self.begin(workspace, Actor::SERVICE).await?;
-        store::workspaces::lock_first_start(unit.conn()).await?;
-        if !store::workspaces::all(unit.conn()).await?.is_empty() {
+        store::workspaces::lock_first_start(unit.tx()).await?;
+        if !store::workspaces::all(unit.tx()).await?.is_empty() {
             // Its connection is wanted for the look at the key.
             drop(unit);
             let given_key_known = self.is_known(given).await;
@@ -90,16 +90,16 @@ impl App {
     /// # Errors
     /// When the database fails.
     pub async fn workspaces(&self) -> Result<Vec<WorkspaceId>> {
-        let mut conn = self.reader().await?;
-        let rows = store::workspaces::all(&mut conn).await?;
+        let mut tx = self.system().await?;
+        let rows = store::workspaces::all(&mut tx).await?;
         Ok(rows.into_iter().map(|row| row.workspace_id).collect())
     }
 }
 
 /// Makes the workspace that `token` names, with `token` as its first admin key.
 async fn make(unit: &mut Unit, name: &str, token: &Token) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
-    store::workspaces::insert(unit.conn(), workspace, name, now).await?;
+    let now = unit.now();
+    store::workspaces::insert(unit.tx(), name, now).await?;
     let issue = Issue { name: KEY, role: Role::Admin, person: None, agent: None, expires_at: None };
     keys::keep(unit, issue, token).await?;
     Ok(())

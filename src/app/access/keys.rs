@@ -14,7 +14,6 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-pub use crate::store::keys::KeyFilter;
 use crate::{
     app::{
         App, Error, Result, Unit,
@@ -39,6 +38,8 @@ use crate::{
         keys::{KeyRow, NewKeyRow},
     },
 };
+
+pub use crate::store::keys::KeyFilter;
 
 /// A key, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -163,7 +164,7 @@ pub(in crate::app) async fn issue(unit: &mut Unit, new: Issue<'_>) -> Result<Iss
 
 /// Stores the key that `token` names.
 pub(in crate::app) async fn keep(unit: &mut Unit, new: Issue<'_>, token: &Token) -> Result<Key> {
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     let hash = token.hash();
     let row = NewKeyRow {
         key_id: token.key(),
@@ -175,7 +176,7 @@ pub(in crate::app) async fn keep(unit: &mut Unit, new: Issue<'_>, token: &Token)
         created_by: unit.actor(),
         expires_at: new.expires_at,
     };
-    let row = store::keys::insert(unit.conn(), workspace, now, &row).await?;
+    let row = store::keys::insert(unit.tx(), &row).await?;
     let mut event = NewEvent::new(EventKind::KeyCreated).data(
         json!({"key_id": row.key_id, "name": row.name, "role": row.role, "person": row.person}),
     );
@@ -191,12 +192,12 @@ pub(in crate::app) async fn revoke(
     keys: &[KeyId],
     agent: Option<AgentId>,
 ) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     let mut rows = Vec::with_capacity(keys.len());
     for key in keys {
         rows.push(lock(unit, *key).await?);
     }
-    store::keys::revoke(unit.conn(), workspace, keys, now).await?;
+    store::keys::revoke(unit.tx(), keys, now).await?;
     for row in rows {
         let mut event = NewEvent::new(EventKind::KeyRevoked).data(json!({"key_id": row.key_id}));
         event.agent = agent;
@@ -219,9 +220,9 @@ async fn create(unit: &mut Unit, new: &NewKey) -> Result<IssuedKey> {
 }
 
 async fn revoke_one(unit: &mut Unit, key: KeyId) -> Result<Key> {
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     // Before the key itself, and in the order of ids: two who revoke each other must not deadlock.
-    let admins = store::keys::lock_valid_admins(unit.conn(), workspace, now).await?;
+    let admins = store::keys::lock_valid_admins(unit.tx()).await?;
     let row = lock(unit, key).await?;
     if row.revoked_at.is_some() {
         return Ok(Key::of(row, now));
@@ -238,8 +239,7 @@ async fn revoke_one(unit: &mut Unit, key: KeyId) -> Result<Key> {
 }
 
 async fn lock(unit: &mut Unit, key: KeyId) -> Result<KeyRow> {
-    let workspace = unit.workspace();
-    let row = store::keys::lock(unit.conn(), workspace, key).await?;
+    let row = store::keys::lock(unit.tx(), key).await?;
     Ok(row.ok_or_else(|| Refusal::not_found("key"))?)
 }
 
@@ -290,9 +290,9 @@ impl App {
         after: Option<KeyId>,
         rows: u32,
     ) -> Result<Vec<Key>> {
-        let (mut conn, now) = self.reading().await?;
-        let rows = store::keys::list(&mut conn, workspace, filter, after, i64::from(rows)).await?;
-        Ok(rows.into_iter().map(|row| Key::of(row, now)).collect())
+        let mut tx = self.reader(workspace).await?;
+        let rows = store::keys::list(&mut tx, filter, after, i64::from(rows)).await?;
+        Ok(rows.into_iter().map(|row| Key::of(row, tx.now)).collect())
     }
 
     /// One key.
@@ -322,8 +322,8 @@ impl App {
     /// # Errors
     /// `not_found` when there is no such workspace, or none yet, or several and none is named.
     pub async fn local_admin(&self, workspace: Option<WorkspaceId>) -> Result<LocalAdmin<'_>> {
-        let mut conn = self.reader().await?;
-        let all = store::workspaces::all(&mut conn).await?;
+        let mut tx = self.system().await?;
+        let all = store::workspaces::all(&mut tx).await?;
         let mut fitting = all
             .into_iter()
             .map(|row| row.workspace_id)

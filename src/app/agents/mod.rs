@@ -17,7 +17,6 @@ use super::{
     error::same_version,
     unit::idempotency::{self, Outcome, Request},
 };
-pub use crate::store::agents::AgentFilter;
 use crate::{
     domain::{
         access::role::Role,
@@ -33,6 +32,8 @@ use crate::{
     },
 };
 use views::{Agent, AgentChange, NewAgent, Registration};
+
+pub use crate::store::agents::AgentFilter;
 
 impl App {
     /// Registers an agent, or one more instance of a known one, and makes a key for it.
@@ -57,8 +58,7 @@ impl App {
                 None => (again(unit, new).await?, false),
             };
             let IssuedKey { key, token } = one_more_key(unit, id, &new.name).await?;
-            let (workspace, now) = (unit.workspace(), unit.now());
-            let agent = views::read(unit.conn(), workspace, id, now).await?;
+            let agent = views::read(unit.tx(), id).await?;
             let registration = Registration { agent, created, key, token };
             idempotency::store(unit, principal, request, &registration).await?;
             Ok(Outcome::fresh(registration))
@@ -72,8 +72,8 @@ impl App {
     /// # Errors
     /// `not_found`.
     pub async fn get_agent(&self, caller: &ReaderCaller, agent: AgentId) -> Result<Agent> {
-        let (mut conn, now) = self.reading().await?;
-        views::read(&mut conn, caller.principal().workspace, agent, now).await
+        let mut tx = self.reader(caller.principal().workspace).await?;
+        views::read(&mut tx, agent).await
     }
 
     /// Up to `rows` agents after `after`, newest first.
@@ -88,10 +88,9 @@ impl App {
         rows: u32,
     ) -> Result<Vec<Agent>> {
         let workspace = caller.principal().workspace;
-        let (mut conn, now) = self.reading().await?;
-        let rows =
-            store::agents::list(&mut conn, workspace, filter, after, i64::from(rows)).await?;
-        Ok(rows.into_iter().map(|row| Agent::of(row, now)).collect())
+        let mut tx = self.reader(workspace).await?;
+        let rows = store::agents::list(&mut tx, filter, after, i64::from(rows)).await?;
+        Ok(rows.into_iter().map(|row| Agent::of(row, tx.now)).collect())
     }
 
     /// Edits an agent. `version` is the one that the caller has read; none edits whichever there
@@ -117,8 +116,7 @@ impl App {
                 self.begin(principal.workspace, principal.actor()).await?
             }
         };
-        let (workspace, now) = (unit.workspace(), unit.now());
-        let stored = store::agents::lock(unit.conn(), workspace, agent).await?;
+        let stored = store::agents::lock(unit.tx(), agent).await?;
         let stored = stored.ok_or_else(|| Refusal::not_found("agent"))?;
         if let Some(version) = version {
             same_version(i64::from(stored.version), version)?;
@@ -127,7 +125,7 @@ impl App {
         if change.state == Some(AgentState::Retired) {
             takeover::keep_no_more(&mut unit, agent).await?;
         }
-        let agent = views::read(unit.conn(), workspace, agent, now).await?;
+        let agent = views::read(unit.tx(), agent).await?;
         self.commit(unit).await?;
         Ok(agent)
     }
@@ -135,7 +133,7 @@ impl App {
 
 /// The id of a new agent; nothing when the name is known.
 async fn make(unit: &mut Unit, new: &NewAgent) -> Result<Option<AgentId>> {
-    let (workspace, now, id) = (unit.workspace(), unit.now(), unit.id());
+    let id = unit.id();
     let capabilities = sorted(new.capabilities.clone().unwrap_or_default());
     let most = new.max_concurrent.unwrap_or(1);
     let Actor { key, person, owner: _, request_id: _ } = unit.acting().clone();
@@ -148,7 +146,7 @@ async fn make(unit: &mut Unit, new: &NewAgent) -> Result<Option<AgentId>> {
         owner: owner.as_ref(),
         registered_by: key,
     };
-    if !store::agents::insert(unit.conn(), workspace, now, &row).await? {
+    if !store::agents::insert(unit.tx(), &row).await? {
         return Ok(None);
     }
     let data = json!({
@@ -160,8 +158,7 @@ async fn make(unit: &mut Unit, new: &NewAgent) -> Result<Option<AgentId>> {
 
 /// A known agent registers again: its abilities change, its state does not.
 async fn again(unit: &mut Unit, new: &NewAgent) -> Result<AgentId> {
-    let workspace = unit.workspace();
-    let stored = store::agents::lock_by_name(unit.conn(), workspace, &new.name).await?;
+    let stored = store::agents::lock_by_name(unit.tx(), &new.name).await?;
     let stored = stored.ok_or_else(|| Refusal::not_found("agent"))?;
     match stored.state {
         AgentState::Active | AgentState::Paused | AgentState::Draining => {}
@@ -189,11 +186,10 @@ fn retired(agent: &AgentRow) -> Refusal {
 async fn one_more_key(unit: &mut Unit, agent: AgentId, name: &str) -> Result<IssuedKey> {
     let new = Issue { name, role: Role::Agent, person: None, agent: Some(agent), expires_at: None };
     let issued = keys::issue(unit, new).await?;
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     let others = settings::AGENT_KEYS - 1;
     let surplus =
-        store::keys::surplus_of_agent(unit.conn(), workspace, agent, issued.key.id, others, now)
-            .await?;
+        store::keys::surplus_of_agent(unit.tx(), agent, issued.key.id, others, now).await?;
     keys::revoke(unit, &surplus, Some(agent)).await?;
     Ok(issued)
 }
@@ -210,8 +206,7 @@ async fn edit(unit: &mut Unit, stored: &AgentRow, change: &AgentChange) -> Resul
     if edited == *stored {
         return Ok(());
     }
-    let (workspace, now) = (unit.workspace(), unit.now());
-    store::agents::update(unit.conn(), workspace, now, &edited).await?;
+    store::agents::update(unit.tx(), &edited).await?;
     let data = facts(&edited);
     let event = NewEvent::new(EventKind::AgentUpdated).agent(edited.agent_id);
     unit.record(event.before(&facts(stored)).after(&data).data(data));

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
 
 use crate::{
     app::{Result, access::keys::Key},
@@ -10,14 +9,14 @@ use crate::{
         access::person::Person,
         agent::liveness,
         check::Checks,
-        ids::{AgentId, KeyId, WorkspaceId},
+        ids::{AgentId, KeyId},
         refusal::Refusal,
         settings,
         spend::Amounts,
         states::{AgentState, Liveness},
     },
     store::{
-        self,
+        self, Tx,
         agents::{AgentFilter, AgentOverviewRow},
     },
 };
@@ -100,15 +99,10 @@ impl Agent {
 }
 
 /// Reads one agent.
-pub(in crate::app) async fn read(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    agent: AgentId,
-    now: DateTime<Utc>,
-) -> Result<Agent> {
+pub(in crate::app) async fn read(tx: &mut Tx, agent: AgentId) -> Result<Agent> {
     let filter = AgentFilter { agent: Some(agent), ..AgentFilter::default() };
-    let found = store::agents::list(conn, workspace, filter, None, 1).await?.pop();
-    Ok(Agent::of(found.ok_or_else(|| Refusal::not_found("agent"))?, now))
+    let found = store::agents::list(tx, filter, None, 1).await?.pop();
+    Ok(Agent::of(found.ok_or_else(|| Refusal::not_found("agent"))?, tx.now))
 }
 
 /// An agent to be registered, or registered again.

@@ -21,14 +21,12 @@ pub async fn ask(unit: &mut Unit, mut questions: Vec<NewApproval>) -> Result<()>
     if questions.is_empty() {
         return Ok(());
     }
-    let (workspace, now) = (unit.workspace(), unit.now());
-    let mut excluded =
-        store::approvals::excluded::excluded(unit.conn(), workspace, &questions).await?;
+    let mut excluded = store::approvals::excluded::excluded(unit.tx(), &questions).await?;
     for question in &mut questions {
         let found = excluded.remove(&question.approval_id).unwrap_or_default();
         question.excluded.extend(found);
     }
-    store::approvals::insert(unit.conn(), workspace, now, &questions).await?;
+    store::approvals::insert(unit.tx(), &questions).await?;
     let ids: Vec<ApprovalId> = questions.iter().map(|question| question.approval_id).collect();
     let frozen = policies::freeze(unit, &ids).await?;
     for question in questions {
@@ -56,9 +54,7 @@ pub(in crate::app) async fn withdraw_questions(
     tasks: &[TaskId],
     reason: &str,
 ) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
-    let gone =
-        store::approvals::cancel_for_tasks(unit.conn(), workspace, now, tasks, reason).await?;
+    let gone = store::approvals::cancel_for_tasks(unit.tx(), tasks, reason).await?;
     for (approval, task, goal) in gone {
         unit.record(withdrawn(approval, goal).task(task));
     }

@@ -8,9 +8,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sqlx::PgConnection;
 
-pub use crate::store::approvals::policies::PolicyFilter;
 use crate::{
     app::{
         App, Error, Result, Unit,
@@ -20,7 +18,7 @@ use crate::{
     },
     domain::{
         event::{EventKind, NewEvent},
-        ids::{ApprovalId, KeyId, PolicyId, WorkspaceId},
+        ids::{ApprovalId, KeyId, PolicyId},
         policy::{
             Place, PolicySpec, expiry,
             matching::{Asked, Policy, choose},
@@ -30,7 +28,7 @@ use crate::{
         states::ApprovalKind,
     },
     store::{
-        self,
+        self, Tx,
         approvals::{
             ApprovalFacts,
             frozen_policy::{Clocked, Frozen},
@@ -38,6 +36,8 @@ use crate::{
         },
     },
 };
+
+pub use crate::store::approvals::policies::PolicyFilter;
 
 /// Who decides what, and what happens when nobody does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -77,13 +77,9 @@ fn view(row: PolicyRow) -> Result<ApprovalPolicy> {
 ///
 /// # Errors
 /// `not_found`.
-pub(in crate::app) async fn read(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    policy: PolicyId,
-) -> Result<ApprovalPolicy> {
+pub(in crate::app) async fn read(tx: &mut Tx, policy: PolicyId) -> Result<ApprovalPolicy> {
     let filter = PolicyFilter { policy: Some(policy), retired: None };
-    let found = store::approvals::policies::list(conn, workspace, filter, None, 1).await?.pop();
+    let found = store::approvals::policies::list(tx, filter, None, 1).await?.pop();
     view(found.ok_or_else(|| Refusal::not_found("approval policy"))?)
 }
 
@@ -111,19 +107,18 @@ impl App {
                 return Ok(Outcome::replayed(policy));
             }
             check_project(unit, spec).await?;
-            let (workspace, now, policy_id) = (unit.workspace(), unit.now(), unit.id());
-            let in_force =
-                store::approvals::policies::count_in_force(unit.conn(), workspace).await?;
+            let policy_id = unit.id();
+            let in_force = store::approvals::policies::count_in_force(unit.tx()).await?;
             if in_force >= settings::POLICIES {
                 let detail = format!("{in_force} policies are in force; retire one first");
                 return Err(Refusal::invalid_at("", detail).into());
             }
             let (document, by) = (json!(spec), unit.actor());
             let new = NewPolicy { policy_id, name: &spec.name, document: &document, by };
-            if !store::approvals::policies::insert(unit.conn(), workspace, now, &new).await? {
+            if !store::approvals::policies::insert(unit.tx(), &new).await? {
                 return Err(taken(&spec.name));
             }
-            let policy = read(unit.conn(), workspace, policy_id).await?;
+            let policy = read(unit.tx(), policy_id).await?;
             unit.record(told(EventKind::PolicyCreated, &policy).after(&policy));
             idempotency::store(unit, principal, request, &policy).await?;
             Ok(Outcome::fresh(policy))
@@ -156,19 +151,12 @@ impl App {
         if before.spec == *spec {
             return Ok(before);
         }
-        let (workspace, now, document) = (unit.workspace(), unit.now(), json!(spec));
-        let edit = store::approvals::policies::update(
-            unit.conn(),
-            workspace,
-            now,
-            policy,
-            &spec.name,
-            &document,
-        );
+        let document = json!(spec);
+        let edit = store::approvals::policies::update(unit.tx(), policy, &spec.name, &document);
         if !edit.await? {
             return Err(taken(&spec.name));
         }
-        let after = read(unit.conn(), workspace, policy).await?;
+        let after = read(unit.tx(), policy).await?;
         unit.record(told(EventKind::PolicyUpdated, &after).before(&before).after(&after));
         self.commit(unit).await?;
         Ok(after)
@@ -190,9 +178,8 @@ impl App {
         if before.retired_at.is_some() {
             return Ok(before);
         }
-        let (workspace, now) = (unit.workspace(), unit.now());
-        store::approvals::policies::retire(unit.conn(), workspace, now, policy).await?;
-        let after = read(unit.conn(), workspace, policy).await?;
+        store::approvals::policies::retire(unit.tx(), policy).await?;
+        let after = read(unit.tx(), policy).await?;
         unit.record(told(EventKind::PolicyRetired, &after).before(&before).after(&after));
         self.commit(unit).await?;
         Ok(after)
@@ -207,7 +194,7 @@ impl App {
         caller: &MonitorCaller,
         policy: PolicyId,
     ) -> Result<ApprovalPolicy> {
-        read(&mut *self.reader().await?, caller.principal().workspace, policy).await
+        read(&mut self.reader(caller.principal().workspace).await?, policy).await
     }
 
     /// Up to `rows` policies after `after`, newest first.
@@ -222,29 +209,25 @@ impl App {
         rows: u32,
     ) -> Result<Vec<ApprovalPolicy>> {
         let workspace = caller.principal().workspace;
-        let mut conn = self.reader().await?;
-        let rows =
-            store::approvals::policies::list(&mut conn, workspace, filter, after, rows.into())
-                .await?;
+        let mut tx = self.reader(workspace).await?;
+        let rows = store::approvals::policies::list(&mut tx, filter, after, rows.into()).await?;
         rows.into_iter().map(view).collect()
     }
 }
 
 /// Locks a policy that has this version, and reads it.
 async fn lock(unit: &mut Unit, policy: PolicyId, version: Option<i64>) -> Result<ApprovalPolicy> {
-    let workspace = unit.workspace();
-    let found = store::approvals::policies::lock(unit.conn(), workspace, policy).await?;
+    let found = store::approvals::policies::lock(unit.tx(), policy).await?;
     let (stored, _) = found.ok_or_else(|| Refusal::not_found("approval policy"))?;
     if let Some(version) = version {
         same_version(stored.into(), version)?;
     }
-    read(unit.conn(), workspace, policy).await
+    read(unit.tx(), policy).await
 }
 
 async fn check_project(unit: &mut Unit, spec: &PolicySpec) -> Result<()> {
     let Some(project) = spec.r#match.project_id else { return Ok(()) };
-    let workspace = unit.workspace();
-    if store::approvals::policies::project_exists(unit.conn(), workspace, project).await? {
+    if store::approvals::policies::project_exists(unit.tx(), project).await? {
         return Ok(());
     }
     Err(Refusal::not_found("project").into())
@@ -283,15 +266,13 @@ pub(in crate::app) async fn freeze(
         });
     }
     if !frozen.is_empty() {
-        let workspace = unit.workspace();
-        store::approvals::frozen_policy::freeze(unit.conn(), workspace, &frozen).await?;
+        store::approvals::frozen_policy::freeze(unit.tx(), &frozen).await?;
     }
     Ok(frozen.into_iter().map(|frozen| (frozen.approval_id, frozen.policy_id)).collect())
 }
 
 async fn find(unit: &mut Unit, approvals: &[ApprovalId]) -> Result<Vec<(ApprovalId, Policy)>> {
-    let workspace = unit.workspace();
-    let rows = store::approvals::policies::in_force(unit.conn(), workspace).await?;
+    let rows = store::approvals::policies::in_force(unit.tx()).await?;
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -300,7 +281,7 @@ async fn find(unit: &mut Unit, approvals: &[ApprovalId]) -> Result<Vec<(Approval
         Ok(Policy { policy_id, version, spec })
     });
     let policies: Vec<Policy> = policies.collect::<Result<_>>()?;
-    let asked = store::approvals::frozen_policy::asked(unit.conn(), workspace, approvals).await?;
+    let asked = store::approvals::frozen_policy::asked(unit.tx(), approvals).await?;
     let chosen = |(id, asked): (ApprovalId, Asked)| Some((id, choose(&policies, &asked)?.clone()));
     Ok(asked.into_iter().filter_map(chosen).collect())
 }
@@ -313,8 +294,8 @@ async fn find(unit: &mut Unit, approvals: &[ApprovalId]) -> Result<Vec<(Approval
 /// # Errors
 /// When the database fails.
 pub(in crate::app) async fn ask_anew(unit: &mut Unit, facts: &ApprovalFacts) -> Result<()> {
-    let (workspace, now, id) = (unit.workspace(), unit.now(), facts.approval_id);
-    let standing = store::approvals::frozen_policy::standing(unit.conn(), workspace, id).await?;
+    let (now, id) = (unit.now(), facts.approval_id);
+    let standing = store::approvals::frozen_policy::standing(unit.tx(), id).await?;
     let in_payload = match facts.kind {
         ApprovalKind::Plan | ApprovalKind::Budget => true,
         ApprovalKind::Start | ApprovalKind::Result | ApprovalKind::Action | ApprovalKind::Input => {
@@ -338,5 +319,5 @@ pub(in crate::app) async fn ask_anew(unit: &mut Unit, facts: &ApprovalFacts) -> 
     let place = Place { escalation, ..Place::FIRST };
     let (expires_at, remind_at) = expiry::clock(&spec, place, now);
     let to = Clocked { stage: place.stage, escalation, expires_at, remind_at, reminded: 0 };
-    Ok(store::approvals::frozen_policy::put(unit.conn(), workspace, id, to).await?)
+    Ok(store::approvals::frozen_policy::put(unit.tx(), id, to).await?)
 }

@@ -103,22 +103,22 @@ impl App {
         checks.range("/limit", limit.unwrap_or(MOST), 1..=MOST);
         checks.finish()?;
         let workspace = caller.principal().workspace;
-        let mut conn = self.reader().await?;
-        let spec = policies::read(&mut conn, workspace, policy).await?.spec;
+        let mut tx = self.reader(workspace).await?;
+        let spec = policies::read(&mut tx, policy).await?.spec;
         let rows = limit.unwrap_or(MOST);
         let scope = PastScope { from: *from, until: *until, rows: i64::from(rows) + 1 };
-        let mut past = store::approvals::history::list(&mut conn, workspace, &scope).await?;
+        let mut past = store::approvals::history::list(&mut tx, &scope).await?;
         let complete = past.len() <= rows as usize;
         past.truncate(rows as usize);
         let ids: Vec<ApprovalId> = past.iter().map(|row| row.approval_id).collect();
-        let asked = store::approvals::frozen_policy::asked(&mut conn, workspace, &ids).await?;
+        let asked = store::approvals::frozen_policy::asked(&mut tx, &ids).await?;
         let mut cast: HashMap<ApprovalId, Vec<Vote>> = HashMap::new();
-        for row in store::approvals::votes::list(&mut conn, workspace, &ids).await? {
+        for row in store::approvals::votes::list(&mut tx, &ids).await? {
             cast.entry(row.approval_id)
                 .or_default()
                 .push(crate::app::approvals::standing::vote(&row)?);
         }
-        drop(conn);
+        drop(tx);
         let asked: HashMap<ApprovalId, Asked> = asked.into_iter().collect();
         let mut simulation = Simulation { examined: past.len(), complete, ..Simulation::default() };
         for row in past {

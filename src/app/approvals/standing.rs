@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::PgConnection;
 
 use crate::{
     app::{Result, error::corrupt},
@@ -15,14 +14,14 @@ use crate::{
             Verdict,
             excluded::{Decider, Excluded},
         },
-        ids::{ApprovalId, KeyId, PolicyId, WorkspaceId},
+        ids::{ApprovalId, KeyId, PolicyId},
         policy::{
             OnExpiry, Place, PolicySpec,
             panel::{Panel, Tally, Vote},
         },
     },
     store::{
-        self,
+        self, Tx,
         approvals::{
             read::{ApprovalRow, FrozenPolicy},
             votes::VoteRow,
@@ -137,8 +136,7 @@ impl From<VoteRow> for ApprovalVote {
 /// # Errors
 /// When the database fails.
 pub(in crate::app) async fn standings(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     rows: &[ApprovalRow],
 ) -> Result<HashMap<ApprovalId, ApprovalStanding>> {
     let with_policy = rows.iter().filter(|row| row.frozen.is_some());
@@ -147,7 +145,7 @@ pub(in crate::app) async fn standings(
         return Ok(HashMap::new());
     }
     let mut votes: HashMap<ApprovalId, Vec<VoteRow>> = HashMap::new();
-    for vote in store::approvals::votes::list(conn, workspace, &ids).await? {
+    for vote in store::approvals::votes::list(tx, &ids).await? {
         votes.entry(vote.approval_id).or_default().push(vote);
     }
     let mut standings = HashMap::new();

@@ -5,7 +5,6 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::PgConnection;
 
 use super::standing::{self, ApprovalStanding};
 use crate::{
@@ -18,13 +17,13 @@ use crate::{
         access::person::Person,
         approval::{PayloadHash, Risk, Verdict, excluded::Excluded, review::ReviewChoice},
         form::AnswerSchema,
-        ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, TaskId, WorkspaceId},
+        ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, TaskId},
         refusal::Refusal,
         states::{ApprovalKind, ApprovalState},
         words::Words as _,
     },
     store::{
-        self,
+        self, Tx,
         approvals::{
             About,
             read::{ApprovalRow, ApprovalScope},
@@ -125,12 +124,8 @@ pub struct ApprovalFilter {
 ///
 /// # Errors
 /// `not_found`.
-pub(in crate::app) async fn about(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    approval: ApprovalId,
-) -> Result<About> {
-    let found = store::approvals::about(conn, workspace, approval).await?;
+pub(in crate::app) async fn about(tx: &mut Tx, approval: ApprovalId) -> Result<About> {
+    let found = store::approvals::about(tx, approval).await?;
     Ok(found.ok_or_else(|| Refusal::not_found("approval"))?)
 }
 
@@ -138,29 +133,21 @@ pub(in crate::app) async fn about(
 ///
 /// # Errors
 /// `not_found`.
-pub(in crate::app) async fn read(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    approval: ApprovalId,
-) -> Result<Approval> {
-    let row = store::approvals::read::read(conn, workspace, approval).await?;
+pub(in crate::app) async fn read(tx: &mut Tx, approval: ApprovalId) -> Result<Approval> {
+    let row = store::approvals::read::read(tx, approval).await?;
     let row = row.ok_or_else(|| Refusal::not_found("approval"))?;
-    let read = views(conn, workspace, vec![row]).await?.pop();
+    let read = views(tx, vec![row]).await?.pop();
     let read = read.ok_or_else(|| Refusal::not_found("approval"))?;
     if read.kind != ApprovalKind::Result {
         return Ok(read);
     }
-    let waived = store::approvals::reviews::of_approval(conn, workspace, approval).await?;
+    let waived = store::approvals::reviews::of_approval(tx, approval).await?;
     Ok(Approval { waived: waived.into_iter().map(Waived::from).collect(), ..read })
 }
 
 /// The rows as they are shown, each with how it stands in its policy.
-async fn views(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    rows: Vec<ApprovalRow>,
-) -> Result<Vec<Approval>> {
-    let mut standings = standing::standings(conn, workspace, &rows).await?;
+async fn views(tx: &mut Tx, rows: Vec<ApprovalRow>) -> Result<Vec<Approval>> {
+    let mut standings = standing::standings(tx, &rows).await?;
     let view = |row: ApprovalRow| {
         let standing = standings.remove(&row.approval_id);
         view(row, standing)
@@ -248,9 +235,9 @@ impl App {
         let ApprovalFilter { states, kinds, goal } = filter;
         let scope = ApprovalScope { states, kinds, goal: *goal, after, rows };
         let workspace = caller.principal().workspace;
-        let mut conn = self.reader().await?;
-        let rows = store::approvals::read::list(&mut conn, workspace, &scope).await?;
-        views(&mut conn, workspace, rows).await
+        let mut tx = self.reader(workspace).await?;
+        let rows = store::approvals::read::list(&mut tx, &scope).await?;
+        views(&mut tx, rows).await
     }
 
     /// One approval. Waits up to `wait` until it is decided or, with a known version, until its
@@ -267,13 +254,13 @@ impl App {
     ) -> Result<Approval> {
         let workspace = caller.principal().workspace;
         self.wait_until(workspace, wait, || async {
-            let mut conn = self.reader().await?;
-            let found = store::approvals::read::version(&mut conn, workspace, approval).await?;
+            let mut tx = self.reader(workspace).await?;
+            let found = store::approvals::read::version(&mut tx, approval).await?;
             let (version, decided) = found.ok_or_else(|| Refusal::not_found("approval"))?;
             Ok(known.map_or(decided, |known| known != version))
         })
         .await?;
-        read(&mut *self.reader().await?, workspace, approval).await
+        read(&mut self.reader(workspace).await?, approval).await
     }
 }
 

@@ -77,11 +77,10 @@ impl App {
         check(request)?;
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        let workspace = unit.workspace();
         let attempts = locked(&mut unit, &[attempt]).await?;
         task::fence(find(&attempts, attempt)?, caller.holder(), &lease::hash(&request.lease))?;
         if !is_known(&mut unit, attempt, request).await? {
-            let places = store::attempts::places(unit.conn(), workspace, &[attempt]).await?;
+            let places = store::attempts::places(unit.tx(), &[attempt]).await?;
             freeze::admit(places.first().and_then(|place| place.frozen), Act::Begin)?;
             set_aside(&mut unit, attempt, request).await?;
             let cost = json!({"key": request.key, "amounts": request.amounts});
@@ -90,7 +89,7 @@ impl App {
             unit.audit(mutation.goal(goal).after(&cost));
         }
         let now = unit.now();
-        let standings = standing::of(unit.conn(), workspace, std::iter::once(attempt)).await?;
+        let standings = standing::of(unit.tx(), std::iter::once(attempt)).await?;
         self.commit(unit).await?;
         let rows = standings.get(&attempt).map(Vec::as_slice).unwrap_or_default();
         Ok(AuthorizeAnswer {
@@ -111,10 +110,8 @@ fn check(request: &AuthorizeRequest) -> Result<()> {
 
 /// Whether the same was authorised before.
 async fn is_known(unit: &mut Unit, attempt: AttemptId, request: &AuthorizeRequest) -> Result<bool> {
-    let workspace = unit.workspace();
     let keys = [request.key.clone()];
-    let rows =
-        store::budgets::reservations::authorized(unit.conn(), workspace, &[attempt], &keys).await?;
+    let rows = store::budgets::reservations::authorized(unit.tx(), &[attempt], &keys).await?;
     if rows.is_empty() {
         return Ok(false);
     }
@@ -127,7 +124,6 @@ async fn is_known(unit: &mut Unit, attempt: AttemptId, request: &AuthorizeReques
 }
 
 async fn set_aside(unit: &mut Unit, attempt: AttemptId, request: &AuthorizeRequest) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
     if let Some(mut accounts) = Accounts::open(unit, &[attempt], Sureness::Lock).await? {
         let path = accounts.paths.get(&attempt).cloned().unwrap_or_default();
         let mut lacking = BTreeMap::new();
@@ -158,5 +154,5 @@ async fn set_aside(unit: &mut Unit, attempt: AttemptId, request: &AuthorizeReque
             used: false,
         })
         .collect();
-    Ok(store::budgets::reservations::authorize(unit.conn(), workspace, now, &costs).await?)
+    Ok(store::budgets::reservations::authorize(unit.tx(), &costs).await?)
 }

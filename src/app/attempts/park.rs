@@ -215,8 +215,7 @@ impl App {
             };
             park(unit, &parking, &asked.checkpoint, &asked.spend, "waits for a person").await?;
             crate::app::approvals::ask::ask(unit, vec![question]).await?;
-            let workspace = unit.workspace();
-            let answer = views::read(unit.conn(), workspace, approval).await?;
+            let answer = views::read(unit.tx(), approval).await?;
             idempotency::store(unit, principal, request, &answer).await?;
             Ok(Outcome::fresh(answer))
         };
@@ -270,11 +269,10 @@ async fn hold(
     lease: &str,
     act: Act,
 ) -> Result<Parking> {
-    let workspace = unit.workspace();
-    let places = store::attempts::places(unit.conn(), workspace, &[attempt]).await?;
+    let places = store::attempts::places(unit.tx(), &[attempt]).await?;
     let place = places.first().ok_or_else(|| Refusal::not_found("attempt"))?;
     let goal = lock_goal(unit, place.goal_id).await?;
-    let tasks = store::tasks::lock(unit.conn(), workspace, &[place.task_id]).await?;
+    let tasks = store::tasks::lock(unit.tx(), &[place.task_id]).await?;
     let task = tasks
         .into_iter()
         .next()
@@ -307,11 +305,10 @@ async fn park(
     spend: &SpendReport,
     reason: &str,
 ) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
     let Parking { goal: _, task, attempt } = parking;
     let id = attempt.attempt_id;
     let ending = task::park(task);
-    store::attempts::end(unit.conn(), workspace, now, &[(id, ending.attempt)]).await?;
+    store::attempts::end(unit.tx(), &[(id, ending.attempt)]).await?;
     let result = NewResult {
         attempt_id: id,
         outcome: json!({"attempt_state": ending.attempt}),
@@ -320,10 +317,10 @@ async fn park(
         failure: None,
         message: Some(reason.to_owned()),
     };
-    store::attempts::results::insert(unit.conn(), workspace, now, &[result]).await?;
+    store::attempts::results::insert(unit.tx(), &[result]).await?;
     if checkpoint.is_some() {
         let row = Progress { attempt_id: id, progress: None, checkpoint: checkpoint.clone() };
-        store::attempts::progress(unit.conn(), workspace, now, &[row]).await?;
+        store::attempts::progress(unit.tx(), &[row]).await?;
     }
     let reason = Some(reason.to_owned());
     let change = Change::by_attempt(task.clone(), id, attempt.holder, ending, reason);

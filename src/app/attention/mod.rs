@@ -32,8 +32,7 @@ pub(in crate::app) mod items;
 pub(in crate::app) mod ready_made;
 pub mod views;
 
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use chrono::DateTime;
 
 use super::{
     App, Result,
@@ -45,14 +44,14 @@ use crate::{
             AttentionKind, COUNTED, Place, QUARANTINE_RISK, STALLED_AFTER, counted_on_since,
             head_start, hindrance,
         },
-        ids::WorkspaceId,
         task::claim::covers,
     },
     store::{
-        attention as rows,
+        SystemTx, Tx, attention as rows,
         attention::{AbleAgent, Scope},
     },
 };
+
 pub use views::{AttentionAction, AttentionCounts, AttentionFilter, AttentionItem};
 
 impl App {
@@ -68,14 +67,14 @@ impl App {
         most: u32,
     ) -> Result<(Vec<AttentionItem>, AttentionCounts)> {
         let workspace = caller.principal().workspace;
-        let mut tx = self.pool.begin().await?;
-        let now = self.clock.or(rows::begin(&mut tx).await?);
-        let live = rows::live_goals(&mut tx, workspace, filter.goal, filter.project).await?;
+        let mut system: SystemTx = self.pool.begin().await?.into();
+        let now = self.clock.or(rows::begin(&mut system).await?);
+        let mut tx = system.within(workspace, now);
+        let live = rows::live_goals(&mut tx, filter.goal, filter.project).await?;
         let scope = Scope { goal: filter.goal, project: filter.project, live: live.as_deref() };
-        let mut look = Look { conn: &mut tx, workspace, scope, now };
+        let mut look = Look { tx: &mut tx, scope };
         let mut counts = AttentionCounts::default();
-        (counts.approval, counts.quarantined_task) =
-            rows::counts(look.conn, workspace, scope).await?;
+        (counts.approval, counts.quarantined_task) = rows::counts(look.tx, scope).await?;
         let mut found = look.whole().await?;
         count(&mut counts, &found);
         found.retain(|item| after.is_none_or(|after| item.place() > after));
@@ -96,25 +95,23 @@ const FIRST: Place =
 
 /// One look at a workspace at one moment.
 struct Look<'a> {
-    conn: &'a mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &'a mut Tx,
     scope: Scope<'a>,
-    now: DateTime<Utc>,
 }
 
 impl Look<'_> {
     /// The items of the kinds of which there are few: they are found whole.
     async fn whole(&mut self) -> Result<Vec<AttentionItem>> {
-        let Self { workspace, scope, now, .. } = *self;
+        let (scope, now) = (self.scope, self.tx.now);
         let (mut found, short) = self.unclaimable().await?;
-        let limits = rows::exhausted_limits(self.conn, workspace, scope, now).await?;
+        let limits = rows::exhausted_limits(self.tx, scope, now).await?;
         for limit in limits {
             found.push(items::exhausted(limit)?);
         }
-        let freezes = rows::freezes_with_waiting(self.conn, workspace, scope).await?;
+        let freezes = rows::freezes_with_waiting(self.tx, scope).await?;
         found.extend(freezes.into_iter().map(items::frozen));
         let before = now - STALLED_AFTER;
-        let goals = rows::resting_goals(self.conn, workspace, scope, now, before, &short).await?;
+        let goals = rows::resting_goals(self.tx, scope, now, before, &short).await?;
         found.extend(goals.into_iter().map(|goal| items::stalled(goal, now)));
         Ok(found)
     }
@@ -122,13 +119,13 @@ impl Look<'_> {
     /// Ready tasks that nobody can do who is counted on, by what they require; and the keys of these
     /// sets, wherever their tasks are.
     async fn unclaimable(&mut self) -> Result<(Vec<AttentionItem>, Vec<String>)> {
-        let wanted = rows::ready_capabilities(self.conn, self.workspace).await?;
-        let kept = rows::kept(self.conn, self.workspace, self.scope).await?;
+        let wanted = rows::ready_capabilities(self.tx).await?;
+        let kept = rows::kept(self.tx, self.scope).await?;
         if wanted.is_empty() && kept.is_empty() {
             return Ok((Vec::new(), Vec::new()));
         }
-        let fleet = rows::fleet(self.conn, self.workspace).await?;
-        let since = counted_on_since(self.now);
+        let fleet = rows::fleet(self.tx).await?;
+        let since = counted_on_since(self.tx.now);
         let hindered = |agent: &AbleAgent| {
             hindrance(agent.state, agent.heard_at >= since, agent.freeze_id.is_some())
         };
@@ -155,7 +152,7 @@ impl Look<'_> {
         if keys.is_empty() {
             return Ok((found, keys));
         }
-        let sets = rows::waiting_in(self.conn, self.workspace, self.scope, &keys).await?;
+        let sets = rows::waiting_in(self.tx, self.scope, &keys).await?;
         for set in sets {
             let required = short.iter().find(|(key, _)| *key == set.capability_key);
             let Some((_, required)) = required else { continue };
@@ -170,8 +167,7 @@ impl Look<'_> {
 
     async fn approvals(&mut self, after: Place, most: i64) -> Result<Vec<AttentionItem>> {
         let after = after.within(AttentionKind::Approval);
-        let found =
-            rows::pending_approvals(self.conn, self.workspace, self.scope, after, most).await?;
+        let found = rows::pending_approvals(self.tx, self.scope, after, most).await?;
         Ok(found.into_iter().map(items::approval).collect())
     }
 
@@ -179,7 +175,7 @@ impl Look<'_> {
         // All of them have one risk, so their order is that of when they failed.
         let (rank, id) = after.within(AttentionKind::QuarantinedTask);
         let after = (rank + head_start(QUARANTINE_RISK), id);
-        let found = rows::quarantined(self.conn, self.workspace, self.scope, after, most).await?;
+        let found = rows::quarantined(self.tx, self.scope, after, most).await?;
         Ok(found.into_iter().map(items::quarantined).collect())
     }
 }

@@ -36,14 +36,14 @@ use crate::{
 /// `budget_exhausted`, naming every limit that is short.
 pub(in crate::app) async fn open(unit: &mut Unit, goal: GoalId) -> Result<()> {
     let workspace = unit.workspace();
-    let own = store::budgets::allocations::limits_of_goal(unit.conn(), workspace, goal).await?;
+    let own = store::budgets::allocations::limits_of_goal(unit.tx(), goal).await?;
     if own.is_empty() {
         return Ok(());
     }
-    let above = store::budgets::charged::above(unit.conn(), workspace, &[goal]).await?;
+    let above = store::budgets::charged::above(unit.tx(), &[goal]).await?;
     let mut nodes = vec![(BudgetNode::Workspace, workspace.0)];
     nodes.extend(above.iter().filter_map(|a| Some((BudgetNode::Project, a.project_id?.0))));
-    let limits = store::budgets::windows::limits_of(unit.conn(), workspace, &nodes).await?;
+    let limits = store::budgets::windows::limits_of(unit.tx(), &nodes).await?;
     let mut ledger = held_now(unit, limits).await?.ledger;
     let keys: Vec<WindowKey> = ledger.windows().map(|(key, _)| *key).collect();
     let mut short = Vec::new();
@@ -66,21 +66,20 @@ pub(in crate::app) async fn open(unit: &mut Unit, goal: GoalId) -> Result<()> {
         return Err(exhausted(&short));
     }
     apply(unit, ledger.into_moves()).await?;
-    Ok(store::budgets::allocations::insert(unit.conn(), workspace, goal, &rows).await?)
+    Ok(store::budgets::allocations::insert(unit.tx(), goal, &rows).await?)
 }
 
 /// Locks the windows in which shares are set aside.
 async fn lock(unit: &mut Unit, open: &[Allocation]) -> Result<(Ledger, Vec<WindowKey>)> {
-    let workspace = unit.workspace();
     let ids: Vec<LimitId> = open.iter().map(|allocation| allocation.limit_id).collect();
-    let limits = store::budgets::allocations::limits(unit.conn(), workspace, &ids).await?;
+    let limits = store::budgets::allocations::limits(unit.tx(), &ids).await?;
     let wanted = open.iter().map(|allocation| Wanted {
         limit: allocation.limit_id,
         from: allocation.starts_at,
         to: allocation.starts_at,
     });
     let wanted: Vec<Wanted> = wanted.collect();
-    let rows = store::budgets::windows::lock(unit.conn(), workspace, &wanted).await?;
+    let rows = store::budgets::windows::lock(unit.tx(), &wanted).await?;
     let ledger = Held::of(limits, rows).ledger;
     let keys = ledger.windows().map(|(key, _)| *key).collect();
     Ok((ledger, keys))
@@ -96,8 +95,7 @@ pub(in crate::app) async fn resize(
     name: &str,
     amount: i64,
 ) -> Result<()> {
-    let workspace = unit.workspace();
-    let open = store::budgets::allocations::open_of(unit.conn(), workspace, goal).await?;
+    let open = store::budgets::allocations::open_of(unit.tx(), goal).await?;
     let open: Vec<Allocation> = open.into_iter().filter(|a| a.unit == name).collect();
     let (mut ledger, keys) = lock(unit, &open).await?;
     for allocation in &open {
@@ -110,7 +108,7 @@ pub(in crate::app) async fn resize(
         ledger.give_back(key, (-more).max(0));
     }
     apply(unit, ledger.into_moves()).await?;
-    Ok(store::budgets::allocations::resize(unit.conn(), workspace, goal, name, amount).await?)
+    Ok(store::budgets::allocations::resize(unit.tx(), goal, name, amount).await?)
 }
 
 /// Settles what a goal used with the limits above it and gives the rest back, once it has ended and
@@ -119,13 +117,12 @@ pub(in crate::app) async fn resize(
 /// # Errors
 /// When the database fails.
 pub(in crate::app) async fn close(unit: &mut Unit, goal: GoalId) -> Result<()> {
-    let workspace = unit.workspace();
-    let open = store::budgets::allocations::open_of_ended(unit.conn(), workspace, goal).await?;
+    let open = store::budgets::allocations::open_of_ended(unit.tx(), goal).await?;
     if open.is_empty() {
         return Ok(());
     }
     let (mut ledger, keys) = lock(unit, &open).await?;
-    let used = store::budgets::allocations::used_by(unit.conn(), workspace, goal).await?;
+    let used = store::budgets::allocations::used_by(unit.tx(), goal).await?;
     for allocation in &open {
         let Some(key) = keys.iter().find(|key| key.limit == allocation.limit_id) else { continue };
         let of_unit = used.iter().find(|used| used.unit == allocation.unit);
@@ -140,7 +137,6 @@ pub(in crate::app) async fn close(unit: &mut Unit, goal: GoalId) -> Result<()> {
         .map(|(key, window)| (key.limit, window.room()))
         .collect();
     apply(unit, ledger.into_moves()).await?;
-    let now = unit.now();
-    store::budgets::allocations::close(unit.conn(), workspace, now, goal, &used).await?;
+    store::budgets::allocations::close(unit.tx(), goal, &used).await?;
     resume::offer(unit, &rooms, resume::FEW).await.map(drop)
 }

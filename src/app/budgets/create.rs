@@ -27,7 +27,7 @@ pub(in crate::app) async fn make(
     if budgets.is_empty() {
         return Ok(());
     }
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     let ids: Vec<BudgetId> = unit.ids(budgets.len());
     let reserves: Vec<_> = budgets.iter().map(|(_, _, spec)| json!(spec.reserve)).collect();
     let mut rows = Vec::with_capacity(budgets.len());
@@ -61,7 +61,7 @@ pub(in crate::app) async fn make(
         });
         unit.record(about(EventKind::BudgetCreated, *node, *node_id).after(spec).data(data));
     }
-    Ok(store::budgets::create::insert(unit.conn(), workspace, now, &rows, &limits).await?)
+    Ok(store::budgets::create::insert(unit.tx(), &rows, &limits).await?)
 }
 
 pub(in crate::app) fn about(kind: EventKind, node: BudgetNode, id: Uuid) -> NewEvent {

@@ -16,7 +16,6 @@ pub mod views;
 pub(in crate::app) mod windows;
 
 use serde_json::json;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
@@ -29,11 +28,11 @@ use crate::{
     domain::{
         budget::{BudgetNode, BudgetSpec, LimitSpec, OnExhausted},
         event::EventKind,
-        ids::{BudgetId, GoalId, LimitId, WorkspaceId},
+        ids::{BudgetId, GoalId, LimitId},
         refusal::{Code, Refusal},
     },
     store::{
-        self,
+        self, Tx,
         budgets::{NewLimit, read::LimitRow},
     },
 };
@@ -61,9 +60,7 @@ impl App {
             if let Some(budget) = idempotency::replay(unit, principal, request).await? {
                 return Ok(Outcome::replayed(budget));
             }
-            let workspace = unit.workspace();
-            let conn = unit.conn();
-            if !store::budgets::read::node_exists(conn, workspace, new.node, node_id).await? {
+            if !store::budgets::read::node_exists(unit.tx(), new.node, node_id).await? {
                 return Err(Refusal::not_found(new.node.as_str()).into());
             }
             let budget = make(unit, new.node, node_id, &new.budget).await?;
@@ -105,10 +102,9 @@ impl App {
     /// # Errors
     /// `not_found`.
     pub async fn get_budget(&self, caller: &ReaderCaller, budget: BudgetId) -> Result<Budget> {
-        let (mut conn, now) = self.reading().await?;
+        let mut tx = self.reader(caller.principal().workspace).await?;
         let filter = BudgetFilter { budget: Some(budget), ..BudgetFilter::default() };
-        let workspace = caller.principal().workspace;
-        one(&mut conn, workspace, now, filter).await
+        one(&mut tx, filter).await
     }
 
     /// Up to `rows` budgets after `after`, newest first.
@@ -122,29 +118,20 @@ impl App {
         after: Option<BudgetId>,
         rows: u32,
     ) -> Result<Vec<Budget>> {
-        let (mut conn, now) = self.reading().await?;
-        let workspace = caller.principal().workspace;
-        let rows =
-            store::budgets::read::list(&mut conn, workspace, now, filter, after, rows.into())
-                .await?;
+        let mut tx = self.reader(caller.principal().workspace).await?;
+        let rows = store::budgets::read::list(&mut tx, filter, after, rows.into()).await?;
         rows.into_iter().map(views::view).collect()
     }
 }
 
-async fn one(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: chrono::DateTime<chrono::Utc>,
-    filter: BudgetFilter,
-) -> Result<Budget> {
-    let found = store::budgets::read::list(conn, workspace, now, filter, None, 1).await?.pop();
+async fn one(tx: &mut Tx, filter: BudgetFilter) -> Result<Budget> {
+    let found = store::budgets::read::list(tx, filter, None, 1).await?.pop();
     views::view(found.ok_or_else(|| Refusal::not_found("budget"))?)
 }
 
 async fn read(unit: &mut Unit, budget: BudgetId) -> Result<Budget> {
-    let (workspace, now) = (unit.workspace(), unit.now());
     let filter = BudgetFilter { budget: Some(budget), ..BudgetFilter::default() };
-    one(unit.conn(), workspace, now, filter).await
+    one(unit.tx(), filter).await
 }
 
 /// Makes the budget of a node; `spec` was checked.
@@ -157,7 +144,6 @@ async fn make(
     node_id: Uuid,
     spec: &BudgetSpec,
 ) -> Result<BudgetId> {
-    let (workspace, now) = (unit.workspace(), unit.now());
     let budget_id: BudgetId = unit.id();
     let row = store::budgets::NewBudget {
         budget_id,
@@ -171,7 +157,7 @@ async fn make(
         unknown_model: spec.unknown_model,
         created_by: unit.actor(),
     };
-    if !store::budgets::insert(unit.conn(), workspace, now, &row).await? {
+    if !store::budgets::insert(unit.tx(), &row).await? {
         let detail = format!(
             "the {node} has a budget; GET /v1/budgets?node={node}&node_id={node_id} shows it, and \
              PATCH changes its limits"
@@ -197,7 +183,7 @@ async fn set_limit(
     time_zone: &str,
     limit: &LimitSpec,
 ) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     let LimitSpec { unit: name, period, amount } = limit;
     let window = period.window(time_zone.parse().map_err(corrupt)?, now);
     let new = NewLimit {
@@ -209,13 +195,12 @@ async fn set_limit(
         period: *period,
         amount: *amount,
     };
-    Ok(store::budgets::insert_limit(unit.conn(), workspace, now, &new, window).await?)
+    Ok(store::budgets::insert_limit(unit.tx(), &new, window).await?)
 }
 
 /// Changes a budget; the unit holds the workspace alone.
 async fn edit(unit: &mut Unit, stored: &Budget, change: &BudgetChange) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
-    let before = store::budgets::read::limits(unit.conn(), workspace, stored.id).await?;
+    let before = store::budgets::read::limits(unit.tx(), stored.id).await?;
     let on_exhausted = change.on_exhausted.unwrap_or(stored.on_exhausted);
     let row = store::budgets::NewBudget {
         budget_id: stored.id,
@@ -229,7 +214,7 @@ async fn edit(unit: &mut Unit, stored: &Budget, change: &BudgetChange) -> Result
         unknown_model: change.unknown_model.unwrap_or(stored.unknown_model),
         created_by: stored.created_by,
     };
-    store::budgets::update(unit.conn(), workspace, now, &row).await?;
+    store::budgets::update(unit.tx(), &row).await?;
     let gone = match &change.limits {
         Some(limits) => replace(unit, stored, &before, limits).await?,
         None => Vec::new(),
@@ -257,7 +242,6 @@ async fn replace(
     before: &[LimitRow],
     limits: &[LimitSpec],
 ) -> Result<Vec<LimitId>> {
-    let (workspace, now) = (unit.workspace(), unit.now());
     let same =
         |row: &LimitRow, limit: &LimitSpec| row.unit == limit.unit && row.period == limit.period;
     let gone = before.iter().filter(|row| !limits.iter().any(|limit| same(row, limit)));
@@ -267,7 +251,7 @@ async fn replace(
         return Err(Refusal::invalid_at("/limits", detail).into());
     }
     if !gone.is_empty() {
-        store::budgets::remove_limits(unit.conn(), workspace, now, &gone).await?;
+        store::budgets::remove_limits(unit.tx(), &gone).await?;
     }
     for limit in limits {
         let Some(row) = before.iter().find(|row| same(row, limit)) else {
@@ -276,8 +260,7 @@ async fn replace(
             continue;
         };
         if row.amount != limit.amount {
-            store::budgets::change_limit(unit.conn(), workspace, now, row.limit_id, limit.amount)
-                .await?;
+            store::budgets::change_limit(unit.tx(), row.limit_id, limit.amount).await?;
             if budget.allocated {
                 let goal = GoalId(budget.node_id);
                 allocations::resize(unit, goal, &limit.unit, limit.amount).await?;
@@ -295,9 +278,8 @@ async fn resume(
     gone: &[LimitId],
     on_exhausted: OnExhausted,
 ) -> Result<()> {
-    let workspace = unit.workspace();
     let node = [(budget.node, budget.node_id)];
-    let limits = store::budgets::windows::limits_of(unit.conn(), workspace, &node).await?;
+    let limits = store::budgets::windows::limits_of(unit.tx(), &node).await?;
     let held = held_now(unit, limits).await?;
     let mut rooms: Vec<(LimitId, i64)> = gone.iter().map(|limit| (*limit, i64::MAX)).collect();
     for (key, window) in held.ledger.windows() {
@@ -319,8 +301,7 @@ pub(super) async fn raise(
     amount: i64,
     reason: Option<&str>,
 ) -> Result<()> {
-    let workspace = unit.workspace();
-    let Some(budget) = store::budgets::read::budget_of(unit.conn(), workspace, limit).await? else {
+    let Some(budget) = store::budgets::read::budget_of(unit.tx(), limit).await? else {
         return Ok(());
     };
     let stored = read(unit, budget).await?;

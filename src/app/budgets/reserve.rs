@@ -76,17 +76,17 @@ impl Funds {
         sureness: Sureness,
     ) -> Result<Option<Self>> {
         let workspace = unit.workspace();
-        if !store::budgets::windows::any(unit.conn(), workspace).await? {
+        if !store::budgets::windows::any(unit.tx()).await? {
             return Ok(None);
         }
         let goals: BTreeSet<GoalId> = ready.iter().map(|task| task.goal_id).collect();
         let goals: Vec<GoalId> = goals.into_iter().collect();
         let tasks: Vec<TaskId> = ready.iter().map(|task| task.task_id).collect();
-        let above = store::budgets::charged::above(unit.conn(), workspace, &goals).await?;
+        let above = store::budgets::charged::above(unit.tx(), &goals).await?;
         let nodes = store::budgets::charged::nodes(workspace, &tasks, &above, agents);
         let now = unit.now();
         let (limits, mut rows) =
-            store::budgets::survey::survey(unit.conn(), workspace, &nodes, now, now).await?;
+            store::budgets::survey::survey(unit.tx(), &nodes, now, now).await?;
         // What every goal here has set its share aside of is not touched.
         let limits: Vec<LiveLimit> =
             limits.into_iter().filter(|limit| is_touched(limit, &above)).collect();
@@ -98,7 +98,7 @@ impl Funds {
         if !all_open || sureness == Sureness::Lock {
             rows = hold_now(unit, &limits).await?;
         }
-        let expected = store::budgets::charged::expected(unit.conn(), workspace, &tasks).await?;
+        let expected = store::budgets::charged::expected(unit.tx(), &tasks).await?;
         let above = above.into_iter().map(|above| (above.goal_id, above)).collect();
         let mut funds = Self { above, ..Self::default() };
         funds.take_in(limits, rows)?;
@@ -208,7 +208,6 @@ impl Funds {
     /// # Errors
     /// [`Error::Again`] when somebody else took meanwhile what a look had found.
     pub(in crate::app) async fn write(self, unit: &mut Unit, started: &[Started]) -> Result<()> {
-        let workspace = unit.workspace();
         let Self { ledger, mut granted, .. } = self;
         let mut rows = Vec::new();
         for Started { token: _, attempt } in started {
@@ -224,7 +223,7 @@ impl Funds {
             return Err(Error::Corrupt("a task was paid for and not started".into()));
         }
         if !rows.is_empty() {
-            store::budgets::reservations::begin(unit.conn(), workspace, &rows).await?;
+            store::budgets::reservations::begin(unit.tx(), &rows).await?;
         }
         apply(unit, ledger.into_moves()).await.map(drop)
     }

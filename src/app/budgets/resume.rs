@@ -39,15 +39,13 @@ pub(in crate::app) async fn offer(
     if open.is_empty() {
         return Ok(0);
     }
-    let (workspace, now) = (unit.workspace(), unit.now());
     // Most of the time nothing waits, and one look for all limits says so.
     let limits: Vec<LimitId> = open.iter().map(|(limit, _)| *limit).collect();
-    let awaited = store::budgets::waits::awaited(unit.conn(), workspace, &limits).await?;
+    let awaited = store::budgets::waits::awaited(unit.tx(), &limits).await?;
     open.retain(|(limit, _)| awaited.contains(limit));
     let mut moves = Vec::new();
     for (limit, room) in &open {
-        let waiting =
-            store::budgets::waits::lock_waiting(unit.conn(), workspace, *limit, most).await?;
+        let waiting = store::budgets::waits::lock_waiting(unit.tx(), *limit, most).await?;
         let mut left = *room;
         for waits in waiting {
             if waits.short_min > left {
@@ -63,7 +61,7 @@ pub(in crate::app) async fn offer(
     if moves.is_empty() {
         return Ok(0);
     }
-    store::tasks::moves::apply(unit.conn(), workspace, now, &moves).await?;
+    store::tasks::moves::apply(unit.tx(), &moves).await?;
     let limits: Vec<LimitId> = open.iter().map(|(limit, _)| *limit).collect();
     withdraw(unit, &limits).await?;
     Ok(moves.len() as u64)
@@ -74,9 +72,7 @@ pub(in crate::app) async fn offer(
 /// # Errors
 /// When the database fails.
 pub(in crate::app) async fn withdraw(unit: &mut Unit, limits: &[LimitId]) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
-    let gone =
-        store::budgets::waits::withdraw_questions(unit.conn(), workspace, now, limits).await?;
+    let gone = store::budgets::waits::withdraw_questions(unit.tx(), limits).await?;
     for (approval, goal) in gone {
         unit.record(crate::app::approvals::ask::withdrawn(approval, goal));
     }

@@ -71,20 +71,18 @@ impl Accounts {
         attempts: &[AttemptId],
         sureness: Sureness,
     ) -> Result<Option<Self>> {
-        let workspace = unit.workspace();
-        if !store::budgets::windows::any(unit.conn(), workspace).await? {
+        if !store::budgets::windows::any(unit.tx()).await? {
             return Ok(None);
         }
-        let places = store::budgets::charged::charged_at(unit.conn(), workspace, attempts).await?;
+        let places = store::budgets::charged::charged_at(unit.tx(), attempts).await?;
         let nodes = nodes(unit, &places);
-        let own =
-            store::budgets::reservations::of_attempts(unit.conn(), workspace, attempts).await?;
+        let own = store::budgets::reservations::of_attempts(unit.tx(), attempts).await?;
         let (from, to) = span(&places).unwrap_or((unit.now(), unit.now()));
         let (limits, mut rows) =
-            store::budgets::survey::survey(unit.conn(), workspace, &nodes, from, to).await?;
+            store::budgets::survey::survey(unit.tx(), &nodes, from, to).await?;
         if sureness == Sureness::Lock {
             let wanted = wanted(&limits, &places);
-            rows = store::budgets::windows::lock(unit.conn(), workspace, &wanted).await?;
+            rows = store::budgets::windows::lock(unit.tx(), &wanted).await?;
         }
         let held = Held::of(limits, rows);
         let mut accounts = Self::default();
@@ -204,7 +202,6 @@ impl Accounts {
     /// # Errors
     /// [`Error::Again`] when a window has no room any more for what is to be set aside.
     pub(in crate::app) async fn write(self, unit: &mut Unit) -> Result<()> {
-        let workspace = unit.workspace();
         for (attempt, overrun) in &self.overruns {
             let Some(window) = self.ledger.window(&overrun.window) else { continue };
             let event = NewEvent::new(EventKind::BudgetOverrun).attempt(*attempt).data(json!({
@@ -219,10 +216,10 @@ impl Accounts {
         let rows = |of: Vec<(&_, &Row)>| of.into_iter().map(|(_, row)| row.clone()).collect();
         let (known, new): (Vec<Row>, Vec<Row>) = (rows(known), rows(new));
         if !known.is_empty() {
-            store::budgets::reservations::change(unit.conn(), workspace, &known).await?;
+            store::budgets::reservations::change(unit.tx(), &known).await?;
         }
         if !new.is_empty() {
-            store::budgets::reservations::begin(unit.conn(), workspace, &new).await?;
+            store::budgets::reservations::begin(unit.tx(), &new).await?;
         }
         let moves = self.ledger.into_moves();
         let gives = |change: &WindowMove| change.settled + change.reserved < 0;
@@ -241,7 +238,7 @@ impl Accounts {
             tell(unit, key, &window, &percents);
         }
         if !passed.is_empty() {
-            store::budgets::windows::warned(unit.conn(), workspace, &passed).await?;
+            store::budgets::windows::warned(unit.tx(), &passed).await?;
         }
         resume::offer(unit, &rooms, resume::FEW).await.map(drop)
     }
@@ -287,8 +284,7 @@ pub(in crate::app) async fn settle(
     }
     let Some((accounts, used_up)) = settled else { return Ok(()) };
     if !used_up.is_empty() {
-        let (workspace, now) = (unit.workspace(), unit.now());
-        store::budgets::reservations::use_up(unit.conn(), workspace, now, &used_up).await?;
+        store::budgets::reservations::use_up(unit.tx(), &used_up).await?;
     }
     accounts.write(unit).await
 }
@@ -331,9 +327,7 @@ async fn authorized(
     }
     let attempts: Vec<AttemptId> = attempts.into_iter().collect();
     let keys: Vec<String> = bookings.iter().map(|booking| booking.key.clone()).collect();
-    let workspace = unit.workspace();
-    let rows =
-        store::budgets::reservations::authorized(unit.conn(), workspace, &attempts, &keys).await?;
+    let rows = store::budgets::reservations::authorized(unit.tx(), &attempts, &keys).await?;
     let open = rows.into_iter().filter(|row| !row.used).map(|row| {
         let Authorization { attempt_id, cost_key, unit, amount, used: _ } = row;
         ((attempt_id, cost_key, unit), amount)

@@ -36,11 +36,11 @@ pub(in crate::app) async fn park(
     if short.is_empty() {
         return Ok(());
     }
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     let ids: Vec<TaskId> = short.keys().copied().collect();
     let ranks: HashMap<TaskId, _> =
         ready.iter().map(|task| (task.task_id, task.claim_rank)).collect();
-    let facts = store::tasks::lock(unit.conn(), workspace, &ids).await?;
+    let facts = store::tasks::lock(unit.tx(), &ids).await?;
     let mut moves = Vec::new();
     let mut asking = BTreeMap::new();
     for task in &facts {
@@ -64,7 +64,7 @@ pub(in crate::app) async fn park(
         unit.record(parked.before(task).after(&after).data(data));
         note_question(&mut asking, task, worst);
     }
-    store::tasks::moves::apply(unit.conn(), workspace, now, &moves).await?;
+    store::tasks::moves::apply(unit.tx(), &moves).await?;
     ask(unit, asking).await
 }
 
@@ -98,10 +98,9 @@ pub(in crate::app) async fn ask(
     if asking.is_empty() {
         return Ok(());
     }
-    let workspace = unit.workspace();
     let limits: Vec<_> =
         asking.values().map(|(_, short)| (short.limit_id, short.starts_at)).collect();
-    let fresh = store::budgets::note_asked(unit.conn(), workspace, &limits).await?;
+    let fresh = store::budgets::note_asked(unit.tx(), &limits).await?;
     let fresh: BTreeSet<LimitId> = fresh.into_iter().collect();
     let asked = asking.into_iter().filter(|(limit, _)| fresh.contains(limit));
     let questions = asked.map(|(limit, (goal, short))| question(unit, limit, goal, short));

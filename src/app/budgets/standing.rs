@@ -6,7 +6,6 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
@@ -16,11 +15,11 @@ use crate::{
             BudgetNode, OnExhausted, Period,
             standing::{self, BudgetState, Facts},
         },
-        ids::{AttemptId, WorkspaceId},
+        ids::AttemptId,
         spend::WALL_MS,
         states::Directive,
     },
-    store::{self, budgets::read::Standing},
+    store::{self, Tx, budgets::read::Standing},
 };
 
 /// How an attempt stands with one limit above it.
@@ -63,8 +62,7 @@ pub(in crate::app) type Standings = HashMap<AttemptId, Vec<Standing>>;
 /// # Errors
 /// When the database fails.
 pub(in crate::app) async fn of(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     attempts: impl Iterator<Item = AttemptId>,
 ) -> Result<Standings> {
     let attempts: Vec<AttemptId> = attempts.collect();
@@ -72,7 +70,7 @@ pub(in crate::app) async fn of(
     if attempts.is_empty() {
         return Ok(standings);
     }
-    for row in store::budgets::read::standings(conn, workspace, &attempts).await? {
+    for row in store::budgets::read::standings(tx, &attempts).await? {
         standings.entry(row.attempt_id).or_default().push(row);
     }
     Ok(standings)

@@ -63,9 +63,9 @@ impl Held {
 /// # Errors
 /// When the database fails.
 async fn ensure(unit: &mut Unit, limits: &[LiveLimit]) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     let ids: Vec<LimitId> = limits.iter().map(|limit| limit.limit_id).collect();
-    let open = store::budgets::windows::open_at(unit.conn(), workspace, now, &ids).await?;
+    let open = store::budgets::windows::open_at(unit.tx(), now, &ids).await?;
     let open: BTreeSet<LimitId> = open.into_iter().map(|(limit, _)| limit).collect();
     let mut missing = Vec::new();
     for limit in limits.iter().filter(|limit| !open.contains(&limit.limit_id)) {
@@ -76,7 +76,7 @@ async fn ensure(unit: &mut Unit, limits: &[LiveLimit]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    Ok(store::budgets::windows::open(unit.conn(), workspace, &missing).await?)
+    Ok(store::budgets::windows::open(unit.tx(), &missing).await?)
 }
 
 /// Writes moves of windows, those that few share first: what many wait for is held from the second
@@ -88,7 +88,6 @@ pub(in crate::app) async fn apply(
     unit: &mut Unit,
     moves: Vec<WindowMove>,
 ) -> Result<Vec<WindowRow>> {
-    let workspace = unit.workspace();
     let count = moves.len();
     let shared = BudgetNode::Goal.depth();
     let (many, few): (Vec<_>, Vec<_>) =
@@ -96,7 +95,7 @@ pub(in crate::app) async fn apply(
     let mut moved = Vec::with_capacity(count);
     for part in [few, many] {
         if !part.is_empty() {
-            moved.extend(store::budgets::windows::apply(unit.conn(), workspace, &part).await?);
+            moved.extend(store::budgets::windows::apply(unit.tx(), &part).await?);
         }
     }
     if moved.len() == count { Ok(moved) } else { Err(Error::Again) }
@@ -111,10 +110,10 @@ pub(in crate::app) async fn hold_now(
     limits: &[LiveLimit],
 ) -> Result<Vec<WindowRow>> {
     ensure(unit, limits).await?;
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     let of_now = |limit: &LiveLimit| Wanted { limit: limit.limit_id, from: now, to: now };
     let wanted: Vec<Wanted> = limits.iter().map(of_now).collect();
-    Ok(store::budgets::windows::lock(unit.conn(), workspace, &wanted).await?)
+    Ok(store::budgets::windows::lock(unit.tx(), &wanted).await?)
 }
 
 /// The same for the limits of one node or a few, as a ledger.

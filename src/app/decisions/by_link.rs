@@ -132,21 +132,19 @@ impl App {
         let token = LinkToken::parse(token).ok_or_else(unknown)?;
         let workspace = token.workspace();
         let found =
-            store::approvals::links::find(&mut *self.reader().await?, workspace, token.link())
-                .await?;
+            store::approvals::links::find(&mut self.reader(workspace).await?, token.link()).await?;
         let proven = token.proves(found.as_ref().map(|(_, stored)| stored.as_slice()));
         let (link, _) = found.filter(|_| proven).ok_or_else(unknown)?;
         Ok((workspace, link))
     }
 
     async fn open(&self, workspace: WorkspaceId, link: LinkRow) -> Result<Opened> {
-        let (mut conn, now) = self.reading().await?;
-        if let Some(over) = link.times().over(now) {
+        let mut tx = self.reader(workspace).await?;
+        if let Some(over) = link.times().over(tx.now) {
             return Ok(Opened::Over(over));
         }
-        let approval = views::read(&mut conn, workspace, link.approval_id).await?;
-        let about =
-            store::approvals::links::surroundings(&mut conn, workspace, link.approval_id).await?;
+        let approval = views::read(&mut tx, link.approval_id).await?;
+        let about = store::approvals::links::surroundings(&mut tx, link.approval_id).await?;
         if approval.state != ApprovalState::Pending {
             return Ok(Opened::Settled(Box::new(Settled { approval, about, link })));
         }
@@ -177,8 +175,8 @@ impl App {
         let new = DecisionRequest::new(verdict, payload_sha256);
         let request = DecisionRequest { reason, answer, ..new };
         let about = {
-            let mut conn = self.reader().await?;
-            views::about(&mut conn, workspace, link.approval_id).await?
+            let mut tx = self.reader(workspace).await?;
+            views::about(&mut tx, link.approval_id).await?
         };
         let decider = decider(link);
         let actor = Actor {
@@ -187,12 +185,11 @@ impl App {
             ..Actor::SERVICE
         };
         let mut unit = self.begin_to_decide(workspace, actor, about.kind, &request).await?;
-        let now = unit.now();
         let work = async {
             let decided = decide_as(&mut unit, about, link.approval_id, &decider, &request).await?;
             link::enough(decided.risk, &decided.choices)?;
             let id = link.link_id;
-            if store::approvals::links::use_up(unit.conn(), workspace, now, id, verdict).await? {
+            if store::approvals::links::use_up(unit.tx(), id, verdict).await? {
                 return Ok(());
             }
             let detail = "this link was used, revoked or has expired in this moment";

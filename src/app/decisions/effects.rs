@@ -46,9 +46,8 @@ pub(in crate::app) async fn take_effect(
     match (facts.kind, task, facts.attempt_id, facts.plan_id) {
         (ApprovalKind::Plan, _, _, Some(plan)) if approved => apply_plan(unit, goal, plan).await,
         (ApprovalKind::Plan, _, _, Some(plan)) => {
-            let (workspace, now) = (unit.workspace(), unit.now());
             let state = PlanState::Rejected;
-            store::goals::set_plan_state(unit.conn(), workspace, now, plan, state).await?;
+            store::goals::set_plan_state(unit.tx(), plan, state).await?;
             unit.record(NewEvent::new(EventKind::PlanRejected).goal(goal.goal_id));
             let reason = format!("the plan was not approved: {}", request.reason());
             cancel_locked(unit, goal.goal_id, &reason).await
@@ -95,12 +94,11 @@ async fn budget(
 }
 
 async fn apply_plan(unit: &mut Unit, goal: &GoalFacts, plan: PlanId) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
-    let document = store::goals::plan_document(unit.conn(), workspace, plan).await?;
+    let document = store::goals::plan_document(unit.tx(), plan).await?;
     let tasks: Vec<TaskSpec> = serde_json::from_value(document).map_err(corrupt)?;
-    store::goals::set_plan_state(unit.conn(), workspace, now, plan, PlanState::Applied).await?;
+    store::goals::set_plan_state(unit.tx(), plan, PlanState::Applied).await?;
     let active = GoalState::Active;
-    store::goals::set_state(unit.conn(), workspace, now, goal.goal_id, active, None).await?;
+    store::goals::set_state(unit.tx(), goal.goal_id, active, None).await?;
     let ground = Ground { goal: goal.goal_id, priority: goal.priority, position: 0, parent: None };
     apply(unit, ground, plan, &tasks).await
 }
@@ -111,9 +109,9 @@ async fn start(
     approved: bool,
     request: &DecisionRequest,
 ) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     let next = if approved {
-        store::tasks::moves::start_approved(unit.conn(), workspace, task.task_id).await?;
+        store::tasks::moves::start_approved(unit.tx(), task.task_id).await?;
         Next::Retry(now)
     } else {
         Next::Cancelled

@@ -12,7 +12,6 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sqlx::PgConnection;
 
 use crate::{
     app::{
@@ -32,13 +31,13 @@ use crate::{
         },
         check::Checks,
         event::{EventKind, NewEvent},
-        ids::{ApprovalId, KeyId, LinkId, WorkspaceId},
+        ids::{ApprovalId, KeyId, LinkId},
         link::{self, LinkState, LinkToken},
         refusal::{Code, Refusal},
         settings,
     },
     store::{
-        self,
+        self, Tx,
         approvals::{
             About,
             links::{LinkRow, NewLinkRow},
@@ -182,12 +181,11 @@ impl App {
         rows: u32,
     ) -> Result<Vec<ApprovalLink>> {
         let workspace = caller.principal().workspace;
-        let (mut conn, now) = self.reading().await?;
-        views::about(&mut conn, workspace, approval).await?;
+        let mut tx = self.reader(workspace).await?;
+        views::about(&mut tx, approval).await?;
         let rows =
-            store::approvals::links::list(&mut conn, workspace, approval, None, after, rows.into())
-                .await?;
-        Ok(rows.into_iter().map(|row| ApprovalLink::of(row, now)).collect())
+            store::approvals::links::list(&mut tx, approval, None, after, rows.into()).await?;
+        Ok(rows.into_iter().map(|row| ApprovalLink::of(row, tx.now)).collect())
     }
 
     /// One link of an approval.
@@ -200,8 +198,8 @@ impl App {
         approval: ApprovalId,
         link: LinkId,
     ) -> Result<ApprovalLink> {
-        let (mut conn, now) = self.reading().await?;
-        read(&mut conn, caller.principal().workspace, now, approval, link).await
+        let mut tx = self.reader(caller.principal().workspace).await?;
+        read(&mut tx, approval, link).await
     }
 
     /// Revokes a link at once. Revoking a revoked link changes nothing.
@@ -216,12 +214,11 @@ impl App {
     ) -> Result<ApprovalLink> {
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        let (workspace, now) = (unit.workspace(), unit.now());
-        let about = views::about(unit.conn(), workspace, approval).await?;
+        let about = views::about(unit.tx(), approval).await?;
         // Only a link of this approval.
-        read(unit.conn(), workspace, now, approval, link).await?;
-        let fresh = store::approvals::links::revoke(unit.conn(), workspace, now, link).await?;
-        let revoked = read(unit.conn(), workspace, now, approval, link).await?;
+        read(unit.tx(), approval, link).await?;
+        let fresh = store::approvals::links::revoke(unit.tx(), link).await?;
+        let revoked = read(unit.tx(), approval, link).await?;
         if fresh {
             unit.record(told(EventKind::ApprovalLinkRevoked, about, &revoked));
         }
@@ -230,17 +227,10 @@ impl App {
     }
 }
 
-async fn read(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    approval: ApprovalId,
-    link: LinkId,
-) -> Result<ApprovalLink> {
-    let found =
-        store::approvals::links::list(conn, workspace, approval, Some(link), None, 1).await?.pop();
+async fn read(tx: &mut Tx, approval: ApprovalId, link: LinkId) -> Result<ApprovalLink> {
+    let found = store::approvals::links::list(tx, approval, Some(link), None, 1).await?.pop();
     let row = found.ok_or_else(|| Refusal::not_found("link"))?;
-    Ok(ApprovalLink::of(row, now))
+    Ok(ApprovalLink::of(row, tx.now))
 }
 
 async fn issue(
@@ -251,13 +241,13 @@ async fn issue(
     lasts: Duration,
 ) -> Result<IssuedLink> {
     let (workspace, now) = (unit.workspace(), unit.now());
-    let about = views::about(unit.conn(), workspace, approval).await?;
+    let about = views::about(unit.tx(), approval).await?;
     let facts = lock_pending(unit, approval).await?;
     if !facts.allow_self {
         separate(&facts.excluded, &principal.decider())?;
         separate_person(&facts.excluded, person)?;
     }
-    let asked = views::read(unit.conn(), workspace, approval).await?;
+    let asked = views::read(unit.tx(), approval).await?;
     link::enough(asked.risk, &asked.choices)?;
     link::shown(facts.payload.as_ref())?;
     let token = LinkToken::new(workspace, unit.id(), unit.entropy().bytes());
@@ -271,8 +261,8 @@ async fn issue(
         created_by: principal.key,
         expires_at: now + lasts,
     };
-    store::approvals::links::insert(unit.conn(), workspace, now, &row).await?;
-    let link = read(unit.conn(), workspace, now, approval, token.link()).await?;
+    store::approvals::links::insert(unit.tx(), &row).await?;
+    let link = read(unit.tx(), approval, token.link()).await?;
     unit.record(told(EventKind::ApprovalLinkCreated, about, &link));
     let token = token.expose().to_owned();
     Ok(IssuedLink { link, path: format!("/decide/{token}"), token })

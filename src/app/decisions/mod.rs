@@ -55,7 +55,7 @@ impl App {
     ) -> Result<Approval> {
         let principal = caller.principal();
         let workspace = principal.workspace;
-        let about = views::about(&mut *self.reader().await?, workspace, approval).await?;
+        let about = views::about(&mut self.reader(workspace).await?, approval).await?;
         let actor = principal.actor();
         let mut unit = self.begin_to_decide(workspace, actor, about.kind, request).await?;
         let decider = principal.decider();
@@ -115,8 +115,7 @@ pub(super) async fn decide_as(
             effects::take_effect(unit, &facts, &goal, task, &request).await?;
         }
     }
-    let workspace = unit.workspace();
-    views::read(unit.conn(), workspace, approval).await
+    views::read(unit.tx(), approval).await
 }
 
 /// Whether an answer is what the question asked for.
@@ -133,7 +132,6 @@ async fn record(
     request: &DecisionRequest,
     decider: &Decider,
 ) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
     let decision = Decision {
         approval_id: facts.approval_id,
         verdict: request.decision,
@@ -141,7 +139,7 @@ async fn record(
         answer: request.answer.as_ref(),
         decider,
     };
-    store::approvals::decide(unit.conn(), workspace, now, &decision).await?;
+    store::approvals::decide(unit.tx(), &decision).await?;
     let mut data = json!({"kind": facts.kind, "state": request.decision.state(),
                           "verdict": request.decision, "revision": facts.revision,
                           "person": decider.person});

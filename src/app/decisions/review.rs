@@ -63,8 +63,7 @@ pub(in crate::app) async fn admit(
         return Ok(());
     };
     check_choice(facts.last_round, request.choice.as_ref())?;
-    let workspace = unit.workspace();
-    let criteria = store::approvals::reviews::shown(unit.conn(), workspace, task, attempt).await?;
+    let criteria = store::approvals::reviews::shown(unit.tx(), task, attempt).await?;
     if request.approves() {
         return Ok(check_waivers(&criteria, &request.waive)?);
     }
@@ -114,9 +113,8 @@ pub(in crate::app) async fn decide(
             reject(unit, review).await
         };
     };
-    let workspace = unit.workspace();
     let (approval, action) = (facts.approval_id, choice.action);
-    store::approvals::reviews::set_choice(unit.conn(), workspace, approval, action).await?;
+    store::approvals::reviews::set_choice(unit.tx(), approval, action).await?;
     match action {
         ReviewChoice::Accept => accept(unit, review).await,
         ReviewChoice::Reassign => reassign(unit, review, choice).await,
@@ -126,9 +124,9 @@ pub(in crate::app) async fn decide(
 }
 
 async fn accept(unit: &mut Unit, review: Review<'_>) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     let (task, attempt) = (review.task.task_id, review.attempt);
-    let criteria = store::approvals::reviews::shown(unit.conn(), workspace, task, attempt).await?;
+    let criteria = store::approvals::reviews::shown(unit.tx(), task, attempt).await?;
     let waive = &review.request.waive;
     check_waivers(&criteria, waive)?;
     if !waive.is_empty() {
@@ -136,7 +134,7 @@ async fn accept(unit: &mut Unit, review: Review<'_>) -> Result<()> {
         let decider = Decider { key: acting.key, person: acting.person.clone() };
         let approval_id = review.facts.approval_id;
         let waiving = Waiving { attempt_id: attempt, approval_id, decider: &decider };
-        store::approvals::reviews::waive(unit.conn(), workspace, now, &waiving, waive).await?;
+        store::approvals::reviews::waive(unit.tx(), &waiving, waive).await?;
     }
     if review.request.reason.is_some() {
         say(unit, &review).await?;
@@ -147,9 +145,9 @@ async fn accept(unit: &mut Unit, review: Review<'_>) -> Result<()> {
 
 async fn reject(unit: &mut Unit, review: Review<'_>) -> Result<()> {
     say(unit, &review).await?;
-    let (workspace, now, task) = (unit.workspace(), unit.now(), review.task.task_id);
+    let (now, task) = (unit.now(), review.task.task_id);
     let (reworks, rejection) = review::rejected(&review.task, now);
-    store::approvals::reviews::set_reworks(unit.conn(), workspace, task, reworks).await?;
+    store::approvals::reviews::set_reworks(unit.tx(), task, reworks).await?;
     match rejection {
         Rejection::Again(ending) => end(unit, review, ending).await,
         Rejection::Choose => ask(unit, &review, reworks).await,
@@ -200,17 +198,16 @@ async fn cancel(unit: &mut Unit, review: Review<'_>) -> Result<()> {
 }
 
 async fn one_more_round(unit: &mut Unit, task: &TaskFacts) -> Result<()> {
-    let (workspace, reworks) = (unit.workspace(), review::one_more_round(task));
-    Ok(store::approvals::reviews::set_reworks(unit.conn(), workspace, task.task_id, reworks)
-        .await?)
+    let reworks = review::one_more_round(task);
+    Ok(store::approvals::reviews::set_reworks(unit.tx(), task.task_id, reworks).await?)
 }
 
 /// Stores what was said of the result, for the next attempt.
 async fn say(unit: &mut Unit, review: &Review<'_>) -> Result<()> {
-    let (workspace, request) = (unit.workspace(), review.request);
+    let request = review.request;
     let attempt = review.attempt;
     let (reason, points) = (request.reason.as_deref(), json!(request.feedback));
-    Ok(store::approvals::reviews::tell(unit.conn(), workspace, attempt, reason, &points).await?)
+    Ok(store::approvals::reviews::tell(unit.tx(), attempt, reason, &points).await?)
 }
 
 /// Why a task goes on, or ends, without its result: somebody said no, or nobody said yes in time.
@@ -219,9 +216,8 @@ fn not_accepted(request: &DecisionRequest) -> String {
 }
 
 async fn end(unit: &mut Unit, review: Review<'_>, ending: Ending) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
     let Review { facts: _, goal: _, task, attempt, holder, request } = review;
-    store::attempts::end(unit.conn(), workspace, now, &[(attempt, ending.attempt)]).await?;
+    store::attempts::end(unit.tx(), &[(attempt, ending.attempt)]).await?;
     let rejects = !request.approves();
     let reason = rejects.then(|| not_accepted(request));
     let change = Change::by_attempt(task, attempt, holder, ending, reason);

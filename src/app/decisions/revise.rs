@@ -83,7 +83,7 @@ impl App {
     ) -> Result<Approval> {
         let principal = caller.principal();
         let workspace = principal.workspace;
-        let about = views::about(&mut *self.reader().await?, workspace, approval).await?;
+        let about = views::about(&mut self.reader(workspace).await?, approval).await?;
         let mut unit = self.begin(workspace, principal.actor()).await?;
         lock_goal(&mut unit, about.goal_id).await?;
         let facts = lock_pending(&mut unit, approval).await?;
@@ -99,7 +99,7 @@ impl App {
             .data(json!({"kind": facts.kind, "revision": facts.revision}));
         event.task = facts.task_id;
         unit.record(event);
-        let revised = views::read(unit.conn(), workspace, approval).await?;
+        let revised = views::read(unit.tx(), approval).await?;
         self.commit(unit).await?;
         Ok(revised)
     }
@@ -114,9 +114,9 @@ impl App {
         approval: ApprovalId,
     ) -> Result<Revisions> {
         let workspace = caller.principal().workspace;
-        let mut conn = self.reader().await?;
-        views::about(&mut conn, workspace, approval).await?;
-        let rows = store::approvals::revisions::list(&mut conn, workspace, approval).await?;
+        let mut tx = self.reader(workspace).await?;
+        views::about(&mut tx, approval).await?;
+        let rows = store::approvals::revisions::list(&mut tx, approval).await?;
         Ok(Revisions { items: rows.into_iter().map(view).collect() })
     }
 }
@@ -153,10 +153,10 @@ pub(in crate::app) async fn replace(
         | ApprovalKind::Budget
         | ApprovalKind::Input => (payload.clone(), facts.plan_id),
     };
-    let (workspace, now, by) = (unit.workspace(), unit.now(), unit.actor());
+    let by = unit.actor();
     let approval_id = facts.approval_id;
     let new = NewRevision { approval_id, payload: &payload, plan_id, by };
-    store::approvals::revisions::replace(unit.conn(), workspace, now, &new).await?;
+    store::approvals::revisions::replace(unit.tx(), &new).await?;
     policies::ask_anew(unit, &facts).await?;
     Ok(ApprovalFacts {
         payload_sha256: PayloadHash::of(Some(&payload)),
@@ -170,14 +170,11 @@ pub(in crate::app) async fn replace(
 /// The edited plan in the place of the one that was proposed.
 async fn another_plan(unit: &mut Unit, facts: &ApprovalFacts, document: &Value) -> Result<PlanId> {
     let before = facts.plan_id.ok_or_else(|| Error::Corrupt("a plan without its plan".into()))?;
-    let (workspace, now) = (unit.workspace(), unit.now());
     let superseded = PlanState::Superseded;
-    store::goals::set_plan_state(unit.conn(), workspace, now, before, superseded).await?;
+    store::goals::set_plan_state(unit.tx(), before, superseded).await?;
     let plan: PlanId = unit.id();
     store::goals::insert_plan(
-        unit.conn(),
-        workspace,
-        now,
+        unit.tx(),
         facts.goal_id,
         plan,
         Planner::Tasks,

@@ -53,10 +53,8 @@ pub(in crate::app) async fn cast(
     decider: &Decider,
     request: &DecisionRequest,
 ) -> Result<Cast> {
-    let (workspace, id) = (unit.workspace(), facts.approval_id);
-    let Some(standing) =
-        store::approvals::frozen_policy::standing(unit.conn(), workspace, id).await?
-    else {
+    let id = facts.approval_id;
+    let Some(standing) = store::approvals::frozen_policy::standing(unit.tx(), id).await? else {
         return match request.in_place_of {
             Some(_) => {
                 let detail = "the approval has no policy: nobody's place is needed";
@@ -77,7 +75,7 @@ pub(in crate::app) async fn cast(
     let spec: PolicySpec = serde_json::from_value(policy).map_err(corrupt)?;
     let place = Place { stage, escalation };
     let panel = Panel::new(&spec, place, &facts.excluded);
-    let rows = store::approvals::votes::list(unit.conn(), workspace, &[id]).await?;
+    let rows = store::approvals::votes::list(unit.tx(), &[id]).await?;
     let mut votes: Vec<Vote> = rows.iter().map(vote).collect::<Result<_>>()?;
     let seat = panel.seat(decider, request.in_place_of.as_ref(), unit.now())?;
     let new = Vote {
@@ -104,7 +102,7 @@ pub(in crate::app) async fn cast(
         }
         Outcome::Pending => {
             tell(unit, facts, place, tally);
-            store::approvals::frozen_policy::touch(unit.conn(), workspace, id).await?;
+            store::approvals::frozen_policy::touch(unit.tx(), id).await?;
             Ok(Cast::Counts)
         }
         Outcome::NextStage => {
@@ -113,7 +111,7 @@ pub(in crate::app) async fn cast(
             let (expires_at, remind_at) = expiry::clock(&spec, next, unit.now());
             let Place { stage, escalation } = next;
             let to = Clocked { stage, escalation, expires_at, remind_at, reminded: 0 };
-            store::approvals::frozen_policy::put(unit.conn(), workspace, id, to).await?;
+            store::approvals::frozen_policy::put(unit.tx(), id, to).await?;
             Ok(Cast::Counts)
         }
     }
@@ -158,7 +156,6 @@ async fn insert(
     new: &Vote,
     request: &DecisionRequest,
 ) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
     let vote = NewVote {
         approval_id: facts.approval_id,
         revision: new.revision,
@@ -173,7 +170,7 @@ async fn insert(
         reason: request.reason.as_deref(),
         payload_sha256: facts.payload_sha256,
     };
-    Ok(store::approvals::votes::insert(unit.conn(), workspace, now, &vote).await?)
+    Ok(store::approvals::votes::insert(unit.tx(), &vote).await?)
 }
 
 fn tell(unit: &mut Unit, facts: &ApprovalFacts, place: Place, tally: Tally) {

@@ -54,10 +54,9 @@ impl App {
     /// # Errors
     /// When the database fails.
     pub async fn expire_approvals(&self, workspace: WorkspaceId) -> Result<u64> {
-        let now = self.now().await?;
-        let mut conn = self.reader().await?;
-        let due = store::approvals::frozen_policy::due(&mut conn, workspace, now).await?;
-        drop(conn);
+        let mut tx = self.reader(workspace).await?;
+        let due = store::approvals::frozen_policy::due(&mut tx).await?;
+        drop(tx);
         let mut tally = Tally::default();
         for approval in due {
             tally.note(self.expire_approval(workspace, approval).await);
@@ -101,7 +100,7 @@ impl App {
         workspace: WorkspaceId,
         approval: ApprovalId,
     ) -> Result<Option<(Unit, Late)>> {
-        let about = views::about(&mut *self.reader().await?, workspace, approval).await?;
+        let about = views::about(&mut self.reader(workspace).await?, approval).await?;
         let About { kind, goal_id, task_id } = about;
         let mut unit = if kind == ApprovalKind::Budget {
             self.begin_alone(workspace, Actor::SERVICE).await?
@@ -110,9 +109,8 @@ impl App {
         };
         let goal = lock_goal(&mut unit, goal_id).await?;
         let task = lock_task(&mut unit, task_id).await?;
-        let facts = store::approvals::lock(unit.conn(), workspace, approval).await?;
-        let standing =
-            store::approvals::frozen_policy::standing(unit.conn(), workspace, approval).await?;
+        let facts = store::approvals::lock(unit.tx(), approval).await?;
+        let standing = store::approvals::frozen_policy::standing(unit.tx(), approval).await?;
         let Some(standing) = standing.filter(|_| facts.state == ApprovalState::Pending) else {
             return Ok(None);
         };
@@ -123,7 +121,7 @@ impl App {
 
 /// Reminds people, if it is time.
 async fn remind(unit: &mut Unit, late: &Late) -> Result<u64> {
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     let Standing { stage, escalation, expires_at, remind_at, reminded, .. } = late.standing;
     if remind_at.is_none_or(|at| at > now) {
         return Ok(0);
@@ -131,8 +129,7 @@ async fn remind(unit: &mut Unit, late: &Late) -> Result<u64> {
     let reminded = reminded + 1;
     let remind_at = expiry::next_reminder(&late.spec, reminded, now);
     let to = Clocked { stage, escalation, expires_at, remind_at, reminded };
-    store::approvals::frozen_policy::put(unit.conn(), workspace, late.facts.approval_id, to)
-        .await?;
+    store::approvals::frozen_policy::put(unit.tx(), late.facts.approval_id, to).await?;
     told(unit, EventKind::ApprovalReminded, late, json!({"number": reminded, "overdue": false}));
     Ok(1)
 }
@@ -184,12 +181,11 @@ async fn take_effect(unit: &mut Unit, late: Late, expired: Expired) -> Result<()
 }
 
 async fn escalate(unit: &mut Unit, late: &Late, place: Place) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     let (expires_at, remind_at) = expiry::clock(&late.spec, place, now);
     let Place { stage, escalation } = place;
     let to = Clocked { stage, escalation, expires_at, remind_at, reminded: 0 };
-    store::approvals::frozen_policy::put(unit.conn(), workspace, late.facts.approval_id, to)
-        .await?;
+    store::approvals::frozen_policy::put(unit.tx(), late.facts.approval_id, to).await?;
     let (approvers, quorum) = late.spec.approvers(place);
     let data = json!({"escalation": escalation, "approvers": approvers, "quorum": quorum,
                       "expires_at": expires_at});
@@ -199,11 +195,9 @@ async fn escalate(unit: &mut Unit, late: &Late, place: Place) -> Result<()> {
 
 /// It waits on, without an end; people are told so, and reminded as before.
 async fn wait(unit: &mut Unit, late: &Late) -> Result<()> {
-    let workspace = unit.workspace();
     let Standing { stage, escalation, remind_at, reminded, .. } = late.standing;
     let to = Clocked { stage, escalation, expires_at: None, remind_at, reminded };
-    store::approvals::frozen_policy::put(unit.conn(), workspace, late.facts.approval_id, to)
-        .await?;
+    store::approvals::frozen_policy::put(unit.tx(), late.facts.approval_id, to).await?;
     let data = json!({"number": reminded, "overdue": true});
     told(unit, EventKind::ApprovalReminded, late, data);
     Ok(())
@@ -211,10 +205,9 @@ async fn wait(unit: &mut Unit, late: &Late) -> Result<()> {
 
 /// Ends it as expired; returns why.
 async fn end(unit: &mut Unit, late: &Late) -> Result<String> {
-    let (workspace, now) = (unit.workspace(), unit.now());
     let reason = format!("nobody decided in time (policy `{}`)", late.spec.name);
     let approval = late.facts.approval_id;
-    store::approvals::frozen_policy::expire(unit.conn(), workspace, now, approval, &reason).await?;
+    store::approvals::frozen_policy::expire(unit.tx(), approval, &reason).await?;
     let data = json!({"state": ApprovalState::Expired, "on_expiry": late.spec.on_expiry,
                       "revision": late.facts.revision});
     told(unit, EventKind::ApprovalExpired, late, data);
@@ -223,7 +216,6 @@ async fn end(unit: &mut Unit, late: &Late) -> Result<String> {
 
 /// Decides what the policy declares; no key did.
 async fn decide(unit: &mut Unit, late: &Late, request: &DecisionRequest) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
     let decision = Decision {
         approval_id: late.facts.approval_id,
         verdict: request.decision,
@@ -231,7 +223,7 @@ async fn decide(unit: &mut Unit, late: &Late, request: &DecisionRequest) -> Resu
         answer: request.answer.as_ref(),
         decider: &Decider { key: None, person: None },
     };
-    store::approvals::decide(unit.conn(), workspace, now, &decision).await?;
+    store::approvals::decide(unit.tx(), &decision).await?;
     let data = json!({"state": request.decision.state(), "verdict": request.decision,
                       "revision": late.facts.revision, "by_default": true});
     told(unit, EventKind::ApprovalDecided, late, data);

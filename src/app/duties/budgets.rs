@@ -28,10 +28,10 @@ impl App {
     /// # Errors
     /// When the database fails.
     pub async fn fund(&self, workspace: WorkspaceId) -> Result<u64> {
-        let mut conn = self.reader().await?;
-        let limits = store::budgets::waits::waited_for(&mut conn, workspace).await?;
-        let goals = store::budgets::allocations::left_open(&mut conn, workspace).await?;
-        drop(conn);
+        let mut tx = self.reader(workspace).await?;
+        let limits = store::budgets::waits::waited_for(&mut tx).await?;
+        let goals = store::budgets::allocations::left_open(&mut tx).await?;
+        drop(tx);
         let mut changed = 0;
         for goal in goals {
             let mut unit = self.begin(workspace, Actor::SERVICE).await?;
@@ -55,17 +55,15 @@ impl App {
     /// Cancels what waits for a limit that says `stop` and needs more than it can ever have, each
     /// goal's share in a unit of its own.
     async fn stop(&self, workspace: WorkspaceId, limit: LimitId, room: i64) -> Result<u64> {
-        let mut conn = self.reader().await?;
-        let waiting = store::budgets::waits::waiting_for(&mut conn, workspace, limit, room).await?;
-        drop(conn);
+        let mut tx = self.reader(workspace).await?;
+        let waiting = store::budgets::waits::waiting_for(&mut tx, limit, room).await?;
+        drop(tx);
         let mut count = 0;
         for (goal, tasks) in by_goal(waiting) {
             let mut unit = self.begin(workspace, Actor::SERVICE).await?;
             lock_goal(&mut unit, goal).await?;
-            let conn = unit.conn();
             // Somebody may have made room meanwhile, and somebody else taken the task.
-            let tasks =
-                store::budgets::waits::lock_still_waiting(conn, workspace, limit, &tasks).await?;
+            let tasks = store::budgets::waits::lock_still_waiting(unit.tx(), limit, &tasks).await?;
             count += tasks.len() as u64;
             apply_cancel(&mut unit, &tasks, "its budget is exhausted").await?;
             self.commit(unit).await?;
@@ -80,8 +78,8 @@ impl App {
     pub async fn learn_usual_spend(&self, workspace: WorkspaceId) -> Result<u64> {
         // One statement that reads much and changes nothing that others wait for: no unit of work,
         // which would be in the way of whoever changes limits.
-        let (mut conn, now) = self.reading().await?;
-        Ok(store::spend::usual::compute(&mut conn, workspace, now).await?)
+        let mut tx = self.reader(workspace).await?;
+        Ok(store::spend::usual::compute(&mut tx).await?)
     }
 }
 
@@ -97,20 +95,18 @@ struct Looked {
 /// Offers what a limit has room for. When the next that waits would not even fit if everything that
 /// is set aside came back, people are asked, or it is to be given up, as the budget says.
 async fn look(unit: &mut Unit, limit: LimitId) -> Result<Looked> {
-    let workspace = unit.workspace();
-    let Some((node, id)) = store::budgets::read::node_of(unit.conn(), workspace, limit).await?
-    else {
+    let Some((node, id)) = store::budgets::read::node_of(unit.tx(), limit).await? else {
         // It limits nothing any more.
         let offered = resume::offer(unit, &[(limit, i64::MAX)], resume::MANY).await?;
         return Ok(Looked { offered, stop: None });
     };
-    let limits = store::budgets::windows::limits_of(unit.conn(), workspace, &[(node, id)]).await?;
+    let limits = store::budgets::windows::limits_of(unit.tx(), &[(node, id)]).await?;
     let limits: Vec<_> = limits.into_iter().filter(|live| live.limit_id == limit).collect();
     let held = held_now(unit, limits).await?;
     let Some((key, window)) = held.ledger.windows().next() else { return Ok(Looked::default()) };
     let room = if window.enforced() { window.room() } else { i64::MAX };
     let offered = resume::offer(unit, &[(limit, room)], resume::MANY).await?;
-    let first = store::budgets::waits::first_waiting(unit.conn(), workspace, limit).await?;
+    let first = store::budgets::waits::first_waiting(unit.tx(), limit).await?;
     let Some((goal, needs)) = first else { return Ok(Looked { offered, stop: None }) };
     let short = Shortage::of(key, window, needs);
     let mut stop = None;

@@ -60,8 +60,8 @@ impl App {
     /// # Errors
     /// When the database fails.
     pub async fn due(&self, workspace: WorkspaceId) -> Result<Due> {
-        let mut conn = self.reader().await?;
-        let next = store::tasks::deadlines::next_due(&mut conn, workspace).await?;
+        let mut tx = self.reader(workspace).await?;
+        let next = store::tasks::deadlines::next_due(&mut tx).await?;
         let now = self.clock.or(next.now);
         let passed = |at: Option<DateTime<Utc>>| at.is_some_and(|at| at <= now);
         Ok(Due {
@@ -80,10 +80,10 @@ impl App {
     /// # Errors
     /// When the database fails.
     pub async fn measure_tables(&self) -> Result<u64> {
-        let mut conn = self.reader().await?;
-        let outgrown = store::statistics::outgrown(&mut conn).await?;
+        let mut tx = self.system().await?;
+        let outgrown = store::statistics::outgrown(&mut tx).await?;
         for table in &outgrown {
-            store::statistics::measure(&mut conn, table).await?;
+            store::statistics::measure(&mut tx, table).await?;
         }
         Ok(outgrown.len() as u64)
     }
@@ -94,11 +94,10 @@ impl App {
     /// # Errors
     /// When the database fails.
     pub async fn expire(&self, workspace: WorkspaceId) -> Result<u64> {
-        let now = self.now().await?;
-        let mut conn = self.reader().await?;
-        let silent = store::attempts::silent(&mut conn, workspace, now).await?;
-        let overdue = store::tasks::deadlines::overdue(&mut conn, workspace, now).await?;
-        drop(conn);
+        let mut tx = self.reader(workspace).await?;
+        let silent = store::attempts::silent(&mut tx).await?;
+        let overdue = store::tasks::deadlines::overdue(&mut tx).await?;
+        drop(tx);
         let mut by_goal: BTreeMap<GoalId, (Vec<AttemptId>, Vec<TaskId>)> = BTreeMap::new();
         for place in silent {
             by_goal.entry(place.goal_id).or_default().0.push(place.attempt_id);
@@ -132,10 +131,9 @@ impl App {
     /// # Errors
     /// When the database fails.
     pub async fn promote(&self, workspace: WorkspaceId) -> Result<u64> {
-        let now = self.now().await?;
-        let mut conn = self.reader().await?;
-        let due = store::tasks::deadlines::due(&mut conn, workspace, now).await?;
-        drop(conn);
+        let mut tx = self.reader(workspace).await?;
+        let due = store::tasks::deadlines::due(&mut tx).await?;
+        drop(tx);
         let mut by_goal: BTreeMap<GoalId, Vec<TaskId>> = BTreeMap::new();
         for (task, goal) in due {
             by_goal.entry(goal).or_default().push(task);
@@ -156,7 +154,7 @@ impl App {
         let count = tasks.len() as u64;
         let mut unit = self.begin(workspace, Actor::SERVICE).await?;
         lock_goal(&mut unit, goal).await?;
-        let facts = store::tasks::lock(unit.conn(), workspace, &tasks).await?;
+        let facts = store::tasks::lock(unit.tx(), &tasks).await?;
         unblock::free(&mut unit, facts, Needs::Written).await?;
         self.commit(unit).await?;
         Ok(count)
@@ -169,9 +167,9 @@ impl App {
     /// # Errors
     /// When the database fails.
     pub async fn roll_up(&self, workspace: WorkspaceId) -> Result<u64> {
-        let mut conn = self.reader().await?;
-        let goals = store::goals::to_roll_up(&mut conn, workspace).await?;
-        drop(conn);
+        let mut tx = self.reader(workspace).await?;
+        let goals = store::goals::to_roll_up(&mut tx).await?;
+        drop(tx);
         let mut tally = Tally::default();
         for goal in goals {
             tally.note(self.roll_up_one(workspace, goal).await);
@@ -196,7 +194,7 @@ impl App {
         for _ in 0..SWEEP_BITES {
             let mut unit = self.begin(workspace, Actor::SERVICE).await?;
             let before = unit.now() - settings::REPLAY_FOR;
-            let bite = store::idempotency::sweep(unit.conn(), workspace, before).await?;
+            let bite = store::idempotency::sweep(unit.tx(), before).await?;
             self.commit(unit).await?;
             swept += bite;
             if bite == 0 {
@@ -244,17 +242,16 @@ struct Ending {
 /// Locks everything that may be due, the tasks and then the attempts, each in id order, and ends
 /// what still is.
 async fn end_due(unit: &mut Unit, attempts: &[AttemptId], tasks: &[TaskId]) -> Result<u64> {
-    let (workspace, now) = (unit.workspace(), unit.now());
-    let places = store::attempts::places(unit.conn(), workspace, attempts).await?;
+    let places = store::attempts::places(unit.tx(), attempts).await?;
     let ids: BTreeSet<TaskId> =
         places.iter().map(|place| place.task_id).chain(tasks.iter().copied()).collect();
     let ids: Vec<TaskId> = ids.into_iter().collect();
-    let facts = store::tasks::lock(unit.conn(), workspace, &ids).await?;
+    let facts = store::tasks::lock(unit.tx(), &ids).await?;
     let live: BTreeSet<AttemptId> = facts.iter().filter_map(|task| task.current_attempt).collect();
     let live: Vec<AttemptId> = live.into_iter().collect();
     let held = locked(unit, &live).await?;
     let deadlines: BTreeMap<TaskId, Deadlines> =
-        store::tasks::deadlines::deadlines(unit.conn(), workspace, &ids)
+        store::tasks::deadlines::deadlines(unit.tx(), &ids)
             .await?
             .into_iter()
             .map(|row| (row.task_id, row))
@@ -273,10 +270,10 @@ async fn end_due(unit: &mut Unit, attempts: &[AttemptId], tasks: &[TaskId]) -> R
     let ended: BTreeSet<AttemptId> = ends.iter().map(|(id, _)| *id).filter(was_running).collect();
     let count = changes.len() as u64;
     if !ends.is_empty() {
-        store::attempts::end(unit.conn(), workspace, now, &ends).await?;
+        store::attempts::end(unit.tx(), &ends).await?;
     }
     if !results.is_empty() {
-        store::attempts::results::insert(unit.conn(), workspace, now, &results).await?;
+        store::attempts::results::insert(unit.tx(), &results).await?;
     }
     cascade::settle(unit, changes).await?;
     let ended: Vec<AttemptId> = ended.into_iter().collect();

@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use crate::store::supervisor::StepRun;
 use crate::{
     app::{
         App, Result,
@@ -12,6 +11,8 @@ use crate::{
     domain::ids::WorkspaceId,
     store::{self, supervisor::StepRow},
 };
+
+pub use crate::store::supervisor::StepRun;
 
 /// A background step and its last run, whichever process ran it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -78,8 +79,8 @@ impl App {
     /// # Errors
     /// When the database fails.
     pub async fn supervisor_record(&self, caller: &MonitorCaller) -> Result<SupervisorRecord> {
-        let mut conn = self.reader().await?;
-        let rows = store::supervisor::list(&mut conn, caller.principal().workspace).await?;
+        let mut tx = self.reader(caller.principal().workspace).await?;
+        let rows = store::supervisor::list(&mut tx).await?;
         Ok(SupervisorRecord { steps: rows.into_iter().map(SupervisorStep::from).collect() })
     }
 
@@ -89,7 +90,7 @@ impl App {
     /// When the database fails.
     pub async fn record_step(&self, workspace: WorkspaceId, run: &StepRun<'_>) -> Result<()> {
         self.pulse().beat();
-        let mut conn = self.reader().await?;
-        Ok(store::supervisor::record(&mut conn, workspace, run).await?)
+        let mut tx = self.reader(workspace).await?;
+        Ok(store::supervisor::record(&mut tx, run).await?)
     }
 }

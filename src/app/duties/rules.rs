@@ -50,7 +50,7 @@ impl App {
     pub async fn intervene(&self, workspace: WorkspaceId) -> Result<u64> {
         let mut tally = Tally::default();
         tally.note(self.close_interventions(workspace).await);
-        let rows = store::rules::at_work(&mut *self.reader().await?, workspace).await?;
+        let rows = store::rules::at_work(&mut self.reader(workspace).await?).await?;
         if !rows.is_empty() {
             self.forget_ended(workspace).await?;
         }
@@ -70,23 +70,24 @@ impl App {
 
     /// What is left of attempts and tasks that have ended is no longer looked at.
     async fn forget_ended(&self, workspace: WorkspaceId) -> Result<()> {
-        let (mut conn, now) = self.reading().await?;
-        store::attempts::loops::forget_ended(&mut conn, workspace, now).await?;
-        store::rules::nudges::forget_ended(&mut conn, workspace, now).await?;
+        let mut tx = self.reader(workspace).await?;
+        store::attempts::loops::forget_ended(&mut tx).await?;
+        store::rules::nudges::forget_ended(&mut tx).await?;
         Ok(())
     }
 
     /// What a rule is to act about, as far as can be seen without locks.
     async fn find(&self, workspace: WorkspaceId, rule: &Rule) -> Result<Vec<Candidate>> {
-        let (mut conn, now) = self.reading().await?;
-        let closed_before = closed_before(now, rule.cooldown_seconds * 1_000);
-        let search = Search { workspace, rule: rule.id, scope: &rule.scope, closed_before, now };
-        let mut found = store::rules::candidates::find(&mut conn, search, &rule.when).await?;
+        let mut tx = self.reader(workspace).await?;
+        let closed_before = closed_before(tx.now, rule.cooldown_seconds * 1_000);
+        let search =
+            Search { workspace, rule: rule.id, scope: &rule.scope, closed_before, now: tx.now };
+        let mut found = store::rules::candidates::find(&mut tx, search, &rule.when).await?;
         let ids: Vec<Uuid> = found.iter().map(|candidate| candidate.subject_id).collect();
-        let known = facts::gather(&mut conn, workspace, now, &rule.when, &ids).await?;
+        let known = facts::gather(&mut tx, &rule.when, &ids).await?;
         found.retain(|candidate| {
             let facts = known.get(&candidate.subject_id).map(|known| &known.facts);
-            let finding = facts.and_then(|facts| rule.when.judge(facts, now));
+            let finding = facts.and_then(|facts| rule.when.judge(facts, tx.now));
             finding.is_some_and(|finding| finding.is_news(candidate.closing.zip(candidate.measure)))
         });
         found.truncate(ACTS);
@@ -115,10 +116,8 @@ impl App {
     async fn close_interventions(&self, workspace: WorkspaceId) -> Result<u64> {
         let (mut after, mut closed) = (None, 0);
         loop {
-            let (mut conn, now) = self.reading().await?;
-            let rows =
-                store::rules::interventions::open_ones(&mut conn, workspace, after, LOOKED_AT)
-                    .await?;
+            let mut tx = self.reader(workspace).await?;
+            let rows = store::rules::interventions::open_ones(&mut tx, after, LOOKED_AT).await?;
             let Some(last) = rows.last() else { return Ok(closed) };
             after = Some(last.intervention_id);
             let mut closings = Vec::new();
@@ -127,16 +126,15 @@ impl App {
                     Over::Yes(closing) => Some(closing),
                     Over::No => None,
                     Over::Unless(when, subject) => {
-                        let known =
-                            facts::gather(&mut conn, workspace, now, &when, &[subject]).await?;
+                        let known = facts::gather(&mut tx, &when, &[subject]).await?;
                         let facts = known.get(&subject).map(|known| &known.facts);
-                        let holds = facts.and_then(|facts| when.judge(facts, now)).is_some();
+                        let holds = facts.and_then(|facts| when.judge(facts, tx.now)).is_some();
                         (!holds).then_some(Closing::Cleared)
                     }
                 };
                 closings.extend(over.map(|closing| (row, closing)));
             }
-            drop(conn);
+            drop(tx);
             if !closings.is_empty() {
                 closed += self.close(workspace, &closings).await?;
             }
@@ -203,11 +201,11 @@ async fn judge_again(
     rule: &Rule,
     candidate: &Candidate,
 ) -> Result<Option<(Ground, Finding)>> {
-    let (workspace, now) = (unit.workspace(), unit.now());
-    if !store::rules::hold(unit.conn(), workspace, rule.id, rule.version).await? {
+    let now = unit.now();
+    if !store::rules::hold(unit.tx(), rule.id, rule.version).await? {
         return Ok(None);
     }
-    let goals = store::goals::lock(unit.conn(), workspace, &[candidate.goal_id]).await?;
+    let goals = store::goals::lock(unit.tx(), &[candidate.goal_id]).await?;
     let Some(goal) = goals.into_iter().find(|goal| goal.state == GoalState::Active) else {
         return Ok(None);
     };
@@ -215,20 +213,15 @@ async fn judge_again(
         Subject::Task => vec![candidate.task()],
         Subject::Goal => Vec::new(),
     };
-    let task = store::tasks::lock(unit.conn(), workspace, &tasks).await?.into_iter().next();
+    let task = store::tasks::lock(unit.tx(), &tasks).await?.into_iter().next();
     if task.as_ref().is_some_and(|task| is_past(task, rule.when.condition())) {
         return Ok(None);
     }
     let ids = [candidate.subject_id];
-    let known = facts::gather(unit.conn(), workspace, now, &rule.when, &ids).await?;
+    let known = facts::gather(unit.tx(), &rule.when, &ids).await?;
     let Some(Known { facts, attempt }) = known.into_values().next() else { return Ok(None) };
     let Some(finding) = rule.when.judge(&facts, now) else { return Ok(None) };
-    let last = store::rules::interventions::last_closed(
-        unit.conn(),
-        workspace,
-        rule.id,
-        candidate.subject_id,
-    );
+    let last = store::rules::interventions::last_closed(unit.tx(), rule.id, candidate.subject_id);
     let last = last.await?;
     let silent_after = closed_before(now, rule.cooldown_seconds * 1_000);
     let silent = last.is_some_and(|(closed_at, ..)| closed_at > silent_after);

@@ -25,7 +25,6 @@ pub mod views;
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
@@ -38,18 +37,19 @@ use super::{
         locks::locked,
     },
 };
-pub use crate::store::freezes::read::FreezeFilter;
 use crate::{
     domain::{
         event::{EventKind, NewEvent},
         freeze::{self, FreezeScope},
-        ids::{AgentId, AttemptId, FreezeId, GoalId, TaskId, WorkspaceId},
+        ids::{AgentId, AttemptId, FreezeId, GoalId, TaskId},
         refusal::Refusal,
         states::AttemptState,
         task::{AttemptFacts, TaskFacts},
     },
-    store::{self, attempts::results::NewResult},
+    store::{self, Tx, attempts::results::NewResult},
 };
+
+pub use crate::store::freezes::read::FreezeFilter;
 pub use views::{Freeze, FreezeDetail, Lift, NewFreeze};
 
 /// Most stopped attempts that an answer lists.
@@ -73,14 +73,13 @@ impl App {
             if let Some(freeze) = idempotency::replay(unit, principal, request).await? {
                 return Ok(Outcome::replayed(freeze));
             }
-            let workspace = unit.workspace();
             if let Some(id) = scope_id
-                && !store::freezes::scope_exists(unit.conn(), workspace, new.scope, id).await?
+                && !store::freezes::scope_exists(unit.tx(), new.scope, id).await?
             {
                 return Err(Refusal::not_found(new.scope.as_str()).into());
             }
             let freeze = set(unit, new, scope_id).await?;
-            let freeze = read(unit.conn(), workspace, freeze).await?;
+            let freeze = read(unit.tx(), freeze).await?;
             idempotency::store(unit, principal, request, &freeze).await?;
             Ok(Outcome::fresh(freeze))
         };
@@ -101,11 +100,10 @@ impl App {
         lift.check()?;
         let principal = caller.principal();
         let mut unit = self.begin_alone(principal.workspace, principal.actor()).await?;
-        let (workspace, now, actor) = (unit.workspace(), unit.now(), unit.actor());
-        let before = read(unit.conn(), workspace, freeze).await?.freeze;
-        let generation =
-            store::freezes::lift(unit.conn(), workspace, now, freeze, actor, &lift.reason).await?;
-        let lifted = read(unit.conn(), workspace, freeze).await?;
+        let actor = unit.actor();
+        let before = read(unit.tx(), freeze).await?.freeze;
+        let generation = store::freezes::lift(unit.tx(), freeze, actor, &lift.reason).await?;
+        let lifted = read(unit.tx(), freeze).await?;
         if generation.is_some() {
             let event = told(EventKind::FreezeLifted, &lifted.freeze, &lift.reason);
             unit.record(event.before(&before).after(&lifted.freeze));
@@ -123,7 +121,7 @@ impl App {
         caller: &ReaderCaller,
         freeze: FreezeId,
     ) -> Result<FreezeDetail> {
-        read(&mut *self.reader().await?, caller.principal().workspace, freeze).await
+        read(&mut self.reader(caller.principal().workspace).await?, freeze).await
     }
 
     /// Up to `rows` freezes after `after`, newest first.
@@ -137,23 +135,17 @@ impl App {
         after: Option<FreezeId>,
         rows: u32,
     ) -> Result<Vec<Freeze>> {
-        let mut conn = self.reader().await?;
-        let workspace = caller.principal().workspace;
-        let rows =
-            store::freezes::read::list(&mut conn, workspace, filter, after, rows.into()).await?;
+        let mut tx = self.reader(caller.principal().workspace).await?;
+        let rows = store::freezes::read::list(&mut tx, filter, after, rows.into()).await?;
         Ok(rows.into_iter().map(Freeze::from).collect())
     }
 }
 
-async fn read(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    freeze: FreezeId,
-) -> Result<FreezeDetail> {
+async fn read(tx: &mut Tx, freeze: FreezeId) -> Result<FreezeDetail> {
     let filter = FreezeFilter { freeze: Some(freeze), ..FreezeFilter::default() };
-    let found = store::freezes::read::list(conn, workspace, filter, None, 1).await?.pop();
+    let found = store::freezes::read::list(tx, filter, None, 1).await?.pop();
     let row = found.ok_or_else(|| Refusal::not_found("freeze"))?;
-    let stopped = store::freezes::read::stopped(conn, workspace, freeze, LISTED).await?;
+    let stopped = store::freezes::read::stopped(tx, freeze, LISTED).await?;
     Ok(FreezeDetail { freeze: row.into(), stopped: stopped.into_iter().map(Into::into).collect() })
 }
 
@@ -166,7 +158,6 @@ pub(super) async fn set(
     new: &NewFreeze,
     scope_id: Option<Uuid>,
 ) -> Result<FreezeId> {
-    let (workspace, now) = (unit.workspace(), unit.now());
     let freeze: FreezeId = unit.id();
     let row = store::freezes::NewFreeze {
         freeze_id: freeze,
@@ -177,12 +168,12 @@ pub(super) async fn set(
         reason: &new.reason,
         set_by: unit.actor(),
     };
-    store::freezes::insert(unit.conn(), workspace, now, &row).await?;
+    store::freezes::insert(unit.tx(), &row).await?;
     if new.mode.ends_attempts() {
         stop(unit, freeze, &new.reason).await?;
     }
     let filter = FreezeFilter { freeze: Some(freeze), ..FreezeFilter::default() };
-    let rows = store::freezes::read::list(unit.conn(), workspace, filter, None, 1).await?;
+    let rows = store::freezes::read::list(unit.tx(), filter, None, 1).await?;
     for row in rows {
         let made: Freeze = row.into();
         unit.record(told(EventKind::FreezeSet, &made, &new.reason).after(&made));
@@ -219,17 +210,17 @@ async fn stop(unit: &mut Unit, freeze: FreezeId, reason: &str) -> Result<()> {
     if stopped.is_empty() {
         return Ok(());
     }
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     let ids: Vec<AttemptId> = stopped.iter().map(|stopped| stopped.attempt.attempt_id).collect();
     let ends: Vec<_> = ids.iter().map(|id| (*id, AttemptState::Released)).collect();
-    store::attempts::end(unit.conn(), workspace, now, &ends).await?;
+    store::attempts::end(unit.tx(), &ends).await?;
     let message = match reason {
         "" => "stopped by an operator".to_owned(),
         reason => format!("stopped by an operator: {reason}"),
     };
     let results: Vec<NewResult> = ids.iter().map(|id| result(*id, &message)).collect();
-    store::attempts::results::insert(unit.conn(), workspace, now, &results).await?;
-    store::freezes::note_stopped(unit.conn(), workspace, freeze, &ids).await?;
+    store::attempts::results::insert(unit.tx(), &results).await?;
+    store::freezes::note_stopped(unit.tx(), freeze, &ids).await?;
     let changes = stopped.into_iter().map(|Stopped { attempt, task }| {
         let ending = freeze::stopped(&task, now);
         let (id, holder) = (attempt.attempt_id, attempt.holder);
@@ -243,16 +234,15 @@ async fn stop(unit: &mut Unit, freeze: FreezeId, reason: &str) -> Result<()> {
 /// Locks what runs under a freeze: goals, tasks, attempts. Heartbeats go on beside this, and what
 /// nothing but they touch stays as it was found.
 async fn hold(unit: &mut Unit, freeze: FreezeId) -> Result<Vec<Stopped>> {
-    let workspace = unit.workspace();
-    let places = store::freezes::running_under(unit.conn(), workspace, freeze).await?;
+    let places = store::freezes::running_under(unit.tx(), freeze).await?;
     let goals: BTreeSet<GoalId> = places.iter().map(|place| place.goal_id).collect();
     let tasks: BTreeSet<TaskId> = places.iter().map(|place| place.task_id).collect();
     let goals: Vec<GoalId> = goals.into_iter().collect();
     let tasks: Vec<TaskId> = tasks.into_iter().collect();
     let attempts: Vec<AttemptId> = places.iter().map(|place| place.attempt_id).collect();
-    let goals = store::goals::lock(unit.conn(), workspace, &goals).await?;
+    let goals = store::goals::lock(unit.tx(), &goals).await?;
     unit.know(&goals);
-    let tasks = store::tasks::lock(unit.conn(), workspace, &tasks).await?;
+    let tasks = store::tasks::lock(unit.tx(), &tasks).await?;
     let mut attempts = locked(unit, &attempts).await?;
     let stopped = tasks.into_iter().filter_map(|task| {
         let attempt = attempts.remove(&task.current_attempt?)?;

@@ -148,19 +148,17 @@ impl App {
             same_version(i64::from(facts.version), version)?;
         }
         refuse_ended(&facts)?;
-        let (workspace, now) = (unit.workspace(), unit.now());
-        let before = views::read(unit.conn(), workspace, goal).await?;
+        let before = views::read(unit.tx(), goal).await?;
         let edit = store::goals::GoalEdit {
             title: change.title.as_deref(),
             priority: change.priority,
             deadline: change.deadline,
         };
-        store::goals::edit(unit.conn(), workspace, now, goal, &edit).await?;
+        store::goals::edit(unit.tx(), goal, &edit).await?;
         if let Some(priority) = change.priority {
-            store::goals::reprioritise(unit.conn(), workspace, goal, facts.priority, priority)
-                .await?;
+            store::goals::reprioritise(unit.tx(), goal, facts.priority, priority).await?;
         }
-        let edited = views::read(unit.conn(), workspace, goal).await?;
+        let edited = views::read(unit.tx(), goal).await?;
         let event = NewEvent::new(EventKind::GoalUpdated).goal(goal);
         unit.record(event.before(&before).after(&edited));
         let goal = edited;
@@ -183,12 +181,11 @@ impl App {
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let facts = lock_goal(&mut unit, goal).await?;
-        let workspace = unit.workspace();
         if facts.state != GoalState::Cancelled {
             refuse_ended(&facts)?;
             cancel_locked(&mut unit, goal, reason).await?;
         }
-        let goal = views::read(unit.conn(), workspace, goal).await?;
+        let goal = views::read(unit.tx(), goal).await?;
         self.commit(unit).await?;
         Ok(goal)
     }
@@ -221,13 +218,12 @@ async fn write_goal(
     new: &NewGoal,
     draft: Draft,
 ) -> Result<Goal> {
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     let goal: GoalId = unit.id();
     let project = match &new.project {
         Some(name) => {
             let id = unit.id();
-            let conn = unit.conn();
-            Some(store::projects::ensure_by_name(conn, workspace, id, name, now).await?)
+            Some(store::projects::ensure_by_name(unit.tx(), id, name, now).await?)
         }
         None => None,
     };
@@ -248,7 +244,7 @@ async fn write_goal(
         brief: &new.brief,
         metadata: &metadata,
     };
-    store::goals::insert(unit.conn(), workspace, now, &row).await?;
+    store::goals::insert(unit.tx(), &row).await?;
     let title: String = new.title.chars().take(100).collect();
     unit.record(
         NewEvent::new(EventKind::GoalCreated)
@@ -260,7 +256,7 @@ async fn write_goal(
         create::make(unit, &[(BudgetNode::Goal, goal.0, budget)]).await?;
     }
     write_plan(unit, goal, priority, new, draft).await?;
-    views::read(unit.conn(), workspace, goal).await
+    views::read(unit.tx(), goal).await
 }
 
 async fn write_plan(
@@ -270,22 +266,11 @@ async fn write_plan(
     new: &NewGoal,
     draft: Draft,
 ) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
     let plan: PlanId = unit.id();
     let (document, notes) = (json!(draft.tasks), json!(draft.notes));
     let state = if new.approval.plan { PlanState::Proposed } else { PlanState::Applied };
-    store::goals::insert_plan(
-        unit.conn(),
-        workspace,
-        now,
-        goal,
-        plan,
-        draft.planner,
-        state,
-        &document,
-        &notes,
-    )
-    .await?;
+    store::goals::insert_plan(unit.tx(), goal, plan, draft.planner, state, &document, &notes)
+        .await?;
     let count = draft.tasks.len();
     if !new.approval.plan {
         let ground = Ground { goal, priority, position: 0, parent: None };
@@ -338,16 +323,14 @@ pub(super) async fn finish_if_over(unit: &mut Unit, goal: GoalId) -> Result<()> 
 
 /// Cancels a goal whose row is held.
 pub(super) async fn cancel_locked(unit: &mut Unit, goal: GoalId, reason: &str) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
     // First the goal: what follows from its last task must find it ended.
     let state = GoalState::Cancelled;
-    store::goals::set_state(unit.conn(), workspace, now, goal, state, Some(reason)).await?;
-    store::goals::drop_proposed_plans(unit.conn(), workspace, goal).await?;
-    let open = store::tasks::open_of_goal(unit.conn(), workspace, goal).await?;
+    store::goals::set_state(unit.tx(), goal, state, Some(reason)).await?;
+    store::goals::drop_proposed_plans(unit.tx(), goal).await?;
+    let open = store::tasks::open_of_goal(unit.tx(), goal).await?;
     let changes = cascade::cancel(unit, &open, reason).await?;
     cascade::settle(unit, changes).await?;
-    let gone =
-        store::approvals::cancel_plan_approvals(unit.conn(), workspace, now, goal, reason).await?;
+    let gone = store::approvals::cancel_plan_approvals(unit.tx(), goal, reason).await?;
     for approval in gone {
         unit.record(crate::app::approvals::ask::withdrawn(approval, goal));
     }

@@ -81,11 +81,11 @@ impl App {
         rows: u32,
     ) -> Result<Vec<Plan>> {
         let workspace = caller.principal().workspace;
-        let mut conn = self.reader().await?;
-        if store::goals::read::version(&mut conn, workspace, goal).await?.is_none() {
+        let mut tx = self.reader(workspace).await?;
+        if store::goals::read::version(&mut tx, goal).await?.is_none() {
             return Err(Refusal::not_found("goal").into());
         }
-        let rows = store::goals::plans::list(&mut conn, workspace, goal, after, rows).await?;
+        let rows = store::goals::plans::list(&mut tx, goal, after, rows).await?;
         rows.into_iter().map(view).collect()
     }
 }

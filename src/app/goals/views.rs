@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, time::Duration};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::PgConnection;
 
 use crate::{
     app::{
@@ -16,12 +15,12 @@ use crate::{
     domain::{
         access::person::Person,
         goal::TaskCounts,
-        ids::{GoalId, KeyId, ProjectId, WorkspaceId},
+        ids::{GoalId, KeyId, ProjectId},
         refusal::Refusal,
         spend::Amounts,
         states::{GoalState, Planner},
     },
-    store::{self, goals::read::GoalScope},
+    store::{self, Tx, goals::read::GoalScope},
 };
 
 /// What somebody wants.
@@ -93,7 +92,7 @@ impl App {
         let GoalFilter { states, project } = filter;
         let scope = GoalScope { states, project: *project, after, rows };
         let workspace = caller.principal().workspace;
-        let rows = store::goals::read::list(&mut *self.reader().await?, workspace, &scope).await?;
+        let rows = store::goals::read::list(&mut self.reader(workspace).await?, &scope).await?;
         rows.into_iter().map(view).collect()
     }
 
@@ -111,13 +110,13 @@ impl App {
     ) -> Result<Goal> {
         let workspace = caller.principal().workspace;
         self.wait_until(workspace, wait, || async {
-            let mut conn = self.reader().await?;
-            let found = store::goals::read::version(&mut conn, workspace, goal).await?;
+            let mut tx = self.reader(workspace).await?;
+            let found = store::goals::read::version(&mut tx, goal).await?;
             let (version, ended) = found.ok_or_else(|| Refusal::not_found("goal"))?;
             Ok(known.map_or(ended, |known| known != version))
         })
         .await?;
-        read(&mut *self.reader().await?, workspace, goal).await
+        read(&mut self.reader(workspace).await?, goal).await
     }
 }
 
@@ -125,12 +124,8 @@ impl App {
 ///
 /// # Errors
 /// `not_found`.
-pub(in crate::app) async fn read(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goal: GoalId,
-) -> Result<Goal> {
-    let rows = store::goals::read::read(conn, workspace, goal).await?;
+pub(in crate::app) async fn read(tx: &mut Tx, goal: GoalId) -> Result<Goal> {
+    let rows = store::goals::read::read(tx, goal).await?;
     let row = rows.ok_or_else(|| Refusal::not_found("goal"))?;
     view(row)
 }

@@ -10,12 +10,10 @@
 
 pub mod views;
 
-use std::sync::Arc;
-
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    App, Error, Result,
+    App, Result,
     budgets::{
         self,
         views::{Budget, BudgetLimit},
@@ -108,15 +106,6 @@ pub struct DayExport {
 }
 
 impl App {
-    pub(super) async fn moment(&self) -> Result<Moment> {
-        let place = Arc::clone(&self.reports).acquire_owned().await;
-        let place = place.map_err(|error| Error::Unavailable(error.to_string()))?;
-        let mut tx = self.pool.begin().await?;
-        store::reports::begin(&mut tx).await?;
-        let now = self.clock.or(store::verify::moment(&mut tx).await?);
-        Ok(Moment { tx, now, _place: place })
-    }
-
     async fn spend_of(
         &self,
         caller: &MonitorCaller,
@@ -124,10 +113,9 @@ impl App {
         after: Option<&Place>,
         rows: usize,
     ) -> Result<(Vec<SpendGroup>, SpendSum)> {
-        let Moment { mut tx, now: _, _place } = self.moment().await?;
-        let workspace = caller.principal().workspace;
+        let Moment { mut tx, .. } = self.moment(caller.principal().workspace).await?;
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-        let found = store::reports::spend(&mut tx, workspace, scope, after, rows).await?;
+        let found = store::reports::spend(&mut tx, scope, after, rows).await?;
         tx.rollback().await?;
         Ok(found)
     }
@@ -181,10 +169,10 @@ impl App {
         let whole = span.whole(&mut checks);
         checks.finish()?;
         let (from, to) = whole.ok_or_else(|| Refusal::invalid_at("?from", "must be given"))?;
-        let Moment { mut tx, now: _, _place } = self.moment().await?;
+        let Moment { mut tx, .. } = self.moment(caller.principal().workspace).await?;
         let workspace = caller.principal().workspace;
         let most = i64::try_from(EXPORT_ROWS_MAX).unwrap_or(i64::MAX);
-        let days = store::reports::days(&mut tx, workspace, from, to, most + 1).await?;
+        let days = store::reports::days(&mut tx, from, to, most + 1).await?;
         tx.rollback().await?;
         if days.len() > EXPORT_ROWS_MAX {
             return Err(too_many(EXPORT_ROWS_MAX, "a later `from` or an earlier `to`").into());
@@ -202,15 +190,13 @@ impl App {
         budget: Option<BudgetId>,
     ) -> Result<BudgetForecast> {
         let budget = budget.ok_or_else(|| Refusal::invalid_at("?budget_id", "must be given"))?;
-        let Moment { mut tx, now, _place } = self.moment().await?;
-        let workspace = caller.principal().workspace;
+        let Moment { mut tx, .. } = self.moment(caller.principal().workspace).await?;
+        let now = tx.now;
         let filter = BudgetFilter { budget: Some(budget), ..BudgetFilter::default() };
-        let found =
-            store::budgets::read::list(&mut tx, workspace, now, filter, None, 1).await?.pop();
+        let found = store::budgets::read::list(&mut tx, filter, None, 1).await?.pop();
         let budget = budgets::views::view(found.ok_or_else(|| Refusal::not_found("budget"))?)?;
         let (node, since) = ((budget.node, budget.node_id), now - TimeDelta::hours(HOURS));
-        let burned =
-            store::reports::forecasts::burned(&mut tx, workspace, node, since, LOOK_BACK).await?;
+        let burned = store::reports::forecasts::burned(&mut tx, node, since, LOOK_BACK).await?;
         tx.rollback().await?;
         forecast(&budget, &burned, now)
     }
@@ -224,10 +210,9 @@ impl App {
         caller: &MonitorCaller,
         goal: GoalId,
     ) -> Result<GoalEstimate> {
-        let Moment { mut tx, now: _, _place } = self.moment().await?;
-        let workspace = caller.principal().workspace;
-        let mut spent = goals::views::read(&mut tx, workspace, goal).await?.spend;
-        let rows = store::reports::forecasts::tasks_of(&mut tx, workspace, goal).await?;
+        let Moment { mut tx, .. } = self.moment(caller.principal().workspace).await?;
+        let mut spent = goals::views::read(&mut tx, goal).await?.spend;
+        let rows = store::reports::forecasts::tasks_of(&mut tx, goal).await?;
         tx.rollback().await?;
         for row in &rows {
             measure(&mut spent, row.attempts, row.wall_ms);

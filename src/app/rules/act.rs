@@ -69,7 +69,6 @@ pub(in crate::app) async fn open(
     ground: Ground,
     finding: &Finding,
 ) -> Result<bool> {
-    let (workspace, now) = (unit.workspace(), unit.now());
     let id: InterventionId = unit.id();
     let task_id = ground.task.as_ref().map(|task| task.task_id);
     let new = NewIntervention {
@@ -85,7 +84,7 @@ pub(in crate::app) async fn open(
         detail: &finding.detail,
         measure: finding.measure,
     };
-    if !store::rules::interventions::open(unit.conn(), workspace, now, &new).await? {
+    if !store::rules::interventions::open(unit.tx(), &new).await? {
         return Ok(false);
     }
     let data = json!({
@@ -128,18 +127,14 @@ fn sentence(rule: &Rule, finding: &Finding) -> String {
 }
 
 async fn nudge(unit: &mut Unit, rule: &Rule, ground: &Ground, text: &str) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
     let tasks: Vec<TaskId> = match &ground.task {
         Some(task) => vec![task.task_id],
-        None => {
-            store::rules::interventions::worked_on(unit.conn(), workspace, ground.goal, NUDGED)
-                .await?
-        }
+        None => store::rules::interventions::worked_on(unit.tx(), ground.goal, NUDGED).await?,
     };
     let ids: Vec<NudgeId> = unit.ids(tasks.len());
     let new = |(nudge_id, task_id)| NewNudge { nudge_id, task_id, rule_id: rule.id, text };
     let nudges: Vec<NewNudge<'_>> = ids.into_iter().zip(tasks).map(new).collect();
-    store::rules::nudges::insert(unit.conn(), workspace, now, &nudges).await?;
+    store::rules::nudges::insert(unit.tx(), &nudges).await?;
     Ok(())
 }
 
@@ -156,8 +151,7 @@ async fn freeze(
     };
     let new = NewFreeze { scope, scope_id: Some(what), capability: None, mode, reason };
     let freeze = freezes::set(unit, &new, Some(what)).await?;
-    let workspace = unit.workspace();
-    store::rules::interventions::note(unit.conn(), workspace, id, None, Some(freeze)).await?;
+    store::rules::interventions::note(unit.tx(), id, None, Some(freeze)).await?;
     Ok(())
 }
 
@@ -204,8 +198,7 @@ async fn ask(
         ..NewApproval::new(approval, ApprovalKind::Input, goal)
     };
     crate::app::approvals::ask::ask(unit, vec![question]).await?;
-    let workspace = unit.workspace();
-    store::rules::interventions::note(unit.conn(), workspace, id, Some(approval), None).await?;
+    store::rules::interventions::note(unit.tx(), id, Some(approval), None).await?;
     Ok(())
 }
 
@@ -235,11 +228,10 @@ async fn park(unit: &mut Unit, task: TaskFacts, reason: &str) -> Result<bool> {
 
 /// Takes a task from its agent.
 async fn take(unit: &mut Unit, task: TaskFacts, attempt: AttemptId, reason: &str) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
     let held = locked(unit, &[attempt]).await?;
     let holder = find(&held, attempt)?.holder;
     let ending = rule::taken(&task);
-    store::attempts::end(unit.conn(), workspace, now, &[(attempt, ending.attempt)]).await?;
+    store::attempts::end(unit.tx(), &[(attempt, ending.attempt)]).await?;
     let result = NewResult {
         attempt_id: attempt,
         outcome: json!({"attempt_state": AttemptState::Released}),
@@ -248,7 +240,7 @@ async fn take(unit: &mut Unit, task: TaskFacts, attempt: AttemptId, reason: &str
         failure: None,
         message: Some(reason.to_owned()),
     };
-    store::attempts::results::insert(unit.conn(), workspace, now, &[result]).await?;
+    store::attempts::results::insert(unit.tx(), &[result]).await?;
     let change = Change::by_attempt(task, attempt, holder, ending, Some(reason.to_owned()));
     cascade::settle(unit, vec![change]).await?;
     charge(unit, &[], &[attempt]).await?;
@@ -271,9 +263,8 @@ pub(in crate::app) async fn withdraw(unit: &mut Unit, questions: &[ApprovalId]) 
     if questions.is_empty() {
         return Ok(());
     }
-    let (workspace, now) = (unit.workspace(), unit.now());
     let reason = "what it was about has ended";
-    let gone = store::approvals::withdraw(unit.conn(), workspace, now, questions, reason).await?;
+    let gone = store::approvals::withdraw(unit.tx(), questions, reason).await?;
     for (approval, goal) in gone {
         unit.record(NewEvent::new(EventKind::ApprovalCancelled).goal(goal).approval(approval));
     }
@@ -292,9 +283,7 @@ pub(in crate::app) async fn decided(
     task: Option<&TaskFacts>,
     answer: Option<&Value>,
 ) -> Result<bool> {
-    let workspace = unit.workspace();
-    let asked =
-        store::rules::interventions::that_asked(unit.conn(), workspace, facts.approval_id).await?;
+    let asked = store::rules::interventions::that_asked(unit.tx(), facts.approval_id).await?;
     let Some(Asked { intervention_id, task_id }) = asked else { return Ok(false) };
     match (choice(answer), task, task_id) {
         (Choice::Continue, Some(task), _) => resume(unit, task.clone()).await?,
@@ -333,8 +322,7 @@ pub(in crate::app) async fn close(
     unit: &mut Unit,
     closings: &[(InterventionId, Closing)],
 ) -> Result<u64> {
-    let (workspace, now) = (unit.workspace(), unit.now());
-    let closed = store::rules::interventions::close(unit.conn(), workspace, now, closings).await?;
+    let closed = store::rules::interventions::close(unit.tx(), closings).await?;
     let count = closed.len() as u64;
     for ClosedRow { intervention_id, rule_id, goal_id, task_id, closing } in closed {
         let data = serde_json::json!({

@@ -113,7 +113,8 @@ impl App {
     ) -> Result<DryRunAnswer> {
         check(asked)?;
         let DryRun { rule, from, until } = asked;
-        let Still { mut tx, now, _place } = self.moment().await?;
+        let Still { mut tx, .. } = self.moment(caller.principal().workspace).await?;
+        let now = tx.now;
         let until = until.unwrap_or(now).min(now);
         let from = from.unwrap_or(until - DEFAULT);
         let workspace = caller.principal().workspace;
@@ -128,7 +129,7 @@ impl App {
             cut |= moments.len() > PATHS;
             for moment in moments.iter_mut().filter(|moment| moment.judged_at > until).take(PATHS) {
                 let goal = moment.goal_id;
-                let path = facts::path_of(&mut tx, workspace, now, goal).await?;
+                let path = facts::path_of(&mut tx, goal).await?;
                 moment.facts.0.critical_path_ms = path;
             }
         }

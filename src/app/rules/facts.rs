@@ -2,16 +2,14 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
     app::{Result, error::corrupt},
     domain::{
         budget::ask::Estimates,
-        ids::{AttemptId, GoalId, TaskId, WorkspaceId},
+        ids::{AttemptId, GoalId, TaskId},
         rule::{
             Facts, Subject, When,
             path::{Rest, critical_path},
@@ -19,7 +17,7 @@ use crate::{
         spend::WALL_MS,
     },
     store::{
-        self,
+        self, Tx,
         rules::facts::{GoalRow, RestRow, TaskRow},
     },
 };
@@ -37,9 +35,7 @@ pub(in crate::app) struct Known {
 /// # Errors
 /// When the database fails.
 pub(in crate::app) async fn gather(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     when: &When,
     subjects: &[Uuid],
 ) -> Result<HashMap<Uuid, Known>> {
@@ -49,18 +45,18 @@ pub(in crate::app) async fn gather(
     match when.subject() {
         Subject::Task => {
             let tasks: Vec<TaskId> = subjects.iter().copied().map(TaskId).collect();
-            let rows = store::rules::facts::of_tasks(conn, workspace, now, &tasks).await?;
+            let rows = store::rules::facts::of_tasks(tx, &tasks).await?;
             rows.into_iter().map(|row| Ok((row.task_id.0, of_task(row)?))).collect()
         }
         Subject::Goal => {
             let goals: Vec<GoalId> = subjects.iter().copied().map(GoalId).collect();
-            let rows = store::rules::facts::of_goals(conn, workspace, now, &goals).await?;
+            let rows = store::rules::facts::of_goals(tx, &goals).await?;
             let mut known = HashMap::new();
             for row in rows {
                 let goal = row.goal_id;
                 let mut facts = of_goal(row);
                 if matches!(when, When::DeadlineSlack { .. }) {
-                    facts.critical_path_ms = path_of(conn, workspace, now, goal).await?;
+                    facts.critical_path_ms = path_of(tx, goal).await?;
                 }
                 known.insert(goal.0, Known { facts, attempt: None });
             }
@@ -119,14 +115,9 @@ fn estimates(stored: Option<Value>) -> Result<Estimates> {
 ///
 /// # Errors
 /// When the database fails.
-pub(in crate::app) async fn path_of(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    goal: GoalId,
-) -> Result<i64> {
-    let rows = store::rules::facts::rest_of(conn, workspace, now, goal).await?;
-    let mean = store::rules::facts::mean_of_done(conn, workspace, goal).await?;
+pub(in crate::app) async fn path_of(tx: &mut Tx, goal: GoalId) -> Result<i64> {
+    let rows = store::rules::facts::rest_of(tx, goal).await?;
+    let mean = store::rules::facts::mean_of_done(tx, goal).await?;
     let mean = mean.map_or(0, |mean| mean.num_milliseconds());
     let rest = |row: RestRow| {
         let RestRow { task_id, parent_id, container, needs, estimate, usual_ms, took_ms } = row;

@@ -11,7 +11,6 @@ pub(in crate::app) mod facts;
 pub mod views;
 
 use serde_json::json;
-use sqlx::PgConnection;
 
 use super::{
     App, Error, Result, Unit,
@@ -19,15 +18,16 @@ use super::{
     error::{corrupt, same_version},
     unit::idempotency::{self, Outcome, Request},
 };
-pub use crate::store::rules::{RuleFilter, intervention_read::InterventionFilter};
 use crate::{
     domain::{
         event::{EventKind, NewEvent},
-        ids::{InterventionId, RuleId, WorkspaceId},
+        ids::{InterventionId, RuleId},
         refusal::{Code, Refusal},
     },
-    store::{self, rules::RuleText},
+    store::{self, Tx, rules::RuleText},
 };
+
+pub use crate::store::rules::{RuleFilter, intervention_read::InterventionFilter};
 pub use views::{Intervention, NewRule, Rule, RuleChange};
 
 impl App {
@@ -48,15 +48,15 @@ impl App {
                 return Ok(Outcome::replayed(rule));
             }
             check(unit, new).await?;
-            let (workspace, now, actor) = (unit.workspace(), unit.now(), unit.actor());
+            let actor = unit.actor();
             let id: RuleId = unit.id();
             let text = text(new)?;
-            let made = store::rules::insert(unit.conn(), workspace, now, (id, actor), &text);
+            let made = store::rules::insert(unit.tx(), (id, actor), &text);
             if !made.await? {
                 return Err(taken(&new.name));
             }
             unit.record(told(EventKind::RuleCreated, id, &new.name));
-            let rule = read(unit.conn(), workspace, id).await?;
+            let rule = read(unit.tx(), id).await?;
             idempotency::store(unit, principal, request, &rule).await?;
             Ok(Outcome::fresh(rule))
         };
@@ -69,7 +69,7 @@ impl App {
     /// # Errors
     /// `not_found`.
     pub async fn get_rule(&self, caller: &MonitorCaller, rule: RuleId) -> Result<Rule> {
-        read(&mut *self.reader().await?, caller.principal().workspace, rule).await
+        read(&mut self.reader(caller.principal().workspace).await?, rule).await
     }
 
     /// Up to `rows` rules after `after`, newest first.
@@ -84,8 +84,8 @@ impl App {
         rows: u32,
     ) -> Result<Vec<Rule>> {
         let workspace = caller.principal().workspace;
-        let mut conn = self.reader().await?;
-        let rows = store::rules::list(&mut conn, workspace, filter, after, rows.into()).await?;
+        let mut tx = self.reader(workspace).await?;
+        let rows = store::rules::list(&mut tx, filter, after, rows.into()).await?;
         rows.into_iter().map(Rule::try_from).collect()
     }
 
@@ -106,15 +106,13 @@ impl App {
         let new = change.of(stored.clone());
         check(&mut unit, &new).await?;
         if new != RuleChange::default().of(stored) {
-            let (workspace, now) = (unit.workspace(), unit.now());
             let text = text(&new)?;
-            if !store::rules::update(unit.conn(), workspace, now, rule, &text).await? {
+            if !store::rules::update(unit.tx(), rule, &text).await? {
                 return Err(taken(&new.name));
             }
             unit.record(told(EventKind::RuleUpdated, rule, &new.name));
         }
-        let workspace = unit.workspace();
-        let edited = read(unit.conn(), workspace, rule).await?;
+        let edited = read(unit.tx(), rule).await?;
         self.commit(unit).await?;
         Ok(edited)
     }
@@ -132,8 +130,7 @@ impl App {
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let stored = lock(&mut unit, rule, version).await?;
-        let (workspace, now) = (unit.workspace(), unit.now());
-        store::rules::delete(unit.conn(), workspace, now, rule).await?;
+        store::rules::delete(unit.tx(), rule).await?;
         unit.record(told(EventKind::RuleDeleted, rule, &stored.name));
         self.commit(unit).await
     }
@@ -150,9 +147,8 @@ impl App {
         rows: u32,
     ) -> Result<Vec<Intervention>> {
         let workspace = caller.principal().workspace;
-        let mut conn = self.reader().await?;
-        let list =
-            store::rules::intervention_read::list(&mut conn, workspace, filter, after, rows.into());
+        let mut tx = self.reader(workspace).await?;
+        let list = store::rules::intervention_read::list(&mut tx, filter, after, rows.into());
         Ok(list.await?.into_iter().map(Intervention::from).collect())
     }
 
@@ -178,8 +174,7 @@ impl App {
 async fn check(unit: &mut Unit, new: &NewRule) -> Result<()> {
     new.check()?;
     let Some(project) = new.scope.project_id else { return Ok(()) };
-    let workspace = unit.workspace();
-    if store::rules::project_exists(unit.conn(), workspace, project.0).await? {
+    if store::rules::project_exists(unit.tx(), project.0).await? {
         return Ok(());
     }
     Err(Refusal::invalid_at("/scope/project_id", "there is no such project").into())
@@ -211,19 +206,18 @@ fn text(new: &NewRule) -> Result<RuleText<'_>> {
 
 /// Locks a rule against edits, and against acting.
 async fn lock(unit: &mut Unit, rule: RuleId, version: Option<i64>) -> Result<Rule> {
-    let workspace = unit.workspace();
-    if !store::rules::lock(unit.conn(), workspace, rule).await? {
+    if !store::rules::lock(unit.tx(), rule).await? {
         return Err(Refusal::not_found("rule").into());
     }
-    let stored = read(unit.conn(), workspace, rule).await?;
+    let stored = read(unit.tx(), rule).await?;
     if let Some(version) = version {
         same_version(i64::from(stored.version), version)?;
     }
     Ok(stored)
 }
 
-async fn read(conn: &mut PgConnection, workspace: WorkspaceId, rule: RuleId) -> Result<Rule> {
+async fn read(tx: &mut Tx, rule: RuleId) -> Result<Rule> {
     let filter = RuleFilter { rule: Some(rule), ..RuleFilter::default() };
-    let found = store::rules::list(conn, workspace, filter, None, 1).await?.pop();
+    let found = store::rules::list(tx, filter, None, 1).await?.pop();
     found.ok_or_else(|| Refusal::not_found("rule"))?.try_into()
 }

@@ -175,8 +175,7 @@ pub(super) async fn charge(
     let attempts: BTreeMap<AttemptId, &AttemptFacts> =
         reports.iter().map(|(attempt, _)| (attempt.attempt_id, *attempt)).collect();
     let ids: Vec<AttemptId> = attempts.keys().copied().collect();
-    let workspace = unit.workspace();
-    let stored = store::spend::of_attempts(unit.conn(), workspace, &ids).await?;
+    let stored = store::spend::of_attempts(unit.tx(), &ids).await?;
     let mut spent: BTreeMap<(AttemptId, String), UnitSpend> =
         stored.into_iter().map(|(id, unit, spend)| ((id, unit), spend)).collect();
     let pricing = pricing::price(unit, &reports).await?;
@@ -216,14 +215,13 @@ pub(super) async fn store_entries(
     if entries.is_empty() {
         return Ok(Stored::default());
     }
-    let (workspace, now) = (unit.workspace(), unit.now());
-    let fresh = store::spend::insert_entries(unit.conn(), workspace, now, &entries).await?;
+    let fresh = store::spend::insert_entries(unit.tx(), &entries).await?;
     if fresh.is_empty() {
         return Ok(Stored::default());
     }
     let goals: Vec<GoalId> = attempts.values().map(|attempt| attempt.goal_id).collect();
     let projects: HashMap<GoalId, ProjectId> =
-        store::spend::projects_of(unit.conn(), workspace, &goals).await?.into_iter().collect();
+        store::spend::projects_of(unit.tx(), &goals).await?.into_iter().collect();
     let mut touched = BTreeMap::new();
     let mut stored = Stored::default();
     for Fresh { attempt_id: id, key, unit: unit_name, amount, fraction } in fresh {
@@ -242,7 +240,7 @@ pub(super) async fn store_entries(
         stored.lines.push(Booking { attempt: id, key, unit: unit_name, amount, fraction });
     }
     let touched: Vec<_> = touched.into_iter().map(|((id, name), s)| (id, name, s)).collect();
-    store::spend::set_of_attempts(unit.conn(), workspace, &touched).await?;
+    store::spend::set_of_attempts(unit.tx(), &touched).await?;
     Ok(stored)
 }
 
@@ -261,13 +259,12 @@ pub(super) async fn raise_totals(unit: &mut Unit, rises: Rises) -> Result<()> {
     if rises.is_empty() {
         return Ok(());
     }
-    let workspace = unit.workspace();
     let rises: Vec<Rise> = rises
         .into_iter()
         .map(|((node, id, unit), (amount, fraction))| Rise { node, id, unit, amount, fraction })
         .collect();
     let slot = i16::from(unit.entropy().bytes::<1>()[0]) % store::spend::SLOTS;
-    Ok(store::spend::raise_totals(unit.conn(), workspace, slot, &rises).await?)
+    Ok(store::spend::raise_totals(unit.tx(), slot, &rises).await?)
 }
 
 /// The nodes that spend on an attempt is rolled up to.

@@ -186,10 +186,8 @@ impl App {
         rows: u32,
     ) -> Result<Vec<ModelPrice>> {
         let workspace = caller.principal().workspace;
-        let mut conn = self.reader().await?;
-        let rows =
-            store::spend::prices::list(&mut conn, workspace, provider, model, after, rows.into())
-                .await?;
+        let mut tx = self.reader(workspace).await?;
+        let rows = store::spend::prices::list(&mut tx, provider, model, after, rows.into()).await?;
         rows.into_iter().map(view).collect()
     }
 
@@ -205,10 +203,10 @@ impl App {
         at: Option<DateTime<Utc>>,
     ) -> Result<ModelPrice> {
         let workspace = caller.principal().workspace;
-        let (mut conn, now) = self.reading().await?;
-        let at = at.unwrap_or(now);
+        let mut tx = self.reader(workspace).await?;
+        let at = at.unwrap_or(tx.now);
         let names = price::names(model);
-        let own = store::spend::prices::named(&mut conn, workspace, &names).await?;
+        let own = store::spend::prices::named(&mut tx, &names).await?;
         pricing::holding(own, provider, model, at)
     }
 }
@@ -223,8 +221,7 @@ fn refuse_absurd(found: &[String], force: bool) -> Result<()> {
 }
 
 async fn add(unit: &mut Unit, rows: &[PriceRow]) -> Result<()> {
-    let workspace = unit.workspace();
-    Ok(store::spend::prices::insert(unit.conn(), workspace, rows).await?)
+    Ok(store::spend::prices::insert(unit.tx(), rows).await?)
 }
 
 /// What of a file is new, and what becomes of the rest.

@@ -117,8 +117,7 @@ fn call(
 /// # Errors
 /// When the database fails.
 pub(in crate::app) async fn book(unit: &mut Unit, names: &[String]) -> Result<Book> {
-    let workspace = unit.workspace();
-    let own = store::spend::prices::named(unit.conn(), workspace, names).await?;
+    let own = store::spend::prices::named(unit.tx(), names).await?;
     Ok(Book { own: rows(own)? })
 }
 
@@ -171,12 +170,11 @@ pub(in crate::app) fn exact<'a>(
 impl Pricing {
     /// What models without a price cost, as budgets say.
     async fn assume(&mut self, unit: &mut Unit, attempts: &[AttemptId]) -> Result<()> {
-        let workspace = unit.workspace();
-        let policies = store::spend::prices::policies(unit.conn(), workspace, attempts).await?;
+        let policies = store::spend::prices::policies(unit.tx(), attempts).await?;
         let policies: HashMap<AttemptId, UnknownModel> = policies.into_iter().collect();
         let assumes = policies.values().any(|policy| *policy == UnknownModel::AssumeMax);
         let all = if assumes {
-            let mut all = rows(store::spend::prices::all(unit.conn(), workspace).await?)?;
+            let mut all = rows(store::spend::prices::all(unit.tx()).await?)?;
             all.extend_from_slice(price::builtin());
             all
         } else {
@@ -226,8 +224,7 @@ impl Pricing {
         if calls.is_empty() {
             return Ok(());
         }
-        let workspace = unit.workspace();
-        Ok(store::spend::prices::insert_calls(unit.conn(), workspace, &calls).await?)
+        Ok(store::spend::prices::insert_calls(unit.tx(), &calls).await?)
     }
 }
 

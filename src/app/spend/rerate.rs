@@ -75,11 +75,10 @@ async fn calls(
     request: &RerateRequest,
     after: &Place,
 ) -> Result<Vec<ChargedCall>> {
-    let workspace = unit.workspace();
     let names = request.model.as_ref().map(|model| vec![model.to_lowercase()]);
     let filter = CallFilter { models: names.as_deref(), from: request.from, to: request.to };
     let after = (after.0, after.1.as_str());
-    Ok(store::spend::prices::charged_calls(unit.conn(), workspace, filter, after, CHUNK).await?)
+    Ok(store::spend::prices::charged_calls(unit.tx(), filter, after, CHUNK).await?)
 }
 
 /// Locks the attempts of calls.
@@ -138,20 +137,19 @@ async fn write(
     if corrections.is_empty() {
         return Ok(());
     }
-    let workspace = unit.workspace();
     // A call that came while the attempts were being locked is not among them; it is rated anyway.
     let corrections: Vec<Correction> =
         corrections.into_iter().filter(|c| held.contains_key(&c.attempt)).collect();
     let ids: Vec<AttemptId> = held.keys().copied().collect();
     let attempts: BTreeMap<AttemptId, &AttemptFacts> =
         held.iter().map(|(id, attempt)| (*id, attempt)).collect();
-    let stored = store::spend::of_attempts(unit.conn(), workspace, &ids).await?;
+    let stored = store::spend::of_attempts(unit.tx(), &ids).await?;
     let mut spent: BTreeMap<(AttemptId, String), UnitSpend> =
         stored.into_iter().map(|(id, unit, spend)| ((id, unit), spend)).collect();
     let count = corrections.len();
     let corrected: Vec<(AttemptId, String)> =
         corrections.iter().map(|c| (c.attempt, c.call.clone())).collect();
-    store::spend::prices::count_corrections(unit.conn(), workspace, &corrected).await?;
+    store::spend::prices::count_corrections(unit.tx(), &corrected).await?;
     let entries = corrections.into_iter().flat_map(entries).collect();
     let stored = store_entries(unit, &attempts, entries, &mut spent).await?;
     raise_totals(unit, stored.rises).await?;

@@ -4,7 +4,6 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::PgConnection;
 
 use crate::{
     app::{
@@ -15,13 +14,13 @@ use crate::{
     },
     domain::{
         approval::review::FeedbackPoint,
-        ids::{AgentId, AttemptId, GoalId, KeyId, TaskId, WorkspaceId},
+        ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
         refusal::Refusal,
         spend::Amounts,
         states::{AttemptState, FailureClass},
     },
     store::{
-        self,
+        self, Tx,
         attempts::read::{AttemptRow, AttemptScope, EvidenceRow, HandedIn, SpendRow},
     },
 };
@@ -142,12 +141,8 @@ pub struct SpendPlace {
 ///
 /// # Errors
 /// When the database fails.
-pub(in crate::app) async fn evidence(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    attempt: AttemptId,
-) -> Result<Vec<Evidence>> {
-    let rows = store::attempts::read::evidence(conn, workspace, attempt).await?;
+pub(in crate::app) async fn evidence(tx: &mut Tx, attempt: AttemptId) -> Result<Vec<Evidence>> {
+    let rows = store::attempts::read::evidence(tx, attempt).await?;
     let piece = |row: EvidenceRow| {
         let EvidenceRow { number, criterion, text, uri } = row;
         Evidence { number, criterion, text, uri }
@@ -159,12 +154,8 @@ pub(in crate::app) async fn evidence(
 ///
 /// # Errors
 /// When the database fails.
-pub(in crate::app) async fn waived(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    attempt: AttemptId,
-) -> Result<Vec<Waived>> {
-    let rows = store::approvals::reviews::of_attempt(conn, workspace, attempt).await?;
+pub(in crate::app) async fn waived(tx: &mut Tx, attempt: AttemptId) -> Result<Vec<Waived>> {
+    let rows = store::approvals::reviews::of_attempt(tx, attempt).await?;
     Ok(rows.into_iter().map(Waived::from).collect())
 }
 
@@ -172,17 +163,12 @@ pub(in crate::app) async fn waived(
 ///
 /// # Errors
 /// `not_found`.
-pub(in crate::app) async fn read(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    id: AttemptId,
-) -> Result<AttemptDetail> {
-    let rows = store::attempts::read::list(conn, workspace, AttemptScope::This(id), 1).await?;
+pub(in crate::app) async fn read(tx: &mut Tx, id: AttemptId) -> Result<AttemptDetail> {
+    let rows = store::attempts::read::list(tx, AttemptScope::This(id), 1).await?;
     let row = rows.into_iter().next().ok_or_else(|| Refusal::not_found("attempt"))?;
-    let HandedIn { checkpoint, result } =
-        store::attempts::read::handed_in(conn, workspace, id).await?;
-    let evidence = evidence(conn, workspace, id).await?;
-    let waived = waived(conn, workspace, id).await?;
+    let HandedIn { checkpoint, result } = store::attempts::read::handed_in(tx, id).await?;
+    let evidence = evidence(tx, id).await?;
+    let waived = waived(tx, id).await?;
     Ok(AttemptDetail { attempt: view(row)?, checkpoint, result, evidence, waived })
 }
 
@@ -247,7 +233,7 @@ impl App {
         caller: &ReaderCaller,
         attempt: AttemptId,
     ) -> Result<AttemptDetail> {
-        read(&mut *self.reader().await?, caller.principal().workspace, attempt).await
+        read(&mut self.reader(caller.principal().workspace).await?, attempt).await
     }
 
     /// The attempts of a task, latest first.
@@ -262,12 +248,12 @@ impl App {
         rows: u32,
     ) -> Result<Vec<Attempt>> {
         let workspace = caller.principal().workspace;
-        let mut conn = self.reader().await?;
-        if store::tasks::goal_of(&mut conn, workspace, task).await?.is_none() {
+        let mut tx = self.reader(workspace).await?;
+        if store::tasks::goal_of(&mut tx, task).await?.is_none() {
             return Err(Refusal::not_found("task").into());
         }
         let scope = AttemptScope::OfTask { task, after };
-        let rows = store::attempts::read::list(&mut conn, workspace, scope, rows).await?;
+        let rows = store::attempts::read::list(&mut tx, scope, rows).await?;
         rows.into_iter().map(view).collect()
     }
 
@@ -284,12 +270,12 @@ impl App {
         rows: u32,
     ) -> Result<Vec<Attempt>> {
         let workspace = caller.principal().workspace;
-        let mut conn = self.reader().await?;
-        if !store::attempts::read::agent_exists(&mut conn, workspace, agent).await? {
+        let mut tx = self.reader(workspace).await?;
+        if !store::attempts::read::agent_exists(&mut tx, agent).await? {
             return Err(Refusal::not_found("agent").into());
         }
         let scope = AttemptScope::OfAgent { agent, running, after };
-        let rows = store::attempts::read::list(&mut conn, workspace, scope, rows).await?;
+        let rows = store::attempts::read::list(&mut tx, scope, rows).await?;
         rows.into_iter().map(view).collect()
     }
 
@@ -305,12 +291,12 @@ impl App {
         rows: u32,
     ) -> Result<Vec<SpendLine>> {
         let workspace = caller.principal().workspace;
-        let mut conn = self.reader().await?;
-        if store::attempts::places(&mut conn, workspace, &[attempt]).await?.is_empty() {
+        let mut tx = self.reader(workspace).await?;
+        if store::attempts::places(&mut tx, &[attempt]).await?.is_empty() {
             return Err(Refusal::not_found("attempt").into());
         }
         let after = after.map(|place| (place.key.as_str(), place.unit.as_str()));
-        let rows = store::attempts::read::spend(&mut conn, workspace, attempt, after, rows).await?;
+        let rows = store::attempts::read::spend(&mut tx, attempt, after, rows).await?;
         Ok(rows.into_iter().map(line).collect())
     }
 }

@@ -57,8 +57,7 @@ pub async fn settle(unit: &mut Unit, changes: Vec<Change>) -> Result<()> {
         let Ended { done, not_done, with_parent } = ended;
         let mut more = Vec::new();
         if !done.is_empty() {
-            let (workspace, now) = (unit.workspace(), unit.now());
-            let freed = store::tasks::moves::satisfy(unit.conn(), workspace, now, &done).await?;
+            let freed = store::tasks::moves::satisfy(unit.tx(), &done).await?;
             unblock::free(unit, freed, Needs::JustMet).await?;
         }
         if !not_done.is_empty() {
@@ -78,8 +77,7 @@ pub async fn settle(unit: &mut Unit, changes: Vec<Change>) -> Result<()> {
     if changes.is_empty() {
         return Ok(());
     }
-    let (workspace, now) = (unit.workspace(), unit.now());
-    let counted = store::tasks::moves::count(unit.conn(), workspace, now, &changes).await?;
+    let counted = store::tasks::moves::count(unit.tx(), &changes).await?;
     for (goal, state, counts) in counted {
         finish_goal(unit, goal, state, counts).await?;
     }
@@ -99,11 +97,10 @@ pub async fn finish_goal(
     if roll_up(state, counts).is_none() {
         return Ok(());
     }
-    let workspace = unit.workspace();
     let (failed, cancelled) = if counts.done == counts.total {
         (0, 0)
     } else {
-        store::goals::not_made_up_for(unit.conn(), workspace, goal).await?
+        store::goals::not_made_up_for(unit.tx(), goal).await?
     };
     let judged = TaskCounts { failed, cancelled, ..counts };
     let before = state;
@@ -116,8 +113,7 @@ pub async fn finish_goal(
         GoalState::Failed => (EventKind::GoalFailed, Some("some of its tasks failed")),
         GoalState::Planning | GoalState::Proposed | GoalState::Active => return Ok(()),
     };
-    let now = unit.now();
-    store::goals::set_state(unit.conn(), workspace, now, goal, state, reason).await?;
+    store::goals::set_state(unit.tx(), goal, state, reason).await?;
     let event = NewEvent::new(kind)
         .goal(goal)
         .before(&json!({"goal_id": goal, "state": before, "tasks": counts}))
@@ -148,7 +144,7 @@ async fn write(
     if changes.is_empty() {
         return Ok(ended);
     }
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     let mut moves = Vec::with_capacity(changes.len());
     for change in &changes {
         let (state, failure) = target(change.next, now);
@@ -171,7 +167,7 @@ async fn write(
         }
         note_end(&mut ended, counts, change, state);
     }
-    store::tasks::moves::apply(unit.conn(), workspace, now, &moves).await?;
+    store::tasks::moves::apply(unit.tx(), &moves).await?;
     let over: Vec<TaskId> = ended.done.iter().chain(&ended.not_done).copied().collect();
     if !over.is_empty() {
         crate::app::approvals::ask::withdraw_questions(
@@ -222,8 +218,7 @@ fn note_end(
 
 /// Cancels what cannot go on because of tasks that failed or were cancelled.
 async fn lost_causes(unit: &mut Unit, ended: &[TaskId]) -> Result<Vec<Change>> {
-    let workspace = unit.workspace();
-    let lost = store::tasks::moves::lost_with(unit.conn(), workspace, ended).await?;
+    let lost = store::tasks::moves::lost_with(unit.tx(), ended).await?;
     cancel(unit, &lost, "a task that it needs, or that contains it, was not done").await
 }
 
@@ -232,8 +227,8 @@ async fn lost_causes(unit: &mut Unit, ended: &[TaskId]) -> Result<Vec<Change>> {
 /// # Errors
 /// When the database fails.
 pub async fn cancel(unit: &mut Unit, tasks: &[TaskId], reason: &str) -> Result<Vec<Change>> {
-    let (workspace, now) = (unit.workspace(), unit.now());
-    let facts = store::tasks::lock(unit.conn(), workspace, tasks).await?;
+    let now = unit.now();
+    let facts = store::tasks::lock(unit.tx(), tasks).await?;
     let mut changes = Vec::new();
     let mut asked = Vec::new();
     for task in facts {
@@ -253,14 +248,14 @@ pub async fn cancel(unit: &mut Unit, tasks: &[TaskId], reason: &str) -> Result<V
     let submitted: Vec<_> = changes.iter().filter_map(|change| change.attempt).collect();
     if !submitted.is_empty() {
         let ids: Vec<AttemptId> = submitted.iter().map(|(attempt, _)| *attempt).collect();
-        store::attempts::lock(unit.conn(), workspace, &ids).await?;
-        store::attempts::end(unit.conn(), workspace, now, &submitted).await?;
+        store::attempts::lock(unit.tx(), &ids).await?;
+        store::attempts::end(unit.tx(), &submitted).await?;
     }
     let asked: Vec<TaskFacts> = asked.into_iter().filter(|task| !task.cancelling).collect();
     if !asked.is_empty() {
         let ids: Vec<TaskId> = asked.iter().map(|task| task.task_id).collect();
         let by = now + settings::CANCEL_GRACE;
-        store::tasks::moves::request_cancel(unit.conn(), workspace, now, by, &ids).await?;
+        store::tasks::moves::request_cancel(unit.tx(), by, &ids).await?;
     }
     for task in asked {
         unit.record(
@@ -278,12 +273,12 @@ pub async fn cancel(unit: &mut Unit, tasks: &[TaskId], reason: &str) -> Result<V
 
 /// Containers end with their last child; a task that parked for its subtasks comes back.
 async fn finished_parents(unit: &mut Unit, children: &[TaskId]) -> Result<Vec<Change>> {
-    let (workspace, now) = (unit.workspace(), unit.now());
-    let parents = store::tasks::moves::children_ended(unit.conn(), workspace, children).await?;
+    let now = unit.now();
+    let parents = store::tasks::moves::children_ended(unit.tx(), children).await?;
     if parents.is_empty() {
         return Ok(Vec::new());
     }
-    let facts = store::tasks::lock(unit.conn(), workspace, &parents).await?;
+    let facts = store::tasks::lock(unit.tx(), &parents).await?;
     let changes = facts.into_iter().filter_map(|task| match (task.container, task.state) {
         (true, _) => {
             let next = task::container_ending(&task);
@@ -326,8 +321,7 @@ pub(in crate::app) async fn cancel_waiting_for_limit(
     limit: LimitId,
     reason: &str,
 ) -> Result<()> {
-    let workspace = unit.workspace();
-    let waiting = store::budgets::waits::waiting_for(unit.conn(), workspace, limit, -1).await?;
+    let waiting = store::budgets::waits::waiting_for(unit.tx(), limit, -1).await?;
     for (goal, tasks) in by_goal(waiting) {
         lock_goal(unit, goal).await?;
         apply_cancel(unit, &tasks, reason).await?;

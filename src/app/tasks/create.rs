@@ -45,7 +45,7 @@ pub struct Ground {
 /// # Errors
 /// When the database fails.
 pub async fn lay(unit: &mut Unit, ground: Ground, specs: &[TaskSpec]) -> Result<Vec<TaskId>> {
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     let ids: Vec<TaskId> = unit.ids(specs.len());
     let laid = lay_out(specs, now);
     let rows: Vec<NewTask> = specs
@@ -57,12 +57,12 @@ pub async fn lay(unit: &mut Unit, ground: Ground, specs: &[TaskSpec]) -> Result<
 
     let sets: BTreeSet<String> = rows.iter().map(|row| row.capability_key.clone()).collect();
     let sets: Vec<String> = sets.into_iter().collect();
-    store::tasks::know_capability_sets(unit.conn(), workspace, &sets).await?;
-    store::tasks::insert(unit.conn(), workspace, ground.goal, now, &rows).await?;
+    store::tasks::know_capability_sets(unit.tx(), &sets).await?;
+    store::tasks::insert(unit.tx(), ground.goal, now, &rows).await?;
 
     let criteria = criteria(&ids, specs);
     if !criteria.is_empty() {
-        store::tasks::links::insert_criteria(unit.conn(), workspace, &criteria).await?;
+        store::tasks::links::insert_criteria(unit.tx(), &criteria).await?;
     }
     let edges: Vec<(TaskId, TaskId, bool)> = laid
         .iter()
@@ -70,7 +70,7 @@ pub async fn lay(unit: &mut Unit, ground: Ground, specs: &[TaskSpec]) -> Result<
         .flat_map(|(laid, id)| laid.needs.iter().map(|(need, done)| (*id, ids[*need], *done)))
         .collect();
     if !edges.is_empty() {
-        store::tasks::links::insert_dependencies(unit.conn(), workspace, now, &edges).await?;
+        store::tasks::links::insert_dependencies(unit.tx(), &edges).await?;
     }
     let budgets = specs.iter().zip(&ids);
     let budgets = budgets
@@ -83,7 +83,7 @@ pub async fn lay(unit: &mut Unit, ground: Ground, specs: &[TaskSpec]) -> Result<
     let parked: Vec<_> = parked.map(|row| (row.task_id, ground.goal)).collect();
     unblock::ask_start(unit, &parked).await?;
     let change = [(ground.goal, counts(&rows))];
-    store::tasks::moves::count(unit.conn(), workspace, now, &change).await?;
+    store::tasks::moves::count(unit.tx(), &change).await?;
     Ok(ids)
 }
 

@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, time::Duration};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::PgConnection;
 
 use super::{
     attempts::{self, Evidence},
@@ -19,15 +18,11 @@ use crate::{
         error::corrupt,
     },
     domain::{
-        budget::ask::Estimate,
-        ids::{TaskId, WorkspaceId},
-        plan::ApprovalPoints,
-        refusal::Refusal,
-        settings,
+        budget::ask::Estimate, ids::TaskId, plan::ApprovalPoints, refusal::Refusal, settings,
         states::TaskState,
     },
     store::{
-        self,
+        self, Tx,
         tasks::detail::{CriterionRow, NeighbourRow, Relation, TaskDetailRow},
     },
 };
@@ -122,22 +117,18 @@ pub struct TaskDetail {
 ///
 /// # Errors
 /// `not_found`.
-pub(in crate::app) async fn read(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    id: TaskId,
-) -> Result<TaskDetail> {
-    let task = list::find(conn, workspace, id).await?;
-    let detail = store::tasks::detail::detail(conn, workspace, id).await?;
+pub(in crate::app) async fn read(tx: &mut Tx, id: TaskId) -> Result<TaskDetail> {
+    let task = list::find(tx, id).await?;
+    let detail = store::tasks::detail::detail(tx, id).await?;
     let detail = detail.ok_or_else(|| Refusal::not_found("task"))?;
-    let criteria = store::tasks::detail::criteria(conn, workspace, id).await?;
-    let needs = links(conn, workspace, id, Relation::Needs, i64::MAX).await?;
-    let dependents = links(conn, workspace, id, Relation::Dependents, NEIGHBOURS).await?;
-    let children = links(conn, workspace, id, Relation::Children, NEIGHBOURS).await?;
-    let accepted = match store::attempts::read::accepted(conn, workspace, id).await? {
+    let criteria = store::tasks::detail::criteria(tx, id).await?;
+    let needs = links(tx, id, Relation::Needs, i64::MAX).await?;
+    let dependents = links(tx, id, Relation::Dependents, NEIGHBOURS).await?;
+    let children = links(tx, id, Relation::Children, NEIGHBOURS).await?;
+    let accepted = match store::attempts::read::accepted(tx, id).await? {
         Some(attempt) => Accepted {
-            evidence: attempts::evidence(conn, workspace, attempt).await?,
-            waived: attempts::waived(conn, workspace, attempt).await?,
+            evidence: attempts::evidence(tx, attempt).await?,
+            waived: attempts::waived(tx, attempt).await?,
         },
         None => Accepted::default(),
     };
@@ -159,14 +150,8 @@ struct Neighbours {
     children: Vec<TaskLink>,
 }
 
-async fn links(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    task: TaskId,
-    relation: Relation,
-    most: i64,
-) -> Result<Vec<TaskLink>> {
-    let rows = store::tasks::detail::neighbours(conn, workspace, task, relation, most).await?;
+async fn links(tx: &mut Tx, task: TaskId, relation: Relation, most: i64) -> Result<Vec<TaskLink>> {
+    let rows = store::tasks::detail::neighbours(tx, task, relation, most).await?;
     let link = |row: NeighbourRow| {
         let NeighbourRow { task_id, reference, title, state } = row;
         TaskLink { task_id, r#ref: reference, title, state }
@@ -247,6 +232,6 @@ impl App {
     /// # Errors
     /// `not_found`.
     pub async fn read_task(&self, caller: &ReaderCaller, task: TaskId) -> Result<TaskDetail> {
-        read(&mut *self.reader().await?, caller.principal().workspace, task).await
+        read(&mut self.reader(caller.principal().workspace).await?, task).await
     }
 }

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
 
 use crate::{
     app::{
@@ -12,14 +11,14 @@ use crate::{
     },
     domain::{
         budget::{BudgetNode, Period},
-        ids::{AgentId, AttemptId, GoalId, KeyId, LimitId, TaskId, WorkspaceId},
+        ids::{AgentId, AttemptId, GoalId, KeyId, LimitId, TaskId},
         refusal::Refusal,
         spend::Amounts,
         states::{FailureClass, TaskState},
         task::{self, claim},
     },
     store::{
-        self,
+        self, Tx,
         tasks::list::{TaskConditions, TaskRow, TaskScope},
     },
 };
@@ -155,14 +154,10 @@ pub struct TaskPlace {
 ///
 /// # Errors
 /// `not_found`.
-pub(in crate::app) async fn find(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    id: TaskId,
-) -> Result<Task> {
+pub(in crate::app) async fn find(tx: &mut Tx, id: TaskId) -> Result<Task> {
     let conditions = TaskConditions { states: &[], capability: None, rows: 1 };
     let scope = TaskScope::These(&[id]);
-    let rows = store::tasks::list::list(conn, workspace, scope, &conditions).await?;
+    let rows = store::tasks::list::list(tx, scope, &conditions).await?;
     view(rows.into_iter().next().ok_or_else(|| Refusal::not_found("task"))?)
 }
 
@@ -257,10 +252,10 @@ impl App {
         rows: u32,
     ) -> Result<Vec<Task>> {
         let workspace = caller.principal().workspace;
-        let mut conn = self.reader().await?;
+        let mut tx = self.reader(workspace).await?;
         let goal = match (filter.goal, filter.parent) {
             (None, Some(parent)) => {
-                let goal = store::tasks::goal_of(&mut conn, workspace, parent).await?;
+                let goal = store::tasks::goal_of(&mut tx, parent).await?;
                 let Some(goal) = goal else { return Ok(Vec::new()) };
                 Some(goal)
             }
@@ -279,7 +274,7 @@ impl App {
         };
         let TaskFilter { goal: _, parent: _, states, capability } = filter;
         let conditions = TaskConditions { states, capability: capability.as_deref(), rows };
-        let rows = store::tasks::list::list(&mut conn, workspace, scope, &conditions).await?;
+        let rows = store::tasks::list::list(&mut tx, scope, &conditions).await?;
         rows.into_iter().map(view).collect()
     }
 }

@@ -85,19 +85,18 @@ impl App {
         said.check()?;
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        let (workspace, now) = (unit.workspace(), unit.now());
-        let found = store::tasks::edit::lock(unit.conn(), workspace, task).await?;
+        let found = store::tasks::edit::lock(unit.tx(), task).await?;
         let facts = found.ok_or_else(|| Refusal::not_found("task"))?;
         if !quarantined(facts.failure_class, facts.lost_in_row) {
             let detail = format!("the task is {} and not in quarantine", facts.state);
             return Err(Refusal::new(Code::WrongState, detail).into());
         }
         if facts.acknowledged_at.is_none() {
-            store::tasks::edit::acknowledge(unit.conn(), workspace, now, task).await?;
+            store::tasks::edit::acknowledge(unit.tx(), task).await?;
             let event = NewEvent::new(EventKind::TaskAcknowledged).goal(facts.goal_id).task(task);
             unit.record(event.data(json!({"reason": said.reason})));
         }
-        let task = detail::read(unit.conn(), workspace, task).await?;
+        let task = detail::read(unit.tx(), task).await?;
         self.commit(unit).await?;
         Ok(task)
     }
@@ -116,8 +115,7 @@ impl App {
         change.check()?;
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        let (workspace, now) = (unit.workspace(), unit.now());
-        let found = store::tasks::edit::lock(unit.conn(), workspace, task).await?;
+        let found = store::tasks::edit::lock(unit.tx(), task).await?;
         let EditFacts { goal_id, state, priority: before, version: stored, .. } =
             found.ok_or_else(|| Refusal::not_found("task"))?;
         if let Some(version) = version {
@@ -127,13 +125,13 @@ impl App {
             return Err(ended(state));
         }
         if let Some(priority) = change.priority.filter(|priority| *priority != before) {
-            store::tasks::edit::set_priority(unit.conn(), workspace, now, task, priority).await?;
+            store::tasks::edit::set_priority(unit.tx(), task, priority).await?;
             let data = json!({"priority": priority, "priority_before": before});
             let event = NewEvent::new(EventKind::TaskUpdated).goal(goal_id).task(task);
             let facts = |priority: i16| json!({"task_id": task, "priority": priority});
             unit.record(event.before(&facts(before)).after(&facts(priority)).data(data));
         }
-        let task = detail::read(unit.conn(), workspace, task).await?;
+        let task = detail::read(unit.tx(), task).await?;
         self.commit(unit).await?;
         Ok(task)
     }
@@ -153,20 +151,18 @@ impl App {
         let reason = cancellation.checked()?;
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        let workspace = unit.workspace();
         cancel(&mut unit, task, reason).await?;
-        let task = detail::read(unit.conn(), workspace, task).await?;
+        let task = detail::read(unit.tx(), task).await?;
         self.commit(unit).await?;
         Ok(task)
     }
 }
 
 async fn cancel(unit: &mut Unit, task: TaskId, reason: &str) -> Result<()> {
-    let workspace = unit.workspace();
-    let goal = store::tasks::goal_of(unit.conn(), workspace, task).await?;
+    let goal = store::tasks::goal_of(unit.tx(), task).await?;
     let goal = goal.ok_or_else(|| Refusal::not_found("task"))?;
     lock_goal(unit, goal).await?;
-    let facts = store::tasks::lock(unit.conn(), workspace, &[task]).await?;
+    let facts = store::tasks::lock(unit.tx(), &[task]).await?;
     match facts.first().map(|facts| facts.state) {
         None => Err(Refusal::not_found("task").into()),
         Some(TaskState::Cancelled) => Ok(()),

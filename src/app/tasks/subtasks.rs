@@ -30,7 +30,6 @@ pub(in crate::app) async fn add(
     at: &str,
 ) -> Result<Vec<TaskId>> {
     let position = check(unit, goal, task.task_id, tasks, at).await?;
-    let workspace = unit.workspace();
     let ground = Ground {
         goal: goal.goal_id,
         priority: task.priority,
@@ -38,7 +37,7 @@ pub(in crate::app) async fn add(
         parent: Some(task.task_id),
     };
     let outermost = tasks.iter().filter(|task| task.parent.is_none()).count() as i32;
-    store::tasks::add_children(unit.conn(), workspace, task.task_id, outermost).await?;
+    store::tasks::add_children(unit.tx(), task.task_id, outermost).await?;
     lay(unit, ground, tasks).await
 }
 
@@ -50,9 +49,8 @@ async fn check(
     tasks: &[TaskSpec],
     at: &str,
 ) -> Result<i32> {
-    let workspace = unit.workspace();
     let refs: Vec<String> = tasks.iter().map(|task| task.r#ref.clone()).collect();
-    let room = store::tasks::room(unit.conn(), workspace, goal.goal_id, &refs).await?;
+    let room = store::tasks::room(unit.tx(), goal.goal_id, &refs).await?;
     let taken = room.taken.into_iter().collect();
     check_plan(tasks, PlanContext { at, taken: &taken })?;
     let mut checks = Checks::new();
@@ -61,7 +59,7 @@ async fn check(
         checks.ensure(!task.done, &at, "a subtask cannot be done before it is asked for");
     }
     checks.finish()?;
-    let depth = store::tasks::depth(unit.conn(), workspace, task).await?;
+    let depth = store::tasks::depth(unit.tx(), task).await?;
     if depth as usize + 1 + deepest(tasks) > settings::NESTING {
         let detail = format!("tasks may be nested {} levels deep", settings::NESTING);
         return Err(too_much(at, detail));

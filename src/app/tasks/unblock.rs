@@ -28,7 +28,7 @@ pub enum Needs {
 pub async fn free(unit: &mut Unit, tasks: Vec<TaskFacts>, needs: Needs) -> Result<()> {
     let (mut facts, mut needs) = (tasks, needs);
     while !facts.is_empty() {
-        let (workspace, now) = (unit.workspace(), unit.now());
+        let now = unit.now();
         let mut moves = Vec::new();
         let mut opened = Vec::new();
         let mut asked = Vec::new();
@@ -65,14 +65,14 @@ pub async fn free(unit: &mut Unit, tasks: Vec<TaskFacts>, needs: Needs) -> Resul
         if moves.is_empty() {
             return Ok(());
         }
-        store::tasks::moves::apply(unit.conn(), workspace, now, &moves).await?;
+        store::tasks::moves::apply(unit.tx(), &moves).await?;
         let asked: Vec<_> = asked.iter().map(|task| (task.task_id, task.goal_id)).collect();
         ask_start(unit, &asked).await?;
         if opened.is_empty() {
             return Ok(());
         }
-        let within = store::tasks::moves::open_gates(unit.conn(), workspace, &opened).await?;
-        facts = store::tasks::lock(unit.conn(), workspace, &within).await?;
+        let within = store::tasks::moves::open_gates(unit.tx(), &opened).await?;
+        facts = store::tasks::lock(unit.tx(), &within).await?;
         needs = Needs::Written;
     }
     Ok(())
@@ -86,9 +86,8 @@ pub(in crate::app) async fn ask_start(unit: &mut Unit, tasks: &[(TaskId, GoalId)
     if tasks.is_empty() {
         return Ok(());
     }
-    let workspace = unit.workspace();
     let ids: Vec<TaskId> = tasks.iter().map(|(task, _)| *task).collect();
-    let mut shown = store::tasks::links::shown(unit.conn(), workspace, &ids).await?;
+    let mut shown = store::tasks::links::shown(unit.tx(), &ids).await?;
     let question = |(task, goal): &(TaskId, GoalId)| NewApproval {
         task_id: Some(*task),
         payload: shown.remove(task),

@@ -104,10 +104,10 @@ pub(in crate::app) async fn take_all<T: DeserializeOwned>(
     if requests.is_empty() {
         return Ok(Vec::new());
     }
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     let keys: Vec<_> = requests.iter().map(|r| (r.principal.key, r.request.key.as_str())).collect();
     let since = now - settings::REPLAY_FOR;
-    let taken = store::idempotency::take(unit.conn(), workspace, &keys, since).await?;
+    let taken = store::idempotency::take(unit.tx(), &keys, since).await?;
     // The database lets a transaction take the same key twice.
     let mut seen = HashSet::new();
     let outcome = |((repeatable, key), taken)| match taken {
@@ -146,7 +146,7 @@ pub(in crate::app) async fn store_all<T: Serialize>(
     if answers.is_empty() {
         return Ok(());
     }
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     let mut rows = Vec::with_capacity(answers.len());
     for (Repeatable { principal, request }, answer) in answers {
         rows.push(NewReplay {
@@ -157,7 +157,7 @@ pub(in crate::app) async fn store_all<T: Serialize>(
         });
     }
     let since = now - settings::REPLAY_FOR;
-    Ok(store::idempotency::insert(unit.conn(), workspace, now, since, &rows).await?)
+    Ok(store::idempotency::insert(unit.tx(), since, &rows).await?)
 }
 
 /// Looks whether the request was answered before. `None`: it was not; do it, then [`store`] the

@@ -14,8 +14,7 @@ use crate::{
 };
 
 pub(in crate::app) async fn lock_goal(unit: &mut Unit, goal: GoalId) -> Result<GoalFacts> {
-    let workspace = unit.workspace();
-    let found = store::goals::lock(unit.conn(), workspace, &[goal]).await?;
+    let found = store::goals::lock(unit.tx(), &[goal]).await?;
     unit.know(&found);
     found.into_iter().next().ok_or_else(|| Refusal::not_found("goal").into())
 }
@@ -28,8 +27,7 @@ pub(in crate::app) async fn lock_pending(
     unit: &mut Unit,
     approval: ApprovalId,
 ) -> Result<ApprovalFacts> {
-    let workspace = unit.workspace();
-    let facts = store::approvals::lock(unit.conn(), workspace, approval).await?;
+    let facts = store::approvals::lock(unit.tx(), approval).await?;
     if facts.state == ApprovalState::Pending {
         return Ok(facts);
     }
@@ -42,8 +40,7 @@ pub(in crate::app) async fn lock_task(
     task: Option<TaskId>,
 ) -> Result<Option<TaskFacts>> {
     let Some(task) = task else { return Ok(None) };
-    let workspace = unit.workspace();
-    let locked = store::tasks::lock(unit.conn(), workspace, &[task]).await?;
+    let locked = store::tasks::lock(unit.tx(), &[task]).await?;
     Ok(locked.into_iter().next())
 }
 
@@ -55,8 +52,7 @@ pub(in crate::app) async fn locked(
     unit: &mut Unit,
     ids: &[AttemptId],
 ) -> Result<HashMap<AttemptId, AttemptFacts>> {
-    let workspace = unit.workspace();
-    let facts = store::attempts::lock(unit.conn(), workspace, ids).await?;
+    let facts = store::attempts::lock(unit.tx(), ids).await?;
     Ok(facts.into_iter().map(|attempt| (attempt.attempt_id, attempt)).collect())
 }
 

@@ -5,7 +5,7 @@ pub mod locks;
 pub mod snapshot;
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 
 use super::{App, Result, caller::Actor, trail::Trail};
 use crate::{
@@ -16,17 +16,15 @@ use crate::{
         ids::{GoalId, Id, KeyId, WorkspaceId},
     },
     entropy::Entropy,
-    store::{self, Hold, goals::GoalFacts},
+    store::{self, Hold, SystemTx, Tx, goals::GoalFacts},
 };
 use idempotency::Outcome;
 
 /// One transaction for one workspace. Dropped without [`Unit::commit`], it changes nothing.
 #[derive(Debug)]
 pub struct Unit {
-    tx: Transaction<'static, Postgres>,
-    workspace: WorkspaceId,
+    tx: Tx,
     actor: Actor,
-    now: DateTime<Utc>,
     entropy: Entropy,
     events: Vec<NewEvent>,
     trail: Trail,
@@ -56,11 +54,12 @@ impl App {
         actor: Actor,
         hold: Hold,
     ) -> Result<Unit> {
-        let mut tx = self.pool.begin_with(store::begin(workspace, hold)).await?;
-        let now = read(&self.clock, &mut tx).await?;
+        let mut system: SystemTx =
+            self.pool.begin_with(store::begin(workspace, hold)).await?.into();
+        let now = read(&self.clock, system.conn()).await?;
         let entropy = self.entropy.clone();
         let (events, trail) = (Vec::new(), Trail::default());
-        Ok(Unit { tx, workspace, actor, now, entropy, events, trail })
+        Ok(Unit { tx: system.within(workspace, now), actor, entropy, events, trail })
     }
 
     /// What time it is, for reads that need no transaction.
@@ -70,28 +69,26 @@ impl App {
     pub async fn now(&self) -> Result<DateTime<Utc>> {
         match &self.clock {
             Clock::Manual(clock) => Ok(clock.now()),
-            Clock::Database => Ok(store::now(&mut *self.pool.acquire().await?).await?),
+            Clock::Database => Ok(store::now(self.system().await?.conn()).await?),
         }
+    }
+
+    /// A connection that is tied to no workspace.
+    ///
+    /// # Errors
+    /// `unavailable` when the database cannot be reached.
+    pub(super) async fn system(&self) -> Result<SystemTx> {
+        Ok(self.pool.acquire().await?.into())
     }
 
     /// A connection for reads that need no unit of work.
     ///
     /// # Errors
-    /// When the database cannot be reached.
-    pub(super) async fn reader(&self) -> Result<sqlx::pool::PoolConnection<Postgres>> {
-        Ok(self.pool.acquire().await?)
-    }
-
-    /// A connection for reads that need no unit of work, and what time it is.
-    ///
-    /// # Errors
-    /// When the database cannot be reached.
-    pub(super) async fn reading(
-        &self,
-    ) -> Result<(sqlx::pool::PoolConnection<Postgres>, DateTime<Utc>)> {
-        let mut conn = self.reader().await?;
-        let now = read(&self.clock, &mut conn).await?;
-        Ok((conn, now))
+    /// `unavailable` when the database cannot be reached.
+    pub(super) async fn reader(&self, workspace: WorkspaceId) -> Result<Tx> {
+        let mut system = self.system().await?;
+        let now = read(&self.clock, system.conn()).await?;
+        Ok(system.within(workspace, now))
     }
 
     /// Commits, then hints to whoever waits for what its events say.
@@ -99,14 +96,15 @@ impl App {
     /// # Errors
     /// When the database fails; then nothing was changed.
     pub async fn commit(&self, unit: Unit) -> Result<()> {
-        let Unit { mut tx, workspace, actor, now, entropy, events, trail } = unit;
+        let Unit { mut tx, actor, entropy, events, trail } = unit;
+        let (workspace, now) = (tx.workspace, tx.now);
         let entries = trail.entries(&actor);
         if !entries.is_empty() {
             let ids = entropy.ids(now, entries.len());
-            store::audit::insert(&mut tx, workspace, now, &ids, &entries).await?;
+            store::audit::insert(tx.conn(), workspace, now, &ids, &entries).await?;
         }
         if !events.is_empty() {
-            store::events::append(&mut tx, workspace, now, &events).await?;
+            store::events::append(tx.conn(), workspace, now, &events).await?;
         }
         tx.commit().await?;
         self.hint(workspace, &events);
@@ -175,15 +173,15 @@ async fn read(clock: &Clock, conn: &mut PgConnection) -> Result<DateTime<Utc>> {
 }
 
 impl Unit {
-    /// The transaction's connection.
-    pub fn conn(&mut self) -> &mut PgConnection {
+    /// The transaction.
+    pub fn tx(&mut self) -> &mut Tx {
         &mut self.tx
     }
 
     /// The workspace it works in.
     #[must_use]
     pub fn workspace(&self) -> WorkspaceId {
-        self.workspace
+        self.tx.workspace
     }
 
     /// Who acts.
@@ -201,19 +199,19 @@ impl Unit {
     /// The instant of the whole unit.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
-        self.now
+        self.tx.now
     }
 
     /// A new id.
     #[must_use]
     pub fn id<T: Id>(&self) -> T {
-        self.entropy.id(self.now)
+        self.entropy.id(self.tx.now)
     }
 
     /// New ids in ascending order.
     #[must_use]
     pub fn ids<T: Id>(&self, count: usize) -> Vec<T> {
-        self.entropy.ids(self.now, count)
+        self.entropy.ids(self.tx.now, count)
     }
 
     /// The source of secrets and jitter.
@@ -226,7 +224,7 @@ impl Unit {
     /// audit too.
     pub fn record(&mut self, mut event: NewEvent) {
         event.actor.get_or_insert_with(|| self.actor.clone());
-        self.trail.add(Mutation::told(&event, self.workspace));
+        self.trail.add(Mutation::told(&event, self.tx.workspace));
         self.events.push(event);
     }
 

@@ -1,12 +1,33 @@
-//! A read-only transaction that sees one moment.
+//! A read-only transaction that sees one moment: for reports, dry runs, attention and checks.
 
-use chrono::{DateTime, Utc};
-use sqlx::{Postgres, Transaction};
+use std::sync::Arc;
+
 use tokio::sync::OwnedSemaphorePermit;
 
-/// A single moment of the database, held still for one report.
+use crate::{
+    app::{App, Error, Result},
+    domain::ids::WorkspaceId,
+    store::{self, SystemTx, Tx},
+};
+
+/// One moment of the database, for one report. Few exist at a time, because each reads much.
 pub(in crate::app) struct Moment {
-    pub(in crate::app) tx: Transaction<'static, Postgres>,
-    pub(in crate::app) now: DateTime<Utc>,
-    pub(in crate::app) _place: OwnedSemaphorePermit,
+    /// The read-only transaction; its instant is that of its beginning.
+    pub tx: Tx,
+    _place: OwnedSemaphorePermit,
+}
+
+impl App {
+    /// One moment of a workspace. Waits while as many as may exist are in use.
+    ///
+    /// # Errors
+    /// `unavailable` when the database cannot be reached, or the service stops.
+    pub(in crate::app) async fn moment(&self, workspace: WorkspaceId) -> Result<Moment> {
+        let place = Arc::clone(&self.reports).acquire_owned().await;
+        let place = place.map_err(|error| Error::Unavailable(error.to_string()))?;
+        let mut system: SystemTx = self.pool.begin().await?.into();
+        store::reports::begin(&mut system).await?;
+        let now = self.clock.or(store::verify::moment(&mut system).await?);
+        Ok(Moment { tx: system.within(workspace, now), _place: place })
+    }
 }

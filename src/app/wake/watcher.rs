@@ -2,15 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
-
 use super::{Watch, line::Newcomer};
 use crate::{
     app::{App, Result},
     clock::Stopwatch,
     domain::ids::{AgentId, WorkspaceId},
-    store::{self, attempts::waiting::Standing},
+    store::{self, Tx, attempts::waiting::Standing},
 };
 
 /// How long a watcher goes without a look when nothing hints.
@@ -62,13 +59,13 @@ impl Watcher {
             let line = self.watch.line();
             (line.hints(), line.newcomers())
         };
-        let mut conn = self.app.reader().await?;
-        let (newest, now) = store::events::head(&mut conn, self.workspace).await?;
-        let now = self.app.clock.or(now);
+        let mut system = self.app.system().await?;
+        let (newest, now) = store::events::head(system.conn(), self.workspace).await?;
+        let mut tx = system.within(self.workspace, self.app.clock.or(now));
         let moved = self.missed || self.head != Some(newest);
         match self.head {
             None => self.watch.line().begin(),
-            Some(head) if moved => self.agents_that_changed(&mut conn, head, newest).await?,
+            Some(head) if moved => self.agents_that_changed(&mut tx, head, newest).await?,
             Some(_) => {}
         }
         // Asked now and not before the head was read: who sat down since then looks for itself
@@ -76,16 +73,15 @@ impl Watcher {
         let asks = self.watch.line().asks(moved);
         if let Some(seats) = asks {
             let most = i64::try_from(seats).unwrap_or(i64::MAX);
-            let ready =
-                store::attempts::waiting::ready_sets(&mut conn, self.workspace, most).await?;
+            let ready = store::attempts::waiting::ready_sets(&mut tx, most).await?;
             self.watch.line().call(hints, ready);
         } else {
             self.watch.line().looked(hints);
         }
         if !newcomers.is_empty() {
-            self.look_after(&mut conn, now, newcomers).await?;
+            self.look_after(&mut tx, newcomers).await?;
         }
-        drop(conn);
+        drop(tx);
         self.head = Some(newest);
         self.watch.head.send_if_modified(|head| std::mem::replace(head, newest) != newest);
         if self.tidied.elapsed() > TIDY {
@@ -96,13 +92,8 @@ impl Watcher {
     }
 
     /// Agents that were edited, or a key of which was revoked, since the last look.
-    async fn agents_that_changed(
-        &self,
-        conn: &mut PgConnection,
-        head: i64,
-        newest: i64,
-    ) -> Result<()> {
-        let agents = store::events::agents_touched(conn, self.workspace, head, newest).await?;
+    async fn agents_that_changed(&self, tx: &mut Tx, head: i64, newest: i64) -> Result<()> {
+        let agents = store::events::agents_touched(tx.conn(), self.workspace, head, newest).await?;
         if !agents.is_empty() {
             self.watch.line().wake_agents(&agents);
         }
@@ -111,18 +102,12 @@ impl Watcher {
 
     /// Calls the newcomers whose key is no longer good, whose agent changed, or whose request was
     /// answered before; notes that the others were heard of.
-    async fn look_after(
-        &self,
-        conn: &mut PgConnection,
-        now: DateTime<Utc>,
-        newcomers: Vec<Newcomer>,
-    ) -> Result<()> {
+    async fn look_after(&self, tx: &mut Tx, newcomers: Vec<Newcomer>) -> Result<()> {
         let asked: Vec<_> =
             newcomers.iter().map(|n| (n.key, n.agent, n.repeat.as_deref())).collect();
-        let standing =
-            store::attempts::waiting::standing(conn, self.workspace, now, &asked).await?;
+        let standing = store::attempts::waiting::standing(tx, &asked).await?;
         let heard: Vec<AgentId> = newcomers.iter().map(|newcomer| newcomer.agent).collect();
-        store::attempts::claim::seen(conn, self.workspace, now, &heard).await?;
+        store::attempts::claim::seen(tx, &heard).await?;
         let mut line = self.watch.line();
         line.proven(newcomers.iter().map(|newcomer| newcomer.ticket));
         let called = newcomers.iter().zip(standing).filter(|(_, s)| *s == Standing::Calls);

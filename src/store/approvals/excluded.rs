@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::NewApproval;
-use crate::domain::{
-    access::person::Person,
-    approval::excluded::{Because, Excluded},
-    ids::{ApprovalId, KeyId, WorkspaceId},
+use crate::{
+    domain::{
+        access::person::Person,
+        approval::excluded::{Because, Excluded},
+        ids::{ApprovalId, KeyId},
+    },
+    store::{Tx, traced},
 };
 
 /// Who may not decide about questions that are about to be asked, as things are now.
@@ -17,8 +19,7 @@ use crate::domain::{
 /// # Errors
 /// When the database fails.
 pub async fn excluded(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     asked: &[NewApproval],
 ) -> sqlx::Result<BTreeMap<ApprovalId, BTreeSet<Excluded>>> {
     macro_rules! column {
@@ -76,14 +77,14 @@ pub async fn excluded(
             where m.held_by_key is not null
         ) as found
         "#,
-        workspace.0,
+        tx.workspace.0,
         column!(|q| q.approval_id.0),
         column!(|q| q.goal_id.0),
         column!(|q| q.task_id.map(|id| id.0)) as &[Option<Uuid>],
         column!(|q| q.asked_by.map(|id| id.0)) as &[Option<Uuid>],
         column!(|q| q.kind.as_str()) as &[&str],
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "approvals.excluded.excluded"))
     .await?;
     let mut found: BTreeMap<ApprovalId, BTreeSet<Excluded>> = BTreeMap::new();
     for row in rows {

@@ -2,17 +2,17 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{PgConnection, types::Json};
+use sqlx::types::Json;
 
 use crate::{
     domain::{
         approval::Risk,
-        ids::{ApprovalId, PolicyId, ProjectId, WorkspaceId},
+        ids::{ApprovalId, PolicyId, ProjectId},
         policy::matching::Asked,
         spend::Amounts,
         states::ApprovalKind,
     },
-    store::columns::uuids,
+    store::{Tx, columns::uuids, traced},
 };
 
 /// What policies look at, of each approval.
@@ -22,8 +22,7 @@ use crate::{
 /// # Errors
 /// When the database fails.
 pub async fn asked(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     approvals: &[ApprovalId],
 ) -> sqlx::Result<Vec<(ApprovalId, Asked)>> {
     let rows = sqlx::query!(
@@ -58,10 +57,10 @@ pub async fn asked(
                end, '{}') as "cost!: Json<Amounts>"
         from approvals a where a.workspace_id = $1 and a.approval_id = any($2)
         "#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(approvals),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "approvals.frozen_policy.asked"))
     .await?;
     let asked = rows.into_iter().map(|row| {
         let asked = Asked {
@@ -99,11 +98,7 @@ pub struct Frozen {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn freeze(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    frozen: &[Frozen],
-) -> sqlx::Result<()> {
+pub async fn freeze(tx: &mut Tx, frozen: &[Frozen]) -> sqlx::Result<()> {
     let expiries: Vec<Option<DateTime<Utc>>> = frozen.iter().map(|f| f.expires_at).collect();
     let reminders: Vec<Option<DateTime<Utc>>> = frozen.iter().map(|f| f.remind_at).collect();
     sqlx::query!(
@@ -114,7 +109,7 @@ pub async fn freeze(
                      $7::timestamptz[], $8::bool[])
               as n (approval_id, policy_id, version, document, expires_at, remind_at, allow_self)
          where a.workspace_id = $1 and a.approval_id = n.approval_id and a.state = 'pending'",
-        workspace.0,
+        tx.workspace.0,
         &frozen.iter().map(|f| f.approval_id.0).collect::<Vec<_>>(),
         &frozen.iter().map(|f| f.policy_id.0).collect::<Vec<_>>(),
         &frozen.iter().map(|f| f.version).collect::<Vec<_>>(),
@@ -123,7 +118,7 @@ pub async fn freeze(
         &reminders as &[Option<DateTime<Utc>>],
         &frozen.iter().map(|f| f.allow_self).collect::<Vec<_>>(),
     )
-    .execute(conn)
+    .execute(traced!(tx, "approvals.frozen_policy.freeze"))
     .await?;
     Ok(())
 }
@@ -145,21 +140,17 @@ pub struct Standing {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn standing(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    approval: ApprovalId,
-) -> sqlx::Result<Option<Standing>> {
+pub async fn standing(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<Standing>> {
     sqlx::query_as!(
         Standing,
         r#"select policy_id as "policy_id!: PolicyId", policy as "policy!", stage, escalation,
                   expires_at, remind_at, reminded
            from approvals
            where workspace_id = $1 and approval_id = $2 and policy_id is not null"#,
-        workspace.0,
+        tx.workspace.0,
         approval.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "approvals.frozen_policy.standing"))
     .await
 }
 
@@ -182,18 +173,13 @@ pub struct Clocked {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn put(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    approval: ApprovalId,
-    to: Clocked,
-) -> sqlx::Result<()> {
+pub async fn put(tx: &mut Tx, approval: ApprovalId, to: Clocked) -> sqlx::Result<()> {
     let Clocked { stage, escalation, expires_at, remind_at, reminded } = to;
     sqlx::query!(
         "update approvals set stage = $3, escalation = $4, expires_at = $5, remind_at = $6,
                 reminded = $7, version = version + 1
          where workspace_id = $1 and approval_id = $2",
-        workspace.0,
+        tx.workspace.0,
         approval.0,
         stage,
         escalation,
@@ -201,7 +187,7 @@ pub async fn put(
         remind_at,
         reminded,
     )
-    .execute(conn)
+    .execute(traced!(tx, "approvals.frozen_policy.put"))
     .await?;
     Ok(())
 }
@@ -210,17 +196,13 @@ pub async fn put(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn touch(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    approval: ApprovalId,
-) -> sqlx::Result<()> {
+pub async fn touch(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<()> {
     sqlx::query!(
         "update approvals set version = version + 1 where workspace_id = $1 and approval_id = $2",
-        workspace.0,
+        tx.workspace.0,
         approval.0,
     )
-    .execute(conn)
+    .execute(traced!(tx, "approvals.frozen_policy.touch"))
     .await?;
     Ok(())
 }
@@ -229,23 +211,17 @@ pub async fn touch(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn expire(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    approval: ApprovalId,
-    reason: &str,
-) -> sqlx::Result<()> {
+pub async fn expire(tx: &mut Tx, approval: ApprovalId, reason: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "update approvals set state = 'expired', reason = $3, decided_at = $4,
                 version = version + 1
          where workspace_id = $1 and approval_id = $2 and state = 'pending'",
-        workspace.0,
+        tx.workspace.0,
         approval.0,
         reason,
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "approvals.frozen_policy.expire"))
     .await?;
     Ok(())
 }
@@ -255,11 +231,7 @@ pub async fn expire(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn due(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<Vec<ApprovalId>> {
+pub async fn due(tx: &mut Tx) -> sqlx::Result<Vec<ApprovalId>> {
     sqlx::query_scalar!(
         r#"
         select d.approval_id as "approval_id!: ApprovalId" from (
@@ -273,9 +245,9 @@ pub async fn due(
              order by remind_at limit 200)) d
         order by d.at
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "approvals.frozen_policy.due"))
     .await
 }

@@ -2,13 +2,16 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{PgConnection, types::Json};
+use sqlx::types::Json;
 
-use crate::domain::{
-    access::person::Person,
-    approval::{Verdict, excluded::Excluded},
-    ids::{ApprovalId, KeyId, WorkspaceId},
-    states::{ApprovalKind, ApprovalState},
+use crate::{
+    domain::{
+        access::person::Person,
+        approval::{Verdict, excluded::Excluded},
+        ids::{ApprovalId, KeyId},
+        states::{ApprovalKind, ApprovalState},
+    },
+    store::{Tx, traced},
 };
 
 /// Which approvals.
@@ -43,11 +46,7 @@ pub struct PastRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn list(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    scope: &PastScope,
-) -> sqlx::Result<Vec<PastRow>> {
+pub async fn list(tx: &mut Tx, scope: &PastScope) -> sqlx::Result<Vec<PastRow>> {
     sqlx::query_as!(
         PastRow,
         r#"select approval_id as "approval_id: ApprovalId", kind as "kind: ApprovalKind",
@@ -58,11 +57,11 @@ pub async fn list(
            where workspace_id = $1 and ($2::timestamptz is null or created_at >= $2)
              and ($3::timestamptz is null or created_at < $3)
            order by approval_id desc limit $4"#,
-        workspace.0,
+        tx.workspace.0,
         scope.from,
         scope.until,
         scope.rows,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "approvals.history.list"))
     .await
 }

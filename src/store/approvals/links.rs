@@ -4,13 +4,15 @@
 //! it, and revoking the key must end that too.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
-use crate::domain::{
-    access::person::Person,
-    approval::{PayloadHash, Verdict},
-    ids::{ApprovalId, KeyId, LinkId, WorkspaceId},
-    link::Times,
+use crate::{
+    domain::{
+        access::person::Person,
+        approval::{PayloadHash, Verdict},
+        ids::{ApprovalId, KeyId, LinkId},
+        link::Times,
+    },
+    store::{Tx, traced},
 };
 
 /// A link as people see it; the token is not stored.
@@ -61,27 +63,22 @@ pub struct NewLinkRow<'a> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    link: &NewLinkRow<'_>,
-) -> sqlx::Result<()> {
+pub async fn insert(tx: &mut Tx, link: &NewLinkRow<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into approval_links (workspace_id, link_id, approval_id, person, token_sha256,
                                      payload_sha256, created_by, created_at, expires_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        workspace.0,
+        tx.workspace.0,
         link.link_id.0,
         link.approval_id.0,
         link.person.as_str(),
         link.token_sha256,
         link.payload_sha256.0.as_slice(),
         link.created_by.0,
-        now,
+        tx.now,
         link.expires_at,
     )
-    .execute(conn)
+    .execute(traced!(tx, "approvals.links.insert"))
     .await?;
     Ok(())
 }
@@ -90,11 +87,7 @@ pub async fn insert(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn find(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    link: LinkId,
-) -> sqlx::Result<Option<(LinkRow, Vec<u8>)>> {
+pub async fn find(tx: &mut Tx, link: LinkId) -> sqlx::Result<Option<(LinkRow, Vec<u8>)>> {
     let row = sqlx::query!(
         r#"select l.link_id as "link_id: LinkId", l.approval_id as "approval_id: ApprovalId",
                   l.person as "person: Person", l.payload_sha256 as "payload_sha256: PayloadHash",
@@ -104,10 +97,10 @@ pub async fn find(
            from approval_links l
            join keys k on k.workspace_id = l.workspace_id and k.key_id = l.created_by
            where l.workspace_id = $1 and l.link_id = $2"#,
-        workspace.0,
+        tx.workspace.0,
         link.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "approvals.links.find"))
     .await?;
     Ok(row.map(|row| {
         let link = LinkRow {
@@ -132,8 +125,7 @@ pub async fn find(
 /// # Errors
 /// When the database fails.
 pub async fn list(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     approval: ApprovalId,
     only: Option<LinkId>,
     after: Option<LinkId>,
@@ -151,13 +143,13 @@ pub async fn list(
            where l.workspace_id = $1 and l.approval_id = $2
              and ($3::uuid is null or l.link_id = $3) and ($4::uuid is null or l.link_id < $4)
            order by l.link_id desc limit $5"#,
-        workspace.0,
+        tx.workspace.0,
         approval.0,
         only.map(|id| id.0),
         after.map(|id| id.0),
         rows,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "approvals.links.list"))
     .await
 }
 
@@ -165,21 +157,16 @@ pub async fn list(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn revoke(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    link: LinkId,
-) -> sqlx::Result<bool> {
+pub async fn revoke(tx: &mut Tx, link: LinkId) -> sqlx::Result<bool> {
     let revoked = sqlx::query!(
         // A clock that was set back must not make a use come after its revocation.
         "update approval_links set revoked_at = greatest($3, used_at)
          where workspace_id = $1 and link_id = $2 and revoked_at is null",
-        workspace.0,
+        tx.workspace.0,
         link.0,
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "approvals.links.revoke"))
     .await?;
     Ok(revoked.rows_affected() == 1)
 }
@@ -188,25 +175,19 @@ pub async fn revoke(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn use_up(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    link: LinkId,
-    verdict: Verdict,
-) -> sqlx::Result<bool> {
+pub async fn use_up(tx: &mut Tx, link: LinkId, verdict: Verdict) -> sqlx::Result<bool> {
     let used = sqlx::query!(
         "update approval_links l set used_at = $3, verdict = $4
          where l.workspace_id = $1 and l.link_id = $2
            and l.used_at is null and l.revoked_at is null and l.expires_at > $3
            and not exists (select from keys k where k.workspace_id = $1
                and k.key_id = l.created_by and k.revoked_at is not null)",
-        workspace.0,
+        tx.workspace.0,
         link.0,
-        now,
+        tx.now,
         verdict.as_str(),
     )
-    .execute(conn)
+    .execute(traced!(tx, "approvals.links.use_up"))
     .await?;
     Ok(used.rows_affected() == 1)
 }
@@ -230,11 +211,7 @@ pub struct Surroundings {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn surroundings(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    approval: ApprovalId,
-) -> sqlx::Result<Surroundings> {
+pub async fn surroundings(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Surroundings> {
     sqlx::query_as!(
         Surroundings,
         r#"select g.title as goal, x.title as "task?", w.name as "agent?",
@@ -247,9 +224,9 @@ pub async fn surroundings(
            left join keys a on a.workspace_id = $1 and a.key_id = p.asked_by
            left join keys d on d.workspace_id = $1 and d.key_id = p.decided_by
            where p.workspace_id = $1 and p.approval_id = $2"#,
-        workspace.0,
+        tx.workspace.0,
         approval.0,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "approvals.links.surroundings"))
     .await
 }

@@ -10,18 +10,17 @@ pub mod reviews;
 pub mod revisions;
 pub mod votes;
 
-use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use sqlx::{PgConnection, types::Json};
+use sqlx::types::Json;
 
-use super::columns::uuids;
+use super::{Tx, columns::uuids, traced};
 use crate::domain::{
     access::person::Person,
     approval::{
         PayloadHash, Risk, Verdict,
         excluded::{Decider, Excluded},
     },
-    ids::{ApprovalId, AttemptId, GoalId, KeyId, LimitId, PlanId, TaskId, WorkspaceId},
+    ids::{ApprovalId, AttemptId, GoalId, KeyId, LimitId, PlanId, TaskId},
     states::{ApprovalKind, ApprovalState},
 };
 
@@ -88,12 +87,7 @@ impl NewApproval {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    approvals: &[NewApproval],
-) -> sqlx::Result<()> {
+pub async fn insert(tx: &mut Tx, approvals: &[NewApproval]) -> sqlx::Result<()> {
     macro_rules! column {
         ($of:expr) => {
             &approvals.iter().map($of).collect::<Vec<_>>()
@@ -118,8 +112,8 @@ pub async fn insert(
                    asked_by, limit_id, payload_sha256, risk, answer_schema, excluded, last_round)
         left join task_texts x on x.workspace_id = $1 and x.task_id = a.task_id
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         column!(|a| a.approval_id.0),
         &kinds as &[&str],
         column!(|a| a.goal_id.0),
@@ -137,7 +131,7 @@ pub async fn insert(
         column!(|a| json!(a.excluded)),
         column!(|a| a.last_round),
     )
-    .execute(conn)
+    .execute(traced!(tx, "approvals.insert"))
     .await?;
     Ok(())
 }
@@ -192,20 +186,16 @@ pub struct About {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn about(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    approval: ApprovalId,
-) -> sqlx::Result<Option<About>> {
+pub async fn about(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<About>> {
     sqlx::query_as!(
         About,
         r#"select kind as "kind: ApprovalKind", goal_id as "goal_id: GoalId",
                   task_id as "task_id: TaskId"
            from approvals where workspace_id = $1 and approval_id = $2"#,
-        workspace.0,
+        tx.workspace.0,
         approval.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "approvals.about"))
     .await
 }
 
@@ -213,11 +203,7 @@ pub async fn about(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    approval: ApprovalId,
-) -> sqlx::Result<ApprovalFacts> {
+pub async fn lock(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<ApprovalFacts> {
     sqlx::query_as!(
         ApprovalFacts,
         r#"select approval_id as "approval_id: ApprovalId", kind as "kind: ApprovalKind",
@@ -227,10 +213,10 @@ pub async fn lock(
                   payload, payload_sha256 as "payload_sha256: PayloadHash", revision, answer_schema,
                   excluded as "excluded: Json<Vec<Excluded>>", allow_self, last_round
            from approvals where workspace_id = $1 and approval_id = $2 for no key update"#,
-        workspace.0,
+        tx.workspace.0,
         approval.0,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "approvals.lock"))
     .await
 }
 
@@ -253,27 +239,22 @@ pub struct Decision<'a> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn decide(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    decision: &Decision<'_>,
-) -> sqlx::Result<bool> {
+pub async fn decide(tx: &mut Tx, decision: &Decision<'_>) -> sqlx::Result<bool> {
     let changed = sqlx::query!(
         "update approvals set state = $3, reason = $4, answer = $5, decided_by = $6,
                 decided_at = $7, verdict = $8, decided_by_person = $9, version = version + 1
          where workspace_id = $1 and approval_id = $2 and state = 'pending'",
-        workspace.0,
+        tx.workspace.0,
         decision.approval_id.0,
         decision.verdict.state().as_str(),
         decision.reason,
         decision.answer,
         decision.decider.key.map(|id| id.0),
-        now,
+        tx.now,
         decision.verdict.as_str(),
         decision.decider.person.as_ref().map(Person::as_str),
     )
-    .execute(conn)
+    .execute(traced!(tx, "approvals.decide"))
     .await?;
     Ok(changed.rows_affected() == 1)
 }
@@ -283,9 +264,7 @@ pub async fn decide(
 /// # Errors
 /// When the database fails.
 pub async fn cancel_for_tasks(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     tasks: &[TaskId],
     reason: &str,
 ) -> sqlx::Result<Vec<(ApprovalId, TaskId, GoalId)>> {
@@ -302,12 +281,12 @@ pub async fn cancel_for_tasks(
         returning a.approval_id as "approval_id: ApprovalId", a.task_id as "task_id!: TaskId",
                   a.goal_id as "goal_id: GoalId"
         "#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(tasks),
         reason,
-        now,
+        tx.now,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "approvals.cancel_for_tasks"))
     .await?;
     Ok(rows.into_iter().map(|row| (row.approval_id, row.task_id, row.goal_id)).collect())
 }
@@ -317,9 +296,7 @@ pub async fn cancel_for_tasks(
 /// # Errors
 /// When the database fails.
 pub async fn withdraw(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     approvals: &[ApprovalId],
     reason: &str,
 ) -> sqlx::Result<Vec<(ApprovalId, GoalId)>> {
@@ -328,12 +305,12 @@ pub async fn withdraw(
            set state = 'cancelled', reason = $3, decided_at = $4, version = version + 1
            where workspace_id = $1 and approval_id = any($2) and state = 'pending'
            returning approval_id as "approval_id: ApprovalId", goal_id as "goal_id: GoalId""#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(approvals),
         reason,
-        now,
+        tx.now,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "approvals.withdraw"))
     .await?;
     Ok(rows.into_iter().map(|row| (row.approval_id, row.goal_id)).collect())
 }
@@ -343,9 +320,7 @@ pub async fn withdraw(
 /// # Errors
 /// When the database fails.
 pub async fn cancel_plan_approvals(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     goal: GoalId,
     reason: &str,
 ) -> sqlx::Result<Vec<ApprovalId>> {
@@ -354,12 +329,12 @@ pub async fn cancel_plan_approvals(
            set state = 'cancelled', reason = $3, decided_at = $4, version = version + 1
            where workspace_id = $1 and goal_id = $2 and kind = 'plan' and state = 'pending'
            returning approval_id as "approval_id: ApprovalId""#,
-        workspace.0,
+        tx.workspace.0,
         goal.0,
         reason,
-        now,
+        tx.now,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "approvals.cancel_plan_approvals"))
     .await
 }
 
@@ -368,8 +343,7 @@ pub async fn cancel_plan_approvals(
 /// # Errors
 /// When the database fails.
 pub async fn tell(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     attempts: &[(TaskId, AttemptId)],
 ) -> sqlx::Result<Vec<(TaskId, Value)>> {
     let rows = sqlx::query!(
@@ -388,11 +362,11 @@ pub async fn tell(
             'payload', case when a.kind in ('action', 'input') then a.payload end)
             as "outcome!"
         "#,
-        workspace.0,
+        tx.workspace.0,
         &attempts.iter().map(|(task, _)| task.0).collect::<Vec<_>>(),
         &attempts.iter().map(|(_, attempt)| attempt.0).collect::<Vec<_>>(),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "approvals.tell"))
     .await?;
     Ok(rows.into_iter().map(|row| (row.task_id, row.outcome)).collect())
 }

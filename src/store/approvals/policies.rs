@@ -2,11 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
 use crate::{
-    domain::ids::{KeyId, PolicyId, ProjectId, WorkspaceId},
-    store::violates,
+    domain::ids::{KeyId, PolicyId, ProjectId},
+    store::{Tx, traced, violates},
 };
 
 const NAME_UNIQUE: &str = "approval_policies_name_unique";
@@ -50,25 +49,20 @@ pub struct PolicyFilter {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    new: &NewPolicy<'_>,
-) -> sqlx::Result<bool> {
+pub async fn insert(tx: &mut Tx, new: &NewPolicy<'_>) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
         "insert into approval_policies (workspace_id, policy_id, name, document, created_by,
                                         created_at, updated_at)
          values ($1, $2, $3, $4, $5, $6, $6)
          on conflict (workspace_id, name) where retired_at is null do nothing",
-        workspace.0,
+        tx.workspace.0,
         new.policy_id.0,
         new.name,
         new.document,
         new.by.map(|id| id.0),
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "approvals.policies.insert"))
     .await?;
     Ok(inserted.rows_affected() == 1)
 }
@@ -77,13 +71,13 @@ pub async fn insert(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn count_in_force(conn: &mut PgConnection, workspace: WorkspaceId) -> sqlx::Result<i64> {
+pub async fn count_in_force(tx: &mut Tx) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from approval_policies
            where workspace_id = $1 and retired_at is null"#,
-        workspace.0,
+        tx.workspace.0,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "approvals.policies.count_in_force"))
     .await
 }
 
@@ -91,18 +85,14 @@ pub async fn count_in_force(conn: &mut PgConnection, workspace: WorkspaceId) -> 
 ///
 /// # Errors
 /// When the database fails.
-pub async fn project_exists(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    project: ProjectId,
-) -> sqlx::Result<bool> {
+pub async fn project_exists(tx: &mut Tx, project: ProjectId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from projects where workspace_id = $1 and project_id = $2)
            as "exists!""#,
-        workspace.0,
+        tx.workspace.0,
         project.0,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "approvals.policies.project_exists"))
     .await
 }
 
@@ -111,8 +101,7 @@ pub async fn project_exists(
 /// # Errors
 /// When the database fails.
 pub async fn list(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     filter: PolicyFilter,
     after: Option<PolicyId>,
     rows: i64,
@@ -126,13 +115,13 @@ pub async fn list(
              and ($3::bool is null or (retired_at is not null) = $3)
              and ($4::uuid is null or policy_id < $4)
            order by policy_id desc limit $5"#,
-        workspace.0,
+        tx.workspace.0,
         filter.policy.map(|id| id.0),
         filter.retired,
         after.map(|id| id.0),
         rows,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "approvals.policies.list"))
     .await
 }
 
@@ -140,16 +129,13 @@ pub async fn list(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn in_force(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-) -> sqlx::Result<Vec<(PolicyId, i32, Value)>> {
+pub async fn in_force(tx: &mut Tx) -> sqlx::Result<Vec<(PolicyId, i32, Value)>> {
     let rows = sqlx::query!(
         r#"select policy_id as "policy_id: PolicyId", version, document from approval_policies
            where workspace_id = $1 and retired_at is null order by policy_id"#,
-        workspace.0,
+        tx.workspace.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "approvals.policies.in_force"))
     .await?;
     Ok(rows.into_iter().map(|row| (row.policy_id, row.version, row.document)).collect())
 }
@@ -159,17 +145,16 @@ pub async fn in_force(
 /// # Errors
 /// When the database fails.
 pub async fn lock(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     policy: PolicyId,
 ) -> sqlx::Result<Option<(i32, Option<DateTime<Utc>>)>> {
     let row = sqlx::query!(
         "select version, retired_at from approval_policies
          where workspace_id = $1 and policy_id = $2 for no key update",
-        workspace.0,
+        tx.workspace.0,
         policy.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "approvals.policies.lock"))
     .await?;
     Ok(row.map(|row| (row.version, row.retired_at)))
 }
@@ -179,9 +164,7 @@ pub async fn lock(
 /// # Errors
 /// When the database fails.
 pub async fn update(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     policy: PolicyId,
     name: &str,
     document: &Value,
@@ -190,13 +173,13 @@ pub async fn update(
         "update approval_policies set name = $3, document = $4, version = version + 1,
                 updated_at = $5
          where workspace_id = $1 and policy_id = $2",
-        workspace.0,
+        tx.workspace.0,
         policy.0,
         name,
         document,
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "approvals.policies.update"))
     .await;
     match updated {
         Ok(_) => Ok(true),
@@ -209,20 +192,15 @@ pub async fn update(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn retire(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    policy: PolicyId,
-) -> sqlx::Result<()> {
+pub async fn retire(tx: &mut Tx, policy: PolicyId) -> sqlx::Result<()> {
     sqlx::query!(
         "update approval_policies set retired_at = $3, updated_at = $3, version = version + 1
          where workspace_id = $1 and policy_id = $2",
-        workspace.0,
+        tx.workspace.0,
         policy.0,
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "approvals.policies.retire"))
     .await?;
     Ok(())
 }

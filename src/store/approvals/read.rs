@@ -3,16 +3,16 @@
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
-use sqlx::{PgConnection, types::Json};
+use sqlx::types::Json;
 
 use crate::{
     domain::{
         access::person::Person,
         approval::{PayloadHash, Risk, Verdict, excluded::Excluded, review::ReviewChoice},
-        ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, PolicyId, TaskId, WorkspaceId},
+        ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, PolicyId, TaskId},
         states::{ApprovalKind, ApprovalState},
     },
-    store::columns::words,
+    store::{Tx, columns::words, traced},
 };
 
 /// An approval. Its long texts are there only when one is read.
@@ -66,11 +66,7 @@ pub struct FrozenPolicy {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn read(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    approval: ApprovalId,
-) -> sqlx::Result<Option<ApprovalRow>> {
+pub async fn read(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<ApprovalRow>> {
     sqlx::query_as!(
         ApprovalRow,
         r#"
@@ -92,10 +88,10 @@ pub async fn read(
                as "frozen: Json<FrozenPolicy>"
         from approvals where workspace_id = $1 and approval_id = $2
         "#,
-        workspace.0,
+        tx.workspace.0,
         approval.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "approvals.read.read"))
     .await
 }
 
@@ -122,11 +118,7 @@ pub struct ApprovalScope<'a> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn list(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    scope: &ApprovalScope<'_>,
-) -> sqlx::Result<Vec<ApprovalRow>> {
+pub async fn list(tx: &mut Tx, scope: &ApprovalScope<'_>) -> sqlx::Result<Vec<ApprovalRow>> {
     sqlx::query_as!(
         ApprovalRow,
         r#"
@@ -175,14 +167,14 @@ pub async fn list(
             where a.workspace_id = $1 and a.approval_id = picked.approval_id limit 1) a
         order by a.approval_id limit $6
         "#,
-        workspace.0,
+        tx.workspace.0,
         scope.goal.map(|id| id.0),
         &words(scope.states),
         &words(scope.kinds),
         scope.after.map_or(uuid::Uuid::nil(), |id| id.0),
         i64::from(scope.rows),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "approvals.read.list"))
     .await
 }
 
@@ -190,18 +182,14 @@ pub async fn list(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn version(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    approval: ApprovalId,
-) -> sqlx::Result<Option<(i64, bool)>> {
+pub async fn version(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<(i64, bool)>> {
     let row = sqlx::query!(
         r#"select version, decided_at is not null as "decided!" from approvals
            where workspace_id = $1 and approval_id = $2"#,
-        workspace.0,
+        tx.workspace.0,
         approval.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "approvals.read.version"))
     .await?;
     Ok(row.map(|row| (i64::from(row.version), row.decided)))
 }

@@ -2,38 +2,35 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
-use crate::domain::{
-    access::person::Person,
-    approval::{
-        excluded::Decider,
-        review::{ReviewChoice, Shown, Waiver},
+use crate::{
+    domain::{
+        access::person::Person,
+        approval::{
+            excluded::Decider,
+            review::{ReviewChoice, Shown, Waiver},
+        },
+        ids::{ApprovalId, AttemptId, KeyId, TaskId},
     },
-    ids::{ApprovalId, AttemptId, KeyId, TaskId, WorkspaceId},
+    store::{Tx, traced},
 };
 
 /// The criteria of a task, and for which of them an attempt shows something.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn shown(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    task: TaskId,
-    attempt: AttemptId,
-) -> sqlx::Result<Vec<Shown>> {
+pub async fn shown(tx: &mut Tx, task: TaskId, attempt: AttemptId) -> sqlx::Result<Vec<Shown>> {
     sqlx::query_as!(
         Shown,
         r#"select c.number, c.required,
                   exists (select from evidence e where e.workspace_id = $1 and e.attempt_id = $3
                           and e.criterion = c.number) as "shown!"
            from criteria c where c.workspace_id = $1 and c.task_id = $2 order by c.number"#,
-        workspace.0,
+        tx.workspace.0,
         task.0,
         attempt.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "approvals.reviews.shown"))
     .await
 }
 
@@ -52,27 +49,21 @@ pub struct Waiving<'a> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn waive(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    waiving: &Waiving<'_>,
-    waivers: &[Waiver],
-) -> sqlx::Result<()> {
+pub async fn waive(tx: &mut Tx, waiving: &Waiving<'_>, waivers: &[Waiver]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into waivers (workspace_id, attempt_id, approval_id, waived_by, waived_by_person,
                               waived_at, criterion, reason)
          select $1, $2, $3, $4, $5, $6, w.* from unnest($7::smallint[], $8::text[]) as w",
-        workspace.0,
+        tx.workspace.0,
         waiving.attempt_id.0,
         waiving.approval_id.0,
         waiving.decider.key.map(|id| id.0),
         waiving.decider.person.as_ref().map(Person::as_str),
-        now,
+        tx.now,
         &waivers.iter().map(|waiver| waiver.criterion).collect::<Vec<_>>(),
         &waivers.iter().map(|waiver| waiver.reason.clone()).collect::<Vec<_>>(),
     )
-    .execute(conn)
+    .execute(traced!(tx, "approvals.reviews.waive"))
     .await?;
     Ok(())
 }
@@ -93,21 +84,17 @@ pub struct WaiverRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn of_attempt(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    attempt: AttemptId,
-) -> sqlx::Result<Vec<WaiverRow>> {
+pub async fn of_attempt(tx: &mut Tx, attempt: AttemptId) -> sqlx::Result<Vec<WaiverRow>> {
     sqlx::query_as!(
         WaiverRow,
         r#"select criterion, approval_id as "approval_id: ApprovalId", reason,
                   waived_by as "waived_by: KeyId", waived_by_person as "waived_by_person: Person",
                   waived_at
            from waivers where workspace_id = $1 and attempt_id = $2 order by criterion"#,
-        workspace.0,
+        tx.workspace.0,
         attempt.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "approvals.reviews.of_attempt"))
     .await
 }
 
@@ -115,21 +102,17 @@ pub async fn of_attempt(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn of_approval(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    approval: ApprovalId,
-) -> sqlx::Result<Vec<WaiverRow>> {
+pub async fn of_approval(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Vec<WaiverRow>> {
     sqlx::query_as!(
         WaiverRow,
         r#"select criterion, approval_id as "approval_id: ApprovalId", reason,
                   waived_by as "waived_by: KeyId", waived_by_person as "waived_by_person: Person",
                   waived_at
            from waivers where workspace_id = $1 and approval_id = $2 order by criterion"#,
-        workspace.0,
+        tx.workspace.0,
         approval.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "approvals.reviews.of_approval"))
     .await
 }
 
@@ -138,8 +121,7 @@ pub async fn of_approval(
 /// # Errors
 /// When the database fails.
 pub async fn tell(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     attempt: AttemptId,
     feedback: Option<&str>,
     points: &Value,
@@ -149,12 +131,12 @@ pub async fn tell(
          set feedback = nullif(concat_ws(E'\\n\\n', feedback, $3::text), ''),
              feedback_points = feedback_points || $4::jsonb
          where workspace_id = $1 and attempt_id = $2",
-        workspace.0,
+        tx.workspace.0,
         attempt.0,
         feedback,
         points,
     )
-    .execute(conn)
+    .execute(traced!(tx, "approvals.reviews.tell"))
     .await?;
     Ok(())
 }
@@ -163,20 +145,15 @@ pub async fn tell(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn set_reworks(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    task: TaskId,
-    reworks: i32,
-) -> sqlx::Result<()> {
+pub async fn set_reworks(tx: &mut Tx, task: TaskId, reworks: i32) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set reworks = $3, version = version + 1
          where workspace_id = $1 and task_id = $2",
-        workspace.0,
+        tx.workspace.0,
         task.0,
         reworks,
     )
-    .execute(conn)
+    .execute(traced!(tx, "approvals.reviews.set_reworks"))
     .await?;
     Ok(())
 }
@@ -187,19 +164,18 @@ pub async fn set_reworks(
 /// # Errors
 /// When the database fails.
 pub async fn set_choice(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     approval: ApprovalId,
     choice: ReviewChoice,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "update approvals set choice = $3
          where workspace_id = $1 and approval_id = $2 and state in ('approved', 'rejected')",
-        workspace.0,
+        tx.workspace.0,
         approval.0,
         choice.as_str(),
     )
-    .execute(conn)
+    .execute(traced!(tx, "approvals.reviews.set_choice"))
     .await?;
     Ok(())
 }

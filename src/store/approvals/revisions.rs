@@ -2,11 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
-use crate::domain::{
-    approval::PayloadHash,
-    ids::{ApprovalId, KeyId, PlanId, WorkspaceId},
+use crate::{
+    domain::{
+        approval::PayloadHash,
+        ids::{ApprovalId, KeyId, PlanId},
+    },
+    store::{Tx, traced},
 };
 
 /// A form that a payload had.
@@ -24,21 +26,17 @@ pub struct RevisionRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn list(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    approval: ApprovalId,
-) -> sqlx::Result<Vec<RevisionRow>> {
+pub async fn list(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Vec<RevisionRow>> {
     sqlx::query_as!(
         RevisionRow,
         r#"select revision, payload, payload_sha256 as "payload_sha256: PayloadHash",
                   replaced_by as "replaced_by: KeyId", replaced_at
            from approval_revisions where workspace_id = $1 and approval_id = $2
            order by revision"#,
-        workspace.0,
+        tx.workspace.0,
         approval.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "approvals.revisions.list"))
     .await
 }
 
@@ -59,12 +57,7 @@ pub struct NewRevision<'a> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn replace(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    new: &NewRevision<'_>,
-) -> sqlx::Result<()> {
+pub async fn replace(tx: &mut Tx, new: &NewRevision<'_>) -> sqlx::Result<()> {
     let hash = PayloadHash::of(Some(new.payload)).0;
     sqlx::query!(
         "with kept as (
@@ -76,15 +69,15 @@ pub async fn replace(
          update approvals set payload = $5, payload_sha256 = $6, revision = revision + 1,
                 plan_id = coalesce($7, plan_id), version = version + 1
          where workspace_id = $1 and approval_id = $2",
-        workspace.0,
+        tx.workspace.0,
         new.approval_id.0,
         new.by.map(|id| id.0),
-        now,
+        tx.now,
         new.payload,
         hash.as_slice(),
         new.plan_id.map(|id| id.0),
     )
-    .execute(conn)
+    .execute(traced!(tx, "approvals.revisions.replace"))
     .await?;
     Ok(())
 }

@@ -2,12 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
-use crate::domain::{
-    access::person::Person,
-    approval::{PayloadHash, Verdict},
-    ids::{ApprovalId, KeyId, WorkspaceId},
+use crate::{
+    domain::{
+        access::person::Person,
+        approval::{PayloadHash, Verdict},
+        ids::{ApprovalId, KeyId},
+    },
+    store::{Tx, traced},
 };
 
 /// A vote to be stored.
@@ -43,19 +45,14 @@ pub struct NewVote<'a> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    vote: &NewVote<'_>,
-) -> sqlx::Result<()> {
+pub async fn insert(tx: &mut Tx, vote: &NewVote<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into approval_votes (workspace_id, approval_id, number, revision, stage, escalation,
                                      key_id, person, in_place_of, verdict, answer, answer_sha256,
                                      reason, payload_sha256, voted_at)
          select $1, $2, 1 + count(*), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
          from approval_votes where workspace_id = $1 and approval_id = $2",
-        workspace.0,
+        tx.workspace.0,
         vote.approval_id.0,
         vote.revision,
         vote.stage,
@@ -68,9 +65,9 @@ pub async fn insert(
         vote.answer_sha256.as_ref().map(<[u8; 32]>::as_slice),
         vote.reason,
         vote.payload_sha256.0.as_slice(),
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "approvals.votes.insert"))
     .await?;
     Ok(())
 }
@@ -97,11 +94,7 @@ pub struct VoteRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn list(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    approvals: &[ApprovalId],
-) -> sqlx::Result<Vec<VoteRow>> {
+pub async fn list(tx: &mut Tx, approvals: &[ApprovalId]) -> sqlx::Result<Vec<VoteRow>> {
     sqlx::query_as!(
         VoteRow,
         r#"select approval_id as "approval_id: ApprovalId", revision, stage, escalation,
@@ -110,9 +103,9 @@ pub async fn list(
                   answer, answer_sha256, reason, voted_at
            from approval_votes where workspace_id = $1 and approval_id = any($2)
            order by approval_id, number"#,
-        workspace.0,
+        tx.workspace.0,
         &crate::store::columns::uuids(approvals),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "approvals.votes.list"))
     .await
 }

@@ -2,16 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
 use crate::{
     domain::{
-        ids::{AgentId, GoalId, TaskId, WorkspaceId},
+        ids::{AgentId, GoalId, TaskId},
         settings,
         states::AgentState,
         task::claim::Keeping,
     },
-    store::columns::uuids,
+    store::{Tx, columns::uuids, traced},
 };
 
 /// An agent that claims.
@@ -35,11 +34,7 @@ pub struct Claimer {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn claimers(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    agents: &[AgentId],
-) -> sqlx::Result<Vec<Claimer>> {
+pub async fn claimers(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<Vec<Claimer>> {
     sqlx::query_as!(
         Claimer,
         r#"select g.agent_id as "agent_id: AgentId", g.capabilities, g.max_concurrent,
@@ -48,10 +43,10 @@ pub async fn claimers(
                    and a.agent_id = g.agent_id and a.state = 'running') as "running!",
                   exists (select from freezes_over($1, null, g.agent_id)) as "frozen!"
            from agents g where g.workspace_id = $1 and g.agent_id = any($2)"#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(agents),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attempts.claim.claimers"))
     .await
 }
 
@@ -60,18 +55,14 @@ pub async fn claimers(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock_agents(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    agents: &[AgentId],
-) -> sqlx::Result<()> {
+pub async fn lock_agents(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<()> {
     sqlx::query!(
         "select agent_id from agents where workspace_id = $1 and agent_id = any($2)
          order by agent_id for no key update",
-        workspace.0,
+        tx.workspace.0,
         &uuids(agents),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attempts.claim.lock_agents"))
     .await?;
     Ok(())
 }
@@ -129,8 +120,7 @@ pub struct Lookers<'a> {
 /// # Errors
 /// When the database fails.
 pub async fn lock_ready(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     lookers: Lookers<'_>,
     wanted: i64,
     slack: i64,
@@ -177,14 +167,14 @@ pub async fn lock_ready(
                (select count(*) from candidates) as "looked_at!"
         from locked order by claim_rank, task_id
         "#,
-        workspace.0,
+        tx.workspace.0,
         able,
         wanted,
         &uuids(held),
         slack,
         &uuids(agents),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attempts.claim.lock_ready"))
     .await?;
     // Without a row nobody knows how many candidates there were.
     let more = rows.first().is_none_or(|row| row.looked_at >= wanted + slack);
@@ -206,12 +196,7 @@ pub async fn lock_ready(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn seen(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    agents: &[AgentId],
-) -> sqlx::Result<()> {
+pub async fn seen(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into agent_presence as old (workspace_id, agent_id, last_seen_at)
          select $1, agent_id, $2::timestamptz from (select distinct unnest($3::uuid[]) as agent_id) a
@@ -220,12 +205,12 @@ pub async fn seen(
          order by agent_id
          on conflict (workspace_id, agent_id) do update set last_seen_at = excluded.last_seen_at
              where old.last_seen_at < excluded.last_seen_at",
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         &uuids(agents),
-        now - settings::SEEN_EXACT_TO,
+        tx.now - settings::SEEN_EXACT_TO,
     )
-    .execute(conn)
+    .execute(traced!(tx, "attempts.claim.seen"))
     .await?;
     Ok(())
 }
@@ -282,8 +267,7 @@ pub struct HandoverLimits {
 /// # Errors
 /// When the database fails.
 pub async fn handovers(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     tasks: &[TaskId],
     limits: HandoverLimits,
 ) -> sqlx::Result<Vec<Handover>> {
@@ -345,12 +329,12 @@ pub async fn handovers(
         join goals g on g.workspace_id = $1 and g.goal_id = t.goal_id
         where t.workspace_id = $1 and t.task_id = any($2)
         "#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(tasks),
         limits.total_bytes,
         limits.result_bytes,
         limits.tasks,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attempts.claim.handovers"))
     .await
 }

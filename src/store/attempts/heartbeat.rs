@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
 use crate::{
     domain::{
@@ -11,7 +10,7 @@ use crate::{
         states::{AgentState, AttemptState},
         task::{AttemptFacts, holder::Holder},
     },
-    store::columns::holder,
+    store::{SystemTx, columns::holder, traced},
 };
 
 /// Who says that which attempt is alive, and how far it is.
@@ -77,7 +76,7 @@ pub struct Steps {
 /// # Errors
 /// When the database fails.
 pub async fn renew(
-    conn: &mut PgConnection,
+    tx: &mut SystemTx,
     workspace: WorkspaceId,
     now: Option<DateTime<Utc>>,
     beats: &[Beat],
@@ -157,7 +156,7 @@ pub async fn renew(
         &beats.iter().map(|beat| beat.steps.as_ref().map(Window::to_bytes)).collect::<Vec<_>>()
             as &[Option<Vec<u8>>],
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attempts.heartbeat.renew"))
     .await?;
     let heard = rows.into_iter().map(|row| {
         Ok(Heard {

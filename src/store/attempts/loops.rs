@@ -1,15 +1,12 @@
 //! Loops that attempts were found in.
 
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
-
 use super::heartbeat::Steps;
 use crate::{
     domain::{
-        ids::{AttemptId, LoopId, TaskId, WorkspaceId},
+        ids::{AttemptId, LoopId, TaskId},
         loops::{Loop, Pattern, Window},
     },
-    store::columns::uuids,
+    store::{Tx, columns::uuids, traced},
 };
 
 /// The steps of attempts whose rows are held, and the loops that they are noted to be in.
@@ -17,8 +14,7 @@ use crate::{
 /// # Errors
 /// When the database fails.
 pub async fn of_attempts(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     attempts: &[AttemptId],
 ) -> sqlx::Result<Vec<(AttemptId, Steps)>> {
     let rows = sqlx::query!(
@@ -31,10 +27,10 @@ pub async fn of_attempts(
         where p.workspace_id = $1 and p.attempt_id = any($2) and p.steps is not null
         order by p.attempt_id
         "#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(attempts),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attempts.loops.of_attempts"))
     .await?;
     let steps = rows.into_iter().map(|row| {
         let steps = Steps { window: Window::from_bytes(&row.steps), loops: row.loops };
@@ -48,9 +44,7 @@ pub async fn of_attempts(
 /// # Errors
 /// When the database fails.
 pub async fn found(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     (attempt, task): (AttemptId, TaskId),
     id: LoopId,
     found: &Loop,
@@ -58,15 +52,15 @@ pub async fn found(
     sqlx::query!(
         "insert into attempt_loops (workspace_id, loop_id, attempt_id, task_id, pattern, times, found_at)
          values ($1, $2, $3, $4, $5, $6, $7)",
-        workspace.0,
+        tx.workspace.0,
         id.0,
         attempt.0,
         task.0,
         found.pattern.as_str(),
         i16::try_from(found.times).unwrap_or(i16::MAX),
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "attempts.loops.found"))
     .await?;
     Ok(())
 }
@@ -75,23 +69,17 @@ pub async fn found(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn left(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    attempt: AttemptId,
-    patterns: &[Pattern],
-) -> sqlx::Result<()> {
+pub async fn left(tx: &mut Tx, attempt: AttemptId, patterns: &[Pattern]) -> sqlx::Result<()> {
     let patterns: Vec<&str> = patterns.iter().map(|pattern| pattern.as_str()).collect();
     sqlx::query!(
         "update attempt_loops set left_at = greatest($3, found_at)
          where workspace_id = $1 and attempt_id = $2 and left_at is null and pattern = any($4)",
-        workspace.0,
+        tx.workspace.0,
         attempt.0,
-        now,
+        tx.now,
         &patterns as &[&str],
     )
-    .execute(conn)
+    .execute(traced!(tx, "attempts.loops.left"))
     .await?;
     Ok(())
 }
@@ -100,20 +88,16 @@ pub async fn left(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn forget_ended(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+pub async fn forget_ended(tx: &mut Tx) -> sqlx::Result<()> {
     sqlx::query!(
         "update attempt_loops l set left_at = greatest($2, l.found_at)
          from attempts a
          where l.workspace_id = $1 and l.left_at is null
            and a.workspace_id = $1 and a.attempt_id = l.attempt_id and a.ended_at is not null",
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "attempts.loops.forget_ended"))
     .await?;
     Ok(())
 }

@@ -10,13 +10,16 @@ pub mod waiting;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::columns::{holder, uuids};
+use super::{
+    Tx,
+    columns::{holder, uuids},
+    traced,
+};
 use crate::domain::{
     freeze::FreezeMode,
-    ids::{AgentId, AttemptId, GoalId, KeyId, TaskId, WorkspaceId},
+    ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
     states::AttemptState,
     task::{AttemptFacts, holder::Holder},
 };
@@ -39,11 +42,7 @@ pub struct Place {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn places(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    attempts: &[AttemptId],
-) -> sqlx::Result<Vec<Place>> {
+pub async fn places(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<Place>> {
     sqlx::query_as!(
         Place,
         r#"select attempt_id as "attempt_id: AttemptId", task_id as "task_id: TaskId",
@@ -52,10 +51,10 @@ pub async fn places(
                   (select max(f.mode) from freezes_over($1, task_id, agent_id) f)
                   as "frozen: FreezeMode"
            from attempts where workspace_id = $1 and attempt_id = any($2)"#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(attempts),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attempts.places"))
     .await
 }
 
@@ -63,11 +62,7 @@ pub async fn places(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    attempts: &[AttemptId],
-) -> sqlx::Result<Vec<AttemptFacts>> {
+pub async fn lock(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<AttemptFacts>> {
     let rows = sqlx::query!(
         r#"
         select attempt_id as "attempt_id: AttemptId", task_id as "task_id: TaskId",
@@ -79,10 +74,10 @@ pub async fn lock(
         order by attempt_id
         for no key update
         "#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(attempts),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attempts.lock"))
     .await?;
     let facts = rows.into_iter().map(|row| {
         Ok(AttemptFacts {
@@ -116,12 +111,7 @@ pub struct Progress {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn progress(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    reports: &[Progress],
-) -> sqlx::Result<()> {
+pub async fn progress(tx: &mut Tx, reports: &[Progress]) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         insert into attempt_progress as old (workspace_id, attempt_id, progress, checkpoint, updated_at)
@@ -132,13 +122,13 @@ pub async fn progress(
                 checkpoint = coalesce(excluded.checkpoint, old.checkpoint),
                 updated_at = excluded.updated_at
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         &reports.iter().map(|r| r.attempt_id.0).collect::<Vec<_>>(),
         &reports.iter().map(|r| r.progress.clone()).collect::<Vec<_>>() as &[Option<Value>],
         &reports.iter().map(|r| r.checkpoint.clone()).collect::<Vec<_>>() as &[Option<Value>],
     )
-    .execute(conn)
+    .execute(traced!(tx, "attempts.progress"))
     .await?;
     Ok(())
 }
@@ -147,23 +137,18 @@ pub async fn progress(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn end(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    ends: &[(AttemptId, AttemptState)],
-) -> sqlx::Result<()> {
+pub async fn end(tx: &mut Tx, ends: &[(AttemptId, AttemptState)]) -> sqlx::Result<()> {
     let states: Vec<&str> = ends.iter().map(|(_, state)| state.as_str()).collect();
     sqlx::query!(
         "update attempts a set state = e.state, ended_at = coalesce(a.ended_at, $2)
          from unnest($3::uuid[], $4::text[]) as e (attempt_id, state)
          where a.workspace_id = $1 and a.attempt_id = e.attempt_id",
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         &ends.iter().map(|(id, _)| id.0).collect::<Vec<_>>(),
         &states as &[&str],
     )
-    .execute(conn)
+    .execute(traced!(tx, "attempts.end"))
     .await?;
     Ok(())
 }
@@ -172,11 +157,7 @@ pub async fn end(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn silent(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<Vec<Place>> {
+pub async fn silent(tx: &mut Tx) -> sqlx::Result<Vec<Place>> {
     sqlx::query_as!(
         Place,
         r#"select attempt_id as "attempt_id: AttemptId", task_id as "task_id: TaskId",
@@ -185,10 +166,10 @@ pub async fn silent(
            where workspace_id = $1 and state = 'running'
              and (lease_expires_at <= $2 or hard_deadline <= $2)
            order by lease_expires_at limit 200"#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attempts.silent"))
     .await
 }
 
@@ -219,12 +200,7 @@ pub struct NewAttempt {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn start(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    attempts: &[NewAttempt],
-) -> sqlx::Result<()> {
+pub async fn start(tx: &mut Tx, attempts: &[NewAttempt]) -> sqlx::Result<()> {
     macro_rules! column {
         ($of:expr) => {
             &attempts.iter().map($of).collect::<Vec<_>>()
@@ -240,8 +216,8 @@ pub async fn start(
         from unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::int[],
                     $9::bytea[], $10::bigint[], $11::timestamptz[], $12::timestamptz[]) as a
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         &ids,
         &tasks,
         column!(|a| a.goal_id.0),
@@ -253,7 +229,7 @@ pub async fn start(
         column!(|a| a.lease_expires_at),
         column!(|a| a.hard_deadline),
     )
-    .execute(&mut *conn)
+    .execute(traced!(tx, "attempts.start"))
     .await?;
     sqlx::query!(
         r#"
@@ -265,13 +241,13 @@ pub async fn start(
         -- Written so that no index on states is thought of: the rows are found by their ids.
         where t.workspace_id = $1 and t.task_id = a.task_id and (t.state = 'ready') is true
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         &tasks,
         &ids,
         column!(|a| a.number),
     )
-    .execute(conn)
+    .execute(traced!(tx, "attempts.start"))
     .await?;
     Ok(())
 }

@@ -2,11 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
-use crate::domain::{
-    ids::{AgentId, AttemptId, GoalId, KeyId, TaskId, WorkspaceId},
-    states::{AttemptState, FailureClass},
+use crate::{
+    domain::{
+        ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
+        states::{AttemptState, FailureClass},
+    },
+    store::{Tx, traced},
 };
 
 /// An attempt without what it handed in.
@@ -62,12 +64,7 @@ pub enum AttemptScope {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn list(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    scope: AttemptScope,
-    rows: u32,
-) -> sqlx::Result<Vec<AttemptRow>> {
+pub async fn list(tx: &mut Tx, scope: AttemptScope, rows: u32) -> sqlx::Result<Vec<AttemptRow>> {
     let newest = uuid::Uuid::max();
     let (branch, of, number, before) = match scope {
         AttemptScope::This(attempt) => ("this", attempt.0, i32::MAX, newest),
@@ -123,14 +120,14 @@ pub async fn list(
             where r.workspace_id = $1 and r.attempt_id = picked.attempt_id limit 1) r on true
         order by case when $2 = 'task' then a.number end desc, a.attempt_id desc
         "#,
-        workspace.0,
+        tx.workspace.0,
         branch,
         of,
         number,
         before,
         i64::from(rows),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attempts.read.list"))
     .await
 }
 
@@ -147,21 +144,17 @@ pub struct HandedIn {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn handed_in(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    attempt: AttemptId,
-) -> sqlx::Result<HandedIn> {
+pub async fn handed_in(tx: &mut Tx, attempt: AttemptId) -> sqlx::Result<HandedIn> {
     sqlx::query_as!(
         HandedIn,
         r#"select (select checkpoint from attempt_progress
                    where workspace_id = $1 and attempt_id = $2) as checkpoint,
                   (select result from attempt_results
                    where workspace_id = $1 and attempt_id = $2) as result"#,
-        workspace.0,
+        tx.workspace.0,
         attempt.0,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "attempts.read.handed_in"))
     .await
 }
 
@@ -182,19 +175,15 @@ pub struct EvidenceRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn evidence(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    attempt: AttemptId,
-) -> sqlx::Result<Vec<EvidenceRow>> {
+pub async fn evidence(tx: &mut Tx, attempt: AttemptId) -> sqlx::Result<Vec<EvidenceRow>> {
     sqlx::query_as!(
         EvidenceRow,
         "select number, criterion, text, uri from evidence
          where workspace_id = $1 and attempt_id = $2 order by number",
-        workspace.0,
+        tx.workspace.0,
         attempt.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attempts.read.evidence"))
     .await
 }
 
@@ -202,19 +191,15 @@ pub async fn evidence(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn accepted(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    task: TaskId,
-) -> sqlx::Result<Option<AttemptId>> {
+pub async fn accepted(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<AttemptId>> {
     sqlx::query_scalar!(
         r#"select attempt_id as "attempt_id: AttemptId" from attempts
            where workspace_id = $1 and task_id = $2 and state = 'accepted'
            order by number desc limit 1"#,
-        workspace.0,
+        tx.workspace.0,
         task.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "attempts.read.accepted"))
     .await
 }
 
@@ -246,8 +231,7 @@ pub struct SpendRow {
 /// # Errors
 /// When the database fails.
 pub async fn spend(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     attempt: AttemptId,
     after: Option<(&str, &str)>,
     rows: u32,
@@ -259,13 +243,13 @@ pub async fn spend(
          from spend_entries
          where workspace_id = $1 and attempt_id = $2 and (entry_key, unit) > ($3, $4)
          order by entry_key, unit limit $5",
-        workspace.0,
+        tx.workspace.0,
         attempt.0,
         key,
         unit,
         i64::from(rows),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attempts.read.spend"))
     .await
 }
 
@@ -273,16 +257,12 @@ pub async fn spend(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn agent_exists(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    agent: AgentId,
-) -> sqlx::Result<bool> {
+pub async fn agent_exists(tx: &mut Tx, agent: AgentId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from agents where workspace_id = $1 and agent_id = $2) as "is!""#,
-        workspace.0,
+        tx.workspace.0,
         agent.0,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "attempts.read.agent_exists"))
     .await
 }

@@ -2,16 +2,14 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
 use crate::{
     domain::{
-        ids::{AttemptId, TaskId, WorkspaceId},
+        ids::{AttemptId, TaskId},
         states::FailureClass,
     },
-    store::columns::uuids,
+    store::{Tx, columns::uuids, traced},
 };
 
 /// How an attempt ended.
@@ -35,12 +33,7 @@ pub struct NewResult {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    results: &[NewResult],
-) -> sqlx::Result<()> {
+pub async fn insert(tx: &mut Tx, results: &[NewResult]) -> sqlx::Result<()> {
     let failures: Vec<Option<&str>> =
         results.iter().map(|r| r.failure.map(FailureClass::as_str)).collect();
     sqlx::query!(
@@ -55,8 +48,8 @@ pub async fn insert(
                 result = excluded.result, failure_class = excluded.failure_class,
                 message = excluded.message, created_at = excluded.created_at
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         &results.iter().map(|r| r.attempt_id.0).collect::<Vec<_>>(),
         &results.iter().map(|r| r.outcome.clone()).collect::<Vec<_>>(),
         &results.iter().map(|r| r.request_sha256.to_vec()).collect::<Vec<_>>(),
@@ -64,7 +57,7 @@ pub async fn insert(
         &failures as &[Option<&str>],
         &results.iter().map(|r| r.message.clone()).collect::<Vec<_>>() as &[Option<String>],
     )
-    .execute(conn)
+    .execute(traced!(tx, "attempts.results.insert"))
     .await?;
     Ok(())
 }
@@ -84,19 +77,15 @@ pub struct StoredOutcome {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn outcomes(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    attempts: &[AttemptId],
-) -> sqlx::Result<Vec<StoredOutcome>> {
+pub async fn outcomes(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<StoredOutcome>> {
     sqlx::query_as!(
         StoredOutcome,
         r#"select attempt_id as "attempt_id: AttemptId", outcome, request_sha256
            from attempt_results where workspace_id = $1 and attempt_id = any($2)"#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(attempts),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attempts.results.outcomes"))
     .await
 }
 
@@ -119,22 +108,18 @@ pub struct NewEvidence {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert_evidence(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    evidence: &[NewEvidence],
-) -> sqlx::Result<()> {
+pub async fn insert_evidence(tx: &mut Tx, evidence: &[NewEvidence]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into evidence (workspace_id, attempt_id, number, criterion, text, uri)
          select $1, * from unnest($2::uuid[], $3::smallint[], $4::smallint[], $5::text[], $6::text[])",
-        workspace.0,
+        tx.workspace.0,
         &evidence.iter().map(|e| e.attempt_id.0).collect::<Vec<_>>(),
         &evidence.iter().map(|e| e.number).collect::<Vec<_>>(),
         &evidence.iter().map(|e| e.criterion).collect::<Vec<_>>() as &[Option<i16>],
         &evidence.iter().map(|e| e.text.clone()).collect::<Vec<_>>(),
         &evidence.iter().map(|e| e.uri.clone()).collect::<Vec<_>>() as &[Option<String>],
     )
-    .execute(conn)
+    .execute(traced!(tx, "attempts.results.insert_evidence"))
     .await?;
     Ok(())
 }
@@ -143,18 +128,14 @@ pub async fn insert_evidence(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn criteria(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    tasks: &[TaskId],
-) -> sqlx::Result<Vec<(TaskId, i16, bool)>> {
+pub async fn criteria(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<(TaskId, i16, bool)>> {
     let rows = sqlx::query!(
         r#"select task_id as "task_id: TaskId", number, required from criteria
            where workspace_id = $1 and task_id = any($2) order by task_id, number"#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(tasks),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attempts.results.criteria"))
     .await?;
     Ok(rows.into_iter().map(|row| (row.task_id, row.number, row.required)).collect())
 }
@@ -163,21 +144,17 @@ pub async fn criteria(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn shown_criteria(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    tasks: &[TaskId],
-) -> sqlx::Result<HashMap<TaskId, Value>> {
+pub async fn shown_criteria(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<HashMap<TaskId, Value>> {
     let rows = sqlx::query!(
         r#"select task_id as "task_id: TaskId",
                   jsonb_agg(jsonb_build_object('number', number, 'text', text,
                                                'required', required) order by number)
                   as "criteria!"
            from criteria where workspace_id = $1 and task_id = any($2) group by task_id"#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(tasks),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attempts.results.shown_criteria"))
     .await?;
     Ok(rows.into_iter().map(|row| (row.task_id, row.criteria)).collect())
 }

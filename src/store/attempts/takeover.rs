@@ -1,38 +1,32 @@
 //! Tasks that are taken from who has them, and for whom they are kept.
 
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
-
 use super::claim::ReadyTask;
-use crate::domain::{
-    freeze::FreezeMode,
-    ids::{AgentId, GoalId, TaskId, WorkspaceId},
-    states::{AgentState, ApprovalKind},
-    task::{claim::Keeping, takeover::Waits},
+use crate::{
+    domain::{
+        freeze::FreezeMode,
+        ids::{AgentId, GoalId, TaskId},
+        states::{AgentState, ApprovalKind},
+        task::{claim::Keeping, takeover::Waits},
+    },
+    store::{Tx, traced},
 };
 
 /// Says for whom the next attempt of a task is kept. The task's row is held.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn keep(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    task: TaskId,
-    keeping: Keeping,
-) -> sqlx::Result<()> {
+pub async fn keep(tx: &mut Tx, task: TaskId, keeping: Keeping) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set assigned_agent_id = $3, barred_agent_id = $4, version = version + 1,
                 updated_at = $5
          where workspace_id = $1 and task_id = $2",
-        workspace.0,
+        tx.workspace.0,
         task.0,
         keeping.assigned().map(|id| id.0),
         keeping.barred().map(|id| id.0),
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "attempts.takeover.keep"))
     .await?;
     Ok(())
 }
@@ -42,8 +36,7 @@ pub async fn keep(
 /// # Errors
 /// When the database fails.
 pub async fn lacks(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     task: TaskId,
     agent: AgentId,
 ) -> sqlx::Result<Option<(Vec<String>, AgentState)>> {
@@ -56,11 +49,11 @@ pub async fn lacks(
                           and c <> all(g.capabilities)) as "lacks!",
                   g.state as "state: AgentState"
            from agents g where g.workspace_id = $1 and g.agent_id = $3"#,
-        workspace.0,
+        tx.workspace.0,
         task.0,
         agent.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "attempts.takeover.lacks"))
     .await?;
     Ok(row.map(|row| (row.lacks, row.state)))
 }
@@ -69,21 +62,17 @@ pub async fn lacks(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn waits(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    task: TaskId,
-) -> sqlx::Result<Waits> {
+pub async fn waits(tx: &mut Tx, task: TaskId) -> sqlx::Result<Waits> {
     sqlx::query_as!(
         Waits,
         r#"select needs_unmet,
                   (select p.kind from approvals p where p.workspace_id = $1 and p.task_id = $2
                    and p.state = 'pending') as "pending: ApprovalKind"
            from tasks where workspace_id = $1 and task_id = $2"#,
-        workspace.0,
+        tx.workspace.0,
         task.0,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "attempts.takeover.waits"))
     .await
 }
 
@@ -91,17 +80,13 @@ pub async fn waits(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn frozen(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    task: TaskId,
-) -> sqlx::Result<Option<FreezeMode>> {
+pub async fn frozen(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<FreezeMode>> {
     sqlx::query_scalar!(
         r#"select max(mode) as "mode: FreezeMode" from freezes_over($1, $2, null)"#,
-        workspace.0,
+        tx.workspace.0,
         task.0,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "attempts.takeover.frozen"))
     .await
 }
 
@@ -109,11 +94,7 @@ pub async fn frozen(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn offered(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    task: TaskId,
-) -> sqlx::Result<ReadyTask> {
+pub async fn offered(tx: &mut Tx, task: TaskId) -> sqlx::Result<ReadyTask> {
     let row = sqlx::query!(
         r#"select goal_id as "goal_id: GoalId", claim_rank, attempts_started, finish_by,
                   assigned_agent_id as "assigned: AgentId", barred_agent_id as "barred: AgentId",
@@ -121,10 +102,10 @@ pub async fn offered(
                         where s.workspace_id = $1 and s.capability_key = t.capability_key)
                   as "required!"
            from tasks t where workspace_id = $1 and task_id = $2"#,
-        workspace.0,
+        tx.workspace.0,
         task.0,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "attempts.takeover.offered"))
     .await?;
     Ok(ReadyTask {
         task_id: task,
@@ -144,22 +125,17 @@ pub async fn offered(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn drop_kept_for(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    agent: AgentId,
-) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
+pub async fn drop_kept_for(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
     let rows = sqlx::query!(
         r#"update tasks set assigned_agent_id = null, version = version + 1, updated_at = $3
            where workspace_id = $1 and assigned_agent_id = $2 and ended_at is null
              and (assigned_agent_id is not null or barred_agent_id is not null)
            returning task_id as "task_id: TaskId", goal_id as "goal_id: GoalId""#,
-        workspace.0,
+        tx.workspace.0,
         agent.0,
-        now,
+        tx.now,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attempts.takeover.drop_kept_for"))
     .await?;
     Ok(rows.into_iter().map(|row| (row.task_id, row.goal_id)).collect())
 }

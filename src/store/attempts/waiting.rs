@@ -1,11 +1,11 @@
 //! Claims that wait: what is ready for them, and whether they may go on waiting.
 
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
-
-use crate::domain::{
-    ids::{AgentId, KeyId, WorkspaceId},
-    task::claim::Keeping,
+use crate::{
+    domain::{
+        ids::{AgentId, KeyId},
+        task::claim::Keeping,
+    },
+    store::{Tx, traced},
 };
 
 /// How many ready tasks require a set of capabilities and are kept alike.
@@ -24,11 +24,7 @@ pub struct ReadySet {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn ready_sets(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    most: i64,
-) -> sqlx::Result<Vec<ReadySet>> {
+pub async fn ready_sets(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<ReadySet>> {
     let rows = sqlx::query!(
         r#"
         select s.capabilities as "capabilities!", null::uuid as "assigned: AgentId",
@@ -55,10 +51,10 @@ pub async fn ready_sets(
           and not exists (select from freezes_over($1, t.task_id, t.assigned_agent_id))
         group by s.capabilities, t.assigned_agent_id, t.barred_agent_id
         "#,
-        workspace.0,
+        tx.workspace.0,
         most,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attempts.waiting.ready_sets"))
     .await?;
     let sets = rows.into_iter().map(|row| ReadySet {
         capabilities: row.capabilities,
@@ -82,9 +78,7 @@ pub enum Standing {
 /// # Errors
 /// When the database fails.
 pub async fn standing(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     asked: &[(KeyId, AgentId, Option<&str>)],
 ) -> sqlx::Result<Vec<Standing>> {
     let repeats: Vec<Option<&str>> = asked.iter().map(|(_, _, repeat)| *repeat).collect();
@@ -104,13 +98,13 @@ pub async fn standing(
              with ordinality as asked (key_id, agent_id, repeat, place)
         order by asked.place
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         &asked.iter().map(|(key, _, _)| key.0).collect::<Vec<_>>(),
         &asked.iter().map(|(_, agent, _)| agent.0).collect::<Vec<_>>(),
         &repeats as &[Option<&str>],
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attempts.waiting.standing"))
     .await?;
     let standing = |waits| if waits { Standing::Waits } else { Standing::Calls };
     Ok(waits.into_iter().map(standing).collect())

@@ -2,14 +2,16 @@
 //! can do; no task is held against each agent.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Scope;
-use crate::domain::{
-    attention::COUNTED,
-    ids::{AgentId, FreezeId, GoalId, TaskId, WorkspaceId},
-    states::AgentState,
+use crate::{
+    domain::{
+        attention::COUNTED,
+        ids::{AgentId, FreezeId, GoalId, TaskId},
+        states::AgentState,
+    },
+    store::{Tx, traced},
 };
 
 /// An agent that is not out of service.
@@ -37,10 +39,7 @@ pub struct AbleAgent {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn fleet(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-) -> sqlx::Result<Vec<AbleAgent>> {
+pub async fn fleet(tx: &mut Tx) -> sqlx::Result<Vec<AbleAgent>> {
     sqlx::query_as!(
         AbleAgent,
         r#"
@@ -58,9 +57,9 @@ pub async fn fleet(
                 order by f.freeze_id limit 1) as "freeze_id: FreezeId"
         from agents a where a.workspace_id = $1 and a.state <> 'retired' order by a.name
         "#,
-        workspace.0,
+        tx.workspace.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attention.capacity.fleet"))
     .await
 }
 
@@ -69,10 +68,7 @@ pub async fn fleet(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn ready_capabilities(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-) -> sqlx::Result<Vec<(String, Vec<String>)>> {
+pub async fn ready_capabilities(tx: &mut Tx) -> sqlx::Result<Vec<(String, Vec<String>)>> {
     let rows = sqlx::query!(
         // The limit keeps this a look into the index for each set: nobody reads all ready tasks.
         r#"
@@ -87,9 +83,9 @@ pub async fn ready_capabilities(
                           and f.scope = 'capability' and f.capability = any (s.capabilities))
         order by s.capability_key
         "#,
-        workspace.0,
+        tx.workspace.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attention.capacity.ready_capabilities"))
     .await?;
     Ok(rows.into_iter().map(|row| (row.capability_key, row.capabilities)).collect())
 }
@@ -118,8 +114,7 @@ pub struct ShortSet {
 /// # Errors
 /// When the database fails.
 pub async fn waiting_in(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     scope: Scope<'_>,
     keys: &[String],
 ) -> sqlx::Result<Vec<ShortSet>> {
@@ -160,12 +155,12 @@ pub async fn waiting_in(
                or not exists (select from freezes_over($1, l.task_id, null)))
         group by l.capability_key
         "#,
-        workspace.0,
+        tx.workspace.0,
         keys,
         scope.live,
         COUNTED,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attention.capacity.waiting_in"))
     .await
 }
 
@@ -188,11 +183,7 @@ pub struct KeptTasks {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn kept(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    scope: Scope<'_>,
-) -> sqlx::Result<Vec<KeptTasks>> {
+pub async fn kept(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result<Vec<KeptTasks>> {
     sqlx::query_as!(
         KeptTasks,
         r#"
@@ -206,9 +197,9 @@ pub async fn kept(
           and not exists (select from freezes_over($1, t.task_id, null))
         group by t.assigned_agent_id
         "#,
-        workspace.0,
+        tx.workspace.0,
         scope.live,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attention.capacity.kept"))
     .await
 }

@@ -7,13 +7,13 @@
 //! never more than sets of capabilities, limits, freezes and goals that rest.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::{SystemTx, Tx, traced};
 use crate::domain::{
     approval::{PayloadHash, Risk},
     attention::{COUNTED, head_starts},
-    ids::{AgentId, ApprovalId, BudgetId, GoalId, LimitId, ProjectId, TaskId, WorkspaceId},
+    ids::{AgentId, ApprovalId, BudgetId, GoalId, LimitId, ProjectId, TaskId},
     settings,
     states::ApprovalKind,
 };
@@ -34,15 +34,15 @@ const _: () = assert!(settings::LOST_LIMIT == 3, "the index tasks_quarantined sa
 ///
 /// # Errors
 /// When the database fails.
-pub async fn begin(conn: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
+pub async fn begin(tx: &mut SystemTx) -> sqlx::Result<DateTime<Utc>> {
     sqlx::query!("set transaction isolation level repeatable read, read only")
-        .execute(&mut *conn)
+        .execute(traced!(tx, "attention.begin"))
         .await?;
     let row = sqlx::query!(
         r#"select transaction_timestamp() as "now!",
                   set_config('plan_cache_mode', 'force_custom_plan', true) as "plan""#
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "attention.begin"))
     .await?;
     Ok(row.now)
 }
@@ -63,8 +63,7 @@ pub struct Scope<'a> {
 /// # Errors
 /// When the database fails.
 pub async fn live_goals(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     goal: Option<GoalId>,
     project: Option<ProjectId>,
 ) -> sqlx::Result<Option<Vec<Uuid>>> {
@@ -76,11 +75,11 @@ pub async fn live_goals(
          where workspace_id = $1 and state in ('planning', 'proposed', 'active')
            and ($2::uuid is null or goal_id = $2) and ($3::uuid is null or project_id = $3)
          order by goal_id",
-        workspace.0,
+        tx.workspace.0,
         goal.map(|id| id.0),
         project.map(|id| id.0),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attention.live_goals"))
     .await?;
     Ok(Some(goals))
 }
@@ -123,8 +122,7 @@ pub struct PendingApproval {
 /// # Errors
 /// When the database fails.
 pub async fn pending_approvals(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     scope: Scope<'_>,
     (rank, id): (DateTime<Utc>, Uuid),
     rows: i64,
@@ -166,7 +164,7 @@ pub async fn pending_approvals(
         ) a
         order by a.created_at - r.head * interval '1 second', a.approval_id limit $8
         "#,
-        workspace.0,
+        tx.workspace.0,
         &risks as &[&str],
         &heads,
         rank,
@@ -176,7 +174,7 @@ pub async fn pending_approvals(
         rows,
         COUNTED,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attention.pending_approvals"))
     .await
 }
 
@@ -202,8 +200,7 @@ pub struct Quarantined {
 /// # Errors
 /// When the database fails.
 pub async fn quarantined(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     scope: Scope<'_>,
     (since, id): (DateTime<Utc>, Uuid),
     rows: i64,
@@ -229,14 +226,14 @@ pub async fn quarantined(
         join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
         order by t.ended_at, t.task_id
         "#,
-        workspace.0,
+        tx.workspace.0,
         since,
         id,
         scope.goal.map(|id| id.0),
         scope.project.map(|id| id.0),
         rows,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attention.quarantined"))
     .await
 }
 
@@ -244,11 +241,7 @@ pub async fn quarantined(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn counts(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    scope: Scope<'_>,
-) -> sqlx::Result<(i64, i64)> {
+pub async fn counts(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result<(i64, i64)> {
     let row = sqlx::query!(
         r#"
         select (select count(*) from (
@@ -269,12 +262,12 @@ pub async fn counts(
                           and g.goal_id = t.goal_id and g.project_id = $3))
                     limit $4) t) as "quarantined!"
         "#,
-        workspace.0,
+        tx.workspace.0,
         scope.goal.map(|id| id.0),
         scope.project.map(|id| id.0),
         COUNTED,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "attention.counts"))
     .await?;
     Ok((row.approvals, row.quarantined))
 }

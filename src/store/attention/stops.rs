@@ -3,15 +3,17 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Scope;
-use crate::domain::{
-    attention::COUNTED,
-    budget::{BudgetNode, Period},
-    freeze::{FreezeMode, FreezeScope},
-    ids::{BudgetId, FreezeId, GoalId, LimitId, TaskId, WorkspaceId},
+use crate::{
+    domain::{
+        attention::COUNTED,
+        budget::{BudgetNode, Period},
+        freeze::{FreezeMode, FreezeScope},
+        ids::{BudgetId, FreezeId, GoalId, LimitId, TaskId},
+    },
+    store::{Tx, traced},
 };
 
 /// A limit for which tasks wait and that does not get room for the first of them when all that runs
@@ -62,8 +64,7 @@ pub struct ExhaustedLimit {
 /// # Errors
 /// When the database fails.
 pub async fn exhausted_limits(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     scope: Scope<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<ExhaustedLimit>> {
@@ -119,12 +120,12 @@ pub async fn exhausted_limits(
           and not exists (select from approvals a where a.workspace_id = $1
                           and a.limit_id = s.limit_id and a.state = 'pending')
         "#,
-        workspace.0,
+        tx.workspace.0,
         now,
         scope.live,
         COUNTED,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attention.stops.exhausted_limits"))
     .await
 }
 
@@ -157,11 +158,7 @@ pub struct FreezeWaits {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn freezes_with_waiting(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    scope: Scope<'_>,
-) -> sqlx::Result<Vec<FreezeWaits>> {
+pub async fn freezes_with_waiting(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result<Vec<FreezeWaits>> {
     sqlx::query_as!(
         FreezeWaits,
         r#"
@@ -204,11 +201,11 @@ pub async fn freezes_with_waiting(
         ) w
         where f.workspace_id = $1 and f.lifted_at is null and f.scope <> 'agent' and w.waiting > 0
         "#,
-        workspace.0,
+        tx.workspace.0,
         scope.live,
         COUNTED,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attention.stops.freezes_with_waiting"))
     .await
 }
 
@@ -245,8 +242,7 @@ pub struct RestingGoal {
 /// # Errors
 /// When the database fails.
 pub async fn resting_goals(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     scope: Scope<'_>,
     now: DateTime<Utc>,
     before: DateTime<Utc>,
@@ -302,13 +298,13 @@ pub async fn resting_goals(
                           and p.attempt_id = t.current_attempt_id and p.updated_at >= $3))
         order by g.goal_id
         "#,
-        workspace.0,
+        tx.workspace.0,
         now,
         before,
         short,
         scope.live,
         COUNTED,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "attention.stops.resting_goals"))
     .await
 }

@@ -1,15 +1,14 @@
 //! What allocated goals have set aside above them.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 use super::windows::LiveLimit;
 use crate::{
     domain::{
         budget::{BudgetNode, OnExhausted, Period},
-        ids::{GoalId, LimitId, WorkspaceId},
+        ids::{GoalId, LimitId},
     },
-    store::columns::uuids,
+    store::{Tx, columns::uuids, traced},
 };
 
 /// A limit of an allocated goal.
@@ -25,11 +24,7 @@ pub struct GoalLimit {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn limits_of_goal(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goal: GoalId,
-) -> sqlx::Result<Vec<GoalLimit>> {
+pub async fn limits_of_goal(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<GoalLimit>> {
     sqlx::query_as!(
         GoalLimit,
         "select l.unit, l.amount from budgets b
@@ -37,10 +32,10 @@ pub async fn limits_of_goal(
               and l.removed_at is null
          where b.workspace_id = $1 and b.node = 'goal' and b.node_id = $2 and b.allocated
          order by l.unit",
-        workspace.0,
+        tx.workspace.0,
         goal.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.allocations.limits_of_goal"))
     .await
 }
 
@@ -61,23 +56,18 @@ pub struct Allocation {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goal: GoalId,
-    rows: &[Allocation],
-) -> sqlx::Result<()> {
+pub async fn insert(tx: &mut Tx, goal: GoalId, rows: &[Allocation]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into allocations (workspace_id, goal_id, limit_id, starts_at, unit, amount)
          select $1, $2, a.* from unnest($3::uuid[], $4::timestamptz[], $5::text[], $6::bigint[]) as a",
-        workspace.0,
+        tx.workspace.0,
         goal.0,
         &rows.iter().map(|row| row.limit_id.0).collect::<Vec<_>>(),
         &rows.iter().map(|row| row.starts_at).collect::<Vec<_>>(),
         &rows.iter().map(|row| row.unit.clone()).collect::<Vec<_>>(),
         &rows.iter().map(|row| row.amount).collect::<Vec<_>>(),
     )
-    .execute(conn)
+    .execute(traced!(tx, "budgets.allocations.insert"))
     .await?;
     Ok(())
 }
@@ -86,19 +76,15 @@ pub async fn insert(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn open_of(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goal: GoalId,
-) -> sqlx::Result<Vec<Allocation>> {
+pub async fn open_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Allocation>> {
     sqlx::query_as!(
         Allocation,
         r#"select limit_id as "limit_id: LimitId", starts_at, unit, amount from allocations
            where workspace_id = $1 and goal_id = $2 and closed_at is null order by limit_id"#,
-        workspace.0,
+        tx.workspace.0,
         goal.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.allocations.open_of"))
     .await
 }
 
@@ -106,11 +92,7 @@ pub async fn open_of(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn open_of_ended(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goal: GoalId,
-) -> sqlx::Result<Vec<Allocation>> {
+pub async fn open_of_ended(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Allocation>> {
     sqlx::query_as!(
         Allocation,
         r#"select a.limit_id as "limit_id: LimitId", a.starts_at, a.unit, a.amount
@@ -121,10 +103,10 @@ pub async fn open_of_ended(
              and not exists (select from tasks t where t.workspace_id = $1 and t.goal_id = $2
                              and t.ended_at is null)
            order by a.limit_id"#,
-        workspace.0,
+        tx.workspace.0,
         goal.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.allocations.open_of_ended"))
     .await
 }
 
@@ -132,17 +114,14 @@ pub async fn open_of_ended(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn left_open(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-) -> sqlx::Result<Vec<GoalId>> {
+pub async fn left_open(tx: &mut Tx) -> sqlx::Result<Vec<GoalId>> {
     sqlx::query_scalar!(
         r#"select distinct a.goal_id as "goal_id: GoalId" from allocations a
            join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
            where a.workspace_id = $1 and a.closed_at is null and g.ended_at is not null limit 100"#,
-        workspace.0,
+        tx.workspace.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.allocations.left_open"))
     .await
 }
 
@@ -150,11 +129,7 @@ pub async fn left_open(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn limits(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    limits: &[LimitId],
-) -> sqlx::Result<Vec<LiveLimit>> {
+pub async fn limits(tx: &mut Tx, limits: &[LimitId]) -> sqlx::Result<Vec<LiveLimit>> {
     sqlx::query_as!(
         LiveLimit,
         r#"select l.limit_id as "limit_id: LimitId", l.node as "node: BudgetNode", l.node_id,
@@ -164,10 +139,10 @@ pub async fn limits(
            from budget_limits l
            join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
            where l.workspace_id = $1 and l.limit_id = any($2)"#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(limits),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.allocations.limits"))
     .await
 }
 
@@ -186,21 +161,17 @@ pub struct UsedByGoal {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn used_by(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goal: GoalId,
-) -> sqlx::Result<Vec<UsedByGoal>> {
+pub async fn used_by(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<UsedByGoal>> {
     sqlx::query_as!(
         UsedByGoal,
         "select l.unit, w.settled as amount, w.fraction from budget_limits l
          join budget_windows w on w.workspace_id = $1 and w.limit_id = l.limit_id
          where l.workspace_id = $1 and l.node = 'goal' and l.node_id = $2
            and l.period = 'lifetime' and l.removed_at is null",
-        workspace.0,
+        tx.workspace.0,
         goal.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.allocations.used_by"))
     .await
 }
 
@@ -208,22 +179,16 @@ pub async fn used_by(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn resize(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goal: GoalId,
-    unit: &str,
-    amount: i64,
-) -> sqlx::Result<()> {
+pub async fn resize(tx: &mut Tx, goal: GoalId, unit: &str, amount: i64) -> sqlx::Result<()> {
     sqlx::query!(
         "update allocations set amount = $4
          where workspace_id = $1 and goal_id = $2 and unit = $3 and closed_at is null",
-        workspace.0,
+        tx.workspace.0,
         goal.0,
         unit,
         amount,
     )
-    .execute(conn)
+    .execute(traced!(tx, "budgets.allocations.resize"))
     .await?;
     Ok(())
 }
@@ -232,26 +197,20 @@ pub async fn resize(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn close(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    goal: GoalId,
-    used: &[UsedByGoal],
-) -> sqlx::Result<()> {
+pub async fn close(tx: &mut Tx, goal: GoalId, used: &[UsedByGoal]) -> sqlx::Result<()> {
     sqlx::query!(
         "update allocations a set closed_at = $3, settled = coalesce(u.amount, 0)
          from allocations o
          left join unnest($4::text[], $5::bigint[]) as u (unit, amount) on u.unit = o.unit
          where o.workspace_id = $1 and o.goal_id = $2 and o.closed_at is null
            and a.workspace_id = $1 and a.goal_id = $2 and a.limit_id = o.limit_id",
-        workspace.0,
+        tx.workspace.0,
         goal.0,
-        now,
+        tx.now,
         &used.iter().map(|used| used.unit.clone()).collect::<Vec<_>>(),
         &used.iter().map(|used| used.amount).collect::<Vec<_>>(),
     )
-    .execute(conn)
+    .execute(traced!(tx, "budgets.allocations.close"))
     .await?;
     Ok(())
 }

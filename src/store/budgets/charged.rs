@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
@@ -11,7 +10,7 @@ use crate::{
         budget::BudgetNode,
         ids::{AgentId, AttemptId, GoalId, LimitId, ProjectId, TaskId, WorkspaceId},
     },
-    store::columns::uuids,
+    store::{Tx, columns::uuids, traced},
 };
 
 /// What is above a goal.
@@ -29,20 +28,16 @@ pub struct Above {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn above(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goals: &[GoalId],
-) -> sqlx::Result<Vec<Above>> {
+pub async fn above(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<Above>> {
     let rows = sqlx::query!(
         r#"select goal_id as "goal_id: GoalId", project_id as "project_id: ProjectId",
                   array(select a.limit_id from allocations a where a.workspace_id = $1
                         and a.goal_id = g.goal_id and a.closed_at is null) as "allocated!: Vec<LimitId>"
            from goals g where workspace_id = $1 and goal_id = any($2)"#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(goals),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.charged.above"))
     .await?;
     let above = rows.into_iter().map(|row| Above {
         goal_id: row.goal_id,
@@ -91,11 +86,7 @@ pub struct Share {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn charged_at(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    attempts: &[AttemptId],
-) -> sqlx::Result<Vec<ChargedAt>> {
+pub async fn charged_at(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<ChargedAt>> {
     let rows = sqlx::query!(
         r#"
         select a.attempt_id as "attempt_id: AttemptId", a.task_id as "task_id: TaskId",
@@ -105,16 +96,16 @@ pub async fn charged_at(
         join attempts a on a.workspace_id = $1 and a.attempt_id = n.attempt_id
         join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
         "#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(attempts),
     )
-    .fetch_all(&mut *conn)
+    .fetch_all(traced!(tx, "budgets.charged.charged_at"))
     .await?;
     let goals: BTreeSet<GoalId> = rows.iter().map(|row| row.goal_id).collect();
     let goals: Vec<GoalId> = goals.into_iter().collect();
     let mut by_goal: HashMap<GoalId, Vec<Share>> = HashMap::new();
     // Many attempts share few goals.
-    for share in shares(conn, workspace, &goals).await? {
+    for share in shares(tx, &goals).await? {
         by_goal.entry(share.goal_id).or_default().push(share);
     }
     let places = rows.into_iter().map(|row| ChargedAt {
@@ -130,20 +121,16 @@ pub async fn charged_at(
     Ok(places.collect())
 }
 
-async fn shares(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goals: &[GoalId],
-) -> sqlx::Result<Vec<Share>> {
+async fn shares(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<Share>> {
     sqlx::query_as!(
         Share,
         r#"select goal_id as "goal_id: GoalId", limit_id as "limit_id: LimitId", starts_at,
                   closed_at is not null as "is_closed!"
            from allocations where workspace_id = $1 and goal_id = any($2)"#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(goals),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.charged.shares"))
     .await
 }
 
@@ -162,11 +149,7 @@ pub struct Expected {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn expected(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    tasks: &[TaskId],
-) -> sqlx::Result<Vec<Expected>> {
+pub async fn expected(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<Expected>> {
     sqlx::query_as!(
         Expected,
         r#"select t.task_id as "task_id: TaskId", x.estimate,
@@ -174,10 +157,10 @@ pub async fn expected(
                    where u.workspace_id = $1 and u.capability_key = t.capability_key) as usual
            from tasks t join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
            where t.workspace_id = $1 and t.task_id = any($2)"#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(tasks),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.charged.expected"))
     .await
 }
 

@@ -5,13 +5,15 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::NewBudget;
-use crate::domain::{
-    budget::Window,
-    ids::{BudgetId, LimitId, WorkspaceId},
+use crate::{
+    domain::{
+        budget::Window,
+        ids::{BudgetId, LimitId},
+    },
+    store::{Tx, traced},
 };
 
 /// A limit of a node that is made now.
@@ -36,22 +38,15 @@ pub struct FreshLimit {
 /// # Errors
 /// When the database fails.
 pub async fn insert(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     budgets: &[NewBudget<'_>],
     limits: &[FreshLimit],
 ) -> sqlx::Result<()> {
-    insert_budgets(conn, workspace, now, budgets).await?;
-    insert_limits(conn, workspace, now, limits).await
+    insert_budgets(tx, budgets).await?;
+    insert_limits(tx, limits).await
 }
 
-async fn insert_budgets(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    budgets: &[NewBudget<'_>],
-) -> sqlx::Result<()> {
+async fn insert_budgets(tx: &mut Tx, budgets: &[NewBudget<'_>]) -> sqlx::Result<()> {
     macro_rules! column {
         ($of:expr) => {
             &budgets.iter().map($of).collect::<Vec<_>>()
@@ -69,8 +64,8 @@ async fn insert_budgets(
              as b (budget_id, node, node_id, time_zone, on_exhausted, warn_percent, allocated,
                    reserve, unknown_model, created_by)
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         column!(|b| b.budget_id.0),
         column!(|b| b.node.as_str()) as &[&str],
         column!(|b| b.node_id) as &[Uuid],
@@ -82,17 +77,12 @@ async fn insert_budgets(
         column!(|b| b.unknown_model.as_str()) as &[&str],
         column!(|b| b.created_by.map(|id| id.0)) as &[Option<Uuid>],
     )
-    .execute(conn)
+    .execute(traced!(tx, "budgets.create.insert_budgets"))
     .await?;
     Ok(())
 }
 
-async fn insert_limits(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    limits: &[FreshLimit],
-) -> sqlx::Result<()> {
+async fn insert_limits(tx: &mut Tx, limits: &[FreshLimit]) -> sqlx::Result<()> {
     macro_rules! column {
         ($of:expr) => {
             &limits.iter().map($of).collect::<Vec<_>>()
@@ -117,8 +107,8 @@ async fn insert_limits(
              as l (limit_id, budget_id, amount, starts_at, ends_at)
         join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         column!(|l| l.limit_id.0),
         column!(|l| l.budget_id.0),
         column!(|l| l.unit.clone()),
@@ -127,7 +117,7 @@ async fn insert_limits(
         column!(|l| l.window.starts_at),
         column!(|l| l.window.ends_at) as &[Option<DateTime<Utc>>],
     )
-    .execute(conn)
+    .execute(traced!(tx, "budgets.create.insert_limits"))
     .await?;
     Ok(())
 }

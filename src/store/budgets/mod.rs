@@ -14,13 +14,12 @@ pub mod windows;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::columns::uuids;
+use super::{Tx, columns::uuids, traced};
 use crate::domain::{
     budget::{BudgetNode, OnExhausted, Period, UnknownModel, Window},
-    ids::{BudgetId, KeyId, LimitId, WorkspaceId},
+    ids::{BudgetId, KeyId, LimitId},
 };
 
 /// A budget to be made.
@@ -52,18 +51,13 @@ pub struct NewBudget<'a> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    new: &NewBudget<'_>,
-) -> sqlx::Result<bool> {
+pub async fn insert(tx: &mut Tx, new: &NewBudget<'_>) -> sqlx::Result<bool> {
     let made = sqlx::query!(
         "insert into budgets (workspace_id, budget_id, node, node_id, time_zone, on_exhausted,
              warn_percent, allocated, reserve, unknown_model, created_by, created_at, updated_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
          on conflict (workspace_id, node, node_id) do nothing",
-        workspace.0,
+        tx.workspace.0,
         new.budget_id.0,
         new.node.as_str(),
         new.node_id,
@@ -74,9 +68,9 @@ pub async fn insert(
         new.reserve,
         new.unknown_model.as_str(),
         new.created_by.map(|id| id.0),
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "budgets.insert"))
     .await?;
     Ok(made.rows_affected() == 1)
 }
@@ -85,25 +79,20 @@ pub async fn insert(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn update(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    budget: &NewBudget<'_>,
-) -> sqlx::Result<()> {
+pub async fn update(tx: &mut Tx, budget: &NewBudget<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "update budgets set on_exhausted = $3, warn_percent = $4, reserve = $5, unknown_model = $6,
                 version = version + 1, updated_at = $7
          where workspace_id = $1 and budget_id = $2",
-        workspace.0,
+        tx.workspace.0,
         budget.budget_id.0,
         budget.on_exhausted.as_str(),
         budget.warn_percent,
         budget.reserve,
         budget.unknown_model.as_str(),
-        now,
+        tx.now,
     )
-    .execute(&mut *conn)
+    .execute(traced!(tx, "budgets.update"))
     .await?;
     // Whether a limit refuses stands in its windows, where the trigger sees it.
     sqlx::query!(
@@ -111,11 +100,11 @@ pub async fn update(
          from budget_limits l
          where l.workspace_id = $1 and l.budget_id = $2 and w.workspace_id = $1
            and w.limit_id = l.limit_id and w.enforced <> ($3 <> 'notify')",
-        workspace.0,
+        tx.workspace.0,
         budget.budget_id.0,
         budget.on_exhausted.as_str(),
     )
-    .execute(conn)
+    .execute(traced!(tx, "budgets.update"))
     .await?;
     Ok(())
 }
@@ -144,18 +133,12 @@ pub struct NewLimit<'a> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert_limit(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    new: &NewLimit<'_>,
-    window: Window,
-) -> sqlx::Result<()> {
+pub async fn insert_limit(tx: &mut Tx, new: &NewLimit<'_>, window: Window) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into budget_limits (workspace_id, limit_id, budget_id, node, node_id, unit, period,
                                     amount, created_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        workspace.0,
+        tx.workspace.0,
         new.limit_id.0,
         new.budget_id.0,
         new.node.as_str(),
@@ -163,9 +146,9 @@ pub async fn insert_limit(
         new.unit,
         new.period.as_str(),
         new.amount,
-        now,
+        tx.now,
     )
-    .execute(&mut *conn)
+    .execute(traced!(tx, "budgets.insert_limit"))
     .await?;
     sqlx::query!(
         r#"
@@ -214,7 +197,7 @@ pub async fn insert_limit(
         join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
         where l.workspace_id = $1 and l.limit_id = $2
         "#,
-        workspace.0,
+        tx.workspace.0,
         new.limit_id.0,
         new.unit,
         window.starts_at,
@@ -223,7 +206,7 @@ pub async fn insert_limit(
         new.node_id,
         new.node.depth(),
     )
-    .execute(conn)
+    .execute(traced!(tx, "budgets.insert_limit"))
     .await?;
     Ok(())
 }
@@ -233,31 +216,25 @@ pub async fn insert_limit(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn change_limit(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    limit: LimitId,
-    amount: i64,
-) -> sqlx::Result<()> {
+pub async fn change_limit(tx: &mut Tx, limit: LimitId, amount: i64) -> sqlx::Result<()> {
     sqlx::query!(
         "update budget_limits set amount = $3, version = version + 1
          where workspace_id = $1 and limit_id = $2",
-        workspace.0,
+        tx.workspace.0,
         limit.0,
         amount,
     )
-    .execute(&mut *conn)
+    .execute(traced!(tx, "budgets.change_limit"))
     .await?;
     sqlx::query!(
         "update budget_windows set amount = $3, version = version + 1, warned = 0
          where workspace_id = $1 and limit_id = $2 and (ends_at is null or ends_at > $4)",
-        workspace.0,
+        tx.workspace.0,
         limit.0,
         amount,
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "budgets.change_limit"))
     .await?;
     Ok(())
 }
@@ -266,19 +243,14 @@ pub async fn change_limit(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn remove_limits(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    limits: &[LimitId],
-) -> sqlx::Result<()> {
+pub async fn remove_limits(tx: &mut Tx, limits: &[LimitId]) -> sqlx::Result<()> {
     sqlx::query!(
         "update budget_limits set removed_at = $3 where workspace_id = $1 and limit_id = any($2)",
-        workspace.0,
+        tx.workspace.0,
         &uuids(limits),
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "budgets.remove_limits"))
     .await?;
     Ok(())
 }
@@ -289,8 +261,7 @@ pub async fn remove_limits(
 /// # Errors
 /// When the database fails.
 pub async fn note_asked(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     limits: &[(LimitId, DateTime<Utc>)],
 ) -> sqlx::Result<Vec<LimitId>> {
     sqlx::query_scalar!(
@@ -301,10 +272,10 @@ pub async fn note_asked(
              and not exists (select from approvals a where a.workspace_id = $1
                              and a.limit_id = l.limit_id and a.state = 'pending')
            returning l.limit_id as "limit_id: LimitId""#,
-        workspace.0,
+        tx.workspace.0,
         &limits.iter().map(|(limit, _)| limit.0).collect::<Vec<_>>(),
         &limits.iter().map(|(_, starts_at)| *starts_at).collect::<Vec<_>>(),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.note_asked"))
     .await
 }

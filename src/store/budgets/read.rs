@@ -2,15 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
     domain::{
         budget::{BudgetNode, OnExhausted, Period, UnknownModel},
-        ids::{AttemptId, BudgetId, KeyId, LimitId, WorkspaceId},
+        ids::{AttemptId, BudgetId, KeyId, LimitId},
     },
-    store::columns::uuids,
+    store::{Tx, columns::uuids, traced},
 };
 
 /// A budget as it is shown.
@@ -62,9 +61,7 @@ pub struct BudgetFilter {
 /// # Errors
 /// When the database fails.
 pub async fn list(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     filter: BudgetFilter,
     after: Option<BudgetId>,
     rows: i64,
@@ -100,15 +97,15 @@ pub async fn list(
           and ($6::uuid is null or b.budget_id < $6)
         order by b.budget_id desc limit $7
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         budget.map(|id| id.0),
         node.map(BudgetNode::as_str),
         node_id,
         after.map(|id| id.0),
         rows,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.read.list"))
     .await
 }
 
@@ -129,11 +126,7 @@ pub struct LimitRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn limits(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    budget: BudgetId,
-) -> sqlx::Result<Vec<LimitRow>> {
+pub async fn limits(tx: &mut Tx, budget: BudgetId) -> sqlx::Result<Vec<LimitRow>> {
     sqlx::query_as!(
         LimitRow,
         r#"select limit_id as "limit_id: LimitId", unit,
@@ -141,10 +134,10 @@ pub async fn limits(
            from budget_limits
            where workspace_id = $1 and budget_id = $2 and removed_at is null
            order by unit, period"#,
-        workspace.0,
+        tx.workspace.0,
         budget.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.read.limits"))
     .await
 }
 
@@ -152,18 +145,14 @@ pub async fn limits(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn budget_of(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    limit: LimitId,
-) -> sqlx::Result<Option<BudgetId>> {
+pub async fn budget_of(tx: &mut Tx, limit: LimitId) -> sqlx::Result<Option<BudgetId>> {
     sqlx::query_scalar!(
         r#"select budget_id as "budget_id: BudgetId" from budget_limits
            where workspace_id = $1 and limit_id = $2 and removed_at is null"#,
-        workspace.0,
+        tx.workspace.0,
         limit.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "budgets.read.budget_of"))
     .await
 }
 
@@ -171,18 +160,14 @@ pub async fn budget_of(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn node_of(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    limit: LimitId,
-) -> sqlx::Result<Option<(BudgetNode, Uuid)>> {
+pub async fn node_of(tx: &mut Tx, limit: LimitId) -> sqlx::Result<Option<(BudgetNode, Uuid)>> {
     let row = sqlx::query!(
         r#"select node as "node: BudgetNode", node_id from budget_limits
            where workspace_id = $1 and limit_id = $2 and removed_at is null"#,
-        workspace.0,
+        tx.workspace.0,
         limit.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "budgets.read.node_of"))
     .await?;
     Ok(row.map(|row| (row.node, row.node_id)))
 }
@@ -191,12 +176,7 @@ pub async fn node_of(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn node_exists(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    node: BudgetNode,
-    id: Uuid,
-) -> sqlx::Result<bool> {
+pub async fn node_exists(tx: &mut Tx, node: BudgetNode, id: Uuid) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select case $2
                when 'task' then exists (select from tasks where workspace_id = $1 and task_id = $3)
@@ -204,11 +184,11 @@ pub async fn node_exists(
                when 'agent' then exists (select from agents where workspace_id = $1 and agent_id = $3)
                when 'project' then exists (select from projects where workspace_id = $1 and project_id = $3)
                else $3 = $1 end as "exists!""#,
-        workspace.0,
+        tx.workspace.0,
         node.as_str(),
         id,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "budgets.read.node_exists"))
     .await
 }
 
@@ -251,11 +231,7 @@ pub struct Standing {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn standings(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    attempts: &[AttemptId],
-) -> sqlx::Result<Vec<Standing>> {
+pub async fn standings(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<Standing>> {
     sqlx::query_as!(
         Standing,
         r#"
@@ -281,9 +257,9 @@ pub async fn standings(
         where exists (select from budget_limits e where e.workspace_id = $1)
         order by c.attempt_id, c.depth, c.limit_id
         "#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(attempts),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.read.standings"))
     .await
 }

@@ -4,14 +4,10 @@
 //! starts it, so they need none of their own.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 use crate::{
-    domain::{
-        budget::ledger::Reservation,
-        ids::{AttemptId, WorkspaceId},
-    },
-    store::columns::uuids,
+    domain::{budget::ledger::Reservation, ids::AttemptId},
+    store::{Tx, columns::uuids, traced},
 };
 
 /// A reservation of an attempt in a unit.
@@ -31,18 +27,14 @@ pub struct Row {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn of_attempts(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    attempts: &[AttemptId],
-) -> sqlx::Result<Vec<Row>> {
+pub async fn of_attempts(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<Row>> {
     let rows = sqlx::query!(
         r#"select attempt_id as "attempt_id: AttemptId", unit, granted, held, authorized, closed_at
            from reservations where workspace_id = $1 and attempt_id = any($2)"#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(attempts),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.reservations.of_attempts"))
     .await?;
     let rows = rows.into_iter().map(|row| Row {
         attempt_id: row.attempt_id,
@@ -61,11 +53,7 @@ pub async fn of_attempts(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn begin(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    rows: &[Row],
-) -> sqlx::Result<()> {
+pub async fn begin(tx: &mut Tx, rows: &[Row]) -> sqlx::Result<()> {
     let Columns { attempts, units, granted, held, authorized, closed } = Columns::of(rows);
     sqlx::query!(
         r#"
@@ -73,7 +61,7 @@ pub async fn begin(
         select $1, r.* from unnest((select $2::uuid[]), (select $3::text[]), (select $4::bigint[]),
             (select $5::bigint[]), (select $6::bigint[]), (select $7::timestamptz[])) as r
         "#,
-        workspace.0,
+        tx.workspace.0,
         &attempts,
         &units,
         &granted,
@@ -81,7 +69,7 @@ pub async fn begin(
         &authorized,
         &closed as &[Option<DateTime<Utc>>],
     )
-    .execute(conn)
+    .execute(traced!(tx, "budgets.reservations.begin"))
     .await?;
     Ok(())
 }
@@ -91,11 +79,7 @@ pub async fn begin(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn change(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    rows: &[Row],
-) -> sqlx::Result<()> {
+pub async fn change(tx: &mut Tx, rows: &[Row]) -> sqlx::Result<()> {
     let Columns { attempts, units, granted, held, authorized, closed } = Columns::of(rows);
     sqlx::query!(
         r#"
@@ -106,7 +90,7 @@ pub async fn change(
             as n (attempt_id, unit, granted, held, authorized, closed_at)
         where r.workspace_id = $1 and r.attempt_id = n.attempt_id and r.unit = n.unit
         "#,
-        workspace.0,
+        tx.workspace.0,
         &attempts,
         &units,
         &granted,
@@ -114,7 +98,7 @@ pub async fn change(
         &authorized,
         &closed as &[Option<DateTime<Utc>>],
     )
-    .execute(conn)
+    .execute(traced!(tx, "budgets.reservations.change"))
     .await?;
     Ok(())
 }
@@ -161,8 +145,7 @@ pub struct Authorization {
 /// # Errors
 /// When the database fails.
 pub async fn authorized(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     attempts: &[AttemptId],
     keys: &[String],
 ) -> sqlx::Result<Vec<Authorization>> {
@@ -172,11 +155,11 @@ pub async fn authorized(
                   used_at is not null as "used!"
            from authorizations
            where workspace_id = $1 and attempt_id = any($2) and cost_key = any($3)"#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(attempts),
         keys,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.reservations.authorized"))
     .await
 }
 
@@ -184,23 +167,18 @@ pub async fn authorized(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn authorize(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    costs: &[Authorization],
-) -> sqlx::Result<()> {
+pub async fn authorize(tx: &mut Tx, costs: &[Authorization]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into authorizations (workspace_id, created_at, attempt_id, cost_key, unit, amount)
          select $1, $2, c.* from unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[]) as c",
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         &costs.iter().map(|c| c.attempt_id.0).collect::<Vec<_>>(),
         &costs.iter().map(|c| c.cost_key.clone()).collect::<Vec<_>>(),
         &costs.iter().map(|c| c.unit.clone()).collect::<Vec<_>>(),
         &costs.iter().map(|c| c.amount).collect::<Vec<_>>(),
     )
-    .execute(conn)
+    .execute(traced!(tx, "budgets.reservations.authorize"))
     .await?;
     Ok(())
 }
@@ -209,24 +187,19 @@ pub async fn authorize(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn use_up(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    costs: &[(AttemptId, String, String)],
-) -> sqlx::Result<()> {
+pub async fn use_up(tx: &mut Tx, costs: &[(AttemptId, String, String)]) -> sqlx::Result<()> {
     sqlx::query!(
         "update authorizations a set used_at = $2
          from unnest($3::uuid[], $4::text[], $5::text[]) as c (attempt_id, cost_key, unit)
          where a.workspace_id = $1 and a.attempt_id = c.attempt_id and a.cost_key = c.cost_key
            and a.unit = c.unit and a.used_at is null",
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         &costs.iter().map(|(attempt, _, _)| attempt.0).collect::<Vec<_>>(),
         &costs.iter().map(|(_, key, _)| key.clone()).collect::<Vec<_>>(),
         &costs.iter().map(|(_, _, unit)| unit.clone()).collect::<Vec<_>>(),
     )
-    .execute(conn)
+    .execute(traced!(tx, "budgets.reservations.use_up"))
     .await?;
     Ok(())
 }

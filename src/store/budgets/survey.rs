@@ -1,13 +1,15 @@
 //! One look at everything that limits a batch of work.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::windows::{LiveLimit, WindowRow};
-use crate::domain::{
-    budget::{BudgetNode, OnExhausted, Period},
-    ids::{LimitId, WorkspaceId},
+use crate::{
+    domain::{
+        budget::{BudgetNode, OnExhausted, Period},
+        ids::LimitId,
+    },
+    store::{Tx, traced},
 };
 
 /// The limits of nodes, each `(kind, id)`, with their windows that overlap a span of time, as they
@@ -17,8 +19,7 @@ use crate::domain::{
 /// # Errors
 /// When the database fails.
 pub async fn survey(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     nodes: &[(BudgetNode, Uuid)],
     from: DateTime<Utc>,
     to: DateTime<Utc>,
@@ -41,13 +42,13 @@ pub async fn survey(
              and w.starts_at <= $5 and (w.ends_at is null or $4 < w.ends_at)
         order by l.limit_id
         "#,
-        workspace.0,
+        tx.workspace.0,
         &kinds as &[&str],
         &nodes.iter().map(|(_, id)| *id).collect::<Vec<_>>(),
         from,
         to,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.survey.survey"))
     .await?;
     let mut limits: Vec<LiveLimit> = Vec::with_capacity(rows.len());
     let mut windows = Vec::with_capacity(rows.len());

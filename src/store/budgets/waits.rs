@@ -1,11 +1,10 @@
 //! What waits for a budget: parked tasks, and questions about limits.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 use crate::{
-    domain::ids::{ApprovalId, GoalId, LimitId, TaskId, WorkspaceId},
-    store::columns::uuids,
+    domain::ids::{ApprovalId, GoalId, LimitId, TaskId},
+    store::{Tx, columns::uuids, traced},
 };
 
 /// A task that waits for a limit.
@@ -32,12 +31,7 @@ pub struct Waiting {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock_waiting(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    limit: LimitId,
-    most: i64,
-) -> sqlx::Result<Vec<Waiting>> {
+pub async fn lock_waiting(tx: &mut Tx, limit: LimitId, most: i64) -> sqlx::Result<Vec<Waiting>> {
     sqlx::query_as!(
         Waiting,
         r#"select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId",
@@ -45,11 +39,11 @@ pub async fn lock_waiting(
            from tasks where workspace_id = $1 and short_limit_id = $2
            order by claim_rank, task_id limit $3
            for no key update skip locked"#,
-        workspace.0,
+        tx.workspace.0,
         limit.0,
         most,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.waits.lock_waiting"))
     .await
 }
 
@@ -57,19 +51,15 @@ pub async fn lock_waiting(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn awaited(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    limits: &[LimitId],
-) -> sqlx::Result<Vec<LimitId>> {
+pub async fn awaited(tx: &mut Tx, limits: &[LimitId]) -> sqlx::Result<Vec<LimitId>> {
     sqlx::query_scalar!(
         r#"select n.limit_id as "limit_id!: LimitId" from unnest($2::uuid[]) as n (limit_id)
            where exists (select from tasks t
                          where t.workspace_id = $1 and t.short_limit_id = n.limit_id)"#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(limits),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.waits.awaited"))
     .await
 }
 
@@ -77,19 +67,16 @@ pub async fn awaited(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn waited_for(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-) -> sqlx::Result<Vec<LimitId>> {
+pub async fn waited_for(tx: &mut Tx) -> sqlx::Result<Vec<LimitId>> {
     sqlx::query_scalar!(
         r#"select distinct short_limit_id as "limit_id!: LimitId" from tasks
            where workspace_id = $1 and short_limit_id is not null
            union
            select limit_id from approvals
            where workspace_id = $1 and state = 'pending' and limit_id is not null"#,
-        workspace.0,
+        tx.workspace.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.waits.waited_for"))
     .await
 }
 
@@ -98,19 +85,18 @@ pub async fn waited_for(
 /// # Errors
 /// When the database fails.
 pub async fn waiting_for(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     limit: LimitId,
     room: i64,
 ) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
     let rows = sqlx::query!(
         r#"select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId" from tasks
            where workspace_id = $1 and short_limit_id = $2 and short_min > $3 limit 1000"#,
-        workspace.0,
+        tx.workspace.0,
         limit.0,
         room,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.waits.waiting_for"))
     .await?;
     Ok(rows.into_iter().map(|row| (row.task_id, row.goal_id)).collect())
 }
@@ -120,8 +106,7 @@ pub async fn waiting_for(
 /// # Errors
 /// When the database fails.
 pub async fn lock_still_waiting(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     limit: LimitId,
     tasks: &[TaskId],
 ) -> sqlx::Result<Vec<TaskId>> {
@@ -129,11 +114,11 @@ pub async fn lock_still_waiting(
         r#"select task_id as "task_id: TaskId" from tasks
            where workspace_id = $1 and task_id = any($3) and short_limit_id = $2
            order by task_id for no key update"#,
-        workspace.0,
+        tx.workspace.0,
         limit.0,
         &uuids(tasks),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.waits.lock_still_waiting"))
     .await
 }
 
@@ -142,19 +127,15 @@ pub async fn lock_still_waiting(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn first_waiting(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    limit: LimitId,
-) -> sqlx::Result<Option<(GoalId, i64)>> {
+pub async fn first_waiting(tx: &mut Tx, limit: LimitId) -> sqlx::Result<Option<(GoalId, i64)>> {
     let row = sqlx::query!(
         r#"select goal_id as "goal_id: GoalId", short_min as "short_min!" from tasks
            where workspace_id = $1 and short_limit_id = $2
            order by claim_rank, task_id limit 1"#,
-        workspace.0,
+        tx.workspace.0,
         limit.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "budgets.waits.first_waiting"))
     .await?;
     Ok(row.map(|row| (row.goal_id, row.short_min)))
 }
@@ -164,9 +145,7 @@ pub async fn first_waiting(
 /// # Errors
 /// When the database fails.
 pub async fn withdraw_questions(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     limits: &[LimitId],
 ) -> sqlx::Result<Vec<(ApprovalId, GoalId)>> {
     let rows = sqlx::query!(
@@ -176,11 +155,11 @@ pub async fn withdraw_questions(
              and not exists (select from tasks t where t.workspace_id = $1
                              and t.short_limit_id = a.limit_id)
            returning a.approval_id as "approval_id: ApprovalId", a.goal_id as "goal_id: GoalId""#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         &uuids(limits),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.waits.withdraw_questions"))
     .await?;
     Ok(rows.into_iter().map(|row| (row.approval_id, row.goal_id)).collect())
 }

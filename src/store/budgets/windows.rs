@@ -4,7 +4,6 @@
 //! change meanwhile: every unit of work shares the lock that changing them takes alone.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
@@ -13,21 +12,21 @@ use crate::{
             BudgetNode, OnExhausted, Period,
             ledger::{WindowKey, WindowMove, WindowState},
         },
-        ids::{LimitId, WorkspaceId},
+        ids::LimitId,
     },
-    store::columns::uuids,
+    store::{Tx, columns::uuids, traced},
 };
 
 /// Whether the workspace ever had a limit. Without any the work takes none of the other looks.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn any(conn: &mut PgConnection, workspace: WorkspaceId) -> sqlx::Result<bool> {
+pub async fn any(tx: &mut Tx) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from budget_limits where workspace_id = $1) as "any!""#,
-        workspace.0,
+        tx.workspace.0,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "budgets.windows.any"))
     .await
 }
 
@@ -67,11 +66,7 @@ impl LiveLimit {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn limits_of(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    nodes: &[(BudgetNode, Uuid)],
-) -> sqlx::Result<Vec<LiveLimit>> {
+pub async fn limits_of(tx: &mut Tx, nodes: &[(BudgetNode, Uuid)]) -> sqlx::Result<Vec<LiveLimit>> {
     let kinds: Vec<&str> = nodes.iter().map(|(node, _)| node.as_str()).collect();
     sqlx::query_as!(
         LiveLimit,
@@ -85,11 +80,11 @@ pub async fn limits_of(
              and l.removed_at is null
         join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
         "#,
-        workspace.0,
+        tx.workspace.0,
         &kinds as &[&str],
         &nodes.iter().map(|(_, id)| *id).collect::<Vec<_>>(),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.windows.limits_of"))
     .await
 }
 
@@ -98,8 +93,7 @@ pub async fn limits_of(
 /// # Errors
 /// When the database fails.
 pub async fn open_at(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     at: DateTime<Utc>,
     limits: &[LimitId],
 ) -> sqlx::Result<Vec<(LimitId, DateTime<Utc>)>> {
@@ -108,11 +102,11 @@ pub async fn open_at(
            from unnest((select $2::uuid[])) as n (limit_id)
            join budget_windows w on w.workspace_id = $1 and w.limit_id = n.limit_id
                 and w.starts_at <= $3 and (w.ends_at is null or $3 < w.ends_at)"#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(limits),
         at,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.windows.open_at"))
     .await?;
     Ok(rows.into_iter().map(|row| (row.limit_id, row.starts_at)).collect())
 }
@@ -131,11 +125,7 @@ pub struct NewWindow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn open(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    windows: &[NewWindow],
-) -> sqlx::Result<()> {
+pub async fn open(tx: &mut Tx, windows: &[NewWindow]) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         insert into budget_windows (workspace_id, limit_id, starts_at, ends_at, depth, amount,
@@ -149,13 +139,13 @@ pub async fn open(
         order by n.depth, n.limit_id, n.starts_at
         on conflict do nothing
         "#,
-        workspace.0,
+        tx.workspace.0,
         &windows.iter().map(|w| w.window.limit.0).collect::<Vec<_>>(),
         &windows.iter().map(|w| w.window.starts_at).collect::<Vec<_>>(),
         &windows.iter().map(|w| w.ends_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
         &windows.iter().map(|w| w.window.depth).collect::<Vec<_>>(),
     )
-    .execute(conn)
+    .execute(traced!(tx, "budgets.windows.open"))
     .await?;
     Ok(())
 }
@@ -230,11 +220,7 @@ pub struct Wanted {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    wanted: &[Wanted],
-) -> sqlx::Result<Vec<WindowRow>> {
+pub async fn lock(tx: &mut Tx, wanted: &[Wanted]) -> sqlx::Result<Vec<WindowRow>> {
     sqlx::query_as!(
         WindowRow,
         r#"
@@ -247,12 +233,12 @@ pub async fn lock(
         order by w.depth, w.limit_id, w.starts_at
         for no key update of w
         "#,
-        workspace.0,
+        tx.workspace.0,
         &wanted.iter().map(|w| w.limit.0).collect::<Vec<_>>(),
         &wanted.iter().map(|w| w.from).collect::<Vec<_>>(),
         &wanted.iter().map(|w| w.to).collect::<Vec<_>>(),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.windows.lock"))
     .await
 }
 
@@ -261,11 +247,7 @@ pub async fn lock(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn apply(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    moves: &[WindowMove],
-) -> sqlx::Result<Vec<WindowRow>> {
+pub async fn apply(tx: &mut Tx, moves: &[WindowMove]) -> sqlx::Result<Vec<WindowRow>> {
     macro_rules! column {
         ($of:expr) => {
             &moves.iter().map($of).collect::<Vec<_>>()
@@ -298,7 +280,7 @@ pub async fn apply(
         returning w.limit_id as "limit_id: LimitId", w.starts_at, w.ends_at, w.amount, w.settled,
                   w.fraction, w.reserved, w.overrun, w.warned
         "#,
-        workspace.0,
+        tx.workspace.0,
         column!(|m| m.window.limit.0),
         column!(|m| m.window.starts_at),
         column!(|m| m.settled),
@@ -306,7 +288,7 @@ pub async fn apply(
         column!(|m| m.reserved),
         column!(|m| m.overrun),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "budgets.windows.apply"))
     .await
 }
 
@@ -314,21 +296,17 @@ pub async fn apply(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn warned(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    told: &[(WindowKey, i16)],
-) -> sqlx::Result<()> {
+pub async fn warned(tx: &mut Tx, told: &[(WindowKey, i16)]) -> sqlx::Result<()> {
     sqlx::query!(
         "update budget_windows w set warned = t.percent
          from unnest($2::uuid[], $3::timestamptz[], $4::smallint[]) as t (limit_id, starts_at, percent)
          where w.workspace_id = $1 and w.limit_id = t.limit_id and w.starts_at = t.starts_at",
-        workspace.0,
+        tx.workspace.0,
         &told.iter().map(|(key, _)| key.limit.0).collect::<Vec<_>>(),
         &told.iter().map(|(key, _)| key.starts_at).collect::<Vec<_>>(),
         &told.iter().map(|(_, percent)| *percent).collect::<Vec<_>>(),
     )
-    .execute(conn)
+    .execute(traced!(tx, "budgets.windows.warned"))
     .await?;
     Ok(())
 }

@@ -8,14 +8,12 @@ pub mod read;
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{attempts::Place, columns::uuids};
+use super::{Tx, attempts::Place, columns::uuids, traced};
 use crate::domain::{
     freeze::{FreezeMode, FreezeScope},
-    ids::{AttemptId, FreezeId, GoalId, KeyId, TaskId, WorkspaceId},
+    ids::{AttemptId, FreezeId, GoalId, KeyId, TaskId},
 };
 
 /// A freeze to be set.
@@ -41,19 +39,14 @@ pub struct NewFreeze<'a> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    new: &NewFreeze<'_>,
-) -> sqlx::Result<i64> {
+pub async fn insert(tx: &mut Tx, new: &NewFreeze<'_>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         "insert into freezes (workspace_id, freeze_id, scope, scope_id, capability, mode, reason,
                               set_by, set_at, generation)
          select $1, $2, $3, $4, $5, $6, $7, $8, $9,
                 1 + coalesce((select max(generation) from freezes where workspace_id = $1), 0)
          returning generation",
-        workspace.0,
+        tx.workspace.0,
         new.freeze_id.0,
         new.scope.as_str(),
         new.scope_id,
@@ -61,9 +54,9 @@ pub async fn insert(
         new.mode.as_str(),
         new.reason,
         new.set_by.map(|id| id.0),
-        now,
+        tx.now,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "freezes.insert"))
     .await
 }
 
@@ -73,9 +66,7 @@ pub async fn insert(
 /// # Errors
 /// When the database fails.
 pub async fn lift(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     freeze: FreezeId,
     by: Option<KeyId>,
     reason: &str,
@@ -86,13 +77,13 @@ pub async fn lift(
              generation = 1 + (select max(generation) from freezes where workspace_id = $1)
          where workspace_id = $1 and freeze_id = $2 and lifted_at is null
          returning generation",
-        workspace.0,
+        tx.workspace.0,
         freeze.0,
-        now,
+        tx.now,
         by.map(|id| id.0),
         reason,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "freezes.lift"))
     .await
 }
 
@@ -100,12 +91,7 @@ pub async fn lift(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn scope_exists(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    scope: FreezeScope,
-    id: Uuid,
-) -> sqlx::Result<bool> {
+pub async fn scope_exists(tx: &mut Tx, scope: FreezeScope, id: Uuid) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select case $2::text
             when 'workspace' then $1::uuid = $3::uuid
@@ -114,11 +100,11 @@ pub async fn scope_exists(
             when 'task' then exists (select from tasks where workspace_id = $1 and task_id = $3)
             when 'agent' then exists (select from agents where workspace_id = $1 and agent_id = $3)
             else false end as "exists!""#,
-        workspace.0,
+        tx.workspace.0,
         scope.as_str(),
         id,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "freezes.scope_exists"))
     .await
 }
 
@@ -126,11 +112,7 @@ pub async fn scope_exists(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn running_under(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    freeze: FreezeId,
-) -> sqlx::Result<Vec<Place>> {
+pub async fn running_under(tx: &mut Tx, freeze: FreezeId) -> sqlx::Result<Vec<Place>> {
     sqlx::query_as!(
         Place,
         r#"select a.attempt_id as "attempt_id: AttemptId", a.task_id as "task_id: TaskId",
@@ -139,10 +121,10 @@ pub async fn running_under(
            where a.workspace_id = $1 and a.state = 'running'
              and exists (select from freezes_over($1, a.task_id, a.agent_id) f
                          where f.freeze_id = $2)"#,
-        workspace.0,
+        tx.workspace.0,
         freeze.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "freezes.running_under"))
     .await
 }
 
@@ -151,19 +133,18 @@ pub async fn running_under(
 /// # Errors
 /// When the database fails.
 pub async fn note_stopped(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     freeze: FreezeId,
     attempts: &[AttemptId],
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into freeze_stops (workspace_id, freeze_id, attempt_id)
          select $1, $2, unnest($3::uuid[])",
-        workspace.0,
+        tx.workspace.0,
         freeze.0,
         &uuids(attempts),
     )
-    .execute(conn)
+    .execute(traced!(tx, "freezes.note_stopped"))
     .await?;
     Ok(())
 }
@@ -187,8 +168,7 @@ pub struct Over {
 /// # Errors
 /// When the database fails.
 pub async fn strongest_over(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     attempts: &[AttemptId],
 ) -> sqlx::Result<HashMap<AttemptId, Over>> {
     let rows = sqlx::query!(
@@ -199,10 +179,10 @@ pub async fn strongest_over(
                order by mode desc, generation desc limit 1
            ) f
            where a.workspace_id = $1 and a.attempt_id = any($2)"#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(attempts),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "freezes.strongest_over"))
     .await?;
     let over = rows.into_iter().map(|row| {
         let over = Over {

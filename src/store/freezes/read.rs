@@ -1,12 +1,14 @@
 //! Reading freezes: what is frozen, what was stopped by it, and what still runs under it.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::{
-    freeze::{FreezeMode, FreezeScope},
-    ids::{AgentId, AttemptId, FreezeId, KeyId, TaskId, WorkspaceId},
+use crate::{
+    domain::{
+        freeze::{FreezeMode, FreezeScope},
+        ids::{AgentId, AttemptId, FreezeId, KeyId, TaskId},
+    },
+    store::{Tx, traced},
 };
 
 /// A freeze as it is shown.
@@ -60,8 +62,7 @@ pub struct FreezeFilter {
 /// # Errors
 /// When the database fails.
 pub async fn list(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     filter: FreezeFilter,
     after: Option<FreezeId>,
     rows: i64,
@@ -91,7 +92,7 @@ pub async fn list(
           and ($6::uuid is null or f.freeze_id < $6)
         order by f.freeze_id desc limit $7
         "#,
-        workspace.0,
+        tx.workspace.0,
         freeze.map(|id| id.0),
         lifted,
         scope.map(FreezeScope::as_str),
@@ -99,7 +100,7 @@ pub async fn list(
         after.map(|id| id.0),
         rows,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "freezes.read.list"))
     .await
 }
 
@@ -118,12 +119,7 @@ pub struct StoppedRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn stopped(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    freeze: FreezeId,
-    most: i64,
-) -> sqlx::Result<Vec<StoppedRow>> {
+pub async fn stopped(tx: &mut Tx, freeze: FreezeId, most: i64) -> sqlx::Result<Vec<StoppedRow>> {
     sqlx::query_as!(
         StoppedRow,
         r#"select a.attempt_id as "attempt_id: AttemptId", a.task_id as "task_id: TaskId",
@@ -132,10 +128,10 @@ pub async fn stopped(
            join attempts a on a.workspace_id = $1 and a.attempt_id = s.attempt_id
            where s.workspace_id = $1 and s.freeze_id = $2
            order by s.attempt_id limit $3"#,
-        workspace.0,
+        tx.workspace.0,
         freeze.0,
         most,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "freezes.read.stopped"))
     .await
 }

@@ -5,13 +5,16 @@ pub mod read;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
-use super::columns::{names, uuids};
+use super::{
+    Tx,
+    columns::{names, uuids},
+    traced,
+};
 use crate::domain::{
     access::person::Person,
     goal::TaskCounts,
-    ids::{GoalId, KeyId, PlanId, ProjectId, WorkspaceId},
+    ids::{GoalId, KeyId, PlanId, ProjectId},
     states::{GoalState, PlanState, Planner},
 };
 
@@ -48,18 +51,13 @@ pub struct NewGoal<'a> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    goal: &NewGoal<'_>,
-) -> sqlx::Result<()> {
+pub async fn insert(tx: &mut Tx, goal: &NewGoal<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into goals (workspace_id, goal_id, project_id, title, state, planner, priority,
                             plan_approval, deadline, created_by, created_at, updated_at,
                             on_behalf_of)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)",
-        workspace.0,
+        tx.workspace.0,
         goal.goal_id.0,
         goal.project_id.map(|id| id.0),
         goal.title,
@@ -69,19 +67,19 @@ pub async fn insert(
         goal.plan_approval,
         goal.deadline,
         goal.created_by.0,
-        now,
+        tx.now,
         &names(goal.on_behalf_of),
     )
-    .execute(&mut *conn)
+    .execute(traced!(tx, "goals.insert"))
     .await?;
     sqlx::query!(
         "insert into goal_texts (workspace_id, goal_id, brief, metadata) values ($1, $2, $3, $4)",
-        workspace.0,
+        tx.workspace.0,
         goal.goal_id.0,
         goal.brief,
         goal.metadata,
     )
-    .execute(conn)
+    .execute(traced!(tx, "goals.insert"))
     .await?;
     Ok(())
 }
@@ -109,11 +107,7 @@ pub struct GoalFacts {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goals: &[GoalId],
-) -> sqlx::Result<Vec<GoalFacts>> {
+pub async fn lock(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<GoalFacts>> {
     let rows = sqlx::query!(
         r#"
         select goal_id as "goal_id: GoalId", project_id as "project_id: ProjectId",
@@ -122,10 +116,10 @@ pub async fn lock(
         from goals where workspace_id = $1 and goal_id = any($2)
         order by goal_id for no key update
         "#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(goals),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "goals.lock"))
     .await?;
     Ok(rows
         .into_iter()
@@ -152,9 +146,7 @@ pub async fn lock(
 /// # Errors
 /// When the database fails, or the goal has ended.
 pub async fn set_state(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     goal: GoalId,
     state: GoalState,
     reason: Option<&str>,
@@ -164,14 +156,14 @@ pub async fn set_state(
                 ended_at = case when $5 then $6::timestamptz end, version = version + 1,
                 updated_at = $6
          where workspace_id = $1 and goal_id = $2 and ended_at is null",
-        workspace.0,
+        tx.workspace.0,
         goal.0,
         state.as_str(),
         reason,
         state.is_terminal(),
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "goals.set_state"))
     .await?;
     if changed.rows_affected() == 1 {
         return Ok(());
@@ -184,11 +176,7 @@ pub async fn set_state(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn not_made_up_for(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goal: GoalId,
-) -> sqlx::Result<(i32, i32)> {
+pub async fn not_made_up_for(tx: &mut Tx, goal: GoalId) -> sqlx::Result<(i32, i32)> {
     let row = sqlx::query!(
         r#"
         with recursive made_up (task_id) as (
@@ -205,10 +193,10 @@ pub async fn not_made_up_for(
         where workspace_id = $1 and goal_id = $2 and state in ('failed', 'cancelled')
           and task_id not in (select task_id from made_up)
         "#,
-        workspace.0,
+        tx.workspace.0,
         goal.0,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "goals.not_made_up_for"))
     .await?;
     Ok((row.failed, row.cancelled))
 }
@@ -217,17 +205,14 @@ pub async fn not_made_up_for(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn to_roll_up(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-) -> sqlx::Result<Vec<GoalId>> {
+pub async fn to_roll_up(tx: &mut Tx) -> sqlx::Result<Vec<GoalId>> {
     sqlx::query_scalar!(
         r#"select goal_id as "goal_id: GoalId" from goals
            where workspace_id = $1 and state = 'active' and tasks_open = 0 and tasks_total > 0
            order by goal_id limit 200"#,
-        workspace.0,
+        tx.workspace.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "goals.to_roll_up"))
     .await
 }
 
@@ -246,27 +231,21 @@ pub struct GoalEdit<'a> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn edit(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    goal: GoalId,
-    edit: &GoalEdit<'_>,
-) -> sqlx::Result<()> {
+pub async fn edit(tx: &mut Tx, goal: GoalId, edit: &GoalEdit<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "update goals set title = coalesce($3, title), priority = coalesce($4, priority),
                 deadline = case when $5 then $6 else deadline end, version = version + 1,
                 updated_at = $7
          where workspace_id = $1 and goal_id = $2",
-        workspace.0,
+        tx.workspace.0,
         goal.0,
         edit.title,
         edit.priority,
         edit.deadline.is_some(),
         edit.deadline.flatten(),
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "goals.edit"))
     .await?;
     Ok(())
 }
@@ -275,13 +254,7 @@ pub async fn edit(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn reprioritise(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goal: GoalId,
-    before: i16,
-    after: i16,
-) -> sqlx::Result<()> {
+pub async fn reprioritise(tx: &mut Tx, goal: GoalId, before: i16, after: i16) -> sqlx::Result<()> {
     // Only tasks that inherited the goal's priority follow it.
     sqlx::query!(
         "with mine as materialized (
@@ -292,12 +265,12 @@ pub async fn reprioritise(
          update tasks t set priority = $4, version = version + 1,
                 claim_rank = claim_rank - ($4 - $3) * interval '300 seconds'
          from mine where t.workspace_id = $1 and t.task_id = mine.task_id",
-        workspace.0,
+        tx.workspace.0,
         goal.0,
         before,
         after,
     )
-    .execute(conn)
+    .execute(traced!(tx, "goals.reprioritise"))
     .await?;
     Ok(())
 }
@@ -306,11 +279,8 @@ pub async fn reprioritise(
 ///
 /// # Errors
 /// When the database fails.
-#[expect(clippy::too_many_arguments, reason = "one argument per column of the row")]
 pub async fn insert_plan(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     goal: GoalId,
     plan: PlanId,
     planner: Planner,
@@ -325,16 +295,16 @@ pub async fn insert_plan(
                 case when $4 = 'applied' then $8::timestamptz end
          from plans where workspace_id = $1 and goal_id = $3
          returning number",
-        workspace.0,
+        tx.workspace.0,
         plan.0,
         goal.0,
         state.as_str(),
         planner.as_str(),
         document,
         notes,
-        now,
+        tx.now,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "goals.insert_plan"))
     .await
 }
 
@@ -342,17 +312,13 @@ pub async fn insert_plan(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn plan_document(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    plan: PlanId,
-) -> sqlx::Result<Value> {
+pub async fn plan_document(tx: &mut Tx, plan: PlanId) -> sqlx::Result<Value> {
     sqlx::query_scalar!(
         "select document from plans where workspace_id = $1 and plan_id = $2 for no key update",
-        workspace.0,
+        tx.workspace.0,
         plan.0,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "goals.plan_document"))
     .await
 }
 
@@ -360,18 +326,14 @@ pub async fn plan_document(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn drop_proposed_plans(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goal: GoalId,
-) -> sqlx::Result<()> {
+pub async fn drop_proposed_plans(tx: &mut Tx, goal: GoalId) -> sqlx::Result<()> {
     sqlx::query!(
         "update plans set state = 'rejected'
          where workspace_id = $1 and goal_id = $2 and state = 'proposed'",
-        workspace.0,
+        tx.workspace.0,
         goal.0,
     )
-    .execute(conn)
+    .execute(traced!(tx, "goals.drop_proposed_plans"))
     .await?;
     Ok(())
 }
@@ -380,23 +342,17 @@ pub async fn drop_proposed_plans(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn set_plan_state(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    plan: PlanId,
-    state: PlanState,
-) -> sqlx::Result<()> {
+pub async fn set_plan_state(tx: &mut Tx, plan: PlanId, state: PlanState) -> sqlx::Result<()> {
     sqlx::query!(
         "update plans set state = $3,
                 applied_at = case when $3 = 'applied' then $4::timestamptz end
          where workspace_id = $1 and plan_id = $2",
-        workspace.0,
+        tx.workspace.0,
         plan.0,
         state.as_str(),
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "goals.set_plan_state"))
     .await?;
     Ok(())
 }

@@ -2,11 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
-use crate::domain::{
-    ids::{GoalId, PlanId, WorkspaceId},
-    states::{PlanState, Planner},
+use crate::{
+    domain::{
+        ids::{GoalId, PlanId},
+        states::{PlanState, Planner},
+    },
+    store::{Tx, traced},
 };
 
 /// A plan.
@@ -29,8 +31,7 @@ pub struct PlanRow {
 /// # Errors
 /// When the database fails.
 pub async fn list(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     goal: GoalId,
     after: Option<i32>,
     rows: u32,
@@ -42,11 +43,11 @@ pub async fn list(
                   created_at, applied_at
            from plans where workspace_id = $1 and goal_id = $2 and number < $3
            order by number desc limit $4"#,
-        workspace.0,
+        tx.workspace.0,
         goal.0,
         after.unwrap_or(i32::MAX),
         i64::from(rows),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "goals.plans.list"))
     .await
 }

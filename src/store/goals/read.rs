@@ -2,15 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
 use crate::{
     domain::{
         access::person::Person,
-        ids::{GoalId, KeyId, ProjectId, WorkspaceId},
+        ids::{GoalId, KeyId, ProjectId},
         states::{GoalState, Planner},
     },
-    store::columns::words,
+    store::{Tx, columns::words, traced},
 };
 
 /// A goal with its text and spend.
@@ -45,11 +44,7 @@ pub struct GoalRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn read(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goal: GoalId,
-) -> sqlx::Result<Option<GoalRow>> {
+pub async fn read(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<GoalRow>> {
     sqlx::query_as!(
         GoalRow,
         r#"
@@ -66,10 +61,10 @@ pub async fn read(
         from goals g join goal_texts x using (workspace_id, goal_id)
         where g.workspace_id = $1 and g.goal_id = $2
         "#,
-        workspace.0,
+        tx.workspace.0,
         goal.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "goals.read.read"))
     .await
 }
 
@@ -94,11 +89,7 @@ pub struct GoalScope<'a> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn list(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    scope: &GoalScope<'_>,
-) -> sqlx::Result<Vec<GoalRow>> {
+pub async fn list(tx: &mut Tx, scope: &GoalScope<'_>) -> sqlx::Result<Vec<GoalRow>> {
     sqlx::query_as!(
         GoalRow,
         r#"
@@ -139,13 +130,13 @@ pub async fn list(
             where x.workspace_id = $1 and x.goal_id = picked.goal_id limit 1) x
         order by g.goal_id desc limit $5
         "#,
-        workspace.0,
+        tx.workspace.0,
         scope.project.map(|id| id.0),
         &words(scope.states),
         scope.after.map_or(uuid::Uuid::max(), |id| id.0),
         i64::from(scope.rows),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "goals.read.list"))
     .await
 }
 
@@ -153,18 +144,14 @@ pub async fn list(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn version(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goal: GoalId,
-) -> sqlx::Result<Option<(i64, bool)>> {
+pub async fn version(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<(i64, bool)>> {
     let row = sqlx::query!(
         r#"select version, ended_at is not null as "ended!" from goals
            where workspace_id = $1 and goal_id = $2"#,
-        workspace.0,
+        tx.workspace.0,
         goal.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "goals.read.version"))
     .await?;
     Ok(row.map(|row| (i64::from(row.version), row.ended)))
 }

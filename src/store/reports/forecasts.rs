@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{PgConnection, types::Json};
+use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::domain::{
-    budget::BudgetNode,
-    ids::{GoalId, WorkspaceId},
-    spend::Amounts,
-    states::TaskState,
+use crate::{
+    domain::{budget::BudgetNode, ids::GoalId, spend::Amounts, states::TaskState},
+    store::{Tx, traced},
 };
 
 /// What was used below a node since an instant, by unit, the measured units too. Looks only at
@@ -22,8 +20,7 @@ use crate::domain::{
 /// # Errors
 /// When the database fails.
 pub async fn burned(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     (node, node_id): (BudgetNode, Uuid),
     since: DateTime<Utc>,
     look_back: Duration,
@@ -57,13 +54,13 @@ pub async fn burned(
                least(greatest(amount, -9223372036854775808), 9223372036854775807)::bigint as "amount!"
         from burned
         "#,
-        workspace.0,
+        tx.workspace.0,
         node.as_str(),
         node_id,
         since,
         uuid::Builder::from_unix_timestamp_millis(first, &[0; 10]).into_uuid(),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "reports.forecasts.burned"))
     .await?;
     Ok(rows.into_iter().map(|row| (row.unit, row.amount)).collect())
 }
@@ -91,11 +88,7 @@ pub struct TaskSpend {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn tasks_of(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goal: GoalId,
-) -> sqlx::Result<Vec<TaskSpend>> {
+pub async fn tasks_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<TaskSpend>> {
     sqlx::query_as!(
         TaskSpend,
         r#"
@@ -117,9 +110,9 @@ pub async fn tasks_of(
             where a.workspace_id = $1 and a.task_id = t.task_id and a.ended_at is not null) m
         where t.workspace_id = $1 and t.goal_id = $2
         "#,
-        workspace.0,
+        tx.workspace.0,
         goal.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "reports.forecasts.tasks_of"))
     .await
 }

@@ -7,14 +7,15 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{
-    Decode, PgConnection, Postgres, Type,
+    Decode, Postgres, Type,
     error::BoxDynError,
     postgres::{PgTypeInfo, PgValueRef},
     types::Json,
 };
 
+use super::{SystemTx, Tx, traced};
 use crate::domain::{
-    ids::{AgentId, GoalId, ProjectId, TaskId, WorkspaceId},
+    ids::{AgentId, GoalId, ProjectId, TaskId},
     report::{
         GroupBy, Place, Span,
         money::{Millionths, Sums},
@@ -43,10 +44,10 @@ impl<'r> Decode<'r, Postgres> for Millionths {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn begin(conn: &mut PgConnection) -> sqlx::Result<()> {
-    super::verify::hold_still(&mut *conn).await?;
+pub async fn begin(tx: &mut SystemTx) -> sqlx::Result<()> {
+    super::verify::hold_still(tx).await?;
     sqlx::query!(r#"select set_config('plan_cache_mode', 'force_custom_plan', true) as "plan""#)
-        .fetch_one(conn)
+        .fetch_one(traced!(tx, "reports.begin"))
         .await?;
     Ok(())
 }
@@ -102,8 +103,7 @@ pub struct SpendSum {
 /// # Errors
 /// When the database fails.
 pub async fn spend(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     scope: &SpendScope<'_>,
     after: Option<&Place>,
     rows: i64,
@@ -174,7 +174,7 @@ pub async fn spend(
         from totals t left join page p on true
         order by p.rank desc, p.place collate "C"
         "#,
-        workspace.0,
+        tx.workspace.0,
         group_by.as_str(),
         time_zone,
         span.from,
@@ -188,7 +188,7 @@ pub async fn spend(
         after.map(|place| place.key.as_str()),
         rows,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "reports.spend"))
     .await?;
     let mut groups = Vec::with_capacity(found.len());
     let mut sum = SpendSum::default();
@@ -245,8 +245,7 @@ pub struct DaySpend {
 /// # Errors
 /// When the database fails.
 pub async fn days(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
     rows: i64,
@@ -284,12 +283,12 @@ pub async fn days(
         left join projects p on p.workspace_id = $1 and p.project_id = g.project_id
         order by u.day, p.name, u.goal_id, u.agent_id, u.provider, u.model, u.unit, u.correction
         "#,
-        workspace.0,
+        tx.workspace.0,
         from,
         to,
         RERATE_PREFIX,
         rows,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "reports.days"))
     .await
 }

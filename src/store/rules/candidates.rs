@@ -5,7 +5,6 @@
 //! an open intervention of it, and what was closed too short a time ago.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
@@ -13,7 +12,7 @@ use crate::{
         ids::{GoalId, RuleId, TaskId, WorkspaceId},
         rule::{Closing, Scope, Subject, When},
     },
-    store::columns::words,
+    store::{Tx, columns::words, traced},
 };
 
 /// How much of a rule the search needs.
@@ -62,7 +61,7 @@ const PATHS: i64 = 100;
 macro_rules! of_tasks {
     ($($name:ident ($($argument:ident : $type:ty),*) : $query:tt;)+) => {$(
         async fn $name(
-            conn: &mut PgConnection,
+            tx: &mut Tx,
             search: Search<'_>,
             $($argument: $type),*
         ) -> sqlx::Result<Vec<Candidate>> {
@@ -99,7 +98,7 @@ macro_rules! of_tasks {
                 search.now,
                 $($argument),*
             )
-            .fetch_all(conn)
+            .fetch_all(traced!(tx, "rules.candidates"))
             .await
         }
     )+};
@@ -180,7 +179,7 @@ of_tasks! {
 macro_rules! of_goals {
     ($($name:ident ($most:expr; $($argument:ident : $type:ty),*) : $query:tt;)+) => {$(
         async fn $name(
-            conn: &mut PgConnection,
+            tx: &mut Tx,
             search: Search<'_>,
             $($argument: $type),*
         ) -> sqlx::Result<Vec<Candidate>> {
@@ -210,7 +209,7 @@ macro_rules! of_goals {
                 $most,
                 $($argument),*
             )
-            .fetch_all(conn)
+            .fetch_all(traced!(tx, "rules.candidates"))
             .await
         }
     )+};
@@ -236,32 +235,26 @@ of_goals! {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn find(
-    conn: &mut PgConnection,
-    search: Search<'_>,
-    when: &When,
-) -> sqlx::Result<Vec<Candidate>> {
+pub async fn find(tx: &mut Tx, search: Search<'_>, when: &When) -> sqlx::Result<Vec<Candidate>> {
     match when {
         When::BudgetUsed { of: Subject::Task, percent, unit } => {
-            budget_of_tasks(conn, search, *percent, unit.as_deref()).await
+            budget_of_tasks(tx, search, *percent, unit.as_deref()).await
         }
         When::BudgetUsed { of: Subject::Goal, percent, unit } => {
-            budget_of_goals(conn, search, *percent, unit.as_deref()).await
+            budget_of_goals(tx, search, *percent, unit.as_deref()).await
         }
-        When::Failures { count } => failures(conn, search, *count).await,
+        When::Failures { count } => failures(tx, search, *count).await,
         // Two are the same only when there are two.
-        When::SameFailure {} => failures(conn, search, 2).await,
-        When::NoProgress { seconds } => no_progress(conn, search, *seconds).await,
-        When::DeadlineSlack { below_seconds: _ } => deadline_slack(conn, search).await,
+        When::SameFailure {} => failures(tx, search, 2).await,
+        When::NoProgress { seconds } => no_progress(tx, search, *seconds).await,
+        When::DeadlineSlack { below_seconds: _ } => deadline_slack(tx, search).await,
         When::CostOverEstimate { percent, unit } => {
-            cost_over_estimate(conn, search, *percent, unit.as_deref()).await
+            cost_over_estimate(tx, search, *percent, unit.as_deref()).await
         }
-        When::ReworkOver { count } => rework_over(conn, search, *count).await,
-        When::SubtasksOver { count } => subtasks_over(conn, search, *count).await,
-        When::RiskyCapability { capabilities } => {
-            risky_capability(conn, search, capabilities).await
-        }
-        When::Looping { patterns } => looping(conn, search, &words(patterns)).await,
+        When::ReworkOver { count } => rework_over(tx, search, *count).await,
+        When::SubtasksOver { count } => subtasks_over(tx, search, *count).await,
+        When::RiskyCapability { capabilities } => risky_capability(tx, search, capabilities).await,
+        When::Looping { patterns } => looping(tx, search, &words(patterns)).await,
     }
 }
 

@@ -2,16 +2,16 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
-use sqlx::{PgConnection, types::Json};
+use sqlx::types::Json;
 
 use crate::{
     domain::{
-        ids::{AttemptId, GoalId, TaskId, WorkspaceId},
+        ids::{AttemptId, GoalId, TaskId},
         loops::Pattern,
         rule::{Failure, Share},
         spend::Amounts,
     },
-    store::columns::uuids,
+    store::{Tx, columns::uuids, traced},
 };
 
 /// What is known of a task that has not ended.
@@ -51,12 +51,7 @@ pub struct TaskRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn of_tasks(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    tasks: &[TaskId],
-) -> sqlx::Result<Vec<TaskRow>> {
+pub async fn of_tasks(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskRow>> {
     sqlx::query_as!(
         TaskRow,
         r#"
@@ -103,11 +98,11 @@ pub async fn of_tasks(
         left join attempt_progress p on p.workspace_id = $1 and p.attempt_id = a.attempt_id
         where t.workspace_id = $1 and t.task_id = any($3) and t.ended_at is null and not t.container
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         &uuids(tasks),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "rules.facts.of_tasks"))
     .await
 }
 
@@ -126,12 +121,7 @@ pub struct GoalRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn of_goals(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    goals: &[GoalId],
-) -> sqlx::Result<Vec<GoalRow>> {
+pub async fn of_goals(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<GoalRow>> {
     sqlx::query_as!(
         GoalRow,
         r#"
@@ -147,11 +137,11 @@ pub async fn of_goals(
         from goals g
         where g.workspace_id = $1 and g.goal_id = any($3) and g.state = 'active'
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         &uuids(goals),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "rules.facts.of_goals"))
     .await
 }
 
@@ -178,12 +168,7 @@ pub struct RestRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn rest_of(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    goal: GoalId,
-) -> sqlx::Result<Vec<RestRow>> {
+pub async fn rest_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<RestRow>> {
     sqlx::query_as!(
         RestRow,
         r#"
@@ -204,11 +189,11 @@ pub async fn rest_of(
         join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
         where t.workspace_id = $1 and t.goal_id = $3 and t.ended_at is null
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         goal.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "rules.facts.rest_of"))
     .await
 }
 
@@ -216,11 +201,7 @@ pub async fn rest_of(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn mean_of_done(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goal: GoalId,
-) -> sqlx::Result<Option<TimeDelta>> {
+pub async fn mean_of_done(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<TimeDelta>> {
     let mean = sqlx::query_scalar!(
         r#"
         select (ceil(sum(extract(epoch from a.ended_at - a.started_at) * 1000)
@@ -229,10 +210,10 @@ pub async fn mean_of_done(
         join attempts a on a.workspace_id = $1 and a.task_id = t.task_id and a.ended_at is not null
         where t.workspace_id = $1 and t.goal_id = $2 and t.state = 'done' and not t.container
         "#,
-        workspace.0,
+        tx.workspace.0,
         goal.0,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "rules.facts.mean_of_done"))
     .await?;
     Ok(mean.map(TimeDelta::milliseconds))
 }

@@ -6,12 +6,15 @@
 //! happened when a task ended is left out: the rule would have found it ended.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, types::Json};
+use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::domain::{
-    ids::{GoalId, TaskId, WorkspaceId},
-    rule::{Condition, Facts, Scope, Subject, When},
+use crate::{
+    domain::{
+        ids::{GoalId, TaskId, WorkspaceId},
+        rule::{Condition, Facts, Scope, Subject, When},
+    },
+    store::{Tx, traced},
 };
 
 /// Most attempts of which the work is looked at.
@@ -72,7 +75,7 @@ pub struct Size {
 /// workspace, `$7` the end of the time, `$8` an argument of the condition.
 macro_rules! history {
     ($($name:ident -> $row:ident ($($argument:expr),*) : $query:tt;)+) => {$(
-        async fn $name(conn: &mut PgConnection, past: Past<'_>) -> sqlx::Result<Vec<$row>> {
+        async fn $name(tx: &mut Tx, past: Past<'_>) -> sqlx::Result<Vec<$row>> {
             let [from, until] = past.ids();
             sqlx::query_as!(
                 $row,
@@ -105,7 +108,7 @@ macro_rules! history {
                 MOMENTS,
                 $($argument),*
             )
-            .fetch_all(conn)
+            .fetch_all(traced!(tx, "rules.history"))
             .await
         }
     )+};
@@ -257,29 +260,25 @@ history! {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn looked_at(conn: &mut PgConnection, past: Past<'_>) -> sqlx::Result<Size> {
-    Ok(size(conn, past).await?.pop().unwrap_or(Size { tasks: 0, goals: 0, attempts: 0 }))
+pub async fn looked_at(tx: &mut Tx, past: Past<'_>) -> sqlx::Result<Size> {
+    Ok(size(tx, past).await?.pop().unwrap_or(Size { tasks: 0, goals: 0, attempts: 0 }))
 }
 
 /// The moments at which what a condition asks for became other.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn moments(
-    conn: &mut PgConnection,
-    past: Past<'_>,
-    when: &When,
-) -> sqlx::Result<Vec<Moment>> {
+pub async fn moments(tx: &mut Tx, past: Past<'_>, when: &When) -> sqlx::Result<Vec<Moment>> {
     match (when.condition(), when.subject()) {
-        (Condition::BudgetUsed, Subject::Task) => task_shares(conn, past).await,
-        (Condition::BudgetUsed, Subject::Goal) => goal_shares(conn, past).await,
-        (Condition::Failures | Condition::SameFailure, _) => failures(conn, past).await,
-        (Condition::NoProgress, _) => silences(conn, past).await,
-        (Condition::DeadlineSlack, _) => deadlines(conn, past).await,
-        (Condition::CostOverEstimate, _) => costs(conn, past).await,
-        (Condition::ReworkOver, _) => rejections(conn, past).await,
-        (Condition::SubtasksOver, _) => subtasks(conn, past).await,
-        (Condition::RiskyCapability, _) => requirements(conn, past).await,
-        (Condition::Looping, _) => loops(conn, past).await,
+        (Condition::BudgetUsed, Subject::Task) => task_shares(tx, past).await,
+        (Condition::BudgetUsed, Subject::Goal) => goal_shares(tx, past).await,
+        (Condition::Failures | Condition::SameFailure, _) => failures(tx, past).await,
+        (Condition::NoProgress, _) => silences(tx, past).await,
+        (Condition::DeadlineSlack, _) => deadlines(tx, past).await,
+        (Condition::CostOverEstimate, _) => costs(tx, past).await,
+        (Condition::ReworkOver, _) => rejections(tx, past).await,
+        (Condition::SubtasksOver, _) => subtasks(tx, past).await,
+        (Condition::RiskyCapability, _) => requirements(tx, past).await,
+        (Condition::Looping, _) => loops(tx, past).await,
     }
 }

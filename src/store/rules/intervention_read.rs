@@ -1,11 +1,13 @@
 //! Interventions as they are read.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
-use crate::domain::{
-    ids::{ApprovalId, AttemptId, FreezeId, GoalId, InterventionId, RuleId, TaskId, WorkspaceId},
-    rule::{Action, Closing, Condition, Subject},
+use crate::{
+    domain::{
+        ids::{ApprovalId, AttemptId, FreezeId, GoalId, InterventionId, RuleId, TaskId},
+        rule::{Action, Closing, Condition, Subject},
+    },
+    store::{Tx, traced},
 };
 
 /// An intervention.
@@ -51,8 +53,7 @@ pub struct InterventionFilter {
 /// # Errors
 /// When the database fails.
 pub async fn list(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     filter: InterventionFilter,
     after: Option<InterventionId>,
     rows: i64,
@@ -79,7 +80,7 @@ pub async fn list(
         order by i.intervention_id desc
         limit $8
         "#,
-        workspace.0,
+        tx.workspace.0,
         filter.intervention.map(|id| id.0),
         filter.rule.map(|id| id.0),
         filter.goal.map(|id| id.0),
@@ -88,6 +89,6 @@ pub async fn list(
         after.map(|id| id.0),
         rows,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "rules.intervention_read.list"))
     .await
 }

@@ -1,17 +1,14 @@
 //! What rules did, and how that was closed.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
     domain::{
-        ids::{
-            ApprovalId, AttemptId, FreezeId, GoalId, InterventionId, RuleId, TaskId, WorkspaceId,
-        },
+        ids::{ApprovalId, AttemptId, FreezeId, GoalId, InterventionId, RuleId, TaskId},
         rule::{Action, Closing, Condition, Subject},
     },
-    store::columns::uuids,
+    store::{Tx, columns::uuids, traced},
 };
 
 /// An intervention to be stored.
@@ -45,18 +42,13 @@ pub struct NewIntervention<'a> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn open(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    new: &NewIntervention<'_>,
-) -> sqlx::Result<bool> {
+pub async fn open(tx: &mut Tx, new: &NewIntervention<'_>) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
         "insert into interventions (workspace_id, intervention_id, rule_id, rule_version, subject,
              subject_id, goal_id, task_id, attempt_id, condition, action, detail, measure, opened_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
          on conflict (workspace_id, rule_id, subject_id) where closed_at is null do nothing",
-        workspace.0,
+        tx.workspace.0,
         new.intervention_id.0,
         new.rule_id.0,
         new.rule_version,
@@ -69,9 +61,9 @@ pub async fn open(
         new.action.as_str(),
         new.detail,
         new.measure,
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "rules.interventions.open"))
     .await?;
     Ok(inserted.rows_affected() == 1)
 }
@@ -81,8 +73,7 @@ pub async fn open(
 /// # Errors
 /// When the database fails.
 pub async fn note(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     intervention: InterventionId,
     approval: Option<ApprovalId>,
     freeze: Option<FreezeId>,
@@ -90,12 +81,12 @@ pub async fn note(
     sqlx::query!(
         "update interventions set approval_id = $3, freeze_id = $4
          where workspace_id = $1 and intervention_id = $2",
-        workspace.0,
+        tx.workspace.0,
         intervention.0,
         approval.map(|id| id.0),
         freeze.map(|id| id.0),
     )
-    .execute(conn)
+    .execute(traced!(tx, "rules.interventions.note"))
     .await?;
     Ok(())
 }
@@ -105,8 +96,7 @@ pub async fn note(
 /// # Errors
 /// When the database fails.
 pub async fn last_closed(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     rule: RuleId,
     subject: Uuid,
 ) -> sqlx::Result<Option<(DateTime<Utc>, Closing, i64)>> {
@@ -115,11 +105,11 @@ pub async fn last_closed(
            from interventions
            where workspace_id = $1 and rule_id = $2 and subject_id = $3 and closed_at is not null
            order by intervention_id desc limit 1"#,
-        workspace.0,
+        tx.workspace.0,
         rule.0,
         subject,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "rules.interventions.last_closed"))
     .await?;
     Ok(row.map(|row| (row.closed_at, row.closing, row.measure)))
 }
@@ -158,8 +148,7 @@ pub struct OpenRow {
 /// # Errors
 /// When the database fails.
 pub async fn open_ones(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     after: Option<InterventionId>,
     most: i64,
 ) -> sqlx::Result<Vec<OpenRow>> {
@@ -184,11 +173,11 @@ pub async fn open_ones(
           and ($2::uuid is null or i.intervention_id > $2)
         order by i.intervention_id limit $3
         "#,
-        workspace.0,
+        tx.workspace.0,
         after.map(|id| id.0),
         most,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "rules.interventions.open_ones"))
     .await
 }
 
@@ -212,9 +201,7 @@ pub struct ClosedRow {
 /// # Errors
 /// When the database fails.
 pub async fn close(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     closings: &[(InterventionId, Closing)],
 ) -> sqlx::Result<Vec<ClosedRow>> {
     let ids: Vec<InterventionId> = closings.iter().map(|(id, _)| *id).collect();
@@ -236,12 +223,12 @@ pub async fn close(
                   i.rule_id as "rule_id: RuleId", i.goal_id as "goal_id: GoalId",
                   i.task_id as "task_id: TaskId", i.closing as "closing!: Closing"
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         &uuids(&ids),
         &words as &[&str],
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "rules.interventions.close"))
     .await
 }
 
@@ -258,19 +245,15 @@ pub struct Asked {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn that_asked(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    approval: ApprovalId,
-) -> sqlx::Result<Option<Asked>> {
+pub async fn that_asked(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<Asked>> {
     sqlx::query_as!(
         Asked,
         r#"select intervention_id as "intervention_id: InterventionId", task_id as "task_id: TaskId"
            from interventions where workspace_id = $1 and approval_id = $2"#,
-        workspace.0,
+        tx.workspace.0,
         approval.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "rules.interventions.that_asked"))
     .await
 }
 
@@ -278,20 +261,15 @@ pub async fn that_asked(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn worked_on(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goal: GoalId,
-    most: i64,
-) -> sqlx::Result<Vec<TaskId>> {
+pub async fn worked_on(tx: &mut Tx, goal: GoalId, most: i64) -> sqlx::Result<Vec<TaskId>> {
     sqlx::query_scalar!(
         r#"select task_id as "task_id: TaskId" from tasks
            where workspace_id = $1 and goal_id = $2 and state = 'running' and not container
            order by position, task_id limit $3"#,
-        workspace.0,
+        tx.workspace.0,
         goal.0,
         most,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "rules.interventions.worked_on"))
     .await
 }

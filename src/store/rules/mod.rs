@@ -9,12 +9,11 @@ pub mod nudges;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::violates;
+use super::{Tx, traced, violates};
 use crate::domain::{
-    ids::{KeyId, ProjectId, RuleId, WorkspaceId},
+    ids::{KeyId, ProjectId, RuleId},
     rule::{Action, Condition, Subject},
 };
 
@@ -70,9 +69,7 @@ pub struct RuleRow {
 /// # Errors
 /// When the database fails.
 pub async fn insert(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     (rule, by): (RuleId, Option<KeyId>),
     text: &RuleText<'_>,
 ) -> sqlx::Result<bool> {
@@ -81,7 +78,7 @@ pub async fn insert(
              project_id, capabilities, action, action_is, cooldown_ms, created_by, created_at, updated_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)
          on conflict (workspace_id, name) where deleted_at is null do nothing",
-        workspace.0,
+        tx.workspace.0,
         rule.0,
         text.name,
         text.enabled,
@@ -94,9 +91,9 @@ pub async fn insert(
         text.action_is,
         text.cooldown_ms,
         by.map(|id| id.0),
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "rules.insert"))
     .await?;
     Ok(inserted.rows_affected() == 1)
 }
@@ -105,19 +102,13 @@ pub async fn insert(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn update(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    rule: RuleId,
-    text: &RuleText<'_>,
-) -> sqlx::Result<bool> {
+pub async fn update(tx: &mut Tx, rule: RuleId, text: &RuleText<'_>) -> sqlx::Result<bool> {
     let updated = sqlx::query!(
         "update rules set name = $3, enabled = $4, subject = $5, condition = $6, condition_is = $7,
              project_id = $8, capabilities = $9, action = $10, action_is = $11, cooldown_ms = $12,
              updated_at = $13, version = version + 1
          where workspace_id = $1 and rule_id = $2",
-        workspace.0,
+        tx.workspace.0,
         rule.0,
         text.name,
         text.enabled,
@@ -129,9 +120,9 @@ pub async fn update(
         text.action.as_str(),
         text.action_is,
         text.cooldown_ms,
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "rules.update"))
     .await;
     match updated {
         Ok(_) => Ok(true),
@@ -144,20 +135,15 @@ pub async fn update(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn delete(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    rule: RuleId,
-) -> sqlx::Result<()> {
+pub async fn delete(tx: &mut Tx, rule: RuleId) -> sqlx::Result<()> {
     sqlx::query!(
         "update rules set enabled = false, deleted_at = $3, updated_at = $3, version = version + 1
          where workspace_id = $1 and rule_id = $2",
-        workspace.0,
+        tx.workspace.0,
         rule.0,
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "rules.delete"))
     .await?;
     Ok(())
 }
@@ -166,18 +152,14 @@ pub async fn delete(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    rule: RuleId,
-) -> sqlx::Result<bool> {
+pub async fn lock(tx: &mut Tx, rule: RuleId) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
         r#"select true as "found!" from rules
            where workspace_id = $1 and rule_id = $2 and deleted_at is null for no key update"#,
-        workspace.0,
+        tx.workspace.0,
         rule.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "rules.lock"))
     .await?;
     Ok(found.unwrap_or_default())
 }
@@ -186,20 +168,15 @@ pub async fn lock(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn hold(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    rule: RuleId,
-    version: i32,
-) -> sqlx::Result<bool> {
+pub async fn hold(tx: &mut Tx, rule: RuleId, version: i32) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
         r#"select true as "found!" from rules
            where workspace_id = $1 and rule_id = $2 and version = $3 and enabled for share"#,
-        workspace.0,
+        tx.workspace.0,
         rule.0,
         version,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "rules.hold"))
     .await?;
     Ok(found.unwrap_or_default())
 }
@@ -222,8 +199,7 @@ pub struct RuleFilter {
 /// # Errors
 /// When the database fails.
 pub async fn list(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     filter: RuleFilter,
     after: Option<RuleId>,
     rows: i64,
@@ -246,7 +222,7 @@ pub async fn list(
         order by r.rule_id desc
         limit $7
         "#,
-        workspace.0,
+        tx.workspace.0,
         filter.rule.map(|id| id.0),
         filter.enabled,
         filter.condition.map(Condition::as_str),
@@ -254,7 +230,7 @@ pub async fn list(
         after.map(|id| id.0),
         rows,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "rules.list"))
     .await
 }
 
@@ -262,10 +238,7 @@ pub async fn list(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn at_work(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-) -> sqlx::Result<Vec<RuleRow>> {
+pub async fn at_work(tx: &mut Tx) -> sqlx::Result<Vec<RuleRow>> {
     sqlx::query_as!(
         RuleRow,
         r#"
@@ -274,9 +247,9 @@ pub async fn at_work(
                created_by as "created_by: KeyId", created_at, updated_at, 0::bigint as "open!"
         from rules where workspace_id = $1 and enabled order by rule_id
         "#,
-        workspace.0,
+        tx.workspace.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "rules.at_work"))
     .await
 }
 
@@ -284,17 +257,13 @@ pub async fn at_work(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn project_exists(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    project: Uuid,
-) -> sqlx::Result<bool> {
+pub async fn project_exists(tx: &mut Tx, project: Uuid) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
         r#"select true as "found!" from projects where workspace_id = $1 and project_id = $2"#,
-        workspace.0,
+        tx.workspace.0,
         project,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "rules.project_exists"))
     .await?;
     Ok(found.unwrap_or_default())
 }

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::ids::{AttemptId, NudgeId, RuleId, TaskId, WorkspaceId};
+use crate::{
+    domain::ids::{AttemptId, NudgeId, RuleId, TaskId},
+    store::{Tx, traced},
+};
 
 /// Something to be told.
 #[derive(Debug, Clone)]
@@ -25,12 +26,7 @@ pub struct NewNudge<'a> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    nudges: &[NewNudge<'_>],
-) -> sqlx::Result<()> {
+pub async fn insert(tx: &mut Tx, nudges: &[NewNudge<'_>]) -> sqlx::Result<()> {
     macro_rules! column {
         ($of:expr) => {
             &nudges.iter().map($of).collect::<Vec<_>>()
@@ -40,14 +36,14 @@ pub async fn insert(
     sqlx::query!(
         "insert into nudges (workspace_id, created_at, nudge_id, task_id, rule_id, text)
          select $1, $2, n.* from unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[]) as n",
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         column!(|n| n.nudge_id.0),
         column!(|n| n.task_id.0),
         column!(|n| n.rule_id.0),
         &texts as &[&str],
     )
-    .execute(conn)
+    .execute(traced!(tx, "rules.nudges.insert"))
     .await?;
     Ok(())
 }
@@ -66,9 +62,7 @@ pub struct Told {
 /// # Errors
 /// When the database fails.
 pub async fn tell(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     attempts: &[(AttemptId, TaskId)],
 ) -> sqlx::Result<HashMap<AttemptId, Vec<Told>>> {
     let ids: Vec<Uuid> = attempts.iter().map(|(attempt, _)| attempt.0).collect();
@@ -88,12 +82,12 @@ pub async fn tell(
         select told_to as "told_to!: AttemptId", rule_id as "rule_id!: RuleId", text as "text!"
         from told order by nudge_id
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         &ids,
         &tasks,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "rules.nudges.tell"))
     .await?;
     let mut told: HashMap<AttemptId, Vec<Told>> = HashMap::new();
     for row in rows {
@@ -107,19 +101,15 @@ pub async fn tell(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn forget_ended(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+pub async fn forget_ended(tx: &mut Tx) -> sqlx::Result<()> {
     sqlx::query!(
         "update nudges n set closed_at = $2 from tasks t
          where n.workspace_id = $1 and n.closed_at is null
            and t.workspace_id = $1 and t.task_id = n.task_id and t.ended_at is not null",
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "rules.nudges.forget_ended"))
     .await?;
     Ok(())
 }

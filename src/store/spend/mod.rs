@@ -3,13 +3,11 @@
 pub mod prices;
 pub mod usual;
 
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::columns::uuids;
+use super::{Tx, columns::uuids, traced};
 use crate::domain::{
-    ids::{AttemptId, GoalId, ProjectId, WorkspaceId},
+    ids::{AttemptId, GoalId, ProjectId},
     spend::{Charge, UnitSpend},
     states::SpendNode,
 };
@@ -44,12 +42,7 @@ pub struct Fresh {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert_entries(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    entries: &[NewEntry],
-) -> sqlx::Result<Vec<Fresh>> {
+pub async fn insert_entries(tx: &mut Tx, entries: &[NewEntry]) -> sqlx::Result<Vec<Fresh>> {
     macro_rules! column {
         ($of:expr) => {
             &entries.iter().map($of).collect::<Vec<_>>()
@@ -65,8 +58,8 @@ pub async fn insert_entries(
         on conflict do nothing
         returning attempt_id as "attempt_id: AttemptId", entry_key, unit, amount, fraction, late
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         column!(|e| e.attempt_id.0),
         column!(|e| e.charge.key.clone()),
         column!(|e| e.charge.unit.clone()),
@@ -77,7 +70,7 @@ pub async fn insert_entries(
         column!(|e| e.charge.fraction),
         column!(|e| e.charge.provider.clone()) as &[Option<String>],
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "spend.insert_entries"))
     .await?;
     let fresh = rows.into_iter().map(|row| Fresh {
         attempt_id: row.attempt_id,
@@ -94,18 +87,17 @@ pub async fn insert_entries(
 /// # Errors
 /// When the database fails.
 pub async fn of_attempts(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     attempts: &[AttemptId],
 ) -> sqlx::Result<Vec<(AttemptId, String, UnitSpend)>> {
     let rows = sqlx::query!(
         r#"select attempt_id as "attempt_id: AttemptId", unit, entries, reported, fraction
            from attempt_spend
            where workspace_id = $1 and attempt_id = any($2)"#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(attempts),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "spend.of_attempts"))
     .await?;
     let spent = rows.into_iter().map(|row| {
         let spend =
@@ -120,8 +112,7 @@ pub async fn of_attempts(
 /// # Errors
 /// When the database fails.
 pub async fn set_of_attempts(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     spend: &[(AttemptId, String, UnitSpend)],
 ) -> sqlx::Result<()> {
     sqlx::query!(
@@ -130,14 +121,14 @@ pub async fn set_of_attempts(
          on conflict (workspace_id, attempt_id, unit) do update
              set entries = excluded.entries, reported = excluded.reported,
                  fraction = excluded.fraction",
-        workspace.0,
+        tx.workspace.0,
         &spend.iter().map(|(id, _, _)| id.0).collect::<Vec<_>>(),
         &spend.iter().map(|(_, unit, _)| unit.clone()).collect::<Vec<_>>(),
         &spend.iter().map(|(_, _, spend)| spend.entries).collect::<Vec<_>>(),
         &spend.iter().map(|(_, _, spend)| spend.reported).collect::<Vec<_>>(),
         &spend.iter().map(|(_, _, spend)| spend.fraction).collect::<Vec<_>>(),
     )
-    .execute(conn)
+    .execute(traced!(tx, "spend.set_of_attempts"))
     .await?;
     Ok(())
 }
@@ -166,12 +157,7 @@ pub const SLOTS: i16 = 8;
 ///
 /// # Errors
 /// When the database fails.
-pub async fn raise_totals(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    slot: i16,
-    rises: &[Rise],
-) -> sqlx::Result<()> {
+pub async fn raise_totals(tx: &mut Tx, slot: i16, rises: &[Rise]) -> sqlx::Result<()> {
     let nodes: Vec<&str> = rises.iter().map(|rise| rise.node.as_str()).collect();
     // A total that would overflow stays at the largest number instead of refusing spend.
     sqlx::query!(
@@ -183,7 +169,7 @@ pub async fn raise_totals(
             set amount = least(old.amount::numeric + excluded.amount, 9223372036854775807)::bigint,
                 fraction = old.fraction + excluded.fraction
         "#,
-        workspace.0,
+        tx.workspace.0,
         slot,
         &nodes as &[&str],
         &rises.iter().map(|rise| rise.id).collect::<Vec<_>>(),
@@ -191,7 +177,7 @@ pub async fn raise_totals(
         &rises.iter().map(|rise| rise.amount).collect::<Vec<_>>(),
         &rises.iter().map(|rise| rise.fraction).collect::<Vec<_>>(),
     )
-    .execute(conn)
+    .execute(traced!(tx, "spend.raise_totals"))
     .await?;
     Ok(())
 }
@@ -200,18 +186,14 @@ pub async fn raise_totals(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn projects_of(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goals: &[GoalId],
-) -> sqlx::Result<Vec<(GoalId, ProjectId)>> {
+pub async fn projects_of(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<(GoalId, ProjectId)>> {
     let rows = sqlx::query!(
         r#"select goal_id as "goal_id: GoalId", project_id as "project_id!: ProjectId" from goals
            where workspace_id = $1 and goal_id = any($2) and project_id is not null"#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(goals),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "spend.projects_of"))
     .await?;
     Ok(rows.into_iter().map(|row| (row.goal_id, row.project_id)).collect())
 }

@@ -2,15 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
 use crate::{
     domain::{
         budget::UnknownModel,
-        ids::{AttemptId, KeyId, PriceId, WorkspaceId},
+        ids::{AttemptId, KeyId, PriceId},
         price::{MoneySource, PriceSource, Tokens},
     },
-    store::columns::uuids,
+    store::{Tx, columns::uuids, traced},
 };
 
 /// A stored price.
@@ -40,11 +39,7 @@ pub struct PriceRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn named(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    names: &[String],
-) -> sqlx::Result<Vec<PriceRow>> {
+pub async fn named(tx: &mut Tx, names: &[String]) -> sqlx::Result<Vec<PriceRow>> {
     sqlx::query_as!(
         PriceRow,
         r#"select price_id as "price_id: PriceId", provider, model, effective_from, price,
@@ -52,10 +47,10 @@ pub async fn named(
                   created_at
            from prices where workspace_id = $1 and lower(model) = any($2)
            order by created_at, price_id"#,
-        workspace.0,
+        tx.workspace.0,
         names,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "spend.prices.named"))
     .await
 }
 
@@ -63,16 +58,16 @@ pub async fn named(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn all(conn: &mut PgConnection, workspace: WorkspaceId) -> sqlx::Result<Vec<PriceRow>> {
+pub async fn all(tx: &mut Tx) -> sqlx::Result<Vec<PriceRow>> {
     sqlx::query_as!(
         PriceRow,
         r#"select price_id as "price_id: PriceId", provider, model, effective_from, price,
                   source as "source: PriceSource", note, created_by as "created_by: KeyId",
                   created_at
            from prices where workspace_id = $1 order by created_at, price_id"#,
-        workspace.0,
+        tx.workspace.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "spend.prices.all"))
     .await
 }
 
@@ -81,8 +76,7 @@ pub async fn all(conn: &mut PgConnection, workspace: WorkspaceId) -> sqlx::Resul
 /// # Errors
 /// When the database fails.
 pub async fn list(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     provider: Option<&str>,
     model: Option<&str>,
     after: Option<PriceId>,
@@ -98,13 +92,13 @@ pub async fn list(
              and ($3::text is null or lower(model) = lower($3))
              and ($4::uuid is null or price_id < $4)
            order by price_id desc limit $5"#,
-        workspace.0,
+        tx.workspace.0,
         provider,
         model,
         after.map(|id| id.0),
         rows,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "spend.prices.list"))
     .await
 }
 
@@ -112,11 +106,7 @@ pub async fn list(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    rows: &[PriceRow],
-) -> sqlx::Result<()> {
+pub async fn insert(tx: &mut Tx, rows: &[PriceRow]) -> sqlx::Result<()> {
     macro_rules! column {
         ($of:expr) => {
             &rows.iter().map($of).collect::<Vec<_>>()
@@ -128,7 +118,7 @@ pub async fn insert(
                              note, created_by, created_at)
          select $1, p.* from unnest($2::uuid[], $3::text[], $4::text[], $5::timestamptz[],
              $6::jsonb[], $7::text[], $8::text[], $9::uuid[], $10::timestamptz[]) as p",
-        workspace.0,
+        tx.workspace.0,
         column!(|row| row.price_id.0),
         column!(|row| row.provider.clone()),
         column!(|row| row.model.clone()),
@@ -139,7 +129,7 @@ pub async fn insert(
         column!(|row| row.created_by.map(|id| id.0)) as &[Option<uuid::Uuid>],
         column!(|row| row.created_at),
     )
-    .execute(conn)
+    .execute(traced!(tx, "spend.prices.insert"))
     .await?;
     Ok(())
 }
@@ -150,8 +140,7 @@ pub async fn insert(
 /// # Errors
 /// When the database fails.
 pub async fn policies(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     attempts: &[AttemptId],
 ) -> sqlx::Result<Vec<(AttemptId, UnknownModel)>> {
     let rows = sqlx::query!(
@@ -168,10 +157,10 @@ pub async fn policies(
                 and l.node_id = p.node_id and l.removed_at is null and l.unit = 'usd_micros'
            join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
            order by a.attempt_id, p.depth"#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(attempts),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "spend.prices.policies"))
     .await?;
     Ok(rows.into_iter().map(|row| (row.attempt_id, row.unknown_model)).collect())
 }
@@ -199,11 +188,7 @@ pub struct ModelCall {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert_calls(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    calls: &[ModelCall],
-) -> sqlx::Result<()> {
+pub async fn insert_calls(tx: &mut Tx, calls: &[ModelCall]) -> sqlx::Result<()> {
     macro_rules! column {
         ($of:expr) => {
             &calls.iter().map($of).collect::<Vec<_>>()
@@ -217,7 +202,7 @@ pub async fn insert_calls(
              $6::timestamptz[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],
              $11::bigint[], $12::bigint[], $13::text[]) as c
          on conflict do nothing",
-        workspace.0,
+        tx.workspace.0,
         column!(|call| call.attempt_id.0),
         column!(|call| call.key.clone()),
         column!(|call| call.provider.clone()) as &[Option<String>],
@@ -231,7 +216,7 @@ pub async fn insert_calls(
         column!(|call| call.tokens.reasoning),
         &money as &[&str],
     )
-    .execute(conn)
+    .execute(traced!(tx, "spend.prices.insert_calls"))
     .await?;
     Ok(())
 }
@@ -268,8 +253,7 @@ pub struct CallFilter<'a> {
 /// # Errors
 /// When the database fails.
 pub async fn charged_calls(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     filter: CallFilter<'_>,
     after: (AttemptId, &str),
     rows: i64,
@@ -301,7 +285,7 @@ pub async fn charged_calls(
           and (c.attempt_id, c.entry_key) > ($5, $6)
         order by c.attempt_id, c.entry_key limit $7
         "#,
-        workspace.0,
+        tx.workspace.0,
         models as Option<&[String]>,
         from,
         to,
@@ -309,7 +293,7 @@ pub async fn charged_calls(
         after.1,
         rows,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "spend.prices.charged_calls"))
     .await?;
     let calls = rows.into_iter().map(|row| ChargedCall {
         call: ModelCall {
@@ -340,20 +324,16 @@ pub async fn charged_calls(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn count_corrections(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    calls: &[(AttemptId, String)],
-) -> sqlx::Result<()> {
+pub async fn count_corrections(tx: &mut Tx, calls: &[(AttemptId, String)]) -> sqlx::Result<()> {
     sqlx::query!(
         "update model_calls c set corrections = c.corrections + 1
          from unnest($2::uuid[], $3::text[]) as n (attempt_id, entry_key)
          where c.workspace_id = $1 and c.attempt_id = n.attempt_id and c.entry_key = n.entry_key",
-        workspace.0,
+        tx.workspace.0,
         &calls.iter().map(|(attempt, _)| attempt.0).collect::<Vec<_>>(),
         &calls.iter().map(|(_, key)| key.clone()).collect::<Vec<_>>(),
     )
-    .execute(conn)
+    .execute(traced!(tx, "spend.prices.count_corrections"))
     .await?;
     Ok(())
 }

@@ -1,9 +1,6 @@
 //! What tasks of a set of capabilities usually use.
 
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
-
-use crate::domain::ids::WorkspaceId;
+use crate::store::{Tx, traced};
 
 /// Computes, from the last two thousand tasks that were done, what nine of ten of each set of
 /// capabilities stayed within, per unit; where anything is limited. Fewer than five say nothing.
@@ -11,11 +8,7 @@ use crate::domain::ids::WorkspaceId;
 ///
 /// # Errors
 /// When the database fails.
-pub async fn compute(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<u64> {
+pub async fn compute(tx: &mut Tx) -> sqlx::Result<u64> {
     let stored = sqlx::query!(
         r#"
         with latest as materialized (
@@ -46,10 +39,10 @@ pub async fn compute(
             set p90 = excluded.p90, tasks = excluded.tasks, computed_at = excluded.computed_at
             where (old.p90, old.tasks) is distinct from (excluded.p90, excluded.tasks)
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "spend.usual.compute"))
     .await?;
     Ok(stored.rows_affected())
 }

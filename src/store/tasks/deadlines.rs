@@ -1,11 +1,10 @@
 //! What time does to tasks: start times and backoffs that pass, deadlines that run out.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 use crate::{
-    domain::ids::{GoalId, TaskId, WorkspaceId},
-    store::columns::uuids,
+    domain::ids::{GoalId, TaskId},
+    store::{Tx, columns::uuids, traced},
 };
 
 /// When the next things happen by the clock; none: nothing is due ever.
@@ -34,7 +33,7 @@ pub struct NextDue {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn next_due(conn: &mut PgConnection, workspace: WorkspaceId) -> sqlx::Result<NextDue> {
+pub async fn next_due(tx: &mut Tx) -> sqlx::Result<NextDue> {
     sqlx::query_as!(
         NextDue,
         r#"
@@ -76,9 +75,9 @@ pub async fn next_due(conn: &mut PgConnection, workspace: WorkspaceId) -> sqlx::
                    as "seals_wait!",
                clock_timestamp() as "now!"
         "#,
-        workspace.0,
+        tx.workspace.0,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "tasks.deadlines.next_due"))
     .await
 }
 
@@ -86,19 +85,15 @@ pub async fn next_due(conn: &mut PgConnection, workspace: WorkspaceId) -> sqlx::
 ///
 /// # Errors
 /// When the database fails.
-pub async fn due(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
+pub async fn due(tx: &mut Tx) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
     let rows = sqlx::query!(
         r#"select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId" from tasks
            where workspace_id = $1 and state = 'waiting' and needs_unmet = 0 and ready_from <= $2
            order by ready_from limit 500"#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "tasks.deadlines.due"))
     .await?;
     Ok(rows.into_iter().map(|row| (row.task_id, row.goal_id)).collect())
 }
@@ -107,11 +102,7 @@ pub async fn due(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn overdue(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
+pub async fn overdue(tx: &mut Tx) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
     let rows = sqlx::query!(
         r#"
         (select task_id as "task_id!: TaskId", goal_id as "goal_id!: GoalId" from tasks
@@ -124,10 +115,10 @@ pub async fn overdue(
         (select task_id, goal_id from tasks
          where workspace_id = $1 and cancel_by <= $2 and ended_at is null limit 200)
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "tasks.deadlines.overdue"))
     .await?;
     Ok(rows.into_iter().map(|row| (row.task_id, row.goal_id)).collect())
 }
@@ -149,18 +140,14 @@ pub struct Deadlines {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn deadlines(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    tasks: &[TaskId],
-) -> sqlx::Result<Vec<Deadlines>> {
+pub async fn deadlines(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<Deadlines>> {
     sqlx::query_as!(
         Deadlines,
         r#"select task_id as "task_id: TaskId", start_by, finish_by, cancel_by from tasks
            where workspace_id = $1 and task_id = any($2)"#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(tasks),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "tasks.deadlines.deadlines"))
     .await
 }

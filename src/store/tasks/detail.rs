@@ -2,11 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
-use crate::domain::{
-    ids::{TaskId, WorkspaceId},
-    states::TaskState,
+use crate::{
+    domain::{ids::TaskId, states::TaskState},
+    store::{Tx, traced},
 };
 
 /// The rest of a task.
@@ -35,11 +34,7 @@ pub struct TaskDetailRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn detail(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    task: TaskId,
-) -> sqlx::Result<Option<TaskDetailRow>> {
+pub async fn detail(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<TaskDetailRow>> {
     sqlx::query_as!(
         TaskDetailRow,
         r#"
@@ -57,10 +52,10 @@ pub async fn detail(
         from tasks t join task_texts x using (workspace_id, task_id)
         where t.workspace_id = $1 and t.task_id = $2
         "#,
-        workspace.0,
+        tx.workspace.0,
         task.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "tasks.detail.detail"))
     .await
 }
 
@@ -81,11 +76,7 @@ pub struct CriterionRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn criteria(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    task: TaskId,
-) -> sqlx::Result<Vec<CriterionRow>> {
+pub async fn criteria(tx: &mut Tx, task: TaskId) -> sqlx::Result<Vec<CriterionRow>> {
     sqlx::query_as!(
         CriterionRow,
         r#"
@@ -98,10 +89,10 @@ pub async fn criteria(
                (select count(*) from accepted where criterion = c.number) as "evidence!"
         from criteria c where c.workspace_id = $1 and c.task_id = $2 order by c.number
         "#,
-        workspace.0,
+        tx.workspace.0,
         task.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "tasks.detail.criteria"))
     .await
 }
 
@@ -144,8 +135,7 @@ impl Relation {
 /// # Errors
 /// When the database fails.
 pub async fn neighbours(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     task: TaskId,
     relation: Relation,
     most: i64,
@@ -172,11 +162,11 @@ pub async fn neighbours(
         from first f join task_texts x on x.workspace_id = $1 and x.task_id = f.task_id
         order by f.position, f.task_id
         "#,
-        workspace.0,
+        tx.workspace.0,
         task.0,
         relation.as_str(),
         most,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "tasks.detail.neighbours"))
     .await
 }

@@ -1,11 +1,13 @@
 //! Edits of single tasks.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
-use crate::domain::{
-    ids::{GoalId, TaskId, WorkspaceId},
-    states::{FailureClass, TaskState},
+use crate::{
+    domain::{
+        ids::{GoalId, TaskId},
+        states::{FailureClass, TaskState},
+    },
+    store::{Tx, traced},
 };
 
 /// What an edit needs to know.
@@ -31,20 +33,16 @@ pub struct EditFacts {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    task: TaskId,
-) -> sqlx::Result<Option<EditFacts>> {
+pub async fn lock(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<EditFacts>> {
     sqlx::query_as!(
         EditFacts,
         r#"select goal_id as "goal_id: GoalId", state as "state: TaskState", priority, version,
                   failure_class as "failure_class: FailureClass", lost_in_row, acknowledged_at
            from tasks where workspace_id = $1 and task_id = $2 for no key update"#,
-        workspace.0,
+        tx.workspace.0,
         task.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "tasks.edit.lock"))
     .await
 }
 
@@ -52,24 +50,18 @@ pub async fn lock(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn set_priority(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    task: TaskId,
-    priority: i16,
-) -> sqlx::Result<()> {
+pub async fn set_priority(tx: &mut Tx, task: TaskId, priority: i16) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set priority = $3,
                 claim_rank = claim_rank - ($3 - priority) * interval '300 seconds',
                 version = version + 1, updated_at = $4
          where workspace_id = $1 and task_id = $2",
-        workspace.0,
+        tx.workspace.0,
         task.0,
         priority,
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "tasks.edit.set_priority"))
     .await?;
     Ok(())
 }
@@ -78,20 +70,15 @@ pub async fn set_priority(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn acknowledge(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    task: TaskId,
-) -> sqlx::Result<()> {
+pub async fn acknowledge(tx: &mut Tx, task: TaskId) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set acknowledged_at = $3, version = version + 1
          where workspace_id = $1 and task_id = $2",
-        workspace.0,
+        tx.workspace.0,
         task.0,
-        now,
+        tx.now,
     )
-    .execute(conn)
+    .execute(traced!(tx, "tasks.edit.acknowledge"))
     .await?;
     Ok(())
 }

@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
 use crate::{
-    domain::ids::{TaskId, WorkspaceId},
-    store::columns::uuids,
+    domain::ids::TaskId,
+    store::{Tx, columns::uuids, traced},
 };
 
 /// A criterion to be created.
@@ -28,21 +26,17 @@ pub struct NewCriterion {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert_criteria(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    criteria: &[NewCriterion],
-) -> sqlx::Result<()> {
+pub async fn insert_criteria(tx: &mut Tx, criteria: &[NewCriterion]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into criteria (workspace_id, task_id, number, text, required)
          select $1, * from unnest($2::uuid[], $3::smallint[], $4::text[], $5::bool[])",
-        workspace.0,
+        tx.workspace.0,
         &criteria.iter().map(|c| c.task_id.0).collect::<Vec<_>>(),
         &criteria.iter().map(|c| c.number).collect::<Vec<_>>(),
         &criteria.iter().map(|c| c.text.clone()).collect::<Vec<_>>(),
         &criteria.iter().map(|c| c.required).collect::<Vec<_>>(),
     )
-    .execute(conn)
+    .execute(traced!(tx, "tasks.links.insert_criteria"))
     .await?;
     Ok(())
 }
@@ -52,22 +46,20 @@ pub async fn insert_criteria(
 /// # Errors
 /// When the database fails.
 pub async fn insert_dependencies(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     edges: &[(TaskId, TaskId, bool)],
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into dependencies (workspace_id, task_id, needs_task_id, satisfied_at)
          select $1, task_id, needs_task_id, case when done then $2::timestamptz end
          from unnest($3::uuid[], $4::uuid[], $5::bool[]) as d (task_id, needs_task_id, done)",
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         &edges.iter().map(|(task, _, _)| task.0).collect::<Vec<_>>(),
         &edges.iter().map(|(_, needs, _)| needs.0).collect::<Vec<_>>(),
         &edges.iter().map(|(_, _, done)| *done).collect::<Vec<_>>(),
     )
-    .execute(conn)
+    .execute(traced!(tx, "tasks.links.insert_dependencies"))
     .await?;
     Ok(())
 }
@@ -76,11 +68,7 @@ pub async fn insert_dependencies(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn shown(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    tasks: &[TaskId],
-) -> sqlx::Result<HashMap<TaskId, Value>> {
+pub async fn shown(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<HashMap<TaskId, Value>> {
     let rows = sqlx::query!(
         r#"select t.task_id as "task_id: TaskId", jsonb_build_object(
                'ref', t.ref, 'title', x.title, 'description', x.description, 'input', x.input,
@@ -94,10 +82,10 @@ pub async fn shown(
                as "shown!"
            from tasks t join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
            where t.workspace_id = $1 and t.task_id = any($2)"#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(tasks),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "tasks.links.shown"))
     .await?;
     Ok(rows.into_iter().map(|row| (row.task_id, row.shown)).collect())
 }

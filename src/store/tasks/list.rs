@@ -2,14 +2,17 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
 use crate::{
     domain::{
-        ids::{AgentId, AttemptId, GoalId, KeyId, TaskId, WorkspaceId},
+        ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
         states::{FailureClass, TaskState},
     },
-    store::columns::{uuids, words},
+    store::{
+        Tx,
+        columns::{uuids, words},
+        traced,
+    },
 };
 
 /// A task without its long texts.
@@ -129,8 +132,7 @@ impl Branch {
 /// # Errors
 /// When the database fails.
 pub async fn list(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     scope: TaskScope<'_>,
     conditions: &TaskConditions<'_>,
 ) -> sqlx::Result<Vec<TaskRow>> {
@@ -203,7 +205,7 @@ pub async fn list(
                  case when $2 = 'goal' then t.task_id end, t.task_id desc
         limit $10
         "#,
-        workspace.0,
+        tx.workspace.0,
         branch.name,
         &branch.these,
         branch.goal,
@@ -214,6 +216,6 @@ pub async fn list(
         conditions.capability,
         i64::from(conditions.rows),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "tasks.list.list"))
     .await
 }

@@ -8,12 +8,11 @@ pub mod list;
 pub mod moves;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::columns::uuids;
+use super::{Tx, columns::uuids, traced};
 use crate::domain::{
-    ids::{AttemptId, GoalId, TaskId, WorkspaceId},
+    ids::{AttemptId, GoalId, TaskId},
     states::TaskState,
     task::TaskFacts,
 };
@@ -80,8 +79,7 @@ pub struct NewTask {
 /// # Errors
 /// When the database fails or a ref is taken.
 pub async fn insert(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     goal: GoalId,
     now: DateTime<Utc>,
     tasks: &[NewTask],
@@ -112,7 +110,7 @@ pub async fn insert(
                    attempt_timeout_ms, start_within_ms, finish_within_ms, approve_start,
                    approve_result, max_rework)
         "#,
-        workspace.0,
+        tx.workspace.0,
         goal.0,
         now,
         &ids,
@@ -136,7 +134,7 @@ pub async fn insert(
         column!(|t| t.approve_result),
         column!(|t| t.max_rework),
     )
-    .execute(&mut *conn)
+    .execute(traced!(tx, "tasks.insert"))
     .await?;
     // unnest cannot give an array per row, so the labels travel as JSON.
     sqlx::query!(
@@ -147,7 +145,7 @@ pub async fn insert(
         from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::jsonb[])
              as t (task_id, title, description, section, labels, input, estimate)
         "#,
-        workspace.0,
+        tx.workspace.0,
         &ids,
         column!(|t| t.title.clone()),
         column!(|t| t.description.clone()),
@@ -156,7 +154,7 @@ pub async fn insert(
         column!(|t| t.input.clone()) as &[Option<serde_json::Value>],
         column!(|t| t.estimate.clone()) as &[Option<serde_json::Value>],
     )
-    .execute(conn)
+    .execute(traced!(tx, "tasks.insert"))
     .await?;
     Ok(())
 }
@@ -165,11 +163,7 @@ pub async fn insert(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn know_capability_sets(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    keys: &[String],
-) -> sqlx::Result<()> {
+pub async fn know_capability_sets(tx: &mut Tx, keys: &[String]) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         insert into capability_sets (workspace_id, capability_key, capabilities)
@@ -178,10 +172,10 @@ pub async fn know_capability_sets(
         order by key
         on conflict do nothing
         "#,
-        workspace.0,
+        tx.workspace.0,
         keys,
     )
-    .execute(conn)
+    .execute(traced!(tx, "tasks.know_capability_sets"))
     .await?;
     Ok(())
 }
@@ -190,11 +184,7 @@ pub async fn know_capability_sets(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    tasks: &[TaskId],
-) -> sqlx::Result<Vec<TaskFacts>> {
+pub async fn lock(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskFacts>> {
     sqlx::query_as!(
         TaskFacts,
         r#"
@@ -209,10 +199,10 @@ pub async fn lock(
         order by task_id
         for no key update
         "#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(tasks),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "tasks.lock"))
     .await
 }
 
@@ -220,18 +210,14 @@ pub async fn lock(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn open_of_goal(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goal: GoalId,
-) -> sqlx::Result<Vec<TaskId>> {
+pub async fn open_of_goal(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<TaskId>> {
     sqlx::query_scalar!(
         r#"select task_id as "task_id: TaskId" from tasks
            where workspace_id = $1 and goal_id = $2 and ended_at is null order by task_id"#,
-        workspace.0,
+        tx.workspace.0,
         goal.0,
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "tasks.open_of_goal"))
     .await
 }
 
@@ -248,23 +234,18 @@ pub struct Room {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn room(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    goal: GoalId,
-    refs: &[String],
-) -> sqlx::Result<Room> {
+pub async fn room(tx: &mut Tx, goal: GoalId, refs: &[String]) -> sqlx::Result<Room> {
     sqlx::query_as!(
         Room,
         r#"select (select coalesce(max(position) + 1, 0) from tasks
                    where workspace_id = $1 and goal_id = $2) as "next_position!",
                   array(select ref from tasks
                         where workspace_id = $1 and goal_id = $2 and ref = any($3)) as "taken!""#,
-        workspace.0,
+        tx.workspace.0,
         goal.0,
         refs,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "tasks.room"))
     .await
 }
 
@@ -272,17 +253,13 @@ pub async fn room(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn goal_of(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    task: TaskId,
-) -> sqlx::Result<Option<GoalId>> {
+pub async fn goal_of(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<GoalId>> {
     sqlx::query_scalar!(
         r#"select goal_id as "goal_id: GoalId" from tasks where workspace_id = $1 and task_id = $2"#,
-        workspace.0,
+        tx.workspace.0,
         task.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(traced!(tx, "tasks.goal_of"))
     .await
 }
 
@@ -290,11 +267,7 @@ pub async fn goal_of(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn depth(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    task: TaskId,
-) -> sqlx::Result<i64> {
+pub async fn depth(tx: &mut Tx, task: TaskId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"
         with recursive up as (
@@ -305,10 +278,10 @@ pub async fn depth(
         )
         select max(depth) as "depth!" from up
         "#,
-        workspace.0,
+        tx.workspace.0,
         task.0,
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "tasks.depth"))
     .await
 }
 
@@ -316,20 +289,15 @@ pub async fn depth(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn add_children(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    parent: TaskId,
-    children: i32,
-) -> sqlx::Result<()> {
+pub async fn add_children(tx: &mut Tx, parent: TaskId, children: i32) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set children_open = children_open + $3, children_failed = 0
          where workspace_id = $1 and task_id = $2",
-        workspace.0,
+        tx.workspace.0,
         parent.0,
         children,
     )
-    .execute(conn)
+    .execute(traced!(tx, "tasks.add_children"))
     .await?;
     Ok(())
 }

@@ -3,16 +3,15 @@
 //! Callers hold the goals' rows, so cascades of one goal never meet.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 use crate::{
     domain::{
         goal::TaskCounts,
-        ids::{AttemptId, GoalId, LimitId, TaskId, WorkspaceId},
+        ids::{AttemptId, GoalId, LimitId, TaskId},
         states::{FailureClass, GoalState, TaskState},
         task::TaskFacts,
     },
-    store::columns::uuids,
+    store::{Tx, columns::uuids, traced},
 };
 
 /// A task's move to its next state.
@@ -45,12 +44,7 @@ pub struct TaskMove {
 ///
 /// # Errors
 /// When the database fails, or a task ended before (terminal states absorb).
-pub async fn apply(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    moves: &[TaskMove],
-) -> sqlx::Result<()> {
+pub async fn apply(tx: &mut Tx, moves: &[TaskMove]) -> sqlx::Result<()> {
     let states: Vec<&str> = moves.iter().map(|m| m.state.as_str()).collect();
     let failures: Vec<Option<&str>> =
         moves.iter().map(|m| m.failure.map(FailureClass::as_str)).collect();
@@ -78,8 +72,8 @@ pub async fn apply(
                    needs_met, short_limit_id, short_min)
         where t.workspace_id = $1 and t.task_id = m.task_id and t.ended_at is null
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         &moves.iter().map(|m| m.task_id.0).collect::<Vec<_>>(),
         &states as &[&str],
         &moves.iter().map(|m| m.ready_from).collect::<Vec<_>>(),
@@ -92,7 +86,7 @@ pub async fn apply(
             as &[Option<uuid::Uuid>],
         &moves.iter().map(|m| m.short.map(|(_, min)| min)).collect::<Vec<_>>() as &[Option<i64>],
     )
-    .execute(&mut *conn)
+    .execute(traced!(tx, "tasks.moves.apply"))
     .await?;
     if changed.rows_affected() != moves.len() as u64 {
         return Err(sqlx::Error::Protocol("a task that has ended was to be moved".into()));
@@ -105,11 +99,11 @@ pub async fn apply(
         "update task_texts t set end_reason = m.reason
          from unnest($2::uuid[], $3::text[]) as m (task_id, reason)
          where t.workspace_id = $1 and t.task_id = m.task_id",
-        workspace.0,
+        tx.workspace.0,
         &said.iter().map(|m| m.task_id.0).collect::<Vec<_>>(),
         &said.iter().filter_map(|m| m.reason.clone()).collect::<Vec<_>>(),
     )
-    .execute(conn)
+    .execute(traced!(tx, "tasks.moves.apply"))
     .await?;
     Ok(())
 }
@@ -120,12 +114,7 @@ pub async fn apply(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn satisfy(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
-    done: &[TaskId],
-) -> sqlx::Result<Vec<TaskFacts>> {
+pub async fn satisfy(tx: &mut Tx, done: &[TaskId]) -> sqlx::Result<Vec<TaskFacts>> {
     sqlx::query_as!(
         TaskFacts,
         r#"
@@ -152,11 +141,11 @@ pub async fn satisfy(
                cancel_requested_at is not null as "cancelling!", max_rework, reworks
         from locked where left_over = 0 and state = 'waiting' order by task_id
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         &uuids(done),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "tasks.moves.satisfy"))
     .await
 }
 
@@ -165,11 +154,7 @@ pub async fn satisfy(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn open_gates(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    containers: &[TaskId],
-) -> sqlx::Result<Vec<TaskId>> {
+pub async fn open_gates(tx: &mut Tx, containers: &[TaskId]) -> sqlx::Result<Vec<TaskId>> {
     sqlx::query_scalar!(
         r#"
         with locked as materialized (
@@ -184,10 +169,10 @@ pub async fn open_gates(
         select task_id as "task_id: TaskId" from lowered
         where needs_unmet = 0 and state = 'waiting' order by task_id
         "#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(containers),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "tasks.moves.open_gates"))
     .await
 }
 
@@ -196,11 +181,7 @@ pub async fn open_gates(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn children_ended(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    children: &[TaskId],
-) -> sqlx::Result<Vec<TaskId>> {
+pub async fn children_ended(tx: &mut Tx, children: &[TaskId]) -> sqlx::Result<Vec<TaskId>> {
     sqlx::query_scalar!(
         r#"
         with counts as (
@@ -222,10 +203,10 @@ pub async fn children_ended(
         select task_id as "task_id: TaskId" from counted
         where children_open = 0 and ended_at is null order by task_id
         "#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(children),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "tasks.moves.children_ended"))
     .await
 }
 
@@ -234,11 +215,7 @@ pub async fn children_ended(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lost_with(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    ended: &[TaskId],
-) -> sqlx::Result<Vec<TaskId>> {
+pub async fn lost_with(tx: &mut Tx, ended: &[TaskId]) -> sqlx::Result<Vec<TaskId>> {
     sqlx::query_scalar!(
         r#"
         with recursive lost (task_id) as (
@@ -257,10 +234,10 @@ pub async fn lost_with(
         where t.workspace_id = $1 and t.ended_at is null and t.task_id <> all($2)
         order by t.task_id
         "#,
-        workspace.0,
+        tx.workspace.0,
         &uuids(ended),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "tasks.moves.lost_with"))
     .await
 }
 
@@ -269,9 +246,7 @@ pub async fn lost_with(
 /// # Errors
 /// When the database fails.
 pub async fn request_cancel(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     cancel_by: DateTime<Utc>,
     tasks: &[TaskId],
 ) -> sqlx::Result<()> {
@@ -279,12 +254,12 @@ pub async fn request_cancel(
         "update tasks set cancel_requested_at = $2, cancel_by = $3, version = version + 1,
                 updated_at = $2
          where workspace_id = $1 and task_id = any($4) and cancel_requested_at is null",
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         cancel_by,
         &uuids(tasks),
     )
-    .execute(conn)
+    .execute(traced!(tx, "tasks.moves.request_cancel"))
     .await?;
     Ok(())
 }
@@ -293,17 +268,13 @@ pub async fn request_cancel(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn start_approved(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    task: TaskId,
-) -> sqlx::Result<()> {
+pub async fn start_approved(tx: &mut Tx, task: TaskId) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set approve_start = false where workspace_id = $1 and task_id = $2",
-        workspace.0,
+        tx.workspace.0,
         task.0,
     )
-    .execute(conn)
+    .execute(traced!(tx, "tasks.moves.start_approved"))
     .await?;
     Ok(())
 }
@@ -328,9 +299,7 @@ pub struct CountChange {
 /// # Errors
 /// When the database fails.
 pub async fn count(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    now: DateTime<Utc>,
+    tx: &mut Tx,
     changes: &[(GoalId, CountChange)],
 ) -> sqlx::Result<Vec<(GoalId, GoalState, TaskCounts)>> {
     macro_rules! column {
@@ -350,8 +319,8 @@ pub async fn count(
         returning g.goal_id as "goal_id: GoalId", g.state as "state: GoalState", g.tasks_total,
                   g.tasks_open, g.tasks_done, g.tasks_failed, g.tasks_cancelled
         "#,
-        workspace.0,
-        now,
+        tx.workspace.0,
+        tx.now,
         &changes.iter().map(|(goal, _)| goal.0).collect::<Vec<_>>(),
         column!(total),
         column!(open),
@@ -359,7 +328,7 @@ pub async fn count(
         column!(failed),
         column!(cancelled),
     )
-    .fetch_all(conn)
+    .fetch_all(traced!(tx, "tasks.moves.count"))
     .await?;
     let counted = rows.into_iter().map(|row| {
         let counts = TaskCounts {

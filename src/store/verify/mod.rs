@@ -9,8 +9,8 @@
 //! nothing is looked up row by row but what is rare. Only a few examples leave the database.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
+use super::{SystemTx, Tx, traced};
 use crate::domain::{ids::WorkspaceId, invariant::Invariant, task::story};
 
 mod attempts;
@@ -53,9 +53,9 @@ pub struct Scope {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn hold_still(conn: &mut PgConnection) -> sqlx::Result<()> {
+pub async fn hold_still(tx: &mut SystemTx) -> sqlx::Result<()> {
     sqlx::query!("set transaction isolation level repeatable read, read only")
-        .execute(&mut *conn)
+        .execute(traced!(tx, "verify.hold_still"))
         .await?;
     sqlx::query!(
         r#"select set_config('work_mem', '64MB', true) as "memory",
@@ -64,7 +64,7 @@ pub async fn hold_still(conn: &mut PgConnection) -> sqlx::Result<()> {
                   set_config('enable_hashjoin', 'on', true) as "hash",
                   set_config('enable_mergejoin', 'on', true) as "merge""#
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "verify.hold_still"))
     .await?;
     Ok(())
 }
@@ -73,20 +73,22 @@ pub async fn hold_still(conn: &mut PgConnection) -> sqlx::Result<()> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn moment(conn: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
-    sqlx::query_scalar!(r#"select transaction_timestamp() as "now!""#).fetch_one(conn).await
+pub async fn moment(tx: &mut SystemTx) -> sqlx::Result<DateTime<Utc>> {
+    sqlx::query_scalar!(r#"select transaction_timestamp() as "now!""#)
+        .fetch_one(traced!(tx, "verify.moment"))
+        .await
 }
 
 /// Ends every further statement of the transaction that takes longer than this.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn limit_statements(conn: &mut PgConnection, milliseconds: i64) -> sqlx::Result<()> {
+pub async fn limit_statements(tx: &mut SystemTx, milliseconds: i64) -> sqlx::Result<()> {
     sqlx::query!(
         r#"select set_config('statement_timeout', $1, true) as "timeout""#,
         milliseconds.to_string(),
     )
-    .fetch_one(conn)
+    .fetch_one(traced!(tx, "verify.limit_statements"))
     .await?;
     Ok(())
 }
@@ -96,7 +98,7 @@ pub async fn limit_statements(conn: &mut PgConnection, milliseconds: i64) -> sql
 macro_rules! finders {
     ($($name:ident $(($argument:expr))? : $query:tt;)+) => {$(
         pub(super) async fn $name(
-            conn: &mut sqlx::PgConnection,
+            tx: &mut crate::store::Tx,
             scope: super::Scope,
         ) -> sqlx::Result<Vec<super::Violation>> {
             sqlx::query_as!(
@@ -109,7 +111,7 @@ macro_rules! finders {
                 crate::domain::settings::VERIFY_SAMPLES,
                 $(&$argument(scope),)?
             )
-            .fetch_all(conn)
+            .fetch_all(crate::store::traced!(tx, "verify"))
             .await
         }
     )+};
@@ -121,61 +123,61 @@ use finders;
 /// # Errors
 /// When the database fails, or the query takes longer than [`limit_statements`] lets it.
 pub async fn broken(
-    conn: &mut PgConnection,
+    tx: &mut Tx,
     scope: Scope,
     invariant: Invariant,
 ) -> sqlx::Result<Vec<Violation>> {
     match invariant {
-        Invariant::OneLiveAttempt => attempts::one_live(conn, scope).await,
-        Invariant::LiveAttemptIsCurrent => attempts::live_is_current(conn, scope).await,
-        Invariant::RunningTaskHasAttempt => attempts::running_has_one(conn, scope).await,
-        Invariant::AttemptsNumbered => attempts::numbered(conn, scope).await,
-        Invariant::CurrentAttemptIsLast => attempts::current_is_last(conn, scope).await,
-        Invariant::AttemptsUsedCounted => attempts::used_counted(conn, scope).await,
-        Invariant::ContainersNotTried => attempts::containers_not_tried(conn, scope).await,
-        Invariant::AgentsWithinLimit => attempts::agents_within_limit(conn, scope).await,
-        Invariant::LeasesWithinDeadline => attempts::leases_within_deadline(conn, scope).await,
-        Invariant::KeptForAgents => attempts::kept_for_agents(conn, scope).await,
-        Invariant::DoneByOneAttempt => endings::done_by_one_attempt(conn, scope).await,
-        Invariant::EndingsAnswered => endings::answered(conn, scope).await,
-        Invariant::EvidenceGiven => endings::evidence_given(conn, scope).await,
-        Invariant::EndedAtTheEnd => endings::ended_at_the_end(conn, scope).await,
-        Invariant::GoalCounters => goals::counters(conn, scope).await,
-        Invariant::GoalEndsWithTasks => goals::ends_with_tasks(conn, scope).await,
-        Invariant::CompletedGoalIsDone => goals::completed_is_done(conn, scope).await,
-        Invariant::EndedGoalIsQuiet => goals::ended_is_quiet(conn, scope).await,
-        Invariant::OnePlanApplied => goals::one_plan_applied(conn, scope).await,
-        Invariant::NeedsCounted => tasks::needs_counted(conn, scope).await,
-        Invariant::DependencySatisfied => tasks::dependency_satisfied(conn, scope).await,
-        Invariant::OfferedWithNeedsMet => tasks::offered_with_needs_met(conn, scope).await,
-        Invariant::DoneAfterNeeds => tasks::done_after_needs(conn, scope).await,
-        Invariant::ChildrenCounted => tasks::children_counted(conn, scope).await,
-        Invariant::ContainerFollowsChildren => tasks::container_follows(conn, scope).await,
-        Invariant::LostCausesEnd => tasks::lost_causes_end(conn, scope).await,
-        Invariant::AttemptRowsBelong => attempts::rows_belong(conn, scope).await,
-        Invariant::LinksWithinGoal => tasks::links_within_goal(conn, scope).await,
-        Invariant::WaitingIsAsked => questions::waiting_is_asked(conn, scope).await,
-        Invariant::QuestionIsAwaited => questions::question_is_awaited(conn, scope).await,
-        Invariant::EventsWithoutGaps => events::without_gaps(conn, scope).await,
-        Invariant::TaskEventsInOrder => events::in_order(conn, scope).await,
-        Invariant::EventsTellTheState => events::tell_the_state(conn, scope).await,
-        Invariant::TaskEndToldOnce => events::task_end_told_once(conn, scope).await,
-        Invariant::GoalEndToldOnce => events::goal_end_told_once(conn, scope).await,
-        Invariant::AttemptsTold => events::attempts_told(conn, scope).await,
-        Invariant::AttemptSpendCounted => spend::of_attempts_counted(conn, scope).await,
-        Invariant::SpendTotalsCounted => spend::totals_counted(conn, scope).await,
-        Invariant::WindowsReservedCounted => budgets::reserved_counted(conn, scope).await,
-        Invariant::WindowsSettledCounted => budgets::settled_counted(conn, scope).await,
-        Invariant::ReservationsOfRunning => budgets::of_running(conn, scope).await,
-        Invariant::ShortOfALimit => budgets::short_of_a_limit(conn, scope).await,
-        Invariant::FreezesHold => freezes::hold(conn, scope).await,
-        Invariant::VotesReachQuorum => questions::votes_reach_quorum(conn, scope).await,
-        Invariant::ApprovalsExpire => times::approvals_expire(conn, scope).await,
-        Invariant::AnswersCloseRules => questions::answers_close_rules(conn, scope).await,
-        Invariant::AuditEndsWithHead => audit::ends_with_head(conn, scope).await,
-        Invariant::LeasesSwept => times::leases_swept(conn, scope).await,
-        Invariant::PromotedInTime => times::promoted_in_time(conn, scope).await,
-        Invariant::DeadlinesEnforced => times::deadlines_enforced(conn, scope).await,
+        Invariant::OneLiveAttempt => attempts::one_live(tx, scope).await,
+        Invariant::LiveAttemptIsCurrent => attempts::live_is_current(tx, scope).await,
+        Invariant::RunningTaskHasAttempt => attempts::running_has_one(tx, scope).await,
+        Invariant::AttemptsNumbered => attempts::numbered(tx, scope).await,
+        Invariant::CurrentAttemptIsLast => attempts::current_is_last(tx, scope).await,
+        Invariant::AttemptsUsedCounted => attempts::used_counted(tx, scope).await,
+        Invariant::ContainersNotTried => attempts::containers_not_tried(tx, scope).await,
+        Invariant::AgentsWithinLimit => attempts::agents_within_limit(tx, scope).await,
+        Invariant::LeasesWithinDeadline => attempts::leases_within_deadline(tx, scope).await,
+        Invariant::KeptForAgents => attempts::kept_for_agents(tx, scope).await,
+        Invariant::DoneByOneAttempt => endings::done_by_one_attempt(tx, scope).await,
+        Invariant::EndingsAnswered => endings::answered(tx, scope).await,
+        Invariant::EvidenceGiven => endings::evidence_given(tx, scope).await,
+        Invariant::EndedAtTheEnd => endings::ended_at_the_end(tx, scope).await,
+        Invariant::GoalCounters => goals::counters(tx, scope).await,
+        Invariant::GoalEndsWithTasks => goals::ends_with_tasks(tx, scope).await,
+        Invariant::CompletedGoalIsDone => goals::completed_is_done(tx, scope).await,
+        Invariant::EndedGoalIsQuiet => goals::ended_is_quiet(tx, scope).await,
+        Invariant::OnePlanApplied => goals::one_plan_applied(tx, scope).await,
+        Invariant::NeedsCounted => tasks::needs_counted(tx, scope).await,
+        Invariant::DependencySatisfied => tasks::dependency_satisfied(tx, scope).await,
+        Invariant::OfferedWithNeedsMet => tasks::offered_with_needs_met(tx, scope).await,
+        Invariant::DoneAfterNeeds => tasks::done_after_needs(tx, scope).await,
+        Invariant::ChildrenCounted => tasks::children_counted(tx, scope).await,
+        Invariant::ContainerFollowsChildren => tasks::container_follows(tx, scope).await,
+        Invariant::LostCausesEnd => tasks::lost_causes_end(tx, scope).await,
+        Invariant::AttemptRowsBelong => attempts::rows_belong(tx, scope).await,
+        Invariant::LinksWithinGoal => tasks::links_within_goal(tx, scope).await,
+        Invariant::WaitingIsAsked => questions::waiting_is_asked(tx, scope).await,
+        Invariant::QuestionIsAwaited => questions::question_is_awaited(tx, scope).await,
+        Invariant::EventsWithoutGaps => events::without_gaps(tx, scope).await,
+        Invariant::TaskEventsInOrder => events::in_order(tx, scope).await,
+        Invariant::EventsTellTheState => events::tell_the_state(tx, scope).await,
+        Invariant::TaskEndToldOnce => events::task_end_told_once(tx, scope).await,
+        Invariant::GoalEndToldOnce => events::goal_end_told_once(tx, scope).await,
+        Invariant::AttemptsTold => events::attempts_told(tx, scope).await,
+        Invariant::AttemptSpendCounted => spend::of_attempts_counted(tx, scope).await,
+        Invariant::SpendTotalsCounted => spend::totals_counted(tx, scope).await,
+        Invariant::WindowsReservedCounted => budgets::reserved_counted(tx, scope).await,
+        Invariant::WindowsSettledCounted => budgets::settled_counted(tx, scope).await,
+        Invariant::ReservationsOfRunning => budgets::of_running(tx, scope).await,
+        Invariant::ShortOfALimit => budgets::short_of_a_limit(tx, scope).await,
+        Invariant::FreezesHold => freezes::hold(tx, scope).await,
+        Invariant::VotesReachQuorum => questions::votes_reach_quorum(tx, scope).await,
+        Invariant::ApprovalsExpire => times::approvals_expire(tx, scope).await,
+        Invariant::AnswersCloseRules => questions::answers_close_rules(tx, scope).await,
+        Invariant::AuditEndsWithHead => audit::ends_with_head(tx, scope).await,
+        Invariant::LeasesSwept => times::leases_swept(tx, scope).await,
+        Invariant::PromotedInTime => times::promoted_in_time(tx, scope).await,
+        Invariant::DeadlinesEnforced => times::deadlines_enforced(tx, scope).await,
     }
 }
 

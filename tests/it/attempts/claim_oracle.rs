@@ -146,7 +146,7 @@ async fn a_beat_moves_a_lease_as_the_rule_says() {
     fleet.goal(tasks).await;
     let held = agent.claim(40).await;
     let workspace = fleet.app.workspaces().await.unwrap()[0];
-    let mut conn = fleet.pool.acquire().await.unwrap();
+    let mut tx = fleet.tx().await;
     for held in &held {
         let lease_ms: i64 = *[1_000, 60_000, 600_000].choose(&mut random).unwrap();
         let mut around = |spread: i64| {
@@ -162,10 +162,10 @@ async fn a_beat_moves_a_lease_as_the_rule_says() {
         .bind(lease_ms)
         .bind(expires)
         .bind(deadline)
-        .execute(&mut *conn)
+        .execute(tx.conn())
         .await
         .unwrap();
-        let before = attempts::lock(&mut conn, workspace, &[attempt]).await.unwrap().remove(0);
+        let before = attempts::lock(&mut tx, &[attempt]).await.unwrap().remove(0);
         let beat = Beat {
             attempt_id: attempt,
             holder: before.holder,
@@ -179,12 +179,11 @@ async fn a_beat_moves_a_lease_as_the_rule_says() {
         let person = Beat { holder: Holder::Key(KeyId(Uuid::nil())), ..beat.clone() };
         let guesser = Beat { lease_sha256: [0; 32], ..beat.clone() };
         for wrong in [stranger, person, guesser] {
-            let heard = attempts::heartbeat::renew(&mut conn, workspace, Some(now), &[wrong])
-                .await
-                .unwrap();
+            let heard =
+                attempts::heartbeat::renew(&mut tx, workspace, Some(now), &[wrong]).await.unwrap();
             assert!(heard.is_empty(), "somebody else's attempt was renewed");
         }
-        let after = attempts::heartbeat::renew(&mut conn, workspace, Some(now), &[beat])
+        let after = attempts::heartbeat::renew(&mut tx, workspace, Some(now), &[beat])
             .await
             .unwrap()
             .remove(0);
@@ -193,7 +192,7 @@ async fn a_beat_moves_a_lease_as_the_rule_says() {
     }
     let ended = AttemptId(held[0].attempt.parse().unwrap());
     agent.release(&held[0]).await;
-    let facts = attempts::lock(&mut conn, workspace, &[ended]).await.unwrap().remove(0);
+    let facts = attempts::lock(&mut tx, &[ended]).await.unwrap().remove(0);
     let beat = Beat {
         attempt_id: ended,
         holder: facts.holder,
@@ -203,6 +202,6 @@ async fn a_beat_moves_a_lease_as_the_rule_says() {
         steps: None,
     };
     let heard =
-        attempts::heartbeat::renew(&mut conn, workspace, Some(fleet.now()), &[beat]).await.unwrap();
+        attempts::heartbeat::renew(&mut tx, workspace, Some(fleet.now()), &[beat]).await.unwrap();
     assert!(heard.is_empty(), "an attempt that has ended was renewed");
 }

@@ -326,9 +326,7 @@ async fn a_task_that_has_ended_is_moved_by_nothing() {
         failure: None,
         reason: None,
     };
-    let workspace = fleet.app.workspaces().await.unwrap()[0];
-    let mut conn = fleet.pool.acquire().await.unwrap();
-    let moved = moves::apply(&mut conn, workspace, fleet.now(), &[again]).await;
+    let moved = moves::apply(&mut fleet.tx().await, &[again]).await;
     assert!(moved.is_err(), "it was moved, or nobody was told that it was not");
     fleet.expect_states(&goal, "a:done").await;
 }

@@ -22,7 +22,8 @@ use muster::{
     domain::{access::role::Role, ids::WorkspaceId},
     entropy::Entropy,
     http::state::{Check, HttpState, Limits, Readiness},
-    store, supervisor,
+    store::{self, SystemTx, Tx},
+    supervisor,
 };
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -109,6 +110,12 @@ impl Fleet {
         let made = admin.post("/v1/keys", &new).await.value(201);
         let poster = admin.with_key(text(&made["token"]));
         Self { app, clock, admin, admin_key, poster, pool, database, router }
+    }
+
+    /// A connection in the workspace at the time of the clock.
+    pub async fn tx(&self) -> Tx {
+        let workspace = self.app.workspaces().await.unwrap()[0];
+        SystemTx::from(self.pool.acquire().await.unwrap()).within(workspace, self.now())
     }
 
     /// One more process on the same database, with a pool of its own.

@@ -88,19 +88,18 @@ pub(in crate::app) async fn claim_batch(
     if batch.is_empty() {
         return Ok(Claimed { answers: Vec::new(), refused: Refused::Nothing });
     }
-    let (workspace, now) = (unit.workspace(), unit.now());
     let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
-    let known = by_id(store::attempts::claim::claimers(unit.conn(), workspace, &agents).await?);
+    let known = by_id(store::attempts::claim::claimers(unit.tx(), &agents).await?);
     let ready = lock_ready(unit, batch, &known, look).await?;
     // Who may claim is judged once, by what the tasks are given out by.
     let known = if ready.is_empty() {
         known
     } else {
-        store::attempts::claim::lock_agents(unit.conn(), workspace, &agents).await?;
-        by_id(store::attempts::claim::claimers(unit.conn(), workspace, &agents).await?)
+        store::attempts::claim::lock_agents(unit.tx(), &agents).await?;
+        by_id(store::attempts::claim::claimers(unit.tx(), &agents).await?)
     };
     // Before the windows of limits, in which heartbeats wait that have noted their agents.
-    store::attempts::claim::seen(unit.conn(), workspace, now, &agents).await?;
+    store::attempts::claim::seen(unit.tx(), &agents).await?;
     let Gift { given, claims: mut found, refused } = if ready.is_empty() {
         Gift { given: vec![Vec::new(); batch.len()], ..Gift::default() }
     } else {
@@ -223,19 +222,11 @@ async fn lock_more(
     wanted: i64,
     ready: &mut Vec<ReadyTask>,
 ) -> Result<()> {
-    let workspace = unit.workspace();
     let mut wanted = wanted;
     for slack in SLACK {
         let held: Vec<TaskId> = ready.iter().map(|task| task.task_id).collect();
-        let LockedTasks { tasks, more } = store::attempts::claim::lock_ready(
-            unit.conn(),
-            workspace,
-            lookers,
-            wanted,
-            slack,
-            &held,
-        )
-        .await?;
+        let LockedTasks { tasks, more } =
+            store::attempts::claim::lock_ready(unit.tx(), lookers, wanted, slack, &held).await?;
         wanted -= tasks.iter().filter(|task| task.keeping == Keeping::Anybody).count() as i64;
         ready.extend(tasks);
         if wanted <= 0 || !more {
@@ -313,7 +304,6 @@ async fn start(
     batch: &[&ClaimCommand],
     given: &[Vec<ReadyTask>],
 ) -> Result<Vec<Started>> {
-    let (workspace, now) = (unit.workspace(), unit.now());
     let mut started = Vec::new();
     for (command, tasks) in batch.iter().zip(given) {
         for task in tasks {
@@ -325,7 +315,7 @@ async fn start(
     }
     if !started.is_empty() {
         let rows: Vec<NewAttempt> = started.iter().map(|s| s.attempt.clone()).collect();
-        store::attempts::start(unit.conn(), workspace, now, &rows).await?;
+        store::attempts::start(unit.tx(), &rows).await?;
     }
     Ok(started)
 }

@@ -233,13 +233,11 @@ pub(in crate::app) async fn claims(
     if started.is_empty() {
         return Ok(HashMap::new());
     }
-    let workspace = unit.workspace();
     let tasks: Vec<TaskId> = started.iter().map(|s| s.attempt.task_id).collect();
     let pairs: Vec<_> = started.iter().map(|s| (s.attempt.task_id, s.attempt.attempt_id)).collect();
-    let handovers =
-        store::attempts::claim::handovers(unit.conn(), workspace, &tasks, LIMITS).await?;
+    let handovers = store::attempts::claim::handovers(unit.tx(), &tasks, LIMITS).await?;
     let mut decisions: HashMap<TaskId, Vec<ToldDecision>> = HashMap::new();
-    for (task, outcome) in store::approvals::tell(unit.conn(), workspace, &pairs).await? {
+    for (task, outcome) in store::approvals::tell(unit.tx(), &pairs).await? {
         let decision = serde_json::from_value(outcome).map_err(corrupt)?;
         decisions.entry(task).or_default().push(decision);
     }

@@ -149,22 +149,19 @@ struct Held {
 }
 
 async fn hold(unit: &mut Unit, batch: &[FinishCommand]) -> Result<Held> {
-    let workspace = unit.workspace();
     let ids: Vec<AttemptId> = batch.iter().map(|command| command.attempt).collect();
-    let places = store::attempts::places(unit.conn(), workspace, &ids).await?;
+    let places = store::attempts::places(unit.tx(), &ids).await?;
     let goals: BTreeSet<GoalId> = places.iter().map(|place| place.goal_id).collect();
     let tasks: BTreeSet<TaskId> = places.iter().map(|place| place.task_id).collect();
     let goals: Vec<GoalId> = goals.into_iter().collect();
     let tasks: Vec<TaskId> = tasks.into_iter().collect();
-    let goals = store::goals::lock(unit.conn(), workspace, &goals).await?;
+    let goals = store::goals::lock(unit.tx(), &goals).await?;
     unit.know(&goals);
-    let facts = store::tasks::lock(unit.conn(), workspace, &tasks).await?;
+    let facts = store::tasks::lock(unit.tx(), &tasks).await?;
     let attempts = locked(unit, &ids).await?;
-    let outcomes = store::attempts::results::outcomes(unit.conn(), workspace, &ids).await?;
+    let outcomes = store::attempts::results::outcomes(unit.tx(), &ids).await?;
     let mut criteria: HashMap<TaskId, Vec<(i16, bool)>> = HashMap::new();
-    for (task, number, required) in
-        store::attempts::results::criteria(unit.conn(), workspace, &tasks).await?
-    {
+    for (task, number, required) in store::attempts::results::criteria(unit.tx(), &tasks).await? {
         criteria.entry(task).or_default().push((number, required));
     }
     Ok(Held {

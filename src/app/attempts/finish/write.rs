@@ -33,12 +33,11 @@ pub(in crate::app) async fn write(unit: &mut Unit, judged: &[Judged<'_>]) -> Res
     if judged.is_empty() {
         return Ok(());
     }
-    let (workspace, now) = (unit.workspace(), unit.now());
     let ends: Vec<(AttemptId, AttemptState)> =
         judged.iter().map(|j| (j.attempt.attempt_id, j.ending.attempt)).collect();
-    store::attempts::end(unit.conn(), workspace, now, &ends).await?;
+    store::attempts::end(unit.tx(), &ends).await?;
     let results: Vec<NewResult> = judged.iter().map(result).collect();
-    store::attempts::results::insert(unit.conn(), workspace, now, &results).await?;
+    store::attempts::results::insert(unit.tx(), &results).await?;
     evidence(unit, judged).await?;
     checkpoints(unit, judged).await?;
     cascade::settle(unit, judged.iter().map(change).collect()).await?;
@@ -106,8 +105,7 @@ async fn evidence(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let workspace = unit.workspace();
-    Ok(store::attempts::results::insert_evidence(unit.conn(), workspace, &rows).await?)
+    Ok(store::attempts::results::insert_evidence(unit.tx(), &rows).await?)
 }
 
 async fn checkpoints(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
@@ -125,8 +123,7 @@ async fn checkpoints(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let (workspace, now) = (unit.workspace(), unit.now());
-    Ok(store::attempts::progress(unit.conn(), workspace, now, &rows).await?)
+    Ok(store::attempts::progress(unit.tx(), &rows).await?)
 }
 
 async fn reviews(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
@@ -135,9 +132,8 @@ async fn reviews(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
     if reviewed.is_empty() {
         return Ok(());
     }
-    let (workspace, tasks) =
-        (unit.workspace(), reviewed.iter().map(|j| j.task.task_id).collect::<Vec<_>>());
-    let criteria = store::attempts::results::shown_criteria(unit.conn(), workspace, &tasks).await?;
+    let tasks: Vec<_> = reviewed.iter().map(|judged| judged.task.task_id).collect();
+    let criteria = store::attempts::results::shown_criteria(unit.tx(), &tasks).await?;
     let question = |judged: &&Judged<'_>| {
         // Whoever reviews a result must see what was asked for.
         let mut payload = judged.command.payload();

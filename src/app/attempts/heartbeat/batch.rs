@@ -16,7 +16,6 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use sqlx::PgConnection;
 
 use super::{HeartbeatAnswer, HeartbeatCommand, Nudge, nudges};
 use crate::{
@@ -38,7 +37,7 @@ use crate::{
         task::{self, AttemptFacts, heartbeat},
     },
     store::{
-        self,
+        self, SystemTx, Tx,
         attempts::heartbeat::{Beat, Heard},
         freezes::Over,
     },
@@ -78,13 +77,19 @@ impl Batched for HeartbeatCommand {
         if reports {
             return report(&app, workspace, &batch).await;
         }
-        let mut conn = app.reader().await?;
-        let heard = renew(&mut conn, workspace, app.clock.set(), &batch).await?;
-        let missed = missed(&mut conn, workspace, &batch, &heard).await?;
-        let standings = standing::of(&mut conn, workspace, heard.keys().copied()).await?;
-        let frozen = frozen(&mut conn, workspace, &heard).await?;
-        let mut nudges = nudges::of(&mut conn, workspace, &heard).await?;
-        drop(conn);
+        let mut system = app.system().await?;
+        let heard = renew(&mut system, workspace, app.clock.set(), &batch).await?;
+        let now = match heard.values().next() {
+            Some(heard) => heard.now,
+            None => app.now().await?,
+        };
+        let mut tx = system.within(workspace, now);
+        note_presence(&mut tx, &heard).await?;
+        let missed = missed(&mut tx, &batch, &heard).await?;
+        let standings = standing::of(&mut tx, heard.keys().copied()).await?;
+        let frozen = frozen(&mut tx, &heard).await?;
+        let mut nudges = nudges::of(&mut tx, &heard).await?;
+        drop(tx);
         app.note_loops(workspace, &heard).await;
         let answers = batch.iter().map(|command| {
             let heard = find(&heard, command).ok_or_else(|| why(&missed, command))?;
@@ -122,8 +127,9 @@ async fn report(
 ) -> Result<Vec<Result<HeartbeatAnswer>>> {
     let mut unit = app.begin(workspace, Actor::SERVICE).await?;
     let now = unit.now();
-    let heard = renew(unit.conn(), workspace, Some(now), batch).await?;
-    let missed = missed(unit.conn(), workspace, batch, &heard).await?;
+    let heard = renew(unit.tx(), workspace, Some(now), batch).await?;
+    note_presence(unit.tx(), &heard).await?;
+    let missed = missed(unit.tx(), batch, &heard).await?;
     let kept = batch.iter().filter_map(|command| Some((find(&heard, command)?, command)));
     let reports: Vec<_> = kept.map(|(heard, command)| (&heard.attempt, &command.spend)).collect();
     let spent = charge(&mut unit, &reports, &[]).await?;
@@ -132,9 +138,9 @@ async fn report(
             unit.audit(command.mutation(&heard.attempt));
         }
     }
-    let standings = standing::of(unit.conn(), workspace, heard.keys().copied()).await?;
-    let frozen = frozen(unit.conn(), workspace, &heard).await?;
-    let mut nudges = nudges::of(unit.conn(), workspace, &heard).await?;
+    let standings = standing::of(unit.tx(), heard.keys().copied()).await?;
+    let frozen = frozen(unit.tx(), &heard).await?;
+    let mut nudges = nudges::of(unit.tx(), &heard).await?;
     app.commit(unit).await?;
     app.note_loops(workspace, &heard).await;
     let answers = batch.iter().map(|command| {
@@ -146,26 +152,30 @@ async fn report(
     Ok(answers.collect())
 }
 
-/// Renews what can be renewed, and notes agents whose last note is old.
+/// Renews what can be renewed. `now` is the database's time unless it is given.
 async fn renew(
-    conn: &mut PgConnection,
+    tx: &mut SystemTx,
     workspace: WorkspaceId,
     now: Option<DateTime<Utc>>,
     batch: &[HeartbeatCommand],
 ) -> Result<HashMap<AttemptId, Heard>> {
-    let heard = store::attempts::heartbeat::renew(conn, workspace, now, &beats(batch)).await?;
-    let due = |heard: &&Heard| agent::is_to_be_noted(heard.agent_seen_at, heard.now);
-    let due: Vec<&Heard> = heard.iter().filter(due).collect();
-    if let Some(Heard { now, .. }) = due.first() {
-        let agents: Vec<AgentId> =
-            due.iter().filter_map(|heard| heard.attempt.holder.agent()).collect();
-        store::attempts::claim::seen(conn, workspace, *now, &agents).await?;
-    }
+    let heard = store::attempts::heartbeat::renew(tx, workspace, now, &heartbeats(batch)).await?;
     Ok(heard.into_iter().map(|heard| (heard.attempt.attempt_id, heard)).collect())
 }
 
+/// Notes when agents were last heard of, unless a recent note says so.
+async fn note_presence(tx: &mut Tx, heard: &HashMap<AttemptId, Heard>) -> Result<()> {
+    let due = |heard: &&Heard| agent::is_to_be_noted(heard.agent_seen_at, heard.now);
+    let agents: Vec<AgentId> =
+        heard.values().filter(due).filter_map(|heard| heard.attempt.holder.agent()).collect();
+    if agents.is_empty() {
+        return Ok(());
+    }
+    Ok(store::attempts::claim::seen(tx, &agents).await?)
+}
+
 /// Two of one attempt are one: the later word wins.
-fn beats(batch: &[HeartbeatCommand]) -> Vec<Beat> {
+fn heartbeats(batch: &[HeartbeatCommand]) -> Vec<Beat> {
     let mut beats: BTreeMap<_, Beat> = BTreeMap::new();
     for command in batch {
         let key = (command.attempt, command.holder, command.lease_sha256);
@@ -195,8 +205,7 @@ fn find<'a>(heard: &'a HashMap<AttemptId, Heard>, command: &HeartbeatCommand) ->
 
 /// The attempts of commands for which nothing was renewed, as they are now.
 async fn missed(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     batch: &[HeartbeatCommand],
     heard: &HashMap<AttemptId, Heard>,
 ) -> Result<HashMap<AttemptId, AttemptFacts>> {
@@ -205,7 +214,7 @@ async fn missed(
     if missed.is_empty() {
         return Ok(HashMap::new());
     }
-    let facts = store::attempts::lock(conn, workspace, &missed).await?;
+    let facts = store::attempts::lock(tx, &missed).await?;
     Ok(facts.into_iter().map(|attempt| (attempt.attempt_id, attempt)).collect())
 }
 
@@ -222,15 +231,14 @@ fn why(missed: &HashMap<AttemptId, AttemptFacts>, command: &HeartbeatCommand) ->
 
 /// The strongest freeze over each attempt that was heard of.
 async fn frozen(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
+    tx: &mut Tx,
     heard: &HashMap<AttemptId, Heard>,
 ) -> Result<HashMap<AttemptId, Over>> {
     if !heard.values().any(|heard| heard.freezes) {
         return Ok(HashMap::new());
     }
     let attempts: Vec<AttemptId> = heard.keys().copied().collect();
-    Ok(store::freezes::strongest_over(conn, workspace, &attempts).await?)
+    Ok(store::freezes::strongest_over(tx, &attempts).await?)
 }
 
 fn answer(

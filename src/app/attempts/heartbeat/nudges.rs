@@ -12,7 +12,6 @@
 use std::collections::HashMap;
 
 use serde_json::json;
-use sqlx::PgConnection;
 
 use super::{HeartbeatCommand, Nudge};
 use crate::{
@@ -25,7 +24,7 @@ use crate::{
         task::AttemptFacts,
     },
     store::{
-        self,
+        self, Tx,
         attempts::heartbeat::{Heard, Steps},
         rules::nudges::Told,
     },
@@ -39,18 +38,14 @@ pub(in crate::app) struct Nudges(HashMap<AttemptId, Vec<Told>>);
 ///
 /// # Errors
 /// When the database fails.
-pub(in crate::app) async fn of(
-    conn: &mut PgConnection,
-    workspace: WorkspaceId,
-    heard: &HashMap<AttemptId, Heard>,
-) -> Result<Nudges> {
+pub(in crate::app) async fn of(tx: &mut Tx, heard: &HashMap<AttemptId, Heard>) -> Result<Nudges> {
     let waiting = heard.values().filter(|heard| heard.nudges);
-    let place = |heard: &Heard| (heard.attempt.attempt_id, heard.attempt.task_id, heard.now);
-    let waiting: Vec<_> = waiting.map(place).collect();
-    let Some((_, _, now)) = waiting.first().copied() else { return Ok(Nudges::default()) };
-    let places: Vec<(AttemptId, TaskId)> =
-        waiting.into_iter().map(|(attempt, task, _)| (attempt, task)).collect();
-    Ok(Nudges(store::rules::nudges::tell(conn, workspace, now, &places).await?))
+    let place = |heard: &Heard| (heard.attempt.attempt_id, heard.attempt.task_id);
+    let places: Vec<(AttemptId, TaskId)> = waiting.map(place).collect();
+    if places.is_empty() {
+        return Ok(Nudges::default());
+    }
+    Ok(Nudges(store::rules::nudges::tell(tx, &places).await?))
 }
 
 impl Nudges {
@@ -93,8 +88,8 @@ impl App {
 
     async fn note_loops_of(&self, workspace: WorkspaceId, attempts: &[AttemptId]) -> Result<()> {
         let mut unit = self.begin(workspace, Actor::SERVICE).await?;
-        let held = store::attempts::lock(unit.conn(), workspace, attempts).await?;
-        let steps = store::attempts::loops::of_attempts(unit.conn(), workspace, attempts).await?;
+        let held = store::attempts::lock(unit.tx(), attempts).await?;
+        let steps = store::attempts::loops::of_attempts(unit.tx(), attempts).await?;
         let mut steps: HashMap<AttemptId, Steps> = steps.into_iter().collect();
         for attempt in held.iter().filter(|attempt| attempt.state == AttemptState::Running) {
             if let Some(steps) = steps.remove(&attempt.attempt_id) {
@@ -116,18 +111,17 @@ fn is_noted(steps: &Steps) -> bool {
 
 /// Notes the loops of an attempt that runs and whose row is held.
 async fn note(unit: &mut Unit, attempt: &AttemptFacts, steps: &Steps) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
     let AttemptFacts { attempt_id, task_id, goal_id, holder, .. } = *attempt;
     let found = steps.window.loops();
     let holds = |pattern: &Pattern| found.iter().any(|found| found.pattern == *pattern);
     let left: Vec<Pattern> = steps.loops.iter().copied().filter(|noted| !holds(noted)).collect();
     if !left.is_empty() {
-        store::attempts::loops::left(unit.conn(), workspace, now, attempt_id, &left).await?;
+        store::attempts::loops::left(unit.tx(), attempt_id, &left).await?;
     }
     let new = found.first().filter(|first| !steps.loops.contains(&first.pattern));
     if let Some(new) = new {
         let (place, id) = ((attempt_id, task_id), unit.id());
-        store::attempts::loops::found(unit.conn(), workspace, now, place, id, new).await?;
+        store::attempts::loops::found(unit.tx(), place, id, new).await?;
         let event = NewEvent::new(EventKind::AttemptLooping).goal(goal_id).task(task_id);
         let mut event = event.attempt(attempt_id).data(json!(new));
         event.agent = holder.agent();

@@ -65,6 +65,7 @@ use crate::{
         attempts::{claim::ReadyTask, results::NewResult},
     },
 };
+
 pub use views::{ReassignRequest, TakeoverRequest};
 
 impl App {
@@ -83,8 +84,7 @@ impl App {
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let facts = hold(&mut unit, task, request.attempt_id).await?;
         reassign_in(&mut unit, facts, request.agent_id, &request.reason).await?;
-        let workspace = unit.workspace();
-        let task = detail::read(unit.conn(), workspace, task).await?;
+        let task = detail::read(unit.tx(), task).await?;
         self.commit(unit).await?;
         Ok(task)
     }
@@ -120,10 +120,9 @@ impl App {
 
 /// Locks a task and its goal, which must be active; `seen` is the attempt that must have it.
 async fn hold(unit: &mut Unit, task: TaskId, seen: Option<AttemptId>) -> Result<TaskFacts> {
-    let workspace = unit.workspace();
-    let goal = store::tasks::goal_of(unit.conn(), workspace, task).await?;
+    let goal = store::tasks::goal_of(unit.tx(), task).await?;
     let goal = lock_goal(unit, goal.ok_or_else(|| Refusal::not_found("task"))?).await?;
-    let facts = store::tasks::lock(unit.conn(), workspace, &[task]).await?;
+    let facts = store::tasks::lock(unit.tx(), &[task]).await?;
     let facts = facts.into_iter().next().ok_or_else(|| Refusal::not_found("task"))?;
     if goal.state != GoalState::Active && !facts.state.is_terminal() {
         return Err(Refusal::new(Code::GoalEnded, format!("the goal is {}", goal.state)).into());
@@ -198,8 +197,7 @@ async fn keep(
     ended: Option<AttemptId>,
     reason: &str,
 ) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
-    store::attempts::takeover::keep(unit.conn(), workspace, now, task, keeping).await?;
+    store::attempts::takeover::keep(unit.tx(), task, keeping).await?;
     let mut event = NewEvent::new(EventKind::TaskReassigned).goal(goal).task(task).data(json!({
         "agent_id": keeping.assigned(), "all_but_agent_id": keeping.barred(),
         "ended_attempt_id": ended, "reason": shortened(reason),
@@ -215,8 +213,7 @@ async fn keep(
 /// # Errors
 /// When the database fails.
 pub(in crate::app) async fn keep_no_more(unit: &mut Unit, agent: AgentId) -> Result<()> {
-    let (workspace, now) = (unit.workspace(), unit.now());
-    let free = store::attempts::takeover::drop_kept_for(unit.conn(), workspace, now, agent).await?;
+    let free = store::attempts::takeover::drop_kept_for(unit.tx(), agent).await?;
     for (task, goal) in free {
         let data = json!({"agent_id": null, "reason": "its agent was retired"});
         let event = NewEvent::new(EventKind::TaskReassigned).goal(goal).task(task).data(data);
@@ -228,9 +225,8 @@ pub(in crate::app) async fn keep_no_more(unit: &mut Unit, agent: AgentId) -> Res
 /// Nobody else retires it meanwhile: who does that is alone.
 async fn check_able(unit: &mut Unit, task: TaskId, agent: Option<AgentId>, at: &str) -> Result<()> {
     let Some(agent) = agent else { return Ok(()) };
-    let workspace = unit.workspace();
     let refuse = |detail: String| Err(Refusal::invalid_at(at, detail).into());
-    match store::attempts::takeover::lacks(unit.conn(), workspace, task, agent).await? {
+    match store::attempts::takeover::lacks(unit.tx(), task, agent).await? {
         None => refuse("there is no such agent".to_owned()),
         Some((_, AgentState::Retired)) => refuse("the agent is retired".to_owned()),
         Some((lacks, AgentState::Active | AgentState::Paused | AgentState::Draining)) => {
@@ -244,7 +240,7 @@ async fn check_able(unit: &mut Unit, task: TaskId, agent: Option<AgentId>, at: &
 
 /// Ends the attempt that runs: the task is ready after that. Returns the attempt as it was.
 async fn revoke(unit: &mut Unit, task: TaskFacts, how: &str, reason: &str) -> Result<AttemptFacts> {
-    let (workspace, now) = (unit.workspace(), unit.now());
+    let now = unit.now();
     let id = task.current_attempt;
     let id = id.ok_or_else(|| Error::Corrupt("a running task without its attempt".into()))?;
     let attempts = locked(unit, &[id]).await?;
@@ -254,7 +250,7 @@ async fn revoke(unit: &mut Unit, task: TaskFacts, how: &str, reason: &str) -> Re
         "" => format!("{how} by an operator"),
         reason => format!("{how} by an operator: {reason}"),
     };
-    store::attempts::end(unit.conn(), workspace, now, &[(id, ending.attempt)]).await?;
+    store::attempts::end(unit.tx(), &[(id, ending.attempt)]).await?;
     let result = NewResult {
         attempt_id: id,
         outcome: json!({"attempt_state": AttemptState::Released}),
@@ -263,7 +259,7 @@ async fn revoke(unit: &mut Unit, task: TaskFacts, how: &str, reason: &str) -> Re
         failure: None,
         message: Some(message.clone()),
     };
-    store::attempts::results::insert(unit.conn(), workspace, now, &[result]).await?;
+    store::attempts::results::insert(unit.tx(), &[result]).await?;
     let change = Change::by_attempt(task, id, attempt.holder, ending, Some(message));
     cascade::settle(unit, vec![change]).await?;
     charge(unit, &[], &[id]).await?;
@@ -276,8 +272,8 @@ async fn take_over(
     holder: Holder,
     asked: &TakeoverRequest,
 ) -> Result<Claim> {
-    let (workspace, now, id) = (unit.workspace(), unit.now(), task.task_id);
-    let waits = store::attempts::takeover::waits(unit.conn(), workspace, id).await?;
+    let (now, id) = (unit.now(), task.task_id);
+    let waits = store::attempts::takeover::waits(unit.tx(), id).await?;
     let taking = takeover::take_over(&task, waits)?;
     refuse_frozen(unit, id).await?;
     let ended = match taking {
@@ -307,8 +303,7 @@ async fn take_over(
 }
 
 async fn refuse_frozen(unit: &mut Unit, task: TaskId) -> Result<()> {
-    let workspace = unit.workspace();
-    match store::attempts::takeover::frozen(unit.conn(), workspace, task).await? {
+    match store::attempts::takeover::frozen(unit.tx(), task).await? {
         None => Ok(()),
         Some(mode) => {
             let detail = format!("the task is under a freeze ({mode}): nothing of it is begun");
@@ -324,8 +319,7 @@ async fn start(
     holder: Holder,
     lease_seconds: Option<u32>,
 ) -> Result<Claim> {
-    let (workspace, now) = (unit.workspace(), unit.now());
-    let offered = store::attempts::takeover::offered(unit.conn(), workspace, task).await?;
+    let offered = store::attempts::takeover::offered(unit.tx(), task).await?;
     let timeout = settings::TAKEOVER_TIMEOUT.as_millis() as i64;
     let ready = [ReadyTask { attempt_timeout_ms: Some(timeout), ..offered }];
     let mut funds = Funds::open(unit, &ready, &[], Sureness::Lock).await?;
@@ -342,7 +336,7 @@ async fn start(
     let started = [new_attempt(unit, holder, Some(lease), &ready[0])];
     unit.record(begun(&ready[0], &started[0].attempt));
     let row = [started[0].attempt.clone()];
-    store::attempts::start(unit.conn(), workspace, now, &row).await?;
+    store::attempts::start(unit.tx(), &row).await?;
     let mut found = claims(unit, &started).await?;
     if let Some(funds) = funds {
         funds.write(unit, &started).await?;
