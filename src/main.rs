@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use muster::cli::Cli;
 use clap::Parser as _;
+use muster::cli::Cli;
 
 /// Thousands of agents wait on connections of their own, each of which is many small pieces of memory
 /// of all ages. jemalloc keeps them together: beside the system's allocator on Linux a waiting agent

@@ -12,6 +12,7 @@ use crate::{
         App, Error, Result, Unit,
         access::lease,
         approvals::views::{self, Approval},
+        budgets,
         caller::{Caller as _, HolderCaller},
         spend::charge,
         tasks::{cascade, change::Change, subtasks},
@@ -159,6 +160,7 @@ impl App {
             let parking = hold(unit, caller, attempt, &asked.lease, Act::Begin).await?;
             let Parking { goal, task: parent, attempt: _ } = &parking;
             let ids = subtasks::add(unit, goal, parent, &asked.tasks, "/tasks").await?;
+            budgets::create::of_tasks(unit, &ids, &asked.tasks).await?;
             let task = parent.task_id;
             let subtasks = asked.tasks.iter().zip(ids);
             let answer = SubtasksAnswer {

@@ -8,7 +8,8 @@ use crate::{
     domain::{
         budget::{BudgetNode, BudgetSpec},
         event::{EventKind, NewEvent},
-        ids::{BudgetId, GoalId, LimitId},
+        ids::{BudgetId, GoalId, LimitId, TaskId},
+        plan::TaskSpec,
     },
     store::{
         self,
@@ -16,7 +17,20 @@ use crate::{
     },
 };
 
-/// Makes the budgets of nodes that are made in this unit; they were checked.
+/// Creates the budgets that new tasks come with; they were checked.
+pub(in crate::app) async fn of_tasks(
+    unit: &mut Unit,
+    ids: &[TaskId],
+    specs: &[TaskSpec],
+) -> Result<()> {
+    let budgets = specs.iter().zip(ids);
+    let budgets: Vec<_> = budgets
+        .filter_map(|(spec, id)| Some((BudgetNode::Task, id.0, spec.budget.as_ref()?)))
+        .collect();
+    make(unit, &budgets).await
+}
+
+/// Creates the budgets of nodes that this unit creates; they were checked.
 ///
 /// # Errors
 /// When the database fails.

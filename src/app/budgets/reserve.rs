@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::windows::{Held, Sureness, apply, hold_now};
 use crate::{
-    app::{Error, Result, Unit, attempts::start::Started, error::corrupt},
+    app::{Error, Result, Unit, error::corrupt},
     domain::{
         budget::{
             BudgetNode, Range,
@@ -25,6 +25,7 @@ use crate::{
     },
     store::{
         self,
+        attempts::NewAttempt,
         attempts::claim::ReadyTask,
         budgets::{
             charged::Above,
@@ -207,10 +208,14 @@ impl Funds {
     ///
     /// # Errors
     /// [`Error::Again`] when somebody else took meanwhile what a look had found.
-    pub(in crate::app) async fn write(self, unit: &mut Unit, started: &[Started]) -> Result<()> {
+    pub(in crate::app) async fn write<'a>(
+        self,
+        unit: &mut Unit,
+        started: impl Iterator<Item = &'a NewAttempt>,
+    ) -> Result<()> {
         let Self { ledger, mut granted, .. } = self;
         let mut rows = Vec::new();
-        for Started { token: _, attempt } in started {
+        for attempt in started {
             let units = granted.remove(&attempt.task_id).unwrap_or_default();
             rows.extend(units.into_iter().map(|(unit, amount)| Row {
                 attempt_id: attempt.attempt_id,

@@ -12,7 +12,7 @@ use crate::{
         tasks::{
             cascade::{self, resume},
             change::Change,
-            create::Ground,
+            create::InsertPoint,
         },
     },
     domain::{
@@ -99,8 +99,8 @@ async fn apply_plan(unit: &mut Unit, goal: &GoalFacts, plan: PlanId) -> Result<(
     store::goals::set_plan_state(unit.tx(), plan, PlanState::Applied).await?;
     let active = GoalState::Active;
     store::goals::set_state(unit.tx(), goal.goal_id, active, None).await?;
-    let ground = Ground { goal: goal.goal_id, priority: goal.priority, position: 0, parent: None };
-    apply(unit, ground, plan, &tasks).await
+    let at = InsertPoint { goal: goal.goal_id, priority: goal.priority, position: 0, parent: None };
+    apply(unit, at, plan, &tasks).await
 }
 
 async fn start(

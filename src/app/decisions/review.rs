@@ -26,6 +26,7 @@ use crate::{
     app::{
         Result, Unit,
         attempts::takeover,
+        budgets::create,
         tasks::{cascade, change::Change, subtasks},
         unit::locks::{find, locked},
     },
@@ -186,7 +187,9 @@ async fn reassign(unit: &mut Unit, review: Review<'_>, choice: &Choice) -> Resul
 async fn split(unit: &mut Unit, review: Review<'_>, choice: &Choice) -> Result<()> {
     say(unit, &review).await?;
     one_more_round(unit, &review.task).await?;
-    subtasks::add(unit, review.goal, &review.task, &choice.tasks, "/choice/tasks").await?;
+    let ids =
+        subtasks::add(unit, review.goal, &review.task, &choice.tasks, "/choice/tasks").await?;
+    create::of_tasks(unit, &ids, &choice.tasks).await?;
     let ending = review::split(&review.task);
     end(unit, review, ending).await
 }

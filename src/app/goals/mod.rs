@@ -18,7 +18,7 @@ use super::{
     error::same_version,
     tasks::{
         Cancellation, cascade,
-        create::{Ground, lay},
+        create::{InsertPoint, create_tasks},
     },
     unit::{
         idempotency::{self, Outcome, Request},
@@ -273,8 +273,8 @@ async fn write_plan(
         .await?;
     let count = draft.tasks.len();
     if !new.approval.plan {
-        let ground = Ground { goal, priority, position: 0, parent: None };
-        return apply(unit, ground, plan, &draft.tasks).await;
+        let at = InsertPoint { goal, priority, position: 0, parent: None };
+        return apply(unit, at, plan, &draft.tasks).await;
     }
     unit.record(
         NewEvent::new(EventKind::PlanProposed)
@@ -296,20 +296,21 @@ async fn write_plan(
 /// Creates the tasks of a plan; the goal is active from now on.
 pub(super) async fn apply(
     unit: &mut Unit,
-    ground: Ground,
+    at: InsertPoint,
     plan: PlanId,
     tasks: &[TaskSpec],
 ) -> Result<()> {
     unit.record(
         NewEvent::new(EventKind::PlanApplied)
-            .goal(ground.goal)
+            .goal(at.goal)
             .after(&tasks)
             .data(json!({"plan_id": plan, "tasks": tasks.len()})),
     );
-    unit.record(NewEvent::new(EventKind::GoalActive).goal(ground.goal));
-    lay(unit, ground, tasks).await?;
-    finish_if_over(unit, ground.goal).await?;
-    allocations::open(unit, ground.goal).await
+    unit.record(NewEvent::new(EventKind::GoalActive).goal(at.goal));
+    let ids = create_tasks(unit, at, tasks).await?;
+    create::of_tasks(unit, &ids, tasks).await?;
+    finish_if_over(unit, at.goal).await?;
+    allocations::open(unit, at.goal).await
 }
 
 /// Ends an active goal whose tasks have all ended. The goal's row is held, or locked here.

@@ -14,11 +14,10 @@ use super::{pricing, raise_totals, store_entries};
 use crate::{
     app::{App, Result, Unit, budgets::settle, caller::Actor, unit::locks::locked},
     domain::{
-        budget::ledger::FRACTIONS,
         event::{EventKind, NewEvent},
         ids::{AttemptId, WorkspaceId},
         price,
-        spend::{Charge, MONEY, RERATE_PREFIX, UNPRICED, UnitSpend},
+        spend::{Charge, FRACTIONS, MONEY, RERATE_PREFIX, UNPRICED, UnitSpend},
         task::AttemptFacts,
     },
     store::{

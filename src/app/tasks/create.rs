@@ -1,6 +1,7 @@
 //! Creating the tasks of a plan or of a subtask request.
 //!
-//! The plan was checked before; here it becomes rows, all of them or none. The goal's row is held.
+//! The plan was checked before; here it becomes rows, all of them or none. The goal's row is locked.
+//! The caller creates the budgets that the tasks come with: `budgets::create::of_tasks`.
 
 use std::collections::BTreeSet;
 
@@ -8,9 +9,8 @@ use serde_json::json;
 
 use super::unblock;
 use crate::{
-    app::{Result, Unit, budgets::create},
+    app::{Result, Unit},
     domain::{
-        budget::BudgetNode,
         event::{EventKind, NewEvent, task_event},
         ids::{GoalId, TaskId},
         plan::{
@@ -29,7 +29,7 @@ use crate::{
 
 /// Where the tasks go.
 #[derive(Debug, Clone, Copy)]
-pub struct Ground {
+pub struct InsertPoint {
     /// Their goal.
     pub goal: GoalId,
     /// The priority of those that do not say.
@@ -44,7 +44,11 @@ pub struct Ground {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lay(unit: &mut Unit, ground: Ground, specs: &[TaskSpec]) -> Result<Vec<TaskId>> {
+pub async fn create_tasks(
+    unit: &mut Unit,
+    at: InsertPoint,
+    specs: &[TaskSpec],
+) -> Result<Vec<TaskId>> {
     let now = unit.now();
     let ids: Vec<TaskId> = unit.ids(specs.len());
     let laid = lay_out(specs, now);
@@ -52,13 +56,13 @@ pub async fn lay(unit: &mut Unit, ground: Ground, specs: &[TaskSpec]) -> Result<
         .iter()
         .zip(&laid)
         .enumerate()
-        .map(|(index, (spec, laid))| new_task(unit, ground, &ids, index, spec, laid))
+        .map(|(index, (spec, laid))| new_task(unit, at, &ids, index, spec, laid))
         .collect();
 
     let sets: BTreeSet<String> = rows.iter().map(|row| row.capability_key.clone()).collect();
     let sets: Vec<String> = sets.into_iter().collect();
     store::tasks::know_capability_sets(unit.tx(), &sets).await?;
-    store::tasks::insert(unit.tx(), ground.goal, now, &rows).await?;
+    store::tasks::insert(unit.tx(), at.goal, now, &rows).await?;
 
     let criteria = criteria(&ids, specs);
     if !criteria.is_empty() {
@@ -72,37 +76,32 @@ pub async fn lay(unit: &mut Unit, ground: Ground, specs: &[TaskSpec]) -> Result<
     if !edges.is_empty() {
         store::tasks::links::insert_dependencies(unit.tx(), &edges).await?;
     }
-    let budgets = specs.iter().zip(&ids);
-    let budgets = budgets
-        .filter_map(|(spec, id)| Some((BudgetNode::Task, id.0, spec.budget.as_ref()?)))
-        .collect::<Vec<_>>();
-    create::make(unit, &budgets).await?;
-    record(unit, ground, specs, &rows);
+    record(unit, at, specs, &rows);
     // Tasks that begin before a person.
     let parked = rows.iter().filter(|row| row.state == TaskState::Parked);
-    let parked: Vec<_> = parked.map(|row| (row.task_id, ground.goal)).collect();
+    let parked: Vec<_> = parked.map(|row| (row.task_id, at.goal)).collect();
     unblock::ask_start(unit, &parked).await?;
-    let change = [(ground.goal, counts(&rows))];
+    let change = [(at.goal, counts(&rows))];
     store::tasks::moves::count(unit.tx(), &change).await?;
     Ok(ids)
 }
 
 fn new_task(
     unit: &Unit,
-    ground: Ground,
+    at: InsertPoint,
     ids: &[TaskId],
     index: usize,
     spec: &TaskSpec,
     laid: &Laid,
 ) -> NewTask {
-    let priority = spec.priority.unwrap_or(ground.priority);
+    let priority = spec.priority.unwrap_or(at.priority);
     let ready_from = spec.not_before.unwrap_or(unit.now());
     let millis = |seconds: u32| i64::from(seconds) * 1000;
     NewTask {
         task_id: ids[index],
-        parent_id: laid.parent.map(|parent| ids[parent]).or(ground.parent),
+        parent_id: laid.parent.map(|parent| ids[parent]).or(at.parent),
         reference: spec.r#ref.clone(),
-        position: ground.position + index as i32,
+        position: at.position + index as i32,
         container: laid.container,
         state: laid.state,
         priority,
@@ -144,9 +143,9 @@ fn criteria(ids: &[TaskId], specs: &[TaskSpec]) -> Vec<NewCriterion> {
     ids.iter().zip(specs).flat_map(of_task).collect()
 }
 
-fn record(unit: &mut Unit, ground: Ground, specs: &[TaskSpec], rows: &[NewTask]) {
+fn record(unit: &mut Unit, at: InsertPoint, specs: &[TaskSpec], rows: &[NewTask]) {
     for (row, spec) in rows.iter().zip(specs) {
-        let event = |kind| NewEvent::new(kind).goal(ground.goal).task(row.task_id);
+        let event = |kind| NewEvent::new(kind).goal(at.goal).task(row.task_id);
         let title: String = spec.title.chars().take(100).collect();
         unit.record(
             event(EventKind::TaskCreated)

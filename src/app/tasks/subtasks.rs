@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::create::{Ground, lay};
+use super::create::{InsertPoint, create_tasks};
 use crate::{
     app::{Error, Result, Unit},
     domain::{
@@ -30,7 +30,7 @@ pub(in crate::app) async fn add(
     at: &str,
 ) -> Result<Vec<TaskId>> {
     let position = check(unit, goal, task.task_id, tasks, at).await?;
-    let ground = Ground {
+    let at = InsertPoint {
         goal: goal.goal_id,
         priority: task.priority,
         position,
@@ -38,7 +38,7 @@ pub(in crate::app) async fn add(
     };
     let outermost = tasks.iter().filter(|task| task.parent.is_none()).count() as i32;
     store::tasks::add_children(unit.tx(), task.task_id, outermost).await?;
-    lay(unit, ground, tasks).await
+    create_tasks(unit, at, tasks).await
 }
 
 /// Checks subtasks against each other and against the goal; returns the position of the first.

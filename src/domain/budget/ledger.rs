@@ -14,10 +14,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{BudgetNode, OnExhausted, Period, Range};
-use crate::domain::ids::LimitId;
-
-/// Millionths in a unit.
-pub const FRACTIONS: i64 = 1_000_000;
+use crate::domain::{ids::LimitId, spend::FRACTIONS};
 
 /// Which window: its order is the order in which everybody locks windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    budget::ledger::FRACTIONS,
     check::{Checks, pointer},
     price::{
         rate::Cost,
@@ -19,6 +18,9 @@ use super::{
     },
     settings,
 };
+
+/// Millionths in a unit: amounts of money keep fractions of a micro-dollar beside whole ones.
+pub const FRACTIONS: i64 = 1_000_000;
 
 /// Amounts by unit. Units are named `usd_micros`, `input_tokens`, `output_tokens`, `tool_calls`,
 /// `gpu_ms` or a name of the fleet's own; amounts are whole numbers. `wall_ms` and `attempts` are

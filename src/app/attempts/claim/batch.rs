@@ -152,7 +152,7 @@ async fn give(
     let started = start(unit, batch, &given).await?;
     let claims = claims(unit, &started).await?;
     shortage::park(unit, ready, funds.short()).await?;
-    funds.write(unit, &started).await?;
+    funds.write(unit, started.iter().map(|new| &new.attempt)).await?;
     Ok(Gift { given, claims, refused })
 }
 

@@ -339,7 +339,7 @@ async fn start(
     store::attempts::start(unit.tx(), &row).await?;
     let mut found = claims(unit, &started).await?;
     if let Some(funds) = funds {
-        funds.write(unit, &started).await?;
+        funds.write(unit, started.iter().map(|new| &new.attempt)).await?;
     }
     found.remove(&task).ok_or_else(|| Error::Corrupt("a task that cannot be handed over".into()))
 }
