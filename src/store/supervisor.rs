@@ -1,89 +1,96 @@
-//! The last run of each background step.
+//! The last run of each duty of the supervisor.
 
 use chrono::{DateTime, Utc};
 
 use super::{Tx, traced};
 
-/// Runs of a step that are written down together; all but the last changed nothing.
+/// Runs of a duty that are recorded together; all but the last changed nothing.
 #[derive(Debug, Clone, Copy)]
-pub struct StepRun<'a> {
-    /// The name of the step.
-    pub step: &'a str,
+pub struct DutyRun<'a> {
+    /// The name of the duty.
+    pub duty: &'a str,
     /// How many runs.
     pub runs: i64,
     /// When the last one began.
     pub began_at: DateTime<Utc>,
-    /// How long it took.
+    /// Duration of the last one in milliseconds.
     pub took_ms: i64,
-    /// How many things it changed.
-    pub changed: i64,
+    /// Things that it looked at.
+    pub looked_at: i64,
+    /// Things that it changed.
+    pub did: i64,
+    /// Things that it left for the next run.
+    pub left: i64,
     /// Why it failed; none: it did not.
     pub error: Option<&'a str>,
 }
 
-/// A step and its last run.
+/// A duty and its last run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepRow {
-    /// The name of the step.
-    pub step: String,
-    /// How often it ran.
+pub struct DutyRow {
+    /// The name of the duty.
+    pub duty: String,
+    /// Number of runs.
     pub runs: i64,
-    /// How many things it changed in all runs.
-    pub changed: i64,
-    /// How many runs failed.
+    /// Things changed in all runs.
+    pub did: i64,
+    /// Number of failed runs.
     pub failures: i64,
     /// When the last run began.
     pub last_run_at: DateTime<Utc>,
-    /// How long it took.
+    /// Duration of the last run in milliseconds.
     pub last_took_ms: i64,
-    /// How many things it changed.
-    pub last_changed: i64,
-    /// Why it failed.
-    pub last_error: Option<String>,
+    /// Things that the last run looked at.
+    pub last_looked_at: i64,
+    /// Things that the last run changed.
+    pub last_did: i64,
+    /// Things that the last run left for the next.
+    pub last_left: i64,
+    /// Whether the last run failed.
+    pub last_failed: bool,
 }
 
 /// Records a run: the totals grow, the last run is replaced.
-///
-/// # Errors
-/// When the database fails.
-pub async fn record(tx: &mut Tx, run: &StepRun<'_>) -> sqlx::Result<()> {
+pub async fn record(tx: &mut Tx, run: &DutyRun<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
-        insert into supervisor_steps as old
-            (workspace_id, step, runs, changed, failures, last_run_at, last_took_ms, last_changed,
-             last_error)
-        values ($1, $2, $7, $5, ($6::text is not null)::int, $3, $4, $5, $6)
-        on conflict (workspace_id, step) do update set
+        insert into supervisor_duties as old
+            (workspace_id, duty, runs, did, failures, last_run_at, last_took_ms, last_looked_at,
+             last_did, last_left, last_error)
+        values ($1, $2, $3, $4, ($5::text is not null)::int, $6, $7, $8, $4, $9, $5)
+        on conflict (workspace_id, duty) do update set
             runs = old.runs + excluded.runs,
-            changed = old.changed + excluded.changed,
+            did = old.did + excluded.did,
             failures = old.failures + excluded.failures,
             last_run_at = excluded.last_run_at,
             last_took_ms = excluded.last_took_ms,
-            last_changed = excluded.last_changed,
+            last_looked_at = excluded.last_looked_at,
+            last_did = excluded.last_did,
+            last_left = excluded.last_left,
             last_error = excluded.last_error
         "#,
         tx.workspace.0,
-        run.step,
+        run.duty,
+        run.runs,
+        run.did,
+        run.error,
         run.began_at,
         run.took_ms,
-        run.changed,
-        run.error,
-        run.runs,
+        run.looked_at,
+        run.left,
     )
     .execute(traced!(tx, "supervisor.record"))
     .await?;
     Ok(())
 }
 
-/// Every step that ever ran, by name.
-///
-/// # Errors
-/// When the database fails.
-pub async fn list(tx: &mut Tx) -> sqlx::Result<Vec<StepRow>> {
+/// Every duty that ever ran, by name.
+pub async fn list(tx: &mut Tx) -> sqlx::Result<Vec<DutyRow>> {
     sqlx::query_as!(
-        StepRow,
-        "select step, runs, changed, failures, last_run_at, last_took_ms, last_changed, last_error
-         from supervisor_steps where workspace_id = $1 order by step",
+        DutyRow,
+        r#"select duty, runs, did, failures, last_run_at, last_took_ms, last_looked_at, last_did,
+                  last_left, last_error is not null as "last_failed!"
+           from supervisor_duties where workspace_id = $1 order by duty"#,
         tx.workspace.0,
     )
     .fetch_all(traced!(tx, "supervisor.list"))

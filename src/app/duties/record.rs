@@ -1,4 +1,4 @@
-//! What the supervisor did last.
+//! The record of the supervisor: what each duty did last.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,86 +9,90 @@ use crate::{
         caller::{Caller as _, MonitorCaller},
     },
     domain::ids::WorkspaceId,
-    store::{self, supervisor::StepRow},
+    store::{self, supervisor::DutyRow},
 };
 
-pub use crate::store::supervisor::StepRun;
+pub use crate::store::supervisor::DutyRun;
 
-/// A background step and its last run, whichever process ran it.
+/// A duty of the supervisor and its last run, by any process on the database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct SupervisorStep {
-    /// Its name.
+pub struct SupervisorDuty {
+    /// The name of the duty.
     #[schema(example = "expire")]
-    pub step: String,
-    /// How often it ran.
+    pub duty: String,
+    /// Number of runs so far.
     #[schema(example = 4812)]
     pub runs: i64,
-    /// How many things it changed in all runs.
+    /// Number of things changed in all runs.
     #[schema(example = 12)]
-    pub changed: i64,
-    /// How many runs failed.
+    pub did: i64,
+    /// Number of failed runs so far.
     #[schema(example = 0)]
     pub failures: i64,
     /// When the last run began.
     pub last_run_at: DateTime<Utc>,
-    /// How long the last run took, in milliseconds.
+    /// Duration of the last run, in milliseconds.
     #[schema(example = 3)]
     pub last_took_ms: i64,
-    /// How many things the last run changed.
+    /// Number of things that the last run looked at: goals, approvals, limits, rules or rows.
+    #[schema(example = 2)]
+    pub last_looked_at: i64,
+    /// Number of things that the last run changed.
+    #[schema(example = 1)]
+    pub last_did: i64,
+    /// Number of things that the last run left for the next run, because they failed.
     #[schema(example = 0)]
-    pub last_changed: i64,
-    /// Whether the last run failed. Why is in the service's log.
+    pub last_left: i64,
+    /// Whether the last run failed. The service's log says why.
     pub last_failed: bool,
 }
 
-impl From<StepRow> for SupervisorStep {
-    fn from(row: StepRow) -> Self {
-        let StepRow {
-            step,
+impl From<DutyRow> for SupervisorDuty {
+    fn from(row: DutyRow) -> Self {
+        let DutyRow {
+            duty,
             runs,
-            changed,
+            did,
             failures,
             last_run_at,
             last_took_ms,
-            last_changed,
-            last_error,
+            last_looked_at,
+            last_did,
+            last_left,
+            last_failed,
         } = row;
         Self {
-            step,
+            duty,
             runs,
-            changed,
+            did,
             failures,
             last_run_at,
             last_took_ms,
-            last_changed,
-            last_failed: last_error.is_some(),
+            last_looked_at,
+            last_did,
+            last_left,
+            last_failed,
         }
     }
 }
 
-/// The supervisor's record.
+/// The record of the supervisor in this workspace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SupervisorRecord {
-    /// The steps that ever ran, by name.
-    pub steps: Vec<SupervisorStep>,
+    /// Every duty that ever ran, by name.
+    pub duties: Vec<SupervisorDuty>,
 }
 
 impl App {
-    /// Each background step and its last run.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Each duty and its last run.
     pub async fn supervisor_record(&self, caller: &MonitorCaller) -> Result<SupervisorRecord> {
         let mut tx = self.reader(caller.principal().workspace).await?;
         let rows = store::supervisor::list(&mut tx).await?;
-        Ok(SupervisorRecord { steps: rows.into_iter().map(SupervisorStep::from).collect() })
+        Ok(SupervisorRecord { duties: rows.into_iter().map(SupervisorDuty::from).collect() })
     }
 
-    /// Writes down runs of a background step.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn record_step(&self, workspace: WorkspaceId, run: &StepRun<'_>) -> Result<()> {
+    /// Records runs of a duty.
+    pub async fn record_duty(&self, workspace: WorkspaceId, run: &DutyRun<'_>) -> Result<()> {
         self.pulse().beat();
         let mut tx = self.reader(workspace).await?;
         Ok(store::supervisor::record(&mut tx, run).await?)

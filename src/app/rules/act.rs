@@ -51,7 +51,7 @@ const SENTENCE: usize = 500;
 
 /// What a rule acts about: an active goal, or a task of one, which are held.
 #[derive(Debug, Clone)]
-pub(in crate::app) struct Ground {
+pub(in crate::app) struct Target {
     pub goal: GoalId,
     /// The task, when the rule is about tasks.
     pub task: Option<TaskFacts>,
@@ -66,19 +66,19 @@ pub(in crate::app) struct Ground {
 pub(in crate::app) async fn open(
     unit: &mut Unit,
     rule: &Rule,
-    ground: Ground,
+    target: Target,
     finding: &Finding,
 ) -> Result<bool> {
     let id: InterventionId = unit.id();
-    let task_id = ground.task.as_ref().map(|task| task.task_id);
+    let task_id = target.task.as_ref().map(|task| task.task_id);
     let new = NewIntervention {
         intervention_id: id,
         rule_id: rule.id,
         rule_version: rule.version,
         subject: rule.when.subject(),
-        goal_id: ground.goal,
+        goal_id: target.goal,
         task_id,
-        attempt_id: ground.attempt,
+        attempt_id: target.attempt,
         condition: rule.when.condition(),
         action: rule.then.action(),
         detail: &finding.detail,
@@ -91,25 +91,25 @@ pub(in crate::app) async fn open(
         "rule_id": rule.id, "rule": rule.name, "intervention_id": id, "condition": new.condition,
         "detail": finding.detail, "action": new.action,
     });
-    let mut event = NewEvent::new(EventKind::RuleTriggered).goal(ground.goal).data(data);
+    let mut event = NewEvent::new(EventKind::RuleTriggered).goal(target.goal).data(data);
     event.task = task_id;
-    event.attempt = ground.attempt;
+    event.attempt = target.attempt;
     unit.record(event);
     let sentence = sentence(rule, finding);
     match &rule.then {
-        Then::Nudge { text } => nudge(unit, rule, &ground, text).await?,
+        Then::Nudge { text } => nudge(unit, rule, &target, text).await?,
         Then::Ask { title, body, risk } => {
             let title = title.as_deref().unwrap_or(&sentence);
             let question = Question { title, body, risk: risk.unwrap_or(Risk::Medium) };
-            ask(unit, rule, id, ground, finding, question).await?;
+            ask(unit, rule, id, target, finding, question).await?;
         }
         Then::Park {} => {
             let question = Question { title: &sentence, body: PARKED, risk: Risk::Medium };
-            ask(unit, rule, id, ground, finding, question).await?;
+            ask(unit, rule, id, target, finding, question).await?;
         }
-        Then::Freeze { mode, on } => freeze(unit, id, &ground, (*mode, *on), sentence).await?,
+        Then::Freeze { mode, on } => freeze(unit, id, &target, (*mode, *on), sentence).await?,
         Then::Reassign {} => {
-            if let Some(task) = ground.task {
+            if let Some(task) = target.task {
                 reassign(unit, task, &sentence).await?;
             }
             crate::app::rules::act::close(unit, &[(id, Closing::Done)]).await?;
@@ -126,10 +126,10 @@ fn sentence(rule: &Rule, finding: &Finding) -> String {
     format!("{}: {}", rule.name, finding.detail).chars().take(SENTENCE).collect()
 }
 
-async fn nudge(unit: &mut Unit, rule: &Rule, ground: &Ground, text: &str) -> Result<()> {
-    let tasks: Vec<TaskId> = match &ground.task {
+async fn nudge(unit: &mut Unit, rule: &Rule, target: &Target, text: &str) -> Result<()> {
+    let tasks: Vec<TaskId> = match &target.task {
         Some(task) => vec![task.task_id],
-        None => store::rules::interventions::worked_on(unit.tx(), ground.goal, NUDGED).await?,
+        None => store::rules::interventions::worked_on(unit.tx(), target.goal, NUDGED).await?,
     };
     let ids: Vec<NudgeId> = unit.ids(tasks.len());
     let new = |(nudge_id, task_id)| NewNudge { nudge_id, task_id, rule_id: rule.id, text };
@@ -141,13 +141,13 @@ async fn nudge(unit: &mut Unit, rule: &Rule, ground: &Ground, text: &str) -> Res
 async fn freeze(
     unit: &mut Unit,
     id: InterventionId,
-    ground: &Ground,
+    target: &Target,
     (mode, on): (FreezeMode, Subject),
     reason: String,
 ) -> Result<()> {
-    let (scope, what) = match (on, &ground.task) {
+    let (scope, what) = match (on, &target.task) {
         (Subject::Task, Some(task)) => (FreezeScope::Task, task.task_id.0),
-        (Subject::Goal, _) | (Subject::Task, None) => (FreezeScope::Goal, ground.goal.0),
+        (Subject::Goal, _) | (Subject::Task, None) => (FreezeScope::Goal, target.goal.0),
     };
     let new = NewFreeze { scope, scope_id: Some(what), capability: None, mode, reason };
     let freeze = freezes::set(unit, &new, Some(what)).await?;
@@ -166,11 +166,11 @@ async fn ask(
     unit: &mut Unit,
     rule: &Rule,
     id: InterventionId,
-    ground: Ground,
+    target: Target,
     finding: &Finding,
     question: Question<'_>,
 ) -> Result<()> {
-    let Ground { goal, task, attempt } = ground;
+    let Target { goal, task, attempt } = target;
     let about = task.as_ref().map(|task| task.task_id);
     let had = task.as_ref().is_some_and(|task| task.current_attempt.is_some());
     let parked = match task {

@@ -1,4 +1,4 @@
-//! What the supervisor did last.
+//! The record of the supervisor.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ pub fn routes() -> OpenApiRouter<HttpState> {
     handlers![get_supervisor]
 }
 
-/// Read what the supervisor did last.
+/// Read the record of the supervisor.
 ///
-/// Each background step with its last run, whichever process ran it, for the workspace of the key.
-/// A step whose `last_run_at` falls behind does not run; one with `last_failed` has the reason in
-/// the service's log.
+/// Each duty with its last run, by any process on the database, for the workspace of the key. A duty
+/// whose `last_run_at` falls behind does not run. The service's log has the reason of a
+/// `last_failed`.
 #[utoipa::path(get, path = "/v1/supervisor", tag = "health")]
 async fn get_supervisor(
     Auth(caller): Auth<MonitorCaller>,

@@ -11,7 +11,7 @@ pub type Dump = BTreeMap<String, Vec<String>>;
 pub async fn dump(pool: &PgPool) -> Dump {
     let tables: Vec<String> = sqlx::query_scalar(
         "select tablename::text from pg_tables where schemaname = 'public'
-         and tablename not in ('agent_presence', '_sqlx_migrations', 'supervisor_steps')",
+         and tablename not in ('agent_presence', '_sqlx_migrations', 'supervisor_duties')",
     )
     .fetch_all(pool)
     .await

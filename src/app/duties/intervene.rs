@@ -1,4 +1,4 @@
-//! The supervisor's step for intervention rules: finding what they are about, and acting.
+//! Evaluates the intervention rules: finds what they apply to, and acts.
 //!
 //! For each rule that acts, what it may be about is found without a lock ([`store::rules::candidates`]) and
 //! judged by its facts. What is left is done one by one, each in a unit of work of its own that holds the
@@ -9,16 +9,18 @@
 //! that were withdrawn, and nudges whose condition does not hold any more. A question is closed by its
 //! decision, in that transaction.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
-use super::Tally;
+use super::{Duty, Report, Tally};
 use crate::{
     app::{
         App, Result, Unit,
         caller::Actor,
         rules::{
             Rule,
-            act::{self, Ground, close},
+            act::{self, Target, close},
             facts::{self, Known},
         },
     },
@@ -42,12 +44,17 @@ const ACTS: usize = 200;
 /// How many open interventions are looked at together.
 const LOOKED_AT: i64 = 500;
 
+/// The duty.
+pub(super) const DUTY: Duty = Duty {
+    name: "intervene",
+    pace: Duration::from_secs(1),
+    is_due: |due| due.intervene,
+    run: |app, workspace| Box::pin(app.intervene(workspace)),
+};
+
 impl App {
     /// Acts by the rules, and closes what is over.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn intervene(&self, workspace: WorkspaceId) -> Result<u64> {
+    async fn intervene(&self, workspace: WorkspaceId) -> Result<Report> {
         let mut tally = Tally::default();
         tally.note(self.close_interventions(workspace).await);
         let rows = store::rules::at_work(&mut self.reader(workspace).await?).await?;
@@ -65,7 +72,7 @@ impl App {
                 Err(error) => tally.note(Err(error)),
             }
         }
-        tally.result()
+        Ok(tally.report())
     }
 
     /// What is left of attempts and tasks that have ended is no longer looked at.
@@ -101,11 +108,11 @@ impl App {
         } else {
             self.begin(workspace, Actor::SERVICE).await?
         };
-        let Some((ground, finding)) = judge_again(&mut unit, rule, candidate).await? else {
+        let Some((target, finding)) = judge_again(&mut unit, rule, candidate).await? else {
             self.undo(unit).await?;
             return Ok(0);
         };
-        if !act::open(&mut unit, rule, ground, &finding).await? {
+        if !act::open(&mut unit, rule, target, &finding).await? {
             self.undo(unit).await?;
             return Ok(0);
         }
@@ -200,7 +207,7 @@ async fn judge_again(
     unit: &mut Unit,
     rule: &Rule,
     candidate: &Candidate,
-) -> Result<Option<(Ground, Finding)>> {
+) -> Result<Option<(Target, Finding)>> {
     let now = unit.now();
     if !store::rules::hold(unit.tx(), rule.id, rule.version).await? {
         return Ok(None);
@@ -226,6 +233,6 @@ async fn judge_again(
     let silent_after = closed_before(now, rule.cooldown_seconds * 1_000);
     let silent = last.is_some_and(|(closed_at, ..)| closed_at > silent_after);
     let news = finding.is_news(last.map(|(_, closing, measure)| (closing, measure)));
-    let ground = Ground { goal: goal.goal_id, task, attempt };
-    Ok((news && !silent).then_some((ground, finding)))
+    let target = Target { goal: goal.goal_id, task, attempt };
+    Ok((news && !silent).then_some((target, finding)))
 }

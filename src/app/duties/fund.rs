@@ -1,11 +1,12 @@
-//! What the supervisor does for budgets: offering what there is room for, asking people about what
-//! there will be no room for, or giving it up, closing allocations, and learning what tasks usually use.
+//! Offers tasks that a budget has room for again, asks people about those it will have no room for or
+//! cancels them, and closes the allocations of ended goals.
 //!
-//! Room appears in the transaction that makes it, and what waits is offered there. These steps find
-//! what was left over: tasks that somebody held at that moment, periods that began, goals that ended.
+//! Room appears in the transaction that makes it, and what waits is offered there. This duty finds the
+//! rest: tasks that were locked at that moment, periods that began, goals that ended.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use super::{Duty, Report, Tally};
 use crate::{
     app::{
         App, Result, Unit,
@@ -16,40 +17,51 @@ use crate::{
     },
     domain::{
         budget::{OnExhausted, ledger::Shortage},
-        ids::{LimitId, WorkspaceId},
+        ids::{GoalId, LimitId, WorkspaceId},
     },
     store,
 };
 
+/// The duty.
+pub(super) const DUTY: Duty = Duty {
+    name: "fund",
+    pace: Duration::from_secs(1),
+    is_due: |due| due.fund,
+    run: |app, workspace| Box::pin(app.fund(workspace)),
+};
+
 impl App {
-    /// Offers tasks for which there is room again, gives up those whose budget says so, withdraws
-    /// questions that nothing waits for, and settles what ended goals had set aside.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn fund(&self, workspace: WorkspaceId) -> Result<u64> {
+    async fn fund(&self, workspace: WorkspaceId) -> Result<Report> {
         let mut tx = self.reader(workspace).await?;
         let limits = store::budgets::waits::waited_for(&mut tx).await?;
         let goals = store::budgets::allocations::left_open(&mut tx).await?;
         drop(tx);
-        let mut changed = 0;
+        let mut tally = Tally::default();
         for goal in goals {
-            let mut unit = self.begin(workspace, Actor::SERVICE).await?;
-            lock_goal(&mut unit, goal).await?;
-            allocations::close(&mut unit, goal).await?;
-            self.commit(unit).await?;
+            tally.note(self.close_allocations(workspace, goal).await);
         }
         for limit in limits {
-            let mut unit = self.begin(workspace, Actor::SERVICE).await?;
-            let Looked { offered, stop } = look(&mut unit, limit).await?;
-            changed += offered;
-            resume::withdraw(&mut unit, &[limit]).await?;
-            self.commit(unit).await?;
-            if let Some(room) = stop {
-                changed += self.stop(workspace, limit, room).await?;
-            }
+            tally.note(self.fund_limit(workspace, limit).await);
         }
-        Ok(changed)
+        Ok(tally.report())
+    }
+
+    async fn close_allocations(&self, workspace: WorkspaceId, goal: GoalId) -> Result<u64> {
+        let mut unit = self.begin(workspace, Actor::SERVICE).await?;
+        lock_goal(&mut unit, goal).await?;
+        allocations::close(&mut unit, goal).await?;
+        self.commit(unit).await?;
+        Ok(0)
+    }
+
+    /// Offers what waits for a limit, and withdraws the approval that nothing waits for.
+    async fn fund_limit(&self, workspace: WorkspaceId, limit: LimitId) -> Result<u64> {
+        let mut unit = self.begin(workspace, Actor::SERVICE).await?;
+        let Looked { offered, stop } = look(&mut unit, limit).await?;
+        resume::withdraw(&mut unit, &[limit]).await?;
+        self.commit(unit).await?;
+        let Some(room) = stop else { return Ok(offered) };
+        Ok(offered + self.stop(workspace, limit, room).await?)
     }
 
     /// Cancels what waits for a limit that says `stop` and needs more than it can ever have, each
@@ -69,17 +81,6 @@ impl App {
             self.commit(unit).await?;
         }
         Ok(count)
-    }
-
-    /// Computes anew what tasks of each set of capabilities usually use.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn learn_usual_spend(&self, workspace: WorkspaceId) -> Result<u64> {
-        // One statement that reads much and changes nothing that others wait for: no unit of work,
-        // which would be in the way of whoever changes limits.
-        let mut tx = self.reader(workspace).await?;
-        Ok(store::spend::usual::compute(&mut tx).await?)
     }
 }
 

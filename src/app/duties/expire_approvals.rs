@@ -1,13 +1,14 @@
-//! What the supervisor does for approvals: reminding people, asking others, and ending what nobody
-//! decided in time.
+//! Reminds people of approvals, escalates them, and ends those that nobody decided in time.
 //!
 //! It happens under the same locks as a decision, goal before task before approval, and judges again
 //! under them: of a decision and the end of the time, whichever comes first is the only one. What
 //! follows is one transaction with it, as with a decision.
 
+use std::time::Duration;
+
 use serde_json::json;
 
-use super::Tally;
+use super::{Duty, Report, Tally};
 use crate::{
     app::{
         App, Error, Result, Unit,
@@ -48,12 +49,17 @@ struct Late {
     spec: PolicySpec,
 }
 
+/// The duty.
+pub(super) const DUTY: Duty = Duty {
+    name: "expire_approvals",
+    pace: Duration::ZERO,
+    is_due: |due| due.approvals,
+    run: |app, workspace| Box::pin(app.expire_approvals(workspace)),
+};
+
 impl App {
-    /// Reminds people of approvals, asks others, and ends those that nobody decided in time.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn expire_approvals(&self, workspace: WorkspaceId) -> Result<u64> {
+    /// One run of the duty.
+    pub async fn expire_approvals(&self, workspace: WorkspaceId) -> Result<Report> {
         let mut tx = self.reader(workspace).await?;
         let due = store::approvals::frozen_policy::due(&mut tx).await?;
         drop(tx);
@@ -61,7 +67,7 @@ impl App {
         for approval in due {
             tally.note(self.expire_approval(workspace, approval).await);
         }
-        tally.result()
+        Ok(tally.report())
     }
 
     async fn expire_approval(&self, workspace: WorkspaceId, approval: ApprovalId) -> Result<u64> {
