@@ -120,7 +120,8 @@ async fn a_decision_and_the_end_of_the_time_never_both_happen() {
             1 => stream::iter(asked.iter().rev()).then(decide).collect().await,
             _ => join_all(asked.iter().map(decide)).await.into_iter().collect(),
         };
-        expiry.await.unwrap().unwrap();
+        let report = expiry.await.unwrap().unwrap();
+        assert!(report.failure.is_none(), "{:?}", report.failure);
         for approval in &asked {
             let won = won[&text(&approval["id"])];
             let (state, last) = if won {
