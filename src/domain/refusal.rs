@@ -1,145 +1,135 @@
-//! Why muster says no.
+//! Refusals: why muster does not do what a request asks.
 //!
-//! Every refusal, from the JSON reader to the lease fence, is one [`Refusal`]: a [`Code`] that
-//! programs branch on, a sentence for people, and for invalid input the places that must change.
-//! The code is the whole contract: the HTTP status, the page under `/problems/{code}` and the
-//! OpenAPI document are all derived from it, so a refusal cannot be spelt in two ways.
+//! Every refusal, from the JSON reader to the check of a lease, is one [`Refusal`]: a [`Code`] for
+//! programs, a sentence for people, and the places in the request that must change.
 //!
-//! The domain knows no HTTP. It says *what* was refused; `http` decides how that is said aloud.
+//! [`codes!`] is the one table of codes. The response, the page under `/problems/{code}`, the
+//! OpenAPI document and the tables of the handbook are derived from it, and a code without a page
+//! does not compile. The table stands in the domain because use cases report `retryable` too, for
+//! each item of a batch. A status is only a number here: the domain names no HTTP library.
 
 use serde::{Deserialize, Serialize};
 
 use super::words::words;
 
-words! {
-    /// What kind of problem this is: stable, for programs to branch on. Each has a page under
-    /// `/problems/{code}`.
-    pub enum Code {
-        /// The request could not be read: not JSON, or not the JSON this route takes.
-        MalformedRequest => "malformed_request",
-        /// No key, or one that is unknown, expired or revoked.
-        Unauthenticated => "unauthenticated",
-        /// The key's role may not do this.
-        Forbidden => "forbidden",
-        /// The attempt belongs to another agent.
-        NotYourAttempt => "not_your_attempt",
-        /// There is no such thing in this workspace.
-        NotFound => "not_found",
-        /// The path exists, the method does not.
-        MethodNotAllowed => "method_not_allowed",
-        /// The name is taken by another.
-        AlreadyExists => "already_exists",
-        /// The attempt no longer holds the task: its lease was lost, or it has ended.
-        LeaseLost => "lease_lost",
-        /// This attempt was already completed with another result.
-        AlreadyCompleted => "already_completed",
-        /// The goal has ended; nothing can be added to it or changed in it.
-        GoalEnded => "goal_ended",
-        /// The task has ended; terminal states absorb.
-        TaskEnded => "task_ended",
-        /// Somebody decided this approval before.
-        AlreadyDecided => "already_decided",
-        /// Whoever wants something or wrote it does not decide about it.
-        SeparationOfDuties => "separation_of_duties",
-        /// The approval's policy lets others decide.
-        NotAnApprover => "not_an_approver",
-        /// This person has voted on the approval before, otherwise.
-        AlreadyVoted => "already_voted",
-        /// The payload of the approval is not the one that was read.
-        PayloadChanged => "payload_changed",
-        /// A link is not enough for this: it takes a key.
-        LinkRefused => "link_refused",
-        /// A budget has no room for what was asked.
-        BudgetExhausted => "budget_exhausted",
-        /// The agent is paused, draining or retired and may not claim.
-        AgentNotActive => "agent_not_active",
-        /// An operator has stopped or paused what this is about.
-        Frozen => "frozen",
-        /// The task is in a state in which this cannot be done: something else comes first.
-        WrongState => "wrong_state",
-        /// Without this key nobody could make another.
-        LastAdminKey => "last_admin_key",
-        /// A request with the same `Idempotency-Key` is being worked on at this moment.
-        IdempotencyInProgress => "idempotency_in_progress",
-        /// The thing was changed since it was read (`If-Match` does not match).
-        PreconditionFailed => "precondition_failed",
-        /// This request needs an `If-Match` header.
-        PreconditionRequired => "precondition_required",
-        /// The body is larger than this route takes.
-        BodyTooLarge => "body_too_large",
-        /// The body is not `application/json`.
-        UnsupportedMediaType => "unsupported_media_type",
-        /// The request was read, and some of its values are refused.
-        Invalid => "invalid",
-        /// The plan has errors: unknown or double refs, a cycle, too many tasks.
-        PlanInvalid => "plan_invalid",
-        /// The brief has nothing in it that the outline planner recognises as a task.
-        NoTasksFound => "no_tasks_found",
-        /// The `Idempotency-Key` was used before with another request.
-        IdempotencyKeyReused => "idempotency_key_reused",
-        /// A required criterion has no evidence.
-        EvidenceMissing => "evidence_missing",
-        /// Too many requests.
-        RateLimited => "rate_limited",
-        /// Something inside failed. Nothing of the request was stored.
-        Internal => "internal",
-        /// The service cannot take the request at this moment: starting, stopping or overloaded.
-        Unavailable => "unavailable",
-    }
+/// The table of codes: name, word, HTTP status, [`Retry`], title. `$then` is the macro that gets the
+/// rows. A title says which problem it is, in a few words; the page of the code explains it.
+macro_rules! codes {
+    ($then:ident) => {
+        $then! {
+            MalformedRequest,      "malformed_request",       400, Never,           "Malformed request";
+            Unauthenticated,       "unauthenticated",         401, Never,           "Missing or invalid key";
+            Forbidden,             "forbidden",               403, Never,           "Forbidden for this role";
+            NotYourAttempt,        "not_your_attempt",        403, Never,           "Attempt of another agent";
+            NotFound,              "not_found",               404, Never,           "Not found";
+            MethodNotAllowed,      "method_not_allowed",      405, Never,           "Method not allowed";
+            AlreadyExists,         "already_exists",          409, Never,           "Already exists";
+            LeaseLost,             "lease_lost",              409, Never,           "Lease lost";
+            AlreadyCompleted,      "already_completed",       409, Never,           "Attempt already completed with another result";
+            GoalEnded,             "goal_ended",              409, Never,           "Goal has ended";
+            TaskEnded,             "task_ended",              409, Never,           "Task has ended";
+            AlreadyDecided,        "already_decided",         409, Never,           "Approval already decided";
+            SeparationOfDuties,    "separation_of_duties",    403, Never,           "Excluded by separation of duties";
+            NotAnApprover,         "not_an_approver",         403, Never,           "Not an approver at this stage";
+            AlreadyVoted,          "already_voted",           409, Never,           "Already voted at this stage";
+            PayloadChanged,        "payload_changed",         409, Never,           "Payload changed since it was read";
+            LinkRefused,           "link_refused",            403, Never,           "Decision not permitted with a link";
+            BudgetExhausted,       "budget_exhausted",        409, Never,           "Budget exhausted";
+            AgentNotActive,        "agent_not_active",        409, Later,           "Agent not active";
+            Frozen,                "frozen",                  409, Later,           "Frozen by an operator";
+            WrongState,            "wrong_state",             409, Never,           "Invalid state for this operation";
+            LastAdminKey,          "last_admin_key",          409, Never,           "Last admin key cannot be revoked";
+            IdempotencyInProgress, "idempotency_in_progress", 409, AfterSeconds(1), "Request with the same Idempotency-Key in progress";
+            PreconditionFailed,    "precondition_failed",     412, Never,           "Precondition failed";
+            PreconditionRequired,  "precondition_required",   428, Never,           "Precondition required";
+            BodyTooLarge,          "body_too_large",          413, Never,           "Request body too large";
+            UnsupportedMediaType,  "unsupported_media_type",  415, Never,           "Unsupported media type";
+            Invalid,               "invalid",                 422, Never,           "Invalid values in the request";
+            PlanInvalid,           "plan_invalid",            422, Never,           "Invalid plan";
+            NoTasksFound,          "no_tasks_found",          422, Never,           "No tasks found in the brief";
+            IdempotencyKeyReused,  "idempotency_key_reused",  422, Never,           "Idempotency-Key reused for another request";
+            EvidenceMissing,       "evidence_missing",        422, Never,           "Required evidence missing";
+            RateLimited,           "rate_limited",            429, AfterSeconds(1), "Too many requests";
+            Internal,              "internal",                500, Later,           "Internal error";
+            Unavailable,           "unavailable",             503, AfterSeconds(1), "Service unavailable";
+        }
+    };
+}
+pub(crate) use codes;
+
+/// Whether the same request may succeed later without being changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// No: the same request gets the same answer.
+    Never,
+    /// Yes, at a time that muster does not know.
+    Later,
+    /// Yes, after this many seconds at the earliest: sent as `Retry-After`.
+    AfterSeconds(u32),
 }
 
+struct Row {
+    status: u16,
+    retry: Retry,
+    title: &'static str,
+}
+
+macro_rules! define {
+    ($($name:ident, $word:tt, $status:literal, $retry:expr, $title:literal;)+) => {
+        words! {
+            /// The kind of a problem: stable, for programs to branch on. Each has a page under
+            /// `/problems/{code}`.
+            pub enum Code {
+                $(#[doc = $title] $name => $word,)+
+            }
+        }
+
+        impl Code {
+            const fn row(self) -> Row {
+                use Retry::{AfterSeconds, Later, Never};
+                match self {
+                    $(Self::$name => Row { status: $status, retry: $retry, title: $title },)+
+                }
+            }
+        }
+    };
+}
+codes!(define);
+
 impl Code {
+    /// The HTTP status of every problem with this code.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        self.row().status
+    }
+
+    /// The title of every problem with this code: a few words for people.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        self.row().title
+    }
+
+    /// Whether and when the same request may succeed.
+    #[must_use]
+    pub const fn retry(self) -> Retry {
+        self.row().retry
+    }
+
     /// Whether the same request may succeed later without being changed.
     #[must_use]
     pub const fn retryable(self) -> bool {
-        match self {
-            Self::IdempotencyInProgress
-            | Self::RateLimited
-            | Self::Internal
-            | Self::Unavailable
-            | Self::AgentNotActive
-            | Self::Frozen => true,
-            Self::MalformedRequest
-            | Self::Unauthenticated
-            | Self::Forbidden
-            | Self::NotYourAttempt
-            | Self::NotFound
-            | Self::MethodNotAllowed
-            | Self::AlreadyExists
-            | Self::LeaseLost
-            | Self::AlreadyCompleted
-            | Self::GoalEnded
-            | Self::TaskEnded
-            | Self::AlreadyDecided
-            | Self::SeparationOfDuties
-            | Self::NotAnApprover
-            | Self::AlreadyVoted
-            | Self::PayloadChanged
-            | Self::LinkRefused
-            | Self::BudgetExhausted
-            | Self::WrongState
-            | Self::LastAdminKey
-            | Self::PreconditionFailed
-            | Self::PreconditionRequired
-            | Self::BodyTooLarge
-            | Self::UnsupportedMediaType
-            | Self::Invalid
-            | Self::PlanInvalid
-            | Self::NoTasksFound
-            | Self::IdempotencyKeyReused
-            | Self::EvidenceMissing => false,
-        }
+        !matches!(self.retry(), Retry::Never)
     }
 }
 
 /// One place in a request that must change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FieldError {
-    /// JSON Pointer (RFC 6901) into the request's body, or `?name` for a query parameter and
-    /// `@Name` for a header.
+    /// The place: a JSON Pointer (RFC 6901) into the request's body, `?name` for a query parameter or
+    /// `@Name` for a header. Empty for the body as a whole.
     #[schema(example = "/tasks/3/needs/0")]
     pub pointer: String,
-    /// What is wrong there and what would be right.
+    /// What is wrong at this place, and which values are accepted. For people; the text may change.
     #[schema(example = "there is no task with the ref `T012`")]
     pub detail: String,
 }
@@ -151,15 +141,15 @@ impl FieldError {
     }
 }
 
-/// A refusal: nothing of the request was stored, its spend included.
+/// A refusal. Nothing of the request was stored, its spend included.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{code}: {detail}")]
 pub struct Refusal {
-    /// For programs.
+    /// The kind of refusal, for programs.
     pub code: Code,
-    /// For people: what happened and what to do.
+    /// What happened and what to do, for people.
     pub detail: String,
-    /// The places that must change; empty unless the input itself was refused.
+    /// The places in the request that must change; often empty.
     pub errors: Vec<FieldError>,
 }
 
@@ -173,10 +163,9 @@ impl Refusal {
     #[must_use]
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
-            // The whole body has the empty pointer: there is no place to name.
             [only] if only.pointer.is_empty() => format!("the body: {}", only.detail),
             [only] => format!("{}: {}", only.pointer, only.detail),
-            many => format!("{} values of the request are refused; see `errors`", many.len()),
+            many => format!("{} values of the request are invalid; see `errors`", many.len()),
         };
         Self { code: Code::Invalid, detail, errors }
     }

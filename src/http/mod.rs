@@ -75,8 +75,6 @@ pub mod docs;
 pub mod extract;
 pub mod health;
 pub mod problem;
-pub mod problem_pages;
-mod problem_texts;
 pub mod reply;
 pub mod serve;
 pub mod state;
@@ -122,7 +120,7 @@ fn routes() -> OpenApiRouter<HttpState> {
         .merge(api::supervisor::routes())
         .merge(api::verify::routes())
         .merge(health::routes())
-        .merge(problem_pages::routes())
+        .merge(api::problems::routes())
         .merge(docs::routes())
 }
 

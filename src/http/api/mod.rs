@@ -15,6 +15,7 @@ pub mod links;
 pub mod plans;
 pub mod policies;
 pub mod prices;
+pub mod problems;
 pub mod projects;
 pub mod reports;
 pub mod rules;

@@ -11,7 +11,6 @@ use crate::{
         refusal::Refusal,
         states::{ApprovalKind, ApprovalState},
     },
-    http::problem::title,
 };
 
 /// The style of every page; the policy of the page names its hash.
@@ -189,7 +188,7 @@ fn ended(over: Over) -> Html {
 
 fn refused(refusal: &Refusal) -> Html {
     let mut html = Html::new();
-    html.raw("<h1>").raw(title(refusal.code)).raw("</h1><p>").text(&refusal.detail);
+    html.raw("<h1>").raw(refusal.code.title()).raw("</h1><p>").text(&refusal.detail);
     html.raw("</p><p>Nothing was decided.</p>");
     html
 }

@@ -265,7 +265,7 @@ impl Description<'_> {
     fn problems(&mut self) {
         let mut by_status = BTreeMap::<u16, Vec<Code>>::new();
         for code in std::mem::take(&mut self.codes) {
-            by_status.entry(problem::status(code).as_u16()).or_default().push(code);
+            by_status.entry(code.status()).or_default().push(code);
         }
         let schema = self.schema::<Problem>();
         for (status, codes) in by_status {

@@ -1,5 +1,6 @@
 //! The responses of an operation: their headers, and how problems are listed.
 
+use axum::http::{HeaderName, header};
 use utoipa::openapi::{
     Content, Header, RefOr, Response, Schema,
     extensions::{Extensions, ExtensionsBuilder},
@@ -16,15 +17,13 @@ const OPTIONAL_HEADERS: &[&str] = &["Link", "Idempotent-Replayed"];
 pub(super) fn problem_response(codes: &[Code], schema: RefOr<Schema>) -> Response {
     let lines: Vec<String> = codes
         .iter()
-        .map(|code| format!("[`{code}`](/problems/{code}): {}.", problem::title(*code)))
+        .map(|code| format!("[`{code}`](/problems/{code}): {}.", code.title()))
         .collect();
     let words: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
-    // Codes share a status: what is promised of it are the headers that all of them have.
-    let shared = codes.first().map_or(&[][..], |code| problem::extra_headers(*code)).iter();
-    let headers: Vec<(&str, &str)> = shared
-        .filter(|header| codes.iter().all(|code| problem::extra_headers(*code).contains(header)))
-        .map(|(name, _)| header_text(name.as_str()))
-        .collect();
+    // Codes share a status: the response promises a header only if all of them have it.
+    let mut all = codes.iter().map(|code| problem::header(*code));
+    let first = all.next().flatten().filter(|first| all.all(|other| other.as_ref() == Some(first)));
+    let headers: Vec<_> = first.iter().map(|(name, _)| header_text(name)).collect();
     let response = ResponseBuilder::new()
         .description(lines.join("\n"))
         .content(problem::CONTENT_TYPE, Content::new(Some(schema)))
@@ -32,11 +31,11 @@ pub(super) fn problem_response(codes: &[Code], schema: RefOr<Schema>) -> Respons
     with_headers(response, &headers)
 }
 
-fn header_text(name: &str) -> (&'static str, &'static str) {
-    match name {
-        "retry-after" => ("Retry-After", "Seconds to wait before the next try."),
-        _ => ("WWW-Authenticate", "How to authenticate: `Bearer`."),
+fn header_text(name: &HeaderName) -> (&'static str, &'static str) {
+    if *name == header::RETRY_AFTER {
+        return ("Retry-After", "Seconds to wait before the next try.");
     }
+    ("WWW-Authenticate", "The authentication scheme: `Bearer`.")
 }
 
 /// Adds headers, each with what it says.

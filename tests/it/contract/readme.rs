@@ -13,7 +13,6 @@ use muster::{
     cli::Cli,
     config::settings,
     domain::{refusal::Code, words::Words as _},
-    http::problem::{status, title},
 };
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -33,8 +32,8 @@ fn hold(header: &str, expected: &[String]) {
 #[test]
 fn every_problem_code_is_in_the_readme() {
     let row = |code: &Code| {
-        let (number, retry) = (status(*code).as_u16(), if code.retryable() { "yes" } else { "" });
-        format!("| `{code}` | {number} | {retry} | {} |", title(*code))
+        let retry = if code.retryable() { "yes" } else { "" };
+        format!("| `{code}` | {} | {retry} | {} |", code.status(), code.title())
     };
     let expected: Vec<String> = Code::ALL.iter().map(row).collect();
     hold("| code | status | retry | |", &expected);

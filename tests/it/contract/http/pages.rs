@@ -1,12 +1,25 @@
 //! Health, problem pages and documentation.
 
-use super::fixture::{fetch, send, service, state};
-use crate::support::client::Client;
+use std::collections::BTreeSet;
+
 use axum::{body::Body, http::Request};
 use muster::{
-    domain::{refusal::Code, words::Words},
-    http::state::Limits,
+    domain::{
+        refusal::{Code, Refusal, Retry},
+        words::Words,
+    },
+    http::{
+        problem::{
+            Error, Problem,
+            pages::{page, section},
+        },
+        state::Limits,
+    },
 };
+use serde_json::Value;
+
+use super::fixture::{fetch, send, service, state};
+use crate::support::client::Client;
 
 #[tokio::test]
 async fn health_says_what_it_sees() {
@@ -25,7 +38,7 @@ async fn metrics_need_a_key() {
 }
 
 #[tokio::test]
-async fn every_code_has_a_page_in_both_forms() {
+async fn every_code_has_a_page_in_three_forms() {
     let client = Client::of(service());
     let list = client.get("/problems").header("accept", "application/json").await.value(200);
     assert_eq!(list["items"].as_array().unwrap().len(), Code::ALL.len());
@@ -34,18 +47,72 @@ async fn every_code_has_a_page_in_both_forms() {
         assert_eq!(path, format!("/problems/{code}"));
         let html = client.get(path).await.expect(200);
         assert!(html.header("content-type").starts_with("text/html"));
+        let html = String::from_utf8(html.body).unwrap();
+        assert!(html.contains(&format!("<h1>{}</h1>", code.title())), "{html}");
         let markdown = client.get(path).header("accept", "text/markdown").await.expect(200);
         assert!(markdown.header("content-type").starts_with("text/markdown"));
+        let text = String::from_utf8(markdown.body).unwrap();
+        let start = format!("# {}\n\n`{code}` · HTTP {} · ", code.title(), code.status());
+        assert!(text.starts_with(&start), "{text}");
         let json = client.get(path).header("accept", "application/json").await.value(200);
         assert_eq!(json["code"], code.as_str());
-        assert!(json["to_do"].is_string());
-        let text = String::from_utf8(markdown.body).unwrap();
-        for part in ["## What happened", "## What to do", "## Try again?", code.as_str()] {
-            assert!(text.contains(part), "{code} lacks {part}");
+        assert_eq!(json["title"], code.title());
+        for (name, heading) in [("happened", "What happened"), ("to_do", "What to do")] {
+            let part = json[name].as_str().unwrap();
+            assert!(!part.is_empty() && !part.contains("\n## "), "{code} {name}: {part}");
+            assert!(text.contains(&format!("\n\n## {heading}\n\n{part}\n\n## ")), "{code} {name}");
         }
-        assert!(!text.contains("  "), "{code}: the lines of its text were not joined");
     }
     client.get("/problems/nothing").await.problem(404, "not_found");
+}
+
+#[test]
+fn the_pages_say_the_same_as_the_table() {
+    for code in Code::ALL {
+        let again = section(*code, "Try again?");
+        let start = if code.retryable() { "Yes" } else { "No" };
+        assert!(again.starts_with(start), "{code}: {again}");
+        let waits = matches!(code.retry(), Retry::AfterSeconds(_));
+        assert_eq!(again.contains("`Retry-After`"), waits, "{code}: {again}");
+        for example in page(*code).split("```json\n").skip(1) {
+            let example = example.split("```").next().unwrap();
+            let problem: Problem = serde_json::from_str(example).expect(example);
+            let error = Error::from(Refusal {
+                code: *code,
+                detail: problem.detail.clone(),
+                errors: problem.errors.clone(),
+            });
+            assert_eq!(error.to_problem(&problem.request_id), problem, "{code}");
+        }
+    }
+}
+
+#[test]
+fn there_is_no_page_without_a_code() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/problem/pages");
+    let files = std::fs::read_dir(folder).unwrap();
+    let files: BTreeSet<String> =
+        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    let codes: BTreeSet<String> = Code::ALL.iter().map(|code| format!("{code}.md")).collect();
+    assert_eq!(files, codes);
+}
+
+#[test]
+fn the_pages_name_operations_that_exist() {
+    let document: Value = serde_json::from_str(&muster::http::docs::document().unwrap()).unwrap();
+    let mut named = 0;
+    for code in Code::ALL {
+        let page = page(*code);
+        let prose = page.split("```").step_by(2);
+        for quoted in prose.flat_map(|prose| prose.split('`').skip(1).step_by(2)) {
+            let Some((method, path)) = quoted.split_once(" /") else { continue };
+            let path = format!("/{}", path.split('?').next().unwrap());
+            let operation = &document["paths"][&path][method.to_lowercase()];
+            assert!(operation.is_object(), "{code} names {quoted}");
+            named += 1;
+        }
+    }
+    assert!(named > 10, "{named} operations were found");
 }
 
 #[tokio::test]

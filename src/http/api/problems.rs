@@ -1,9 +1,8 @@
-//! The pages that problems point to: what happened, what to do, whether to try again.
+//! `/problems`: the table of problem codes, and a page for each code.
 //!
-//! A page is for whoever wrote the program that got the problem. Browsers get HTML, `curl` and
-//! agents that ask for `text/markdown` get the text itself.
+//! Browsers get HTML; `curl` and agents get Markdown or JSON if they ask for it (`Accept`).
 
-use std::{fmt::Write, sync::LazyLock};
+use std::sync::LazyLock;
 
 use axum::{
     extract::FromRequestParts,
@@ -19,17 +18,22 @@ use utoipa::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{
-    describe::{self, Describe, Description, handlers},
-    extract::{
-        auth::Public,
-        path::{ApiPath, PathParam},
+use crate::{
+    domain::{refusal::Code, words::Words},
+    http::{
+        describe::{self, Describe, Description, handlers},
+        extract::{
+            auth::Public,
+            path::{ApiPath, PathParam},
+        },
+        problem::{
+            Result,
+            pages::{page, section},
+        },
+        reply::Reply,
+        state::HttpState,
     },
-    problem::{Result, extra_headers, status, title},
-    problem_texts::text,
-    state::HttpState,
 };
-use crate::domain::{refusal::Code, words::Words};
 
 const STYLE: &str = "body{font:1rem/1.6 system-ui,sans-serif;max-width:42rem;margin:3rem auto;\
     padding:0 1rem;color:#1b1f24;background:#fff}code,pre{font:.9em ui-monospace,monospace;\
@@ -43,59 +47,60 @@ pub fn routes() -> OpenApiRouter<HttpState> {
     handlers![list_problems, get_problem]
 }
 
-/// A kind of problem.
+/// One problem code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProblemKind {
-    /// Branch on this.
+    /// The code, for programs to branch on.
     pub code: Code,
-    /// The HTTP status it comes with.
+    /// The HTTP status of every problem with this code.
     #[schema(example = 409)]
     pub status: u16,
-    /// A short text for people.
+    /// The title of every problem with this code: a few words for people.
     pub title: String,
     /// Whether the same request may succeed later without being changed.
     pub retryable: bool,
-    /// The page: `/problems/{code}`.
+    /// The path of the page that explains the code: `/problems/{code}`.
     pub page: String,
 }
 
-/// What a kind of problem means.
+/// One problem code, explained.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProblemMeaning {
-    /// Branch on this.
+    /// The code, for programs to branch on.
     pub code: Code,
-    /// The HTTP status it comes with.
+    /// The HTTP status of every problem with this code.
     #[schema(example = 409)]
     pub status: u16,
-    /// A short text for people.
+    /// The title of every problem with this code: a few words for people.
     pub title: String,
     /// Whether the same request may succeed later without being changed.
     pub retryable: bool,
     /// What happened, in Markdown.
     pub happened: String,
-    /// What to do, in Markdown.
+    /// What the author of the program or the program itself should do, in Markdown.
     pub to_do: String,
 }
 
-/// Every kind of problem.
+/// All problem codes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProblemKinds {
-    /// All of them.
+    /// All codes, always in the same order.
     pub items: Vec<ProblemKind>,
 }
 
-/// Every kind of problem
+/// List the problem codes
 ///
-/// The list as JSON, Markdown or, unless `Accept` asks for one of these, HTML.
+/// Returns every code with its status, its title and whether to retry: as JSON, as Markdown, or as HTML
+/// if `Accept` names neither.
 #[utoipa::path(get, path = "/problems", tag = "problems")]
 async fn list_problems(_: Public, wanted: Wanted) -> Result<ListPage> {
     Ok(ListPage(wanted))
 }
 
-/// What a problem means
+/// Explain a problem code
 ///
-/// What happened, what to do, and whether to try again, as JSON, Markdown or, unless `Accept` asks
-/// for one of these, HTML.
+/// Returns what happened, what to do and whether to try again: as JSON, as Markdown, or as HTML if
+/// `Accept` names neither.
 #[utoipa::path(get, path = "/problems/{code}", tag = "problems")]
 async fn get_problem(_: Public, ApiPath(code): ApiPath<Code>, wanted: Wanted) -> Result<CodePage> {
     Ok(CodePage(code, wanted))
@@ -149,7 +154,7 @@ struct ListPage(Wanted);
 impl IntoResponse for ListPage {
     fn into_response(self) -> Response {
         match self.0 {
-            Wanted::Json => super::reply::Reply(kinds()).into_response(),
+            Wanted::Json => Reply(kinds()).into_response(),
             Wanted::Markdown => markdown(list_markdown()),
             Wanted::Html => html("Problems", &list_markdown()),
         }
@@ -159,7 +164,7 @@ impl IntoResponse for ListPage {
 impl Describe for ListPage {
     fn describe(doc: &mut Description<'_>) {
         let kinds = doc.schema::<ProblemKinds>();
-        let page = described_page("Every kind of problem.")
+        let page = described_page("All problem codes.")
             .content("application/json", Content::new(Some(kinds)));
         doc.response(200, page);
     }
@@ -170,9 +175,9 @@ struct CodePage(Code, Wanted);
 impl IntoResponse for CodePage {
     fn into_response(self) -> Response {
         match self.1 {
-            Wanted::Json => super::reply::Reply(meaning(self.0)).into_response(),
-            Wanted::Markdown => markdown(code_markdown(self.0)),
-            Wanted::Html => html(title(self.0), &code_markdown(self.0)),
+            Wanted::Json => Reply(meaning(self.0)).into_response(),
+            Wanted::Markdown => markdown(page(self.0)),
+            Wanted::Html => html(self.0.title(), &page(self.0)),
         }
     }
 }
@@ -180,8 +185,8 @@ impl IntoResponse for CodePage {
 impl Describe for CodePage {
     fn describe(doc: &mut Description<'_>) {
         let meaning = doc.schema::<ProblemMeaning>();
-        let page =
-            described_page("The page.").content("application/json", Content::new(Some(meaning)));
+        let page = described_page("The explanation of the code.")
+            .content("application/json", Content::new(Some(meaning)));
         doc.response(200, page);
     }
 }
@@ -194,22 +199,21 @@ fn described_page(description: &str) -> ResponseBuilder {
 }
 
 fn meaning(code: Code) -> ProblemMeaning {
-    let text = text(code);
     ProblemMeaning {
         code,
-        status: status(code).as_u16(),
-        title: title(code).to_owned(),
+        status: code.status(),
+        title: code.title().to_owned(),
         retryable: code.retryable(),
-        happened: text.happened.to_owned(),
-        to_do: text.to_do.to_owned(),
+        happened: section(code, "What happened").to_owned(),
+        to_do: section(code, "What to do").to_owned(),
     }
 }
 
 fn kinds() -> ProblemKinds {
     let kind = |code: &Code| ProblemKind {
         code: *code,
-        status: status(*code).as_u16(),
-        title: title(*code).to_owned(),
+        status: code.status(),
+        title: code.title().to_owned(),
         retryable: code.retryable(),
         page: format!("/problems/{code}"),
     };
@@ -217,34 +221,14 @@ fn kinds() -> ProblemKinds {
 }
 
 fn list_markdown() -> String {
-    let mut page = "# Problems\n\nEvery problem has one of these codes. Branch on the code, never \
-                    on the texts.\n\n"
-        .to_owned();
-    for kind in kinds().items {
-        // Writing to a string cannot fail.
-        let _ =
-            writeln!(page, "- {} [`{}`]({}): {}", kind.status, kind.code, kind.page, kind.title);
-    }
-    page
-}
-
-/// The page of a code as Markdown.
-#[must_use]
-pub fn code_markdown(code: Code) -> String {
-    let text = text(code);
-    let retry_after = extra_headers(code).iter().any(|(name, _)| *name == header::RETRY_AFTER);
-    let again = match (code.retryable(), retry_after) {
-        (true, true) => "Yes, unchanged, after the seconds in `Retry-After`, and longer each time.",
-        (true, false) => "Yes, unchanged, later; wait longer each time.",
-        (false, _) => "Not unchanged: the same request gets the same answer.",
+    let line = |code: &Code| {
+        let retry = if code.retryable() { " · retry" } else { "" };
+        format!("- {} [`{code}`](/problems/{code}): {}{retry}\n", code.status(), code.title())
     };
+    let lines: String = Code::ALL.iter().map(line).collect();
     format!(
-        "# {}\n\n`{code}` · HTTP {} · [all problems](/problems)\n\n## What happened\n\n{}\n\n\
-         ## What to do\n\n{}\n\n## Try again?\n\n{again}\n",
-        title(code),
-        status(code).as_u16(),
-        text.happened,
-        text.to_do,
+        "# Problems\n\nEvery problem has one of these codes. Programs branch on the code, never on \
+         texts. *Retry*: the same request may succeed later.\n\n{lines}"
     )
 }
 
