@@ -1,12 +1,12 @@
-//! What the readers of JSON and of queries say, in the words of people who send requests.
+//! Messages about values of the wrong shape, in the terms of JSON.
 //!
-//! Serde and the types it reads speak of Rust: `expected i16`, `struct SpendReport`, `premature end
-//! of input`. This is the one place that turns their messages into sentences about JSON. What it
-//! does not know was written by muster's own types for the sender, and passes as it is.
+//! Serde and the parsers behind it describe Rust: `expected i16`, `struct SpendReport`, `premature end
+//! of input`. This module translates their messages for the authors of requests. A message that it does
+//! not know comes from muster's own types, and stays as it is.
 
 const TIME: &str = "an RFC 3339 time, for example `2030-01-01T00:00:00Z`";
 
-/// What chrono says of a text that is no time.
+/// The messages of chrono about a string that is not a time.
 const NO_TIME: &[&str] = &[
     "premature end of input",
     "trailing input",
@@ -16,18 +16,19 @@ const NO_TIME: &[&str] = &[
     "no possible date and time matching input",
 ];
 
-/// The sentence for a message about a body.
+/// The translation of a message about a body.
 #[must_use]
 pub fn of(message: &str) -> String {
     sentence(message, "field", &[])
 }
 
-/// The sentence for a message about a parameter; `others` are read elsewhere but are allowed too.
+/// The translation of a message about a query parameter. `others` are the parameters that another reader
+/// accepts; the answer to an unknown parameter lists them too.
 #[must_use]
 pub fn of_query(message: &str, others: &[&str]) -> String {
-    let said = match message {
+    let translation = match message {
         "invalid digit found in string" | "cannot parse integer from empty string" => {
-            "must be a whole number, written in digits only"
+            "must be a whole number, in digits only"
         }
         "number too large to fit in target type" => "is too large",
         "number too small to fit in target type" => "is too small",
@@ -35,7 +36,7 @@ pub fn of_query(message: &str, others: &[&str]) -> String {
         "unsupported value" => "must be given once",
         other => return sentence(other, "parameter", others),
     };
-    said.to_owned()
+    translation.to_owned()
 }
 
 fn sentence(message: &str, noun: &str, others: &[&str]) -> String {
@@ -45,84 +46,73 @@ fn sentence(message: &str, noun: &str, others: &[&str]) -> String {
     if message.starts_with("UUID parsing failed") {
         return "must be a UUID".to_owned();
     }
-    if let Some(name) = quoted(message, "missing field ") {
-        return format!("the {noun} `{name}` is missing");
+    if let Some(name) = message.strip_prefix("missing field ") {
+        return format!("the {noun} {name} is missing");
     }
-    if quoted(message, "unknown field ").is_some() {
-        let mut allowed = allowed(message);
-        allowed.extend(others.iter().map(|name| format!("`{name}`")));
-        if allowed.is_empty() {
-            return format!("there is no such {noun}; none is taken here");
+    if message.starts_with("unknown field ") {
+        let mut known = listed(message);
+        known.extend(others.iter().map(|name| format!("`{name}`")));
+        if known.is_empty() {
+            return format!("unknown {noun}; none is accepted here");
         }
-        return format!("there is no such {noun}; there are: {}", allowed.join(", "));
+        return format!("unknown {noun}; the known ones are: {}", known.join(", "));
     }
-    if let Some(word) = quoted(message, "unknown variant ") {
-        return format!(
-            "`{word}` is none of the words allowed here: {}",
-            allowed(message).join(", ")
-        );
+    if let Some((word, _)) = expectation(message, "unknown variant ") {
+        return format!("{word} is not one of: {}", listed(message).join(", "));
     }
-    if let Some(expected) = expected(message, "invalid type: ") {
+    if let Some((_, expected)) = expectation(message, "invalid type: ") {
         return format!("must be {}", kind(expected));
     }
-    if let Some(expected) = expected(message, "invalid value: ") {
+    if let Some((_, expected)) = expectation(message, "invalid value: ") {
         return match range(expected) {
-            Some((least, most)) => format!("must be a whole number from {least} to {most}"),
+            Some(range) => format!("must be a whole number {range}"),
             None => format!("must be {}", kind(expected)),
         };
     }
     message.to_owned()
 }
 
-/// The name in backquotes after `start`.
-fn quoted<'m>(message: &'m str, start: &str) -> Option<&'m str> {
-    let rest = message.strip_prefix(start)?.strip_prefix('`')?;
-    // What was sent may have backquotes itself; what serde adds after it has none before these.
-    let end = rest.rfind("`, expected ").or_else(|| rest.rfind("`, there are no "));
-    end.map_or_else(|| rest.strip_suffix('`'), |end| rest.get(..end))
+/// The two parts of `{start}{sent}, expected {expected}`. The sent part may itself contain `expected`.
+fn expectation<'m>(message: &'m str, start: &str) -> Option<(&'m str, &'m str)> {
+    message.strip_prefix(start)?.rsplit_once(", expected ")
 }
 
-/// The names that serde lists as allowed, in their backquotes.
-fn allowed(message: &str) -> Vec<String> {
+/// The names in backquotes that serde lists as expected.
+fn listed(message: &str) -> Vec<String> {
     let list = message.rsplit_once("`, expected ").map_or("", |(_, list)| list);
     list.split('`').skip(1).step_by(2).map(|name| format!("`{name}`")).collect()
 }
 
-fn expected<'m>(message: &'m str, start: &str) -> Option<&'m str> {
-    Some(message.strip_prefix(start)?.rsplit_once(", expected ")?.1)
-}
-
-/// What is expected, in the words of JSON.
+/// The expected type in the terms of JSON.
 fn kind(expected: &str) -> &str {
-    if range(expected).is_some() {
-        return "a whole number";
-    }
     match expected {
         "f32" | "f64" => "a number",
-        "a string" | "string" | "str" => "a text",
+        "a string" | "string" | "str" => "a string",
         "a boolean" | r#""true", "on" or "false""# => "`true` or `false`",
-        "a sequence" => "a list",
+        "a sequence" => "an array",
         "a map" => "an object",
         "a formatted UUID string" | "UUID" | "a UUID string" => "a UUID",
         "unit" => "null",
-        "variant identifier" | "string or map" | "a word" => "one of the words allowed here",
+        "variant identifier" | "string or map" | "a word" => "one of the allowed words",
         "an RFC 3339 formatted date and time string" | "a formatted date and time string" => TIME,
+        rust if range(rust).is_some() => "a whole number",
         rust if rust.starts_with("struct ") => "an object",
-        rust if rust.starts_with("enum ") => "one of the words allowed here",
+        rust if rust.starts_with("enum ") => "one of the allowed words",
         plain => plain,
     }
 }
 
-fn range(expected: &str) -> Option<(String, String)> {
-    macro_rules! bounds {
+/// The range of a Rust integer type.
+fn range(expected: &str) -> Option<String> {
+    macro_rules! ranges {
         ($($kind:ident),*) => {
             match expected {
-                $(stringify!($kind) => Some(($kind::MIN.to_string(), $kind::MAX.to_string())),)*
+                $(stringify!($kind) => Some(format!("from {} to {}", $kind::MIN, $kind::MAX)),)*
                 _ => None,
             }
         };
     }
-    bounds!(i8, i16, i32, i64, u8, u16, u32, u64, usize)
+    ranges!(i8, i16, i32, i64, u8, u16, u32, u64, usize)
 }
 
 #[cfg(test)]
@@ -156,7 +146,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only the reading of it is looked at")]
+    #[expect(dead_code, reason = "the test reads it from JSON and looks at errors only")]
     struct Inner {
         name: String,
     }
@@ -167,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_refused_in_the_words_of_json() {
+    fn messages_about_bodies_use_the_terms_of_json() {
         for (body, pointer, detail) in [
             (r#"[]"#, "", "must be an object"),
             (r#"null"#, "", "must be an object"),
@@ -177,9 +167,9 @@ mod tests {
             (r#"{"small": 300}"#, "/small", "must be a whole number from 0 to 255"),
             (r#"{"small": -1}"#, "/small", "must be a whole number from 0 to 255"),
             (r#"{"ratio": "1"}"#, "/ratio", "must be a number"),
-            (r#"{"text": 1}"#, "/text", "must be a text"),
+            (r#"{"text": 1}"#, "/text", "must be a string"),
             (r#"{"flag": 1}"#, "/flag", "must be `true` or `false`"),
-            (r#"{"list": {}}"#, "/list", "must be a list"),
+            (r#"{"list": {}}"#, "/list", "must be an array"),
             (r#"{"amounts": []}"#, "/amounts", "must be an object"),
             (r#"{"amounts": {"a": []}}"#, "/amounts/a", "must be a whole number"),
             (r#"{"inner": ["name"]}"#, "/inner", "must be an object"),
@@ -187,7 +177,7 @@ mod tests {
             (
                 r#"{"inner": {"name": "a", "b": 1}}"#,
                 "/inner/b",
-                "there is no such field; there are: `name`",
+                "unknown field; the known ones are: `name`",
             ),
             (
                 r#"{"at": "2030-01-01"}"#,
@@ -200,9 +190,9 @@ mod tests {
             (
                 r#"{"state": "x`, expected y"}"#,
                 "/state",
-                "`x`, expected y` is none of the words allowed here: `proposed`, `applied`, `rejected`, `superseded`",
+                "`x`, expected y` is not one of: `proposed`, `applied`, `rejected`, `superseded`",
             ),
-            (r#"{"state": 1}"#, "/state", "must be one of the words allowed here"),
+            (r#"{"state": 1}"#, "/state", "must be one of the allowed words"),
             (
                 r#"{"amounts": {"usd_micros": 1e30}}"#,
                 "/amounts/usd_micros",
@@ -214,9 +204,9 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_refused_by_their_name() {
+    fn messages_about_parameters_name_them() {
         for (sent, pointer, detail) in [
-            ("small=abc", "?small", "must be a whole number, written in digits only"),
+            ("small=abc", "?small", "must be a whole number, in digits only"),
             ("small=300", "?small", "is too large"),
             ("small=1&small=2", "?small", "must be given once"),
             ("flag=yes", "?flag", "must be `true` or `false`"),
@@ -224,7 +214,7 @@ mod tests {
             (
                 "states=applied&states=foo",
                 "?states",
-                "`foo` is none of the words allowed here: `proposed`, `applied`, `rejected`, `superseded`",
+                "`foo` is not one of: `proposed`, `applied`, `rejected`, `superseded`",
             ),
         ] {
             let pairs = form_urlencoded::parse(sent.as_bytes()).into_owned().collect();
@@ -239,22 +229,22 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_parameter_is_told_all_that_there_are() {
+    fn the_answer_to_an_unknown_parameter_lists_the_known_ones() {
         #[derive(Debug, Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Nothing {}
         let pairs = || vec![("x".to_owned(), "1".to_owned())];
         let detail =
             |others| query::read::<Nothing>(pairs(), others).unwrap_err().errors.remove(0).detail;
-        assert_eq!(detail(&[]), "there is no such parameter; none is taken here");
+        assert_eq!(detail(&[]), "unknown parameter; none is accepted here");
         assert_eq!(
             detail(&["limit", "cursor"]),
-            "there is no such parameter; there are: `limit`, `cursor`"
+            "unknown parameter; the known ones are: `limit`, `cursor`"
         );
     }
 
     #[test]
-    fn what_the_types_say_themselves_is_kept() {
+    fn messages_of_our_own_types_are_kept() {
         assert_eq!(
             super::of("99 is too long: waiting takes 0 to 60 seconds"),
             "99 is too long: waiting takes 0 to 60 seconds"
