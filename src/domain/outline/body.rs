@@ -1,4 +1,4 @@
-//! What stands below a task: description, criteria, stated dependencies.
+//! Text below a task: description, criteria, stated dependencies.
 
 use super::document::{Document, ItemId, Line, What};
 use super::lines::dedent;
@@ -6,17 +6,17 @@ use super::needs::{self, Need};
 use super::pick::{Picks, Source};
 use super::{markup, words};
 
-/// The text below a task, taken apart.
+/// The parsed text below a task.
 #[derive(Debug, Default)]
 pub(super) struct Body {
     pub description: String,
     pub criteria: Vec<String>,
     pub needs: Vec<Need>,
-    /// Boxes that are criteria: how many, and how many of them are ticked.
+    /// Boxes that are criteria: all, and ticked ones.
     pub boxes: (usize, usize),
 }
 
-/// Per task, the lines that are its own and nobody's below it.
+/// Per task, the lines that belong to it and not to a task below it.
 pub(super) fn lines_of(document: &Document<'_>, picks: &Picks) -> Vec<Vec<usize>> {
     let mut lines = vec![Vec::new(); picks.tasks.len()];
     for (at, line) in document.lines.iter().enumerate() {
@@ -53,13 +53,13 @@ pub(super) fn read(document: &Document<'_>, source: Source, lines: &[usize]) -> 
     body
 }
 
-/// Where in a criteria list the reader is.
+/// Position relative to a criteria list.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Zone {
     None,
-    /// Below a `Validation:` item: what is nested in it.
+    /// Nested in a `Validation:` item.
     Below(ItemId),
-    /// After an `Acceptance criteria:` line or heading: the list that follows.
+    /// In the list after an `Acceptance criteria:` line or heading.
     After,
 }
 
@@ -68,7 +68,7 @@ struct Reader<'d, 'a> {
     body: Body,
     text: Vec<&'d str>,
     zone: Zone,
-    /// The item whose paragraph is being read as a criterion.
+    /// Item whose paragraph continues a criterion.
     criterion: Option<ItemId>,
 }
 
@@ -89,7 +89,7 @@ impl<'d> Reader<'d, '_> {
     fn item(&mut self, id: ItemId) -> bool {
         let item = &self.document.items[id];
         self.criterion = None;
-        // Boxes that are tasks have lines of their own; this one is none.
+        // Boxes that are tasks own their lines; this box is a criterion.
         if let Some(mark) = item.mark {
             let ticked = usize::from(mark == markup::BoxMark::Done);
             self.body.boxes = (self.body.boxes.0 + 1, self.body.boxes.1 + ticked);
@@ -106,7 +106,7 @@ impl<'d> Reader<'d, '_> {
         let inside = match self.zone {
             Zone::None => false,
             Zone::After => true,
-            Zone::Below(above) => self.is_below(id, above),
+            Zone::Below(above) => self.document.items_above(id).any(|item| item == above),
         };
         if inside {
             return self.criterion(id);
@@ -125,11 +125,6 @@ impl<'d> Reader<'d, '_> {
         }
         self.criterion = Some(id).filter(|_| !text.is_empty());
         true
-    }
-
-    fn is_below(&self, id: ItemId, above: ItemId) -> bool {
-        let parent = |id: &ItemId| self.document.items.get(*id).and_then(|item| item.parent);
-        std::iter::successors(parent(&id), parent).any(|parent| parent == above)
     }
 
     fn paragraph(&mut self, line: &Line<'_>, first: bool) -> bool {
@@ -165,7 +160,7 @@ impl<'d> Reader<'d, '_> {
     }
 }
 
-/// Joins lines; no empty ones at the ends, never two in a row.
+/// Joins lines without leading, trailing or repeated empty ones.
 pub(super) fn tidy(lines: &[&str]) -> String {
     let mut text = String::new();
     let mut gap = false;
@@ -183,8 +178,7 @@ pub(super) fn tidy(lines: &[&str]) -> String {
     text
 }
 
-/// The lines of an item's first paragraph after its first line, as one text,
-/// and how many they are.
+/// An item's first paragraph as one text, and the number of its lines after the first.
 pub(super) fn first_paragraph(document: &Document<'_>, id: ItemId) -> (String, usize) {
     let item = &document.items[id];
     let mut text = item.text.clone();

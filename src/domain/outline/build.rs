@@ -1,15 +1,13 @@
-//! From picked parts to tasks: titles, references, dependencies, notes.
+//! From selected parts to tasks: titles, references, dependencies, notes.
 
 use std::collections::{BTreeSet, HashMap};
 
 use super::{
-    Ordering, Outline, OutlineOptions, OutlineShape, OutlineTask,
-    body::{self, Body},
+    Ordering, Outline, OutlineShape, OutlineTask, body,
     document::Document,
     draft::Draft,
     elements,
     markup::BoxMark,
-    needs::Need,
     notes::{NoteCode, Notes},
     order::{self, Unit},
     pick::{self, Pick, Picks, Source},
@@ -17,12 +15,12 @@ use super::{
     title::{self, Head},
 };
 
-/// Titles are cut here; the rest opens the description.
+/// Longest title, in characters; the rest starts the description.
 const LONGEST_TITLE: usize = 500;
-/// Ranges like `T001-T999` stop adding dependencies here.
+/// Most stated dependencies kept; bounds ranges such as `T001-T999`.
 const MOST_STATED: usize = 50_000;
 
-pub(super) fn build(document: &Document<'_>, picks: &Picks, options: &OutlineOptions) -> Outline {
+pub(super) fn build(document: &Document<'_>, picks: &Picks, ordering: Ordering) -> Outline {
     let mut notes = Notes::default();
     let mut drafts = drafts(document, picks, &mut notes);
     references::number_by_markers(document, picks, &mut drafts);
@@ -34,15 +32,15 @@ pub(super) fn build(document: &Document<'_>, picks: &Picks, options: &OutlineOpt
     super::notes::note_odd_boxes(document, &mut notes);
 
     let stated = stated(&drafts, &names, &mut notes);
-    let units = units(document, picks, &drafts, options.ordering);
+    let units = units(document, picks, &drafts, ordering);
     let arranged = order::arrange(&units, &stated);
     note_order(&arranged, &drafts, &names, &mut notes);
 
     let tasks = drafts.into_iter().enumerate().map(|(at, draft)| {
-        let needs: BTreeSet<&String> =
-            arranged.needs[at].iter().filter_map(|need| names.get(*need)).collect();
-        let parent = draft.parent.and_then(|parent| names.get(parent).cloned());
-        let needs = needs.into_iter().cloned().collect();
+        let mut needs: Vec<String> =
+            arranged.needs[at].iter().map(|need| names[*need].clone()).collect();
+        needs.sort_unstable();
+        let parent = draft.parent.map(|parent| names[parent].clone());
         task(draft, names[at].clone(), parent, needs, picks.tasks[at].source)
     });
     Outline { tasks: tasks.collect(), notes: notes.finish(), shape: picks.shape }
@@ -79,7 +77,7 @@ fn task(
     }
 }
 
-/// Splits a title at the last space before its longest length.
+/// Splits a title at the last space within its maximum length.
 fn cut(title: &str) -> (&str, &str) {
     let Some((end, _)) = title.char_indices().nth(LONGEST_TITLE) else { return (title, "") };
     let end = title[..end].rfind(char::is_whitespace).filter(|at| *at > 0).unwrap_or(end);
@@ -101,7 +99,7 @@ fn drafts(document: &Document<'_>, picks: &Picks, notes: &mut Notes) -> Vec<Draf
         draft.section = section_title(document, picks, pick);
         if draft.head.title.is_empty() {
             draft.head.title = fallback_title(document, pick, &draft);
-            notes.add(NoteCode::EmptyTitle, draft.line, "the task has no title of its own".into());
+            notes.add(NoteCode::EmptyTitle, draft.line, "the task has no title".into());
         }
         drafts.push(draft);
     }
@@ -109,17 +107,8 @@ fn drafts(document: &Document<'_>, picks: &Picks, notes: &mut Notes) -> Vec<Draf
 }
 
 fn draft(document: &Document<'_>, pick: &Pick, lines: &[usize]) -> Draft {
-    let mut draft = Draft {
-        head: Head::default(),
-        body: Body::default(),
-        line: document.lines.get(pick.line).map_or(0, |line| line.raw.number),
-        done: false,
-        mark: None,
-        numbered: true,
-        parent: pick.parent,
-        run: 0,
-        section: None,
-    };
+    let line = document.lines.get(pick.line).map_or(0, |line| line.raw.number);
+    let mut draft = Draft { line, numbered: true, parent: pick.parent, ..Draft::default() };
     match pick.source {
         Source::Item(id) => {
             let item = &document.items[id];
@@ -149,12 +138,11 @@ fn draft(document: &Document<'_>, pick: &Pick, lines: &[usize]) -> Draft {
             draft.body.criteria.extend(text.criteria);
         }
     }
-    let needs = std::mem::take(&mut draft.body.needs);
-    draft.head.needs.extend(needs);
+    draft.head.needs.append(&mut draft.body.needs);
     draft
 }
 
-/// The heading above, or the plain list item the task is nested in.
+/// The heading above, or the plain list item around the task.
 fn section_title(document: &Document<'_>, picks: &Picks, pick: &Pick) -> Option<String> {
     if let Some(group) = groups(document, picks, pick).last() {
         let text = title::parse(&document.items[*group].text).title;
@@ -162,14 +150,11 @@ fn section_title(document: &Document<'_>, picks: &Picks, pick: &Pick) -> Option<
             return Some(text);
         }
     }
-    let own = document.sections.get(pick.section);
-    let mut above = std::iter::successors(own, |section| {
-        section.parent.and_then(|parent| document.sections.get(parent))
-    });
-    above.find(|section| !section.title.is_empty()).map(|section| section.title.clone())
+    let mut titles = document.sections_above(pick.section).map(|section| &section.title);
+    titles.find(|title| !title.is_empty()).cloned()
 }
 
-/// Nothing is invented: a task without a title is called by what is written.
+/// Title of a task without one: its id, or its line as written.
 fn fallback_title(document: &Document<'_>, pick: &Pick, draft: &Draft) -> String {
     if let Some(id) = &draft.head.id {
         return id.clone();
@@ -178,16 +163,14 @@ fn fallback_title(document: &Document<'_>, pick: &Pick, draft: &Draft) -> String
     line.unwrap_or_default().chars().take(LONGEST_TITLE).collect()
 }
 
-/// The plain items between a task and the task or section it stands in,
-/// outermost first.
+/// The plain items between a task and its parent task or section, outermost first.
 fn groups(document: &Document<'_>, picks: &Picks, pick: &Pick) -> Vec<usize> {
     let Source::Item(id) = pick.source else { return Vec::new() };
-    let parent = |id: &usize| document.items.get(*id).and_then(|item| item.parent);
     let is_task = |item: &usize| {
         let own = picks.of_item[*item].map(|task| picks.tasks[task].source);
         own == Some(Source::Item(*item))
     };
-    let above = std::iter::successors(parent(&id), parent);
+    let above = document.items_above(id);
     let mut groups: Vec<usize> = above.take_while(|item| !is_task(item)).collect();
     groups.reverse();
     groups
@@ -243,12 +226,15 @@ fn stated(drafts: &[Draft], names: &[String], notes: &mut Notes) -> Vec<BTreeSet
             }
             let found = index.find(drafts, at, need, MOST_STATED - count);
             if found.is_empty() {
-                let message = format!("{} needs {need}, which is no task here", names[at]);
+                let message = format!("{} needs {need}, an unknown task: left out", names[at]);
                 notes.add(NoteCode::UnknownNeed, draft.line, message);
             }
             for target in found {
                 if references::is_nested(drafts, at, target) {
-                    let message = format!("{} cannot need {}", names[at], names[target]);
+                    let message = format!(
+                        "{} cannot need {}: itself, its container or its content; left out",
+                        names[at], names[target]
+                    );
                     notes.add(NoteCode::CircularNeed, draft.line, message);
                 } else {
                     count += usize::from(needs.insert(target));
@@ -267,18 +253,18 @@ fn stated(drafts: &[Draft], names: &[String], notes: &mut Notes) -> Vec<BTreeSet
 fn note_order(arranged: &order::Arranged, drafts: &[Draft], names: &[String], notes: &mut Notes) {
     for (task, need) in &arranged.circular {
         let message =
-            format!("{} needs {}, which closes a circle: left out", names[*task], names[*need]);
+            format!("{} needs {}, which closes a cycle: left out", names[*task], names[*need]);
         notes.add(NoteCode::CircularNeed, drafts[*task].line, message);
     }
     for (task, need) in &arranged.overruled {
         let (task_name, need) = (&names[*task], &names[*need]);
         let message =
-            format!("{task_name} stands after {need}, but a stated dependency puts it before");
+            format!("{task_name} is listed after {need}, but stated dependencies put it before");
         notes.add(NoteCode::OrderOverruled, drafts[*task].line, message);
     }
     for gate in &arranged.narrowed {
         let message = format!(
-            "what comes after waits for {} alone, which waits for all beside it",
+            "the next section waits for {} only, which waits for the rest of its section",
             names[*gate]
         );
         notes.add(NoteCode::OrderNarrowed, drafts[*gate].line, message);
@@ -294,23 +280,15 @@ fn note_containers(drafts: &[Draft], names: &[String], notes: &mut Notes) {
     }
     for (at, draft) in drafts.iter().enumerate().filter(|(_, draft)| draft.done) {
         if open[at] > 0 {
-            let message = format!("{} is ticked, but {} below it are open", names[at], open[at]);
+            let message =
+                format!("{} is ticked, but {} of its tasks are open", names[at], open[at]);
             notes.add(NoteCode::DoneWithOpenChildren, draft.line, message);
         }
     }
 }
 
-impl std::fmt::Display for Need {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::One(id) => f.write_str(id),
-            Self::Range(first, last) => write!(f, "{first} to {last}"),
-        }
-    }
-}
-
 impl OutlineShape {
-    /// Whether a numbered line of this shape is numbered by the document.
+    /// Whether list numbers can serve as ids in this shape.
     pub(super) fn numbers_by_marker(self) -> bool {
         match self {
             Self::Boxes | Self::TaskItems | Self::Steps => true,

@@ -1,9 +1,8 @@
 //! The document as a tree: sections, list items and task elements.
 //!
-//! This is deliberately not CommonMark. Task files are written for people and
-//! read by people: boxes that follow an HTML tag without an empty line, or
-//! that are nested with two spaces under `1.`, are boxes to everybody but a
-//! strict parser. Code blocks keep their CommonMark meaning.
+//! Deliberately not CommonMark. Task files are written for people: boxes after an HTML tag without
+//! an empty line, or nested with two spaces under `1.`, are boxes to everybody but a strict parser.
+//! Code blocks keep their CommonMark meaning.
 
 use super::lines::{RawLine, Seen, split};
 use super::markup::{self, BoxMark, Marker};
@@ -31,7 +30,7 @@ pub(super) enum What {
 pub(super) struct Line<'a> {
     pub raw: RawLine<'a>,
     pub what: What,
-    /// The deepest list item it belongs to.
+    /// Innermost list item it belongs to.
     pub item: Option<ItemId>,
     pub section: SectionId,
     pub element: Option<ElementId>,
@@ -41,16 +40,16 @@ pub(super) struct Line<'a> {
 pub(super) struct Item {
     pub line: usize,
     pub indent: usize,
-    /// The column where the item's own text begins.
+    /// Column where the item's text starts.
     pub content: usize,
     pub parent: Option<ItemId>,
     pub section: SectionId,
     pub element: Option<ElementId>,
     pub marker: Marker,
     pub mark: Option<BoxMark>,
-    /// The text of the first line, marker and box stripped.
+    /// Text of the first line, without marker and box.
     pub text: String,
-    /// The paragraph right before the list it stands in.
+    /// Line of the paragraph right before its list.
     pub lead: Option<usize>,
 }
 
@@ -75,6 +74,20 @@ pub(super) struct Document<'a> {
     pub items: Vec<Item>,
     pub sections: Vec<Section>,
     pub elements: Vec<Element>,
+}
+
+impl Document<'_> {
+    /// A section and those around it, innermost first.
+    pub(super) fn sections_above(&self, from: SectionId) -> impl Iterator<Item = &Section> {
+        std::iter::successors(self.sections.get(from), |section| {
+            section.parent.map(|parent| &self.sections[parent])
+        })
+    }
+
+    /// The items around an item, innermost first.
+    pub(super) fn items_above(&self, from: ItemId) -> impl Iterator<Item = ItemId> {
+        std::iter::successors(self.items[from].parent, |item| self.items[*item].parent)
+    }
 }
 
 const PSEUDO_LEVEL: u8 = 7;
@@ -107,7 +120,7 @@ impl<'a> Reader<'a> {
         let what = match raw.seen {
             Seen::Hidden => What::Hidden,
             Seen::FenceStart => {
-                self.enter_fence(&raw);
+                self.close_to(self.nesting(&raw));
                 What::Code
             }
             Seen::Fenced => What::Code,
@@ -141,11 +154,6 @@ impl<'a> Reader<'a> {
                 self.lead = self.lead.filter(|_| inside);
             }
         }
-    }
-
-    fn enter_fence(&mut self, raw: &RawLine<'a>) {
-        let indent = self.nesting(raw);
-        self.close_to(indent);
     }
 
     fn plain(&mut self, raw: &RawLine<'a>) -> What {
@@ -204,8 +212,8 @@ impl<'a> Reader<'a> {
         if !self.after_gap && !self.document.lines.is_empty() {
             return false;
         }
-        let contents = self.open.iter().rev().filter_map(|id| self.document.items.get(*id));
-        let content = contents.map(|item| item.content).find(|content| *content <= indent);
+        let mut contents = self.open.iter().rev().map(|id| self.document.items[*id].content);
+        let content = contents.find(|content| *content <= indent);
         let base = content.unwrap_or(0) + 4;
         if indent < base {
             return false;
@@ -215,8 +223,8 @@ impl<'a> Reader<'a> {
         true
     }
 
-    /// `<task>` opens an element; another tag of its own alone on a line
-    /// (`<verification>`) stands for a heading.
+    /// `<task>` opens an element; another custom tag alone on a line (`<verification>`) acts as a
+    /// heading.
     fn tag(&mut self, text: &str, indent: usize) -> Option<What> {
         let name = markup::tag_name(text)?;
         if name == "task" {
@@ -240,23 +248,13 @@ impl<'a> Reader<'a> {
             }
             Some(name) => {
                 self.open.clear();
-                if self.is_inside(name) {
+                let opened = |section: &Section| section.level == 0 && section.title == name;
+                if self.document.sections_above(self.section).any(opened) {
                     self.open_section(0, String::new());
                 }
                 Some(What::Tag)
             }
         }
-    }
-
-    fn is_inside(&self, name: &str) -> bool {
-        let mut at = self.document.sections.get(self.section);
-        while let Some(section) = at {
-            if section.level == 0 && section.title == name {
-                return true;
-            }
-            at = section.parent.and_then(|id| self.document.sections.get(id));
-        }
-        false
     }
 
     fn closes_element(&self) -> bool {
@@ -268,12 +266,10 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A paragraph of one line that is underlined was a heading.
+    /// An underlined paragraph of one line is a heading.
     fn setext(&mut self, text: &str) -> bool {
-        let level = match markup::underline(text) {
-            Some(level) if self.open.is_empty() && !self.after_gap => level,
-            _ => return false,
-        };
+        let level = markup::underline(text).filter(|_| self.open.is_empty() && !self.after_gap);
+        let Some(level) = level else { return false };
         let Some(previous) = self.document.lines.last_mut() else { return false };
         let title = previous.raw.text.trim().to_owned();
         let sentence = title.ends_with(['.', ':', ',', ';']) || title.len() > 120;
@@ -292,15 +288,11 @@ impl<'a> Reader<'a> {
     }
 
     fn heading(&self, text: &str, indent: usize) -> Option<(u8, String)> {
-        let inner = self.open.last().and_then(|id| self.document.items.get(*id));
-        if indent > 3 || inner.is_some_and(|item| indent >= item.content) {
+        if indent > 3 || self.innermost().is_some_and(|item| indent >= item.content) {
             return None;
         }
-        if let Some((level, title)) = markup::atx_heading(text) {
-            return Some((level, title.to_owned()));
-        }
-        let phase = markup::bold_phase(text)?;
-        Some((PSEUDO_LEVEL, phase.to_owned()))
+        let phase = || markup::bold_phase(text).map(|phase| (PSEUDO_LEVEL, phase));
+        markup::atx_heading(text).or_else(phase).map(|(level, title)| (level, title.to_owned()))
     }
 
     fn open_section(&mut self, level: u8, title: String) {
@@ -322,10 +314,9 @@ impl<'a> Reader<'a> {
         let previous = self.document.lines.last().map(|line| line.what);
         if marker.dotted {
             let listed = |id: ItemId| {
-                self.document.items.get(id).is_some_and(|item| {
-                    let own = item.marker.number.map(|number| format!("{number}."));
-                    item.marker.dotted || own.is_some_and(|own| marker.text.starts_with(&own))
-                })
+                let Marker { number, dotted, .. } = self.document.items[id].marker;
+                dotted
+                    || number.is_some_and(|number| marker.text.starts_with(&format!("{number}.")))
             };
             return match previous {
                 None | Some(What::Blank | What::Heading | What::Rule | What::Hidden) => true,
@@ -341,10 +332,7 @@ impl<'a> Reader<'a> {
         let indent = self.nesting(raw);
         self.close_to(indent);
         let (mark, text) = markup::take_box(&marker.text);
-        let lead = match self.open.last() {
-            Some(parent) => self.document.items.get(*parent).and_then(|item| item.lead),
-            None => self.lead,
-        };
+        let lead = self.innermost().map_or(self.lead, |parent| parent.lead);
         let id = self.document.items.len();
         let item = Item {
             line: self.document.lines.len(),
@@ -368,25 +356,21 @@ impl<'a> Reader<'a> {
         if self.after_gap {
             self.close_to(indent);
         }
-        // A line further left than an item is not that item's text going on.
-        while self
-            .open
-            .last()
-            .and_then(|id| self.document.items.get(*id))
-            .is_some_and(|item| item.indent > indent)
-        {
+        // A line left of an item does not continue the item's text.
+        while self.innermost().is_some_and(|item| item.indent > indent) {
             self.open.pop();
         }
         What::Text { first }
     }
 
-    /// Closes the items that something at this column cannot belong to.
+    /// Closes the items that cannot contain this column.
     fn close_to(&mut self, indent: usize) {
-        while let Some(item) = self.open.last().and_then(|id| self.document.items.get(*id)) {
-            if indent >= item.indent + 2 {
-                break;
-            }
+        while self.innermost().is_some_and(|item| indent < item.indent + 2) {
             self.open.pop();
         }
+    }
+
+    fn innermost(&self) -> Option<&Item> {
+        self.open.last().map(|id| &self.document.items[*id])
     }
 }

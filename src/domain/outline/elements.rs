@@ -1,22 +1,22 @@
-//! `<task>` elements, as some planners write them inside Markdown.
+//! `<task>` elements inside Markdown, as some planners write them.
 
 use super::document::{Document, Line, What};
 
-/// A task element, taken apart.
+/// A parsed task element.
 #[derive(Debug, Default)]
 pub(super) struct ElementText {
-    /// The text of `<name>`, or the first line of the element.
+    /// Text of `<name>`, or the first line of the element.
     pub name: String,
-    /// The `type` where it is more than the usual one.
+    /// The `type`, if unusual.
     pub label: Option<String>,
     pub id: Option<String>,
     /// Lines of `<done>` and `<acceptance_criteria>`.
     pub criteria: Vec<String>,
-    /// The lines left for the description.
+    /// Lines left for the description.
     pub lines: Vec<usize>,
 }
 
-/// Takes an element apart; `lines` are those after its opening line.
+/// Parses an element; `lines` are those after its opening line.
 pub(super) fn read(document: &Document<'_>, opening: &str, lines: &[usize]) -> ElementText {
     let kind = attribute(opening, "type").filter(|kind| kind.starts_with("checkpoint"));
     let mut text = ElementText { label: kind, id: attribute(opening, "id"), ..Default::default() };

@@ -1,13 +1,13 @@
-//! The ids that documents give their tasks: `T012`, `1.2`, `Task 3:`, `FR-2:`.
+//! Ids of tasks in documents: `T012`, `1.2`, `Task 3:`, `FR-2:`.
 
-/// An id and what follows it.
+/// An id and the text after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Taken<'a> {
     pub id: String,
     pub rest: &'a str,
 }
 
-/// The id the text of a task begins with.
+/// The id at the start of a task's text.
 pub(super) fn take(text: &str) -> Option<Taken<'_>> {
     if let Some(inner) = text.strip_prefix('[') {
         let (inside, rest) = inner.split_once(']')?;
@@ -27,7 +27,7 @@ pub(super) fn take(text: &str) -> Option<Taken<'_>> {
     take_t(text).or_else(|| take_number(text)).or_else(|| take_prefixed(text))
 }
 
-/// An id inside a list of ids: the word `Task` and a `#` are allowed.
+/// An id in a list of ids; the word `Task` and a `#` are allowed.
 pub(super) fn take_token(text: &str) -> Option<Taken<'_>> {
     let text = text.trim_start_matches(['*', '_', '`', '#', '[']);
     let text = strip_word(text, &["tasks", "task", "steps", "step"]).unwrap_or(text);
@@ -37,20 +37,19 @@ pub(super) fn take_token(text: &str) -> Option<Taken<'_>> {
     Some(Taken { id: text[..end].to_owned(), rest })
 }
 
-/// Whether the id is a `T012`, which nothing else in a text looks like.
+/// Whether the id is a `T012`, which is unmistakable in any text.
 pub(super) fn is_t(id: &str) -> bool {
     id.starts_with('T')
 }
 
-/// What the id is counted under, its number and its letter: `T017b` is
-/// (`T`, 17, `b`), `2.10` is (`2.`, 10, ``).
+/// Series, number and letter of an id: `T017b` is (`T`, 17, `b`), `2.10` is (`2.`, 10, ``).
 pub(super) fn parts(id: &str) -> Option<(&str, u64, &str)> {
     let body = id.trim_end_matches(|c: char| c.is_ascii_lowercase());
     let start = body.trim_end_matches(|c: char| c.is_ascii_digit()).len();
     Some((&id[..start], body[start..].parse().ok()?, &id[body.len()..]))
 }
 
-/// The separator between an id and its title, removed.
+/// Text without the separator between an id and its title.
 pub(super) fn after_separator(rest: &str) -> &str {
     separator(rest).unwrap_or(rest).trim_start()
 }
@@ -86,7 +85,7 @@ fn take_t(text: &str) -> Option<Taken<'_>> {
     }
     let follows = rest.is_empty() || rest.starts_with(char::is_whitespace);
     let closes = rest.starts_with(['*', '_', '`', '[', '(']);
-    // `T004, T005 …`, `T001-T003` and `T001 → T002` speak about tasks.
+    // `T004, T005 …`, `T001-T003` and `T001 → T002` are text about tasks.
     let about = rest.trim_start().starts_with(['→', '-', '–', ',', '&', '+', '/', '‖'])
         || ["and ", "to ", "through ", "or "].iter().any(|w| rest.trim_start().starts_with(w));
     ((follows || closes) && !about).then_some(Taken { id, rest })
@@ -118,8 +117,7 @@ fn number_length(text: &str) -> Option<usize> {
 
 fn take_prefixed(text: &str) -> Option<Taken<'_>> {
     let end = prefixed_length(text)?;
-    // Without the colon it may be any name: `UTF-8 names`, `S3 bucket`. `P1:`
-    // is a priority.
+    // Without the colon it may be any name: `UTF-8 names`, `S3 bucket`. `P1:` is a priority.
     if text[..end].strip_prefix('P').is_some_and(|rest| rest.len() == 1) {
         return None;
     }
@@ -138,7 +136,7 @@ fn prefixed_length(text: &str) -> Option<usize> {
     end_of_id(text, head + digits_and_dots(&text[head..])?)
 }
 
-/// `12`, `1.2`, `1.2.3`; never the dot that ends it.
+/// Length of `12`, `1.2`, `1.2.3`, without a final dot.
 fn digits_and_dots(text: &str) -> Option<usize> {
     let mut end = 0;
     loop {

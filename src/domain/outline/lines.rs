@@ -1,40 +1,40 @@
-//! The document as lines: what a reader sees, and what is only quoted.
+//! Lines of the document: visible text apart from quoted text.
 //!
-//! Fenced code, HTML comments and front matter are set aside here, once, so
-//! that nothing behind this module can mistake them for work.
+//! Fenced code, HTML comments and front matter are separated here, so that no later stage mistakes
+//! them for tasks.
 
 use std::borrow::Cow;
 
-/// Whether the text of a line speaks, or is shown.
+/// Kind of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// Ordinary text.
+    /// Visible text.
     Plain,
-    /// The first line of a fenced code block.
+    /// First line of a fenced code block.
     FenceStart,
-    /// Another line of a fenced code block.
+    /// Further line of a fenced code block.
     Fenced,
-    /// A comment or front matter.
+    /// Comment or front matter.
     Hidden,
 }
 
-/// One line, without its line ending, quote marks and comments.
+/// One line, without line ending, quote marks and comments.
 #[derive(Debug)]
 pub(super) struct RawLine<'a> {
     pub number: u32,
-    /// The line as it was written.
+    /// The line as written.
     pub source: &'a str,
     pub text: Cow<'a, str>,
-    /// Columns of white space before the text; tabs stop at every fourth.
+    /// Columns of white space before the text, with tab stops of four.
     pub indent: usize,
-    /// How many `>` stood before the text.
+    /// Number of `>` before the text.
     pub quote: usize,
     /// Columns of white space before the first `>`.
     pub outer: usize,
     pub seen: Seen,
 }
 
-/// Splits the brief into lines. Linear in its length.
+/// Splits the brief into lines, in linear time.
 pub(super) fn split(brief: &str) -> Vec<RawLine<'_>> {
     let sources: Vec<&str> = brief
         .split('\n')
@@ -42,12 +42,8 @@ pub(super) fn split(brief: &str) -> Vec<RawLine<'_>> {
         .flat_map(|line| line.split('\r'))
         .map(|line| line.trim_start_matches('\u{feff}'))
         .collect();
-    let mut lines = Vec::with_capacity(sources.len());
     let mut reader = Reader::new(&sources);
-    for (at, source) in sources.iter().enumerate() {
-        lines.push(reader.read(at, source));
-    }
-    lines
+    sources.iter().enumerate().map(|(at, source)| reader.read(at, source)).collect()
 }
 
 struct Reader<'s, 'a> {
@@ -56,7 +52,7 @@ struct Reader<'s, 'a> {
     comment: bool,
     matter_until: Option<usize>,
     last_comment_end: Option<usize>,
-    /// Per fence character: no fence at least this long is closed any more.
+    /// Per fence character: fences at least this long are never closed.
     unclosed: [usize; 2],
 }
 
@@ -98,8 +94,7 @@ impl<'s, 'a> Reader<'s, 'a> {
         RawLine { number, source, text, indent, quote, outer, seen }
     }
 
-    /// Front matter opens at the start of the document or, where documents
-    /// were glued together, after an empty line.
+    /// Front matter starts at the top or, in concatenated documents, after an empty line.
     fn matter(&mut self, at: usize) -> bool {
         if let Some(last) = self.matter_until {
             if at >= last {
@@ -140,7 +135,7 @@ impl<'s, 'a> Reader<'s, 'a> {
             };
             let (before, after) = (&rest[..start], &rest[start + 4..]);
             kept.push_str(before);
-            // A comment that is never closed, or quoted as code, is text.
+            // An unclosed comment, or one quoted as code, is text.
             ticks += before.matches('`').count();
             let quoted = ticks % 2 == 1;
             let closes = after.contains("-->") || self.last_comment_end > Some(at);
@@ -171,7 +166,7 @@ impl<'s, 'a> Reader<'s, 'a> {
         true
     }
 
-    /// The line that closes the fence, or the number of lines.
+    /// Index of the closing line, or the number of lines.
     fn fence_end(
         &self,
         at: usize,
@@ -196,7 +191,7 @@ impl<'s, 'a> Reader<'s, 'a> {
     }
 }
 
-/// The fence character and its length, where the text opens a code block.
+/// Fence character and length, if the text opens a code block.
 fn fence_mark(text: &str) -> Option<(char, usize)> {
     let text = text.trim_start();
     let mark = text.chars().next().filter(|c| matches!(c, '`' | '~'))?;
@@ -251,7 +246,7 @@ fn unquote(text: Cow<'_, str>) -> (usize, usize, Cow<'_, str>) {
     (depth, outer, rest)
 }
 
-/// Takes at most so many columns of white space off the front.
+/// Strips at most `most` columns of leading white space.
 pub(super) fn dedent(source: &str, most: usize) -> &str {
     let mut column = 0;
     let cut = source.char_indices().find(|(_, c)| {

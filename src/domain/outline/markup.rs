@@ -1,27 +1,27 @@
-//! What a single line begins with: list markers, boxes, headings, tags.
+//! Line beginnings: list markers, boxes, headings, tags.
 
-/// The mark inside a box.
+/// Content of a box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BoxMark {
     Open,
     Done,
 }
 
-/// A list marker and what follows it on the line.
+/// A list marker and the text after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Marker {
     /// The number of an ordered item.
     pub number: Option<u64>,
     /// A bare `1.2 text` line: the number stays in the text, as its id.
     pub dotted: bool,
-    /// A box follows.
+    /// Whether a box follows.
     pub boxed: bool,
     /// Columns from the marker to the text.
     pub width: usize,
     pub text: String,
 }
 
-/// The list marker a line begins with.
+/// The list marker at the start of a line.
 pub(super) fn marker(line: &str) -> Option<Marker> {
     let text = line.trim();
     let (mut number, mut rest) = match bare_marker(text) {
@@ -31,7 +31,7 @@ pub(super) fn marker(line: &str) -> Option<Marker> {
     let sign = text.len() - rest.len();
     let gap = rest.len() - rest.trim_start().len();
     let width = if (1..=4).contains(&gap) { sign + tab_gap(line, sign, rest) } else { sign + 1 };
-    // `- - [ ] text` is one box, however many markers stand before it.
+    // `- - [ ] text` is one box, after any number of markers.
     let mut inner = rest.trim_start();
     while let Some((inner_number, after)) = bare_marker(inner) {
         inner = after.trim_start();
@@ -44,7 +44,7 @@ pub(super) fn marker(line: &str) -> Option<Marker> {
     Some(Marker { number, dotted: false, boxed: take_box(&text).0.is_some(), width, text })
 }
 
-/// Columns of the white space after the marker.
+/// Columns of white space after the marker.
 fn tab_gap(line: &str, sign: usize, rest: &str) -> usize {
     let start = super::lines::columns(line) + sign;
     let mut column = start;
@@ -84,7 +84,7 @@ fn dotted_marker(text: &str) -> Option<Marker> {
     Some(Marker { number, dotted: true, boxed: false, width: 2, text: text.to_owned() })
 }
 
-/// The box an item's text begins with, and what follows it.
+/// The box at the start of an item's text, and the text after it.
 pub(super) fn take_box(text: &str) -> (Option<BoxMark>, &str) {
     let Some(inner) = text.strip_prefix('[') else { return (None, text) };
     let Some((inside, rest)) = inner.split_once(']') else { return (None, text) };
@@ -100,7 +100,7 @@ pub(super) fn take_box(text: &str) -> (Option<BoxMark>, &str) {
     (Some(mark), rest.trim())
 }
 
-/// Whether the text begins with a box that holds a sign nobody agreed on.
+/// Whether the text starts with a box of unknown content.
 pub(super) fn has_odd_box(text: &str) -> bool {
     let Some(inner) = text.strip_prefix('[') else { return false };
     let Some((inside, rest)) = inner.split_once(']') else { return false };
@@ -113,21 +113,13 @@ pub(super) fn has_odd_box(text: &str) -> bool {
 
 /// `---`, `* * *`, `___`.
 pub(super) fn is_rule(text: &str) -> bool {
-    let Some(sign) = text.chars().next().filter(|c| matches!(c, '-' | '*' | '_')) else {
-        return false;
-    };
-    let mut count = 0;
-    for c in text.chars() {
-        match c {
-            c if c == sign => count += 1,
-            c if c.is_whitespace() => {}
-            _ => return false,
-        }
-    }
-    count >= 3
+    let mut signs = text.chars().filter(|c| !c.is_whitespace());
+    let Some(sign) = signs.next().filter(|c| matches!(c, '-' | '*' | '_')) else { return false };
+    let mut rest = signs.peekable();
+    rest.next_if_eq(&sign).is_some() && rest.next_if_eq(&sign).is_some() && rest.all(|c| c == sign)
 }
 
-/// The level a line gives to the paragraph it underlines.
+/// Heading level given to the paragraph above by a line of `===` or `---`.
 pub(super) fn underline(text: &str) -> Option<u8> {
     let all = |sign: char| text.len() >= 3 && text.chars().all(|c| c == sign);
     match (all('='), all('-')) {
@@ -150,7 +142,7 @@ pub(super) fn atx_heading(text: &str) -> Option<(u8, &str)> {
     Some((u8::try_from(level).unwrap_or(6), title.trim()))
 }
 
-/// `**Phase 2: Build**` alone on a line is written for a heading.
+/// `**Phase 2: Build**` alone on a line acts as a heading.
 pub(super) fn bold_phase(text: &str) -> Option<&str> {
     const WORDS: [&str; 7] =
         ["phase ", "stage ", "milestone ", "sprint ", "week ", "day ", "iteration "];
@@ -161,7 +153,7 @@ pub(super) fn bold_phase(text: &str) -> Option<&str> {
     (number.starts_with(|c: char| c.is_ascii_digit()) && !inner.contains("**")).then_some(inner)
 }
 
-/// The name of the tag the text begins with; `/name` where it closes.
+/// Name of the tag at the start; `/name` for a closing tag.
 pub(super) fn tag_name(text: &str) -> Option<&str> {
     let inner = text.strip_prefix('<')?;
     let slash = usize::from(inner.starts_with('/'));
@@ -174,51 +166,12 @@ pub(super) fn tag_name(text: &str) -> Option<&str> {
     (starts && rest.starts_with(['>', ' ', '\t', '/'])).then_some(&inner[..slash + name])
 }
 
-/// A tag alone on its line that HTML does not know, so somebody's own.
+/// Whether the text is a single tag that is not HTML.
 pub(super) fn is_lone_custom_tag(text: &str, name: &str) -> bool {
-    const HTML: [&str; 40] = [
-        "a",
-        "article",
-        "aside",
-        "b",
-        "big",
-        "blockquote",
-        "body",
-        "br",
-        "center",
-        "code",
-        "dd",
-        "details",
-        "div",
-        "dl",
-        "dt",
-        "em",
-        "font",
-        "footer",
-        "h1",
-        "h2",
-        "h3",
-        "head",
-        "header",
-        "hr",
-        "html",
-        "i",
-        "img",
-        "kbd",
-        "li",
-        "ol",
-        "p",
-        "picture",
-        "pre",
-        "span",
-        "strong",
-        "sub",
-        "summary",
-        "sup",
-        "table",
-        "ul",
-    ];
+    const HTML: &str = "a article aside b big blockquote body br center code dd details div dl dt em font \
+        footer h1 h2 h3 head header hr html i img kbd li ol p picture pre span strong sub \
+        summary sup table ul";
     let lone = text.ends_with('>') && !text[1..].contains('<');
     let known = name.trim_start_matches('/').to_ascii_lowercase();
-    lone && !text.ends_with("/>") && !HTML.contains(&known.as_str())
+    lone && !text.ends_with("/>") && !HTML.split(' ').any(|tag| tag == known)
 }

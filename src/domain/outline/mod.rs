@@ -1,56 +1,48 @@
-//! The `outline` planner: from a brief in Markdown to tasks, without a model.
+//! The `outline` planner: a Markdown brief becomes tasks, without a model.
 //!
-//! # What it is for
+//! # Purpose
 //!
-//! Many goals arrive already broken down: a `tasks.md` of spec-kit, OpenSpec
-//! or Kiro, an ExecPlan, a checklist, numbered steps. This module reads such a
-//! document as its readers do and says which tasks it holds, in which order,
-//! and which of them are done. It is a pure function: the same brief gives the
-//! same outline, so an operator can trust what they saw in a preview.
+//! Many goals arrive broken down: a `tasks.md` of spec-kit, OpenSpec or Kiro, an ExecPlan, a
+//! checklist, numbered steps. This module reads such a document as people do: its tasks, their
+//! order, and what is done. It is a pure function, so the preview of a brief equals the plan.
 //!
-//! # What it guarantees
+//! # Guarantees
 //!
-//! - Nothing is invented: every title, criterion and description is text of
-//!   the document. A document without tasks is [`NoTasks`], never an empty
-//!   success.
-//! - Each box outside code and comments is counted once: as a task or, below a
-//!   heading `T012: …` or inside a `<task>` element, as a criterion of that task.
-//! - References are unique, every need names a task of the outline, and no
-//!   task waits for itself: not through others, not through what it is nested
-//!   in, whatever the document states.
-//! - No input makes it panic, and its time grows about as the input does.
+//! - Nothing is invented: every title, criterion and description is text of the document. A
+//!   document without tasks is [`NoTasks`], never an empty success.
+//! - Each box outside code and comments counts once: as a task, or below a heading `T012: …` or
+//!   inside a `<task>` element as a criterion of that task.
+//! - References are unique, every need names a task of the outline, and no task waits for itself,
+//!   whether through other tasks or through nesting.
+//! - No input panics, and the time grows about linearly with the input.
 //!
-//! # How a document is read
+//! # Reading rules
 //!
-//! The strongest sign of work is taken, and only that one:
-//! `<task>` elements, `T012` headings and boxes; else `Task 1.1: …` or
-//! `Step 2: …` headings; else list items with ids; else lists that the document
-//! announces as steps, or that are all it holds ([`OutlineShape`]).
+//! Only the strongest sign of tasks counts: `<task>` elements, `T012` headings and boxes; else
+//! `Task 1.1: …` or `Step 2: …` headings; else list items with ids; else lists announced as steps,
+//! or lists that are the whole document ([`OutlineShape`]).
 //!
 //! - Code blocks, comments and front matter never hold tasks.
-//! - A heading `T012: …` whose id a box also has describes that box. A heading
-//!   over boxes with ids of their own only groups them.
-//! - Optional tasks keep their place in a sequence: whoever skips one says so.
-//! - A task nested in another belongs to it; that other one is then a
-//!   container. So is `1` for the `1.1` after it. A plain item with boxes below
-//!   it is no task, but groups and names them.
-//! - A container's needs hold for everything in it, and needing a container
-//!   means needing all of it. So children do not repeat needs.
-//! - Sections (headings, `**Phase 1: …**` lines, lone custom tags) are ordered:
-//!   what a section begins with waits for what the section before ends with.
-//! - Inside a list, a task that *follows* waits for everything before it back
-//!   to the last task that followed. Where the document marks any task as
-//!   parallel, all others follow; where it marks none, numbered ones follow.
-//!   [`Ordering`] overrules that.
-//! - Dependencies count in brackets and on lines of their own (`needs: T003`),
-//!   never in prose; they win over the order of the document.
-//! - A tick is believed, but a ticked container with open children is noted:
-//!   the children decide.
+//! - A heading `T012: …` with the id of a box describes that box. A heading over boxes with ids
+//!   only groups them.
+//! - Optional tasks keep their place in a sequence.
+//! - A task nested in another belongs to it; the outer one becomes a container. So does `1` for a
+//!   following `1.1`. A plain item with boxes below it is no task, but groups and names them.
+//! - The needs of a container apply to its content, and needing a container means needing all of
+//!   it. So children do not repeat needs.
+//! - Sections (headings, `**Phase 1: …**` lines, lone custom tags) are sequential: the first tasks
+//!   of a section need the last ones of the section before.
+//! - Within a list, a task that *follows* needs everything before it, back to the previous task
+//!   that follows. If the document marks any task as parallel, all others follow; otherwise
+//!   numbered ones do. [`Ordering`] overrides this.
+//! - Dependencies count in brackets and on lines of their own (`needs: T003`), never in prose; they
+//!   override the order of the document.
+//! - A ticked box is done. A ticked container with open children gets a note, and the children
+//!   decide.
 //!
-//! Where two sections with very many parallel tasks meet, one edge per pair
-//! would be a product. There the last task of the earlier section waits for
-//! the others and stands for them: the order stays as strict, one task starts
-//! later than it could, and a note says so.
+//! Between two sections with many parallel tasks, one edge per pair would be a product. There the
+//! last task of the earlier section waits for the others and represents them: the order stays as
+//! strict, one task starts later than it could, and a note says so.
 
 mod body;
 mod build;
@@ -77,47 +69,24 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use notes::{NoteCode, OutlineNote};
-pub use refusal::{Found, NoTasks};
+pub use refusal::NoTasks;
 
-/// How items without a parallel mark are ordered inside their section.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    ToSchema,
-)]
+/// Order of items without a parallel mark within their section.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ordering {
-    /// As the document marks them: where it marks parallel tasks the others
-    /// follow; where it marks none, numbered items are a sequence and plain
-    /// bullets run in parallel.
+    /// As marked: with parallel marks all other items are sequential; without, numbered items are
+    /// sequential and bullets parallel.
     #[default]
     Auto,
-    /// Each follows what stands before it.
+    /// Each item follows the previous one.
     Sequential,
-    /// None follows; sections and stated dependencies still hold.
+    /// Items are unordered; sections and stated dependencies still apply.
     Parallel,
 }
 
-/// How to read a brief.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct OutlineOptions {
-    /// How items without a parallel mark are ordered.
-    pub ordering: Ordering,
-}
-
-/// What kind of structure the tasks were found in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
+/// Structure in which the tasks were found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutlineShape {
     /// `- [ ] …`
     Boxes,
@@ -125,15 +94,14 @@ pub enum OutlineShape {
     TaskHeadings,
     /// `<task> … </task>`
     TaskElements,
-    /// `- T012 …`, without boxes.
+    /// `- T012 …`, without boxes
     TaskItems,
-    /// A list of steps.
+    /// A list of steps
     Steps,
 }
 
-/// What a task was in the document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
+/// Element of the document that is the task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskOrigin {
     /// A list item, with or without a box.
     Item,
@@ -143,38 +111,37 @@ pub enum TaskOrigin {
     Element,
 }
 
-/// What a brief says about the work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+/// Tasks of a brief.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outline {
-    /// The tasks in reading order; never empty. A container comes before what
-    /// it contains.
+    /// Tasks in reading order, never empty; a container precedes its content.
     pub tasks: Vec<OutlineTask>,
-    /// What an operator should know about how the document was read.
+    /// Remarks on how the document was read.
     pub notes: Vec<OutlineNote>,
-    /// The structure the tasks were found in.
+    /// Structure in which the tasks were found.
     pub shape: OutlineShape,
 }
 
 /// One task of the document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutlineTask {
-    /// Its name in the plan: the document's own id, or its position.
+    /// Its `ref` in the plan: the document's own id, or its position.
     pub reference: String,
-    /// The id as the document has it, also where another task has it too.
+    /// The document's id, even if another task has the same.
     pub explicit_id: Option<String>,
     /// One line of the document, without box, id, marks and tags.
     pub title: String,
-    /// The further text of the task: paragraphs, plain bullets, code.
+    /// Further text of the task: paragraphs, plain bullets, code.
     pub description: String,
-    /// The heading it stands under.
+    /// Nearest heading above.
     pub section: Option<String>,
     /// Tags such as `US1`.
     pub labels: Vec<String>,
-    /// The container it is nested in.
+    /// Its container.
     pub parent: Option<String>,
-    /// The tasks it waits for, sorted.
+    /// Tasks it needs, sorted.
     pub needs: Vec<String>,
-    /// Conditions of success that the document lists for it.
+    /// Conditions of success listed for it.
     pub criteria: Vec<String>,
     /// Whether its box is ticked.
     pub done: bool,
@@ -184,20 +151,19 @@ pub struct OutlineTask {
     pub parallel: bool,
     /// Its line in the document, from 1.
     pub line: u32,
-    /// What it was in the document.
+    /// Element of the document that it is.
     pub origin: TaskOrigin,
 }
 
-/// Breaks a brief down into the tasks it holds.
+/// Breaks a brief down into tasks.
 ///
 /// # Errors
 ///
-/// [`NoTasks`] if the document holds none, with what was looked for and what
-/// was found instead.
-pub fn outline(brief: &str, options: &OutlineOptions) -> Result<Outline, NoTasks> {
+/// [`NoTasks`] if the document has none, with what was searched for and found.
+pub fn outline(brief: &str, ordering: Ordering) -> Result<Outline, NoTasks> {
     let document = document::read(brief);
     match pick::pick(&document) {
-        Some(picks) => Ok(build::build(&document, &picks, options)),
+        Some(picks) => Ok(build::build(&document, &picks, ordering)),
         None => Err(NoTasks::in_document(&document)),
     }
 }

@@ -1,45 +1,42 @@
-//! Dependencies that a document states, and only where it states them.
+//! Dependencies stated by a document.
 //!
-//! A phrase counts in a bracket that says nothing else, in a bracket at the
-//! end of the task's line, or on a line of its own below the task. Running
-//! text never makes a dependency: "explain why A depends on B" is work.
+//! A phrase counts in a bracket without other text, in a bracket at the end of a task's line, or on
+//! a line of its own below the task. Prose never makes a dependency: "explain why A depends on B"
+//! is work.
 
 use super::ids;
 
-/// One statement of what a task needs.
+/// One stated need of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Need {
     One(String),
     Range(String, String),
 }
 
-/// What a statement says.
+impl std::fmt::Display for Need {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::One(id) => f.write_str(id),
+            Self::Range(first, last) => write!(f, "{first} to {last}"),
+        }
+    }
+}
+
+/// Content of a statement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Statement {
     pub needs: Vec<Need>,
-    /// Words are left that are no ids.
+    /// Whether words remain that are no ids.
     pub rest: bool,
 }
 
-const PHRASES: [&str; 13] = [
-    "depends on",
-    "depend on",
-    "depends upon",
-    "dependencies",
-    "dependency",
-    "depends",
-    "deps",
-    "needs",
-    "blocked by",
-    "blocked on",
-    "依赖于",
-    "依赖",
-    "依存",
-];
-/// These also introduce prose, so they count with a `T012` only.
+const PHRASES: &str = "\
+    depends on|depend on|depends upon|dependencies|dependency|depends|deps|needs|blocked by|\
+    blocked on|依赖于|依赖|依存";
+/// Phrases that also introduce prose; they count with a `T012` only.
 const WEAK_PHRASES: [&str; 3] = ["requires", "after", "prerequisites"];
 
-/// The content of a bracket at the end of a task's line.
+/// Statement in a bracket at the end of a task's line.
 pub(super) fn in_bracket(content: &str) -> Option<Statement> {
     let at_start = phrase(content).map(|(weak, rest)| list(rest, weak));
     if let Some(statement) = at_start {
@@ -52,7 +49,7 @@ pub(super) fn in_bracket(content: &str) -> Option<Statement> {
         .find(|statement| !statement.needs.is_empty())
 }
 
-/// A bracket in the middle of a line counts if it says nothing else.
+/// Needs in brackets within a line; the bracket must have no other text.
 pub(super) fn in_inner_brackets(title: &str) -> Vec<Need> {
     let mut found = Vec::new();
     let mut rest = title;
@@ -73,7 +70,7 @@ pub(super) fn in_inner_brackets(title: &str) -> Vec<Need> {
     found
 }
 
-/// A line of its own: `needs: T003`, `**Depends on**: T001, T002`.
+/// Statement on a line of its own: `needs: T003`, `**Depends on**: T001, T002`.
 pub(super) fn on_line(text: &str) -> Option<Statement> {
     let text = text.trim().trim_matches(['*', '_', '`', '(', ')', '[', ']']);
     let (weak, rest) = phrase(text)?;
@@ -86,7 +83,7 @@ pub(super) fn on_line(text: &str) -> Option<Statement> {
 
 fn phrase(text: &str) -> Option<(bool, &str)> {
     let text = text.trim_start().trim_start_matches(['*', '_', '`']);
-    let strong = PHRASES.iter().find_map(|phrase| after_phrase(text, phrase));
+    let strong = PHRASES.split('|').find_map(|phrase| after_phrase(text, phrase));
     let weak = || WEAK_PHRASES.iter().find_map(|phrase| after_phrase(text, phrase));
     strong.map(|rest| (false, rest)).or_else(|| weak().map(|rest| (true, rest)))
 }
@@ -98,8 +95,8 @@ fn after_phrase<'a>(text: &'a str, phrase: &str) -> Option<&'a str> {
     (head.eq_ignore_ascii_case(phrase) && ends).then_some(rest)
 }
 
-/// Reads ids until something else comes. Numbers are only believed when
-/// nothing else comes at all: `needs 2 reviewers` needs nobody's task 2.
+/// Reads ids up to other text. Plain numbers count only if no other text follows: `needs 2
+/// reviewers` is not task 2.
 fn list(text: &str, weak: bool) -> Statement {
     let mut needs = Vec::new();
     let mut rest = skip_joints(text);

@@ -1,4 +1,4 @@
-//! What an operator should know about how a document was read.
+//! Remarks on how a document was read.
 
 use std::collections::BTreeMap;
 
@@ -8,49 +8,48 @@ use utoipa::ToSchema;
 use super::document::{Document, What};
 use super::markup;
 
-/// What kind of thing a note is about.
+/// Kind of a remark.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum NoteCode {
-    /// Two tasks have one id; the later one was given another reference.
+    /// Two tasks have one id; the later one has another reference.
     DuplicateId,
     /// A stated dependency names no task of the document; it is left out.
     UnknownNeed,
-    /// A stated dependency would close a circle, or names the task itself or
-    /// what it is nested in; it is left out.
+    /// A stated dependency closes a cycle, or names the task itself, its container or its content;
+    /// it is left out.
     CircularNeed,
-    /// A stated dependency contradicts the order of the document; the stated
-    /// one holds.
+    /// A stated dependency contradicts the order of the document; the dependency applies.
     OrderOverruled,
-    /// So many tasks meet between two sections that the later ones wait for
-    /// one task that waits for all.
+    /// Two sections have too many parallel tasks; the later section waits for one task that waits
+    /// for the rest of its section.
     OrderNarrowed,
     /// More dependencies are stated than are kept.
     TooManyNeeds,
-    /// A container is ticked while something in it is open.
+    /// A container is ticked while a task in it is open.
     DoneWithOpenChildren,
-    /// Numbers are missing between others.
+    /// Numbers are missing in a series of ids.
     GapInNumbering,
-    /// A task has no title of its own.
+    /// A task has no title.
     EmptyTitle,
-    /// A list item begins with a box that holds an unknown sign; it is text.
+    /// A list item starts with a box of unknown content; it is read as text.
     UnknownBox,
 }
 
-/// One thing an operator should know.
+/// A remark on how the brief was read, for the person who checks the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OutlineNote {
-    /// What kind of thing it is.
+    /// Kind of the remark, for programs.
     pub code: NoteCode,
-    /// What happened, in a sentence.
+    /// The remark in one sentence, for people.
     pub message: String,
-    /// The line of the document it is about, from 1; 0 for all of it.
+    /// Line of the brief, from 1; 0: the whole brief.
     pub line: u32,
 }
 
-/// More notes of one kind than this are counted, not listed.
+/// Notes of one kind above this number are counted, not listed.
 const MOST_OF_A_KIND: usize = 200;
 
 #[derive(Debug, Default)]
@@ -74,11 +73,8 @@ impl Notes {
         for (code, (notes, more)) in self.kinds {
             all.extend(notes);
             if more > 0 {
-                all.push(OutlineNote {
-                    code,
-                    message: format!("{more} more of this kind"),
-                    line: 0,
-                });
+                let message = format!("{more} more notes of this kind");
+                all.push(OutlineNote { code, message, line: 0 });
             }
         }
         all.sort_by_key(|note| note.line);
@@ -86,14 +82,14 @@ impl Notes {
     }
 }
 
-/// Items like `- [⏭️] later`: neither open nor done by any convention.
+/// Notes items such as `- [⏭️] later`, neither open nor done by any convention.
 pub(super) fn note_odd_boxes(document: &Document<'_>, notes: &mut Notes) {
     for line in &document.lines {
         let What::Item(id) = line.what else { continue };
         let item = &document.items[id];
         if item.mark.is_none() && markup::has_odd_box(&item.text) {
             let start: String = item.text.chars().take(60).collect();
-            let message = format!("not a box that is open or done, so not a task: {start}");
+            let message = format!("unknown box, read as text: {start}");
             notes.add(NoteCode::UnknownBox, line.raw.number, message);
         }
     }

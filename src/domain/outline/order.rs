@@ -1,45 +1,42 @@
-//! Who waits for whom.
+//! Dependencies from statements and from the order of the document.
 //!
-//! Stated dependencies come first. What the order of the document implies is
-//! added only where it agrees with them: all positions come from one
-//! topological order of the stated dependencies and the nesting, and an
-//! implied edge is kept only if it points forward in it. So no combination of
-//! the two can close a circle.
+//! Stated dependencies come first. All positions come from one topological order of the stated
+//! dependencies and the nesting, and an implied dependency is kept only if it points forward in it.
+//! So the combination has no cycle.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 /// A task, or a list item that only groups tasks.
 #[derive(Debug, Clone)]
 pub(super) struct Unit {
     pub task: Option<usize>,
-    /// The unit it is nested in; always an earlier one.
+    /// The unit around it, always an earlier one.
     pub holder: Option<usize>,
-    /// The section it stands in, counted in reading order.
+    /// Ordinal of its section, in reading order.
     pub run: usize,
-    /// Whether it waits for what stands before it in its list.
+    /// Whether it waits for the units before it in its list.
     pub follows: bool,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Arranged {
-    /// Per task, the tasks it needs.
+    /// Needs of each task.
     pub needs: Vec<BTreeSet<usize>>,
-    /// Stated dependencies that would close a circle: (task, need).
+    /// Stated dependencies that would close a cycle: (task, need).
     pub circular: Vec<(usize, usize)>,
-    /// Implied dependencies that stated ones overrule: (task, need).
+    /// Implied dependencies that contradict stated ones: (task, need).
     pub overruled: Vec<(usize, usize)>,
-    /// Sections joined through one task because every pair would be too many:
-    /// that task.
+    /// Tasks that represent a section with too many pairs.
     pub narrowed: Vec<usize>,
 }
 
-/// More edges than this between two sections are never made one by one.
+/// Most edges between two sections.
 const MOST_PAIRS: usize = 2_000;
-/// With more than this in all, sections are joined through one task at once.
+/// Above this total, every pair of sections is joined through one task.
 const MOST_PAIRS_IN_ALL: usize = 20_000;
 
-/// Arranges the tasks; `stated` holds what each task says it needs.
+/// Orders the tasks; `stated` has the stated needs of each.
 pub(super) fn arrange(units: &[Unit], stated: &[BTreeSet<usize>]) -> Arranged {
     let (positions, circular) = Positions::find(units, stated);
     let mut needs = stated.to_vec();
@@ -57,7 +54,7 @@ pub(super) fn arrange(units: &[Unit], stated: &[BTreeSet<usize>]) -> Arranged {
     }
 }
 
-/// The tasks a list begins and ends with.
+/// First and last tasks of a list.
 #[derive(Debug, Clone, Default)]
 struct Span {
     heads: Vec<usize>,
@@ -72,17 +69,14 @@ struct Order {
 }
 
 impl Order {
-    /// Orders every list; a holder stands for what it holds.
+    /// Orders every list; a group stands for its content.
     fn inside(&mut self, units: &[Unit]) {
         let mut lists: Vec<Vec<usize>> = vec![Vec::new(); units.len()];
-        let mut runs: Vec<Vec<usize>> = Vec::new();
+        let mut runs: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (at, unit) in units.iter().enumerate() {
             match unit.holder {
                 Some(holder) => lists[holder].push(at),
-                None => {
-                    runs.resize(runs.len().max(unit.run + 1), Vec::new());
-                    runs[unit.run].push(at);
-                }
+                None => runs.entry(unit.run).or_default().push(at),
             }
         }
         let mut spans = vec![Span::default(); units.len()];
@@ -94,7 +88,7 @@ impl Order {
                 None => inner,
             };
         }
-        for run in runs {
+        for run in runs.into_values() {
             self.list(units, run, &spans);
         }
     }
@@ -121,18 +115,16 @@ impl Order {
 
     /// Lets every section wait for the one before it.
     fn between(&mut self, units: &[Unit]) {
-        let mut runs: Vec<Vec<usize>> = Vec::new();
+        let mut runs: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         let mut inside_task = vec![false; units.len()];
         for (at, unit) in units.iter().enumerate() {
             let nested = |holder: usize| inside_task[holder] || units[holder].task.is_some();
             inside_task[at] = unit.holder.is_some_and(nested);
             if let Some(task) = unit.task.filter(|_| !inside_task[at]) {
-                runs.resize(runs.len().max(unit.run + 1), Vec::new());
-                runs[unit.run].push(task);
+                runs.entry(unit.run).or_default().push(task);
             }
         }
-        runs.retain(|run| !run.is_empty());
-        let spans: Vec<Span> = runs.iter().map(|run| self.span_of(run)).collect();
+        let spans: Vec<Span> = runs.values().map(|run| self.span_of(run)).collect();
         let pairs = spans.windows(2).map(|pair| pair[0].ends.len() * pair[1].heads.len());
         let most = if pairs.sum::<usize>() > MOST_PAIRS_IN_ALL { 0 } else { MOST_PAIRS };
         for pair in spans.windows(2) {
@@ -140,7 +132,7 @@ impl Order {
         }
     }
 
-    /// The tasks of a section that need none of it, and that none of it needs.
+    /// Tasks of a section that need none of it, and tasks that none of it needs.
     fn span_of(&self, run: &[usize]) -> Span {
         let members: BTreeSet<usize> = run.iter().copied().collect();
         let mut needed = BTreeSet::new();
@@ -157,9 +149,8 @@ impl Order {
         Span { heads, ends }
     }
 
-    /// Lets all of `heads` wait for all of `ends`. Where that would be too
-    /// many edges, the last of the ends waits for the others and stands for
-    /// them: as strict, with a sum of edges in place of a product.
+    /// Lets all `heads` wait for all `ends`. Above `most` edges the last of the ends waits for the
+    /// others and represents them: as strict, with a sum of edges instead of a product.
     fn join(&mut self, ends: &[usize], heads: &[usize], most: usize) {
         let wide = ends.len() > 1 && heads.len() > 1 && ends.len() * heads.len() > most.max(4);
         let gate = ends.iter().copied().max_by_key(|task| self.positions.of_task(*task));
@@ -199,10 +190,10 @@ impl Order {
     }
 }
 
-/// Where each unit begins and ends in one order that satisfies what is stated.
+/// Start and end of each unit in one order that satisfies the statements.
 struct Positions {
     enter: Vec<usize>,
-    /// Per task: where it begins and where it ends.
+    /// Start and end of each task.
     tasks: Vec<(usize, usize)>,
 }
 
@@ -215,9 +206,8 @@ impl Positions {
         self.tasks[first].1 < self.tasks[second].0
     }
 
-    /// Every unit is two nodes, its begin and its end, numbered as a reader
-    /// meets them. Taking the lowest free node again and again gives the
-    /// document's own order, bent only where something stated demands it.
+    /// Every unit is two nodes, start and end, numbered in reading order. Repeatedly taking the
+    /// lowest free node gives the document's order, changed only where a statement requires it.
     fn find(units: &[Unit], stated: &[BTreeSet<usize>]) -> (Self, Vec<(usize, usize)>) {
         let walk = Walk::of(units);
         let mut graph = Graph::new(units.len() * 2);
@@ -241,15 +231,14 @@ impl Positions {
             }
         }
         let (positions, circular) = graph.order();
-        let tasks =
-            unit_of.iter().map(|at| (positions[walk.enter[*at]], positions[walk.exit[*at]]));
-        let tasks = tasks.collect();
+        let span = |at: &usize| (positions[walk.enter[*at]], positions[walk.exit[*at]]);
+        let tasks = unit_of.iter().map(span).collect();
         let enter = walk.enter.iter().map(|node| positions[*node]).collect();
         (Self { enter, tasks }, circular)
     }
 }
 
-/// The numbers a reader meets the units at, coming and going.
+/// Numbers of the units in reading order, on entry and exit.
 struct Walk {
     enter: Vec<usize>,
     exit: Vec<usize>,
@@ -281,8 +270,15 @@ impl Walk {
     }
 }
 
-/// A dependency as (task, need); `None` where the nesting is the reason.
+/// A dependency as (task, need); `None` for nesting.
 type Statement = Option<(usize, usize)>;
+
+fn release(node: usize, waits: &mut [usize], free: &mut BinaryHeap<Reverse<usize>>) {
+    waits[node] -= 1;
+    if waits[node] == 0 {
+        free.push(Reverse(node));
+    }
+}
 
 struct Graph {
     after: Vec<Vec<(usize, Statement)>>,
@@ -299,7 +295,7 @@ impl Graph {
         self.before[to].push((from, statement));
     }
 
-    /// The position of every node, and the statements dropped to have one.
+    /// Position of every node, and the statements dropped to reach one.
     fn order(&self) -> (Vec<usize>, Vec<(usize, usize)>) {
         let nodes = self.after.len();
         let mut waits: Vec<usize> = self.before.iter().map(Vec::len).collect();
@@ -317,29 +313,22 @@ impl Graph {
                     break;
                 };
                 dropped.insert(statement);
-                waits[to] -= 1;
-                if waits[to] == 0 {
-                    free.push(Reverse(to));
-                }
+                release(to, &mut waits, &mut free);
                 continue;
             };
             positions[node] = placed;
             placed += 1;
             for (to, statement) in &self.after[node] {
-                if statement.is_some_and(|statement| dropped.contains(&statement)) {
-                    continue;
-                }
-                waits[*to] -= 1;
-                if waits[*to] == 0 {
-                    free.push(Reverse(*to));
+                if !statement.is_some_and(|statement| dropped.contains(&statement)) {
+                    release(*to, &mut waits, &mut free);
                 }
             }
         }
         (positions, dropped.into_iter().collect())
     }
 
-    /// Goes from an unplaced node to what it waits for until a circle closes,
-    /// and gives back the statement in it that points ahead first.
+    /// Follows unplaced predecessors until a cycle closes, and returns its statement that points
+    /// ahead first.
     fn circle(
         &self,
         start: usize,

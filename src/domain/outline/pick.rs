@@ -1,7 +1,7 @@
-//! Which parts of the document are its tasks.
+//! Selection of the parts of the document that are tasks.
 //!
-//! The strongest sign wins, and only that: a document with boxes has its
-//! boxes, whatever lists it also holds.
+//! Only the strongest sign counts: in a document with boxes the boxes are the tasks, whatever lists
+//! it also has.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::title::{self, Head};
 use super::{OutlineShape, TaskOrigin};
 use super::{ids, markup};
 
-/// One task, and where it stands.
+/// One task and its place.
 #[derive(Debug)]
 pub(super) struct Pick {
     pub source: Source,
@@ -31,14 +31,14 @@ pub(super) enum Source {
 pub(super) struct Picks {
     pub shape: OutlineShape,
     pub tasks: Vec<Pick>,
-    /// Per item: the task it is, or belongs to.
+    /// Per item: the task it is or belongs to.
     pub of_item: Vec<Option<usize>>,
-    /// Per section: the heading task it is, or stands under.
+    /// Per section: the heading task it is or belongs to.
     pub of_section: Vec<Option<usize>>,
     pub of_element: Vec<Option<usize>>,
 }
 
-/// What may be picked, before it is put together.
+/// Candidates for tasks.
 struct Signs {
     shape: OutlineShape,
     items: Vec<bool>,
@@ -48,7 +48,7 @@ struct Signs {
     elements: bool,
 }
 
-/// Finds the tasks; `None` where the document has none.
+/// Finds the tasks; `None` if there are none.
 pub(super) fn pick(document: &Document<'_>) -> Option<Picks> {
     let signs = explicit(document)
         .or_else(|| headings(document))
@@ -58,7 +58,7 @@ pub(super) fn pick(document: &Document<'_>) -> Option<Picks> {
     (!picks.tasks.is_empty()).then_some(picks)
 }
 
-/// Boxes, `T012` headings and task elements: signs that cannot be mistaken.
+/// Boxes, `T012` headings and task elements: unmistakable signs.
 fn explicit(document: &Document<'_>) -> Option<Signs> {
     let boxes: Vec<Option<Head>> = document
         .items
@@ -79,7 +79,7 @@ fn explicit(document: &Document<'_>) -> Option<Signs> {
     let mut marked: Vec<bool> = ids.iter().map(Option::is_some).collect();
     let owners = section_owners(document, &marked);
     for (item, head) in document.items.iter().zip(&boxes) {
-        // Boxes with ids of their own are tasks; their heading only groups them.
+        // Boxes with ids are tasks; their heading only groups them.
         if head.as_ref().is_some_and(|head| head.id.is_some())
             && let Some(owner) = owners[item.section]
         {
@@ -105,7 +105,7 @@ fn explicit(document: &Document<'_>) -> Option<Signs> {
     Some(Signs { shape, items, headings, twins, elements })
 }
 
-/// `### Task 1.1: title`, where there are no boxes.
+/// `### Task 1.1: title`, in documents without boxes.
 fn headings(document: &Document<'_>) -> Option<Signs> {
     let named = |title: &str, word: &str| {
         let bare = bare_heading(title);
@@ -117,16 +117,14 @@ fn headings(document: &Document<'_>) -> Option<Signs> {
     let steps: Vec<bool> = titles().map(|title| named(title, "step ")).collect();
     let several = steps.iter().filter(|step| **step).count() > 1;
     let found: Vec<bool> = tasks.iter().zip(&steps).map(|(t, s)| *t || (*s && several)).collect();
+    let none = vec![false; document.items.len()];
     found.contains(&true).then(|| Signs {
-        shape: OutlineShape::TaskHeadings,
-        items: vec![false; document.items.len()],
         headings: found,
-        twins: vec![None; document.sections.len()],
-        elements: false,
+        ..Signs::of_items(document, OutlineShape::TaskHeadings, none)
     })
 }
 
-/// `- T012 title` and `- Task 3: title`, where there are no boxes.
+/// `- T012 title` and `- Task 3: title`, in documents without boxes.
 fn id_items(document: &Document<'_>) -> Option<Signs> {
     let named = |text: &str| {
         let task =
@@ -154,12 +152,12 @@ impl Signs {
     }
 }
 
-/// The line of a heading task, taken apart.
+/// The parsed line of a heading task.
 pub(super) fn heading_head(title: &str) -> Head {
     title::parse(bare_heading(title))
 }
 
-/// A heading without a box or a sign (`✅`) before its text.
+/// A heading without a leading box or symbol (`✅`).
 pub(super) fn bare_heading(title: &str) -> &str {
     let (_, rest) = markup::take_box(title.trim());
     rest.trim_start_matches(|c: char| !c.is_alphanumeric() && !matches!(c, '[' | '*' | '_' | '`'))
@@ -195,10 +193,8 @@ fn assemble(document: &Document<'_>, signs: &Signs) -> Picks {
             }
             sections += 1;
         }
-        if signs.elements
-            && elements < document.elements.len()
-            && document.elements[elements].line == at
-        {
+        let element = document.elements.get(elements).filter(|_| signs.elements);
+        if element.is_some_and(|element| element.line == at) {
             of_element[elements] = Some(tasks.len());
             let source = Source::Element(elements);
             tasks.push(Pick { source, line: at, parent: None, section: line.section });
@@ -225,14 +221,11 @@ fn assemble(document: &Document<'_>, signs: &Signs) -> Picks {
     Picks { shape: signs.shape, tasks, of_item, of_section, of_element }
 }
 
-/// The heading a heading task stands under.
+/// The heading above a heading task that is no task.
 fn plain_ancestor(document: &Document<'_>, from: SectionId, marked: &[bool]) -> SectionId {
     let mut at = from;
-    while marked[at] {
-        match document.sections[at].parent {
-            Some(parent) => at = parent,
-            None => break,
-        }
+    while let Some(parent) = document.sections[at].parent.filter(|_| marked[at]) {
+        at = parent;
     }
     at
 }

@@ -1,5 +1,4 @@
-//! The names of tasks: the document's own ids where it has them, positions
-//! where it has none, and never the same name twice.
+//! References of tasks: the document's own ids, else positions; always unique.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -12,7 +11,7 @@ use super::{
     pick::{Picks, Source},
 };
 
-/// Takes the numbers of an ordered list for ids, if they tell its tasks apart.
+/// Uses the numbers of an ordered list as ids, if they are distinct.
 pub(super) fn number_by_markers(document: &Document<'_>, picks: &Picks, drafts: &mut [Draft]) {
     if !picks.shape.numbers_by_marker() {
         return;
@@ -34,7 +33,7 @@ pub(super) fn number_by_markers(document: &Document<'_>, picks: &Picks, drafts: 
     }
 }
 
-/// `1.2` belongs to the `1` before it, though it is not indented.
+/// `1.2` belongs to the `1` before it, even without indentation.
 pub(super) fn nest_by_ids(picks: &Picks, drafts: &mut [Draft]) {
     let mut seen: HashMap<(usize, Option<usize>, String), usize> = HashMap::new();
     for (at, (draft, pick)) in drafts.iter_mut().zip(&picks.tasks).enumerate() {
@@ -47,7 +46,7 @@ pub(super) fn nest_by_ids(picks: &Picks, drafts: &mut [Draft]) {
     }
 }
 
-/// One `3.11` among tasks without numbers is no id but the first word.
+/// A single `3.11` among tasks without numbers is no id but a first word.
 pub(super) fn undo_lone_numbers(drafts: &mut [Draft]) {
     let numeric = |draft: &Draft| {
         let id = draft.head.id.as_deref().unwrap_or_default();
@@ -68,59 +67,55 @@ pub(super) fn undo_lone_numbers(drafts: &mut [Draft]) {
 
 /// Names every task.
 pub(super) fn name(drafts: &[Draft], notes: &mut Notes) -> Vec<String> {
-    let own: HashSet<&str> = drafts.iter().filter_map(|draft| draft.head.id.as_deref()).collect();
+    let own = drafts.iter().filter_map(|draft| draft.head.id.as_deref()).collect();
+    let mut taken = Taken { own, names: HashSet::new(), counts: HashMap::new() };
     let mut first_line: HashMap<&str, u32> = HashMap::new();
-    let mut taken: HashSet<String> = HashSet::new();
-    let mut counts: HashMap<String, usize> = HashMap::new();
     let mut names: Vec<String> = Vec::with_capacity(drafts.len());
     for draft in drafts {
-        let name = match draft.head.id.as_deref() {
-            Some(id) => match first_line.get(id) {
+        let name = match (draft.head.id.as_deref(), draft.parent) {
+            (Some(id), _) => match first_line.get(id) {
                 None => {
                     first_line.insert(id, draft.line);
                     id.to_owned()
                 }
                 Some(line) => {
-                    let name = next_free(id, "-", 2, &own, &taken, &mut counts);
+                    let name = taken.next_free(id, "-", 2);
                     let message =
-                        format!("{id} was already used in line {line}; this one is called {name}");
+                        format!("{id} is already used in line {line}; this task is named {name}");
                     notes.add(NoteCode::DuplicateId, draft.line, message);
                     name
                 }
             },
-            None => match draft.parent.and_then(|parent| names.get(parent)) {
-                Some(parent) => next_free(parent, ".", 1, &own, &taken, &mut counts),
-                None => {
-                    let section = format!("s{}", draft.run + 1);
-                    next_free(&section, "-", 1, &own, &taken, &mut counts)
-                }
-            },
+            (None, Some(parent)) => taken.next_free(&names[parent], ".", 1),
+            (None, None) => taken.next_free(&format!("s{}", draft.run + 1), "-", 1),
         };
-        taken.insert(name.clone());
+        taken.names.insert(name.clone());
         names.push(name);
     }
     names
 }
 
-fn next_free(
-    stem: &str,
-    joint: &str,
-    start: usize,
-    own: &HashSet<&str>,
-    taken: &HashSet<String>,
-    counts: &mut HashMap<String, usize>,
-) -> String {
-    let count = counts.entry(format!("{stem}{joint}")).or_insert(start);
-    loop {
-        let name = format!("{stem}{joint}{count}");
-        *count += 1;
-        if !own.contains(name.as_str()) && !taken.contains(&name) {
-            return name;
+/// Names in use: ids of the document, and names given so far.
+struct Taken<'d> {
+    own: HashSet<&'d str>,
+    names: HashSet<String>,
+    counts: HashMap<String, usize>,
+}
+
+impl Taken<'_> {
+    fn next_free(&mut self, stem: &str, joint: &str, start: usize) -> String {
+        let count = self.counts.entry(format!("{stem}{joint}")).or_insert(start);
+        loop {
+            let name = format!("{stem}{joint}{count}");
+            *count += 1;
+            if !self.own.contains(name.as_str()) && !self.names.contains(&name) {
+                return name;
+            }
         }
     }
 }
 
-/// Notes numbers that are missing between others.
+/// Notes missing numbers.
 pub(super) fn note_gaps(drafts: &[Draft], notes: &mut Notes) {
     let mut series: BTreeMap<&str, BTreeMap<u64, u32>> = BTreeMap::new();
     for draft in drafts {
@@ -134,9 +129,9 @@ pub(super) fn note_gaps(drafts: &[Draft], notes: &mut Notes) {
         for (number, line) in numbers {
             if let Some(last) = previous.filter(|last| number > last + 1) {
                 let message = match number - last {
-                    2 => format!("no task {stem}{}", written(stem, last + 1)),
+                    2 => format!("{stem}{} is missing", written(stem, last + 1)),
                     _ => format!(
-                        "no tasks {stem}{} to {stem}{}",
+                        "{stem}{} to {stem}{} are missing",
                         written(stem, last + 1),
                         written(stem, number - 1)
                     ),
@@ -148,12 +143,12 @@ pub(super) fn note_gaps(drafts: &[Draft], notes: &mut Notes) {
     }
 }
 
-/// `T` numbers are written with three digits.
+/// `T` numbers have three digits.
 fn written(stem: &str, number: u64) -> String {
     if stem.starts_with('T') { format!("{number:03}") } else { number.to_string() }
 }
 
-/// Whether one of the two tasks is inside the other.
+/// Whether one of the two tasks is the other or contains it.
 pub(super) fn is_nested(drafts: &[Draft], one: usize, other: usize) -> bool {
     let parent = |at: &usize| drafts[*at].parent;
     let above = |inner: usize, outer: usize| {
@@ -162,10 +157,10 @@ pub(super) fn is_nested(drafts: &[Draft], one: usize, other: usize) -> bool {
     above(one, other) || above(other, one)
 }
 
-/// The tasks an id may mean.
+/// Tasks by id.
 pub(super) struct Index<'d> {
     exact: HashMap<&'d str, Vec<usize>>,
-    /// `T7` means `T007` where nothing is called `T7`.
+    /// `T7` means `T007` if nothing is called `T7`.
     counted: HashMap<(String, &'d str), BTreeMap<u64, Vec<usize>>>,
 }
 
@@ -183,9 +178,7 @@ impl<'d> Index<'d> {
         index
     }
 
-    /// The tasks a statement means; none where there is no such task.
-    ///
-    /// At most so many: a range may span the whole document.
+    /// Tasks that a statement means, at most `most`: a range may span the whole document.
     pub(super) fn find(
         &self,
         drafts: &[Draft],
@@ -234,7 +227,7 @@ impl<'d> Index<'d> {
     }
 }
 
-/// Of several tasks with one id, the one in the same section, or the first.
+/// Of several tasks with one id, the one in the same section, else the first.
 fn nearest(drafts: &[Draft], from: usize, found: &[usize]) -> Option<usize> {
     let same = found.iter().find(|at| drafts[**at].run == drafts[from].run && **at != from);
     same.or(found.first()).copied()

@@ -1,35 +1,26 @@
-//! Why a document has no outline.
+//! Documents without tasks.
 
-use std::fmt;
-
-use serde::Serialize;
 use thiserror::Error;
-use utoipa::ToSchema;
 
 use super::document::{Document, What};
 use super::lines::columns;
 use super::markup;
 
-/// The document holds no tasks.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the brief holds no tasks; looked for {}; found {found}", looked_for.join(", "))]
+/// The document has no tasks; what it has instead.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Error)]
+#[error(
+    "the brief has no tasks; looked for {}; found {headings} headings, {paragraphs} paragraphs, \
+     {list_items} list items that are not announced as tasks, {boxes_in_code} boxes in code",
+    LOOKED_FOR.join(", ")
+)]
 pub struct NoTasks {
-    /// What would have been read as tasks.
-    pub looked_for: Vec<&'static str>,
-    /// What is there instead.
-    pub found: Found,
-}
-
-/// What a document without tasks holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Found {
     /// Headings.
     pub headings: usize,
     /// Paragraphs outside lists.
     pub paragraphs: usize,
-    /// List items that nothing says are tasks.
+    /// List items that are not announced as tasks.
     pub list_items: usize,
-    /// Boxes in code blocks and comments: text, not tasks.
+    /// Boxes in code blocks and comments, which are text.
     pub boxes_in_code: usize,
 }
 
@@ -39,12 +30,12 @@ const LOOKED_FOR: [&str; 6] = [
     "`<task>` elements",
     "list items with ids (`- T012 …`)",
     "a list below a heading or line such as `Tasks`, `Steps`, `Plan` or `Checklist`",
-    "a document that is nothing but one list or numbered steps",
+    "a document that is a single list or numbered steps",
 ];
 
 impl NoTasks {
     pub(super) fn in_document(document: &Document<'_>) -> Self {
-        let mut found = Found::default();
+        let mut found = Self::default();
         for line in &document.lines {
             match line.what {
                 What::Heading => found.headings += 1,
@@ -58,17 +49,6 @@ impl NoTasks {
                 What::Text { .. } | What::Blank | What::Rule | What::Tag => {}
             }
         }
-        Self { looked_for: LOOKED_FOR.to_vec(), found }
-    }
-}
-
-impl fmt::Display for Found {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} headings, {} paragraphs, {} list items that nothing announces as tasks, \
-             {} boxes in code",
-            self.headings, self.paragraphs, self.list_items, self.boxes_in_code
-        )
+        found
     }
 }

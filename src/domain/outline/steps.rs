@@ -1,7 +1,7 @@
-//! Lists of steps in documents that mark their tasks in no other way.
+//! Lists of steps in documents without boxes, ids or task headings.
 //!
-//! Any document may hold lists, so a list is work only if the document says
-//! so: by its heading, by the line before it, or by being little else.
+//! Any document may hold lists. So a list is work only if the document says so: by its heading, by
+//! the line before it, or by having little else.
 
 use super::document::{Document, Item, SectionId, What};
 use super::words;
@@ -22,13 +22,13 @@ pub(super) fn find(document: &Document<'_>) -> Vec<bool> {
     vec![false; document.items.len()]
 }
 
-/// Whether a heading above says that this is about tasks listed elsewhere.
+/// Whether a heading above introduces remarks about tasks listed elsewhere.
 pub(super) fn is_below_remarks(document: &Document<'_>, section: SectionId) -> bool {
     headings_above(document, section).any(words::is_about_tasks)
 }
 
-/// Takes top-level items, and the nested ones that are steps like them:
-/// bullets below a numbered step are its text.
+/// Takes top-level items and the nested ones of the same kind: bullets below a numbered step are
+/// its text.
 fn choose(document: &Document<'_>, top: impl Fn(&Item) -> bool) -> Vec<bool> {
     let mut chosen = vec![false; document.items.len()];
     for (id, item) in document.items.iter().enumerate() {
@@ -54,16 +54,9 @@ fn is_announced(document: &Document<'_>, item: &Item) -> bool {
     if own.is_some_and(|section| words::announces_plan(&section.title)) {
         return true;
     }
-    let mut above = headings_above(document, item.section);
-    above
-        .find_map(|title| {
-            match (words::announces_tasks(title), words::is_about_other_things(title)) {
-                (true, _) => Some(true),
-                (false, true) => Some(false),
-                (false, false) => None,
-            }
-        })
-        .unwrap_or(false)
+    let telling =
+        |title: &&str| words::announces_tasks(title) || words::is_about_other_things(title);
+    headings_above(document, item.section).find(telling).is_some_and(words::announces_tasks)
 }
 
 /// `Steps:` and `**Tasks**`, not a sentence about tasks.
@@ -76,13 +69,10 @@ fn headings_above<'d>(
     document: &'d Document<'_>,
     section: SectionId,
 ) -> impl Iterator<Item = &'d str> {
-    let own = document.sections.get(section);
-    std::iter::successors(own, |section| {
-        section.parent.and_then(|parent| document.sections.get(parent))
-    })
-    .map(|section| section.title.as_str())
+    document.sections_above(section).map(|section| section.title.as_str())
 }
 
+#[derive(Clone, Default)]
 struct Content {
     prose: usize,
     listed: usize,
@@ -91,8 +81,7 @@ struct Content {
 }
 
 fn contents(document: &Document<'_>) -> Vec<Content> {
-    let empty = || Content { prose: 0, listed: 0, numbered: 0, bullets: 0 };
-    let mut sections: Vec<Content> = document.sections.iter().map(|_| empty()).collect();
+    let mut sections = vec![Content::default(); document.sections.len()];
     for line in &document.lines {
         let content = &mut sections[line.section];
         match line.what {
@@ -111,7 +100,7 @@ fn contents(document: &Document<'_>) -> Vec<Content> {
     sections
 }
 
-/// Every section, apart from the introduction, is a numbered list.
+/// Whether every section after the introduction is a numbered list.
 fn is_all_steps(document: &Document<'_>) -> bool {
     if mentions_other_things(document) {
         return false;
@@ -126,7 +115,7 @@ fn is_all_steps(document: &Document<'_>) -> bool {
     rest && sum(|c| c.numbered) > 1 && sum(|c| c.listed) * 2 >= sum(|c| c.prose)
 }
 
-/// A title, a line or two, and one list.
+/// Whether the document is a title, a line or two, and one list.
 fn is_one_list(document: &Document<'_>) -> bool {
     let titles = document.sections.iter().filter(|section| !section.title.is_empty()).count();
     let contents = contents(document);

@@ -1,9 +1,9 @@
-//! The line of a task: id, marks and tags taken off, the title left.
+//! The line of a task: id, marks and tags, and the remaining title.
 
 use super::ids;
 use super::needs::{self, Need};
 
-/// A task's line, taken apart.
+/// The parsed line of a task.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Head {
     pub id: Option<String>,
@@ -11,27 +11,21 @@ pub(super) struct Head {
     pub optional: bool,
     pub labels: Vec<String>,
     pub needs: Vec<Need>,
-    /// What is left, as it is written in the document.
+    /// The rest, as written.
     pub title: String,
 }
 
-/// More marks than this before a title is not a task line but noise.
+/// Most marks before or after a title.
 const MOST_MARKS: usize = 12;
 
-/// Takes the line of a task apart.
+/// Parses the line of a task.
 pub(super) fn parse(text: &str) -> Head {
     let mut head = Head::default();
     let mut rest = text.trim().to_owned();
-    for _ in 0..MOST_MARKS {
-        match leading(&mut head, &rest) {
-            Some(next) => rest = next,
-            None => break,
-        }
-    }
-    for _ in 0..MOST_MARKS {
-        match trailing(&mut head, &rest) {
-            Some(next) => rest = next,
-            None => break,
+    for strip in [leading, trailing] {
+        for _ in 0..MOST_MARKS {
+            let Some(next) = strip(&mut head, &rest) else { break };
+            rest = next;
         }
     }
     head.needs.extend(needs::in_inner_brackets(&rest));
@@ -87,7 +81,7 @@ fn tag(text: &str) -> Option<(&str, &str)> {
     (fine && !rest.starts_with(['(', ':'])).then_some((inside, rest))
 }
 
-/// `**T001** text`, `**T001: text** more`: the mark up goes, the text stays.
+/// `**T001** text`, `**T001: text** more`: removes the markup, keeps the text.
 fn unwrap_leading(head: &Head, text: &str) -> Option<String> {
     let mark = ["**", "__", "*", "_", "`"].into_iter().find(|mark| text.starts_with(mark))?;
     let inner = &text[mark.len()..];
@@ -121,7 +115,7 @@ fn trailing(head: &mut Head, text: &str) -> Option<String> {
     Some(bare[..open].trim_end_matches(['*', '_', ' ', '\t']).to_owned())
 }
 
-/// Where the bracket that ends the text opens, and what it holds.
+/// Start and content of the bracket that ends the text.
 fn last_bracket(text: &str) -> Option<(usize, &str)> {
     let (opens, closes): (char, char) = match text.chars().next_back()? {
         ')' => ('(', ')'),
@@ -131,11 +125,8 @@ fn last_bracket(text: &str) -> Option<(usize, &str)> {
     };
     let mut depth = 0usize;
     for (at, c) in text.char_indices().rev() {
-        if c == closes {
-            depth += 1;
-        } else if c == opens {
-            depth -= 1;
-        }
+        depth += usize::from(c == closes);
+        depth -= usize::from(c == opens);
         if depth == 0 {
             let inner = &text[at + c.len_utf8()..text.len() - closes.len_utf8()];
             return Some((at, inner));

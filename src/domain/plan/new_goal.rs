@@ -11,7 +11,7 @@ use crate::domain::{
     access::person::Person,
     budget::{BudgetNode, BudgetSpec},
     check::Checks,
-    outline::{NoTasks, Ordering, Outline, OutlineNote, OutlineOptions, OutlineTask, outline},
+    outline::{NoTasks, Ordering, Outline, OutlineNote, OutlineTask, outline},
     refusal::{Code, FieldError, Refusal},
     settings,
     states::Planner,
@@ -207,9 +207,8 @@ pub fn draft(source: &PlanSource) -> Result<Draft, Refusal> {
     let (planner, mut tasks, notes) = match chosen {
         PlannerChoice::Tasks => (Planner::Tasks, source.tasks.clone(), Vec::new()),
         PlannerChoice::Outline => {
-            let options = OutlineOptions { ordering: source.ordering };
             let Outline { tasks, notes, shape: _ } =
-                outline(&source.brief, &options).map_err(|none| no_tasks(&none))?;
+                outline(&source.brief, source.ordering).map_err(|none| no_tasks(&none))?;
             (Planner::Outline, tasks.into_iter().map(spec).collect(), notes)
         }
     };

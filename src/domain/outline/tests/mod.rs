@@ -7,14 +7,14 @@ mod order;
 mod random;
 mod refusals;
 
-use super::{NoteCode, Ordering, Outline, OutlineOptions, OutlineTask, outline};
+use super::{NoteCode, Ordering, Outline, OutlineTask, outline};
 
 fn read(brief: &str) -> Outline {
-    outline(brief, &OutlineOptions::default()).expect("the brief has tasks")
+    outline(brief, Ordering::Auto).expect("the brief has tasks")
 }
 
 fn read_as(brief: &str, ordering: Ordering) -> Outline {
-    outline(brief, &OutlineOptions { ordering }).expect("the brief has tasks")
+    outline(brief, ordering).expect("the brief has tasks")
 }
 
 fn titles(outline: &Outline) -> Vec<&str> {

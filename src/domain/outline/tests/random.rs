@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use pulldown_cmark::{Event, Options, Parser};
 
-use crate::domain::outline::{Ordering, Outline, OutlineOptions, OutlineTask, TaskOrigin, outline};
+use crate::domain::outline::{Ordering, Outline, OutlineTask, TaskOrigin, outline};
 
 /// A piece of a document, and how many boxes a reader sees in it.
 fn piece() -> impl Strategy<Value = (String, usize)> {
@@ -172,13 +172,12 @@ fn boxes_in(outline: &Outline) -> usize {
 proptest! {
     #[test]
     fn documents_give_sound_outlines((brief, boxes) in document(), ordering in ordering()) {
-        let options = OutlineOptions { ordering };
-        let Ok(found) = outline(&brief, &options) else {
+        let Ok(found) = outline(&brief, ordering) else {
             prop_assert_eq!(boxes, 0, "{}", brief);
             return Ok(());
         };
         holds_together(&found);
-        prop_assert_eq!(&outline(&brief, &options), &Ok(found.clone()));
+        prop_assert_eq!(&outline(&brief, ordering), &Ok(found.clone()));
         // Where there are boxes, they are the tasks, each once.
         if boxes > 0 {
             prop_assert_eq!(boxes_in(&found), boxes, "{}", brief);
@@ -200,7 +199,7 @@ proptest! {
                 _ => None,
             })
             .collect();
-        let found = outline(&brief, &OutlineOptions::default());
+        let found = outline(&brief, Ordering::Auto);
         match found {
             Ok(found) if !marks.is_empty() => {
                 let done: Vec<bool> = found.tasks.iter().map(|task| task.done).collect();
@@ -212,14 +211,14 @@ proptest! {
 
     #[test]
     fn no_input_breaks_it(brief in chaos(), ordering in ordering()) {
-        if let Ok(found) = outline(&brief, &OutlineOptions { ordering }) {
+        if let Ok(found) = outline(&brief, ordering) {
             holds_together(&found);
         }
     }
 
     #[test]
     fn no_text_breaks_it(brief in "\\PC{0,200}") {
-        let _ = outline(&brief, &OutlineOptions::default());
+        let _ = outline(&brief, Ordering::Auto);
     }
 }
 
@@ -293,7 +292,7 @@ fn hostile_documents_take_no_longer_than_honest_ones() {
     ];
     for (at, brief) in documents.iter().enumerate() {
         let start = Instant::now();
-        if let Ok(found) = outline(brief, &OutlineOptions::default()) {
+        if let Ok(found) = outline(brief, Ordering::Auto) {
             let edges: usize = found.tasks.iter().map(|task| task.needs.len()).sum();
             assert!(edges <= 250_000, "document {at} has {edges} edges");
         }

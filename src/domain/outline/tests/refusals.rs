@@ -1,13 +1,14 @@
 //! Documents without tasks, and what the refusal says.
 
-use crate::domain::outline::{OutlineOptions, outline};
+use crate::domain::outline::{Ordering, outline};
 
 fn refused(brief: &str) -> String {
-    match outline(brief, &OutlineOptions::default()) {
+    match outline(brief, Ordering::Auto) {
         Ok(outline) => panic!("tasks in prose: {:?}", outline.tasks),
         Err(refusal) => {
-            assert!(!refusal.looked_for.is_empty());
-            refusal.to_string()
+            let message = refusal.to_string();
+            assert!(message.contains("looked for "), "{message}");
+            message
         }
     }
 }
