@@ -1,4 +1,4 @@
-//! What a policy must look like.
+//! Validation of policies.
 
 use std::collections::BTreeSet;
 
@@ -12,20 +12,20 @@ use crate::domain::{
     states::ApprovalKind,
 };
 
-/// Stages of a policy, and levels of its escalation.
+/// Most stages of a policy, and most rounds of its escalation.
 const STAGES: usize = 5;
-/// Approvers of a stage.
+/// Most approvers of a stage.
 const APPROVERS: usize = 20;
-/// Delegations of a policy.
+/// Most delegations of a policy.
 const DELEGATIONS: usize = 50;
-/// The bounds of a priority.
+/// Range of the priority.
 const PRIORITY: std::ops::RangeInclusive<i32> = -1000..=1000;
 
 impl PolicySpec {
-    /// Refuses what makes no sense.
+    /// Refuses an inconsistent policy.
     ///
     /// # Errors
-    /// `invalid`, with every place that must change.
+    /// `invalid`, with every fault.
     pub fn check(&self) -> Result<(), Refusal> {
         let mut checks = Checks::new();
         checks.line("/name", &self.name, settings::NAME_CHARS);
@@ -48,9 +48,9 @@ impl PolicySpec {
         check_seconds(checks, "/expires_after_seconds", self.expires_after_seconds);
         check_seconds(checks, "/remind_every_seconds", self.remind_every_seconds);
         match (self.expires_after_seconds, self.on_expiry) {
-            (Some(_), None) => checks.add("/on_expiry", "must say what happens then"),
+            (Some(_), None) => checks.add("/on_expiry", "is required with `expires_after_seconds`"),
             (None, Some(_)) => {
-                checks.add("/expires_after_seconds", "must say when `on_expiry` happens");
+                checks.add("/expires_after_seconds", "is required with `on_expiry`");
             }
             (Some(_), Some(_)) | (None, None) => {}
         }
@@ -59,21 +59,25 @@ impl PolicySpec {
     fn check_default(&self, checks: &mut Checks) {
         let wanted = [self.on_expiry, self.escalation_ends].contains(&Some(OnExpiry::Default));
         let Some(default) = &self.default else {
-            return checks.ensure(!wanted, "/default", "must say what is decided then");
+            return checks.ensure(
+                !wanted,
+                "/default",
+                "is required with `default` in `on_expiry` or `escalation_ends`",
+            );
         };
-        checks.ensure(wanted, "/default", "belongs to `on_expiry` or `escalation_ends` `default`");
+        checks.ensure(wanted, "/default", "requires `default` in `on_expiry` or `escalation_ends`");
         checks.json("/default/answer", default.answer.as_ref());
         let kinds = &self.r#match.kinds;
         let only_questions = kinds.as_slice() == [ApprovalKind::Input];
         match default.decision {
             None => {
-                let detail = "must be `approve` or `reject`: the policy is not for `input` alone";
+                let detail = "is required, as the policy covers other kinds than `input`";
                 checks.ensure(only_questions, "/default/decision", detail);
             }
             Some(Verdict::Approve | Verdict::Reject) => {}
             Some(Verdict::Answer | Verdict::Decline) => {
-                let detail = "must be `approve` or `reject`; a question is answered by `answer`, \
-                              and declined without";
+                let detail = "must be `approve` or `reject`; for kind `input` state `answer`, or \
+                              leave it out to decline";
                 checks.add("/default/decision", detail);
             }
         }
@@ -82,27 +86,27 @@ impl PolicySpec {
     fn check_escalation(&self, checks: &mut Checks) {
         let wanted = self.on_expiry == Some(OnExpiry::Escalate);
         let given = !self.escalation.is_empty();
-        checks.ensure(given || !wanted, "/escalation", "must say who is asked next");
-        checks.ensure(wanted || !given, "/escalation", "belongs to `on_expiry` `escalate`");
+        checks.ensure(given || !wanted, "/escalation", "is required with `on_expiry` `escalate`");
+        checks.ensure(wanted || !given, "/escalation", "requires `on_expiry` `escalate`");
         checks.count("/escalation", self.escalation.len(), STAGES);
         for (index, level) in self.escalation.iter().enumerate().take(STAGES) {
             let Escalation { approvers, quorum, expires_after_seconds } = level;
             let at = pointer("/escalation", index);
             let named = !approvers.is_empty();
-            checks.ensure(named, &pointer(&at, "approvers"), "must name somebody");
+            checks.ensure(named, &pointer(&at, "approvers"), "must not be empty");
             check_panel(checks, &at, approvers, *quorum);
             let at = pointer(&at, "expires_after_seconds");
             check_seconds(checks, &at, Some(*expires_after_seconds));
         }
         match self.escalation_ends {
             Some(OnExpiry::Escalate) => {
-                checks.add("/escalation_ends", "is what happens when nobody is left to be asked");
+                checks.add("/escalation_ends", "must not be `escalate`: nobody is left to ask");
             }
             Some(OnExpiry::Reject | OnExpiry::CancelTask | OnExpiry::Wait | OnExpiry::Default) => {
-                checks.ensure(wanted, "/escalation_ends", "belongs to `on_expiry` `escalate`")
+                checks.ensure(wanted, "/escalation_ends", "requires `on_expiry` `escalate`")
             }
             None => {
-                let detail = "must say what happens when the last were too slow";
+                let detail = "is required with `on_expiry` `escalate`";
                 checks.ensure(!wanted, "/escalation_ends", detail);
             }
         }
@@ -115,10 +119,10 @@ impl PolicySpec {
             let Delegation { delegator, delegate, from, until } = delegation;
             let at = pointer("/delegations", index);
             let known = named.contains(delegator);
-            let detail = "is no approver of this policy: there is no place to hand on";
+            let detail = "is not an approver of this policy";
             checks.ensure(known, &pointer(&at, "delegator"), detail);
             let other = delegator != delegate;
-            checks.ensure(other, &pointer(&at, "delegate"), "must be somebody else");
+            checks.ensure(other, &pointer(&at, "delegate"), "must be another person");
             let ordered = from.is_none_or(|from| until.is_none_or(|until| from < until));
             checks.ensure(ordered, &pointer(&at, "until"), "must be after `from`");
         }

@@ -1,4 +1,4 @@
-//! What happens to an approval that nobody decided in time.
+//! Timeouts of approvals.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -6,73 +6,62 @@ use serde_json::Value;
 use super::{OnExpiry, Place, PolicySpec};
 use crate::domain::{approval::Verdict, states::ApprovalKind};
 
-/// How often people are reminded in one stage: who ignored so many reads none.
+/// Most reminders in one stage; people who ignored 20 will not read more.
 pub const REMINDERS: i16 = 20;
 
-/// What becomes of it.
+/// Effect of a timeout.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expired {
-    /// It expires, with the effect of a rejection.
+    /// The approval expires, with the effect of a rejection.
     Reject,
-    /// It expires, and what it was about is cancelled.
+    /// The approval expires, and its subject is cancelled.
     Cancel,
-    /// It goes on waiting, for ever.
+    /// The approval stays pending, without a limit.
     Wait,
-    /// Others are asked.
+    /// The approvers at this position are asked.
     Escalate(Place),
-    /// This is decided.
+    /// This verdict is decided, with this answer.
     Default(Verdict, Option<Value>),
 }
 
-/// What becomes of an approval of a kind whose time at a place is over.
+/// Effect of a timeout at a position.
 #[must_use]
 pub fn expired(spec: &PolicySpec, place: Place, kind: ApprovalKind) -> Expired {
-    let on_expiry = spec.on_expiry.unwrap_or(OnExpiry::Wait);
     let next = place.escalated();
-    let on_expiry = match on_expiry {
-        OnExpiry::Escalate if spec.escalation_at(next).is_some() => {
-            return Expired::Escalate(next);
+    if spec.on_expiry == Some(OnExpiry::Escalate) && spec.escalation_at(next).is_some() {
+        return Expired::Escalate(next);
+    }
+    match final_effect(spec) {
+        Some(OnExpiry::Reject) => Expired::Reject,
+        Some(OnExpiry::CancelTask) => Expired::Cancel,
+        // An escalation cannot end in an escalation: such a policy is refused.
+        Some(OnExpiry::Wait | OnExpiry::Escalate) | None => Expired::Wait,
+        Some(OnExpiry::Default) => by_default(spec, kind),
+    }
+}
+
+/// Effect of the timeout once nobody is left to ask.
+fn final_effect(spec: &PolicySpec) -> Option<OnExpiry> {
+    match spec.on_expiry? {
+        OnExpiry::Escalate => spec.escalation_ends,
+        other @ (OnExpiry::Reject | OnExpiry::CancelTask | OnExpiry::Wait | OnExpiry::Default) => {
+            Some(other)
         }
-        OnExpiry::Escalate => spec.escalation_ends.unwrap_or(OnExpiry::Wait),
-        OnExpiry::Reject | OnExpiry::CancelTask | OnExpiry::Wait | OnExpiry::Default => on_expiry,
-    };
-    match on_expiry {
-        OnExpiry::Reject => Expired::Reject,
-        OnExpiry::CancelTask => Expired::Cancel,
-        // The end of an escalation is no escalation; a policy that says so is refused.
-        OnExpiry::Wait | OnExpiry::Escalate => Expired::Wait,
-        OnExpiry::Default => by_default(spec, kind),
     }
 }
 
 fn by_default(spec: &PolicySpec, kind: ApprovalKind) -> Expired {
-    let decision = spec.default.as_ref().and_then(|default| default.decision);
-    let answer = spec.default.as_ref().and_then(|default| default.answer.clone());
-    match (kind, answer, decision) {
-        (ApprovalKind::Input, Some(answer), _) => Expired::Default(Verdict::Answer, Some(answer)),
-        (ApprovalKind::Input, None, _) => Expired::Default(Verdict::Decline, None),
-        (
-            ApprovalKind::Plan
-            | ApprovalKind::Start
-            | ApprovalKind::Result
-            | ApprovalKind::Action
-            | ApprovalKind::Budget,
-            _,
-            Some(Verdict::Approve),
-        ) => Expired::Default(Verdict::Approve, None),
-        (
-            ApprovalKind::Plan
-            | ApprovalKind::Start
-            | ApprovalKind::Result
-            | ApprovalKind::Action
-            | ApprovalKind::Budget,
-            _,
-            Some(Verdict::Reject | Verdict::Answer | Verdict::Decline) | None,
-        ) => Expired::Default(Verdict::Reject, None),
+    let default = spec.default.as_ref();
+    if kind == ApprovalKind::Input {
+        let answer = default.and_then(|default| default.answer.clone());
+        let verdict = if answer.is_some() { Verdict::Answer } else { Verdict::Decline };
+        return Expired::Default(verdict, answer);
     }
+    let approve = default.and_then(|default| default.decision) == Some(Verdict::Approve);
+    Expired::Default(if approve { Verdict::Approve } else { Verdict::Reject }, None)
 }
 
-/// When the time at a place is over that begins now, and when people are first reminded.
+/// Time limit and first reminder of a position entered now.
 #[must_use]
 pub fn clock(
     spec: &PolicySpec,
@@ -83,7 +72,7 @@ pub fn clock(
     (spec.seconds(place).map(after), spec.remind_every_seconds.map(after))
 }
 
-/// When people are reminded after `reminded` times; none: never again.
+/// Next reminder after `reminded` of them; `None`: none.
 #[must_use]
 pub fn next_reminder(
     spec: &PolicySpec,
@@ -94,18 +83,12 @@ pub fn next_reminder(
     Some(now + TimeDelta::seconds(every.into()))
 }
 
-/// How long after it was asked an approval that nobody votes on is over, in seconds; none: never.
+/// Seconds until an approval without votes is over; `None`: it never is.
 #[must_use]
 pub fn lifetime(spec: &PolicySpec) -> Option<i64> {
     let first = i64::from(spec.expires_after_seconds?);
-    let end = match spec.on_expiry? {
-        OnExpiry::Escalate => spec.escalation_ends?,
-        other @ (OnExpiry::Reject | OnExpiry::CancelTask | OnExpiry::Wait | OnExpiry::Default) => {
-            other
-        }
-    };
     let chain = spec.escalation.iter().map(|level| i64::from(level.expires_after_seconds));
-    match end {
+    match final_effect(spec)? {
         OnExpiry::Wait | OnExpiry::Escalate => None,
         OnExpiry::Reject | OnExpiry::CancelTask | OnExpiry::Default => {
             Some(first + chain.sum::<i64>())

@@ -1,4 +1,4 @@
-//! Which policy is for what is asked.
+//! Selection of the policy for an approval.
 
 use std::cmp::Reverse;
 
@@ -10,34 +10,34 @@ use crate::domain::{
     states::ApprovalKind,
 };
 
-/// What policies look at.
+/// Properties of an approval that policies match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
-    /// What kind of approval it is.
+    /// Kind of the approval.
     pub kind: ApprovalKind,
-    /// How much harm a wrong decision could do, as the asker sees it.
+    /// Risk stated by the requester.
     pub risk: Risk,
-    /// The project of the goal.
+    /// Project of the goal.
     pub project: Option<ProjectId>,
-    /// What the task requires, or the tasks of the plan.
+    /// Capabilities required by the task, or by the tasks of the plan.
     pub capabilities: Vec<String>,
-    /// What it costs, as far as that is known.
+    /// Known cost, by unit.
     pub cost: Amounts,
 }
 
 /// A policy in force.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// Its id.
+    /// Id of the policy.
     pub policy_id: PolicyId,
-    /// Which edit of it this is.
+    /// Ordinal of the edit.
     pub version: i32,
-    /// What it says.
+    /// Content of the policy.
     pub spec: PolicySpec,
 }
 
 impl PolicyMatch {
-    /// Whether a policy that is for these is for what is asked.
+    /// Whether all conditions hold.
     #[must_use]
     pub fn covers(&self, asked: &Asked) -> bool {
         let Self { kinds, capabilities, risk_at_least, project_id, cost_at_least } = self;
@@ -51,8 +51,7 @@ impl PolicyMatch {
     }
 }
 
-/// The policy for what is asked: of those that match, that with the highest priority; of these, the
-/// oldest.
+/// The matching policy with the highest priority; of equal ones, the oldest.
 #[must_use]
 pub fn choose<'a>(policies: &'a [Policy], asked: &Asked) -> Option<&'a Policy> {
     let matching = policies.iter().filter(|policy| policy.spec.r#match.covers(asked));

@@ -1,23 +1,24 @@
-//! Approval policies: who decides what, how many of them, in which order, and what happens when
+//! Approval policies: who decides what, how many must agree, in which order, and what happens when
 //! they do not.
 //!
-//! A policy is found when something is asked ([`matching`]), and a copy of it is frozen with the
-//! approval: who edits the policy later changes what is asked later, never what is pending. Its stages
-//! come one after the other; in each, so many of its approvers must agree ([`panel`]). Time may run
-//! out, with what the policy says for that ([`expiry`]).
+//! A policy is matched when an approval is created ([`matching`]), and the approval keeps a copy:
+//! later edits affect later approvals only. Stages run one after the other; each needs a quorum of
+//! its approvers ([`panel`]). A stage can time out, with the effect that the policy states
+//! ([`expiry`]).
 //!
-//! What was decided:
-//! - **A person counts once in a stage**, whether voting for himself or in somebody's place. Without
-//!   that, a delegation would make of two people who must agree one who agrees with himself.
-//! - **Escalation begins a round of its own**: the next list votes alone. What was voted before is
-//!   kept and shown, but a list that was too slow does not decide together with those above it.
-//! - **The clock is that of a stage**: whoever is asked next has the whole time.
-//! - **A revision is asked anew**: votes were for exactly what was read, so it begins with the first
-//!   stage and a new clock.
-//! - **Delegations belong to the policy**, and so to administrators: nobody hands on alone what was
-//!   given to him by name. They are frozen with it, and do not chain.
-//! - Whoever is excluded from deciding is no approver, and gives his place to nobody.
-//! - A vote after the time, but before the supervisor noticed, counts: nothing else has happened yet.
+//! Decisions:
+//! - **A person counts once in a stage**, for themselves or as a delegate. Otherwise a delegation
+//!   would let one person fill a quorum of two.
+//! - **An escalation is a round of its own**: its approvers vote alone. Earlier votes are kept and
+//!   shown, but do not count in the new round.
+//! - **The clock runs per stage**: each stage and each escalation has its full time.
+//! - **A revision restarts the approval**: votes were for the exact text, so it begins at the first
+//!   stage with a new clock.
+//! - **Delegations belong to the policy**, and so to administrators: an approver named by an
+//!   administrator cannot appoint a substitute alone. They are copied with the policy and do not
+//!   chain.
+//! - An excluded person is no approver and cannot be represented.
+//! - A vote after the time limit, but before the supervisor acted on it, counts.
 
 mod check;
 pub mod expiry;
@@ -42,100 +43,102 @@ use super::{
 };
 
 words! {
-    /// What happens when nobody has decided in time.
+    /// Effect of a stage that times out.
     pub enum OnExpiry {
-        /// As if it was rejected, but the approval is `expired`.
+        /// Same effect as a rejection; the approval is `expired`.
         Reject => "reject",
-        /// The next people of the escalation chain are asked.
+        /// The next approvers of the escalation chain are asked.
         Escalate => "escalate",
-        /// The approval is `expired`, and what it was about is cancelled.
+        /// The approval is `expired`, and its subject is cancelled.
         CancelTask => "cancel_task",
-        /// It goes on waiting; people are reminded.
+        /// The approval stays pending; reminders continue.
         Wait => "wait",
-        /// What the policy declares as `default` is decided.
+        /// The policy's `default` is decided.
         Default => "default",
     }
 }
 
-/// Which approvals a policy is for: those that are all that it says. What is left out matches
+/// Approvals that a policy covers: all given conditions must hold. An omitted condition matches
 /// anything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(as = ApprovalPolicyMatch)]
 pub struct PolicyMatch {
-    /// Only of these kinds; empty: all.
+    /// Kinds of approval; empty: all kinds.
     #[schema(max_items = 6)]
     pub kinds: Vec<ApprovalKind>,
-    /// Only about a task that requires at least one of these, or a plan with such a task; empty: all.
+    /// Only approvals about a task that requires at least one of these capabilities, or about a
+    /// plan with such a task. Empty: all.
     #[schema(example = json!(["deploy"]), max_items = 32)]
     pub capabilities: Vec<String>,
-    /// Only with at least this risk, as the asker sees it.
+    /// Minimum risk, as stated by the requester.
     pub risk_at_least: Option<Risk>,
-    /// Only in goals of this project.
+    /// Only approvals in goals of this project.
     pub project_id: Option<ProjectId>,
-    /// Only when it costs at least this much, as far as that is known: the `estimate` of a task, the
-    /// sum of the estimates of a plan, the rise of a limit. What is not known does not match.
+    /// Minimum cost: the `estimate` of a task, the sum of a plan's estimates, or the rise of a
+    /// limit. An unknown cost does not match.
     pub cost_at_least: Option<CostAtLeast>,
 }
 
-/// An amount from which on a policy is for something.
+/// Minimum cost for a policy to match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ApprovalPolicyCost)]
 pub struct CostAtLeast {
-    /// The unit.
+    /// Unit of the amount, for example `usd_micros`.
     #[schema(example = "usd_micros")]
     pub unit: String,
-    /// The amount.
+    /// Minimum amount, in whole units.
     #[schema(example = 5_000_000, minimum = 1)]
     pub amount: i64,
 }
 
-/// A group of people of whom some must agree.
+/// A group of approvers, and how many of them must agree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ApprovalPolicyStage)]
 pub struct PolicyStage {
-    /// Who may vote; empty: any operator. At most 20.
+    /// People who may vote; empty: any operator. At most 20.
     #[serde(default)]
     #[schema(example = json!(["alice@example.com", "bob@example.com", "carol@example.com"]), max_items = 20)]
     pub approvers: Vec<Person>,
-    /// How many of them must agree; no more than there are. Left out: one.
+    /// Number of approvers who must agree, at most the number of approvers. Default: 1.
     #[serde(default = "one")]
     #[schema(example = 2, minimum = 1, maximum = 20)]
     pub quorum: u32,
 }
 
-/// People who are asked when those before them did not decide in time.
+/// Approvers asked after the previous ones timed out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ApprovalPolicyEscalation)]
 pub struct Escalation {
-    /// Who may vote from then on, in place of those before; one to 20.
+    /// People who may vote in this round, instead of the previous ones; 1 to 20.
     #[schema(example = json!(["head@example.com"]), min_items = 1, max_items = 20)]
     pub approvers: Vec<Person>,
-    /// How many of them must agree. Left out: one.
+    /// Number of approvers who must agree. Default: 1.
     #[serde(default = "one")]
     #[schema(minimum = 1, maximum = 20)]
     pub quorum: u32,
-    /// How long they have, in seconds; at most 30 days.
+    /// Time limit of this round, in seconds; at most 30 days.
     #[schema(example = 3600, minimum = 1, maximum = 2_592_000)]
     pub expires_after_seconds: u32,
 }
 
-/// Somebody who may vote in an approver's place for a while.
+/// A delegate who may vote for an approver during a period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ApprovalPolicyDelegation)]
 pub struct Delegation {
-    /// The approver.
+    /// Approver who is represented. Must be an approver of this policy.
     pub delegator: Person,
-    /// Who may vote in the approver's place. The approver still may, too; the first vote counts.
+    /// Person who may vote for the approver. The approver may still vote; the first vote of the two
+    /// counts.
     pub delegate: Person,
-    /// From when on; left out: at once.
+    /// Start of the delegation. Default: immediately.
     #[serde(default)]
     pub from: Option<DateTime<Utc>>,
-    /// Until when, this instant not included; left out: for good.
+    /// End of the delegation, exclusive. Default: unlimited.
     #[serde(default)]
     pub until: Option<DateTime<Utc>>,
 }
@@ -146,22 +149,22 @@ impl Delegation {
     }
 }
 
-/// What is decided when nobody did in time.
+/// Decision made by the service after a timeout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ApprovalPolicyDefault)]
 pub struct PolicyDefault {
-    /// `approve` or `reject`; for every kind but `input`.
+    /// `approve` or `reject`; required for every kind but `input`.
     #[serde(default)]
     pub decision: Option<Verdict>,
-    /// The answer to a question of kind `input`; left out, or not fitting the question's
-    /// `answer_schema`: the question is declined.
+    /// Answer to an approval of kind `input`. Without it, or if it does not match the
+    /// `answer_schema`, the question is declined.
     #[serde(default)]
     #[schema(example = json!({"choice": "staging"}))]
     pub answer: Option<Value>,
 }
 
-/// A policy: which approvals it is for, and who decides these.
+/// An approval policy: the approvals it covers, and who decides them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ApprovalPolicySpec, example = json!({
@@ -172,52 +175,54 @@ pub struct PolicyDefault {
     "escalation": [{"approvers": ["head@example.com"], "expires_after_seconds": 3600}],
     "escalation_ends": "reject", "remind_every_seconds": 1800}))]
 pub struct PolicySpec {
-    /// One line, unique among the policies in force.
+    /// Name, one line, unique among the policies in force.
     #[schema(example = "deploys need two", min_length = 1, max_length = 200)]
     pub name: String,
-    /// Of several policies that match, that with the highest priority counts; of these, the oldest.
+    /// Precedence: of several matching policies the highest priority applies, and of equal ones the
+    /// oldest.
     #[serde(default)]
     #[schema(minimum = -1000, maximum = 1000)]
     pub priority: i32,
-    /// Which approvals it is for. Left out: all.
+    /// Approvals covered. Default: all.
     #[serde(default)]
     pub r#match: PolicyMatch,
-    /// Who must agree, one stage after the other: one to five.
+    /// Stages in order, 1 to 5; each must agree before the next one is asked.
     #[schema(min_items = 1, max_items = 5)]
     pub stages: Vec<PolicyStage>,
-    /// Whether one rejection ends it. Without, it is rejected when so many have rejected that the
-    /// quorum cannot be reached any more; where any operator may vote, when as many have rejected as
-    /// must agree.
+    /// Whether a single rejection rejects. Otherwise the approval is rejected once the quorum is
+    /// out of reach; where any operator may vote, once as many rejected as must agree.
     #[serde(default)]
     pub veto: bool,
-    /// Whether those may decide too who are otherwise excluded: who asked, the owner of the agent,
-    /// whoever it works for, and the authors of what is under review.
+    /// Whether otherwise excluded people may decide: the requester, the owner of the agent, the
+    /// person it works for, and the authors of the work under review.
     #[serde(default)]
     pub allow_self: bool,
-    /// How long each stage may take, in seconds; at most 30 days. Left out: it never expires.
+    /// Time limit of each stage, in seconds; at most 30 days. Default: none.
     #[serde(default)]
     #[schema(example = 14400, minimum = 1, maximum = 2_592_000)]
     pub expires_after_seconds: Option<u32>,
-    /// What happens then; exactly with `expires_after_seconds`.
+    /// Effect of the time limit. Required with `expires_after_seconds`, invalid without it.
     #[serde(default)]
     pub on_expiry: Option<OnExpiry>,
-    /// What is decided then; exactly with `default` in `on_expiry` or `escalation_ends`.
+    /// Decision for `default` in `on_expiry` or `escalation_ends`. Required with either, invalid
+    /// without.
     #[serde(default)]
     pub default: Option<PolicyDefault>,
-    /// How often an event `approval.reminded` is sent, in seconds, at most 20 times for each stage.
+    /// Interval of the event `approval.reminded`, in seconds; at most 20 events a stage. Default:
+    /// no reminders.
     #[serde(default)]
     #[schema(example = 1800, minimum = 1, maximum = 2_592_000)]
     pub remind_every_seconds: Option<u32>,
-    /// Who is asked next when a stage was too slow, and after them; exactly with `on_expiry`
-    /// `escalate`, one to five.
+    /// Approvers asked in turn after a stage timed out, 1 to 5 rounds. Required with `on_expiry`
+    /// `escalate`, invalid without it.
     #[serde(default)]
     #[schema(max_items = 5)]
     pub escalation: Vec<Escalation>,
-    /// What happens when the last of them were too slow: anything but `escalate`. Exactly with
-    /// `escalation`.
+    /// Effect of the last round's timeout: any value but `escalate`. Required with `escalation`,
+    /// invalid without it.
     #[serde(default)]
     pub escalation_ends: Option<OnExpiry>,
-    /// Who may vote in whose place; at most 50.
+    /// Delegations between people; at most 50.
     #[serde(default)]
     #[schema(max_items = 50)]
     pub delegations: Vec<Delegation>,
@@ -227,20 +232,20 @@ const fn one() -> u32 {
     1
 }
 
-/// Where a pending approval stands in its policy.
+/// Stage and escalation that a pending approval has reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// The stage, from 1.
+    /// Ordinal of the stage, from 1.
     pub stage: i16,
-    /// How often it was escalated in this stage.
+    /// Number of escalations in this stage.
     pub escalation: i16,
 }
 
 impl Place {
-    /// Where everything begins.
+    /// Start of every approval.
     pub const FIRST: Self = Self { stage: 1, escalation: 0 };
 
-    /// The next stage.
+    /// Start of the next stage.
     #[must_use]
     pub const fn next_stage(self) -> Self {
         Self { stage: self.stage + 1, escalation: 0 }
@@ -252,7 +257,7 @@ impl Place {
 }
 
 impl PolicySpec {
-    /// Who may vote at a place, and how many of them must agree. No approvers: any operator.
+    /// Approvers and quorum at a position. No approvers: any operator.
     #[must_use]
     pub fn approvers(&self, place: Place) -> (&[Person], u32) {
         if let Some(escalation) = self.escalation_at(place) {
@@ -262,14 +267,14 @@ impl PolicySpec {
         self.stages.get(index).map_or((&[], 1), |stage| (&stage.approvers, stage.quorum))
     }
 
-    /// How long a place may take, in seconds; none: for ever.
+    /// Time limit at a position, in seconds; `None`: unlimited.
     #[must_use]
     pub fn seconds(&self, place: Place) -> Option<u32> {
         let escalated = self.escalation_at(place).map(|level| level.expires_after_seconds);
         escalated.or(self.expires_after_seconds)
     }
 
-    /// Whether no stage comes after this one.
+    /// Whether this is the last stage.
     #[must_use]
     pub fn is_last(&self, place: Place) -> bool {
         usize::try_from(place.stage).is_ok_and(|stage| stage >= self.stages.len())
@@ -280,7 +285,7 @@ impl PolicySpec {
         self.escalation.get(index)
     }
 
-    /// Everybody that it names as an approver.
+    /// All approvers of all stages and escalations.
     fn named(&self) -> BTreeSet<&Person> {
         let stages = self.stages.iter().flat_map(|stage| &stage.approvers);
         stages.chain(self.escalation.iter().flat_map(|level| &level.approvers)).collect()

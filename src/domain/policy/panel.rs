@@ -1,9 +1,9 @@
-//! The people of one stage: who may vote, and what their votes come to.
+//! Approvers of one stage: who may vote, and the result of their votes.
 //!
-//! The rules are about a set of votes, not about their order; the caller holds the approval's row,
-//! adds one vote after the other, and stops at the first that decides. Without a veto the order makes
-//! no difference to what is decided. A vote that should never have been stored counts for nothing:
-//! one of somebody excluded, of somebody who is no approver, or a second one.
+//! The rules read a set of votes, not their order; the caller locks the approval, adds one vote at
+//! a time, and stops at the first outcome. Without a veto the order does not change the outcome. A
+//! vote that should not be stored counts for nothing: one of an excluded person, of a person who is
+//! no approver, or a second one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use crate::domain::{
     refusal::{Code, Refusal},
 };
 
-/// Who votes: a person whichever key is used, or else a key.
+/// A person, whichever key they use; or a key without a person.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Voter {
     Person(Person),
@@ -34,33 +34,33 @@ impl Voter {
     }
 }
 
-/// A vote that was cast.
+/// A vote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vote {
-    /// Where the approval stood.
+    /// Position of the approval at that time.
     pub place: Place,
-    /// Which form of the payload it was about.
+    /// Revision of the payload it is about.
     pub revision: i32,
     /// Who voted.
     pub decider: Decider,
-    /// In whose place; none: the voter's own.
+    /// Approver represented by the voter; `None`: the voter themselves.
     pub in_place_of: Option<Person>,
-    /// What was said.
+    /// The verdict.
     pub verdict: Verdict,
-    /// SHA-256 of the canonical form of the answer.
+    /// SHA-256 of the canonical answer.
     pub answer: Option<[u8; 32]>,
-    /// When.
+    /// Time of the vote.
     pub at: DateTime<Utc>,
 }
 
 impl Vote {
-    /// Whether it was cast by this one: the same person, or the same key of nobody.
+    /// Whether this person, or this key without a person, cast it.
     #[must_use]
     pub fn is_by(&self, decider: &Decider) -> bool {
         Voter::of(&self.decider) == Voter::of(decider)
     }
 
-    /// The owner of the place that it takes.
+    /// Whose vote it is: the represented approver, or the voter.
     fn seat(&self) -> Voter {
         self.in_place_of.clone().map_or_else(|| Voter::of(&self.decider), Voter::Person)
     }
@@ -73,29 +73,29 @@ impl Vote {
     }
 }
 
-/// What the votes of a place come to.
+/// Result of the votes at a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tally {
-    /// How many agree, with the same answer.
+    /// Votes that agree, on one answer.
     pub agree: usize,
-    /// How many do not.
+    /// Votes that reject.
     pub reject: usize,
-    /// What follows.
+    /// Consequence.
     pub outcome: Outcome,
 }
 
-/// What follows from the votes of a place.
+/// Consequence of the votes at a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// More votes are needed.
     Pending,
     /// The next stage is asked.
     NextStage,
-    /// It is decided.
+    /// The approval is decided.
     Decided(Verdict),
 }
 
-/// The people of a place of a policy.
+/// Approvers at a position of a policy.
 #[derive(Debug, Clone, Copy)]
 pub struct Panel<'a> {
     spec: &'a PolicySpec,
@@ -106,7 +106,7 @@ pub struct Panel<'a> {
 }
 
 impl<'a> Panel<'a> {
-    /// The people of a place, but for those who are excluded.
+    /// Approvers at a position, without the excluded ones.
     #[must_use]
     pub fn new(spec: &'a PolicySpec, place: Place, excluded: &'a [Excluded]) -> Self {
         let (approvers, quorum) = spec.approvers(place);
@@ -114,7 +114,7 @@ impl<'a> Panel<'a> {
         Self { spec, place, excluded, approvers, quorum }
     }
 
-    /// How many can agree; none: any number.
+    /// Number of people who can agree; `None`: any operator can.
     #[must_use]
     pub fn size(&self) -> Option<usize> {
         let able = self.approvers.iter().filter(|person| self.has(person));
@@ -130,18 +130,17 @@ impl<'a> Panel<'a> {
         self.approvers.contains(person) && !self.excludes(&anybody)
     }
 
-    /// The approvers who have handed their place to a person, at this moment.
+    /// Approvers whom a person may represent now.
     fn delegators(&self, person: &Person, now: DateTime<Utc>) -> BTreeSet<&'a Person> {
-        let to_voter = self.spec.delegations.iter();
-        let to_voter =
-            to_voter.filter(|delegation| delegation.delegate == *person && delegation.is_on(now));
-        to_voter.map(|delegation| &delegation.delegator).filter(|from| self.has(from)).collect()
+        let delegations = self.spec.delegations.iter();
+        let own = delegations.filter(|one| one.delegate == *person && one.is_on(now));
+        own.map(|one| &one.delegator).filter(|from| self.has(from)).collect()
     }
 
-    /// In whose place somebody votes; none: his own.
+    /// The approver that a vote is for; `None`: the voter.
     ///
     /// # Errors
-    /// `not_an_approver`; `invalid` when it must be said in whose place.
+    /// `not_an_approver`; `invalid` when several approvers could be meant.
     pub fn seat(
         &self,
         decider: &Decider,
@@ -152,7 +151,7 @@ impl<'a> Panel<'a> {
             return Err(self.refuse(decider));
         }
         if self.approvers.is_empty() {
-            let detail = "any operator may vote here: nobody's place is needed";
+            let detail = "any operator may vote here; leave out `in_place_of`";
             return match in_place_of {
                 Some(_) => Err(Refusal::invalid_at("/in_place_of", detail)),
                 None => Ok(None),
@@ -169,7 +168,7 @@ impl<'a> Panel<'a> {
                 [] => Err(self.refuse(decider)),
                 [only] => Ok(Some((*only).clone())),
                 several => {
-                    let detail = format!("must say in whose place you vote: {}", names(several));
+                    let detail = format!("must name the approver you vote for: {}", names(several));
                     Err(Refusal::invalid_at("/in_place_of", detail))
                 }
             },
@@ -178,20 +177,19 @@ impl<'a> Panel<'a> {
 
     fn refuse(&self, decider: &Decider) -> Refusal {
         let whose = decider.person.as_ref().map_or_else(
-            || "you act for no person, and so are none of the approvers".to_owned(),
-            |person| format!("`{person}` is none of the approvers"),
+            || "your key belongs to no person, and so to no approver".to_owned(),
+            |person| format!("`{person}` is not an approver"),
         );
         let approvers: Vec<&Person> = self.approvers.iter().collect();
         let detail = format!(
-            "{whose} of stage {}: {}, as far as they are not excluded, and whoever votes in their \
-             place",
+            "{whose} of stage {}. Approvers: {}, unless excluded, and their delegates",
             self.place.stage,
             names(&approvers)
         );
         Refusal::new(Code::NotAnApprover, detail)
     }
 
-    /// The votes that count, by the place that they take.
+    /// Votes that count, by the approver they are for.
     fn counted<'v>(&self, votes: &'v [Vote], revision: i32) -> BTreeMap<Voter, &'v Vote> {
         let mut seats = BTreeMap::new();
         let mut voters = BTreeSet::new();
@@ -210,7 +208,7 @@ impl<'a> Panel<'a> {
         seats
     }
 
-    /// The vote that stands in the way of another: by the same person, or in the same place.
+    /// An earlier vote that blocks `new`: of the same voter, or for the same approver.
     #[must_use]
     pub fn before<'v>(&self, votes: &'v [Vote], new: &Vote) -> Option<&'v Vote> {
         let seat = new.seat();
@@ -221,7 +219,7 @@ impl<'a> Panel<'a> {
             .map(|(_, vote)| vote)
     }
 
-    /// What the votes about a revision come to.
+    /// Result of the votes about a revision.
     #[must_use]
     pub fn tally(&self, votes: &[Vote], revision: i32) -> Tally {
         let counted = self.counted(votes, revision);
@@ -248,8 +246,8 @@ impl<'a> Panel<'a> {
         Tally { agree, reject, outcome }
     }
 
-    /// Whether the quorum cannot be reached any more. Where too few are left because others are
-    /// excluded, and nobody has objected, it is not lost: it waits for its time to be over.
+    /// Whether the quorum is out of reach. If exclusions alone leave too few approvers and nobody
+    /// rejected, it is not lost: the approval waits for its time limit.
     fn is_lost(&self, agree: usize, reject: usize, voted: usize, answers: usize) -> bool {
         let Some(size) = self.size() else { return reject >= self.quorum };
         let left = size.saturating_sub(voted);

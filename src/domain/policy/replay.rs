@@ -1,8 +1,7 @@
-//! What a policy would have made of an approval of the past.
+//! Replay of a past approval under a policy.
 //!
-//! What people did then is taken as it was: their votes, or the one decision, as votes under the
-//! policy. Whoever was no approver then may of course have left it to somebody else; so what is told
-//! is what stands in the way, not what people would have done.
+//! The past votes, or the single decision, are cast as votes under the policy. The people involved
+//! might have acted differently under it; so the result lists obstacles, not a prediction.
 
 use std::collections::BTreeSet;
 
@@ -15,35 +14,35 @@ use super::{
 use crate::domain::{approval::excluded::Excluded, words::words};
 
 words! {
-    /// What would have stood in the way of a decision of the past.
+    /// Obstacle to a past decision under the policy.
     pub enum Obstacle {
-        /// Somebody decided who is excluded: who asked, owned the agent, or wrote what was reviewed.
+        /// An excluded person decided: requester, owner of the agent, or author of the work.
         Excluded => "excluded",
-        /// Somebody decided who is no approver.
+        /// A person decided who is no approver.
         NotAnApprover => "not_an_approver",
-        /// More people would have had to agree.
+        /// More people must agree.
         TooFew => "too_few",
-        /// Its time would have been over before the decision.
+        /// The approval would have timed out before the decision.
         Expired => "expired",
     }
 }
 
-/// An approval that was decided.
+/// A decided approval.
 #[derive(Debug, Clone)]
 pub struct Past {
-    /// When it was asked.
+    /// Time of the request.
     pub asked_at: DateTime<Utc>,
-    /// When it was decided.
+    /// Time of the decision.
     pub decided_at: DateTime<Utc>,
-    /// The form that was decided.
+    /// Revision that was decided.
     pub revision: i32,
-    /// Who was excluded.
+    /// Excluded people.
     pub excluded: Vec<Excluded>,
-    /// The votes, or the decision as the only one, in the order in which they were cast.
+    /// Votes, or the decision as the only one, in the order cast.
     pub votes: Vec<Vote>,
 }
 
-/// What would have stood in the way; empty: it would have been decided all the same.
+/// Obstacles under the policy; empty: the decision would stand.
 #[must_use]
 pub fn replay(spec: &PolicySpec, past: &Past) -> BTreeSet<Obstacle> {
     let mut obstacles = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! What is known of a task or goal, and what a condition makes of it.
+//! Facts about a task or goal, and the judgement of a condition over them.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
@@ -11,73 +11,71 @@ use crate::domain::{
     states::FailureClass,
 };
 
-/// How much of a limit is used.
+/// Use of one limit.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Share {
-    /// The unit of the limit.
+    /// Unit of the limit.
     pub unit: String,
     /// The limit.
     pub limit: i64,
-    /// What is used of it in its present period.
+    /// Spend against it in its current period.
     pub used: i64,
-    /// When that period began.
+    /// Start of the current period.
     pub starts_at: DateTime<Utc>,
 }
 
-/// A failure of an attempt.
+/// Failure of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Failure {
-    /// Its class.
+    /// Class of the failure.
     pub class: FailureClass,
-    /// What was said of it.
+    /// Message of the reporter.
     pub message: String,
 }
 
-/// What is known of a task or goal. What a condition does not ask for may be left at its default.
+/// Facts about a task or goal. Facts that the condition does not read may stay at their defaults.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Facts {
     /// Its own limits.
     pub shares: Vec<Share>,
-    /// How many of its attempts failed or expired.
+    /// Failed and expired attempts.
     pub failures: i64,
-    /// The last two of these that say why, the latest first.
+    /// The last two failures with a reason, latest first.
     pub last_failures: Vec<Failure>,
-    /// When its running attempt last told something new; none: nobody works on it.
+    /// Last new report of its running attempt; `None`: no attempt runs.
     pub progressed_at: Option<DateTime<Utc>>,
-    /// When it should be finished.
+    /// Deadline.
     pub due: Option<DateTime<Utc>>,
-    /// How long its critical path is, in milliseconds.
+    /// Length of its critical path, in milliseconds.
     pub critical_path_ms: i64,
-    /// What it used, by unit.
+    /// Spend by unit.
     pub used: Amounts,
-    /// What it was expected to use.
+    /// Its own estimates.
     pub estimates: Estimates,
-    /// How many of its results were rejected.
+    /// Rejected results.
     pub rework: i64,
-    /// How many subtasks it waits for, those that have ended included; 0 when it does not wait for any.
+    /// Subtasks it waits for, ended ones included; 0 when it waits for none.
     pub subtasks: i64,
-    /// What it requires.
+    /// Required capabilities.
     pub capabilities: Vec<String>,
-    /// The loops that its running attempt is in.
+    /// Loops of its running attempt.
     pub loops: Vec<Pattern>,
-    /// How many loops its attempts were ever found in.
+    /// Loops ever found in its attempts.
     pub loops_found: i64,
 }
 
-/// What a condition has found.
+/// Finding of a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// How bad it is; of the same thing more is worse. What a person answered is answered until it has
-    /// become more.
+    /// Severity: higher is worse. An answer counts until the measure rises above the answered one.
     pub measure: i64,
-    /// What was found, for people.
+    /// Description, for people.
     pub detail: String,
 }
 
 impl Finding {
-    /// Whether it is more than what was found when the rule last acted: how that was closed, and how
-    /// bad it was.
+    /// Whether it is worse than `last`, the closing and measure of the rule's last intervention.
     #[must_use]
     pub fn is_news(&self, last: Option<(Closing, i64)>) -> bool {
         last.is_none_or(|(closing, measure)| !closing.is_an_answer() || self.measure > measure)
@@ -85,7 +83,7 @@ impl Finding {
 }
 
 impl When {
-    /// Whether the condition holds, and what it has found.
+    /// Finding of the condition; `None` when it does not hold.
     #[must_use]
     pub fn judge(&self, facts: &Facts, now: DateTime<Utc>) -> Option<Finding> {
         match self {
@@ -100,7 +98,7 @@ impl When {
             Self::NoProgress { seconds } => {
                 let since = facts.progressed_at?;
                 let silent = now - since;
-                let text = || format!("nothing new for {}", span(silent));
+                let text = || format!("no progress for {}", span(silent));
                 found(silent >= TimeDelta::seconds(*seconds), since.timestamp_millis(), text)
             }
             Self::DeadlineSlack { below_seconds } => slack(facts, *below_seconds, now),
@@ -130,7 +128,7 @@ fn found(holds: bool, measure: i64, detail: impl FnOnce() -> String) -> Option<F
     holds.then(|| Finding { measure, detail: detail() })
 }
 
-/// Hundred times a share of a whole, which may be nothing: any part of nothing is more than all of it.
+/// `part` in percent of `whole`; a positive part of zero saturates.
 fn percent_of(part: i64, whole: i64) -> i64 {
     if part <= 0 {
         return 0;
@@ -139,7 +137,7 @@ fn percent_of(part: i64, whole: i64) -> i64 {
     percent.map_or(i64::MAX, |percent| i64::try_from(percent).unwrap_or(i64::MAX))
 }
 
-/// Each period is judged anew: a later one is more than any share of an earlier one.
+/// A later period outranks any share of an earlier one, so each period is judged anew.
 fn budget_used(facts: &Facts, percent: i64, unit: Option<&str>) -> Option<Finding> {
     let shares = facts.shares.iter().filter(|share| unit.is_none_or(|unit| share.unit == unit));
     let measured = shares.map(|share| (percent_of(share.used, share.limit), share));
@@ -149,7 +147,7 @@ fn budget_used(facts: &Facts, percent: i64, unit: Option<&str>) -> Option<Findin
     let (used, share) = worst?;
     let period = share.starts_at.timestamp() / 3600;
     found(true, period * 1_000_000 + used.min(999_999), || {
-        format!("{used} % of its limit of {} {} are used", share.limit, share.unit)
+        format!("{used} % of its limit of {} {} is used", share.limit, share.unit)
     })
 }
 
@@ -157,7 +155,9 @@ fn same_failure(facts: &Facts) -> Option<Finding> {
     let [last, before, ..] = facts.last_failures.as_slice() else { return None };
     let same = last.class == before.class && same_error(&last.message, &before.message);
     let said: String = last.message.chars().take(200).collect();
-    found(same, facts.failures, || format!("it failed twice with the same: {} {said}", last.class))
+    found(same, facts.failures, || {
+        format!("the last two failures are the same: {} {said}", last.class)
+    })
 }
 
 fn slack(facts: &Facts, below_seconds: i64, now: DateTime<Utc>) -> Option<Finding> {
@@ -167,7 +167,7 @@ fn slack(facts: &Facts, below_seconds: i64, now: DateTime<Utc>) -> Option<Findin
     let late = slack < below_seconds.saturating_mul(1_000);
     let [left, path] = [slack, path].map(|ms| span(TimeDelta::milliseconds(ms)));
     found(late, slack.saturating_neg() / 1_000, || {
-        format!("its slack is {left}: the rest takes {path} at least")
+        format!("its slack is {left}: the remaining work takes at least {path}")
     })
 }
 
@@ -183,7 +183,7 @@ fn cost(facts: &Facts, percent: i64, unit: Option<&str>) -> Option<Finding> {
     found(true, share, || format!("it used {used} {name}; {want} were expected"))
 }
 
-/// A length of time, for people.
+/// A duration, for people.
 fn span(length: TimeDelta) -> String {
     let seconds = length.num_seconds();
     let sign = if seconds < 0 { "-" } else { "" };

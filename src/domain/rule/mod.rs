@@ -1,27 +1,27 @@
-//! Intervention rules: what an operator wants to happen by itself when work goes wrong.
+//! Intervention rules: automatic reactions, set by operators, to work that goes wrong.
 //!
-//! A rule is data: a condition ([`When`]), what is done ([`Then`]), and about which work it is
-//! ([`Scope`]). Each condition is about one kind of thing, a task or a goal, and is judged by one pure
-//! function on what is known of that thing ([`Facts`]); the service collects the facts and judges twice,
-//! without locks to find what a rule may be about, and under them before anything is done.
+//! A rule is data: a condition ([`When`]), an action ([`Then`]) and the work it covers ([`Scope`]).
+//! Each condition is about one kind of subject, a task or a goal, and is judged by one pure
+//! function over its [`Facts`]. The service collects the facts and judges twice: without locks to
+//! find candidates, and under locks before it acts.
 //!
-//! | condition | about | holds when |
+//! | condition | subject | holds when |
 //! |---|---|---|
-//! | `budget_used` | task or goal | so many percent of one of its own limits are used, or more |
-//! | `failures` | task | so many of its attempts failed or expired, or more |
-//! | `same_failure` | task | its last two failures are the same: class, and message without what varies |
-//! | `no_progress` | task | its running attempt has told nothing new for so long |
-//! | `deadline_slack` | goal | deadline - now - critical path is less than this: 0 means it will be late |
-//! | `cost_over_estimate` | task | it used more than so many percent of its own estimate |
-//! | `rework_over` | task | more of its results were rejected than this |
-//! | `subtasks_over` | task | it waits for its subtasks and has more of them than this |
-//! | `risky_capability` | task | it is offered or worked on and requires one of these |
+//! | `budget_used` | task or goal | at least this percentage of one of its own limits is used |
+//! | `failures` | task | at least this many attempts failed or expired |
+//! | `same_failure` | task | its last two failures are the same: class, and message without variable parts |
+//! | `no_progress` | task | its running attempt has reported nothing new for this long |
+//! | `deadline_slack` | goal | deadline - now - critical path is below this; 0 means that it will be late |
+//! | `cost_over_estimate` | task | spend exceeds this percentage of its own estimate |
+//! | `rework_over` | task | more results than this were rejected |
+//! | `subtasks_over` | task | it waits for more subtasks than this |
+//! | `risky_capability` | task | it is ready or running and requires one of these |
 //! | `looping` | task | the steps of its running attempt repeat |
 //!
-//! A rule does something once about the same thing, and that is open until the condition clears, a
-//! person decided, or the thing ended. Most conditions do not clear by themselves: a task that has failed
-//! three times will always have. So whatever a person answered or lifted counts as an answer until it has
-//! become worse than it was then ([`Finding::measure`]): another failure, another loop, one more percent.
+//! A rule acts once about a subject. The intervention stays open until the condition clears, a
+//! person decides, or the subject ends. Most conditions never clear: a task that failed three times
+//! always has. So an answer or a lifted freeze counts until the finding gets worse
+//! ([`Finding::measure`]): another failure, another loop, one more percent.
 
 use serde::{Deserialize, Serialize};
 
@@ -43,53 +43,53 @@ pub use facts::{Facts, Failure, Finding, Share};
 pub use then::{Then, taken};
 
 words! {
-    /// What a rule is about.
+    /// Subject of a rule or a freeze.
     pub enum Subject {
-        /// A task.
+        /// A single task.
         Task => "task",
-        /// A goal.
+        /// A goal with its tasks.
         Goal => "goal",
     }
 }
 
 words! {
-    /// The conditions of rules, by name.
+    /// Conditions of rules, by name.
     pub enum Condition {
-        /// So much of a limit is used.
+        /// Share of a limit used.
         BudgetUsed => "budget_used",
-        /// So many attempts failed.
+        /// Number of failed attempts.
         Failures => "failures",
-        /// The last two failures are the same.
+        /// Last two failures equal.
         SameFailure => "same_failure",
-        /// Nothing new for so long.
+        /// No progress for a time.
         NoProgress => "no_progress",
-        /// The deadline will be missed.
+        /// Deadline at risk.
         DeadlineSlack => "deadline_slack",
-        /// It used more than was estimated.
+        /// Spend above the estimate.
         CostOverEstimate => "cost_over_estimate",
-        /// Results were rejected too often.
+        /// Too many rejected results.
         ReworkOver => "rework_over",
-        /// It was split into too many.
+        /// Too many subtasks.
         SubtasksOver => "subtasks_over",
-        /// It requires something risky.
+        /// Risky capability required.
         RiskyCapability => "risky_capability",
-        /// Its steps repeat.
+        /// Steps repeat.
         Looping => "looping",
     }
 }
 
 words! {
-    /// What rules do, by name.
+    /// Actions of rules, by name.
     pub enum Action {
-        /// Tells whoever works on it.
+        /// Sends a text to the agents at work.
         Nudge => "nudge",
-        /// Asks a person; the task waits for the answer.
+        /// Opens an approval; the task waits for the answer.
         Ask => "ask",
-        /// Has the task wait for a person.
+        /// Parks the task until a person answers.
         Park => "park",
-        /// Freezes it.
+        /// Freezes the task or goal.
         Freeze => "freeze",
-        /// Gives the task to another agent.
+        /// Offers the task to other agents.
         Reassign => "reassign",
     }
 }
@@ -97,23 +97,23 @@ words! {
 words! {
     /// How an intervention was closed.
     pub enum Closing {
-        /// The condition did not hold any more.
+        /// The condition no longer held.
         Cleared => "cleared",
         /// A person decided.
         Decided => "decided",
-        /// The freeze was lifted.
+        /// An operator lifted the freeze.
         Lifted => "lifted",
-        /// It was done at once, and nothing is left open.
+        /// The action completed at once.
         Done => "done",
-        /// The task or goal has ended.
+        /// The task or goal ended.
         Ended => "ended",
-        /// The rule was switched off or deleted, or its question withdrawn.
+        /// The rule was disabled or deleted, or its approval withdrawn.
         Withdrawn => "withdrawn",
     }
 }
 
 impl Closing {
-    /// Whether it was dealt with as it was then, so that only worse is news.
+    /// Whether the finding counts as dealt with: only a worse one is news.
     #[must_use]
     pub const fn is_an_answer(self) -> bool {
         match self {
@@ -124,92 +124,93 @@ impl Closing {
 }
 
 words! {
-    /// What a person answers to the question of a rule.
+    /// Answers to the approval of a rule.
     pub enum Choice {
-        /// It goes on; the rule is silent until it has become worse.
+        /// Goes on; the rule acts again only when the finding gets worse.
         Continue => "continue",
-        /// It goes on with another agent than the one that had it.
+        /// Goes on with another agent than the last one.
         Reassign => "reassign",
-        /// The task or goal is cancelled.
+        /// Cancels the task or goal.
         Cancel => "cancel",
     }
 }
 
-/// When a rule does something: exactly one condition.
+/// Condition of a rule: exactly one. The supervisor judges it about once a second.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[schema(example = json!({"failures": {"count": 3}}))]
 pub enum When {
-    /// So many percent of one of its own limits are used, or more; what is set aside does not count.
+    /// At least this percentage of one of its own limits is used. Reservations do not count.
     BudgetUsed {
-        /// Whose limits: `goal` or `task`. Left out: `goal`.
+        /// Whose limits: `goal` (default) or `task`.
         #[serde(default = "goals")]
         of: Subject,
-        /// Percent of the limit.
+        /// Percentage of the limit, from 1 to 1000.
         #[schema(minimum = 1, maximum = 1000, example = 80)]
         percent: i64,
-        /// Only limits in this unit; left out: in any.
+        /// Only limits in this unit. Default: limits in any unit.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schema(example = "usd_micros")]
         unit: Option<String>,
     },
-    /// So many of its attempts failed or expired, or more.
+    /// At least this many attempts failed or expired.
     Failures {
-        /// How many.
+        /// Number of failed and expired attempts.
         #[schema(minimum = 1, maximum = 100, example = 3)]
         count: i64,
     },
-    /// Its last two failures are the same: the same class, and the same message but for numbers, times
-    /// and other things that differ without meaning anything.
+    /// The last two failures are the same: equal class, and equal message apart from numbers, times
+    /// and other variable parts.
     SameFailure {},
-    /// Its running attempt has told nothing new for so long: no other progress, no other checkpoint, no
-    /// step. The same again is nothing new.
+    /// The running attempt has reported nothing new for this long: no changed progress, no changed
+    /// checkpoint, no step. A repeated report is not new.
     NoProgress {
-        /// For how long.
+        /// Time without anything new, in seconds; at most 30 days.
         #[schema(minimum = 1, maximum = 2592000, example = 1800)]
         seconds: i64,
     },
-    /// Deadline - now - critical path is less than this. The critical path is the longest chain of tasks
-    /// that are still to be done, by their estimates of `wall_ms`; else by what nine of ten tasks like
-    /// them took; else by what the goal's done tasks took on average.
+    /// Deadline - now - critical path is below this. The critical path is the longest chain of open
+    /// tasks. The duration of a task is its estimate of `wall_ms`, else the 90th percentile of
+    /// similar tasks, else the mean of the goal's done tasks.
     DeadlineSlack {
-        /// In seconds; left out: 0, the goal will be late. 3600: less than an hour is left over.
+        /// Bound of the slack, in seconds. Default 0: the goal will be late. 3600: less than an
+        /// hour remains.
         #[serde(default)]
         #[schema(minimum = -2592000, maximum = 2592000, example = 0)]
         below_seconds: i64,
     },
-    /// It used more than so many percent of its own estimate.
+    /// Spend exceeds this percentage of the task's own estimate.
     CostOverEstimate {
-        /// Percent of the estimate: 200 is twice as much.
+        /// Percentage of the estimate; 200 is twice the estimate.
         #[schema(minimum = 1, maximum = 100000, example = 200)]
         percent: i64,
-        /// Only the estimate in this unit; left out: in any.
+        /// Only the estimate in this unit. Default: estimates in any unit.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schema(example = "usd_micros")]
         unit: Option<String>,
     },
-    /// More of its results were rejected than this.
+    /// More results than this were rejected.
     ReworkOver {
-        /// How many rejections are all right.
+        /// Largest number of rejected results that does not trigger the rule.
         #[schema(minimum = 0, maximum = 100, example = 2)]
         count: i64,
     },
-    /// It waits for its subtasks and has more of them than this, those that have ended included.
+    /// The task waits for more subtasks than this, ended ones included.
     SubtasksOver {
-        /// How many subtasks are all right.
+        /// Largest number of subtasks that does not trigger the rule.
         #[schema(minimum = 0, maximum = 20000, example = 20)]
         count: i64,
     },
-    /// It is offered or worked on and requires one of these. This is found a moment after the task is
-    /// offered: what must not be claimed before a person agreed has `approval.start`.
+    /// The task is ready or running and requires one of these capabilities. The rule acts shortly
+    /// after the task becomes ready; `approval.start` on the task prevents a claim before approval.
     RiskyCapability {
-        /// One to 32.
+        /// Capabilities to watch for, 1 to 32.
         #[schema(example = json!(["deploy"]))]
         capabilities: Vec<String>,
     },
-    /// The steps of its running attempt repeat, as its heartbeats tell them (`progress.step`).
+    /// The steps of the running attempt repeat, as reported in heartbeats (`progress.step`).
     Looping {
-        /// Only these patterns; left out: any.
+        /// Only these patterns of repetition. Default: any.
         #[serde(default)]
         #[schema(example = json!(["same_step"]))]
         patterns: Vec<Pattern>,
@@ -220,24 +221,24 @@ const fn goals() -> Subject {
     Subject::Goal
 }
 
-/// Which work a rule is about.
+/// Work covered by a rule. Default: all work of the workspace.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scope {
     /// Only goals of this project, and their tasks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub project_id: Option<ProjectId>,
-    /// Only tasks that require one of these.
+    /// Only tasks that require at least one of these capabilities.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["rust"]))]
     pub capabilities: Vec<String>,
 }
 
-/// The longest time of a condition or cooldown: 30 days.
+/// Longest duration of a condition or cooldown: 30 days, in seconds.
 const LONGEST: i64 = settings::DURATION_MAX.as_secs().cast_signed();
 
 impl When {
-    /// Its name.
+    /// Name of the condition.
     #[must_use]
     pub const fn condition(&self) -> Condition {
         match self {
@@ -254,7 +255,7 @@ impl When {
         }
     }
 
-    /// What it is about.
+    /// Subject of the condition.
     #[must_use]
     pub const fn subject(&self) -> Subject {
         match self {
@@ -308,21 +309,21 @@ fn check_unit(checks: &mut Checks, at: &str, unit: Option<&str>) {
     }
 }
 
-/// What makes a rule, apart from its name.
+/// A rule without its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleSpec {
-    /// When it does something.
+    /// Condition.
     pub when: When,
-    /// About which work.
+    /// Work covered.
     pub scope: Scope,
-    /// What it does.
+    /// Action.
     pub then: Then,
-    /// How long it is silent about the same thing after it was closed.
+    /// Silence about the same subject after an intervention closed, in seconds.
     pub cooldown_seconds: i64,
 }
 
 impl RuleSpec {
-    /// Notes everything that is wrong with the rule.
+    /// Reports every fault of the rule.
     pub fn check(&self, checks: &mut Checks, at: &str) {
         let Self { when, scope, then, cooldown_seconds } = self;
         when.check(checks, &pointer(at, "when"));
@@ -330,7 +331,7 @@ impl RuleSpec {
         let capabilities = pointer(&pointer(at, "scope"), "capabilities");
         checks.capabilities(&capabilities, &scope.capabilities, settings::TASK_CAPABILITIES);
         let fits = when.subject() == Subject::Task || scope.capabilities.is_empty();
-        let detail = "the condition is about goals, which require none";
+        let detail = "the condition is about goals, and goals require no capabilities";
         checks.ensure(fits, &capabilities, detail);
         checks.range(&pointer(at, "cooldown_seconds"), *cooldown_seconds, 0..=LONGEST);
     }

@@ -1,35 +1,34 @@
-//! The critical path: how long the rest of a goal takes at least, were everybody there at once.
+//! Critical path: minimum duration of a goal's open work with unlimited agents.
 //!
-//! It is the longest chain of what is still to be done. A task comes after everything it needs, after
-//! the container that it is in has opened, and, when it contains others or waits for subtasks of its own,
-//! ends after the last of them. What has ended takes no time and is left out.
+//! It is the longest chain of open tasks. A task starts after everything it needs and after its
+//! container opened. A task with children ends after the last of them. Ended tasks take no time and
+//! are left out.
 
 use std::collections::HashMap;
 
 use crate::domain::{ids::TaskId, report::money::clamp};
 
-/// A task that has not ended.
+/// An open task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rest {
-    /// The task.
+    /// Id of the task.
     pub task: TaskId,
-    /// What contains it, or added it.
+    /// Its container, or the task that added it.
     pub parent: Option<TaskId>,
-    /// Whether it only contains others: its children begin after it, and it takes no time itself.
+    /// Whether it only groups children, and so takes no time itself.
     pub container: bool,
-    /// How long it still takes, in milliseconds.
+    /// Remaining duration, in milliseconds.
     pub rest_ms: i64,
-    /// What it needs.
+    /// Tasks it needs.
     pub needs: Vec<TaskId>,
 }
 
-/// The length of the longest chain, in milliseconds. A cycle, which plans cannot have, takes no time.
+/// Length of the longest chain, in milliseconds. A cycle, which plans cannot have, counts as zero.
 #[must_use]
 pub fn critical_path(tasks: &[Rest]) -> i64 {
     let index: HashMap<TaskId, usize> =
         tasks.iter().enumerate().map(|(index, rest)| (rest.task, index)).collect();
-    // Each task has two points, its beginning and its end; an edge says which point is not before which,
-    // and how much later it is at least.
+    // Two points a task, start and end. An edge `(to, delay)` keeps `to` at least `delay` later.
     let (begins, ends) = (|task: usize| 2 * task, |task: usize| 2 * task + 1);
     let mut edges: Vec<Vec<(usize, i64)>> = vec![Vec::new(); 2 * tasks.len()];
     for (at, rest) in tasks.iter().enumerate() {
@@ -45,7 +44,7 @@ pub fn critical_path(tasks: &[Rest]) -> i64 {
             edges[begins(parent)].push((begins(at), 0));
             edges[ends(at)].push((ends(parent), 0));
         } else {
-            // What is left of a task that waits for its subtasks comes after them.
+            // A task that waits for its subtasks continues after them.
             edges[ends(at)].push((begins(parent), 0));
         }
     }

@@ -1,4 +1,4 @@
-//! What rules do.
+//! Actions of intervention rules.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,53 +12,53 @@ use crate::domain::{
     task::{Ending, Next, TaskFacts},
 };
 
-/// What a rule does: exactly one action.
+/// Action of a rule: exactly one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[schema(example = json!({"nudge": {"text": "You are over your estimate: finish or ask."}}))]
 pub enum Then {
-    /// Tells whoever works on it, with the answer to the next heartbeat, once. About a goal: everybody
-    /// who works on its tasks.
+    /// Sends a text once, with the next heartbeat answer of the running attempt. For a goal: to
+    /// every running attempt of its tasks.
     Nudge {
-        /// What to think about; at most 4,000 characters.
+        /// Text for the agent, at most 4,000 characters.
         #[schema(min_length = 1, max_length = 4000)]
         text: String,
     },
-    /// Asks a person whether it is to go on (`continue`), with another agent (`reassign`, of a task that
-    /// was worked on), or not (`cancel`). A task that is worked on is
-    /// taken from its agent, which keeps nothing but its last checkpoint, and waits for the answer. A goal,
-    /// and a task that waits for its subtasks, go on meanwhile.
+    /// Opens an approval with the choices `continue`, `reassign` (another agent, if an agent held
+    /// the task) and `cancel`. A running task is taken from its agent, which keeps only its last
+    /// checkpoint, and waits for the answer. A goal, and a task that waits for its subtasks, go on
+    /// meanwhile.
     Ask {
-        /// One line; left out: the rule's name and what was found.
+        /// Title of the approval, one line. Default: the rule's name and the finding.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schema(min_length = 1, max_length = 500)]
         title: Option<String>,
-        /// Markdown, for whoever decides; at most 64 KiB.
+        /// Explanation for the person who decides, in Markdown, at most 64 KiB.
         #[serde(default)]
         body: String,
-        /// How much harm a wrong decision could do; left out: `medium`.
+        /// Harm that a wrong decision could do. Default: `medium`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         risk: Option<Risk>,
     },
-    /// Has the task wait for a person: the same as `ask`, in the service's words.
+    /// Parks the task until a person answers: as `ask`, with a standard text.
     Park {},
-    /// Freezes the task, or the goal that it belongs to, until an operator lifts that.
+    /// Freezes the task or its goal until an operator lifts the freeze.
     Freeze {
-        /// `drain`, `pause` or `stop`.
+        /// Strength of the freeze: `drain`, `pause` or `stop`.
         mode: FreezeMode,
-        /// What is frozen: `task` or `goal`.
+        /// Scope of the freeze: `task` or `goal`.
         on: Subject,
     },
-    /// Takes the task from its agent and offers it to all others; when nobody has it, to all but the agent
-    /// that had it last. It waits until another agent that can do it claims.
+    /// Takes the task from its agent and offers it to all others. Without a holder: to all but its
+    /// last agent. The task waits until another capable agent claims it.
     Reassign {},
 }
 
-/// Most characters of a nudge: it is read in the middle of work.
+/// Longest nudge, in characters: agents read it in the middle of work.
 const NUDGE_CHARS: usize = 4_000;
 
 impl Then {
-    /// Its name.
+    /// Name of the action.
     #[must_use]
     pub const fn action(&self) -> Action {
         match self {
@@ -70,7 +70,7 @@ impl Then {
         }
     }
 
-    /// Whether it is done while nobody else does anything in the workspace.
+    /// Whether the action needs exclusive access to the workspace.
     #[must_use]
     pub const fn holds_alone(&self) -> bool {
         match self {
@@ -94,31 +94,25 @@ impl Then {
                 checks.bytes(&pointer(&here, "body"), body, settings::DESCRIPTION_BYTES);
             }
             Self::Park {} => {
-                let detail = "a goal cannot be parked; `ask` about it, or `freeze` it";
+                let detail = "a goal cannot be parked; use `ask` or `freeze`";
                 checks.ensure(about == Subject::Task, &here, detail);
             }
             Self::Freeze { mode: _, on } => {
                 let fits = about == Subject::Task || *on == Subject::Goal;
-                let detail = "the condition is about goals: there is no task to freeze";
+                let detail = "the condition is about goals; freeze the `goal`";
                 checks.ensure(fits, &pointer(&here, "on"), detail);
             }
             Self::Reassign {} => {
                 let has_one = about == Subject::Task && when.condition() != Condition::SubtasksOver;
-                let detail = "no agent has a goal, or a task that waits for its subtasks";
+                let detail = "a goal, or a task that waits for its subtasks, has no agent to reassign it from";
                 checks.ensure(has_one, &here, detail);
             }
         }
     }
 }
 
-/// A task that is worked on is taken from its agent and waits for a person. The attempt does not count:
-/// nobody said that it was in vain.
+/// A running task is taken from its agent and waits for a person; the attempt does not count.
 #[must_use]
 pub fn taken(task: &TaskFacts) -> Ending {
-    Ending {
-        attempt: AttemptState::Released,
-        next: Next::Park,
-        attempts_used: task.attempts_used,
-        lost_in_row: task.lost_in_row,
-    }
+    Ending::unchanged(task, AttemptState::Released, Next::Park)
 }

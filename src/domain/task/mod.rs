@@ -1,13 +1,12 @@
 //! The state machine of tasks and their attempts.
 //!
-//! Every way in which an attempt can end is one pure function from what is stored to an
-//! [`Ending`], or a refusal. The caller holds the rows' locks, writes the ending, and lets the
-//! consequences run (dependents, containers, goals). The rules never look at a clock: `now` and
-//! jitter are handed in.
+//! Each way an attempt can end is one pure function from the stored rows to an [`Ending`] or a
+//! refusal. The caller holds the row locks, writes the ending, and runs its consequences
+//! (dependents, containers, goals). `now` and jitter are arguments.
 //!
-//! The fence: an attempt may write while it is `running` and its lease token matches. The lease's
-//! end is not part of the fence. A completion that comes late, but before anybody else was given
-//! the task, is accepted; once the task has another attempt, nothing of the old one is.
+//! The fence: an attempt may write while it is `running` and its lease token matches. The end of
+//! the lease is not part of the fence. A late completion is accepted until the task has another
+//! attempt; from then on the old attempt changes nothing.
 
 pub mod claim;
 pub mod heartbeat;
@@ -31,117 +30,125 @@ use super::{
 };
 use holder::Holder;
 
-/// What the rules need to know of a task.
+/// Columns of a task that the rules read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TaskFacts {
-    /// The task.
+    /// Id of the task.
     pub task_id: TaskId,
-    /// Its goal.
+    /// Goal of the task.
     pub goal_id: GoalId,
-    /// Its container or the task whose attempt added it.
+    /// Its container, or the task whose attempt added it.
     pub parent_id: Option<TaskId>,
-    /// Whether it is a container.
+    /// Whether it only groups other tasks.
     pub container: bool,
-    /// Its state.
+    /// Current state.
     pub state: TaskState,
-    /// 0 to 9.
+    /// Priority, 0 to 9.
     pub priority: i16,
-    /// Not offered before.
+    /// Earliest time of a claim: start time or end of a backoff.
     pub ready_from: DateTime<Utc>,
-    /// Children in no terminal state.
+    /// Children that have not ended.
     pub children_open: i32,
     /// Children that failed or were cancelled.
     pub children_failed: i32,
-    /// Attempts that count.
+    /// Attempts that count towards `max_attempts`.
     pub attempts_used: i32,
-    /// When so many were used, a failure is final.
+    /// Counted attempts after which a failure is final.
     pub max_attempts: i32,
-    /// Leases lost in a row.
+    /// Consecutive lost leases.
     pub lost_in_row: i32,
-    /// Whether a person must still approve the start.
+    /// Whether the start still needs approval.
     pub approve_start: bool,
-    /// Whether a person must approve the result.
+    /// Whether the result needs approval.
     pub approve_result: bool,
-    /// The latest attempt.
+    /// Latest attempt.
     pub current_attempt: Option<AttemptId>,
-    /// Whether its cancellation was asked for.
+    /// Whether a cancellation was requested.
     pub cancelling: bool,
-    /// When so many results were rejected, a person chooses what becomes of it.
+    /// Rejected results after which a person chooses how the task goes on.
     pub max_rework: i32,
-    /// Results rejected so far.
+    /// Rejected results so far.
     pub reworks: i32,
 }
 
-/// What the rules need to know of an attempt.
+/// Columns of an attempt that the rules read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptFacts {
-    /// The attempt.
+    /// Id of the attempt.
     pub attempt_id: AttemptId,
-    /// Its task.
+    /// Task of the attempt.
     pub task_id: TaskId,
-    /// Its goal.
+    /// Goal of the task.
     pub goal_id: GoalId,
-    /// Whose it is.
+    /// Agent or person that works on it.
     pub holder: Holder,
-    /// Its number among the task's attempts: the epoch.
+    /// Ordinal within the task, from 1; the epoch of the lease.
     pub number: i32,
-    /// Its state.
+    /// Current state.
     pub state: AttemptState,
     /// SHA-256 of its lease token.
     pub lease_sha256: Vec<u8>,
-    /// How long it may stay silent, in milliseconds.
+    /// Lease duration, in milliseconds.
     pub lease_ms: i64,
-    /// When the sweeper may take the task away.
+    /// Time from which the sweeper may expire the attempt.
     pub lease_expires_at: DateTime<Utc>,
-    /// The hard limit.
+    /// Latest end of the attempt, whatever its heartbeats.
     pub hard_deadline: DateTime<Utc>,
 }
 
-/// What becomes of the task.
+/// Effect of an attempt's end on its task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Its result is accepted.
+    /// The result is accepted.
     Done,
-    /// Its result waits for a person.
+    /// The result waits for approval.
     Review,
-    /// It will not be tried again.
+    /// Failed for good.
     Failed(FailureClass),
-    /// It is not wanted any more.
+    /// Cancelled as requested.
     Cancelled,
-    /// It is tried again, not before the instant.
+    /// Offered again, not before this time.
     Retry(DateTime<Utc>),
-    /// It waits for a person or for its subtasks.
+    /// Waits for a person or its subtasks.
     Park,
 }
 
-/// How an attempt ends.
+/// End of an attempt, with the counters of its task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ending {
-    /// The attempt's state from now on.
+    /// Final state of the attempt.
     pub attempt: AttemptState,
-    /// What becomes of the task.
+    /// Effect on the task.
     pub next: Next,
-    /// The task's used attempts from now on.
+    /// New value of the task's counted attempts.
     pub attempts_used: i32,
-    /// Leases lost in a row from now on.
+    /// New value of the task's consecutive lost leases.
     pub lost_in_row: i32,
 }
 
-/// What a task becomes when nothing is left that it needs.
+impl Ending {
+    /// An ending that does not count: the task keeps its counters.
+    #[must_use]
+    pub const fn unchanged(task: &TaskFacts, attempt: AttemptState, next: Next) -> Self {
+        Self { attempt, next, attempts_used: task.attempts_used, lost_in_row: task.lost_in_row }
+    }
+}
+
+/// Outcome for a task whose needs are met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freed {
-    /// A container opens: its children may be worked on.
+    /// A container opens: its children can start.
     Open,
-    /// A person must approve the start first.
+    /// The start waits for approval.
     Ask,
-    /// Its time has not come.
+    /// `ready_from` lies ahead.
     Wait,
-    /// It may be claimed.
+    /// Can be claimed.
     Ready,
 }
 
 impl Freed {
-    /// The task's state.
+    /// Resulting task state.
     #[must_use]
     pub const fn state(self) -> TaskState {
         match self {
@@ -153,7 +160,7 @@ impl Freed {
     }
 }
 
-/// What a task becomes when nothing is left that it needs.
+/// Outcome for a task whose needs are met.
 #[must_use]
 pub fn freed(
     container: bool,
@@ -170,7 +177,7 @@ pub fn freed(
     if approve_start { Freed::Ask } else { Freed::Ready }
 }
 
-/// What a container becomes when its last child has ended.
+/// Effect of the last child's end on its container.
 #[must_use]
 pub fn container_ending(task: &TaskFacts) -> Next {
     if task.children_failed == 0 {
@@ -179,42 +186,36 @@ pub fn container_ending(task: &TaskFacts) -> Next {
     if task.cancelling { Next::Cancelled } else { Next::Failed(FailureClass::ChildrenFailed) }
 }
 
-/// Whether `holder`, showing the lease token whose hash is `lease_sha256`, may write to the attempt.
+/// Whether `holder`, with the lease token hashed in `lease_sha256`, may write to the attempt.
 ///
 /// # Errors
-/// `not_your_attempt` for another's; `lease_lost` when the token is wrong or the attempt
-/// does not run any more.
+/// `not_your_attempt` for another holder; `lease_lost` for a wrong token or an attempt that is not
+/// running.
 pub fn fence(
     attempt: &AttemptFacts,
     holder: Holder,
     lease_sha256: &[u8; 32],
 ) -> Result<(), Refusal> {
     own(attempt, holder, lease_sha256)?;
-    match attempt.state {
-        AttemptState::Running => Ok(()),
-        AttemptState::Parked
-        | AttemptState::Submitted
-        | AttemptState::Accepted
-        | AttemptState::Rejected
-        | AttemptState::Failed
-        | AttemptState::Expired
-        | AttemptState::Released
-        | AttemptState::Cancelled => Err(lost(attempt)),
-    }
+    if attempt.state == AttemptState::Running { Ok(()) } else { Err(lost(attempt)) }
 }
 
-/// The part of the fence that outlives the attempt: spend is accepted late, but only its own.
+/// The part of the fence that outlives the attempt: late spend needs the right holder and token
+/// only.
 ///
 /// # Errors
-/// As [`fence`], but any state of the attempt will do.
+/// `not_your_attempt`, `lease_lost`.
 pub fn own(attempt: &AttemptFacts, holder: Holder, lease_sha256: &[u8; 32]) -> Result<(), Refusal> {
     if attempt.holder != holder {
-        return Err(Refusal::new(Code::NotYourAttempt, "the attempt belongs to somebody else"));
+        return Err(Refusal::new(
+            Code::NotYourAttempt,
+            "the attempt belongs to another agent or person",
+        ));
     }
     if !bool::from(attempt.lease_sha256.ct_eq(lease_sha256.as_slice())) {
         return Err(Refusal::new(
             Code::LeaseLost,
-            "the lease is not that of this attempt; use the one that its claim was answered with",
+            "wrong lease token; use the `lease` from the answer to this attempt's claim",
         ));
     }
     Ok(())
@@ -224,18 +225,17 @@ fn lost(attempt: &AttemptFacts) -> Refusal {
     Refusal::new(
         Code::LeaseLost,
         format!(
-            "attempt {} does not hold its task any more: it is {}. Nothing was stored; stop this \
-             work and claim again",
+            "attempt {} no longer holds its task: it is {}. Nothing was stored; stop this work \
+             and claim again",
             attempt.number, attempt.state
         ),
     )
 }
 
-/// A result is handed in.
+/// An attempt delivers a result.
 ///
 /// # Errors
-/// As [`fence`]; but an attempt whose lease was swept may still complete while nobody else was
-/// given the task.
+/// As [`fence`], except that an expired attempt may complete until the task has another attempt.
 pub fn complete(
     task: &TaskFacts,
     attempt: &AttemptFacts,
@@ -246,18 +246,9 @@ pub fn complete(
     if !may_complete(task, attempt) {
         return Err(lost(attempt));
     }
-    let used = match attempt.state {
-        // The sweeper counted it as lost; the result takes that back.
-        AttemptState::Expired => task.attempts_used.saturating_sub(1).max(0),
-        AttemptState::Running
-        | AttemptState::Parked
-        | AttemptState::Submitted
-        | AttemptState::Accepted
-        | AttemptState::Rejected
-        | AttemptState::Failed
-        | AttemptState::Released
-        | AttemptState::Cancelled => task.attempts_used,
-    };
+    // The sweeper counted an expired attempt as lost; its result takes that back.
+    let expired = attempt.state == AttemptState::Expired;
+    let used = if expired { (task.attempts_used - 1).max(0) } else { task.attempts_used };
     let (state, next) = if task.approve_result {
         (AttemptState::Submitted, Next::Review)
     } else {
@@ -270,10 +261,10 @@ fn may_complete(task: &TaskFacts, attempt: &AttemptFacts) -> bool {
     match attempt.state {
         AttemptState::Running => true,
         AttemptState::Expired => {
-            let untouched = task.current_attempt == Some(attempt.attempt_id);
-            // Parked after an attempt that expired: it waits for a budget, and nobody has it.
+            let latest = task.current_attempt == Some(attempt.attempt_id);
+            // Parked after an expired attempt: waits for a budget, without another attempt.
             let free = [TaskState::Waiting, TaskState::Ready, TaskState::Parked];
-            untouched && free.contains(&task.state)
+            latest && free.contains(&task.state)
         }
         AttemptState::Parked
         | AttemptState::Submitted
@@ -285,21 +276,18 @@ fn may_complete(task: &TaskFacts, attempt: &AttemptFacts) -> bool {
     }
 }
 
-/// What an agent says of a failure.
+/// An agent's failure report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure {
-    /// Its class.
+    /// Class of the failure.
     pub class: FailureClass,
-    /// Whether it may be tried again; the class decides when the agent does not say.
+    /// Whether a retry makes sense; `None`: the class decides.
     pub retryable: Option<bool>,
-    /// Not before this long from now.
+    /// Minimum delay before the retry.
     pub retry_after: Option<Duration>,
 }
 
-/// An attempt gives up.
-///
-/// # Errors
-/// As [`fence`].
+/// An attempt reports failure; it counts.
 pub fn fail(
     task: &TaskFacts,
     attempt: &AttemptFacts,
@@ -322,20 +310,15 @@ pub fn fail(
     Ending { attempt: AttemptState::Failed, next, attempts_used: used, lost_in_row: 0 }
 }
 
-/// An attempt gives the task back unharmed. It does not count, and the task is ready at once.
+/// An attempt returns its task; it does not count, and the task is ready at once.
 #[must_use]
 pub fn release(task: &TaskFacts, now: DateTime<Utc>) -> Ending {
     let next = if task.cancelling { Next::Cancelled } else { Next::Retry(now) };
-    Ending {
-        attempt: AttemptState::Released,
-        next,
-        attempts_used: task.attempts_used,
-        lost_in_row: 0,
-    }
+    Ending { lost_in_row: 0, ..Ending::unchanged(task, AttemptState::Released, next) }
 }
 
-/// The sweeper found an attempt silent for longer than its lease, or past its hard deadline.
-/// Nothing when it is neither: a heartbeat came first.
+/// The sweeper's judgement of an attempt past its lease or hard deadline; `None` when a heartbeat
+/// came first.
 #[must_use]
 pub fn expire(
     task: &TaskFacts,
@@ -348,7 +331,7 @@ pub fn expire(
         return None;
     }
     let used = task.attempts_used + 1;
-    // A hard deadline is no silence: only lost leases make a quarantine.
+    // Only lost leases lead to quarantine; a hard deadline is not silence.
     let (class, lost_in_row) = if overdue {
         (FailureClass::Timeout, 0)
     } else {
@@ -363,25 +346,20 @@ pub fn expire(
     Some(Ending { attempt: AttemptState::Expired, next, attempts_used: used, lost_in_row })
 }
 
-/// An attempt gives way to a question or to subtasks.
+/// An attempt gives way to an approval or to subtasks.
 #[must_use]
 pub fn park(task: &TaskFacts) -> Ending {
-    Ending {
-        attempt: AttemptState::Parked,
-        next: Next::Park,
-        attempts_used: task.attempts_used,
-        lost_in_row: 0,
-    }
+    Ending { lost_in_row: 0, ..Ending::unchanged(task, AttemptState::Parked, Next::Park) }
 }
 
-/// Whether a task is in quarantine: it failed because its agents fell silent too often in a row.
+/// Whether a task failed because its leases were lost too often in a row.
 #[must_use]
 pub const fn quarantined(failure: Option<FailureClass>, lost_in_row: i32) -> bool {
     matches!(failure, Some(FailureClass::Lost)) && lost_in_row >= settings::LOST_LIMIT
 }
 
-/// How long a task rests after its `used`-th counted attempt: exponential from one second to ten
-/// minutes, of which at least half always passes. `jitter` is from 0 to 1.
+/// Delay after the `used`-th counted attempt: exponential from one second to ten minutes, at least
+/// half of it fixed. `jitter` is 0 to 1.
 #[must_use]
 pub fn backoff(used: i32, jitter: f64) -> Duration {
     let doublings = used.saturating_sub(1).clamp(0, 20) as u32;

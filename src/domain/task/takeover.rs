@@ -1,7 +1,7 @@
-//! Taking tasks from who has them: for another agent, or for a person.
+//! Taking a task from its holder: reassignment to another agent, takeover by a person.
 //!
-//! Both end the attempt that runs, and neither says anything about the task: no try is lost, and what
-//! was lost in a row before is still lost. Which states allow it is decided here.
+//! Both end the running attempt and say nothing about the task: no attempt is counted, and
+//! consecutive lost leases stay. The states that allow each are decided here.
 
 use chrono::{DateTime, Utc};
 
@@ -12,36 +12,31 @@ use crate::domain::{
     states::{ApprovalKind, AttemptState, TaskState},
 };
 
-/// What taking a task does first.
+/// First effect of taking a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taking {
-    /// Its attempt ends.
+    /// The running attempt ends.
     Revoke,
-    /// It is not offered at this moment, and is to be.
+    /// The task is made ready now.
     Offer,
-    /// What its last attempt asked a person is withdrawn, and it is offered.
+    /// The pending approval of its last attempt is withdrawn, and the task is made ready.
     Withdraw,
-    /// Nothing: it is offered, or stays as it is.
+    /// None: the task is ready, or stays as it is.
     Nothing,
 }
 
-/// The attempt is ended for somebody else's sake.
+/// The running attempt ends without counting.
 #[must_use]
 pub fn revoked(task: &TaskFacts, now: DateTime<Utc>) -> Ending {
-    Ending {
-        attempt: AttemptState::Released,
-        next: Next::Retry(now),
-        attempts_used: task.attempts_used,
-        lost_in_row: task.lost_in_row,
-    }
+    Ending::unchanged(task, AttemptState::Released, Next::Retry(now))
 }
 
-/// Whether a task may be given to another agent, and what that does. What waits for something goes
-/// on waiting, and who gets it next is remembered until then: other tasks, a time, a person, its
-/// subtasks, a budget, or the decision about its result.
+/// Whether a task may go to another agent, and the first effect. A task that waits (for other
+/// tasks, a time, a person, subtasks, a budget, a review) goes on waiting; the assignment is kept
+/// until then.
 ///
 /// # Errors
-/// `task_ended`; `wrong_state` for a container, which nobody works on.
+/// `task_ended`; `wrong_state` for a container, which has no holder.
 pub fn reassign(task: &TaskFacts) -> Result<Taking, Refusal> {
     admit(task)?;
     match task.state {
@@ -53,7 +48,7 @@ pub fn reassign(task: &TaskFacts) -> Result<Taking, Refusal> {
     }
 }
 
-/// For whom a task is kept after it was taken from `from`.
+/// Assignment of a task taken from `from`.
 #[must_use]
 pub const fn keeping(to: Option<AgentId>, from: Option<Holder>) -> Keeping {
     match (to, from) {
@@ -63,21 +58,21 @@ pub const fn keeping(to: Option<AgentId>, from: Option<Holder>) -> Keeping {
     }
 }
 
-/// What else is known of a task that a person wants to take over.
+/// What a task waits for when a person wants to take it over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waits {
-    /// Tasks that it still needs, plus one while its container is not open.
+    /// Unmet needs, plus one while its container is not open.
     pub needs_unmet: i32,
-    /// The kind of the question about it that is pending.
+    /// Kind of its pending approval.
     pub pending: Option<ApprovalKind>,
 }
 
-/// Whether a person may take a task over, and what that does. A backoff or a start time does not stop
-/// a person, nor does the question that its last attempt asked, which the person then need not answer.
+/// Whether a person may take a task over, and the first effect. Neither a backoff nor a start time
+/// prevents it, nor an approval that its last attempt asked for: that is withdrawn.
 ///
 /// # Errors
-/// `task_ended`; `wrong_state` when something else comes first: what it needs, a decision about its
-/// start or its result, its subtasks.
+/// `task_ended`; `wrong_state` while the task waits for its needs, for a decision about its start
+/// or result, or for its subtasks.
 pub fn take_over(task: &TaskFacts, waits: Waits) -> Result<Taking, Refusal> {
     admit(task)?;
     let first = |detail: &str| Err(Refusal::new(Code::WrongState, detail));
@@ -85,10 +80,10 @@ pub fn take_over(task: &TaskFacts, waits: Waits) -> Result<Taking, Refusal> {
         TaskState::Running => Ok(Taking::Revoke),
         TaskState::Ready => Ok(Taking::Nothing),
         TaskState::Waiting if waits.needs_unmet > 0 => {
-            first("the task waits for others that it needs; they come first")
+            first("the task waits for other tasks that it needs")
         }
         TaskState::Waiting => Ok(Taking::Offer),
-        TaskState::Reviewing => first("its result waits for a decision; decide that first"),
+        TaskState::Reviewing => first("the result of the task waits for a decision; decide first"),
         TaskState::Parked => match waits.pending {
             Some(ApprovalKind::Action | ApprovalKind::Input) => Ok(Taking::Withdraw),
             Some(
@@ -96,9 +91,9 @@ pub fn take_over(task: &TaskFacts, waits: Waits) -> Result<Taking, Refusal> {
                 | ApprovalKind::Plan
                 | ApprovalKind::Result
                 | ApprovalKind::Budget,
-            ) => first("a person must decide about the task first"),
+            ) => first("an approval about the task is pending; decide first"),
             None if task.children_open > 0 => {
-                first("the task waits for its subtasks; they come first, or cancel them")
+                first("the task waits for its subtasks; wait for them or cancel them")
             }
             None => Ok(Taking::Offer),
         },
@@ -114,7 +109,7 @@ fn admit(task: &TaskFacts) -> Result<(), Refusal> {
         return Err(Refusal::new(Code::TaskEnded, "the task is being cancelled"));
     }
     if task.container {
-        let detail = "nobody works on a container; take what it contains";
+        let detail = "a container has no attempts of its own; take a task inside it";
         return Err(Refusal::new(Code::WrongState, detail));
     }
     Ok(())
@@ -159,8 +154,8 @@ mod tests {
     }
 
     proptest! {
-        /// What has ended or ends, and what nobody works on, is nobody's to take; an attempt is
-        /// revoked exactly where one runs; and what a person may take, an operator may give away.
+        /// Ended or cancelling tasks and containers cannot be taken; an attempt is revoked exactly
+        /// where one runs; a task that a person may take, an operator may reassign.
         #[test]
         fn only_what_is_open_is_taken_and_only_what_runs_is_revoked(
             state in prop::sample::select(TaskState::ALL),
@@ -184,7 +179,7 @@ mod tests {
             }
         }
 
-        /// Whoever had it is not given it again, unless named; nobody is both named and passed over.
+        /// The previous holder does not get the task again unless named.
         #[test]
         fn what_was_taken_from_an_agent_goes_to_another(
             to in prop::option::of(0u128..3), from in prop::option::of((any::<bool>(), 0u128..3)),

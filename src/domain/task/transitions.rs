@@ -1,20 +1,19 @@
-//! The stories that the events of a task may tell: which state follows which.
+//! The possible state transitions of a task, as one table.
 //!
-//! The rules of [`crate::domain::task`] decide single steps under locks. This is the same seen from outside,
-//! as one list of everything that can follow a state, so that a recorded history can be read and
-//! judged long afterwards.
+//! The rules of [`super`] decide single moves under locks. This table lists every possible
+//! successor of a state, so that `verify` can judge a recorded history.
 
 use crate::domain::{states::TaskState, words::Words as _};
 
-/// What a task may begin as.
+/// Possible first states.
 #[must_use]
 pub const fn begins(container: bool) -> &'static [TaskState] {
     use TaskState::{Done, Parked, Ready, Running, Waiting};
-    // Done: its box was ticked in the plan.
+    // Done: its box is ticked in the plan.
     if container { &[Waiting, Running, Done] } else { &[Waiting, Ready, Parked, Done] }
 }
 
-/// What may follow a state of a task that is a container or is not.
+/// Possible successors of a state, for a container or any other task.
 #[must_use]
 pub const fn follows(state: TaskState, container: bool) -> &'static [TaskState] {
     use TaskState::{Cancelled, Done, Failed, Parked, Ready, Reviewing, Running, Waiting};
@@ -22,7 +21,7 @@ pub const fn follows(state: TaskState, container: bool) -> &'static [TaskState] 
         (Waiting, true) => &[Running, Failed, Cancelled],
         (Running, true) => &[Done, Failed, Cancelled],
         (Ready | Parked | Reviewing, true) => &[],
-        // Reviewing and done: a result that came late, but before anybody else had the task.
+        // Reviewing and done: a late result, before another attempt.
         (Waiting, false) => &[Ready, Parked, Reviewing, Done, Failed, Cancelled],
         (Ready, false) => &[Running, Parked, Reviewing, Done, Failed, Cancelled],
         (Running, false) => &[Waiting, Ready, Parked, Reviewing, Done, Failed, Cancelled],
@@ -33,7 +32,7 @@ pub const fn follows(state: TaskState, container: bool) -> &'static [TaskState] 
     }
 }
 
-/// Every step that a story may have: `task created ready`, `container waiting running`, ...
+/// Every possible transition as text: `task created ready`, `container waiting running`, ...
 #[must_use]
 pub fn steps() -> Vec<String> {
     let mut steps = Vec::new();

@@ -209,7 +209,7 @@ async fn the_budget_of_a_task_is_watched() {
     expect_silence(&fleet).await;
     spend(&agent, &held, 800).await;
     let found = expect_caught(&fleet, &goal, "a").await;
-    assert_eq!(found["detail"], "80 % of its limit of 1000 usd_micros are used");
+    assert_eq!(found["detail"], "80 % of its limit of 1000 usd_micros is used");
 }
 
 #[tokio::test]

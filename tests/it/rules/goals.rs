@@ -36,7 +36,7 @@ async fn a_deadline_that_will_be_missed_is_found_by_the_critical_path() {
     fleet.round().await;
     let found = intervention(&fleet).await;
     assert_eq!((&found["goal_id"], &found["task_id"]), (&json!(goal), &Value::Null));
-    assert_eq!(found["detail"], "its slack is -1 s: the rest takes 25 min at least");
+    assert_eq!(found["detail"], "its slack is -1 s: the remaining work takes at least 25 min");
     // Everybody who works on it is told.
     assert_eq!(agent.beat(&held).await["nudges"][0]["text"], "think again");
     agent.complete(&held).await;
