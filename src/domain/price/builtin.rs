@@ -1,9 +1,8 @@
-//! Prices that are there before anybody has put any into the book.
+//! Built-in prices: list prices of widely used models.
 //!
-//! Widely used models at the list prices of their makers, so that a new installation can turn
-//! tokens into money at once. They hold from the start of 2024, which is before most of these
-//! models were made: what a call cost at an earlier price is not known here. An operator's own
-//! price of a later date, or of the same, takes their place.
+//! They let a new installation turn tokens into money at once. They apply from the start of 2024,
+//! before most of these models existed; earlier prices of a model are not included. An operator's
+//! price of the same or a later date replaces them.
 
 use std::sync::LazyLock;
 
@@ -14,23 +13,23 @@ use super::{
     rate::{Price, StatedRates, TierRates},
 };
 
-/// From when on the prices hold: 2024-01-01T00:00:00Z.
+/// Start of validity: 2024-01-01T00:00:00Z.
 const SINCE: i64 = 1_704_067_200;
-/// Pico-dollars per token of a thousandth of a dollar per million tokens.
+/// Pico-dollars per token, for a thousandth of a dollar per million tokens.
 const MILL: i64 = 1_000;
 
-/// A model in thousandths of a dollar per million tokens.
+/// Rates of a model, in thousandths of a dollar per million tokens.
 struct Row {
     model: &'static str,
     input: i64,
     output: i64,
     cache_read: i64,
-    /// Written for five minutes and for an hour; nothing where writing costs as input.
+    /// For five minutes and for an hour; `None`: as input.
     cache_write: Option<(i64, i64)>,
     tier: Option<Large>,
 }
 
-/// The rates of large prompts, in thousandths of a dollar per million tokens.
+/// Rates of large prompts, in thousandths of a dollar per million tokens.
 struct Large {
     above: i64,
     input: i64,
@@ -91,8 +90,8 @@ const MISTRAL: &[Row] = &[
 const DEEPSEEK: &[Row] =
     &[row("deepseek-chat", 280, 420, 28), row("deepseek-reasoner", 280, 420, 28)];
 
-/// The prices that come with the service. Their numbers are below zero, so that any price of an
-/// operator's that takes effect at the same instant holds in their place.
+/// The built-in prices. Their numbers are negative, so an operator's price of the same instant
+/// precedes them.
 #[must_use]
 pub fn builtin() -> &'static [BookPrice] {
     static TABLE: LazyLock<Vec<BookPrice>> = LazyLock::new(table);

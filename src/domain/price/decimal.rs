@@ -1,52 +1,52 @@
-//! Decimal text becomes a whole number of pico-dollars.
+//! Decimal text to a whole number of pico-dollars.
 //!
-//! The text is taken apart digit by digit, so `0.1` is a tenth and not the float next to it. A
-//! JSON number is read through its shortest decimal text, which is what its author wrote.
+//! The text is read digit by digit, so `0.1` is exactly a tenth. A JSON number is read through its
+//! shortest decimal text, which is what its author wrote.
 
 use serde_json::Number;
 
-/// The power of ten from dollars per million tokens to pico-dollars per token.
+/// Power of ten from dollars per million tokens to pico-dollars per token.
 pub(super) const PER_MILLION: i32 = 6;
-/// The power of ten from dollars to pico-dollars.
+/// Power of ten from dollars to pico-dollars.
 pub(super) const PER_ONE: i32 = 12;
-/// The power of ten from dollars per thousand to pico-dollars.
+/// Power of ten from dollars per thousand to pico-dollars.
 pub(super) const PER_THOUSAND: i32 = 9;
 
-/// Most characters of a number.
+/// Longest number, in characters.
 const TEXT_MAX: usize = 64;
-/// Most digits that count: 10^30 is far above every bound, and its double fits 128 bits.
+/// Most significant digits: 10^30 is far above every bound, and twice that fits 128 bits.
 const DIGITS_MAX: usize = 30;
 
-/// Why a text is no amount.
+/// Reason why a text is no amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum DecimalError {
-    /// It is not a decimal number, or has too many digits.
+    /// Not a decimal number, or too many digits.
     #[error("must be a decimal number of at most 30 digits, for example `2.50`")]
     NotANumber,
-    /// It is below zero.
+    /// Below zero.
     #[error("must not be negative")]
     Negative,
-    /// It is no whole number of pico-dollars.
+    /// Not a whole number of pico-dollars.
     #[error("is finer than a pico-dollar: leave out decimal places")]
     TooFine,
-    /// It is above the bound.
+    /// Above the bound.
     #[error("is too large")]
     TooLarge,
 }
 
-/// A number that is not negative: `digits` times ten to the power of `exponent`.
+/// A non-negative number: `digits` times ten to the power of `exponent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Decimal {
     digits: u128,
     exponent: i32,
 }
 
-/// A scaled number, and whether it had to be rounded.
+/// A scaled number, possibly rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Scaled {
     /// The whole number.
     pub(super) value: i64,
-    /// Whether something was lost.
+    /// Whether rounding lost something.
     pub(super) rounded: bool,
 }
 
@@ -94,14 +94,14 @@ impl Decimal {
         Self::parse(&number.to_string())
     }
 
-    /// Times ten to the power of `power`, exactly, and at most `most`.
+    /// `self * 10^power`, exact and at most `most`.
     pub(super) fn exact(self, power: i32, most: i64) -> Result<i64, DecimalError> {
         let Scaled { value, rounded } = self.rounded(power, most)?;
         if rounded { Err(DecimalError::TooFine) } else { Ok(value) }
     }
 
-    /// Times ten to the power of `power`, at most `most`; what is finer than one is rounded, a
-    /// half to the even neighbour, so that rounding many amounts leans neither way.
+    /// `self * 10^power`, at most `most`, rounded half to even so that sums of many amounts are not
+    /// biased.
     pub(super) fn rounded(self, power: i32, most: i64) -> Result<Scaled, DecimalError> {
         let power = self.exponent.saturating_add(power);
         let size = power.unsigned_abs();

@@ -1,17 +1,17 @@
-//! Which price holds for a call.
+//! Selection of the price for a call.
 //!
-//! By name: first the model's name as it was reported, then without a provider's name in front
-//! (`openai/gpt-4o`), then both without a date or `-latest` at the end, and at last that name with
-//! `-latest`. The first name that has a price at all decides; upper and lower case are the same.
+//! By name: the model name as reported; then without a provider prefix (`openai/gpt-4o`); then both
+//! without a date or `-latest` suffix; then that name with `-latest`. The first name with any price
+//! decides. Case is ignored.
 //!
-//! By provider: a provider that was named is binding, since the same model costs different money
-//! elsewhere. When none was named, the providers that have a price for the name must agree on it,
-//! or one of them must have made the model; otherwise there is no answer, and no guess.
+//! By provider: a stated provider is binding, since the same model has other prices elsewhere.
+//! Without one, all providers with a price for the name must agree, or the model's maker must be
+//! among them; otherwise there is no price and no guess.
 //!
-//! By book: the fleet's own price of a name goes before the one that is built in, and that before
-//! any price of the next name.
+//! By book: for each name the fleet's own price precedes the built-in one, and both precede any
+//! price of the next name.
 //!
-//! By time: of one provider's prices for one name the newest that was in effect holds.
+//! By time: of one provider's prices for one name, the newest in effect applies.
 
 use chrono::{DateTime, Utc};
 
@@ -20,24 +20,23 @@ use super::{
     rate::Price,
 };
 
-/// One price in the book.
+/// A price in the book.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BookPrice {
-    /// Its place in the book: of two that take effect at the same instant the higher one holds.
+    /// Ordinal in the book; of two prices with the same start the higher one applies.
     pub number: i64,
-    /// Who sends the bill; any of a provider's names.
+    /// Provider that sends the bill, under any of its names.
     pub provider: String,
-    /// The model's name, as the provider has it.
+    /// Model name used by the provider.
     pub model: String,
-    /// From when on it holds.
+    /// Start of validity.
     pub effective_from: DateTime<Utc>,
-    /// What a call costs.
+    /// The price.
     pub price: Price,
 }
 
-/// The price of a call of `model` at the instant `at`, when there is one. For each name the first of
-/// the books that has a price for it decides: the fleet's own goes before the one that is built in,
-/// but not when it knows the model by a lesser name only.
+/// The price of a call of `model` at `at`. For each name the first book with a price decides: the
+/// fleet's own book precedes the built-in one, but not with a less exact name.
 #[must_use]
 pub fn choose<'a>(
     books: &[&'a [BookPrice]],
@@ -53,21 +52,26 @@ pub fn choose<'a>(
 
 fn priced<'a>(
     book: &'a [BookPrice],
-    candidate: &Candidate,
+    (provider, model): &Candidate,
     at: DateTime<Utc>,
 ) -> Option<&'a BookPrice> {
-    let named = book
-        .iter()
-        .filter(|row| row.effective_from <= at && row.model.eq_ignore_ascii_case(&candidate.model));
-    match &candidate.provider {
+    let named = in_effect(book, model, at);
+    match provider {
         Some(provider) => newest(named.filter(|row| canonical(&row.provider) == *provider)),
-        None => agreed(named, &candidate.model),
+        None => agreed(named, model),
     }
 }
 
-/// The price at the instant `at` that a book has of a provider for exactly this name: what a price
-/// file is compared with. Not what [`choose`] finds by another name, because that may be another one
-/// as soon as the file is taken in.
+fn in_effect<'a>(
+    book: &'a [BookPrice],
+    model: &str,
+    at: DateTime<Utc>,
+) -> impl Iterator<Item = &'a BookPrice> {
+    book.iter().filter(move |row| row.effective_from <= at && row.model.eq_ignore_ascii_case(model))
+}
+
+/// A provider's price for exactly this name at `at`, to compare a price file with. [`choose`] may
+/// find a price under another name, which can change as soon as the file is imported.
 #[must_use]
 pub fn exact<'a>(
     prices: &'a [BookPrice],
@@ -76,60 +80,38 @@ pub fn exact<'a>(
     at: DateTime<Utc>,
 ) -> Option<&'a BookPrice> {
     let provider = canonical(provider);
-    newest(prices.iter().filter(|row| {
-        row.effective_from <= at
-            && row.model.eq_ignore_ascii_case(model)
-            && canonical(&row.provider) == provider
-    }))
+    newest(in_effect(prices, model, at).filter(|row| canonical(&row.provider) == provider))
 }
 
-/// Every name, in lower case, under which [`choose`] may find a price for `model`: prices of other
+/// Every name, in lower case, under which [`choose`] can find a price for `model`. Prices of other
 /// names need not be read.
 #[must_use]
 pub fn names(model: &str) -> Vec<String> {
     let candidates = candidates(None, model).into_iter();
-    let mut names: Vec<_> = candidates.map(|one| one.model.to_ascii_lowercase()).collect();
+    let mut names: Vec<_> = candidates.map(|(_, model)| model.to_ascii_lowercase()).collect();
     names.sort_unstable();
     names.dedup();
     names
 }
 
-/// A name to look for, of one provider or of any.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Candidate {
-    provider: Option<String>,
-    model: String,
-}
+/// A name to look up: the provider (`None`: any) and the model.
+type Candidate = (Option<String>, String);
 
 fn candidates(provider: Option<&str>, model: &str) -> Vec<Candidate> {
     let model = model.trim();
-    let full = Candidate { provider: provider.map(str::to_owned), model: model.to_owned() };
-    let mut found = vec![full];
+    let mut full: Vec<Candidate> = vec![(provider.map(str::to_owned), model.to_owned())];
     if let Some((prefix, rest)) = model.split_once('/') {
         let provider = provider.map_or_else(|| canonical(prefix), str::to_owned);
-        found.push(Candidate { provider: Some(provider), model: rest.to_owned() });
+        full.push((Some(provider), rest.to_owned()));
     }
-    let bare: Vec<_> = found
-        .iter()
-        .filter_map(|one| {
-            let model = undated(&one.model)?.to_owned();
-            Some(Candidate { provider: one.provider.clone(), model })
-        })
-        .collect();
-    let latest: Vec<_> = bare
-        .iter()
-        .map(|Candidate { provider, model }| Candidate {
-            provider: provider.clone(),
-            model: format!("{model}-latest"),
-        })
-        .collect();
-    found.extend(bare);
-    found.extend(latest);
-    found
+    let bare = full.iter().filter_map(|(p, model)| Some((p.clone(), undated(model)?.to_owned())));
+    let bare: Vec<Candidate> = bare.collect();
+    let latest = bare.iter().map(|(p, model)| (p.clone(), format!("{model}-latest"))).collect();
+    [full, bare, latest].concat()
 }
 
-/// A name without `-latest`, `-2024-08-06`, `-20250514` or `@20250514` at its end, when it has one
-/// of them.
+/// The name without `-latest`, `-2024-08-06`, `-20250514` or `@20250514` at its end; `None` without
+/// such a suffix.
 fn undated(name: &str) -> Option<&str> {
     if let Some(rest) = name.strip_suffix("-latest").filter(|rest| !rest.is_empty()) {
         return Some(rest);
@@ -166,10 +148,9 @@ fn newest<'a>(rows: impl Iterator<Item = &'a BookPrice>) -> Option<&'a BookPrice
     rows.max_by_key(|row| (row.effective_from, row.number))
 }
 
-/// The price that all providers agree on, or that of the model's maker.
+/// The price of the model's maker, or one that all providers agree on.
 fn agreed<'a>(rows: impl Iterator<Item = &'a BookPrice>, model: &str) -> Option<&'a BookPrice> {
-    let mut of_provider: std::collections::BTreeMap<String, &BookPrice> =
-        std::collections::BTreeMap::new();
+    let mut of_provider = std::collections::BTreeMap::<String, &BookPrice>::new();
     for row in rows {
         let kept = of_provider.entry(canonical(&row.provider)).or_insert(row);
         if (row.effective_from, row.number) > (kept.effective_from, kept.number) {

@@ -1,20 +1,19 @@
-//! The price book's rules: tokens become money.
+//! The price book: tokens become money.
 //!
-//! An agent reports a model call as its provider counted it ([`Usage`]); the counts are brought
-//! into parts that do not overlap ([`Tokens`]); the price that held at that time is found
-//! ([`choose`]); and the parts are charged at its rates ([`cost`]).
+//! An agent reports a model call as its provider counted it ([`Usage`]). The counts are split into
+//! parts that do not overlap ([`Tokens`]), the price in force at that time is found ([`choose`]),
+//! and the parts are charged at its rates ([`cost`]).
 //!
-//! What it guarantees:
-//! - Money is exact. A rate is a whole number of pico-dollars (1e-12 USD) per token, a cost is
-//!   kept to the pico-dollar, and no float takes part; a cost too large to be held stays at the
-//!   largest there is.
-//! - A call costs the same in whichever convention it is reported, as far as the conventions tell
-//!   the same of it. Anthropic's does not set reasoning apart from the rest of the output.
-//! - Counts that cannot be true are refused, each with its place, rather than put right.
-//! - Reading a price file never fails as a whole: what cannot be read is listed with the reason.
+//! Guarantees:
+//! - Money is exact. A rate is a whole number of pico-dollars (1e-12 USD) per token, a cost is kept
+//!   to the pico-dollar, and no float takes part. A cost beyond the range saturates.
+//! - A call costs the same in every reporting convention, as far as the conventions carry the same
+//!   counts. Anthropic's does not separate reasoning from other output.
+//! - Impossible counts are refused, each with its place, never corrected.
+//! - Reading a price file never fails as a whole: unreadable entries are listed with a reason.
 //!
-//! Why pico-dollars: providers quote dollars per million tokens with up to six decimal places, so
-//! the price of one token is a whole number of them, and summing call by call loses nothing.
+//! Why pico-dollars: providers quote dollars per million tokens with up to six decimal places. So
+//! the price of a token is a whole number of pico-dollars, and sums lose nothing.
 
 use super::words::words;
 
@@ -36,27 +35,27 @@ pub use rate::{Cost, Price, Rates, StatedRates, Tier, TierRates, cost, dearest};
 pub use usage::{Convention, Tokens, Usage};
 
 words! {
-    /// Where a price comes from.
+    /// Origin of a price.
     pub enum PriceSource {
-        /// An operator added it.
+        /// Added by an operator.
         Operator => "operator",
-        /// It was read from a price file of LiteLLM.
+        /// Imported from a LiteLLM price file.
         Litellm => "litellm",
-        /// It was read from a price file of genai-prices.
+        /// Imported from a genai-prices file.
         GenaiPrices => "genai_prices",
     }
 }
 
 words! {
-    /// Where the money of a model call comes from.
+    /// Origin of a model call's money.
     pub enum MoneySource {
-        /// The price book.
+        /// A price of the book.
         Book => "book",
-        /// The dearest price there is, because the model has none.
+        /// The highest known price, for a model without one.
         Assumed => "assumed",
-        /// Nowhere: the model has no price.
+        /// None: the model has no price.
         None => "none",
-        /// The agent's own report.
+        /// The agent's report.
         Reported => "reported",
     }
 }

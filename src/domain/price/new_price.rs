@@ -1,9 +1,8 @@
-//! A price as an operator sends it, and what makes it doubtful.
+//! Prices sent by operators, and signs of a mistake in them.
 //!
-//! Operators think in dollars per million tokens, as providers' pages do, so that is the wire
-//! form, as decimal text that is read exactly. A price that is not a whole number of pico-dollars
-//! per token is refused rather than rounded. One that is possible but *absurd*, most likely a slip
-//! of the decimal point or of the unit, is taken only with `force`.
+//! The wire form is dollars per million tokens, as on providers' pages, in decimal text that is
+//! read exactly. A price that is not a whole number of pico-dollars per token is refused, not
+//! rounded. An *absurd* price, most likely a wrong decimal point or unit, needs `force`.
 
 use std::collections::BTreeMap;
 
@@ -26,14 +25,14 @@ use super::{
     rate::{Price, RATE_MAX, REQUEST_MAX, Rates, StatedRates, TIERS_MAX, TierRates},
 };
 
-/// A rate above this is absurd: a thousand dollars per million tokens, in pico-dollars per token.
+/// Rates above this are absurd: a thousand dollars per million tokens, in pico-dollars per token.
 pub const ABSURD_RATE: i64 = 1_000_000_000;
-/// A price of a request above this is absurd: ten dollars, in pico-dollars.
+/// Request prices above this are absurd: ten dollars, in pico-dollars.
 pub const ABSURD_REQUEST: i64 = 10_000_000_000_000;
-/// A rate that is so many times another is absurd beside it.
+/// A change by more than this factor is absurd.
 pub const ABSURD_FACTOR: i64 = 100;
 
-/// Dollars as decimal text. A JSON number is taken too, by its shortest decimal text.
+/// Dollars as decimal text. A JSON number is accepted too, through its shortest decimal text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Value", into = "String")]
 pub struct Usd(pub String);
@@ -74,7 +73,7 @@ impl utoipa::PartialSchema for Usd {
 impl utoipa::ToSchema for Usd {}
 
 impl Usd {
-    /// Times ten to the power of `power`; notes why it cannot be.
+    /// `self * 10^power`; reports why it is invalid.
     fn read(&self, checks: &mut Checks, at: &str, power: i32, most: i64) -> Option<i64> {
         match Decimal::parse(&self.0).and_then(|amount| amount.exact(power, most)) {
             Ok(picos) => Some(picos),
@@ -86,49 +85,52 @@ impl Usd {
     }
 }
 
-/// Rates in dollars per million tokens.
+/// Rates by kind of token, in US dollars per million tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewRates {
-    /// Input.
+    /// Input tokens without cache use, in US dollars per million.
     pub input: Usd,
-    /// Output.
+    /// Output tokens without reasoning, in US dollars per million.
     pub output: Usd,
-    /// Input read from a cache; default: as `input`.
+    /// Input tokens read from a cache, in US dollars per million. Default: `input`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_read: Option<Usd>,
-    /// Input written to a cache for five minutes or an unknown time; default: as `input`.
+    /// Input tokens written to a cache for five minutes or an unknown time, in US dollars per
+    /// million. Default: `input`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write: Option<Usd>,
-    /// Input written to a cache for an hour; default: as `cache_write`.
+    /// Input tokens written to a cache for an hour, in US dollars per million. Default:
+    /// `cache_write`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_1h: Option<Usd>,
-    /// Reasoning; default: as `output`.
+    /// Reasoning tokens, in US dollars per million. Default: `output`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Usd>,
 }
 
-/// Rates of a tier in dollars per million tokens. What is left out is as
-/// below the tier.
+/// Rates of a tier, in US dollars per million tokens. An omitted rate is that of the next lower
+/// tier.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NewTierRates {
-    /// Input.
+    /// Input tokens without cache use, in US dollars per million.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<Usd>,
-    /// Output.
+    /// Output tokens without reasoning, in US dollars per million.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Usd>,
-    /// Input read from a cache.
+    /// Input tokens read from a cache, in US dollars per million.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_read: Option<Usd>,
-    /// Input written to a cache for five minutes or an unknown time.
+    /// Input tokens written to a cache for five minutes or an unknown time, in US dollars per
+    /// million.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write: Option<Usd>,
-    /// Input written to a cache for an hour.
+    /// Input tokens written to a cache for an hour, in US dollars per million.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write_1h: Option<Usd>,
-    /// Reasoning.
+    /// Reasoning tokens, in US dollars per million.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Usd>,
 }
@@ -137,14 +139,14 @@ pub struct NewTierRates {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTier {
-    /// It holds when the prompt has more input tokens than this, cached ones included.
+    /// Applies to prompts with more input tokens than this, cached ones included.
     #[schema(example = 200_000, minimum = 1)]
     pub above: i64,
-    /// Its rates in dollars per million tokens, for all tokens of the call.
+    /// Rates for all tokens of such a call, in US dollars per million.
     pub usd_per_million: NewTierRates,
 }
 
-/// A price to be put into the book.
+/// A price to add to the price book.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -152,37 +154,37 @@ pub struct NewTier {
     "usd_per_million": {"input": "2.50", "output": "10", "cache_read": "1.25"}
 }))]
 pub struct NewPrice {
-    /// Who sends the bill.
+    /// Provider that sends the bill; any of its usual names.
     #[schema(example = "openai", min_length = 1, max_length = 100)]
     pub provider: String,
-    /// The model's name, as calls report it.
+    /// Model name as calls report it.
     #[schema(example = "gpt-4o", min_length = 1, max_length = 200)]
     pub model: String,
-    /// From when on it holds; default: from now on.
+    /// Start of validity; calls before it keep their earlier price. Default: now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_from: Option<DateTime<Utc>>,
-    /// Rates in dollars per million tokens.
+    /// Rates by kind of token, in US dollars per million tokens.
     pub usd_per_million: NewRates,
-    /// What each call costs besides its tokens, in dollars; default: nothing.
+    /// Price of each call besides its tokens, in US dollars. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usd_per_request: Option<Usd>,
-    /// Other rates for large prompts. At most 20.
+    /// Other rates for large prompts, at most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tiers: Vec<NewTier>,
-    /// A remark for people: where the price is from, for example.
+    /// Free text for people, for example the source of the price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 1000)]
     pub note: Option<String>,
-    /// Takes a price that looks like a slip.
+    /// Accept a price that looks like a mistake.
     #[serde(default)]
     pub force: bool,
 }
 
 impl NewPrice {
-    /// The price, when it is the whole body.
+    /// The price, when it is the whole request body.
     ///
     /// # Errors
-    /// `invalid` with every place that is wrong.
+    /// `invalid`, with every fault.
     pub fn price(&self) -> Result<Price, Refusal> {
         let mut checks = Checks::new();
         let price = self.build(&mut checks, "");
@@ -212,7 +214,7 @@ impl NewPrice {
             checks.range(&above, tier.above, 1..=settings::AMOUNT_MAX);
             let rates = tier.usd_per_million.read(checks, &pointer(&here, "usd_per_million"));
             let before = tiers.insert(tier.above, rates);
-            checks.ensure(before.is_none(), &above, "is the bound of another tier already");
+            checks.ensure(before.is_none(), &above, "is the bound of another tier");
         }
         Price { per_request: per_request.unwrap_or(0), ..Price::tiered(stated, tiers) }
     }
@@ -252,16 +254,15 @@ impl NewTierRates {
     }
 }
 
-/// What looks like a slip in a price, a sentence for each: a rate above $1,000 per million tokens
-/// or a request above $10; nothing costs anything; a rate, tiers aside, that is more than a
-/// hundred times that of the previous price of the same model, or less than a hundredth of it.
-/// Nothing is infinitely less than something.
+/// Signs of a mistake in a price, one sentence each: a rate above $1,000 per million tokens or a
+/// request above $10; a price of zero throughout; a base rate that differs from the model's
+/// previous price by more than a factor of a hundred. Zero differs infinitely from any other rate.
 #[must_use]
 pub fn absurdities(new: &Price, previous: Option<&Price>) -> Vec<String> {
     let mut found = Vec::new();
     for (name, rate) in new.all_rates().flat_map(|rates| rates.named()) {
         let text = format!("`{name}` is above $1,000 per million tokens");
-        // A rate that others follow from would be named once for each tier.
+        // Tiers inherit rates; each kind is named once.
         if rate > ABSURD_RATE && !found.contains(&text) {
             found.push(text);
         }
@@ -270,7 +271,7 @@ pub fn absurdities(new: &Price, previous: Option<&Price>) -> Vec<String> {
         found.push("a request costs more than $10".to_owned());
     }
     if is_free(new) {
-        found.push("nothing costs anything".to_owned());
+        found.push("every rate and the request price are zero".to_owned());
     }
     let Some(previous) = previous else { return found };
     for ((name, now), (_, before)) in new.rates.named().into_iter().zip(previous.rates.named()) {
@@ -283,7 +284,7 @@ pub fn absurdities(new: &Price, previous: Option<&Price>) -> Vec<String> {
     found
 }
 
-/// Whether nothing costs anything.
+/// Whether every rate and the request price are zero.
 pub(super) fn is_free(price: &Price) -> bool {
     let free = |rates: Rates| rates.named().iter().all(|(_, rate)| *rate == 0);
     price.per_request == 0 && price.all_rates().all(free)

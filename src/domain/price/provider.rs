@@ -1,10 +1,10 @@
-//! One name for each provider.
+//! Canonical provider names.
 //!
-//! OpenTelemetry, LiteLLM and genai-prices call the same provider by different names, and agents
-//! use any of them. Two names mean the same provider when [`canonical`] makes them equal; a name
-//! that it does not know is a provider of its own.
+//! OpenTelemetry, LiteLLM and genai-prices name the same provider differently, and agents use any
+//! of these names. Two names mean one provider if [`canonical`] makes them equal; an unknown name
+//! is a provider of its own.
 
-/// Other names of providers, in lower case, and the name used here.
+/// Alternative provider names, in lower case, with the canonical one.
 const ALIASES: &[(&str, &str)] = &[
     ("text-completion-openai", "openai"),
     ("gemini", "google"),
@@ -37,7 +37,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("fireworks_ai-embedding-models", "fireworks_ai"),
 ];
 
-/// How a model's name starts when its maker sells it, and the maker.
+/// Prefixes of model names that their makers sell, with the maker.
 const MAKERS: &[(&str, &str)] = &[
     ("gpt-", "openai"),
     ("chatgpt-", "openai"),
@@ -60,8 +60,8 @@ const MAKERS: &[(&str, &str)] = &[
     ("sonar", "perplexity"),
 ];
 
-/// The name of a provider that all its names have in common: in lower case, `google` for
-/// `gcp.gemini`, `mistral` for `mistral_ai`. Applied again it changes nothing.
+/// The canonical name of a provider, in lower case: `google` for `gcp.gemini`, `mistral` for
+/// `mistral_ai`. Idempotent.
 #[must_use]
 pub fn canonical(name: &str) -> String {
     let name = name.trim().to_ascii_lowercase();
@@ -72,7 +72,7 @@ pub fn canonical(name: &str) -> String {
     known.map_or(name, |(_, used)| (*used).to_owned())
 }
 
-/// Who made a model, as far as its name tells.
+/// The maker of a model, derived from its name.
 #[must_use]
 pub fn maker(model: &str) -> Option<&'static str> {
     let model = model.to_ascii_lowercase();

@@ -1,8 +1,8 @@
-//! Prices, and what a call costs by them.
+//! Prices, and the cost of a call.
 //!
-//! A rate is a whole number of pico-dollars (1e-12 USD) per token; one dollar per million tokens
-//! is 1,000,000 of them. A [`Price`] is complete: what its author left out was filled in when it
-//! was made, so a stored price means the same for ever.
+//! A rate is a whole number of pico-dollars (1e-12 USD) per token; one dollar per million tokens is
+//! 1,000,000. A [`Price`] is complete: omitted rates are filled in when it is made, so a stored
+//! price never changes its meaning.
 
 use std::collections::BTreeMap;
 
@@ -10,54 +10,55 @@ use serde::{Deserialize, Serialize};
 
 use super::usage::Tokens;
 
-/// Pico-dollars of a micro-dollar.
+/// Pico-dollars per micro-dollar.
 pub const PICOS_PER_MICRO: i64 = 1_000_000;
-/// The highest rate, in pico-dollars per token: a dollar per token.
+/// Highest rate: a dollar per token, in pico-dollars.
 pub const RATE_MAX: i64 = 1_000_000_000_000;
-/// The highest price of a request, in pico-dollars: a thousand dollars.
+/// Highest request price: a thousand dollars, in pico-dollars.
 pub const REQUEST_MAX: i64 = 1_000_000_000_000_000;
 /// Most tiers of a price.
 pub const TIERS_MAX: usize = 20;
 
-/// What a token costs by its kind, in pico-dollars per token.
+/// Rates by kind of token, in pico-dollars (1e-12 USD) per token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rates {
-    /// Input neither read from nor written to a cache.
+    /// Input tokens without cache use, in pico-dollars per token.
     #[schema(example = 2_500_000)]
     pub input: i64,
-    /// Output without reasoning.
+    /// Output tokens without reasoning, in pico-dollars per token.
     #[schema(example = 10_000_000)]
     pub output: i64,
-    /// Input read from a cache.
+    /// Input tokens read from a cache, in pico-dollars per token.
     pub cache_read: i64,
-    /// Input written to a cache for five minutes or an unknown time.
+    /// Input tokens written to a cache for five minutes or an unknown time, in pico-dollars per
+    /// token.
     pub cache_write: i64,
-    /// Input written to a cache for an hour.
+    /// Input tokens written to a cache for an hour, in pico-dollars per token.
     pub cache_write_1h: i64,
-    /// Reasoning.
+    /// Reasoning tokens, in pico-dollars per token.
     pub reasoning: i64,
 }
 
-/// The rates that somebody stated, in pico-dollars per token; the others follow from them.
+/// Stated rates, in pico-dollars per token; the others derive from them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StatedRates {
     /// Input.
     pub input: i64,
     /// Output.
     pub output: i64,
-    /// Input read from a cache; default: as `input`.
+    /// Input read from a cache; default: `input`.
     pub cache_read: Option<i64>,
-    /// Input written to a cache; default: as `input`.
+    /// Input written to a cache; default: `input`.
     pub cache_write: Option<i64>,
-    /// Input written to a cache for an hour; default: as `cache_write`.
+    /// Input written to a cache for an hour; default: `cache_write`.
     pub cache_write_1h: Option<i64>,
-    /// Reasoning; default: as `output`.
+    /// Reasoning; default: `output`.
     pub reasoning: Option<i64>,
 }
 
-/// The rates that somebody stated for a tier, in pico-dollars per token. What is left out is as
-/// below the tier.
+/// Stated rates of a tier, in pico-dollars per token. An omitted rate is that of the next lower
+/// tier.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TierRates {
     /// Input.
@@ -75,8 +76,8 @@ pub struct TierRates {
 }
 
 impl StatedRates {
-    /// All rates: reading from and writing to a cache cost as input unless they are stated,
-    /// writing for an hour as writing, reasoning as output.
+    /// All rates. Cache reads and writes default to input, writes for an hour to writes, reasoning
+    /// to output.
     #[must_use]
     pub fn complete(self) -> Rates {
         let Self { input, output, cache_read, cache_write, cache_write_1h, reasoning } = self;
@@ -91,7 +92,7 @@ impl StatedRates {
         }
     }
 
-    /// These with what a tier above them states in its place.
+    /// These rates, replaced by those that the next tier states.
     #[must_use]
     pub fn above(self, tier: TierRates) -> Self {
         Self {
@@ -120,7 +121,7 @@ impl Rates {
         ]
     }
 
-    /// Of each kind the higher rate.
+    /// The higher rate of each kind.
     #[must_use]
     pub fn dearer(self, other: Self) -> Self {
         Self {
@@ -133,7 +134,7 @@ impl Rates {
         }
     }
 
-    /// What the tokens cost, in pico-dollars. What is below zero counts as zero.
+    /// Cost of the tokens, in pico-dollars. Negative counts and rates count as zero.
     fn picos(&self, tokens: &Tokens) -> i128 {
         [
             (self.input, tokens.input),
@@ -153,24 +154,24 @@ impl Rates {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tier {
-    /// It holds when the prompt has more input tokens than this, cached ones included.
+    /// Applies to prompts with more input tokens than this, cached ones included.
     #[schema(example = 200_000)]
     pub above: i64,
-    /// Its rates, for all tokens of the call.
+    /// Rates for all tokens of such a call.
     pub rates: Rates,
 }
 
-/// What calls of one model cost, in pico-dollars (1e-12 USD).
+/// Price of calls of one model, in pico-dollars (1e-12 USD). Immutable once stored.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
-    /// The rates of a prompt that no tier is for.
+    /// Rates of prompts below every tier.
     pub rates: Rates,
-    /// Other rates for large prompts. Of those whose bound the prompt exceeds the one with the
-    /// highest bound holds, for the whole call.
+    /// Other rates for large prompts. The highest tier that the prompt exceeds applies to the whole
+    /// call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tiers: Vec<Tier>,
-    /// What each call costs besides its tokens, in pico-dollars.
+    /// Price of each call besides its tokens, in pico-dollars.
     #[serde(default)]
     pub per_request: i64,
 }
@@ -182,8 +183,8 @@ impl Price {
         Self { rates, tiers: Vec::new(), per_request: 0 }
     }
 
-    /// A price of stated rates, with tiers by their bounds. What a tier leaves out is as in the
-    /// tier below it, and what none of them states follows from the tier's input and output.
+    /// A price from stated rates and tiers by bound. A tier inherits from the next lower one; what
+    /// none of them states derives from the tier's input and output.
     #[must_use]
     pub fn tiered(base: StatedRates, tiers: BTreeMap<i64, TierRates>) -> Self {
         let tiers = tiers.into_iter().scan(base, |below, (above, tier)| {
@@ -193,20 +194,20 @@ impl Price {
         Self { tiers: tiers.collect(), ..Self::flat(base.complete()) }
     }
 
-    /// The rates for a prompt of so many tokens.
+    /// Rates for a prompt of this many tokens.
     #[must_use]
     pub fn rates_for(&self, prompt: i64) -> Rates {
         let reached = self.tiers.iter().filter(|tier| prompt > tier.above);
         reached.max_by_key(|tier| tier.above).map_or(self.rates, |tier| tier.rates)
     }
 
-    /// The rates of all tiers, the lowest first.
+    /// The base rates and those of all tiers, in stored order.
     pub(super) fn all_rates(&self) -> impl Iterator<Item = Rates> {
         std::iter::once(self.rates).chain(self.tiers.iter().map(|tier| tier.rates))
     }
 }
 
-/// Money, exact to the pico-dollar. Never below zero; beyond the largest it stays there.
+/// Money, exact to the pico-dollar; never negative, saturating.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cost {
     /// Whole micro-dollars (1e-6 USD).
@@ -216,10 +217,10 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// The largest amount that can be held.
+    /// Largest amount.
     pub const MAX: Self = Self { micros: i64::MAX, fraction: PICOS_PER_MICRO - 1 };
 
-    /// So many pico-dollars.
+    /// From pico-dollars.
     #[must_use]
     pub fn from_picos(picos: i128) -> Self {
         let picos = picos.max(0);
@@ -230,13 +231,13 @@ impl Cost {
         }
     }
 
-    /// The amount in pico-dollars.
+    /// In pico-dollars.
     #[must_use]
     pub fn picos(self) -> i128 {
         i128::from(self.micros) * i128::from(PICOS_PER_MICRO) + i128::from(self.fraction)
     }
 
-    /// Both together; fractions that make a micro-dollar are carried.
+    /// Sum; fractions carry into micro-dollars.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self::from_picos(self.picos().saturating_add(other.picos()))
@@ -249,17 +250,17 @@ impl std::iter::Sum for Cost {
     }
 }
 
-/// What a call costs by a price: each token at the rate of its kind in the tier that the prompt
-/// reaches, and the price of the request.
+/// Cost of a call: each token at the rate of its kind in the tier of the prompt, plus the request
+/// price.
 #[must_use]
 pub fn cost(price: &Price, tokens: &Tokens) -> Cost {
     let picos = price.rates_for(tokens.prompt()).picos(tokens);
     Cost::from_picos(picos.saturating_add(i128::from(price.per_request.max(0))))
 }
 
-/// What a call of an unknown model costs at most, as far as these prices tell: each token at the
-/// highest rate of its kind that any of them has for such a prompt, and the highest price of a
-/// request. Never less than [`cost`] by any of them; nothing when there are no prices.
+/// Upper bound of the cost of an unknown model's call: each token at the highest rate of its kind
+/// among these prices for such a prompt, plus the highest request price. At least the [`cost`] by
+/// any of them; `None` without prices.
 #[must_use]
 pub fn dearest<'a>(prices: impl IntoIterator<Item = &'a Price>, tokens: &Tokens) -> Option<Cost> {
     let prompt = tokens.prompt();

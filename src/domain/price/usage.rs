@@ -1,16 +1,16 @@
-//! What an agent reports of one model call, and the parts that are charged.
+//! Token usage of one model call, as reported and as charged.
 //!
-//! Providers count differently: OpenAI and OpenTelemetry count cached tokens among the input
-//! tokens, Anthropic beside them. An agent sends the usage object as it got it and names the
-//! convention; here it becomes [`Tokens`], whose parts never overlap. A count that is missing,
-//! broken or impossible is refused with its place. Other keys are ignored, so that a provider may
-//! add to its object; a key left out counts as zero cached, written or reasoned.
+//! Providers count differently: OpenAI and OpenTelemetry include cached tokens in the input tokens,
+//! Anthropic does not. An agent sends the usage object unchanged and names its convention; here it
+//! becomes [`Tokens`], whose parts never overlap. A missing, malformed or impossible count is
+//! refused with its place. Unknown keys are ignored, since providers add keys; an omitted cache or
+//! reasoning count is zero.
 //!
-//! The names are those of:
+//! Sources of the names:
 //! - OpenTelemetry: <https://github.com/open-telemetry/semantic-conventions-genai>, attributes
-//!   `gen_ai.usage.*`. The conventions are still in development: tokens written to a cache are
-//!   `cache_creation` in some versions and `cache_write` in others, and input and output were once
-//!   `prompt_tokens` and `completion_tokens`. Either name is read.
+//!   `gen_ai.usage.*`. The conventions are still in development: cache writes are `cache_creation`
+//!   in some versions and `cache_write` in others, and input and output were once `prompt_tokens`
+//!   and `completion_tokens`. Either name is read.
 //! - OpenAI: `usage` of Chat Completions and of Responses.
 //! - Anthropic: `usage` of Messages.
 
@@ -27,24 +27,24 @@ use crate::domain::{
 
 /// Most keys of a usage object.
 const KEYS: usize = 100;
-/// Most bytes of a usage object, as text.
+/// Largest usage object, as text, in bytes.
 const BYTES: usize = 8 * 1024;
 
 words! {
-    /// How a usage object counts.
+    /// Counting convention of a usage object.
     pub enum Convention {
-        /// OpenTelemetry's attribute names, `gen_ai.usage.input_tokens` and so on. Input includes
-        /// what was read from or written to a cache, output includes reasoning.
+        /// OpenTelemetry attribute names, `gen_ai.usage.input_tokens` and so on. Input includes
+        /// cache reads and writes, output includes reasoning.
         Otel => "otel",
-        /// OpenAI's `usage`, of Chat Completions or of Responses. Input includes what was read
-        /// from or written to a cache, output includes reasoning.
+        /// OpenAI's `usage`, of Chat Completions or of Responses. Input includes cache reads and
+        /// writes, output includes reasoning.
         Openai => "openai",
-        /// Anthropic's `usage`. Input excludes what was read from or written to a cache.
+        /// Anthropic's `usage`. Input excludes cache reads and writes.
         Anthropic => "anthropic",
     }
 }
 
-/// One model call, as its provider counted it.
+/// Token usage of one model call, as its provider counted it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -55,40 +55,40 @@ words! {
     }
 }))]
 pub struct Usage {
-    /// Who was called and sends the bill: OpenTelemetry's `gen_ai.provider.name`. Left out, the
-    /// model's name has to tell.
+    /// Provider that was called and sends the bill: OpenTelemetry's `gen_ai.provider.name`.
+    /// Default: derived from the model name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "openai", min_length = 1, max_length = 100)]
     pub provider: Option<String>,
-    /// The model that answered: OpenTelemetry's `gen_ai.response.model`.
+    /// Model that answered: OpenTelemetry's `gen_ai.response.model`.
     #[schema(example = "gpt-4o-2024-08-06", min_length = 1, max_length = 200)]
     pub model: String,
-    /// How `tokens` counts.
+    /// Counting convention of `tokens`: whose usage object it is.
     pub convention: Convention,
-    /// The usage object exactly as the convention names it.
+    /// The provider's usage object, unchanged.
     #[schema(value_type = Object)]
     pub tokens: Map<String, Value>,
-    /// When the call was made; default: when it is reported. It decides which price holds.
+    /// Time of the call, which selects the price. Default: time of the report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<DateTime<Utc>>,
 }
 
-/// The tokens of one call in parts that do not overlap, each at least zero.
+/// Tokens of one call in parts that do not overlap, each at least zero.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema,
 )]
 pub struct Tokens {
-    /// Input neither read from a cache nor written to one.
+    /// Input without cache reads and writes.
     pub input: i64,
-    /// Input read from a cache.
+    /// Input tokens read from a cache.
     pub cache_read: i64,
-    /// Input written to a cache for five minutes, or for a time that was not told.
+    /// Input tokens written to a cache for five minutes or an unknown time.
     pub cache_write: i64,
-    /// Input written to a cache for an hour.
+    /// Input tokens written to a cache for an hour.
     pub cache_write_1h: i64,
-    /// Output without reasoning.
+    /// Output tokens without reasoning.
     pub output: i64,
-    /// Output that was reasoning, where it was told apart.
+    /// Reasoning tokens, where reported separately.
     pub reasoning: i64,
 }
 
@@ -108,7 +108,7 @@ impl Tokens {
         self.output.saturating_add(self.reasoning)
     }
 
-    /// The size of the prompt, by which tiers of a price are chosen: all input.
+    /// Size of the prompt, which selects the tier of a price: all input.
     #[must_use]
     pub fn prompt(&self) -> i64 {
         self.input_total()
@@ -116,16 +116,15 @@ impl Tokens {
 }
 
 impl Usage {
-    /// The tokens in parts that do not overlap, when the usage is the whole body.
+    /// The tokens, when the usage is the whole request body.
     ///
     /// # Errors
-    /// `invalid` with every place that is wrong.
+    /// `invalid`, with every fault.
     pub fn tokens(&self) -> Result<Tokens, Refusal> {
         self.tokens_at("")
     }
 
-    /// The tokens in parts that do not overlap. Notes everything that is wrong in `checks`, and
-    /// then gives nothing.
+    /// The tokens; on faults reports all of them to `checks` and returns `None`.
     pub fn read(&self, checks: &mut Checks, at: &str) -> Option<Tokens> {
         match self.tokens_at(at) {
             Ok(tokens) => Some(tokens),
@@ -165,7 +164,7 @@ impl Usage {
     }
 }
 
-/// Reads counts of one object and notes what is wrong with them.
+/// Reads the counts of one object and reports faults.
 struct Reader<'a> {
     checks: &'a mut Checks,
     map: &'a Map<String, Value>,
@@ -173,7 +172,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// A count; nothing when it is left out or null.
+    /// A count; `None` if omitted or null.
     fn count(&mut self, key: &str) -> Option<i64> {
         let value = self.map.get(key).filter(|value| !value.is_null())?;
         let count = value.as_i64().filter(|count| (0..=settings::AMOUNT_MAX).contains(count));
@@ -181,22 +180,22 @@ impl Reader<'_> {
             let most = settings::AMOUNT_MAX;
             self.note(key, format!("must be a whole number from 0 to {most}"));
         }
-        // What is wrong is noted: reading on with zero finds the other errors.
+        // The fault is reported; reading on with zero finds further faults.
         Some(count.unwrap_or(0))
     }
 
-    /// A count that goes by either of two names.
+    /// A count under either of two names.
     fn either(&mut self, key: &str, other: &str) -> Option<i64> {
         match (self.count(key), self.count(other)) {
             (Some(one), Some(two)) if one != two => {
-                self.note(other, format!("is {two}, and `{key}`, which means the same, is {one}"));
+                self.note(other, format!("is {two}, but its synonym `{key}` is {one}"));
                 Some(one)
             }
             (one, two) => one.or(two),
         }
     }
 
-    /// The object under a key; nothing when it is left out or null.
+    /// The object under a key; `None` if omitted or null.
     fn inside<T>(&mut self, key: &str, read: impl FnOnce(&mut Reader<'_>) -> T) -> Option<T> {
         match self.map.get(key)? {
             Value::Null => None,
@@ -211,7 +210,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A part of a whole, or the whole, so that nothing goes below zero.
+    /// `whole - parts`, never below zero; reports parts that exceed the whole.
     fn rest(&mut self, whole: i64, parts: i64, names: &str) -> i64 {
         if parts > whole {
             let detail = format!("{names}: the parts are {parts}, and the whole is {whole}");
@@ -246,21 +245,22 @@ fn otel(reader: &mut Reader<'_>) -> Tokens {
     let cache_read = reader.count(READ).unwrap_or(0);
     let cache_write = reader.either(WRITE, CREATION).unwrap_or(0);
     let reasoning = reader.count(REASONING).unwrap_or(0);
-    Tokens {
-        input: reader.rest(input, cache_read + cache_write, "cached and all input tokens"),
-        cache_read,
-        cache_write,
-        cache_write_1h: 0,
-        output: reader.rest(output, reasoning, "reasoning and all output tokens"),
-        reasoning,
-    }
+    parts(reader, Tokens { input, cache_read, cache_write, output, reasoning, ..Tokens::default() })
+}
+
+/// Splits totals of input and output that include cache use and reasoning.
+fn parts(reader: &mut Reader<'_>, totals: Tokens) -> Tokens {
+    let cached = totals.cache_read + totals.cache_write;
+    let input = reader.rest(totals.input, cached, "cached and all input tokens");
+    let output = reader.rest(totals.output, totals.reasoning, "reasoning and all output tokens");
+    Tokens { input, output, ..totals }
 }
 
 fn openai(reader: &mut Reader<'_>) -> Tokens {
     let input = reader.either("prompt_tokens", "input_tokens");
     let input = reader.required(input, "prompt_tokens");
     let total = reader.count("total_tokens");
-    // An embedding has no output, and its object does not name any; the total tells.
+    // Embeddings have no output and omit its key; the total shows it.
     let output = reader.either("completion_tokens", "output_tokens");
     let output = output.or(total.map(|total| (total - input).max(0)));
     let output = reader.required(output, "completion_tokens");
@@ -278,17 +278,10 @@ fn openai(reader: &mut Reader<'_>) -> Tokens {
     if total.is_some_and(|total| total < input + output) {
         reader.note("total_tokens", "is less than input and output together");
     }
-    // Some who speak this convention count reasoning beside the output; their total shows it.
-    let beside = reasoning > 0 && total == Some(input + output + reasoning);
-    let output = if beside { output + reasoning } else { output };
-    Tokens {
-        input: reader.rest(input, cache_read + cache_write, "cached and all input tokens"),
-        cache_read,
-        cache_write,
-        cache_write_1h: 0,
-        output: reader.rest(output, reasoning, "reasoning and all output tokens"),
-        reasoning,
-    }
+    // Some providers with this convention exclude reasoning from the output; their total shows it.
+    let excluded = reasoning > 0 && total == Some(input + output + reasoning);
+    let output = if excluded { output + reasoning } else { output };
+    parts(reader, Tokens { input, cache_read, cache_write, output, reasoning, ..Tokens::default() })
 }
 
 fn anthropic(reader: &mut Reader<'_>) -> Tokens {

@@ -1,16 +1,15 @@
-//! Reading pydantic's genai-prices, `data.json`.
+//! Pydantic's genai-prices, `data.json`.
 //!
-//! The file is a list of providers, each with models whose rates are in dollars per million
-//! tokens. Its habits, and what is made of them:
-//! - A rate is a number, or a `base` with `tiers` that hold for the whole call when the prompt is
-//!   larger than their `start`.
-//! - `prices` is one set of rates, or a list of sets with conditions, of which a later one goes
-//!   before an earlier. One with a `start_date` holds from the start of that day, UTC; one that
-//!   holds at some hours only is skipped.
-//! - `match` tells by which names a model goes. Those that it spells out (`equals`, `starts_with`,
-//!   also within `or`) become names of the model, unless another model has that name; patterns do
-//!   not.
-//! - Rates of sound and pictures and of tools are not read.
+//! The file lists providers, each with models and rates in dollars per million tokens. Its
+//! conventions and their treatment:
+//! - A rate is a number, or a `base` with `tiers` that apply to the whole call when the prompt
+//!   exceeds their `start`.
+//! - `prices` is one set of rates, or a list of conditional sets of which a later one takes
+//!   precedence. A set with `start_date` applies from the start of that day, UTC; a set limited to
+//!   some hours is skipped.
+//! - `match` states the names of a model. Literal names (`equals`, `starts_with`, also within `or`)
+//!   become aliases, unless another model has that name; patterns are ignored.
+//! - Rates for audio, images and tools are ignored.
 
 use std::collections::BTreeMap;
 
@@ -27,14 +26,14 @@ use crate::domain::{
     settings,
 };
 
-/// Most sets of rates of one model; the last ones are read, since they go before the others.
+/// Most sets of rates read per model: the last ones, which take precedence.
 const SETS: usize = 100;
-/// How deep rules of names are followed.
+/// Deepest nesting of name rules followed.
 const DEPTH: usize = 4;
-/// Most names of one model.
+/// Most names per model.
 const NAMES: usize = 50;
 
-/// Reads the file: the list of providers, or an object that has it under `providers`.
+/// Reads the file: the list of providers, or an object with that list under `providers`.
 #[must_use]
 pub fn read(file: &Value) -> Imported {
     let mut collector = Collector::default();
@@ -46,7 +45,7 @@ pub fn read(file: &Value) -> Imported {
     for provider in providers {
         read_provider(&mut collector, provider, &mut aliases);
     }
-    // A model's own name goes before a name that only a rule gives to another.
+    // A model's own name precedes an alias of another model.
     for (owner, price) in aliases {
         collector.alias(&owner, price);
     }
@@ -82,7 +81,7 @@ fn read_provider(
                 price,
                 notes,
             });
-            // A small file may spell out very many names; only so many can be kept.
+            // A small file can state very many names; the number kept is bounded.
             if let Ok(price) = &read
                 && aliases.len() < ENTRIES_MAX
             {
@@ -96,14 +95,14 @@ fn read_provider(
     }
 }
 
-/// A set of rates, and when it holds.
+/// A set of rates and its start of validity.
 struct Read {
     effective_from: Option<DateTime<Utc>>,
     price: Price,
     notes: Vec<String>,
 }
 
-/// The sets of a model, those that go before others first.
+/// Sets of a model, in order of precedence.
 fn conditional(prices: Option<&Value>) -> Vec<Result<Read, Skip>> {
     let malformed = |detail: &str| Err((SkipReason::Malformed, detail.to_owned()));
     match prices {
@@ -123,7 +122,7 @@ fn conditional(prices: Option<&Value>) -> Vec<Result<Read, Skip>> {
     }
 }
 
-/// When a condition begins to hold; nothing when there is none.
+/// Start of a condition; `None` without one.
 fn start(constraint: Option<&Value>) -> Result<Option<DateTime<Utc>>, Skip> {
     let constraint = match constraint {
         None | Some(Value::Null) => return Ok(None),
@@ -156,7 +155,7 @@ fn set(rates: &Map<String, Value>, effective_from: Option<DateTime<Utc>>) -> Res
     let Some(input) = input else {
         return Err((SkipReason::NoTokenPrice, String::new()));
     };
-    // What has no price for output makes none: an embedding.
+    // Models without an output price have no output: embeddings.
     let output = output.unwrap_or(0);
     let stated = StatedRates { input, output, cache_read, cache_write, cache_write_1h, reasoning };
     let mut price = assemble(stated, tiers)?;
@@ -164,7 +163,7 @@ fn set(rates: &Map<String, Value>, effective_from: Option<DateTime<Utc>>) -> Res
     Ok(Read { effective_from, price, notes: rate.notes })
 }
 
-/// The rate under a key, and its tiers into their places.
+/// The rate under a key; stores its tiers.
 fn tiered(
     rate: &mut Rate<'_>,
     key: &str,
@@ -191,7 +190,7 @@ fn tiered(
     parts.get("base").map_or(Ok(None), |base| rate.amount(key, base, PER_MILLION, RATE_MAX))
 }
 
-/// The names that a rule spells out.
+/// Literal names of a rule.
 fn spelt_out<'a>(rule: &'a Value, depth: usize, names: &mut Vec<&'a str>) {
     for key in ["equals", "starts_with"] {
         names.extend(rule.get(key).and_then(Value::as_str));

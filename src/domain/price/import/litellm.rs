@@ -1,16 +1,16 @@
-//! Reading LiteLLM's `model_prices_and_context_window.json`.
+//! LiteLLM's `model_prices_and_context_window.json`.
 //!
-//! The file maps a model's name to an entry of rates in dollars per token. Its habits, and what is
-//! made of them:
-//! - The name often starts with the provider (`azure/gpt-4o`), which is taken off.
-//! - `..._above_200k_tokens` are tiers by the size of the prompt, and so is `tiered_pricing`, a
-//!   list of rates with a `range`. What a tier leaves out is as below it.
-//! - `..._batches`, `..._flex`, `..._priority` and the like are other ways of calling; agents do
-//!   not report which they used, so these are not read.
-//! - A rate of zero for writing to a cache, beside input that costs something, says that writing
-//!   has no charge of its own; such tokens are charged as input.
-//! - `off_peak_pricing` has no place in a price; it is noted, and the ordinary rates hold.
-//! - Models of pictures, sound and the like are skipped: they charge for more than tokens of text.
+//! The file maps model names to entries with rates in dollars per token. Its conventions and their
+//! treatment:
+//! - Names often start with the provider (`azure/gpt-4o`); the prefix is removed.
+//! - `..._above_200k_tokens` are tiers by prompt size, and so is `tiered_pricing`, a list of rates
+//!   with a `range`. A tier inherits omitted rates.
+//! - `..._batches`, `..._flex`, `..._priority` and similar keys price other service levels. Agents
+//!   do not report the level, so these are ignored.
+//! - A cache-write rate of zero beside a priced input means that writes have no charge of their
+//!   own; such tokens are charged as input.
+//! - `off_peak_pricing` is not supported: it is noted, and the ordinary rates apply.
+//! - Image and audio models are skipped: they charge for more than text tokens.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ pub fn read(file: &Value) -> Imported {
         return collector.finish();
     };
     let mut names: Vec<_> = entries.iter().collect();
-    // Which of two that turn out the same is kept must not hang on the order of a map.
+    // Sorted, so that the choice between duplicates does not depend on map order.
     names.sort_unstable_by_key(|(name, _)| *name);
     for (name, entry) in names {
         collector.take(name, price(name, entry));
@@ -83,7 +83,7 @@ fn price(name: &str, entry: &Value) -> Result<ImportedPrice, Skip> {
     Ok(ImportedPrice { provider, model, effective_from: None, price, notes: rate.notes })
 }
 
-/// The rates of the entry itself, else those of the lowest range.
+/// Rates of the entry itself, else those of its lowest range.
 fn stated(rate: &mut Rate<'_>, base: TierRates, without_output: bool) -> Result<StatedRates, Skip> {
     let mut get = |key: &str| rate.get(key, PER_ONE, RATE_MAX);
     let hit = get("input_cost_per_token_cache_hit")?;
@@ -103,7 +103,7 @@ fn stated(rate: &mut Rate<'_>, base: TierRates, without_output: bool) -> Result<
     })
 }
 
-/// The tiers of `tiered_pricing`, and the rates of its range that starts at nothing.
+/// Tiers of `tiered_pricing`, and the rates of its range that starts at zero.
 fn listed(
     entry: &Map<String, Value>,
     notes: &mut Vec<String>,
@@ -113,7 +113,7 @@ fn listed(
         return Ok((TierRates::default(), tiers));
     };
     for range in ranges {
-        // Some lists are of searches by their results and have no range of tokens.
+        // Some lists price searches by results and have no token range.
         let Value::Object(range) = range else { continue };
         let Some(Value::Array(bounds)) = range.get("range") else { continue };
         let bound = bounds.first().and_then(Value::as_number).map(Decimal::from_number);
@@ -138,7 +138,7 @@ fn listed(
     Ok((tiers.remove(&0).unwrap_or_default(), tiers))
 }
 
-/// Adds the tiers that keys such as `input_cost_per_token_above_200k_tokens` name.
+/// Adds the tiers of keys such as `input_cost_per_token_above_200k_tokens`.
 fn named(rate: &mut Rate<'_>, tiers: &mut BTreeMap<i64, TierRates>) -> Result<(), Skip> {
     let map = rate.map;
     for (key, value) in map {
@@ -157,11 +157,11 @@ fn named(rate: &mut Rate<'_>, tiers: &mut BTreeMap<i64, TierRates>) -> Result<()
     Ok(())
 }
 
-/// The kind of rate and the bound in tokens of a key that names a tier.
+/// Kind of rate and bound in tokens of a tier key.
 fn tier_of(key: &str) -> Option<(&'static str, i64)> {
     [INPUT, OUTPUT, READ, WRITE_1H, WRITE, REASONING].into_iter().find_map(|kind| {
         let bound = key.strip_prefix(kind)?.strip_prefix("_above_")?.strip_suffix("k_tokens")?;
-        // A million thousands is more than any prompt; so long a number cannot overflow.
+        // Six digits of thousands exceed any prompt and cannot overflow.
         let digits = bound.len() <= 6 && bound.bytes().all(|byte| byte.is_ascii_digit());
         let thousands = bound.parse::<i64>().ok().filter(|bound| digits && *bound > 0)?;
         Some((kind, thousands * 1000))

@@ -1,12 +1,12 @@
-//! Reading price files that others keep.
+//! Import of third-party price files.
 //!
-//! A price file is somebody else's and changes without notice, so reading it never fails as a
-//! whole: each entry becomes a price or a line in the list of what was skipped, with the reason.
-//! The same file gives the same result in the same order, and its size is bounded.
+//! These files change without notice, so reading one never fails as a whole: each entry becomes a
+//! price or a skipped entry with its reason. The result and its order depend on the file only, and
+//! its size is bounded.
 //!
-//! Rates in these files are JSON floats; each is read through its shortest decimal text, and one
-//! that is finer than a pico-dollar per token is rounded, which is noted beside the price.
-//! A price that would be absurd if an operator sent it is skipped: a file cannot say `force`.
+//! Rates in these files are JSON floats, each read through its shortest decimal text. A rate finer
+//! than a pico-dollar per token is rounded, with a note. An absurd price is skipped, because a file
+//! cannot set `force`.
 
 pub mod genai_prices;
 pub mod litellm;
@@ -26,91 +26,90 @@ use super::{
     rate::{Price, StatedRates, TIERS_MAX, TierRates},
 };
 
-/// Most prices read from one file, and most entries listed as skipped.
+/// Most prices read from one file, and most skipped entries listed.
 pub const ENTRIES_MAX: usize = 20_000;
-/// Most characters of a name that are kept.
+/// Longest name kept, in characters.
 const NAME_CHARS: usize = 200;
 
 words! {
-    /// Why an entry of a price file gave no price.
+    /// Reason why an entry of a price file gave no price.
     pub enum SkipReason {
-        /// It is not of the form that the file has.
+        /// Not in the form of the file.
         Malformed => "malformed",
-        /// It is there to explain the file.
+        /// Documentation of the file itself.
         Sample => "sample",
-        /// It does not say who sends the bill.
+        /// Without a provider.
         NoProvider => "no_provider",
-        /// It is of a kind that is charged for more than tokens of text: pictures, sound,
-        /// searches and the like.
+        /// Priced by more than text tokens: images, audio, searches.
         NotText => "not_text",
-        /// It has no price for input tokens, or none for output tokens.
+        /// Without a price for input or output tokens.
         NoTokenPrice => "no_token_price",
-        /// A rate is no amount: negative, too large, or not a number.
+        /// With an invalid rate: negative, too large, or not a number.
         BadRate => "bad_rate",
-        /// Nothing costs anything, be it that it is free or that the price is not known.
+        /// All rates zero: free, or of unknown price.
         Free => "free",
-        /// The price looks like a slip.
+        /// With a price that looks like a mistake.
         Absurd => "absurd",
-        /// It holds only at some hours of the day.
+        /// Valid at some hours of the day only.
         TimeOfDay => "time_of_day",
-        /// The same model of the same provider was read before.
+        /// The same model of the same provider came earlier in the file.
         Duplicate => "duplicate",
-        /// The file has more entries than are read.
+        /// Beyond the number of entries that are read.
         TooMany => "too_many",
     }
 }
 
-/// A price that was read from a file.
+/// A price read from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportedPrice {
-    /// Who sends the bill, by its canonical name.
+    /// Canonical name of the provider.
     pub provider: String,
-    /// The model's name.
+    /// Name of the model.
     pub model: String,
-    /// From when on it holds; the file does not always say.
+    /// Start of validity, if the file states one.
     pub effective_from: Option<DateTime<Utc>>,
-    /// What a call costs.
+    /// The price.
     pub price: Price,
-    /// What was lost on the way, for people: rates that were rounded, terms that have no place.
+    /// Losses of the import, for people: rounded rates, unsupported terms.
     pub notes: Vec<String>,
 }
 
-/// An entry that gave no price.
+/// An entry of a price file that gave no price.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Skipped {
-    /// Its name in the file.
+    /// Name of the entry in the file, at most 200 characters.
     pub name: String,
-    /// Why.
+    /// Reason why it gave no price.
     pub reason: SkipReason,
-    /// More about it, for people; may be empty.
+    /// Explanation for people; may be empty.
     pub detail: String,
 }
 
-/// What was read from a file.
+/// Result of reading a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Imported {
-    /// The prices; no two of the same provider, model and time.
+    /// Prices, unique by provider, model and start.
     pub prices: Vec<ImportedPrice>,
-    /// The entries that gave none.
+    /// Entries without a price.
     pub skipped: Vec<Skipped>,
 }
 
-/// Why an entry is skipped.
+/// Reason and detail of a skipped entry.
 type Skip = (SkipReason, String);
 
-/// Collects what is read.
+/// Collects prices and skipped entries.
 #[derive(Default)]
 struct Collector {
     imported: Imported,
-    /// Provider, model in lower case, and time; where the price is.
+    /// Index of the price, by provider, lower-case model and start.
     seen: BTreeMap<(String, String, Option<DateTime<Utc>>), usize>,
-    /// Provider and model in lower case; which model of the file has that name.
+    /// Model of the file that owns a name, by provider and lower-case name.
     owners: BTreeMap<(String, String), String>,
     over: usize,
 }
 
 impl Collector {
-    /// Takes a price, or the reason that there is none, for the entry `name`.
+    /// Takes the price, or the reason for skipping, of entry `name`.
     fn take(&mut self, name: &str, read: Result<ImportedPrice, Skip>) {
         match read.and_then(|price| self.admit(price)) {
             Ok(price) => self.keep(price),
@@ -118,7 +117,7 @@ impl Collector {
         }
     }
 
-    /// Takes a price of the model `owner` under another name, unless a model has that name.
+    /// Adds a price of model `owner` under another name, unless a model has that name.
     fn alias(&mut self, owner: &str, price: ImportedPrice) {
         let (provider, model, _) = key(&price);
         let had = self.owners.entry((provider, model)).or_insert_with(|| owner.to_owned());
@@ -184,7 +183,7 @@ fn is_name(name: &str, most: usize) -> bool {
     !name.trim().is_empty() && !name.contains(['\n', '\r']) && name.chars().count() <= most
 }
 
-/// Reads rates of one object, and what was lost with them.
+/// Reads rates of one object and collects notes.
 struct Rate<'a> {
     map: &'a Map<String, Value>,
     notes: Vec<String>,
@@ -195,13 +194,13 @@ impl<'a> Rate<'a> {
         Self { map, notes: Vec::new() }
     }
 
-    /// The rate under a key; nothing when it is left out or null.
+    /// The rate under a key; `None` if omitted or null.
     fn get(&mut self, key: &str, power: i32, most: i64) -> Result<Option<i64>, Skip> {
         let map = self.map;
         map.get(key).map_or(Ok(None), |value| self.amount(key, value, power, most))
     }
 
-    /// The rate that `value` is; `key` is its name.
+    /// The rate in `value`; `key` names it in messages.
     fn amount(
         &mut self,
         key: &str,
@@ -232,7 +231,7 @@ fn shortened(name: &str) -> String {
     name.chars().take(80).collect()
 }
 
-/// A price of stated rates, with tiers by their bounds; without tiers that change nothing.
+/// A price from stated rates and tiers by bound, without tiers that change nothing.
 fn assemble(stated: StatedRates, tiers: BTreeMap<i64, TierRates>) -> Result<Price, Skip> {
     if tiers.len() > TIERS_MAX {
         return Err((SkipReason::Malformed, format!("has more than {TIERS_MAX} tiers")));

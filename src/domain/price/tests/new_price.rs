@@ -115,7 +115,7 @@ fn slips_are_seen() {
         cache_write_1h: 0,
         reasoning: 0,
     };
-    assert_eq!(absurdities(&with(nothing), None), ["nothing costs anything"]);
+    assert_eq!(absurdities(&with(nothing), None), ["every rate and the request price are zero"]);
     let paid = Price { per_request: 1, ..with(nothing) };
     assert_eq!(absurdities(&paid, None), none);
 }
