@@ -1,4 +1,7 @@
-//! The words, states and rules of muster: pure functions, no I/O, no clock, no randomness.
+//! The vocabulary, states and rules of muster: pure functions without I/O, clock or randomness.
+//!
+//! One folder or file a noun. Nothing here names another layer, so every rule can be read and
+//! property-tested by itself; `app` locks the rows, calls a rule and writes down its outcome.
 
 pub mod access;
 pub mod agent;

@@ -1,4 +1,4 @@
-//! The numbers that rules use: limits of input, defaults and bounds of time.
+//! Numeric constants of the rules: input limits, default durations and bounds.
 
 use std::time::Duration;
 
@@ -6,27 +6,27 @@ use std::time::Duration;
 pub const TITLE_CHARS: usize = 500;
 /// Characters of a name (key, project, agent).
 pub const NAME_CHARS: usize = 200;
-/// How many people a goal may be posted for.
+/// People in a goal's `on_behalf_of`.
 pub const ON_BEHALF_OF: usize = 10;
 /// Bytes of a goal's brief.
 pub const BRIEF_BYTES: usize = 256 * 1024;
 /// Bytes of a task's description.
 pub const DESCRIPTION_BYTES: usize = 64 * 1024;
-/// Bytes of any JSON value an agent or submitter hands in (input, result, checkpoint), as text.
+/// Bytes of one JSON value from an agent or submitter (input, result, checkpoint), serialised.
 pub const JSON_BYTES: usize = 256 * 1024;
-/// Bytes of a reason, message or remark.
+/// Bytes of a reason, message or comment.
 pub const MESSAGE_BYTES: usize = 16 * 1024;
 /// Characters of a task's ref.
 pub const REF_CHARS: usize = 200;
-/// Approval policies of one workspace that are in force.
+/// Approval policies in force in one workspace.
 pub const POLICIES: i64 = 200;
 /// Tasks of one plan.
 pub const PLAN_TASKS: usize = 5_000;
 /// Dependencies of one plan.
 pub const PLAN_DEPENDENCIES: usize = 100_000;
-/// Tasks of one goal, subtasks included: an agent cannot grow a goal without end.
+/// Tasks of one goal, subtasks included: bounds the growth by agents.
 pub const GOAL_TASKS: usize = 20_000;
-/// How deep tasks may be nested.
+/// Depth of nested tasks.
 pub const NESTING: usize = 20;
 /// Criteria of one task.
 pub const TASK_CRITERIA: usize = 200;
@@ -36,82 +36,82 @@ pub const TASK_CAPABILITIES: usize = 32;
 pub const AGENT_CAPABILITIES: usize = 200;
 /// Labels of one task.
 pub const TASK_LABELS: usize = 32;
-/// Entries of one spend report, items of one evidence list.
+/// Entries of one spend report; items of one evidence list.
 pub const LIST_ITEMS: usize = 500;
 /// Tasks of one claim.
 pub const CLAIM_MAX: u32 = 100;
 /// Heartbeats of one request.
 pub const HEARTBEATS_MAX: usize = 1_000;
-/// The largest amount of one spend entry or total, in any unit.
+/// Largest amount of one spend entry or total, in any unit.
 pub const AMOUNT_MAX: i64 = 1_000_000_000_000_000;
 
-/// The lease when neither claim nor task says otherwise.
+/// Lease duration without a value in claim or task.
 pub const LEASE: Duration = Duration::from_secs(60);
-/// The shortest lease.
+/// Shortest lease.
 pub const LEASE_MIN: Duration = Duration::from_secs(1);
-/// The longest lease.
+/// Longest lease.
 pub const LEASE_MAX: Duration = Duration::from_secs(3600);
-/// The hard limit of an attempt when the task does not say otherwise.
+/// Hard deadline of an attempt without a value in the task.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
-/// The longest duration that any setting of a task may have: 30 days.
+/// Longest duration in any setting of a task: 30 days.
 pub const DURATION_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
-/// The lease of a person who takes a task over and does not say otherwise.
+/// Default lease of a person's attempt after a takeover.
 pub const TAKEOVER_LEASE: Duration = Duration::from_secs(8 * 3600);
-/// The hard limit of a person's attempt, and so its longest lease: 7 days.
+/// Hard deadline and longest lease of a person's attempt: 7 days.
 pub const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
-/// How often a task is tried when it does not say otherwise.
+/// Default number of attempts of a task.
 pub const MAX_ATTEMPTS: i32 = 3;
-/// After how many rejected results a person chooses, when the task does not say otherwise.
+/// Default number of rejected results before a person chooses how the task goes on.
 pub const MAX_REWORK: i32 = 3;
-/// The most rejected results that a task can allow.
+/// Largest `max_rework` of a task.
 pub const MAX_REWORK_MOST: i32 = 20;
-/// Leases lost in a row that put a task in quarantine.
+/// Consecutive lost leases that put a task in quarantine.
 pub const LOST_LIMIT: i32 = 3;
-/// How long a cancelled attempt has before it is cut off.
+/// Grace of an attempt after its cancellation was requested.
 pub const CANCEL_GRACE: Duration = Duration::from_secs(60);
-/// By how much one point of priority outranks waiting.
+/// Waiting time that equals one point of priority.
 pub const PRIORITY_STEP: Duration = Duration::from_secs(300);
-/// The priority of a goal that does not say.
+/// Default priority of a goal.
 pub const PRIORITY: i16 = 5;
-/// The highest priority.
+/// Highest priority.
 pub const PRIORITY_MAX: i16 = 9;
-/// First backoff; doubles with each used attempt.
+/// First backoff; doubles with each counted attempt.
 pub const BACKOFF_BASE: Duration = Duration::from_secs(1);
 /// Longest backoff.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(600);
-/// Longest wait of a long poll.
+/// Longest wait of a long poll, in seconds.
 pub const WAIT_MAX_SECONDS: u32 = 60;
-/// How long an answer can be replayed by its `Idempotency-Key`.
+/// Retention of an answer under its `Idempotency-Key`.
 pub const REPLAY_FOR: Duration = Duration::from_secs(24 * 3600);
-/// Keys an agent may hold at once; registering again revokes the oldest beyond it.
+/// Live keys of one agent; registering again revokes the oldest above this number.
 pub const AGENT_KEYS: i64 = 5;
-/// How old the note of when an agent was last heard of may be before it is written anew.
+/// Precision of an agent's last-seen time: a younger value is not rewritten.
 pub const SEEN_EXACT_TO: Duration = Duration::from_secs(30);
-/// Silence after which an agent is late.
+/// Silence after which an agent counts as late.
 pub const LATE_AFTER: Duration = Duration::from_secs(120);
-/// Silence after which an agent is lost.
+/// Silence after which an agent counts as lost.
 pub const LOST_AFTER: Duration = Duration::from_secs(600);
-/// The longest time that a key can be given: ten years.
+/// Longest lifetime of a key: ten years.
 pub const KEY_EXPIRY_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
 /// Bytes of a project's description.
 pub const PROJECT_DESCRIPTION_BYTES: usize = 16 * 1024;
-/// Most attempts that an agent may run at once.
+/// Largest concurrency limit of an agent.
 pub const AGENT_CONCURRENT_MAX: i32 = 10_000;
-/// How long a link decides when nothing is said: three days.
+/// Default lifetime of a decision link: three days.
 pub const LINK_EXPIRY: Duration = Duration::from_secs(3 * 24 * 3600);
-/// The longest time that a link can be given: thirty days.
+/// Longest lifetime of a decision link: thirty days.
 pub const LINK_EXPIRY_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Bytes of a payload, laid out for people, that a link's page shows. A larger one cannot be seen whole
-/// on a page, so a link does not decide it.
+/// Largest payload, formatted, that a link's page shows, in bytes. A link cannot decide a larger
+/// one, because a person could not read all of it.
 pub const LINK_PAYLOAD_BYTES: usize = 64 * 1024;
-/// How long something that is due may rest before a check of the data says that it was left lying:
-/// many sweeps, so that a restart of the service raises no alarm.
+/// Age at which `verify` reports an overdue row. Many sweeps long, so that a restart of the service
+/// raises no alarm.
 pub const SWEEP_PATIENCE: Duration = Duration::from_secs(60);
-/// How many examples of what breaks an invariant a check of the data names.
+/// Violations that `verify` lists per invariant.
 pub const VERIFY_SAMPLES: i64 = 10;
-/// How long a check of the data may take when it is asked for over HTTP.
+/// Time limit of `verify` over HTTP.
 pub const VERIFY_TIME_HTTP: Duration = Duration::from_secs(60);
-/// How long a check of the data may take when it is asked for at the command line.
+/// Time limit of `verify` at the command line.
 pub const VERIFY_TIME_LOCAL: Duration = Duration::from_secs(30 * 60);
-/// Steps of one heartbeat.
+/// Steps in one heartbeat.
 pub const STEPS_MAX: usize = 100;

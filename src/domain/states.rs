@@ -1,21 +1,22 @@
-//! The states and kinds of DESIGN's vocabulary: one list each for database, JSON and OpenAPI.
+//! States and kinds: one enum each for database, JSON and OpenAPI.
 
 use super::words::words;
 
 words! {
-    /// State of a goal. `completed`, `failed` and `cancelled` are final.
+    /// State of a goal. The service moves it when tasks end or a person decides; `completed`,
+    /// `failed` and `cancelled` are final.
     pub enum GoalState {
-        /// A planner is at work.
+        /// A planner is working.
         Planning => "planning",
-        /// The plan waits for a person.
+        /// The plan waits for approval.
         Proposed => "proposed",
-        /// Its tasks are worked on.
+        /// Tasks are being worked on.
         Active => "active",
-        /// Every task is done; never true of a goal without tasks.
+        /// Every task is done. A goal without tasks never completes.
         Completed => "completed",
-        /// A task failed, and nothing else is left to do.
+        /// A task failed, and no task is open.
         Failed => "failed",
-        /// Somebody cancelled it, or rejected its plan.
+        /// Cancelled by request, or its plan was rejected.
         Cancelled => "cancelled",
     }
 }
@@ -23,27 +24,27 @@ words! {
 words! {
     /// State of a task. `done`, `failed` and `cancelled` are final.
     pub enum TaskState {
-        /// Needs other tasks, a start time, or a backoff to pass.
+        /// Waits for other tasks, a start time or a backoff.
         Waiting => "waiting",
-        /// May be claimed.
+        /// Can be claimed.
         Ready => "ready",
-        /// An attempt holds it; for a container: open, its children are worked on.
+        /// An attempt holds it. Of a container: its children are worked on.
         Running => "running",
-        /// Waits for a person, or for its own subtasks.
+        /// Waits for a person, a budget or its own subtasks.
         Parked => "parked",
-        /// Its result waits for a person.
+        /// Its result waits for approval.
         Reviewing => "reviewing",
-        /// A result was accepted.
+        /// Its result was accepted.
         Done => "done",
-        /// It will not be tried again.
+        /// Failed for good: no further attempt.
         Failed => "failed",
-        /// It is not wanted any more.
+        /// Cancelled: no longer wanted.
         Cancelled => "cancelled",
     }
 }
 
 impl TaskState {
-    /// Whether nothing can change it any more.
+    /// Whether the state is final.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
         match self {
@@ -54,7 +55,7 @@ impl TaskState {
 }
 
 impl GoalState {
-    /// Whether nothing can change it any more.
+    /// Whether the state is final.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
         match self {
@@ -65,25 +66,26 @@ impl GoalState {
 }
 
 words! {
-    /// State of an attempt.
+    /// State of an attempt, changed by the agent's calls, the end of its lease and people's
+    /// decisions.
     pub enum AttemptState {
-        /// Holds the task; the only state in which it may write.
+        /// Holds the task; the only state that may write.
         Running => "running",
-        /// Gave way to a question or to subtasks; the task continues with a new attempt.
+        /// Gave way to an approval or to subtasks. The task continues with a new attempt.
         Parked => "parked",
-        /// Handed in a result that waits for a person.
+        /// Delivered a result that waits for approval.
         Submitted => "submitted",
         /// Its result was accepted.
         Accepted => "accepted",
         /// Its result was rejected.
         Rejected => "rejected",
-        /// It gave up.
+        /// Reported failure.
         Failed => "failed",
-        /// It was silent for longer than its lease, or ran into its hard deadline.
+        /// Its lease or hard deadline ended.
         Expired => "expired",
-        /// It gave the task back unharmed.
+        /// Returned the task without a result; does not count as an attempt.
         Released => "released",
-        /// Its task was cancelled.
+        /// Ended because its task was cancelled.
         Cancelled => "cancelled",
     }
 }
@@ -93,9 +95,9 @@ words! {
     pub enum AgentState {
         /// May claim.
         Active => "active",
-        /// May not claim; its attempts are told to pause.
+        /// May not claim; heartbeats of its attempts answer `pause`.
         Paused => "paused",
-        /// May not claim; its attempts go on.
+        /// May not claim; its attempts continue.
         Draining => "draining",
         /// Out of service; its keys are refused.
         Retired => "retired",
@@ -103,49 +105,49 @@ words! {
 }
 
 words! {
-    /// Whether an agent is heard of, derived from its last claim or heartbeat.
+    /// Liveness of an agent, derived from its last claim or heartbeat when it is read.
     pub enum Liveness {
-        /// Heard of within two minutes.
+        /// Last seen within two minutes.
         Online => "online",
-        /// Silent for more than two minutes.
+        /// Silent for over two minutes.
         Late => "late",
-        /// Silent for more than ten minutes, or never heard of.
+        /// Silent for over ten minutes, or never seen.
         Lost => "lost",
     }
 }
 
 words! {
-    /// State of a plan.
+    /// State of a plan; all but `proposed` are final.
     pub enum PlanState {
-        /// Waits for a person.
+        /// Waits for approval.
         Proposed => "proposed",
         /// Its tasks exist.
         Applied => "applied",
-        /// A person said no.
+        /// Rejected by a person.
         Rejected => "rejected",
-        /// It was edited while it waited: another plan took its place.
+        /// Edited while it waited: a newer version replaced it.
         Superseded => "superseded",
     }
 }
 
 words! {
-    /// What makes a plan.
+    /// Producer of a plan, chosen when the goal is posted.
     pub enum Planner {
-        /// Decomposition of the brief by its own structure, without a model.
+        /// Derives tasks from the structure of the brief, without a model.
         Outline => "outline",
-        /// A stored recipe.
+        /// Instantiates a stored template.
         Playbook => "playbook",
         /// A language model.
         Llm => "llm",
         /// A planning agent of the fleet.
         Agent => "agent",
-        /// The tasks are given in the request.
+        /// Takes the tasks given in the request.
         Tasks => "tasks",
     }
 }
 
 words! {
-    /// What an approval is about.
+    /// Kind of an approval: the question that a person decides.
     pub enum ApprovalKind {
         /// May this plan be applied?
         Plan => "plan",
@@ -157,7 +159,7 @@ words! {
         Action => "action",
         /// May this budget be raised?
         Budget => "budget",
-        /// A question that needs an answer.
+        /// A question of an agent that needs an answer.
         Input => "input",
     }
 }
@@ -165,41 +167,42 @@ words! {
 words! {
     /// State of an approval; all but `pending` are final.
     pub enum ApprovalState {
-        /// Waits for a person.
+        /// Waits for a decision.
         Pending => "pending",
-        /// A person said yes.
+        /// Approved by the people required.
         Approved => "approved",
-        /// A person said no.
+        /// Rejected.
         Rejected => "rejected",
-        /// A person answered the question.
+        /// A person answered the question of kind `input`.
         Answered => "answered",
-        /// Nobody decided in time.
+        /// Its time limit passed without a decision.
         Expired => "expired",
-        /// What it was about ended first.
+        /// Its subject ended before a decision.
         Cancelled => "cancelled",
     }
 }
 
 words! {
-    /// Why a task or attempt failed. The class decides whether it is tried again.
+    /// Class of a failure; decides whether the task is retried.
     pub enum FailureClass {
-        /// Something passing: a network error, a flaky tool. Retried with backoff.
+        /// A passing fault: a network error, a flaky tool. Retried with backoff.
         Transient => "transient",
-        /// A provider said "too many". Retried, not before `retry_after_seconds`.
+        /// The provider's rate limit. Retried, not before `retry_after_seconds`.
         RateLimited => "rate_limited",
-        /// Not enough memory, disk, context window. Retried with backoff.
+        /// Out of memory, disk or context window. Retried with backoff.
         Resources => "resources",
-        /// The task's input is wrong; trying again cannot help. Final.
+        /// The task's input is wrong, so a retry cannot help. Final.
         InvalidInput => "invalid_input",
-        /// It cannot be done. Final.
+        /// The task cannot be done. Final.
         Permanent => "permanent",
-        /// The attempt ran into its hard deadline. Retried. Set by the service.
+        /// The attempt reached its hard deadline. Retried. Also set by the service.
         Timeout => "timeout",
-        /// The agent fell silent. Retried; three times in a row is quarantine. Set by the service.
+        /// The lease expired without a heartbeat. Retried; three in a row put the task in
+        /// quarantine. Set by the service.
         Lost => "lost",
-        /// Nobody claimed the task within `start_within_seconds`. Set by the service.
+        /// No claim within `start_within_seconds`. Set by the service.
         StartTimeout => "start_timeout",
-        /// All attempts together took longer than `finish_within_seconds`. Set by the service.
+        /// All attempts together exceeded `finish_within_seconds`. Set by the service.
         FinishTimeout => "finish_timeout",
         /// A child of the container failed or was cancelled. Set by the service.
         ChildrenFailed => "children_failed",
@@ -207,7 +210,7 @@ words! {
 }
 
 impl FailureClass {
-    /// Whether a failure of this class is tried again unless its reporter says otherwise.
+    /// Default of `retryable` in a failure report of this class.
     #[must_use]
     pub const fn retryable(self) -> bool {
         match self {
@@ -222,7 +225,7 @@ impl FailureClass {
         }
     }
 
-    /// Whether an agent may report it; the others are the service's own findings.
+    /// Whether an agent may report this class; the service sets the others.
     #[must_use]
     pub const fn reportable(self) -> bool {
         match self {
@@ -238,21 +241,22 @@ impl FailureClass {
 }
 
 words! {
-    /// What an agent should do next, in every heartbeat's answer.
+    /// Instruction to the agent, in every heartbeat answer.
     pub enum Directive {
-        /// Go on.
+        /// Continue the work.
         Continue => "continue",
-        /// Finish soon: the hard deadline is near, or the budget used up.
+        /// Finish soon: the hard deadline is near, or a budget is used up.
         WrapUp => "wrap_up",
-        /// Send a checkpoint and release.
+        /// Send a checkpoint and release the attempt.
         Pause => "pause",
-        /// Stop at once and release: the task is being cancelled, or a budget is used up.
+        /// Stop at once and release the attempt: the task is being cancelled, or a budget is
+        /// exhausted.
         Stop => "stop",
     }
 }
 
 words! {
-    /// What a total of spend is kept for. What a task used is the sum of its few attempts.
+    /// Owner of a running spend total. The spend of a task is computed from its attempts instead.
     pub enum SpendNode {
         /// A goal.
         Goal => "goal",

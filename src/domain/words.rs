@@ -1,18 +1,17 @@
-//! The macro that makes a word list: one enum for the database, JSON and the OpenAPI document.
+//! The macro for closed word lists: one enum for database, JSON and OpenAPI.
 //!
-//! A state or kind is spelt once. The same list gives the Rust enum, its text in the database,
-//! its JSON and its schema, so the three cannot drift apart; a test compares the database's
-//! CHECK constraints with [`Words::ALL`].
+//! Each state or kind is spelt once, and the Rust enum, the database text, the JSON and the schema
+//! derive from it. A test compares the database's CHECK constraints with [`Words::ALL`].
 
 /// A closed list of words.
 pub trait Words: Copy + Sized + 'static {
     /// Every word, in the order of declaration.
     const ALL: &'static [Self];
-    /// The word as it is stored and sent.
+    /// The stored and sent spelling.
     fn as_str(self) -> &'static str;
 }
 
-/// A text that is none of the words of a list.
+/// A text outside the list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not one of the words allowed here")]
 pub struct UnknownWord(pub String);

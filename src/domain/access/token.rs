@@ -1,15 +1,14 @@
-//! The bearer token: what a key looks like to the one who holds it.
+//! Bearer tokens of keys.
 //!
-//! `mst_<public>_<secret>`. `<public>` is the workspace's id and the key's id, so that finding a
-//! key names its workspace; `<secret>` is 256 random bits. Both are lowercase base32 (RFC 4648)
-//! without padding: 109 characters that survive a double click, a URL and a shell.
+//! `mst_<public>_<secret>`: `<public>` is the workspace id and the key id, so a lookup by key names
+//! its workspace; `<secret>` is 256 random bits. Both are lowercase base32 (RFC 4648) without
+//! padding: 109 characters, safe in a URL, a shell and a double click.
 //!
-//! A *raw* token is the one exception: a secret of somebody's own, given to the first start instead
-//! of letting it make a key. Its ids are derived from it with HMAC-SHA256, so it names a workspace
-//! and a key like any other. Whoever sees those ids could test guesses of the secret against them
-//! without asking the service, so it must be random: `openssl rand -hex 32`.
+//! A *raw* token is the exception: a secret chosen by the operator for the first start. Its ids
+//! derive from it by HMAC-SHA256, so it names a workspace and key like any other. The ids allow
+//! offline tests of guesses, so the secret must be random: `openssl rand -hex 32`.
 //!
-//! Only the SHA-256 of a secret is ever stored. The secrets are random, so no slow hash is needed.
+//! Only the SHA-256 of a secret is stored. Secrets are random, so a slow hash is not needed.
 
 use data_encoding::BASE32_NOPAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -21,16 +20,16 @@ use uuid::Uuid;
 use crate::domain::ids::{KeyId, WorkspaceId};
 
 const PREFIX: &str = "mst_";
-/// Base32 characters of 32 bytes, which is both two ids and one secret.
+/// Base32 characters of 32 bytes: two ids, or one secret.
 const PART: usize = 52;
-/// The fewest characters of a raw token.
+/// Minimum length of a raw token.
 pub const RAW_LEAST: usize = 32;
-/// The most characters of a raw token.
+/// Maximum length of a raw token.
 pub const RAW_MOST: usize = 200;
-/// The fewest different characters of a raw token: fewer are a placeholder, not a secret.
+/// Minimum of distinct characters of a raw token; fewer mean a placeholder.
 const RAW_DIFFERENT: usize = 8;
 
-/// The hash under which a secret is stored.
+/// Stored hash of a secret.
 #[derive(Debug, Clone, Copy)]
 pub struct SecretHash([u8; 32]);
 
@@ -41,14 +40,14 @@ impl SecretHash {
         &self.0
     }
 
-    /// Whether `stored` is this hash, in a time that does not depend on either.
+    /// Whether `stored` is this hash, in constant time.
     #[must_use]
     pub fn matches(&self, stored: &[u8]) -> bool {
         self.0.as_slice().ct_eq(stored).into()
     }
 }
 
-/// A well-formed token. Says nothing about whether there is such a key.
+/// A well-formed token; the key need not exist.
 #[derive(Debug, Clone)]
 pub struct Token {
     workspace: WorkspaceId,
@@ -57,11 +56,11 @@ pub struct Token {
     text: SecretString,
 }
 
-/// Why a text is no token.
+/// Malformed token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a key is what muster made (`mst_...`), or {RAW_LEAST} to {RAW_MOST} visible ASCII characters \
-     without spaces that are truly random (`openssl rand -hex 32`)"
+    "a key has the form `mst_...` as issued by muster, or is {RAW_LEAST} to {RAW_MOST} random \
+     visible ASCII characters without spaces (`openssl rand -hex 32`)"
 )]
 pub struct NoToken;
 
@@ -75,10 +74,10 @@ impl Token {
         Self { workspace, key, hash: hash(&secret), text: SecretString::from(text) }
     }
 
-    /// Reads what somebody presents.
+    /// Reads a presented token.
     ///
     /// # Errors
-    /// When it is not in one of the two forms.
+    /// When it has neither form.
     pub fn parse(text: &str) -> Result<Self, NoToken> {
         match text.strip_prefix(PREFIX) {
             Some(rest) => Self::parse_made(text, rest),
@@ -106,7 +105,7 @@ impl Token {
         let good = (RAW_LEAST..=RAW_MOST).contains(&bytes.len())
             && different >= RAW_DIFFERENT
             && bytes.iter().all(u8::is_ascii_graphic)
-            // A damaged token is not taken for a secret of somebody's own.
+            // A damaged `mst_` token must not pass as a raw token.
             && !bytes[..PREFIX.len()].eq_ignore_ascii_case(PREFIX.as_bytes());
         if !good {
             return Err(NoToken);
@@ -119,31 +118,31 @@ impl Token {
         })
     }
 
-    /// The workspace that it names.
+    /// Workspace named by the token.
     #[must_use]
     pub fn workspace(&self) -> WorkspaceId {
         self.workspace
     }
 
-    /// The key that it names.
+    /// Key named by the token.
     #[must_use]
     pub fn key(&self) -> KeyId {
         self.key
     }
 
-    /// The hash of its secret.
+    /// Hash of the secret.
     #[must_use]
     pub fn hash(&self) -> SecretHash {
         self.hash
     }
 
-    /// The whole of it: shown once, or kept while a request lasts.
+    /// The full text, for one display or for the duration of a request.
     #[must_use]
     pub fn into_text(self) -> SecretString {
         self.text
     }
 
-    /// The whole of it, to be shown to whom it was made for.
+    /// The full text, for display to its owner.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.text.expose_secret()
@@ -158,8 +157,8 @@ pub(in crate::domain) fn base32(bytes: &[u8]) -> String {
     BASE32_NOPAD.encode(bytes).to_ascii_lowercase()
 }
 
-/// Exactly the one spelling that [`base32`] gives: a token that could be spelt in two ways would
-/// have two hashes.
+/// Accepts only the canonical spelling of [`base32`]: two spellings of one token would have two
+/// hashes.
 pub(in crate::domain) fn unbase32(text: &str) -> Option<[u8; 32]> {
     if text.len() != PART || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;
@@ -168,7 +167,7 @@ pub(in crate::domain) fn unbase32(text: &str) -> Option<[u8; 32]> {
     bytes.try_into().ok()
 }
 
-/// A UUIDv7 of the beginning of time: in lists by id, the first key stands first.
+/// A UUIDv7 with timestamp zero: the first key sorts first.
 fn derived(secret: &[u8], what: &[u8]) -> Result<Uuid, NoToken> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| NoToken)?;
     mac.update(what);

@@ -1,11 +1,10 @@
-//! What a goal will have used when it is done: the estimate at completion.
+//! Estimate at completion: expected total spend of a goal.
 //!
-//! What was used counts as it is. For each open task, the rest is what it is expected to use without
-//! what it already used, and never less than nothing: a task that is over its estimate is expected
-//! to use no more, not to give something back. What a task is expected to use is its own estimate;
-//! else what nine of ten tasks like it stayed within; else what the tasks of the goal that are done
-//! used on average. Of a task of which none is known nothing is assumed, and it is counted, so that
-//! a reader sees how much of the estimate is not there.
+//! Spend so far counts as it is. Each open task adds its expected spend minus its spend so far,
+//! never less than zero: a task over its estimate adds nothing. The expected spend of a task is its
+//! own estimate, else the 90th percentile of tasks with the same capabilities, else the mean of the
+//! goal's done tasks. A task with none of these adds zero and is counted as `unknown`, so that the
+//! reader sees the gap.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,80 +13,78 @@ use serde::{Deserialize, Serialize};
 use super::money::clamp;
 use crate::domain::{budget::ask::Estimates, spend::Amounts};
 
-/// How a task stands.
+/// Role of a task in the estimate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// It will use more.
+    /// Not ended: more spend is expected.
     Open,
-    /// It is done: what it used is an example for others.
+    /// Done: a sample for the mean.
     Done,
-    /// Nothing more is expected of it, and it is no example: it failed, was cancelled, or only
-    /// contains others.
+    /// Failed, cancelled or a container: no more spend, and no sample.
     Silent,
 }
 
-/// A task of a goal, and what is known of its spend.
+/// One task of the goal and its spend.
 #[derive(Debug, Clone)]
 pub struct TaskFacts {
-    /// How it stands.
+    /// Its role in the estimate.
     pub standing: Standing,
-    /// Its own estimates.
+    /// The task's own estimates.
     pub estimates: Estimates,
-    /// What nine of ten tasks with the same capabilities stayed within.
+    /// 90th percentile of tasks with the same capabilities, by unit.
     pub usual: Amounts,
-    /// What it used.
+    /// Spend so far, by unit.
     pub used: Amounts,
 }
 
-/// What a goal will have used in one unit.
+/// Expected total spend of a goal in one unit. Computed when the report is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct UnitEstimate {
-    /// The unit.
+    /// Unit of the amounts, for example `usd_micros`.
     #[schema(example = "usd_micros")]
     pub unit: String,
-    /// What its tasks have used until now, those that failed too.
+    /// Spend of all tasks of the goal until now, failed ones included.
     #[schema(example = 1_200_000)]
     pub spent: i64,
-    /// What its open tasks are expected to use beyond that.
+    /// Expected further spend of the open tasks.
     #[schema(example = 800_000, minimum = 0)]
     pub expected_rest: i64,
-    /// Both together: what it will have used when it is done.
+    /// Expected total when the goal is done: `spent` plus `expected_rest`.
     #[schema(example = 2_000_000)]
     pub at_completion: i64,
-    /// What the expectation rests on.
+    /// Sources of the expectation, as counts of open tasks.
     pub basis: EstimateBasis,
 }
 
-/// What an expectation rests on: how many open tasks for each source. Together they are all open
-/// tasks.
+/// Number of open tasks by the source of their expected spend. The counts add up to all open tasks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EstimateBasis {
-    /// Tasks with an estimate of their own.
+    /// Open tasks with an estimate of their own in this unit.
     #[schema(example = 3, minimum = 0)]
     pub from_estimate: i64,
-    /// Tasks for which what nine of ten tasks with the same capabilities stayed within was taken.
+    /// Open tasks expected at the 90th percentile of tasks with the same capabilities.
     #[schema(example = 1, minimum = 0)]
     pub from_usual: i64,
-    /// Tasks for which the mean of the goal's done tasks was taken.
+    /// Open tasks expected at the mean of the goal's done tasks.
     #[schema(example = 4, minimum = 0)]
     pub from_mean: i64,
-    /// Tasks of which nothing is known: they count as nothing in `expected_rest`.
+    /// Open tasks without any source; they add 0 to `expected_rest`.
     #[schema(example = 0, minimum = 0)]
     pub unknown: i64,
 }
 
-/// What a goal will have used.
+/// Estimate at completion of a goal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {
-    /// Tasks that are done.
+    /// Number of done tasks.
     pub tasks_done: i64,
-    /// Tasks that are open.
+    /// Number of tasks that have not ended.
     pub tasks_open: i64,
-    /// A line for each unit, in the order of their names.
+    /// One entry per unit, by name.
     pub units: Vec<UnitEstimate>,
 }
 
-/// What a goal will have used that has used `spent` and has these tasks.
+/// The estimate at completion of a goal with this spend and these tasks.
 #[must_use]
 pub fn at_completion(spent: &Amounts, tasks: &[TaskFacts]) -> Completion {
     let standing = |wanted: Standing| tasks.iter().filter(move |task| task.standing == wanted);
@@ -113,7 +110,7 @@ fn count(tasks: usize) -> i64 {
     i64::try_from(tasks).unwrap_or(i64::MAX)
 }
 
-/// What done tasks used on average, rounded up: an expectation is not to be too low.
+/// Mean spend of the done tasks, rounded up so that the estimate is not too low.
 fn means(done: &[&TaskFacts]) -> Amounts {
     let mut sums = BTreeMap::<&str, i128>::new();
     for (unit, amount) in done.iter().flat_map(|task| &task.used) {

@@ -1,47 +1,47 @@
-//! When a limit will be used up if everything goes on as in the last day.
+//! Projected exhaustion of a limit at the rate of the last 24 hours.
 //!
-//! The rate is what was used below the limit's node in the last 24 hours, whenever the attempts
-//! were started. It knows nothing of what is planned: it is for people who want to know whether to
-//! look closer. Once a limit is used up the answer is the present, whatever the rate.
+//! The rate is the spend below the limit's node in the last 24 hours, whenever the attempts
+//! started. It ignores planned work: it hints at a problem and promises nothing. An exhausted limit
+//! answers with the present instant, whatever the rate.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
 
-/// Over how many hours the rate is measured.
+/// Window of the rate, in hours.
 pub const HOURS: i64 = 24;
-/// Only attempts that were started in this time are looked at: an attempt runs for thirty days at
-/// most, so all others ended before the time in which the rate is measured.
+/// Age limit of the attempts considered. An attempt runs 30 days at most, so older ones ended
+/// before the window of the rate.
 pub const LOOK_BACK: Duration = Duration::from_secs(31 * 24 * 3600);
 
-/// Milliseconds over which the rate is measured.
+/// [`HOURS`] in milliseconds.
 const MEASURED_MS: i128 = HOURS as i128 * 3_600_000;
-/// Instants from this year on cannot be written as RFC 3339 has it, and interest nobody.
+/// First year that RFC 3339 cannot express.
 const YEARS_END: i32 = 10_000;
 
-/// How a limit stands.
+/// State of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Course {
-    /// The limit.
+    /// The limit, in its unit.
     pub limit: i64,
-    /// What is used of it.
+    /// Spend against the limit so far.
     pub used: i64,
-    /// What was used in the last 24 hours.
+    /// Spend in the last [`HOURS`].
     pub burned: i64,
-    /// When the limit begins anew; none: never.
+    /// Start of the next period; `None`: the limit never resets.
     pub ends_at: Option<DateTime<Utc>>,
 }
 
 impl Course {
-    /// What is used per hour, rounded.
+    /// Spend per hour, rounded to the nearest.
     #[must_use]
     pub fn burn_per_hour(self) -> i64 {
         let (whole, rest) = (self.burned / HOURS, self.burned % HOURS);
-        // No overflow: a 24th is far from the end.
+        // No overflow: a 24th is far below the maximum.
         if rest.abs() * 2 >= HOURS { whole + rest.signum() } else { whole }
     }
 
-    /// When all of it is used; none: not at this rate, or not before it begins anew.
+    /// Projected instant of exhaustion; `None`: not at this rate, or not before the reset.
     #[must_use]
     pub fn exhausted_at(self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let left = i128::from(self.limit) - i128::from(self.used);
@@ -52,7 +52,7 @@ impl Course {
         if burned <= 0 {
             return None;
         }
-        // A limit is used up when the last of it is, so a part of a millisecond counts as one.
+        // Rounded up: the limit is exhausted only when all of it is used.
         let milliseconds = (left * MEASURED_MS + burned - 1) / burned;
         let after = TimeDelta::try_milliseconds(i64::try_from(milliseconds).ok()?)?;
         let at = now.checked_add_signed(after)?;
@@ -108,7 +108,7 @@ mod tests {
     }
 
     proptest! {
-        /// At the instant that is told, and not a millisecond earlier, the limit is used up.
+        /// The limit is exhausted at the projected instant, and not a millisecond earlier.
         #[test]
         fn it_is_used_up_then_and_not_before(
             limit in 0..1_000_000_i64, used in 0..1_000_000_i64, burned in 1..1_000_000_i64,

@@ -1,11 +1,11 @@
-//! Reports on spend: what they are grouped by, what they cover, and their arithmetic.
+//! Spend reports: grouping, range and arithmetic.
 //!
-//! What is guaranteed:
-//! - Nothing is rounded on the way. Amounts are summed in millionths of their unit ([`money`]), and
-//!   only the sum is brought to whole units or written as a decimal.
-//! - No sum overflows: one that does not fit stays at the largest number there is.
-//! - A report that is too large to be given in one piece is refused and says what to narrow,
-//!   because half a report looks like a whole one.
+//! Guarantees:
+//! - Exact sums. Amounts are added in millionths of their unit ([`money`]); only the sum is rounded
+//!   to whole units or written as a decimal.
+//! - No overflow: sums saturate.
+//! - A report above [`ROWS_MAX`] is refused with advice on how to narrow it. A truncated report
+//!   would look complete.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -18,36 +18,36 @@ pub mod estimate;
 pub mod forecast;
 pub mod money;
 
-/// Most rows of a report that is given in one piece.
+/// Most rows of a report returned in one answer.
 pub const ROWS_MAX: usize = 10_000;
-/// Most rows of an export for billing tools.
+/// Most rows of a billing export.
 pub const EXPORT_ROWS_MAX: usize = 50_000;
-/// The longest time that an export for billing tools covers, in days.
+/// Longest range of a billing export, in days.
 pub const EXPORT_DAYS_MAX: i64 = 92;
 
 words! {
-    /// What the rows of a report stand for.
+    /// Dimension of a spend report: one row per value.
     pub enum GroupBy {
-        /// A row for each agent that used something.
+        /// One row per agent with spend.
         Agent => "agent",
-        /// A row for each model, as agents have reported it.
+        /// One row per model name, as agents reported it.
         Model => "model",
-        /// A row for each goal.
+        /// One row per goal.
         Goal => "goal",
-        /// A row for each task.
+        /// One row per task.
         Task => "task",
-        /// A row for each project.
+        /// One row per project.
         Project => "project",
-        /// A row for each set of capabilities that tasks require.
+        /// One row per set of required capabilities.
         Capability => "capability",
-        /// A row for each day in the time zone of the report.
+        /// One row per calendar day in the report's time zone.
         Day => "day",
     }
 }
 
 impl GroupBy {
-    /// Whether something can belong to none of the groups: a goal has no project, an entry names
-    /// no model.
+    /// Whether spend may lack a value in this dimension: a goal without a project, an entry without
+    /// a model.
     #[must_use]
     pub const fn may_be_none(self) -> bool {
         match self {
@@ -57,33 +57,33 @@ impl GroupBy {
     }
 }
 
-/// Where a row stands in the order of its report.
+/// Position of a row in its report; the paging cursor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
-    /// What comes first: the money of the row, the most first; the same for all days.
+    /// First sort key: the money of the row, descending. Constant in reports by day.
     pub rank: Millionths,
-    /// What comes next: the beginning of the key, and its digest where keys are long.
+    /// Second sort key: prefix of the group's key, plus a digest for long keys.
     pub key: String,
 }
 
-/// A time from `from` to before `to`. An end that is left open is never.
+/// A half-open time range `[from, to)`. A missing end is unbounded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Span {
-    /// Its beginning.
+    /// Inclusive start.
     pub from: Option<DateTime<Utc>>,
-    /// Its end.
+    /// Exclusive end.
     pub to: Option<DateTime<Utc>>,
 }
 
 impl Span {
-    /// Notes that it holds no instant.
+    /// Reports an empty range.
     pub fn check(self, checks: &mut Checks) {
         if let (Some(from), Some(to)) = (self.from, self.to) {
             checks.ensure(from < to, "?to", "must be later than `from`");
         }
     }
 
-    /// Both ends, for an export; notes what is missing, and that it is too long.
+    /// Both ends, for an export. Reports a missing end and a range over [`EXPORT_DAYS_MAX`].
     pub fn whole(self, checks: &mut Checks) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
         checks.ensure(self.from.is_some(), "?from", "must be given");
         checks.ensure(self.to.is_some(), "?to", "must be given");
@@ -98,12 +98,12 @@ impl Span {
     }
 }
 
-/// Notes that there is no time zone of this name.
+/// Reports an unknown time zone.
 pub fn check_time_zone(checks: &mut Checks, at: &str, name: &str) {
     checks.ensure(
         name.parse::<Tz>().is_ok(),
         at,
-        "is no time zone; use an IANA name such as `Europe/Vienna` or `UTC`",
+        "unknown time zone; use an IANA name such as `Europe/Vienna` or `UTC`",
     );
 }
 

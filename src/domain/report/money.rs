@@ -1,9 +1,8 @@
-//! Sums that are exact, and how they are written.
+//! Exact sums of spend and their decimal text.
 //!
-//! An entry of spend has an amount in whole units and, where it is money, a fraction in millionths
-//! of the unit beside it. [`Millionths`] holds both as one whole number, which may be below zero
-//! because corrections are. It is written as text wherever it leaves the program: JSON numbers of
-//! that size are read as floats by half of the world.
+//! A spend entry has whole units and, for money, a fraction in millionths of a unit. [`Millionths`]
+//! holds both as one integer, negative for corrections. Outside the program it is text: many JSON
+//! parsers read numbers of this size as floats.
 
 use std::{collections::BTreeMap, fmt, num::ParseIntError, str::FromStr};
 
@@ -11,16 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::spend::{Amounts, MONEY};
 
-/// Millionths of a unit.
+/// Millionths per unit.
 pub const PER_UNIT: i128 = 1_000_000;
 /// Decimal places of a millionth of a unit.
 const UNIT_PLACES: usize = 6;
 /// Decimal places of a millionth of a micro-dollar, in dollars.
 const DOLLAR_PLACES: usize = 12;
-/// Decimal places that an amount of dollars has at least.
+/// Minimum decimal places of a dollar amount.
 const CENTS: usize = 2;
 
-/// An exact amount of a unit, in millionths of it.
+/// An exact amount in millionths of its unit.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -31,26 +30,27 @@ pub struct Millionths(pub i128);
 pub type Sums = BTreeMap<String, Millionths>;
 
 impl Millionths {
-    /// In whole units, rounded down; one that does not fit stays at the end.
+    /// Sums in whole units.
     #[must_use]
     pub fn whole(self) -> i64 {
         clamp(self.0.div_euclid(PER_UNIT))
     }
 
-    /// In units, as an exact decimal: `12`, `0.5`.
+    /// Exact decimal in units: `12`, `0.5`.
     #[must_use]
     pub fn in_units(self) -> String {
         decimal(self.0, UNIT_PLACES, 0)
     }
 
-    /// Micro-dollars in dollars, as an exact decimal with at least two places: `47.608895`, `0.10`.
+    /// Exact decimal in dollars of an amount in micro-dollars, with at least two places:
+    /// `47.608895`, `0.10`.
     #[must_use]
     pub fn in_dollars(self) -> String {
         decimal(self.0, DOLLAR_PLACES, CENTS)
     }
 }
 
-/// The nearest 64-bit number.
+/// Saturating conversion to `i64`.
 #[must_use]
 pub fn clamp(value: i128) -> i64 {
     i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX })
@@ -62,13 +62,13 @@ pub fn whole(sums: &Sums) -> Amounts {
     sums.iter().map(|(unit, sum)| (unit.clone(), sum.whole())).collect()
 }
 
-/// The money of sums in dollars, exactly.
+/// The money among the sums, as an exact decimal in dollars.
 #[must_use]
 pub fn dollars(sums: &Sums) -> String {
     sums.get(MONEY).copied().unwrap_or_default().in_dollars()
 }
 
-/// `value` divided by ten to the power of `places`, with at least `least` decimal places.
+/// `value / 10^places` with at least `least` decimal places.
 fn decimal(value: i128, places: usize, least: usize) -> String {
     let sign = if value < 0 { "-" } else { "" };
     let digits = format!("{:0>width$}", value.unsigned_abs(), width = places + 1);
@@ -152,8 +152,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is written says the same number: the digits without the point are the number, and
-        /// the places are those of its unit.
+        /// The digits without the point are the number, and the places are those of its unit.
         #[test]
         fn a_decimal_is_the_number(value in any::<i128>(), places in 1_usize..20) {
             let text = decimal(value, places, 0);

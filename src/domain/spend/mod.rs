@@ -1,10 +1,9 @@
-//! Spend: units, amounts, and what a report adds.
+//! Spend: units, amounts, and the effect of a report.
 //!
-//! Two ways of reporting, which may be mixed per unit: *entries*, each with a key of the agent's
-//! own, so that sending one again adds nothing; and *cumulative totals* of the attempt so far, of
-//! which only the rise over the highest total counts. An attempt's spend in a unit is the sum of
-//! its entries plus its highest total. Nothing is ever clipped, refused for being late, or taken
-//! back.
+//! There are two ways to report, and they mix per unit. *Entries* carry a key of the agent's own,
+//! so a repeated entry adds nothing. *Cumulative totals* of the attempt add only their rise over
+//! the highest total so far. Spend of an attempt in a unit is the sum of its entries plus its
+//! highest total. Spend is never clipped, never refused for being late, and never taken back.
 
 use std::collections::BTreeMap;
 
@@ -19,51 +18,57 @@ use super::{
     settings,
 };
 
+<<<<<<< HEAD
 /// Millionths in a unit: amounts of money keep fractions of a micro-dollar beside whole ones.
 pub const FRACTIONS: i64 = 1_000_000;
 
 /// Amounts by unit. Units are named `usd_micros`, `input_tokens`, `output_tokens`, `tool_calls`,
 /// `gpu_ms` or a name of the fleet's own; amounts are whole numbers. `wall_ms` and `attempts` are
 /// measured by the service and never reported.
+=======
+/// Amounts by unit. Units are `usd_micros`, `input_tokens`, `output_tokens`, `tool_calls`, `gpu_ms`
+/// or a name of the fleet's own; amounts are whole numbers. The service measures `wall_ms` and
+/// `attempts` itself; they cannot be reported.
+>>>>>>> 84f2117 (domain: Say states, settings, spend and reports plainly)
 pub type Amounts = BTreeMap<String, i64>;
 
-/// One thing that was used.
+/// One thing an attempt used, for example one model call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SpendEntry {
-    /// Your own key of this entry, unique in the attempt: the id of the model call, for example.
-    /// What is stored under the key for a unit stays: sent again, it adds nothing. A unit that
-    /// was not reported under the key before is added.
+    /// Your key of this entry, unique within the attempt, for example the id of the model call. The
+    /// first amount stored under a key and unit stays: repeating the entry adds nothing, and a unit
+    /// that is new under the key is added.
     #[schema(example = "call-17", min_length = 1, max_length = 200)]
     pub key: String,
-    /// What was used, by unit. May be left out when `usage` says it.
+    /// Amounts used, by unit, in whole numbers. Optional with `usage`.
     #[serde(default)]
     #[schema(example = json!({"usd_micros": 1250, "input_tokens": 4100, "output_tokens": 320}))]
     pub amounts: Amounts,
-    /// The usage of one model call, as its provider counted it: it becomes `input_tokens`,
-    /// `output_tokens` (both with everything that is part of them), `cache_read_tokens`,
-    /// `cache_write_tokens` and `reasoning_tokens`, and by the price book `usd_micros`, unless
-    /// `amounts` says what it cost. Without a price the tokens count as `unpriced_tokens` too.
+    /// Usage of one model call as its provider counted it. The service derives `input_tokens`,
+    /// `output_tokens` (totals), `cache_read_tokens`, `cache_write_tokens` and `reasoning_tokens`
+    /// from it, and `usd_micros` from the price book unless `amounts` states the money. Without a
+    /// price the tokens also count as `unpriced_tokens`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// The model that was called, for people; default: that of `usage`.
+    /// Name of the model, for people. Default: the model in `usage`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 200)]
     pub model: Option<String>,
-    /// A remark for people.
+    /// Free text for people, at most 1,000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 1000)]
     pub note: Option<String>,
 }
 
-/// A report of spend on an attempt: entries, cumulative totals, or both.
+/// Spend of an attempt: entries, cumulative totals, or both.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SpendReport {
-    /// Things used since the last report, each with a key. At most 500.
+    /// Entries since the last report, each with its key. At most 500.
     pub entries: Vec<SpendEntry>,
-    /// Totals of this attempt so far, by unit. Only the rise over the highest total reported
-    /// counts, so a repeated or delayed report adds nothing.
+    /// Totals of this attempt so far, by unit. Only the rise over the highest reported total
+    /// counts, so a repeated or late report adds nothing.
     #[schema(example = json!({"output_tokens": 5200}))]
     pub totals: Amounts,
 }
@@ -75,7 +80,7 @@ impl SpendReport {
         self.entries.is_empty() && self.totals.is_empty()
     }
 
-    /// Notes everything that is wrong with it.
+    /// Reports every fault with its place.
     pub fn check(&self, checks: &mut Checks, at: &str) {
         let entries = pointer(at, "entries");
         checks.count(&entries, self.entries.len(), settings::LIST_ITEMS);
@@ -85,7 +90,7 @@ impl SpendReport {
             checks.ensure(
                 ![TOTAL_PREFIX, RERATE_PREFIX].iter().any(|own| entry.key.starts_with(own)),
                 &pointer(&at, "key"),
-                "must not start with `total:` or `rerate:`, which are the service's own",
+                "must not start with `total:` or `rerate:`; these prefixes are reserved",
             );
             if let Some(model) = &entry.model {
                 checks.line(&pointer(&at, "model"), model, 200);
@@ -105,13 +110,13 @@ impl SpendReport {
     }
 }
 
-/// What the keys of entries made from cumulative totals start with.
+/// Key prefix of entries derived from cumulative totals.
 pub const TOTAL_PREFIX: &str = "total:";
 
-/// What the keys of entries that correct a price start with.
+/// Key prefix of entries that correct a price.
 pub const RERATE_PREFIX: &str = "rerate:";
 
-/// Units that are computed from a call's usage.
+/// Units derived from a call's usage.
 const OF_USAGE: [&str; 6] = [
     "input_tokens",
     "output_tokens",
@@ -126,17 +131,17 @@ fn check_usage(checks: &mut Checks, at: &str, entry: &SpendEntry) {
     usage.read(checks, &pointer(at, "usage"));
     for unit in OF_USAGE.iter().filter(|unit| entry.amounts.contains_key(**unit)) {
         let here = pointer(&pointer(at, "amounts"), unit);
-        checks.add(here, "is computed from `usage`; give one of the two");
+        checks.add(here, "is computed from `usage`; state only one of the two");
     }
 }
 
-/// The unit of tokens whose model has no price.
+/// Unit of tokens whose model has no price.
 pub const UNPRICED: &str = "unpriced_tokens";
-/// The unit that counts attempts; measured by the service.
+/// Unit that counts attempts; measured by the service.
 pub const ATTEMPTS: &str = "attempts";
-/// The unit of the time that attempts took, in milliseconds; measured by the service.
+/// Unit of attempt duration in milliseconds; measured by the service.
 pub const WALL_MS: &str = "wall_ms";
-/// The unit of money: millionths of a US dollar.
+/// Unit of money: millionths of a US dollar.
 pub const MONEY: &str = "usd_micros";
 
 /// Whether the service measures the unit itself.
@@ -145,7 +150,7 @@ pub fn is_measured(unit: &str) -> bool {
     unit == ATTEMPTS || unit == WALL_MS
 }
 
-/// Notes a unit that is not spelt as units are.
+/// Reports a malformed unit name.
 pub fn check_unit(checks: &mut Checks, at: &str, unit: &str) {
     checks.ensure(
         is_unit(unit),
@@ -154,7 +159,7 @@ pub fn check_unit(checks: &mut Checks, at: &str, unit: &str) {
     );
 }
 
-/// Notes unknown spellings of units, those that are not reported, and amounts out of bounds.
+/// Reports malformed or measured units and amounts out of bounds.
 pub fn check_amounts(checks: &mut Checks, at: &str, amounts: &Amounts) {
     checks.count(at, amounts.len(), 20);
     for (unit, amount) in amounts {
@@ -163,7 +168,7 @@ pub fn check_amounts(checks: &mut Checks, at: &str, amounts: &Amounts) {
         checks.ensure(
             !is_measured(unit),
             &at,
-            "is measured by the service itself: leave it out, or report another unit",
+            "the service measures this unit; leave it out or report another unit",
         );
         checks.range(&at, *amount, 0..=settings::AMOUNT_MAX);
     }
@@ -175,19 +180,19 @@ fn is_unit(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
-/// What an attempt has used in one unit.
+/// Spend of an attempt in one unit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UnitSpend {
-    /// Sum of the entries.
+    /// Sum of its entries.
     pub entries: i64,
     /// Highest cumulative total.
     pub reported: i64,
-    /// Millionths beside both; only money computed from tokens has them.
+    /// Millionths besides both; only money computed from tokens has them.
     pub fraction: i64,
 }
 
 impl UnitSpend {
-    /// Everything used.
+    /// Total in whole units.
     #[must_use]
     pub fn amount(self) -> i64 {
         let whole = self.entries.saturating_add(self.reported);
@@ -195,26 +200,27 @@ impl UnitSpend {
     }
 }
 
-/// One stored line of spend.
+/// One stored spend row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge {
-    /// The entry's key.
+    /// Key of the entry.
     pub key: String,
-    /// The unit.
+    /// Unit of the amount.
     pub unit: String,
-    /// How much it adds.
+    /// Amount added, in whole units.
     pub amount: i64,
-    /// Millionths beside it.
+    /// Millionths besides the amount.
     pub fraction: i32,
-    /// Who was called.
+    /// Provider that was called.
     pub provider: Option<String>,
-    /// The model, for people.
+    /// Model name, for people.
     pub model: Option<String>,
-    /// A remark.
+    /// Free text of the reporter.
     pub note: Option<String>,
 }
 
-/// What a call's usage comes to: its tokens, and its money if it has a price.
+/// Unit, amount and fraction that a call's usage adds: its tokens, and its money when a price is
+/// known.
 #[must_use]
 pub fn lines_of(tokens: &Tokens, cost: Option<Cost>) -> Vec<(&'static str, i64, i32)> {
     let writes = tokens.cache_write.saturating_add(tokens.cache_write_1h);
@@ -238,7 +244,7 @@ pub fn lines_of(tokens: &Tokens, cost: Option<Cost>) -> Vec<(&'static str, i64, 
     lines
 }
 
-/// The entries of a report, a line for each unit; `used` says what the usage of an entry comes to.
+/// Spend rows of a report, one per entry and unit. `used` resolves the usage of an entry.
 #[must_use]
 pub fn charges(
     report: &SpendReport,
@@ -267,7 +273,7 @@ pub fn charges(
     lines
 }
 
-/// What a cumulative total adds over what was reported before; nothing when it is not higher.
+/// Spend row for a cumulative total; `None` when it does not exceed the previous one.
 #[must_use]
 pub fn rise(unit: &str, total: i64, before: UnitSpend) -> Option<Charge> {
     if total <= before.reported {
