@@ -1,8 +1,8 @@
-//! The one source of time.
+//! The source of time.
 //!
-//! A unit of work reads the database's clock once, so that all processes on one database agree.
-//! Tests set a manual clock instead and move it by hand. Nothing else in muster asks what time it
-//! is; intervals inside a process are tokio's.
+//! A unit of work reads the database's clock once, so all processes on one database agree. Tests
+//! set a manual clock instead. Nothing else in muster reads the time; intervals inside a process
+//! are tokio's.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -11,18 +11,18 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-/// Where the time comes from; cheap to clone.
+/// Source of time; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
     /// The database's clock, read once per unit of work.
     #[default]
     Database,
-    /// Stands still until it is moved.
+    /// A clock that moves only by hand.
     Manual(ManualClock),
 }
 
 impl Clock {
-    /// The time that a test has set; none: it is the database's.
+    /// The time set by a test; `None`: the database's time applies.
     #[must_use]
     pub fn set(&self) -> Option<DateTime<Utc>> {
         match self {
@@ -31,7 +31,7 @@ impl Clock {
         }
     }
 
-    /// What time it is when the database says that it is `database`.
+    /// The current time, given the database's.
     #[must_use]
     pub fn or(&self, database: DateTime<Utc>) -> DateTime<Utc> {
         self.set().unwrap_or(database)
@@ -43,36 +43,35 @@ impl Clock {
 pub struct ManualClock(Arc<Mutex<DateTime<Utc>>>);
 
 impl ManualClock {
-    /// A clock that stands at `start`.
+    /// A clock that shows `start`.
     #[must_use]
     pub fn at(start: DateTime<Utc>) -> Self {
         Self(Arc::new(Mutex::new(start)))
     }
 
-    /// What it shows.
+    /// The time shown.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Moves it forward.
-    pub fn advance(&self, by: std::time::Duration) {
-        let mut now = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *now += by;
+    pub fn advance(&self, by: Duration) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += by;
     }
 }
 
-/// A sign of life of something that works in the background of this process; cheap to clone.
+/// Sign of life of background work in this process; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Pulse(Arc<Mutex<Option<Instant>>>);
 
 impl Pulse {
-    /// It lives.
+    /// Records a sign of life.
     pub fn beat(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// How long ago it last showed that it lives; nothing when it never did.
+    /// Time since the last beat; `None` before the first.
     #[must_use]
     pub fn silence(&self) -> Option<Duration> {
         let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,7 +79,7 @@ impl Pulse {
     }
 }
 
-/// How long something takes inside this process. No rule sees it.
+/// Elapsed time inside this process. No rule reads it.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(Instant);
 
@@ -91,7 +90,7 @@ impl Stopwatch {
         Self(Instant::now())
     }
 
-    /// The time since its start.
+    /// Time since the start.
     #[must_use]
     pub fn elapsed(self) -> Duration {
         self.0.elapsed()

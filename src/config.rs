@@ -1,8 +1,8 @@
-//! What can be set, and how.
+//! Settings.
 //!
 //! Every setting is an option of the command line and an environment variable; the option wins.
-//! There is no configuration file: services, containers and shells all know how to set a variable.
-//! [`settings`] lists all of them from the definitions themselves, for the manual.
+//! There is no configuration file: services, containers and shells can all set a variable.
+//! [`settings`] derives the manual's list from the definitions.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -15,10 +15,10 @@ use crate::{
     shutdown::Drain,
 };
 
-/// The database of a private server.
+/// Database name on a private server.
 pub const DATABASE: &str = "muster";
 
-/// Where the data is.
+/// Location of the data.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Database")]
 pub struct DatabaseConfig {
@@ -27,15 +27,15 @@ pub struct DatabaseConfig {
     /// Without it muster runs a private PostgreSQL on the data directory.
     #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<SecretString>,
-    /// Where the private PostgreSQL keeps its data
+    /// Data directory of the private PostgreSQL
     ///
-    /// The default is the platform's place for a user's data, as root /var/lib/muster.
+    /// The default is the platform's directory for user data, or /var/lib/muster for root.
     #[arg(long, global = true, env = "MUSTER_DATA_DIR", value_name = "DIRECTORY")]
     pub data_dir: Option<PathBuf>,
-    /// Where the programs of PostgreSQL are; they are looked for otherwise
+    /// Directory of the PostgreSQL programs; found automatically by default
     #[arg(long, global = true, env = "MUSTER_PG_BIN", value_name = "DIRECTORY")]
     pub pg_bin: Option<PathBuf>,
-    /// How many connections to the database muster opens at most
+    /// Maximum number of database connections
     #[arg(
         long,
         global = true,
@@ -48,51 +48,51 @@ pub struct DatabaseConfig {
 }
 
 impl DatabaseConfig {
-    /// The URL of the PostgreSQL to use; none: a private one. An empty variable is none.
+    /// URL of the external PostgreSQL; `None`, or an empty variable: a private one.
     #[must_use]
     pub fn url(&self) -> Option<&str> {
         let url = self.database_url.as_ref().map(|url| url.expose_secret());
         url.filter(|url| !url.is_empty())
     }
 
-    /// The data directory of the private PostgreSQL.
+    /// Data directory of the private PostgreSQL.
     ///
     /// # Errors
-    /// When none is named and there is no home directory.
+    /// When none is set and there is no home directory.
     pub fn data_dir(&self) -> Result<PathBuf, EmbeddedError> {
         self.data_dir.clone().map_or_else(default_data_dir, Ok)
     }
 
-    /// How to start the private PostgreSQL.
+    /// Options of the private PostgreSQL.
     ///
     /// # Errors
-    /// When no data directory is named and there is no home directory.
+    /// When no data directory is set and there is no home directory.
     pub fn embedded(&self) -> Result<EmbeddedOptions, EmbeddedError> {
         let mut options = EmbeddedOptions::new(self.data_dir()?);
         options.bin_dir.clone_from(&self.pg_bin);
-        // Some for the command line and psql beside a running service.
+        // A reserve for the command line and psql beside a running service.
         options.max_connections = self.database_connections.saturating_add(20);
         Ok(options)
     }
 }
 
-/// How the service listens and what it takes on.
+/// Address and limits of the service.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Service")]
 pub struct ServeConfig {
     /// The address to listen on
     ///
-    /// Plain HTTP: put something that speaks TLS in front of it before it leaves the machine.
+    /// Plain HTTP: use a TLS proxy for traffic that leaves the machine.
     #[arg(long, env = "MUSTER_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub listen: SocketAddr,
     /// The first admin key, used once, on an empty database
     ///
-    /// Either what `muster keys generate` printed, or at least 32 truly random characters
+    /// Output of `muster keys generate`, or at least 32 random characters
     /// (`openssl rand -hex 32`). Without it muster makes a key and prints it once. Prefer the
-    /// variable: others on the machine can see the arguments of a program.
+    /// variable: other users of the machine can see command line arguments.
     #[arg(long, env = "MUSTER_BOOTSTRAP_KEY", hide_env_values = true, value_name = "KEY")]
     pub bootstrap_key: Option<SecretString>,
-    /// How many requests may be in the works at once; more are refused with 503
+    /// Maximum number of concurrent requests; further ones are refused with 503
     #[arg(
         long,
         env = "MUSTER_MAX_REQUESTS",
@@ -101,7 +101,7 @@ pub struct ServeConfig {
         value_name = "COUNT"
     )]
     pub max_requests: usize,
-    /// How many requests may wait in long polls at once
+    /// Maximum number of requests waiting in long polls
     #[arg(
         long,
         env = "MUSTER_MAX_WAITING",
@@ -110,7 +110,7 @@ pub struct ServeConfig {
         value_name = "COUNT"
     )]
     pub max_waiting: usize,
-    /// How long a request may take, its waiting in a long poll not counted
+    /// Time limit of a request, without its wait in a long poll
     #[arg(
         long,
         env = "MUSTER_REQUEST_TIMEOUT_SECONDS",
@@ -119,7 +119,7 @@ pub struct ServeConfig {
         value_name = "SECONDS"
     )]
     pub request_timeout_seconds: u64,
-    /// How long a stop waits for the requests that are in the works
+    /// Time that a stop waits for running requests
     #[arg(
         long,
         env = "MUSTER_DRAIN_SECONDS",
@@ -128,7 +128,7 @@ pub struct ServeConfig {
         value_name = "SECONDS"
     )]
     pub drain_seconds: u64,
-    /// How long a stop goes on serving while /readyz says no, for load balancers to notice
+    /// Time that a stop keeps serving with /readyz failing, so that load balancers notice
     #[arg(
         long,
         env = "MUSTER_NOTICE_SECONDS",
@@ -140,7 +140,7 @@ pub struct ServeConfig {
 }
 
 impl ServeConfig {
-    /// What the HTTP side takes on.
+    /// Limits of the HTTP side.
     #[must_use]
     pub fn limits(&self) -> Limits {
         Limits {
@@ -150,7 +150,7 @@ impl ServeConfig {
         }
     }
 
-    /// How long a stop takes.
+    /// Duration of a stop.
     #[must_use]
     pub fn drain(&self) -> Drain {
         Drain {
@@ -162,17 +162,17 @@ impl ServeConfig {
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
-        // More permits than this a semaphore does not take.
+        // Below the maximum permits of a semaphore.
         Ok(count @ 1..=1_000_000) => Ok(count),
-        Ok(_) | Err(_) => Err("this is a number from 1 to 1000000".into()),
+        Ok(_) | Err(_) => Err("must be a number from 1 to 1000000".into()),
     }
 }
 
-/// What is logged, and in which form.
+/// Content and form of the log.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Log")]
 pub struct LogConfig {
-    /// What is logged: a level, or levels by module such as info,muster::http=debug
+    /// Log filter: a level, or levels by module such as info,muster::http=debug
     #[arg(
         long,
         global = true,
@@ -181,40 +181,39 @@ pub struct LogConfig {
         value_name = "FILTER"
     )]
     pub log: String,
-    /// The form of the log, which goes to standard error
+    /// Form of the log on standard error
     #[arg(long, global = true, env = "MUSTER_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 }
 
 impl LogConfig {
-    /// What is logged when nobody says.
+    /// Default filter.
     pub const DEFAULT: &str = "info";
 }
 
-/// The form of the log.
+/// Form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// Lines for people.
     Text,
-    /// A JSON object per line.
+    /// One JSON object per line.
     Json,
 }
 
-/// One setting, for the manual.
+/// A setting, for the manual.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// The option, `--listen`.
+    /// Option of the command line, `--listen`.
     pub option: String,
-    /// The environment variable.
+    /// Environment variable.
     pub variable: String,
-    /// What it is when nobody says; empty: nothing.
+    /// Default value; empty: none.
     pub default: String,
-    /// What it does, in a line.
+    /// Meaning, in one line.
     pub help: String,
 }
 
-/// Every option of the command and the commands below it that has an environment variable, each
-/// once.
+/// Every option of the command and its subcommands that has an environment variable, each once.
 #[must_use]
 pub fn settings(command: &Command) -> Vec<Setting> {
     let mut found: Vec<Setting> = Vec::new();

@@ -1,9 +1,9 @@
-//! The one source of ids, secrets and jitter.
+//! The source of ids, secrets and jitter.
 //!
-//! In production it is the operating system's generator. Tests may seed it, so that a run can be
-//! repeated; nothing else in muster makes random numbers.
+//! In production it is the operating system's generator; tests may seed it to repeat a run. Nothing
+//! else in muster makes random numbers.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use rand::{Rng as _, SeedableRng as _, TryRng as _};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::domain::ids::Id;
 
-/// Where randomness comes from; cheap to clone.
+/// Source of randomness; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Entropy(Source);
 
@@ -29,7 +29,7 @@ impl Entropy {
         Self(Source::System)
     }
 
-    /// A generator that repeats itself for a seed. For tests only: its secrets can be guessed.
+    /// A generator with a seed, for tests only: its secrets can be guessed.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         Self(Source::Seeded(Arc::new(Mutex::new(ChaCha20Rng::seed_from_u64(seed)))))
@@ -42,15 +42,13 @@ impl Entropy {
         match &self.0 {
             Source::System => fill_from_system(&mut bytes),
             Source::Seeded(generator) => {
-                let mut generator =
-                    generator.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                generator.fill_bytes(&mut bytes);
+                generator.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);
             }
         }
         bytes
     }
 
-    /// A new UUIDv7 of the noun that is asked for; its time is `now`.
+    /// A new UUIDv7 with timestamp `now`.
     #[must_use]
     pub fn id<T: Id>(&self, now: DateTime<Utc>) -> T {
         let millis = u64::try_from(now.timestamp_millis()).unwrap_or_default();
@@ -58,7 +56,7 @@ impl Entropy {
         T::from(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 
-    /// Ids in ascending order: pages and plans sort by them.
+    /// New ids in ascending order, as pages and plans sort by id.
     #[must_use]
     pub fn ids<T: Id>(&self, now: DateTime<Utc>, count: usize) -> Vec<T> {
         let mut ids: Vec<Uuid> = (0..count).map(|_| self.id::<T>(now).into()).collect();
@@ -66,7 +64,7 @@ impl Entropy {
         ids.into_iter().map(T::from).collect()
     }
 
-    /// A number from 0 to 1 that spreads retries.
+    /// A number from 0 to 1 to spread retries.
     #[must_use]
     pub fn jitter(&self) -> f64 {
         f64::from(u32::from_be_bytes(self.bytes())) / f64::from(u32::MAX)
@@ -74,7 +72,7 @@ impl Entropy {
 }
 
 fn fill_from_system(bytes: &mut [u8]) {
-    // Without the system's generator no key or lease would be safe: there is no way to go on.
+    // Without the system's generator no key or lease is safe, so the process must stop.
     #[allow(clippy::expect_used)]
     rand::rngs::SysRng.try_fill_bytes(bytes).expect("the operating system gives random bytes");
 }

@@ -1,14 +1,15 @@
-//! How many files this process may have open.
+//! The limit of open files of this process.
 //!
-//! Every connection is one, and the usual limit of a shell (1,024) is far below what waiting agents
-//! need. A process may raise its own limit up to what the system allows; what it starts inherits it.
+//! Each connection is one, and the usual limit of a shell (1,024) is far too low for waiting
+//! agents. A process may raise its own limit up to the system's maximum; child processes inherit
+//! it.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the limit as far as it may be; returns it, or nothing when there is none.
+/// Raises the limit to the maximum and returns it; `None`: unlimited.
 ///
 /// # Errors
-/// When the system does not let us.
+/// When the system refuses.
 pub fn raise() -> rustix::io::Result<Option<u64>> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;

@@ -1,10 +1,10 @@
-//! Stopping without losing anything.
+//! Graceful stop.
 //!
-//! A first SIGINT or SIGTERM *begins* the stop: the service says that it is not ready. After the
-//! notice of [`Drain`] (none by default) long polls are answered with what there is, nothing new is
-//! taken on, and what is in the works is finished.
-//! When the deadline passes, or a second signal comes, the stop is *forced*: what is left is cut
-//! off. Cutting off is safe, since everything acknowledged is committed; it is only less polite.
+//! The first SIGINT or SIGTERM *begins* the stop: the service reports that it is not ready. After
+//! the notice of [`Drain`] (none by default) long polls are answered at once, no new work is
+//! accepted, and running work completes. At the deadline, or on a second signal, the stop is
+//! *forced*: remaining work is cancelled. That is safe, because every acknowledged change is
+//! committed.
 //!
 //! Background work is spawned here, so that a stop can wait for all of it.
 
@@ -13,17 +13,16 @@ use std::{future::Future, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// How long a stop takes.
+/// Duration of a stop.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Drain {
-    /// How long requests are served as before, while the service already says that it is not ready:
-    /// whoever sends them here looks only every few seconds.
+    /// Time of normal service with a failing readiness check, for load balancers that poll it.
     pub notice: Duration,
-    /// How long is then waited for what is in the works.
+    /// Time for running work afterwards.
     pub patience: Duration,
 }
 
-/// The stop of the process. Cheap to clone.
+/// The stop of the process; cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     begun: CancellationToken,
@@ -32,16 +31,16 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Begins when the process gets a signal, and is forced by the second.
+    /// A stop that begins at the first signal and is forced by the second.
     ///
     /// # Errors
-    /// When the system does not let us listen for signals.
+    /// When the system refuses signal handlers.
     pub fn on_signals() -> std::io::Result<Self> {
         let shutdown = Self::default();
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let asked = shutdown.clone();
-        // Not one of the tasks that a stop waits for: it lives until the process ends.
+        // Not tracked: it runs until the process ends.
         tokio::spawn(async move {
             loop {
                 let name = tokio::select! {
@@ -76,7 +75,7 @@ impl Shutdown {
         self.begun.cancelled().await;
     }
 
-    /// Returns so long after the stop has begun.
+    /// Returns `wait` after the stop has begun.
     pub async fn after(&self, wait: Duration) {
         self.begun().await;
         if !wait.is_zero() {
@@ -84,7 +83,7 @@ impl Shutdown {
         }
     }
 
-    /// Forces the stop, which also begins it.
+    /// Forces the stop, and begins it.
     pub fn force(&self) {
         self.begun.cancel();
         self.forced.cancel();
@@ -95,7 +94,7 @@ impl Shutdown {
         self.forced.cancelled().await;
     }
 
-    /// Returns `patience` after the stop has begun, or when it is forced.
+    /// Returns `patience` after the stop has begun, which forces it, or when it is forced.
     pub async fn deadline(&self, patience: Duration) {
         self.begun().await;
         tokio::select! {
@@ -104,8 +103,7 @@ impl Shutdown {
         }
     }
 
-    /// Spawns work that ends by itself soon after [`Shutdown::begun`]; it is cut off when the stop
-    /// is forced.
+    /// Spawns work that ends by itself soon after [`Shutdown::begun`]; a forced stop cancels it.
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let forced = self.forced.clone();
         self.tasks.spawn(async move {
@@ -115,7 +113,7 @@ impl Shutdown {
         });
     }
 
-    /// Spawns work that may end at any await once the stop has begun.
+    /// Spawns work that may be cancelled at any await once the stop has begun.
     pub fn spawn_until_begun(
         &self,
         name: &'static str,
@@ -127,7 +125,7 @@ impl Shutdown {
         });
     }
 
-    /// Returns when everything spawned has ended.
+    /// Returns when all spawned work has ended.
     pub async fn finished(&self) {
         self.tasks.close();
         self.tasks.wait().await;

@@ -1,9 +1,8 @@
-//! The log and the metrics of the process.
+//! The log and metrics of the process.
 //!
-//! The log goes to standard error, so that standard output is only what a command was asked for.
-//! Nothing secret is logged: keys and leases are never fields of a span or event, values that are
-//! bound to SQL are not logged by sqlx, and requests are logged by their route
-//! ([`crate::http::serve::telemetry`]).
+//! The log goes to standard error; standard output carries only the results of commands. Secrets
+//! are not logged: keys and leases are never fields of a span or event, sqlx does not log bound
+//! values, and requests are logged by route ([`crate::http::serve::telemetry`]).
 
 use std::{io::IsTerminal as _, time::Duration};
 
@@ -16,34 +15,36 @@ use crate::{
     shutdown::Shutdown,
 };
 
-/// Why there is no log or are no metrics.
+/// Failure to set up log or metrics.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter cannot be read.
-    #[error("MUSTER_LOG (or --log) is no filter such as `info` or `info,muster::http=debug`: {0}")]
+    /// Invalid filter.
+    #[error(
+        "MUSTER_LOG (or --log) is not a valid filter such as `info` or `info,muster::http=debug`: {0}"
+    )]
     Filter(#[from] ParseError),
-    /// Something else in the process set up a log.
+    /// A log is already set up in this process.
     #[error("the log cannot be set up: {0}")]
     Log(#[from] TryInitError),
-    /// Something else in the process set up metrics.
+    /// Metrics are already set up in this process.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] BuildError),
 }
 
-/// How long a request takes: from a hit in memory to a long poll.
+/// Buckets of durations: from an answer out of memory to a long poll.
 const SECONDS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     60.0,
 ];
-/// How many commands share a batch.
+/// Buckets of commands per batch.
 const COMMANDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0];
-/// How often old samples are folded into the buckets.
+/// Interval of folding old samples into the buckets.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Sends the log to standard error.
 ///
 /// # Errors
-/// When the filter cannot be read, or there is a log already.
+/// When the filter is invalid, or a log is already set up.
 pub fn log(config: &LogConfig) -> Result<(), TelemetryError> {
     use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
@@ -59,10 +60,10 @@ pub fn log(config: &LogConfig) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-/// Collects metrics from now on; the handle shows them.
+/// Starts collecting metrics; the handle renders them.
 ///
 /// # Errors
-/// When something else in the process collects them.
+/// When metrics are already collected in this process.
 pub fn metrics(shutdown: &Shutdown) -> Result<PrometheusHandle, TelemetryError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
@@ -84,7 +85,7 @@ pub fn metrics(shutdown: &Shutdown) -> Result<PrometheusHandle, TelemetryError> 
 fn describe_batches() {
     metrics::describe_histogram!(
         "muster_batch_commands",
-        "How many commands shared a batch, by kind of command."
+        "Commands per batch, by kind of command."
     );
     metrics::describe_counter!(
         "muster_batch_refused_total",

@@ -12,7 +12,7 @@ use super::{
     order::{self, Unit},
     pick::{self, Pick, Picks, Source},
     references::{self, Index},
-    title::{self, Head},
+    title,
 };
 
 /// Longest title, in characters; the rest starts the description.
