@@ -20,7 +20,7 @@ use crate::{
         event::{EventKind, NewEvent},
         ids::{ApprovalId, KeyId, PolicyId},
         policy::{
-            Place, PolicySpec, expiry,
+            PolicySpec, StagePosition, expiry,
             matching::{Asked, Policy, choose},
         },
         refusal::{Code, Refusal},
@@ -253,7 +253,7 @@ pub(in crate::app) async fn freeze(
     let mut frozen = Vec::new();
     for (approval_id, policy) in found {
         let Policy { policy_id, version, spec } = policy;
-        let (expires_at, remind_at) = expiry::clock(&spec, Place::FIRST, unit.now());
+        let (expires_at, remind_at) = expiry::clock(&spec, StagePosition::FIRST, unit.now());
         let (document, allow_self) = (json!(spec), spec.allow_self);
         frozen.push(Frozen {
             approval_id,
@@ -315,8 +315,9 @@ pub(in crate::app) async fn ask_anew(unit: &mut Unit, facts: &ApprovalFacts) -> 
     let Some(standing) = standing else { return Ok(()) };
     let spec: PolicySpec = serde_json::from_value(standing.policy).map_err(corrupt)?;
     // Those who were too slow for the first stage are not asked again.
-    let escalation = if standing.stage == Place::FIRST.stage { standing.escalation } else { 0 };
-    let place = Place { escalation, ..Place::FIRST };
+    let escalation =
+        if standing.stage == StagePosition::FIRST.stage { standing.escalation } else { 0 };
+    let place = StagePosition { escalation, ..StagePosition::FIRST };
     let (expires_at, remind_at) = expiry::clock(&spec, place, now);
     let to = Clocked { stage: place.stage, escalation, expires_at, remind_at, reminded: 0 };
     Ok(store::approvals::frozen_policy::put(unit.tx(), id, to).await?)

@@ -17,7 +17,7 @@ use crate::{
         check::Checks,
         ids::{ApprovalId, PolicyId},
         policy::{
-            Place, PolicySpec,
+            PolicySpec, StagePosition,
             matching::Asked,
             panel::Vote,
             replay::{Obstacle, Past, replay},
@@ -166,7 +166,7 @@ fn past(row: PastRow, votes: Vec<Vote>) -> Option<Past> {
         return None;
     }
     let decision = Vote {
-        place: Place::FIRST,
+        place: StagePosition::FIRST,
         revision: row.revision,
         decider,
         in_place_of: None,

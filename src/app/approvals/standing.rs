@@ -16,7 +16,7 @@ use crate::{
         },
         ids::{ApprovalId, KeyId, PolicyId},
         policy::{
-            OnExpiry, Place, PolicySpec,
+            OnExpiry, PolicySpec, StagePosition,
             panel::{Panel, Tally, Vote},
         },
     },
@@ -168,7 +168,7 @@ fn standing(
     let spec: PolicySpec = serde_json::from_value(policy.clone()).map_err(corrupt)?;
     let votes: Vec<Vote> =
         rows.iter().map(crate::app::approvals::standing::vote).collect::<Result<_>>()?;
-    let place = Place { stage: *stage, escalation: *escalation };
+    let place = StagePosition { stage: *stage, escalation: *escalation };
     let panel = Panel::new(&spec, place, excluded);
     let Tally { agree, reject, outcome: _ } = panel.tally(&votes, revision);
     let able = panel.size();
@@ -201,7 +201,7 @@ fn standing(
 pub(in crate::app) fn vote(row: &VoteRow) -> Result<Vote> {
     let answer = row.answer_sha256.as_deref().map(<[u8; 32]>::try_from).transpose();
     Ok(Vote {
-        place: Place { stage: row.stage, escalation: row.escalation },
+        place: StagePosition { stage: row.stage, escalation: row.escalation },
         revision: row.revision,
         decider: Decider { key: row.key_id, person: row.person.clone() },
         in_place_of: row.in_place_of.clone(),

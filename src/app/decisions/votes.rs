@@ -15,7 +15,7 @@ use crate::{
         canonical,
         event::{EventKind, NewEvent},
         policy::{
-            Place, PolicySpec, expiry,
+            PolicySpec, StagePosition, expiry,
             panel::{Outcome, Panel, Tally, Vote},
         },
         refusal::{Code, Refusal},
@@ -73,16 +73,16 @@ pub(in crate::app) async fn cast(
         reminded: _,
     } = standing;
     let spec: PolicySpec = serde_json::from_value(policy).map_err(corrupt)?;
-    let place = Place { stage, escalation };
+    let place = StagePosition { stage, escalation };
     let panel = Panel::new(&spec, place, &facts.excluded);
     let rows = store::approvals::votes::list(unit.tx(), &[id]).await?;
     let mut votes: Vec<Vote> = rows.iter().map(vote).collect::<Result<_>>()?;
-    let seat = panel.seat(decider, request.in_place_of.as_ref(), unit.now())?;
+    let principal = panel.principal(decider, request.in_place_of.as_ref(), unit.now())?;
     let new = Vote {
         place,
         revision: facts.revision,
         decider: decider.clone(),
-        in_place_of: seat,
+        in_place_of: principal,
         verdict: request.decision,
         answer: request.answer.as_ref().map(canonical::sha256),
         at: unit.now(),
@@ -109,7 +109,7 @@ pub(in crate::app) async fn cast(
             tell(unit, facts, place, tally);
             let next = place.next_stage();
             let (expires_at, remind_at) = expiry::clock(&spec, next, unit.now());
-            let Place { stage, escalation } = next;
+            let StagePosition { stage, escalation } = next;
             let to = Clocked { stage, escalation, expires_at, remind_at, reminded: 0 };
             store::approvals::frozen_policy::put(unit.tx(), id, to).await?;
             Ok(Cast::Counts)
@@ -173,7 +173,7 @@ async fn insert(
     Ok(store::approvals::votes::insert(unit.tx(), &vote).await?)
 }
 
-fn tell(unit: &mut Unit, facts: &ApprovalFacts, place: Place, tally: Tally) {
+fn tell(unit: &mut Unit, facts: &ApprovalFacts, place: StagePosition, tally: Tally) {
     let Tally { agree, reject, outcome } = tally;
     let mut event = NewEvent::new(EventKind::ApprovalVoted)
         .goal(facts.goal_id)
@@ -189,7 +189,7 @@ fn tell(unit: &mut Unit, facts: &ApprovalFacts, place: Place, tally: Tally) {
 /// Why it is decided: the deciding vote's reason, or everything that those said who are against it.
 fn reason(
     rows: &[VoteRow],
-    place: Place,
+    place: StagePosition,
     revision: i32,
     verdict: Verdict,
     request: &DecisionRequest,

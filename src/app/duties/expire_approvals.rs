@@ -24,7 +24,7 @@ use crate::{
         event::{EventKind, NewEvent},
         ids::{ApprovalId, WorkspaceId},
         policy::{
-            Place, PolicySpec,
+            PolicySpec, StagePosition,
             expiry::{self, Expired},
         },
         states::{ApprovalKind, ApprovalState},
@@ -74,7 +74,8 @@ impl App {
         let Some((mut unit, late)) = self.hold_late(workspace, approval).await? else {
             return Ok(0);
         };
-        let place = Place { stage: late.standing.stage, escalation: late.standing.escalation };
+        let place =
+            StagePosition { stage: late.standing.stage, escalation: late.standing.escalation };
         let over = late.standing.expires_at.is_some_and(|at| at <= unit.now());
         if !over {
             let changed = remind(&mut unit, &late).await?;
@@ -186,10 +187,10 @@ async fn take_effect(unit: &mut Unit, late: Late, expired: Expired) -> Result<()
     }
 }
 
-async fn escalate(unit: &mut Unit, late: &Late, place: Place) -> Result<()> {
+async fn escalate(unit: &mut Unit, late: &Late, place: StagePosition) -> Result<()> {
     let now = unit.now();
     let (expires_at, remind_at) = expiry::clock(&late.spec, place, now);
-    let Place { stage, escalation } = place;
+    let StagePosition { stage, escalation } = place;
     let to = Clocked { stage, escalation, expires_at, remind_at, reminded: 0 };
     store::approvals::frozen_policy::put(unit.tx(), late.facts.approval_id, to).await?;
     let (approvers, quorum) = late.spec.approvers(place);

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use super::{OnExpiry, Place, PolicySpec};
+use super::{OnExpiry, PolicySpec, StagePosition};
 use crate::domain::{approval::Verdict, states::ApprovalKind};
 
 /// Most reminders in one stage; people who ignored 20 will not read more.
@@ -19,14 +19,14 @@ pub enum Expired {
     /// The approval stays pending, without a limit.
     Wait,
     /// The approvers at this position are asked.
-    Escalate(Place),
+    Escalate(StagePosition),
     /// This verdict is decided, with this answer.
     Default(Verdict, Option<Value>),
 }
 
 /// Effect of a timeout at a position.
 #[must_use]
-pub fn expired(spec: &PolicySpec, place: Place, kind: ApprovalKind) -> Expired {
+pub fn expired(spec: &PolicySpec, place: StagePosition, kind: ApprovalKind) -> Expired {
     let next = place.escalated();
     if spec.on_expiry == Some(OnExpiry::Escalate) && spec.escalation_at(next).is_some() {
         return Expired::Escalate(next);
@@ -65,7 +65,7 @@ fn by_default(spec: &PolicySpec, kind: ApprovalKind) -> Expired {
 #[must_use]
 pub fn clock(
     spec: &PolicySpec,
-    place: Place,
+    place: StagePosition,
     now: DateTime<Utc>,
 ) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
     let after = |seconds: u32| now + TimeDelta::seconds(seconds.into());

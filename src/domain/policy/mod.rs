@@ -234,14 +234,14 @@ const fn one() -> u32 {
 
 /// Stage and escalation that a pending approval has reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct StagePosition {
     /// Ordinal of the stage, from 1.
     pub stage: i16,
     /// Number of escalations in this stage.
     pub escalation: i16,
 }
 
-impl Place {
+impl StagePosition {
     /// Start of every approval.
     pub const FIRST: Self = Self { stage: 1, escalation: 0 };
 
@@ -259,7 +259,7 @@ impl Place {
 impl PolicySpec {
     /// Approvers and quorum at a position. No approvers: any operator.
     #[must_use]
-    pub fn approvers(&self, place: Place) -> (&[Person], u32) {
+    pub fn approvers(&self, place: StagePosition) -> (&[Person], u32) {
         if let Some(escalation) = self.escalation_at(place) {
             return (&escalation.approvers, escalation.quorum);
         }
@@ -269,18 +269,18 @@ impl PolicySpec {
 
     /// Time limit at a position, in seconds; `None`: unlimited.
     #[must_use]
-    pub fn seconds(&self, place: Place) -> Option<u32> {
+    pub fn seconds(&self, place: StagePosition) -> Option<u32> {
         let escalated = self.escalation_at(place).map(|level| level.expires_after_seconds);
         escalated.or(self.expires_after_seconds)
     }
 
     /// Whether this is the last stage.
     #[must_use]
-    pub fn is_last(&self, place: Place) -> bool {
+    pub fn is_last(&self, place: StagePosition) -> bool {
         usize::try_from(place.stage).is_ok_and(|stage| stage >= self.stages.len())
     }
 
-    fn escalation_at(&self, place: Place) -> Option<&Escalation> {
+    fn escalation_at(&self, place: StagePosition) -> Option<&Escalation> {
         let index = usize::try_from(place.escalation).ok()?.checked_sub(1)?;
         self.escalation.get(index)
     }

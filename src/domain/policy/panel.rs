@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{Place, PolicySpec};
+use super::{PolicySpec, StagePosition};
 use crate::domain::{
     access::person::Person,
     approval::{
@@ -38,7 +38,7 @@ impl Voter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vote {
     /// Position of the approval at that time.
-    pub place: Place,
+    pub place: StagePosition,
     /// Revision of the payload it is about.
     pub revision: i32,
     /// Who voted.
@@ -61,7 +61,7 @@ impl Vote {
     }
 
     /// Whose vote it is: the represented approver, or the voter.
-    fn seat(&self) -> Voter {
+    fn principal(&self) -> Voter {
         self.in_place_of.clone().map_or_else(|| Voter::of(&self.decider), Voter::Person)
     }
 
@@ -99,7 +99,7 @@ pub enum Outcome {
 #[derive(Debug, Clone, Copy)]
 pub struct Panel<'a> {
     spec: &'a PolicySpec,
-    place: Place,
+    place: StagePosition,
     excluded: &'a [Excluded],
     approvers: &'a [Person],
     quorum: usize,
@@ -108,7 +108,7 @@ pub struct Panel<'a> {
 impl<'a> Panel<'a> {
     /// Approvers at a position, without the excluded ones.
     #[must_use]
-    pub fn new(spec: &'a PolicySpec, place: Place, excluded: &'a [Excluded]) -> Self {
+    pub fn new(spec: &'a PolicySpec, place: StagePosition, excluded: &'a [Excluded]) -> Self {
         let (approvers, quorum) = spec.approvers(place);
         let quorum = usize::try_from(quorum).unwrap_or(usize::MAX).max(1);
         Self { spec, place, excluded, approvers, quorum }
@@ -141,7 +141,7 @@ impl<'a> Panel<'a> {
     ///
     /// # Errors
     /// `not_an_approver`; `invalid` when several approvers could be meant.
-    pub fn seat(
+    pub fn principal(
         &self,
         decider: &Decider,
         in_place_of: Option<&Person>,
@@ -191,32 +191,30 @@ impl<'a> Panel<'a> {
 
     /// Votes that count, by the approver they are for.
     fn counted<'v>(&self, votes: &'v [Vote], revision: i32) -> BTreeMap<Voter, &'v Vote> {
-        let mut seats = BTreeMap::new();
+        let mut counted = BTreeMap::new();
         let mut voters = BTreeSet::new();
         for vote in
             votes.iter().filter(|vote| vote.place == self.place && vote.revision == revision)
         {
-            let (seat, voter) = (vote.seat(), Voter::of(&vote.decider));
-            let taken = seats.contains_key(&seat) || voters.contains(&voter);
-            let place = vote.in_place_of.as_ref();
-            let seated = self.seat(&vote.decider, place, vote.at);
-            if !taken && seated.is_ok_and(|seated| seated == vote.in_place_of) {
+            let (principal, voter) = (vote.principal(), Voter::of(&vote.decider));
+            let taken = counted.contains_key(&principal) || voters.contains(&voter);
+            let entitled = self.principal(&vote.decider, vote.in_place_of.as_ref(), vote.at);
+            if !taken && entitled.is_ok_and(|entitled| entitled == vote.in_place_of) {
                 voters.insert(voter);
-                seats.insert(seat, vote);
+                counted.insert(principal, vote);
             }
         }
-        seats
+        counted
     }
 
     /// An earlier vote that blocks `new`: of the same voter, or for the same approver.
     #[must_use]
     pub fn before<'v>(&self, votes: &'v [Vote], new: &Vote) -> Option<&'v Vote> {
-        let seat = new.seat();
-        let counted = self.counted(votes, new.revision);
-        let mut counted = counted.into_iter();
-        counted
-            .find(|(taken, vote)| *taken == seat || vote.is_by(&new.decider))
-            .map(|(_, vote)| vote)
+        let principal = new.principal();
+        let mut counted = self.counted(votes, new.revision).into_iter();
+        let blocks =
+            |(taken, vote): &(Voter, &Vote)| *taken == principal || vote.is_by(&new.decider);
+        counted.find(blocks).map(|(_, vote)| vote)
     }
 
     /// Result of the votes about a revision.

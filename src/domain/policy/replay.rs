@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    Place, PolicySpec, expiry,
+    PolicySpec, StagePosition, expiry,
     panel::{Outcome, Panel, Vote},
 };
 use crate::domain::{approval::excluded::Excluded, words::words};
@@ -50,7 +50,7 @@ pub fn replay(spec: &PolicySpec, past: &Past) -> BTreeSet<Obstacle> {
     if lifetime.is_some_and(|lifetime| past.decided_at >= past.asked_at + lifetime) {
         obstacles.insert(Obstacle::Expired);
     }
-    let mut place = Place::FIRST;
+    let mut place = StagePosition::FIRST;
     let mut cast: Vec<Vote> = Vec::new();
     for vote in &past.votes {
         let panel = Panel::new(spec, place, &past.excluded);
@@ -58,7 +58,8 @@ pub fn replay(spec: &PolicySpec, past: &Past) -> BTreeSet<Obstacle> {
             obstacles.insert(Obstacle::Excluded);
             continue;
         }
-        let Ok(in_place_of) = panel.seat(&vote.decider, vote.in_place_of.as_ref(), vote.at) else {
+        let Ok(in_place_of) = panel.principal(&vote.decider, vote.in_place_of.as_ref(), vote.at)
+        else {
             obstacles.insert(Obstacle::NotAnApprover);
             continue;
         };

@@ -11,10 +11,10 @@
 pub mod claim;
 pub mod heartbeat;
 pub mod holder;
-pub mod story;
 pub mod takeover;
 #[cfg(test)]
 mod tests;
+pub mod transitions;
 
 use std::time::Duration;
 

@@ -34,19 +34,19 @@ pub const fn follows(state: TaskState, container: bool) -> &'static [TaskState] 
 
 /// Every possible transition as text: `task created ready`, `container waiting running`, ...
 #[must_use]
-pub fn steps() -> Vec<String> {
-    let mut steps = Vec::new();
+pub fn all() -> Vec<String> {
+    let mut all = Vec::new();
     for container in [false, true] {
         let kind = if container { "container" } else { "task" };
         let mut add = |from: &str, to: &[TaskState]| {
-            steps.extend(to.iter().map(|to| format!("{kind} {from} {to}")));
+            all.extend(to.iter().map(|to| format!("{kind} {from} {to}")));
         };
         add("created", begins(container));
         for state in TaskState::ALL {
             add(state.as_str(), follows(*state, container));
         }
     }
-    steps
+    all
 }
 
 #[cfg(test)]

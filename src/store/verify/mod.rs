@@ -11,7 +11,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{SystemTx, Tx, traced};
-use crate::domain::{ids::WorkspaceId, invariant::Invariant, task::story};
+use crate::domain::{ids::WorkspaceId, invariant::Invariant, task::transitions};
 
 mod attempts;
 mod audit;
@@ -186,7 +186,7 @@ fn due(scope: Scope) -> DateTime<Utc> {
     scope.due
 }
 
-/// The stories that events may tell.
+/// The transitions that events may show.
 fn steps(_: Scope) -> Vec<String> {
-    story::steps()
+    transitions::all()
 }

@@ -9,7 +9,7 @@ use crate::domain::{
     approval::{Risk, Verdict},
     ids::PolicyId,
     policy::{
-        Place, PolicySpec,
+        PolicySpec, StagePosition,
         expiry::{self, Expired},
         matching::{Asked, Policy, choose},
         replay::{Obstacle, Past, replay},
@@ -26,13 +26,13 @@ fn each_way_to_expire_is_what_the_policy_says() {
                        {"approvers": ["eve"], "expires_after_seconds": 10}],
     });
     let escalating = spec(escalating);
-    let mut place = Place::FIRST;
+    let mut place = StagePosition::FIRST;
     for (level, who, seconds) in [(1, "dan", 30), (2, "eve", 10)] {
         let Expired::Escalate(next) = expiry::expired(&escalating, place, ApprovalKind::Action)
         else {
             panic!("not escalated from {place:?}")
         };
-        assert_eq!(next, Place { stage: 1, escalation: level });
+        assert_eq!(next, StagePosition { stage: 1, escalation: level });
         assert_eq!(escalating.approvers(next), (&[person(who)][..], 1));
         assert_eq!(escalating.seconds(next), Some(seconds));
         place = next;
@@ -45,7 +45,7 @@ fn each_way_to_expire_is_what_the_policy_says() {
         if !default.is_null() {
             document["default"] = default;
         }
-        expiry::expired(&spec(document), Place::FIRST, kind)
+        expiry::expired(&spec(document), StagePosition::FIRST, kind)
     };
     let null = serde_json::Value::Null;
     for kind in ApprovalKind::ALL.iter().copied() {

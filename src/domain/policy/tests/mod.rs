@@ -8,7 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Place, PolicySpec,
+    PolicySpec, StagePosition,
     panel::{Outcome, Panel, Vote},
 };
 use crate::domain::{
@@ -52,7 +52,7 @@ fn noon() -> DateTime<Utc> {
 
 fn vote(name: &str, verdict: Verdict) -> Vote {
     Vote {
-        place: Place::FIRST,
+        place: StagePosition::FIRST,
         revision: 1,
         decider: voter(name),
         in_place_of: None,
@@ -90,7 +90,7 @@ proptest! {
     ) {
         let spec = spec(json!({"stages": [{"approvers": &NAMES[..4], "quorum": quorum}]}));
         let nobody = [];
-        let panel = Panel::new(&spec, Place::FIRST, &nobody);
+        let panel = Panel::new(&spec, StagePosition::FIRST, &nobody);
         let mut seen = BTreeSet::new();
         let votes: Vec<Vote> =
             cast(&said).into_iter().filter(|vote| seen.insert(vote.decider.person.clone())).collect();
@@ -114,7 +114,7 @@ proptest! {
     ) {
         let spec = spec(json!({"stages": [{"approvers": &NAMES[..4], "quorum": quorum}], "veto": veto}));
         let excluded = [excluded(NAMES[out])];
-        let panel = Panel::new(&spec, Place::FIRST, &excluded);
+        let panel = Panel::new(&spec, StagePosition::FIRST, &excluded);
         let votes = cast(&said);
         let eligible = |vote: &Vote| {
             NAMES[..4].iter().any(|name| vote.is_by(&voter(name)))
@@ -143,7 +143,7 @@ proptest! {
         let elsewhere: Vec<Vote> =
             votes.iter().map(|vote| Vote { revision: 2, ..vote.clone() }).collect();
         prop_assert_eq!(panel.tally(&elsewhere, 1).agree, 0);
-        let round = Place { stage: 1, escalation: 1 };
+        let round = StagePosition { stage: 1, escalation: 1 };
         let elsewhere: Vec<Vote> =
             votes.iter().map(|vote| Vote { place: round, ..vote.clone() }).collect();
         prop_assert_eq!(panel.tally(&elsewhere, 1).agree, 0);
@@ -161,10 +161,10 @@ fn a_person_counts_once_whether_in_his_own_place_or_in_others() {
         ],
     }));
     let nobody = [];
-    let panel = Panel::new(&spec, Place::FIRST, &nobody);
+    let panel = Panel::new(&spec, StagePosition::FIRST, &nobody);
     let at = |minutes| noon() + TimeDelta::minutes(minutes);
     let seat = |name, place: Option<&str>, minutes| {
-        panel.seat(&voter(name), place.map(person).as_ref(), at(minutes))
+        panel.principal(&voter(name), place.map(person).as_ref(), at(minutes))
     };
     assert_eq!(seat("bob", None, 0), Ok(None));
     assert_eq!(seat("bob", Some("ann"), 0), Ok(Some(person("ann"))));
@@ -177,7 +177,9 @@ fn a_person_counts_once_whether_in_his_own_place_or_in_others() {
     assert!(seat("ann", Some("bob"), 0).is_err());
     assert!(seat("eve", None, 0).is_err());
     assert!(
-        panel.seat(&Decider { key: Some(KeyId(Uuid::nil())), person: None }, None, noon()).is_err()
+        panel
+            .principal(&Decider { key: Some(KeyId(Uuid::nil())), person: None }, None, noon())
+            .is_err()
     );
 
     let own = vote("bob", Verdict::Approve);
@@ -197,14 +199,14 @@ fn a_delegation_leads_round_no_exclusion() {
     }));
     for (out, still) in [("ann", false), ("dan", false), ("bob", true), ("eve", true)] {
         let excluded = [excluded(out)];
-        let panel = Panel::new(&spec, Place::FIRST, &excluded);
-        assert_eq!(panel.seat(&voter("dan"), None, noon()).is_ok(), still, "without {out}");
+        let panel = Panel::new(&spec, StagePosition::FIRST, &excluded);
+        assert_eq!(panel.principal(&voter("dan"), None, noon()).is_ok(), still, "without {out}");
         let cast = Vote { in_place_of: Some(person("ann")), ..vote("dan", Verdict::Approve) };
         assert_eq!(panel.tally(&[cast], 1).agree, usize::from(still), "without {out}");
     }
     let open = PolicySpec { allow_self: true, ..spec };
     let excluded = [excluded("ann")];
-    let panel = Panel::new(&open, Place::FIRST, &excluded);
+    let panel = Panel::new(&open, StagePosition::FIRST, &excluded);
     assert_eq!(panel.tally(&[vote("ann", Verdict::Approve)], 1).agree, 1);
 }
 
@@ -212,7 +214,7 @@ fn a_delegation_leads_round_no_exclusion() {
 fn what_too_few_are_left_for_waits_until_somebody_objects() {
     let spec = spec(json!({"stages": [{"approvers": ["ann", "bob", "cid"], "quorum": 3}]}));
     let excluded = [excluded("cid")];
-    let panel = Panel::new(&spec, Place::FIRST, &excluded);
+    let panel = Panel::new(&spec, StagePosition::FIRST, &excluded);
     assert_eq!(panel.size(), Some(2));
     let yes = [vote("ann", Verdict::Approve), vote("bob", Verdict::Approve)];
     assert_eq!(panel.tally(&yes, 1).outcome, Outcome::Pending);
