@@ -1,18 +1,19 @@
-//! The supervisor: when the duties run.
+//! The supervisor: background duties and their schedule.
 //!
-//! A duty takes a workspace and returns a report ([`crate::app::duties`] says what each does). The
-//! supervisor only says when: at a fixed pace, so a busy service does not make it busier. It keeps no
-//! state, so killing it at any moment loses nothing, and two processes on one database may both run
-//! it: every duty judges again under locks.
+//! A duty takes the workspace as its only input and returns a report
+//! ([`crate::app::duties`] implements them). The supervisor decides only when a duty runs: at a
+//! fixed interval, so that load on the service does not increase it. It keeps no state, so killing
+//! it loses nothing, and several processes may run it on one database: every duty judges again
+//! under locks.
 //!
-//! An idle fleet costs one look per round and workspace. It tells what is due by the clock; a duty with
-//! nothing due has run with that. A duty that the database does not answer in time is given up, so a
-//! silent connection never stops the supervisor: whole units of work were done, and the next tick goes
-//! on.
+//! An idle fleet costs next to nothing: one query per round and workspace finds out what is due by
+//! the clock, and duties with nothing due are skipped. A duty whose database call exceeds its time
+//! limit is abandoned, so a silent connection never blocks the supervisor; completed transactions
+//! stay, and the next tick continues.
 //!
-//! The runs of each duty are recorded (`GET /v1/supervisor`): at least every few seconds, and whenever
-//! a run changed something or failed. A failed duty is logged and tried again at the next tick; the
-//! others go on.
+//! Runs of each duty are recorded (`GET /v1/supervisor`): every few seconds, and whenever a run
+//! changed something or failed. A failed duty is logged and retried at the next tick; the others
+//! continue.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -28,13 +29,13 @@ use crate::{
     shutdown::Shutdown,
 };
 
-/// The pace of duties that keep promises about time.
+/// Interval of rounds, and of the duties that enforce timeouts.
 const TICK: Duration = Duration::from_millis(250);
-/// How often it is looked for tables that have outgrown their statistics.
+/// Interval of checking for tables with outdated statistics.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
-/// How often new workspaces are looked for.
+/// Interval of looking for new workspaces.
 const WORKSPACES_EVERY: Duration = Duration::from_secs(1);
-/// How often a run that changed nothing is written down.
+/// Interval of recording runs without changes.
 const RECORD_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs every duty once for every workspace, whatever its pace: for tests with a clock of their own.
