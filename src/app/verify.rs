@@ -142,8 +142,8 @@ impl App {
         let mut tx = system.within(workspace, now);
         let mut invariants = Vec::with_capacity(Invariant::ALL.len());
         for invariant in Invariant::ALL.iter().copied() {
-            let patience = invariant.patience();
-            if patience.is_some() && !how.time {
+            let tolerance = invariant.tolerance();
+            if tolerance.is_some() && !how.time {
                 continue;
             }
             let left = how.within.saturating_sub(began.elapsed()).as_millis() as i64;
@@ -151,7 +151,7 @@ impl App {
                 return Err(Error::Unavailable("the check was given up".into()));
             }
             store::verify::limit_statements(&mut tx, left).await?;
-            let scope = Scope { workspace, due: now - patience.unwrap_or_default() };
+            let scope = Scope { workspace, due: now - tolerance.unwrap_or_default() };
             let broken = store::verify::broken(&mut tx, scope, invariant).await?;
             invariants.push(checked(invariant, broken));
         }

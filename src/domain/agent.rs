@@ -1,10 +1,13 @@
-//! Whether an agent is heard of.
+//! Liveness of agents: online, late or lost.
+//!
+//! Liveness is derived from the last claim or heartbeat and never stored: a silent agent cannot
+//! report its own silence.
 
 use chrono::{DateTime, Utc};
 
 use super::{settings, states::Liveness};
 
-/// Derived from its last claim or heartbeat, never stored: a silent agent cannot say that it is.
+/// Liveness at `now`. `last_seen_at` is the agent's last claim or heartbeat; `None` counts as lost.
 #[must_use]
 pub fn liveness(last_seen_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Liveness {
     match last_seen_at {
@@ -15,8 +18,8 @@ pub fn liveness(last_seen_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Live
     }
 }
 
-/// Whether an agent that was heard of `now` has to be noted anew: most often a note is young enough,
-/// and then hearing of an agent writes nothing.
+/// Whether a contact at `now` must be written to `last_seen_at`. Contacts within
+/// [`settings::SEEN_EXACT_TO`] of the stored one are not written, so most heartbeats cost no update.
 #[must_use]
 pub fn is_to_be_noted(last_seen_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
     last_seen_at.is_none_or(|seen| seen + settings::SEEN_EXACT_TO <= now)

@@ -1,10 +1,8 @@
-//! Attention: in which order what waits for people is put before them.
+//! The order of the attention list, which shows people what waits for them.
 //!
-//! Oldest and riskiest first is one order: every risk is worth a head start, and what has waited
-//! longest with it comes first. So something critical is on top of all that has waited for less than
-//! a week longer, and nothing is passed over for ever, because everything ages alike. For the same
-//! reason the order is the same at every moment: it is that of one instant, [`rank`], and a page can
-//! begin where another ended.
+//! The list is sorted by [`rank`]: the time an item began to wait, moved back by a head start for its
+//! risk. A critical item precedes every low one that has waited up to a week longer. All items age
+//! alike, so none starves, and two items never change places; paging can resume at any [`Place`].
 
 use std::time::Duration;
 
@@ -21,29 +19,29 @@ use super::{
 };
 
 words! {
-    /// What waits for a person. Readers must ignore kinds they do not know: later versions add some.
+    /// The kind of an attention item. Later versions add kinds: ignore those you do not know.
     pub enum AttentionKind {
-        /// A question, or what may not go on without a yes.
+        /// A pending approval.
         Approval => "approval",
-        /// A task that failed because its agents fell silent three times in a row.
+        /// A task that failed after three lost leases in a row.
         QuarantinedTask => "quarantined_task",
-        /// Ready tasks that no live agent is able to do: one item for each set of capabilities.
+        /// Ready tasks whose capabilities no live agent has: one item per set of capabilities.
         UnclaimableTask => "unclaimable_task",
-        /// A limit for which tasks wait, and that will not have room by itself when what runs ends.
+        /// A limit that tasks wait for and that gets no room when the running attempts end.
         ExhaustedBudget => "exhausted_budget",
-        /// A freeze under which tasks wait.
+        /// A freeze that holds up tasks.
         Freeze => "freeze",
-        /// An active goal in which nothing has changed for a day, without any of the other reasons.
+        /// An active goal without a change for a day and without another item.
         StalledGoal => "stalled_goal",
     }
 }
 
-/// How long nothing changes in a goal before it is stalled.
+/// Time without a change after which an active goal is stalled.
 pub const STALLED_AFTER: Duration = Duration::from_secs(24 * 3600);
-/// How far things are counted that wait behind an item.
+/// The most tasks counted per item; beyond it the count stops.
 pub const COUNTED: i64 = 1_000;
 
-/// How much waiting a risk is worth.
+/// The head start of a risk: the waiting time it outranks.
 #[must_use]
 pub const fn head_start(risk: Risk) -> Duration {
     const HOUR: u64 = 3600;
@@ -55,20 +53,20 @@ pub const fn head_start(risk: Risk) -> Duration {
     }
 }
 
-/// The place in the order: the instant since when it waits, moved back by the head start of its risk.
+/// The sort key: `since`, moved back by the head start of the risk. Smaller comes first.
 #[must_use]
 pub fn rank(since: DateTime<Utc>, risk: Risk) -> DateTime<Utc> {
     since - head_start(risk)
 }
 
-/// The risk of a task in quarantine: something about it may be harmful, and it did not end well.
+/// The risk of a quarantined task: the task may itself break its agents.
 pub const QUARANTINE_RISK: Risk = Risk::High;
-/// The risk of tasks that no agent can do: they are late, and nothing else.
+/// The risk of unclaimable tasks: they are only late.
 pub const UNCLAIMABLE_RISK: Risk = Risk::Medium;
-/// The risk of a freeze: somebody wanted it, and is reminded.
+/// The risk of a freeze: an operator set it on purpose; the item is a reminder.
 pub const FREEZE_RISK: Risk = Risk::Low;
 
-/// The risk of a limit that is used up: that of a lifetime only a person brings back.
+/// The risk of an exhausted limit. A lifetime limit is high: it never renews, only a person raises it.
 #[must_use]
 pub const fn limit_risk(period: Period) -> Risk {
     match period {
@@ -77,7 +75,7 @@ pub const fn limit_risk(period: Period) -> Risk {
     }
 }
 
-/// The risk of a goal in which nothing changes: higher when it should be finished by now.
+/// The risk of a stalled goal: high once its deadline has passed.
 #[must_use]
 pub fn stalled_risk(deadline: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Risk {
     if deadline.is_some_and(|deadline| deadline <= now) { Risk::High } else { Risk::Medium }
@@ -89,22 +87,22 @@ const FAR: DateTime<Utc> = match DateTime::from_timestamp(253_402_300_799, 0) {
     None => DateTime::UNIX_EPOCH,
 };
 
-/// A place in the list: that of an item, or between two.
+/// A position in the list: items are sorted by `rank`, then `kind`, then `id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     /// See [`rank`].
     pub rank: DateTime<Utc>,
-    /// Of equal rank, in the order of the kinds.
+    /// Orders items of equal rank.
     pub kind: AttentionKind,
-    /// Then by what it is about.
+    /// The subject of the item; orders items of equal rank and kind.
     pub id: Uuid,
 }
 
 impl Place {
-    /// Where the items of one kind go on that come after this place: after this rank and id.
+    /// The (rank, id) after which the items of one `kind` continue behind this position.
     ///
-    /// The rank comes back from outside as it likes, and goes to the database: nothing waits since
-    /// before 1970, or after the year 9999.
+    /// The rank is clamped to 1970..=9999, because it comes from a client's cursor and goes to the
+    /// database.
     #[must_use]
     pub fn within(self, kind: AttentionKind) -> (DateTime<Utc>, Uuid) {
         let id = match kind.cmp(&self.kind) {
@@ -116,7 +114,7 @@ impl Place {
     }
 }
 
-/// Every risk with its head start in seconds, for the database.
+/// Every risk with its head start in seconds, as two arrays for `unnest`.
 #[must_use]
 pub fn head_starts() -> (Vec<&'static str>, Vec<i64>) {
     let start = |risk: &Risk| {
@@ -125,28 +123,27 @@ pub fn head_starts() -> (Vec<&'static str>, Vec<i64>) {
     Risk::ALL.iter().map(start).unzip()
 }
 
-/// Since when an agent must have been heard of to be counted on. An agent that was registered or
-/// edited counts as heard of: whoever did that is given the same time to start it.
+/// The earliest last contact of an agent that counts as available. Registering or editing an agent
+/// counts as a contact: its operator gets the same time to start it.
 #[must_use]
 pub fn counted_on_since(now: DateTime<Utc>) -> DateTime<Utc> {
     now - settings::LOST_AFTER
 }
 
-/// Why an agent that is able to do a task does not take it.
+/// Why a capable agent does not claim a task, from the easiest to remove to the hardest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hindrance {
-    /// It is heard of and active, but frozen.
+    /// Live and active, but under a freeze.
     Frozen,
-    /// It is heard of, but an operator has paused or is draining it.
+    /// Live, but paused or draining.
     Paused,
-    /// It is active, but was not heard of for a while.
+    /// Active, but lost.
     Lost,
-    /// It is neither heard of nor active.
+    /// Lost, and paused or draining.
     PausedAndLost,
 }
 
-/// Why an agent does not take what it is able to do; nothing when it can be counted on, or when it is
-/// out of service and nobody counts on it. Of several, the least is the nearest to being overcome.
+/// Why a capable agent does not claim. `None` if it is available, or retired and not expected to.
 #[must_use]
 pub const fn hindrance(state: AgentState, heard: bool, frozen: bool) -> Option<Hindrance> {
     match (state, heard, frozen) {
@@ -193,7 +190,7 @@ mod tests {
             if a.0 == b.0 {
                 prop_assert_eq!(first.cmp(&second), b.1.cmp(&a.1));
             }
-            // Older and at least as risky is never behind.
+            // An older item with at least the same risk comes first.
             if a.0 <= b.0 && a.1 >= b.1 {
                 prop_assert!(first <= second);
             }
@@ -213,14 +210,14 @@ mod tests {
         fn the_order_does_not_depend_on_the_moment(
             a in (0u32..20_000, risks()), b in (0u32..20_000, risks()), now in 20_000u32..40_000,
         ) {
-            // As somebody would see it at that moment: time waited, and a head start.
+            // The rank by its definition at that moment: time waited plus head start.
             let seen = |(since, risk): (u32, Risk)| {
                 (now - since) as u64 * 60 + head_start(risk).as_secs()
             };
             prop_assert_eq!(rank(at(a.0), a.1).cmp(&rank(at(b.0), b.1)), seen(b).cmp(&seen(a)));
         }
 
-        /// However a list is cut, each of its items is on exactly one side for its own kind.
+        /// Any position splits the items of each kind into two parts without a gap.
         #[test]
         fn what_goes_on_after_a_place_is_what_is_after_it(cut in places(), item in places()) {
             let (rank, id) = cut.within(item.kind);

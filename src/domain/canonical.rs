@@ -1,23 +1,37 @@
-//! One text for one JSON value, so that it can be hashed.
+//! Canonical JSON: one text per value, to be hashed.
 //!
-//! The canonical form is that of RFC 8785 (JSON Canonicalization Scheme): no white space, the keys of
-//! objects in the order of their UTF-16 code units, strings with the fewest escapes, numbers as
-//! ECMAScript writes them. With one difference: integers that a double cannot hold keep all their
-//! digits. The scheme rounds them, and then two payloads that differ in the last digit of an id
-//! would have one hash, which is what a hash is to prevent.
+//! The form is RFC 8785 (JSON Canonicalization Scheme): no white space, object keys sorted by UTF-16
+//! code units, minimal escapes, numbers as ECMAScript prints them. One deviation: integers beyond a
+//! double's precision keep all digits. RFC 8785 rounds them, so two payloads that differ in the last
+//! digit of an id would share a hash.
 //!
-//! A value keeps its form when it is stored in the database and read again: `1.0` and `1` are one
-//! number there, and here.
+//! A value has the same canonical form after a round trip through `jsonb`: `1.0` and `1` are one
+//! number in both.
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 use sha2::{Digest as _, Sha256};
 
 /// The canonical form of a value.
 #[must_use]
 pub fn canonical(value: &Value) -> String {
-    let mut text = String::new();
-    write(&mut text, value);
-    text
+    match value {
+        // serde_json escapes strings as RFC 8785 does.
+        Value::Null | Value::Bool(_) | Value::String(_) => value.to_string(),
+        Value::Number(number) => canonical_number(number),
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(canonical).collect();
+            format!("[{}]", items.join(","))
+        }
+        Value::Object(fields) => {
+            let mut sorted: Vec<_> = fields.iter().collect();
+            sorted.sort_by(|(one, _), (other, _)| one.encode_utf16().cmp(other.encode_utf16()));
+            let member = |(key, value): (&String, &Value)| {
+                format!("{}:{}", Value::from(key.as_str()), canonical(value))
+            };
+            let members: Vec<_> = sorted.into_iter().map(member).collect();
+            format!("{{{}}}", members.join(","))
+        }
+    }
 }
 
 /// SHA-256 of the canonical form.
@@ -26,44 +40,10 @@ pub fn sha256(value: &Value) -> [u8; 32] {
     Sha256::digest(canonical(value)).into()
 }
 
-fn write(text: &mut String, value: &Value) {
-    match value {
-        // Strings escape only what must be escaped, and in the same way.
-        Value::Null | Value::Bool(_) | Value::String(_) => text.push_str(&value.to_string()),
-        Value::Number(number) => write_number(text, number),
-        Value::Array(items) => {
-            text.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    text.push(',');
-                }
-                write(text, item);
-            }
-            text.push(']');
-        }
-        Value::Object(fields) => write_object(text, fields),
-    }
-}
-
-fn write_object(text: &mut String, fields: &Map<String, Value>) {
-    let mut sorted: Vec<_> = fields.iter().collect();
-    sorted.sort_by(|(one, _), (other, _)| one.encode_utf16().cmp(other.encode_utf16()));
-    text.push('{');
-    for (index, (key, value)) in sorted.into_iter().enumerate() {
-        if index > 0 {
-            text.push(',');
-        }
-        text.push_str(&Value::from(key.as_str()).to_string());
-        text.push(':');
-        write(text, value);
-    }
-    text.push('}');
-}
-
-fn write_number(text: &mut String, number: &Number) {
+fn canonical_number(number: &Number) -> String {
     match (number.is_f64(), number.as_f64()) {
-        (true, Some(double)) => text.push_str(ryu_js::Buffer::new().format_finite(double)),
-        (true | false, _) => text.push_str(&number.to_string()),
+        (true, Some(double)) => ryu_js::Buffer::new().format_finite(double).to_owned(),
+        (true | false, _) => number.to_string(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Collecting everything that is wrong with an input, so that one answer names all of it.
+//! Collects the errors of an input, so that one answer lists all of them.
 
 use std::collections::BTreeSet;
 
@@ -7,37 +7,37 @@ use super::{
     settings,
 };
 
-/// Errors found so far.
+/// The errors found so far. Each check method adds an error at a JSON Pointer if its value is bad.
 #[derive(Debug, Default)]
 pub struct Checks {
     errors: Vec<FieldError>,
 }
 
-/// Most errors that one answer lists: more help nobody.
+/// The most errors one answer lists.
 const MOST: usize = 50;
 
 impl Checks {
-    /// Nothing found yet.
+    /// No errors yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Notes an error at a JSON Pointer.
+    /// Adds an error at a JSON Pointer; beyond 50 errors it is dropped.
     pub fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
         if self.errors.len() < MOST {
             self.errors.push(FieldError::new(pointer, detail));
         }
     }
 
-    /// Notes `detail` unless `good`.
+    /// Adds `detail` at `pointer` unless `good`.
     pub fn ensure(&mut self, good: bool, pointer: &str, detail: impl Into<String>) {
         if !good {
             self.add(pointer, detail);
         }
     }
 
-    /// A single line of 1 to `most` characters, not only white space.
+    /// One line of 1 to `most` characters, not blank.
     pub fn line(&mut self, pointer: &str, text: &str, most: usize) {
         if text.trim().is_empty() {
             return self.add(pointer, "must not be empty");
@@ -50,48 +50,50 @@ impl Checks {
 
     /// At most `most` characters.
     pub fn chars(&mut self, pointer: &str, text: &str, most: usize) {
-        let count = text.chars().count();
-        self.ensure(
-            count <= most,
-            pointer,
-            format!("has {count} characters; at most {most} are allowed"),
-        );
+        self.at_most(pointer, text.chars().count(), most, "characters");
     }
 
-    /// At most `most` bytes.
+    /// At most `most` bytes of UTF-8.
     pub fn bytes(&mut self, pointer: &str, text: &str, most: usize) {
-        let count = text.len();
-        self.ensure(
-            count <= most,
-            pointer,
-            format!("has {count} bytes; at most {most} are allowed"),
-        );
+        self.at_most(pointer, text.len(), most, "bytes");
     }
 
-    /// A JSON value whose text is not larger than [`settings::JSON_BYTES`].
+    /// A text of at most [`settings::MESSAGE_BYTES`], not blank.
+    pub fn message(&mut self, pointer: &str, text: &str) {
+        self.ensure(!text.trim().is_empty(), pointer, "must not be empty");
+        self.bytes(pointer, text, settings::MESSAGE_BYTES);
+    }
+
+    /// A JSON value of at most [`settings::JSON_BYTES`] as compact text.
     pub fn json(&mut self, pointer: &str, value: Option<&serde_json::Value>) {
-        let Some(value) = value else { return };
-        self.bytes(pointer, &value.to_string(), settings::JSON_BYTES);
+        if let Some(value) = value {
+            self.bytes(pointer, &value.to_string(), settings::JSON_BYTES);
+        }
     }
 
-    /// A number within bounds.
+    /// A value within `bounds`, both included.
     pub fn range<T: PartialOrd + std::fmt::Display>(
         &mut self,
         pointer: &str,
         value: T,
         bounds: std::ops::RangeInclusive<T>,
     ) {
-        let (least, most) = bounds.into_inner();
-        let good = value >= least && value <= most;
-        self.ensure(good, pointer, format!("is {value}; must be from {least} to {most}"));
+        let (least, most) = (bounds.start(), bounds.end());
+        let detail = format!("is {value}; must be from {least} to {most}");
+        self.ensure(bounds.contains(&value), pointer, detail);
     }
 
-    /// A list of no more than `most` items.
+    /// A list of at most `most` items.
     pub fn count(&mut self, pointer: &str, len: usize, most: usize) {
-        self.ensure(len <= most, pointer, format!("has {len} items; at most {most} are allowed"));
+        self.at_most(pointer, len, most, "items");
     }
 
-    /// A list of capabilities.
+    fn at_most(&mut self, pointer: &str, count: usize, most: usize, of: &str) {
+        let detail = format!("has {count} {of}; at most {most} are allowed");
+        self.ensure(count <= most, pointer, detail);
+    }
+
+    /// A list of at most `most` capabilities, each listed once.
     pub fn capabilities(&mut self, pointer: &str, list: &[String], most: usize) {
         self.count(pointer, list.len(), most);
         let mut seen = BTreeSet::new();
@@ -102,7 +104,7 @@ impl Checks {
         }
     }
 
-    /// A capability.
+    /// The name of a capability.
     pub fn capability(&mut self, pointer: &str, capability: &str) {
         self.ensure(
             is_capability(capability),
@@ -112,18 +114,18 @@ impl Checks {
         );
     }
 
-    /// The errors as a refusal.
+    /// Ends the checks.
     ///
     /// # Errors
-    /// `invalid` when anything was noted.
+    /// `invalid` with all errors, if there are any.
     pub fn finish(self) -> Result<(), Refusal> {
         if self.errors.is_empty() { Ok(()) } else { Err(Refusal::invalid(self.errors)) }
     }
 
-    /// The errors as a refusal of a plan.
+    /// Ends the checks of a plan.
     ///
     /// # Errors
-    /// `plan_invalid` when anything was noted.
+    /// `plan_invalid` with all errors, if there are any.
     pub fn finish_plan(self) -> Result<(), Refusal> {
         let Some(first) = self.errors.first() else { return Ok(()) };
         let detail = match self.errors.len() {
@@ -135,13 +137,13 @@ impl Checks {
 }
 
 fn is_capability(text: &str) -> bool {
-    let known =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._:/+-".contains(&byte);
-    let first = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    first && text.len() <= 64 && text.bytes().all(known)
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    text.bytes().next().is_some_and(plain)
+        && text.len() <= 64
+        && text.bytes().all(|byte| plain(byte) || b"._:/+-".contains(&byte))
 }
 
-/// Joins JSON Pointer segments, escaping `~` and `/` in the last.
+/// Appends a segment to a JSON Pointer and escapes `~` and `/` in it.
 #[must_use]
 pub fn pointer(base: &str, segment: impl std::fmt::Display) -> String {
     let segment = segment.to_string().replace('~', "~0").replace('/', "~1");

@@ -1,18 +1,17 @@
 //! Freezes: stops that operators put on a scope, and what an agent may still do under one.
 //!
-//! A freeze is state: it is in force from the moment it was set until it is lifted, whoever heard of
-//! it. Freezes overlap, and of several over the same attempt the strongest counts; lifting one leaves
-//! the others as they are.
+//! A freeze is in force from when it is set until it is lifted. Freezes overlap: the strongest one
+//! over an attempt counts, and lifting one leaves the others in force.
 //!
-//! What each mode means is decided here and nowhere else:
+//! The effect of each mode is defined here only:
 //!
 //! | | `drain` | `pause` | `stop` |
 //! |---|---|---|---|
-//! | a claim | gives nothing | gives nothing | gives nothing |
-//! | a running attempt | goes on | is told to pause | is ended: [`stopped`] |
-//! | beginning something: subtasks, a cost | yes | no | no |
-//! | coming to rest: complete, fail, release, ask | yes | yes | no |
-//! | reporting what was used | yes | yes | yes, as late |
+//! | claim | returns no task | returns no task | returns no task |
+//! | running attempt | continues | gets the directive `pause` | ends: [`stopped`] |
+//! | add subtasks, authorize a cost | yes | no | no |
+//! | complete, fail, release, ask | yes | yes | no |
+//! | report spend | yes | yes | yes, as late spend |
 
 use chrono::{DateTime, Utc};
 
@@ -24,38 +23,40 @@ use super::{
 };
 
 words! {
-    /// What is frozen.
+    /// The scope of a freeze: the tasks and agents it covers.
     pub enum FreezeScope {
-        /// Everything.
+        /// All tasks of the workspace.
         Workspace => "workspace",
-        /// The tasks of all its goals.
+        /// All tasks of the project's goals.
         Project => "project",
-        /// All its tasks.
+        /// All tasks of the goal.
         Goal => "goal",
-        /// The task, and all tasks below it.
+        /// The task and all its descendants.
         Task => "task",
-        /// Whatever the agent works on, or would.
+        /// All attempts and claims of the agent.
         Agent => "agent",
-        /// Every task that requires it.
+        /// All tasks that require the capability.
         Capability => "capability",
     }
 }
 
 words! {
-    /// How much a freeze stops, from the weakest to the strongest. The words are in the order of the
-    /// alphabet too, which is how the database finds the strongest.
+    /// The strength of a freeze, from weakest to strongest. `drain`: no new claims, running attempts
+    /// continue. `pause`: running attempts also get the directive `pause`. `stop`: running attempts
+    /// end at once.
+    // The words sort alphabetically by strength: the database takes the maximum.
     pub enum FreezeMode {
-        /// No new claims. What runs goes on and may be completed.
+        /// No new claims. Running attempts continue and may complete.
         Drain => "drain",
-        /// No new claims. Agents at work are told to `pause`: to save a checkpoint and release.
+        /// No new claims. Running attempts get the directive `pause`: save a checkpoint and release.
         Pause => "pause",
-        /// No new claims. What runs is ended at once, and its leases are worth nothing.
+        /// No new claims. Running attempts end at once; their leases are void.
         Stop => "stop",
     }
 }
 
 impl FreezeMode {
-    /// What agents at work under it are told.
+    /// The directive for attempts under it.
     #[must_use]
     pub const fn directive(self) -> Directive {
         match self {
@@ -65,7 +66,7 @@ impl FreezeMode {
         }
     }
 
-    /// Whether running attempts end when it is set.
+    /// Whether setting it ends running attempts.
     #[must_use]
     pub const fn ends_attempts(self) -> bool {
         match self {
@@ -75,16 +76,16 @@ impl FreezeMode {
     }
 }
 
-/// What an agent wants to do to an attempt that it holds.
+/// A kind of request on an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
-    /// Something new: subtasks, or a cost.
+    /// Starts more work: subtasks, an authorized cost.
     Begin,
-    /// Bringing it to rest: with a result, a failure, a question, or by giving it back.
+    /// Ends the attempt: complete, fail, release, ask.
     Rest,
 }
 
-/// Whether an attempt under a freeze of this mode may do this; none: nothing is frozen.
+/// Refuses a request that the strongest freeze forbids; `None`: no freeze.
 ///
 /// # Errors
 /// `frozen`.
@@ -93,18 +94,18 @@ pub fn admit(mode: Option<FreezeMode>, act: Act) -> Result<(), Refusal> {
         (None | Some(FreezeMode::Drain), Act::Begin | Act::Rest)
         | (Some(FreezeMode::Pause), Act::Rest) => return Ok(()),
         (Some(FreezeMode::Pause), Act::Begin) => {
-            "an operator has paused this work: nothing new is begun. Save a checkpoint and release \
-             the attempt"
+            "an operator paused this work: start nothing new, save a checkpoint and release the \
+             attempt"
         }
         (Some(FreezeMode::Stop), Act::Begin | Act::Rest) => {
-            "an operator has stopped this work: nothing of it is accepted until that is lifted"
+            "an operator stopped this work: no result is accepted until the freeze is lifted"
         }
     };
     Err(Refusal::new(Code::Frozen, detail))
 }
 
-/// An attempt is ended by a freeze. It does not count, and its task may be claimed again as soon as
-/// nothing freezes it. Leases lost before are still lost: a stop says nothing about the task.
+/// How a `stop` ends an attempt: it does not count as used, and the task is ready again once the
+/// freeze is lifted. The count of lost leases is kept, because a stop proves nothing about the task.
 #[must_use]
 pub fn stopped(task: &TaskFacts, now: DateTime<Utc>) -> Ending {
     let next = if task.cancelling { Next::Cancelled } else { Next::Retry(now) };

@@ -1,38 +1,30 @@
-//! When a goal is finished.
+//! The end state of a goal, derived from its tasks.
+
+use serde::{Deserialize, Serialize};
 
 use super::states::GoalState;
 
-/// How the tasks of a goal stand; containers and subtasks count.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    serde::Serialize,
-    serde::Deserialize,
-    utoipa::ToSchema,
-)]
+/// The tasks of a goal by state, containers and subtasks included. Updated in the transaction that
+/// moves a task.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TaskCounts {
-    /// All tasks.
+    /// The number of tasks; 0 until a plan is applied.
     pub total: i32,
-    /// In no final state.
+    /// Tasks that are not `done`, `failed` or `cancelled`.
     pub open: i32,
-    /// Done.
+    /// Tasks in state `done`.
     pub done: i32,
-    /// Failed.
+    /// Tasks in state `failed`.
     pub failed: i32,
-    /// Cancelled.
+    /// Tasks in state `cancelled`.
     pub cancelled: i32,
 }
 
-/// The state that an active goal should end in, or nothing while it goes on.
+/// The end state of an active goal, or `None` while it continues.
 ///
-/// An empty goal is never complete. A goal whose last open task ended is `completed` when all of
-/// them are done, `failed` when one failed, and `cancelled` when none failed but some were
-/// cancelled. Subtasks that were not done are left out of `failed` and `cancelled` by the caller
-/// when the task that had asked for them came back and was done all the same.
+/// A goal without tasks never ends this way. Once no task is open, the goal is `completed` if all
+/// are done, `failed` if one failed, else `cancelled`. The caller excludes from `failed` and
+/// `cancelled` the subtasks whose parent task was done nevertheless.
 #[must_use]
 pub fn roll_up(state: GoalState, counts: TaskCounts) -> Option<GoalState> {
     match state {

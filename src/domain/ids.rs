@@ -1,13 +1,12 @@
-//! A type per noun for identifiers.
+//! One id type per noun, so that the compiler tells a task's id from a goal's.
 //!
-//! Ids are UUIDv7, made by the application from its injected clock and entropy. A task's id can
-//! never be passed where a goal's is meant, and the database columns, the JSON and the OpenAPI
-//! document all see a plain UUID.
+//! Ids are UUIDv7, made by the application from its injected clock and entropy. Database, JSON and
+//! OpenAPI see a plain UUID.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What every id type can do; lets entropy make one of any noun.
+/// Every id type: lets the source of entropy make an id of any noun.
 pub trait Id: Copy + From<Uuid> + Into<Uuid> {}
 
 macro_rules! ids {
@@ -37,44 +36,44 @@ macro_rules! ids {
 }
 
 ids! {
-    /// A workspace: the tenant.
+    /// Id of a workspace, the tenant. Never changes.
     WorkspaceId;
-    /// An API key.
+    /// Id of an API key. Not secret.
     KeyId;
-    /// A project.
+    /// Id of a project.
     ProjectId;
-    /// A goal.
+    /// Id of a goal.
     GoalId;
-    /// A plan of a goal.
+    /// Id of a plan. An edited plan is another plan with another id.
     PlanId;
-    /// A task. Stable over all attempts: use it to make your own effects idempotent.
+    /// Id of a task. The same over all its attempts: use it as idempotency key of your own effects.
     TaskId;
-    /// An attempt at a task: the lease term.
+    /// Id of an attempt: one lease term of one task. Another for each try.
     AttemptId;
-    /// An agent.
+    /// Id of a registered agent. Registering the same name again returns the same id.
     AgentId;
-    /// An approval.
+    /// Id of an approval. The same over all revisions of its payload.
     ApprovalId;
-    /// A budget: the limits of one node.
+    /// Id of a budget: the limits of one node.
     BudgetId;
-    /// One limit of a budget.
+    /// Id of one limit of a budget.
     LimitId;
-    /// A price in the price book.
+    /// Id of a price in the price book.
     PriceId;
-    /// A freeze.
+    /// Id of a freeze.
     FreezeId;
-    /// An approval policy.
+    /// Id of an approval policy. The same over all its versions.
     PolicyId;
-    /// A link with which a person decides an approval.
+    /// Id of an approval link.
     LinkId;
-    /// A loop that an attempt's steps were found in.
+    /// Id of a loop detected in the steps of an attempt.
     LoopId;
-    /// A nudge.
+    /// Id of a nudge: a note delivered to an agent with its next heartbeat.
     NudgeId;
-    /// An intervention rule.
+    /// Id of an intervention rule.
     RuleId;
-    /// What a rule did about a task or goal.
+    /// Id of an intervention: one action of a rule on a task or goal.
     InterventionId;
-    /// An entry of the audit.
+    /// Id of an audit entry.
     AuditEntryId;
 }

@@ -1,192 +1,140 @@
-//! What is promised of the data at every moment, by name.
+//! Invariants of the stored data, by name.
 //!
-//! Each invariant has a stable name for programs and one sentence for operators, which are kept
-//! together here; the query that finds what breaks it is the store's. Most hold between any two
-//! transactions, whatever happened before. Those with a [`patience`](Invariant::patience) are about
-//! time: something that is due may rest for so long before it counts as left lying.
+//! Each invariant has a stable name for programs and one sentence for operators. The query that finds
+//! violations is in the store. Most invariants hold between any two transactions. Those with a
+//! [`tolerance`](Invariant::tolerance) concern due work, which may wait that long for a sweep.
 
 use std::time::Duration;
 
 use super::{settings, words::words};
 
 macro_rules! invariants {
-    ($($name:ident $word:tt $promise:tt,)+) => {
+    ($($name:ident $word:tt $(within $tolerance:path,)? $promise:tt,)+) => {
         words! {
-            /// A promise about the data: stable, for programs. Later versions add some.
+            /// The name of an invariant: stable, for programs. Later versions add some.
             pub enum Invariant {
                 $(#[doc = $promise] $name => $word,)+
             }
         }
 
         impl Invariant {
-            /// What is promised, in one sentence for operators.
+            /// The invariant in one sentence, for operators.
             #[must_use]
             pub const fn promise(self) -> &'static str {
                 match self { $(Self::$name => $promise),+ }
             }
+
+            /// How long due work may wait before the invariant is violated; `None`: the invariant
+            /// does not depend on time.
+            #[must_use]
+            pub const fn tolerance(self) -> Option<Duration> {
+                match self { $(Self::$name => invariants!(@tolerance $($tolerance)?)),+ }
+            }
         }
     };
+    (@tolerance) => { None };
+    (@tolerance $tolerance:path) => { Some($tolerance) };
 }
 
 invariants! {
     OneLiveAttempt "one_live_attempt"
-        "At most one attempt of a task is running or submitted.",
+        "A task has at most one running or submitted attempt.",
     LiveAttemptIsCurrent "live_attempt_is_current"
-        "A running or submitted attempt is the current one of a task that is running or reviewing.",
+        "A running or submitted attempt is the current attempt of a running or reviewing task.",
     RunningTaskHasAttempt "running_task_has_attempt"
-        "A running task has a running attempt and a reviewing one a submitted attempt.",
+        "A running task has a running attempt, a reviewing task a submitted one.",
     AttemptsNumbered "attempts_numbered"
-        "The attempts of a task are numbered from 1 without gaps, as many as it has started.",
+        "The attempts of a task are numbered from 1 without gaps, up to the number it has started.",
     CurrentAttemptIsLast "current_attempt_is_last"
         "The current attempt of a task is the one with the highest number.",
     AttemptsUsedCounted "attempts_used_counted"
-        "A task has used as many attempts as failed or expired, and no more than it may.",
+        "The used attempts of a task are its failed and expired ones, at most max_attempts.",
     DoneByOneAttempt "done_by_one_attempt"
-        "A task that was worked on is done exactly when one of its attempts is accepted.",
+        "A task with attempts is done exactly when one of them is accepted.",
     ContainersNotTried "containers_not_tried"
         "A container has no attempts.",
     EndingsAnswered "endings_answered"
-        "An attempt that its agent ended has the stored answer that a repeated request gets.",
+        "An attempt that its agent ended has a stored answer, which a repeated request gets.",
     EvidenceGiven "evidence_given"
-        "A task that was done by work has evidence, or a waiver, for each criterion that requires it.",
+        "A task done by an attempt has evidence or a waiver for each required criterion.",
     AgentsWithinLimit "agents_within_limit"
-        "An agent that runs as many attempts as it may, or more after its limit was lowered, is given no other.",
+        "An agent at or over its max_concurrent gets no further task.",
     KeptForAgents "kept_for_agents"
-        "An open task is kept only for an agent that is there and not retired.",
+        "An open task is assigned only to an agent that exists and is not retired.",
     LeasesWithinDeadline "leases_within_deadline"
-        "The lease of a running attempt does not go past its hard deadline.",
+        "The lease of a running attempt ends no later than its hard deadline.",
     GoalCounters "goal_counters"
-        "The counters of a goal equal a count of its tasks.",
+        "The task counters of a goal equal a count of its tasks.",
     GoalEndsWithTasks "goal_ends_with_tasks"
-        "A goal has tasks once its plan is applied, is active while one is open, and completes or fails with the last.",
+        "A goal with an applied plan has tasks, is active while one is open, and ends with the last.",
     CompletedGoalIsDone "completed_goal_is_done"
-        "The tasks of a completed goal are done, but for subtasks that the task above them made up for.",
+        "All tasks of a completed goal are done, except subtasks whose parent task was done without them.",
     EndedGoalIsQuiet "ended_goal_is_quiet"
-        "In a goal that has ended nothing is open but what was told to stop.",
+        "In an ended goal no task is open, except those being cancelled.",
     OnePlanApplied "one_plan_applied"
-        "A goal whose tasks exist has one applied plan, and a proposed goal has one proposed plan.",
+        "A goal with tasks has one applied plan, and a proposed goal has one proposed plan.",
     NeedsCounted "needs_counted"
-        "An open task counts the dependencies that are not satisfied, and one more while its container is closed.",
+        "An open task counts its unsatisfied dependencies, plus one while its container is not open.",
     DependencySatisfied "dependency_satisfied"
-        "A dependency is satisfied exactly when the task it needs is done.",
+        "A dependency is satisfied exactly when the needed task is done.",
     OfferedWithNeedsMet "offered_with_needs_met"
-        "A task is offered, worked on, parked or reviewed only when everything it needs is done.",
+        "A task is ready, running, parked or reviewing only if all tasks it needs are done.",
     DoneAfterNeeds "done_after_needs"
-        "No task is done by work before everything it needs is done.",
+        "No task is done by an attempt before all tasks it needs are done.",
     ChildrenCounted "children_counted"
-        "A task counts its children that are open, and a container those that failed or were cancelled.",
+        "A task counts its open children, and a container also its failed and cancelled ones.",
     ContainerFollowsChildren "container_follows_children"
-        "A container is open while one of its children is, and done only when all of them are.",
+        "A container is open while a child is open, and done only if all children are done.",
     LostCausesEnd "lost_causes_end"
-        "Nothing is open that needs what was not done, or is part of what has ended, but what was told to stop.",
+        "No task is open that needs a failed or cancelled task or belongs to an ended one, except those being cancelled.",
     AttemptRowsBelong "attempt_rows_belong"
-        "An attempt belongs to a task and a holder that exist, and progress, results and spend to an attempt that does.",
+        "An attempt has an existing task and holder; progress, results and spend have an existing attempt.",
     LinksWithinGoal "links_within_goal"
-        "Attempts, parents and dependencies of a task belong to the goal of the task.",
+        "The attempts, parent and dependencies of a task belong to its goal.",
     EndedAtTheEnd "ended_at_the_end"
-        "A task, goal, attempt or approval says when it ended exactly when it has.",
+        "A task, goal, attempt or approval has an end time exactly if it has ended.",
     WaitingIsAsked "waiting_is_asked"
-        "What is proposed, parked or reviewed has a question that is pending, an open subtask, or a budget it waits for.",
+        "What is proposed, parked or reviewing has a pending approval, an open subtask, or a budget it waits for.",
     QuestionIsAwaited "question_is_awaited"
-        "A pending question is about something that waits for its answer.",
+        "The subject of a pending approval waits for the decision.",
     EventsWithoutGaps "events_without_gaps"
         "Events are numbered from 1 without gaps, up to the number of the head.",
     TaskEventsInOrder "task_events_in_order"
-        "The events of a task tell a story that can happen: made, offered before it is run, run before it is reviewed.",
+        "The events of a task are in a possible order: created, ready before running, running before reviewing.",
     EventsTellTheState "events_tell_the_state"
-        "The last event about the state of a task tells the state that it is in.",
+        "The last event about the state of a task names its present state.",
     TaskEndToldOnce "task_end_told_once"
-        "A task that has ended has one event of its end, and no event of its state after that.",
+        "An ended task has one event of its end, and no later event about its state.",
     GoalEndToldOnce "goal_end_told_once"
-        "A goal that has ended has one event of its end, which tells the state that it is in.",
+        "An ended goal has one event of its end, which names its state.",
     AttemptsTold "attempts_told"
-        "There is one event for each attempt that started, in the order of their numbers.",
+        "Each started attempt has one event, in the order of the attempts' numbers.",
     AttemptSpendCounted "attempt_spend_counted"
-        "What an attempt has used equals the sum of its entries.",
+        "The spend of an attempt equals the sum of its entries.",
     SpendTotalsCounted "spend_totals_counted"
-        "The totals of goals, projects and agents equal the sums of the entries below them.",
+        "The spend totals of goals, projects and agents equal the sums of the entries below them.",
     WindowsReservedCounted "windows_reserved_counted"
-        "What a limit has reserved equals the open reservations and allocations below its node, in every period.",
+        "The reserved amount of each limit and period equals the open reservations and allocations below its node.",
     WindowsSettledCounted "windows_settled_counted"
-        "What a limit has settled equals the spend of the attempts below its node that were started in the period.",
+        "The settled amount of each limit and period equals the spend of the attempts below its node that started in the period.",
     ReservationsOfRunning "reservations_of_running"
-        "Only a running attempt has something set aside.",
+        "Only running attempts have open reservations.",
     ShortOfALimit "short_of_a_limit"
-        "A task that waits for a budget names a limit that exists.",
+        "A task that waits for a budget names an existing limit.",
     FreezesHold "freezes_hold"
-        "Under a freeze in force nothing runs that was claimed after it was set, and under a stop nothing runs.",
+        "Under a freeze no attempt runs that was claimed after it was set; under a stop no attempt runs.",
     VotesReachQuorum "votes_reach_quorum"
-        "What people approved or answered under a policy has as many votes as each of its stages wants.",
+        "An approval decided by people under a policy has the votes that each of its stages requires.",
     AnswersCloseRules "answers_close_rules"
-        "What a rule has asked is closed with the answer.",
+        "An intervention is closed once its approval is decided.",
     AuditEndsWithHead "audit_ends_with_head"
         "The head of the audit is its last seal, and the last seals have their entries and no gaps.",
-    LeasesSwept "leases_swept"
-        "No attempt runs on after its lease or its hard deadline was over for longer than a sweep.",
-    PromotedInTime "promoted_in_time"
-        "No task goes on waiting after its start time or backoff was over for longer than a sweep.",
-    DeadlinesEnforced "deadlines_enforced"
-        "No task goes on after its own deadline was over for longer than a sweep.",
-    ApprovalsExpire "approvals_expire"
-        "No approval is pending after its time was over for longer than a sweep.",
-}
-
-impl Invariant {
-    /// How long something that is due may rest before the promise is broken; none for promises that
-    /// do not depend on time.
-    #[must_use]
-    pub const fn patience(self) -> Option<Duration> {
-        match self {
-            Self::LeasesSwept
-            | Self::PromotedInTime
-            | Self::DeadlinesEnforced
-            | Self::ApprovalsExpire => Some(settings::SWEEP_PATIENCE),
-            Self::OneLiveAttempt
-            | Self::LiveAttemptIsCurrent
-            | Self::RunningTaskHasAttempt
-            | Self::AttemptsNumbered
-            | Self::CurrentAttemptIsLast
-            | Self::AttemptsUsedCounted
-            | Self::DoneByOneAttempt
-            | Self::ContainersNotTried
-            | Self::EndingsAnswered
-            | Self::EvidenceGiven
-            | Self::AgentsWithinLimit
-            | Self::KeptForAgents
-            | Self::LeasesWithinDeadline
-            | Self::GoalCounters
-            | Self::GoalEndsWithTasks
-            | Self::CompletedGoalIsDone
-            | Self::EndedGoalIsQuiet
-            | Self::OnePlanApplied
-            | Self::NeedsCounted
-            | Self::DependencySatisfied
-            | Self::OfferedWithNeedsMet
-            | Self::DoneAfterNeeds
-            | Self::ChildrenCounted
-            | Self::ContainerFollowsChildren
-            | Self::LostCausesEnd
-            | Self::AttemptRowsBelong
-            | Self::LinksWithinGoal
-            | Self::EndedAtTheEnd
-            | Self::WaitingIsAsked
-            | Self::QuestionIsAwaited
-            | Self::EventsWithoutGaps
-            | Self::TaskEventsInOrder
-            | Self::EventsTellTheState
-            | Self::TaskEndToldOnce
-            | Self::GoalEndToldOnce
-            | Self::AttemptsTold
-            | Self::AttemptSpendCounted
-            | Self::SpendTotalsCounted
-            | Self::WindowsReservedCounted
-            | Self::WindowsSettledCounted
-            | Self::ReservationsOfRunning
-            | Self::ShortOfALimit
-            | Self::FreezesHold
-            | Self::VotesReachQuorum
-            | Self::AnswersCloseRules
-            | Self::AuditEndsWithHead => None,
-        }
-    }
+    LeasesSwept "leases_swept" within settings::SWEEP_PATIENCE,
+        "No attempt runs past its lease or hard deadline by more than one sweep.",
+    PromotedInTime "promoted_in_time" within settings::SWEEP_PATIENCE,
+        "No task stays waiting past its start time or backoff by more than one sweep.",
+    DeadlinesEnforced "deadlines_enforced" within settings::SWEEP_PATIENCE,
+        "No task continues past its own deadline by more than one sweep.",
+    ApprovalsExpire "approvals_expire" within settings::SWEEP_PATIENCE,
+        "No approval stays pending past its expiry by more than one sweep.",
 }

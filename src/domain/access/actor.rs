@@ -1,24 +1,24 @@
-//! Who does something, as it is written down.
+//! The author of a change, as the journal records it.
 
 use std::sync::Arc;
 
 use super::person::Person;
 use crate::domain::ids::KeyId;
 
-/// Who does something, as it is written down: in events the key alone, in the audit everything.
+/// The author of a change. Events show the key only; the audit shows every field.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Actor {
-    /// The key; none: the service itself, somebody at its command line, or a person with a link.
+    /// The key used. `None`: the service itself, its command line, or a person with a link.
     pub key: Option<KeyId>,
-    /// The person.
+    /// The person who holds the key or the link.
     pub person: Option<Person>,
-    /// For whom the agent works, when an agent does it.
+    /// The owner of the agent, if an agent acts.
     pub owner: Option<Person>,
-    /// The request that it was done for.
+    /// The id of the HTTP request.
     pub request_id: Option<Arc<str>>,
 }
 
 impl Actor {
-    /// The service itself, or somebody at its command line.
+    /// The service itself, or its command line.
     pub const SERVICE: Self = Self { key: None, person: None, owner: None, request_id: None };
 }

@@ -1,4 +1,4 @@
-//! When a key opens its workspace.
+//! Admission of API keys: state, and the comparison of secrets.
 
 use chrono::{DateTime, Utc};
 
@@ -6,18 +6,18 @@ use super::{person::Person, role::Role, token::SecretHash};
 use crate::domain::{ids::AgentId, states::AgentState, words::words};
 
 words! {
-    /// Whether a key is accepted.
+    /// The state of a key. Only a `valid` key is accepted.
     pub enum KeyState {
-        /// It is.
+        /// Accepted.
         Valid => "valid",
-        /// Its time has run out.
+        /// Past its `expires_at`.
         Expired => "expired",
-        /// Somebody revoked it, or its agent was given newer ones.
+        /// Revoked by an administrator, or replaced by newer keys of its agent.
         Revoked => "revoked",
     }
 }
 
-/// The state of a key at `now`. Revoked is said before expired: somebody did it.
+/// The state of a key at `now`. A key both revoked and expired is `revoked`.
 #[must_use]
 pub fn state(
     revoked_at: Option<DateTime<Utc>>,
@@ -31,31 +31,31 @@ pub fn state(
     }
 }
 
-/// A stored key, as far as it matters to who presents it.
+/// A stored key, as needed to authenticate a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredKey {
     /// SHA-256 of its secret.
     pub secret_sha256: Vec<u8>,
-    /// What it may do.
+    /// Its role.
     pub role: Role,
     /// The person who holds it.
     pub person: Option<Person>,
-    /// The person for whom the agent works that it is bound to.
+    /// The owner of its agent.
     pub owner: Option<Person>,
-    /// The agent that it is bound to, and the agent's state.
+    /// Its agent and the agent's state, for keys of role `agent`.
     pub agent: Option<(AgentId, AgentState)>,
-    /// Whether it is accepted at this moment.
+    /// Its state at the time of the request.
     pub state: KeyState,
 }
 
-/// The role and agent of whoever presents a secret with this hash, or nothing.
+/// The role and agent that a presented secret proves, or `None`.
 ///
-/// The hashes are compared in every case, so that what is refused takes the same time whether the
-/// key is unknown, expired, revoked, of a retired agent, or named with a wrong secret.
+/// The hashes are compared in every case: a refusal takes the same time for a key that is unknown,
+/// expired, revoked, of a retired agent, or presented with a wrong secret.
 #[must_use]
 pub fn admit(stored: Option<&StoredKey>, presented: SecretHash) -> Option<(Role, Option<AgentId>)> {
-    const NOBODYS: [u8; 32] = [0; 32];
-    let proven = presented.matches(stored.map_or(&NOBODYS, |key| key.secret_sha256.as_slice()));
+    const UNKNOWN: [u8; 32] = [0; 32];
+    let proven = presented.matches(stored.map_or(&UNKNOWN, |key| key.secret_sha256.as_slice()));
     let key = stored?;
     let valid = match key.state {
         KeyState::Valid => true,

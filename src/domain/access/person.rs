@@ -1,25 +1,25 @@
 //! People, by name.
 //!
-//! muster keeps no accounts: a person is a name that an administrator gives to keys, such as an e-mail
-//! address or a login. What matters is only whether two names are the same, so a name has one
-//! spelling: letters are small, and there are no letters that merely look like others.
+//! muster keeps no accounts: a person is a name that an administrator sets on keys, such as an e-mail
+//! address or a login. Names are only compared for equality. So each has one spelling: ASCII in lower
+//! case, without look-alike letters.
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 /// The longest name of a person, in characters.
 pub const PERSON_CHARS: usize = 200;
 
-/// A person: 1 to 200 of the letters `a` to `z`, digits and `. _ % + - @ : /`. Capital letters are
-/// taken for small ones.
+/// The name of a person: 1 to 200 of the letters `a` to `z`, digits and `. _ % + - @ : /`. Stored in
+/// lower case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, utoipa::ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = String, min_length = 1, max_length = 200,
          pattern = "^[A-Za-z0-9._%+@:/-]+$", example = "alice@example.com")]
 pub struct Person(String);
 
-/// Why a text is nobody's name.
+/// The error of a text that is no valid name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a person is named with 1 to 200 letters (a to z), digits and . _ % + - @ : /")]
+#[error("the name of a person must be 1 to 200 letters (a to z), digits and . _ % + - @ : /")]
 pub struct NotAPerson;
 
 impl Person {

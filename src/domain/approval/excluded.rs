@@ -1,15 +1,14 @@
-//! Separation of duties: who may not decide.
+//! Separation of duties: the people and keys excluded from a decision.
 //!
-//! Whoever wants something, has it done, or wrote it does not decide about it, whichever key they take:
-//! - the requester: whoever asked, and whoever posted the goal;
-//! - the owner of every agent that worked on the task, or whoever registered an agent without owner;
+//! Nobody decides about their own work, with any key. Excluded are:
+//! - the requester of the approval and the poster of the goal;
+//! - the owner of each agent that worked on the task; for an agent without owner, its registrar;
 //! - the people on whose behalf the goal was posted;
-//! - the author of what is under review: whoever posted the goal whose plan it is, and every person who
-//!   took the task over and worked on it.
+//! - the author: of a plan, the poster of the goal; of a result, each person who took the task over.
 //!
-//! They are found when the question is asked and stored with it, so that nothing that is renamed
-//! afterwards opens anything. (Whoever revises a payload later is not added: approving with edits is the
-//! same in one step, and both stand in the record under their name.) The only way round is a policy that says `allow_self`.
+//! The list is computed and stored when the approval is created, so later renames do not lift an
+//! exclusion. A person who revises the payload is not added: approving with edits is the same in one
+//! step, and the record names them. Only a policy with `allow_self` lifts the exclusions.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,47 +20,50 @@ use crate::domain::{
 };
 
 words! {
-    /// Why somebody may not decide.
+    /// The reason of an exclusion: `requester` asked for the approval, `poster` posted the goal,
+    /// `on_behalf_of` had the goal posted for them, `owner` owns an agent that worked on the task,
+    /// `author` wrote the plan or result.
     pub enum Because {
-        /// Asked for it.
+        /// Asked for the approval.
         Requester => "requester",
         /// Posted the goal.
         Poster => "poster",
-        /// The goal was posted for them.
+        /// The goal was posted on their behalf.
         OnBehalfOf => "on_behalf_of",
-        /// Owns an agent that works on it.
+        /// Owns an agent that worked on the task.
         Owner => "owner",
-        /// Wrote what is under review.
+        /// Wrote the plan or the result.
         Author => "author",
     }
 }
 
-/// Somebody who may not decide: a key, a person, or both.
+/// A key, a person, or both, excluded from deciding an approval. Set when the approval is created;
+/// never changes.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
 )]
 pub struct Excluded {
-    /// Why.
+    /// Why the person or key may not decide.
     pub because: Because,
-    /// With this key.
+    /// The excluded key; left out if only a person is excluded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<KeyId>,
-    /// As this person, with any key.
+    /// The excluded person, with every key and link; left out if the key has no person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<Person>,
 }
 
-/// Who decides: a person, a key, or a person with a key.
+/// The maker of a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decider {
-    /// The key; none: through a link.
+    /// The key used; `None`: a link, or a policy's default.
     pub key: Option<KeyId>,
-    /// The person who holds it; none: nobody in particular.
+    /// The person who holds the key or link; `None`: a key without a person.
     pub person: Option<Person>,
 }
 
 impl Excluded {
-    /// Whether this is the one who wants to decide.
+    /// Whether `decider` has the excluded key or is the excluded person.
     #[must_use]
     pub fn is(&self, decider: &Decider) -> bool {
         let Self { because: _, key_id, person } = self;
@@ -71,20 +73,20 @@ impl Excluded {
     }
 }
 
-/// Whether somebody may decide.
+/// Refuses an excluded decider.
 ///
 /// # Errors
 /// `separation_of_duties`, with the reason.
 pub fn separate(excluded: &[Excluded], decider: &Decider) -> Result<(), Refusal> {
     let Some(found) = excluded.iter().find(|excluded| excluded.is(decider)) else { return Ok(()) };
     let why = match found.because {
-        Because::Requester => "asked for this",
-        Because::Poster => "posted the goal that this is about",
-        Because::OnBehalfOf => "are one of those for whom the goal was posted",
-        Because::Owner => "own an agent that works on this",
-        Because::Author => "wrote what is to be decided",
+        Because::Requester => "asked for this approval",
+        Because::Poster => "posted the goal",
+        Because::OnBehalfOf => "are a person for whom the goal was posted",
+        Because::Owner => "own an agent that worked on the task",
+        Because::Author => "wrote the plan or result under review",
     };
-    let detail = format!("you {why}, so somebody else has to decide");
+    let detail = format!("you {why}, so another person must decide");
     Err(Refusal::new(Code::SeparationOfDuties, detail))
 }
 

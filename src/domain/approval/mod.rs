@@ -1,16 +1,18 @@
-//! Approvals: what is put before people, and what they may decide about it.
+//! Approvals: verdicts, the hash of the payload, and the checks of a decision.
 //!
-//! Whoever decides names the hash of what was read. So one approves exactly what one saw: when the
-//! payload was revised in between, the decision is refused and nothing is done. A decision may bring
-//! edits, which are checked like the original and become its next revision; what was approved is
-//! always the revision that the approval shows.
-
-pub mod excluded;
-pub mod review;
+//! A decision names the hash of the payload that the person read. So people approve exactly what they
+//! saw: if the payload was revised in between, the decision is refused and changes nothing. A decision
+//! may edit the payload. The edit is checked like the original and becomes the next revision; the
+//! approval always shows the revision that was decided.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Value, json};
 
+pub mod excluded;
+pub mod kind;
+pub mod review;
+
+use self::kind::Edit;
 use super::{
     canonical,
     check::Checks,
@@ -20,35 +22,38 @@ use super::{
 };
 
 words! {
-    /// How much harm a wrong decision could do, as the asker sees it.
+    /// The harm that a wrong decision could do, estimated by the asker. `low`: easily undone; `medium`
+    /// (the default); `high`: hard to undo, or visible outside; `critical`: cannot be undone.
     pub enum Risk {
         /// Easily undone.
         Low => "low",
-        /// Worth a look; what is assumed when nothing is said.
+        /// The default.
         Medium => "medium",
-        /// Hard to undo, or seen outside.
+        /// Hard to undo, or visible outside.
         High => "high",
-        /// Not to be undone.
+        /// Cannot be undone.
         Critical => "critical",
     }
 }
 
 words! {
-    /// What a person decides.
+    /// A person's decision. `approve`: yes, with `payload` in that form; `reject`: no, with a reason.
+    /// For approvals of kind `input`: `answer` them, or `decline`, and the task continues without an
+    /// answer.
     pub enum Verdict {
         /// Yes; with `payload`: yes, in this form.
         Approve => "approve",
         /// No; needs a reason.
         Reject => "reject",
-        /// The answer to a question of kind `input`.
+        /// The answer to an approval of kind `input`.
         Answer => "answer",
-        /// Will not answer a question of kind `input`; the task goes on without.
+        /// No answer to an approval of kind `input`; the task continues without.
         Decline => "decline",
     }
 }
 
 impl Verdict {
-    /// What becomes of the approval.
+    /// The state of an approval decided so.
     #[must_use]
     pub fn state(self) -> ApprovalState {
         match self {
@@ -59,15 +64,16 @@ impl Verdict {
     }
 }
 
-/// SHA-256 of a payload in its canonical form: RFC 8785, integers with all their digits. An approval
-/// without a payload has the hash of `null`.
+/// SHA-256 of a payload in canonical form (RFC 8785, integers with all digits), as 64 hexadecimal
+/// digits. Changes with each revision of the payload. An approval without payload has the hash of
+/// `null`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, utoipa::ToSchema)]
 #[schema(value_type = String, pattern = "^[0-9a-f]{64}$",
          example = "74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b")]
 pub struct PayloadHash(pub [u8; 32]);
 
 impl PayloadHash {
-    /// That of a payload.
+    /// The hash of a payload; `None` is hashed as `null`.
     #[must_use]
     pub fn of(payload: Option<&Value>) -> Self {
         Self(canonical::sha256(payload.unwrap_or(&Value::Null)))
@@ -92,98 +98,80 @@ impl<'de> Deserialize<'de> for PayloadHash {
         let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok();
         let bytes: Option<[u8; 32]> = bytes.and_then(|bytes| bytes.try_into().ok());
         bytes.map(Self).ok_or_else(|| {
-            D::Error::custom(
-                "must be the 64 hexadecimal digits of `payload_sha256`, as it was read",
-            )
+            D::Error::custom("must be the 64 hexadecimal digits of the approval's `payload_sha256`")
         })
     }
 }
 
-/// What is decided, apart from the hash of what was read.
+/// A decision without its hash.
 #[derive(Debug, Clone, Copy)]
 pub struct Said<'a> {
     /// The verdict.
     pub verdict: Verdict,
-    /// Why.
+    /// The reason or a remark.
     pub reason: Option<&'a str>,
     /// The answer.
     pub answer: Option<&'a Value>,
-    /// The payload in the form that is approved.
+    /// The edited payload that is approved.
     pub payload: Option<&'a Value>,
 }
 
-/// Whether something can be said about an approval of a kind: which verdicts it takes, and what goes
-/// with them.
+/// Checks that the kind takes the verdict, and that the verdict has the members it needs and no other.
 pub fn check_decision(checks: &mut Checks, kind: ApprovalKind, said: Said<'_>) {
     let Said { verdict, reason, answer, payload } = said;
-    let question = kind == ApprovalKind::Input;
-    match verdict {
-        Verdict::Approve => {
-            let detail = "a question is decided with `answer`, `decline` or `reject`";
-            checks.ensure(!question, "/decision", detail);
-        }
-        Verdict::Answer => {
-            checks.ensure(question, "/decision", "only a question of kind `input` is answered");
-            checks.ensure(answer.is_some(), "/answer", "must be given");
-        }
-        Verdict::Decline => {
-            let detail = "only a question of kind `input` is declined; use `reject`";
-            checks.ensure(question, "/decision", detail);
-        }
-        Verdict::Reject => {
-            let told = reason.is_some_and(|reason| !reason.trim().is_empty());
-            checks.ensure(told, "/reason", "must say why: whoever goes on needs to know");
-        }
+    if !kind.takes(verdict) {
+        let takes: Vec<String> =
+            kind.traits().verdicts.iter().map(|verdict| format!("`{verdict}`")).collect();
+        let detail = format!("for the kind `{kind}` must be one of {}", takes.join(", "));
+        checks.add("/decision", detail);
     }
-    let answers = answer.is_none() || verdict == Verdict::Answer;
-    checks.ensure(answers, "/answer", "belongs to the decision `answer` alone");
+    let answers = verdict == Verdict::Answer;
+    checks.ensure(!answers || answer.is_some(), "/answer", "must be given");
+    checks.ensure(answers || answer.is_none(), "/answer", "is only for the decision `answer`");
+    let blank = reason.is_none_or(|reason| reason.trim().is_empty());
+    let detail = "must be given: the next attempt and the goal's submitter read it";
+    checks.ensure(verdict != Verdict::Reject || !blank, "/reason", detail);
     let edits = payload.is_none() || verdict == Verdict::Approve;
-    checks.ensure(edits, "/payload", "belongs to the decision `approve` alone");
+    checks.ensure(edits, "/payload", "is only for the decision `approve`");
 }
 
-/// Whether what was read is what would be decided.
+/// Compares the hash that the person read with that of the present payload.
 ///
 /// # Errors
-/// `payload_changed`.
+/// `payload_changed` if they differ: read the approval again.
 pub fn same_payload(read: PayloadHash, now: PayloadHash) -> Result<(), Refusal> {
     if read == now {
         return Ok(());
     }
     let detail = format!(
-        "the payload is not the one with this hash any more, or never was: read the approval again, \
-         and decide with its `payload_sha256`, now {now}"
+        "the payload has another hash: read the approval again and decide with its \
+         `payload_sha256`, now {now}"
     );
     Err(Refusal::new(Code::PayloadChanged, detail))
 }
 
-/// Whether a payload may take the place of another in an approval of a kind. Plans are checked as
-/// plans in addition, by whoever applies them.
+/// Checks that `after` may replace the payload `before`. The caller checks plans as plans.
 pub fn check_revision(
     checks: &mut Checks,
     kind: ApprovalKind,
     before: Option<&Value>,
     after: &Value,
 ) {
-    match kind {
-        // An agent's question is its own business. A plan is checked as one, and is as large as plans
-        // may be.
-        ApprovalKind::Action | ApprovalKind::Input => checks.json("/payload", Some(after)),
-        ApprovalKind::Plan => {}
-        ApprovalKind::Budget => check_raise(checks, before.unwrap_or(&Value::Null), after),
-        ApprovalKind::Start | ApprovalKind::Result => {
-            let detail =
-                "cannot be edited: what is approved is the task, or what an agent handed in";
-            checks.add("/payload", detail);
+    match kind.traits().edit {
+        Edit::Json => checks.json("/payload", Some(after)),
+        Edit::Plan => {}
+        Edit::Raise => check_raise(checks, before.unwrap_or(&Value::Null), after),
+        Edit::Fixed => {
+            checks.add("/payload", "cannot be edited: it shows the task or the submitted result");
         }
     }
 }
 
-/// Only what is proposed may change, and it must still be a raise.
 fn check_raise(checks: &mut Checks, before: &Value, after: &Value) {
     let proposed = after["proposed"].as_i64();
     let limit = before["short"]["limit"].as_i64().unwrap_or_default();
     let above = proposed.is_some_and(|proposed| proposed > limit);
     checks.ensure(above, "/payload/proposed", format!("must be a number above {limit}"));
     let rest = json!({"short": before["short"], "proposed": after["proposed"]});
-    checks.ensure(*after == rest, "/payload", "only `proposed` may be changed");
+    checks.ensure(*after == rest, "/payload", "may differ in `proposed` only");
 }

@@ -1,20 +1,20 @@
-//! Reviewing a result: criterion by criterion, and a bounded number of times.
+//! Review of results: criterion by criterion, and a bounded number of times.
 //!
-//! A result is accepted when every required criterion has evidence, or whoever accepts it lets the
-//! criterion go by its number and says why. A rejection sends the result back with feedback; it costs
-//! no try. When a result of the task was rejected for the [`max_rework`](TaskFacts::max_rework)-th
-//! time the task is not sent back: a person chooses what becomes of it.
+//! Accepting a result needs evidence for every required criterion, or a waiver with a reason. A
+//! rejection sends the task back with feedback and does not count as a used attempt. After
+//! [`max_rework`](TaskFacts::max_rework) rejections the task is not sent back: the person who decides
+//! chooses how it continues.
 
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::Verdict;
+use super::{Verdict, kind::Subject};
 use crate::domain::{
-    check::{Checks, pointer},
+    check::Checks,
     ids::AgentId,
-    plan::TaskSpec,
+    plan::{TaskSpec, yes},
     refusal::{Code, FieldError, Refusal},
     settings,
     states::{ApprovalKind, AttemptState},
@@ -23,21 +23,22 @@ use crate::domain::{
 };
 
 words! {
-    /// What becomes of a task whose results were rejected as often as may be.
+    /// How a task continues after `max_rework` rejected results. With `approve`: `accept` the last
+    /// result. With `reject`: `reassign` for one more round, `split` into subtasks first, or `cancel`.
     pub enum ReviewChoice {
-        /// The last result counts, as it is. Goes with `approve`.
+        /// Accepts the last result as it is. For `approve`.
         Accept => "accept",
-        /// One more round, by another agent. Goes with `reject`.
+        /// One more round, by another agent. For `reject`.
         Reassign => "reassign",
-        /// Subtasks come first; then one more round. Goes with `reject`.
+        /// Subtasks first, then one more round. For `reject`.
         Split => "split",
-        /// It is given up. Goes with `reject`.
+        /// Cancels the task. For `reject`.
         Cancel => "cancel",
     }
 }
 
 impl ReviewChoice {
-    /// The decision that it goes with.
+    /// The verdict it belongs to.
     #[must_use]
     pub const fn verdict(self) -> Verdict {
         match self {
@@ -47,168 +48,160 @@ impl ReviewChoice {
     }
 }
 
-/// A required criterion without evidence that is let go.
+/// A waiver of a required criterion without evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Waiver {
-    /// The number of the criterion.
+    /// The number of the waived criterion, from 1 in the order of the task's `criteria`.
     #[schema(minimum = 1, example = 2)]
     pub criterion: i16,
-    /// Why it need not be shown.
+    /// Why no evidence is needed. At most 16 KiB; kept with the decision.
     #[schema(example = "the staging system is down; checked by hand", min_length = 1)]
     pub reason: String,
 }
 
-/// One thing that the next attempt is told about a rejected result.
+/// One point of feedback on a rejected result, delivered with the next claim of the task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeedbackPoint {
-    /// The number of the criterion that it is about; left out: the result in general.
+    /// The number of the criterion it concerns; left out: the result in general.
     #[serde(default)]
     #[schema(minimum = 1, example = 2)]
     pub criterion: Option<i16>,
     /// What is wrong, and what would be right. At most 16 KiB.
     #[schema(example = "the test covers only the empty list", min_length = 1)]
     pub text: String,
-    /// Whether the next result must have it; `false`: it is a wish. Default true.
+    /// Whether the next result must address it; `false`: optional. Default true.
     #[serde(default = "yes")]
     pub must: bool,
 }
 
-fn yes() -> bool {
-    true
-}
-
-/// What becomes of a task whose results were rejected as often as may be.
+/// The choice how a task continues after `max_rework` rejected results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Choice {
-    /// `accept` the last result (with `approve`); or, with `reject`: `reassign` the task for one more
-    /// round, `split` it into subtasks that come first, or `cancel` it.
+    /// With `approve`: `accept` the last result. With `reject`: `reassign` the task for one more round,
+    /// `split` it into subtasks that come first, or `cancel` it.
     pub action: ReviewChoice,
-    /// With `reassign`: the agent that is given the task, and no other; left out: any but the last.
+    /// With `reassign`: the only agent that may claim the task; left out: every agent but the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<AgentId>,
-    /// With `split`: the subtasks, as in `POST /v1/attempts/{attempt_id}/subtasks`.
+    /// With `split`: at least one subtask, as in `POST /v1/attempts/{attempt_id}/subtasks`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<TaskSpec>,
 }
 
 impl Choice {
-    /// What a verdict means for a task that is not sent back again when nobody chose, because time ran
-    /// out: yes is yes, and no gives it up, as a start that nobody approves is given up.
+    /// The choice for an approval that expired in the last round. A rejection cancels the task, as an
+    /// expired start does.
     #[must_use]
     pub const fn unmade(verdict: Verdict) -> Self {
-        let action = match verdict {
-            Verdict::Approve | Verdict::Answer => ReviewChoice::Accept,
-            Verdict::Reject | Verdict::Decline => ReviewChoice::Cancel,
-        };
-        Self { action, agent_id: None, tasks: Vec::new() }
+        Self::by(verdict, ReviewChoice::Cancel)
     }
 
-    /// What a panel's verdict means whose last vote said something else: they could not agree, and
-    /// what they disagree about is lost to nobody by one more round.
+    /// The choice for a panel that did not agree on one in the last round. A rejection gives the task
+    /// one more round, because that loses nothing.
     #[must_use]
     pub const fn disagreed(verdict: Verdict) -> Self {
+        Self::by(verdict, ReviewChoice::Reassign)
+    }
+
+    const fn by(verdict: Verdict, rejected: ReviewChoice) -> Self {
         let action = match verdict {
             Verdict::Approve | Verdict::Answer => ReviewChoice::Accept,
-            Verdict::Reject | Verdict::Decline => ReviewChoice::Reassign,
+            Verdict::Reject | Verdict::Decline => rejected,
         };
         Self { action, agent_id: None, tasks: Vec::new() }
     }
 }
 
-/// What is said about a result beside the verdict.
+/// The members of a decision about a result.
 #[derive(Debug, Clone, Copy)]
 pub struct Said<'a> {
     /// The verdict.
     pub verdict: Verdict,
-    /// What is let go.
+    /// The waived criteria.
     pub waive: &'a [Waiver],
-    /// What the next attempt is told.
+    /// The feedback for the next attempt.
     pub feedback: &'a [FeedbackPoint],
-    /// What becomes of the task.
+    /// How the task continues, in the last round.
     pub choice: Option<&'a Choice>,
 }
 
-/// Notes what does not go together, as far as that can be seen without the result.
+/// Checks the members of a decision against its kind and verdict, without the result.
 pub fn check_said(checks: &mut Checks, kind: ApprovalKind, said: Said<'_>) {
     let Said { verdict, waive, feedback, choice } = said;
-    let (approves, rejects) = (verdict == Verdict::Approve, verdict == Verdict::Reject);
-    let of_result = kind == ApprovalKind::Result;
-    let detail = "belongs to the decision `approve` about a result";
-    checks.ensure(waive.is_empty() || (of_result && approves), "/waive", detail);
-    let detail = "belongs to the decision `reject` about a result";
-    checks.ensure(feedback.is_empty() || (of_result && rejects), "/feedback", detail);
+    let of_result = kind.subject() == Subject::Result;
+    let approves = of_result && verdict == Verdict::Approve;
+    let rejects = of_result && verdict == Verdict::Reject;
+    let detail = "is only for the decision `approve` about a result";
+    checks.ensure(approves || waive.is_empty(), "/waive", detail);
+    let detail = "is only for the decision `reject` about a result";
+    checks.ensure(rejects || feedback.is_empty(), "/feedback", detail);
     checks.count("/waive", waive.len(), settings::TASK_CRITERIA);
     for (index, waiver) in waive.iter().enumerate() {
-        let at = pointer(&pointer("/waive", index), "reason");
-        checks.ensure(!waiver.reason.trim().is_empty(), &at, "must say why");
-        checks.bytes(&at, &waiver.reason, settings::MESSAGE_BYTES);
+        checks.message(&format!("/waive/{index}/reason"), &waiver.reason);
     }
     checks.count("/feedback", feedback.len(), settings::LIST_ITEMS);
     for (index, point) in feedback.iter().enumerate() {
-        let at = pointer(&pointer("/feedback", index), "text");
-        checks.ensure(!point.text.trim().is_empty(), &at, "must not be empty");
-        checks.bytes(&at, &point.text, settings::MESSAGE_BYTES);
+        checks.message(&format!("/feedback/{index}/text"), &point.text);
     }
     let Some(Choice { action, agent_id, tasks }) = choice else { return };
-    checks.ensure(of_result, "/choice", "belongs to a decision about a result");
-    let goes = action.verdict() == verdict;
-    let detail = format!("`{action}` goes with the decision `{}`", action.verdict());
-    checks.ensure(goes, "/choice/action", detail);
+    checks.ensure(of_result, "/choice", "is only for a decision about a result");
+    let fits = action.verdict() == verdict;
+    let detail = format!("`{action}` is only for the decision `{}`", action.verdict());
+    checks.ensure(fits, "/choice/action", detail);
     let reassigns = *action == ReviewChoice::Reassign;
-    checks.ensure(reassigns || agent_id.is_none(), "/choice/agent_id", "belongs to `reassign`");
+    checks.ensure(reassigns || agent_id.is_none(), "/choice/agent_id", "is only for `reassign`");
     let splits = *action == ReviewChoice::Split;
-    checks.ensure(splits || tasks.is_empty(), "/choice/tasks", "belongs to `split`");
+    checks.ensure(splits || tasks.is_empty(), "/choice/tasks", "is only for `split`");
     checks.ensure(!splits || !tasks.is_empty(), "/choice/tasks", "must have at least one task");
 }
 
-/// Whether the decision chooses what becomes of the task exactly when it must.
+/// Checks that a decision has a choice in the last round, and only then.
 ///
 /// # Errors
-/// `invalid`.
+/// `invalid` at `/choice`.
 pub fn check_choice(last_round: bool, choice: Option<&Choice>) -> Result<(), Refusal> {
     match (last_round, choice) {
         (true, Some(_)) | (false, None) => Ok(()),
-        (true, None) => {
-            let detail = "must say what becomes of the task, because its results were rejected as \
-                          often as may be: `accept`, `reassign`, `split` or `cancel`";
-            Err(Refusal::invalid_at("/choice", detail))
-        }
+        (true, None) => Err(Refusal::invalid_at(
+            "/choice",
+            "must be given after the last rejection allowed: `accept`, `reassign`, `split` or \
+             `cancel`",
+        )),
         (false, Some(_)) => {
-            let detail = "belongs to the last round: the task can still be sent back";
+            let detail = "is only for the last round: the task can still be sent back";
             Err(Refusal::invalid_at("/choice", detail))
         }
     }
 }
 
-/// A criterion, and whether a result shows anything for it.
+/// A criterion of a task, and whether a result has evidence for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shown {
-    /// Its number.
+    /// Its number, from 1.
     pub number: i16,
-    /// Whether evidence is needed.
+    /// Whether evidence is required.
     pub required: bool,
-    /// Whether there is some.
+    /// Whether the result has evidence.
     pub shown: bool,
 }
 
-/// Whether a result may be accepted with these waivers: every required criterion is shown or waived,
-/// and nothing is waived that need not be.
+/// Checks that exactly the required criteria without evidence are waived.
 ///
 /// # Errors
-/// `invalid`, naming waivers that make no sense; `evidence_missing` at `/waive`, naming the criteria.
+/// `invalid`, with the needless waivers; `evidence_missing` at `/waive`, with the missing numbers.
 pub fn check_waivers(criteria: &[Shown], waive: &[Waiver]) -> Result<(), Refusal> {
     let mut checks = Checks::new();
     let mut waived = HashSet::new();
     for (index, waiver) in waive.iter().enumerate() {
-        let at = pointer(&pointer("/waive", index), "criterion");
+        let at = format!("/waive/{index}/criterion");
         let number = waiver.criterion;
         checks.ensure(waived.insert(number), &at, "is waived twice");
         match criteria.iter().find(|criterion| criterion.number == number) {
             None => checks.add(&at, format!("the task has no criterion {number}")),
-            Some(Shown { shown: true, .. }) => checks.add(&at, "has evidence: look at that"),
+            Some(Shown { shown: true, .. }) => checks.add(&at, "has evidence and needs no waiver"),
             Some(Shown { required: false, .. }) => checks.add(&at, "is not required"),
             Some(Shown { required: true, shown: false, .. }) => {}
         }
@@ -220,39 +213,39 @@ pub fn check_waivers(criteria: &[Shown], waive: &[Waiver]) -> Result<(), Refusal
         return Ok(());
     }
     let detail = format!(
-        "nothing is shown for the required criteria {}; waive each by its number, with a reason, \
-         or reject the result",
+        "there is no evidence for the required criteria {}; waive each by its number, with a \
+         reason, or reject the result",
         missing.join(", ")
     );
     let errors = vec![FieldError::new("/waive", &detail)];
     Err(Refusal { code: Code::EvidenceMissing, detail, errors })
 }
 
-/// Whether feedback is about criteria that there are.
+/// Checks that feedback names existing criteria.
 ///
 /// # Errors
-/// `invalid`, with every place.
+/// `invalid`, with every unknown number.
 pub fn check_feedback(criteria: &[Shown], feedback: &[FeedbackPoint]) -> Result<(), Refusal> {
     let mut checks = Checks::new();
     for (index, point) in feedback.iter().enumerate() {
         let Some(number) = point.criterion else { continue };
         let known = criteria.iter().any(|criterion| criterion.number == number);
-        let at = pointer(&pointer("/feedback", index), "criterion");
+        let at = format!("/feedback/{index}/criterion");
         checks.ensure(known, &at, format!("the task has no criterion {number}"));
     }
     checks.finish()
 }
 
-/// What a rejection leads to.
+/// The outcome of a rejection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
-    /// The result is sent back.
+    /// The task is sent back.
     Again(Ending),
-    /// It was the last that could be: a person chooses.
+    /// It was the last rejection allowed: the person chooses how the task continues.
     Choose,
 }
 
-/// A person accepted or rejected a submitted result. A rejection does not count as a used attempt.
+/// The end of an attempt whose result was accepted or rejected. A rejection is not a used attempt.
 #[must_use]
 pub fn review(task: &TaskFacts, accepted: bool, now: DateTime<Utc>) -> Ending {
     let (attempt, next) = match (accepted, task.cancelling) {
@@ -263,8 +256,8 @@ pub fn review(task: &TaskFacts, accepted: bool, now: DateTime<Utc>) -> Ending {
     Ending { attempt, next, attempts_used: task.attempts_used, lost_in_row: 0 }
 }
 
-/// A person rejected a result: how often that has happened by now, and what it leads to. A task that is
-/// being cancelled is nobody's question any more.
+/// The new count of rejected results and the outcome, when a result is rejected. A task being
+/// cancelled needs no choice.
 #[must_use]
 pub fn rejected(task: &TaskFacts, now: DateTime<Utc>) -> (i32, Rejection) {
     let reworks = (task.reworks + 1).min(task.max_rework);
@@ -274,14 +267,14 @@ pub fn rejected(task: &TaskFacts, now: DateTime<Utc>) -> (i32, Rejection) {
     (reworks, Rejection::Again(review(task, false, now)))
 }
 
-/// How often results of a task count as rejected when a person gave it one more round: the next
-/// rejection is the last again.
+/// The count of rejected results of a task that gets one more round: the next rejection is again the
+/// last one allowed.
 #[must_use]
 pub const fn one_more_round(task: &TaskFacts) -> i32 {
     task.max_rework - 1
 }
 
-/// The result is rejected, and the task waits for subtasks of a person's making.
+/// The end of an attempt whose task is split: the task is parked until the new subtasks are done.
 #[must_use]
 pub fn split(task: &TaskFacts) -> Ending {
     Ending {

@@ -1,8 +1,8 @@
-//! How much is set aside for an attempt before it starts.
+//! The amount to reserve for an attempt before it starts.
 //!
-//! For each unit that is limited above it: the task's own estimate; else what nine of ten tasks like
-//! it stayed within; else what the nearest budget says; else a twentieth of the tightest limit, or
-//! what is left of it. An attempt counts as one of the unit `attempts`, whatever was estimated.
+//! For each limited unit above it, the first of: the task's own estimate; the 90th percentile of
+//! finished tasks with the same capabilities; the nearest budget's `reserve`; a twentieth of the
+//! tightest limit, or its rest. An attempt always reserves one of the unit `attempts`.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +15,13 @@ use crate::domain::{
     spend::{self, ATTEMPTS},
 };
 
-/// Expected spend in one unit: a plain number that must be there as a whole, or a range.
+/// Expected spend of an attempt in one unit: a number, reserved in full, or a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum Estimate {
-    /// So much, or the task is not started.
+    /// Reserved in full, or the attempt does not start.
     Exact(i64),
-    /// As much as `want`, but less when less is left, down to `min`.
+    /// `want`, or the rest of the limit if that is at least `min`.
     Range(Range),
 }
 
@@ -39,7 +39,7 @@ impl Estimate {
 /// Expected spend by unit.
 pub type Estimates = BTreeMap<String, Estimate>;
 
-/// Notes estimates out of bounds.
+/// Checks the bounds of estimates.
 pub fn check_estimates(checks: &mut Checks, at: &str, estimates: &Estimates) {
     checks.count(at, estimates.len(), 20);
     for (unit, estimate) in estimates {
@@ -52,20 +52,20 @@ pub fn check_estimates(checks: &mut Checks, at: &str, estimates: &Estimates) {
     }
 }
 
-/// What is known when a reservation is made.
+/// The facts from which a reservation in one unit is computed.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
     /// The task's own estimates.
     pub estimates: &'a Estimates,
-    /// What nine of ten tasks with the same capabilities stayed within, in this unit.
+    /// The 90th percentile of finished tasks with the same capabilities, in this unit.
     pub usual: Option<i64>,
-    /// What the nearest budget says of this unit.
+    /// The `reserve` entry of the nearest budget for this unit.
     pub policy: Option<Range>,
     /// The smallest limit of this unit above the task.
     pub tightest: i64,
 }
 
-/// What an attempt asks of a unit.
+/// The amount of `unit` that an attempt asks to reserve.
 #[must_use]
 pub fn ask(unit: &str, known: Known<'_>) -> Range {
     let Known { estimates, usual, policy, tightest } = known;
@@ -81,6 +81,6 @@ pub fn ask(unit: &str, known: Known<'_>) -> Range {
     if let Some(range) = policy {
         return range;
     }
-    // Something at least, unless nothing is allowed: then nothing is what it may use.
+    // At least 1, unless the limit is 0.
     Range { want: tightest / 20 + i64::from(tightest % 20 > 0), min: tightest.min(1) }
 }

@@ -1,11 +1,11 @@
-//! Budgets: what is limited, for how long, and what follows when it is used up.
+//! Budgets: limits on a node, their periods, and the effect of exhaustion.
 //!
-//! A budget belongs to one node and has limits, each in one unit and one period. What an attempt may
-//! use is set aside from every limit above it before it starts ([`ledger`]), so no limit is exceeded
-//! by admission, whatever happens at the same time.
+//! A budget belongs to one node and has limits, each in one unit and one period. Before an attempt
+//! starts, its expected spend is reserved from every limit above it ([`ledger`]). So admission never
+//! exceeds a limit, even under concurrency.
 //!
-//! A period is a window of time in the budget's time zone. A new window is a new row, nothing is ever
-//! set back: an attempt reserves and settles in the window in which it was started.
+//! A period is a window of time in the budget's time zone. A new window is a new row and no row is
+//! reset: an attempt reserves and settles in the window in which it started.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,16 +26,18 @@ pub mod standing;
 mod tests;
 
 words! {
-    /// What a budget limits, from what few share to what all share: the order in which limits are
-    /// locked, so that those that many wait for are held for the shortest time.
+    /// The node that a budget limits: a task over all its attempts, an agent over all its attempts, a
+    /// goal over all its tasks, a project over all its goals, or the workspace.
+    // From least to most shared. Limits are locked in this order, so the contended ones are held for
+    // the shortest time.
     pub enum BudgetNode {
         /// One task, over all its attempts.
         Task => "task",
-        /// An agent: everything that it works on.
+        /// One agent, over all its attempts.
         Agent => "agent",
-        /// A goal: all its tasks.
+        /// One goal, over all its tasks.
         Goal => "goal",
-        /// A project: all its goals.
+        /// One project, over all its goals.
         Project => "project",
         /// The whole workspace.
         Workspace => "workspace",
@@ -43,7 +45,7 @@ words! {
 }
 
 impl BudgetNode {
-    /// Its place in that order: 0 to 4.
+    /// Its position in the order of locks: 0 (task) to 4 (workspace).
     #[must_use]
     pub const fn depth(self) -> i16 {
         match self {
@@ -57,9 +59,10 @@ impl BudgetNode {
 }
 
 words! {
-    /// How long a limit counts before it begins anew.
+    /// The period of a limit: `lifetime` never renews; `day` (from midnight), `week` (from Monday) and
+    /// `month` (from the first) renew in the budget's time zone.
     pub enum Period {
-        /// For ever.
+        /// Never renews.
         Lifetime => "lifetime",
         /// From midnight to midnight in the budget's time zone.
         Day => "day",
@@ -71,43 +74,46 @@ words! {
 }
 
 words! {
-    /// What becomes of tasks that a budget cannot fund any more.
+    /// The effect on tasks that the budget cannot fund. `park_and_ask`: they are parked and one
+    /// approval asks to raise the limit; `park`: they are parked until there is room; `stop`: they are
+    /// cancelled, with the tasks that need them; `notify`: none, the limit only reports.
     pub enum OnExhausted {
-        /// They are parked, and people are asked once to raise the limit.
+        /// Parks them and asks people once to raise the limit.
         ParkAndAsk => "park_and_ask",
-        /// They are parked until there is room again.
+        /// Parks them until there is room.
         Park => "park",
-        /// They are cancelled, and what needs them with them.
+        /// Cancels them, and the tasks that need them.
         Stop => "stop",
-        /// Nothing: the limit refuses nothing, it only tells.
+        /// No effect: the limit refuses nothing and only reports.
         Notify => "notify",
     }
 }
 
 words! {
-    /// What money tokens cost when their model has no price.
+    /// The cost in money of tokens whose model has no price. `refuse`: none is charged, and under a
+    /// limit in `usd_micros` the attempt gets the directive `stop` until there is a price;
+    /// `assume_max`: as the most expensive model of the price book; `zero`: none.
     pub enum UnknownModel {
-        /// Under a limit of money: the attempt is told to stop until there is a price. Otherwise
-        /// nothing is charged.
+        /// Charges nothing; under a limit in money the attempt must stop until there is a price.
         Refuse => "refuse",
-        /// As much as the dearest model of the price book.
+        /// Charges as the most expensive model of the price book.
         AssumeMax => "assume_max",
-        /// Nothing.
+        /// Charges nothing.
         Zero => "zero",
     }
 }
 
-/// A time of a limit: from `starts_at` to before `ends_at`.
+/// One window of a limit: from `starts_at` to before `ends_at`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// Its beginning; for a lifetime the epoch.
+    /// Its start; for a lifetime the epoch.
     pub starts_at: DateTime<Utc>,
-    /// Its end; none: it never ends.
+    /// Its end; `None`: it never ends.
     pub ends_at: Option<DateTime<Utc>>,
 }
 
 impl Period {
-    /// The window that holds the instant `at`, where it is counted in the time zone `zone`.
+    /// The window around the time `at`, in the time zone `zone`.
     #[must_use]
     pub fn window(self, zone: Tz, at: DateTime<Utc>) -> Window {
         let day = at.with_timezone(&zone).date_naive();
@@ -132,7 +138,7 @@ impl Period {
     }
 }
 
-/// The first instant of a day. Where the clocks skip midnight, the day begins when they go on.
+/// The first instant of a day. If a clock change skips midnight, the first time after it.
 fn beginning(zone: Tz, day: NaiveDate) -> DateTime<Utc> {
     let midnight = day.and_time(chrono::NaiveTime::MIN);
     let first = (0..=24 * 4).find_map(|quarters| {
@@ -142,7 +148,7 @@ fn beginning(zone: Tz, day: NaiveDate) -> DateTime<Utc> {
     first.map_or_else(|| midnight.and_utc(), |first| first.with_timezone(&Utc))
 }
 
-/// How much of a unit may be used.
+/// One limit of a budget: an amount of one unit per period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitSpec {
@@ -150,10 +156,10 @@ pub struct LimitSpec {
     /// service), `tool_calls`, `gpu_ms` or a name of your own.
     #[schema(example = "usd_micros", min_length = 1, max_length = 40)]
     pub unit: String,
-    /// For how long it counts; default: for ever.
+    /// The period after which the limit renews; default `lifetime`: never.
     #[serde(default = "lifetime")]
     pub period: Period,
-    /// The limit, in the unit. 0: nothing of it.
+    /// The most that may be used per period, in the unit. 0: none.
     #[schema(example = 5_000_000, minimum = 0)]
     pub amount: i64,
 }
@@ -162,46 +168,48 @@ fn lifetime() -> Period {
     Period::Lifetime
 }
 
-/// What is set aside for a task: as much as `want`, but less when less is left, down to `min`.
+/// The amount of one unit to reserve for an attempt: `want`, or the rest of the limit if that is at
+/// least `min`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Range {
-    /// As much as is expected.
+    /// The expected amount, in the unit.
     #[schema(minimum = 0, example = 250_000)]
     pub want: i64,
-    /// With less it is not worth starting.
+    /// The least amount with which an attempt starts, at most `want`.
     #[schema(minimum = 0, example = 50_000)]
     pub min: i64,
 }
 
-/// What a budget is made of: given with a goal, or for any node by an operator.
+/// The settings of a budget: given with a goal or task, or for any node by an operator, who may change
+/// them later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetSpec {
-    /// Its limits, one for each unit and period; at most 50.
+    /// Its limits, at most 50, one per unit and period.
     pub limits: Vec<LimitSpec>,
-    /// Where its days, weeks and months begin: an IANA name. Default `UTC`; cannot be changed later.
+    /// The time zone of its days, weeks and months: an IANA name. Default `UTC`; never changes.
     #[serde(default = "utc")]
     #[schema(example = "Europe/Vienna", default = "UTC")]
     pub time_zone: String,
-    /// What becomes of tasks that it cannot fund.
+    /// The effect on tasks that it cannot fund. Default `park_and_ask`.
     #[serde(default = "park_and_ask")]
     pub on_exhausted: OnExhausted,
-    /// Thresholds in percent, rising. Each is told by the event `budget.threshold`, once for every
-    /// version of a limit and period.
+    /// Rising thresholds in percent of each limit, at most 10. Passing one raises the event
+    /// `budget.threshold`, once per period and version of the limit.
     #[serde(default = "warnings")]
     #[schema(default = json!([50, 80, 100]))]
     pub warn_percent: Vec<i16>,
-    /// Only of a goal: its whole limits, which must be for its lifetime, are set aside from the
-    /// project and the workspace when it begins. Its claims then depend on its own limits alone.
+    /// For a goal with lifetime limits only: reserves its whole limits from the project and the
+    /// workspace when the goal starts. Its claims then depend on its own limits alone. Default false.
     #[serde(default)]
     pub allocated: bool,
-    /// What a task reserves of a unit when it has no estimate and nothing is known of tasks like
-    /// it. The budget nearest to the task that says something counts; when none does, a twentieth
-    /// of the tightest limit, or what is left.
+    /// What an attempt reserves per unit if its task has no estimate and no similar task has finished.
+    /// The nearest budget with an entry counts; without one, a twentieth of the tightest limit, or
+    /// its rest.
     #[serde(default)]
     pub reserve: BTreeMap<String, Range>,
-    /// What money tokens cost when their model has no price.
+    /// The cost in money of tokens whose model has no price. Default `refuse`.
     #[serde(default = "refuse")]
     pub unknown_model: UnknownModel,
 }
@@ -219,25 +227,25 @@ fn refuse() -> UnknownModel {
     UnknownModel::Refuse
 }
 
-/// What a limit that is used up is proposed to be raised to: half as much again, or what is used, set
-/// aside and needed by those who wait, if that is more.
+/// The raise proposed for an exhausted limit: to one and a half times its amount, or to the sum of the
+/// used, reserved and needed amounts if that is more.
 #[must_use]
 pub fn raised(amount: i64, used: i64, reserved: i64, needed: i64) -> i64 {
     let taken = used.saturating_add(reserved).saturating_add(needed);
     amount.saturating_add(amount / 2).max(taken)
 }
 
-/// Most limits of a budget.
+/// The most limits of a budget.
 pub const LIMITS_MAX: usize = 50;
 
 impl BudgetSpec {
-    /// Notes everything that is wrong with the budget of a `node`.
+    /// Checks the budget of a `node`.
     pub fn check(&self, checks: &mut Checks, at: &str, node: BudgetNode) {
         check_limits(checks, &pointer(at, "limits"), &self.limits);
         checks.ensure(
             self.time_zone.parse::<Tz>().is_ok(),
             &pointer(at, "time_zone"),
-            "is no time zone; use an IANA name such as `Europe/Vienna` or `UTC`",
+            "must be an IANA time zone such as `Europe/Vienna` or `UTC`",
         );
         check_thresholds(checks, &pointer(at, "warn_percent"), &self.warn_percent);
         check_reserve(checks, &pointer(at, "reserve"), &self.reserve);
@@ -245,16 +253,13 @@ impl BudgetSpec {
             return;
         }
         let here = pointer(at, "allocated");
-        checks.ensure(node == BudgetNode::Goal, &here, "only the budget of a goal is allocated");
-        checks.ensure(
-            self.limits.iter().all(|limit| limit.period == Period::Lifetime),
-            &here,
-            "what is set aside is the limit of the goal's lifetime; give limits of no other period",
-        );
+        checks.ensure(node == BudgetNode::Goal, &here, "is only for the budget of a goal");
+        let lifetime = self.limits.iter().all(|limit| limit.period == Period::Lifetime);
+        checks.ensure(lifetime, &here, "needs limits of the period `lifetime` only");
     }
 }
 
-/// Notes limits out of bounds, and two for the same unit and period.
+/// Checks limits: their bounds, and that each unit and period occurs once.
 pub fn check_limits(checks: &mut Checks, at: &str, limits: &[LimitSpec]) {
     checks.count(at, limits.len(), LIMITS_MAX);
     let mut seen = BTreeSet::new();
@@ -265,12 +270,12 @@ pub fn check_limits(checks: &mut Checks, at: &str, limits: &[LimitSpec]) {
         checks.ensure(
             seen.insert((&limit.unit, limit.period)),
             &here,
-            "there is another limit for this unit and period",
+            "another limit has this unit and period",
         );
     }
 }
 
-/// Notes thresholds that do not rise or are out of bounds.
+/// Checks thresholds: their bounds, and that they rise.
 pub fn check_thresholds(checks: &mut Checks, at: &str, percents: &[i16]) {
     checks.count(at, percents.len(), 10);
     for (index, percent) in percents.iter().enumerate() {
@@ -279,7 +284,7 @@ pub fn check_thresholds(checks: &mut Checks, at: &str, percents: &[i16]) {
     checks.ensure(percents.windows(2).all(|pair| pair[0] < pair[1]), at, "must rise");
 }
 
-/// Notes what cannot be reserved.
+/// Checks the amounts to reserve by unit.
 pub fn check_reserve(checks: &mut Checks, at: &str, reserve: &BTreeMap<String, Range>) {
     checks.count(at, reserve.len(), 20);
     for (unit, range) in reserve {
@@ -289,10 +294,10 @@ pub fn check_reserve(checks: &mut Checks, at: &str, reserve: &BTreeMap<String, R
     }
 }
 
-/// Notes a range out of bounds.
+/// Checks the bounds of a range.
 pub fn check_range(checks: &mut Checks, at: &str, range: Range) {
     let Range { want, min } = range;
     checks.range(&pointer(at, "want"), want, 0..=settings::AMOUNT_MAX);
     checks.range(&pointer(at, "min"), min, 0..=settings::AMOUNT_MAX);
-    checks.ensure(min <= want, &pointer(at, "min"), "is more than is wanted");
+    checks.ensure(min <= want, &pointer(at, "min"), "is more than `want`");
 }

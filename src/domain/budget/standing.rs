@@ -1,8 +1,8 @@
-//! What an attempt is told of the limits above it.
+//! The directive of an attempt, as far as the limits above it determine it.
 //!
-//! A limit that is used up stops every attempt that uses its unit. Before that, an attempt that has
-//! used what was set aside for it, while nothing more is to be had, should come to an end. Units that
-//! an attempt does not use do not concern it: one that costs no money goes on when the money is gone.
+//! An exhausted limit stops every attempt that uses its unit. An attempt wraps up once its reservation
+//! is used and the limit has no further room. Limits in units that the attempt does not use have no
+//! effect: an attempt that costs no money continues when the money is spent.
 
 use super::UnknownModel;
 use crate::domain::{
@@ -12,47 +12,48 @@ use crate::domain::{
 };
 
 words! {
-    /// How an attempt stands with a limit.
+    /// The state of a limit for one attempt. `ok`: the attempt may continue; `used_up`: its reservation
+    /// is used and the limit has no further room; `exhausted`: the whole limit is used.
     pub enum BudgetState {
-        /// It may go on.
+        /// The attempt may continue.
         Ok => "ok",
-        /// What was set aside for it is used, and no more is to be had.
+        /// Its reservation is used, and the limit has no further room.
         UsedUp => "used_up",
-        /// The limit itself is used up.
+        /// The whole limit is used.
         Exhausted => "exhausted",
     }
 }
 
-/// An attempt and one limit above it.
+/// An attempt and one limit above it. Amounts are in the limit's unit.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
     /// The unit.
     pub unit: &'a str,
-    /// Whether the limit refuses anything.
+    /// Whether the limit refuses claims; `false` for `notify`.
     pub enforced: bool,
     /// The limit.
     pub limit: i64,
-    /// What everybody has used of it.
+    /// Spend of all attempts in the period.
     pub used: i64,
-    /// What everybody has set aside of it.
+    /// Open reservations of all attempts.
     pub reserved: i64,
-    /// What was ever set aside for this attempt.
+    /// The sum of all reservations of this attempt.
     pub granted: i64,
-    /// What of that is left.
+    /// Its open reservation.
     pub held: i64,
-    /// What this attempt has used.
+    /// Its spend.
     pub own: i64,
     /// Whether it used tokens of a model without a price.
     pub unpriced: bool,
-    /// What such tokens cost here.
+    /// The cost of such tokens under this budget.
     pub unknown_model: UnknownModel,
 }
 
-/// How the attempt stands with the limit.
+/// The state of the limit for the attempt.
 #[must_use]
 pub fn state(facts: &Facts<'_>) -> BudgetState {
     let uses = facts.granted > 0 || facts.own > 0;
-    // It was counted when it started; what others use up does not end it.
+    // `attempts` is counted at the start; other attempts cannot end this one.
     if !facts.enforced || !uses || facts.unit == ATTEMPTS {
         return BudgetState::Ok;
     }
@@ -63,7 +64,7 @@ pub fn state(facts: &Facts<'_>) -> BudgetState {
     if facts.held <= 0 && full { BudgetState::UsedUp } else { BudgetState::Ok }
 }
 
-/// What the limit says that the attempt should do.
+/// The directive that the limit gives the attempt.
 #[must_use]
 pub fn directive(facts: &Facts<'_>) -> Directive {
     let refused = facts.unpriced && facts.enforced && facts.unit == MONEY;

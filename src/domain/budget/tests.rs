@@ -1,4 +1,4 @@
-//! The rules of budgets, held against everything that can happen to them.
+//! The rules of budgets under random operations.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ fn at(text: &str) -> DateTime<Utc> {
 #[test]
 fn a_window_holds_the_instant_that_it_is_of() {
     let zones = ["UTC", "America/New_York", "Asia/Kolkata", "America/Sao_Paulo", "Pacific/Apia"];
-    // Days without a midnight, a day that never was, and ordinary ones.
+    // Days without midnight, a skipped day, and ordinary days.
     for hours in (0..24 * 900).step_by(5) {
         let instant = at("2011-01-01T00:30:00Z") + TimeDelta::hours(hours);
         for zone in zones.map(|zone| zone.parse().unwrap()) {
@@ -32,7 +32,7 @@ fn a_window_holds_the_instant_that_it_is_of() {
                     continue;
                 };
                 assert!(instant < ends_at, "{period} {zone} {instant}: {window:?}");
-                // The next begins where this one ends.
+                // The next window starts at the end of this one.
                 assert_eq!(period.window(zone, ends_at).starts_at, ends_at, "{period} {zone}");
             }
         }
@@ -43,7 +43,7 @@ fn a_window_holds_the_instant_that_it_is_of() {
 fn days_begin_at_midnight_where_the_budget_is() {
     let vienna = "Europe/Vienna".parse().unwrap();
     let day = Period::Day.window(vienna, at("2026-03-29T10:00:00Z"));
-    // The clocks go on an hour that day.
+    // Daylight saving time starts that day.
     assert_eq!(day.starts_at, at("2026-03-28T23:00:00Z"));
     assert_eq!(day.ends_at, Some(at("2026-03-29T22:00:00Z")));
     let week = Period::Week.window(vienna, at("2026-11-22T22:59:59Z"));
@@ -111,7 +111,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(prop_oneof![reserve, spend, close], 0..60)
 }
 
-/// An attempt of the test: its path, what it has set aside, what it used.
+/// An attempt of the test: its path, its reservation, its spend.
 struct Attempt {
     path: Vec<WindowKey>,
     own: BTreeMap<&'static str, Reservation>,
@@ -119,8 +119,8 @@ struct Attempt {
 }
 
 proptest! {
-    /// Whatever happens: what is set aside never goes over an enforced limit but by what was
-    /// overrun, every window is the sum of its attempts, and a refusal changes nothing.
+    /// Reserved and settled amounts exceed an enforced limit by its overrun at most,
+    /// every window is the sum of its attempts, and a refusal changes nothing.
     #[test]
     fn windows_are_the_sum_of_their_attempts(
         amounts in prop::collection::vec((0..2usize, 0..200i64, prop::bool::weighted(0.9)), 1..7),
@@ -200,7 +200,7 @@ proptest! {
     }
 }
 
-/// A cost that stays within what was authorised for it overruns nothing, whatever else was spent.
+/// A cost within its authorized amount overruns nothing, after any other spend.
 #[test]
 fn what_is_authorised_is_not_touched_by_other_costs() {
     let mut ledger = Ledger::default();

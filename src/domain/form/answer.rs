@@ -1,11 +1,11 @@
-//! Whether an answer fits a form.
+//! The check of an answer against its form.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Number, Value};
 
 use super::{
-    AnswerSchema, Field, Format,
+    AnswerSchema, Field,
     kind::{Bounds, Kind, is_whole, order},
 };
 use crate::domain::{
@@ -14,16 +14,16 @@ use crate::domain::{
 };
 use std::cmp::Ordering;
 
-/// Where an answer is in the request that brings it.
+/// JSON Pointer of the answer in a request.
 const ANSWER: &str = "/answer";
-/// A message lists no more values than this.
+/// The most values that one message lists.
 const LISTED: usize = 12;
 
 impl AnswerSchema {
-    /// Whether `answer` fits this form, which has passed [`Self::check`].
+    /// Checks `answer` against this form, which has passed [`Self::check`].
     ///
     /// # Errors
-    /// Every place that must change, as JSON Pointers under `/answer`.
+    /// Every bad value, with JSON Pointers under `/answer`.
     pub fn validate(&self, answer: &Value) -> Result<(), Vec<FieldError>> {
         let mut checks = Checks::new();
         self.check_answer(&mut checks, answer);
@@ -31,10 +31,10 @@ impl AnswerSchema {
     }
 
     fn check_answer(&self, checks: &mut Checks, answer: &Value) {
+        let names = || listed(self.properties.keys().map(String::as_str));
         let Value::Object(members) = answer else {
-            let names = listed(self.properties.keys().map(String::as_str));
-            return checks
-                .add(ANSWER, format!("must be an object with a member for each field: {names}"));
+            let detail = format!("must be an object with a member for each field: {}", names());
+            return checks.add(ANSWER, detail);
         };
         for name in self.required() {
             let given = members.contains_key(name);
@@ -45,8 +45,7 @@ impl AnswerSchema {
             match self.properties.get(name) {
                 Some(field) => field.check_value(checks, &at, value),
                 None => {
-                    let names = listed(self.properties.keys().map(String::as_str));
-                    checks.add(at, format!("is no field of the form; its fields are {names}"));
+                    checks.add(at, format!("is no field of the form; its fields are {}", names()))
                 }
             }
         }
@@ -54,16 +53,18 @@ impl AnswerSchema {
 }
 
 impl Field {
-    /// Notes why `value` does not fit.
+    /// Checks `value` against this field.
     pub(super) fn check_value(&self, checks: &mut Checks, at: &str, value: &Value) {
         if value.is_null() {
-            return checks.add(at, "must not be null; leave out what is not filled in");
+            return checks.add(at, "must not be null; leave an empty field out");
         }
         match self.asks() {
             Kind::Text { least, most, format } => {
                 let Some(text) = value.as_str() else { return checks.add(at, "must be text") };
-                check_length(checks, at, text, least, most);
-                check_format(checks, at, text, format);
+                check_count(checks, at, (text.chars().count(), "characters"), least, most);
+                if let Some(format) = format.filter(|format| !format.fits(text)) {
+                    checks.add(at, format.wanted());
+                }
             }
             Kind::Number(bounds) => {
                 let Value::Number(number) = value else {
@@ -84,26 +85,24 @@ impl Field {
                     return checks.add(at, "must be a list of values, also when it is only one");
                 };
                 check_chosen(checks, at, chosen, &values);
-                check_chosen_count(checks, at, chosen.len(), least, most);
+                check_count(checks, at, (chosen.len(), "values"), least, most);
             }
         }
     }
 }
 
-/// Lengths are counted in characters, not in bytes.
-fn check_length(checks: &mut Checks, at: &str, text: &str, least: Option<u64>, most: Option<u64>) {
-    let count = text.chars().count() as u64;
-    if let Some(least) = least.filter(|least| count < *least) {
-        checks.add(at, format!("has {count} characters; at least {least} are needed"));
+fn check_count(
+    checks: &mut Checks,
+    at: &str,
+    (count, of): (usize, &str),
+    least: Option<u64>,
+    most: Option<u64>,
+) {
+    if let Some(least) = least.filter(|least| (count as u64) < *least) {
+        checks.add(at, format!("has {count} {of}; at least {least} are needed"));
     }
-    if let Some(most) = most.filter(|most| count > *most) {
-        checks.add(at, format!("has {count} characters; at most {most} are allowed"));
-    }
-}
-
-fn check_format(checks: &mut Checks, at: &str, text: &str, format: Option<Format>) {
-    if let Some(format) = format.filter(|format| !format.fits(text)) {
-        checks.add(at, format.wanted());
+    if let Some(most) = most.filter(|most| count as u64 > *most) {
+        checks.add(at, format!("has {count} {of}; at most {most} are allowed"));
     }
 }
 
@@ -131,29 +130,10 @@ fn check_chosen(checks: &mut Checks, at: &str, chosen: &[Value], values: &[&str]
     }
 }
 
-fn check_chosen_count(
-    checks: &mut Checks,
-    at: &str,
-    count: usize,
-    least: Option<u64>,
-    most: Option<u64>,
-) {
-    let count = count as u64;
-    if let Some(least) = least.filter(|least| count < *least) {
-        checks.add(at, format!("has {count} values; choose at least {least}"));
-    }
-    if let Some(most) = most.filter(|most| count > *most) {
-        checks.add(at, format!("has {count} values; choose at most {most}"));
-    }
-}
-
-/// Names or values for a message: as many as a reader takes in.
+/// The first names or values, for a message.
 fn listed<'a>(values: impl ExactSizeIterator<Item = &'a str>) -> String {
     let more = values.len().saturating_sub(LISTED);
-    let mut text =
-        values.take(LISTED).map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ");
-    if more > 0 {
-        text.push_str(&format!(" and {more} more"));
-    }
-    text
+    let first: Vec<_> = values.take(LISTED).map(|value| format!("`{value}`")).collect();
+    let first = first.join(", ");
+    if more > 0 { format!("{first} and {more} more") } else { first }
 }

@@ -1,4 +1,4 @@
-//! Whether a form can be shown, can be answered and asks for nothing that it must not.
+//! The check of a form: it can be shown and answered, and asks for no secret.
 
 use std::collections::BTreeSet;
 
@@ -13,15 +13,14 @@ use crate::domain::{
 };
 use std::cmp::Ordering;
 
-/// Characters of a field's name.
+/// The most characters of a field's name.
 const FIELD_NAME_CHARS: usize = 100;
-/// Characters of a field's description.
+/// The most characters of a field's description.
 const DESCRIPTION_CHARS: usize = 2_000;
-/// The greatest `minLength`: nobody types more.
+/// The greatest `minLength` that a person can be expected to type.
 const MIN_LENGTH_MAX: u64 = 10_000;
 
-/// Notes what is wrong with a list of options: fewer than two or more than twenty, one twice, or
-/// one that is not a line of text.
+/// Checks a list of options: 2 to 20 different lines of text.
 pub fn check_options(checks: &mut Checks, at: &str, labels: &[String]) {
     let (least, most) = (OPTIONS.start(), OPTIONS.end());
     let count = labels.len();
@@ -34,8 +33,7 @@ pub fn check_options(checks: &mut Checks, at: &str, labels: &[String]) {
 }
 
 impl AnswerSchema {
-    /// Notes everything that is wrong with the form. Keywords and types that no form has were
-    /// refused when it was read.
+    /// Checks the form. Unknown keywords and types were refused when it was read.
     pub fn check(&self, checks: &mut Checks, at: &str) {
         if let Some(dialect) = &self.dialect {
             checks.line(&pointer(at, "$schema"), dialect, settings::NAME_CHARS);
@@ -49,11 +47,8 @@ impl AnswerSchema {
 
     fn check_fields(&self, checks: &mut Checks, at: &str) {
         checks.count(at, self.properties.len(), FIELDS_MAX);
-        checks.ensure(
-            !self.properties.is_empty(),
-            at,
-            "must have at least one field; for a yes or no ask for a `boolean`",
-        );
+        let detail = "must have at least one field; for yes or no use a `boolean`";
+        checks.ensure(!self.properties.is_empty(), at, detail);
         for (name, field) in self.properties.iter().take(FIELDS_MAX) {
             let here = pointer(at, name);
             checks.line(&here, name, FIELD_NAME_CHARS);
@@ -85,13 +80,13 @@ impl Field {
         self.check_keywords(checks, at);
         self.check_sources(checks, at);
         self.check_reachable(checks, at);
-        // A default is judged by the very rules of an answer, so it can be sent back as it is.
+        // A default must be a valid answer, because it is submitted as shown.
         if let Some(default) = &self.default {
             self.check_value(checks, &pointer(at, "default"), default);
         }
     }
 
-    /// Keywords of one type mean nothing on another; whoever wrote them expects an effect.
+    /// Refuses keywords that have no effect on the field's type.
     fn check_keywords(&self, checks: &mut Checks, at: &str) {
         let asks = self.asks();
         let text = matches!(asks, Kind::Text { .. });
@@ -122,7 +117,7 @@ impl Field {
         }
     }
 
-    /// The values to choose from.
+    /// Checks the values to choose from.
     fn check_sources(&self, checks: &mut Checks, at: &str) {
         let both = self.r#enum.is_some() && self.one_of.is_some();
         checks.ensure(!both, at, "has `enum` and `oneOf`; give one of them");
@@ -143,7 +138,7 @@ impl Field {
             (None, FieldType::Array) => checks.add(
                 at,
                 "needs `items` with the values to choose from, such as \
-                 `{\"type\": \"string\", \"enum\": [\"a\", \"b\"]}`; a form is flat",
+                 `{\"type\": \"string\", \"enum\": [\"a\", \"b\"]}`",
             ),
             (
                 None,
@@ -152,7 +147,7 @@ impl Field {
         }
     }
 
-    /// Whether anything fits at all.
+    /// Checks that at least one value is valid.
     fn check_reachable(&self, checks: &mut Checks, at: &str) {
         match self.asks() {
             Kind::Text { least, most, format: _ } => {
@@ -225,7 +220,7 @@ fn check_values<'v>(checks: &mut Checks, at: &str, values: impl Iterator<Item = 
     }
 }
 
-/// Values that differ by white space around them only would look the same.
+/// Values are compared without surrounding white space, because people cannot see it.
 fn check_value<'v>(checks: &mut Checks, at: &str, value: &'v str, seen: &mut BTreeSet<&'v str>) {
     checks.line(at, value, settings::NAME_CHARS);
     checks.ensure(seen.insert(value.trim()), at, "is listed twice");

@@ -1,8 +1,8 @@
-//! A form as people fill it in on a page, and the answer that this makes.
+//! A form as inputs of a page, and the answer made from the submitted texts.
 //!
-//! A page sends texts. Fields are named by their place among the form's fields and values to choose by
-//! their place in their list, so whatever an agent calls them, they come back as they were. What cannot be
-//! made out is passed on as the text that it is: [`AnswerSchema::validate`] then says what is wrong.
+//! A page submits texts. Fields and choices are identified by their index, so any name or value that an
+//! agent gives them survives the round trip. A text that cannot be converted stays text, and
+//! [`AnswerSchema::validate`] reports it.
 
 use std::collections::BTreeMap;
 
@@ -10,82 +10,78 @@ use serde_json::{Map, Number, Value};
 
 use super::{AnswerSchema, Field, FieldType, Format, kind::Kind};
 
-/// Longer texts get more than one line to write in.
+/// Texts up to this many characters get an input of one line.
 const LINE: u64 = 200;
-/// Beyond this, neighbouring whole numbers share one double.
+/// 2^53: above it a double no longer holds every whole number.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// A field of a form, as it is shown.
+/// A field of a form, as shown on a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input<'f> {
-    /// What people read.
+    /// Its label.
     pub label: &'f str,
-    /// What they should know.
+    /// Help for the person.
     pub description: Option<&'f str>,
     /// Whether it must be filled in.
     pub needed: bool,
-    /// What it takes.
+    /// The kind of input.
     pub takes: Takes<'f>,
-    /// What is filled in already, as it would be sent.
+    /// The default as it would be submitted; empty without one.
     pub filled: Vec<String>,
 }
 
-/// What a field takes.
+/// The kind of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Takes<'f> {
-    /// A line of text.
+    /// One line of text.
     Line,
-    /// Text.
+    /// Text of several lines.
     Text,
-    /// A day: `2026-02-28`.
+    /// A date: `2026-02-28`.
     Day,
-    /// A day and a time with its zone.
+    /// A date and time with its zone.
     Instant,
     /// A number.
     Number,
-    /// Yes (`true`) or no (`false`).
+    /// `true` or `false`.
     Boolean,
-    /// The place of one of these.
+    /// The index of one choice.
     One(Vec<Choice<'f>>),
-    /// The places of some of these.
+    /// The indexes of some choices.
     Some(Vec<Choice<'f>>),
 }
 
-/// A value to choose.
+/// A value to choose from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Choice<'f> {
-    /// What the answer holds.
+    /// The value as the answer holds it.
     pub value: &'f str,
-    /// What people read.
+    /// Its label.
     pub label: &'f str,
 }
 
 impl AnswerSchema {
-    /// The fields, in the order of their places.
+    /// The fields, in the order of their indexes.
     #[must_use]
     pub fn inputs(&self) -> Vec<Input<'_>> {
-        let fields = self.properties.iter();
-        fields
-            .map(|(name, field)| Input {
-                label: field.title.as_deref().unwrap_or(name),
-                description: field.description.as_deref(),
-                needed: self.required().contains(name),
-                takes: field.takes(),
-                filled: field.filled(),
-            })
-            .collect()
+        let input = |(name, field): (&'_ String, &'_ Field)| Input {
+            label: field.title.as_deref().unwrap_or(name),
+            description: field.description.as_deref(),
+            needed: self.required().contains(name),
+            takes: field.takes(),
+            filled: field.filled(),
+        };
+        self.properties.iter().map(input).collect()
     }
 
-    /// The answer that was filled in: the texts by the places of their fields. Fields without text are
-    /// left out.
+    /// The answer made of the submitted texts, keyed by the indexes of their fields. Fields without
+    /// text are left out.
     #[must_use]
     pub fn fill(&self, given: &BTreeMap<usize, Vec<&str>>) -> Value {
         let mut answer = Map::new();
         for (place, (name, field)) in self.properties.iter().enumerate() {
             let texts = given.get(&place).map(Vec::as_slice).unwrap_or_default();
-            // No choice is one, where some are asked for.
-            let none = field.kind == FieldType::Array && self.required().contains(name);
-            if let Some(value) = field.read(texts, none) {
+            if let Some(value) = field.read(texts, self.required().contains(name)) {
                 answer.insert(name.clone(), value);
             }
         }
@@ -119,7 +115,7 @@ impl Field {
         plain.chain(titled).collect()
     }
 
-    /// The default, as it would be sent.
+    /// The default, as it would be submitted.
     fn filled(&self) -> Vec<String> {
         let Some(default) = &self.default else { return Vec::new() };
         let choices = self.choices();
@@ -137,17 +133,18 @@ impl Field {
         }
     }
 
-    /// The value that texts stand for; none when nothing was filled in.
-    fn read(&self, texts: &[&str], none_is_one: bool) -> Option<Value> {
+    /// The value of the submitted texts; `None` if the field was left empty.
+    fn read(&self, texts: &[&str], required: bool) -> Option<Value> {
         let choices = self.choices();
         if self.kind == FieldType::Array {
             let chosen = texts.iter().map(|text| chosen(&choices, text)).collect::<Vec<_>>();
-            return (none_is_one || !chosen.is_empty()).then_some(Value::Array(chosen));
+            // A required array may be empty.
+            return (required || !chosen.is_empty()).then_some(Value::Array(chosen));
         }
         let text = match texts {
             [] => return None,
             [text] => *text,
-            // A field is filled in once; as a list it fits no such field.
+            // A repeated field becomes a list, which `validate` refuses.
             many => return Some(Value::from(many.to_vec())),
         };
         if text.trim().is_empty() {
@@ -170,7 +167,7 @@ fn chosen(choices: &[Choice<'_>], text: &str) -> Value {
     choice.map_or_else(|| Value::from(text), |choice| Value::from(choice.value))
 }
 
-/// A number that can be kept exactly.
+/// A number that JSON keeps exactly.
 fn number(text: &str) -> Option<Number> {
     let number: Number = serde_json::from_str(text).ok()?;
     let exact = !number.is_f64() || number.as_f64().is_some_and(|float| float.abs() <= EXACT);

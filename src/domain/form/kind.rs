@@ -1,5 +1,5 @@
-//! What a field asks for, read off its keywords once, so that checking a form and checking an
-//! answer cannot disagree.
+//! The kind of a field, derived from its keywords in one place, so that the check of a form and the
+//! check of an answer agree.
 
 use std::cmp::Ordering;
 
@@ -7,7 +7,7 @@ use serde_json::Number;
 
 use super::{Field, FieldType, Format};
 
-/// What a field asks for.
+/// The kind of a field, with its bounds or values.
 #[derive(Debug)]
 pub(super) enum Kind<'f> {
     /// Free text.
@@ -32,13 +32,13 @@ pub(super) struct Bounds<'f> {
 }
 
 impl Bounds<'_> {
-    /// Whether there is a whole number between the two.
+    /// Whether a whole number lies within the bounds.
     pub(super) fn hold_a_whole_number(self) -> bool {
         let (Some(least), Some(most)) = (self.least, self.most) else { return true };
         match order(least, most) {
             Ordering::Greater => false,
             Ordering::Equal => is_whole(least),
-            // Doubles this far from zero are whole themselves, so only near ones are rounded.
+            // Neither bound is whole, so both are small enough for exact rounding.
             Ordering::Less if is_whole(least) || is_whole(most) => true,
             Ordering::Less => float(least).ceil() <= float(most).floor(),
         }
@@ -46,7 +46,7 @@ impl Bounds<'_> {
 }
 
 impl Field {
-    /// What it asks for.
+    /// Its kind.
     pub(super) fn asks(&self) -> Kind<'_> {
         let bounds = Bounds { least: self.minimum.as_ref(), most: self.maximum.as_ref() };
         match self.kind {
@@ -72,12 +72,12 @@ impl Field {
     }
 }
 
-/// Whether a number is whole: `1.0` is, as JSON Schema says.
+/// Whether a number is whole. As in JSON Schema, `1.0` is.
 pub(super) fn is_whole(number: &Number) -> bool {
     whole(number).is_some() || number.as_f64().is_some_and(|float| float.fract() == 0.0)
 }
 
-/// Two numbers in their exact order: large whole numbers are not rounded to doubles first.
+/// The exact order of two numbers: large whole numbers are not rounded to doubles.
 pub(super) fn order(a: &Number, b: &Number) -> Ordering {
     match (whole(a), whole(b)) {
         (Some(a), Some(b)) => a.cmp(&b),
@@ -96,8 +96,8 @@ fn float(number: &Number) -> f64 {
     number.as_f64().unwrap_or(0.0) + 0.0
 }
 
-/// A whole number and a double. A double beyond 2^100 is beyond every whole number that is read.
-#[expect(clippy::cast_possible_truncation, reason = "what does not fit is handled before")]
+/// The order of a whole number and a double. JSON integers are below 2^100.
+#[expect(clippy::cast_possible_truncation, reason = "larger doubles return before")]
 fn beside(whole: i128, float: f64) -> Ordering {
     const BEYOND: f64 = (1_u128 << 100) as f64;
     if float >= BEYOND {

@@ -1,26 +1,24 @@
-//! Forms: what a person is asked to fill in, and whether an answer fits.
+//! Forms: the answer schema of an approval of kind `input`, and the check of answers.
 //!
-//! An approval of kind `input` asks for an answer. It says what answers there are by a list of
-//! options, or by an [`AnswerSchema`]: the restricted JSON Schema that MCP knows as
-//! `requestedSchema` of an elicitation, in the words of MCP's specification of 2026-07-28 (those of
-//! 2025-11-25 and 2025-06-18 are part of it). So every MCP client can show the form, and an agent's
-//! author who knows MCP has nothing to learn.
+//! An agent describes the answers it expects by a list of options or by an [`AnswerSchema`]: the
+//! restricted JSON Schema that MCP names `requestedSchema` of an elicitation (specification of
+//! 2026-07-28, which includes those of 2025-11-25 and 2025-06-18). So every MCP client can show the
+//! form, and authors who know MCP learn nothing new.
 //!
-//! Guaranteed: a form that passes [`AnswerSchema::check`] can be answered, is flat, and does not ask
-//! for a secret in any way that its words show; an answer that passes [`AnswerSchema::validate`]
-//! fits the form by the rules of JSON Schema; and a form is given back as the JSON that it was read
-//! from. The names of an object have no order in JSON: fields are shown by name.
+//! Guarantees: a form that passes [`AnswerSchema::check`] is flat, can be answered, and does not ask
+//! for a secret in words that `secrets` knows. An answer that passes [`AnswerSchema::validate`] is
+//! valid by JSON Schema. A form is returned as the JSON it was read from. Fields are shown in the
+//! order of their names, because members of a JSON object have no order.
 //!
-//! Stricter than JSON Schema, for the sake of people: an answer has no members beyond the form's
-//! fields (a slip in a name would go unseen), nothing is chosen twice, and `format` is checked, not
-//! only noted. `pattern` is refused: drafts of MCP had it, the standard has not, so clients would
-//! not show it and people would guess in vain.
+//! Stricter than JSON Schema: an answer has no members beyond the form's fields (a misspelt name would
+//! go unnoticed), no value is chosen twice, and `format` is enforced. `pattern` is refused: drafts of
+//! MCP had it, the standard does not, so clients would not show it to people.
 //!
-//! People without a program of their own fill a form in on a page: [`AnswerSchema::inputs`] says what to
-//! show, and [`AnswerSchema::fill`] makes the answer of what comes back.
+//! On a link's page, [`AnswerSchema::inputs`] describes the fields, and [`AnswerSchema::fill`] reads
+//! the submitted texts.
 //!
-//! Options are sugar: [`AnswerSchema::of_options`] makes the form with one required field, `choice`.
-//! There is one way to check an answer, and to show a form, whichever way it was asked.
+//! A list of options is a short form: [`AnswerSchema::of_options`] makes the form with one required
+//! field, `choice`. So there is one way to check and show an answer.
 
 use std::collections::BTreeMap;
 
@@ -43,27 +41,28 @@ pub use check::check_options;
 pub use fill::{Choice, Input, Takes};
 pub use secrets::asked_secret;
 
-/// Most fields of a form.
+/// The most fields of a form.
 pub const FIELDS_MAX: usize = 50;
-/// Most values of a field to choose from.
+/// The most values of a field with choices.
 pub const VALUES_MAX: usize = 200;
-/// How many options there are: from two to twenty.
+/// The number of options in a list of options.
 pub const OPTIONS: std::ops::RangeInclusive<usize> = 2..=20;
-/// The field that a list of options stands for.
+/// The name of the field made from a list of options.
 pub const CHOICE: &str = "choice";
 
 words! {
-    /// What a form is: always an object.
+    /// The type of a form: always an object with one member per field.
     pub enum FormType {
-        /// An object with one member for each field.
+        /// An object with one member per field.
         Object => "object",
     }
 }
 
 words! {
-    /// What a field takes.
+    /// The type of a field: `string` (text, or one value of `enum` or `oneOf`), `number`, `integer`
+    /// (`1.0` is one), `boolean`, or `array` (some of the values that `items` lists).
     pub enum FieldType {
-        /// Text, or one of several texts with `enum` or `oneOf`.
+        /// Text, or one value of `enum` or `oneOf`.
         String => "string",
         /// A number.
         Number => "number",
@@ -71,13 +70,14 @@ words! {
         Integer => "integer",
         /// `true` or `false`.
         Boolean => "boolean",
-        /// Some of several texts, which `items` lists.
+        /// Some of the values that `items` lists.
         Array => "array",
     }
 }
 
 words! {
-    /// What a text has to be.
+    /// The format of a text: an `email` address, a `uri` with scheme, a `date` such as `2026-02-28`, or
+    /// a `date-time` with zone such as `2026-02-28T09:30:00Z`.
     pub enum Format {
         /// An address such as `octocat@github.com`.
         Email => "email",
@@ -90,11 +90,11 @@ words! {
     }
 }
 
-/// What a person is asked to fill in: the restricted JSON Schema of MCP's elicitation
-/// (`requestedSchema`), flat and without secrets.
+/// The form of an answer: the restricted JSON Schema of MCP's elicitation (`requestedSchema`), flat
+/// and without secrets.
 ///
-/// Do not ask for passwords, keys, tokens, card numbers and the like: such a form is refused. Ask
-/// where the secret is kept, and read it there.
+/// A form that asks for a password, key, token or card number is refused. Ask where the secret is
+/// stored, and read it there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -119,7 +119,7 @@ words! {
     "required": ["environment", "run_migrations"]
 }))]
 pub struct AnswerSchema {
-    /// The dialect of JSON Schema; taken and given back, but every dialect means the same here.
+    /// The dialect of JSON Schema. Accepted and returned, but without effect.
     #[serde(
         rename = "$schema",
         default,
@@ -128,82 +128,82 @@ pub struct AnswerSchema {
     )]
     #[schema(example = "https://json-schema.org/draft/2020-12/schema")]
     pub dialect: Option<String>,
-    /// Always `object`.
+    /// Always `object`: an answer has one member per field.
     #[serde(rename = "type")]
     pub kind: FormType,
     /// The fields by name; 1 to 50.
     pub properties: BTreeMap<String, Field>,
-    /// The fields that must be filled in; default: none.
+    /// The names of the fields that must be filled in; default: none.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub required: Option<Vec<String>>,
 }
 
-/// One field of a form. Which keywords it may have follows from its `type`.
+/// One field of a form. Its `type` determines the keywords it may have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[schema(example = json!({
     "type": "string", "title": "Release name", "minLength": 1, "maxLength": 40
 }))]
 pub struct Field {
-    /// What it takes.
+    /// The type of its value: text, number, yes or no, or a choice.
     #[serde(rename = "type")]
     pub kind: FieldType,
-    /// What people read instead of the field's name; one line.
+    /// The label shown instead of the field's name; one line.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schema(max_length = 200)]
     pub title: Option<String>,
-    /// What people should know to fill it in.
+    /// Help for the person who fills it in.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schema(max_length = 2000)]
     pub description: Option<String>,
-    /// Of text: at least so many characters.
+    /// For text: the least number of characters.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub min_length: Option<u64>,
-    /// Of text: at most so many characters.
+    /// For text: the greatest number of characters.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub max_length: Option<u64>,
-    /// Of text: what it has to be.
+    /// For text: the format it must have.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub format: Option<Format>,
-    /// Of numbers: the least.
+    /// For numbers: the least value, included.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schema(value_type = Option<f64>)]
     pub minimum: Option<Number>,
-    /// Of numbers: the greatest.
+    /// For numbers: the greatest value, included.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schema(value_type = Option<f64>)]
     pub maximum: Option<Number>,
-    /// Of text: the values to choose from.
+    /// For text: the values to choose from.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schema(min_items = 1, max_items = 200)]
     pub r#enum: Option<Vec<String>>,
-    /// With `enum`: what people read instead of each value. MCP will drop it; use `oneOf`.
+    /// With `enum`: one label per value, in the same order. Deprecated by MCP: use `oneOf`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub enum_names: Option<Vec<String>>,
-    /// Of text: the values to choose from, with titles.
+    /// For text: the values to choose from, with labels.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schema(min_items = 1, max_items = 200)]
     pub one_of: Option<Vec<Titled>>,
-    /// Of arrays: the values to choose from.
+    /// For arrays: the values to choose from.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub items: Option<Items>,
-    /// Of arrays: at least so many are chosen.
+    /// For arrays: the least number of chosen values.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub min_items: Option<u64>,
-    /// Of arrays: at most so many are chosen.
+    /// For arrays: the greatest number of chosen values.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub max_items: Option<u64>,
-    /// What is filled in already when the form is shown. It is not taken for a field left out.
+    /// The value prefilled when the form is shown. It does not replace a missing field in an answer.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub default: Option<Value>,
 }
 
-/// What an array may hold: `type` and `enum`, or `anyOf`.
+/// The values of an array: `type` and `enum`, or `anyOf`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[schema(example = json!({"type": "string", "enum": ["email", "chat", "pager"]}))]
 pub struct Items {
-    /// With `enum`: always `string`.
+    /// With `enum`: always `string`; left out with `anyOf`.
     #[serde(
         rename = "type",
         default,
@@ -215,33 +215,33 @@ pub struct Items {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schema(min_items = 1, max_items = 200)]
     pub r#enum: Option<Vec<String>>,
-    /// The values to choose from, with titles.
+    /// The values to choose from, with labels.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schema(min_items = 1, max_items = 200)]
     pub any_of: Option<Vec<Titled>>,
 }
 
-/// A value to choose and what people read instead of it.
+/// A value to choose from, with its label.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"const": "production", "title": "Production, with customers on it"}))]
 pub struct Titled {
-    /// What the answer holds.
+    /// The value as the answer holds it.
     #[serde(rename = "const")]
     pub value: String,
-    /// What people read.
+    /// The label shown instead of the value; one line.
     pub title: String,
 }
 
-/// A member that is there. `null` is not the same as left out: no keyword of a form may be `null`,
-/// and a form is given back as it was read.
+/// Reads a member that is present, and so refuses `null`: no keyword of a form may be `null`, and a
+/// form is returned as it was read.
 fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
 }
 
 impl AnswerSchema {
-    /// The form that a list of options stands for: one required field, [`CHOICE`], whose values
-    /// are the options in their order. Check them with [`check_options`].
+    /// The form of a list of options: one required field, [`CHOICE`], whose values are the options in
+    /// their order. The caller checks them with [`check_options`].
     #[must_use]
     pub fn of_options(labels: &[String]) -> Self {
         let choice = Field { r#enum: Some(labels.to_vec()), ..Field::of(FieldType::String) };
@@ -260,7 +260,7 @@ impl AnswerSchema {
 }
 
 impl Field {
-    /// A field of a type, with nothing more said about it.
+    /// A field of a type, without other keywords.
     #[must_use]
     pub const fn of(kind: FieldType) -> Self {
         Self {

@@ -1,17 +1,17 @@
-//! Refusing forms that ask a person for a secret.
+//! Refuses forms that ask a person for a secret.
 //!
-//! What is typed into a form is stored, shown to whoever may read the approval and handed to an
-//! agent, so a password in it is a password lost. MCP forbids such forms too. Words are all there is
-//! to judge by: this stops the honest mistake, not somebody who names a field `x` to get at a secret.
+//! An answer is stored, visible to every reader of the approval, and sent to an agent; a password in it
+//! is compromised. MCP forbids such forms too. Only the words of a form can be checked: this stops an
+//! honest mistake, not an agent that asks for a secret in a field named `x`.
 //!
-//! A name is taken apart into words (`apiKey`, `api_key` and `API-Key` are the same two), and whole
-//! words are compared, so `author` and `pinned` raise no alarm. A word that names a secret is let
-//! pass where its neighbours show that something about it is meant: `token_count`, "Name of the
-//! secret", "How should a password be reset?". A description is prose, which mentions much that it
-//! does not ask for; it counts only where it asks ("Enter the API key"), or begins with the secret.
+//! Names are split into words (`apiKey`, `api_key` and `API-Key` are the same two), and whole words
+//! are compared, so `author` and `pinned` pass. A word for a secret passes if its neighbours show that
+//! the form asks about the secret, not for it: `token_count`, "Name of the secret", "How should a
+//! password be reset?". A description often mentions more than it asks for; it is refused only if it
+//! asks ("Enter the API key") or starts with the secret.
 //!
-//! Only what can hold a secret is judged: text and numbers. A yes or no, a choice among values that
-//! the agent wrote itself, and a date can tell it nothing that opens a door.
+//! Only text and numbers are checked. A boolean, a date, or a choice among the agent's own values
+//! cannot hold a secret.
 
 use super::{
     Field, Format,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::domain::check::{Checks, pointer};
 
-/// Notes that a field asks for a secret.
+/// Refuses a field that asks for a secret.
 pub(super) fn check_field(checks: &mut Checks, at: &str, name: &str, field: &Field) {
     if !may_hold_a_secret(field) {
         return;
@@ -37,7 +37,7 @@ pub(super) fn check_field(checks: &mut Checks, at: &str, name: &str, field: &Fie
     }
 }
 
-/// The secret that prose asks for, if any: of use for an approval's question too.
+/// The secret that a prose text asks for, if any. Also used for the body of an approval.
 #[must_use]
 pub fn asked_secret(prose: &str) -> Option<String> {
     let end = |c: char| matches!(c, '.' | '!' | '?' | ';' | '\n');
@@ -46,8 +46,8 @@ pub fn asked_secret(prose: &str) -> Option<String> {
 
 fn refusal(secret: &str) -> String {
     format!(
-        "asks for a secret (`{secret}`), and what is typed into a form is stored and shown; ask where \
-         the secret is kept, and read it there"
+        "asks for a secret (`{secret}`), and answers are stored and shown; ask where the secret is \
+         stored, and read it there"
     )
 }
 
@@ -60,16 +60,16 @@ fn may_hold_a_secret(field: &Field) -> bool {
     }
 }
 
-/// How a text is meant.
+/// The kind of a text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reading {
-    /// A name or a title: it says what is asked for.
+    /// A name or title: it names what the field asks for.
     Label,
-    /// A sentence, which may mention what it does not ask for.
+    /// A sentence: it may mention other things.
     Prose,
 }
 
-/// The words of a text, in lower case and as they were written.
+/// The words of a text, in lower case and as written.
 struct Words {
     lower: Vec<String>,
     written: Vec<String>,
@@ -90,35 +90,32 @@ impl Words {
         })
     }
 
-    /// Where the secret begins whose last word is at `at`.
+    /// The index of the first word of the secret whose last word is at `at`.
     fn secret_that_ends(&self, at: usize, reading: Reading) -> Option<usize> {
         let word = self.lower[at].as_str();
         let before = at.checked_sub(1).map(|before| self.lower[before].as_str());
-        let after_word = |(last, first): &(&str, &[&str])| {
+        let is_pair = |(last, first): &(&str, &[&str])| {
             is_form_of(word, last) && before.is_some_and(|before| first.contains(&before))
         };
-        if AFTER.iter().any(after_word) {
+        if AFTER.iter().any(is_pair) {
             return at.checked_sub(1);
         }
-        let other = |(of, first): &(&str, &[&str])| {
-            is_form_of(word, of) && before.is_some_and(|before| first.contains(&before))
-        };
-        if OTHER.iter().any(other) {
+        if OTHER.iter().any(is_pair) {
             return None;
         }
         let alone = ALONE.iter().any(|secret| is_form_of(word, secret));
-        // Several tokens are what models count; a token is what opens a door.
+        // Models count tokens, in the plural; a single token is a secret.
         (alone || word == "token" || self.is_pin(at, reading)).then_some(at)
     }
 
-    /// Things are pinned too: only a label that ends with it means the number, or capitals.
+    /// `pin` has other meanings: the secret is `PIN` in capitals, or the last word of a label.
     fn is_pin(&self, at: usize, reading: Reading) -> bool {
         let ends = at + 1 == self.lower.len();
         let capitals = self.written[at] == "PIN";
         self.lower[at] == "pin" && (capitals || (ends && reading == Reading::Label))
     }
 
-    /// Whether something about the secret is meant.
+    /// Whether the text asks about the secret and not for it.
     fn is_about(&self, start: usize, end: usize) -> bool {
         let next = self.lower.get(end + 1).map(String::as_str);
         next.is_some_and(|next| ABOUT.contains(&next)) || self.is_of(start, end)
@@ -155,13 +152,13 @@ fn separates(c: char) -> bool {
     !c.is_alphanumeric() && !matches!(c, '\'' | '’')
 }
 
-/// One or several: `key` and `keys`, `password1` and `password`.
+/// Whether `word` is `secret`, its plural, or a numbered one: `keys`, `password1`.
 fn is_form_of(word: &str, secret: &str) -> bool {
     let bare = word.trim_end_matches(|c: char| c.is_ascii_digit());
     [word, bare].into_iter().any(|word| word == secret || word.strip_suffix('s') == Some(secret))
 }
 
-/// `dbPassword` and `APIKey` are two words each.
+/// The words of an identifier: `dbPassword` and `APIKey` have two each.
 fn humps(run: &str) -> Vec<String> {
     let chars: Vec<char> = run.chars().collect();
     let mut words = vec![String::new()];

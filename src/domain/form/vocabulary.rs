@@ -1,7 +1,6 @@
-//! The words by which a form is seen to ask for a secret, and those by which it is seen not to.
+//! The word lists by which `secrets.rs` decides whether a form asks for a secret.
 //!
-//! Lists only: how they are read is in `secrets.rs`. A word is added together with a line in the
-//! tests that shows why, on the side of the secrets or on that of the common words.
+//! Each new word comes with a test line that needs it.
 
 /// Words that name a secret by themselves.
 pub(super) const ALONE: &[&str] = &[
@@ -28,7 +27,7 @@ pub(super) const ALONE: &[&str] = &[
     "otp",
     "totp",
 ];
-/// Words that name a secret after one of these words.
+/// Words that name a secret after one of the listed words.
 pub(super) const AFTER: &[(&str, &[&str])] = &[
     (
         "key",
@@ -101,7 +100,7 @@ pub(super) const AFTER: &[(&str, &[&str])] = &[
     ("cookie", &["session", "auth", "login"]),
     ("pin", &["card", "sim", "your", "bank", "security", "account", "debit"]),
 ];
-/// What follows a secret's word where something about the secret is meant.
+/// Words after a secret that show a question about the secret, not for it.
 pub(super) const ABOUT: &[&str] = &[
     "count",
     "counts",
@@ -179,13 +178,13 @@ pub(super) const ABOUT: &[&str] = &[
     "reference",
     "ref",
 ];
-/// What stands before "of the secret" where something about it is meant. `number` only of several.
+/// Words before "of the secret" that show a question about it. `number` only before a plural.
 pub(super) const OF: &[&str] = &[
     "name", "names", "count", "length", "type", "kind", "age", "cost", "price", "location", "path",
     "owner", "expiry", "lifetime", "format", "scope", "purpose", "version", "rotation", "budget",
     "amount", "id", "holder", "limit", "number", "reason", "page", "strength",
 ];
-/// What stands before a word that has another meaning then, or where none is asked for.
+/// Words that have another meaning after one of the listed words.
 pub(super) const OTHER: &[(&str, &[&str])] = &[
     (
         "token",
@@ -237,17 +236,17 @@ pub(super) const OTHER: &[(&str, &[&str])] = &[
     ("otp", &["erlang"]),
     ("secret", &["open", "trade"]),
 ];
-/// What comes before a secret's word in a sentence that asks about it, or asks not to give it.
+/// Words before a secret in a sentence that asks about it, or asks not to enter it.
 pub(super) const NOT_ASKED: &[&str] = &[
     "how", "why", "where", "when", "whether", "should", "who", "not", "never", "no", "without",
     "avoid", "dont", "don't", "instead",
 ];
-/// What makes prose ask.
+/// Words that make prose a request.
 pub(super) const ASKING: &[&str] = &[
     "enter", "give", "paste", "provide", "supply", "send", "share", "insert", "input", "need",
     "needs", "your", "tell", "specify", "copy", "submit", "fill", "put", "what", "what's",
 ];
-/// Words at the beginning of prose among which a secret is what the prose is about.
+/// A secret among so many first words of prose is its subject.
 pub(super) const BEGINNING: usize = 4;
-/// How many words may stand between "of" and the secret's word.
+/// The most words between "of" and the secret.
 pub(super) const BETWEEN: usize = 3;

@@ -1,8 +1,7 @@
-//! What comes back from the form of a link's page.
+//! The submitted form of a link's page.
 //!
-//! A form knows only names and texts. A program that merely opens what it finds sends none of them, and
-//! then nothing is decided: a decision needs the choice of a person, which no form has made already,
-//! and the hash of what was shown.
+//! A form sends pairs of name and text. A decision needs a verdict, which the page never preselects,
+//! and the hash of the payload shown. So a program that only follows links decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,61 +14,61 @@ use crate::domain::{
     refusal::{FieldError, Refusal},
 };
 
-/// The names and texts of a form, in their order.
+/// The submitted names and texts, in their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filled(Vec<(String, String)>);
 
-/// What somebody says with a form.
+/// A decision read from a form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Saying {
-    /// The decision.
+    /// The verdict.
     pub verdict: Verdict,
-    /// The hash of the payload that was shown.
+    /// The hash of the payload shown.
     pub payload_sha256: PayloadHash,
-    /// Why, or a remark.
+    /// The reason or a remark.
     pub reason: Option<String>,
-    /// The answer to a question.
+    /// The answer, with the verdict `answer`.
     pub answer: Option<Value>,
 }
 
-/// The field of a form that chooses.
+/// The field of the verdict.
 const DECISION: &str = "decision";
-/// The hidden field with what was shown.
+/// The hidden field with the hash of the payload shown.
 const HASH: &str = "payload_sha256";
-/// The field for the reason.
+/// The field of the reason.
 const REASON: &str = "reason";
-/// The field for an answer in free text; `answer.0` and so on are the fields of an answer's schema.
+/// The field of an answer in free text; `answer.0`, `answer.1` ... are the fields of an answer schema.
 const ANSWER: &str = "answer";
 
 impl Filled {
-    /// Takes what was sent. Browsers end lines with two characters, which are one.
+    /// From the submitted pairs. Browsers send line breaks as CR LF; they become LF.
     pub fn of(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let plain = |text: String| text.replace("\r\n", "\n");
         Self(pairs.into_iter().map(|(name, text)| (plain(name), plain(text))).collect())
     }
 
-    /// Every text of a name.
+    /// Every text submitted under `name`.
     pub fn all<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f str> {
         self.0.iter().filter(move |(given, _)| given == name).map(|(_, text)| text.as_str())
     }
 
-    /// What was filled in for the field of an answer with this place.
+    /// The texts submitted for the field at index `place` of the answer schema.
     #[must_use]
     pub fn answers(&self, place: usize) -> Vec<&str> {
         let name = format!("{ANSWER}.{place}");
         self.0.iter().filter(|(given, _)| *given == name).map(|(_, text)| text.as_str()).collect()
     }
 
-    /// What is said with it.
+    /// Reads the decision.
     ///
     /// # Errors
-    /// `invalid`, with every place, when nothing is decided by it or it cannot be made out.
+    /// `invalid`, with every field that is missing, unknown, repeated or malformed.
     pub fn read(&self, schema: Option<&AnswerSchema>) -> Result<Saying, Refusal> {
         let mut checks = Checks::new();
         self.check_names(&mut checks, schema);
         let verdict = self.only(&mut checks, DECISION).unwrap_or_default();
         let verdict: Option<Verdict> = verdict.parse().ok();
-        checks.ensure(verdict.is_some(), "/decision", "choose one");
+        checks.ensure(verdict.is_some(), "/decision", "must be chosen");
         let hash = self.only(&mut checks, HASH).unwrap_or_default();
         let hash: Option<PayloadHash> = serde_json::from_value(Value::String(hash.to_owned())).ok();
         let detail = "is missing; open the link again and use the form on its page";
@@ -80,12 +79,12 @@ impl Filled {
         let (Some(verdict), Some(payload_sha256)) = (verdict, hash) else {
             return Err(Refusal::invalid(Vec::<FieldError>::new()));
         };
-        // Who rejects has not answered, whatever is filled in beside it.
+        // A rejection ignores a filled-in answer.
         let answer = if verdict == Verdict::Answer { answer } else { None };
         Ok(Saying { verdict, payload_sha256, reason: reason.map(str::to_owned), answer })
     }
 
-    /// The text of a name that may be given once.
+    /// The text of a name that may occur once.
     fn only<'f>(&'f self, checks: &mut Checks, name: &'static str) -> Option<&'f str> {
         let mut texts = self.all(name);
         let first = texts.next();
@@ -111,7 +110,7 @@ impl Filled {
             known.insert(ANSWER.to_owned());
         }
         let strange = self.0.iter().any(|(name, _)| !known.contains(name));
-        checks.ensure(!strange, "", "the form has a field that its page has not");
+        checks.ensure(!strange, "", "has a field that is not on the page");
     }
 }
 

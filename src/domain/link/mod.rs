@@ -1,12 +1,12 @@
-//! Links: a token in place of a key, for one person, one approval and one payload.
+//! Approval links: a token in place of a key, for one person, one approval and one payload.
 //!
-//! Whoever holds a link decides as the person it was made for. Links are forwarded and lie about in
-//! mailboxes, so a link is less than a key: it decides one thing in one form until it ends, and nothing
-//! of high risk. What cannot be shown whole on a page is not decided by a link either, because one
-//! approves exactly what one saw.
+//! The holder of a link decides as the person it was made for. Links are forwarded and stay in
+//! mailboxes, so a link allows less than a key: one decision about one payload, until it expires, and
+//! none of high risk. A payload too large for the page is not decided by link: people approve exactly
+//! what they saw.
 //!
-//! A token is `msl_<public>_<secret>`, built as a key's ([`super::access::token`]): the public part names
-//! workspace and link, the secret is 256 random bits, of which only the SHA-256 is stored.
+//! A token is `msl_<public>_<secret>`, built like a key's ([`super::access::token`]): the public part
+//! names workspace and link; the secret is 256 random bits, of which only the SHA-256 is stored.
 
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -29,41 +29,44 @@ pub use filled::{Filled, Saying};
 const PREFIX: &str = "msl_";
 
 words! {
-    /// What a link is good for.
+    /// The state of an approval link. `open`: the person can decide; `used`: they decided, and the link
+    /// shows the outcome until it expires; `expired`; `revoked`, by an operator or with the key that
+    /// made it.
     pub enum LinkState {
         /// The person can decide with it.
         Open => "open",
-        /// The person decided with it; until it ends it shows what came of that.
+        /// The person decided with it; until it expires it shows the outcome.
         Used => "used",
-        /// Its time has run out.
+        /// Past its `expires_at`, without a decision.
         Expired => "expired",
-        /// Somebody revoked it, or the key that made it.
+        /// Revoked by an operator, or with the key that made it.
         Revoked => "revoked",
     }
 }
 
-/// Why a link opens nothing any more.
+/// Why a link no longer opens its page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Over {
-    /// Its time has run out.
+    /// Past its `expires_at`.
     Expired,
-    /// Somebody revoked it.
+    /// Revoked by an operator, or with the key that made it.
     Revoked,
 }
 
-/// The instants that matter to a link.
+/// The times that determine the state of a link.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
-    /// From then on it opens nothing.
+    /// When it expires.
     pub expires_at: DateTime<Utc>,
-    /// Since then it opens nothing.
+    /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
     /// When the person decided with it.
     pub used_at: Option<DateTime<Utc>>,
 }
 
 impl Times {
-    /// Whether, and why, it opens nothing at `now`. Revoked is said before expired: somebody did it.
+    /// Why the link no longer opens its page at `now`; `None` if it does. Both revoked and expired is
+    /// `Revoked`.
     #[must_use]
     pub fn over(self, now: DateTime<Utc>) -> Option<Over> {
         match self.revoked_at {
@@ -72,7 +75,7 @@ impl Times {
         }
     }
 
-    /// What it is good for at `now`. That it was used is worth more than that its time is over.
+    /// The state at `now`. Both used and expired is `Used`.
     #[must_use]
     pub fn state(self, now: DateTime<Utc>) -> LinkState {
         match (self.over(now), self.used_at) {
@@ -84,28 +87,28 @@ impl Times {
     }
 }
 
-/// Whether a link is enough to decide something of this risk, about which nothing else is to be chosen.
+/// Checks that an approval of this risk may be decided by link. One that needs a choice may not.
 ///
 /// # Errors
-/// `link_refused`.
+/// `link_refused`: a key is needed.
 pub fn enough(risk: Risk, choices: &[ReviewChoice]) -> Result<(), Refusal> {
     if !choices.is_empty() {
-        let detail = "what becomes of the task has to be chosen: that is done with a key";
+        let detail = "the decision must choose how the task continues, which takes a key";
         return Err(Refusal::new(Code::LinkRefused, detail));
     }
     match risk {
         Risk::Low | Risk::Medium => Ok(()),
-        Risk::High | Risk::Critical => Err(Refusal::new(
-            Code::LinkRefused,
-            format!("the risk is {risk}: that is decided with a key and not with a link alone"),
-        )),
+        Risk::High | Risk::Critical => {
+            let detail = format!("the risk is {risk}, so the decision takes a key");
+            Err(Refusal::new(Code::LinkRefused, detail))
+        }
     }
 }
 
-/// A payload as a page shows it: whole, or not at all.
+/// The whole payload as indented text, for the link's page.
 ///
 /// # Errors
-/// `link_refused` when it is too large for that.
+/// `link_refused` if it is larger than [`settings::LINK_PAYLOAD_BYTES`]: a key is needed.
 pub fn shown(payload: Option<&Value>) -> Result<String, Refusal> {
     let text = payload.map(|payload| format!("{payload:#}")).unwrap_or_default();
     let most = settings::LINK_PAYLOAD_BYTES;
@@ -113,14 +116,14 @@ pub fn shown(payload: Option<&Value>) -> Result<String, Refusal> {
         return Ok(text);
     }
     let detail = format!(
-        "the payload has {} bytes when it is laid out for people, and a link's page shows {most} at \
-         most: that is decided with a key, not with a link",
+        "the payload has {} bytes as indented text and a link's page shows at most {most}, so the \
+         decision takes a key",
         text.len()
     );
     Err(Refusal::new(Code::LinkRefused, detail))
 }
 
-/// A well-formed token of a link. Says nothing about whether there is such a link.
+/// A well-formed token of a link, not yet checked against a stored link.
 #[derive(Debug, Clone)]
 pub struct LinkToken {
     workspace: WorkspaceId,
@@ -139,7 +142,7 @@ impl LinkToken {
         Self { workspace, link, hash: hash(&secret), text: SecretString::from(text) }
     }
 
-    /// Reads what somebody presents; none when it is no token of a link.
+    /// Reads a presented token; `None` if it is malformed.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (public, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
@@ -173,14 +176,14 @@ impl LinkToken {
         self.hash
     }
 
-    /// Whether its secret is the one that is stored. Takes as long when nothing is.
+    /// Whether the secret matches the stored hash. Takes the same time if there is none.
     #[must_use]
     pub fn proves(&self, stored: Option<&[u8]>) -> bool {
-        const NOBODYS: [u8; 32] = [0; 32];
-        self.hash.matches(stored.unwrap_or(&NOBODYS)) && stored.is_some()
+        const UNKNOWN: [u8; 32] = [0; 32];
+        self.hash.matches(stored.unwrap_or(&UNKNOWN)) && stored.is_some()
     }
 
-    /// The whole of it, to be shown to whom it was made for.
+    /// The whole token, to be shown once, when the link is made.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.text.expose_secret()

@@ -1,18 +1,17 @@
-//! Steps without what means nothing: the form in which they are compared.
+//! The canonical form of steps, in which they are compared.
 //!
-//! The keys of objects are sorted, `1.0` is `1`, and a text that is a whole JSON object or list is
-//! read as one: the whole action, its `arguments`, and anything in a result. What else is taken out
-//! differs between actions, results and errors; the module above says why. Taking it out twice changes
-//! nothing.
+//! Object keys are sorted, `1.0` is `1`, and a text that is a JSON object or array is parsed: the whole
+//! action, its `arguments`, and any text in a result. The noise removed differs between actions,
+//! results and errors; the parent module gives the reasons. The form is idempotent.
 
 use serde_json::{Map, Number, Value};
 
 use super::noise;
 
-/// How deep in a step text is still read as JSON. Counted in levels of the whole, so that a step
-/// read twice is read the same.
+/// The depth in a step down to which text is parsed as JSON. Counted over the whole step, so that the
+/// form is idempotent.
 const UNPACKED: usize = 16;
-/// Members of an action that name this one call and not what it does.
+/// Members of an action that identify the call, not the action.
 const CALL_KEYS: &[&str] = &[
     "tool_call_id",
     "tool_use_id",
@@ -22,10 +21,10 @@ const CALL_KEYS: &[&str] = &[
     "idempotency_key",
     "traceparent",
 ];
-/// The member of an action in which function calls carry JSON as text. Text elsewhere may be what is
-/// written to a file, where the order of keys can be the point.
+/// The member of an action in which function calls carry JSON as text. Other text stays text: it may be
+/// the content of a file, where the order of keys matters.
 const ARGUMENTS: &str = "arguments";
-/// Members of a result whose values differ each time by their nature.
+/// Members of a result that differ between equal results.
 const VOLATILE_KEYS: &[&str] = &[
     "timestamp",
     "timestamps",
@@ -37,7 +36,7 @@ const VOLATILE_KEYS: &[&str] = &[
     "uptime",
     "pid",
 ];
-/// Endings of such members' names.
+/// Suffixes of the names of such members.
 const VOLATILE_ENDINGS: &[&str] = &[
     "_at",
     "_ms",
@@ -52,10 +51,10 @@ const VOLATILE_ENDINGS: &[&str] = &[
     "session_id",
     "correlation_id",
 ];
-/// What stands for the value of such a member.
+/// The placeholder for the value of such a member.
 const VOLATILE: &str = "<volatile>";
 
-/// What was done.
+/// The canonical form of an action.
 pub(super) fn action(action: &Value) -> Value {
     match action {
         Value::String(text) => match reads_as_json(text, 0) {
@@ -70,7 +69,7 @@ pub(super) fn action(action: &Value) -> Value {
     }
 }
 
-/// A part of what was done.
+/// A part of an action.
 fn done(from: &Value, depth: usize) -> Value {
     match from {
         Value::Null | Value::Bool(_) => from.clone(),
@@ -90,12 +89,12 @@ fn done_member(key: &str, from: &Value, depth: usize) -> (String, Value) {
     (key.to_owned(), done(unpacked.as_ref().unwrap_or(from), depth))
 }
 
-/// What came of it.
+/// The canonical form of a result.
 pub(super) fn result(result: &Value) -> Value {
     came(result, 0)
 }
 
-/// A part of what came of it.
+/// A part of a result.
 fn came(from: &Value, depth: usize) -> Value {
     match from {
         Value::Null | Value::Bool(_) => from.clone(),
@@ -113,7 +112,7 @@ fn came(from: &Value, depth: usize) -> Value {
     }
 }
 
-/// Text may be JSON as it is, or once the colours are off.
+/// Text of a result, which may be JSON as it is or once terminal codes are removed.
 fn printed(text: &str, depth: usize) -> Value {
     if let Some(inner) = reads_as_json(text, depth) {
         return came(&inner, depth);
@@ -125,19 +124,19 @@ fn printed(text: &str, depth: usize) -> Value {
     }
 }
 
-/// How it failed.
+/// The canonical form of an error.
 pub(super) fn error(error: &str) -> String {
     noise::error(error)
 }
 
-/// Sorted here, so that the order does not depend on how a map keeps it.
+/// Sorted, so that the order does not depend on the map's implementation.
 fn sorted(members: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
     let mut members: Vec<(&String, &Value)> = members.iter().collect();
     members.sort_unstable_by_key(|(key, _)| *key);
     members.into_iter()
 }
 
-/// A single value under a volatile name: what has a structure is looked at itself.
+/// Whether a number or text has a volatile name. Objects and arrays are examined member by member.
 fn is_volatile(key: &str, value: &Value) -> bool {
     match value {
         Value::Object(_) | Value::Array(_) | Value::Bool(_) | Value::Null => false,

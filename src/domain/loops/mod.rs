@@ -1,8 +1,8 @@
-//! Loops: noticing that an agent does the same thing over and over.
+//! Loops: detects that the steps of an attempt repeat.
 //!
-//! An agent that is stuck looks busy: it is alive, it reports, it spends. What shows is that its
-//! steps repeat. An agent may tell each step that it has ended, once, with a heartbeat, as
-//! `progress.step`, or several with `progress.steps`:
+//! A stuck agent looks busy: it sends heartbeats, progress and spend. Only its repeating steps show it.
+//! An agent may report each finished step once, with a heartbeat, as `progress.step`, or several as
+//! `progress.steps`:
 //!
 //! ```json
 //! {"percent": 40, "message": "running the tests", "step": {
@@ -12,42 +12,39 @@
 //! }}
 //! ```
 //!
-//! - `n`: the number of the step in its attempt, which rises. A heartbeat whose answer was lost is sent
-//!   again, and what has a number that was passed before is not counted twice. Nothing else can tell
-//!   the two apart: that a step is the same as the one before is just what is looked for.
-//! - `action`: what it did, as text or JSON: the tool and *all* of its arguments. What is left out
-//!   here cannot be told apart.
-//! - `result`: what came of it, as text or JSON; an excerpt will do if it differs when results do.
-//! - `error`: how it failed, as text; left out or empty when it did not.
+//! - `n`: the number of the step in its attempt, rising. A step with a number already passed is not
+//!   counted again, so a repeated heartbeat adds nothing. The content cannot tell a repeated heartbeat
+//!   from a repeated step.
+//! - `action`: the tool and *all* of its arguments, as text or JSON. Steps that differ only in omitted
+//!   arguments look the same.
+//! - `result`: the outcome, as text or JSON; an excerpt is enough if it differs when results do.
+//! - `error`: the failure, as text; left out or empty on success.
 //!
-//! A step with neither result nor error has not ended and is not counted, so a heartbeat that says
-//! again what is being done raises no alarm.
+//! A step without result and error is unfinished and not counted.
 //!
-//! Found ([`detect`]) at the end of a sequence of steps, whatever came before:
+//! Patterns found ([`detect`]) at the end of a sequence of steps:
 //!
 //! | pattern | what repeats | how often |
 //! |---|---|---|
 //! | `same_step` | action, result and error | 4 in a row |
-//! | `same_error` | the error, whatever the actions | 3 in a row |
+//! | `same_error` | the error, with any actions | 3 in a row |
 //! | `alternating` | two steps, A-B | 3 times: A-B-A-B-A-B |
 //! | `rotating` | three steps, A-B-C | 3 times |
 //!
-//! An error that three different actions meet in a row is one wall that the agent runs against. A
-//! step without an error in between ends the row: edit and test, edit and test is work, though the
-//! test fails each time. The earlier pattern in this table is the one that is told.
+//! The same error after three different actions in a row is one obstacle. A step without an error
+//! between them ends the row: edit, test, edit, test is work even if the test fails each time. If
+//! several patterns match, the first in this table is reported.
 //!
-//! Guaranteed: the answer depends on nothing but the last [`WINDOW`] steps, so that is all that an
-//! attempt keeps ([`Window`], at most 480 bytes); each step is kept as its number and a [`Fingerprint`] of
-//! 32 bytes, from which nothing can be read; and any step that differs in its action breaks every pattern but
-//! `same_error`.
+//! Guarantees: the result depends on the last [`WINDOW`] steps only, so an attempt stores no more
+//! ([`Window`], at most 480 bytes). A step is stored as its number and a [`Fingerprint`] of 32 bytes,
+//! which reveals nothing. A step with another action breaks every pattern but `same_error`.
 //!
-//! Steps are compared after what is certain to differ without meaning anything is taken out
-//! (`noise`). The two mistakes are not alike: a loop that is missed costs some money and is met by
-//! the budget; work that is called a loop is stopped for no reason, and agents learn not to tell.
-//! So in doubt steps differ. In results and errors what is volatile is taken out, times, durations,
-//! UUIDs, addresses, names of temporary files; in errors also letter case and lines and columns, for
-//! an edit above moves them. In actions only what nobody can mean: `file_17.rs` and `file_18.rs`,
-//! `page=3` and `page=4`, two UUIDs, two dates, two letter cases are different actions.
+//! Before the comparison, `noise` removes parts that differ between equal steps. In doubt, steps
+//! differ: a missed loop costs money up to the budget, but work mistaken for a loop is stopped, and
+//! agents stop reporting steps. Results and errors lose times, durations, UUIDs, addresses and names of
+//! temporary files; errors also letter case, lines and columns, which an edit above shifts. Actions
+//! lose only generated names: `file_17.rs` and `file_18.rs`, `page=3` and `page=4`, two UUIDs, two dates
+//! and two letter cases are different actions.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -67,10 +64,9 @@ mod window;
 
 pub use window::Window;
 
-/// How many steps are kept: at least nine, which the longest pattern takes. Twelve, so that the
-/// count of a loop goes on a while.
+/// The number of steps kept. The longest pattern takes nine; three more let the count of a loop grow.
 pub const WINDOW: usize = 12;
-/// The highest number of a step: every JSON reader has it exactly.
+/// The highest number of a step, 2^53 - 1: exact in every JSON parser.
 const HIGHEST: u64 = (1 << 53) - 1;
 /// Bytes of a fingerprint.
 const BYTES: usize = 32;
@@ -78,15 +74,17 @@ const BYTES: usize = 32;
 const NUMBER: usize = 8;
 /// Bytes of a step in a stored window.
 const ENTRY: usize = NUMBER + BYTES;
-/// Bytes of each of its halves: 128 bits of SHA-256, far from any chance of being equal by accident.
+/// Bytes of each half of a fingerprint: 128 bits of SHA-256, enough to rule out collisions.
 const HALF: usize = 16;
 
 words! {
-    /// How steps repeat.
+    /// The pattern of a loop. `same_step`: the same action and result four times in a row;
+    /// `same_error`: the same error three times in a row, with any actions; `alternating`: two steps in
+    /// turn, three times; `rotating`: three steps in turn, three times.
     pub enum Pattern {
-        /// The same action with the same result, four times in a row.
+        /// The same action and result four times in a row.
         SameStep => "same_step",
-        /// The same error three times in a row, whatever was done.
+        /// The same error three times in a row, with any actions.
         SameError => "same_error",
         /// Two steps in turn, three times.
         Alternating => "alternating",
@@ -96,7 +94,7 @@ words! {
 }
 
 impl Pattern {
-    /// How many steps it takes to begin again.
+    /// Steps per repetition.
     #[must_use]
     pub const fn period(self) -> usize {
         match self {
@@ -106,7 +104,7 @@ impl Pattern {
         }
     }
 
-    /// How often its steps come before it is a loop.
+    /// The repetitions that make it a loop.
     #[must_use]
     pub const fn least_times(self) -> usize {
         match self {
@@ -115,14 +113,14 @@ impl Pattern {
         }
     }
 
-    /// How many steps there are when it is first found.
+    /// The number of steps at which it is first found.
     const fn least_steps(self) -> usize {
         self.period() * self.least_times()
     }
 }
 
-/// A step that you have ended: what you did and what came of it. When the same comes again and again you
-/// are told so (`nudges`), and rules may call a person.
+/// A finished step: the action and its outcome. If your steps repeat, the answer carries a nudge
+/// (`nudges`), and rules may ask a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -131,38 +129,35 @@ impl Pattern {
     "error": "error[E0308]: mismatched types\n --> src/main.rs:12:5"
 }))]
 pub struct Step {
-    /// The number of the step in this attempt: a counter from 1, or anything else that rises from step
-    /// to step. A number that is not above the last one was told before, and is not counted again.
+    /// The number of the step in this attempt: a counter from 1, or any other rising number. A number
+    /// not above the last one is a repetition and is not counted.
     #[schema(minimum = 1, maximum = 9007199254740991_i64, example = 17)]
     pub n: u64,
-    /// What you did, as text or JSON: the tool and all of its arguments. At most 16 KiB.
+    /// The tool and all of its arguments, as text or JSON. At most 16 KiB.
     pub action: Value,
-    /// What came of it, as text or JSON. At most 16 KiB; of more, send an excerpt or a hash.
+    /// The outcome, as text or JSON. At most 16 KiB; if it is larger, an excerpt or a hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
-    /// How it failed; left out when it did not. At most 16 KiB.
+    /// The error message; left out on success. At most 16 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "connection refused")]
     pub error: Option<String>,
 }
 
 impl Step {
-    /// Notes everything that is wrong with the step.
+    /// Checks the step.
     pub fn check(&self, checks: &mut Checks, at: &str) {
         checks.range(&pointer(at, "n"), self.n, 1..=HIGHEST);
         let action = pointer(at, "action");
-        checks.ensure(!is_nothing(&self.action), &action, "must say what was done");
+        checks.ensure(!is_empty(&self.action), &action, "must not be empty");
         checks.bytes(&action, &self.action.to_string(), settings::MESSAGE_BYTES);
-        if let Some(result) = &self.result {
-            let here = pointer(at, "result");
-            checks.bytes(&here, &result.to_string(), settings::MESSAGE_BYTES);
-        }
-        if let Some(error) = &self.error {
-            checks.bytes(&pointer(at, "error"), error, settings::MESSAGE_BYTES);
-        }
+        let result = self.result.as_ref().map(Value::to_string).unwrap_or_default();
+        checks.bytes(&pointer(at, "result"), &result, settings::MESSAGE_BYTES);
+        let error = self.error.as_deref().unwrap_or_default();
+        checks.bytes(&pointer(at, "error"), error, settings::MESSAGE_BYTES);
     }
 
-    /// What is compared and kept of this step; none while it has neither result nor error.
+    /// The fingerprint by which steps are compared; `None` without result and error.
     #[must_use]
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         let error = self.error.as_deref().map(canonical::error).filter(|error| !error.is_empty());
@@ -170,7 +165,7 @@ impl Step {
         if result.is_none() && error.is_none() {
             return None;
         }
-        // As one JSON array, so that no text can pass from one part to the next.
+        // One JSON array, so that the boundaries of the parts are hashed too.
         let whole = Value::Array(vec![
             canonical::action(&self.action),
             result.map_or(Value::Null, canonical::result),
@@ -185,7 +180,7 @@ impl Step {
     }
 }
 
-fn is_nothing(action: &Value) -> bool {
+fn is_empty(action: &Value) -> bool {
     match action {
         Value::Null => true,
         Value::String(text) => text.trim().is_empty(),
@@ -201,19 +196,19 @@ fn half(text: &str) -> [u8; HALF] {
     half
 }
 
-/// A step as it is kept: half of it tells whether two steps are the same, the other half whether
-/// their errors are; all zero without an error.
+/// A step as stored: the first half is equal for equal steps, the second half for equal errors. The
+/// second half is zero without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; BYTES]);
 
 impl Fingerprint {
-    /// What is stored.
+    /// The stored bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; BYTES] {
         &self.0
     }
 
-    /// What was stored.
+    /// From the stored bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; BYTES]) -> Self {
         Self(bytes)
@@ -224,24 +219,24 @@ impl Fingerprint {
     }
 }
 
-/// A loop that a sequence of steps ends in.
+/// A loop at the end of an attempt's steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Loop {
-    /// How the steps repeat.
+    /// The pattern in which the steps repeat.
     pub pattern: Pattern,
-    /// How often by now; of a longer loop at least this often, for only the last steps are kept.
+    /// The number of repetitions so far; a lower bound for long loops, because 12 steps are kept.
     #[schema(minimum = 3, example = 4)]
     pub times: usize,
-    /// How many steps back it began, the latest step included.
+    /// The number of steps in the loop so far, the latest included; at most 12.
     #[schema(minimum = 3, example = 4)]
     pub steps: usize,
-    /// Where it began in the sequence that was looked at.
+    /// The index of its first step in the examined sequence.
     #[serde(skip)]
     pub began: usize,
 }
 
 impl Loop {
-    /// What its agent is told.
+    /// The text of the nudge for its agent.
     #[must_use]
     pub fn advice(&self) -> String {
         let Self { pattern, times, steps: _, began: _ } = self;
@@ -249,34 +244,28 @@ impl Loop {
             Pattern::SameStep => {
                 format!("your last {times} steps were the same, with the same result")
             }
-            Pattern::SameError => format!("your last {times} steps all met the same error"),
-            Pattern::Alternating => {
-                format!("your steps go back and forth between the same two, {times} times by now")
-            }
-            Pattern::Rotating => {
-                format!("your steps go round in the same three, {times} times by now")
-            }
+            Pattern::SameError => format!("your last {times} steps had the same error"),
+            Pattern::Alternating => format!("you repeated the same two steps {times} times"),
+            Pattern::Rotating => format!("you repeated the same three steps {times} times"),
         };
-        format!(
-            "{what}. Doing it once more will not help: try another way, ask a person, or give up and say why."
-        )
+        format!("{what}. Try another way, ask a person, or fail the task with the reason.")
     }
 
-    /// Whether the latest step made it a loop: the moment to tell somebody, once.
+    /// Whether the latest step completed the loop, so that it is reported once.
     #[must_use]
     pub const fn is_new(&self) -> bool {
         self.steps == self.pattern.least_steps()
     }
 }
 
-/// The loop that the steps end in, if any. A loop that was left is none.
+/// The loop at the end of the steps, if any.
 #[must_use]
 pub fn detect(steps: &[Fingerprint]) -> Option<Loop> {
     loops(steps).next()
 }
 
-/// Every pattern that the steps end in, the one that is told first. Four equal steps are two in turn as
-/// well: only when no pattern is left has an agent come out of a loop.
+/// Every pattern at the end of the steps, the reported one first. Equal steps match several patterns:
+/// an agent has left a loop only when none matches.
 pub fn loops(steps: &[Fingerprint]) -> impl Iterator<Item = Loop> {
     use super::words::Words as _;
     Pattern::ALL.iter().filter_map(|&pattern| {
@@ -296,13 +285,13 @@ pub fn loops(steps: &[Fingerprint]) -> impl Iterator<Item = Loop> {
     })
 }
 
-/// Whether two errors are the same but for what differs each time without meaning anything.
+/// Whether two errors are equal apart from their noise.
 #[must_use]
 pub fn same_error(one: &str, other: &str) -> bool {
     canonical::error(one) == canonical::error(other)
 }
 
-/// How many of the last steps repeat with a period.
+/// The number of last steps that repeat with a period.
 fn repeating(steps: &[Fingerprint], period: usize) -> usize {
     let later = steps.iter().rev();
     let earlier = steps.iter().rev().skip(period);
@@ -310,7 +299,7 @@ fn repeating(steps: &[Fingerprint], period: usize) -> usize {
     if equal == 0 { 0 } else { equal + period }
 }
 
-/// How many of the last steps have the error of the last.
+/// The number of last steps with the error of the last one.
 fn same_errors(steps: &[Fingerprint]) -> usize {
     let Some(error) = steps.last().and_then(Fingerprint::error) else { return 0 };
     steps.iter().rev().take_while(|step| step.error() == Some(error)).count()

@@ -1,28 +1,27 @@
-//! What differs each time without meaning anything, and the placeholders that stand for it.
+//! Noise: parts of a step that differ between equal steps, replaced by placeholders.
 //!
-//! Left alone on purpose, everywhere: plain numbers (`page=3`, `404`, `7 of 9 passed`), dates without
-//! a time, hashes such as a commit's in results, names and paths. They are what progress is made of.
+//! Kept everywhere on purpose, because they show progress: plain numbers (`page=3`, `404`,
+//! `7 of 9 passed`), dates without a time, hashes in results, names and paths.
 
 use std::{borrow::Cow, sync::LazyLock};
 
 use regex::Regex;
 use serde_json::Number;
 
-/// What stands for an instant.
+/// The placeholder for a time.
 pub(super) const TIME: &str = "<time>";
 
-/// A pattern and what stands for what it finds.
+/// A pattern and its placeholder.
 type Rule = (&'static str, &'static str);
 
-/// Colours and other controls of a terminal.
+/// Terminal colours and control codes.
 const TERMINAL: &[Rule] = &[
     (r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)", ""),
     (r"\x1b\[[0-9;?]*[A-Za-z]", ""),
     (r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", ""),
 ];
 
-/// Names that `mktemp`, Rust's libraries and macOS make up, and ids of tool calls. Nobody writes
-/// these by hand.
+/// Generated names: temporary files of `mktemp`, Rust's libraries and macOS, and ids of tool calls.
 const MADE_UP: &[Rule] = &[
     (r"/tmp\.[A-Za-z0-9]{10}\b", "/<tmp>"),
     (r"/\.tmp[A-Za-z0-9]{6}\b", "/<tmp>"),
@@ -30,10 +29,9 @@ const MADE_UP: &[Rule] = &[
     (r"\b(?:call_[A-Za-z0-9]{24}|toolu_01[A-Za-z0-9]{22})\b", "<call>"),
 ];
 
-/// What differs each time in what programs print.
+/// Volatile parts of program output.
 const VOLATILE: &[Rule] = &[
-    // The escape character may have been lost on the way, or be written out. Not in actions: `[5m]`
-    // is a time of a query.
+    // The escape character may be lost or spelt out. Not in actions: `[5m]` is a range of a query.
     (r"(?:\\u001b|\\x1b|\\033|\\e)?\[(?:[0-9]{1,3}(?:;[0-9]{1,3})*)?m", ""),
     (r"/tmp[A-Za-z0-9_]{8}(/|\s|$)", "/<tmp>$1"),
     (r"/pytest-of-[^/\s]+/pytest-[0-9]+", "/<tmp>"),
@@ -52,7 +50,7 @@ const VOLATILE: &[Rule] = &[
     (r"\b[0-9]+(?:\.[0-9]+)? (?:mins?|minutes?|hours?)\b", "<duration>"),
 ];
 
-/// What differs each time in errors too: where in a file, which process, which try. In lower case.
+/// Volatile parts of errors, in lower case: positions in a file, process and request ids, retries.
 const IN_ERRORS: &[Rule] = &[
     (r"\b(lines?|columns?|cols?|ln|offset|position|char)( |=|: ?)[0-9]+", "$1$2<n>"),
     // A file or a host: `status:404` is neither.
@@ -64,10 +62,10 @@ const IN_ERRORS: &[Rule] = &[
     (r"\b[0-9a-f]*[0-9][0-9a-f]{15,}\b", "<hex>"),
 ];
 
-/// Passes until nothing changes any more: what one rule takes out may leave what another finds.
+/// The most passes over a text: one rule may uncover a match of another.
 const PASSES: usize = 8;
 
-/// Compiled rules. A test sees that every pattern can be compiled.
+/// Compiled rules. A test checks that every pattern compiles.
 pub(super) struct Rules(Vec<(Regex, &'static str)>);
 
 impl Rules {
@@ -105,12 +103,12 @@ static RESULT: LazyLock<Rules> = LazyLock::new(|| Rules::new(&[TERMINAL, MADE_UP
 static ERROR: LazyLock<Rules> =
     LazyLock::new(|| Rules::new(&[TERMINAL, MADE_UP, VOLATILE, IN_ERRORS]));
 
-/// An argument of an action. White space inside is kept, for it may be the point of an edit.
+/// Cleans an argument of an action. White space is kept: an edit may consist of it.
 pub(super) fn argument(text: &str) -> String {
     ACTION.apply(&text.replace("\r\n", "\n"))
 }
 
-/// A whole action that is text: of one line, white space means nothing unless something is quoted.
+/// Cleans an action given as text. In one line without quotes, white space is collapsed.
 pub(super) fn command(text: &str) -> String {
     let text = argument(text);
     let text = text.trim();
@@ -118,17 +116,17 @@ pub(super) fn command(text: &str) -> String {
     if plain { collapse(text) } else { text.to_owned() }
 }
 
-/// A text that came of an action.
+/// Cleans a text of a result.
 pub(super) fn result(text: &str) -> String {
     collapse(&RESULT.apply(&collapse(text)))
 }
 
-/// An error.
+/// Cleans an error.
 pub(super) fn error(text: &str) -> String {
     collapse(&ERROR.apply(&collapse(&text.to_lowercase())))
 }
 
-/// Whether a number counts the seconds, milli-, micro- or nanoseconds since 1970, from 2001 to 2033.
+/// Whether a number is a time from 2001 to 2033, in (milli-, micro-, nano-) seconds since 1970.
 pub(super) fn is_instant(number: &Number) -> bool {
     let Some(whole) = number.as_u64() else { return false };
     [1, 1_000, 1_000_000, 1_000_000_000]
@@ -142,7 +140,7 @@ fn collapse(text: &str) -> String {
 
 #[cfg(test)]
 impl Rules {
-    /// How many of the rules could not be compiled.
+    /// The number of rules that do not compile.
     pub(super) fn broken() -> usize {
         let lists = [TERMINAL, MADE_UP, VOLATILE, IN_ERRORS];
         lists.iter().map(|list| list.len()).sum::<usize>() - ERROR.0.len()

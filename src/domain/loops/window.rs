@@ -1,15 +1,15 @@
-//! The last steps of an attempt: all that is kept to find loops.
+//! The last steps of an attempt, stored to find loops.
 
 use super::{BYTES, ENTRY, Fingerprint, Loop, NUMBER, Step, WINDOW, loops};
 
 /// The last steps of an attempt, with the numbers that its agent gave them.
 ///
-/// The database adds to stored windows by itself (`steps_after`), by the same rule as [`Window::push`].
+/// The database function `steps_after` appends to stored windows, by the rule of [`Window::push`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Window(Vec<(u64, Fingerprint)>);
 
 impl Window {
-    /// That of steps, in their order; those that have not ended are left out.
+    /// The window of some steps, in their order, without the unfinished ones.
     #[must_use]
     pub fn of(steps: &[Step]) -> Self {
         let mut window = Self::default();
@@ -21,7 +21,7 @@ impl Window {
         window
     }
 
-    /// What was stored. Bytes that are no window are an empty one: a loop is found a little later.
+    /// From the stored bytes. Malformed bytes give an empty window: a loop is found a little later.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let (steps, rest) = bytes.as_chunks::<ENTRY>();
@@ -32,8 +32,8 @@ impl Window {
         Self(steps[from..].iter().map(entry).collect())
     }
 
-    /// What is stored: for each step 8 bytes of its number, the highest first, and 32 of its
-    /// fingerprint; the oldest step first.
+    /// The bytes to store: per step 8 bytes of its number (big-endian) and 32 of its fingerprint, the
+    /// oldest step first.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let entry = |(n, print): &(u64, Fingerprint)| {
@@ -44,8 +44,7 @@ impl Window {
         self.0.iter().flat_map(entry).collect()
     }
 
-    /// Adds a step, unless one with its number or a higher one was added before, and forgets what is
-    /// older than the window.
+    /// Adds a step, unless its number is not above the last one. Drops steps beyond the window.
     pub fn push(&mut self, n: u64, step: Fingerprint) {
         if self.0.last().is_some_and(|(last, _)| n <= *last) {
             return;
@@ -62,13 +61,13 @@ impl Window {
         }
     }
 
-    /// Whether no step is in it.
+    /// Whether it has no steps.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Every loop that the steps end in, the one that is told first.
+    /// Every pattern at the end of the steps, the reported one first.
     #[must_use]
     pub fn loops(&self) -> Vec<Loop> {
         let prints: Vec<Fingerprint> = self.0.iter().map(|(_, print)| *print).collect();

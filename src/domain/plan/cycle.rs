@@ -1,9 +1,10 @@
-//! Finding a cycle in a directed graph, to be shown to whoever made it.
+//! Cycle detection in a directed graph.
 
-/// The nodes of one cycle in order, each before the next, or nothing when the graph has none.
+/// The nodes of one cycle in order, or `None` if the graph is acyclic. `after[n]` lists the
+/// successors of node `n`.
 ///
-/// Depth-first search with three colours (Cormen et al., *Introduction to Algorithms*, 20.3), on a
-/// stack of its own so that a chain of any length is no danger.
+/// Depth-first search with three colours (Cormen et al., *Introduction to Algorithms*, 20.3), with an
+/// explicit stack: a chain of any length cannot overflow it.
 #[must_use]
 pub fn find_cycle(after: &[Vec<usize>]) -> Option<Vec<usize>> {
     #[derive(Clone, Copy, PartialEq)]
@@ -49,7 +50,7 @@ mod tests {
     use super::find_cycle;
 
     proptest! {
-        /// Arrows that only go upwards have no cycle; one arrow back along a path closes one.
+        /// Edges to higher nodes form no cycle; one edge back along a path closes one.
         #[test]
         fn finds_a_cycle_exactly_when_there_is_one(
             arrows in prop::collection::vec((0usize..40, 0usize..40), 0..200),

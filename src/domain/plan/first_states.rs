@@ -1,7 +1,7 @@
-//! Laying a checked plan out as tasks: which may start, which wait, which are done already.
+//! The first states of a plan's tasks.
 //!
-//! The first states of all tasks of a plan follow from the plan alone. They are computed here, in
-//! one pass, and written in one transaction, so that a goal is never seen half laid out.
+//! They follow from the plan alone. They are computed here in one pass and written in one transaction,
+//! so no reader sees a part of a plan.
 
 use std::collections::HashMap;
 
@@ -10,32 +10,30 @@ use chrono::{DateTime, Utc};
 use super::TaskSpec;
 use crate::domain::{states::TaskState, task};
 
-/// How one task of a plan begins.
+/// A task of a plan as it is first stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Laid {
     /// Index of its container in the plan.
     pub parent: Option<usize>,
-    /// Whether it is somebody's parent.
+    /// Whether it contains other tasks.
     pub container: bool,
     /// Its first state.
     pub state: TaskState,
-    /// Dependencies not yet satisfied, plus one while its container is not open.
+    /// Unsatisfied dependencies, plus one while its container is not open.
     pub needs_unmet: i32,
     /// Children not done.
     pub children_open: i32,
-    /// Indexes of what it needs, each with whether that is done already.
+    /// Its dependencies: index in the plan, and whether that task is already done.
     pub needs: Vec<(usize, bool)>,
 }
 
-/// The first states of a plan that passed [`super::check_plan`]; unknown refs are ignored.
+/// The first states of a plan that passed [`super::check_plan`]. Unknown refs are ignored.
 #[must_use]
 pub fn lay_out(tasks: &[TaskSpec], now: DateTime<Utc>) -> Vec<Laid> {
     let by_ref: HashMap<&str, usize> =
         tasks.iter().enumerate().map(|(index, task)| (task.r#ref.as_str(), index)).collect();
-    let parents: Vec<Option<usize>> = tasks
-        .iter()
-        .map(|task| task.parent.as_ref().and_then(|name| by_ref.get(name.as_str()).copied()))
-        .collect();
+    let parent = |task: &TaskSpec| by_ref.get(task.parent.as_deref()?).copied();
+    let parents: Vec<Option<usize>> = tasks.iter().map(parent).collect();
     let mut children = vec![Vec::new(); tasks.len()];
     for (index, parent) in parents.iter().enumerate() {
         if let Some(parent) = *parent {
@@ -102,7 +100,7 @@ fn outermost_first(parents: &[Option<usize>]) -> Vec<usize> {
     order.into_iter().map(|(_, index)| index).collect()
 }
 
-/// A leaf is done when its box is ticked; a container when all its children are.
+/// A leaf is done if the plan says so, a container if all its children are.
 fn done_flags(tasks: &[TaskSpec], children: &[Vec<usize>], order: &[usize]) -> Vec<bool> {
     let mut done = vec![false; tasks.len()];
     for &index in order.iter().rev() {

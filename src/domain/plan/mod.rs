@@ -1,9 +1,9 @@
-//! Plans: what a planner proposes, and what makes it sound.
+//! Plans: the tasks that a planner proposes, and their checks.
 //!
 //! A plan is a flat list of tasks that name each other by `ref`. It is checked as a whole before
-//! anything is written: every error is listed, and a cycle is spelt out. Containment takes part in
-//! the order (a container starts before its children and ends after them), so a task that needs
-//! its own container is a cycle like any other.
+//! anything is written: every error is listed, and a cycle is shown. Containment is part of the order
+//! (a container starts before its children and ends after them), so a task that needs its own
+//! container is a cycle.
 
 pub mod cycle;
 pub mod first_states;
@@ -11,7 +11,7 @@ pub mod new_goal;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -25,114 +25,116 @@ use super::{
 };
 use cycle::find_cycle;
 
-/// One condition of success.
+/// One condition of success of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CriterionSpec {
-    /// What must be true.
+    /// The condition, as an agent can check it. At most 16 KiB.
     #[schema(example = "`cargo test` passes", min_length = 1)]
     pub text: String,
-    /// Whether the task can be completed without evidence for it. Default true: it cannot.
+    /// Whether completing the task needs evidence for it. Default true.
     #[serde(default = "yes")]
     pub required: bool,
 }
 
-fn yes() -> bool {
+pub(super) fn yes() -> bool {
     true
 }
 
-/// When a person must be asked about a task.
+/// The points at which a task waits for an approval.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApprovalPoints {
-    /// Before it is first offered to an agent.
+    /// Whether a person must approve before agents can first claim it. Default false.
     pub start: bool,
-    /// Before its result is accepted.
+    /// Whether a person must approve each result before it is accepted. Default false.
     pub result: bool,
 }
 
-/// One task of a plan.
+/// One task of a plan, as a submitter or planner gives it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskSpec {
-    /// Its name in the plan, unique there: `needs` and `parent` name it.
+    /// Its name, unique in the goal: `needs` and `parent` of other tasks name it.
     #[schema(example = "api", min_length = 1, max_length = 200)]
     pub r#ref: String,
-    /// One line.
+    /// The task in one line, for people and agents.
     #[schema(example = "Write the REST endpoints", min_length = 1, max_length = 500)]
     pub title: String,
-    /// Markdown: what to do, for the agent.
+    /// Instructions for the agent, in Markdown; at most 64 KiB. Default empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// Refs of the tasks that must be done first.
+    /// Refs of the tasks that must be done before this one is ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["schema"]))]
     pub needs: Vec<String>,
-    /// Ref of the task that contains it. A task that is somebody's parent is a container: it is
-    /// never offered to an agent and is done when its children are.
+    /// Ref of its container. A task named here by another is a container: no agent claims it, and it
+    /// is done when its children are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
-    /// What an agent must be able to do to claim it; empty: any agent.
+    /// The capabilities an agent needs to claim it, at most 32; empty: any agent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["rust"]))]
     pub capabilities: Vec<String>,
-    /// 0 (lowest) to 9; default: the goal's. Each point outranks five minutes of waiting.
+    /// 0 (lowest) to 9; default: the goal's. One point outranks five minutes of waiting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 9)]
     pub priority: Option<i16>,
-    /// Conditions of success. Completing needs evidence for each required one; with a review of the
-    /// result, whoever accepts it may waive one by its number instead.
+    /// Conditions of success, at most 200, numbered from 1. Completing needs evidence for each required
+    /// one; a person who accepts the result can waive it instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub criteria: Vec<CriterionSpec>,
-    /// Expected spend by unit: what is set aside from every budget above the task before it starts.
-    /// A number must be there as a whole; `{"want", "min"}` takes less when less is left.
+    /// Expected spend of one attempt by unit, reserved from every budget above the task before the
+    /// attempt starts. A number is reserved in full; `{"want", "min"}` takes less if less is left.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(example = json!({"usd_micros": {"want": 250000, "min": 50000}, "tool_calls": 20}))]
     pub estimate: BTreeMap<String, Estimate>,
-    /// What all its attempts together may use.
+    /// The task's own budget: limits over all its attempts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetSpec>,
-    /// JSON for the agent, handed over with the claim.
+    /// Any JSON for the agent, returned with the claim; at most 256 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<serde_json::Value>,
-    /// Free words, such as a story tag.
+    /// Labels of your own, at most 32; muster does not interpret them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
-    /// When a person must be asked.
+    /// The points at which it waits for an approval. Default: none.
     #[serde(default, skip_serializing_if = "is_default")]
     pub approval: ApprovalPoints,
-    /// Not offered before this instant.
+    /// The earliest time it is ready; it waits until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<DateTime<Utc>>,
-    /// How often it is tried before a failure is final; default 3.
+    /// The number of failed or expired attempts after which it fails; default 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 100)]
     pub max_attempts: Option<i32>,
-    /// When so many of its results were rejected it is not sent back again, and a person chooses what
-    /// becomes of it; default 3. A rejection costs no try.
+    /// The number of rejected results after which it is not sent back and a person chooses how it
+    /// continues; default 3. A rejection does not count as an attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 20)]
     pub max_rework: Option<i32>,
-    /// How long its agent may stay silent, in seconds; default 60.
+    /// The lease in seconds: an attempt without a heartbeat for this long expires. Default 60.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 3600)]
     pub lease_seconds: Option<u32>,
-    /// Fails when nobody has claimed it within so many seconds of being ready.
+    /// It fails if no agent claims it within this many seconds of being ready. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 2592000)]
     pub start_within_seconds: Option<u32>,
-    /// Hard limit of one attempt in seconds; default four hours.
+    /// Hard limit of one attempt, in seconds; default 14,400 (four hours).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 2592000)]
     pub attempt_timeout_seconds: Option<u32>,
-    /// Fails when all attempts together take longer than this since it was first ready.
+    /// It fails if it is not done within this many seconds of first being ready, over all attempts.
+    /// Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 2592000)]
     pub finish_within_seconds: Option<u32>,
-    /// The heading that it stands under in the brief.
+    /// The heading above it in the brief, set by the `outline` planner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub section: Option<String>,
-    /// Done before muster was asked: a ticked box. It is recorded as done, without an attempt.
+    /// Whether it is already done, such as a ticked box of the brief. It becomes `done` without an
+    /// attempt. Default false.
     #[serde(default, skip_serializing_if = "is_default")]
     pub done: bool,
 }
@@ -141,19 +143,19 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Whose plan is checked: the pointers name its list.
+/// Where a plan stands in the request, and the goal it is for.
 #[derive(Debug, Clone, Copy)]
 pub struct PlanContext<'a> {
     /// JSON Pointer of the list of tasks.
     pub at: &'a str,
-    /// Refs that exist already and may not be used again.
-    pub taken: &'a std::collections::HashSet<String>,
+    /// Refs of the goal's existing tasks.
+    pub taken: &'a HashSet<String>,
 }
 
-/// The tasks of an edited plan, sound by themselves.
+/// Reads and checks the tasks of an edited plan.
 ///
 /// # Errors
-/// `invalid` when it is no list of tasks, `plan_invalid`.
+/// `invalid` if it is no list of tasks; `plan_invalid`.
 pub fn read(document: &serde_json::Value, at: &str) -> Result<Vec<TaskSpec>, Refusal> {
     let tasks: Vec<TaskSpec> = serde_json::from_value(document.clone())
         .map_err(|error| Refusal::invalid_at(at, format!("is no list of tasks: {error}")))?;
@@ -164,7 +166,7 @@ pub fn read(document: &serde_json::Value, at: &str) -> Result<Vec<TaskSpec>, Ref
 /// Checks a plan as a whole.
 ///
 /// # Errors
-/// `plan_invalid` with every error found: sizes, unknown or double refs, a cycle spelt out.
+/// `plan_invalid` with every error found: sizes, unknown or repeated refs, and the cycle if there is one.
 pub fn check_plan(tasks: &[TaskSpec], context: PlanContext<'_>) -> Result<(), Refusal> {
     let PlanContext { at, taken } = context;
     let mut checks = Checks::new();
@@ -185,11 +187,10 @@ pub fn check_plan(tasks: &[TaskSpec], context: PlanContext<'_>) -> Result<(), Re
         check_task(&mut checks, &here, task);
         let at_ref = pointer(&here, "ref");
         if let Some(first) = by_ref.insert(&task.r#ref, index) {
-            let detail = format!("the ref `{}` is already that of task {first}", task.r#ref);
-            checks.add(&at_ref, detail);
+            checks.add(&at_ref, format!("task {first} already has the ref `{}`", task.r#ref));
         }
         if taken.contains(&task.r#ref) {
-            checks.add(&at_ref, format!("the goal has a task `{}` already", task.r#ref));
+            checks.add(&at_ref, format!("the goal already has a task `{}`", task.r#ref));
         }
     }
     let parents: HashSet<&str> = tasks.iter().filter_map(|task| task.parent.as_deref()).collect();
@@ -220,9 +221,7 @@ fn check_task(checks: &mut Checks, at: &str, task: &TaskSpec) {
     }
     checks.count(&pointer(at, "criteria"), task.criteria.len(), settings::TASK_CRITERIA);
     for (index, criterion) in task.criteria.iter().enumerate() {
-        let at = pointer(&pointer(&pointer(at, "criteria"), index), "text");
-        checks.ensure(!criterion.text.trim().is_empty(), &at, "must not be empty");
-        checks.bytes(&at, &criterion.text, settings::MESSAGE_BYTES);
+        checks.message(&format!("{at}/criteria/{index}/text"), &criterion.text);
     }
     check_estimates(checks, &pointer(at, "estimate"), &task.estimate);
     if let Some(budget) = &task.budget {
@@ -231,7 +230,7 @@ fn check_task(checks: &mut Checks, at: &str, task: &TaskSpec) {
     checks.json(&pointer(at, "input"), task.input.as_ref());
     checks.count(&pointer(at, "labels"), task.labels.len(), settings::TASK_LABELS);
     for (index, label) in task.labels.iter().enumerate() {
-        checks.line(&pointer(&pointer(at, "labels"), index), label, 100);
+        checks.line(&format!("{at}/labels/{index}"), label, 100);
     }
     if let Some(section) = &task.section {
         checks.chars(&pointer(at, "section"), section, settings::TITLE_CHARS);
@@ -264,8 +263,7 @@ fn check_bounds(checks: &mut Checks, at: &str, task: &TaskSpec) {
     }
 }
 
-/// A container is never offered and has no attempts: what belongs to those would be dropped without
-/// a word, so it is refused.
+/// A container has no attempts, so settings of attempts would have no effect: they are refused.
 fn check_container(checks: &mut Checks, at: &str, task: &TaskSpec) {
     let given = [
         ("approval", task.approval != ApprovalPoints::default()),
@@ -275,42 +273,44 @@ fn check_container(checks: &mut Checks, at: &str, task: &TaskSpec) {
         ("finish_within_seconds", task.finish_within_seconds.is_some()),
     ];
     for (name, given) in given {
-        let detail =
-            "belongs to a task that agents work on, and this one contains others; set it on those";
+        let detail = "has no effect on a container; set it on the tasks inside";
         checks.ensure(!given, &pointer(at, name), detail);
     }
 }
 
-/// Notes a lease out of bounds.
+/// Checks the bounds of a lease.
 pub fn check_lease(checks: &mut Checks, at: &str, seconds: u32) {
     let least = settings::LEASE_MIN.as_secs() as u32;
     let most = settings::LEASE_MAX.as_secs() as u32;
     checks.range(at, seconds, least..=most);
 }
 
-/// Notes an instant outside the years 2000 to 2999, which is a slip and not a time.
+/// Checks that a time is in the years 2000 to 2999; any other is a typing error.
 pub fn check_instant(checks: &mut Checks, at: &str, instant: DateTime<Utc>) {
-    use chrono::Datelike as _;
     checks.range(at, instant.year(), 2000..=2999);
 }
 
 fn check_links(checks: &mut Checks, at: &str, task: &TaskSpec, known: &HashMap<&str, usize>) {
-    let mut seen = std::collections::HashSet::new();
+    let known = |checks: &mut Checks, at: &str, name: &str| {
+        let detail = format!("there is no task with the ref `{name}`");
+        checks.ensure(known.contains_key(name), at, detail);
+    };
+    let mut seen = HashSet::new();
     for (index, need) in task.needs.iter().enumerate() {
-        let at = pointer(&pointer(at, "needs"), index);
-        if !known.contains_key(need.as_str()) {
-            checks.add(&at, format!("there is no task with the ref `{need}`"));
-        }
+        let at = format!("{at}/needs/{index}");
+        known(checks, &at, need);
         checks.ensure(seen.insert(need), &at, "is listed twice");
     }
-    if let Some(parent) = &task.parent
-        && !known.contains_key(parent.as_str())
-    {
-        checks.add(pointer(at, "parent"), format!("there is no task with the ref `{parent}`"));
+    if let Some(parent) = &task.parent {
+        known(checks, &pointer(at, "parent"), parent);
     }
 }
 
-/// Each task is two points, its start and its end; containment and needs are arrows between them.
+fn parent_of(task: &TaskSpec, by_ref: &HashMap<&str, usize>) -> Option<usize> {
+    by_ref.get(task.parent.as_deref()?).copied()
+}
+
+/// Each task is two points, its start and its end; containment and needs are edges between them.
 fn check_order(checks: &mut Checks, at: &str, tasks: &[TaskSpec], by_ref: &HashMap<&str, usize>) {
     let start = |task: usize| 2 * task;
     let end = |task: usize| 2 * task + 1;
@@ -322,7 +322,7 @@ fn check_order(checks: &mut Checks, at: &str, tasks: &[TaskSpec], by_ref: &HashM
                 after[end(needed)].push(start(index));
             }
         }
-        if let Some(&parent) = task.parent.as_ref().and_then(|name| by_ref.get(name.as_str())) {
+        if let Some(parent) = parent_of(task, by_ref) {
             after[start(parent)].push(start(index));
             after[end(index)].push(end(parent));
         }
@@ -334,9 +334,8 @@ fn check_order(checks: &mut Checks, at: &str, tasks: &[TaskSpec], by_ref: &HashM
             refs.pop();
         }
         let shown = refs.iter().chain(refs.first()).copied().collect::<Vec<_>>().join(" -> ");
-        let where_ = by_ref.get(refs[0]).map_or_else(|| at.to_owned(), |i| pointer(at, i));
-        checks.add(where_, format!("the tasks need each other in a circle: {shown}"));
-        return;
+        let first = by_ref.get(refs[0]).map_or_else(|| at.to_owned(), |i| pointer(at, i));
+        return checks.add(first, format!("the tasks need each other in a circle: {shown}"));
     }
     check_nesting(checks, at, tasks, by_ref);
 }
@@ -345,14 +344,12 @@ fn check_nesting(checks: &mut Checks, at: &str, tasks: &[TaskSpec], by_ref: &Has
     for index in 0..tasks.len() {
         let mut depth = 0;
         let mut here = index;
-        while let Some(&parent) =
-            tasks[here].parent.as_ref().and_then(|name| by_ref.get(name.as_str()))
-        {
+        while let Some(parent) = parent_of(&tasks[here], by_ref) {
             depth += 1;
             here = parent;
             if depth > settings::NESTING {
                 let detail = format!("is nested deeper than {} levels", settings::NESTING);
-                return checks.add(pointer(&pointer(at, index), "parent"), detail);
+                return checks.add(format!("{at}/{index}/parent"), detail);
             }
         }
     }

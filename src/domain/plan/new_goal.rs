@@ -1,4 +1,4 @@
-//! What a submitter posts, and the plan that comes of it without a model.
+//! A posted goal, and the plan made of it without a model.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -19,39 +19,40 @@ use crate::domain::{
 };
 
 words! {
-    /// How the plan of a posted goal is made.
+    /// The planner of a posted goal: `outline` reads the tasks from the structure of the brief, without
+    /// a model and always the same way; `tasks` takes the tasks of the request.
     pub enum PlannerChoice {
-        /// From the structure of the brief, deterministically and without a model.
+        /// Reads the tasks from the structure of the brief, without a model.
         Outline => "outline",
-        /// From the tasks given in the request.
+        /// Takes the tasks of the request.
         Tasks => "tasks",
     }
 }
 
-/// When a person must be asked about a goal.
+/// The points at which a goal waits for an approval.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GoalApproval {
-    /// Before any task of the plan exists.
+    /// Whether a person must approve the plan before its tasks exist. Default false.
     pub plan: bool,
 }
 
-/// What tasks get that do not say otherwise.
+/// Settings of the plan's tasks that set none themselves.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TaskDefaults {
-    /// What an agent must be able to do.
+    /// The capabilities an agent needs, for tasks that list none.
     #[schema(example = json!(["rust"]))]
     pub capabilities: Vec<String>,
-    /// When a person must be asked.
+    /// Approvals that every task needs, in addition to its own.
     pub approval: ApprovalPoints,
-    /// How often a task is tried.
+    /// The number of failed or expired attempts after which a task fails.
     #[schema(minimum = 1, maximum = 100)]
     pub max_attempts: Option<i32>,
-    /// How often results are rejected before a person chooses what becomes of the task.
+    /// The number of rejected results after which a person chooses how a task continues.
     #[schema(minimum = 1, maximum = 20)]
     pub max_rework: Option<i32>,
-    /// How long an agent may stay silent, in seconds.
+    /// The lease in seconds: an attempt without a heartbeat for this long expires.
     #[schema(minimum = 1, maximum = 3600)]
     pub lease_seconds: Option<u32>,
     /// Hard limit of one attempt, in seconds.
@@ -59,82 +60,82 @@ pub struct TaskDefaults {
     pub attempt_timeout_seconds: Option<u32>,
 }
 
-/// What a plan is made of: posted with a goal, or alone for a preview.
+/// The source of a plan: posted with a goal, or alone for a preview.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlanSource {
-    /// Markdown, at most 256 KiB: what is wanted. The `outline` planner finds the tasks in it.
+    /// The goal in Markdown, at most 256 KiB. The `outline` planner reads the tasks from it.
     #[serde(default)]
     #[schema(example = "## Tasks\n- [ ] T001 Write the schema\n- [ ] T002 Write the endpoints")]
     pub brief: String,
-    /// How the plan is made; default: `tasks` when tasks are given, else `outline`.
+    /// The planner; default: `tasks` if tasks are given, else `outline`.
     #[serde(default)]
     pub planner: Option<PlannerChoice>,
-    /// The tasks, for the planner `tasks`. At most 5,000.
+    /// The tasks of the planner `tasks`, at most 5,000; else empty.
     #[serde(default)]
     pub tasks: Vec<TaskSpec>,
-    /// How the `outline` planner orders items that the document does not mark: `auto` (as it
-    /// marks them), `sequential` or `parallel`.
+    /// How the `outline` planner orders list items: `auto` (as the document marks them), `sequential`
+    /// or `parallel`.
     #[serde(default)]
     pub ordering: Ordering,
-    /// What tasks get that do not say otherwise.
+    /// Settings for tasks that set none themselves.
     #[serde(default)]
     pub task_defaults: TaskDefaults,
 }
 
-/// A goal to be posted.
+/// A goal to post.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewGoal {
-    /// One line.
+    /// The goal in one line, for people and agents.
     #[schema(example = "Ship the importer", min_length = 1, max_length = 500)]
     pub title: String,
-    /// Markdown, at most 256 KiB: what is wanted. The `outline` planner finds the tasks in it.
+    /// The goal in Markdown, at most 256 KiB. The `outline` planner reads the tasks from it.
     #[serde(default)]
     #[schema(example = "## Tasks\n- [ ] T001 Write the schema\n- [ ] T002 Write the endpoints")]
     pub brief: String,
-    /// Name of the project that it is charged to; made when it does not exist.
+    /// Name of the project whose budget it is charged to; created if it does not exist.
     #[serde(default)]
     #[schema(example = "importer", max_length = 200)]
     pub project: Option<String>,
-    /// 0 (lowest) to 9, default 5; tasks inherit it. Each point outranks five minutes of waiting.
+    /// 0 (lowest) to 9, default 5; tasks inherit it. One point outranks five minutes of waiting.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 9)]
     pub priority: Option<i16>,
-    /// When its tasks should be finished. Informs; stops nothing.
+    /// When the goal should be completed. Shown in reports and forecasts; stops nothing.
     #[serde(default)]
     pub deadline: Option<DateTime<Utc>>,
-    /// How the plan is made; default: `tasks` when tasks are given, else `outline`.
+    /// The planner; default: `tasks` if tasks are given, else `outline`.
     #[serde(default)]
     pub planner: Option<PlannerChoice>,
-    /// The tasks, for the planner `tasks`. At most 5,000.
+    /// The tasks of the planner `tasks`, at most 5,000; else empty.
     #[serde(default)]
     pub tasks: Vec<TaskSpec>,
-    /// How the `outline` planner orders items that the document does not mark: `auto` (as it
-    /// marks them), `sequential` or `parallel`.
+    /// How the `outline` planner orders list items: `auto` (as the document marks them), `sequential`
+    /// or `parallel`.
     #[serde(default)]
     pub ordering: Ordering,
-    /// What tasks get that do not say otherwise.
+    /// Settings for tasks that set none themselves.
     #[serde(default)]
     pub task_defaults: TaskDefaults,
-    /// When a person must be asked about the goal.
+    /// The points at which the goal waits for an approval. Default: none.
     #[serde(default)]
     pub approval: GoalApproval,
-    /// What its tasks may use. Only operators can raise it later.
+    /// The goal's own budget: limits over all its tasks. Later only operators can change it.
     #[serde(default)]
     pub budget: Option<BudgetSpec>,
-    /// The people for whom you post it, nearest first; at most 10. None of them decides about it,
-    /// nor do you.
+    /// The people for whom you post it, nearest first; at most 10. Neither they nor you can decide its
+    /// approvals.
     #[serde(default)]
     #[schema(example = json!(["alice@example.com"]), max_items = 10)]
     pub on_behalf_of: Vec<Person>,
-    /// A JSON object of your own, such as a commit or a ticket; at most 256 KiB.
+    /// A JSON object of your own, such as a commit or ticket; at most 256 KiB. Not interpreted.
     #[serde(default)]
     pub metadata: BTreeMap<String, Value>,
 }
 
 impl NewGoal {
-    /// Splits the goal from what its plan is made of.
+    /// The source of the goal's plan.
     #[must_use]
     pub fn source(&self) -> PlanSource {
         PlanSource {
@@ -146,10 +147,10 @@ impl NewGoal {
         }
     }
 
-    /// Notes everything that is wrong with the goal itself.
+    /// Checks the goal without its plan.
     ///
     /// # Errors
-    /// `invalid`, with every place.
+    /// `invalid`, with every bad value.
     pub fn check(&self) -> Result<(), Refusal> {
         let mut checks = Checks::new();
         checks.line("/title", &self.title, settings::TITLE_CHARS);
@@ -165,31 +166,29 @@ impl NewGoal {
         if let Some(budget) = &self.budget {
             budget.check(&mut checks, "/budget", BudgetNode::Goal);
         }
-        let chain = self.on_behalf_of.len() <= settings::ON_BEHALF_OF;
-        let most = format!("names more than {} people", settings::ON_BEHALF_OF);
-        checks.ensure(chain, "/on_behalf_of", most);
+        checks.count("/on_behalf_of", self.on_behalf_of.len(), settings::ON_BEHALF_OF);
         let metadata = Value::Object(self.metadata.clone().into_iter().collect());
         checks.json("/metadata", Some(&metadata));
         checks.finish()
     }
 }
 
-/// A plan that can be applied.
+/// A checked plan, ready to be applied.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
-    /// What made it.
+    /// The planner that made it.
     pub planner: Planner,
-    /// Its tasks, checked.
+    /// Its tasks.
     pub tasks: Vec<TaskSpec>,
-    /// What the planner noticed.
+    /// Remarks of the planner about the brief.
     pub notes: Vec<OutlineNote>,
 }
 
-/// Makes the plan.
+/// Makes the plan of a source.
 ///
 /// # Errors
-/// `invalid` for sizes and for tasks beside the planner `outline`; `no_tasks_found` when the brief
-/// holds none; `plan_invalid` when the tasks do not fit together.
+/// `invalid` for sizes, and for tasks given to the planner `outline`; `no_tasks_found` if the brief
+/// has none; `plan_invalid`.
 pub fn draft(source: &PlanSource) -> Result<Draft, Refusal> {
     let mut checks = Checks::new();
     checks.bytes("/brief", &source.brief, settings::BRIEF_BYTES);
@@ -201,7 +200,7 @@ pub fn draft(source: &PlanSource) -> Result<Draft, Refusal> {
     checks.ensure(
         chosen == PlannerChoice::Tasks || source.tasks.is_empty(),
         "/tasks",
-        "are given, but the planner is `outline`; leave out one of the two",
+        "must be empty for the planner `outline`",
     );
     checks.finish()?;
     let (planner, mut tasks, notes) = match chosen {
@@ -265,8 +264,8 @@ fn spec(task: OutlineTask) -> TaskSpec {
     }
 }
 
-/// What a document lists as criteria of a container is kept as text: nobody hands in a result for
-/// it. Tasks that were given are not changed; they are refused.
+/// Moves the criteria of a container into its description: it has no result to check them on. For the
+/// planner `tasks` they stay, and the check of the plan refuses them.
 fn contain(task: &mut TaskSpec, planner: Planner) {
     if planner != Planner::Outline {
         return;

@@ -68,7 +68,8 @@ impl PolicySpec {
         checks.ensure(wanted, "/default", "requires `default` in `on_expiry` or `escalation_ends`");
         checks.json("/default/answer", default.answer.as_ref());
         let kinds = &self.r#match.kinds;
-        let only_questions = kinds.as_slice() == [ApprovalKind::Input];
+        let answer = |kind: &ApprovalKind| kind.takes(Verdict::Answer);
+        let only_questions = !kinds.is_empty() && kinds.iter().all(answer);
         match default.decision {
             None => {
                 let detail = "is required, as the policy covers other kinds than `input`";

@@ -1,8 +1,8 @@
-//! Choosing tasks for agents: the order, the match, and who gets what.
+//! Assignment of ready tasks to claims: order, match, funding.
 //!
-//! The database offers candidates in the order of [`rank`], already locked; [`assign`] gives them
-//! to the claims of a batch. The same rules, applied to everything in memory, are the oracle that
-//! the claim's SQL is tested against.
+//! The database returns candidates in the order of [`rank`], already locked; [`assign`] distributes
+//! them over the claims of a batch. The same rules, applied to all tasks in memory, are the oracle
+//! for the tests of the claim's SQL.
 
 use std::collections::HashMap;
 
@@ -10,17 +10,17 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::{ids::AgentId, settings};
 
-/// The place of a task in the order of claims; the smallest goes first.
+/// The sort key of claims; smaller comes first.
 ///
-/// A point of priority outranks five minutes of waiting. Because all tasks age alike, comparing
-/// `ready_at - priority * step` gives the same order at every moment, and a task that has waited
-/// long enough comes before every newer one: nothing starves.
+/// One point of priority outranks five minutes of waiting. All tasks age alike, so the order of two
+/// tasks never changes and a stored index can serve it. A task that waits long enough precedes every
+/// newer one: none starves.
 #[must_use]
 pub fn rank(ready_at: DateTime<Utc>, priority: i16) -> DateTime<Utc> {
     ready_at - settings::PRIORITY_STEP * u32::from(priority.unsigned_abs())
 }
 
-/// A set of capabilities as one text: sorted, unique, joined with commas.
+/// A set of capabilities as one text: sorted, without duplicates, joined with commas.
 #[must_use]
 pub fn capability_key(capabilities: &[String]) -> String {
     normal(capabilities).join(",")
@@ -32,7 +32,7 @@ pub fn capabilities(key: &str) -> Vec<String> {
     key.split(',').filter(|capability| !capability.is_empty()).map(str::to_owned).collect()
 }
 
-/// Capabilities sorted and unique.
+/// Capabilities, sorted and without duplicates.
 #[must_use]
 pub fn normal(capabilities: &[String]) -> Vec<String> {
     let mut list = capabilities.to_vec();
@@ -41,48 +41,48 @@ pub fn normal(capabilities: &[String]) -> Vec<String> {
     list
 }
 
-/// Whether an agent that can do `able` may claim a task that requires `required`.
+/// Whether the capabilities `able` include all of `required`.
 #[must_use]
 pub fn covers(able: &[String], required: &[String]) -> bool {
     required.iter().all(|capability| able.contains(capability))
 }
 
-/// A claim in a batch.
+/// One claim of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wish {
-    /// Who claims.
+    /// The agent that claims.
     pub agent: AgentId,
-    /// What it can do.
+    /// Its capabilities.
     pub able: Vec<String>,
-    /// How many tasks it asks for.
+    /// The most tasks it wants.
     pub max: u32,
 }
 
-/// A ready task that can be given away.
+/// A ready task, locked for this batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate<T> {
     /// The task.
     pub task: T,
-    /// What it requires.
+    /// The capabilities it requires.
     pub required: Vec<String>,
-    /// For whom it is kept.
+    /// The agents that may claim it.
     pub keeping: Keeping,
 }
 
-/// For whom a task is kept: what an operator said when it was taken from somebody.
+/// The agents that may claim a task. An operator restricts it when reassigning the task.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Keeping {
-    /// Anybody who is able to do it.
+    /// Every capable agent.
     #[default]
     Anybody,
-    /// This agent and no other.
+    /// This agent only.
     Only(AgentId),
-    /// Everybody but this agent.
+    /// Every capable agent except this one.
     AllBut(AgentId),
 }
 
 impl Keeping {
-    /// What is stored as two columns, of which at most one is there.
+    /// From the two columns `assigned_agent_id` and `barred_agent_id`, of which at most one is set.
     #[must_use]
     pub const fn of(assigned: Option<AgentId>, barred: Option<AgentId>) -> Self {
         match (assigned, barred) {
@@ -92,7 +92,7 @@ impl Keeping {
         }
     }
 
-    /// The agent for which it is kept.
+    /// The only agent that may claim.
     #[must_use]
     pub const fn assigned(self) -> Option<AgentId> {
         match self {
@@ -101,7 +101,7 @@ impl Keeping {
         }
     }
 
-    /// The agent from which it is kept.
+    /// The agent that may not claim.
     #[must_use]
     pub const fn barred(self) -> Option<AgentId> {
         match self {
@@ -110,7 +110,7 @@ impl Keeping {
         }
     }
 
-    /// Whether an agent may be given the task.
+    /// Whether `agent` may claim.
     #[must_use]
     pub fn admits(self, agent: AgentId) -> bool {
         match self {
@@ -121,23 +121,23 @@ impl Keeping {
     }
 }
 
-/// Whether a task can be paid for.
+/// The outcome of reserving budget for a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Funding {
-    /// It is paid for: what it needs was set aside.
+    /// The reservation was made.
     Granted,
-    /// Not for this agent; for another perhaps.
+    /// The agent's own budget has no room; another agent may do.
     AgentShort,
-    /// For nobody.
+    /// A budget above the task has no room, for any agent.
     Short,
 }
 
-/// Gives candidates, in their order, to wishes: each to the first wish, in order of arrival, that
-/// still wants one, whose agent can do it, for whom it is kept, who has a slot free and is paid for. Returns the tasks for
-/// each wish.
+/// Assigns candidates, in their order, each to the first wish that still wants a task, whose agent
+/// has the capabilities, may claim it, has a free slot, and for which `fund` grants a reservation.
+/// Returns the tasks of each wish.
 ///
-/// `slots` says how many more attempts each agent may start; an agent that is not in it may start
-/// none. `fund` is asked once for each task and agent, last of all, and sets aside what it grants.
+/// `slots`: the attempts each agent may still start; a missing agent has none. `fund` is called last,
+/// at most once per task and agent, and makes the reservation it grants.
 #[must_use]
 pub fn assign<T: Clone>(
     wishes: &[Wish],
@@ -233,7 +233,7 @@ mod tests {
                     .filter(|(wish, _)| wish.agent == *agent).map(|(_, tasks)| tasks.len()).sum();
                 prop_assert!(used <= *free as usize);
             }
-            // Whatever is left could not have been given to anybody.
+            // No wish could have taken any remaining candidate.
             for candidate in candidates.iter().filter(|c| !all.contains(&c.task)) {
                 for (wish, tasks) in wishes.iter().zip(&given) {
                     let used: usize = wishes.iter().zip(&given)

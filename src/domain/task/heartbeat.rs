@@ -1,20 +1,21 @@
-//! What a heartbeat does to a lease, and what its agent is told.
+//! The effect of a heartbeat: the renewed lease, and the directive in the answer.
 
 use chrono::{DateTime, Utc};
 
 use super::AttemptFacts;
 use crate::domain::states::{AgentState, Directive};
 
-/// When the lease ends after a heartbeat at `now`: never earlier than before, never later than the
-/// hard deadline.
+/// The end of the lease after a heartbeat at `now`. It never moves back, and never passes the hard
+/// deadline.
 #[must_use]
 pub fn renewed(attempt: &AttemptFacts, now: DateTime<Utc>) -> DateTime<Utc> {
     let asked = now + chrono::TimeDelta::milliseconds(attempt.lease_ms);
     asked.min(attempt.hard_deadline).max(attempt.lease_expires_at)
 }
 
-/// What the holder is told, an agent in a state or a person: a cancelled task outranks a paused agent, which outranks a deadline.
-/// An attempt should wrap up in the last tenth of its time, but at least two leases before the end.
+/// The directive for the holder: an agent in state `agent`, or a person (`None`). A cancelled task
+/// outranks a paused agent, which outranks the hard deadline. `wrap_up` begins in the last tenth of the
+/// attempt's time, or two leases before the deadline if that is earlier, but not in the first half.
 #[must_use]
 pub fn directive(
     attempt: &AttemptFacts,

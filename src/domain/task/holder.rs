@@ -1,21 +1,21 @@
-//! Who holds an attempt: an agent, or a person who took its task over.
+//! The holder of an attempt: the agent that claimed the task, or the operator who took it over.
 //!
-//! A person is the key that took the task over. An agent holds nothing but what it claimed, and an
-//! operator's key nothing but what it took over; another key of the same person is another holder.
+//! An operator is identified by the key of the takeover: another key of the same person is another
+//! holder.
 
 use crate::domain::ids::{AgentId, KeyId};
 
-/// Who may write to an attempt.
+/// The only writer of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Holder {
-    /// The agent that claimed it, with whichever of its keys.
+    /// The agent that claimed the task, with any of its keys.
     Agent(AgentId),
-    /// The operator who took it over, with this key.
+    /// The operator's key that took the task over.
     Key(KeyId),
 }
 
 impl Holder {
-    /// The agent, unless a person holds it.
+    /// The agent; `None` if a person holds the attempt.
     #[must_use]
     pub const fn agent(self) -> Option<AgentId> {
         match self {
@@ -24,7 +24,7 @@ impl Holder {
         }
     }
 
-    /// The key of the person, unless an agent holds it.
+    /// The person's key; `None` if an agent holds the attempt.
     #[must_use]
     pub const fn key(self) -> Option<KeyId> {
         match self {
@@ -33,7 +33,7 @@ impl Holder {
         }
     }
 
-    /// What is stored as two columns, of which one is empty; none when that is not so.
+    /// From the two columns `agent_id` and `held_by_key`; `None` unless exactly one is set.
     #[must_use]
     pub const fn of(agent: Option<AgentId>, key: Option<KeyId>) -> Option<Self> {
         match (agent, key) {

@@ -1,4 +1,4 @@
-//! What a review promises, for any criteria, waivers and counts.
+//! The guarantees of a review, for random criteria, waivers and counts.
 
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -45,7 +45,7 @@ fn criteria(flags: &[(bool, bool)]) -> Vec<Shown> {
 }
 
 proptest! {
-    /// A result is accepted exactly with a waiver for each criterion that needs one, and with no other.
+    /// A result is accepted exactly if each criterion that needs a waiver has one, and no other does.
     #[test]
     fn exactly_what_is_not_shown_is_waived(
         flags in prop::collection::vec((any::<bool>(), any::<bool>()), 0..8),
@@ -68,8 +68,8 @@ proptest! {
         }
     }
 
-    /// However many results are rejected, a person is asked after the bound and at each round that is
-    /// granted from then on; no try is ever lost, and the count stays within its bounds.
+    /// A person chooses when the bound is reached and again after each further round. No attempt is
+    /// lost, and the count stays within its bounds.
     #[test]
     fn the_bound_is_reached_once_per_round(max_rework in 1i32..=20, rounds in 1usize..5) {
         let mut task = task(max_rework, 0, false);

@@ -1,4 +1,4 @@
-//! Answers that fit and answers that do not.
+//! Valid and invalid answers.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -146,7 +146,7 @@ fn formats_take_what_exists() {
     }
 }
 
-/// What JSON Schema itself says, with the rules added in which forms are stricter.
+/// The verdict of a JSON Schema validator, plus the stricter rules of forms.
 fn oracle(form: &Value) -> jsonschema::Validator {
     let mut form = form.clone();
     form["additionalProperties"] = json!(false);
@@ -218,7 +218,7 @@ fn any_value() -> impl Strategy<Value = Value> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_500))]
 
-    /// What a form takes is what JSON Schema says.
+    /// A form accepts exactly the answers that JSON Schema accepts.
     #[test]
     fn an_answer_fits_exactly_when_json_schema_says_so(
         fields in prop::collection::btree_map("[a-c]", any_field(), 1..3),
@@ -232,7 +232,7 @@ proptest! {
         prop_assert_eq!(fits.is_ok(), oracle(&form).is_valid(&answer), "{} {} {:?}", form, answer, fits);
     }
 
-    /// Every place that is named lies in the answer.
+    /// Every error points into the answer.
     #[test]
     fn places_are_pointers_under_the_answer(answer in any_value(), name in "[a-z/~]{0,3}") {
         let form = with(json!({"type": "boolean"}));
@@ -246,7 +246,7 @@ proptest! {
         }
     }
 
-    /// A default is taken exactly when it could be the answer.
+    /// A default is accepted exactly if it is a valid answer.
     #[test]
     fn a_default_is_an_answer(field in any_field(), default in any_value()) {
         let mut field = field;

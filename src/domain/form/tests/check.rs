@@ -1,4 +1,4 @@
-//! Forms that are taken, refused and given back.
+//! Valid and invalid forms, and their round trip through JSON.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::domain::{
     form::{AnswerSchema, check_options},
 };
 
-/// Reads a form that is no form and says where and why.
+/// Reads a malformed form and returns the place and reason.
 fn unreadable(form: Value) -> (String, String) {
     let read: Result<AnswerSchema, _> = serde_path_to_error::deserialize(form);
     let error = read.unwrap_err();
@@ -220,7 +220,7 @@ fn any_field() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// A form is given back as it was read, and a form that keeps the rules is taken.
+    /// A form survives the round trip through JSON, and a form within the rules is accepted.
     #[test]
     fn a_form_goes_round(
         fields in prop::collection::btree_map("[b-d]{1,8}", any_field(), 1..8), all in any::<bool>(),
@@ -234,7 +234,7 @@ proptest! {
         prop_assert_eq!(serde_json::to_value(read(&form)).unwrap(), form);
     }
 
-    /// A keyword that no form has is never overlooked, wherever it stands.
+    /// An unknown keyword is refused at every level.
     #[test]
     fn an_unknown_keyword_is_refused(
         field in any_field(), keyword in "x-[a-z]{1,8}", place in 0_usize..2,
@@ -246,7 +246,7 @@ proptest! {
         prop_assert!(why.contains(&keyword), "{}", why);
     }
 
-    /// Anything nested is refused, whatever its inside.
+    /// Any nested value is refused.
     #[test]
     fn a_form_is_flat(inner in any_field()) {
         let nested = json!({"type": "object", "properties": {"inner": inner}});

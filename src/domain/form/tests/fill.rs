@@ -1,4 +1,4 @@
-//! Forms as they are shown and filled in.
+//! Forms as inputs, and their submitted texts.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use super::{every_kind, read, with};
 use crate::domain::form::{AnswerSchema, Choice, Takes};
 
-/// The answer that the texts make, by the places of the fields.
+/// The answer of the texts, by the indexes of the fields.
 fn fill(form: &AnswerSchema, texts: &[(usize, &[&str])]) -> Value {
     let given: BTreeMap<usize, Vec<&str>> =
         texts.iter().map(|(place, texts)| (*place, texts.to_vec())).collect();
     form.fill(&given)
 }
 
-/// A form with every field filled in as it is shown.
+/// A form submitted with its defaults.
 fn untouched(form: &AnswerSchema) -> Value {
     let inputs = form.inputs();
     let given = inputs.iter().enumerate();

@@ -19,7 +19,7 @@ fn with(field: Value) -> AnswerSchema {
     read(&json!({"type": "object", "properties": {"f": field}}))
 }
 
-/// The places that a check of the form names.
+/// The pointers of the form's errors.
 fn refused(form: &AnswerSchema) -> Vec<String> {
     let mut checks = Checks::new();
     form.check(&mut checks, "/schema");
@@ -27,7 +27,7 @@ fn refused(form: &AnswerSchema) -> Vec<String> {
     errors.into_iter().map(|error| error.pointer).collect()
 }
 
-/// The forms of every kind that MCP's specification shows.
+/// One form of each kind in MCP's specification.
 fn every_kind() -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -191,7 +191,7 @@ fn what_cannot_hold_a_secret_may_speak_of_it() {
 }
 
 proptest! {
-    /// However a secret's name is spelt and whatever stands before it, it is found.
+    /// A secret is found in every spelling and after any words.
     #[test]
     fn spelling_hides_nothing(
         words in prop::sample::select(vec![
@@ -228,7 +228,7 @@ proptest! {
         prop_assert!(!asks_by_name(&back), "{}", back);
     }
 
-    /// Any text is read without harm.
+    /// No text causes a panic.
     #[test]
     fn any_text_is_read(text in "\\PC{0,80}") {
         let _ = asked_secret(&text);

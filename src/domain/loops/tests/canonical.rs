@@ -1,4 +1,4 @@
-//! What makes steps different and what does not.
+//! Equal and different steps.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -172,7 +172,7 @@ fn a_text_never_passes_from_one_part_to_the_next() {
     assert_ne!(base.error(), failed(json!("a"), "b").error());
 }
 
-/// Pieces of which noise is made, so that what is random meets the rules.
+/// Pieces of noise, so that random texts match the rules.
 fn any_text() -> impl Strategy<Value = String> {
     let pieces = prop_oneof![
         "[ -~]{0,6}",
@@ -280,7 +280,7 @@ proptest! {
         prop_assert_eq!(canonical::result(&value), canonical::result(&other));
     }
 
-    /// Two different numbers in an action are two actions, wherever they stand.
+    /// Two different numbers in an action are two actions, at every depth.
     #[test]
     fn numbers_in_actions_count(
         before in "[a-z/_= ]{0,6}", after in "( [a-z]{1,4})?(s|ms|m\\]|:1|\\.rs)?", a in 0_u64..3_000_000_000, b in 0_u64..3_000_000_000,
@@ -290,7 +290,7 @@ proptest! {
         prop_assert_ne!(with(a), with(b));
     }
 
-    /// Noise between the words of a result makes no difference.
+    /// Noise between the words of a result is ignored.
     #[test]
     fn noise_makes_no_difference(
         words in prop::collection::vec("[a-z]{1,6}", 1..5), time in 1_000_000_000_u64..2_000_000_000,

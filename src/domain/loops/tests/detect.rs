@@ -1,4 +1,4 @@
-//! Loops that are found, and work that is not taken for one.
+//! Sequences with and without a loop.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -151,7 +151,7 @@ fn a_loop_is_new_once() {
     assert_eq!(Window::from_bytes(&[0; 41]), Window::default());
 }
 
-/// A sequence of steps without a loop at its end matters little: whatever precedes a pattern.
+/// Steps before a pattern, which must not matter.
 fn any_past() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(0_usize..4, 0..40)
 }
@@ -190,13 +190,13 @@ proptest! {
         prop_assert_eq!(detect(&steps(&broken)), None);
     }
 
-    /// Steps that are all different are no loop, in whatever order.
+    /// Different steps are no loop, in any order.
     #[test]
     fn different_steps_are_no_loop(order in Just((0..200).collect::<Vec<_>>()).prop_shuffle()) {
         prop_assert_eq!(detect(&steps(&order)), None);
     }
 
-    /// What a window finds is what the whole past would have told, and a window goes round.
+    /// A window finds what the whole history would show, and survives storage.
     #[test]
     fn the_window_is_all_that_is_needed(past in prop::collection::vec(0_usize..3, 0..40)) {
         let mut window = Window::default();
@@ -204,7 +204,7 @@ proptest! {
         for (index, one) in all.iter().enumerate() {
             window = Window::from_bytes(&window.to_bytes());
             window.push(index as u64 + 1, *one);
-            // What was told before is not counted again.
+            // A repeated report is not counted again.
             window.push(index as u64 / 2, done(99));
             let found = window.loops().into_iter().next();
             let whole = detect(&all[..=index]);
@@ -213,7 +213,7 @@ proptest! {
         }
     }
 
-    /// Against the definition, spelt out: the last n times p steps are n times the same p.
+    /// Against the definition: the last n * p steps are n times the same p.
     #[test]
     fn a_loop_is_what_its_definition_says(past in prop::collection::vec(0_usize..3, 0..20)) {
         let says = |period: usize, times: usize| {

@@ -1,4 +1,4 @@
-//! Every layout of every sound plan, and what makes a plan unsound.
+//! The first states of random valid plans, and the cycles of invalid ones.
 
 use std::collections::HashSet;
 
@@ -9,8 +9,8 @@ use crate::domain::{
     refusal::Code,
 };
 
-/// Tasks that need and contain only what comes before them, so most are sound; containers that
-/// need what they contain are not.
+/// Tasks that need and contain earlier tasks only, so most plans are valid; containers that
+/// need their own children are not.
 fn plan() -> impl Strategy<Value = Vec<TaskSpec>> {
     let task = (
         prop::collection::vec(any::<prop::sample::Index>(), 0..3),
@@ -54,7 +54,7 @@ fn check(tasks: &[TaskSpec]) -> Result<(), crate::domain::refusal::Refusal> {
     check_plan(tasks, PlanContext { at: "/tasks", taken: &HashSet::new() })
 }
 
-/// Works the plan off: whatever may start is done, until nothing may. Returns what is left.
+/// Completes every task that may start until none may. Returns the rest.
 fn work_off(tasks: &[TaskSpec], laid: &[Laid]) -> Vec<usize> {
     let mut done: Vec<bool> = laid.iter().map(|task| task.state == TaskState::Done).collect();
     let mut open = vec![false; tasks.len()];
@@ -124,7 +124,7 @@ proptest! {
         prop_assert_eq!(work_off(&tasks, &laid), Vec::<usize>::new(), "left for ever");
     }
 
-    /// One arrow back along a chain closes a circle, and the circle is spelt out.
+    /// One edge back along a chain closes a cycle, and the error shows the cycle.
     #[test]
     fn a_circle_is_found_and_spelt_out(tasks in plan(), from in any::<prop::sample::Index>(), length in 2usize..6) {
         let mut tasks = if check(&tasks).is_ok() { tasks } else { Vec::new() };
