@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{settings, words::words};
 
 macro_rules! invariants {
-    ($($name:ident $word:tt $(within $tolerance:path,)? $promise:tt,)+) => {
+    ($($name:ident $word:tt $(within $tolerance:path,)? $promise:literal,)+) => {
         words! {
             /// The name of an invariant: stable, for programs. Later versions add some.
             pub enum Invariant {

@@ -4,10 +4,7 @@
 //! Code elsewhere asks the row, or matches on its [`Subject`]; no query spells a kind.
 
 use super::Verdict;
-use crate::domain::{
-    states::{ApprovalKind, TaskState},
-    words::Words as _,
-};
+use crate::domain::{states::ApprovalKind, words::Words as _};
 
 /// What waits for the decision, and so what the decision changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,16 +23,6 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// The state of a task while the decision about it is pending; `None`: the approval has no task.
-    #[must_use]
-    pub const fn pending_state(self) -> Option<TaskState> {
-        match self {
-            Self::Start | Self::Question => Some(TaskState::Parked),
-            Self::Result => Some(TaskState::Reviewing),
-            Self::Plan | Self::Limit => None,
-        }
-    }
-
     /// Whether the payload, which can be edited, holds the cost and capabilities that policies match.
     #[must_use]
     pub const fn is_matched_by_payload(self) -> bool {

@@ -64,14 +64,15 @@ impl AnswerSchema {
     /// The fields, in the order of their indexes.
     #[must_use]
     pub fn inputs(&self) -> Vec<Input<'_>> {
-        let input = |(name, field): (&'_ String, &'_ Field)| Input {
+        let fields = self.properties.iter();
+        let inputs = fields.map(|(name, field)| Input {
             label: field.title.as_deref().unwrap_or(name),
             description: field.description.as_deref(),
             needed: self.required().contains(name),
             takes: field.takes(),
             filled: field.filled(),
-        };
-        self.properties.iter().map(input).collect()
+        });
+        inputs.collect()
     }
 
     /// The answer made of the submitted texts, keyed by the indexes of their fields. Fields without
