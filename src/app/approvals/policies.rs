@@ -25,7 +25,6 @@ use crate::{
         },
         refusal::{Code, Refusal},
         settings,
-        states::ApprovalKind,
     },
     store::{
         self, Tx,
@@ -296,13 +295,7 @@ async fn find(unit: &mut Unit, approvals: &[ApprovalId]) -> Result<Vec<(Approval
 pub(in crate::app) async fn ask_anew(unit: &mut Unit, facts: &ApprovalFacts) -> Result<()> {
     let (now, id) = (unit.now(), facts.approval_id);
     let standing = store::approvals::frozen_policy::standing(unit.tx(), id).await?;
-    let in_payload = match facts.kind {
-        ApprovalKind::Plan | ApprovalKind::Budget => true,
-        ApprovalKind::Start | ApprovalKind::Result | ApprovalKind::Action | ApprovalKind::Input => {
-            false
-        }
-    };
-    if in_payload {
+    if facts.kind.subject().is_matched_by_payload() {
         let found = find(unit, &[id]).await?.pop();
         let other = found.filter(|(_, policy)| {
             standing.as_ref().is_none_or(|standing| standing.policy_id != policy.policy_id)

@@ -15,7 +15,9 @@ use crate::{
     },
     domain::{
         access::person::Person,
-        approval::{PayloadHash, Risk, Verdict, excluded::Excluded, review::ReviewChoice},
+        approval::{
+            PayloadHash, Risk, Verdict, excluded::Excluded, kind::Subject, review::ReviewChoice,
+        },
         form::AnswerSchema,
         ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, TaskId},
         refusal::Refusal,
@@ -138,7 +140,7 @@ pub(in crate::app) async fn read(tx: &mut Tx, approval: ApprovalId) -> Result<Ap
     let row = row.ok_or_else(|| Refusal::not_found("approval"))?;
     let read = views(tx, vec![row]).await?.pop();
     let read = read.ok_or_else(|| Refusal::not_found("approval"))?;
-    if read.kind != ApprovalKind::Result {
+    if read.kind.subject() != Subject::Result {
         return Ok(read);
     }
     let waived = store::approvals::reviews::of_approval(tx, approval).await?;

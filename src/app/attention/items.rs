@@ -14,7 +14,7 @@ use super::{
 use crate::{
     app::{Result, error::corrupt},
     domain::{
-        approval::Risk,
+        approval::{Risk, kind::Subject},
         attention::{
             AttentionKind, COUNTED, FREEZE_RISK, Hindrance, QUARANTINE_RISK, UNCLAIMABLE_RISK,
             limit_risk, stalled_risk,
@@ -23,7 +23,6 @@ use crate::{
         freeze::FreezeScope,
         ids::FreezeId,
         settings,
-        states::ApprovalKind,
     },
     store::attention::{
         AbleAgent, ExhaustedLimit, FreezeWaits, KeptTasks, PendingApproval, Quarantined,
@@ -95,20 +94,14 @@ pub(in crate::app) fn approval(row: PendingApproval) -> AttentionItem {
         last_round: _,
         missing: _,
     } = row;
-    let (detail, waiting_tasks) = match kind {
-        ApprovalKind::Plan => ("The plan has no tasks before it is approved.".to_owned(), 0),
-        ApprovalKind::Start => ("The task may not start before that is approved.".to_owned(), 1),
-        ApprovalKind::Result => ("A result was handed in and is not accepted yet.".to_owned(), 1),
-        ApprovalKind::Action => ("An agent asks whether it may do something.".to_owned(), 1),
-        ApprovalKind::Input => ("An agent has a question and its task is parked.".to_owned(), 1),
-        ApprovalKind::Budget => {
-            let tasks = many(waiting, "task");
-            (format!("{tasks} {} for a limit that is used up.", waits(waiting)), waiting)
-        }
+    let waiting_tasks = match kind.subject() {
+        Subject::Plan => 0,
+        Subject::Start | Subject::Result | Subject::Question => 1,
+        Subject::Limit => waiting,
     };
     AttentionItem {
         title,
-        detail,
+        detail: kind.traits().waits.to_owned(),
         waiting_tasks,
         goal_id: Some(goal_id),
         task_id,

@@ -9,37 +9,24 @@
 use serde_json::{Value, json};
 
 use crate::{
-    domain::{
-        approval::{
-            Verdict,
-            review::{Choice, ReviewChoice},
-        },
-        states::ApprovalKind,
+    domain::approval::{
+        Verdict,
+        kind::Offer,
+        review::{Choice, ReviewChoice},
     },
     store::attention::PendingApproval,
 };
 
 /// The body of the decision, and what it does.
 pub(in crate::app) fn ready_made(row: &PendingApproval) -> (Value, &'static str) {
-    let PendingApproval { payload_sha256, last_round, missing, .. } = row;
-    match row.kind {
-        ApprovalKind::Result if *last_round => another_round(row),
-        ApprovalKind::Result if !missing.is_empty() => send_back(row),
-        ApprovalKind::Input => (
-            json!({"decision": Verdict::Decline, "payload_sha256": payload_sha256}),
-            "Lets the task go on without an answer; to give one, send `answer` as `decision` and as \
-             a member.",
-        ),
-        ApprovalKind::Plan
-        | ApprovalKind::Start
-        | ApprovalKind::Result
-        | ApprovalKind::Action
-        | ApprovalKind::Budget => (
-            json!({"decision": Verdict::Approve, "payload_sha256": payload_sha256}),
-            "Approves exactly the `payload` with this hash, so read it first; `reject` needs a \
-             `reason`. Where a policy wants several people, it is one vote.",
-        ),
+    if row.last_round {
+        return another_round(row);
     }
+    if !row.missing.is_empty() {
+        return send_back(row);
+    }
+    let Offer { verdict, effect } = row.kind.traits().offer;
+    (json!({"decision": verdict, "payload_sha256": row.payload_sha256}), effect)
 }
 
 fn another_round(row: &PendingApproval) -> (Value, &'static str) {

@@ -16,11 +16,12 @@ use crate::{
         },
     },
     domain::{
+        approval::{Verdict, kind::Subject},
         budget::Period,
         event::{EventKind, NewEvent},
         ids::PlanId,
         plan::TaskSpec,
-        states::{ApprovalKind, GoalState, PlanState},
+        states::{GoalState, PlanState},
         task::{Next, TaskFacts},
     },
     store::{self, approvals::ApprovalFacts, goals::GoalFacts},
@@ -38,36 +39,29 @@ pub(in crate::app) async fn take_effect(
     request: &DecisionRequest,
 ) -> Result<()> {
     let approved = request.approves();
-    if facts.kind == ApprovalKind::Input
+    if facts.kind.takes(Verdict::Answer)
         && act::decided(unit, facts, goal, task.as_ref(), request.answer.as_ref()).await?
     {
         return Ok(());
     }
-    match (facts.kind, task, facts.attempt_id, facts.plan_id) {
-        (ApprovalKind::Plan, _, _, Some(plan)) if approved => apply_plan(unit, goal, plan).await,
-        (ApprovalKind::Plan, _, _, Some(plan)) => {
+    match (facts.kind.subject(), task, facts.attempt_id, facts.plan_id) {
+        (Subject::Plan, _, _, Some(plan)) if approved => apply_plan(unit, goal, plan).await,
+        (Subject::Plan, _, _, Some(plan)) => {
             let state = PlanState::Rejected;
             store::goals::set_plan_state(unit.tx(), plan, state).await?;
             unit.record(NewEvent::new(EventKind::PlanRejected).goal(goal.goal_id));
             let reason = format!("the plan was not approved: {}", request.reason());
             cancel_locked(unit, goal.goal_id, &reason).await
         }
-        (ApprovalKind::Start, Some(task), _, _) => start(unit, task, approved, request).await,
-        (ApprovalKind::Result, Some(task), Some(attempt), _) => {
+        (Subject::Start, Some(task), _, _) => start(unit, task, approved, request).await,
+        (Subject::Result, Some(task), Some(attempt), _) => {
             review::decide(unit, facts, goal, task, attempt, request).await
         }
-        (ApprovalKind::Action | ApprovalKind::Input, Some(task), _, _) => resume(unit, task).await,
-        (ApprovalKind::Budget, _, _, _) => budget(unit, facts, approved, request).await,
-        (
-            ApprovalKind::Plan
-            | ApprovalKind::Start
-            | ApprovalKind::Result
-            | ApprovalKind::Action
-            | ApprovalKind::Input,
-            _,
-            _,
-            _,
-        ) => Err(Error::Corrupt("an approval without its subject".into())),
+        (Subject::Question, Some(task), _, _) => resume(unit, task).await,
+        (Subject::Limit, _, _, _) => budget(unit, facts, approved, request).await,
+        (Subject::Plan | Subject::Start | Subject::Result | Subject::Question, _, _, _) => {
+            Err(Error::Corrupt("an approval without its subject".into()))
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use crate::{
     domain::{
         approval::{
             excluded::{Decider, separate},
+            kind::Subject,
             same_payload,
         },
         event::{EventKind, NewEvent},
@@ -76,10 +77,22 @@ impl App {
         request: &DecisionRequest,
     ) -> Result<Unit> {
         request.check(kind)?;
-        if kind == ApprovalKind::Budget {
-            return self.begin_alone(workspace, actor).await;
+        self.begin_about(workspace, actor, kind).await
+    }
+
+    /// Begins the transaction of a decision about a kind. One that raises a limit runs alone.
+    pub(in crate::app) async fn begin_about(
+        &self,
+        workspace: WorkspaceId,
+        actor: Actor,
+        kind: ApprovalKind,
+    ) -> Result<Unit> {
+        match kind.subject() {
+            Subject::Limit => self.begin_alone(workspace, actor).await,
+            Subject::Plan | Subject::Start | Subject::Result | Subject::Question => {
+                self.begin(workspace, actor).await
+            }
         }
-        self.begin(workspace, actor).await
     }
 }
 

@@ -33,6 +33,7 @@ use crate::{
     domain::{
         approval::{
             excluded::Decider,
+            kind::Subject,
             review::{
                 self, Choice, Rejection, ReviewChoice, check_choice, check_feedback, check_waivers,
             },
@@ -58,8 +59,8 @@ pub(in crate::app) async fn admit(
     facts: &ApprovalFacts,
     request: &DecisionRequest,
 ) -> Result<()> {
-    let (ApprovalKind::Result, Some(task), Some(attempt)) =
-        (facts.kind, facts.task_id, facts.attempt_id)
+    let (Subject::Result, Some(task), Some(attempt)) =
+        (facts.kind.subject(), facts.task_id, facts.attempt_id)
     else {
         return Ok(());
     };

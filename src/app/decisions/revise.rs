@@ -19,12 +19,12 @@ use crate::{
         unit::locks::{lock_goal, lock_pending},
     },
     domain::{
-        approval::{PayloadHash, check_revision, same_payload},
+        approval::{PayloadHash, check_revision, kind::Edit, same_payload},
         check::Checks,
         event::{EventKind, NewEvent},
         ids::{ApprovalId, KeyId, PlanId},
         plan,
-        states::{ApprovalKind, PlanState, Planner},
+        states::{PlanState, Planner},
     },
     store::{
         self,
@@ -139,19 +139,15 @@ pub(in crate::app) async fn replace(
     let mut checks = Checks::new();
     check_revision(&mut checks, facts.kind, facts.payload.as_ref(), payload);
     checks.finish()?;
-    let (payload, plan_id) = match facts.kind {
-        ApprovalKind::Plan => {
+    let (payload, plan_id) = match facts.kind.traits().edit {
+        Edit::Plan => {
             let tasks = plan::read(payload, "/payload")?;
-            // As it is kept: with everything that the request left out.
+            // As stored, with the defaults that the request left out.
             let document = json!(tasks);
             let plan = another_plan(unit, &facts, &document).await?;
             (document, Some(plan))
         }
-        ApprovalKind::Start
-        | ApprovalKind::Result
-        | ApprovalKind::Action
-        | ApprovalKind::Budget
-        | ApprovalKind::Input => (payload.clone(), facts.plan_id),
+        Edit::Json | Edit::Raise | Edit::Fixed => (payload.clone(), facts.plan_id),
     };
     let by = unit.actor();
     let approval_id = facts.approval_id;

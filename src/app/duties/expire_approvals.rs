@@ -27,7 +27,7 @@ use crate::{
             PolicySpec, StagePosition,
             expiry::{self, Expired},
         },
-        states::{ApprovalKind, ApprovalState},
+        states::ApprovalState,
         task::TaskFacts,
     },
     store::{
@@ -109,11 +109,7 @@ impl App {
     ) -> Result<Option<(Unit, Late)>> {
         let about = views::about(&mut self.reader(workspace).await?, approval).await?;
         let About { kind, goal_id, task_id } = about;
-        let mut unit = if kind == ApprovalKind::Budget {
-            self.begin_alone(workspace, Actor::SERVICE).await?
-        } else {
-            self.begin(workspace, Actor::SERVICE).await?
-        };
+        let mut unit = self.begin_about(workspace, Actor::SERVICE, kind).await?;
         let goal = lock_goal(&mut unit, goal_id).await?;
         let task = lock_task(&mut unit, task_id).await?;
         let facts = store::approvals::lock(unit.tx(), approval).await?;
@@ -254,29 +250,10 @@ fn request(
 
 /// Cancels what an approval was about: its task, the goal of a plan, or what waits for a limit.
 async fn cancel(unit: &mut Unit, late: Late, reason: String) -> Result<()> {
-    match (late.facts.kind, late.facts.task_id, late.facts.limit_id) {
-        (ApprovalKind::Budget, _, Some(limit)) => {
-            cascade::cancel_waiting_for_limit(unit, limit, &reason).await
-        }
-        (
-            ApprovalKind::Start
-            | ApprovalKind::Result
-            | ApprovalKind::Action
-            | ApprovalKind::Input
-            | ApprovalKind::Budget,
-            Some(task),
-            _,
-        ) => cascade::apply_cancel(unit, &[task], &reason).await,
-        (ApprovalKind::Plan, _, _)
-        | (
-            ApprovalKind::Start
-            | ApprovalKind::Result
-            | ApprovalKind::Action
-            | ApprovalKind::Input
-            | ApprovalKind::Budget,
-            None,
-            _,
-        ) => {
+    match (late.facts.limit_id, late.facts.task_id) {
+        (Some(limit), _) => cascade::cancel_waiting_for_limit(unit, limit, &reason).await,
+        (None, Some(task)) => cascade::apply_cancel(unit, &[task], &reason).await,
+        (None, None) => {
             let request = request(&late, Verdict::Reject, reason, None);
             effects::take_effect(unit, &late.facts, &late.goal, late.task, &request).await
         }

@@ -46,6 +46,27 @@ pub enum Edit {
     Raise,
 }
 
+/// A decision that the attention list offers ready-made: one that harms nothing unread.
+#[derive(Debug, Clone, Copy)]
+pub struct Offer {
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// Its effect, for the reader of the list.
+    pub effect: &'static str,
+}
+
+const APPROVE: Offer = Offer {
+    verdict: Verdict::Approve,
+    effect: "Approves exactly the `payload` with this hash, so read it first; `reject` needs a \
+             `reason`. If a policy asks several people, it is one vote.",
+};
+/// An invented answer would be believed.
+const DECLINE: Offer = Offer {
+    verdict: Verdict::Decline,
+    effect: "Lets the task continue without an answer. To answer, send the decision `answer` with \
+             `answer`.",
+};
+
 /// What the kind of an approval decides.
 #[derive(Debug, Clone, Copy)]
 pub struct Traits {
@@ -53,8 +74,8 @@ pub struct Traits {
     pub subject: Subject,
     /// The verdicts it takes, in the order in which a form shows them.
     pub verdicts: &'static [Verdict],
-    /// The verdict that the attention list offers ready-made: one that harms nothing unread.
-    pub offered: Verdict,
+    /// The ready-made decision.
+    pub offer: Offer,
     /// How a decider may edit the payload.
     pub edit: Edit,
     /// The question to the decider, for a heading.
@@ -73,7 +94,7 @@ impl ApprovalKind {
             Self::Plan => Traits {
                 subject: Subject::Plan,
                 verdicts: YES_OR_NO,
-                offered: Verdict::Approve,
+                offer: APPROVE,
                 edit: Edit::Plan,
                 asks: "May this plan be applied?",
                 waits: "The goal has no tasks until its plan is approved.",
@@ -81,7 +102,7 @@ impl ApprovalKind {
             Self::Start => Traits {
                 subject: Subject::Start,
                 verdicts: YES_OR_NO,
-                offered: Verdict::Approve,
+                offer: APPROVE,
                 edit: Edit::Fixed,
                 asks: "May this task start?",
                 waits: "The task does not start until this is approved.",
@@ -89,7 +110,7 @@ impl ApprovalKind {
             Self::Result => Traits {
                 subject: Subject::Result,
                 verdicts: YES_OR_NO,
-                offered: Verdict::Approve,
+                offer: APPROVE,
                 edit: Edit::Fixed,
                 asks: "Is this result accepted?",
                 waits: "A submitted result is not yet accepted.",
@@ -97,7 +118,7 @@ impl ApprovalKind {
             Self::Action => Traits {
                 subject: Subject::Question,
                 verdicts: YES_OR_NO,
-                offered: Verdict::Approve,
+                offer: APPROVE,
                 edit: Edit::Json,
                 asks: "An agent asks: may I do this?",
                 waits: "An agent asks for permission to act; its task is parked.",
@@ -105,7 +126,7 @@ impl ApprovalKind {
             Self::Budget => Traits {
                 subject: Subject::Limit,
                 verdicts: YES_OR_NO,
-                offered: Verdict::Approve,
+                offer: APPROVE,
                 edit: Edit::Raise,
                 asks: "May this limit be raised?",
                 waits: "Tasks wait for an exhausted limit.",
@@ -113,8 +134,7 @@ impl ApprovalKind {
             Self::Input => Traits {
                 subject: Subject::Question,
                 verdicts: &[Verdict::Answer, Verdict::Decline, Verdict::Reject],
-                // An invented answer would be believed.
-                offered: Verdict::Decline,
+                offer: DECLINE,
                 edit: Edit::Json,
                 asks: "An agent has a question.",
                 waits: "A question is not yet answered.",
@@ -149,7 +169,8 @@ mod tests {
     #[test]
     fn every_kind_offers_a_verdict_it_takes_and_can_be_rejected() {
         for kind in ApprovalKind::ALL {
-            assert!(kind.takes(kind.traits().offered) && kind.takes(Verdict::Reject), "{kind}");
+            let offered = kind.traits().offer.verdict;
+            assert!(kind.takes(offered) && kind.takes(Verdict::Reject), "{kind}");
             assert_ne!(kind.takes(Verdict::Approve), kind.takes(Verdict::Answer), "{kind}");
         }
     }

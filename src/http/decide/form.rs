@@ -11,7 +11,6 @@ use crate::{
         form::{Input, Takes},
         link::Filled,
         refusal::FieldError,
-        states::ApprovalKind,
     },
 };
 
@@ -22,12 +21,12 @@ pub fn form(question: &Question, filled: &Filled) -> Html {
     // Without an action it goes to where the page is: the token is written nowhere.
     html.raw("<form method=\"post\"><input type=\"hidden\" name=\"payload_sha256\" value=\"");
     html.value(question.approval.payload_sha256).raw("\">");
-    if question.approval.kind == ApprovalKind::Input {
+    if question.approval.kind.takes(Verdict::Answer) {
         answer(&mut html, question, filled);
     }
     html.raw("<fieldset><legend>Your decision</legend>");
     let before = filled.all("decision").next();
-    for (verdict, label) in verdicts(question.approval.kind) {
+    for verdict in question.approval.kind.traits().verdicts {
         html.raw(
             "<label class=\"choice\"><input type=\"radio\" name=\"decision\" required value=\"",
         );
@@ -35,7 +34,7 @@ pub fn form(question: &Question, filled: &Filled) -> Html {
         if before == Some(verdict.as_str()) {
             html.raw(" checked");
         }
-        html.raw("> ").raw(label).raw("</label>");
+        html.raw("> ").raw(label(*verdict)).raw("</label>");
     }
     html.raw("</fieldset><label class=\"field\"><span>Reason</span>");
     html.raw("<small>Needed to reject; whoever goes on reads it.</small>");
@@ -46,22 +45,12 @@ pub fn form(question: &Question, filled: &Filled) -> Html {
     html
 }
 
-/// What can be decided about a kind.
-fn verdicts(kind: ApprovalKind) -> &'static [(Verdict, &'static str)] {
-    match kind {
-        ApprovalKind::Plan
-        | ApprovalKind::Start
-        | ApprovalKind::Result
-        | ApprovalKind::Action
-        | ApprovalKind::Budget => &[
-            (Verdict::Approve, "Approve: yes, exactly as shown"),
-            (Verdict::Reject, "Reject: no, for the reason below"),
-        ],
-        ApprovalKind::Input => &[
-            (Verdict::Answer, "Answer, as filled in above"),
-            (Verdict::Decline, "Decline: I will not answer; go on without"),
-            (Verdict::Reject, "Reject the question, for the reason below"),
-        ],
+fn label(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Approve => "Approve: yes, exactly as shown",
+        Verdict::Answer => "Answer, as filled in above",
+        Verdict::Decline => "Decline: no answer, continue without",
+        Verdict::Reject => "Reject: no, for the reason below",
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
         approval::Verdict,
         link::{Filled, Over},
         refusal::Refusal,
-        states::{ApprovalKind, ApprovalState},
+        states::ApprovalState,
     },
 };
 
@@ -67,7 +67,11 @@ fn page(status: StatusCode, content: &Html) -> Page {
 fn asked(question: &Question, filled: &Filled) -> Page {
     let Question { approval, payload, about, person, expires_at, errors } = question;
     let mut html = Html::new();
-    html.raw("<p>").raw(asks(approval.kind)).raw("</p><h1>").text(&approval.title).raw("</h1><dl>");
+    html.raw("<p>")
+        .raw(approval.kind.traits().asks)
+        .raw("</p><h1>")
+        .text(&approval.title)
+        .raw("</h1><dl>");
     let asker = about.agent.as_deref().or(about.asked_by.as_deref());
     row(&mut html, "Asked by", asker.unwrap_or("muster, as the task says"));
     row(&mut html, "Asked at", approval.created_at.format("%F %T UTC"));
@@ -89,17 +93,6 @@ fn asked(question: &Question, filled: &Filled) -> Page {
     html.raw("</code></small></p>").piece(&form::form(question, filled));
     let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     page(status, &html)
-}
-
-fn asks(kind: ApprovalKind) -> &'static str {
-    match kind {
-        ApprovalKind::Plan => "May this plan be carried out?",
-        ApprovalKind::Start => "May this task be started?",
-        ApprovalKind::Result => "Is this result accepted?",
-        ApprovalKind::Action => "An agent asks: may I do this?",
-        ApprovalKind::Budget => "May this limit be raised?",
-        ApprovalKind::Input => "An agent has a question.",
-    }
 }
 
 fn row(html: &mut Html, name: &'static str, value: impl std::fmt::Display) {
