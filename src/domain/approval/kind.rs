@@ -154,11 +154,11 @@ impl ApprovalKind {
         self.traits().verdicts.contains(&verdict)
     }
 
-    /// Every kind with a subject, as the database spells it.
+    /// The kinds with a subject, as the database spells them.
     #[must_use]
-    pub fn with(subject: Subject) -> Vec<&'static str> {
+    pub fn with(subject: Subject) -> Vec<String> {
         let kinds = Self::ALL.iter().filter(|kind| kind.subject() == subject);
-        kinds.map(|kind| kind.as_str()).collect()
+        kinds.map(|kind| kind.to_string()).collect()
     }
 }
 

@@ -30,8 +30,8 @@ pub async fn excluded(
     let rows = sqlx::query!(
         r#"
         with asked as materialized (
-            select * from unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[])
-                     as q (approval_id, goal_id, task_id, asked_by, kind)
+            select * from unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[])
+                     as q (approval_id, goal_id, task_id, asked_by, plan_id)
         )
         select approval_id as "approval_id!: ApprovalId", because as "because!: Because",
                key_id as "key_id: KeyId", person as "person: Person"
@@ -46,12 +46,12 @@ pub async fn excluded(
             join goals g on g.workspace_id = $1 and g.goal_id = q.goal_id
             left join keys k on k.workspace_id = $1 and k.key_id = g.created_by
             union all
-            -- The tasks of a plan are what the poster wrote, or what was read out of it.
+            -- The poster of a goal wrote its plan, directly or in the brief.
             select q.approval_id, 'author', g.created_by, k.person
             from asked q
             join goals g on g.workspace_id = $1 and g.goal_id = q.goal_id
             left join keys k on k.workspace_id = $1 and k.key_id = g.created_by
-            where q.kind = 'plan'
+            where q.plan_id is not null
             union all
             select q.approval_id, 'on_behalf_of', null, unnest(g.on_behalf_of)
             from asked q
@@ -82,7 +82,7 @@ pub async fn excluded(
         column!(|q| q.goal_id.0),
         column!(|q| q.task_id.map(|id| id.0)) as &[Option<Uuid>],
         column!(|q| q.asked_by.map(|id| id.0)) as &[Option<Uuid>],
-        column!(|q| q.kind.as_str()) as &[&str],
+        column!(|q| q.plan_id.map(|id| id.0)) as &[Option<Uuid>],
     )
     .fetch_all(traced!(tx, "approvals.excluded.excluded"))
     .await?;

@@ -31,7 +31,7 @@ pub async fn asked(
                a.risk as "risk: Risk",
                (select g.project_id from goals g
                 where g.workspace_id = $1 and g.goal_id = a.goal_id) as "project: ProjectId",
-               coalesce(case when a.kind = 'plan' then (
+               coalesce(case when a.plan_id is not null then (
                    select array_agg(distinct c.name)
                    from jsonb_array_elements(a.payload) t,
                         jsonb_array_elements_text(coalesce(t.value -> 'capabilities', '[]')) c (name))
@@ -41,7 +41,7 @@ pub async fn asked(
                      on s.workspace_id = $1 and s.capability_key = t.capability_key
                    where t.workspace_id = $1 and t.task_id = a.task_id)
                end, '{}') as "capabilities!",
-               coalesce(case a.kind when 'plan' then (
+               coalesce(case when a.plan_id is not null then (
                    select jsonb_object_agg(u.unit, u.amount) from (
                        select e.key as unit,
                               least(sum(e.value::bigint), 9000000000000000000)::bigint as amount
@@ -49,7 +49,7 @@ pub async fn asked(
                             jsonb_each_text(case jsonb_typeof(t.value -> 'estimate')
                                 when 'object' then t.value -> 'estimate' else '{}' end) e
                        group by e.key) u)
-               when 'budget' then jsonb_build_object(a.payload -> 'short' ->> 'unit',
+               when a.limit_id is not null then jsonb_build_object(a.payload -> 'short' ->> 'unit',
                    (a.payload ->> 'proposed')::bigint - (a.payload -> 'short' ->> 'limit')::bigint)
                else (
                    select x.estimate from task_texts x

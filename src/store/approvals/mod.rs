@@ -19,6 +19,7 @@ use crate::domain::{
     approval::{
         PayloadHash, Risk, Verdict,
         excluded::{Decider, Excluded},
+        kind::Subject,
     },
     ids::{ApprovalId, AttemptId, GoalId, KeyId, LimitId, PlanId, TaskId},
     states::{ApprovalKind, ApprovalState},
@@ -327,7 +328,7 @@ pub async fn cancel_plan_approvals(
     sqlx::query_scalar!(
         r#"update approvals
            set state = 'cancelled', reason = $3, decided_at = $4, version = version + 1
-           where workspace_id = $1 and goal_id = $2 and kind = 'plan' and state = 'pending'
+           where workspace_id = $1 and goal_id = $2 and plan_id is not null and state = 'pending'
            returning approval_id as "approval_id: ApprovalId""#,
         tx.workspace.0,
         goal.0,
@@ -357,14 +358,15 @@ pub async fn tell(
             'answer', a.answer, 'reason', a.reason, 'decided_at', a.decided_at,
             'verdict', a.verdict, 'revision', a.revision,
             'payload_sha256', encode(a.payload_sha256, 'hex'),
-            -- Another agent may go on: it knows only what it is told here.
-            'body', case when a.kind in ('action', 'input') then a.body end,
-            'payload', case when a.kind in ('action', 'input') then a.payload end)
+            -- The next attempt may be another agent's, which does not know the question.
+            'body', case when a.kind = any($4::text[]) then a.body end,
+            'payload', case when a.kind = any($4::text[]) then a.payload end)
             as "outcome!"
         "#,
         tx.workspace.0,
         &attempts.iter().map(|(task, _)| task.0).collect::<Vec<_>>(),
         &attempts.iter().map(|(_, attempt)| attempt.0).collect::<Vec<_>>(),
+        &ApprovalKind::with(Subject::Question),
     )
     .fetch_all(traced!(tx, "approvals.tell"))
     .await?;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{SystemTx, Tx, traced};
 use crate::domain::{
-    approval::{PayloadHash, Risk},
+    approval::{PayloadHash, Risk, kind::Subject},
     attention::{COUNTED, head_starts},
     ids::{AgentId, ApprovalId, BudgetId, GoalId, LimitId, ProjectId, TaskId},
     settings,
@@ -145,7 +145,8 @@ pub async fn pending_approvals(
                     and t.short_limit_id = a.limit_id limit $9) w) as "waiting!",
                a.last_round,
                array(select c.number from criteria c
-                     where a.kind = 'result' and c.workspace_id = $1 and c.task_id = a.task_id
+                     where a.kind = any($10::text[])
+                       and c.workspace_id = $1 and c.task_id = a.task_id
                        and c.required and not exists (
                            select from evidence e where e.workspace_id = $1
                            and e.attempt_id = a.attempt_id and e.criterion = c.number)
@@ -173,6 +174,7 @@ pub async fn pending_approvals(
         scope.project.map(|id| id.0),
         rows,
         COUNTED,
+        &ApprovalKind::with(Subject::Result),
     )
     .fetch_all(traced!(tx, "attention.pending_approvals"))
     .await

@@ -11,8 +11,10 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
+        approval,
         ids::{GoalId, TaskId, WorkspaceId},
         rule::{Condition, Facts, Scope, Subject, When},
+        states::ApprovalKind,
     },
     store::{Tx, traced},
 };
@@ -171,7 +173,7 @@ history! {
         where c.recorded_at < m.ended_at
         order by c.recorded_at limit $8";
 
-    rejections -> Moment(): "
+    rejections -> Moment(&ApprovalKind::with(approval::kind::Subject::Result)): "
         select m.task_id as \"task_id?: TaskId\", m.goal_id as \"goal_id!: GoalId\",
                r.at as \"at?\", coalesce(r.at, $7) as \"judged_at!\",
                jsonb_build_object('rework', r.count) as \"facts!: Json<Facts>\"
@@ -180,7 +182,8 @@ history! {
                    row_number() over (order by a.number) as count
             from attempts a
             left join approvals p on p.workspace_id = $1 and p.task_id = m.task_id
-                 and p.attempt_id = a.attempt_id and p.kind = 'result' and p.state = 'rejected'
+                 and p.attempt_id = a.attempt_id and p.kind = any($9::text[])
+                 and p.state = 'rejected'
             where a.workspace_id = $1 and a.task_id = m.task_id and a.state = 'rejected') r
         where r.at < m.ended_at
         order by r.at limit $8";

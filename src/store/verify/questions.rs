@@ -1,13 +1,18 @@
 //! What breaks the promise that nothing waits on something that is already decided.
 
-use super::finders;
+use super::{Scope, finders};
+use crate::domain::{approval::kind::Subject, states::ApprovalKind};
+
+fn results(_: Scope) -> Vec<String> {
+    ApprovalKind::with(Subject::Result)
+}
 
 finders! {
-    waiting_is_asked: "
+    waiting_is_asked(results): "
         select 'task', t.task_id::text, 'it is ' || t.state || ' and nobody is asked'
         from tasks t
         left join approvals p on p.workspace_id = $1 and p.task_id = t.task_id
-             and p.state = 'pending' and (p.kind = 'result') = (t.state = 'reviewing')
+             and p.state = 'pending' and (p.kind = any($3::text[])) = (t.state = 'reviewing')
         where t.workspace_id = $1 and t.state in ('parked', 'reviewing') and p.approval_id is null
           and t.short_limit_id is null
           and (t.state = 'reviewing' or not exists (
@@ -17,22 +22,21 @@ finders! {
         select 'goal', g.goal_id::text, 'it is proposed and nobody is asked'
         from goals g
         left join approvals p on p.workspace_id = $1 and p.goal_id = g.goal_id
-             and p.state = 'pending' and p.kind = 'plan'
+             and p.state = 'pending' and p.plan_id is not null
         where g.workspace_id = $1 and g.state = 'proposed' and p.approval_id is null";
 
-    question_is_awaited: "
+    question_is_awaited(results): "
         select 'approval', p.approval_id::text, 'it is pending; its goal is ' || g.state ||
                coalesce(', its task is ' || t.state, '')
         from approvals p
         join goals g on g.workspace_id = $1 and g.goal_id = p.goal_id
         left join tasks t on t.workspace_id = $1 and t.task_id = p.task_id
-        -- About a budget nobody asks for one task alone: a look now and then withdraws it.
-        where p.workspace_id = $1 and p.state = 'pending' and p.kind <> 'budget' and case p.kind
-            when 'plan' then g.state <> 'proposed'
-            when 'result' then t.state is distinct from 'reviewing'
-            -- A rule asks about a goal too, and about tasks that go on meanwhile.
-            when 'input' then case when p.task_id is null then g.ended_at is not null
-                                   else t.state <> 'parked' end
+        -- An approval of a raise concerns many tasks; a duty cancels it when none waits.
+        where p.workspace_id = $1 and p.state = 'pending' and p.limit_id is null and case
+            when p.plan_id is not null then g.state <> 'proposed'
+            -- A rule may ask about a goal.
+            when p.task_id is null then g.ended_at is not null
+            when p.kind = any($3::text[]) then t.state is distinct from 'reviewing'
             else t.state is distinct from 'parked' end";
 
     votes_reach_quorum: "
