@@ -21,7 +21,7 @@ pub fn liveness(last_seen_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Live
 /// Whether a contact at `now` must be written to `last_seen_at`. Contacts within
 /// [`settings::SEEN_EXACT_TO`] of the stored one are not written, so most heartbeats cost no update.
 #[must_use]
-pub fn is_to_be_noted(last_seen_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+pub fn must_record_contact(last_seen_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
     last_seen_at.is_none_or(|seen| seen + settings::SEEN_EXACT_TO <= now)
 }
 
@@ -49,9 +49,9 @@ mod tests {
     fn a_note_is_written_anew_when_it_is_old_long_before_it_tells_anybody_is_late() {
         let seen = DateTime::<Utc>::UNIX_EPOCH;
         let moment = Duration::from_millis(1);
-        assert!(is_to_be_noted(None, seen));
-        assert!(!is_to_be_noted(Some(seen), seen + settings::SEEN_EXACT_TO - moment));
-        assert!(is_to_be_noted(Some(seen), seen + settings::SEEN_EXACT_TO));
+        assert!(must_record_contact(None, seen));
+        assert!(!must_record_contact(Some(seen), seen + settings::SEEN_EXACT_TO - moment));
+        assert!(must_record_contact(Some(seen), seen + settings::SEEN_EXACT_TO));
         assert!(2 * settings::SEEN_EXACT_TO < settings::LATE_AFTER);
     }
 }

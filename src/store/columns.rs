@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     access::{person::Person, role::Role},
-    approval::{PayloadHash, Risk, Verdict, excluded::Because, review::ReviewChoice},
+    approval::{PayloadHash, Risk, Verdict, excluded::ExclusionReason, review::ReviewChoice},
     budget::{BudgetNode, OnExhausted, Period, UnknownModel},
     freeze::{FreezeMode, FreezeScope},
     ids::{
@@ -100,7 +100,7 @@ text_columns!(
     FreezeScope,
     FreezeMode,
     Person,
-    Because,
+    ExclusionReason,
     Pattern,
     Subject,
     Condition,

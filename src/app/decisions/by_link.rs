@@ -31,7 +31,7 @@ use crate::{
             same_payload,
         },
         ids::WorkspaceId,
-        link::{self, Filled, LinkToken, Over, Saying},
+        link::{self, Filled, FormDecision, LinkToken, Over},
         refusal::{Code, FieldError, Refusal},
         states::ApprovalState,
     },
@@ -107,11 +107,11 @@ impl App {
         let (workspace, link) = self.find_link(token).await?;
         let opened = self.open(workspace, link.clone()).await?;
         let Opened::Asked(question) = opened else { return Ok(opened) };
-        let saying = match filled.read(question.approval.answer_schema.as_ref()) {
-            Ok(saying) => saying,
+        let said = match filled.read(question.approval.answer_schema.as_ref()) {
+            Ok(said) => said,
             Err(refusal) => return Ok(wrong(question, refusal)),
         };
-        match self.decide_through(workspace, &link, saying, request_id).await {
+        match self.decide_through(workspace, &link, said, request_id).await {
             Ok(()) => {}
             Err(Error::Refused(refusal)) if refusal.code == Code::Invalid => {
                 return Ok(wrong(question, refusal));
@@ -166,10 +166,10 @@ impl App {
         &self,
         workspace: WorkspaceId,
         link: &LinkRow,
-        saying: Saying,
+        said: FormDecision,
         request_id: Arc<str>,
     ) -> Result<()> {
-        let Saying { verdict, payload_sha256, reason, answer } = saying;
+        let FormDecision { verdict, payload_sha256, reason, answer } = said;
         // What was shown is what the link was made for, and that is what is decided.
         same_payload(payload_sha256, link.payload_sha256)?;
         let new = DecisionRequest::new(verdict, payload_sha256);

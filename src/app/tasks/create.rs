@@ -15,7 +15,7 @@ use crate::{
         ids::{GoalId, TaskId},
         plan::{
             TaskSpec,
-            first_states::{Laid, lay_out},
+            first_states::{FirstState, first_states},
         },
         settings,
         states::TaskState,
@@ -51,7 +51,7 @@ pub async fn create_tasks(
 ) -> Result<Vec<TaskId>> {
     let now = unit.now();
     let ids: Vec<TaskId> = unit.ids(specs.len());
-    let laid = lay_out(specs, now);
+    let laid = first_states(specs, now);
     let rows: Vec<NewTask> = specs
         .iter()
         .zip(&laid)
@@ -92,7 +92,7 @@ fn new_task(
     ids: &[TaskId],
     index: usize,
     spec: &TaskSpec,
-    laid: &Laid,
+    laid: &FirstState,
 ) -> NewTask {
     let priority = spec.priority.unwrap_or(at.priority);
     let ready_from = spec.not_before.unwrap_or(unit.now());

@@ -23,7 +23,7 @@ words! {
     /// The reason of an exclusion: `requester` asked for the approval, `poster` posted the goal,
     /// `on_behalf_of` had the goal posted for them, `owner` owns an agent that worked on the task,
     /// `author` wrote the plan or result.
-    pub enum Because {
+    pub enum ExclusionReason {
         /// Asked for the approval.
         Requester => "requester",
         /// Posted the goal.
@@ -44,7 +44,7 @@ words! {
 )]
 pub struct Excluded {
     /// Why the person or key may not decide.
-    pub because: Because,
+    pub because: ExclusionReason,
     /// The excluded key; left out if only a person is excluded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<KeyId>,
@@ -80,11 +80,11 @@ impl Excluded {
 pub fn separate(excluded: &[Excluded], decider: &Decider) -> Result<(), Refusal> {
     let Some(found) = excluded.iter().find(|excluded| excluded.is(decider)) else { return Ok(()) };
     let why = match found.because {
-        Because::Requester => "asked for this approval",
-        Because::Poster => "posted the goal",
-        Because::OnBehalfOf => "are a person for whom the goal was posted",
-        Because::Owner => "own an agent that worked on the task",
-        Because::Author => "wrote the plan or result under review",
+        ExclusionReason::Requester => "asked for this approval",
+        ExclusionReason::Poster => "posted the goal",
+        ExclusionReason::OnBehalfOf => "are a person for whom the goal was posted",
+        ExclusionReason::Owner => "own an agent that worked on the task",
+        ExclusionReason::Author => "wrote the plan or result under review",
     };
     let detail = format!("you {why}, so another person must decide");
     Err(Refusal::new(Code::SeparationOfDuties, detail))
@@ -109,11 +109,11 @@ mod tests {
     proptest! {
         #[test]
         fn exactly_those_named_are_refused(
-            who in proptest::collection::vec((key(), person(), 0..Because::ALL.len()), 0..5),
+            who in proptest::collection::vec((key(), person(), 0..ExclusionReason::ALL.len()), 0..5),
             key in key(), person in person(),
         ) {
             let excluded: Vec<Excluded> = who.into_iter().map(|(key_id, person, because)| {
-                Excluded { because: Because::ALL[because], key_id, person }
+                Excluded { because: ExclusionReason::ALL[because], key_id, person }
             }).collect();
             let named = excluded.iter().any(|one| {
                 (one.key_id.is_some() && one.key_id == key)
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn who_is_nobody_is_not_everybody() {
-        let nobody = Excluded { because: Because::Owner, key_id: None, person: None };
+        let nobody = Excluded { because: ExclusionReason::Owner, key_id: None, person: None };
         assert!(separate(&[nobody], &Decider { key: None, person: None }).is_ok());
     }
 }

@@ -20,7 +20,7 @@ pub struct Filled(Vec<(String, String)>);
 
 /// A decision read from a form.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Saying {
+pub struct FormDecision {
     /// The verdict.
     pub verdict: Verdict,
     /// The hash of the payload shown.
@@ -63,7 +63,7 @@ impl Filled {
     ///
     /// # Errors
     /// `invalid`, with every field that is missing, unknown, repeated or malformed.
-    pub fn read(&self, schema: Option<&AnswerSchema>) -> Result<Saying, Refusal> {
+    pub fn read(&self, schema: Option<&AnswerSchema>) -> Result<FormDecision, Refusal> {
         let mut checks = Checks::new();
         self.check_names(&mut checks, schema);
         let verdict = self.only(&mut checks, DECISION).unwrap_or_default();
@@ -81,7 +81,7 @@ impl Filled {
         };
         // A rejection ignores a filled-in answer.
         let answer = if verdict == Verdict::Answer { answer } else { None };
-        Ok(Saying { verdict, payload_sha256, reason: reason.map(str::to_owned), answer })
+        Ok(FormDecision { verdict, payload_sha256, reason: reason.map(str::to_owned), answer })
     }
 
     /// The text of a name that may occur once.
@@ -151,7 +151,7 @@ mod tests {
             ("reason", " too\r\ndear "),
             ("answer", "left from before"),
         ]);
-        let want = Saying {
+        let want = FormDecision {
             verdict: Verdict::Reject,
             payload_sha256: hash,
             reason: Some("too\ndear".to_owned()),

@@ -24,7 +24,7 @@ use super::{
 
 mod filled;
 
-pub use filled::{Filled, Saying};
+pub use filled::{Filled, FormDecision};
 
 const PREFIX: &str = "msl_";
 

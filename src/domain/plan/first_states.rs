@@ -12,7 +12,7 @@ use crate::domain::{states::TaskState, task};
 
 /// A task of a plan as it is first stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Laid {
+pub struct FirstState {
     /// Index of its container in the plan.
     pub parent: Option<usize>,
     /// Whether it contains other tasks.
@@ -29,7 +29,7 @@ pub struct Laid {
 
 /// The first states of a plan that passed [`super::check_plan`]. Unknown refs are ignored.
 #[must_use]
-pub fn lay_out(tasks: &[TaskSpec], now: DateTime<Utc>) -> Vec<Laid> {
+pub fn first_states(tasks: &[TaskSpec], now: DateTime<Utc>) -> Vec<FirstState> {
     let by_ref: HashMap<&str, usize> =
         tasks.iter().enumerate().map(|(index, task)| (task.r#ref.as_str(), index)).collect();
     let parent = |task: &TaskSpec| by_ref.get(task.parent.as_deref()?).copied();
@@ -43,7 +43,7 @@ pub fn lay_out(tasks: &[TaskSpec], now: DateTime<Utc>) -> Vec<Laid> {
     let order = outermost_first(&parents);
     let done = done_flags(tasks, &children, &order);
 
-    let mut laid: Vec<Option<Laid>> = vec![None; tasks.len()];
+    let mut laid: Vec<Option<FirstState>> = vec![None; tasks.len()];
     for &index in &order {
         let needs: Vec<(usize, bool)> = tasks[index]
             .needs
@@ -57,7 +57,7 @@ pub fn lay_out(tasks: &[TaskSpec], now: DateTime<Utc>) -> Vec<Laid> {
         let unmet = needs.iter().filter(|(_, done)| !done).count() + usize::from(gate);
         let container = !children[index].is_empty();
         let state = first_state(&tasks[index], container, done[index], unmet, now);
-        laid[index] = Some(Laid {
+        laid[index] = Some(FirstState {
             parent: parents[index],
             container,
             state,

@@ -8,7 +8,7 @@ use super::NewApproval;
 use crate::{
     domain::{
         access::person::Person,
-        approval::excluded::{Because, Excluded},
+        approval::excluded::{Excluded, ExclusionReason},
         ids::{ApprovalId, KeyId},
     },
     store::{Tx, traced},
@@ -33,7 +33,7 @@ pub async fn excluded(
             select * from unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[])
                      as q (approval_id, goal_id, task_id, asked_by, plan_id)
         )
-        select approval_id as "approval_id!: ApprovalId", because as "because!: Because",
+        select approval_id as "approval_id!: ApprovalId", because as "because!: ExclusionReason",
                key_id as "key_id: KeyId", person as "person: Person"
         from (
             select q.approval_id, 'requester' as because, q.asked_by as key_id, k.person

@@ -165,7 +165,7 @@ async fn renew(
 
 /// Notes when agents were last heard of, unless a recent note says so.
 async fn note_presence(tx: &mut Tx, heard: &HashMap<AttemptId, Heard>) -> Result<()> {
-    let due = |heard: &&Heard| agent::is_to_be_noted(heard.agent_seen_at, heard.now);
+    let due = |heard: &&Heard| agent::must_record_contact(heard.agent_seen_at, heard.now);
     let agents: Vec<AgentId> =
         heard.values().filter(due).filter_map(|heard| heard.attempt.holder.agent()).collect();
     if agents.is_empty() {

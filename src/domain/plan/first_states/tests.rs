@@ -55,7 +55,7 @@ fn check(tasks: &[TaskSpec]) -> Result<(), crate::domain::refusal::Refusal> {
 }
 
 /// Completes every task that may start until none may. Returns the rest.
-fn work_off(tasks: &[TaskSpec], laid: &[Laid]) -> Vec<usize> {
+fn work_off(tasks: &[TaskSpec], laid: &[FirstState]) -> Vec<usize> {
     let mut done: Vec<bool> = laid.iter().map(|task| task.state == TaskState::Done).collect();
     let mut open = vec![false; tasks.len()];
     loop {
@@ -94,7 +94,7 @@ proptest! {
             prop_assert!(refusal.detail.contains("circle"), "{}", refusal.detail);
             return Ok(());
         }
-        let laid = lay_out(&tasks, at(0));
+        let laid = first_states(&tasks, at(0));
         prop_assert_eq!(laid.len(), tasks.len());
         for (task, spec) in laid.iter().zip(&tasks) {
             let open_needs = task.needs.iter().filter(|(need, _)| {

@@ -15,7 +15,7 @@ use crate::domain::{
     access::person::Person,
     approval::{
         Verdict,
-        excluded::{Because, Decider, Excluded},
+        excluded::{Decider, Excluded, ExclusionReason},
     },
     ids::KeyId,
 };
@@ -33,7 +33,7 @@ fn voter(name: &str) -> Decider {
 }
 
 fn excluded(name: &str) -> Excluded {
-    Excluded { because: Because::Owner, key_id: None, person: Some(person(name)) }
+    Excluded { because: ExclusionReason::Owner, key_id: None, person: Some(person(name)) }
 }
 
 fn spec(document: serde_json::Value) -> PolicySpec {
