@@ -1,83 +1,88 @@
-//! `budget`: what limits cost.
+//! `budget`: the cost of limits.
 //!
-//! Three kinds of work on one service, in turns: without limits; with limits in two units on the
+//! Three kinds of tasks on one service, in turns: without limits; with limits in two units on the
 //! task, the goal, the agent, the project and the workspace; and with limits on the goal, the project
-//! and the workspace, where each goal sets its share aside (`allocated`). Limits are large enough that nothing
-//! is refused: what is measured is keeping the books, not waiting for money. The ratios are taken
-//! within a turn. The workspace's limits are taken away for the rounds without.
+//! and the workspace, where each goal's budget is allocated from them (`allocated`). Limits are large
+//! enough that nothing is refused: the measurement is about bookkeeping, not about waiting for money.
+//! The ratios are taken within a turn. The rounds without limits remove those of the workspace.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    api,
     cycling::Cycling,
     error::Result,
     fleet::{self, Kind},
     http::Connection,
-    machine::Machine,
-    report::{Finding, Grid, spread_cells},
-    stage::{Ground, Stage},
+    report::{Figures, Report},
+    settings::Scenario,
+    stage::{Setup, Stage},
     statistics::Spread,
     supply::{GOAL_TASKS, Needs, Supply, goal},
+    table::{Finding, Grid, SPREAD_HEADER, spread_row},
 };
 
-/// What every node may use: more than any run does.
+/// The limit of every node above the goals: more than a run uses.
 const PLENTY: i64 = 1_000_000_000_000_000;
-/// What a task reserves: twice what it uses.
+/// The reservation of a task: twice its spend.
 const ESTIMATE: [(&str, i64); 2] = [("usd_micros", 2_500), ("output_tokens", 640)];
 
-/// What `budget` came to.
+/// The figures of `budget`.
 #[derive(Debug, Clone, Serialize)]
 pub struct BudgetReport {
     /// Cycles per second without limits.
     pub without: Spread,
     /// With limits on every level.
     pub limited: Spread,
-    /// With goals that set their limits aside.
+    /// With allocated budgets of goals.
     pub allocated: Spread,
 }
 
-#[derive(Deserialize)]
-struct Made {
-    id: String,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Limits {
+    Without,
+    Limited,
+    Allocated,
 }
 
-/// The operator of the bench, who limits.
-struct Operator {
-    connection: Connection,
-    workspace: Option<String>,
-}
-
-impl Operator {
-    async fn limit(&mut self, node: &str, id: Option<&str>, budget: &Value) -> Result<String> {
-        let call = "POST /v1/budgets";
-        let body = json!({"node": node, "node_id": id, "budget": budget}).to_string();
-        let answer = self.connection.post("/v1/budgets", body).await?.accepted(call)?;
-        Ok(api::read::<Made>(&answer.body, call)?.id)
+impl Limits {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Without => "without",
+            Self::Limited => "limited",
+            Self::Allocated => "allocated",
+        }
     }
 
-    /// Makes a project that may use so much.
-    async fn project(&mut self, name: &str) -> Result<()> {
-        let call = "POST /v1/projects";
-        let body = json!({"name": name}).to_string();
-        let answer = self.connection.post("/v1/projects", body).await?.accepted(call)?;
-        let made: Made = api::read(&answer.body, call)?;
-        self.limit("project", Some(&made.id), &limits(PLENTY)).await.map(drop)
+    /// The capability of the tasks, so that only their own agents claim them.
+    fn capability(self) -> &'static str {
+        match self {
+            Self::Without => "bench-without",
+            Self::Limited => "bench-limited",
+            Self::Allocated => "bench-allocated",
+        }
     }
 
-    /// Limits the workspace, or limits it no more.
-    async fn workspace(&mut self, wanted: bool) -> Result<()> {
-        let id = match self.workspace.clone() {
-            Some(id) => id,
-            None => self.limit("workspace", None, &limits(PLENTY)).await?,
-        };
-        let limits = if wanted { limits(PLENTY)["limits"].clone() } else { json!([]) };
-        let body = json!({"limits": limits}).to_string();
-        let path = format!("/v1/budgets/{id}");
-        self.connection.patch(&path, body).await?.accepted("PATCH /v1/budgets/{id}")?;
-        self.workspace = Some(id);
-        Ok(())
+    fn goal(self, run: &str) -> Value {
+        let mut goal = goal(run, Some(self.capability()), GOAL_TASKS, Needs::FirstHalf);
+        if self == Self::Without {
+            return goal;
+        }
+        goal["project"] = json!(self.project(run));
+        goal["budget"] = limits(PLENTY / 100_000);
+        goal["budget"]["allocated"] = json!(self == Self::Allocated);
+        for task in goal["tasks"].as_array_mut().into_iter().flatten() {
+            task["estimate"] =
+                ESTIMATE.into_iter().map(|(unit, n)| (unit.to_owned(), json!(n))).collect();
+            if self == Self::Limited {
+                task["budget"] = limits(PLENTY / 100_000);
+            }
+        }
+        goal
+    }
+
+    fn project(self, run: &str) -> String {
+        format!("bench-{run}-{}", self.name())
     }
 }
 
@@ -86,80 +91,59 @@ fn limits(amount: i64) -> Value {
     json!({"limits": ESTIMATE.map(limit), "on_exhausted": "park"})
 }
 
-fn limited_goal(run: &str, kind: &str, allocated: bool) -> Value {
-    let mut goal = goal(run, Some(capability(kind)), GOAL_TASKS, Needs::FirstHalf);
-    goal["project"] = json!(format!("bench-{run}-{kind}"));
-    let mut budget = limits(PLENTY / 100_000);
-    budget["allocated"] = json!(allocated);
-    goal["budget"] = budget;
-    for task in goal["tasks"].as_array_mut().into_iter().flatten() {
-        task["estimate"] =
-            ESTIMATE.into_iter().map(|(unit, n)| (unit.to_owned(), json!(n))).collect();
-        if !allocated {
-            task["budget"] = limits(PLENTY / 100_000);
-        }
-    }
-    goal
-}
-
-/// What the tasks of a kind require, so that nobody else claims them.
-fn capability(kind: &str) -> &'static str {
-    match kind {
-        "limited" => "bench-limited",
-        "allocated" => "bench-allocated",
-        _ => "bench-without",
-    }
+/// Limits a node; returns the path of its budget.
+async fn limit(operator: &mut Connection, node: &str, id: &Value) -> Result<String> {
+    let body = json!({"node": node, "node_id": id, "budget": limits(PLENTY)});
+    let made = operator.create("/v1/budgets", &body).await?;
+    Ok(format!("/v1/budgets/{}", made["id"].as_str().unwrap_or_default()))
 }
 
 async fn prepare(
-    ground: &Ground,
+    setup: &Setup,
     stage: &Stage,
-    operator: &mut Operator,
-    kind: &'static str,
+    operator: &mut Connection,
+    kind: Limits,
 ) -> Result<Cycling> {
-    let limited = kind != "without";
-    let of = Kind { name: kind, capability: Some(capability(kind)), max_concurrent: 10 };
-    let count = usize::from(ground.settings.connections);
-    let registered = fleet::register(ground, stage, of, count).await?;
-    let goal = if limited {
-        operator.project(&format!("bench-{}-{kind}", ground.run)).await?;
-        for agent in registered.iter().filter(|_| kind == "limited") {
-            operator.limit("agent", Some(&agent.id), &limits(PLENTY)).await?;
+    let capability = Some(kind.capability());
+    let of = Kind { name: kind.name(), capability, max_concurrent: 10 };
+    let count = usize::from(setup.settings.connections);
+    let registered = fleet::register(setup, stage, of, count).await?;
+    if kind != Limits::Without {
+        let project = json!({"name": kind.project(&setup.run)});
+        let made = operator.create("/v1/projects", &project).await?;
+        limit(operator, "project", &made["id"]).await?;
+    }
+    if kind == Limits::Limited {
+        for agent in &registered {
+            limit(operator, "agent", &json!(agent.id)).await?;
         }
-        limited_goal(&ground.run, kind, kind == "allocated")
-    } else {
-        goal(&ground.run, Some(capability(kind)), GOAL_TASKS, Needs::FirstHalf)
-    };
-    Cycling::of(ground, &registered, Supply::of(stage, &goal).await?).await
+    }
+    let supply = Supply::of(stage, &kind.goal(&setup.run)).await?;
+    Cycling::of(setup, &registered, supply).await
 }
 
-/// Measures.
-///
-/// # Errors
-/// When something cannot be measured.
-pub async fn measure(
-    ground: &Ground,
-    machine: &mut Machine,
-) -> Result<(BudgetReport, Vec<Finding>)> {
-    let settings = &ground.settings;
-    let stage = ground.stage(None).await?;
-    machine.look_at(&stage).await?;
-    let connection = Connection::open(&stage.target, &stage.key).await?;
-    let mut operator = Operator { connection, workspace: None };
-    operator.workspace(true).await?;
+/// Measures `budget`.
+pub async fn measure(setup: &Setup, report: &mut Report) -> Result<()> {
+    let stage = setup.stage(None).await?;
+    report.machine.look_at(&stage).await?;
+    let mut operator = Connection::open(&stage.target, &stage.key).await?;
+    let workspace = limit(&mut operator, "workspace", &Value::Null).await?;
     let mut kinds = Vec::new();
-    for kind in ["without", "limited", "allocated"] {
-        let cycling = prepare(ground, &stage, &mut operator, kind).await?;
+    for kind in [Limits::Without, Limits::Limited, Limits::Allocated] {
+        let cycling = prepare(setup, &stage, &mut operator, kind).await?;
         kinds.push((kind, cycling, Vec::new()));
     }
     // The first round of each is not counted.
-    for round in 0..=settings.rounds {
+    for round in 0..=setup.settings.rounds {
         for (kind, cycling, rates) in &mut kinds {
-            operator.workspace(*kind != "without").await?;
-            cycling.stock(settings, 1).await?;
-            stage.tidy().await?;
-            let rate = cycling.closed(settings, 1).await?.cycles_per_second;
-            tracing::info!(round, kind, rate, "cycles");
+            let limits = match kind {
+                Limits::Without => json!([]),
+                Limits::Limited | Limits::Allocated => limits(PLENTY)["limits"].clone(),
+            };
+            operator.edit(&workspace, &json!({"limits": limits})).await?;
+            cycling.stock(&stage, 1).await?;
+            let rate = cycling.closed(1).await?.cycles_per_second;
+            tracing::info!(round, ?kind, rate, "cycles");
             if round > 0 {
                 rates.push(rate);
             }
@@ -168,16 +152,15 @@ pub async fn measure(
     stage.stop().await?;
     let mut spreads = kinds.into_iter().map(|(_, _, rates)| Spread::of(rates));
     let mut next = || spreads.next().unwrap_or_else(|| Spread::of(Vec::new()));
-    let report = BudgetReport { without: next(), limited: next(), allocated: next() };
-    let results = report.results();
-    Ok((report, results))
+    let measured = BudgetReport { without: next(), limited: next(), allocated: next() };
+    report.add(Scenario::Budget, &measured)
 }
 
-impl BudgetReport {
+impl Figures for BudgetReport {
     fn results(&self) -> Vec<Finding> {
-        let over = |name, what: &str, spread: &Spread| {
+        let over = |name, what, spread: &Spread| {
             let ratio = Spread::ratio(&spread.rounds, &self.without.rounds);
-            Finding::spread(name, what.to_owned(), &ratio, "")
+            Finding::spread(name, what, &ratio, "")
         };
         vec![
             over("budget_limited", "cycle with limits on five levels over without", &self.limited),
@@ -185,22 +168,12 @@ impl BudgetReport {
         ]
     }
 
-    /// As tables.
-    #[must_use]
-    pub fn grids(&self) -> Vec<Grid> {
-        let row = |name: &str, spread: &Spread| {
-            let mut row = vec![name.to_owned()];
-            row.extend(spread_cells(spread));
-            row
-        };
-        vec![Grid {
-            title: "Budgets: cycles per second, one task per claim".into(),
-            header: vec!["", "median", "min", "max"],
-            rows: vec![
-                row("without limits", &self.without),
-                row("limits on task, goal, agent, project and workspace", &self.limited),
-                row("limits on goal, project and workspace, allocated", &self.allocated),
-            ],
-        }]
+    fn grids(&self) -> Vec<Grid> {
+        let rows = [
+            spread_row("without limits", &self.without),
+            spread_row("limits on task, goal, agent, project and workspace", &self.limited),
+            spread_row("limits on goal, project and workspace, allocated", &self.allocated),
+        ];
+        vec![Grid::new("Budgets: cycles per second, one task per claim", SPREAD_HEADER, rows)]
     }
 }

@@ -1,292 +1,248 @@
 //! `cycle` and `reference`, in turns.
 //!
-//! Each turn is a round of the reference, of cycles with one task per claim, and of cycles with ten,
-//! on the same PostgreSQL; the ratios are taken within a turn. Work is posted between rounds, never
-//! during one, and then the tables are vacuumed and analysed on both sides: a round is about a
-//! service that has run for a while, not about the minute before autovacuum first comes by.
-//! Afterwards latency is measured open loop, at a part of the throughput that was found.
+//! A turn is a round of the reference, a round of cycles with one task per claim, and one with ten,
+//! on the same PostgreSQL; the ratios are taken within a turn. Tasks are posted between rounds, never
+//! during one, and then the tables are vacuumed and analysed on both sides: a round stands for a
+//! service that has run for a while, not for the minute before the first autovacuum. Then the rows
+//! and the write-ahead log of a round are counted, and latency is measured in an open loop, at a part
+//! of the measured throughput.
 
 use serde::Serialize;
 
 use super::{
-    cycling::Cycling,
+    cycling::{Cycling, MANY},
     error::Result,
     load::Outcome,
-    machine::Machine,
     process::{PerCycle, Processor},
     reference::{Reference, ReferenceReport},
-    report::{Finding, Grid, LATENCY_HEADER, figure, latency_cells, spread_cells},
+    report::{Figures, Report},
     settings::Scenario,
-    stage::{Ground, Stage},
-    statistics::{Spread, Summary},
+    stage::{Setup, Stage},
+    statistics::Spread,
+    table::{Finding, Grid, LATENCY_HEADER, SPREAD_HEADER, figure, latency_row, spread_row},
+    writes::{self, Writes},
 };
 
-/// Tasks of one claim in the second kind of round.
-pub(super) const MANY: u32 = 10;
-
-/// What `cycle` came to.
+/// The figures of `cycle`.
 #[derive(Debug, Clone, Serialize)]
 pub struct CycleReport {
     /// One task per claim.
     pub one: Cycles,
     /// Up to ten tasks per claim.
     pub ten: Cycles,
+    /// Rows and write-ahead log per cycle, if the database is known.
+    pub writes: Option<Writes>,
+    /// Ratios to the reference, if that was measured: with one task per claim and with ten.
+    #[serde(skip)]
+    ratios: Option<[Spread; 2]>,
 }
 
 /// Cycles with one number of tasks per claim.
 #[derive(Debug, Clone, Serialize)]
 pub struct Cycles {
-    /// Tasks of one claim.
+    /// Most tasks per claim.
     pub max: u32,
     /// Throughput of the rounds.
     pub cycles_per_second: Spread,
-    /// Processor time of one cycle, by round, where it can be seen.
+    /// Processor time per cycle, by round, if it is known.
     pub processor: Vec<PerCycle>,
-    /// The rounds, closed loop.
+    /// The rounds in a closed loop.
     pub closed: Vec<Outcome>,
-    /// Open loop, at [`Cycles::open_rate`].
+    /// The round in an open loop of [`Cycles::open_rate`].
     pub open: Outcome,
-    /// Cycles that arrived per second in the open loop.
+    /// Cycles arriving per second in the open loop.
     pub open_rate: f64,
 }
 
-/// Closed rounds of one kind, as they come in.
-#[derive(Debug, Default)]
+/// Closed rounds with one number of tasks per claim.
+#[derive(Debug)]
 struct Rounds {
+    max: u32,
     outcomes: Vec<Outcome>,
     processor: Vec<PerCycle>,
 }
 
 impl Rounds {
-    async fn add(
-        &mut self,
-        cycling: &mut Cycling,
-        ground: &Ground,
-        stage: &Stage,
-        max: u32,
-    ) -> Result<f64> {
-        let look = || Processor::used(stage.server_pid()?, stage.postgres_pid()?);
-        cycling.stock(&ground.settings, max).await?;
-        stage.tidy().await?;
-        let before = look();
-        let outcome = cycling.closed(&ground.settings, max).await?;
-        if let (Some(before), Some(after)) = (before, look()) {
-            self.processor.push(after.per(&before, outcome.claimed));
-        }
-        let rate = outcome.cycles_per_second;
+    fn new(max: u32) -> Self {
+        Self { max, outcomes: Vec::new(), processor: Vec::new() }
+    }
+
+    async fn add(&mut self, cycling: &mut Cycling, stage: &Stage) -> Result<()> {
+        cycling.stock(stage, self.max).await?;
+        let before = stage.processor();
+        let outcome = cycling.closed(self.max).await?;
+        self.processor.extend(Processor::per(before, stage.processor(), outcome.claimed));
+        tracing::info!(max = self.max, rate = outcome.cycles_per_second, "cycles");
         self.outcomes.push(outcome);
-        Ok(rate)
+        Ok(())
     }
 
-    fn rates(&self) -> Vec<f64> {
-        self.outcomes.iter().map(|outcome| outcome.cycles_per_second).collect()
-    }
-
-    async fn close(
-        self,
-        cycling: &mut Cycling,
-        ground: &Ground,
-        stage: &Stage,
-        max: u32,
-    ) -> Result<Cycles> {
-        let settings = &ground.settings;
-        let cycles_per_second = Spread::of(self.rates());
-        let open_rate = cycles_per_second.median * f64::from(settings.open_loop_percent) / 100.0;
-        cycling.stock(settings, max).await?;
-        stage.tidy().await?;
-        let open = cycling.open(settings, max, open_rate).await?;
+    async fn close(self, cycling: &mut Cycling, setup: &Setup, stage: &Stage) -> Result<Cycles> {
+        let Self { max, outcomes, processor } = self;
+        let rates = outcomes.iter().map(|outcome| outcome.cycles_per_second);
+        let cycles_per_second = Spread::of(rates.collect());
+        let percent = f64::from(setup.settings.open_loop_percent);
+        let open_rate = cycles_per_second.median * percent / 100.0;
+        cycling.stock(stage, max).await?;
+        let open = cycling.open(max, open_rate).await?;
         tracing::info!(max, open_rate, claim_p99_ms = open.claim.p99_ms, "open loop");
-        Ok(Cycles {
-            max,
-            cycles_per_second,
-            processor: self.processor,
-            closed: self.outcomes,
-            open,
-            open_rate,
-        })
+        Ok(Cycles { max, cycles_per_second, processor, closed: outcomes, open, open_rate })
     }
 }
 
-/// What the two scenarios came to.
-#[derive(Debug, Default)]
-pub struct Measured {
-    /// `cycle`.
-    pub cycle: Option<CycleReport>,
-    /// `reference`.
-    pub reference: Option<ReferenceReport>,
-    /// Their results.
-    pub results: Vec<Finding>,
-}
-
-/// Measures those of the two that are wanted.
-///
-/// # Errors
-/// When one of them cannot be measured.
-pub async fn measure(
-    ground: &Ground,
-    machine: &mut Machine,
-    with_reference: bool,
-) -> Result<Measured> {
-    let stage = ground.stage(None).await?;
-    machine.look_at(&stage).await?;
-    let measured = in_turns(ground, &stage, with_reference).await?;
-    stage.stop().await?;
-    Ok(measured)
-}
-
-async fn in_turns(ground: &Ground, stage: &Stage, with_reference: bool) -> Result<Measured> {
-    let settings = &ground.settings;
-    let mut reference = if with_reference { Some(Reference::prepare(stage).await?) } else { None };
-    let mut cycling = match settings.wants(Scenario::Cycle) {
-        true => Some(Cycling::prepare(ground, stage).await?),
-        false => None,
-    };
-    if let Some(cycling) = &mut cycling {
-        cycling.warm_up(ground, stage).await?;
+/// Measures `cycle` if it is wanted, in turns with the reference if that is.
+pub async fn measure(setup: &Setup, report: &mut Report, with_reference: bool) -> Result<()> {
+    let stage = setup.stage(None).await?;
+    report.machine.look_at(&stage).await?;
+    let mut reference = if with_reference { Some(Reference::prepare(&stage).await?) } else { None };
+    if setup.settings.wants(Scenario::Cycle) {
+        let mut cycle = in_turns(setup, &stage, reference.as_mut()).await?;
+        if let Some(reference) = &reference {
+            let ratio = |cycles: &Cycles| {
+                Spread::ratio(&cycles.cycles_per_second.rounds, &reference.rounds)
+            };
+            cycle.ratios = Some([ratio(&cycle.one), ratio(&cycle.ten)]);
+        }
+        report.add(Scenario::Cycle, &cycle)?;
+    } else if let Some(reference) = &mut reference {
+        for _ in 0..setup.settings.rounds {
+            reference.round(&setup.settings).await?;
+        }
     }
-    let (mut one, mut ten) = (Rounds::default(), Rounds::default());
-    for round in 1..=settings.rounds {
+    if let Some(reference) = reference {
+        report.add(Scenario::Reference, &reference.report())?;
+    }
+    stage.stop().await
+}
+
+async fn in_turns(
+    setup: &Setup,
+    stage: &Stage,
+    mut reference: Option<&mut Reference>,
+) -> Result<CycleReport> {
+    let mut cycling = Cycling::prepare(setup, stage).await?;
+    cycling.warm_up(stage).await?;
+    let (mut one, mut ten) = (Rounds::new(1), Rounds::new(MANY));
+    for _ in 0..setup.settings.rounds {
         if let Some(reference) = &mut reference {
-            let rate = reference.round(settings.lead_in(), settings.round()).await?;
-            tracing::info!(round, rate, "reference");
+            reference.round(&setup.settings).await?;
         }
-        if let Some(cycling) = &mut cycling {
-            let rate = one.add(cycling, ground, stage, 1).await?;
-            tracing::info!(round, rate, "cycle, one task per claim");
-            let rate = ten.add(cycling, ground, stage, MANY).await?;
-            tracing::info!(round, rate, "cycle, ten tasks per claim");
-        }
+        one.add(&mut cycling, stage).await?;
+        ten.add(&mut cycling, stage).await?;
     }
-    let reference = reference.map(Reference::report);
-    let cycle = match &mut cycling {
-        Some(cycling) => Some(CycleReport {
-            one: one.close(cycling, ground, stage, 1).await?,
-            ten: ten.close(cycling, ground, stage, MANY).await?,
-        }),
-        None => None,
-    };
-    let results = results(cycle.as_ref(), reference.as_ref());
-    Ok(Measured { cycle, reference, results })
+    Ok(CycleReport {
+        writes: writes::measure(&mut cycling, stage).await?,
+        one: one.close(&mut cycling, setup, stage).await?,
+        ten: ten.close(&mut cycling, setup, stage).await?,
+        ratios: None,
+    })
 }
 
-fn results(cycle: Option<&CycleReport>, reference: Option<&ReferenceReport>) -> Vec<Finding> {
-    let mut results = Vec::new();
-    if let (Some(cycle), Some(reference)) = (cycle, reference) {
-        let theirs = &reference.cycles_per_second.rounds;
-        for (name, cycles) in [("ratio_one", &cycle.one), ("ratio_ten", &cycle.ten)] {
-            let ratio = Spread::ratio(&cycles.cycles_per_second.rounds, theirs);
-            let what = format!("cycle over reference, {}", per_claim(cycles.max));
-            results.push(Finding::spread(name, what, &ratio, ""));
+impl Figures for CycleReport {
+    fn results(&self) -> Vec<Finding> {
+        let mut results = Vec::new();
+        let kinds = [("ratio_one", &self.one), ("ratio_ten", &self.ten)];
+        for ((name, cycles), ratio) in kinds.into_iter().zip(self.ratios.iter().flatten()) {
+            let what = format!("cycle over reference, {}", cycles.per_claim());
+            results.push(Finding::spread(name, what, ratio, ""));
         }
-    }
-    if let Some(cycle) = cycle {
-        let Cycles { open, open_rate, .. } = &cycle.one;
+        let Cycles { open, open_rate, closed, .. } = &self.one;
         let what = format!("p99 of claim, open loop at {} cycles/s", figure(*open_rate));
         results.push(Finding::one("claim_p99", what, open.claim.p99_ms, "ms"));
-        let closed = cycle.one.closed.iter().map(|outcome| outcome.claim.p99_ms).collect();
-        let what = "p99 of claim, closed loop (mostly waiting for its turn)";
+        let closed = closed.iter().map(|outcome| outcome.claim.p99_ms).collect();
+        let what = "p99 of claim, closed loop (mostly queueing)";
         results.push(Finding::spread("claim_p99_closed", what, &Spread::of(closed), "ms"));
+        results.extend(self.writes.iter().flat_map(Writes::results));
+        results
     }
-    results
-}
 
-fn per_claim(max: u32) -> String {
-    if max == 1 { "one task per claim".into() } else { format!("up to {max} tasks per claim") }
-}
-
-impl CycleReport {
-    /// As tables.
-    #[must_use]
-    pub fn grids(&self) -> Vec<Grid> {
+    fn grids(&self) -> Vec<Grid> {
         let all = [&self.one, &self.ten];
-        let mut rows = Vec::new();
-        for cycles in all {
-            let mut row = vec![format!("cycle, {}", per_claim(cycles.max))];
-            row.extend(spread_cells(&cycles.cycles_per_second));
-            let each = |of: fn(&PerCycle) -> f64| {
-                figure(Spread::of(cycles.processor.iter().map(of).collect()).median)
-            };
-            row.extend([each(|p| p.server_us), each(|p| p.database_us), each(|p| p.bench_us)]);
-            rows.push(row);
-        }
-        let throughput = Grid {
-            title: "Cycles per second; processor time per cycle".into(),
-            header: vec!["", "median", "min", "max", "server us", "database us", "bench us"],
-            rows,
-        };
-        let mut grids = vec![throughput];
-        for cycles in all {
-            grids.push(cycles.closed_latency());
-            grids.push(cycles.open_latency());
-        }
-        grids
+        let throughput = Grid::new(
+            "Cycles per second; processor time per cycle",
+            ["", "median", "min", "max", "server us", "database us", "bench us"],
+            all.map(Cycles::throughput),
+        );
+        let latencies =
+            all.into_iter().flat_map(|cycles| [cycles.closed_grid(), cycles.open_grid()]);
+        let writes = self.writes.iter().map(Writes::grid);
+        std::iter::once(throughput).chain(latencies).chain(writes).collect()
     }
 }
 
 impl Cycles {
-    fn closed_latency(&self) -> Grid {
+    fn per_claim(&self) -> String {
+        match self.max {
+            1 => "one task per claim".into(),
+            max => format!("up to {max} tasks per claim"),
+        }
+    }
+
+    fn throughput(&self) -> Vec<String> {
+        let each = |of: fn(&PerCycle) -> f64| {
+            figure(Spread::of(self.processor.iter().map(of).collect()).median)
+        };
+        let mut row = spread_row(format!("cycle, {}", self.per_claim()), &self.cycles_per_second);
+        row.extend([each(|p| p.server_us), each(|p| p.database_us), each(|p| p.bench_us)]);
+        row
+    }
+
+    fn closed_grid(&self) -> Grid {
         // One round stands for all: percentiles of percentiles mean nothing.
-        let middle = self.closed.iter().min_by(|one, two| {
-            let far = |outcome: &Outcome| {
-                (outcome.cycles_per_second - self.cycles_per_second.median).abs()
-            };
-            far(one).total_cmp(&far(two))
-        });
+        let median = self.cycles_per_second.median;
+        let distance = |outcome: &&Outcome| (outcome.cycles_per_second - median).abs();
+        let middle = self.closed.iter().min_by(|one, two| distance(one).total_cmp(&distance(two)));
         let title = format!(
-            "Closed loop, {}: latency of the middle round, waiting for its turn included",
-            per_claim(self.max)
+            "Closed loop, {}: latency of the middle round, queueing included",
+            self.per_claim()
         );
         latency_grid(title, middle)
     }
 
-    fn open_latency(&self) -> Grid {
+    fn open_grid(&self) -> Grid {
         let title = format!(
             "Open loop at {} cycles/s, {}: latency of claims from their scheduled arrival",
             figure(self.open_rate),
-            per_claim(self.max)
+            self.per_claim()
         );
         latency_grid(title, Some(&self.open))
     }
 }
 
 fn latency_grid(title: String, outcome: Option<&Outcome>) -> Grid {
-    let Some(outcome) = outcome else { return Grid::default() };
-    let row = |(name, summary): (&str, &Summary)| {
-        let mut row = vec![name.to_owned()];
-        row.extend(latency_cells(summary));
-        row
-    };
-    let parts = [
-        ("claim", &outcome.claim),
-        ("spend", &outcome.spend),
-        ("complete", &outcome.complete),
-        ("whole cycle", &outcome.cycle),
-    ];
-    let rows = parts.into_iter().map(row).collect();
-    Grid { title, header: LATENCY_HEADER.to_vec(), rows }
+    let rows = outcome.into_iter().flat_map(|outcome| {
+        [
+            latency_row("claim", &outcome.claim),
+            latency_row("spend", &outcome.spend),
+            latency_row("complete", &outcome.complete),
+            latency_row("whole cycle", &outcome.cycle),
+        ]
+    });
+    Grid::new(title, LATENCY_HEADER, rows)
 }
 
-impl ReferenceReport {
-    /// As tables.
-    #[must_use]
-    pub fn grids(&self) -> Vec<Grid> {
-        let mut row = vec![format!("{} connections", self.connections)];
-        row.extend(spread_cells(&self.cycles_per_second));
+impl Figures for ReferenceReport {
+    fn results(&self) -> Vec<Finding> {
+        Vec::new()
+    }
+
+    fn grids(&self) -> Vec<Grid> {
+        let row = spread_row(format!("{} connections", self.connections), &self.cycles_per_second);
         let trials = self
             .trials
             .iter()
             .map(|trial| vec![trial.connections.to_string(), figure(trial.cycles_per_second)]);
         vec![
-            Grid {
-                title: "Reference: claims and completions per second, a transaction each".into(),
-                header: vec!["", "median", "min", "max"],
-                rows: vec![row],
-            },
-            Grid {
-                title: "Reference by number of connections, tried once".into(),
-                header: vec!["connections", "cycles/s"],
-                rows: trials.collect(),
-            },
+            Grid::new(
+                "Reference: claims and completions per second, a transaction each",
+                SPREAD_HEADER,
+                [row],
+            ),
+            Grid::new(
+                "Reference by number of connections, one trial each",
+                ["connections", "cycles/s"],
+                trials,
+            ),
         ]
     }
 }

@@ -1,126 +1,119 @@
-//! Agents that go round: claim, report spend, complete, as fast as they can or at a given rate.
+//! Agents in rounds of cycles, in a closed or an open loop, and the supply of their tasks.
 
 use std::time::Duration;
 
 use super::{
-    cycle::MANY,
     error::Result,
     fleet::{self, Agent, Kind, Registered},
-    load::{self, Outcome, Pace, Record, Schedule, Window},
+    load::{self, Outcome, Pace, Record, Schedule, Shared, Window},
     schedule,
     settings::BenchSettings,
-    stage::{Ground, Stage},
+    stage::{Setup, Stage},
     supply::{GOAL_TASKS, Needs, Supply},
 };
 
-/// What is prepared for the first round, per second; after that what was seen decides.
+/// Tasks per claim in the second kind of round.
+pub const MANY: u32 = 10;
+
+/// Assumed throughput of the first round, per second; later the best measured one counts.
 const FIRST_RATE: f64 = 4_000.0;
-/// How much more is prepared than was ever used.
+/// Prepared tasks over the expected number.
 const SPARE: f64 = 1.5;
-/// Whence the random arrivals come; the same in every run.
+/// Seed of the random arrivals, the same in every run.
 const SEED: u64 = 20;
 
-/// The agents, their work, and what they did so far.
+/// Agents and the supply of their tasks.
 #[derive(Debug)]
 pub struct Cycling {
+    settings: BenchSettings,
     agents: Vec<Agent>,
-    supply: Supply,
+    /// The supply; it knows the number of unclaimed tasks after each round.
+    pub supply: Supply,
     best: f64,
 }
 
 impl Cycling {
     /// Registers and connects the agents of the settings.
-    ///
-    /// # Errors
-    /// When the service refuses one.
-    pub async fn prepare(ground: &Ground, stage: &Stage) -> Result<Self> {
+    pub async fn prepare(setup: &Setup, stage: &Stage) -> Result<Self> {
         let kind = Kind { name: "cycle", capability: None, max_concurrent: MANY };
-        let count = usize::from(ground.settings.connections);
-        let registered = fleet::register(ground, stage, kind, count).await?;
-        let supply = Supply::new(ground, stage, None, Needs::FirstHalf).await?;
-        Self::of(ground, &registered, supply).await
+        let count = usize::from(setup.settings.connections);
+        let registered = fleet::register(setup, stage, kind, count).await?;
+        let supply = Supply::new(setup, stage, None, Needs::FirstHalf).await?;
+        Self::of(setup, &registered, supply).await
     }
 
-    /// Connects agents that were registered, for work of their own.
-    ///
-    /// # Errors
-    /// When the service cannot be reached.
-    pub async fn of(ground: &Ground, registered: &[Registered], supply: Supply) -> Result<Self> {
-        let agents = fleet::connect(ground, registered).await?;
-        Ok(Self { agents, supply, best: FIRST_RATE })
+    /// Connects registered agents with a supply of their own.
+    pub async fn of(setup: &Setup, registered: &[Registered], supply: Supply) -> Result<Self> {
+        let agents = fleet::connect(setup, registered).await?;
+        Ok(Self { settings: setup.settings.clone(), agents, supply, best: FIRST_RATE })
     }
 
-    /// Posts what a round with `max` tasks per claim can use up.
-    ///
-    /// # Errors
-    /// When a goal is refused.
-    pub async fn stock(&mut self, settings: &BenchSettings, max: u32) -> Result<()> {
-        let seconds = (settings.lead_in() + settings.round()).as_secs_f64();
-        // What the agents hold at the end is claimed too. Half of a goal waits for the other half,
-        // so more has to be there than is used.
+    /// Posts enough tasks for a round with `max` tasks per claim, then tidies the tables.
+    pub async fn stock(&mut self, stage: &Stage, max: u32) -> Result<()> {
+        let seconds = (self.settings.lead_in() + self.settings.round()).as_secs_f64();
+        // The end of the round finds claimed tasks at every agent, and half of a goal waits for its
+        // other half: both need tasks beyond the used ones.
         let held = self.agents.len() * max as usize;
         let used = self.best * SPARE * seconds;
-        self.supply.ensure(used as usize + 2 * held + 2 * GOAL_TASKS).await
+        self.supply.ensure(used as usize + 2 * held + 2 * GOAL_TASKS).await?;
+        stage.tidy().await
     }
 
-    /// Rounds that are not counted: the reference has warmed up while it looked for its best number of
-    /// connections, and what is measured here are tables, plans and caches in use, not new ones.
-    pub async fn warm_up(&mut self, ground: &Ground, stage: &Stage) -> Result<()> {
+    /// Uncounted rounds: the measurement is about tables, plans and caches in use. The reference
+    /// warms up while it tries its numbers of connections.
+    pub async fn warm_up(&mut self, stage: &Stage) -> Result<()> {
         for max in [1, MANY] {
-            self.stock(&ground.settings, max).await?;
-            stage.tidy().await?;
-            self.closed(&ground.settings, max).await?;
+            self.stock(stage, max).await?;
+            self.closed(max).await?;
         }
         Ok(())
     }
 
-    /// The agents and the supply, for whoever has another idea of a round.
-    pub fn parts(&mut self) -> (&mut Vec<Agent>, &mut Supply) {
-        (&mut self.agents, &mut self.supply)
-    }
-
-    /// Lets the agents work for a moment of which nothing is counted.
-    ///
-    /// # Errors
-    /// When a connection fails.
+    /// Half a second of uncounted cycles.
     pub async fn a_moment(&mut self) -> Result<()> {
         let window = Window::now(Duration::ZERO, Duration::from_millis(500));
-        self.run(window, 1, Pace::Closed).await?;
-        Ok(())
+        self.run(window, 1, Pace::Closed).await.map(drop)
     }
 
-    /// One round.
+    /// A round in a closed loop.
+    pub async fn closed(&mut self, max: u32) -> Result<Outcome> {
+        let window = Window::now(self.settings.lead_in(), self.settings.round());
+        let outcome = self.run(window, max, Pace::Closed).await?;
+        outcome.warn_unless_clean();
+        Ok(outcome)
+    }
+
+    /// A round in an open loop of `rate` cycles per second.
+    pub async fn open(&mut self, max: u32, rate: f64) -> Result<Outcome> {
+        let (lead_in, round) = (self.settings.lead_in(), self.settings.round());
+        let arrivals = schedule::random(rate / f64::from(max), lead_in + round, SEED);
+        let pace = Pace::Open(Schedule::new(arrivals));
+        let outcome = self.run(Window::now(lead_in, round), max, pace).await?;
+        outcome.warn_unless_clean();
+        Ok(outcome)
+    }
+
     async fn run(&mut self, window: Window, max: u32, pace: Pace) -> Result<Outcome> {
         let record = Record::new(window);
-        let agents = std::mem::take(&mut self.agents);
-        self.agents = load::cycles(agents, max, &pace, &record).await?;
+        work(&mut self.agents, max, &pace, &record).await?;
         let outcome = record.borrow().outcome();
         self.supply.used(outcome.claimed);
         self.best = self.best.max(outcome.cycles_per_second);
         Ok(outcome)
     }
 
-    /// A round as fast as it goes.
-    ///
-    /// # Errors
-    /// When a connection fails.
-    pub async fn closed(&mut self, settings: &BenchSettings, max: u32) -> Result<Outcome> {
-        let window = Window::now(settings.lead_in(), settings.round());
-        let outcome = self.run(window, max, Pace::Closed).await?;
-        outcome.warn_unless_clean();
-        Ok(outcome)
+    /// A closed loop with one task per claim while `keep_supplied` posts tasks.
+    pub async fn supplied(
+        &mut self,
+        record: &Shared,
+        keep_supplied: impl AsyncFnOnce(&mut Supply) -> Result<()>,
+    ) -> Result<()> {
+        let working = work(&mut self.agents, 1, &Pace::Closed, record);
+        tokio::try_join!(working, keep_supplied(&mut self.supply)).map(drop)
     }
+}
 
-    /// A round with `rate` cycles per second.
-    ///
-    /// # Errors
-    /// When a connection fails.
-    pub async fn open(&mut self, settings: &BenchSettings, max: u32, rate: f64) -> Result<Outcome> {
-        let length = settings.lead_in() + settings.round();
-        let arrivals = schedule::random(rate / f64::from(max), length, SEED);
-        let window = Window::now(settings.lead_in(), settings.round());
-        let outcome = self.run(window, max, Pace::Open(Schedule::new(arrivals))).await?;
-        outcome.warn_unless_clean();
-        Ok(outcome)
-    }
+async fn work(agents: &mut Vec<Agent>, max: u32, pace: &Pace, record: &Shared) -> Result<()> {
+    *agents = load::cycles(std::mem::take(agents), max, pace, record).await?;
+    Ok(())
 }

@@ -1,17 +1,19 @@
-//! Why a measurement could not be made.
+//! The reasons why a measurement fails. A refused request of a round is counted and is no error.
+
+use tokio::task::JoinError;
 
 use crate::embedded::EmbeddedError;
 
-/// The result of a step of the bench.
+/// The result of a part of the bench.
 pub type Result<T, E = BenchError> = std::result::Result<T, E>;
 
-/// Why a measurement could not be made. Requests that were refused are counted, not errors.
+/// Why a measurement failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
     /// The private PostgreSQL cannot be used.
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
-    /// A statement of the bench's own failed.
+    /// A statement of the bench itself failed.
     #[error("the database of the bench: {0}")]
     Database(#[from] sqlx::Error),
     /// A process, file or limit.
@@ -19,49 +21,46 @@ pub enum BenchError {
     System {
         /// The verb and its object.
         what: String,
-        /// What the system says.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// The server that was started ended, or never became ready.
-    #[error("the server that is measured {0}")]
-    Server(String),
     /// `--url` cannot be used.
     #[error("--url {url} cannot be used: {why}; it is http://host:port of a running muster")]
     Url {
-        /// What was given.
+        /// The given URL.
         url: String,
-        /// What is wrong.
+        /// The reason.
         why: String,
     },
     /// A connection to the service failed.
     #[error("the connection to the service failed: {0}")]
     Connection(#[from] hyper::Error),
-    /// The service refused something that a measurement needs.
+    /// The service refused a request that the measurement needs.
     #[error("the service answered {call} with {status}: {body}")]
     Refused {
-        /// `POST /v1/goals`
+        /// Method and path, `POST /v1/goals`.
         call: String,
-        /// The status.
+        /// The status of the answer.
         status: u16,
-        /// The beginning of the answer.
+        /// The beginning of its body.
         body: String,
     },
-    /// The service answered something that muster does not say.
-    #[error("the answer to {call} is not muster's: {source}")]
-    Strange {
-        /// `POST /v1/claims`
-        call: String,
-        /// What cannot be read in it.
-        source: serde_json::Error,
-    },
-    /// A measurement is impossible with what was given.
+    /// An answer or a figure is not the expected JSON.
+    #[error("unexpected JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The measurement is impossible here, or did not come to its end.
     #[error("{0}")]
     Impossible(String),
 }
 
 impl BenchError {
-    /// For `map_err`: what was tried.
+    /// For `map_err`; `what` is the verb and its object.
     pub fn system<E: Into<std::io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> Self {
         move |source| Self::System { what: what.into(), source: source.into() }
+    }
+
+    /// For `map_err`: a task of the bench panicked.
+    pub fn panicked(_: JoinError) -> Self {
+        Self::Impossible("a task of the bench panicked".into())
     }
 }

@@ -1,9 +1,9 @@
-//! `growth`: the same work with ever more of it behind.
+//! `growth`: the same work behind a growing number of finished tasks.
 //!
 //! One service per size, on databases of one PostgreSQL, so that rounds of the sizes can alternate.
-//! A goal is worked off by agents and then multiplied ([`multiply`]); open tasks are posted. Claims
-//! and pages are measured open loop at the same slow rate for every size, before the throughput: a
-//! round of that adds tens of thousands of finished tasks, which is another size.
+//! Agents complete one goal, which is then multiplied ([`multiply`]); open tasks are posted. Claims
+//! and pages are measured in an open loop at the same slow rate for every size, before the throughput:
+//! a closed round adds tens of thousands of finished tasks, which is another size.
 
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
@@ -14,23 +14,24 @@ use super::{
     cycling::Cycling,
     error::{BenchError, Result},
     load::Outcome,
-    machine::Machine,
     multiply,
     pages::{self, Page, PageLatency},
-    report::{Finding, Grid, figure},
-    settings::BenchSettings,
-    stage::{Ground, Postgres, Stage},
+    report::{Figures, Report},
+    settings::{BenchSettings, Scenario},
+    stage::{Setup, Stage},
     statistics::Spread,
     supply::GOAL_TASKS,
+    table::{Finding, Grid, figure, spread_row},
 };
+use crate::embedded::EmbeddedPostgres;
 
-/// Cycles that arrive per second while claims are measured: few, so that a size stays what it is.
+/// Cycles arriving per second while claims are measured: few, so that a size keeps its size.
 const RATE: f64 = 100.0;
-/// How long the goal that is copied may take.
-const WORKED_OFF_WITHIN: Duration = Duration::from_secs(60);
+/// Longest time until the goal to be copied is completed.
+const COMPLETED_WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 
-/// What `growth` came to.
+/// The figures of `growth`.
 #[derive(Debug, Clone, Serialize)]
 pub struct GrowthReport {
     /// Open tasks, the same for each size.
@@ -39,10 +40,10 @@ pub struct GrowthReport {
     pub sizes: Vec<Size>,
 }
 
-/// What one size came to.
+/// The figures of one size.
 #[derive(Debug, Clone, Serialize)]
 pub struct Size {
-    /// Finished tasks before anything was measured.
+    /// Finished tasks before all measurements.
     pub finished: i64,
     /// Finished tasks before the throughput was measured.
     pub finished_before_cycles: i64,
@@ -52,13 +53,13 @@ pub struct Size {
     pub claim_p99_ms: Spread,
     /// p50 of each page, by round, in milliseconds.
     pub pages_p50_ms: BTreeMap<&'static str, Spread>,
-    /// One round of cycles as fast as it goes.
+    /// One closed round of cycles.
     pub cycles: Outcome,
-    /// What the database takes on the disk, in bytes.
+    /// Size of the database on disk, in bytes.
     pub database_bytes: i64,
 }
 
-/// A size that is being measured.
+/// A size under measurement.
 struct Place {
     stage: Stage,
     cycling: Cycling,
@@ -68,29 +69,25 @@ struct Place {
     visits: Vec<Vec<PageLatency>>,
 }
 
-/// Measures.
-///
-/// # Errors
-/// When something cannot be measured.
-pub async fn measure(
-    ground: &Ground,
-    machine: &mut Machine,
-) -> Result<(GrowthReport, Vec<Finding>)> {
-    let settings = &ground.settings;
+/// Measures `growth`.
+pub async fn measure(setup: &Setup, report: &mut Report) -> Result<()> {
+    let settings = &setup.settings;
     let services = u16::try_from(settings.growth_sizes.len()).unwrap_or(u16::MAX);
-    let postgres = Rc::new(ground.postgres(services, None).await?);
+    let postgres = setup.postgres(services, None).await?;
     let mut places = Vec::new();
     for &size in &settings.growth_sizes {
-        places.push(prepare(ground, &postgres, size).await?);
+        places.push(prepare(setup, &postgres, size).await?);
     }
     if let Some(place) = places.first() {
-        machine.look_at(&place.stage).await?;
+        report.machine.look_at(&place.stage).await?;
     }
     for round in 1..=settings.rounds {
         for place in &mut places {
-            place.pages_and_claims(settings).await?;
-            let claim = place.claims.last().map(|outcome| outcome.claim.p50_ms);
-            tracing::info!(round, finished = place.finished, claim_p50_ms = claim, "growth");
+            place.visits.push(pages::visit(&place.stage, &place.pages, settings.round()).await?);
+            let outcome = place.cycling.open(1, RATE).await?;
+            let claim_p50_ms = outcome.claim.p50_ms;
+            tracing::info!(round, finished = place.finished, claim_p50_ms, "growth");
+            place.claims.push(outcome);
         }
     }
     let mut sizes = Vec::new();
@@ -101,23 +98,21 @@ pub async fn measure(
     for place in places {
         place.stage.stop().await?;
     }
-    let report = GrowthReport { open: settings.growth_open, sizes };
-    let results = report.results();
-    Ok((report, results))
+    report.add(Scenario::Growth, &GrowthReport { open: settings.growth_open, sizes })
 }
 
 /// A service with `size` finished tasks and the open ones.
-async fn prepare(ground: &Ground, postgres: &Rc<Postgres>, size: u32) -> Result<Place> {
-    let stage = ground.stage_on(postgres, &format!("muster_{size}")).await?;
-    let mut cycling = Cycling::prepare(ground, &stage).await?;
-    let mut database = connect(&stage).await?;
-    work_off_one_goal(&mut cycling, &mut database).await?;
+async fn prepare(setup: &Setup, postgres: &Rc<EmbeddedPostgres>, size: u32) -> Result<Place> {
+    let stage = setup.stage_on(postgres, &format!("muster_{size}")).await?;
+    let mut cycling = Cycling::prepare(setup, &stage).await?;
+    let mut database = stage.connect().await?;
+    complete_one_goal(&mut cycling, &mut database).await?;
     let copies = (size / GOAL_TASKS as u32).saturating_sub(1);
     tracing::info!(size, "multiplying a finished goal");
     multiply::multiply(&mut database, copies).await?;
     let finished = finished(&mut database).await?;
-    tracing::info!(finished, open = ground.settings.growth_open, "posting open tasks");
-    cycling.parts().1.ensure(ground.settings.growth_open as usize).await?;
+    tracing::info!(finished, open = setup.settings.growth_open, "posting open tasks");
+    cycling.supply.ensure(setup.settings.growth_open as usize).await?;
     stage.tidy().await?;
     let last_event = pages::last_event(&mut database).await?;
     let pages = pages::find(&stage, last_event).await?;
@@ -125,21 +120,16 @@ async fn prepare(ground: &Ground, postgres: &Rc<Postgres>, size: u32) -> Result<
     Ok(Place { stage, cycling, pages, finished, claims: Vec::new(), visits: Vec::new() })
 }
 
-async fn connect(stage: &Stage) -> Result<PgConnection> {
-    let unknown = || BenchError::Impossible("the database is not known".into());
-    Ok(PgConnection::connect_with(stage.database.as_ref().ok_or_else(unknown)?).await?)
-}
-
 async fn finished(database: &mut PgConnection) -> Result<i64> {
     let count = sqlx::query_scalar("select coalesce(sum(tasks_done), 0)::bigint from goals");
     Ok(count.fetch_one(database).await?)
 }
 
-/// Lets the agents complete a goal, as they would any other.
-async fn work_off_one_goal(cycling: &mut Cycling, database: &mut PgConnection) -> Result<()> {
-    cycling.parts().1.post().await?;
+/// Lets the agents complete a goal.
+async fn complete_one_goal(cycling: &mut Cycling, database: &mut PgConnection) -> Result<()> {
+    cycling.supply.post().await?;
     let working = async {
-        while cycling.parts().1.left() > 0 {
+        while cycling.supply.left() > 0 {
             cycling.a_moment().await?;
         }
         loop {
@@ -151,22 +141,16 @@ async fn work_off_one_goal(cycling: &mut Cycling, database: &mut PgConnection) -
         }
     };
     let late = |_| BenchError::Impossible("a goal was not completed in time".into());
-    tokio::time::timeout(WORKED_OFF_WITHIN, working).await.map_err(late)?
+    tokio::time::timeout(COMPLETED_WITHIN, working).await.map_err(late)?
 }
 
 impl Place {
-    async fn pages_and_claims(&mut self, settings: &BenchSettings) -> Result<()> {
-        self.visits.push(pages::visit(&self.stage, &self.pages, settings.round()).await?);
-        self.claims.push(self.cycling.open(settings, 1, RATE).await?);
-        Ok(())
-    }
-
     async fn close(&mut self, settings: &BenchSettings) -> Result<Size> {
-        let mut database = connect(&self.stage).await?;
+        let mut database = self.stage.connect().await?;
         let finished_before_cycles = finished(&mut database).await?;
-        self.cycling.parts().1.ensure(settings.growth_open as usize).await?;
+        self.cycling.supply.ensure(settings.growth_open as usize).await?;
         self.stage.tidy().await?;
-        let cycles = self.cycling.closed(settings, 1).await?;
+        let cycles = self.cycling.closed(1).await?;
         tracing::info!(self.finished, cycles.cycles_per_second, "growth, cycles");
         let size = sqlx::query_scalar("select pg_database_size(current_database())");
         let database_bytes = size.fetch_one(&mut database).await?;
@@ -192,89 +176,60 @@ impl Place {
     }
 }
 
-impl GrowthReport {
+impl Figures for GrowthReport {
     /// The ratios of the largest size to the smallest.
     fn results(&self) -> Vec<Finding> {
         let (Some(small), Some(large)) = (self.sizes.first(), self.sizes.last()) else {
             return Vec::new();
         };
-        let sizes = format!(
-            "{} over {} finished",
-            figure(large.finished as f64),
-            figure(small.finished as f64)
-        );
-        let ratio = |of: fn(&Size) -> &Spread| Spread::ratio(&of(large).rounds, &of(small).rounds);
+        let [most, least] = [large, small].map(|size| figure(size.finished as f64));
+        let over = |what: &str| format!("{what}, {most} over {least} finished");
+        let ratio = |name: &str, what: &str, large: &Spread, small: &Spread| {
+            Finding::spread(name, over(what), &Spread::ratio(&large.rounds, &small.rounds), "")
+        };
+        let rates = [large, small].map(|size| size.cycles.cycles_per_second);
+        let throughput = rates[0] / rates[1].max(1.0);
         let mut results = vec![
-            Finding::spread(
-                "growth_claim_p50",
-                format!("p50 of claim, {sizes}"),
-                &ratio(|size| &size.claim_p50_ms),
-                "",
-            ),
-            Finding::one(
-                "growth_cycles",
-                format!("throughput of cycle, {sizes}"),
-                large.cycles.cycles_per_second / small.cycles.cycles_per_second.max(1.0),
-                "",
-            ),
+            ratio("growth_claim_p50", "p50 of claim", &large.claim_p50_ms, &small.claim_p50_ms),
+            Finding::one("growth_cycles", over("throughput of cycle"), throughput, ""),
         ];
-        for (page, theirs) in &small.pages_p50_ms {
-            let Some(mine) = large.pages_p50_ms.get(page) else { continue };
-            let ratio = Spread::ratio(&mine.rounds, &theirs.rounds);
-            let name = format!("growth_page_p50: {page}");
-            results.push(Finding::spread(&name, format!("p50 of {page}, {sizes}"), &ratio, ""));
-        }
+        let pages = small.pages_p50_ms.iter().zip(large.pages_p50_ms.values());
+        results.extend(pages.map(|((page, small), large)| {
+            ratio(&format!("growth_page_p50: {page}"), &format!("p50 of {page}"), large, small)
+        }));
         results
     }
 
-    /// As tables.
-    #[must_use]
-    pub fn grids(&self) -> Vec<Grid> {
+    fn grids(&self) -> Vec<Grid> {
         let work = |size: &Size| {
-            vec![
-                figure(size.finished as f64),
-                figure(size.claim_p50_ms.median),
-                figure(size.claim_p99_ms.median),
-                figure(size.cycles.cycles_per_second),
-                figure(size.finished_before_cycles as f64),
-                figure(size.database_bytes as f64 / f64::from(1 << 20)),
-            ]
+            let (finished, later) = (size.finished as f64, size.finished_before_cycles as f64);
+            let (p50, p99) = (size.claim_p50_ms.median, size.claim_p99_ms.median);
+            let mib = size.database_bytes as f64 / f64::from(1 << 20);
+            [finished, p50, p99, size.cycles.cycles_per_second, later, mib].map(figure).to_vec()
         };
         let visited = self.sizes.iter().flat_map(|size| {
             size.pages_p50_ms.iter().map(|(page, p50)| {
-                vec![
-                    (*page).to_owned(),
-                    figure(size.finished as f64),
-                    figure(p50.median),
-                    figure(p50.min),
-                    figure(p50.max),
-                ]
+                let mut row = spread_row(*page, p50);
+                row.insert(1, figure(size.finished as f64));
+                row
             })
         });
         let mut pages: Vec<Vec<String>> = visited.collect();
         pages.sort_by(|one, two| one[0].cmp(&two[0]));
+        let open = figure(f64::from(self.open));
         vec![
-            Grid {
-                title: format!(
-                    "Growth: {} open tasks; claims open loop at {RATE}/s, medians of the rounds",
-                    figure(f64::from(self.open))
+            Grid::new(
+                format!(
+                    "Growth: {open} open tasks; claims open loop at {RATE}/s, medians of the rounds"
                 ),
-                header: vec![
-                    "finished",
-                    "claim p50 ms",
-                    "p99 ms",
-                    "cycles/s",
-                    "with finished",
-                    "database MiB",
-                ],
-                rows: self.sizes.iter().map(work).collect(),
-            },
-            Grid {
-                title: "Growth: p50 of pages of 50, of goals 10, open loop, in ms (there is no text search)"
-                    .into(),
-                header: vec!["page", "finished", "median", "min", "max"],
-                rows: pages,
-            },
+                ["finished", "claim p50 ms", "p99 ms", "cycles/s", "with finished", "database MiB"],
+                self.sizes.iter().map(work),
+            ),
+            Grid::new(
+                "Growth: p50 of pages of 50, of goals 10, open loop, in ms (there is no text search)",
+                ["page", "finished", "median", "min", "max"],
+                pages,
+            ),
         ]
     }
 }

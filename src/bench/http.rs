@@ -1,8 +1,8 @@
 //! One connection to the service, as one agent has it.
 //!
-//! Plain HTTP/1.1 with keep-alive, straight on hyper's connection: no pool, no redirects, no
-//! decoding. The load generator shares its processors with what it measures, so what the client
-//! costs is taken from the result; a full client (reqwest) cost several times as much per request.
+//! Plain HTTP/1.1 with keep-alive directly on hyper: no pool, no redirects, no decoding. The load
+//! generator shares its processors with the service, so the cost of its client lowers the result; a
+//! full client (reqwest) cost several times as much per request.
 
 use std::{
     net::SocketAddr,
@@ -18,28 +18,27 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
 use tokio::{net::TcpStream, task::JoinHandle};
 
 use super::error::{BenchError, Result};
 
-/// How much of a refusal an error quotes.
+/// Characters of a refusal that an error quotes.
 const QUOTED: usize = 300;
-/// How long a connection that nobody used is trusted to be still there. Services close idle ones, and
-/// one that closes while a request is on its way cannot be told from one that failed.
+/// Age at which an unused connection is replaced. Services close idle connections, and a request
+/// sent at that moment fails.
 const TRUSTED: Duration = Duration::from_secs(60);
 
-/// Where the service is.
+/// The address of a service.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Its address.
-    pub address: SocketAddr,
-    /// What is sent as `Host`.
-    pub host: String,
+    address: SocketAddr,
+    /// The value of `Host`.
+    host: String,
 }
 
 impl Target {
     /// A service on this machine.
-    #[must_use]
     pub fn local(address: SocketAddr) -> Self {
         Self { address, host: address.to_string() }
     }
@@ -47,7 +46,7 @@ impl Target {
     /// The service at a URL such as `http://127.0.0.1:8080`.
     ///
     /// # Errors
-    /// When it is not such a URL, or the name of the host leads nowhere.
+    /// The URL has another form, or its host has no address.
     pub async fn parse(url: &str) -> Result<Self> {
         let wrong = |why: &str| BenchError::Url { url: url.to_owned(), why: why.to_owned() };
         let uri: Uri = url.parse().map_err(|_| wrong("it is no URL"))?;
@@ -64,7 +63,7 @@ impl Target {
     }
 }
 
-/// What was answered.
+/// An answer of the service.
 #[derive(Debug)]
 pub struct Answer {
     /// The status.
@@ -74,10 +73,10 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer itself when it is 2xx.
+    /// The answer itself if it is 2xx.
     ///
     /// # Errors
-    /// Otherwise, with the beginning of what was said.
+    /// The service refused; `call` and the beginning of its answer are in the error.
     pub fn accepted(self, call: &str) -> Result<Self> {
         if self.status.is_success() {
             return Ok(self);
@@ -87,7 +86,7 @@ impl Answer {
     }
 }
 
-/// A kept-alive connection with one key. One that lay idle is opened anew.
+/// A kept-alive connection with one key. It is reopened after a long idle time.
 #[derive(Debug)]
 pub struct Connection {
     wire: Wire,
@@ -115,7 +114,7 @@ impl Wire {
         let stream = TcpStream::connect(address).await.map_err(BenchError::system(reach))?;
         stream.set_nodelay(true).map_err(BenchError::system("set TCP_NODELAY"))?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // Its end is seen by whoever sends next.
+        // The next request reports its failure.
         let driver = tokio::spawn(async move {
             let _ = connection.await;
         });
@@ -125,9 +124,6 @@ impl Wire {
 
 impl Connection {
     /// Connects.
-    ///
-    /// # Errors
-    /// When the service cannot be reached.
     pub async fn open(target: &Target, key: &SecretString) -> Result<Self> {
         Ok(Self {
             wire: Wire::open(target.address).await?,
@@ -138,43 +134,40 @@ impl Connection {
         })
     }
 
-    /// `GET`.
-    ///
-    /// # Errors
-    /// When there is no answer.
+    /// `GET`; the answer may be a refusal.
     pub async fn get(&mut self, path: &str) -> Result<Answer> {
         self.send(Method::GET, path, Bytes::new(), None).await
     }
 
-    /// `POST` of a JSON body.
-    ///
-    /// # Errors
-    /// When there is no answer.
-    pub async fn post(&mut self, path: &str, body: impl Into<Bytes>) -> Result<Answer> {
-        self.send(Method::POST, path, body.into(), None).await
+    /// `GET` that must be accepted, as JSON.
+    pub async fn read(&mut self, path: &str) -> Result<Value> {
+        let answer = self.get(path).await?.accepted(&format!("GET {path}"))?;
+        Ok(serde_json::from_slice(&answer.body)?)
     }
 
-    /// `POST` of a JSON body with an `Idempotency-Key`.
-    ///
-    /// # Errors
-    /// When there is no answer.
-    pub async fn post_once(
+    /// `POST` of JSON; the answer may be a refusal. `key` is the `Idempotency-Key`.
+    pub async fn post(
         &mut self,
         path: &str,
         body: impl Into<Bytes>,
-        key: &str,
+        key: Option<&str>,
     ) -> Result<Answer> {
-        let key = ("idempotency-key", header(key)?);
-        self.send(Method::POST, path, body.into(), Some(key)).await
+        let key = key.map(|key| Ok::<_, BenchError>(("idempotency-key", header(key)?)));
+        self.send(Method::POST, path, body.into(), key.transpose()?).await
     }
 
-    /// `PATCH` with a JSON body, whatever the version of what is edited.
-    ///
-    /// # Errors
-    /// When there is no answer.
-    pub async fn patch(&mut self, path: &str, body: impl Into<Bytes>) -> Result<Answer> {
+    /// `POST` that must be accepted; its answer as JSON.
+    pub async fn create(&mut self, path: &str, body: &Value) -> Result<Value> {
+        let answer = self.post(path, body.to_string(), None).await?;
+        let answer = answer.accepted(&format!("POST {path}"))?;
+        Ok(serde_json::from_slice(&answer.body)?)
+    }
+
+    /// `PATCH` of any version, which must be accepted.
+    pub async fn edit(&mut self, path: &str, body: &Value) -> Result<()> {
         let any = ("if-match", HeaderValue::from_static("*"));
-        self.send(Method::PATCH, path, body.into(), Some(any)).await
+        let answer = self.send(Method::PATCH, path, body.to_string().into(), Some(any)).await?;
+        answer.accepted(&format!("PATCH {path}")).map(drop)
     }
 
     async fn send(
@@ -211,5 +204,5 @@ impl Connection {
 
 fn header(text: &str) -> Result<HeaderValue> {
     HeaderValue::from_str(text)
-        .map_err(|_| BenchError::Impossible("the key holds what no header can hold".into()))
+        .map_err(|_| BenchError::Impossible("the key has a character that no header has".into()))
 }

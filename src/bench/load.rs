@@ -1,13 +1,12 @@
-//! Cycles: claim, report spend, complete, by many agents at once.
+//! Cycles of many agents at once: claim, report spend, complete.
 //!
-//! *Closed loop*, an agent claims again as soon as it has completed: that finds the throughput, and
-//! its latencies are those of a queue as long as there are agents. *Open loop*, cycles arrive when
-//! a schedule says; the latency of a claim counts from there, also when no agent was free, and the
-//! spend and the completion count from when they are sent. A timer is a millisecond coarse, which
-//! is in every latency of an open loop.
+//! In a *closed loop* an agent claims again right after its completion. That shows the throughput;
+//! its latencies include a queue of all agents. In an *open loop* cycles arrive on a schedule. The
+//! latency of a claim counts from its arrival, also while no agent is free; spend and completion
+//! count from their sending. Every latency of an open loop has the error of the timer, a millisecond.
 //!
-//! A cycle counts when its completion is answered with 2xx within the window. A latency counts when
-//! it began within the window, however late it ended: otherwise the longest would be left out.
+//! A cycle counts if its completion is answered with 2xx within the window. A latency counts if it
+//! begins within the window, however late it ends; otherwise the longest would be missing.
 
 use std::{
     cell::{Cell, RefCell},
@@ -17,57 +16,59 @@ use std::{
 };
 
 use serde::Serialize;
-use tokio::task::JoinSet;
 
 use super::{
     api::{self, ClaimTerms, Lease},
-    error::{BenchError, Result},
+    error::Result,
     fleet::Agent,
     http::Answer,
     statistics::{Latencies, Summary},
+    together::together,
 };
 
-/// How long a claim waits for work: a dry moment must be no busy loop, nor keep the end waiting.
+/// Longest wait of a claim: long enough to avoid a busy loop, short enough for the end of a round.
 const WAIT_SECONDS: u32 = 2;
-/// Longer than any round of cycles keeps a task.
+/// Longer than any task of a round is held.
 const LEASE_SECONDS: u32 = 60;
 
-/// When a round begins, and what of it counts.
+/// The start of a round and its counted part.
 #[derive(Debug, Clone, Copy)]
 pub struct Window {
-    /// The beginning of the round.
+    /// Start of the round.
     pub start: Instant,
-    /// From here it counts.
+    /// Start of the counted part.
     pub from: Instant,
-    /// To here.
+    /// End of the counted part.
     pub until: Instant,
 }
 
 impl Window {
-    /// A window of `length` that begins after `lead_in`, from now on.
-    #[must_use]
+    /// A round from now on: the uncounted `lead_in`, then the counted `length`.
     pub fn now(lead_in: Duration, length: Duration) -> Self {
         let start = Instant::now();
         Self { start, from: start + lead_in, until: start + lead_in + length }
     }
 
-    /// Whether an instant counts.
-    #[must_use]
+    /// Whether an instant is in the counted part.
     pub fn holds(&self, at: Instant) -> bool {
         self.from <= at && at < self.until
     }
 
-    /// How many things per second `count` are.
-    #[must_use]
+    /// The rate of `count` in the counted part, per second.
     pub fn per_second(&self, count: u64) -> f64 {
         count as f64 / (self.until - self.from).as_secs_f64()
     }
 }
 
-/// What the agents of a round did.
+/// The counts of a round.
 #[derive(Debug)]
 pub struct Record {
     window: Window,
+    tally: Tally,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
     claim: Latencies,
     spend: Latencies,
     complete: Latencies,
@@ -76,94 +77,100 @@ pub struct Record {
     claimed: u64,
     dry: u64,
     refused: BTreeMap<String, u64>,
-    /// Cycles by the second in which they were completed, from the start of the window.
+    /// Completed cycles of each second of the window.
     seconds: Vec<u64>,
 }
 
-/// A record that all agents of a round write to; they run on one thread.
+/// The record of all agents of a round, which run on one thread.
 pub type Shared = Rc<RefCell<Record>>;
 
 impl Record {
-    /// Nothing yet.
-    #[must_use]
+    /// An empty record.
     pub fn new(window: Window) -> Shared {
-        Rc::new(RefCell::new(Self {
-            window,
-            claim: Latencies::default(),
-            spend: Latencies::default(),
-            complete: Latencies::default(),
-            cycle: Latencies::default(),
-            cycles: 0,
-            claimed: 0,
-            dry: 0,
-            refused: BTreeMap::new(),
-            seconds: Vec::new(),
-        }))
+        Rc::new(RefCell::new(Self { window, tally: Tally::default() }))
     }
 
-    /// How many tasks were claimed, whether or not it counts.
-    #[must_use]
+    /// Claimed tasks, including those outside the window.
     pub fn claimed(&self) -> u64 {
-        self.claimed
+        self.tally.claimed
     }
 
-    /// Completed cycles by second of the window.
-    #[must_use]
+    /// Completed cycles of each second of the window.
     pub fn seconds(&self) -> &[u64] {
-        &self.seconds
+        &self.tally.seconds
+    }
+
+    fn claimed_at(&mut self, leases: usize, arrived: Instant) {
+        self.tally.claimed += leases as u64;
+        if leases == 0 {
+            self.tally.dry += 1;
+        } else if self.window.holds(arrived) {
+            self.tally.claim.record_since(arrived);
+        }
+    }
+
+    fn spent(&mut self, sent: Instant) {
+        if self.window.holds(sent) {
+            self.tally.spend.record_since(sent);
+        }
     }
 
     fn completed(&mut self, sent: Instant, arrived: Instant) {
-        let now = Instant::now();
-        if self.window.holds(sent) {
-            self.complete.record(now - sent);
+        let (now, Self { window, tally }) = (Instant::now(), self);
+        if window.holds(sent) {
+            tally.complete.record(now - sent);
         }
-        if self.window.holds(arrived) {
-            self.cycle.record(now - arrived);
+        if window.holds(arrived) {
+            tally.cycle.record(now - arrived);
         }
-        if !self.window.holds(now) {
+        if !window.holds(now) {
             return;
         }
-        self.cycles += 1;
-        let second = (now - self.window.from).as_secs() as usize;
-        if self.seconds.len() <= second {
-            self.seconds.resize(second + 1, 0);
+        tally.cycles += 1;
+        let second = (now - window.from).as_secs() as usize;
+        if tally.seconds.len() <= second {
+            tally.seconds.resize(second + 1, 0);
         }
-        self.seconds[second] += 1;
+        tally.seconds[second] += 1;
     }
 
-    fn refuse(&mut self, verb: &str, answer: &Answer) {
-        *self.refused.entry(format!("{verb}: {}", answer.status.as_u16())).or_default() += 1;
+    /// Whether the request was accepted; counts a refusal.
+    fn accepts(&mut self, verb: &str, answer: &Answer) -> bool {
+        if !answer.status.is_success() {
+            let refusal = format!("{verb}: {}", answer.status.as_u16());
+            *self.tally.refused.entry(refusal).or_default() += 1;
+        }
+        answer.status.is_success()
     }
 
-    /// What it comes to.
-    #[must_use]
+    /// The result of the round.
     pub fn outcome(&self) -> Outcome {
+        let tally = &self.tally;
         Outcome {
-            cycles_per_second: self.window.per_second(self.cycles),
-            cycles: self.cycles,
-            claimed: self.claimed,
-            dry_claims: self.dry,
-            refused: self.refused.clone(),
-            claim: self.claim.summary(),
-            spend: self.spend.summary(),
-            complete: self.complete.summary(),
-            cycle: self.cycle.summary(),
+            cycles_per_second: self.window.per_second(tally.cycles),
+            cycles: tally.cycles,
+            claimed: tally.claimed,
+            dry_claims: tally.dry,
+            refused: tally.refused.clone(),
+            claim: tally.claim.summary(),
+            spend: tally.spend.summary(),
+            complete: tally.complete.summary(),
+            cycle: tally.cycle.summary(),
         }
     }
 }
 
-/// What a round came to.
+/// The result of a round.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
     /// Completed cycles per second.
     pub cycles_per_second: f64,
     /// Completed cycles in the window.
     pub cycles: u64,
-    /// Tasks claimed in the whole round.
+    /// Claimed tasks of the whole round, each of which was completed unless refused.
     #[serde(skip)]
     pub claimed: u64,
-    /// Claims that found nothing within their wait. Above zero the supply was the limit.
+    /// Claims that found no task within their wait. Above zero the supply was the limit.
     pub dry_claims: u64,
     /// Refused requests, by verb and status.
     pub refused: BTreeMap<String, u64>,
@@ -178,7 +185,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Says when the work ran out or requests were refused: then the figures mean something else.
+    /// Warns of missing work and refused requests, which change the meaning of the figures.
     pub fn warn_unless_clean(&self) {
         if self.dry_claims > 0 || !self.refused.is_empty() {
             tracing::warn!(dry = self.dry_claims, refused = ?self.refused, "not a clean round");
@@ -186,16 +193,16 @@ impl Outcome {
     }
 }
 
-/// How the cycles of a round begin.
+/// The start of each cycle of a round.
 #[derive(Debug, Clone)]
 pub enum Pace {
     /// As soon as the agent is free.
     Closed,
-    /// When the schedule says, counted from the start of the round; whoever is free takes the next.
+    /// On a schedule, counted from the start of the round; the first free agent takes the next.
     Open(Rc<Schedule>),
 }
 
-/// Arrivals that are taken one by one.
+/// Arrivals, each taken by one agent.
 #[derive(Debug)]
 pub struct Schedule {
     arrivals: Vec<Duration>,
@@ -204,7 +211,6 @@ pub struct Schedule {
 
 impl Schedule {
     /// Arrivals in their order.
-    #[must_use]
     pub fn new(arrivals: Vec<Duration>) -> Rc<Self> {
         Rc::new(Self { arrivals, next: Cell::new(0) })
     }
@@ -216,11 +222,8 @@ impl Schedule {
     }
 }
 
-/// Lets the agents work until the window is over, and gives them back when each has completed what
-/// it had claimed. `max` is the number of tasks of one claim.
-///
-/// # Errors
-/// When a connection fails. Refusals are counted.
+/// Runs the agents until the end of the window and returns them after they completed their claimed
+/// tasks. `max` is the number of tasks per claim. Refusals are counted.
 pub async fn cycles(
     agents: Vec<Agent>,
     max: u32,
@@ -228,15 +231,8 @@ pub async fn cycles(
     record: &Shared,
 ) -> Result<Vec<Agent>> {
     let terms = ClaimTerms { max, wait_seconds: WAIT_SECONDS, lease_seconds: LEASE_SECONDS };
-    let mut works = JoinSet::new();
-    for agent in agents {
-        works.spawn_local(work(agent, terms, pace.clone(), Rc::clone(record)));
-    }
-    let mut back = Vec::with_capacity(works.len());
-    while let Some(ended) = works.join_next().await {
-        back.push(ended.map_err(|_| BenchError::Impossible("an agent panicked".into()))??);
-    }
-    Ok(back)
+    let works = agents.into_iter().map(|agent| work(agent, terms, pace.clone(), Rc::clone(record)));
+    together(works).await
 }
 
 async fn work(mut agent: Agent, terms: ClaimTerms, pace: Pace, record: Shared) -> Result<Agent> {
@@ -254,53 +250,28 @@ async fn work(mut agent: Agent, terms: ClaimTerms, pace: Pace, record: Shared) -
         if arrived >= window.until {
             return Ok(agent);
         }
-        for lease in claim(&mut agent, terms, arrived, &record).await? {
+        let answer = agent.claim(terms).await?;
+        if !record.borrow_mut().accepts("claim", &answer) {
+            continue;
+        }
+        let leases = api::claimed(&answer)?;
+        record.borrow_mut().claimed_at(leases.len(), arrived);
+        for lease in leases {
             finish(&mut agent, &lease, arrived, &record).await?;
         }
     }
 }
 
-async fn claim(
-    agent: &mut Agent,
-    terms: ClaimTerms,
-    arrived: Instant,
-    record: &Shared,
-) -> Result<Vec<Lease>> {
-    let answer = agent.claim(terms).await?;
-    let answered = Instant::now();
-    let mut record = record.borrow_mut();
-    if !answer.status.is_success() {
-        record.refuse("claim", &answer);
-        return Ok(Vec::new());
-    }
-    let leases = api::claimed(&answer)?;
-    record.claimed += leases.len() as u64;
-    if leases.is_empty() {
-        record.dry += 1;
-    } else if record.window.holds(arrived) {
-        record.claim.record(answered - arrived);
-    }
-    Ok(leases)
-}
-
 async fn finish(agent: &mut Agent, lease: &Lease, arrived: Instant, record: &Shared) -> Result<()> {
     let sent = Instant::now();
     let answer = agent.say(lease, "spend", lease.spend()).await?;
-    {
-        let mut record = record.borrow_mut();
-        if !answer.status.is_success() {
-            record.refuse("spend", &answer);
-        } else if record.window.holds(sent) {
-            record.spend.record_since(sent);
-        }
+    if record.borrow_mut().accepts("spend", &answer) {
+        record.borrow_mut().spent(sent);
     }
     let sent = Instant::now();
     let answer = agent.say(lease, "complete", lease.complete()).await?;
-    let mut record = record.borrow_mut();
-    if answer.status.is_success() {
-        record.completed(sent, arrived);
-    } else {
-        record.refuse("complete", &answer);
+    if record.borrow_mut().accepts("complete", &answer) {
+        record.borrow_mut().completed(sent, arrived);
     }
     Ok(())
 }

@@ -1,13 +1,13 @@
-//! What the figures were made on.
+//! The machine and the programs of a run.
 
 use std::path::Path;
 
 use serde::Serialize;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::Connection as _;
 
 use super::{error::Result, stage::Stage};
 
-/// The type of a file system in memory, where waiting for the disk costs nothing.
+/// The type of a file system in memory, on which fsync costs nothing.
 const TMPFS: i64 = 0x0102_1994;
 
 /// The machine and the programs.
@@ -17,18 +17,17 @@ pub struct Machine {
     pub processors: usize,
     /// Version of muster.
     pub muster: &'static str,
-    /// Whether this program was built with optimisation; without, no figure means anything.
+    /// Whether this program was built with optimisation; no figure counts without it.
     pub optimised: bool,
-    /// Version of PostgreSQL, once one was connected to.
+    /// Version of PostgreSQL, known after the first connection.
     pub postgres: Option<String>,
-    /// Whether the data was in memory, where fsync costs nothing: then the figures flatter all.
+    /// Whether the data is in memory; fsync then costs nothing, and all figures are too good.
     pub data_in_memory: Option<bool>,
 }
 
-impl Machine {
-    /// What is known without a database.
-    #[must_use]
-    pub fn new() -> Self {
+impl Default for Machine {
+    /// The figures that need no database.
+    fn default() -> Self {
         Self {
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             muster: env!("CARGO_PKG_VERSION"),
@@ -37,15 +36,14 @@ impl Machine {
             data_in_memory: None,
         }
     }
+}
 
-    /// Looks at the database of a stage, if there is one to look at.
-    ///
-    /// # Errors
-    /// When it fails.
+impl Machine {
+    /// Adds the figures of the database, if it is known.
     pub async fn look_at(&mut self, stage: &Stage) -> Result<()> {
         self.data_in_memory = stage.data_dir().and_then(in_memory);
-        if let Some(options) = &stage.database {
-            let mut connection = PgConnection::connect_with(options).await?;
+        if stage.database.is_some() {
+            let mut connection = stage.connect().await?;
             let version = sqlx::query_scalar("show server_version");
             self.postgres = Some(version.fetch_one(&mut connection).await?);
             connection.close().await?;
@@ -53,29 +51,15 @@ impl Machine {
         Ok(())
     }
 
-    /// What spoils the figures.
-    #[must_use]
+    /// The reasons to distrust the figures.
     pub fn warnings(&self) -> Vec<&'static str> {
-        let mut warnings = Vec::new();
-        if !self.optimised {
-            warnings.push(
-                "THIS PROGRAM WAS BUILT WITHOUT OPTIMISATION: no figure means anything; use \
-                 cargo run --release -- bench",
-            );
-        }
-        if self.data_in_memory == Some(true) {
-            warnings.push(
-                "the data is in a file system in memory, where waiting for the disk costs \
-                 nothing; set TMPDIR to a directory on a disk",
-            );
-        }
-        warnings
-    }
-}
-
-impl Default for Machine {
-    fn default() -> Self {
-        Self::new()
+        let unoptimised = "THIS PROGRAM WAS BUILT WITHOUT OPTIMISATION: no figure counts; use \
+                           cargo run --release -- bench";
+        let in_memory = "the data is in a file system in memory, where fsync costs nothing; set \
+                         TMPDIR to a directory on a disk";
+        let spoiled =
+            [(!self.optimised, unoptimised), (self.data_in_memory == Some(true), in_memory)];
+        spoiled.into_iter().filter(|(spoils, _)| *spoils).map(|(_, warning)| warning).collect()
     }
 }
 

@@ -1,12 +1,12 @@
-//! Finished work in bulk: copies of a goal that was really worked off.
+//! Finished tasks in bulk: copies of one completed goal.
 //!
-//! A million tasks through the API take an hour, and rows made up by hand agree with the schema only
-//! until its next change. So one goal is posted, claimed and completed by agents, and its rows are
-//! copied: in every table that hangs on a goal, a task or an attempt, whatever its columns are, with
-//! new ids in the place of the old. What adds up over goals (the last number of the events, the
-//! spend of projects and agents) is moved along, so that every rule that held before holds after.
+//! A million tasks through the API take an hour, and rows written by hand agree with the schema only
+//! until its next change. So agents complete one goal, and its rows are copied with new ids, in every
+//! table with a goal, a task or an attempt, whatever its other columns are. Totals over goals (the
+//! last number of the events, the spend of projects and agents) are raised accordingly, so that the
+//! copies break no invariant.
 //!
-//! Only for a database in which that goal is all the work there ever was.
+//! The database must have no other work, past or present.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -18,7 +18,7 @@ use super::error::{BenchError, Result};
 /// Copies of one transaction.
 const AT_ONCE: u32 = 25;
 
-/// The columns whose values get a new id in a copy.
+/// The columns that get a new id in a copy.
 const IDS: [&str; 8] = [
     "goal_id",
     "plan_id",
@@ -30,9 +30,8 @@ const IDS: [&str; 8] = [
     "approval_id",
 ];
 
-/// The id in the place of `id` in the `n`th copy: the same random bits, with a time that is earlier
-/// by `n` minutes. So copies are older than the original, and lie behind each other as goals do that
-/// were posted one after the other.
+/// The id of the `n`th copy: the same random bits, with a time earlier by `n` minutes. So the copies
+/// are older than the original and have different times, as goals posted one after the other.
 const COPY_OF: &str = "
     create function pg_temp.copy_of(id uuid, n bigint) returns uuid language sql immutable strict as $$
         select (lpad(to_hex(('x' || left(hex, 12))::bit(48)::bigint - n * 60000), 12, '0')
@@ -48,11 +47,11 @@ const COLUMNS: &str = "
     order by c.table_name, c.ordinal_position
 ";
 
-/// Copies the only goal in the database, with all that hangs on it, `copies` times. The role must be
-/// a superuser, since references are not checked again. Returns how many tasks the goal has.
+/// Copies the only goal of the database `copies` times. The role must be a superuser, because
+/// references are not checked. Returns the number of tasks of the goal.
 ///
 /// # Errors
-/// When the database fails, or holds anything but one goal, completed.
+/// The database has other goals, or the goal is not completed.
 pub async fn multiply(connection: &mut PgConnection, copies: u32) -> Result<i64> {
     let goals: Vec<(Uuid, String, i32)> =
         sqlx::query_as("select goal_id, state, tasks_total from goals")
@@ -118,7 +117,7 @@ async fn copy(
     Ok(transaction.commit().await?)
 }
 
-/// Which rows of a table belong to the goal; none: the table hangs on none.
+/// The condition of the rows of the goal; none: the table has no such rows.
 fn of_goal(columns: &[String], goal: Uuid) -> Option<String> {
     let has = |name: &str| columns.iter().any(|column| column == name);
     let among = |table: &str, id: &str| {
@@ -134,7 +133,7 @@ fn of_goal(columns: &[String], goal: Uuid) -> Option<String> {
 }
 
 fn insert(table: &str, columns: &[String], goal: Uuid, first: u32, last: u32) -> Option<String> {
-    // They have an order of their own.
+    // Events have an order of their own.
     if table == "events" {
         return None;
     }
@@ -147,7 +146,7 @@ fn insert(table: &str, columns: &[String], goal: Uuid, first: u32, last: u32) ->
     ))
 }
 
-/// The values of a copied row: new ids for the old, and `others` in the place of theirs.
+/// The values of a copied row: new ids, and `others` for their columns.
 fn values(columns: &[String], others: &[(&str, &str)]) -> String {
     let value = |column: &String| {
         if let Some((_, other)) = others.iter().find(|(name, _)| name == column) {
@@ -161,7 +160,7 @@ fn values(columns: &[String], others: &[(&str, &str)]) -> String {
     columns.iter().map(value).collect::<Vec<_>>().join(", ")
 }
 
-/// Events keep their order within a copy, and are numbered on from the last.
+/// Events keep their order within a copy, and continue the numbers of the last one.
 fn events(tables: &Tables, first: u32, last: u32) -> String {
     let columns = tables.get("events").cloned().unwrap_or_default();
     let seq = format!("h.last_seq + (n - {first}) * (select count(*) from base_events) + o.place");
@@ -177,7 +176,7 @@ fn events(tables: &Tables, first: u32, last: u32) -> String {
     )
 }
 
-/// Spend of goals is copied with them; that of projects and agents grows.
+/// The spend of goals is copied; that of projects and agents grows.
 fn totals(tables: &Tables, first: u32, last: u32) -> String {
     let columns = tables.get("spend_totals").cloned().unwrap_or_default();
     let keys: Vec<&String> = columns.iter().filter(|column| *column != "amount").collect();

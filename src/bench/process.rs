@@ -1,4 +1,4 @@
-//! What processes use, as Linux tells it under /proc. Elsewhere nothing is known, and nothing said.
+//! Memory and processor time of processes, from /proc on Linux. Other systems have no figures.
 
 use std::{fs, time::Duration};
 
@@ -10,14 +10,13 @@ use crate::open_files;
 /// The memory of a process, in KiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Memory {
-    /// Pages in memory.
+    /// Resident pages.
     pub rss_kib: u64,
-    /// The same, with shared pages divided among those that share them.
+    /// The same, with each shared page divided by the number of its users.
     pub pss_kib: u64,
 }
 
 /// The memory of a process now.
-#[must_use]
 pub fn memory(pid: u32) -> Option<Memory> {
     parse_memory(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?)
 }
@@ -30,12 +29,12 @@ fn parse_memory(rollup: &str) -> Option<Memory> {
     Some(Memory { rss_kib: field("Rss:")?, pss_kib: field("Pss:")? })
 }
 
-/// Processor time that the processes have used since they began.
+/// Processor time of the processes since their start.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Processor {
     /// The service.
     pub server: Duration,
-    /// PostgreSQL, all of its processes.
+    /// All processes of PostgreSQL.
     pub database: Duration,
     /// The bench itself.
     pub bench: Duration,
@@ -43,7 +42,6 @@ pub struct Processor {
 
 impl Processor {
     /// Up to now.
-    #[must_use]
     pub fn used(server: u32, postgres: u32) -> Option<Self> {
         Some(Self {
             server: of_process(server)?.own,
@@ -52,17 +50,17 @@ impl Processor {
         })
     }
 
-    /// Since an earlier look, in microseconds per thing of which there were `count`.
-    #[must_use]
-    pub fn per(&self, earlier: &Self, count: u64) -> PerCycle {
-        let each = |now: Duration, then: Duration| {
-            now.saturating_sub(then).as_secs_f64() * 1e6 / count.max(1) as f64
+    /// The time between `before` and `after`, in microseconds per cycle of `count` cycles.
+    pub fn per(before: Option<Self>, after: Option<Self>, count: u64) -> Option<PerCycle> {
+        let (before, after) = (before?, after?);
+        let each = |of: fn(&Self) -> Duration| {
+            of(&after).saturating_sub(of(&before)).as_secs_f64() * 1e6 / count.max(1) as f64
         };
-        PerCycle {
-            server_us: each(self.server, earlier.server),
-            database_us: each(self.database, earlier.database),
-            bench_us: each(self.bench, earlier.bench),
-        }
+        Some(PerCycle {
+            server_us: each(|used| used.server),
+            database_us: each(|used| used.database),
+            bench_us: each(|used| used.bench),
+        })
     }
 }
 
@@ -80,7 +78,7 @@ pub struct PerCycle {
 struct Stat {
     parent: u32,
     own: Duration,
-    /// Of children that have ended and were waited for.
+    /// Of ended children that were waited for.
     children: Duration,
 }
 
@@ -88,7 +86,7 @@ fn of_process(pid: u32) -> Option<Stat> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?, clock_ticks_per_second())
 }
 
-/// The name of the program stands in brackets and may hold anything.
+/// The name of the program is in brackets and may contain any character.
 fn parse_stat(stat: &str, ticks_per_second: u64) -> Option<Stat> {
     let (_, rest) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
@@ -100,7 +98,7 @@ fn parse_stat(stat: &str, ticks_per_second: u64) -> Option<Stat> {
     Some(Stat { parent: u32::try_from(number(1)?).ok()?, own: time(11)?, children: time(13)? })
 }
 
-/// A process with its children: those that run, and those that have ended.
+/// A process with its running and its ended children.
 fn of_family(pid: u32) -> Option<Duration> {
     let parent = of_process(pid)?;
     let others = fs::read_dir("/proc").ok()?.filter_map(|entry| {
@@ -111,12 +109,10 @@ fn of_family(pid: u32) -> Option<Duration> {
     Some(parent.own + parent.children + others.sum::<Duration>())
 }
 
-/// Lets this process have `wanted` open files, if that is allowed; otherwise says why not.
-///
-/// What is started from here has the same limit.
+/// Raises the limit of open files to `wanted`, for this process and its children.
 ///
 /// # Errors
-/// A line for people.
+/// The reason, as a line for people.
 pub fn allow_open_files(wanted: u64) -> Result<(), String> {
     let most = open_files::raise()
         .map_err(|error| format!("the limit of open files cannot be raised: {error}"))?;
@@ -165,7 +161,7 @@ mod tests {
             database: Duration::from_millis(2 * millis),
             bench: Duration::ZERO,
         };
-        let each = at(300).per(&at(100), 1000);
+        let each = Processor::per(Some(at(100)), Some(at(300)), 1000).unwrap();
         assert!((each.server_us - 200.0).abs() < 1e-6 && (each.database_us - 400.0).abs() < 1e-6);
     }
 }

@@ -1,38 +1,35 @@
-//! The reference: what a good queue written by hand does on the same PostgreSQL.
+//! The reference: a good queue written by hand on the same PostgreSQL.
 //!
-//! One table, a partial index on what is ready, `for update skip locked`, one claim per transaction
-//! and one completion per transaction, each a single prepared statement on a connection of its own.
-//! No HTTP, no JSON, no keys, no events, no spend. It gets every advantage that it can have without
-//! batching: as many connections as serve it best, which is tried out first; fresh statistics and
-//! no dead rows before every round; the shortest rows that still are a queue. It is measured on the
-//! server that the service uses, with the same settings, so what is acknowledged is on the disk.
+//! One table, a partial index on the ready rows, `for update skip locked`, one transaction per claim
+//! and one per completion, each a single prepared statement on its own connection. No HTTP, no JSON,
+//! no keys, no journal, no spend. It has every advantage possible without batching: the best number of
+//! connections, found by trial; fresh statistics and no dead rows before every round; the shortest
+//! rows of a working queue. It runs on the server of the service, with the same settings, so
+//! acknowledged work is on disk.
 //!
-//! Its SQL is here and not in the store, because it is what the store is compared with.
+//! Its SQL is here and not in the store, because the store is compared with it.
 
-use std::{
-    cell::Cell,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
-use tokio::task::JoinSet;
 
 use super::{
     error::{BenchError, Result},
     load::Window,
+    settings::BenchSettings,
     stage::Stage,
     statistics::Spread,
+    together::together,
 };
 
-/// The database that it has for itself.
+/// Its own database.
 const DATABASE: &str = "muster_bench_reference";
-/// How many connections are tried.
+/// Tried numbers of connections.
 const CONNECTIONS: [usize; 6] = [4, 8, 16, 32, 64, 128];
-/// How long each is tried, after a lead-in of a quarter.
+/// Length of a trial, after a lead-in of a quarter.
 const TRIAL: Duration = Duration::from_secs(2);
-/// What is prepared for the first trial, per second.
+/// Assumed throughput of the first trial, per second.
 const FIRST_RATE: f64 = 8_000.0;
 
 const SCHEMA: &str = "
@@ -71,27 +68,27 @@ const COMPLETE: &str = "
     where id = $1 and attempt = $2 and state = 'running'
 ";
 
-/// What it came to.
+/// The figures of the reference.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReferenceReport {
-    /// The number of connections that served it best.
+    /// The best number of connections.
     pub connections: usize,
-    /// Cycles per second by number of connections, as tried.
+    /// Throughput by number of connections.
     pub trials: Vec<Trial>,
-    /// Cycles per second of the rounds.
+    /// Throughput of the rounds.
     pub cycles_per_second: Spread,
 }
 
-/// One number of connections, tried.
+/// The trial of one number of connections.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Trial {
-    /// The connections.
+    /// The number of connections.
     pub connections: usize,
-    /// What they did.
+    /// Its throughput.
     pub cycles_per_second: f64,
 }
 
-/// The queue.
+/// The queue and its rounds.
 #[derive(Debug)]
 pub struct Reference {
     options: PgConnectOptions,
@@ -99,48 +96,41 @@ pub struct Reference {
     trials: Vec<Trial>,
     ready: u64,
     best: f64,
-    rounds: Vec<f64>,
+    /// Cycles per second of each round.
+    pub rounds: Vec<f64>,
 }
 
 impl Reference {
-    /// Makes the table and finds out how many connections serve it best.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Makes the table and finds the best number of connections.
     pub async fn prepare(stage: &Stage) -> Result<Self> {
         let options = stage.beside(DATABASE).await?.application_name("muster bench reference");
         let mut admin = PgConnection::connect_with(&options).await?;
         sqlx::raw_sql(SCHEMA).execute(&mut admin).await?;
-        let mut reference = Self {
-            options,
-            connections: 1,
-            trials: Vec::new(),
-            ready: 0,
-            best: FIRST_RATE,
-            rounds: Vec::new(),
-        };
+        let (trials, rounds) = (Vec::new(), Vec::new());
+        let mut reference =
+            Self { options, connections: 1, trials, ready: 0, best: FIRST_RATE, rounds };
         for connections in CONNECTIONS {
             reference.connections = connections;
             let cycles_per_second = reference.run(TRIAL / 4, TRIAL).await?;
             tracing::info!(connections, cycles_per_second, "reference tried");
             reference.trials.push(Trial { connections, cycles_per_second });
         }
-        let best = reference
-            .trials
-            .iter()
-            .max_by(|one, two| one.cycles_per_second.total_cmp(&two.cycles_per_second));
+        let by_rate =
+            |one: &&Trial, two: &&Trial| one.cycles_per_second.total_cmp(&two.cycles_per_second);
+        let best = reference.trials.iter().max_by(by_rate);
         reference.connections = best.map_or(1, |best| best.connections);
         Ok(reference)
     }
 
-    /// One round that counts; returns its cycles per second.
+    /// One counted round.
     ///
     /// # Errors
-    /// When the database fails, or there was not enough prepared.
-    pub async fn round(&mut self, lead_in: Duration, length: Duration) -> Result<f64> {
-        let rate = self.run(lead_in, length).await?;
+    /// The prepared rows ran out: such a round would flatter the service.
+    pub async fn round(&mut self, settings: &BenchSettings) -> Result<()> {
+        let rate = self.run(settings.lead_in(), settings.round()).await?;
+        tracing::info!(rate, "reference");
         self.rounds.push(rate);
-        Ok(rate)
+        Ok(())
     }
 
     async fn run(&mut self, lead_in: Duration, length: Duration) -> Result<f64> {
@@ -150,22 +140,19 @@ impl Reference {
             connections.push(PgConnection::connect_with(&self.options).await?);
         }
         let window = Window::now(lead_in, length);
-        let (done, claimed) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
-        let mut workers = JoinSet::new();
-        for (number, connection) in connections.into_iter().enumerate() {
-            let (done, claimed) = (Rc::clone(&done), Rc::clone(&claimed));
-            workers.spawn_local(work(connection, number as i32, window, done, claimed));
+        let workers = (0..).zip(connections).map(|(number, of)| work(of, number, window));
+        let (mut claimed, mut done) = (0, 0);
+        for (its_claimed, its_done) in together(workers).await? {
+            claimed += its_claimed;
+            done += its_done;
         }
-        while let Some(ended) = workers.join_next().await {
-            ended.map_err(|_| BenchError::Impossible("a worker panicked".into()))??;
-        }
-        self.ready = self.ready.saturating_sub(claimed.get());
-        let rate = window.per_second(done.get());
+        self.ready = self.ready.saturating_sub(claimed);
+        let rate = window.per_second(done);
         self.best = self.best.max(rate);
         Ok(rate)
     }
 
-    /// Makes sure that there is more work than can be done, and that the server knows its tables.
+    /// Prepares more rows than a round can use, and analyses the table.
     async fn fill(&mut self, seconds: f64) -> Result<()> {
         let wanted = (self.best * 2.0 * seconds) as u64;
         let missing = wanted.saturating_sub(self.ready);
@@ -177,36 +164,28 @@ impl Reference {
         Ok(admin.close().await?)
     }
 
-    /// What the rounds came to.
-    #[must_use]
+    /// The figures.
     pub fn report(self) -> ReferenceReport {
-        ReferenceReport {
-            connections: self.connections,
-            trials: self.trials,
-            cycles_per_second: Spread::of(self.rounds),
-        }
+        let Self { connections, trials, rounds, .. } = self;
+        ReferenceReport { connections, trials, cycles_per_second: Spread::of(rounds) }
     }
 }
 
-/// One worker. It says so when the work runs out: such a round would flatter the service.
-async fn work(
-    mut connection: PgConnection,
-    number: i32,
-    window: Window,
-    done: Rc<Cell<u64>>,
-    claimed: Rc<Cell<u64>>,
-) -> Result<()> {
+/// One worker. Returns its claims, and its completions within the window.
+async fn work(mut connection: PgConnection, number: i32, window: Window) -> Result<(u64, u64)> {
+    let (mut claimed, mut done) = (0, 0);
     while Instant::now() < window.until {
         let claim = sqlx::query_as::<_, (i64, i32, String)>(CLAIM).bind(number);
         let Some((id, attempt, _payload)) = claim.fetch_optional(&mut connection).await? else {
             return Err(BenchError::Impossible("the reference ran out of work".into()));
         };
-        claimed.set(claimed.get() + 1);
+        claimed += 1;
         let complete = sqlx::query(COMPLETE).bind(id).bind(attempt);
         let changed = complete.execute(&mut connection).await?.rows_affected();
         if changed == 1 && window.holds(Instant::now()) {
-            done.set(done.get() + 1);
+            done += 1;
         }
     }
-    Ok(connection.close().await?)
+    connection.close().await?;
+    Ok((claimed, done))
 }

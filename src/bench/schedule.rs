@@ -1,16 +1,15 @@
-//! When something is to happen, fixed before anything happens.
+//! Arrivals that are fixed in advance.
 //!
-//! A client that waits for an answer before it sends again slows down with the service, and then
-//! measures only the good moments. So what is measured open loop has its arrivals fixed in advance,
-//! and its latency is counted from them, whether or not somebody was free to send in time.
+//! A client that sends only after an answer slows down together with the service, and so measures
+//! the good moments only. In an open loop the arrivals are fixed, and latency counts from them
+//! whether or not a connection was free at that time.
 
 use std::time::Duration;
 
 use crate::entropy::Entropy;
 
-/// Arrivals as independent agents cause them: `rate` per second on average, for `length`, with
-/// exponential gaps. The same `seed` gives the same arrivals.
-#[must_use]
+/// Arrivals of independent agents: `rate` per second on average, for `length`, with exponential
+/// gaps. The same `seed` gives the same arrivals.
 pub fn random(rate: f64, length: Duration, seed: u64) -> Vec<Duration> {
     let chance = Entropy::seeded(seed);
     let mut arrivals = Vec::new();
@@ -19,7 +18,7 @@ pub fn random(rate: f64, length: Duration, seed: u64) -> Vec<Duration> {
     }
     let mut at = 0.0;
     loop {
-        // Never the logarithm of zero.
+        // The logarithm of zero is infinite.
         at -= (1.0 - chance.jitter()).max(f64::MIN_POSITIVE).ln() / rate;
         if at >= length.as_secs_f64() {
             return arrivals;
@@ -28,9 +27,8 @@ pub fn random(rate: f64, length: Duration, seed: u64) -> Vec<Duration> {
     }
 }
 
-/// Arrivals of `count` things that each repeat every `period`, evenly spread, for `length`: each
-/// with the index of the thing.
-#[must_use]
+/// Evenly spread arrivals of `count` things, each once per `period`, for `length`: the time and the
+/// index of the thing.
 pub fn even(count: usize, period: Duration, length: Duration) -> Vec<(Duration, usize)> {
     let gap = period.as_secs_f64() / count.max(1) as f64;
     let total = if count == 0 { 0 } else { (length.as_secs_f64() / gap).floor() as usize };

@@ -1,7 +1,7 @@
-//! `muster serve` as a process of its own, which is what is measured.
+//! `muster serve` as a process of its own: the service under measurement.
 //!
-//! It is this very program, with the settings that it has when nobody sets any, on the database it
-//! is given. It ends when this value is dropped, and, on Linux, when this process dies in any way.
+//! It is this program, with its default settings, on the given database. It ends when the value is
+//! dropped and, on Linux, when this process dies in any way.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -19,13 +19,13 @@ use super::{
 };
 use crate::embedded;
 
-/// How long it may take until it is ready.
+/// Longest start.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// How long it may take to stop before it is killed: only the bench is connected to it.
+/// Longest stop before a kill; only the bench is connected to it.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
-/// How often a condition is looked at.
+/// Pause between two checks of a condition.
 const POLL: Duration = Duration::from_millis(20);
-/// What the service takes from its environment that would change what is measured.
+/// Variables of the environment that would change the measured service.
 const VARIABLES: [&str; 6] = [
     "MUSTER_LISTEN",
     "MUSTER_MAX_REQUESTS",
@@ -35,20 +35,19 @@ const VARIABLES: [&str; 6] = [
     "PGOPTIONS",
 ];
 
-/// A running server. It is killed when this is dropped.
+/// A running server. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
-    /// Where it listens.
+    /// Its address.
     pub target: Target,
 }
 
 impl Server {
-    /// Starts it on the database at `url`, where `key` becomes the first key, and waits until it is
-    /// ready.
+    /// Starts it on the database at `url`, with `key` as its first key, and waits until it is ready.
     ///
     /// # Errors
-    /// When it cannot be started, or ends, or is not ready in time.
+    /// It cannot be started, ends early, or is not ready in time.
     pub async fn start(url: &str, connections: u16, key: &SecretString) -> Result<Self> {
         let program = std::env::current_exe().map_err(BenchError::system("find this program"))?;
         let address = free_address()?;
@@ -58,14 +57,14 @@ impl Server {
             .env("DATABASE_URL", url)
             .env("MUSTER_DATABASE_CONNECTIONS", connections.to_string())
             .env("MUSTER_BOOTSTRAP_KEY", key.expose_secret())
-            // Not each slow statement: the figures show them.
+            // Without slow statements, which the figures show.
             .env("MUSTER_LOG", "warn,sqlx=error")
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         for variable in VARIABLES {
             command.env_remove(variable);
         }
-        // Ctrl-C is for us: we stop the server.
+        // Ctrl-C must reach the bench only, which stops the server.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         embedded::die_with_thread(&mut command, Signal::KILL);
         let mut command = Command::from(command);
@@ -85,37 +84,37 @@ impl Server {
                 return Ok(());
             }
             if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(BenchError::Server(format!("ended before it was ready: {status}")));
+                let text = format!("the measured server ended before it was ready: {status}");
+                return Err(BenchError::Impossible(text));
             }
             if Instant::now() > deadline {
                 let seconds = READY_WITHIN.as_secs();
-                return Err(BenchError::Server(format!("was not ready within {seconds} s")));
+                let text = format!("the measured server was not ready within {seconds} s");
+                return Err(BenchError::Impossible(text));
             }
             tokio::time::sleep(POLL).await;
         }
     }
 
-    /// Its process number, while it runs.
-    #[must_use]
+    /// Its process number, until it has ended.
     pub fn pid(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Asks it to stop, and waits for it; what does not stop in time is killed.
+    /// Stops it and waits for its end; kills it after [`STOP_WITHIN`].
     pub async fn stop(mut self) {
         let pid = self.pid().and_then(|pid| Pid::from_raw(pid.cast_signed()));
         if let Some(pid) = pid {
             let _ = kill_process(pid, Signal::TERM);
         }
         if tokio::time::timeout(STOP_WITHIN, self.child.wait()).await.is_err() {
-            tracing::warn!("the server that was measured did not stop in time and is killed");
+            tracing::warn!("the measured server did not stop in time and is killed");
             let _ = self.child.kill().await;
         }
     }
 }
 
-/// An address that nobody listens on. Somebody may take it before the server does; then the server
-/// says so and ends.
+/// A free address. Another process may take it before the server does; the start then fails.
 fn free_address() -> Result<SocketAddr> {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr());
     free.map_err(BenchError::system("find a free port"))

@@ -1,4 +1,4 @@
-//! What is measured, for how long and how large.
+//! The scenarios of a run, their length and their size.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -6,37 +6,24 @@ use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 use serde::Serialize;
 
-/// One thing that is measured.
+/// One measurement. The order is that of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scenario {
-    /// Claim, spend, complete over HTTP: one task per claim, and ten
+    /// Claim, spend, complete over HTTP, with one task per claim and with ten; rows and WAL per cycle
     Cycle,
-    /// What a good hand-written queue does on the same PostgreSQL, in turns with `cycle`
+    /// A good hand-written queue on the same PostgreSQL, in turns with `cycle`
     Reference,
-    /// Agents that wait for work: what each costs, and how soon 100 new tasks are claimed
+    /// Agents that wait for work: the cost of each, and the latency until 100 new tasks are claimed
     Idle,
-    /// Running attempts that beat every ten seconds, alone and while `cycle` runs
+    /// Running attempts with a heartbeat every ten seconds, alone and during `cycle`
     Heartbeat,
-    /// Cycles with limits on every level above the tasks, and of goals that set theirs aside
+    /// Cycles with limits on every level above the tasks, and of goals with an allocated budget
     Budget,
-    /// Cycles, claims and lists with ever more finished tasks behind them
+    /// Cycles, claims and lists behind a growing number of finished tasks
     Growth,
-    /// Minutes of cycles: what changes, and what a long transaction does
+    /// Minutes of cycles: changes over time, and the effect of a long transaction
     Sustain,
-}
-
-impl Scenario {
-    /// All, in the order in which they are measured.
-    pub const ALL: [Self; 7] = [
-        Self::Cycle,
-        Self::Reference,
-        Self::Idle,
-        Self::Heartbeat,
-        Self::Budget,
-        Self::Growth,
-        Self::Sustain,
-    ];
 }
 
 /// The form of the report on standard output.
@@ -48,101 +35,59 @@ pub enum Format {
     Json,
 }
 
-/// What `muster bench` is asked for.
+/// The options of `muster bench`.
 #[derive(Debug, Clone, Args)]
 pub struct BenchSettings {
-    /// What to measure; everything when nothing is named
+    /// The scenarios to measure; all by default
     #[arg(value_enum, value_name = "SCENARIO")]
     pub scenarios: Vec<Scenario>,
     /// Seconds of one round
-    #[arg(
-        long,
-        default_value_t = 8,
-        value_parser = clap::value_parser!(u64).range(1..=600),
-        value_name = "SECONDS"
-    )]
+    #[arg(long, value_name = "SECONDS", default_value_t = 8)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=600))]
     pub seconds: u64,
-    /// Rounds of each thing; those that are compared alternate
-    #[arg(
-        long,
-        default_value_t = 5,
-        value_parser = clap::value_parser!(u32).range(1..=100),
-        value_name = "COUNT"
-    )]
+    /// Rounds of each measurement; compared measurements alternate
+    #[arg(long, value_name = "COUNT", default_value_t = 5)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
-    /// Connections of `cycle`, each an agent of its own
-    #[arg(
-        long,
-        default_value_t = 256,
-        value_parser = clap::value_parser!(u16).range(1..=1000),
-        value_name = "COUNT"
-    )]
+    /// Connections of `cycle`, each of its own agent
+    #[arg(long, value_name = "COUNT", default_value_t = 256)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub connections: u16,
-    /// Percent of the throughput that was measured at which latency is measured open loop
-    #[arg(
-        long,
-        default_value_t = 60,
-        value_parser = clap::value_parser!(u32).range(1..=100),
-        value_name = "PERCENT"
-    )]
+    /// Rate of the open loop, in percent of the measured throughput
+    #[arg(long, value_name = "PERCENT", default_value_t = 60)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
     pub open_loop_percent: u32,
     /// Claim without `Idempotency-Key`
     #[arg(long)]
     pub plain_claims: bool,
-    /// How many agents wait in `idle`, in rising order
-    #[arg(
-        long,
-        default_values_t = [1_000, 5_000],
-        value_delimiter = ',',
-        value_parser = clap::value_parser!(u32).range(1..=15_000),
-        value_name = "COUNT,..."
-    )]
+    /// Numbers of waiting agents in `idle`, in rising order
+    #[arg(long, value_name = "COUNT,...", default_values_t = [1_000, 5_000])]
+    #[arg(value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=15_000))]
     pub idle_agents: Vec<u32>,
-    /// Seconds for which the database is watched in `idle`; a minute sees each claim renewed once
-    #[arg(
-        long,
-        default_value_t = 60,
-        value_parser = clap::value_parser!(u64).range(1..=600),
-        value_name = "SECONDS"
-    )]
+    /// Seconds of counting statements in `idle`; every claim is renewed once a minute
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=600))]
     pub idle_seconds: u64,
-    /// How many attempts beat in `heartbeat`
-    #[arg(
-        long,
-        default_value_t = 5_000,
-        value_parser = clap::value_parser!(u32).range(1..=50_000),
-        value_name = "COUNT"
-    )]
+    /// Number of running attempts in `heartbeat`
+    #[arg(long, value_name = "COUNT", default_value_t = 5_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=50_000))]
     pub beating_attempts: u32,
     /// Numbers of finished tasks in `growth`, in rising order
-    #[arg(
-        long,
-        default_values_t = [10_000, 100_000, 1_000_000],
-        value_delimiter = ',',
-        value_parser = clap::value_parser!(u32).range(1_000..=20_000_000),
-        value_name = "COUNT,..."
-    )]
+    #[arg(long, value_name = "COUNT,...", default_values_t = [10_000, 100_000, 1_000_000])]
+    #[arg(value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1_000..=20_000_000))]
     pub growth_sizes: Vec<u32>,
-    /// Open tasks in `growth`
-    #[arg(
-        long,
-        default_value_t = 100_000,
-        value_parser = clap::value_parser!(u32).range(1_000..=10_000_000),
-        value_name = "COUNT"
-    )]
+    /// Number of open tasks in `growth`
+    #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
     pub growth_open: u32,
-    /// Seconds of `sustain`, which runs twice; a third of the second run has a held snapshot
-    #[arg(
-        long,
-        default_value_t = 180,
-        value_parser = clap::value_parser!(u64).range(6..=36_000),
-        value_name = "SECONDS"
-    )]
+    /// Seconds of `sustain`, which runs twice; a snapshot is held for a third of the second run
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    #[arg(value_parser = clap::value_parser!(u64).range(6..=36_000))]
     pub sustain_seconds: u64,
-    /// A running service to measure in place of one that is started: http://host:port
+    /// A running service to measure, in place of one started for the run: http://host:port
     ///
-    /// It is filled with tasks and agents that stay. What has to be measured at its process is left
-    /// out; what has to be measured at its database, unless `--database-url` names that.
+    /// Its new tasks and agents stay. Figures of its process are left out, and so are figures of its
+    /// database unless `--database-url` names that.
     #[arg(long, requires = "key", value_name = "URL")]
     pub url: Option<String>,
     /// The operator's or admin's key for `--url`
@@ -157,20 +102,17 @@ pub struct BenchSettings {
 }
 
 impl BenchSettings {
-    /// Whether this is to be measured.
-    #[must_use]
+    /// Whether the scenario is to be measured.
     pub fn wants(&self, scenario: Scenario) -> bool {
         self.scenarios.is_empty() || self.scenarios.contains(&scenario)
     }
 
-    /// The length of a round.
-    #[must_use]
+    /// The counted length of a round.
     pub fn round(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }
 
-    /// What runs before a round is counted: the first moments belong to nobody.
-    #[must_use]
+    /// The uncounted beginning of a round, in which connections and batches fill.
     pub fn lead_in(&self) -> Duration {
         (self.round() / 4).min(Duration::from_secs(1))
     }
@@ -194,9 +136,9 @@ mod tests {
     }
 
     #[test]
-    fn nothing_named_is_everything() {
+    fn no_name_means_all_scenarios() {
         let settings = parse(&[]).unwrap();
-        assert!(Scenario::ALL.iter().all(|scenario| settings.wants(*scenario)));
+        assert!(Scenario::value_variants().iter().all(|scenario| settings.wants(*scenario)));
         assert_eq!(settings.growth_sizes, [10_000, 100_000, 1_000_000]);
         let some = parse(&["cycle", "reference", "--growth-sizes", "2000,3000"]).unwrap();
         assert!(some.wants(Scenario::Reference) && !some.wants(Scenario::Idle));
@@ -204,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn senseless_values_are_refused() {
         for args in [
             &["circle"][..],
             &["--seconds", "0"],

@@ -1,18 +1,15 @@
-//! How much the database is asked, seen from beside it.
+//! The number of statements at the database.
 //!
-//! From a database of its own on the same server, so that its own questions are not counted. The
-//! exact count is that of `pg_stat_statements`, which has to be loaded when the server starts;
-//! without it transactions are counted, of which each holds several statements.
+//! They are read from another database of the same server, so that the reading is not counted.
+//! `pg_stat_statements` has the exact number, but must be loaded at the start of the server; without
+//! it transactions are counted, of several statements each.
 
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
 
-use super::{
-    error::{BenchError, Result},
-    stage::Stage,
-};
+use super::{error::Result, stage::Stage};
 
-/// The database to look from.
+/// The database to read from.
 const WATCH: &str = "muster_bench_watch";
 
 const STATEMENTS: &str = "
@@ -22,36 +19,31 @@ const STATEMENTS: &str = "
 const TRANSACTIONS: &str =
     "select xact_commit + xact_rollback from pg_stat_database where datname = $1";
 
-/// What is counted.
+/// The unit of the count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Counted {
-    /// Statements, those that begin and end transactions included.
+    /// Statements, including begin and commit.
     Statements,
-    /// Transactions, autovacuum's included.
+    /// Transactions, including those of autovacuum.
     Transactions,
 }
 
-/// Counts what one database is asked.
+/// Counts the statements of one database.
 #[derive(Debug)]
 pub struct Counter {
     connection: PgConnection,
     database: String,
-    /// What is counted.
+    /// The unit of the count.
     pub counted: Counted,
 }
 
 impl Counter {
-    /// Looks at the database of the service.
-    ///
-    /// # Errors
-    /// When it is not known, or cannot be reached.
+    /// For the database of the service.
     pub async fn open(stage: &Stage) -> Result<Self> {
-        let unknown = || BenchError::Impossible("the database of --url is not known".into());
-        let options = stage.database.as_ref().ok_or_else(unknown)?;
-        let database = options.get_database().unwrap_or("postgres").to_owned();
+        let database = stage.options()?.get_database().unwrap_or("postgres").to_owned();
         let mut connection = PgConnection::connect_with(&stage.beside(WATCH).await?).await?;
-        // Neither that it is not installed nor that it is not loaded is an error: see below.
+        // A missing or unloaded extension is no error: transactions are counted then.
         let create = "create extension if not exists pg_stat_statements";
         let _ = sqlx::raw_sql(create).execute(&mut connection).await;
         let mut counter = Self { connection, database, counted: Counted::Statements };
@@ -61,10 +53,7 @@ impl Counter {
         Ok(counter)
     }
 
-    /// The count up to now. It runs behind by up to a second.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// The count until now, up to a second late.
     pub async fn count(&mut self) -> Result<i64> {
         let question = match self.counted {
             Counted::Statements => STATEMENTS,

@@ -1,33 +1,32 @@
-//! Numbers made of many numbers.
+//! Medians, ratios and percentiles.
 //!
-//! A round is one value, because what happens within a round is not independent. Rounds of the
-//! things that are compared alternate, and a comparison is made within each pair of rounds before
-//! the median is taken: what the machine does over minutes then falls on both.
+//! A round is one value, because the cycles within a round are not independent. Compared rounds
+//! alternate, and a ratio is taken within each pair of rounds before the median: slow changes of the
+//! machine then affect both sides alike.
 
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// The longest latency that is told apart, in microseconds: two minutes.
+/// The longest recorded latency, in microseconds: two minutes.
 const LONGEST: u64 = 120_000_000;
 
 /// The values of several rounds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Spread {
-    /// The middle one; of an even number the mean of the two.
+    /// The middle value; of an even number the mean of the middle two.
     pub median: f64,
-    /// The smallest.
+    /// The smallest value.
     pub min: f64,
-    /// The largest.
+    /// The largest value.
     pub max: f64,
-    /// All, in the order of the rounds.
+    /// All values, in the order of the rounds.
     pub rounds: Vec<f64>,
 }
 
 impl Spread {
-    /// Of the values of rounds; all zero without any.
-    #[must_use]
+    /// The spread of the values of rounds; zero if there are none.
     pub fn of(rounds: Vec<f64>) -> Self {
         let mut sorted = rounds.clone();
         sorted.sort_by(f64::total_cmp);
@@ -42,46 +41,43 @@ impl Spread {
         Self { median, min, max, rounds }
     }
 
-    /// Of `mine / theirs`, round by round. A pair without a divisor is left out.
-    #[must_use]
+    /// The spread of `mine / theirs`, round by round. A pair with a zero divisor is left out.
     pub fn ratio(mine: &[f64], theirs: &[f64]) -> Self {
         let pairs = mine.iter().zip(theirs).filter(|(_, divisor)| **divisor > 0.0);
         Self::of(pairs.map(|(mine, theirs)| mine / theirs).collect())
     }
 
-    /// Of what `with` loses against `without`, in percent, round by round.
-    #[must_use]
+    /// The spread of the loss of `with` against `without`, in percent, round by round.
     pub fn cost_percent(with: &[f64], without: &[f64]) -> Self {
         let kept = Self::ratio(with, without);
         Self::of(kept.rounds.into_iter().map(|kept| (1.0 - kept) * 100.0).collect())
     }
 }
 
-/// Latencies, counted in microseconds; to three digits.
+/// A histogram of latencies in microseconds, to three digits.
 #[derive(Debug, Clone)]
 pub struct Latencies(Histogram<u64>);
 
 impl Default for Latencies {
     fn default() -> Self {
-        // It refuses bounds that make no sense, and these are constants.
+        // It refuses senseless bounds, and these are constants.
         #[allow(clippy::expect_used)]
         Self(Histogram::new_with_bounds(1, LONGEST, 3).expect("the bounds make sense"))
     }
 }
 
 impl Latencies {
-    /// Counts one; what takes longer than [`LONGEST`] counts as that.
+    /// Records one latency; one above [`LONGEST`] is recorded as that.
     pub fn record(&mut self, latency: Duration) {
         self.0.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(LONGEST));
     }
 
-    /// Counts the time since `from`.
+    /// Records the time since `from`.
     pub fn record_since(&mut self, from: Instant) {
         self.record(from.elapsed());
     }
 
-    /// What they come to.
-    #[must_use]
+    /// Count and percentiles.
     pub fn summary(&self) -> Summary {
         let at = |quantile: f64| self.0.value_at_quantile(quantile) as f64 / 1000.0;
         Summary {
@@ -94,18 +90,18 @@ impl Latencies {
     }
 }
 
-/// What latencies come to, in milliseconds.
+/// Percentiles of latencies, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Summary {
-    /// How many there were.
+    /// Number of latencies.
     pub count: u64,
-    /// Half of them took no longer.
+    /// Median.
     pub p50_ms: f64,
-    /// Nine of ten took no longer.
+    /// 90th percentile.
     pub p90_ms: f64,
-    /// 99 of a hundred took no longer.
+    /// 99th percentile.
     pub p99_ms: f64,
-    /// The longest.
+    /// Longest.
     pub max_ms: f64,
 }
 
@@ -132,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cost_is_what_is_lost() {
+    fn a_cost_is_the_lost_part() {
         let cost = Spread::cost_percent(&[90.0, 110.0], &[100.0, 100.0]);
         assert!((cost.rounds[0] - 10.0).abs() < 1e-9 && (cost.rounds[1] + 10.0).abs() < 1e-9);
     }

@@ -1,8 +1,8 @@
-//! Work for the agents, posted through the API like any other.
+//! The tasks of the agents, posted through the API.
 //!
-//! Goals of 1,000 tasks in one project. The second half of a goal's tasks each need one of the
-//! first half, so every other completion frees a task, and every claim of a freed task hands over
-//! what the needed one produced. What is posted and never claimed is left lying for the next round.
+//! Goals of 1,000 tasks in one project. Each task of the second half needs one of the first half, so
+//! every second completion makes a task ready, and the claim of such a task carries the result of
+//! the needed one. Tasks left unclaimed by a round serve the next one.
 
 use hyper::body::Bytes;
 use serde_json::{Value, json};
@@ -10,22 +10,22 @@ use serde_json::{Value, json};
 use super::{
     error::Result,
     http::Connection,
-    stage::{Ground, Stage},
+    stage::{Setup, Stage},
 };
 
 /// Tasks of one goal.
 pub const GOAL_TASKS: usize = 1_000;
 
-/// How the tasks of a goal hang together.
+/// The dependencies between the tasks of a goal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
-    /// All may start at once.
+    /// None.
     Nothing,
-    /// Each of the second half needs one of the first.
+    /// Each task of the second half needs one of the first half.
     FirstHalf,
 }
 
-/// Posts goals, and knows how much of what it posted is left.
+/// Posts goals and counts their unclaimed tasks.
 #[derive(Debug)]
 pub struct Supply {
     connection: Connection,
@@ -34,32 +34,23 @@ pub struct Supply {
 }
 
 impl Supply {
-    /// Posts for agents that have this capability, or for any.
-    ///
-    /// # Errors
-    /// When the service cannot be reached.
+    /// Posts for agents with this capability, or for all.
     pub async fn new(
-        ground: &Ground,
+        setup: &Setup,
         stage: &Stage,
         capability: Option<&'static str>,
         needs: Needs,
     ) -> Result<Self> {
-        Self::of(stage, &goal(&ground.run, capability, GOAL_TASKS, needs)).await
+        Self::of(stage, &goal(&setup.run, capability, GOAL_TASKS, needs)).await
     }
 
-    /// Posts this goal, of [`GOAL_TASKS`] tasks, again and again.
-    ///
-    /// # Errors
-    /// When the service cannot be reached.
+    /// Posts copies of this goal of [`GOAL_TASKS`] tasks.
     pub async fn of(stage: &Stage, goal: &Value) -> Result<Self> {
         let connection = Connection::open(&stage.target, &stage.key).await?;
         Ok(Self { connection, goal: goal.to_string().into(), left: 0 })
     }
 
-    /// Posts goals until at least `tasks` are left.
-    ///
-    /// # Errors
-    /// When a goal is refused.
+    /// Posts goals until at least `tasks` are unclaimed.
     pub async fn ensure(&mut self, tasks: usize) -> Result<()> {
         while self.left < tasks as i64 {
             self.post().await?;
@@ -68,30 +59,25 @@ impl Supply {
     }
 
     /// Posts one goal.
-    ///
-    /// # Errors
-    /// When it is refused.
     pub async fn post(&mut self) -> Result<()> {
-        let posted = self.connection.post("/v1/goals", self.goal.clone()).await?;
+        let posted = self.connection.post("/v1/goals", self.goal.clone(), None).await?;
         posted.accepted("POST /v1/goals")?;
         self.left += GOAL_TASKS as i64;
         Ok(())
     }
 
-    /// Notes that so many were claimed.
+    /// Subtracts claimed tasks.
     pub fn used(&mut self, tasks: u64) {
         self.left -= tasks as i64;
     }
 
-    /// How many are left.
-    #[must_use]
+    /// The number of unclaimed tasks.
     pub fn left(&self) -> i64 {
         self.left
     }
 }
 
 /// A goal of `tasks` tasks.
-#[must_use]
 pub fn goal(run: &str, capability: Option<&str>, tasks: usize, needs: Needs) -> Value {
     let free = match needs {
         Needs::Nothing => tasks,

@@ -1,54 +1,54 @@
 //! `sustain`: minutes of cycles without a pause, twice.
 //!
-//! Work is posted meanwhile, whenever there is little left; what that costs is in the throughput.
-//! The first run asks what changes over time: throughput, rows that are dead, bytes of write-ahead
-//! log per task. The second has a transaction that holds a snapshot for its middle third, as a
-//! backup or a forgotten session does: no dead row can be cleared away meanwhile. It asks what that
-//! does, and how soon it is over.
+//! Tasks are posted during the cycles, whenever few are left; the throughput includes that cost. The
+//! first run shows changes over time: throughput, dead rows, bytes of write-ahead log per task. In the
+//! second a transaction holds a snapshot for the middle third, as a backup or a forgotten session
+//! does, so that no dead row can be removed. It shows the effect on throughput and the time until the
+//! throughput is back.
 
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::Connection as _;
 
 use super::{
     cycling::Cycling,
-    error::{BenchError, Result},
-    load::{Outcome, Pace, Record, Shared, Window},
-    machine::Machine,
-    report::{Finding, Grid, figure},
-    settings::BenchSettings,
-    stage::{Ground, Stage},
+    error::Result,
+    load::{Outcome, Record, Shared, Window},
+    report::{Figures, Report},
+    settings::Scenario,
+    stage::{Setup, Stage},
     supply::{GOAL_TASKS, Supply},
+    table::{Finding, Grid, figure},
+    writes::WAL,
 };
 
-/// Throughput is shown over so many seconds.
+/// Seconds of one row of the table of throughput.
 const STEP: usize = 10;
-/// Recovered is who does so much of the throughput before, on average over [`OVER`] seconds.
+/// Recovered throughput over that before, on average over [`OVER`] seconds.
 const RECOVERED: f64 = 0.9;
 const OVER: usize = 5;
-/// How often the supply is looked at.
+/// Pause between two checks of the supply.
 const LOOK: Duration = Duration::from_millis(20);
-/// How many seconds of work are kept ready.
+/// Seconds of work that are kept ready.
 const READY_SECONDS: f64 = 4.0;
 
 const TABLES: &str = "
     select relname::text, n_live_tup, n_dead_tup from pg_stat_user_tables
     where n_tup_upd + n_tup_del > 0 order by n_dead_tup desc, relname limit 8
 ";
-const WAL: &str = "select (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint";
 const HOLD: &str = "begin isolation level repeatable read; select pg_current_snapshot();";
 
-/// What `sustain` came to.
+/// The figures of `sustain`.
 #[derive(Debug, Clone, Serialize)]
 pub struct SustainReport {
-    /// Without a pause.
+    /// The run without a snapshot.
     pub plain: Run,
-    /// With a snapshot held for the middle third.
+    /// The run with a snapshot held for the middle third.
     pub held: Run,
-    /// Throughput before the snapshot was taken, cycles per second.
+    /// Throughput before the snapshot, in cycles per second.
     pub held_before: f64,
-    /// While it was held.
+    /// Throughput during the snapshot.
     pub held_during: f64,
     /// Seconds from its release until the throughput was 0.9 of that before; null: not in this run.
     pub recovered_after_seconds: Option<usize>,
@@ -61,121 +61,82 @@ pub struct Run {
     pub cycles_by_second: Vec<u64>,
     /// Throughput of the last part over that of the first.
     pub end_over_start: f64,
-    /// The length of either part, in seconds.
+    /// Length of both parts, in seconds.
     pub part_seconds: usize,
-    /// Write-ahead log per claimed task, in bytes, with that of posting the next ones.
-    pub wal_bytes_per_task: Option<f64>,
-    /// Dead rows at the end, by table, most first.
+    /// Write-ahead log per claimed task, in bytes, posting included.
+    pub wal_bytes_per_task: f64,
+    /// Tables with the most dead rows at the end.
     pub tables: Vec<TableRows>,
-    /// What the agents saw.
+    /// The counts of the agents.
     pub outcome: Outcome,
 }
 
-/// Rows of a table, as its statistics say.
+/// Rows of a table, from its statistics.
 #[derive(Debug, Clone, Serialize, sqlx::FromRow)]
 pub struct TableRows {
     /// The table.
     #[sqlx(rename = "relname")]
     pub table: String,
-    /// Rows in use.
+    /// Live rows.
     #[sqlx(rename = "n_live_tup")]
     pub live: i64,
-    /// Rows that nobody can see any more, not yet cleared away.
+    /// Dead rows, not yet removed by vacuum.
     #[sqlx(rename = "n_dead_tup")]
     pub dead: i64,
 }
 
-/// Measures.
-///
-/// # Errors
-/// When something cannot be measured.
-pub async fn measure(
-    ground: &Ground,
-    machine: &mut Machine,
-) -> Result<(SustainReport, Vec<Finding>)> {
-    let settings = &ground.settings;
-    let plain = {
-        let stage = ground.stage(None).await?;
-        machine.look_at(&stage).await?;
-        let run = one(ground, &stage, None).await?;
-        stage.stop().await?;
-        run
-    };
-    let third = settings.sustain_seconds as usize / 3;
-    let stage = ground.stage(None).await?;
-    let database = stage.database.clone().ok_or_else(|| {
-        BenchError::Impossible("a snapshot can only be held where the database is known".into())
-    })?;
-    let held = one(ground, &stage, Some((database, third))).await?;
+/// Measures `sustain`.
+pub async fn measure(setup: &Setup, report: &mut Report) -> Result<()> {
+    let stage = setup.stage(None).await?;
+    report.machine.look_at(&stage).await?;
+    let plain = one(setup, &stage, None).await?;
+    stage.stop().await?;
+    let third = setup.settings.sustain_seconds as usize / 3;
+    let stage = setup.stage(None).await?;
+    let held = one(setup, &stage, Some(third)).await?;
     stage.stop().await?;
     let seconds = &held.cycles_by_second;
     let before = mean(seconds.get(third / 4..third));
-    let report = SustainReport {
+    let measured = SustainReport {
         held_before: before,
         held_during: mean(seconds.get(third..2 * third)),
         recovered_after_seconds: recovered(seconds, 2 * third, before),
         plain,
         held,
     };
-    let results = report.results();
-    Ok((report, results))
+    report.add(Scenario::Sustain, &measured)
 }
 
-/// One run; `hold` is where a snapshot is held, and for how many seconds after how many.
-async fn one(
-    ground: &Ground,
-    stage: &Stage,
-    hold: Option<(PgConnectOptions, usize)>,
-) -> Result<Run> {
-    let settings = &ground.settings;
-    let mut cycling = Cycling::prepare(ground, stage).await?;
-    cycling.stock(settings, 1).await?;
-    stage.tidy().await?;
-    let mut watch = match &stage.database {
-        Some(options) => Some(PgConnection::connect_with(options).await?),
-        None => None,
-    };
-    let wal_before = wal(watch.as_mut()).await?;
+/// One run; with `third` a snapshot is held for so many seconds, after as many.
+async fn one(setup: &Setup, stage: &Stage, third: Option<usize>) -> Result<Run> {
+    let settings = &setup.settings;
+    let mut cycling = Cycling::prepare(setup, stage).await?;
+    cycling.stock(stage, 1).await?;
+    let mut watch = stage.connect().await?;
+    let wal_before: i64 = sqlx::query_scalar(WAL).fetch_one(&mut watch).await?;
     let length = Duration::from_secs(settings.sustain_seconds);
     let window = Window::now(settings.lead_in(), length);
     let record = Record::new(window);
-    let (agents, supply) = cycling.parts();
-    let working = work(agents, &record);
-    let posting = keep_supplied(supply, &record, window);
-    let holding = async {
-        match hold {
-            Some((options, third)) => hold_snapshot(options, window, third).await,
-            None => Ok(()),
-        }
-    };
-    tokio::try_join!(working, posting, holding)?;
-    let wal_after = wal(watch.as_mut()).await?;
+    let working =
+        cycling.supplied(&record, async |supply| keep_supplied(supply, &record, window).await);
+    tokio::try_join!(working, hold_snapshot(stage, window, third))?;
+    let wal_after: i64 = sqlx::query_scalar(WAL).fetch_one(&mut watch).await?;
     let outcome = record.borrow().outcome();
-    let seconds = full_seconds(record.borrow().seconds(), settings);
+    // Seconds without a completion count too.
+    let mut seconds = record.borrow().seconds().to_vec();
+    seconds.resize(settings.sustain_seconds as usize, 0);
     let part_seconds = (seconds.len() / 6).clamp(1, 30);
-    let wal_bytes_per_task = match (wal_before, wal_after) {
-        (Some(before), Some(after)) => {
-            Some((after - before) as f64 / outcome.claimed.max(1) as f64)
-        }
-        _ => None,
-    };
     Ok(Run {
         end_over_start: end_over_start(&seconds, part_seconds),
         cycles_by_second: seconds,
         part_seconds,
-        wal_bytes_per_task,
-        tables: tables(watch.as_mut()).await?,
+        wal_bytes_per_task: (wal_after - wal_before) as f64 / outcome.claimed.max(1) as f64,
+        tables: sqlx::query_as(TABLES).fetch_all(&mut watch).await?,
         outcome,
     })
 }
 
-async fn work(agents: &mut Vec<super::fleet::Agent>, record: &Shared) -> Result<()> {
-    let taken = std::mem::take(agents);
-    *agents = super::load::cycles(taken, 1, &Pace::Closed, record).await?;
-    Ok(())
-}
-
-/// Posts a goal whenever there is little work left.
+/// Posts a goal whenever few tasks are left.
 async fn keep_supplied(supply: &mut Supply, record: &Shared, window: Window) -> Result<()> {
     let mut noted = 0;
     while Instant::now() < window.until {
@@ -194,9 +155,10 @@ async fn keep_supplied(supply: &mut Supply, record: &Shared, window: Window) -> 
 }
 
 /// Holds a snapshot for the middle third of the window.
-async fn hold_snapshot(options: PgConnectOptions, window: Window, third: usize) -> Result<()> {
+async fn hold_snapshot(stage: &Stage, window: Window, third: Option<usize>) -> Result<()> {
+    let Some(third) = third else { return Ok(()) };
     let third = Duration::from_secs(third as u64);
-    let mut connection = PgConnection::connect_with(&options).await?;
+    let mut connection = stage.connect().await?;
     tokio::time::sleep_until((window.from + third).into()).await;
     sqlx::raw_sql(HOLD).execute(&mut connection).await?;
     tracing::info!("a snapshot is held");
@@ -204,23 +166,6 @@ async fn hold_snapshot(options: PgConnectOptions, window: Window, third: usize) 
     sqlx::raw_sql("rollback").execute(&mut connection).await?;
     tracing::info!("the snapshot is released");
     Ok(connection.close().await?)
-}
-
-async fn wal(watch: Option<&mut PgConnection>) -> Result<Option<i64>> {
-    let Some(connection) = watch else { return Ok(None) };
-    Ok(Some(sqlx::query_scalar(WAL).fetch_one(connection).await?))
-}
-
-async fn tables(watch: Option<&mut PgConnection>) -> Result<Vec<TableRows>> {
-    let Some(connection) = watch else { return Ok(Vec::new()) };
-    Ok(sqlx::query_as(TABLES).fetch_all(connection).await?)
-}
-
-/// A second in which nothing was completed at the end is one all the same.
-fn full_seconds(seconds: &[u64], settings: &BenchSettings) -> Vec<u64> {
-    let mut seconds = seconds.to_vec();
-    seconds.resize(settings.sustain_seconds as usize, 0);
-    seconds
 }
 
 fn mean(seconds: Option<&[u64]>) -> f64 {
@@ -234,58 +179,53 @@ fn end_over_start(seconds: &[u64], part: usize) -> f64 {
     if start > 0.0 { end / start } else { 0.0 }
 }
 
-/// How many seconds after `released` the throughput is back.
+/// Seconds from `released` until the throughput is back.
 fn recovered(seconds: &[u64], released: usize, before: f64) -> Option<usize> {
     let after = seconds.get(released..)?;
     after.windows(OVER).position(|window| mean(Some(window)) >= RECOVERED * before)
 }
 
-/// Throughput in steps, for people.
+/// Mean throughput of each [`STEP`].
 fn steps(seconds: &[u64]) -> Vec<f64> {
     seconds.chunks(STEP).map(|chunk| mean(Some(chunk))).collect()
 }
 
-impl SustainReport {
+impl Figures for SustainReport {
     fn results(&self) -> Vec<Finding> {
-        let part = self.plain.part_seconds;
-        let what = format!("throughput of the last {part} s over that of the first");
-        let mut results = vec![Finding::one("sustain_ratio", what, self.plain.end_over_start, "")];
-        if let Some(bytes) = self.plain.wal_bytes_per_task {
-            let what = "write-ahead log per task, from its posting to its end";
-            results.push(Finding::one("sustain_wal", what, bytes, "bytes"));
-        }
+        let Run { part_seconds, end_over_start, wal_bytes_per_task, .. } = self.plain;
+        let ratio = format!("throughput of the last {part_seconds} s over that of the first");
+        let wal = "write-ahead log per task, from its posting to its end";
+        let held = "throughput with a held snapshot, over that before";
         let kept = self.held_during / self.held_before.max(1.0);
-        let what = "throughput while a snapshot is held, over that before";
-        results.push(Finding::one("sustain_held", what, kept, ""));
-        let what = "from its release until the throughput is 0.9 of that before";
-        results.push(match self.recovered_after_seconds {
-            Some(seconds) => Finding::one("sustain_recovery", what, seconds as f64, "s"),
-            None => Finding::never("sustain_recovery", what, "s"),
-        });
-        results
+        let recovery = "from its release until the throughput is 0.9 of that before";
+        vec![
+            Finding::one("sustain_ratio", ratio, end_over_start, ""),
+            Finding::one("sustain_wal", wal, wal_bytes_per_task, "bytes"),
+            Finding::one("sustain_held", held, kept, ""),
+            match self.recovered_after_seconds {
+                Some(seconds) => Finding::one("sustain_recovery", recovery, seconds as f64, "s"),
+                None => Finding::never("sustain_recovery", recovery, "s"),
+            },
+        ]
     }
 
-    /// As tables.
-    #[must_use]
-    pub fn grids(&self) -> Vec<Grid> {
+    fn grids(&self) -> Vec<Grid> {
         let (plain, held) =
             (steps(&self.plain.cycles_by_second), steps(&self.held.cycles_by_second));
         let row = |(number, (plain, held)): (usize, (&f64, &f64))| {
             vec![format!("{} s", number * STEP), figure(*plain), figure(*held)]
         };
-        let throughput = Grid {
-            title: "Sustain: cycles per second from this second on, work posted meanwhile".into(),
-            header: vec!["from", "plain", "snapshot held for the middle third"],
-            rows: plain.iter().zip(&held).enumerate().map(row).collect(),
-        };
-        let tables = |name: &str, run: &Run| Grid {
-            title: format!("Sustain: rows at the end, {name}"),
-            header: vec!["table", "live", "dead"],
-            rows: run
-                .tables
-                .iter()
-                .map(|rows| vec![rows.table.clone(), rows.live.to_string(), rows.dead.to_string()])
-                .collect(),
+        let throughput = Grid::new(
+            "Sustain: cycles per second from this second on, with posting of tasks",
+            ["from", "plain", "snapshot held for the middle third"],
+            plain.iter().zip(&held).enumerate().map(row),
+        );
+        let tables = |name: &str, run: &Run| {
+            let row = |rows: &TableRows| {
+                vec![rows.table.clone(), rows.live.to_string(), rows.dead.to_string()]
+            };
+            let title = format!("Sustain: rows at the end, {name}");
+            Grid::new(title, ["table", "live", "dead"], run.tables.iter().map(row))
         };
         vec![throughput, tables("plain", &self.plain), tables("after the snapshot", &self.held)]
     }

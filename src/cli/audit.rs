@@ -1,23 +1,21 @@
-//! `muster audit verify`: was the audit touched?
+//! `muster audit verify`: checks the audit for tampering.
 //!
-//! Of a file it needs no database: whoever was given an export can check it anywhere. Ends as `muster
-//! verify` does: with 0 when nothing was touched, with 1 when something was, and with 2 when that could
-//! not be found out.
+//! For an exported file it needs no database: the receiver of an export can check it anywhere. The exit
+//! codes are those of `muster verify`.
 
 use std::{
     fs::File,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::ExitCode,
 };
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Failure, database::Database, print};
+use super::{database::Database, failure::Failure, print};
 use crate::{
-    app::{App, audits::AuditVerification},
+    app::access::keys::LocalAdmin,
     config::DatabaseConfig,
     domain::{
         audit::{Break, BreakKind, Breaks, ChainCheck, Digest, ExportHead, Head, Line},
@@ -25,30 +23,27 @@ use crate::{
     },
 };
 
-const BROKEN: u8 = 1;
-const UNKNOWN: u8 = 2;
-
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Check that the audit was not touched
+    /// Check the audit for tampering
     ///
-    /// With a file, an export (GET /v1/audit/export) is checked, and no database is needed. Without
-    /// one the database is, in all workspaces. Ends with 0 when nothing was touched, with 1 when
-    /// something was, and with 2 when that could not be found out.
+    /// With a file it checks an export (GET /v1/audit/export) and needs no database. Without one it
+    /// checks the database, in all workspaces. Exits with 0 if nothing was touched, with 1 if
+    /// something was, and with 2 if that could not be found out.
     Verify(VerifyAuditArgs),
 }
 
 #[derive(Debug, Args)]
 pub struct VerifyAuditArgs {
-    /// The file to check
+    /// An export to check
     file: Option<PathBuf>,
-    /// `seq` of a head that was kept elsewhere; with --head
+    /// `seq` of a head kept in another place; with --head
     #[arg(long, value_name = "NUMBER", requires = "head")]
     seq: Option<i64>,
     /// `chain_sha256` of that head; with --seq
     #[arg(long, value_name = "SHA256", requires = "seq")]
     head: Option<Digest>,
-    /// Check this workspace alone
+    /// Check only this workspace
     #[arg(long, value_name = "ID")]
     workspace: Option<WorkspaceId>,
     /// Print JSON
@@ -63,24 +58,15 @@ impl VerifyAuditArgs {
     }
 }
 
-/// Runs the command, and says how the program ends.
-pub async fn run(config: &DatabaseConfig, command: &AuditCommand) -> ExitCode {
-    let AuditCommand::Verify(args) = command;
-    let holds = match &args.file {
+/// Runs `audit verify`. Returns whether nothing was touched.
+pub async fn verify(config: &DatabaseConfig, args: &VerifyAuditArgs) -> Result<bool, Failure> {
+    match &args.file {
         Some(file) => verify_file(file, args),
         None => verify_database(config, args).await,
-    };
-    match holds {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(BROKEN),
-        Err(failure) => {
-            print::failure(&*failure);
-            ExitCode::from(UNKNOWN)
-        }
     }
 }
 
-/// What was found in a file.
+/// The result for a file.
 #[derive(Debug, Serialize)]
 struct FileVerification {
     holds: bool,
@@ -100,7 +86,7 @@ fn verify_file(path: &Path, args: &VerifyAuditArgs) -> Result<bool, Failure> {
     Ok(found.holds)
 }
 
-/// A line at a time, whatever the size of the file.
+/// Reads line by line, so that the size of the file does not matter.
 fn check_file(path: &Path, kept: Option<Head>) -> Result<(ExportHead, Breaks), Failure> {
     let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut check = ChainCheck::new(kept);
@@ -119,26 +105,20 @@ fn check_file(path: &Path, kept: Option<Head>) -> Result<(ExportHead, Breaks), F
             Line::Head(last) => head = Some(last),
         }
     }
-    let head = head.ok_or("the line with the head is missing: the file broke off")?;
+    let head = head.ok_or("the line with the head is missing: the file is incomplete")?;
     if workspace.is_some_and(|workspace| workspace != json!(head.workspace_id)) {
-        let text = "the entries are of another workspace than the head";
+        let text = "the entries belong to another workspace than the head";
         check.breaks().add(BreakKind::ChainBroken, Some(head.seq), None, text);
     }
     Ok((head, check.finish(head.head())))
 }
 
 async fn verify_database(config: &DatabaseConfig, args: &VerifyAuditArgs) -> Result<bool, Failure> {
-    let database = Database::shared(config).await?;
-    let found = match database.app().await {
-        Ok(app) => {
-            let found = check(&app, args).await;
-            app.pool().close().await;
-            found
-        }
-        Err(failure) => Err(failure),
-    };
-    database.close().await?;
-    let found = found?;
+    let check = async |local: LocalAdmin<'_>| Ok(local.verify_audit(args.kept()).await?);
+    let found = Database::in_workspaces(config, args.workspace, check).await?;
+    if args.kept().is_some() && found.len() > 1 {
+        return Err("a head belongs to one workspace: name it with --workspace".into());
+    }
     if args.json {
         print::json(&found)?;
     } else {
@@ -147,22 +127,6 @@ async fn verify_database(config: &DatabaseConfig, args: &VerifyAuditArgs) -> Res
         }
     }
     Ok(found.iter().all(|of| of.holds))
-}
-
-async fn check(app: &App, args: &VerifyAuditArgs) -> Result<Vec<AuditVerification>, Failure> {
-    let workspaces = match args.workspace {
-        Some(workspace) => vec![workspace],
-        None => app.workspaces().await?,
-    };
-    if args.kept().is_some() && workspaces.len() > 1 {
-        return Err("a head is of one workspace: name it with --workspace".into());
-    }
-    let mut found = Vec::new();
-    for workspace in workspaces {
-        let local = app.local_admin(Some(workspace)).await?;
-        found.push(local.verify_audit(args.kept()).await?);
-    }
-    Ok(found)
 }
 
 fn show(workspace: WorkspaceId, head: Head, total: i64, breaks: &[Break]) -> Result<(), Failure> {

@@ -1,22 +1,23 @@
-//! The database that a command works on.
+//! The database of a command.
 //!
-//! One named by `DATABASE_URL`, or a private one: started here, or, for commands that work beside a
-//! running service, the one that the service runs.
+//! That of `DATABASE_URL`, or a private one: started here or, for commands beside a running service,
+//! that of the service.
 
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
-use super::{Failure, print};
+use super::{failure::Failure, print};
 use crate::{
-    app::App,
+    app::{App, access::keys::LocalAdmin},
     clock::Clock,
     config::{DATABASE, DatabaseConfig},
-    embedded::{Address, EmbeddedError, EmbeddedOptions, EmbeddedPostgres, Lifetime, passing_dir},
+    domain::ids::WorkspaceId,
+    embedded::{Address, EmbeddedError, EmbeddedOptions, EmbeddedPostgres},
     entropy::Entropy,
     shutdown::Shutdown,
     store,
 };
 
-/// The URL of the database cannot be read. It is not repeated, because it may hold a password.
+/// The URL of the database has another form. The text leaves it out, because it may have a password.
 #[derive(Debug, thiserror::Error)]
 #[error("DATABASE_URL is not postgres://user:password@host:5432/database: {0}")]
 struct DatabaseUrlError(#[source] sqlx::Error);
@@ -33,7 +34,7 @@ pub struct Database {
 }
 
 impl Database {
-    /// The database of a service: a private one must not be run by anybody else.
+    /// The database of a service. A private one must not be in use by another muster.
     pub async fn own(config: &DatabaseConfig) -> Result<Self, Failure> {
         if let Some(options) = server(config)? {
             tracing::info!(
@@ -47,24 +48,21 @@ impl Database {
         Ok(Self::started(config).await?)
     }
 
-    /// The database of a service that leaves nothing behind: a private one is made in a temporary
-    /// directory, and removed when it is closed.
+    /// The database of a service that leaves nothing behind: a private one is in a temporary
+    /// directory, which is removed on close.
     pub async fn passing(config: &DatabaseConfig) -> Result<Self, Failure> {
         if let Some(options) = server(config)? {
             return Ok(Self { options, private: None });
         }
-        let dir = passing_dir()?;
-        let passing = DatabaseConfig { data_dir: Some(dir.clone()), ..config.clone() };
-        let options = EmbeddedOptions { lifetime: Lifetime::Ephemeral, ..passing.embedded()? };
-        let started = Self::start(options).await;
-        if started.is_err() {
-            // A server that never ran does not remove it.
-            let _ = std::fs::remove_dir_all(dir);
-        }
-        Ok(started?)
+        let options = |data_dir| EmbeddedOptions {
+            bin_dir: config.pg_bin.clone(),
+            max_connections: config.database_connections.saturating_add(20),
+            ..EmbeddedOptions::new(data_dir)
+        };
+        Ok(Self::on(EmbeddedPostgres::passing(options).await?).await?)
     }
 
-    /// The database of a command that works beside a service.
+    /// The database of a command beside a service.
     pub async fn shared(config: &DatabaseConfig) -> Result<Self, Failure> {
         if let Some(options) = server(config)? {
             return Ok(Self { options, private: None });
@@ -80,33 +78,62 @@ impl Database {
     }
 
     async fn started(config: &DatabaseConfig) -> Result<Self, EmbeddedError> {
-        Self::start(config.embedded()?).await
+        Self::on(EmbeddedPostgres::start(config.embedded()?).await?).await
     }
 
-    async fn start(options: EmbeddedOptions) -> Result<Self, EmbeddedError> {
-        let private = EmbeddedPostgres::start(options).await?;
+    async fn on(private: EmbeddedPostgres) -> Result<Self, EmbeddedError> {
         private.ensure_database(DATABASE).await?;
         Ok(Self { options: private.connect_options(DATABASE), private: Some(private) })
     }
 
-    /// Connections to it.
+    /// Runs a command beside a service, on the schema as it is.
+    pub async fn with_app<T>(
+        config: &DatabaseConfig,
+        command: impl AsyncFnOnce(&App) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let database = Self::shared(config).await?;
+        let pool = database.connect(2).await?;
+        let app = App::new(pool.clone(), Clock::default(), Entropy::system());
+        let done = match app.is_migrated().await {
+            Ok(true) => command(&app).await,
+            Ok(false) => {
+                Err("the schema of the database is not that of this version of muster; run \
+                 `muster migrate` with this version, or use the version that serves the database"
+                    .into())
+            }
+            Err(error) => Err(error.into()),
+        };
+        pool.close().await;
+        database.close().await?;
+        done
+    }
+
+    /// Runs a check beside a service, on one workspace or on all.
+    pub async fn in_workspaces<T>(
+        config: &DatabaseConfig,
+        one: Option<WorkspaceId>,
+        check: impl AsyncFn(LocalAdmin<'_>) -> Result<T, Failure>,
+    ) -> Result<Vec<T>, Failure> {
+        let command = async |app: &App| {
+            let workspaces = match one {
+                Some(workspace) => vec![workspace],
+                None => app.workspaces().await?,
+            };
+            let mut found = Vec::new();
+            for workspace in workspaces {
+                found.push(check(app.local_admin(Some(workspace)).await?).await?);
+            }
+            Ok(found)
+        };
+        Self::with_app(config, command).await
+    }
+
+    /// A pool of connections.
     pub async fn connect(&self, connections: u16) -> Result<PgPool, Failure> {
         Ok(store::connect(self.options.clone(), u32::from(connections)).await?)
     }
 
-    /// The use cases on it, for a command that takes the schema as it is.
-    pub async fn app(&self) -> Result<App, Failure> {
-        let pool = self.connect(2).await?;
-        let app = App::new(pool, Clock::default(), Entropy::system());
-        if app.is_migrated().await? {
-            return Ok(app);
-        }
-        Err("the schema of the database is not that of this version of muster; run `muster \
-             migrate` with this version, or the version that serves the database"
-            .into())
-    }
-
-    /// Returns when a private server that was started here has ended by itself, saying how.
+    /// Waits for the unexpected end of a private server and returns its status in words.
     pub async fn ended(&self) -> String {
         match &self.private {
             Some(private) => private.ended().await,
@@ -114,7 +141,7 @@ impl Database {
         }
     }
 
-    /// Ends a private server that was started here. The pools must be closed.
+    /// Stops a private server that was started here. The pools must be closed.
     pub async fn close(self) -> Result<(), Failure> {
         match self.private {
             Some(private) => Ok(private.stop().await?),
@@ -136,7 +163,7 @@ pub async fn migrate(config: &DatabaseConfig) -> Result<(), Failure> {
 /// `muster database`.
 pub async fn run(config: &DatabaseConfig) -> Result<(), Failure> {
     if config.url().is_some() {
-        return Err("DATABASE_URL names the database; there is no private one to give".into());
+        return Err("DATABASE_URL is set, so there is no private PostgreSQL".into());
     }
     let private = match EmbeddedPostgres::start(config.embedded()?).await {
         Ok(private) => private,

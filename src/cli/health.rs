@@ -1,15 +1,15 @@
-//! `muster health`: is a running service ready?
+//! `muster health`: asks a running service whether it is ready.
 //!
-//! For health checks in images that have no curl.
+//! For health checks in images without curl.
 
 use std::time::Duration;
 
 use clap::Args;
 
-use super::{Failure, print};
+use super::{failure::Failure, print};
 use crate::http::health::Ready;
 
-/// Longer than the service's own patience with its checks.
+/// Longer than the service's own limit for its checks.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ pub struct HealthConfig {
 
 /// Asks `/readyz`.
 pub async fn run(config: &HealthConfig) -> Result<(), Failure> {
-    // The service is meant, not what a proxy has to say of it.
+    // Without a proxy, whose answer would say nothing about the service.
     let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
     let url = format!("{}/readyz", config.url.trim_end_matches('/'));
     let answer: Ready = client.get(url).send().await?.json().await?;

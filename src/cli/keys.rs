@@ -1,9 +1,9 @@
-//! `muster keys`.
+//! `muster keys`: creates, lists and revokes keys without the service.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 
-use super::{Failure, database::Database, print};
+use super::{database::Database, failure::Failure, print};
 use crate::{
     app::access::keys::{IssuedKey, Key, LocalAdmin, NewKey},
     config::DatabaseConfig,
@@ -14,24 +14,24 @@ use crate::{
     entropy::Entropy,
 };
 
-/// How many keys are read at once.
+/// Keys of one read.
 const PAGE: u32 = 200;
 
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
-    /// Make a key, and print its token this once
+    /// Create a key, and print its token once
     Create(Create),
     /// List the keys, newest first
     List(Target),
     /// Revoke a key at once
     Revoke(Revoke),
-    /// Print a new token for MUSTER_BOOTSTRAP_KEY; needs no database
+    /// Print a new token for MUSTER_BOOTSTRAP_KEY, without a database
     Generate,
 }
 
 #[derive(Debug, Args)]
 pub struct Target {
-    /// The workspace, when there are several
+    /// The workspace, if there are several
     #[arg(long, value_name = "ID")]
     workspace: Option<WorkspaceId>,
     /// Print JSON
@@ -41,16 +41,16 @@ pub struct Target {
 
 #[derive(Debug, Args)]
 pub struct Create {
-    /// Who or what will hold it
+    /// Name of its holder, a person or a program
     #[arg(long)]
     name: String,
-    /// What it may do: admin, operator, submitter or viewer
+    /// Its role: admin, operator, submitter or viewer
     #[arg(long)]
     role: Role,
-    /// The person who will hold it, such as an e-mail address
+    /// The person who holds it, such as an e-mail address
     #[arg(long)]
     person: Option<Person>,
-    /// After how many seconds it ends; never, if left out
+    /// Seconds until it expires; never, if left out
     #[arg(long, value_name = "SECONDS")]
     expires_in_seconds: Option<u64>,
     #[command(flatten)]
@@ -59,7 +59,7 @@ pub struct Create {
 
 #[derive(Debug, Args)]
 pub struct Revoke {
-    /// The id of the key, as `muster keys list` shows it
+    /// The id of the key, as in `muster keys list`
     key_id: KeyId,
     #[command(flatten)]
     target: Target,
@@ -70,16 +70,11 @@ pub async fn run(config: &DatabaseConfig, command: KeysCommand) -> Result<(), Fa
     if let KeysCommand::Generate = command {
         return print::text(&format!("{}\n", generate(&Entropy::system()).expose()));
     }
-    let database = Database::shared(config).await?;
-    let app = database.app().await?;
-    let done = on_database(&app, command).await;
-    app.pool().close().await;
-    database.close().await?;
-    done
+    Database::with_app(config, async |app| on_database(app, command).await).await
 }
 
-/// A token of a workspace and a key that do not exist yet: the first start makes them. Their ids
-/// say the beginning of time, so that in lists the first key stands first.
+/// A token of a workspace and a key that the first start creates. Their ids have the earliest time, so
+/// that the first key is the oldest in lists.
 fn generate(entropy: &Entropy) -> Token {
     let first = DateTime::<Utc>::UNIX_EPOCH;
     Token::new(entropy.id(first), entropy.id(first), entropy.bytes())
@@ -122,7 +117,7 @@ fn show_issued(issued: &IssuedKey, target: &Target) -> Result<(), Failure> {
         return print::json(issued);
     }
     show(std::slice::from_ref(&issued.key), target)?;
-    print::text(&format!("\nIts token, which is shown only now:\n{}\n", issued.token))
+    print::text(&format!("\nIts token, shown only now:\n{}\n", issued.token))
 }
 
 fn show(keys: &[Key], target: &Target) -> Result<(), Failure> {
@@ -130,7 +125,7 @@ fn show(keys: &[Key], target: &Target) -> Result<(), Failure> {
         return print::json(&keys);
     }
     let header = ["ID", "NAME", "ROLE", "PERSON", "STATE", "MADE", "ENDS"];
-    print::table(header, keys.iter().map(row))
+    print::table(header, keys.iter().map(row), &[])
 }
 
 fn row(key: &Key) -> [String; 7] {

@@ -1,14 +1,16 @@
 //! The commands of the program.
 //!
-//! What a command was asked for goes to standard output, everything else to standard error. A
-//! command that fails says what to do and ends with 1; one that is called wrongly ends with 2. How
-//! `verify` and `audit verify` end says what they found; see there.
+//! The result of a command goes to standard output, all else to standard error. A failed command
+//! prints a remedy and exits with 1; a wrong call exits with 2. `verify` and `audit verify` exit with 0
+//! if they found nothing wrong, with 1 if they did, and with 2 if that is unknown.
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
+use self::failure::{Failure, exit_code};
 use crate::{
+    bench::settings::BenchSettings,
     config::{DatabaseConfig, LogConfig, ServeConfig},
     telemetry,
 };
@@ -17,6 +19,7 @@ mod audit;
 mod bench;
 mod database;
 mod demo;
+mod failure;
 mod health;
 mod keys;
 mod print;
@@ -24,8 +27,10 @@ mod readiness;
 mod serve;
 mod verify;
 
-/// Why a command failed: for people, at the end of the program.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// The command failed.
+const FAILED: u8 = 1;
+/// Whether anything is wrong could not be found out.
+const UNKNOWN: u8 = 2;
 
 /// muster keeps track of the work of a fleet of AI agents
 #[derive(Debug, Parser)]
@@ -44,69 +49,75 @@ enum Command {
     /// Run the service
     ///
     /// Uses the PostgreSQL of DATABASE_URL, or runs a private one on the data directory. The first
-    /// start on an empty database makes an admin key and prints it once.
+    /// start on an empty database creates an admin key and prints it once.
     Serve(ServeConfig),
-    /// Make, list and revoke keys
+    /// Create, list and revoke keys
     ///
     /// Works on the database of a running service or without one.
-    Keys(KeysArgs),
+    Keys {
+        #[command(subcommand)]
+        command: keys::KeysCommand,
+    },
     /// Bring the schema of the database up to date; `serve` does so by itself
     Migrate,
-    /// Give the private PostgreSQL to other programs such as psql
+    /// Print the URL of the private PostgreSQL, for programs such as psql
     ///
-    /// Prints the URL of its database. When nothing runs it, runs it until Ctrl-C.
+    /// If no service runs it, this command runs it until Ctrl-C.
     Database,
-    /// See a fleet at work: one goal, five agents, and what can go wrong
+    /// Watch a fleet at work: one goal, five agents, three incidents
     ///
-    /// Runs the service on data of its own and lets five agents work on a goal over HTTP. One of
-    /// them dies, a task fails and is tried again, a result waits for a person. Afterwards the
-    /// service can be looked at until Ctrl-C.
+    /// Runs the service on data of its own, with five agents that work on a goal over HTTP. One of
+    /// them dies, a task fails and is tried again, a result waits for a person. The service runs on
+    /// until Ctrl-C.
     Demo(demo::DemoConfig),
-    /// Measure what muster carries on this machine
+    /// Measure the capacity of muster on this machine
     ///
-    /// Starts a PostgreSQL in a temporary directory and a service on it, lets agents work over
-    /// HTTP, and prints what it saw. Everything takes about 20 minutes; name scenarios to measure
-    /// only those. Build with --release, and have nothing else run meanwhile.
-    Bench(bench::BenchConfig),
-    /// Ask a running service whether it is ready; ends with 0 if it is
+    /// Starts a PostgreSQL in a temporary directory and a service on it, runs agents over HTTP, and
+    /// prints the figures. All scenarios take about 25 minutes; named ones are measured alone. Build
+    /// with --release, and run nothing else at the same time.
+    Bench(BenchSettings),
+    /// Check that a running service is ready; exits with 0 if it is
     Health(health::HealthConfig),
-    /// Check on the data that the promises are kept
+    /// Check the published invariants on the data
     ///
-    /// Looks for whatever breaks a published invariant, in all workspaces, beside a running service
-    /// or without one. Ends with 0 when every invariant holds, with 1 when one is broken, and with 2
-    /// when that could not be found out.
+    /// Checks all workspaces, beside a running service or without one. Exits with 0 if every
+    /// invariant holds, with 1 if one is broken, and with 2 if that could not be found out.
     Verify(verify::VerifyArgs),
-    /// Check that the audit was not touched, in the database or in an export
-    Audit(AuditArgs),
+    /// Check the audit for tampering, in the database or in an export
+    Audit {
+        #[command(subcommand)]
+        command: audit::AuditCommand,
+    },
     /// Print the OpenAPI document
     Openapi,
 }
 
-#[derive(Debug, Args)]
-struct KeysArgs {
-    #[command(subcommand)]
-    command: keys::KeysCommand,
-}
-
-#[derive(Debug, Args)]
-struct AuditArgs {
-    #[command(subcommand)]
-    command: audit::AuditCommand,
-}
-
 impl Cli {
-    /// Runs the command, and says how the program ends.
+    /// Runs the command and returns the exit code.
     pub async fn run(self) -> ExitCode {
-        match self.dispatch().await {
-            Ok(code) => code,
-            Err(failure) => {
-                print::failure(&*failure);
-                ExitCode::FAILURE
-            }
+        if let Err(failure) = telemetry::log(&self.log()) {
+            return exit_code(Err(failure.into()), FAILED);
         }
+        let done = match self.command {
+            Command::Serve(serve) => serve::run(&self.database, &serve).await,
+            Command::Keys { command } => keys::run(&self.database, command).await,
+            Command::Migrate => database::migrate(&self.database).await,
+            Command::Database => database::run(&self.database).await,
+            Command::Demo(demo) => demo::run(&self.database, &demo).await,
+            Command::Bench(settings) => bench::run(&self.database, settings).await,
+            Command::Health(health) => health::run(&health).await,
+            Command::Verify(args) => {
+                return exit_code(verify::run(&self.database, &args).await, UNKNOWN);
+            }
+            Command::Audit { command: audit::AuditCommand::Verify(args) } => {
+                return exit_code(audit::verify(&self.database, &args).await, UNKNOWN);
+            }
+            Command::Openapi => openapi(),
+        };
+        exit_code(done.map(|()| true), FAILED)
     }
 
-    /// The demo itself shows what happens, so it logs only what should not.
+    /// The demo prints its events itself, so it logs warnings only.
     fn log(&self) -> LogConfig {
         let mut log = self.log.clone();
         if matches!(self.command, Command::Demo(_)) && log.log == LogConfig::DEFAULT {
@@ -114,22 +125,8 @@ impl Cli {
         }
         log
     }
+}
 
-    async fn dispatch(self) -> Result<ExitCode, Failure> {
-        telemetry::log(&self.log())?;
-        let done = match self.command {
-            Command::Serve(serve) => serve::run(&self.database, &serve).await,
-            Command::Keys(args) => keys::run(&self.database, args.command).await,
-            Command::Migrate => database::migrate(&self.database).await,
-            Command::Database => database::run(&self.database).await,
-            Command::Demo(demo) => demo::run(&self.database, &demo).await,
-            Command::Bench(bench) => bench::run(&self.database, bench).await,
-            Command::Health(health) => health::run(&health).await,
-            // Its status says more than that it failed.
-            Command::Verify(args) => return Ok(verify::run(&self.database, &args).await),
-            Command::Audit(args) => return Ok(audit::run(&self.database, &args.command).await),
-            Command::Openapi => print::text(&crate::http::docs::document()?),
-        };
-        done.map(|()| ExitCode::SUCCESS)
-    }
+fn openapi() -> Result<(), Failure> {
+    print::text(&crate::http::docs::document()?)
 }

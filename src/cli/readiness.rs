@@ -1,4 +1,4 @@
-//! Whether requests make sense now.
+//! Readiness of the service for requests.
 
 use std::{pin::Pin, time::Duration};
 
@@ -8,15 +8,15 @@ use crate::{
     shutdown::Shutdown,
 };
 
-/// A supervisor that was silent for longer is stuck.
+/// Longest silence of a working supervisor.
 const SUPERVISOR_SILENT: Duration = Duration::from_secs(30);
 
-/// Looks at what `/readyz` promises.
+/// The checks of `/readyz`.
 #[derive(Debug)]
 pub struct ServiceReadiness {
-    /// What is served.
+    /// The use cases.
     pub app: App,
-    /// Says when no more should be sent.
+    /// The state of a stop.
     pub shutdown: Shutdown,
 }
 
@@ -26,12 +26,9 @@ impl Readiness for ServiceReadiness {
             let silence = self.app.pulse().silence();
             let mut checks = vec![
                 Check::new("accepting", !self.shutdown.is_begun()),
-                Check::new(
-                    "supervisor",
-                    silence.is_some_and(|silence| silence < SUPERVISOR_SILENT),
-                ),
+                Check::new("supervisor", silence.is_some_and(|silent| silent < SUPERVISOR_SILENT)),
             ];
-            // The question about the migrations also shows whether the database answers.
+            // The query for the migrations also shows that the database answers.
             let migrated = self.app.is_migrated().await;
             checks.push(Check::new("database", migrated.is_ok()));
             checks.push(Check::new("migrations", migrated.unwrap_or(false)));

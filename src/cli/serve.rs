@@ -1,13 +1,12 @@
-//! `muster serve`: the life of the service.
+//! `muster serve`: start and stop of the service.
 //!
-//! Up: the address is taken (so a second service ends at once), the database is opened and brought
-//! up to date, the first key is made, the supervisor and the server start.
+//! Start: take the address (so a second service fails at once), open and migrate the database, create
+//! the first key, start the supervisor and the server.
 //!
-//! Down, when asked to: `/readyz` says no while requests are served for `--notice-seconds` more; then
-//! long polls are answered, the server takes no new connections and finishes the requests in the
-//! works; the supervisor ends its step; commands that were taken are committed; the pool closes; the
-//! private PostgreSQL stops last. All of it within the time that `--drain-seconds` gives, after which
-//! what is left is cut off.
+//! Stop, on a signal: `/readyz` reports not ready while requests are served for `--notice-seconds`;
+//! then long polls are answered, the server accepts no new connections and finishes its requests; the
+//! supervisor ends its duty; accepted commands are committed; the pool closes; the private PostgreSQL
+//! stops last. After `--drain-seconds` the rest is cut off.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,7 +15,7 @@ use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 
-use super::{Failure, database::Database, print, readiness::ServiceReadiness};
+use super::{database::Database, failure::Failure, print, readiness::ServiceReadiness};
 use crate::{
     app::{App, access::bootstrap::Bootstrap},
     clock::Clock,
@@ -32,7 +31,7 @@ use crate::{
     store, supervisor, telemetry,
 };
 
-/// How long the pool may take to close when nothing uses it any more.
+/// Longest close of the unused pool.
 const CLOSE_POOL: Duration = Duration::from_secs(5);
 
 /// Runs the service until it is asked to stop.
@@ -46,7 +45,7 @@ pub async fn run(database: &DatabaseConfig, config: &ServeConfig) -> Result<(), 
     let connections = database.database_connections;
     let database = tokio::select! {
         opened = Database::own(database) => opened?,
-        // Nothing was taken on yet; what was started ends with the future.
+        // No request was accepted yet; a started PostgreSQL ends with the future.
         () = shutdown.begun() => return Ok(()),
     };
     let pool = database.connect(connections).await?;
@@ -63,13 +62,13 @@ pub async fn run(database: &DatabaseConfig, config: &ServeConfig) -> Result<(), 
     Ok(())
 }
 
-/// The use cases, on a database that is brought up to date first.
+/// The use cases on a database, which is migrated first.
 pub async fn app_on(pool: &PgPool) -> Result<App, Failure> {
     store::migrate(pool).await?;
     Ok(App::new(pool.clone(), Clock::default(), Entropy::system()))
 }
 
-/// Closes the pool, then ends a private server. The stop must be forced before.
+/// Closes the pool, then ends a private server. The shutdown must be forced before.
 pub async fn close(database: Database, pool: &PgPool) -> Result<(), Failure> {
     if tokio::time::timeout(CLOSE_POOL, pool.close()).await.is_err() {
         tracing::warn!("connections to the database are cut off");
@@ -77,8 +76,7 @@ pub async fn close(database: Database, pool: &PgPool) -> Result<(), Failure> {
     database.close().await
 }
 
-/// Serves until the stop has begun and everything that was taken is done, or the time to drain
-/// is over.
+/// Serves until the stop has begun and all accepted work is done, or the time to drain is over.
 pub async fn serve(
     database: &Database,
     app: &App,
@@ -100,7 +98,7 @@ pub async fn serve(
     let on_stop = {
         let (app, shutdown) = (app.clone(), shutdown.clone());
         async move {
-            // A second signal makes the notice as short as everything else.
+            // A second signal ends the notice.
             tokio::select! {
                 () = shutdown.after(drain.notice) => {}
                 () = shutdown.forced() => {}
@@ -113,7 +111,7 @@ pub async fn serve(
     tokio::select! {
         outcome = serving => outcome,
         () = deadline => {
-            tracing::warn!("not everything ended in time; the rest is cut off");
+            tracing::warn!("the time to drain is over; the remaining work is cut off");
             Ok(())
         }
         status = database.ended() => {
@@ -123,7 +121,7 @@ pub async fn serve(
     }
 }
 
-/// Serves until the stop has begun and everything that was taken is done.
+/// Serves until the stop has begun and all accepted work is done.
 async fn until_drained(
     listener: TcpListener,
     router: Router,
@@ -132,7 +130,7 @@ async fn until_drained(
     on_stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Failure> {
     http::serve::serve(listener, router, on_stop).await?;
-    // Also when the server ended by itself.
+    // Also if the server ended by itself.
     shutdown.begin();
     shutdown.finished().await;
     app.drain().await;
@@ -146,7 +144,7 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     })
 }
 
-/// The key that was given for the first start. An empty variable is none.
+/// The key given for the first start. An empty variable is none.
 fn given_key(config: &ServeConfig) -> Result<Option<Token>, Failure> {
     let given = config.bootstrap_key.as_ref().map(|key| key.expose_secret());
     let given = given.filter(|key| !key.is_empty());
@@ -160,16 +158,16 @@ async fn bootstrap(app: &App, given: Option<&Token>) -> Result<(), Failure> {
         Bootstrap::Existing { given_key_known: false } => {
             tracing::warn!(
                 "MUSTER_BOOTSTRAP_KEY is no valid key of this database; it only takes effect on \
-                 an empty one (`muster keys create` makes more keys)"
+                 an empty one (`muster keys create` creates more keys)"
             );
             Ok(())
         }
         Bootstrap::Given => {
-            tracing::info!("made the workspace `default` with the key of MUSTER_BOOTSTRAP_KEY");
+            tracing::info!("created the workspace `default` with the key of MUSTER_BOOTSTRAP_KEY");
             Ok(())
         }
         Bootstrap::Made(token) => {
-            tracing::info!("made the workspace `default`; its admin key is on standard output");
+            tracing::info!("created the workspace `default`; its admin key is on standard output");
             print::text(&format!("Admin key, shown only now: {}\n", token.expose()))
         }
     }

@@ -1,32 +1,26 @@
-//! `muster verify`: are the promises kept, on the data that is there?
+//! `muster verify`: checks the published invariants on the data.
 //!
-//! Works beside a running service or without one. Ends with 0 when every invariant holds, with 1
-//! when one is broken, and with 2 when that could not be found out, so that a script can tell an
-//! alarm from a database that does not answer.
-
-use std::process::ExitCode;
+//! Runs beside a running service or without one. The exit code distinguishes a broken invariant from a
+//! database that does not answer.
 
 use clap::Args;
 
-use super::{Failure, database::Database, print};
+use super::{database::Database, failure::Failure, print};
 use crate::{
     app::{
-        App,
+        access::keys::LocalAdmin,
         verify::{Thoroughness, Verification},
     },
     config::DatabaseConfig,
     domain::{ids::WorkspaceId, settings},
 };
 
-const BROKEN: u8 = 1;
-const UNKNOWN: u8 = 2;
-
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Check this workspace alone
+    /// Check only this workspace
     #[arg(long, value_name = "ID")]
     workspace: Option<WorkspaceId>,
-    /// Leave out what depends on time: for a database whose service does not run
+    /// Skip the invariants about time, for a database without a running service
     #[arg(long)]
     at_rest: bool,
     /// Print JSON
@@ -34,50 +28,17 @@ pub struct VerifyArgs {
     json: bool,
 }
 
-/// Runs the command, and says how the program ends.
-pub async fn run(config: &DatabaseConfig, args: &VerifyArgs) -> ExitCode {
-    match verify(config, args).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(BROKEN),
-        Err(failure) => {
-            print::failure(&*failure);
-            ExitCode::from(UNKNOWN)
-        }
-    }
-}
-
-async fn verify(config: &DatabaseConfig, args: &VerifyArgs) -> Result<bool, Failure> {
-    let database = Database::shared(config).await?;
-    let found = match database.app().await {
-        Ok(app) => {
-            let found = check(&app, args).await;
-            app.pool().close().await;
-            found
-        }
-        Err(failure) => Err(failure),
-    };
-    database.close().await?;
-    let found = found?;
+/// Runs the command. Returns whether every invariant holds.
+pub async fn run(config: &DatabaseConfig, args: &VerifyArgs) -> Result<bool, Failure> {
+    let how = Thoroughness { time: !args.at_rest, within: settings::VERIFY_TIME_LOCAL };
+    let check = async |local: LocalAdmin<'_>| Ok(local.verify(how).await?);
+    let found = Database::in_workspaces(config, args.workspace, check).await?;
     if args.json {
         print::json(&found)?;
     } else {
         show(&found)?;
     }
     Ok(found.iter().all(|verification| verification.holds))
-}
-
-async fn check(app: &App, args: &VerifyArgs) -> Result<Vec<Verification>, Failure> {
-    let workspaces = match args.workspace {
-        Some(workspace) => vec![workspace],
-        None => app.workspaces().await?,
-    };
-    let how = Thoroughness { time: !args.at_rest, within: settings::VERIFY_TIME_LOCAL };
-    let mut found = Vec::new();
-    for workspace in workspaces {
-        let local = app.local_admin(Some(workspace)).await?;
-        found.push(local.verify(how).await?);
-    }
-    Ok(found)
 }
 
 fn show(found: &[Verification]) -> Result<(), Failure> {
@@ -94,24 +55,18 @@ fn show(found: &[Verification]) -> Result<(), Failure> {
                 checked.promise.clone(),
             ]
         });
-        print::table(header, rows)?;
+        print::table(header, rows, &[])?;
         print::text("\n")?;
         for checked in invariants.iter().filter(|checked| !checked.holds) {
-            print::text(&format!(
-                "{} is broken {} times:\n",
-                checked.invariant, checked.violations
-            ))?;
+            let (invariant, times) = (checked.invariant, checked.violations);
+            print::text(&format!("{invariant} is broken {times} times:\n"))?;
             for sample in &checked.samples {
                 print::text(&format!("  {} {}: {}\n", sample.subject, sample.id, sample.found))?;
             }
         }
     }
-    let broken = found
-        .iter()
-        .flat_map(|verification| &verification.invariants)
-        .filter(|checked| !checked.holds)
-        .count();
-    match broken {
+    let checked = found.iter().flat_map(|verification| &verification.invariants);
+    match checked.filter(|checked| !checked.holds).count() {
         0 => print::text("every invariant holds\n"),
         1 => print::text("1 invariant is broken\n"),
         many => print::text(&format!("{many} invariants are broken\n")),

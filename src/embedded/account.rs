@@ -1,20 +1,19 @@
-//! Who the server runs as, and who may connect to it.
+//! The account of the server, and the user who may connect to it.
 //!
 //! PostgreSQL refuses root. Started as root, muster runs it as `postgres` (or `_postgres`,
-//! `nobody`); started as anybody else, as that user. Data that exists decides for itself: whoever
-//! owns it runs the server, so that an account installed later does not lock us out.
+//! `nobody`); started as another user, as that user. Existing data overrides this: its owner runs the
+//! server, so that an account installed later does not make the data unusable.
 
-use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::error::EmbeddedError;
+use super::error::{ELSEWHERE, EmbeddedError};
 
 /// In order of preference; `_postgres` is what macOS ships.
 const CANDIDATES: [&str; 3] = ["postgres", "_postgres", "nobody"];
 
-/// The account the server runs as.
+/// The account of the server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Account {
     uid: u32,
@@ -23,27 +22,21 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// The account for the server on `cluster`, which may not be there yet.
+    /// The account for the server on `cluster`, which may not exist yet.
     pub(super) fn choose(cluster: &Path) -> Result<Self, EmbeddedError> {
         let us = rustix::process::geteuid().as_raw();
         let owner = std::fs::symlink_metadata(cluster).ok();
         if us == 0 {
             return match owner {
-                Some(owner) => Self::owning(&owner, cluster),
+                Some(owner) if owner.uid() == 0 => wrong_owner(cluster, 0, 0),
+                Some(owner) => Ok(Self { uid: owner.uid(), gid: owner.gid(), switch: true }),
                 None => Self::first_candidate(),
             };
         }
         if let Some(owner) = owner.map(|owner| owner.uid()).filter(|owner| *owner != us) {
-            return Err(EmbeddedError::Owner { path: cluster.to_owned(), owner, us });
+            return wrong_owner(cluster, owner, us);
         }
         Ok(Self { uid: us, gid: rustix::process::getegid().as_raw(), switch: false })
-    }
-
-    fn owning(owner: &Metadata, cluster: &Path) -> Result<Self, EmbeddedError> {
-        match owner.uid() {
-            0 => Err(EmbeddedError::Owner { path: cluster.to_owned(), owner: 0, us: 0 }),
-            uid => Ok(Self { uid, gid: owner.gid(), switch: true }),
-        }
     }
 
     fn first_candidate() -> Result<Self, EmbeddedError> {
@@ -51,10 +44,20 @@ impl Account {
             let number = |flag| id(&[flag, name])?.parse().ok();
             Some(Self { uid: number("-u")?, gid: number("-g")?, switch: true })
         });
-        found.ok_or_else(|| EmbeddedError::NoAccount { tried: CANDIDATES.join(", ") })
+        found.map_or_else(
+            || {
+                EmbeddedError::unusable(format!(
+                    "PostgreSQL does not run as root, and none of the accounts {} exists to run it \
+                     as; create one (`useradd --system postgres`), start muster as an ordinary \
+                     user, {ELSEWHERE}",
+                    CANDIDATES.join(", ")
+                ))
+            },
+            Ok,
+        )
     }
 
-    /// Whom to become before a program is run; nobody when we are that user already.
+    /// User and group to change to before a program runs; none if they are ours.
     pub(super) fn switch(&self) -> Option<(u32, u32)> {
         self.switch.then_some((self.uid, self.gid))
     }
@@ -64,7 +67,7 @@ impl Account {
         self.uid
     }
 
-    /// Makes `path` (not what a link there points to) the account's own.
+    /// Makes the account the owner of `path` (of a link, not of its target).
     pub(super) fn give(&self, path: &Path) -> Result<(), EmbeddedError> {
         let Some((uid, gid)) = self.switch() else { return Ok(()) };
         std::os::unix::fs::lchown(path, Some(uid), Some(gid))
@@ -73,7 +76,7 @@ impl Account {
 
     /// Whether the account can pass through `dir` and all its parents (an absolute path).
     ///
-    /// The server would only say "permission denied" on a file deep below.
+    /// The server itself would only report "permission denied" on a file below.
     pub(super) fn check_reach(&self, dir: &Path) -> Result<(), EmbeddedError> {
         if !self.switch {
             return Ok(());
@@ -97,15 +100,28 @@ impl Account {
     }
 }
 
-/// The name of the user we are: the only one who may connect.
-pub(super) fn our_name() -> Result<String, EmbeddedError> {
-    id(&["-un"])
-        .filter(|name| !name.is_empty())
-        .ok_or_else(|| EmbeddedError::NoUserName { uid: rustix::process::geteuid().as_raw() })
+fn wrong_owner<T>(path: &Path, owner: u32, us: u32) -> Result<T, EmbeddedError> {
+    EmbeddedError::unusable(format!(
+        "{} belongs to user id {owner}, which is not usable here (muster runs as user id {us}); \
+         start muster as the user that made it, change its owner, or choose another --data-dir",
+        path.display()
+    ))
 }
 
-/// Asks `id`, which knows every source of accounts (files, LDAP, macOS directory services), where
-/// reading /etc/passwd would know one.
+/// The name of our user, the only one who may connect.
+pub(super) fn our_name() -> Result<String, EmbeddedError> {
+    match id(&["-un"]).filter(|name| !name.is_empty()) {
+        Some(name) => Ok(name),
+        None => EmbeddedError::unusable(format!(
+            "user id {} has no name (no entry in /etc/passwd), and PostgreSQL needs one; add an \
+             entry, start muster as a user that has one, {ELSEWHERE}",
+            rustix::process::geteuid().as_raw()
+        )),
+    }
+}
+
+/// Runs `id`, which reads every source of accounts (files, LDAP, macOS directory services), not only
+/// /etc/passwd.
 fn id(args: &[&str]) -> Option<String> {
     let output = Command::new("id").args(args).stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

@@ -1,4 +1,4 @@
-//! The database files: whose version they are, and making them.
+//! The database files: their version and their creation.
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
@@ -10,11 +10,11 @@ use rustix::process::Signal;
 use super::account::Account;
 use super::error::EmbeddedError;
 use super::install::Install;
-use super::layout::Layout;
+use super::layout::{Layout, ROLE};
 use super::lock::LockFile;
-use super::{ROLE, spawn};
+use super::spawn;
 
-/// The major version that wrote the files; none if there are no files yet.
+/// The major version of the files; none if there are no files yet.
 pub(super) fn major(cluster: &Path) -> Result<Option<u32>, EmbeddedError> {
     if !cluster.try_exists().map_err(EmbeddedError::io("read", cluster))? {
         return Ok(None);
@@ -25,8 +25,8 @@ pub(super) fn major(cluster: &Path) -> Result<Option<u32>, EmbeddedError> {
     major.map(Some).ok_or_else(not_a_cluster)
 }
 
-/// Makes the files beside their place, then moves them there: `initdb` takes a second, and a kill in
-/// that second must leave something that is plainly not a database.
+/// Creates the files beside their place, then renames them: `initdb` takes a second, and a kill within
+/// that second must not leave half a database in that place.
 pub(super) fn create(
     layout: &Layout,
     install: &Install,
@@ -46,7 +46,7 @@ pub(super) fn create(
         let _ = std::fs::remove_dir_all(&dir);
         return made;
     }
-    // Or a power cut may undo the rename after transactions were acknowledged.
+    // Otherwise a power cut could undo the rename after transactions were acknowledged.
     File::open(&layout.data_dir)
         .and_then(|parent| parent.sync_all())
         .map_err(EmbeddedError::io("sync", &layout.data_dir))
@@ -73,13 +73,14 @@ fn initdb(
         command.arg("--no-sync");
     }
     spawn::die_with_thread(&mut command, Signal::KILL);
-    let output = command.output().map_err(|source| EmbeddedError::Spawn { program, source })?;
+    let output = command.output().map_err(EmbeddedError::io("run", &program))?;
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(EmbeddedError::Initdb {
-        cluster: dir.to_owned(),
-        output: format!("{}: {}", output.status, said.trim()),
-    })
+    EmbeddedError::unusable(format!(
+        "initdb could not create the database files in {}: {}: {}",
+        dir.display(),
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim()
+    ))
 }

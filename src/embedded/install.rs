@@ -1,15 +1,19 @@
-//! Finding the PostgreSQL that is installed.
+//! The search for an installed PostgreSQL.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::error::EmbeddedError;
+use super::error::{ELSEWHERE, EmbeddedError};
 
 /// The oldest major version muster works with.
 const OLDEST: u32 = 14;
 
-/// Where packages put the programs. One `*` stands for the version; the newest is tried first.
+/// How to install it.
+const INSTALL: &str = "Debian and Ubuntu `apt install postgresql`, Fedora and RHEL \
+     `dnf install postgresql-server`, macOS `brew install postgresql@17`";
+
+/// Directories of packages. `*` stands for the version; the newest is tried first.
 const PLACES: [&str; 11] = [
     "/usr/lib/postgresql/*/bin",                       // Debian, Ubuntu
     "/usr/pgsql-*/bin",                                // RPMs of the PostgreSQL project
@@ -24,16 +28,16 @@ const PLACES: [&str; 11] = [
     "/usr/local/bin",
 ];
 
-/// A version, as `postgres --version` says it.
+/// A version, as `postgres --version` prints it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Version {
-    /// Decides who can read which data.
+    /// The number that decides about the format of the data.
     pub(super) major: u32,
     full: String,
 }
 
 impl Version {
-    /// Reads `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, also `17beta1` and `18devel`.
+    /// Parses `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, also `17beta1` and `18devel`.
     fn parse(line: &str) -> Option<Self> {
         let full = line.split_once("(PostgreSQL)")?.1.split_whitespace().next()?.to_owned();
         let digits: String = full.chars().take_while(char::is_ascii_digit).collect();
@@ -51,18 +55,18 @@ impl fmt::Display for Version {
 #[derive(Debug, Clone)]
 pub(super) struct Install {
     bin: PathBuf,
-    /// What its `postgres` says it is.
+    /// The version of its `postgres`.
     pub(super) version: Version,
 }
 
 impl Install {
-    /// The program `name` of this version.
+    /// The path of a program.
     pub(super) fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
     }
 
-    /// The PostgreSQL for data of the major version `data` (none yet: the first that is new
-    /// enough), in `named` if given, else wherever it is found.
+    /// The PostgreSQL for data of the major version `data` (no data yet: the first new enough), in
+    /// the directory `named` or, without it, in all known places.
     pub(super) fn find(
         named: Option<&Path>,
         data: Option<u32>,
@@ -79,19 +83,22 @@ impl Install {
         };
         found.into_iter().find(usable).ok_or_else(|| match data {
             Some(data) if !seen.is_empty() => {
-                let found: Vec<_> = seen.iter().map(ToString::to_string).collect();
-                EmbeddedError::OtherMajor {
-                    cluster: cluster.to_owned(),
-                    data,
-                    found: found.join(", "),
-                }
+                let cluster = cluster.to_owned();
+                EmbeddedError::OtherMajor { cluster, data, found: list(&seen) }
             }
-            _ => EmbeddedError::not_installed(&seen),
+            _ => not_installed(&seen),
         })
     }
 
     fn named(dir: &Path) -> Result<Self, EmbeddedError> {
-        let bad = |reason: String| EmbeddedError::BinDir { path: dir.to_owned(), reason };
+        let bad = |reason: String| {
+            EmbeddedError::Unusable(format!(
+                "MUSTER_PG_BIN is {}, but {reason}; set it to the directory that holds `initdb` and \
+                 `postgres` (`pg_config --bindir` prints it), or unset it to have them searched; to \
+                 install PostgreSQL: {INSTALL}; {ELSEWHERE}",
+                dir.display()
+            ))
+        };
         for program in ["postgres", "initdb"] {
             if !dir.join(program).is_file() {
                 return Err(bad(format!("there is no `{program}` in it")));
@@ -110,7 +117,7 @@ impl Install {
         Some(Self { bin, version })
     }
 
-    /// Every one there is, the preferred first: what the user put into `PATH` before what we guess.
+    /// All installed ones in order of preference: `PATH`, then `pg_config`, then known places.
     fn everywhere() -> Vec<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let config = output(Path::new("pg_config"), "--bindir").map(PathBuf::from);
@@ -132,14 +139,31 @@ impl Install {
     }
 }
 
-/// What `program flag` prints, if it can be run and succeeds.
+fn list(versions: &[Version]) -> String {
+    versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn not_installed(seen: &[Version]) -> EmbeddedError {
+    let looked = match seen {
+        [] => "looked in PATH, `pg_config --bindir` and the usual Debian, RPM and Homebrew places"
+            .to_owned(),
+        seen => format!("only {}", list(seen)),
+    };
+    EmbeddedError::Unusable(format!(
+        "no PostgreSQL 14 or newer was found ({looked}). Install it: {INSTALL}; if it is installed \
+         in another place, set MUSTER_PG_BIN to the directory that holds `initdb` and `postgres`; \
+         {ELSEWHERE}"
+    ))
+}
+
+/// The output of `program flag`, if it succeeds.
 fn output(program: &Path, flag: &str) -> Option<String> {
     let output = Command::new(program).arg(flag).stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }
 
-/// The directories a pattern with at most one `*` stands for, the highest version first.
+/// The directories that match a pattern with at most one `*`, the highest version first.
 fn expand(pattern: &str) -> Vec<PathBuf> {
     let Some((before, after)) = pattern.split_once('*') else { return vec![pattern.into()] };
     let (parent, prefix) = before.rsplit_once('/').unwrap_or(("", before));

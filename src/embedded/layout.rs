@@ -1,25 +1,28 @@
-//! What lies where below the data directory.
+//! The files below the data directory.
 //!
-//! | path | what | owner |
+//! | path | content | owner |
 //! |---|---|---|
 //! | `postgres/` | the database files | the account of the server |
-//! | `postgres.init-<pid>/` | database files being made; left over only by a kill | the same |
-//! | `run/` | the socket; a link to a directory elsewhere when the path is too long | the same |
+//! | `postgres.init-<pid>/` | database files during their creation | the same |
+//! | `run/` | the socket; a link to another directory if the path is too long | the same |
 //! | `muster.lock`, `server.lock` | see [`super::lock`] | us |
-//! | `pg_hba.conf`, `pg_ident.conf` | who may connect; written at every start | us |
+//! | `pg_hba.conf`, `pg_ident.conf` | access rules; written at every start | us |
 //!
-//! When we are root, nothing of ours is written below a directory of the server's account: with SQL
-//! alone that account could put a link there and have root write through it.
+//! As root, muster writes nothing below a directory of the server's account: with SQL alone that
+//! account could put a link there and have root write through it.
 
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 
 use super::account::Account;
 use super::error::EmbeddedError;
+use super::passing::fresh_dir;
+use super::poll;
 
 /// The name of the directory of the database files.
 pub(super) const CLUSTER: &str = "postgres";
@@ -27,11 +30,17 @@ pub(super) const CLUSTER: &str = "postgres";
 /// The name of the directory of the socket, or of the link to it.
 pub(super) const RUN: &str = "run";
 
-/// There is no TCP; the port is only a part of the socket's name.
+/// Part of the socket's name; the server has no TCP.
 pub(super) const PORT: u16 = 5432;
 
-/// How long the path of a socket may be (`sun_path` without its NUL).
+/// The superuser, and the only role.
+pub(super) const ROLE: &str = "muster";
+
+/// Longest path of a socket (`sun_path` without its NUL).
 const SOCKET_LIMIT: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
+/// Longest removal of a directory tree.
+const REMOVED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The paths below one data directory.
 #[derive(Debug, Clone)]
@@ -43,14 +52,11 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Makes the data directory if it is not there.
+    /// Creates the data directory if it is missing.
     pub(super) fn make(data_dir: &Path) -> Result<Self, EmbeddedError> {
-        // The account of the server must get through when we are root; what is private lies in
-        // directories of its own.
-        let mode = if rustix::process::geteuid().is_root() { 0o755 } else { 0o700 };
         DirBuilder::new()
             .recursive(true)
-            .mode(mode)
+            .mode(passable_mode())
             .create(data_dir)
             .map_err(EmbeddedError::io("create", data_dir))?;
         let data_dir = data_dir.canonicalize().map_err(EmbeddedError::io("resolve", data_dir))?;
@@ -58,34 +64,34 @@ impl Layout {
         Ok(Self { data_dir, cluster })
     }
 
-    /// Where the files are made, before they are complete.
+    /// The directory of the database files during their creation.
     pub(super) fn init_dir(&self) -> PathBuf {
         self.data_dir.join(format!("postgres.init-{}", std::process::id()))
     }
 
-    /// Where the running server says who and how it is.
+    /// The file of the running server with its process number and state.
     pub(super) fn pid_file(&self) -> PathBuf {
         self.cluster.join("postmaster.pid")
     }
 
-    /// Removes what a killed `initdb` left.
+    /// Removes the directories of killed `initdb`s.
     pub(super) fn remove_init_leftovers(&self) -> Result<(), EmbeddedError> {
         let list = EmbeddedError::io("list", &self.data_dir);
         for entry in std::fs::read_dir(&self.data_dir).map_err(list)?.flatten() {
             if entry.file_name().to_string_lossy().starts_with("postgres.init-") {
                 let path = entry.path();
-                tracing::warn!(path = %path.display(), "removing what an interrupted initdb left");
+                tracing::warn!(path = %path.display(), "removing the files of an interrupted initdb");
                 remove_tree(&path)?;
             }
         }
         Ok(())
     }
 
-    /// Writes the rules of who may connect, and returns the settings that name the files.
+    /// Writes the access rules, and returns the settings that name the files.
     ///
-    /// The socket lies in a directory closed to others, and the server also asks the kernel who is
-    /// at the other end: only the user that muster runs as is let in, as the role `muster`. No
-    /// password means none to store and to leak.
+    /// The directory of the socket is closed to others, and the server also asks the kernel for the
+    /// user at the other end: only muster's user is accepted, as the role `muster`. A password would
+    /// have to be stored and could leak.
     pub(super) fn write_access_rules(
         &self,
         user: &str,
@@ -93,12 +99,12 @@ impl Layout {
         const NOTE: &str = "# Written by muster at every start; changes are lost.";
         let hba = self.data_dir.join("pg_hba.conf");
         let ident = self.data_dir.join("pg_ident.conf");
-        write_readable(&hba, &format!("{NOTE}\nlocal all all peer map=muster\n"))?;
-        write_readable(&ident, &format!("{NOTE}\nmuster \"{user}\" muster\n"))?;
+        write_readable(&hba, &format!("{NOTE}\nlocal all all peer map={ROLE}\n"))?;
+        write_readable(&ident, &format!("{NOTE}\n{ROLE} \"{user}\" {ROLE}\n"))?;
         Ok([("hba_file", hba), ("ident_file", ident)])
     }
 
-    /// The directory for the socket, made and cleared of what a killed server left.
+    /// The directory for the socket, created and cleared of the files of a killed server.
     pub(super) fn socket_dir(&self, account: &Account) -> Result<SocketDir, EmbeddedError> {
         let run = self.data_dir.join(RUN);
         let dir = if fits(&run) {
@@ -110,16 +116,16 @@ impl Layout {
         } else {
             SocketDir { path: self.elsewhere(&run, account)?, link: Some(run) }
         };
-        // We hold the locks, so these are nobody's; a lock file with a reused pid would stop the
-        // server as a stale postmaster.pid does.
+        // We have the locks, so no server uses these; a lock file with a reused pid would prevent the
+        // start, as a stale postmaster.pid does.
         for name in [format!(".s.PGSQL.{PORT}"), format!(".s.PGSQL.{PORT}.lock")] {
             let _ = std::fs::remove_file(dir.path.join(name));
         }
         Ok(dir)
     }
 
-    /// A directory in a shorter place, remembered by a link so that the next start finds (and uses)
-    /// the one that a killed muster left.
+    /// A directory with a shorter path. A link to it lets the next start reuse the one of a killed
+    /// muster.
     fn elsewhere(&self, run: &Path, account: &Account) -> Result<PathBuf, EmbeddedError> {
         if let Ok(left) = std::fs::read_link(run)
             && fits(&left)
@@ -133,27 +139,25 @@ impl Layout {
         let usable = |base: &Path| {
             let base = base.canonicalize().ok()?;
             account.check_reach(&base).ok()?;
-            // Making a directory fails on whatever is there, so a name that somebody guessed costs
-            // one more try and nothing else.
-            (0..100)
-                .map(|n| base.join(format!("muster-{}-{n}", std::process::id())))
-                .find(|dir| fits(dir) && DirBuilder::new().mode(0o700).create(dir).is_ok())
+            fresh_dir(&base, "muster", 0o700, fits).ok()
         };
-        let dir = bases.iter().find_map(|base| usable(base)).ok_or_else(|| {
+        let Some(dir) = bases.iter().find_map(|base| usable(base)) else {
             let tried: Vec<_> = bases.iter().map(|base| base.display().to_string()).collect();
-            EmbeddedError::NoSocketDir {
-                data_dir: self.data_dir.clone(),
-                limit: SOCKET_LIMIT,
-                tried: tried.join(", "),
-            }
-        })?;
+            return EmbeddedError::unusable(format!(
+                "no directory for the server's socket: the path below {} is longer than the \
+                 {SOCKET_LIMIT} bytes of a socket's path, and nothing in {} can be used instead; \
+                 choose a shorter --data-dir",
+                self.data_dir.display(),
+                tried.join(", ")
+            ));
+        };
         account.give(&dir)?;
         std::os::unix::fs::symlink(&dir, run).map_err(EmbeddedError::io("link", run))?;
         Ok(dir)
     }
 }
 
-/// The nearest parent of `path` that exists, absolute and without links.
+/// The nearest existing parent of `path`, absolute and without links.
 pub(super) fn nearest(path: &Path) -> Result<PathBuf, EmbeddedError> {
     let absolute = std::path::absolute(path).map_err(EmbeddedError::io("resolve", path))?;
     let found = absolute.ancestors().find_map(|parent| parent.canonicalize().ok());
@@ -163,13 +167,13 @@ pub(super) fn nearest(path: &Path) -> Result<PathBuf, EmbeddedError> {
 /// The directory of the socket.
 #[derive(Debug)]
 pub(super) struct SocketDir {
-    /// Where it is.
+    /// Its path.
     pub(super) path: PathBuf,
     link: Option<PathBuf>,
 }
 
 impl SocketDir {
-    /// Removes a directory that is outside the data directory.
+    /// Removes the directory if it is outside the data directory.
     pub(super) fn remove(&self) {
         if let Some(link) = &self.link {
             let _ = std::fs::remove_dir_all(&self.path);
@@ -192,13 +196,13 @@ fn make_private(dir: &Path, account: &Account) -> Result<(), EmbeddedError> {
     }
 }
 
-/// Whether this is a directory of the account (no link to one) that is closed to everybody else.
+/// Whether this is a directory (no link to one) of the account that is closed to all others.
 fn is_private(dir: &Path, account: &Account) -> bool {
     let Ok(meta) = std::fs::symlink_metadata(dir) else { return false };
     meta.is_dir() && meta.uid() == account.uid() && meta.mode() & 0o077 == 0
 }
 
-/// Removes the link and, if it is what we would have made, the directory it names.
+/// Removes the link and, if it has the form of ours, its target.
 fn remove_elsewhere(link: &Path, account: &Account) {
     if let Ok(dir) = std::fs::read_link(link) {
         let ours = dir.file_name().is_some_and(|n| n.to_string_lossy().starts_with("muster-"));
@@ -207,12 +211,12 @@ fn remove_elsewhere(link: &Path, account: &Account) {
         }
         let _ = std::fs::remove_file(link);
     } else {
-        // A plain directory: the data was moved from a place where the path was short enough.
+        // A plain directory: the data was moved from a place with a shorter path.
         let _ = std::fs::remove_dir_all(link);
     }
 }
 
-/// Writes a file that the account of the server can read; it holds no secret.
+/// Writes a file that all accounts may read; it has no secret.
 fn write_readable(path: &Path, text: &str) -> Result<(), EmbeddedError> {
     let write = || {
         let mut file = OpenOptions::new()
@@ -227,16 +231,21 @@ fn write_readable(path: &Path, text: &str) -> Result<(), EmbeddedError> {
     write().map_err(EmbeddedError::io("write", path))
 }
 
-/// Removes a directory in which a dying process may make a last file.
+/// Removes a directory in which an ending process may still create a file.
 pub(super) fn remove_tree(path: &Path) -> Result<(), EmbeddedError> {
-    for _ in 0..100 {
-        match std::fs::remove_dir_all(path) {
-            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
-                std::thread::sleep(super::POLL);
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            other => return other.map_err(EmbeddedError::io("remove", path)),
-        }
+    let removed = poll::until(REMOVED_WITHIN, || match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        other => other.map(|()| true),
+    });
+    match removed.map_err(EmbeddedError::io("remove", path))? {
+        true => Ok(()),
+        false => EmbeddedError::unusable(format!("cannot remove {}: it is in use", path.display())),
     }
-    std::fs::remove_dir_all(path).map_err(EmbeddedError::io("remove", path))
+}
+
+/// The mode of a directory that the account of the server can pass through. Private files are in
+/// directories of their own below it.
+pub(super) fn passable_mode() -> u32 {
+    if rustix::process::geteuid().is_root() { 0o755 } else { 0o700 }
 }

@@ -1,10 +1,9 @@
-//! Locks on files, which the kernel gives back however their holder ends.
+//! Locks on files, which the kernel releases when their holder ends in any way.
 //!
-//! Two of them guard a data directory. `muster.lock` belongs to the muster that uses the directory:
-//! a second one fails at once, before it looks at anything. `server.lock` is handed to every program
-//! we start as its standard input, so that it stays taken until the last of *their* processes is
-//! gone: whoever gets it knows that nothing started by an earlier muster still writes, even where
-//! there is no /proc to look into, and even from another container.
+//! Two of them protect a data directory. `muster.lock` belongs to the muster that uses the directory:
+//! a second muster fails at once. `server.lock` is the standard input of every program we start, so it
+//! stays locked until the last of *their* processes has ended: the lock proves that no process of an
+//! earlier muster still writes, also without /proc, and also from another container.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -16,7 +15,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::error::EmbeddedError;
 
-/// A file to lock, and the lock once it is taken.
+/// A file with its lock.
 #[derive(Debug)]
 pub(super) struct LockFile {
     file: File,
@@ -47,7 +46,7 @@ impl LockFile {
         }
     }
 
-    /// Writes our process number into the file, for the message of whoever comes second.
+    /// Writes our process number into the file, for the error of a second muster.
     pub(super) fn sign(&mut self) -> Result<(), EmbeddedError> {
         let sign = |file: &mut File| {
             file.set_len(0)?;
@@ -56,7 +55,7 @@ impl LockFile {
         sign(&mut self.file).map_err(EmbeddedError::io("write", &self.path))
     }
 
-    /// The process that signed last.
+    /// The process number in the file.
     pub(super) fn signature(&mut self) -> Option<u32> {
         let mut text = String::new();
         self.file.read_to_string(&mut text).ok()?;
@@ -75,7 +74,7 @@ impl LockFile {
 pub(super) struct InstanceLock(LockFile);
 
 impl InstanceLock {
-    /// Takes the lock, or says who has it.
+    /// Takes the lock; the error has its holder.
     pub(super) fn take(data_dir: &Path) -> Result<Self, EmbeddedError> {
         let mut lock = LockFile::open(data_dir.join("muster.lock"))?;
         if !lock.try_lock()? {
@@ -89,8 +88,8 @@ impl InstanceLock {
 
 impl Drop for InstanceLock {
     fn drop(&mut self) {
-        // Closing is not enough: a child that another thread forks at this moment holds a copy
-        // until it execs, and the next start would find the directory in use.
+        // Closing is not enough: a child forked by another thread at this moment has a copy until
+        // its exec, and the next start would find the directory in use.
         let _ = flock(&self.0.file, FlockOperation::Unlock);
     }
 }

@@ -1,26 +1,25 @@
-//! A private PostgreSQL, for when there is no `DATABASE_URL`.
+//! A private PostgreSQL, for use without `DATABASE_URL`.
 //!
-//! `muster serve`, `muster demo` and the tests then use the PostgreSQL that is installed on the
-//! machine, on data of their own, through the same sqlx path as any other server.
+//! `muster serve`, `muster demo` and the tests then run the PostgreSQL installed on the machine, on
+//! data of their own, through the same sqlx path as any other server.
 //!
 //! Guarantees:
 //! - **Durable.** `fsync`, `full_page_writes` and `synchronous_commit` are on, data checksums too.
-//!   What was acknowledged survives `kill -9` of muster, of the server, and of both.
-//! - **Private.** There is no TCP. The socket lies in a directory closed to others, and the server
-//!   lets in one user only: the one muster runs as (asked of the kernel, no password).
-//! - **One server per data directory.** A second muster gets a clear error and disturbs nothing;
-//!   nothing is started before everything that an earlier one started has ended.
-//! - **The server does not outlive us.** [`EmbeddedPostgres::stop`] ends it, dropping the value does,
-//!   and on Linux so does the death of this process in any way. Elsewhere the next start ends it.
+//!   Acknowledged transactions survive `kill -9` of muster, of the server, and of both.
+//! - **Private.** There is no TCP. The directory of the socket is closed to others, and the server
+//!   accepts one user only, that of muster (the kernel identifies it; there is no password).
+//! - **One server per data directory.** A second muster gets a clear error and changes nothing. A start
+//!   waits for the end of all processes of an earlier muster.
+//! - **The server does not outlive us.** [`EmbeddedPostgres::stop`] ends it, so does a drop of the
+//!   value, and on Linux the death of this process in any way. Elsewhere the next start ends it.
 //!
-//! Why not a crate that brings its own PostgreSQL: a download at the first start, or a server that
-//! refuses root, or turns `fsync` off, or stays behind when we are killed.
+//! Why not a crate with its own PostgreSQL: those download it at the first start, or refuse root, or
+//! turn `fsync` off, or leave the server running after a kill.
 //!
-//! How a start goes (each step is a file): take the instance lock ([`lock`]), choose the account
-//! ([`account`]), end and remove what is left of an earlier run ([`previous`]), find the programs
-//! ([`install`]), make the database files if there are none ([`cluster`]), start the server from a
-//! thread that lives as long as it does ([`server`], [`spawn`]), wait until it says that it is
-//! ready.
+//! The parts of a start, one file each: take the instance lock ([`lock`]), choose the account
+//! ([`account`]), end and remove the remains of an earlier run ([`previous`]), find the programs
+//! ([`install`]), create the database files if there are none ([`cluster`]), start the server from a
+//! thread that lives as long as it does ([`server`], [`spawn`]), wait until it is ready.
 
 mod account;
 mod cluster;
@@ -28,7 +27,9 @@ mod error;
 mod install;
 mod layout;
 mod lock;
+mod options;
 mod passing;
+mod poll;
 mod previous;
 mod running;
 mod server;
@@ -40,90 +41,25 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use etcetera::BaseStrategy;
 use rustix::process::Signal;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection};
 
-pub use error::EmbeddedError;
-pub use passing::passing_dir;
-pub use running::Address;
-pub(crate) use spawn::die_with_thread;
+pub use self::error::EmbeddedError;
+pub use self::options::{EmbeddedOptions, Lifetime, default_data_dir};
+pub use self::running::Address;
+pub(crate) use self::spawn::die_with_thread;
 
-use account::Account;
-use install::Install;
-use layout::{Layout, SocketDir};
-use lock::{InstanceLock, LockFile};
-use server::{Launch, Server};
+use self::account::Account;
+use self::install::Install;
+use self::layout::{Layout, SocketDir};
+use self::lock::{InstanceLock, LockFile};
+use self::server::{ENDING, Launch, Server};
 
-/// The superuser, and the only role.
-const ROLE: &str = "muster";
-
-/// How often a condition is looked at.
-const POLL: Duration = Duration::from_millis(10);
-
-/// How long a start may take. A recovery after a crash replays up to a gigabyte of log.
+/// Longest start. A recovery after a crash replays up to some gigabytes of log.
 const READY_WITHIN: Duration = Duration::from_secs(300);
 
-/// How the server is asked to end, and for how long each time: a clean shutdown, one without the
-/// last checkpoint (the next start recovers), and the end.
-const ENDING: [(Signal, Duration); 3] = [
-    (Signal::INT, Duration::from_secs(20)),
-    (Signal::QUIT, Duration::from_secs(5)),
-    (Signal::KILL, Duration::from_secs(5)),
-];
-
-/// What becomes of the data when the server ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Lifetime {
-    /// It is kept, and the next start goes on with it.
-    #[default]
-    Kept,
-    /// The whole data directory is removed: for tests. The server still runs with the settings of
-    /// [`Kept`](Self::Kept); only the first writing of the files is not waited for.
-    Ephemeral,
-}
-
-/// How to start a private PostgreSQL.
-#[derive(Debug, Clone)]
-pub struct EmbeddedOptions {
-    /// Where the data is, or will be made (`--data-dir`, `MUSTER_DATA_DIR`).
-    pub data_dir: PathBuf,
-    /// Where `initdb` and `postgres` are (`MUSTER_PG_BIN`); if none, they are looked for.
-    pub bin_dir: Option<PathBuf>,
-    /// How many connections muster will open.
-    pub max_connections: u16,
-    /// What becomes of the data.
-    pub lifetime: Lifetime,
-    /// A library that the server loads when it starts, such as `pg_stat_statements`.
-    pub preload: Option<&'static str>,
-}
-
-impl EmbeddedOptions {
-    /// The usual options for data in `data_dir`.
-    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self {
-            data_dir: data_dir.into(),
-            bin_dir: None,
-            max_connections: 50,
-            lifetime: Lifetime::Kept,
-            preload: None,
-        }
-    }
-}
-
-/// Where data is kept if nobody says otherwise: the platform's place for the data of a user
-/// (`~/.local/share/muster`, `~/Library/Application Support/muster`), as root `/var/lib/muster`.
-pub fn default_data_dir() -> Result<PathBuf, EmbeddedError> {
-    if rustix::process::geteuid().is_root() {
-        // Not below /root, which the account that the server runs as cannot enter.
-        return Ok(PathBuf::from("/var/lib/muster"));
-    }
-    let strategy = etcetera::base_strategy::choose_native_strategy();
-    Ok(strategy.map_err(|_| EmbeddedError::NoHome)?.data_dir().join("muster"))
-}
-
-/// A running private PostgreSQL. It ends when this is dropped.
+/// A running private PostgreSQL. It ends when the value is dropped.
 #[derive(Debug)]
 pub struct EmbeddedPostgres {
     server: Server,
@@ -133,9 +69,13 @@ pub struct EmbeddedPostgres {
 }
 
 impl EmbeddedPostgres {
-    /// Starts the server, and makes its data if there is none.
+    /// Starts the server, creates its data if there is none, and waits until it accepts connections.
     ///
-    /// Returns when it takes connections. Dropping the future stops what was started.
+    /// Dropping the future ends the server.
+    ///
+    /// # Errors
+    /// The text says what to do. [`EmbeddedError::InUse`]: another muster uses the directory, and its
+    /// server may be used with [`Address::of_running`].
     pub async fn start(options: EmbeddedOptions) -> Result<Self, EmbeddedError> {
         if std::env::var_os("PGOPTIONS").is_some() {
             tracing::warn!(
@@ -164,7 +104,24 @@ impl EmbeddedPostgres {
         Ok(postgres)
     }
 
-    /// How to connect to `database`; see [`Address::connect_options`].
+    /// Starts a server on a new directory below `TMPDIR`, which is removed at the end of the server and
+    /// if the start fails. `options` gets the directory; the lifetime becomes ephemeral.
+    pub async fn passing(
+        options: impl FnOnce(PathBuf) -> EmbeddedOptions,
+    ) -> Result<Self, EmbeddedError> {
+        let base = std::env::temp_dir();
+        let dir = passing::fresh_dir(&base, "muster-passing", layout::passable_mode(), |_| true)
+            .map_err(EmbeddedError::io("make a directory in", &base))?;
+        let lifetime = Lifetime::Ephemeral;
+        let started = Self::start(EmbeddedOptions { lifetime, ..options(dir.clone()) }).await;
+        if started.is_err() {
+            // A server that never ran does not remove it.
+            let _ = std::fs::remove_dir_all(dir);
+        }
+        started
+    }
+
+    /// The options to connect to `database`; see [`Address::connect_options`].
     pub fn connect_options(&self, database: &str) -> PgConnectOptions {
         self.address.connect_options(database)
     }
@@ -179,14 +136,14 @@ impl EmbeddedPostgres {
         self.server.pid
     }
 
-    /// Where the data is, as an absolute path without links.
+    /// The data directory, absolute and without links.
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
     }
 
-    /// Creates the database `name` if it is not there.
+    /// Creates the database `name` if it is missing.
     pub async fn ensure_database(&self, name: &str) -> Result<(), EmbeddedError> {
-        // PostgreSQL would cut a longer name, and we would look for a database that is not there.
+        // PostgreSQL shortens a longer name, and a connection to the full name would fail.
         if name.is_empty() || name.len() > 63 || name.contains('\0') {
             return Err(EmbeddedError::DatabaseName { name: name.to_owned() });
         }
@@ -195,17 +152,16 @@ impl EmbeddedPostgres {
             .map_err(|source| EmbeddedError::Database { name: name.to_owned(), source })
     }
 
-    /// Waits until the server has ended by itself, and says how. A service without its database
-    /// should end as well.
+    /// Waits for the end of the server and returns its status in words. A service without its database
+    /// should end too.
     pub async fn ended(&self) -> String {
         let mut server = self.server.clone();
         server.ended().await;
         server.status()
     }
 
-    /// Stops the server; close the pools first, or their connections are cut.
-    ///
-    /// Asks for a clean shutdown, insists, and kills, each with a deadline.
+    /// Stops the server with the signals of a clean shutdown, a fast one and a kill, each with a
+    /// deadline. Close the pools before, or their connections break.
     pub async fn stop(self) -> Result<(), EmbeddedError> {
         let mut server = self.server.clone();
         for (signal, patience) in ENDING {
@@ -215,18 +171,21 @@ impl EmbeddedPostgres {
             }
             tracing::warn!(pid = server.pid, ?signal, "PostgreSQL does not stop");
         }
-        Err(EmbeddedError::Stop { pid: server.pid })
+        EmbeddedError::unusable(format!(
+            "PostgreSQL (process {}) does not stop, not even killed; look for a hanging disk",
+            server.pid
+        ))
     }
 }
 
 impl Drop for EmbeddedPostgres {
     fn drop(&mut self) {
         match self.lifetime {
-            // The owner thread waits for the end; if the process ends first, the kernel repeats
-            // the signal.
+            // The owner thread waits for the end; if the process ends before, the kernel repeats the
+            // signal.
             Lifetime::Kept => self.server.signal(Signal::INT),
             Lifetime::Ephemeral => {
-                // Nothing needs to be saved, but the directory must go before the process does.
+                // No data is needed, but the directory must be removed before the process ends.
                 self.server.signal(Signal::QUIT);
                 self.server.ended_within(Duration::from_secs(5));
             }
@@ -234,7 +193,7 @@ impl Drop for EmbeddedPostgres {
     }
 }
 
-/// What the start tells the handle.
+/// The paths and the version of a prepared server.
 #[derive(Debug, Default)]
 struct Place {
     data_dir: PathBuf,
@@ -242,10 +201,10 @@ struct Place {
     version: String,
 }
 
-/// Everything up to the start of the server. Blocks: for a moment, or the second of an `initdb`, or
-/// as long as an orphan takes to end.
+/// The parts before the start of the server. Blocks for the second of an `initdb`, or until the end of
+/// an orphan.
 fn prepare(options: &EmbeddedOptions) -> Result<(Launch, Place), EmbeddedError> {
-    // All that can be known to be wrong is said before anything is made.
+    // All checks come before the first change.
     let user = account::our_name()?;
     let account = Account::choose(&options.data_dir.join(layout::CLUSTER))?;
     account.check_reach(&layout::nearest(&options.data_dir)?)?;
@@ -253,7 +212,7 @@ fn prepare(options: &EmbeddedOptions) -> Result<(Launch, Place), EmbeddedError> 
     account.check_reach(&layout.data_dir)?;
     let instance = InstanceLock::take(&layout.data_dir)?;
     let server_lock = LockFile::open(layout.data_dir.join("server.lock"))?;
-    previous::settle(&layout, &server_lock)?;
+    previous::clear(&layout, &server_lock)?;
     layout.remove_init_leftovers()?;
     let data = cluster::major(&layout.cluster)?;
     let install = Install::find(options.bin_dir.as_deref(), data, &layout.cluster)?;
@@ -269,7 +228,6 @@ fn prepare(options: &EmbeddedOptions) -> Result<(Launch, Place), EmbeddedError> 
         setting.push(value);
         command.arg("-c").arg(setting);
     }
-    server::die_with_owner(&mut command);
     let place = Place {
         data_dir: layout.data_dir.clone(),
         socket_dir: socket.path.clone(),
@@ -279,7 +237,7 @@ fn prepare(options: &EmbeddedOptions) -> Result<(Launch, Place), EmbeddedError> 
     Ok((Launch { command, layout, cleanup }, place))
 }
 
-/// What is done when the server has ended; the last thing is to give the directory back.
+/// The work after the end of the server; it releases the directory last.
 fn cleanup(
     data_dir: PathBuf,
     lifetime: Lifetime,
@@ -291,7 +249,7 @@ fn cleanup(
         if lifetime == Lifetime::Ephemeral
             && let Err(error) = layout::remove_tree(&data_dir)
         {
-            tracing::warn!(%error, "the data of a temporary PostgreSQL stays behind");
+            tracing::warn!(%error, "the data of a temporary PostgreSQL is not removed");
         }
         drop(instance);
     })
@@ -304,7 +262,7 @@ async fn create_database(options: &PgConnectOptions, name: &str) -> Result<(), s
         .fetch_optional(&mut connection)
         .await?;
     if found.is_none() {
-        // From template0, which nobody can be connected to: that would make it fail.
+        // From template0, which allows no connections: one would make this fail.
         let name = name.replace('"', "\"\"");
         let create = format!("CREATE DATABASE \"{name}\" TEMPLATE template0");
         if let Err(error) = sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await
@@ -316,7 +274,7 @@ async fn create_database(options: &PgConnectOptions, name: &str) -> Result<(), s
     connection.close().await
 }
 
-/// Two that create the same database at once: the second is told so in one of two ways.
+/// Whether another process has just created the same database; there are two such errors.
 fn created_meanwhile(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     matches!(code.as_deref(), Some("42P04" | "23505"))

@@ -1,31 +1,30 @@
-//! A place for data that nobody is to keep.
+//! New directories below shared ones.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::error::EmbeddedError;
-
-/// How many names are tried.
+/// Tried names.
 const NAMES: u32 = 100;
 
-/// A new directory in the place for temporary files (`TMPDIR`), for
-/// [`Lifetime::Ephemeral`](super::Lifetime::Ephemeral). Making it fails on whatever is there, so
-/// nobody can have prepared it.
-///
-/// # Errors
-/// When no directory can be made there.
-pub fn passing_dir() -> Result<PathBuf, EmbeddedError> {
-    // As root, PostgreSQL runs as another user, who must get through.
-    let mode = if rustix::process::geteuid().is_root() { 0o755 } else { 0o700 };
-    let base = std::env::temp_dir();
+/// Creates a directory `<prefix>-<pid>-<n>` in `base`, for a name that `fits`. Creation fails on any
+/// existing file, so no other user can have prepared the directory.
+pub(super) fn fresh_dir(
+    base: &Path,
+    prefix: &str,
+    mode: u32,
+    fits: impl Fn(&Path) -> bool,
+) -> std::io::Result<PathBuf> {
     let mut last = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
     for number in 0..NAMES {
-        let dir = base.join(format!("muster-passing-{}-{number}", std::process::id()));
+        let dir = base.join(format!("{prefix}-{}-{number}", std::process::id()));
+        if !fits(&dir) {
+            continue;
+        }
         match DirBuilder::new().mode(mode).create(&dir) {
             Ok(()) => return Ok(dir),
             Err(error) => last = error,
         }
     }
-    Err(EmbeddedError::io("make a directory in", &base)(last))
+    Err(last)
 }

@@ -1,36 +1,31 @@
-//! What an earlier muster left behind: processes, and a `postmaster.pid` that lies.
+//! The remains of an earlier muster: processes and a stale `postmaster.pid`.
 //!
-//! A killed muster takes its server along on Linux, but the server needs a moment, may hang, or may
-//! be left running where there is no parent-death signal. Nothing is started before all of that is
-//! gone: two servers on one set of files destroy it.
+//! On Linux the server of a killed muster gets a signal, but needs a moment or may hang; elsewhere it
+//! runs on. No server is started before the earlier one has ended: two servers on the same files
+//! destroy them.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::error::EmbeddedError;
 use super::layout::Layout;
 use super::lock::LockFile;
+use super::poll;
+use super::server::ENDING;
 
-/// How an orphan is asked to end, and for how long each time.
-const ENDING: [(Signal, Duration); 3] = [
-    (Signal::INT, Duration::from_secs(15)),
-    (Signal::QUIT, Duration::from_secs(5)),
-    (Signal::KILL, Duration::from_secs(5)),
-];
+/// Longest time from the release of the lock to the end of a process.
+const GONE_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long a process may be seen in the directory after it has given up the lock.
-const LAST_BREATH: Duration = Duration::from_secs(2);
-
-/// Returns with `server_lock` taken and nobody on the files.
-pub(super) fn settle(layout: &Layout, server_lock: &LockFile) -> Result<(), EmbeddedError> {
+/// Returns with `server_lock` taken and no process on the files.
+pub(super) fn clear(layout: &Layout, server_lock: &LockFile) -> Result<(), EmbeddedError> {
     if !server_lock.try_lock()? {
         end_orphans(layout, server_lock)?;
     }
-    // The lock says that nothing of ours runs. Somebody may have started a server by hand.
+    // With the lock, no server of ours runs. There may be one started by hand.
     let found = || processes::on(&layout.cluster, &layout.pid_file());
-    if !poll(LAST_BREATH, || Ok(found().is_empty()))?
+    if !poll::until_true(GONE_WITHIN, || found().is_empty())
         && let Some(pid) = found().first()
     {
         let pid = pid.as_raw_nonzero().get();
@@ -42,25 +37,29 @@ pub(super) fn settle(layout: &Layout, server_lock: &LockFile) -> Result<(), Embe
 fn end_orphans(layout: &Layout, server_lock: &LockFile) -> Result<(), EmbeddedError> {
     tracing::warn!(
         data = %layout.cluster.display(),
-        "ending the PostgreSQL server that a killed muster left"
+        "ending the PostgreSQL server of a killed muster"
     );
     for (signal, patience) in ENDING {
         for pid in processes::on(&layout.cluster, &layout.pid_file()) {
-            // SIGINT is for the postmaster; for the others it means to cancel a query.
+            // SIGINT stops the postmaster; in other processes it cancels a query.
             if signal != Signal::INT || first_line(&layout.pid_file()) == Some(pid) {
                 let _ = kill_process(pid, signal);
             }
         }
-        if poll(patience, || server_lock.try_lock())? {
+        if poll::until(patience, || server_lock.try_lock())? {
             return Ok(());
         }
     }
-    Err(EmbeddedError::Orphan { cluster: layout.cluster.clone() })
+    EmbeddedError::unusable(format!(
+        "the PostgreSQL server of a killed muster on {} does not stop; end its processes and start \
+         again",
+        layout.cluster.display()
+    ))
 }
 
-/// PostgreSQL itself copes with a file that names a dead process. It refuses to start when the
-/// number has been given to another process of the same user, or to a zombie, which still answers
-/// `kill(pid, 0)` and which nobody reaps in many containers.
+/// PostgreSQL ignores a file with the number of a dead process. It refuses to start if another process
+/// of the same user has the number now, or a zombie, which still answers `kill(pid, 0)` and is never
+/// reaped in many containers.
 fn remove_stale_pid_file(pid_file: &Path) -> Result<(), EmbeddedError> {
     match std::fs::remove_file(pid_file) {
         Ok(()) => {
@@ -77,28 +76,14 @@ fn first_line(pid_file: &Path) -> Option<Pid> {
     Pid::from_raw(text.lines().next()?.trim().parse().ok()?)
 }
 
-fn poll(
-    patience: Duration,
-    mut done: impl FnMut() -> Result<bool, EmbeddedError>,
-) -> Result<bool, EmbeddedError> {
-    let deadline = Instant::now() + patience;
-    while !done()? {
-        if Instant::now() > deadline {
-            return Ok(false);
-        }
-        std::thread::sleep(super::POLL);
-    }
-    Ok(true)
-}
-
 #[cfg(target_os = "linux")]
 mod processes {
     use super::{Path, Pid};
     use std::os::unix::fs::MetadataExt;
 
-    /// The processes that work on the files: every process of a server makes the data directory its
-    /// working directory. A zombie has none, and a process that got a dead server's number has
-    /// another. Compared by inode: another mount namespace may call the directory something else.
+    /// The processes on the files: the data directory is the working directory of every process of a
+    /// server. A zombie has none, and a process with a dead server's number has another. Compared by
+    /// inode, because the directory may have another path in another mount namespace.
     pub(super) fn on(cluster: &Path, _: &Path) -> Vec<Pid> {
         let Ok(cluster) = std::fs::metadata(cluster) else { return Vec::new() };
         let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
@@ -116,8 +101,7 @@ mod processes {
     use super::{Path, Pid, first_line};
     use std::process::Command;
 
-    /// There is no /proc: the process that `postmaster.pid` names, if it was started with `-D` on
-    /// the files.
+    /// Without /proc: the process of `postmaster.pid`, if it was started with `-D` on the files.
     pub(super) fn on(cluster: &Path, pid_file: &Path) -> Vec<Pid> {
         let runs_on_it = |pid: &Pid| {
             let output =

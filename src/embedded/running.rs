@@ -1,4 +1,4 @@
-//! Where a private PostgreSQL can be reached, by us and by other processes of the same user.
+//! The address of a private PostgreSQL, for us and for other processes of the same user.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
@@ -6,20 +6,19 @@ use std::path::{Path, PathBuf};
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-use super::ROLE;
 use super::error::EmbeddedError;
-use super::layout::{PORT, RUN};
+use super::layout::{PORT, ROLE, RUN};
 
-/// The address of a private PostgreSQL. Says nothing about whether it runs.
+/// The address of a private PostgreSQL, which may have ended.
 #[derive(Debug, Clone)]
 pub struct Address {
     socket_dir: PathBuf,
 }
 
 impl Address {
-    /// Where the server is that another process of the same user runs on this data directory.
+    /// The address of the server that another process of the same user runs on this data directory.
     pub fn of_running(data_dir: &Path) -> Result<Self, EmbeddedError> {
-        // When the path is too long for a socket, this is a link to the place of the socket.
+        // A link to the directory of the socket if the path is too long.
         let run = data_dir.join(RUN);
         let socket_dir = run.canonicalize().map_err(EmbeddedError::io("resolve", &run))?;
         Ok(Self { socket_dir })
@@ -29,8 +28,8 @@ impl Address {
         Self { socket_dir }
     }
 
-    /// How to connect to `database`. Nothing comes from the `PG*` variables of the caller, except
-    /// `PGOPTIONS`, which sqlx cannot be told to leave out.
+    /// The options to connect to `database`. They ignore the caller's `PG*` variables, except
+    /// `PGOPTIONS`, which sqlx always reads.
     pub fn connect_options(&self, database: &str) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass()
             .host("localhost")
@@ -43,7 +42,7 @@ impl Address {
             .application_name("muster")
     }
 
-    /// The same as a URL for `psql`, or for the `DATABASE_URL` of another process of the same user.
+    /// The same as a URL, for `psql` or for `DATABASE_URL` of another process of the same user.
     pub fn url(&self, database: &str) -> String {
         let host = percent_encode(self.socket_dir.as_os_str().as_bytes());
         let database = percent_encode(database.as_bytes());
@@ -51,7 +50,7 @@ impl Address {
     }
 }
 
-/// Everything but letters and digits: a socket directory stands where a URL has its host.
+/// Encodes all but letters and digits: the socket directory is the host of the URL.
 fn percent_encode(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() {

@@ -1,13 +1,13 @@
 //! The running server: the thread that owns it, and the handle that stops it.
 //!
-//! One thread prepares, starts and reaps the server. The parent-death signal fires when the thread
-//! that forked ends, so this thread must live as long as the server; it does, because it waits for
-//! it. It also holds the instance lock, which is therefore given back only after the server has
-//! ended, however the handle was dropped.
+//! One thread prepares, starts and reaps the server. The parent-death signal fires at the end of the
+//! thread that forked, so this thread must live as long as the server: it waits for the server's end.
+//! It also has the instance lock, which it releases after that end, however the handle was dropped.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -18,25 +18,34 @@ use tokio::sync::{oneshot, watch};
 
 use super::error::EmbeddedError;
 use super::layout::Layout;
+use super::poll::{self, POLL};
 use super::spawn;
 
-/// How many lines of the server's log an error quotes.
+/// Lines of the server's log that an error quotes.
 const QUOTED: usize = 15;
 
-/// How long the last lines of the log may take after the server has ended.
+/// Longest wait for the last lines of the log after the end of the server.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
-/// Everything the owner thread needs to start the server, and to clean up behind it.
+/// The signals of a stop, each with the time for its effect: a clean shutdown, one without the last
+/// checkpoint (the next start recovers), and a kill.
+pub(super) const ENDING: [(Signal, Duration); 3] = [
+    (Signal::INT, Duration::from_secs(20)),
+    (Signal::QUIT, Duration::from_secs(5)),
+    (Signal::KILL, Duration::from_secs(5)),
+];
+
+/// The input of the owner thread.
 pub(super) struct Launch {
-    /// What to start.
+    /// The command of the server.
     pub(super) command: Command,
-    /// On which files.
+    /// The paths of its files.
     pub(super) layout: Layout,
-    /// Run after the server has ended; owns the locks.
+    /// Runs after the end of the server; owns the locks.
     pub(super) cleanup: Box<dyn FnOnce()>,
 }
 
-/// A started server. All clones speak of the same one.
+/// A started server. All clones are handles of the same one.
 #[derive(Debug, Clone)]
 pub(super) struct Server {
     pub(super) pid: u32,
@@ -47,14 +56,14 @@ pub(super) struct Server {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// How it ended. While this is none the process is not reaped and its number is its own, so
-    /// signals are sent under this lock.
+    /// The status of its end. While this is none the process is not reaped and its number is valid,
+    /// so signals are sent under this lock.
     status: Mutex<Option<ExitStatus>>,
     log: Mutex<VecDeque<String>>,
 }
 
 impl Server {
-    /// Starts a server with what `prepare` comes up with, on a thread of its own.
+    /// Starts the server that `prepare` returns, on a thread of its own.
     pub(super) async fn start<F>(prepare: F) -> Result<Self, EmbeddedError>
     where
         F: FnOnce() -> Result<Launch, EmbeddedError> + Send + 'static,
@@ -63,34 +72,36 @@ impl Server {
         std::thread::Builder::new()
             .name("muster-postgres".to_owned())
             .spawn(move || own(prepare, report))
-            .map_err(|source| EmbeddedError::Spawn { program: "a thread".into(), source })?;
+            .map_err(EmbeddedError::io("start", "a thread".as_ref()))?;
         started.await.unwrap_or_else(|_| {
-            let source = std::io::Error::other("the thread that starts PostgreSQL panicked");
-            Err(EmbeddedError::Spawn { program: "postgres".into(), source })
+            EmbeddedError::unusable("the thread that starts PostgreSQL panicked")
         })
     }
 
-    /// Waits until the server takes connections.
+    /// Waits until the server accepts connections.
     pub(super) async fn ready(&self, patience: Duration) -> Result<(), EmbeddedError> {
         let deadline = Instant::now() + patience;
-        let cluster = || self.layout.cluster.clone();
-        while !self.says_ready() {
-            if *self.ended.borrow() {
-                let status = self.status();
-                return Err(EmbeddedError::Start { cluster: cluster(), status, log: self.log() });
-            }
-            if Instant::now() > deadline {
+        while !self.is_ready() {
+            let fault = if *self.ended.borrow() {
+                format!("ended before it was ready, with {},", self.status())
+            } else if Instant::now() > deadline {
                 let seconds = patience.as_secs();
-                return Err(EmbeddedError::Slow { cluster: cluster(), seconds, log: self.log() });
-            }
-            tokio::time::sleep(super::POLL).await;
+                format!("was not ready after {seconds} s (a long crash recovery?)")
+            } else {
+                tokio::time::sleep(POLL).await;
+                continue;
+            };
+            let (cluster, log) = (self.layout.cluster.display(), self.log());
+            return EmbeddedError::unusable(format!(
+                "PostgreSQL on {cluster} {fault} and said: {log}"
+            ));
         }
         Ok(())
     }
 
-    /// The server writes its state on the eighth line. The first line is checked too: what is there
-    /// may be the file of a server that was killed.
-    fn says_ready(&self) -> bool {
+    /// The eighth line of the file is the state. The first line is checked too, because the file may
+    /// be that of a killed server.
+    fn is_ready(&self) -> bool {
         let Ok(text) = std::fs::read_to_string(self.layout.pid_file()) else { return false };
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         lines.first() == Some(&self.pid.to_string().as_str()) && lines.get(7) == Some(&"ready")
@@ -106,22 +117,18 @@ impl Server {
         }
     }
 
-    /// Waits until the server has ended and its traces are removed.
+    /// Waits for the end of the server and the removal of its files.
     pub(super) async fn ended(&mut self) {
-        // An error means that the owner thread is gone, and then so is the server.
+        // After an error the owner thread has ended, and so has the server.
         let _ = self.ended.wait_for(|ended| *ended).await;
     }
 
-    /// The same for where nothing can be awaited.
+    /// The same as a blocking call.
     pub(super) fn ended_within(&self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
-        while !*self.ended.borrow() && Instant::now() < deadline {
-            std::thread::sleep(super::POLL);
-        }
-        *self.ended.borrow()
+        poll::until_true(patience, || *self.ended.borrow())
     }
 
-    /// How it ended, in words.
+    /// The status of its end, in words.
     pub(super) fn status(&self) -> String {
         match *lock(&self.shared.status) {
             Some(status) => match status.signal() {
@@ -153,14 +160,11 @@ where
     };
     let shared = Arc::clone(&server.shared);
     if let Err(Ok(unwanted)) = report.send(Ok(server)) {
-        // Whoever asked has gone away in the meantime.
+        // The caller has dropped its future.
         unwanted.signal(Signal::INT);
     }
     reap(&mut child, &shared);
-    let deadline = Instant::now() + LAST_LINES;
-    while !reader.is_finished() && Instant::now() < deadline {
-        std::thread::sleep(super::POLL);
-    }
+    poll::until_true(LAST_LINES, || reader.is_finished());
     cleanup();
     ended.send_replace(true);
 }
@@ -169,7 +173,9 @@ type Launched = (Child, JoinHandle<()>, Server, watch::Sender<bool>, Box<dyn FnO
 
 fn launch(launch: Launch) -> Result<Launched, EmbeddedError> {
     let Launch { mut command, layout, cleanup } = launch;
-    let program = command.get_program().into();
+    // A fast, clean shutdown at the end of this thread.
+    spawn::die_with_thread(&mut command, Signal::INT);
+    let program = PathBuf::from(command.get_program());
     let spawned = command.spawn().and_then(|mut child| {
         let stderr = child.stderr.take();
         let shared = Arc::new(Shared::default());
@@ -179,7 +185,7 @@ fn launch(launch: Launch) -> Result<Launched, EmbeddedError> {
             .spawn(move || forward_log(stderr, &log.log))?;
         Ok((child, reader, shared))
     });
-    // The command holds a copy of the server's lock; from here on only the server does.
+    // The command has a copy of the server's lock, which only the server may have from here on.
     drop(command);
     match spawned {
         Ok((child, reader, shared)) => {
@@ -189,13 +195,13 @@ fn launch(launch: Launch) -> Result<Launched, EmbeddedError> {
         }
         Err(source) => {
             cleanup();
-            Err(EmbeddedError::Spawn { program, source })
+            Err(EmbeddedError::io("run", &program)(source))
         }
     }
 }
 
-/// Waits for the end of the server without freeing its number, then reaps it under the lock that
-/// signals are sent under, so that none can hit a stranger.
+/// Waits for the end of the server without freeing its number, then reaps it under the lock of the
+/// signals, so that none can reach another process.
 fn reap(child: &mut Child, shared: &Shared) {
     if let Some(pid) = Pid::from_raw(child.id().cast_signed()) {
         let end = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
@@ -205,9 +211,9 @@ fn reap(child: &mut Child, shared: &Shared) {
     *status = child.wait().ok().or(Some(ExitStatus::default()));
 }
 
-/// Hands the server's log to ours, line by line, and keeps the end of it for errors.
+/// Copies the server's log to ours, line by line, and keeps its end for errors.
 ///
-/// A file of its own would have to be rotated, and found; the operator reads one log.
+/// A file of its own would need rotation; the operator reads one log.
 fn forward_log(stderr: Option<ChildStderr>, tail: &Mutex<VecDeque<String>>) {
     let Some(stderr) = stderr else { return };
     let mut level = tracing::Level::DEBUG;
@@ -227,9 +233,9 @@ fn forward_log(stderr: Option<ChildStderr>, tail: &Mutex<VecDeque<String>>) {
     }
 }
 
-/// The level of a message; none for a line that goes on with one. `ERROR` is a statement that
-/// failed: whoever sent it was told, and many are refused on purpose. A stop ends connections that
-/// the pool has closed a moment before, which is nothing to warn of.
+/// The level of a message; none for a continued line. `ERROR` is a failed statement: its sender has
+/// the error, and many are refused on purpose. A stop also ends connections that the pool has just
+/// closed, which needs no warning.
 fn level_of(line: &str) -> Option<tracing::Level> {
     const STOP: &str = "terminating connection due to administrator command";
     let (word, text) = line.split_once(':')?;
@@ -242,12 +248,7 @@ fn level_of(line: &str) -> Option<tracing::Level> {
     }
 }
 
-/// A panic while the lock was held leaves nothing half done in what these protect.
+/// A panic under these locks leaves no partial change.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Starts `command` so that it ends when this thread does: a fast, clean shutdown.
-pub(super) fn die_with_owner(command: &mut Command) {
-    spawn::die_with_thread(command, Signal::INT);
 }

@@ -1,19 +1,19 @@
-//! The settings the server is started with.
+//! The settings of the server.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::EmbeddedOptions;
 use super::error::EmbeddedError;
 use super::layout::{Layout, PORT, SocketDir};
+use super::options::EmbeddedOptions;
 
-/// Connections on top of those asked for: `ensure_database`, and a person with `psql` when the pool
-/// is at its limit.
+/// Connections beside the requested ones: `ensure_database`, and `psql` while the pool is at its
+/// limit.
 const SPARE_CONNECTIONS: u16 = 5;
 
-/// The settings of the server. They are given as arguments, which no file and no `ALTER SYSTEM`
-/// can override: somebody who wants to tune a server wants one of their own.
+/// The settings, as arguments of the program. No file and no `ALTER SYSTEM` can override them: for
+/// tuning there is `DATABASE_URL`.
 pub(super) fn all(
     layout: &Layout,
     socket: &SocketDir,
@@ -22,32 +22,32 @@ pub(super) fn all(
 ) -> Result<Vec<(&'static str, OsString)>, EmbeddedError> {
     let connections = options.max_connections.saturating_add(SPARE_CONNECTIONS).to_string();
     let plain = [
-        // What was acknowledged is on the disk.
+        // Acknowledged data is on disk.
         ("fsync", "on"),
         ("full_page_writes", "on"),
         ("synchronous_commit", "on"),
-        // Nobody connects over a network.
+        // No network.
         ("listen_addresses", ""),
         ("unix_socket_permissions", "0700"),
         ("max_connections", &connections),
-        // Made for one machine that also does other things.
+        // For a machine with other programs.
         ("shared_buffers", "256MB"),
-        // A checkpoint makes the next change of every page cost the whole page in the log.
+        // After a checkpoint the first change of each page writes the whole page to the log.
         ("max_wal_size", "4GB"),
         ("checkpoint_timeout", "15min"),
         ("work_mem", "8MB"),
         ("maintenance_work_mem", "64MB"),
-        // A queue's tables change all the time: what is dead is to go soon, and plans are to know how
-        // large the tables are.
+        // The tables of a queue change all the time: dead rows must go soon, and plans need the sizes
+        // of the tables.
         ("autovacuum_naptime", "10s"),
-        // Short statements only: neither pays.
+        // Useless for short statements.
         ("max_parallel_workers_per_gather", "0"),
         ("jit", "off"),
-        // In files of the data directory: /dev/shm is tiny in containers, and what a killed server
-        // leaves there stays when the data is removed.
+        // In files of the data directory: /dev/shm is small in containers, and the files of a killed
+        // server would stay there after the removal of the data.
         ("dynamic_shared_memory_type", "mmap"),
-        // The log comes to us; some packages redirect it to files by default. Without a prefix a
-        // line begins with its level.
+        // To us; some packages redirect the log to files by default. Without a prefix a line begins
+        // with its level.
         ("logging_collector", "off"),
         ("log_destination", "stderr"),
         ("log_line_prefix", ""),
@@ -65,7 +65,7 @@ pub(super) fn all(
     Ok(settings)
 }
 
-/// A path as an item of a comma-separated setting: a comma or a space must not split it.
+/// A path as one item of a comma-separated setting, also with a comma or a space.
 fn list_item(path: &Path) -> OsString {
     let mut quoted = vec![b'"'];
     for &byte in path.as_os_str().as_bytes() {

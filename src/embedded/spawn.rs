@@ -1,21 +1,21 @@
-//! Starting a program of PostgreSQL so that it does not outlive us: the only unsafe code of muster.
+//! The start of a program that must not outlive us: the only unsafe code of muster.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::account::Account;
 
-/// A command for `program` that takes nothing from us: no environment, no working directory (it
-/// would keep a file system busy), no process group (Ctrl-C in the terminal would reach the server
-/// before muster has drained), and the account of the server where we are root.
+/// A command for `program` that inherits nothing: no environment, no working directory (it would keep
+/// a file system busy), no process group (Ctrl-C in the terminal would stop the server before muster
+/// has drained). As root it runs under the account of the server.
 pub(super) fn command(program: &Path, account: &Account) -> Command {
     use std::os::unix::process::CommandExt;
 
     let mut command = Command::new(program);
     command
         .env_clear()
-        // initdb runs `postgres` through a shell; LC_ALL keeps macOS from starting threads in the
-        // postmaster, and the messages in English, which the log levels are read from.
+        // initdb runs `postgres` through a shell. LC_ALL prevents threads in the postmaster on macOS,
+        // and keeps the messages in English, from which we read the log levels.
         .env("PATH", "/usr/bin:/bin")
         .env("LC_ALL", "C")
         .env("TZ", "UTC")
@@ -30,10 +30,10 @@ pub(super) fn command(program: &Path, account: &Account) -> Command {
     command
 }
 
-/// Has the kernel send `signal` to the child when the *thread* that starts it ends.
+/// Makes the kernel send `signal` to the child when the *thread* that starts it ends.
 ///
-/// Without this a killed muster leaves a server that runs on. Only Linux has it; elsewhere the
-/// next start ends the orphan (see [`super::previous`]).
+/// Otherwise the server of a killed muster runs on. Only Linux has this; elsewhere the next start ends
+/// the orphan (see [`super::previous`]).
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
 pub(crate) fn die_with_thread(command: &mut Command, signal: rustix::process::Signal) {
@@ -41,9 +41,9 @@ pub(crate) fn die_with_thread(command: &mut Command, signal: rustix::process::Si
 
     let parent = rustix::process::getpid();
     let hook = move || {
-        // This runs after std's setuid, which would have cleared the setting.
+        // This runs after std's setuid, which clears the setting.
         rustix::process::set_parent_process_death_signal(Some(signal))?;
-        // We may have been killed between fork and here, and then no signal ever comes.
+        // After a kill between fork and here no signal comes.
         if rustix::process::getppid() != Some(parent) {
             return Err(rustix::io::Errno::SRCH.into());
         }

@@ -1,73 +1,67 @@
-//! An agent's life, as any agent lives it: claim, beat, spend, finish, claim again.
+//! The loop of an agent: claim, heartbeat, spend, finish, claim again.
 //!
-//! The work itself is sleep; everything around it is what a real agent has to do. It keeps a
-//! checkpoint so that whoever comes after it does not begin at nothing, obeys the directive of
-//! every heartbeat, and takes a lost lease for what it is: somebody else's task now.
+//! The work itself is sleep; the requests around it are those of a real agent. It keeps a checkpoint,
+//! so that the next attempt can continue from it, obeys the directive of every heartbeat, and stops
+//! work on a task after a lost lease.
 
 use std::{sync::Arc, time::Duration};
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
     client::{CallError, Client, Result},
-    display::{Display, Seat},
+    display::{Display, Line},
     script::{self, Script},
 };
 use crate::{
-    app::{
-        attempts::{
-            claim::views::{Claim, ClaimRequest, ClaimedTask},
-            finish::views::{CompleteRequest, EvidenceInput, FailRequest, ReleaseRequest},
-            heartbeat::{HeartbeatRequest, Progress},
-        },
-        spend::SpendRequest,
+    app::attempts::{
+        claim::views::{Claim, ClaimAnswer, ClaimedTask},
+        finish::views::FinishAnswer,
+        heartbeat::HeartbeatAnswer,
     },
-    domain::{
-        refusal::Code,
-        spend::{Amounts, SpendEntry, SpendReport},
-        states::Directive,
-    },
+    domain::{refusal::Code, states::Directive},
 };
 
-/// How long an agent may stay silent. Short, so that a death is soon noticed; still ten times as
-/// long as the pause between two heartbeats.
+/// Length of a lease. Short, so that a death is soon noticed; still ten times the pause between two
+/// heartbeats.
 const LEASE_SECONDS: u32 = 3;
-/// How long one step of a task takes, at least and at most.
+/// Shortest and longest duration of one step of a task.
 const STEP: [Duration; 2] = [Duration::from_millis(140), Duration::from_millis(240)];
-/// How long a claim waits for work.
+/// Longest wait of a claim.
 const WAIT_SECONDS: u32 = 10;
 
-/// The steps of every task, and how far each brings it, in percent.
+/// The steps of every task, each with the progress that it starts from, in percent.
 const STEPS: [(u8, &str); 5] = [
-    (10, "reading what the tasks before it produced"),
+    (10, "reading the results of earlier tasks"),
     (30, "writing"),
     (55, "running the tests"),
-    (75, "fixing what they found"),
+    (75, "fixing the failures"),
     (90, "collecting the evidence"),
 ];
-/// The step in which things go wrong.
+/// The step of the incidents.
 const TROUBLE: u8 = 55;
 
-/// How work on a task ended.
+/// The end of work on a task.
 enum End {
-    /// One way or the other; the next can be claimed.
+    /// Finished in any way; the agent claims again.
     Over,
-    /// The agent is no more.
+    /// The agent is dead.
     Dead,
 }
 
-/// A worker of the demo.
+/// An agent of the demo.
 #[derive(Debug)]
 pub(super) struct Worker {
     /// Its name.
     pub(super) name: &'static str,
-    /// Its key's view of the service.
+    /// A client with its key.
     pub(super) client: Client,
-    /// What goes wrong.
+    /// The incidents.
     pub(super) script: Arc<Script>,
-    /// Where it is shown.
-    pub(super) seat: Seat,
-    /// Where others are told of what it does.
+    /// Its line on the display.
+    pub(super) line: Line,
+    /// The display of its events.
     pub(super) display: Arc<Display>,
 }
 
@@ -75,19 +69,21 @@ impl Worker {
     /// Works until it dies or the future is dropped.
     ///
     /// # Errors
-    /// When muster refuses what an agent may do, or does not answer.
+    /// muster refuses a request that an agent may make, or does not answer.
     pub(super) async fn live(self) -> Result<()> {
-        let request =
-            ClaimRequest { max: 1, wait_seconds: WAIT_SECONDS, lease_seconds: Some(LEASE_SECONDS) };
+        let terms = json!({"max": 1, "wait_seconds": WAIT_SECONDS, "lease_seconds": LEASE_SECONDS});
         for turn in 1u64.. {
-            self.seat.idle("waits for work");
+            self.line.idle("waits for work");
+            // With this key a claim whose answer was lost gets the same tasks again.
             let key = format!("claim-{turn}");
-            for claim in self.client.claim(&request, &key).await? {
+            let answer: Option<ClaimAnswer> =
+                self.client.post_once("/v1/claims", &key, &terms).await?;
+            for claim in answer.map(|answer| answer.claims).unwrap_or_default() {
                 match self.work(&claim).await {
                     Ok(End::Over) => {}
                     Ok(End::Dead) => return Ok(()),
                     Err(lost) if lost.is(Code::LeaseLost) => {
-                        self.note(&claim, "was too slow, and leaves it to another");
+                        self.note(&claim, "was too slow, and has lost the task");
                     }
                     Err(error) => return Err(error),
                 }
@@ -97,28 +93,31 @@ impl Worker {
     }
 
     async fn work(&self, claim: &Claim) -> Result<End> {
+        let task = &claim.task.r#ref;
         let from = self.begin(claim);
         for (percent, doing) in STEPS.into_iter().filter(|(percent, _)| *percent > from) {
-            self.seat.working(&claim.task.r#ref, &claim.task.title, percent, doing);
-            match self.beat(claim, percent, doing).await? {
+            self.line.working(task, &claim.task.title, percent, doing);
+            let progress = json!({"percent": percent, "message": doing});
+            let beat = json!({"progress": progress, "checkpoint": {"percent": percent}});
+            match self.say::<HeartbeatAnswer>(claim, "heartbeat", beat).await?.directive {
                 Directive::Continue | Directive::WrapUp => {}
-                Directive::Pause | Directive::Stop => return self.give_back(claim, percent).await,
+                Directive::Pause | Directive::Stop => return self.release(claim, percent).await,
             }
-            if percent == TROUBLE && self.script.dies(&claim.task.r#ref) {
-                self.seat.dead(&format!("died in the middle of {}", claim.task.r#ref));
+            if percent == TROUBLE && self.script.dies(task) {
+                self.line.dead(&format!("died in the middle of {task}"));
                 self.note(claim, "dies in the middle of it: no more heartbeats");
                 return Ok(End::Dead);
             }
-            if percent == TROUBLE && self.script.fails(&claim.task.r#ref) {
+            if percent == TROUBLE && self.script.fails(task) {
                 return self.fail(claim).await;
             }
             tokio::time::sleep(pace(&claim.task.title, percent)).await;
-            self.pay(claim, percent).await?;
+            self.spend(claim, percent).await?;
         }
-        self.finish(claim).await
+        self.complete(claim).await
     }
 
-    /// Where the work begins: where the last checkpoint says.
+    /// The progress of the last checkpoint, from which the work continues.
     fn begin(&self, claim: &Claim) -> u8 {
         let reached =
             claim.checkpoint.as_ref().and_then(|checkpoint| checkpoint["percent"].as_u64());
@@ -126,7 +125,7 @@ impl Worker {
         match claim.earlier_attempts.last() {
             Some(earlier) => {
                 let (number, state) = (earlier.number, earlier.state);
-                let how = format!("goes on at {from} %: attempt {number} is {state}");
+                let how = format!("continues at {from} %: attempt {number} is {state}");
                 self.note(claim, &how);
             }
             None => self.note(claim, "begins"),
@@ -134,93 +133,62 @@ impl Worker {
         from
     }
 
-    async fn beat(&self, claim: &Claim, percent: u8, doing: &str) -> Result<Directive> {
-        let beat = HeartbeatRequest {
-            lease: claim.lease.clone(),
-            progress: Some(Progress {
-                percent: Some(percent),
-                message: Some(doing.to_owned()),
-                ..Progress::default()
-            }),
-            checkpoint: Some(json!({"percent": percent})),
-            spend: SpendReport::default(),
-        };
-        Ok(self.client.heartbeat(claim.attempt_id, &beat).await?.directive)
-    }
-
-    /// A model call: an entry with a key of its own, so that reporting it again adds nothing.
-    async fn pay(&self, claim: &Claim, percent: u8) -> Result<()> {
+    /// Reports a model call: an entry with its own key, which a repeated report does not add again.
+    async fn spend(&self, claim: &Claim, percent: u8) -> Result<()> {
         let input = 900 + 37 * weight(&claim.task.title, percent);
         let output = 120 + 11 * weight(&claim.task.description, percent);
-        let amounts = Amounts::from([
-            ("input_tokens".to_owned(), input),
-            ("output_tokens".to_owned(), output),
-            ("usd_micros".to_owned(), 3 * input + 15 * output),
-        ]);
-        let report = SpendRequest {
-            lease: claim.lease.clone(),
-            entries: vec![SpendEntry {
-                key: format!("call-{percent}"),
-                amounts,
-                usage: None,
-                model: Some("demo-model".to_owned()),
-                note: None,
-            }],
-            totals: Amounts::new(),
-        };
-        self.client.spend(claim.attempt_id, &report).await?;
-        Ok(())
+        let dollars = 3 * input + 15 * output;
+        let amounts =
+            json!({"input_tokens": input, "output_tokens": output, "usd_micros": dollars});
+        let key = format!("call-{percent}");
+        let entry = json!({"key": key, "amounts": amounts, "model": "demo-model"});
+        self.say::<Value>(claim, "spend", json!({"entries": [entry]})).await.map(drop)
     }
 
-    async fn finish(&self, claim: &Claim) -> Result<End> {
+    async fn complete(&self, claim: &Claim) -> Result<End> {
         let ClaimedTask { r#ref, title, criteria, .. } = &claim.task;
-        let evidence = criteria.iter().map(|criterion| EvidenceInput {
-            criterion: Some(criterion.number),
-            text: format!("a test shows it: {}", criterion.text),
-            uri: Some(format!("https://ci.example.com/{ref}/{}", criterion.number)),
+        let evidence = criteria.iter().map(|criterion| {
+            let (number, text) = (criterion.number, format!("a test shows it: {}", criterion.text));
+            let uri = format!("https://ci.example.com/{ref}/{number}");
+            json!({"criterion": number, "text": text, "uri": uri})
         });
         let read: Vec<&str> = claim.needs.iter().map(|needed| needed.r#ref.as_str()).collect();
-        let result = CompleteRequest {
-            lease: claim.lease.clone(),
-            result: Some(
-                json!({"summary": format!("done: {title}"), "by": self.name, "read": read}),
-            ),
-            evidence: evidence.collect(),
-            spend: SpendReport {
-                entries: Vec::new(),
-                totals: Amounts::from([("tool_calls".to_owned(), weight(title, 7) % 9 + 1)]),
-            },
-        };
-        let answer = self.client.complete(claim.attempt_id, &result).await?;
-        self.note(claim, &format!("hands in a result: {}", answer.task_state));
+        let result = json!({
+            "result": {"summary": format!("done: {title}"), "by": self.name, "read": read},
+            "evidence": evidence.collect::<Vec<_>>(),
+            "spend": {"totals": {"tool_calls": weight(title, 7) % 9 + 1}},
+        });
+        let answer: FinishAnswer = self.say(claim, "complete", result).await?;
+        self.note(claim, &format!("completes it: {}", answer.task_state));
         Ok(End::Over)
     }
 
     async fn fail(&self, claim: &Claim) -> Result<End> {
-        let failure = FailRequest {
-            lease: claim.lease.clone(),
-            class: script::FAILURE_CLASS,
-            message: Some(script::FAILURE_MESSAGE.to_owned()),
-            retryable: None,
-            retry_after_seconds: None,
-            spend: SpendReport::default(),
-        };
-        let answer = self.client.fail(claim.attempt_id, &failure).await?;
-        self.note(claim, &format!("fails ({}), and it is {}", failure.class, answer.task_state));
+        let class = script::FAILURE_CLASS;
+        let failure = json!({"class": class, "message": script::FAILURE_MESSAGE});
+        let answer: FinishAnswer = self.say(claim, "fail", failure).await?;
+        self.note(claim, &format!("fails ({class}), and it is {}", answer.task_state));
         Ok(End::Over)
     }
 
-    async fn give_back(&self, claim: &Claim, percent: u8) -> Result<End> {
-        let release = ReleaseRequest {
-            lease: claim.lease.clone(),
-            message: Some("told to stop".to_owned()),
-            checkpoint: Some::<Value>(json!({"percent": percent})),
-            spend: SpendReport::default(),
-        };
-        match self.client.release(claim.attempt_id, &release).await {
+    async fn release(&self, claim: &Claim, percent: u8) -> Result<End> {
+        let release =
+            json!({"message": "stopped by a directive", "checkpoint": {"percent": percent}});
+        match self.say::<Value>(claim, "release", release).await {
             Err(error) if !matches!(error, CallError::Refused { .. }) => Err(error),
             Ok(_) | Err(_) => Ok(End::Over),
         }
+    }
+
+    /// Sends a request of the attempt, with its lease.
+    async fn say<T: DeserializeOwned>(
+        &self,
+        claim: &Claim,
+        verb: &str,
+        mut body: Value,
+    ) -> Result<T> {
+        body["lease"] = json!(claim.lease);
+        self.client.post(&format!("/v1/attempts/{}/{verb}", claim.attempt_id), &body).await
     }
 
     fn note(&self, claim: &Claim, what: &str) {
@@ -228,14 +196,14 @@ impl Worker {
     }
 }
 
-/// How long a step takes: the same in every run, and not the same for every task.
+/// Duration of a step: the same in every run, and different between tasks.
 fn pace(title: &str, percent: u8) -> Duration {
     let [least, most] = STEP;
     let part = u32::try_from(weight(title, percent)).unwrap_or_default();
     least + (most - least) * part / 100
 }
 
-/// A number from 0 to 99 that only looks like chance.
+/// A number from 0 to 99 that looks random.
 fn weight(text: &str, percent: u8) -> i64 {
     let sum = text
         .bytes()

@@ -1,7 +1,7 @@
-//! What is seen while it runs.
+//! The display of the running demo.
 //!
-//! On a terminal: a line per agent, the log of what happens above them, a bar for all of it below.
-//! Anywhere else, in a pipe or in CI: only the log, a line each.
+//! On a terminal: a log of events, below it a line per agent and a bar for the goal. In a pipe or in
+//! CI: only the log.
 
 use std::{
     fmt::Arguments,
@@ -11,11 +11,11 @@ use std::{
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Everything that is seen.
+/// The log and the bars.
 #[derive(Debug)]
 pub(super) struct Display {
     began: Instant,
-    /// None when nobody would see bars move.
+    /// None if standard output is no terminal.
     bars: Option<MultiProgress>,
     overall: ProgressBar,
     width: usize,
@@ -23,7 +23,7 @@ pub(super) struct Display {
 
 /// The line of one agent.
 #[derive(Debug, Clone)]
-pub(super) struct Seat {
+pub(super) struct Line {
     bar: ProgressBar,
 }
 
@@ -36,20 +36,19 @@ impl Display {
         Self { began: Instant::now(), bars, overall: ProgressBar::hidden(), width: 0 }
     }
 
-    /// A line for each of the agents, and one for everything.
-    pub(super) fn seats(&mut self, names: &[&'static str]) -> Vec<Seat> {
+    /// Adds a line for each agent, and one for the goal.
+    pub(super) fn lines(&mut self, names: &[&'static str]) -> Vec<Line> {
         self.width = names.iter().map(|name| name.len()).max().unwrap_or_default();
-        let seats = names.iter().map(|name| Seat { bar: self.seat(name) });
-        let seats = seats.collect();
+        let lines = names.iter().map(|name| Line { bar: self.line(name) }).collect();
         if let Some(bars) = &self.bars {
             let style = style("{prefix:.bold} {bar:30.green/dim} {pos}/{len} tasks  {msg}");
             self.overall = bars.add(ProgressBar::new(0).with_style(style));
             self.overall.set_prefix(format!("{:1$}", "goal", self.width));
         }
-        seats
+        lines
     }
 
-    fn seat(&self, name: &'static str) -> ProgressBar {
+    fn line(&self, name: &'static str) -> ProgressBar {
         let Some(bars) = &self.bars else { return ProgressBar::hidden() };
         let style = style("{prefix:.cyan} {bar:12.blue/dim} {wide_msg}");
         let bar = bars.add(ProgressBar::new(100).with_style(style));
@@ -57,29 +56,29 @@ impl Display {
         bar
     }
 
-    /// How far everything is.
+    /// Shows the progress of the goal.
     pub(super) fn overall(&self, done: i32, total: i32, spend: &str) {
         self.overall.set_length(u64::try_from(total).unwrap_or_default());
         self.overall.set_position(u64::try_from(done).unwrap_or_default());
         self.overall.set_message(format!("{spend}  {:.0} s", self.began.elapsed().as_secs_f64()));
     }
 
-    /// Something that happened to a task.
+    /// Prints an event of a task.
     pub(super) fn note(&self, who: &str, task: &str, what: &str) {
         let (seconds, width) = (self.began.elapsed().as_secs_f64(), self.width.max(8));
         self.say(format_args!("{seconds:6.1} s  {who:width$}  {task:5} {what}"));
     }
 
-    /// A line of text.
+    /// Prints a line of text.
     pub(super) fn say(&self, line: Arguments<'_>) {
-        // A reader that went away is no reason to stop.
+        // The demo runs on without a reader.
         match &self.bars {
             Some(bars) => drop(bars.println(line.to_string())),
             None => drop(writeln!(std::io::stdout().lock(), "{line}")),
         }
     }
 
-    /// Takes the bars away.
+    /// Removes the bars.
     pub(super) fn clear(&self) {
         if let Some(bars) = &self.bars {
             let _ = bars.clear();
@@ -88,21 +87,21 @@ impl Display {
     }
 }
 
-impl Seat {
-    /// Nothing to do.
+impl Line {
+    /// Shows an agent without a task.
     pub(super) fn idle(&self, why: &str) {
         self.bar.set_position(0);
         self.bar.set_message(why.to_owned());
     }
 
-    /// A task is worked on.
+    /// Shows the progress of a task.
     pub(super) fn working(&self, task: &str, title: &str, percent: u8, doing: &str) {
         let title: String = title.chars().take(40).collect();
         self.bar.set_position(u64::from(percent));
         self.bar.set_message(format!("{task:5} {title:40}  {doing}"));
     }
 
-    /// Nothing will come any more.
+    /// Shows a dead agent.
     pub(super) fn dead(&self, why: &str) {
         self.bar.set_message(format!("\u{2020} {why}"));
         self.bar.abandon();
@@ -110,7 +109,7 @@ impl Seat {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    // The templates are tested; without one the default is shown.
+    // The templates are constants; an invalid one would show the default.
     let style = ProgressStyle::with_template(template);
     style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━─")
 }

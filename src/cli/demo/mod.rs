@@ -1,14 +1,13 @@
-//! `muster demo`: a fleet at work, to be watched.
+//! `muster demo`: shows a fleet at work.
 //!
-//! The whole service runs in this process, on a database of its own, and five agents work on one
-//! goal over HTTP as agents anywhere would ([`agent`]). An operator looks after it ([`operator`]).
-//! What goes wrong is written in [`script`]; what came of it is read back from the service
-//! ([`report`]), so the demo ends well only if everything really happened.
+//! The whole service runs in this process, on a database of its own, and five agents work on one goal
+//! over HTTP ([`agent`]). An operator watches it ([`operator`]). The incidents are in [`script`]; the
+//! results are read from the service ([`report`]), so the demo succeeds only if all of it happened.
 //!
-//! - Its data is in a temporary directory and goes with it, so it never meets real data, and two
-//!   demos may run at once: each listens on a free port. With `DATABASE_URL` it makes a workspace
-//!   of its own there, which stays.
-//! - It cannot hang: the show has a deadline, and so has every part of the stop.
+//! - Its data is in a temporary directory, which is removed at the end, so it has no contact with real
+//!   data, and two demos may run at once: each listens on a free port. With `DATABASE_URL` it creates
+//!   its own workspace there, which stays.
+//! - It cannot hang: the work has a deadline, and so has every part of the stop.
 
 mod agent;
 mod client;
@@ -21,49 +20,57 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::{Failure, database::Database, print, serve};
+use self::{
+    agent::Worker,
+    client::Client,
+    display::Display,
+    report::Report,
+    script::{CAST, Script},
+};
+use super::{
+    database::Database,
+    failure::{self, Failure},
+    print, serve,
+};
 use crate::{
-    app::goals::views::Goal,
+    app::{access::keys::IssuedKey, agents::views::Registration, goals::views::Goal},
     config::DatabaseConfig,
     domain::{
+        access::role::Role,
         ids::{AgentId, GoalId},
-        plan::new_goal::{NewGoal, PlanSource, TaskDefaults},
+        plan::{
+            TaskSpec,
+            new_goal::{NewGoal, PlanSource, TaskDefaults},
+        },
     },
     http::state::Limits,
     shutdown::{Drain, Shutdown},
 };
-use agent::Worker;
-use client::Client;
-use display::Display;
-use report::Report;
-use script::{CAST, Script};
 
 /// The workspace, and the project in it.
 const NAME: &str = "demo";
-/// How often a task may be tried: on a busy machine more than the planned tries can be lost.
+/// Most attempts of a task: a busy machine can lose more than the planned ones.
 const MAX_ATTEMPTS: i32 = 6;
-/// What the service takes on; there are five agents and perhaps a browser.
+/// Limits of the service, for five agents and a browser.
 const LIMITS: Limits = Limits { in_flight: 256, waiting: 256, timeout: Duration::from_secs(30) };
-/// How long a stop waits for what is in the works.
+/// Time of a stop for running requests.
 const DRAIN: Drain = Drain { notice: Duration::ZERO, patience: Duration::from_secs(5) };
 
 #[derive(Debug, Args)]
 pub struct DemoConfig {
-    /// Leave at the end: with 0 if all of it happened as planned, with 1 and the reason if not
+    /// Exit at the end: with 0 if all happened as planned, with 1 and the reason if not
     #[arg(long)]
     exit: bool,
-    /// The address to listen on; port 0 is a free one
+    /// The address to listen on; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Give up when the goal is not done after so long
-    #[arg(
-        long,
-        default_value_t = 180,
-        value_parser = clap::value_parser!(u64).range(1..=3600),
-        value_name = "SECONDS"
-    )]
+    /// Seconds until the demo fails if the goal is not done
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=3600))]
     deadline_seconds: u64,
 }
 
@@ -75,7 +82,7 @@ pub async fn run(database: &DatabaseConfig, config: &DemoConfig) -> Result<(), F
     let connections = database.database_connections;
     let database = tokio::select! {
         opened = Database::passing(database) => opened?,
-        // A stop waits for the second that this takes: half a database would stay behind.
+        // A first signal waits for this second: otherwise half a database would stay.
         () = shutdown.forced() => return Err(interrupted()),
     };
     let pool = database.connect(connections).await?;
@@ -101,7 +108,7 @@ fn interrupted() -> Failure {
     "stopped before the goal was done".into()
 }
 
-/// The show, and what comes after it: until Ctrl-C, unless the demo is to leave.
+/// The demo and, without `--exit`, the service until Ctrl-C.
 async fn show(
     base: &str,
     key: SecretString,
@@ -109,8 +116,8 @@ async fn show(
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     print::text(&format!(
-        "The API, to be tried in a browser: {base}/docs\n\
-         Its key, for `Authorize` there:    {}\n\n",
+        "The API, for a browser:         {base}/docs\n\
+         Its key, for `Authorize` there: {}\n\n",
         key.expose_secret(),
     ))?;
     let operator = Client::new(base, key)?;
@@ -123,49 +130,58 @@ async fn show(
         return outcome;
     }
     if let Err(failure) = &outcome {
-        print::failure(&**failure);
+        failure::show(&**failure);
     }
     print::text(&format!("\nStill serving {base}/docs; Ctrl-C ends it.\n"))?;
     shutdown.begun().await;
     outcome
 }
 
-/// Posts the goal, lets the fleet work on it, and tells what came of it.
+/// Posts the goal, runs the fleet on it, and prints the report.
 async fn play(operator: &Client, patience: Duration) -> Result<(), Failure> {
     let mut display = Display::new();
     let names: Vec<&'static str> = CAST.iter().map(|(name, _)| *name).collect();
-    let seats = display.seats(&names);
+    let lines = display.lines(&names);
     let display = Arc::new(display);
     let script = Arc::new(Script::default());
 
     let mut workers = Vec::new();
     let mut agents: Vec<AgentId> = Vec::new();
-    for ((name, capabilities), seat) in CAST.into_iter().zip(seats) {
-        let registration = operator.register(name, capabilities).await?;
+    for ((name, capabilities), line) in CAST.into_iter().zip(lines) {
+        let agent = json!({"name": name, "capabilities": capabilities, "max_concurrent": 1});
+        let registration: Registration = operator.post("/v1/agents", &agent).await?;
         agents.push(registration.agent.id);
         let client = operator.with_key(registration.token.into());
         let (script, display) = (Arc::clone(&script), Arc::clone(&display));
-        workers.push(Worker { name, client, script, seat, display });
+        workers.push(Worker { name, client, script, line, display });
     }
     let goal = post(operator, &display).await?;
-    // Whoever posts a goal and owns its agents does not accept what they hand in.
-    let reviewer = operator.another("reviewer").await?;
+    // Separation of duties: the poster of a goal and owner of its agents may not accept their results.
+    let reviewer = json!({"name": "reviewer", "role": Role::Operator});
+    let issued: IssuedKey = operator.post_once("/v1/keys", "reviewer", &reviewer).await?;
+    let reviewer = operator.with_key(issued.token.into());
     let ended = tokio::time::timeout(patience, work(workers, &reviewer, goal.id, &display)).await;
     display.clear();
     let goal = match ended {
         Ok(goal) => goal?,
         Err(_) => {
             display.say(format_args!("not done after {} seconds", patience.as_secs()));
-            operator.goal(goal.id).await?
+            operator.get(&format!("/v1/goals/{}", goal.id)).await?
         }
     };
     conclude(&Report::read(operator, goal, &agents).await?)
 }
 
-/// Makes the goal out of the document, as a script in CI would: preview, look through, post.
+/// The part of a preview that is needed: the tasks in the form of a new goal.
+#[derive(Debug, Deserialize)]
+struct Preview {
+    tasks: Vec<TaskSpec>,
+}
+
+/// Posts the document as a goal, as a script in CI does: preview, edit, post.
 async fn post(operator: &Client, display: &Display) -> Result<Goal, Failure> {
     let source = PlanSource { brief: script::BRIEF.to_owned(), ..PlanSource::default() };
-    let mut tasks = operator.preview(&source).await?.tasks;
+    let Preview { mut tasks } = operator.post("/v1/plans/preview", &source).await?;
     script::staff(&mut tasks);
     let new = NewGoal {
         title: script::TITLE.to_owned(),
@@ -175,13 +191,13 @@ async fn post(operator: &Client, display: &Display) -> Result<Goal, Failure> {
         task_defaults: TaskDefaults { max_attempts: Some(MAX_ATTEMPTS), ..TaskDefaults::default() },
         ..NewGoal::default()
     };
-    let goal = operator.post_goal(&new, "the-goal-of-the-demo").await?;
+    let goal: Goal = operator.post_once("/v1/goals", "the-goal-of-the-demo", &new).await?;
     let total = goal.tasks.total;
     display.note("operator", "", &format!("posts \"{}\": {total} tasks", goal.title));
     Ok(goal)
 }
 
-/// Returns when the goal has ended.
+/// Runs the fleet until the goal has ended.
 async fn work(
     workers: Vec<Worker>,
     reviewer: &Client,
@@ -189,33 +205,31 @@ async fn work(
     display: &Display,
 ) -> Result<Goal, Failure> {
     let mut fleet: JoinSet<client::Result<()>> = workers.into_iter().map(Worker::live).collect();
-    let looking = operator::look_after(reviewer, goal, display);
-    let mut looking = std::pin::pin!(looking);
+    let mut watching = std::pin::pin!(operator::watch(reviewer, goal, display));
     loop {
         tokio::select! {
-            goal = &mut looking => return Ok(goal?),
-            // An agent that died as planned ends without an error.
+            goal = &mut watching => return Ok(goal?),
+            // The planned death of an agent is no error.
             Some(ended) = fleet.join_next() => ended??,
         }
     }
 }
 
 fn conclude(report: &Report) -> Result<(), Failure> {
-    print::text(&format!(
-        "\n{}\n\n{}\n\n",
-        report.tasks_table().trim_fmt(),
-        report.agents_table().trim_fmt()
-    ))?;
-    print::text(&format!("{}\n\n", report.summary()))?;
+    print::text("\n")?;
+    report.print_tasks()?;
+    print::text("\n")?;
+    report.print_agents()?;
+    print::text(&format!("\n{}\n\n", report.summary()))?;
     let findings = report.findings();
-    for finding in &findings {
-        let mark = if finding.found { "yes" } else { "NO " };
-        print::text(&format!("{mark}  {}\n", finding.what))?;
+    for (found, what) in &findings {
+        let mark = if *found { "yes" } else { "NO " };
+        print::text(&format!("{mark}  {what}\n"))?;
     }
-    let missing: Vec<String> =
-        findings.into_iter().filter(|finding| !finding.found).map(|finding| finding.what).collect();
+    let missing = findings.into_iter().filter(|(found, _)| !found).map(|(_, what)| what);
+    let missing: Vec<String> = missing.collect();
     if missing.is_empty() {
         return Ok(());
     }
-    Err(format!("this should have happened and did not: {}", missing.join("; ")).into())
+    Err(format!("expected, but it did not happen: {}", missing.join("; ")).into())
 }

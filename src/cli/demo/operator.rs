@@ -1,10 +1,11 @@
-//! The operator of the demo: looks after the goal, and decides what waits for a person.
+//! The operator of the demo: watches the goal and decides its approvals.
 //!
-//! It polls, because it shows numbers that move; a script that only wants the end of a goal reads
-//! it once with `wait_seconds`.
+//! It polls, because it shows the progress; a script that needs only the end of a goal reads it once
+//! with `wait_seconds`.
 
 use std::{collections::HashMap, time::Duration};
 
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
@@ -18,33 +19,31 @@ use crate::{
         ids::{ApprovalId, GoalId},
         refusal::Code,
         spend::Amounts,
-        states::ApprovalState,
     },
 };
 
-/// How often it looks.
-const LOOK: Duration = Duration::from_millis(250);
-/// How long a person thinks.
+/// Pause between two polls.
+const POLL: Duration = Duration::from_millis(250);
+/// Time of a person for a decision.
 const THINK: Duration = Duration::from_millis(1500);
 
-/// Decides what waits and shows how far the goal is, until it has ended.
+/// Decides approvals and shows the progress of the goal, until it has ended.
 ///
 /// # Errors
-/// When muster refuses what an operator may do, or does not answer.
-pub(super) async fn look_after(client: &Client, goal: GoalId, display: &Display) -> Result<Goal> {
+/// muster refuses a request that an operator may make, or does not answer.
+pub(super) async fn watch(client: &Client, goal: GoalId, display: &Display) -> Result<Goal> {
     let mut asked = HashMap::new();
     loop {
-        let now = client.goal(goal).await?;
+        let now: Goal = client.get(&format!("/v1/goals/{goal}")).await?;
         display.overall(now.tasks.done, now.tasks.total, &dollars(&now.spend));
         if now.state.is_terminal() {
             return Ok(now);
         }
-        for approval in client.approvals(goal).await? {
-            if approval.state == ApprovalState::Pending {
-                attend(client, &approval, &mut asked, display).await?;
-            }
+        let pending = format!("/v1/approvals?goal_id={goal}&state=pending&limit=200");
+        for approval in client.list::<Approval>(&pending).await? {
+            attend(client, &approval, &mut asked, display).await?;
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL).await;
     }
 }
 
@@ -54,7 +53,6 @@ async fn attend(
     asked: &mut HashMap<ApprovalId, Instant>,
     display: &Display,
 ) -> Result<()> {
-    // How long a person has thought is nothing that muster knows of.
     match asked.get(&approval.id) {
         None => {
             display.note("operator", "", &format!("is asked: {}", approval.title));
@@ -74,14 +72,15 @@ async fn approve(client: &Client, approval: &Approval) -> Result<()> {
         reason: Some("the evidence covers every criterion".to_owned()),
         ..DecisionRequest::new(Verdict::Approve, approval.payload_sha256)
     };
-    match client.decide(approval.id, &decision).await {
-        // The first try was heard, its answer was not.
+    let path = format!("/v1/approvals/{}/decide", approval.id);
+    match client.post::<Value>(&path, &decision).await {
+        // The first try had its effect, and its answer was lost.
         Err(error) if error.is(Code::AlreadyDecided) => Ok(()),
         decided => decided.map(drop),
     }
 }
 
-/// Money, for people.
+/// An amount of money, for people.
 pub(super) fn dollars(spend: &Amounts) -> String {
     let micros = spend.get("usd_micros").copied().unwrap_or_default();
     format!("${}.{:04}", micros / 1_000_000, micros % 1_000_000 / 100)

@@ -1,10 +1,8 @@
-//! What came of it: the tables at the end, and whether everything happened that should have.
+//! The report of the demo: two tables, and whether the planned incidents happened.
 //!
-//! All of it is read back from muster. The demo's own memory proves nothing; what is stored does.
+//! All of it is read from muster: the demo's own memory proves nothing, the stored data does.
 
 use std::collections::HashMap;
-
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::{
     client::{Client, Result},
@@ -18,55 +16,48 @@ use crate::{
         goals::views::Goal,
         tasks::{attempts::Attempt, list::Task},
     },
+    cli::{failure::Failure, print},
     domain::{
         ids::AgentId,
+        spend::Amounts,
         states::{ApprovalKind, ApprovalState, AttemptState, FailureClass, GoalState, TaskState},
     },
 };
 
-/// How many characters of a title are shown.
+/// Shown characters of a title.
 const TITLE: usize = 48;
 
-/// Everything that is stored of the goal.
+/// The stored data of the goal.
 #[derive(Debug)]
 pub(super) struct Report {
     goal: Goal,
-    /// Each with its attempts, the first one first.
+    /// Each with its attempts, oldest first.
     tasks: Vec<(Task, Vec<Attempt>)>,
     approvals: Vec<Approval>,
     agents: Vec<Agent>,
 }
 
-/// Something that should have happened, and whether it did.
-#[derive(Debug)]
-pub(super) struct Finding {
-    /// What.
-    pub(super) what: String,
-    /// Whether it did.
-    pub(super) found: bool,
-}
-
 impl Report {
-    /// Reads everything.
-    ///
-    /// # Errors
-    /// When muster does not answer.
+    /// Reads the data.
     pub(super) async fn read(client: &Client, goal: Goal, agents: &[AgentId]) -> Result<Self> {
         let mut tasks = Vec::new();
-        for task in client.tasks(goal.id).await? {
-            let mut attempts = client.attempts(task.id).await?;
+        let list = format!("/v1/tasks?goal_id={}&limit=200", goal.id);
+        for task in client.list::<Task>(&list).await? {
+            let list = format!("/v1/tasks/{}/attempts?limit=200", task.id);
+            let mut attempts: Vec<Attempt> = client.list(&list).await?;
             attempts.reverse();
             tasks.push((task, attempts));
         }
-        let approvals = client.approvals(goal.id).await?;
+        let approvals = format!("/v1/approvals?goal_id={}&limit=200", goal.id);
+        let approvals = client.list(&approvals).await?;
         let mut known = Vec::new();
         for agent in agents {
-            known.push(client.agent(*agent).await?);
+            known.push(client.get(&format!("/v1/agents/{agent}")).await?);
         }
         Ok(Self { goal, tasks, approvals, agents: known })
     }
 
-    /// All of it in a line.
+    /// The totals, in a line.
     pub(super) fn summary(&self) -> String {
         let attempts: usize = self.tasks.iter().map(|(_, attempts)| attempts.len()).sum();
         let ended = self.goal.ended_at.unwrap_or(self.goal.updated_at);
@@ -78,58 +69,39 @@ impl Report {
         )
     }
 
-    /// What should have happened.
-    pub(super) fn findings(&self) -> Vec<Finding> {
-        let finding = |what: String, found| Finding { what, found };
+    /// The expected results, each with whether it happened.
+    pub(super) fn findings(&self) -> [(bool, String); 4] {
+        let (state, tasks) = (self.goal.state, self.tasks.len());
         let open = self.tasks.iter().filter(|(task, _)| task.state != TaskState::Done).count();
-        vec![
-            finding(
-                format!(
-                    "the goal is {}, {open} of {} tasks open",
-                    self.goal.state,
-                    self.tasks.len()
-                ),
-                self.goal.state == GoalState::Completed && open == 0,
+        let (death, failure, review) = (script::DEATH, script::FAILURE, script::REVIEW);
+        [
+            (
+                state == GoalState::Completed && open == 0,
+                format!("the goal is {state}, {open} of {tasks} tasks open"),
             ),
-            finding(
-                format!("an agent died during {}, and another took over", script::DEATH),
-                self.taken_over(),
-            ),
-            finding(
-                format!(
-                    "{} failed ({}), and was tried again",
-                    script::FAILURE,
-                    script::FAILURE_CLASS
-                ),
+            (self.taken_over(), format!("an agent died during {death}, and another took over")),
+            (
                 self.tried_again(),
+                format!("{failure} failed ({}), and was tried again", script::FAILURE_CLASS),
             ),
-            finding(
-                format!("the result of {} waited for a person, who accepted it", script::REVIEW),
+            (
                 self.reviewed(),
+                format!("the result of {review} waited for a person, who accepted it"),
             ),
         ]
     }
 
     fn taken_over(&self) -> bool {
-        let lost = |attempt: &&Attempt| {
-            attempt.state == AttemptState::Expired
-                && attempt.failure_class == Some(FailureClass::Lost)
-        };
         let attempts = self.attempts(script::DEATH);
-        let accepted = attempts.iter().find(|attempt| attempt.state == AttemptState::Accepted);
-        attempts
-            .iter()
-            .find(lost)
-            .is_some_and(|lost| accepted.is_some_and(|taken| taken.agent_id != lost.agent_id))
+        let lost = ended(attempts, AttemptState::Expired, Some(FailureClass::Lost));
+        let accepted = ended(attempts, AttemptState::Accepted, None);
+        lost.zip(accepted).is_some_and(|(lost, accepted)| lost.agent_id != accepted.agent_id)
     }
 
     fn tried_again(&self) -> bool {
         let attempts = self.attempts(script::FAILURE);
-        let failed = attempts.iter().any(|attempt| {
-            attempt.state == AttemptState::Failed
-                && attempt.failure_class == Some(script::FAILURE_CLASS)
-        });
-        failed && attempts.last().is_some_and(|last| last.state == AttemptState::Accepted)
+        ended(attempts, AttemptState::Failed, Some(script::FAILURE_CLASS)).is_some()
+            && attempts.last().is_some_and(|last| last.state == AttemptState::Accepted)
     }
 
     fn reviewed(&self) -> bool {
@@ -149,67 +121,65 @@ impl Report {
         task.map(|(_, attempts)| attempts.as_slice()).unwrap_or_default()
     }
 
-    /// A line per task.
-    pub(super) fn tasks_table(&self) -> Table {
+    /// Prints a line per task.
+    pub(super) fn print_tasks(&self) -> std::result::Result<(), Failure> {
         let names: HashMap<AgentId, &str> =
             self.agents.iter().map(|agent| (agent.id, agent.name.as_str())).collect();
-        let header = ["TASK", "", "STATE", "ATTEMPTS", "BY", "SPEND", "SECONDS"];
-        let mut table = table(&header);
-        for (task, attempts) in &self.tasks {
-            let by = attempts.iter().map(|attempt| {
-                attempt.agent_id.and_then(|agent| names.get(&agent)).unwrap_or(&"?")
-            });
-            table.add_row([
+        let row = |(task, attempts): &(Task, Vec<Attempt>)| {
+            let name = |attempt: &Attempt| names.get(&attempt.agent_id?).copied();
+            let by: Vec<&str> =
+                attempts.iter().map(|attempt| name(attempt).unwrap_or("?")).collect();
+            let if_tried = |text| if attempts.is_empty() { String::new() } else { text };
+            [
                 task.r#ref.clone(),
                 shortened(&task.title),
                 task.state.to_string(),
-                if attempts.is_empty() { String::new() } else { attempts.len().to_string() },
-                by.copied().collect::<Vec<_>>().join(", "),
-                if attempts.is_empty() { String::new() } else { dollars(&task.spend) },
+                if_tried(attempts.len().to_string()),
+                by.join(", "),
+                if_tried(dollars(&task.spend)),
                 seconds(attempts).map(|took| format!("{took:.1}")).unwrap_or_default(),
-            ]);
-        }
-        right(&mut table, &[3, 5, 6]);
-        table
+            ]
+        };
+        let header = ["TASK", "", "STATE", "ATTEMPTS", "BY", "SPEND", "SECONDS"];
+        print::table(header, self.tasks.iter().map(row), &[3, 5, 6])
     }
 
-    /// A line per agent, and one for all of them.
-    pub(super) fn agents_table(&self) -> Table {
-        let header = ["AGENT", "CAN", "ACCEPTED", "ATTEMPTS", "TOKENS IN/OUT", "SPEND"];
-        let mut table = table(&header);
-        let attempts: Vec<&Attempt> =
-            self.tasks.iter().flat_map(|(_, attempts)| attempts).collect();
-        let accepted = |attempt: &&&Attempt| attempt.state == AttemptState::Accepted;
-        let tokens = |spend: &crate::domain::spend::Amounts| {
-            let of = |unit: &str| spend.get(unit).copied().unwrap_or_default();
-            format!("{}/{}", of("input_tokens"), of("output_tokens"))
-        };
-        for agent in &self.agents {
+    /// Prints a line per agent, and one for all of them.
+    pub(super) fn print_agents(&self) -> std::result::Result<(), Failure> {
+        let row = |name: &str, can: String, agent: Option<AgentId>, spend: &Amounts| {
+            let attempts = self.tasks.iter().flat_map(|(_, attempts)| attempts);
             let own: Vec<&Attempt> =
-                attempts.iter().filter(|a| a.agent_id == Some(agent.id)).copied().collect();
-            table.add_row([
-                agent.name.clone(),
-                agent.capabilities.join(", "),
-                own.iter().filter(accepted).count().to_string(),
+                attempts.filter(|of| agent.is_none() || of.agent_id == agent).collect();
+            let accepted = own.iter().filter(|of| of.state == AttemptState::Accepted).count();
+            let of = |unit: &str| spend.get(unit).copied().unwrap_or_default();
+            [
+                name.to_owned(),
+                can,
+                accepted.to_string(),
                 own.len().to_string(),
-                tokens(&agent.spend),
-                dollars(&agent.spend),
-            ]);
-        }
-        table.add_row([
-            "all".to_owned(),
-            String::new(),
-            attempts.iter().filter(accepted).count().to_string(),
-            attempts.len().to_string(),
-            tokens(&self.goal.spend),
-            dollars(&self.goal.spend),
-        ]);
-        right(&mut table, &[2, 3, 4, 5]);
-        table
+                format!("{}/{}", of("input_tokens"), of("output_tokens")),
+                dollars(spend),
+            ]
+        };
+        let agents = self.agents.iter().map(|agent| {
+            row(&agent.name, agent.capabilities.join(", "), Some(agent.id), &agent.spend)
+        });
+        let all = row("all", String::new(), None, &self.goal.spend);
+        let header = ["AGENT", "CAN", "ACCEPTED", "ATTEMPTS", "TOKENS IN/OUT", "SPEND"];
+        print::table(header, agents.chain([all]), &[2, 3, 4, 5])
     }
 }
 
-/// From the first claim to the last word.
+/// The first attempt that ended so.
+fn ended(
+    attempts: &[Attempt],
+    state: AttemptState,
+    class: Option<FailureClass>,
+) -> Option<&Attempt> {
+    attempts.iter().find(|attempt| attempt.state == state && attempt.failure_class == class)
+}
+
+/// From the first claim to the last end.
 fn seconds(attempts: &[Attempt]) -> Option<f64> {
     let began = attempts.first()?.started_at;
     let ended = attempts.iter().filter_map(|attempt| attempt.ended_at).max()?;
@@ -222,21 +192,4 @@ fn shortened(title: &str) -> String {
     }
     let start: String = title.chars().take(TITLE - 1).collect();
     format!("{}\u{2026}", start.trim_end())
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(header.iter().copied());
-    table
-}
-
-fn right(table: &mut Table, columns: &[usize]) {
-    for index in columns {
-        if let Some(column) = table.column_mut(*index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
 }

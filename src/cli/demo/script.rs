@@ -1,34 +1,33 @@
-//! What is to happen: who works, and what goes wrong.
+//! The script of the demo: its agents and its incidents.
 //!
-//! A fleet shows what it is worth when something goes wrong, so three things do, each exactly once
-//! and whoever happens to hold the task: an agent dies in the middle of [`DEATH`], the first try of
-//! [`FAILURE`] fails, and the result of [`REVIEW`] is put before a person. They are bound to tasks
-//! and not to agents, because which agent gets which task is decided by muster.
+//! There are three incidents, each exactly once: an agent dies in the middle of [`DEATH`], the first
+//! attempt of [`FAILURE`] fails, and the result of [`REVIEW`] needs the approval of a person. They
+//! belong to tasks and not to agents, because muster decides about the agent of each task.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::domain::{plan::TaskSpec, states::FailureClass};
 
-/// The goal, as somebody would have it in a repository.
+/// The goal, as a document in a repository.
 pub(super) const BRIEF: &str = include_str!("goal.md");
 /// Its title.
 pub(super) const TITLE: &str = "Ship hop, a small URL shortener";
 
-/// The task in the middle of which an agent dies.
+/// The task whose first agent dies.
 pub(super) const DEATH: &str = "T008";
-/// The task whose first try fails.
+/// The task whose first attempt fails.
 pub(super) const FAILURE: &str = "T012";
-/// The task whose result a person must accept.
+/// The task whose result needs an approval.
 pub(super) const REVIEW: &str = "T021";
 
-/// How the first try of [`FAILURE`] fails.
+/// The class of the failure of [`FAILURE`].
 pub(super) const FAILURE_CLASS: FailureClass = FailureClass::Transient;
-/// What its agent says of it.
+/// The message of that failure.
 pub(super) const FAILURE_MESSAGE: &str = "the database refused the connection three times";
 
-/// Who works: a name, and what it can do.
+/// The agents: a name and capabilities.
 ///
-/// Whoever of them dies at [`DEATH`], the others can do everything that is left.
+/// After the death of any of them the others have all capabilities of the remaining tasks.
 pub(super) const CAST: [(&str, &[&str]); 5] = [
     ("coder-1", &["rust", "sql"]),
     ("coder-2", &["rust", "web"]),
@@ -37,7 +36,7 @@ pub(super) const CAST: [(&str, &[&str]); 5] = [
     ("ops-1", &["ops", "sql", "docs", "test"]),
 ];
 
-/// What has gone wrong so far.
+/// The incidents that have happened.
 #[derive(Debug, Default)]
 pub(super) struct Script {
     died: AtomicBool,
@@ -50,14 +49,14 @@ impl Script {
         task == DEATH && !self.died.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether this try of the task fails now.
+    /// Whether this attempt of the task fails now.
     pub(super) fn fails(&self, task: &str) -> bool {
         task == FAILURE && !self.failed.swap(true, Ordering::Relaxed)
     }
 }
 
-/// Makes the previewed plan one that this fleet can work on: a tag such as `[Rust]` that somebody
-/// of the cast can do becomes what the task requires, and one result must be accepted by a person.
+/// Fits the previewed plan to the agents: a label such as `[Rust]` that is a capability of an agent
+/// becomes required, and one result gets an approval.
 pub(super) fn staff(tasks: &mut [TaskSpec]) {
     for task in tasks {
         let tags = task.labels.iter().map(|label| label.to_lowercase());

@@ -99,6 +99,11 @@ fn cycles_and_the_reference_are_measured_and_compared() {
             assert!(cycles["open"][part]["count"].as_u64() > Some(0), "{part}: {cycles:#}");
         }
     }
+    let writes = &report["cycle"]["writes"];
+    assert!(writes["cycles"].as_u64() > Some(0), "{writes:#}");
+    // One attempt per cycle, neither more nor less: only the round is counted, and all of it.
+    assert_eq!(writes["tables"]["attempts"]["inserted"], 1.0, "{writes:#}");
+    assert!(writes["wal_bytes"].as_f64() > Some(1000.0), "{writes:#}");
     assert!(report["reference"]["cycles_per_second"]["median"].as_f64() > Some(0.0));
     assert!(report["reference"]["connections"].as_u64() > Some(0));
     let results = report["results"].as_array().unwrap();
@@ -106,7 +111,9 @@ fn cycles_and_the_reference_are_measured_and_compared() {
     assert!(ratio["value"].as_f64() > Some(0.0), "{ratio}");
     assert!(report["machine"]["postgres"].is_string(), "{}", report["machine"]);
     let said = bench.read("said");
-    assert!(said.contains("cycle over reference, one task per claim"), "{said}");
+    for line in ["cycle over reference, one task per claim", "Rows written per cycle"] {
+        assert!(said.contains(line), "{said}");
+    }
 }
 
 #[test]
