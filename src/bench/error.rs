@@ -24,14 +24,6 @@ pub enum BenchError {
         /// The error of the system.
         source: std::io::Error,
     },
-    /// `--url` cannot be used.
-    #[error("--url {url} cannot be used: {why}; it is http://host:port of a running muster")]
-    Url {
-        /// The given URL.
-        url: String,
-        /// The reason.
-        why: String,
-    },
     /// A connection to the service failed.
     #[error("the connection to the service failed: {0}")]
     Connection(#[from] hyper::Error),

@@ -15,7 +15,7 @@ use super::{
     error::{BenchError, Result},
     load::Outcome,
     multiply,
-    pages::{self, Page, PageLatency},
+    pages::{self, Page},
     report::{Figures, Report},
     settings::{BenchSettings, Scenario},
     stage::{Setup, Stage},
@@ -66,7 +66,8 @@ struct Place {
     pages: Vec<Page>,
     finished: i64,
     claims: Vec<Outcome>,
-    visits: Vec<Vec<PageLatency>>,
+    /// p50 of each page, by round.
+    pages_p50: BTreeMap<&'static str, Vec<f64>>,
 }
 
 /// Measures `growth`.
@@ -83,7 +84,10 @@ pub async fn measure(setup: &Setup, report: &mut Report) -> Result<()> {
     }
     for round in 1..=settings.rounds {
         for place in &mut places {
-            place.visits.push(pages::visit(&place.stage, &place.pages, settings.round()).await?);
+            let medians = pages::visit(&place.stage, &place.pages, settings.round()).await?;
+            for (page, median) in place.pages.iter().zip(medians) {
+                place.pages_p50.entry(page.name).or_default().push(median);
+            }
             let outcome = place.cycling.open(1, RATE).await?;
             let claim_p50_ms = outcome.claim.p50_ms;
             tracing::info!(round, finished = place.finished, claim_p50_ms, "growth");
@@ -117,7 +121,8 @@ async fn prepare(setup: &Setup, postgres: &Rc<EmbeddedPostgres>, size: u32) -> R
     let last_event = pages::last_event(&mut database).await?;
     let pages = pages::find(&stage, last_event).await?;
     database.close().await?;
-    Ok(Place { stage, cycling, pages, finished, claims: Vec::new(), visits: Vec::new() })
+    let (claims, pages_p50) = (Vec::new(), BTreeMap::new());
+    Ok(Place { stage, cycling, pages, finished, claims, pages_p50 })
 }
 
 async fn finished(database: &mut PgConnection) -> Result<i64> {
@@ -155,24 +160,17 @@ impl Place {
         let size = sqlx::query_scalar("select pg_database_size(current_database())");
         let database_bytes = size.fetch_one(&mut database).await?;
         database.close().await?;
+        let pages = std::mem::take(&mut self.pages_p50).into_iter();
         let of = |value: fn(&Outcome) -> f64| Spread::of(self.claims.iter().map(value).collect());
         Ok(Size {
             finished: self.finished,
             finished_before_cycles,
             claim_p50_ms: of(|outcome| outcome.claim.p50_ms),
             claim_p99_ms: of(|outcome| outcome.claim.p99_ms),
-            pages_p50_ms: self.pages_p50(),
+            pages_p50_ms: pages.map(|(page, rounds)| (page, Spread::of(rounds))).collect(),
             cycles,
             database_bytes,
         })
-    }
-
-    fn pages_p50(&self) -> BTreeMap<&'static str, Spread> {
-        let mut rounds: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
-        for visit in self.visits.iter().flatten() {
-            rounds.entry(visit.page).or_default().push(visit.latency.p50_ms);
-        }
-        rounds.into_iter().map(|(page, rounds)| (page, Spread::of(rounds))).collect()
     }
 }
 

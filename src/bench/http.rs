@@ -48,7 +48,10 @@ impl Target {
     /// # Errors
     /// The URL has another form, or its host has no address.
     pub async fn parse(url: &str) -> Result<Self> {
-        let wrong = |why: &str| BenchError::Url { url: url.to_owned(), why: why.to_owned() };
+        let wrong = |why: &str| {
+            let remedy = "it is http://host:port of a running muster";
+            BenchError::Impossible(format!("--url {url} cannot be used: {why}; {remedy}"))
+        };
         let uri: Uri = url.parse().map_err(|_| wrong("it is no URL"))?;
         if uri.scheme_str() != Some("http") {
             return Err(wrong("the scheme must be http"));

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use serde_json::Value;
 
 use super::{
@@ -10,7 +9,7 @@ use super::{
     http::Connection,
     schedule,
     stage::Stage,
-    statistics::{Latencies, Summary},
+    statistics::Latencies,
     together::together,
 };
 
@@ -32,17 +31,9 @@ const SEED: u64 = 22;
 /// One kind of page.
 #[derive(Debug, Clone)]
 pub struct Page {
-    name: &'static str,
+    /// Its name.
+    pub name: &'static str,
     path: String,
-}
-
-/// The latency of one kind of page.
-#[derive(Debug, Clone, Serialize)]
-pub struct PageLatency {
-    /// The name of the page.
-    pub page: &'static str,
-    /// From its scheduled arrival to the end of the answer.
-    pub latency: Summary,
 }
 
 /// All pages; the cursors of the deep ones are found by paging.
@@ -96,8 +87,9 @@ async fn deep(connection: &mut Connection, path: &str) -> Result<String> {
     Ok(deepest)
 }
 
-/// Requests the pages in turns for `length`, in an open loop; latencies in the order of `pages`.
-pub async fn visit(stage: &Stage, pages: &[Page], length: Duration) -> Result<Vec<PageLatency>> {
+/// Requests the pages in turns for `length`, in an open loop. Returns the median latency of each, from
+/// the scheduled arrival to the end of the answer, in milliseconds.
+pub async fn visit(stage: &Stage, pages: &[Page], length: Duration) -> Result<Vec<f64>> {
     let arrivals = schedule::random(RATE, length, SEED);
     let start = Instant::now();
     let mut visitors = Vec::new();
@@ -111,8 +103,7 @@ pub async fn visit(stage: &Stage, pages: &[Page], length: Duration) -> Result<Ve
     for (page, latency) in together(visitors).await?.into_iter().flatten() {
         latencies[page].record(latency);
     }
-    let both = pages.iter().zip(&latencies);
-    Ok(both.map(|(page, l)| PageLatency { page: page.name, latency: l.summary() }).collect())
+    Ok(latencies.iter().map(|latencies| latencies.summary().p50_ms).collect())
 }
 
 async fn go(

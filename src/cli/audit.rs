@@ -10,7 +10,6 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
 use serde_json::json;
 
 use super::{database::Database, failure::Failure, print};
@@ -66,24 +65,16 @@ pub async fn verify(config: &DatabaseConfig, args: &VerifyAuditArgs) -> Result<b
     }
 }
 
-/// The result for a file.
-#[derive(Debug, Serialize)]
-struct FileVerification {
-    holds: bool,
-    head: ExportHead,
-    break_count: i64,
-    breaks: Vec<Break>,
-}
-
 fn verify_file(path: &Path, args: &VerifyAuditArgs) -> Result<bool, Failure> {
     let (head, Breaks { told, total }) = check_file(path, args.kept())?;
-    let found = FileVerification { holds: total == 0, head, break_count: total, breaks: told };
+    let holds = total == 0;
     if args.json {
-        print::json(&json!(found))?;
+        let found = json!({"holds": holds, "head": head, "break_count": total, "breaks": told});
+        print::json(&found)?;
     } else {
-        show(head.workspace_id, head.head(), found.break_count, &found.breaks)?;
+        show(head.workspace_id, head.head(), total, &told)?;
     }
-    Ok(found.holds)
+    Ok(holds)
 }
 
 /// Reads line by line, so that the size of the file does not matter.

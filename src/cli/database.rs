@@ -26,6 +26,17 @@ fn server(config: &DatabaseConfig) -> Result<Option<PgConnectOptions>, DatabaseU
     config.url().map(|url| url.parse().map_err(DatabaseUrlError)).transpose()
 }
 
+/// The use of a private PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// By a service, alone.
+    Own,
+    /// By a service that leaves nothing behind: in a temporary directory, removed on close.
+    Passing,
+    /// By a command, beside a service or alone.
+    Shared,
+}
+
 /// An open database.
 #[derive(Debug)]
 pub struct Database {
@@ -34,54 +45,34 @@ pub struct Database {
 }
 
 impl Database {
-    /// The database of a service. A private one must not be in use by another muster.
-    pub async fn own(config: &DatabaseConfig) -> Result<Self, Failure> {
+    /// Opens the database of `DATABASE_URL`, or a private one for this use.
+    pub async fn open(config: &DatabaseConfig, how: Use) -> Result<Self, Failure> {
         if let Some(options) = server(config)? {
-            tracing::info!(
-                host = options.get_host(),
-                port = options.get_port(),
-                database = options.get_database(),
-                "using the PostgreSQL of DATABASE_URL"
-            );
-            return Ok(Self { options, private: None });
-        }
-        Ok(Self::started(config).await?)
-    }
-
-    /// The database of a service that leaves nothing behind: a private one is in a temporary
-    /// directory, which is removed on close.
-    pub async fn passing(config: &DatabaseConfig) -> Result<Self, Failure> {
-        if let Some(options) = server(config)? {
-            return Ok(Self { options, private: None });
-        }
-        let options = |data_dir| EmbeddedOptions {
-            bin_dir: config.pg_bin.clone(),
-            max_connections: config.database_connections.saturating_add(20),
-            ..EmbeddedOptions::new(data_dir)
-        };
-        Ok(Self::on(EmbeddedPostgres::passing(options).await?).await?)
-    }
-
-    /// The database of a command beside a service.
-    pub async fn shared(config: &DatabaseConfig) -> Result<Self, Failure> {
-        if let Some(options) = server(config)? {
-            return Ok(Self { options, private: None });
-        }
-        match Self::started(config).await {
-            Ok(database) => Ok(database),
-            Err(EmbeddedError::InUse { data_dir, .. }) => {
-                let options = Address::of_running(&data_dir)?.connect_options(DATABASE);
-                Ok(Self { options, private: None })
+            if how == Use::Own {
+                let (host, port) = (options.get_host(), options.get_port());
+                let database = options.get_database();
+                tracing::info!(host, port, database, "using the PostgreSQL of DATABASE_URL");
             }
-            Err(error) => Err(error.into()),
+            return Ok(Self { options, private: None });
         }
-    }
-
-    async fn started(config: &DatabaseConfig) -> Result<Self, EmbeddedError> {
-        Self::on(EmbeddedPostgres::start(config.embedded()?).await?).await
-    }
-
-    async fn on(private: EmbeddedPostgres) -> Result<Self, EmbeddedError> {
+        let started = match how {
+            Use::Own | Use::Shared => EmbeddedPostgres::start(config.embedded()?).await,
+            Use::Passing => {
+                let passing = |data_dir| EmbeddedOptions {
+                    bin_dir: config.pg_bin.clone(),
+                    max_connections: config.database_connections.saturating_add(20),
+                    ..EmbeddedOptions::new(data_dir)
+                };
+                EmbeddedPostgres::passing(passing).await
+            }
+        };
+        let private = match started {
+            Err(EmbeddedError::InUse { data_dir, .. }) if how == Use::Shared => {
+                let options = Address::of_running(&data_dir)?.connect_options(DATABASE);
+                return Ok(Self { options, private: None });
+            }
+            started => started?,
+        };
         private.ensure_database(DATABASE).await?;
         Ok(Self { options: private.connect_options(DATABASE), private: Some(private) })
     }
@@ -91,7 +82,7 @@ impl Database {
         config: &DatabaseConfig,
         command: impl AsyncFnOnce(&App) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let database = Self::shared(config).await?;
+        let database = Self::open(config, Use::Shared).await?;
         let pool = database.connect(2).await?;
         let app = App::new(pool.clone(), Clock::default(), Entropy::system());
         let done = match app.is_migrated().await {
@@ -152,7 +143,7 @@ impl Database {
 
 /// `muster migrate`.
 pub async fn migrate(config: &DatabaseConfig) -> Result<(), Failure> {
-    let database = Database::shared(config).await?;
+    let database = Database::open(config, Use::Shared).await?;
     let pool = database.connect(2).await?;
     store::migrate(&pool).await?;
     pool.close().await;

@@ -81,19 +81,15 @@ fn generate(entropy: &Entropy) -> Token {
 }
 
 async fn on_database(app: &crate::app::App, command: KeysCommand) -> Result<(), Failure> {
+    let admin = async |target: &Target| app.local_admin(target.workspace).await;
     match command {
         KeysCommand::Create(Create { name, role, person, expires_in_seconds, target }) => {
-            let admin = app.local_admin(target.workspace).await?;
             let new = NewKey { name, role, person, expires_in_seconds };
-            show_issued(&admin.create_key(&new).await?, &target)
+            show_issued(&admin(&target).await?.create_key(&new).await?, &target)
         }
-        KeysCommand::List(target) => {
-            let admin = app.local_admin(target.workspace).await?;
-            show(&all(&admin).await?, &target)
-        }
+        KeysCommand::List(target) => show(&all(&admin(&target).await?).await?, &target),
         KeysCommand::Revoke(Revoke { key_id, target }) => {
-            let admin = app.local_admin(target.workspace).await?;
-            show(&[admin.revoke_key(key_id).await?], &target)
+            show(&[admin(&target).await?.revoke_key(key_id).await?], &target)
         }
         KeysCommand::Generate => Ok(()),
     }

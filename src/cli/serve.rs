@@ -12,10 +12,14 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use secrecy::ExposeSecret as _;
-use sqlx::PgPool;
 use tokio::net::TcpListener;
 
-use super::{database::Database, failure::Failure, print, readiness::ServiceReadiness};
+use super::{
+    database::{Database, Use},
+    failure::Failure,
+    print,
+    readiness::ServiceReadiness,
+};
 use crate::{
     app::{App, access::bootstrap::Bootstrap},
     clock::Clock,
@@ -44,36 +48,41 @@ pub async fn run(database: &DatabaseConfig, config: &ServeConfig) -> Result<(), 
     let listener = listen(config.listen).await?;
     let connections = database.database_connections;
     let database = tokio::select! {
-        opened = Database::own(database) => opened?,
+        opened = Database::open(database, Use::Own) => opened?,
         // No request was accepted yet; a started PostgreSQL ends with the future.
         () = shutdown.begun() => return Ok(()),
     };
-    let pool = database.connect(connections).await?;
-    let served = async {
-        let app = app_on(&pool).await?.patient(config.limits().timeout);
+    let service = async |database: &Database, app: App| {
+        let app = app.patient(config.limits().timeout);
         bootstrap(&app, given.as_ref()).await?;
-        serve(&database, &app, listener, config.limits(), config.drain(), &shutdown).await
+        serve(database, &app, listener, config.limits(), config.drain(), &shutdown).await
     };
-    let served = served.await;
-    shutdown.force();
-    close(database, &pool).await?;
-    served?;
+    on(database, connections, &shutdown, service).await?;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// The use cases on a database, which is migrated first.
-pub async fn app_on(pool: &PgPool) -> Result<App, Failure> {
-    store::migrate(pool).await?;
-    Ok(App::new(pool.clone(), Clock::default(), Entropy::system()))
-}
-
-/// Closes the pool, then ends a private server. The shutdown must be forced before.
-pub async fn close(database: Database, pool: &PgPool) -> Result<(), Failure> {
+/// Runs a service on a database, which is migrated before and closed after it.
+pub async fn on(
+    database: Database,
+    connections: u16,
+    shutdown: &Shutdown,
+    service: impl AsyncFnOnce(&Database, App) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let pool = database.connect(connections).await?;
+    let served = match store::migrate(&pool).await {
+        Ok(()) => {
+            let app = App::new(pool.clone(), Clock::default(), Entropy::system());
+            service(&database, app).await
+        }
+        Err(error) => Err(error.into()),
+    };
+    shutdown.force();
     if tokio::time::timeout(CLOSE_POOL, pool.close()).await.is_err() {
         tracing::warn!("connections to the database are cut off");
     }
-    database.close().await
+    database.close().await?;
+    served
 }
 
 /// Serves until the stop has begun and all accepted work is done, or the time to drain is over.

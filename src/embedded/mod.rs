@@ -63,7 +63,6 @@ const READY_WITHIN: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub struct EmbeddedPostgres {
     server: Server,
-    data_dir: PathBuf,
     address: Address,
     lifetime: Lifetime,
 }
@@ -83,21 +82,13 @@ impl EmbeddedPostgres {
             );
         }
         let lifetime = options.lifetime;
-        let (report, prepared) = std::sync::mpsc::sync_channel(1);
-        let server = Server::start(move || {
-            let (launch, place) = prepare(&options)?;
-            let _ = report.send(place);
-            Ok(launch)
-        })
-        .await?;
-        let place = prepared.recv().unwrap_or_default();
-        let Place { data_dir, socket_dir, version } = place;
-        let address = Address::at(socket_dir);
-        let postgres = Self { server, data_dir, address, lifetime };
+        let server = Server::start(move || prepare(&options)).await?;
+        let address = Address::at(server.socket_dir.clone());
+        let postgres = Self { server, address, lifetime };
         postgres.server.ready(READY_WITHIN).await?;
         tracing::info!(
-            data_dir = %postgres.data_dir.display(),
-            version,
+            data_dir = %postgres.data_dir().display(),
+            version = postgres.server.version,
             pid = postgres.pid(),
             "using a private PostgreSQL; set DATABASE_URL to use another server"
         );
@@ -138,7 +129,7 @@ impl EmbeddedPostgres {
 
     /// The data directory, absolute and without links.
     pub fn data_dir(&self) -> &Path {
-        &self.data_dir
+        &self.server.layout.data_dir
     }
 
     /// Creates the database `name` if it is missing.
@@ -193,17 +184,9 @@ impl Drop for EmbeddedPostgres {
     }
 }
 
-/// The paths and the version of a prepared server.
-#[derive(Debug, Default)]
-struct Place {
-    data_dir: PathBuf,
-    socket_dir: PathBuf,
-    version: String,
-}
-
 /// The parts before the start of the server. Blocks for the second of an `initdb`, or until the end of
 /// an orphan.
-fn prepare(options: &EmbeddedOptions) -> Result<(Launch, Place), EmbeddedError> {
+fn prepare(options: &EmbeddedOptions) -> Result<Launch, EmbeddedError> {
     // All checks come before the first change.
     let user = account::our_name()?;
     let account = Account::choose(&options.data_dir.join(layout::CLUSTER))?;
@@ -228,13 +211,9 @@ fn prepare(options: &EmbeddedOptions) -> Result<(Launch, Place), EmbeddedError> 
         setting.push(value);
         command.arg("-c").arg(setting);
     }
-    let place = Place {
-        data_dir: layout.data_dir.clone(),
-        socket_dir: socket.path.clone(),
-        version: install.version.to_string(),
-    };
+    let (socket_dir, version) = (socket.path.clone(), install.version.to_string());
     let cleanup = cleanup(layout.data_dir.clone(), options.lifetime, socket, instance);
-    Ok((Launch { command, layout, cleanup }, place))
+    Ok(Launch { command, layout, socket_dir, version, cleanup })
 }
 
 /// The work after the end of the server; it releases the directory last.

@@ -41,6 +41,10 @@ pub(super) struct Launch {
     pub(super) command: Command,
     /// The paths of its files.
     pub(super) layout: Layout,
+    /// The directory of its socket.
+    pub(super) socket_dir: PathBuf,
+    /// Its version.
+    pub(super) version: String,
     /// Runs after the end of the server; owns the locks.
     pub(super) cleanup: Box<dyn FnOnce()>,
 }
@@ -49,7 +53,9 @@ pub(super) struct Launch {
 #[derive(Debug, Clone)]
 pub(super) struct Server {
     pub(super) pid: u32,
-    layout: Layout,
+    pub(super) layout: Layout,
+    pub(super) socket_dir: PathBuf,
+    pub(super) version: String,
     shared: Arc<Shared>,
     ended: watch::Receiver<bool>,
 }
@@ -172,7 +178,7 @@ where
 type Launched = (Child, JoinHandle<()>, Server, watch::Sender<bool>, Box<dyn FnOnce()>);
 
 fn launch(launch: Launch) -> Result<Launched, EmbeddedError> {
-    let Launch { mut command, layout, cleanup } = launch;
+    let Launch { mut command, layout, socket_dir, version, cleanup } = launch;
     // A fast, clean shutdown at the end of this thread.
     spawn::die_with_thread(&mut command, Signal::INT);
     let program = PathBuf::from(command.get_program());
@@ -190,7 +196,7 @@ fn launch(launch: Launch) -> Result<Launched, EmbeddedError> {
     match spawned {
         Ok((child, reader, shared)) => {
             let (sender, ended) = watch::channel(false);
-            let server = Server { pid: child.id(), layout, shared, ended };
+            let server = Server { pid: child.id(), layout, socket_dir, version, shared, ended };
             Ok((child, reader, server, sender, cleanup))
         }
         Err(source) => {

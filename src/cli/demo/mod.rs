@@ -32,12 +32,12 @@ use self::{
     script::{CAST, Script},
 };
 use super::{
-    database::Database,
+    database::{Database, Use},
     failure::{self, Failure},
     print, serve,
 };
 use crate::{
-    app::{access::keys::IssuedKey, agents::views::Registration, goals::views::Goal},
+    app::{App, access::keys::IssuedKey, agents::views::Registration, goals::views::Goal},
     config::DatabaseConfig,
     domain::{
         access::role::Role,
@@ -81,15 +81,13 @@ pub async fn run(database: &DatabaseConfig, config: &DemoConfig) -> Result<(), F
     let base = format!("http://{}", listener.local_addr()?);
     let connections = database.database_connections;
     let database = tokio::select! {
-        opened = Database::passing(database) => opened?,
+        opened = Database::open(database, Use::Passing) => opened?,
         // A first signal waits for this second: otherwise half a database would stay.
         () = shutdown.forced() => return Err(interrupted()),
     };
-    let pool = database.connect(connections).await?;
-    let shown = async {
-        let app = serve::app_on(&pool).await?;
+    let service = async |database: &Database, app: App| {
         let key = SecretString::from(app.add_workspace(NAME).await?.expose());
-        let serving = serve::serve(&database, &app, listener, LIMITS, DRAIN, &shutdown);
+        let serving = serve::serve(database, &app, listener, LIMITS, DRAIN, &shutdown);
         let showing = async {
             let shown = show(&base, key, config, &shutdown).await;
             shutdown.begin();
@@ -98,10 +96,7 @@ pub async fn run(database: &DatabaseConfig, config: &DemoConfig) -> Result<(), F
         let (served, shown) = tokio::join!(serving, showing);
         served.and(shown)
     };
-    let shown = shown.await;
-    shutdown.force();
-    serve::close(database, &pool).await?;
-    shown
+    serve::on(database, connections, &shutdown, service).await
 }
 
 fn interrupted() -> Failure {
