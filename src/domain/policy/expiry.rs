@@ -56,3 +56,42 @@ fn by_default(spec: &PolicySpec, kind: ApprovalKind) -> Expired {
         let answer = default.and_then(|default| default.answer.clone());
         let verdict = if answer.is_some() { Verdict::Answer } else { Verdict::Decline };
         return Expired::Default(verdict, answer);
+    }
+    let approve = default.and_then(|default| default.decision) == Some(Verdict::Approve);
+    Expired::Default(if approve { Verdict::Approve } else { Verdict::Reject }, None)
+}
+
+/// Time limit and first reminder of a position entered now.
+#[must_use]
+pub fn clock(
+    spec: &PolicySpec,
+    place: StagePosition,
+    now: DateTime<Utc>,
+) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
+    let after = |seconds: u32| now + TimeDelta::seconds(seconds.into());
+    (spec.seconds(place).map(after), spec.remind_every_seconds.map(after))
+}
+
+/// Next reminder after `reminded` of them; `None`: none.
+#[must_use]
+pub fn next_reminder(
+    spec: &PolicySpec,
+    reminded: i16,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    let every = spec.remind_every_seconds.filter(|_| reminded < REMINDERS)?;
+    Some(now + TimeDelta::seconds(every.into()))
+}
+
+/// Seconds until an approval without votes is over; `None`: it never is.
+#[must_use]
+pub fn lifetime(spec: &PolicySpec) -> Option<i64> {
+    let first = i64::from(spec.expires_after_seconds?);
+    let chain = spec.escalation.iter().map(|level| i64::from(level.expires_after_seconds));
+    match final_effect(spec)? {
+        OnExpiry::Wait | OnExpiry::Escalate => None,
+        OnExpiry::Reject | OnExpiry::CancelTask | OnExpiry::Default => {
+            Some(first + chain.sum::<i64>())
+        }
+    }
+}

@@ -18,18 +18,12 @@ use super::{
     settings,
 };
 
-<<<<<<< HEAD
 /// Millionths in a unit: amounts of money keep fractions of a micro-dollar beside whole ones.
 pub const FRACTIONS: i64 = 1_000_000;
 
-/// Amounts by unit. Units are named `usd_micros`, `input_tokens`, `output_tokens`, `tool_calls`,
-/// `gpu_ms` or a name of the fleet's own; amounts are whole numbers. `wall_ms` and `attempts` are
-/// measured by the service and never reported.
-=======
 /// Amounts by unit. Units are `usd_micros`, `input_tokens`, `output_tokens`, `tool_calls`, `gpu_ms`
 /// or a name of the fleet's own; amounts are whole numbers. The service measures `wall_ms` and
 /// `attempts` itself; they cannot be reported.
->>>>>>> 84f2117 (domain: Say states, settings, spend and reports plainly)
 pub type Amounts = BTreeMap<String, i64>;
 
 /// One thing an attempt used, for example one model call.

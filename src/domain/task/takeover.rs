@@ -88,3 +88,120 @@ pub fn take_over(task: &TaskFacts, waits: Waits) -> Result<Taking, Refusal> {
         TaskState::Parked => match waits.pending {
             Some(kind) if kind.subject() == Subject::Question => Ok(Taking::Withdraw),
             Some(_) => first("an approval about the task is pending; decide first"),
+            None if task.children_open > 0 => {
+                first("the task waits for its subtasks; wait for them or cancel them")
+            }
+            None => Ok(Taking::Offer),
+        },
+        TaskState::Done | TaskState::Failed | TaskState::Cancelled => Err(ended(task)),
+    }
+}
+
+fn admit(task: &TaskFacts) -> Result<(), Refusal> {
+    if task.state.is_terminal() {
+        return Err(ended(task));
+    }
+    if task.cancelling {
+        return Err(Refusal::new(Code::TaskEnded, "the task is being cancelled"));
+    }
+    if task.container {
+        let detail = "a container has no attempts of its own; take a task inside it";
+        return Err(Refusal::new(Code::WrongState, detail));
+    }
+    Ok(())
+}
+
+fn ended(task: &TaskFacts) -> Refusal {
+    Refusal::new(Code::TaskEnded, format!("the task is {}", task.state))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{
+        ids::{GoalId, KeyId, TaskId},
+        words::Words as _,
+    };
+
+    fn task(state: TaskState, container: bool, cancelling: bool, children_open: i32) -> TaskFacts {
+        TaskFacts {
+            task_id: TaskId(Uuid::nil()),
+            goal_id: GoalId(Uuid::nil()),
+            parent_id: None,
+            container,
+            state,
+            priority: 5,
+            ready_from: DateTime::UNIX_EPOCH,
+            children_open,
+            children_failed: 0,
+            attempts_used: 2,
+            max_attempts: 3,
+            lost_in_row: 1,
+            approve_start: false,
+            approve_result: false,
+            current_attempt: None,
+            cancelling,
+            max_rework: 3,
+            reworks: 0,
+        }
+    }
+
+    proptest! {
+        /// Ended or cancelling tasks and containers cannot be taken; an attempt is revoked exactly
+        /// where one runs; a task that a person may take, an operator may reassign.
+        #[test]
+        fn only_what_is_open_is_taken_and_only_what_runs_is_revoked(
+            state in prop::sample::select(TaskState::ALL),
+            container: bool,
+            cancelling: bool,
+            children_open in 0i32..2,
+            needs_unmet in 0i32..2,
+            pending in prop::option::of(prop::sample::select(ApprovalKind::ALL)),
+        ) {
+            let task = task(state, container, cancelling, children_open);
+            let given = reassign(&task);
+            let taken = take_over(&task, Waits { needs_unmet, pending });
+            let closed = state.is_terminal() || cancelling || container;
+            prop_assert_eq!(given.is_err(), closed);
+            prop_assert!(taken.is_err() || given.is_ok());
+            let runs = !closed && state == TaskState::Running;
+            prop_assert_eq!(given == Ok(Taking::Revoke), runs);
+            prop_assert_eq!(taken == Ok(Taking::Revoke), runs);
+            if state == TaskState::Waiting && needs_unmet > 0 {
+                prop_assert!(taken.is_err(), "it is not the turn of what needs others");
+            }
+        }
+
+        /// The previous holder does not get the task again unless named.
+        #[test]
+        fn what_was_taken_from_an_agent_goes_to_another(
+            to in prop::option::of(0u128..3), from in prop::option::of((any::<bool>(), 0u128..3)),
+        ) {
+            let agent = |n| AgentId(Uuid::from_u128(n));
+            let holder = from.map(|(person, n)| {
+                if person { Holder::Key(KeyId(Uuid::from_u128(n))) } else { Holder::Agent(agent(n)) }
+            });
+            let kept = keeping(to.map(agent), holder);
+            prop_assert_eq!(kept, Keeping::of(kept.assigned(), kept.barred()));
+            for n in 0..3 {
+                let wanted = match (to, from) {
+                    (Some(named), _) => n == named,
+                    (None, Some((false, had))) => n != had,
+                    (None, Some((true, _)) | None) => true,
+                };
+                prop_assert_eq!(kept.admits(agent(n)), wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn taking_costs_no_try() {
+        let task = task(TaskState::Running, false, false, 0);
+        let ending = revoked(&task, DateTime::UNIX_EPOCH);
+        assert_eq!((ending.attempts_used, ending.lost_in_row), (2, 1));
+        assert_eq!(ending.attempt, AttemptState::Released);
+    }
+}
