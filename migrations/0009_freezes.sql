@@ -1,17 +1,15 @@
 -- Freezes: stops that operators put on a scope.
 --
--- Why state and not a message: whoever begins anything asks what is frozen at that moment, in its own
--- transaction, so it does not matter who was told of it, or which process was restarted since. Freezes
--- are set and lifted while nothing else is under way in the workspace, so each has an exact beginning
--- and end among everything that agents do.
+-- Why a freeze is state and not a message: every transaction that starts work reads the freezes in force, so
+-- it does not matter which process was notified or restarted. Freezes are set and lifted under the exclusive
+-- workspace lock, so each begins and ends at an exact point among the actions of agents.
 --
--- Why a row for each and no column on what is frozen: freezes overlap, and lifting one must lift only
--- itself. A mark on a task would have to count them, and freezing a project would write all of it.
+-- Why a freeze is a row and no column of the frozen row: freezes overlap, and lifting one must not lift
+-- another. A mark on a task would have to count them, and freezing a project would write all its tasks.
 --
--- Why one function: what a freeze covers is one rule, which claims, writes, heartbeats, answers and
--- checks must not tell in words of their own. It begins with the few freezes that are in force and
--- looks at a task only as far as one of these asks, so where nothing is frozen it is one look into an
--- empty index.
+-- Why one function: claims, writes, heartbeats, answers and checks must share one definition of what a freeze
+-- covers. The function starts from the few freezes in force and reads the task only if one of them depends
+-- on it. Without freezes it is one search in an empty index.
 
 create table freezes (
     workspace_id uuid        not null,
@@ -37,19 +35,19 @@ create table freezes (
     constraint freezes_lift_told_when_lifted check (lifted_at is not null or (lifted_by is null and lift_reason is null))
 );
 comment on table  freezes is 'Stops that operators put on a scope. Rows are never deleted.';
-comment on column freezes.workspace_id is 'The tenant.';
+comment on column freezes.workspace_id is 'The workspace.';
 comment on column freezes.freeze_id is 'UUIDv7.';
-comment on column freezes.scope is 'What kind of thing is frozen: workspace, project, goal, task, agent or capability.';
-comment on column freezes.scope_id is 'Which one; null exactly for a capability. A task stands for everything below it too.';
-comment on column freezes.capability is 'The capability; a task that requires it is frozen.';
+comment on column freezes.scope is 'Kind of the frozen scope: workspace, project, goal, task, agent or capability.';
+comment on column freezes.scope_id is 'Id of the frozen scope; null exactly for a capability. A task includes all its subtasks.';
+comment on column freezes.capability is 'The capability; tasks that require it are frozen.';
 comment on column freezes.mode is 'drain (no claims), pause (running attempts are told to pause) or stop (running attempts were ended).';
-comment on column freezes.reason is 'Why, for people.';
-comment on column freezes.generation is 'Counts what was set and lifted in the workspace, from 1: the number of this one''s last change.';
+comment on column freezes.reason is 'Reason, for people.';
+comment on column freezes.generation is 'Number of its last change, counted over all freezes set and lifted in the workspace, from 1.';
 comment on column freezes.set_by is 'The key that set it.';
-comment on column freezes.set_at is 'Since when it is in force.';
+comment on column freezes.set_at is 'Time from which it is in force.';
 comment on column freezes.lifted_by is 'The key that lifted it.';
-comment on column freezes.lifted_at is 'Until when it was in force; null: it still is.';
-comment on column freezes.lift_reason is 'Why it was lifted, for people.';
+comment on column freezes.lifted_at is 'Time until which it was in force; null: in force.';
+comment on column freezes.lift_reason is 'Reason of lifting, for people.';
 create index freezes_in_force on freezes (workspace_id, freeze_id) where lifted_at is null;
 
 create table freeze_stops (
@@ -61,11 +59,11 @@ create table freeze_stops (
     constraint freeze_stops_attempt_fkey foreign key (workspace_id, attempt_id) references attempts (workspace_id, attempt_id)
 );
 comment on table  freeze_stops is 'The attempts that a freeze ended when it was set.';
-comment on column freeze_stops.workspace_id is 'The tenant.';
+comment on column freeze_stops.workspace_id is 'The workspace.';
 comment on column freeze_stops.freeze_id is 'The freeze.';
-comment on column freeze_stops.attempt_id is 'An attempt that ran under it; it is released.';
+comment on column freeze_stops.attempt_id is 'An attempt that ran under it; it was released.';
 
--- Every look is for one row by its key, in whatever plan: a join could be made to read all goals.
+-- Scalar subqueries instead of joins: each reads one row by its key under every plan, while a join could read all goals.
 create function freezes_over(of_workspace uuid, of_task uuid, of_agent uuid) returns setof freezes
     language sql stable as $$
     select f.* from freezes f
@@ -95,4 +93,4 @@ create function freezes_over(of_workspace uuid, of_task uuid, of_agent uuid) ret
             select from up where up.task_id = f.scope_id)
     end
 $$;
-comment on function freezes_over(uuid, uuid, uuid) is 'The freezes in force over a task in the hands of an agent. Without an agent: over the task, whoever works on it; without a task: over the agent, whatever it works on.';
+comment on function freezes_over(uuid, uuid, uuid) is 'The freezes in force over a task that an agent works on. Without an agent: over the task alone; without a task: over the agent alone.';
