@@ -6,3 +6,4 @@ mod openapi;
 mod readme;
 pub mod roles;
 mod schema;
+mod upgrade;

@@ -4,4 +4,4 @@ pub mod faults;
 mod lease_model;
 mod model;
 mod races;
-mod verify;
+pub mod verify;

@@ -28,7 +28,7 @@ use place::{busy, execute, open_to_damage};
 use serde_json::{Value, json};
 
 mod corruptions;
-mod place;
+pub mod place;
 
 /// Complete by construction: whatever is published has its damage, and the damage of one is not
 /// taken for that of another.
