@@ -187,4 +187,3 @@ comment on column model_calls.entry_key is 'The key of the spend entry.';
 comment on column model_calls.model is 'The model that answered, as reported.';
 comment on column model_calls.money is 'Origin of its money: book, assumed, none (no price was known) or reported by the agent.';
 comment on column model_calls.provider is 'The called provider, as reported.';
-create index model_calls_by_model on model_calls (workspace_id, lower(model), called_at);

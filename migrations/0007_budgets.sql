@@ -206,7 +206,6 @@ comment on column allocations.unit is 'The unit.';
 comment on column allocations.amount is 'Amount reserved while the goal is active.';
 comment on column allocations.settled is 'Spend of the goal that was settled when the allocation closed; later spend is settled in the limit directly.';
 comment on column allocations.closed_at is 'Time at which the goal ended: its spend is settled, the rest released. Null: open.';
-create index allocations_of_window on allocations (workspace_id, limit_id, starts_at);
 create index allocations_open on allocations (workspace_id, goal_id) where closed_at is null;
 
 create table usual_spend (

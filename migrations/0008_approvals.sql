@@ -163,7 +163,6 @@ create unique index approvals_one_pending_per_limit on approvals (workspace_id, 
     where state = 'pending' and limit_id is not null;
 create index approvals_by_state on approvals (workspace_id, state, approval_id);
 create index approvals_of_goal on approvals (workspace_id, goal_id, approval_id);
-create index approvals_by_policy on approvals (workspace_id, policy_id, approval_id) where policy_id is not null;
 -- Decisions to deliver to the next attempt of the task.
 create index approvals_to_tell on approvals (workspace_id, task_id) where consumed_by is null and task_id is not null;
 -- Attention ranks each risk by itself, oldest first: a page reads the first rows of each risk and no others.
