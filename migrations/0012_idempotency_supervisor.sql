@@ -26,26 +26,30 @@ comment on column replays.sealed is 'The answer, encrypted; null only within the
 comment on column replays.created_at is 'Time of storage; deleted after 24 hours.';
 create index replays_by_age on replays (workspace_id, created_at);
 
-create table supervisor_steps (
-    workspace_id  uuid        not null,
-    step          text        not null,
-    runs          bigint      not null,
-    changed       bigint      not null,
-    failures      bigint      not null,
-    last_run_at   timestamptz not null,
-    last_took_ms  bigint      not null,
-    last_changed  bigint      not null,
-    last_error    text,
-    constraint supervisor_steps_pkey primary key (workspace_id, step),
-    constraint supervisor_steps_workspace_fkey foreign key (workspace_id) references workspaces (workspace_id)
+create table supervisor_duties (
+    workspace_id   uuid        not null,
+    duty           text        not null,
+    runs           bigint      not null,
+    did            bigint      not null,
+    failures       bigint      not null,
+    last_run_at    timestamptz not null,
+    last_took_ms   bigint      not null,
+    last_looked_at bigint      not null,
+    last_did       bigint      not null,
+    last_left      bigint      not null,
+    last_error     text,
+    constraint supervisor_duties_pkey primary key (workspace_id, duty),
+    constraint supervisor_duties_workspace_fkey foreign key (workspace_id) references workspaces (workspace_id)
 ) with (fillfactor = 20);
-comment on table  supervisor_steps is 'The runs of each duty of the supervisor.';
-comment on column supervisor_steps.workspace_id is 'The workspace that the duty ran for.';
-comment on column supervisor_steps.step is 'Name of the duty.';
-comment on column supervisor_steps.runs is 'Number of runs.';
-comment on column supervisor_steps.changed is 'Number of rows changed in all runs.';
-comment on column supervisor_steps.failures is 'Number of failed runs.';
-comment on column supervisor_steps.last_run_at is 'Begin of the last run.';
-comment on column supervisor_steps.last_took_ms is 'Duration of the last run, in milliseconds.';
-comment on column supervisor_steps.last_changed is 'Number of rows changed in the last run.';
-comment on column supervisor_steps.last_error is 'Error of the last run; null: it succeeded.';
+comment on table  supervisor_duties is 'The runs of each duty of the supervisor.';
+comment on column supervisor_duties.workspace_id is 'The workspace that the duty ran for.';
+comment on column supervisor_duties.duty is 'Name of the duty.';
+comment on column supervisor_duties.runs is 'Number of runs.';
+comment on column supervisor_duties.did is 'Number of things changed in all runs.';
+comment on column supervisor_duties.failures is 'Number of failed runs.';
+comment on column supervisor_duties.last_run_at is 'Begin of the last run.';
+comment on column supervisor_duties.last_took_ms is 'Duration of the last run, in milliseconds.';
+comment on column supervisor_duties.last_looked_at is 'Number of things that the last run looked at.';
+comment on column supervisor_duties.last_did is 'Number of things changed in the last run.';
+comment on column supervisor_duties.last_left is 'Number of things that the last run left for the next.';
+comment on column supervisor_duties.last_error is 'Error of the last run; null: it succeeded.';

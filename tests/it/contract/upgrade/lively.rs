@@ -1,5 +1,6 @@
 //! A fleet with rows in every table.
 
+use muster::app::duties::record::DutyRun;
 use serde_json::{Value, json};
 
 use crate::{
@@ -26,12 +27,14 @@ pub async fn lively() -> Fleet {
     fleet.other_workspace().await;
     fleet.round().await;
     fleet.round().await;
+    supervised(&fleet).await;
     fleet
 }
 
 /// A task `a` that needs the capability of the agent, of a goal of its own, and its attempt.
 async fn held(fleet: &Fleet, agent: &Agent, mut settings: Value) -> Held {
     settings["capabilities"] = json!(["build"]);
+    settings["priority"] = json!(9);
     fleet.lone_task(settings).await;
     agent.take().await
 }
@@ -54,7 +57,7 @@ async fn spending(fleet: &Fleet, agent: &Agent) {
                        "usd_per_million": {"input": "1", "output": "2"}});
     post(fleet, "/v1/prices", price).await;
     let task = |name: &str, estimate: i64| {
-        json!({"ref": name, "title": "t", "capabilities": ["build"],
+        json!({"ref": name, "title": "t", "capabilities": ["build"], "priority": 9,
                "estimate": {"usd_micros": estimate}})
     };
     let goal = |tasks: Value| {
@@ -70,10 +73,13 @@ async fn spending(fleet: &Fleet, agent: &Agent) {
     let cost = json!({"key": "image", "amounts": {"usd_micros": 2}});
     agent.write(&held, "authorize", cost).await.expect(200);
     agent.complete(&held).await;
-    agent.find_nothing().await;
-    fleet.post_goal(goal(json!([task("brief", 10)]))).await;
-    agent.complete(&agent.take().await).await;
-    fleet.round().await;
+    // The limit cannot fund `dear`: the claim parks it and takes another.
+    agent.release(&agent.take().await).await;
+    // As many as it takes to know what such tasks use.
+    fleet.post_goal(goal(["a", "b", "c", "d", "e"].map(|name| task(name, 10)).into())).await;
+    for held in agent.claim(5).await {
+        agent.complete(&held).await;
+    }
 }
 
 /// A result that is accepted with a waiver, and one that is sent back.
@@ -96,7 +102,7 @@ async fn reviewing(fleet: &Fleet, agent: &Agent) {
 async fn asking(fleet: &Fleet, agent: &Agent, ann: &Agent) {
     let stage = json!({"approvers": ["ann@example.com", "bob@example.com"], "quorum": 2});
     let policy = json!({"name": "two", "match": {"kinds": ["action"]}, "stages": [stage],
-                        "expires_after_seconds": 86400});
+                        "expires_after_seconds": 86400, "on_expiry": "reject"});
     post(fleet, "/v1/approval-policies", policy).await;
     let asking = held(fleet, agent, json!({})).await;
     let asked = json!({"kind": "action", "title": "may I?", "payload": {"to": "staging"}});
@@ -137,7 +143,7 @@ async fn taking_over(fleet: &Fleet, agent: &Agent, ann: &Agent) {
     let reassigned = json!({"agent_id": agent.id, "reason": "again"});
     post(fleet, format!("/v1/tasks/{}/reassign", kept.task), reassigned).await;
 
-    fleet.lone_task(json!({"capabilities": ["build"]})).await;
+    fleet.lone_task(json!({"capabilities": ["build"], "priority": 9})).await;
     agent.claim_with(json!({"max": 1, "lease_seconds": 1})).await;
     fleet.after(5).await;
 }
@@ -154,4 +160,21 @@ async fn stopping(fleet: &Fleet, agent: &Agent) {
     let goal = json!({"title": "repeated", "tasks": [{"ref": "x", "title": "x", "not_before":
                       "2027-01-01T00:00:00Z"}]});
     fleet.admin.post("/v1/goals", &goal).idempotency_key("once").await.expect(201);
+}
+
+/// The record of a running supervisor, which a round by hand does not write.
+async fn supervised(fleet: &Fleet) {
+    let run = DutyRun {
+        duty: "expire",
+        runs: 1,
+        began_at: fleet.now(),
+        took_ms: 3,
+        looked_at: 0,
+        did: 0,
+        left: 0,
+        error: None,
+    };
+    for workspace in fleet.app.workspaces().await.unwrap() {
+        fleet.app.record_duty(workspace, &run).await.unwrap();
+    }
 }

@@ -17,7 +17,7 @@ use futures_util::TryStreamExt as _;
 use muster::{
     app::{App, access::keys::NewKey},
     clock::{Clock, ManualClock},
-    domain::role::Role,
+    domain::access::role::Role,
     entropy::Entropy,
     store,
 };
