@@ -44,7 +44,7 @@ create table keys (
 );
 comment on table  keys is 'API keys. The secret is shown once and never stored.';
 comment on column keys.workspace_id is 'The workspace that the key opens.';
-comment on column keys.key_id is 'Public part of the key; names the actor in events and audit.';
+comment on column keys.key_id is 'Public part of the key; names the actor in the journal.';
 comment on column keys.agent_id is 'The agent that the key belongs to; set exactly for the role agent.';
 comment on column keys.created_by is 'The key that created this one; null: the bootstrap key, or made at the command line.';
 comment on column keys.created_at is 'Time of creation.';

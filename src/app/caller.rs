@@ -51,6 +51,7 @@ impl Principal {
             person: person.clone(),
             owner: owner.clone(),
             request_id: request_id.clone(),
+            link: None,
         }
     }
 

@@ -13,23 +13,20 @@ pub mod agents;
 pub mod approvals;
 pub mod attempts;
 pub mod attention;
-mod audit_seal;
-pub mod audits;
 pub mod budgets;
 pub mod caller;
 pub mod coalesce;
 pub mod decisions;
 pub mod duties;
 pub mod error;
-pub mod events;
 pub mod freezes;
 pub mod goals;
+pub mod journal;
 pub mod projects;
 pub mod reports;
 pub mod rules;
 pub mod spend;
 pub mod tasks;
-mod trail;
 pub mod unit;
 pub mod verify;
 pub mod wake;
@@ -87,7 +84,7 @@ impl App {
             finishes: coalesce::Coalescer::new(limits),
             verifies: coalesce::Coalescer::new(verify::ONE_AT_A_TIME),
             reports: Arc::new(Semaphore::new(reports::AT_ONCE)),
-            audits: Arc::new(Semaphore::new(audits::AT_ONCE)),
+            audits: Arc::new(Semaphore::new(journal::verify::AT_ONCE)),
         }
     }
 

@@ -13,8 +13,8 @@ use super::{
 use crate::{
     domain::{
         check::Checks,
-        event::{EventKind, NewEvent},
         ids::ProjectId,
+        journal::{Kind, NewRow},
         refusal::{Code, Refusal},
         settings,
         spend::Amounts,
@@ -121,9 +121,10 @@ impl App {
             }
             let project = read(unit.tx(), id).await?;
             unit.record(
-                NewEvent::new(EventKind::ProjectCreated)
+                NewRow::new(Kind::ProjectCreated)
+                    .project(id)
                     .after(&project)
-                    .data(json!({"project_id": id, "name": new.name})),
+                    .data(json!({"name": new.name})),
             );
             idempotency::store(unit, principal, request, &project).await?;
             Ok(Outcome::fresh(project))
@@ -189,10 +190,11 @@ impl App {
             }
             let after = read(unit.tx(), project).await?;
             unit.record(
-                NewEvent::new(EventKind::ProjectUpdated)
+                NewRow::new(Kind::ProjectUpdated)
+                    .project(project)
                     .before(&before)
                     .after(&after)
-                    .data(json!({"project_id": project, "name": name})),
+                    .data(json!({"name": name})),
             );
         }
         let project = read(unit.tx(), project).await?;

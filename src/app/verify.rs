@@ -23,7 +23,7 @@ use crate::{
     clock::Stopwatch,
     domain::{ids::WorkspaceId, invariant::Invariant, settings, words::Words as _},
     store::{
-        self, SystemTx,
+        self,
         verify::{Scope, Violation},
     },
 };
@@ -75,11 +75,11 @@ pub struct CheckedInvariant {
 /// Something that breaks an invariant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Sample {
-    /// What it is: `task`, `goal`, `attempt`, `approval`, `agent`, `project`, `event` or
+    /// What it is: `task`, `goal`, `attempt`, `approval`, `agent`, `project`, `row`, `seal` or
     /// `workspace`.
     #[schema(example = "task")]
     pub subject: String,
-    /// Its id; for an event its number.
+    /// Its id; for a row of the journal its number, for a seal its first number.
     #[schema(example = "01990f5c-7e2a-7c41-9d3b-2f60f0a1b2c3")]
     pub id: String,
     /// What was found, for people.
@@ -136,10 +136,8 @@ impl App {
 
     async fn check_all(&self, workspace: WorkspaceId, how: Thoroughness) -> Result<Verification> {
         let began = Stopwatch::start();
-        let mut system: SystemTx = self.pool.begin().await?.into();
-        store::verify::hold_still(&mut system).await?;
-        let now = self.clock.or(store::verify::moment(&mut system).await?);
-        let mut tx = system.within(workspace, now);
+        let mut tx = self.still(workspace).await?;
+        let now = tx.now;
         let mut invariants = Vec::with_capacity(Invariant::ALL.len());
         for invariant in Invariant::ALL.iter().copied() {
             let tolerance = invariant.tolerance();

@@ -117,6 +117,7 @@ async fn prepare(setup: &Setup, postgres: &Rc<EmbeddedPostgres>, size: u32) -> R
     let finished = finished(&mut database).await?;
     tracing::info!(finished, open = setup.settings.growth_open, "posting open tasks");
     cycling.supply.ensure(setup.settings.growth_open as usize).await?;
+    sealed(&mut database).await?;
     stage.tidy().await?;
     let last_event = pages::last_event(&mut database).await?;
     let pages = pages::find(&stage, last_event).await?;
@@ -128,6 +129,16 @@ async fn prepare(setup: &Setup, postgres: &Rc<EmbeddedPostgres>, size: u32) -> R
 async fn finished(database: &mut PgConnection) -> Result<i64> {
     let count = sqlx::query_scalar("select coalesce(sum(tasks_done), 0)::bigint from goals");
     Ok(count.fetch_one(database).await?)
+}
+
+/// Waits until the service has sealed the rows of the copies: no part of what is measured.
+async fn sealed(database: &mut PgConnection) -> Result<()> {
+    let sealed = "select not exists (select from journal_heads h join journal_chains c
+        using (workspace_id) where h.last_number > c.sealed_to)";
+    while !sqlx::query_scalar::<_, bool>(sealed).fetch_one(&mut *database).await? {
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
 }
 
 /// Lets the agents complete a goal.

@@ -3,7 +3,7 @@
 //! A million tasks through the API take an hour, and rows written by hand agree with the schema only
 //! until its next change. So agents complete one goal, and its rows are copied with new ids, in every
 //! table with a goal, a task or an attempt, whatever its other columns are. Totals over goals (the
-//! last number of the events, the spend of projects and agents) are raised accordingly, so that the
+//! last number of the journal, the spend of projects and agents) are raised accordingly, so that the
 //! copies break no invariant.
 //!
 //! The database must have no other work, past or present.
@@ -70,9 +70,10 @@ pub async fn multiply(connection: &mut PgConnection, copies: u32) -> Result<i64>
     sqlx::raw_sql(COPY_OF).execute(&mut *connection).await?;
     sqlx::raw_sql(
         "create temp table base_totals as select * from spend_totals;
-         create temp table base_events as
-            select *, row_number() over (order by seq) as place from events where goal_id is not null;
-         analyze base_totals; analyze base_events",
+         create temp table base_journal as
+            select *, row_number() over (order by number) as place
+            from journal where goal_id is not null;
+         analyze base_totals; analyze base_journal",
     )
     .execute(&mut *connection)
     .await?;
@@ -111,7 +112,7 @@ async fn copy(
         let Some(insert) = insert(table, columns, goal, first, last) else { continue };
         sqlx::raw_sql(AssertSqlSafe(insert)).execute(&mut *transaction).await?;
     }
-    for statement in [events(tables, first, last), totals(tables, first, last)] {
+    for statement in [journal(tables, first, last), totals(tables, first, last)] {
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *transaction).await?;
     }
     Ok(transaction.commit().await?)
@@ -133,8 +134,8 @@ fn of_goal(columns: &[String], goal: Uuid) -> Option<String> {
 }
 
 fn insert(table: &str, columns: &[String], goal: Uuid, first: u32, last: u32) -> Option<String> {
-    // Events have an order of their own.
-    if table == "events" {
+    // Its rows have an order of their own.
+    if table == "journal" {
         return None;
     }
     let belongs = of_goal(columns, goal)?;
@@ -160,18 +161,22 @@ fn values(columns: &[String], others: &[(&str, &str)]) -> String {
     columns.iter().map(value).collect::<Vec<_>>().join(", ")
 }
 
-/// Events keep their order within a copy, and continue the numbers of the last one.
-fn events(tables: &Tables, first: u32, last: u32) -> String {
-    let columns = tables.get("events").cloned().unwrap_or_default();
-    let seq = format!("h.last_seq + (n - {first}) * (select count(*) from base_events) + o.place");
-    let (names, values) = (columns.join(", "), values(&columns, &[("seq", &seq)]));
+/// Rows of the journal keep their order within a copy, and are numbered on from the last. The service
+/// seals them.
+fn journal(tables: &Tables, first: u32, last: u32) -> String {
+    let columns = tables.get("journal").cloned().unwrap_or_default();
+    let number =
+        format!("h.last_number + (n - {first}) * (select count(*) from base_journal) + o.place");
+    let subject = "pg_temp.copy_of(o.subject_id, n)";
+    let others = [("number", number.as_str()), ("subject_id", subject)];
+    let (names, values) = (columns.join(", "), values(&columns, &others));
     let copies = last - first + 1;
     format!(
-        "insert into events ({names}) select {values}
-         from base_events o join event_heads h using (workspace_id)
+        "insert into journal ({names}) select {values}
+         from base_journal o join journal_heads h using (workspace_id)
          cross join generate_series({first}, {last}) n;
-         update event_heads h set last_seq = h.last_seq + {copies} * b.events
-         from (select workspace_id, count(*) as events from base_events group by 1) b
+         update journal_heads h set last_number = h.last_number + {copies} * b.rows
+         from (select workspace_id, count(*) as rows from base_journal group by 1) b
          where b.workspace_id = h.workspace_id"
     )
 }
@@ -219,6 +224,6 @@ mod tests {
         let text = insert("criteria", &columns(&["task_id", "text"]), goal, 1, 2).unwrap();
         assert!(text.contains("o.task_id in (select task_id from tasks"), "{text}");
         assert_eq!(insert("agents", &columns(&["agent_id", "name"]), goal, 1, 2), None);
-        assert_eq!(insert("events", &columns(&["goal_id", "seq"]), goal, 1, 2), None);
+        assert_eq!(insert("journal", &columns(&["goal_id", "number"]), goal, 1, 2), None);
     }
 }

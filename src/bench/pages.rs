@@ -71,7 +71,7 @@ pub async fn find(stage: &Stage, last_event: i64) -> Result<Vec<Page>> {
 
 /// The number of the newest event.
 pub async fn last_event(database: &mut sqlx::PgConnection) -> Result<i64> {
-    Ok(sqlx::query_scalar("select coalesce(max(last_seq), 0) from event_heads")
+    Ok(sqlx::query_scalar("select coalesce(max(last_number), 0) from journal_heads")
         .fetch_one(database)
         .await?)
 }

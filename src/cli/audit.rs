@@ -1,4 +1,4 @@
-//! `muster audit verify`: checks the audit for tampering.
+//! `muster audit verify`: checks the journal for tampering.
 //!
 //! For an exported file it needs no database: the receiver of an export can check it anywhere. The exit
 //! codes are those of `muster verify`.
@@ -14,17 +14,17 @@ use serde_json::json;
 
 use super::{database::Database, failure::Failure, print};
 use crate::{
-    app::access::keys::LocalAdmin,
+    app::{access::keys::LocalAdmin, journal::verify::AuditVerification},
     config::DatabaseConfig,
     domain::{
-        audit::{Break, BreakKind, Breaks, ChainCheck, Digest, ExportHead, Head, Line},
         ids::WorkspaceId,
+        journal::{Break, BreakKind, Check, Digest, ExportHead, Head, Line, Verdict},
     },
 };
 
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Check the audit for tampering
+    /// Check the journal for tampering
     ///
     /// With a file it checks an export (GET /v1/audit/export) and needs no database. Without one it
     /// checks the database, in all workspaces. Exits with 0 if nothing was touched, with 1 if
@@ -36,11 +36,11 @@ pub enum AuditCommand {
 pub struct VerifyAuditArgs {
     /// An export to check
     file: Option<PathBuf>,
-    /// `seq` of a head kept in another place; with --head
+    /// `number` of a head kept in another place; with --head
     #[arg(long, value_name = "NUMBER", requires = "head")]
-    seq: Option<i64>,
-    /// `chain_sha256` of that head; with --seq
-    #[arg(long, value_name = "SHA256", requires = "seq")]
+    number: Option<i64>,
+    /// `chain_sha256` of that head; with --number
+    #[arg(long, value_name = "SHA256", requires = "number")]
     head: Option<Digest>,
     /// Check only this workspace
     #[arg(long, value_name = "ID")]
@@ -52,8 +52,8 @@ pub struct VerifyAuditArgs {
 
 impl VerifyAuditArgs {
     fn kept(&self) -> Option<Head> {
-        let (seq, chain_sha256) = (self.seq?, self.head?);
-        Some(Head { seq, chain_sha256 })
+        let (number, chain_sha256) = (self.number?, self.head?);
+        Some(Head { number, chain_sha256 })
     }
 }
 
@@ -66,21 +66,23 @@ pub async fn verify(config: &DatabaseConfig, args: &VerifyAuditArgs) -> Result<b
 }
 
 fn verify_file(path: &Path, args: &VerifyAuditArgs) -> Result<bool, Failure> {
-    let (head, Breaks { told, total }) = check_file(path, args.kept())?;
-    let holds = total == 0;
+    let (head, verdict) = check_file(path, args.kept())?;
+    let holds = verdict.break_count == 0;
     if args.json {
-        let found = json!({"holds": holds, "head": head, "break_count": total, "breaks": told});
+        let Verdict { breaks, break_count, erased, pruned_to: _ } = verdict;
+        let found = json!({"holds": holds, "head": head, "erased": erased,
+                           "break_count": break_count, "breaks": breaks});
         print::json(&found)?;
     } else {
-        show(head.workspace_id, head.head(), total, &told)?;
+        show(head.workspace_id, head.head(), &verdict)?;
     }
     Ok(holds)
 }
 
 /// Reads line by line, so that the size of the file does not matter.
-fn check_file(path: &Path, kept: Option<Head>) -> Result<(ExportHead, Breaks), Failure> {
+fn check_file(path: &Path, kept: Option<Head>) -> Result<(ExportHead, Verdict), Failure> {
     let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let mut check = ChainCheck::new(kept);
+    let mut check = Check::new(kept);
     let mut workspace = None;
     let mut head: Option<ExportHead> = None;
     for (line, number) in BufReader::new(file).lines().zip(1u64..) {
@@ -89,19 +91,21 @@ fn check_file(path: &Path, kept: Option<Head>) -> Result<(ExportHead, Breaks), F
             return Err(format!("line {number} is after the head, which is the last").into());
         }
         match Line::read(&line).map_err(|wrong| format!("line {number}: {wrong}"))? {
-            Line::Sealed(link, of) => {
-                workspace = workspace.or(of);
-                check.take(link);
+            Line::Seal(seal) => check.seal(seal),
+            Line::Row(row) => {
+                workspace = workspace.or(Some(row.workspace_id));
+                check.row(&row);
             }
             Line::Head(last) => head = Some(last),
         }
     }
     let head = head.ok_or("the line with the head is missing: the file is incomplete")?;
-    if workspace.is_some_and(|workspace| workspace != json!(head.workspace_id)) {
-        let text = "the entries belong to another workspace than the head";
-        check.breaks().add(BreakKind::ChainBroken, Some(head.seq), None, text);
+    let mut verdict = check.finish(head.head(), head.pruned_to);
+    if workspace.is_some_and(|workspace| workspace != head.workspace_id) {
+        let found = "the rows belong to another workspace than the head";
+        verdict.add(BreakKind::ChainBroken, head.number, 1, found);
     }
-    Ok((head, check.finish(head.head())))
+    Ok((head, verdict))
 }
 
 async fn verify_database(config: &DatabaseConfig, args: &VerifyAuditArgs) -> Result<bool, Failure> {
@@ -114,25 +118,32 @@ async fn verify_database(config: &DatabaseConfig, args: &VerifyAuditArgs) -> Res
         print::json(&found)?;
     } else {
         for of in &found {
-            show(of.workspace_id, of.head, of.break_count, &of.breaks)?;
+            let AuditVerification { workspace_id, head, breaks, break_count, .. } = of.clone();
+            let AuditVerification { pruned_to, erased, .. } = *of;
+            show(workspace_id, head, &Verdict { breaks, break_count, pruned_to, erased })?;
         }
     }
     Ok(found.iter().all(|of| of.holds))
 }
 
-fn show(workspace: WorkspaceId, head: Head, total: i64, breaks: &[Break]) -> Result<(), Failure> {
-    let Head { seq, chain_sha256 } = head;
-    print::text(&format!("workspace {workspace}: {seq} sealed entries, head {chain_sha256}\n"))?;
-    for Break { kind, seq, entry_id, count, found } in breaks {
-        let place =
-            seq.map_or_else(|| "without a number".to_owned(), |seq| format!("number {seq}"));
-        let entry = entry_id.map_or_else(String::new, |id| format!(", entry {id}"));
+fn show(workspace: WorkspaceId, head: Head, verdict: &Verdict) -> Result<(), Failure> {
+    let Head { number, chain_sha256 } = head;
+    let Verdict { breaks, break_count, pruned_to, erased } = verdict;
+    let mut text = format!("workspace {workspace}: sealed up to {number}, head {chain_sha256}\n");
+    if *pruned_to > 0 {
+        text += &format!("  pruned up to {pruned_to}\n");
+    }
+    if *erased > 0 {
+        text += &format!("  data erased in {erased} rows\n");
+    }
+    for Break { kind, number, count, found } in breaks {
         let more = if *count > 1 { format!(" and {} after it", count - 1) } else { String::new() };
-        print::text(&format!("  {kind}: {place}{more}{entry}: {found}\n"))?;
+        text += &format!("  {kind}: number {number}{more}: {found}\n");
     }
-    match total {
-        0 => print::text("the audit was not touched\n"),
-        1 => print::text("the audit was touched in 1 place\n"),
-        many => print::text(&format!("the audit was touched in {many} places\n")),
-    }
+    text += &match break_count {
+        0 => "the journal was not changed\n".to_owned(),
+        1 => "the journal was changed in 1 place\n".to_owned(),
+        many => format!("the journal was changed in {many} places\n"),
+    };
+    print::text(&text)
 }

@@ -83,7 +83,7 @@ enum Command {
     /// Checks all workspaces, beside a running service or without one. Exits with 0 if every
     /// invariant holds, with 1 if one is broken, and with 2 if that could not be found out.
     Verify(verify::VerifyArgs),
-    /// Check the audit for tampering, in the database or in an export
+    /// Check the journal for tampering, in the database or in an export
     Audit {
         #[command(subcommand)]
         command: audit::AuditCommand,

@@ -74,6 +74,4 @@ ids! {
     RuleId;
     /// Id of an intervention: one action of a rule on a task or goal.
     InterventionId;
-    /// Id of an audit entry.
-    AuditEntryId;
 }

@@ -97,8 +97,8 @@ invariants! {
         "What is proposed, parked or reviewing has a pending approval, an open subtask, or a budget it waits for.",
     QuestionIsAwaited "question_is_awaited"
         "The subject of a pending approval waits for the decision.",
-    EventsWithoutGaps "events_without_gaps"
-        "Events are numbered from 1 without gaps, up to the number of the head.",
+    JournalWithoutGaps "journal_without_gaps"
+        "Rows of the journal are numbered from 1 without gaps, up to the number of the head.",
     TaskEventsInOrder "task_events_in_order"
         "The events of a task are in a possible order: created, ready before running, running before reviewing.",
     EventsTellTheState "events_tell_the_state"
@@ -127,8 +127,8 @@ invariants! {
         "An approval decided by people under a policy has the votes that each of its stages requires.",
     AnswersCloseRules "answers_close_rules"
         "An intervention is closed once its approval is decided.",
-    AuditEndsWithHead "audit_ends_with_head"
-        "The head of the audit is its last seal, and the last seals have their entries and no gaps.",
+    JournalEndsWithHead "journal_ends_with_head"
+        "The head of the chain is the last seal of the journal, and the last seals have no gaps.",
     LeasesSwept "leases_swept" within settings::SWEEP_PATIENCE,
         "No attempt runs past its lease or hard deadline by more than one sweep.",
     PromotedInTime "promoted_in_time" within settings::SWEEP_PATIENCE,

@@ -67,7 +67,7 @@ const TAGS: &[(&str, &str)] = &[
     ("rules", "What is to happen by itself when work goes wrong, and what happened."),
     ("lessons", "What was learned, searchable."),
     ("events", "What happened, in order."),
-    ("audit", "Who did what, and proof that the record was not touched."),
+    ("audit", "The journal: who did what, and proof that no row was changed."),
     ("webhooks", "Who is told of events."),
     ("keys", "Who may do what."),
     ("workspaces", "The tenants."),

@@ -13,9 +13,9 @@ use crate::domain::{
     budget::{BudgetNode, OnExhausted, Period, UnknownModel},
     freeze::{FreezeMode, FreezeScope},
     ids::{
-        AgentId, ApprovalId, AttemptId, AuditEntryId, BudgetId, FreezeId, GoalId, Id,
-        InterventionId, KeyId, LimitId, LinkId, LoopId, NudgeId, PlanId, PolicyId, PriceId,
-        ProjectId, RuleId, TaskId, WorkspaceId,
+        AgentId, ApprovalId, AttemptId, BudgetId, FreezeId, GoalId, Id, InterventionId, KeyId,
+        LimitId, LinkId, LoopId, NudgeId, PlanId, PolicyId, PriceId, ProjectId, RuleId, TaskId,
+        WorkspaceId,
     },
     loops::Pattern,
     price::{MoneySource, PriceSource},
@@ -56,7 +56,6 @@ macro_rules! text_columns {
 }
 
 uuid_columns!(
-    AuditEntryId,
     WorkspaceId,
     KeyId,
     ProjectId,

@@ -28,8 +28,8 @@ use crate::{
             token::Token,
         },
         check::Checks,
-        event::{EventKind, NewEvent},
         ids::{AgentId, KeyId, WorkspaceId},
+        journal::{Kind, NewRow},
         refusal::{Code, Refusal},
         settings,
     },
@@ -177,12 +177,10 @@ pub(in crate::app) async fn keep(unit: &mut Unit, new: Issue<'_>, token: &Token)
         expires_at: new.expires_at,
     };
     let row = store::keys::insert(unit.tx(), &row).await?;
-    let mut event = NewEvent::new(EventKind::KeyCreated).data(
-        json!({"key_id": row.key_id, "name": row.name, "role": row.role, "person": row.person}),
-    );
-    event.agent = new.agent;
+    let data =
+        json!({"key_id": row.key_id, "name": row.name, "role": row.role, "person": row.person});
     let made = Key::of(row, now);
-    unit.record(event.after(&made));
+    unit.record(NewRow::new(Kind::KeyCreated).agent(new.agent).after(&made).data(data));
     Ok(made)
 }
 
@@ -199,10 +197,10 @@ pub(in crate::app) async fn revoke(
     }
     store::keys::revoke(unit.tx(), keys, now).await?;
     for row in rows {
-        let mut event = NewEvent::new(EventKind::KeyRevoked).data(json!({"key_id": row.key_id}));
-        event.agent = agent;
+        let revoked =
+            NewRow::new(Kind::KeyRevoked).agent(agent).data(json!({"key_id": row.key_id}));
         let after = Key::of(KeyRow { revoked_at: Some(now), ..row.clone() }, now);
-        unit.record(event.before(&Key::of(row, now)).after(&after));
+        unit.record(revoked.before(&Key::of(row, now)).after(&after));
     }
     Ok(())
 }

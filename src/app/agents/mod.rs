@@ -20,8 +20,8 @@ use super::{
 use crate::{
     domain::{
         access::role::Role,
-        event::{EventKind, NewEvent},
         ids::AgentId,
+        journal::{Kind, NewRow},
         refusal::{Code, Refusal},
         settings,
         states::AgentState,
@@ -136,7 +136,7 @@ async fn make(unit: &mut Unit, new: &NewAgent) -> Result<Option<AgentId>> {
     let id = unit.id();
     let capabilities = sorted(new.capabilities.clone().unwrap_or_default());
     let most = new.max_concurrent.unwrap_or(1);
-    let Actor { key, person, owner: _, request_id: _ } = unit.acting().clone();
+    let Actor { key, person, owner: _, request_id: _, link: _ } = unit.acting().clone();
     let owner = new.owner.clone().or(person);
     let row = NewAgentRow {
         agent_id: id,
@@ -152,7 +152,7 @@ async fn make(unit: &mut Unit, new: &NewAgent) -> Result<Option<AgentId>> {
     let data = json!({
         "name": new.name, "capabilities": capabilities, "max_concurrent": most, "owner": owner,
     });
-    unit.record(NewEvent::new(EventKind::AgentRegistered).agent(id).after(&data).data(data));
+    unit.record(NewRow::new(Kind::AgentRegistered).agent(id).after(&data).data(data));
     Ok(Some(id))
 }
 
@@ -208,7 +208,7 @@ async fn edit(unit: &mut Unit, stored: &AgentRow, change: &AgentChange) -> Resul
     }
     store::agents::update(unit.tx(), &edited).await?;
     let data = facts(&edited);
-    let event = NewEvent::new(EventKind::AgentUpdated).agent(edited.agent_id);
+    let event = NewRow::new(Kind::AgentUpdated).agent(edited.agent_id);
     unit.record(event.before(&facts(stored)).after(&data).data(data));
     Ok(())
 }

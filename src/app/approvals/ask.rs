@@ -6,9 +6,8 @@ use super::policies;
 use crate::{
     app::{Result, Unit},
     domain::{
-        event::{EventKind, NewEvent},
         ids::{ApprovalId, GoalId, TaskId},
-        states::ApprovalState,
+        journal::{Kind, NewRow},
     },
     store::{self, approvals::NewApproval},
 };
@@ -30,17 +29,16 @@ pub async fn ask(unit: &mut Unit, mut questions: Vec<NewApproval>) -> Result<()>
     let ids: Vec<ApprovalId> = questions.iter().map(|question| question.approval_id).collect();
     let frozen = policies::freeze(unit, &ids).await?;
     for question in questions {
-        let mut event = NewEvent::new(EventKind::ApprovalRequested)
+        let policy = frozen.get(&question.approval_id);
+        let row = NewRow::new(Kind::ApprovalRequested)
             .goal(question.goal_id)
+            .task(question.task_id)
             .attempt(question.attempt_id)
             .approval(question.approval_id)
             .after(&json!({"kind": question.kind, "title": question.title, "body": question.body,
                            "payload": question.payload, "risk": question.risk,
-                           "answer_schema": question.answer_schema}))
-            .data(json!({"kind": question.kind,
-                         "policy_id": frozen.get(&question.approval_id)}));
-        event.task = question.task_id;
-        unit.record(event);
+                           "answer_schema": question.answer_schema}));
+        unit.record(row.data(json!({"kind": question.kind, "policy_id": policy})));
     }
     Ok(())
 }
@@ -62,11 +60,6 @@ pub(in crate::app) async fn withdraw_questions(
 }
 
 /// The event of a question that nobody has to answer any more.
-pub(in crate::app) fn withdrawn(approval: ApprovalId, goal: GoalId) -> NewEvent {
-    let facts = |state: ApprovalState| json!({"approval_id": approval, "state": state});
-    NewEvent::new(EventKind::ApprovalCancelled)
-        .goal(goal)
-        .approval(approval)
-        .before(&facts(ApprovalState::Pending))
-        .after(&facts(ApprovalState::Cancelled))
+pub(in crate::app) fn withdrawn(approval: ApprovalId, goal: GoalId) -> NewRow {
+    NewRow::new(Kind::ApprovalCancelled).goal(goal).approval(approval)
 }

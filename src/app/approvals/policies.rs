@@ -17,8 +17,8 @@ use crate::{
         unit::idempotency::{self, Outcome, Request},
     },
     domain::{
-        event::{EventKind, NewEvent},
         ids::{ApprovalId, KeyId, PolicyId},
+        journal::{Kind, NewRow},
         policy::{
             PolicySpec, StagePosition, expiry,
             matching::{Asked, Policy, choose},
@@ -118,7 +118,7 @@ impl App {
                 return Err(taken(&spec.name));
             }
             let policy = read(unit.tx(), policy_id).await?;
-            unit.record(told(EventKind::PolicyCreated, &policy).after(&policy));
+            unit.record(told(Kind::PolicyCreated, &policy).after(&policy));
             idempotency::store(unit, principal, request, &policy).await?;
             Ok(Outcome::fresh(policy))
         };
@@ -156,7 +156,7 @@ impl App {
             return Err(taken(&spec.name));
         }
         let after = read(unit.tx(), policy).await?;
-        unit.record(told(EventKind::PolicyUpdated, &after).before(&before).after(&after));
+        unit.record(told(Kind::PolicyUpdated, &after).before(&before).after(&after));
         self.commit(unit).await?;
         Ok(after)
     }
@@ -179,7 +179,7 @@ impl App {
         }
         store::approvals::policies::retire(unit.tx(), policy).await?;
         let after = read(unit.tx(), policy).await?;
-        unit.record(told(EventKind::PolicyRetired, &after).before(&before).after(&after));
+        unit.record(told(Kind::PolicyRetired, &after).before(&before).after(&after));
         self.commit(unit).await?;
         Ok(after)
     }
@@ -232,8 +232,8 @@ async fn check_project(unit: &mut Unit, spec: &PolicySpec) -> Result<()> {
     Err(Refusal::not_found("project").into())
 }
 
-fn told(kind: EventKind, policy: &ApprovalPolicy) -> NewEvent {
-    NewEvent::new(kind).data(json!({
+fn told(kind: Kind, policy: &ApprovalPolicy) -> NewRow {
+    NewRow::new(kind).data(json!({
         "policy_id": policy.id, "name": policy.spec.name, "version": policy.version,
         "allow_self": policy.spec.allow_self, "veto": policy.spec.veto,
         "stages": policy.spec.stages, "on_expiry": policy.spec.on_expiry,

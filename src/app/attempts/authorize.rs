@@ -24,11 +24,11 @@ use crate::{
         unit::locks::{find, locked},
     },
     domain::{
-        audit::Mutation,
         budget::Range,
         check::Checks,
         freeze::{self, Act},
         ids::AttemptId,
+        journal::{Kind, NewRow},
         refusal::Refusal,
         spend::{self, Amounts},
         task,
@@ -85,8 +85,8 @@ impl App {
             set_aside(&mut unit, attempt, request).await?;
             let cost = json!({"key": request.key, "amounts": request.amounts});
             let goal = find(&attempts, attempt)?.goal_id;
-            let mutation = Mutation::new("attempt.cost_authorized", "attempt", attempt);
-            unit.audit(mutation.goal(goal).after(&cost));
+            let row = NewRow::new(Kind::AttemptCostAuthorized).goal(goal).attempt(attempt);
+            unit.record(row.data(cost));
         }
         let now = unit.now();
         let standings = standing::of(unit.tx(), std::iter::once(attempt)).await?;

@@ -327,6 +327,7 @@ async fn park(
     let reason = Some(reason.to_owned());
     let change = Change::by_attempt(task.clone(), id, attempt.holder, ending, reason);
     cascade::settle(unit, vec![change]).await?;
-    charge(unit, &[(attempt, spend)], &[id]).await?;
+    let spent = charge(unit, &[(attempt, spend)], &[id]).await?;
+    unit.note_spend(&spent);
     Ok(())
 }

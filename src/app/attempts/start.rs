@@ -2,45 +2,26 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     app::{Unit, access::lease},
     domain::{
-        event::{EventKind, NewEvent},
+        journal::{Kind, NewRow},
         settings,
-        states::TaskState,
         task::holder::Holder,
     },
     store::attempts::{NewAttempt, claim::ReadyTask},
 };
 
-/// The event of an attempt that starts.
-pub(in crate::app) fn begun(task: &ReadyTask, attempt: &NewAttempt) -> NewEvent {
-    let mut event = NewEvent::new(EventKind::TaskRunning)
+/// The row of an attempt that starts.
+pub(in crate::app) fn begun(attempt: &NewAttempt) -> NewRow {
+    NewRow::new(Kind::TaskRunning)
         .goal(attempt.goal_id)
         .task(attempt.task_id)
         .attempt(attempt.attempt_id)
-        .before(&facts(task, TaskState::Ready, None))
-        .after(&facts(task, TaskState::Running, Some(attempt)))
-        .data(json!({"attempt": attempt.number}));
-    event.agent = attempt.holder.agent();
-    event
-}
-
-/// What is known of a task that is given out, and of the attempt that it is given out with.
-pub(in crate::app) fn facts(
-    task: &ReadyTask,
-    state: TaskState,
-    attempt: Option<&NewAttempt>,
-) -> Value {
-    let attempt = attempt.map(|attempt| {
-        json!({"attempt_id": attempt.attempt_id, "agent_id": attempt.holder.agent(),
-               "number": attempt.number, "lease_expires_at": attempt.lease_expires_at,
-               "hard_deadline": attempt.hard_deadline})
-    });
-    json!({"task_id": task.task_id, "state": state, "attempts_started": task.attempts_started,
-           "attempt": attempt})
+        .agent(attempt.holder.agent())
+        .data(json!({"attempt": attempt.number}))
 }
 
 /// An attempt at a ready task, with its token.

@@ -7,8 +7,8 @@ use crate::{
     app::{Result, Unit, error::corrupt},
     domain::{
         budget::{BudgetNode, BudgetSpec},
-        event::{EventKind, NewEvent},
-        ids::{BudgetId, GoalId, LimitId, TaskId},
+        ids::{AgentId, BudgetId, GoalId, LimitId, ProjectId, TaskId},
+        journal::{Kind, NewRow},
         plan::TaskSpec,
     },
     store::{
@@ -73,15 +73,18 @@ pub(in crate::app) async fn make(
             "budget_id": budget_id, "node": node, "node_id": node_id, "limits": spec.limits,
             "on_exhausted": spec.on_exhausted, "allocated": spec.allocated,
         });
-        unit.record(about(EventKind::BudgetCreated, *node, *node_id).after(spec).data(data));
+        unit.record(about(Kind::BudgetCreated, *node, *node_id).after(spec).data(data));
     }
     Ok(store::budgets::create::insert(unit.tx(), &rows, &limits).await?)
 }
 
-pub(in crate::app) fn about(kind: EventKind, node: BudgetNode, id: Uuid) -> NewEvent {
-    let event = NewEvent::new(kind);
+pub(in crate::app) fn about(kind: Kind, node: BudgetNode, id: Uuid) -> NewRow {
+    let row = NewRow::new(kind);
     match node {
-        BudgetNode::Goal => event.goal(GoalId(id)),
-        BudgetNode::Task | BudgetNode::Agent | BudgetNode::Project | BudgetNode::Workspace => event,
+        BudgetNode::Goal => row.goal(GoalId(id)),
+        BudgetNode::Task => row.task(TaskId(id)),
+        BudgetNode::Agent => row.agent(AgentId(id)),
+        BudgetNode::Project => row.project(ProjectId(id)),
+        BudgetNode::Workspace => row,
     }
 }

@@ -27,8 +27,8 @@ use super::{
 use crate::{
     domain::{
         budget::{BudgetNode, BudgetSpec, LimitSpec, OnExhausted},
-        event::EventKind,
         ids::{BudgetId, GoalId, LimitId},
+        journal::Kind,
         refusal::{Code, Refusal},
     },
     store::{
@@ -171,7 +171,7 @@ async fn make(
         "budget_id": budget_id, "node": node, "node_id": node_id, "limits": spec.limits,
         "on_exhausted": spec.on_exhausted, "allocated": spec.allocated,
     });
-    unit.record(about(EventKind::BudgetCreated, node, node_id).after(spec).data(data));
+    unit.record(about(Kind::BudgetCreated, node, node_id).after(spec).data(data));
     Ok(budget_id)
 }
 
@@ -226,7 +226,7 @@ async fn edit(unit: &mut Unit, stored: &Budget, change: &BudgetChange) -> Result
         "on_exhausted": on_exhausted, "reason": change.reason,
     });
     let edited = read(unit, stored.id).await?;
-    let event = about(EventKind::BudgetUpdated, stored.node, stored.node_id);
+    let event = about(Kind::BudgetUpdated, stored.node, stored.node_id);
     unit.record(event.before(stored).after(&edited).data(data));
     resume(unit, stored, &before, &gone, on_exhausted).await
 }

@@ -6,13 +6,11 @@
 //! somebody holds are left to the next look of the supervisor, so nobody waits for them under the
 //! locks of windows.
 
-use serde_json::json;
-
 use crate::{
     app::{Result, Unit},
     domain::{
-        event::{EventKind, NewEvent},
         ids::LimitId,
+        journal::{Kind, NewRow},
         states::TaskState,
     },
     store::{self, budgets::waits::Waiting, tasks::moves::TaskMove},
@@ -53,9 +51,8 @@ pub(in crate::app) async fn offer(
             }
             left -= waits.short_min;
             moves.push(offered(&waits));
-            let ready = NewEvent::new(EventKind::TaskReady).goal(waits.goal_id);
-            let ready = ready.before(&moved(&waits, TaskState::Parked));
-            unit.record(ready.task(waits.task_id).after(&moved(&waits, TaskState::Ready)));
+            let ready = NewRow::new(Kind::TaskReady).goal(waits.goal_id);
+            unit.record(ready.task(waits.task_id));
         }
     }
     if moves.is_empty() {
@@ -77,11 +74,6 @@ pub(in crate::app) async fn withdraw(unit: &mut Unit, limits: &[LimitId]) -> Res
         unit.record(crate::app::approvals::ask::withdrawn(approval, goal));
     }
     Ok(())
-}
-
-fn moved(waits: &Waiting, state: TaskState) -> serde_json::Value {
-    json!({"task_id": waits.task_id, "state": state, "short_min": waits.short_min,
-           "ready_from": waits.ready_from})
 }
 
 fn offered(waits: &Waiting) -> TaskMove {

@@ -22,8 +22,8 @@ use crate::{
             BudgetNode,
             ledger::{Ledger, Overrun, Reservation, Used, WindowKey, WindowMove, WindowState},
         },
-        event::{EventKind, NewEvent},
         ids::{AttemptId, LimitId},
+        journal::{Kind, NewRow},
         spend::{ATTEMPTS, WALL_MS},
     },
     store::{
@@ -204,11 +204,10 @@ impl Accounts {
     pub(in crate::app) async fn write(self, unit: &mut Unit) -> Result<()> {
         for (attempt, overrun) in &self.overruns {
             let Some(window) = self.ledger.window(&overrun.window) else { continue };
-            let event = NewEvent::new(EventKind::BudgetOverrun).attempt(*attempt).data(json!({
+            unit.record(NewRow::new(Kind::BudgetOverrun).attempt(*attempt).data(json!({
                 "limit_id": overrun.window.limit, "node": window.node, "node_id": window.node_id,
                 "unit": window.unit, "limit": window.amount, "overrun": overrun.amount,
-            }));
-            unit.record(event);
+            })));
         }
         let touched = self.touched.iter().filter_map(|key| self.reservations.get_key_value(key));
         let (known, new): (Vec<_>, Vec<_>) =
@@ -246,7 +245,7 @@ impl Accounts {
 
 fn tell(unit: &mut Unit, key: WindowKey, window: &WindowState, percents: &[i16]) {
     for percent in percents {
-        unit.record(NewEvent::new(EventKind::BudgetThreshold).data(json!({
+        unit.record(NewRow::new(Kind::BudgetThreshold).data(json!({
             "limit_id": key.limit, "node": window.node, "node_id": window.node_id,
             "unit": window.unit, "period": window.period, "starts_at": key.starts_at,
             "percent": percent, "limit": window.amount, "settled": window.used(),

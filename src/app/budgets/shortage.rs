@@ -15,8 +15,8 @@ use crate::{
     app::{Error, Result, Unit},
     domain::{
         budget::{self, OnExhausted, ledger::Shortage},
-        event::{EventKind, NewEvent},
         ids::{GoalId, LimitId, TaskId},
+        journal::{Kind, NewRow},
         refusal::{Code, Refusal},
         states::{ApprovalKind, TaskState},
         task::TaskFacts,
@@ -59,9 +59,8 @@ pub(in crate::app) async fn park(
             reason: None,
         });
         let data = json!({"reason": "waits for a budget", "budget": lacks});
-        let parked = NewEvent::new(EventKind::TaskParked).goal(task.goal_id).task(task.task_id);
-        let after = TaskFacts { state: TaskState::Parked, ..task.clone() };
-        unit.record(parked.before(task).after(&after).data(data));
+        let parked = NewRow::new(Kind::TaskParked).goal(task.goal_id).task(task.task_id);
+        unit.record(parked.data(data));
         note_question(&mut asking, task, worst);
     }
     store::tasks::moves::apply(unit.tx(), &moves).await?;

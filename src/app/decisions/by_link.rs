@@ -25,7 +25,7 @@ use crate::{
         caller::Actor,
     },
     domain::{
-        access::person::Person,
+        access::{actor::UsedLink, person::Person},
         approval::{
             excluded::{Decider, separate},
             same_payload,
@@ -182,6 +182,7 @@ impl App {
         let actor = Actor {
             person: decider.person.clone(),
             request_id: Some(request_id),
+            link: Some(UsedLink { id: link.link_id, made_by: link.created_by }),
             ..Actor::SERVICE
         };
         let mut unit = self.begin_to_decide(workspace, actor, about.kind, &request).await?;

@@ -18,8 +18,8 @@ use crate::{
     domain::{
         approval::{Verdict, kind::Subject},
         budget::Period,
-        event::{EventKind, NewEvent},
         ids::PlanId,
+        journal::{Kind, NewRow},
         plan::TaskSpec,
         states::{GoalState, PlanState},
         task::{Next, TaskFacts},
@@ -49,7 +49,7 @@ pub(in crate::app) async fn take_effect(
         (Subject::Plan, _, _, Some(plan)) => {
             let state = PlanState::Rejected;
             store::goals::set_plan_state(unit.tx(), plan, state).await?;
-            unit.record(NewEvent::new(EventKind::PlanRejected).goal(goal.goal_id));
+            unit.record(NewRow::new(Kind::PlanRejected).goal(goal.goal_id));
             let reason = format!("the plan was not approved: {}", request.reason());
             cancel_locked(unit, goal.goal_id, &reason).await
         }

@@ -30,8 +30,8 @@ use crate::{
             excluded::{Decider, Excluded, separate},
         },
         check::Checks,
-        event::{EventKind, NewEvent},
         ids::{ApprovalId, KeyId, LinkId},
+        journal::{Kind, NewRow},
         link::{self, LinkState, LinkToken},
         refusal::{Code, Refusal},
         settings,
@@ -220,7 +220,7 @@ impl App {
         let fresh = store::approvals::links::revoke(unit.tx(), link).await?;
         let revoked = read(unit.tx(), approval, link).await?;
         if fresh {
-            unit.record(told(EventKind::ApprovalLinkRevoked, about, &revoked));
+            unit.record(told(Kind::ApprovalLinkRevoked, about, &revoked));
         }
         self.commit(unit).await?;
         Ok(revoked)
@@ -263,7 +263,7 @@ async fn issue(
     };
     store::approvals::links::insert(unit.tx(), &row).await?;
     let link = read(unit.tx(), approval, token.link()).await?;
-    unit.record(told(EventKind::ApprovalLinkCreated, about, &link));
+    unit.record(told(Kind::ApprovalLinkCreated, about, &link));
     let token = token.expose().to_owned();
     Ok(IssuedLink { link, path: format!("/decide/{token}"), token })
 }
@@ -280,12 +280,10 @@ fn separate_person(excluded: &[Excluded], person: &Person) -> std::result::Resul
 }
 
 /// The event of a link. Never its token.
-fn told(kind: EventKind, about: About, link: &ApprovalLink) -> NewEvent {
+fn told(kind: Kind, about: About, link: &ApprovalLink) -> NewRow {
     let About { kind: asked, goal_id, task_id } = about;
-    let mut event = NewEvent::new(kind).goal(goal_id).approval(link.approval_id).data(json!({
+    NewRow::new(kind).goal(goal_id).task(task_id).approval(link.approval_id).data(json!({
         "link_id": link.id, "kind": asked, "person": link.person, "expires_at": link.expires_at,
         "payload_sha256": link.payload_sha256,
-    }));
-    event.task = task_id;
-    event
+    }))
 }

@@ -28,9 +28,9 @@ use crate::{
             kind::Subject,
             same_payload,
         },
-        event::{EventKind, NewEvent},
         form::AnswerSchema,
         ids::{ApprovalId, WorkspaceId},
+        journal::{Kind, NewRow},
         refusal::Refusal,
         states::ApprovalKind,
     },
@@ -157,17 +157,16 @@ async fn record(
                           "verdict": request.decision, "revision": facts.revision,
                           "person": decider.person});
     review::tell(&mut data, request);
-    let mut event = NewEvent::new(EventKind::ApprovalDecided)
+    let row = NewRow::new(Kind::ApprovalDecided)
         .goal(facts.goal_id)
+        .task(facts.task_id)
         .attempt(facts.attempt_id)
         .approval(facts.approval_id)
         .before(&json!({"approval_id": facts.approval_id, "state": facts.state,
                         "payload_sha256": facts.payload_sha256}))
         .after(&json!({"approval_id": facts.approval_id, "state": request.decision.state(),
                        "payload_sha256": facts.payload_sha256, "verdict": request.decision,
-                       "reason": request.reason, "answer": request.answer}))
-        .data(data);
-    event.task = facts.task_id;
-    unit.record(event);
+                       "reason": request.reason, "answer": request.answer}));
+    unit.record(row.data(data));
     Ok(())
 }

@@ -21,8 +21,8 @@ use crate::{
     domain::{
         approval::{PayloadHash, check_revision, kind::Edit, same_payload},
         check::Checks,
-        event::{EventKind, NewEvent},
         ids::{ApprovalId, KeyId, PlanId},
+        journal::{Kind, NewRow},
         plan,
         states::{PlanState, Planner},
     },
@@ -91,14 +91,13 @@ impl App {
         let before = json!({"revision": facts.revision, "payload_sha256": facts.payload_sha256});
         let facts = replace(&mut unit, facts, &request.payload).await?;
         let after = json!({"revision": facts.revision, "payload_sha256": facts.payload_sha256});
-        let mut event = NewEvent::new(EventKind::ApprovalRevised)
+        let row = NewRow::new(Kind::ApprovalRevised)
             .goal(facts.goal_id)
+            .task(facts.task_id)
             .approval(approval)
             .before(&before)
-            .after(&after)
-            .data(json!({"kind": facts.kind, "revision": facts.revision}));
-        event.task = facts.task_id;
-        unit.record(event);
+            .after(&after);
+        unit.record(row.data(json!({"kind": facts.kind, "revision": facts.revision})));
         let revised = views::read(unit.tx(), approval).await?;
         self.commit(unit).await?;
         Ok(revised)

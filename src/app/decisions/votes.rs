@@ -13,7 +13,7 @@ use crate::{
     domain::{
         approval::{Verdict, excluded::Decider, review::Choice},
         canonical,
-        event::{EventKind, NewEvent},
+        journal::{Kind, NewRow},
         policy::{
             PolicySpec, StagePosition, expiry,
             panel::{Outcome, Panel, Tally, Vote},
@@ -175,15 +175,15 @@ async fn insert(
 
 fn tell(unit: &mut Unit, facts: &ApprovalFacts, place: StagePosition, tally: Tally) {
     let Tally { agree, reject, outcome } = tally;
-    let mut event = NewEvent::new(EventKind::ApprovalVoted)
+    let row = NewRow::new(Kind::ApprovalVoted)
         .goal(facts.goal_id)
+        .task(facts.task_id)
         .attempt(facts.attempt_id)
-        .approval(facts.approval_id)
-        .data(json!({"kind": facts.kind, "revision": facts.revision, "stage": place.stage,
-                     "agree": agree, "reject": reject,
-                     "stage_passed": outcome == Outcome::NextStage}));
-    event.task = facts.task_id;
-    unit.record(event);
+        .approval(facts.approval_id);
+    unit.record(row.data(json!({
+        "kind": facts.kind, "revision": facts.revision, "stage": place.stage, "agree": agree,
+        "reject": reject, "stage_passed": outcome == Outcome::NextStage,
+    })));
 }
 
 /// Why it is decided: the deciding vote's reason, or everything that those said who are against it.

@@ -21,8 +21,8 @@ use crate::{
     },
     domain::{
         approval::{Verdict, excluded::Decider, review::Choice},
-        event::{EventKind, NewEvent},
         ids::{ApprovalId, WorkspaceId},
+        journal::{Kind, NewRow},
         policy::{
             PolicySpec, StagePosition,
             expiry::{self, Expired},
@@ -133,25 +133,24 @@ async fn remind(unit: &mut Unit, late: &Late) -> Result<u64> {
     let remind_at = expiry::next_reminder(&late.spec, reminded, now);
     let to = Clocked { stage, escalation, expires_at, remind_at, reminded };
     store::approvals::frozen_policy::put(unit.tx(), late.facts.approval_id, to).await?;
-    told(unit, EventKind::ApprovalReminded, late, json!({"number": reminded, "overdue": false}));
+    told(unit, Kind::ApprovalReminded, late, json!({"number": reminded, "overdue": false}));
     Ok(1)
 }
 
 /// An event about an approval, with what everybody wants to know of it.
-fn told(unit: &mut Unit, kind: EventKind, late: &Late, more: serde_json::Value) {
+fn told(unit: &mut Unit, kind: Kind, late: &Late, more: serde_json::Value) {
     let Late { facts, standing, spec, .. } = late;
     let mut data = json!({"kind": facts.kind, "policy_id": standing.policy_id,
                           "policy": spec.name, "stage": standing.stage});
     if let (Some(data), serde_json::Value::Object(more)) = (data.as_object_mut(), more) {
         data.extend(more);
     }
-    let mut event = NewEvent::new(kind)
+    let row = NewRow::new(kind)
         .goal(facts.goal_id)
+        .task(facts.task_id)
         .attempt(facts.attempt_id)
-        .approval(facts.approval_id)
-        .data(data);
-    event.task = facts.task_id;
-    unit.record(event);
+        .approval(facts.approval_id);
+    unit.record(row.data(data));
 }
 
 /// Does what happens to an approval whose time is over.
@@ -192,7 +191,7 @@ async fn escalate(unit: &mut Unit, late: &Late, place: StagePosition) -> Result<
     let (approvers, quorum) = late.spec.approvers(place);
     let data = json!({"escalation": escalation, "approvers": approvers, "quorum": quorum,
                       "expires_at": expires_at});
-    told(unit, EventKind::ApprovalEscalated, late, data);
+    told(unit, Kind::ApprovalEscalated, late, data);
     Ok(())
 }
 
@@ -202,7 +201,7 @@ async fn wait(unit: &mut Unit, late: &Late) -> Result<()> {
     let to = Clocked { stage, escalation, expires_at: None, remind_at, reminded };
     store::approvals::frozen_policy::put(unit.tx(), late.facts.approval_id, to).await?;
     let data = json!({"number": reminded, "overdue": true});
-    told(unit, EventKind::ApprovalReminded, late, data);
+    told(unit, Kind::ApprovalReminded, late, data);
     Ok(())
 }
 
@@ -213,7 +212,7 @@ async fn end(unit: &mut Unit, late: &Late) -> Result<String> {
     store::approvals::frozen_policy::expire(unit.tx(), approval, &reason).await?;
     let data = json!({"state": ApprovalState::Expired, "on_expiry": late.spec.on_expiry,
                       "revision": late.facts.revision});
-    told(unit, EventKind::ApprovalExpired, late, data);
+    told(unit, Kind::ApprovalExpired, late, data);
     Ok(reason)
 }
 
@@ -229,7 +228,7 @@ async fn decide(unit: &mut Unit, late: &Late, request: &DecisionRequest) -> Resu
     store::approvals::decide(unit.tx(), &decision).await?;
     let data = json!({"state": request.decision.state(), "verdict": request.decision,
                       "revision": late.facts.revision, "by_default": true});
-    told(unit, EventKind::ApprovalDecided, late, data);
+    told(unit, Kind::ApprovalDecided, late, data);
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Seals rows of the journal behind their writers: see [`crate::app::audit_seal`].
+//! Seals rows of the journal behind their writers: see [`crate::app::journal::seal`].
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub(super) const DUTY: Duty = Duty {
     is_due: |due| due.seal,
     run: |app, workspace| {
         Box::pin(async move {
-            let sealed = app.seal_audit(workspace).await?;
+            let sealed = app.seal_journal(workspace).await?;
             Ok(Report { looked_at: sealed, did: sealed, left: 0, failure: None })
         })
     },

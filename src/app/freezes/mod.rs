@@ -39,9 +39,9 @@ use super::{
 };
 use crate::{
     domain::{
-        event::{EventKind, NewEvent},
         freeze::{self, FreezeScope},
         ids::{AgentId, AttemptId, FreezeId, GoalId, TaskId},
+        journal::{Kind, NewRow},
         refusal::Refusal,
         states::AttemptState,
         task::{AttemptFacts, TaskFacts},
@@ -105,7 +105,7 @@ impl App {
         let generation = store::freezes::lift(unit.tx(), freeze, actor, &lift.reason).await?;
         let lifted = read(unit.tx(), freeze).await?;
         if generation.is_some() {
-            let event = told(EventKind::FreezeLifted, &lifted.freeze, &lift.reason);
+            let event = told(Kind::FreezeLifted, &lifted.freeze, &lift.reason);
             unit.record(event.before(&before).after(&lifted.freeze));
         }
         self.commit(unit).await?;
@@ -176,14 +176,14 @@ pub(super) async fn set(
     let rows = store::freezes::read::list(unit.tx(), filter, None, 1).await?;
     for row in rows {
         let made: Freeze = row.into();
-        unit.record(told(EventKind::FreezeSet, &made, &new.reason).after(&made));
+        unit.record(told(Kind::FreezeSet, &made, &new.reason).after(&made));
     }
     Ok(freeze)
 }
 
 /// The event of a freeze, about what it is over.
-fn told(kind: EventKind, freeze: &Freeze, reason: &str) -> NewEvent {
-    let event = NewEvent::new(kind).data(json!({
+fn told(kind: Kind, freeze: &Freeze, reason: &str) -> NewRow {
+    let event = NewRow::new(kind).data(json!({
         "freeze_id": freeze.id, "scope": freeze.scope, "scope_id": freeze.scope_id,
         "capability": freeze.capability, "mode": freeze.mode, "generation": freeze.generation,
         "stopped_attempts": freeze.stopped_attempts,

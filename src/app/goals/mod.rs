@@ -29,8 +29,8 @@ use crate::{
     domain::{
         budget::BudgetNode,
         check::Checks,
-        event::{EventKind, NewEvent},
         ids::{GoalId, PlanId},
+        journal::{Kind, NewRow},
         outline::OutlineNote,
         plan::{
             TaskSpec, check_instant,
@@ -159,7 +159,7 @@ impl App {
             store::goals::reprioritise(unit.tx(), goal, facts.priority, priority).await?;
         }
         let edited = views::read(unit.tx(), goal).await?;
-        let event = NewEvent::new(EventKind::GoalUpdated).goal(goal);
+        let event = NewRow::new(Kind::GoalUpdated).goal(goal);
         unit.record(event.before(&before).after(&edited));
         let goal = edited;
         self.commit(unit).await?;
@@ -247,7 +247,7 @@ async fn write_goal(
     store::goals::insert(unit.tx(), &row).await?;
     let title: String = new.title.chars().take(100).collect();
     unit.record(
-        NewEvent::new(EventKind::GoalCreated)
+        NewRow::new(Kind::GoalCreated)
             .goal(goal)
             .after(new)
             .data(json!({"title": title, "planner": draft.planner})),
@@ -277,7 +277,7 @@ async fn write_plan(
         return apply(unit, at, plan, &draft.tasks).await;
     }
     unit.record(
-        NewEvent::new(EventKind::PlanProposed)
+        NewRow::new(Kind::PlanProposed)
             .goal(goal)
             .after(&draft.tasks)
             .data(json!({"plan_id": plan, "tasks": count})),
@@ -301,12 +301,11 @@ pub(super) async fn apply(
     tasks: &[TaskSpec],
 ) -> Result<()> {
     unit.record(
-        NewEvent::new(EventKind::PlanApplied)
+        NewRow::new(Kind::PlanApplied)
             .goal(at.goal)
-            .after(&tasks)
             .data(json!({"plan_id": plan, "tasks": tasks.len()})),
     );
-    unit.record(NewEvent::new(EventKind::GoalActive).goal(at.goal));
+    unit.record(NewRow::new(Kind::GoalActive).goal(at.goal));
     let ids = create_tasks(unit, at, tasks).await?;
     create::of_tasks(unit, &ids, tasks).await?;
     finish_if_over(unit, at.goal).await?;
@@ -336,12 +335,6 @@ pub(super) async fn cancel_locked(unit: &mut Unit, goal: GoalId, reason: &str) -
         unit.record(crate::app::approvals::ask::withdrawn(approval, goal));
     }
     let reason: String = reason.chars().take(300).collect();
-    let facts = |state: GoalState| json!({"goal_id": goal, "state": state});
-    let event = NewEvent::new(EventKind::GoalCancelled).goal(goal).after(&facts(state));
-    let event = match unit.known(goal).map(|known| known.state) {
-        Some(before) => event.before(&facts(before)),
-        None => event,
-    };
-    unit.record(event.data(json!({"reason": reason})));
+    unit.record(NewRow::new(Kind::GoalCancelled).goal(goal).data(json!({"reason": reason})));
     Ok(())
 }

@@ -23,10 +23,10 @@ use crate::{
     },
     domain::{
         approval::Risk,
-        event::{EventKind, NewEvent},
         form::AnswerSchema,
         freeze::{FreezeMode, FreezeScope},
         ids::{ApprovalId, AttemptId, GoalId, InterventionId, NudgeId, TaskId},
+        journal::{Kind, NewRow},
         rule::{self, Choice, Closing, Finding, Subject, Then},
         states::{ApprovalKind, AttemptState, GoalState, TaskState},
         task::{Next, TaskFacts},
@@ -91,10 +91,8 @@ pub(in crate::app) async fn open(
         "rule_id": rule.id, "rule": rule.name, "intervention_id": id, "condition": new.condition,
         "detail": finding.detail, "action": new.action,
     });
-    let mut event = NewEvent::new(EventKind::RuleTriggered).goal(target.goal).data(data);
-    event.task = task_id;
-    event.attempt = target.attempt;
-    unit.record(event);
+    let row = NewRow::new(Kind::RuleTriggered).goal(target.goal).task(task_id);
+    unit.record(row.attempt(target.attempt).data(data));
     let sentence = sentence(rule, finding);
     match &rule.then {
         Then::Nudge { text } => nudge(unit, rule, &target, text).await?,
@@ -266,7 +264,7 @@ pub(in crate::app) async fn withdraw(unit: &mut Unit, questions: &[ApprovalId]) 
     let reason = "what it was about has ended";
     let gone = store::approvals::withdraw(unit.tx(), questions, reason).await?;
     for (approval, goal) in gone {
-        unit.record(NewEvent::new(EventKind::ApprovalCancelled).goal(goal).approval(approval));
+        unit.record(NewRow::new(Kind::ApprovalCancelled).goal(goal).approval(approval));
     }
     Ok(())
 }
@@ -328,9 +326,7 @@ pub(in crate::app) async fn close(
         let data = serde_json::json!({
             "rule_id": rule_id, "intervention_id": intervention_id, "closing": closing,
         });
-        let mut event = NewEvent::new(EventKind::RuleCleared).goal(goal_id).data(data);
-        event.task = task_id;
-        unit.record(event);
+        unit.record(NewRow::new(Kind::RuleCleared).goal(goal_id).task(task_id).data(data));
     }
     Ok(count)
 }

@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     domain::{
-        event::{EventKind, NewEvent},
         ids::{InterventionId, RuleId},
+        journal::{Kind, NewRow},
         refusal::{Code, Refusal},
     },
     store::{self, Tx, rules::RuleText},
@@ -55,8 +55,8 @@ impl App {
             if !made.await? {
                 return Err(taken(&new.name));
             }
-            unit.record(told(EventKind::RuleCreated, id, &new.name));
             let rule = read(unit.tx(), id).await?;
+            unit.record(told(Kind::RuleCreated, id, &new.name).after(&rule));
             idempotency::store(unit, principal, request, &rule).await?;
             Ok(Outcome::fresh(rule))
         };
@@ -105,12 +105,13 @@ impl App {
         let stored = lock(&mut unit, rule, version).await?;
         let new = change.of(stored.clone());
         check(&mut unit, &new).await?;
-        if new != RuleChange::default().of(stored) {
+        if new != RuleChange::default().of(stored.clone()) {
             let text = text(&new)?;
             if !store::rules::update(unit.tx(), rule, &text).await? {
                 return Err(taken(&new.name));
             }
-            unit.record(told(EventKind::RuleUpdated, rule, &new.name));
+            let edited = read(unit.tx(), rule).await?;
+            unit.record(told(Kind::RuleUpdated, rule, &new.name).before(&stored).after(&edited));
         }
         let edited = read(unit.tx(), rule).await?;
         self.commit(unit).await?;
@@ -131,7 +132,7 @@ impl App {
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let stored = lock(&mut unit, rule, version).await?;
         store::rules::delete(unit.tx(), rule).await?;
-        unit.record(told(EventKind::RuleDeleted, rule, &stored.name));
+        unit.record(told(Kind::RuleDeleted, rule, &stored.name).before(&stored));
         self.commit(unit).await
     }
 
@@ -185,8 +186,8 @@ fn taken(name: &str) -> Error {
     Refusal::new(Code::AlreadyExists, detail).into()
 }
 
-fn told(kind: EventKind, rule: RuleId, name: &str) -> NewEvent {
-    NewEvent::new(kind).data(json!({"rule_id": rule, "name": name}))
+fn told(kind: Kind, rule: RuleId, name: &str) -> NewRow {
+    NewRow::new(kind).data(json!({"rule_id": rule, "name": name}))
 }
 
 fn text(new: &NewRule) -> Result<RuleText<'_>> {

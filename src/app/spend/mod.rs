@@ -14,6 +14,7 @@ pub mod rerate;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{
     App, Result, Unit,
@@ -25,9 +26,9 @@ use super::{
 };
 use crate::{
     domain::{
-        audit::Mutation,
         check::Checks,
         ids::{AttemptId, GoalId, ProjectId, WorkspaceId},
+        journal::{Kind, NewRow},
         spend::{self, Amounts, SpendEntry, SpendReport, UnitSpend},
         states::{AttemptState, SpendNode},
         task::{self, AttemptFacts, holder::Holder},
@@ -74,9 +75,6 @@ pub(super) struct SpendCommand {
     report: SpendReport,
 }
 
-/// A report of spend in the audit: a record of its own, with nothing before it.
-const SPEND_REPORTED: &str = "attempt.spend_reported";
-
 impl Batched for SpendCommand {
     type Context = App;
     type Group = WorkspaceId;
@@ -111,9 +109,12 @@ impl Batched for SpendCommand {
         let spent = charge(&mut unit, &reports, &[]).await?;
         for (attempt, command) in admitted.iter().zip(&batch) {
             let Ok(attempt) = attempt else { continue };
-            let mutation = Mutation::new(SPEND_REPORTED, "attempt", attempt.attempt_id);
-            let mutation = mutation.goal(attempt.goal_id).after(&command.report);
-            unit.audit(mutation.by(command.actor.clone()));
+            let spent = spent.get(&attempt.attempt_id);
+            let late = attempt.state != AttemptState::Running;
+            let row = NewRow::new(Kind::AttemptSpendReported).of_attempt(attempt);
+            unit.record(
+                row.by(command.actor.clone()).data(json!({"attempt_spend": spent, "late": late})),
+            );
         }
         let answers = admitted.into_iter().map(|attempt| {
             let attempt = attempt?;

@@ -21,8 +21,8 @@ use crate::{
     },
     domain::{
         check::Checks,
-        event::{EventKind, NewEvent},
         ids::PriceId,
+        journal::{Kind, NewRow},
         plan::check_instant,
         price::{self, Imported, ImportedPrice, NewPrice, PriceSource, Skipped, absurdities},
         refusal::{FieldError, Refusal},
@@ -103,7 +103,7 @@ impl App {
             let data = json!({"price_id": made.price_id, "provider": new.provider,
                               "model": new.model, "effective_from": at});
             let shown = view(made)?;
-            unit.record(NewEvent::new(EventKind::PriceCreated).after(&shown).data(data));
+            unit.record(NewRow::new(Kind::PriceCreated).after(&shown).data(data));
             idempotency::store(unit, principal, request, &shown).await?;
             Ok(Outcome::fresh(shown))
         };
@@ -149,7 +149,7 @@ impl App {
         }
         let data = json!({"source": source, "added": answer.added});
         let shown = rows.into_iter().map(view).collect::<Result<Vec<ModelPrice>>>()?;
-        unit.record(NewEvent::new(EventKind::PriceCreated).after(&shown).data(data));
+        unit.record(NewRow::new(Kind::PriceCreated).after(&shown).data(data));
         self.commit(unit).await?;
         Ok(answer)
     }

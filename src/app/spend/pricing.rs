@@ -16,8 +16,8 @@ use crate::{
     domain::{
         budget::UnknownModel,
         check::Checks,
-        event::{EventKind, NewEvent},
         ids::AttemptId,
+        journal::{Kind, NewRow},
         price::{self, BookPrice, Cost, MoneySource, Price, Tokens, Usage},
         refusal::Refusal,
         spend::{self, MONEY, SpendEntry, SpendReport},
@@ -216,8 +216,7 @@ impl Pricing {
             };
             if priced.refused {
                 let data = json!({"model": priced.call.model, "provider": priced.call.provider});
-                let event = NewEvent::new(EventKind::PriceUnknown).attempt(line.attempt);
-                unit.record(event.data(data));
+                unit.record(NewRow::new(Kind::PriceUnknown).attempt(line.attempt).data(data));
             }
             calls.push(priced.call);
         }

@@ -14,8 +14,8 @@ use super::{pricing, raise_totals, store_entries};
 use crate::{
     app::{App, Result, Unit, budgets::settle, caller::Actor, unit::locks::locked},
     domain::{
-        event::{EventKind, NewEvent},
         ids::{AttemptId, WorkspaceId},
+        journal::{Kind, NewRow},
         price,
         spend::{Charge, FRACTIONS, MONEY, RERATE_PREFIX, UNPRICED, UnitSpend},
         task::AttemptFacts,
@@ -153,7 +153,7 @@ async fn write(
     let stored = store_entries(unit, &attempts, entries, &mut spent).await?;
     raise_totals(unit, stored.rises).await?;
     settle::settle(unit, &stored.lines, &[]).await?;
-    unit.record(NewEvent::new(EventKind::SpendRerated).data(json!({"calls": count})));
+    unit.record(NewRow::new(Kind::SpendRerated).data(json!({"calls": count})));
     Ok(())
 }
 

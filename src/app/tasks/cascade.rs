@@ -25,9 +25,9 @@ use super::{
 use crate::{
     app::{Error, Result, Unit, unit::locks::lock_goal},
     domain::{
-        event::{EventKind, NewEvent},
         goal::{TaskCounts, roll_up},
         ids::{AttemptId, GoalId, LimitId, TaskId},
+        journal::{Kind, NewRow},
         settings,
         states::{AttemptState, FailureClass, GoalState, TaskState},
         task::{self, Next, TaskFacts, claim},
@@ -103,22 +103,16 @@ pub async fn finish_goal(
         store::goals::not_made_up_for(unit.tx(), goal).await?
     };
     let judged = TaskCounts { failed, cancelled, ..counts };
-    let before = state;
     let Some(state) = roll_up(state, judged) else { return Ok(()) };
     let (kind, reason) = match state {
-        GoalState::Completed => (EventKind::GoalCompleted, None),
-        GoalState::Cancelled => {
-            (EventKind::GoalCancelled, Some("some of its tasks were cancelled"))
-        }
-        GoalState::Failed => (EventKind::GoalFailed, Some("some of its tasks failed")),
+        GoalState::Completed => (Kind::GoalCompleted, None),
+        GoalState::Cancelled => (Kind::GoalCancelled, Some("some of its tasks were cancelled")),
+        GoalState::Failed => (Kind::GoalFailed, Some("some of its tasks failed")),
         GoalState::Planning | GoalState::Proposed | GoalState::Active => return Ok(()),
     };
     store::goals::set_state(unit.tx(), goal, state, reason).await?;
-    let event = NewEvent::new(kind)
-        .goal(goal)
-        .before(&json!({"goal_id": goal, "state": before, "tasks": counts}))
-        .after(&json!({"goal_id": goal, "state": state, "tasks": counts}));
-    unit.record(event.data(json!({"tasks": counts, "reason": reason})));
+    let data = json!({"tasks": counts, "reason": reason});
+    unit.record(NewRow::new(kind).goal(goal).data(data));
     Ok(())
 }
 
@@ -162,9 +156,6 @@ async fn write(
             reason: state.is_terminal().then(|| change.reason.clone()).flatten(),
         });
         unit.record(cascade_events::told(change, state, failure, at));
-        if let Some((attempt, state)) = change.attempt {
-            unit.audit(cascade_events::of_attempt(change, attempt, state));
-        }
         note_end(&mut ended, counts, change, state);
     }
     store::tasks::moves::apply(unit.tx(), &moves).await?;
@@ -259,12 +250,10 @@ pub async fn cancel(unit: &mut Unit, tasks: &[TaskId], reason: &str) -> Result<V
     }
     for task in asked {
         unit.record(
-            NewEvent::new(EventKind::TaskCancelRequested)
+            NewRow::new(Kind::TaskCancelRequested)
                 .goal(task.goal_id)
                 .task(task.task_id)
                 .attempt(task.current_attempt)
-                .before(&task)
-                .after(&TaskFacts { cancelling: true, ..task.clone() })
                 .data(json!({"reason": reason})),
         );
     }

@@ -11,8 +11,8 @@ use super::unblock;
 use crate::{
     app::{Result, Unit},
     domain::{
-        event::{EventKind, NewEvent, task_event},
         ids::{GoalId, TaskId},
+        journal::{Kind, NewRow},
         plan::{
             TaskSpec,
             first_states::{FirstState, first_states},
@@ -145,16 +145,14 @@ fn criteria(ids: &[TaskId], specs: &[TaskSpec]) -> Vec<NewCriterion> {
 
 fn record(unit: &mut Unit, at: InsertPoint, specs: &[TaskSpec], rows: &[NewTask]) {
     for (row, spec) in rows.iter().zip(specs) {
-        let event = |kind| NewEvent::new(kind).goal(at.goal).task(row.task_id);
+        let about = |kind| NewRow::new(kind).goal(at.goal).task(row.task_id);
         let title: String = spec.title.chars().take(100).collect();
         unit.record(
-            event(EventKind::TaskCreated)
+            about(Kind::TaskCreated)
                 .after(spec)
                 .data(json!({"ref": row.reference, "title": title})),
         );
-        let facts = json!({"task_id": row.task_id, "state": row.state, "priority": row.priority,
-                           "ready_from": row.ready_from, "parent_id": row.parent_id});
-        unit.record(event(task_event(row.state)).after(&facts));
+        unit.record(about(Kind::of_task(row.state)));
     }
 }
 

@@ -22,8 +22,8 @@ use super::{
 use crate::{
     domain::{
         check::Checks,
-        event::{EventKind, NewEvent},
         ids::TaskId,
+        journal::{Kind, NewRow},
         refusal::{Code, Refusal},
         settings,
         states::TaskState,
@@ -93,7 +93,7 @@ impl App {
         }
         if facts.acknowledged_at.is_none() {
             store::tasks::edit::acknowledge(unit.tx(), task).await?;
-            let event = NewEvent::new(EventKind::TaskAcknowledged).goal(facts.goal_id).task(task);
+            let event = NewRow::new(Kind::TaskAcknowledged).goal(facts.goal_id).task(task);
             unit.record(event.data(json!({"reason": said.reason})));
         }
         let task = detail::read(unit.tx(), task).await?;
@@ -127,7 +127,7 @@ impl App {
         if let Some(priority) = change.priority.filter(|priority| *priority != before) {
             store::tasks::edit::set_priority(unit.tx(), task, priority).await?;
             let data = json!({"priority": priority, "priority_before": before});
-            let event = NewEvent::new(EventKind::TaskUpdated).goal(goal_id).task(task);
+            let event = NewRow::new(Kind::TaskUpdated).goal(goal_id).task(task);
             let facts = |priority: i16| json!({"task_id": task, "priority": priority});
             unit.record(event.before(&facts(before)).after(&facts(priority)).data(data));
         }

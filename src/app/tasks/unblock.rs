@@ -3,8 +3,8 @@
 use crate::{
     app::{Result, Unit, approvals::ask::ask},
     domain::{
-        event::{NewEvent, task_event},
         ids::{GoalId, TaskId},
+        journal::{Kind, NewRow},
         states::{ApprovalKind, TaskState},
         task::{self, Freed, TaskFacts, claim},
     },
@@ -42,12 +42,8 @@ pub async fn free(unit: &mut Unit, tasks: Vec<TaskFacts>, needs: Needs) -> Resul
                 Freed::Ask => asked.push(task),
             }
             if freed.state() != task.state {
-                let event = NewEvent::new(task_event(freed.state()))
-                    .goal(task.goal_id)
-                    .task(task.task_id)
-                    .before(task)
-                    .after(&TaskFacts { state: freed.state(), ..task.clone() });
-                unit.record(event);
+                let row = NewRow::new(Kind::of_task(freed.state()));
+                unit.record(row.goal(task.goal_id).task(task.task_id));
             }
             moves.push(TaskMove {
                 task_id: task.task_id,

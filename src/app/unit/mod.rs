@@ -1,24 +1,29 @@
-//! The unit of work: one transaction, one instant, its events, and the hints after its commit.
+//! The unit of work: one transaction, one instant, its rows of the journal, and the hints after its
+//! commit.
+
+use std::collections::HashMap;
 
 pub mod idempotency;
+mod journal;
 pub mod locks;
 pub mod snapshot;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{App, Result, caller::Actor, trail::Trail};
+use super::{App, Result, caller::Actor};
 use crate::{
     clock::Clock,
     domain::{
-        audit::Mutation,
-        event::{EventKind, NewEvent},
-        ids::{GoalId, Id, KeyId, WorkspaceId},
+        ids::{AttemptId, Id, KeyId, WorkspaceId},
+        journal::{Kind, NewRow},
+        spend::Amounts,
     },
     entropy::Entropy,
     store::{self, Hold, SystemTx, Tx, goals::GoalFacts},
 };
 use idempotency::Outcome;
+use journal::Recorded;
 
 /// One transaction for one workspace. Dropped without [`Unit::commit`], it changes nothing.
 #[derive(Debug)]
@@ -26,8 +31,7 @@ pub struct Unit {
     tx: Tx,
     actor: Actor,
     entropy: Entropy,
-    events: Vec<NewEvent>,
-    trail: Trail,
+    recorded: Recorded,
 }
 
 impl App {
@@ -58,8 +62,8 @@ impl App {
             self.pool.begin_with(store::begin(workspace, hold)).await?.into();
         let now = read(&self.clock, system.conn()).await?;
         let entropy = self.entropy.clone();
-        let (events, trail) = (Vec::new(), Trail::default());
-        Ok(Unit { tx: system.within(workspace, now), actor, entropy, events, trail })
+        let recorded = Recorded::default();
+        Ok(Unit { tx: system.within(workspace, now), actor, entropy, recorded })
     }
 
     /// What time it is, for reads that need no transaction.
@@ -91,23 +95,27 @@ impl App {
         Ok(system.within(workspace, now))
     }
 
-    /// Commits, then hints to whoever waits for what its events say.
+    /// A transaction that is no unit of work: it has no share in limits and freezes, and waits for no
+    /// unit that holds them alone.
+    pub(super) async fn transaction(&self, workspace: WorkspaceId) -> Result<Tx> {
+        let mut system: SystemTx = self.pool.begin().await?.into();
+        let now = read(&self.clock, system.conn()).await?;
+        Ok(system.within(workspace, now))
+    }
+
+    /// Commits, then hints at its rows to waiting requests.
     ///
     /// # Errors
     /// When the database fails; then nothing was changed.
     pub async fn commit(&self, unit: Unit) -> Result<()> {
-        let Unit { mut tx, actor, entropy, events, trail } = unit;
-        let (workspace, now) = (tx.workspace, tx.now);
-        let entries = trail.entries(&actor);
-        if !entries.is_empty() {
-            let ids = entropy.ids(now, entries.len());
-            store::audit::insert(tx.conn(), workspace, now, &ids, &entries).await?;
-        }
-        if !events.is_empty() {
-            store::events::append(tx.conn(), workspace, now, &events).await?;
+        let Unit { mut tx, actor, entropy, recorded } = unit;
+        let workspace = tx.workspace;
+        let rows = recorded.finish(&actor, &entropy);
+        if !rows.is_empty() {
+            store::journal::append(&mut tx, &rows).await?;
         }
         tx.commit().await?;
-        self.hint(workspace, &events);
+        self.hint(workspace, &rows);
         Ok(())
     }
 
@@ -148,18 +156,14 @@ impl App {
         }
     }
 
-    fn hint(&self, workspace: WorkspaceId, events: &[NewEvent]) {
+    fn hint(&self, workspace: WorkspaceId, rows: &[NewRow]) {
         // What a lifted freeze was over may be claimed again, without an event of its own; what was
         // reassigned, by somebody else.
-        let offers = |kind| {
-            matches!(
-                kind,
-                EventKind::TaskReady | EventKind::FreezeLifted | EventKind::TaskReassigned
-            )
-        };
-        if events.iter().any(|event| offers(event.kind)) {
+        let offers =
+            |kind| matches!(kind, Kind::TaskReady | Kind::FreezeLifted | Kind::TaskReassigned);
+        if rows.iter().any(|row| offers(row.kind)) {
             self.wake.ready(workspace);
-        } else if !events.is_empty() {
+        } else if !rows.is_empty() {
             self.wake.changed(workspace);
         }
     }
@@ -220,27 +224,19 @@ impl Unit {
         &self.entropy
     }
 
-    /// Records an event of this unit's actor; it is numbered at the commit. It is written into the
-    /// audit too.
-    pub fn record(&mut self, mut event: NewEvent) {
-        event.actor.get_or_insert_with(|| self.actor.clone());
-        self.trail.add(Mutation::told(&event, self.tx.workspace));
-        self.events.push(event);
+    /// Records a row of the journal; it is numbered at the commit. Its actor is that of the unit if it
+    /// names none.
+    pub fn record(&mut self, row: NewRow) {
+        self.recorded.add(row);
     }
 
-    /// Writes a mutation into the audit that no event tells of.
-    pub fn audit(&mut self, mutation: Mutation) {
-        self.trail.add(mutation);
-    }
-
-    /// Notes goals whose rows are held.
+    /// Notes goals whose rows are held: their rows are recorded on behalf of the people they name.
     pub fn know(&mut self, goals: &[GoalFacts]) {
-        self.trail.know(goals);
+        self.recorded.know(goals);
     }
 
-    /// A goal as it was when its row was first held.
-    #[must_use]
-    pub fn known(&self, goal: GoalId) -> Option<&GoalFacts> {
-        self.trail.goal(goal)
+    /// Adds to the rows about tasks what their attempts have used by now.
+    pub(super) fn note_spend(&mut self, spent: &HashMap<AttemptId, Amounts>) {
+        self.recorded.note_spend(spent);
     }
 }

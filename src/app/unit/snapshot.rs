@@ -30,4 +30,12 @@ impl App {
         let now = self.clock.or(store::verify::moment(&mut system).await?);
         Ok(Moment { tx: system.within(workspace, now), _place: place })
     }
+
+    /// One moment of a workspace, for a check that reads all of it on one core of the database.
+    pub(in crate::app) async fn still(&self, workspace: WorkspaceId) -> Result<Tx> {
+        let mut system: SystemTx = self.pool.begin().await?.into();
+        store::verify::hold_still(&mut system).await?;
+        let now = self.clock.or(store::verify::moment(&mut system).await?);
+        Ok(system.within(workspace, now))
+    }
 }

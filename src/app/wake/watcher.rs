@@ -60,7 +60,7 @@ impl Watcher {
             (line.hints(), line.newcomers())
         };
         let mut system = self.app.system().await?;
-        let (newest, now) = store::events::head(system.conn(), self.workspace).await?;
+        let (newest, now) = store::journal::head(&mut system, self.workspace).await?;
         let mut tx = system.within(self.workspace, self.app.clock.or(now));
         let moved = self.missed || self.head != Some(newest);
         match self.head {
@@ -93,7 +93,7 @@ impl Watcher {
 
     /// Agents that were edited, or a key of which was revoked, since the last look.
     async fn agents_that_changed(&self, tx: &mut Tx, head: i64, newest: i64) -> Result<()> {
-        let agents = store::events::agents_touched(tx.conn(), self.workspace, head, newest).await?;
+        let agents = store::journal::agents_touched(tx, head, newest).await?;
         if !agents.is_empty() {
             self.watch.line().wake_agents(&agents);
         }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::person::Person;
-use crate::domain::ids::KeyId;
+use crate::domain::ids::{KeyId, LinkId};
 
-/// The author of a change. Events show the key only; the audit shows every field.
+/// The author of a change, as the journal records it. Events show the key only.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Actor {
     /// The key used. `None`: the service itself, its command line, or a person with a link.
@@ -16,9 +16,21 @@ pub struct Actor {
     pub owner: Option<Person>,
     /// The id of the HTTP request.
     pub request_id: Option<Arc<str>>,
+    /// The decision link, when a person without a key does it.
+    pub link: Option<UsedLink>,
+}
+
+/// A decision link that was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UsedLink {
+    /// The link.
+    pub id: LinkId,
+    /// The key that made it.
+    pub made_by: KeyId,
 }
 
 impl Actor {
     /// The service itself, or its command line.
-    pub const SERVICE: Self = Self { key: None, person: None, owner: None, request_id: None };
+    pub const SERVICE: Self =
+        Self { key: None, person: None, owner: None, request_id: None, link: None };
 }

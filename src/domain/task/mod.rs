@@ -19,7 +19,6 @@ pub mod transitions;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 
 use super::{
@@ -31,7 +30,7 @@ use super::{
 use holder::Holder;
 
 /// Columns of a task that the rules read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskFacts {
     /// Id of the task.
     pub task_id: TaskId,

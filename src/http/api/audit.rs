@@ -1,4 +1,4 @@
-//! The audit: who did what, and whether that record was touched.
+//! The audit: all rows of the journal, and whether they were changed.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use uuid::Uuid;
 use crate::{
     app::{
         App,
-        audits::{AuditFilter, AuditRecord, AuditVerification},
         caller::MonitorCaller,
+        journal::{AuditFilter, AuditRow, verify::AuditVerification},
     },
     domain::{
-        audit::{Digest, Head},
         check::Checks,
-        ids::{AuditEntryId, KeyId},
+        ids::{GoalId, KeyId},
+        journal::{Digest, Head},
     },
     http::{
         describe::handlers,
@@ -39,33 +39,35 @@ pub fn routes() -> OpenApiRouter<HttpState> {
     handlers![list_audit, verify_audit, export_audit]
 }
 
-/// Which entries to list.
+/// Which rows to list.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct AuditQuery {
-    /// Only about things of this kind.
+    /// Only rows whose subject has this noun.
     #[param(example = "task")]
     pub subject: Option<String>,
-    /// Only about this thing.
+    /// Only rows about this subject.
     pub subject_id: Option<Uuid>,
-    /// Only what was done with this key.
+    /// Only rows that concern this goal, its tasks, attempts or approvals.
+    pub goal_id: Option<GoalId>,
+    /// Only what this key did.
     pub actor_key_id: Option<KeyId>,
-    /// Only what was done with a key of this person.
+    /// Only what this person did.
     #[param(example = "alice@example.com")]
-    pub person: Option<String>,
+    pub actor_person: Option<String>,
     /// Only what was done on behalf of this person.
     #[param(example = "bob@example.com")]
     pub on_behalf_of: Option<String>,
-    /// Only this action.
+    /// Only rows of this kind.
     #[param(example = "key.created")]
-    pub action: Option<String>,
-    /// Only what was done by this request: `X-Request-Id` of its answer.
-    pub request_id: Option<String>,
-    /// Only what was done at this instant or later.
+    pub kind: Option<String>,
+    /// Only what this request did: `X-Request-Id` of its answer.
+    pub request: Option<String>,
+    /// Only rows of this instant or later.
     #[param(example = "2026-03-01T00:00:00Z")]
     pub from: Option<DateTime<Utc>>,
-    /// Only what was done before this instant.
+    /// Only rows before this instant.
     #[param(example = "2026-04-01T00:00:00Z")]
     pub until: Option<DateTime<Utc>>,
 }
@@ -73,64 +75,55 @@ pub struct AuditQuery {
 /// Where a page of the audit starts.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct AuditAfter {
-    id: AuditEntryId,
+    number: i64,
 }
 
 impl SortKey for AuditAfter {
     const LIST: &'static str = "audit";
 }
 
-/// List what was done.
+/// List the journal.
 ///
-/// Every mutation that was answered with 2xx, and everything that the service did by itself: who, on
-/// whose behalf, in which request, to what, and the SHA-256 of it before and after. Newest first. A
-/// request that found everything as it asked for changed nothing, and neither did a heartbeat that only
-/// keeps a lease: these are not here.
+/// One row for each thing that happened: every request that changed something, and everything the
+/// service did by itself. A row says who did it, on whose behalf, in which request, and about what;
+/// rows of edits have the SHA-256 of their subject before and after. Newest first. A request that
+/// changed nothing has no row, nor has a heartbeat that only renews a lease.
 ///
-/// By the thing or the request entries are found at once. Filters by person, key, kind or action look
-/// at one entry after the other: say the time too where there are millions.
+/// Rows of a goal or of a subject are found by an index, and so is a span of time. The other filters
+/// test one row after the other: give a span of time with them where there are millions.
 #[utoipa::path(get, path = "/v1/audit", tag = "audit")]
 async fn list_audit(
     Auth(caller): Auth<MonitorCaller>,
     State(app): State<Arc<App>>,
     list: Listing<AuditQuery, AuditAfter>,
-) -> Result<Paged<AuditRecord>> {
-    let AuditQuery {
-        subject,
-        subject_id,
-        actor_key_id,
-        person,
-        on_behalf_of,
-        action,
-        request_id,
-        from,
-        until,
-    } = &list.filter;
+) -> Result<Paged<AuditRow>> {
+    let query = &list.filter;
     let filter = AuditFilter {
-        subject: subject.as_deref(),
-        subject_id: *subject_id,
-        actor_key: *actor_key_id,
-        person: person.as_deref(),
-        on_behalf_of: on_behalf_of.as_deref(),
-        action: action.as_deref(),
-        request: request_id.as_deref(),
-        from: *from,
-        until: *until,
+        subject: query.subject.as_deref(),
+        subject_id: query.subject_id,
+        goal: query.goal_id,
+        actor_key: query.actor_key_id,
+        actor_person: query.actor_person.as_deref(),
+        on_behalf_of: query.on_behalf_of.as_deref(),
+        kind: query.kind.as_deref(),
+        request: query.request.as_deref(),
+        from: query.from,
+        until: query.until,
     };
-    let before = list.after.map(|after| after.id);
+    let before = list.after.map(|after| after.number);
     let found = app.list_audit(&caller, filter, before, list.rows()).await?;
-    list.page(found, |record| AuditAfter { id: record.entry.entry_id })
+    list.page(found, |found| AuditAfter { number: found.row.number })
 }
 
-/// A head of the audit that was kept elsewhere.
+/// A head of the journal that was kept elsewhere.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct KeptHead {
-    /// `seq` of the head; with `head`.
+    /// `number` of the head; with `head`.
     #[param(minimum = 1, example = 5120)]
-    pub seq: Option<i64>,
-    /// `chain_sha256` of the head; with `seq`.
+    pub number: Option<i64>,
+    /// `chain_sha256` of the head; with `number`.
     #[param(example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
     pub head: Option<String>,
 }
@@ -138,22 +131,22 @@ pub struct KeptHead {
 impl KeptHead {
     fn read(&self) -> Result<Option<Head>> {
         let mut checks = Checks::new();
-        let read = match (self.seq, &self.head) {
+        let read = match (self.number, &self.head) {
             (None, None) => None,
-            (Some(seq), Some(head)) => {
-                checks.range("?seq", seq, 1..=i64::MAX);
+            (Some(number), Some(head)) => {
+                checks.range("?number", number, 1..=i64::MAX);
                 let digest: std::result::Result<Digest, _> = head.parse();
                 digest
                     .map_err(|wrong| checks.add("?head", wrong))
                     .ok()
-                    .map(|chain_sha256| Head { seq, chain_sha256 })
+                    .map(|chain_sha256| Head { number, chain_sha256 })
             }
             (Some(_), None) => {
-                checks.add("?head", "must be given with `seq`: both are of one head");
+                checks.add("?head", "must be given with `number`: both are of one head");
                 None
             }
             (None, Some(_)) => {
-                checks.add("?seq", "must be given with `head`: both are of one head");
+                checks.add("?number", "must be given with `head`: both are of one head");
                 None
             }
         };
@@ -162,14 +155,17 @@ impl KeptHead {
     }
 }
 
-/// Check that the audit was not touched.
+/// Check the journal for changes.
 ///
-/// Recomputes every hash from what is stored. Answers 200 also when something was touched: look at
-/// `holds`, and at `breaks` for what and where. `head` is how far it is sealed: whoever keeps it (it is
-/// the last line of every export) can send it as `seq` and `head` later, and so finds out when the end
-/// was cut off, or everything from some place on was written anew with hashes that fit.
+/// Recomputes every hash from the stored rows. Answers 200 also if something was changed: `holds` says
+/// whether not, and `breaks` where and how. Store `head` elsewhere (it is also the last line of every
+/// export) and send it later as `number` and `head`: such a check also finds a cut-off end, and rows
+/// that were rewritten together with all hashes after them.
 ///
-/// One check runs at a time. One that takes longer than a minute is given up with 503: use `muster
+/// Rows that were pruned and data that was erased are no breaks if the journal says so: see `pruned_to`
+/// and `erased`.
+///
+/// One check runs at a time. A check that takes longer than a minute is given up with 503: use `muster
 /// audit verify` on the machine of the database then.
 #[utoipa::path(get, path = "/v1/audit/verify", tag = "audit")]
 async fn verify_audit(
@@ -181,14 +177,30 @@ async fn verify_audit(
     Ok(Reply(app.verify_audit(&caller, kept.read()?).await?))
 }
 
-/// Export the audit.
+/// Export the journal.
 ///
-/// A line of JSON for each sealed entry, in their order: `seq`, `entry_id`, `entry_sha256`,
-/// `chain_sha256`, `entry`. `entry_sha256` is SHA-256 of `entry` in canonical form (RFC 8785), and
-/// `chain_sha256` that of the `chain_sha256` before it (32 zero bytes for the first), `seq` in 8 bytes,
-/// the highest first, and `entry_sha256`. So anybody can check the file without the service, and
-/// `muster audit verify FILE` does. The last line is `{"head": {"workspace_id", "seq", "chain_sha256",
-/// "exported_at"}}`; a file without it broke off.
+/// One JSON object per line, in the order of numbers: `{"seal": ...}` before the rows of its segment,
+/// `{"row": ...}` per sealed row, and `{"head": ...}` as the last line; a file without it broke off.
+/// `muster audit verify FILE` checks such a file without the service or its database.
+///
+/// To check it by other means, H is SHA-256:
+///
+/// - The digest of a row is `H(H(envelope) || H(salt || data))`. `salt` is 16 bytes, `data` the text of
+///   the field as it stands in the line. After an erasure both are absent, and `data_sha256` is
+///   `H(salt || data)`.
+/// - `envelope` is the byte 1, then these columns as fields: workspace_id, at, kind, public,
+///   project_id, goal_id, task_id, attempt_id, agent_id, approval_id, subject, subject_id,
+///   actor_key_id, actor_person, link_id, link_maker, on_behalf_of, request, trace_id, before_sha256,
+///   after_sha256, data_version.
+/// - A field is its length in 4 bytes and its bytes; an absent one is the length `ffffffff` alone. An id
+///   is 16 bytes, a text its UTF-8, a boolean one byte (0 or 1), a number 8 bytes, an instant its
+///   microseconds since 1970 as a number, a hash its bytes, a list the count of its elements in 4 bytes
+///   and each element as a field. The highest byte comes first.
+/// - `digests` of a seal has the digests of its rows, 32 bytes each. Its `chain_sha256` is
+///   `H(chain before || first || last || digests)`, with `first` and `last` in 8 bytes each; the chain
+///   before number 1 is 32 zero bytes.
+/// - A seal without `digests` was pruned: its rows are gone, its `chain_sha256` counts. A row of the
+///   kind `journal.pruned` says up to which number, and with which `chain_sha256`.
 #[utoipa::path(get, path = "/v1/audit/export", tag = "audit")]
 async fn export_audit(
     Auth(caller): Auth<MonitorCaller>,

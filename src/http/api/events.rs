@@ -11,11 +11,11 @@ use crate::{
     app::{
         App,
         caller::ReaderCaller,
-        events::{EventBatch, EventQuery},
+        journal::{EventBatch, EventQuery},
     },
     domain::{
-        event::EventKind,
         ids::{GoalId, TaskId},
+        journal::Kind,
         refusal::Refusal,
     },
     http::{
@@ -44,7 +44,7 @@ pub fn routes() -> OpenApiRouter<HttpState> {
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub struct EventsQuery {
-    /// Only events with a higher number: `next_after` of the answer before. 0 reads from the first.
+    /// Only events with a higher number: `next_after` of the previous answer. 0 reads from the first.
     #[param(minimum = 0, default = 0, example = 1042)]
     pub after: i64,
     /// How many events at most.
@@ -55,7 +55,7 @@ pub struct EventsQuery {
     /// Only events that concern this task.
     pub task_id: Option<TaskId>,
     /// Only events of this kind.
-    pub kind: Option<EventKind>,
+    pub kind: Option<Kind>,
     /// When there is nothing to read, wait up to this many seconds for something.
     #[param(value_type = u32, minimum = 0, maximum = 60, default = 0)]
     pub wait_seconds: WaitSeconds,
@@ -63,14 +63,17 @@ pub struct EventsQuery {
 
 /// Read what happened.
 ///
-/// The events of the workspace are numbered from 1 as they are committed: without gaps, and a lower
-/// number never appears after a higher one. So to follow them, send `next_after` of each answer as
-/// `after` of the next request; no event is missed and none comes out of order. Work through the
-/// `items` before you store the number, and handle an event that you have seen before as done.
+/// Events are the public rows of the workspace's journal. Their numbers increase in the order of their
+/// commits, and a lower number never appears after a higher one. Numbers may skip, because the journal
+/// has rows that are not events: never test that they follow each other.
 ///
-/// A filter leaves events out, and `next_after` passes over them: an answer without items that says
-/// `more` is not the end. Read on at once while `more` is true, and wait (with `wait_seconds`) when
-/// it is false.
+/// To follow events, send `next_after` of each answer as `after` of the next request; no event is
+/// missed and none comes out of order. Store the number after the work on `items` is done, and treat
+/// an event with a number already seen as done.
+///
+/// `next_after` also passes over rows that are no events or do not pass the filter: an answer without
+/// items that says `more` is not the end. Read on at once while `more` is true, and wait (with
+/// `wait_seconds`) when it is false.
 #[utoipa::path(get, path = "/v1/events", tag = "events")]
 async fn list_events(
     Auth(caller): Auth<ReaderCaller>,
@@ -84,7 +87,7 @@ async fn list_events(
         return Err(Refusal::invalid_at("?limit", detail).into());
     }
     if query.after < 0 {
-        let detail = "must be 0 or more: the events are numbered from 1";
+        let detail = "must be 0 or more: rows are numbered from 1";
         return Err(Refusal::invalid_at("?after", detail).into());
     }
     let asked = EventQuery {

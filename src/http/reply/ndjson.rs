@@ -12,14 +12,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
-use serde::Serialize;
-use serde_json::json;
 use utoipa::openapi::{Content, Header, response::ResponseBuilder};
 
 use super::set_header;
 use crate::{
-    app::audits::AuditExport,
-    domain::audit::SealedEntry,
+    app::journal::export::AuditExport,
+    domain::journal::Line,
     http::describe::{self, Describe, Description},
 };
 
@@ -32,13 +30,8 @@ pub struct Ndjson(pub AuditExport);
 impl IntoResponse for Ndjson {
     fn into_response(self) -> Response {
         let Self(export) = self;
-        let name = format!("audit-{}", export.head().seq);
-        let chunks = stream::try_unfold(Some(export), |export| async move {
-            match export {
-                Some(export) => next(export).await.map(Some),
-                None => Ok(None),
-            }
-        });
+        let name = format!("audit-{}", export.exported_at().format("%Y%m%dT%H%M%SZ"));
+        let chunks = stream::try_unfold(export, next);
         let content_type = HeaderValue::from_static(NDJSON_TYPE);
         let body = Body::from_stream(chunks);
         let mut response = ([(header::CONTENT_TYPE, content_type)], body).into_response();
@@ -48,32 +41,25 @@ impl IntoResponse for Ndjson {
     }
 }
 
-/// The next lines, and what is left; the line with the head is the last.
-async fn next(mut export: AuditExport) -> io::Result<(Bytes, Option<AuditExport>)> {
-    let entries = export.next().await.map_err(|error| {
-        tracing::warn!(%error, "an export of the audit broke off");
+/// The next lines, and the rest of the export; none at the end.
+async fn next(mut export: AuditExport) -> io::Result<Option<(Bytes, AuditExport)>> {
+    let lines = export.next().await.map_err(|error| {
+        tracing::warn!(%error, "an export of the journal broke off");
         io::Error::other("the export broke off")
     })?;
-    let mut lines = Vec::new();
-    if entries.is_empty() {
-        line(&mut lines, &json!({"head": export.head()}))?;
-        return Ok((lines.into(), None));
+    let mut bytes = Vec::new();
+    for line in &lines {
+        serde_json::to_writer(&mut bytes, line)?;
+        bytes.push(b'\n');
     }
-    entries.iter().try_for_each(|entry| line(&mut lines, entry))?;
-    Ok((lines.into(), Some(export)))
-}
-
-fn line<T: Serialize>(lines: &mut Vec<u8>, value: &T) -> io::Result<()> {
-    serde_json::to_writer(&mut *lines, value)?;
-    lines.push(b'\n');
-    Ok(())
+    Ok((!lines.is_empty()).then(|| (bytes.into(), export)))
 }
 
 impl Describe for Ndjson {
     fn describe(doc: &mut Description<'_>) {
         let mut disposition = Header::new(describe::string());
         disposition.description = Some("`attachment`, with a name for the file.".to_owned());
-        let schema = doc.schema::<SealedEntry>();
+        let schema = doc.schema::<Line>();
         let response = ResponseBuilder::new()
             .description("Each line as described; the last is the head.")
             .content(NDJSON_TYPE, Content::new(Some(schema)))

@@ -20,8 +20,7 @@ pub struct NextDue {
     pub funds_wait: bool,
     /// Whether a rule acts, or what one did is still open.
     pub rules_act: bool,
-    /// Whether an entry of the audit can be sealed: nothing can come before it any more. Or the horizon
-    /// lies ahead of every transaction, because the data came from another PostgreSQL.
+    /// Whether the journal has rows that are not sealed.
     pub seals_wait: bool,
     /// The database's clock.
     pub now: DateTime<Utc>,
@@ -64,14 +63,9 @@ pub async fn next_due(tx: &mut Tx) -> sqlx::Result<NextDue> {
                exists (select from rules where workspace_id = $1 and enabled)
                    or exists (select from interventions
                               where workspace_id = $1 and closed_at is null) as "rules_act!",
-               exists (select from audit_entries
-                       where workspace_id = $1
-                         and xid >= coalesce((select horizon from audit_heads
-                                              where workspace_id = $1), 0)
-                         and xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint)
-                   or exists (select from audit_heads
-                              where workspace_id = $1 and horizon
-                                    > pg_snapshot_xmax(pg_current_snapshot())::text::bigint)
+               exists (select from journal_heads h
+                       where h.workspace_id = $1 and h.last_number > coalesce(
+                           (select sealed_to from journal_chains where workspace_id = $1), 0))
                    as "seals_wait!",
                clock_timestamp() as "now!"
         "#,

@@ -14,12 +14,11 @@ use super::{SystemTx, Tx, traced};
 use crate::domain::{ids::WorkspaceId, invariant::Invariant, task::transitions};
 
 mod attempts;
-mod audit;
 mod budgets;
 mod endings;
-mod events;
 mod freezes;
 mod goals;
+mod journal;
 mod questions;
 mod spend;
 mod tasks;
@@ -158,12 +157,12 @@ pub async fn broken(
         Invariant::LinksWithinGoal => tasks::links_within_goal(tx, scope).await,
         Invariant::WaitingIsAsked => questions::waiting_is_asked(tx, scope).await,
         Invariant::QuestionIsAwaited => questions::question_is_awaited(tx, scope).await,
-        Invariant::EventsWithoutGaps => events::without_gaps(tx, scope).await,
-        Invariant::TaskEventsInOrder => events::in_order(tx, scope).await,
-        Invariant::EventsTellTheState => events::tell_the_state(tx, scope).await,
-        Invariant::TaskEndToldOnce => events::task_end_told_once(tx, scope).await,
-        Invariant::GoalEndToldOnce => events::goal_end_told_once(tx, scope).await,
-        Invariant::AttemptsTold => events::attempts_told(tx, scope).await,
+        Invariant::JournalWithoutGaps => journal::without_gaps(tx, scope).await,
+        Invariant::TaskEventsInOrder => journal::in_order(tx, scope).await,
+        Invariant::EventsTellTheState => journal::tell_the_state(tx, scope).await,
+        Invariant::TaskEndToldOnce => journal::task_end_told_once(tx, scope).await,
+        Invariant::GoalEndToldOnce => journal::goal_end_told_once(tx, scope).await,
+        Invariant::AttemptsTold => journal::attempts_told(tx, scope).await,
         Invariant::AttemptSpendCounted => spend::of_attempts_counted(tx, scope).await,
         Invariant::SpendTotalsCounted => spend::totals_counted(tx, scope).await,
         Invariant::WindowsReservedCounted => budgets::reserved_counted(tx, scope).await,
@@ -174,7 +173,7 @@ pub async fn broken(
         Invariant::VotesReachQuorum => questions::votes_reach_quorum(tx, scope).await,
         Invariant::ApprovalsExpire => times::approvals_expire(tx, scope).await,
         Invariant::AnswersCloseRules => questions::answers_close_rules(tx, scope).await,
-        Invariant::AuditEndsWithHead => audit::ends_with_head(tx, scope).await,
+        Invariant::JournalEndsWithHead => journal::ends_with_head(tx, scope).await,
         Invariant::LeasesSwept => times::leases_swept(tx, scope).await,
         Invariant::PromotedInTime => times::promoted_in_time(tx, scope).await,
         Invariant::DeadlinesEnforced => times::deadlines_enforced(tx, scope).await,

@@ -60,7 +60,7 @@ async fn parked_for_two_days_a_task_of_an_hour_loses_nothing() {
     assert_eq!(fleet.task(&goal, "a").await["attempts_used"], 0);
     assert_eq!(fleet.question().await["id"], question["id"]);
     let timeouts: i64 = sqlx::query_scalar(
-        "select count(*) from events where task_id = $1::uuid
+        "select count(*) from journal where task_id = $1::uuid
          and kind in ('attempt.expired', 'task.failed', 'task.ready')",
     )
     .bind(&held.task)
@@ -124,7 +124,7 @@ async fn every_outcome_reaches_the_asker_though_its_server_restarts() {
             let here = agent.at(&base(&asked_at));
             let approval = ask(&agent, &here.take().await, kind).await;
             let id = text(&approval["id"]);
-            let newest: i64 = sqlx::query_scalar("select max(seq) from events")
+            let newest: i64 = sqlx::query_scalar("select max(number) from journal")
                 .fetch_one(&fleet.pool)
                 .await
                 .unwrap();

@@ -39,8 +39,8 @@ type Row = (Uuid, String, i16, DateTime<Utc>, Option<Uuid>, Option<Uuid>);
 async fn ready(fleet: &Fleet) -> Vec<Candidate<String>> {
     let rows: Vec<Row> = sqlx::query_as(
         "select task_id, capability_key, priority,
-                (select created_at from events e where e.task_id = t.task_id
-                 and kind = 'task.ready' order by seq desc limit 1),
+                (select at from journal e where e.task_id = t.task_id
+                 and kind = 'task.ready' order by number desc limit 1),
                 assigned_agent_id, barred_agent_id
          from tasks t where state = 'ready'",
     )

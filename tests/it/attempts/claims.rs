@@ -246,7 +246,7 @@ async fn what_a_claimer_that_hung_up_was_given_goes_back() {
     let goal = fleet.lone_task(json!({})).await;
     for hang_ups in 1..=4 {
         let mut holder = fleet.pool.begin().await.unwrap();
-        sqlx::query("select from event_heads for update").execute(&mut *holder).await.unwrap();
+        sqlx::query("select from journal_heads for update").execute(&mut *holder).await.unwrap();
         let claimer = agent.clone();
         let claim = tokio::spawn(async move { claimer.claim(1).await });
         let waits = "select exists (select from pg_stat_activity

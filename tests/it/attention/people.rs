@@ -115,7 +115,7 @@ async fn a_task_in_quarantine_stays_until_it_was_seen() {
     // Once more changes nothing.
     assert_eq!(send(&operator, &item).await.value(200), seen);
     let told: i64 =
-        sqlx::query_scalar("select count(*) from events where kind = 'task.acknowledged'")
+        sqlx::query_scalar("select count(*) from journal where kind = 'task.acknowledged'")
             .fetch_one(&fleet.pool)
             .await
             .unwrap();

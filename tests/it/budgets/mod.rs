@@ -46,7 +46,7 @@ fn tasks(count: usize, estimate: &Value) -> Value {
 /// The events of a kind, oldest first.
 async fn events(fleet: &Fleet, kind: &str) -> Vec<Value> {
     let rows: Vec<Value> =
-        sqlx::query_scalar("select data from events where kind = $1 order by seq")
+        sqlx::query_scalar("select data from journal where kind = $1 order by number")
             .bind(kind)
             .fetch_all(&fleet.pool)
             .await

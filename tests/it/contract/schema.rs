@@ -189,6 +189,8 @@ async fn amounts_are_whole_numbers_and_instants_have_a_zone() {
         &pool,
         "select table_name || '.' || column_name || ' ' || data_type
          from information_schema.columns where table_schema = 'public' and table_name <> $1
+           -- The data of the journal is kept as the text that was written: its digest is of that.
+           and (table_name, column_name) <> ('journal', 'data')
            and (data_type in ('real', 'double precision', 'numeric', 'json', 'character varying',
                               'character', 'timestamp without time zone', 'serial')
                 or (column_name ~ '_at$' and data_type <> 'timestamp with time zone')
@@ -242,7 +244,7 @@ async fn heartbeats_change_no_indexed_column() {
         ("budget_windows", "settled"),
         ("budget_windows", "reserved"),
         ("reservations", "held"),
-        ("event_heads", "last_seq"),
+        ("journal_heads", "last_number"),
     ];
     for (table, column) in beaten {
         let indexes: Vec<String> = sqlx::query_scalar(

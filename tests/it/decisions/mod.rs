@@ -194,7 +194,7 @@ async fn of_racing_deciders_one_wins() {
     assert_eq!(answer.json::<Value>()["state"], approval);
     fleet.expect_states(&goal, &format!("a:{task}")).await;
     let decided: i64 =
-        sqlx::query_scalar("select count(*) from events where kind = 'approval.decided'")
+        sqlx::query_scalar("select count(*) from journal where kind = 'approval.decided'")
             .fetch_one(&fleet.pool)
             .await
             .unwrap();

@@ -240,7 +240,7 @@ async fn each_change_has_a_number_and_an_event() {
     assert_eq!(ids(list("?lifted=true").await.value(200)), both[1..]);
     assert_eq!(ids(list(&format!("?scope=goal&scope_id={goal}")).await.value(200)), both[..1]);
     let told: Vec<(String, Option<String>, Value)> = sqlx::query_as(
-        "select kind, goal_id::text, data from events where kind like 'freeze.%' order by seq",
+        "select kind, goal_id::text, data from journal where kind like 'freeze.%' order by number",
     )
     .fetch_all(&fleet.pool)
     .await

@@ -155,8 +155,8 @@ async fn numbers(pool: &PgPool) -> Vec<i64> {
 /// The kinds of events that are numbered after the last stop and tell of something that it forbids.
 async fn forbidden(pool: &PgPool) -> Vec<(String, i64)> {
     sqlx::query_as(
-        "select kind, count(*) from events
-         where seq > (select max(seq) from events where kind = 'freeze.set')
+        "select kind, count(*) from journal
+         where number > (select max(number) from journal where kind = 'freeze.set')
            and kind in ('task.running', 'task.created', 'task.done', 'task.failed',
                         'task.reviewing', 'approval.requested')
          group by kind",

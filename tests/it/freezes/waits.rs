@@ -46,7 +46,7 @@ async fn is_never_called(fleet: &Fleet) {
 }
 
 async fn head(fleet: &Fleet) -> i64 {
-    sqlx::query_scalar("select max(seq) from events").fetch_one(&fleet.pool).await.unwrap()
+    sqlx::query_scalar("select max(number) from journal").fetch_one(&fleet.pool).await.unwrap()
 }
 
 #[tokio::test]

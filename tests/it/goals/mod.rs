@@ -38,7 +38,7 @@ pub async fn all_pages(client: &Client, list: &str) -> Vec<String> {
 
 async fn rows(fleet: &Fleet) -> Vec<i64> {
     let mut counts = Vec::new();
-    for table in ["goals", "goal_texts", "plans", "projects", "tasks", "task_texts", "events"] {
+    for table in ["goals", "goal_texts", "plans", "projects", "tasks", "task_texts", "journal"] {
         let count = format!("select count(*) from {table}");
         let count = sqlx::query_scalar(sqlx::AssertSqlSafe(count));
         counts.push(count.fetch_one(&fleet.pool).await.unwrap());

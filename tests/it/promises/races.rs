@@ -209,7 +209,7 @@ async fn what_needs_a_thousand_tasks_is_offered_once() {
         }
     }
     let offered: Vec<i64> = sqlx::query_scalar(
-        "select count(*) from events where kind = 'task.ready' group by task_id",
+        "select count(*) from journal where kind = 'task.ready' group by task_id",
     )
     .fetch_all(&fleet.pool)
     .await

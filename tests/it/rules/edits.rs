@@ -50,7 +50,7 @@ async fn a_rule_is_made_once_per_key_and_edited_by_its_version() {
     // Its name is free again.
     fleet.admin.post("/v1/rules", &failures()).await.expect(201);
     let told: Vec<String> =
-        sqlx::query_scalar("select kind from events where kind ~ '^rule' order by seq")
+        sqlx::query_scalar("select kind from journal where kind ~ '^rule' order by number")
             .fetch_all(&fleet.pool)
             .await
             .unwrap();

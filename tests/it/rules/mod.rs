@@ -41,8 +41,8 @@ async fn go_round(agent: &Agent, held: &Held, from: u64) {
 /// What `attempt.looping` told: (pattern, times), in order.
 async fn told(fleet: &Fleet) -> Vec<(String, i64)> {
     sqlx::query_as(
-        "select data->>'pattern', (data->>'times')::bigint from events
-         where kind = 'attempt.looping' order by seq",
+        "select data->>'pattern', (data->>'times')::bigint from journal
+         where kind = 'attempt.looping' order by number",
     )
     .fetch_all(&fleet.pool)
     .await
@@ -104,7 +104,7 @@ async fn spend(agent: &Agent, held: &Held, total: i64) {
 
 /// The kinds of the events about rules, in order.
 async fn rule_events(fleet: &Fleet) -> Vec<String> {
-    sqlx::query_scalar("select kind from events where kind ~ '^rule.(tri|cle)' order by seq")
+    sqlx::query_scalar("select kind from journal where kind ~ '^rule.(tri|cle)' order by number")
         .fetch_all(&fleet.pool)
         .await
         .unwrap()

@@ -309,7 +309,7 @@ async fn start(
         for task in tasks {
             let holder = Holder::Agent(command.owner.agent);
             let new = new_attempt(unit, holder, command.lease, task);
-            unit.record(begun(task, &new.attempt).by(command.actor.clone()));
+            unit.record(begun(&new.attempt).by(command.actor.clone()));
             started.push(new);
         }
     }

@@ -47,7 +47,8 @@ pub(in crate::app) async fn write(unit: &mut Unit, judged: &[Judged<'_>]) -> Res
     // One whose lease was swept gave everything back then.
     let running = judged.iter().filter(|j| j.attempt.state == AttemptState::Running);
     let ended: Vec<AttemptId> = running.map(|j| j.attempt.attempt_id).collect();
-    charge(unit, &reports, &ended).await?;
+    let spent = charge(unit, &reports, &ended).await?;
+    unit.note_spend(&spent);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! A heartbeat is a compare-and-set: the lease moves on if the attempt runs and is its agent's, under
 //! the lease that was shown. A whole batch is one statement ([`store::attempts::heartbeat::renew`]), and what it
 //! leaves out is read once more to say why. Heartbeats that report something (spend, progress, a
-//! checkpoint) have more to write, and are audited; they are batches of their own, each a unit of work,
+//! checkpoint) have more to write, and are recorded; they are batches of their own, each a unit of work,
 //! so that the others never wait for them.
 //!
 //! What freezes an attempt is read a moment after that, and only where anything is frozen. A beat is not
@@ -29,8 +29,8 @@ use crate::{
     },
     domain::{
         agent,
-        audit::Mutation,
         ids::{AgentId, AttemptId, WorkspaceId},
+        journal::{Kind, NewRow},
         refusal::Refusal,
         spend::Amounts,
         states::Directive,
@@ -107,16 +107,16 @@ impl HeartbeatCommand {
         shown || !self.steps.is_empty() || !self.spend.is_empty()
     }
 
-    /// What is audited: a record of its own, with nothing before it.
-    fn mutation(&self, attempt: &AttemptFacts) -> Mutation {
-        let said = json!({
-            "progress": self.progress, "steps": self.steps.to_bytes(), "checkpoint": self.checkpoint,
-            "spend": self.spend,
-        });
-        Mutation::new("attempt.progress_reported", "attempt", attempt.attempt_id)
-            .goal(attempt.goal_id)
-            .after(&said)
-            .by(self.actor.clone())
+    /// The row of a report: the percentage, whether it has steps or a checkpoint, and the spend of the
+    /// attempt so far if it reports spend.
+    fn row(&self, attempt: &AttemptFacts, spent: Option<&Amounts>) -> NewRow {
+        let spent = spent.filter(|_| !self.spend.is_empty());
+        let percent = self.progress.as_ref().map(|progress| &progress["percent"]);
+        let row = NewRow::new(Kind::AttemptProgressReported).of_attempt(attempt);
+        row.by(self.actor.clone()).data(json!({
+            "percent": percent, "steps": !self.steps.is_empty(),
+            "checkpoint": self.checkpoint.is_some(), "attempt_spend": spent,
+        }))
     }
 }
 
@@ -135,7 +135,7 @@ async fn report(
     let spent = charge(&mut unit, &reports, &[]).await?;
     for command in batch {
         if let Some(heard) = find(&heard, command) {
-            unit.audit(command.mutation(&heard.attempt));
+            unit.record(command.row(&heard.attempt, spent.get(&command.attempt)));
         }
     }
     let standings = standing::of(unit.tx(), heard.keys().copied()).await?;

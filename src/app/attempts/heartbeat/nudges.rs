@@ -17,8 +17,8 @@ use super::{HeartbeatCommand, Nudge};
 use crate::{
     app::{App, Result, Unit, caller::Actor},
     domain::{
-        event::{EventKind, NewEvent},
         ids::{AttemptId, TaskId, WorkspaceId},
+        journal::{Kind, NewRow},
         loops::Pattern,
         states::AttemptState,
         task::AttemptFacts,
@@ -122,10 +122,8 @@ async fn note(unit: &mut Unit, attempt: &AttemptFacts, steps: &Steps) -> Result<
     if let Some(new) = new {
         let (place, id) = ((attempt_id, task_id), unit.id());
         store::attempts::loops::found(unit.tx(), place, id, new).await?;
-        let event = NewEvent::new(EventKind::AttemptLooping).goal(goal_id).task(task_id);
-        let mut event = event.attempt(attempt_id).data(json!(new));
-        event.agent = holder.agent();
-        unit.record(event);
+        let row = NewRow::new(Kind::AttemptLooping).goal(goal_id).task(task_id);
+        unit.record(row.attempt(attempt_id).agent(holder.agent()).data(json!(new)));
     }
     Ok(())
 }

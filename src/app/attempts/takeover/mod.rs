@@ -48,8 +48,8 @@ use crate::{
         },
     },
     domain::{
-        event::{EventKind, NewEvent},
         ids::{AgentId, AttemptId, GoalId, TaskId},
+        journal::{Kind, NewRow},
         refusal::{Code, Refusal},
         settings,
         states::{AgentState, AttemptState, GoalState},
@@ -198,12 +198,11 @@ async fn keep(
     reason: &str,
 ) -> Result<()> {
     store::attempts::takeover::keep(unit.tx(), task, keeping).await?;
-    let mut event = NewEvent::new(EventKind::TaskReassigned).goal(goal).task(task).data(json!({
+    let row = NewRow::new(Kind::TaskReassigned).goal(goal).task(task).agent(keeping.assigned());
+    unit.record(row.data(json!({
         "agent_id": keeping.assigned(), "all_but_agent_id": keeping.barred(),
         "ended_attempt_id": ended, "reason": shortened(reason),
-    }));
-    event.agent = keeping.assigned();
-    unit.record(event);
+    })));
     Ok(())
 }
 
@@ -216,8 +215,7 @@ pub(in crate::app) async fn keep_no_more(unit: &mut Unit, agent: AgentId) -> Res
     let free = store::attempts::takeover::drop_kept_for(unit.tx(), agent).await?;
     for (task, goal) in free {
         let data = json!({"agent_id": null, "reason": "its agent was retired"});
-        let event = NewEvent::new(EventKind::TaskReassigned).goal(goal).task(task).data(data);
-        unit.record(event);
+        unit.record(NewRow::new(Kind::TaskReassigned).goal(goal).task(task).data(data));
     }
     Ok(())
 }
@@ -297,7 +295,7 @@ async fn take_over(
     let data = json!({
         "attempt": claim.number, "ended_attempt_id": ended, "reason": shortened(&asked.reason),
     });
-    let event = NewEvent::new(EventKind::TaskTakenOver).goal(claim.task.goal_id).task(id);
+    let event = NewRow::new(Kind::TaskTakenOver).goal(claim.task.goal_id).task(id);
     unit.record(event.attempt(claim.attempt_id).data(data));
     Ok(claim)
 }
@@ -334,7 +332,7 @@ async fn start(
     }
     let lease = lease_seconds.map_or(settings::TAKEOVER_LEASE, |s| Duration::from_secs(s.into()));
     let started = [new_attempt(unit, holder, Some(lease), &ready[0])];
-    unit.record(begun(&ready[0], &started[0].attempt));
+    unit.record(begun(&started[0].attempt));
     let row = [started[0].attempt.clone()];
     store::attempts::start(unit.tx(), &row).await?;
     let mut found = claims(unit, &started).await?;

@@ -97,7 +97,7 @@ async fn read(fleet: &Fleet, approval: &Value) -> Value {
 
 /// The kinds of the events about an approval, in order.
 async fn told(fleet: &Fleet, approval: &Value) -> Vec<String> {
-    sqlx::query_scalar("select kind from events where approval_id = $1::uuid order by seq")
+    sqlx::query_scalar("select kind from journal where approval_id = $1::uuid order by number")
         .bind(text(&approval["id"]))
         .fetch_all(&fleet.pool)
         .await
@@ -151,7 +151,7 @@ async fn a_policy_is_made_edited_and_retired_by_administrators() {
     let all = fleet.admin.get("/v1/approval-policies").await.value(200);
     assert_eq!(all["items"].as_array().unwrap().len(), 2);
     let kinds: Vec<String> =
-        sqlx::query_scalar("select kind from events where kind like 'policy.%' order by seq")
+        sqlx::query_scalar("select kind from journal where kind like 'policy.%' order by number")
             .fetch_all(&fleet.pool)
             .await
             .unwrap();

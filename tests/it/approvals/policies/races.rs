@@ -63,7 +63,7 @@ async fn of_twenty_votes_at_once_two_decide_once() {
         let votes = "select count(*) from approval_votes where approval_id = $1::uuid";
         assert_eq!(count(fleet, votes, &id).await, 2);
         let resumed =
-            "select count(*) from events where kind = 'task.ready' and goal_id = $1::uuid";
+            "select count(*) from journal where kind = 'task.ready' and goal_id = $1::uuid";
         assert_eq!(
             count(fleet, resumed, &goal).await,
             2,

@@ -74,7 +74,7 @@ async fn a_running_task_goes_to_the_agent_that_is_named_and_to_no_other() {
     assert_eq!(last.number, 3, "a second failure is anybody's again, and no try was lost");
     first.complete(&last).await;
     let told: Vec<String> =
-        sqlx::query_scalar("select data ->> 'ended_attempt_id' from events where kind = $1")
+        sqlx::query_scalar("select data ->> 'ended_attempt_id' from journal where kind = $1")
             .bind("task.reassigned")
             .fetch_all(&fleet.pool)
             .await

@@ -102,10 +102,11 @@ async fn the_asker_goes_on_with_what_was_decided_by_link() {
     let told = &agent.take().await.claim["decisions"][0];
     assert_eq!((&told["verdict"], &told["state"]), (&json!("reject"), &json!("rejected")));
     assert_eq!(told["reason"], "first a backup,\nthen this");
-    let data: Value = sqlx::query_scalar("select data from events where kind = 'approval.decided'")
-        .fetch_one(&fleet.pool)
-        .await
-        .unwrap();
+    let data: Value =
+        sqlx::query_scalar("select data from journal where kind = 'approval.decided'")
+            .fetch_one(&fleet.pool)
+            .await
+            .unwrap();
     assert_eq!(data["person"], "alice@example.com");
     verify_rested(&fleet.pool, fleet.now()).await;
 }

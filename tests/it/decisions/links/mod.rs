@@ -80,7 +80,7 @@ async fn read(fleet: &Fleet, approval: &Value) -> Value {
 }
 
 async fn count(fleet: &Fleet, kind: &str) -> i64 {
-    sqlx::query_scalar("select count(*) from events where kind = $1")
+    sqlx::query_scalar("select count(*) from journal where kind = $1")
         .bind(kind)
         .fetch_one(&fleet.pool)
         .await

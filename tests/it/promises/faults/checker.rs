@@ -345,7 +345,7 @@ fn goals_are_there_once(history: &History, stored: &Stored, broken: &mut Broken)
 fn events_are_in_order(history: &History, stored: &Stored, broken: &mut Broken) {
     for (events, whose) in [(&history.events, "read"), (&stored.events, "stored")] {
         for (place, event) in events.iter().enumerate() {
-            if event.seq != place as i64 + 1 {
+            if event.number != place as i64 + 1 {
                 broken.say("events are in order", format!("{whose} {} is {event:?}", place + 1));
                 break;
             }

@@ -77,7 +77,7 @@ fn right() -> (History, Stored) {
         Attempt { checkpoint: Some(6), entries: vec![entry(10)], ..attempt("x", 1, "expired") };
     let last = Entry { key: "last".into(), amount: 1 };
     let second = Attempt { result: Some(2), entries: vec![last], ..attempt("y", 2, "accepted") };
-    let events: Vec<Event> = (1..4).map(|seq| Event { seq, kind: "k".into() }).collect();
+    let events: Vec<Event> = (1..4).map(|number| Event { number, kind: "k".into() }).collect();
     let stored = Stored {
         attempts: [("a1".into(), first), ("a2".into(), second)].into(),
         tasks: [("t".into(), Task { state: "done".into(), result: Some(2), spend: 11 })].into(),

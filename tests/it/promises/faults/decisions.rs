@@ -112,9 +112,9 @@ impl Scene {
     async fn stored(&self, round: &Round) -> Stored {
         sqlx::query_as(
             "select t.state as task, a.state as approval,
-                    (select count(*) from events e
+                    (select count(*) from journal e
                      where e.task_id = t.task_id and e.kind = 'approval.requested') as asked,
-                    (select count(*) from events e
+                    (select count(*) from journal e
                      where e.task_id = t.task_id and e.kind = 'approval.decided') as decided
              from tasks t left join approvals a on a.task_id = t.task_id
              where t.task_id = $1::uuid",

@@ -75,7 +75,7 @@ pub struct Call {
 /// An event as the follower read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    pub seq: i64,
+    pub number: i64,
     pub kind: String,
 }
 

@@ -270,7 +270,10 @@ pub async fn all_ended(pool: &PgPool) {
 
 /// The number of the last event.
 pub async fn newest_event(pool: &PgPool) -> i64 {
-    sqlx::query_scalar("select coalesce(max(seq), 0) from events").fetch_one(pool).await.unwrap()
+    sqlx::query_scalar("select coalesce(max(number), 0) from journal")
+        .fetch_one(pool)
+        .await
+        .unwrap()
 }
 
 /// Reads every event, up to the last one when it is told which that is.
@@ -281,8 +284,8 @@ pub async fn follow(admin: Client, until: watch::Receiver<Option<i64>>) {
         let (status, batch) = admin.ask_aside(Method::GET, &path, None, None).await;
         assert_eq!(status, 200, "the events after {after}: {batch}");
         for event in batch["items"].as_array().unwrap() {
-            let (seq, kind) = (event["seq"].as_i64().unwrap(), text(&event["kind"]));
-            admin.recorder.read(Event { seq, kind });
+            let (number, kind) = (event["number"].as_i64().unwrap(), text(&event["kind"]));
+            admin.recorder.read(Event { number, kind });
         }
         after = batch["next_after"].as_i64().unwrap();
     }

@@ -116,6 +116,9 @@ async fn goals(pool: &PgPool) -> BTreeMap<String, Vec<String>> {
 
 async fn events(pool: &PgPool) -> Vec<Event> {
     let rows: Vec<(i64, String)> =
-        sqlx::query_as("select seq, kind from events order by seq").fetch_all(pool).await.unwrap();
-    rows.into_iter().map(|(seq, kind)| Event { seq, kind }).collect()
+        sqlx::query_as("select number, kind from journal order by number")
+            .fetch_all(pool)
+            .await
+            .unwrap();
+    rows.into_iter().map(|(number, kind)| Event { number, kind }).collect()
 }

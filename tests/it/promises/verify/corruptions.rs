@@ -51,11 +51,11 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
             tasks_done = tasks_done + 1 where goal_id = goal('busy')"],
         Invariant::GoalEndsWithTasks => &[
             "update goals set state = 'active', ended_at = null where goal_id = goal('shown')",
-            "update events set kind = 'goal.updated' where kind = 'goal.completed'",
+            "update journal set kind = 'goal.updated' where kind = 'goal.completed'",
         ],
         Invariant::CompletedGoalIsDone => &[
             "update goals set state = 'completed' where goal_id = goal('box')",
-            "update events set kind = 'goal.completed' where kind = 'goal.failed'",
+            "update journal set kind = 'goal.completed' where kind = 'goal.failed'",
         ],
         Invariant::EndedGoalIsQuiet => &[
             "update goals set state = 'cancelled', ended_at = updated_at
@@ -83,7 +83,7 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
             "update tasks set state = 'done', failure_class = null where ref = 'box'",
             "update goals set tasks_done = tasks_done + 1, tasks_failed = tasks_failed - 1
              where goal_id = goal('box')",
-            "update events set kind = 'task.done'
+            "update journal set kind = 'task.done'
              where kind = 'task.failed' and task_id = task('box')",
         ],
         Invariant::LostCausesEnd => &[
@@ -107,16 +107,18 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
              state, goal_id, task_id, title, body, created_at, payload_sha256, revision, risk)
             select workspace_id, task('open'), 'start', 'pending', goal('open'), task('open'), '',
                    '', created_at, sha256(''), 1, 'low' from workspaces"],
-        Invariant::EventsWithoutGaps => &["delete from events where kind = 'agent.registered'"],
-        Invariant::TaskEventsInOrder => &["update events set kind = 'task.waiting'
+        Invariant::JournalWithoutGaps => {
+            &["delete from journal where kind = 'agent.registered'"]
+        }
+        Invariant::TaskEventsInOrder => &["update journal set kind = 'task.waiting'
             where kind = 'task.ready' and task_id = task('twice')"],
-        Invariant::EventsTellTheState => &["update events set kind = 'task.ready'
+        Invariant::EventsTellTheState => &["update journal set kind = 'task.ready'
             where kind = 'task.waiting' and task_id = task('blocked')"],
         Invariant::TaskEndToldOnce => &["select tell('task.done', task('twice'), goal('twice'))"],
         Invariant::GoalEndToldOnce => {
-            &["update events set kind = 'goal.updated' where kind = 'goal.completed'"]
+            &["update journal set kind = 'goal.updated' where kind = 'goal.completed'"]
         }
-        Invariant::AttemptsTold => &["update events set data = '{\"attempt\": 9}'
+        Invariant::AttemptsTold => &["update journal set data = '{\"attempt\": 9}'
             where kind = 'task.running' and attempt_id = attempt('twice', 2)"],
         Invariant::AttemptSpendCounted => &["update attempt_spend set entries = entries + 1"],
         Invariant::SpendTotalsCounted => {
@@ -174,9 +176,9 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
              select workspace_id, workspace_id, workspace_id, 1, 'task', task('busy'), goal('busy'),
                 task('busy'), 'looping', 'ask', '', 0, task('busy'), created_at from workspaces",
         ],
-        Invariant::AuditEndsWithHead => {
-            &["insert into audit_heads select workspace_id, 1000000, sha256(''), 0, created_at
-             from workspaces on conflict (workspace_id) do update set seq = 1000000"]
+        Invariant::JournalEndsWithHead => {
+            &["insert into journal_chains select workspace_id, 1000000, sha256(''), 0
+             from workspaces on conflict (workspace_id) do update set sealed_to = 1000000"]
         }
         Invariant::LeasesSwept => &["update attempts set lease_expires_at = started_at
             where state = 'running'"],

@@ -114,6 +114,7 @@ const TOOLS: &[&str] = &[
                  where contype = 'c' and connamespace = 'public'::regnamespace
         loop execute format('alter table %s drop constraint %I', c.t, c.conname); end loop;
      end $$",
+    "alter table journal disable trigger all",
     "drop index attempts_one_live_per_task",
     "create function task(name text) returns uuid language sql as
      'select task_id from tasks where ref = name'",
@@ -122,8 +123,10 @@ const TOOLS: &[&str] = &[
     "create function attempt(task text, n int) returns uuid language sql as
      'select attempt_id from attempts where task_id = task(task) and number = n'",
     "create function tell(kind text, task uuid, goal uuid) returns void language sql as
-     'update event_heads set last_seq = last_seq + 1;
-      insert into events (workspace_id, seq, kind, task_id, goal_id, data, created_at)
-      select h.workspace_id, h.last_seq, kind, task, goal, ''{}'', w.created_at
-      from event_heads h join workspaces w using (workspace_id)'",
+     'update journal_heads set last_number = last_number + 1;
+      insert into journal (workspace_id, number, at, kind, public, goal_id, task_id, subject,
+                           subject_id, data, data_version)
+      select h.workspace_id, h.last_number, w.created_at, kind, true, goal, task, ''task'',
+             coalesce(task, goal), ''{}'', 1
+      from journal_heads h join workspaces w using (workspace_id)'",
 ];

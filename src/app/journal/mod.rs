@@ -1,0 +1,245 @@
+//! Reading the journal: as events, and as audit.
+//!
+//! Events are the public rows. The rows of a workspace have one order without gaps: they are numbered
+//! from 1 as their transactions commit, so below a number that was read no further row appears. A
+//! reader that stores the last `next_after` after its work, and reads on from it, sees every event at
+//! least once and in order. Numbers of events may skip: the rows between are not public.
+//!
+//! A filter may let few events through. One read therefore covers at most [`WINDOWS`] times [`WINDOW`]
+//! numbers, and `next_after` says how far it came.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{
+    App, Result,
+    caller::{Caller as _, MonitorCaller, ReaderCaller},
+};
+pub use crate::store::journal::AuditFilter;
+use crate::{
+    domain::{
+        ids::{AgentId, ApprovalId, AttemptId, GoalId, KeyId, ProjectId, TaskId, WorkspaceId},
+        journal::{Kind, Row},
+        refusal::Refusal,
+    },
+    store::{
+        self, Tx,
+        journal::{EventFilter, EventRow},
+    },
+};
+
+pub mod export;
+pub mod remove;
+mod seal;
+pub mod verify;
+
+/// How many numbers one statement covers when only a kind narrows it down.
+const WINDOW: i64 = 20_000;
+/// How many windows one read covers.
+const WINDOWS: usize = 5;
+
+/// Something that happened. Ignore unknown kinds: later versions add some.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Event {
+    /// Its number in the journal of the workspace. Numbers increase in the order of commits; they may
+    /// skip, because the journal has rows that are not events.
+    #[schema(example = 1042)]
+    pub number: i64,
+    /// When it happened: the time of its transaction.
+    pub at: DateTime<Utc>,
+    /// What happened, `noun.verb`.
+    #[schema(value_type = Kind)]
+    pub kind: String,
+    /// The project it concerns; `null` where a goal is named, which has its project.
+    pub project_id: Option<ProjectId>,
+    /// The goal it concerns.
+    pub goal_id: Option<GoalId>,
+    /// The task it concerns.
+    pub task_id: Option<TaskId>,
+    /// The attempt it concerns.
+    pub attempt_id: Option<AttemptId>,
+    /// The agent it concerns.
+    pub agent_id: Option<AgentId>,
+    /// The approval it concerns.
+    pub approval_id: Option<ApprovalId>,
+    /// The key that did it; `null`: the service itself, a person with a decision link, or the command
+    /// line.
+    pub actor_key_id: Option<KeyId>,
+    /// Details, by kind; `null`: they were erased.
+    #[schema(value_type = Option<Object>)]
+    pub data: Option<Box<RawValue>>,
+}
+
+impl From<EventRow> for Event {
+    fn from(row: EventRow) -> Self {
+        Self {
+            number: row.number,
+            at: row.at,
+            kind: row.kind,
+            project_id: row.project_id,
+            goal_id: row.goal_id,
+            task_id: row.task_id,
+            attempt_id: row.attempt_id,
+            agent_id: row.agent_id,
+            approval_id: row.approval_id,
+            actor_key_id: row.actor_key_id,
+            data: row.data.and_then(|data| RawValue::from_string(data).ok()),
+        }
+    }
+}
+
+/// Events in their order, and where to read on.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct EventBatch {
+    /// The events. May be empty.
+    pub items: Vec<Event>,
+    /// Send this as `after` to read on; store it after the work on `items` is done. It may be beyond
+    /// the last item: the rows between did not pass the filter, or are no events.
+    #[schema(example = 1042)]
+    pub next_after: i64,
+    /// Whether there is more to read now. When false, wait: with `wait_seconds`, for example.
+    pub more: bool,
+}
+
+/// Which events to read.
+#[derive(Debug, Clone, Default)]
+pub struct EventQuery {
+    /// Only events with a higher number.
+    pub after: i64,
+    /// How many at most.
+    pub limit: u32,
+    /// Only those that concern this goal.
+    pub goal: Option<GoalId>,
+    /// Only those that concern this task.
+    pub task: Option<TaskId>,
+    /// Only those of this kind.
+    pub kind: Option<Kind>,
+}
+
+/// A row of the journal, and whether it is sealed.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AuditRow {
+    /// Whether it is sealed: from then on any change to it is detected. Takes about a second.
+    pub sealed: bool,
+    /// The row.
+    pub row: Row,
+}
+
+impl App {
+    /// The events after a number: as soon as there are some, or after `patience` without any.
+    ///
+    /// # Errors
+    /// `invalid` if `after` is beyond the newest row.
+    pub async fn read_events(
+        &self,
+        caller: &ReaderCaller,
+        query: &EventQuery,
+        patience: Duration,
+    ) -> Result<EventBatch> {
+        let workspace = caller.principal().workspace;
+        let first = self.read_once(workspace, query).await?;
+        if patience.is_zero() || first.is_worth_an_answer() {
+            return Ok(first);
+        }
+        let last = Mutex::new(first);
+        self.wait_until(workspace, patience, || async {
+            // Rows that did not pass the filter once need not be read again.
+            let after = locked(&last).next_after;
+            let batch = self.read_once(workspace, &EventQuery { after, ..query.clone() }).await?;
+            let answer = batch.is_worth_an_answer();
+            *locked(&last) = batch;
+            Ok(answer)
+        })
+        .await?;
+        Ok(last.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn read_once(&self, workspace: WorkspaceId, query: &EventQuery) -> Result<EventBatch> {
+        read(&mut self.reader(workspace).await?, query).await
+    }
+
+    /// Up to `rows` rows numbered below `before`, newest first.
+    pub async fn list_audit(
+        &self,
+        caller: &MonitorCaller,
+        filter: AuditFilter<'_>,
+        before: Option<i64>,
+        rows: u32,
+    ) -> Result<Vec<AuditRow>> {
+        let mut tx = self.reader(caller.principal().workspace).await?;
+        let goal = match filter.subject_id {
+            Some(id) if filter.goal.is_none() => store::journal::goal_of(&mut tx, id).await?,
+            Some(_) | None => filter.goal,
+        };
+        let filter = AuditFilter { goal, ..filter };
+        let before = before.unwrap_or(i64::MAX);
+        let found = store::journal::list(&mut tx, filter, before, rows.into()).await?;
+        let sealed_to = store::journal::seals::chain_of(&mut tx).await?.head.number;
+        let row = |row: Row| AuditRow { sealed: row.number <= sealed_to, row };
+        Ok(found.into_iter().map(row).collect())
+    }
+}
+
+impl EventBatch {
+    /// Whether it is worth an answer before the wait is over.
+    fn is_worth_an_answer(&self) -> bool {
+        !self.items.is_empty() || self.more
+    }
+}
+
+fn locked(batch: &Mutex<EventBatch>) -> MutexGuard<'_, EventBatch> {
+    batch.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn read(tx: &mut Tx, query: &EventQuery) -> Result<EventBatch> {
+    let newest = store::journal::newest(tx).await?;
+    if !(0..=newest).contains(&query.after) {
+        return Err(beyond(query.after, newest).into());
+    }
+    let Some(filter) = filter(tx, query).await? else {
+        return Ok(EventBatch { items: Vec::new(), next_after: newest, more: false });
+    };
+    let limit = query.limit as usize;
+    let mut items = Vec::new();
+    let mut after = query.after;
+    for _ in 0..WINDOWS {
+        // A goal has an index of its own: rows of others cost nothing.
+        let until = if filter.goal.is_some() { newest } else { newest.min(after + WINDOW) };
+        let room = limit - items.len();
+        let rows = store::journal::events(tx, filter, after, until, room as i64).await?;
+        let full = rows.len() == room;
+        after = rows.last().filter(|_| full).map_or(until, |last| last.number);
+        items.extend(rows.into_iter().map(Event::from));
+        if full || after == newest {
+            break;
+        }
+    }
+    Ok(EventBatch { items, next_after: after, more: after < newest })
+}
+
+/// The filter of the query; none when nothing can pass it.
+async fn filter<'a>(tx: &mut Tx, query: &EventQuery) -> Result<Option<EventFilter<'a>>> {
+    let kind = query.kind.map(Kind::as_str);
+    let Some(task) = query.task else {
+        return Ok(Some(EventFilter { goal: query.goal, task: None, kind }));
+    };
+    let of_task = store::journal::goal_of_task(tx, task).await?;
+    let fits = of_task.filter(|found| query.goal.is_none_or(|asked| asked == *found));
+    Ok(fits.map(|goal| EventFilter { goal: Some(goal), task: Some(task), kind }))
+}
+
+fn beyond(after: i64, newest: i64) -> Refusal {
+    Refusal::invalid_at(
+        "?after",
+        format!(
+            "is {after}, but the newest number is {newest}; if the database was restored from a \
+             backup, read on from there, or from 0 to see everything again"
+        ),
+    )
+}

@@ -1,0 +1,101 @@
+//! Erasing data of rows, and pruning the oldest rows, without breaking the chain.
+//!
+//! Both say so first: the row that announces it is sealed before anything is removed. So a check at any
+//! moment finds the announcement of what is gone. An announcement whose removal did not follow, because
+//! the process ended between the two, does no harm.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    app::{App, Error, Result, access::keys::LocalAdmin, caller::Actor},
+    clock::Stopwatch,
+    domain::{
+        ids::WorkspaceId,
+        journal::{Erasure, Kind, NewRow, Pruning},
+    },
+    store::{self, journal::seals},
+};
+
+/// How long an announcement may wait for its seal.
+const SEALED_WITHIN: Duration = Duration::from_secs(10);
+/// Seals that one call prunes.
+const SEALS: i64 = 100;
+
+impl LocalAdmin<'_> {
+    /// Erases the data of rows; the rest of the rows, and the proof that they are unchanged, stay.
+    /// Returns the count of erased rows: some may be erased already, or be about the journal itself,
+    /// which keeps its data.
+    ///
+    /// # Errors
+    /// `unavailable` if the announcement is not sealed in time; nothing was erased then.
+    pub async fn erase_data(&self, numbers: &[i64]) -> Result<u64> {
+        let (app, workspace) = (self.app(), self.workspace());
+        let erasure = Erasure { numbers: numbers.to_vec() };
+        app.announce(workspace, Kind::JournalErased, &erasure).await?;
+        Ok(store::journal::erase(&mut app.reader(workspace).await?, numbers).await?)
+    }
+
+    /// Removes the oldest rows, whole seals at a time: up to the last seal that ends at or before a
+    /// number, at most 100 seals. Returns the count of removed rows; 0: there is nothing more to remove.
+    ///
+    /// # Errors
+    /// `unavailable` if the announcement is not sealed in time; nothing was removed then.
+    pub async fn prune_journal(&self, to: i64) -> Result<u64> {
+        let (app, workspace) = (self.app(), self.workspace());
+        let end = seals::end_at_or_before(&mut app.reader(workspace).await?, to, SEALS).await?;
+        let Some(end) = end else { return Ok(0) };
+        let pruning = Pruning { pruned_to: end.number, chain_sha256: end.chain_sha256 };
+        app.announce(workspace, Kind::JournalPruned, &pruning).await?;
+        let began = Stopwatch::start();
+        loop {
+            let mut tx = app.transaction(workspace).await?;
+            if let Some(chain) = seals::lock(&mut tx).await? {
+                // Another call may have pruned further meanwhile.
+                if chain.pruned_to >= end.number {
+                    return Ok(0);
+                }
+                let removed = seals::prune(&mut tx, chain, end.number).await?;
+                tx.commit().await?;
+                return Ok(removed);
+            }
+            tx.rollback().await?;
+            pause(&began).await?;
+        }
+    }
+}
+
+impl App {
+    /// Writes a row about the journal itself, and waits until it is sealed.
+    async fn announce<T: Serialize>(
+        &self,
+        workspace: WorkspaceId,
+        kind: Kind,
+        data: &T,
+    ) -> Result<()> {
+        let mut unit = self.begin(workspace, Actor::SERVICE).await?;
+        unit.record(NewRow::new(kind).data(json!(data)));
+        self.commit(unit).await?;
+        let newest = store::journal::newest(&mut self.reader(workspace).await?).await?;
+        let began = Stopwatch::start();
+        loop {
+            self.seal_journal(workspace).await?;
+            let chain = seals::chain_of(&mut self.reader(workspace).await?).await?;
+            if chain.head.number >= newest {
+                return Ok(());
+            }
+            pause(&began).await?;
+        }
+    }
+}
+
+/// Lets another sealer finish.
+async fn pause(began: &Stopwatch) -> Result<()> {
+    if began.elapsed() > SEALED_WITHIN {
+        return Err(Error::Unavailable("the journal is being sealed for too long".into()));
+    }
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! Checking that the journal was not changed.
+//!
+//! A check recomputes every hash in one transaction that sees a single moment, so it is right beside
+//! writers, the sealer, erasures and pruning. One check runs at a time in a process; further requests
+//! wait for their turn.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::export::Walk;
+use crate::{
+    app::{
+        App, Error, Result,
+        access::keys::LocalAdmin,
+        caller::{Caller as _, MonitorCaller},
+    },
+    clock::Stopwatch,
+    domain::{
+        ids::WorkspaceId,
+        journal::{Break, BreakKind, Check, Head, Line, Verdict},
+        settings,
+    },
+    store::{
+        self, Tx,
+        journal::seals::{self, Chain},
+    },
+};
+
+/// Checks in a process at once.
+pub(in crate::app) const AT_ONCE: usize = 1;
+
+/// The result of a check of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AuditVerification {
+    /// The workspace that was checked.
+    pub workspace_id: WorkspaceId,
+    /// Whether no change was found.
+    pub holds: bool,
+    /// The end of the sealed rows: store it elsewhere, and send it with a later check.
+    pub head: Head,
+    /// When the last seal was made; `null`: nothing is sealed.
+    pub sealed_at: Option<DateTime<Utc>>,
+    /// The count of rows that are not sealed yet. These are not protected.
+    #[schema(example = 0, minimum = 0)]
+    pub unsealed: i64,
+    /// The number of the last pruned row: the rows up to it were removed, and a row of the journal says
+    /// so. 0: none.
+    #[schema(example = 0, minimum = 0)]
+    pub pruned_to: i64,
+    /// The count of rows whose data was erased.
+    #[schema(example = 0, minimum = 0)]
+    pub erased: i64,
+    /// The moment that was checked.
+    pub checked_at: DateTime<Utc>,
+    /// The duration of the check, in milliseconds.
+    #[schema(example = 140)]
+    pub took_ms: i64,
+    /// The count of all breaks.
+    #[schema(example = 0, minimum = 0)]
+    pub break_count: i64,
+    /// The first breaks by number, at most 100.
+    pub breaks: Vec<Break>,
+}
+
+impl App {
+    /// Checks the journal of the caller's workspace; also against a head that was kept elsewhere.
+    ///
+    /// # Errors
+    /// `unavailable` if it takes longer than a minute, or the service stops.
+    pub async fn verify_audit(
+        &self,
+        caller: &MonitorCaller,
+        kept: Option<Head>,
+    ) -> Result<AuditVerification> {
+        let permit = Arc::clone(&self.audits).acquire_owned().await;
+        let _permit = permit.map_err(|error| Error::Unavailable(error.to_string()))?;
+        let within = settings::VERIFY_TIME_HTTP;
+        self.check_journal(caller.principal().workspace, kept, within).await
+    }
+
+    async fn check_journal(
+        &self,
+        workspace_id: WorkspaceId,
+        kept: Option<Head>,
+        within: Duration,
+    ) -> Result<AuditVerification> {
+        let began = Stopwatch::start();
+        let mut tx = self.still(workspace_id).await?;
+        let checked_at = tx.now;
+        let Chain { head, pruned_to } = seals::chain_of(&mut tx).await?;
+        let sealed_at = seals::last(&mut tx).await?.map(|(_, at)| at);
+        let mut check = Check::new(kept);
+        let mut walk = Walk::new(head.number);
+        loop {
+            let lines = walk.next(&mut tx).await?;
+            if lines.is_empty() {
+                break;
+            }
+            for line in lines {
+                match line {
+                    Line::Seal(seal) => check.seal(seal),
+                    Line::Row(row) => check.row(&row),
+                    Line::Head(_) => {}
+                }
+            }
+            if began.elapsed() > within || self.wake.is_stopping() {
+                return Err(Error::Unavailable("the check of the journal was given up".into()));
+            }
+        }
+        let mut verdict = check.finish(head, pruned_to);
+        let newest = store::journal::newest(&mut tx).await?;
+        check_behind(&mut tx, head.number, newest, &mut verdict).await?;
+        tx.rollback().await?;
+        let Verdict { breaks, break_count, pruned_to, erased } = verdict;
+        Ok(AuditVerification {
+            workspace_id,
+            holds: break_count == 0,
+            head,
+            sealed_at,
+            unsealed: (newest - head.number).max(0),
+            pruned_to,
+            erased,
+            checked_at,
+            took_ms: i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX),
+            break_count,
+            breaks,
+        })
+    }
+}
+
+impl LocalAdmin<'_> {
+    /// As [`App::verify_audit`], for up to half an hour.
+    ///
+    /// # Errors
+    /// `unavailable` if it takes longer.
+    pub async fn verify_audit(&self, kept: Option<Head>) -> Result<AuditVerification> {
+        self.app().check_journal(self.workspace(), kept, settings::VERIFY_TIME_LOCAL).await
+    }
+}
+
+/// Behind the sealed rows: there are no seals, no gaps up to the last number, and no rows beyond it.
+async fn check_behind(
+    tx: &mut Tx,
+    sealed_to: i64,
+    newest: i64,
+    verdict: &mut Verdict,
+) -> Result<()> {
+    if seals::last(tx).await?.is_some_and(|(last, _)| last > sealed_to) {
+        let found = "there is a seal beyond the head of the chain";
+        verdict.add(BreakKind::Inserted, sealed_to + 1, 1, found);
+    }
+    let (following, present, beyond) = store::journal::tail(tx, sealed_to, newest).await?;
+    let missing = newest - sealed_to - present;
+    if missing > 0 {
+        let first = sealed_to + following + 1;
+        verdict.add(BreakKind::Missing, first, missing, "the row is missing, and was not sealed");
+    }
+    if beyond > 0 {
+        let found = "there are rows beyond the last number of the journal";
+        verdict.add(BreakKind::Inserted, newest.max(sealed_to) + 1, beyond, found);
+    }
+    Ok(())
+}

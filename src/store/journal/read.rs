@@ -1,0 +1,297 @@
+//! Reading rows of the journal.
+
+use chrono::{DateTime, Utc};
+use serde_json::value::{RawValue, to_raw_value};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        ids::{
+            AgentId, ApprovalId, AttemptId, GoalId, KeyId, LinkId, ProjectId, TaskId, WorkspaceId,
+        },
+        journal::{Hex, Row},
+    },
+    store::{Tx, traced},
+};
+
+/// A column of JSON, byte for byte. A text that is no JSON to us, has space around it or has several
+/// lines was not written by us: it is shown as a string.
+fn json(text: String) -> Box<RawValue> {
+    match serde_json::from_str::<Box<RawValue>>(&text) {
+        Ok(json) if json.get() == text && !text.contains(['\n', '\r']) => json,
+        Ok(_) | Err(_) => to_raw_value(&text).unwrap_or_else(|_| RawValue::NULL.to_owned()),
+    }
+}
+
+/// A row as an event.
+#[derive(Debug, Clone)]
+pub struct EventRow {
+    /// Its number.
+    pub number: i64,
+    /// The time of its transaction.
+    pub at: DateTime<Utc>,
+    /// What happened; a later version may have written a kind unknown to this one.
+    pub kind: String,
+    /// The project it concerns.
+    pub project_id: Option<ProjectId>,
+    /// The goal it concerns.
+    pub goal_id: Option<GoalId>,
+    /// The task it concerns.
+    pub task_id: Option<TaskId>,
+    /// The attempt it concerns.
+    pub attempt_id: Option<AttemptId>,
+    /// The agent it concerns.
+    pub agent_id: Option<AgentId>,
+    /// The approval it concerns.
+    pub approval_id: Option<ApprovalId>,
+    /// The key that did it.
+    pub actor_key_id: Option<KeyId>,
+    /// Details, as JSON; none: erased.
+    pub data: Option<String>,
+}
+
+/// Which events to read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EventFilter<'a> {
+    /// Only those that concern this goal.
+    pub goal: Option<GoalId>,
+    /// Only those that concern this task.
+    pub task: Option<TaskId>,
+    /// Only those of this kind.
+    pub kind: Option<&'a str>,
+}
+
+/// At most `rows` events numbered above `after` and up to `until`, in their order.
+pub async fn events(
+    tx: &mut Tx,
+    filter: EventFilter<'_>,
+    after: i64,
+    until: i64,
+    rows: i64,
+) -> sqlx::Result<Vec<EventRow>> {
+    sqlx::query_as!(
+        EventRow,
+        r#"
+        select number, at, kind, project_id as "project_id: ProjectId",
+               goal_id as "goal_id: GoalId", task_id as "task_id: TaskId",
+               attempt_id as "attempt_id: AttemptId", agent_id as "agent_id: AgentId",
+               approval_id as "approval_id: ApprovalId", actor_key_id as "actor_key_id: KeyId",
+               data::text as data
+        from journal
+        where workspace_id = $1 and number > $2 and number <= $3 and public
+          and ($4::uuid is null or goal_id = $4)
+          and ($5::uuid is null or task_id = $5)
+          and ($6::text is null or kind = $6)
+        order by number
+        limit $7
+        "#,
+        tx.workspace.0,
+        after,
+        until,
+        filter.goal.map(|id| id.0),
+        filter.task.map(|id| id.0),
+        filter.kind,
+        rows,
+    )
+    .fetch_all(traced!(tx, "journal.events"))
+    .await
+}
+
+/// The goal of a task: its rows are found through it.
+pub async fn goal_of_task(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<GoalId>> {
+    sqlx::query_scalar!(
+        r#"select goal_id as "goal_id: GoalId" from tasks where workspace_id = $1 and task_id = $2"#,
+        tx.workspace.0,
+        task.0,
+    )
+    .fetch_optional(traced!(tx, "journal.goal_of_task"))
+    .await
+}
+
+/// The goal that is, or has, the task, attempt or approval with this id: its rows are found through
+/// it. `None`: the id is of something else.
+pub async fn goal_of(tx: &mut Tx, id: Uuid) -> sqlx::Result<Option<GoalId>> {
+    sqlx::query_scalar!(
+        r#"select goal_id as "goal_id!: GoalId" from goals where workspace_id = $1 and goal_id = $2
+           union all select goal_id from tasks where workspace_id = $1 and task_id = $2
+           union all select goal_id from attempts where workspace_id = $1 and attempt_id = $2
+           union all select goal_id from approvals where workspace_id = $1 and approval_id = $2
+           limit 1"#,
+        tx.workspace.0,
+        id,
+    )
+    .fetch_optional(traced!(tx, "journal.goal_of"))
+    .await
+}
+
+/// A row as it is read. What somebody else wrote into a column must not make the reading fail.
+struct RawRow {
+    workspace_id: WorkspaceId,
+    number: i64,
+    at: DateTime<Utc>,
+    kind: String,
+    public: bool,
+    project_id: Option<ProjectId>,
+    goal_id: Option<GoalId>,
+    task_id: Option<TaskId>,
+    attempt_id: Option<AttemptId>,
+    agent_id: Option<AgentId>,
+    approval_id: Option<ApprovalId>,
+    subject: String,
+    subject_id: Uuid,
+    actor_key_id: Option<KeyId>,
+    actor_person: Option<String>,
+    link_id: Option<LinkId>,
+    link_maker: Option<KeyId>,
+    on_behalf_of: Option<String>,
+    request: Option<String>,
+    trace_id: Option<Uuid>,
+    before_sha256: Option<Vec<u8>>,
+    after_sha256: Option<Vec<u8>>,
+    data: Option<String>,
+    data_version: i16,
+    salt: Option<Vec<u8>>,
+    data_sha256: Option<Vec<u8>>,
+}
+
+impl From<RawRow> for Row {
+    fn from(row: RawRow) -> Self {
+        // An array with gaps or of several dimensions is not what was written.
+        let people = |json: String| serde_json::from_str(&json).unwrap_or_else(|_| vec![json]);
+        Self {
+            workspace_id: row.workspace_id,
+            number: row.number,
+            at: row.at,
+            kind: row.kind,
+            public: row.public,
+            project_id: row.project_id,
+            goal_id: row.goal_id,
+            task_id: row.task_id,
+            attempt_id: row.attempt_id,
+            agent_id: row.agent_id,
+            approval_id: row.approval_id,
+            subject: row.subject,
+            subject_id: row.subject_id,
+            actor_key_id: row.actor_key_id,
+            actor_person: row.actor_person,
+            link_id: row.link_id,
+            link_maker: row.link_maker,
+            on_behalf_of: row.on_behalf_of.map(people),
+            request: row.request,
+            trace_id: row.trace_id,
+            before_sha256: row.before_sha256.map(Hex),
+            after_sha256: row.after_sha256.map(Hex),
+            data: row.data.map(json),
+            data_version: row.data_version,
+            salt: row.salt.map(Hex),
+            data_sha256: row.data_sha256.map(Hex),
+        }
+    }
+}
+
+/// Reads rows. A time that no program can hold is read as another, which is not what was sealed
+/// either.
+macro_rules! rows {
+    ($conn:expr, $where:literal, $($argument:expr),+ $(,)?) => {
+        async {
+            let rows = sqlx::query_as!(
+                RawRow,
+                r#"select workspace_id as "workspace_id: WorkspaceId", number,
+                          case when at between '1900-01-01Z' and '9999-01-01Z' then at
+                               else timestamptz '1900-01-01Z' end as "at!",
+                          kind, public, project_id as "project_id: ProjectId",
+                          goal_id as "goal_id: GoalId", task_id as "task_id: TaskId",
+                          attempt_id as "attempt_id: AttemptId", agent_id as "agent_id: AgentId",
+                          approval_id as "approval_id: ApprovalId", subject, subject_id,
+                          actor_key_id as "actor_key_id: KeyId", actor_person,
+                          link_id as "link_id: LinkId", link_maker as "link_maker: KeyId",
+                          array_to_json(on_behalf_of)::text as on_behalf_of, request, trace_id,
+                          before_sha256, after_sha256, data::text as data, data_version, salt,
+                          data_sha256
+                   from journal "# + $where,
+                $($argument),+
+            )
+            .fetch_all($conn)
+            .await?;
+            Ok(rows.into_iter().map(Row::from).collect())
+        }
+        .await
+    };
+}
+
+/// Which rows to list.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AuditFilter<'a> {
+    /// Only about things of this noun.
+    pub subject: Option<&'a str>,
+    /// Only about this thing.
+    pub subject_id: Option<Uuid>,
+    /// Only those that concern this goal.
+    pub goal: Option<GoalId>,
+    /// Only what this key did.
+    pub actor_key: Option<KeyId>,
+    /// Only what this person did.
+    pub actor_person: Option<&'a str>,
+    /// Only what was done on behalf of this person.
+    pub on_behalf_of: Option<&'a str>,
+    /// Only of this kind.
+    pub kind: Option<&'a str>,
+    /// Only of this request.
+    pub request: Option<&'a str>,
+    /// Only from then on.
+    pub from: Option<DateTime<Utc>>,
+    /// Only before then.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// At most `rows` rows numbered below `before`, newest first. With a subject that belongs to a goal the
+/// filter must name the goal ([`goal_of`]).
+pub async fn list(
+    tx: &mut Tx,
+    filter: AuditFilter<'_>,
+    before: i64,
+    rows: i64,
+) -> sqlx::Result<Vec<Row>> {
+    rows!(
+        traced!(tx, "journal.list"),
+        "where workspace_id = $1 and number < $2
+           and ($3::text is null or subject = $3)
+           and ($4::uuid is null or goal_id = $4)
+           and ($5::uuid is null or subject_id = $5)
+           and ($4::uuid is not null or $5::uuid is null
+                or subject not in ('goal', 'task', 'attempt', 'approval'))
+           and ($6::uuid is null or actor_key_id = $6)
+           and ($7::text is null or actor_person = $7)
+           and ($8::text is null or $8 = any(on_behalf_of))
+           and ($9::text is null or kind = $9)
+           and ($10::text is null or request = $10)
+           and ($11::timestamptz is null or at >= $11)
+           and ($12::timestamptz is null or at < $12)
+         order by number desc limit $13",
+        tx.workspace.0,
+        before,
+        filter.subject,
+        filter.goal.map(|id| id.0),
+        filter.subject_id,
+        filter.actor_key.map(|id| id.0),
+        filter.actor_person,
+        filter.on_behalf_of,
+        filter.kind,
+        filter.request,
+        filter.from,
+        filter.until,
+        rows,
+    )
+}
+
+/// At most `rows` rows numbered above `after` and up to `until`, in their order.
+pub async fn range(tx: &mut Tx, after: i64, until: i64, rows: i64) -> sqlx::Result<Vec<Row>> {
+    rows!(
+        traced!(tx, "journal.range"),
+        "where workspace_id = $1 and number > $2 and number <= $3 order by number limit $4",
+        tx.workspace.0,
+        after,
+        until,
+        rows,
+    )
+}
