@@ -79,7 +79,9 @@ impl App {
             patience: limits.patience,
             key_finder: coalesce::Coalescer::new(limits),
             claims: coalesce::Coalescer::new(limits),
-            heartbeats: coalesce::Coalescer::new(attempts::heartbeat::batch::in_no_hurry(limits)),
+            heartbeats: coalesce::Coalescer::new(attempts::heartbeat::transaction::in_no_hurry(
+                limits,
+            )),
             spends: coalesce::Coalescer::new(limits),
             finishes: coalesce::Coalescer::new(limits),
             verifies: coalesce::Coalescer::new(verify::ONE_AT_A_TIME),
@@ -97,7 +99,9 @@ impl App {
             patience,
             key_finder: coalesce::Coalescer::new(limits),
             claims: coalesce::Coalescer::new(limits),
-            heartbeats: coalesce::Coalescer::new(attempts::heartbeat::batch::in_no_hurry(limits)),
+            heartbeats: coalesce::Coalescer::new(attempts::heartbeat::transaction::in_no_hurry(
+                limits,
+            )),
             spends: coalesce::Coalescer::new(limits),
             finishes: coalesce::Coalescer::new(limits),
             ..self

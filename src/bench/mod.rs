@@ -45,13 +45,11 @@ mod writes;
 
 use clap::ValueEnum as _;
 
-use self::{
-    error::Result,
-    report::Report,
-    settings::{BenchSettings, Scenario},
-    stage::{Setup, Starting},
-};
 use crate::config::DatabaseConfig;
+use error::Result;
+use report::Report;
+use settings::{BenchSettings, Scenario};
+use stage::{Setup, Starting};
 
 /// Open files beside those of the connections.
 const OTHER_FILES: u64 = 200;

@@ -8,12 +8,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use self::failure::{Failure, exit_code};
 use crate::{
     bench::settings::BenchSettings,
     config::{DatabaseConfig, LogConfig, ServeConfig},
     telemetry,
 };
+use failure::{Failure, exit_code};
 
 mod audit;
 mod bench;

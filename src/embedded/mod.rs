@@ -45,16 +45,16 @@ use rustix::process::Signal;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection};
 
-pub use self::error::EmbeddedError;
-pub use self::options::{EmbeddedOptions, Lifetime, default_data_dir};
-pub use self::running::Address;
-pub(crate) use self::spawn::die_with_thread;
+pub use error::EmbeddedError;
+pub use options::{EmbeddedOptions, Lifetime, default_data_dir};
+pub use running::Address;
+pub(crate) use spawn::die_with_thread;
 
-use self::account::Account;
-use self::install::Install;
-use self::layout::{Layout, SocketDir};
-use self::lock::{InstanceLock, LockFile};
-use self::server::{ENDING, Launch, Server};
+use account::Account;
+use install::Install;
+use layout::{Layout, SocketDir};
+use lock::{InstanceLock, LockFile};
+use server::{ENDING, Launch, Server};
 
 /// Longest start. A recovery after a crash replays up to some gigabytes of log.
 const READY_WITHIN: Duration = Duration::from_secs(300);

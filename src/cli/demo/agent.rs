@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     app::attempts::{
-        claim::views::{Claim, ClaimAnswer, ClaimedTask},
-        finish::views::FinishAnswer,
+        claim::answer::{Claim, ClaimAnswer, ClaimedTask},
+        finish::answer::FinishAnswer,
         heartbeat::HeartbeatAnswer,
     },
     domain::{refusal::Code, states::Directive},

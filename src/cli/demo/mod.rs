@@ -24,13 +24,6 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use self::{
-    agent::Worker,
-    client::Client,
-    display::Display,
-    report::Report,
-    script::{CAST, Script},
-};
 use super::{
     database::{Database, Use},
     failure::{self, Failure},
@@ -50,6 +43,11 @@ use crate::{
     http::state::Limits,
     shutdown::{Drain, Shutdown},
 };
+use agent::Worker;
+use client::Client;
+use display::Display;
+use report::Report;
+use script::{CAST, Script};
 
 /// The workspace, and the project in it.
 const NAME: &str = "demo";

@@ -12,7 +12,6 @@ pub mod excluded;
 pub mod kind;
 pub mod review;
 
-use self::kind::Edit;
 use super::{
     canonical,
     check::Checks,
@@ -20,6 +19,7 @@ use super::{
     states::{ApprovalKind, ApprovalState},
     words::words,
 };
+use kind::Edit;
 
 words! {
     /// The harm that a wrong decision could do, estimated by the asker. `low`: easily undone; `medium`

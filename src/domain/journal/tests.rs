@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::*;
-use crate::domain::ids::{
-    AgentId, ApprovalId, AttemptId, GoalId, KeyId, LinkId, ProjectId, TaskId, WorkspaceId,
+use crate::domain::{
+    ids::{AgentId, ApprovalId, AttemptId, GoalId, KeyId, LinkId, ProjectId, TaskId, WorkspaceId},
+    journal::*,
 };
 use BreakKind::{ChainBroken, Edited, Inserted, Missing, Reordered};
 

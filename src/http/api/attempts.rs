@@ -14,7 +14,7 @@ use crate::{
         approvals::views::Approval,
         attempts::{
             authorize::{AuthorizeAnswer, AuthorizeRequest},
-            finish::views::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest},
+            finish::answer::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest},
             heartbeat::{HeartbeatAnswer, HeartbeatRequest, HeartbeatsAnswer, HeartbeatsRequest},
             park::{AskRequest, SubtasksAnswer, SubtasksRequest},
         },

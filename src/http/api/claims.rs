@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::{
     app::{
         App,
-        attempts::claim::views::{ClaimAnswer, ClaimRequest},
+        attempts::claim::answer::{ClaimAnswer, ClaimRequest},
         caller::ClaimCaller,
         unit::idempotency::Outcome,
     },

@@ -11,7 +11,7 @@ use crate::{
     app::{
         App,
         attempts::{
-            claim::views::Claim,
+            claim::answer::Claim,
             takeover::{ReassignRequest, TakeoverRequest},
         },
         caller::{OperatorCaller, ReaderCaller, SubmitterCaller},

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     LOOKS_BEYOND,
-    batch::{Claimed, Look},
+    answer::ClaimAnswer,
     claim_once, got_nothing,
-    views::ClaimAnswer,
+    transaction::{Claimed, Look},
 };
 use crate::{
     app::{

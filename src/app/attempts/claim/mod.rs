@@ -8,9 +8,9 @@
 //! What is frozen is given to nobody, and a frozen agent is given nothing: both wait as if there were
 //! nothing to do, until the freeze is lifted.
 
-pub(in crate::app) mod batch;
+pub mod answer;
 pub mod command;
-pub mod views;
+pub(in crate::app) mod transaction;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -23,9 +23,9 @@ use crate::{
     },
     domain::ids::WorkspaceId,
 };
-use batch::{Claimed, Look, claim_batch, keep, repeats};
+use answer::{ClaimAnswer, ClaimRequest};
 use command::{ClaimCommand, Given, Owner};
-use views::{ClaimAnswer, ClaimRequest};
+use transaction::{Claimed, Look, claim_batch, keep, repeats};
 
 /// How often a batch looks behind tasks that could not be paid for. Each time it parks as many as it
 /// may lock, so this is thousands; the next claim goes on.

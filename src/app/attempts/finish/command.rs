@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::{
-    Verdict, again, hold, judge,
-    views::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest},
-    write,
+    Verdict, again,
+    answer::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest},
+    hold, judge, transaction,
 };
 use crate::{
     app::{App, Result, caller::Actor, coalesce::Batched},
@@ -75,7 +75,7 @@ impl Batched for FinishCommand {
                 Err(refusal) => answers.push(Err(refusal.into())),
             }
         }
-        write::write(&mut unit, &judged).await?;
+        transaction::write(&mut unit, &judged).await?;
         app.commit(unit).await?;
         Ok(answers)
     }

@@ -5,9 +5,9 @@
 //! follows is settled. A refused command stores nothing, not even its spend. The same request again
 //! gets the stored answer, so an agent that never saw it may simply ask again, whatever is frozen now.
 
+pub mod answer;
 pub mod command;
-pub mod views;
-pub(in crate::app) mod write;
+pub(in crate::app) mod transaction;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -35,8 +35,8 @@ use crate::{
     },
     store::{self, attempts::results::StoredOutcome},
 };
+use answer::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest};
 use command::{Finish, FinishCommand, Judged};
-use views::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest};
 
 impl App {
     /// Hands in a result.

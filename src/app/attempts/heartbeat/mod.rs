@@ -6,8 +6,8 @@
 //! attempt whose lease ran out but which the sweeper has not ended is still alive: safety rests on
 //! the fence, not on clocks.
 
-pub(in crate::app) mod batch;
 pub(in crate::app) mod nudges;
+pub(in crate::app) mod transaction;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -28,7 +28,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    claim::views::{Claim, claims},
+    claim::answer::{Claim, claims},
     start::{begun, new_attempt},
 };
 use crate::{

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
+    answer::{Claim, ClaimAnswer, claims},
     command::{ClaimCommand, Given},
-    views::{Claim, ClaimAnswer, claims},
 };
 use crate::{
     app::{
