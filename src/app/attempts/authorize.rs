@@ -18,7 +18,7 @@ use crate::{
             settle::Accounts,
             shortage::exhausted,
             standing::{self, BudgetStanding},
-            windows::Sureness,
+            windows::LockMode,
         },
         caller::{Caller as _, HolderCaller},
         unit::locks::{find, locked},
@@ -124,7 +124,7 @@ async fn is_known(unit: &mut Unit, attempt: AttemptId, request: &AuthorizeReques
 }
 
 async fn set_aside(unit: &mut Unit, attempt: AttemptId, request: &AuthorizeRequest) -> Result<()> {
-    if let Some(mut accounts) = Accounts::open(unit, &[attempt], Sureness::Lock).await? {
+    if let Some(mut accounts) = Accounts::open(unit, &[attempt], LockMode::Locked).await? {
         let path = accounts.paths.get(&attempt).cloned().unwrap_or_default();
         let mut lacking = BTreeMap::new();
         for (name, amount) in &request.amounts {

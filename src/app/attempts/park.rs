@@ -14,7 +14,7 @@ use crate::{
         approvals::views::{self, Approval},
         budgets,
         caller::{Caller as _, HolderCaller},
-        spend::charge,
+        spend::charge::charge,
         tasks::{cascade, change::Change, subtasks},
         unit::{
             idempotency::{self, Outcome, Request},

@@ -10,7 +10,7 @@
 use super::{
     resume,
     shortage::exhausted,
-    windows::{Held, apply, held_now},
+    windows::{LockedWindows, apply, held_now},
 };
 use crate::{
     app::{Result, Unit},
@@ -80,7 +80,7 @@ async fn lock(unit: &mut Unit, open: &[Allocation]) -> Result<(Ledger, Vec<Windo
     });
     let wanted: Vec<Wanted> = wanted.collect();
     let rows = store::budgets::windows::lock(unit.tx(), &wanted).await?;
-    let ledger = Held::of(limits, rows).ledger;
+    let ledger = LockedWindows::of(limits, rows).ledger;
     let keys = ledger.windows().map(|(key, _)| *key).collect();
     Ok((ledger, keys))
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use uuid::Uuid;
 
-use super::windows::{Held, Sureness, apply, hold_now};
+use super::windows::{LockMode, LockedWindows, apply, hold_now};
 use crate::{
     app::{Error, Result, Unit, error::corrupt},
     domain::{
@@ -74,7 +74,7 @@ impl Funds {
         unit: &mut Unit,
         ready: &[ReadyTask],
         agents: &[AgentId],
-        sureness: Sureness,
+        lock_mode: LockMode,
     ) -> Result<Option<Self>> {
         let workspace = unit.workspace();
         if !store::budgets::windows::any(unit.tx()).await? {
@@ -96,7 +96,7 @@ impl Funds {
         }
         let open: BTreeSet<LimitId> = rows.iter().map(|row| row.limit_id).collect();
         let all_open = limits.iter().all(|limit| open.contains(&limit.limit_id));
-        if !all_open || sureness == Sureness::Lock {
+        if !all_open || lock_mode == LockMode::Locked {
             rows = hold_now(unit, &limits).await?;
         }
         let expected = store::budgets::charged::expected(unit.tx(), &tasks).await?;
@@ -114,7 +114,7 @@ impl Funds {
     }
 
     fn take_in(&mut self, limits: Vec<LiveLimit>, rows: Vec<WindowRow>) -> Result<()> {
-        let held = Held::of(limits, rows);
+        let held = LockedWindows::of(limits, rows);
         for (key, _) in held.ledger.windows() {
             let Some(limit) = held.limits.get(&key.limit) else { continue };
             self.by_node.entry((limit.node, limit.node_id)).or_default().push(*key);

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{
     resume,
-    windows::{Held, Sureness, apply},
+    windows::{LockMode, LockedWindows, apply},
 };
 use crate::{
     app::{Result, Unit},
@@ -69,7 +69,7 @@ impl Accounts {
     pub(in crate::app) async fn open(
         unit: &mut Unit,
         attempts: &[AttemptId],
-        sureness: Sureness,
+        lock_mode: LockMode,
     ) -> Result<Option<Self>> {
         if !store::budgets::windows::any(unit.tx()).await? {
             return Ok(None);
@@ -80,17 +80,17 @@ impl Accounts {
         let (from, to) = span(&places).unwrap_or((unit.now(), unit.now()));
         let (limits, mut rows) =
             store::budgets::survey::survey(unit.tx(), &nodes, from, to).await?;
-        if sureness == Sureness::Lock {
+        if lock_mode == LockMode::Locked {
             let wanted = wanted(&limits, &places);
             rows = store::budgets::windows::lock(unit.tx(), &wanted).await?;
         }
-        let held = Held::of(limits, rows);
+        let held = LockedWindows::of(limits, rows);
         let mut accounts = Self::default();
         for place in places {
             accounts.paths.insert(place.attempt_id, path(unit, &held, &place));
             accounts.places.insert(place.attempt_id, place);
         }
-        let Held { ledger, limits, .. } = held;
+        let LockedWindows { ledger, limits, .. } = held;
         accounts.ledger = ledger;
         accounts.limits = limits;
         for row in own {
@@ -271,11 +271,11 @@ pub(in crate::app) async fn settle(
     let mut settled = None;
     // What reservations cover moves windows in the same way whatever they hold. Only when something
     // is not covered it matters, and the windows are held while it is decided.
-    for sureness in [Sureness::Look, Sureness::Lock] {
-        let opened = Accounts::open(unit, &attempts, sureness).await?;
+    for lock_mode in [LockMode::Optimistic, LockMode::Locked] {
+        let opened = Accounts::open(unit, &attempts, lock_mode).await?;
         let Some(accounts) = opened else { return Ok(()) };
         let (accounts, used_up) = work(unit, accounts, bookings, ended).await?;
-        let sure = sureness == Sureness::Lock || !accounts.uncovered;
+        let sure = lock_mode == LockMode::Locked || !accounts.uncovered;
         settled = Some((accounts, used_up));
         if sure {
             break;
@@ -378,7 +378,7 @@ fn share(place: &ChargedAt, limit: LimitId) -> Option<&Share> {
     place.shares.iter().find(|share| share.limit_id == limit)
 }
 
-fn path(unit: &Unit, held: &Held, place: &ChargedAt) -> Vec<WindowKey> {
+fn path(unit: &Unit, held: &LockedWindows, place: &ChargedAt) -> Vec<WindowKey> {
     let nodes: BTreeSet<_> = nodes_of(unit, place).collect();
     let above = held.limits.values().filter(|limit| nodes.contains(&(limit.node, limit.node_id)));
     let keys = above.filter_map(|limit| match share(place, limit.limit_id) {

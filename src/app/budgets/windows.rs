@@ -22,14 +22,14 @@ use crate::{
 
 /// Locked windows in a ledger, and their limits.
 #[derive(Debug, Default)]
-pub(in crate::app) struct Held {
+pub(in crate::app) struct LockedWindows {
     pub ledger: Ledger,
     pub limits: BTreeMap<LimitId, LiveLimit>,
     /// The windows of each limit, in the order of time.
     windows: HashMap<LimitId, Vec<Window>>,
 }
 
-impl Held {
+impl LockedWindows {
     /// Takes in what was read.
     pub(in crate::app) fn of(limits: Vec<LiveLimit>, rows: Vec<WindowRow>) -> Self {
         let limits: BTreeMap<LimitId, LiveLimit> =
@@ -120,17 +120,20 @@ pub(in crate::app) async fn hold_now(
 ///
 /// # Errors
 /// When the database fails.
-pub(in crate::app) async fn held_now(unit: &mut Unit, limits: Vec<LiveLimit>) -> Result<Held> {
+pub(in crate::app) async fn held_now(
+    unit: &mut Unit,
+    limits: Vec<LiveLimit>,
+) -> Result<LockedWindows> {
     let rows = hold_now(unit, &limits).await?;
-    Ok(Held::of(limits, rows))
+    Ok(LockedWindows::of(limits, rows))
 }
 
-/// How sure a batch wants to be of what windows hold while it decides.
+/// Whether budget windows are re-checked on write or locked first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::app) enum Sureness {
-    /// It decides by a look, and sets aside under the locks at its end: unless somebody was faster
-    /// meanwhile, others wait for a moment only.
-    Look,
-    /// It holds the windows from the beginning.
-    Lock,
+pub(in crate::app) enum LockMode {
+    /// Read without a lock; written on condition. [`Error::Again`](crate::app::Error::Again) if another
+    /// transaction changed them.
+    Optimistic,
+    /// Locked before they are read.
+    Locked,
 }

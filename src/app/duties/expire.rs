@@ -12,7 +12,7 @@ use crate::{
     app::{
         App, Result, Unit,
         caller::Actor,
-        spend::charge,
+        spend::charge::charge,
         tasks::{cascade, change::Change},
         unit::locks::{lock_goal, locked},
     },

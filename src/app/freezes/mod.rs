@@ -30,7 +30,7 @@ use uuid::Uuid;
 use super::{
     App, Result, Unit,
     caller::{Caller as _, OperatorCaller, ReaderCaller},
-    spend::charge,
+    spend::charge::charge,
     tasks::{cascade, change::Change},
     unit::{
         idempotency::{self, Outcome, Request},

@@ -14,7 +14,7 @@ use crate::{
         attempts::takeover,
         freezes::{self, NewFreeze},
         goals::cancel_locked,
-        spend::charge,
+        spend::charge::charge,
         tasks::{
             cascade::{self, resume},
             change::Change,

@@ -10,7 +10,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{pricing, raise_totals, store_entries};
+use super::{
+    charge::{raise_totals, store_entries},
+    pricing,
+};
 use crate::{
     app::{App, Result, Unit, budgets::settle, caller::Actor, unit::locks::locked},
     domain::{

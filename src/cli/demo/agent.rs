@@ -18,7 +18,7 @@ use crate::{
     app::attempts::{
         claim::answer::{Claim, ClaimAnswer, ClaimedTask},
         finish::answer::FinishAnswer,
-        heartbeat::HeartbeatAnswer,
+        heartbeat::answer::HeartbeatAnswer,
     },
     domain::{refusal::Code, states::Directive},
 };

@@ -15,11 +15,13 @@ use crate::{
         attempts::{
             authorize::{AuthorizeAnswer, AuthorizeRequest},
             finish::answer::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest},
-            heartbeat::{HeartbeatAnswer, HeartbeatRequest, HeartbeatsAnswer, HeartbeatsRequest},
+            heartbeat::answer::{
+                HeartbeatAnswer, HeartbeatRequest, HeartbeatsAnswer, HeartbeatsRequest,
+            },
             park::{AskRequest, SubtasksAnswer, SubtasksRequest},
         },
         caller::{HolderCaller, ReaderCaller},
-        spend::{SpendAnswer, SpendRequest},
+        spend::answer::{SpendAnswer, SpendRequest},
         tasks::attempts::{Attempt, AttemptDetail, SpendLine, SpendPlace},
     },
     domain::ids::{AgentId, AttemptId},

@@ -2,18 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    LOOKS_BEYOND,
-    answer::ClaimAnswer,
-    claim_once, got_nothing,
-    transaction::{Claimed, Look},
-};
+use super::answer::ClaimAnswer;
 use crate::{
     app::{
-        App, Result,
-        budgets::reserve::Refused,
         caller::Actor,
-        coalesce::Batched,
         unit::idempotency::{Outcome, Repeatable},
         wake::Who,
     },
@@ -30,65 +22,11 @@ pub(in crate::app) struct ClaimCommand {
     pub repeatable: Option<Arc<Repeatable>>,
 }
 
-impl Batched for ClaimCommand {
-    type Context = App;
-    type Group = WorkspaceId;
-    type Answer = Given;
-    const KIND: &'static str = "claim";
-
-    fn group(&self) -> WorkspaceId {
-        self.owner.workspace
-    }
-
-    async fn run(app: App, workspace: WorkspaceId, batch: Vec<Self>) -> Result<Vec<Result<Given>>> {
-        let first: Vec<&Self> = batch.iter().collect();
-        let Claimed { mut answers, mut refused } =
-            claim_once(&app, workspace, &first, Look::Wanted).await?;
-        // What nobody could pay for is parked by now: whoever got nothing looks behind it. What only
-        // these agents cannot pay for stays where it is, so one more look sees all there is to see.
-        for look in 0..LOOKS_BEYOND {
-            let empty: Vec<usize> =
-                (0..batch.len()).filter(|n| got_nothing(&answers[*n])).collect();
-            let worth_it = match refused {
-                Refused::Nothing => false,
-                Refused::Agents => look == 0,
-                Refused::Tasks => true,
-            };
-            if !worth_it || empty.is_empty() {
-                break;
-            }
-            let again: Vec<&Self> = empty.iter().map(|n| &batch[*n]).collect();
-            let more = claim_once(&app, workspace, &again, Look::Beyond).await?;
-            refused = more.refused;
-            for (index, answer) in empty.into_iter().zip(more.answers) {
-                answers[index] = answer;
-            }
-        }
-        Ok(answers)
-    }
-
-    /// The agent hung up while it was being given tasks. Nobody knows the leases, so the tasks go
-    /// back at once instead of being lost for the length of a lease; unless the agent can ask for
-    /// this answer again.
-    async fn undelivered(app: App, given: Given) {
-        if given.kept {
-            return;
-        }
-        for claim in given.outcome.value.claims {
-            let attempt = claim.attempt_id;
-            let (owner, actor) = (given.owner, given.actor.clone());
-            if let Err(error) = app.take_back(owner, actor, attempt, claim.lease).await {
-                tracing::warn!(%error, %attempt, "a claim that nobody received was not taken back");
-            }
-        }
-    }
-}
-
 impl ClaimCommand {
-    pub fn nothing(&self) -> Given {
+    pub fn nothing(&self) -> ClaimOutcome {
         let outcome = Outcome::fresh(ClaimAnswer { claims: Vec::new() });
         let actor = self.actor.clone();
-        Given { owner: self.owner, actor, outcome, kept: false, able: Arc::default() }
+        ClaimOutcome { owner: self.owner, actor, outcome, kept: false, able: Arc::default() }
     }
 }
 
@@ -106,7 +44,7 @@ impl ClaimCommand {
 
 /// What a claim was given, and who is to hear of it.
 #[derive(Debug)]
-pub(in crate::app) struct Given {
+pub(in crate::app) struct ClaimOutcome {
     pub owner: Owner,
     pub actor: Actor,
     pub outcome: Outcome<ClaimAnswer>,

@@ -14,76 +14,13 @@ pub(in crate::app) mod transaction;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use crate::{
-    app::{
-        App, Error, Result,
-        budgets::windows::Sureness,
-        caller::{Actor, Caller as _, ClaimCaller},
-        unit::idempotency::{Outcome, Repeat, Repeatable, Request},
-    },
-    domain::ids::WorkspaceId,
+use crate::app::{
+    App, Result,
+    caller::{Caller as _, ClaimCaller},
+    unit::idempotency::{Outcome, Repeatable, Request},
 };
 use answer::{ClaimAnswer, ClaimRequest};
-use command::{ClaimCommand, Given, Owner};
-use transaction::{Claimed, Look, claim_batch, keep, repeats};
-
-/// How often a batch looks behind tasks that could not be paid for. Each time it parks as many as it
-/// may lock, so this is thousands; the next claim goes on.
-const LOOKS_BEYOND: usize = 8;
-
-fn got_nothing(answer: &Result<Given>) -> bool {
-    answer.as_ref().is_ok_and(|given| given.outcome.value.claims.is_empty())
-}
-
-/// A batch in one transaction; in two, when what it decided by a look was gone at its end.
-async fn claim_once(
-    app: &App,
-    workspace: WorkspaceId,
-    batch: &[&ClaimCommand],
-    look: Look,
-) -> Result<Claimed> {
-    match claim_by(app, workspace, batch, look, Sureness::Look).await {
-        Err(Error::Again) => claim_by(app, workspace, batch, look, Sureness::Lock).await,
-        done => done,
-    }
-}
-
-async fn claim_by(
-    app: &App,
-    workspace: WorkspaceId,
-    batch: &[&ClaimCommand],
-    look: Look,
-    sureness: Sureness,
-) -> Result<Claimed> {
-    let mut unit = app.begin(workspace, Actor::SERVICE).await?;
-    let repeats = repeats(&mut unit, batch).await?;
-    let fresh: Vec<&ClaimCommand> = batch
-        .iter()
-        .zip(&repeats)
-        .filter(|(_, repeat)| matches!(repeat, Repeat::New))
-        .map(|(command, _)| *command)
-        .collect();
-    let claimed = claim_batch(&mut unit, &fresh, look, sureness).await;
-    let Claimed { answers: mut given, refused } = match claimed {
-        Ok(claimed) => claimed,
-        Err(error) => {
-            // Its locks are in the way of whoever tries next.
-            let _ = app.undo(unit).await;
-            return Err(error);
-        }
-    };
-    keep(&mut unit, &fresh, &mut given).await?;
-    app.commit(unit).await?;
-    let mut given = given.into_iter();
-    let answers = batch.iter().zip(repeats).map(|(command, repeat)| match repeat {
-        Repeat::New => given.next().unwrap_or_else(|| Ok(command.nothing())),
-        Repeat::Refused(refusal) => Err(refusal.into()),
-        Repeat::Answered(answer) => {
-            Ok(Given { outcome: Outcome::replayed(answer), kept: true, ..command.nothing() })
-        }
-    });
-    Ok(Claimed { answers: answers.collect(), refused })
-}
+use command::{ClaimCommand, Owner};
 
 impl App {
     /// Claims up to `max` tasks for the caller's agent, waiting for the first up to

@@ -4,21 +4,23 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
     answer::{Claim, ClaimAnswer, claims},
-    command::{ClaimCommand, Given},
+    command::{ClaimCommand, ClaimOutcome},
 };
 use crate::{
     app::{
-        Error, Result, Unit,
+        App, Error, Result, Unit,
         attempts::start::{Started, begun, new_attempt},
         budgets::{
             reserve::{Funds, Refused},
             shortage,
-            windows::Sureness,
+            windows::LockMode,
         },
+        caller::Actor,
+        coalesce::Batched,
         unit::idempotency::{self, Outcome, Repeat, Repeatable},
     },
     domain::{
-        ids::{AgentId, TaskId},
+        ids::{AgentId, TaskId, WorkspaceId},
         refusal::{Code, Refusal},
         states::AgentState,
         task::{
@@ -34,6 +36,64 @@ use crate::{
         },
     },
 };
+
+impl Batched for ClaimCommand {
+    type Context = App;
+    type Group = WorkspaceId;
+    type Answer = ClaimOutcome;
+    const KIND: &'static str = "claim";
+
+    fn group(&self) -> WorkspaceId {
+        self.owner.workspace
+    }
+
+    async fn run(
+        app: App,
+        workspace: WorkspaceId,
+        batch: Vec<Self>,
+    ) -> Result<Vec<Result<ClaimOutcome>>> {
+        let first: Vec<&Self> = batch.iter().collect();
+        let Claimed { mut answers, mut refused } =
+            claim_once(&app, workspace, &first, SearchDepth::Requested).await?;
+        // What nobody could pay for is parked by now: whoever got nothing looks behind it. What only
+        // these agents cannot pay for stays where it is, so one more look sees all there is to see.
+        for look in 0..SEARCHES_PAST_UNFUNDABLE {
+            let empty: Vec<usize> =
+                (0..batch.len()).filter(|n| got_nothing(&answers[*n])).collect();
+            let worth_it = match refused {
+                Refused::Nothing => false,
+                Refused::Agents => look == 0,
+                Refused::Tasks => true,
+            };
+            if !worth_it || empty.is_empty() {
+                break;
+            }
+            let again: Vec<&Self> = empty.iter().map(|n| &batch[*n]).collect();
+            let more = claim_once(&app, workspace, &again, SearchDepth::PastUnfundable).await?;
+            refused = more.refused;
+            for (index, answer) in empty.into_iter().zip(more.answers) {
+                answers[index] = answer;
+            }
+        }
+        Ok(answers)
+    }
+
+    /// The agent hung up while it was being given tasks. Nobody knows the leases, so the tasks go
+    /// back at once instead of being lost for the length of a lease; unless the agent can ask for
+    /// this answer again.
+    async fn undelivered(app: App, given: ClaimOutcome) {
+        if given.kept {
+            return;
+        }
+        for claim in given.outcome.value.claims {
+            let attempt = claim.attempt_id;
+            let (owner, actor) = (given.owner, given.actor.clone());
+            if let Err(error) = app.take_back(owner, actor, attempt, claim.lease).await {
+                tracing::warn!(%error, %attempt, "a claim that nobody received was not taken back");
+            }
+        }
+    }
+}
 
 /// Most tasks that one batch locks for agents of the same abilities: what it locks and does not
 /// give away, nobody else can be given meanwhile.
@@ -59,18 +119,18 @@ pub(in crate::app) async fn repeats(
 
 /// How deep a batch looks for tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::app) enum Look {
+pub(in crate::app) enum SearchDepth {
     /// As many as are wanted.
-    Wanted,
+    Requested,
     /// As many as one batch may lock: those at the front could not be paid for.
-    Beyond,
+    PastUnfundable,
 }
 
 /// What a batch of claims came to.
 #[derive(Debug)]
 pub(in crate::app) struct Claimed {
     /// One answer for each command.
-    pub answers: Vec<Result<Given>>,
+    pub answers: Vec<Result<ClaimOutcome>>,
     /// What was refused for want of money.
     pub refused: Refused,
 }
@@ -82,8 +142,8 @@ pub(in crate::app) struct Claimed {
 pub(in crate::app) async fn claim_batch(
     unit: &mut Unit,
     batch: &[&ClaimCommand],
-    look: Look,
-    sureness: Sureness,
+    look: SearchDepth,
+    lock_mode: LockMode,
 ) -> Result<Claimed> {
     if batch.is_empty() {
         return Ok(Claimed { answers: Vec::new(), refused: Refused::Nothing });
@@ -100,23 +160,27 @@ pub(in crate::app) async fn claim_batch(
     };
     // Before the windows of limits, in which heartbeats wait that have noted their agents.
     store::attempts::claim::seen(unit.tx(), &agents).await?;
-    let Gift { given, claims: mut found, refused } = if ready.is_empty() {
-        Gift { given: vec![Vec::new(); batch.len()], ..Gift::default() }
+    let Assigned { given, claims: mut found, refused } = if ready.is_empty() {
+        Assigned { given: vec![Vec::new(); batch.len()], ..Assigned::default() }
     } else {
-        give(unit, batch, &known, &ready, sureness).await?
+        give(unit, batch, &known, &ready, lock_mode).await?
     };
     let answers = batch.iter().zip(&given).map(|(command, tasks)| {
         let claimer = active(known.get(&command.owner.agent))?;
         let claims = tasks.iter().filter_map(|task| found.remove(&task.task_id)).collect();
         let able = claimer.capabilities.clone().into();
-        Ok(Given { outcome: Outcome::fresh(ClaimAnswer { claims }), able, ..command.nothing() })
+        Ok(ClaimOutcome {
+            outcome: Outcome::fresh(ClaimAnswer { claims }),
+            able,
+            ..command.nothing()
+        })
     });
     Ok(Claimed { answers: answers.collect(), refused })
 }
 
 /// Tasks that were given, with what is handed over, and whether some were refused for want of money.
 #[derive(Debug, Default)]
-struct Gift {
+struct Assigned {
     given: Vec<Vec<ReadyTask>>,
     claims: HashMap<TaskId, Claim>,
     refused: Refused,
@@ -131,13 +195,13 @@ async fn give(
     batch: &[&ClaimCommand],
     exact: &HashMap<AgentId, Claimer>,
     ready: &[ReadyTask],
-    sureness: Sureness,
-) -> Result<Gift> {
+    lock_mode: LockMode,
+) -> Result<Assigned> {
     let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
-    let Some(mut funds) = Funds::open(unit, ready, &agents, sureness).await? else {
+    let Some(mut funds) = Funds::open(unit, ready, &agents, lock_mode).await? else {
         let given = assign(batch, exact, ready, |_, _| Funding::Granted);
         let started = start(unit, batch, &given).await?;
-        return Ok(Gift {
+        return Ok(Assigned {
             given,
             claims: claims(unit, &started).await?,
             refused: Refused::Nothing,
@@ -145,7 +209,7 @@ async fn give(
     };
     let given = assign(batch, exact, ready, |task, agent| funds.fund(unit, task, Some(agent)));
     let refused = funds.refused();
-    if refused == Refused::Tasks && sureness == Sureness::Look {
+    if refused == Refused::Tasks && lock_mode == LockMode::Optimistic {
         // What is parked must not have had room after all.
         return Err(Error::Again);
     }
@@ -153,7 +217,7 @@ async fn give(
     let claims = claims(unit, &started).await?;
     shortage::park(unit, ready, funds.short()).await?;
     funds.write(unit, started.iter().map(|new| &new.attempt)).await?;
-    Ok(Gift { given, claims, refused })
+    Ok(Assigned { given, claims, refused })
 }
 
 /// Stores the answers of commands that can be repeated. An empty one is not kept: the same request
@@ -161,7 +225,7 @@ async fn give(
 pub(in crate::app) async fn keep(
     unit: &mut Unit,
     batch: &[&ClaimCommand],
-    given: &mut [Result<Given>],
+    given: &mut [Result<ClaimOutcome>],
 ) -> Result<()> {
     let mut answers = Vec::new();
     for (command, given) in batch.iter().zip(given) {
@@ -241,7 +305,7 @@ async fn lock_ready(
     unit: &mut Unit,
     batch: &[&ClaimCommand],
     known: &HashMap<AgentId, Claimer>,
-    look: Look,
+    look: SearchDepth,
 ) -> Result<Vec<ReadyTask>> {
     let mut asked: BTreeMap<AgentId, u32> = BTreeMap::new();
     for command in batch {
@@ -260,8 +324,8 @@ async fn lock_ready(
     let mut ready: Vec<ReadyTask> = Vec::new();
     for (able, (wanted, agents)) in wanted {
         let wanted = match look {
-            Look::Wanted => wanted.min(MOST_AT_ONCE),
-            Look::Beyond => MOST_AT_ONCE,
+            SearchDepth::Requested => wanted.min(MOST_AT_ONCE),
+            SearchDepth::PastUnfundable => MOST_AT_ONCE,
         };
         lock_more(unit, Lookers { able, agents: &agents }, wanted, &mut ready).await?;
     }
@@ -318,4 +382,62 @@ async fn start(
         store::attempts::start(unit.tx(), &rows).await?;
     }
     Ok(started)
+}
+
+/// How often a batch looks behind tasks that could not be paid for. Each time it parks as many as it
+/// may lock, so this is thousands; the next claim goes on.
+pub(in crate::app::attempts) const SEARCHES_PAST_UNFUNDABLE: usize = 8;
+
+pub(in crate::app::attempts) fn got_nothing(answer: &Result<ClaimOutcome>) -> bool {
+    answer.as_ref().is_ok_and(|given| given.outcome.value.claims.is_empty())
+}
+
+/// A batch in one transaction; in two, when what it decided by a look was gone at its end.
+pub(in crate::app::attempts) async fn claim_once(
+    app: &App,
+    workspace: WorkspaceId,
+    batch: &[&ClaimCommand],
+    look: SearchDepth,
+) -> Result<Claimed> {
+    match claim_by(app, workspace, batch, look, LockMode::Optimistic).await {
+        Err(Error::Again) => claim_by(app, workspace, batch, look, LockMode::Locked).await,
+        done => done,
+    }
+}
+
+pub(in crate::app::attempts) async fn claim_by(
+    app: &App,
+    workspace: WorkspaceId,
+    batch: &[&ClaimCommand],
+    look: SearchDepth,
+    lock_mode: LockMode,
+) -> Result<Claimed> {
+    let mut unit = app.begin(workspace, Actor::SERVICE).await?;
+    let repeats = repeats(&mut unit, batch).await?;
+    let fresh: Vec<&ClaimCommand> = batch
+        .iter()
+        .zip(&repeats)
+        .filter(|(_, repeat)| matches!(repeat, Repeat::New))
+        .map(|(command, _)| *command)
+        .collect();
+    let claimed = claim_batch(&mut unit, &fresh, look, lock_mode).await;
+    let Claimed { answers: mut given, refused } = match claimed {
+        Ok(claimed) => claimed,
+        Err(error) => {
+            // Its locks are in the way of whoever tries next.
+            let _ = app.undo(unit).await;
+            return Err(error);
+        }
+    };
+    keep(&mut unit, &fresh, &mut given).await?;
+    app.commit(unit).await?;
+    let mut given = given.into_iter();
+    let answers = batch.iter().zip(repeats).map(|(command, repeat)| match repeat {
+        Repeat::New => given.next().unwrap_or_else(|| Ok(command.nothing())),
+        Repeat::Refused(refusal) => Err(refusal.into()),
+        Repeat::Answered(answer) => {
+            Ok(ClaimOutcome { outcome: Outcome::replayed(answer), kept: true, ..command.nothing() })
+        }
+    });
+    Ok(Claimed { answers: answers.collect(), refused })
 }

@@ -1,16 +1,10 @@
 //! One ending in a batch: complete, fail or release.
 
-use std::collections::HashMap;
-
 use serde_json::{Value, json};
 
-use super::{
-    Verdict, again,
-    answer::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest},
-    hold, judge, transaction,
-};
+use super::answer::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest};
 use crate::{
-    app::{App, Result, caller::Actor, coalesce::Batched},
+    app::caller::Actor,
     domain::{
         ids::{AttemptId, WorkspaceId},
         task::{AttemptFacts, Ending, TaskFacts, holder::Holder},
@@ -35,50 +29,6 @@ pub(in crate::app) struct FinishCommand {
     pub lease_sha256: [u8; 32],
     pub request_sha256: [u8; 32],
     pub finish: Finish,
-}
-
-impl Batched for FinishCommand {
-    type Context = App;
-    type Group = WorkspaceId;
-    type Answer = FinishAnswer;
-    const KIND: &'static str = "finish";
-
-    fn group(&self) -> WorkspaceId {
-        self.workspace
-    }
-
-    async fn run(
-        app: App,
-        workspace: WorkspaceId,
-        batch: Vec<Self>,
-    ) -> Result<Vec<Result<FinishAnswer>>> {
-        let mut unit = app.begin(workspace, Actor::SERVICE).await?;
-        let held = hold(&mut unit, &batch).await?;
-        let mut seen = HashMap::new();
-        let mut judged = Vec::new();
-        let mut answers = Vec::with_capacity(batch.len());
-        for command in &batch {
-            // A second command for the same task finds it as the first one left it: only the same
-            // request again has an answer then.
-            if let Some((hash, answer)) = seen.get(&command.attempt) {
-                answers.push(again(command, hash, answer));
-                continue;
-            }
-            match judge(&unit, command, &held) {
-                Ok(Verdict::Given(answer)) => answers.push(Ok(answer)),
-                Ok(Verdict::New(new)) => {
-                    let answer = new.answer.clone();
-                    seen.insert(command.attempt, (command.request_sha256, answer.clone()));
-                    answers.push(Ok(answer));
-                    judged.push(new);
-                }
-                Err(refusal) => answers.push(Err(refusal.into())),
-            }
-        }
-        transaction::write(&mut unit, &judged).await?;
-        app.commit(unit).await?;
-        Ok(answers)
-    }
 }
 
 impl FinishCommand {

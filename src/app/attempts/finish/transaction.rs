@@ -1,29 +1,87 @@
-//! Writing down what [`crate::app::attempts::finish`] has judged.
+//! The transaction of a batch of endings: lock, judge each command, write.
 
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::command::{Finish, Judged};
+use super::{
+    answer::FinishAnswer,
+    command::{Finish, FinishCommand, Judged},
+};
 use crate::{
     app::{
-        Result, Unit,
-        spend::charge,
+        App, Result, Unit,
+        caller::Actor,
+        coalesce::Batched,
+        spend::charge::charge,
         tasks::{cascade, change::Change},
+        unit::locks::{find, locked},
     },
     domain::{
-        ids::AttemptId,
+        freeze::{self, Act, FreezeMode},
+        ids::{AttemptId, GoalId, TaskId, WorkspaceId},
+        refusal::{Code, Refusal},
         spend::SpendReport,
-        states::{ApprovalKind, AttemptState, FailureClass},
-        task::{AttemptFacts, Next},
+        states::{ApprovalKind, AttemptState, FailureClass, TaskState},
+        task::{self, AttemptFacts, Ending, Failure, Next, TaskFacts},
     },
     store::{
         self,
         approvals::NewApproval,
         attempts::{
             Progress,
-            results::{NewEvidence, NewResult},
+            results::{NewEvidence, NewResult, StoredOutcome},
         },
     },
 };
+
+impl Batched for FinishCommand {
+    type Context = App;
+    type Group = WorkspaceId;
+    type Answer = FinishAnswer;
+    const KIND: &'static str = "finish";
+
+    fn group(&self) -> WorkspaceId {
+        self.workspace
+    }
+
+    async fn run(
+        app: App,
+        workspace: WorkspaceId,
+        batch: Vec<Self>,
+    ) -> Result<Vec<Result<FinishAnswer>>> {
+        let mut unit = app.begin(workspace, Actor::SERVICE).await?;
+        let held = hold(&mut unit, &batch).await?;
+        let mut seen = HashMap::new();
+        let mut judged = Vec::new();
+        let mut answers = Vec::with_capacity(batch.len());
+        for command in &batch {
+            // A second command for the same task finds it as the first one left it: only the same
+            // request again has an answer then.
+            if let Some((hash, answer)) = seen.get(&command.attempt) {
+                answers.push(again(command, hash, answer));
+                continue;
+            }
+            match judge(&unit, command, &held) {
+                Ok(Judgement::Given(answer)) => answers.push(Ok(answer)),
+                Ok(Judgement::New(new)) => {
+                    let answer = new.answer.clone();
+                    seen.insert(command.attempt, (command.request_sha256, answer.clone()));
+                    answers.push(Ok(answer));
+                    judged.push(new);
+                }
+                Err(refusal) => answers.push(Err(refusal.into())),
+            }
+        }
+        write(&mut unit, &judged).await?;
+        app.commit(unit).await?;
+        Ok(answers)
+    }
+}
 
 /// Writes a batch of endings and everything that follows.
 ///
@@ -150,4 +208,152 @@ async fn reviews(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
     };
     let questions = reviewed.iter().map(question).collect();
     crate::app::approvals::ask::ask(unit, questions).await
+}
+
+/// Everything of a batch that is locked or was read under its locks.
+#[derive(Debug)]
+pub(in crate::app::attempts) struct LockedBatch {
+    attempts: HashMap<AttemptId, AttemptFacts>,
+    tasks: HashMap<TaskId, TaskFacts>,
+    outcomes: HashMap<AttemptId, StoredOutcome>,
+    criteria: HashMap<TaskId, Vec<(i16, bool)>>,
+    frozen: HashMap<AttemptId, FreezeMode>,
+}
+
+pub(in crate::app::attempts) async fn hold(
+    unit: &mut Unit,
+    batch: &[FinishCommand],
+) -> Result<LockedBatch> {
+    let ids: Vec<AttemptId> = batch.iter().map(|command| command.attempt).collect();
+    let places = store::attempts::places(unit.tx(), &ids).await?;
+    let goals: BTreeSet<GoalId> = places.iter().map(|place| place.goal_id).collect();
+    let tasks: BTreeSet<TaskId> = places.iter().map(|place| place.task_id).collect();
+    let goals: Vec<GoalId> = goals.into_iter().collect();
+    let tasks: Vec<TaskId> = tasks.into_iter().collect();
+    let goals = store::goals::lock(unit.tx(), &goals).await?;
+    unit.know(&goals);
+    let facts = store::tasks::lock(unit.tx(), &tasks).await?;
+    let attempts = locked(unit, &ids).await?;
+    let outcomes = store::attempts::results::outcomes(unit.tx(), &ids).await?;
+    let mut criteria: HashMap<TaskId, Vec<(i16, bool)>> = HashMap::new();
+    for (task, number, required) in store::attempts::results::criteria(unit.tx(), &tasks).await? {
+        criteria.entry(task).or_default().push((number, required));
+    }
+    Ok(LockedBatch {
+        attempts,
+        tasks: facts.into_iter().map(|task| (task.task_id, task)).collect(),
+        outcomes: outcomes.into_iter().map(|outcome| (outcome.attempt_id, outcome)).collect(),
+        criteria,
+        frozen: places.iter().filter_map(|place| Some((place.attempt_id, place.frozen?))).collect(),
+    })
+}
+
+pub(in crate::app::attempts) enum Judgement<'a> {
+    /// The stored answer of the same request.
+    Given(FinishAnswer),
+    /// To be written.
+    New(Judged<'a>),
+}
+
+pub(in crate::app::attempts) fn judge<'a>(
+    unit: &Unit,
+    command: &'a FinishCommand,
+    held: &'a LockedBatch,
+) -> std::result::Result<Judgement<'a>, Refusal> {
+    let attempt = find(&held.attempts, command.attempt)?;
+    let task = held.tasks.get(&attempt.task_id).ok_or_else(|| Refusal::not_found("task"))?;
+    task::own(attempt, command.holder, &command.lease_sha256)?;
+    if let Some(answer) = answered(command, held) {
+        return Ok(Judgement::Given(answer));
+    }
+    refuse_second_result(command, attempt.state)?;
+    let ending = match &command.finish {
+        Finish::Complete(request) => {
+            let ending = task::complete(task, attempt, command.holder, &command.lease_sha256)?;
+            let criteria = held.criteria.get(&task.task_id).map_or(&[][..], Vec::as_slice);
+            request.covers(criteria, task.approve_result)?;
+            ending
+        }
+        Finish::Fail(request) => {
+            task::fence(attempt, command.holder, &command.lease_sha256)?;
+            let retry_after = request.retry_after_seconds;
+            let failure = Failure {
+                class: request.class,
+                retryable: request.retryable,
+                retry_after: retry_after.map(|seconds| Duration::from_secs(seconds.into())),
+            };
+            task::fail(task, attempt, failure, unit.entropy().jitter(), unit.now())
+        }
+        Finish::Release(_) => {
+            task::fence(attempt, command.holder, &command.lease_sha256)?;
+            task::release(task, unit.now())
+        }
+    };
+    freeze::admit(held.frozen.get(&command.attempt).copied(), Act::Rest)?;
+    let answer = answer(attempt, ending, unit.now());
+    Ok(Judgement::New(Judged { command, attempt, task, ending, answer }))
+}
+
+/// What the same request was answered before.
+pub(in crate::app::attempts) fn answered(
+    command: &FinishCommand,
+    held: &LockedBatch,
+) -> Option<FinishAnswer> {
+    let stored = held.outcomes.get(&command.attempt)?;
+    if stored.request_sha256 != command.request_sha256 {
+        return None;
+    }
+    serde_json::from_value(stored.outcome.clone()).ok()
+}
+
+/// A second result of the same attempt is another mistake than a lost lease: say so.
+pub(in crate::app::attempts) fn refuse_second_result(
+    command: &FinishCommand,
+    attempt: AttemptState,
+) -> std::result::Result<(), Refusal> {
+    let completed = matches!(
+        attempt,
+        AttemptState::Accepted | AttemptState::Submitted | AttemptState::Rejected
+    );
+    if completed && matches!(command.finish, Finish::Complete(_)) {
+        let detail = "this attempt was already completed with another result, which stands";
+        return Err(Refusal::new(Code::AlreadyCompleted, detail));
+    }
+    Ok(())
+}
+
+pub(in crate::app::attempts) fn again(
+    command: &FinishCommand,
+    hash: &[u8; 32],
+    answer: &FinishAnswer,
+) -> Result<FinishAnswer> {
+    if command.request_sha256 == *hash {
+        return Ok(answer.clone());
+    }
+    refuse_second_result(command, answer.attempt_state)?;
+    let detail = "another request ended this attempt at the same moment; its answer stands";
+    Err(Refusal::new(Code::LeaseLost, detail).into())
+}
+
+pub(in crate::app::attempts) fn answer(
+    attempt: &AttemptFacts,
+    ending: Ending,
+    now: DateTime<Utc>,
+) -> FinishAnswer {
+    let (task_state, retry_at) = match ending.next {
+        Next::Done => (TaskState::Done, None),
+        Next::Review => (TaskState::Reviewing, None),
+        Next::Failed(_) => (TaskState::Failed, None),
+        Next::Cancelled => (TaskState::Cancelled, None),
+        Next::Park => (TaskState::Parked, None),
+        Next::Retry(at) if at > now => (TaskState::Waiting, Some(at)),
+        Next::Retry(at) => (TaskState::Ready, Some(at)),
+    };
+    FinishAnswer {
+        attempt_id: attempt.attempt_id,
+        attempt_state: ending.attempt,
+        task_id: attempt.task_id,
+        task_state,
+        retry_at,
+    }
 }

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 use serde_json::json;
 
-use super::{HeartbeatCommand, Nudge};
+use super::{answer::Nudge, command::HeartbeatCommand};
 use crate::{
     app::{App, Result, Unit, caller::Actor},
     domain::{

@@ -17,7 +17,11 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::{HeartbeatAnswer, HeartbeatCommand, Nudge, nudges};
+use super::{
+    answer::{HeartbeatAnswer, Nudge},
+    command::{HeartbeatCommand, Lane},
+    nudges,
+};
 use crate::{
     app::{
         App, Error, Result,
@@ -25,7 +29,7 @@ use crate::{
         caller::Actor,
         coalesce::{Batched, Limits},
         freezes::views::HeartbeatFreeze,
-        spend::charge,
+        spend::charge::charge,
     },
     domain::{
         agent,
@@ -51,13 +55,6 @@ const APART: Duration = Duration::from_millis(25);
 /// The limits of batches of heartbeats.
 pub(in crate::app) fn in_no_hurry(limits: Limits) -> Limits {
     Limits { apart: APART, ..limits }
-}
-
-/// Heartbeats that share batches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(in crate::app) struct Lane {
-    workspace: WorkspaceId,
-    reports: bool,
 }
 
 impl Batched for HeartbeatCommand {

@@ -34,9 +34,9 @@ use super::{
 use crate::{
     app::{
         App, Error, Result, Unit,
-        budgets::{reserve::Funds, shortage::exhausted, windows::Sureness},
+        budgets::{reserve::Funds, shortage::exhausted, windows::LockMode},
         caller::{Caller as _, OperatorCaller},
-        spend::charge,
+        spend::charge::charge,
         tasks::{
             cascade,
             change::Change,
@@ -320,7 +320,7 @@ async fn start(
     let offered = store::attempts::takeover::offered(unit.tx(), task).await?;
     let timeout = settings::TAKEOVER_TIMEOUT.as_millis() as i64;
     let ready = [ReadyTask { attempt_timeout_ms: Some(timeout), ..offered }];
-    let mut funds = Funds::open(unit, &ready, &[], Sureness::Lock).await?;
+    let mut funds = Funds::open(unit, &ready, &[], LockMode::Locked).await?;
     if let Some(funds) = &mut funds {
         match funds.fund(unit, &ready[0], None) {
             Funding::Granted => {}

@@ -1,0 +1,141 @@
+//! Charging spend to attempts: entries, totals of every node above, and settled budgets.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::pricing;
+use crate::{
+    app::{
+        Result, Unit,
+        budgets::settle::{self, Booking},
+    },
+    domain::{
+        ids::{AttemptId, GoalId, ProjectId},
+        spend::{self, Amounts, SpendEntry, SpendReport, UnitSpend},
+        states::{AttemptState, SpendNode},
+        task::AttemptFacts,
+    },
+    store::{
+        self,
+        spend::{Fresh, NewEntry, Rise},
+    },
+};
+
+/// Stores reports on attempts whose rows are held, and settles them with every limit above; attempts
+/// that `ended` in this unit give back what they have set aside. Returns what each has used by now.
+///
+/// # Errors
+/// When the database fails.
+pub(in crate::app) async fn charge(
+    unit: &mut Unit,
+    reports: &[(&AttemptFacts, &SpendReport)],
+    ended: &[AttemptId],
+) -> Result<HashMap<AttemptId, Amounts>> {
+    let reports: Vec<_> = reports.iter().filter(|(_, report)| !report.is_empty()).collect();
+    if reports.is_empty() {
+        settle::settle(unit, &[], ended).await?;
+        return Ok(HashMap::new());
+    }
+    let attempts: BTreeMap<AttemptId, &AttemptFacts> =
+        reports.iter().map(|(attempt, _)| (attempt.attempt_id, *attempt)).collect();
+    let ids: Vec<AttemptId> = attempts.keys().copied().collect();
+    let stored = store::spend::of_attempts(unit.tx(), &ids).await?;
+    let mut spent: BTreeMap<(AttemptId, String), UnitSpend> =
+        stored.into_iter().map(|(id, unit, spend)| ((id, unit), spend)).collect();
+    let pricing = pricing::price(unit, &reports).await?;
+    let mut entries = Vec::new();
+    for (attempt, report) in &reports {
+        let late = attempt.state != AttemptState::Running;
+        let id = attempt.attempt_id;
+        let line = |charge| NewEntry { attempt_id: id, charge, late };
+        let used = |entry: &SpendEntry| pricing.lines(id, entry);
+        entries.extend(spend::charges(report, used).into_iter().map(line));
+        for (unit, total) in &report.totals {
+            let before = spent.entry((id, unit.clone())).or_default();
+            if let Some(rise) = spend::rise(unit, *total, *before) {
+                before.reported = *total;
+                entries.push(line(rise));
+            }
+        }
+    }
+    let stored = store_entries(unit, &attempts, entries, &mut spent).await?;
+    pricing.note(unit, &stored.lines).await?;
+    raise_totals(unit, stored.rises).await?;
+    settle::settle(unit, &stored.lines, ended).await?;
+    let mut answer: HashMap<AttemptId, Amounts> = HashMap::new();
+    for ((id, unit), spend) in spent {
+        answer.entry(id).or_default().insert(unit, spend.amount());
+    }
+    Ok(answer)
+}
+
+/// Stores lines whose key is new, and what attempts have used by now with them.
+pub(in crate::app) async fn store_entries(
+    unit: &mut Unit,
+    attempts: &BTreeMap<AttemptId, &AttemptFacts>,
+    entries: Vec<NewEntry>,
+    spent: &mut BTreeMap<(AttemptId, String), UnitSpend>,
+) -> Result<Stored> {
+    if entries.is_empty() {
+        return Ok(Stored::default());
+    }
+    let fresh = store::spend::insert_entries(unit.tx(), &entries).await?;
+    if fresh.is_empty() {
+        return Ok(Stored::default());
+    }
+    let goals: Vec<GoalId> = attempts.values().map(|attempt| attempt.goal_id).collect();
+    let projects: HashMap<GoalId, ProjectId> =
+        store::spend::projects_of(unit.tx(), &goals).await?.into_iter().collect();
+    let mut touched = BTreeMap::new();
+    let mut stored = Stored::default();
+    for Fresh { attempt_id: id, key, unit: unit_name, amount, fraction } in fresh {
+        let fraction = i64::from(fraction);
+        let of_attempt = spent.entry((id, unit_name.clone())).or_default();
+        if !key.starts_with(spend::TOTAL_PREFIX) {
+            of_attempt.entries = of_attempt.entries.saturating_add(amount);
+            of_attempt.fraction = of_attempt.fraction.saturating_add(fraction);
+        }
+        touched.insert((id, unit_name.clone()), *of_attempt);
+        let Some(attempt) = attempts.get(&id) else { continue };
+        for (node, node_id) in path(attempt, &projects) {
+            let total = stored.rises.entry((node, node_id, unit_name.clone())).or_default();
+            *total = (total.0.saturating_add(amount), total.1.saturating_add(fraction));
+        }
+        stored.lines.push(Booking { attempt: id, key, unit: unit_name, amount, fraction });
+    }
+    let touched: Vec<_> = touched.into_iter().map(|((id, name), s)| (id, name, s)).collect();
+    store::spend::set_of_attempts(unit.tx(), &touched).await?;
+    Ok(stored)
+}
+
+/// Lines that were stored, and by how much they raise the totals above.
+#[derive(Debug, Default)]
+pub(in crate::app) struct Stored {
+    pub lines: Vec<Booking>,
+    pub rises: Rises,
+}
+
+/// By how much totals rise: whole units, and millionths beside them.
+pub(in crate::app) type Rises = BTreeMap<(SpendNode, uuid::Uuid, String), (i64, i64)>;
+
+/// Raises the totals of the nodes above.
+pub(in crate::app) async fn raise_totals(unit: &mut Unit, rises: Rises) -> Result<()> {
+    if rises.is_empty() {
+        return Ok(());
+    }
+    let rises: Vec<Rise> = rises
+        .into_iter()
+        .map(|((node, id, unit), (amount, fraction))| Rise { node, id, unit, amount, fraction })
+        .collect();
+    let slot = i16::from(unit.entropy().bytes::<1>()[0]) % store::spend::SLOTS;
+    Ok(store::spend::raise_totals(unit.tx(), slot, &rises).await?)
+}
+
+/// The nodes that spend on an attempt is rolled up to.
+pub(in crate::app) fn path(
+    attempt: &AttemptFacts,
+    projects: &HashMap<GoalId, ProjectId>,
+) -> impl Iterator<Item = (SpendNode, uuid::Uuid)> {
+    let project = projects.get(&attempt.goal_id).map(|id| (SpendNode::Project, id.0));
+    let agent = attempt.holder.agent().map(|id| (SpendNode::Agent, id.0));
+    std::iter::once((SpendNode::Goal, attempt.goal_id.0)).chain(agent).chain(project)
+}
