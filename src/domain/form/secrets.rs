@@ -16,7 +16,7 @@
 use super::{
     Field, Format,
     kind::Kind,
-    vocabulary::{ABOUT, AFTER, ALONE, ASKING, BEGINNING, BETWEEN, NOT_ASKED, OF, OTHER},
+    vocabulary::{ABOUT, AFTER, ALONE, ASKING, BEGINNING, BETWEEN, NOT_ASKED, OF, OTHER, has},
 };
 use crate::domain::check::{Checks, pointer};
 
@@ -94,8 +94,8 @@ impl Words {
     fn secret_that_ends(&self, at: usize, reading: Reading) -> Option<usize> {
         let word = self.lower[at].as_str();
         let before = at.checked_sub(1).map(|before| self.lower[before].as_str());
-        let is_pair = |(last, first): &(&str, &[&str])| {
-            is_form_of(word, last) && before.is_some_and(|before| first.contains(&before))
+        let is_pair = |(last, first): &(&str, &str)| {
+            is_form_of(word, last) && before.is_some_and(|before| has(first, before))
         };
         if AFTER.iter().any(is_pair) {
             return at.checked_sub(1);
@@ -103,7 +103,7 @@ impl Words {
         if OTHER.iter().any(is_pair) {
             return None;
         }
-        let alone = ALONE.iter().any(|secret| is_form_of(word, secret));
+        let alone = ALONE.split(' ').any(|secret| is_form_of(word, secret));
         // Models count tokens, in the plural; a single token is a secret.
         (alone || word == "token" || self.is_pin(at, reading)).then_some(at)
     }
@@ -118,7 +118,7 @@ impl Words {
     /// Whether the text asks about the secret and not for it.
     fn is_about(&self, start: usize, end: usize) -> bool {
         let next = self.lower.get(end + 1).map(String::as_str);
-        next.is_some_and(|next| ABOUT.contains(&next)) || self.is_of(start, end)
+        next.is_some_and(|next| has(ABOUT, next)) || self.is_of(start, end)
     }
 
     /// "Name of the secret", "cost per API token".
@@ -128,7 +128,7 @@ impl Words {
             "per" => true,
             "of" | "for" | "in" => at.checked_sub(1).is_some_and(|head| {
                 let head = self.lower[head].as_str();
-                OF.contains(&head) && (head != "number" || self.lower[end].ends_with('s'))
+                has(OF, head) && (head != "number" || self.lower[end].ends_with('s'))
             }),
             _ => false,
         })
@@ -136,14 +136,12 @@ impl Words {
 
     fn is_asked(&self, start: usize, reading: Reading) -> bool {
         let before = &self.lower[..start];
-        if before.iter().any(|word| NOT_ASKED.contains(&word.as_str())) {
+        if before.iter().any(|word| has(NOT_ASKED, word)) {
             return false;
         }
         match reading {
             Reading::Label => true,
-            Reading::Prose => {
-                start < BEGINNING || before.iter().any(|word| ASKING.contains(&word.as_str()))
-            }
+            Reading::Prose => start < BEGINNING || before.iter().any(|word| has(ASKING, word)),
         }
     }
 }

@@ -11,46 +11,19 @@ use super::noise;
 /// The depth in a step down to which text is parsed as JSON. Counted over the whole step, so that the
 /// form is idempotent.
 const UNPACKED: usize = 16;
-/// Members of an action that identify the call, not the action.
-const CALL_KEYS: &[&str] = &[
-    "tool_call_id",
-    "tool_use_id",
-    "toolCallId",
-    "toolUseId",
-    "call_id",
-    "idempotency_key",
-    "traceparent",
-];
+/// Members of an action that identify the call, not the action. Lists are separated by spaces.
+const CALL_KEYS: &str = "\
+    tool_call_id tool_use_id toolCallId toolUseId call_id idempotency_key traceparent";
 /// The member of an action in which function calls carry JSON as text. Other text stays text: it may be
 /// the content of a file, where the order of keys matters.
 const ARGUMENTS: &str = "arguments";
 /// Members of a result that differ between equal results.
-const VOLATILE_KEYS: &[&str] = &[
-    "timestamp",
-    "timestamps",
-    "duration",
-    "elapsed",
-    "took",
-    "latency",
-    "nonce",
-    "uptime",
-    "pid",
-];
+const VOLATILE_KEYS: &str = "\
+    timestamp timestamps duration elapsed took latency nonce uptime pid";
 /// Suffixes of the names of such members.
-const VOLATILE_ENDINGS: &[&str] = &[
-    "_at",
-    "_ms",
-    "_seconds",
-    "_secs",
-    "_time",
-    "_timestamp",
-    "_duration",
-    "request_id",
-    "trace_id",
-    "span_id",
-    "session_id",
-    "correlation_id",
-];
+const VOLATILE_ENDINGS: &str = "\
+    _at _ms _seconds _secs _time _timestamp _duration request_id trace_id span_id session_id \
+    correlation_id";
 /// The placeholder for the value of such a member.
 const VOLATILE: &str = "<volatile>";
 
@@ -62,7 +35,8 @@ pub(super) fn action(action: &Value) -> Value {
             None => Value::String(noise::command(text)),
         },
         Value::Object(members) => {
-            let kept = sorted(members).filter(|(key, _)| !CALL_KEYS.contains(&key.as_str()));
+            let kept =
+                sorted(members).filter(|(key, _)| !CALL_KEYS.split(' ').any(|name| name == *key));
             Value::Object(kept.map(|(key, inner)| done_member(key, inner, 1)).collect())
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => done(action, 0),
@@ -142,8 +116,8 @@ fn is_volatile(key: &str, value: &Value) -> bool {
         Value::Object(_) | Value::Array(_) | Value::Bool(_) | Value::Null => false,
         Value::Number(_) | Value::String(_) => {
             let key = key.to_ascii_lowercase();
-            VOLATILE_KEYS.contains(&key.as_str())
-                || VOLATILE_ENDINGS.iter().any(|ending| key.ends_with(ending))
+            VOLATILE_KEYS.split(' ').any(|name| name == key)
+                || VOLATILE_ENDINGS.split(' ').any(|ending| key.ends_with(ending))
         }
     }
 }
