@@ -23,15 +23,11 @@ use utoipa::openapi::{
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     tag::TagBuilder,
 };
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::Config;
 
 use super::{
-    describe::{self, Describe, Description, handlers},
-    extract::{
-        auth::{self, Public},
-        path::ApiPath,
-    },
+    describe::{self, Describe, Description},
+    extract::{auth::Public, path::ApiPath},
     problem::{Error, Result},
     state::HttpState,
 };
@@ -77,11 +73,6 @@ const TAGS: &[(&str, &str)] = &[
     ("docs", "This document."),
 ];
 
-/// The routes that are in the document.
-pub fn routes() -> OpenApiRouter<HttpState> {
-    handlers![openapi_json]
-}
-
 /// The document before any operation is in it.
 #[must_use]
 pub fn preface() -> OpenApi {
@@ -97,7 +88,7 @@ pub fn preface() -> OpenApi {
         .bearer_format("mst_<public id>_<secret>")
         .description(Some("A key that muster made. Its role says which operations it may call."));
     let mut components = Components::new();
-    components.add_security_scheme(auth::SCHEME, SecurityScheme::Http(bearer.build()));
+    components.add_security_scheme(describe::SCHEME, SecurityScheme::Http(bearer.build()));
     let tags = TAGS
         .iter()
         .map(|(name, text)| TagBuilder::new().name(*name).description(Some(*text)).build());
@@ -165,7 +156,7 @@ fn rename_references(value: &mut Value) {
     }
 }
 
-struct Document(Bytes);
+pub(super) struct Document(Bytes);
 
 impl IntoResponse for Document {
     fn into_response(self) -> Response {
@@ -187,8 +178,8 @@ impl Describe for Document {
 /// This document.
 ///
 /// OpenAPI 3.1, made from the code that serves the requests. `/docs` shows it to people.
-#[utoipa::path(get, path = "/openapi.json", tag = "docs")]
-async fn openapi_json(_: Public) -> Result<Document> {
+#[utoipa::path(get, path = "/openapi.json")]
+pub(super) async fn openapi_json(_: Public) -> Result<Document> {
     static TEXT: LazyLock<std::result::Result<Bytes, String>> =
         LazyLock::new(|| document().map(Bytes::from).map_err(|error| error.to_string()));
     match &*TEXT {

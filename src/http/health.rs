@@ -1,9 +1,9 @@
-//! Whether muster lives, is ready, and how it does.
+//! Liveness, readiness and metrics.
 //!
-//! `/livez` depends on nothing: when it does not answer, restart the process. `/readyz` says
-//! whether requests make sense now: when it says no, send them elsewhere or wait, a restart helps
-//! nothing. Both are open and say no more than that, and both answer even while everything else is
-//! refused because of overload. `/metrics` is about the whole service and needs a key.
+//! `/livez` depends on nothing: without an answer, restart the process. `/readyz` checks what requests
+//! depend on: without a yes, send requests elsewhere or wait; a restart does not help. Both need no key,
+//! reveal nothing else, and answer even while other requests are refused because of overload. `/metrics`
+//! is about the whole service and needs a key.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,94 +14,50 @@ use axum::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
-use utoipa::{
-    ToSchema,
-    openapi::{Content, response::ResponseBuilder},
-};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa::ToSchema;
 
 use super::{
-    describe::{self, Describe, Description, handlers},
+    describe::{Describe, Description},
     extract::auth::{Auth, Public},
     problem::Result,
-    reply::json,
+    reply::{Reply, json},
     state::{Check, HttpState},
 };
 use crate::app::caller::MonitorCaller;
 
-/// The content type of Prometheus' text format.
+/// The media type of Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// A check that takes longer has failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The routes.
-pub fn routes() -> OpenApiRouter<HttpState> {
-    handlers![livez, readyz, metrics]
-}
-
-/// Whether the process lives.
+/// That the process is alive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Live {
-    /// Always true: a process that does not live does not answer.
+    /// Always true: a dead process does not answer.
     pub live: bool,
     /// The version of muster.
     #[schema(example = "0.1.0")]
     pub version: String,
 }
 
-/// Whether requests make sense now.
+/// Whether the service can answer requests now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Ready {
     /// Whether every check is ok.
     pub ready: bool,
-    /// What was looked at: the database, its migrations, the supervisor.
+    /// One check per dependency: the database, its migrations, the supervisor.
     pub checks: Vec<Check>,
 }
 
-/// Marks handlers that answer even when everything else is refused because of overload.
-#[derive(Debug, Clone, Copy)]
-struct Always;
-
-impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Always {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(
-        _: &mut axum::http::request::Parts,
-        _: &S,
-    ) -> std::result::Result<Self, Self::Rejection> {
-        Ok(Self)
-    }
-}
-
-impl Describe for Always {
-    fn describe(doc: &mut Description<'_>) {
-        doc.always();
-    }
-}
-
-struct LiveReply;
-
-impl IntoResponse for LiveReply {
-    fn into_response(self) -> Response {
-        json(StatusCode::OK, &Live { live: true, version: env!("CARGO_PKG_VERSION").to_owned() })
-    }
-}
-
-impl Describe for LiveReply {
-    fn describe(doc: &mut Description<'_>) {
-        doc.json_response::<Live>(200, "The process lives.", &[]);
-    }
-}
-
-/// Is the process alive?
+/// Check that the process is alive.
 ///
-/// Depends on nothing. When this does not answer, restart the process.
-#[utoipa::path(get, path = "/livez", tag = "health")]
-async fn livez(_: Public, _: Always) -> Result<LiveReply> {
-    Ok(LiveReply)
+/// Depends on nothing. Without an answer, restart the process.
+#[utoipa::path(get, path = "/livez")]
+pub(super) async fn livez(_: Public) -> Result<Reply<Live>> {
+    Ok(Reply(Live { live: true, version: env!("CARGO_PKG_VERSION").to_owned() }))
 }
 
-struct ReadyReply(Vec<Check>);
+pub(super) struct ReadyReply(Vec<Check>);
 
 impl IntoResponse for ReadyReply {
     fn into_response(self) -> Response {
@@ -118,17 +74,17 @@ impl Describe for ReadyReply {
     }
 }
 
-/// Is the service ready?
+/// Check that the service is ready.
 ///
-/// Looks at the database, its migrations and the supervisor. When this says no, send requests
-/// elsewhere or wait.
-#[utoipa::path(get, path = "/readyz", tag = "health")]
-async fn readyz(_: Public, State(state): State<HttpState>, _: Always) -> Result<ReadyReply> {
+/// Checks the database, its migrations and the supervisor. If it is not ready, send requests elsewhere
+/// or wait.
+#[utoipa::path(get, path = "/readyz")]
+pub(super) async fn readyz(_: Public, State(state): State<HttpState>) -> Result<ReadyReply> {
     let checks = tokio::time::timeout(CHECK_TIMEOUT, state.readiness.check()).await;
     Ok(ReadyReply(checks.unwrap_or_else(|_| vec![Check::new("in_time", false)])))
 }
 
-struct Metrics(Arc<PrometheusHandle>);
+pub(super) struct Metrics(Arc<PrometheusHandle>);
 
 impl IntoResponse for Metrics {
     fn into_response(self) -> Response {
@@ -139,23 +95,18 @@ impl IntoResponse for Metrics {
 
 impl Describe for Metrics {
     fn describe(doc: &mut Description<'_>) {
-        let content = Content::new(Some(describe::string()));
-        let response = ResponseBuilder::new()
-            .description("Prometheus' text format.")
-            .content(METRICS_TYPE, content);
-        doc.response(200, response);
+        doc.text_response(200, METRICS_TYPE, "Prometheus' text format.");
     }
 }
 
-/// How does the service do?
+/// Read the metrics.
 ///
-/// Metrics of the whole service, all workspaces together, for Prometheus: configure a key with the
-/// role `viewer` as its bearer token. No label names anything of a workspace.
-#[utoipa::path(get, path = "/metrics", tag = "health")]
-async fn metrics(
+/// Metrics of the whole service, over all workspaces, for Prometheus: give it a key with the role
+/// `viewer` as bearer token. No label contains data of a workspace.
+#[utoipa::path(get, path = "/metrics")]
+pub(super) async fn metrics(
     _: Auth<MonitorCaller>,
     State(state): State<HttpState>,
-    _: Always,
 ) -> Result<Metrics> {
     Ok(Metrics(state.metrics))
 }

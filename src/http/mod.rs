@@ -1,137 +1,94 @@
-//! muster over HTTP: what is said aloud, and nothing else.
+//! The HTTP face of muster: requests to use cases, and their results to answers.
 //!
-//! A file per resource holds its routes and handlers. A handler reads the request with the
-//! extractors, calls one use case and answers with one of the reply types; it decides nothing.
-//! Because each extractor and reply describes itself ([`describe`]), the signature is the whole
-//! OpenAPI documentation of what goes in and out:
+//! | room | holds |
+//! |---|---|
+//! | `router` | the page: every method and path with its handler, refusals and layers |
+//! | `api` | the handlers of `/v1`, one file per noun |
+//! | `decide`, [`health`], [`docs`], [`problem_pages`] | the pages and operations outside `/v1` |
+//! | [`extract`] | the parts of a request, and the refusal of wrong input |
+//! | [`reply`], [`problem`] | the answers, and the problems |
+//! | [`describe`] | the OpenAPI document from the types of handlers |
+//! | [`serve`] | connections, the layers of every request, their logs and metrics |
+//! | [`state`] | what handlers and layers share |
+//!
+//! A handler reads the request with extractors, calls one use case and returns a reply; it decides
+//! nothing. Extractors and replies describe themselves ([`describe`]), so the signature of a handler is
+//! its documentation:
 //!
 //! ```ignore
-//! pub fn routes() -> OpenApiRouter<HttpState> {
-//!     handlers![
-//!         list_goals,
-//!         create_goal [NoTasksFound, PlanInvalid],   // how the use case refuses
-//!         get_goal,
-//!         update_goal [GoalEnded],
-//!     ]
-//! }
-//!
-//! /// Post a goal.
+//! /// Create a goal.
 //! ///
-//! /// The first line is the summary of the operation, this is its description.
-//! #[utoipa::path(post, path = "/v1/goals", tag = "goals")]
-//! async fn create_goal(
-//!     Auth(caller): Auth<SubmitterCaller>,          // 401, 403, x-roles, security
-//!     State(app): State<Arc<App>>,
-//!     Create { body, idempotency }: Create<NewGoal>, // 400, 413, 415, 422, Idempotency-Key
-//! ) -> Result<Created<Goal>> {                       // 201, Location, Idempotent-Replayed
-//!     let outcome = app.create_goal(&caller, body, idempotency).await?;
-//!     Ok(Created::new(format!("/v1/goals/{}", outcome.value.id), outcome))
+//! /// The first line is the summary of the operation, these are its description.
+//! #[utoipa::path(post, path = "/v1/goals")]
+//! pub async fn create_goal(
+//!     Auth { app, caller }: Auth<SubmitterCaller>,    // 401, 403, x-roles, security
+//!     Create { body, idempotency }: Create<NewGoal>,  // 400, 413, 415, 422, Idempotency-Key
+//! ) -> Result<Created<Goal>> {                        // 201, Location, ETag, Idempotent-Replayed
+//!     let outcome = app.create_goal(&caller, &body, idempotency.as_ref()).await?;
+//!     Ok(Created::new(outcome, |goal| format!("/v1/goals/{}", goal.id)).version(|goal| goal.version))
 //! }
 //!
-//! #[utoipa::path(get, path = "/v1/goals/{goal_id}", tag = "goals")]
-//! async fn get_goal(
-//!     Auth(caller): Auth<ReaderCaller>,
-//!     State(app): State<Arc<App>>,
-//!     ApiPath(id): ApiPath<GoalId>,                  // 404, the parameter
-//!     ApiQuery(wait): ApiQuery<WaitQuery>,           // 422, the parameters
-//!     known: IfNoneMatch,                            // 304
-//!     _: LongPoll,                                   // may wait: longer timeout, own limit
-//! ) -> Result<Versioned<Goal>> {                     // 200, ETag
-//!     let goal = app.wait_goal(&caller, id, known.version, wait.duration()).await?;
-//!     Ok(Versioned::new(goal.version, goal).unless(known))
+//! #[utoipa::path(get, path = "/v1/goals/{goal_id}")]
+//! pub async fn get_goal(
+//!     Auth { app, caller }: Auth<ReaderCaller>,
+//!     ApiPath(goal): ApiPath<GoalId>,                 // 404, the parameter
+//!     ApiQuery(wait): ApiQuery<WaitQuery>,            // 422, the parameters
+//!     known: IfNoneMatch,                             // 304
+//! ) -> Result<Versioned<Goal>> {                      // 200, ETag
+//!     let goal = app.wait_goal(&caller, goal, known.version, wait.duration()).await?;
+//!     Ok(Versioned::new(goal, |goal| goal.version).unless(known))
 //! }
 //!
-//! #[utoipa::path(patch, path = "/v1/goals/{goal_id}", tag = "goals")]
-//! async fn update_goal(
-//!     Auth(caller): Auth<OperatorCaller>,
-//!     State(app): State<Arc<App>>,
-//!     ApiPath(id): ApiPath<GoalId>,
-//!     if_match: IfMatch,                             // 428, 412
-//!     ApiJson(change): ApiJson<GoalChange>,          // 400, 413, 415, 422
+//! #[utoipa::path(patch, path = "/v1/goals/{goal_id}")]
+//! pub async fn update_goal(
+//!     Auth { app, caller }: Auth<OperatorCaller>,
+//!     ApiPath(goal): ApiPath<GoalId>,
+//!     if_match: IfMatch,                              // 428, 412
+//!     ApiJson(change): ApiJson<GoalChange>,           // 400, 413, 415, 422
 //! ) -> Result<Versioned<Goal>> {
-//!     let goal = app.update_goal(&caller, id, if_match.version, change).await?;
-//!     Ok(Versioned::new(goal.version, goal))
+//!     let goal = app.update_goal(&caller, goal, if_match.version, &change).await?;
+//!     Ok(Versioned::new(goal, |goal| goal.version))
 //! }
 //!
-//! #[utoipa::path(get, path = "/v1/goals", tag = "goals")]
-//! async fn list_goals(
-//!     Auth(caller): Auth<ReaderCaller>,
-//!     State(app): State<Arc<App>>,
-//!     list: Listing<GoalFilter, GoalKey>,            // its parameters, limit, cursor, 422
-//! ) -> Result<Paged<Goal>> {                         // GoalPage, Link
-//!     let rows = app.list_goals(&caller, &list.filter, list.after.as_ref(), list.rows()).await?;
-//!     list.page(rows, |goal| GoalKey { id: goal.id })
+//! #[utoipa::path(get, path = "/v1/goals")]
+//! pub async fn list_goals(
+//!     Auth { app, caller }: Auth<ReaderCaller>,
+//!     list: Listing<GoalQuery, GoalId>,               // its parameters, limit, cursor, 422
+//! ) -> Result<Paged<Goal>> {                          // GoalPage, Link
+//!     let rows = app.list_goals(&caller, &list.filter, list.after, list.rows()).await?;
+//!     list.page(rows, |goal| goal.id)
 //! }
 //! ```
 //!
-//! `GoalFilter` derives `Deserialize` (with `deny_unknown_fields`) and `IntoParams` (with
-//! `#[into_params(parameter_in = Query)]`); `GoalKey` derives `Serialize` and `Deserialize` and is a
-//! [`extract::page::SortKey`]. Every operation gets 500 and 503 beside what follows from its signature.
+//! The page adds the problem codes of the use case and the layers of the route. Every operation also
+//! documents 500 and 503. `GoalQuery` derives `IntoParams`, and `Deserialize` with
+//! `deny_unknown_fields`; `GoalId` is the sort key of the list.
 
-pub mod api;
-pub mod decide;
+mod api;
+mod decide;
 pub mod describe;
 pub mod docs;
 pub mod extract;
 pub mod health;
 pub mod problem;
 pub mod reply;
+mod router;
 pub mod serve;
 pub mod state;
 
-use std::sync::Arc;
-
-use axum::{Router, extract::FromRef};
+use axum::Router;
 use utoipa::openapi::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
 
-use crate::app::App;
 use state::HttpState;
 
-impl FromRef<HttpState> for Arc<App> {
-    fn from_ref(state: &HttpState) -> Self {
-        Self::clone(&state.app)
-    }
-}
-
-fn routes() -> OpenApiRouter<HttpState> {
-    OpenApiRouter::with_openapi(docs::preface())
-        .merge(api::goals::routes())
-        .merge(api::plans::routes())
-        .merge(api::tasks::routes())
-        .merge(api::claims::routes())
-        .merge(api::attempts::routes())
-        .merge(api::approvals::routes())
-        .merge(api::policies::routes())
-        .merge(api::links::routes())
-        .merge(decide::routes())
-        .merge(api::attention::routes())
-        .merge(api::projects::routes())
-        .merge(api::budgets::routes())
-        .merge(api::reports::routes())
-        .merge(api::prices::routes())
-        .merge(api::agents::routes())
-        .merge(api::freezes::routes())
-        .merge(api::rules::routes())
-        .merge(api::events::routes())
-        .merge(api::audit::routes())
-        .merge(api::keys::routes())
-        .merge(api::whoami::routes())
-        .merge(api::supervisor::routes())
-        .merge(api::verify::routes())
-        .merge(health::routes())
-        .merge(api::problems::routes())
-        .merge(docs::routes())
-}
-
-/// Everything that muster serves.
+/// The whole service: the operations of the page, Swagger UI, and the layers around them.
 pub fn router(state: &HttpState) -> Router {
-    let (routes, mut document) = routes().split_for_parts();
+    let (routes, mut document) = router::routes().split_for_parts();
     serve::layers::layered(routes.merge(docs::swagger_ui()), state, &mut document)
 }
 
 /// The OpenAPI document.
 #[must_use]
 pub fn api_document() -> OpenApi {
-    docs::with_used_tags(routes().into_openapi())
+    docs::with_used_tags(router::routes().into_openapi())
 }

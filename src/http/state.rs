@@ -1,57 +1,70 @@
-//! What every handler can reach: the app, readiness, limits.
+//! The state of the service that handlers and layers share, and its limits.
+//!
+//! It is made once, when the service starts. The names are here and not in [`super`], so that layers,
+//! extractors and the page use them without importing each other.
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
+use axum::extract::FromRef;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
 
-/// What the handlers and layers share.
+/// The longest `wait_seconds` of a request.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// The state that handlers and layers share.
 #[derive(Clone)]
 pub struct HttpState {
     /// The use cases.
     pub app: Arc<App>,
-    /// Says whether requests make sense now.
+    /// The checks behind `/readyz`.
     pub readiness: Arc<dyn Readiness>,
-    /// What `/metrics` shows.
+    /// The metrics behind `/metrics`.
     pub metrics: Arc<PrometheusHandle>,
-    /// How much is taken on at once, and how long it may take.
+    /// The limits on concurrent requests and their time.
     pub limits: Limits,
 }
 
-/// Knows whether the service is ready.
+impl FromRef<HttpState> for Arc<App> {
+    fn from_ref(state: &HttpState) -> Self {
+        Self::clone(&state.app)
+    }
+}
+
+/// Checks whether the service is ready.
 pub trait Readiness: fmt::Debug + Send + Sync {
-    /// Looks at everything that requests depend on.
+    /// Checks everything that requests depend on.
     fn check(&self) -> Pin<Box<dyn Future<Output = Vec<Check>> + Send + '_>>;
 }
 
-/// One thing that requests depend on.
+/// The result of one readiness check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Check {
-    /// What was looked at.
+    /// The name of the dependency.
     #[schema(example = "database")]
     pub name: String,
-    /// Whether it is as it must be.
+    /// Whether the dependency worked when it was checked.
     pub ok: bool,
 }
 
 impl Check {
-    /// What a look at `name` found.
+    /// The result of the check `name`.
     pub fn new(name: impl Into<String>, ok: bool) -> Self {
         Self { name: name.into(), ok }
     }
 }
 
-/// How much is taken on at once, and how long it may take.
+/// Limits on concurrent requests and their time.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Requests in the works at once; more are refused with 503.
+    /// The most short requests at once; more are refused with 503.
     pub in_flight: usize,
-    /// Requests that wait (long polls) at once.
+    /// The most waiting requests (long polls) at once; more are refused with 503.
     pub waiting: usize,
-    /// How long a request may take, its waiting not counted.
+    /// The longest time of a short request.
     pub timeout: Duration,
 }
 

@@ -1,18 +1,11 @@
 //! Agents: the registered workers.
 
-use std::sync::Arc;
-
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use serde::{Deserialize, Serialize};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     app::{
-        App,
         agents::{
             AgentFilter,
             views::{Agent, AgentChange, NewAgent, Registration},
@@ -22,58 +15,40 @@ use crate::{
     },
     domain::{ids::AgentId, states::AgentState},
     http::{
-        describe::{Describe, Description, handlers},
+        describe::{Describe, Description},
         extract::{
             auth::Auth,
             body::ApiJson,
             conditional::{IfMatch, Versioned},
             idempotency::Create,
-            page::{Listing, Paged, SortKey},
+            page::{Listing, Paged},
             path::ApiPath,
         },
         problem::Result,
         reply::{Created, Replayable},
-        state::HttpState,
     },
 };
 
-/// The routes.
-pub fn routes() -> OpenApiRouter<HttpState> {
-    handlers![list_agents, register_agent[AgentNotActive], get_agent, update_agent]
-}
-
-/// Which agents to list.
+/// The filters of the list of agents.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
 pub struct AgentQuery {
     /// Only agents in this state.
     pub state: Option<AgentState>,
-    /// Only agents that can do this.
+    /// Only agents with this capability.
     #[param(example = "rust")]
     pub capability: Option<String>,
-    /// Only the one with exactly this name.
+    /// Only the agent with exactly this name.
     pub name: Option<String>,
 }
 
-/// Where a page of agents starts.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct AgentAfter {
-    id: AgentId,
-}
-
-impl SortKey for AgentAfter {
-    const LIST: &'static str = "agents";
-}
-
 /// 201 for a new agent, 200 for a known one.
-struct Registered(Outcome<Registration>);
+pub struct Registered(Outcome<Registration>);
 
 impl IntoResponse for Registered {
     fn into_response(self) -> Response {
         if self.0.value.created {
-            let location = format!("/v1/agents/{}", self.0.value.agent.id);
-            Created::new(location, self.0).into_response()
+            Created::new(self.0, |made| format!("/v1/agents/{}", made.agent.id)).into_response()
         } else {
             Replayable(self.0).into_response()
         }
@@ -90,11 +65,10 @@ impl Describe for Registered {
 /// List the agents.
 ///
 /// Newest first.
-#[utoipa::path(get, path = "/v1/agents", tag = "agents")]
-async fn list_agents(
-    Auth(caller): Auth<ReaderCaller>,
-    State(app): State<Arc<App>>,
-    list: Listing<AgentQuery, AgentAfter>,
+#[utoipa::path(get, path = "/v1/agents")]
+pub async fn list_agents(
+    Auth { app, caller }: Auth<ReaderCaller>,
+    list: Listing<AgentQuery, AgentId>,
 ) -> Result<Paged<Agent>> {
     let filter = AgentFilter {
         agent: None,
@@ -102,24 +76,22 @@ async fn list_agents(
         capability: list.filter.capability.as_deref(),
         name: list.filter.name.as_deref(),
     };
-    let after = list.after.map(|after| after.id);
-    let agents = app.list_agents(&caller, filter, after, list.rows()).await?;
-    list.page(agents, |agent| AgentAfter { id: agent.id })
+    let agents = app.list_agents(&caller, filter, list.after, list.rows()).await?;
+    list.page(agents, |agent| agent.id)
 }
 
 /// Register an agent.
 ///
-/// Idempotent by name: whatever starts an agent can do this at every start. A known agent keeps its
-/// id and its state (nothing that an operator paused is activated), gets the capabilities and the
-/// limit of the request, and one more key. The five newest keys of an agent are valid; older ones
-/// are revoked, so instances that are replaced one after the other keep working.
+/// Idempotent by name: the program that starts an agent can send this at every start. A known agent
+/// keeps its id and its state (a paused agent stays paused), gets the capabilities and the limit of
+/// the request, and one more key. Its five newest keys are valid and older ones are revoked, so
+/// instances that replace one another keep working.
 ///
-/// With an `Idempotency-Key`, the same request sent again within 24 hours gets the same token again
-/// in place of a further one.
-#[utoipa::path(post, path = "/v1/agents", tag = "agents")]
-async fn register_agent(
-    Auth(caller): Auth<OperatorCaller>,
-    State(app): State<Arc<App>>,
+/// With an `Idempotency-Key`, the same request within 24 hours returns the same token instead of
+/// another one.
+#[utoipa::path(post, path = "/v1/agents")]
+pub async fn register_agent(
+    Auth { app, caller }: Auth<OperatorCaller>,
     Create { body, idempotency }: Create<NewAgent>,
 ) -> Result<Registered> {
     Ok(Registered(app.register_agent(&caller, &body, idempotency.as_ref()).await?))
@@ -127,30 +99,27 @@ async fn register_agent(
 
 /// Read an agent.
 ///
-/// With whether it is heard of, how many attempts it runs, and what it has used. An agent finds its
-/// own id with `GET /v1/whoami`.
-#[utoipa::path(get, path = "/v1/agents/{agent_id}", tag = "agents")]
-async fn get_agent(
-    Auth(caller): Auth<ReaderCaller>,
-    State(app): State<Arc<App>>,
+/// Includes its liveness, its running attempts and its spend. An agent finds its own id with `GET
+/// /v1/whoami`.
+#[utoipa::path(get, path = "/v1/agents/{agent_id}")]
+pub async fn get_agent(
+    Auth { app, caller }: Auth<ReaderCaller>,
     ApiPath(agent): ApiPath<AgentId>,
 ) -> Result<Versioned<Agent>> {
-    let agent = app.get_agent(&caller, agent).await?;
-    Ok(Versioned::new(i64::from(agent.version), agent))
+    Ok(Versioned::new(app.get_agent(&caller, agent).await?, |agent| agent.version))
 }
 
 /// Edit an agent.
 ///
-/// Its capabilities, its limit, and whether it may work: `paused` tells its attempts to pause,
-/// `draining` lets them finish, `retired` refuses its keys from the answer on.
-#[utoipa::path(patch, path = "/v1/agents/{agent_id}", tag = "agents")]
-async fn update_agent(
-    Auth(caller): Auth<OperatorCaller>,
-    State(app): State<Arc<App>>,
+/// Changes its capabilities, its limit or its state: `paused` asks its attempts to pause,
+/// `draining` lets them finish, `retired` refuses its keys from this answer on.
+#[utoipa::path(patch, path = "/v1/agents/{agent_id}")]
+pub async fn update_agent(
+    Auth { app, caller }: Auth<OperatorCaller>,
     ApiPath(agent): ApiPath<AgentId>,
     if_match: IfMatch,
     ApiJson(change): ApiJson<AgentChange>,
 ) -> Result<Versioned<Agent>> {
     let agent = app.update_agent(&caller, agent, if_match.version, &change).await?;
-    Ok(Versioned::new(i64::from(agent.version), agent))
+    Ok(Versioned::new(agent, |agent| agent.version))
 }

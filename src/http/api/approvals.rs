@@ -1,15 +1,10 @@
-//! Approvals: what waits for a person.
+//! Approvals: decisions that wait for a person.
 
-use std::sync::Arc;
-
-use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     app::{
-        App,
         approvals::views::{Approval, ApprovalFilter},
         caller::{OperatorCaller, ReaderCaller},
         decisions::{
@@ -22,39 +17,25 @@ use crate::{
         states::{ApprovalKind, ApprovalState},
     },
     http::{
-        describe::handlers,
         extract::{
             auth::Auth,
             body::ApiJson,
             conditional::{IfNoneMatch, Versioned},
-            long_poll::{LongPoll, WaitQuery},
-            page::{Listing, Paged, SortKey},
+            long_poll::WaitQuery,
+            page::{Listing, Paged},
             path::ApiPath,
             query::ApiQuery,
         },
         problem::Result,
         reply::Reply,
-        state::HttpState,
     },
 };
 
-/// The routes.
-pub fn routes() -> OpenApiRouter<HttpState> {
-    handlers![
-        list_approvals,
-        get_approval,
-        list_approval_revisions,
-        revise_approval[AlreadyDecided, PayloadChanged, PlanInvalid],
-        decide_approval[EvidenceMissing, AlreadyDecided, SeparationOfDuties, NotAnApprover, AlreadyVoted, PayloadChanged, PlanInvalid, GoalEnded, TaskEnded, BudgetExhausted],
-    ]
-}
-
-/// Which approvals to list.
+/// The filters of the list of approvals.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
 pub struct ApprovalQuery {
-    /// Only approvals in this state; may be repeated. What waits for a person is `pending`.
+    /// Only approvals in this state; may be repeated. `pending` ones wait for a person.
     #[serde(default)]
     pub state: Vec<ApprovalState>,
     /// Only approvals of this kind; may be repeated.
@@ -64,91 +45,69 @@ pub struct ApprovalQuery {
     pub goal_id: Option<GoalId>,
 }
 
-/// Where a page of approvals starts.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct ApprovalAfter {
-    id: ApprovalId,
-}
-
-impl SortKey for ApprovalAfter {
-    const LIST: &'static str = "approvals";
-}
-
 /// List the approvals.
 ///
-/// Oldest first, without their bodies and payloads: with `state=pending` what waits longest is on
-/// top.
-#[utoipa::path(get, path = "/v1/approvals", tag = "approvals")]
-async fn list_approvals(
-    Auth(caller): Auth<ReaderCaller>,
-    State(app): State<Arc<App>>,
-    list: Listing<ApprovalQuery, ApprovalAfter>,
+/// Oldest first, without bodies and payloads: `state=pending` starts with the longest waiting.
+#[utoipa::path(get, path = "/v1/approvals")]
+pub async fn list_approvals(
+    Auth { app, caller }: Auth<ReaderCaller>,
+    list: Listing<ApprovalQuery, ApprovalId>,
 ) -> Result<Paged<Approval>> {
     let ApprovalQuery { state, kind, goal_id } = list.filter.clone();
     let filter = ApprovalFilter { states: state, kinds: kind, goal: goal_id };
-    let after = list.after.map(|after| after.id);
-    let approvals = app.list_approvals(&caller, &filter, after, list.rows()).await?;
-    list.page(approvals, |approval| ApprovalAfter { id: approval.id })
+    let approvals = app.list_approvals(&caller, &filter, list.after, list.rows()).await?;
+    list.page(approvals, |approval| approval.id)
 }
 
 /// Read an approval.
 ///
-/// With exactly what is decided in `payload`. With `wait_seconds` the answer waits until it is
-/// decided; with `If-None-Match` too, until its version is another.
-#[utoipa::path(get, path = "/v1/approvals/{approval_id}", tag = "approvals")]
-async fn get_approval(
-    Auth(caller): Auth<ReaderCaller>,
-    State(app): State<Arc<App>>,
+/// `payload` is exactly what is decided. With `wait_seconds`, the answer waits until the approval
+/// is decided; together with `If-None-Match`, until its version changes.
+#[utoipa::path(get, path = "/v1/approvals/{approval_id}")]
+pub async fn get_approval(
+    Auth { app, caller }: Auth<ReaderCaller>,
     ApiPath(approval): ApiPath<ApprovalId>,
     ApiQuery(wait): ApiQuery<WaitQuery>,
     known: IfNoneMatch,
-    _: LongPoll,
 ) -> Result<Versioned<Approval>> {
     let approval = app.wait_approval(&caller, approval, known.version, wait.duration()).await?;
-    Ok(Versioned::new(i64::from(approval.version), approval).unless(known))
+    Ok(Versioned::new(approval, |approval| approval.version).unless(known))
 }
 
-/// Read what an approval asked before it was revised.
+/// List the previous payloads of an approval.
 ///
-/// The forms that its payload had, oldest first. The present one is in the approval itself.
-#[utoipa::path(get, path = "/v1/approvals/{approval_id}/revisions", tag = "approvals")]
-async fn list_approval_revisions(
-    Auth(caller): Auth<ReaderCaller>,
-    State(app): State<Arc<App>>,
+/// Oldest first. The present payload is in the approval itself.
+#[utoipa::path(get, path = "/v1/approvals/{approval_id}/revisions")]
+pub async fn list_approval_revisions(
+    Auth { app, caller }: Auth<ReaderCaller>,
     ApiPath(approval): ApiPath<ApprovalId>,
 ) -> Result<Reply<Revisions>> {
     Ok(Reply(app.approval_revisions(&caller, approval).await?))
 }
 
-/// Put what is asked in another form.
+/// Revise the payload of an approval.
 ///
-/// As long as nobody has decided. Whoever has read the form before can no longer decide: their hash
-/// is not the payload's any more. What an agent handed in, and a task that is to start, stay as they
-/// are.
-#[utoipa::path(post, path = "/v1/approvals/{approval_id}/revise", tag = "approvals")]
-async fn revise_approval(
-    Auth(caller): Auth<OperatorCaller>,
-    State(app): State<Arc<App>>,
+/// Possible until the approval is decided. A decision with the hash of an earlier payload is then
+/// refused. The payloads of results and of tasks that wait for their start cannot be revised.
+#[utoipa::path(post, path = "/v1/approvals/{approval_id}/revise")]
+pub async fn revise_approval(
+    Auth { app, caller }: Auth<OperatorCaller>,
     ApiPath(approval): ApiPath<ApprovalId>,
     ApiJson(request): ApiJson<ReviseRequest>,
 ) -> Result<Versioned<Approval>> {
-    let approval = app.revise(&caller, approval, &request).await?;
-    Ok(Versioned::new(i64::from(approval.version), approval))
+    Ok(Versioned::new(app.revise(&caller, approval, &request).await?, |approval| approval.version))
 }
 
-/// Decide.
+/// Decide an approval.
 ///
-/// `payload_sha256` says what was read, and exactly that is decided. The decision and its effect are
-/// one step: nothing waits on something that is decided. Who is named in `excluded` does not decide
-/// (`separation_of_duties`). Whoever decides second is told so, and
-/// changes nothing.
-#[utoipa::path(post, path = "/v1/approvals/{approval_id}/decide", tag = "approvals")]
-async fn decide_approval(
-    Auth(caller): Auth<OperatorCaller>,
-    State(app): State<Arc<App>>,
+/// `payload_sha256` names the payload that you read; the decision is about exactly that. The
+/// decision and its effect are one transaction. People in `excluded` may not decide
+/// (`separation_of_duties`). The second of two decisions is refused and changes nothing.
+#[utoipa::path(post, path = "/v1/approvals/{approval_id}/decide")]
+pub async fn decide_approval(
+    Auth { app, caller }: Auth<OperatorCaller>,
     ApiPath(approval): ApiPath<ApprovalId>,
     ApiJson(request): ApiJson<DecisionRequest>,
 ) -> Result<Versioned<Approval>> {
-    let approval = app.decide(&caller, approval, &request).await?;
-    Ok(Versioned::new(i64::from(approval.version), approval))
+    Ok(Versioned::new(app.decide(&caller, approval, &request).await?, |approval| approval.version))
 }

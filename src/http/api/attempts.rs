@@ -1,16 +1,10 @@
-//! Attempts: what an agent says of its work, and what is read of it.
+//! Attempts: the reports of agents on their work, and their records.
 
-use std::sync::Arc;
-
-use axum::{Extension, extract::State};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::router::OpenApiRouter;
 
-use super::goals::PLAN_LIMIT;
 use crate::{
     app::{
-        App,
         approvals::views::Approval,
         attempts::{
             authorize::{AuthorizeAnswer, AuthorizeRequest},
@@ -26,85 +20,47 @@ use crate::{
     },
     domain::ids::{AgentId, AttemptId},
     http::{
-        describe::handlers,
         extract::{
             auth::Auth,
             body::ApiJson,
             idempotency::Create,
-            page::{Listing, NoFilter, Paged, SortKey},
+            page::{Listing, NoFilter, Paged},
             path::ApiPath,
         },
         problem::Result,
         reply::{Created, Reply},
-        state::HttpState,
     },
 };
 
-/// The routes.
-pub fn routes() -> OpenApiRouter<HttpState> {
-    let plans = handlers![add_subtasks[NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, PlanInvalid]];
-    let others = handlers![
-        heartbeat[NotYourAttempt, LeaseLost],
-        heartbeat_many,
-        report_spend[NotYourAttempt, LeaseLost],
-        complete[NotYourAttempt, LeaseLost, Frozen, AlreadyCompleted, EvidenceMissing],
-        fail[NotYourAttempt, LeaseLost, Frozen, AlreadyCompleted],
-        release[NotYourAttempt, LeaseLost, Frozen, AlreadyCompleted],
-        authorize[NotYourAttempt, LeaseLost, Frozen, BudgetExhausted],
-        ask[NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded],
-        get_attempt,
-        list_attempt_spend,
-        list_agent_attempts,
-    ];
-    plans.layer(Extension(PLAN_LIMIT)).merge(others)
-}
-
-/// Which attempts of an agent to list.
+/// The filters of the list of an agent's attempts.
 #[derive(Debug, Clone, Copy, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
 pub struct AgentAttemptQuery {
-    /// `true`: only those that run.
+    /// `true`: only running attempts.
     #[serde(default)]
     #[param(default = false)]
     pub running: bool,
 }
 
-/// Where a page of an agent's attempts starts.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct AgentAttemptAfter {
-    id: AttemptId,
-}
-
-impl SortKey for AgentAttemptAfter {
-    const LIST: &'static str = "agent_attempts";
-}
-
-impl SortKey for SpendPlace {
-    const LIST: &'static str = "attempt_spend";
-}
-
-/// Keep an attempt alive.
+/// Renew a lease.
 ///
-/// Send one at least three times per lease. It never shortens the lease and never moves it past
-/// the hard deadline. The answer's `directive` says how to go on.
-#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/heartbeat", tag = "attempts")]
-async fn heartbeat(
-    Auth(caller): Auth<HolderCaller>,
-    State(app): State<Arc<App>>,
+/// Send a heartbeat at least three times per lease. It never shortens a lease, and never extends it
+/// past the hard deadline. The `directive` of the answer says how to continue.
+#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/heartbeat")]
+pub async fn heartbeat(
+    Auth { app, caller }: Auth<HolderCaller>,
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<HeartbeatRequest>,
 ) -> Result<Reply<HeartbeatAnswer>> {
     Ok(Reply(app.heartbeat(&caller, attempt, request).await?))
 }
 
-/// Keep many attempts alive.
+/// Renew many leases.
 ///
-/// Each is judged alone: the answer has one outcome for each, in the order of the request.
-#[utoipa::path(post, path = "/v1/heartbeats", tag = "attempts")]
-async fn heartbeat_many(
-    Auth(caller): Auth<HolderCaller>,
-    State(app): State<Arc<App>>,
+/// Heartbeats are judged one by one: the answer has one outcome each, in the order of the request.
+#[utoipa::path(post, path = "/v1/heartbeats")]
+pub async fn heartbeat_many(
+    Auth { app, caller }: Auth<HolderCaller>,
     ApiJson(request): ApiJson<HeartbeatsRequest>,
 ) -> Result<Reply<HeartbeatsAnswer>> {
     Ok(Reply(app.heartbeat_many(&caller, request).await?))
@@ -112,128 +68,118 @@ async fn heartbeat_many(
 
 /// Report spend.
 ///
-/// Entries with keys of your own, of which a second one with the same key adds nothing, or totals
-/// of the attempt so far, of which only a rise counts. Spend is accepted after the attempt has
-/// ended too: what was used was used.
-#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/spend", tag = "attempts")]
-async fn report_spend(
-    Auth(caller): Auth<HolderCaller>,
-    State(app): State<Arc<App>>,
+/// Either entries under keys of your own, where a second entry with the same key adds nothing, or
+/// totals of the attempt so far, of which only an increase counts. Spend is also accepted after the
+/// attempt has ended.
+#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/spend")]
+pub async fn report_spend(
+    Auth { app, caller }: Auth<HolderCaller>,
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<SpendRequest>,
 ) -> Result<Reply<SpendAnswer>> {
     Ok(Reply(app.report_spend(&caller, attempt, request).await?))
 }
 
-/// Ask before spending.
+/// Authorize a cost in advance.
 ///
-/// What a cost may be at most is set aside under your key, from every budget above the task, or
-/// refused. Report the cost afterwards as a spend entry with the same key: as long as it is not more
-/// than was authorised, no limit can be overrun by it. The same request again changes nothing.
-#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/authorize", tag = "attempts")]
-async fn authorize(
-    Auth(caller): Auth<HolderCaller>,
-    State(app): State<Arc<App>>,
+/// Reserves the maximum of a cost under your key in every budget above the task, or refuses it.
+/// Report the cost afterwards as a spend entry with the same key: up to the authorized amount it
+/// cannot exceed any limit. The same request again changes nothing.
+#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/authorize")]
+pub async fn authorize(
+    Auth { app, caller }: Auth<HolderCaller>,
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<AuthorizeRequest>,
 ) -> Result<Reply<AuthorizeAnswer>> {
     Ok(Reply(app.authorize(&caller, attempt, &request).await?))
 }
 
-/// Hand in a result.
+/// Complete an attempt.
 ///
-/// With evidence for each required criterion. A task whose result needs a person is `reviewing`
-/// until it is accepted or rejected. The same request again gets the same answer.
-#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/complete", tag = "attempts")]
-async fn complete(
-    Auth(caller): Auth<HolderCaller>,
-    State(app): State<Arc<App>>,
+/// Submits the result, with evidence for each required criterion. A task whose result needs an
+/// approval is `reviewing` until the result is accepted or rejected. The same request again gets
+/// the same answer.
+#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/complete")]
+pub async fn complete(
+    Auth { app, caller }: Auth<HolderCaller>,
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<CompleteRequest>,
 ) -> Result<Reply<FinishAnswer>> {
     Ok(Reply(app.complete(&caller, attempt, request).await?))
 }
 
-/// Give up.
+/// Fail an attempt.
 ///
-/// The class says whether the task is tried again. The same request again gets the same answer.
-#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/fail", tag = "attempts")]
-async fn fail(
-    Auth(caller): Auth<HolderCaller>,
-    State(app): State<Arc<App>>,
+/// The class of the failure decides whether the task is tried again. The same request again gets
+/// the same answer.
+#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/fail")]
+pub async fn fail(
+    Auth { app, caller }: Auth<HolderCaller>,
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<FailRequest>,
 ) -> Result<Reply<FinishAnswer>> {
     Ok(Reply(app.fail(&caller, attempt, request).await?))
 }
 
-/// Give the task back.
+/// Release a task.
 ///
-/// Unharmed: the attempt does not count, and the task is offered to others at once. The same
+/// The attempt does not count as a try, and the task is offered to other agents at once. The same
 /// request again gets the same answer.
-#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/release", tag = "attempts")]
-async fn release(
-    Auth(caller): Auth<HolderCaller>,
-    State(app): State<Arc<App>>,
+#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/release")]
+pub async fn release(
+    Auth { app, caller }: Auth<HolderCaller>,
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<ReleaseRequest>,
 ) -> Result<Reply<FinishAnswer>> {
     Ok(Reply(app.release(&caller, attempt, request).await?))
 }
 
-/// Have other tasks done first.
+/// Add subtasks.
 ///
-/// They are added under your task, which is parked: this attempt is over and your slot is free.
-/// When all of them have ended your task is offered again, with what they produced.
-#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/subtasks", tag = "attempts")]
-async fn add_subtasks(
-    Auth(caller): Auth<HolderCaller>,
-    State(app): State<Arc<App>>,
+/// Creates tasks under yours, ends this attempt and parks your task, which frees your slot. When
+/// all subtasks have ended, your task is offered again, with their results.
+#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/subtasks")]
+pub async fn add_subtasks(
+    Auth { app, caller }: Auth<HolderCaller>,
     ApiPath(attempt): ApiPath<AttemptId>,
     Create { body, idempotency }: Create<SubtasksRequest>,
 ) -> Result<Created<SubtasksAnswer>> {
     let outcome = app.add_subtasks(&caller, attempt, &body, idempotency.as_ref()).await?;
-    let location = format!("/v1/tasks?parent_id={}", outcome.value.task_id);
-    Ok(Created::new(location, outcome))
+    Ok(Created::new(outcome, |answer| format!("/v1/tasks?parent_id={}", answer.task_id)))
 }
 
 /// Ask a person.
 ///
-/// Your task is parked: this attempt is over and your slot is free. When the question is decided
-/// the task is offered again, with the decision.
-#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/approvals", tag = "attempts")]
-async fn ask(
-    Auth(caller): Auth<HolderCaller>,
-    State(app): State<Arc<App>>,
+/// Creates an approval, ends this attempt and parks your task, which frees your slot. When the
+/// approval is decided, the task is offered again, with the decision.
+#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/approvals")]
+pub async fn ask(
+    Auth { app, caller }: Auth<HolderCaller>,
     ApiPath(attempt): ApiPath<AttemptId>,
     Create { body, idempotency }: Create<AskRequest>,
 ) -> Result<Created<Approval>> {
     let outcome = app.ask(&caller, attempt, &body, idempotency.as_ref()).await?;
-    let approval = &outcome.value;
-    let location = format!("/v1/approvals/{}", approval.id);
-    let version = i64::from(approval.version);
-    Ok(Created::new(location, outcome).version(version))
+    let created = Created::new(outcome, |approval| format!("/v1/approvals/{}", approval.id));
+    Ok(created.version(|approval| approval.version))
 }
 
 /// Read an attempt.
 ///
-/// With its checkpoint, and with its result and evidence when it handed them in.
-#[utoipa::path(get, path = "/v1/attempts/{attempt_id}", tag = "attempts")]
-async fn get_attempt(
-    Auth(caller): Auth<ReaderCaller>,
-    State(app): State<Arc<App>>,
+/// Includes its checkpoint, and its result and evidence if it submitted them.
+#[utoipa::path(get, path = "/v1/attempts/{attempt_id}")]
+pub async fn get_attempt(
+    Auth { app, caller }: Auth<ReaderCaller>,
     ApiPath(attempt): ApiPath<AttemptId>,
 ) -> Result<Reply<AttemptDetail>> {
     Ok(Reply(app.read_attempt(&caller, attempt).await?))
 }
 
-/// List what an attempt spent.
+/// List the spend of an attempt.
 ///
-/// Line by line, in the order of the entries' keys.
-#[utoipa::path(get, path = "/v1/attempts/{attempt_id}/spend", tag = "attempts")]
-async fn list_attempt_spend(
-    Auth(caller): Auth<ReaderCaller>,
-    State(app): State<Arc<App>>,
+/// One line per entry and unit, in the order of the entries' keys.
+#[utoipa::path(get, path = "/v1/attempts/{attempt_id}/spend")]
+pub async fn list_attempt_spend(
+    Auth { app, caller }: Auth<ReaderCaller>,
     ApiPath(attempt): ApiPath<AttemptId>,
     list: Listing<NoFilter, SpendPlace>,
 ) -> Result<Paged<SpendLine>> {
@@ -245,15 +191,14 @@ async fn list_attempt_spend(
 /// List the attempts of an agent.
 ///
 /// Latest first.
-#[utoipa::path(get, path = "/v1/agents/{agent_id}/attempts", tag = "attempts")]
-async fn list_agent_attempts(
-    Auth(caller): Auth<ReaderCaller>,
-    State(app): State<Arc<App>>,
+#[utoipa::path(get, path = "/v1/agents/{agent_id}/attempts")]
+pub async fn list_agent_attempts(
+    Auth { app, caller }: Auth<ReaderCaller>,
     ApiPath(agent): ApiPath<AgentId>,
-    list: Listing<AgentAttemptQuery, AgentAttemptAfter>,
+    list: Listing<AgentAttemptQuery, AttemptId>,
 ) -> Result<Paged<Attempt>> {
     let running = list.filter.running;
-    let after = list.after.map(|after| after.id);
-    let attempts = app.list_agent_attempts(&caller, agent, running, after, list.rows()).await?;
-    list.page(attempts, |attempt| AgentAttemptAfter { id: attempt.id })
+    let attempts =
+        app.list_agent_attempts(&caller, agent, running, list.after, list.rows()).await?;
+    list.page(attempts, |attempt| attempt.id)
 }

@@ -1,17 +1,12 @@
 //! The audit: all rows of the journal, and whether they were changed.
 
-use std::sync::Arc;
-
-use axum::extract::State;
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 use crate::{
     app::{
-        App,
         caller::MonitorCaller,
         journal::{AuditFilter, AuditRow, verify::AuditVerification},
     },
@@ -21,28 +16,19 @@ use crate::{
         journal::{Digest, Head},
     },
     http::{
-        describe::handlers,
         extract::{
             auth::Auth,
-            long_poll::LongPoll,
-            page::{Listing, Paged, SortKey},
+            page::{Listing, Paged},
             query::ApiQuery,
         },
         problem::Result,
         reply::{Reply, ndjson::Ndjson},
-        state::HttpState,
     },
 };
-
-/// The routes.
-pub fn routes() -> OpenApiRouter<HttpState> {
-    handlers![list_audit, verify_audit, export_audit]
-}
 
 /// Which rows to list.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
 pub struct AuditQuery {
     /// Only rows whose subject has this noun.
     #[param(example = "task")]
@@ -72,16 +58,6 @@ pub struct AuditQuery {
     pub until: Option<DateTime<Utc>>,
 }
 
-/// Where a page of the audit starts.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct AuditAfter {
-    number: i64,
-}
-
-impl SortKey for AuditAfter {
-    const LIST: &'static str = "audit";
-}
-
 /// List the journal.
 ///
 /// One row for each thing that happened: every request that changed something, and everything the
@@ -91,11 +67,10 @@ impl SortKey for AuditAfter {
 ///
 /// Rows of a goal or of a subject are found by an index, and so is a span of time. The other filters
 /// test one row after the other: give a span of time with them where there are millions.
-#[utoipa::path(get, path = "/v1/audit", tag = "audit")]
-async fn list_audit(
-    Auth(caller): Auth<MonitorCaller>,
-    State(app): State<Arc<App>>,
-    list: Listing<AuditQuery, AuditAfter>,
+#[utoipa::path(get, path = "/v1/audit")]
+pub async fn list_audit(
+    Auth { app, caller }: Auth<MonitorCaller>,
+    list: Listing<AuditQuery, i64>,
 ) -> Result<Paged<AuditRow>> {
     let query = &list.filter;
     let filter = AuditFilter {
@@ -110,15 +85,13 @@ async fn list_audit(
         from: query.from,
         until: query.until,
     };
-    let before = list.after.map(|after| after.number);
-    let found = app.list_audit(&caller, filter, before, list.rows()).await?;
-    list.page(found, |found| AuditAfter { number: found.row.number })
+    let found = app.list_audit(&caller, filter, list.after, list.rows()).await?;
+    list.page(found, |found| found.row.number)
 }
 
 /// A head of the journal that was kept elsewhere.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
 pub struct KeptHead {
     /// `number` of the head; with `head`.
     #[param(minimum = 1, example = 5120)]
@@ -167,12 +140,10 @@ impl KeptHead {
 ///
 /// One check runs at a time. A check that takes longer than a minute is given up with 503: use `muster
 /// audit verify` on the machine of the database then.
-#[utoipa::path(get, path = "/v1/audit/verify", tag = "audit")]
-async fn verify_audit(
-    Auth(caller): Auth<MonitorCaller>,
-    State(app): State<Arc<App>>,
+#[utoipa::path(get, path = "/v1/audit/verify")]
+pub async fn verify_audit(
+    Auth { app, caller }: Auth<MonitorCaller>,
     ApiQuery(kept): ApiQuery<KeptHead>,
-    _: LongPoll,
 ) -> Result<Reply<AuditVerification>> {
     Ok(Reply(app.verify_audit(&caller, kept.read()?).await?))
 }
@@ -201,11 +172,7 @@ async fn verify_audit(
 ///   before number 1 is 32 zero bytes.
 /// - A seal without `digests` was pruned: its rows are gone, its `chain_sha256` counts. A row of the
 ///   kind `journal.pruned` says up to which number, and with which `chain_sha256`.
-#[utoipa::path(get, path = "/v1/audit/export", tag = "audit")]
-async fn export_audit(
-    Auth(caller): Auth<MonitorCaller>,
-    State(app): State<Arc<App>>,
-    _: LongPoll,
-) -> Result<Ndjson> {
+#[utoipa::path(get, path = "/v1/audit/export")]
+pub async fn export_audit(Auth { app, caller }: Auth<MonitorCaller>) -> Result<Ndjson> {
     Ok(Ndjson(app.export_audit(&caller).await?))
 }

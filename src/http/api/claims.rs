@@ -1,36 +1,23 @@
-//! Claims: how an agent gets work.
+//! Claims: how agents get tasks.
 
-use std::sync::Arc;
-
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use utoipa_axum::router::OpenApiRouter;
+use axum::response::{IntoResponse, Response};
 
 use crate::{
     app::{
-        App,
         attempts::claim::answer::{ClaimAnswer, ClaimRequest},
         caller::ClaimCaller,
         unit::idempotency::Outcome,
     },
     http::{
-        describe::{Describe, Description, handlers},
-        extract::{auth::Auth, idempotency::Create, long_poll::LongPoll},
+        describe::{Describe, Description},
+        extract::{auth::Auth, idempotency::Create},
         problem::Result,
         reply::{NoContent, Replayable},
-        state::HttpState,
     },
 };
 
-/// The routes.
-pub fn routes() -> OpenApiRouter<HttpState> {
-    handlers![claim[AgentNotActive]]
-}
-
-/// 200 with claims, 204 without any.
-struct Claimed(Outcome<ClaimAnswer>);
+/// 200 with claims, 204 without.
+pub struct Claimed(Outcome<ClaimAnswer>);
 
 impl IntoResponse for Claimed {
     fn into_response(self) -> Response {
@@ -50,16 +37,14 @@ impl Describe for Claimed {
 
 /// Claim tasks.
 ///
-/// The best ready tasks that your agent is able to do: highest priority first, and what has waited
-/// longest among those. Each claim starts an attempt and comes with its `lease`, which every later
-/// write must show, and with everything that the work needs. With `wait_seconds` the answer waits
-/// for the first task. With an `Idempotency-Key`, an answer that got lost on its way can be had
-/// again, leases included, in place of other tasks.
-#[utoipa::path(post, path = "/v1/claims", tag = "claims")]
-async fn claim(
-    Auth(caller): Auth<ClaimCaller>,
-    State(app): State<Arc<App>>,
-    _: LongPoll,
+/// Returns the best ready tasks that the agent can do: highest priority first, then longest
+/// waiting. Each claim starts an attempt. It has the `lease`, which every later write must show,
+/// and everything that the work needs. With `wait_seconds`, the answer waits for the first task.
+/// With an `Idempotency-Key`, a lost answer can be requested again: it has the same claims with the
+/// same leases.
+#[utoipa::path(post, path = "/v1/claims")]
+pub async fn claim(
+    Auth { app, caller }: Auth<ClaimCaller>,
     Create { body, idempotency }: Create<ClaimRequest>,
 ) -> Result<Claimed> {
     Ok(Claimed(app.claim(&caller, &body, idempotency.as_ref()).await?))

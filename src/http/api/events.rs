@@ -1,15 +1,10 @@
 //! Events: what happened, in order.
 
-use std::sync::Arc;
-
-use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     app::{
-        App,
         caller::ReaderCaller,
         journal::{EventBatch, EventQuery},
     },
@@ -19,30 +14,18 @@ use crate::{
         refusal::Refusal,
     },
     http::{
-        describe::handlers,
-        extract::{
-            auth::Auth,
-            long_poll::{LongPoll, WaitSeconds},
-            query::ApiQuery,
-        },
+        extract::{auth::Auth, long_poll::WaitSeconds, query::ApiQuery},
         problem::Result,
         reply::Reply,
-        state::HttpState,
     },
 };
 
 const DEFAULT_LIMIT: u32 = 50;
 const LARGEST_LIMIT: u32 = 200;
 
-/// The routes.
-pub fn routes() -> OpenApiRouter<HttpState> {
-    handlers![list_events]
-}
-
 /// Which events to read.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
 pub struct EventsQuery {
     /// Only events with a higher number: `next_after` of the previous answer. 0 reads from the first.
     #[param(minimum = 0, default = 0, example = 1042)]
@@ -74,12 +57,10 @@ pub struct EventsQuery {
 /// `next_after` also passes over rows that are no events or do not pass the filter: an answer without
 /// items that says `more` is not the end. Read on at once while `more` is true, and wait (with
 /// `wait_seconds`) when it is false.
-#[utoipa::path(get, path = "/v1/events", tag = "events")]
-async fn list_events(
-    Auth(caller): Auth<ReaderCaller>,
-    State(app): State<Arc<App>>,
+#[utoipa::path(get, path = "/v1/events")]
+pub async fn list_events(
+    Auth { app, caller }: Auth<ReaderCaller>,
     ApiQuery(query): ApiQuery<EventsQuery>,
-    _: LongPoll,
 ) -> Result<Reply<EventBatch>> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=LARGEST_LIMIT).contains(&limit) {

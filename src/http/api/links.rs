@@ -1,111 +1,74 @@
-//! Links with which people decide who have no key.
-
-use std::sync::Arc;
-
-use axum::extract::State;
-use serde::{Deserialize, Serialize};
-use utoipa_axum::router::OpenApiRouter;
+//! Decision links: decisions by people without a key.
 
 use crate::{
     app::{
-        App,
         caller::{OperatorCaller, ReaderCaller},
         decisions::links::{ApprovalLink, IssuedLink, NewLink},
     },
     domain::ids::{ApprovalId, LinkId},
     http::{
-        describe::handlers,
         extract::{
             auth::Auth,
             idempotency::Create,
-            page::{Listing, NoFilter, Paged, SortKey},
+            page::{Listing, NoFilter, Paged},
             path::ApiPath,
         },
         problem::Result,
         reply::{Created, Reply},
-        state::HttpState,
     },
 };
 
-/// The routes.
-pub fn routes() -> OpenApiRouter<HttpState> {
-    handlers![
-        list_approval_links,
-        create_approval_link[AlreadyDecided, SeparationOfDuties, LinkRefused],
-        get_approval_link,
-        revoke_approval_link,
-    ]
-}
-
-/// Where a page of links starts.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct LinkAfter {
-    id: LinkId,
-}
-
-impl SortKey for LinkAfter {
-    const LIST: &'static str = "approval_links";
-}
-
-/// List the links of an approval.
+/// List the decision links of an approval.
 ///
-/// Newest first, those that are over included. Their tokens are not shown: they are stored nowhere.
-#[utoipa::path(get, path = "/v1/approvals/{approval_id}/links", tag = "approvals")]
-async fn list_approval_links(
-    Auth(caller): Auth<ReaderCaller>,
-    State(app): State<Arc<App>>,
+/// Newest first, including used, expired and revoked ones. Their tokens are not stored and cannot
+/// be shown.
+#[utoipa::path(get, path = "/v1/approvals/{approval_id}/links")]
+pub async fn list_approval_links(
+    Auth { app, caller }: Auth<ReaderCaller>,
     ApiPath(approval): ApiPath<ApprovalId>,
-    list: Listing<NoFilter, LinkAfter>,
+    list: Listing<NoFilter, LinkId>,
 ) -> Result<Paged<ApprovalLink>> {
-    let after = list.after.map(|after| after.id);
-    let links = app.list_approval_links(&caller, approval, after, list.rows()).await?;
-    list.page(links, |link| LinkAfter { id: link.id })
+    let links = app.list_approval_links(&caller, approval, list.after, list.rows()).await?;
+    list.page(links, |link| link.id)
 }
 
-/// Make a link to decide with.
+/// Create a decision link.
 ///
-/// For somebody who has no key. Whoever opens `path` in a browser sees a small page with what is asked
-/// and a form, and decides with it as this person. Opening it changes nothing, so programs that look
-/// at links in mails do no harm. It decides this approval once, in the form that its payload has now.
+/// For a person without a key. Opened in a browser, `path` shows the approval and a form, and
+/// decides as this person. Opening it changes nothing, so programs that follow links in mails do no
+/// harm. A link decides this approval once, with the payload that it has now.
 ///
-/// Neither you nor the person may be `excluded` from the approval. What is of `high` or `critical`
-/// risk, and a payload of more than 64 KiB, takes a key (`link_refused`). The answer holds the token,
-/// which is shown this once; with an `Idempotency-Key` the same request sent again within 24 hours
-/// gets the same token again.
-#[utoipa::path(post, path = "/v1/approvals/{approval_id}/links", tag = "approvals")]
-async fn create_approval_link(
-    Auth(caller): Auth<OperatorCaller>,
-    State(app): State<Arc<App>>,
+/// Neither you nor the person may be `excluded` from the approval. An approval of `high` or
+/// `critical` risk, or with a payload of more than 64 KiB, needs a key (`link_refused`). The token
+/// is shown only in this answer; with an `Idempotency-Key`, the same request within 24 hours
+/// returns the same token.
+#[utoipa::path(post, path = "/v1/approvals/{approval_id}/links")]
+pub async fn create_approval_link(
+    Auth { app, caller }: Auth<OperatorCaller>,
     ApiPath(approval): ApiPath<ApprovalId>,
     Create { body, idempotency }: Create<NewLink>,
 ) -> Result<Created<IssuedLink>> {
     let outcome = app.create_approval_link(&caller, approval, &body, idempotency.as_ref()).await?;
-    let link = outcome.value.link.id;
-    Ok(Created::new(format!("/v1/approvals/{approval}/links/{link}"), outcome))
+    let location = |made: &IssuedLink| format!("/v1/approvals/{approval}/links/{}", made.link.id);
+    Ok(Created::new(outcome, location))
 }
 
-/// Read a link.
-#[utoipa::path(get, path = "/v1/approvals/{approval_id}/links/{link_id}", tag = "approvals")]
-async fn get_approval_link(
-    Auth(caller): Auth<ReaderCaller>,
-    State(app): State<Arc<App>>,
+/// Read a decision link.
+#[utoipa::path(get, path = "/v1/approvals/{approval_id}/links/{link_id}")]
+pub async fn get_approval_link(
+    Auth { app, caller }: Auth<ReaderCaller>,
     ApiPath((approval, link)): ApiPath<(ApprovalId, LinkId)>,
 ) -> Result<Reply<ApprovalLink>> {
     Ok(Reply(app.get_approval_link(&caller, approval, link).await?))
 }
 
-/// Revoke a link.
+/// Revoke a decision link.
 ///
-/// From the answer on it opens nothing. Revoking a revoked link changes nothing. What was decided with
-/// it stands.
-#[utoipa::path(
-    post,
-    path = "/v1/approvals/{approval_id}/links/{link_id}/revoke",
-    tag = "approvals"
-)]
-async fn revoke_approval_link(
-    Auth(caller): Auth<OperatorCaller>,
-    State(app): State<Arc<App>>,
+/// It stops working with this answer. A decision already made with it stands. Revoking a revoked
+/// link changes nothing.
+#[utoipa::path(post, path = "/v1/approvals/{approval_id}/links/{link_id}/revoke")]
+pub async fn revoke_approval_link(
+    Auth { app, caller }: Auth<OperatorCaller>,
     ApiPath((approval, link)): ApiPath<(ApprovalId, LinkId)>,
 ) -> Result<Reply<ApprovalLink>> {
     Ok(Reply(app.revoke_approval_link(&caller, approval, link).await?))

@@ -1,4 +1,4 @@
-//! The resources of the API, one file each: routes and handlers.
+//! The handlers of `/v1`, one file per noun. The page (`super::router`) has their routes.
 
 pub mod agents;
 pub mod approvals;

@@ -1,16 +1,11 @@
-//! The price book.
+//! The price book: the prices of models.
 
-use std::sync::Arc;
-
-use axum::{Extension, extract::State};
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     app::{
-        App,
         caller::{OperatorCaller, ReaderCaller},
         spend::{
             model_price::ModelPrice,
@@ -20,128 +15,98 @@ use crate::{
     },
     domain::{ids::PriceId, price::NewPrice},
     http::{
-        describe::handlers,
         extract::{
             auth::Auth,
-            body::{ApiJson, BodyLimit},
+            body::ApiJson,
             idempotency::Create,
-            page::{Listing, Paged, SortKey},
+            page::{Listing, Paged},
             query::ApiQuery,
         },
         problem::Result,
         reply::{Created, Reply},
-        state::HttpState,
     },
 };
 
-/// Price files list thousands of models.
-const FILE_LIMIT: BodyLimit = BodyLimit(16 * 1024 * 1024);
-
-/// The routes.
-pub fn routes() -> OpenApiRouter<HttpState> {
-    let files = handlers![import_prices];
-    let others = handlers![list_prices, create_price, find_price[NotFound], rerate_spend];
-    files.layer(Extension(FILE_LIMIT)).merge(others)
-}
-
-/// Which prices to list.
+/// The filters of the list of prices.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
 pub struct PriceQuery {
-    /// Only of this provider.
+    /// Only prices of this provider.
     pub provider: Option<String>,
-    /// Only of the model with exactly this name.
+    /// Only prices of the model with exactly this name.
     pub model: Option<String>,
 }
 
-/// Which price to find.
+/// The call whose price to find.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
 pub struct FindPriceQuery {
-    /// Who is called; left out, the model's name has to tell.
+    /// The provider of the call; by default the one that the name of the model implies.
     pub provider: Option<String>,
-    /// The model, as it would be reported.
+    /// The model, as it is reported.
     pub model: String,
-    /// When the call is made; default: now.
+    /// The instant of the call; default: now.
     pub at: Option<DateTime<Utc>>,
 }
 
-/// Where a page of prices starts.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct PriceAfter {
-    id: Option<PriceId>,
-}
-
-impl SortKey for PriceAfter {
-    const LIST: &'static str = "prices";
-}
-
-/// List the workspace's own prices.
+/// List the prices of the workspace.
 ///
-/// Newest first. Models that are not in the list may have a price that is built in:
-/// `GET /v1/prices/find` knows.
-#[utoipa::path(get, path = "/v1/prices", tag = "prices")]
-async fn list_prices(
-    Auth(caller): Auth<ReaderCaller>,
-    State(app): State<Arc<App>>,
-    list: Listing<PriceQuery, PriceAfter>,
+/// Newest first. Models without a price here may have a built-in one: see `GET /v1/prices/find`.
+#[utoipa::path(get, path = "/v1/prices")]
+pub async fn list_prices(
+    Auth { app, caller }: Auth<ReaderCaller>,
+    list: Listing<PriceQuery, Option<PriceId>>,
 ) -> Result<Paged<ModelPrice>> {
     let PriceQuery { provider, model } = &list.filter;
-    let after = list.after.and_then(|after| after.id);
+    let after = list.after.flatten();
     let (provider, model) = (provider.as_deref(), model.as_deref());
     let prices = app.list_prices(&caller, provider, model, after, list.rows()).await?;
-    list.page(prices, |price| PriceAfter { id: price.id })
+    list.page(prices, |price| price.id)
 }
 
-/// Add a price.
+/// Create a price.
 ///
-/// Prices are never changed: a correction is another one, and of two that hold at an instant the
-/// later does. What was charged before stays until it is rated anew.
-#[utoipa::path(post, path = "/v1/prices", tag = "prices")]
-async fn create_price(
-    Auth(caller): Auth<OperatorCaller>,
-    State(app): State<Arc<App>>,
+/// Prices never change: a correction is a new price, and of two prices for the same instant the
+/// later one applies. Earlier charges stay until they are rated again.
+#[utoipa::path(post, path = "/v1/prices")]
+pub async fn create_price(
+    Auth { app, caller }: Auth<OperatorCaller>,
     Create { body, idempotency }: Create<NewPrice>,
 ) -> Result<Created<ModelPrice>> {
     let outcome = app.create_price(&caller, &body, idempotency.as_ref()).await?;
-    Ok(Created::new("/v1/prices".to_owned(), outcome))
+    Ok(Created::new(outcome, |_| "/v1/prices".to_owned()))
 }
 
-/// Read a price file.
+/// Import a price file.
 ///
-/// Prices that the book does not have, or has otherwise, are added.
-#[utoipa::path(post, path = "/v1/prices/import", tag = "prices")]
-async fn import_prices(
-    Auth(caller): Auth<OperatorCaller>,
-    State(app): State<Arc<App>>,
+/// Adds every price that is new or differs from the one in the price book.
+#[utoipa::path(post, path = "/v1/prices/import")]
+pub async fn import_prices(
+    Auth { app, caller }: Auth<OperatorCaller>,
     ApiJson(file): ApiJson<PriceImport>,
 ) -> Result<Reply<ImportAnswer>> {
     Ok(Reply(app.import_prices(&caller, &file).await?))
 }
 
-/// Find the price that holds.
+/// Find the price of a call.
 ///
-/// By the same rules by which reported usage is priced.
-#[utoipa::path(get, path = "/v1/prices/find", tag = "prices")]
-async fn find_price(
-    Auth(caller): Auth<ReaderCaller>,
-    State(app): State<Arc<App>>,
+/// By the same rules that price reported usage.
+#[utoipa::path(get, path = "/v1/prices/find")]
+pub async fn find_price(
+    Auth { app, caller }: Auth<ReaderCaller>,
     ApiQuery(query): ApiQuery<FindPriceQuery>,
 ) -> Result<Reply<ModelPrice>> {
     let FindPriceQuery { provider, model, at } = query;
     Ok(Reply(app.find_price(&caller, provider.as_deref(), &model, at).await?))
 }
 
-/// Rate calls anew.
+/// Rate spend again.
 ///
-/// By the price book as it is now. The difference is written as correction entries; sent again, it
-/// finds none.
-#[utoipa::path(post, path = "/v1/prices/rerate", tag = "prices")]
-async fn rerate_spend(
-    Auth(caller): Auth<OperatorCaller>,
-    State(app): State<Arc<App>>,
+/// Uses the price book of this moment. Differences are written as correction entries; the same
+/// request again finds none.
+#[utoipa::path(post, path = "/v1/prices/rerate")]
+pub async fn rerate_spend(
+    Auth { app, caller }: Auth<OperatorCaller>,
     ApiJson(request): ApiJson<RerateRequest>,
 ) -> Result<Reply<RerateAnswer>> {
     Ok(Reply(app.rerate_spend(&caller, &request).await?))

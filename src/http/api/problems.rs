@@ -16,12 +16,11 @@ use utoipa::{
     ToSchema,
     openapi::{Content, response::ResponseBuilder},
 };
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     domain::{refusal::Code, words::Words},
     http::{
-        describe::{self, Describe, Description, handlers},
+        describe::{self, Describe, Description},
         extract::{
             auth::Public,
             path::{ApiPath, PathParam},
@@ -31,7 +30,6 @@ use crate::{
             pages::{page, section},
         },
         reply::Reply,
-        state::HttpState,
     },
 };
 
@@ -41,11 +39,6 @@ const STYLE: &str = "body{font:1rem/1.6 system-ui,sans-serif;max-width:42rem;mar
     h1{font-size:1.5rem;line-height:1.3}a{color:#0b57d0}\
     @media(prefers-color-scheme:dark){body{color:#e6e8ea;background:#15181c}\
     code,pre{background:#23282e}a{color:#8ab4f8}}";
-
-/// The routes.
-pub fn routes() -> OpenApiRouter<HttpState> {
-    handlers![list_problems, get_problem]
-}
 
 /// One problem code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -92,8 +85,8 @@ pub struct ProblemKinds {
 ///
 /// Returns every code with its status, its title and whether to retry: as JSON, as Markdown, or as HTML
 /// if `Accept` names neither.
-#[utoipa::path(get, path = "/problems", tag = "problems")]
-async fn list_problems(_: Public, wanted: Wanted) -> Result<ListPage> {
+#[utoipa::path(get, path = "/problems")]
+pub async fn list_problems(_: Public, wanted: Wanted) -> Result<ListPage> {
     Ok(ListPage(wanted))
 }
 
@@ -101,8 +94,12 @@ async fn list_problems(_: Public, wanted: Wanted) -> Result<ListPage> {
 ///
 /// Returns what happened, what to do and whether to try again: as JSON, as Markdown, or as HTML if
 /// `Accept` names neither.
-#[utoipa::path(get, path = "/problems/{code}", tag = "problems")]
-async fn get_problem(_: Public, ApiPath(code): ApiPath<Code>, wanted: Wanted) -> Result<CodePage> {
+#[utoipa::path(get, path = "/problems/{code}")]
+pub async fn get_problem(
+    _: Public,
+    ApiPath(code): ApiPath<Code>,
+    wanted: Wanted,
+) -> Result<CodePage> {
     Ok(CodePage(code, wanted))
 }
 
@@ -114,7 +111,7 @@ impl PathParam for Code {
 
 /// What the reader wants to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wanted {
+pub(super) enum Wanted {
     Html,
     Markdown,
     Json,
@@ -149,7 +146,7 @@ fn wanted(headers: &HeaderMap) -> Wanted {
         .unwrap_or(Wanted::Html)
 }
 
-struct ListPage(Wanted);
+pub(super) struct ListPage(Wanted);
 
 impl IntoResponse for ListPage {
     fn into_response(self) -> Response {
@@ -170,7 +167,7 @@ impl Describe for ListPage {
     }
 }
 
-struct CodePage(Code, Wanted);
+pub(super) struct CodePage(Code, Wanted);
 
 impl IntoResponse for CodePage {
     fn into_response(self) -> Response {

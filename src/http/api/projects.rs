@@ -1,115 +1,81 @@
 //! Projects: named groups of goals.
 
-use std::sync::Arc;
-
-use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     app::{
-        App,
         caller::{OperatorCaller, ReaderCaller, SubmitterCaller},
         projects::{NewProject, Project, ProjectChange, ProjectFilter},
     },
     domain::ids::ProjectId,
     http::{
-        describe::handlers,
         extract::{
             auth::Auth,
             body::ApiJson,
             conditional::{IfMatch, Versioned},
             idempotency::Create,
-            page::{Listing, Paged, SortKey},
+            page::{Listing, Paged},
             path::ApiPath,
         },
         problem::Result,
         reply::Created,
-        state::HttpState,
     },
 };
 
-/// The routes.
-pub fn routes() -> OpenApiRouter<HttpState> {
-    handlers![
-        list_projects,
-        create_project[AlreadyExists],
-        get_project,
-        update_project[AlreadyExists],
-    ]
-}
-
-/// Which projects to list.
+/// The filters of the list of projects.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
 pub struct ProjectQuery {
-    /// Only the one with exactly this name.
+    /// Only the project with exactly this name.
     pub name: Option<String>,
-}
-
-/// Where a page of projects starts.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct ProjectAfter {
-    id: ProjectId,
-}
-
-impl SortKey for ProjectAfter {
-    const LIST: &'static str = "projects";
 }
 
 /// List the projects.
 ///
 /// Newest first.
-#[utoipa::path(get, path = "/v1/projects", tag = "projects")]
-async fn list_projects(
-    Auth(caller): Auth<ReaderCaller>,
-    State(app): State<Arc<App>>,
-    list: Listing<ProjectQuery, ProjectAfter>,
+#[utoipa::path(get, path = "/v1/projects")]
+pub async fn list_projects(
+    Auth { app, caller }: Auth<ReaderCaller>,
+    list: Listing<ProjectQuery, ProjectId>,
 ) -> Result<Paged<Project>> {
     let filter = ProjectFilter { project: None, name: list.filter.name.as_deref() };
-    let after = list.after.map(|after| after.id);
-    let projects = app.list_projects(&caller, filter, after, list.rows()).await?;
-    list.page(projects, |project| ProjectAfter { id: project.id })
+    let projects = app.list_projects(&caller, filter, list.after, list.rows()).await?;
+    list.page(projects, |project| project.id)
 }
 
-/// Make a project.
+/// Create a project.
 ///
-/// A goal may also name a project that does not exist; then it is made with the goal.
-#[utoipa::path(post, path = "/v1/projects", tag = "projects")]
-async fn create_project(
-    Auth(caller): Auth<SubmitterCaller>,
-    State(app): State<Arc<App>>,
+/// Not needed for a goal: a goal that names an unknown project creates it.
+#[utoipa::path(post, path = "/v1/projects")]
+pub async fn create_project(
+    Auth { app, caller }: Auth<SubmitterCaller>,
     Create { body, idempotency }: Create<NewProject>,
 ) -> Result<Created<Project>> {
     let outcome = app.create_project(&caller, &body, idempotency.as_ref()).await?;
-    let version = i64::from(outcome.value.version);
-    Ok(Created::new(format!("/v1/projects/{}", outcome.value.id), outcome).version(version))
+    let created = Created::new(outcome, |project| format!("/v1/projects/{}", project.id));
+    Ok(created.version(|project| project.version))
 }
 
 /// Read a project.
 ///
-/// With what its goals have used.
-#[utoipa::path(get, path = "/v1/projects/{project_id}", tag = "projects")]
-async fn get_project(
-    Auth(caller): Auth<ReaderCaller>,
-    State(app): State<Arc<App>>,
+/// Includes the spend of its goals.
+#[utoipa::path(get, path = "/v1/projects/{project_id}")]
+pub async fn get_project(
+    Auth { app, caller }: Auth<ReaderCaller>,
     ApiPath(project): ApiPath<ProjectId>,
 ) -> Result<Versioned<Project>> {
-    let project = app.get_project(&caller, project).await?;
-    Ok(Versioned::new(i64::from(project.version), project))
+    Ok(Versioned::new(app.get_project(&caller, project).await?, |project| project.version))
 }
 
 /// Edit a project.
-#[utoipa::path(patch, path = "/v1/projects/{project_id}", tag = "projects")]
-async fn update_project(
-    Auth(caller): Auth<OperatorCaller>,
-    State(app): State<Arc<App>>,
+#[utoipa::path(patch, path = "/v1/projects/{project_id}")]
+pub async fn update_project(
+    Auth { app, caller }: Auth<OperatorCaller>,
     ApiPath(project): ApiPath<ProjectId>,
     if_match: IfMatch,
     ApiJson(change): ApiJson<ProjectChange>,
 ) -> Result<Versioned<Project>> {
     let project = app.update_project(&caller, project, if_match.version, &change).await?;
-    Ok(Versioned::new(i64::from(project.version), project))
+    Ok(Versioned::new(project, |project| project.version))
 }

@@ -1,8 +1,7 @@
-//! Who the caller is.
+//! The identity of the caller.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     app::caller::{Caller, ReaderCaller},
@@ -10,37 +9,30 @@ use crate::{
         access::{person::Person, role::Role},
         ids::{AgentId, KeyId, WorkspaceId},
     },
-    http::{
-        describe::handlers, extract::auth::Auth, problem::Result, reply::Reply, state::HttpState,
-    },
+    http::{extract::auth::Auth, problem::Result, reply::Reply},
 };
 
-/// The routes.
-pub fn routes() -> OpenApiRouter<HttpState> {
-    handlers![whoami]
-}
-
-/// The key that a request was made with.
+/// The key of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Whoami {
     /// The workspace that the key opens.
     pub workspace_id: WorkspaceId,
-    /// The key.
+    /// The id of the key.
     pub key_id: KeyId,
-    /// What it may do.
+    /// The role of the key, which decides the operations it may call.
     pub role: Role,
-    /// The person who holds the key; `null`: nobody in particular.
+    /// The person who holds the key; `null` if it belongs to no person.
     pub person: Option<Person>,
     /// The agent that the key is bound to; `null` unless the role is `agent`.
     pub agent_id: Option<AgentId>,
 }
 
-/// Who am I?
+/// Read your own key.
 ///
-/// The workspace, the key and the role behind the bearer key: the first call to make with a new
-/// key.
-#[utoipa::path(get, path = "/v1/whoami", tag = "keys")]
-async fn whoami(Auth(caller): Auth<ReaderCaller>) -> Result<Reply<Whoami>> {
+/// Returns the workspace, the key and the role behind the bearer key: the first request to make
+/// with a new key.
+#[utoipa::path(get, path = "/v1/whoami")]
+pub async fn whoami(Auth { caller, .. }: Auth<ReaderCaller>) -> Result<Reply<Whoami>> {
     let principal = caller.principal();
     Ok(Reply(Whoami {
         workspace_id: principal.workspace,

@@ -1,6 +1,6 @@
-//! The form of a link's page: what can be decided, and the fields of an answer.
+//! The form of a decision link: the possible decisions, and the fields of an answer.
 //!
-//! Nothing is chosen before a person chooses. What was filled in stays when something is wrong with it.
+//! No decision is preselected. A refused form keeps its values.
 
 use super::html::Html;
 use crate::{
@@ -14,11 +14,11 @@ use crate::{
     },
 };
 
-/// The form of a question.
+/// The form of an approval.
 pub fn form(question: &Question, filled: &Filled) -> Html {
     let mut html = Html::new();
     errors(&mut html, question);
-    // Without an action it goes to where the page is: the token is written nowhere.
+    // Without an `action`, the browser sends it to the URL of the page, so the page has no token.
     html.raw("<form method=\"post\"><input type=\"hidden\" name=\"payload_sha256\" value=\"");
     html.value(question.approval.payload_sha256).raw("\">");
     if question.approval.kind.takes(Verdict::Answer) {
@@ -37,8 +37,8 @@ pub fn form(question: &Question, filled: &Filled) -> Html {
         html.raw("> ").raw(label(*verdict)).raw("</label>");
     }
     html.raw("</fieldset><label class=\"field\"><span>Reason</span>");
-    html.raw("<small>Needed to reject; whoever goes on reads it.</small>");
-    // A browser takes away the first line break.
+    html.raw("<small>Required to reject; the next agent reads it.</small>");
+    // A browser drops the first line break.
     html.raw("<textarea name=\"reason\" rows=\"3\">\n");
     html.value(filled.all("reason").next().unwrap_or_default());
     html.raw("</textarea></label><button type=\"submit\">Decide</button></form>");
@@ -59,7 +59,7 @@ fn errors(html: &mut Html, question: &Question) {
         return;
     }
     html.raw(
-        "<div class=\"errors\" role=\"alert\"><p>Nothing was decided yet. Please look at:</p><ul>",
+        "<div class=\"errors\" role=\"alert\"><p>Nothing was decided yet. Please correct:</p><ul>",
     );
     for error in &question.errors {
         html.raw("<li>").text(place(question, error)).raw(": ").text(&error.detail).raw("</li>");
@@ -67,7 +67,7 @@ fn errors(html: &mut Html, question: &Question) {
     html.raw("</ul></div>");
 }
 
-/// What people call the place of an error.
+/// The name of the field with an error, for people.
 fn place(question: &Question, error: &FieldError) -> String {
     let schema = question.approval.answer_schema.as_ref();
     let field = schema.into_iter().flat_map(|schema| schema.properties.iter()).find(|(name, _)| {
@@ -93,7 +93,7 @@ fn answer(html: &mut Html, question: &Question, filled: &Filled) {
         html.raw("</textarea></label></fieldset>");
         return;
     };
-    // As soon as anything was sent, what is empty was emptied.
+    // In a submitted form, an empty field was emptied by the person.
     let sent = filled.all("payload_sha256").next().is_some();
     for (place, input) in schema.inputs().iter().enumerate() {
         let defaults = || input.filled.iter().map(String::as_str).collect();

@@ -1,12 +1,10 @@
-//! HTML that nothing which comes from outside can add to.
+//! HTML without injection.
 //!
-//! Markup is only what stands in the code (`&'static str`); everything else goes through [`Html::text`]
-//! or [`Html::value`], which leave none of the characters that HTML knows. So there is no place where
-//! escaping can be forgotten.
+//! Markup is always a literal (`&'static str`); all data goes through [`Html::text`] or [`Html::value`],
+//! which escape every special character of HTML. So no caller can forget to escape.
 //!
-//! A text is shown as it is, also where it would rather not be: characters that cannot be seen or turn
-//! the direction of others are written out (`[U+202E]`). One approves what one sees, so nothing may be
-//! there that is not seen, and nothing may look like something else by moving it about.
+//! Text is shown with invisible characters and changes of direction written out (`[U+202E]`): people
+//! approve what they see, so nothing may be hidden, and nothing may look like something else.
 
 use std::fmt::Display;
 
@@ -15,7 +13,7 @@ use std::fmt::Display;
 pub struct Html(String);
 
 impl Html {
-    /// Nothing yet.
+    /// An empty piece.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -27,7 +25,7 @@ impl Html {
         self
     }
 
-    /// Text that people read.
+    /// Text for people, with invisible characters written out.
     pub fn text(&mut self, text: impl Display) -> &mut Self {
         for c in text.to_string().chars() {
             if is_hidden(c) {
@@ -39,8 +37,8 @@ impl Html {
         self
     }
 
-    /// The value of an attribute between double quotes, or the text of a `textarea`: comes back as
-    /// it is.
+    /// The value of an attribute in double quotes, or the text of a `textarea`: the browser sends it
+    /// back unchanged.
     pub fn value(&mut self, text: impl Display) -> &mut Self {
         text.to_string().chars().for_each(|c| self.escaped(c));
         self
@@ -65,16 +63,15 @@ impl Html {
             '>' => self.0.push_str("&gt;"),
             '"' => self.0.push_str("&quot;"),
             '\'' => self.0.push_str("&#39;"),
-            // Some old readers of HTML end attributes with it.
+            // Some old browsers end attributes with it.
             '`' => self.0.push_str("&#96;"),
             other => self.0.push(other),
         }
     }
 }
 
-/// Whether a character is not seen, or changes how others are seen: controls, what joins and parts
-/// words without a sign, what turns the direction of writing, blank letters and tags. What makes an
-/// emoji of several characters is none of these.
+/// Whether a character is invisible or changes how others look: controls, invisible joiners and
+/// separators, changes of direction, blank letters and tags. The joiners inside emoji are not among them.
 fn is_hidden(c: char) -> bool {
     match c {
         '\n' | '\t' | '\u{200d}' | '\u{fe0f}' => false,

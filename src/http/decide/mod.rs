@@ -1,14 +1,14 @@
-//! The pages of links: `/decide/{token}`.
+//! The pages of decision links: `/decide/{token}`.
 //!
-//! For people who have nothing but the link. A page has no script and loads nothing; it says what is
-//! asked, shows exactly what would be decided, and has one form. `GET` and `HEAD` change nothing, since
-//! programs open links before people do. A `POST` decides only with what somebody chose in the form;
-//! sent again it shows what is recorded. Refusals are pages too: a person reads them, not a program.
+//! For people who have nothing but the link. A page has no script and loads nothing; it shows the
+//! approval, exactly what a decision is about, and one form. `GET` and `HEAD` change nothing, because
+//! programs open links before people do. A `POST` decides only with a choice made in the form; sent
+//! again, it shows the recorded decision. Refusals are pages too, because people read them.
 //!
-//! The token is in the path and nowhere else. Paths are never logged ([`super::serve::layers`]), no problem or
-//! event names them, and the page asks browsers to tell nobody where they come from and to keep nothing.
+//! The token is only in the path. Paths are never logged ([`super::serve::layers`]), no problem or event
+//! contains them, and the headers of the page forbid referrers and caching.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::{
     extract::{FromRequest, FromRequestParts, Path, Request, State},
@@ -17,19 +17,13 @@ use axum::{
 };
 use data_encoding::BASE64;
 use sha2::{Digest as _, Sha256};
-use std::sync::LazyLock;
-use utoipa::openapi::{
-    Content, ObjectBuilder, Required, Type, request_body::RequestBodyBuilder,
-    response::ResponseBuilder,
-};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa::openapi::{Content, ObjectBuilder, Required, Type, request_body::RequestBodyBuilder};
 
 use super::{
-    describe::{self, Describe, Description, handlers},
+    describe::{Describe, Description},
     extract::{auth::Public, body, json, path::PathParam as _},
     problem::{self, Result},
     serve::request_id::RequestId,
-    state::HttpState,
 };
 use crate::{
     app::{self, App, decisions::by_link::Opened},
@@ -43,20 +37,16 @@ mod form;
 mod html;
 mod pages;
 
-/// How large a filled-in form may be: a reason and an answer with every sign written as three.
+/// The largest form in bytes: a reason and an answer with every byte percent-encoded.
 const FORM_BYTES: usize = 256 * 1024;
+const HTML: &str = "text/html";
 
-/// The routes.
-pub fn routes() -> OpenApiRouter<HttpState> {
-    handlers![show_link, decide_by_link]
-}
-
-/// Show what a link asks
+/// Show the approval of a decision link.
 ///
-/// A page for the person to whom the link was given: what is asked and a form to decide it, or what was
-/// decided. Changes nothing, however often and by whatever program it is opened.
-#[utoipa::path(get, path = "/decide/{token}", tag = "approvals")]
-async fn show_link(
+/// A page for the person who has the link: the approval and a form to decide it, or the decision. Opening
+/// it changes nothing.
+#[utoipa::path(get, path = "/decide/{token}")]
+pub async fn show_link(
     _: Public,
     State(app): State<Arc<App>>,
     Presented(token): Presented,
@@ -64,14 +54,14 @@ async fn show_link(
     page(app.open_link(&token).await, &Filled::default())
 }
 
-/// Decide with a link
+/// Decide with a decision link.
 ///
-/// Takes what the form of the link's page sends: `decision` and `payload_sha256`, both needed, `reason`,
-/// and `answer` or, by its place among the fields of the `answer_schema`, `answer.0`, `answer.1` and so
-/// on. The answer is the page with what is recorded: sent again it is the same, and nothing more happens.
+/// Takes the form of the page: `decision` and `payload_sha256`, both required, `reason`, and `answer` or,
+/// by position among the fields of the `answer_schema`, `answer.0`, `answer.1` and so on. Returns the page
+/// with the recorded decision; the same form again returns the same page and has no further effect.
 /// Programs should decide with a key.
-#[utoipa::path(post, path = "/decide/{token}", tag = "approvals")]
-async fn decide_by_link(
+#[utoipa::path(post, path = "/decide/{token}")]
+pub async fn decide_by_link(
     _: Public,
     State(app): State<Arc<App>>,
     Presented(token): Presented,
@@ -92,8 +82,8 @@ fn page(opened: app::Result<Opened>, filled: &Filled) -> Result<Page> {
     }
 }
 
-/// The token in the path, or whatever stands there.
-struct Presented(String);
+/// The last segment of the path, a token or not.
+pub struct Presented(String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Presented {
     type Rejection = std::convert::Infallible;
@@ -103,7 +93,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Presented {
         state: &S,
     ) -> std::result::Result<Self, Self::Rejection> {
         let given = Path::<String>::from_request_parts(parts, state).await;
-        // What is no text is no token: there is one answer for both.
+        // A segment that is not text is not a token: both get the same answer.
         Ok(Self(given.map(|Path(token)| token).unwrap_or_default()))
     }
 }
@@ -114,8 +104,8 @@ impl Describe for Presented {
     }
 }
 
-/// What a form sends, or why it cannot be read.
-struct Sent {
+/// A submitted form, or the reason why it cannot be read.
+pub struct Sent {
     request_id: Arc<str>,
     filled: std::result::Result<Filled, Refusal>,
 }
@@ -133,7 +123,7 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
     }
 }
 
-/// The names and texts of a form, if every one of them can be kept as it is.
+/// The fields of a form, if all names and texts can be stored unchanged.
 fn read(bytes: &[u8]) -> std::result::Result<Filled, Refusal> {
     let pairs: Vec<(String, String)> = form_urlencoded::parse(bytes).into_owned().collect();
     let texts = || pairs.iter().flat_map(|(name, text)| [name, text]);
@@ -142,7 +132,7 @@ fn read(bytes: &[u8]) -> std::result::Result<Filled, Refusal> {
         return Err(Refusal::new(Code::MalformedRequest, detail));
     }
     if texts().any(|text| !text.chars().all(json::storable)) {
-        let detail = "the form has a control character, which is not taken";
+        let detail = "the form has a control character, which is not allowed";
         return Err(Refusal::invalid_at("", detail));
     }
     Ok(Filled::of(pairs))
@@ -155,9 +145,12 @@ impl Describe for Sent {
         };
         let form = ObjectBuilder::new()
             .property("decision", field("`approve`, `reject`, `answer` or `decline`."))
-            .property("payload_sha256", field("The hash that the page shows."))
-            .property("reason", field("Why; needed to reject."))
-            .property("answer", field("The answer in free text."))
+            .property(
+                "payload_sha256",
+                field("The hash on the page: it names the payload to decide."),
+            )
+            .property("reason", field("The reason; required to reject."))
+            .property("answer", field("The answer, as free text."))
             .required("decision")
             .required("payload_sha256");
         let body = RequestBodyBuilder::new()
@@ -167,16 +160,16 @@ impl Describe for Sent {
         for (status, text) in [
             (400, "The form cannot be read."),
             (413, "The form is too large."),
-            (415, "The body is no form."),
-            (422, "Something in the form is to be changed: the page says what."),
+            (415, "The body is not a form."),
+            (422, "A field of the form must be changed; the page names it."),
         ] {
-            doc.response(status, described(text));
+            doc.text_response(status, HTML, text);
         }
     }
 }
 
 /// A page for a person.
-struct Page {
+pub struct Page {
     status: StatusCode,
     text: String,
 }
@@ -211,25 +204,19 @@ impl IntoResponse for Page {
 impl Describe for Page {
     fn describe(doc: &mut Description<'_>) {
         for (status, text) in [
-            (200, "What is asked, or what was decided."),
-            (403, "The person cannot decide this with a link."),
-            (404, "There is no such link."),
-            (409, "It cannot be decided as it was shown."),
+            (200, "The approval and a form, or the decision."),
+            (403, "The person may not decide this with a link."),
+            (404, "The link does not exist."),
+            (409, "The approval has changed or ended since it was shown."),
             (410, "The link has expired or was revoked."),
-            (422, "What was filled in was refused."),
+            (422, "The form was refused."),
         ] {
-            doc.response(status, described(text));
+            doc.text_response(status, HTML, text);
         }
     }
 }
 
-fn described(text: &str) -> ResponseBuilder {
-    ResponseBuilder::new()
-        .description(text)
-        .content("text/html", Content::new(Some(describe::string())))
-}
-
-/// The status of a page that says no.
+/// The status of the page of a refusal.
 fn status(refusal: &Refusal) -> StatusCode {
     problem::status(refusal.code)
 }

@@ -1,4 +1,4 @@
-//! What a link's page says.
+//! The texts of the pages.
 
 use axum::http::StatusCode;
 
@@ -28,7 +28,7 @@ pub const STYLE: &str = "body{font:1rem/1.6 system-ui,sans-serif;max-width:44rem
     @media(prefers-color-scheme:dark){body{color:#e6e8ea;background:#15181c}pre,code{background:\
     #23282e}dt,small{color:#9aa4af}fieldset{border-color:#444c56}}";
 
-/// The page of what a link opens.
+/// The page of an opened link.
 pub fn of(opened: &Opened, filled: &Filled) -> Page {
     match opened {
         Opened::Asked(question) => asked(question, filled),
@@ -39,12 +39,12 @@ pub fn of(opened: &Opened, filled: &Filled) -> Page {
     }
 }
 
-/// The page of what is no link.
+/// The page of an unknown link.
 pub fn unknown() -> Page {
     let mut html = Html::new();
     html.raw(
-        "<h1>There is no such link</h1><p>Perhaps a part of it is missing: open it again from \
-              where you have it, or ask whoever gave it to you for another.</p>",
+        "<h1>This link does not exist</h1><p>A part of it may be missing: copy it again, or ask the \
+         person who sent it for a new one.</p>",
     );
     page(StatusCode::NOT_FOUND, &html)
 }
@@ -55,7 +55,7 @@ fn page(status: StatusCode, content: &Html) -> Page {
         .raw("<meta name=\"viewport\" content=\"width=device-width\">")
         .raw("<meta name=\"robots\" content=\"noindex\">")
         .raw("<meta name=\"referrer\" content=\"no-referrer\">")
-        // Titles are kept in histories: this one says nothing.
+        // Browsers store titles in their history, so this one reveals nothing.
         .raw("<title>A decision · muster</title><style>")
         .raw(STYLE)
         .raw("</style></head>\n<body><main>\n")
@@ -73,7 +73,7 @@ fn asked(question: &Question, filled: &Filled) -> Page {
         .text(&approval.title)
         .raw("</h1><dl>");
     let asker = about.agent.as_deref().or(about.asked_by.as_deref());
-    row(&mut html, "Asked by", asker.unwrap_or("muster, as the task says"));
+    row(&mut html, "Asked by", asker.unwrap_or("muster, by the settings of the task"));
     row(&mut html, "Asked at", approval.created_at.format("%F %T UTC"));
     row(&mut html, "Goal", &about.goal);
     if let Some(task) = &about.task {
@@ -81,15 +81,15 @@ fn asked(question: &Question, filled: &Filled) -> Page {
     }
     row(&mut html, "Risk", approval.risk);
     row(&mut html, "You are", person);
-    row(&mut html, "This link ends", expires_at.format("%F %T UTC"));
+    row(&mut html, "Link expires", expires_at.format("%F %T UTC"));
     html.raw("</dl>");
     if let Some(body) = approval.body.as_deref().filter(|body| !body.is_empty()) {
-        html.raw("<h2>What you should know</h2><pre dir=\"ltr\">\n").text(body).raw("</pre>");
+        html.raw("<h2>Background</h2><pre dir=\"ltr\">\n").text(body).raw("</pre>");
     }
     if !payload.is_empty() {
-        html.raw("<h2>What exactly is decided</h2><pre dir=\"ltr\">\n").text(payload).raw("</pre>");
+        html.raw("<h2>You decide exactly this</h2><pre dir=\"ltr\">\n").text(payload).raw("</pre>");
     }
-    html.raw("<p><small>SHA-256 of what is decided: <code>").text(approval.payload_sha256);
+    html.raw("<p><small>SHA-256 of this payload: <code>").text(approval.payload_sha256);
     html.raw("</code></small></p>").piece(&form::form(question, filled));
     let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     page(status, &html)
@@ -125,14 +125,14 @@ fn outcome(settled: &Settled) -> Html {
     if let Some(answer) = &approval.answer {
         html.raw("<h2>Answer</h2><pre dir=\"ltr\">\n").text(format!("{answer:#}")).raw("</pre>");
     }
-    html.raw("<p>There is nothing more to do here.</p>");
+    html.raw("<p>You need not do anything else.</p>");
     html
 }
 
 fn counted(settled: &Settled) -> Html {
     let Settled { approval, about, link } = settled;
     let mut html = Html::new();
-    html.raw("<p>Your decision is recorded; others have to decide, too.</p><h1>");
+    html.raw("<p>Your decision is recorded. Others must also decide.</p><h1>");
     html.text(&approval.title).raw("</h1><dl>");
     if let Some(verdict) = link.verdict {
         row(&mut html, "Decision", said(verdict));
@@ -148,12 +148,12 @@ fn counted(settled: &Settled) -> Html {
 
 fn became(state: ApprovalState) -> &'static str {
     match state {
-        ApprovalState::Pending => "This waits.",
+        ApprovalState::Pending => "This is pending.",
         ApprovalState::Approved => "This was approved.",
         ApprovalState::Rejected => "This was rejected.",
         ApprovalState::Answered => "This was answered.",
         ApprovalState::Expired => "Nobody decided this in time.",
-        ApprovalState::Cancelled => "What this was about has ended.",
+        ApprovalState::Cancelled => "This was cancelled: it is no longer needed.",
     }
 }
 
@@ -173,8 +173,8 @@ fn ended(over: Over) -> Html {
         Over::Revoked => "<h1>This link was revoked</h1>",
     });
     html.raw(
-        "<p>It shows nothing and decides nothing any more. If you are still asked, you need \
-              another one from whoever gave it to you.</p>",
+        "<p>It cannot be used again. If your decision is still needed, ask the person who sent it for \
+         a new one.</p>",
     );
     html
 }

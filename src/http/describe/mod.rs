@@ -1,16 +1,12 @@
-//! The OpenAPI document, derived from what a handler's signature says.
+//! The OpenAPI document, derived from the signatures of handlers.
 //!
-//! What a handler takes and gives *is* its documentation: each extractor and each response type
-//! describes the parameters, headers, bodies, statuses and problem codes that it adds to an
-//! operation ([`Describe`]), and [`handlers!`] puts them together for a handler by its type. So the
-//! document cannot promise a body that the handler does not read, forget the 415 of one that it
-//! does, or name roles that the handler does not check. The first argument must be an [`Access`]:
-//! a handler that forgot who may call it does not compile.
+//! Each extractor and each reply describes the parameters, headers, bodies, statuses and problem codes
+//! that it adds to an operation ([`Describe`]); [`complete`] collects them from the type of a handler.
+//! So the document cannot promise a body that the handler does not read, miss the 415 of a body that it
+//! reads, or name roles that it does not check. The first argument must be an [`Access`]: a handler
+//! without a rule of who may call it does not compile.
 //!
-//! Only what a signature cannot say is written at the route: the codes with which the use case
-//! itself refuses.
-//!
-//! [`handlers!`]: crate::http::describe::handlers
+//! The page adds what a signature cannot say: the refusals of the use case.
 
 mod responses;
 
@@ -22,51 +18,51 @@ use utoipa::{
     openapi::{
         Content, Object, ObjectBuilder, Ref, RefOr, Required, Response, Type,
         extensions::{Extensions, ExtensionsBuilder},
-        path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
+        path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem, Paths},
         request_body::{RequestBody, RequestBodyBuilder},
         response::ResponseBuilder,
         schema::{Schema, SchemaType},
+        security::SecurityRequirement,
     },
 };
-use utoipa_axum::router::UtoipaMethodRouter;
 
-use super::{
-    problem::{self, Problem},
-    state::HttpState,
-};
+use super::problem::{self, Problem};
 use crate::domain::{access::role::Role, refusal::Code};
 
-/// The marker of operations that may stay open for up to the longest wait.
+/// The name of the security scheme.
+pub const SCHEME: &str = "bearer";
+/// The marker of operations whose requests may wait.
 pub const LONG_POLL: &str = "x-long-poll";
 /// The marker of operations that need no key.
-pub const PUBLIC: &str = "x-public";
-/// The marker of operations that answer even when everything else is refused.
+const PUBLIC: &str = "x-public";
+/// The marker of operations that answer even while others are refused because of overload.
 pub const ALWAYS: &str = "x-always";
 /// The roles that may call an operation.
-pub const ROLES: &str = "x-roles";
+const ROLES: &str = "x-roles";
 /// The codes of a problem response.
-pub const CODES: &str = "x-codes";
+const CODES: &str = "x-codes";
 
-type Schemas = Vec<(String, RefOr<Schema>)>;
+/// Schemas by their names among the components of the document.
+pub type Schemas = Vec<(String, RefOr<Schema>)>;
 
-/// What a part of a handler's signature adds to its operation.
+/// A part of a handler's signature that describes what it adds to the operation.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot say what it adds to the OpenAPI document",
+    message = "`{Self}` does not describe what it adds to the OpenAPI document",
     note = "use the extractors and replies of `crate::http`, or implement `Describe`"
 )]
 pub trait Describe {
-    /// Adds it.
+    /// Adds it to the operation.
     fn describe(doc: &mut Description<'_>);
 }
 
-/// Says who may call a handler: [`super::extract::auth::Auth`] or [`super::extract::auth::Public`].
+/// Who may call a handler: `Auth` or `Public` of `crate::http::extract::auth`.
 #[diagnostic::on_unimplemented(
     message = "the first argument of a handler says who may call it, `{Self}` does not",
     note = "start with `Auth<...Caller>`, or with `Public` if everybody may"
 )]
 pub trait Access {}
 
-/// A handler whose whole signature can be described.
+/// A handler whose signature describes it.
 #[diagnostic::on_unimplemented(
     message = "the signature of this handler does not describe it",
     note = "its first argument is `Auth<...Caller>` or `Public`, every other one and the reply \
@@ -113,7 +109,7 @@ impl<T: Describe> Describe for problem::Result<T> {
     }
 }
 
-/// The operation that is being described.
+/// The description of one operation, while it is collected.
 pub struct Description<'a> {
     operation: &'a mut Operation,
     schemas: &'a mut Schemas,
@@ -122,12 +118,12 @@ pub struct Description<'a> {
 }
 
 impl Description<'_> {
-    /// The operation can be refused with these codes.
+    /// Adds problem codes.
     pub fn refuses(&mut self, codes: &[Code]) {
         self.codes.extend(codes);
     }
 
-    /// The schema of `T` among the components, and the reference to it.
+    /// Adds the schema of `T` to the components, and returns the reference to it.
     pub fn schema<T: ToSchema>(&mut self) -> RefOr<Schema> {
         let name = T::name().into_owned();
         self.schemas.push((name.clone(), T::schema()));
@@ -135,7 +131,7 @@ impl Description<'_> {
         Ref::from_schema_name(name).into()
     }
 
-    /// The next parameter of the path, in the order of the path.
+    /// Adds the next path parameter, in the order of the path.
     pub fn path_param(&mut self, schema: RefOr<Schema>) {
         let Some(name) = self.path_names.next() else { return };
         let description = match &schema {
@@ -152,10 +148,10 @@ impl Description<'_> {
         );
     }
 
-    /// The query parameters of `T`.
+    /// Adds the query parameters of `T`.
     pub fn query<T: IntoParams>(&mut self) {
         for mut parameter in T::into_params(|| Some(ParameterIn::Query)) {
-            // A query knows no null: what is optional is left out.
+            // A query has no null: an optional parameter is absent.
             if let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema {
                 schema.schema_type = without_null(&schema.schema_type);
             }
@@ -163,7 +159,7 @@ impl Description<'_> {
         }
     }
 
-    /// A request header.
+    /// Adds a request header.
     pub fn header(&mut self, name: &str, required: bool, schema: Object, description: &str) {
         self.parameter(
             ParameterBuilder::new()
@@ -180,7 +176,7 @@ impl Description<'_> {
         parameters.push(RefOr::T(parameter.into()));
     }
 
-    /// The JSON body that the operation takes.
+    /// Sets the JSON body of the request.
     pub fn request_body<T: ToSchema>(&mut self, required: bool) {
         let schema = self.schema::<T>();
         let body = RequestBodyBuilder::new()
@@ -190,12 +186,12 @@ impl Description<'_> {
         self.operation.request_body = Some(RefOr::T(body));
     }
 
-    /// A body that is described elsewhere in full.
+    /// Sets a request body that is not JSON.
     pub fn form_body(&mut self, body: RequestBody) {
         self.operation.request_body = Some(RefOr::T(body));
     }
 
-    /// A response with a JSON body.
+    /// Adds a response with a JSON body.
     pub fn json_response<T: ToSchema>(
         &mut self,
         status: u16,
@@ -209,28 +205,31 @@ impl Description<'_> {
         self.response(status, responses::with_headers(response, headers));
     }
 
-    /// A response without a body.
+    /// Adds a response with a text of this media type.
+    pub fn text_response(&mut self, status: u16, media_type: &str, description: &str) {
+        let response = ResponseBuilder::new()
+            .description(description)
+            .content(media_type, Content::new(Some(string())));
+        self.response(status, response);
+    }
+
+    /// Adds a response without a body.
     pub fn empty_response(&mut self, status: u16, description: &str, headers: &[(&str, &str)]) {
         let response = ResponseBuilder::new().description(description);
         self.response(status, responses::with_headers(response, headers));
     }
 
-    /// A response that is described elsewhere in full. What the handler's own attribute says
-    /// about the same status is kept.
+    /// Adds a response, unless there is one with the same status.
     pub fn response(&mut self, status: u16, response: impl Into<Response>) {
         let responses = &mut self.operation.responses.responses;
         responses.entry(status.to_string()).or_insert_with(|| RefOr::T(response.into()));
     }
 
-    /// Who may call the operation.
+    /// Sets the roles that may call the operation.
     pub fn roles(&mut self, roles: &[Role]) {
         let words: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
-        self.operation.security =
-            Some(vec![utoipa::openapi::security::SecurityRequirement::new::<_, _, &str>(
-                super::extract::auth::SCHEME,
-                [],
-            )]);
-        self.extend(ExtensionsBuilder::new().add(ROLES, words.clone()).build());
+        self.operation.security = Some(vec![SecurityRequirement::new::<_, _, &str>(SCHEME, [])]);
+        extend(self.operation, ExtensionsBuilder::new().add(ROLES, words.clone()).build());
         let line = format!(
             "Roles: {}.",
             words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
@@ -239,27 +238,10 @@ impl Description<'_> {
         self.operation.description = Some(format!("{text}\n\n{line}").trim().to_owned());
     }
 
-    /// Everybody may call the operation, without a key.
+    /// Lets anybody call the operation, without a key.
     pub fn public(&mut self) {
         self.operation.security = Some(Vec::new());
-        self.extend(ExtensionsBuilder::new().add(PUBLIC, true).build());
-    }
-
-    /// The operation may stay open for as long as a caller may ask it to wait.
-    pub fn long_poll(&mut self) {
-        self.extend(ExtensionsBuilder::new().add(LONG_POLL, true).build());
-    }
-
-    /// The operation answers even when everything else is refused because of overload.
-    pub fn always(&mut self) {
-        self.extend(ExtensionsBuilder::new().add(ALWAYS, true).build());
-    }
-
-    fn extend(&mut self, more: Extensions) {
-        match &mut self.operation.extensions {
-            Some(extensions) => extensions.merge(more),
-            none @ None => *none = Some(more),
-        }
+        extend(self.operation, ExtensionsBuilder::new().add(PUBLIC, true).build());
     }
 
     fn problems(&mut self) {
@@ -280,23 +262,22 @@ pub fn string() -> Object {
     ObjectBuilder::new().schema_type(Type::String).build()
 }
 
-/// Completes the documentation of one handler from its type; see [`handlers!`].
-pub fn described<H, Args>(
-    mut routes: UtoipaMethodRouter<HttpState>,
-    _handler: &H,
+/// Completes the documentation of the handler `H`, to which `paths` belong: its group `tag`, everything
+/// that its type says, and the `codes` with which its use case refuses.
+pub fn complete<H: Documented<Args>, Args>(
+    paths: &mut Paths,
+    schemas: &mut Schemas,
+    tag: &str,
     codes: &[Code],
-) -> UtoipaMethodRouter<HttpState>
-where
-    H: Documented<Args>,
-{
-    let schemas = &mut routes.0;
-    for (path, item) in &mut routes.1.paths {
+) {
+    for (path, item) in &mut paths.paths {
         for (_, operation) in operations(item) {
+            operation.tags = Some(vec![tag.to_owned()]);
             let mut doc = Description {
                 operation,
                 schemas,
                 path_names: path_names(path).into_iter(),
-                // Whatever the handler is: something inside may fail, and the service may be busy.
+                // Any operation can fail inside, or find the service overloaded.
                 codes: BTreeSet::from([Code::Internal, Code::Unavailable]),
             };
             H::describe(&mut doc);
@@ -304,10 +285,23 @@ where
             doc.problems();
         }
     }
-    routes
 }
 
-/// Every operation of a path with its method.
+/// Puts the marker `name` on every operation of `paths`.
+pub fn mark(paths: &mut Paths, name: &str) {
+    for (_, operation) in paths.paths.values_mut().flat_map(operations) {
+        extend(operation, ExtensionsBuilder::new().add(name, true).build());
+    }
+}
+
+fn extend(operation: &mut Operation, more: Extensions) {
+    match &mut operation.extensions {
+        Some(extensions) => extensions.merge(more),
+        none @ None => *none = Some(more),
+    }
+}
+
+/// The operations of a path, each with its method.
 pub fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
     [
         (Method::GET, item.get.as_mut()),
@@ -346,31 +340,3 @@ fn path_names(path: &str) -> Vec<String> {
         .map(|name| name.trim_start_matches('*').to_owned())
         .collect()
 }
-
-/// The routes of a resource: its handlers, each with the codes with which its use case refuses
-/// beyond those that follow from its signature.
-///
-/// ```ignore
-/// pub fn routes() -> OpenApiRouter<HttpState> {
-///     handlers![
-///         list_goals,
-///         create_goal [NoTasksFound, PlanInvalid],
-///         cancel_goal [GoalEnded],
-///     ]
-/// }
-/// ```
-macro_rules! handlers {
-    ($($handler:ident $([$($code:ident),* $(,)?])?),+ $(,)?) => {{
-        let mut router =
-            utoipa_axum::router::OpenApiRouter::<$crate::http::state::HttpState>::default();
-        $(
-            router = router.routes($crate::http::describe::described(
-                utoipa_axum::routes!($handler),
-                &$handler,
-                &[$($($crate::domain::refusal::Code::$code),*)?],
-            ));
-        )+
-        router
-    }};
-}
-pub(crate) use handlers;

@@ -1,4 +1,4 @@
-//! The responses of an operation: their headers, and how problems are listed.
+//! Responses: their headers, and the problems of a status.
 
 use axum::http::{HeaderName, header};
 use utoipa::openapi::{
@@ -10,10 +10,10 @@ use utoipa::openapi::{
 use super::{CODES, string};
 use crate::{domain::refusal::Code, http::problem};
 
-/// The headers of responses that are not always there.
+/// The headers that a response may lack.
 const OPTIONAL_HEADERS: &[&str] = &["Link", "Idempotent-Replayed"];
 
-/// The response of every problem with one status: its codes are listed with their pages.
+/// The response of all problems with one status: it lists the codes with their pages.
 pub(super) fn problem_response(codes: &[Code], schema: RefOr<Schema>) -> Response {
     let lines: Vec<String> = codes
         .iter()
@@ -38,13 +38,13 @@ fn header_text(name: &HeaderName) -> (&'static str, &'static str) {
     ("WWW-Authenticate", "The authentication scheme: `Bearer`.")
 }
 
-/// Adds headers, each with what it says.
+/// Adds headers, each with its description.
 pub(super) fn with_headers(response: ResponseBuilder, headers: &[(&str, &str)]) -> Response {
     let response = headers.iter().fold(response, |response, (name, description)| {
         let mut header = Header::new(string());
         header.description = Some((*description).to_owned());
         if !OPTIONAL_HEADERS.contains(name) {
-            // OpenAPI has this field; the crate does not.
+            // OpenAPI has this field, the crate does not.
             header.extensions = Some(Extensions::from_iter([("required", true)]));
         }
         response.header(*name, header)

@@ -1,11 +1,10 @@
-//! Who is calling.
+//! Authentication: the first argument of every handler.
 //!
-//! `Auth<C>` is the first argument of every handler: it authenticates the bearer key and admits it
-//! as the caller `C` that the use case asks for, before anything else of the request is looked at.
-//! The roles in the OpenAPI document are `C::ROLES`, so what is documented is what is checked. A
-//! handler without a key says so with [`Public`].
+//! [`Auth`] authenticates the bearer key and admits it as the caller that the use case asks for, before
+//! any other part of the request is read. The roles in the OpenAPI document are `C::ROLES`, the same
+//! that are checked. A handler that needs no key takes [`Public`].
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     extract::{FromRef, FromRequestParts},
@@ -22,15 +21,17 @@ use crate::{
     },
 };
 
-/// The name of the security scheme in the OpenAPI document.
-pub const SCHEME: &str = "bearer";
-
-/// More than any key that muster makes; longer ones are refused without being hashed.
+/// Longer than any key of muster. A longer value is refused without being hashed.
 const LONGEST_KEY: usize = 256;
 
-/// The authenticated caller, as the kind of caller that the handler's use case asks for.
+/// The authenticated caller, and the use cases that it may call.
 #[derive(Debug, Clone)]
-pub struct Auth<C>(pub C);
+pub struct Auth<C> {
+    /// The use cases.
+    pub app: Arc<App>,
+    /// The caller, of the kind that the use case asks for.
+    pub caller: C,
+}
 
 impl<S, C> FromRequestParts<S> for Auth<C>
 where
@@ -44,7 +45,8 @@ where
         let bearer = bearer(&parts.headers)?;
         let app = Arc::<App>::from_ref(state);
         let RequestId(request_id) = parts.extensions.get().cloned().unwrap_or_default();
-        Ok(Self(C::identify(&app, bearer, request_id).await?))
+        let caller = C::identify(&app, bearer, request_id).await?;
+        Ok(Self { app, caller })
     }
 }
 
@@ -57,12 +59,12 @@ impl<C: Caller> Describe for Auth<C> {
     }
 }
 
-/// Everybody may call; there is nothing to check.
+/// Anybody may call, without a key.
 #[derive(Debug, Clone, Copy)]
 pub struct Public;
 
 impl<S: Send + Sync> FromRequestParts<S> for Public {
-    type Rejection = std::convert::Infallible;
+    type Rejection = Infallible;
 
     async fn from_request_parts(
         _: &mut Parts,
@@ -85,12 +87,11 @@ fn bearer(headers: &HeaderMap) -> Result<&str> {
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(unauthenticated("send one header `Authorization: Bearer mst_...`"));
     };
-    let value = value.to_str().unwrap_or_default();
-    let Some((scheme, key)) = value.split_once(' ') else {
-        return Err(unauthenticated("the `Authorization` header is not `Bearer mst_...`"));
+    let key = match value.to_str().unwrap_or_default().split_once(' ') {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => key.trim(),
+        Some(_) | None => "",
     };
-    let key = key.trim();
-    if !scheme.eq_ignore_ascii_case("bearer") || key.is_empty() || key.len() > LONGEST_KEY {
+    if key.is_empty() || key.len() > LONGEST_KEY {
         return Err(unauthenticated("the `Authorization` header is not `Bearer mst_...`"));
     }
     Ok(key)

@@ -1,8 +1,8 @@
-//! Bodies of requests: JSON of exactly one shape.
+//! Request bodies: JSON of exactly one shape.
 //!
-//! A body is read at most once and never beyond its limit, is JSON ([`super::json`] says which),
-//! and has exactly the shape of its type: types of requests carry
-//! `#[serde(deny_unknown_fields)]`, so a misspelt field is refused and not ignored.
+//! A body is read once and never beyond its limit. It is JSON ([`super::json`]) with exactly the shape
+//! of its type: request types have `#[serde(deny_unknown_fields)]`, so a misspelt field is refused, not
+//! ignored.
 
 use axum::{
     body::{Bytes, HttpBody},
@@ -22,18 +22,20 @@ use crate::{
     },
 };
 
-/// How large a body may be unless the route says otherwise.
+/// The largest body in bytes, unless the page gives the route another limit.
 pub const BODY_LIMIT: usize = 1024 * 1024;
 
-/// Another limit for the bodies of a route: `.layer(Extension(BodyLimit(...)))`.
+/// The largest body of a route in bytes, as an extension of its requests.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimit(pub usize);
 
-/// The JSON body of a request.
+const JSON: &str = "application/json";
+
+/// A JSON body.
 #[derive(Debug, Clone)]
 pub struct ApiJson<T>(pub T);
 
-/// A JSON body that may be left out, which is the same as sending the default.
+/// A JSON body that may be absent; absent means the default of `T`.
 #[derive(Debug, Clone)]
 pub struct OptionalJson<T>(pub T);
 
@@ -41,8 +43,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<Self> {
-        let bytes = json_bytes(request).await?;
-        Ok(Self(json::read(&bytes)?))
+        Ok(Self(json::read(&json_bytes(request).await?)?))
     }
 }
 
@@ -70,7 +71,7 @@ impl<T: ToSchema> Describe for OptionalJson<T> {
     }
 }
 
-/// The body `T` and every way in which it can be refused.
+/// Describes the body `T` and the codes that refuse it.
 pub fn describe_body<T: ToSchema>(doc: &mut Description<'_>, required: bool) {
     doc.request_body::<T>(required);
     doc.refuses(&[
@@ -81,20 +82,20 @@ pub fn describe_body<T: ToSchema>(doc: &mut Description<'_>, required: bool) {
     ]);
 }
 
-/// The bytes of a body that says it is JSON.
+/// The bytes of a body whose `Content-Type` is JSON.
 ///
 /// # Errors
-/// `unsupported_media_type`, `body_too_large`, or `malformed_request` when it breaks off.
+/// `unsupported_media_type`, `body_too_large`, or `malformed_request` if the body is incomplete.
 pub async fn json_bytes(request: Request) -> Result<Bytes> {
-    require_json(request.headers())?;
+    require(request.headers(), JSON)?;
     let limit = limit(&request);
     bytes(request, limit).await
 }
 
-/// The bytes of what a browser sends of a form, at most `limit` of them.
+/// The bytes of a form that a browser sends, at most `limit`.
 ///
 /// # Errors
-/// `unsupported_media_type`, `body_too_large`, or `malformed_request` when it breaks off.
+/// `unsupported_media_type`, `body_too_large`, or `malformed_request` if the body is incomplete.
 pub async fn form_bytes(request: Request, limit: usize) -> Result<Bytes> {
     require(request.headers(), "application/x-www-form-urlencoded")?;
     bytes(request, limit).await
@@ -104,18 +105,14 @@ async fn optional_json_bytes(request: Request) -> Result<Bytes> {
     if request.body().is_end_stream() {
         return Ok(Bytes::new());
     }
-    let media_type = require_json(request.headers());
+    let media_type = require(request.headers(), JSON);
     let limit = limit(&request);
     let bytes = bytes(request, limit).await?;
-    // A chunked body shows only at its end that it is empty; then its type does not matter.
+    // Only the end of a chunked body shows that it is empty; then its type does not matter.
     if !bytes.is_empty() {
         media_type?;
     }
     Ok(bytes)
-}
-
-fn require_json(headers: &HeaderMap) -> Result<()> {
-    require(headers, "application/json")
 }
 
 fn require(headers: &HeaderMap, wanted: &str) -> Result<()> {
@@ -137,7 +134,6 @@ fn unsupported(detail: &str) -> Error {
     Refusal::new(Code::UnsupportedMediaType, detail).into()
 }
 
-/// How large the body of a route may be.
 fn limit(request: &Request) -> usize {
     request.extensions().get::<BodyLimit>().map_or(BODY_LIMIT, |limit| limit.0)
 }
@@ -149,13 +145,13 @@ async fn bytes(request: Request, limit: usize) -> Result<Bytes> {
             format!("this route takes bodies of {limit} bytes at most"),
         )
     };
-    // What announces itself as too large is refused before any of it is read.
+    // A body that announces too large a size is refused before it is read.
     if request.body().size_hint().lower() > limit as u64 {
         return Err(too_large().into());
     }
     match Limited::new(request.into_body(), limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large().into()),
-        Err(_) => Err(Refusal::new(Code::MalformedRequest, "the body broke off").into()),
+        Err(_) => Err(Refusal::new(Code::MalformedRequest, "the body is incomplete").into()),
     }
 }

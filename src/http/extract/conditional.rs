@@ -1,9 +1,9 @@
-//! Versions of things: `ETag`, `If-Match`, `If-None-Match`.
+//! Versions: `ETag`, `If-Match`, `If-None-Match`.
 //!
-//! The version number of a thing is its entity tag: version 7 is `"v7"`. Somebody who edits sends
-//! back the tag of what was read in `If-Match`; when the thing was changed in between, the use
-//! case refuses with `precondition_failed` and nobody's change is lost. Somebody who waits for a
-//! change sends it in `If-None-Match` and is answered when the version is another, or with 304.
+//! The entity tag of an object is its version number: version 7 is `"v7"`. An edit sends the tag of the
+//! version that its author read in `If-Match`; if the object has changed since, the use case refuses
+//! with `precondition_failed`, and no change is lost. A read sends a known tag in `If-None-Match`; the
+//! answer is 304 while the object has that version.
 
 use std::convert::Infallible;
 
@@ -25,12 +25,12 @@ use crate::{
 };
 
 const ETAG_DOC: (&str, &str) =
-    ("ETag", "The version of this, as `If-Match` and `If-None-Match` take it: `\"v7\"`.");
+    ("ETag", "The version of the object, for `If-Match` and `If-None-Match`: `\"v7\"`.");
 
-/// `If-Match`, which the route requires (428 without it).
+/// `If-Match`, required (428 without it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IfMatch {
-    /// The version that the sender has read; `None` for `*`: whichever there is.
+    /// The version that the sender read; `None` for `*`, which skips the check.
     pub version: Option<i64>,
 }
 
@@ -41,8 +41,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
         let Some(value) = parts.headers.get(header::IF_MATCH) else {
             return Err(Refusal::new(
                 Code::PreconditionRequired,
-                "send the `ETag` of what you read in `If-Match`, so that no change of somebody \
-                 else is lost",
+                "send the `ETag` of the version that you read in `If-Match`, so that no other change \
+                 is lost",
             )
             .into());
         };
@@ -52,10 +52,10 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
         }
         match version(value) {
             Some(version) => Ok(Self { version: Some(version) }),
-            // Whatever this tag is, muster never gave it: it matches nothing.
+            // muster issues no such tag, so it matches no version.
             None => Err(Refusal::new(
                 Code::PreconditionFailed,
-                "`If-Match` is not one `ETag` that muster gave for this; read it again",
+                "`If-Match` is not an `ETag` of this object; read the object again",
             )
             .into()),
         }
@@ -68,8 +68,7 @@ impl Describe for IfMatch {
             "If-Match",
             true,
             describe::string(),
-            "The `ETag` of what you read, for example `\"v7\"`; or `*` to change whatever is \
-             there.",
+            "The `ETag` of the version that you read, for example `\"v7\"`; `*` skips the check.",
         );
         doc.refuses(&[Code::PreconditionRequired, Code::PreconditionFailed]);
     }
@@ -78,7 +77,7 @@ impl Describe for IfMatch {
 /// `If-None-Match`, optional.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IfNoneMatch {
-    /// The version that the sender knows already.
+    /// The version that the sender knows; `None` without a tag of muster.
     pub version: Option<i64>,
 }
 
@@ -99,15 +98,19 @@ impl Describe for IfNoneMatch {
             "If-None-Match",
             false,
             describe::string(),
-            "The `ETag` of what you know: the answer is 304 while it is still that.",
+            "The `ETag` of the version that you know: the answer is 304 while the object has it.",
         );
-        doc.empty_response(304, "It is still the version in `If-None-Match`.", &[ETAG_DOC]);
+        doc.empty_response(
+            304,
+            "The object still has the version in `If-None-Match`.",
+            &[ETAG_DOC],
+        );
     }
 }
 
 fn known(headers: &HeaderMap) -> Option<i64> {
     let value = headers.get(header::IF_NONE_MATCH)?.to_str().ok()?.trim();
-    // A proxy that compresses weakens the tag; for reads that is the same version.
+    // A compressing proxy weakens the tag; for a read it is the same version.
     version(value.strip_prefix("W/").unwrap_or(value))
 }
 
@@ -119,7 +122,7 @@ fn version(tag: &str) -> Option<i64> {
     digits.parse().ok()
 }
 
-/// 200 with a JSON body and its version as `ETag`; 304 when the sender knows that version.
+/// 200 with a JSON body and its version as `ETag`; 304 if the sender knows that version.
 #[derive(Debug, Clone)]
 pub struct Versioned<T> {
     version: i64,
@@ -128,12 +131,12 @@ pub struct Versioned<T> {
 }
 
 impl<T> Versioned<T> {
-    /// `value` in this version.
-    pub fn new(version: i64, value: T) -> Self {
-        Self { version, value, known: None }
+    /// `value`, and how to read its version.
+    pub fn new<V: Into<i64>>(value: T, version: impl FnOnce(&T) -> V) -> Self {
+        Self { version: version(&value).into(), value, known: None }
     }
 
-    /// Says 304 when the sender knows this version.
+    /// 304 if the sender knows this version.
     #[must_use]
     pub fn unless(self, known: IfNoneMatch) -> Self {
         Self { known: known.version, ..self }

@@ -1,8 +1,8 @@
-//! `Idempotency-Key`: a request that may be sent again without happening again.
+//! `Idempotency-Key`: a request that has its effect once, however often it is sent.
 //!
-//! [`Create`] is the body of every POST that makes something, together with the request's identity
-//! for [`crate::app::unit::idempotency`]. The fingerprint covers the method, the path with its query and
-//! the exact bytes of the body, so a key that is used again for anything else is noticed.
+//! [`Create`] is the body of every POST that creates something, with the identity of the request for
+//! [`crate::app::unit::idempotency`]. The fingerprint covers the method, the path with its query and the
+//! exact bytes of the body, so a key that is reused for another request is noticed.
 
 use axum::{
     extract::{FromRequest, OriginalUri, Request as HttpRequest},
@@ -26,12 +26,12 @@ use crate::{
 pub const HEADER: &str = "Idempotency-Key";
 const LONGEST: usize = 255;
 
-/// A JSON body, and the identity of the request when its sender gave it one.
+/// A JSON body, and the identity of the request if its sender gave one.
 #[derive(Debug, Clone)]
 pub struct Create<T> {
     /// The body.
     pub body: T,
-    /// Present when the request has an `Idempotency-Key`.
+    /// Present if the request has an `Idempotency-Key`.
     pub idempotency: Option<Request>,
 }
 
@@ -52,23 +52,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Create<T> {
 impl<T: ToSchema> Describe for Create<T> {
     fn describe(doc: &mut Description<'_>) {
         body::describe_body::<T>(doc, true);
-        describe_key(doc);
+        let mut schema: ObjectBuilder = describe::string().into();
+        schema = schema.min_length(Some(1)).max_length(Some(LONGEST)).pattern(Some("^[!-~]+$"));
+        doc.header(
+            HEADER,
+            false,
+            schema.build(),
+            "Makes the request safe to send again: for 24 hours, the same key with the same request \
+             returns the first answer and has no further effect. Bodies are compared byte for byte: \
+             store the bytes and send them again. Use a new key, for example a UUID, for each thing \
+             to create.",
+        );
+        doc.refuses(&[Code::IdempotencyInProgress, Code::IdempotencyKeyReused]);
     }
-}
-
-fn describe_key(doc: &mut Description<'_>) {
-    let mut schema: ObjectBuilder = describe::string().into();
-    schema = schema.min_length(Some(1)).max_length(Some(LONGEST)).pattern(Some("^[!-~]+$"));
-    doc.header(
-        HEADER,
-        false,
-        schema.build(),
-        "Makes the request safe to send again: for 24 hours, the same key with the same request \
-         gives the first answer and does nothing more. The body is compared byte for byte, so keep \
-         the bytes and send them again. Use a new key, for example a UUID, for each thing that \
-         you want.",
-    );
-    doc.refuses(&[Code::IdempotencyInProgress, Code::IdempotencyKeyReused]);
 }
 
 fn original_uri(request: &HttpRequest) -> Uri {
@@ -86,7 +82,7 @@ fn key(headers: &HeaderMap) -> Result<Option<String>> {
     let bytes = value.as_bytes();
     let visible = bytes.iter().all(u8::is_ascii_graphic);
     if bytes.is_empty() || bytes.len() > LONGEST || !visible {
-        return Err(refuse("this is 1 to 255 visible ASCII characters without spaces"));
+        return Err(refuse("must be 1 to 255 visible ASCII characters without spaces"));
     }
     Ok(Some(String::from_utf8_lossy(bytes).into_owned()))
 }
@@ -95,7 +91,7 @@ fn fingerprint(method: &Method, uri: &Uri, body: &[u8]) -> [u8; 32] {
     let path = uri.path_and_query().map_or("", |path| path.as_str());
     let mut hash = Sha256::new();
     for part in [method.as_str().as_bytes(), path.as_bytes(), body] {
-        // The lengths keep the parts apart: no two requests run together to the same bytes.
+        // With their lengths, the parts of two different requests never join to the same bytes.
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }

@@ -1,9 +1,8 @@
-//! Reading JSON from strangers.
+//! Reading untrusted JSON.
 //!
-//! Everything that the database or a later reader could stumble over is refused here, with the
-//! place: more than [`DEPTH`] levels, the same key twice, numbers that cannot be kept exactly, and
-//! control characters, of which U+0000 cannot be stored at all. What the use cases see is text
-//! and numbers that every part of muster can keep and give back unchanged.
+//! Refused, each with its place: more than [`DEPTH`] levels, duplicate keys, numbers without an exact
+//! representation, and control characters (U+0000 cannot be stored at all). So use cases see only text
+//! and numbers that muster stores and returns unchanged.
 
 use std::fmt;
 
@@ -16,20 +15,20 @@ use serde_json::{Map, Number, Value};
 use super::{sentences, shape::Strict};
 use crate::domain::refusal::{Code, FieldError, Refusal};
 
-/// How deep a body may be nested.
+/// The deepest nesting of a body, in levels.
 pub const DEPTH: usize = 64;
-/// No more errors than this are listed.
+/// The most errors that a refusal lists.
 const MOST_ERRORS: usize = 20;
-/// A detail quotes no more than this of what was sent.
+/// The longest detail in bytes: a detail may quote the request.
 const LONGEST_DETAIL: usize = 300;
-/// Beyond this, neighbouring whole numbers share one double.
+/// Beyond this, neighbouring integers share one double.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Reads a `T`.
 ///
 /// # Errors
-/// `malformed_request` with line and column when it is not JSON; `invalid` with the place when it
-/// is JSON of another shape or with refused values.
+/// `malformed_request` with line and column if it is not JSON; `invalid` with the place if it is JSON of
+/// another shape or with refused values.
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     shape(value(bytes)?)
 }
@@ -83,9 +82,9 @@ fn pointer_of(path: &serde_path_to_error::Path) -> String {
         match segment {
             Segment::Seq { index } => push(&mut pointer, &index.to_string()),
             Segment::Map { key } => push(&mut pointer, key),
-            // A variant with fields is a level of the JSON that is called by its name.
+            // A variant with fields is a level of the JSON, under its name.
             Segment::Enum { variant } => push(&mut pointer, variant),
-            // What is unknown cannot be named.
+            // An unknown segment has no name.
             Segment::Unknown => {}
         }
         pointer
@@ -97,7 +96,7 @@ fn push(pointer: &mut String, segment: &str) {
     pointer.push_str(&segment.replace('~', "~0").replace('/', "~1"));
 }
 
-/// Whether a character may be stored: control characters other than line breaks and tabs may not.
+/// Whether a character may be stored: all but control characters other than line breaks and tabs.
 #[must_use]
 pub fn storable(c: char) -> bool {
     !c.is_control() || matches!(c, '\n' | '\r' | '\t')
@@ -126,11 +125,11 @@ impl Walk {
 
     fn text(&mut self, text: &str) {
         if let Some(c) = text.chars().find(|c| !storable(*c)) {
-            self.refuse(format!("the control character U+{:04X} is not taken", u32::from(c)));
+            self.refuse(format!("the control character U+{:04X} is not allowed", u32::from(c)));
         }
     }
 
-    /// Enters a level, unless it is one too many.
+    /// Enters a level, or fails if it is too deep.
     fn enter<E: serde::de::Error>(&mut self, segment: String) -> Result<(), E> {
         self.path.push(segment);
         if self.path.len() > DEPTH {
@@ -176,7 +175,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        // Whole numbers of 64 bits arrive as integers, so what is this large was rounded already.
+        // Integers of 64 bits arrive as integers: a double of this size was rounded already.
         if value.abs() > EXACT {
             self.walk.refuse("this number is too large to be kept exactly".to_owned());
         }

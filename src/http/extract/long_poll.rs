@@ -1,40 +1,16 @@
-//! Requests that may stay open while they wait for something to happen.
+//! `wait_seconds`: how long a request may wait for something to happen.
 //!
-//! A handler that waits takes [`LongPoll`] as an argument. Its requests are then counted apart from
-//! the short ones, so thousands of waiting agents never keep a completion out, and get the
-//! longest wait and a margin before they time out.
+//! An operation with such a parameter is marked `long_poll` on the page ([`crate::http`]), so that
+//! waiting requests have a limit of their own and never displace short ones.
 
-use std::{convert::Infallible, time::Duration};
-
-use axum::{extract::FromRequestParts, http::request::Parts};
+use std::time::Duration;
 
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::http::describe::{Describe, Description};
+use crate::http::state::LONGEST_WAIT;
 
-/// The longest `wait_seconds`.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-/// Marks a handler that may wait.
-#[derive(Debug, Clone, Copy)]
-pub struct LongPoll;
-
-impl<S: Send + Sync> FromRequestParts<S> for LongPoll {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self)
-    }
-}
-
-impl Describe for LongPoll {
-    fn describe(doc: &mut Description<'_>) {
-        doc.long_poll();
-    }
-}
-
-/// Seconds to wait, 0 to 60. For bodies and queries alike.
+/// Seconds to wait, 0 to 60. For bodies and queries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(try_from = "u32")]
 #[schema(value_type = u32, minimum = 0, maximum = 60, example = 30)]
@@ -60,13 +36,12 @@ impl TryFrom<u32> for WaitSeconds {
     }
 }
 
-/// How long a read may wait for a change.
+/// How long a read waits for a change.
 #[derive(Debug, Clone, Copy, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
 pub struct WaitQuery {
-    /// Wait up to this many seconds for a change; with `If-None-Match` for one after the version
-    /// that you know. The answer at the end is the unchanged object.
+    /// Seconds to wait for a change; with `If-None-Match`, for a version other than that one. If nothing
+    /// changes, the answer is the unchanged object.
     #[serde(default)]
     #[param(value_type = u32, minimum = 0, maximum = 60, default = 0)]
     pub wait_seconds: WaitSeconds,

@@ -1,4 +1,4 @@
-//! Extractors: what a handler takes from a request, and how bad input is refused.
+//! Extractors: they read one part of a request each, and refuse wrong input.
 
 pub mod auth;
 pub mod body;
@@ -9,5 +9,5 @@ pub mod long_poll;
 pub mod page;
 pub mod path;
 pub mod query;
-pub(in crate::http) mod sentences;
-pub(in crate::http) mod shape;
+mod sentences;
+mod shape;

@@ -1,14 +1,12 @@
-//! Lists, a page at a time.
+//! Lists, in pages.
 //!
-//! Paging is by key: a cursor says after which item to go on, so items that come and go meanwhile
-//! never make others appear twice or be skipped, and page one thousand costs what page one costs.
-//! A cursor is opaque: its form is versioned, belongs to one list, and may change; only muster
-//! reads it.
+//! Paging is by key: a cursor names the last item of a page. So items that are created or deleted in
+//! between never repeat or hide others, and every page costs the same. A cursor is opaque: only muster
+//! reads it, its form is versioned and may change, and it belongs to the path that issued it.
 //!
-//! A handler takes [`Listing<F, K>`]: `F` are the list's own filters, `K` is the key of its
-//! order. It asks the use case for [`Listing::rows`] items after [`Listing::after`], one more than
-//! a page has, and hands them to [`Listing::page`], which knows from the one too many that there
-//! is a next page.
+//! A handler takes [`Listing<F, K>`]: `F` are the filters of the list, `K` is the sort key of an item.
+//! It asks the use case for [`Listing::rows`] items after [`Listing::after`], one more than a page has.
+//! [`Listing::page`] makes the page; the extra item shows that there is a next one.
 
 use axum::{
     extract::FromRequestParts,
@@ -35,38 +33,31 @@ use crate::{
     },
 };
 
-/// The form of cursors. Cursors of another form are refused, not misread.
+/// The form of cursors. A cursor of another form is refused.
 const CURSOR_VERSION: u8 = 1;
 const DEFAULT_LIMIT: u32 = 50;
 const LARGEST_LIMIT: u32 = 200;
-/// The parameters that every list has.
+/// The parameters of every list.
 const PAGING: [&str; 2] = ["limit", "cursor"];
 const LONGEST_CURSOR: usize = 1024;
 
-/// The key of a list's order: where the next page starts.
-pub trait SortKey: Serialize + DeserializeOwned {
-    /// The list it belongs to, for example `goals`.
-    const LIST: &'static str;
-}
-
-/// Which page of a list.
+/// The page of a list.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
 pub struct PageQuery {
-    /// How many items at most.
+    /// The most items of a page.
     #[param(minimum = 1, maximum = 200, default = 50)]
     pub limit: Option<u32>,
-    /// `next_cursor` of the page before this one. Keep the other parameters as they were.
+    /// `next_cursor` of the previous page; absent for the first. Send all other parameters unchanged.
     pub cursor: Option<String>,
 }
 
-/// A request for a page of a list with the filters `F` and the order `K`.
+/// A request for a page of a list with the filters `F` and the sort key `K`.
 #[derive(Debug, Clone)]
 pub struct Listing<F, K> {
-    /// The list's own parameters.
+    /// The filters of the list.
     pub filter: F,
-    /// The items after this one; from the start when absent.
+    /// The last item of the previous page; `None` for the first page.
     pub after: Option<K>,
     limit: u32,
     path: String,
@@ -84,44 +75,48 @@ pub struct NoFilter {}
 pub struct Page<T> {
     /// The items, in the order of the list.
     pub items: Vec<T>,
-    /// Send this as `cursor` for the next page; `null` on the last.
+    /// Send this as `cursor` for the next page; `null` on the last page.
     pub next_cursor: Option<String>,
 }
 
 /// 200 with a page, and a `Link` to the next.
+pub type Paged<T> = Linked<Page<T>>;
+
+/// 200 with a body that holds a page, and a `Link` to the next.
 #[derive(Debug, Clone)]
-pub struct Paged<T> {
-    page: Page<T>,
+pub struct Linked<B> {
+    body: B,
     link: Option<String>,
 }
 
-impl<F, K: SortKey> Listing<F, K> {
-    /// How many rows to ask for: one more than the page has, which tells whether there is a next.
+impl<B> Linked<B> {
+    /// The same page in another body: for lists that return more than their items.
+    pub fn map<C>(self, body: impl FnOnce(B) -> C) -> Linked<C> {
+        Linked { body: body(self.body), link: self.link }
+    }
+}
+
+impl<F, K: Serialize> Listing<F, K> {
+    /// The number of rows to ask for: one more than a page has, to see whether there is a next.
     #[must_use]
     pub fn rows(&self) -> u32 {
         self.limit + 1
     }
 
-    /// How many items the page has at most.
-    #[must_use]
-    pub fn limit(&self) -> u32 {
-        self.limit
-    }
-
-    /// The page made of up to [`Self::rows`] items.
+    /// The page of up to [`Self::rows`] items, and how to read the sort key of an item.
     ///
     /// # Errors
-    /// `internal` when a key cannot be written as a cursor.
+    /// `internal` if a key cannot be written as a cursor.
     pub fn page<T>(&self, mut items: Vec<T>, key: impl Fn(&T) -> K) -> Result<Paged<T>> {
         let limit = self.limit as usize;
         let more = items.len() > limit;
         items.truncate(limit);
         let next_cursor = match items.last() {
-            Some(last) if more => Some(write_cursor(&key(last))?),
+            Some(last) if more => Some(write_cursor(&self.path, &key(last))?),
             Some(_) | None => None,
         };
         let link = next_cursor.as_deref().map(|cursor| self.link(cursor));
-        Ok(Paged { page: Page { items, next_cursor }, link })
+        Ok(Linked { body: Page { items, next_cursor }, link })
     }
 
     fn link(&self, cursor: &str) -> String {
@@ -133,20 +128,11 @@ impl<F, K: SortKey> Listing<F, K> {
     }
 }
 
-impl<T> Paged<T> {
-    /// The page, and the `Link` to the next: for answers that say more than a page does.
-    #[must_use]
-    pub fn into_parts(self) -> (Page<T>, Option<String>) {
-        let Self { page, link } = self;
-        (page, link)
-    }
-}
-
 impl<S, F, K> FromRequestParts<S> for Listing<F, K>
 where
     S: Send + Sync,
     F: DeserializeOwned,
-    K: SortKey,
+    K: DeserializeOwned,
 {
     type Rejection = Error;
 
@@ -155,7 +141,7 @@ where
     }
 }
 
-fn listing<F: DeserializeOwned, K: SortKey>(
+fn listing<F: DeserializeOwned, K: DeserializeOwned>(
     uri: &Uri,
 ) -> std::result::Result<Listing<F, K>, Refusal> {
     let pairs = query::pairs(uri)?;
@@ -167,8 +153,8 @@ fn listing<F: DeserializeOwned, K: SortKey>(
     if !(1..=LARGEST_LIMIT).contains(&limit) {
         return Err(Refusal::invalid_at("?limit", format!("must be 1 to {LARGEST_LIMIT}")));
     }
-    let after = paging.cursor.as_deref().map(read_cursor).transpose()?;
     let path = uri.path().to_owned();
+    let after = paging.cursor.map(|cursor| read_cursor(&path, &cursor)).transpose()?;
     Ok(Listing { filter: query::read(filters, &PAGING)?, after, limit, path, others })
 }
 
@@ -187,14 +173,14 @@ struct Cursor<K> {
     k: K,
 }
 
-fn write_cursor<K: SortKey>(key: &K) -> Result<String> {
-    let cursor = Cursor { v: CURSOR_VERSION, l: K::LIST.to_owned(), k: key };
+fn write_cursor<K: Serialize>(path: &str, key: &K) -> Result<String> {
+    let cursor = Cursor { v: CURSOR_VERSION, l: path.to_owned(), k: key };
     let bytes = serde_json::to_vec(&cursor)
         .map_err(|error| Error::internal(format!("a cursor cannot be written: {error}")))?;
     Ok(BASE64URL_NOPAD.encode(&bytes))
 }
 
-fn read_cursor<K: SortKey>(text: &str) -> std::result::Result<K, Refusal> {
+fn read_cursor<K: DeserializeOwned>(path: &str, text: &str) -> std::result::Result<K, Refusal> {
     let refuse = || {
         Refusal::invalid_at(
             "?cursor",
@@ -205,17 +191,17 @@ fn read_cursor<K: SortKey>(text: &str) -> std::result::Result<K, Refusal> {
         return Err(refuse());
     }
     let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| refuse())?;
-    // The same care as for bodies: what is in a cursor goes to the database.
+    // As strict as for bodies: the key goes to the database.
     let cursor: Cursor<K> = super::json::read(&bytes).map_err(|_| refuse())?;
-    if cursor.v != CURSOR_VERSION || cursor.l != K::LIST {
+    if cursor.v != CURSOR_VERSION || cursor.l != path {
         return Err(refuse());
     }
     Ok(cursor.k)
 }
 
-impl<T: Serialize> IntoResponse for Paged<T> {
+impl<B: Serialize> IntoResponse for Linked<B> {
     fn into_response(self) -> Response {
-        let mut response = json(StatusCode::OK, &self.page);
+        let mut response = json(StatusCode::OK, &self.body);
         if let Some(link) = &self.link {
             set_header(&mut response, header::LINK, link);
         }
@@ -223,10 +209,10 @@ impl<T: Serialize> IntoResponse for Paged<T> {
     }
 }
 
-impl<T: ToSchema> Describe for Paged<T> {
+impl<B: ToSchema> Describe for Linked<B> {
     fn describe(doc: &mut Description<'_>) {
-        let link = ("Link", "The next page, with `rel=\"next\"`; absent on the last.");
-        doc.json_response::<Page<T>>(200, "A page.", &[link]);
+        let link = ("Link", "The next page, with `rel=\"next\"`; absent on the last page.");
+        doc.json_response::<B>(200, "A page.", &[link]);
     }
 }
 
@@ -237,7 +223,7 @@ impl<T: ToSchema> PartialSchema for Page<T> {
             .description(Some("The items, in the order of the list."));
         let next_cursor = ObjectBuilder::new()
             .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
-            .description(Some("Send this as `cursor` for the next page; `null` on the last."));
+            .description(Some("Send this as `cursor` for the next page; `null` on the last page."));
         ObjectBuilder::new()
             .description(Some("A page of a list."))
             .property("items", items)

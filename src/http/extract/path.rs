@@ -1,8 +1,7 @@
-//! Parameters of the path.
+//! Path parameters.
 //!
-//! An id that is no UUID is an id of nothing: 404 `not_found`, the same as for one that does not
-//! exist. So there is one answer for "not here" whatever a caller puts into a path, and guessing
-//! at the form of ids teaches nothing.
+//! An id that is not a UUID gets 404 `not_found`, like an id that does not exist. So there is one answer
+//! for everything that is not there, and it reveals nothing about the form of ids.
 
 use axum::{
     extract::{FromRequestParts, Path},
@@ -11,7 +10,7 @@ use axum::{
 use serde::de::DeserializeOwned;
 use utoipa::{
     PartialSchema,
-    openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
+    openapi::{RefOr, Schema},
 };
 
 use crate::{
@@ -22,7 +21,7 @@ use crate::{
     },
 };
 
-/// The parameters of the path: `ApiPath(goal): ApiPath<GoalId>`, or a tuple for several.
+/// The path parameters: `ApiPath(goal): ApiPath<GoalId>`, or a tuple for several.
 #[derive(Debug, Clone, Copy)]
 pub struct ApiPath<T>(pub T);
 
@@ -30,14 +29,11 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for ApiPath
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        match Path::<T>::from_request_parts(parts, state).await {
-            Ok(Path(value)) => Ok(Self(value)),
-            Err(_) => Err(Refusal::new(
-                Code::NotFound,
-                "there is no such thing in this workspace: the path has an id that is not one",
-            )
-            .into()),
-        }
+        let Ok(Path(value)) = Path::<T>::from_request_parts(parts, state).await else {
+            let detail = "not found in this workspace: the path has an id of the wrong form";
+            return Err(Refusal::new(Code::NotFound, detail).into());
+        };
+        Ok(Self(value))
     }
 }
 
@@ -48,7 +44,7 @@ impl<T: PathParams> Describe for ApiPath<T> {
     }
 }
 
-/// What can stand in the path of a route, in the order of the path.
+/// The types of all path parameters of a route, in the order of the path.
 pub trait PathParams {
     /// Describes each parameter.
     fn describe(doc: &mut Description<'_>);
@@ -82,16 +78,5 @@ impl<T: crate::domain::ids::Id + PartialSchema> PathParam for T {
 impl PathParam for String {
     fn schema() -> RefOr<Schema> {
         RefOr::T(Schema::Object(describe::string()))
-    }
-}
-
-impl PathParam for i64 {
-    fn schema() -> RefOr<Schema> {
-        RefOr::T(Schema::Object(
-            ObjectBuilder::new()
-                .schema_type(Type::Integer)
-                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
-                .build(),
-        ))
     }
 }

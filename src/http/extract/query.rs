@@ -1,9 +1,8 @@
-//! Parameters of the query.
+//! Query parameters.
 //!
-//! Like bodies, queries have exactly one shape: a parameter that is unknown, given twice where one
-//! is meant, or of the wrong kind is refused at `?name`, not ignored. A parameter whose type is a
-//! list may be repeated: `?state=ready&state=running`. A number that is left empty (`?limit=`)
-//! counts as not given.
+//! A query has exactly one shape, as a body has: a parameter that is unknown, wrongly repeated or of
+//! the wrong type is refused at `?name`, not ignored. A parameter whose type is a list may be repeated:
+//! `?state=ready&state=running`. An empty number (`?limit=`) counts as absent.
 
 use axum::{
     extract::FromRequestParts,
@@ -21,8 +20,7 @@ use crate::{
     },
 };
 
-/// The parameters of the query. `T` derives `Deserialize` with `deny_unknown_fields` and
-/// `IntoParams`.
+/// The query parameters. `T` derives `IntoParams`, and `Deserialize` with `deny_unknown_fields`.
 #[derive(Debug, Clone)]
 pub struct ApiQuery<T>(pub T);
 
@@ -41,20 +39,20 @@ impl<T: IntoParams> Describe for ApiQuery<T> {
     }
 }
 
-/// One parameter as it was sent.
+/// A parameter as it was sent: its name and its value, decoded.
 pub type Pair = (String, String);
 
-/// The parameters of a query, decoded.
+/// All parameters of a query.
 ///
 /// # Errors
-/// `invalid` at the parameter that is no text.
+/// `invalid` at a parameter that is not text.
 pub fn pairs(uri: &Uri) -> std::result::Result<Vec<Pair>, Refusal> {
     let pairs: Vec<Pair> =
         form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let refused: Vec<FieldError> = pairs
         .iter()
         .filter(|(name, value)| !name.chars().chain(value.chars()).all(allowed))
-        .map(|(name, _)| at(name, "this is not UTF-8 text without control characters"))
+        .map(|(name, _)| at(name, "must be UTF-8 text without control characters"))
         .collect();
     if refused.is_empty() { Ok(pairs) } else { Err(Refusal::invalid(refused)) }
 }
@@ -64,11 +62,11 @@ fn allowed(c: char) -> bool {
     storable(c) && c != char::REPLACEMENT_CHARACTER
 }
 
-/// Reads a `T` from parameters. `others` are the parameters that are read elsewhere: an unknown
-/// one is told of them too.
+/// Reads a `T` from parameters. `others` are the names that another reader takes: the refusal of an
+/// unknown parameter lists them too.
 ///
 /// # Errors
-/// `invalid` at the parameter that is unknown, missing or wrong.
+/// `invalid` at a parameter that is unknown, missing or wrong.
 pub fn read<T: DeserializeOwned>(
     pairs: Vec<Pair>,
     others: &[&str],
@@ -83,7 +81,7 @@ pub fn read<T: DeserializeOwned>(
     })
 }
 
-/// The name of the parameter: which of its repetitions is wrong is no part of it.
+/// The name of the parameter, without the index of its repetition.
 fn name_of(path: &serde_path_to_error::Path) -> String {
     match path.iter().next() {
         Some(serde_path_to_error::Segment::Map { key }) => key.clone(),

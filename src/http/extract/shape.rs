@@ -1,51 +1,50 @@
-//! Values of JSON, read as the types that the requests are made of.
+//! JSON values as the source of request types: an object for a struct, and nothing else.
 //!
-//! What derives `Deserialize` also takes the list of its fields' values in their order in place of
-//! an object. No request documents that form, and a field that is added would give every such
-//! list another meaning. So the reader here takes an object for a struct and nothing else, at
-//! every level.
+//! A derived `Deserialize` also accepts a list of the fields' values in place of an object. No request
+//! documents that form, and a new field would give such a list another meaning. So this deserializer
+//! refuses it, at every level.
 
-use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer, MapAccess, SeqAccess,
-    Unexpected, VariantAccess, Visitor,
+use serde::{
+    de::{
+        DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer, Unexpected,
+        VariantAccess, Visitor,
+        value::{MapDeserializer, SeqDeserializer},
+    },
+    forward_to_deserialize_any,
 };
-use serde_json::{Error, Map, Value};
+use serde_json::{Error, Value};
 
-/// A value as the source of a request's type.
+/// A value as the source of a request type.
 pub struct Strict(pub Value);
 
-macro_rules! like_json {
-    ($($method:ident($($arg:ident: $kind:ty),*))*) => {
-        $(fn $method<V: Visitor<'de>>(self $(, $arg: $kind)*, visitor: V) -> Result<V::Value, Error> {
-            self.0.$method($($arg,)* visitor)
-        })*
-    };
+impl IntoDeserializer<'_, Error> for Strict {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
 }
 
 impl<'de> Deserializer<'de> for Strict {
     type Error = Error;
 
-    like_json! {
-        deserialize_bool() deserialize_i8() deserialize_i16() deserialize_i32() deserialize_i64()
-        deserialize_i128() deserialize_u8() deserialize_u16() deserialize_u32() deserialize_u64()
-        deserialize_u128() deserialize_f32() deserialize_f64() deserialize_char() deserialize_str()
-        deserialize_string() deserialize_bytes() deserialize_byte_buf() deserialize_unit()
-        deserialize_unit_struct(name: &'static str) deserialize_identifier()
-        deserialize_ignored_any()
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct seq tuple tuple_struct map identifier ignored_any
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.0 {
             Value::Array(items) => {
-                let mut items = Items(items.into_iter());
+                let mut items = SeqDeserializer::<_, Error>::new(items.into_iter().map(Strict));
                 let read = visitor.visit_seq(&mut items)?;
                 // A tuple stops at its own length.
-                if items.0.len() > 0 {
-                    return Err(Error::custom("this list is too long"));
-                }
+                items.end().map_err(|_| Error::custom("this list is too long"))?;
                 Ok(read)
             }
-            Value::Object(members) => visitor.visit_map(Members::of(members)),
+            Value::Object(members) => visitor.visit_map(MapDeserializer::new(
+                members.into_iter().map(|(name, value)| (name, Self(value))),
+            )),
             plain => plain.deserialize_any(visitor),
         }
     }
@@ -62,38 +61,16 @@ impl<'de> Deserializer<'de> for Strict {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        self.deserialize_any(visitor)
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Error> {
-        self.deserialize_any(visitor)
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: usize,
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        self.deserialize_any(visitor)
-    }
-
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        self.deserialize_any(visitor)
-    }
-
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        match self.0 {
-            Value::Object(members) => visitor.visit_map(Members::of(members)),
-            Value::Array(_) => Err(Error::invalid_type(Unexpected::Seq, &"an object")),
-            plain => plain.deserialize_any(visitor),
+        if self.0.is_array() {
+            return Err(Error::invalid_type(Unexpected::Seq, &"an object"));
         }
+        self.deserialize_any(visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -103,73 +80,25 @@ impl<'de> Deserializer<'de> for Strict {
         visitor: V,
     ) -> Result<V::Value, Error> {
         match self.0 {
-            Value::String(variant) => visitor.visit_enum(Variant { variant, value: None }),
+            Value::String(name) => visitor.visit_enum(Variant { name, content: None }),
             Value::Object(members) if members.len() == 1 => {
-                let (variant, value) =
-                    members.into_iter().next().ok_or_else(|| Error::custom("no variant"))?;
-                visitor.visit_enum(Variant { variant, value: Some(value) })
+                let variant = members.into_iter().next();
+                let (name, value) = variant.ok_or_else(|| Error::custom("no variant"))?;
+                visitor.visit_enum(Variant { name, content: Some(value) })
             }
-            plain => Err(Error::invalid_type(unexpected(&plain), &"a word")),
+            _ => Err(no_word()),
         }
     }
 }
 
-fn unexpected(value: &Value) -> Unexpected<'_> {
-    match value {
-        Value::Null => Unexpected::Unit,
-        Value::Bool(value) => Unexpected::Bool(*value),
-        Value::Number(_) => Unexpected::Other("a number"),
-        Value::String(text) => Unexpected::Str(text),
-        Value::Array(_) => Unexpected::Seq,
-        Value::Object(_) => Unexpected::Map,
-    }
-}
-
-struct Items(std::vec::IntoIter<Value>);
-
-impl<'de> SeqAccess<'de> for &mut Items {
-    type Error = Error;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, Error> {
-        self.0.next().map(|item| seed.deserialize(Strict(item))).transpose()
-    }
-}
-
-struct Members {
-    rest: serde_json::map::IntoIter,
-    value: Option<Value>,
-}
-
-impl Members {
-    fn of(members: Map<String, Value>) -> Self {
-        Self { rest: members.into_iter(), value: None }
-    }
-}
-
-impl<'de> MapAccess<'de> for Members {
-    type Error = Error;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Error> {
-        let Some((key, value)) = self.rest.next() else { return Ok(None) };
-        self.value = Some(value);
-        seed.deserialize(key.into_deserializer()).map(Some)
-    }
-
-    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
-        let value = self.value.take().ok_or_else(|| Error::custom("a value without a key"))?;
-        seed.deserialize(Strict(value))
-    }
+/// `sentences` replaces everything but the expectation.
+fn no_word() -> Error {
+    Error::invalid_type(Unexpected::Other("another value"), &"a word")
 }
 
 struct Variant {
-    variant: String,
-    value: Option<Value>,
+    name: String,
+    content: Option<Value>,
 }
 
 impl<'de> EnumAccess<'de> for Variant {
@@ -177,28 +106,31 @@ impl<'de> EnumAccess<'de> for Variant {
     type Variant = Content;
 
     fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Content), Error> {
-        Ok((seed.deserialize(self.variant.into_deserializer())?, Content(self.value)))
+        Ok((seed.deserialize(self.name.into_deserializer())?, Content(self.content)))
     }
 }
 
 struct Content(Option<Value>);
 
+impl Content {
+    fn strict(self) -> Strict {
+        Strict(self.0.unwrap_or_default())
+    }
+}
+
 impl<'de> VariantAccess<'de> for Content {
     type Error = Error;
 
     fn unit_variant(self) -> Result<(), Error> {
-        match self.0 {
-            None => Ok(()),
-            Some(value) => Err(Error::invalid_type(unexpected(&value), &"a word")),
-        }
+        if self.0.is_none() { Ok(()) } else { Err(no_word()) }
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Error> {
-        seed.deserialize(Strict(self.0.unwrap_or_default()))
+        seed.deserialize(self.strict())
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Error> {
-        Strict(self.0.unwrap_or_default()).deserialize_any(visitor)
+        self.strict().deserialize_any(visitor)
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -206,6 +138,6 @@ impl<'de> VariantAccess<'de> for Content {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        Strict(self.0.unwrap_or_default()).deserialize_struct("", fields, visitor)
+        self.strict().deserialize_struct("", fields, visitor)
     }
 }

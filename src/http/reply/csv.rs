@@ -1,31 +1,27 @@
 //! Tables as CSV, for spreadsheets and billing tools.
 //!
-//! As RFC 4180 has it: a header, lines that end with CR LF, and quotes around cells that need them.
-//! Names and titles come from agents and submitters, and a spreadsheet runs a cell that begins like
-//! a formula. Such a cell gets a `'` before it, which spreadsheets show as text; plain numbers are
-//! left alone, also below zero.
+//! The format is RFC 4180: a header, lines that end with CR LF, and quotes around cells that need them.
+//! Names and titles come from agents and submitters, and a spreadsheet runs a cell that begins like a
+//! formula. Such a cell gets the prefix `'`, which spreadsheets show as text; plain numbers stay as they
+//! are, also below zero.
 
-use axum::{
-    http::{HeaderValue, header},
-    response::{IntoResponse, Response},
-};
-use utoipa::openapi::{Content, Header, response::ResponseBuilder};
+use axum::response::{IntoResponse, Response};
 
-use super::set_header;
+use super::{attachment, describe_attachment};
 use crate::http::describe::{self, Describe, Description};
 
 const CSV_TYPE: &str = "text/csv; charset=utf-8";
-/// What makes a spreadsheet take a cell for a formula when it begins with it.
+/// The first characters of a formula in spreadsheets.
 const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
-/// What cannot stand in a cell without quotes.
+/// The characters that need quotes around the cell.
 const QUOTED: [char; 4] = ['"', ',', '\r', '\n'];
 
-/// 200 with a table, as a file to be saved.
+/// 200 with a table, as a file.
 #[derive(Debug, Clone)]
 pub struct Csv {
-    /// The name of the file without its ending: letters, digits and dashes.
+    /// The name of the file without its extension: letters, digits and dashes.
     pub name: String,
-    /// What is in it.
+    /// The table.
     pub table: Table,
 }
 
@@ -43,7 +39,7 @@ impl Table {
         table
     }
 
-    /// Adds a row, which has as many cells as the header.
+    /// Adds a row with as many cells as the header.
     pub fn row<C: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = C>) {
         for (index, cell) in cells.into_iter().enumerate() {
             if index > 0 {
@@ -72,7 +68,7 @@ impl Table {
     }
 }
 
-/// Whether a cell is digits, with a minus before them and one point among them at most.
+/// Whether a cell is digits, with at most a minus before them and one point among them.
 fn is_number(cell: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let cell = cell.strip_prefix('-').unwrap_or(cell);
@@ -82,23 +78,13 @@ fn is_number(cell: &str) -> bool {
 impl IntoResponse for Csv {
     fn into_response(self) -> Response {
         let Self { name, table } = self;
-        let content_type = HeaderValue::from_static(CSV_TYPE);
-        let mut response = ([(header::CONTENT_TYPE, content_type)], table.text).into_response();
-        let disposition = format!("attachment; filename=\"{name}.csv\"");
-        set_header(&mut response, header::CONTENT_DISPOSITION, &disposition);
-        response
+        attachment(CSV_TYPE, &format!("{name}.csv"), table.text.into())
     }
 }
 
 impl Describe for Csv {
     fn describe(doc: &mut Description<'_>) {
-        let mut disposition = Header::new(describe::string());
-        disposition.description = Some("`attachment`, with a name for the file.".to_owned());
-        let response = ResponseBuilder::new()
-            .description("A table with a header.")
-            .content(CSV_TYPE, Content::new(Some(describe::string())))
-            .header("Content-Disposition", disposition);
-        doc.response(200, response);
+        describe_attachment(doc, CSV_TYPE, describe::string(), "A table with a header.");
     }
 }
 

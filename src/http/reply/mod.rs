@@ -1,14 +1,15 @@
-//! What handlers answer with when they do what was asked.
+//! Replies: the answers of handlers that succeed.
 //!
-//! | type | says |
+//! | type | answer |
 //! |---|---|
 //! | [`Reply`] | 200 with a JSON body |
-//! | [`Replayable`] | the same, of something that happens once per `Idempotency-Key` |
-//! | [`Created`] | 201 with a JSON body and its `Location`, replayable |
-//! | [`Maybe`] | 200 with a JSON body, or 204 when there is nothing |
+//! | [`Replayable`] | the same, once per `Idempotency-Key` |
+//! | [`Created`] | 201 with a JSON body and its `Location`, once per `Idempotency-Key` |
 //! | [`NoContent`] | 204 |
+//! | [`csv::Csv`], [`ndjson::Ndjson`] | 200 with a file |
 //!
-//! [`super::extract::conditional::Versioned`] is [`Reply`] with an `ETag`, [`super::extract::page::Paged`] is a page.
+//! [`super::extract::conditional::Versioned`] is a [`Reply`] with an `ETag`;
+//! [`super::extract::page::Paged`] is a page of a list.
 
 pub mod csv;
 pub mod ndjson;
@@ -19,19 +20,21 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{Content, Header, RefOr, Schema, response::ResponseBuilder},
+};
 
 use super::{
-    describe::{Describe, Description},
+    describe::{self, Describe, Description},
     problem::Error,
 };
 use crate::app::unit::idempotency::Outcome;
 
-/// Set on answers of an earlier request with the same `Idempotency-Key`.
-pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const REPLAYED_DOC: (&str, &str) = (
     "Idempotent-Replayed",
-    "`true` when this is the answer to an earlier request with the same `Idempotency-Key`; \
+    "`true` if this is the stored answer to an earlier request with the same `Idempotency-Key`; \
      absent otherwise.",
 );
 
@@ -39,11 +42,11 @@ const REPLAYED_DOC: (&str, &str) = (
 #[derive(Debug, Clone)]
 pub struct Reply<T>(pub T);
 
-/// 200 with a JSON body; says whether it was given before.
+/// 200 with a JSON body; a header tells whether the answer was stored.
 #[derive(Debug, Clone)]
 pub struct Replayable<T>(pub Outcome<T>);
 
-/// 201 with a JSON body and where to find it.
+/// 201 with a JSON body and its path; a header tells whether the answer was stored.
 #[derive(Debug, Clone)]
 pub struct Created<T> {
     location: String,
@@ -51,24 +54,20 @@ pub struct Created<T> {
     outcome: Outcome<T>,
 }
 
-/// 200 with a JSON body, or 204 when there is nothing.
-#[derive(Debug, Clone)]
-pub struct Maybe<T>(pub Option<T>);
-
 /// 204.
 #[derive(Debug, Clone, Copy)]
 pub struct NoContent;
 
 impl<T> Created<T> {
-    /// What was made is at `location`, a path like `/v1/goals/...`.
-    pub fn new(location: impl Into<String>, outcome: Outcome<T>) -> Self {
-        Self { location: location.into(), version: None, outcome }
+    /// The created object, and its path, for example `/v1/goals/...`.
+    pub fn new(outcome: Outcome<T>, location: impl FnOnce(&T) -> String) -> Self {
+        Self { location: location(&outcome.value), version: None, outcome }
     }
 
-    /// Also says the version as an `ETag`.
+    /// Adds the version of the object as `ETag`.
     #[must_use]
-    pub fn version(self, version: i64) -> Self {
-        Self { version: Some(version), ..self }
+    pub fn version<V: Into<i64>>(self, version: impl FnOnce(&T) -> V) -> Self {
+        Self { version: Some(version(&self.outcome.value).into()), ..self }
     }
 }
 
@@ -76,12 +75,8 @@ impl<T> Created<T> {
 pub fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
     match serde_json::to_vec(body) {
         Ok(bytes) => {
-            let mut response = Response::new(Body::from(bytes));
-            *response.status_mut() = status;
-            response
-                .headers_mut()
-                .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            response
+            let content_type = HeaderValue::from_static("application/json");
+            (status, [(header::CONTENT_TYPE, content_type)], bytes).into_response()
         }
         Err(error) => {
             Error::internal(format!("an answer cannot be written: {error}")).into_response()
@@ -89,11 +84,17 @@ pub fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
     }
 }
 
-/// Sets a header whose value comes from data; what is no header value is left out.
+/// Sets a header to a value from data; leaves it out if the value is not valid in a header.
 pub fn set_header(response: &mut Response, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }
+}
+
+/// The entity tag of a version.
+#[must_use]
+pub fn etag(version: i64) -> String {
+    format!("\"v{version}\"")
 }
 
 impl<T: Serialize> IntoResponse for Reply<T> {
@@ -127,7 +128,7 @@ impl<T: Serialize> IntoResponse for Created<T> {
         let mut response = json(StatusCode::CREATED, &self.outcome.value);
         set_header(&mut response, header::LOCATION, &self.location);
         if let Some(version) = self.version {
-            set_header(&mut response, header::ETAG, &super::reply::etag(version));
+            set_header(&mut response, header::ETAG, &etag(version));
         }
         mark_replayed(&mut response, self.outcome.replayed);
         response
@@ -136,24 +137,8 @@ impl<T: Serialize> IntoResponse for Created<T> {
 
 impl<T: ToSchema> Describe for Created<T> {
     fn describe(doc: &mut Description<'_>) {
-        let location = ("Location", "The path of what was made.");
-        doc.json_response::<T>(201, "Made.", &[location, REPLAYED_DOC]);
-    }
-}
-
-impl<T: Serialize> IntoResponse for Maybe<T> {
-    fn into_response(self) -> Response {
-        match self.0 {
-            Some(value) => json(StatusCode::OK, &value),
-            None => NoContent.into_response(),
-        }
-    }
-}
-
-impl<T: ToSchema> Describe for Maybe<T> {
-    fn describe(doc: &mut Description<'_>) {
-        doc.json_response::<T>(200, "Done.", &[]);
-        doc.empty_response(204, "There is nothing.", &[]);
+        let location = ("Location", "The path of the created object.");
+        doc.json_response::<T>(201, "Created.", &[location, REPLAYED_DOC]);
     }
 }
 
@@ -175,8 +160,26 @@ fn mark_replayed(response: &mut Response, replayed: bool) {
     }
 }
 
-/// The entity tag of a version.
-#[must_use]
-pub fn etag(version: i64) -> String {
-    format!("\"v{version}\"")
+/// 200 with a file that a browser saves under `name`.
+fn attachment(media_type: &'static str, name: &str, body: Body) -> Response {
+    let media_type = HeaderValue::from_static(media_type);
+    let mut response = ([(header::CONTENT_TYPE, media_type)], body).into_response();
+    let disposition = format!("attachment; filename=\"{name}\"");
+    set_header(&mut response, header::CONTENT_DISPOSITION, &disposition);
+    response
+}
+
+fn describe_attachment(
+    doc: &mut Description<'_>,
+    media_type: &str,
+    schema: impl Into<RefOr<Schema>>,
+    description: &str,
+) {
+    let mut disposition = Header::new(describe::string());
+    disposition.description = Some("`attachment`, with the name of the file.".to_owned());
+    let response = ResponseBuilder::new()
+        .description(description)
+        .content(media_type, Content::new(Some(schema)))
+        .header("Content-Disposition", disposition);
+    doc.response(200, response);
 }

@@ -1,24 +1,22 @@
-//! An export as lines of JSON, sent as it is read.
+//! An export as lines of JSON, streamed.
 //!
-//! What is read from the database is a batch at a time, and the next is read when the one before was
-//! taken, so an export of any length takes the memory of a batch. When the database fails in between,
-//! the connection is cut: the last line, which says that the export is whole, never comes.
+//! One batch of rows is in memory at a time; the next is read when the client has received the previous
+//! one. If the database fails in between, the connection is closed without the last line, which marks a
+//! complete export.
 
 use std::io;
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
-use utoipa::openapi::{Content, Header, response::ResponseBuilder};
 
-use super::set_header;
+use super::{attachment, describe_attachment};
 use crate::{
     app::journal::export::AuditExport,
     domain::journal::Line,
-    http::describe::{self, Describe, Description},
+    http::describe::{Describe, Description},
 };
 
 const NDJSON_TYPE: &str = "application/x-ndjson";
@@ -30,14 +28,9 @@ pub struct Ndjson(pub AuditExport);
 impl IntoResponse for Ndjson {
     fn into_response(self) -> Response {
         let Self(export) = self;
-        let name = format!("audit-{}", export.exported_at().format("%Y%m%dT%H%M%SZ"));
+        let name = format!("audit-{}.ndjson", export.exported_at().format("%Y%m%dT%H%M%SZ"));
         let chunks = stream::try_unfold(export, next);
-        let content_type = HeaderValue::from_static(NDJSON_TYPE);
-        let body = Body::from_stream(chunks);
-        let mut response = ([(header::CONTENT_TYPE, content_type)], body).into_response();
-        let disposition = format!("attachment; filename=\"{name}.ndjson\"");
-        set_header(&mut response, header::CONTENT_DISPOSITION, &disposition);
-        response
+        attachment(NDJSON_TYPE, &name, Body::from_stream(chunks))
     }
 }
 
@@ -57,13 +50,8 @@ async fn next(mut export: AuditExport) -> io::Result<Option<(Bytes, AuditExport)
 
 impl Describe for Ndjson {
     fn describe(doc: &mut Description<'_>) {
-        let mut disposition = Header::new(describe::string());
-        disposition.description = Some("`attachment`, with a name for the file.".to_owned());
         let schema = doc.schema::<Line>();
-        let response = ResponseBuilder::new()
-            .description("Each line as described; the last is the head.")
-            .content(NDJSON_TYPE, Content::new(Some(schema)))
-            .header("Content-Disposition", disposition);
-        doc.response(200, response);
+        let lines = "Each line as described; the last is the head.";
+        describe_attachment(doc, NDJSON_TYPE, schema, lines);
     }
 }

@@ -1,12 +1,12 @@
-//! What happens to every request, whatever its route.
+//! The layers of every request.
 //!
-//! From the outside in: compression; the request's id, span, metrics and the finishing of its
-//! response ([`finish`]); panics; the limit on what is in the works and the time it may take
-//! ([`guard`]). So whatever goes wrong further in, the caller gets a problem with the request's id,
-//! the log has a line under the same id, and no request can hold a place for ever.
+//! From the outside in: compression; the id, span and metrics of the request and the completion of its
+//! response ([`finish`]); panics; the limits on concurrent requests and their time ([`guard`]). So every
+//! failure further in becomes a problem with the id of the request and a log line under the same id, and
+//! no request occupies a permit for ever.
 //!
-//! Nothing that a stranger sends is ever logged: a span has the method, the route's template and
-//! the id. Not the path, which has ids; not the query, the headers or the body.
+//! Input is never logged: a span has the method, the template of the route and the id, but not the path
+//! (it has ids and tokens), the query, the headers or the body.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -38,21 +38,20 @@ use crate::{
     domain::refusal::{Code, Refusal},
     http::{
         describe,
-        extract::long_poll::LONGEST_WAIT,
         problem::{Error, Result, UNAVAILABLE_DETAIL},
-        state::{HttpState, Limits},
+        state::{HttpState, LONGEST_WAIT, Limits},
     },
 };
 
-/// The id of a request: taken from the sender when it is a sane one, made otherwise.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The header with the id of a request: the sender's if it is valid, otherwise a new one.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 64;
-/// How much longer a request that waits may take than the longest wait.
+/// The time of a waiting request beyond the longest wait.
 const WAIT_MARGIN: Duration = Duration::from_secs(15);
-/// Below this, compressing costs more than it saves.
+/// The smallest body in bytes whose compression saves more than it costs.
 const SMALLEST_COMPRESSED: u64 = 1024;
 
-/// Puts the layers around the routes that `document` describes.
+/// Puts the layers around `routes`. `document` describes them and has their markers.
 pub fn layered(routes: Router<HttpState>, state: &HttpState, document: &mut OpenApi) -> Router {
     let guarded = Arc::new(Guard::new(state.limits, document));
     routes
@@ -70,11 +69,12 @@ pub fn layered(routes: Router<HttpState>, state: &HttpState, document: &mut Open
 }
 
 async fn not_found() -> Error {
-    Refusal::new(Code::NotFound, "there is no such path; `/openapi.json` lists all of them").into()
+    Refusal::new(Code::NotFound, "there is no such path; `/openapi.json` lists all paths").into()
 }
 
 async fn method_not_allowed() -> Error {
-    Refusal::new(Code::MethodNotAllowed, "this path takes the methods in the `Allow` header").into()
+    Refusal::new(Code::MethodNotAllowed, "the path has only the methods in the `Allow` header")
+        .into()
 }
 
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
@@ -86,7 +86,7 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     Error::internal(format!("a handler panicked: {text}")).into_response()
 }
 
-/// Gives the request its id and span, and completes its response.
+/// Assigns the id and the span of the request, and completes its response.
 async fn finish(mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let route = request.extensions().get::<MatchedPath>().map(|path| Arc::from(path.as_str()));
@@ -118,7 +118,7 @@ fn complete(mut response: Response, id: &str, head: bool) -> Response {
     response
 }
 
-/// The problem of `error` with the request's id, with the headers that routing gave (`Allow`).
+/// The problem of `error` with the id of the request. Keeps the headers of the router (`Allow`).
 fn with_body_of(response: Response, error: Error, id: &str) -> Response {
     let (given, _) = response.into_parts();
     let mut response = error.into_response_for(id);
@@ -136,8 +136,8 @@ fn without_body(response: Response) -> Response {
     Response::from_parts(parts, Body::new(Full::default()))
 }
 
-/// What every response says unless its handler says otherwise. An answer belongs to a key and a
-/// moment, so nobody keeps it; and nothing that muster serves is to be run or framed.
+/// The headers of every response whose handler sets no others. An answer depends on a key and a moment,
+/// so no cache may store it; no browser may run or frame it.
 const DEFAULT_HEADERS: [(HeaderName, &str); 5] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
@@ -147,11 +147,11 @@ const DEFAULT_HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 fn request_id(headers: &HeaderMap) -> Arc<str> {
-    let sane = |text: &&str| {
+    let valid = |text: &&str| {
         (1..=LONGEST_REQUEST_ID).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
     };
-    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(sane);
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(valid);
     given.map_or_else(|| format!("req_{:032x}", rand::random::<u128>()).into(), Arc::from)
 }
 
@@ -160,9 +160,9 @@ struct Guard {
     short: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     timeout: Duration,
-    /// Method and path of the operations that may wait.
+    /// Method and path of the operations with the marker `long_poll`.
     long_polls: HashSet<(Method, String)>,
-    /// Paths that answer even when everything else is refused.
+    /// The paths with the marker `always`.
     always: HashSet<String>,
 }
 
@@ -189,12 +189,12 @@ impl Guard {
         }
     }
 
-    fn place(&self, request: &Request) -> Option<(&Arc<Semaphore>, Duration)> {
+    fn permits(&self, request: &Request) -> Option<(&Arc<Semaphore>, Duration)> {
         let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
         if self.always.contains(path) {
             return None;
         }
-        // Owning a key to look it up costs two small allocations per request; so be it.
+        // The owned key of the lookup costs two small allocations per request.
         if self.long_polls.contains(&(request.method().clone(), path.to_owned())) {
             return Some((&self.waiting, self.timeout.max(LONGEST_WAIT + WAIT_MARGIN)));
         }
@@ -202,15 +202,15 @@ impl Guard {
     }
 }
 
-/// Refuses what is too much, and ends what takes too long.
+/// Refuses requests beyond the limit, and ends those that take too long.
 async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Result<Response> {
-    let Some((places, timeout)) = guard.place(&request) else {
+    let Some((permits, timeout)) = guard.permits(&request) else {
         return Ok(next.run(request).await);
     };
-    let Ok(_place) = places.try_acquire() else {
-        return Err(unavailable("too many requests are in the works"));
+    let Ok(_permit) = permits.try_acquire() else {
+        return Err(unavailable("too many concurrent requests"));
     };
-    let _in_flight = InFlight::new();
+    let _in_flight = InFlight::start();
     tokio::time::timeout(timeout, next.run(request))
         .await
         .map_err(|_| unavailable("the request took too long"))

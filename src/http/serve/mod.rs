@@ -1,13 +1,12 @@
-//! Connections: taking them, what they may cost, and ending them.
+//! Connections: their acceptance, cost and end.
 //!
-//! HTTP/1.1 with keep-alive; what is in front of the service speaks whatever else there is. A
-//! connection that sends no complete head of a request within [`IDLE`] is closed, so nobody can
-//! hold places by saying nothing or by saying it slowly. Thousands of agents wait on connections
-//! at once, so a connection holds little: small buffers, and no state for protocols it does not
-//! speak.
+//! HTTP/1.1 with keep-alive; other protocols are the business of a proxy. A connection that sends no
+//! complete request head within [`IDLE`] is closed, so a silent or slow client occupies nothing for long.
+//! Thousands of agents wait on connections at once, so a connection costs little: small buffers, and no
+//! state for other protocols.
 //!
-//! When the stop begins, no connection is taken any more; idle ones are closed, and the others
-//! after the answer they wait for.
+//! On shutdown the service accepts no more connections, closes idle ones at once, and the others after
+//! their answer.
 
 pub mod layers;
 pub mod request_id;
@@ -24,18 +23,18 @@ use hyper_util::{
 };
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long a connection may take for the head of its next request. Longer than any agent is
-/// silent between two beats of a common lease, so that connections are kept.
+/// The longest wait for the head of the next request. Longer than the pause between two heartbeats of a
+/// common lease, so that agents keep their connections.
 const IDLE: Duration = Duration::from_secs(120);
-/// Bytes of a head of a request at most, and of what is written at once.
+/// The largest request head, and the largest single write, in bytes.
 const BUFFER: usize = 64 * 1024;
-/// The pause after the system could give no connection, for want of files or memory.
+/// The pause after the system could not accept a connection, for lack of files or memory.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Serves the router until the stop, and returns when every connection has ended.
+/// Serves the router until `stop` completes, and returns when every connection has ended.
 ///
 /// # Errors
-/// When the listener has no address any more.
+/// If the listener has no address.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -65,7 +64,7 @@ async fn serve_with(
         let connection = connections.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                // Strangers hang up and talk nonsense all day.
+                // Clients disconnect and send invalid HTTP all the time.
                 tracing::debug!(%error, "a connection ended early");
             }
         });
@@ -75,18 +74,18 @@ async fn serve_with(
     Ok(())
 }
 
-/// The next connection. What can go wrong is the other side's, or passes.
+/// The next connection. Errors concern one client, or are temporary.
 async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                // Answers are small and waited for.
+                // Answers are small, and clients wait for them.
                 let _ = stream.set_nodelay(true);
                 return stream;
             }
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "no connection can be taken");
+                tracing::error!(%error, "no connection can be accepted");
                 tokio::time::sleep(PAUSE).await;
             }
         }

@@ -1,7 +1,7 @@
-//! The log lines and metrics of requests.
+//! Log lines and metrics of requests.
 //!
-//! The labels are bounded, whatever strangers send: the route's template or `none`, a known method
-//! or `other`, the status. A span has the same and the request's id.
+//! Labels are bounded for any input: the template of the route or `none`, a known method or `other`, the
+//! status. A span has the same and the id of the request.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ const SECONDS: &str = "muster_http_request_seconds";
 const PROBLEMS: &str = "muster_http_problems_total";
 const IN_FLIGHT: &str = "muster_http_requests_in_flight";
 
-/// One request on its way.
+/// The measurement of one request.
 #[derive(Debug)]
 pub struct Measure {
     method: &'static str,
@@ -24,20 +24,20 @@ pub struct Measure {
 }
 
 impl Measure {
-    /// Starts the measure of a request to `route`.
+    /// Starts to measure a request to `route`.
     #[must_use]
     pub fn start(method: &Method, route: Option<Arc<str>>) -> Self {
         let route = route.unwrap_or_else(|| Arc::from("none"));
         Self { method: method_label(method), route, started: Stopwatch::start() }
     }
 
-    /// The span that everything which the request does is logged in.
+    /// The span of everything that the request logs.
     #[must_use]
     pub fn span(&self, request_id: &str) -> Span {
         info_span!("request", request_id, method = self.method, route = &*self.route)
     }
 
-    /// Counts the request and logs how it went. Call it inside the span.
+    /// Counts the request and logs its result. Call it inside the span.
     pub fn stop(&self, status: StatusCode, error: Option<&Error>) {
         let elapsed = self.started.elapsed();
         metrics::counter!(REQUESTS, "method" => self.method, "route" => Arc::clone(&self.route),
@@ -56,28 +56,22 @@ impl Measure {
         let cause = problem.cause();
         match code {
             Code::Internal => error!(status, elapsed_us, code = %code, cause, "failed"),
-            Code::Unavailable => warn!(status, elapsed_us, code = %code, cause, "not taken"),
+            Code::Unavailable => warn!(status, elapsed_us, code = %code, cause, "unavailable"),
             refusal => info!(status, elapsed_us, code = %refusal, "refused"),
         }
     }
 }
 
-/// A request in the works: counted for as long as this lives, however the request ends.
+/// A running request: counted while this value lives, however the request ends.
 #[derive(Debug)]
 pub struct InFlight(());
 
 impl InFlight {
-    /// Counts one more.
+    /// Counts one more request.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn start() -> Self {
         metrics::gauge!(IN_FLIGHT).increment(1.0);
         Self(())
-    }
-}
-
-impl Default for InFlight {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -87,16 +81,16 @@ impl Drop for InFlight {
     }
 }
 
-/// What the metrics of this file mean, for whoever reads `/metrics`.
+/// Registers the descriptions of these metrics, which `/metrics` shows.
 pub fn describe_metrics() {
-    metrics::describe_counter!(REQUESTS, "Requests answered, by method, route and status.");
+    metrics::describe_counter!(REQUESTS, "Answered requests, by method, route and status.");
     metrics::describe_histogram!(
         SECONDS,
         metrics::Unit::Seconds,
-        "How long answers took, long polls included, by method and route."
+        "Time to the answer, long polls included, by method and route."
     );
-    metrics::describe_counter!(PROBLEMS, "Requests refused or failed, by problem code.");
-    metrics::describe_gauge!(IN_FLIGHT, "Requests in the works.");
+    metrics::describe_counter!(PROBLEMS, "Refused and failed requests, by problem code.");
+    metrics::describe_gauge!(IN_FLIGHT, "Running requests.");
 }
 
 fn method_label(method: &Method) -> &'static str {

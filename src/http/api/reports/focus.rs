@@ -1,18 +1,16 @@
-//! The export for billing tools: columns as FOCUS names them, the open specification of the FinOps
+//! The export for billing tools, with the columns of FOCUS: the open specification of the FinOps
 //! Foundation for cost and usage.
 //!
-//! What is where:
-//! - The workspace is the billing account, a project the sub-account, an agent the resource, a
-//!   model the service. The provider is who was called; where nobody said so, who made the model.
-//! - Money is a row of its own beside the rows of tokens and other units, and only it has costs: so
-//!   costs add up, and quantities do by their unit. Nothing is known of list prices and discounts,
-//!   so the four costs are the same.
-//! - Days and months are those of UTC. The first and last day are cut to the time that was asked for.
-//! - A row that corrects what was charged before has the class `Correction`, and may be below zero.
+//! - The workspace is the billing account, a project the sub-account, an agent the resource, a model the
+//!   service. The provider is the reported one, otherwise the maker of the model.
+//! - Money is a separate row beside those of tokens and other units, and only it has costs: so costs add
+//!   up, and quantities add up by unit. List prices and discounts are unknown, so the four costs are equal.
+//! - Days and months are in UTC. The first and the last day are cut to the requested period.
+//! - A row that corrects an earlier charge has the class `Correction`, and may be negative.
 
 use chrono::{DateTime, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     app::reports::{DayExport, DaySpend},
@@ -22,7 +20,7 @@ use crate::{
     http::reply::csv::Table,
 };
 
-/// What stands for a provider or model that nobody named: these columns may not be empty.
+/// The value of an unknown provider or model: these columns must not be empty.
 const UNKNOWN: &str = "unknown";
 
 /// The columns, in the order of [`cells`].
@@ -127,12 +125,12 @@ fn instant(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// What a row costs, and how much of what it is.
+/// The cost and the quantities of a row.
 struct Quantities {
     cost: String,
-    /// How much was consumed, and its unit.
+    /// The consumed quantity, and its unit.
     consumed: (String, String),
-    /// By how much it is priced, and its unit.
+    /// The priced quantity, and its unit.
     priced: (String, String),
 }
 
@@ -156,19 +154,15 @@ fn description(spend: &DaySpend) -> String {
     }
 }
 
-/// What people allocate by: the goal, and the task and capabilities where the row is about one.
+/// The keys of cost allocation: the goal, and the task and capabilities of a row about one task.
 fn tags(spend: &DaySpend) -> String {
-    let mut tags = Map::new();
-    let mut tag = |name: &str, value: &str| {
-        tags.insert(name.to_owned(), Value::String(value.to_owned()));
-    };
-    tag("goal", &spend.goal_id.to_string());
-    tag("goal_title", &spend.goal_title);
-    if let Some(task) = &spend.task {
-        tag("task", task);
-    }
-    if let Some(capability) = &spend.capability {
-        tag("capability", capability);
-    }
-    Value::Object(tags).to_string()
+    let tags = [
+        ("goal", Some(spend.goal_id.to_string())),
+        ("goal_title", Some(spend.goal_title.clone())),
+        ("task", spend.task.clone()),
+        ("capability", spend.capability.clone()),
+    ];
+    let present =
+        tags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
+    Value::Object(present.collect()).to_string()
 }

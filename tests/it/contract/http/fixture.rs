@@ -21,7 +21,7 @@ use muster::{
             conditional::{IfMatch, IfNoneMatch, Versioned},
             idempotency::Create,
             long_poll::WaitQuery,
-            page::{Listing, Paged, SortKey},
+            page::{Listing, Paged},
             path::ApiPath,
             query::ApiQuery,
         },
@@ -76,17 +76,9 @@ pub struct Number {
     pub n: u32,
 }
 
-impl SortKey for Number {
-    const LIST: &'static str = "numbers";
-}
-
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Foreign {
     pub n: u32,
-}
-
-impl SortKey for Foreign {
-    const LIST: &'static str = "others";
 }
 
 /// Whether the service is ready, as told.
@@ -144,7 +136,7 @@ async fn create(Create { body, idempotency }: Create<Thing>) -> Result<Created<V
     let request = idempotency.map(|request| (request.key, request.fingerprint));
     let replayed = body.title == "again";
     let value = json!({ "title": body.title, "idempotency": request });
-    Ok(Created::new("/things/1", Outcome { value, replayed }).version(1))
+    Ok(Created::new(Outcome { value, replayed }, |_| "/things/1".to_owned()).version(|_| 1))
 }
 
 async fn numbers(list: Listing<Filter, Number>) -> Result<Paged<Number>> {
@@ -154,7 +146,7 @@ async fn numbers(list: Listing<Filter, Number>) -> Result<Paged<Number>> {
 }
 
 async fn edited(known: IfNoneMatch) -> Versioned<Value> {
-    Versioned::new(7, json!({ "known": known.version })).unless(known)
+    Versioned::new(json!({ "known": known.version }), |_| 7).unless(known)
 }
 
 async fn edit(if_match: IfMatch) -> Json<Option<i64>> {

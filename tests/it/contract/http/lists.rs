@@ -58,9 +58,9 @@ async fn only_cursors_of_the_same_list_are_taken() {
     let encode = |value: serde_json::Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
     for (path, cursor) in [
         ("/others", own.to_owned()),
-        ("/numbers", encode(json!({ "v": 2, "l": "numbers", "k": { "n": 1 } }))),
-        ("/numbers", encode(json!({ "v": 1, "l": "numbers", "k": { "n": "1" } }))),
-        ("/numbers", encode(json!({ "v": 1, "l": "numbers", "k": { "n": -1 } }))),
+        ("/numbers", encode(json!({ "v": 2, "l": "/numbers", "k": { "n": 1 } }))),
+        ("/numbers", encode(json!({ "v": 1, "l": "/numbers", "k": { "n": "1" } }))),
+        ("/numbers", encode(json!({ "v": 1, "l": "/numbers", "k": { "n": -1 } }))),
         ("/numbers", encode(json!([]))),
         ("/numbers", "!!!".to_owned()),
         ("/numbers", String::new()),

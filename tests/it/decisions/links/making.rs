@@ -207,12 +207,12 @@ async fn votes_by_link_count_as_votes() {
 
     let alice = text(&make(&fleet, &approval, "alice").await["path"]);
     let shown = page(send(&client, &alice, &approval, APPROVE).await, 200);
-    assert!(shown.contains("others have to decide, too"), "{shown}");
+    assert!(shown.contains("Others must also decide"), "{shown}");
     let before = dump(&fleet.pool).await;
     let reject = &[("decision", "reject"), ("reason", "after all not")];
     for answer in [client.get(&alice).await, send(&client, &alice, &approval, reject).await] {
         let shown = page(answer, 200);
-        assert!(shown.contains("others have to decide, too") && !shown.contains("<form"));
+        assert!(shown.contains("Others must also decide") && !shown.contains("<form"));
     }
     same("a vote sent again", &before, &dump(&fleet.pool).await);
     let bob = text(&make(&fleet, &approval, "bob").await["path"]);

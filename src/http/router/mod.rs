@@ -1,0 +1,222 @@
+//! The page: every operation of the HTTP API with its method, path, handler and layers.
+//!
+//! The axum router and the OpenAPI document are made from this table. A row is
+//!
+//! ```text
+//! METHOD "path" => module::handler [refusals], layers;
+//! ```
+//!
+//! - `refusals` are the problem codes of the use case. The signature of the handler says the others
+//!   ([`super::describe`]): its caller, its path, query, headers and body.
+//! - `long_poll`: the request may stay open for [`super::state::LONGEST_WAIT`] and more, and counts
+//!   among the waiting requests instead of the short ones.
+//! - `body_limit = bytes`: the largest body, where it is not [`BODY_LIMIT`].
+//! - `always`: answered even while other requests are refused because of overload.
+//!
+//! [`super::serve::layers`] applies the layers of all requests. A handler repeats its method and path
+//! for its reader; a test compares both. What is not an operation (`/docs`, `/`) is in
+//! [`super::docs`].
+//!
+//! [`BODY_LIMIT`]: super::extract::body::BODY_LIMIT
+
+mod route;
+
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    api::{
+        agents, approvals, attempts, attention, audit, budgets, claims, events, freezes, goals,
+        keys, links, plans, policies, prices, problems, projects, reports, rules, supervisor,
+        tasks, verify, whoami,
+    },
+    decide, docs, health,
+    state::HttpState,
+};
+use crate::domain::refusal::Code;
+use route::{Route, operations};
+
+const MIB: usize = 1024 * 1024;
+
+operations! {
+    "goals" {
+        GET    "/v1/goals"                  => goals::list_goals;
+        POST   "/v1/goals"                  => goals::create_goal
+            [NoTasksFound, PlanInvalid, BudgetExhausted], body_limit = 4 * MIB;
+        GET    "/v1/goals/{goal_id}"        => goals::get_goal, long_poll;
+        PATCH  "/v1/goals/{goal_id}"        => goals::update_goal [GoalEnded];
+        POST   "/v1/goals/{goal_id}/cancel" => goals::cancel_goal [GoalEnded];
+    }
+    "plans" {
+        POST   "/v1/plans/preview"          => goals::preview_plan
+            [NoTasksFound, PlanInvalid], body_limit = 4 * MIB;
+        GET    "/v1/goals/{goal_id}/plans"  => plans::list_plans;
+    }
+    "tasks" {
+        GET    "/v1/tasks"                       => tasks::list_tasks;
+        GET    "/v1/tasks/{task_id}"             => tasks::get_task;
+        PATCH  "/v1/tasks/{task_id}"             => tasks::update_task [TaskEnded];
+        POST   "/v1/tasks/{task_id}/cancel"      => tasks::cancel_task [TaskEnded];
+        POST   "/v1/tasks/{task_id}/reassign"    => tasks::reassign_task
+            [TaskEnded, GoalEnded, WrongState, PreconditionFailed];
+        POST   "/v1/tasks/{task_id}/takeover"    => tasks::take_over_task
+            [TaskEnded, GoalEnded, WrongState, PreconditionFailed, Frozen, BudgetExhausted];
+        POST   "/v1/tasks/{task_id}/acknowledge" => tasks::acknowledge_task [WrongState];
+    }
+    "claims" {
+        POST   "/v1/claims" => claims::claim [AgentNotActive], long_poll;
+    }
+    "attempts" {
+        POST   "/v1/attempts/{attempt_id}/heartbeat" => attempts::heartbeat
+            [NotYourAttempt, LeaseLost];
+        POST   "/v1/heartbeats"                      => attempts::heartbeat_many;
+        POST   "/v1/attempts/{attempt_id}/spend"     => attempts::report_spend
+            [NotYourAttempt, LeaseLost];
+        POST   "/v1/attempts/{attempt_id}/authorize" => attempts::authorize
+            [NotYourAttempt, LeaseLost, Frozen, BudgetExhausted];
+        POST   "/v1/attempts/{attempt_id}/complete"  => attempts::complete
+            [NotYourAttempt, LeaseLost, Frozen, AlreadyCompleted, EvidenceMissing];
+        POST   "/v1/attempts/{attempt_id}/fail"      => attempts::fail
+            [NotYourAttempt, LeaseLost, Frozen, AlreadyCompleted];
+        POST   "/v1/attempts/{attempt_id}/release"   => attempts::release
+            [NotYourAttempt, LeaseLost, Frozen, AlreadyCompleted];
+        POST   "/v1/attempts/{attempt_id}/subtasks"  => attempts::add_subtasks
+            [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, PlanInvalid],
+             body_limit = 4 * MIB;
+        POST   "/v1/attempts/{attempt_id}/approvals" => attempts::ask
+            [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded];
+        GET    "/v1/attempts/{attempt_id}"           => attempts::get_attempt;
+        GET    "/v1/attempts/{attempt_id}/spend"     => attempts::list_attempt_spend;
+        GET    "/v1/tasks/{task_id}/attempts"        => tasks::list_task_attempts;
+        GET    "/v1/agents/{agent_id}/attempts"      => attempts::list_agent_attempts;
+    }
+    "approvals" {
+        GET    "/v1/approvals"                           => approvals::list_approvals;
+        GET    "/v1/approvals/{approval_id}"             => approvals::get_approval, long_poll;
+        GET    "/v1/approvals/{approval_id}/revisions"   => approvals::list_approval_revisions;
+        POST   "/v1/approvals/{approval_id}/revise"      => approvals::revise_approval
+            [AlreadyDecided, PayloadChanged, PlanInvalid];
+        POST   "/v1/approvals/{approval_id}/decide"      => approvals::decide_approval
+            [EvidenceMissing, AlreadyDecided, SeparationOfDuties, NotAnApprover, AlreadyVoted,
+             PayloadChanged, PlanInvalid, GoalEnded, TaskEnded, BudgetExhausted];
+        GET    "/v1/approvals/{approval_id}/links"                  => links::list_approval_links;
+        POST   "/v1/approvals/{approval_id}/links"                  => links::create_approval_link
+            [AlreadyDecided, SeparationOfDuties, LinkRefused];
+        GET    "/v1/approvals/{approval_id}/links/{link_id}"        => links::get_approval_link;
+        POST   "/v1/approvals/{approval_id}/links/{link_id}/revoke" => links::revoke_approval_link;
+        GET    "/decide/{token}"                         => decide::show_link;
+        POST   "/decide/{token}"                         => decide::decide_by_link;
+        GET    "/v1/approval-policies"                      => policies::list_approval_policies;
+        POST   "/v1/approval-policies"                      => policies::create_approval_policy
+            [NotFound, AlreadyExists];
+        GET    "/v1/approval-policies/{policy_id}"          => policies::get_approval_policy;
+        PUT    "/v1/approval-policies/{policy_id}"          => policies::replace_approval_policy
+            [AlreadyExists];
+        DELETE "/v1/approval-policies/{policy_id}"          => policies::retire_approval_policy;
+        POST   "/v1/approval-policies/{policy_id}/simulate" => policies::simulate_approval_policy;
+    }
+    "attention" {
+        GET    "/v1/attention" => attention::list_attention;
+    }
+    "projects" {
+        GET    "/v1/projects"              => projects::list_projects;
+        POST   "/v1/projects"              => projects::create_project [AlreadyExists];
+        GET    "/v1/projects/{project_id}" => projects::get_project;
+        PATCH  "/v1/projects/{project_id}" => projects::update_project [AlreadyExists];
+    }
+    "budgets" {
+        GET    "/v1/budgets"             => budgets::list_budgets;
+        POST   "/v1/budgets"             => budgets::create_budget [NotFound, AlreadyExists];
+        GET    "/v1/budgets/{budget_id}" => budgets::get_budget;
+        PATCH  "/v1/budgets/{budget_id}" => budgets::update_budget [BudgetExhausted];
+    }
+    "reports" {
+        GET    "/v1/reports/spend"            => reports::get_spend_report;
+        GET    "/v1/reports/spend.csv"        => reports::export_spend_report;
+        GET    "/v1/reports/focus.csv"        => reports::export_focus;
+        GET    "/v1/reports/forecast"         => reports::forecast_budget [NotFound];
+        GET    "/v1/goals/{goal_id}/estimate" => reports::estimate_goal;
+    }
+    "prices" {
+        GET    "/v1/prices"        => prices::list_prices;
+        POST   "/v1/prices"        => prices::create_price;
+        POST   "/v1/prices/import" => prices::import_prices, body_limit = 16 * MIB;
+        GET    "/v1/prices/find"   => prices::find_price [NotFound];
+        POST   "/v1/prices/rerate" => prices::rerate_spend;
+    }
+    "agents" {
+        GET    "/v1/agents"            => agents::list_agents;
+        POST   "/v1/agents"            => agents::register_agent [AgentNotActive];
+        GET    "/v1/agents/{agent_id}" => agents::get_agent;
+        PATCH  "/v1/agents/{agent_id}" => agents::update_agent;
+    }
+    "freezes" {
+        GET    "/v1/freezes"                  => freezes::list_freezes;
+        POST   "/v1/freezes"                  => freezes::set_freeze [NotFound];
+        GET    "/v1/freezes/{freeze_id}"      => freezes::get_freeze;
+        POST   "/v1/freezes/{freeze_id}/lift" => freezes::lift_freeze;
+    }
+    "rules" {
+        GET    "/v1/rules"                             => rules::list_rules;
+        POST   "/v1/rules"                             => rules::create_rule [AlreadyExists];
+        POST   "/v1/rules/dry-run"                     => rules::dry_run_rule;
+        GET    "/v1/rules/{rule_id}"                   => rules::get_rule;
+        PATCH  "/v1/rules/{rule_id}"                   => rules::update_rule [AlreadyExists];
+        DELETE "/v1/rules/{rule_id}"                   => rules::delete_rule;
+        GET    "/v1/interventions"                     => rules::list_interventions;
+        GET    "/v1/interventions/{intervention_id}"   => rules::get_intervention;
+    }
+    "events" {
+        GET    "/v1/events" => events::list_events, long_poll;
+    }
+    "audit" {
+        GET    "/v1/audit"        => audit::list_audit;
+        GET    "/v1/audit/verify" => audit::verify_audit, long_poll;
+        GET    "/v1/audit/export" => audit::export_audit, long_poll;
+    }
+    "keys" {
+        GET    "/v1/keys"                 => keys::list_keys;
+        POST   "/v1/keys"                 => keys::create_key;
+        GET    "/v1/keys/{key_id}"        => keys::get_key;
+        POST   "/v1/keys/{key_id}/revoke" => keys::revoke_key [LastAdminKey];
+        GET    "/v1/whoami"               => whoami::whoami;
+    }
+    "health" {
+        GET    "/v1/supervisor" => supervisor::get_supervisor;
+        GET    "/v1/verify"     => verify::verify, long_poll;
+        GET    "/livez"         => health::livez, always;
+        GET    "/readyz"        => health::readyz, always;
+        GET    "/metrics"       => health::metrics, always;
+    }
+    "problems" {
+        GET    "/problems"        => problems::list_problems;
+        GET    "/problems/{code}" => problems::get_problem;
+    }
+    "docs" {
+        GET    "/openapi.json" => docs::openapi_json;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::describe;
+
+    #[test]
+    fn the_page_says_what_is_served() {
+        let mut document = routes().into_openapi();
+        let mut served = Vec::new();
+        for (path, item) in &mut document.paths.paths {
+            for (method, operation) in describe::operations(item) {
+                let id = operation.operation_id.clone().unwrap_or_default();
+                served.push((method.to_string(), path.clone(), id));
+            }
+        }
+        let row = |(method, path, id): &(&str, &str, &str)| {
+            ((*method).to_owned(), (*path).to_owned(), (*id).to_owned())
+        };
+        let mut rows: Vec<_> = PAGE.iter().map(row).collect();
+        served.sort();
+        rows.sort();
+        assert_eq!(rows, served);
+    }
+}

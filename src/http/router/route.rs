@@ -1,0 +1,75 @@
+//! One row of the page: a route, its documentation and its layers.
+
+use axum::Extension;
+use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt as _};
+
+use crate::{
+    domain::refusal::Code,
+    http::{
+        describe::{self, Documented},
+        extract::body::BodyLimit,
+        state::HttpState,
+    },
+};
+
+/// A route in the making. Its methods are the words that a row may have after the handler.
+pub struct Route(UtoipaMethodRouter<HttpState>);
+
+impl Route {
+    /// The route of a handler, documented by its signature. It belongs to the group `tag`, and its use
+    /// case refuses with `codes`.
+    pub fn new<Args, H: Documented<Args>>(
+        mut routes: UtoipaMethodRouter<HttpState>,
+        _handler: &H,
+        tag: &str,
+        codes: &[Code],
+    ) -> Self {
+        describe::complete::<H, Args>(&mut routes.1, &mut routes.0, tag, codes);
+        Self(routes)
+    }
+
+    /// Requests may stay open for as long as their sender may ask to wait.
+    pub fn long_poll(mut self) -> Self {
+        describe::mark(&mut self.0.1, describe::LONG_POLL);
+        self
+    }
+
+    /// Requests are answered even while others are refused because of overload.
+    pub fn always(mut self) -> Self {
+        describe::mark(&mut self.0.1, describe::ALWAYS);
+        self
+    }
+
+    /// Bodies have at most this many bytes.
+    pub fn body_limit(self, bytes: usize) -> Self {
+        Self(self.0.layer(Extension(BodyLimit(bytes))))
+    }
+
+    pub fn done(self) -> UtoipaMethodRouter<HttpState> {
+        self.0
+    }
+}
+
+/// The table of the page as a function `routes`, and as `PAGE` for the test.
+macro_rules! operations {
+    ($($tag:literal {$(
+        $method:ident $path:literal => $module:ident::$handler:ident
+        $([$($code:ident),+])? $(, $layer:ident $(= $value:expr)?)*;
+    )+})+) => {
+        /// The operations, and the OpenAPI document that describes them.
+        pub fn routes() -> OpenApiRouter<HttpState> {
+            let mut router = OpenApiRouter::with_openapi(docs::preface());
+            $($(
+                let codes = &[$($(Code::$code),+)?];
+                let route = Route::new(routes!($module::$handler), &$module::$handler, $tag, codes);
+                router = router.routes(route $(.$layer($($value)?))* .done());
+            )+)+
+            router
+        }
+
+        #[cfg(test)]
+        const PAGE: &[(&str, &str, &str)] =
+            &[$($((stringify!($method), $path, stringify!($handler)),)+)+];
+    };
+}
+pub(super) use operations;
