@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `router` | the page: every method and path with its handler, refusals and layers |
 //! | `api` | the handlers of `/v1`, one file per noun |
-//! | `decide`, [`health`], [`docs`], [`problem_pages`] | the pages and operations outside `/v1` |
+//! | `decide`, [`health`], [`docs`], `api::problems` | the pages and operations outside `/v1` |
 //! | [`extract`] | the parts of a request, and the refusal of wrong input |
 //! | [`reply`], [`problem`] | the answers, and the problems |
 //! | [`describe`] | the OpenAPI document from the types of handlers |

@@ -111,7 +111,7 @@ impl PathParam for Code {
 
 /// What the reader wants to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub enum Wanted {
     Html,
     Markdown,
     Json,
@@ -146,7 +146,7 @@ fn wanted(headers: &HeaderMap) -> Wanted {
         .unwrap_or(Wanted::Html)
 }
 
-pub(super) struct ListPage(Wanted);
+pub struct ListPage(Wanted);
 
 impl IntoResponse for ListPage {
     fn into_response(self) -> Response {
@@ -167,7 +167,7 @@ impl Describe for ListPage {
     }
 }
 
-pub(super) struct CodePage(Code, Wanted);
+pub struct CodePage(Code, Wanted);
 
 impl IntoResponse for CodePage {
     fn into_response(self) -> Response {
