@@ -69,7 +69,9 @@ mod decide;
 pub mod describe;
 pub mod docs;
 pub mod extract;
+pub mod handbook;
 pub mod health;
+mod markdown;
 pub mod problem;
 pub mod reply;
 mod router;
@@ -84,7 +86,7 @@ use state::HttpState;
 /// The whole service: the operations of the page, Swagger UI, and the layers around them.
 pub fn router(state: &HttpState) -> Router {
     let (routes, mut document) = router::routes().split_for_parts();
-    serve::layers::layered(routes.merge(docs::swagger_ui()), state, &mut document)
+    serve::layers::layered(routes.merge(docs::swagger_ui()).merge(handbook::routes()), state, &mut document)
 }
 
 /// The OpenAPI document.

@@ -2,16 +2,10 @@
 //!
 //! Browsers get HTML; `curl` and agents get Markdown or JSON if they ask for it (`Accept`).
 
-use std::sync::LazyLock;
-
 use axum::{
-    extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use utoipa::{
     ToSchema,
     openapi::{Content, response::ResponseBuilder},
@@ -25,6 +19,7 @@ use crate::{
             auth::Public,
             path::{ApiPath, PathParam},
         },
+        markdown::{Wanted, html, markdown},
         problem::{
             Result,
             pages::{page, section},
@@ -32,13 +27,6 @@ use crate::{
         reply::Reply,
     },
 };
-
-const STYLE: &str = "body{font:1rem/1.6 system-ui,sans-serif;max-width:42rem;margin:3rem auto;\
-    padding:0 1rem;color:#1b1f24;background:#fff}code,pre{font:.9em ui-monospace,monospace;\
-    background:#f1f3f5;border-radius:3px;padding:.1em .3em}pre{padding:1em;overflow:auto}\
-    h1{font-size:1.5rem;line-height:1.3}a{color:#0b57d0}\
-    @media(prefers-color-scheme:dark){body{color:#e6e8ea;background:#15181c}\
-    code,pre{background:#23282e}a{color:#8ab4f8}}";
 
 /// One problem code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -107,43 +95,6 @@ impl PathParam for Code {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
         <Self as utoipa::PartialSchema>::schema()
     }
-}
-
-/// What the reader wants to read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    Html,
-    Markdown,
-    Json,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Wanted {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(
-        parts: &mut Parts,
-        _: &S,
-    ) -> std::result::Result<Self, Self::Rejection> {
-        Ok(wanted(&parts.headers))
-    }
-}
-
-impl Describe for Wanted {
-    fn describe(_: &mut Description<'_>) {}
-}
-
-fn wanted(headers: &HeaderMap) -> Wanted {
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    let ranges = accept.unwrap_or_default().split(',');
-    ranges
-        .filter_map(|range| match range.split(';').next()?.trim() {
-            "text/html" => Some(Wanted::Html),
-            "text/markdown" | "text/plain" => Some(Wanted::Markdown),
-            "application/json" => Some(Wanted::Json),
-            _ => None,
-        })
-        .next()
-        .unwrap_or(Wanted::Html)
 }
 
 pub struct ListPage(Wanted);
@@ -227,36 +178,4 @@ fn list_markdown() -> String {
         "# Problems\n\nEvery problem has one of these codes. Programs branch on the code, never on \
          texts. *Retry*: the same request may succeed later.\n\n{lines}"
     )
-}
-
-fn markdown(text: String) -> Response {
-    let content_type = HeaderValue::from_static("text/markdown; charset=utf-8");
-    (
-        [(header::CONTENT_TYPE, content_type), (header::VARY, HeaderValue::from_static("accept"))],
-        text,
-    )
-        .into_response()
-}
-
-fn html(title: &str, text: &str) -> Response {
-    static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-        let hash = BASE64.encode(&Sha256::digest(STYLE));
-        let policy =
-            format!("default-src 'none'; style-src 'sha256-{hash}'; frame-ancestors 'none'");
-        HeaderValue::from_str(&policy)
-            .unwrap_or(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"))
-    });
-    let mut body = String::new();
-    pulldown_cmark::html::push_html(&mut body, pulldown_cmark::Parser::new(text));
-    let page = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\">\
-         <title>{title} · muster</title><style>{STYLE}</style></head>\n<body>\n{body}</body></html>\n"
-    );
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
-        (header::CONTENT_SECURITY_POLICY, POLICY.clone()),
-        (header::VARY, HeaderValue::from_static("accept")),
-    ];
-    (headers, page).into_response()
 }

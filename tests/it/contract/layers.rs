@@ -28,10 +28,10 @@ const APP_ORDER: &[&[&str]] = &[
     &["agents", "rules"],
     &["attempts"],
     &["freezes", "goals", "spend"],
-    &["budgets", "projects"],
+    &["budgets", "journal", "projects"],
     &["tasks"],
     &["access", "approvals"],
-    &["caller", "journal", "unit", "wake"],
+    &["caller", "unit", "wake"],
     &["coalesce", "error"],
 ];
 

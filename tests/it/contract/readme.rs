@@ -1,46 +1,63 @@
-//! The README, held against the code: its tables are complete, and its session works.
+//! The README, the handbook and the preface of the API document, held against the code: tables are
+//! complete, links lead somewhere, examples are requests that the API takes, and the session works.
 
 use std::{
+    collections::BTreeSet,
     net::TcpListener,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
-use crate::support::process::PATIENCE;
+use axum::http::Method;
 use clap::CommandFactory as _;
 use muster::{
     cli::Cli,
     config::settings,
     domain::{refusal::Code, words::Words as _},
+    http::handbook::PAGES,
 };
+use pulldown_cmark::{Event, Parser, Tag};
+use regex::Regex;
 use rustix::process::{Pid, Signal, kill_process};
 
-const README: &str = include_str!("../../../README.md");
+use crate::support::{contract::Contract, process::PATIENCE, shell};
 
-/// The rows of the table that begins with `header`.
-fn rows(header: &str) -> Vec<&'static str> {
-    let mut lines = README.lines().skip_while(|line| *line != header);
-    assert!(lines.next().is_some(), "the README has no table {header}");
-    lines.skip(1).take_while(|line| line.starts_with('|')).collect()
+const README: &str = include_str!("../../../README.md");
+const PREFACE: &str = include_str!("../../../src/http/preface.md");
+const LONGEST_README: usize = 200;
+
+fn handbook(name: &str) -> &'static str {
+    PAGES.iter().find(|(page, _)| *page == name).expect("a page").1
 }
 
-fn hold(header: &str, expected: &[String]) {
-    assert_eq!(rows(header), expected, "the table should be\n\n{}\n", expected.join("\n"));
+/// Every text that shows requests, with its path in the repository.
+fn texts() -> Vec<(String, &'static str)> {
+    let pages = PAGES.iter().map(|(name, text)| (format!("handbook/{name}.md"), *text));
+    let others = [("README.md", README), ("src/http/preface.md", PREFACE)];
+    others.map(|(path, text)| (path.to_owned(), text)).into_iter().chain(pages).collect()
+}
+
+/// Holds the rows of the table that begins with `header`.
+fn hold(text: &str, header: &str, expected: &[String]) {
+    let mut lines = text.lines().skip_while(|line| *line != header);
+    assert!(lines.next().is_some(), "there is no table {header}");
+    let rows: Vec<&str> = lines.skip(1).take_while(|line| line.starts_with('|')).collect();
+    assert_eq!(rows, expected, "the table should be\n\n{}\n", expected.join("\n"));
 }
 
 #[test]
-fn every_problem_code_is_in_the_readme() {
+fn every_problem_code_is_in_the_handbook() {
     let row = |code: &Code| {
-        let retry = if code.retryable() { "yes" } else { "" };
-        format!("| `{code}` | {} | {retry} | {} |", code.status(), code.title())
+        let (number, retry) = (code.status(), if code.retryable() { "yes" } else { "" });
+        format!("| `{code}` | {number} | {retry} | {} |", code.title())
     };
     let expected: Vec<String> = Code::ALL.iter().map(row).collect();
-    hold("| code | status | retry | |", &expected);
+    hold(handbook("problems"), "| code | status | retry | |", &expected);
 }
 
 #[test]
-fn every_setting_is_in_the_readme() {
+fn every_setting_is_in_the_handbook() {
     let mut expected = Vec::new();
     for setting in settings(&Cli::command()) {
         let default = match setting.default.as_str() {
@@ -53,33 +70,91 @@ fn every_setting_is_in_the_readme() {
         ));
     }
     assert!(expected.len() > 10, "{expected:#?}");
-    hold("| option | variable | default | |", &expected);
+    hold(handbook("configuration"), "| option | variable | default | |", &expected);
 }
 
 #[test]
 fn what_the_readme_names_exists() {
-    for file in
-        ["docker-compose.yml", ".ci/run", "openapi/muster.json", "tests/it/contract/layers.rs"]
-    {
+    for file in ["docker-compose.yml", ".ci/run", "openapi/muster.json", "tests/it/contract/layers.rs"] {
         assert!(README.contains(file), "{file} is not in the README any more");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         assert!(path.exists(), "the README names {file}");
     }
 }
 
-/// Everything between the fences ```` ```bash ````: what the README says can be pasted.
-fn session() -> String {
-    let mut session = String::new();
-    let mut inside = false;
-    for line in README.lines() {
-        match line {
-            "```bash" => inside = true,
-            "```" => inside = false,
-            line if inside => session.extend([line, "\n"]),
-            _ => {}
+#[test]
+fn the_readme_is_short() {
+    let lines = README.lines().count();
+    assert!(lines <= LONGEST_README, "the README has {lines} lines; the handbook has room");
+}
+
+/// In the repository. `served` in the tests of pages follows them in the service.
+#[test]
+fn every_link_leads_to_a_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (path, text) in texts().iter().filter(|(path, _)| path != "src/http/preface.md") {
+        let folder = root.join(path).parent().unwrap().to_owned();
+        for event in Parser::new(text) {
+            if let Event::Start(Tag::Link { dest_url, .. }) = event {
+                assert!(folder.join(&*dest_url).is_file(), "{path} links to {dest_url}");
+            }
         }
     }
-    session
+}
+
+#[test]
+fn every_page_of_the_handbook_is_in_its_index() {
+    let files = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("handbook")).unwrap();
+    let files: BTreeSet<String> =
+        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    let pages: BTreeSet<String> = PAGES.iter().map(|(name, _)| format!("{name}.md")).collect();
+    assert_eq!(files, pages, "src/http/handbook.rs lists the files");
+    for name in pages.iter().filter(|name| *name != "README.md") {
+        assert!(handbook("README").contains(&format!("]({name})")), "{name} is not in the index");
+    }
+}
+
+/// Variables of the shell stand for ids, but for these.
+fn filled(text: &str) -> String {
+    let variable = Regex::new(r"\$\{?[A-Z_]+\}?").unwrap();
+    let value = |found: &regex::Captures<'_>| match &found[0] {
+        "$HASH" => "0".repeat(64),
+        _ => "01890a5d-ac96-774b-bcce-b302099a8057".to_owned(),
+    };
+    variable.replace_all(text, value).into_owned()
+}
+
+#[test]
+fn every_example_is_a_request_that_the_api_takes() {
+    let mut seen = 0;
+    for (path, text) in texts() {
+        for words in shell::blocks(text).iter().flat_map(|block| shell::commands(block)) {
+            let Some(url) = words.iter().find_map(|word| word.strip_prefix("$MUSTER/")) else {
+                continue;
+            };
+            let after = |option: &str| {
+                words.iter().position(|word| word == option).map(|at| words[at + 1].as_str())
+            };
+            let body = after("-d").filter(|body| *body != "@-").map(filled);
+            let method = after("-X").unwrap_or(if after("-d").is_some() { "POST" } else { "GET" });
+            let method: Method = method.parse().unwrap();
+            let verdict = Contract::takes(&method, &filled(&format!("/{url}")), body.as_deref());
+            assert!(verdict.is_ok(), "{path}: {words:?}: {}", verdict.unwrap_err());
+            seen += 1;
+        }
+    }
+    assert!(seen > 60, "{seen} examples were found");
+}
+
+#[test]
+fn every_operation_that_the_texts_name_exists() {
+    let named = Regex::new(r"\b(GET|POST|PUT|PATCH|DELETE)\s+(/[A-Za-z0-9_./{}-]+)").unwrap();
+    for (path, text) in texts() {
+        for found in named.captures_iter(text) {
+            let verdict = Contract::takes(&found[1].parse().unwrap(), &found[2], None);
+            assert!(verdict.is_ok(), "{path} names {}: {}", &found[0], verdict.unwrap_err());
+        }
+    }
 }
 
 fn has(program: &str) -> bool {
@@ -119,7 +194,7 @@ fn the_session_of_the_readme_works() {
     // Job control, as in the shell of a person: `%1` is the service.
     let script = format!(
         "set -emu -o pipefail\ntrap 'kill %1 2>/dev/null || true' EXIT\n{}",
-        session().replace("curl -sS", "curl -sS --fail-with-body")
+        shell::fenced(README, "```bash").concat().replace("curl -sS", "curl -sS --fail-with-body")
     );
     let file = |name: &str| std::fs::File::create(data.path().join(name)).unwrap();
     let read = |name: &str| std::fs::read_to_string(data.path().join(name)).unwrap();

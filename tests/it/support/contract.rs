@@ -41,6 +41,24 @@ impl Contract {
         }
     }
 
+    /// Whether the document has the operation, its query parameters and such a body.
+    pub fn takes(method: &Method, url: &str, body: Option<&str>) -> Result<(), String> {
+        let (path, query) = url.split_once('?').unwrap_or((url, ""));
+        let (template, item) = CONTRACT.find_path(path).ok_or("there is no such path")?;
+        let name = method.as_str().to_lowercase();
+        let operation = item.get(&name).ok_or("the path has no such method")?;
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let known: HashSet<&str> = parameters.filter_map(|known| known["name"].as_str()).collect();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let parameter = pair.split('=').next().unwrap_or_default();
+            known.get(parameter).ok_or(format!("there is no parameter `{parameter}`"))?;
+        }
+        let Some(body) = body else { return Ok(()) };
+        let body = serde_json::from_str(body).map_err(|error| format!("{body}: {error}"))?;
+        let content = "requestBody/content/application~1json/schema";
+        CONTRACT.validate(&format!("/paths/{}/{name}/{content}", escape(template)), &body)
+    }
+
     fn verdict(&self, method: &Method, path: &str, answer: &Answer) -> Result<(), String> {
         let path = path.split(['?', '#']).next().unwrap_or_default();
         // The files of Swagger UI are no operations.

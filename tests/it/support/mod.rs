@@ -12,6 +12,7 @@ mod keeper;
 pub mod process;
 mod run;
 pub mod service;
+pub mod shell;
 mod tests;
 
 pub use run::scratch_dir;

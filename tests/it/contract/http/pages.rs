@@ -9,6 +9,7 @@ use muster::{
         words::Words,
     },
     http::{
+        handbook::PAGES,
         problem::{
             Error, Problem,
             pages::{page, section},
@@ -154,9 +155,39 @@ async fn swagger_ui_needs_nothing_from_elsewhere() {
     fetch(&router, "/docs/%ff").await.problem(404, "not_found");
 }
 
+/// Every page in both forms, and every link on it.
+#[tokio::test]
+async fn the_handbook_is_served() {
+    let router = service();
+    for (name, _) in PAGES {
+        let path =
+            if name == "README" { "/handbook".to_owned() } else { format!("/handbook/{name}") };
+        let page = fetch(&router, &path).await;
+        assert!(
+            page.status == 200 && page.header("content-type").starts_with("text/html"),
+            "{path}"
+        );
+        let html = String::from_utf8(page.body).unwrap();
+        let links: Vec<&str> =
+            html.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(links.len() >= 3, "{path} links to {links:?}");
+        for link in links {
+            assert!(link.starts_with('/'), "{path} links to {link}");
+            assert_eq!(fetch(&router, link).await.status, 200, "{path} links to {link}");
+        }
+        let request = Request::get(&path).header("accept", "text/markdown").body(Body::empty());
+        let markdown = send(&router, request.unwrap()).await;
+        assert!(markdown.header("content-type").starts_with("text/markdown"), "{path}");
+        assert!(String::from_utf8(markdown.body).unwrap().starts_with("# "), "{path}");
+    }
+    fetch(&router, "/handbook/nothing").await.problem(404, "not_found");
+    let preface = fetch(&router, "/openapi.json").await;
+    assert!(String::from_utf8(preface.body).unwrap().contains("](/handbook)"), "linked from /docs");
+}
+
 #[tokio::test]
 async fn every_answer_has_the_headers_that_keep_browsers_in_check() {
-    for path in ["/livez", "/problems", "/docs/", "/nowhere"] {
+    for path in ["/livez", "/problems", "/docs/", "/handbook", "/nowhere"] {
         let seen = fetch(&service(), path).await;
         for name in [
             "x-content-type-options",
