@@ -86,7 +86,11 @@ use state::HttpState;
 /// The whole service: the operations of the page, Swagger UI, and the layers around them.
 pub fn router(state: &HttpState) -> Router {
     let (routes, mut document) = router::routes().split_for_parts();
-    serve::layers::layered(routes.merge(docs::swagger_ui()).merge(handbook::routes()), state, &mut document)
+    serve::layers::layered(
+        routes.merge(docs::swagger_ui()).merge(handbook::routes()),
+        state,
+        &mut document,
+    )
 }
 
 /// The OpenAPI document.

@@ -142,6 +142,12 @@ impl ApprovalKind {
         }
     }
 
+    /// Whether it is a question of an agent, which ends when another holder takes the task.
+    #[must_use]
+    pub fn is_question(self) -> bool {
+        self.subject() == Subject::Question
+    }
+
     /// What waits for the decision.
     #[must_use]
     pub const fn subject(self) -> Subject {

@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 
 use super::{Ending, Next, TaskFacts, claim::Keeping, holder::Holder};
 use crate::domain::{
-    approval::kind::Subject,
     ids::AgentId,
     refusal::{Code, Refusal},
     states::{ApprovalKind, AttemptState, TaskState},
@@ -86,7 +85,7 @@ pub fn take_over(task: &TaskFacts, waits: Waits) -> Result<Taking, Refusal> {
         TaskState::Waiting => Ok(Taking::Offer),
         TaskState::Reviewing => first("the result of the task waits for a decision; decide first"),
         TaskState::Parked => match waits.pending {
-            Some(kind) if kind.subject() == Subject::Question => Ok(Taking::Withdraw),
+            Some(kind) if kind.is_question() => Ok(Taking::Withdraw),
             Some(_) => first("an approval about the task is pending; decide first"),
             None if task.children_open > 0 => {
                 first("the task waits for its subtasks; wait for them or cancel them")

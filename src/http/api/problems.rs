@@ -2,9 +2,7 @@
 //!
 //! Browsers get HTML; `curl` and agents get Markdown or JSON if they ask for it (`Accept`).
 
-use axum::{
-    response::{IntoResponse, Response},
-};
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{
     ToSchema,

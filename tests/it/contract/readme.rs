@@ -75,7 +75,9 @@ fn every_setting_is_in_the_handbook() {
 
 #[test]
 fn what_the_readme_names_exists() {
-    for file in ["docker-compose.yml", ".ci/run", "openapi/muster.json", "tests/it/contract/layers.rs"] {
+    for file in
+        ["docker-compose.yml", ".ci/run", "openapi/muster.json", "tests/it/contract/layers.rs"]
+    {
         assert!(README.contains(file), "{file} is not in the README any more");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         assert!(path.exists(), "the README names {file}");
