@@ -34,7 +34,7 @@ create table supervisor_duties (
     failures       bigint      not null,
     last_run_at    timestamptz not null,
     last_took_ms   bigint      not null,
-    last_looked_at bigint      not null,
+    last_examined bigint      not null,
     last_did       bigint      not null,
     last_left      bigint      not null,
     last_error     text,
@@ -49,7 +49,7 @@ comment on column supervisor_duties.did is 'Number of things changed in all runs
 comment on column supervisor_duties.failures is 'Number of failed runs.';
 comment on column supervisor_duties.last_run_at is 'Begin of the last run.';
 comment on column supervisor_duties.last_took_ms is 'Duration of the last run, in milliseconds.';
-comment on column supervisor_duties.last_looked_at is 'Number of things that the last run looked at.';
+comment on column supervisor_duties.last_examined is 'Number of things that the last run looked at.';
 comment on column supervisor_duties.last_did is 'Number of things changed in the last run.';
 comment on column supervisor_duties.last_left is 'Number of things that the last run left for the next.';
 comment on column supervisor_duties.last_error is 'Error of the last run; null: it succeeded.';

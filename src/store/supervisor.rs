@@ -41,7 +41,7 @@ pub struct DutyRow {
     /// Duration of the last run in milliseconds.
     pub last_took_ms: i64,
     /// Things that the last run looked at.
-    pub last_looked_at: i64,
+    pub last_examined: i64,
     /// Things that the last run changed.
     pub last_did: i64,
     /// Things that the last run left for the next.
@@ -55,7 +55,7 @@ pub async fn record(tx: &mut Tx, run: &DutyRun<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         insert into supervisor_duties as old
-            (workspace_id, duty, runs, did, failures, last_run_at, last_took_ms, last_looked_at,
+            (workspace_id, duty, runs, did, failures, last_run_at, last_took_ms, last_examined,
              last_did, last_left, last_error)
         values ($1, $2, $3, $4, ($5::text is not null)::int, $6, $7, $8, $4, $9, $5)
         on conflict (workspace_id, duty) do update set
@@ -64,7 +64,7 @@ pub async fn record(tx: &mut Tx, run: &DutyRun<'_>) -> sqlx::Result<()> {
             failures = old.failures + excluded.failures,
             last_run_at = excluded.last_run_at,
             last_took_ms = excluded.last_took_ms,
-            last_looked_at = excluded.last_looked_at,
+            last_examined = excluded.last_examined,
             last_did = excluded.last_did,
             last_left = excluded.last_left,
             last_error = excluded.last_error
@@ -88,7 +88,7 @@ pub async fn record(tx: &mut Tx, run: &DutyRun<'_>) -> sqlx::Result<()> {
 pub async fn list(tx: &mut Tx) -> sqlx::Result<Vec<DutyRow>> {
     sqlx::query_as!(
         DutyRow,
-        r#"select duty, runs, did, failures, last_run_at, last_took_ms, last_looked_at, last_did,
+        r#"select duty, runs, did, failures, last_run_at, last_took_ms, last_examined, last_did,
                   last_left, last_error is not null as "last_failed!"
            from supervisor_duties where workspace_id = $1 order by duty"#,
         tx.workspace.0,

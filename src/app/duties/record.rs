@@ -36,7 +36,7 @@ pub struct SupervisorDuty {
     pub last_took_ms: i64,
     /// Number of things that the last run looked at: goals, approvals, limits, rules or rows.
     #[schema(example = 2)]
-    pub last_looked_at: i64,
+    pub last_examined: i64,
     /// Number of things that the last run changed.
     #[schema(example = 1)]
     pub last_did: i64,
@@ -56,7 +56,7 @@ impl From<DutyRow> for SupervisorDuty {
             failures,
             last_run_at,
             last_took_ms,
-            last_looked_at,
+            last_examined,
             last_did,
             last_left,
             last_failed,
@@ -68,7 +68,7 @@ impl From<DutyRow> for SupervisorDuty {
             failures,
             last_run_at,
             last_took_ms,
-            last_looked_at,
+            last_examined,
             last_did,
             last_left,
             last_failed,

@@ -335,7 +335,7 @@ fn missing_seals_are_found() {
         let mut journal = sound.clone();
         let gone = journal.seals.remove(place);
         let found = journal.found();
-        assert_eq!(found[0], (Missing, first), "{found:?}");
+        assert!(found.contains(&(Missing, first)), "{found:?}");
         let rows = gone.first..=gone.last;
         assert!(found.iter().all(|found| rows.contains(&found.1)), "{found:?}");
     }
@@ -556,7 +556,8 @@ fn a_forged_prefix_does_not_verify() {
     // Rows removed, their digests kept; rows put back, or kept; digests removed alone.
     let mut journal = to_be_pruned();
     journal.rows.retain(|row| row.number > 4);
-    assert_eq!(journal.found(), [(Missing, 1), (Missing, 4)]);
+    // One break that counts the rows of both segments.
+    assert_eq!(journal.found(), [(Missing, 1)]);
     let mut journal = to_be_pruned();
     journal.prune(2);
     journal.rows.push(row(2));

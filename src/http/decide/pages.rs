@@ -44,7 +44,7 @@ pub fn unknown() -> Page {
     let mut html = Html::new();
     html.raw(
         "<h1>This link does not exist</h1><p>A part of it may be missing: copy it again, or ask the \
-         person who sent it for a new one.</p>",
+         person who sent it for a new link.</p>",
     );
     page(StatusCode::NOT_FOUND, &html)
 }
@@ -174,7 +174,7 @@ fn ended(over: Over) -> Html {
     });
     html.raw(
         "<p>It cannot be used again. If your decision is still needed, ask the person who sent it for \
-         a new one.</p>",
+         a new link.</p>",
     );
     html
 }

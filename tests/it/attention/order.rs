@@ -176,7 +176,7 @@ async fn a_cursor_of_another_time_is_read_as_one() {
     crowd(&fleet, seed()).await;
     for (rank, most) in [("-262143-01-01T00:00:00Z", 200), ("+262142-12-31T23:59:59Z", 0)] {
         let key = json!({"rank": rank, "kind": "approval", "id": fleet.no_id()});
-        let cursor = json!({"v": 1, "l": "attention", "k": key}).to_string();
+        let cursor = json!({"v": 1, "l": "/v1/attention", "k": key}).to_string();
         let cursor = data_encoding::BASE64URL_NOPAD.encode(cursor.as_bytes());
         let page = fleet.admin.get(format!("/v1/attention?limit=200&cursor={cursor}")).await;
         let page = page.value(200);

@@ -96,7 +96,7 @@ async fn an_export_is_checked_offline() {
     let broken_off = lines[..lines.len() - 1].join("\n");
     let (status, _, why) = offline(&broken_off, &[]);
     assert_eq!(status, Some(2));
-    assert!(why.contains("broke off"), "{why}");
+    assert!(why.contains("incomplete"), "{why}");
     assert_eq!(offline("not json", &[]).0, Some(2));
     assert_eq!(run(&["/there/is/no/such/file"], None).0, Some(2));
 }

@@ -108,7 +108,8 @@ async fn an_erasure_that_the_journal_does_not_announce_is_found() {
         erasure.replace('7', "8")
     );
     let found = bench.after(&other, None).await;
-    assert_eq!(found, [(Edited, 7), (Edited, 8), (Edited, own)]);
+    // Rows 7 and 8 are one break that counts two rows.
+    assert_eq!(found, [(Edited, 7), (Edited, own)]);
 }
 
 /// A fleet whose first segments are pruned, and the head of before.

@@ -13,7 +13,7 @@ pub const OPEN: &str = "alter table journal disable trigger all;
         drop constraint journal_after_is_a_digest, drop constraint journal_salt_has_16_bytes,
         drop constraint journal_data_or_its_digest;
     alter table journal_seals drop constraint journal_seals_digest_per_row,
-        drop constraint journal_seals_chain_is_a_digest;
+        drop constraint journal_seals_chain_is_a_digest, drop constraint journal_seals_in_order;
     alter table journal_chains drop constraint journal_chains_in_order;";
 
 /// A sealed fleet whose database is copied for each change.
@@ -108,7 +108,7 @@ async fn an_edit_of_any_column_is_found_at_its_number() {
         ("on_behalf_of", "array[array['a'], array['b']]"),
         ("on_behalf_of", "'{}'"),
         ("data", "(data::text || ' ')::json"),
-        ("data", "replace(data::text, ':', E':\\n')::json"),
+        ("data", "replace(data::text, '{', E'{\\n')::json"),
         ("data", "'null'"),
         ("data", "null"),
         ("salt", "null"),
@@ -135,7 +135,7 @@ async fn deleted_rows_are_found_at_their_number() {
     // The rows of a segment without its seal.
     let (first, last) = bench.segment(7);
     let seal = format!("delete from journal_seals where first = {first};");
-    assert_eq!(bench.after(&seal, None).await, [(Missing, first), (Inserted, first)]);
+    assert_eq!(bench.after(&seal, None).await, [(Inserted, first), (Missing, first)]);
     let both = format!("{seal} delete from journal where number between {first} and {last}");
     assert_eq!(bench.after(&both, None).await, [(Missing, first)]);
     // Rows behind the sealed ones are missed too.
@@ -253,7 +253,8 @@ async fn a_changed_seal_or_head_is_found() {
     }
     for change in ["first = first + 1", "last = last + 1", "last = last - 1", "digests = null"] {
         let found = bench.after(&format!("update journal_seals set {change} {seal}"), None).await;
-        let near = |found: &(BreakKind, i64)| (first..=last + 1).contains(&found.1);
+        // A seal that is too long hides the first row of the next.
+        let near = |found: &(BreakKind, i64)| (first..=last + 2).contains(&found.1);
         assert!(found.first().is_some_and(near) && found.iter().all(near), "{change}: {found:?}");
     }
     let end = bench.head.number;

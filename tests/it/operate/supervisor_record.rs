@@ -28,7 +28,7 @@ async fn the_record_adds_up_and_shows_the_last_run() {
         record,
         json!({"duties": [{
             "duty": "expire", "runs": 2, "did": 2, "failures": 1,
-            "last_run_at": "2030-01-01T00:00:01Z", "last_took_ms": 3, "last_looked_at": 3,
+            "last_run_at": "2030-01-01T00:00:01Z", "last_took_ms": 3, "last_examined": 3,
             "last_did": 0, "last_left": 0, "last_failed": true,
         }]})
     );

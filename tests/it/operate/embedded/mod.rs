@@ -76,7 +76,7 @@ async fn write_rows(server: &EmbeddedPostgres) {
 }
 
 fn start_helper(task: &str, dir: &Path, environment: &[(&str, &str)]) -> Helper {
-    let mut command = process::this_binary("embedded::helper");
+    let mut command = process::this_binary("operate::embedded::helper");
     command.env(HELPER, format!("{task} {}", dir.display())).envs(environment.iter().copied());
     Helper::start(command)
 }

@@ -80,7 +80,7 @@ async fn a_stopped_worker_is_refused(completed_meanwhile: bool) {
 
     let wish = Wish { lease_seconds: 3, ..Wish::one() };
     let lost = worker::claim(&slow, wish).await.pop().unwrap();
-    let mut command = this_binary("faults::stopped::helper");
+    let mut command = this_binary("promises::faults::stopped::helper");
     let dir = scratch_dir();
     let go_on = dir.path().join("go-on");
     let place = [&addresses[0], slow.key(), &lost.given.attempt, &lost.lease].join(" ");
