@@ -164,16 +164,14 @@ async fn inserted_rows_are_found_at_their_number() {
         let found = bench.after(&copy(&number.to_string()), None).await;
         assert_eq!(found, [(Inserted, number)]);
     }
-    let between = format!(
-        "update journal set number = -number where number >= 7;
+    let between = "update journal set number = -number where number >= 7;
          update journal set number = 1 - number where number < 0;
          update journal_heads set last_number = last_number + 1;
          create temp table made as select * from journal where number = 8;
          update made set number = 7, kind = 'goal.cancelled',
              salt = decode(repeat('07', 16), 'hex');
-         insert into journal select * from made;"
-    );
-    assert_eq!(bench.after(&between, None).await, [(Inserted, 7)]);
+         insert into journal select * from made;";
+    assert_eq!(bench.after(between, None).await, [(Inserted, 7)]);
     // With a digest of its own, and everything behind it moved along.
     let sealed = format!(
         "{between}
