@@ -260,10 +260,10 @@ impl Row {
         Digest::of(&[&Digest::of(&[&self.envelope()]).0, &self.data_digest()])
     }
 
-    /// Whether its data was erased.
+    /// Whether its data was erased, together with its salt and in favour of a digest.
     #[must_use]
     pub fn is_erased(&self) -> bool {
-        self.data.is_none()
+        matches!((&self.data, &self.salt, &self.data_sha256), (None, None, Some(_)))
     }
 
     fn data_digest(&self) -> Vec<u8> {
