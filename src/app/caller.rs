@@ -161,8 +161,8 @@ impl Caller for AgentCaller {
     }
 }
 
-/// Whoever may hold an attempt: a working agent, or an operator who took a task over. That it is
-/// theirs is for the fence to say: an operator's key may write to what it took over and to nothing
+/// A possible holder of an attempt: a working agent, or an operator who took a task over. The fence
+/// says whether the attempt is theirs: an operator's key may write to what it took over and to nothing
 /// else.
 #[derive(Debug, Clone)]
 pub struct HolderCaller {

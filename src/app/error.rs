@@ -21,8 +21,7 @@ pub enum Error {
     /// timeout. Nothing was stored; the same request may succeed later.
     #[error("gave way: {0}")]
     GaveWay(Arc<sqlx::Error>),
-    /// What was decided by a look was gone when it was to be held. Nothing was stored; it is decided
-    /// anew under locks, and nobody is told.
+    /// An optimistic check lost a race. Nothing was stored; the caller retries with locks.
     #[error("somebody was faster")]
     Again,
     /// The service is stopping, a queue inside it is full, or the database cannot be reached at

@@ -159,8 +159,8 @@ impl App {
         Ok(rows.into_iter().map(Project::from).collect())
     }
 
-    /// Edits a project. `version` is the one that the caller has read; none edits whichever there
-    /// is. An edit that changes nothing is no new version.
+    /// Edits a project. `version`: the version the caller read (`If-Match`); `None` skips the
+    /// check. An edit without a change makes no new version.
     ///
     /// # Errors
     /// `not_found`, `precondition_failed`, `invalid`, `already_exists`.

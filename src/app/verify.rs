@@ -4,8 +4,8 @@
 //! changes nothing, so a check is right beside running traffic, and no writer waits for it. Promises
 //! about time are judged by the clock of that moment.
 //!
-//! Over HTTP one check runs at a time in a process, on one connection. Whoever asks meanwhile waits,
-//! and all who wait share the next check, which begins after they asked. Two processes on one
+//! Over HTTP one check runs at a time in a process, on one connection. Further requests wait
+//! and share the next check, which begins after they arrived. Two processes on one
 //! database do not wait for each other: all that costs is a core of the database.
 
 use std::time::Duration;

@@ -191,7 +191,7 @@ pub(super) async fn openapi_json(_: Public) -> Result<Document> {
 /// The routes of Swagger UI. They are files, not operations: the document does not list them.
 pub fn swagger_ui() -> Router<HttpState> {
     Router::new()
-        // Whoever opens the service in a browser wants to know what it is.
+        // A person with a browser wants to know what the service is.
         .route("/", routing::get(|| async { Redirect::temporary("/docs/") }))
         .route("/docs", routing::get(|| async { Redirect::permanent("/docs/") }))
         .route("/docs/", routing::get(async || file("index.html")))

@@ -69,7 +69,7 @@ impl App {
     /// Whose token this is.
     ///
     /// # Errors
-    /// `unauthenticated` when it is nobody's, or not any more.
+    /// `unauthenticated` if the token is unknown, expired or revoked.
     pub async fn authenticate(&self, bearer: &str) -> Result<Principal> {
         let token = Token::parse(bearer).map_err(|_| unauthenticated())?;
         let find = FindKey { workspace: token.workspace(), key: token.key() };

@@ -5,8 +5,8 @@
 //! make another; two admins who revoke each other at once are told apart by the lock that both take
 //! on every valid admin key.
 //!
-//! The command line makes keys too ([`LocalAdmin`]): whoever can reach the database can do anything
-//! to it anyway, and it is the way back in when every key is lost.
+//! The command line makes keys too ([`LocalAdmin`]): a person with access to the
+//! database can change it anyway, and this is the way back in after the loss of every key.
 
 use std::time::Duration;
 
@@ -107,8 +107,8 @@ pub struct NewKey {
     /// are registered.
     #[schema(example = "submitter")]
     pub role: Role,
-    /// The person who will hold it. Whoever asked for something as this person does not decide about
-    /// it, with this key or another. Absent: a machine, or nobody in particular.
+    /// The person who will hold the key. A person never decides about their own requests, with this key
+    /// or another. Absent: a machine, or no person in particular.
     #[serde(default)]
     pub person: Option<Person>,
     /// After how many seconds it ends; absent: never.

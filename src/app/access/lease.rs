@@ -1,7 +1,7 @@
 //! Lease tokens: the fence of an attempt.
 //!
-//! 128 random bits, told to the claimer once and stored as SHA-256. Whoever shows the token is the
-//! claimer, whatever process or key it uses now; nobody else can write to the attempt.
+//! 128 random bits, returned to the claimer once and stored as SHA-256. The token identifies the
+//! claimer in any process and with any of its keys; nobody without it can write to the attempt.
 
 use data_encoding::BASE32_NOPAD;
 use sha2::{Digest as _, Sha256};

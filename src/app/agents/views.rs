@@ -38,8 +38,8 @@ pub struct Agent {
     /// Set by operators: `active` may claim, `paused` and `draining` may not, the keys of `retired`
     /// are refused.
     pub state: AgentState,
-    /// The person for whom it works: who never decides about its work. `null`: then whoever holds
-    /// the key `registered_by` does not.
+    /// The person for whom the agent works. The owner never decides about its work. `null`: the holder
+    /// of the key `registered_by` never does.
     pub owner: Option<Person>,
     /// The key that registered it first.
     pub registered_by: Option<KeyId>,

@@ -59,7 +59,7 @@ pub(in crate::app) async fn withdraw_questions(
     Ok(())
 }
 
-/// The event of a question that nobody has to answer any more.
+/// The journal row of an approval that is withdrawn.
 pub(in crate::app) fn withdrawn(approval: ApprovalId, goal: GoalId) -> NewRow {
     NewRow::new(Kind::ApprovalCancelled).goal(goal).approval(approval)
 }

@@ -1,6 +1,6 @@
 //! Approval policies: making, editing and retiring them, and freezing them with what is asked.
 //!
-//! Administrators change them, because whoever may say who decides could as well decide. Each change is
+//! Administrators change them, because the right to name deciders includes the right to decide. Each change is
 //! an event with what the policy says from then on.
 
 use std::collections::HashMap;
@@ -30,7 +30,7 @@ use crate::{
         self, Tx,
         approvals::{
             ApprovalFacts,
-            frozen_policy::{Clocked, Frozen},
+            frozen_policy::{Frozen, Schedule},
             policies::{NewPolicy, PolicyRow},
         },
     },
@@ -118,7 +118,7 @@ impl App {
                 return Err(taken(&spec.name));
             }
             let policy = read(unit.tx(), policy_id).await?;
-            unit.record(told(Kind::PolicyCreated, &policy).after(&policy));
+            unit.record(event(Kind::PolicyCreated, &policy).after(&policy));
             idempotency::store(unit, principal, request, &policy).await?;
             Ok(Outcome::fresh(policy))
         };
@@ -156,7 +156,7 @@ impl App {
             return Err(taken(&spec.name));
         }
         let after = read(unit.tx(), policy).await?;
-        unit.record(told(Kind::PolicyUpdated, &after).before(&before).after(&after));
+        unit.record(event(Kind::PolicyUpdated, &after).before(&before).after(&after));
         self.commit(unit).await?;
         Ok(after)
     }
@@ -179,7 +179,7 @@ impl App {
         }
         store::approvals::policies::retire(unit.tx(), policy).await?;
         let after = read(unit.tx(), policy).await?;
-        unit.record(told(Kind::PolicyRetired, &after).before(&before).after(&after));
+        unit.record(event(Kind::PolicyRetired, &after).before(&before).after(&after));
         self.commit(unit).await?;
         Ok(after)
     }
@@ -232,7 +232,7 @@ async fn check_project(unit: &mut Unit, spec: &PolicySpec) -> Result<()> {
     Err(Refusal::not_found("project").into())
 }
 
-fn told(kind: Kind, policy: &ApprovalPolicy) -> NewRow {
+fn event(kind: Kind, policy: &ApprovalPolicy) -> NewRow {
     NewRow::new(kind).data(json!({
         "policy_id": policy.id, "name": policy.spec.name, "version": policy.version,
         "allow_self": policy.spec.allow_self, "veto": policy.spec.veto,
@@ -312,6 +312,6 @@ pub(in crate::app) async fn ask_anew(unit: &mut Unit, facts: &ApprovalFacts) -> 
         if standing.stage == StagePosition::FIRST.stage { standing.escalation } else { 0 };
     let place = StagePosition { escalation, ..StagePosition::FIRST };
     let (expires_at, remind_at) = expiry::clock(&spec, place, now);
-    let to = Clocked { stage: place.stage, escalation, expires_at, remind_at, reminded: 0 };
-    Ok(store::approvals::frozen_policy::put(unit.tx(), id, to).await?)
+    let to = Schedule { stage: place.stage, escalation, expires_at, remind_at, reminded: 0 };
+    Ok(store::approvals::frozen_policy::set_schedule(unit.tx(), id, to).await?)
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::policies;
+use super::{policies, standing};
 use crate::{
     app::{
         App, Result,
@@ -81,7 +81,7 @@ pub struct SimulationExample {
     pub approval_id: ApprovalId,
     /// Its kind.
     pub kind: ApprovalKind,
-    /// What was decided.
+    /// State that the approval came to.
     pub state: ApprovalState,
     /// What would have stood in the way.
     pub obstacles: Vec<Obstacle>,
@@ -114,9 +114,7 @@ impl App {
         let asked = store::approvals::frozen_policy::asked(&mut tx, &ids).await?;
         let mut cast: HashMap<ApprovalId, Vec<Vote>> = HashMap::new();
         for row in store::approvals::votes::list(&mut tx, &ids).await? {
-            cast.entry(row.approval_id)
-                .or_default()
-                .push(crate::app::approvals::standing::vote(&row)?);
+            cast.entry(row.approval_id).or_default().push(standing::vote(&row)?);
         }
         drop(tx);
         let asked: HashMap<ApprovalId, Asked> = asked.into_iter().collect();

@@ -59,8 +59,8 @@ pub struct Approval {
     pub title: String,
     /// Markdown: what the person should know. Only when one approval is read, `null` in lists.
     pub body: Option<String>,
-    /// Exactly what is decided: the tasks of a plan; the task that would start; `result`, `evidence` and `criteria` of a
-    /// result; whatever the agent sent with its question; the limit that is short and what it is
+    /// The subject of the decision: the tasks of a plan; the task that would start; `result`, `evidence` and `criteria` of a
+    /// result; the payload that the agent sent; the limit that is short and what it is
     /// raised to (`proposed`). Only when one approval is read, `null` in lists.
     pub payload: Option<Value>,
     /// What a decision must name: SHA-256, in hexadecimal digits, of the payload in canonical form
@@ -74,7 +74,7 @@ pub struct Approval {
     /// What the answer must look like; only of the kind `input`. Only when one approval is read,
     /// `null` in lists.
     pub answer_schema: Option<AnswerSchema>,
-    /// What was decided; `null` while pending, and when no person did.
+    /// Verdict of the decision; `null` while pending, and without a decision by a person.
     pub verdict: Option<Verdict>,
     /// The key that asked; `null`: the service itself, because the task says so.
     pub asked_by: Option<KeyId>,

@@ -80,7 +80,7 @@ impl App {
         let attempts = locked(&mut unit, &[attempt]).await?;
         task::fence(find(&attempts, attempt)?, caller.holder(), &lease::hash(&request.lease))?;
         if !is_known(&mut unit, attempt, request).await? {
-            let places = store::attempts::places(unit.tx(), &[attempt]).await?;
+            let places = store::attempts::locate(unit.tx(), &[attempt]).await?;
             freeze::admit(places.first().and_then(|place| place.frozen), Act::Begin)?;
             set_aside(&mut unit, attempt, request).await?;
             let cost = json!({"key": request.key, "amounts": request.amounts});

@@ -11,7 +11,10 @@ use crate::{
     app::{
         App, Error, Result, Unit,
         access::lease,
-        approvals::views::{self, Approval},
+        approvals::{
+            ask,
+            views::{self, Approval},
+        },
         budgets,
         caller::{Caller as _, HolderCaller},
         spend::charge::charge,
@@ -216,7 +219,7 @@ impl App {
                 ..NewApproval::new(approval, kind, parking.goal.goal_id)
             };
             park(unit, &parking, &asked.checkpoint, &asked.spend, "waits for a person").await?;
-            crate::app::approvals::ask::ask(unit, vec![question]).await?;
+            ask::ask(unit, vec![question]).await?;
             let answer = views::read(unit.tx(), approval).await?;
             idempotency::store(unit, principal, request, &answer).await?;
             Ok(Outcome::fresh(answer))
@@ -271,7 +274,7 @@ async fn hold(
     lease: &str,
     act: Act,
 ) -> Result<Parking> {
-    let places = store::attempts::places(unit.tx(), &[attempt]).await?;
+    let places = store::attempts::locate(unit.tx(), &[attempt]).await?;
     let place = places.first().ok_or_else(|| Refusal::not_found("attempt"))?;
     let goal = lock_goal(unit, place.goal_id).await?;
     let tasks = store::tasks::lock(unit.tx(), &[place.task_id]).await?;
@@ -326,7 +329,7 @@ async fn park(
     }
     let reason = Some(reason.to_owned());
     let change = Change::by_attempt(task.clone(), id, attempt.holder, ending, reason);
-    cascade::settle(unit, vec![change]).await?;
+    cascade::apply(unit, vec![change]).await?;
     let spent = charge(unit, &[(attempt, spend)], &[id]).await?;
     unit.note_spend(&spent);
     Ok(())

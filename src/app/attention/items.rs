@@ -362,7 +362,7 @@ pub(in crate::app) fn stalled(row: RestingGoal, now: DateTime<Utc>) -> Attention
     let action = if first {
         let body = json!({"priority": settings::PRIORITY_MAX});
         let what = "Puts its tasks before others, and gives it another day; agents able to do them \
-                    are there, but have not taken them. If nobody wants it any more, cancel it.";
+                    are there, but have not taken them. If it is no longer wanted, cancel it.";
         patch(format!("/v1/goals/{goal_id}"), version, body, what)
     } else {
         let body = json!({"reason": format!("nothing has changed for {hours} hours")});

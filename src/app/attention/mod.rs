@@ -13,7 +13,7 @@
 //! people are asked is that approval; tasks under a freeze are not unclaimable; a goal is stalled only
 //! when none of the other kinds, and no time that has yet to come, says why nothing changes in it.
 //!
-//! What was decided:
+//! Decisions:
 //! - An agent that was registered or edited less than [`settings::LOST_AFTER`] ago is counted on as if
 //!   it had been heard of. So registering one clears the item, and when it was not started in that time
 //!   the item is back and says so.

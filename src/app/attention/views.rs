@@ -88,7 +88,7 @@ impl AttentionItem {
     }
 }
 
-/// How many items of each kind there are, whichever are asked for, each counted up to 1,000.
+/// Number of items of each kind, regardless of the filter; each counted up to 1,000.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttentionCounts {
     /// Approvals.

@@ -112,7 +112,7 @@ pub(in crate::app) async fn resize(
 }
 
 /// Settles what a goal used with the limits above it and gives the rest back, once it has ended and
-/// nothing of it runs any more.
+/// has no running attempt.
 ///
 /// # Errors
 /// When the database fails.

@@ -72,7 +72,7 @@ impl App {
         self.conclude(unit, outcome).await
     }
 
-    /// Edits a budget. `version` is the one that the caller has read; none edits whichever there is.
+    /// Edits a budget. `version`: the version the caller read (`If-Match`); `None` skips the check.
     ///
     /// # Errors
     /// `not_found`, `precondition_failed`, `invalid`; `budget_exhausted` when an allocated goal is to

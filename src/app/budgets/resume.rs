@@ -7,7 +7,7 @@
 //! locks of windows.
 
 use crate::{
-    app::{Result, Unit},
+    app::{Result, Unit, approvals::ask},
     domain::{
         ids::LimitId,
         journal::{Kind, NewRow},
@@ -64,14 +64,14 @@ pub(in crate::app) async fn offer(
     Ok(moves.len() as u64)
 }
 
-/// Withdraws questions about limits for which no task waits any more.
+/// Withdraws approvals about limits without waiting tasks.
 ///
 /// # Errors
 /// When the database fails.
 pub(in crate::app) async fn withdraw(unit: &mut Unit, limits: &[LimitId]) -> Result<()> {
     let gone = store::budgets::waits::withdraw_questions(unit.tx(), limits).await?;
     for (approval, goal) in gone {
-        unit.record(crate::app::approvals::ask::withdrawn(approval, goal));
+        unit.record(ask::withdrawn(approval, goal));
     }
     Ok(())
 }

@@ -200,7 +200,7 @@ impl Accounts {
     /// fits into the room that was made.
     ///
     /// # Errors
-    /// [`Error::Again`] when a window has no room any more for what is to be set aside.
+    /// [`Error::Again`] if a window has lost its room for a reservation.
     pub(in crate::app) async fn write(self, unit: &mut Unit) -> Result<()> {
         for (attempt, overrun) in &self.overruns {
             let Some(window) = self.ledger.window(&overrun.window) else { continue };
@@ -234,7 +234,7 @@ impl Accounts {
             }
             let percents = window.passed(&limit.warn_percent);
             passed.extend(percents.last().map(|percent| (key, *percent)));
-            tell(unit, key, &window, &percents);
+            record_event(unit, key, &window, &percents);
         }
         if !passed.is_empty() {
             store::budgets::windows::warned(unit.tx(), &passed).await?;
@@ -243,7 +243,7 @@ impl Accounts {
     }
 }
 
-fn tell(unit: &mut Unit, key: WindowKey, window: &WindowState, percents: &[i16]) {
+fn record_event(unit: &mut Unit, key: WindowKey, window: &WindowState, percents: &[i16]) {
     for percent in percents {
         unit.record(NewRow::new(Kind::BudgetThreshold).data(json!({
             "limit_id": key.limit, "node": window.node, "node_id": window.node_id,

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::json;
 
 use crate::{
-    app::{Error, Result, Unit},
+    app::{Error, Result, Unit, approvals::ask},
     domain::{
         budget::{self, OnExhausted, ledger::Shortage},
         ids::{GoalId, LimitId, TaskId},
@@ -104,7 +104,7 @@ pub(in crate::app) async fn ask(
     let asked = asking.into_iter().filter(|(limit, _)| fresh.contains(limit));
     let questions = asked.map(|(limit, (goal, short))| question(unit, limit, goal, short));
     let questions: Vec<NewApproval> = questions.collect();
-    crate::app::approvals::ask::ask(unit, questions).await
+    ask::ask(unit, questions).await
 }
 
 fn question(unit: &Unit, limit: LimitId, goal: GoalId, short: &Shortage) -> NewApproval {

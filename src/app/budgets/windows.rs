@@ -83,7 +83,7 @@ async fn ensure(unit: &mut Unit, limits: &[LiveLimit]) -> Result<()> {
 /// statement on. Returns the windows as they are now.
 ///
 /// # Errors
-/// [`Error::Again`] when one has no room any more for what is to be set aside.
+/// [`Error::Again`] if a window has lost its room for a reservation.
 pub(in crate::app) async fn apply(
     unit: &mut Unit,
     moves: Vec<WindowMove>,

@@ -75,7 +75,7 @@ pub trait Batched: Clone + Send + 'static {
     ) -> impl Future<Output = Result<Vec<Result<Self::Answer>>>> + Send;
 
     /// Takes back what a command did whose caller went away before its answer was there. Most
-    /// commands stand: whoever asks again gets the same answer.
+    /// commands stand: the same request again gets the same answer.
     fn undelivered(
         _context: Self::Context,
         _answer: Self::Answer,

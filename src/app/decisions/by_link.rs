@@ -2,8 +2,8 @@
 //!
 //! Opening a link reads and writes nothing, however often and by whatever program. Deciding takes what a
 //! person has chosen in the form of its page, and is the same decision as with a key: the same checks,
-//! the same effect, in one transaction with the note that the link was used. Whoever sends the form
-//! again is shown what is recorded; of twenty at once, one decides and all see the same.
+//! the same effect, in one transaction with the note that the link was used. The form sent
+//! again shows the recorded decision; of twenty at once, one decides and all see the same.
 //!
 //! Whatever is wrong with a token (unknown, of another workspace, a wrong secret), the answer and the
 //! work are the same: one look at the database and one comparison in constant time. Only what is no token
@@ -41,7 +41,7 @@ use crate::{
     },
 };
 
-/// What whoever opens a link is shown.
+/// The content of the page of a link.
 #[derive(Debug)]
 pub enum Opened {
     /// The question, which waits for the person.
@@ -76,11 +76,11 @@ pub struct Question {
 /// What came of a question.
 #[derive(Debug)]
 pub struct Settled {
-    /// What was asked, and what was decided.
+    /// The approval with its decision.
     pub approval: Approval,
     /// What it is about.
     pub about: Surroundings,
-    /// The link, and what was decided with it.
+    /// The link with its decision.
     pub link: LinkRow,
 }
 
@@ -170,7 +170,7 @@ impl App {
         request_id: Arc<str>,
     ) -> Result<()> {
         let FormDecision { verdict, payload_sha256, reason, answer } = said;
-        // What was shown is what the link was made for, and that is what is decided.
+        // The page showed the payload that the link was made for, and the decision is about that.
         same_payload(payload_sha256, link.payload_sha256)?;
         let new = DecisionRequest::new(verdict, payload_sha256);
         let request = DecisionRequest { reason, answer, ..new };

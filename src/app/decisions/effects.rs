@@ -27,7 +27,7 @@ use crate::{
     store::{self, approvals::ApprovalFacts, goals::GoalFacts},
 };
 
-/// Does what was decided: the approval, its task and its goal are locked.
+/// Applies a decision. The approval, its task and its goal are locked.
 ///
 /// # Errors
 /// What a raised limit or a plan may be refused for, and when the database fails.
@@ -111,5 +111,5 @@ async fn start(
         Next::Cancelled
     };
     let reason = (!approved).then(|| format!("its start was not approved: {}", request.reason()));
-    cascade::settle(unit, vec![Change::of_task(task, next, reason)]).await
+    cascade::apply(unit, vec![Change::of_task(task, next, reason)]).await
 }

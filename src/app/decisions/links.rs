@@ -132,7 +132,7 @@ pub struct IssuedLink {
     /// The link.
     pub link: ApprovalLink,
     /// What to send to the person, after the address under which people reach this service. Send it to
-    /// nobody else: whoever opens it decides as this person. It is stored nowhere and cannot be shown
+    /// nobody else: its holder decides as this person. It is stored nowhere and cannot be shown
     /// again.
     #[schema(example = "/decide/msl_<public>_<secret>")]
     pub path: String,
@@ -220,7 +220,7 @@ impl App {
         let fresh = store::approvals::links::revoke(unit.tx(), link).await?;
         let revoked = read(unit.tx(), approval, link).await?;
         if fresh {
-            unit.record(told(Kind::ApprovalLinkRevoked, about, &revoked));
+            unit.record(event(Kind::ApprovalLinkRevoked, about, &revoked));
         }
         self.commit(unit).await?;
         Ok(revoked)
@@ -263,7 +263,7 @@ async fn issue(
     };
     store::approvals::links::insert(unit.tx(), &row).await?;
     let link = read(unit.tx(), approval, token.link()).await?;
-    unit.record(told(Kind::ApprovalLinkCreated, about, &link));
+    unit.record(event(Kind::ApprovalLinkCreated, about, &link));
     let token = token.expose().to_owned();
     Ok(IssuedLink { link, path: format!("/decide/{token}"), token })
 }
@@ -280,7 +280,7 @@ fn separate_person(excluded: &[Excluded], person: &Person) -> std::result::Resul
 }
 
 /// The event of a link. Never its token.
-fn told(kind: Kind, about: About, link: &ApprovalLink) -> NewRow {
+fn event(kind: Kind, about: About, link: &ApprovalLink) -> NewRow {
     let About { kind: asked, goal_id, task_id } = about;
     NewRow::new(kind).goal(goal_id).task(task_id).approval(link.approval_id).data(json!({
         "link_id": link.id, "kind": asked, "person": link.person, "expires_at": link.expires_at,

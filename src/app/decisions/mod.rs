@@ -1,8 +1,8 @@
 //! Decisions of people.
 //!
 //! A decision and its effect are one transaction: there is no moment at which something is
-//! approved and still waits. The pending state is the guard: whoever decides second is told so and
-//! changes nothing. So is the payload's hash: whoever saw another payload decides nothing.
+//! approved and still waits. The pending state is the guard: a second decision is refused and
+//! changes nothing. So is the payload's hash: a decision about another payload is refused.
 
 pub mod by_link;
 pub(in crate::app) mod effects;
@@ -96,8 +96,7 @@ impl App {
     }
 }
 
-/// Decides in a unit of [`App::begin_to_decide`], whoever it is that decides, and whichever way they
-/// came.
+/// Decides in a unit of [`App::begin_to_decide`], with a key or by a link.
 ///
 /// # Errors
 /// As [`App::decide`]; then nothing of the unit may be committed.
@@ -156,7 +155,7 @@ async fn record(
     let mut data = json!({"kind": facts.kind, "state": request.decision.state(),
                           "verdict": request.decision, "revision": facts.revision,
                           "person": decider.person});
-    review::tell(&mut data, request);
+    review::describe(&mut data, request);
     let row = NewRow::new(Kind::ApprovalDecided)
         .goal(facts.goal_id)
         .task(facts.task_id)

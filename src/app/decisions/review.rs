@@ -14,7 +14,7 @@
 //!
 //! With a policy several people vote: each says what it lacks when they accept a result, and what the
 //! deciding vote says has its effect. When nobody decides in time, a policy that then accepts accepts
-//! only what lacks nothing, and one that rejects gives up a task that is not sent back any more.
+//! only what lacks nothing, and one that rejects cancels a task without a round left.
 //!
 //! A result that lacks evidence never comes here unless the task asks for a person: without one it is
 //! refused with `evidence_missing` when it is handed in, and the attempt goes on.
@@ -25,6 +25,7 @@ use super::request::DecisionRequest;
 use crate::{
     app::{
         Result, Unit,
+        approvals::ask,
         attempts::takeover,
         budgets::create,
         tasks::{cascade, change::Change, subtasks},
@@ -73,7 +74,7 @@ pub(in crate::app) async fn admit(
 }
 
 /// Adds to the event of a decision what is special about one of a result.
-pub(in crate::app) fn tell(data: &mut Value, request: &DecisionRequest) {
+pub(in crate::app) fn describe(data: &mut Value, request: &DecisionRequest) {
     if !request.waive.is_empty() {
         let numbers: Vec<i16> = request.waive.iter().map(|waiver| waiver.criterion).collect();
         data["waived"] = json!(numbers);
@@ -94,7 +95,7 @@ struct Review<'a> {
     request: &'a DecisionRequest,
 }
 
-/// Does what was decided about a result.
+/// Applies a decision about a result.
 ///
 /// # Errors
 /// `invalid`, `evidence_missing`; what subtasks and reassignments are refused for.
@@ -156,8 +157,8 @@ async fn reject(unit: &mut Unit, review: Review<'_>) -> Result<()> {
     }
 }
 
-/// Asks what is to become of a task that is not sent back any more: the same result is put before a
-/// person once more, with what was said of it last.
+/// Asks a person to choose what becomes of a task without a round left. The approval shows the same
+/// result again, with the last feedback.
 async fn ask(unit: &mut Unit, review: &Review<'_>, reworks: i32) -> Result<()> {
     let Review { facts, goal: _, task, attempt, holder: _, request } = review;
     let mut payload = facts.payload.clone().unwrap_or_else(|| json!({}));
@@ -170,7 +171,7 @@ async fn ask(unit: &mut Unit, review: &Review<'_>, reworks: i32) -> Result<()> {
         last_round: true,
         ..NewApproval::new(unit.id(), ApprovalKind::Result, task.goal_id)
     };
-    crate::app::approvals::ask::ask(unit, vec![question]).await
+    ask::ask(unit, vec![question]).await
 }
 
 /// One more round, by another agent.
@@ -198,7 +199,7 @@ async fn split(unit: &mut Unit, review: Review<'_>, choice: &Choice) -> Result<(
 async fn cancel(unit: &mut Unit, review: Review<'_>) -> Result<()> {
     let reason = not_accepted(review.request);
     let changes = cascade::cancel(unit, &[review.task.task_id], &reason).await?;
-    cascade::settle(unit, changes).await
+    cascade::apply(unit, changes).await
 }
 
 async fn one_more_round(unit: &mut Unit, task: &TaskFacts) -> Result<()> {
@@ -211,7 +212,7 @@ async fn say(unit: &mut Unit, review: &Review<'_>) -> Result<()> {
     let request = review.request;
     let attempt = review.attempt;
     let (reason, points) = (request.reason.as_deref(), json!(request.feedback));
-    Ok(store::approvals::reviews::tell(unit.tx(), attempt, reason, &points).await?)
+    Ok(store::approvals::reviews::add_feedback(unit.tx(), attempt, reason, &points).await?)
 }
 
 /// Why a task goes on, or ends, without its result: somebody said no, or nobody said yes in time.
@@ -225,5 +226,5 @@ async fn end(unit: &mut Unit, review: Review<'_>, ending: Ending) -> Result<()> 
     let rejects = !request.approves();
     let reason = rejects.then(|| not_accepted(request));
     let change = Change::by_attempt(task, attempt, holder, ending, reason);
-    cascade::settle(unit, vec![change]).await
+    cascade::apply(unit, vec![change]).await
 }

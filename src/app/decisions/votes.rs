@@ -25,7 +25,7 @@ use crate::{
         self,
         approvals::{
             ApprovalFacts,
-            frozen_policy::{Clocked, Standing},
+            frozen_policy::{Schedule, Standing},
             votes::{NewVote, VoteRow},
         },
     },
@@ -101,17 +101,17 @@ pub(in crate::app) async fn cast(
             Ok(Cast::Decides(Box::new(ruling)))
         }
         Outcome::Pending => {
-            tell(unit, facts, place, tally);
+            record_event(unit, facts, place, tally);
             store::approvals::frozen_policy::touch(unit.tx(), id).await?;
             Ok(Cast::Counts)
         }
         Outcome::NextStage => {
-            tell(unit, facts, place, tally);
+            record_event(unit, facts, place, tally);
             let next = place.next_stage();
             let (expires_at, remind_at) = expiry::clock(&spec, next, unit.now());
             let StagePosition { stage, escalation } = next;
-            let to = Clocked { stage, escalation, expires_at, remind_at, reminded: 0 };
-            store::approvals::frozen_policy::put(unit.tx(), id, to).await?;
+            let to = Schedule { stage, escalation, expires_at, remind_at, reminded: 0 };
+            store::approvals::frozen_policy::set_schedule(unit.tx(), id, to).await?;
             Ok(Cast::Counts)
         }
     }
@@ -173,7 +173,7 @@ async fn insert(
     Ok(store::approvals::votes::insert(unit.tx(), &vote).await?)
 }
 
-fn tell(unit: &mut Unit, facts: &ApprovalFacts, place: StagePosition, tally: Tally) {
+fn record_event(unit: &mut Unit, facts: &ApprovalFacts, place: StagePosition, tally: Tally) {
     let Tally { agree, reject, outcome } = tally;
     let row = NewRow::new(Kind::ApprovalVoted)
         .goal(facts.goal_id)
@@ -207,7 +207,7 @@ fn reason(
             let mut reasons: Vec<&str> = against.filter_map(|row| row.reason.as_deref()).collect();
             reasons.extend(request.reason.as_deref());
             if reasons.is_empty() && verdict == Verdict::Reject {
-                reasons.push("the approvers cannot agree any more");
+                reasons.push("the approvers can no longer agree");
             }
             let all = reasons.join("\n");
             let cut = all.floor_char_boundary(settings::MESSAGE_BYTES);

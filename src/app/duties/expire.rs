@@ -80,7 +80,7 @@ struct Ending {
 /// Locks everything that may be due, the tasks and then the attempts, each in id order, and ends
 /// what still is.
 async fn end_due(unit: &mut Unit, attempts: &[AttemptId], tasks: &[TaskId]) -> Result<u64> {
-    let places = store::attempts::places(unit.tx(), attempts).await?;
+    let places = store::attempts::locate(unit.tx(), attempts).await?;
     let ids: BTreeSet<TaskId> =
         places.iter().map(|place| place.task_id).chain(tasks.iter().copied()).collect();
     let ids: Vec<TaskId> = ids.into_iter().collect();
@@ -113,7 +113,7 @@ async fn end_due(unit: &mut Unit, attempts: &[AttemptId], tasks: &[TaskId]) -> R
     if !results.is_empty() {
         store::attempts::results::insert(unit.tx(), &results).await?;
     }
-    cascade::settle(unit, changes).await?;
+    cascade::apply(unit, changes).await?;
     let ended: Vec<AttemptId> = ended.into_iter().collect();
     charge(unit, &[], &ended).await?;
     Ok(count)

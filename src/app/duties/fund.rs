@@ -97,7 +97,7 @@ struct Looked {
 /// is set aside came back, people are asked, or it is to be given up, as the budget says.
 async fn look(unit: &mut Unit, limit: LimitId) -> Result<Looked> {
     let Some((node, id)) = store::budgets::read::node_of(unit.tx(), limit).await? else {
-        // It limits nothing any more.
+        // The limit was removed.
         let offered = resume::offer(unit, &[(limit, i64::MAX)], resume::MANY).await?;
         return Ok(Looked { offered, stop: None });
     };

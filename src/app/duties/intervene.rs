@@ -6,7 +6,7 @@
 //! same meet at the goal's row; the later one finds that the rule has an open intervention.
 //!
 //! Before that, what is over is closed: tasks and goals that ended, freezes that were lifted, questions
-//! that were withdrawn, and nudges whose condition does not hold any more. A question is closed by its
+//! that were withdrawn, and nudges whose condition has ceased. A question is closed by its
 //! decision, in that transaction.
 
 use std::time::Duration;
@@ -191,7 +191,7 @@ fn over(row: &OpenRow) -> Over {
     }
 }
 
-/// Whether a task is not any more in a state in which it was found: it waits for somebody already, or it
+/// Whether a task has left the states that the condition is about: it waits for a person already, or it
 /// has ended.
 fn is_past(task: &TaskFacts, condition: Condition) -> bool {
     let open = match task.state {

@@ -49,7 +49,7 @@ impl App {
         let mut unit = self.begin(workspace, Actor::SERVICE).await?;
         lock_goal(&mut unit, goal).await?;
         let facts = store::tasks::lock(unit.tx(), &tasks).await?;
-        unblock::free(&mut unit, facts, Needs::Written).await?;
+        unblock::unblock(&mut unit, facts, Needs::Written).await?;
         self.commit(unit).await?;
         Ok(count)
     }

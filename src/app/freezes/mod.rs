@@ -4,13 +4,13 @@
 //! everything that agents do: what was under way has ended before, what comes after is judged by what is
 //! frozen then. A `stop` ends the attempts under it in the same transaction, so with its answer no lease
 //! is left that could be used, and the answer says whose they were. Their tasks may be claimed again
-//! when nothing freezes them any more, without having lost a try, and what they had set aside goes back.
+//! after the last freeze over them is lifted, without a lost try, and what they had set aside goes back.
 //!
 //! A freeze is state in the database and no message: nobody has to have heard of it, and a restart
 //! changes nothing. Agents at work hear of it with their next heartbeat, claims that wait are called when
 //! it is lifted.
 //!
-//! What was decided:
+//! Decisions:
 //! - Freezes on the same scope do not replace each other. Two operators who stop the same goal have two
 //!   reasons, and when one of these is gone the other is not.
 //! - Stopped attempts are `released` and not `cancelled`: nothing was wrong with them or their task. As
@@ -105,7 +105,7 @@ impl App {
         let generation = store::freezes::lift(unit.tx(), freeze, actor, &lift.reason).await?;
         let lifted = read(unit.tx(), freeze).await?;
         if generation.is_some() {
-            let event = told(Kind::FreezeLifted, &lifted.freeze, &lift.reason);
+            let event = event(Kind::FreezeLifted, &lifted.freeze, &lift.reason);
             unit.record(event.before(&before).after(&lifted.freeze));
         }
         self.commit(unit).await?;
@@ -176,13 +176,13 @@ pub(super) async fn set(
     let rows = store::freezes::read::list(unit.tx(), filter, None, 1).await?;
     for row in rows {
         let made: Freeze = row.into();
-        unit.record(told(Kind::FreezeSet, &made, &new.reason).after(&made));
+        unit.record(event(Kind::FreezeSet, &made, &new.reason).after(&made));
     }
     Ok(freeze)
 }
 
 /// The event of a freeze, about what it is over.
-fn told(kind: Kind, freeze: &Freeze, reason: &str) -> NewRow {
+fn event(kind: Kind, freeze: &Freeze, reason: &str) -> NewRow {
     let event = NewRow::new(kind).data(json!({
         "freeze_id": freeze.id, "scope": freeze.scope, "scope_id": freeze.scope_id,
         "capability": freeze.capability, "mode": freeze.mode, "generation": freeze.generation,
@@ -226,7 +226,7 @@ async fn stop(unit: &mut Unit, freeze: FreezeId, reason: &str) -> Result<()> {
         let (id, holder) = (attempt.attempt_id, attempt.holder);
         Change::by_attempt(task, id, holder, ending, Some(message.clone()))
     });
-    cascade::settle(unit, changes.collect()).await?;
+    cascade::apply(unit, changes.collect()).await?;
     charge(unit, &[], &ids).await?;
     Ok(())
 }

@@ -118,7 +118,7 @@ pub struct Freeze {
     #[schema(example = "the staging keys leaked")]
     pub reason: String,
     /// Counts everything that was set and lifted in the workspace: the number of this one's last
-    /// change, and its `ETag`. Whoever has seen a number has seen all changes up to it.
+    /// change, and its `ETag`. A reader of one number has seen all changes up to it.
     #[schema(example = 7, minimum = 1)]
     pub generation: i64,
     /// How many attempts it ended when it was set; only a `stop` ends any.

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     App, Result, Unit,
+    approvals::ask,
     budgets::{allocations, create},
     caller::{Caller as _, OperatorCaller, SubmitterCaller},
     error::same_version,
@@ -290,7 +291,7 @@ async fn write_plan(
         asked_by: unit.actor(),
         ..NewApproval::new(unit.id(), ApprovalKind::Plan, goal)
     };
-    crate::app::approvals::ask::ask(unit, vec![question]).await
+    ask::ask(unit, vec![question]).await
 }
 
 /// Creates the tasks of a plan; the goal is active from now on.
@@ -329,10 +330,10 @@ pub(super) async fn cancel_locked(unit: &mut Unit, goal: GoalId, reason: &str) -
     store::goals::drop_proposed_plans(unit.tx(), goal).await?;
     let open = store::tasks::open_of_goal(unit.tx(), goal).await?;
     let changes = cascade::cancel(unit, &open, reason).await?;
-    cascade::settle(unit, changes).await?;
+    cascade::apply(unit, changes).await?;
     let gone = store::approvals::cancel_plan_approvals(unit.tx(), goal, reason).await?;
     for approval in gone {
-        unit.record(crate::app::approvals::ask::withdrawn(approval, goal));
+        unit.record(ask::withdrawn(approval, goal));
     }
     let reason: String = reason.chars().take(300).collect();
     unit.record(NewRow::new(Kind::GoalCancelled).goal(goal).data(json!({"reason": reason})));

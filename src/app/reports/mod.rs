@@ -1,8 +1,8 @@
 //! Reports on spend: who used what, when a limit will be used up, and what a goal will cost.
 //!
 //! A report sees a single moment and changes nothing. Reports read much, and the connections of the
-//! process belong to the agents' work: no more than [`AT_ONCE`] are made at a time, whoever asks
-//! meanwhile waits. What does not fit into one answer is refused and says what to narrow.
+//! process belong to the agents' work: no more than [`AT_ONCE`] are made at a time, and further
+//! requests wait. What does not fit into one answer is refused and says what to narrow.
 //!
 //! Reports are about entries by the time at which they were stored, late ones too; budgets count by
 //! the time at which the attempt was started. So a report of a month and a budget of that month may

@@ -2,7 +2,7 @@
 //!
 //! Each act is one transaction with its row and its event. A question takes a task that is worked on
 //! from its agent: the lease is worth nothing from then on, what the agent used it can still report, and
-//! whoever has the task after the answer is handed the last checkpoint. What cannot be parked, a goal or
+//! the next holder of the task gets the last checkpoint. What cannot be parked, a goal or
 //! a task that waits for its subtasks, is asked about while it goes on.
 
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use super::Rule;
 use crate::{
     app::{
         Result, Unit,
+        approvals::ask,
         attempts::takeover,
         freezes::{self, NewFreeze},
         goals::cancel_locked,
@@ -110,7 +111,7 @@ pub(in crate::app) async fn open(
             if let Some(task) = target.task {
                 reassign(unit, task, &sentence).await?;
             }
-            crate::app::rules::act::close(unit, &[(id, Closing::Done)]).await?;
+            close(unit, &[(id, Closing::Done)]).await?;
         }
     }
     Ok(true)
@@ -195,7 +196,7 @@ async fn ask(
         answer_schema: Some(json!(AnswerSchema::of_options(&choices))),
         ..NewApproval::new(approval, ApprovalKind::Input, goal)
     };
-    crate::app::approvals::ask::ask(unit, vec![question]).await?;
+    ask::ask(unit, vec![question]).await?;
     store::rules::interventions::note(unit.tx(), id, Some(approval), None).await?;
     Ok(())
 }
@@ -209,7 +210,7 @@ async fn park(unit: &mut Unit, task: TaskFacts, reason: &str) -> Result<bool> {
         // What was tried before waits for nothing but its backoff.
         (TaskState::Ready, _) | (TaskState::Waiting, Some(_)) => {
             let change = Change::of_task(task, Next::Park, reason.to_owned());
-            cascade::settle(unit, vec![change]).await?;
+            cascade::apply(unit, vec![change]).await?;
             Ok(true)
         }
         (TaskState::Running | TaskState::Waiting, None)
@@ -240,7 +241,7 @@ async fn take(unit: &mut Unit, task: TaskFacts, attempt: AttemptId, reason: &str
     };
     store::attempts::results::insert(unit.tx(), &[result]).await?;
     let change = Change::by_attempt(task, attempt, holder, ending, Some(reason.to_owned()));
-    cascade::settle(unit, vec![change]).await?;
+    cascade::apply(unit, vec![change]).await?;
     charge(unit, &[], &[attempt]).await?;
     Ok(())
 }
@@ -253,7 +254,7 @@ async fn reassign(unit: &mut Unit, task: TaskFacts, reason: &str) -> Result<()> 
     takeover::bar_last(unit, &task, reason).await
 }
 
-/// Withdraws questions about what has ended or is not asked any more.
+/// Withdraws approvals whose subject has ended or whose rule has lost its reason.
 ///
 /// # Errors
 /// When the database fails.
@@ -292,21 +293,21 @@ pub(in crate::app) async fn decided(
         (Choice::Continue | Choice::Reassign, None, _) => {}
         (Choice::Cancel, _, Some(task)) => {
             let changes = cascade::cancel(unit, &[task], CANCELLED).await?;
-            cascade::settle(unit, changes).await?;
+            cascade::apply(unit, changes).await?;
         }
         (Choice::Cancel, _, None) if goal.state == GoalState::Active => {
             cancel_locked(unit, goal.goal_id, CANCELLED).await?;
         }
         (Choice::Cancel, _, None) => {}
     }
-    crate::app::rules::act::close(unit, &[(intervention_id, Closing::Decided)]).await?;
+    close(unit, &[(intervention_id, Closing::Decided)]).await?;
     Ok(true)
 }
 
 const CANCELLED: &str = "a person cancelled it when a rule asked";
 
-/// What was chosen. Whoever will not answer has it go on, and so has a policy whose answer for
-/// questions that expire is none of the choices.
+/// The choice of the person. A declined approval means `continue`, and so does the default of a policy
+/// that is none of the choices.
 fn choice(answer: Option<&Value>) -> Choice {
     let chosen = answer.and_then(|answer| answer["choice"].as_str()?.parse().ok());
     chosen.unwrap_or(Choice::Continue)

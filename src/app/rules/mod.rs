@@ -56,7 +56,7 @@ impl App {
                 return Err(taken(&new.name));
             }
             let rule = read(unit.tx(), id).await?;
-            unit.record(told(Kind::RuleCreated, id, &new.name).after(&rule));
+            unit.record(event(Kind::RuleCreated, id, &new.name).after(&rule));
             idempotency::store(unit, principal, request, &rule).await?;
             Ok(Outcome::fresh(rule))
         };
@@ -89,7 +89,7 @@ impl App {
         rows.into_iter().map(Rule::try_from).collect()
     }
 
-    /// Edits a rule. `version` is the one that the caller has read; none edits whichever there is.
+    /// Edits a rule. `version`: the version the caller read (`If-Match`); `None` skips the check.
     ///
     /// # Errors
     /// `not_found`, `precondition_failed`, `invalid`, `already_exists`.
@@ -111,7 +111,7 @@ impl App {
                 return Err(taken(&new.name));
             }
             let edited = read(unit.tx(), rule).await?;
-            unit.record(told(Kind::RuleUpdated, rule, &new.name).before(&stored).after(&edited));
+            unit.record(event(Kind::RuleUpdated, rule, &new.name).before(&stored).after(&edited));
         }
         let edited = read(unit.tx(), rule).await?;
         self.commit(unit).await?;
@@ -132,7 +132,7 @@ impl App {
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let stored = lock(&mut unit, rule, version).await?;
         store::rules::delete(unit.tx(), rule).await?;
-        unit.record(told(Kind::RuleDeleted, rule, &stored.name).before(&stored));
+        unit.record(event(Kind::RuleDeleted, rule, &stored.name).before(&stored));
         self.commit(unit).await
     }
 
@@ -186,7 +186,7 @@ fn taken(name: &str) -> Error {
     Refusal::new(Code::AlreadyExists, detail).into()
 }
 
-fn told(kind: Kind, rule: RuleId, name: &str) -> NewRow {
+fn event(kind: Kind, rule: RuleId, name: &str) -> NewRow {
     NewRow::new(kind).data(json!({"rule_id": rule, "name": name}))
 }
 

@@ -292,7 +292,7 @@ impl App {
     ) -> Result<Vec<SpendLine>> {
         let workspace = caller.principal().workspace;
         let mut tx = self.reader(workspace).await?;
-        if store::attempts::places(&mut tx, &[attempt]).await?.is_empty() {
+        if store::attempts::locate(&mut tx, &[attempt]).await?.is_empty() {
             return Err(Refusal::not_found("attempt").into());
         }
         let after = after.map(|place| (place.key.as_str(), place.unit.as_str()));

@@ -23,7 +23,7 @@ use super::{
     unblock::{self, Needs},
 };
 use crate::{
-    app::{Error, Result, Unit, unit::locks::lock_goal},
+    app::{Error, Result, Unit, approvals::ask, unit::locks::lock_goal},
     domain::{
         goal::{TaskCounts, roll_up},
         ids::{AttemptId, GoalId, LimitId, TaskId},
@@ -50,7 +50,7 @@ struct Ended {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn settle(unit: &mut Unit, changes: Vec<Change>) -> Result<()> {
+pub async fn apply(unit: &mut Unit, changes: Vec<Change>) -> Result<()> {
     let mut counts = BTreeMap::new();
     let mut ended = write(unit, changes, &mut counts).await?;
     while !(ended.done.is_empty() && ended.not_done.is_empty()) {
@@ -58,7 +58,7 @@ pub async fn settle(unit: &mut Unit, changes: Vec<Change>) -> Result<()> {
         let mut more = Vec::new();
         if !done.is_empty() {
             let freed = store::tasks::moves::satisfy(unit.tx(), &done).await?;
-            unblock::free(unit, freed, Needs::JustMet).await?;
+            unblock::unblock(unit, freed, Needs::JustMet).await?;
         }
         if !not_done.is_empty() {
             more.extend(lost_causes(unit, &not_done).await?);
@@ -155,18 +155,13 @@ async fn write(
             failure,
             reason: state.is_terminal().then(|| change.reason.clone()).flatten(),
         });
-        unit.record(cascade_events::told(change, state, failure, at));
+        unit.record(cascade_events::event(change, state, failure, at));
         note_end(&mut ended, counts, change, state);
     }
     store::tasks::moves::apply(unit.tx(), &moves).await?;
     let over: Vec<TaskId> = ended.done.iter().chain(&ended.not_done).copied().collect();
     if !over.is_empty() {
-        crate::app::approvals::ask::withdraw_questions(
-            unit,
-            &over,
-            "the task it was about has ended",
-        )
-        .await?;
+        ask::withdraw_questions(unit, &over, "the task it was about has ended").await?;
     }
     Ok(ended)
 }
@@ -298,7 +293,7 @@ pub(in crate::app) async fn resume(unit: &mut Unit, task: TaskFacts) -> Result<(
         return Err(Error::Corrupt("a question about a task that is not parked".into()));
     }
     let now = unit.now();
-    settle(unit, vec![Change::of_task(task, Next::Retry(now), None)]).await
+    apply(unit, vec![Change::of_task(task, Next::Retry(now), None)]).await
 }
 
 /// Cancels everything that waits for a limit; the unit holds the workspace alone.
@@ -334,5 +329,5 @@ pub(in crate::app) async fn apply_cancel(
     reason: &str,
 ) -> Result<()> {
     let changes = cancel(unit, tasks, reason).await?;
-    settle(unit, changes).await
+    apply(unit, changes).await
 }

@@ -10,7 +10,7 @@ use crate::domain::{
 };
 
 /// The row of a task that moves; of the attempt that moved it too.
-pub(in crate::app) fn told(
+pub(in crate::app) fn event(
     change: &Change,
     state: TaskState,
     failure: Option<FailureClass>,

@@ -175,7 +175,7 @@ async fn cancel(unit: &mut Unit, task: TaskId, reason: &str) -> Result<()> {
             | TaskState::Reviewing,
         ) => {
             let changes = cascade::cancel(unit, &[task], reason).await?;
-            cascade::settle(unit, changes).await
+            cascade::apply(unit, changes).await
         }
     }
 }

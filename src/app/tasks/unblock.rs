@@ -25,7 +25,7 @@ pub enum Needs {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn free(unit: &mut Unit, tasks: Vec<TaskFacts>, needs: Needs) -> Result<()> {
+pub async fn unblock(unit: &mut Unit, tasks: Vec<TaskFacts>, needs: Needs) -> Result<()> {
     let (mut facts, mut needs) = (tasks, needs);
     while !facts.is_empty() {
         let now = unit.now();

@@ -6,14 +6,14 @@
 //! a change, and twice a second in any case, which is how changes made by other processes are seen:
 //! polling is the truth, waking is a hint. Only when the number has moved does it look at what is
 //! ready, and calls as many claims as there are ready tasks, in the order of their arrival
-//! ([`line`]). A watcher lives as long as somebody waits in its workspace.
+//! ([`queue`]). A watcher lives as long as somebody waits in its workspace.
 //!
 //! Guarantees:
 //! - While nothing changes, any number of waiters costs one statement per look and workspace.
 //! - Nobody misses a change: a waiter takes its place before it looks for itself.
 //! - Who waits longest is called first, and a claim that was called in vain keeps its place.
 
-mod line;
+mod queue;
 pub(in crate::app) mod reads;
 mod watcher;
 
@@ -28,8 +28,8 @@ use tokio_util::sync::CancellationToken;
 use super::App;
 use crate::domain::ids::{KeyId, WorkspaceId};
 
-use line::Line;
-pub(super) use line::{Known, Who};
+use queue::WaitQueue;
+pub(super) use queue::{Known, Who};
 
 /// Those who wait, shared by the whole process. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +53,7 @@ struct Watched {
 /// What those who wait in one workspace and their watcher share.
 #[derive(Debug)]
 struct Watch {
-    line: Mutex<Line>,
+    queue: Mutex<WaitQueue>,
     /// The number of the newest event that was seen.
     head: watch::Sender<i64>,
     hinted: Notify,
@@ -62,14 +62,14 @@ struct Watch {
 impl Watch {
     fn new() -> Self {
         Self {
-            line: Mutex::new(Line::default()),
+            queue: Mutex::new(WaitQueue::default()),
             head: watch::Sender::new(0),
             hinted: Notify::new(),
         }
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, WaitQueue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,15 +84,15 @@ impl Wake {
     /// Tasks became ready in the workspace.
     pub fn ready(&self, workspace: WorkspaceId) {
         if let Some(watch) = self.watch(workspace) {
-            watch.line().hint();
+            watch.queue().hint();
             watch.hinted.notify_one();
         }
     }
 
-    /// How many claims wait in line in the workspace.
+    /// Number of claims that wait in the workspace.
     #[must_use]
     pub fn waiting(&self, workspace: WorkspaceId) -> usize {
-        self.watch(workspace).map_or(0, |watch| watch.line().len())
+        self.watch(workspace).map_or(0, |watch| watch.queue().len())
     }
 
     /// Ends every wait: the service stops.
@@ -125,7 +125,7 @@ impl Wake {
 
     /// What is remembered of a key whose claims wait here.
     pub(super) fn recall(&self, workspace: WorkspaceId, key: KeyId) -> Option<Known> {
-        self.watch(workspace)?.line().recall(key)
+        self.watch(workspace)?.queue().recall(key)
     }
 
     fn watch(&self, workspace: WorkspaceId) -> Option<Arc<Watch>> {
@@ -169,10 +169,10 @@ impl Place {
         Reader { head: self.watch.head.subscribe(), _place: self }
     }
 
-    /// Waits in line for ready tasks.
-    pub(super) fn seat(self) -> Seat {
-        let ticket = self.watch.line().ticket();
-        Seat { ticket, in_vain: 0, looks: 0, call: None, place: self }
+    /// Takes a ticket in the queue of claims.
+    pub(super) fn ticket(self) -> WaitTicket {
+        let ticket = self.watch.queue().ticket();
+        WaitTicket { ticket, in_vain: 0, looks: 0, call: None, place: self }
     }
 }
 
@@ -191,9 +191,9 @@ impl Reader {
     }
 }
 
-/// A claim's place in line. It leaves the line when it is dropped.
+/// A claim's place in the queue, given back on drop.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct WaitTicket {
     ticket: u64,
     /// How often it was called and came back with nothing.
     in_vain: u32,
@@ -203,35 +203,35 @@ pub(super) struct Seat {
     place: Place,
 }
 
-impl Seat {
+impl WaitTicket {
     /// Says that the claim looks for itself now: what becomes ready from here on is not missed.
     pub(super) fn begin(&mut self) {
-        self.looks = self.place.watch.line().looks();
+        self.looks = self.place.watch.queue().looks();
     }
 
-    /// Falls asleep until it is called, after it looked for itself and found nothing.
-    pub(super) fn sleep(&mut self, who: Who, known: Option<Known>) {
-        let mut line = self.place.watch.line();
+    /// Waits until it is called, after it looked for itself and found nothing.
+    pub(super) fn enqueue(&mut self, who: Who, known: Option<Known>) {
+        let mut queue = self.place.watch.queue();
         if let Some(known) = known {
-            line.remember(who.key, known, self.looks);
+            queue.remember(who.key, known, self.looks);
         }
-        self.call = Some(line.sleep(self.ticket, who, self.looks, self.in_vain));
+        self.call = Some(queue.enqueue(self.ticket, who, self.looks, self.in_vain));
         self.in_vain += 1;
-        if line.is_unseen() {
+        if queue.is_unseen() {
             self.place.watch.hinted.notify_one();
         }
     }
 
-    /// Falls asleep without looking, if the watcher knows that there is nothing for it.
-    pub(super) fn doze(&mut self, who: Who) -> bool {
-        self.call = self.place.watch.line().doze(self.ticket, who);
+    /// Waits without looking, if the watcher knows that there is nothing for it.
+    pub(super) fn enqueue_unverified(&mut self, who: Who) -> bool {
+        self.call = self.place.watch.queue().enqueue_unverified(self.ticket, who);
         self.in_vain += u32::from(self.call.is_some());
         self.call.is_some()
     }
 
-    /// Whether it fell asleep without looking and the watcher has not yet looked after its key.
-    pub(super) fn is_unproven(&self) -> bool {
-        self.place.watch.line().is_unproven(self.ticket)
+    /// Whether it waits without looking and the watcher has not yet looked after its key.
+    pub(super) fn is_unverified(&self) -> bool {
+        self.place.watch.queue().is_unverified(self.ticket)
     }
 
     /// Returns when it is called.
@@ -244,8 +244,8 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for WaitTicket {
     fn drop(&mut self) {
-        self.place.watch.line().leave(self.ticket);
+        self.place.watch.queue().leave(self.ticket);
     }
 }

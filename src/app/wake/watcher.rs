@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Watch, line::Newcomer};
+use super::{Watch, queue::Unverified};
 use crate::{
     app::{App, Result},
     clock::Stopwatch,
@@ -28,7 +28,7 @@ pub(super) async fn watch(app: App, workspace: WorkspaceId, watch: Arc<Watch>) {
         watcher.missed = looked.is_err();
         if let Err(error) = looked {
             tracing::warn!(%error, "those who wait cannot be looked after; it is tried again");
-            watcher.watch.line().blind();
+            watcher.watch.queue().blind();
         }
         tokio::time::sleep(PAUSE).await;
         tokio::select! {
@@ -55,38 +55,38 @@ struct Watcher {
 
 impl Watcher {
     async fn look(&mut self) -> Result<()> {
-        let (hints, newcomers) = {
-            let line = self.watch.line();
-            (line.hints(), line.newcomers())
+        let (hints, unverified) = {
+            let queue = self.watch.queue();
+            (queue.hints(), queue.unverified())
         };
         let mut system = self.app.system().await?;
         let (newest, now) = store::journal::head(&mut system, self.workspace).await?;
         let mut tx = system.within(self.workspace, self.app.clock.or(now));
         let moved = self.missed || self.head != Some(newest);
         match self.head {
-            None => self.watch.line().begin(),
+            None => self.watch.queue().begin(),
             Some(head) if moved => self.agents_that_changed(&mut tx, head, newest).await?,
             Some(_) => {}
         }
         // Asked now and not before the head was read: who sat down since then looks for itself
         // later than that, and sees whatever the head tells of.
-        let asks = self.watch.line().asks(moved);
-        if let Some(seats) = asks {
-            let most = i64::try_from(seats).unwrap_or(i64::MAX);
+        let asks = self.watch.queue().asks(moved);
+        if let Some(places) = asks {
+            let most = i64::try_from(places).unwrap_or(i64::MAX);
             let ready = store::attempts::waiting::ready_sets(&mut tx, most).await?;
-            self.watch.line().call(hints, ready);
+            self.watch.queue().call(hints, ready);
         } else {
-            self.watch.line().looked(hints);
+            self.watch.queue().looked(hints);
         }
-        if !newcomers.is_empty() {
-            self.look_after(&mut tx, newcomers).await?;
+        if !unverified.is_empty() {
+            self.look_after(&mut tx, unverified).await?;
         }
         drop(tx);
         self.head = Some(newest);
         self.watch.head.send_if_modified(|head| std::mem::replace(head, newest) != newest);
         if self.tidied.elapsed() > TIDY {
             self.tidied = Stopwatch::start();
-            self.watch.line().tidy();
+            self.watch.queue().tidy();
         }
         Ok(())
     }
@@ -95,24 +95,24 @@ impl Watcher {
     async fn agents_that_changed(&self, tx: &mut Tx, head: i64, newest: i64) -> Result<()> {
         let agents = store::journal::agents_touched(tx, head, newest).await?;
         if !agents.is_empty() {
-            self.watch.line().wake_agents(&agents);
+            self.watch.queue().wake_agents(&agents);
         }
         Ok(())
     }
 
-    /// Calls the newcomers whose key is no longer good, whose agent changed, or whose request was
+    /// Calls the unverified whose key is no longer good, whose agent changed, or whose request was
     /// answered before; notes that the others were heard of.
-    async fn look_after(&self, tx: &mut Tx, newcomers: Vec<Newcomer>) -> Result<()> {
+    async fn look_after(&self, tx: &mut Tx, unverified: Vec<Unverified>) -> Result<()> {
         let asked: Vec<_> =
-            newcomers.iter().map(|n| (n.key, n.agent, n.repeat.as_deref())).collect();
+            unverified.iter().map(|n| (n.key, n.agent, n.repeat.as_deref())).collect();
         let standing = store::attempts::waiting::standing(tx, &asked).await?;
-        let heard: Vec<AgentId> = newcomers.iter().map(|newcomer| newcomer.agent).collect();
-        store::attempts::claim::seen(tx, &heard).await?;
-        let mut line = self.watch.line();
-        line.proven(newcomers.iter().map(|newcomer| newcomer.ticket));
-        let called = newcomers.iter().zip(standing).filter(|(_, s)| *s == Standing::Calls);
-        let called = called.map(|(newcomer, _)| newcomer.ticket).collect();
-        line.wake(called);
+        let heard: Vec<AgentId> = unverified.iter().map(|claim| claim.agent).collect();
+        store::attempts::claim::touch_presence(tx, &heard).await?;
+        let mut queue = self.watch.queue();
+        queue.verified(unverified.iter().map(|claim| claim.ticket));
+        let called = unverified.iter().zip(standing).filter(|(_, s)| *s == Standing::Calls);
+        let called = called.map(|(claim, _)| claim.ticket).collect();
+        queue.wake(called);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Who may not decide about what is asked: whoever wants it, has it done, or is in between.
+//! The people excluded from a decision: those who want it, have it done, or stand in between.
 
 use std::collections::{BTreeMap, BTreeSet};
 

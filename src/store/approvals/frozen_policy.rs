@@ -156,7 +156,7 @@ pub async fn standing(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<
 
 /// A place and its clock.
 #[derive(Debug, Clone, Copy)]
-pub struct Clocked {
+pub struct Schedule {
     /// The stage.
     pub stage: i16,
     /// How often it was escalated.
@@ -173,8 +173,8 @@ pub struct Clocked {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn put(tx: &mut Tx, approval: ApprovalId, to: Clocked) -> sqlx::Result<()> {
-    let Clocked { stage, escalation, expires_at, remind_at, reminded } = to;
+pub async fn set_schedule(tx: &mut Tx, approval: ApprovalId, to: Schedule) -> sqlx::Result<()> {
+    let Schedule { stage, escalation, expires_at, remind_at, reminded } = to;
     sqlx::query!(
         "update approvals set stage = $3, escalation = $4, expires_at = $5, remind_at = $6,
                 reminded = $7, version = version + 1
@@ -187,7 +187,7 @@ pub async fn put(tx: &mut Tx, approval: ApprovalId, to: Clocked) -> sqlx::Result
         remind_at,
         reminded,
     )
-    .execute(traced!(tx, "approvals.frozen_policy.put"))
+    .execute(traced!(tx, "approvals.frozen_policy.set_schedule"))
     .await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Approvals of the past, for whoever asks what a policy would have made of them.
+//! Approvals of the past, for the simulation of a policy.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;

@@ -343,7 +343,7 @@ pub async fn cancel_plan_approvals(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn tell(
+pub async fn deliver_decisions(
     tx: &mut Tx,
     attempts: &[(TaskId, AttemptId)],
 ) -> sqlx::Result<Vec<(TaskId, Value)>> {
@@ -368,7 +368,7 @@ pub async fn tell(
         &attempts.iter().map(|(_, attempt)| attempt.0).collect::<Vec<_>>(),
         &ApprovalKind::with(Subject::Question),
     )
-    .fetch_all(traced!(tx, "approvals.tell"))
+    .fetch_all(traced!(tx, "approvals.deliver_decisions"))
     .await?;
     Ok(rows.into_iter().map(|row| (row.task_id, row.outcome)).collect())
 }

@@ -120,7 +120,7 @@ pub async fn of_approval(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Vec<
 ///
 /// # Errors
 /// When the database fails.
-pub async fn tell(
+pub async fn add_feedback(
     tx: &mut Tx,
     attempt: AttemptId,
     feedback: Option<&str>,
@@ -136,7 +136,7 @@ pub async fn tell(
         feedback,
         points,
     )
-    .execute(traced!(tx, "approvals.reviews.tell"))
+    .execute(traced!(tx, "approvals.reviews.add_feedback"))
     .await?;
     Ok(())
 }

@@ -196,7 +196,7 @@ pub async fn lock_ready(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn seen(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<()> {
+pub async fn touch_presence(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into agent_presence as old (workspace_id, agent_id, last_seen_at)
          select $1, agent_id, $2::timestamptz from (select distinct unnest($3::uuid[]) as agent_id) a
@@ -210,7 +210,7 @@ pub async fn seen(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<()> {
         &uuids(agents),
         tx.now - settings::SEEN_EXACT_TO,
     )
-    .execute(traced!(tx, "attempts.claim.seen"))
+    .execute(traced!(tx, "attempts.claim.touch_presence"))
     .await?;
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::{
     store::{SystemTx, columns::holder, traced},
 };
 
-/// Who says that which attempt is alive, and how far it is.
+/// One heartbeat: the attempt, its lease, its progress.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Beat {
     /// The attempt.
@@ -47,7 +47,7 @@ pub struct Heard {
     pub now: DateTime<Utc>,
     /// Whether anything in the workspace is frozen: only then it is worth asking what.
     pub freezes: bool,
-    /// Whether something waits to be told to whoever works on its task.
+    /// Whether a nudge waits for the holder of its task.
     pub nudges: bool,
     /// Its steps, where the beat brought some.
     pub steps: Option<Steps>,

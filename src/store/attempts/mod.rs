@@ -42,7 +42,7 @@ pub struct Place {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn places(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<Place>> {
+pub async fn locate(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<Place>> {
     sqlx::query_as!(
         Place,
         r#"select attempt_id as "attempt_id: AttemptId", task_id as "task_id: TaskId",
@@ -54,7 +54,7 @@ pub async fn places(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<Pla
         tx.workspace.0,
         &uuids(attempts),
     )
-    .fetch_all(traced!(tx, "attempts.places"))
+    .fetch_all(traced!(tx, "attempts.locate"))
     .await
 }
 
@@ -196,7 +196,7 @@ pub struct NewAttempt {
     pub hard_deadline: DateTime<Utc>,
 }
 
-/// Starts attempts: their tasks run from now on, and are kept for and from nobody any more.
+/// Starts attempts: their tasks run from now on, and are no longer kept for or from an agent.
 ///
 /// # Errors
 /// When the database fails.

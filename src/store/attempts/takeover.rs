@@ -76,7 +76,7 @@ pub async fn waits(tx: &mut Tx, task: TaskId) -> sqlx::Result<Waits> {
     .await
 }
 
-/// The strongest freeze over a task, whoever works on it.
+/// The strongest freeze over a task, regardless of its holder.
 ///
 /// # Errors
 /// When the database fails.
@@ -120,7 +120,7 @@ pub async fn offered(tx: &mut Tx, task: TaskId) -> sqlx::Result<ReadyTask> {
     })
 }
 
-/// Keeps nothing for an agent any more; returns the open tasks that were. Nothing else happens in the
+/// Stops keeping tasks for an agent; returns the open tasks that were kept. Nothing else happens in the
 /// workspace meanwhile.
 ///
 /// # Errors

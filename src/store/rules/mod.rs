@@ -131,7 +131,7 @@ pub async fn update(tx: &mut Tx, rule: RuleId, text: &RuleText<'_>) -> sqlx::Res
     }
 }
 
-/// Deletes a rule that is locked: it does nothing any more and is not shown.
+/// Deletes a locked rule: it no longer acts and is no longer shown.
 ///
 /// # Errors
 /// When the database fails.

@@ -1,4 +1,4 @@
-//! Nudges: what waits to be told to whoever works on a task.
+//! Nudges: hints that wait for the holder of a task.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::{
 pub struct NewNudge<'a> {
     /// Its id.
     pub nudge_id: NudgeId,
-    /// Whoever works on this task is told.
+    /// The task whose holder gets it.
     pub task_id: TaskId,
     /// The rule that says it.
     pub rule_id: RuleId,
@@ -50,7 +50,7 @@ pub async fn insert(tx: &mut Tx, nudges: &[NewNudge<'_>]) -> sqlx::Result<()> {
 
 /// A nudge that is handed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct DeliveredNudge {
     /// The rule that says it.
     pub rule_id: RuleId,
     /// What it says.
@@ -61,10 +61,10 @@ pub struct Told {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn tell(
+pub async fn deliver(
     tx: &mut Tx,
     attempts: &[(AttemptId, TaskId)],
-) -> sqlx::Result<HashMap<AttemptId, Vec<Told>>> {
+) -> sqlx::Result<HashMap<AttemptId, Vec<DeliveredNudge>>> {
     let ids: Vec<Uuid> = attempts.iter().map(|(attempt, _)| attempt.0).collect();
     let tasks: Vec<Uuid> = attempts.iter().map(|(_, task)| task.0).collect();
     let rows = sqlx::query!(
@@ -87,17 +87,17 @@ pub async fn tell(
         &ids,
         &tasks,
     )
-    .fetch_all(traced!(tx, "rules.nudges.tell"))
+    .fetch_all(traced!(tx, "rules.nudges.deliver"))
     .await?;
-    let mut told: HashMap<AttemptId, Vec<Told>> = HashMap::new();
+    let mut told: HashMap<AttemptId, Vec<DeliveredNudge>> = HashMap::new();
     for row in rows {
-        let nudge = Told { rule_id: row.rule_id, text: row.text };
+        let nudge = DeliveredNudge { rule_id: row.rule_id, text: row.text };
         told.entry(row.told_to).or_default().push(nudge);
     }
     Ok(told)
 }
 
-/// Closes what nobody is to be told any more, because its task has ended.
+/// Closes the nudges of tasks that have ended.
 ///
 /// # Errors
 /// When the database fails.

@@ -64,7 +64,7 @@ pub async fn insert_dependencies(
     Ok(())
 }
 
-/// Tasks as they are written, for whoever decides whether they may start.
+/// Tasks as they are written, for the approval of their start.
 ///
 /// # Errors
 /// When the database fails.

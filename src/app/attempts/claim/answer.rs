@@ -76,7 +76,7 @@ pub struct Claim {
     /// The fence: send it with every write. It is shown only here.
     #[schema(example = "lse_mfzwizlomruw45dfnzsgk4q")]
     pub lease: String,
-    /// The how-manieth attempt of the task this is, from 1.
+    /// Ordinal of this attempt within its task, from 1.
     pub number: i32,
     /// The lease's length in milliseconds: beat at least three times as often.
     pub lease_ms: i64,
@@ -95,7 +95,7 @@ pub struct Claim {
     /// The last checkpoint of any earlier attempt.
     pub checkpoint: Option<Value>,
     /// Decisions of people that no earlier attempt was told.
-    pub decisions: Vec<ToldDecision>,
+    pub decisions: Vec<DeliveredDecision>,
 }
 
 /// What to do.
@@ -192,7 +192,7 @@ pub struct EarlierAttempt {
 
 /// A decision of a person.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct ToldDecision {
+pub struct DeliveredDecision {
     /// The approval.
     pub approval_id: ApprovalId,
     /// What it was about.
@@ -236,8 +236,8 @@ pub(in crate::app) async fn claims(
     let tasks: Vec<TaskId> = started.iter().map(|s| s.attempt.task_id).collect();
     let pairs: Vec<_> = started.iter().map(|s| (s.attempt.task_id, s.attempt.attempt_id)).collect();
     let handovers = store::attempts::claim::handovers(unit.tx(), &tasks, LIMITS).await?;
-    let mut decisions: HashMap<TaskId, Vec<ToldDecision>> = HashMap::new();
-    for (task, outcome) in store::approvals::tell(unit.tx(), &pairs).await? {
+    let mut decisions: HashMap<TaskId, Vec<DeliveredDecision>> = HashMap::new();
+    for (task, outcome) in store::approvals::deliver_decisions(unit.tx(), &pairs).await? {
         let decision = serde_json::from_value(outcome).map_err(corrupt)?;
         decisions.entry(task).or_default().push(decision);
     }
@@ -253,7 +253,11 @@ pub(in crate::app) async fn claims(
     Ok(claims)
 }
 
-fn claim(handover: Handover, started: &Started, decisions: Vec<ToldDecision>) -> Result<Claim> {
+fn claim(
+    handover: Handover,
+    started: &Started,
+    decisions: Vec<DeliveredDecision>,
+) -> Result<Claim> {
     let Handover {
         task_id,
         reference,

@@ -66,33 +66,34 @@ impl App {
         wait: Duration,
     ) -> Result<Outcome<ClaimAnswer>> {
         let mut over = pin!(tokio::time::sleep(wait));
-        let mut seat = self.wake.place(self, command.owner.workspace).seat();
+        let mut ticket = self.wake.place(self, command.owner.workspace).ticket();
         let mut proven = caller.recognised().is_none();
-        let dozes = caller.recognised().is_some_and(|able| seat.doze(command.who(able)));
-        let mut asleep = dozes;
+        let enqueued =
+            caller.recognised().is_some_and(|able| ticket.enqueue_unverified(command.who(able)));
+        let mut waiting = enqueued;
         loop {
-            if !asleep {
-                // A key that was revoked while its claim waited is given nothing any more.
+            if !waiting {
+                // The key may have been revoked while its claim waited.
                 if !proven {
                     Box::pin(caller.prove(self)).await?;
                 }
-                seat.begin();
+                ticket.begin();
                 // Never cancelled half-way: what a batch has given must reach its claimer.
                 let given = Box::pin(self.claims.submit(self, command.clone())).await?;
                 if !given.outcome.value.claims.is_empty() {
                     return Ok(given.outcome);
                 }
-                seat.sleep(command.who(&given.able), caller.known(&given.able));
+                ticket.enqueue(command.who(&given.able), caller.known(&given.able));
             }
-            asleep = false;
+            waiting = false;
             proven = false;
             tokio::select! {
-                () = seat.called() => {}
+                () = ticket.called() => {}
                 () = &mut over => break,
                 () = self.wake.stopping() => break,
             }
         }
-        if dozes && seat.is_unproven() {
+        if enqueued && ticket.is_unverified() {
             Box::pin(caller.prove(self)).await?;
         }
         Ok(command.nothing().outcome)

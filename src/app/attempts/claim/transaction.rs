@@ -55,8 +55,8 @@ impl Batched for ClaimCommand {
         let first: Vec<&Self> = batch.iter().collect();
         let Claimed { mut answers, mut refused } =
             claim_once(&app, workspace, &first, SearchDepth::Requested).await?;
-        // What nobody could pay for is parked by now: whoever got nothing looks behind it. What only
-        // these agents cannot pay for stays where it is, so one more look sees all there is to see.
+        // Tasks that no budget covers are parked by now, so claims without a task search past them. Tasks
+        // beyond the budgets of these agents alone stay ready: one more search sees them all.
         for look in 0..SEARCHES_PAST_UNFUNDABLE {
             let empty: Vec<usize> =
                 (0..batch.len()).filter(|n| got_nothing(&answers[*n])).collect();
@@ -159,7 +159,7 @@ pub(in crate::app) async fn claim_batch(
         by_id(store::attempts::claim::claimers(unit.tx(), &agents).await?)
     };
     // Before the windows of limits, in which heartbeats wait that have noted their agents.
-    store::attempts::claim::seen(unit.tx(), &agents).await?;
+    store::attempts::claim::touch_presence(unit.tx(), &agents).await?;
     let Assigned { given, claims: mut found, refused } = if ready.is_empty() {
         Assigned { given: vec![Vec::new(); batch.len()], ..Assigned::default() }
     } else {
@@ -424,7 +424,7 @@ pub(in crate::app::attempts) async fn claim_by(
     let Claimed { answers: mut given, refused } = match claimed {
         Ok(claimed) => claimed,
         Err(error) => {
-            // Its locks are in the way of whoever tries next.
+            // Its locks would block the next try.
             let _ = app.undo(unit).await;
             return Err(error);
         }

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     app::{
         App, Result, Unit,
+        approvals::ask,
         caller::Actor,
         coalesce::Batched,
         spend::charge::charge,
@@ -98,7 +99,7 @@ pub(in crate::app) async fn write(unit: &mut Unit, judged: &[Judged<'_>]) -> Res
     store::attempts::results::insert(unit.tx(), &results).await?;
     evidence(unit, judged).await?;
     checkpoints(unit, judged).await?;
-    cascade::settle(unit, judged.iter().map(change).collect()).await?;
+    cascade::apply(unit, judged.iter().map(change).collect()).await?;
     reviews(unit, judged).await?;
     let reports: Vec<(&AttemptFacts, &SpendReport)> =
         judged.iter().map(|j| (j.attempt, spend(j))).collect();
@@ -194,7 +195,7 @@ async fn reviews(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
     let tasks: Vec<_> = reviewed.iter().map(|judged| judged.task.task_id).collect();
     let criteria = store::attempts::results::shown_criteria(unit.tx(), &tasks).await?;
     let question = |judged: &&Judged<'_>| {
-        // Whoever reviews a result must see what was asked for.
+        // A reviewer must see the criteria beside the result.
         let mut payload = judged.command.payload();
         payload["criteria"] =
             criteria.get(&judged.task.task_id).cloned().unwrap_or_else(|| json!([]));
@@ -207,7 +208,7 @@ async fn reviews(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
         }
     };
     let questions = reviewed.iter().map(question).collect();
-    crate::app::approvals::ask::ask(unit, questions).await
+    ask::ask(unit, questions).await
 }
 
 /// Everything of a batch that is locked or was read under its locks.
@@ -225,7 +226,7 @@ pub(in crate::app::attempts) async fn hold(
     batch: &[FinishCommand],
 ) -> Result<LockedBatch> {
     let ids: Vec<AttemptId> = batch.iter().map(|command| command.attempt).collect();
-    let places = store::attempts::places(unit.tx(), &ids).await?;
+    let places = store::attempts::locate(unit.tx(), &ids).await?;
     let goals: BTreeSet<GoalId> = places.iter().map(|place| place.goal_id).collect();
     let tasks: BTreeSet<TaskId> = places.iter().map(|place| place.task_id).collect();
     let goals: Vec<GoalId> = goals.into_iter().collect();

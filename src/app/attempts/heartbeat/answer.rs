@@ -124,7 +124,7 @@ pub struct HeartbeatAnswer {
     pub nudges: Vec<Nudge>,
 }
 
-/// A word to whoever works on a task.
+/// A hint to the holder of an attempt, from an intervention rule or from loop detection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Nudge {
     /// What to think about.

@@ -1,8 +1,8 @@
 //! What agents are told to think about: by rules, and because their steps repeat.
 //!
-//! A heartbeat's answer carries it. What a rule says waits in the database until whoever works on the
-//! task beats, and is handed over once, in the transaction that notes it; that anything waits is seen by
-//! the statement that renews the leases, so beats for which nothing waits cost nothing more.
+//! A heartbeat's answer carries it. The nudge of a rule waits in the database until the next heartbeat of
+//! the task's attempt, and is delivered once, in the transaction that notes the delivery. The statement
+//! that renews leases also sees waiting nudges, so heartbeats without one cost no more.
 //!
 //! That steps repeat is found in the answer of that statement too. It is told with every step that goes
 //! on repeating, and noted once per pattern: a note is a small unit of work of its own, after the beats
@@ -26,13 +26,13 @@ use crate::{
     store::{
         self, Tx,
         attempts::heartbeat::{Heard, Steps},
-        rules::nudges::Told,
+        rules::nudges::DeliveredNudge,
     },
 };
 
 /// What rules have to say to the attempts of a batch.
 #[derive(Debug, Default)]
-pub(in crate::app) struct Nudges(HashMap<AttemptId, Vec<Told>>);
+pub(in crate::app) struct Nudges(HashMap<AttemptId, Vec<DeliveredNudge>>);
 
 /// Hands over what waits for attempts that were heard of.
 ///
@@ -45,7 +45,7 @@ pub(in crate::app) async fn of(tx: &mut Tx, heard: &HashMap<AttemptId, Heard>) -
     if places.is_empty() {
         return Ok(Nudges::default());
     }
-    Ok(Nudges(store::rules::nudges::tell(tx, &places).await?))
+    Ok(Nudges(store::rules::nudges::deliver(tx, &places).await?))
 }
 
 impl Nudges {
@@ -54,7 +54,11 @@ impl Nudges {
         let told = self.0.remove(&heard.attempt.attempt_id).unwrap_or_default();
         let mut nudges: Vec<Nudge> = told
             .into_iter()
-            .map(|Told { rule_id, text }| Nudge { text, rule_id: Some(rule_id), r#loop: None })
+            .map(|DeliveredNudge { rule_id, text }| Nudge {
+                text,
+                rule_id: Some(rule_id),
+                r#loop: None,
+            })
             .collect();
         let steps = heard.steps.as_ref().filter(|_| !command.steps.is_empty());
         let found = steps.and_then(|steps| steps.window.loops().into_iter().next());

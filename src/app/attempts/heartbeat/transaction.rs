@@ -168,7 +168,7 @@ async fn note_presence(tx: &mut Tx, heard: &HashMap<AttemptId, Heard>) -> Result
     if agents.is_empty() {
         return Ok(());
     }
-    Ok(store::attempts::claim::seen(tx, &agents).await?)
+    Ok(store::attempts::claim::touch_presence(tx, &agents).await?)
 }
 
 /// Two of one attempt are one: the later word wins.

@@ -34,6 +34,7 @@ use super::{
 use crate::{
     app::{
         App, Error, Result, Unit,
+        approvals::ask,
         budgets::{reserve::Funds, shortage::exhausted, windows::LockMode},
         caller::{Caller as _, OperatorCaller},
         spend::charge::charge,
@@ -174,8 +175,8 @@ pub(in crate::app) async fn keep_from(
     keep(unit, (task.task_id, task.goal_id), keeping, None, reason).await
 }
 
-/// Keeps a task that nobody has at this moment from whoever had it last. Its row is held, and no
-/// attempt's.
+/// Keeps a task without a live attempt from its last holder. The row of the task is locked, and none of
+/// an attempt.
 ///
 /// # Errors
 /// When the database fails.
@@ -259,7 +260,7 @@ async fn revoke(unit: &mut Unit, task: TaskFacts, how: &str, reason: &str) -> Re
     };
     store::attempts::results::insert(unit.tx(), &[result]).await?;
     let change = Change::by_attempt(task, id, attempt.holder, ending, Some(message));
-    cascade::settle(unit, vec![change]).await?;
+    cascade::apply(unit, vec![change]).await?;
     charge(unit, &[], &[id]).await?;
     Ok(attempt)
 }
@@ -279,15 +280,10 @@ async fn take_over(
         Taking::Nothing => None,
         Taking::Offer | Taking::Withdraw => {
             if taking == Taking::Withdraw {
-                crate::app::approvals::ask::withdraw_questions(
-                    unit,
-                    &[id],
-                    "a person took the task over",
-                )
-                .await?;
+                ask::withdraw_questions(unit, &[id], "a person took the task over").await?;
             }
             let change = Change::of_task(task, Next::Retry(now), None);
-            cascade::settle(unit, vec![change]).await?;
+            cascade::apply(unit, vec![change]).await?;
             None
         }
     };

@@ -16,7 +16,7 @@ pub struct ReassignRequest {
     /// The agent that is given the task next, and no other. Left out: anybody but the agent that has
     /// it now; when nobody has it, anybody at all, which takes back an earlier reassignment.
     pub agent_id: Option<AgentId>,
-    /// Why, for people and for whoever goes on. At most 16 KiB.
+    /// The reason, for people and for the next holder of the task. At most 16 KiB.
     #[schema(example = "it goes round in circles")]
     pub reason: String,
     /// The attempt that you saw. When another one has the task by now, nothing happens

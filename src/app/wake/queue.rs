@@ -1,16 +1,15 @@
-//! The line of claims that wait, in the order of their arrival.
+//! The queue of claims that wait, in the order of their arrival.
 //!
-//! Pure bookkeeping under a lock: who waits, what each is able to do, and what the watcher last saw
-//! ready. A call wakes one waiter; it then claims like any other claim, and when others were faster
-//! it comes back to its old place. So that a waiter that cannot take what is ready (its agent's slots
-//! are full, say) does not ask at every change, it rests after a call in vain, longer each time.
+//! Pure bookkeeping under a lock: the waiters, their capabilities, and the ready tasks of the watcher's
+//! last look. A call wakes one waiter, which then claims like any other claim; if another claim was
+//! faster, it returns to its old place. A waiter that cannot take a ready task (its agent has no free
+//! slot) is not called at every change: after a call in vain it rests, longer each time.
 //!
-//! A newcomer may fall asleep without asking the database anything ([`Line::doze`]): when its key is
-//! remembered from a claim that was answered a moment ago, and the watcher has looked since the
-//! last hint and saw nothing ready that it could do. The watcher looks after such newcomers with
-//! its next look: whoever's key was revoked meanwhile, or whose request was answered before, is
-//! called, and finds that out for itself. Nobody is ever given a task without having been
-//! authenticated at that moment.
+//! A claim may also wait without a query of its own ([`WaitQueue::enqueue_unverified`]), if its key is
+//! remembered from a recent claim, no hint came since the watcher's last look, and that look saw nothing
+//! ready for its capabilities. The next look verifies such waiters: a claim whose key was revoked, or
+//! whose request was answered before, is called and finds out itself. No task is ever given to an agent
+//! that was not authenticated at that moment.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -57,9 +56,9 @@ pub(in crate::app) struct Known {
     pub able: Arc<[String]>,
 }
 
-/// A newcomer that fell asleep without asking.
+/// A claim that waits without a query of its own.
 #[derive(Debug)]
-pub(super) struct Newcomer {
+pub(super) struct Unverified {
     pub ticket: u64,
     pub agent: AgentId,
     pub key: KeyId,
@@ -67,33 +66,33 @@ pub(super) struct Newcomer {
 }
 
 #[derive(Debug)]
-struct Sleeper {
+struct Waiter {
     agent: AgentId,
     able: Arc<[String]>,
     rests: Option<(Stopwatch, Duration)>,
     call: oneshot::Sender<()>,
 }
 
-impl Sleeper {
+impl Waiter {
     fn is_resting(&self) -> bool {
         self.rests.is_some_and(|(since, time)| since.elapsed() < time)
     }
 }
 
-/// See the module.
+/// The queue of one workspace.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct WaitQueue {
     tickets: u64,
-    /// Seats that are taken, asleep or not.
-    seats: usize,
-    asleep: BTreeMap<u64, Sleeper>,
-    newcomers: BTreeMap<u64, Newcomer>,
+    /// Tickets in use, waiting or not.
+    places: usize,
+    waiting: BTreeMap<u64, Waiter>,
+    unverified: BTreeMap<u64, Unverified>,
     known: HashMap<KeyId, (Stopwatch, Known)>,
     abilities: HashSet<Arc<[String]>>,
     /// What the last look saw ready, less what was called for.
     ready: Vec<ReadySet>,
     looks: u64,
-    /// The looks that saw agents change: what these were able to do before is not the truth.
+    /// By agent, the look that saw it change: capabilities cached before it are stale.
     changed: HashMap<AgentId, (Stopwatch, u64)>,
     /// The first look: before it nobody saw agents change.
     began: u64,
@@ -102,15 +101,15 @@ pub(super) struct Line {
     seen: Option<u64>,
     /// Somebody rested while there was something it could do.
     passed_over: bool,
-    /// Something changed while nobody was asleep, and nobody asked what is ready since.
+    /// Something changed while nobody was waiting, and nobody asked what is ready since.
     unseen: bool,
 }
 
-impl Line {
-    /// Takes a seat: the next place at the end.
+impl WaitQueue {
+    /// Takes the next ticket, at the end of the queue.
     pub(super) fn ticket(&mut self) -> u64 {
         self.tickets += 1;
-        self.seats += 1;
+        self.places += 1;
         self.tickets
     }
 
@@ -130,13 +129,13 @@ impl Line {
     }
 
     /// Whether a look must ask what is ready, when it found that something changed or not: how
-    /// much there may be that matters, which is one task per seat. A look counts those who look for
-    /// themselves at this moment too, because they can fall asleep before it ends. While nobody
-    /// sleeps nobody is asked for; whoever falls asleep after that has the watcher look again.
+    /// much there may be that matters, which is one task per ticket. A look counts those who look for
+    /// themselves at this moment too, because they can fall waiting before it ends. While nobody
+    /// waits, nothing is asked for; a claim that waits after that has the watcher look again.
     pub(super) fn asks(&mut self, changed: bool) -> Option<usize> {
         self.unseen |= changed;
-        let asks = !self.asleep.is_empty() && (self.unseen || self.passed_over);
-        asks.then_some(self.seats)
+        let asks = !self.waiting.is_empty() && (self.unseen || self.passed_over);
+        asks.then_some(self.places)
     }
 
     /// Whether the watcher should look because of what it did not ask.
@@ -144,14 +143,14 @@ impl Line {
         self.unseen
     }
 
-    /// How many are asleep.
+    /// How many are waiting.
     pub(super) fn len(&self) -> usize {
-        self.asleep.len()
+        self.waiting.len()
     }
 
-    /// Falls asleep after a look of its own that began when `looks` looks had ended and found
+    /// Waits after a look of its own that began when `looks` looks had ended and found
     /// nothing, for the `in_vain`-th time.
-    pub(super) fn sleep(
+    pub(super) fn enqueue(
         &mut self,
         ticket: u64,
         who: Who,
@@ -160,7 +159,7 @@ impl Line {
     ) -> oneshot::Receiver<()> {
         let (call, called) = oneshot::channel();
         let able = self.intern(who.able);
-        // The watcher looked meanwhile and could not call somebody who was not asleep.
+        // The watcher looked meanwhile and could not call somebody who was not waiting.
         let missed = in_vain == 0 && self.looks > looks && take(&mut self.ready, &able, who.agent);
         if missed || self.changed_since(who.agent, looks) {
             let _ = call.send(());
@@ -169,13 +168,17 @@ impl Line {
         let rests = in_vain.checked_sub(1).map(|times| (Stopwatch::start(), rest(times)));
         // Back from a call in vain: there may still be something, so the next look must look.
         self.passed_over |= rests.is_some();
-        self.asleep.insert(ticket, Sleeper { agent: who.agent, able, rests, call });
+        self.waiting.insert(ticket, Waiter { agent: who.agent, able, rests, call });
         called
     }
 
-    /// Falls asleep without a look of its own, when the last look of the watcher tells that there
+    /// Waits without a look of its own, when the last look of the watcher tells that there
     /// is nothing; otherwise nothing happens.
-    pub(super) fn doze(&mut self, ticket: u64, who: Who) -> Option<oneshot::Receiver<()>> {
+    pub(super) fn enqueue_unverified(
+        &mut self,
+        ticket: u64,
+        who: Who,
+    ) -> Option<oneshot::Receiver<()>> {
         if self.unseen || self.seen != Some(self.hints) || any(&self.ready, &who.able, who.agent) {
             return None;
         }
@@ -184,39 +187,39 @@ impl Line {
             *last = Stopwatch::start();
         }
         let Who { agent, key, able, repeat } = who;
-        self.newcomers.insert(ticket, Newcomer { ticket, agent, key, repeat });
-        self.asleep.insert(ticket, Sleeper { agent, able, rests: None, call });
+        self.unverified.insert(ticket, Unverified { ticket, agent, key, repeat });
+        self.waiting.insert(ticket, Waiter { agent, able, rests: None, call });
         Some(called)
     }
 
-    /// Whether the watcher has yet to look after a newcomer.
-    pub(super) fn is_unproven(&self, ticket: u64) -> bool {
-        self.newcomers.contains_key(&ticket)
+    /// Whether the watcher has yet to look after a unverified claim.
+    pub(super) fn is_unverified(&self, ticket: u64) -> bool {
+        self.unverified.contains_key(&ticket)
     }
 
-    /// Newcomers to be looked after. They stay newcomers until [`Line::proven`].
-    pub(super) fn newcomers(&self) -> Vec<Newcomer> {
-        let copy = |n: &Newcomer| Newcomer {
+    /// Newcomers to be looked after. They stay unverified until [`WaitQueue::verified`].
+    pub(super) fn unverified(&self) -> Vec<Unverified> {
+        let copy = |n: &Unverified| Unverified {
             ticket: n.ticket,
             agent: n.agent,
             key: n.key,
             repeat: n.repeat.clone(),
         };
-        self.newcomers.values().map(copy).collect()
+        self.unverified.values().map(copy).collect()
     }
 
     /// The watcher has looked after these.
-    pub(super) fn proven(&mut self, tickets: impl Iterator<Item = u64>) {
+    pub(super) fn verified(&mut self, tickets: impl Iterator<Item = u64>) {
         for ticket in tickets {
-            self.newcomers.remove(&ticket);
+            self.unverified.remove(&ticket);
         }
     }
 
-    /// Leaves the line and its seat.
+    /// Gives the ticket back.
     pub(super) fn leave(&mut self, ticket: u64) {
-        self.seats -= 1;
-        self.asleep.remove(&ticket);
-        self.newcomers.remove(&ticket);
+        self.places -= 1;
+        self.waiting.remove(&ticket);
+        self.unverified.remove(&ticket);
     }
 
     /// Notes what a look saw that began when there had been `hints` hints, and calls, in the order
@@ -227,21 +230,21 @@ impl Line {
         // Waiters of a fleet share few lists of abilities: each is compared once.
         let mut hopeless = HashSet::new();
         self.passed_over = false;
-        for (ticket, sleeper) in &self.asleep {
+        for (ticket, waiter) in &self.waiting {
             if left == 0 {
                 break;
             }
-            let able = Arc::as_ptr(&sleeper.able).addr();
+            let able = Arc::as_ptr(&waiter.able).addr();
             if hopeless.contains(&able) {
                 continue;
             }
-            if !ready.iter().any(|set| set.count > 0 && covers(&sleeper.able, &set.capabilities)) {
+            if !ready.iter().any(|set| set.count > 0 && covers(&waiter.able, &set.capabilities)) {
                 hopeless.insert(able);
-            } else if !any(&ready, &sleeper.able, sleeper.agent) {
+            } else if !any(&ready, &waiter.able, waiter.agent) {
                 continue;
-            } else if sleeper.is_resting() {
+            } else if waiter.is_resting() {
                 self.passed_over = true;
-            } else if take(&mut ready, &sleeper.able, sleeper.agent) {
+            } else if take(&mut ready, &waiter.able, waiter.agent) {
                 left -= 1;
                 called.push(*ticket);
             }
@@ -266,9 +269,9 @@ impl Line {
     /// Calls these, whatever is ready.
     pub(super) fn wake(&mut self, tickets: Vec<u64>) {
         for ticket in tickets {
-            self.newcomers.remove(&ticket);
-            if let Some(sleeper) = self.asleep.remove(&ticket) {
-                let _ = sleeper.call.send(());
+            self.unverified.remove(&ticket);
+            if let Some(waiter) = self.waiting.remove(&ticket) {
+                let _ = waiter.call.send(());
             }
         }
     }
@@ -279,7 +282,7 @@ impl Line {
         let look = self.looks + 1;
         self.changed.extend(agents.iter().map(|agent| (*agent, (Stopwatch::start(), look))));
         self.known.retain(|_, (_, known)| !agents.contains(&known.agent));
-        let theirs = self.asleep.iter().filter(|(_, sleeper)| agents.contains(&sleeper.agent));
+        let theirs = self.waiting.iter().filter(|(_, waiter)| agents.contains(&waiter.agent));
         let theirs = theirs.map(|(ticket, _)| *ticket).collect();
         self.wake(theirs);
     }
@@ -288,7 +291,7 @@ impl Line {
     /// before looks once more.
     pub(super) fn begin(&mut self) {
         self.began = self.looks + 1;
-        let everybody = self.asleep.keys().copied().collect();
+        let everybody = self.waiting.keys().copied().collect();
         self.wake(everybody);
     }
 
