@@ -163,9 +163,6 @@ impl App {
     }
 
     /// Whether the schema of the database is the one that this program was made for.
-    ///
-    /// # Errors
-    /// When the database cannot be reached.
     pub async fn is_migrated(&self) -> Result<bool> {
         Ok(store::is_migrated(self.system().await?.conn()).await?)
     }

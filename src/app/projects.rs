@@ -143,9 +143,6 @@ impl App {
     }
 
     /// Up to `rows` projects after `after`, newest first.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_projects(
         &self,
         caller: &ReaderCaller,

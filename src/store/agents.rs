@@ -79,9 +79,6 @@ pub struct NewAgentRow<'a> {
 }
 
 /// Stores a new agent, active; says `false` when there is one of that name.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(tx: &mut Tx, agent: &NewAgentRow<'_>) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
         "insert into agents (workspace_id, agent_id, name, capabilities, max_concurrent, state,
@@ -103,9 +100,6 @@ pub async fn insert(tx: &mut Tx, agent: &NewAgentRow<'_>) -> sqlx::Result<bool> 
 }
 
 /// Locks the agent of that name.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lock_by_name(tx: &mut Tx, name: &str) -> sqlx::Result<Option<AgentRow>> {
     sqlx::query_as!(
         AgentRow,
@@ -123,9 +117,6 @@ pub async fn lock_by_name(tx: &mut Tx, name: &str) -> sqlx::Result<Option<AgentR
 }
 
 /// Locks an agent.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lock(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Option<AgentRow>> {
     sqlx::query_as!(
         AgentRow,
@@ -143,9 +134,6 @@ pub async fn lock(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Option<AgentRow>>
 }
 
 /// Writes what was edited of a locked agent.
-///
-/// # Errors
-/// When the database fails.
 pub async fn update(tx: &mut Tx, agent: &AgentRow) -> sqlx::Result<()> {
     sqlx::query!(
         "update agents set capabilities = $3, max_concurrent = $4, state = $5, owner = $7,
@@ -178,9 +166,6 @@ pub struct AgentFilter<'a> {
 }
 
 /// Agents by id downwards, which is newest first; those after `after`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(
     tx: &mut Tx,
     filter: AgentFilter<'_>,

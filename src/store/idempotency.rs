@@ -30,9 +30,6 @@ pub enum Taken {
 /// key, in their order. Answers stored at or before `since` are past their time. Never waits: a
 /// request that is repeated while it is worked on would only hold connections. A key that is named
 /// twice is taken twice.
-///
-/// # Errors
-/// When the database fails.
 pub async fn take(
     tx: &mut Tx,
     keys: &[(KeyId, &str)],
@@ -128,9 +125,6 @@ pub async fn insert(
 }
 
 /// Forgets answers older than `before`; returns how many.
-///
-/// # Errors
-/// When the database fails.
 pub async fn sweep(tx: &mut Tx, before: DateTime<Utc>) -> sqlx::Result<u64> {
     let swept = sqlx::query!(
         "delete from replays where (workspace_id, key_id, idempotency_key) in (

@@ -43,9 +43,6 @@ pub struct KeyRow {
 /// The only function that takes several workspaces: each pair is looked for in its own. `now` is
 /// the database's clock when none is given. That the arrays stand in selects keeps the planner from
 /// making a plan for each length, which takes longer than the look.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find(
     tx: &mut SystemTx,
     asked: &[(WorkspaceId, KeyId)],
@@ -110,9 +107,6 @@ pub struct NewKeyRow<'a> {
 }
 
 /// Stores a key.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(tx: &mut Tx, key: &NewKeyRow<'_>) -> sqlx::Result<KeyRow> {
     sqlx::query_as!(
         KeyRow,
@@ -151,9 +145,6 @@ pub struct KeyFilter {
 }
 
 /// Keys by id downwards, which is newest first; those after `after`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(
     tx: &mut Tx,
     filter: KeyFilter,
@@ -187,9 +178,6 @@ pub async fn list(
 }
 
 /// Locks a key.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lock(tx: &mut Tx, key: KeyId) -> sqlx::Result<Option<KeyRow>> {
     sqlx::query_as!(
         KeyRow,
@@ -209,9 +197,6 @@ pub async fn lock(tx: &mut Tx, key: KeyId) -> sqlx::Result<Option<KeyRow>> {
 
 /// Locks every admin key that is valid at `now`, in the order of their ids: whoever is about to
 /// revoke one sees what others have revoked.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lock_valid_admins(tx: &mut Tx) -> sqlx::Result<Vec<KeyId>> {
     sqlx::query_scalar!(
         r#"
@@ -229,9 +214,6 @@ pub async fn lock_valid_admins(tx: &mut Tx) -> sqlx::Result<Vec<KeyId>> {
 }
 
 /// Revokes keys; those that are revoked already stay as they are.
-///
-/// # Errors
-/// When the database fails.
 pub async fn revoke(tx: &mut Tx, keys: &[KeyId], now: DateTime<Utc>) -> sqlx::Result<u64> {
     let keys: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
     let revoked = sqlx::query!(
@@ -248,9 +230,6 @@ pub async fn revoke(tx: &mut Tx, keys: &[KeyId], now: DateTime<Utc>) -> sqlx::Re
 
 /// The valid keys of an agent beyond `newest` and the newest `keep` others. The agent's row must be
 /// locked.
-///
-/// # Errors
-/// When the database fails.
 pub async fn surplus_of_agent(
     tx: &mut Tx,
     agent: AgentId,

@@ -146,9 +146,6 @@ pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
 
 /// Whether every migration of this program is applied, none is half applied, and none is there that
 /// this program does not know.
-///
-/// # Errors
-/// When the database fails.
 pub async fn is_migrated(conn: &mut PgConnection) -> sqlx::Result<bool> {
     let table = &MIGRATIONS.table_name;
     let applied = match conn.list_applied_migrations(table).await {
@@ -169,9 +166,6 @@ fn is_undefined_table(error: &sqlx::Error) -> bool {
 }
 
 /// The database's clock, to the microsecond that it can store.
-///
-/// # Errors
-/// When the database fails.
 pub async fn now(conn: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(conn).await
 }

@@ -28,9 +28,6 @@ pub struct ProjectRow {
 }
 
 /// Stores a project; says `false` when the name is taken.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(
     tx: &mut Tx,
     project: ProjectId,
@@ -58,9 +55,6 @@ pub async fn insert(
 ///
 /// Safe to call from several transactions at once: the later one waits for the earlier and finds
 /// its project. An existing project is neither written nor locked.
-///
-/// # Errors
-/// When the database fails.
 pub async fn ensure_by_name(
     tx: &mut Tx,
     id: ProjectId,
@@ -77,9 +71,6 @@ pub async fn ensure_by_name(
 }
 
 /// The project called `name`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find_by_name(tx: &mut Tx, name: &str) -> sqlx::Result<Option<ProjectId>> {
     sqlx::query_scalar!(
         r#"select project_id as "project_id: ProjectId" from projects
@@ -101,9 +92,6 @@ pub struct ProjectFilter<'a> {
 }
 
 /// Projects by id downwards, which is newest first; those after `after`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(
     tx: &mut Tx,
     filter: ProjectFilter<'_>,
@@ -149,9 +137,6 @@ pub struct ProjectText {
 }
 
 /// Locks a project against edits.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lock(tx: &mut Tx, project: ProjectId) -> sqlx::Result<Option<ProjectText>> {
     sqlx::query_as!(
         ProjectText,
@@ -166,9 +151,6 @@ pub async fn lock(tx: &mut Tx, project: ProjectId) -> sqlx::Result<Option<Projec
 }
 
 /// Edits a locked project; says `false` when the name is taken. Then the transaction is lost.
-///
-/// # Errors
-/// When the database fails.
 pub async fn update(
     tx: &mut Tx,
     project: ProjectId,

@@ -12,9 +12,6 @@ use super::{SystemTx, traced};
 
 /// Tables with more than twice as many rows as when they were last measured, quoted. What is tiny is
 /// left out, because for it every plan is good, and so is what only somebody else may measure.
-///
-/// # Errors
-/// When the database fails.
 pub async fn outgrown(tx: &mut SystemTx) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"select quote_ident(s.relname) as "name!" from pg_stat_user_tables s
@@ -29,9 +26,6 @@ pub async fn outgrown(tx: &mut SystemTx) -> sqlx::Result<Vec<String>> {
 }
 
 /// Measures a table. What somebody else measures at the moment is left to them.
-///
-/// # Errors
-/// When the database fails.
 pub async fn measure(tx: &mut SystemTx, quoted: &str) -> sqlx::Result<()> {
     // The name is quoted by the database itself.
     sqlx::query(AssertSqlSafe(format!("analyze (skip_locked) {quoted}")))

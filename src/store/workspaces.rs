@@ -18,9 +18,6 @@ pub struct WorkspaceRow {
 const FIRST_START: i64 = 0x6d75_7374_6572;
 
 /// Waits until no other process is making the first workspace; held until the transaction ends.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lock_first_start(tx: &mut SystemTx) -> sqlx::Result<()> {
     sqlx::query!("select pg_advisory_xact_lock($1)", FIRST_START)
         .execute(traced!(tx, "workspaces.lock_first_start"))
@@ -30,9 +27,6 @@ pub async fn lock_first_start(tx: &mut SystemTx) -> sqlx::Result<()> {
 
 /// All workspaces, the oldest first. Names no workspace, because it is how one is found: for the
 /// first start, the supervisor and the command line.
-///
-/// # Errors
-/// When the database fails.
 pub async fn all(tx: &mut SystemTx) -> sqlx::Result<Vec<WorkspaceRow>> {
     sqlx::query_as!(
         WorkspaceRow,
@@ -44,9 +38,6 @@ pub async fn all(tx: &mut SystemTx) -> sqlx::Result<Vec<WorkspaceRow>> {
 }
 
 /// Stores a workspace.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(tx: &mut Tx, name: &str, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into workspaces (workspace_id, name, created_at) values ($1, $2, $3)",

@@ -37,9 +37,6 @@ pub enum Bootstrap {
 
 impl App {
     /// Makes the first workspace and its first admin key, unless there is a workspace.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn bootstrap(&self, given: Option<&Token>) -> Result<Bootstrap> {
         let now = self.now().await?;
         let workspace: WorkspaceId = match given {
@@ -66,9 +63,6 @@ impl App {
     }
 
     /// Makes one more workspace, and its first admin key.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn add_workspace(&self, name: &str) -> Result<Token> {
         let workspace: WorkspaceId = self.entropy.id(self.now().await?);
         let mut unit = self.begin(workspace, Actor::SERVICE).await?;
@@ -86,9 +80,6 @@ impl App {
     }
 
     /// Every workspace, for background work.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn workspaces(&self) -> Result<Vec<WorkspaceId>> {
         let mut tx = self.system().await?;
         let rows = store::workspaces::all(&mut tx).await?;

@@ -268,9 +268,6 @@ impl App {
     }
 
     /// Up to `rows` keys after `after`, newest first.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_keys(
         &self,
         caller: &AdminCaller,
@@ -368,9 +365,6 @@ impl LocalAdmin<'_> {
     }
 
     /// As [`App::list_keys`].
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_keys(&self, after: Option<KeyId>, rows: u32) -> Result<Vec<Key>> {
         self.app.keys_of(self.workspace, KeyFilter::default(), after, rows).await
     }

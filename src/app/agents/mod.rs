@@ -77,9 +77,6 @@ impl App {
     }
 
     /// Up to `rows` agents after `after`, newest first.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_agents(
         &self,
         caller: &ReaderCaller,

@@ -13,9 +13,6 @@ use crate::{
 };
 
 /// Puts questions before people. Who may not decide is found here, once for all.
-///
-/// # Errors
-/// When the database fails.
 pub async fn ask(unit: &mut Unit, mut questions: Vec<NewApproval>) -> Result<()> {
     if questions.is_empty() {
         return Ok(());
@@ -44,9 +41,6 @@ pub async fn ask(unit: &mut Unit, mut questions: Vec<NewApproval>) -> Result<()>
 }
 
 /// Withdraws what is pending about tasks, because they have ended or nobody needs the answer.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn withdraw_questions(
     unit: &mut Unit,
     tasks: &[TaskId],

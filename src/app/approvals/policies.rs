@@ -197,9 +197,6 @@ impl App {
     }
 
     /// Up to `rows` policies after `after`, newest first.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_policies(
         &self,
         caller: &MonitorCaller,
@@ -241,9 +238,6 @@ fn event(kind: Kind, policy: &ApprovalPolicy) -> NewRow {
 }
 
 /// Finds the policies for approvals that were just asked, and freezes them with these.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn freeze(
     unit: &mut Unit,
     approvals: &[ApprovalId],
@@ -289,9 +283,6 @@ async fn find(unit: &mut Unit, approvals: &[ApprovalId]) -> Result<Vec<(Approval
 /// and what a plan or a raise costs, is in its payload: another policy may be for that, and then it
 /// counts from now on. So nobody gets past a policy for what is dear by asking for little and
 /// approving more.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn ask_anew(unit: &mut Unit, facts: &ApprovalFacts) -> Result<()> {
     let (now, id) = (unit.now(), facts.approval_id);
     let standing = store::approvals::frozen_policy::standing(unit.tx(), id).await?;

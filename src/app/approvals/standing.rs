@@ -132,9 +132,6 @@ impl From<VoteRow> for ApprovalVote {
 }
 
 /// How each of these approvals stands in its policy: those that have one.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn standings(
     tx: &mut Tx,
     rows: &[ApprovalRow],

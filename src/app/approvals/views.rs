@@ -224,9 +224,6 @@ fn view(row: ApprovalRow, policy: Option<ApprovalStanding>) -> Result<Approval> 
 
 impl App {
     /// Approvals, oldest first: the one that waits longest is on top.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_approvals(
         &self,
         caller: &ReaderCaller,

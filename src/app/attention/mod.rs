@@ -56,9 +56,6 @@ pub use views::{AttentionAction, AttentionCounts, AttentionFilter, AttentionItem
 
 impl App {
     /// Up to `most` items after a place, and how many there are of each kind.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn attention(
         &self,
         caller: &MonitorCaller,

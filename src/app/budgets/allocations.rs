@@ -113,9 +113,6 @@ pub(in crate::app) async fn resize(
 
 /// Settles what a goal used with the limits above it and gives the rest back, once it has ended and
 /// has no running attempt.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn close(unit: &mut Unit, goal: GoalId) -> Result<()> {
     let open = store::budgets::allocations::open_of_ended(unit.tx(), goal).await?;
     if open.is_empty() {

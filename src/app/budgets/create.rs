@@ -31,9 +31,6 @@ pub(in crate::app) async fn of_tasks(
 }
 
 /// Creates the budgets of nodes that this unit creates; they were checked.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn make(
     unit: &mut Unit,
     budgets: &[(BudgetNode, Uuid, &BudgetSpec)],

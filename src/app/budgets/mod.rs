@@ -108,9 +108,6 @@ impl App {
     }
 
     /// Up to `rows` budgets after `after`, newest first.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_budgets(
         &self,
         caller: &ReaderCaller,

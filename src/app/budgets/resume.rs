@@ -24,9 +24,6 @@ pub(in crate::app) const MANY: i64 = 5_000;
 
 /// Offers what waits for limits, as far as their room goes and at most `most` for each; returns how
 /// many tasks.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn offer(
     unit: &mut Unit,
     rooms: &[(LimitId, i64)],
@@ -65,9 +62,6 @@ pub(in crate::app) async fn offer(
 }
 
 /// Withdraws approvals about limits without waiting tasks.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn withdraw(unit: &mut Unit, limits: &[LimitId]) -> Result<()> {
     let gone = store::budgets::waits::withdraw_questions(unit.tx(), limits).await?;
     for (approval, goal) in gone {

@@ -254,9 +254,6 @@ fn record_event(unit: &mut Unit, key: WindowKey, window: &WindowState, percents:
 }
 
 /// Settles lines of spend that were just stored, and closes attempts that end in this unit.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn settle(
     unit: &mut Unit,
     bookings: &[Booking],

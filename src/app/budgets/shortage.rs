@@ -25,9 +25,6 @@ use crate::{
 };
 
 /// Parks tasks whose rows are held; the windows of what is short are held too.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn park(
     unit: &mut Unit,
     ready: &[ReadyTask],
@@ -87,9 +84,6 @@ fn note_question<'a>(
 
 /// Asks people to raise limits, if they were not asked about this version and period before. The
 /// windows are held.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn ask(
     unit: &mut Unit,
     asking: BTreeMap<LimitId, (GoalId, &Shortage)>,

@@ -58,9 +58,6 @@ pub struct BudgetStanding {
 pub(in crate::app) type Standings = HashMap<AttemptId, Vec<Standing>>;
 
 /// How attempts stand with the limits above them.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn of(
     tx: &mut Tx,
     attempts: impl Iterator<Item = AttemptId>,

@@ -59,9 +59,6 @@ impl LockedWindows {
 }
 
 /// Opens the windows of the moment of limits that have none yet.
-///
-/// # Errors
-/// When the database fails.
 async fn ensure(unit: &mut Unit, limits: &[LiveLimit]) -> Result<()> {
     let now = unit.now();
     let ids: Vec<LimitId> = limits.iter().map(|limit| limit.limit_id).collect();
@@ -102,9 +99,6 @@ pub(in crate::app) async fn apply(
 }
 
 /// Opens and locks the windows of the moment of limits.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn hold_now(
     unit: &mut Unit,
     limits: &[LiveLimit],
@@ -117,9 +111,6 @@ pub(in crate::app) async fn hold_now(
 }
 
 /// The same for the limits of one node or a few, as a ledger.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn held_now(
     unit: &mut Unit,
     limits: Vec<LiveLimit>,

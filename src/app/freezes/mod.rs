@@ -125,9 +125,6 @@ impl App {
     }
 
     /// Up to `rows` freezes after `after`, newest first.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_freezes(
         &self,
         caller: &ReaderCaller,
@@ -150,9 +147,6 @@ async fn read(tx: &mut Tx, freeze: FreezeId) -> Result<FreezeDetail> {
 }
 
 /// Sets a freeze that was checked; the unit holds the workspace alone.
-///
-/// # Errors
-/// When the database fails.
 pub(super) async fn set(
     unit: &mut Unit,
     new: &NewFreeze,

@@ -314,9 +314,6 @@ pub(super) async fn apply(
 }
 
 /// Ends an active goal whose tasks have all ended. The goal's row is held, or locked here.
-///
-/// # Errors
-/// When the database fails.
 pub(super) async fn finish_if_over(unit: &mut Unit, goal: GoalId) -> Result<()> {
     let facts = lock_goal(unit, goal).await?;
     cascade::finish_goal(unit, goal, facts.state, facts.counts).await

@@ -79,9 +79,6 @@ pub struct GoalFilter {
 
 impl App {
     /// Goals, newest first.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_goals(
         &self,
         caller: &ReaderCaller,

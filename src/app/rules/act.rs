@@ -255,9 +255,6 @@ async fn reassign(unit: &mut Unit, task: TaskFacts, reason: &str) -> Result<()> 
 }
 
 /// Withdraws approvals whose subject has ended or whose rule has lost its reason.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn withdraw(unit: &mut Unit, questions: &[ApprovalId]) -> Result<()> {
     if questions.is_empty() {
         return Ok(());
@@ -272,9 +269,6 @@ pub(in crate::app) async fn withdraw(unit: &mut Unit, questions: &[ApprovalId]) 
 
 /// Does what a person answered to the question of a rule: the approval, its task and its goal are
 /// locked. Says `false` when no rule has asked.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn decided(
     unit: &mut Unit,
     facts: &ApprovalFacts,
@@ -314,9 +308,6 @@ fn choice(answer: Option<&Value>) -> Choice {
 }
 
 /// Closes interventions and tells so. Returns how many were open.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn close(
     unit: &mut Unit,
     closings: &[(InterventionId, Closing)],

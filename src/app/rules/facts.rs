@@ -31,9 +31,6 @@ pub(in crate::app) struct Known {
 }
 
 /// What a condition asks of tasks or goals, by their ids; those that have ended are left out.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn gather(
     tx: &mut Tx,
     when: &When,
@@ -112,9 +109,6 @@ fn estimates(stored: Option<Value>) -> Result<Estimates> {
 
 /// How long the rest of a goal takes at least. Each task is expected to take what
 /// [`crate::domain::report::estimate`] expects it to use, without what it already took.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn path_of(tx: &mut Tx, goal: GoalId) -> Result<i64> {
     let rows = store::rules::facts::rest_of(tx, goal).await?;
     let mean = store::rules::facts::mean_of_done(tx, goal).await?;

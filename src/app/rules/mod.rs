@@ -73,9 +73,6 @@ impl App {
     }
 
     /// Up to `rows` rules after `after`, newest first.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_rules(
         &self,
         caller: &MonitorCaller,
@@ -137,9 +134,6 @@ impl App {
     }
 
     /// Up to `rows` interventions after `after`, newest first.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_interventions(
         &self,
         caller: &ReaderCaller,

@@ -22,9 +22,6 @@ use crate::{
 
 /// Stores reports on attempts whose rows are held, and settles them with every limit above; attempts
 /// that `ended` in this unit give back what they have set aside. Returns what each has used by now.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn charge(
     unit: &mut Unit,
     reports: &[(&AttemptFacts, &SpendReport)],

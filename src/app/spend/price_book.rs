@@ -174,9 +174,6 @@ impl App {
     }
 
     /// Up to `rows` of the workspace's own prices after `after`, newest first.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_prices(
         &self,
         caller: &ReaderCaller,

@@ -44,9 +44,6 @@ struct Priced {
 }
 
 /// Prices the usage in reports.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn price(
     unit: &mut Unit,
     reports: &[&(&AttemptFacts, &SpendReport)],
@@ -113,9 +110,6 @@ fn call(
 }
 
 /// The workspace's own prices of models with these names; those built in are always at hand.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn book(unit: &mut Unit, names: &[String]) -> Result<Book> {
     let own = store::spend::prices::named(unit.tx(), names).await?;
     Ok(Book { own: rows(own)? })

@@ -138,9 +138,6 @@ pub struct SpendPlace {
 }
 
 /// Reads the evidence of an attempt.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn evidence(tx: &mut Tx, attempt: AttemptId) -> Result<Vec<Evidence>> {
     let rows = store::attempts::read::evidence(tx, attempt).await?;
     let piece = |row: EvidenceRow| {
@@ -151,9 +148,6 @@ pub(in crate::app) async fn evidence(tx: &mut Tx, attempt: AttemptId) -> Result<
 }
 
 /// What was let go when the result of an attempt was accepted.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn waived(tx: &mut Tx, attempt: AttemptId) -> Result<Vec<Waived>> {
     let rows = store::approvals::reviews::of_attempt(tx, attempt).await?;
     Ok(rows.into_iter().map(Waived::from).collect())

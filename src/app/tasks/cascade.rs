@@ -47,9 +47,6 @@ struct Ended {
 }
 
 /// Writes changes and everything that follows from them.
-///
-/// # Errors
-/// When the database fails.
 pub async fn apply(unit: &mut Unit, changes: Vec<Change>) -> Result<()> {
     let mut counts = BTreeMap::new();
     let mut ended = write(unit, changes, &mut counts).await?;
@@ -85,9 +82,6 @@ pub async fn apply(unit: &mut Unit, changes: Vec<Change>) -> Result<()> {
 }
 
 /// Ends an active goal whose tasks have all ended. The goal's row is held.
-///
-/// # Errors
-/// When the database fails.
 pub async fn finish_goal(
     unit: &mut Unit,
     goal: GoalId,
@@ -209,9 +203,6 @@ async fn lost_causes(unit: &mut Unit, ended: &[TaskId]) -> Result<Vec<Change>> {
 }
 
 /// Asks running tasks among `tasks` to stop and gives the changes that cancel the others at once.
-///
-/// # Errors
-/// When the database fails.
 pub async fn cancel(unit: &mut Unit, tasks: &[TaskId], reason: &str) -> Result<Vec<Change>> {
     let now = unit.now();
     let facts = store::tasks::lock(unit.tx(), tasks).await?;
@@ -285,9 +276,6 @@ async fn finished_parents(unit: &mut Unit, children: &[TaskId]) -> Result<Vec<Ch
 }
 
 /// The question is decided either way: the task goes on, and its next attempt reads the outcome.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn resume(unit: &mut Unit, task: TaskFacts) -> Result<()> {
     if task.state != TaskState::Parked {
         return Err(Error::Corrupt("a question about a task that is not parked".into()));
@@ -297,9 +285,6 @@ pub(in crate::app) async fn resume(unit: &mut Unit, task: TaskFacts) -> Result<(
 }
 
 /// Cancels everything that waits for a limit; the unit holds the workspace alone.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn cancel_waiting_for_limit(
     unit: &mut Unit,
     limit: LimitId,

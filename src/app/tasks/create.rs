@@ -41,9 +41,6 @@ pub struct InsertPoint {
 }
 
 /// Creates the tasks of a checked plan; returns their ids in plan order.
-///
-/// # Errors
-/// When the database fails.
 pub async fn create_tasks(
     unit: &mut Unit,
     at: InsertPoint,

@@ -22,9 +22,6 @@ pub enum Needs {
 
 /// Offers, opens or asks about tasks that need nothing more, and what opening frees in turn. Their
 /// rows are held.
-///
-/// # Errors
-/// When the database fails.
 pub async fn unblock(unit: &mut Unit, tasks: Vec<TaskFacts>, needs: Needs) -> Result<()> {
     let (mut facts, mut needs) = (tasks, needs);
     while !facts.is_empty() {
@@ -75,9 +72,6 @@ pub async fn unblock(unit: &mut Unit, tasks: Vec<TaskFacts>, needs: Needs) -> Re
 }
 
 /// Asks whether tasks may start, each `(task, goal)`. What is approved is the task as it is written.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn ask_start(unit: &mut Unit, tasks: &[(TaskId, GoalId)]) -> Result<()> {
     if tasks.is_empty() {
         return Ok(());

@@ -94,9 +94,6 @@ pub(in crate::app) enum Repeat<T> {
 }
 
 /// Looks which of the requests were answered before: one outcome for each, in their order.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn take_all<T: DeserializeOwned>(
     unit: &mut Unit,
     requests: &[&Repeatable],
@@ -136,9 +133,6 @@ fn answered<T: DeserializeOwned>(of: &Repeatable, replay: Replay) -> Result<Repe
 }
 
 /// Stores the answers of requests that [`take_all`] found to be new.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn store_all<T: Serialize>(
     unit: &mut Unit,
     answers: &[(&Repeatable, &T)],
@@ -180,9 +174,6 @@ pub async fn replay<T: DeserializeOwned>(
 }
 
 /// Stores the answer for [`replay`].
-///
-/// # Errors
-/// When the database fails.
 pub async fn store<T: Serialize>(
     unit: &mut Unit,
     principal: &Principal,

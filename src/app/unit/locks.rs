@@ -45,9 +45,6 @@ pub(in crate::app) async fn lock_task(
 }
 
 /// Locks attempts and gives them by id.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn locked(
     unit: &mut Unit,
     ids: &[AttemptId],

@@ -36,9 +36,6 @@ pub struct Unit {
 
 impl App {
     /// Begins a unit of work for `actor`.
-    ///
-    /// # Errors
-    /// When the database cannot be reached.
     pub async fn begin(&self, workspace: WorkspaceId, actor: Actor) -> Result<Unit> {
         self.begin_holding(workspace, actor, Hold::Share).await
     }
@@ -67,9 +64,6 @@ impl App {
     }
 
     /// What time it is, for reads that need no transaction.
-    ///
-    /// # Errors
-    /// When the database cannot be reached.
     pub async fn now(&self) -> Result<DateTime<Utc>> {
         match &self.clock {
             Clock::Manual(clock) => Ok(clock.now()),

@@ -15,9 +15,6 @@ use crate::{
 };
 
 /// Who may not decide about questions that are about to be asked, as things are now.
-///
-/// # Errors
-/// When the database fails.
 pub async fn excluded(
     tx: &mut Tx,
     asked: &[NewApproval],

@@ -18,9 +18,6 @@ use crate::{
 /// What policies look at, of each approval.
 ///
 /// What a plan requires and costs is the sum of its tasks; a limit costs what it is raised by.
-///
-/// # Errors
-/// When the database fails.
 pub async fn asked(
     tx: &mut Tx,
     approvals: &[ApprovalId],
@@ -95,9 +92,6 @@ pub struct Frozen {
 }
 
 /// Freezes policies with pending approvals, which then stand at the beginning of these.
-///
-/// # Errors
-/// When the database fails.
 pub async fn freeze(tx: &mut Tx, frozen: &[Frozen]) -> sqlx::Result<()> {
     let expiries: Vec<Option<DateTime<Utc>>> = frozen.iter().map(|f| f.expires_at).collect();
     let reminders: Vec<Option<DateTime<Utc>>> = frozen.iter().map(|f| f.remind_at).collect();
@@ -137,9 +131,6 @@ pub struct Standing {
 }
 
 /// Where an approval stands that is locked; none: it has no policy.
-///
-/// # Errors
-/// When the database fails.
 pub async fn standing(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<Standing>> {
     sqlx::query_as!(
         Standing,
@@ -170,9 +161,6 @@ pub struct Schedule {
 }
 
 /// Puts a locked approval at a place of its policy, or another time on its clock.
-///
-/// # Errors
-/// When the database fails.
 pub async fn set_schedule(tx: &mut Tx, approval: ApprovalId, to: Schedule) -> sqlx::Result<()> {
     let Schedule { stage, escalation, expires_at, remind_at, reminded } = to;
     sqlx::query!(
@@ -193,9 +181,6 @@ pub async fn set_schedule(tx: &mut Tx, approval: ApprovalId, to: Schedule) -> sq
 }
 
 /// Notes that something about a locked approval is another now: it has one more vote.
-///
-/// # Errors
-/// When the database fails.
 pub async fn touch(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<()> {
     sqlx::query!(
         "update approvals set version = version + 1 where workspace_id = $1 and approval_id = $2",
@@ -208,9 +193,6 @@ pub async fn touch(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<()> {
 }
 
 /// Ends a locked approval that nobody decided in time.
-///
-/// # Errors
-/// When the database fails.
 pub async fn expire(tx: &mut Tx, approval: ApprovalId, reason: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "update approvals set state = 'expired', reason = $3, decided_at = $4,
@@ -228,9 +210,6 @@ pub async fn expire(tx: &mut Tx, approval: ApprovalId, reason: &str) -> sqlx::Re
 
 /// Pending approvals whose time is over, or of which people are to be reminded, the longest due
 /// first.
-///
-/// # Errors
-/// When the database fails.
 pub async fn due(tx: &mut Tx) -> sqlx::Result<Vec<ApprovalId>> {
     sqlx::query_scalar!(
         r#"

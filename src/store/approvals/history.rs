@@ -43,9 +43,6 @@ pub struct PastRow {
 }
 
 /// Approvals, newest first. Ids rise with time, so the end of a page needs no sorting.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(tx: &mut Tx, scope: &PastScope) -> sqlx::Result<Vec<PastRow>> {
     sqlx::query_as!(
         PastRow,

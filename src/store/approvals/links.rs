@@ -60,9 +60,6 @@ pub struct NewLinkRow<'a> {
 }
 
 /// Stores a link.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(tx: &mut Tx, link: &NewLinkRow<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into approval_links (workspace_id, link_id, approval_id, person, token_sha256,
@@ -84,9 +81,6 @@ pub async fn insert(tx: &mut Tx, link: &NewLinkRow<'_>) -> sqlx::Result<()> {
 }
 
 /// A link that somebody presents, with the hash of its secret.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find(tx: &mut Tx, link: LinkId) -> sqlx::Result<Option<(LinkRow, Vec<u8>)>> {
     let row = sqlx::query!(
         r#"select l.link_id as "link_id: LinkId", l.approval_id as "approval_id: ApprovalId",
@@ -121,9 +115,6 @@ pub async fn find(tx: &mut Tx, link: LinkId) -> sqlx::Result<Option<(LinkRow, Ve
 
 /// The links of an approval by id downwards, which is newest first: one of them, or those after
 /// `after`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(
     tx: &mut Tx,
     approval: ApprovalId,
@@ -154,9 +145,6 @@ pub async fn list(
 }
 
 /// Revokes a link; says whether it was not revoked before.
-///
-/// # Errors
-/// When the database fails.
 pub async fn revoke(tx: &mut Tx, link: LinkId) -> sqlx::Result<bool> {
     let revoked = sqlx::query!(
         // A clock that was set back must not make a use come after its revocation.
@@ -172,9 +160,6 @@ pub async fn revoke(tx: &mut Tx, link: LinkId) -> sqlx::Result<bool> {
 }
 
 /// Notes what a person decided with a link; says whether the link was good for that at this moment.
-///
-/// # Errors
-/// When the database fails.
 pub async fn use_up(tx: &mut Tx, link: LinkId, verdict: Verdict) -> sqlx::Result<bool> {
     let used = sqlx::query!(
         "update approval_links l set used_at = $3, verdict = $4
@@ -208,9 +193,6 @@ pub struct Surroundings {
 }
 
 /// What stands around an approval.
-///
-/// # Errors
-/// When the database fails.
 pub async fn surroundings(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Surroundings> {
     sqlx::query_as!(
         Surroundings,

@@ -85,9 +85,6 @@ impl NewApproval {
 }
 
 /// Asks.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(tx: &mut Tx, approvals: &[NewApproval]) -> sqlx::Result<()> {
     macro_rules! column {
         ($of:expr) => {
@@ -184,9 +181,6 @@ pub struct About {
 }
 
 /// What an approval is about, so that goal and task can be locked before it.
-///
-/// # Errors
-/// When the database fails.
 pub async fn about(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<About>> {
     sqlx::query_as!(
         About,
@@ -201,9 +195,6 @@ pub async fn about(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<Abo
 }
 
 /// Locks an approval and reads what deciding needs to know.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lock(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<ApprovalFacts> {
     sqlx::query_as!(
         ApprovalFacts,
@@ -237,9 +228,6 @@ pub struct Decision<'a> {
 }
 
 /// Decides, if nobody did before; says whether it did.
-///
-/// # Errors
-/// When the database fails.
 pub async fn decide(tx: &mut Tx, decision: &Decision<'_>) -> sqlx::Result<bool> {
     let changed = sqlx::query!(
         "update approvals set state = $3, reason = $4, answer = $5, decided_by = $6,
@@ -261,9 +249,6 @@ pub async fn decide(tx: &mut Tx, decision: &Decision<'_>) -> sqlx::Result<bool> 
 }
 
 /// Cancels what is pending about tasks that ended; returns which.
-///
-/// # Errors
-/// When the database fails.
 pub async fn cancel_for_tasks(
     tx: &mut Tx,
     tasks: &[TaskId],
@@ -293,9 +278,6 @@ pub async fn cancel_for_tasks(
 }
 
 /// Cancels what is pending of these; returns which, each with its goal.
-///
-/// # Errors
-/// When the database fails.
 pub async fn withdraw(
     tx: &mut Tx,
     approvals: &[ApprovalId],
@@ -317,9 +299,6 @@ pub async fn withdraw(
 }
 
 /// Cancels what is pending about the plans of a goal; returns which.
-///
-/// # Errors
-/// When the database fails.
 pub async fn cancel_plan_approvals(
     tx: &mut Tx,
     goal: GoalId,
@@ -340,9 +319,6 @@ pub async fn cancel_plan_approvals(
 }
 
 /// Outcomes that the next attempt of a task is told, each once: (task, outcome).
-///
-/// # Errors
-/// When the database fails.
 pub async fn deliver_decisions(
     tx: &mut Tx,
     attempts: &[(TaskId, AttemptId)],

@@ -46,9 +46,6 @@ pub struct PolicyFilter {
 }
 
 /// Makes a policy; says `false` when the name is taken.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(tx: &mut Tx, new: &NewPolicy<'_>) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
         "insert into approval_policies (workspace_id, policy_id, name, document, created_by,
@@ -68,9 +65,6 @@ pub async fn insert(tx: &mut Tx, new: &NewPolicy<'_>) -> sqlx::Result<bool> {
 }
 
 /// How many policies are in force.
-///
-/// # Errors
-/// When the database fails.
 pub async fn count_in_force(tx: &mut Tx) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from approval_policies
@@ -82,9 +76,6 @@ pub async fn count_in_force(tx: &mut Tx) -> sqlx::Result<i64> {
 }
 
 /// Whether there is such a project.
-///
-/// # Errors
-/// When the database fails.
 pub async fn project_exists(tx: &mut Tx, project: ProjectId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from projects where workspace_id = $1 and project_id = $2)
@@ -97,9 +88,6 @@ pub async fn project_exists(tx: &mut Tx, project: ProjectId) -> sqlx::Result<boo
 }
 
 /// Policies, newest first; those after `after`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(
     tx: &mut Tx,
     filter: PolicyFilter,
@@ -126,9 +114,6 @@ pub async fn list(
 }
 
 /// What is in force, oldest first: (policy, version, document).
-///
-/// # Errors
-/// When the database fails.
 pub async fn in_force(tx: &mut Tx) -> sqlx::Result<Vec<(PolicyId, i32, Value)>> {
     let rows = sqlx::query!(
         r#"select policy_id as "policy_id: PolicyId", version, document from approval_policies
@@ -141,9 +126,6 @@ pub async fn in_force(tx: &mut Tx) -> sqlx::Result<Vec<(PolicyId, i32, Value)>> 
 }
 
 /// Locks a policy against edits; returns its version, and since when it is out of force.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lock(
     tx: &mut Tx,
     policy: PolicyId,
@@ -160,9 +142,6 @@ pub async fn lock(
 }
 
 /// Edits a locked policy; says `false` when the name is taken. Then the transaction is lost.
-///
-/// # Errors
-/// When the database fails.
 pub async fn update(
     tx: &mut Tx,
     policy: PolicyId,
@@ -189,9 +168,6 @@ pub async fn update(
 }
 
 /// Takes a locked policy out of force.
-///
-/// # Errors
-/// When the database fails.
 pub async fn retire(tx: &mut Tx, policy: PolicyId) -> sqlx::Result<()> {
     sqlx::query!(
         "update approval_policies set retired_at = $3, updated_at = $3, version = version + 1

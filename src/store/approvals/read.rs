@@ -63,9 +63,6 @@ pub struct FrozenPolicy {
 }
 
 /// Reads one approval.
-///
-/// # Errors
-/// When the database fails.
 pub async fn read(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<ApprovalRow>> {
     sqlx::query_as!(
         ApprovalRow,
@@ -115,9 +112,6 @@ pub struct ApprovalScope<'a> {
 /// Each way to look has an index of its own order, and the conditions on parameters leave only one
 /// of them to run: of one goal, of some states, or all. The rows are looked up one by one
 /// (`limit 1`), because a plan for any parameters does not know how few they are.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(tx: &mut Tx, scope: &ApprovalScope<'_>) -> sqlx::Result<Vec<ApprovalRow>> {
     sqlx::query_as!(
         ApprovalRow,
@@ -179,9 +173,6 @@ pub async fn list(tx: &mut Tx, scope: &ApprovalScope<'_>) -> sqlx::Result<Vec<Ap
 }
 
 /// The version of an approval, and whether it is decided: what a waiting reader looks at.
-///
-/// # Errors
-/// When the database fails.
 pub async fn version(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<(i64, bool)>> {
     let row = sqlx::query!(
         r#"select version, decided_at is not null as "decided!" from approvals

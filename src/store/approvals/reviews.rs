@@ -16,9 +16,6 @@ use crate::{
 };
 
 /// The criteria of a task, and for which of them an attempt shows something.
-///
-/// # Errors
-/// When the database fails.
 pub async fn shown(tx: &mut Tx, task: TaskId, attempt: AttemptId) -> sqlx::Result<Vec<Shown>> {
     sqlx::query_as!(
         Shown,
@@ -46,9 +43,6 @@ pub struct Waiving<'a> {
 }
 
 /// Stores waivers.
-///
-/// # Errors
-/// When the database fails.
 pub async fn waive(tx: &mut Tx, waiving: &Waiving<'_>, waivers: &[Waiver]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into waivers (workspace_id, attempt_id, approval_id, waived_by, waived_by_person,
@@ -81,9 +75,6 @@ pub struct WaiverRow {
 }
 
 /// What was let go when the result of an attempt was accepted, in the order of the criteria.
-///
-/// # Errors
-/// When the database fails.
 pub async fn of_attempt(tx: &mut Tx, attempt: AttemptId) -> sqlx::Result<Vec<WaiverRow>> {
     sqlx::query_as!(
         WaiverRow,
@@ -99,9 +90,6 @@ pub async fn of_attempt(tx: &mut Tx, attempt: AttemptId) -> sqlx::Result<Vec<Wai
 }
 
 /// What a decision about a result let go, in the order of the criteria.
-///
-/// # Errors
-/// When the database fails.
 pub async fn of_approval(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Vec<WaiverRow>> {
     sqlx::query_as!(
         WaiverRow,
@@ -117,9 +105,6 @@ pub async fn of_approval(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Vec<
 }
 
 /// What a reviewer said of a result, for the next attempt; what was said before stays.
-///
-/// # Errors
-/// When the database fails.
 pub async fn add_feedback(
     tx: &mut Tx,
     attempt: AttemptId,
@@ -142,9 +127,6 @@ pub async fn add_feedback(
 }
 
 /// Notes how often results of a task were rejected. The task's row is held.
-///
-/// # Errors
-/// When the database fails.
 pub async fn set_reworks(tx: &mut Tx, task: TaskId, reworks: i32) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set reworks = $3, version = version + 1
@@ -160,9 +142,6 @@ pub async fn set_reworks(tx: &mut Tx, task: TaskId, reworks: i32) -> sqlx::Resul
 
 /// Notes what was chosen in the last round of an approval that was just decided. One that expired was
 /// not: nobody chose what follows.
-///
-/// # Errors
-/// When the database fails.
 pub async fn set_choice(
     tx: &mut Tx,
     approval: ApprovalId,

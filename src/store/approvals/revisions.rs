@@ -23,9 +23,6 @@ pub struct RevisionRow {
 }
 
 /// The forms that came before the present one, oldest first.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Vec<RevisionRow>> {
     sqlx::query_as!(
         RevisionRow,
@@ -54,9 +51,6 @@ pub struct NewRevision<'a> {
 }
 
 /// Keeps the present form of a payload, and puts another in its place.
-///
-/// # Errors
-/// When the database fails.
 pub async fn replace(tx: &mut Tx, new: &NewRevision<'_>) -> sqlx::Result<()> {
     let hash = PayloadHash::of(Some(new.payload)).0;
     sqlx::query!(

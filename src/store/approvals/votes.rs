@@ -42,9 +42,6 @@ pub struct NewVote<'a> {
 }
 
 /// Stores a vote.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(tx: &mut Tx, vote: &NewVote<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into approval_votes (workspace_id, approval_id, number, revision, stage, escalation,
@@ -91,9 +88,6 @@ pub struct VoteRow {
 }
 
 /// The votes on approvals, of each in the order in which they were cast.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(tx: &mut Tx, approvals: &[ApprovalId]) -> sqlx::Result<Vec<VoteRow>> {
     sqlx::query_as!(
         VoteRow,

@@ -31,9 +31,6 @@ pub struct Claimer {
 }
 
 /// Reads agents without a lock: enough to know how much to look for.
-///
-/// # Errors
-/// When the database fails.
 pub async fn claimers(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<Vec<Claimer>> {
     sqlx::query_as!(
         Claimer,
@@ -52,9 +49,6 @@ pub async fn claimers(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<Vec<Claim
 
 /// Locks agents in id order: no other claim of theirs runs beside this one, so the count of their
 /// attempts that is read afterwards is exact.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lock_agents(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<()> {
     sqlx::query!(
         "select agent_id from agents where workspace_id = $1 and agent_id = any($2)
@@ -116,9 +110,6 @@ pub struct Lookers<'a> {
 /// that nobody here can do cost nothing. Tasks that another transaction is taking are skipped, which
 /// is what the `slack` of candidates is for. Frozen tasks are passed over where they are found, so
 /// those behind them are not held up; where nothing is frozen no task is asked about.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lock_ready(
     tx: &mut Tx,
     lookers: Lookers<'_>,
@@ -193,9 +184,6 @@ pub async fn lock_ready(
 }
 
 /// Notes that agents were heard of; a note that is young enough stays as it is.
-///
-/// # Errors
-/// When the database fails.
 pub async fn touch_presence(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into agent_presence as old (workspace_id, agent_id, last_seen_at)
@@ -263,9 +251,6 @@ pub struct HandoverLimits {
 
 /// Reads what is handed over with tasks. The limits hold in the database, so a task that needs a
 /// thousand large results costs no more than another.
-///
-/// # Errors
-/// When the database fails.
 pub async fn handovers(
     tx: &mut Tx,
     tasks: &[TaskId],

@@ -72,9 +72,6 @@ pub struct Steps {
 ///
 /// The rule is [`crate::domain::task::heartbeat::renewed`], written once more because it is applied where
 /// the row is. Changes no indexed column, so the rows are updated in their pages.
-///
-/// # Errors
-/// When the database fails.
 pub async fn renew(
     tx: &mut SystemTx,
     workspace: WorkspaceId,

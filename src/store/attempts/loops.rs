@@ -10,9 +10,6 @@ use crate::{
 };
 
 /// The steps of attempts whose rows are held, and the loops that they are noted to be in.
-///
-/// # Errors
-/// When the database fails.
 pub async fn of_attempts(
     tx: &mut Tx,
     attempts: &[AttemptId],
@@ -40,9 +37,6 @@ pub async fn of_attempts(
 }
 
 /// Notes that an attempt is in a loop.
-///
-/// # Errors
-/// When the database fails.
 pub async fn found(
     tx: &mut Tx,
     (attempt, task): (AttemptId, TaskId),
@@ -66,9 +60,6 @@ pub async fn found(
 }
 
 /// Notes that an attempt has come out of loops.
-///
-/// # Errors
-/// When the database fails.
 pub async fn left(tx: &mut Tx, attempt: AttemptId, patterns: &[Pattern]) -> sqlx::Result<()> {
     let patterns: Vec<&str> = patterns.iter().map(|pattern| pattern.as_str()).collect();
     sqlx::query!(
@@ -85,9 +76,6 @@ pub async fn left(tx: &mut Tx, attempt: AttemptId, patterns: &[Pattern]) -> sqlx
 }
 
 /// Notes the end of loops whose attempts have ended.
-///
-/// # Errors
-/// When the database fails.
 pub async fn forget_ended(tx: &mut Tx) -> sqlx::Result<()> {
     sqlx::query!(
         "update attempt_loops l set left_at = greatest($2, l.found_at)

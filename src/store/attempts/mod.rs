@@ -39,9 +39,6 @@ pub struct Place {
 
 /// Where attempts belong, and the strongest freeze over each; unknown ones are left out. None of it
 /// changes while a unit of work lasts, so no lock is needed.
-///
-/// # Errors
-/// When the database fails.
 pub async fn locate(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<Place>> {
     sqlx::query_as!(
         Place,
@@ -59,9 +56,6 @@ pub async fn locate(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<Pla
 }
 
 /// Locks attempts in id order and reads what the rules need.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lock(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<AttemptFacts>> {
     let rows = sqlx::query!(
         r#"
@@ -108,9 +102,6 @@ pub struct Progress {
 }
 
 /// Stores progress and checkpoints.
-///
-/// # Errors
-/// When the database fails.
 pub async fn progress(tx: &mut Tx, reports: &[Progress]) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
@@ -134,9 +125,6 @@ pub async fn progress(tx: &mut Tx, reports: &[Progress]) -> sqlx::Result<()> {
 }
 
 /// Ends attempts, or moves a submitted one on.
-///
-/// # Errors
-/// When the database fails.
 pub async fn end(tx: &mut Tx, ends: &[(AttemptId, AttemptState)]) -> sqlx::Result<()> {
     let states: Vec<&str> = ends.iter().map(|(_, state)| state.as_str()).collect();
     sqlx::query!(
@@ -154,9 +142,6 @@ pub async fn end(tx: &mut Tx, ends: &[(AttemptId, AttemptState)]) -> sqlx::Resul
 }
 
 /// Running attempts that were silent for longer than their lease, or are past their hard deadline.
-///
-/// # Errors
-/// When the database fails.
 pub async fn silent(tx: &mut Tx) -> sqlx::Result<Vec<Place>> {
     sqlx::query_as!(
         Place,
@@ -197,9 +182,6 @@ pub struct NewAttempt {
 }
 
 /// Starts attempts: their tasks run from now on, and are no longer kept for or from an agent.
-///
-/// # Errors
-/// When the database fails.
 pub async fn start(tx: &mut Tx, attempts: &[NewAttempt]) -> sqlx::Result<()> {
     macro_rules! column {
         ($of:expr) => {

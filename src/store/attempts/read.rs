@@ -61,9 +61,6 @@ pub enum AttemptScope {
 /// Reads attempts. The conditions on `$2` are constant for a call, so only one branch runs, along
 /// the index of its order. The rows are looked up one by one (`limit 1`), because a plan for any
 /// parameters does not know how few they are and would read the whole table.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(tx: &mut Tx, scope: AttemptScope, rows: u32) -> sqlx::Result<Vec<AttemptRow>> {
     let newest = uuid::Uuid::max();
     let (branch, of, number, before) = match scope {
@@ -141,9 +138,6 @@ pub struct HandedIn {
 }
 
 /// Reads what an attempt handed in.
-///
-/// # Errors
-/// When the database fails.
 pub async fn handed_in(tx: &mut Tx, attempt: AttemptId) -> sqlx::Result<HandedIn> {
     sqlx::query_as!(
         HandedIn,
@@ -172,9 +166,6 @@ pub struct EvidenceRow {
 }
 
 /// Reads the evidence of an attempt.
-///
-/// # Errors
-/// When the database fails.
 pub async fn evidence(tx: &mut Tx, attempt: AttemptId) -> sqlx::Result<Vec<EvidenceRow>> {
     sqlx::query_as!(
         EvidenceRow,
@@ -188,9 +179,6 @@ pub async fn evidence(tx: &mut Tx, attempt: AttemptId) -> sqlx::Result<Vec<Evide
 }
 
 /// The attempt whose result the task has, if there is one.
-///
-/// # Errors
-/// When the database fails.
 pub async fn accepted(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<AttemptId>> {
     sqlx::query_scalar!(
         r#"select attempt_id as "attempt_id: AttemptId" from attempts
@@ -227,9 +215,6 @@ pub struct SpendRow {
 }
 
 /// Reads the spend of an attempt after a line, by key and unit.
-///
-/// # Errors
-/// When the database fails.
 pub async fn spend(
     tx: &mut Tx,
     attempt: AttemptId,
@@ -254,9 +239,6 @@ pub async fn spend(
 }
 
 /// Whether there is such an agent.
-///
-/// # Errors
-/// When the database fails.
 pub async fn agent_exists(tx: &mut Tx, agent: AgentId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from agents where workspace_id = $1 and agent_id = $2) as "is!""#,

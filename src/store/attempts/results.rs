@@ -30,9 +30,6 @@ pub struct NewResult {
 }
 
 /// Stores how attempts ended. A late completion replaces what the sweeper wrote.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(tx: &mut Tx, results: &[NewResult]) -> sqlx::Result<()> {
     let failures: Vec<Option<&str>> =
         results.iter().map(|r| r.failure.map(FailureClass::as_str)).collect();
@@ -74,9 +71,6 @@ pub struct StoredOutcome {
 }
 
 /// The answers that ended attempts were given.
-///
-/// # Errors
-/// When the database fails.
 pub async fn outcomes(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<StoredOutcome>> {
     sqlx::query_as!(
         StoredOutcome,
@@ -105,9 +99,6 @@ pub struct NewEvidence {
 }
 
 /// Stores evidence.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert_evidence(tx: &mut Tx, evidence: &[NewEvidence]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into evidence (workspace_id, attempt_id, number, criterion, text, uri)
@@ -125,9 +116,6 @@ pub async fn insert_evidence(tx: &mut Tx, evidence: &[NewEvidence]) -> sqlx::Res
 }
 
 /// The criteria of tasks: (task, number, required).
-///
-/// # Errors
-/// When the database fails.
 pub async fn criteria(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<(TaskId, i16, bool)>> {
     let rows = sqlx::query!(
         r#"select task_id as "task_id: TaskId", number, required from criteria
@@ -141,9 +129,6 @@ pub async fn criteria(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<(TaskId
 }
 
 /// The criteria of tasks, as their reviewers are shown them; tasks without any are left out.
-///
-/// # Errors
-/// When the database fails.
 pub async fn shown_criteria(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<HashMap<TaskId, Value>> {
     let rows = sqlx::query!(
         r#"select task_id as "task_id: TaskId",

@@ -12,9 +12,6 @@ use crate::{
 };
 
 /// Says for whom the next attempt of a task is kept. The task's row is held.
-///
-/// # Errors
-/// When the database fails.
 pub async fn keep(tx: &mut Tx, task: TaskId, keeping: Keeping) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set assigned_agent_id = $3, barred_agent_id = $4, version = version + 1,
@@ -32,9 +29,6 @@ pub async fn keep(tx: &mut Tx, task: TaskId, keeping: Keeping) -> sqlx::Result<(
 }
 
 /// What an agent lacks of what a task requires, and its state; none: there is no such agent.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lacks(
     tx: &mut Tx,
     task: TaskId,
@@ -59,9 +53,6 @@ pub async fn lacks(
 }
 
 /// What a task waits for, as far as its row under lock does not say.
-///
-/// # Errors
-/// When the database fails.
 pub async fn waits(tx: &mut Tx, task: TaskId) -> sqlx::Result<Waits> {
     sqlx::query_as!(
         Waits,
@@ -77,9 +68,6 @@ pub async fn waits(tx: &mut Tx, task: TaskId) -> sqlx::Result<Waits> {
 }
 
 /// The strongest freeze over a task, regardless of its holder.
-///
-/// # Errors
-/// When the database fails.
 pub async fn frozen(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<FreezeMode>> {
     sqlx::query_scalar!(
         r#"select max(mode) as "mode: FreezeMode" from freezes_over($1, $2, null)"#,
@@ -91,9 +79,6 @@ pub async fn frozen(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<FreezeMode
 }
 
 /// A task whose row is held, as a claim would find it.
-///
-/// # Errors
-/// When the database fails.
 pub async fn offered(tx: &mut Tx, task: TaskId) -> sqlx::Result<ReadyTask> {
     let row = sqlx::query!(
         r#"select goal_id as "goal_id: GoalId", claim_rank, attempts_started, finish_by,
@@ -122,9 +107,6 @@ pub async fn offered(tx: &mut Tx, task: TaskId) -> sqlx::Result<ReadyTask> {
 
 /// Stops keeping tasks for an agent; returns the open tasks that were kept. Nothing else happens in the
 /// workspace meanwhile.
-///
-/// # Errors
-/// When the database fails.
 pub async fn drop_kept_for(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
     let rows = sqlx::query!(
         r#"update tasks set assigned_agent_id = null, version = version + 1, updated_at = $3

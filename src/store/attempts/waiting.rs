@@ -21,9 +21,6 @@ pub struct ReadySet {
 
 /// Counts what is ready and not frozen, by what it requires and for whom it is kept, up to `most`
 /// tasks of each set. What is frozen calls nobody; under a freeze of everything no task is looked at.
-///
-/// # Errors
-/// When the database fails.
 pub async fn ready_sets(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<ReadySet>> {
     let rows = sqlx::query!(
         r#"
@@ -74,9 +71,6 @@ pub enum Standing {
 }
 
 /// The standing of claims by their key, agent and `Idempotency-Key`, in their order.
-///
-/// # Errors
-/// When the database fails.
 pub async fn standing(
     tx: &mut Tx,
     asked: &[(KeyId, AgentId, Option<&str>)],

@@ -36,9 +36,6 @@ pub struct AbleAgent {
 /// Every agent that is not out of service, by name. A registration that changes nothing makes a key
 /// and leaves the agent as it is, so its newest key tells of it. (A look for keys without `revoked_at is null`
 /// would have no index.)
-///
-/// # Errors
-/// When the database fails.
 pub async fn fleet(tx: &mut Tx) -> sqlx::Result<Vec<AbleAgent>> {
     sqlx::query_as!(
         AbleAgent,
@@ -65,9 +62,6 @@ pub async fn fleet(tx: &mut Tx) -> sqlx::Result<Vec<AbleAgent>> {
 
 /// The sets of capabilities that ready tasks require: (key, capabilities). Without those that a freeze is
 /// over; none when everything is frozen: then nothing waits for an agent.
-///
-/// # Errors
-/// When the database fails.
 pub async fn ready_capabilities(tx: &mut Tx) -> sqlx::Result<Vec<(String, Vec<String>)>> {
     let rows = sqlx::query!(
         // The limit keeps this a look into the index for each set: nobody reads all ready tasks.
@@ -110,9 +104,6 @@ pub struct ShortSet {
 /// The ready tasks of some sets that no freeze is over and that are not kept for one agent: of each set the first thousand in line are
 /// looked at, and with a scope all those of its goals. The gate `freezes_over` is asked task by task only
 /// where single tasks are frozen; the other scopes are looked up by goal, of which there are fewer.
-///
-/// # Errors
-/// When the database fails.
 pub async fn waiting_in(
     tx: &mut Tx,
     scope: Scope<'_>,
@@ -180,9 +171,6 @@ pub struct KeptTasks {
 }
 
 /// The ready tasks that operators keep for one agent, by agent. Few: starting an attempt ends that.
-///
-/// # Errors
-/// When the database fails.
 pub async fn kept(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result<Vec<KeptTasks>> {
     sqlx::query_as!(
         KeptTasks,

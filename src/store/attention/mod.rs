@@ -31,9 +31,6 @@ const _: () = assert!(settings::LOST_LIMIT == 3, "the index tasks_quarantined sa
 
 /// Makes the transaction that just began one that sees a single moment and changes nothing, and
 /// returns the moment. Must be its first statement. Plans are made for the filters that are given.
-///
-/// # Errors
-/// When the database fails.
 pub async fn begin(tx: &mut SystemTx) -> sqlx::Result<DateTime<Utc>> {
     sqlx::query!("set transaction isolation level repeatable read, read only")
         .execute(traced!(tx, "attention.begin"))
@@ -59,9 +56,6 @@ pub struct Scope<'a> {
 }
 
 /// The goals of a scope that have not ended; nothing when the scope is everything.
-///
-/// # Errors
-/// When the database fails.
 pub async fn live_goals(
     tx: &mut Tx,
     goal: Option<GoalId>,
@@ -118,9 +112,6 @@ pub struct PendingApproval {
 }
 
 /// Up to `rows` pending approvals after a place, in the order of attention.
-///
-/// # Errors
-/// When the database fails.
 pub async fn pending_approvals(
     tx: &mut Tx,
     scope: Scope<'_>,
@@ -198,9 +189,6 @@ pub struct Quarantined {
 }
 
 /// Up to `rows` tasks in quarantine after a moment and id, oldest first.
-///
-/// # Errors
-/// When the database fails.
 pub async fn quarantined(
     tx: &mut Tx,
     scope: Scope<'_>,
@@ -240,9 +228,6 @@ pub async fn quarantined(
 }
 
 /// How many approvals are pending and how many tasks in quarantine unseen, as far as they are counted.
-///
-/// # Errors
-/// When the database fails.
 pub async fn counts(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result<(i64, i64)> {
     let row = sqlx::query!(
         r#"

@@ -60,9 +60,6 @@ pub struct ExhaustedLimit {
 /// those about which a question is pending, and those whose budget gives up what it cannot pay for.
 ///
 /// Limits are found one after the other in the index of what waits for one, however many tasks that is.
-///
-/// # Errors
-/// When the database fails.
 pub async fn exhausted_limits(
     tx: &mut Tx,
     scope: Scope<'_>,
@@ -155,9 +152,6 @@ pub struct FreezeWaits {
 ///
 /// What a freeze covers is the rule of `freezes_over`, read the other way round: from a freeze to the
 /// tasks. A test holds the two together.
-///
-/// # Errors
-/// When the database fails.
 pub async fn freezes_with_waiting(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result<Vec<FreezeWaits>> {
     sqlx::query_as!(
         FreezeWaits,
@@ -238,9 +232,6 @@ pub struct RestingGoal {
 /// tasks that require one of the sets `short` that no agent covers.
 ///
 /// Of the goals that have not changed themselves, the thousand that were posted first are looked into.
-///
-/// # Errors
-/// When the database fails.
 pub async fn resting_goals(
     tx: &mut Tx,
     scope: Scope<'_>,

@@ -21,9 +21,6 @@ pub struct GoalLimit {
 }
 
 /// The limits of a goal whose budget is allocated; none when it is not, or has none.
-///
-/// # Errors
-/// When the database fails.
 pub async fn limits_of_goal(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<GoalLimit>> {
     sqlx::query_as!(
         GoalLimit,
@@ -53,9 +50,6 @@ pub struct Allocation {
 }
 
 /// Stores what a goal has set aside.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(tx: &mut Tx, goal: GoalId, rows: &[Allocation]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into allocations (workspace_id, goal_id, limit_id, starts_at, unit, amount)
@@ -73,9 +67,6 @@ pub async fn insert(tx: &mut Tx, goal: GoalId, rows: &[Allocation]) -> sqlx::Res
 }
 
 /// What a goal has set aside and not settled.
-///
-/// # Errors
-/// When the database fails.
 pub async fn open_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Allocation>> {
     sqlx::query_as!(
         Allocation,
@@ -89,9 +80,6 @@ pub async fn open_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Allocation>>
 }
 
 /// The same, of a goal that has ended and of which nothing runs.
-///
-/// # Errors
-/// When the database fails.
 pub async fn open_of_ended(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Allocation>> {
     sqlx::query_as!(
         Allocation,
@@ -111,9 +99,6 @@ pub async fn open_of_ended(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Alloca
 }
 
 /// Goals that have ended and still have something set aside.
-///
-/// # Errors
-/// When the database fails.
 pub async fn left_open(tx: &mut Tx) -> sqlx::Result<Vec<GoalId>> {
     sqlx::query_scalar!(
         r#"select distinct a.goal_id as "goal_id: GoalId" from allocations a
@@ -126,9 +111,6 @@ pub async fn left_open(tx: &mut Tx) -> sqlx::Result<Vec<GoalId>> {
 }
 
 /// The limits themselves, whether they still count or not.
-///
-/// # Errors
-/// When the database fails.
 pub async fn limits(tx: &mut Tx, limits: &[LimitId]) -> sqlx::Result<Vec<LiveLimit>> {
     sqlx::query_as!(
         LiveLimit,
@@ -158,9 +140,6 @@ pub struct UsedByGoal {
 }
 
 /// What a goal used, as its own limits say.
-///
-/// # Errors
-/// When the database fails.
 pub async fn used_by(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<UsedByGoal>> {
     sqlx::query_as!(
         UsedByGoal,
@@ -176,9 +155,6 @@ pub async fn used_by(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<UsedByGoal>>
 }
 
 /// Stores that more or less is set aside for a unit of a goal.
-///
-/// # Errors
-/// When the database fails.
 pub async fn resize(tx: &mut Tx, goal: GoalId, unit: &str, amount: i64) -> sqlx::Result<()> {
     sqlx::query!(
         "update allocations set amount = $4
@@ -194,9 +170,6 @@ pub async fn resize(tx: &mut Tx, goal: GoalId, unit: &str, amount: i64) -> sqlx:
 }
 
 /// Stores that a goal's share is settled.
-///
-/// # Errors
-/// When the database fails.
 pub async fn close(tx: &mut Tx, goal: GoalId, used: &[UsedByGoal]) -> sqlx::Result<()> {
     sqlx::query!(
         "update allocations a set closed_at = $3, settled = coalesce(u.amount, 0)

@@ -25,9 +25,6 @@ pub struct Above {
 }
 
 /// What is above goals.
-///
-/// # Errors
-/// When the database fails.
 pub async fn above(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<Above>> {
     let rows = sqlx::query!(
         r#"select goal_id as "goal_id: GoalId", project_id as "project_id: ProjectId",
@@ -83,9 +80,6 @@ pub struct Share {
 }
 
 /// Where attempts are charged.
-///
-/// # Errors
-/// When the database fails.
 pub async fn charged_at(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<ChargedAt>> {
     let rows = sqlx::query!(
         r#"
@@ -146,9 +140,6 @@ pub struct Expected {
 }
 
 /// What tasks are expected to use.
-///
-/// # Errors
-/// When the database fails.
 pub async fn expected(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<Expected>> {
     sqlx::query_as!(
         Expected,

@@ -34,9 +34,6 @@ pub struct FreshLimit {
 }
 
 /// Stores budgets with their limits, and opens the windows.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(
     tx: &mut Tx,
     budgets: &[NewBudget<'_>],

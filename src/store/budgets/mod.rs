@@ -48,9 +48,6 @@ pub struct NewBudget<'a> {
 }
 
 /// Makes a budget; says whether the node had none.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(tx: &mut Tx, new: &NewBudget<'_>) -> sqlx::Result<bool> {
     let made = sqlx::query!(
         "insert into budgets (workspace_id, budget_id, node, node_id, time_zone, on_exhausted,
@@ -76,9 +73,6 @@ pub async fn insert(tx: &mut Tx, new: &NewBudget<'_>) -> sqlx::Result<bool> {
 }
 
 /// Stores a budget's settings, and that it changed.
-///
-/// # Errors
-/// When the database fails.
 pub async fn update(tx: &mut Tx, budget: &NewBudget<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "update budgets set on_exhausted = $3, warn_percent = $4, reserve = $5, unknown_model = $6,
@@ -130,9 +124,6 @@ pub struct NewLimit<'a> {
 
 /// Sets a limit and opens its window of the moment, with what attempts that were started in it have
 /// used and set aside already.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert_limit(tx: &mut Tx, new: &NewLimit<'_>, window: Window) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into budget_limits (workspace_id, limit_id, budget_id, node, node_id, unit, period,
@@ -213,9 +204,6 @@ pub async fn insert_limit(tx: &mut Tx, new: &NewLimit<'_>, window: Window) -> sq
 
 /// Changes the amount of a limit, in its windows that have not ended too; thresholds and questions
 /// count anew.
-///
-/// # Errors
-/// When the database fails.
 pub async fn change_limit(tx: &mut Tx, limit: LimitId, amount: i64) -> sqlx::Result<()> {
     sqlx::query!(
         "update budget_limits set amount = $3, version = version + 1
@@ -240,9 +228,6 @@ pub async fn change_limit(tx: &mut Tx, limit: LimitId, amount: i64) -> sqlx::Res
 }
 
 /// Removes limits: from now on they limit nothing.
-///
-/// # Errors
-/// When the database fails.
 pub async fn remove_limits(tx: &mut Tx, limits: &[LimitId]) -> sqlx::Result<()> {
     sqlx::query!(
         "update budget_limits set removed_at = $3 where workspace_id = $1 and limit_id = any($2)",
@@ -257,9 +242,6 @@ pub async fn remove_limits(tx: &mut Tx, limits: &[LimitId]) -> sqlx::Result<()> 
 
 /// Notes that people are asked to raise limits, each `(limit, beginning of the period)`; returns
 /// those for whose version and period they were not asked before. Their windows are held.
-///
-/// # Errors
-/// When the database fails.
 pub async fn note_asked(
     tx: &mut Tx,
     limits: &[(LimitId, DateTime<Utc>)],

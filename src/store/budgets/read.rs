@@ -57,9 +57,6 @@ pub struct BudgetFilter {
 }
 
 /// Up to `rows` budgets after `after`, newest first.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(
     tx: &mut Tx,
     filter: BudgetFilter,
@@ -123,9 +120,6 @@ pub struct LimitRow {
 }
 
 /// The limits of a budget.
-///
-/// # Errors
-/// When the database fails.
 pub async fn limits(tx: &mut Tx, budget: BudgetId) -> sqlx::Result<Vec<LimitRow>> {
     sqlx::query_as!(
         LimitRow,
@@ -142,9 +136,6 @@ pub async fn limits(tx: &mut Tx, budget: BudgetId) -> sqlx::Result<Vec<LimitRow>
 }
 
 /// The budget of a limit, if the limit still counts.
-///
-/// # Errors
-/// When the database fails.
 pub async fn budget_of(tx: &mut Tx, limit: LimitId) -> sqlx::Result<Option<BudgetId>> {
     sqlx::query_scalar!(
         r#"select budget_id as "budget_id: BudgetId" from budget_limits
@@ -157,9 +148,6 @@ pub async fn budget_of(tx: &mut Tx, limit: LimitId) -> sqlx::Result<Option<Budge
 }
 
 /// The node of a limit, if the limit still counts.
-///
-/// # Errors
-/// When the database fails.
 pub async fn node_of(tx: &mut Tx, limit: LimitId) -> sqlx::Result<Option<(BudgetNode, Uuid)>> {
     let row = sqlx::query!(
         r#"select node as "node: BudgetNode", node_id from budget_limits
@@ -173,9 +161,6 @@ pub async fn node_of(tx: &mut Tx, limit: LimitId) -> sqlx::Result<Option<(Budget
 }
 
 /// Whether there is such a node, and whether it may still be worked on.
-///
-/// # Errors
-/// When the database fails.
 pub async fn node_exists(tx: &mut Tx, node: BudgetNode, id: Uuid) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select case $2
@@ -228,9 +213,6 @@ pub struct Standing {
 }
 
 /// How attempts stand with the limits above them. Takes no locks: it informs.
-///
-/// # Errors
-/// When the database fails.
 pub async fn standings(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<Standing>> {
     sqlx::query_as!(
         Standing,

@@ -24,9 +24,6 @@ pub struct Row {
 }
 
 /// The reservations of attempts.
-///
-/// # Errors
-/// When the database fails.
 pub async fn of_attempts(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<Row>> {
     let rows = sqlx::query!(
         r#"select attempt_id as "attempt_id: AttemptId", unit, granted, held, authorized, closed_at
@@ -50,9 +47,6 @@ pub async fn of_attempts(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Ve
 }
 
 /// Stores reservations that begin.
-///
-/// # Errors
-/// When the database fails.
 pub async fn begin(tx: &mut Tx, rows: &[Row]) -> sqlx::Result<()> {
     let Columns { attempts, units, granted, held, authorized, closed } = Columns::of(rows);
     sqlx::query!(
@@ -76,9 +70,6 @@ pub async fn begin(tx: &mut Tx, rows: &[Row]) -> sqlx::Result<()> {
 
 /// Stores what became of reservations that were read. Apart from [`begin`], because an insert that
 /// may meet a row writes each of them twice to the log.
-///
-/// # Errors
-/// When the database fails.
 pub async fn change(tx: &mut Tx, rows: &[Row]) -> sqlx::Result<()> {
     let Columns { attempts, units, granted, held, authorized, closed } = Columns::of(rows);
     sqlx::query!(
@@ -141,9 +132,6 @@ pub struct Authorization {
 }
 
 /// The authorised costs of attempts under any of `keys`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn authorized(
     tx: &mut Tx,
     attempts: &[AttemptId],
@@ -164,9 +152,6 @@ pub async fn authorized(
 }
 
 /// Authorises costs.
-///
-/// # Errors
-/// When the database fails.
 pub async fn authorize(tx: &mut Tx, costs: &[Authorization]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into authorizations (workspace_id, created_at, attempt_id, cost_key, unit, amount)
@@ -184,9 +169,6 @@ pub async fn authorize(tx: &mut Tx, costs: &[Authorization]) -> sqlx::Result<()>
 }
 
 /// Notes that authorised costs were reported.
-///
-/// # Errors
-/// When the database fails.
 pub async fn use_up(tx: &mut Tx, costs: &[(AttemptId, String, String)]) -> sqlx::Result<()> {
     sqlx::query!(
         "update authorizations a set used_at = $2

@@ -15,9 +15,6 @@ use crate::{
 /// The limits of nodes, each `(kind, id)`, with their windows that overlap a span of time, as they
 /// are at this moment and without a lock: enough to know what to try. One statement, because every
 /// batch of the work begins with it.
-///
-/// # Errors
-/// When the database fails.
 pub async fn survey(
     tx: &mut Tx,
     nodes: &[(BudgetNode, Uuid)],

@@ -28,9 +28,6 @@ pub struct Waiting {
 
 /// Locks the first `most` tasks that wait for a limit, in the order of claims, leaving out what
 /// somebody else holds.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lock_waiting(tx: &mut Tx, limit: LimitId, most: i64) -> sqlx::Result<Vec<Waiting>> {
     sqlx::query_as!(
         Waiting,
@@ -48,9 +45,6 @@ pub async fn lock_waiting(tx: &mut Tx, limit: LimitId, most: i64) -> sqlx::Resul
 }
 
 /// Those of some limits for which tasks wait.
-///
-/// # Errors
-/// When the database fails.
 pub async fn awaited(tx: &mut Tx, limits: &[LimitId]) -> sqlx::Result<Vec<LimitId>> {
     sqlx::query_scalar!(
         r#"select n.limit_id as "limit_id!: LimitId" from unnest($2::uuid[]) as n (limit_id)
@@ -64,9 +58,6 @@ pub async fn awaited(tx: &mut Tx, limits: &[LimitId]) -> sqlx::Result<Vec<LimitI
 }
 
 /// The limits for which tasks wait, or about which a question is pending.
-///
-/// # Errors
-/// When the database fails.
 pub async fn waited_for(tx: &mut Tx) -> sqlx::Result<Vec<LimitId>> {
     sqlx::query_scalar!(
         r#"select distinct short_limit_id as "limit_id!: LimitId" from tasks
@@ -81,9 +72,6 @@ pub async fn waited_for(tx: &mut Tx) -> sqlx::Result<Vec<LimitId>> {
 }
 
 /// A thousand of the tasks that wait for a limit and need more than `room` of it, with their goals.
-///
-/// # Errors
-/// When the database fails.
 pub async fn waiting_for(
     tx: &mut Tx,
     limit: LimitId,
@@ -102,9 +90,6 @@ pub async fn waiting_for(
 }
 
 /// Which of these tasks still wait for a limit; they are locked in the order of their ids.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lock_still_waiting(
     tx: &mut Tx,
     limit: LimitId,
@@ -124,9 +109,6 @@ pub async fn lock_still_waiting(
 
 /// The first task in the order of claims that waits for a limit: its goal, and what it needs of the
 /// limit at least.
-///
-/// # Errors
-/// When the database fails.
 pub async fn first_waiting(tx: &mut Tx, limit: LimitId) -> sqlx::Result<Option<(GoalId, i64)>> {
     let row = sqlx::query!(
         r#"select goal_id as "goal_id: GoalId", short_min as "short_min!" from tasks
@@ -141,9 +123,6 @@ pub async fn first_waiting(tx: &mut Tx, limit: LimitId) -> sqlx::Result<Option<(
 }
 
 /// Withdraws the pending questions about limits for which no task waits; returns each with its goal.
-///
-/// # Errors
-/// When the database fails.
 pub async fn withdraw_questions(
     tx: &mut Tx,
     limits: &[LimitId],

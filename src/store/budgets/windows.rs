@@ -18,9 +18,6 @@ use crate::{
 };
 
 /// Whether the workspace ever had a limit. Without any the work takes none of the other looks.
-///
-/// # Errors
-/// When the database fails.
 pub async fn any(tx: &mut Tx) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from budget_limits where workspace_id = $1) as "any!""#,
@@ -63,9 +60,6 @@ impl LiveLimit {
 
 /// The limits of nodes, each `(kind, id)`. They do not change while the unit of work lasts, so they
 /// are read without a lock.
-///
-/// # Errors
-/// When the database fails.
 pub async fn limits_of(tx: &mut Tx, nodes: &[(BudgetNode, Uuid)]) -> sqlx::Result<Vec<LiveLimit>> {
     let kinds: Vec<&str> = nodes.iter().map(|(node, _)| node.as_str()).collect();
     sqlx::query_as!(
@@ -89,9 +83,6 @@ pub async fn limits_of(tx: &mut Tx, nodes: &[(BudgetNode, Uuid)]) -> sqlx::Resul
 }
 
 /// The windows that limits have open at an instant.
-///
-/// # Errors
-/// When the database fails.
 pub async fn open_at(
     tx: &mut Tx,
     at: DateTime<Utc>,
@@ -122,9 +113,6 @@ pub struct NewWindow {
 
 /// Opens windows of periods that have begun; nothing was used in them yet. One that somebody else
 /// opened stays as it is.
-///
-/// # Errors
-/// When the database fails.
 pub async fn open(tx: &mut Tx, windows: &[NewWindow]) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
@@ -217,9 +205,6 @@ pub struct Wanted {
 }
 
 /// Locks windows and reads what they hold.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lock(tx: &mut Tx, wanted: &[Wanted]) -> sqlx::Result<Vec<WindowRow>> {
     sqlx::query_as!(
         WindowRow,
@@ -244,9 +229,6 @@ pub async fn lock(tx: &mut Tx, wanted: &[Wanted]) -> sqlx::Result<Vec<WindowRow>
 
 /// Moves windows, in the order in which everybody locks them; returns those that moved, as they are
 /// now. One that stays as it was had no room for what was to be set aside.
-///
-/// # Errors
-/// When the database fails.
 pub async fn apply(tx: &mut Tx, moves: &[WindowMove]) -> sqlx::Result<Vec<WindowRow>> {
     macro_rules! column {
         ($of:expr) => {
@@ -293,9 +275,6 @@ pub async fn apply(tx: &mut Tx, moves: &[WindowMove]) -> sqlx::Result<Vec<Window
 }
 
 /// Notes the highest thresholds that were told, in windows that are held.
-///
-/// # Errors
-/// When the database fails.
 pub async fn warned(tx: &mut Tx, told: &[(WindowKey, i16)]) -> sqlx::Result<()> {
     sqlx::query!(
         "update budget_windows w set warned = t.percent

@@ -36,9 +36,6 @@ pub struct NewFreeze<'a> {
 }
 
 /// Sets a freeze; returns its generation.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(tx: &mut Tx, new: &NewFreeze<'_>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         "insert into freezes (workspace_id, freeze_id, scope, scope_id, capability, mode, reason,
@@ -62,9 +59,6 @@ pub async fn insert(tx: &mut Tx, new: &NewFreeze<'_>) -> sqlx::Result<i64> {
 
 /// Lifts a freeze; returns its generation from now on, or nothing when it was lifted before. It is
 /// never lifted before it was set, whatever the clock says.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lift(
     tx: &mut Tx,
     freeze: FreezeId,
@@ -88,9 +82,6 @@ pub async fn lift(
 }
 
 /// Whether there is a thing that can be frozen.
-///
-/// # Errors
-/// When the database fails.
 pub async fn scope_exists(tx: &mut Tx, scope: FreezeScope, id: Uuid) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select case $2::text
@@ -109,9 +100,6 @@ pub async fn scope_exists(tx: &mut Tx, scope: FreezeScope, id: Uuid) -> sqlx::Re
 }
 
 /// The attempts that run under a freeze.
-///
-/// # Errors
-/// When the database fails.
 pub async fn running_under(tx: &mut Tx, freeze: FreezeId) -> sqlx::Result<Vec<Place>> {
     sqlx::query_as!(
         Place,
@@ -129,9 +117,6 @@ pub async fn running_under(tx: &mut Tx, freeze: FreezeId) -> sqlx::Result<Vec<Pl
 }
 
 /// Notes the attempts that a freeze has ended.
-///
-/// # Errors
-/// When the database fails.
 pub async fn note_stopped(
     tx: &mut Tx,
     freeze: FreezeId,
@@ -164,9 +149,6 @@ pub struct Over {
 
 /// The strongest freeze over each attempt, of equally strong ones the latest. Attempts under none are
 /// left out.
-///
-/// # Errors
-/// When the database fails.
 pub async fn strongest_over(
     tx: &mut Tx,
     attempts: &[AttemptId],

@@ -58,9 +58,6 @@ pub struct FreezeFilter {
 }
 
 /// Up to `rows` freezes after `after`, newest first.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(
     tx: &mut Tx,
     filter: FreezeFilter,
@@ -116,9 +113,6 @@ pub struct StoppedRow {
 }
 
 /// At most `most` attempts that a freeze has ended.
-///
-/// # Errors
-/// When the database fails.
 pub async fn stopped(tx: &mut Tx, freeze: FreezeId, most: i64) -> sqlx::Result<Vec<StoppedRow>> {
     sqlx::query_as!(
         StoppedRow,

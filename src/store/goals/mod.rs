@@ -48,9 +48,6 @@ pub struct NewGoal<'a> {
 }
 
 /// Creates a goal with its texts.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(tx: &mut Tx, goal: &NewGoal<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into goals (workspace_id, goal_id, project_id, title, state, planner, priority,
@@ -104,9 +101,6 @@ pub struct GoalFacts {
 }
 
 /// Locks goals in id order.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lock(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<GoalFacts>> {
     let rows = sqlx::query!(
         r#"
@@ -173,9 +167,6 @@ pub async fn set_state(
 
 /// How many failed or cancelled tasks of a goal nobody made up for. A task that came back from its
 /// subtasks and was done all the same has made up for whatever of them was not.
-///
-/// # Errors
-/// When the database fails.
 pub async fn not_made_up_for(tx: &mut Tx, goal: GoalId) -> sqlx::Result<(i32, i32)> {
     let row = sqlx::query!(
         r#"
@@ -202,9 +193,6 @@ pub async fn not_made_up_for(tx: &mut Tx, goal: GoalId) -> sqlx::Result<(i32, i3
 }
 
 /// Active goals without an open task.
-///
-/// # Errors
-/// When the database fails.
 pub async fn to_roll_up(tx: &mut Tx) -> sqlx::Result<Vec<GoalId>> {
     sqlx::query_scalar!(
         r#"select goal_id as "goal_id: GoalId" from goals
@@ -228,9 +216,6 @@ pub struct GoalEdit<'a> {
 }
 
 /// Edits a goal.
-///
-/// # Errors
-/// When the database fails.
 pub async fn edit(tx: &mut Tx, goal: GoalId, edit: &GoalEdit<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "update goals set title = coalesce($3, title), priority = coalesce($4, priority),
@@ -251,9 +236,6 @@ pub async fn edit(tx: &mut Tx, goal: GoalId, edit: &GoalEdit<'_>) -> sqlx::Resul
 }
 
 /// Gives a goal's open tasks another priority. Their place among the ready follows.
-///
-/// # Errors
-/// When the database fails.
 pub async fn reprioritise(tx: &mut Tx, goal: GoalId, before: i16, after: i16) -> sqlx::Result<()> {
     // Only tasks that inherited the goal's priority follow it.
     sqlx::query!(
@@ -276,9 +258,6 @@ pub async fn reprioritise(tx: &mut Tx, goal: GoalId, before: i16, after: i16) ->
 }
 
 /// Stores a plan as the next of its goal; returns its number.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert_plan(
     tx: &mut Tx,
     goal: GoalId,
@@ -309,9 +288,6 @@ pub async fn insert_plan(
 }
 
 /// Reads and locks a plan's document.
-///
-/// # Errors
-/// When the database fails.
 pub async fn plan_document(tx: &mut Tx, plan: PlanId) -> sqlx::Result<Value> {
     sqlx::query_scalar!(
         "select document from plans where workspace_id = $1 and plan_id = $2 for no key update",
@@ -323,9 +299,6 @@ pub async fn plan_document(tx: &mut Tx, plan: PlanId) -> sqlx::Result<Value> {
 }
 
 /// A goal was cancelled before its plan was decided: the plan is rejected with it.
-///
-/// # Errors
-/// When the database fails.
 pub async fn drop_proposed_plans(tx: &mut Tx, goal: GoalId) -> sqlx::Result<()> {
     sqlx::query!(
         "update plans set state = 'rejected'
@@ -339,9 +312,6 @@ pub async fn drop_proposed_plans(tx: &mut Tx, goal: GoalId) -> sqlx::Result<()> 
 }
 
 /// Decides a proposed plan.
-///
-/// # Errors
-/// When the database fails.
 pub async fn set_plan_state(tx: &mut Tx, plan: PlanId, state: PlanState) -> sqlx::Result<()> {
     sqlx::query!(
         "update plans set state = $3,

@@ -27,9 +27,6 @@ pub struct PlanRow {
 }
 
 /// Reads the plans of a goal with a smaller number, latest first.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(
     tx: &mut Tx,
     goal: GoalId,

@@ -41,9 +41,6 @@ pub struct GoalRow {
 }
 
 /// Reads one goal.
-///
-/// # Errors
-/// When the database fails.
 pub async fn read(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<GoalRow>> {
     sqlx::query_as!(
         GoalRow,
@@ -86,9 +83,6 @@ pub struct GoalScope<'a> {
 /// Each way to look has an index of its own order, and the conditions on parameters leave only one
 /// of them to run: of a project, of some states, or all. The rows are looked up one by one
 /// (`limit 1`), because a plan for any parameters does not know how few they are.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(tx: &mut Tx, scope: &GoalScope<'_>) -> sqlx::Result<Vec<GoalRow>> {
     sqlx::query_as!(
         GoalRow,
@@ -141,9 +135,6 @@ pub async fn list(tx: &mut Tx, scope: &GoalScope<'_>) -> sqlx::Result<Vec<GoalRo
 }
 
 /// The version of a goal, and whether it has ended: what a waiting reader looks at.
-///
-/// # Errors
-/// When the database fails.
 pub async fn version(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<(i64, bool)>> {
     let row = sqlx::query!(
         r#"select version, ended_at is not null as "ended!" from goals

@@ -16,9 +16,6 @@ use crate::{
 
 /// What was used below a node since an instant, by unit, the measured units too. Looks only at
 /// attempts that were started no longer than `look_back` before it.
-///
-/// # Errors
-/// When the database fails.
 pub async fn burned(
     tx: &mut Tx,
     (node, node_id): (BudgetNode, Uuid),
@@ -85,9 +82,6 @@ pub struct TaskSpend {
 }
 
 /// What the tasks of a goal used, and are expected to use.
-///
-/// # Errors
-/// When the database fails.
 pub async fn tasks_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<TaskSpend>> {
     sqlx::query_as!(
         TaskSpend,

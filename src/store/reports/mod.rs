@@ -41,9 +41,6 @@ impl<'r> Decode<'r, Postgres> for Millionths {
 }
 
 /// Makes the transaction that just began one for a report. Must be its first statement.
-///
-/// # Errors
-/// When the database fails.
 pub async fn begin(tx: &mut SystemTx) -> sqlx::Result<()> {
     super::verify::hold_still(tx).await?;
     sqlx::query!(r#"select set_config('plan_cache_mode', 'force_custom_plan', true) as "plan""#)
@@ -99,9 +96,6 @@ pub struct SpendSum {
 
 /// Up to `rows` groups after `after` with the most money first, days from the first to the last; and
 /// the sum of all groups, also of those that are not among them.
-///
-/// # Errors
-/// When the database fails.
 pub async fn spend(
     tx: &mut Tx,
     scope: &SpendScope<'_>,
@@ -241,9 +235,6 @@ pub struct DaySpend {
 }
 
 /// What was used from `from` to before `to`, in up to `rows` rows.
-///
-/// # Errors
-/// When the database fails.
 pub async fn days(
     tx: &mut Tx,
     from: DateTime<Utc>,

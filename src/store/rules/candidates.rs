@@ -232,9 +232,6 @@ of_goals! {
 }
 
 /// What a condition may hold for.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find(tx: &mut Tx, search: Search<'_>, when: &When) -> sqlx::Result<Vec<Candidate>> {
     match when {
         When::BudgetUsed { of: Subject::Task, percent, unit } => {

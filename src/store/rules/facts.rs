@@ -48,9 +48,6 @@ pub struct TaskRow {
 }
 
 /// The facts of tasks that have not ended; containers are left out.
-///
-/// # Errors
-/// When the database fails.
 pub async fn of_tasks(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskRow>> {
     sqlx::query_as!(
         TaskRow,
@@ -118,9 +115,6 @@ pub struct GoalRow {
 }
 
 /// The facts of goals that are active, but for their critical path.
-///
-/// # Errors
-/// When the database fails.
 pub async fn of_goals(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<GoalRow>> {
     sqlx::query_as!(
         GoalRow,
@@ -165,9 +159,6 @@ pub struct RestRow {
 }
 
 /// The tasks of a goal that have not ended.
-///
-/// # Errors
-/// When the database fails.
 pub async fn rest_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<RestRow>> {
     sqlx::query_as!(
         RestRow,
@@ -198,9 +189,6 @@ pub async fn rest_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<RestRow>> {
 }
 
 /// How long the tasks of a goal that are done took on average.
-///
-/// # Errors
-/// When the database fails.
 pub async fn mean_of_done(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<TimeDelta>> {
     let mean = sqlx::query_scalar!(
         r#"

@@ -260,17 +260,11 @@ history! {
 }
 
 /// How much of the history is looked at.
-///
-/// # Errors
-/// When the database fails.
 pub async fn looked_at(tx: &mut Tx, past: Past<'_>) -> sqlx::Result<Size> {
     Ok(size(tx, past).await?.pop().unwrap_or(Size { tasks: 0, goals: 0, attempts: 0 }))
 }
 
 /// The moments at which what a condition asks for became other.
-///
-/// # Errors
-/// When the database fails.
 pub async fn moments(tx: &mut Tx, past: Past<'_>, when: &When) -> sqlx::Result<Vec<Moment>> {
     match (when.condition(), when.subject()) {
         (Condition::BudgetUsed, Subject::Task) => task_shares(tx, past).await,

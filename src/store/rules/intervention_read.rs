@@ -49,9 +49,6 @@ pub struct InterventionFilter {
 }
 
 /// Interventions by id downwards, which is newest first; those after `after`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(
     tx: &mut Tx,
     filter: InterventionFilter,

@@ -39,9 +39,6 @@ pub struct NewIntervention<'a> {
 }
 
 /// Opens an intervention; says `false` when the rule has one open about the same thing.
-///
-/// # Errors
-/// When the database fails.
 pub async fn open(tx: &mut Tx, new: &NewIntervention<'_>) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
         "insert into interventions (workspace_id, intervention_id, rule_id, rule_version, subject,
@@ -69,9 +66,6 @@ pub async fn open(tx: &mut Tx, new: &NewIntervention<'_>) -> sqlx::Result<bool> 
 }
 
 /// Notes what an intervention asked or froze.
-///
-/// # Errors
-/// When the database fails.
 pub async fn note(
     tx: &mut Tx,
     intervention: InterventionId,
@@ -92,9 +86,6 @@ pub async fn note(
 }
 
 /// The latest intervention of a rule about something, when it is closed; the caller holds the subject.
-///
-/// # Errors
-/// When the database fails.
 pub async fn last_closed(
     tx: &mut Tx,
     rule: RuleId,
@@ -144,9 +135,6 @@ pub struct OpenRow {
 }
 
 /// Interventions that are open, oldest first.
-///
-/// # Errors
-/// When the database fails.
 pub async fn open_ones(
     tx: &mut Tx,
     after: Option<InterventionId>,
@@ -197,9 +185,6 @@ pub struct ClosedRow {
 }
 
 /// Closes interventions that are open; returns those that were.
-///
-/// # Errors
-/// When the database fails.
 pub async fn close(
     tx: &mut Tx,
     closings: &[(InterventionId, Closing)],
@@ -242,9 +227,6 @@ pub struct Asked {
 }
 
 /// The intervention that asked; none: no rule did.
-///
-/// # Errors
-/// When the database fails.
 pub async fn that_asked(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<Asked>> {
     sqlx::query_as!(
         Asked,
@@ -258,9 +240,6 @@ pub async fn that_asked(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Optio
 }
 
 /// The running attempts of a goal with their tasks, at most so many.
-///
-/// # Errors
-/// When the database fails.
 pub async fn worked_on(tx: &mut Tx, goal: GoalId, most: i64) -> sqlx::Result<Vec<TaskId>> {
     sqlx::query_scalar!(
         r#"select task_id as "task_id: TaskId" from tasks

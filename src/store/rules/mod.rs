@@ -65,9 +65,6 @@ pub struct RuleRow {
 }
 
 /// Stores a rule; says `false` when the name is taken.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(
     tx: &mut Tx,
     (rule, by): (RuleId, Option<KeyId>),
@@ -99,9 +96,6 @@ pub async fn insert(
 }
 
 /// Edits a rule that is locked; says `false` when the name is taken. Then the transaction is lost.
-///
-/// # Errors
-/// When the database fails.
 pub async fn update(tx: &mut Tx, rule: RuleId, text: &RuleText<'_>) -> sqlx::Result<bool> {
     let updated = sqlx::query!(
         "update rules set name = $3, enabled = $4, subject = $5, condition = $6, condition_is = $7,
@@ -132,9 +126,6 @@ pub async fn update(tx: &mut Tx, rule: RuleId, text: &RuleText<'_>) -> sqlx::Res
 }
 
 /// Deletes a locked rule: it no longer acts and is no longer shown.
-///
-/// # Errors
-/// When the database fails.
 pub async fn delete(tx: &mut Tx, rule: RuleId) -> sqlx::Result<()> {
     sqlx::query!(
         "update rules set enabled = false, deleted_at = $3, updated_at = $3, version = version + 1
@@ -149,9 +140,6 @@ pub async fn delete(tx: &mut Tx, rule: RuleId) -> sqlx::Result<()> {
 }
 
 /// Locks a rule that is not deleted; says whether there is one.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lock(tx: &mut Tx, rule: RuleId) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
         r#"select true as "found!" from rules
@@ -165,9 +153,6 @@ pub async fn lock(tx: &mut Tx, rule: RuleId) -> sqlx::Result<bool> {
 }
 
 /// Holds a rule as it was read until the end of the transaction; says whether it still is so, and acts.
-///
-/// # Errors
-/// When the database fails.
 pub async fn hold(tx: &mut Tx, rule: RuleId, version: i32) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
         r#"select true as "found!" from rules
@@ -195,9 +180,6 @@ pub struct RuleFilter {
 }
 
 /// Rules that are not deleted, newest first; those after `after`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(
     tx: &mut Tx,
     filter: RuleFilter,
@@ -235,9 +217,6 @@ pub async fn list(
 }
 
 /// The rules that act, oldest first.
-///
-/// # Errors
-/// When the database fails.
 pub async fn at_work(tx: &mut Tx) -> sqlx::Result<Vec<RuleRow>> {
     sqlx::query_as!(
         RuleRow,
@@ -254,9 +233,6 @@ pub async fn at_work(tx: &mut Tx) -> sqlx::Result<Vec<RuleRow>> {
 }
 
 /// Whether a project exists.
-///
-/// # Errors
-/// When the database fails.
 pub async fn project_exists(tx: &mut Tx, project: Uuid) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
         r#"select true as "found!" from projects where workspace_id = $1 and project_id = $2"#,

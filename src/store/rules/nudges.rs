@@ -23,9 +23,6 @@ pub struct NewNudge<'a> {
 }
 
 /// Stores what is to be told.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(tx: &mut Tx, nudges: &[NewNudge<'_>]) -> sqlx::Result<()> {
     macro_rules! column {
         ($of:expr) => {
@@ -58,9 +55,6 @@ pub struct DeliveredNudge {
 }
 
 /// Hands over what waits for attempts of tasks: `(attempt, its task)`, each nudge once, oldest first.
-///
-/// # Errors
-/// When the database fails.
 pub async fn deliver(
     tx: &mut Tx,
     attempts: &[(AttemptId, TaskId)],
@@ -98,9 +92,6 @@ pub async fn deliver(
 }
 
 /// Closes the nudges of tasks that have ended.
-///
-/// # Errors
-/// When the database fails.
 pub async fn forget_ended(tx: &mut Tx) -> sqlx::Result<()> {
     sqlx::query!(
         "update nudges n set closed_at = $2 from tasks t

@@ -39,9 +39,6 @@ pub struct Fresh {
 }
 
 /// Stores lines whose key is new; returns, for each stored line, its place in `entries`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert_entries(tx: &mut Tx, entries: &[NewEntry]) -> sqlx::Result<Vec<Fresh>> {
     macro_rules! column {
         ($of:expr) => {
@@ -83,9 +80,6 @@ pub async fn insert_entries(tx: &mut Tx, entries: &[NewEntry]) -> sqlx::Result<V
 }
 
 /// What attempts have used, per unit. The attempts' rows are locked by the caller.
-///
-/// # Errors
-/// When the database fails.
 pub async fn of_attempts(
     tx: &mut Tx,
     attempts: &[AttemptId],
@@ -108,9 +102,6 @@ pub async fn of_attempts(
 }
 
 /// Stores what attempts have used by now.
-///
-/// # Errors
-/// When the database fails.
 pub async fn set_of_attempts(
     tx: &mut Tx,
     spend: &[(AttemptId, String, UnitSpend)],
@@ -154,9 +145,6 @@ pub const SLOTS: i16 = 8;
 
 /// Raises totals in their part `slot`, each row once. The rises come sorted and without doubles, so
 /// that two transactions touch the rows they share in the same order.
-///
-/// # Errors
-/// When the database fails.
 pub async fn raise_totals(tx: &mut Tx, slot: i16, rises: &[Rise]) -> sqlx::Result<()> {
     let nodes: Vec<&str> = rises.iter().map(|rise| rise.node.as_str()).collect();
     // A total that would overflow stays at the largest number instead of refusing spend.
@@ -183,9 +171,6 @@ pub async fn raise_totals(tx: &mut Tx, slot: i16, rises: &[Rise]) -> sqlx::Resul
 }
 
 /// The projects of goals; goals without one are left out.
-///
-/// # Errors
-/// When the database fails.
 pub async fn projects_of(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<(GoalId, ProjectId)>> {
     let rows = sqlx::query!(
         r#"select goal_id as "goal_id: GoalId", project_id as "project_id!: ProjectId" from goals

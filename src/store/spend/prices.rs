@@ -36,9 +36,6 @@ pub struct PriceRow {
 }
 
 /// The prices of models with any of these names, in lower case.
-///
-/// # Errors
-/// When the database fails.
 pub async fn named(tx: &mut Tx, names: &[String]) -> sqlx::Result<Vec<PriceRow>> {
     sqlx::query_as!(
         PriceRow,
@@ -55,9 +52,6 @@ pub async fn named(tx: &mut Tx, names: &[String]) -> sqlx::Result<Vec<PriceRow>>
 }
 
 /// All prices: for the dearest of them.
-///
-/// # Errors
-/// When the database fails.
 pub async fn all(tx: &mut Tx) -> sqlx::Result<Vec<PriceRow>> {
     sqlx::query_as!(
         PriceRow,
@@ -72,9 +66,6 @@ pub async fn all(tx: &mut Tx) -> sqlx::Result<Vec<PriceRow>> {
 }
 
 /// Up to `rows` prices after `after`, newest first.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(
     tx: &mut Tx,
     provider: Option<&str>,
@@ -103,9 +94,6 @@ pub async fn list(
 }
 
 /// Adds prices.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(tx: &mut Tx, rows: &[PriceRow]) -> sqlx::Result<()> {
     macro_rules! column {
         ($of:expr) => {
@@ -136,9 +124,6 @@ pub async fn insert(tx: &mut Tx, rows: &[PriceRow]) -> sqlx::Result<()> {
 
 /// What money a model without a price costs an attempt, as the nearest budget above it with a limit
 /// of money says; an attempt without one is left out.
-///
-/// # Errors
-/// When the database fails.
 pub async fn policies(
     tx: &mut Tx,
     attempts: &[AttemptId],
@@ -185,9 +170,6 @@ pub struct ModelCall {
 }
 
 /// Stores calls.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert_calls(tx: &mut Tx, calls: &[ModelCall]) -> sqlx::Result<()> {
     macro_rules! column {
         ($of:expr) => {
@@ -249,9 +231,6 @@ pub struct CallFilter<'a> {
 
 /// Calls whose money is not the agents' own, after a place, in the order of attempt and key, with
 /// what was charged for each.
-///
-/// # Errors
-/// When the database fails.
 pub async fn charged_calls(
     tx: &mut Tx,
     filter: CallFilter<'_>,
@@ -321,9 +300,6 @@ pub async fn charged_calls(
 }
 
 /// Counts a correction on calls, each `(attempt, key)`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn count_corrections(tx: &mut Tx, calls: &[(AttemptId, String)]) -> sqlx::Result<()> {
     sqlx::query!(
         "update model_calls c set corrections = c.corrections + 1

@@ -5,9 +5,6 @@ use crate::store::{Tx, traced};
 /// Computes, from the last two thousand tasks that were done, what nine of ten of each set of
 /// capabilities stayed within, per unit; where anything is limited. Fewer than five say nothing.
 /// Returns how many rows it stored.
-///
-/// # Errors
-/// When the database fails.
 pub async fn compute(tx: &mut Tx) -> sqlx::Result<u64> {
     let stored = sqlx::query!(
         r#"

@@ -29,9 +29,6 @@ pub struct NextDue {
 /// Looks when the next things happen by the clock: one statement, so that a supervisor with nothing
 /// to do costs next to nothing. Every minimum is the first entry of an index, but for the leases: of
 /// these there are never more than attempts run.
-///
-/// # Errors
-/// When the database fails.
 pub async fn next_due(tx: &mut Tx) -> sqlx::Result<NextDue> {
     sqlx::query_as!(
         NextDue,
@@ -76,9 +73,6 @@ pub async fn next_due(tx: &mut Tx) -> sqlx::Result<NextDue> {
 }
 
 /// Waiting tasks whose time has come. What somebody else is moving is left out.
-///
-/// # Errors
-/// When the database fails.
 pub async fn due(tx: &mut Tx) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
     let rows = sqlx::query!(
         r#"select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId" from tasks
@@ -93,9 +87,6 @@ pub async fn due(tx: &mut Tx) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
 }
 
 /// Tasks that ran out of time: (task, goal, what ran out).
-///
-/// # Errors
-/// When the database fails.
 pub async fn overdue(tx: &mut Tx) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
     let rows = sqlx::query!(
         r#"
@@ -131,9 +122,6 @@ pub struct Deadlines {
 }
 
 /// Reads deadlines.
-///
-/// # Errors
-/// When the database fails.
 pub async fn deadlines(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<Deadlines>> {
     sqlx::query_as!(
         Deadlines,

@@ -31,9 +31,6 @@ pub struct TaskDetailRow {
 }
 
 /// Reads the rest of a task.
-///
-/// # Errors
-/// When the database fails.
 pub async fn detail(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<TaskDetailRow>> {
     sqlx::query_as!(
         TaskDetailRow,
@@ -73,9 +70,6 @@ pub struct CriterionRow {
 }
 
 /// Reads the criteria of a task.
-///
-/// # Errors
-/// When the database fails.
 pub async fn criteria(tx: &mut Tx, task: TaskId) -> sqlx::Result<Vec<CriterionRow>> {
     sqlx::query_as!(
         CriterionRow,
@@ -131,9 +125,6 @@ impl Relation {
 }
 
 /// Reads up to `most` tasks related to one, in the order of the plan.
-///
-/// # Errors
-/// When the database fails.
 pub async fn neighbours(
     tx: &mut Tx,
     task: TaskId,

@@ -30,9 +30,6 @@ pub struct EditFacts {
 }
 
 /// Locks a task to edit it.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lock(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<EditFacts>> {
     sqlx::query_as!(
         EditFacts,
@@ -47,9 +44,6 @@ pub async fn lock(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<EditFacts>> 
 }
 
 /// Gives a task another priority. Its place among the ready follows.
-///
-/// # Errors
-/// When the database fails.
 pub async fn set_priority(tx: &mut Tx, task: TaskId, priority: i16) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set priority = $3,
@@ -67,9 +61,6 @@ pub async fn set_priority(tx: &mut Tx, task: TaskId, priority: i16) -> sqlx::Res
 }
 
 /// Notes that the quarantine of a task was seen.
-///
-/// # Errors
-/// When the database fails.
 pub async fn acknowledge(tx: &mut Tx, task: TaskId) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set acknowledged_at = $3, version = version + 1

@@ -23,9 +23,6 @@ pub struct NewCriterion {
 }
 
 /// Creates criteria.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert_criteria(tx: &mut Tx, criteria: &[NewCriterion]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into criteria (workspace_id, task_id, number, text, required)
@@ -42,9 +39,6 @@ pub async fn insert_criteria(tx: &mut Tx, criteria: &[NewCriterion]) -> sqlx::Re
 }
 
 /// Creates dependencies: (task, what it needs, whether that is done already).
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert_dependencies(
     tx: &mut Tx,
     edges: &[(TaskId, TaskId, bool)],
@@ -65,9 +59,6 @@ pub async fn insert_dependencies(
 }
 
 /// Tasks as they are written, for the approval of their start.
-///
-/// # Errors
-/// When the database fails.
 pub async fn shown(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<HashMap<TaskId, Value>> {
     let rows = sqlx::query!(
         r#"select t.task_id as "task_id: TaskId", jsonb_build_object(

@@ -128,9 +128,6 @@ impl Branch {
 /// along its plan; all of them go along the primary key; those of some states go along the index
 /// of states, each from its newest, and are merged. The rows are looked up one by one (`limit 1`),
 /// because a plan for any parameters does not know how few they are and would read the whole table.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(
     tx: &mut Tx,
     scope: TaskScope<'_>,

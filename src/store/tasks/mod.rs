@@ -160,9 +160,6 @@ pub async fn insert(
 }
 
 /// Makes sets of capabilities known, so that claims look for tasks that require them.
-///
-/// # Errors
-/// When the database fails.
 pub async fn know_capability_sets(tx: &mut Tx, keys: &[String]) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
@@ -181,9 +178,6 @@ pub async fn know_capability_sets(tx: &mut Tx, keys: &[String]) -> sqlx::Result<
 }
 
 /// Locks tasks in id order and reads what the rules need.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lock(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskFacts>> {
     sqlx::query_as!(
         TaskFacts,
@@ -207,9 +201,6 @@ pub async fn lock(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskFacts>>
 }
 
 /// The ids of a goal's tasks that have not ended.
-///
-/// # Errors
-/// When the database fails.
 pub async fn open_of_goal(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<TaskId>> {
     sqlx::query_scalar!(
         r#"select task_id as "task_id: TaskId" from tasks
@@ -231,9 +222,6 @@ pub struct Room {
 }
 
 /// What a goal has room for.
-///
-/// # Errors
-/// When the database fails.
 pub async fn room(tx: &mut Tx, goal: GoalId, refs: &[String]) -> sqlx::Result<Room> {
     sqlx::query_as!(
         Room,
@@ -250,9 +238,6 @@ pub async fn room(tx: &mut Tx, goal: GoalId, refs: &[String]) -> sqlx::Result<Ro
 }
 
 /// The id of the goal that a task belongs to.
-///
-/// # Errors
-/// When the database fails.
 pub async fn goal_of(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<GoalId>> {
     sqlx::query_scalar!(
         r#"select goal_id as "goal_id: GoalId" from tasks where workspace_id = $1 and task_id = $2"#,
@@ -264,9 +249,6 @@ pub async fn goal_of(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<GoalId>> 
 }
 
 /// The nesting depth of a task: 0 for one without parent.
-///
-/// # Errors
-/// When the database fails.
 pub async fn depth(tx: &mut Tx, task: TaskId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"
@@ -286,9 +268,6 @@ pub async fn depth(tx: &mut Tx, task: TaskId) -> sqlx::Result<i64> {
 }
 
 /// Adds children to a task that parks for them.
-///
-/// # Errors
-/// When the database fails.
 pub async fn add_children(tx: &mut Tx, parent: TaskId, children: i32) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set children_open = children_open + $3, children_failed = 0

@@ -111,9 +111,6 @@ pub async fn apply(tx: &mut Tx, moves: &[TaskMove]) -> sqlx::Result<()> {
 /// Satisfies the dependencies on tasks that are done, each once; returns the waiting tasks that need
 /// nothing more, locked. That they do is not written here but with the move that the caller makes of
 /// it: rows of tasks have many index entries, and once is enough.
-///
-/// # Errors
-/// When the database fails.
 pub async fn satisfy(tx: &mut Tx, done: &[TaskId]) -> sqlx::Result<Vec<TaskFacts>> {
     sqlx::query_as!(
         TaskFacts,
@@ -151,9 +148,6 @@ pub async fn satisfy(tx: &mut Tx, done: &[TaskId]) -> sqlx::Result<Vec<TaskFacts
 
 /// Lowers the counter of every child of containers that open; returns the tasks that need nothing
 /// more.
-///
-/// # Errors
-/// When the database fails.
 pub async fn open_gates(tx: &mut Tx, containers: &[TaskId]) -> sqlx::Result<Vec<TaskId>> {
     sqlx::query_scalar!(
         r#"
@@ -178,9 +172,6 @@ pub async fn open_gates(tx: &mut Tx, containers: &[TaskId]) -> sqlx::Result<Vec<
 
 /// Counts children that ended on their parents; returns the parents whose last open child it was
 /// and which have not ended themselves.
-///
-/// # Errors
-/// When the database fails.
 pub async fn children_ended(tx: &mut Tx, children: &[TaskId]) -> sqlx::Result<Vec<TaskId>> {
     sqlx::query_scalar!(
         r#"
@@ -212,9 +203,6 @@ pub async fn children_ended(tx: &mut Tx, children: &[TaskId]) -> sqlx::Result<Ve
 
 /// Everything open that cannot go on because of tasks that failed or were cancelled: what needs
 /// them, what they contain, and so on.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lost_with(tx: &mut Tx, ended: &[TaskId]) -> sqlx::Result<Vec<TaskId>> {
     sqlx::query_scalar!(
         r#"
@@ -242,9 +230,6 @@ pub async fn lost_with(tx: &mut Tx, ended: &[TaskId]) -> sqlx::Result<Vec<TaskId
 }
 
 /// Asks running tasks to stop: their agents are told, and after the grace they are cut off.
-///
-/// # Errors
-/// When the database fails.
 pub async fn request_cancel(
     tx: &mut Tx,
     cancel_by: DateTime<Utc>,
@@ -265,9 +250,6 @@ pub async fn request_cancel(
 }
 
 /// A person approved the start: it is not asked for again.
-///
-/// # Errors
-/// When the database fails.
 pub async fn start_approved(tx: &mut Tx, task: TaskId) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set approve_start = false where workspace_id = $1 and task_id = $2",
@@ -295,9 +277,6 @@ pub struct CountChange {
 }
 
 /// Moves the counters of goals; returns each goal's state and counters from now on.
-///
-/// # Errors
-/// When the database fails.
 pub async fn count(
     tx: &mut Tx,
     changes: &[(GoalId, CountChange)],

@@ -49,9 +49,6 @@ pub struct Scope {
 /// Makes the transaction that just began one that sees a single moment and changes nothing. Must be
 /// its first statement. It uses one core at most, and may do what short statements may not (sort in
 /// much memory, read and join whole tables), because it reads everything.
-///
-/// # Errors
-/// When the database fails.
 pub async fn hold_still(tx: &mut SystemTx) -> sqlx::Result<()> {
     sqlx::query!("set transaction isolation level repeatable read, read only")
         .execute(traced!(tx, "verify.hold_still"))
@@ -69,9 +66,6 @@ pub async fn hold_still(tx: &mut SystemTx) -> sqlx::Result<()> {
 }
 
 /// The time at which the transaction began.
-///
-/// # Errors
-/// When the database fails.
 pub async fn moment(tx: &mut SystemTx) -> sqlx::Result<DateTime<Utc>> {
     sqlx::query_scalar!(r#"select transaction_timestamp() as "now!""#)
         .fetch_one(traced!(tx, "verify.moment"))
@@ -79,9 +73,6 @@ pub async fn moment(tx: &mut SystemTx) -> sqlx::Result<DateTime<Utc>> {
 }
 
 /// Ends every further statement of the transaction that takes longer than this.
-///
-/// # Errors
-/// When the database fails.
 pub async fn limit_statements(tx: &mut SystemTx, milliseconds: i64) -> sqlx::Result<()> {
     sqlx::query!(
         r#"select set_config('statement_timeout', $1, true) as "timeout""#,

@@ -136,9 +136,6 @@ pub(in crate::app) struct Claimed {
 }
 
 /// Gives tasks to a batch of claims: one answer each, in their order.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn claim_batch(
     unit: &mut Unit,
     batch: &[&ClaimCommand],

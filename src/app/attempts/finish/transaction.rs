@@ -85,9 +85,6 @@ impl Batched for FinishCommand {
 }
 
 /// Writes a batch of endings and everything that follows.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn write(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
     if judged.is_empty() {
         return Ok(());

@@ -35,9 +35,6 @@ use crate::{
 pub(in crate::app) struct Nudges(HashMap<AttemptId, Vec<DeliveredNudge>>);
 
 /// Hands over what waits for attempts that were heard of.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn of(tx: &mut Tx, heard: &HashMap<AttemptId, Heard>) -> Result<Nudges> {
     let waiting = heard.values().filter(|heard| heard.nudges);
     let place = |heard: &Heard| (heard.attempt.attempt_id, heard.attempt.task_id);

@@ -177,9 +177,6 @@ pub(in crate::app) async fn keep_from(
 
 /// Keeps a task without a live attempt from its last holder. The row of the task is locked, and none of
 /// an attempt.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn bar_last(
     unit: &mut Unit,
     task: &TaskFacts,
@@ -209,9 +206,6 @@ async fn keep(
 
 /// An agent is retired: what was kept for it is anybody's. Nothing else happens in the workspace
 /// meanwhile.
-///
-/// # Errors
-/// When the database fails.
 pub(in crate::app) async fn keep_no_more(unit: &mut Unit, agent: AgentId) -> Result<()> {
     let free = store::attempts::takeover::drop_kept_for(unit.tx(), agent).await?;
     for (task, goal) in free {
