@@ -2,6 +2,7 @@
 
 pub mod authorize;
 pub mod claim;
+pub(in crate::app) mod end;
 pub mod finish;
 pub mod heartbeat;
 pub mod park;

@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{
-        App, Error, Result, Unit,
+        App, Result, Unit,
         access::lease,
         approvals::{
             ask,
             views::{self, Approval},
         },
+        attempts::end::{End, end},
         budgets,
         caller::{Caller as _, HolderCaller},
-        spend::charge::charge,
-        tasks::{cascade, change::Change, subtasks},
+        tasks::subtasks,
         unit::{
             idempotency::{self, Outcome, Request},
-            locks::{find, lock_goal, locked},
+            locks::{self, Locked, find},
         },
     },
     domain::{
@@ -38,12 +38,7 @@ use crate::{
         task::{self, AttemptFacts, TaskFacts},
         words::words,
     },
-    store::{
-        self,
-        approvals::NewApproval,
-        attempts::{Progress, results::NewResult},
-        goals::GoalFacts,
-    },
+    store::{self, approvals::NewApproval, goals::GoalFacts},
 };
 
 /// Tasks that an attempt wants done first.
@@ -276,13 +271,9 @@ async fn hold(
 ) -> Result<Parking> {
     let places = store::attempts::locate(unit.tx(), &[attempt]).await?;
     let place = places.first().ok_or_else(|| Refusal::not_found("attempt"))?;
-    let goal = lock_goal(unit, place.goal_id).await?;
-    let tasks = store::tasks::lock(unit.tx(), &[place.task_id]).await?;
-    let task = tasks
-        .into_iter()
-        .next()
-        .ok_or_else(|| Error::Corrupt("an attempt without its task".into()))?;
-    let attempts = locked(unit, &[attempt]).await?;
+    let Locked { mut goals, mut tasks, attempts } = locks::of_attempts(unit, &places).await?;
+    let goal = goals.remove(&place.goal_id).ok_or_else(|| Refusal::not_found("goal"))?;
+    let task = tasks.remove(&place.task_id).ok_or_else(|| Refusal::not_found("task"))?;
     let attempt = find(&attempts, attempt)?.clone();
     task::fence(&attempt, caller.holder(), &lease::hash(lease))?;
     freeze::admit(place.frozen, act)?;
@@ -311,26 +302,8 @@ async fn park(
     reason: &str,
 ) -> Result<()> {
     let Parking { goal: _, task, attempt } = parking;
-    let id = attempt.attempt_id;
     let ending = task::park(task);
-    store::attempts::end(unit.tx(), &[(id, ending.attempt)]).await?;
-    let result = NewResult {
-        attempt_id: id,
-        outcome: json!({"attempt_state": ending.attempt}),
-        request_sha256: [0; 32],
-        result: None,
-        failure: None,
-        message: Some(reason.to_owned()),
-    };
-    store::attempts::results::insert(unit.tx(), &[result]).await?;
-    if checkpoint.is_some() {
-        let row = Progress { attempt_id: id, progress: None, checkpoint: checkpoint.clone() };
-        store::attempts::progress(unit.tx(), &[row]).await?;
-    }
-    let reason = Some(reason.to_owned());
-    let change = Change::by_attempt(task.clone(), id, attempt.holder, ending, reason);
-    cascade::apply(unit, vec![change]).await?;
-    let spent = charge(unit, &[(attempt, spend)], &[id]).await?;
-    unit.note_spend(&spent);
-    Ok(())
+    let parked = End::new(attempt, task.clone(), ending, reason.to_owned());
+    let parked = End { checkpoint: checkpoint.clone(), spend: Some(spend), ..parked };
+    end(unit, vec![parked], Vec::new()).await
 }

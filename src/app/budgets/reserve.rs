@@ -19,6 +19,7 @@ use crate::{
             BudgetNode, Range,
             ask::{Estimates, Known, ask},
             ledger::{Ledger, Reservation, Shortage, WindowKey},
+            lineage::Lineage,
         },
         ids::{AgentId, GoalId, LimitId, TaskId},
         task::claim::Funding,
@@ -159,14 +160,9 @@ impl Funds {
     fn path(&self, unit: &Unit, task: &ReadyTask, agent: Option<AgentId>) -> Vec<WindowKey> {
         let above = self.above.get(&task.goal_id);
         let project = above.and_then(|above| above.project_id);
-        let nodes = [
-            Some((BudgetNode::Task, task.task_id.0)),
-            Some((BudgetNode::Goal, task.goal_id.0)),
-            agent.map(|id| (BudgetNode::Agent, id.0)),
-            project.map(|id| (BudgetNode::Project, id.0)),
-            Some((BudgetNode::Workspace, unit.workspace().0)),
-        ];
-        let windows = nodes.iter().flatten().filter_map(|node| self.by_node.get(node)).flatten();
+        let workspace = unit.workspace();
+        let lineage = Lineage { task: task.task_id, goal: task.goal_id, agent, project, workspace };
+        let windows = lineage.budget_nodes().filter_map(|node| self.by_node.get(&node)).flatten();
         let set_aside =
             |key: &&WindowKey| above.is_some_and(|above| above.allocated.contains(&key.limit));
         windows.filter(|key| !set_aside(key)).copied().collect()

@@ -21,6 +21,7 @@ use crate::{
         budget::{
             BudgetNode,
             ledger::{Ledger, Overrun, Reservation, Used, WindowKey, WindowMove, WindowState},
+            lineage::Lineage,
         },
         ids::{AttemptId, LimitId},
         journal::{Kind, NewRow},
@@ -332,24 +333,19 @@ async fn authorized(
 }
 
 fn nodes(unit: &Unit, places: &[ChargedAt]) -> Vec<(BudgetNode, uuid::Uuid)> {
-    let nodes: BTreeSet<_> = places.iter().flat_map(|place| nodes_of(unit, place)).collect();
+    let nodes: BTreeSet<_> =
+        places.iter().flat_map(|place| lineage(unit, place).budget_nodes()).collect();
     nodes.into_iter().collect()
 }
 
-/// What is above an attempt.
-fn nodes_of(
-    unit: &Unit,
-    place: &ChargedAt,
-) -> impl Iterator<Item = (BudgetNode, uuid::Uuid)> + use<> {
-    [
-        Some((BudgetNode::Task, place.task_id.0)),
-        Some((BudgetNode::Goal, place.goal_id.0)),
-        place.agent_id.map(|id| (BudgetNode::Agent, id.0)),
-        place.project_id.map(|id| (BudgetNode::Project, id.0)),
-        Some((BudgetNode::Workspace, unit.workspace().0)),
-    ]
-    .into_iter()
-    .flatten()
+fn lineage(unit: &Unit, place: &ChargedAt) -> Lineage {
+    Lineage {
+        task: place.task_id,
+        goal: place.goal_id,
+        agent: place.agent_id,
+        project: place.project_id,
+        workspace: unit.workspace(),
+    }
 }
 
 /// From when to when windows may be touched: those in which attempts were started, and those in which
@@ -376,7 +372,7 @@ fn share(place: &ChargedAt, limit: LimitId) -> Option<&Share> {
 }
 
 fn path(unit: &Unit, held: &LockedWindows, place: &ChargedAt) -> Vec<WindowKey> {
-    let nodes: BTreeSet<_> = nodes_of(unit, place).collect();
+    let nodes: BTreeSet<_> = lineage(unit, place).budget_nodes().collect();
     let above = held.limits.values().filter(|limit| nodes.contains(&(limit.node, limit.node_id)));
     let keys = above.filter_map(|limit| match share(place, limit.limit_id) {
         None => held.window_at(limit, place.started_at),

@@ -44,16 +44,9 @@ pub(in crate::app) async fn park(
         let Some(lacks) = short.get(&task.task_id) else { continue };
         let Some(worst) = worst(lacks) else { continue };
         moves.push(TaskMove {
-            task_id: task.task_id,
-            state: TaskState::Parked,
-            ready_from: task.ready_from,
             claim_rank: ranks.get(&task.task_id).copied().unwrap_or(now),
-            attempts_used: task.attempts_used,
-            lost_in_row: task.lost_in_row,
-            needs_met: false,
             short: Some((worst.limit_id, worst.requested)),
-            failure: None,
-            reason: None,
+            ..TaskMove::of(task, TaskState::Parked, now)
         });
         let data = json!({"reason": "waits for a budget", "budget": lacks});
         let parked = NewRow::new(Kind::TaskParked).goal(task.goal_id).task(task.task_id);

@@ -5,23 +5,21 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
-
 use super::{Duty, Report, Tally};
 use crate::{
     app::{
         App, Result, Unit,
+        attempts::end::{End, end},
         caller::Actor,
-        spend::charge::charge,
-        tasks::{cascade, change::Change},
+        tasks::change::Change,
         unit::locks::{lock_goal, locked},
     },
     domain::{
         ids::{AttemptId, GoalId, TaskId, WorkspaceId},
         states::{AttemptState, FailureClass, TaskState},
-        task::{self, AttemptFacts, Next, TaskFacts},
+        task::{self, AttemptFacts, Ending, Next, TaskFacts},
     },
-    store::{self, attempts::results::NewResult, tasks::deadlines::Deadlines},
+    store::{self, tasks::deadlines::Deadlines},
 };
 
 /// The duty.
@@ -69,14 +67,6 @@ impl App {
     }
 }
 
-/// What ends by the clock in one goal.
-#[derive(Debug, Default)]
-struct Ending {
-    ends: Vec<(AttemptId, AttemptState)>,
-    results: Vec<NewResult>,
-    changes: Vec<Change>,
-}
-
 /// Locks everything that may be due, the tasks and then the attempts, each in id order, and ends
 /// what still is.
 async fn end_due(unit: &mut Unit, attempts: &[AttemptId], tasks: &[TaskId]) -> Result<u64> {
@@ -94,81 +84,44 @@ async fn end_due(unit: &mut Unit, attempts: &[AttemptId], tasks: &[TaskId]) -> R
             .into_iter()
             .map(|row| (row.task_id, row))
             .collect();
-    let mut due = Ending::default();
+    let (mut ends, mut others) = (Vec::new(), Vec::new());
     for task in facts {
         // The task's own time comes first: when it is over, it does not matter how its attempt is.
         let attempt = task.current_attempt.and_then(|id| held.get(&id));
-        if !out_of_time(unit, &mut due, &task, &deadlines) {
-            expire(unit, &mut due, &task, attempt);
+        let own = deadlines.get(&task.task_id).and_then(|own| verdict(&task, own, unit));
+        match (own, attempt) {
+            (Some((next, reason)), Some(attempt)) if is_live(&task) => {
+                let ending = Ending::unchanged(&task, AttemptState::Cancelled, next);
+                ends.push(End::new(attempt, task, ending, reason.to_owned()));
+            }
+            (Some((next, reason)), _) => {
+                others.push(Change::of_task(task, next, reason.to_owned()))
+            }
+            (None, Some(attempt)) => ends.extend(expired(unit, task, attempt)),
+            (None, None) => {}
         }
     }
-    let Ending { ends, results, changes } = due;
-    let was_running =
-        |id: &AttemptId| held.get(id).is_some_and(|attempt| attempt.state == AttemptState::Running);
-    let ended: BTreeSet<AttemptId> = ends.iter().map(|(id, _)| *id).filter(was_running).collect();
-    let count = changes.len() as u64;
-    if !ends.is_empty() {
-        store::attempts::end(unit.tx(), &ends).await?;
-    }
-    if !results.is_empty() {
-        store::attempts::results::insert(unit.tx(), &results).await?;
-    }
-    cascade::apply(unit, changes).await?;
-    let ended: Vec<AttemptId> = ended.into_iter().collect();
-    charge(unit, &[], &ended).await?;
+    let count = (ends.len() + others.len()) as u64;
+    end(unit, ends, others).await?;
     Ok(count)
 }
 
-/// Notes a silent attempt.
-fn expire(unit: &Unit, due: &mut Ending, task: &TaskFacts, attempt: Option<&AttemptFacts>) {
-    let Some(attempt) = attempt else { return };
+/// Whether the last attempt of a task runs or waits for its review.
+fn is_live(task: &TaskFacts) -> bool {
+    matches!(task.state, TaskState::Running | TaskState::Reviewing) && !task.container
+}
+
+/// The end of a silent attempt.
+fn expired<'a>(unit: &Unit, task: TaskFacts, attempt: &'a AttemptFacts) -> Option<End<'a>> {
     let now = unit.now();
-    let Some(ending) = task::expire(task, attempt, unit.entropy().jitter(), now) else { return };
+    let ending = task::expire(&task, attempt, unit.entropy().jitter(), now)?;
     let (class, said) = if attempt.hard_deadline <= now {
         (FailureClass::Timeout, "ran into its hard deadline")
     } else {
         (FailureClass::Lost, "was silent for longer than its lease")
     };
-    let id = attempt.attempt_id;
     let message = format!("attempt {} {said}", attempt.number);
-    due.ends.push((id, ending.attempt));
-    due.results.push(service_result(id, ending.attempt, class, &message));
-    let change = Change::by_attempt(task.clone(), id, attempt.holder, ending, Some(message));
-    due.changes.push(change);
-}
-
-/// Notes a task that ran out of time; says whether it did.
-fn out_of_time(
-    unit: &Unit,
-    due: &mut Ending,
-    task: &TaskFacts,
-    deadlines: &BTreeMap<TaskId, Deadlines>,
-) -> bool {
-    let Some(deadlines) = deadlines.get(&task.task_id) else { return false };
-    let Some((next, reason)) = verdict(task, deadlines, unit) else { return false };
-    let live = matches!(task.state, TaskState::Running | TaskState::Reviewing);
-    let attempt = task.current_attempt.filter(|_| live && !task.container);
-    let attempt = attempt.map(|id| (id, AttemptState::Cancelled));
-    due.ends.extend(attempt);
-    let change = Change::of_task(task.clone(), next, reason.to_owned());
-    due.changes.push(Change { attempt, ..change });
-    true
-}
-
-fn service_result(
-    attempt: AttemptId,
-    state: AttemptState,
-    class: FailureClass,
-    message: &str,
-) -> NewResult {
-    NewResult {
-        attempt_id: attempt,
-        outcome: json!({"attempt_state": state}),
-        request_sha256: [0; 32],
-        result: None,
-        failure: Some(class),
-        message: Some(message.to_owned()),
-    }
+    Some(End { failure: Some(class), ..End::new(attempt, task, ending, message) })
 }
 
 /// Why a task is ended by the clock, if it is.

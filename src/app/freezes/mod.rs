@@ -22,19 +22,16 @@
 
 pub mod views;
 
-use std::collections::BTreeSet;
-
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{
     App, Result, Unit,
+    attempts::end::{End, end},
     caller::{Caller as _, OperatorCaller, ReaderCaller},
-    spend::charge::charge,
-    tasks::{cascade, change::Change},
     unit::{
         idempotency::{self, Outcome, Request},
-        locks::locked,
+        locks::{self, Locked},
     },
 };
 use crate::{
@@ -43,10 +40,9 @@ use crate::{
         ids::{AgentId, AttemptId, FreezeId, GoalId, TaskId},
         journal::{Kind, NewRow},
         refusal::Refusal,
-        states::AttemptState,
         task::{AttemptFacts, TaskFacts},
     },
-    store::{self, Tx, attempts::results::NewResult},
+    store::{self, Tx},
 };
 
 pub use crate::store::freezes::read::FreezeFilter;
@@ -206,52 +202,25 @@ async fn stop(unit: &mut Unit, freeze: FreezeId, reason: &str) -> Result<()> {
     }
     let now = unit.now();
     let ids: Vec<AttemptId> = stopped.iter().map(|stopped| stopped.attempt.attempt_id).collect();
-    let ends: Vec<_> = ids.iter().map(|id| (*id, AttemptState::Released)).collect();
-    store::attempts::end(unit.tx(), &ends).await?;
+    store::freezes::note_stopped(unit.tx(), freeze, &ids).await?;
     let message = match reason {
         "" => "stopped by an operator".to_owned(),
         reason => format!("stopped by an operator: {reason}"),
     };
-    let results: Vec<NewResult> = ids.iter().map(|id| result(*id, &message)).collect();
-    store::attempts::results::insert(unit.tx(), &results).await?;
-    store::freezes::note_stopped(unit.tx(), freeze, &ids).await?;
-    let changes = stopped.into_iter().map(|Stopped { attempt, task }| {
-        let ending = freeze::stopped(&task, now);
-        let (id, holder) = (attempt.attempt_id, attempt.holder);
-        Change::by_attempt(task, id, holder, ending, Some(message.clone()))
+    let ends = stopped.iter().map(|Stopped { attempt, task }| {
+        End::new(attempt, task.clone(), freeze::stopped(task, now), message.clone())
     });
-    cascade::apply(unit, changes.collect()).await?;
-    charge(unit, &[], &ids).await?;
-    Ok(())
+    end(unit, ends.collect(), Vec::new()).await
 }
 
 /// Locks what runs under a freeze: goals, tasks, attempts. Heartbeats go on beside this, and what
 /// nothing but they touch stays as it was found.
 async fn hold(unit: &mut Unit, freeze: FreezeId) -> Result<Vec<Stopped>> {
     let places = store::freezes::running_under(unit.tx(), freeze).await?;
-    let goals: BTreeSet<GoalId> = places.iter().map(|place| place.goal_id).collect();
-    let tasks: BTreeSet<TaskId> = places.iter().map(|place| place.task_id).collect();
-    let goals: Vec<GoalId> = goals.into_iter().collect();
-    let tasks: Vec<TaskId> = tasks.into_iter().collect();
-    let attempts: Vec<AttemptId> = places.iter().map(|place| place.attempt_id).collect();
-    let goals = store::goals::lock(unit.tx(), &goals).await?;
-    unit.know(&goals);
-    let tasks = store::tasks::lock(unit.tx(), &tasks).await?;
-    let mut attempts = locked(unit, &attempts).await?;
-    let stopped = tasks.into_iter().filter_map(|task| {
+    let Locked { goals: _, tasks, mut attempts } = locks::of_attempts(unit, &places).await?;
+    let stopped = tasks.into_values().filter_map(|task| {
         let attempt = attempts.remove(&task.current_attempt?)?;
         Some(Stopped { attempt, task })
     });
     Ok(stopped.collect())
-}
-
-fn result(attempt: AttemptId, message: &str) -> NewResult {
-    NewResult {
-        attempt_id: attempt,
-        outcome: json!({"attempt_state": AttemptState::Released}),
-        request_sha256: [0; 32],
-        result: None,
-        failure: None,
-        message: Some(message.to_owned()),
-    }
 }

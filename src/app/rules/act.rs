@@ -12,10 +12,12 @@ use crate::{
     app::{
         Result, Unit,
         approvals::ask,
-        attempts::takeover,
+        attempts::{
+            end::{End, end},
+            takeover,
+        },
         freezes::{self, NewFreeze},
         goals::cancel_locked,
-        spend::charge::charge,
         tasks::{
             cascade::{self, resume},
             change::Change,
@@ -29,14 +31,13 @@ use crate::{
         ids::{ApprovalId, AttemptId, GoalId, InterventionId, NudgeId, TaskId},
         journal::{Kind, NewRow},
         rule::{self, Choice, Closing, Finding, Subject, Then},
-        states::{ApprovalKind, AttemptState, GoalState, TaskState},
+        states::{ApprovalKind, GoalState, TaskState},
         task::{Next, TaskFacts},
         words::Words as _,
     },
     store::{
         self,
         approvals::{ApprovalFacts, NewApproval},
-        attempts::results::NewResult,
         goals::GoalFacts,
         rules::{
             interventions::{Asked, ClosedRow, NewIntervention},
@@ -228,22 +229,9 @@ async fn park(unit: &mut Unit, task: TaskFacts, reason: &str) -> Result<bool> {
 /// Takes a task from its agent.
 async fn take(unit: &mut Unit, task: TaskFacts, attempt: AttemptId, reason: &str) -> Result<()> {
     let held = locked(unit, &[attempt]).await?;
-    let holder = find(&held, attempt)?.holder;
     let ending = rule::taken(&task);
-    store::attempts::end(unit.tx(), &[(attempt, ending.attempt)]).await?;
-    let result = NewResult {
-        attempt_id: attempt,
-        outcome: json!({"attempt_state": AttemptState::Released}),
-        request_sha256: [0; 32],
-        result: None,
-        failure: None,
-        message: Some(reason.to_owned()),
-    };
-    store::attempts::results::insert(unit.tx(), &[result]).await?;
-    let change = Change::by_attempt(task, attempt, holder, ending, Some(reason.to_owned()));
-    cascade::apply(unit, vec![change]).await?;
-    charge(unit, &[], &[attempt]).await?;
-    Ok(())
+    let taken = End::new(find(&held, attempt)?, task, ending, reason.to_owned());
+    end(unit, vec![taken], Vec::new()).await
 }
 
 /// Has another agent have a task that runs or is offered.

@@ -9,6 +9,7 @@ use crate::{
         budgets::settle::{self, Booking},
     },
     domain::{
+        budget::lineage::Lineage,
         ids::{AttemptId, GoalId, ProjectId},
         spend::{self, Amounts, SpendEntry, SpendReport, UnitSpend},
         states::{AttemptState, SpendNode},
@@ -93,7 +94,14 @@ pub(in crate::app) async fn store_entries(
         }
         touched.insert((id, unit_name.clone()), *of_attempt);
         let Some(attempt) = attempts.get(&id) else { continue };
-        for (node, node_id) in path(attempt, &projects) {
+        let lineage = Lineage {
+            task: attempt.task_id,
+            goal: attempt.goal_id,
+            agent: attempt.holder.agent(),
+            project: projects.get(&attempt.goal_id).copied(),
+            workspace: unit.workspace(),
+        };
+        for (node, node_id) in lineage.spend_nodes() {
             let total = stored.rises.entry((node, node_id, unit_name.clone())).or_default();
             *total = (total.0.saturating_add(amount), total.1.saturating_add(fraction));
         }
@@ -125,14 +133,4 @@ pub(in crate::app) async fn raise_totals(unit: &mut Unit, rises: Rises) -> Resul
         .collect();
     let slot = i16::from(unit.entropy().bytes::<1>()[0]) % store::spend::SLOTS;
     Ok(store::spend::raise_totals(unit.tx(), slot, &rises).await?)
-}
-
-/// The nodes that spend on an attempt is rolled up to.
-pub(in crate::app) fn path(
-    attempt: &AttemptFacts,
-    projects: &HashMap<GoalId, ProjectId>,
-) -> impl Iterator<Item = (SpendNode, uuid::Uuid)> {
-    let project = projects.get(&attempt.goal_id).map(|id| (SpendNode::Project, id.0));
-    let agent = attempt.holder.agent().map(|id| (SpendNode::Agent, id.0));
-    std::iter::once((SpendNode::Goal, attempt.goal_id.0)).chain(agent).chain(project)
 }

@@ -30,7 +30,7 @@ use crate::{
         journal::{Kind, NewRow},
         settings,
         states::{AttemptState, FailureClass, GoalState, TaskState},
-        task::{self, Next, TaskFacts, claim},
+        task::{self, Next, TaskFacts},
     },
     store::{
         self,
@@ -138,16 +138,12 @@ async fn write(
         let (state, failure) = target(change.next, now);
         let at = if let Next::Retry(at) = change.next { at } else { change.task.ready_from };
         moves.push(TaskMove {
-            task_id: change.task.task_id,
-            state,
             ready_from: at,
-            claim_rank: claim::rank(at.min(now), change.task.priority),
             attempts_used: change.attempts_used,
             lost_in_row: change.lost_in_row,
-            needs_met: false,
-            short: None,
             failure,
             reason: state.is_terminal().then(|| change.reason.clone()).flatten(),
+            ..TaskMove::of(&change.task, state, at.min(now))
         });
         unit.record(cascade_events::event(change, state, failure, at));
         note_end(&mut ended, counts, change, state);

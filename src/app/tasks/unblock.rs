@@ -6,7 +6,7 @@ use crate::{
         ids::{GoalId, TaskId},
         journal::{Kind, NewRow},
         states::{ApprovalKind, TaskState},
-        task::{self, Freed, TaskFacts, claim},
+        task::{self, Freed, TaskFacts},
     },
     store::{self, approvals::NewApproval, tasks::moves::TaskMove},
 };
@@ -42,18 +42,8 @@ pub async fn unblock(unit: &mut Unit, tasks: Vec<TaskFacts>, needs: Needs) -> Re
                 let row = NewRow::new(Kind::of_task(freed.state()));
                 unit.record(row.goal(task.goal_id).task(task.task_id));
             }
-            moves.push(TaskMove {
-                task_id: task.task_id,
-                state: freed.state(),
-                ready_from: task.ready_from,
-                claim_rank: claim::rank(now, task.priority),
-                attempts_used: task.attempts_used,
-                lost_in_row: task.lost_in_row,
-                needs_met: needs == Needs::JustMet,
-                short: None,
-                failure: None,
-                reason: None,
-            });
+            let needs_met = needs == Needs::JustMet;
+            moves.push(TaskMove { needs_met, ..TaskMove::of(task, freed.state(), now) });
         }
         if moves.is_empty() {
             return Ok(());

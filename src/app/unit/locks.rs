@@ -1,6 +1,6 @@
 //! The lock order in code.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
     app::{Result, Unit},
@@ -10,7 +10,7 @@ use crate::{
         states::ApprovalState,
         task::{AttemptFacts, TaskFacts},
     },
-    store::{self, approvals::ApprovalFacts, goals::GoalFacts},
+    store::{self, approvals::ApprovalFacts, attempts::Place, goals::GoalFacts},
 };
 
 pub(in crate::app) async fn lock_goal(unit: &mut Unit, goal: GoalId) -> Result<GoalFacts> {
@@ -51,6 +51,30 @@ pub(in crate::app) async fn locked(
 ) -> Result<HashMap<AttemptId, AttemptFacts>> {
     let facts = store::attempts::lock(unit.tx(), ids).await?;
     Ok(facts.into_iter().map(|attempt| (attempt.attempt_id, attempt)).collect())
+}
+
+/// Attempts with their tasks and goals, locked.
+#[derive(Debug)]
+pub(in crate::app) struct Locked {
+    pub goals: HashMap<GoalId, GoalFacts>,
+    /// In id order.
+    pub tasks: BTreeMap<TaskId, TaskFacts>,
+    pub attempts: HashMap<AttemptId, AttemptFacts>,
+}
+
+/// Locks attempts with everything above them: goals, tasks, attempts, each in id order.
+pub(in crate::app) async fn of_attempts(unit: &mut Unit, places: &[Place]) -> Result<Locked> {
+    let goals: BTreeSet<GoalId> = places.iter().map(|place| place.goal_id).collect();
+    let tasks: BTreeSet<TaskId> = places.iter().map(|place| place.task_id).collect();
+    let ids: Vec<AttemptId> = places.iter().map(|place| place.attempt_id).collect();
+    let goals = store::goals::lock(unit.tx(), &Vec::from_iter(goals)).await?;
+    unit.know(&goals);
+    let tasks = store::tasks::lock(unit.tx(), &Vec::from_iter(tasks)).await?;
+    Ok(Locked {
+        goals: goals.into_iter().map(|goal| (goal.goal_id, goal)).collect(),
+        tasks: tasks.into_iter().map(|task| (task.task_id, task)).collect(),
+        attempts: locked(unit, &ids).await?,
+    })
 }
 
 /// An attempt among those that were locked.

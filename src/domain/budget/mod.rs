@@ -21,6 +21,7 @@ use super::{
 
 pub mod ask;
 pub mod ledger;
+pub mod lineage;
 pub mod standing;
 #[cfg(test)]
 mod tests;

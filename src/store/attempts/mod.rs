@@ -103,6 +103,9 @@ pub struct Progress {
 
 /// Stores progress and checkpoints.
 pub async fn progress(tx: &mut Tx, reports: &[Progress]) -> sqlx::Result<()> {
+    if reports.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         r#"
         insert into attempt_progress as old (workspace_id, attempt_id, progress, checkpoint, updated_at)
@@ -126,6 +129,9 @@ pub async fn progress(tx: &mut Tx, reports: &[Progress]) -> sqlx::Result<()> {
 
 /// Ends attempts, or moves a submitted one on.
 pub async fn end(tx: &mut Tx, ends: &[(AttemptId, AttemptState)]) -> sqlx::Result<()> {
+    if ends.is_empty() {
+        return Ok(());
+    }
     let states: Vec<&str> = ends.iter().map(|(_, state)| state.as_str()).collect();
     sqlx::query!(
         "update attempts a set state = e.state, ended_at = coalesce(a.ended_at, $2)

@@ -31,6 +31,9 @@ pub struct NewResult {
 
 /// Stores how attempts ended. A late completion replaces what the sweeper wrote.
 pub async fn insert(tx: &mut Tx, results: &[NewResult]) -> sqlx::Result<()> {
+    if results.is_empty() {
+        return Ok(());
+    }
     let failures: Vec<Option<&str>> =
         results.iter().map(|r| r.failure.map(FailureClass::as_str)).collect();
     sqlx::query!(
@@ -100,6 +103,9 @@ pub struct NewEvidence {
 
 /// Stores evidence.
 pub async fn insert_evidence(tx: &mut Tx, evidence: &[NewEvidence]) -> sqlx::Result<()> {
+    if evidence.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         "insert into evidence (workspace_id, attempt_id, number, criterion, text, uri)
          select $1, * from unnest($2::uuid[], $3::smallint[], $4::smallint[], $5::text[], $6::text[])",

@@ -9,7 +9,7 @@ use crate::{
         goal::TaskCounts,
         ids::{AttemptId, GoalId, LimitId, TaskId},
         states::{FailureClass, GoalState, TaskState},
-        task::TaskFacts,
+        task::{TaskFacts, claim},
     },
     store::{Tx, columns::uuids, traced},
 };
@@ -37,6 +37,25 @@ pub struct TaskMove {
     pub failure: Option<FailureClass>,
     /// Why it ended, for people.
     pub reason: Option<String>,
+}
+
+impl TaskMove {
+    /// A move that keeps a task's counters and its place in the order of claims from `now` on.
+    #[must_use]
+    pub fn of(task: &TaskFacts, state: TaskState, now: DateTime<Utc>) -> Self {
+        Self {
+            task_id: task.task_id,
+            state,
+            ready_from: task.ready_from,
+            claim_rank: claim::rank(now, task.priority),
+            attempts_used: task.attempts_used,
+            lost_in_row: task.lost_in_row,
+            needs_met: false,
+            short: None,
+            failure: None,
+            reason: None,
+        }
+    }
 }
 
 /// Writes moves. Deadlines start when a task is first ready, and stand still while it waits for

@@ -19,7 +19,7 @@ mod endings;
 mod freezes;
 mod goals;
 mod journal;
-mod questions;
+mod approvals;
 mod spend;
 mod tasks;
 mod times;
@@ -146,8 +146,8 @@ pub async fn broken(
         Invariant::LostCausesEnd => tasks::lost_causes_end(tx, scope).await,
         Invariant::AttemptRowsBelong => attempts::rows_belong(tx, scope).await,
         Invariant::LinksWithinGoal => tasks::links_within_goal(tx, scope).await,
-        Invariant::WaitingIsAsked => questions::waiting_is_asked(tx, scope).await,
-        Invariant::QuestionIsAwaited => questions::question_is_awaited(tx, scope).await,
+        Invariant::WaitingIsAsked => approvals::waiting_is_asked(tx, scope).await,
+        Invariant::QuestionIsAwaited => approvals::question_is_awaited(tx, scope).await,
         Invariant::JournalWithoutGaps => journal::without_gaps(tx, scope).await,
         Invariant::TaskEventsInOrder => journal::in_order(tx, scope).await,
         Invariant::EventsTellTheState => journal::tell_the_state(tx, scope).await,
@@ -161,9 +161,9 @@ pub async fn broken(
         Invariant::ReservationsOfRunning => budgets::of_running(tx, scope).await,
         Invariant::ShortOfALimit => budgets::short_of_a_limit(tx, scope).await,
         Invariant::FreezesHold => freezes::hold(tx, scope).await,
-        Invariant::VotesReachQuorum => questions::votes_reach_quorum(tx, scope).await,
+        Invariant::VotesReachQuorum => approvals::votes_reach_quorum(tx, scope).await,
         Invariant::ApprovalsExpire => times::approvals_expire(tx, scope).await,
-        Invariant::AnswersCloseRules => questions::answers_close_rules(tx, scope).await,
+        Invariant::AnswersCloseRules => approvals::answers_close_rules(tx, scope).await,
         Invariant::JournalEndsWithHead => journal::ends_with_head(tx, scope).await,
         Invariant::LeasesSwept => times::leases_swept(tx, scope).await,
         Invariant::PromotedInTime => times::promoted_in_time(tx, scope).await,

@@ -49,6 +49,14 @@ impl FinishCommand {
         }
     }
 
+    /// What the next attempt is handed.
+    pub(in crate::app) fn checkpoint(&self) -> Option<Value> {
+        match &self.finish {
+            Finish::Release(request) => request.checkpoint.clone(),
+            Finish::Complete(_) | Finish::Fail(_) => None,
+        }
+    }
+
     /// What a reviewer is shown.
     pub(in crate::app) fn payload(&self) -> Value {
         match &self.finish {

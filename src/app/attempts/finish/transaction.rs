@@ -1,7 +1,7 @@
 //! The transaction of a batch of endings: lock, judge each command, write.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     time::Duration,
 };
 
@@ -16,15 +16,14 @@ use crate::{
     app::{
         App, Result, Unit,
         approvals::ask,
+        attempts::end::{End, Finished, end},
         caller::Actor,
         coalesce::Batched,
-        spend::charge::charge,
-        tasks::{cascade, change::Change},
-        unit::locks::{find, locked},
+        unit::locks::{self, Locked, find},
     },
     domain::{
         freeze::{self, Act, FreezeMode},
-        ids::{AttemptId, GoalId, TaskId, WorkspaceId},
+        ids::{AttemptId, TaskId, WorkspaceId},
         refusal::{Code, Refusal},
         spend::SpendReport,
         states::{ApprovalKind, AttemptState, FailureClass, TaskState},
@@ -33,10 +32,7 @@ use crate::{
     store::{
         self,
         approvals::NewApproval,
-        attempts::{
-            Progress,
-            results::{NewEvidence, NewResult, StoredOutcome},
-        },
+        attempts::results::{NewEvidence, StoredOutcome},
     },
 };
 
@@ -89,23 +85,9 @@ pub(in crate::app) async fn write(unit: &mut Unit, judged: &[Judged<'_>]) -> Res
     if judged.is_empty() {
         return Ok(());
     }
-    let ends: Vec<(AttemptId, AttemptState)> =
-        judged.iter().map(|j| (j.attempt.attempt_id, j.ending.attempt)).collect();
-    store::attempts::end(unit.tx(), &ends).await?;
-    let results: Vec<NewResult> = judged.iter().map(result).collect();
-    store::attempts::results::insert(unit.tx(), &results).await?;
     evidence(unit, judged).await?;
-    checkpoints(unit, judged).await?;
-    cascade::apply(unit, judged.iter().map(change).collect()).await?;
-    reviews(unit, judged).await?;
-    let reports: Vec<(&AttemptFacts, &SpendReport)> =
-        judged.iter().map(|j| (j.attempt, spend(j))).collect();
-    // One whose lease was swept gave everything back then.
-    let running = judged.iter().filter(|j| j.attempt.state == AttemptState::Running);
-    let ended: Vec<AttemptId> = running.map(|j| j.attempt.attempt_id).collect();
-    let spent = charge(unit, &reports, &ended).await?;
-    unit.note_spend(&spent);
-    Ok(())
+    end(unit, judged.iter().map(finished).collect(), Vec::new()).await?;
+    reviews(unit, judged).await
 }
 
 fn spend<'a>(judged: &Judged<'a>) -> &'a SpendReport {
@@ -123,26 +105,26 @@ fn class(judged: &Judged<'_>) -> Option<FailureClass> {
     }
 }
 
-fn result(judged: &Judged<'_>) -> NewResult {
-    NewResult {
-        attempt_id: judged.attempt.attempt_id,
-        outcome: json!(judged.answer),
-        request_sha256: judged.command.request_sha256,
-        result: judged.command.result(),
-        failure: class(judged),
-        message: judged.command.message(),
-    }
-}
-
-fn change(judged: &Judged<'_>) -> Change {
-    let reason = match judged.ending.next {
+fn finished<'a>(judged: &Judged<'a>) -> End<'a> {
+    let Judged { command, attempt, task, ending, answer } = judged;
+    let reason = match ending.next {
         Next::Cancelled => Some("cancelled on request".to_owned()),
-        Next::Failed(_) | Next::Retry(_) => judged.command.message(),
+        Next::Failed(_) | Next::Retry(_) => command.message(),
         Next::Done | Next::Review | Next::Park => None,
     };
-    let (attempt, holder) = (judged.attempt.attempt_id, judged.attempt.holder);
-    let change = Change::by_attempt(judged.task.clone(), attempt, holder, judged.ending, reason);
-    Change { actor: Some(judged.command.actor.clone()), ..change }
+    End {
+        failure: class(judged),
+        message: command.message(),
+        request: Some(Finished {
+            answer: json!(answer),
+            request_sha256: command.request_sha256,
+            result: command.result(),
+        }),
+        checkpoint: command.checkpoint(),
+        spend: Some(spend(judged)),
+        actor: Some(command.actor.clone()),
+        ..End::new(attempt, (*task).clone(), *ending, reason)
+    }
 }
 
 async fn evidence(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
@@ -159,28 +141,7 @@ async fn evidence(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
             });
         }
     }
-    if rows.is_empty() {
-        return Ok(());
-    }
     Ok(store::attempts::results::insert_evidence(unit.tx(), &rows).await?)
-}
-
-async fn checkpoints(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
-    let mut rows = Vec::new();
-    for judged in judged {
-        let Finish::Release(request) = &judged.command.finish else { continue };
-        if request.checkpoint.is_some() {
-            rows.push(Progress {
-                attempt_id: judged.attempt.attempt_id,
-                progress: None,
-                checkpoint: request.checkpoint.clone(),
-            });
-        }
-    }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    Ok(store::attempts::progress(unit.tx(), &rows).await?)
 }
 
 async fn reviews(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
@@ -212,7 +173,7 @@ async fn reviews(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
 #[derive(Debug)]
 pub(in crate::app::attempts) struct LockedBatch {
     attempts: HashMap<AttemptId, AttemptFacts>,
-    tasks: HashMap<TaskId, TaskFacts>,
+    tasks: BTreeMap<TaskId, TaskFacts>,
     outcomes: HashMap<AttemptId, StoredOutcome>,
     criteria: HashMap<TaskId, Vec<(i16, bool)>>,
     frozen: HashMap<AttemptId, FreezeMode>,
@@ -224,22 +185,18 @@ pub(in crate::app::attempts) async fn hold(
 ) -> Result<LockedBatch> {
     let ids: Vec<AttemptId> = batch.iter().map(|command| command.attempt).collect();
     let places = store::attempts::locate(unit.tx(), &ids).await?;
-    let goals: BTreeSet<GoalId> = places.iter().map(|place| place.goal_id).collect();
-    let tasks: BTreeSet<TaskId> = places.iter().map(|place| place.task_id).collect();
-    let goals: Vec<GoalId> = goals.into_iter().collect();
-    let tasks: Vec<TaskId> = tasks.into_iter().collect();
-    let goals = store::goals::lock(unit.tx(), &goals).await?;
-    unit.know(&goals);
-    let facts = store::tasks::lock(unit.tx(), &tasks).await?;
-    let attempts = locked(unit, &ids).await?;
+    let Locked { goals: _, tasks, attempts } = locks::of_attempts(unit, &places).await?;
+    let ids_of_tasks: Vec<TaskId> = tasks.keys().copied().collect();
     let outcomes = store::attempts::results::outcomes(unit.tx(), &ids).await?;
     let mut criteria: HashMap<TaskId, Vec<(i16, bool)>> = HashMap::new();
-    for (task, number, required) in store::attempts::results::criteria(unit.tx(), &tasks).await? {
+    for (task, number, required) in
+        store::attempts::results::criteria(unit.tx(), &ids_of_tasks).await?
+    {
         criteria.entry(task).or_default().push((number, required));
     }
     Ok(LockedBatch {
         attempts,
-        tasks: facts.into_iter().map(|task| (task.task_id, task)).collect(),
+        tasks,
         outcomes: outcomes.into_iter().map(|outcome| (outcome.attempt_id, outcome)).collect(),
         criteria,
         frozen: places.iter().filter_map(|place| Some((place.attempt_id, place.frozen?))).collect(),

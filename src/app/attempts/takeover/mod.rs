@@ -29,6 +29,7 @@ use serde_json::json;
 
 use super::{
     claim::answer::{Claim, claims},
+    end::{End, end},
     start::{begun, new_attempt},
 };
 use crate::{
@@ -37,7 +38,6 @@ use crate::{
         approvals::ask,
         budgets::{reserve::Funds, shortage::exhausted, windows::LockMode},
         caller::{Caller as _, OperatorCaller},
-        spend::charge::charge,
         tasks::{
             cascade,
             change::Change,
@@ -53,7 +53,7 @@ use crate::{
         journal::{Kind, NewRow},
         refusal::{Code, Refusal},
         settings,
-        states::{AgentState, AttemptState, GoalState},
+        states::{AgentState, GoalState},
         task::{
             AttemptFacts, Next, TaskFacts,
             claim::{Funding, Keeping},
@@ -61,10 +61,7 @@ use crate::{
             takeover::{self, Taking},
         },
     },
-    store::{
-        self,
-        attempts::{claim::ReadyTask, results::NewResult},
-    },
+    store::{self, attempts::claim::ReadyTask},
 };
 
 pub use views::{ReassignRequest, TakeoverRequest};
@@ -243,19 +240,7 @@ async fn revoke(unit: &mut Unit, task: TaskFacts, how: &str, reason: &str) -> Re
         "" => format!("{how} by an operator"),
         reason => format!("{how} by an operator: {reason}"),
     };
-    store::attempts::end(unit.tx(), &[(id, ending.attempt)]).await?;
-    let result = NewResult {
-        attempt_id: id,
-        outcome: json!({"attempt_state": AttemptState::Released}),
-        request_sha256: [0; 32],
-        result: None,
-        failure: None,
-        message: Some(message.clone()),
-    };
-    store::attempts::results::insert(unit.tx(), &[result]).await?;
-    let change = Change::by_attempt(task, id, attempt.holder, ending, Some(message));
-    cascade::apply(unit, vec![change]).await?;
-    charge(unit, &[], &[id]).await?;
+    end(unit, vec![End::new(&attempt, task, ending, message)], Vec::new()).await?;
     Ok(attempt)
 }
 
