@@ -1,9 +1,9 @@
-//! Who is calling, as a type.
+//! Callers as types.
 //!
-//! A use case names the caller it serves in its signature: what asks for an [`AgentCaller`] cannot
-//! be reached with an operator's key, and nothing that decides or administers takes an agent. The
-//! only way to one of these types is from an authenticated [`Principal`], so a route that forgot
-//! its check does not compile instead of being open.
+//! A use case names its kind of caller in its signature. An operator's key cannot reach a use case
+//! of [`AgentCaller`], and no use case that decides or administers accepts an agent. The only
+//! source of these types is an authenticated [`Principal`], so a route without its check does not
+//! compile.
 
 use std::sync::Arc;
 
@@ -22,26 +22,26 @@ use crate::domain::{
 /// An authenticated key.
 #[derive(Debug, Clone)]
 pub struct Principal {
-    /// The workspace that the key opens.
+    /// The workspace of the key.
     pub workspace: WorkspaceId,
     /// The key itself: the actor in events.
     pub key: KeyId,
-    /// What it may do.
+    /// Permissions of the key.
     pub role: Role,
     /// The person who holds the key.
     pub person: Option<Person>,
-    /// The agent that the key is bound to; present exactly when the role is `agent`.
+    /// The agent of the key; present exactly if the role is `agent`.
     pub agent: Option<AgentId>,
-    /// The person for whom that agent works.
+    /// The owner of that agent.
     pub owner: Option<Person>,
-    /// The request that the key came with.
+    /// The id of the request that carried the key.
     pub request_id: Option<Arc<str>>,
-    /// The bearer secret as presented: seals what idempotent replays must show again.
+    /// The bearer secret as presented: encrypts the secrets in stored idempotent answers.
     pub secret: SecretString,
 }
 
 impl Principal {
-    /// As whom it acts.
+    /// The actor of events.
     #[must_use]
     pub fn actor(&self) -> Actor {
         let Self { workspace: _, key, role: _, person, agent: _, owner, request_id, secret: _ } =
@@ -55,26 +55,26 @@ impl Principal {
         }
     }
 
-    /// As whom it decides.
+    /// The decider of approvals.
     #[must_use]
     pub fn decider(&self) -> Decider {
         Decider { key: Some(self.key), person: self.person.clone() }
     }
 }
 
-/// A kind of caller that a use case asks for.
+/// The kind of caller of a use case.
 pub trait Caller: Sized {
-    /// The roles that this caller may have; documented for every route.
+    /// The permitted roles; documented for every route.
     const ROLES: &'static [Role];
-    /// Takes the principal in, or refuses with 403.
+    /// Admits the principal, or refuses with 403.
     ///
     /// # Errors
     /// `forbidden` when the key's role is not one of [`Caller::ROLES`].
     fn admit(principal: Principal) -> std::result::Result<Self, Refusal>;
-    /// The key behind the caller.
+    /// The key of the caller.
     fn principal(&self) -> &Principal;
 
-    /// Who presents this bearer token with a request, as this kind of caller.
+    /// Authenticates a bearer token of a request as this kind of caller.
     ///
     /// # Errors
     /// `unauthenticated`, `forbidden`.
@@ -119,19 +119,19 @@ macro_rules! callers {
 }
 
 callers! {
-    /// May make and revoke keys.
+    /// Makes and revokes keys.
     AdminCaller: Admin;
-    /// May decide and administer.
+    /// Decides and administers.
     OperatorCaller: Admin | Operator;
-    /// May post goals.
+    /// Posts goals.
     SubmitterCaller: Admin | Operator | Submitter;
-    /// May watch the service as a whole.
+    /// Watches the service as a whole.
     MonitorCaller: Admin | Operator | Viewer;
-    /// May read everything but keys.
+    /// Reads everything but keys.
     ReaderCaller: Admin | Operator | Submitter | Agent | Viewer;
 }
 
-/// A working agent: the key is bound to it.
+/// An agent, with a key that is bound to it.
 #[derive(Debug, Clone)]
 pub struct AgentCaller {
     principal: Principal,
@@ -139,7 +139,7 @@ pub struct AgentCaller {
 }
 
 impl AgentCaller {
-    /// The agent that the key is bound to.
+    /// The agent of the key.
     #[must_use]
     pub fn agent(&self) -> AgentId {
         self.agent
@@ -161,9 +161,9 @@ impl Caller for AgentCaller {
     }
 }
 
-/// A possible holder of an attempt: a working agent, or an operator who took a task over. The fence
-/// says whether the attempt is theirs: an operator's key may write to what it took over and to nothing
-/// else.
+/// A possible holder of an attempt: an agent, or an operator who took a task over. The fence
+/// decides whether the attempt is theirs: an operator's key may write only to attempts it took
+/// over.
 #[derive(Debug, Clone)]
 pub struct HolderCaller {
     principal: Principal,
@@ -171,7 +171,7 @@ pub struct HolderCaller {
 }
 
 impl HolderCaller {
-    /// Who it is to an attempt.
+    /// The caller as holder of an attempt.
     #[must_use]
     pub fn holder(&self) -> Holder {
         self.holder
@@ -195,31 +195,29 @@ impl Caller for HolderCaller {
     }
 }
 
-/// A working agent that claims. Thousands of agents that wait ask again and again: one that was
-/// authenticated a moment ago may be recognised without asking the database, which is good enough
-/// to be made to wait and for nothing else ([`super::wake`]). Before it is answered with anything,
-/// it is authenticated.
+/// An agent that claims. Thousands of waiting agents claim again and again, so a recently
+/// authenticated key may be recognised from memory, without a query. That permits waiting and
+/// nothing else ([`super::wake`]); the key is authenticated before the claim is answered.
 #[derive(Debug, Clone)]
 pub struct ClaimCaller {
     agent: AgentCaller,
-    /// What the agent was able to do when its key was last authenticated; none: it was just now.
+    /// Capabilities of the agent when its key was last authenticated; `None` if that was just now.
     recognised: Option<Arc<[String]>>,
 }
 
 impl ClaimCaller {
-    /// The agent.
     #[must_use]
     pub fn agent(&self) -> &AgentCaller {
         &self.agent
     }
 
-    /// What it is able to do, when it is only recognised and not yet authenticated.
+    /// Capabilities of the agent, if it is only recognised and not yet authenticated.
     #[must_use]
     pub(super) fn recognised(&self) -> Option<&Arc<[String]>> {
         self.recognised.as_ref()
     }
 
-    /// Asks the database whether the key is good at this moment.
+    /// Authenticates the key now.
     ///
     /// # Errors
     /// `unauthenticated`.
@@ -229,7 +227,7 @@ impl ClaimCaller {
 }
 
 impl ClaimCaller {
-    /// What is remembered of a key that was just authenticated.
+    /// The entry to remember for a key that was just authenticated.
     pub(super) fn known(&self, able: &Arc<[String]>) -> Option<Known> {
         let token = Token::parse(self.principal().secret.expose_secret()).ok()?;
         let (agent, owner) = (self.agent.agent(), self.principal().owner.clone());

@@ -1,33 +1,32 @@
-//! What a use case answers when it does not do what was asked.
+//! Failures of a use case.
 
 use std::sync::Arc;
 
 use crate::domain::refusal::{Code, Refusal};
 
-/// Why a use case did not do what was asked. It knows no HTTP; `http` says it aloud.
+/// Why a use case failed. It knows no HTTP; `http` maps it to a status and a problem.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// A rule said no. Nothing was stored, its spend included.
+    /// A rule refused the request. Nothing was stored, not even its spend.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The database failed. The caller learns nothing of it; the log has it under the request's id.
+    /// The database failed. The caller gets no detail; the log has it under the request id.
     #[error("the store failed: {0}")]
-    /// Shared, because every command of a failed batch is told.
+    /// Shared, because every command of a failed batch gets it.
     Store(#[source] Arc<sqlx::Error>),
-    /// What a row holds is not what the code wrote: a defect, or a hand in the database.
+    /// A row does not decode: a defect, or a manual change in the database.
     #[error("stored data cannot be read: {0}")]
     Corrupt(String),
-    /// The database gave up a statement for another's sake: a deadlock, a lock or statement
+    /// The database aborted a statement: deadlock, serialization failure, lock or statement
     /// timeout. Nothing was stored; the same request may succeed later.
     #[error("gave way: {0}")]
     GaveWay(Arc<sqlx::Error>),
     /// An optimistic check lost a race. Nothing was stored; the caller retries with locks.
     #[error("somebody was faster")]
     Again,
-    /// The service is stopping, a queue inside it is full, or the database cannot be reached at
-    /// this moment. The same request may succeed later. When the connection broke while a change
-    /// was committed, whether it is stored is not known: the same request again is safe, because
-    /// writes are fenced or carry keys.
+    /// The service is stopping, one of its queues is full, or the database is unreachable. The same
+    /// request may succeed later. If the connection broke during a commit, its outcome is unknown;
+    /// repeating the request is safe, because writes are fenced or idempotent.
     #[error("unavailable: {0}")]
     Unavailable(String),
 }
@@ -44,13 +43,13 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// Whether the server ended the transaction to let another go on.
+/// Whether the server aborted the transaction so that another could proceed.
 fn gave_way(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(inner) = error else { return false };
     inner.code().is_some_and(|code| matches!(code.as_ref(), "40P01" | "40001" | "55P03" | "57014"))
 }
 
-/// Whether the failure is one of the moment: no connection, a server that is stopping or starting.
+/// Whether the failure is transient: no connection, or a server that is stopping or starting.
 fn passes(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => true,
@@ -64,7 +63,7 @@ fn passes(error: &sqlx::Error) -> bool {
 }
 
 impl Error {
-    /// The code that the caller is told.
+    /// The refusal code for the caller.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -74,12 +73,12 @@ impl Error {
         }
     }
 
-    /// Whether the database itself refused a statement, so that the transaction has certainly
-    /// changed nothing. False also when that is merely not known.
+    /// Whether the database itself rejected a statement, so the transaction certainly changed
+    /// nothing. `false` also if that is unknown.
     #[must_use]
     pub fn rolled_back(&self) -> bool {
         match self {
-            // The store's own `Protocol` errors are raised before any commit.
+            // The store raises its own `Protocol` errors before any commit.
             Self::Store(error) => {
                 matches!(**error, sqlx::Error::Database(_) | sqlx::Error::Protocol(_))
             }
@@ -89,14 +88,14 @@ impl Error {
     }
 }
 
-/// The result of a use case.
+/// Result of a use case.
 pub type Result<T> = std::result::Result<T, Error>;
 
 pub(super) fn corrupt(error: impl std::fmt::Display) -> Error {
     Error::Corrupt(error.to_string())
 }
 
-/// Refuses an edit of something that changed since it was read.
+/// Refuses an edit based on an outdated version.
 pub(super) fn same_version(stored: i64, asked: i64) -> Result<()> {
     if stored == asked {
         return Ok(());

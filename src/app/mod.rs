@@ -1,12 +1,12 @@
-//! The use cases: the only place that begins and commits.
+//! The use cases: the only place that begins and commits transactions.
 //!
-//! **Lock order**, the same in every unit of work: the workspace's limits and freezes (shared, or alone
-//! by what changes them) -> goal -> task -> attempt -> approval -> agent ->
-//! spend totals -> windows of limits (those that few share first) -> links -> event head; within a table by id. Everything that ends or adds tasks holds the
-//! goal's row first, so cascades through dependents and containers of one goal never meet. Claims
-//! skip locked tasks and take no goal.
+//! **Lock order**, the same in every unit of work: limits and freezes of the workspace (shared;
+//! exclusive for their changes) -> goal -> task -> attempt -> approval -> agent -> spend totals ->
+//! windows of limits (least shared first) -> links -> event head; within a table by id. Everything
+//! that ends or adds tasks locks the goal's row first, so cascades through dependents and
+//! containers of one goal never run concurrently. Claims skip locked tasks and lock no goal.
 //!
-//! **Wake-ups are hints**: what waits polls anyway; a commit only makes it look sooner.
+//! **Wake-ups are hints**: waiters poll anyway; a commit only makes them look sooner.
 
 pub mod access;
 pub mod agents;
@@ -46,7 +46,7 @@ use crate::{
     store,
 };
 
-/// The use cases and what they share. Cheap to clone.
+/// The use cases and their shared state. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct App {
     pool: PgPool,
@@ -90,8 +90,8 @@ impl App {
         }
     }
 
-    /// The same with another patience: how long a batch or a background step may take before it is
-    /// given up. As long as a request may take, since after that nobody waits for it.
+    /// The same app with another patience: the time limit of a batch or a background step. Use the
+    /// timeout of a request, because nobody waits for the answer after that.
     #[must_use]
     pub fn patient(self, patience: Duration) -> Self {
         let limits = coalesce::Limits { patience, ..coalesce::Limits::default() };
@@ -108,10 +108,10 @@ impl App {
         }
     }
 
-    /// What background work returns, unless it takes longer than the app's patience.
+    /// Runs background work within the app's patience.
     ///
     /// # Errors
-    /// What the work fails with; `Unavailable` when the database does not answer in time.
+    /// Those of the work; `Unavailable` if the database does not answer in time.
     pub async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let patience = self.patience;
         tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
@@ -125,8 +125,8 @@ impl App {
         &self.pool
     }
 
-    /// Finishes every command that was taken and takes no more: part of a clean shutdown, before
-    /// the pool is closed.
+    /// Finishes every accepted command and accepts no more. Part of a clean shutdown, before the
+    /// pool is closed.
     pub async fn drain(&self) {
         self.claims.drain().await;
         self.heartbeats.drain().await;
@@ -136,19 +136,19 @@ impl App {
         self.key_finder.drain().await;
     }
 
-    /// The one source of ids and jitter.
+    /// The source of ids and jitter.
     #[must_use]
     pub fn entropy(&self) -> &Entropy {
         &self.entropy
     }
 
-    /// What wakes those who wait.
+    /// Wakes waiting claims and readers.
     #[must_use]
     pub fn wake(&self) -> &wake::Wake {
         &self.wake
     }
 
-    /// The sign of life of this process's supervisor.
+    /// The heartbeat of this process's supervisor.
     #[must_use]
     pub fn pulse(&self) -> &Pulse {
         &self.pulse
@@ -162,7 +162,7 @@ impl App {
         self.now().await.map(|_| ())
     }
 
-    /// Whether the schema of the database is the one that this program was made for.
+    /// Whether the database has the schema version of this program.
     pub async fn is_migrated(&self) -> Result<bool> {
         Ok(store::is_migrated(self.system().await?.conn()).await?)
     }

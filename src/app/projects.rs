@@ -27,22 +27,22 @@ pub use crate::store::projects::ProjectFilter;
 /// A named group of goals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Project {
-    /// Its id.
+    /// Id of the project; stable for its life.
     pub id: ProjectId,
-    /// Unique in the workspace; goals may name a project by it.
+    /// One line, unique in the workspace; goals may name a project by it.
     #[schema(example = "importer")]
     pub name: String,
-    /// For people.
+    /// Description for people; empty if none was given.
     #[schema(example = "Everything about reading customers' spreadsheets")]
     pub description: String,
-    /// What the attempts of its goals have used, by unit.
+    /// Spend of the attempts of its goals, by unit.
     #[schema(example = json!({"usd_micros": 41000, "output_tokens": 9120}))]
     pub spend: Amounts,
-    /// Rises with every edit; the `ETag`.
+    /// Version of the project; rises by one with every edit; the `ETag`.
     pub version: i32,
-    /// When it was made.
+    /// When the project was created.
     pub created_at: DateTime<Utc>,
-    /// When it was last edited.
+    /// When the project was last edited.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -54,27 +54,27 @@ impl From<ProjectRow> for Project {
     }
 }
 
-/// A project to be made.
+/// Request to create a project.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewProject {
     /// One line, unique in the workspace.
     #[schema(example = "importer", min_length = 1, max_length = 200)]
     pub name: String,
-    /// For people; at most 16 KiB.
+    /// Description for people; at most 16 KiB.
     #[serde(default)]
     #[schema(example = "Everything about reading customers' spreadsheets")]
     pub description: String,
 }
 
-/// An edit of a project; what is left out stays.
+/// An edit of a project; absent fields keep their value.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProjectChange {
-    /// One line, unique in the workspace.
+    /// New name: one line, unique in the workspace.
     #[schema(example = "importer", min_length = 1, max_length = 200)]
     pub name: Option<String>,
-    /// For people; at most 16 KiB.
+    /// New description for people; at most 16 KiB.
     pub description: Option<String>,
 }
 
@@ -97,7 +97,7 @@ async fn read(tx: &mut Tx, project: ProjectId) -> Result<Project> {
 }
 
 impl App {
-    /// Makes a project.
+    /// Creates a project.
     ///
     /// # Errors
     /// `invalid`; `already_exists` when the name is taken.
@@ -133,7 +133,7 @@ impl App {
         self.conclude(unit, outcome).await
     }
 
-    /// One project.
+    /// Reads one project.
     ///
     /// # Errors
     /// `not_found`.

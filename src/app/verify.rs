@@ -1,12 +1,12 @@
-//! Checking on live data that the promises are kept.
+//! Checks of the invariants on live data.
 //!
-//! All invariants of a workspace are checked in one transaction that sees a single moment and
-//! changes nothing, so a check is right beside running traffic, and no writer waits for it. Promises
-//! about time are judged by the clock of that moment.
+//! One read-only transaction with one snapshot checks all invariants of a workspace, so a check is
+//! exact beside running traffic and blocks no writer. Invariants about time are judged at the time
+//! of the snapshot.
 //!
-//! Over HTTP one check runs at a time in a process, on one connection. Further requests wait
-//! and share the next check, which begins after they arrived. Two processes on one
-//! database do not wait for each other: all that costs is a core of the database.
+//! Over HTTP one check runs at a time in a process, on one connection. Further requests wait and
+//! share the next check, which begins after they arrived. Two processes on one database do not wait
+//! for each other; that costs at most one core of the database.
 
 use std::time::Duration;
 
@@ -28,8 +28,8 @@ use crate::{
     },
 };
 
-/// One check at a time; nobody needs many to wait. A check has a budget of its own, so it is only given
-/// up when the database says nothing at all.
+/// One check at a time; few requests need to wait. A check has its own time limit; this patience
+/// only covers a database that does not answer at all.
 pub(super) const ONE_AT_A_TIME: Limits = Limits {
     in_flight: 1,
     batch: 100,
@@ -38,66 +38,66 @@ pub(super) const ONE_AT_A_TIME: Limits = Limits {
     apart: Duration::ZERO,
 };
 
-/// What was found when the promises were checked.
+/// The result of a check of the invariants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Verification {
-    /// The workspace that was checked.
+    /// Id of the workspace that was checked.
     pub workspace_id: WorkspaceId,
-    /// Whether every invariant holds.
+    /// Whether every checked invariant holds.
     pub holds: bool,
-    /// The moment that all of them were checked at.
+    /// Time of the snapshot that was checked.
     pub checked_at: DateTime<Utc>,
-    /// How long the check took, in milliseconds.
+    /// Duration of the check, in milliseconds.
     #[schema(example = 140)]
     pub took_ms: i64,
-    /// Every invariant that was checked, the broken ones too.
+    /// Every invariant that was checked, held or broken.
     pub invariants: Vec<CheckedInvariant>,
 }
 
-/// An invariant, and what breaks it.
+/// One invariant and its violations.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CheckedInvariant {
-    /// Its name.
+    /// Name of the invariant; stable across versions.
     #[schema(example = "one_live_attempt")]
     pub invariant: Invariant,
-    /// What is promised.
+    /// The promise of the invariant, in one sentence.
     #[schema(example = "At most one attempt of a task is running or submitted.")]
     pub promise: String,
-    /// Whether it holds.
+    /// Whether the invariant holds: there are no violations.
     pub holds: bool,
-    /// How many break it.
+    /// Number of violations that were found.
     #[schema(example = 0, minimum = 0)]
     pub violations: i64,
-    /// At most ten of those that break it.
+    /// At most ten of the violations.
     pub samples: Vec<Sample>,
 }
 
-/// Something that breaks an invariant.
+/// One violation of an invariant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Sample {
-    /// What it is: `task`, `goal`, `attempt`, `approval`, `agent`, `project`, `row`, `seal` or
-    /// `workspace`.
+    /// Kind of the subject: `task`, `goal`, `attempt`, `approval`, `agent`, `project`, `row`,
+    /// `seal` or `workspace`.
     #[schema(example = "task")]
     pub subject: String,
-    /// Its id; for a row of the journal its number, for a seal its first number.
+    /// Id of the subject; for a journal row its number, for a seal its first number.
     #[schema(example = "01990f5c-7e2a-7c41-9d3b-2f60f0a1b2c3")]
     pub id: String,
-    /// What was found, for people.
+    /// The violation in words, for people.
     #[schema(example = "2 of its attempts are running or submitted")]
     pub found: String,
 }
 
-/// How thorough a check is.
+/// Extent of a check.
 #[derive(Debug, Clone, Copy)]
 pub struct Thoroughness {
-    /// Whether promises about time are checked. They are broken by definition in a database whose
+    /// Whether invariants about time are checked. They are always broken in a database whose
     /// service does not run.
     pub time: bool,
-    /// How long the check may take.
+    /// Time limit of the check.
     pub within: Duration,
 }
 
-/// A check that somebody asked for.
+/// One request for a check.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct VerifyCommand {
     workspace: WorkspaceId,
@@ -128,7 +128,7 @@ impl App {
     /// Checks every invariant on the data of the caller's workspace.
     ///
     /// # Errors
-    /// `unavailable` when it takes too long, or the service stops.
+    /// `unavailable` if the check takes too long, or the service stops.
     pub async fn verify(&self, caller: &AdminCaller) -> Result<Verification> {
         let workspace = caller.principal().workspace;
         self.verifies.submit(self, VerifyCommand { workspace }).await
@@ -165,10 +165,10 @@ impl App {
 }
 
 impl LocalAdmin<'_> {
-    /// Checks the invariants on the data of the workspace.
+    /// Checks every invariant on the data of the workspace.
     ///
     /// # Errors
-    /// When the database fails, or the check takes too long.
+    /// If the check takes too long.
     pub async fn verify(&self, how: Thoroughness) -> Result<Verification> {
         self.app().check_all(self.workspace(), how).await
     }

@@ -1,14 +1,14 @@
-//! Who presents a bearer token.
+//! Authentication of bearer tokens.
 //!
-//! Every request asks the database before it is answered with anything: there is no cache, so a
-//! revoked key is refused from the moment its revocation is committed. (An agent that waits for
-//! tasks may be recognised without asking, but only to be made to wait: [`crate::app::wake`].) What makes
-//! that cheap is that concurrent requests ask together ([`crate::app::coalesce`]): a batch begins after
-//! all of its requests came in, so none of them is answered from before it was made.
+//! Every request queries the database before it gets any answer. There is no cache, so a revoked
+//! key is refused from the commit of its revocation on. (A waiting agent may be recognised from
+//! memory, but only in order to wait: [`crate::app::wake`].) Concurrent requests share a query
+//! ([`crate::app::coalesce`]), which makes this cheap. A batch begins after all of its requests
+//! arrived, so no answer is older than its request.
 //!
-//! Whatever is wrong with a token (unknown, expired, revoked, of a retired agent, a wrong secret),
-//! the answer is the same, and so is the work: one look at the database and one comparison in
-//! constant time. Only what is no token at all is refused before, which tells its sender nothing.
+//! For every bad token (unknown, expired, revoked, of a retired agent, wrong secret) the answer and
+//! the work are the same: one query and one comparison in constant time. Only a malformed token is
+//! refused earlier, which tells its sender nothing.
 
 use std::sync::Arc;
 
@@ -29,14 +29,14 @@ use crate::{
     store::{self, SystemTx},
 };
 
-/// A look for one key.
+/// Look-up of one key.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::app) struct FindKey {
     workspace: WorkspaceId,
     key: KeyId,
 }
 
-/// What looking for keys needs.
+/// Context of key look-ups.
 #[derive(Debug, Clone)]
 pub(in crate::app) struct KeyFinder {
     pool: PgPool,
@@ -45,8 +45,8 @@ pub(in crate::app) struct KeyFinder {
 
 impl Batched for FindKey {
     type Context = KeyFinder;
-    /// All workspaces share a batch: made-up tokens that name a thousand workspaces would
-    /// otherwise be a thousand batches before the next honest one.
+    /// All workspaces share a batch. Otherwise forged tokens that name a thousand workspaces would
+    /// make a thousand batches ahead of the next honest one.
     type Group = ();
     type Answer = Option<StoredKey>;
     const KIND: &'static str = "authenticate";
@@ -66,7 +66,7 @@ impl Batched for FindKey {
 }
 
 impl App {
-    /// Whose token this is.
+    /// Authenticates a bearer token.
     ///
     /// # Errors
     /// `unauthenticated` if the token is unknown, expired or revoked.
@@ -92,8 +92,8 @@ impl App {
 }
 
 impl App {
-    /// Whose token this was a moment ago, and what its agent was able to do: an agent whose claims
-    /// wait here. Says nothing about whether the key is still good.
+    /// Recognises the token of an agent whose claims recently waited here: the principal, and the
+    /// agent's capabilities at that time. Does not say whether the key is still valid.
     pub(in crate::app) fn recognise(&self, bearer: &str) -> Option<(Principal, Arc<[String]>)> {
         let token = Token::parse(bearer).ok()?;
         let (workspace, key) = (token.workspace(), token.key());
@@ -103,7 +103,7 @@ impl App {
         }
         let (role, agent) = (Role::Agent, Some(known.agent));
         let secret = token.into_text();
-        // Keys of agents are nobody's.
+        // Keys of agents have no person.
         let (person, request_id) = (None, None);
         let owner = known.owner;
         let principal =

@@ -1,11 +1,11 @@
 //! The first start: one workspace and one admin key.
 //!
-//! On a database without workspaces the first process makes the workspace `default` and an admin
-//! key. Processes that start at the same moment wait for each other, so there is one of each.
+//! On a database without workspaces the first process creates the workspace `default` and an admin
+//! key. Processes that start at the same time wait for each other, so there is exactly one of each.
 //!
-//! The key is either made here and handed back to be shown once, or given from outside, so that
-//! somebody who sets up a whole system knows it beforehand. A given key names its workspace like
-//! any other ([`crate::domain::access::token`]): the workspace is made with the id that the key names.
+//! The key is either generated here and returned to be shown once, or configured, so that the
+//! installer of a whole system knows it in advance. A configured key names its workspace like any
+//! other key ([`crate::domain::access::token`]); the workspace is created with that id.
 
 use super::keys::{self, Issue};
 use crate::{
@@ -20,23 +20,23 @@ use crate::{
 const WORKSPACE: &str = "default";
 const KEY: &str = "bootstrap";
 
-/// What the first start found or did.
+/// The outcome of the first start.
 #[derive(Debug)]
 pub enum Bootstrap {
-    /// There is a workspace: nothing was done.
+    /// A workspace exists: nothing was changed.
     Existing {
-        /// Whether the key that was given is one of this database, or none was given. A given key
-        /// that is not is without effect, which its giver should know.
+        /// Whether the configured key is a valid key of this database; true if none was configured.
+        /// An unknown configured key has no effect, and the operator should be told.
         given_key_known: bool,
     },
-    /// The workspace and the given key were made.
+    /// The workspace and the configured key were created.
     Given,
-    /// The workspace and a key were made; this is the only time that its token is seen.
+    /// The workspace and a key were created; the token is available only here.
     Made(Token),
 }
 
 impl App {
-    /// Makes the first workspace and its first admin key, unless there is a workspace.
+    /// Creates the first workspace and its first admin key, unless a workspace exists.
     pub async fn bootstrap(&self, given: Option<&Token>) -> Result<Bootstrap> {
         let now = self.now().await?;
         let workspace: WorkspaceId = match given {
@@ -46,7 +46,7 @@ impl App {
         let mut unit = self.begin(workspace, Actor::SERVICE).await?;
         store::workspaces::lock_first_start(unit.tx()).await?;
         if !store::workspaces::all(unit.tx()).await?.is_empty() {
-            // Its connection is wanted for the look at the key.
+            // Frees its connection for the look-up of the key.
             drop(unit);
             let given_key_known = self.is_known(given).await;
             return Ok(Bootstrap::Existing { given_key_known });
@@ -62,7 +62,7 @@ impl App {
         Ok(made.map_or(Bootstrap::Given, Bootstrap::Made))
     }
 
-    /// Makes one more workspace, and its first admin key.
+    /// Creates another workspace and its first admin key.
     pub async fn add_workspace(&self, name: &str) -> Result<Token> {
         let workspace: WorkspaceId = self.entropy.id(self.now().await?);
         let mut unit = self.begin(workspace, Actor::SERVICE).await?;
@@ -87,7 +87,7 @@ impl App {
     }
 }
 
-/// Makes the workspace that `token` names, with `token` as its first admin key.
+/// Creates the workspace named in `token`, with `token` as its first admin key.
 async fn make(unit: &mut Unit, name: &str, token: &Token) -> Result<()> {
     let now = unit.now();
     store::workspaces::insert(unit.tx(), name, now).await?;

@@ -1,12 +1,12 @@
-//! Making, listing and revoking keys.
+//! Creating, listing and revoking keys.
 //!
-//! A key's secret leaves the service once, in the answer that makes it. A revoked key is refused
-//! from the commit on. The last admin key that is valid cannot be revoked, because nobody could
-//! make another; two admins who revoke each other at once are told apart by the lock that both take
-//! on every valid admin key.
+//! A key's secret leaves the service once, in the answer that creates it. A revoked key is refused
+//! from the commit on. The last valid admin key cannot be revoked, because nobody could create
+//! another. Two admins who revoke each other at the same time are serialized by a lock on every
+//! valid admin key.
 //!
-//! The command line makes keys too ([`LocalAdmin`]): a person with access to the
-//! database can change it anyway, and this is the way back in after the loss of every key.
+//! The command line creates keys too ([`LocalAdmin`]): anyone with access to the database can
+//! change it anyway, and this is the recovery after the loss of every key.
 
 use std::time::Duration;
 
@@ -44,26 +44,27 @@ pub use crate::store::keys::KeyFilter;
 /// A key, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Key {
-    /// Its id; the `actor_key_id` of the events that it causes.
+    /// Id of the key; the `actor_key_id` of its events.
     pub id: KeyId,
-    /// Who or what holds it.
+    /// The holder of the key, a person or a program; one line, for people.
     #[schema(example = "ci of the importer")]
     pub name: String,
-    /// What it may do.
+    /// Permissions of the key; never changes.
     pub role: Role,
-    /// The person who holds it; `null`: nobody in particular.
+    /// The person who holds the key; `null`: a machine, or no person in particular.
     pub person: Option<Person>,
-    /// The agent that it is bound to; `null` unless the role is `agent`.
+    /// The agent of the key; `null` unless the role is `agent`.
     pub agent_id: Option<AgentId>,
-    /// Whether it is accepted now.
+    /// Whether the key is accepted at the time of the answer.
     pub state: KeyState,
-    /// The key that made it; `null` when it was made on the command line or at the first start.
+    /// The key that created this key; `null` if it was created on the command line or at the first
+    /// start.
     pub created_by: Option<KeyId>,
-    /// When it was made.
+    /// When the key was created.
     pub created_at: DateTime<Utc>,
-    /// From then on it is refused; `null`: never.
+    /// When the key expires; it is refused from then on. `null`: never.
     pub expires_at: Option<DateTime<Utc>>,
-    /// Since then it is refused; `null`: it was not revoked.
+    /// When the key was revoked; it is refused from then on. `null`: it was not revoked.
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
@@ -96,22 +97,22 @@ impl Key {
     }
 }
 
-/// A key to be made.
+/// Request to create a key.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
-    /// Who or what will hold it: one line, for people.
+    /// The holder of the key, a person or a program: one line, for people.
     #[schema(example = "ci of the importer", min_length = 1, max_length = 200)]
     pub name: String,
-    /// What it may do: `admin`, `operator`, `submitter` or `viewer`. Agents get their keys when they
-    /// are registered.
+    /// Permissions of the key: `admin`, `operator`, `submitter` or `viewer`. An agent gets its key
+    /// at registration.
     #[schema(example = "submitter")]
     pub role: Role,
-    /// The person who will hold the key. A person never decides about their own requests, with this key
+    /// The person who holds the key. A person never decides about their own requests, with this key
     /// or another. Absent: a machine, or no person in particular.
     #[serde(default)]
     pub person: Option<Person>,
-    /// After how many seconds it ends; absent: never.
+    /// Lifetime of the key in seconds; absent: it never expires.
     #[serde(default)]
     #[schema(example = 7_776_000, minimum = 1, maximum = 315_360_000)]
     pub expires_in_seconds: Option<u64>,
@@ -134,18 +135,18 @@ impl NewKey {
     }
 }
 
-/// A key and its token, which is shown this once.
+/// A key with its token. The token is shown only in this answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct IssuedKey {
-    /// The key.
+    /// The key that was created.
     pub key: Key,
-    /// What to send as `Authorization: Bearer ...`. Keep it like a password: it is stored nowhere
-    /// and cannot be shown again.
+    /// The bearer token, to send as `Authorization: Bearer ...`. Keep it like a password: only its
+    /// hash is stored, so it cannot be shown again.
     #[schema(example = "mst_<public>_<secret>")]
     pub token: String,
 }
 
-/// What a key is made for.
+/// The contents of a new key.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::app) struct Issue<'a> {
     pub name: &'a str,
@@ -155,14 +156,14 @@ pub(in crate::app) struct Issue<'a> {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Makes a key in the unit.
+/// Creates a key in the unit.
 pub(in crate::app) async fn issue(unit: &mut Unit, new: Issue<'_>) -> Result<IssuedKey> {
     let token = Token::new(unit.workspace(), unit.id(), unit.entropy().bytes());
     let key = keep(unit, new, &token).await?;
     Ok(IssuedKey { key, token: token.expose().to_owned() })
 }
 
-/// Stores the key that `token` names.
+/// Stores the key named in `token`.
 pub(in crate::app) async fn keep(unit: &mut Unit, new: Issue<'_>, token: &Token) -> Result<Key> {
     let now = unit.now();
     let hash = token.hash();
@@ -184,7 +185,7 @@ pub(in crate::app) async fn keep(unit: &mut Unit, new: Issue<'_>, token: &Token)
     Ok(made)
 }
 
-/// Revokes keys in the unit and records each.
+/// Revokes keys in the unit, with a journal row for each.
 pub(in crate::app) async fn revoke(
     unit: &mut Unit,
     keys: &[KeyId],
@@ -219,7 +220,8 @@ async fn create(unit: &mut Unit, new: &NewKey) -> Result<IssuedKey> {
 
 async fn revoke_one(unit: &mut Unit, key: KeyId) -> Result<Key> {
     let now = unit.now();
-    // Before the key itself, and in the order of ids: two who revoke each other must not deadlock.
+    // Before the key itself and in the order of ids: two admins who revoke each other must not
+    // deadlock.
     let admins = store::keys::lock_valid_admins(unit.tx()).await?;
     let row = lock(unit, key).await?;
     if row.revoked_at.is_some() {
@@ -242,7 +244,7 @@ async fn lock(unit: &mut Unit, key: KeyId) -> Result<KeyRow> {
 }
 
 impl App {
-    /// Makes a key.
+    /// Creates a key.
     ///
     /// # Errors
     /// `invalid`.
@@ -290,7 +292,7 @@ impl App {
         Ok(rows.into_iter().map(|row| Key::of(row, tx.now)).collect())
     }
 
-    /// One key.
+    /// Reads one key.
     ///
     /// # Errors
     /// `not_found`.
@@ -312,10 +314,11 @@ impl App {
         Ok(key)
     }
 
-    /// Somebody at the command line, for one workspace: the only one, unless it is named.
+    /// Access from the command line to one workspace: the named one, or else the only one.
     ///
     /// # Errors
-    /// `not_found` when there is no such workspace, or none yet, or several and none is named.
+    /// `not_found` if the named workspace does not exist, or if none is named and there is none or
+    /// several.
     pub async fn local_admin(&self, workspace: Option<WorkspaceId>) -> Result<LocalAdmin<'_>> {
         let mut tx = self.system().await?;
         let all = store::workspaces::all(&mut tx).await?;
@@ -335,8 +338,8 @@ fn no_workspace(detail: &str) -> Error {
     Refusal::new(Code::NotFound, detail).into()
 }
 
-/// Somebody at the command line of the machine that has the database. Acts without a key: events
-/// name no actor.
+/// Access from the command line of a machine with access to the database. Acts without a key:
+/// events name no actor.
 #[derive(Debug)]
 pub struct LocalAdmin<'a> {
     app: &'a App,
@@ -352,7 +355,7 @@ impl LocalAdmin<'_> {
         self.workspace
     }
 
-    /// As [`App::create_key`].
+    /// Like [`App::create_key`].
     ///
     /// # Errors
     /// `invalid`.
@@ -364,12 +367,12 @@ impl LocalAdmin<'_> {
         Ok(issued)
     }
 
-    /// As [`App::list_keys`].
+    /// Like [`App::list_keys`].
     pub async fn list_keys(&self, after: Option<KeyId>, rows: u32) -> Result<Vec<Key>> {
         self.app.keys_of(self.workspace, KeyFilter::default(), after, rows).await
     }
 
-    /// As [`App::revoke_key`].
+    /// Like [`App::revoke_key`].
     ///
     /// # Errors
     /// `not_found`; `last_admin_key`.

@@ -1,7 +1,7 @@
 //! Lease tokens: the fence of an attempt.
 //!
-//! 128 random bits, returned to the claimer once and stored as SHA-256. The token identifies the
-//! claimer in any process and with any of its keys; nobody without it can write to the attempt.
+//! A token is 128 random bits, returned to the claimer once and stored as SHA-256. It identifies
+//! the claimer in any process and with any of its keys. Nobody without it can write to the attempt.
 
 use data_encoding::BASE32_NOPAD;
 use sha2::{Digest as _, Sha256};
@@ -17,7 +17,7 @@ pub fn new(entropy: &Entropy) -> (String, [u8; 32]) {
     (token, hash)
 }
 
-/// What is stored of a token.
+/// The stored hash of a token.
 #[must_use]
 pub fn hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()

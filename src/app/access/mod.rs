@@ -1,4 +1,4 @@
-//! Who may call: keys, the bootstrap key, authentication and lease tokens.
+//! Access: keys, the bootstrap key, authentication and lease tokens.
 
 pub mod authenticate;
 pub mod bootstrap;

@@ -1,9 +1,9 @@
-//! Registering agents, and what operators do with them.
+//! Registering and administering agents.
 //!
-//! Registering is idempotent by name, so that whatever starts an agent can do it at every start. A
-//! known agent keeps its id, its history and the state that an operator gave it; it gets one more
-//! key. The newest [`settings::AGENT_KEYS`] keys stay valid, so instances of an agent that are
-//! replaced one after the other keep working, and keys do not pile up.
+//! Registration is idempotent by name, so a launcher can register the agent at every start. A known
+//! agent keeps its id, its history and its state; it gets one more key. The newest
+//! [`settings::AGENT_KEYS`] keys stay valid, so a rolling replacement of instances keeps working
+//! and keys do not accumulate.
 
 pub mod views;
 
@@ -36,7 +36,7 @@ use views::{Agent, AgentChange, NewAgent, Registration};
 pub use crate::store::agents::AgentFilter;
 
 impl App {
-    /// Registers an agent, or one more instance of a known one, and makes a key for it.
+    /// Registers an agent, or another instance of a known one, and creates a key for it.
     ///
     /// # Errors
     /// `invalid`; `agent_not_active` when the agent is retired.
@@ -67,7 +67,7 @@ impl App {
         self.conclude(unit, outcome).await
     }
 
-    /// One agent.
+    /// Reads one agent.
     ///
     /// # Errors
     /// `not_found`.
@@ -104,7 +104,8 @@ impl App {
     ) -> Result<Agent> {
         change.check()?;
         let principal = caller.principal();
-        // Retiring takes from the agent what is kept for it, which others could be doing anything with.
+        // Retiring releases the tasks kept for the agent, and other transactions may be changing
+        // these.
         let mut unit = match change.state {
             Some(AgentState::Retired) => {
                 self.begin_alone(principal.workspace, principal.actor()).await?
@@ -128,7 +129,7 @@ impl App {
     }
 }
 
-/// The id of a new agent; nothing when the name is known.
+/// Inserts a new agent and returns its id; `None` if the name is known.
 async fn make(unit: &mut Unit, new: &NewAgent) -> Result<Option<AgentId>> {
     let id = unit.id();
     let capabilities = sorted(new.capabilities.clone().unwrap_or_default());
@@ -153,7 +154,7 @@ async fn make(unit: &mut Unit, new: &NewAgent) -> Result<Option<AgentId>> {
     Ok(Some(id))
 }
 
-/// A known agent registers again: its abilities change, its state does not.
+/// A known agent registers again: its capabilities change, its state does not.
 async fn again(unit: &mut Unit, new: &NewAgent) -> Result<AgentId> {
     let stored = store::agents::lock_by_name(unit.tx(), &new.name).await?;
     let stored = stored.ok_or_else(|| Refusal::not_found("agent"))?;
@@ -210,7 +211,7 @@ async fn edit(unit: &mut Unit, stored: &AgentRow, change: &AgentChange) -> Resul
     Ok(())
 }
 
-/// What is told of an agent.
+/// The agent's data in the journal.
 fn facts(agent: &AgentRow) -> Value {
     let AgentRow { agent_id: _, name, capabilities, max_concurrent, state, owner, version: _ } =
         agent;
@@ -220,7 +221,7 @@ fn facts(agent: &AgentRow) -> Value {
     })
 }
 
-/// As they are stored: the order in which they were named says nothing.
+/// The stored form: the order of capabilities has no meaning.
 fn sorted(mut capabilities: Vec<String>) -> Vec<String> {
     capabilities.sort_unstable();
     capabilities

@@ -1,4 +1,4 @@
-//! What is said and asked of agents.
+//! Wire types of agents.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -21,44 +21,45 @@ use crate::{
     },
 };
 
-/// A registered worker.
+/// A registered agent: a program that claims tasks and works on them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Agent {
-    /// Its id.
+    /// Id of the agent; stable for its life.
     pub id: AgentId,
-    /// Unique in the workspace.
+    /// One line, unique in the workspace; stable for the agent's life.
     #[schema(example = "coder-1")]
     pub name: String,
-    /// What it can do, sorted. It is given tasks that require none but these.
+    /// Capabilities of the agent, sorted. It is offered a task only if it has every capability the
+    /// task requires.
     #[schema(example = json!(["review", "rust"]))]
     pub capabilities: Vec<String>,
-    /// How many attempts it may run at once.
+    /// Number of attempts that it may run at once.
     #[schema(example = 2)]
     pub max_concurrent: i32,
-    /// Set by operators: `active` may claim, `paused` and `draining` may not, the keys of `retired`
+    /// Set by operators: `active` may claim; `paused` and `draining` may not; the keys of `retired`
     /// are refused.
     pub state: AgentState,
-    /// The person for whom the agent works. The owner never decides about its work. `null`: the holder
-    /// of the key `registered_by` never does.
+    /// The person on whose behalf the agent works. The owner never decides about its work. `null`:
+    /// the holder of the key `registered_by` never does.
     pub owner: Option<Person>,
-    /// The key that registered it first.
+    /// The key that registered it first; `null` if that had no key.
     pub registered_by: Option<KeyId>,
-    /// Whether it was heard of lately: `online`, `late` after two minutes of silence, `lost` after
-    /// ten, or when it was never heard of.
+    /// Whether it sent a claim or heartbeat lately: `online`; `late` after two minutes of silence;
+    /// `lost` after ten, or if it never did.
     pub liveness: Liveness,
-    /// Its last claim or heartbeat, exact to thirty seconds; `null`: never heard of.
+    /// Its last claim or heartbeat, accurate to thirty seconds; `null`: none yet.
     pub last_seen_at: Option<DateTime<Utc>>,
-    /// How many attempts it runs now.
+    /// Number of attempts that it is running now.
     #[schema(example = 1)]
     pub running_attempts: i64,
-    /// What its attempts have used, by unit.
+    /// Total spend of its attempts, by unit.
     #[schema(example = json!({"usd_micros": 41000, "output_tokens": 9120}))]
     pub spend: Amounts,
-    /// Rises with every edit; the `ETag`.
+    /// Version of the agent; rises by one with every edit; the `ETag`.
     pub version: i32,
-    /// When it was first registered.
+    /// When the agent was first registered.
     pub created_at: DateTime<Utc>,
-    /// When it was last edited.
+    /// When the agent was last edited.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -98,31 +99,31 @@ impl Agent {
     }
 }
 
-/// Reads one agent.
 pub(in crate::app) async fn read(tx: &mut Tx, agent: AgentId) -> Result<Agent> {
     let filter = AgentFilter { agent: Some(agent), ..AgentFilter::default() };
     let found = store::agents::list(tx, filter, None, 1).await?.pop();
     Ok(Agent::of(found.ok_or_else(|| Refusal::not_found("agent"))?, tx.now))
 }
 
-/// An agent to be registered, or registered again.
+/// Request to register an agent, also one that is registered already.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAgent {
-    /// One line, unique in the workspace. Registering this name again is not an error.
+    /// One line, unique in the workspace. Registering a known name is not an error.
     #[schema(example = "coder-1", min_length = 1, max_length = 200)]
     pub name: String,
-    /// What it can do: at most 200. Absent: nothing special for a new agent, as before for a known
+    /// Capabilities of the agent: at most 200. Absent: none for a new agent, unchanged for a known
     /// one.
     #[serde(default)]
     #[schema(example = json!(["rust", "review"]))]
     pub capabilities: Option<Vec<String>>,
-    /// How many attempts it may run at once. Absent: 1 for a new agent, as before for a known one.
+    /// Number of attempts that it may run at once. Absent: 1 for a new agent, unchanged for a known
+    /// one.
     #[serde(default)]
     #[schema(example = 2, minimum = 1, maximum = 10_000)]
     pub max_concurrent: Option<i32>,
-    /// The person for whom it works: who never decides about its work. Absent: for a new agent the
-    /// person of the key that registers it, as before for a known one.
+    /// The person on whose behalf it works. The owner never decides about its work. Absent: for a
+    /// new agent the person of the registering key, unchanged for a known one.
     #[serde(default)]
     pub owner: Option<Person>,
 }
@@ -136,21 +137,21 @@ impl NewAgent {
     }
 }
 
-/// An edit of an agent; what is left out stays.
+/// An edit of an agent; absent fields keep their value.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AgentChange {
-    /// What it can do: at most 200.
+    /// Capabilities of the agent: at most 200; replaces the list.
     #[schema(example = json!(["rust", "review"]))]
     pub capabilities: Option<Vec<String>>,
-    /// How many attempts it may run at once. Lowering it ends nothing that runs.
+    /// Number of attempts that it may run at once. Lowering it ends no running attempt.
     #[schema(example = 2, minimum = 1, maximum = 10_000)]
     pub max_concurrent: Option<i32>,
-    /// `active`, `paused` (its attempts are told to pause), `draining` (its attempts go on, it gets
-    /// no more) or `retired` (its keys are refused; the ones that were not revoked are good again
-    /// if it is set to another state).
+    /// `active`; `paused` (its attempts are told to pause); `draining` (its attempts continue, it
+    /// gets no new ones); or `retired` (its keys are refused; those not revoked are valid again
+    /// once the agent has another state).
     pub state: Option<AgentState>,
-    /// The person for whom it works. What was asked before stays as it was asked.
+    /// The person on whose behalf it works. Existing approvals keep their excluded deciders.
     pub owner: Option<Person>,
 }
 
@@ -171,17 +172,18 @@ fn abilities(checks: &mut Checks, capabilities: Option<&[String]>, max_concurren
     }
 }
 
-/// An agent, and a key for it that is shown this once.
+/// An agent with a new key. The token is shown only in this answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Registration {
-    /// The agent.
+    /// The agent after the registration.
     pub agent: Agent,
-    /// Whether this made the agent; false when it was known already.
+    /// Whether this request created the agent; `false` if it was known.
     pub created: bool,
-    /// The new key. The five newest keys of an agent are valid; older ones were revoked just now.
+    /// The new key. The five newest keys of an agent are valid; this registration revoked older
+    /// ones.
     pub key: Key,
-    /// What the agent sends as `Authorization: Bearer ...`. It is stored nowhere and cannot be
-    /// shown again.
+    /// The bearer token, to send as `Authorization: Bearer ...`. Only its hash is stored, so it
+    /// cannot be shown again.
     #[schema(example = "mst_<public>_<secret>")]
     pub token: String,
 }
