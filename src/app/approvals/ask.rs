@@ -1,4 +1,4 @@
-//! Asking people: approvals that a unit of work requests, and their withdrawal when their subject ends.
+//! Requesting approvals within a unit of work, and cancelling them when their subject ends.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use crate::{
     store::{self, approvals::NewApproval},
 };
 
-/// Puts questions before people. Who may not decide is found here, once for all.
+/// Requests approvals. The excluded deciders are determined here, once.
 pub async fn ask(unit: &mut Unit, mut questions: Vec<NewApproval>) -> Result<()> {
     if questions.is_empty() {
         return Ok(());
@@ -40,7 +40,7 @@ pub async fn ask(unit: &mut Unit, mut questions: Vec<NewApproval>) -> Result<()>
     Ok(())
 }
 
-/// Withdraws what is pending about tasks, because they have ended or nobody needs the answer.
+/// Cancels pending approvals about tasks that have ended or need no answer any more.
 pub(in crate::app) async fn withdraw_questions(
     unit: &mut Unit,
     tasks: &[TaskId],
@@ -53,7 +53,7 @@ pub(in crate::app) async fn withdraw_questions(
     Ok(())
 }
 
-/// The journal row of an approval that is withdrawn.
+/// The journal row of a cancelled approval.
 pub(in crate::app) fn withdrawn(approval: ApprovalId, goal: GoalId) -> NewRow {
     NewRow::new(Kind::ApprovalCancelled).goal(goal).approval(approval)
 }

@@ -1,6 +1,6 @@
-//! Approvals: asking people, the policies that say who decides, and how an approval stands.
+//! Approvals: requesting them, the policies that name their deciders, and their standing.
 //!
-//! Deciding, and what follows from it, is [`super::decisions`].
+//! Decisions and their effects are in [`super::decisions`].
 
 pub mod ask;
 pub mod policies;

@@ -1,7 +1,7 @@
-//! Approval policies: making, editing and retiring them, and freezing them with what is asked.
+//! Approval policies: creating, editing, retiring, and copying them to new approvals.
 //!
-//! Administrators change them, because the right to name deciders includes the right to decide. Each change is
-//! an event with what the policy says from then on.
+//! Only administrators change policies, because the right to name deciders includes the right to
+//! decide. Each change is an event with the new content of the policy.
 
 use std::collections::HashMap;
 
@@ -38,22 +38,23 @@ use crate::{
 
 pub use crate::store::approvals::policies::PolicyFilter;
 
-/// Who decides what, and what happens when nobody does.
+/// Who decides which approvals, and the effect of a timeout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ApprovalPolicy {
-    /// Its id.
+    /// Id of the policy; stable for its life.
     pub id: PolicyId,
-    /// What it says: what `PUT` takes.
+    /// Content of the policy, in the format of `PUT`.
     pub spec: PolicySpec,
-    /// Rises with every edit; the `ETag`.
+    /// Version of the policy; rises by one with every edit; the `ETag`.
     pub version: i32,
-    /// The key that made it.
+    /// The key that created the policy; `null` if that had no key.
     pub created_by: Option<KeyId>,
-    /// When it was made.
+    /// When the policy was created.
     pub created_at: DateTime<Utc>,
-    /// When it was last edited or retired.
+    /// When the policy was last edited or retired.
     pub updated_at: DateTime<Utc>,
-    /// Since when it is out of force; `null`: it is in force. What was asked before still follows it.
+    /// When the policy was retired; `null`: it is in force. Approvals requested before keep
+    /// following it.
     pub retired_at: Option<DateTime<Utc>>,
 }
 
@@ -88,10 +89,10 @@ fn taken(name: &str) -> Error {
 }
 
 impl App {
-    /// Makes a policy, which is in force for what is asked from then on.
+    /// Creates a policy. It applies to approvals requested from then on.
     ///
     /// # Errors
-    /// `invalid`; `not_found` when there is no such project; `already_exists`.
+    /// `invalid`; `not_found` if the project does not exist; `already_exists`.
     pub async fn create_policy(
         &self,
         caller: &AdminCaller,
@@ -126,8 +127,8 @@ impl App {
         self.conclude(unit, outcome).await
     }
 
-    /// Puts other words into a policy. What is pending goes on by the old ones. An edit that changes
-    /// nothing is no new version.
+    /// Replaces the content of a policy. Pending approvals keep the old content. An edit without a
+    /// change makes no new version.
     ///
     /// # Errors
     /// `invalid`, `not_found`, `precondition_failed`, `already_exists`.
@@ -161,7 +162,7 @@ impl App {
         Ok(after)
     }
 
-    /// Takes a policy out of force; once more changes nothing.
+    /// Retires a policy. Retiring a retired policy changes nothing.
     ///
     /// # Errors
     /// `not_found`, `precondition_failed`.
@@ -184,7 +185,7 @@ impl App {
         Ok(after)
     }
 
-    /// One policy.
+    /// Reads one policy.
     ///
     /// # Errors
     /// `not_found`.
@@ -211,7 +212,7 @@ impl App {
     }
 }
 
-/// Locks a policy that has this version, and reads it.
+/// Locks a policy, checks its version and reads it.
 async fn lock(unit: &mut Unit, policy: PolicyId, version: Option<i64>) -> Result<ApprovalPolicy> {
     let found = store::approvals::policies::lock(unit.tx(), policy).await?;
     let (stored, _) = found.ok_or_else(|| Refusal::not_found("approval policy"))?;
@@ -237,7 +238,7 @@ fn event(kind: Kind, policy: &ApprovalPolicy) -> NewRow {
     }))
 }
 
-/// Finds the policies for approvals that were just asked, and freezes them with these.
+/// Matches policies to newly requested approvals, and stores a copy of the policy with each.
 pub(in crate::app) async fn freeze(
     unit: &mut Unit,
     approvals: &[ApprovalId],
@@ -279,10 +280,9 @@ async fn find(unit: &mut Unit, approvals: &[ApprovalId]) -> Result<Vec<(Approval
     Ok(asked.into_iter().filter_map(chosen).collect())
 }
 
-/// Begins anew with the policy of an approval whose payload was just revised. What a plan requires,
-/// and what a plan or a raise costs, is in its payload: another policy may be for that, and then it
-/// counts from now on. So nobody gets past a policy for what is dear by asking for little and
-/// approving more.
+/// Restarts the policy of an approval after a revision of its payload. The payload of a plan or a
+/// raise states requirements or costs, so another policy may match; that one applies from now on.
+/// So nobody bypasses the policy for large amounts by requesting a small one and approving more.
 pub(in crate::app) async fn ask_anew(unit: &mut Unit, facts: &ApprovalFacts) -> Result<()> {
     let (now, id) = (unit.now(), facts.approval_id);
     let standing = store::approvals::frozen_policy::standing(unit.tx(), id).await?;
@@ -298,7 +298,7 @@ pub(in crate::app) async fn ask_anew(unit: &mut Unit, facts: &ApprovalFacts) -> 
     }
     let Some(standing) = standing else { return Ok(()) };
     let spec: PolicySpec = serde_json::from_value(standing.policy).map_err(corrupt)?;
-    // Those who were too slow for the first stage are not asked again.
+    // Approvers who missed the first stage's time limit are not asked again.
     let escalation =
         if standing.stage == StagePosition::FIRST.stage { standing.escalation } else { 0 };
     let place = StagePosition { escalation, ..StagePosition::FIRST };

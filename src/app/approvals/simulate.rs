@@ -1,4 +1,4 @@
-//! Trying a policy on the approvals of the past. Nothing is changed.
+//! Simulation of a policy on past approvals. Changes nothing.
 
 use std::collections::HashMap;
 
@@ -30,65 +30,66 @@ use crate::{
     },
 };
 
-/// Most approvals that one simulation looks at.
+/// Maximum number of approvals in one simulation.
 const MOST: u32 = 1000;
-/// Most examples that it names.
+/// Maximum number of examples in the answer.
 const EXAMPLES: usize = 10;
 
-/// Which approvals of the past a policy is tried on.
+/// The past approvals of a simulation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SimulationRequest {
-    /// Only those asked at this instant or later.
+    /// Only approvals requested at or after this time; absent: no lower bound.
     pub from: Option<DateTime<Utc>>,
-    /// Only those asked before.
+    /// Only approvals requested before this time; absent: no upper bound.
     pub until: Option<DateTime<Utc>>,
-    /// How many at most, the newest first; left out: 1000, the most.
+    /// Maximum number of approvals, newest first; absent: 1000, the maximum.
     #[schema(minimum = 1, maximum = 1000)]
     pub limit: Option<u32>,
 }
 
-/// What a policy would have meant.
+/// The result of a simulation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Simulation {
-    /// How many approvals were looked at.
+    /// Number of approvals that were examined.
     pub examined: usize,
-    /// Whether these were all of the time that was asked for.
+    /// Whether all approvals of the requested time were examined; `false` if the limit cut some
+    /// off.
     pub complete: bool,
-    /// For how many of them the policy is, were there no other.
+    /// Number of examined approvals that the policy matches, ignoring other policies.
     pub matched: usize,
-    /// How many of these no person decided: they are pending, or ended otherwise.
+    /// Number of matched approvals without a decision by a person: pending, cancelled or expired.
     pub undecided: usize,
-    /// How many would have been decided all the same.
+    /// Number of matched approvals whose decision the policy would have allowed.
     pub same: usize,
-    /// How many were decided by somebody who is excluded.
+    /// Number of matched approvals decided by an excluded person.
     pub excluded: usize,
-    /// How many were decided by somebody who is no approver.
+    /// Number of matched approvals decided by a person who is no approver of the policy.
     pub not_an_approver: usize,
-    /// How many would have needed more people.
+    /// Number of matched approvals with too few votes for the policy.
     pub too_few: usize,
-    /// How many were decided after their time would have been over.
+    /// Number of matched approvals decided after the policy's time limit.
     pub expired: usize,
-    /// Some of those with which something would have been in the way, newest first.
+    /// Some of the approvals with an obstacle, newest first; at most 10.
     #[schema(max_items = 10)]
     pub examples: Vec<SimulationExample>,
 }
 
-/// An approval that would have gone otherwise.
+/// A past approval that the policy would not have decided the same way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SimulationExample {
-    /// The approval.
+    /// Id of the past approval: `GET /v1/approvals/{approval_id}`.
     pub approval_id: ApprovalId,
-    /// Its kind.
+    /// Kind of the past approval.
     pub kind: ApprovalKind,
-    /// State that the approval came to.
+    /// State of the approval at the time of the simulation.
     pub state: ApprovalState,
-    /// What would have stood in the way.
+    /// Reasons why its decision would not have been valid under the policy.
     pub obstacles: Vec<Obstacle>,
 }
 
 impl App {
-    /// Tries a policy on approvals of the past.
+    /// Simulates a policy on past approvals.
     ///
     /// # Errors
     /// `not_found`, `invalid`.
@@ -156,7 +157,7 @@ fn note(simulation: &mut Simulation, spec: &PolicySpec, row: PastRow, votes: Vec
     }
 }
 
-/// What people did; none: no person decided.
+/// The votes of people; `None` without a decision by a person.
 fn past(row: PastRow, votes: Vec<Vote>) -> Option<Past> {
     let (verdict, decided_at) = (row.verdict?, row.decided_at?);
     let decider = Decider { key: row.decided_by, person: row.person };

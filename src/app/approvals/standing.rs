@@ -1,4 +1,4 @@
-//! How an approval stands in its policy, as it is shown.
+//! The standing of an approval in its policy, as a wire type.
 
 use std::collections::HashMap;
 
@@ -29,74 +29,74 @@ use crate::{
     },
 };
 
-/// How an approval stands in the policy that was found for it when it was asked. What the policy said
-/// then counts, whatever became of it since.
+/// Standing of an approval in its policy. The approval keeps the policy as it was when the approval
+/// was requested; later edits have no effect on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ApprovalStanding {
-    /// The policy: `GET /v1/approval-policies/{policy_id}`.
+    /// Id of the policy: `GET /v1/approval-policies/{policy_id}`.
     pub policy_id: PolicyId,
-    /// Which edit of it.
+    /// Version of the policy that was copied to the approval.
     pub version: i32,
-    /// Its name.
+    /// Name of the policy at that version.
     #[schema(example = "deploys need two")]
     pub name: String,
-    /// Which stage is asked, or was asked last; from 1.
+    /// Number of the current or last stage, from 1.
     #[schema(minimum = 1)]
     pub stage: i16,
-    /// How many stages there are.
+    /// Number of stages in the policy.
     #[schema(minimum = 1)]
     pub stages: usize,
-    /// How often it was escalated in this stage.
+    /// Number of escalations in this stage so far.
     pub escalation: i16,
-    /// Who may vote at this stage, but for those who are excluded; empty: any operator.
+    /// Persons who may vote in this stage, unless they are excluded; empty: any operator.
     pub approvers: Vec<Person>,
-    /// How many of them must agree.
+    /// Number of approvers who must agree in this stage.
     #[schema(example = 2, minimum = 1)]
     pub quorum: u32,
-    /// How many agree so far, on the payload as it is, with the same answer.
+    /// Number of approvers who agree so far: on the current payload and with the same answer.
     #[schema(example = 1)]
     pub agree: usize,
-    /// How many are against it.
+    /// Number of approvers who are against it so far.
     pub reject: usize,
-    /// How many can vote at all: the approvers without those who are excluded; `null`: any operator.
-    /// When it is below `quorum`, only time or a person who rejects can end this stage.
+    /// Number of approvers who are not excluded and so can vote; `null`: any operator. If it is
+    /// below `quorum`, only a timeout or a rejection can end this stage.
     pub able: Option<usize>,
-    /// Whether one rejection ends it.
+    /// Whether a single rejection decides the approval.
     pub veto: bool,
-    /// Whether those may decide too who are otherwise excluded.
+    /// Whether excluded persons may decide all the same.
     pub allow_self: bool,
-    /// When this stage is out of time; `null`: never.
+    /// When this stage times out; `null`: never.
     pub expires_at: Option<DateTime<Utc>>,
-    /// What happens then.
+    /// Effect of a timeout of this stage.
     pub on_expiry: Option<OnExpiry>,
-    /// How often people were reminded in this stage.
+    /// Number of reminders that were sent in this stage.
     pub reminded: i16,
-    /// All votes, oldest first. Those about an earlier revision, stage or escalation count no more.
+    /// All votes, oldest first. Votes on an earlier revision, stage or escalation do not count.
     pub votes: Vec<ApprovalVote>,
 }
 
-/// What one person said about an approval.
+/// One person's vote on an approval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ApprovalVote {
-    /// Who; `null`: the key has no person.
+    /// The person who voted; `null`: the key has no person.
     pub person: Option<Person>,
-    /// With which key; `null`: through a link.
+    /// The key that voted; `null`: the vote came through a link.
     pub key_id: Option<KeyId>,
-    /// In whose place; `null`: the voter's own.
+    /// The approver whom the voter represented, by a delegation; `null`: the voter's own vote.
     pub in_place_of: Option<Person>,
-    /// What was said.
+    /// Verdict of the vote; never changes.
     pub decision: Verdict,
-    /// The answer to a question.
+    /// Answer of the vote; `null` unless the verdict is `answer`.
     pub answer: Option<Value>,
-    /// Why, or a remark.
+    /// Reason or remark of the voter; `null` if none was given.
     pub reason: Option<String>,
-    /// Which form of the payload it was about.
+    /// Revision of the payload that the vote was about.
     pub revision: i32,
-    /// Which stage was asked.
+    /// Number of the stage in which the vote was cast.
     pub stage: i16,
-    /// How often that was escalated.
+    /// Number of escalations in that stage when the vote was cast.
     pub escalation: i16,
-    /// When.
+    /// When the vote was cast.
     pub voted_at: DateTime<Utc>,
 }
 
@@ -131,7 +131,7 @@ impl From<VoteRow> for ApprovalVote {
     }
 }
 
-/// How each of these approvals stands in its policy: those that have one.
+/// The standing of each of these approvals that has a policy.
 pub(in crate::app) async fn standings(
     tx: &mut Tx,
     rows: &[ApprovalRow],
@@ -191,10 +191,10 @@ fn standing(
     })
 }
 
-/// A vote as it counts.
+/// Decodes a stored vote.
 ///
 /// # Errors
-/// When what is stored is no vote.
+/// If the stored row is no vote.
 pub(in crate::app) fn vote(row: &VoteRow) -> Result<Vote> {
     let answer = row.answer_sha256.as_deref().map(<[u8; 32]>::try_from).transpose();
     Ok(Vote {

@@ -34,95 +34,95 @@ use crate::{
     },
 };
 
-/// A question that waits, or waited, for a person.
+/// A request for a decision of a person, pending or decided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Approval {
-    /// Its id.
+    /// Id of the approval; stable for its life.
     pub id: ApprovalId,
-    /// What it is about: may a `plan` be applied, may a task `start`, is a `result` accepted, may
-    /// an agent do an `action`, what is the answer to its question (`input`), or may a limit be
-    /// raised (`budget`).
+    /// Subject of the decision: whether a `plan` is applied, a task may `start`, a `result` is
+    /// accepted, or an agent may do an `action`; the answer to an agent's question (`input`); or
+    /// whether a limit is raised (`budget`).
     pub kind: ApprovalKind,
-    /// `pending` until a person decides; then `approved`, `rejected` or `answered`. `cancelled`
-    /// when what it was about ended first, `expired` when nobody decided in time.
+    /// `pending` until it is decided; then `approved`, `rejected` or `answered`. `cancelled` if its
+    /// subject ended first, `expired` if the policy's time limit passed.
     pub state: ApprovalState,
-    /// The goal that it is about.
+    /// The goal of the subject; never changes.
     pub goal_id: GoalId,
-    /// The task that it is about; `null` for a plan and for a budget, for which many may wait.
+    /// The task of the subject; `null` for a plan, and for a budget, for which many tasks may wait.
     pub task_id: Option<TaskId>,
-    /// The attempt that asked, or whose result is reviewed.
+    /// The attempt that requested it, or whose result is reviewed; `null` for other kinds.
     pub attempt_id: Option<AttemptId>,
-    /// The plan that it is about; `null` unless the kind is `plan`.
+    /// The plan to be applied; `null` unless the kind is `plan`.
     pub plan_id: Option<PlanId>,
-    /// One line.
+    /// Summary of the decision: one line, for people.
     #[schema(example = "Send the announcement to all 4,000 customers?")]
     pub title: String,
-    /// Markdown: what the person should know. Only when one approval is read, `null` in lists.
+    /// Explanation for the decider, in Markdown. Only if one approval is read; `null` in lists.
     pub body: Option<String>,
-    /// The subject of the decision: the tasks of a plan; the task that would start; `result`, `evidence` and `criteria` of a
-    /// result; the payload that the agent sent; the limit that is short and what it is
-    /// raised to (`proposed`). Only when one approval is read, `null` in lists.
+    /// Content of the decision: the tasks of a plan; the task that would start; `result`,
+    /// `evidence` and `criteria` of a result; the payload of the agent; the exhausted limit and its
+    /// new amount (`proposed`). Only if one approval is read; `null` in lists.
     pub payload: Option<Value>,
-    /// What a decision must name: SHA-256, in hexadecimal digits, of the payload in canonical form
-    /// (RFC 8785, and integers with all their digits); of `null` when there is none.
+    /// Hash that a decision must name: SHA-256, in hexadecimal digits, of the payload in canonical
+    /// form (RFC 8785, and integers with all their digits); of `null` without a payload.
     pub payload_sha256: PayloadHash,
-    /// Which form of the payload this is; it rises when it is revised.
+    /// Revision of the payload, from 1; rises by one when the payload is revised.
     #[schema(minimum = 1)]
     pub revision: i32,
-    /// How much harm a wrong decision could do, as the asker sees it.
+    /// Possible harm of a wrong decision, as stated by the requester.
     pub risk: Risk,
-    /// What the answer must look like; only of the kind `input`. Only when one approval is read,
+    /// Required format of the answer; only for the kind `input`. Only if one approval is read;
     /// `null` in lists.
     pub answer_schema: Option<AnswerSchema>,
     /// Verdict of the decision; `null` while pending, and without a decision by a person.
     pub verdict: Option<Verdict>,
-    /// The key that asked; `null`: the service itself, because the task says so.
+    /// The key that requested it; `null`: the service itself, because the task requires it.
     pub asked_by: Option<KeyId>,
-    /// The answer; only of the kind `input`.
+    /// The answer, if the verdict is `answer`; only for the kind `input`.
     pub answer: Option<Value>,
-    /// Why it was rejected or cancelled, or a remark.
+    /// Reason of the decision or cancellation, or a remark; `null` if none was given.
     #[schema(example = "Only to those who opted in.")]
     pub reason: Option<String>,
-    /// The key that decided; `null` while pending, and when no person did.
+    /// The key that decided; `null` while pending, and without a decision by a key.
     pub decided_by: Option<KeyId>,
-    /// The person who decided, when one is known.
+    /// The person who decided; `null` if no person is known.
     pub decided_by_person: Option<Person>,
-    /// Who may not decide, and why: fixed when it was asked.
+    /// Persons and keys that may not decide, with the reason; fixed when the approval is requested.
     pub excluded: Vec<Excluded>,
-    /// Whether those may decide all the same, because a policy says so.
+    /// Whether excluded persons may decide all the same, by the policy.
     pub allow_self: bool,
-    /// What the decision must choose from (`choice`), because results of the task were rejected as often
-    /// as may be; empty otherwise.
+    /// Values of `choice`, of which the decision must name one, because the task has reached its
+    /// maximum of rejected results; otherwise empty.
     #[schema(example = json!(["accept", "reassign", "split", "cancel"]))]
     pub choices: Vec<ReviewChoice>,
-    /// What was chosen.
+    /// The choice of the decision; `null` while pending, and without `choices`.
     pub choice: Option<ReviewChoice>,
-    /// Required criteria without evidence that the decision let go. Only when one approval is read, empty
-    /// in lists.
+    /// Required criteria without evidence that the decision waived. Only if one approval is read;
+    /// empty in lists.
     pub waived: Vec<Waived>,
-    /// Rises with every change; the `ETag`.
+    /// Version of the approval; rises with every change; the `ETag`.
     pub version: i32,
-    /// When it was asked.
+    /// When the approval was requested.
     pub created_at: DateTime<Utc>,
-    /// When it left `pending`.
+    /// When the approval was decided, cancelled or expired; `null` while it is pending.
     pub decided_at: Option<DateTime<Utc>>,
-    /// The policy that says who decides, who has voted, and by when; `null`: any operator decides,
-    /// and it never expires.
+    /// Standing in the policy: deciders, votes and time limit. `null`: any operator decides,
+    /// without a time limit.
     pub policy: Option<ApprovalStanding>,
 }
 
-/// Which approvals are listed.
+/// Filter of a list of approvals.
 #[derive(Debug, Clone, Default)]
 pub struct ApprovalFilter {
     /// Only these states; empty: all.
     pub states: Vec<ApprovalState>,
     /// Only these kinds; empty: all.
     pub kinds: Vec<ApprovalKind>,
-    /// Only about this goal.
+    /// Only approvals of this goal.
     pub goal: Option<GoalId>,
 }
 
-/// What an approval is about. That never changes, so it is read before anything is locked.
+/// The subject of an approval. It never changes, so it is read before any lock is taken.
 ///
 /// # Errors
 /// `not_found`.
@@ -131,10 +131,6 @@ pub(in crate::app) async fn about(tx: &mut Tx, approval: ApprovalId) -> Result<A
     Ok(found.ok_or_else(|| Refusal::not_found("approval"))?)
 }
 
-/// Reads one approval.
-///
-/// # Errors
-/// `not_found`.
 pub(in crate::app) async fn read(tx: &mut Tx, approval: ApprovalId) -> Result<Approval> {
     let row = store::approvals::read::read(tx, approval).await?;
     let row = row.ok_or_else(|| Refusal::not_found("approval"))?;
@@ -147,7 +143,7 @@ pub(in crate::app) async fn read(tx: &mut Tx, approval: ApprovalId) -> Result<Ap
     Ok(Approval { waived: waived.into_iter().map(Waived::from).collect(), ..read })
 }
 
-/// The rows as they are shown, each with how it stands in its policy.
+/// Wire types of approvals, each with its standing in its policy.
 async fn views(tx: &mut Tx, rows: Vec<ApprovalRow>) -> Result<Vec<Approval>> {
     let mut standings = standing::standings(tx, &rows).await?;
     let view = |row: ApprovalRow| {
@@ -223,7 +219,7 @@ fn view(row: ApprovalRow, policy: Option<ApprovalStanding>) -> Result<Approval> 
 }
 
 impl App {
-    /// Approvals, oldest first: the one that waits longest is on top.
+    /// Lists approvals, oldest first: the longest waiting is on top.
     pub async fn list_approvals(
         &self,
         caller: &ReaderCaller,
@@ -239,8 +235,8 @@ impl App {
         views(&mut tx, rows).await
     }
 
-    /// One approval. Waits up to `wait` until it is decided or, with a known version, until its
-    /// version is another; then answers with what there is.
+    /// Reads one approval. Waits up to `wait` until it is decided or, if a version is given, until
+    /// its version differs; then returns the current state.
     ///
     /// # Errors
     /// `not_found`.
@@ -263,22 +259,22 @@ impl App {
     }
 }
 
-/// A required criterion without evidence that a person let go.
+/// A required criterion without evidence that a person waived.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Waived {
-    /// The number of the criterion.
+    /// Number of the criterion within its task, from 1.
     #[schema(minimum = 1)]
     pub criterion: i16,
-    /// The approval that was decided so.
+    /// The approval whose decision waived it.
     pub approval_id: ApprovalId,
-    /// Why.
+    /// Reason for the waiver, as given by the decider.
     #[schema(example = "the staging system is down; checked by hand")]
     pub reason: String,
-    /// The key that decided.
+    /// The key that waived it; `null`: it was waived through a link.
     pub waived_by: Option<KeyId>,
-    /// The person who decided, when one is known.
+    /// The person who waived it; `null` if no person is known.
     pub waived_by_person: Option<Person>,
-    /// When.
+    /// When the criterion was waived: the time of the decision.
     pub waived_at: DateTime<Utc>,
 }
 

@@ -1,17 +1,17 @@
-//! What a link opens, and deciding with it.
+//! Opening decision links, and deciding with them.
 //!
-//! Opening a link reads and writes nothing, however often and by whatever program. Deciding takes what a
-//! person has chosen in the form of its page, and is the same decision as with a key: the same checks,
-//! the same effect, in one transaction with the note that the link was used. The form sent
-//! again shows the recorded decision; of twenty at once, one decides and all see the same.
+//! Opening a link writes nothing, however often and by whatever program. A decision takes the
+//! submitted form of the link's page, and is the same as one with a key: same checks, same effect,
+//! in the transaction that also marks the link as used. A repeated submission shows the recorded
+//! decision; of twenty concurrent ones, one decides and all see the same.
 //!
-//! Whatever is wrong with a token (unknown, of another workspace, a wrong secret), the answer and the
-//! work are the same: one look at the database and one comparison in constant time. Only what is no token
-//! at all is refused before, which tells its sender nothing.
+//! For every bad token (unknown, of another workspace, wrong secret) the answer and the work are
+//! the same: one query and one comparison in constant time. Only a malformed token is refused
+//! earlier, which tells its sender nothing.
 //!
-//! A browser sends a form to a link without asking anybody for a cookie or a key: the token in the path is
-//! all the authority there is. So another site cannot make a browser decide unless it has the token,
-//! and with that it needs no browser; `Origin` and its like are not looked at.
+//! The token in the path is the only authority: there is no cookie and no key. Another site cannot
+//! make a browser decide without the token, and with the token it needs no browser. So `Origin` and
+//! similar headers are not checked.
 
 use std::sync::Arc;
 
@@ -44,60 +44,61 @@ use crate::{
 /// The content of the page of a link.
 #[derive(Debug)]
 pub enum Opened {
-    /// The question, which waits for the person.
+    /// The approval, pending for the person.
     Asked(Box<Question>),
-    /// What came of it.
+    /// The approval has ended: decided, cancelled or expired.
     Settled(Box<Settled>),
-    /// The person decided with it, but others have to, too.
+    /// The person voted with the link, but more votes are needed.
     Counted(Box<Settled>),
-    /// The link ended.
+    /// The link has ended: revoked or expired.
     Over(Over),
-    /// The person cannot decide with it.
+    /// The person cannot decide with this link.
     Refused(Refusal),
 }
 
-/// A question as it is put to a person.
+/// A pending approval as shown to a person.
 #[derive(Debug)]
 pub struct Question {
-    /// What is asked.
+    /// The pending approval.
     pub approval: Approval,
-    /// The payload, laid out; empty when there is none.
+    /// The payload, formatted; empty without a payload.
     pub payload: String,
-    /// What it is about.
+    /// Its goal and task.
     pub about: Surroundings,
-    /// Who is asked.
+    /// The person of the link.
     pub person: Person,
-    /// Until when.
+    /// When the link expires.
     pub expires_at: DateTime<Utc>,
-    /// What is wrong with what was filled in.
+    /// Errors in the submitted form.
     pub errors: Vec<FieldError>,
 }
 
-/// What came of a question.
+/// An approval after the use of a link.
 #[derive(Debug)]
 pub struct Settled {
-    /// The approval with its decision.
+    /// The approval, with its decision if there is one.
     pub approval: Approval,
-    /// What it is about.
+    /// Its goal and task.
     pub about: Surroundings,
-    /// The link with its decision.
+    /// The link, with its verdict if it was used.
     pub link: LinkRow,
 }
 
 impl App {
-    /// What a link opens. Changes nothing.
+    /// The content of a link's page. Changes nothing.
     ///
     /// # Errors
-    /// `not_found` for what is no link.
+    /// `not_found` if the token is no link.
     pub async fn open_link(&self, token: &str) -> Result<Opened> {
         let (workspace, link) = self.find_link(token).await?;
         self.open(workspace, link).await
     }
 
-    /// Decides with a link, if something was chosen and nobody decided before; then what the link opens.
+    /// Decides with a link, if the form is complete and the approval is pending; then returns the
+    /// content of the link's page.
     ///
     /// # Errors
-    /// `not_found` for what is no link.
+    /// `not_found` if the token is no link.
     pub async fn decide_by_link(
         &self,
         token: &str,
@@ -116,7 +117,7 @@ impl App {
             Err(Error::Refused(refusal)) if refusal.code == Code::Invalid => {
                 return Ok(wrong(question, refusal));
             }
-            // Somebody was faster, perhaps with this very link: its page says who.
+            // Another decision came first, perhaps with this very link: the page shows it.
             Err(Error::Refused(refusal)) if refusal.code == Code::AlreadyDecided => {}
             Err(Error::Refused(refusal)) if refusal.code == Code::PayloadChanged => {
                 return Ok(Opened::Refused(changed()));
@@ -170,7 +171,7 @@ impl App {
         request_id: Arc<str>,
     ) -> Result<()> {
         let FormDecision { verdict, payload_sha256, reason, answer } = said;
-        // The page showed the payload that the link was made for, and the decision is about that.
+        // The page showed the payload of the link, so the decision is about that payload.
         same_payload(payload_sha256, link.payload_sha256)?;
         let new = DecisionRequest::new(verdict, payload_sha256);
         let request = DecisionRequest { reason, answer, ..new };
@@ -199,7 +200,7 @@ impl App {
         match work.await {
             Ok(()) => self.commit(unit).await,
             Err(error) => {
-                // What was refused counts more than a connection that broke meanwhile.
+                // The refusal matters more than a connection that broke during the rollback.
                 let _ = self.undo(unit).await;
                 Err(error)
             }
@@ -207,12 +208,12 @@ impl App {
     }
 }
 
-/// As whom a link decides.
+/// The decider of a link.
 fn decider(link: &LinkRow) -> Decider {
     Decider { key: None, person: Some(link.person.clone()) }
 }
 
-/// Whether a link decides what is asked now; returns how the payload is shown.
+/// Refuses if the link cannot decide the approval now; returns the formatted payload.
 fn may_decide(link: &LinkRow, approval: &Approval) -> std::result::Result<String, Refusal> {
     link::enough(approval.risk, &approval.choices)?;
     if link.payload_sha256 != approval.payload_sha256 {

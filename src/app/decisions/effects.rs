@@ -1,4 +1,4 @@
-//! What follows from the decisions of people, in their transaction.
+//! Effects of decisions, in the transaction of the decision.
 
 use serde_json::json;
 
@@ -30,7 +30,7 @@ use crate::{
 /// Applies a decision. The approval, its task and its goal are locked.
 ///
 /// # Errors
-/// What a raised limit or a plan may be refused for, and when the database fails.
+/// The refusals of a plan or of a raised limit.
 pub(in crate::app) async fn take_effect(
     unit: &mut Unit,
     facts: &ApprovalFacts,
@@ -65,8 +65,8 @@ pub(in crate::app) async fn take_effect(
     }
 }
 
-/// A limit is raised, or what waits for it is given up: with a limit that begins anew it waits for
-/// that.
+/// Raises a limit, or cancels the tasks that wait for it. Tasks that wait for a limit with a
+/// renewing period keep waiting.
 async fn budget(
     unit: &mut Unit,
     facts: &ApprovalFacts,

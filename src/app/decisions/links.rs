@@ -1,11 +1,11 @@
-//! Making, listing and revoking links, with which people decide who have no key.
+//! Creating, listing and revoking decision links, for people without a key.
 //!
-//! Whoever makes a link holds its token for a moment, so what a link may decide is what its maker could
-//! have decided: nobody who is excluded from an approval makes links for it, and none is made for whom
-//! is excluded. Both are looked at again when it is used. A token leaves the service once, in the answer
-//! that makes it.
+//! The creator of a link sees its token, so a link may decide only what its creator could decide:
+//! an excluded person creates no links for that approval, and no link is created for an excluded
+//! person. Both are checked again on use. A token leaves the service once, in the answer that
+//! creates it.
 //!
-//! A link ends at once when it is revoked, and when the key that made it is.
+//! A link ends immediately when it is revoked, or when the key that created it is revoked.
 
 use std::time::Duration;
 
@@ -45,30 +45,31 @@ use crate::{
     },
 };
 
-/// A link, without its token.
+/// A decision link, without its token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ApprovalLink {
-    /// Its id.
+    /// Id of the link; stable for its life.
     pub id: LinkId,
-    /// What it decides.
+    /// The approval that the link decides.
     pub approval_id: ApprovalId,
-    /// Who decides with it.
+    /// The person who decides with the link.
     pub person: Person,
-    /// The form of the payload that it decides: when that is revised, make another link.
+    /// Hash of the payload that the link decides. After a revision of the payload, create another
+    /// link.
     pub payload_sha256: PayloadHash,
-    /// What it is good for now.
+    /// State of the link at the time of the answer.
     pub state: LinkState,
-    /// The key that made it. When that key is revoked, so is the link.
+    /// The key that created the link. When that key is revoked, so is the link.
     pub created_by: KeyId,
-    /// When it was made.
+    /// When the link was created.
     pub created_at: DateTime<Utc>,
-    /// From then on it opens nothing.
+    /// When the link expires; it opens nothing from then on.
     pub expires_at: DateTime<Utc>,
-    /// Since then it opens nothing; `null`: it was not revoked.
+    /// When the link was revoked; it opens nothing from then on. `null`: it was not revoked.
     pub revoked_at: Option<DateTime<Utc>>,
-    /// When the person decided with it; `null`: not yet.
+    /// When the person decided with the link; `null`: not yet.
     pub used_at: Option<DateTime<Utc>>,
-    /// What the person decided with it.
+    /// Verdict of the decision with this link; `null`: none yet.
     pub verdict: Option<Verdict>,
 }
 
@@ -103,13 +104,13 @@ impl ApprovalLink {
     }
 }
 
-/// A link to be made.
+/// Request to create a decision link.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewLink {
-    /// Who will decide with it. Nobody who is `excluded` from the approval.
+    /// The person who will decide with the link; not one of the `excluded` of the approval.
     pub person: Person,
-    /// After how many seconds it ends; absent: three days. At most thirty days.
+    /// Lifetime of the link in seconds, at most thirty days; absent: three days.
     #[serde(default)]
     #[schema(example = 259_200, minimum = 1, maximum = 2_592_000)]
     pub expires_in_seconds: Option<u64>,
@@ -126,14 +127,13 @@ impl NewLink {
     }
 }
 
-/// A link and its token, which is shown this once.
+/// A link with its token. The token is shown only in this answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct IssuedLink {
-    /// The link.
+    /// The link that was created.
     pub link: ApprovalLink,
-    /// What to send to the person, after the address under which people reach this service. Send it to
-    /// nobody else: its holder decides as this person. It is stored nowhere and cannot be shown
-    /// again.
+    /// Path to send to the person, after the public address of this service. Send it to nobody
+    /// else: its holder decides as this person. It is not stored and cannot be shown again.
     #[schema(example = "/decide/msl_<public>_<secret>")]
     pub path: String,
     /// The last part of `path`.
@@ -142,11 +142,11 @@ pub struct IssuedLink {
 }
 
 impl App {
-    /// Makes a link for a person to decide an approval that waits.
+    /// Creates a link with which a person decides a pending approval.
     ///
     /// # Errors
-    /// `invalid`; `not_found`; `already_decided`; `separation_of_duties` when caller or person is
-    /// excluded; `link_refused` when a link is not enough.
+    /// `invalid`; `not_found`; `already_decided`; `separation_of_duties` if the caller or the
+    /// person is excluded; `link_refused` if the approval needs more than a link.
     pub async fn create_approval_link(
         &self,
         caller: &OperatorCaller,
@@ -188,7 +188,7 @@ impl App {
         Ok(rows.into_iter().map(|row| ApprovalLink::of(row, tx.now)).collect())
     }
 
-    /// One link of an approval.
+    /// Reads one link of an approval.
     ///
     /// # Errors
     /// `not_found`.
@@ -215,7 +215,7 @@ impl App {
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let about = views::about(unit.tx(), approval).await?;
-        // Only a link of this approval.
+        // Refuses a link of another approval.
         read(unit.tx(), approval, link).await?;
         let fresh = store::approvals::links::revoke(unit.tx(), link).await?;
         let revoked = read(unit.tx(), approval, link).await?;
@@ -268,7 +268,7 @@ async fn issue(
     Ok(IssuedLink { link, path: format!("/decide/{token}"), token })
 }
 
-/// Whether the person for whom a link is made may decide.
+/// Refuses a link for an excluded person.
 fn separate_person(excluded: &[Excluded], person: &Person) -> std::result::Result<(), Refusal> {
     let decider = Decider { key: None, person: Some(person.clone()) };
     separate(excluded, &decider).map_err(|_| {
@@ -279,7 +279,7 @@ fn separate_person(excluded: &[Excluded], person: &Person) -> std::result::Resul
     })
 }
 
-/// The event of a link. Never its token.
+/// The event of a link, without its token.
 fn event(kind: Kind, about: About, link: &ApprovalLink) -> NewRow {
     let About { kind: asked, goal_id, task_id } = about;
     NewRow::new(kind).goal(goal_id).task(task_id).approval(link.approval_id).data(json!({

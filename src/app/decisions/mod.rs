@@ -1,8 +1,8 @@
 //! Decisions of people.
 //!
-//! A decision and its effect are one transaction: there is no moment at which something is
-//! approved and still waits. The pending state is the guard: a second decision is refused and
-//! changes nothing. So is the payload's hash: a decision about another payload is refused.
+//! A decision and its effect are one transaction, so nothing is ever approved and still waiting.
+//! The pending state is the guard: a second decision is refused and changes nothing. A decision
+//! that names the hash of another payload is refused too.
 
 pub mod by_link;
 pub(in crate::app) mod effects;
@@ -43,11 +43,11 @@ use request::DecisionRequest;
 use votes::Cast;
 
 impl App {
-    /// Decides what waits for a person, or votes on it, as its policy says.
+    /// Decides an approval, or votes on it, according to its policy.
     ///
     /// # Errors
-    /// `not_found`, `already_decided`, `separation_of_duties`, `payload_changed`, `not_an_approver`,
-    /// `already_voted`, `invalid`; nothing is changed then.
+    /// `not_found`, `already_decided`, `separation_of_duties`, `payload_changed`,
+    /// `not_an_approver`, `already_voted`, `invalid`; nothing was changed then.
     pub async fn decide(
         &self,
         caller: &OperatorCaller,
@@ -65,7 +65,7 @@ impl App {
         Ok(decided)
     }
 
-    /// Begins a unit of work to decide something of a kind, if the request makes sense for it.
+    /// Begins the unit of work of a decision, if the request is valid for the kind of approval.
     ///
     /// # Errors
     /// `invalid`.
@@ -80,7 +80,8 @@ impl App {
         self.begin_about(workspace, actor, kind).await
     }
 
-    /// Begins the transaction of a decision about a kind. One that raises a limit runs alone.
+    /// Begins the unit of work of a decision on this kind of approval; exclusive if it raises a
+    /// limit.
     pub(in crate::app) async fn begin_about(
         &self,
         workspace: WorkspaceId,
@@ -99,7 +100,7 @@ impl App {
 /// Decides in a unit of [`App::begin_to_decide`], with a key or by a link.
 ///
 /// # Errors
-/// As [`App::decide`]; then nothing of the unit may be committed.
+/// Those of [`App::decide`]; the unit must not be committed then.
 pub(super) async fn decide_as(
     unit: &mut Unit,
     about: About,
@@ -130,14 +131,14 @@ pub(super) async fn decide_as(
     views::read(unit.tx(), approval).await
 }
 
-/// Whether an answer is what the question asked for.
+/// Refuses an answer that does not match the answer schema.
 pub(super) fn fits(facts: &ApprovalFacts, answer: Option<&Value>) -> Result<()> {
     let (Some(schema), Some(answer)) = (&facts.answer_schema, answer) else { return Ok(()) };
     let form: AnswerSchema = serde_json::from_value(schema.clone()).map_err(corrupt)?;
     Ok(form.validate(answer).map_err(Refusal::invalid)?)
 }
 
-/// Stores the decision on an approval that is locked.
+/// Stores the decision on a locked approval.
 async fn record(
     unit: &mut Unit,
     facts: &ApprovalFacts,

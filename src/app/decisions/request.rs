@@ -1,4 +1,4 @@
-//! The decision that a person sends.
+//! The request body of a decision.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,49 +15,51 @@ use crate::domain::{
     states::{ApprovalKind, ApprovalState},
 };
 
-/// A decision.
+/// A decision, or a vote, on an approval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DecisionRequest {
-    /// `approve` or `reject`; for a question of kind `input`: `answer`, `decline` or `reject`.
+    /// `approve` or `reject`; for the kind `input`: `answer`, `decline` or `reject`.
     pub decision: Verdict,
-    /// The `payload_sha256` of what you read: you decide exactly that. When the payload was revised
-    /// meanwhile, nothing is decided, and the answer is `payload_changed`.
+    /// The `payload_sha256` that you read. If the payload was revised meanwhile, nothing is decided
+    /// and the refusal is `payload_changed`.
     #[schema(example = "74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b")]
     pub payload_sha256: PayloadHash,
-    /// Why; needed to reject. The next attempt reads it. At most 16 KiB.
+    /// Reason of the decision; required to reject. Shown to the next attempt. At most 16 KiB.
     #[serde(default)]
     #[schema(example = "the migration has no down script")]
     pub reason: Option<String>,
-    /// The answer to a question: what its `answer_schema` asks for, else any JSON, at most 256 KiB.
+    /// Answer to an approval of kind `input`: in the format of its `answer_schema`, or any JSON
+    /// without one; at most 256 KiB.
     #[serde(default)]
     #[schema(example = json!("use the staging account"))]
     pub answer: Option<Value>,
-    /// With `approve`: yes, in this form. Checked like the original, and its next revision from then
-    /// on: the tasks of a plan, what an agent wants to do, `proposed` of a budget.
+    /// With `approve`: an edited payload to approve instead. Checked like the original, and stored
+    /// as its next revision: the tasks of a plan, the payload of an action, `proposed` of a budget.
     #[serde(default)]
     #[schema(example = json!({"command": "drop table users_old cascade"}))]
     pub payload: Option<Value>,
-    /// The approver in whose place you vote, by a delegation of the approval's policy. Left out: your
-    /// own, or that of the only one who lets you.
+    /// The approver whom you represent, by a delegation of the approval's policy. Absent: yourself,
+    /// or the only approver who delegated to you.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "alice@example.com")]
     pub in_place_of: Option<Person>,
-    /// With `approve` of a result: the required criteria for which there is no evidence, each with why
-    /// it is let go. All of them must be named, and no other.
+    /// With `approve` of a result: every required criterion without evidence, each with the reason
+    /// for the waiver. None may be missing, and no other may be named.
     #[serde(default)]
     pub waive: Vec<Waiver>,
-    /// With `reject` of a result: what the next attempt is told, point by point. At most 500.
+    /// With `reject` of a result: feedback for the next attempt, point by point; at most 500
+    /// points.
     #[serde(default)]
     pub feedback: Vec<FeedbackPoint>,
-    /// What becomes of a task whose results were rejected as often as may be: needed when the approval
+    /// Next step of a task that reached its maximum of rejected results; required if the approval
     /// has `choices`.
     #[serde(default)]
     pub choice: Option<Choice>,
 }
 
 impl DecisionRequest {
-    /// A verdict about a payload, and nothing else.
+    /// A verdict on a payload, without further fields.
     #[must_use]
     pub fn new(decision: Verdict, payload_sha256: PayloadHash) -> Self {
         Self {
@@ -101,18 +103,18 @@ impl DecisionRequest {
         checks.finish()
     }
 
-    /// Whether it says yes, or answers.
+    /// Whether the verdict approves, answers or declines, and so does not reject.
     pub(in crate::app) fn approves(&self) -> bool {
         self.decision.state() != ApprovalState::Rejected
     }
 
-    /// What became of it, in words.
+    /// The reason of the decision; empty if none was given.
     pub(in crate::app) fn reason(&self) -> &str {
         self.reason.as_deref().unwrap_or_default()
     }
 }
 
-/// Notes what a decision says about a result that does not go together.
+/// Checks the fields about a result.
 fn check_review(checks: &mut Checks, kind: ApprovalKind, request: &DecisionRequest) {
     let said = review::Said {
         verdict: request.decision,

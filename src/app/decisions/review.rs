@@ -1,23 +1,23 @@
-//! The review loop: what a decision about a result does.
+//! The review loop: effects of decisions about results.
 //!
-//! - *Accepted*: every required criterion has evidence, or the decision waives it by its number. What is
-//!   waived is stored with who did it, when and why, and shown with the approval, the attempt and the
-//!   task from then on.
-//! - *Rejected*: the reason and the points of the feedback are stored with the attempt, and its
-//!   successor is told. That costs no try, and what it may use is what is left of the same budgets.
+//! - *Accepted*: every required criterion has evidence, or the decision waives it by its number. A
+//!   waiver is stored with the decider, the time and the reason, and shown with the approval, the
+//!   attempt and the task from then on.
+//! - *Rejected*: the reason and the feedback points are stored with the attempt and shown to the
+//!   next one. The rejection does not count as a try. The next attempt has what is left of the same
+//!   budgets.
 //! - *Rejected for the last time* (`max_rework`): the task is not sent back. It stays `reviewing`,
-//!   because its result still waits for a person, without a slot, a lease or a running deadline; a
-//!   second approval of the same result asks what is to become of it, and its decision must choose:
-//!   `accept` that result after all, `reassign` the task for one more round, `split` it into subtasks
-//!   after which there is one more round, or `cancel` it. When that round is rejected too, a person is
-//!   asked again.
+//!   because its result still waits for a person, without a slot, a lease or a running deadline. A
+//!   second approval of the same result asks for a choice: `accept` that result after all,
+//!   `reassign` the task for one more round, `split` it into subtasks followed by one more round,
+//!   or `cancel` it. If that round is rejected too, a person is asked again.
 //!
-//! With a policy several people vote: each says what it lacks when they accept a result, and what the
-//! deciding vote says has its effect. When nobody decides in time, a policy that then accepts accepts
-//! only what lacks nothing, and one that rejects cancels a task without a round left.
+//! With a policy several people vote. Each acceptance must name the missing evidence; the content
+//! of the deciding vote takes effect. On a timeout, a policy that accepts only accepts a result
+//! that lacks no evidence, and one that rejects cancels a task without a round left.
 //!
-//! A result that lacks evidence never comes here unless the task asks for a person: without one it is
-//! refused with `evidence_missing` when it is handed in, and the attempt goes on.
+//! A result that lacks evidence reaches a review only if the task requires one. Otherwise it is
+//! refused with `evidence_missing` on submission, and the attempt goes on.
 
 use serde_json::{Value, json};
 
@@ -50,8 +50,8 @@ use crate::{
     },
 };
 
-/// Refuses a decision about a result that does not fit it; also one that is only a vote, so that
-/// everybody who accepts a result has named what it lacks.
+/// Refuses a decision that does not fit the result. Applies to every vote, so each acceptance names
+/// the missing evidence.
 ///
 /// # Errors
 /// `invalid`, `evidence_missing`.
@@ -73,7 +73,7 @@ pub(in crate::app) async fn admit(
     Ok(check_feedback(&criteria, &request.feedback)?)
 }
 
-/// Adds to the event of a decision what is special about one of a result.
+/// Adds the details of a result's decision to its event data.
 pub(in crate::app) fn describe(data: &mut Value, request: &DecisionRequest) {
     if !request.waive.is_empty() {
         let numbers: Vec<i16> = request.waive.iter().map(|waiver| waiver.criterion).collect();
@@ -84,13 +84,13 @@ pub(in crate::app) fn describe(data: &mut Value, request: &DecisionRequest) {
     }
 }
 
-/// A result that is decided about: the rows of its goal, task and approval are held.
+/// A decision about a result: the rows of its goal, task and approval are locked.
 struct Review<'a> {
     facts: &'a ApprovalFacts,
     goal: &'a GoalFacts,
     task: TaskFacts,
     attempt: AttemptId,
-    /// Who handed it in.
+    /// The holder of the attempt that submitted it.
     holder: Holder,
     request: &'a DecisionRequest,
 }
@@ -98,7 +98,7 @@ struct Review<'a> {
 /// Applies a decision about a result.
 ///
 /// # Errors
-/// `invalid`, `evidence_missing`; what subtasks and reassignments are refused for.
+/// `invalid`, `evidence_missing`; the refusals of subtasks and reassignments.
 pub(in crate::app) async fn decide(
     unit: &mut Unit,
     facts: &ApprovalFacts,
@@ -157,8 +157,8 @@ async fn reject(unit: &mut Unit, review: Review<'_>) -> Result<()> {
     }
 }
 
-/// Asks a person to choose what becomes of a task without a round left. The approval shows the same
-/// result again, with the last feedback.
+/// Requests a choice about a task without a round left. The approval shows the same result again,
+/// with the last feedback.
 async fn ask(unit: &mut Unit, review: &Review<'_>, reworks: i32) -> Result<()> {
     let Review { facts, goal: _, task, attempt, holder: _, request } = review;
     let mut payload = facts.payload.clone().unwrap_or_else(|| json!({}));
@@ -207,7 +207,7 @@ async fn one_more_round(unit: &mut Unit, task: &TaskFacts) -> Result<()> {
     Ok(store::approvals::reviews::set_reworks(unit.tx(), task.task_id, reworks).await?)
 }
 
-/// Stores what was said of the result, for the next attempt.
+/// Stores the reason and feedback for the next attempt.
 async fn say(unit: &mut Unit, review: &Review<'_>) -> Result<()> {
     let request = review.request;
     let attempt = review.attempt;
@@ -215,7 +215,7 @@ async fn say(unit: &mut Unit, review: &Review<'_>) -> Result<()> {
     Ok(store::approvals::reviews::add_feedback(unit.tx(), attempt, reason, &points).await?)
 }
 
-/// Why a task goes on, or ends, without its result: somebody said no, or nobody said yes in time.
+/// The recorded reason for a task without an accepted result: rejected, or timed out.
 fn not_accepted(request: &DecisionRequest) -> String {
     format!("its result was not accepted: {}", request.reason())
 }

@@ -1,8 +1,7 @@
-//! Putting what is asked in another form, while it waits or by approving it with edits.
+//! Revising the payload of an approval, while it is pending or by approving it with edits.
 //!
-//! A payload is checked like the original before it takes its place, and what it was before is kept.
-//! A plan that is edited becomes another plan of the goal, so that the one that was proposed can
-//! still be read.
+//! A new payload is checked like the original, and the old one is kept. An edited plan becomes
+//! another plan of the goal, so the proposed one can still be read.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -35,46 +34,47 @@ use crate::{
     },
 };
 
-/// Another form of what is asked.
+/// A revision of an approval's payload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReviseRequest {
-    /// The `payload_sha256` of what you read: only that is replaced.
+    /// The `payload_sha256` that you read. If the payload was revised meanwhile, nothing is
+    /// replaced and the refusal is `payload_changed`.
     #[schema(example = "74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b")]
     pub payload_sha256: PayloadHash,
-    /// What is to be decided from now on; checked like the original. At most 256 KiB.
+    /// The new payload; checked like the original. At most 256 KiB.
     #[schema(example = json!({"command": "drop table users_old"}))]
     pub payload: Value,
 }
 
-/// A form that the payload of an approval had before.
+/// A former payload of an approval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Revision {
-    /// Which form: the first is 1.
+    /// Number of the revision, from 1 for the original payload.
     #[schema(minimum = 1)]
     pub revision: i32,
-    /// What was to be decided.
+    /// The payload at that revision; `null` if it had none.
     pub payload: Option<Value>,
-    /// Its hash.
+    /// SHA-256 of the payload in canonical form, as a decision would have named it.
     pub payload_sha256: PayloadHash,
-    /// The key that replaced it.
+    /// The key that replaced it; `null`: it was replaced without a key.
     pub replaced_by: Option<KeyId>,
-    /// When it was replaced.
+    /// When the next revision replaced it.
     pub replaced_at: DateTime<Utc>,
 }
 
-/// The forms that the payload of an approval had before the present one.
+/// The former payloads of an approval, without the current one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Revisions {
-    /// Oldest first; empty when it was never revised.
+    /// Former payloads, oldest first; empty if the payload was never revised.
     pub items: Vec<Revision>,
 }
 
 impl App {
-    /// Puts what waits for a person in another form.
+    /// Replaces the payload of a pending approval.
     ///
     /// # Errors
-    /// `not_found`, `already_decided`, `payload_changed`, `invalid`; nothing is changed then.
+    /// `not_found`, `already_decided`, `payload_changed`, `invalid`; nothing was changed then.
     pub async fn revise(
         &self,
         caller: &OperatorCaller,
@@ -103,7 +103,7 @@ impl App {
         Ok(revised)
     }
 
-    /// What the payload of an approval was before it was revised.
+    /// Lists the former payloads of an approval.
     ///
     /// # Errors
     /// `not_found`.
@@ -125,11 +125,12 @@ fn view(row: RevisionRow) -> Revision {
     Revision { revision, payload, payload_sha256, replaced_by, replaced_at }
 }
 
-/// Puts another payload in the place of the present one; the approval is locked and pending. Returns
-/// what it is now.
+/// Replaces the payload of an approval that is locked and pending. Returns the approval's new
+/// facts.
 ///
 /// # Errors
-/// `invalid` and `plan_invalid`, when it would not have been accepted as the original either.
+/// `invalid` and `plan_invalid`, if the payload would not have been accepted as the original
+/// either.
 pub(in crate::app) async fn replace(
     unit: &mut Unit,
     facts: ApprovalFacts,
@@ -141,7 +142,7 @@ pub(in crate::app) async fn replace(
     let (payload, plan_id) = match facts.kind.traits().edit {
         Edit::Plan => {
             let tasks = plan::read(payload, "/payload")?;
-            // As stored, with the defaults that the request left out.
+            // In stored form, with defaults for absent fields.
             let document = json!(tasks);
             let plan = another_plan(unit, &facts, &document).await?;
             (document, Some(plan))
@@ -162,7 +163,7 @@ pub(in crate::app) async fn replace(
     })
 }
 
-/// The edited plan in the place of the one that was proposed.
+/// Stores the edited plan and supersedes the proposed one.
 async fn another_plan(unit: &mut Unit, facts: &ApprovalFacts, document: &Value) -> Result<PlanId> {
     let before = facts.plan_id.ok_or_else(|| Error::Corrupt("a plan without its plan".into()))?;
     let superseded = PlanState::Superseded;

@@ -1,9 +1,8 @@
-//! Votes: what one person says about an approval whose policy wants several, or certain ones.
+//! Votes on approvals with a policy.
 //!
-//! The approval's row is held from the first look to the end, so votes come one after the other, and
-//! exactly one of them decides. What it decides has its effect in the same transaction, as the decision
-//! of one person has; every other vote only counts. An approval without a policy knows no votes: any
-//! operator decides it.
+//! The approval's row is locked throughout, so votes are serialized and exactly one of them
+//! decides. The deciding vote has its effect in the same transaction, like a single decision; every
+//! other vote only counts. An approval without a policy has no votes: any operator decides it.
 
 use serde_json::json;
 
@@ -31,19 +30,19 @@ use crate::{
     },
 };
 
-/// What a vote came to.
+/// The outcome of a vote.
 #[derive(Debug)]
 pub(in crate::app) enum Cast {
-    /// More must agree.
+    /// The vote counts; more votes are needed.
     Counts,
-    /// It said before what it says now.
+    /// A repetition of an earlier vote; nothing changes.
     Again,
-    /// This is decided.
+    /// The vote decides the approval.
     Decides(Box<DecisionRequest>),
 }
 
-/// Casts the vote of somebody who may decide; the approval is locked and pending, and what is said is
-/// about exactly its payload.
+/// Casts a vote of a permitted decider. The approval is locked and pending, and the vote names its
+/// current payload.
 ///
 /// # Errors
 /// `not_an_approver`, `already_voted`, `invalid`.
@@ -117,7 +116,7 @@ pub(in crate::app) async fn cast(
     }
 }
 
-/// Whether a vote says what was said before. Why it was said does not matter.
+/// Accepts a repetition of the same vote and refuses a different one. Reasons are not compared.
 fn same(before: &Vote, new: &Vote) -> Result<Cast> {
     let mine = before.is_by(&new.decider);
     let said = |vote: &Vote| (vote.verdict, vote.answer, vote.in_place_of.clone());
@@ -132,9 +131,9 @@ fn same(before: &Vote, new: &Vote) -> Result<Cast> {
     Err(Refusal::new(Code::AlreadyVoted, detail).into())
 }
 
-/// Later stages may answer a question only as those before them did.
+/// Refuses an answer that differs from the one agreed on in the previous stage.
 fn same_answer(votes: &[Vote], new: &Vote) -> Result<()> {
-    // The last answer of a stage is the one that completed it.
+    // The last answer of a stage completed it.
     let agreed = votes.iter().rev().find(|vote| {
         vote.revision == new.revision
             && vote.place.stage + 1 == new.place.stage
@@ -186,7 +185,7 @@ fn record_event(unit: &mut Unit, facts: &ApprovalFacts, place: StagePosition, ta
     })));
 }
 
-/// Why it is decided: the deciding vote's reason, or everything that those said who are against it.
+/// The reason of the decision: that of the deciding vote, or those of all votes against it.
 fn reason(
     rows: &[VoteRow],
     place: StagePosition,
@@ -216,8 +215,8 @@ fn reason(
     }
 }
 
-/// What the votes decided, as one person would have said it. What the deciding vote says of a result
-/// counts, as far as it goes with the verdict.
+/// The votes' outcome as a single decision. Result fields of the deciding vote apply if its verdict
+/// is the outcome.
 fn ruling(
     verdict: Verdict,
     reason: Option<String>,
