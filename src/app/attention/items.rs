@@ -1,5 +1,4 @@
-//! What is said of each thing that waits for a person: why, in one sentence, and the request that
-//! clears it.
+//! The items of the attention list: cause, explanation, and the request that clears each.
 
 use std::collections::BTreeMap;
 
@@ -56,7 +55,7 @@ fn post(path: String, body: Value, what: impl Into<String>) -> AttentionAction {
     AttentionAction { method: "POST".to_owned(), path, headers, body, what: what.into() }
 }
 
-/// An edit of exactly the version that was seen.
+/// An edit with `If-Match` of the version in the list.
 fn patch(path: String, version: i32, body: Value, what: impl Into<String>) -> AttentionAction {
     let headers = BTreeMap::from([("If-Match".to_owned(), format!("\"v{version}\""))]);
     AttentionAction { method: "PATCH".to_owned(), headers, ..post(path, body, what) }
@@ -75,7 +74,7 @@ fn waits(count: i64) -> &'static str {
     if count == 1 { "waits" } else { "wait" }
 }
 
-/// A question, or what may not go on without a yes.
+/// The item of a pending approval.
 pub(in crate::app) fn approval(row: PendingApproval) -> AttentionItem {
     let (body, what) = ready_made::ready_made(&row);
     let PendingApproval {
@@ -114,7 +113,7 @@ pub(in crate::app) fn approval(row: PendingApproval) -> AttentionItem {
     }
 }
 
-/// A task that failed because its agents fell silent.
+/// The item of a task in quarantine: it failed because its agents lost their leases.
 pub(in crate::app) fn quarantined(row: Quarantined) -> AttentionItem {
     let Quarantined { task_id, goal_id, title, agent_id, lost_in_row, ended_at } = row;
     let what = "Says that somebody has found out why. The task stays failed: if its work is still \
@@ -134,7 +133,8 @@ pub(in crate::app) fn quarantined(row: Quarantined) -> AttentionItem {
     }
 }
 
-/// Ready tasks that nobody can do who is counted on; `could` are the agents that would be able.
+/// The item of ready tasks that no available agent can do. `could`: the capable agents that are
+/// unavailable.
 pub(in crate::app) fn unclaimable(
     set: &ShortSet,
     required: &[String],
@@ -167,7 +167,7 @@ pub(in crate::app) fn unclaimable(
     }
 }
 
-/// Ready tasks that are kept for an agent that is not counted on.
+/// The item of ready tasks that are kept for an unavailable agent.
 pub(in crate::app) fn kept(
     tasks: &KeptTasks,
     hindrance: Hindrance,
@@ -195,7 +195,7 @@ pub(in crate::app) fn kept(
     }
 }
 
-/// Why nobody does it: `which 3 agents could do: 1 frozen, 2 lost`.
+/// The reason, as a clause: `which 3 agents could do: 1 frozen, 2 not heard of`.
 fn lack(could: &[(Hindrance, &AbleAgent)]) -> String {
     if could.is_empty() {
         return "which no agent is registered for".to_owned();
@@ -217,7 +217,8 @@ fn lack(could: &[(Hindrance, &AbleAgent)]) -> String {
 fn register(required: &[String], first: Uuid) -> AttentionAction {
     let what = "Registers an agent that can do them; start it with the token of the answer. It is \
                 given ten minutes for that.";
-    // The end of an id is random: the name is new, and the same as long as this task is first.
+    // The end of an id is random, so the name is new; it stays the same as long as this task is
+    // first.
     let digits = first.simple().to_string();
     let name: String =
         required.iter().map(String::as_str).chain(["agent"]).collect::<Vec<_>>().join("-");
@@ -227,7 +228,7 @@ fn register(required: &[String], first: Uuid) -> AttentionAction {
     post("/v1/agents".to_owned(), body, what)
 }
 
-/// What would have an agent take the tasks; with the freeze that is to be lifted.
+/// The request that makes the agent available, and the freeze that it lifts.
 fn overcome(hindrance: Hindrance, agent: &AbleAgent) -> (AttentionAction, Option<FreezeId>) {
     let AbleAgent { agent_id, name, capabilities: _, state, version, heard_at: _, freeze_id } =
         agent;
@@ -266,10 +267,10 @@ fn lift(freeze: FreezeId, what: impl Into<String>) -> AttentionAction {
     post(format!("/v1/freezes/{freeze}/lift"), json!({"reason": "tasks wait under it"}), what)
 }
 
-/// A limit for which tasks wait.
+/// The item of a limit for which tasks wait.
 ///
 /// # Errors
-/// When what is stored cannot be read.
+/// If the stored limits cannot be read.
 pub(in crate::app) fn exhausted(row: ExhaustedLimit) -> Result<AttentionItem> {
     let ExhaustedLimit {
         limit_id,
@@ -319,7 +320,7 @@ pub(in crate::app) fn exhausted(row: ExhaustedLimit) -> Result<AttentionItem> {
     })
 }
 
-/// A freeze under which tasks wait.
+/// The item of a freeze under which tasks wait.
 pub(in crate::app) fn frozen(row: FreezeWaits) -> AttentionItem {
     let FreezeWaits { freeze_id, scope, scope_id, capability, mode, reason, set_at, waiting } = row;
     let place = match (scope, scope_id, &capability) {
@@ -353,7 +354,7 @@ pub(in crate::app) fn frozen(row: FreezeWaits) -> AttentionItem {
     }
 }
 
-/// A goal in which nothing changes.
+/// The item of a goal without changes.
 pub(in crate::app) fn stalled(row: RestingGoal, now: DateTime<Utc>) -> AttentionItem {
     let RestingGoal { goal_id, title, priority, deadline, version, since, open, ready, running } =
         row;

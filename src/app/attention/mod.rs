@@ -1,30 +1,31 @@
-//! Attention: everything that waits for a person, oldest and riskiest first, each with the one request
-//! that would clear it.
+//! Attention: everything that waits for a person, oldest and riskiest first, each with the one
+//! request that would clear it.
 //!
-//! It is read from the live tables, at one moment: nothing is written down when something begins to
-//! wait and nothing has to be struck off when it ends, so an item is there exactly as long as its
-//! cause. The exception is a task in quarantine: it has failed, terminal states absorb, and nothing
-//! that could still happen to it would clear it. It stays, also when its goal has ended, until an
-//! operator says that it was seen (`POST /v1/tasks/{task_id}/acknowledge`). Any other failure is told by
-//! the goal, which failed with it, and asks for nothing.
+//! The list is computed from the live tables in one snapshot. Nothing is stored when something
+//! begins to wait, so an item exists exactly as long as its cause. The exception is a task in
+//! quarantine: it has failed, terminal states are final, and no later event would clear it. Its
+//! item stays, even after the end of its goal, until an operator acknowledges it (`POST
+//! /v1/tasks/{task_id}/acknowledge`). Any other failed task fails its goal and needs no item.
 //!
-//! No cause is listed twice. What is listed is what one request clears: one set of capabilities and not
-//! each of its tasks, one limit, one freeze and not each goal below it. An exhausted budget about which
-//! people are asked is that approval; tasks under a freeze are not unclaimable; a goal is stalled only
-//! when none of the other kinds, and no time that has yet to come, says why nothing changes in it.
+//! No cause is listed twice, and an item is what one request clears: one set of capabilities
+//! instead of each of its tasks, one limit, one freeze instead of each goal under it. An exhausted
+//! budget with a pending approval is listed as that approval. Tasks under a freeze are not
+//! unclaimable. A goal is stalled only if no other item and no future time explains why it does not
+//! change.
 //!
 //! Decisions:
-//! - An agent that was registered or edited less than [`settings::LOST_AFTER`] ago is counted on as if
-//!   it had been heard of. So registering one clears the item, and when it was not started in that time
-//!   the item is back and says so.
-//! - Tasks that are kept for one agent wait for that one: they are an item of their own when it cannot be
-//!   counted on. An agent that was barred from one task is counted on for the others like it all the same.
-//! - A limit that only waits for what running attempts have set aside waits for no person.
-//! - For a goal in which tasks are ready and agents could do them the request raises its priority; for
-//!   one that nothing known can move it cancels it.
-//! - What the ready-made decision about an approval is: [`ready_made`].
+//! - An agent that was registered or edited less than [`settings::LOST_AFTER`] ago counts as
+//!   available. So registering one clears the item; if it is not started within that time, the item
+//!   is back and says so.
+//! - Tasks that are kept for one agent wait for it: they are an item of their own if it is not
+//!   available. An agent that is barred from one task still counts for other tasks with the same
+//!   requirements.
+//! - A limit that only waits for the reservations of running attempts needs no person.
+//! - If the tasks of a stalled goal are ready and agents could do them, the request raises the
+//!   goal's priority. Otherwise it cancels the goal.
+//! - The ready-made decision on an approval: see [`ready_made`].
 //!
-//! Web hooks that fail join when there are web hooks.
+//! Failing web hooks will be listed once there are web hooks.
 //!
 //! [`settings::LOST_AFTER`]: crate::domain::settings::LOST_AFTER
 
@@ -55,7 +56,7 @@ use crate::{
 pub use views::{AttentionAction, AttentionCounts, AttentionFilter, AttentionItem};
 
 impl App {
-    /// Up to `most` items after a place, and how many there are of each kind.
+    /// Up to `most` items after a place, and the number of items of each kind.
     pub async fn attention(
         &self,
         caller: &MonitorCaller,
@@ -86,18 +87,18 @@ impl App {
     }
 }
 
-/// Before every item.
+/// The place before every item.
 const FIRST: Place =
     Place { rank: DateTime::UNIX_EPOCH, kind: AttentionKind::Approval, id: uuid::Uuid::nil() };
 
-/// One look at a workspace at one moment.
+/// A view of a workspace in one snapshot.
 struct Look<'a> {
     tx: &'a mut Tx,
     scope: Scope<'a>,
 }
 
 impl Look<'_> {
-    /// The items of the kinds of which there are few: they are found whole.
+    /// All items of the kinds that are few per workspace; these are not paged in SQL.
     async fn whole(&mut self) -> Result<Vec<AttentionItem>> {
         let (scope, now) = (self.scope, self.tx.now);
         let (mut found, short) = self.unclaimable().await?;
@@ -113,8 +114,8 @@ impl Look<'_> {
         Ok(found)
     }
 
-    /// Ready tasks that nobody can do who is counted on, by what they require; and the keys of these
-    /// sets, wherever their tasks are.
+    /// Items of ready tasks that no available agent can do, one per set of required capabilities;
+    /// and the keys of these sets, regardless of the scope.
     async fn unclaimable(&mut self) -> Result<(Vec<AttentionItem>, Vec<String>)> {
         let wanted = rows::ready_capabilities(self.tx).await?;
         let kept = rows::kept(self.tx, self.scope).await?;
@@ -131,7 +132,7 @@ impl Look<'_> {
             .filter(|agent| hindered(agent).is_none())
             .map(|agent| agent.capabilities.as_slice())
             .collect();
-        // A fleet has many agents and few ways to be able.
+        // A fleet has many agents but few distinct sets of capabilities.
         able.sort_unstable();
         able.dedup();
         let short: Vec<(String, Vec<String>)> = wanted
@@ -169,7 +170,7 @@ impl Look<'_> {
     }
 
     async fn quarantined(&mut self, after: Place, most: i64) -> Result<Vec<AttentionItem>> {
-        // All of them have one risk, so their order is that of when they failed.
+        // All of them have the same risk, so they are ordered by the time of failure.
         let (rank, id) = after.within(AttentionKind::QuarantinedTask);
         let after = (rank + head_start(QUARANTINE_RISK), id);
         let found = rows::quarantined(self.tx, self.scope, after, most).await?;

@@ -1,10 +1,10 @@
-//! The ready-made decision about an approval: one that can be sent as it is and does no harm that the
-//! title does not speak of.
+//! The ready-made decision on an approval: it can be sent unchanged, and its title states every
+//! harm.
 //!
-//! What is asked is approved. A question is declined, because an answer made up here would be believed.
-//! A result that lacks evidence is sent back for it, because letting a criterion go takes a reason that
-//! only a person has. One that was sent back as often as may be is given to another agent for one more
-//! round: that neither takes a bad result nor gives up the work.
+//! An approval is approved. A question (kind `input`) is declined, because an invented answer would
+//! be believed. A result without required evidence is sent back, because a waiver needs a person's
+//! reason. A result at its maximum of rejections is reassigned to another agent for one more round:
+//! that neither accepts a bad result nor gives up the work.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use crate::{
     store::attention::PendingApproval,
 };
 
-/// The body of the decision, and what it does.
+/// The body of the decision, and its effect in words.
 pub(in crate::app) fn ready_made(row: &PendingApproval) -> (Value, &'static str) {
     if row.last_round {
         return another_round(row);

@@ -1,4 +1,4 @@
-//! What waits for a person, as it is shown.
+//! Wire types of the attention list.
 
 use std::collections::BTreeMap;
 
@@ -13,25 +13,25 @@ use crate::domain::{
     ids::{AgentId, ApprovalId, BudgetId, FreezeId, GoalId, LimitId, ProjectId, TaskId},
 };
 
-/// The one request that would clear an item. Sent exactly as it is, by an operator who may decide, it
-/// does; an approval whose policy wants several people is cleared by the last vote that it needs.
+/// The one request that would clear an item. It can be sent unchanged by an operator who may
+/// decide. If a policy asks several people, the last vote clears the item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttentionAction {
-    /// `POST` or `PATCH`.
+    /// HTTP method of the request: `POST` or `PATCH`.
     #[schema(example = "POST")]
     pub method: String,
-    /// The path with its ids.
+    /// Path of the request, with its ids filled in.
     #[schema(example = "/v1/approvals/01890a5d-ac96-774b-bcce-b302099a8057/decide")]
     pub path: String,
-    /// Headers to send beside the usual ones: `If-Match` where something is edited, so that nobody's
+    /// Headers to send in addition to the usual ones: `If-Match` for edits, so that no concurrent
     /// change is lost.
     #[schema(example = json!({"If-Match": "\"v3\""}))]
     pub headers: BTreeMap<String, String>,
-    /// A ready-made body. Read it before you send it: it decides or changes what it says.
+    /// A ready-made body. Read it before you send it: it is a decision or a change.
     #[schema(value_type = Object, example = json!({"decision": "approve",
         "payload_sha256": "74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b"}))]
     pub body: Value,
-    /// What it does, and what else may be done.
+    /// Effect of the request in words, and alternatives to it.
     #[schema(example = "Approves exactly what `payload` says; `reject` needs a `reason`.")]
     pub what: String,
 }
@@ -39,79 +39,82 @@ pub struct AttentionAction {
 /// Something that waits for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttentionItem {
-    /// What it is about: the id of an approval, a task, a limit, a freeze or a goal; for a set of
-    /// capabilities an id made of it, for tasks that are kept for an agent that agent's. With `kind` it is unique and stays the same while this waits.
+    /// Id of the subject: an approval, a task, a limit, a freeze, a goal, or the agent for which
+    /// tasks are kept; for a set of capabilities an id derived from it. Unique together with
+    /// `kind`, and stable while the item exists.
     pub id: Uuid,
-    /// What waits.
+    /// Kind of the subject; determines which of the ids are set.
     pub kind: AttentionKind,
-    /// Since when.
+    /// When it began to wait for a person.
     pub since: DateTime<Utc>,
-    /// How much harm waiting or a wrong decision could do: for an approval as the asker sees it;
-    /// `high` for a quarantine, a limit of a lifetime and a stalled goal whose deadline has passed;
-    /// `low` for a freeze; otherwise `medium`.
+    /// Possible harm of waiting or of a wrong decision. Approval: as its requester stated. `high`:
+    /// a quarantine, a lifetime limit, and a stalled goal past its deadline. `low`: a freeze.
+    /// Otherwise `medium`.
     pub risk: Risk,
-    /// One line.
+    /// Summary of the item: one line, for people.
     #[schema(example = "No live agent can do tasks that require gpu")]
     pub title: String,
-    /// Why it waits.
+    /// Explanation of the cause, in one or two sentences, for people.
     #[schema(example = "4 ready tasks require gpu, which no agent is registered for.")]
     pub detail: String,
-    /// How many tasks are held up by it, counted up to 1,000.
+    /// Number of tasks that wait for it, counted up to 1,000.
     #[schema(example = 4)]
     pub waiting_tasks: i64,
-    /// The goal that it is about; of several, that of the task which is first in line.
+    /// The goal concerned; of several, the goal of the first task in line. `null`: none in
+    /// particular.
     pub goal_id: Option<GoalId>,
-    /// The task; of several, the one that is first in line.
+    /// The task concerned; of several, the first in line. `null`: none in particular.
     pub task_id: Option<TaskId>,
-    /// The approval.
+    /// The approval to decide; `null` unless the kind is `approval`.
     pub approval_id: Option<ApprovalId>,
-    /// The agent that asked, fell silent last, or could do the tasks.
+    /// The agent that asked, lost its lease last, or could do the tasks; `null`: none.
     pub agent_id: Option<AgentId>,
-    /// The budget that is exhausted.
+    /// The exhausted budget; `null` if the item is not about a budget.
     pub budget_id: Option<BudgetId>,
-    /// The limit of the budget.
+    /// The exhausted limit of the budget; `null` if the item is not about a budget.
     pub limit_id: Option<LimitId>,
-    /// The freeze that keeps tasks, or the agent that could do them, from going on.
+    /// The freeze that stops the tasks, or the agent that could do them; `null`: none.
     pub freeze_id: Option<FreezeId>,
-    /// What the tasks require that no agent does.
+    /// Capabilities that the unclaimable tasks require; for tasks kept for an agent, the
+    /// capabilities of that agent. Empty for other kinds.
     #[schema(example = json!(["gpu"]))]
     pub capabilities: Vec<String>,
-    /// What would clear it.
+    /// The request that would clear the item.
     pub action: AttentionAction,
 }
 
 impl AttentionItem {
-    /// Where it is in the list.
+    /// Place of the item in the list.
     #[must_use]
     pub fn place(&self) -> Place {
         Place { rank: rank(self.since, self.risk), kind: self.kind, id: self.id }
     }
 }
 
-/// Number of items of each kind, regardless of the filter; each counted up to 1,000.
+/// Number of items of each kind, ignoring the filter by kind; each counted up to 1,000.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttentionCounts {
-    /// Approvals.
+    /// Number of pending approvals.
     pub approval: i64,
-    /// Tasks in quarantine.
+    /// Number of tasks in quarantine that were not acknowledged.
     pub quarantined_task: i64,
-    /// Sets of capabilities.
+    /// Number of sets of capabilities, and of agents with kept tasks, for which ready tasks wait.
     pub unclaimable_task: i64,
-    /// Limits.
+    /// Number of exhausted limits for which tasks wait.
     pub exhausted_budget: i64,
-    /// Freezes.
+    /// Number of freezes under which tasks wait.
     pub freeze: i64,
-    /// Goals.
+    /// Number of stalled goals.
     pub stalled_goal: i64,
 }
 
-/// Which items are listed.
+/// Filter of the attention list.
 #[derive(Debug, Clone, Default)]
 pub struct AttentionFilter {
     /// Only these kinds; empty: all.
     pub kinds: Vec<AttentionKind>,
-    /// Only what concerns this goal.
+    /// Only items of this goal.
     pub goal: Option<GoalId>,
-    /// Only what concerns goals of this project.
+    /// Only items of goals in this project.
     pub project: Option<ProjectId>,
 }

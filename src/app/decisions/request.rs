@@ -103,7 +103,7 @@ impl DecisionRequest {
         checks.finish()
     }
 
-    /// Whether the verdict approves, answers or declines, and so does not reject.
+    /// Whether the verdict approves or answers.
     pub(in crate::app) fn approves(&self) -> bool {
         self.decision.state() != ApprovalState::Rejected
     }

@@ -1,12 +1,12 @@
-//! Reports on spend: who used what, when a limit will be used up, and what a goal will cost.
+//! Reports on spend: usage by subject, forecasts of limits, and estimates of goals.
 //!
-//! A report sees a single moment and changes nothing. Reports read much, and the connections of the
-//! process belong to the agents' work: no more than [`AT_ONCE`] are made at a time, and further
-//! requests wait. What does not fit into one answer is refused and says what to narrow.
+//! A report reads one snapshot and changes nothing. Reports read much, and the database connections
+//! of a process belong to the agents' work, so at most [`AT_ONCE`] run at a time and further
+//! requests wait. A result that exceeds one answer is refused, with the filters that narrow it.
 //!
-//! Reports are about entries by the time at which they were stored, late ones too; budgets count by
-//! the time at which the attempt was started. So a report of a month and a budget of that month may
-//! differ by what was used across its ends.
+//! Reports count entries by the time they were stored, late ones included; budgets count by the
+//! start of the attempt. So a month's report and a month's budget may differ by usage across its
+//! ends.
 
 pub mod views;
 
@@ -47,27 +47,27 @@ use crate::{
 pub use crate::store::reports::DaySpend;
 pub use views::{BudgetForecast, GoalEstimate, LimitForecast, SpendRow, SpendTotal};
 
-/// How many reports a process makes at a time.
+/// Maximum number of reports in a process at a time.
 pub(super) const AT_ONCE: usize = 2;
 
-/// Which entries a report is about, and how it is grouped.
+/// Filter and grouping of a spend report.
 #[derive(Debug, Clone)]
 pub struct SpendAsk {
-    /// What its rows stand for.
+    /// Subject of the rows.
     pub group_by: GroupBy,
-    /// Where days begin; none: UTC.
+    /// Time zone of the days; `None`: UTC.
     pub time_zone: Option<String>,
-    /// When the entries were stored.
+    /// Range of storage times of the entries.
     pub span: Span,
-    /// Only of this project.
+    /// Only entries of this project.
     pub project: Option<ProjectId>,
-    /// Only of this goal.
+    /// Only entries of this goal.
     pub goal: Option<GoalId>,
-    /// Only of this agent.
+    /// Only entries of this agent.
     pub agent: Option<AgentId>,
-    /// Only of this task.
+    /// Only entries of this task.
     pub task: Option<TaskId>,
-    /// Only of this model.
+    /// Only entries of this model.
     pub model: Option<String>,
 }
 
@@ -92,16 +92,16 @@ impl SpendAsk {
     }
 }
 
-/// Everything that was used in a time, for billing tools.
+/// The complete usage of a time range, for billing tools.
 #[derive(Debug, Clone)]
 pub struct DayExport {
-    /// Whose it is.
+    /// The exported workspace.
     pub workspace: WorkspaceId,
-    /// Its beginning.
+    /// Begin of the range, inclusive.
     pub from: DateTime<Utc>,
-    /// Its end.
+    /// End of the range, exclusive.
     pub to: DateTime<Utc>,
-    /// What was used, by day, goal, agent, model and unit.
+    /// Usage by day, goal, agent, model and unit.
     pub days: Vec<DaySpend>,
 }
 
@@ -120,7 +120,7 @@ impl App {
         Ok(found)
     }
 
-    /// Up to `rows` rows of a report after `after`, each with its place in it, and the total of all.
+    /// Up to `rows` rows of a report after `after`, each with its place, and the total of all rows.
     ///
     /// # Errors
     /// `invalid`.
@@ -143,7 +143,7 @@ impl App {
     /// All rows of a report, and their total.
     ///
     /// # Errors
-    /// `invalid`, also when there are too many rows.
+    /// `invalid`, also if there are too many rows.
     pub async fn spend_export(
         &self,
         caller: &MonitorCaller,
@@ -160,10 +160,10 @@ impl App {
         Ok((rows.collect(), sum.into()))
     }
 
-    /// Everything that was used in a time.
+    /// The complete usage of a time range.
     ///
     /// # Errors
-    /// `invalid`, also when the time is too long or there are too many rows.
+    /// `invalid`, also if the range is too long or there are too many rows.
     pub async fn day_export(&self, caller: &MonitorCaller, span: Span) -> Result<DayExport> {
         let mut checks = Checks::new();
         let whole = span.whole(&mut checks);
@@ -180,7 +180,7 @@ impl App {
         Ok(DayExport { workspace, from, to, days })
     }
 
-    /// When the limits of a budget will be used up.
+    /// Forecasts when the limits of a budget will be exhausted.
     ///
     /// # Errors
     /// `invalid` without a budget; `not_found`.
@@ -201,7 +201,7 @@ impl App {
         forecast(&budget, &burned, now)
     }
 
-    /// What a goal will have used when it is done.
+    /// Estimates the total usage of a goal at its completion.
     ///
     /// # Errors
     /// `not_found`.
@@ -266,7 +266,7 @@ fn fare(
     })
 }
 
-/// Adds what the service measures itself; a unit of which nothing was used is left out.
+/// Adds the units measured by the service; a unit without usage is left out.
 fn measure(amounts: &mut Amounts, attempts: i64, wall_ms: i64) {
     if attempts > 0 {
         for (unit, measured) in [(ATTEMPTS, attempts), (WALL_MS, wall_ms)] {

@@ -1,4 +1,4 @@
-//! Reports as they are shown.
+//! Wire types of reports.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -18,102 +18,103 @@ use crate::{
     store::reports::{SpendGroup, SpendSum},
 };
 
-/// A row of a report on spend: what was used by one of the things that it is grouped by.
+/// A row of a spend report: the usage of one subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SpendRow {
-    /// What the row stands for: the id of an agent, goal, task or project; the model as agents have
-    /// reported it; the required capabilities, sorted and joined with commas (empty: none are
-    /// required); or the day. `null`: what belongs to no project, or was reported without a model.
+    /// Subject of the row: id of an agent, goal, task or project; model as reported by agents;
+    /// required capabilities, sorted and joined with commas (empty: none required); or day. `null`:
+    /// usage without a project, or reported without a model.
     #[schema(example = "01990f5c-7e2a-7c41-9d3b-2f60f0a1b2c3")]
     pub key: Option<String>,
-    /// The name of the agent or project, or the title of the goal or task; `null` for others.
+    /// Name of the agent or project, or title of the goal or task; `null` for other subjects.
     #[schema(example = "Ship the importer")]
     pub name: Option<String>,
-    /// What was used, by unit, rounded down. Units that the service measures itself are left out.
+    /// Usage by unit, rounded down; without the units measured by the service.
     #[schema(example = json!({"usd_micros": 47608895, "output_tokens": 912000}))]
     pub amounts: Amounts,
-    /// The money in US dollars, exactly: a decimal with at least two and at most twelve places.
+    /// Cost in US dollars, exact: a decimal with at least two and at most twelve places.
     #[schema(example = "47.608895")]
     pub usd: String,
-    /// How many attempts used something of it.
+    /// Number of attempts with any usage in this row.
     #[schema(example = 12, minimum = 0)]
     pub attempts: i64,
 }
 
-/// What was used by everything that a report is about, also by rows of other pages.
+/// Total usage of a report, including rows on other pages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SpendTotal {
-    /// What was used, by unit, rounded down. It can be a little more than the sum of the rows, each
-    /// of which is rounded down for itself.
+    /// Usage by unit, rounded down. May exceed the sum of the rows a little, because each row is
+    /// rounded down separately.
     #[schema(example = json!({"usd_micros": 102300120, "output_tokens": 2040000}))]
     pub amounts: Amounts,
-    /// The money in US dollars, exactly: the sum of all rows.
+    /// Cost in US dollars, exact: the sum of all rows.
     #[schema(example = "102.30012")]
     pub usd: String,
-    /// How many attempts used something. Less than the sum of the rows when an attempt is in
-    /// several of them, for example because it used two models.
+    /// Number of attempts with any usage. Less than the sum of the rows if an attempt is in several
+    /// of them, for example because it used two models.
     #[schema(example = 31, minimum = 0)]
     pub attempts: i64,
 }
 
-/// How the limits of a budget will fare if everything goes on as in the last 24 hours.
+/// Forecast for the limits of a budget at the rate of the last 24 hours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BudgetForecast {
-    /// The budget.
+    /// Id of the forecast budget: `GET /v1/budgets/{budget_id}`.
     pub budget_id: BudgetId,
-    /// What it limits.
+    /// Kind of the node that the budget limits.
     pub node: BudgetNode,
-    /// Which one.
+    /// Id of the node that the budget limits.
     pub node_id: Uuid,
-    /// The instant of the forecast: `burn_per_hour` is measured over the 24 hours before it.
+    /// Time of the forecast: `burn_per_hour` is measured over the 24 hours before it.
     pub at: DateTime<Utc>,
-    /// A line for each limit.
+    /// One forecast for each limit of the budget.
     pub limits: Vec<LimitForecast>,
 }
 
-/// How a limit will fare if everything goes on as in the last 24 hours.
+/// Forecast for a limit at the rate of the last 24 hours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LimitForecast {
-    /// The limit.
+    /// Id of the limit within its budget.
     pub limit_id: LimitId,
-    /// In which unit.
+    /// Unit of `limit`, `used` and `burn_per_hour`.
     #[schema(example = "usd_micros")]
     pub unit: String,
-    /// For how long it counts.
+    /// Period after which the limit renews.
     pub period: Period,
-    /// How much may be used.
+    /// Amount that may be used per period, in `unit`.
     #[schema(example = 5_000_000)]
     pub limit: i64,
-    /// What attempts that were started in the current period have used, rounded up. What running
-    /// attempts have set aside is not in it: see the budget.
+    /// Usage of attempts that started in the current period, rounded up. Excludes the reservations
+    /// of running attempts: see the budget.
     #[schema(example = 1_200_000)]
     pub used: i64,
-    /// When the current period began; for a lifetime 1970.
+    /// When the current period began; 1970 for a lifetime limit.
     pub starts_at: DateTime<Utc>,
-    /// When it ends, and the limit begins anew; `null`: never.
+    /// When the current period ends and the limit renews; `null`: never.
     pub ends_at: Option<DateTime<Utc>>,
-    /// What was used per hour over the last 24 hours, rounded, by everything that the limit is
-    /// above, whenever its attempts were started.
+    /// Usage per hour over the last 24 hours, rounded, of everything under the limit, including
+    /// attempts started in earlier periods.
     #[schema(example = 90_000)]
     pub burn_per_hour: i64,
-    /// When nothing will be left at this rate; `at` when nothing is left now. `null`: nothing was
-    /// used in the last 24 hours, or the limit begins anew before that.
+    /// When the limit will be exhausted at this rate; equal to `at` if nothing is left now. `null`:
+    /// no usage in the last 24 hours, or the limit renews before.
     #[schema(example = "2026-03-03T06:13:20Z")]
     pub exhausted_at: Option<DateTime<Utc>>,
 }
 
-/// What a goal will have used when it is done, by unit.
+/// Estimate of a goal's total usage at its completion, by unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GoalEstimate {
-    /// The goal.
+    /// Id of the estimated goal: `GET /v1/goals/{goal_id}`.
     pub goal_id: GoalId,
-    /// Its tasks that are done, without containers.
+    /// Number of its tasks that are done, without containers.
     #[schema(example = 12, minimum = 0)]
     pub tasks_done: i64,
-    /// Its tasks that have not ended, without containers.
+    /// Number of its tasks that have not ended, without containers.
     #[schema(example = 8, minimum = 0)]
     pub tasks_open: i64,
-    /// A line for each unit of which something was used or is expected, `wall_ms` and `attempts` too.
+    /// One estimate for each unit with actual or expected usage, including `wall_ms` and
+    /// `attempts`.
     pub units: Vec<UnitEstimate>,
 }
 

@@ -1,9 +1,9 @@
-//! What rules do, and what follows when a person answers.
+//! Actions of intervention rules, and effects of the answers to their questions.
 //!
-//! Each act is one transaction with its row and its event. A question takes a task that is worked on
-//! from its agent: the lease is worth nothing from then on, what the agent used it can still report, and
-//! the next holder of the task gets the last checkpoint. What cannot be parked, a goal or
-//! a task that waits for its subtasks, is asked about while it goes on.
+//! Each action is one transaction with its intervention row and its event. `ask` and `park` take a
+//! running task from its agent: the lease is void from then on, the agent can still report its
+//! usage, and the next holder gets the last checkpoint. A subject that cannot be parked (a goal, or
+//! a task that waits for its subtasks) goes on while the question is pending.
 
 use serde_json::{Value, json};
 
@@ -46,25 +46,26 @@ use crate::{
     },
 };
 
-/// Most agents of a goal that one nudge is for.
+/// Maximum number of agents of a goal that get one nudge.
 const NUDGED: i64 = 500;
-/// Characters of a sentence that the service makes up from a rule's name and what was found.
+/// Maximum length in characters of the generated sentence.
 const SENTENCE: usize = 500;
 
-/// What a rule acts about: an active goal, or a task of one, which are held.
+/// The subject of an action: an active goal or one of its tasks, locked.
 #[derive(Debug, Clone)]
 pub(in crate::app) struct Target {
     pub goal: GoalId,
-    /// The task, when the rule is about tasks.
+    /// The task, if the rule is about tasks.
     pub task: Option<TaskFacts>,
-    /// The attempt that runs.
+    /// The running attempt of the task.
     pub attempt: Option<AttemptId>,
 }
 
-/// Opens an intervention and acts; says `false` when the rule has one open about the same thing.
+/// Opens an intervention and acts. Returns `false` if the rule already has an open one about the
+/// same subject.
 ///
 /// # Errors
-/// When the database fails; then everything is to be taken back.
+/// On any error the whole unit must be rolled back.
 pub(in crate::app) async fn open(
     unit: &mut Unit,
     rule: &Rule,
@@ -121,7 +122,7 @@ pub(in crate::app) async fn open(
 const PARKED: &str = "An intervention rule has parked this task. Answer `continue` to have it offered \
                       again, or `cancel`.";
 
-/// What is said of a rule that acts, where nobody has written anything.
+/// The generated sentence for rules without a text of their own.
 fn sentence(rule: &Rule, finding: &Finding) -> String {
     format!("{}: {}", rule.name, finding.detail).chars().take(SENTENCE).collect()
 }
@@ -155,7 +156,7 @@ async fn freeze(
     Ok(())
 }
 
-/// What a person is asked.
+/// The question to a person.
 struct Question<'a> {
     title: &'a str,
     body: &'a str,
@@ -177,14 +178,14 @@ async fn ask(
         Some(task) => park(unit, task, &format!("waits for a person: {}", finding.detail)).await?,
         None => false,
     };
-    // Only what somebody had can be given to somebody else.
+    // Only a task that had an agent can be reassigned to another.
     let had = parked && had;
     let offered = |one: &&Choice| had || **one != Choice::Reassign;
     let choices = Choice::ALL.iter().filter(offered).map(|one| one.as_str().to_owned());
     let choices: Vec<String> = choices.collect();
     let approval: ApprovalId = unit.id();
     let question = NewApproval {
-        // Only what waits for the answer is asked about by its id: it comes back with the decision.
+        // Only a parked task is the approval's subject: the decision resumes it.
         task_id: about.filter(|_| parked),
         attempt_id: attempt.filter(|_| parked),
         title: question.title.to_owned(),
@@ -202,13 +203,13 @@ async fn ask(
     Ok(())
 }
 
-/// Has a task wait for a person; says whether it does.
+/// Parks a task until a person decides. Returns whether it is parked.
 async fn park(unit: &mut Unit, task: TaskFacts, reason: &str) -> Result<bool> {
     match (task.state, task.current_attempt) {
         (TaskState::Running, Some(attempt)) => {
             take(unit, task, attempt, reason).await.map(|()| true)
         }
-        // What was tried before waits for nothing but its backoff.
+        // A task that was tried before waits only for its backoff.
         (TaskState::Ready, _) | (TaskState::Waiting, Some(_)) => {
             let change = Change::of_task(task, Next::Park, reason.to_owned());
             cascade::apply(unit, vec![change]).await?;
@@ -226,7 +227,7 @@ async fn park(unit: &mut Unit, task: TaskFacts, reason: &str) -> Result<bool> {
     }
 }
 
-/// Takes a task from its agent.
+/// Ends the running attempt of a task.
 async fn take(unit: &mut Unit, task: TaskFacts, attempt: AttemptId, reason: &str) -> Result<()> {
     let held = locked(unit, &[attempt]).await?;
     let ending = rule::taken(&task);
@@ -234,7 +235,7 @@ async fn take(unit: &mut Unit, task: TaskFacts, attempt: AttemptId, reason: &str
     end(unit, vec![taken], Vec::new()).await
 }
 
-/// Has another agent have a task that runs or is offered.
+/// Offers a running or ready task to other agents.
 async fn reassign(unit: &mut Unit, task: TaskFacts, reason: &str) -> Result<()> {
     if task.state == TaskState::Running {
         return takeover::reassign_in(unit, task, None, reason).await;
@@ -242,7 +243,7 @@ async fn reassign(unit: &mut Unit, task: TaskFacts, reason: &str) -> Result<()> 
     takeover::bar_last(unit, &task, reason).await
 }
 
-/// Withdraws approvals whose subject has ended or whose rule has lost its reason.
+/// Cancels approvals whose subject has ended or whose rule's condition no longer holds.
 pub(in crate::app) async fn withdraw(unit: &mut Unit, questions: &[ApprovalId]) -> Result<()> {
     if questions.is_empty() {
         return Ok(());
@@ -255,8 +256,8 @@ pub(in crate::app) async fn withdraw(unit: &mut Unit, questions: &[ApprovalId]) 
     Ok(())
 }
 
-/// Does what a person answered to the question of a rule: the approval, its task and its goal are
-/// locked. Says `false` when no rule has asked.
+/// Applies the answer to a rule's question. The approval, its task and its goal are locked. Returns
+/// `false` if no rule asked.
 pub(in crate::app) async fn decided(
     unit: &mut Unit,
     facts: &ApprovalFacts,
@@ -288,14 +289,14 @@ pub(in crate::app) async fn decided(
 
 const CANCELLED: &str = "a person cancelled it when a rule asked";
 
-/// The choice of the person. A declined approval means `continue`, and so does the default of a policy
-/// that is none of the choices.
+/// The person's choice. A declined approval means `continue`, and so does a policy default that is
+/// none of the choices.
 fn choice(answer: Option<&Value>) -> Choice {
     let chosen = answer.and_then(|answer| answer["choice"].as_str()?.parse().ok());
     chosen.unwrap_or(Choice::Continue)
 }
 
-/// Closes interventions and tells so. Returns how many were open.
+/// Closes interventions and records each. Returns the number of those that were open.
 pub(in crate::app) async fn close(
     unit: &mut Unit,
     closings: &[(InterventionId, Closing)],

@@ -42,67 +42,67 @@ use crate::{
     },
 };
 
-/// How many examples an answer has.
+/// Maximum number of examples in an answer.
 const EXAMPLES: usize = 10;
-/// How long the time is when nothing is said.
+/// Length of the default time range.
 const DEFAULT: TimeDelta = TimeDelta::days(30);
-/// Goals that are active and have a deadline: of so many at most the critical path is computed.
+/// Maximum number of active goals with a deadline for which the critical path is computed.
 const PATHS: usize = 200;
 
-/// A rule to be tried on the history.
+/// Request to try a rule on the history.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DryRun {
-    /// The rule, as it would be made.
+    /// The rule to try, as it would be created.
     pub rule: NewRule,
-    /// Work that began from then on; left out: 30 days before `until`.
+    /// Only work that began at or after this time; absent: 30 days before `until`.
     #[serde(default)]
     pub from: Option<DateTime<Utc>>,
-    /// Work that began before then, and what happened to it by then; left out: until now.
+    /// Only work that began before this time, and its events up to then; absent: now.
     #[serde(default)]
     pub until: Option<DateTime<Utc>>,
 }
 
-/// What the rule would have caught.
+/// The work that a rule would have caught.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DryRunAnswer {
-    /// What was tried.
+    /// Condition of the rule that was tried.
     pub condition: Condition,
     /// Whether tasks or goals are counted.
     pub subject: Subject,
-    /// The beginning of the time.
+    /// Begin of the time range that was examined.
     pub from: DateTime<Utc>,
-    /// Its end.
+    /// End of the time range that was examined.
     pub until: DateTime<Utc>,
-    /// How many tasks or goals were looked at: those in the rule's scope that were worked on by attempts
-    /// which began in that time.
+    /// Number of tasks or goals that were examined: those in the rule's scope with an attempt that
+    /// began in the time range.
     #[schema(example = 1240, minimum = 0)]
     pub looked_at: i64,
-    /// How many of them the rule would have caught, each counted once.
+    /// Number of tasks or goals that the rule would have caught, each counted once.
     #[schema(example = 17, minimum = 0)]
     pub caught: i64,
-    /// Whether there was more than is looked at: then only the latest work was.
+    /// Whether the history exceeded the limit of a dry run; then only the latest work was examined.
     pub cut: bool,
-    /// Some of them, the latest first.
+    /// Examples of the caught tasks or goals, latest first; at most 10.
     pub examples: Vec<DryRunExample>,
 }
 
-/// Something that the rule would have caught.
+/// A task or goal that the rule would have caught.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DryRunExample {
-    /// The goal.
+    /// Id of the goal: `GET /v1/goals/{goal_id}`.
     pub goal_id: GoalId,
-    /// The task; `null` when the rule is about goals.
+    /// Id of the task; `null` if the rule is about goals.
     pub task_id: Option<TaskId>,
     /// When the condition first held; `null`: the history does not say.
     pub at: Option<DateTime<Utc>>,
-    /// What would have been found.
+    /// The finding in words, as the intervention would have stated it.
     #[schema(example = "3 attempts failed")]
     pub detail: String,
 }
 
 impl App {
-    /// Says what a rule would have caught. Nothing is stored.
+    /// Evaluates what a rule would have caught. Stores nothing.
     ///
     /// # Errors
     /// `invalid`.
@@ -118,7 +118,7 @@ impl App {
         let until = until.unwrap_or(now).min(now);
         let from = from.unwrap_or(until - DEFAULT);
         let workspace = caller.principal().workspace;
-        // Attempts that begin at this very moment are in it.
+        // Includes attempts that begin in this millisecond.
         let past =
             Past { workspace, from, until: until + TimeDelta::milliseconds(1), scope: &rule.scope };
         let Size { tasks, goals, attempts } =
@@ -159,7 +159,7 @@ fn check(asked: &DryRun) -> Result<()> {
     Ok(checks.finish()?)
 }
 
-/// The first finding of each task or goal: how many there are, and the latest of them.
+/// The first finding of each task or goal: their number, and the latest of them.
 fn judge(
     rule: &NewRule,
     moments: &[Moment],

@@ -1,4 +1,4 @@
-//! What is known of the tasks and goals that a rule may be about.
+//! Facts about the tasks and goals that rules examine.
 
 use std::collections::HashMap;
 
@@ -22,15 +22,15 @@ use crate::{
     },
 };
 
-/// What is known of a task or goal.
+/// The facts about one task or goal.
 #[derive(Debug, Clone)]
 pub(in crate::app) struct Known {
     pub facts: Facts,
-    /// The attempt that runs, of a task.
+    /// The running attempt of a task.
     pub attempt: Option<AttemptId>,
 }
 
-/// What a condition asks of tasks or goals, by their ids; those that have ended are left out.
+/// The facts that a condition examines, by the ids of the tasks or goals; ended ones are left out.
 pub(in crate::app) async fn gather(
     tx: &mut Tx,
     when: &When,
@@ -107,8 +107,8 @@ fn estimates(stored: Option<Value>) -> Result<Estimates> {
         .map_or_else(|| Ok(Estimates::new()), |json| serde_json::from_value(json).map_err(corrupt))
 }
 
-/// How long the rest of a goal takes at least. Each task is expected to take what
-/// [`crate::domain::report::estimate`] expects it to use, without what it already took.
+/// Length of the critical path of the goal's remaining work, in milliseconds. The expected time of
+/// each task is that of [`crate::domain::report::estimate`], less the time already spent.
 pub(in crate::app) async fn path_of(tx: &mut Tx, goal: GoalId) -> Result<i64> {
     let rows = store::rules::facts::rest_of(tx, goal).await?;
     let mean = store::rules::facts::mean_of_done(tx, goal).await?;

@@ -1,9 +1,8 @@
-//! Intervention rules: making, reading, editing and deleting them.
+//! Intervention rules: creating, reading, editing and deleting them.
 //!
-//! A rule acts from the answer of its making on, and not after the answer of its deleting: whoever acts
-//! holds the rule as it was read, and editors wait for that. What a rule did stays as it is when the rule
-//! is edited, switched off or deleted: questions are still decided and freezes still lifted by people;
-//! only what a nudge has open is closed.
+//! A rule acts from the answer of its creation until the answer of its deletion: an action locks
+//! the rule, and editors wait for it. Editing, disabling or deleting a rule does not undo its
+//! actions: people still decide its approvals and lift its freezes; only open nudges are closed.
 
 pub(in crate::app) mod act;
 pub mod dry_run;
@@ -31,10 +30,10 @@ pub use crate::store::rules::{RuleFilter, intervention_read::InterventionFilter}
 pub use views::{Intervention, NewRule, Rule, RuleChange};
 
 impl App {
-    /// Makes a rule.
+    /// Creates a rule.
     ///
     /// # Errors
-    /// `invalid`; `already_exists` when the name is taken.
+    /// `invalid`; `already_exists` if the name is taken.
     pub async fn create_rule(
         &self,
         caller: &AdminCaller,
@@ -64,7 +63,7 @@ impl App {
         self.conclude(unit, outcome).await
     }
 
-    /// One rule.
+    /// Reads one rule.
     ///
     /// # Errors
     /// `not_found`.
@@ -115,7 +114,7 @@ impl App {
         Ok(edited)
     }
 
-    /// Deletes a rule. What it did stays.
+    /// Deletes a rule. Its interventions stay.
     ///
     /// # Errors
     /// `not_found`, `precondition_failed`.
@@ -147,7 +146,7 @@ impl App {
         Ok(list.await?.into_iter().map(Intervention::from).collect())
     }
 
-    /// One intervention.
+    /// Reads one intervention.
     ///
     /// # Errors
     /// `not_found`.
@@ -165,7 +164,7 @@ impl App {
     }
 }
 
-/// Refuses what does not fit together, and a project that is not there.
+/// Refuses contradictory fields, and a project that does not exist.
 async fn check(unit: &mut Unit, new: &NewRule) -> Result<()> {
     new.check()?;
     let Some(project) = new.scope.project_id else { return Ok(()) };
@@ -199,7 +198,7 @@ fn text(new: &NewRule) -> Result<RuleText<'_>> {
     })
 }
 
-/// Locks a rule against edits, and against acting.
+/// Locks a rule against edits and actions, checks its version and reads it.
 async fn lock(unit: &mut Unit, rule: RuleId, version: Option<i64>) -> Result<Rule> {
     if !store::rules::lock(unit.tx(), rule).await? {
         return Err(Refusal::not_found("rule").into());

@@ -1,4 +1,4 @@
-//! Rules and what they did, as they are asked for and shown.
+//! Wire types of rules and interventions.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use crate::{
     store::rules::{RuleRow, intervention_read::InterventionRow},
 };
 
-/// A rule to be made.
+/// Request to create an intervention rule.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -23,20 +23,21 @@ use crate::{
     "then": {"ask": {"title": "An agent goes round in circles"}}, "cooldown_seconds": 600
 }))]
 pub struct NewRule {
-    /// One line, unique among the rules.
+    /// One line, unique among the rules of the workspace.
     #[schema(example = "looping agents", min_length = 1, max_length = 200)]
     pub name: String,
-    /// Whether it acts; left out: it does, from the answer on.
+    /// Whether the rule acts; absent: it does, from the answer on.
     #[serde(default = "on")]
     pub enabled: bool,
-    /// When it acts.
+    /// Condition on which the rule acts.
     pub when: When,
-    /// About which work; left out: about all.
+    /// The work that the rule examines; absent: all.
     #[serde(default)]
     pub scope: Scope,
-    /// What it does.
+    /// Action of the rule when its condition holds.
     pub then: Then,
-    /// How long it is silent about the same task or goal after what it did was closed.
+    /// Pause in seconds after an intervention was closed, during which the rule does not act on the
+    /// same task or goal.
     #[serde(default = "an_hour")]
     #[schema(minimum = 0, maximum = 2592000, default = 3600)]
     pub cooldown_seconds: i64,
@@ -60,7 +61,7 @@ impl NewRule {
         }
     }
 
-    /// Refuses what does not fit together.
+    /// Refuses contradictory fields.
     ///
     /// # Errors
     /// `invalid`, with every place.
@@ -70,35 +71,36 @@ impl NewRule {
         checks.finish()
     }
 
-    /// Notes everything that is wrong with the rule.
+    /// Adds every error of the rule to `checks`.
     pub(in crate::app) fn check_at(&self, checks: &mut Checks, at: &str) {
         checks.line(&pointer(at, "name"), &self.name, settings::NAME_CHARS);
         self.spec().check(checks, at);
     }
 }
 
-/// An edit of a rule; what is left out stays.
+/// An edit of a rule; absent fields keep their value.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RuleChange {
-    /// One line, unique among the rules.
+    /// New name: one line, unique among the rules of the workspace.
     #[schema(example = "looping agents", min_length = 1, max_length = 200)]
     pub name: Option<String>,
-    /// Whether it acts.
+    /// Whether the rule acts. Disabling it closes its open nudges.
     pub enabled: Option<bool>,
-    /// When it acts.
+    /// Condition on which the rule acts.
     pub when: Option<When>,
-    /// About which work.
+    /// The work that the rule examines.
     pub scope: Option<Scope>,
-    /// What it does.
+    /// Action of the rule when its condition holds.
     pub then: Option<Then>,
-    /// How long it is silent about the same task or goal after what it did was closed.
+    /// Pause in seconds after an intervention was closed, during which the rule does not act on the
+    /// same task or goal.
     #[schema(minimum = 0, maximum = 2592000)]
     pub cooldown_seconds: Option<i64>,
 }
 
 impl RuleChange {
-    /// What becomes of a rule.
+    /// The content of the rule after the edit.
     pub(in crate::app) fn of(&self, rule: Rule) -> NewRule {
         let Self { name, enabled, when, scope, then, cooldown_seconds } = self.clone();
         NewRule {
@@ -115,32 +117,33 @@ impl RuleChange {
 /// An intervention rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Rule {
-    /// Its id.
+    /// Id of the rule; stable for its life.
     pub id: RuleId,
-    /// Unique among the rules.
+    /// One line, unique among the rules of the workspace.
     #[schema(example = "looping agents")]
     pub name: String,
-    /// Whether it acts.
+    /// Whether the rule acts; set by operators.
     pub enabled: bool,
-    /// When it acts.
+    /// Condition on which the rule acts.
     pub when: When,
-    /// About which work.
+    /// The work that the rule examines.
     pub scope: Scope,
-    /// What it does.
+    /// Action of the rule when its condition holds.
     pub then: Then,
-    /// How long it is silent about the same task or goal after what it did was closed.
+    /// Pause in seconds after an intervention was closed, during which the rule does not act on the
+    /// same task or goal.
     #[schema(example = 3600)]
     pub cooldown_seconds: i64,
-    /// How many of its interventions are open.
+    /// Number of interventions of the rule that are open now.
     #[schema(example = 0, minimum = 0)]
     pub open_interventions: i64,
-    /// Rises with every edit; the `ETag`.
+    /// Version of the rule; rises by one with every edit; the `ETag`.
     pub version: i32,
-    /// The key that made it.
+    /// The key that created the rule; `null` if that had no key.
     pub created_by: Option<KeyId>,
-    /// When it was made.
+    /// When the rule was created.
     pub created_at: DateTime<Utc>,
-    /// When it was last edited.
+    /// When the rule was last edited.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -180,43 +183,43 @@ impl TryFrom<RuleRow> for Rule {
     }
 }
 
-/// What a rule did about a task or goal.
+/// One action of a rule on a task or goal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Intervention {
-    /// Its id.
+    /// Id of the intervention; stable for its life.
     pub id: InterventionId,
-    /// The rule.
+    /// Id of the rule; remains after the rule is deleted.
     pub rule_id: RuleId,
-    /// The name of the rule.
+    /// Name of the rule at the time of the answer.
     #[schema(example = "looping agents")]
     pub rule: String,
-    /// The version of the rule that acted.
+    /// Version of the rule at the time of its action.
     pub rule_version: i32,
     /// Whether it is about a task or a goal.
     pub subject: Subject,
-    /// The goal.
+    /// Id of the goal concerned; never changes.
     pub goal_id: GoalId,
-    /// The task; `null` when it is about the goal.
+    /// Id of the task concerned; `null` if the rule is about goals.
     pub task_id: Option<TaskId>,
-    /// The attempt that ran then.
+    /// The attempt that was running at that time; `null`: none, or the rule is about goals.
     pub attempt_id: Option<AttemptId>,
-    /// The condition that held.
+    /// Condition of the rule that held.
     pub condition: Condition,
-    /// What was found.
+    /// The finding in words, for people.
     #[schema(example = "its steps repeat: same_step")]
     pub detail: String,
-    /// What was done.
+    /// Action of the rule; never changes.
     pub action: Action,
-    /// The question that was asked.
+    /// The approval that the rule requested; `null` for actions without an approval.
     pub approval_id: Option<ApprovalId>,
-    /// The freeze that was set.
+    /// The freeze that the rule set; `null` for other actions.
     pub freeze_id: Option<FreezeId>,
-    /// When the rule acted.
+    /// When the rule acted and the intervention was opened.
     pub opened_at: DateTime<Utc>,
-    /// When it was closed; `null`: it is open, and the rule does nothing more about this.
+    /// When it was closed; `null`: it is open, and the rule does not act on the same subject again.
     pub closed_at: Option<DateTime<Utc>>,
-    /// How it was closed. What was `decided` or `lifted` counts as answered: the rule acts again only
-    /// when it has become worse.
+    /// Reason of the closing; `null` while it is open. After `decided` or `lifted` the rule acts
+    /// again only if the finding is worse.
     pub closing: Option<Closing>,
 }
 
