@@ -1,32 +1,32 @@
-//! Commands that wait for each other's transactions are done together.
+//! Batches of concurrent commands.
 //!
-//! While a batch is at the database, what is submitted meanwhile collects and becomes the next
-//! batch. On an idle service a command is a batch of one and waits for nothing; under load the
-//! batches grow by themselves, up to [`Limits::batch`]. A kind whose callers are in no hurry can have
-//! its batches begin [`Limits::apart`]: then they are fewer and larger, and still the first command
-//! after a pause waits for nothing, and a full batch for no more than the one before it.
+//! While one batch runs, further commands collect and become the next batch. On an idle service a
+//! command is a batch of one and waits for nothing; under load batches grow up to
+//! [`Limits::batch`]. A kind that may wait can space its batches by [`Limits::apart`]: they are
+//! fewer and larger. Even then the first command after a pause waits for nothing, and a full batch
+//! waits only for the previous one.
 //!
 //! Guarantees:
 //! - Every submitted command is answered exactly once, each with its own answer.
 //! - A batch holds commands of one [`Batched::Group`] only (a workspace, for example). Groups take
-//!   turns, so a busy one cannot keep the others out.
-//! - A group has one batch at work at a time. A second one beside it would want the same rows (the
-//!   goal that everybody works on, the totals) and wait for them, and both would be smaller: what a
-//!   batch costs is mostly what any batch costs.
-//! - At most [`Limits::in_flight`] batches of a kind are at work, and at most [`Limits::queue`]
-//!   commands wait; beyond that a command is refused as unavailable and not done.
-//! - A caller who goes away disturbs nobody. A command whose caller is gone before its batch starts
-//!   is not done; after that it is done like any other, and [`Batched::undelivered`] may take it
-//!   back.
-//! - A command that makes the database refuse a whole batch (say, an amount that overflows) hurts
-//!   only itself: that batch was rolled back, so its commands are done again one by one. After any
-//!   other failure, and after a panic, each command of the batch is told of it, because whether the
-//!   batch was committed is not known.
-//! - A batch that the database does not answer in time is given up: its callers are told so, and
-//!   the next batch has its place. Otherwise a few silent connections would stop a kind for good.
-//! - [`Coalescer::drain`] takes nothing more and returns when everything taken is answered.
+//!   turns, so a busy group cannot block the others.
+//! - A group has one running batch at a time. A second one would wait for the same rows (the
+//!   busiest goal, the totals), and both would be smaller, although the cost of a batch is mostly
+//!   fixed.
+//! - At most [`Limits::in_flight`] batches of a kind run, and at most [`Limits::queue`] commands
+//!   wait; beyond that a command is refused as unavailable and not executed.
+//! - A caller that goes away affects no other. If it is gone before its batch starts, its command
+//!   is not executed; after that the command is executed like any other, and
+//!   [`Batched::undelivered`] may undo it.
+//! - A command that makes the database reject a whole batch (an amount that overflows, say) fails
+//!   alone: the batch was rolled back, so its commands are executed again one by one. After any
+//!   other failure, and after a panic, every command of the batch gets the error, because it is
+//!   unknown whether the batch was committed.
+//! - A batch that the database does not answer in time is abandoned: its callers get an error, and
+//!   the next batch takes its place. Otherwise a few silent connections would block a kind forever.
+//! - [`Coalescer::drain`] accepts no more and returns after every accepted command is answered.
 //!
-//! Batches run on tasks of their own, so the future of a request may be dropped at any moment.
+//! Batches run on their own tasks, so the future of a request may be dropped at any moment.
 
 use std::{
     fmt,
@@ -50,32 +50,32 @@ mod tests;
 
 use queue::{Queue, Waiting};
 
-/// A kind of command that is done in batches.
+/// A kind of command that is executed in batches.
 pub trait Batched: Clone + Send + 'static {
-    /// What a batch needs to run: the app, or a part of it.
+    /// The context of a batch: the app, or a part of it.
     type Context: Clone + Send + Sync + 'static;
     /// Commands of different groups never share a batch.
     type Group: Clone + Eq + Hash + Send + Sync + 'static;
-    /// What one command is answered.
+    /// The answer to one command.
     type Answer: Send + 'static;
-    /// The name of the kind in metrics and logs.
+    /// Name of the kind in metrics and logs.
     const KIND: &'static str;
 
-    /// The group that this command belongs to.
+    /// The group of this command.
     fn group(&self) -> Self::Group;
 
-    /// Does a batch: one answer per command, in their order.
+    /// Executes a batch: one answer per command, in their order.
     ///
-    /// An error of the whole is returned only when nothing of the batch was committed, or when
-    /// that is not known.
+    /// Returns an error of the whole only if nothing of the batch was committed, or if that is
+    /// unknown.
     fn run(
         context: Self::Context,
         group: Self::Group,
         batch: Vec<Self>,
     ) -> impl Future<Output = Result<Vec<Result<Self::Answer>>>> + Send;
 
-    /// Takes back what a command did whose caller went away before its answer was there. Most
-    /// commands stand: the same request again gets the same answer.
+    /// Undoes a command whose caller went away before the answer. By default the command stands: a
+    /// repeated request gets the same answer.
     fn undelivered(
         _context: Self::Context,
         _answer: Self::Answer,
@@ -84,19 +84,18 @@ pub trait Batched: Clone + Send + 'static {
     }
 }
 
-/// How much is taken on.
+/// Limits of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Batches at work at once.
+    /// Maximum number of running batches.
     pub in_flight: usize,
-    /// Commands of one batch.
+    /// Maximum number of commands per batch.
     pub batch: usize,
-    /// Commands that wait for a batch.
+    /// Maximum number of waiting commands.
     pub queue: usize,
-    /// How long a batch may take.
+    /// Time limit of a batch.
     pub patience: Duration,
-    /// The least time from the beginning of a batch to that of the next of its group, unless that is
-    /// full.
+    /// Minimum time between the starts of two batches of a group, unless the second is full.
     pub apart: Duration,
 }
 
@@ -112,7 +111,7 @@ impl Default for Limits {
     }
 }
 
-/// Does commands of one kind in batches. Cheap to clone; clones share the queue.
+/// Executes commands of one kind in batches. Cheap to clone; clones share the queue.
 pub struct Coalescer<B: Batched> {
     shared: Arc<Shared<B>>,
 }
@@ -120,7 +119,7 @@ pub struct Coalescer<B: Batched> {
 struct Shared<B: Batched> {
     limits: Limits,
     queue: Mutex<Queue<B>>,
-    /// A group has enough for a full batch.
+    /// Notified when a group has enough commands for a full batch.
     filled: Notify,
     workers: TaskTracker,
 }
@@ -162,11 +161,10 @@ impl<B: Batched> Coalescer<B> {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Has `command` done in a batch with its neighbours and waits for its answer.
+    /// Executes `command` in a batch and returns its answer.
     ///
     /// # Errors
-    /// What the command or its batch is refused or fails with; `Unavailable` when the queue is full
-    /// or the service stops.
+    /// Those of the command or its batch; `Unavailable` if the queue is full or the service stops.
     pub async fn submit(&self, context: &B::Context, command: B) -> Result<B::Answer> {
         let (caller, answer) = oneshot::channel();
         let group = command.group();
@@ -187,7 +185,7 @@ impl<B: Batched> Coalescer<B> {
         answer.await.unwrap_or_else(|_| Err(stopping()))
     }
 
-    /// Takes nothing more, and returns when everything taken is answered.
+    /// Accepts no more commands, and returns after every accepted one is answered.
     pub async fn drain(&self) {
         self.shared.queue().open = false;
         self.shared.workers.close();
@@ -200,8 +198,8 @@ impl<B: Batched> Shared<B> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next batch, after that of `done`; or nothing when nothing waits that could be done now.
-    /// Then the worker that asked is done.
+    /// The next batch, after that of `done`. `None` if no waiting command can run now; the calling
+    /// worker ends then.
     fn next(&self, done: Option<B::Group>) -> Option<(B::Group, Vec<Waiting<B>>)> {
         let mut queue = self.queue();
         if let Some(done) = done {
@@ -214,11 +212,11 @@ impl<B: Batched> Shared<B> {
         next
     }
 
-    /// Returns when a group has rested, or has enough for a full batch.
+    /// Returns after the rest of a group, or as soon as it has enough commands for a full batch.
     async fn rest(&self, group: &B::Group, rest: Duration) {
         let mut over = pin!(tokio::time::sleep(rest));
         loop {
-            // In line before it looks, so that no full batch is missed.
+            // Registered before the check, so that no full batch is missed.
             let mut filled = pin!(self.filled.notified());
             filled.as_mut().enable();
             if self.queue().waits(group) >= self.limits.batch {
@@ -231,7 +229,7 @@ impl<B: Batched> Shared<B> {
         }
     }
 
-    /// A group has rested; says whether one more worker should start.
+    /// Ends the rest of a group; returns whether another worker should start.
     fn has_rested(&self, group: &B::Group) -> bool {
         let mut queue = self.queue();
         queue.at_work.remove(group);
@@ -263,7 +261,7 @@ async fn work<B: Batched>(shared: Arc<Shared<B>>, context: B::Context) {
     }
 }
 
-/// Keeps a group as if its batch were still at work; its worker goes on to others.
+/// Blocks a group as if its batch were still running; its worker continues with others.
 fn let_rest<B: Batched>(
     shared: &Arc<Shared<B>>,
     context: &B::Context,
@@ -279,7 +277,7 @@ fn let_rest<B: Batched>(
     });
 }
 
-/// One answer per command, whatever happens.
+/// One answer per command in every case.
 async fn answers<B: Batched>(
     context: &B::Context,
     group: &B::Group,
@@ -287,7 +285,7 @@ async fn answers<B: Batched>(
     patience: Duration,
 ) -> Vec<Result<B::Answer>> {
     let count = commands.len();
-    // Only what may have to be done again is kept; a batch of one is never.
+    // Kept for execution one by one; a batch of one is never repeated.
     let kept = if count > 1 { commands.clone() } else { Vec::new() };
     match attempt(context, group, commands, patience).await {
         Ok(answers) => answers,

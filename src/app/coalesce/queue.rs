@@ -1,4 +1,4 @@
-//! What waits for its batch, by group.
+//! The waiting commands, by group.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -9,28 +9,28 @@ use crate::app::{Error, Result};
 
 /// See the module.
 pub(super) struct Queue<B: Batched> {
-    /// What waits, by group. A group without waiting commands has no lane.
+    /// Waiting commands by group. A group without waiting commands has no lane.
     lanes: HashMap<B::Group, VecDeque<Waiting<B>>>,
-    /// The groups that have a lane, in the order of their turns.
+    /// The groups with a lane, in the order of their turns.
     turns: VecDeque<B::Group>,
-    /// The groups that have a batch at work, or rest after one.
+    /// The groups with a running batch, or resting after one.
     pub at_work: HashSet<B::Group>,
-    /// Commands that wait, of all groups.
+    /// Number of waiting commands of all groups.
     pub waiting: usize,
-    /// Workers that do batches.
+    /// Number of running workers.
     pub workers: usize,
-    /// Whether commands are taken.
+    /// Whether commands are accepted.
     pub open: bool,
 }
 
-/// A command, and who waits for its answer.
+/// A waiting command with its caller.
 pub(super) struct Waiting<B: Batched> {
     pub command: B,
     pub caller: oneshot::Sender<Result<B::Answer>>,
 }
 
 impl<B: Batched> Queue<B> {
-    /// An empty one that takes commands.
+    /// An empty queue that accepts commands.
     pub(super) fn open() -> Self {
         Self {
             lanes: HashMap::new(),
@@ -42,7 +42,7 @@ impl<B: Batched> Queue<B> {
         }
     }
 
-    /// Takes a command in; says whether one more worker should start.
+    /// Adds a command; returns whether another worker should start.
     pub(super) fn push(
         &mut self,
         group: B::Group,
@@ -67,12 +67,12 @@ impl<B: Batched> Queue<B> {
         Ok(more)
     }
 
-    /// How many commands of a group wait.
+    /// Number of waiting commands of a group.
     pub(super) fn waits(&self, group: &B::Group) -> usize {
         self.lanes.get(group).map_or(0, VecDeque::len)
     }
 
-    /// Up to `most` commands of the group whose turn it is, without those that nobody waits for.
+    /// Up to `most` commands of the group in turn, without those whose caller is gone.
     pub(super) fn pop(&mut self, most: usize) -> Option<(B::Group, Vec<Waiting<B>>)> {
         while let Some(group) = self.next_group() {
             let Some(lane) = self.lanes.get_mut(&group) else { continue };
@@ -98,7 +98,7 @@ impl<B: Batched> Queue<B> {
         None
     }
 
-    /// The first group in turn that has no batch at work.
+    /// The first group in turn without a running batch.
     fn next_group(&mut self) -> Option<B::Group> {
         let place = self.turns.iter().position(|group| !self.at_work.contains(group))?;
         self.turns.remove(place)

@@ -1,24 +1,25 @@
-//! Freezes: an operator stops a scope, and lifts that again.
+//! Freezes: an operator stops the work in a scope, and lifts the freeze again.
 //!
-//! Setting and lifting hold the workspace alone for a moment, so there is an exact cut through
-//! everything that agents do: what was under way has ended before, what comes after is judged by what is
-//! frozen then. A `stop` ends the attempts under it in the same transaction, so with its answer no lease
-//! is left that could be used, and the answer says whose they were. Their tasks may be claimed again
-//! after the last freeze over them is lifted, without a lost try, and what they had set aside goes back.
+//! Setting and lifting lock the workspace exclusively for a moment, so the cut through the agents'
+//! requests is exact: earlier requests have ended, later ones see the freeze. A `stop` ends the
+//! attempts under it in the same transaction: after its answer none of their leases is valid, and
+//! the answer names their holders. Their tasks can be claimed again after the last freeze over them
+//! is lifted. That costs no try, and their reservations are released.
 //!
-//! A freeze is state in the database and no message: nobody has to have heard of it, and a restart
-//! changes nothing. Agents at work hear of it with their next heartbeat, claims that wait are called when
-//! it is lifted.
+//! A freeze is state in the database and not a message: it applies to agents that do not know of
+//! it, and survives restarts. Running agents learn of it with their next heartbeat; waiting claims
+//! are woken when it is lifted.
 //!
 //! Decisions:
-//! - Freezes on the same scope do not replace each other. Two operators who stop the same goal have two
-//!   reasons, and when one of these is gone the other is not.
-//! - Stopped attempts are `released` and not `cancelled`: nothing was wrong with them or their task. As
-//!   any other that was ended they get `lease_lost`; `frozen` is for those who may go on after the lift.
-//! - An attempt that lost its lease may complete as long as nobody else has its task; under a `stop` it
-//!   may not.
-//! - Deadlines of tasks run on under a freeze: they are promises to people, who did not stop waiting.
-//! - People may decide, edit and cancel what is frozen.
+//! - Freezes on the same scope do not replace each other: two operators who stop the same goal have
+//!   two reasons, and each reason needs its own lift.
+//! - Stopped attempts are `released` and not `cancelled`, because neither they nor their task
+//!   failed. Like any ended attempt they get `lease_lost`; `frozen` is for attempts that may go on
+//!   after the lift.
+//! - An attempt with a lost lease may complete as long as no other has its task, but not under a
+//!   `stop`.
+//! - Deadlines of tasks continue under a freeze: they are promises to people, who keep waiting.
+//! - People may decide, edit and cancel frozen work.
 
 pub mod views;
 
@@ -48,14 +49,14 @@ use crate::{
 pub use crate::store::freezes::read::FreezeFilter;
 pub use views::{Freeze, FreezeDetail, Lift, NewFreeze};
 
-/// Most stopped attempts that an answer lists.
+/// Maximum number of stopped attempts in an answer.
 const LISTED: i64 = 200;
 
 impl App {
-    /// Sets a freeze, and ends what runs under it if it is a `stop`.
+    /// Sets a freeze, and with mode `stop` ends the running attempts under it.
     ///
     /// # Errors
-    /// `invalid`; `not_found` when there is no such thing to freeze.
+    /// `invalid`; `not_found` if the scope does not exist.
     pub async fn set_freeze(
         &self,
         caller: &OperatorCaller,
@@ -83,7 +84,7 @@ impl App {
         self.conclude(unit, outcome).await
     }
 
-    /// Lifts a freeze, and no other. Lifting a lifted freeze changes nothing.
+    /// Lifts one freeze. Lifting a lifted freeze changes nothing.
     ///
     /// # Errors
     /// `not_found`, `invalid`.
@@ -108,7 +109,7 @@ impl App {
         Ok(lifted)
     }
 
-    /// One freeze, with what it stopped.
+    /// Reads one freeze, with its stopped attempts.
     ///
     /// # Errors
     /// `not_found`.
@@ -142,7 +143,7 @@ async fn read(tx: &mut Tx, freeze: FreezeId) -> Result<FreezeDetail> {
     Ok(FreezeDetail { freeze: row.into(), stopped: stopped.into_iter().map(Into::into).collect() })
 }
 
-/// Sets a freeze that was checked; the unit holds the workspace alone.
+/// Sets a checked freeze; the unit holds the workspace exclusively.
 pub(super) async fn set(
     unit: &mut Unit,
     new: &NewFreeze,
@@ -171,7 +172,7 @@ pub(super) async fn set(
     Ok(freeze)
 }
 
-/// The event of a freeze, about what it is over.
+/// The event of a freeze, with the id of its scope.
 fn event(kind: Kind, freeze: &Freeze, reason: &str) -> NewRow {
     let event = NewRow::new(kind).data(json!({
         "freeze_id": freeze.id, "scope": freeze.scope, "scope_id": freeze.scope_id,
@@ -188,13 +189,13 @@ fn event(kind: Kind, freeze: &Freeze, reason: &str) -> NewRow {
     }
 }
 
-/// An attempt that is ended by a freeze, with its task.
+/// An attempt to be stopped, with its task.
 struct Stopped {
     attempt: AttemptFacts,
     task: TaskFacts,
 }
 
-/// Ends every attempt that runs under a freeze.
+/// Ends every running attempt under a freeze.
 async fn stop(unit: &mut Unit, freeze: FreezeId, reason: &str) -> Result<()> {
     let stopped = hold(unit, freeze).await?;
     if stopped.is_empty() {
@@ -213,8 +214,8 @@ async fn stop(unit: &mut Unit, freeze: FreezeId, reason: &str) -> Result<()> {
     end(unit, ends.collect(), Vec::new()).await
 }
 
-/// Locks what runs under a freeze: goals, tasks, attempts. Heartbeats go on beside this, and what
-/// nothing but they touch stays as it was found.
+/// Locks the goals, tasks and running attempts under a freeze. Heartbeats continue meanwhile; the
+/// fields that only they change may be outdated.
 async fn hold(unit: &mut Unit, freeze: FreezeId) -> Result<Vec<Stopped>> {
     let places = store::freezes::running_under(unit.tx(), freeze).await?;
     let Locked { goals: _, tasks, mut attempts } = locks::of_attempts(unit, &places).await?;

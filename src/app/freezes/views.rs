@@ -1,4 +1,4 @@
-//! Freezes as they are asked for and shown.
+//! Wire types of freezes.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -18,33 +18,34 @@ use crate::{
     },
 };
 
-/// A freeze to be set.
+/// Request to set a freeze.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"scope": "workspace", "mode": "stop", "reason": "the staging keys leaked"}))]
 pub struct NewFreeze {
-    /// What is frozen: `workspace`, everything; `project` and `goal`, all their tasks; `task`, it and
-    /// all tasks below it; `agent`, whatever it works on; `capability`, every task that requires it.
+    /// Kind of the scope: `workspace`, everything; `project` or `goal`, all of its tasks; `task`,
+    /// it and all tasks below it; `agent`, all of its work; `capability`, every task that requires
+    /// it.
     pub scope: FreezeScope,
-    /// Which project, goal, task or agent; left out for the workspace and for a capability.
+    /// Id of the project, goal, task or agent; absent for a workspace and for a capability.
     #[serde(default)]
     pub scope_id: Option<Uuid>,
-    /// The capability; only with the scope `capability`.
+    /// Name of the capability; only with the scope `capability`.
     #[serde(default)]
     #[schema(example = "deploy")]
     pub capability: Option<String>,
-    /// `drain`: no new claims, what runs goes on and may be completed. `pause`: besides, agents at work
-    /// are told to `pause`, and may begin nothing new. `stop`: besides, what runs is ended before the
-    /// answer; its leases are worth nothing from then on.
+    /// `drain`: no new claims; running attempts continue and may complete. `pause`: in addition,
+    /// running agents are told to `pause` and may begin nothing new. `stop`: in addition, running
+    /// attempts end before the answer, and their leases are void from then on.
     pub mode: FreezeMode,
-    /// Why, for everybody who finds it frozen; at most 1,000 characters.
+    /// Reason for the freeze, shown to everybody it affects; at most 1,000 characters.
     #[serde(default)]
     #[schema(example = "the staging keys leaked", max_length = 1000)]
     pub reason: String,
 }
 
 impl NewFreeze {
-    /// Refuses what does not fit together; returns the id of the scope, which a capability has not.
+    /// Refuses contradictory fields; returns the id of the scope, `None` for a capability.
     ///
     /// # Errors
     /// `invalid`, with every place.
@@ -80,11 +81,11 @@ impl NewFreeze {
     }
 }
 
-/// Why a freeze is lifted.
+/// Request to lift a freeze.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Lift {
-    /// For the record; at most 1,000 characters.
+    /// Reason for lifting it, for the journal; at most 1,000 characters.
     #[schema(example = "the keys were replaced", max_length = 1000)]
     pub reason: String,
 }
@@ -97,45 +98,45 @@ impl Lift {
     }
 }
 
-/// As long as the reason of a change of a budget may be.
+/// Same as for the reason of a budget change.
 const REASON_CHARS: usize = settings::TITLE_CHARS * 2;
 
-/// A stop that an operator has put on a scope.
+/// An operator's stop of a scope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Freeze {
-    /// Its id.
+    /// Id of the freeze; stable for its life.
     pub id: FreezeId,
-    /// What kind of thing is frozen.
+    /// Kind of the scope; never changes.
     pub scope: FreezeScope,
-    /// Which one; `null` for a capability.
+    /// Id of the project, goal, task, agent or workspace; `null` for a capability.
     pub scope_id: Option<Uuid>,
-    /// The capability; `null` for every other scope.
+    /// Name of the capability; `null` for other scopes.
     #[schema(example = "deploy")]
     pub capability: Option<String>,
-    /// How much is stopped.
+    /// Extent of the stop; never changes.
     pub mode: FreezeMode,
-    /// Why.
+    /// Reason given by the operator who set it.
     #[schema(example = "the staging keys leaked")]
     pub reason: String,
-    /// Counts everything that was set and lifted in the workspace: the number of this one's last
-    /// change, and its `ETag`. A reader of one number has seen all changes up to it.
+    /// Number of the last change of this freeze, in a count of all freezes set and lifted in the
+    /// workspace; its `ETag`. A reader of one number has seen all changes up to it.
     #[schema(example = 7, minimum = 1)]
     pub generation: i64,
-    /// How many attempts it ended when it was set; only a `stop` ends any.
+    /// Number of attempts that it ended when it was set; 0 unless the mode is `stop`.
     #[schema(example = 500, minimum = 0)]
     pub stopped_attempts: i64,
-    /// How many attempts run under it at this moment: wait until there are none.
+    /// Number of attempts that are running under it now; 0 once everything in the scope rests.
     #[schema(example = 0, minimum = 0)]
     pub running_attempts: i64,
-    /// The key that set it.
+    /// The key that set it; `null` if that had no key.
     pub set_by: Option<KeyId>,
-    /// Since when it is in force.
+    /// When it was set and took effect.
     pub set_at: DateTime<Utc>,
-    /// The key that lifted it.
+    /// The key that lifted it; `null` while it is in force, or if that had no key.
     pub lifted_by: Option<KeyId>,
-    /// Until when it was in force; `null`: it still is.
+    /// When it was lifted; `null`: it is in force.
     pub lifted_at: Option<DateTime<Utc>>,
-    /// Why it was lifted.
+    /// Reason for lifting it; `null` while it is in force.
     pub lift_reason: Option<String>,
 }
 
@@ -176,25 +177,25 @@ impl From<FreezeRow> for Freeze {
     }
 }
 
-/// A freeze with what it stopped.
+/// A freeze with the attempts that it stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FreezeDetail {
-    /// What lists show of it.
+    /// The freeze, as shown in lists.
     #[serde(flatten)]
     pub freeze: Freeze,
-    /// The attempts that it ended when it was set, at most 200 of them.
+    /// Attempts that it ended when it was set, at most 200.
     pub stopped: Vec<StoppedAttempt>,
 }
 
-/// An attempt that was ended by a freeze. It is `released`, and its task is claimed again after the
-/// freeze was lifted.
+/// An attempt that a freeze ended. The attempt is `released`; its task can be claimed again after
+/// the lift.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StoppedAttempt {
-    /// The attempt.
+    /// Id of the attempt that was ended.
     pub attempt_id: AttemptId,
-    /// Its task.
+    /// Id of the attempt's task.
     pub task_id: TaskId,
-    /// The agent whose it was; `null`: it was a person's.
+    /// The agent that held the attempt; `null`: an operator held it.
     pub agent_id: Option<AgentId>,
 }
 
@@ -205,17 +206,17 @@ impl From<StoppedRow> for StoppedAttempt {
     }
 }
 
-/// What an attempt that beats is under.
+/// The freeze over an attempt, in the answer to its heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HeartbeatFreeze {
-    /// The freeze: `GET /v1/freezes/{freeze_id}`.
+    /// Id of the freeze: `GET /v1/freezes/{freeze_id}`.
     pub id: FreezeId,
-    /// How much it stops.
+    /// Extent of the stop: `drain`, `pause` or `stop`.
     pub mode: FreezeMode,
-    /// The number of its last change.
+    /// Number of the freeze's last change.
     #[schema(example = 7, minimum = 1)]
     pub generation: i64,
-    /// Why it was set.
+    /// Reason given by the operator who set it.
     #[schema(example = "the staging keys leaked")]
     pub reason: String,
 }

@@ -1,4 +1,4 @@
-//! Exporting the journal, and the order in which exports and checks read it.
+//! Exports of the journal, and the reading order that exports and checks share.
 
 use std::collections::VecDeque;
 
@@ -19,13 +19,13 @@ use crate::{
     },
 };
 
-/// Rows that are read at once.
+/// Rows per read.
 const ROWS: usize = 1_000;
-/// Seals that are read at once.
+/// Seals per read.
 const SEALS: usize = 64;
 
 impl App {
-    /// The sealed rows of the caller's workspace with their seals, in their order.
+    /// The sealed rows of the caller's workspace with their seals, in order.
     pub async fn export_audit(&self, caller: &MonitorCaller) -> Result<AuditExport> {
         let workspace = caller.principal().workspace;
         let mut tx = self.reader(workspace).await?;
@@ -35,9 +35,9 @@ impl App {
     }
 }
 
-/// An export under way: read a batch at a time, at the pace of the client, with no connection and no
-/// transaction in between. It ends where nothing was sealed during its last batch, so that it has the
-/// announcement of every erasure that its rows show.
+/// An export in progress. It reads one batch at a time, at the pace of the client, without a
+/// connection or transaction in between. It ends when nothing was sealed during its last batch, so
+/// it contains the announcement of every erasure that its rows show.
 #[derive(Debug)]
 pub struct AuditExport {
     app: App,
@@ -49,16 +49,16 @@ pub struct AuditExport {
 }
 
 impl AuditExport {
-    /// When it began.
+    /// When the export began.
     #[must_use]
     pub fn exported_at(&self) -> DateTime<Utc> {
         self.exported_at
     }
 
-    /// The next lines; none at the end.
+    /// The next lines; empty at the end.
     ///
     /// # Errors
-    /// `unavailable` if rows were pruned since it began.
+    /// `unavailable` if rows were pruned since the export began.
     pub async fn next(&mut self) -> Result<Vec<Line>> {
         let mut tx = self.app.reader(self.workspace).await?;
         while !self.ended {
@@ -91,30 +91,30 @@ impl AuditExport {
 #[derive(Debug)]
 pub(super) struct Walk {
     until: i64,
-    /// The number up to which rows were read.
+    /// Number of the last row that was read.
     row: i64,
-    /// The first number of the last seal that was read.
+    /// First number of the last seal that was read.
     seal: i64,
-    /// Whether there may be seals that were not read.
+    /// Whether there may be unread seals.
     more_seals: bool,
-    /// Seals that were read and whose rows were not.
+    /// Seals that were read, with unread rows.
     pending: VecDeque<Seal>,
 }
 
 impl Walk {
-    /// A walk up to a number that a seal ends with.
+    /// A walk up to the last number of a seal.
     pub fn new(until: i64) -> Self {
         let (row, seal, more_seals) = (i64::MIN, i64::MIN, true);
         Self { until, row, seal, more_seals, pending: VecDeque::new() }
     }
 
-    /// Sets a higher number as the end of a walk that has ended.
+    /// Continues a finished walk up to a higher number.
     pub fn go_on(&mut self, until: i64) {
         self.until = until;
         self.more_seals = true;
     }
 
-    /// The next lines; none at the end.
+    /// The next lines; empty at the end.
     pub async fn next(&mut self, tx: &mut Tx) -> Result<Vec<Line>> {
         let until = self.until;
         if self.pending.is_empty() && self.more_seals {

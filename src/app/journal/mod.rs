@@ -1,12 +1,12 @@
-//! Reading the journal: as events, and as audit.
+//! Reading the journal: as events, and as audit rows.
 //!
-//! Events are the public rows. The rows of a workspace have one order without gaps: they are numbered
-//! from 1 as their transactions commit, so below a number that was read no further row appears. A
-//! reader that stores the last `next_after` after its work, and reads on from it, sees every event at
-//! least once and in order. Numbers of events may skip: the rows between are not public.
+//! Events are the public rows. The rows of a workspace are numbered from 1 in the order of their
+//! commits, without gaps, so no row ever appears below a number that was read. A reader that stores
+//! the last `next_after` after its work, and continues from it, sees every event at least once and
+//! in order. The numbers of events have gaps: the rows between are not public.
 //!
-//! A filter may let few events through. One read therefore covers at most [`WINDOWS`] times [`WINDOW`]
-//! numbers, and `next_after` says how far it came.
+//! A filter may pass few events. One read therefore covers at most [`WINDOWS`] times [`WINDOW`]
+//! numbers, and `next_after` states its end.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -39,39 +39,39 @@ pub mod remove;
 mod seal;
 pub mod verify;
 
-/// How many numbers one statement covers when only a kind narrows it down.
+/// Numbers covered by one statement if only a kind filters the rows.
 const WINDOW: i64 = 20_000;
-/// How many windows one read covers.
+/// Maximum number of windows in one read.
 const WINDOWS: usize = 5;
 
 /// Something that happened. Ignore unknown kinds: later versions add some.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Event {
-    /// Its number in the journal of the workspace. Numbers increase in the order of commits; they may
-    /// skip, because the journal has rows that are not events.
+    /// Number of the event in the journal of the workspace. Numbers increase in the order of
+    /// commits; they have gaps, because the journal has rows that are not events.
     #[schema(example = 1042)]
     pub number: i64,
     /// When it happened: the time of its transaction.
     pub at: DateTime<Utc>,
-    /// What happened, `noun.verb`.
+    /// Kind of the event, as `noun.verb`.
     #[schema(value_type = Kind)]
     pub kind: String,
-    /// The project it concerns; `null` where a goal is named, which has its project.
+    /// The project concerned; `null` if a goal is named, which has its own project.
     pub project_id: Option<ProjectId>,
-    /// The goal it concerns.
+    /// The goal concerned; `null`: none.
     pub goal_id: Option<GoalId>,
-    /// The task it concerns.
+    /// The task concerned; `null`: none.
     pub task_id: Option<TaskId>,
-    /// The attempt it concerns.
+    /// The attempt concerned; `null`: none.
     pub attempt_id: Option<AttemptId>,
-    /// The agent it concerns.
+    /// The agent concerned; `null`: none.
     pub agent_id: Option<AgentId>,
-    /// The approval it concerns.
+    /// The approval concerned; `null`: none.
     pub approval_id: Option<ApprovalId>,
-    /// The key that did it; `null`: the service itself, a person with a decision link, or the command
-    /// line.
+    /// The key that caused it; `null`: the service itself, a person with a decision link, or the
+    /// command line.
     pub actor_key_id: Option<KeyId>,
-    /// Details, by kind; `null`: they were erased.
+    /// Details of the event; the fields depend on the kind. `null`: they were erased.
     #[schema(value_type = Option<Object>)]
     pub data: Option<Box<RawValue>>,
 }
@@ -94,25 +94,25 @@ impl From<EventRow> for Event {
     }
 }
 
-/// Events in their order, and where to read on.
+/// Events in order, and the position for the next read.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EventBatch {
-    /// The events. May be empty.
+    /// Events after the requested number, in order; may be empty.
     pub items: Vec<Event>,
-    /// Send this as `after` to read on; store it after the work on `items` is done. It may be beyond
-    /// the last item: the rows between did not pass the filter, or are no events.
+    /// Send this as `after` to continue; store it after the work on `items` is done. It may exceed
+    /// the number of the last item: the rows between did not pass the filter or are not events.
     #[schema(example = 1042)]
     pub next_after: i64,
-    /// Whether there is more to read now. When false, wait: with `wait_seconds`, for example.
+    /// Whether there is more to read now. If false, wait, for example with `wait_seconds`.
     pub more: bool,
 }
 
-/// Which events to read.
+/// Filter of a read of events.
 #[derive(Debug, Clone, Default)]
 pub struct EventQuery {
     /// Only events with a higher number.
     pub after: i64,
-    /// How many at most.
+    /// Maximum number of events.
     pub limit: u32,
     /// Only those that concern this goal.
     pub goal: Option<GoalId>,
@@ -122,17 +122,18 @@ pub struct EventQuery {
     pub kind: Option<Kind>,
 }
 
-/// A row of the journal, and whether it is sealed.
+/// A row of the journal, with its seal state.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AuditRow {
-    /// Whether it is sealed: from then on any change to it is detected. Takes about a second.
+    /// Whether the row is sealed, within about a second of its commit; from then on any change to
+    /// it is detected.
     pub sealed: bool,
-    /// The row.
+    /// The journal row itself, as it was stored.
     pub row: Row,
 }
 
 impl App {
-    /// The events after a number: as soon as there are some, or after `patience` without any.
+    /// The events after a number: immediately if there are any, else after at most `patience`.
     ///
     /// # Errors
     /// `invalid` if `after` is beyond the newest row.
@@ -149,7 +150,7 @@ impl App {
         }
         let last = Mutex::new(first);
         self.wait_until(workspace, patience, || async {
-            // Rows that did not pass the filter once need not be read again.
+            // Rows that the filter rejected once need not be read again.
             let after = locked(&last).next_after;
             let batch = self.read_once(workspace, &EventQuery { after, ..query.clone() }).await?;
             let answer = batch.is_worth_an_answer();
@@ -187,7 +188,7 @@ impl App {
 }
 
 impl EventBatch {
-    /// Whether it is worth an answer before the wait is over.
+    /// Whether the batch can be returned before the end of the wait.
     fn is_worth_an_answer(&self) -> bool {
         !self.items.is_empty() || self.more
     }
@@ -209,7 +210,7 @@ async fn read(tx: &mut Tx, query: &EventQuery) -> Result<EventBatch> {
     let mut items = Vec::new();
     let mut after = query.after;
     for _ in 0..WINDOWS {
-        // A goal has an index of its own: rows of others cost nothing.
+        // A goal has its own index, so rows of other goals cost nothing.
         let until = if filter.goal.is_some() { newest } else { newest.min(after + WINDOW) };
         let room = limit - items.len();
         let rows = store::journal::events(tx, filter, after, until, room as i64).await?;
@@ -223,7 +224,7 @@ async fn read(tx: &mut Tx, query: &EventQuery) -> Result<EventBatch> {
     Ok(EventBatch { items, next_after: after, more: after < newest })
 }
 
-/// The filter of the query; none when nothing can pass it.
+/// The filter of the query; `None` if nothing can pass it.
 async fn filter<'a>(tx: &mut Tx, query: &EventQuery) -> Result<Option<EventFilter<'a>>> {
     let kind = query.kind.map(Kind::as_str);
     let Some(task) = query.task else {

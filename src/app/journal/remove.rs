@@ -1,8 +1,8 @@
-//! Erasing data of rows, and pruning the oldest rows, without breaking the chain.
+//! Erasing the data of rows, and pruning the oldest rows, without breaking the chain.
 //!
-//! Both say so first: the row that announces it is sealed before anything is removed. So a check at any
-//! moment finds the announcement of what is gone. An announcement whose removal did not follow, because
-//! the process ended between the two, does no harm.
+//! Both announce the removal in a row that is sealed before anything is removed, so a check at any
+//! moment finds the announcement of what is missing. If the process ends in between, the
+//! announcement without a removal does no harm.
 
 use std::time::Duration;
 
@@ -19,15 +19,15 @@ use crate::{
     store::{self, journal::seals},
 };
 
-/// How long an announcement may wait for its seal.
+/// Maximum time from an announcement to its seal.
 const SEALED_WITHIN: Duration = Duration::from_secs(10);
-/// Seals that one call prunes.
+/// Maximum number of seals pruned per call.
 const SEALS: i64 = 100;
 
 impl LocalAdmin<'_> {
-    /// Erases the data of rows; the rest of the rows, and the proof that they are unchanged, stay.
-    /// Returns the count of erased rows: some may be erased already, or be about the journal itself,
-    /// which keeps its data.
+    /// Erases the data of rows; the rest of each row, and the proof that it is unchanged, stay.
+    /// Returns the number of rows erased now; excludes rows erased before and rows about the
+    /// journal itself, which keep their data.
     ///
     /// # Errors
     /// `unavailable` if the announcement is not sealed in time; nothing was erased then.
@@ -38,8 +38,8 @@ impl LocalAdmin<'_> {
         Ok(store::journal::erase(&mut app.reader(workspace).await?, numbers).await?)
     }
 
-    /// Removes the oldest rows, whole seals at a time: up to the last seal that ends at or before a
-    /// number, at most 100 seals. Returns the count of removed rows; 0: there is nothing more to remove.
+    /// Removes the oldest rows, whole seals at a time: up to the last seal that ends at or before
+    /// `to`, at most 100 seals. Returns the number of removed rows; 0: nothing is left to remove.
     ///
     /// # Errors
     /// `unavailable` if the announcement is not sealed in time; nothing was removed then.
@@ -53,7 +53,7 @@ impl LocalAdmin<'_> {
         loop {
             let mut tx = app.transaction(workspace).await?;
             if let Some(chain) = seals::lock(&mut tx).await? {
-                // Another call may have pruned further meanwhile.
+                // A concurrent call may have pruned further.
                 if chain.pruned_to >= end.number {
                     return Ok(0);
                 }

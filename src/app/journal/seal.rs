@@ -1,8 +1,8 @@
-//! Sealing the journal behind its writers.
+//! Sealing of the journal, after its writers.
 //!
-//! One sealer per workspace, in whatever process, seals the rows after the last seal in the order of
-//! their numbers. The order of numbers is the order of commits, and every row up to the last number is
-//! visible, so nothing can come between two rows later. No writer waits for the sealer.
+//! One sealer per workspace, in any process, seals the rows after the last seal in the order of
+//! their numbers. Numbers are in the order of commits, and every row up to the last number is
+//! visible, so no row can appear between sealed ones later. Writers do not wait for the sealer.
 
 use crate::{
     app::{App, Result},
@@ -10,13 +10,14 @@ use crate::{
     store::{self, journal::seals},
 };
 
-/// Rows of one seal.
+/// Maximum number of rows per seal.
 const SEGMENT: i64 = 1_024;
-/// Seals of one run of the duty; the next run does the rest.
+/// Maximum number of seals per run of the duty; the next run continues.
 const SEALS: usize = 50;
 
 impl App {
-    /// Seals rows that are not sealed yet, unless another process does. Returns the count of sealed rows.
+    /// Seals the unsealed rows, unless another process is doing so. Returns the number of sealed
+    /// rows.
     pub async fn seal_journal(&self, workspace: WorkspaceId) -> Result<u64> {
         let mut count = 0;
         for _ in 0..SEALS {
@@ -29,8 +30,7 @@ impl App {
         Ok(count)
     }
 
-    /// No unit of work: it changes nothing that others work with, and must not wait for an exclusive
-    /// one.
+    /// Not a unit of work: it changes no shared state, and must not wait for an exclusive unit.
     async fn seal_segment(&self, workspace: WorkspaceId) -> Result<u64> {
         let mut tx = self.transaction(workspace).await?;
         let Some(chain) = seals::lock(&mut tx).await? else { return Ok(0) };

@@ -1,8 +1,8 @@
-//! Checking that the journal was not changed.
+//! Checks that the journal was not changed.
 //!
-//! A check recomputes every hash in one transaction that sees a single moment, so it is right beside
-//! writers, the sealer, erasures and pruning. One check runs at a time in a process; further requests
-//! wait for their turn.
+//! A check recomputes every hash in one transaction with one snapshot, so it is exact beside
+//! writers, the sealer, erasures and pruning. One check runs at a time in a process; further
+//! requests wait for their turn.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,44 +28,44 @@ use crate::{
     },
 };
 
-/// Checks in a process at once.
+/// Maximum number of checks in a process at a time.
 pub(in crate::app) const AT_ONCE: usize = 1;
 
 /// The result of a check of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AuditVerification {
-    /// The workspace that was checked.
+    /// Id of the workspace that was checked.
     pub workspace_id: WorkspaceId,
-    /// Whether no change was found.
+    /// Whether the check found no change.
     pub holds: bool,
-    /// The end of the sealed rows: store it elsewhere, and send it with a later check.
+    /// End of the sealed rows. Store it outside the service, and send it with a later check.
     pub head: Head,
     /// When the last seal was made; `null`: nothing is sealed.
     pub sealed_at: Option<DateTime<Utc>>,
-    /// The count of rows that are not sealed yet. These are not protected.
+    /// Number of rows that are not sealed yet, and so not protected.
     #[schema(example = 0, minimum = 0)]
     pub unsealed: i64,
-    /// The number of the last pruned row: the rows up to it were removed, and a row of the journal says
-    /// so. 0: none.
+    /// Number of the last pruned row: all rows up to it were removed, as announced by a row of the
+    /// journal. 0: none.
     #[schema(example = 0, minimum = 0)]
     pub pruned_to: i64,
-    /// The count of rows whose data was erased.
+    /// Number of rows whose data was erased.
     #[schema(example = 0, minimum = 0)]
     pub erased: i64,
-    /// The moment that was checked.
+    /// Time of the snapshot that was checked.
     pub checked_at: DateTime<Utc>,
-    /// The duration of the check, in milliseconds.
+    /// Duration of the check, in milliseconds.
     #[schema(example = 140)]
     pub took_ms: i64,
-    /// The count of all breaks.
+    /// Number of all breaks that were found.
     #[schema(example = 0, minimum = 0)]
     pub break_count: i64,
-    /// The first breaks by number, at most 100.
+    /// The first breaks in the order of their numbers, at most 100.
     pub breaks: Vec<Break>,
 }
 
 impl App {
-    /// Checks the journal of the caller's workspace; also against a head that was kept elsewhere.
+    /// Checks the journal of the caller's workspace, optionally against an externally stored head.
     ///
     /// # Errors
     /// `unavailable` if it takes longer than a minute, or the service stops.
@@ -131,7 +131,7 @@ impl App {
 }
 
 impl LocalAdmin<'_> {
-    /// As [`App::verify_audit`], for up to half an hour.
+    /// Like [`App::verify_audit`], with a time limit of half an hour.
     ///
     /// # Errors
     /// `unavailable` if it takes longer.
@@ -140,7 +140,8 @@ impl LocalAdmin<'_> {
     }
 }
 
-/// Behind the sealed rows: there are no seals, no gaps up to the last number, and no rows beyond it.
+/// Checks the end: no seals after the sealed rows, no gaps up to the last number, and no rows
+/// beyond it.
 async fn check_behind(
     tx: &mut Tx,
     sealed_to: i64,

@@ -1,17 +1,16 @@
-//! Waiting without asking: one watcher per process and workspace looks for everybody.
+//! Waiting without polling: one watcher per process and workspace polls for all waiters.
 //!
-//! Whoever waits (claims for ready tasks, readers for changes) holds no connection and asks the
-//! database nothing. A watcher asks for all of them: whether the number of the newest event has
-//! moved, because nothing changes without an event. It asks when a commit of this process hints at
-//! a change, and twice a second in any case, which is how changes made by other processes are seen:
-//! polling is the truth, waking is a hint. Only when the number has moved does it look at what is
-//! ready, and calls as many claims as there are ready tasks, in the order of their arrival
-//! ([`queue`]). A watcher lives as long as somebody waits in its workspace.
+//! Waiting claims and readers hold no connection and run no queries. The watcher reads the number
+//! of the newest event, because every change writes an event. It reads when a commit of this
+//! process hints at a change, and twice a second in any case, which finds the changes of other
+//! processes: polling decides, hints only speed it up. Only if the number has changed does it query
+//! ready tasks, and it calls as many claims as there are ready tasks, in the order of their arrival
+//! ([`queue`]). A watcher lives as long as its workspace has waiters.
 //!
 //! Guarantees:
 //! - While nothing changes, any number of waiters costs one statement per look and workspace.
-//! - Nobody misses a change: a waiter takes its place before it looks for itself.
-//! - Who waits longest is called first, and a claim that was called in vain keeps its place.
+//! - No change is missed: a waiter takes its place before its own query.
+//! - The longest waiter is called first, and a claim that was called in vain keeps its place.
 
 mod queue;
 pub(in crate::app) mod reads;
@@ -31,7 +30,7 @@ use crate::domain::ids::{KeyId, WorkspaceId};
 use queue::WaitQueue;
 pub(super) use queue::{Known, Who};
 
-/// Those who wait, shared by the whole process. Cheap to clone.
+/// The waiters of the whole process. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Wake {
     shared: Arc<Shared>,
@@ -46,15 +45,15 @@ struct Shared {
 #[derive(Debug)]
 struct Watched {
     watch: Arc<Watch>,
-    /// Places taken; the watcher ends when there are none.
+    /// Places in use; the watcher ends when there are none.
     places: usize,
 }
 
-/// What those who wait in one workspace and their watcher share.
+/// State shared by a workspace's waiters and their watcher.
 #[derive(Debug)]
 struct Watch {
     queue: Mutex<WaitQueue>,
-    /// The number of the newest event that was seen.
+    /// Number of the newest event that the watcher saw.
     head: watch::Sender<i64>,
     hinted: Notify,
 }
@@ -74,14 +73,14 @@ impl Watch {
 }
 
 impl Wake {
-    /// Something changed in the workspace: a commit of this process had events.
+    /// Hints at a change in the workspace: a commit of this process had events.
     pub fn changed(&self, workspace: WorkspaceId) {
         if let Some(watch) = self.watch(workspace) {
             watch.hinted.notify_one();
         }
     }
 
-    /// Tasks became ready in the workspace.
+    /// Hints at ready tasks in the workspace.
     pub fn ready(&self, workspace: WorkspaceId) {
         if let Some(watch) = self.watch(workspace) {
             watch.queue().hint();
@@ -89,29 +88,29 @@ impl Wake {
         }
     }
 
-    /// Number of claims that wait in the workspace.
+    /// Number of waiting claims in the workspace.
     #[must_use]
     pub fn waiting(&self, workspace: WorkspaceId) -> usize {
         self.watch(workspace).map_or(0, |watch| watch.queue().len())
     }
 
-    /// Ends every wait: the service stops.
+    /// Ends every wait, because the service is stopping.
     pub fn stop_waiting(&self) {
         self.shared.stopping.cancel();
     }
 
-    /// Whether waits should end.
+    /// Whether waits must end.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.shared.stopping.is_cancelled()
     }
 
-    /// Returns when waits should end.
+    /// Returns when waits must end.
     pub(super) async fn stopping(&self) {
         self.shared.stopping.cancelled().await;
     }
 
-    /// A place among those who wait in the workspace; the first one starts the watcher.
+    /// Takes a place among the waiters of the workspace; the first one starts the watcher.
     pub(super) fn place(&self, app: &App, workspace: WorkspaceId) -> Place {
         let mut watched = self.watched();
         let entry = watched.entry(workspace).or_insert_with(|| {
@@ -123,7 +122,7 @@ impl Wake {
         Place { wake: self.clone(), workspace, watch: Arc::clone(&entry.watch) }
     }
 
-    /// What is remembered of a key whose claims wait here.
+    /// The remembered entry of a key with recent claims here.
     pub(super) fn recall(&self, workspace: WorkspaceId, key: KeyId) -> Option<Known> {
         self.watch(workspace)?.queue().recall(key)
     }
@@ -136,7 +135,7 @@ impl Wake {
         self.shared.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets a workspace in which nobody waits any more; its watcher may end then.
+    /// Removes a workspace without waiters; returns whether its watcher may end.
     fn forget_if_unused(&self, workspace: WorkspaceId) -> bool {
         let mut watched = self.watched();
         let unused = watched.get(&workspace).is_none_or(|watched| watched.places == 0);
@@ -147,7 +146,7 @@ impl Wake {
     }
 }
 
-/// A place among those who wait in one workspace.
+/// A place among the waiters of a workspace; given back on drop.
 #[derive(Debug)]
 pub(super) struct Place {
     wake: Wake,
@@ -164,19 +163,19 @@ impl Drop for Place {
 }
 
 impl Place {
-    /// Waits for changes.
+    /// Turns the place into a reader.
     pub(super) fn reader(self) -> Reader {
         Reader { head: self.watch.head.subscribe(), _place: self }
     }
 
-    /// Takes a ticket in the queue of claims.
+    /// Turns the place into a ticket of the claim queue.
     pub(super) fn ticket(self) -> WaitTicket {
         let ticket = self.watch.queue().ticket();
         WaitTicket { ticket, in_vain: 0, looks: 0, call: None, place: self }
     }
 }
 
-/// Waits for changes. Made before looking, it misses none that comes after.
+/// Waits for changes. It sees every change after its creation, so create it before the first query.
 #[derive(Debug)]
 pub(super) struct Reader {
     head: watch::Receiver<i64>,
@@ -184,9 +183,9 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Returns when something changed since the last call.
+    /// Returns after a change since the last call.
     pub(super) async fn changed(&mut self) {
-        // The sender lives as long as the place; a closed channel is just no change.
+        // The sender lives as long as the place; a closed channel counts as a change.
         let _ = self.head.changed().await;
     }
 }
@@ -195,21 +194,21 @@ impl Reader {
 #[derive(Debug)]
 pub(super) struct WaitTicket {
     ticket: u64,
-    /// How often it was called and came back with nothing.
+    /// Number of calls after which it found nothing.
     in_vain: u32,
-    /// Looks that had ended when it last began to look for itself.
+    /// Number of completed looks when its own last query began.
     looks: u64,
     call: Option<oneshot::Receiver<()>>,
     place: Place,
 }
 
 impl WaitTicket {
-    /// Says that the claim looks for itself now: what becomes ready from here on is not missed.
+    /// Marks the begin of the claim's own query: anything ready from here on will be noticed.
     pub(super) fn begin(&mut self) {
         self.looks = self.place.watch.queue().looks();
     }
 
-    /// Waits until it is called, after it looked for itself and found nothing.
+    /// Waits for a call, after the claim's own query found nothing.
     pub(super) fn enqueue(&mut self, who: Who, known: Option<Known>) {
         let mut queue = self.place.watch.queue();
         if let Some(known) = known {
@@ -222,22 +221,23 @@ impl WaitTicket {
         }
     }
 
-    /// Waits without looking, if the watcher knows that there is nothing for it.
+    /// Waits without a query, if the watcher's last look found nothing for the agent. Returns
+    /// whether it waits.
     pub(super) fn enqueue_unverified(&mut self, who: Who) -> bool {
         self.call = self.place.watch.queue().enqueue_unverified(self.ticket, who);
         self.in_vain += u32::from(self.call.is_some());
         self.call.is_some()
     }
 
-    /// Whether it waits without looking and the watcher has not yet looked after its key.
+    /// Whether it waits without a query and the watcher has not verified its key yet.
     pub(super) fn is_unverified(&self) -> bool {
         self.place.watch.queue().is_unverified(self.ticket)
     }
 
-    /// Returns when it is called.
+    /// Returns after a call.
     pub(super) async fn called(&mut self) {
         if let Some(call) = &mut self.call {
-            // Whoever could call is gone: look again, as if called.
+            // A dropped sender counts as a call.
             let _ = call.await;
         }
         self.call = None;

@@ -29,25 +29,26 @@ use crate::{
     store::attempts::waiting::ReadySet,
 };
 
-/// How long a waiter rests after its first call in vain; doubles with each.
+/// Rest of a waiter after its first call in vain; doubles with each further one.
 const REST: Duration = Duration::from_millis(25);
-/// How long it rests at most.
+/// Maximum rest.
 const REST_MAX: Duration = Duration::from_millis(500);
-/// How long a key is remembered after its last claim began to wait: longer than any claim waits.
+/// Time for which a key is remembered after its last claim began to wait; longer than any claim
+/// waits.
 const REMEMBERED: Duration = Duration::from_secs(120);
 
-/// Who waits.
+/// A waiting claim.
 #[derive(Debug, Clone)]
 pub(in crate::app) struct Who {
     pub agent: AgentId,
     pub key: KeyId,
-    /// What the agent is able to do.
+    /// Capabilities of the agent.
     pub able: Arc<[String]>,
     /// The `Idempotency-Key` of the claim.
     pub repeat: Option<Box<str>>,
 }
 
-/// What is remembered of a key that was authenticated.
+/// The remembered entry of an authenticated key.
 #[derive(Debug, Clone)]
 pub(in crate::app) struct Known {
     pub secret: SecretHash,
@@ -56,7 +57,7 @@ pub(in crate::app) struct Known {
     pub able: Arc<[String]>,
 }
 
-/// A claim that waits without a query of its own.
+/// A waiting claim without a query of its own.
 #[derive(Debug)]
 pub(super) struct Unverified {
     pub ticket: u64,
@@ -89,19 +90,20 @@ pub(super) struct WaitQueue {
     unverified: BTreeMap<u64, Unverified>,
     known: HashMap<KeyId, (Stopwatch, Known)>,
     abilities: HashSet<Arc<[String]>>,
-    /// What the last look saw ready, less what was called for.
+    /// Ready tasks of the last look, less the called ones.
     ready: Vec<ReadySet>,
     looks: u64,
     /// By agent, the look that saw it change: capabilities cached before it are stale.
     changed: HashMap<AgentId, (Stopwatch, u64)>,
-    /// The first look: before it nobody saw agents change.
+    /// Number of the first look; earlier changes of agents were not observed.
     began: u64,
     hints: u64,
-    /// The hints that there had been when the last look began; none before the first.
+    /// Number of hints when the last look began; `None` before the first look or after a failed
+    /// one.
     seen: Option<u64>,
-    /// Somebody rested while there was something it could do.
+    /// A waiter rested while there was a task for it.
     passed_over: bool,
-    /// Something changed while nobody was waiting, and nobody asked what is ready since.
+    /// Something changed while nobody was waiting, and no look has queried ready tasks since.
     unseen: bool,
 }
 
@@ -113,43 +115,43 @@ impl WaitQueue {
         self.tickets
     }
 
-    /// Looks that have ended.
+    /// Number of completed looks.
     pub(super) fn looks(&self) -> u64 {
         self.looks
     }
 
-    /// Tasks became ready: what was seen is not the truth any more.
+    /// Notes a hint at ready tasks: the last look is outdated.
     pub(super) fn hint(&mut self) {
         self.hints += 1;
     }
 
-    /// Hints so far; a look notes them when it begins.
+    /// Number of hints so far; recorded when a look begins.
     pub(super) fn hints(&self) -> u64 {
         self.hints
     }
 
-    /// Whether a look must ask what is ready, when it found that something changed or not: how
-    /// much there may be that matters, which is one task per ticket. A look counts those who look for
-    /// themselves at this moment too, because they can fall waiting before it ends. While nobody
-    /// waits, nothing is asked for; a claim that waits after that has the watcher look again.
+    /// Whether a look must query ready tasks; `changed`: whether it found a change. Returns the
+    /// maximum number of tasks to query: one per ticket. Tickets include claims that are running
+    /// their own query, because they may begin to wait before the look ends. Without waiters
+    /// nothing is queried; the next claim that waits triggers a look.
     pub(super) fn asks(&mut self, changed: bool) -> Option<usize> {
         self.unseen |= changed;
         let asks = !self.waiting.is_empty() && (self.unseen || self.passed_over);
         asks.then_some(self.places)
     }
 
-    /// Whether the watcher should look because of what it did not ask.
+    /// Whether the watcher must look because an earlier look queried nothing.
     pub(super) fn is_unseen(&self) -> bool {
         self.unseen
     }
 
-    /// How many are waiting.
+    /// Number of waiting claims.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Waits after a look of its own that began when `looks` looks had ended and found
-    /// nothing, for the `in_vain`-th time.
+    /// Waits after a query of its own found nothing, for the `in_vain`-th time; the query began
+    /// after `looks` completed looks.
     pub(super) fn enqueue(
         &mut self,
         ticket: u64,
@@ -159,21 +161,21 @@ impl WaitQueue {
     ) -> oneshot::Receiver<()> {
         let (call, called) = oneshot::channel();
         let able = self.intern(who.able);
-        // The watcher looked meanwhile and could not call somebody who was not waiting.
+        // A look ended meanwhile and could not call a claim that was not waiting yet.
         let missed = in_vain == 0 && self.looks > looks && take(&mut self.ready, &able, who.agent);
         if missed || self.changed_since(who.agent, looks) {
             let _ = call.send(());
             return called;
         }
         let rests = in_vain.checked_sub(1).map(|times| (Stopwatch::start(), rest(times)));
-        // Back from a call in vain: there may still be something, so the next look must look.
+        // After a call in vain there may still be a task, so the next look must query.
         self.passed_over |= rests.is_some();
         self.waiting.insert(ticket, Waiter { agent: who.agent, able, rests, call });
         called
     }
 
-    /// Waits without a look of its own, when the last look of the watcher tells that there
-    /// is nothing; otherwise nothing happens.
+    /// Waits without a query of its own, if the last look shows that nothing is ready for it;
+    /// otherwise returns `None`.
     pub(super) fn enqueue_unverified(
         &mut self,
         ticket: u64,
@@ -192,12 +194,12 @@ impl WaitQueue {
         Some(called)
     }
 
-    /// Whether the watcher has yet to look after a unverified claim.
+    /// Whether the watcher has not verified this claim yet.
     pub(super) fn is_unverified(&self, ticket: u64) -> bool {
         self.unverified.contains_key(&ticket)
     }
 
-    /// Newcomers to be looked after. They stay unverified until [`WaitQueue::verified`].
+    /// The claims to verify. They stay unverified until [`WaitQueue::verified`].
     pub(super) fn unverified(&self) -> Vec<Unverified> {
         let copy = |n: &Unverified| Unverified {
             ticket: n.ticket,
@@ -208,7 +210,7 @@ impl WaitQueue {
         self.unverified.values().map(copy).collect()
     }
 
-    /// The watcher has looked after these.
+    /// Marks claims as verified.
     pub(super) fn verified(&mut self, tickets: impl Iterator<Item = u64>) {
         for ticket in tickets {
             self.unverified.remove(&ticket);
@@ -222,12 +224,12 @@ impl WaitQueue {
         self.unverified.remove(&ticket);
     }
 
-    /// Notes what a look saw that began when there had been `hints` hints, and calls, in the order
-    /// of arrival, as many waiters as there are ready tasks for them.
+    /// Records the ready tasks of a look that began after `hints` hints. Calls, in the order of
+    /// arrival, as many waiters as there are ready tasks for them.
     pub(super) fn call(&mut self, hints: u64, mut ready: Vec<ReadySet>) {
         let mut called = Vec::new();
         let mut left: i64 = ready.iter().map(|set| set.count).sum();
-        // Waiters of a fleet share few lists of abilities: each is compared once.
+        // The waiters of a fleet share few lists of capabilities: each list is compared once.
         let mut hopeless = HashSet::new();
         self.passed_over = false;
         for (ticket, waiter) in &self.waiting {
@@ -255,18 +257,18 @@ impl WaitQueue {
         self.looked(hints);
     }
 
-    /// A look ended that began when there had been `hints` hints.
+    /// Records the end of a look that began after `hints` hints.
     pub(super) fn looked(&mut self, hints: u64) {
         self.looks += 1;
         self.seen = Some(hints);
     }
 
-    /// A look failed: nobody knows what is ready.
+    /// Records a failed look: the ready tasks are unknown.
     pub(super) fn blind(&mut self) {
         self.seen = None;
     }
 
-    /// Calls these, whatever is ready.
+    /// Calls these claims, regardless of ready tasks.
     pub(super) fn wake(&mut self, tickets: Vec<u64>) {
         for ticket in tickets {
             self.unverified.remove(&ticket);
@@ -276,7 +278,7 @@ impl WaitQueue {
         }
     }
 
-    /// Forgets agents that changed, and calls their claims: they find out what changed.
+    /// Forgets changed agents and calls their claims, which query the change themselves.
     pub(super) fn wake_agents(&mut self, agents: &[AgentId]) {
         let agents: BTreeSet<AgentId> = agents.iter().copied().collect();
         let look = self.looks + 1;
@@ -287,20 +289,20 @@ impl WaitQueue {
         self.wake(theirs);
     }
 
-    /// From the look that is being made on, changes of agents are seen: whoever looked for itself
-    /// before looks once more.
+    /// Begins to observe changes of agents with the current look: every claim that queried before
+    /// must query again.
     pub(super) fn begin(&mut self) {
         self.began = self.looks + 1;
         let everybody = self.waiting.keys().copied().collect();
         self.wake(everybody);
     }
 
-    /// Whether what an agent was able to do may have changed since `looks` looks had ended.
+    /// Whether the capabilities of an agent may have changed after `looks` completed looks.
     fn changed_since(&self, agent: AgentId, looks: u64) -> bool {
         self.began > looks || self.changed.get(&agent).is_some_and(|(_, look)| *look > looks)
     }
 
-    /// Remembers a key that was authenticated, for a claim that began when `looks` looks had ended.
+    /// Remembers an authenticated key, for a claim whose query began after `looks` completed looks.
     pub(super) fn remember(&mut self, key: KeyId, mut known: Known, looks: u64) {
         if self.changed_since(known.agent, looks) {
             return;
@@ -309,19 +311,19 @@ impl WaitQueue {
         self.known.insert(key, (Stopwatch::start(), known));
     }
 
-    /// What is remembered of a key.
+    /// The remembered entry of a key.
     pub(super) fn recall(&self, key: KeyId) -> Option<Known> {
         self.known.get(&key).map(|(_, known)| known.clone())
     }
 
-    /// Forgets what nobody has used for a while.
+    /// Forgets entries that were unused for [`REMEMBERED`].
     pub(super) fn tidy(&mut self) {
         self.known.retain(|_, (last, _)| last.elapsed() < REMEMBERED);
         self.changed.retain(|_, (last, _)| last.elapsed() < REMEMBERED);
         self.abilities.retain(|able| Arc::strong_count(able) > 1);
     }
 
-    /// The one copy of a list of abilities.
+    /// The shared copy of a list of capabilities.
     fn intern(&mut self, able: Arc<[String]>) -> Arc<[String]> {
         if let Some(copy) = self.abilities.get(&able) {
             return Arc::clone(copy);
@@ -335,7 +337,7 @@ fn rest(times: u32) -> Duration {
     REST.saturating_mul(1 << times.min(10)).min(REST_MAX)
 }
 
-/// Whether a set has a task left for an agent that is able to do `able`.
+/// Whether a set has a task left for an agent with the capabilities `able`.
 fn fits(set: &ReadySet, able: &[String], agent: AgentId) -> bool {
     set.count > 0 && set.keeping.admits(agent) && covers(able, &set.capabilities)
 }
@@ -344,7 +346,7 @@ fn any(ready: &[ReadySet], able: &[String], agent: AgentId) -> bool {
     ready.iter().any(|set| fits(set, able, agent))
 }
 
-/// Takes one ready task that the agent can do, if there is one.
+/// Takes one ready task for the agent; returns whether there was one.
 fn take(ready: &mut [ReadySet], able: &[String], agent: AgentId) -> bool {
     let set = ready.iter_mut().find(|set| fits(set, able, agent));
     set.map(|set| set.count -= 1).is_some()

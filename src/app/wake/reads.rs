@@ -1,9 +1,9 @@
 //! Reads that wait for a change.
 //!
-//! A waiting reader holds no connection and looks at one small row at a time, and only when
-//! something changed in its workspace since its last look ([`crate::app::wake`] tells). However much
-//! changes, it leaves a pause between two looks, so a thousand readers beside a busy fleet cost a
-//! bounded number of looks and not one each per commit.
+//! A waiting reader holds no connection. It reads one small row, and only after a change in its
+//! workspace since its last read ([`crate::app::wake`] notifies it). It pauses between two reads
+//! however much changes, so a thousand readers beside a busy fleet cost a bounded number of reads
+//! and not one each per commit.
 
 use std::{pin::pin, time::Duration};
 
@@ -12,15 +12,15 @@ use crate::{
     domain::ids::WorkspaceId,
 };
 
-/// The least time between two looks of one reader.
+/// Minimum time between two reads of one reader.
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl App {
-    /// Returns when `seen` says that what the reader waits for is there, when `wait` is over, or
-    /// when the service stops.
+    /// Returns when `seen` reports the expected state, when `wait` is over, or when the service
+    /// stops.
     ///
     /// # Errors
-    /// Whatever `seen` fails with.
+    /// Those of `seen`.
     pub(in crate::app) async fn wait_until<F, Fut>(
         &self,
         workspace: WorkspaceId,
@@ -35,7 +35,7 @@ impl App {
             return Ok(());
         }
         let mut over = pin!(tokio::time::sleep(wait));
-        // Taken before the first look, so no change is missed in between.
+        // Created before the first read, so no change is missed in between.
         let mut reader = self.wake.place(self, workspace).reader();
         while !seen().await? {
             let again = async {

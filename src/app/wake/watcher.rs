@@ -1,4 +1,4 @@
-//! The watcher of a workspace: the one that asks the database for everybody who waits there.
+//! The watcher of a workspace: it queries the database for all waiters there.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,15 +10,15 @@ use crate::{
     store::{self, Tx, attempts::waiting::Standing},
 };
 
-/// How long a watcher goes without a look when nothing hints.
+/// Maximum time between two looks, without hints.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// The least time between two looks, so that waiting beside a busy fleet costs a bounded number of
-/// looks and not one per commit.
+/// Minimum time between two looks, so that a busy fleet costs a bounded number of looks and not one
+/// per commit.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How often what nobody needs any more is forgotten.
+/// Time between two removals of unused entries.
 const TIDY: Duration = Duration::from_secs(30);
 
-/// Looks until nobody waits in the workspace any more, or the service stops.
+/// Looks until the workspace has no waiters, or the service stops.
 pub(super) async fn watch(app: App, workspace: WorkspaceId, watch: Arc<Watch>) {
     let tidied = Stopwatch::start();
     let mut watcher = Watcher { app, workspace, watch, head: None, missed: false, tidied };
@@ -46,9 +46,9 @@ struct Watcher {
     app: App,
     workspace: WorkspaceId,
     watch: Arc<Watch>,
-    /// The newest event that the last complete look saw.
+    /// Number of the newest event that the last complete look saw.
     head: Option<i64>,
-    /// Whether the last look failed: what hinted at it is still to be looked at.
+    /// Whether the last look failed; its hints are still pending.
     missed: bool,
     tidied: Stopwatch,
 }
@@ -68,8 +68,8 @@ impl Watcher {
             Some(head) if moved => self.agents_that_changed(&mut tx, head, newest).await?,
             Some(_) => {}
         }
-        // Asked now and not before the head was read: who sat down since then looks for itself
-        // later than that, and sees whatever the head tells of.
+        // Asked now and not before the head was read: a claim that began to wait since then ran its
+        // own query later, and so saw every change up to the head.
         let asks = self.watch.queue().asks(moved);
         if let Some(places) = asks {
             let most = i64::try_from(places).unwrap_or(i64::MAX);
@@ -91,7 +91,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Agents that were edited, or a key of which was revoked, since the last look.
+    /// Wakes the claims of agents that were edited, or lost a key, since the last look.
     async fn agents_that_changed(&self, tx: &mut Tx, head: i64, newest: i64) -> Result<()> {
         let agents = store::journal::agents_touched(tx, head, newest).await?;
         if !agents.is_empty() {
@@ -100,8 +100,8 @@ impl Watcher {
         Ok(())
     }
 
-    /// Calls the unverified whose key is no longer good, whose agent changed, or whose request was
-    /// answered before; notes that the others were heard of.
+    /// Calls the unverified claims whose key is no longer valid, whose agent changed, or whose
+    /// request was answered before. Updates the last contact of all their agents.
     async fn look_after(&self, tx: &mut Tx, unverified: Vec<Unverified>) -> Result<()> {
         let asked: Vec<_> =
             unverified.iter().map(|n| (n.key, n.agent, n.repeat.as_deref())).collect();
