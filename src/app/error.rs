@@ -102,7 +102,7 @@ pub(super) fn same_version(stored: i64, asked: i64) -> Result<()> {
     }
     Err(Refusal::new(
         Code::PreconditionFailed,
-        format!("it is at version {stored} now, not {asked}; read it again and decide anew"),
+        format!("it is at version {stored} now, not {asked}; read it again before you change it"),
     )
     .into())
 }

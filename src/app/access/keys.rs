@@ -230,7 +230,7 @@ async fn revoke_one(unit: &mut Unit, key: KeyId) -> Result<Key> {
     if admins == [key] {
         return Err(Refusal::new(
             Code::LastAdminKey,
-            "this is the last valid admin key; make another one first, or nobody could",
+            "this is the last valid admin key; create another one first",
         )
         .into());
     }
@@ -328,7 +328,9 @@ impl App {
             .filter(|id| workspace.is_none_or(|asked| asked == *id));
         match (fitting.next(), fitting.next()) {
             (Some(workspace), None) => Ok(LocalAdmin { app: self, workspace }),
-            (None, _) => Err(no_workspace("there is no such workspace; `muster serve` makes one")),
+            (None, _) => {
+                Err(no_workspace("there is no such workspace; `muster serve` creates one"))
+            }
             (Some(_), Some(_)) => Err(no_workspace("there are several workspaces; name one")),
         }
     }

@@ -144,7 +144,7 @@ impl App {
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let before = lock(&mut unit, policy, version).await?;
         if before.retired_at.is_some() {
-            let detail = "the policy is out of force, and stays as it was: make another";
+            let detail = "the policy is retired and cannot be edited; create another one";
             return Err(Refusal::new(Code::PreconditionFailed, detail).into());
         }
         check_project(&mut unit, spec).await?;

@@ -116,14 +116,14 @@ pub(in crate::app) fn approval(row: PendingApproval) -> AttentionItem {
 /// The item of a task in quarantine: it failed because its agents lost their leases.
 pub(in crate::app) fn quarantined(row: Quarantined) -> AttentionItem {
     let Quarantined { task_id, goal_id, title, agent_id, lost_in_row, ended_at } = row;
-    let what = "Says that somebody has found out why. The task stays failed: if its work is still \
+    let what = "Confirms that a person knows the cause. The task stays failed: if its work is still \
                 wanted, post it again as a goal.";
     let body = json!({"reason": "looked into"});
     AttentionItem {
         title: format!("In quarantine: {title}"),
         detail: format!(
-            "Its agents fell silent {lost_in_row} times in a row, so it failed and is not tried \
-             again."
+            "Its agents lost their lease {lost_in_row} times in a row, so it failed and is not \
+             tried again."
         ),
         goal_id: Some(goal_id),
         task_id: Some(task_id),
@@ -215,8 +215,8 @@ fn lack(could: &[(Hindrance, &AbleAgent)]) -> String {
 }
 
 fn register(required: &[String], first: Uuid) -> AttentionAction {
-    let what = "Registers an agent that can do them; start it with the token of the answer. It is \
-                given ten minutes for that.";
+    let what = "Registers an agent that can do them; start it with the token of the answer \
+                within ten minutes.";
     // The end of an id is random, so the name is new; it stays the same as long as this task is
     // first.
     let digits = first.simple().to_string();
@@ -237,10 +237,7 @@ fn overcome(hindrance: Hindrance, agent: &AbleAgent) -> (AttentionAction, Option
     };
     match (hindrance, freeze_id) {
         (Hindrance::Frozen, Some(freeze)) => (
-            lift(
-                *freeze,
-                format!("Lifts the freeze on the agent `{name}`, which is able to do them."),
-            ),
+            lift(*freeze, format!("Lifts the freeze on the agent `{name}`, which can do them.")),
             Some(*freeze),
         ),
         (Hindrance::Frozen | Hindrance::Paused, _) => {
@@ -255,8 +252,8 @@ fn overcome(hindrance: Hindrance, agent: &AbleAgent) -> (AttentionAction, Option
         ),
         (Hindrance::Lost, _) => {
             let what = format!(
-                "Makes one more key for the agent `{name}`; start it with the token of the answer, \
-                 or with a key that it has. It is given ten minutes for that."
+                "Creates one more key for the agent `{name}`; start it within ten minutes, with the \
+                 token of the answer or with a key that it has."
             );
             (post("/v1/agents".to_owned(), json!({"name": name}), what), None)
         }
@@ -300,8 +297,8 @@ pub(in crate::app) fn exhausted(row: ExhaustedLimit) -> Result<AttentionItem> {
         ends_at.map_or(String::new(), |at| format!(" It has room again on {}.", at.to_rfc3339()));
     let body = json!({"limits": limits, "reason": "tasks wait for it"});
     let what = format!(
-        "Raises the limit from {amount} to {proposed}, with which the tasks that wait can be \
-         offered; the other limits stay as they are."
+        "Raises the limit from {amount} to {proposed}, enough to offer the waiting tasks; the other \
+         limits stay as they are."
     );
     Ok(AttentionItem {
         title: format!("The limit of {unit} of the {node} is used up"),
@@ -346,10 +343,7 @@ pub(in crate::app) fn frozen(row: FreezeWaits) -> AttentionItem {
         goal_id: place.0,
         task_id: place.1,
         freeze_id: Some(freeze_id),
-        action: lift(
-            freeze_id,
-            "Lifts this freeze, and only this: what others are over stays frozen.",
-        ),
+        action: lift(freeze_id, "Lifts only this freeze: work under other freezes stays frozen."),
         ..blank(AttentionKind::Freeze, freeze_id.0, set_at, FREEZE_RISK)
     }
 }
@@ -362,8 +356,9 @@ pub(in crate::app) fn stalled(row: RestingGoal, now: DateTime<Utc>) -> Attention
     let first = ready > 0 && priority < settings::PRIORITY_MAX;
     let action = if first {
         let body = json!({"priority": settings::PRIORITY_MAX});
-        let what = "Puts its tasks before others, and gives it another day; agents able to do them \
-                    are there, but have not taken them. If it is no longer wanted, cancel it.";
+        let what = "Puts its tasks before others, and clears this item for a day: agents that can do \
+                    them are available, but have not claimed them. If it is no longer wanted, \
+                    cancel it.";
         patch(format!("/v1/goals/{goal_id}"), version, body, what)
     } else {
         let body = json!({"reason": format!("nothing has changed for {hours} hours")});

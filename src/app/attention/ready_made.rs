@@ -34,7 +34,7 @@ fn another_round(row: &PendingApproval) -> (Value, &'static str) {
     let body = json!({
         "decision": action.verdict(),
         "payload_sha256": row.payload_sha256,
-        "reason": "its results were rejected as often as may be; another agent tries",
+        "reason": "its results reached the maximum of rejections; another agent tries",
         "choice": Choice { action, agent_id: None, tasks: Vec::new() },
     });
     let what = "Gives the task to another agent for one more round; `choice` may also `accept` the \
@@ -50,7 +50,7 @@ fn send_back(row: &PendingApproval) -> (Value, &'static str) {
         "reason": "there is no evidence for some of the required criteria",
         "feedback": row.missing.iter().map(point).collect::<Vec<_>>(),
     });
-    let what = "Sends the result back for the evidence that it lacks; to accept it as it is, \
+    let what = "Sends the result back for the missing evidence; to accept it as it is, \
                 `approve` and name each of these criteria in `waive`, with a reason.";
     (body, what)
 }

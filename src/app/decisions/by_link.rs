@@ -194,7 +194,7 @@ impl App {
             if store::approvals::links::use_up(unit.tx(), id, verdict).await? {
                 return Ok(());
             }
-            let detail = "this link was used, revoked or has expired in this moment";
+            let detail = "this link was just used or revoked, or has just expired";
             Err(Refusal::new(Code::AlreadyDecided, detail).into())
         };
         match work.await {
@@ -226,7 +226,7 @@ fn may_decide(link: &LinkRow, approval: &Approval) -> std::result::Result<String
 }
 
 fn changed() -> Refusal {
-    let detail = "what is asked was changed since this link was made; ask for another one";
+    let detail = "the request was revised after this link was created; ask for another link";
     Refusal::new(Code::PayloadChanged, detail)
 }
 

@@ -273,7 +273,7 @@ fn separate_person(excluded: &[Excluded], person: &Person) -> std::result::Resul
     let decider = Decider { key: None, person: Some(person.clone()) };
     separate(excluded, &decider).map_err(|_| {
         let detail = format!(
-            "{person} does not decide about this: `excluded` says why; make a link for somebody else"
+            "{person} may not decide this approval: `excluded` says why; create a link for another person"
         );
         Refusal::new(Code::SeparationOfDuties, detail)
     })

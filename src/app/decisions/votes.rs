@@ -56,7 +56,7 @@ pub(in crate::app) async fn cast(
     let Some(standing) = store::approvals::frozen_policy::standing(unit.tx(), id).await? else {
         return match request.in_place_of {
             Some(_) => {
-                let detail = "the approval has no policy: nobody's place is needed";
+                let detail = "the approval has no policy, so there is no approver to represent";
                 Err(Refusal::invalid_at("/in_place_of", detail).into())
             }
             None => Ok(Cast::Decides(Box::new(request.clone()))),
@@ -124,9 +124,9 @@ fn same(before: &Vote, new: &Vote) -> Result<Cast> {
         return Ok(Cast::Again);
     }
     let detail = if mine {
-        format!("you have voted in this stage, with `{}`", before.verdict)
+        format!("you have already voted in this stage, with `{}`", before.verdict)
     } else {
-        format!("somebody has voted in this place, with `{}`", before.verdict)
+        format!("this approver's vote was already cast, with `{}`", before.verdict)
     };
     Err(Refusal::new(Code::AlreadyVoted, detail).into())
 }
@@ -141,7 +141,7 @@ fn same_answer(votes: &[Vote], new: &Vote) -> Result<()> {
     });
     match (new.verdict, agreed) {
         (Verdict::Answer, Some(agreed)) if agreed.answer != new.answer => {
-            let detail = "the stages before agreed on another answer: give that one, or reject";
+            let detail = "the previous stage agreed on another answer: give that one, or reject";
             Err(Refusal::invalid_at("/answer", detail).into())
         }
         (Verdict::Answer | Verdict::Approve | Verdict::Reject | Verdict::Decline, _) => Ok(()),

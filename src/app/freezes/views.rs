@@ -56,7 +56,7 @@ impl NewFreeze {
         checks.ensure(
             named || self.capability.is_none(),
             "/capability",
-            "is only for the scope `capability`",
+            "must be absent unless the scope is `capability`",
         );
         let id = match self.scope {
             FreezeScope::Workspace => Some(self.scope_id.unwrap_or(workspace.0)),
@@ -68,7 +68,11 @@ impl NewFreeze {
         };
         let which = format!("must say which {}", self.scope);
         if named {
-            checks.ensure(id.is_none(), "/scope_id", "a capability is named by `capability`");
+            checks.ensure(
+                id.is_none(),
+                "/scope_id",
+                "must be absent for a capability, which is named in `capability`",
+            );
             match &self.capability {
                 None => checks.add("/capability", which),
                 Some(name) => checks.capability("/capability", name),

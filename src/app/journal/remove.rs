@@ -94,7 +94,7 @@ impl App {
 /// Lets another sealer finish.
 async fn pause(began: &Stopwatch) -> Result<()> {
     if began.elapsed() > SEALED_WITHIN {
-        return Err(Error::Unavailable("the journal is being sealed for too long".into()));
+        return Err(Error::Unavailable("the journal was not sealed in time".into()));
     }
     tokio::time::sleep(Duration::from_millis(5)).await;
     Ok(())

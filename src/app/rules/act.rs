@@ -248,7 +248,7 @@ pub(in crate::app) async fn withdraw(unit: &mut Unit, questions: &[ApprovalId]) 
     if questions.is_empty() {
         return Ok(());
     }
-    let reason = "what it was about has ended";
+    let reason = "its subject has ended";
     let gone = store::approvals::withdraw(unit.tx(), questions, reason).await?;
     for (approval, goal) in gone {
         unit.record(NewRow::new(Kind::ApprovalCancelled).goal(goal).approval(approval));
@@ -270,7 +270,7 @@ pub(in crate::app) async fn decided(
     match (choice(answer), task, task_id) {
         (Choice::Continue, Some(task), _) => resume(unit, task.clone()).await?,
         (Choice::Reassign, Some(task), _) => {
-            takeover::bar_last(unit, task, "a person chose so when a rule asked").await?;
+            takeover::bar_last(unit, task, "a person chose `reassign` when a rule asked").await?;
             resume(unit, task.clone()).await?;
         }
         (Choice::Continue | Choice::Reassign, None, _) => {}

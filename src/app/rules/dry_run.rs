@@ -1,22 +1,22 @@
-//! Dry runs: what a rule would have caught, had it been there.
+//! Dry runs: the work that a rule would have caught in the past.
 //!
-//! The condition is judged by the same function as when it is at work, on facts from the history. Each
-//! task or goal is counted once, whatever cooldown the rule has. What the history can tell differs:
+//! The same function judges the condition as for an active rule, on facts from the history. Each
+//! task or goal counts once, whatever the rule's cooldown. The history differs by condition:
 //!
-//! | condition | told by | not told |
+//! | condition | source | not covered |
 //! |---|---|---|
-//! | `failures`, `same_failure` | the ends of attempts | |
-//! | `rework_over` | the decisions about results | |
-//! | `subtasks_over` | when subtasks were made | |
-//! | `risky_capability` | when the task was first claimed | what was offered and never claimed |
-//! | `cost_over_estimate` | when spend was stored | estimates that were changed since |
-//! | `looping` | loops that were found in steps | steps from before they were looked at |
-//! | `no_progress` | the last news of each attempt | silences that ended with news |
-//! | `budget_used` | what periods of limits hold at their end, or now | when; limits that were changed or removed since |
-//! | `deadline_slack` | goals that ended late or are late now, by the critical path that is left now | when; slack that was negative and was won back |
+//! | `failures`, `same_failure` | ends of attempts | |
+//! | `rework_over` | decisions about results | |
+//! | `subtasks_over` | creation of subtasks | |
+//! | `risky_capability` | first claim of the task | tasks that were offered and never claimed |
+//! | `cost_over_estimate` | storage of spend | estimates that were changed since |
+//! | `looping` | loops detected in steps | steps from before loops were detected |
+//! | `no_progress` | last progress of each attempt | silences that ended with progress |
+//! | `budget_used` | usage of each period at its end, or now | time; limits that were changed or removed since |
+//! | `deadline_slack` | goals that ended late or are late now, by the current critical path | time; negative slack that was recovered |
 //!
-//! What happened in the transaction that ended a task is not counted: the rule would have found that the
-//! task has ended. It may still count what was over before the supervisor would have looked.
+//! Events in the transaction that ended a task do not count, because an active rule would have
+//! found the task ended. A condition that held too briefly for the supervisor to see it may count.
 
 use std::collections::BTreeMap;
 

@@ -27,7 +27,7 @@ pub(super) async fn watch(app: App, workspace: WorkspaceId, watch: Arc<Watch>) {
         let looked = app.in_time(watcher.look()).await;
         watcher.missed = looked.is_err();
         if let Err(error) = looked {
-            tracing::warn!(%error, "those who wait cannot be looked after; it is tried again");
+            tracing::warn!(%error, "a look for waiting claims and readers failed; it is retried");
             watcher.watch.queue().blind();
         }
         tokio::time::sleep(PAUSE).await;
