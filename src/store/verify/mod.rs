@@ -13,13 +13,13 @@ use chrono::{DateTime, Utc};
 use super::{SystemTx, Tx, traced};
 use crate::domain::{ids::WorkspaceId, invariant::Invariant, task::transitions};
 
+mod approvals;
 mod attempts;
 mod budgets;
 mod endings;
 mod freezes;
 mod goals;
 mod journal;
-mod approvals;
 mod spend;
 mod tasks;
 mod times;
