@@ -1,4 +1,4 @@
-//! Agents and when they were last heard of.
+//! Agents, and when each was last seen.
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
@@ -11,74 +11,74 @@ use crate::domain::{
     states::AgentState,
 };
 
-/// What people edit of an agent.
+/// The editable columns of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentRow {
-    /// The agent.
+    /// Id of the agent.
     pub agent_id: AgentId,
     /// Unique in the workspace.
     pub name: String,
     /// Sorted, unique.
     pub capabilities: Vec<String>,
-    /// How many attempts it may run at once.
+    /// Most attempts at once.
     pub max_concurrent: i32,
     /// Set by operators.
     pub state: AgentState,
-    /// For whom it works.
+    /// The person it works for.
     pub owner: Option<Person>,
-    /// Rises with every edit.
+    /// Rises by one with every edit.
     pub version: i32,
 }
 
-/// An agent with what is known of its work.
+/// An agent with its current work and total spend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentOverviewRow {
-    /// The agent.
+    /// Id of the agent.
     pub agent_id: AgentId,
     /// Unique in the workspace.
     pub name: String,
     /// Sorted, unique.
     pub capabilities: Vec<String>,
-    /// How many attempts it may run at once.
+    /// Most attempts at once.
     pub max_concurrent: i32,
     /// Set by operators.
     pub state: AgentState,
-    /// For whom it works.
+    /// The person it works for.
     pub owner: Option<Person>,
-    /// The key that registered it first.
+    /// The key of its first registration.
     pub registered_by: Option<KeyId>,
-    /// Its last claim or heartbeat.
+    /// Time of its last claim or heartbeat.
     pub last_seen_at: Option<DateTime<Utc>>,
-    /// How many attempts it runs.
+    /// Number of its running attempts.
     pub running_attempts: i64,
-    /// What its attempts have used.
+    /// Spend of all its attempts, by unit.
     pub spend: Json<Amounts>,
-    /// Rises with every edit.
+    /// Rises by one with every edit.
     pub version: i32,
-    /// When it was first registered.
+    /// Time of its first registration.
     pub created_at: DateTime<Utc>,
-    /// When it was last edited.
+    /// Time of its last edit.
     pub updated_at: DateTime<Utc>,
 }
 
 /// An agent to be stored.
 #[derive(Debug, Clone, Copy)]
 pub struct NewAgentRow<'a> {
-    /// Its id.
+    /// Id of the agent.
     pub agent_id: AgentId,
     /// Unique in the workspace.
     pub name: &'a str,
     /// Sorted, unique.
     pub capabilities: &'a [String],
-    /// How many attempts it may run at once.
+    /// Most attempts at once.
     pub max_concurrent: i32,
-    /// For whom it works.
+    /// The person it works for.
     pub owner: Option<&'a Person>,
     /// The key that registers it.
     pub registered_by: Option<KeyId>,
 }
 
-/// Stores a new agent, active; says `false` when there is one of that name.
+/// Stores a new agent, active. Returns `false` if the name is taken.
 pub async fn insert(tx: &mut Tx, agent: &NewAgentRow<'_>) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
         "insert into agents (workspace_id, agent_id, name, capabilities, max_concurrent, state,
@@ -99,7 +99,7 @@ pub async fn insert(tx: &mut Tx, agent: &NewAgentRow<'_>) -> sqlx::Result<bool> 
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Locks the agent of that name.
+/// Locks the agent with this name.
 pub async fn lock_by_name(tx: &mut Tx, name: &str) -> sqlx::Result<Option<AgentRow>> {
     sqlx::query_as!(
         AgentRow,
@@ -116,7 +116,7 @@ pub async fn lock_by_name(tx: &mut Tx, name: &str) -> sqlx::Result<Option<AgentR
     .await
 }
 
-/// Locks an agent.
+/// Locks an agent by id.
 pub async fn lock(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Option<AgentRow>> {
     sqlx::query_as!(
         AgentRow,
@@ -133,7 +133,7 @@ pub async fn lock(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Option<AgentRow>>
     .await
 }
 
-/// Writes what was edited of a locked agent.
+/// Stores the edited columns of a locked agent.
 pub async fn update(tx: &mut Tx, agent: &AgentRow) -> sqlx::Result<()> {
     sqlx::query!(
         "update agents set capabilities = $3, max_concurrent = $4, state = $5, owner = $7,
@@ -152,20 +152,20 @@ pub async fn update(tx: &mut Tx, agent: &AgentRow) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Which agents to list.
+/// Filter for [`list`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AgentFilter<'a> {
     /// Only this one.
     pub agent: Option<AgentId>,
     /// Only those in this state.
     pub state: Option<AgentState>,
-    /// Only those that can do this.
+    /// Only those with this capability.
     pub capability: Option<&'a str>,
-    /// Only the one called this.
+    /// Only the one with this name.
     pub name: Option<&'a str>,
 }
 
-/// Agents by id downwards, which is newest first; those after `after`.
+/// Lists agents after `after`, newest first (by id, descending).
 pub async fn list(
     tx: &mut Tx,
     filter: AgentFilter<'_>,

@@ -1,4 +1,4 @@
-//! How the domain's ids and words are read from columns.
+//! Conversion between columns and the domain's ids and enums.
 
 use sqlx::{
     Decode, Postgres, Type,
@@ -107,26 +107,24 @@ text_columns!(
     Closing
 );
 
-/// The holder of an attempt, of its two columns.
-///
-/// # Errors
-/// When not exactly one of them is there, which a constraint holds.
+/// The holder of an attempt, from its two columns. The schema's constraint requires exactly one of
+/// them.
 pub fn holder(agent: Option<AgentId>, key: Option<KeyId>) -> sqlx::Result<Holder> {
     let neither = || sqlx::Error::Decode("an attempt without its one holder".into());
     Holder::of(agent, key).ok_or_else(neither)
 }
 
-/// Ids as the database takes them in an array.
+/// Ids as an array argument.
 pub fn uuids<T: Id>(ids: &[T]) -> Vec<Uuid> {
     ids.iter().map(|id| (*id).into()).collect()
 }
 
-/// Names of people as the database takes them in an array.
+/// Names of people as an array argument.
 pub fn names(people: &[Person]) -> Vec<String> {
     people.iter().map(Person::to_string).collect()
 }
 
-/// Words as the database takes them in an array, each once.
+/// Enum values as an array argument, each once.
 pub fn words<T: Words + Ord>(words: &[T]) -> Vec<String> {
     let unique: std::collections::BTreeSet<T> = words.iter().copied().collect();
     unique.into_iter().map(|word| word.as_str().to_owned()).collect()

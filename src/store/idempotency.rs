@@ -1,4 +1,4 @@
-//! Answers kept for requests that carried an `Idempotency-Key`.
+//! Stored answers to requests with an `Idempotency-Key`.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -9,27 +9,26 @@ use crate::domain::ids::KeyId;
 /// A stored answer.
 #[derive(Debug)]
 pub struct Replay {
-    /// SHA-256 of the request it answers.
+    /// SHA-256 of the request.
     pub request_sha256: Vec<u8>,
     /// The answer, encrypted.
     pub sealed: Option<Vec<u8>>,
 }
 
-/// What an idempotency key is to a transaction.
+/// State of an idempotency key, seen by the transaction that takes it.
 #[derive(Debug)]
 pub enum Taken {
-    /// Its own, until it ends.
+    /// Unused; reserved for this transaction until it ends.
     Free,
-    /// That of a request which is being worked on at this moment.
+    /// Another request with this key is in progress.
     InProgress,
-    /// That of a request which was answered.
+    /// A request with this key was answered.
     Answered(Replay),
 }
 
-/// Takes idempotency keys for this transaction, or finds what they were used for: one outcome per
-/// key, in their order. Answers stored at or before `since` are past their time. Never waits: a
-/// request that is repeated while it is worked on would only hold connections. A key that is named
-/// twice is taken twice.
+/// Takes idempotency keys for this transaction, or returns their earlier use: one outcome per key,
+/// in order. Ignores answers stored at or before `since`. Never waits: repeated requests would only
+/// occupy connections. The same key may occur twice in `keys`.
 pub async fn take(
     tx: &mut Tx,
     keys: &[(KeyId, &str)],
@@ -48,7 +47,7 @@ pub async fn take(
     )
     .fetch_all(traced!(tx, "idempotency.take"))
     .await?;
-    // A statement of its own: it must see what was committed before the locks were had.
+    // A separate statement, because it must see commits made before the locks were taken.
     let found = sqlx::query!(
         r#"select k.place as "place!", r.request_sha256, r.sealed
            from unnest($2::uuid[], $3::text[]) with ordinality as k (key_id, idempotency_key, place)
@@ -77,9 +76,9 @@ pub async fn take(
 /// An answer to be stored.
 #[derive(Debug)]
 pub struct NewReplay<'a> {
-    /// Whose request it was.
+    /// The API key of the request.
     pub key_id: KeyId,
-    /// The key of the request.
+    /// The `Idempotency-Key` of the request.
     pub idempotency_key: &'a str,
     /// SHA-256 of the request.
     pub request_sha256: [u8; 32],
@@ -87,12 +86,12 @@ pub struct NewReplay<'a> {
     pub sealed: Vec<u8>,
 }
 
-/// Stores answers, in the transaction of their effects, which has taken their keys. An answer past
-/// its time (stored at or before `since`) is overwritten, so that it never outlives its promise
-/// just because nothing swept it.
+/// Stores answers in the transaction of their effects. That transaction must have taken the keys.
+/// Overwrites answers stored at or before `since`: they have expired, even if no sweep has deleted
+/// them yet.
 ///
 /// # Errors
-/// When the database fails, or a key was not taken.
+/// When a key was not taken by this transaction.
 pub async fn insert(
     tx: &mut Tx,
     since: DateTime<Utc>,
@@ -124,7 +123,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// Forgets answers older than `before`; returns how many.
+/// Deletes answers stored before `before`; returns their number.
 pub async fn sweep(tx: &mut Tx, before: DateTime<Utc>) -> sqlx::Result<u64> {
     let swept = sqlx::query!(
         "delete from replays where (workspace_id, key_id, idempotency_key) in (

@@ -14,35 +14,34 @@ use crate::domain::{
     states::AgentState,
 };
 
-/// A key as people see it; the secret is not stored.
+/// A key without its secret; only the hash of that is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRow {
-    /// The key.
+    /// Id of the key.
     pub key_id: KeyId,
-    /// Who or what holds it.
+    /// Name of the person or program that uses it.
     pub name: String,
-    /// What it may do.
+    /// Its role: the permissions.
     pub role: Role,
-    /// The person who holds it.
+    /// The person it belongs to.
     pub person: Option<Person>,
-    /// The agent that it is bound to.
+    /// The agent it is bound to.
     pub agent_id: Option<AgentId>,
-    /// The key that made it.
+    /// The key that created it.
     pub created_by: Option<KeyId>,
-    /// When it was made.
+    /// Time of its creation.
     pub created_at: DateTime<Utc>,
-    /// When it ends.
+    /// Time from which it is invalid.
     pub expires_at: Option<DateTime<Utc>>,
-    /// When it was revoked.
+    /// Time of its revocation.
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
-/// Finds keys to authenticate with: one answer per pair, in their order. The same key may be asked
-/// for many times.
+/// Finds keys for authentication: one answer per pair, in order. The same key may occur many times.
 ///
-/// The only function that takes several workspaces: each pair is looked for in its own. `now` is
-/// the database's clock when none is given. That the arrays stand in selects keeps the planner from
-/// making a plan for each length, which takes longer than the look.
+/// The only function for several workspaces: each pair is looked up in its own. Without `now` the
+/// database's clock counts. The arrays stand in subselects, so that the planner does not plan once
+/// per array length: planning takes longer than the lookup.
 pub async fn find(
     tx: &mut SystemTx,
     asked: &[(WorkspaceId, KeyId)],
@@ -88,21 +87,21 @@ pub async fn find(
 /// A key to be stored.
 #[derive(Debug, Clone)]
 pub struct NewKeyRow<'a> {
-    /// The key.
+    /// Id of the key.
     pub key_id: KeyId,
-    /// Who or what holds it.
+    /// Name of the person or program that uses it.
     pub name: &'a str,
-    /// What it may do.
+    /// Its role: the permissions.
     pub role: Role,
-    /// The person who holds it.
+    /// The person it belongs to.
     pub person: Option<&'a Person>,
-    /// The agent that it is bound to; present exactly when the role is `agent`.
+    /// The agent it is bound to; present exactly if the role is `agent`.
     pub agent_id: Option<AgentId>,
     /// SHA-256 of its secret.
     pub secret_sha256: &'a [u8],
-    /// The key that makes it.
+    /// The key that creates it.
     pub created_by: Option<KeyId>,
-    /// When it ends.
+    /// Time from which it is invalid.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -133,7 +132,7 @@ pub async fn insert(tx: &mut Tx, key: &NewKeyRow<'_>) -> sqlx::Result<KeyRow> {
     .await
 }
 
-/// Which keys to list.
+/// Filter for [`list`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KeyFilter {
     /// Only this one.
@@ -144,7 +143,7 @@ pub struct KeyFilter {
     pub agent_id: Option<AgentId>,
 }
 
-/// Keys by id downwards, which is newest first; those after `after`.
+/// Lists keys after `after`, newest first (by id, descending).
 pub async fn list(
     tx: &mut Tx,
     filter: KeyFilter,
@@ -177,7 +176,7 @@ pub async fn list(
     .await
 }
 
-/// Locks a key.
+/// Locks a key by id.
 pub async fn lock(tx: &mut Tx, key: KeyId) -> sqlx::Result<Option<KeyRow>> {
     sqlx::query_as!(
         KeyRow,
@@ -195,8 +194,8 @@ pub async fn lock(tx: &mut Tx, key: KeyId) -> sqlx::Result<Option<KeyRow>> {
     .await
 }
 
-/// Locks every admin key that is valid at `now`, in the order of their ids: whoever is about to
-/// revoke one sees what others have revoked.
+/// Locks every admin key that is valid at `now`, in id order. Concurrent revocations of admin keys
+/// therefore see each other.
 pub async fn lock_valid_admins(tx: &mut Tx) -> sqlx::Result<Vec<KeyId>> {
     sqlx::query_scalar!(
         r#"
@@ -213,7 +212,7 @@ pub async fn lock_valid_admins(tx: &mut Tx) -> sqlx::Result<Vec<KeyId>> {
     .await
 }
 
-/// Revokes keys; those that are revoked already stay as they are.
+/// Revokes keys and returns the number of changed rows. Already revoked keys keep their time.
 pub async fn revoke(tx: &mut Tx, keys: &[KeyId], now: DateTime<Utc>) -> sqlx::Result<u64> {
     let keys: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
     let revoked = sqlx::query!(
@@ -228,8 +227,8 @@ pub async fn revoke(tx: &mut Tx, keys: &[KeyId], now: DateTime<Utc>) -> sqlx::Re
     Ok(revoked.rows_affected())
 }
 
-/// The valid keys of an agent beyond `newest` and the newest `keep` others. The agent's row must be
-/// locked.
+/// The valid keys of an agent except `newest` and the `keep` newest others. The caller has locked
+/// the agent.
 pub async fn surplus_of_agent(
     tx: &mut Tx,
     agent: AgentId,

@@ -1,7 +1,7 @@
 //! All SQL of muster, one file per table or noun.
 //!
-//! Functions take a connection and slices, name the workspace in every statement, and know no
-//! rules beyond the constraints of the schema. They never begin or commit: that is the app's.
+//! Functions take a connection and slices, name the workspace in every statement, and contain no
+//! rules beyond the schema's constraints. Only the app begins and commits transactions.
 
 pub mod agents;
 pub mod approvals;
@@ -39,18 +39,18 @@ use crate::domain::ids::WorkspaceId;
 pub(crate) use tx::traced;
 pub use tx::{SystemTx, Traced, Tx};
 
-/// A connection that was used so recently is taken to be alive.
+/// A connection used within this time counts as alive.
 const FRESH: Duration = Duration::from_secs(1);
-/// How long a connection of the pool may take to answer.
+/// Timeout of the check whether a pooled connection answers.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
-/// Why the database could not be made ready.
+/// Failure to prepare the database.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It could not be reached.
+    /// The database is unreachable.
     #[error("cannot connect to PostgreSQL: {0}")]
     Connect(#[source] sqlx::Error),
-    /// Its schema could not be brought up to date.
+    /// A migration failed.
     #[error("cannot migrate the database: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
 }
@@ -58,20 +58,20 @@ pub enum StoreError {
 /// The migrations, inside the binary.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
-/// Begins a unit of work. Its statements find rows by their ids, whatever the ids are, so their plans
-/// are made once: planning such a statement for the arguments at hand takes longer than doing it.
-/// (Lists are not units of work; their plans depend on which filters are given.)
+/// Begins a unit of work. Statements use generic plans, made once: they find rows by id, and
+/// planning for the given arguments takes longer than running them. (Lists run outside of units of
+/// work; their plans depend on the given filters.)
 ///
-/// Every unit of work has a share in the limits and freezes of its workspace; what changes these
-/// holds them alone, so that no work is under way that knows the old ones.
+/// Every unit of work shares the workspace's lock on limits and freezes. Changes of these take the
+/// lock exclusively, so no concurrent work has read old values.
 #[must_use]
 pub fn begin(workspace: WorkspaceId, hold: Hold) -> AssertSqlSafe<String> {
     let lock = match hold {
         Hold::Share => "pg_advisory_xact_lock_shared",
         Hold::Alone => "pg_advisory_xact_lock",
     };
-    // One number of a workspace's 128 bits: two workspaces with the same would only wait for each
-    // other now and then.
+    // The lock's number has 64 bits, the workspace's id 128. Two workspaces with the same number
+    // only wait for each other occasionally.
     let (high, low) = workspace.0.as_u64_pair();
     let number = (high ^ low).cast_signed();
     AssertSqlSafe(format!(
@@ -79,33 +79,33 @@ pub fn begin(workspace: WorkspaceId, hold: Hold) -> AssertSqlSafe<String> {
     ))
 }
 
-/// How a unit of work holds the limits and freezes of its workspace.
+/// Mode of the workspace's lock on limits and freezes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
-    /// Beside others.
+    /// Shared with other units of work.
     Share,
-    /// While nobody else does anything in the workspace: to change limits, or to set or lift a freeze.
+    /// Exclusive: to change limits, or to set or lift a freeze.
     Alone,
 }
 
-/// Opens a pool whose every connection has muster's timeouts: no statement, lock or forgotten
-/// transaction can hold the service up for longer than they say.
+/// Opens a pool with muster's timeouts on every connection. They bound the time that a statement, a
+/// lock or an abandoned transaction can block the service.
 ///
 /// # Errors
-/// When no connection can be made within ten seconds.
+/// When no connection succeeds within ten seconds.
 pub async fn connect(options: PgConnectOptions, connections: u32) -> Result<PgPool, StoreError> {
     let options = options.application_name("muster").options([
         ("statement_timeout", "30s"),
         ("lock_timeout", "10s"),
-        // Nothing of ours thinks for long inside a transaction: a connection that has gone silent
-        // must not keep its locks for longer than others wait for them.
+        // A transaction of muster is never idle for long. The server ends one with a dead client
+        // before others time out on its locks.
         ("idle_in_transaction_session_timeout", "10s"),
         ("timezone", "UTC"),
-        // Compiling a statement takes a second; none of ours runs long enough to win that back.
+        // JIT compilation takes about a second; no statement here runs long enough to gain from it.
         ("jit", "off"),
-        // Every statement finds its rows by an index. A plan that was made while a table was small
-        // is kept until the statistics change: made for an empty table it would read all of a full
-        // one, for minutes on end, under everybody's locks.
+        // Every statement finds its rows by an index. A plan made for a small or empty table is
+        // kept until the statistics change; with a sequential scan it would read a large table for
+        // minutes while holding locks.
         ("enable_seqscan", "off"),
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
@@ -113,8 +113,8 @@ pub async fn connect(options: PgConnectOptions, connections: u32) -> Result<PgPo
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(10))
-        // Asking each time would be one more round trip per unit of work; a connection that was used
-        // a moment ago is there, and whoever meets one that is not is told to try again.
+        // A check per use costs a round trip per unit of work. A recently used connection is alive;
+        // if it is not, the caller is told to retry.
         .test_before_acquire(false)
         .before_acquire(|connection, about| {
             Box::pin(async move {
@@ -127,8 +127,8 @@ pub async fn connect(options: PgConnectOptions, connections: u32) -> Result<PgPo
         .map_err(StoreError::Connect)
 }
 
-/// Whether a connection still answers. When one is given back the pool asks too, but would wait for
-/// ever on one that has gone silent, and never have its place back.
+/// Whether a connection answers in time. The pool checks returned connections too, but without a
+/// timeout: a dead connection would occupy its place for ever.
 async fn answers(connection: &mut PgConnection) -> sqlx::Result<bool> {
     tokio::time::timeout(ANSWERS_WITHIN, connection.ping())
         .await
@@ -136,7 +136,7 @@ async fn answers(connection: &mut PgConnection) -> sqlx::Result<bool> {
         .map(|()| true)
 }
 
-/// Brings the schema up to date. Safe to run from several processes at once.
+/// Applies the pending migrations. Safe to run from several processes at once.
 ///
 /// # Errors
 /// When a migration fails, or the database is newer than this binary.
@@ -144,13 +144,12 @@ pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
     MIGRATIONS.run(pool).await.map_err(StoreError::from)
 }
 
-/// Whether every migration of this program is applied, none is half applied, and none is there that
-/// this program does not know.
+/// Whether the applied migrations are exactly those of this binary, all complete.
 pub async fn is_migrated(conn: &mut PgConnection) -> sqlx::Result<bool> {
     let table = &MIGRATIONS.table_name;
     let applied = match conn.list_applied_migrations(table).await {
         Ok(applied) => applied,
-        // There is no table of migrations: nothing was ever applied.
+        // Without a table of migrations none was applied.
         Err(MigrateError::Execute(error)) if is_undefined_table(&error) => return Ok(false),
         Err(MigrateError::Execute(error)) => return Err(error),
         Err(_) => return Ok(false),
@@ -165,12 +164,12 @@ fn is_undefined_table(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(|error| error.code()).as_deref() == Some("42P01")
 }
 
-/// The database's clock, to the microsecond that it can store.
+/// The database's clock, in microseconds: the precision of its columns.
 pub async fn now(conn: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(conn).await
 }
 
-/// Whether a statement was refused by the named constraint.
+/// Whether the error is a violation of the named constraint.
 fn violates(error: &sqlx::Error, constraint: &str) -> bool {
     error.as_database_error().and_then(|error| error.constraint()) == Some(constraint)
 }

@@ -8,26 +8,26 @@ use crate::domain::{ids::ProjectId, spend::Amounts};
 
 const NAME_UNIQUE: &str = "projects_name_unique";
 
-/// A project with what its goals have used.
+/// A project with the spend of its goals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProjectRow {
-    /// The project.
+    /// Id of the project.
     pub project_id: ProjectId,
     /// Unique in the workspace.
     pub name: String,
-    /// For people.
+    /// Description for people.
     pub description: String,
-    /// What its goals have used.
+    /// Spend of all its goals, by unit.
     pub spend: Json<Amounts>,
-    /// Rises with every edit.
+    /// Rises by one with every edit.
     pub version: i32,
-    /// When it was made.
+    /// Time of its creation.
     pub created_at: DateTime<Utc>,
-    /// When it was last edited.
+    /// Time of its last edit.
     pub updated_at: DateTime<Utc>,
 }
 
-/// Stores a project; says `false` when the name is taken.
+/// Stores a project. Returns `false` if the name is taken.
 pub async fn insert(
     tx: &mut Tx,
     project: ProjectId,
@@ -50,11 +50,11 @@ pub async fn insert(
     Ok(inserted.rows_affected() == 1)
 }
 
-/// The project called `name`; made with the id `id` if there is none. So it was made by this call
-/// exactly when the answer is `id`.
+/// Returns the project with this name; creates it with the id `id` if there is none. The caller
+/// knows by the returned id whether it was created.
 ///
-/// Safe to call from several transactions at once: the later one waits for the earlier and finds
-/// its project. An existing project is neither written nor locked.
+/// Safe to call concurrently: the later transaction waits and finds the earlier one's project. Does
+/// not write or lock an existing project.
 pub async fn ensure_by_name(
     tx: &mut Tx,
     id: ProjectId,
@@ -70,7 +70,7 @@ pub async fn ensure_by_name(
     find_by_name(tx, name).await?.ok_or(sqlx::Error::RowNotFound)
 }
 
-/// The project called `name`.
+/// The project with this name.
 pub async fn find_by_name(tx: &mut Tx, name: &str) -> sqlx::Result<Option<ProjectId>> {
     sqlx::query_scalar!(
         r#"select project_id as "project_id: ProjectId" from projects
@@ -82,16 +82,16 @@ pub async fn find_by_name(tx: &mut Tx, name: &str) -> sqlx::Result<Option<Projec
     .await
 }
 
-/// Which projects to list.
+/// Filter for [`list`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ProjectFilter<'a> {
     /// Only this one.
     pub project: Option<ProjectId>,
-    /// Only the one called this.
+    /// Only the one with this name.
     pub name: Option<&'a str>,
 }
 
-/// Projects by id downwards, which is newest first; those after `after`.
+/// Lists projects after `after`, newest first (by id, descending).
 pub async fn list(
     tx: &mut Tx,
     filter: ProjectFilter<'_>,
@@ -125,18 +125,18 @@ pub async fn list(
     .await
 }
 
-/// What people edit of a project.
+/// The editable columns of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProjectText {
     /// Unique in the workspace.
     pub name: String,
-    /// For people.
+    /// Description for people.
     pub description: String,
-    /// Rises with every edit.
+    /// Rises by one with every edit.
     pub version: i32,
 }
 
-/// Locks a project against edits.
+/// Locks a project by id.
 pub async fn lock(tx: &mut Tx, project: ProjectId) -> sqlx::Result<Option<ProjectText>> {
     sqlx::query_as!(
         ProjectText,
@@ -150,7 +150,8 @@ pub async fn lock(tx: &mut Tx, project: ProjectId) -> sqlx::Result<Option<Projec
     .await
 }
 
-/// Edits a locked project; says `false` when the name is taken. Then the transaction is lost.
+/// Edits a locked project. Returns `false` if the name is taken; the transaction must then be
+/// rolled back.
 pub async fn update(
     tx: &mut Tx,
     project: ProjectId,

@@ -1,17 +1,16 @@
-//! What the planner knows of the tables' sizes.
+//! The planner's statistics.
 //!
-//! A plan is made for the sizes that were last measured and kept until they are measured again. On
-//! a fresh database that is when everything was empty, and the server's own autovacuum may come
-//! only a minute later: until then every statement reads all of a growing table. So tables that have
-//! doubled since are measured at once. That is seldom, since each time it takes twice as many rows,
-//! and holds up nobody.
+//! A plan depends on the last measured table sizes until the next measurement. On a fresh database
+//! these are zero, and autovacuum may take a minute to run: until then every statement scans
+//! growing tables. So a duty analyzes tables as soon as they have doubled. That happens rarely,
+//! since each doubling takes twice as many rows, and blocks nobody.
 
 use sqlx::AssertSqlSafe;
 
 use super::{SystemTx, traced};
 
-/// Tables with more than twice as many rows as when they were last measured, quoted. What is tiny is
-/// left out, because for it every plan is good, and so is what only somebody else may measure.
+/// Names, quoted, of tables with more than twice the rows of their last analysis. Omits tiny
+/// tables, because any plan suits them, and tables this role may not analyze.
 pub async fn outgrown(tx: &mut SystemTx) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"select quote_ident(s.relname) as "name!" from pg_stat_user_tables s
@@ -25,9 +24,9 @@ pub async fn outgrown(tx: &mut SystemTx) -> sqlx::Result<Vec<String>> {
     .await
 }
 
-/// Measures a table. What somebody else measures at the moment is left to them.
+/// Analyzes a table; skips it if it is locked.
 pub async fn measure(tx: &mut SystemTx, quoted: &str) -> sqlx::Result<()> {
-    // The name is quoted by the database itself.
+    // The database itself quoted the name.
     sqlx::query(AssertSqlSafe(format!("analyze (skip_locked) {quoted}")))
         .execute(traced!(tx, "statistics.measure"))
         .await?;

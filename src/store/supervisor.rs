@@ -1,56 +1,56 @@
-//! The last run of each duty of the supervisor.
+//! Run statistics of the supervisor's duties.
 
 use chrono::{DateTime, Utc};
 
 use super::{Tx, traced};
 
-/// Runs of a duty that are recorded together; all but the last changed nothing.
+/// Several runs of a duty, recorded together; only the last may have changed something.
 #[derive(Debug, Clone, Copy)]
 pub struct DutyRun<'a> {
-    /// The name of the duty.
+    /// Name of the duty.
     pub duty: &'a str,
-    /// How many runs.
+    /// Number of runs.
     pub runs: i64,
-    /// When the last one began.
+    /// Start of the last run.
     pub began_at: DateTime<Utc>,
-    /// Duration of the last one in milliseconds.
+    /// Duration of the last run in milliseconds.
     pub took_ms: i64,
-    /// Things that it looked at.
+    /// Number of rows the last run examined.
     pub looked_at: i64,
-    /// Things that it changed.
+    /// Number of rows the last run changed.
     pub did: i64,
-    /// Things that it left for the next run.
+    /// Number of rows the last run left for the next.
     pub left: i64,
-    /// Why it failed; none: it did not.
+    /// Error of the last run; `None` if it succeeded.
     pub error: Option<&'a str>,
 }
 
-/// A duty and its last run.
+/// A duty with its totals and its last run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DutyRow {
-    /// The name of the duty.
+    /// Name of the duty.
     pub duty: String,
     /// Number of runs.
     pub runs: i64,
-    /// Things changed in all runs.
+    /// Number of rows changed in all runs.
     pub did: i64,
     /// Number of failed runs.
     pub failures: i64,
-    /// When the last run began.
+    /// Start of the last run.
     pub last_run_at: DateTime<Utc>,
     /// Duration of the last run in milliseconds.
     pub last_took_ms: i64,
-    /// Things that the last run looked at.
+    /// Number of rows the last run examined.
     pub last_examined: i64,
-    /// Things that the last run changed.
+    /// Number of rows the last run changed.
     pub last_did: i64,
-    /// Things that the last run left for the next.
+    /// Number of rows the last run left for the next.
     pub last_left: i64,
     /// Whether the last run failed.
     pub last_failed: bool,
 }
 
-/// Records a run: the totals grow, the last run is replaced.
+/// Records runs: adds to the totals and replaces the last run.
 pub async fn record(tx: &mut Tx, run: &DutyRun<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
@@ -84,7 +84,7 @@ pub async fn record(tx: &mut Tx, run: &DutyRun<'_>) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Every duty that ever ran, by name.
+/// Every duty that has run, by name.
 pub async fn list(tx: &mut Tx) -> sqlx::Result<Vec<DutyRow>> {
     sqlx::query_as!(
         DutyRow,

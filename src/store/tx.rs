@@ -1,12 +1,12 @@
-//! A connection, and the scope of what is done on it.
+//! A connection and the scope of its statements.
 //!
-//! Every function of the store takes one [`Tx`]: the connection, the workspace that its statements
-//! name, and the instant of the unit of work. What belongs to no workspace (finding a key, looking
-//! at the whole database) takes a [`SystemTx`], which a [`Tx`] can stand in for.
+//! Every function of the store takes a [`Tx`]: the connection, the workspace named by its
+//! statements, and the instant of the unit of work. Statements outside of any workspace
+//! (authentication, checks of the whole database) take a [`SystemTx`]; a [`Tx`] dereferences to
+//! one.
 //!
-//! A statement runs in a span at debug level that has the name of its function and the number of rows
-//! that it returned or changed. When nobody listens at that level, no span is made and nothing is
-//! counted.
+//! Each statement runs in a debug-level span with the name of its function and the number of rows
+//! it returned or changed. If the level is disabled, no span is created and nothing is counted.
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, TryFutureExt as _, future::BoxFuture, stream::BoxStream};
@@ -19,15 +19,15 @@ use tracing::Span;
 
 use crate::domain::ids::WorkspaceId;
 
-/// A connection that is tied to no workspace.
+/// A connection without a workspace.
 #[derive(Debug)]
 pub struct SystemTx(Connection);
 
 #[derive(Debug)]
 enum Connection {
-    /// Each statement is a transaction of its own.
+    /// Each statement commits by itself.
     Pooled(PoolConnection<Postgres>),
-    /// Dropped before it is committed, it changes nothing.
+    /// Rolls back if dropped before the commit.
     Transaction(Transaction<'static, Postgres>),
 }
 
@@ -44,13 +44,13 @@ impl From<Transaction<'static, Postgres>> for SystemTx {
 }
 
 impl SystemTx {
-    /// The same connection for statements in a workspace at an instant.
+    /// The same connection, for statements in a workspace at an instant.
     #[must_use]
     pub fn within(self, workspace: WorkspaceId, now: DateTime<Utc>) -> Tx {
         Tx { workspace, now, system: self }
     }
 
-    /// The bare connection.
+    /// The raw connection.
     pub fn conn(&mut self) -> &mut PgConnection {
         match &mut self.0 {
             Connection::Pooled(conn) => conn,
@@ -58,10 +58,10 @@ impl SystemTx {
         }
     }
 
-    /// Makes what was done last. Statements outside a transaction are committed already.
+    /// Commits the transaction. Statements outside a transaction are committed already.
     ///
     /// # Errors
-    /// When the database fails. Whether the transaction was committed is then unknown.
+    /// When the database fails; whether the transaction was committed is then unknown.
     pub async fn commit(self) -> sqlx::Result<()> {
         match self.0 {
             Connection::Pooled(_) => Ok(()),
@@ -69,10 +69,10 @@ impl SystemTx {
         }
     }
 
-    /// Takes back what was done in the transaction.
+    /// Rolls the transaction back.
     ///
     /// # Errors
-    /// When the database fails. Nothing was changed then either.
+    /// When the database fails; nothing was changed then either.
     pub async fn rollback(self) -> sqlx::Result<()> {
         match self.0 {
             Connection::Pooled(_) => Ok(()),
@@ -80,7 +80,7 @@ impl SystemTx {
         }
     }
 
-    /// The connection for one statement, observed by `span`: see [`traced!`].
+    /// The connection for one statement, with `span`: see [`traced!`].
     pub fn traced(&mut self, span: Span) -> Traced<'_> {
         Traced { conn: self.conn(), span }
     }
@@ -89,26 +89,26 @@ impl SystemTx {
 /// A connection for statements in one workspace at one instant.
 #[derive(Debug)]
 pub struct Tx {
-    /// The tenant. Every statement names it.
+    /// The workspace; every statement names it.
     pub workspace: WorkspaceId,
-    /// The instant of the whole unit of work, from the database's clock.
+    /// The instant of the whole unit of work, by the database's clock.
     pub now: DateTime<Utc>,
     system: SystemTx,
 }
 
 impl Tx {
-    /// Makes what was done last.
+    /// Commits the transaction.
     ///
     /// # Errors
-    /// When the database fails. Whether the transaction was committed is then unknown.
+    /// When the database fails; whether the transaction was committed is then unknown.
     pub async fn commit(self) -> sqlx::Result<()> {
         self.system.commit().await
     }
 
-    /// Takes back what was done in the transaction.
+    /// Rolls the transaction back.
     ///
     /// # Errors
-    /// When the database fails. Nothing was changed then either.
+    /// When the database fails; nothing was changed then either.
     pub async fn rollback(self) -> sqlx::Result<()> {
         self.system.rollback().await
     }
@@ -127,7 +127,7 @@ impl std::ops::DerefMut for Tx {
     }
 }
 
-/// The connection of a [`Tx`] or [`SystemTx`] for one statement, in a span with the given name.
+/// The connection of a [`Tx`] or [`SystemTx`] for one statement, in a span with this name.
 macro_rules! traced {
     ($tx:expr, $name:literal) => {
         $tx.traced(tracing::debug_span!($name, rows = tracing::field::Empty))
@@ -135,21 +135,21 @@ macro_rules! traced {
 }
 pub(crate) use traced;
 
-/// A connection whose next statement a span observes.
+/// A connection with a span for its next statement.
 #[derive(Debug)]
 pub struct Traced<'c> {
     conn: &'c mut PgConnection,
     span: Span,
 }
 
-/// Rows of a statement so far; written into its span when the statement has ended.
+/// Row count of a statement; recorded in its span at the end.
 struct Rows {
     span: Span,
     count: u64,
 }
 
 impl Rows {
-    /// The result that ends a statement counts the rows that it returned, too.
+    /// The result at the end of a statement also counts the returned rows.
     fn add(&mut self, step: &sqlx::Result<Either<PgQueryResult, PgRow>>) {
         if let Ok(Either::Left(result)) = step {
             self.count += result.rows_affected();

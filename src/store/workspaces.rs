@@ -8,16 +8,16 @@ use crate::domain::ids::WorkspaceId;
 /// A workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkspaceRow {
-    /// The workspace.
+    /// Id of the workspace.
     pub workspace_id: WorkspaceId,
-    /// For people.
+    /// Name for people.
     pub name: String,
 }
 
-/// The number of the lock that the first start takes: any number, as long as it never changes.
+/// Lock number of the first start; arbitrary, but must never change.
 const FIRST_START: i64 = 0x6d75_7374_6572;
 
-/// Waits until no other process is making the first workspace; held until the transaction ends.
+/// Waits for other processes that create the first workspace; locks until the transaction ends.
 pub async fn lock_first_start(tx: &mut SystemTx) -> sqlx::Result<()> {
     sqlx::query!("select pg_advisory_xact_lock($1)", FIRST_START)
         .execute(traced!(tx, "workspaces.lock_first_start"))
@@ -25,8 +25,8 @@ pub async fn lock_first_start(tx: &mut SystemTx) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// All workspaces, the oldest first. Names no workspace, because it is how one is found: for the
-/// first start, the supervisor and the command line.
+/// All workspaces, oldest first. Used by the first start, the supervisor and the command line, so
+/// it names no workspace.
 pub async fn all(tx: &mut SystemTx) -> sqlx::Result<Vec<WorkspaceRow>> {
     sqlx::query_as!(
         WorkspaceRow,
