@@ -1,4 +1,4 @@
-//! Claims: who asks, what is ready, and everything that is handed over with a task.
+//! Claims: the claiming agents, the ready tasks, and the handover of a claimed task.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -13,24 +13,24 @@ use crate::{
     store::{Tx, columns::uuids, traced},
 };
 
-/// An agent that claims.
+/// A claiming agent.
 #[derive(Debug, Clone)]
 pub struct Claimer {
     /// The agent.
     pub agent_id: AgentId,
-    /// What it can do.
+    /// Its capabilities.
     pub capabilities: Vec<String>,
-    /// How many attempts it may run at once.
+    /// Most attempts at once.
     pub max_concurrent: i32,
     /// Only active agents may claim.
     pub state: AgentState,
-    /// Attempts that it runs.
+    /// Number of its running attempts.
     pub running: i64,
-    /// Whether a freeze is over it, whatever it works on.
+    /// Whether a freeze covers the agent itself, whatever the task.
     pub frozen: bool,
 }
 
-/// Reads agents without a lock: enough to know how much to look for.
+/// Reads agents without a lock: enough to decide how many tasks to look for.
 pub async fn claimers(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<Vec<Claimer>> {
     sqlx::query_as!(
         Claimer,
@@ -47,8 +47,8 @@ pub async fn claimers(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<Vec<Claim
     .await
 }
 
-/// Locks agents in id order: no other claim of theirs runs beside this one, so the count of their
-/// attempts that is read afterwards is exact.
+/// Locks agents in id order. Excludes their other claims, so a count of their attempts read
+/// afterwards is exact.
 pub async fn lock_agents(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<()> {
     sqlx::query!(
         "select agent_id from agents where workspace_id = $1 and agent_id = any($2)
@@ -68,11 +68,11 @@ pub struct ReadyTask {
     pub task_id: TaskId,
     /// Its goal.
     pub goal_id: GoalId,
-    /// Its place in the order of claims.
+    /// Key of the claim order; lower is claimed first.
     pub claim_rank: DateTime<Utc>,
-    /// What it requires.
+    /// Capabilities it requires.
     pub required: Vec<String>,
-    /// Attempts ever started.
+    /// Number of attempts ever started.
     pub attempts_started: i32,
     /// Its lease in milliseconds.
     pub lease_ms: Option<i64>,
@@ -80,36 +80,36 @@ pub struct ReadyTask {
     pub attempt_timeout_ms: Option<i64>,
     /// When all attempts together must have ended.
     pub finish_by: Option<DateTime<Utc>>,
-    /// For whom it is kept.
+    /// Assignment to one agent, or exclusion of one.
     pub keeping: Keeping,
 }
 
 /// Ready tasks that were locked.
 #[derive(Debug, Default)]
 pub struct LockedTasks {
-    /// In the order of claims.
+    /// The tasks in claim order.
     pub tasks: Vec<ReadyTask>,
-    /// Whether there may be more beyond the candidates that were looked at.
+    /// Whether there may be ready tasks beyond the examined candidates.
     pub more: bool,
 }
 
-/// Who looks for ready tasks.
+/// The agents that look for ready tasks.
 #[derive(Debug, Clone, Copy)]
 pub struct Lookers<'a> {
-    /// What each of them is able to do.
+    /// Capabilities that each of the agents has.
     pub able: &'a [String],
     /// The agents.
     pub agents: &'a [AgentId],
 }
 
-/// Locks up to `wanted` ready tasks that an agent able to do `able` can do, in the order of claims
-/// and without those in `held`. What is kept for or from one of the agents comes beside these, since
-/// it may be nothing for the others.
+/// Locks up to `wanted` ready tasks for agents with the capabilities `able`, in claim order and
+/// without those in `held`. Tasks assigned to or barred from one of the agents come in addition,
+/// since the other agents may be unable to take them.
 ///
-/// Only sets of capabilities that are covered are visited, each by its own index range, so tasks
-/// that nobody here can do cost nothing. Tasks that another transaction is taking are skipped, which
-/// is what the `slack` of candidates is for. Frozen tasks are passed over where they are found, so
-/// those behind them are not held up; where nothing is frozen no task is asked about.
+/// Searches only the sets of capabilities within `able`, each by its own index range: tasks of
+/// other sets cost nothing. Skips tasks locked by other transactions; `slack` is the number of
+/// extra candidates for that. Skips frozen tasks during the search, so they do not block later
+/// ones; without any freeze this check does not run.
 pub async fn lock_ready(
     tx: &mut Tx,
     lookers: Lookers<'_>,
@@ -167,7 +167,7 @@ pub async fn lock_ready(
     )
     .fetch_all(traced!(tx, "attempts.claim.lock_ready"))
     .await?;
-    // Without a row nobody knows how many candidates there were.
+    // No row: the number of candidates is unknown.
     let more = rows.first().is_none_or(|row| row.looked_at >= wanted + slack);
     let tasks = rows.into_iter().map(|row| ReadyTask {
         task_id: row.task_id,
@@ -183,7 +183,7 @@ pub async fn lock_ready(
     Ok(LockedTasks { tasks: tasks.collect(), more })
 }
 
-/// Notes that agents were heard of; a note that is young enough stays as it is.
+/// Records that agents were seen now; leaves a recent record unchanged.
 pub async fn touch_presence(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into agent_presence as old (workspace_id, agent_id, last_seen_at)
@@ -203,54 +203,54 @@ pub async fn touch_presence(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<()>
     Ok(())
 }
 
-/// Everything that is handed over with a task.
+/// Everything a claim returns about a task.
 #[derive(Debug, Clone)]
 pub struct Handover {
     /// The task.
     pub task_id: TaskId,
-    /// Its name in the plan.
+    /// Its name in the plan (`ref`).
     pub reference: String,
-    /// One line.
+    /// Title of the task, one line.
     pub title: String,
-    /// Markdown.
+    /// Description in Markdown.
     pub description: String,
-    /// JSON for the agent.
+    /// Input for the agent, JSON.
     pub input: Option<Value>,
-    /// Expected spend.
+    /// Expected spend, JSON.
     pub estimate: Option<Value>,
-    /// Free words.
+    /// Labels set by the plan's author.
     pub labels: Vec<String>,
-    /// The heading it stands under.
+    /// Heading of the plan above the task.
     pub section: Option<String>,
-    /// 0 to 9.
+    /// 0 (lowest) to 9.
     pub priority: i16,
     /// Its goal's title.
     pub goal_title: String,
     /// Its criteria: `[{number, text, required}]`.
     pub criteria: Value,
-    /// What the tasks it needs produced: `[{task_id, ref, title, result}]`.
+    /// Results of its dependencies: `[{task_id, ref, title, result}]`.
     pub needs: Value,
-    /// What its children produced: `[{task_id, ref, title, state, result, reason}]`.
+    /// Results of its children: `[{task_id, ref, title, state, result, reason}]`.
     pub children: Value,
-    /// What earlier attempts left behind: `[{attempt_id, number, state, result, failure_class, message, feedback}]`.
+    /// Earlier attempts: `[{attempt_id, number, state, result, failure_class, message, feedback}]`.
     pub earlier: Value,
-    /// The last checkpoint of any attempt.
+    /// The latest checkpoint of any attempt.
     pub checkpoint: Option<Value>,
 }
 
-/// How much is handed over with one task. What is left out can be read from the tasks themselves.
+/// Size limits of a handover. Omitted parts can be read from the tasks.
 #[derive(Debug, Clone, Copy)]
 pub struct HandoverLimits {
-    /// Bytes of one result; larger ones are left out (`null`).
+    /// Most bytes of one result; a larger one is omitted (`null`).
     pub result_bytes: i32,
-    /// Bytes of all results of the needed tasks, and of all results of the children.
+    /// Most bytes of all results of dependencies, and of all results of children.
     pub total_bytes: i64,
-    /// Needed tasks, and children.
+    /// Most dependencies, and most children.
     pub tasks: i64,
 }
 
-/// Reads what is handed over with tasks. The limits hold in the database, so a task that needs a
-/// thousand large results costs no more than another.
+/// Reads the handovers of tasks. The database applies the limits, so a task with a thousand large
+/// dependencies costs no more than another.
 pub async fn handovers(
     tx: &mut Tx,
     tasks: &[TaskId],

@@ -1,4 +1,4 @@
-//! What heartbeats write and read.
+//! Storage of heartbeats.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -18,60 +18,60 @@ use crate::{
 pub struct Beat {
     /// The attempt.
     pub attempt_id: AttemptId,
-    /// Whose it must be.
+    /// The holder the attempt must have.
     pub holder: Holder,
-    /// SHA-256 of the lease that it must have.
+    /// SHA-256 of the lease token the attempt must have.
     pub lease_sha256: [u8; 32],
-    /// For people; none leaves what was said before.
+    /// Progress for people; `None` keeps the stored one.
     pub progress: Option<Value>,
-    /// For the next attempt; none leaves what was there before.
+    /// Checkpoint for the next attempt; `None` keeps the stored one.
     pub checkpoint: Option<Value>,
-    /// Steps that ended since; none leaves what was there before.
+    /// Steps since the last heartbeat; `None` keeps the stored ones.
     pub steps: Option<Window>,
 }
 
-/// An attempt that was heard of, and what its agent is to be told of.
+/// An attempt after its heartbeat, and what the answer needs.
 #[derive(Debug, Clone)]
 pub struct Heard {
     /// The attempt.
     pub attempt: AttemptFacts,
     /// When it was claimed.
     pub started_at: DateTime<Utc>,
-    /// Whether its task's cancellation was asked for.
+    /// Whether the cancellation of its task was requested.
     pub cancelling: bool,
-    /// The state of its agent; none: a person holds it.
+    /// The state of its agent; `None` if a person holds it.
     pub agent_state: Option<AgentState>,
-    /// When its agent was last heard of, as far as it was noted.
+    /// The agent's last recorded presence.
     pub agent_seen_at: Option<DateTime<Utc>>,
-    /// When it was heard of now.
+    /// Time of this heartbeat.
     pub now: DateTime<Utc>,
-    /// Whether anything in the workspace is frozen: only then it is worth asking what.
+    /// Whether the workspace has a freeze; only then the caller looks for one over this attempt.
     pub freezes: bool,
-    /// Whether a nudge waits for the holder of its task.
+    /// Whether a nudge is pending for its task.
     pub nudges: bool,
-    /// Its steps, where the beat brought some.
+    /// Its steps, if the heartbeat brought some.
     pub steps: Option<Steps>,
 }
 
 /// The steps of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Steps {
-    /// The last ones, those that came with the beat among them.
+    /// The latest steps, including those of this heartbeat.
     pub window: Window,
-    /// The loops that it was in before, as far as could be seen without waiting.
+    /// Its recorded loops, read without waiting for locks.
     pub loops: Vec<Pattern>,
 }
 
-/// Moves the leases of running attempts on, stores how far they are, and reads what their agents are
-/// told; what is not running, or not theirs, is left out. The beats come in the order of attempts, in
-/// which everybody locks them, and no two say the same attempt, agent and lease.
+/// Renews the leases of running attempts, stores their progress, and reads the answers' data. Omits
+/// attempts that are not running or whose holder or lease differs. `beats` must be in order of
+/// attempt ids, the common lock order, without duplicates of attempt, holder and lease.
 ///
-/// One statement, so that it can be a transaction of its own: there are hundreds of beats a second,
-/// in small batches, and what a batch costs is mostly what its statements cost. `now` is the
-/// database's time unless it is given.
+/// One statement that can be a transaction by itself: hundreds of heartbeats a second arrive in
+/// small batches, and statements dominate the cost of a batch. Without `now` the database's clock
+/// counts.
 ///
-/// The rule is [`crate::domain::task::heartbeat::renewed`], written once more because it is applied where
-/// the row is. Changes no indexed column, so the rows are updated in their pages.
+/// Applies the rule of [`crate::domain::task::heartbeat::renewed`] in SQL, in place. Changes no
+/// indexed column of `attempts`, so the updates stay within their pages (HOT).
 pub async fn renew(
     tx: &mut SystemTx,
     workspace: WorkspaceId,
@@ -185,7 +185,7 @@ pub async fn renew(
     heard.collect()
 }
 
-/// Agents and keys have ids of their own, so one column tells one holder from every other.
+/// Agent ids and key ids never collide, so one column identifies a holder.
 fn holder_id(holder: Holder) -> uuid::Uuid {
     match holder {
         Holder::Agent(agent) => agent.0,

@@ -1,4 +1,4 @@
-//! Loops that attempts were found in.
+//! Loops detected in the steps of attempts.
 
 use super::heartbeat::Steps;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     store::{Tx, columns::uuids, traced},
 };
 
-/// The steps of attempts whose rows are held, and the loops that they are noted to be in.
+/// The steps of locked attempts, and their recorded loops.
 pub async fn of_attempts(
     tx: &mut Tx,
     attempts: &[AttemptId],
@@ -36,7 +36,7 @@ pub async fn of_attempts(
     Ok(steps.collect())
 }
 
-/// Notes that an attempt is in a loop.
+/// Records that an attempt entered a loop.
 pub async fn found(
     tx: &mut Tx,
     (attempt, task): (AttemptId, TaskId),
@@ -59,7 +59,7 @@ pub async fn found(
     Ok(())
 }
 
-/// Notes that an attempt has come out of loops.
+/// Records that an attempt left loops.
 pub async fn left(tx: &mut Tx, attempt: AttemptId, patterns: &[Pattern]) -> sqlx::Result<()> {
     let patterns: Vec<&str> = patterns.iter().map(|pattern| pattern.as_str()).collect();
     sqlx::query!(
@@ -75,7 +75,7 @@ pub async fn left(tx: &mut Tx, attempt: AttemptId, patterns: &[Pattern]) -> sqlx
     Ok(())
 }
 
-/// Notes the end of loops whose attempts have ended.
+/// Closes the recorded loops of ended attempts.
 pub async fn forget_ended(tx: &mut Tx) -> sqlx::Result<()> {
     sqlx::query!(
         "update attempt_loops l set left_at = greatest($2, l.found_at)

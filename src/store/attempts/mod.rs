@@ -24,7 +24,7 @@ use crate::domain::{
     task::{AttemptFacts, holder::Holder},
 };
 
-/// Where an attempt belongs.
+/// The task and goal of an attempt.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
     /// The attempt.
@@ -33,12 +33,12 @@ pub struct Place {
     pub task_id: TaskId,
     /// Its goal.
     pub goal_id: GoalId,
-    /// The strongest freeze over it, where that was asked.
+    /// Mode of the strongest freeze over it; `None` if there is none or the query does not look.
     pub frozen: Option<FreezeMode>,
 }
 
-/// Where attempts belong, and the strongest freeze over each; unknown ones are left out. None of it
-/// changes while a unit of work lasts, so no lock is needed.
+/// The tasks and goals of attempts, with the strongest freeze over each; omits unknown ids. Needs
+/// no lock: nothing of it changes during a unit of work.
 pub async fn locate(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<Place>> {
     sqlx::query_as!(
         Place,
@@ -55,7 +55,7 @@ pub async fn locate(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<Pla
     .await
 }
 
-/// Locks attempts in id order and reads what the rules need.
+/// Locks attempts in id order and reads the facts for the rules.
 pub async fn lock(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<AttemptFacts>> {
     let rows = sqlx::query!(
         r#"
@@ -90,14 +90,14 @@ pub async fn lock(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<Attem
     facts.collect()
 }
 
-/// The last progress and checkpoint of an attempt; what is `None` stays as it was.
+/// The latest progress and checkpoint of an attempt; `None` keeps the stored one.
 #[derive(Debug, Clone)]
 pub struct Progress {
     /// The attempt.
     pub attempt_id: AttemptId,
-    /// For people.
+    /// Progress for people.
     pub progress: Option<Value>,
-    /// For the next attempt.
+    /// Checkpoint for the next attempt.
     pub checkpoint: Option<Value>,
 }
 
@@ -127,7 +127,7 @@ pub async fn progress(tx: &mut Tx, reports: &[Progress]) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Ends attempts, or moves a submitted one on.
+/// Ends attempts, or moves submitted ones to their next state.
 pub async fn end(tx: &mut Tx, ends: &[(AttemptId, AttemptState)]) -> sqlx::Result<()> {
     if ends.is_empty() {
         return Ok(());
@@ -147,7 +147,7 @@ pub async fn end(tx: &mut Tx, ends: &[(AttemptId, AttemptState)]) -> sqlx::Resul
     Ok(())
 }
 
-/// Running attempts that were silent for longer than their lease, or are past their hard deadline.
+/// Running attempts with an expired lease or a passed hard deadline.
 pub async fn silent(tx: &mut Tx) -> sqlx::Result<Vec<Place>> {
     sqlx::query_as!(
         Place,
@@ -173,9 +173,9 @@ pub struct NewAttempt {
     pub task_id: TaskId,
     /// The task's goal.
     pub goal_id: GoalId,
-    /// Whose it is.
+    /// The agent or person's key that holds it.
     pub holder: Holder,
-    /// Its number: the epoch.
+    /// Ordinal within its task, from 1; also the fencing epoch.
     pub number: i32,
     /// SHA-256 of its lease token.
     pub lease_sha256: [u8; 32],
@@ -183,11 +183,11 @@ pub struct NewAttempt {
     pub lease_ms: i64,
     /// When the lease ends.
     pub lease_expires_at: DateTime<Utc>,
-    /// Its hard limit.
+    /// Time by which it must end, heartbeats or not.
     pub hard_deadline: DateTime<Utc>,
 }
 
-/// Starts attempts: their tasks run from now on, and are no longer kept for or from an agent.
+/// Starts attempts. Moves their tasks to `running` and clears the tasks' assignment and exclusion.
 pub async fn start(tx: &mut Tx, attempts: &[NewAttempt]) -> sqlx::Result<()> {
     macro_rules! column {
         ($of:expr) => {

@@ -1,4 +1,4 @@
-//! Attempts as they are read. The hash of a lease never leaves its table.
+//! Attempts as returned by the API. Excludes the lease hashes.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// An attempt without what it handed in.
+/// An attempt without result and checkpoint.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of the tables, documented there")]
 pub struct AttemptRow {
@@ -35,32 +35,32 @@ pub struct AttemptRow {
     pub spend: Value,
 }
 
-/// Which attempts are looked for.
+/// Selection for [`list`].
 #[derive(Debug, Clone, Copy)]
 pub enum AttemptScope {
     /// This one.
     This(AttemptId),
-    /// Those of a task with a smaller number, latest first.
+    /// Attempts of a task, highest number first.
     OfTask {
         /// The task.
         task: TaskId,
-        /// Only those before this number.
+        /// Only smaller numbers.
         after: Option<i32>,
     },
-    /// Those of an agent before one, latest first.
+    /// Attempts of an agent, newest first.
     OfAgent {
         /// The agent.
         agent: AgentId,
-        /// Only those that run.
+        /// Only running ones.
         running: bool,
-        /// Only those before this one.
+        /// Only older ones.
         after: Option<AttemptId>,
     },
 }
 
-/// Reads attempts. The conditions on `$2` are constant for a call, so only one branch runs, along
-/// the index of its order. The rows are looked up one by one (`limit 1`), because a plan for any
-/// parameters does not know how few they are and would read the whole table.
+/// Reads attempts. Conditions on `$2` are constant within a call, so only one branch runs, along
+/// its own index. The rows are looked up one by one (`limit 1`): a generic plan does not know how
+/// few they are and would scan the table.
 pub async fn list(tx: &mut Tx, scope: AttemptScope, rows: u32) -> sqlx::Result<Vec<AttemptRow>> {
     let newest = uuid::Uuid::max();
     let (branch, of, number, before) = match scope {
@@ -128,7 +128,7 @@ pub async fn list(tx: &mut Tx, scope: AttemptScope, rows: u32) -> sqlx::Result<V
     .await
 }
 
-/// What an attempt handed in or left for the next.
+/// Result and checkpoint of an attempt.
 #[derive(Debug)]
 pub struct HandedIn {
     /// Its last checkpoint.
@@ -137,7 +137,7 @@ pub struct HandedIn {
     pub result: Option<Value>,
 }
 
-/// Reads what an attempt handed in.
+/// Reads the result and checkpoint of an attempt.
 pub async fn handed_in(tx: &mut Tx, attempt: AttemptId) -> sqlx::Result<HandedIn> {
     sqlx::query_as!(
         HandedIn,
@@ -155,13 +155,13 @@ pub async fn handed_in(tx: &mut Tx, attempt: AttemptId) -> sqlx::Result<HandedIn
 /// A piece of evidence.
 #[derive(Debug)]
 pub struct EvidenceRow {
-    /// Counts the evidence of the attempt from 1.
+    /// Ordinal within the attempt, from 1.
     pub number: i16,
-    /// The criterion it speaks for.
+    /// Number of the criterion it supports.
     pub criterion: Option<i16>,
-    /// The evidence.
+    /// The evidence as text.
     pub text: String,
-    /// Where it is.
+    /// Its location.
     pub uri: Option<String>,
 }
 
@@ -178,7 +178,7 @@ pub async fn evidence(tx: &mut Tx, attempt: AttemptId) -> sqlx::Result<Vec<Evide
     .await
 }
 
-/// The attempt whose result the task has, if there is one.
+/// The attempt with the task's accepted result, if any.
 pub async fn accepted(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<AttemptId>> {
     sqlx::query_scalar!(
         r#"select attempt_id as "attempt_id: AttemptId" from attempts
@@ -191,30 +191,30 @@ pub async fn accepted(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<AttemptI
     .await
 }
 
-/// A line of an attempt's spend.
+/// One spend entry of an attempt in one unit.
 #[derive(Debug)]
 pub struct SpendRow {
     /// The agent's key of the entry.
     pub entry_key: String,
     /// The unit.
     pub unit: String,
-    /// How much.
+    /// Whole units.
     pub amount: i64,
-    /// Millionths beside it.
+    /// Millionths of a unit, in addition.
     pub fraction: i32,
-    /// Whether the attempt had ended.
+    /// Whether it was reported after the attempt ended.
     pub late: bool,
-    /// Who was called.
+    /// The called provider.
     pub provider: Option<String>,
-    /// The model that was called.
+    /// The called model.
     pub model: Option<String>,
-    /// A remark.
+    /// Remark for people.
     pub note: Option<String>,
-    /// When it was stored.
+    /// Time of its storage.
     pub recorded_at: DateTime<Utc>,
 }
 
-/// Reads the spend of an attempt after a line, by key and unit.
+/// Reads the spend of an attempt in order of key and unit, after the given ones.
 pub async fn spend(
     tx: &mut Tx,
     attempt: AttemptId,
@@ -238,7 +238,7 @@ pub async fn spend(
     .await
 }
 
-/// Whether there is such an agent.
+/// Whether the agent exists.
 pub async fn agent_exists(tx: &mut Tx, agent: AgentId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from agents where workspace_id = $1 and agent_id = $2) as "is!""#,

@@ -1,4 +1,4 @@
-//! How attempts ended: results, the answers their agents were given, evidence, feedback.
+//! Ends of attempts: results, stored answers, evidence, feedback.
 
 use std::collections::HashMap;
 
@@ -12,24 +12,24 @@ use crate::{
     store::{Tx, columns::uuids, traced},
 };
 
-/// How an attempt ended.
+/// The end of an attempt.
 #[derive(Debug, Clone)]
 pub struct NewResult {
     /// The attempt.
     pub attempt_id: AttemptId,
-    /// The answer its agent is given, now and when it asks again.
+    /// The answer to the agent, repeated for repeated requests.
     pub outcome: Value,
-    /// SHA-256 of what the agent sent.
+    /// SHA-256 of the agent's request.
     pub request_sha256: [u8; 32],
-    /// What it handed in.
+    /// The result.
     pub result: Option<Value>,
-    /// Why it failed.
+    /// Its failure class.
     pub failure: Option<FailureClass>,
-    /// What its agent said.
+    /// The agent's message.
     pub message: Option<String>,
 }
 
-/// Stores how attempts ended. A late completion replaces what the sweeper wrote.
+/// Stores ends of attempts. A late completion replaces the sweeper's entry.
 pub async fn insert(tx: &mut Tx, results: &[NewResult]) -> sqlx::Result<()> {
     if results.is_empty() {
         return Ok(());
@@ -62,18 +62,18 @@ pub async fn insert(tx: &mut Tx, results: &[NewResult]) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// What an ended attempt's agent was answered.
+/// The stored answer to the request that ended an attempt.
 #[derive(Debug, Clone)]
 pub struct StoredOutcome {
     /// The attempt.
     pub attempt_id: AttemptId,
     /// The answer.
     pub outcome: Value,
-    /// SHA-256 of the request it answers.
+    /// SHA-256 of the request.
     pub request_sha256: Vec<u8>,
 }
 
-/// The answers that ended attempts were given.
+/// Reads the stored answers of ended attempts.
 pub async fn outcomes(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<StoredOutcome>> {
     sqlx::query_as!(
         StoredOutcome,
@@ -86,18 +86,18 @@ pub async fn outcomes(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<S
     .await
 }
 
-/// A piece of evidence: (attempt, number, criterion, text, uri).
+/// Evidence to be stored.
 #[derive(Debug, Clone)]
 pub struct NewEvidence {
     /// The attempt.
     pub attempt_id: AttemptId,
-    /// Counts the evidence of the attempt from 1.
+    /// Ordinal within the attempt, from 1.
     pub number: i16,
-    /// The criterion it speaks for.
+    /// Number of the criterion it supports.
     pub criterion: Option<i16>,
-    /// The evidence.
+    /// The evidence as text.
     pub text: String,
-    /// Where it is.
+    /// Its location.
     pub uri: Option<String>,
 }
 
@@ -134,7 +134,7 @@ pub async fn criteria(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<(TaskId
     Ok(rows.into_iter().map(|row| (row.task_id, row.number, row.required)).collect())
 }
 
-/// The criteria of tasks, as their reviewers are shown them; tasks without any are left out.
+/// The criteria of tasks as shown to reviewers; omits tasks without criteria.
 pub async fn shown_criteria(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<HashMap<TaskId, Value>> {
     let rows = sqlx::query!(
         r#"select task_id as "task_id: TaskId",

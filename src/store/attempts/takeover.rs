@@ -1,4 +1,4 @@
-//! Tasks that are taken from who has them, and for whom they are kept.
+//! Takeovers and reassignments: assignment of tasks, and its checks.
 
 use super::claim::ReadyTask;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// Says for whom the next attempt of a task is kept. The task's row is held.
+/// Sets the assignment or exclusion of a task. The caller has locked the task.
 pub async fn keep(tx: &mut Tx, task: TaskId, keeping: Keeping) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set assigned_agent_id = $3, barred_agent_id = $4, version = version + 1,
@@ -28,7 +28,7 @@ pub async fn keep(tx: &mut Tx, task: TaskId, keeping: Keeping) -> sqlx::Result<(
     Ok(())
 }
 
-/// What an agent lacks of what a task requires, and its state; none: there is no such agent.
+/// The required capabilities an agent lacks, and its state; `None` if the agent does not exist.
 pub async fn lacks(
     tx: &mut Tx,
     task: TaskId,
@@ -52,7 +52,7 @@ pub async fn lacks(
     Ok(row.map(|row| (row.lacks, row.state)))
 }
 
-/// What a task waits for, as far as its row under lock does not say.
+/// The waits of a task that its locked row does not show.
 pub async fn waits(tx: &mut Tx, task: TaskId) -> sqlx::Result<Waits> {
     sqlx::query_as!(
         Waits,
@@ -78,7 +78,7 @@ pub async fn frozen(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<FreezeMode
     .await
 }
 
-/// A task whose row is held, as a claim would find it.
+/// A locked task in the form a claim reads it.
 pub async fn offered(tx: &mut Tx, task: TaskId) -> sqlx::Result<ReadyTask> {
     let row = sqlx::query!(
         r#"select goal_id as "goal_id: GoalId", claim_rank, attempts_started, finish_by,
@@ -105,8 +105,8 @@ pub async fn offered(tx: &mut Tx, task: TaskId) -> sqlx::Result<ReadyTask> {
     })
 }
 
-/// Stops keeping tasks for an agent; returns the open tasks that were kept. Nothing else happens in the
-/// workspace meanwhile.
+/// Clears the assignments of open tasks to an agent and returns these tasks. The caller has the
+/// workspace's exclusive lock.
 pub async fn drop_kept_for(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
     let rows = sqlx::query!(
         r#"update tasks set assigned_agent_id = null, version = version + 1, updated_at = $3

@@ -1,4 +1,4 @@
-//! Claims that wait: what is ready for them, and whether they may go on waiting.
+//! Waiting claims: the ready tasks for them, and whether they may keep waiting.
 
 use crate::{
     domain::{
@@ -8,19 +8,19 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// How many ready tasks require a set of capabilities and are kept alike.
+/// Number of ready tasks with the same required capabilities and the same assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadySet {
-    /// What the tasks require.
+    /// Capabilities the tasks require.
     pub capabilities: Vec<String>,
-    /// For whom they are kept.
+    /// Their assignment to, or exclusion of, an agent.
     pub keeping: Keeping,
-    /// How many there are; counting stops where the asker said.
+    /// Their number, counted up to a limit.
     pub count: i64,
 }
 
-/// Counts what is ready and not frozen, by what it requires and for whom it is kept, up to `most`
-/// tasks of each set. What is frozen calls nobody; under a freeze of everything no task is looked at.
+/// Counts ready tasks that are not frozen, by required capabilities and assignment, up to `most`
+/// per set. Under a freeze of the whole workspace it examines no task.
 pub async fn ready_sets(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<ReadySet>> {
     let rows = sqlx::query!(
         r#"
@@ -61,16 +61,16 @@ pub async fn ready_sets(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<ReadySet>> {
     Ok(sets.collect())
 }
 
-/// Whether a claim that waits may go on waiting.
+/// Whether a waiting claim may keep waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Its key is good, its agent active, its request new.
+    /// Key valid, agent active, request unanswered.
     Waits,
-    /// One of these is not so: it must look for itself.
+    /// One of these no longer holds; the claim must look again.
     Calls,
 }
 
-/// The standing of claims by their key, agent and `Idempotency-Key`, in their order.
+/// States of claims, each given by key, agent and `Idempotency-Key`; in order.
 pub async fn standing(
     tx: &mut Tx,
     asked: &[(KeyId, AgentId, Option<&str>)],

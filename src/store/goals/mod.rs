@@ -1,4 +1,4 @@
-//! Goals and their plans: creating, locking, moving.
+//! Goals and their plans: creation, locks, state changes.
 
 pub mod plans;
 pub mod read;
@@ -23,27 +23,27 @@ use crate::domain::{
 pub struct NewGoal<'a> {
     /// Its id.
     pub goal_id: GoalId,
-    /// The project it is charged to.
+    /// The project it belongs to.
     pub project_id: Option<ProjectId>,
-    /// One line.
+    /// Title, one line.
     pub title: &'a str,
-    /// Its first state.
+    /// Its initial state.
     pub state: GoalState,
-    /// What makes its plan.
+    /// The planner that makes its plan.
     pub planner: Planner,
-    /// 0 to 9.
+    /// 0 (lowest) to 9.
     pub priority: i16,
-    /// Whether a person must approve the plan.
+    /// Whether the plan needs an approval.
     pub plan_approval: bool,
-    /// When its tasks should be finished.
+    /// Target time for the end of its tasks.
     pub deadline: Option<DateTime<Utc>>,
     /// The key that posted it.
     pub created_by: KeyId,
-    /// For whom.
+    /// The people it was posted for.
     pub on_behalf_of: &'a [Person],
-    /// Markdown.
+    /// Brief in Markdown.
     pub brief: &'a str,
-    /// A JSON object of the poster's own.
+    /// The poster's own JSON object.
     pub metadata: &'a Value,
 }
 
@@ -81,7 +81,7 @@ pub async fn insert(tx: &mut Tx, goal: &NewGoal<'_>) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// What the rules need to know of a goal.
+/// The facts of a goal for the rules.
 #[derive(Debug, Clone)]
 pub struct GoalFacts {
     /// The goal.
@@ -90,13 +90,13 @@ pub struct GoalFacts {
     pub project_id: Option<ProjectId>,
     /// Its state.
     pub state: GoalState,
-    /// What its tasks inherit.
+    /// Priority that its tasks inherit.
     pub priority: i16,
-    /// How its tasks stand.
+    /// Numbers of its tasks by state.
     pub counts: TaskCounts,
     /// Its version.
     pub version: i32,
-    /// For whom it was posted.
+    /// The people it was posted for.
     pub on_behalf_of: Vec<String>,
 }
 
@@ -135,10 +135,10 @@ pub async fn lock(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<GoalFacts>>
         .collect())
 }
 
-/// Moves a goal to a state.
+/// Sets the state of a goal.
 ///
 /// # Errors
-/// When the database fails, or the goal has ended.
+/// When the goal has ended.
 pub async fn set_state(
     tx: &mut Tx,
     goal: GoalId,
@@ -165,8 +165,8 @@ pub async fn set_state(
     Err(sqlx::Error::Protocol("a goal that has ended was to be moved".into()))
 }
 
-/// How many failed or cancelled tasks of a goal nobody made up for. A task that came back from its
-/// subtasks and was done all the same has made up for whatever of them was not.
+/// Numbers of failed and of cancelled tasks that count against a goal. Descendants of a done task
+/// with subtasks do not: its own result replaces theirs.
 pub async fn not_made_up_for(tx: &mut Tx, goal: GoalId) -> sqlx::Result<(i32, i32)> {
     let row = sqlx::query!(
         r#"
@@ -192,7 +192,7 @@ pub async fn not_made_up_for(tx: &mut Tx, goal: GoalId) -> sqlx::Result<(i32, i3
     Ok((row.failed, row.cancelled))
 }
 
-/// Active goals without an open task.
+/// Active goals with tasks, none of them open.
 pub async fn to_roll_up(tx: &mut Tx) -> sqlx::Result<Vec<GoalId>> {
     sqlx::query_scalar!(
         r#"select goal_id as "goal_id: GoalId" from goals
@@ -204,14 +204,14 @@ pub async fn to_roll_up(tx: &mut Tx) -> sqlx::Result<Vec<GoalId>> {
     .await
 }
 
-/// An edit of a goal; what is `None` stays.
+/// An edit of a goal; `None` keeps the value.
 #[derive(Debug)]
 pub struct GoalEdit<'a> {
-    /// One line.
+    /// Title, one line.
     pub title: Option<&'a str>,
-    /// 0 to 9.
+    /// 0 (lowest) to 9.
     pub priority: Option<i16>,
-    /// When its tasks should be finished; `Some(None)` removes it.
+    /// Target time for the end of its tasks; `Some(None)` removes it.
     pub deadline: Option<Option<DateTime<Utc>>>,
 }
 
@@ -235,9 +235,9 @@ pub async fn edit(tx: &mut Tx, goal: GoalId, edit: &GoalEdit<'_>) -> sqlx::Resul
     Ok(())
 }
 
-/// Gives a goal's open tasks another priority. Their place among the ready follows.
+/// Changes the priority of a goal's open tasks; their claim ranks follow.
 pub async fn reprioritise(tx: &mut Tx, goal: GoalId, before: i16, after: i16) -> sqlx::Result<()> {
-    // Only tasks that inherited the goal's priority follow it.
+    // Only tasks with the goal's former priority follow; others have one of their own.
     sqlx::query!(
         "with mine as materialized (
              select task_id from tasks
@@ -257,7 +257,7 @@ pub async fn reprioritise(tx: &mut Tx, goal: GoalId, before: i16, after: i16) ->
     Ok(())
 }
 
-/// Stores a plan as the next of its goal; returns its number.
+/// Stores a plan as the goal's next; returns its number.
 pub async fn insert_plan(
     tx: &mut Tx,
     goal: GoalId,
@@ -298,7 +298,7 @@ pub async fn plan_document(tx: &mut Tx, plan: PlanId) -> sqlx::Result<Value> {
     .await
 }
 
-/// A goal was cancelled before its plan was decided: the plan is rejected with it.
+/// Rejects the proposed plans of a cancelled goal.
 pub async fn drop_proposed_plans(tx: &mut Tx, goal: GoalId) -> sqlx::Result<()> {
     sqlx::query!(
         "update plans set state = 'rejected'

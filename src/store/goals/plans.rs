@@ -1,4 +1,4 @@
-//! Plans as they are read.
+//! Plans as returned by the API.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -26,7 +26,7 @@ pub struct PlanRow {
     pub applied_at: Option<DateTime<Utc>>,
 }
 
-/// Reads the plans of a goal with a smaller number, latest first.
+/// Reads the plans of a goal below a number, latest first.
 pub async fn list(
     tx: &mut Tx,
     goal: GoalId,

@@ -1,4 +1,4 @@
-//! Goals as they are read.
+//! Goals as returned by the API.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::{
     store::{Tx, columns::words, traced},
 };
 
-/// A goal with its text and spend.
+/// A goal with its texts and spend.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of the table, documented there")]
 pub struct GoalRow {
@@ -65,24 +65,24 @@ pub async fn read(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<GoalRow>> {
     .await
 }
 
-/// Where a page of goals starts and what is on it.
+/// Filters and page of [`list`].
 #[derive(Debug)]
 pub struct GoalScope<'a> {
-    /// Only these states; empty: all.
+    /// Only these states; empty means all.
     pub states: &'a [GoalState],
     /// Only of this project.
     pub project: Option<ProjectId>,
-    /// Only those posted before this one.
+    /// Only older ones.
     pub after: Option<GoalId>,
-    /// How many at most.
+    /// Most rows.
     pub rows: u32,
 }
 
 /// Reads goals without their briefs, newest first.
 ///
-/// Each way to look has an index of its own order, and the conditions on parameters leave only one
-/// of them to run: of a project, of some states, or all. The rows are looked up one by one
-/// (`limit 1`), because a plan for any parameters does not know how few they are.
+/// Each filter (project, states, none) has its own index, and conditions on the arguments leave
+/// only one branch to run. The rows are looked up one by one (`limit 1`): a generic plan does not
+/// know how few they are and would scan the table.
 pub async fn list(tx: &mut Tx, scope: &GoalScope<'_>) -> sqlx::Result<Vec<GoalRow>> {
     sqlx::query_as!(
         GoalRow,
@@ -134,7 +134,7 @@ pub async fn list(tx: &mut Tx, scope: &GoalScope<'_>) -> sqlx::Result<Vec<GoalRo
     .await
 }
 
-/// The version of a goal, and whether it has ended: what a waiting reader looks at.
+/// The version of a goal and whether it has ended, for long polls.
 pub async fn version(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<(i64, bool)>> {
     let row = sqlx::query!(
         r#"select version, ended_at is not null as "ended!" from goals

@@ -1,4 +1,4 @@
-//! What time does to tasks: start times and backoffs that pass, deadlines that run out.
+//! Effects of time on tasks: start times, backoffs and deadlines.
 
 use chrono::{DateTime, Utc};
 
@@ -7,28 +7,28 @@ use crate::{
     store::{Tx, columns::uuids, traced},
 };
 
-/// When the next things happen by the clock; none: nothing is due ever.
+/// Times of the next due work; `None`: nothing will be due.
 #[derive(Debug, Clone, Copy)]
 pub struct NextDue {
-    /// When the next attempt or task runs out of time.
+    /// Earliest deadline of an attempt or task.
     pub expires_at: Option<DateTime<Utc>>,
-    /// When the next waiting task is to be offered.
+    /// Earliest time at which a waiting task becomes ready.
     pub ready_from: Option<DateTime<Utc>>,
-    /// When the next approval runs out of time, or people are reminded of one.
+    /// Earliest expiry or reminder of an approval.
     pub approvals_due: Option<DateTime<Utc>>,
-    /// Whether something waits for a budget, or has set something aside that is to be settled.
+    /// Whether a task or approval waits for a budget, or an allocation is unsettled.
     pub funds_wait: bool,
-    /// Whether a rule acts, or what one did is still open.
+    /// Whether a rule is enabled or an intervention open.
     pub rules_act: bool,
-    /// Whether the journal has rows that are not sealed.
+    /// Whether the journal has unsealed rows.
     pub seals_wait: bool,
     /// The database's clock.
     pub now: DateTime<Utc>,
 }
 
-/// Looks when the next things happen by the clock: one statement, so that a supervisor with nothing
-/// to do costs next to nothing. Every minimum is the first entry of an index, but for the leases: of
-/// these there are never more than attempts run.
+/// Reads when work is next due. One statement, so an idle supervisor costs next to nothing. Every
+/// minimum is the first entry of an index, except for leases: their number is that of running
+/// attempts.
 pub async fn next_due(tx: &mut Tx) -> sqlx::Result<NextDue> {
     sqlx::query_as!(
         NextDue,
@@ -72,7 +72,7 @@ pub async fn next_due(tx: &mut Tx) -> sqlx::Result<NextDue> {
     .await
 }
 
-/// Waiting tasks whose time has come. What somebody else is moving is left out.
+/// Up to 500 waiting tasks whose `ready_from` has come.
 pub async fn due(tx: &mut Tx) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
     let rows = sqlx::query!(
         r#"select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId" from tasks
@@ -86,7 +86,7 @@ pub async fn due(tx: &mut Tx) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
     Ok(rows.into_iter().map(|row| (row.task_id, row.goal_id)).collect())
 }
 
-/// Tasks that ran out of time: (task, goal, what ran out).
+/// Tasks past one of their deadlines.
 pub async fn overdue(tx: &mut Tx) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
     let rows = sqlx::query!(
         r#"
@@ -113,15 +113,15 @@ pub async fn overdue(tx: &mut Tx) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
 pub struct Deadlines {
     /// The task.
     pub task_id: TaskId,
-    /// When it must have been claimed.
+    /// Time by which it must be claimed.
     pub start_by: Option<DateTime<Utc>>,
-    /// When it must have ended.
+    /// Time by which it must end.
     pub finish_by: Option<DateTime<Utc>>,
-    /// When its cancellation is forced.
+    /// Time at which its cancellation is forced.
     pub cancel_by: Option<DateTime<Utc>>,
 }
 
-/// Reads deadlines.
+/// Reads the deadlines of tasks.
 pub async fn deadlines(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<Deadlines>> {
     sqlx::query_as!(
         Deadlines,

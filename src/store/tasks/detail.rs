@@ -1,4 +1,4 @@
-//! What is read of one task beyond its row: texts, criteria, evidence, neighbours.
+//! Details of one task: texts, criteria, evidence, neighbours.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// The rest of a task.
+/// The columns of a task that lists omit.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of the tables, documented there")]
 pub struct TaskDetailRow {
@@ -30,7 +30,7 @@ pub struct TaskDetailRow {
     pub dependents_count: i64,
 }
 
-/// Reads the rest of a task.
+/// Reads the details of a task.
 pub async fn detail(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<TaskDetailRow>> {
     sqlx::query_as!(
         TaskDetailRow,
@@ -56,16 +56,16 @@ pub async fn detail(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<TaskDetail
     .await
 }
 
-/// A criterion and how much evidence the accepted attempt gave for it.
+/// A criterion and the amount of evidence for it in the accepted attempt.
 #[derive(Debug)]
 pub struct CriterionRow {
-    /// Counts the criteria of the task from 1.
+    /// Ordinal within the task, from 1.
     pub number: i16,
-    /// What must be true.
+    /// The condition the result must meet.
     pub text: String,
-    /// Whether evidence is needed.
+    /// Whether it needs evidence.
     pub required: bool,
-    /// Pieces of evidence of the accepted attempt.
+    /// Number of pieces of evidence in the accepted attempt.
     pub evidence: i64,
 }
 
@@ -90,14 +90,14 @@ pub async fn criteria(tx: &mut Tx, task: TaskId) -> sqlx::Result<Vec<CriterionRo
     .await
 }
 
-/// A task beside another one.
+/// A task related to another.
 #[derive(Debug)]
 pub struct NeighbourRow {
     /// The task.
     pub task_id: TaskId,
-    /// Its name in the plan.
+    /// Its name in the plan (`ref`).
     pub reference: String,
-    /// One line.
+    /// Title, one line.
     pub title: String,
     /// Its state.
     pub state: TaskState,
@@ -106,11 +106,11 @@ pub struct NeighbourRow {
 /// How two tasks are related.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
-    /// What the task needs.
+    /// The dependencies of the task.
     Needs,
-    /// What needs the task.
+    /// The tasks that depend on it.
     Dependents,
-    /// What the task contains, or added.
+    /// The children of the task.
     Children,
 }
 
@@ -124,7 +124,7 @@ impl Relation {
     }
 }
 
-/// Reads up to `most` tasks related to one, in the order of the plan.
+/// Reads up to `most` related tasks in plan order.
 pub async fn neighbours(
     tx: &mut Tx,
     task: TaskId,

@@ -10,26 +10,26 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// What an edit needs to know.
+/// The facts an edit needs.
 #[derive(Debug)]
 pub struct EditFacts {
     /// The task's goal.
     pub goal_id: GoalId,
     /// Its state.
     pub state: TaskState,
-    /// 0 to 9.
+    /// 0 (lowest) to 9.
     pub priority: i16,
     /// Its version.
     pub version: i32,
-    /// Why it failed.
+    /// Its failure class.
     pub failure_class: Option<FailureClass>,
-    /// Leases lost in a row.
+    /// Number of consecutive lost leases.
     pub lost_in_row: i32,
-    /// When its quarantine was seen.
+    /// Time at which its quarantine was acknowledged.
     pub acknowledged_at: Option<DateTime<Utc>>,
 }
 
-/// Locks a task to edit it.
+/// Locks a task and reads the facts of an edit.
 pub async fn lock(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<EditFacts>> {
     sqlx::query_as!(
         EditFacts,
@@ -43,7 +43,7 @@ pub async fn lock(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<EditFacts>> 
     .await
 }
 
-/// Gives a task another priority. Its place among the ready follows.
+/// Sets the priority of a task; its claim rank follows.
 pub async fn set_priority(tx: &mut Tx, task: TaskId, priority: i16) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set priority = $3,
@@ -60,7 +60,7 @@ pub async fn set_priority(tx: &mut Tx, task: TaskId, priority: i16) -> sqlx::Res
     Ok(())
 }
 
-/// Notes that the quarantine of a task was seen.
+/// Records that a person acknowledged a task's quarantine.
 pub async fn acknowledge(tx: &mut Tx, task: TaskId) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set acknowledged_at = $3, version = version + 1

@@ -1,4 +1,4 @@
-//! What new tasks are tied to: criteria and dependencies.
+//! Criteria and dependencies of new tasks.
 
 use std::collections::HashMap;
 
@@ -9,20 +9,20 @@ use crate::{
     store::{Tx, columns::uuids, traced},
 };
 
-/// A criterion to be created.
+/// A criterion to be stored.
 #[derive(Debug, Clone)]
 pub struct NewCriterion {
     /// Its task.
     pub task_id: TaskId,
-    /// Counts the criteria of the task from 1.
+    /// Ordinal within the task, from 1.
     pub number: i16,
-    /// What must be true.
+    /// The condition the result must meet.
     pub text: String,
-    /// Whether evidence is needed.
+    /// Whether it needs evidence.
     pub required: bool,
 }
 
-/// Creates criteria.
+/// Stores criteria.
 pub async fn insert_criteria(tx: &mut Tx, criteria: &[NewCriterion]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into criteria (workspace_id, task_id, number, text, required)
@@ -38,7 +38,7 @@ pub async fn insert_criteria(tx: &mut Tx, criteria: &[NewCriterion]) -> sqlx::Re
     Ok(())
 }
 
-/// Creates dependencies: (task, what it needs, whether that is done already).
+/// Stores dependencies: (task, its dependency, whether that is done already).
 pub async fn insert_dependencies(
     tx: &mut Tx,
     edges: &[(TaskId, TaskId, bool)],
@@ -58,7 +58,7 @@ pub async fn insert_dependencies(
     Ok(())
 }
 
-/// Tasks as they are written, for the approval of their start.
+/// The texts of tasks, as payload of the approval of their start.
 pub async fn shown(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<HashMap<TaskId, Value>> {
     let rows = sqlx::query!(
         r#"select t.task_id as "task_id: TaskId", jsonb_build_object(

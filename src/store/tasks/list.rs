@@ -1,4 +1,4 @@
-//! Tasks as they are listed and read.
+//! Tasks as returned by the API.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -55,39 +55,39 @@ pub struct TaskRow {
     pub ended_at: Option<DateTime<Utc>>,
 }
 
-/// Which tasks are looked for, and in which order. Each has an index of its own order.
+/// Selection and order of tasks; each has its own index.
 #[derive(Debug, Clone, Copy)]
 pub enum TaskScope<'a> {
-    /// These, whatever their order.
+    /// These, newest first.
     These(&'a [TaskId]),
-    /// Those of a goal after a place in it, in the order of the plan.
+    /// Tasks of a goal in plan order.
     OfGoal {
         /// The goal.
         goal: GoalId,
-        /// Only the children of this one.
+        /// Only children of this task.
         parent: Option<TaskId>,
-        /// Only after this place.
+        /// Only after this position.
         after: Option<(i32, TaskId)>,
     },
-    /// All that came before one, newest first.
+    /// All tasks, newest first.
     Newest {
-        /// Only older than this one.
+        /// Only older ones.
         after: Option<TaskId>,
     },
 }
 
-/// What the tasks must be like, and how many are wanted at most.
+/// Filters of [`list`] and its page size.
 #[derive(Debug, Clone, Copy)]
 pub struct TaskConditions<'a> {
-    /// Only these states; empty: all.
+    /// Only these states; empty means all.
     pub states: &'a [TaskState],
-    /// Only what requires this.
+    /// Only tasks that require this capability.
     pub capability: Option<&'a str>,
-    /// How many at most.
+    /// Most rows.
     pub rows: u32,
 }
 
-/// The scope as the statement takes it: which of its branches runs, and where that starts.
+/// The scope as arguments of the statement: the branch that runs, and its start.
 struct Branch {
     name: &'static str,
     these: Vec<uuid::Uuid>,
@@ -124,10 +124,10 @@ impl Branch {
 
 /// Reads tasks.
 ///
-/// The conditions on `$2` are constant for a call, so only one branch runs: those of a goal go
-/// along its plan; all of them go along the primary key; those of some states go along the index
-/// of states, each from its newest, and are merged. The rows are looked up one by one (`limit 1`),
-/// because a plan for any parameters does not know how few they are and would read the whole table.
+/// Conditions on `$2` are constant within a call, so only one branch runs. A goal's tasks follow
+/// the plan order; all tasks the primary key; tasks of some states the index of states, each from
+/// its newest, merged. The rows are looked up one by one (`limit 1`): a generic plan does not know
+/// how few they are and would scan the table.
 pub async fn list(
     tx: &mut Tx,
     scope: TaskScope<'_>,

@@ -1,4 +1,4 @@
-//! Tasks: creating them, and reading what the rules need under lock.
+//! Tasks: creation, and locked reads for the rules.
 
 pub mod deadlines;
 pub mod detail;
@@ -22,62 +22,62 @@ use crate::domain::{
 pub struct NewTask {
     /// Its id.
     pub task_id: TaskId,
-    /// Its container or the task whose attempt adds it.
+    /// Its container, or the task whose attempt adds it.
     pub parent_id: Option<TaskId>,
-    /// Its name in the plan.
+    /// Its name in the plan (`ref`).
     pub reference: String,
-    /// Its place in the plan.
+    /// Its position in the plan.
     pub position: i32,
     /// Whether it is a container.
     pub container: bool,
-    /// Its first state.
+    /// Its initial state.
     pub state: TaskState,
-    /// 0 to 9.
+    /// 0 (lowest) to 9.
     pub priority: i16,
-    /// The key of its required capabilities.
+    /// Key of its set of required capabilities.
     pub capability_key: String,
-    /// Its place in the order of claims.
+    /// Key of the claim order; lower is claimed first.
     pub claim_rank: DateTime<Utc>,
-    /// Not offered before.
+    /// Time before which it is not ready.
     pub ready_from: DateTime<Utc>,
-    /// Dependencies not satisfied, plus one for a container that is not open.
+    /// Number of unsatisfied dependencies, plus one if its container is not open.
     pub needs_unmet: i32,
-    /// Children not done.
+    /// Number of children not done.
     pub children_open: i32,
-    /// How often it is tried.
+    /// Most attempts.
     pub max_attempts: i32,
-    /// After how many rejected results a person chooses.
+    /// Number of rejected results after which a person must choose.
     pub max_rework: i32,
     /// Its lease in milliseconds.
     pub lease_ms: Option<i64>,
-    /// Hard limit of an attempt in milliseconds.
+    /// Hard limit of one attempt in milliseconds.
     pub attempt_timeout_ms: Option<i64>,
-    /// How long it may stay unclaimed, in milliseconds.
+    /// Longest time from ready to the first claim, in milliseconds.
     pub start_within_ms: Option<i64>,
-    /// How long all attempts may take, in milliseconds.
+    /// Longest time of all attempts together, in milliseconds.
     pub finish_within_ms: Option<i64>,
-    /// Ask before the start.
+    /// Whether its start needs an approval.
     pub approve_start: bool,
-    /// Ask before the result is accepted.
+    /// Whether its result needs an approval.
     pub approve_result: bool,
-    /// One line.
+    /// Title, one line.
     pub title: String,
-    /// Markdown.
+    /// Description in Markdown.
     pub description: String,
-    /// The heading it stands under.
+    /// Heading of the plan above it.
     pub section: Option<String>,
-    /// Free words, as JSON.
+    /// Labels, a JSON array of text.
     pub labels: serde_json::Value,
-    /// JSON for the agent.
+    /// Input for the agent, JSON.
     pub input: Option<serde_json::Value>,
-    /// Expected spend, as JSON.
+    /// Expected spend, JSON.
     pub estimate: Option<serde_json::Value>,
 }
 
-/// Creates tasks with their texts. Parents must come before their children.
+/// Creates tasks with their texts. Parents must precede their children.
 ///
 /// # Errors
-/// When the database fails or a ref is taken.
+/// When a ref is taken.
 pub async fn insert(
     tx: &mut Tx,
     goal: GoalId,
@@ -136,7 +136,7 @@ pub async fn insert(
     )
     .execute(traced!(tx, "tasks.insert"))
     .await?;
-    // unnest cannot give an array per row, so the labels travel as JSON.
+    // `unnest` cannot return one array per row, so labels are passed as JSON.
     sqlx::query!(
         r#"
         insert into task_texts (workspace_id, task_id, title, description, section, labels, input, estimate)
@@ -159,7 +159,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// Makes sets of capabilities known, so that claims look for tasks that require them.
+/// Registers sets of capabilities; claims search registered sets only.
 pub async fn know_capability_sets(tx: &mut Tx, keys: &[String]) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
@@ -177,7 +177,7 @@ pub async fn know_capability_sets(tx: &mut Tx, keys: &[String]) -> sqlx::Result<
     Ok(())
 }
 
-/// Locks tasks in id order and reads what the rules need.
+/// Locks tasks in id order and reads the facts for the rules.
 pub async fn lock(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskFacts>> {
     sqlx::query_as!(
         TaskFacts,
@@ -200,7 +200,7 @@ pub async fn lock(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskFacts>>
     .await
 }
 
-/// The ids of a goal's tasks that have not ended.
+/// Ids of a goal's open tasks.
 pub async fn open_of_goal(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<TaskId>> {
     sqlx::query_scalar!(
         r#"select task_id as "task_id: TaskId" from tasks
@@ -212,16 +212,16 @@ pub async fn open_of_goal(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<TaskId>
     .await
 }
 
-/// How many tasks a goal has, the next free position, and the refs among `refs` that are taken.
+/// The next free position of a goal's tasks, and the given refs already in use.
 #[derive(Debug)]
 pub struct Room {
-    /// The position after the last.
+    /// The position after the last task.
     pub next_position: i32,
-    /// Refs that are taken.
+    /// The refs in use.
     pub taken: Vec<String>,
 }
 
-/// What a goal has room for.
+/// Reads where further tasks of a goal go; `refs` are checked for use.
 pub async fn room(tx: &mut Tx, goal: GoalId, refs: &[String]) -> sqlx::Result<Room> {
     sqlx::query_as!(
         Room,
@@ -237,7 +237,7 @@ pub async fn room(tx: &mut Tx, goal: GoalId, refs: &[String]) -> sqlx::Result<Ro
     .await
 }
 
-/// The id of the goal that a task belongs to.
+/// The goal of a task.
 pub async fn goal_of(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<GoalId>> {
     sqlx::query_scalar!(
         r#"select goal_id as "goal_id: GoalId" from tasks where workspace_id = $1 and task_id = $2"#,
@@ -248,7 +248,7 @@ pub async fn goal_of(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<GoalId>> 
     .await
 }
 
-/// The nesting depth of a task: 0 for one without parent.
+/// The nesting depth of a task: 0 without a parent.
 pub async fn depth(tx: &mut Tx, task: TaskId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"
@@ -267,7 +267,7 @@ pub async fn depth(tx: &mut Tx, task: TaskId) -> sqlx::Result<i64> {
     .await
 }
 
-/// Adds children to a task that parks for them.
+/// Adds children to the open count of a task that parks for them.
 pub async fn add_children(tx: &mut Tx, parent: TaskId, children: i32) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set children_open = children_open + $3, children_failed = 0

@@ -1,6 +1,6 @@
-//! Moving tasks from state to state, and what follows for dependents, containers and goals.
+//! State changes of tasks, and their effects on dependents, containers and goals.
 //!
-//! Callers hold the goals' rows, so cascades of one goal never meet.
+//! Callers have locked the goals, so two cascades never run in one goal at once.
 
 use chrono::{DateTime, Utc};
 
@@ -14,28 +14,28 @@ use crate::{
     store::{Tx, columns::uuids, traced},
 };
 
-/// A task's move to its next state.
+/// A task's change of state.
 #[derive(Debug, Clone)]
 pub struct TaskMove {
     /// The task.
     pub task_id: TaskId,
-    /// Its next state.
+    /// The new state.
     pub state: TaskState,
-    /// Not offered before.
+    /// Time before which it is not ready.
     pub ready_from: DateTime<Utc>,
-    /// Its place in the order of claims.
+    /// Key of the claim order; lower is claimed first.
     pub claim_rank: DateTime<Utc>,
-    /// Its used attempts.
+    /// Number of counted attempts.
     pub attempts_used: i32,
-    /// Its leases lost in a row.
+    /// Number of consecutive lost leases.
     pub lost_in_row: i32,
-    /// Whether everything that it needs is done from now on; otherwise it is left as it was.
+    /// `true` sets the number of unmet needs to 0; `false` keeps it.
     pub needs_met: bool,
-    /// The limit that cannot fund it, and what it needs of it at least; only for one that is parked.
+    /// The limit it is parked for, and the least amount it needs of that.
     pub short: Option<(LimitId, i64)>,
-    /// Why it failed.
+    /// Its failure class.
     pub failure: Option<FailureClass>,
-    /// Why it ended, for people.
+    /// Reason of its end, for people.
     pub reason: Option<String>,
 }
 
@@ -58,11 +58,11 @@ impl TaskMove {
     }
 }
 
-/// Writes moves. Deadlines start when a task is first ready, and stand still while it waits for
-/// people or its subtasks. A result that came before a cancellation was forced is not cut off.
+/// Writes state changes. Deadlines start when a task is first ready, and stop while it waits for
+/// people or its subtasks. A result that arrived before a forced cancellation is kept.
 ///
 /// # Errors
-/// When the database fails, or a task ended before (terminal states absorb).
+/// When a task has ended (terminal states absorb).
 pub async fn apply(tx: &mut Tx, moves: &[TaskMove]) -> sqlx::Result<()> {
     let states: Vec<&str> = moves.iter().map(|m| m.state.as_str()).collect();
     let failures: Vec<Option<&str>> =
@@ -127,9 +127,9 @@ pub async fn apply(tx: &mut Tx, moves: &[TaskMove]) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Satisfies the dependencies on tasks that are done, each once; returns the waiting tasks that need
-/// nothing more, locked. That they do is not written here but with the move that the caller makes of
-/// it: rows of tasks have many index entries, and once is enough.
+/// Satisfies dependencies on done tasks. Locks and returns the waiting tasks with no unmet need
+/// left. Does not write the 0 to these: the caller's [`apply`] does, because each update of a task
+/// writes many index entries.
 pub async fn satisfy(tx: &mut Tx, done: &[TaskId]) -> sqlx::Result<Vec<TaskFacts>> {
     sqlx::query_as!(
         TaskFacts,
@@ -165,8 +165,8 @@ pub async fn satisfy(tx: &mut Tx, done: &[TaskId]) -> sqlx::Result<Vec<TaskFacts
     .await
 }
 
-/// Lowers the counter of every child of containers that open; returns the tasks that need nothing
-/// more.
+/// Decrements the unmet needs of the children of opening containers; returns the children with none
+/// left.
 pub async fn open_gates(tx: &mut Tx, containers: &[TaskId]) -> sqlx::Result<Vec<TaskId>> {
     sqlx::query_scalar!(
         r#"
@@ -189,8 +189,7 @@ pub async fn open_gates(tx: &mut Tx, containers: &[TaskId]) -> sqlx::Result<Vec<
     .await
 }
 
-/// Counts children that ended on their parents; returns the parents whose last open child it was
-/// and which have not ended themselves.
+/// Updates the parents' counts for ended children; returns open parents without an open child.
 pub async fn children_ended(tx: &mut Tx, children: &[TaskId]) -> sqlx::Result<Vec<TaskId>> {
     sqlx::query_scalar!(
         r#"
@@ -220,8 +219,8 @@ pub async fn children_ended(tx: &mut Tx, children: &[TaskId]) -> sqlx::Result<Ve
     .await
 }
 
-/// Everything open that cannot go on because of tasks that failed or were cancelled: what needs
-/// them, what they contain, and so on.
+/// All open tasks lost through failed or cancelled ones: their dependents and children,
+/// transitively.
 pub async fn lost_with(tx: &mut Tx, ended: &[TaskId]) -> sqlx::Result<Vec<TaskId>> {
     sqlx::query_scalar!(
         r#"
@@ -248,7 +247,7 @@ pub async fn lost_with(tx: &mut Tx, ended: &[TaskId]) -> sqlx::Result<Vec<TaskId
     .await
 }
 
-/// Asks running tasks to stop: their agents are told, and after the grace they are cut off.
+/// Requests the cancellation of running tasks: heartbeats report it, and `cancel_by` forces it.
 pub async fn request_cancel(
     tx: &mut Tx,
     cancel_by: DateTime<Utc>,
@@ -268,7 +267,7 @@ pub async fn request_cancel(
     Ok(())
 }
 
-/// A person approved the start: it is not asked for again.
+/// Records that a person approved the start; it needs no further approval.
 pub async fn start_approved(tx: &mut Tx, task: TaskId) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set approve_start = false where workspace_id = $1 and task_id = $2",
@@ -280,12 +279,12 @@ pub async fn start_approved(tx: &mut Tx, task: TaskId) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// What a unit of work changes in the counters of a goal.
+/// Change of a goal's task counters in a unit of work.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CountChange {
     /// Tasks added.
     pub total: i32,
-    /// Tasks that are open from now on, less those that ended.
+    /// Net change of open tasks.
     pub open: i32,
     /// Tasks done.
     pub done: i32,
@@ -295,7 +294,7 @@ pub struct CountChange {
     pub cancelled: i32,
 }
 
-/// Moves the counters of goals; returns each goal's state and counters from now on.
+/// Changes the counters of goals; returns each goal's state and new counters.
 pub async fn count(
     tx: &mut Tx,
     changes: &[(GoalId, CountChange)],
