@@ -1,4 +1,4 @@
-//! The people excluded from a decision: those who want it, have it done, or stand in between.
+//! People excluded from a decision: requester, poster, beneficiaries, owners and authors.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// Who may not decide about questions that are about to be asked, as things are now.
+/// The people excluded from decisions on approvals about to be created, as of now.
 pub async fn excluded(
     tx: &mut Tx,
     asked: &[NewApproval],

@@ -1,4 +1,4 @@
-//! Where approvals stand in their policies: what was frozen with them, their clocks, and what is due.
+//! The policies frozen with approvals: their stages, schedules and due times.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -15,9 +15,10 @@ use crate::{
     store::{Tx, columns::uuids, traced},
 };
 
-/// What policies look at, of each approval.
+/// The properties of approvals that policies match.
 ///
-/// What a plan requires and costs is the sum of its tasks; a limit costs what it is raised by.
+/// Capabilities and cost of a plan are the union and sum over its tasks; the cost of a limit is its
+/// proposed increase.
 pub async fn asked(
     tx: &mut Tx,
     approvals: &[ApprovalId],
@@ -72,26 +73,26 @@ pub async fn asked(
     Ok(asked.collect())
 }
 
-/// A policy that is frozen with an approval.
+/// A policy to be frozen with an approval.
 #[derive(Debug)]
 pub struct Frozen {
     /// The approval.
     pub approval_id: ApprovalId,
     /// The policy.
     pub policy_id: PolicyId,
-    /// Which edit of it.
+    /// Version of the policy.
     pub version: i32,
-    /// What it says.
+    /// Document of the policy.
     pub document: Value,
-    /// Whether those may decide who are otherwise excluded.
+    /// Whether excluded people may decide all the same.
     pub allow_self: bool,
-    /// When the first stage is out of time.
+    /// Expiry of the first stage.
     pub expires_at: Option<DateTime<Utc>>,
-    /// When people are first reminded.
+    /// Time of the first reminder.
     pub remind_at: Option<DateTime<Utc>>,
 }
 
-/// Freezes policies with pending approvals, which then stand at the beginning of these.
+/// Freezes policies with pending approvals and puts these at the first stage.
 pub async fn freeze(tx: &mut Tx, frozen: &[Frozen]) -> sqlx::Result<()> {
     let expiries: Vec<Option<DateTime<Utc>>> = frozen.iter().map(|f| f.expires_at).collect();
     let reminders: Vec<Option<DateTime<Utc>>> = frozen.iter().map(|f| f.remind_at).collect();
@@ -117,7 +118,7 @@ pub async fn freeze(tx: &mut Tx, frozen: &[Frozen]) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Where an approval stands.
+/// The policy and stage of an approval.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of the table, documented there")]
 pub struct Standing {
@@ -130,7 +131,7 @@ pub struct Standing {
     pub reminded: i16,
 }
 
-/// Where an approval stands that is locked; none: it has no policy.
+/// The policy and stage of a locked approval; `None` without a policy.
 pub async fn standing(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<Standing>> {
     sqlx::query_as!(
         Standing,
@@ -145,22 +146,22 @@ pub async fn standing(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<
     .await
 }
 
-/// A place and its clock.
+/// A stage and its times.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
     /// The stage.
     pub stage: i16,
-    /// How often it was escalated.
+    /// Number of escalations in the stage.
     pub escalation: i16,
-    /// When its time is over.
+    /// Expiry of the stage.
     pub expires_at: Option<DateTime<Utc>>,
-    /// When people are reminded next.
+    /// Time of the next reminder.
     pub remind_at: Option<DateTime<Utc>>,
-    /// How often they were.
+    /// Number of reminders sent.
     pub reminded: i16,
 }
 
-/// Puts a locked approval at a place of its policy, or another time on its clock.
+/// Sets the stage and times of a locked approval.
 pub async fn set_schedule(tx: &mut Tx, approval: ApprovalId, to: Schedule) -> sqlx::Result<()> {
     let Schedule { stage, escalation, expires_at, remind_at, reminded } = to;
     sqlx::query!(
@@ -180,7 +181,7 @@ pub async fn set_schedule(tx: &mut Tx, approval: ApprovalId, to: Schedule) -> sq
     Ok(())
 }
 
-/// Notes that something about a locked approval is another now: it has one more vote.
+/// Raises the version of a locked approval, for a vote.
 pub async fn touch(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<()> {
     sqlx::query!(
         "update approvals set version = version + 1 where workspace_id = $1 and approval_id = $2",
@@ -192,7 +193,7 @@ pub async fn touch(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Ends a locked approval that nobody decided in time.
+/// Expires a locked approval that was not decided in time.
 pub async fn expire(tx: &mut Tx, approval: ApprovalId, reason: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "update approvals set state = 'expired', reason = $3, decided_at = $4,
@@ -208,8 +209,7 @@ pub async fn expire(tx: &mut Tx, approval: ApprovalId, reason: &str) -> sqlx::Re
     Ok(())
 }
 
-/// Pending approvals whose time is over, or of which people are to be reminded, the longest due
-/// first.
+/// Pending approvals past their expiry or reminder time, longest due first.
 pub async fn due(tx: &mut Tx) -> sqlx::Result<Vec<ApprovalId>> {
     sqlx::query_scalar!(
         r#"

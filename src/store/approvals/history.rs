@@ -1,4 +1,4 @@
-//! Approvals of the past, for the simulation of a policy.
+//! Past approvals, to simulate policies on.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -14,18 +14,18 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// Which approvals.
+/// Filter and page of [`list`].
 #[derive(Debug, Clone, Copy)]
 pub struct PastScope {
-    /// Asked at this instant or later.
+    /// Created at this time or later.
     pub from: Option<DateTime<Utc>>,
-    /// Asked before.
+    /// Created before this time.
     pub until: Option<DateTime<Utc>>,
-    /// How many at most.
+    /// Most rows.
     pub rows: i64,
 }
 
-/// An approval.
+/// A past approval.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of the table, documented there")]
 pub struct PastRow {
@@ -42,7 +42,7 @@ pub struct PastRow {
     pub decided_at: Option<DateTime<Utc>>,
 }
 
-/// Approvals, newest first. Ids rise with time, so the end of a page needs no sorting.
+/// Approvals, newest first. Ids rise with time, so the page needs no sort.
 pub async fn list(tx: &mut Tx, scope: &PastScope) -> sqlx::Result<Vec<PastRow>> {
     sqlx::query_as!(
         PastRow,

@@ -1,7 +1,7 @@
-//! Links with which people decide who have no key.
+//! Links to decide an approval without a key.
 //!
-//! A link counts as revoked when the key that made it is: whoever took a key may have made links with
-//! it, and revoking the key must end that too.
+//! A link counts as revoked if its creating key is. Whoever stole the key may have created links,
+//! and its revocation must end them too.
 
 use chrono::{DateTime, Utc};
 
@@ -15,7 +15,7 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// A link as people see it; the token is not stored.
+/// A link without its token; only the hash of that is stored.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the columns of the table, documented there")]
 pub struct LinkRow {
@@ -32,7 +32,7 @@ pub struct LinkRow {
 }
 
 impl LinkRow {
-    /// The instants that matter.
+    /// The times that decide its validity.
     #[must_use]
     pub fn times(&self) -> Times {
         let Self { expires_at, revoked_at, used_at, .. } = self;
@@ -45,17 +45,17 @@ impl LinkRow {
 pub struct NewLinkRow<'a> {
     /// The link.
     pub link_id: LinkId,
-    /// What it decides.
+    /// The approval it decides.
     pub approval_id: ApprovalId,
-    /// Who decides with it.
+    /// The person who decides with it.
     pub person: &'a Person,
     /// SHA-256 of the secret part of its token.
     pub token_sha256: &'a [u8],
-    /// The form of the payload that it decides.
+    /// Hash of the payload that it decides.
     pub payload_sha256: PayloadHash,
-    /// The key that makes it.
+    /// The key that creates it.
     pub created_by: KeyId,
-    /// When it ends.
+    /// Time of its expiry.
     pub expires_at: DateTime<Utc>,
 }
 
@@ -80,7 +80,7 @@ pub async fn insert(tx: &mut Tx, link: &NewLinkRow<'_>) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// A link that somebody presents, with the hash of its secret.
+/// A link and the hash of its secret, to verify a presented token.
 pub async fn find(tx: &mut Tx, link: LinkId) -> sqlx::Result<Option<(LinkRow, Vec<u8>)>> {
     let row = sqlx::query!(
         r#"select l.link_id as "link_id: LinkId", l.approval_id as "approval_id: ApprovalId",
@@ -113,8 +113,7 @@ pub async fn find(tx: &mut Tx, link: LinkId) -> sqlx::Result<Option<(LinkRow, Ve
     }))
 }
 
-/// The links of an approval by id downwards, which is newest first: one of them, or those after
-/// `after`.
+/// The links of an approval, newest first (by id, descending): one, or those after `after`.
 pub async fn list(
     tx: &mut Tx,
     approval: ApprovalId,
@@ -144,10 +143,10 @@ pub async fn list(
     .await
 }
 
-/// Revokes a link; says whether it was not revoked before.
+/// Revokes a link; returns `false` if it was revoked before.
 pub async fn revoke(tx: &mut Tx, link: LinkId) -> sqlx::Result<bool> {
     let revoked = sqlx::query!(
-        // A clock that was set back must not make a use come after its revocation.
+        // If the clock was set back, the revocation must still not precede the use.
         "update approval_links set revoked_at = greatest($3, used_at)
          where workspace_id = $1 and link_id = $2 and revoked_at is null",
         tx.workspace.0,
@@ -159,7 +158,7 @@ pub async fn revoke(tx: &mut Tx, link: LinkId) -> sqlx::Result<bool> {
     Ok(revoked.rows_affected() == 1)
 }
 
-/// Notes what a person decided with a link; says whether the link was good for that at this moment.
+/// Records the verdict given with a link. Returns `false` if the link is used, revoked or expired.
 pub async fn use_up(tx: &mut Tx, link: LinkId, verdict: Verdict) -> sqlx::Result<bool> {
     let used = sqlx::query!(
         "update approval_links l set used_at = $3, verdict = $4
@@ -177,22 +176,22 @@ pub async fn use_up(tx: &mut Tx, link: LinkId, verdict: Verdict) -> sqlx::Result
     Ok(used.rows_affected() == 1)
 }
 
-/// What a person who has only a link wants to know about an approval.
+/// Context of an approval, shown to the person with a link.
 #[derive(Debug, Clone)]
 pub struct Surroundings {
-    /// The title of the goal.
+    /// Title of the goal.
     pub goal: String,
-    /// The title of the task.
+    /// Title of the task.
     pub task: Option<String>,
-    /// The agent that asks, or whose result it is.
+    /// The requesting agent, or the agent of the reviewed result.
     pub agent: Option<String>,
-    /// The name of the key that asked.
+    /// Name of the key that asked.
     pub asked_by: Option<String>,
-    /// The name of the key that decided.
+    /// Name of the key that decided.
     pub decided_by: Option<String>,
 }
 
-/// What stands around an approval.
+/// Reads the context of an approval.
 pub async fn surroundings(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Surroundings> {
     sqlx::query_as!(
         Surroundings,

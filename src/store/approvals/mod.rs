@@ -1,4 +1,4 @@
-//! Approvals: asking, locking, deciding.
+//! Approvals: creation, locks, decisions.
 
 pub mod excluded;
 pub mod frozen_policy;
@@ -25,43 +25,43 @@ use crate::domain::{
     states::{ApprovalKind, ApprovalState},
 };
 
-/// A question to be asked.
+/// An approval to be created.
 #[derive(Debug, Clone)]
 pub struct NewApproval {
     /// Its id.
     pub approval_id: ApprovalId,
-    /// What it is about.
+    /// Its kind.
     pub kind: ApprovalKind,
     /// The goal it is about.
     pub goal_id: GoalId,
     /// The task it is about.
     pub task_id: Option<TaskId>,
-    /// The attempt that asks, or whose result is reviewed.
+    /// The attempt that asks or is reviewed.
     pub attempt_id: Option<AttemptId>,
     /// The plan it is about.
     pub plan_id: Option<PlanId>,
-    /// The limit that it asks to raise.
+    /// The limit it proposes to raise.
     pub limit_id: Option<LimitId>,
-    /// One line; empty: the task's title.
+    /// Title, one line; if empty, the task's title.
     pub title: String,
-    /// Markdown; empty: the task's description.
+    /// Body in Markdown; if empty, the task's description.
     pub body: String,
-    /// Exactly what is approved.
+    /// The exact object of the decision.
     pub payload: Option<Value>,
-    /// How much harm a wrong decision could do.
+    /// Possible harm of a wrong decision.
     pub risk: Risk,
-    /// What the answer must look like.
+    /// JSON Schema of the answer.
     pub answer_schema: Option<Value>,
-    /// The key that asks.
+    /// The requesting key.
     pub asked_by: Option<KeyId>,
-    /// Who may not decide.
+    /// The people who may not decide.
     pub excluded: Vec<Excluded>,
-    /// Whether the decision must choose what becomes of a task that is not sent back again.
+    /// Whether the decision must choose the next step of a task without rework left.
     pub last_round: bool,
 }
 
 impl NewApproval {
-    /// A question of a kind about a goal, of which nothing else is known.
+    /// An approval of a kind about a goal; everything else is empty.
     #[must_use]
     pub fn new(approval_id: ApprovalId, kind: ApprovalKind, goal_id: GoalId) -> Self {
         Self {
@@ -84,7 +84,7 @@ impl NewApproval {
     }
 }
 
-/// Asks.
+/// Creates approvals.
 pub async fn insert(tx: &mut Tx, approvals: &[NewApproval]) -> sqlx::Result<()> {
     macro_rules! column {
         ($of:expr) => {
@@ -134,12 +134,12 @@ pub async fn insert(tx: &mut Tx, approvals: &[NewApproval]) -> sqlx::Result<()> 
     Ok(())
 }
 
-/// What deciding needs to know.
+/// The facts for a decision.
 #[derive(Debug, Clone)]
 pub struct ApprovalFacts {
     /// The approval.
     pub approval_id: ApprovalId,
-    /// What it is about.
+    /// Its kind.
     pub kind: ApprovalKind,
     /// Its state.
     pub state: ApprovalState,
@@ -147,32 +147,32 @@ pub struct ApprovalFacts {
     pub goal_id: GoalId,
     /// The task it is about.
     pub task_id: Option<TaskId>,
-    /// The attempt that asked, or whose result is reviewed.
+    /// The attempt that asks or is reviewed.
     pub attempt_id: Option<AttemptId>,
     /// The plan it is about.
     pub plan_id: Option<PlanId>,
-    /// The limit that it asks to raise.
+    /// The limit it proposes to raise.
     pub limit_id: Option<LimitId>,
-    /// Exactly what is approved, in its present form.
+    /// The current payload: the exact object of the decision.
     pub payload: Option<Value>,
-    /// Its hash.
+    /// Hash of the payload.
     pub payload_sha256: PayloadHash,
-    /// Which form it is.
+    /// Ordinal of the current payload, from 1.
     pub revision: i32,
-    /// What the answer must look like.
+    /// JSON Schema of the answer.
     pub answer_schema: Option<Value>,
-    /// Who may not decide.
+    /// The people who may not decide.
     pub excluded: Json<Vec<Excluded>>,
-    /// Whether they may all the same.
+    /// Whether excluded people may decide all the same.
     pub allow_self: bool,
-    /// Whether the decision must choose what becomes of the task.
+    /// Whether the decision must choose the next step of the task.
     pub last_round: bool,
 }
 
-/// What stands above an approval; none of it ever changes.
+/// The immutable references of an approval.
 #[derive(Debug, Clone, Copy)]
 pub struct About {
-    /// What it is about.
+    /// Its kind.
     pub kind: ApprovalKind,
     /// The goal.
     pub goal_id: GoalId,
@@ -180,7 +180,7 @@ pub struct About {
     pub task_id: Option<TaskId>,
 }
 
-/// What an approval is about, so that goal and task can be locked before it.
+/// The references of an approval, to lock its goal and task first.
 pub async fn about(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<About>> {
     sqlx::query_as!(
         About,
@@ -194,7 +194,7 @@ pub async fn about(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<Abo
     .await
 }
 
-/// Locks an approval and reads what deciding needs to know.
+/// Locks an approval and reads the facts for a decision.
 pub async fn lock(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<ApprovalFacts> {
     sqlx::query_as!(
         ApprovalFacts,
@@ -217,17 +217,17 @@ pub async fn lock(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<ApprovalFac
 pub struct Decision<'a> {
     /// The approval.
     pub approval_id: ApprovalId,
-    /// What was said: it follows what becomes of the approval.
+    /// The verdict; the approval's state follows from it.
     pub verdict: Verdict,
-    /// Why, or a remark.
+    /// Reason, or a remark.
     pub reason: Option<&'a str>,
-    /// The answer to a question.
+    /// The answer to an approval of kind `input`.
     pub answer: Option<&'a Value>,
-    /// Who decided.
+    /// The key and person that decided.
     pub decider: &'a Decider,
 }
 
-/// Decides, if nobody did before; says whether it did.
+/// Decides a pending approval; returns `false` if it was not pending.
 pub async fn decide(tx: &mut Tx, decision: &Decision<'_>) -> sqlx::Result<bool> {
     let changed = sqlx::query!(
         "update approvals set state = $3, reason = $4, answer = $5, decided_by = $6,
@@ -248,7 +248,7 @@ pub async fn decide(tx: &mut Tx, decision: &Decision<'_>) -> sqlx::Result<bool> 
     Ok(changed.rows_affected() == 1)
 }
 
-/// Cancels what is pending about tasks that ended; returns which.
+/// Cancels the pending approvals of ended tasks; returns them.
 pub async fn cancel_for_tasks(
     tx: &mut Tx,
     tasks: &[TaskId],
@@ -277,7 +277,7 @@ pub async fn cancel_for_tasks(
     Ok(rows.into_iter().map(|row| (row.approval_id, row.task_id, row.goal_id)).collect())
 }
 
-/// Cancels what is pending of these; returns which, each with its goal.
+/// Cancels those of the approvals that are pending; returns each with its goal.
 pub async fn withdraw(
     tx: &mut Tx,
     approvals: &[ApprovalId],
@@ -298,7 +298,7 @@ pub async fn withdraw(
     Ok(rows.into_iter().map(|row| (row.approval_id, row.goal_id)).collect())
 }
 
-/// Cancels what is pending about the plans of a goal; returns which.
+/// Cancels the pending plan approvals of a goal; returns them.
 pub async fn cancel_plan_approvals(
     tx: &mut Tx,
     goal: GoalId,
@@ -318,7 +318,7 @@ pub async fn cancel_plan_approvals(
     .await
 }
 
-/// Outcomes that the next attempt of a task is told, each once: (task, outcome).
+/// Outcomes to tell the tasks' new attempts, each delivered once: (task, outcome).
 pub async fn deliver_decisions(
     tx: &mut Tx,
     attempts: &[(TaskId, AttemptId)],

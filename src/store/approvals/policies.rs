@@ -1,4 +1,4 @@
-//! Approval policies: making, editing, retiring, and finding those in force.
+//! Approval policies: creation, edits, retirement, and those in force.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -10,16 +10,16 @@ use crate::{
 
 const NAME_UNIQUE: &str = "approval_policies_name_unique";
 
-/// A policy to be made.
+/// A policy to be created.
 #[derive(Debug)]
 pub struct NewPolicy<'a> {
     /// Its id.
     pub policy_id: PolicyId,
-    /// Unique among those in force.
+    /// Unique among policies in force.
     pub name: &'a str,
-    /// What it says.
+    /// Its document.
     pub document: &'a Value,
-    /// Who makes it.
+    /// The key that creates it.
     pub by: Option<KeyId>,
 }
 
@@ -36,16 +36,16 @@ pub struct PolicyRow {
     pub retired_at: Option<DateTime<Utc>>,
 }
 
-/// Which policies are listed.
+/// Filter of [`list`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PolicyFilter {
     /// Only this one.
     pub policy: Option<PolicyId>,
-    /// Only those out of force, or only those in force.
+    /// Only retired ones, or only those in force.
     pub retired: Option<bool>,
 }
 
-/// Makes a policy; says `false` when the name is taken.
+/// Creates a policy; returns `false` if the name is taken.
 pub async fn insert(tx: &mut Tx, new: &NewPolicy<'_>) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
         "insert into approval_policies (workspace_id, policy_id, name, document, created_by,
@@ -64,7 +64,7 @@ pub async fn insert(tx: &mut Tx, new: &NewPolicy<'_>) -> sqlx::Result<bool> {
     Ok(inserted.rows_affected() == 1)
 }
 
-/// How many policies are in force.
+/// Number of policies in force.
 pub async fn count_in_force(tx: &mut Tx) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from approval_policies
@@ -75,7 +75,7 @@ pub async fn count_in_force(tx: &mut Tx) -> sqlx::Result<i64> {
     .await
 }
 
-/// Whether there is such a project.
+/// Whether the project exists.
 pub async fn project_exists(tx: &mut Tx, project: ProjectId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from projects where workspace_id = $1 and project_id = $2)
@@ -87,7 +87,7 @@ pub async fn project_exists(tx: &mut Tx, project: ProjectId) -> sqlx::Result<boo
     .await
 }
 
-/// Policies, newest first; those after `after`.
+/// Policies after `after`, newest first.
 pub async fn list(
     tx: &mut Tx,
     filter: PolicyFilter,
@@ -113,7 +113,7 @@ pub async fn list(
     .await
 }
 
-/// What is in force, oldest first: (policy, version, document).
+/// Policies in force, oldest first: (policy, version, document).
 pub async fn in_force(tx: &mut Tx) -> sqlx::Result<Vec<(PolicyId, i32, Value)>> {
     let rows = sqlx::query!(
         r#"select policy_id as "policy_id: PolicyId", version, document from approval_policies
@@ -125,7 +125,7 @@ pub async fn in_force(tx: &mut Tx) -> sqlx::Result<Vec<(PolicyId, i32, Value)>> 
     Ok(rows.into_iter().map(|row| (row.policy_id, row.version, row.document)).collect())
 }
 
-/// Locks a policy against edits; returns its version, and since when it is out of force.
+/// Locks a policy; returns its version and the time of its retirement.
 pub async fn lock(
     tx: &mut Tx,
     policy: PolicyId,
@@ -141,7 +141,8 @@ pub async fn lock(
     Ok(row.map(|row| (row.version, row.retired_at)))
 }
 
-/// Edits a locked policy; says `false` when the name is taken. Then the transaction is lost.
+/// Edits a locked policy. Returns `false` if the name is taken; the transaction must then be rolled
+/// back.
 pub async fn update(
     tx: &mut Tx,
     policy: PolicyId,
@@ -167,7 +168,7 @@ pub async fn update(
     }
 }
 
-/// Takes a locked policy out of force.
+/// Retires a locked policy.
 pub async fn retire(tx: &mut Tx, policy: PolicyId) -> sqlx::Result<()> {
     sqlx::query!(
         "update approval_policies set retired_at = $3, updated_at = $3, version = version + 1

@@ -1,4 +1,4 @@
-//! Approvals as they are read.
+//! Approvals as returned by the API.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use crate::{
     store::{Tx, columns::words, traced},
 };
 
-/// An approval. Its long texts are there only when one is read.
+/// An approval. Lists omit its long texts.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of the table, documented there")]
 pub struct ApprovalRow {
@@ -49,7 +49,7 @@ pub struct ApprovalRow {
     pub frozen: Option<Json<FrozenPolicy>>,
 }
 
-/// The policy that was frozen with an approval, and where it stands in it.
+/// The policy frozen with an approval, and its current stage.
 #[derive(Debug, Deserialize)]
 #[expect(missing_docs, reason = "the columns of the table, documented there")]
 pub struct FrozenPolicy {
@@ -92,26 +92,26 @@ pub async fn read(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<Appr
     .await
 }
 
-/// Where a page of approvals starts and what is on it.
+/// Filters and page of [`list`].
 #[derive(Debug)]
 pub struct ApprovalScope<'a> {
-    /// Only these states; empty: all.
+    /// Only these states; empty means all.
     pub states: &'a [ApprovalState],
-    /// Only these kinds; empty: all.
+    /// Only these kinds; empty means all.
     pub kinds: &'a [ApprovalKind],
-    /// Only about this goal.
+    /// Only of this goal.
     pub goal: Option<GoalId>,
-    /// Only those asked after this one.
+    /// Only newer ones.
     pub after: Option<ApprovalId>,
-    /// How many at most.
+    /// Most rows.
     pub rows: u32,
 }
 
 /// Reads approvals, oldest first.
 ///
-/// Each way to look has an index of its own order, and the conditions on parameters leave only one
-/// of them to run: of one goal, of some states, or all. The rows are looked up one by one
-/// (`limit 1`), because a plan for any parameters does not know how few they are.
+/// Each filter (goal, states, none) has its own index, and conditions on the arguments leave only
+/// one branch to run. The rows are looked up one by one (`limit 1`): a generic plan does not know
+/// how few they are and would scan the table.
 pub async fn list(tx: &mut Tx, scope: &ApprovalScope<'_>) -> sqlx::Result<Vec<ApprovalRow>> {
     sqlx::query_as!(
         ApprovalRow,
@@ -172,7 +172,7 @@ pub async fn list(tx: &mut Tx, scope: &ApprovalScope<'_>) -> sqlx::Result<Vec<Ap
     .await
 }
 
-/// The version of an approval, and whether it is decided: what a waiting reader looks at.
+/// The version of an approval and whether it is decided, for long polls.
 pub async fn version(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<(i64, bool)>> {
     let row = sqlx::query!(
         r#"select version, decided_at is not null as "decided!" from approvals

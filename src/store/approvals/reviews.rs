@@ -1,4 +1,4 @@
-//! What reviews write: waivers, feedback, how often a result was rejected, what was chosen.
+//! Effects of reviews: waivers, feedback, rework counts, choices.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// The criteria of a task, and for which of them an attempt shows something.
+/// The criteria of a task, and the evidence of an attempt for each.
 pub async fn shown(tx: &mut Tx, task: TaskId, attempt: AttemptId) -> sqlx::Result<Vec<Shown>> {
     sqlx::query_as!(
         Shown,
@@ -31,14 +31,14 @@ pub async fn shown(tx: &mut Tx, task: TaskId, attempt: AttemptId) -> sqlx::Resul
     .await
 }
 
-/// Whose result is accepted without some evidence, by which decision, and by whom.
+/// Attempt, approval and decider of waivers.
 #[derive(Debug)]
 pub struct Waiving<'a> {
     /// The attempt.
     pub attempt_id: AttemptId,
-    /// The approval that is decided.
+    /// The approval being decided.
     pub approval_id: ApprovalId,
-    /// Who decides.
+    /// The key and person that decide.
     pub decider: &'a Decider,
 }
 
@@ -62,7 +62,7 @@ pub async fn waive(tx: &mut Tx, waiving: &Waiving<'_>, waivers: &[Waiver]) -> sq
     Ok(())
 }
 
-/// A waiver as it is shown.
+/// A stored waiver.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of the table, documented there")]
 pub struct WaiverRow {
@@ -74,7 +74,7 @@ pub struct WaiverRow {
     pub waived_at: DateTime<Utc>,
 }
 
-/// What was let go when the result of an attempt was accepted, in the order of the criteria.
+/// The waivers of an attempt, in order of criteria.
 pub async fn of_attempt(tx: &mut Tx, attempt: AttemptId) -> sqlx::Result<Vec<WaiverRow>> {
     sqlx::query_as!(
         WaiverRow,
@@ -89,7 +89,7 @@ pub async fn of_attempt(tx: &mut Tx, attempt: AttemptId) -> sqlx::Result<Vec<Wai
     .await
 }
 
-/// What a decision about a result let go, in the order of the criteria.
+/// The waivers of an approval, in order of criteria.
 pub async fn of_approval(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Vec<WaiverRow>> {
     sqlx::query_as!(
         WaiverRow,
@@ -104,7 +104,7 @@ pub async fn of_approval(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Vec<
     .await
 }
 
-/// What a reviewer said of a result, for the next attempt; what was said before stays.
+/// Appends a reviewer's feedback on a result, for the next attempt.
 pub async fn add_feedback(
     tx: &mut Tx,
     attempt: AttemptId,
@@ -126,7 +126,7 @@ pub async fn add_feedback(
     Ok(())
 }
 
-/// Notes how often results of a task were rejected. The task's row is held.
+/// Sets the number of rejected results of a locked task.
 pub async fn set_reworks(tx: &mut Tx, task: TaskId, reworks: i32) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set reworks = $3, version = version + 1
@@ -140,8 +140,8 @@ pub async fn set_reworks(tx: &mut Tx, task: TaskId, reworks: i32) -> sqlx::Resul
     Ok(())
 }
 
-/// Notes what was chosen in the last round of an approval that was just decided. One that expired was
-/// not: nobody chose what follows.
+/// Stores the choice made with the last decision on a result. Has no effect on an expired approval:
+/// nobody chose.
 pub async fn set_choice(
     tx: &mut Tx,
     approval: ApprovalId,

@@ -1,4 +1,4 @@
-//! The forms that the payload of an approval had before it was revised.
+//! Earlier payloads of approvals that were revised.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// A form that a payload had.
+/// An earlier payload.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of the table, documented there")]
 pub struct RevisionRow {
@@ -22,7 +22,7 @@ pub struct RevisionRow {
     pub replaced_at: DateTime<Utc>,
 }
 
-/// The forms that came before the present one, oldest first.
+/// Earlier payloads of an approval, oldest first.
 pub async fn list(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Vec<RevisionRow>> {
     sqlx::query_as!(
         RevisionRow,
@@ -37,20 +37,20 @@ pub async fn list(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Vec<Revisio
     .await
 }
 
-/// A payload that takes the place of another.
+/// A payload that replaces another.
 #[derive(Debug)]
 pub struct NewRevision<'a> {
-    /// The approval, which is locked and pending.
+    /// The approval; locked and pending.
     pub approval_id: ApprovalId,
-    /// What is to be approved from now on.
+    /// The new payload.
     pub payload: &'a Value,
-    /// The plan that it is, when it is one.
+    /// The new plan, for an approval of a plan.
     pub plan_id: Option<PlanId>,
-    /// Who revised it.
+    /// The key that revises it.
     pub by: Option<KeyId>,
 }
 
-/// Keeps the present form of a payload, and puts another in its place.
+/// Archives the current payload and replaces it.
 pub async fn replace(tx: &mut Tx, new: &NewRevision<'_>) -> sqlx::Result<()> {
     let hash = PayloadHash::of(Some(new.payload)).0;
     sqlx::query!(

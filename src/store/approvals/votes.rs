@@ -15,29 +15,29 @@ use crate::{
 /// A vote to be stored.
 #[derive(Debug)]
 pub struct NewVote<'a> {
-    /// The approval, which is locked.
+    /// The approval; locked.
     pub approval_id: ApprovalId,
-    /// Which form of the payload it is about.
+    /// Ordinal of the payload it is about.
     pub revision: i32,
-    /// Which stage is asked.
+    /// Current stage of the policy.
     pub stage: i16,
-    /// How often that was escalated.
+    /// Number of escalations in the stage.
     pub escalation: i16,
-    /// The key that votes; none: through a link.
+    /// The voting key; `None` for a vote by link.
     pub key_id: Option<KeyId>,
-    /// The person, when one is known.
+    /// The voting person, if known.
     pub person: Option<&'a Person>,
-    /// In whose place.
+    /// The person it is cast for, as their deputy.
     pub in_place_of: Option<&'a Person>,
-    /// What is said.
+    /// The verdict.
     pub verdict: Verdict,
-    /// The answer to a question.
+    /// The answer to an approval of kind `input`.
     pub answer: Option<&'a Value>,
-    /// Its hash.
+    /// Hash of the answer.
     pub answer_sha256: Option<[u8; 32]>,
-    /// Why, or a remark.
+    /// Reason, or a remark.
     pub reason: Option<&'a str>,
-    /// The hash of what was read.
+    /// Hash of the payload the voter read.
     pub payload_sha256: PayloadHash,
 }
 
@@ -87,7 +87,7 @@ pub struct VoteRow {
     pub voted_at: DateTime<Utc>,
 }
 
-/// The votes on approvals, of each in the order in which they were cast.
+/// The votes on approvals; of each in the order of their casting.
 pub async fn list(tx: &mut Tx, approvals: &[ApprovalId]) -> sqlx::Result<Vec<VoteRow>> {
     sqlx::query_as!(
         VoteRow,

@@ -1,5 +1,5 @@
-//! Ready tasks and who could do them. Tasks are looked at by what they require and agents by what they
-//! can do; no task is held against each agent.
+//! Ready tasks, and the agents able to do them. Tasks are grouped by required capabilities, so no
+//! task is compared with every agent.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -14,28 +14,28 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// An agent that is not out of service.
+/// An agent that is not retired.
 #[derive(Debug)]
 pub struct AbleAgent {
     /// The agent.
     pub agent_id: AgentId,
     /// Its name.
     pub name: String,
-    /// What it can do.
+    /// Its capabilities.
     pub capabilities: Vec<String>,
-    /// What operators say.
+    /// The state set by operators.
     pub state: AgentState,
     /// Its version.
     pub version: i32,
-    /// When it was last heard of, registered or edited.
+    /// Latest of its presence, registration and edit.
     pub heard_at: DateTime<Utc>,
-    /// A freeze on it.
+    /// A freeze on the agent itself.
     pub freeze_id: Option<FreezeId>,
 }
 
-/// Every agent that is not out of service, by name. A registration that changes nothing makes a key
-/// and leaves the agent as it is, so its newest key tells of it. (A look for keys without `revoked_at is null`
-/// would have no index.)
+/// Every agent that is not retired, by name. A registration without changes creates a key and
+/// leaves the agent as it is, so the newest key counts as presence. (`revoked_at is null` selects
+/// the index of keys.)
 pub async fn fleet(tx: &mut Tx) -> sqlx::Result<Vec<AbleAgent>> {
     sqlx::query_as!(
         AbleAgent,
@@ -60,11 +60,11 @@ pub async fn fleet(tx: &mut Tx) -> sqlx::Result<Vec<AbleAgent>> {
     .await
 }
 
-/// The sets of capabilities that ready tasks require: (key, capabilities). Without those that a freeze is
-/// over; none when everything is frozen: then nothing waits for an agent.
+/// The sets of capabilities required by ready tasks: (key, capabilities). Omits sets under a freeze
+/// of a capability; empty under a freeze of the workspace, because then nothing waits for an agent.
 pub async fn ready_capabilities(tx: &mut Tx) -> sqlx::Result<Vec<(String, Vec<String>)>> {
     let rows = sqlx::query!(
-        // The limit keeps this a look into the index for each set: nobody reads all ready tasks.
+        // The `limit` makes this one index lookup per set instead of a read of all ready tasks.
         r#"
         select s.capability_key, s.capabilities
         from capability_sets s cross join lateral (
@@ -84,26 +84,27 @@ pub async fn ready_capabilities(tx: &mut Tx) -> sqlx::Result<Vec<(String, Vec<St
     Ok(rows.into_iter().map(|row| (row.capability_key, row.capabilities)).collect())
 }
 
-/// Ready tasks of one set of capabilities.
+/// Ready tasks with one set of capabilities.
 #[derive(Debug)]
 pub struct ShortSet {
-    /// An id made of the set.
+    /// An id derived from the key of the set.
     pub id: Uuid,
-    /// What they require, as a key.
+    /// Key of the set of capabilities.
     pub capability_key: String,
-    /// How many there are, as far as they are counted.
+    /// Number of tasks, counted up to [`COUNTED`].
     pub waiting: i64,
-    /// When the first of them became ready.
+    /// Time at which the first of them became ready.
     pub since: DateTime<Utc>,
-    /// The first in line.
+    /// The first in claim order.
     pub task_id: TaskId,
     /// Its goal.
     pub goal_id: GoalId,
 }
 
-/// The ready tasks of some sets that no freeze is over and that are not kept for one agent: of each set the first thousand in line are
-/// looked at, and with a scope all those of its goals. The gate `freezes_over` is asked task by task only
-/// where single tasks are frozen; the other scopes are looked up by goal, of which there are fewer.
+/// Ready tasks of some sets that are neither frozen nor assigned to an agent. Examines the first
+/// [`COUNTED`] of each set in claim order, or with a scope all of its goals. Calls `freezes_over`
+/// per task only if single tasks are frozen; other freezes are looked up per goal, of which there
+/// are fewer.
 pub async fn waiting_in(
     tx: &mut Tx,
     scope: Scope<'_>,
@@ -155,22 +156,23 @@ pub async fn waiting_in(
     .await
 }
 
-/// Ready tasks that are kept for one agent.
+/// Ready tasks assigned to one agent.
 #[derive(Debug)]
 pub struct KeptTasks {
     /// The agent.
     pub agent_id: AgentId,
-    /// How many there are.
+    /// Number of tasks.
     pub waiting: i64,
-    /// When the first of them became ready.
+    /// Time at which the first of them became ready.
     pub since: DateTime<Utc>,
-    /// The first in line.
+    /// The first in claim order.
     pub task_id: TaskId,
     /// Its goal.
     pub goal_id: GoalId,
 }
 
-/// The ready tasks that operators keep for one agent, by agent. Few: starting an attempt ends that.
+/// Ready tasks assigned by operators, by agent. These are few: the start of an attempt clears the
+/// assignment.
 pub async fn kept(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result<Vec<KeptTasks>> {
     sqlx::query_as!(
         KeptTasks,

@@ -1,10 +1,10 @@
-//! What waits for a person, as it is found in the live tables.
+//! Everything that waits for a person, read from the live tables.
 //!
-//! All statements of one answer run in one transaction that [`begin`] has made: they see the same
-//! moment, change nothing and lock nothing. Each begins with what waits, by a partial index, and
-//! never with everything that there is: what was decided, done or never stuck costs nothing.
-//! Approvals and tasks in quarantine may be many, and come a page at a time; of the rest there are
-//! never more than sets of capabilities, limits, freezes and goals that rest.
+//! All statements of one answer run in one read-only transaction begun by [`begin`]: they see one
+//! snapshot and lock nothing. Each starts from a partial index of the waiting rows, so decided,
+//! finished and unblocked work costs nothing. Approvals and quarantined tasks may be many and are
+//! paged; the others are bounded by the numbers of capability sets, limits, freezes and stalled
+//! goals.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -26,11 +26,11 @@ pub use stops::{
     ExhaustedLimit, FreezeWaits, RestingGoal, exhausted_limits, freezes_with_waiting, resting_goals,
 };
 
-// The index of tasks in quarantine names the number.
+// The condition of the index `tasks_quarantined` contains this number.
 const _: () = assert!(settings::LOST_LIMIT == 3, "the index tasks_quarantined says otherwise");
 
-/// Makes the transaction that just began one that sees a single moment and changes nothing, and
-/// returns the moment. Must be its first statement. Plans are made for the filters that are given.
+/// Makes the transaction a read-only snapshot with plans for the given arguments, and returns its
+/// time. Must be its first statement.
 pub async fn begin(tx: &mut SystemTx) -> sqlx::Result<DateTime<Utc>> {
     sqlx::query!("set transaction isolation level repeatable read, read only")
         .execute(traced!(tx, "attention.begin"))
@@ -44,18 +44,18 @@ pub async fn begin(tx: &mut SystemTx) -> sqlx::Result<DateTime<Utc>> {
     Ok(row.now)
 }
 
-/// What is asked for.
+/// Filter of the items.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scope<'a> {
-    /// Only what concerns this goal.
+    /// Only items of this goal.
     pub goal: Option<GoalId>,
-    /// Only what concerns goals of this project.
+    /// Only items of this project's goals.
     pub project: Option<ProjectId>,
-    /// The goals of these that have not ended; none when nothing was asked for.
+    /// Ids of the filtered goals that have not ended; `None` without a filter.
     pub live: Option<&'a [Uuid]>,
 }
 
-/// The goals of a scope that have not ended; nothing when the scope is everything.
+/// Ids of the filtered goals that have not ended; `None` without a filter.
 pub async fn live_goals(
     tx: &mut Tx,
     goal: Option<GoalId>,
@@ -78,40 +78,40 @@ pub async fn live_goals(
     Ok(Some(goals))
 }
 
-/// An approval that waits.
+/// A pending approval.
 #[derive(Debug)]
 pub struct PendingApproval {
     /// The approval.
     pub approval_id: ApprovalId,
-    /// What it is about.
+    /// Its kind.
     pub kind: ApprovalKind,
     /// Its goal.
     pub goal_id: GoalId,
     /// Its task.
     pub task_id: Option<TaskId>,
-    /// Whose attempt asked, or handed in what is reviewed.
+    /// The agent whose attempt asks or is reviewed.
     pub agent_id: Option<AgentId>,
-    /// The limit that may be raised.
+    /// The limit it proposes to raise.
     pub limit_id: Option<LimitId>,
-    /// Its budget.
+    /// The budget of that limit.
     pub budget_id: Option<BudgetId>,
-    /// One line.
+    /// Title, one line.
     pub title: String,
-    /// What a decision must name.
+    /// Hash of the payload; a decision must name it.
     pub payload_sha256: PayloadHash,
-    /// As the asker sees it.
+    /// Risk stated by the requester.
     pub risk: Risk,
-    /// When it was asked.
+    /// Time of its creation.
     pub created_at: DateTime<Utc>,
-    /// Tasks that wait for the limit, as far as they are counted.
+    /// Number of tasks waiting for the limit, counted up to [`COUNTED`].
     pub waiting: i64,
-    /// Whether the decision must choose what becomes of the task.
+    /// Whether the decision must choose the next step of the task.
     pub last_round: bool,
-    /// Required criteria for which the result that is reviewed shows nothing.
+    /// Required criteria without evidence in the reviewed result.
     pub missing: Vec<i16>,
 }
 
-/// Up to `rows` pending approvals after a place, in the order of attention.
+/// Up to `rows` pending approvals after a position, in the order of attention.
 pub async fn pending_approvals(
     tx: &mut Tx,
     scope: Scope<'_>,
@@ -171,24 +171,24 @@ pub async fn pending_approvals(
     .await
 }
 
-/// A task in quarantine of which nobody said yet that it was seen.
+/// A quarantined task that no person has acknowledged.
 #[derive(Debug)]
 pub struct Quarantined {
     /// The task.
     pub task_id: TaskId,
     /// Its goal.
     pub goal_id: GoalId,
-    /// One line.
+    /// Title, one line.
     pub title: String,
-    /// The agent that fell silent last.
+    /// The agent of the last lost lease.
     pub agent_id: Option<AgentId>,
-    /// Leases lost in a row.
+    /// Number of consecutive lost leases.
     pub lost_in_row: i32,
-    /// When it failed.
+    /// Time of its failure.
     pub ended_at: DateTime<Utc>,
 }
 
-/// Up to `rows` tasks in quarantine after a moment and id, oldest first.
+/// Up to `rows` quarantined tasks after a time and id, oldest first.
 pub async fn quarantined(
     tx: &mut Tx,
     scope: Scope<'_>,
@@ -227,7 +227,8 @@ pub async fn quarantined(
     .await
 }
 
-/// How many approvals are pending and how many tasks in quarantine unseen, as far as they are counted.
+/// Numbers of pending approvals and of unacknowledged quarantined tasks, each counted up to
+/// [`COUNTED`].
 pub async fn counts(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result<(i64, i64)> {
     let row = sqlx::query!(
         r#"

@@ -1,5 +1,4 @@
-//! What stops work that somebody could do: limits that are used up, freezes, and goals that rest for
-//! no reason that anybody knows.
+//! Causes that stop work: exhausted limits, freezes, and goals stalled without a known cause.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -16,8 +15,7 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// A limit for which tasks wait and that does not get room for the first of them when all that runs
-/// below it has ended.
+/// A limit with waiting tasks whose first does not fit even after all reservations are released.
 #[derive(Debug)]
 pub struct ExhaustedLimit {
     /// The limit.
@@ -26,29 +24,29 @@ pub struct ExhaustedLimit {
     pub budget_id: BudgetId,
     /// The version of the budget.
     pub version: i32,
-    /// What is limited.
+    /// Kind of the limited node.
     pub node: BudgetNode,
-    /// Which one.
+    /// Id of the limited node.
     pub node_id: Uuid,
-    /// In which unit.
+    /// Unit of the limit.
     pub unit: String,
-    /// For how long it counts.
+    /// Its period.
     pub period: Period,
-    /// When the period ends.
+    /// End of the current period.
     pub ends_at: Option<DateTime<Utc>>,
-    /// The limit.
+    /// Amount of the limit.
     pub amount: i64,
-    /// What is used of it, rounded up.
+    /// Used amount, rounded up.
     pub used: i64,
-    /// What is set aside.
+    /// Reserved amount.
     pub reserved: i64,
-    /// How many tasks wait, as far as they are counted.
+    /// Number of waiting tasks, counted up to [`COUNTED`].
     pub waiting: i64,
-    /// What they need at least, together.
+    /// Sum of the least amounts they need.
     pub needed: i64,
-    /// Since when the first of them waits.
+    /// Time since which the first of them waits.
     pub since: DateTime<Utc>,
-    /// The first in line.
+    /// The first in claim order.
     pub task_id: TaskId,
     /// Its goal.
     pub goal_id: GoalId,
@@ -56,10 +54,11 @@ pub struct ExhaustedLimit {
     pub limits: Value,
 }
 
-/// The limits that keep tasks waiting until a person raises them or another period begins. Without
-/// those about which a question is pending, and those whose budget gives up what it cannot pay for.
+/// Limits that keep tasks waiting until a person raises them or the next period begins. Omits
+/// limits with a pending approval, and budgets that fail tasks they cannot fund.
 ///
-/// Limits are found one after the other in the index of what waits for one, however many tasks that is.
+/// Skips through the index of waiting tasks from limit to limit, so the number of tasks does not
+/// matter.
 pub async fn exhausted_limits(
     tx: &mut Tx,
     scope: Scope<'_>,
@@ -131,27 +130,27 @@ pub async fn exhausted_limits(
 pub struct FreezeWaits {
     /// The freeze.
     pub freeze_id: FreezeId,
-    /// What kind of thing is frozen.
+    /// Kind of its scope.
     pub scope: FreezeScope,
-    /// Which one.
+    /// Id of the frozen thing; `None` for the workspace or a capability.
     pub scope_id: Option<Uuid>,
-    /// The capability.
+    /// The frozen capability.
     pub capability: Option<String>,
-    /// How much is stopped.
+    /// Its mode: how much it stops.
     pub mode: FreezeMode,
-    /// Why.
+    /// Its reason.
     pub reason: String,
-    /// Since when.
+    /// Time at which it was set.
     pub set_at: DateTime<Utc>,
-    /// How many ready tasks are under it, as far as they are counted.
+    /// Number of ready tasks under it, counted up to [`COUNTED`].
     pub waiting: i64,
 }
 
-/// The freezes in force under which ready tasks wait, but those of agents: under these no task waits,
-/// unless nobody else is able to do it.
+/// Freezes in force with ready tasks under them. Omits freezes of agents: other agents can do the
+/// tasks.
 ///
-/// What a freeze covers is the rule of `freezes_over`, read the other way round: from a freeze to the
-/// tasks. A test holds the two together.
+/// Implements `freezes_over` in the other direction, from the freeze to its tasks. A test compares
+/// the two.
 pub async fn freezes_with_waiting(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result<Vec<FreezeWaits>> {
     sqlx::query_as!(
         FreezeWaits,
@@ -203,35 +202,35 @@ pub async fn freezes_with_waiting(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result
     .await
 }
 
-/// An active goal in which nothing has changed for long.
+/// An active goal without recent change.
 #[derive(Debug)]
 pub struct RestingGoal {
     /// The goal.
     pub goal_id: GoalId,
-    /// One line.
+    /// Title, one line.
     pub title: String,
-    /// 0 to 9.
+    /// 0 (lowest) to 9.
     pub priority: i16,
-    /// When it should be finished.
+    /// Target time for the end of its tasks.
     pub deadline: Option<DateTime<Utc>>,
     /// Its version.
     pub version: i32,
-    /// When something last changed.
+    /// Time of the last change.
     pub since: DateTime<Utc>,
-    /// Its tasks that have not ended.
+    /// Number of its open tasks.
     pub open: i64,
-    /// Those of them that are ready.
+    /// Number of its ready tasks.
     pub ready: i64,
-    /// Those of them that somebody works on.
+    /// Number of its running tasks.
     pub running: i64,
 }
 
-/// Active goals in which nothing has changed since `before`: no task came to another state, nobody
-/// edited the goal, no attempt reported progress. Without those of which it is known why: an approval,
-/// a limit, a freeze, a time that has not come, a cancellation, an agent for which tasks are kept, or
-/// tasks that require one of the sets `short` that no agent covers.
+/// Active goals without change since `before`: no task changed its state, nobody edited the goal,
+/// no attempt reported progress. Omits goals with a known cause: an approval, a limit, a freeze, a
+/// start time to come, a cancellation, an assignment to an agent, or required capabilities among
+/// `short`, the sets that no agent covers.
 ///
-/// Of the goals that have not changed themselves, the thousand that were posted first are looked into.
+/// Examines the first [`COUNTED`] goals, by id, that have not changed themselves.
 pub async fn resting_goals(
     tx: &mut Tx,
     scope: Scope<'_>,

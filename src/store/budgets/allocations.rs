@@ -1,4 +1,4 @@
-//! What allocated goals have set aside above them.
+//! Allocations: shares of limits that goals reserve as a whole.
 
 use chrono::{DateTime, Utc};
 
@@ -11,16 +11,16 @@ use crate::{
     store::{Tx, columns::uuids, traced},
 };
 
-/// A limit of an allocated goal.
+/// A limit of a goal with an allocated budget.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GoalLimit {
     /// The unit.
     pub unit: String,
-    /// How much.
+    /// Amount in that unit.
     pub amount: i64,
 }
 
-/// The limits of a goal whose budget is allocated; none when it is not, or has none.
+/// The limits of a goal's allocated budget; empty without one.
 pub async fn limits_of_goal(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<GoalLimit>> {
     sqlx::query_as!(
         GoalLimit,
@@ -36,20 +36,20 @@ pub async fn limits_of_goal(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<GoalL
     .await
 }
 
-/// What a goal has set aside from one limit.
+/// A goal's share of one limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allocation {
-    /// The limit above it.
+    /// The limit above the goal.
     pub limit_id: LimitId,
-    /// In which period of that limit.
+    /// Beginning of the limit's window.
     pub starts_at: DateTime<Utc>,
     /// The unit.
     pub unit: String,
-    /// How much.
+    /// Amount in that unit.
     pub amount: i64,
 }
 
-/// Stores what a goal has set aside.
+/// Stores allocations of a goal.
 pub async fn insert(tx: &mut Tx, goal: GoalId, rows: &[Allocation]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into allocations (workspace_id, goal_id, limit_id, starts_at, unit, amount)
@@ -66,7 +66,7 @@ pub async fn insert(tx: &mut Tx, goal: GoalId, rows: &[Allocation]) -> sqlx::Res
     Ok(())
 }
 
-/// What a goal has set aside and not settled.
+/// The open allocations of a goal.
 pub async fn open_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Allocation>> {
     sqlx::query_as!(
         Allocation,
@@ -79,7 +79,7 @@ pub async fn open_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Allocation>>
     .await
 }
 
-/// The same, of a goal that has ended and of which nothing runs.
+/// The open allocations of a goal that has ended, with no open task.
 pub async fn open_of_ended(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Allocation>> {
     sqlx::query_as!(
         Allocation,
@@ -98,7 +98,7 @@ pub async fn open_of_ended(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Alloca
     .await
 }
 
-/// Goals that have ended and still have something set aside.
+/// Up to 100 ended goals with open allocations.
 pub async fn left_open(tx: &mut Tx) -> sqlx::Result<Vec<GoalId>> {
     sqlx::query_scalar!(
         r#"select distinct a.goal_id as "goal_id: GoalId" from allocations a
@@ -110,7 +110,7 @@ pub async fn left_open(tx: &mut Tx) -> sqlx::Result<Vec<GoalId>> {
     .await
 }
 
-/// The limits themselves, whether they still count or not.
+/// The limits with these ids, including removed ones.
 pub async fn limits(tx: &mut Tx, limits: &[LimitId]) -> sqlx::Result<Vec<LiveLimit>> {
     sqlx::query_as!(
         LiveLimit,
@@ -128,18 +128,18 @@ pub async fn limits(tx: &mut Tx, limits: &[LimitId]) -> sqlx::Result<Vec<LiveLim
     .await
 }
 
-/// What a goal used of one unit.
+/// Spend of a goal in one unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsedByGoal {
     /// The unit.
     pub unit: String,
     /// Whole units.
     pub amount: i64,
-    /// Millionths beside them.
+    /// Millionths of a unit, in addition.
     pub fraction: i64,
 }
 
-/// What a goal used, as its own limits say.
+/// Spend of a goal, read from the windows of its lifetime limits.
 pub async fn used_by(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<UsedByGoal>> {
     sqlx::query_as!(
         UsedByGoal,
@@ -154,7 +154,7 @@ pub async fn used_by(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<UsedByGoal>>
     .await
 }
 
-/// Stores that more or less is set aside for a unit of a goal.
+/// Sets the amount of a goal's open allocations in a unit.
 pub async fn resize(tx: &mut Tx, goal: GoalId, unit: &str, amount: i64) -> sqlx::Result<()> {
     sqlx::query!(
         "update allocations set amount = $4
@@ -169,7 +169,7 @@ pub async fn resize(tx: &mut Tx, goal: GoalId, unit: &str, amount: i64) -> sqlx:
     Ok(())
 }
 
-/// Stores that a goal's share is settled.
+/// Closes the open allocations of a goal with its settled spend.
 pub async fn close(tx: &mut Tx, goal: GoalId, used: &[UsedByGoal]) -> sqlx::Result<()> {
     sqlx::query!(
         "update allocations a set closed_at = $3, settled = coalesce(u.amount, 0)

@@ -1,4 +1,4 @@
-//! Where work is charged: what stands above tasks and attempts, and what tasks are expected to use.
+//! The nodes that tasks and attempts are charged to, and the expected spend of tasks.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,18 +13,18 @@ use crate::{
     store::{Tx, columns::uuids, traced},
 };
 
-/// What is above a goal.
+/// The nodes above a goal.
 #[derive(Debug, Clone)]
 pub struct Above {
     /// The goal.
     pub goal_id: GoalId,
     /// Its project.
     pub project_id: Option<ProjectId>,
-    /// The limits of which it has set its share aside: its attempts do not touch these.
+    /// Limits with an open allocation of the goal; its attempts do not touch these.
     pub allocated: Vec<LimitId>,
 }
 
-/// What is above goals.
+/// Reads the nodes above goals.
 pub async fn above(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<Above>> {
     let rows = sqlx::query!(
         r#"select goal_id as "goal_id: GoalId", project_id as "project_id: ProjectId",
@@ -44,7 +44,7 @@ pub async fn above(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<Above>> {
     Ok(above.collect())
 }
 
-/// Where an attempt is charged, and when it was started and ended.
+/// The nodes that an attempt is charged to, and its times.
 #[derive(Debug, Clone)]
 pub struct ChargedAt {
     /// The attempt.
@@ -53,33 +53,33 @@ pub struct ChargedAt {
     pub task_id: TaskId,
     /// Its goal.
     pub goal_id: GoalId,
-    /// The agent whose it is; none: a person's.
+    /// Its agent; `None` if a person holds it.
     pub agent_id: Option<AgentId>,
     /// Its goal's project.
     pub project_id: Option<ProjectId>,
-    /// When it was started: what it uses belongs to the periods that held this instant.
+    /// Time of its start; its spend belongs to the periods that contain it.
     pub started_at: DateTime<Utc>,
-    /// When it ended.
+    /// Time of its end.
     pub ended_at: Option<DateTime<Utc>>,
-    /// The limits of which its goal has set its share aside.
+    /// Allocations of its goal.
     pub shares: Vec<Share>,
 }
 
-/// What a goal has set aside of a limit above it. While it is open, its attempts do not touch the
-/// limit; once it is closed, they settle in the window that begins with it.
+/// An allocation of a goal. While it is open, the goal's attempts do not touch the limit; once
+/// closed, they settle in the limit's window that starts at `starts_at`.
 #[derive(Debug, Clone, Copy)]
 pub struct Share {
     /// The goal.
     pub goal_id: GoalId,
     /// The limit.
     pub limit_id: LimitId,
-    /// The beginning of the window.
+    /// Start of the window.
     pub starts_at: DateTime<Utc>,
-    /// Whether the goal has ended and everything is settled there.
+    /// Whether the goal has ended and the allocation is settled.
     pub is_closed: bool,
 }
 
-/// Where attempts are charged.
+/// Reads the nodes that attempts are charged to.
 pub async fn charged_at(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<ChargedAt>> {
     let rows = sqlx::query!(
         r#"
@@ -98,7 +98,7 @@ pub async fn charged_at(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec
     let goals: BTreeSet<GoalId> = rows.iter().map(|row| row.goal_id).collect();
     let goals: Vec<GoalId> = goals.into_iter().collect();
     let mut by_goal: HashMap<GoalId, Vec<Share>> = HashMap::new();
-    // Many attempts share few goals.
+    // Read once per goal: many attempts share few goals.
     for share in shares(tx, &goals).await? {
         by_goal.entry(share.goal_id).or_default().push(share);
     }
@@ -128,18 +128,18 @@ async fn shares(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<Share>> {
     .await
 }
 
-/// What stands in the path of tasks that are being claimed.
+/// The expected spend of a task being claimed.
 #[derive(Debug, Clone)]
 pub struct Expected {
     /// The task.
     pub task_id: TaskId,
-    /// Its own estimates.
+    /// The estimate of the task itself.
     pub estimate: Option<serde_json::Value>,
-    /// What tasks like it stayed within: unit to amount.
+    /// 90th percentile of tasks with the same capabilities: unit to amount.
     pub usual: Option<serde_json::Value>,
 }
 
-/// What tasks are expected to use.
+/// Reads the expected spend of tasks.
 pub async fn expected(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<Expected>> {
     sqlx::query_as!(
         Expected,
@@ -155,7 +155,7 @@ pub async fn expected(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<Expecte
     .await
 }
 
-/// Everything that can be limited above tasks and agents.
+/// All nodes above tasks and agents that can have limits.
 #[must_use]
 pub fn nodes(
     workspace: WorkspaceId,

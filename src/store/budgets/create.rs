@@ -1,7 +1,7 @@
-//! Budgets of nodes that are made in the same unit of work: goals and tasks of a plan.
+//! Budgets created together with their goals and tasks.
 //!
-//! Nothing was used below them yet, so nothing has to be summed up, and all of a plan are stored at
-//! once.
+//! Nothing has been spent below such nodes, so there are no sums to compute, and all budgets of a
+//! plan are stored at once.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -16,7 +16,7 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// A limit of a node that is made now.
+/// A limit of a new node.
 #[derive(Debug, Clone)]
 pub struct FreshLimit {
     /// Its id.
@@ -25,15 +25,15 @@ pub struct FreshLimit {
     pub budget_id: BudgetId,
     /// The unit.
     pub unit: String,
-    /// For how long it counts.
+    /// Its period.
     pub period: &'static str,
-    /// How much.
+    /// Amount of the limit.
     pub amount: i64,
-    /// Its window of the moment.
+    /// Its current window.
     pub window: Window,
 }
 
-/// Stores budgets with their limits, and opens the windows.
+/// Stores budgets with their limits and opens the windows.
 pub async fn insert(
     tx: &mut Tx,
     budgets: &[NewBudget<'_>],

@@ -1,7 +1,7 @@
-//! Budgets and their limits: making and changing them.
+//! Budgets and their limits: creation and changes.
 //!
-//! What changes limits holds the workspace's budgets alone ([`super::Hold`]), so nothing that
-//! works is under way while the sums of a new window are taken.
+//! Changes of limits hold the workspace's exclusive lock ([`super::Hold`]), so no other unit of
+//! work runs while the sums of a new window are read.
 
 pub mod allocations;
 pub mod charged;
@@ -22,32 +22,32 @@ use crate::domain::{
     ids::{BudgetId, KeyId, LimitId},
 };
 
-/// A budget to be made.
+/// A budget to be created.
 #[derive(Debug, Clone)]
 pub struct NewBudget<'a> {
     /// Its id.
     pub budget_id: BudgetId,
-    /// What it limits.
+    /// Kind of the limited node.
     pub node: BudgetNode,
-    /// Which one.
+    /// Id of the limited node.
     pub node_id: Uuid,
-    /// Where its periods begin.
+    /// Time zone of its periods.
     pub time_zone: &'a str,
-    /// What becomes of tasks that it cannot fund.
+    /// Handling of tasks it cannot fund.
     pub on_exhausted: OnExhausted,
-    /// Thresholds in percent.
+    /// Warning thresholds in percent.
     pub warn_percent: &'a [i16],
-    /// Whether the goal sets its limits aside above.
+    /// Whether the goal allocates its limits from the budgets above.
     pub allocated: bool,
-    /// What a task reserves when nothing is known of it.
+    /// Amounts that a task without an estimate reserves.
     pub reserve: &'a Value,
-    /// What a model without a price costs.
+    /// Cost of models without a price.
     pub unknown_model: UnknownModel,
-    /// Who makes it.
+    /// The key that creates it.
     pub created_by: Option<KeyId>,
 }
 
-/// Makes a budget; says whether the node had none.
+/// Creates a budget; returns `false` if the node has one.
 pub async fn insert(tx: &mut Tx, new: &NewBudget<'_>) -> sqlx::Result<bool> {
     let made = sqlx::query!(
         "insert into budgets (workspace_id, budget_id, node, node_id, time_zone, on_exhausted,
@@ -72,7 +72,7 @@ pub async fn insert(tx: &mut Tx, new: &NewBudget<'_>) -> sqlx::Result<bool> {
     Ok(made.rows_affected() == 1)
 }
 
-/// Stores a budget's settings, and that it changed.
+/// Stores the settings of a budget and raises its version.
 pub async fn update(tx: &mut Tx, budget: &NewBudget<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "update budgets set on_exhausted = $3, warn_percent = $4, reserve = $5, unknown_model = $6,
@@ -88,7 +88,7 @@ pub async fn update(tx: &mut Tx, budget: &NewBudget<'_>) -> sqlx::Result<()> {
     )
     .execute(traced!(tx, "budgets.update"))
     .await?;
-    // Whether a limit refuses stands in its windows, where the trigger sees it.
+    // The windows carry whether a limit is enforced: the trigger reads only these.
     sqlx::query!(
         "update budget_windows w set enforced = $3 <> 'notify'
          from budget_limits l
@@ -103,27 +103,27 @@ pub async fn update(tx: &mut Tx, budget: &NewBudget<'_>) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// A limit to be set.
+/// A limit to be created.
 #[derive(Debug, Clone)]
 pub struct NewLimit<'a> {
     /// Its id.
     pub limit_id: LimitId,
     /// Its budget.
     pub budget_id: BudgetId,
-    /// What is limited.
+    /// Kind of the limited node.
     pub node: BudgetNode,
-    /// Which one.
+    /// Id of the limited node.
     pub node_id: Uuid,
     /// The unit.
     pub unit: &'a str,
-    /// For how long it counts.
+    /// Its period.
     pub period: Period,
-    /// How much.
+    /// Amount of the limit.
     pub amount: i64,
 }
 
-/// Sets a limit and opens its window of the moment, with what attempts that were started in it have
-/// used and set aside already.
+/// Creates a limit and opens its current window with the spend and reservations of attempts started
+/// in it.
 pub async fn insert_limit(tx: &mut Tx, new: &NewLimit<'_>, window: Window) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into budget_limits (workspace_id, limit_id, budget_id, node, node_id, unit, period,
@@ -202,8 +202,8 @@ pub async fn insert_limit(tx: &mut Tx, new: &NewLimit<'_>, window: Window) -> sq
     Ok(())
 }
 
-/// Changes the amount of a limit, in its windows that have not ended too; thresholds and questions
-/// count anew.
+/// Changes the amount of a limit and of its windows that have not ended. Resets the reported
+/// threshold; the new version allows another approval.
 pub async fn change_limit(tx: &mut Tx, limit: LimitId, amount: i64) -> sqlx::Result<()> {
     sqlx::query!(
         "update budget_limits set amount = $3, version = version + 1
@@ -227,7 +227,7 @@ pub async fn change_limit(tx: &mut Tx, limit: LimitId, amount: i64) -> sqlx::Res
     Ok(())
 }
 
-/// Removes limits: from now on they limit nothing.
+/// Removes limits; their windows stay.
 pub async fn remove_limits(tx: &mut Tx, limits: &[LimitId]) -> sqlx::Result<()> {
     sqlx::query!(
         "update budget_limits set removed_at = $3 where workspace_id = $1 and limit_id = any($2)",
@@ -240,8 +240,8 @@ pub async fn remove_limits(tx: &mut Tx, limits: &[LimitId]) -> sqlx::Result<()> 
     Ok(())
 }
 
-/// Notes that people are asked to raise limits, each `(limit, beginning of the period)`; returns
-/// those for whose version and period they were not asked before. Their windows are held.
+/// Records that an approval asks to raise limits, each `(limit, start of the window)`. Returns the
+/// limits with no earlier approval for this version and window. Their windows are locked.
 pub async fn note_asked(
     tx: &mut Tx,
     limits: &[(LimitId, DateTime<Utc>)],

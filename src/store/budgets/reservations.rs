@@ -1,7 +1,7 @@
-//! What attempts have set aside, and what they were authorised to spend.
+//! Reservations and authorised costs of attempts.
 //!
-//! The rows of an attempt are only written under the lock of its row, or by the transaction that
-//! starts it, so they need none of their own.
+//! The rows of an attempt need no lock of their own: only its starting transaction or the holder of
+//! its lock writes them.
 
 use chrono::{DateTime, Utc};
 
@@ -10,16 +10,16 @@ use crate::{
     store::{Tx, columns::uuids, traced},
 };
 
-/// A reservation of an attempt in a unit.
+/// The reservation of an attempt in a unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// The attempt.
     pub attempt_id: AttemptId,
     /// The unit.
     pub unit: String,
-    /// What is set aside.
+    /// Granted, remaining and authorised amounts.
     pub reservation: Reservation,
-    /// When the rest was given back.
+    /// Time at which the rest was released.
     pub closed_at: Option<DateTime<Utc>>,
 }
 
@@ -46,7 +46,7 @@ pub async fn of_attempts(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Ve
     Ok(rows.collect())
 }
 
-/// Stores reservations that begin.
+/// Stores new reservations.
 pub async fn begin(tx: &mut Tx, rows: &[Row]) -> sqlx::Result<()> {
     let Columns { attempts, units, granted, held, authorized, closed } = Columns::of(rows);
     sqlx::query!(
@@ -68,8 +68,8 @@ pub async fn begin(tx: &mut Tx, rows: &[Row]) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Stores what became of reservations that were read. Apart from [`begin`], because an insert that
-/// may meet a row writes each of them twice to the log.
+/// Stores changed reservations. Separate from [`begin`], because an upsert writes each row to the
+/// WAL twice.
 pub async fn change(tx: &mut Tx, rows: &[Row]) -> sqlx::Result<()> {
     let Columns { attempts, units, granted, held, authorized, closed } = Columns::of(rows);
     sqlx::query!(
@@ -116,7 +116,7 @@ impl Columns {
     }
 }
 
-/// A cost that an attempt may make.
+/// A cost authorised in advance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorization {
     /// The attempt.
@@ -125,13 +125,13 @@ pub struct Authorization {
     pub cost_key: String,
     /// The unit.
     pub unit: String,
-    /// How much it may cost.
+    /// Its highest amount.
     pub amount: i64,
-    /// Whether it was reported, so that nothing is kept for it any more.
+    /// Whether the cost was reported; then nothing is reserved for it any more.
     pub used: bool,
 }
 
-/// The authorised costs of attempts under any of `keys`.
+/// The authorised costs of attempts with any of `keys`.
 pub async fn authorized(
     tx: &mut Tx,
     attempts: &[AttemptId],
@@ -151,7 +151,7 @@ pub async fn authorized(
     .await
 }
 
-/// Authorises costs.
+/// Stores authorised costs.
 pub async fn authorize(tx: &mut Tx, costs: &[Authorization]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into authorizations (workspace_id, created_at, attempt_id, cost_key, unit, amount)
@@ -168,7 +168,7 @@ pub async fn authorize(tx: &mut Tx, costs: &[Authorization]) -> sqlx::Result<()>
     Ok(())
 }
 
-/// Notes that authorised costs were reported.
+/// Marks authorised costs as reported.
 pub async fn use_up(tx: &mut Tx, costs: &[(AttemptId, String, String)]) -> sqlx::Result<()> {
     sqlx::query!(
         "update authorizations a set used_at = $2

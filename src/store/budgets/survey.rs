@@ -1,4 +1,4 @@
-//! One look at everything that limits a batch of work.
+//! One read of all limits over a batch of work.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -12,9 +12,9 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// The limits of nodes, each `(kind, id)`, with their windows that overlap a span of time, as they
-/// are at this moment and without a lock: enough to know what to try. One statement, because every
-/// batch of the work begins with it.
+/// The limits of nodes `(kind, id)`, with their windows that overlap a time span. Takes no lock, so
+/// the values are only a basis for the attempt that follows. One statement, because every batch
+/// starts with it.
 pub async fn survey(
     tx: &mut Tx,
     nodes: &[(BudgetNode, Uuid)],

@@ -1,4 +1,4 @@
-//! What waits for a budget: parked tasks, and questions about limits.
+//! Waits for budgets: parked tasks, and approvals to raise limits.
 
 use chrono::{DateTime, Utc};
 
@@ -7,27 +7,26 @@ use crate::{
     store::{Tx, columns::uuids, traced},
 };
 
-/// A task that waits for a limit.
+/// A task waiting for a limit.
 #[derive(Debug, Clone)]
 pub struct Waiting {
     /// The task.
     pub task_id: TaskId,
     /// Its goal.
     pub goal_id: GoalId,
-    /// What it needs of the limit at least.
+    /// Least amount it needs of the limit.
     pub short_min: i64,
-    /// Not offered before.
+    /// Time before which it is not ready.
     pub ready_from: DateTime<Utc>,
-    /// Its place in the order of claims.
+    /// Key of the claim order; lower is claimed first.
     pub claim_rank: DateTime<Utc>,
-    /// Attempts that count.
+    /// Number of counted attempts.
     pub attempts_used: i32,
-    /// Leases lost in a row.
+    /// Number of consecutive lost leases.
     pub lost_in_row: i32,
 }
 
-/// Locks the first `most` tasks that wait for a limit, in the order of claims, leaving out what
-/// somebody else holds.
+/// Locks the first `most` tasks waiting for a limit, in claim order; skips locked ones.
 pub async fn lock_waiting(tx: &mut Tx, limit: LimitId, most: i64) -> sqlx::Result<Vec<Waiting>> {
     sqlx::query_as!(
         Waiting,
@@ -44,7 +43,7 @@ pub async fn lock_waiting(tx: &mut Tx, limit: LimitId, most: i64) -> sqlx::Resul
     .await
 }
 
-/// Those of some limits for which tasks wait.
+/// Those of the limits with waiting tasks.
 pub async fn awaited(tx: &mut Tx, limits: &[LimitId]) -> sqlx::Result<Vec<LimitId>> {
     sqlx::query_scalar!(
         r#"select n.limit_id as "limit_id!: LimitId" from unnest($2::uuid[]) as n (limit_id)
@@ -57,7 +56,7 @@ pub async fn awaited(tx: &mut Tx, limits: &[LimitId]) -> sqlx::Result<Vec<LimitI
     .await
 }
 
-/// The limits for which tasks wait, or about which a question is pending.
+/// The limits with waiting tasks or a pending approval.
 pub async fn waited_for(tx: &mut Tx) -> sqlx::Result<Vec<LimitId>> {
     sqlx::query_scalar!(
         r#"select distinct short_limit_id as "limit_id!: LimitId" from tasks
@@ -71,7 +70,7 @@ pub async fn waited_for(tx: &mut Tx) -> sqlx::Result<Vec<LimitId>> {
     .await
 }
 
-/// A thousand of the tasks that wait for a limit and need more than `room` of it, with their goals.
+/// Up to 1,000 tasks, with their goals, that wait for a limit and need more than `room` of it.
 pub async fn waiting_for(
     tx: &mut Tx,
     limit: LimitId,
@@ -89,7 +88,7 @@ pub async fn waiting_for(
     Ok(rows.into_iter().map(|row| (row.task_id, row.goal_id)).collect())
 }
 
-/// Which of these tasks still wait for a limit; they are locked in the order of their ids.
+/// Locks, in id order, those of the tasks that still wait for the limit.
 pub async fn lock_still_waiting(
     tx: &mut Tx,
     limit: LimitId,
@@ -107,8 +106,7 @@ pub async fn lock_still_waiting(
     .await
 }
 
-/// The first task in the order of claims that waits for a limit: its goal, and what it needs of the
-/// limit at least.
+/// The first task, in claim order, waiting for a limit: its goal and the least amount it needs.
 pub async fn first_waiting(tx: &mut Tx, limit: LimitId) -> sqlx::Result<Option<(GoalId, i64)>> {
     let row = sqlx::query!(
         r#"select goal_id as "goal_id: GoalId", short_min as "short_min!" from tasks
@@ -122,7 +120,7 @@ pub async fn first_waiting(tx: &mut Tx, limit: LimitId) -> sqlx::Result<Option<(
     Ok(row.map(|row| (row.goal_id, row.short_min)))
 }
 
-/// Withdraws the pending questions about limits for which no task waits; returns each with its goal.
+/// Cancels the pending approvals of limits without waiting tasks; returns each with its goal.
 pub async fn withdraw_questions(
     tx: &mut Tx,
     limits: &[LimitId],

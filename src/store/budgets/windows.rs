@@ -1,7 +1,7 @@
-//! The windows of limits, as the work sees them: found, locked in one order, and moved.
+//! Windows of limits in units of work: lookup, locks and changes.
 //!
-//! Everybody locks windows in the order of (depth, limit, beginning), in one statement. Limits do not
-//! change meanwhile: every unit of work shares the lock that changing them takes alone.
+//! All transactions lock windows in the order (depth, limit, start), in one statement. Limits do
+//! not change meanwhile: every unit of work shares the lock that their changes take exclusively.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use crate::{
     store::{Tx, columns::uuids, traced},
 };
 
-/// Whether the workspace ever had a limit. Without any the work takes none of the other looks.
+/// Whether the workspace ever had a limit. If not, units of work skip the other reads.
 pub async fn any(tx: &mut Tx) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from budget_limits where workspace_id = $1) as "any!""#,
@@ -27,39 +27,39 @@ pub async fn any(tx: &mut Tx) -> sqlx::Result<bool> {
     .await
 }
 
-/// A limit that counts.
+/// A limit in force.
 #[derive(Debug, Clone)]
 pub struct LiveLimit {
     /// The limit.
     pub limit_id: LimitId,
-    /// What is limited.
+    /// Kind of the limited node.
     pub node: BudgetNode,
-    /// Which one.
+    /// Id of the limited node.
     pub node_id: Uuid,
-    /// In which unit.
+    /// Unit of the limit.
     pub unit: String,
-    /// For how long it counts.
+    /// Its period.
     pub period: Period,
-    /// Where its periods begin.
+    /// Time zone of its periods.
     pub time_zone: String,
-    /// What becomes of what it cannot fund.
+    /// Handling of tasks it cannot fund.
     pub on_exhausted: OnExhausted,
-    /// Thresholds of its budget, in percent.
+    /// Warning thresholds of its budget in percent.
     pub warn_percent: Vec<i16>,
-    /// What a task reserves of a unit of which nothing is known, by unit: `{want, min}`. `None`: nothing.
+    /// Amounts a task reserves in units without an estimate: unit to `{want, min}`; `None` for
+    /// none.
     pub reserve: Option<serde_json::Value>,
 }
 
 impl LiveLimit {
-    /// Its window that begins then.
+    /// The key of its window that starts at a time.
     #[must_use]
     pub fn window(&self, starts_at: DateTime<Utc>) -> WindowKey {
         WindowKey { depth: self.node.depth(), limit: self.limit_id, starts_at }
     }
 }
 
-/// The limits of nodes, each `(kind, id)`. They do not change while the unit of work lasts, so they
-/// are read without a lock.
+/// The limits of nodes `(kind, id)`. Needs no lock: limits do not change during a unit of work.
 pub async fn limits_of(tx: &mut Tx, nodes: &[(BudgetNode, Uuid)]) -> sqlx::Result<Vec<LiveLimit>> {
     let kinds: Vec<&str> = nodes.iter().map(|(node, _)| node.as_str()).collect();
     sqlx::query_as!(
@@ -82,7 +82,7 @@ pub async fn limits_of(tx: &mut Tx, nodes: &[(BudgetNode, Uuid)]) -> sqlx::Resul
     .await
 }
 
-/// The windows that limits have open at an instant.
+/// The windows of limits that are open at a time.
 pub async fn open_at(
     tx: &mut Tx,
     at: DateTime<Utc>,
@@ -102,17 +102,16 @@ pub async fn open_at(
     Ok(rows.into_iter().map(|row| (row.limit_id, row.starts_at)).collect())
 }
 
-/// A window to be opened: which, and when it ends.
+/// A window to be opened.
 #[derive(Debug, Clone, Copy)]
 pub struct NewWindow {
-    /// Which.
+    /// Key of the window.
     pub window: WindowKey,
-    /// When it ends.
+    /// End of the window.
     pub ends_at: Option<DateTime<Utc>>,
 }
 
-/// Opens windows of periods that have begun; nothing was used in them yet. One that somebody else
-/// opened stays as it is.
+/// Opens empty windows for periods that have begun; leaves existing ones unchanged.
 pub async fn open(tx: &mut Tx, windows: &[NewWindow]) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
@@ -138,31 +137,31 @@ pub async fn open(tx: &mut Tx, windows: &[NewWindow]) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// What a window holds.
+/// The values of a window.
 #[derive(Debug, Clone, Copy)]
 pub struct WindowRow {
     /// The limit.
     pub limit_id: LimitId,
-    /// When it begins.
+    /// Start of the window.
     pub starts_at: DateTime<Utc>,
-    /// When it ends.
+    /// End of the window.
     pub ends_at: Option<DateTime<Utc>>,
-    /// The limit in this period.
+    /// Amount of the limit in this period.
     pub amount: i64,
-    /// Whole units used.
+    /// Whole units spent.
     pub settled: i64,
-    /// Millionths beside them.
+    /// Millionths of a unit spent, in addition.
     pub fraction: i64,
-    /// Set aside.
+    /// Amount reserved.
     pub reserved: i64,
-    /// Used without a reservation and without room.
+    /// Amount spent beyond both reservation and limit.
     pub overrun: i64,
-    /// The highest threshold that was told.
+    /// Highest threshold reported.
     pub warned: i16,
 }
 
 impl WindowRow {
-    /// With what is known of its limit.
+    /// The window as the domain's state, with its limit.
     #[must_use]
     pub fn state(self, limit: &LiveLimit) -> WindowState {
         let Self {
@@ -193,18 +192,18 @@ impl WindowRow {
     }
 }
 
-/// A span of time in which windows of a limit are wanted.
+/// A time span of a limit to lock the windows of.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
     /// The limit.
     pub limit: LimitId,
-    /// Windows that end after this.
+    /// Only windows that end after this time.
     pub from: DateTime<Utc>,
-    /// Windows that begin by then.
+    /// Only windows that start by this time.
     pub to: DateTime<Utc>,
 }
 
-/// Locks windows and reads what they hold.
+/// Locks windows and reads their values.
 pub async fn lock(tx: &mut Tx, wanted: &[Wanted]) -> sqlx::Result<Vec<WindowRow>> {
     sqlx::query_as!(
         WindowRow,
@@ -227,8 +226,8 @@ pub async fn lock(tx: &mut Tx, wanted: &[Wanted]) -> sqlx::Result<Vec<WindowRow>
     .await
 }
 
-/// Moves windows, in the order in which everybody locks them; returns those that moved, as they are
-/// now. One that stays as it was had no room for what was to be set aside.
+/// Changes windows, locked in the common order; returns the changed ones with their new values. An
+/// unchanged one had too little left for the reservation.
 pub async fn apply(tx: &mut Tx, moves: &[WindowMove]) -> sqlx::Result<Vec<WindowRow>> {
     macro_rules! column {
         ($of:expr) => {
@@ -274,7 +273,7 @@ pub async fn apply(tx: &mut Tx, moves: &[WindowMove]) -> sqlx::Result<Vec<Window
     .await
 }
 
-/// Notes the highest thresholds that were told, in windows that are held.
+/// Stores the highest reported thresholds of locked windows.
 pub async fn warned(tx: &mut Tx, told: &[(WindowKey, i16)]) -> sqlx::Result<()> {
     sqlx::query!(
         "update budget_windows w set warned = t.percent

@@ -1,4 +1,4 @@
-//! Spend: entries, what attempts reported, and totals per node.
+//! Spend: entries, sums per attempt, and totals per node.
 
 pub mod prices;
 pub mod usual;
@@ -12,33 +12,33 @@ use crate::domain::{
     states::SpendNode,
 };
 
-/// A line to be stored.
+/// A spend entry to be stored.
 #[derive(Debug, Clone)]
 pub struct NewEntry {
     /// The attempt it is charged to.
     pub attempt_id: AttemptId,
-    /// The line.
+    /// Its key, unit and amount.
     pub charge: Charge,
-    /// Whether the attempt had ended.
+    /// Whether it was reported after the attempt ended.
     pub late: bool,
 }
 
-/// A line that was stored now.
+/// A spend entry that was new.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fresh {
     /// The attempt.
     pub attempt_id: AttemptId,
-    /// The entry's key.
+    /// Key of the entry.
     pub key: String,
     /// The unit.
     pub unit: String,
-    /// How much.
+    /// Whole units.
     pub amount: i64,
-    /// Millionths beside it.
+    /// Millionths of a unit, in addition.
     pub fraction: i32,
 }
 
-/// Stores lines whose key is new; returns, for each stored line, its place in `entries`.
+/// Stores entries with new keys; returns those. Ignores known keys.
 pub async fn insert_entries(tx: &mut Tx, entries: &[NewEntry]) -> sqlx::Result<Vec<Fresh>> {
     macro_rules! column {
         ($of:expr) => {
@@ -79,7 +79,7 @@ pub async fn insert_entries(tx: &mut Tx, entries: &[NewEntry]) -> sqlx::Result<V
     Ok(fresh.collect())
 }
 
-/// What attempts have used, per unit. The attempts' rows are locked by the caller.
+/// Spend of attempts per unit. The caller has locked the attempts.
 pub async fn of_attempts(
     tx: &mut Tx,
     attempts: &[AttemptId],
@@ -101,7 +101,7 @@ pub async fn of_attempts(
     Ok(spent.collect())
 }
 
-/// Stores what attempts have used by now.
+/// Stores the spend of attempts.
 pub async fn set_of_attempts(
     tx: &mut Tx,
     spend: &[(AttemptId, String, UnitSpend)],
@@ -124,30 +124,30 @@ pub async fn set_of_attempts(
     Ok(())
 }
 
-/// A rise of a node's total.
+/// An increase of a node's total.
 #[derive(Debug, Clone)]
 pub struct Rise {
     /// The kind of node.
     pub node: SpendNode,
-    /// The node.
+    /// Id of the node.
     pub id: Uuid,
     /// The unit.
     pub unit: String,
-    /// By how much.
+    /// Whole units.
     pub amount: i64,
-    /// Millionths beside it.
+    /// Millionths of a unit, in addition.
     pub fraction: i64,
 }
 
-/// Parts of the total of a node that many attempts share: transactions that raise it at once seldom
-/// meet in one row.
+/// Number of rows that share the total of a busy node. Concurrent transactions rarely update the
+/// same one.
 pub const SLOTS: i16 = 8;
 
-/// Raises totals in their part `slot`, each row once. The rises come sorted and without doubles, so
-/// that two transactions touch the rows they share in the same order.
+/// Adds to totals in their row `slot`. `rises` must be sorted and without duplicates, so that
+/// transactions lock common rows in the same order.
 pub async fn raise_totals(tx: &mut Tx, slot: i16, rises: &[Rise]) -> sqlx::Result<()> {
     let nodes: Vec<&str> = rises.iter().map(|rise| rise.node.as_str()).collect();
-    // A total that would overflow stays at the largest number instead of refusing spend.
+    // A total that would overflow is capped at the largest number instead of refusing spend.
     sqlx::query!(
         r#"
         insert into spend_totals as old (workspace_id, slot, node, node_id, unit, amount, fraction)
@@ -170,7 +170,7 @@ pub async fn raise_totals(tx: &mut Tx, slot: i16, rises: &[Rise]) -> sqlx::Resul
     Ok(())
 }
 
-/// The projects of goals; goals without one are left out.
+/// The projects of goals; omits goals without one.
 pub async fn projects_of(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<(GoalId, ProjectId)>> {
     let rows = sqlx::query!(
         r#"select goal_id as "goal_id: GoalId", project_id as "project_id!: ProjectId" from goals

@@ -1,4 +1,4 @@
-//! The price book, and the model calls that were counted by it.
+//! The price book, and the model calls priced with it.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -15,27 +15,27 @@ use crate::{
 /// A stored price.
 #[derive(Debug, Clone)]
 pub struct PriceRow {
-    /// Its id; later ones are greater.
+    /// Its id; rises with time.
     pub price_id: PriceId,
-    /// Who sends the bill.
+    /// The billing provider.
     pub provider: String,
-    /// The model's name.
+    /// Name of the model.
     pub model: String,
-    /// From when on it holds.
+    /// Time from which it applies.
     pub effective_from: DateTime<Utc>,
-    /// What it costs.
+    /// Its rates, JSON.
     pub price: Value,
-    /// Where it comes from.
+    /// Source of the price.
     pub source: PriceSource,
-    /// For people.
+    /// Remark for people.
     pub note: Option<String>,
-    /// Who added it.
+    /// The key that added it.
     pub created_by: Option<KeyId>,
-    /// When it was added.
+    /// Time at which it was added.
     pub created_at: DateTime<Utc>,
 }
 
-/// The prices of models with any of these names, in lower case.
+/// The prices of models with any of these lower-case names.
 pub async fn named(tx: &mut Tx, names: &[String]) -> sqlx::Result<Vec<PriceRow>> {
     sqlx::query_as!(
         PriceRow,
@@ -51,7 +51,7 @@ pub async fn named(tx: &mut Tx, names: &[String]) -> sqlx::Result<Vec<PriceRow>>
     .await
 }
 
-/// All prices: for the dearest of them.
+/// All prices, to find the dearest.
 pub async fn all(tx: &mut Tx) -> sqlx::Result<Vec<PriceRow>> {
     sqlx::query_as!(
         PriceRow,
@@ -122,8 +122,8 @@ pub async fn insert(tx: &mut Tx, rows: &[PriceRow]) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// What money a model without a price costs an attempt, as the nearest budget above it with a limit
-/// of money says; an attempt without one is left out.
+/// Handling of models without a price, per attempt: that of the nearest budget above with a money
+/// limit. Omits attempts without such a budget.
 pub async fn policies(
     tx: &mut Tx,
     attempts: &[AttemptId],
@@ -150,22 +150,22 @@ pub async fn policies(
     Ok(rows.into_iter().map(|row| (row.attempt_id, row.unknown_model)).collect())
 }
 
-/// A call of a model, as it was counted.
+/// A priced model call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelCall {
     /// The attempt.
     pub attempt_id: AttemptId,
-    /// The key of its spend entry.
+    /// Key of its spend entry.
     pub key: String,
-    /// Who was called.
+    /// The called provider.
     pub provider: Option<String>,
     /// The model that answered.
     pub model: String,
-    /// When.
+    /// Time of the call.
     pub called_at: DateTime<Utc>,
-    /// Its tokens.
+    /// Numbers of tokens.
     pub tokens: Tokens,
-    /// Where its money comes from.
+    /// Source of its money amount.
     pub money: MoneySource,
 }
 
@@ -203,34 +203,34 @@ pub async fn insert_calls(tx: &mut Tx, calls: &[ModelCall]) -> sqlx::Result<()> 
     Ok(())
 }
 
-/// A call, and what was charged for it by now.
+/// A call and its total charge.
 #[derive(Debug, Clone)]
 pub struct ChargedCall {
     /// The call.
     pub call: ModelCall,
-    /// Its money: whole micro-dollars.
+    /// Whole micro-dollars.
     pub micros: i64,
-    /// Millionths beside them.
+    /// Millionths of a micro-dollar, in addition.
     pub fraction: i64,
-    /// Its tokens that count as unpriced.
+    /// Tokens charged as unpriced.
     pub unpriced: i64,
-    /// How often it was rated anew with a difference.
+    /// Number of corrections by re-rating.
     pub corrections: i32,
 }
 
-/// Which calls.
+/// Filter of [`charged_calls`].
 #[derive(Debug, Clone, Copy)]
 pub struct CallFilter<'a> {
-    /// Only of these names of models, in lower case; none: of all.
+    /// Only models with these lower-case names; `None` for all.
     pub models: Option<&'a [String]>,
-    /// Not before.
+    /// Calls at this time or later.
     pub from: DateTime<Utc>,
-    /// Before.
+    /// Calls before this time.
     pub to: DateTime<Utc>,
 }
 
-/// Calls whose money is not the agents' own, after a place, in the order of attempt and key, with
-/// what was charged for each.
+/// Calls priced by muster, not by the agent, with the charge of each; after a position, in order of
+/// attempt and key.
 pub async fn charged_calls(
     tx: &mut Tx,
     filter: CallFilter<'_>,
@@ -299,7 +299,7 @@ pub async fn charged_calls(
     Ok(calls.collect())
 }
 
-/// Counts a correction on calls, each `(attempt, key)`.
+/// Raises the number of corrections of calls `(attempt, key)`.
 pub async fn count_corrections(tx: &mut Tx, calls: &[(AttemptId, String)]) -> sqlx::Result<()> {
     sqlx::query!(
         "update model_calls c set corrections = c.corrections + 1

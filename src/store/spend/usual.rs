@@ -1,10 +1,10 @@
-//! What tasks of a set of capabilities usually use.
+//! Usual spend of tasks by capabilities.
 
 use crate::store::{Tx, traced};
 
-/// Computes, from the last two thousand tasks that were done, what nine of ten of each set of
-/// capabilities stayed within, per unit; where anything is limited. Fewer than five say nothing.
-/// Returns how many rows it stored.
+/// Computes the 90th percentile per set of capabilities and unit, from the last 2,000 done tasks.
+/// Does nothing in a workspace without limits, or with fewer than five tasks of a set. Returns the
+/// number of changed rows.
 pub async fn compute(tx: &mut Tx) -> sqlx::Result<u64> {
     let stored = sqlx::query!(
         r#"
