@@ -1,8 +1,8 @@
-//! Freezes: setting and lifting them, and what each is over.
+//! Freezes: setting and lifting, and the attempts under them.
 //!
-//! What sets or lifts a freeze holds the workspace alone ([`super::Hold`]): whatever was under way has
-//! ended before, and whatever begins after its commit finds it. So whoever works asks at any place of
-//! its unit of work, without a lock, and what it is told stays true until its end.
+//! A change of freezes holds the workspace's exclusive lock ([`super::Hold`]): earlier units of
+//! work have ended, later ones see the change. So a unit of work may read freezes at any point
+//! without a lock, and they stay the same until its end.
 
 pub mod read;
 
@@ -21,17 +21,17 @@ use crate::domain::{
 pub struct NewFreeze<'a> {
     /// Its id.
     pub freeze_id: FreezeId,
-    /// What kind of thing is frozen.
+    /// Kind of its scope.
     pub scope: FreezeScope,
-    /// Which one; none for a capability.
+    /// Id of the frozen thing; `None` for the workspace or a capability.
     pub scope_id: Option<Uuid>,
-    /// The capability.
+    /// The frozen capability.
     pub capability: Option<&'a str>,
-    /// How much is stopped.
+    /// Its mode: how much it stops.
     pub mode: FreezeMode,
-    /// Why.
+    /// Its reason.
     pub reason: &'a str,
-    /// Who sets it.
+    /// The key that sets it.
     pub set_by: Option<KeyId>,
 }
 
@@ -57,8 +57,8 @@ pub async fn insert(tx: &mut Tx, new: &NewFreeze<'_>) -> sqlx::Result<i64> {
     .await
 }
 
-/// Lifts a freeze; returns its generation from now on, or nothing when it was lifted before. It is
-/// never lifted before it was set, whatever the clock says.
+/// Lifts a freeze. Returns its new generation, or `None` if it was lifted before. The lift never
+/// precedes the setting, even if the clock was set back.
 pub async fn lift(
     tx: &mut Tx,
     freeze: FreezeId,
@@ -81,7 +81,7 @@ pub async fn lift(
     .await
 }
 
-/// Whether there is a thing that can be frozen.
+/// Whether the thing to freeze exists.
 pub async fn scope_exists(tx: &mut Tx, scope: FreezeScope, id: Uuid) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select case $2::text
@@ -99,7 +99,7 @@ pub async fn scope_exists(tx: &mut Tx, scope: FreezeScope, id: Uuid) -> sqlx::Re
     .await
 }
 
-/// The attempts that run under a freeze.
+/// Running attempts under a freeze.
 pub async fn running_under(tx: &mut Tx, freeze: FreezeId) -> sqlx::Result<Vec<Place>> {
     sqlx::query_as!(
         Place,
@@ -116,7 +116,7 @@ pub async fn running_under(tx: &mut Tx, freeze: FreezeId) -> sqlx::Result<Vec<Pl
     .await
 }
 
-/// Notes the attempts that a freeze has ended.
+/// Stores the attempts ended by a freeze.
 pub async fn note_stopped(
     tx: &mut Tx,
     freeze: FreezeId,
@@ -134,21 +134,21 @@ pub async fn note_stopped(
     Ok(())
 }
 
-/// The freeze that an attempt is under.
+/// A freeze over an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Over {
     /// The freeze.
     pub freeze_id: FreezeId,
-    /// How much it stops.
+    /// Its mode: how much it stops.
     pub mode: FreezeMode,
-    /// Its generation.
+    /// Its generation: the number of its last change in the workspace.
     pub generation: i64,
-    /// Why it was set.
+    /// Its reason.
     pub reason: String,
 }
 
-/// The strongest freeze over each attempt, of equally strong ones the latest. Attempts under none are
-/// left out.
+/// The strongest freeze over each attempt, the latest among equals. Omits attempts without a
+/// freeze.
 pub async fn strongest_over(
     tx: &mut Tx,
     attempts: &[AttemptId],

@@ -1,4 +1,4 @@
-//! Reading freezes: what is frozen, what was stopped by it, and what still runs under it.
+//! Reads of freezes, with the attempts they stopped or cover.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -11,49 +11,49 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// A freeze as it is shown.
+/// A freeze with its numbers of attempts.
 #[derive(Debug, Clone)]
 pub struct FreezeRow {
     /// Its id.
     pub freeze_id: FreezeId,
-    /// What kind of thing is frozen.
+    /// Kind of its scope.
     pub scope: FreezeScope,
-    /// Which one.
+    /// Id of the frozen thing; `None` for the workspace or a capability.
     pub scope_id: Option<Uuid>,
-    /// The capability.
+    /// The frozen capability.
     pub capability: Option<String>,
-    /// How much is stopped.
+    /// Its mode: how much it stops.
     pub mode: FreezeMode,
-    /// Why.
+    /// Its reason.
     pub reason: String,
-    /// The number of its last change among those of the workspace.
+    /// Generation: the number of its last change in the workspace.
     pub generation: i64,
-    /// Attempts that it ended.
+    /// Number of attempts it ended.
     pub stopped: i64,
-    /// Attempts that run under it.
+    /// Number of attempts running under it.
     pub running: i64,
-    /// Who set it.
+    /// The key that set it.
     pub set_by: Option<KeyId>,
-    /// When it was set.
+    /// Time at which it was set.
     pub set_at: DateTime<Utc>,
-    /// Who lifted it.
+    /// The key that lifted it.
     pub lifted_by: Option<KeyId>,
-    /// When it was lifted.
+    /// Time at which it was lifted.
     pub lifted_at: Option<DateTime<Utc>>,
-    /// Why it was lifted.
+    /// Reason of the lift.
     pub lift_reason: Option<String>,
 }
 
-/// Which freezes.
+/// Filter of [`list`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FreezeFilter {
     /// Only this one.
     pub freeze: Option<FreezeId>,
-    /// Only those that were lifted, or only those that were not.
+    /// Only lifted ones, or only those in force.
     pub lifted: Option<bool>,
-    /// Only of this kind of scope.
+    /// Only with this kind of scope.
     pub scope: Option<FreezeScope>,
-    /// Only of this scope.
+    /// Only with this scope id.
     pub scope_id: Option<Uuid>,
 }
 
@@ -101,18 +101,18 @@ pub async fn list(
     .await
 }
 
-/// An attempt that was ended by a freeze.
+/// An attempt ended by a freeze.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoppedRow {
     /// The attempt.
     pub attempt_id: AttemptId,
     /// Its task.
     pub task_id: TaskId,
-    /// The agent whose it was; none: a person's.
+    /// The agent; `None` if a person held it.
     pub agent_id: Option<AgentId>,
 }
 
-/// At most `most` attempts that a freeze has ended.
+/// At most `most` attempts that a freeze ended.
 pub async fn stopped(tx: &mut Tx, freeze: FreezeId, most: i64) -> sqlx::Result<Vec<StoppedRow>> {
     sqlx::query_as!(
         StoppedRow,

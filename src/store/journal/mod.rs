@@ -1,7 +1,7 @@
 //! The journal: written by every unit of work, read as events and as audit.
 //!
-//! Numbers are taken under a lock that is held until the commit. So every row up to the last number is
-//! visible to statements that begin afterwards, and numbers have no gaps.
+//! Numbers are assigned under a lock held until the commit. So later statements see every row up to
+//! the newest number, and numbers have no gaps.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -17,10 +17,10 @@ pub mod seals;
 
 pub use read::{AuditFilter, EventFilter, EventRow, events, goal_of, goal_of_task, list, range};
 
-/// Appends rows in their order and gives each the next number of the workspace.
+/// Appends rows in order, each with the next number of the workspace.
 ///
-/// Must be the last statement before the commit: it takes the lock that makes the order of numbers
-/// the order of commits.
+/// Must be the last statement before the commit: its lock makes the order of numbers that of
+/// commits.
 pub async fn append(tx: &mut Tx, rows: &[NewRow]) -> sqlx::Result<()> {
     let ids = |of: &dyn Fn(&NewRow) -> Option<Uuid>| rows.iter().map(of).collect::<Vec<_>>();
     let digests = |of: fn(&NewRow) -> Option<Digest>| {
@@ -75,7 +75,7 @@ pub async fn append(tx: &mut Tx, rows: &[NewRow]) -> sqlx::Result<()> {
         &texts(&|row| actor(row).person.map(|person| person.to_string())) as &[Option<String>],
         &ids(&|row| actor(row).link.map(|link| link.id.into())) as &[Option<Uuid>],
         &ids(&|row| actor(row).link.map(|link| link.made_by.into())) as &[Option<Uuid>],
-        // No name of a person has a line break.
+        // Names of people contain no line breaks.
         &texts(&|row| (!row.on_behalf_of.is_empty()).then(|| row.on_behalf_of.join("\n")))
             as &[Option<String>],
         &texts(&|row| actor(row).request_id.map(|id| id.to_string())) as &[Option<String>],
@@ -89,12 +89,12 @@ pub async fn append(tx: &mut Tx, rows: &[NewRow]) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// A map of JSON values can always be written.
+/// Serialization of a map of JSON values cannot fail.
 fn data(row: &NewRow) -> String {
     serde_json::to_string(&row.data).unwrap_or_default()
 }
 
-/// The number of the newest row; 0: there is none.
+/// The number of the newest row; 0 if there is none.
 pub async fn newest(tx: &mut Tx) -> sqlx::Result<i64> {
     let workspace = tx.workspace;
     Ok(head(tx, workspace).await?.0)
@@ -116,7 +116,7 @@ pub async fn head(
     Ok((row.newest, row.now))
 }
 
-/// Agents that were edited, or lost a key, in the rows above `after` and up to `until`.
+/// Agents that were edited or lost a key, by the rows above `after` up to `until`.
 pub async fn agents_touched(tx: &mut Tx, after: i64, until: i64) -> sqlx::Result<Vec<AgentId>> {
     sqlx::query_scalar!(
         r#"select distinct agent_id as "agent_id!: AgentId" from journal
@@ -130,8 +130,8 @@ pub async fn agents_touched(tx: &mut Tx, after: i64, until: i64) -> sqlx::Result
     .await
 }
 
-/// The rows behind a number: how many follow it without a gap up to the last number, how many there
-/// are up to the last number, and how many are beyond it.
+/// Counts rows above `after`: those up to `last` without a gap, all up to `last`, and those above
+/// `last`.
 pub async fn tail(tx: &mut Tx, after: i64, last: i64) -> sqlx::Result<(i64, i64, i64)> {
     let row = sqlx::query!(
         r#"select count(*) filter (where number = $2 + place and number <= $3) as "following!",
@@ -148,7 +148,8 @@ pub async fn tail(tx: &mut Tx, after: i64, last: i64) -> sqlx::Result<(i64, i64,
     Ok((row.following, row.present, row.beyond))
 }
 
-/// Erases the data of rows. Rows about the journal itself keep theirs. Returns the count of erased rows.
+/// Erases the data of rows, except of rows about the journal itself. Returns the number of erased
+/// rows.
 pub async fn erase(tx: &mut Tx, numbers: &[i64]) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "update journal set data = null, salt = null,

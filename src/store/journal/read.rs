@@ -1,4 +1,4 @@
-//! Reading rows of the journal.
+//! Reads of journal rows.
 
 use chrono::{DateTime, Utc};
 use serde_json::value::{RawValue, to_raw_value};
@@ -14,8 +14,8 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// A column of JSON, byte for byte. A text that is no JSON to us, has space around it or has several
-/// lines was not written by us: it is shown as a string.
+/// A JSON column, byte for byte. Muster writes valid JSON on one line without surrounding space;
+/// other text was written by somebody else and is returned as a string.
 fn json(text: String) -> Box<RawValue> {
     match serde_json::from_str::<Box<RawValue>>(&text) {
         Ok(json) if json.get() == text && !text.contains(['\n', '\r']) => json,
@@ -23,45 +23,45 @@ fn json(text: String) -> Box<RawValue> {
     }
 }
 
-/// A row as an event.
+/// A journal row as an event.
 #[derive(Debug, Clone)]
 pub struct EventRow {
-    /// Its number.
+    /// Its number, rising within the workspace.
     pub number: i64,
     /// The time of its transaction.
     pub at: DateTime<Utc>,
-    /// What happened; a later version may have written a kind unknown to this one.
+    /// Its kind; a newer version may have written kinds unknown to this one.
     pub kind: String,
-    /// The project it concerns.
+    /// The project concerned.
     pub project_id: Option<ProjectId>,
-    /// The goal it concerns.
+    /// The goal concerned.
     pub goal_id: Option<GoalId>,
-    /// The task it concerns.
+    /// The task concerned.
     pub task_id: Option<TaskId>,
-    /// The attempt it concerns.
+    /// The attempt concerned.
     pub attempt_id: Option<AttemptId>,
-    /// The agent it concerns.
+    /// The agent concerned.
     pub agent_id: Option<AgentId>,
-    /// The approval it concerns.
+    /// The approval concerned.
     pub approval_id: Option<ApprovalId>,
-    /// The key that did it.
+    /// The key that caused it.
     pub actor_key_id: Option<KeyId>,
-    /// Details, as JSON; none: erased.
+    /// Details, JSON; `None` after erasure.
     pub data: Option<String>,
 }
 
-/// Which events to read.
+/// Filter of [`events`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EventFilter<'a> {
-    /// Only those that concern this goal.
+    /// Only those about this goal.
     pub goal: Option<GoalId>,
-    /// Only those that concern this task.
+    /// Only those about this task.
     pub task: Option<TaskId>,
     /// Only those of this kind.
     pub kind: Option<&'a str>,
 }
 
-/// At most `rows` events numbered above `after` and up to `until`, in their order.
+/// At most `rows` events numbered above `after` up to `until`, in order.
 pub async fn events(
     tx: &mut Tx,
     filter: EventFilter<'_>,
@@ -97,7 +97,7 @@ pub async fn events(
     .await
 }
 
-/// The goal of a task: its rows are found through it.
+/// The goal of a task, through which the index finds the task's rows.
 pub async fn goal_of_task(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<GoalId>> {
     sqlx::query_scalar!(
         r#"select goal_id as "goal_id: GoalId" from tasks where workspace_id = $1 and task_id = $2"#,
@@ -108,8 +108,8 @@ pub async fn goal_of_task(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<Goal
     .await
 }
 
-/// The goal that is, or has, the task, attempt or approval with this id: its rows are found through
-/// it. `None`: the id is of something else.
+/// The goal with this id, or the goal of the task, attempt or approval with it: the index finds
+/// their rows through the goal. `None` for any other id.
 pub async fn goal_of(tx: &mut Tx, id: Uuid) -> sqlx::Result<Option<GoalId>> {
     sqlx::query_scalar!(
         r#"select goal_id as "goal_id!: GoalId" from goals where workspace_id = $1 and goal_id = $2
@@ -124,7 +124,7 @@ pub async fn goal_of(tx: &mut Tx, id: Uuid) -> sqlx::Result<Option<GoalId>> {
     .await
 }
 
-/// A row as it is read. What somebody else wrote into a column must not make the reading fail.
+/// A row as stored. Must accept any column value, also one that was tampered with.
 struct RawRow {
     workspace_id: WorkspaceId,
     number: i64,
@@ -156,7 +156,7 @@ struct RawRow {
 
 impl From<RawRow> for Row {
     fn from(row: RawRow) -> Self {
-        // An array with gaps or of several dimensions is not what was written.
+        // An array with gaps or several dimensions was not written by muster; returned as text.
         let people = |json: String| serde_json::from_str(&json).unwrap_or_else(|_| vec![json]);
         Self {
             workspace_id: row.workspace_id,
@@ -189,8 +189,8 @@ impl From<RawRow> for Row {
     }
 }
 
-/// Reads rows. A time that no program can hold is read as another, which is not what was sealed
-/// either.
+/// Reads rows. Replaces times outside the range of common date types by a constant; the seal fails
+/// for both.
 macro_rules! rows {
     ($conn:expr, $where:literal, $($argument:expr),+ $(,)?) => {
         async {
@@ -219,32 +219,32 @@ macro_rules! rows {
     };
 }
 
-/// Which rows to list.
+/// Filter of [`list`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AuditFilter<'a> {
-    /// Only about things of this noun.
+    /// Only about this kind of thing.
     pub subject: Option<&'a str>,
-    /// Only about this thing.
+    /// Only about the thing with this id.
     pub subject_id: Option<Uuid>,
-    /// Only those that concern this goal.
+    /// Only about this goal.
     pub goal: Option<GoalId>,
-    /// Only what this key did.
+    /// Only actions of this key.
     pub actor_key: Option<KeyId>,
-    /// Only what this person did.
+    /// Only actions of this person.
     pub actor_person: Option<&'a str>,
-    /// Only what was done on behalf of this person.
+    /// Only actions on behalf of this person.
     pub on_behalf_of: Option<&'a str>,
     /// Only of this kind.
     pub kind: Option<&'a str>,
     /// Only of this request.
     pub request: Option<&'a str>,
-    /// Only from then on.
+    /// At this time or later.
     pub from: Option<DateTime<Utc>>,
-    /// Only before then.
+    /// Before this time.
     pub until: Option<DateTime<Utc>>,
 }
 
-/// At most `rows` rows numbered below `before`, newest first. With a subject that belongs to a goal the
+/// At most `rows` rows numbered below `before`, newest first. If the subject belongs to a goal, the
 /// filter must name the goal ([`goal_of`]).
 pub async fn list(
     tx: &mut Tx,
@@ -284,7 +284,7 @@ pub async fn list(
     )
 }
 
-/// At most `rows` rows numbered above `after` and up to `until`, in their order.
+/// At most `rows` rows numbered above `after` up to `until`, in order.
 pub async fn range(tx: &mut Tx, after: i64, until: i64, rows: i64) -> sqlx::Result<Vec<Row>> {
     rows!(
         traced!(tx, "journal.range"),

@@ -1,4 +1,4 @@
-//! The seals of the journal, and how far it is sealed and pruned.
+//! The seals of the journal, and its sealed and pruned ends.
 
 use chrono::{DateTime, Utc};
 
@@ -7,16 +7,17 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// How far a journal is sealed and pruned.
+/// The sealed and pruned ends of a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chain {
     /// The end of the last seal.
     pub head: Head,
-    /// The number of the last pruned row; 0: none.
+    /// The number of the last pruned row; 0 if none.
     pub pruned_to: i64,
 }
 
-/// Locks the chain of a workspace until the end of the transaction. `None`: another transaction has it.
+/// Locks the chain of a workspace until the transaction ends. `None` if another transaction has
+/// locked it.
 pub async fn lock(tx: &mut Tx) -> sqlx::Result<Option<Chain>> {
     sqlx::query!(
         "insert into journal_chains (workspace_id, sealed_to, chain_sha256, pruned_to)
@@ -35,7 +36,7 @@ pub async fn lock(tx: &mut Tx) -> sqlx::Result<Option<Chain>> {
     Ok(row.map(|row| chain(row.sealed_to, &row.chain_sha256, row.pruned_to)))
 }
 
-/// How far a journal is sealed and pruned now.
+/// The current ends, without a lock.
 pub async fn chain_of(tx: &mut Tx) -> sqlx::Result<Chain> {
     let row = sqlx::query!(
         "select sealed_to, chain_sha256, pruned_to from journal_chains where workspace_id = $1",
@@ -50,7 +51,7 @@ fn chain(number: i64, chain_sha256: &[u8], pruned_to: i64) -> Chain {
     Chain { head: Head { number, chain_sha256: Digest::stored(chain_sha256) }, pruned_to }
 }
 
-/// Appends a seal; the caller has locked the chain.
+/// Appends a seal. The caller has locked the chain.
 pub async fn append(tx: &mut Tx, seal: &Seal) -> sqlx::Result<()> {
     sqlx::query!(
         "with sealed as (
@@ -70,7 +71,7 @@ pub async fn append(tx: &mut Tx, seal: &Seal) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// At most `rows` seals that begin above `after` and up to `until`, in their order.
+/// At most `rows` seals that begin above `after` and up to `until`, in order.
 pub async fn range(tx: &mut Tx, after: i64, until: i64, rows: i64) -> sqlx::Result<Vec<Seal>> {
     let rows = sqlx::query!(
         "select first, last, digests, chain_sha256 from journal_seals
@@ -92,7 +93,7 @@ pub async fn range(tx: &mut Tx, after: i64, until: i64, rows: i64) -> sqlx::Resu
     Ok(rows.map(seal).collect())
 }
 
-/// The last seal: the number that it ends with, and when it was made. `None`: nothing is sealed.
+/// The last number and the time of the last seal; `None` if nothing is sealed.
 pub async fn last(tx: &mut Tx) -> sqlx::Result<Option<(i64, DateTime<Utc>)>> {
     let row = sqlx::query!(
         "select last, sealed_at from journal_seals where workspace_id = $1
@@ -104,8 +105,8 @@ pub async fn last(tx: &mut Tx) -> sqlx::Result<Option<(i64, DateTime<Utc>)>> {
     Ok(row.map(|row| (row.last, row.sealed_at)))
 }
 
-/// The end of the last seal that ends at or before a number, at most `seals` seals after the pruned
-/// ones. `None`: there is none.
+/// The head of the last seal that ends at or before a number, among the first `seals` after the
+/// pruned ones; `None` if there is none.
 pub async fn end_at_or_before(tx: &mut Tx, number: i64, seals: i64) -> sqlx::Result<Option<Head>> {
     let row = sqlx::query!(
         r#"select last as "last!", chain_sha256 as "chain_sha256!" from
@@ -124,8 +125,9 @@ pub async fn end_at_or_before(tx: &mut Tx, number: i64, seals: i64) -> sqlx::Res
     Ok(row.map(|row| head(row.last, &row.chain_sha256)))
 }
 
-/// Removes the rows from `pruned_to` of the chain up to a number, and the digests of their seals. The
-/// caller has locked the chain, and a seal ends with the number. Returns the count of removed rows.
+/// Deletes the rows above `pruned_to` of the chain up to a number, and the digests of their seals.
+/// The caller has locked the chain; a seal must end with the number. Returns the number of deleted
+/// rows.
 pub async fn prune(tx: &mut Tx, chain: Chain, pruned_to: i64) -> sqlx::Result<u64> {
     sqlx::query!(
         "update journal_chains set pruned_to = $2 where workspace_id = $1",

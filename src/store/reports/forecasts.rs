@@ -1,6 +1,6 @@
-//! What forecasts are made from: what was used lately, and what the tasks of a goal used.
+//! Inputs of forecasts: recent spend, and the spend of a goal's tasks.
 //!
-//! They run in the transaction of a report ([`super::begin`]).
+//! The functions run in the transaction of a report ([`super::begin`]).
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// What was used below a node since an instant, by unit, the measured units too. Looks only at
-/// attempts that were started no longer than `look_back` before it.
+/// Spend below a node since a time, by unit, including `attempts` and `wall_ms`. Covers only
+/// attempts started at most `look_back` before that time.
 pub async fn burned(
     tx: &mut Tx,
     (node, node_id): (BudgetNode, Uuid),
     since: DateTime<Utc>,
     look_back: Duration,
 ) -> sqlx::Result<Amounts> {
-    // The ids of attempts begin with the time at which they were made, and are indexed.
+    // Ids of attempts begin with their creation time and are indexed.
     let first = u64::try_from((since - look_back).timestamp_millis()).unwrap_or_default();
     let rows = sqlx::query!(
         r#"
@@ -62,26 +62,26 @@ pub async fn burned(
     Ok(rows.into_iter().map(|row| (row.unit, row.amount)).collect())
 }
 
-/// A task of a goal, and what is known of its spend.
+/// A task of a goal with its spend.
 #[derive(Debug)]
 pub struct TaskSpend {
     /// Its state.
     pub state: TaskState,
-    /// Whether it only contains others.
+    /// Whether it is a container.
     pub container: bool,
-    /// Its own estimates.
+    /// The estimate of the task itself.
     pub estimate: Option<Value>,
-    /// What tasks with the same capabilities stay within, by unit.
+    /// 90th percentile of tasks with the same capabilities, by unit.
     pub usual: Json<Amounts>,
-    /// What it used, by unit.
+    /// Spend of the task, by unit.
     pub used: Json<Amounts>,
-    /// How many of its attempts have ended.
+    /// Number of its ended attempts.
     pub attempts: i64,
-    /// How long they took, in milliseconds.
+    /// Total duration of its ended attempts, in milliseconds.
     pub wall_ms: i64,
 }
 
-/// What the tasks of a goal used, and are expected to use.
+/// Spend and expected spend of a goal's tasks.
 pub async fn tasks_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<TaskSpend>> {
     sqlx::query_as!(
         TaskSpend,

@@ -1,9 +1,8 @@
-//! Reports on spend: sums over its entries.
+//! Spend reports: sums over spend entries.
 //!
-//! Reports read much, where everything else in the store reads little. They run in a transaction of
-//! their own that [`begin`] has made: it sees a single moment, so the rows and the total of a report
-//! agree, changes nothing, and may scan and join whole tables. Each statement is planned for its
-//! arguments: what a report is grouped by and which filters are given decide what has to be read.
+//! Unlike the rest of the store, reports read many rows. They run in a transaction begun by
+//! [`begin`]: a read-only snapshot, so rows and totals agree, which may scan and join whole tables.
+//! Each statement is planned for its arguments, because grouping and filters decide what it reads.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{
@@ -40,7 +39,7 @@ impl<'r> Decode<'r, Postgres> for Millionths {
     }
 }
 
-/// Makes the transaction that just began one for a report. Must be its first statement.
+/// Prepares the transaction for a report. Must be its first statement.
 pub async fn begin(tx: &mut SystemTx) -> sqlx::Result<()> {
     super::verify::hold_still(tx).await?;
     sqlx::query!(r#"select set_config('plan_cache_mode', 'force_custom_plan', true) as "plan""#)
@@ -49,14 +48,14 @@ pub async fn begin(tx: &mut SystemTx) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Which entries a report is about, and how it is grouped.
+/// Filter and grouping of a report.
 #[derive(Debug, Clone, Copy)]
 pub struct SpendScope<'a> {
-    /// What its rows stand for.
+    /// What each row stands for.
     pub group_by: GroupBy,
-    /// Where days begin: an IANA name.
+    /// Time zone of the days, an IANA name.
     pub time_zone: &'a str,
-    /// When the entries were stored.
+    /// Time span in which the entries were stored.
     pub span: Span,
     /// Only of this project.
     pub project: Option<ProjectId>,
@@ -70,32 +69,32 @@ pub struct SpendScope<'a> {
     pub model: Option<&'a str>,
 }
 
-/// A row of a report.
+/// One row of a report.
 #[derive(Debug, Clone)]
 pub struct SpendGroup {
-    /// What it stands for: an id, a name or a day; empty: none.
+    /// Id, name or day of the group; empty for none.
     pub key: String,
-    /// What people call it.
+    /// Name of the group, for people.
     pub name: Option<String>,
-    /// What was used, by unit.
+    /// Sums by unit.
     pub sums: Sums,
-    /// How many attempts used it.
+    /// Number of attempts with spend.
     pub attempts: i64,
-    /// Where it stands in the order of the report.
+    /// Position in the order of the report.
     pub place: Place,
 }
 
-/// Everything that a report is about, together.
+/// The total of a report.
 #[derive(Debug, Clone, Default)]
 pub struct SpendSum {
-    /// What was used, by unit.
+    /// Sums by unit.
     pub sums: Sums,
-    /// How many attempts used it.
+    /// Number of attempts with spend.
     pub attempts: i64,
 }
 
-/// Up to `rows` groups after `after` with the most money first, days from the first to the last; and
-/// the sum of all groups, also of those that are not among them.
+/// Up to `rows` groups after `after`, and the total of all groups. Groups are in order of falling
+/// money, days in order of time.
 pub async fn spend(
     tx: &mut Tx,
     scope: &SpendScope<'_>,
@@ -187,7 +186,7 @@ pub async fn spend(
     let mut groups = Vec::with_capacity(found.len());
     let mut sum = SpendSum::default();
     for row in found {
-        // The total stands in every row, and alone where there is no group.
+        // Every row repeats the total; without groups it is the only row.
         sum = SpendSum { sums: row.total_units.0, attempts: row.total_attempts };
         if let (Some(key), Some(place), Some(rank), Some(units), Some(attempts)) =
             (row.key, row.place, row.rank, row.units, row.attempts)
@@ -199,26 +198,26 @@ pub async fn spend(
     Ok((groups, sum))
 }
 
-/// A row of an export for billing tools: what an agent used of one unit on one day.
+/// One row of the billing export: spend of an agent in one unit on one day.
 #[derive(Debug, Clone)]
 pub struct DaySpend {
-    /// What the workspace is called.
+    /// Name of the workspace.
     pub workspace_name: String,
     /// The day in UTC.
     pub day: NaiveDate,
     /// The project.
     pub project_id: Option<ProjectId>,
-    /// What it is called.
+    /// Name of the project.
     pub project_name: Option<String>,
     /// The goal.
     pub goal_id: GoalId,
-    /// What it is called.
+    /// Title of the goal.
     pub goal_title: String,
-    /// The agent; none: a person who took the task over.
+    /// The agent; `None` for a person who took the task over.
     pub agent_id: Option<AgentId>,
-    /// What it is called.
+    /// Name of the agent.
     pub agent_name: Option<String>,
-    /// Who was called, as reported.
+    /// The called provider, as reported.
     pub provider: Option<String>,
     /// The model, as reported.
     pub model: Option<String>,
@@ -226,15 +225,15 @@ pub struct DaySpend {
     pub unit: String,
     /// Whether it corrects earlier entries.
     pub correction: bool,
-    /// How much.
+    /// The amount in millionths of the unit.
     pub millionths: Millionths,
-    /// The task, when it is a single one.
+    /// The task, if it is a single one.
     pub task: Option<String>,
-    /// The capabilities that the tasks require, when they are the same.
+    /// The required capabilities, if all tasks have the same.
     pub capability: Option<String>,
 }
 
-/// What was used from `from` to before `to`, in up to `rows` rows.
+/// Spend from `from` to before `to`, in up to `rows` rows.
 pub async fn days(
     tx: &mut Tx,
     from: DateTime<Utc>,

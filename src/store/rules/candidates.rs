@@ -1,8 +1,8 @@
-//! What a rule may be about: found without a lock, and judged again under locks.
+//! Candidates of a rule: found without locks, checked again under locks.
 //!
-//! Each condition has a statement that begins where few rows are: tasks that run, that were tried, that
-//! wait for subtasks. One wrapper round all of them leaves out what is not in the rule's scope, what has
-//! an open intervention of it, and what was closed too short a time ago.
+//! Each condition has a query that starts from few rows: running tasks, tried tasks, tasks with
+//! subtasks. A common wrapper omits tasks and goals outside of the rule's scope, with an open
+//! intervention of the rule, or within its cooldown.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
@@ -15,49 +15,49 @@ use crate::{
     store::{Tx, columns::words, traced},
 };
 
-/// How much of a rule the search needs.
+/// The parts of a rule that the search needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Search<'a> {
     /// The workspace.
     pub workspace: WorkspaceId,
     /// The rule.
     pub rule: RuleId,
-    /// About which work.
+    /// The scope of the rule.
     pub scope: &'a Scope,
-    /// What was closed after this is left alone.
+    /// Start of the cooldown: omits subjects with an intervention closed later.
     pub closed_before: DateTime<Utc>,
-    /// The present.
+    /// The current time.
     pub now: DateTime<Utc>,
 }
 
-/// What a rule may be about.
+/// A task or goal that may meet a rule's condition.
 #[derive(Debug, Clone)]
 pub struct Candidate {
-    /// The task or goal.
+    /// Id of the task or goal.
     pub subject_id: Uuid,
-    /// The goal that it is or belongs to.
+    /// The goal itself, or the goal of the task.
     pub goal_id: GoalId,
-    /// How the last intervention about it was closed.
+    /// How the rule's last intervention on it was closed.
     pub closing: Option<Closing>,
-    /// How bad it was then.
+    /// Measure of the last intervention.
     pub measure: Option<i64>,
 }
 
 impl Candidate {
-    /// The task that it is, when the rule is about tasks.
+    /// The subject as a task; only for rules about tasks.
     #[must_use]
     pub fn task(&self) -> TaskId {
         TaskId(self.subject_id)
     }
 }
 
-/// Most candidates of one search. Those that the rule was never about come first.
+/// Most candidates of one search. Those without an earlier intervention of the rule come first.
 const MOST: i64 = 1_000;
-/// Most goals of which the critical path is computed in one search, the nearest deadlines first.
+/// Most goals per search for which the critical path is computed; earliest deadlines first.
 const PATHS: i64 = 100;
 
-/// Turns `name(arguments): query;` into searches for tasks. The query gives their ids; `$1` is the
-/// workspace, `$8` the present and what follows are the arguments.
+/// Turns `name(arguments): query;` into a search for tasks. The query selects task ids; `$1` is the
+/// workspace, `$8` the current time, `$9` and on are the arguments.
 macro_rules! of_tasks {
     ($($name:ident ($($argument:ident : $type:ty),*) : $query:tt;)+) => {$(
         async fn $name(
@@ -174,8 +174,8 @@ of_tasks! {
           and ($9::text[] = '{}' or l.pattern = any($9))";
 }
 
-/// Turns `name(arguments): query;` into searches for goals, as [`of_tasks`] does for tasks; `$5` is the
-/// present. The query gives ids and what comes first.
+/// Turns `name(arguments): query;` into a search for goals, like [`of_tasks`]. The query selects
+/// goal ids and a sort key; `$5` is the current time, `$7` and on are the arguments.
 macro_rules! of_goals {
     ($($name:ident ($most:expr; $($argument:ident : $type:ty),*) : $query:tt;)+) => {$(
         async fn $name(
@@ -231,7 +231,7 @@ of_goals! {
         where workspace_id = $1 and state = 'active' and deadline is not null";
 }
 
-/// What a condition may hold for.
+/// Finds the candidates of a condition.
 pub async fn find(tx: &mut Tx, search: Search<'_>, when: &When) -> sqlx::Result<Vec<Candidate>> {
     match when {
         When::BudgetUsed { of: Subject::Task, percent, unit } => {
@@ -241,7 +241,7 @@ pub async fn find(tx: &mut Tx, search: Search<'_>, when: &When) -> sqlx::Result<
             budget_of_goals(tx, search, *percent, unit.as_deref()).await
         }
         When::Failures { count } => failures(tx, search, *count).await,
-        // Two are the same only when there are two.
+        // Two equal failures require two failures.
         When::SameFailure {} => failures(tx, search, 2).await,
         When::NoProgress { seconds } => no_progress(tx, search, *seconds).await,
         When::DeadlineSlack { below_seconds: _ } => deadline_slack(tx, search).await,
@@ -255,7 +255,7 @@ pub async fn find(tx: &mut Tx, search: Search<'_>, when: &When) -> sqlx::Result<
     }
 }
 
-/// What was closed before is silent until then.
+/// Start of the cooldown: interventions closed later than this keep the rule silent.
 #[must_use]
 pub fn closed_before(now: DateTime<Utc>, cooldown_ms: i64) -> DateTime<Utc> {
     now - TimeDelta::milliseconds(cooldown_ms)

@@ -1,4 +1,4 @@
-//! What rules are judged by: the facts of tasks and goals, in one statement for many.
+//! The facts of tasks and goals that rules check, read in one statement for many.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -14,40 +14,40 @@ use crate::{
     store::{Tx, columns::uuids, traced},
 };
 
-/// What is known of a task that has not ended.
+/// The facts of an open task.
 #[derive(Debug, Clone)]
 pub struct TaskRow {
     /// The task.
     pub task_id: TaskId,
     /// Its goal.
     pub goal_id: GoalId,
-    /// The attempt that runs.
+    /// The running attempt.
     pub attempt_id: Option<AttemptId>,
-    /// Its own limits.
+    /// Usage of the task's own limits.
     pub shares: Json<Vec<Share>>,
-    /// Attempts that failed or expired.
+    /// Number of attempts that count as failed.
     pub failures: i32,
     /// The last two failures, the latest first.
     pub last_failures: Json<Vec<Failure>>,
-    /// When its running attempt last told something new.
+    /// Time of the last new progress of the running attempt.
     pub progressed_at: Option<DateTime<Utc>>,
-    /// What it used, by unit.
+    /// Spend of the task, by unit.
     pub used: Json<Amounts>,
-    /// What it was expected to use.
+    /// Estimate of the task.
     pub estimate: Option<Value>,
-    /// Rejected results.
+    /// Number of rejected results.
     pub rework: i64,
-    /// Subtasks that it waits for, or waited for.
+    /// Number of subtasks, while some are open.
     pub subtasks: i64,
-    /// What it requires.
+    /// Capabilities it requires.
     pub capabilities: Vec<String>,
-    /// The loops that its running attempt is in.
+    /// The current loops of the running attempt.
     pub loops: Vec<Pattern>,
-    /// The loops it was ever in.
+    /// Number of all its loops, ended ones included.
     pub loops_found: i64,
 }
 
-/// The facts of tasks that have not ended; containers are left out.
+/// The facts of open tasks; omits containers.
 pub async fn of_tasks(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskRow>> {
     sqlx::query_as!(
         TaskRow,
@@ -103,18 +103,18 @@ pub async fn of_tasks(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskRow
     .await
 }
 
-/// What is known of a goal that is active.
+/// The facts of an active goal.
 #[derive(Debug, Clone)]
 pub struct GoalRow {
     /// The goal.
     pub goal_id: GoalId,
-    /// Its own limits.
+    /// Usage of the goal's own limits.
     pub shares: Json<Vec<Share>>,
-    /// When it should be finished.
+    /// Target time for the end of its tasks.
     pub deadline: Option<DateTime<Utc>>,
 }
 
-/// The facts of goals that are active, but for their critical path.
+/// The facts of active goals, without their critical path.
 pub async fn of_goals(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<GoalRow>> {
     sqlx::query_as!(
         GoalRow,
@@ -139,26 +139,26 @@ pub async fn of_goals(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<GoalRow
     .await
 }
 
-/// A task that has not ended, and how long it is expected to take.
+/// An open task with its expected duration.
 #[derive(Debug, Clone)]
 pub struct RestRow {
     /// The task.
     pub task_id: TaskId,
-    /// What contains it, or added it.
+    /// Its container, or the task that added it.
     pub parent_id: Option<TaskId>,
-    /// Whether it only contains others.
+    /// Whether it is a container.
     pub container: bool,
-    /// What it needs and is not done.
+    /// Its unsatisfied dependencies.
     pub needs: Vec<uuid::Uuid>,
-    /// Its own estimates.
+    /// The estimate of the task itself.
     pub estimate: Option<Value>,
-    /// What nine of ten tasks like it took, in milliseconds.
+    /// 90th percentile of the duration of tasks with the same capabilities, in milliseconds.
     pub usual_ms: Option<i64>,
-    /// How long its attempts took by now, in milliseconds.
+    /// Total duration of its attempts so far, in milliseconds.
     pub took_ms: i64,
 }
 
-/// The tasks of a goal that have not ended.
+/// The open tasks of a goal.
 pub async fn rest_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<RestRow>> {
     sqlx::query_as!(
         RestRow,
@@ -188,7 +188,7 @@ pub async fn rest_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<RestRow>> {
     .await
 }
 
-/// How long the tasks of a goal that are done took on average.
+/// Mean total duration of the attempts of a goal's done tasks.
 pub async fn mean_of_done(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<TimeDelta>> {
     let mean = sqlx::query_scalar!(
         r#"

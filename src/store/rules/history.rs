@@ -1,9 +1,9 @@
-//! What the history says of the work that a rule is about: for dry runs.
+//! The past of a rule's subjects, for dry runs.
 //!
-//! Looked at are the tasks, or the goals, of the attempts that were started in a time, the latest first
-//! and at most [`ATTEMPTS`]. Each condition has a statement that gives the moments at which its facts
-//! became other, with these facts as JSON; what a condition makes of them is the domain's. What
-//! happened when a task ended is left out: the rule would have found it ended.
+//! Covers the tasks, or goals, of the latest attempts started in a time span, at most [`ATTEMPTS`].
+//! Each condition has a query for the moments at which its facts changed, with these facts as JSON;
+//! the domain decides whether the condition held. Omits changes at the end of a task: the rule
+//! would have found it ended.
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
@@ -19,26 +19,26 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// Most attempts of which the work is looked at.
+/// Most attempts covered.
 pub const ATTEMPTS: i64 = 20_000;
-/// Most moments that are judged.
+/// Most moments checked.
 pub const MOMENTS: i64 = 50_000;
 
-/// Which part of the history is looked at.
+/// The covered part of the history.
 #[derive(Debug, Clone, Copy)]
 pub struct Past<'a> {
     /// The workspace.
     pub workspace: WorkspaceId,
-    /// From then on.
+    /// Start of the span.
     pub from: DateTime<Utc>,
-    /// Until then.
+    /// End of the span, exclusive.
     pub until: DateTime<Utc>,
-    /// Only this work.
+    /// Scope of the rule.
     pub scope: &'a Scope,
 }
 
 impl Past<'_> {
-    /// The ids of attempts begin with the time at which they were made.
+    /// The span as ids of attempts, which begin with their creation time.
     fn ids(self) -> [Uuid; 2] {
         [self.from, self.until].map(|at| {
             let at = u64::try_from(at.timestamp_millis()).unwrap_or_default();
@@ -47,34 +47,34 @@ impl Past<'_> {
     }
 }
 
-/// What was known of a task or goal at a moment.
+/// The facts of a task or goal at a past moment.
 #[derive(Debug, Clone)]
 pub struct Moment {
-    /// The task, of a condition about tasks.
+    /// The task; only for conditions about tasks.
     pub task_id: Option<TaskId>,
     /// The goal.
     pub goal_id: GoalId,
-    /// When it became so; none: the history does not say.
+    /// Time of the change; `None` if the history does not tell.
     pub at: Option<DateTime<Utc>>,
-    /// When it is judged.
+    /// Time at which the condition is checked.
     pub judged_at: DateTime<Utc>,
-    /// What was known then.
+    /// The facts at that time.
     pub facts: Json<Facts>,
 }
 
-/// How much is looked at.
+/// Size of the covered history.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
-    /// Tasks.
+    /// Number of tasks.
     pub tasks: i64,
-    /// Goals.
+    /// Number of goals.
     pub goals: i64,
-    /// Attempts, at most [`ATTEMPTS`].
+    /// Number of attempts, at most [`ATTEMPTS`].
     pub attempts: i64,
 }
 
-/// Turns `name: rows, query;` into functions over the tasks that are looked at (`mine`). `$1` is the
-/// workspace, `$7` the end of the time, `$8` an argument of the condition.
+/// Turns `name -> row: query;` into functions over the covered tasks (`mine`). `$1` is the
+/// workspace, `$7` the end of the span, `$8` the row limit, `$9` and on are arguments.
 macro_rules! history {
     ($($name:ident -> $row:ident ($($argument:expr),*) : $query:tt;)+) => {$(
         async fn $name(tx: &mut Tx, past: Past<'_>) -> sqlx::Result<Vec<$row>> {
@@ -259,12 +259,12 @@ history! {
         limit $8";
 }
 
-/// How much of the history is looked at.
+/// Size of the covered history.
 pub async fn looked_at(tx: &mut Tx, past: Past<'_>) -> sqlx::Result<Size> {
     Ok(size(tx, past).await?.pop().unwrap_or(Size { tasks: 0, goals: 0, attempts: 0 }))
 }
 
-/// The moments at which what a condition asks for became other.
+/// The moments at which the facts of a condition changed.
 pub async fn moments(tx: &mut Tx, past: Past<'_>, when: &When) -> sqlx::Result<Vec<Moment>> {
     match (when.condition(), when.subject()) {
         (Condition::BudgetUsed, Subject::Task) => task_shares(tx, past).await,

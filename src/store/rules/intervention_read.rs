@@ -1,4 +1,4 @@
-//! Interventions as they are read.
+//! Interventions as returned by the API.
 
 use chrono::{DateTime, Utc};
 
@@ -33,7 +33,7 @@ pub struct InterventionRow {
     pub closing: Option<Closing>,
 }
 
-/// Which interventions to list.
+/// Filter of [`list`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct InterventionFilter {
     /// Only this one.
@@ -44,11 +44,11 @@ pub struct InterventionFilter {
     pub goal: Option<GoalId>,
     /// Only about this task.
     pub task: Option<TaskId>,
-    /// Only those that are open, or only those that are closed.
+    /// Only open ones, or only closed ones.
     pub open: Option<bool>,
 }
 
-/// Interventions by id downwards, which is newest first; those after `after`.
+/// Lists interventions after `after`, newest first (by id, descending).
 pub async fn list(
     tx: &mut Tx,
     filter: InterventionFilter,

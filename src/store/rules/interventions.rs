@@ -1,4 +1,4 @@
-//! What rules did, and how that was closed.
+//! Interventions of rules, and how they are closed.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -16,29 +16,29 @@ use crate::{
 pub struct NewIntervention<'a> {
     /// Its id.
     pub intervention_id: InterventionId,
-    /// The rule that acts.
+    /// The rule.
     pub rule_id: RuleId,
-    /// Its version.
+    /// Version of the rule.
     pub rule_version: i32,
-    /// What it is about.
+    /// Kind of the subject.
     pub subject: Subject,
     /// The goal.
     pub goal_id: GoalId,
-    /// The task, if it is about one.
+    /// The task, for a rule about tasks.
     pub task_id: Option<TaskId>,
-    /// The attempt that runs.
+    /// The running attempt.
     pub attempt_id: Option<AttemptId>,
     /// The condition that holds.
     pub condition: Condition,
-    /// What is done.
+    /// The action taken.
     pub action: Action,
-    /// What was found.
+    /// Findings, for people.
     pub detail: &'a str,
-    /// How bad it is.
+    /// Measured value, in the unit of the condition.
     pub measure: i64,
 }
 
-/// Opens an intervention; says `false` when the rule has one open about the same thing.
+/// Opens an intervention; returns `false` if the rule has an open one on the same subject.
 pub async fn open(tx: &mut Tx, new: &NewIntervention<'_>) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
         "insert into interventions (workspace_id, intervention_id, rule_id, rule_version, subject,
@@ -65,7 +65,7 @@ pub async fn open(tx: &mut Tx, new: &NewIntervention<'_>) -> sqlx::Result<bool> 
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Notes what an intervention asked or froze.
+/// Stores the approval or freeze created by an intervention.
 pub async fn note(
     tx: &mut Tx,
     intervention: InterventionId,
@@ -85,7 +85,8 @@ pub async fn note(
     Ok(())
 }
 
-/// The latest intervention of a rule about something, when it is closed; the caller holds the subject.
+/// Time, closing and measure of a rule's latest closed intervention on a subject. The caller has
+/// locked the subject.
 pub async fn last_closed(
     tx: &mut Tx,
     rule: RuleId,
@@ -105,36 +106,36 @@ pub async fn last_closed(
     Ok(row.map(|row| (row.closed_at, row.closing, row.measure)))
 }
 
-/// An intervention that is open, and how what it waits for stands.
+/// An open intervention and the state of its effects.
 #[derive(Debug, Clone)]
 pub struct OpenRow {
     /// The intervention.
     pub intervention_id: InterventionId,
     /// The rule.
     pub rule_id: RuleId,
-    /// The rule's condition now, as JSON.
+    /// The rule's current condition, JSON.
     pub condition_is: serde_json::Value,
-    /// Whether the rule acts.
+    /// Whether the rule is enabled.
     pub enabled: bool,
-    /// What it did.
+    /// The action taken.
     pub action: Action,
-    /// What it is about.
+    /// Kind of the subject.
     pub subject: Subject,
     /// The goal.
     pub goal_id: GoalId,
-    /// The task, if it is about one.
+    /// The task, for a rule about tasks.
     pub task_id: Option<TaskId>,
     /// Whether the task or goal has ended.
     pub ended: bool,
-    /// Its question, while that is pending.
+    /// Its approval, while pending.
     pub asks: Option<ApprovalId>,
-    /// Whether its question was withdrawn.
+    /// Whether its approval was cancelled.
     pub withdrawn: bool,
     /// Whether its freeze was lifted.
     pub lifted: bool,
 }
 
-/// Interventions that are open, oldest first.
+/// Open interventions, oldest first.
 pub async fn open_ones(
     tx: &mut Tx,
     after: Option<InterventionId>,
@@ -169,7 +170,7 @@ pub async fn open_ones(
     .await
 }
 
-/// An intervention that was closed just now.
+/// An intervention just closed.
 #[derive(Debug, Clone, Copy)]
 pub struct ClosedRow {
     /// The intervention.
@@ -178,13 +179,13 @@ pub struct ClosedRow {
     pub rule_id: RuleId,
     /// The goal.
     pub goal_id: GoalId,
-    /// The task, if it was about one.
+    /// The task, for a rule about tasks.
     pub task_id: Option<TaskId>,
     /// How it was closed.
     pub closing: Closing,
 }
 
-/// Closes interventions that are open; returns those that were.
+/// Closes those of the interventions that are open; returns them.
 pub async fn close(
     tx: &mut Tx,
     closings: &[(InterventionId, Closing)],
@@ -217,16 +218,16 @@ pub async fn close(
     .await
 }
 
-/// What a question of a rule is about.
+/// The intervention behind an approval.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked {
     /// The intervention.
     pub intervention_id: InterventionId,
-    /// The task, if it is about one.
+    /// The task, for a rule about tasks.
     pub task_id: Option<TaskId>,
 }
 
-/// The intervention that asked; none: no rule did.
+/// The intervention that created the approval; `None` if no rule did.
 pub async fn that_asked(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<Asked>> {
     sqlx::query_as!(
         Asked,
@@ -239,7 +240,7 @@ pub async fn that_asked(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Optio
     .await
 }
 
-/// The running attempts of a goal with their tasks, at most so many.
+/// Running tasks of a goal, without containers; at most `most`.
 pub async fn worked_on(tx: &mut Tx, goal: GoalId, most: i64) -> sqlx::Result<Vec<TaskId>> {
     sqlx::query_scalar!(
         r#"select task_id as "task_id: TaskId" from tasks

@@ -19,28 +19,28 @@ use crate::domain::{
 
 const NAME_UNIQUE: &str = "rules_name_unique";
 
-/// What is stored of a rule that people may change.
+/// The editable columns of a rule.
 #[derive(Debug, Clone)]
 pub struct RuleText<'a> {
-    /// Unique.
+    /// Unique among rules.
     pub name: &'a str,
-    /// Whether it acts.
+    /// Whether it is enabled.
     pub enabled: bool,
-    /// What its condition is about.
+    /// Kind of its subject.
     pub subject: Subject,
-    /// The name of its condition.
+    /// Name of its condition.
     pub condition: Condition,
-    /// The condition.
+    /// The condition, JSON.
     pub condition_is: Value,
-    /// Only in this project.
+    /// Scope: only this project.
     pub project_id: Option<ProjectId>,
-    /// Only tasks that require one of these.
+    /// Scope: only tasks that require one of these.
     pub capabilities: &'a [String],
-    /// The name of what it does.
+    /// Name of its action.
     pub action: Action,
-    /// What it does.
+    /// The action, JSON.
     pub action_is: Value,
-    /// How long it is silent.
+    /// Cooldown after an intervention on the same subject, in milliseconds.
     pub cooldown_ms: i64,
 }
 
@@ -60,11 +60,11 @@ pub struct RuleRow {
     pub created_by: Option<KeyId>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
-    /// How many interventions of it are open.
+    /// Number of its open interventions.
     pub open: i64,
 }
 
-/// Stores a rule; says `false` when the name is taken.
+/// Stores a rule; returns `false` if the name is taken.
 pub async fn insert(
     tx: &mut Tx,
     (rule, by): (RuleId, Option<KeyId>),
@@ -95,7 +95,8 @@ pub async fn insert(
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Edits a rule that is locked; says `false` when the name is taken. Then the transaction is lost.
+/// Edits a locked rule. Returns `false` if the name is taken; the transaction must then be rolled
+/// back.
 pub async fn update(tx: &mut Tx, rule: RuleId, text: &RuleText<'_>) -> sqlx::Result<bool> {
     let updated = sqlx::query!(
         "update rules set name = $3, enabled = $4, subject = $5, condition = $6, condition_is = $7,
@@ -125,7 +126,7 @@ pub async fn update(tx: &mut Tx, rule: RuleId, text: &RuleText<'_>) -> sqlx::Res
     }
 }
 
-/// Deletes a locked rule: it no longer acts and is no longer shown.
+/// Deletes a locked rule: disables and hides it.
 pub async fn delete(tx: &mut Tx, rule: RuleId) -> sqlx::Result<()> {
     sqlx::query!(
         "update rules set enabled = false, deleted_at = $3, updated_at = $3, version = version + 1
@@ -139,7 +140,7 @@ pub async fn delete(tx: &mut Tx, rule: RuleId) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Locks a rule that is not deleted; says whether there is one.
+/// Locks a rule; returns `false` if it does not exist or is deleted.
 pub async fn lock(tx: &mut Tx, rule: RuleId) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
         r#"select true as "found!" from rules
@@ -152,7 +153,7 @@ pub async fn lock(tx: &mut Tx, rule: RuleId) -> sqlx::Result<bool> {
     Ok(found.unwrap_or_default())
 }
 
-/// Holds a rule as it was read until the end of the transaction; says whether it still is so, and acts.
+/// Locks a rule in shared mode; returns `false` if its version changed or it is disabled.
 pub async fn hold(tx: &mut Tx, rule: RuleId, version: i32) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
         r#"select true as "found!" from rules
@@ -166,12 +167,12 @@ pub async fn hold(tx: &mut Tx, rule: RuleId, version: i32) -> sqlx::Result<bool>
     Ok(found.unwrap_or_default())
 }
 
-/// Which rules to list.
+/// Filter of [`list`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RuleFilter {
     /// Only this one.
     pub rule: Option<RuleId>,
-    /// Only those that act, or only those that do not.
+    /// Only enabled ones, or only disabled ones.
     pub enabled: Option<bool>,
     /// Only with this condition.
     pub condition: Option<Condition>,
@@ -179,7 +180,7 @@ pub struct RuleFilter {
     pub action: Option<Action>,
 }
 
-/// Rules that are not deleted, newest first; those after `after`.
+/// Rules after `after`, newest first; omits deleted ones.
 pub async fn list(
     tx: &mut Tx,
     filter: RuleFilter,
@@ -216,7 +217,7 @@ pub async fn list(
     .await
 }
 
-/// The rules that act, oldest first.
+/// Enabled rules, oldest first.
 pub async fn at_work(tx: &mut Tx) -> sqlx::Result<Vec<RuleRow>> {
     sqlx::query_as!(
         RuleRow,

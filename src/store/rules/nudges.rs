@@ -1,4 +1,4 @@
-//! Nudges: hints that wait for the holder of a task.
+//! Nudges: hints stored until the holder of a task reads them.
 
 use std::collections::HashMap;
 
@@ -9,20 +9,20 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// Something to be told.
+/// A nudge to be stored.
 #[derive(Debug, Clone)]
 pub struct NewNudge<'a> {
     /// Its id.
     pub nudge_id: NudgeId,
-    /// The task whose holder gets it.
+    /// The task; its holder receives the nudge.
     pub task_id: TaskId,
-    /// The rule that says it.
+    /// The rule that created it.
     pub rule_id: RuleId,
-    /// What it says.
+    /// Text for the agent.
     pub text: &'a str,
 }
 
-/// Stores what is to be told.
+/// Stores nudges.
 pub async fn insert(tx: &mut Tx, nudges: &[NewNudge<'_>]) -> sqlx::Result<()> {
     macro_rules! column {
         ($of:expr) => {
@@ -45,16 +45,17 @@ pub async fn insert(tx: &mut Tx, nudges: &[NewNudge<'_>]) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// A nudge that is handed over.
+/// A delivered nudge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveredNudge {
-    /// The rule that says it.
+    /// The rule that created it.
     pub rule_id: RuleId,
-    /// What it says.
+    /// Text for the agent.
     pub text: String,
 }
 
-/// Hands over what waits for attempts of tasks: `(attempt, its task)`, each nudge once, oldest first.
+/// Delivers the pending nudges of tasks to their attempts, each `(attempt, task)`; each nudge once,
+/// oldest first.
 pub async fn deliver(
     tx: &mut Tx,
     attempts: &[(AttemptId, TaskId)],
@@ -91,7 +92,7 @@ pub async fn deliver(
     Ok(told)
 }
 
-/// Closes the nudges of tasks that have ended.
+/// Closes the nudges of ended tasks.
 pub async fn forget_ended(tx: &mut Tx) -> sqlx::Result<()> {
     sqlx::query!(
         "update nudges n set closed_at = $2 from tasks t

@@ -1,4 +1,4 @@
-//! What breaks the promise that nothing waits on something that is already decided.
+//! Violations of the invariants of approvals: nothing waits for a decision already made.
 
 use super::{Scope, finders};
 use crate::domain::{approval::kind::Subject, states::ApprovalKind};

@@ -1,4 +1,4 @@
-//! What breaks the promises about attempts and leases.
+//! Violations of the invariants of attempts and leases.
 
 use super::finders;
 
@@ -8,7 +8,7 @@ finders! {
         from attempts where workspace_id = $1 and state in ('running', 'submitted')
         group by task_id having count(*) > 1";
 
-    // Of several live attempts the newest alone: the others break `one_live_attempt`.
+    // Only the newest of several live attempts: the others break `one_live`.
     live_is_current: "
         select 'attempt', a.attempt_id::text, 'it is ' || a.state || ', its task is ' || t.state ||
                case when t.current_attempt_id is distinct from a.attempt_id
@@ -70,9 +70,9 @@ finders! {
         where t.workspace_id = $1 and t.container
           and (t.attempts_started > 0 or t.current_attempt_id is not null or a.n > 0)";
 
-    // A lowered limit takes nothing away from an agent. What it was given since then breaks the
-    // promise; the minute is for an edit and a claim that waited for each other's locks, whose
-    // instants may stand in the other order than their commits.
+    // A lowered limit does not stop running attempts; only attempts started after the edit count.
+    // The minute allows for an edit and a claim that waited for each other's locks: their times may
+    // be in the opposite order of their commits.
     agents_within_limit: "
         select 'agent', g.agent_id::text, 'it runs ' || r.n || ' attempts and may run ' ||
                g.max_concurrent
@@ -100,7 +100,7 @@ finders! {
         from attempts
         where workspace_id = $1 and state = 'running' and lease_expires_at > hard_deadline";
 
-    // What no foreign key refuses.
+    // Relations without a foreign key.
     rows_belong: "
         select 'attempt', a.attempt_id::text,
                case when t.task_id is null then 'its task is not there'

@@ -1,4 +1,4 @@
-//! What breaks the promises about budgets: every window equals the reservations and the spend of the
+//! Violations of the invariants of budgets: every window equals the reservations and spend of the
 //! attempts below its node.
 
 use super::finders;

@@ -1,9 +1,9 @@
-//! What breaks the promises about how tasks and attempts end.
+//! Violations of the invariants of how tasks and attempts end.
 
 use super::finders;
 
 finders! {
-    // A task whose box was ticked in the plan was done when it was made, and by nobody.
+    // A task ticked off in the plan is done from its creation, without an attempt.
     done_by_one_attempt: "
         select 'task', t.task_id::text,
                'it is ' || t.state || ', and ' || coalesce(a.n, 0) || ' attempts are accepted'

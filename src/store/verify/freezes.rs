@@ -1,9 +1,9 @@
-//! What breaks the promise that nothing gets past a freeze.
+//! Violations of the invariant that no attempt bypasses a freeze.
 
 use super::finders;
 
 finders! {
-    // What was claimed before a drain or a pause may go on under it.
+    // Attempts claimed before a drain or pause may continue under it.
     hold: "
         select 'attempt', a.attempt_id::text, 'it runs under freeze ' || f.freeze_id || ', a ' ||
                f.mode || ' that was set ' ||

@@ -1,4 +1,4 @@
-//! What breaks the promises about goals and plans.
+//! Violations of the invariants of goals and plans.
 
 use super::finders;
 
@@ -31,8 +31,7 @@ finders! {
             when 'cancelled' then false
             else tasks_total > 0 end";
 
-    // A task that came back from its subtasks and was done has made up for what of them was not,
-    // however far down.
+    // Descendants of a done task with subtasks do not count: its own result replaces theirs.
     completed_is_done: "
         with recursive not_done as materialized (
             select t.task_id, t.goal_id, t.parent_id, t.state from tasks t

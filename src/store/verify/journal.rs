@@ -1,11 +1,11 @@
-//! What breaks the promises about the journal: no gaps, an end that its head names, and stories that
-//! can happen and are true.
+//! Violations of the invariants of the journal: no gaps, an end that matches its head, and possible
+//! and true histories.
 //!
-//! Of the seals only the last are looked at, because a crash or a second sealer would do harm there;
-//! whether a sealed row was changed is what `muster audit verify` finds by recomputing all of them.
+//! Checks only the latest seals, the ones that a crash or a second sealer would damage; `muster
+//! audit verify` recomputes all seals to find changed rows.
 //!
-//! The rows about the state of a task are those named `task.` and a state, and `task.created`. What
-//! was pruned is not missed.
+//! Rows about a task's state have the kind `task.` and the state, or `task.created`. Pruned rows
+//! are not missed.
 
 use super::{finders, steps};
 
@@ -45,7 +45,7 @@ finders! {
                     order by first desc limit 100) s) s
         where s.before <> s.first - 1";
 
-    // What follows an end breaks `task_end_told_once`.
+    // Rows after the end break `task_end_told_once`.
     in_order (steps): "
         select 'task', e.task_id::text, 'number ' || e.number || ': it went from ' ||
                coalesce(e.before, 'nothing') || ' to ' || e.word
@@ -108,7 +108,7 @@ finders! {
           and (e.told is not null or not exists (select from journal_chains
                    where workspace_id = $1 and pruned_to > 0))";
 
-    // Data that was erased is not missed either.
+    // Erased data is not missed either.
     attempts_told: "
         with told as materialized (
             select e.task_id, e.number, e.data is null as erased, e.data ->> 'attempt' as attempt,

@@ -1,12 +1,12 @@
-//! Looking for what breaks an invariant.
+//! Checks of the invariants.
 //!
-//! One query for each invariant, that finds everything that breaks it and nothing else; which query
-//! is an exhaustive match, so a new promise does not compile until it can be checked. The caller
-//! runs them in one transaction that [`hold_still`] has made: all of them see the same moment, so
-//! they are right beside running traffic. They only read, and lock nothing.
+//! One query per invariant finds its violations and nothing else. An exhaustive match selects the
+//! query, so a new invariant does not compile without one. The caller runs all queries in one
+//! transaction prepared by [`hold_still`]: they see the same snapshot, so they are correct beside
+//! running traffic. They only read, and lock nothing.
 //!
-//! The queries are made for large data: whole tables are read once and joined by hash or by merge;
-//! nothing is looked up row by row but what is rare. Only a few examples leave the database.
+//! The queries suit large data: they read whole tables once and join by hash or merge; only rare
+//! rows are looked up one by one. Only a few examples leave the database.
 
 use chrono::{DateTime, Utc};
 
@@ -24,31 +24,30 @@ mod spend;
 mod tasks;
 mod times;
 
-/// Something that breaks an invariant.
+/// A violation of an invariant.
 #[derive(Debug, Clone)]
 pub struct Violation {
-    /// What it is: `task`, `attempt`, ...
+    /// Kind of the violating thing: `task`, `attempt`, ...
     pub subject: String,
-    /// Its id; for an event its number.
+    /// Id of the thing; for a journal row its number.
     pub id: String,
-    /// What was found, for people.
+    /// Findings, for people.
     pub found: String,
-    /// How many break the invariant in all.
+    /// Number of all violations of the invariant.
     pub total: i64,
 }
 
-/// Where and as of when an invariant is checked.
+/// Workspace and time of a check.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope {
     /// The workspace.
     pub workspace: WorkspaceId,
-    /// What was due by then and still rests breaks a promise about time.
+    /// Work due by this time and still not done is a violation of the invariants of time.
     pub due: DateTime<Utc>,
 }
 
-/// Makes the transaction that just began one that sees a single moment and changes nothing. Must be
-/// its first statement. It uses one core at most, and may do what short statements may not (sort in
-/// much memory, read and join whole tables), because it reads everything.
+/// Makes the transaction a read-only snapshot. Must be its first statement. It uses one core at
+/// most; unlike other statements it may sort in much memory, and scan and join whole tables.
 pub async fn hold_still(tx: &mut SystemTx) -> sqlx::Result<()> {
     sqlx::query!("set transaction isolation level repeatable read, read only")
         .execute(traced!(tx, "verify.hold_still"))
@@ -65,14 +64,14 @@ pub async fn hold_still(tx: &mut SystemTx) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// The time at which the transaction began.
+/// The time of the transaction's begin.
 pub async fn moment(tx: &mut SystemTx) -> sqlx::Result<DateTime<Utc>> {
     sqlx::query_scalar!(r#"select transaction_timestamp() as "now!""#)
         .fetch_one(traced!(tx, "verify.moment"))
         .await
 }
 
-/// Ends every further statement of the transaction that takes longer than this.
+/// Sets the timeout of all further statements of the transaction.
 pub async fn limit_statements(tx: &mut SystemTx, milliseconds: i64) -> sqlx::Result<()> {
     sqlx::query!(
         r#"select set_config('statement_timeout', $1, true) as "timeout""#,
@@ -83,8 +82,8 @@ pub async fn limit_statements(tx: &mut SystemTx, milliseconds: i64) -> sqlx::Res
     Ok(())
 }
 
-/// Turns `name: query;` into functions that look for what breaks an invariant. A query gives
-/// (subject, id, found), each text; `$1` is the workspace and `$2` the number of examples.
+/// Turns `name: query;` into functions that find violations. A query selects (subject, id, found),
+/// all text; `$1` is the workspace, `$2` the number of examples, `$3` the argument if there is one.
 macro_rules! finders {
     ($($name:ident $(($argument:expr))? : $query:tt;)+) => {$(
         pub(super) async fn $name(
@@ -108,10 +107,10 @@ macro_rules! finders {
 }
 use finders;
 
-/// A few of those that break the invariant, each with how many there are in all.
+/// Examples of violations of an invariant, each with the number of all.
 ///
 /// # Errors
-/// When the database fails, or the query takes longer than [`limit_statements`] lets it.
+/// When the query exceeds the timeout set by [`limit_statements`].
 pub async fn broken(
     tx: &mut Tx,
     scope: Scope,
@@ -171,12 +170,12 @@ pub async fn broken(
     }
 }
 
-/// When what an argument of a query says is due.
+/// Query argument: the time up to which due work must be done.
 fn due(scope: Scope) -> DateTime<Utc> {
     scope.due
 }
 
-/// The transitions that events may show.
+/// Query argument: the allowed transitions.
 fn steps(_: Scope) -> Vec<String> {
     transitions::all()
 }

@@ -1,4 +1,4 @@
-//! What breaks the promises about spend: every sum equals its parts.
+//! Violations of the invariants of spend: every sum equals its parts.
 
 use super::finders;
 

@@ -1,4 +1,4 @@
-//! What breaks the promises about dependencies, containers and subtasks.
+//! Violations of the invariants of dependencies, containers and subtasks.
 
 use super::finders;
 
@@ -36,7 +36,7 @@ finders! {
         where t.workspace_id = $1 and t.state in ('ready', 'running', 'parked', 'reviewing')
           and p.container and p.state = 'waiting'";
 
-    // What was ticked in the plan is done whatever it needs.
+    // A task ticked off in the plan is done, whatever its dependencies.
     done_after_needs: "
         select 'task', t.task_id::text, 'it is done; task ' || n.task_id ||
                ', which it needs, is ' || n.state
@@ -46,7 +46,7 @@ finders! {
         where n.workspace_id = $1 and n.state <> 'done' and t.state = 'done'
           and (t.attempts_started > 0 or t.ended_at > t.created_at)";
 
-    // A task that parks again for other subtasks begins to count anew those that were not done.
+    // A task that parks again for new subtasks restarts its count of those not done.
     children_counted: "
         select 'task', p.task_id::text, 'it counts ' || p.children_open || ' open children, ' ||
                p.children_failed || ' not done; there are ' || coalesce(c.open, 0) || ', ' ||

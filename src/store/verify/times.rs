@@ -1,4 +1,4 @@
-//! What breaks the promises about time: `$3` is the instant up to which everything due is swept.
+//! Violations of the invariants of time: `$3` is the time up to which due work must be done.
 
 use super::{due, finders};
 
