@@ -1,4 +1,4 @@
-//! Reading budgets: what is limited, and what each limit holds at this moment.
+//! Reads of budgets, their limits and the values of their windows.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -12,40 +12,40 @@ use crate::{
     store::{Tx, columns::uuids, traced},
 };
 
-/// A budget as it is shown.
+/// A budget with its limits.
 #[derive(Debug, Clone)]
 pub struct BudgetRow {
     /// Its id.
     pub budget_id: BudgetId,
-    /// What it limits.
+    /// Kind of the limited node.
     pub node: BudgetNode,
-    /// Which one.
+    /// Id of the limited node.
     pub node_id: Uuid,
-    /// Where its periods begin.
+    /// Time zone of its periods.
     pub time_zone: String,
-    /// What becomes of tasks that it cannot fund.
+    /// Handling of tasks it cannot fund.
     pub on_exhausted: OnExhausted,
-    /// Thresholds in percent.
+    /// Warning thresholds in percent.
     pub warn_percent: Vec<i16>,
-    /// Whether the goal sets its limits aside above.
+    /// Whether the goal allocates its limits from the budgets above.
     pub allocated: bool,
-    /// What a task reserves when nothing is known of it.
+    /// Amounts that a task without an estimate reserves.
     pub reserve: Value,
-    /// What a model without a price costs.
+    /// Cost of models without a price.
     pub unknown_model: UnknownModel,
-    /// Its limits with their windows of the moment.
+    /// Its limits with their current windows.
     pub limits: Value,
-    /// Rises with every edit.
+    /// Rises by one with every edit.
     pub version: i32,
-    /// Who made it.
+    /// The key that created it.
     pub created_by: Option<KeyId>,
-    /// When it was made.
+    /// Time of its creation.
     pub created_at: DateTime<Utc>,
-    /// When it was last edited.
+    /// Time of its last edit.
     pub updated_at: DateTime<Utc>,
 }
 
-/// Which budgets.
+/// Filter of [`list`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BudgetFilter {
     /// Only this one.
@@ -113,13 +113,13 @@ pub struct LimitRow {
     pub limit_id: LimitId,
     /// The unit.
     pub unit: String,
-    /// For how long it counts.
+    /// Its period.
     pub period: Period,
-    /// How much.
+    /// Amount in that unit.
     pub amount: i64,
 }
 
-/// The limits of a budget.
+/// The limits in force of a budget.
 pub async fn limits(tx: &mut Tx, budget: BudgetId) -> sqlx::Result<Vec<LimitRow>> {
     sqlx::query_as!(
         LimitRow,
@@ -135,7 +135,7 @@ pub async fn limits(tx: &mut Tx, budget: BudgetId) -> sqlx::Result<Vec<LimitRow>
     .await
 }
 
-/// The budget of a limit, if the limit still counts.
+/// The budget of a limit; `None` if the limit was removed.
 pub async fn budget_of(tx: &mut Tx, limit: LimitId) -> sqlx::Result<Option<BudgetId>> {
     sqlx::query_scalar!(
         r#"select budget_id as "budget_id: BudgetId" from budget_limits
@@ -147,7 +147,7 @@ pub async fn budget_of(tx: &mut Tx, limit: LimitId) -> sqlx::Result<Option<Budge
     .await
 }
 
-/// The node of a limit, if the limit still counts.
+/// The node of a limit; `None` if the limit was removed.
 pub async fn node_of(tx: &mut Tx, limit: LimitId) -> sqlx::Result<Option<(BudgetNode, Uuid)>> {
     let row = sqlx::query!(
         r#"select node as "node: BudgetNode", node_id from budget_limits
@@ -160,7 +160,7 @@ pub async fn node_of(tx: &mut Tx, limit: LimitId) -> sqlx::Result<Option<(Budget
     Ok(row.map(|row| (row.node, row.node_id)))
 }
 
-/// Whether there is such a node, and whether it may still be worked on.
+/// Whether the node exists and is still open to work.
 pub async fn node_exists(tx: &mut Tx, node: BudgetNode, id: Uuid) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select case $2
@@ -177,42 +177,42 @@ pub async fn node_exists(tx: &mut Tx, node: BudgetNode, id: Uuid) -> sqlx::Resul
     .await
 }
 
-/// How an attempt stands with one limit above it.
+/// The state of a limit above an attempt, for that attempt.
 #[derive(Debug, Clone)]
 pub struct Standing {
     /// The attempt.
     pub attempt_id: AttemptId,
-    /// When it was started.
+    /// Time of the attempt's start.
     pub started_at: DateTime<Utc>,
-    /// What is limited.
+    /// Kind of the limited node.
     pub node: BudgetNode,
-    /// Which one.
+    /// Id of the limited node.
     pub node_id: Uuid,
-    /// In which unit.
+    /// Unit of the limit.
     pub unit: String,
-    /// For how long.
+    /// Its period.
     pub period: Period,
-    /// What becomes of what it cannot fund.
+    /// Handling of tasks it cannot fund.
     pub on_exhausted: OnExhausted,
-    /// What money a model without a price costs.
+    /// Cost of models without a price.
     pub unknown_model: UnknownModel,
-    /// The limit.
+    /// Amount of the limit.
     pub amount: i64,
-    /// What is used, rounded up.
+    /// Amount spent, rounded up.
     pub used: i64,
-    /// What is set aside.
+    /// Amount reserved.
     pub reserved: i64,
-    /// What this attempt was ever granted.
+    /// Total ever reserved for this attempt.
     pub granted: i64,
-    /// What of that it still has.
+    /// Part of that still reserved.
     pub held: i64,
-    /// What this attempt has used.
+    /// Amount spent by this attempt.
     pub own: i64,
-    /// Whether it used tokens of a model without a price.
+    /// Whether the attempt spent tokens of a model without a price.
     pub unpriced: bool,
 }
 
-/// How attempts stand with the limits above them. Takes no locks: it informs.
+/// The limits above attempts with their current values. Takes no locks: for information only.
 pub async fn standings(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<Standing>> {
     sqlx::query_as!(
         Standing,
