@@ -40,9 +40,9 @@ ids! {
     WorkspaceId;
     /// Id of an API key. Not secret.
     KeyId;
-    /// Id of a project.
+    /// Id of a project. Never changes.
     ProjectId;
-    /// Id of a goal.
+    /// Id of a goal. Never changes.
     GoalId;
     /// Id of a plan. An edited plan is another plan with another id.
     PlanId;
@@ -60,7 +60,7 @@ ids! {
     LimitId;
     /// Id of a price in the price book.
     PriceId;
-    /// Id of a freeze.
+    /// Id of a freeze. Never changes.
     FreezeId;
     /// Id of an approval policy. The same over all its versions.
     PolicyId;

@@ -26,17 +26,17 @@ pub enum Line {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExportHead {
-    /// The workspace.
+    /// Id of the exported workspace.
     pub workspace_id: WorkspaceId,
-    /// The number of the last row; 0: there is none.
+    /// Number of the last row; 0 if there is none.
     #[schema(example = 5120)]
     pub number: i64,
-    /// The chain hash up to it.
+    /// Chain hash up to row `number`: the hash of its seal.
     pub chain_sha256: Digest,
-    /// The number of the last pruned row; 0: none was pruned.
+    /// Number of the last pruned row; 0 if none was pruned.
     #[schema(example = 0)]
     pub pruned_to: i64,
-    /// When it was exported.
+    /// When the export was made, by the database's clock.
     pub exported_at: DateTime<Utc>,
 }
 

@@ -170,7 +170,7 @@ impl NewRow {
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
-    /// The workspace.
+    /// Id of the workspace in which it happened.
     pub workspace_id: WorkspaceId,
     /// Counts the rows of the workspace from 1, without gaps, in the order of commits.
     #[schema(example = 5119)]
@@ -185,19 +185,19 @@ pub struct Row {
     /// The project it concerns. Absent where a goal is named, which has its project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_id: Option<ProjectId>,
-    /// The goal it concerns.
+    /// The goal it concerns; absent if it concerns none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goal_id: Option<GoalId>,
-    /// The task it concerns.
+    /// The task it concerns; absent if it concerns none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<TaskId>,
-    /// The attempt it concerns.
+    /// The attempt it concerns; absent if it concerns none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt_id: Option<AttemptId>,
-    /// The agent it concerns.
+    /// The agent it concerns; absent if it concerns none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<AgentId>,
-    /// The approval it concerns.
+    /// The approval it concerns; absent if it concerns none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_id: Option<ApprovalId>,
     /// The noun of its subject: `task`, `goal`, `key`, ...; `workspace` for the workspace as a whole.
@@ -213,10 +213,10 @@ pub struct Row {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "alice@example.com")]
     pub actor_person: Option<String>,
-    /// The decision link that was used.
+    /// The decision link used by the actor; absent if none was used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link_id: Option<LinkId>,
-    /// The key that made that link.
+    /// The key that created that link; absent without a link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link_maker: Option<KeyId>,
     /// The people for whom it was done, beside the actor: the owner of the agent, and those named in

@@ -8,10 +8,10 @@ use super::{Digest, Hex, Row};
 /// rows up to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Head {
-    /// The number of the last sealed row; 0: none.
+    /// The number of the last sealed row; 0 if nothing is sealed.
     #[schema(example = 5120)]
     pub number: i64,
-    /// The chain hash up to it; zeros: nothing is sealed.
+    /// The chain hash up to that row; zeros if nothing is sealed.
     pub chain_sha256: Digest,
 }
 
@@ -22,16 +22,16 @@ pub const START: Head = Head { number: 0, chain_sha256: Digest([0; 32]) };
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Seal {
-    /// The number of the first row.
+    /// Number of the first row of the segment.
     #[schema(example = 4097)]
     pub first: i64,
-    /// The number of the last row.
+    /// Number of the last row of the segment.
     #[schema(example = 5120)]
     pub last: i64,
-    /// The digests of the rows by number, 32 bytes each, one after the other; `null`: the segment was
-    /// pruned.
+    /// The digests of the rows in order of number, 32 bytes each, concatenated; `null` after the
+    /// segment was pruned.
     pub digests: Option<Hex>,
-    /// The chain hash up to `last`.
+    /// Hash of the chain up to row `last`; links this seal to the one before.
     pub chain_sha256: Digest,
 }
 

@@ -38,7 +38,7 @@ words! {
 /// A change that was made to a sealed journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Break {
-    /// The kind of change.
+    /// Kind of the change: `edited`, `missing`, `inserted`, `reordered` or `chain_broken`.
     pub kind: BreakKind,
     /// The number of the row; for a seal the first of its numbers.
     #[schema(example = 4711)]

@@ -32,7 +32,7 @@ pub enum NoteCode {
     DoneWithOpenChildren,
     /// Numbers are missing in a series of ids.
     GapInNumbering,
-    /// A task has no title.
+    /// A task has no title in the brief.
     EmptyTitle,
     /// A list item starts with a box of unknown content; it is read as text.
     UnknownBox,

@@ -17,7 +17,7 @@ use crate::{
 pub struct Whoami {
     /// The workspace that the key opens.
     pub workspace_id: WorkspaceId,
-    /// The id of the key.
+    /// The id of the key that sent the request.
     pub key_id: KeyId,
     /// The role of the key, which decides the operations it may call.
     pub role: Role,

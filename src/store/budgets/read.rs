@@ -160,7 +160,7 @@ pub async fn node_of(tx: &mut Tx, limit: LimitId) -> sqlx::Result<Option<(Budget
     Ok(row.map(|row| (row.node, row.node_id)))
 }
 
-/// Whether the node exists and is still open to work.
+/// Whether the node exists, ended or not.
 pub async fn node_exists(tx: &mut Tx, node: BudgetNode, id: Uuid) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select case $2

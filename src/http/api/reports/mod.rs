@@ -177,7 +177,7 @@ pub async fn export_focus(
 #[derive(Debug, Clone, Copy, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct ForecastQuery {
-    /// The id of the budget.
+    /// The id of the budget to forecast.
     #[param(required = true)]
     pub budget_id: Option<BudgetId>,
 }
