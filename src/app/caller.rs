@@ -206,6 +206,7 @@ pub struct ClaimCaller {
 }
 
 impl ClaimCaller {
+    /// The agent that claims.
     #[must_use]
     pub fn agent(&self) -> &AgentCaller {
         &self.agent

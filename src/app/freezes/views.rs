@@ -12,10 +12,7 @@ use crate::{
         refusal::Refusal,
         settings,
     },
-    store::freezes::{
-        Over,
-        read::{FreezeRow, StoppedRow},
-    },
+    store::freezes::read::{FreezeRow, StoppedRow},
 };
 
 /// Request to set a freeze.
@@ -207,27 +204,5 @@ impl From<StoppedRow> for StoppedAttempt {
     fn from(row: StoppedRow) -> Self {
         let StoppedRow { attempt_id, task_id, agent_id } = row;
         Self { attempt_id, task_id, agent_id }
-    }
-}
-
-/// The freeze over an attempt, in the answer to its heartbeat.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct HeartbeatFreeze {
-    /// Id of the freeze: `GET /v1/freezes/{freeze_id}`.
-    pub id: FreezeId,
-    /// Extent of the stop: `drain`, `pause` or `stop`.
-    pub mode: FreezeMode,
-    /// Number of the freeze's last change.
-    #[schema(example = 7, minimum = 1)]
-    pub generation: i64,
-    /// Reason given by the operator who set it.
-    #[schema(example = "the staging keys leaked")]
-    pub reason: String,
-}
-
-impl From<Over> for HeartbeatFreeze {
-    fn from(over: Over) -> Self {
-        let Over { freeze_id, mode, generation, reason } = over;
-        Self { id: freeze_id, mode, generation, reason }
     }
 }

@@ -5,14 +5,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    app::{budgets::standing::BudgetStanding, freezes::views::HeartbeatFreeze},
+    app::budgets::standing::BudgetStanding,
     domain::{
-        ids::{AttemptId, RuleId},
+        freeze::FreezeMode,
+        ids::{AttemptId, FreezeId, RuleId},
         loops::{Loop, Step, Window},
         refusal::Code,
         spend::{Amounts, SpendReport},
         states::Directive,
     },
+    store::freezes::Over,
 };
 
 /// How far an attempt is, for people.
@@ -163,4 +165,26 @@ pub struct HeartbeatProblem {
 pub struct HeartbeatsAnswer {
     /// One for each heartbeat.
     pub outcomes: Vec<HeartbeatOutcome>,
+}
+
+/// The freeze over an attempt, in the answer to its heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct HeartbeatFreeze {
+    /// Id of the freeze: `GET /v1/freezes/{freeze_id}`.
+    pub id: FreezeId,
+    /// Extent of the stop: `drain`, `pause` or `stop`.
+    pub mode: FreezeMode,
+    /// Number of the freeze's last change.
+    #[schema(example = 7, minimum = 1)]
+    pub generation: i64,
+    /// Reason given by the operator who set it.
+    #[schema(example = "the staging keys leaked")]
+    pub reason: String,
+}
+
+impl From<Over> for HeartbeatFreeze {
+    fn from(over: Over) -> Self {
+        let Over { freeze_id, mode, generation, reason } = over;
+        Self { id: freeze_id, mode, generation, reason }
+    }
 }

@@ -18,7 +18,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::{
-    answer::{HeartbeatAnswer, Nudge},
+    answer::{HeartbeatAnswer, HeartbeatFreeze, Nudge},
     command::{HeartbeatCommand, Lane},
     nudges,
 };
@@ -28,7 +28,6 @@ use crate::{
         budgets::standing::{self, Standings},
         caller::Actor,
         coalesce::{Batched, Limits},
-        freezes::views::HeartbeatFreeze,
         spend::charge::charge,
     },
     domain::{
