@@ -248,10 +248,10 @@ pub(in crate::app) async fn withdraw(unit: &mut Unit, questions: &[ApprovalId]) 
     if questions.is_empty() {
         return Ok(());
     }
-    let reason = "its subject has ended";
+    let reason = "its subject has ended, or the condition of the rule no longer holds";
     let gone = store::approvals::withdraw(unit.tx(), questions, reason).await?;
     for (approval, goal) in gone {
-        unit.record(NewRow::new(Kind::ApprovalCancelled).goal(goal).approval(approval));
+        unit.record(ask::withdrawn(approval, goal));
     }
     Ok(())
 }
