@@ -1,9 +1,10 @@
-//! Authorising a cost before it is made.
+//! Authorization of a cost before an agent incurs it.
 //!
-//! The cost is set aside beside what the attempt holds already, under a key of the agent's: from what
-//! is free of its reservation, and beyond that from every limit above it, in all units or not at all.
-//! A spend entry with the same key uses it up. Other spend of the attempt never touches it, so a cost
-//! that stays within what was authorised overruns nothing. Under a `pause` nothing more is set aside.
+//! An authorization adds to the attempt's reservation under a key chosen by the agent. It draws
+//! first on the free part of the reservation, then on every limit above it, in all units or in
+//! none. A spend entry with the same key uses it up; other spend of the attempt does not touch it.
+//! A cost within its authorized amounts therefore never overruns a limit. Under a `pause` nothing
+//! new is authorized.
 
 use std::collections::BTreeMap;
 
@@ -36,38 +37,38 @@ use crate::{
     store::{self, budgets::reservations::Authorization},
 };
 
-/// A cost that an agent is about to make.
+/// A cost to authorize before it is incurred.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthorizeRequest {
-    /// The lease of the attempt, as its claim was answered.
+    /// The lease of the attempt, from its claim.
     pub lease: String,
-    /// Your own key of this cost, unique in the attempt: report what it came to as a spend entry with
-    /// this key.
+    /// Key of this cost, chosen by you and unique within the attempt. Report the actual cost as a
+    /// spend entry with this key.
     #[schema(example = "call-18", min_length = 1, max_length = 200)]
     pub key: String,
-    /// How much it may be at most, by unit.
+    /// Upper bound of the cost, by unit; at least one unit.
     #[schema(example = json!({"usd_micros": 40000, "output_tokens": 4000}))]
     pub amounts: Amounts,
 }
 
-/// The cost may be made.
+/// The authorized cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AuthorizeAnswer {
-    /// The key of the cost.
+    /// Key of the cost, as in the request.
     pub key: String,
-    /// How much it may be at most, by unit.
+    /// Authorized amounts, by unit.
     pub amounts: Amounts,
-    /// How the attempt stands with every limit above it.
+    /// The attempt's standing with every limit above it, after this authorization.
     pub budget: Vec<BudgetStanding>,
 }
 
 impl App {
-    /// Sets a cost aside before it is made.
+    /// Authorizes a cost in advance.
     ///
     /// # Errors
-    /// `budget_exhausted`, naming every limit that is short; `lease_lost`, `frozen`, `not_your_attempt`,
-    /// `not_found`, `invalid`. Nothing is stored then.
+    /// `budget_exhausted`, naming every limit that is short; `lease_lost`, `frozen`,
+    /// `not_your_attempt`, `not_found`, `invalid`. Nothing is stored then.
     pub async fn authorize(
         &self,
         caller: &HolderCaller,
@@ -108,7 +109,7 @@ fn check(request: &AuthorizeRequest) -> Result<()> {
     Ok(checks.finish()?)
 }
 
-/// Whether the same was authorised before.
+/// Whether the identical cost was authorized before.
 async fn is_known(unit: &mut Unit, attempt: AttemptId, request: &AuthorizeRequest) -> Result<bool> {
     let keys = [request.key.clone()];
     let rows = store::budgets::reservations::authorized(unit.tx(), &[attempt], &keys).await?;

@@ -1,4 +1,4 @@
-//! Attempts: from claim to result. What starts, renews, parks and ends them.
+//! Attempts from claim to result: everything that starts, renews, parks and ends them.
 
 pub mod authorize;
 pub mod claim;

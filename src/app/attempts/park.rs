@@ -1,8 +1,8 @@
-//! Attempts that give way: to subtasks of their own, or to a question.
+//! Attempts that give way to their own subtasks or to an approval.
 //!
-//! The attempt is parked: its agent's slot is free, no lease runs, no timeout counts. When the
-//! subtasks have ended or the question is decided the task is offered again, and the next attempt
-//! is handed the checkpoint and what came of it.
+//! The attempt is parked: it frees its agent's slot, and neither lease nor timeout runs. After the
+//! subtasks have ended or the approval is decided, the task is offered again. The next attempt gets
+//! the checkpoint and the outcome.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -41,93 +41,93 @@ use crate::{
     store::{self, approvals::NewApproval, goals::GoalFacts},
 };
 
-/// Tasks that an attempt wants done first.
+/// Subtasks to be done before the task continues.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubtasksRequest {
-    /// The lease of the attempt, as its claim was answered.
+    /// The lease of the attempt, from its claim.
     pub lease: String,
-    /// The subtasks: they may need each other and contain each other, and nothing else. Their refs
-    /// must be new in the goal. Your task comes back when all of them have ended.
+    /// The subtasks. They may need or contain each other, but no other tasks. Their refs must be
+    /// new in the goal. Your task is offered again after all of them have ended.
     pub tasks: Vec<TaskSpec>,
-    /// Whatever the next attempt needs to go on where you are; at most 256 KiB.
+    /// Anything the next attempt needs to continue from here, any JSON; at most 256 KiB.
     #[serde(default)]
     pub checkpoint: Option<Value>,
-    /// What was used since the last report.
+    /// Spend since the last report.
     #[serde(default)]
     pub spend: SpendReport,
 }
 
-/// The subtasks exist; the attempt is over.
+/// The created subtasks; the attempt has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SubtasksAnswer {
-    /// The attempt.
+    /// Id of the ended attempt.
     pub attempt_id: AttemptId,
-    /// `parked`.
+    /// Always `parked`: the attempt is over.
     pub attempt_state: AttemptState,
-    /// Your task: it is parked, and comes back when its subtasks have ended.
+    /// Id of your task. It is parked until its subtasks have ended.
     pub task_id: TaskId,
-    /// The subtasks, in the order of the request.
+    /// The created subtasks, in the order of the request.
     pub subtasks: Vec<Subtask>,
 }
 
-/// A subtask that was created.
+/// A created subtask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Subtask {
-    /// Its name, as given.
+    /// Its name in the plan, as in the request.
     pub r#ref: String,
-    /// Its id.
+    /// Id of the new task; stable for its life.
     pub task_id: TaskId,
 }
 
 words! {
-    /// What an attempt may ask a person.
+    /// Kind of an approval that an agent requests.
     pub enum QuestionKind {
-        /// May I do this? Answered with `approve` or `reject`.
+        /// May I do this? Decided with `approve` or `reject`.
         Action => "action",
-        /// A question; answered with `answer`.
+        /// A question; decided with `answer`.
         Input => "input",
     }
 }
 
-/// A question to a person.
+/// A request for an approval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AskRequest {
-    /// The lease of the attempt, as its claim was answered.
+    /// The lease of the attempt, from its claim.
     pub lease: String,
-    /// `action`: may I do this? `input`: a question.
+    /// `action`: may I do this? `input`: a question that needs an answer.
     pub kind: QuestionKind,
-    /// One line.
+    /// What to decide, in one line.
     #[schema(example = "Drop the table `users_old`?", min_length = 1, max_length = 500)]
     pub title: String,
-    /// Markdown: everything that a person needs to decide. At most 64 KiB.
+    /// Everything a person needs to decide, Markdown. At most 64 KiB.
     #[serde(default)]
     pub body: String,
-    /// Exactly what is to be approved, such as a command. At most 256 KiB.
+    /// The exact action to approve, such as a command; any JSON. At most 256 KiB.
     #[serde(default)]
     pub payload: Option<Value>,
-    /// With `input`: the answers there are, two to twenty. The answer is then
-    /// `{"choice": "<one of them>"}`. Short for an `answer_schema` with that one field.
+    /// With `input`: the possible answers, two to twenty. The answer is then `{"choice": "<one of
+    /// them>"}`. Short for an `answer_schema` with that one field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(["staging", "production"]), min_items = 2, max_items = 20)]
     pub options: Option<Vec<String>>,
-    /// With `input`: the form that a person fills in, which the answer then fits. Secrets are not
-    /// asked for: what is answered is stored and shown.
+    /// With `input`: the form that a person fills in; the answer matches it. Never ask for secrets:
+    /// answers are stored and shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_schema: Option<AnswerSchema>,
-    /// How much harm a wrong decision could do; absent: `medium`.
+    /// Harm that a wrong decision could do; default: `medium`.
     #[serde(default)]
     pub risk: Option<Risk>,
-    /// Whatever the next attempt needs to go on where you are; at most 256 KiB.
+    /// Anything the next attempt needs to continue from here, any JSON; at most 256 KiB.
     #[serde(default)]
     pub checkpoint: Option<Value>,
-    /// What was used since the last report.
+    /// Spend since the last report.
     #[serde(default)]
     pub spend: SpendReport,
 }
 
-/// The rows of a parking attempt, locked.
+/// Locked rows of an attempt about to park.
 #[derive(Debug)]
 struct Parking {
     goal: GoalFacts,
@@ -136,11 +136,11 @@ struct Parking {
 }
 
 impl App {
-    /// Adds subtasks under the task of a running attempt, which is parked for them.
+    /// Adds subtasks to the task of a running attempt and parks the attempt.
     ///
     /// # Errors
-    /// `lease_lost`, `frozen`, `plan_invalid`, `goal_ended`, `task_ended`, `not_found`, `not_your_attempt`,
-    /// `invalid`; nothing is stored then.
+    /// `lease_lost`, `frozen`, `plan_invalid`, `goal_ended`, `task_ended`, `not_found`,
+    /// `not_your_attempt`, `invalid`; nothing is stored then.
     pub async fn add_subtasks(
         &self,
         caller: &HolderCaller,
@@ -177,11 +177,11 @@ impl App {
         self.conclude(unit, outcome).await
     }
 
-    /// Puts a question of a running attempt before a person; the attempt is parked for it.
+    /// Requests an approval for a running attempt and parks the attempt.
     ///
     /// # Errors
-    /// `lease_lost`, `frozen`, `goal_ended`, `task_ended`, `not_found`, `not_your_attempt`, `invalid`;
-    /// nothing is stored then.
+    /// `lease_lost`, `frozen`, `goal_ended`, `task_ended`, `not_found`, `not_your_attempt`,
+    /// `invalid`; nothing is stored then.
     pub async fn ask(
         &self,
         caller: &HolderCaller,
@@ -256,7 +256,7 @@ fn check_form(checks: &mut Checks, asked: &AskRequest) {
     }
 }
 
-/// What the answer must look like.
+/// Form of the answer.
 fn form(asked: &AskRequest) -> Option<AnswerSchema> {
     let options = asked.options.as_deref().map(AnswerSchema::of_options);
     options.or_else(|| asked.answer_schema.clone())
@@ -293,7 +293,7 @@ fn refuse_ending(goal: &GoalFacts, task: &TaskFacts) -> Result<()> {
     Ok(())
 }
 
-/// Ends the attempt as parked, keeps its checkpoint and spend.
+/// Ends the attempt as parked; stores its checkpoint and spend.
 async fn park(
     unit: &mut Unit,
     parking: &Parking,

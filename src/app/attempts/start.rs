@@ -1,4 +1,4 @@
-//! Starting an attempt, for claims and for a takeover.
+//! Starting an attempt, by a claim or a takeover.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     store::attempts::{NewAttempt, claim::ReadyTask},
 };
 
-/// The row of an attempt that starts.
+/// Journal row of an attempt's start.
 pub(in crate::app) fn begun(attempt: &NewAttempt) -> NewRow {
     NewRow::new(Kind::TaskRunning)
         .goal(attempt.goal_id)
@@ -24,7 +24,7 @@ pub(in crate::app) fn begun(attempt: &NewAttempt) -> NewRow {
         .data(json!({"attempt": attempt.number}))
 }
 
-/// An attempt at a ready task, with its token.
+/// A new attempt of a ready task, with its lease token.
 pub(in crate::app) fn new_attempt(
     unit: &Unit,
     holder: Holder,
@@ -53,7 +53,7 @@ pub(in crate::app) fn new_attempt(
     Started { token, attempt }
 }
 
-/// An attempt that was just started, with its token.
+/// A new attempt and its lease token.
 #[derive(Debug, Clone)]
 pub(in crate::app) struct Started {
     pub token: String,

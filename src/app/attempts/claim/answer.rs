@@ -1,4 +1,4 @@
-//! What a claim asks for and is answered with.
+//! Request and answer of a claim.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -24,17 +24,18 @@ use crate::{
     },
 };
 
-/// What an agent asks for.
+/// A request for tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClaimRequest {
-    /// How many tasks at most, 1 to 100. Never more than the agent has slots free.
+    /// Maximum number of tasks, 1 to 100. The agent's free slots limit it further.
     #[schema(minimum = 1, maximum = 100, default = 1)]
     pub max: u32,
-    /// How long to wait for the first task, 0 to 60 seconds.
+    /// Time to wait for the first task, 0 to 60 seconds.
     #[schema(minimum = 0, maximum = 60, default = 0, example = 30)]
     pub wait_seconds: u32,
-    /// How long you may stay silent, 1 to 3600 seconds; default: the task's own, or 60.
+    /// Length of the lease, 1 to 3600 seconds: the longest silence between heartbeats. Default: the
+    /// task's own, or 60.
     #[schema(minimum = 1, maximum = 3600, example = 60)]
     pub lease_seconds: Option<u32>,
 }
@@ -61,171 +62,171 @@ impl ClaimRequest {
     }
 }
 
-/// The tasks that were claimed.
+/// The claimed tasks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ClaimAnswer {
-    /// At least one; without any the answer is 204.
+    /// At least one claim; without a task the answer is 204.
     pub claims: Vec<Claim>,
 }
 
-/// A task that is yours now, and everything you need to work on it.
+/// A claimed task, with everything needed to work on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Claim {
-    /// The attempt: name it in every write.
+    /// Id of the new attempt; name it in every write.
     pub attempt_id: AttemptId,
-    /// The fence: send it with every write. It is shown only here.
+    /// Token of the lease: send it with every write. Returned only here.
     #[schema(example = "lse_mfzwizlomruw45dfnzsgk4q")]
     pub lease: String,
     /// Ordinal of this attempt within its task, from 1.
     pub number: i32,
-    /// The lease's length in milliseconds: beat at least three times as often.
+    /// Length of the lease in milliseconds. Send a heartbeat at least three times per lease.
     pub lease_ms: i64,
-    /// When the lease runs out unless you beat before.
+    /// End of the lease; every heartbeat moves it.
     pub lease_expires_at: DateTime<Utc>,
-    /// No heartbeat moves the lease past this.
+    /// Latest possible end of the lease; no heartbeat moves it further.
     pub hard_deadline: DateTime<Utc>,
-    /// What to do.
+    /// The task to work on, as it is at the time of the claim.
     pub task: ClaimedTask,
-    /// What the tasks that it needs produced; the first 2,000 of them.
+    /// Results of the tasks that this one needs; at most 2,000.
     pub needs: Vec<NeededResult>,
-    /// How its subtasks ended, when it parked for some.
+    /// Outcomes of its subtasks; empty unless an earlier attempt added some.
     pub children: Vec<ChildResult>,
-    /// What earlier attempts left behind, the latest ten, oldest first.
+    /// The latest ten earlier attempts of the task, oldest first.
     pub earlier_attempts: Vec<EarlierAttempt>,
-    /// The last checkpoint of any earlier attempt.
+    /// The last checkpoint of any earlier attempt; `null` without one.
     pub checkpoint: Option<Value>,
-    /// Decisions of people that no earlier attempt was told.
+    /// Decided approvals of the task not yet delivered to an attempt; each is delivered once.
     pub decisions: Vec<DeliveredDecision>,
 }
 
-/// What to do.
+/// The content of a claimed task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ClaimedTask {
-    /// Stable over all attempts: use it to make your own effects idempotent.
+    /// Id of the task, the same over all attempts: use it to make your own effects idempotent.
     pub id: TaskId,
-    /// Its goal.
+    /// Id of the goal that the task belongs to.
     pub goal_id: GoalId,
-    /// Its goal's title.
+    /// Title of the goal, for context.
     pub goal_title: String,
-    /// Its name in the plan.
+    /// Name of the task within its plan, unique in the goal.
     pub r#ref: String,
-    /// One line.
+    /// What to do, in one line.
     pub title: String,
-    /// Markdown.
+    /// What to do, in detail; Markdown.
     pub description: String,
-    /// The heading that it stands under in the brief.
+    /// Heading above the task in the brief; `null` without one.
     pub section: Option<String>,
-    /// Free words.
+    /// Labels from the plan; muster does not interpret them.
     pub labels: Vec<String>,
-    /// What the planner handed over.
+    /// Input from the plan, any JSON; `null` without one.
     pub input: Option<Value>,
-    /// 0 to 9.
+    /// Priority of the task, 0 (lowest) to 9.
     pub priority: i16,
-    /// Expected spend by unit.
+    /// Expected spend of one attempt, by unit.
     pub estimate: BTreeMap<String, Estimate>,
-    /// Conditions of success: evidence is needed for each required one.
+    /// Conditions of success. Each required one needs evidence at completion.
     pub criteria: Vec<ClaimedCriterion>,
 }
 
 /// A condition of success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ClaimedCriterion {
-    /// Evidence names it by this.
+    /// Number of the criterion within the task; evidence refers to it.
     pub number: i16,
-    /// What must be true.
+    /// The condition that the result must meet.
     pub text: String,
-    /// Whether the task can be completed without evidence for it.
+    /// Whether completion needs evidence for it.
     pub required: bool,
 }
 
-/// What a needed task produced.
+/// Result of a needed task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct NeededResult {
-    /// The task.
+    /// Id of the needed task.
     pub task_id: TaskId,
-    /// Its name in the plan.
+    /// Name of the needed task in the plan.
     pub r#ref: String,
-    /// One line.
+    /// Title of the needed task, in one line.
     pub title: String,
-    /// What it produced; `null` also when it is larger than 64 KiB, or when all results together
-    /// are larger than 1 MiB: read the task then.
+    /// Its result. `null` also if it is larger than 64 KiB, or if all results of the claim together
+    /// exceed 1 MiB: read the task then.
     pub result: Option<Value>,
 }
 
-/// How a subtask ended.
+/// Outcome of a subtask.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ChildResult {
-    /// The task.
+    /// Id of the ended subtask.
     pub task_id: TaskId,
-    /// Its name in the plan.
+    /// Name of the subtask in the plan.
     pub r#ref: String,
-    /// One line.
+    /// Title of the subtask, in one line.
     pub title: String,
-    /// `done`, `failed` or `cancelled`.
+    /// Final state: `done`, `failed` or `cancelled`.
     pub state: TaskState,
     /// Why it failed or was cancelled.
     pub reason: Option<String>,
-    /// What it produced; bounded as in `needs`.
+    /// Its result; same size limits as in `needs`.
     pub result: Option<Value>,
 }
 
-/// What an earlier attempt left behind.
+/// Outcome of an earlier attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EarlierAttempt {
-    /// The attempt; its evidence can be read there.
+    /// Id of the attempt; read its evidence there.
     pub attempt_id: AttemptId,
-    /// Its number.
+    /// Ordinal of that attempt within the task, from 1.
     pub number: i32,
-    /// How it ended.
+    /// Final state of the attempt.
     pub state: AttemptState,
-    /// Why it failed.
+    /// Class of its failure; `null` unless it failed.
     pub failure_class: Option<FailureClass>,
-    /// What its agent said.
+    /// Message of its agent, or of the service or operator that ended it.
     pub message: Option<String>,
-    /// What the reviewer said of its result: start here.
+    /// The reviewer's feedback on its rejected result: start here.
     pub feedback: Option<String>,
-    /// The same point by point, when the reviewer said so: what is wrong with which criterion.
+    /// The feedback by criterion, if the reviewer gave it in points.
     pub feedback_points: Vec<FeedbackPoint>,
-    /// The result that was rejected; `null` also when it is larger than 64 KiB.
+    /// The rejected result; `null` also if it is larger than 64 KiB.
     pub result: Option<Value>,
 }
 
-/// A decision of a person.
+/// The outcome of an approval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeliveredDecision {
-    /// The approval.
+    /// Id of the decided approval.
     pub approval_id: ApprovalId,
-    /// What it was about.
+    /// Kind of the approval, such as `action` or `input`.
     pub kind: ApprovalKind,
-    /// How it was decided.
+    /// Final state of the approval.
     pub state: ApprovalState,
-    /// What was said: `decline` when a person would not answer; `null` when nobody decided in time.
+    /// The decision: `decline` if a person refused to answer; `null` if it expired undecided.
     pub verdict: Option<Verdict>,
-    /// The question.
+    /// Title of the approval, in one line.
     pub title: String,
-    /// What it said about it; `null` unless an agent asked.
+    /// Details from the asking agent, Markdown; `null` unless an agent asked.
     pub body: Option<String>,
-    /// What was asked for, in the form in which it was approved: do exactly this. `null` unless an
-    /// agent asked.
+    /// The approved payload, possibly edited by a person: do exactly this. `null` unless an agent
+    /// asked.
     pub payload: Option<Value>,
-    /// SHA-256 of the payload in canonical form.
+    /// SHA-256 of the payload in canonical form, in hex.
     pub payload_sha256: PayloadHash,
-    /// Which form of the payload this is: above 1 it was edited.
+    /// Revision of the payload, from 1; above 1 a person edited it.
     #[schema(minimum = 1)]
     pub revision: i32,
-    /// The answer to it.
+    /// The answer to an `input`; `null` for other kinds.
     pub answer: Option<Value>,
-    /// Why, or a remark.
+    /// Reason or remark of the person; `null` without one.
     pub reason: Option<String>,
-    /// When it was decided.
+    /// When the approval was decided or expired.
     pub decided_at: DateTime<Utc>,
 }
 
-/// How much is handed over with one task.
+/// Size limits of the results handed over with one task.
 const LIMITS: HandoverLimits =
     HandoverLimits { result_bytes: 64 * 1024, total_bytes: 1024 * 1024, tasks: 2_000 };
 
-/// Everything that is handed over with started attempts, by task. Decisions are told once.
+/// The claims of started attempts, by task. Marks their decisions as delivered.
 pub(in crate::app) async fn claims(
     unit: &mut Unit,
     started: &[Started],

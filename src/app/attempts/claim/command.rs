@@ -42,19 +42,19 @@ impl ClaimCommand {
     }
 }
 
-/// What a claim was given, and who is to hear of it.
+/// Answer to one claim, and its recipient.
 #[derive(Debug)]
 pub(in crate::app) struct ClaimOutcome {
     pub owner: Owner,
     pub actor: Actor,
     pub outcome: Outcome<ClaimAnswer>,
-    /// The answer can be had again by its `Idempotency-Key`.
+    /// Whether the answer is stored under an `Idempotency-Key` and can be requested again.
     pub kept: bool,
-    /// What the agent is able to do.
+    /// Capabilities of the agent.
     pub able: Arc<[String]>,
 }
 
-/// Who claims.
+/// The claiming agent and its key.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::app) struct Owner {
     pub workspace: WorkspaceId,

@@ -1,12 +1,15 @@
-//! Claims: giving ready tasks to agents.
+//! Claims: assignment of ready tasks to agents.
 //!
-//! Concurrent claims of a workspace are one batch in one transaction: what is ready is locked in
-//! the order of claims, skipping what another batch is taking; the agents are locked, so that the
-//! count of their attempts is exact; the domain says who gets what; the attempts start. A claim
-//! that waits holds no connection and no place in a batch while it waits.
+//! Concurrent claims of a workspace form one batch in one transaction:
 //!
-//! What is frozen is given to nobody, and a frozen agent is given nothing: both wait as if there were
-//! nothing to do, until the freeze is lifted.
+//! 1. Ready tasks are locked in claim order; tasks locked by another batch are skipped.
+//! 2. The agents are locked, so that the count of their attempts is exact.
+//! 3. The domain assigns tasks to agents, and the attempts start.
+//!
+//! A waiting claim holds no connection and no place in a batch.
+//!
+//! A frozen task is assigned to no agent, and a frozen agent gets no task. Claims wait until the
+//! freeze is lifted, as if no task were ready.
 
 pub mod answer;
 pub mod command;
@@ -23,8 +26,8 @@ use answer::{ClaimAnswer, ClaimRequest};
 use command::{ClaimCommand, Owner};
 
 impl App {
-    /// Claims up to `max` tasks for the caller's agent, waiting for the first up to
-    /// `wait_seconds`. No claims: there was nothing it could do.
+    /// Claims up to `max` tasks for the caller's agent, waiting up to `wait_seconds` for the first.
+    /// The answer is empty if there was none.
     ///
     /// # Errors
     /// `agent_not_active`, `invalid`.
@@ -57,8 +60,7 @@ impl App {
         self.claim_or_wait(caller, command, Duration::from_secs(asked.wait_seconds.into())).await
     }
 
-    /// What it awaits stands in boxes: thousands of claims wait at once, and each should hold only
-    /// what waiting takes.
+    /// Its futures are boxed: thousands of claims wait at once, and a waiting one should be small.
     async fn claim_or_wait(
         &self,
         caller: &ClaimCaller,
@@ -73,12 +75,12 @@ impl App {
         let mut waiting = enqueued;
         loop {
             if !waiting {
-                // The key may have been revoked while its claim waited.
+                // The key may have been revoked during the wait.
                 if !proven {
                     Box::pin(caller.prove(self)).await?;
                 }
                 ticket.begin();
-                // Never cancelled half-way: what a batch has given must reach its claimer.
+                // Never cancelled half-way: the claimer must get what the batch assigned.
                 let given = Box::pin(self.claims.submit(self, command.clone())).await?;
                 if !given.outcome.value.claims.is_empty() {
                     return Ok(given.outcome);

@@ -55,8 +55,8 @@ impl Batched for ClaimCommand {
         let first: Vec<&Self> = batch.iter().collect();
         let Claimed { mut answers, mut refused } =
             claim_once(&app, workspace, &first, SearchDepth::Requested).await?;
-        // Tasks that no budget covers are parked by now, so claims without a task search past them. Tasks
-        // beyond the budgets of these agents alone stay ready: one more search sees them all.
+        // Tasks that no budget covers are parked by now, so empty claims search past them. Tasks
+        // that exceed only the budgets of these agents stay ready: one more search sees them all.
         for look in 0..SEARCHES_PAST_UNFUNDABLE {
             let empty: Vec<usize> =
                 (0..batch.len()).filter(|n| got_nothing(&answers[*n])).collect();
@@ -78,9 +78,8 @@ impl Batched for ClaimCommand {
         Ok(answers)
     }
 
-    /// The agent hung up while it was being given tasks. Nobody knows the leases, so the tasks go
-    /// back at once instead of being lost for the length of a lease; unless the agent can ask for
-    /// this answer again.
+    /// The client disconnected before the answer. Its tasks are released at once, because nobody
+    /// knows their leases; unless the answer is stored for a repeated request.
     async fn undelivered(app: App, given: ClaimOutcome) {
         if given.kept {
             return;
@@ -95,14 +94,14 @@ impl Batched for ClaimCommand {
     }
 }
 
-/// Most tasks that one batch locks for agents of the same abilities: what it locks and does not
-/// give away, nobody else can be given meanwhile.
+/// Most tasks that one batch locks per set of capabilities. Locked tasks that the batch does not
+/// assign are unavailable to other batches until it ends.
 const MOST_AT_ONCE: i64 = 500;
-/// Candidates beyond those wanted, at first and then: most often nobody else holds any, and two other
-/// processes at once can hold a thousand.
+/// Extra candidates, first try and second try. Usually no other batch holds any; two other
+/// processes can hold a thousand.
 const SLACK: [i64; 2] = [64, 1_000];
 
-/// Which commands of the batch were answered before.
+/// Which commands of the batch are repeats of answered ones.
 pub(in crate::app) async fn repeats(
     unit: &mut Unit,
     batch: &[&ClaimCommand],
@@ -117,25 +116,25 @@ pub(in crate::app) async fn repeats(
     Ok(batch.iter().map(repeat).collect())
 }
 
-/// How deep a batch looks for tasks.
+/// Search depth of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::app) enum SearchDepth {
-    /// As many as are wanted.
+    /// As many tasks as requested.
     Requested,
-    /// As many as one batch may lock: those at the front could not be paid for.
+    /// As many tasks as one batch may lock, because no budget covered the first ones.
     PastUnfundable,
 }
 
-/// What a batch of claims came to.
+/// Result of a batch of claims.
 #[derive(Debug)]
 pub(in crate::app) struct Claimed {
-    /// One answer for each command.
+    /// One answer for each command, in their order.
     pub answers: Vec<Result<ClaimOutcome>>,
-    /// What was refused for want of money.
+    /// Assignments refused by a budget.
     pub refused: Refused,
 }
 
-/// Gives tasks to a batch of claims: one answer each, in their order.
+/// Assigns tasks to a batch of claims.
 pub(in crate::app) async fn claim_batch(
     unit: &mut Unit,
     batch: &[&ClaimCommand],
@@ -148,14 +147,15 @@ pub(in crate::app) async fn claim_batch(
     let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
     let known = by_id(store::attempts::claim::claimers(unit.tx(), &agents).await?);
     let ready = lock_ready(unit, batch, &known, look).await?;
-    // Who may claim is judged once, by what the tasks are given out by.
+    // Read again under the lock: this state decides who may claim.
     let known = if ready.is_empty() {
         known
     } else {
         store::attempts::claim::lock_agents(unit.tx(), &agents).await?;
         by_id(store::attempts::claim::claimers(unit.tx(), &agents).await?)
     };
-    // Before the windows of limits, in which heartbeats wait that have noted their agents.
+    // Before the locks on budget windows: heartbeats wait for those while they hold their agents'
+    // rows.
     store::attempts::claim::touch_presence(unit.tx(), &agents).await?;
     let Assigned { given, claims: mut found, refused } = if ready.is_empty() {
         Assigned { given: vec![Vec::new(); batch.len()], ..Assigned::default() }
@@ -175,7 +175,7 @@ pub(in crate::app) async fn claim_batch(
     Ok(Claimed { answers: answers.collect(), refused })
 }
 
-/// Tasks that were given, with what is handed over, and whether some were refused for want of money.
+/// Assigned tasks with their claims, and assignments refused by a budget.
 #[derive(Debug, Default)]
 struct Assigned {
     given: Vec<Vec<ReadyTask>>,
@@ -183,10 +183,10 @@ struct Assigned {
     refused: Refused,
 }
 
-/// Gives locked tasks to locked agents, as far as they can be paid for, and starts the attempts.
+/// Assigns locked tasks to locked agents as far as budgets cover them, and starts the attempts.
 ///
 /// # Errors
-/// [`Error::Again`] when somebody else took meanwhile what a look had found.
+/// [`Error::Again`] if an optimistic check lost a race; the caller retries with locks.
 async fn give(
     unit: &mut Unit,
     batch: &[&ClaimCommand],
@@ -207,7 +207,7 @@ async fn give(
     let given = assign(batch, exact, ready, |task, agent| funds.fund(unit, task, Some(agent)));
     let refused = funds.refused();
     if refused == Refused::Tasks && lock_mode == LockMode::Optimistic {
-        // What is parked must not have had room after all.
+        // A task must not be parked on an unlocked reading of its budget.
         return Err(Error::Again);
     }
     let started = start(unit, batch, &given).await?;
@@ -217,8 +217,8 @@ async fn give(
     Ok(Assigned { given, claims, refused })
 }
 
-/// Stores the answers of commands that can be repeated. An empty one is not kept: the same request
-/// may find something later, and may come at once.
+/// Stores the answers of repeatable commands, except empty ones: the same request may find a task
+/// later.
 pub(in crate::app) async fn keep(
     unit: &mut Unit,
     batch: &[&ClaimCommand],
@@ -275,8 +275,8 @@ fn free_slots(claimer: &Claimer) -> u32 {
     }
 }
 
-/// Locks up to `wanted` tasks for one set of abilities. What others hold is skipped: at first a few
-/// candidates more than wanted are looked at, and many only when these were all taken.
+/// Locks up to `wanted` tasks for one set of capabilities, skipping tasks that other batches hold.
+/// Looks at a few extra candidates first, and at many only if those were all held.
 async fn lock_more(
     unit: &mut Unit,
     lookers: Lookers<'_>,
@@ -297,7 +297,7 @@ async fn lock_more(
     Ok(())
 }
 
-/// Locks as many ready tasks as the batch can take, for each set of abilities in it.
+/// Locks as many ready tasks as the batch can take, for each of its sets of capabilities.
 async fn lock_ready(
     unit: &mut Unit,
     batch: &[&ClaimCommand],
@@ -359,7 +359,7 @@ fn assign(
     claim::assign(&wishes, &candidates, &slots, fund)
 }
 
-/// Starts the attempts; returns each with its token.
+/// Starts the attempts and journals them; returns each with its lease token.
 async fn start(
     unit: &mut Unit,
     batch: &[&ClaimCommand],
@@ -381,15 +381,15 @@ async fn start(
     Ok(started)
 }
 
-/// How often a batch looks behind tasks that could not be paid for. Each time it parks as many as it
-/// may lock, so this is thousands; the next claim goes on.
+/// Most searches of a batch past tasks that no budget covers. Each parks up to `MOST_AT_ONCE`
+/// tasks, so this is thousands; the next claim continues.
 pub(in crate::app::attempts) const SEARCHES_PAST_UNFUNDABLE: usize = 8;
 
 pub(in crate::app::attempts) fn got_nothing(answer: &Result<ClaimOutcome>) -> bool {
     answer.as_ref().is_ok_and(|given| given.outcome.value.claims.is_empty())
 }
 
-/// A batch in one transaction; in two, when what it decided by a look was gone at its end.
+/// Runs a batch in one transaction. If an optimistic check loses a race, runs it again with locks.
 pub(in crate::app::attempts) async fn claim_once(
     app: &App,
     workspace: WorkspaceId,

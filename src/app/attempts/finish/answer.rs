@@ -1,4 +1,4 @@
-//! How an agent ends an attempt, and what it is answered.
+//! Requests that end an attempt, and their answer.
 
 use std::collections::HashSet;
 
@@ -15,97 +15,97 @@ use crate::domain::{
     states::{AttemptState, FailureClass, TaskState},
 };
 
-/// Something that shows that a result is what it should be.
+/// Evidence for a result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvidenceInput {
-    /// The number of the criterion that it speaks for; left out: the result in general.
+    /// Number of the criterion that it supports; left out: the result in general.
     #[serde(default)]
     #[schema(minimum = 1, example = 1)]
     pub criterion: Option<i16>,
-    /// The evidence: a test's output, a review, a measurement. At most 16 KiB.
+    /// The evidence itself: test output, a review, a measurement. At most 16 KiB.
     #[schema(example = "cargo test: 214 passed, 0 failed", min_length = 1)]
     pub text: String,
-    /// Where the evidence is.
+    /// Address of the full evidence; not fetched by muster.
     #[serde(default)]
     #[schema(example = "https://ci.example.com/runs/17", max_length = 2000)]
     pub uri: Option<String>,
 }
 
-/// A result is handed in.
+/// Completes an attempt with its result.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CompleteRequest {
-    /// The lease of the attempt, as its claim was answered.
+    /// The lease of the attempt, from its claim.
     pub lease: String,
-    /// The result: JSON that the tasks which need this one are handed. At most 256 KiB.
+    /// The result, any JSON; handed to the tasks that need this one. At most 256 KiB.
     #[serde(default)]
     #[schema(example = json!({"commit": "4f2a91c", "summary": "endpoints written"}))]
     pub result: Option<Value>,
-    /// Evidence; one piece at least for each required criterion. At most 500.
+    /// Evidence; at least one piece for each required criterion. At most 500 pieces.
     #[serde(default)]
     pub evidence: Vec<EvidenceInput>,
-    /// What was used since the last report.
+    /// Spend since the last report.
     #[serde(default)]
     pub spend: SpendReport,
 }
 
-/// An attempt gives up.
+/// Ends an attempt without a result, as failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FailRequest {
-    /// The lease of the attempt, as its claim was answered.
+    /// The lease of the attempt, from its claim.
     pub lease: String,
-    /// Why: `transient`, `rate_limited`, `resources` and `timeout` are tried again;
+    /// Class of the failure. `transient`, `rate_limited`, `resources` and `timeout` are retried;
     /// `invalid_input` and `permanent` are not.
     pub class: FailureClass,
-    /// For people, and for the next attempt. At most 16 KiB.
+    /// Explanation, for people and the next attempt. At most 16 KiB.
     #[serde(default)]
     #[schema(example = "the provider answered 529 three times")]
     pub message: Option<String>,
-    /// Overrides the class: whether it may be tried again. `max_attempts` holds all the same.
+    /// Overrides whether the class is retried. `max_attempts` still applies.
     #[serde(default)]
     pub retryable: Option<bool>,
-    /// Not before so many seconds from now; at most a day.
+    /// Earliest retry, in seconds from now; at most a day.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 86400)]
     pub retry_after_seconds: Option<u32>,
-    /// What was used since the last report.
+    /// Spend since the last report.
     #[serde(default)]
     pub spend: SpendReport,
 }
 
-/// An attempt gives its task back unharmed.
+/// Returns the task without a result; the attempt does not count.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseRequest {
-    /// The lease of the attempt, as its claim was answered.
+    /// The lease of the attempt, from its claim.
     pub lease: String,
-    /// For people, and for the next attempt.
+    /// Explanation, for people and the next attempt. At most 16 KiB.
     #[serde(default)]
     #[schema(example = "shutting down")]
     pub message: Option<String>,
-    /// Whatever the next attempt needs to go on where you are; at most 256 KiB.
+    /// Anything the next attempt needs to continue from here, any JSON; at most 256 KiB.
     #[serde(default)]
     pub checkpoint: Option<Value>,
-    /// What was used since the last report.
+    /// Spend since the last report.
     #[serde(default)]
     pub spend: SpendReport,
 }
 
-/// How the attempt ended. The same request again gets the same answer.
+/// The ended attempt. An identical request gets the same answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FinishAnswer {
-    /// The attempt.
+    /// Id of the ended attempt.
     pub attempt_id: AttemptId,
-    /// `accepted`, `submitted` (a person decides), `failed` or `released`.
+    /// `accepted`, `submitted` (waits for a review), `failed` or `released`.
     pub attempt_state: AttemptState,
-    /// The task.
+    /// Id of the attempt's task.
     pub task_id: TaskId,
-    /// What became of it: `done`, `reviewing`, `waiting` (tried again later), `ready`, `failed` or
-    /// `cancelled`.
+    /// State of the task after this: `done`, `reviewing`, `waiting` (retried later), `ready`,
+    /// `failed` or `cancelled`.
     pub task_state: TaskState,
-    /// When it is offered again, if it is.
+    /// When the task is offered again; `null` if it is not.
     pub retry_at: Option<DateTime<Utc>>,
 }
 
@@ -131,8 +131,8 @@ impl CompleteRequest {
         checks.finish()
     }
 
-    /// Refuses evidence for criteria that the task does not have, and, unless a person will see
-    /// the result, required criteria without evidence. `criteria` are (number, required).
+    /// Refuses evidence for unknown criteria and, unless the result is reviewed by a person,
+    /// required criteria without evidence. `criteria` are (number, required).
     ///
     /// # Errors
     /// `invalid` or `evidence_missing`, with every place.

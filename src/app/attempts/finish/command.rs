@@ -1,4 +1,4 @@
-//! One ending in a batch: complete, fail or release.
+//! One end of an attempt in a batch: complete, fail or release.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// How an attempt is to end.
+/// The requested end of an attempt.
 #[derive(Debug, Clone)]
 pub(in crate::app) enum Finish {
     Complete(CompleteRequest),
@@ -19,7 +19,7 @@ pub(in crate::app) enum Finish {
     Release(ReleaseRequest),
 }
 
-/// One ending in a batch.
+/// One command of a batch.
 #[derive(Debug, Clone)]
 pub(in crate::app) struct FinishCommand {
     pub workspace: WorkspaceId,
@@ -32,7 +32,7 @@ pub(in crate::app) struct FinishCommand {
 }
 
 impl FinishCommand {
-    /// What the agent said, for people and for the next attempt.
+    /// The agent's message, for people and for the next attempt.
     pub(in crate::app) fn message(&self) -> Option<String> {
         match &self.finish {
             Finish::Complete(_) => None,
@@ -41,7 +41,7 @@ impl FinishCommand {
         }
     }
 
-    /// What it handed in.
+    /// The result of a completion.
     pub(in crate::app) fn result(&self) -> Option<Value> {
         match &self.finish {
             Finish::Complete(request) => request.result.clone(),
@@ -49,7 +49,7 @@ impl FinishCommand {
         }
     }
 
-    /// What the next attempt is handed.
+    /// Checkpoint for the next attempt.
     pub(in crate::app) fn checkpoint(&self) -> Option<Value> {
         match &self.finish {
             Finish::Release(request) => request.checkpoint.clone(),
@@ -57,7 +57,7 @@ impl FinishCommand {
         }
     }
 
-    /// What a reviewer is shown.
+    /// Payload of the approval of the result.
     pub(in crate::app) fn payload(&self) -> Value {
         match &self.finish {
             Finish::Complete(request) => {
@@ -68,7 +68,7 @@ impl FinishCommand {
     }
 }
 
-/// A command that was judged and will be written.
+/// An admitted command, to be written.
 #[derive(Debug)]
 pub(in crate::app) struct Judged<'a> {
     pub command: &'a FinishCommand,

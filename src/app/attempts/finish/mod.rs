@@ -1,9 +1,10 @@
 //! Completing, failing and releasing attempts.
 //!
-//! All three end an attempt, so they share one batch and one transaction: the goals, tasks and
-//! attempts are locked in that order, the domain judges each command under those locks, and what
-//! follows is settled. A refused command stores nothing, not even its spend. The same request again
-//! gets the stored answer, so an agent that never saw it may simply ask again, whatever is frozen now.
+//! All three end an attempt and share one batch and one transaction. Goals, tasks and attempts are
+//! locked in that order, the domain judges each command under those locks, and the consequences are
+//! written. A refused command stores nothing, not even its spend. An identical request gets the
+//! stored answer, under a freeze too, so an agent that missed the answer can simply repeat the
+//! request.
 
 pub mod answer;
 pub mod command;
@@ -25,7 +26,7 @@ use answer::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest};
 use command::{Finish, FinishCommand};
 
 impl App {
-    /// Hands in a result.
+    /// Completes an attempt with its result.
     ///
     /// # Errors
     /// `lease_lost`, `frozen`, `already_completed`, `evidence_missing`, `invalid`, `not_found`,
@@ -42,7 +43,7 @@ impl App {
         self.finish(caller, attempt, lease, hash, Finish::Complete(request)).await
     }
 
-    /// Gives up; the class decides whether the task is tried again.
+    /// Fails an attempt; the failure class decides whether the task is retried.
     ///
     /// # Errors
     /// `lease_lost`, `frozen`, `invalid`, `not_found`, `not_your_attempt`; nothing is stored then.
@@ -58,7 +59,7 @@ impl App {
         self.finish(caller, attempt, lease, hash, Finish::Fail(request)).await
     }
 
-    /// Gives the task back unharmed.
+    /// Releases an attempt: the task is ready again, and the attempt does not count.
     ///
     /// # Errors
     /// `lease_lost`, `frozen`, `invalid`, `not_found`, `not_your_attempt`; nothing is stored then.
@@ -74,7 +75,7 @@ impl App {
         self.finish(caller, attempt, lease, hash, Finish::Release(request)).await
     }
 
-    /// Gives back a task whose claimer never heard of it.
+    /// Releases an attempt whose claim was not delivered.
     pub(in crate::app) async fn take_back(
         &self,
         owner: Owner,

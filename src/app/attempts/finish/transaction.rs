@@ -1,4 +1,4 @@
-//! The transaction of a batch of endings: lock, judge each command, write.
+//! Transaction of a batch of ends: lock, judge each command, write.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -80,7 +80,7 @@ impl Batched for FinishCommand {
     }
 }
 
-/// Writes a batch of endings and everything that follows.
+/// Writes a batch of ends and all their consequences.
 pub(in crate::app) async fn write(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
     if judged.is_empty() {
         return Ok(());
@@ -169,7 +169,7 @@ async fn reviews(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
     ask::ask(unit, questions).await
 }
 
-/// Everything of a batch that is locked or was read under its locks.
+/// Rows of a batch, locked or read under its locks.
 #[derive(Debug)]
 pub(in crate::app::attempts) struct LockedBatch {
     attempts: HashMap<AttemptId, AttemptFacts>,
@@ -204,9 +204,9 @@ pub(in crate::app::attempts) async fn hold(
 }
 
 pub(in crate::app::attempts) enum Judgement<'a> {
-    /// The stored answer of the same request.
+    /// The stored answer to an identical request.
     Given(FinishAnswer),
-    /// To be written.
+    /// A new answer, to be written.
     New(Judged<'a>),
 }
 
@@ -249,7 +249,7 @@ pub(in crate::app::attempts) fn judge<'a>(
     Ok(Judgement::New(Judged { command, attempt, task, ending, answer }))
 }
 
-/// What the same request was answered before.
+/// The stored answer to an identical request.
 pub(in crate::app::attempts) fn answered(
     command: &FinishCommand,
     held: &LockedBatch,
@@ -261,7 +261,7 @@ pub(in crate::app::attempts) fn answered(
     serde_json::from_value(stored.outcome.clone()).ok()
 }
 
-/// A second result of the same attempt is another mistake than a lost lease: say so.
+/// Refuses a second, different result: `already_completed` instead of `lease_lost`.
 pub(in crate::app::attempts) fn refuse_second_result(
     command: &FinishCommand,
     attempt: AttemptState,

@@ -1,4 +1,4 @@
-//! Heartbeats as the API has them: what an agent reports, and the directive it gets.
+//! Wire types of heartbeats: the agent's report, and the directive to it.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -17,35 +17,35 @@ use crate::{
     store::freezes::Over,
 };
 
-/// How far an attempt is, for people.
+/// Progress of an attempt, shown to people.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Progress {
-    /// 0 to 100.
+    /// Completion estimated by the agent, 0 to 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 100, example = 40)]
     pub percent: Option<u8>,
-    /// What you are doing.
+    /// Current activity, for people. At most 16 KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "running the tests")]
     pub message: Option<String>,
-    /// The step that you have ended since the last heartbeat, so that it is noticed when you go round in
-    /// circles. Only what it is recognised by is kept, and nothing of what it says.
+    /// The step finished since the last heartbeat, for loop detection. Only fingerprints are
+    /// stored, not the content.
     #[serde(skip_serializing)]
     pub step: Option<Step>,
-    /// The same when you have ended several: at most 100, their numbers rising.
+    /// Several finished steps instead of `step`: at most 100, with rising numbers.
     #[serde(skip_serializing)]
     pub steps: Vec<Step>,
 }
 
 impl Progress {
-    /// The steps, in their order.
+    /// The reported steps, in order.
     pub(super) fn steps(&self) -> Window {
         let steps: Vec<Step> = self.steps.iter().chain(&self.step).cloned().collect();
         Window::of(&steps)
     }
 
-    /// What people are shown; nothing when only steps were told.
+    /// The part shown to people; `None` if only steps were reported.
     pub(super) fn shown(&self) -> Option<Value> {
         let Self { percent, message, step, steps } = self;
         let silent = percent.is_none() && message.is_none();
@@ -54,116 +54,116 @@ impl Progress {
     }
 }
 
-/// A sign of life.
+/// A heartbeat of one attempt.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeartbeatRequest {
-    /// The lease of the attempt, as its claim was answered.
+    /// The lease of the attempt, from its claim.
     pub lease: String,
-    /// How far you are.
+    /// Progress to show to people; left out: unchanged.
     #[serde(default)]
     pub progress: Option<Progress>,
-    /// Whatever the next attempt needs to go on where you are; at most 256 KiB. Kept until the
-    /// next checkpoint.
+    /// Anything the next attempt needs to continue from here, any JSON; at most 256 KiB. Replaces
+    /// the previous checkpoint; left out: unchanged.
     #[serde(default)]
     pub checkpoint: Option<Value>,
-    /// What was used.
+    /// Spend since the last report.
     #[serde(default)]
     pub spend: SpendReport,
 }
 
-/// Signs of life of many attempts.
+/// Heartbeats of many attempts in one request.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeartbeatsRequest {
-    /// At most 1,000.
+    /// The heartbeats, at most 1,000; each is judged alone.
     pub heartbeats: Vec<AttemptHeartbeat>,
 }
 
-/// A sign of life of one of many attempts.
+/// A heartbeat of one of many attempts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttemptHeartbeat {
-    /// The attempt.
+    /// Id of the attempt whose lease is renewed.
     pub attempt_id: AttemptId,
-    /// Its lease.
+    /// The lease of the attempt, from its claim.
     pub lease: String,
-    /// How far you are.
+    /// Progress to show to people; left out: unchanged.
     #[serde(default)]
     pub progress: Option<Progress>,
-    /// Whatever the next attempt needs to go on.
+    /// Anything the next attempt needs to continue from here, any JSON; at most 256 KiB. Replaces
+    /// the previous checkpoint; left out: unchanged.
     #[serde(default)]
     pub checkpoint: Option<Value>,
-    /// What was used.
+    /// Spend since the last report.
     #[serde(default)]
     pub spend: SpendReport,
 }
 
-/// What to do next.
+/// The renewed lease and the directive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HeartbeatAnswer {
-    /// `continue`; `wrap_up`: the hard deadline is near, or what was set aside for you is used and
-    /// no more is to be had; `pause`: send a checkpoint and release, because an operator paused the
-    /// agent or froze the work; `stop`: stop at once and
-    /// release, because the task is cancelled or a limit above it is used up.
+    /// `continue`; `wrap_up`: the hard deadline is near, or your reservation is used and the limit
+    /// has no more; `pause`: send a checkpoint and release, because an operator paused the agent or
+    /// froze the work; `stop`: stop at once and release, because the task is cancelled or a limit
+    /// above it is used up.
     pub directive: Directive,
-    /// How long you may stay silent from now on.
+    /// Milliseconds until the lease ends, unless a heartbeat renews it.
     #[schema(example = 60000)]
     pub lease_expires_in_ms: i64,
-    /// When the lease runs out.
+    /// End of the renewed lease.
     pub lease_expires_at: DateTime<Utc>,
-    /// No heartbeat moves the lease past this.
+    /// Latest possible end of the lease; no heartbeat moves it further.
     pub hard_deadline: DateTime<Utc>,
-    /// What the attempt has used by now, by unit; empty when this heartbeat reported nothing.
+    /// Total spend of the attempt so far, by unit; empty if this heartbeat reported nothing.
     pub attempt_spend: Amounts,
-    /// How the attempt stands with every limit above it, the nearest first; empty: nothing is
-    /// limited.
+    /// The attempt's standing with every limit above it, the nearest first; empty without limits.
     pub budget: Vec<BudgetStanding>,
-    /// The strongest freeze that the attempt is under; `null`: none.
+    /// The strongest freeze over the attempt; `null` without one.
     pub freeze: Option<HeartbeatFreeze>,
-    /// What you are to think about before you go on, mostly nothing. What a rule says is told once; that
-    /// your steps repeat is told with every step that does.
+    /// Hints to consider before the next step, usually none. A hint of a rule is given once; one
+    /// about a loop with every step that continues it.
     pub nudges: Vec<Nudge>,
 }
 
 /// A hint to the holder of an attempt, from an intervention rule or from loop detection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Nudge {
-    /// What to think about.
+    /// The hint, in plain language.
     #[schema(example = "your last 4 steps were the same, with the same result")]
     pub text: String,
-    /// The rule that says it: `GET /v1/rules/{rule_id}`; `null`: no rule, your steps repeat.
+    /// The rule that gave the hint: `GET /v1/rules/{rule_id}`; `null`: it came from loop detection.
     pub rule_id: Option<RuleId>,
-    /// How your steps repeat; `null`: this is about something else.
+    /// The loop that your steps form; `null`: the hint came from a rule.
     pub r#loop: Option<Loop>,
 }
 
-/// How one of many heartbeats went: `answer` or `problem`.
+/// Outcome of one of many heartbeats: `answer` or `problem`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HeartbeatOutcome {
-    /// The attempt.
+    /// Id of the attempt, as in the request.
     pub attempt_id: AttemptId,
-    /// What to do next.
+    /// The renewed lease and the directive; `null` if the heartbeat was refused.
     pub answer: Option<HeartbeatAnswer>,
-    /// Why the heartbeat was refused: `lease_lost` means stop this work.
+    /// Why the heartbeat was refused; `null` if it was accepted. `lease_lost` means stop this work.
     pub problem: Option<HeartbeatProblem>,
 }
 
-/// Why one of many heartbeats was refused.
+/// Refusal of one of many heartbeats.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HeartbeatProblem {
-    /// For programs; see `/problems/{code}`.
+    /// Code for programs; see `/problems/{code}`.
     pub code: Code,
-    /// For people.
+    /// Explanation of the refusal, for people.
     pub detail: String,
     /// Whether the same heartbeat may succeed later.
     pub retryable: bool,
 }
 
-/// How each heartbeat went, in the order of the request.
+/// Outcomes of many heartbeats.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HeartbeatsAnswer {
-    /// One for each heartbeat.
+    /// One outcome for each heartbeat, in the order of the request.
     pub outcomes: Vec<HeartbeatOutcome>,
 }
 

@@ -26,7 +26,7 @@ pub(in crate::app) struct HeartbeatCommand {
     pub spend: SpendReport,
 }
 
-/// Heartbeats that share batches.
+/// Group of heartbeats that share batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::app) struct Lane {
     pub workspace: WorkspaceId,

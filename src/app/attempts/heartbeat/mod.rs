@@ -1,10 +1,9 @@
-//! Heartbeats: keeping a lease, saying how far one is, and hearing what to do.
+//! Heartbeats: lease renewal, progress, and the directive to the agent.
 //!
 //! A heartbeat moves the lease (never earlier, never past the hard deadline), stores progress,
-//! checkpoint and spend, and answers with a directive. It takes no lock but the attempt's and
-//! writes no event, so thousands of running attempts cost little ([`batch`]). An
-//! attempt whose lease ran out but which the sweeper has not ended is still alive: safety rests on
-//! the fence, not on clocks.
+//! checkpoint and spend, and answers with a directive. It locks only the attempt, and without a report
+//! it writes no event, so thousands of running attempts cost little. An attempt whose lease has ended
+//! is still alive until the sweep ends it: safety rests on the fence, not on clocks.
 
 pub mod answer;
 pub mod command;
@@ -32,7 +31,7 @@ use answer::{
 use command::HeartbeatCommand;
 
 impl App {
-    /// Keeps the lease of an attempt.
+    /// Renews the lease of an attempt.
     ///
     /// # Errors
     /// `not_found`, `not_your_attempt`, `lease_lost`, `invalid`; nothing is stored then.
@@ -50,10 +49,10 @@ impl App {
         self.heartbeats.submit(self, command(caller, beat)).await
     }
 
-    /// Keeps the leases of many attempts. Each is judged alone.
+    /// Renews the leases of many attempts; each outcome is independent.
     ///
     /// # Errors
-    /// `invalid`; then none was stored.
+    /// `invalid`; none is stored then.
     pub async fn heartbeat_many(
         &self,
         caller: &HolderCaller,

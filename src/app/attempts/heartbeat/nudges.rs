@@ -1,13 +1,13 @@
-//! What agents are told to think about: by rules, and because their steps repeat.
+//! Nudges in heartbeat answers: from rules, and from loop detection.
 //!
-//! A heartbeat's answer carries it. The nudge of a rule waits in the database until the next heartbeat of
-//! the task's attempt, and is delivered once, in the transaction that notes the delivery. The statement
-//! that renews leases also sees waiting nudges, so heartbeats without one cost no more.
+//! The nudge of a rule waits in the database until the next heartbeat of the task's attempt. It is
+//! delivered once, in the transaction that records the delivery. The statement that renews leases
+//! also sees waiting nudges, so heartbeats without one cost no more.
 //!
-//! That steps repeat is found in the answer of that statement too. It is told with every step that goes
-//! on repeating, and noted once per pattern: a note is a small unit of work of its own, after the beats
-//! are stored, which judges again what is stored by then. When the process dies between the two, the next
-//! step finds the loop and notes it.
+//! Loops are also found in the answer of that statement. The nudge is repeated with every step that
+//! continues the loop; the loop is recorded once per pattern. Recording is a separate small unit of
+//! work, after the heartbeats are stored, and judges again under a lock. If the process dies in
+//! between, the next step records the loop.
 
 use std::collections::HashMap;
 
@@ -30,11 +30,11 @@ use crate::{
     },
 };
 
-/// What rules have to say to the attempts of a batch.
+/// Nudges of rules for the attempts of a batch.
 #[derive(Debug, Default)]
 pub(in crate::app) struct Nudges(HashMap<AttemptId, Vec<DeliveredNudge>>);
 
-/// Hands over what waits for attempts that were heard of.
+/// Delivers waiting nudges to renewed attempts.
 pub(in crate::app) async fn of(tx: &mut Tx, heard: &HashMap<AttemptId, Heard>) -> Result<Nudges> {
     let waiting = heard.values().filter(|heard| heard.nudges);
     let place = |heard: &Heard| (heard.attempt.attempt_id, heard.attempt.task_id);
@@ -46,7 +46,8 @@ pub(in crate::app) async fn of(tx: &mut Tx, heard: &HashMap<AttemptId, Heard>) -
 }
 
 impl Nudges {
-    /// What this beat is answered with. Of several beats of an attempt the first is told what rules say.
+    /// Nudges for the answer to this heartbeat. Of several heartbeats of an attempt the first gets
+    /// the nudges of rules.
     pub(in crate::app) fn take(&mut self, heard: &Heard, command: &HeartbeatCommand) -> Vec<Nudge> {
         let told = self.0.remove(&heard.attempt.attempt_id).unwrap_or_default();
         let mut nudges: Vec<Nudge> = told
@@ -69,8 +70,8 @@ impl Nudges {
 }
 
 impl App {
-    /// Notes loops that attempts have come into or out of. The beats are stored by then: that their
-    /// loops cannot be noted does not make them fail, and the next step does it.
+    /// Records loops that attempts have entered or left. The heartbeats are already stored, so a
+    /// failure is only logged: the next step records the loop.
     pub(in crate::app) async fn note_loops(
         &self,
         workspace: WorkspaceId,
@@ -101,8 +102,8 @@ impl App {
     }
 }
 
-/// Whether what is noted is what the steps are in. A pattern that holds besides the one that is told is
-/// not noted, but one that is noted stays so while it holds.
+/// Whether the recorded patterns match the steps. A second concurrent pattern is not recorded; a
+/// recorded pattern stays so while it lasts.
 fn is_noted(steps: &Steps) -> bool {
     let Steps { window, loops } = steps;
     let found = window.loops();
@@ -110,7 +111,7 @@ fn is_noted(steps: &Steps) -> bool {
     first && loops.iter().all(|noted| found.iter().any(|found| found.pattern == *noted))
 }
 
-/// Notes the loops of an attempt that runs and whose row is held.
+/// Records the loops of a running attempt. The caller holds its lock.
 async fn note(unit: &mut Unit, attempt: &AttemptFacts, steps: &Steps) -> Result<()> {
     let AttemptFacts { attempt_id, task_id, goal_id, holder, .. } = *attempt;
     let found = steps.window.loops();

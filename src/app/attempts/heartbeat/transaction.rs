@@ -1,13 +1,13 @@
 //! Batches of heartbeats.
 //!
-//! A heartbeat is a compare-and-set: the lease moves on if the attempt runs and is its agent's, under
-//! the lease that was shown. A whole batch is one statement ([`store::attempts::heartbeat::renew`]), and what it
-//! leaves out is read once more to say why. Heartbeats that report something (spend, progress, a
-//! checkpoint) have more to write, and are recorded; they are batches of their own, each a unit of work,
-//! so that the others never wait for them.
+//! A heartbeat is a compare-and-set: the lease moves if the attempt is running and its holder and
+//! lease match. A whole batch is one statement ([`store::attempts::heartbeat::renew`]). The
+//! attempts it did not renew are read once more to find the reasons. Heartbeats with a report
+//! (spend, progress, checkpoint) write more and are journaled. They form batches of their own, each
+//! a unit of work, so that plain heartbeats never wait for them.
 //!
-//! What freezes an attempt is read a moment after that, and only where anything is frozen. A beat is not
-//! held up while a freeze is set: it comes before, or finds that its attempt was stopped.
+//! Freezes are read after the renewal, and only if any are in force. A heartbeat never waits for a
+//! freeze being set: it either comes before it, or finds its attempt stopped.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -46,12 +46,12 @@ use crate::{
     },
 };
 
-/// Of two batches of a workspace. An agent that beats every ten seconds does not mind when the answer
-/// takes a fortieth of one, and five thousand of them are a few dozen batches a second then and not
-/// hundreds.
+/// Least time between two batches of a workspace. Agents send heartbeats seconds apart, so this
+/// delay does not matter to them, and five thousand agents cause a few dozen batches a second
+/// instead of hundreds.
 const APART: Duration = Duration::from_millis(25);
 
-/// The limits of batches of heartbeats.
+/// Limits of heartbeat batches.
 pub(in crate::app) fn in_no_hurry(limits: Limits) -> Limits {
     Limits { apart: APART, ..limits }
 }
@@ -66,8 +66,7 @@ impl Batched for HeartbeatCommand {
         Lane { workspace: self.workspace, reports: self.reports() }
     }
 
-    /// Renewing leases once more does no harm, so it does not matter that this is not taken back when
-    /// what follows fails.
+    /// A failure after the renewal does not undo it: renewing a lease again is harmless.
     async fn run(app: App, lane: Lane, batch: Vec<Self>) -> Result<Vec<Result<HeartbeatAnswer>>> {
         let Lane { workspace, reports } = lane;
         if reports {
@@ -97,14 +96,14 @@ impl Batched for HeartbeatCommand {
 }
 
 impl HeartbeatCommand {
-    /// Whether it says more than that its agent is alive.
+    /// Whether it carries a report besides the renewal.
     fn reports(&self) -> bool {
         let shown = self.progress.is_some() || self.checkpoint.is_some();
         shown || !self.steps.is_empty() || !self.spend.is_empty()
     }
 
-    /// The row of a report: the percentage, whether it has steps or a checkpoint, and the spend of the
-    /// attempt so far if it reports spend.
+    /// Journal row of a report: percentage, presence of steps and of a checkpoint, and the
+    /// attempt's total spend if it reports spend.
     fn row(&self, attempt: &AttemptFacts, spent: Option<&Amounts>) -> NewRow {
         let spent = spent.filter(|_| !self.spend.is_empty());
         let percent = self.progress.as_ref().map(|progress| &progress["percent"]);
@@ -148,7 +147,7 @@ async fn report(
     Ok(answers.collect())
 }
 
-/// Renews what can be renewed. `now` is the database's time unless it is given.
+/// Renews the leases of a batch. `now`: `None` takes the database's time.
 async fn renew(
     tx: &mut SystemTx,
     workspace: WorkspaceId,
@@ -159,7 +158,7 @@ async fn renew(
     Ok(heard.into_iter().map(|heard| (heard.attempt.attempt_id, heard)).collect())
 }
 
-/// Notes when agents were last heard of, unless a recent note says so.
+/// Records when agents were last seen, unless a recent record exists.
 async fn note_presence(tx: &mut Tx, heard: &HashMap<AttemptId, Heard>) -> Result<()> {
     let due = |heard: &&Heard| agent::must_record_contact(heard.agent_seen_at, heard.now);
     let agents: Vec<AgentId> =
@@ -170,7 +169,7 @@ async fn note_presence(tx: &mut Tx, heard: &HashMap<AttemptId, Heard>) -> Result
     Ok(store::attempts::claim::touch_presence(tx, &agents).await?)
 }
 
-/// Two of one attempt are one: the later word wins.
+/// Merges heartbeats of the same attempt; later values win.
 fn heartbeats(batch: &[HeartbeatCommand]) -> Vec<Beat> {
     let mut beats: BTreeMap<_, Beat> = BTreeMap::new();
     for command in batch {
@@ -192,14 +191,14 @@ fn heartbeats(batch: &[HeartbeatCommand]) -> Vec<Beat> {
     beats.into_values().collect()
 }
 
-/// What was renewed for this command, and not for another's that named the same attempt.
+/// The renewal for this command, not for another holder's command on the same attempt.
 fn find<'a>(heard: &'a HashMap<AttemptId, Heard>, command: &HeartbeatCommand) -> Option<&'a Heard> {
     let heard = heard.get(&command.attempt)?;
     task::fence(&heard.attempt, command.holder, &command.lease_sha256).ok()?;
     Some(heard)
 }
 
-/// The attempts of commands for which nothing was renewed, as they are now.
+/// Current facts of attempts that were not renewed.
 async fn missed(
     tx: &mut Tx,
     batch: &[HeartbeatCommand],
@@ -214,7 +213,7 @@ async fn missed(
     Ok(facts.into_iter().map(|attempt| (attempt.attempt_id, attempt)).collect())
 }
 
-/// Why nothing was renewed for a command.
+/// Why an attempt was not renewed.
 fn why(missed: &HashMap<AttemptId, AttemptFacts>, command: &HeartbeatCommand) -> Error {
     let Some(attempt) = missed.get(&command.attempt) else {
         return Refusal::not_found("attempt").into();
@@ -225,7 +224,7 @@ fn why(missed: &HashMap<AttemptId, AttemptFacts>, command: &HeartbeatCommand) ->
     }
 }
 
-/// The strongest freeze over each attempt that was heard of.
+/// The strongest freeze over each renewed attempt.
 async fn frozen(
     tx: &mut Tx,
     heard: &HashMap<AttemptId, Heard>,

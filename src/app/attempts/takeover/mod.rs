@@ -1,25 +1,24 @@
-//! Takeover and reassign: an operator takes a task from who has it.
+//! Reassignment and takeover: an operator takes a task from its holder.
 //!
-//! The attempt that runs ends in the same transaction, so from the answer on its holder writes
-//! nothing: everything but late spend is `lease_lost`. It is `released`: no try is lost, and what it
-//! had set aside goes back. The next attempt has the next number, and is told everything that an
-//! attempt is told: the checkpoint, what came before, decisions.
+//! The running attempt ends in the same transaction. From then on its holder can write only late
+//! spend; everything else is refused with `lease_lost`. The attempt is `released`: it does not
+//! count, and its reservation is returned. The next attempt has the next number and gets everything
+//! a claim hands over: checkpoint, earlier attempts, decisions.
 //!
-//! *Reassigned*, the task is offered again at once: to one agent that is named, or to all but the one
-//! that had it. That is remembered on the task until its next attempt starts, also while the task
-//! waits for something; then it is used up, so a second failure is anybody's again. It falls away when
-//! the agent is retired. An agent that is busy, paused or frozen keeps it all the same: an operator who
-//! does not want to wait reassigns once more. So it is, too, when an operator takes a capability from
-//! it that the task requires.
+//! **Reassignment.** The task is offered again at once, either to one named agent or to all agents
+//! except the last holder. The assignment is stored on the task until its next attempt starts, also
+//! while the task waits; later retries are open to every agent again. Retiring the named agent
+//! removes it. An agent that is busy, paused, frozen or has lost a required capability keeps the
+//! assignment: an operator who does not want to wait reassigns again.
 //!
-//! *Taken over*, the task has a new attempt at once that is a person's, and the answer is its claim.
-//! The person completes, fails or releases it by the same routes as an agent, under the lease. The
-//! holder is the key that took the task over: nobody else's key may write to it, nor may that key
-//! write to anybody else's. A lease of a person is long, and the limit of an attempt that the task has
-//! for agents does not hold for it; when it runs out, the attempt is lost like any other. What a person
-//! uses is charged to the task, its goal, project and workspace, and to no agent.
+//! **Takeover.** A new attempt starts at once, and the answer is its claim. Its holder is the
+//! operator's key: no other key may write to the attempt, and this key may write to no other
+//! holder's attempt. The person completes, fails or releases it by the same routes as an agent,
+//! under its lease. The lease is long, and the task's limit on the length of an attempt does not
+//! apply; a lease that ends loses the attempt like any other. Its spend is charged to the task,
+//! goal, project and workspace, but to no agent.
 //!
-//! Under a freeze a task may be reassigned, which begins nothing, but not taken over.
+//! Under a freeze a task can be reassigned, because that starts nothing, but not taken over.
 
 pub mod views;
 
@@ -67,7 +66,7 @@ use crate::{
 pub use views::{ReassignRequest, TakeoverRequest};
 
 impl App {
-    /// Gives a task to another agent, or to anybody but the one that has it.
+    /// Reassigns a task to one agent, or to every agent except its holder.
     ///
     /// # Errors
     /// `not_found`, `invalid`, `task_ended`, `goal_ended`, `wrong_state`, `precondition_failed`.
@@ -87,7 +86,7 @@ impl App {
         Ok(task)
     }
 
-    /// Takes a task over: its next attempt is the caller's.
+    /// Takes a task over: starts its next attempt, held by the caller.
     ///
     /// # Errors
     /// `not_found`, `invalid`, `task_ended`, `goal_ended`, `wrong_state`, `frozen`,
@@ -116,7 +115,8 @@ impl App {
     }
 }
 
-/// Locks a task and its goal, which must be active; `seen` is the attempt that must have it.
+/// Locks a task and its goal, which must be active. `seen`: the attempt that must be the current
+/// one.
 async fn hold(unit: &mut Unit, task: TaskId, seen: Option<AttemptId>) -> Result<TaskFacts> {
     let goal = store::tasks::goal_of(unit.tx(), task).await?;
     let goal = lock_goal(unit, goal.ok_or_else(|| Refusal::not_found("task"))?).await?;
@@ -132,8 +132,8 @@ async fn hold(unit: &mut Unit, task: TaskId, seen: Option<AttemptId>) -> Result<
     Ok(facts)
 }
 
-/// Gives a task to `to` and to nobody else, or to anybody but the agent that has it. The rows of the
-/// task and its goal are held, and no attempt's.
+/// Reassigns a task to `to`, or to every agent except its holder. The caller holds the locks of the
+/// task and its goal, and no lock of an attempt.
 ///
 /// # Errors
 /// `task_ended`, `wrong_state`; `invalid` at `/agent_id` for an agent that cannot do the task.
@@ -155,8 +155,8 @@ pub(in crate::app) async fn reassign_in(
     keep(unit, (id, goal), takeover::keeping(to, from), ended, reason).await
 }
 
-/// Keeps a task for `to`, or from `from` whose result was rejected, when it is sent back. The rows of
-/// the task and its goal are held.
+/// Assigns a returned task to `to`, or to every agent except `from`, the author of its rejected
+/// result. The caller holds the locks of the task and its goal.
 ///
 /// # Errors
 /// `invalid` at `/choice/agent_id` for an agent that cannot do the task.
@@ -172,8 +172,8 @@ pub(in crate::app) async fn keep_from(
     keep(unit, (task.task_id, task.goal_id), keeping, None, reason).await
 }
 
-/// Keeps a task without a live attempt from its last holder. The row of the task is locked, and none of
-/// an attempt.
+/// Bars the last holder of a task without a live attempt. The caller holds the lock of the task,
+/// and no lock of an attempt.
 pub(in crate::app) async fn bar_last(
     unit: &mut Unit,
     task: &TaskFacts,
@@ -184,7 +184,7 @@ pub(in crate::app) async fn bar_last(
     keep_from(unit, task, None, find(&attempts, attempt)?.holder, reason).await
 }
 
-/// Says for whom the next attempt of a task is kept; its row is held.
+/// Stores the assignment of the next attempt. The caller holds the lock of the task.
 async fn keep(
     unit: &mut Unit,
     (task, goal): (TaskId, GoalId),
@@ -201,8 +201,8 @@ async fn keep(
     Ok(())
 }
 
-/// An agent is retired: what was kept for it is anybody's. Nothing else happens in the workspace
-/// meanwhile.
+/// Removes all assignments to an agent that is being retired. No other unit of work runs in the
+/// workspace meanwhile.
 pub(in crate::app) async fn keep_no_more(unit: &mut Unit, agent: AgentId) -> Result<()> {
     let free = store::attempts::takeover::drop_kept_for(unit.tx(), agent).await?;
     for (task, goal) in free {
@@ -212,7 +212,7 @@ pub(in crate::app) async fn keep_no_more(unit: &mut Unit, agent: AgentId) -> Res
     Ok(())
 }
 
-/// Nobody else retires it meanwhile: who does that is alone.
+/// The agent cannot be retired meanwhile: retirement locks the workspace.
 async fn check_able(unit: &mut Unit, task: TaskId, agent: Option<AgentId>, at: &str) -> Result<()> {
     let Some(agent) = agent else { return Ok(()) };
     let refuse = |detail: String| Err(Refusal::invalid_at(at, detail).into());
@@ -228,7 +228,7 @@ async fn check_able(unit: &mut Unit, task: TaskId, agent: Option<AgentId>, at: &
     }
 }
 
-/// Ends the attempt that runs: the task is ready after that. Returns the attempt as it was.
+/// Ends the running attempt; the task is ready afterwards. Returns the attempt as it was.
 async fn revoke(unit: &mut Unit, task: TaskFacts, how: &str, reason: &str) -> Result<AttemptFacts> {
     let now = unit.now();
     let id = task.current_attempt;
@@ -285,7 +285,7 @@ async fn refuse_frozen(unit: &mut Unit, task: TaskId) -> Result<()> {
     }
 }
 
-/// Starts the attempt of a person at a task that is ready, if it can be paid for.
+/// Starts an operator's attempt at a ready task, if budgets cover it.
 async fn start(
     unit: &mut Unit,
     task: TaskId,

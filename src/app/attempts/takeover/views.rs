@@ -1,4 +1,4 @@
-//! What an operator says who takes a task from somebody.
+//! Requests for a reassignment and a takeover.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,33 +9,33 @@ use crate::domain::{
     settings,
 };
 
-/// A task is to be given to somebody else.
+/// A request to give a task to another agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReassignRequest {
-    /// The agent that is given the task next, and no other. Left out: anybody but the agent that has
-    /// it now; when nobody has it, anybody at all, which takes back an earlier reassignment.
+    /// The only agent that may take the next attempt. Left out: every agent except the current
+    /// holder; without a holder every agent, which undoes an earlier reassignment.
     pub agent_id: Option<AgentId>,
     /// The reason, for people and for the next holder of the task. At most 16 KiB.
     #[schema(example = "it goes round in circles")]
     pub reason: String,
-    /// The attempt that you saw. When another one has the task by now, nothing happens
-    /// (`precondition_failed`).
+    /// The current attempt as you read it. If it is no longer current, nothing changes
+    /// (`precondition_failed`). Left out: no check.
     pub attempt_id: Option<AttemptId>,
 }
 
-/// A person takes a task.
+/// A request to work on a task as a person.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TakeoverRequest {
-    /// Why, for people. At most 16 KiB.
+    /// The reason, for people. At most 16 KiB.
     #[schema(example = "I do this one by hand")]
     pub reason: String,
-    /// How long you may stay silent, 1 second to 7 days; default: 8 hours. A heartbeat prolongs it.
+    /// Length of the lease, 1 second to 7 days; default: 8 hours. A heartbeat renews it.
     #[schema(minimum = 1, maximum = 604800, example = 86400)]
     pub lease_seconds: Option<u32>,
-    /// The attempt that you saw. When another one has the task by now, nothing happens
-    /// (`precondition_failed`).
+    /// The current attempt as you read it. If it is no longer current, nothing changes
+    /// (`precondition_failed`). Left out: no check.
     pub attempt_id: Option<AttemptId>,
 }
 
