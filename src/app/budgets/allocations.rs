@@ -1,11 +1,10 @@
-//! Allocated goals: a goal's whole limit, set aside from everything above it.
+//! Allocated goals: a goal reserves its whole limits from every limit above it.
 //!
 //! When the goal begins, each of its limits is reserved at the project and the workspace, as far as
-//! they limit the unit. From then on its attempts do not touch these limits: a busy project is no
-//! row over which its goals wait for each other. When the goal has ended and nothing of it runs any
-//! more, what it used is settled above and the rest given back; what it overran reaches the limits
-//! above only then, and is shown on the goal until then. Spend that is reported later settles in the
-//! same periods.
+//! they limit the unit. Its attempts then touch no limit above the goal, so goals of a busy project
+//! do not wait for each other's locks. When the goal has ended and has no running attempt, its
+//! spend is settled above and the rest is released. An overrun is shown on the goal, and reaches
+//! the limits above only then. Spend reported later settles in the same periods.
 
 use super::{
     resume,
@@ -30,7 +29,7 @@ use crate::{
     },
 };
 
-/// Sets a goal's limits aside above it, if its budget says so. The goal begins in this unit.
+/// Allocates the limits of a goal that begins in this unit, if its budget says so.
 ///
 /// # Errors
 /// `budget_exhausted`, naming every limit that is short.
@@ -69,7 +68,7 @@ pub(in crate::app) async fn open(unit: &mut Unit, goal: GoalId) -> Result<()> {
     Ok(store::budgets::allocations::insert(unit.tx(), goal, &rows).await?)
 }
 
-/// Locks the windows in which shares are set aside.
+/// Locks the windows of allocations.
 async fn lock(unit: &mut Unit, open: &[Allocation]) -> Result<(Ledger, Vec<WindowKey>)> {
     let ids: Vec<LimitId> = open.iter().map(|allocation| allocation.limit_id).collect();
     let limits = store::budgets::allocations::limits(unit.tx(), &ids).await?;
@@ -85,7 +84,7 @@ async fn lock(unit: &mut Unit, open: &[Allocation]) -> Result<(Ledger, Vec<Windo
     Ok((ledger, keys))
 }
 
-/// Sets more or less aside for a unit of an allocated goal whose limit changed.
+/// Resizes the allocation of a goal in a unit whose limit changed.
 ///
 /// # Errors
 /// `budget_exhausted`, naming every limit that is short.
@@ -111,7 +110,7 @@ pub(in crate::app) async fn resize(
     Ok(store::budgets::allocations::resize(unit.tx(), goal, name, amount).await?)
 }
 
-/// Settles what a goal used with the limits above it and gives the rest back, once it has ended and
+/// Settles the spend of a goal with the limits above it and releases the rest, if it has ended and
 /// has no running attempt.
 pub(in crate::app) async fn close(unit: &mut Unit, goal: GoalId) -> Result<()> {
     let open = store::budgets::allocations::open_of_ended(unit.tx(), goal).await?;

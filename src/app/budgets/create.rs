@@ -1,4 +1,4 @@
-//! Budgets that come with what they limit: with a goal, and with the tasks of a plan.
+//! Budgets created together with their node: with a goal, and with the tasks of a plan.
 
 use serde_json::json;
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Creates the budgets that new tasks come with; they were checked.
+/// Creates the checked budgets of new tasks.
 pub(in crate::app) async fn of_tasks(
     unit: &mut Unit,
     ids: &[TaskId],
@@ -30,7 +30,7 @@ pub(in crate::app) async fn of_tasks(
     make(unit, &budgets).await
 }
 
-/// Creates the budgets of nodes that this unit creates; they were checked.
+/// Creates the checked budgets of nodes that this unit creates.
 pub(in crate::app) async fn make(
     unit: &mut Unit,
     budgets: &[(BudgetNode, Uuid, &BudgetSpec)],

@@ -1,9 +1,9 @@
-//! Budgets: making them, changing their limits, and reading what they hold.
+//! Budgets: creating them, changing their limits, and reading their use.
 //!
-//! Only operators make and change budgets, but for the one that is posted with a goal. What changes
-//! limits holds the workspace alone for a moment, so a new limit begins with exact sums, and the
-//! tasks that a raise pays for are offered in its own transaction: there is no moment at which a
-//! limit is raised and something still waits for it.
+//! Only operators create and change budgets, except the budget posted with a goal. A change of
+//! limits locks the workspace alone for a moment: a new limit starts with exact sums, and tasks
+//! that fit into a raised limit are offered in the same transaction. So no task waits for a limit
+//! that already has room.
 
 pub mod allocations;
 pub(in crate::app) mod create;
@@ -43,10 +43,10 @@ pub use crate::store::budgets::read::BudgetFilter;
 pub use views::{Budget, BudgetChange, NewBudget};
 
 impl App {
-    /// Makes the budget of a node that has none.
+    /// Creates the budget of a node.
     ///
     /// # Errors
-    /// `invalid`, `not_found`; `already_exists` when the node has one.
+    /// `invalid`, `not_found`; `already_exists` if the node has one.
     pub async fn create_budget(
         &self,
         caller: &OperatorCaller,
@@ -75,8 +75,8 @@ impl App {
     /// Edits a budget. `version`: the version the caller read (`If-Match`); `None` skips the check.
     ///
     /// # Errors
-    /// `not_found`, `precondition_failed`, `invalid`; `budget_exhausted` when an allocated goal is to
-    /// set more aside than there is.
+    /// `not_found`, `precondition_failed`, `invalid`; `budget_exhausted` if a limit of an allocated
+    /// goal grows beyond the room above it.
     pub async fn update_budget(
         &self,
         caller: &OperatorCaller,
@@ -131,7 +131,7 @@ async fn read(unit: &mut Unit, budget: BudgetId) -> Result<Budget> {
     one(unit.tx(), filter).await
 }
 
-/// Makes the budget of a node; `spec` was checked.
+/// Creates the budget of a node from a checked `spec`.
 ///
 /// # Errors
 /// `already_exists`.
@@ -195,7 +195,7 @@ async fn set_limit(
     Ok(store::budgets::insert_limit(unit.tx(), &new, window).await?)
 }
 
-/// Changes a budget; the unit holds the workspace alone.
+/// Edits a budget. The unit holds the workspace alone.
 async fn edit(unit: &mut Unit, stored: &Budget, change: &BudgetChange) -> Result<()> {
     let before = store::budgets::read::limits(unit.tx(), stored.id).await?;
     let on_exhausted = change.on_exhausted.unwrap_or(stored.on_exhausted);
@@ -232,7 +232,7 @@ fn spec(row: &LimitRow) -> LimitSpec {
     LimitSpec { unit: row.unit.clone(), period: row.period, amount: row.amount }
 }
 
-/// Sets the limits of a budget to `limits`; returns those that are no more.
+/// Replaces the limits of a budget; returns the removed ones.
 async fn replace(
     unit: &mut Unit,
     budget: &Budget,
@@ -267,7 +267,7 @@ async fn replace(
     Ok(gone)
 }
 
-/// Offers what waited for limits that have more room now, or are no more.
+/// Offers tasks that waited for limits that were raised or removed.
 async fn resume(
     unit: &mut Unit,
     budget: &Budget,
@@ -288,10 +288,10 @@ async fn resume(
     resume::withdraw(unit, &asked).await
 }
 
-/// Raises one limit, as people have agreed to; the unit holds the workspace alone.
+/// Raises one limit by an approval. The unit holds the workspace alone.
 ///
 /// # Errors
-/// `budget_exhausted` when an allocated goal is to set more aside than there is.
+/// `budget_exhausted` if a limit of an allocated goal grows beyond the room above it.
 pub(super) async fn raise(
     unit: &mut Unit,
     limit: LimitId,

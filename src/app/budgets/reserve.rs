@@ -1,11 +1,12 @@
-//! Paying for claims: setting aside what an attempt may use, before it starts.
+//! Reservations for claims, made before the attempts start.
 //!
-//! In the transaction of a batch of claims the windows above all its tasks and agents are locked, in
-//! the one order in which everybody locks them; first they are only looked at, and what was decided
-//! is set aside at the end on condition that there is still room, so that they are held for a moment. Each task is paid for from every limit above it,
-//! in all units, or not at all. One that no agent could be paid for is parked: it is offered to
-//! nobody, says which limit is short, and leaves the place in the queue to what stands behind it. It
-//! comes back when that limit has room ([`super::resume`]).
+//! The transaction of a batch of claims reads the windows above all its tasks and agents without a
+//! lock, decides, and writes the reservations on condition that there is still room. So it locks
+//! windows only for a moment. If that fails, it runs again and locks the windows first, in the
+//! common order. A task is reserved for at every limit above it, in all units, or not at all. A
+//! task that no agent can be funded for is parked: it is not offered, names the limit that is
+//! short, and leaves its place in the queue to later tasks. It is offered again when that limit has
+//! room ([`super::resume`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -36,19 +37,19 @@ use crate::{
     },
 };
 
-/// What a task is expected to use.
+/// Expected spend of a task.
 #[derive(Debug, Default)]
 struct Expectation {
     estimates: Estimates,
     usual: BTreeMap<String, i64>,
 }
 
-/// The means of a batch of claims.
+/// Funds for a batch of claims: the windows above its tasks and agents.
 #[derive(Debug, Default)]
 pub(in crate::app) struct Funds {
     ledger: Ledger,
     by_node: HashMap<(BudgetNode, Uuid), Vec<WindowKey>>,
-    /// What budgets say of units of which nothing is known, by limit.
+    /// Reservations for units without an estimate, as budgets set them, by limit.
     policies: HashMap<WindowKey, BTreeMap<String, Range>>,
     above: HashMap<GoalId, Above>,
     expected: HashMap<TaskId, Expectation>,
@@ -57,20 +58,20 @@ pub(in crate::app) struct Funds {
     agent_short: bool,
 }
 
-/// What was not given for want of money, so that what stands behind it may be worth a look.
+/// Assignments refused by a budget; tasks further back in the queue may still fit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::app) enum Refused {
-    /// Everything could be paid for.
+    /// None.
     #[default]
     Nothing,
-    /// Only agents of this batch could not be paid for.
+    /// Only for budgets of agents in this batch.
     Agents,
-    /// Tasks could not be paid for by anybody, and are parked.
+    /// For budgets that no agent avoids; the tasks are parked.
     Tasks,
 }
 
 impl Funds {
-    /// Reads or locks what stands above tasks and agents; none: nothing is limited there.
+    /// Reads or locks the windows above tasks and agents; `None` without limits.
     pub(in crate::app) async fn open(
         unit: &mut Unit,
         ready: &[ReadyTask],
@@ -89,7 +90,7 @@ impl Funds {
         let now = unit.now();
         let (limits, mut rows) =
             store::budgets::survey::survey(unit.tx(), &nodes, now, now).await?;
-        // What every goal here has set its share aside of is not touched.
+        // Limits from which every goal here has an allocation are not touched.
         let limits: Vec<LiveLimit> =
             limits.into_iter().filter(|limit| is_touched(limit, &above)).collect();
         if limits.is_empty() {
@@ -127,8 +128,8 @@ impl Funds {
         Ok(())
     }
 
-    /// Sets aside what an attempt of `agent`, or of a person, at a task needs, from everything above
-    /// it.
+    /// Reserves the expected spend of an attempt at a task from every limit above it. `agent`:
+    /// `None` for a person.
     pub(in crate::app) fn fund(
         &mut self,
         unit: &Unit,
@@ -177,7 +178,7 @@ impl Funds {
             *least = window.amount.min(*least);
         }
         let asks = tightest.into_iter().map(|(name, tightest)| {
-            // The path goes from the task up: the first that says something is the nearest.
+            // The path runs from the task upwards: the first policy is the nearest.
             let says = |key| self.policies.get(key).and_then(|says| says.get(name));
             let policy = path.iter().find_map(says).copied();
             let usual = usual.get(name).copied();
@@ -186,12 +187,11 @@ impl Funds {
         asks.collect()
     }
 
-    /// What no agent could be paid for, with every limit that is short.
+    /// Tasks that no agent can be funded for, with every limit that is short.
     pub(in crate::app) fn short(&self) -> &BTreeMap<TaskId, Vec<Shortage>> {
         &self.short
     }
 
-    /// What was not given for want of money.
     pub(in crate::app) fn refused(&self) -> Refused {
         match (self.short.is_empty(), self.agent_short) {
             (false, _) => Refused::Tasks,
@@ -200,10 +200,10 @@ impl Funds {
         }
     }
 
-    /// Writes down what was set aside for the attempts that start.
+    /// Writes the reservations of the started attempts.
     ///
     /// # Errors
-    /// [`Error::Again`] when somebody else took meanwhile what a look had found.
+    /// [`Error::Again`] if an optimistic check lost a race; the caller retries with locks.
     pub(in crate::app) async fn write<'a>(
         self,
         unit: &mut Unit,
@@ -230,7 +230,7 @@ impl Funds {
     }
 }
 
-/// Whether the attempts of one of the goals touch a limit.
+/// Whether attempts of one of the goals touch a limit.
 fn is_touched(limit: &LiveLimit, above: &[Above]) -> bool {
     let below = |above: &&Above| match limit.node {
         BudgetNode::Task | BudgetNode::Goal | BudgetNode::Agent | BudgetNode::Workspace => true,

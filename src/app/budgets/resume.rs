@@ -1,10 +1,9 @@
-//! Offering tasks again that waited for a budget.
+//! Offering tasks that waited for a budget.
 //!
-//! When a limit has room again, because an attempt gave back what it did not use, because people
-//! raised it, or because a new period began, the tasks that waited for it are offered again in their
-//! old order, as many as there is room for. A claim then judges each of them anew. Tasks that
-//! somebody holds are left to the next look of the supervisor, so nobody waits for them under the
-//! locks of windows.
+//! A limit gets room when an attempt returns unused reservations, when it is raised, and when a new
+//! period begins. Waiting tasks are then offered in their old claim order, as many as fit; a claim
+//! judges each again. Tasks locked by others are left to the supervisor's next run, so no
+//! transaction waits for them while it holds locks on windows.
 
 use crate::{
     app::{Result, Unit, approvals::ask},
@@ -16,14 +15,14 @@ use crate::{
     store::{self, budgets::waits::Waiting, tasks::moves::TaskMove},
 };
 
-/// How many tasks of a limit one unit of work offers beside other work; the supervisor's next look
+/// Most tasks per limit that one unit of work offers beside other work; the supervisor's next run
 /// offers more.
 pub(in crate::app) const FEW: i64 = 100;
-/// How many it offers when that is what it is for.
+/// Most tasks per limit in a unit of work that does nothing else.
 pub(in crate::app) const MANY: i64 = 5_000;
 
-/// Offers what waits for limits, as far as their room goes and at most `most` for each; returns how
-/// many tasks.
+/// Offers tasks that wait for limits, as far as the room goes, at most `most` per limit. Returns
+/// their number.
 pub(in crate::app) async fn offer(
     unit: &mut Unit,
     rooms: &[(LimitId, i64)],
@@ -34,7 +33,7 @@ pub(in crate::app) async fn offer(
     if open.is_empty() {
         return Ok(0);
     }
-    // Most of the time nothing waits, and one look for all limits says so.
+    // Usually no task waits, and one query for all limits shows it.
     let limits: Vec<LimitId> = open.iter().map(|(limit, _)| *limit).collect();
     let awaited = store::budgets::waits::awaited(unit.tx(), &limits).await?;
     open.retain(|(limit, _)| awaited.contains(limit));

@@ -1,10 +1,10 @@
-//! Settling: what attempts used is moved from what was set aside for them to what is used.
+//! Settlement: reported spend is moved from an attempt's reservation to the settled total.
 //!
-//! Under the locks of the windows above the attempts, in the transaction that stores the spend or
-//! ends the attempt. What no reservation covers is taken from the room that is left, the rest is
-//! booked as overrun and told as an incident. An attempt that has ended gives the rest back, and counts in the units that the service
-//! measures. What was used in an attempt belongs to the period in which it was started, however late
-//! it is reported.
+//! Runs in the transaction that stores the spend or ends the attempt. Spend that exceeds the
+//! reservation is taken from the room left; the rest is booked as overrun and reported as an
+//! incident. An attempt that ends returns its remaining reservation, and is counted in the units
+//! that the service measures. All spend of an attempt belongs to the period in which it started,
+//! however late it is reported.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -37,36 +37,36 @@ use crate::{
     },
 };
 
-/// A stored line of spend.
+/// A stored spend line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::app) struct Booking {
     pub attempt: AttemptId,
-    /// The key of its entry.
+    /// Key of its spend entry.
     pub key: String,
     pub unit: String,
     pub amount: i64,
-    /// Millionths beside the amount.
+    /// Millionths of a unit beyond `amount`.
     pub fraction: i64,
 }
 
-/// The accounts of attempts: locked windows, and what each attempt has set aside.
+/// Accounts of attempts: the windows above them, and their reservations.
 #[derive(Debug, Default)]
 pub(in crate::app) struct Accounts {
     pub ledger: Ledger,
     pub paths: HashMap<AttemptId, Vec<WindowKey>>,
     limits: BTreeMap<LimitId, LiveLimit>,
     overruns: Vec<(AttemptId, Overrun)>,
-    /// Whether something was used that no reservation covers: then what windows hold matters.
+    /// Whether any spend exceeded its reservation: only then does the state of the windows matter.
     uncovered: bool,
     pub reservations: BTreeMap<(AttemptId, String), Row>,
-    /// Which of them have a row.
+    /// Reservations that already have a row.
     stored: BTreeSet<(AttemptId, String)>,
     places: HashMap<AttemptId, ChargedAt>,
     touched: BTreeSet<(AttemptId, String)>,
 }
 
 impl Accounts {
-    /// Reads or locks what stands above attempts whose rows are held; none: nothing was ever limited.
+    /// Reads or locks the windows above locked attempts; `None` if nothing was ever limited.
     pub(in crate::app) async fn open(
         unit: &mut Unit,
         attempts: &[AttemptId],
@@ -102,7 +102,7 @@ impl Accounts {
         Ok(Some(accounts))
     }
 
-    /// Whether the attempt still has something set aside, or may have.
+    /// Whether the attempt's reservation in a unit is not closed.
     fn is_open(&self, attempt: AttemptId, unit: &str) -> bool {
         let row = self.reservations.get(&(attempt, unit.to_owned()));
         row.is_none_or(|row| row.closed_at.is_none())
@@ -113,7 +113,7 @@ impl Accounts {
         path.filter_map(|key| self.ledger.window(key)).any(|window| window.unit == unit)
     }
 
-    /// Works on what an attempt has set aside in a unit.
+    /// Changes the reservation of an attempt in one unit.
     pub(in crate::app) fn with<T>(
         &mut self,
         attempt: AttemptId,
@@ -142,7 +142,7 @@ impl Accounts {
             return;
         }
         if *amount < 0 {
-            // A correction: it was never set aside.
+            // A correction: no reservation covers it.
             for key in self.paths.get(attempt).into_iter().flatten() {
                 if self.ledger.window(key).is_some_and(|window| window.unit == *name) {
                     self.ledger.take(key, *amount, *fraction);
@@ -160,8 +160,8 @@ impl Accounts {
         self.overruns.extend(overruns.into_iter().map(|overrun| (*attempt, overrun)));
     }
 
-    /// Counts an attempt that has ended in the units that the service measures, and gives back what
-    /// it has set aside.
+    /// Counts an ended attempt in the units that the service measures, and releases its
+    /// reservations.
     fn close(&mut self, unit: &Unit, attempt_id: AttemptId) {
         let Some(place) = self.places.get(&attempt_id) else { return };
         let (started_at, ended_at) = (place.started_at, place.ended_at.unwrap_or(unit.now()));
@@ -197,8 +197,8 @@ impl Accounts {
         }
     }
 
-    /// Writes everything back, tells what was overrun and what passed a threshold, and offers what
-    /// fits into the room that was made.
+    /// Writes all changes, reports overruns and passed thresholds, and offers tasks that fit into
+    /// the new room.
     ///
     /// # Errors
     /// [`Error::Again`] if a window has lost its room for a reservation.
@@ -254,7 +254,7 @@ fn record_event(unit: &mut Unit, key: WindowKey, window: &WindowState, percents:
     }
 }
 
-/// Settles lines of spend that were just stored, and closes attempts that end in this unit.
+/// Settles spend lines that were just stored, and closes attempts that end in this unit.
 pub(in crate::app) async fn settle(
     unit: &mut Unit,
     bookings: &[Booking],
@@ -267,8 +267,8 @@ pub(in crate::app) async fn settle(
     }
     let attempts: Vec<AttemptId> = attempts.into_iter().collect();
     let mut settled = None;
-    // What reservations cover moves windows in the same way whatever they hold. Only when something
-    // is not covered it matters, and the windows are held while it is decided.
+    // Spend within reservations changes windows in the same way whatever their state. Only spend
+    // beyond them depends on it; then the windows are locked first.
     for lock_mode in [LockMode::Optimistic, LockMode::Locked] {
         let opened = Accounts::open(unit, &attempts, lock_mode).await?;
         let Some(accounts) = opened else { return Ok(()) };
@@ -286,10 +286,10 @@ pub(in crate::app) async fn settle(
     accounts.write(unit).await
 }
 
-/// The costs that were authorised and are reported now: attempt, key and unit.
+/// Authorized costs that are now reported: attempt, key and unit.
 type UsedUp = Vec<(AttemptId, String, String)>;
 
-/// Books everything in the accounts; nothing is written.
+/// Books everything in the accounts; writes nothing.
 async fn work(
     unit: &mut Unit,
     mut accounts: Accounts,
@@ -310,7 +310,7 @@ async fn work(
     Ok((accounts, used_up))
 }
 
-/// What is kept for the costs that are reported now, by attempt, key and unit.
+/// Authorized amounts of the costs that are now reported, by attempt, key and unit.
 async fn authorized(
     unit: &mut Unit,
     accounts: &Accounts,
@@ -348,8 +348,8 @@ fn lineage(unit: &Unit, place: &ChargedAt) -> Lineage {
     }
 }
 
-/// From when to when windows may be touched: those in which attempts were started, and those in which
-/// goals have set their share aside.
+/// Time range of the windows to touch: where the attempts started, and where their goals have
+/// allocations.
 fn span(places: &[ChargedAt]) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     let started = places.iter().map(|place| place.started_at);
     let beginnings =
@@ -357,7 +357,7 @@ fn span(places: &[ChargedAt]) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     Some((started.clone().chain(beginnings).min()?, started.max()?))
 }
 
-/// The windows to be locked. What no attempt here touches is not.
+/// Windows to lock; those that no attempt here touches are left out.
 fn wanted(limits: &[LiveLimit], places: &[ChargedAt]) -> Vec<Wanted> {
     let Some((from, to)) = span(places) else { return Vec::new() };
     let touched = limits.iter().filter(|limit| {
@@ -366,7 +366,7 @@ fn wanted(limits: &[LiveLimit], places: &[ChargedAt]) -> Vec<Wanted> {
     touched.map(|limit| Wanted { limit: limit.limit_id, from, to }).collect()
 }
 
-/// What the goal of an attempt has set aside of a limit.
+/// Allocation of an attempt's goal from a limit.
 fn share(place: &ChargedAt, limit: LimitId) -> Option<&Share> {
     place.shares.iter().find(|share| share.limit_id == limit)
 }

@@ -1,11 +1,10 @@
-//! Tasks that no budget can pay for: parked, with the reason, and people asked once.
+//! Tasks that no budget can fund: parked with the reason, with one approval per limit.
 //!
-//! A task is parked by the claim that could not pay for it. It keeps its place in the order of
-//! claims, no deadline runs, and any move ends its wait. When giving back everything that is set
-//! aside would not be enough, the limit is exhausted: with `park_and_ask` people are asked to raise
-//! it, once for each version of the limit and period, whatever the number of tasks that wait. A limit
-//! may become exhausted while tasks wait for it already; then the supervisor asks
-//! ([`crate::app::duties::budgets`]).
+//! The claim that could not fund a task parks it. The task keeps its place in claim order, its
+//! deadlines are suspended, and any move ends its wait. If releasing every open reservation would
+//! not make enough room, the limit is exhausted. With `park_and_ask` one approval then asks to
+//! raise it, once per version of the limit and period, however many tasks wait. If a limit becomes
+//! exhausted while tasks already wait for it, the duty `fund` requests the approval.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -24,7 +23,7 @@ use crate::{
     store::{self, approvals::NewApproval, attempts::claim::ReadyTask, tasks::moves::TaskMove},
 };
 
-/// Parks tasks whose rows are held; the windows of what is short are held too.
+/// Parks tasks. The caller holds the locks of the tasks and of the windows that are short.
 pub(in crate::app) async fn park(
     unit: &mut Unit,
     ready: &[ReadyTask],
@@ -57,7 +56,7 @@ pub(in crate::app) async fn park(
     ask(unit, asking).await
 }
 
-/// What a task waits for: what is exhausted before what is only set aside, and the nearest first.
+/// The limit a task waits for: exhausted ones first, then the nearest.
 fn worst(short: &[Shortage]) -> Option<&Shortage> {
     short.iter().min_by_key(|short| (!short.is_exhausted(), short.node, short.limit_id))
 }
@@ -75,8 +74,8 @@ fn note_question<'a>(
     }
 }
 
-/// Asks people to raise limits, if they were not asked about this version and period before. The
-/// windows are held.
+/// Requests approvals to raise limits, unless one was requested for this version and period. The
+/// caller holds the locks of the windows.
 pub(in crate::app) async fn ask(
     unit: &mut Unit,
     asking: BTreeMap<LimitId, (GoalId, &Shortage)>,
@@ -99,7 +98,7 @@ fn question(unit: &Unit, limit: LimitId, goal: GoalId, short: &Shortage) -> NewA
     let proposed = budget::raised(*amount, *settled, *reserved, *requested);
     NewApproval {
         limit_id: Some(limit),
-        // Nothing here says how far: that is in the payload, which may be revised.
+        // The proposed amount is only in the payload, which may be revised.
         title: format!("Raise the limit of {name} of the {node}, which is {amount}?"),
         body: format!(
             "Tasks wait because nothing is left of this limit: {short}.\n\nApproving raises it to \
@@ -113,7 +112,7 @@ fn question(unit: &Unit, limit: LimitId, goal: GoalId, short: &Shortage) -> NewA
     }
 }
 
-/// A refusal that names every limit that is short.
+/// The refusal `budget_exhausted`, naming every limit that is short.
 pub(in crate::app) fn exhausted(short: &[crate::domain::budget::ledger::Shortage]) -> Error {
     let errors = short.iter().map(|short| {
         crate::domain::refusal::FieldError::new(format!("/{}", short.unit), short.to_string())

@@ -1,6 +1,6 @@
-//! How an attempt stands with the limits above it: told in every heartbeat's answer.
+//! Standing of an attempt with the limits above it, for every heartbeat answer.
 //!
-//! It is read without locks, a moment after the heartbeat: it informs, and nothing is admitted by it.
+//! Read without locks shortly after the heartbeat. It only informs; nothing is admitted by it.
 
 use std::collections::HashMap;
 
@@ -22,42 +22,41 @@ use crate::{
     store::{self, Tx, budgets::read::Standing},
 };
 
-/// How an attempt stands with one limit above it.
+/// Standing of an attempt with one limit above it. Amounts are in the limit's unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BudgetStanding {
-    /// What is limited.
+    /// Kind of the limited node.
     pub node: BudgetNode,
-    /// Which one.
+    /// Id of the limited node: a task, goal, agent, project or the workspace.
     pub node_id: Uuid,
-    /// In which unit.
+    /// Unit of the limit and of these amounts.
     #[schema(example = "usd_micros")]
     pub unit: String,
-    /// For how long it counts.
+    /// Period after which the limit renews.
     pub period: Period,
-    /// The limit.
+    /// Most that may be used in one period.
     #[schema(example = 5_000_000)]
     pub limit: i64,
-    /// What is used of it, by everybody below the node.
+    /// Spend so far in the period, of all attempts below the node.
     #[schema(example = 4_100_000)]
     pub settled: i64,
-    /// What is set aside, by everybody below the node.
+    /// Open reservations of all attempts below the node.
     #[schema(example = 500_000)]
     pub reserved: i64,
-    /// What can still be set aside.
+    /// Amount that can still be reserved.
     #[schema(example = 400_000)]
     pub remaining: i64,
-    /// What this attempt still has set aside for itself.
+    /// Open reservation of this attempt: neither used nor released.
     #[schema(example = 120_000)]
     pub held: i64,
-    /// `ok`; `used_up`: what was set aside for this attempt is used and no more is to be had;
+    /// `ok`; `used_up`: the reservation of this attempt is used and the limit has no more;
     /// `exhausted`: the limit itself is used up.
     pub state: BudgetState,
 }
 
-/// How attempts stand, by attempt.
+/// Standings by attempt.
 pub(in crate::app) type Standings = HashMap<AttemptId, Vec<Standing>>;
 
-/// How attempts stand with the limits above them.
 pub(in crate::app) async fn of(
     tx: &mut Tx,
     attempts: impl Iterator<Item = AttemptId>,
@@ -74,7 +73,7 @@ pub(in crate::app) async fn of(
 }
 
 fn facts(row: &Standing, now: DateTime<Utc>) -> Facts<'_> {
-    // How long it has taken is settled when it ends: until then it is looked at here.
+    // Duration is settled only when the attempt ends; until then it is computed here.
     let own = match row.unit == WALL_MS {
         true => (now - row.started_at).num_milliseconds().max(0),
         false => row.own,
@@ -94,13 +93,12 @@ fn facts(row: &Standing, now: DateTime<Utc>) -> Facts<'_> {
     }
 }
 
-/// What the limits say that an attempt should do.
+/// Directive that the limits give to an attempt.
 pub(in crate::app) fn directive(standings: &[Standing], now: DateTime<Utc>) -> Directive {
     let told = standings.iter().map(|row| standing::directive(&facts(row, now)));
     told.max().unwrap_or(Directive::Continue)
 }
 
-/// As it is shown.
 pub(in crate::app) fn view(row: &Standing, now: DateTime<Utc>) -> BudgetStanding {
     let facts = facts(row, now);
     let taken = i128::from(facts.used) + i128::from(facts.reserved);

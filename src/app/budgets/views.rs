@@ -1,4 +1,4 @@
-//! Budgets as they are asked for and shown.
+//! Wire types of budgets.
 
 use std::collections::BTreeMap;
 
@@ -22,16 +22,16 @@ use crate::{
     store::budgets::read::BudgetRow,
 };
 
-/// A budget to be made.
+/// A budget to create.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewBudget {
-    /// What it limits.
+    /// Kind of the limited node; each node has at most one budget.
     pub node: BudgetNode,
-    /// Which task, goal, agent or project; left out for the workspace.
+    /// Id of the task, goal, agent or project; left out for the workspace.
     #[serde(default)]
     pub node_id: Option<Uuid>,
-    /// Its limits and settings. `allocated` is given with the goal that it belongs to.
+    /// Limits and settings. `allocated` is only possible in the budget posted with a goal.
     pub budget: BudgetSpec,
 }
 
@@ -60,22 +60,22 @@ impl NewBudget {
     }
 }
 
-/// An edit of a budget; what is left out stays.
+/// An edit of a budget; fields left out stay.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BudgetChange {
-    /// All its limits from now on: one that is not listed is removed. Tasks that wait for a limit
-    /// that is raised or removed go on at once.
+    /// The complete new list of limits: a limit not listed is removed. Tasks waiting for a raised
+    /// or removed limit are offered at once.
     pub limits: Option<Vec<LimitSpec>>,
-    /// What becomes of tasks that it cannot fund.
+    /// New effect on tasks that the budget cannot fund.
     pub on_exhausted: Option<OnExhausted>,
-    /// Thresholds in percent, rising.
+    /// Warning thresholds in percent, rising.
     pub warn_percent: Option<Vec<i16>>,
-    /// What a task reserves of a unit of which nothing is known.
+    /// Reservation of a task in units without an estimate and without usual spend, by unit.
     pub reserve: Option<BTreeMap<String, Range>>,
-    /// What money tokens cost when their model has no price.
+    /// How money is computed for tokens of models without a price.
     pub unknown_model: Option<UnknownModel>,
-    /// Why, for the record.
+    /// Reason of the change, for the journal; at most 1,000 characters.
     #[schema(example = "agreed with finance on Monday", max_length = 1000)]
     pub reason: Option<String>,
 }
@@ -99,36 +99,36 @@ impl BudgetChange {
     }
 }
 
-/// What is limited about one node.
+/// The limits of one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Budget {
-    /// Its id.
+    /// Id of the budget; stable for its life.
     pub id: BudgetId,
-    /// What it limits.
+    /// Kind of the limited node.
     pub node: BudgetNode,
-    /// Which one.
+    /// Id of the limited node: a task, goal, agent, project or the workspace.
     pub node_id: Uuid,
-    /// Its limits, and what each holds at this moment.
+    /// Its limits, with their use in the current period.
     pub limits: Vec<BudgetLimit>,
-    /// Where its days, weeks and months begin.
+    /// Time zone in which its days, weeks and months begin.
     #[schema(example = "Europe/Vienna")]
     pub time_zone: String,
-    /// What becomes of tasks that it cannot fund.
+    /// Effect on tasks that it cannot fund.
     pub on_exhausted: OnExhausted,
-    /// Thresholds in percent; each is told once for every version of a limit and period.
+    /// Warning thresholds in percent; each is reported once per period and version of a limit.
     #[schema(example = json!([50, 80, 100]))]
     pub warn_percent: Vec<i16>,
-    /// Whether the goal has set its whole limits aside from the nodes above it.
+    /// Whether the goal reserved its whole limits from the nodes above it when it began.
     pub allocated: bool,
-    /// What a task reserves of a unit of which nothing is known.
+    /// Reservation of a task in units without an estimate and without usual spend, by unit.
     pub reserve: BTreeMap<String, Range>,
-    /// What money tokens cost when their model has no price.
+    /// How money is computed for tokens of models without a price.
     pub unknown_model: UnknownModel,
-    /// Rises with every edit; the `ETag`.
+    /// Version of the budget, raised by every edit; the `ETag`.
     pub version: i32,
-    /// The key that made it.
+    /// Key that created it; `null` if the service did.
     pub created_by: Option<KeyId>,
-    /// When it was made.
+    /// When the budget was created.
     pub created_at: DateTime<Utc>,
     /// When it was last edited.
     pub updated_at: DateTime<Utc>,
@@ -137,48 +137,44 @@ pub struct Budget {
 /// A limit of a budget.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BudgetLimit {
-    /// Its id.
+    /// Id of the limit; kept when its amount changes.
     pub id: LimitId,
-    /// In which unit.
+    /// Unit of the limit and its amounts.
     #[schema(example = "usd_micros")]
     pub unit: String,
-    /// For how long it counts.
+    /// Period after which the limit renews.
     pub period: Period,
-    /// How much.
+    /// Most that may be used in one period, in the unit.
     #[schema(example = 5_000_000)]
     pub amount: i64,
-    /// Rises when the amount changes.
+    /// Version of the limit, raised when its amount changes.
     pub version: i32,
-    /// What it holds in the period of this moment; `null`: nothing was started in it yet.
+    /// Use in the current period; `null` if no attempt started in it yet.
     pub window: Option<BudgetWindow>,
 }
 
-/// What a limit holds in one period.
+/// Use of a limit in one period. Amounts are in the limit's unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BudgetWindow {
-    /// When the period begins; for a lifetime 1970.
+    /// Start of the period; 1970 for a lifetime.
     pub starts_at: DateTime<Utc>,
-    /// When it ends; `null`: never.
+    /// End of the period; `null`: never.
     pub ends_at: Option<DateTime<Utc>>,
-    /// What attempts that were started in it have used, rounded up.
+    /// Reported spend of attempts that started in the period, rounded up.
     #[schema(example = 1_200_000)]
     pub settled: i64,
-    /// What running attempts have set aside.
+    /// Open reservations of running attempts.
     #[schema(example = 500_000)]
     pub reserved: i64,
-    /// What can still be set aside.
+    /// Amount that can still be reserved.
     #[schema(example = 3_300_000)]
     pub remaining: i64,
-    /// What was used without a reservation and without room: reported spend is never refused.
+    /// Spend that exceeded both reservation and room: reported spend is never refused.
     pub overrun: i64,
-    /// The highest threshold that was told for this version of the limit, in percent.
+    /// Highest threshold reported for this version of the limit, in percent.
     pub warned_percent: i16,
 }
 
-/// A budget as its row says.
-///
-/// # Errors
-/// When what is stored cannot be read.
 pub(in crate::app) fn view(row: BudgetRow) -> Result<Budget> {
     let BudgetRow {
         budget_id,

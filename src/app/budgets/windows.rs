@@ -1,5 +1,5 @@
-//! The windows of limits that a unit of work touches: found, opened where a period has begun, locked
-//! in the order in which everybody locks them, and taken into a ledger.
+//! Windows of the limits that a unit of work touches. They are found, opened at the start of a
+//! period, locked in the common order, and loaded into a ledger.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -25,12 +25,12 @@ use crate::{
 pub(in crate::app) struct LockedWindows {
     pub ledger: Ledger,
     pub limits: BTreeMap<LimitId, LiveLimit>,
-    /// The windows of each limit, in the order of time.
+    /// The windows of each limit, in order of time.
     windows: HashMap<LimitId, Vec<Window>>,
 }
 
 impl LockedWindows {
-    /// Takes in what was read.
+    /// Loads windows that were read.
     pub(in crate::app) fn of(limits: Vec<LiveLimit>, rows: Vec<WindowRow>) -> Self {
         let limits: BTreeMap<LimitId, LiveLimit> =
             limits.into_iter().map(|limit| (limit.limit_id, limit)).collect();
@@ -44,7 +44,7 @@ impl LockedWindows {
         held
     }
 
-    /// The window of a limit that holds an instant.
+    /// The window of a limit that contains an instant.
     pub(in crate::app) fn window_at(
         &self,
         limit: &LiveLimit,
@@ -58,7 +58,7 @@ impl LockedWindows {
     }
 }
 
-/// Opens the windows of the moment of limits that have none yet.
+/// Opens the current windows of limits without one.
 async fn ensure(unit: &mut Unit, limits: &[LiveLimit]) -> Result<()> {
     let now = unit.now();
     let ids: Vec<LimitId> = limits.iter().map(|limit| limit.limit_id).collect();
@@ -76,8 +76,8 @@ async fn ensure(unit: &mut Unit, limits: &[LiveLimit]) -> Result<()> {
     Ok(store::budgets::windows::open(unit.tx(), &missing).await?)
 }
 
-/// Writes moves of windows, those that few share first: what many wait for is held from the second
-/// statement on. Returns the windows as they are now.
+/// Writes the changes of windows, the least shared ones first: contended windows are locked only
+/// from the second statement on. Returns the windows after the change.
 ///
 /// # Errors
 /// [`Error::Again`] if a window has lost its room for a reservation.
@@ -98,7 +98,7 @@ pub(in crate::app) async fn apply(
     if moved.len() == count { Ok(moved) } else { Err(Error::Again) }
 }
 
-/// Opens and locks the windows of the moment of limits.
+/// Opens and locks the current windows of limits.
 pub(in crate::app) async fn hold_now(
     unit: &mut Unit,
     limits: &[LiveLimit],
@@ -110,7 +110,7 @@ pub(in crate::app) async fn hold_now(
     Ok(store::budgets::windows::lock(unit.tx(), &wanted).await?)
 }
 
-/// The same for the limits of one node or a few, as a ledger.
+/// Opens and locks the current windows of limits, and loads them into a ledger.
 pub(in crate::app) async fn held_now(
     unit: &mut Unit,
     limits: Vec<LiveLimit>,
