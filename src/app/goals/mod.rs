@@ -1,8 +1,8 @@
-//! Posting goals, previewing plans, editing and cancelling.
+//! Goals: posting, previewing plans, editing and cancelling.
 //!
-//! A goal, its plan and all its tasks are written in one transaction: there is no moment at which a
-//! goal has half a plan. With `approval.plan` the plan is stored and shown to a person, and the
-//! tasks are created by the decision.
+//! A goal, its plan and all its tasks are written in one transaction, so no goal ever has half a
+//! plan. With `approval.plan` only the plan is stored; its tasks are created when the approval is
+//! decided.
 
 pub mod plans;
 pub mod views;
@@ -45,41 +45,41 @@ use crate::{
 };
 use views::Goal;
 
-/// A plan as it would be applied.
+/// The plan that a goal would get, without storing anything.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct PlanPreview {
-    /// What made it.
+    /// Producer of the plan, as for a goal.
     pub planner: Planner,
-    /// How many tasks it has, containers included.
+    /// Number of tasks, containers included.
     pub task_count: usize,
-    /// How many of them are ticked in the document, or given as done. A ticked container with open
-    /// children opens again when the plan is applied; `notes` says which.
+    /// Number of tasks ticked in the document or given as done. A ticked container with open
+    /// children opens again when the plan is applied; `notes` names it.
     pub done_count: usize,
-    /// How many dependencies it has.
+    /// Number of dependencies between tasks.
     pub dependency_count: usize,
     /// The tasks, in the order of the document.
     pub tasks: Vec<TaskSpec>,
-    /// What the planner noticed: duplicate ids, ignored dependencies, gaps.
+    /// Remarks of the planner: duplicate ids, ignored dependencies, gaps.
     pub notes: Vec<OutlineNote>,
 }
 
-/// An edit of a goal; what is left out stays.
+/// An edit of a goal; fields left out stay.
 #[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GoalChange {
-    /// One line.
+    /// New title of the goal, in one line.
     #[schema(min_length = 1, max_length = 500)]
     pub title: Option<String>,
-    /// 0 to 9. Open tasks that inherited the old priority follow.
+    /// New priority, 0 (lowest) to 9. Open tasks that inherited the old priority follow.
     #[schema(minimum = 0, maximum = 9)]
     pub priority: Option<i16>,
-    /// When its tasks should be finished; `null` removes it.
+    /// New target time for its tasks; `null` removes it. muster does not enforce it.
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<DateTime<Utc>>)]
     pub deadline: Option<Option<DateTime<Utc>>>,
 }
 
-/// Tells `null` from absent.
+/// Distinguishes `null` from an absent field.
 fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> std::result::Result<Option<Option<T>>, D::Error> {
@@ -87,7 +87,7 @@ fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
 }
 
 impl App {
-    /// The plan that a goal would get. Writes nothing.
+    /// Previews the plan of a goal. Writes nothing.
     ///
     /// # Errors
     /// As [`App::create_goal`], for the parts that make the plan.
@@ -103,11 +103,11 @@ impl App {
         })
     }
 
-    /// Posts a goal and makes its plan.
+    /// Posts a goal and plans it.
     ///
     /// # Errors
-    /// `invalid`, `no_tasks_found`, `plan_invalid`; `budget_exhausted` when its budget is allocated
-    /// and there is not enough above it. Nothing is written then.
+    /// `invalid`, `no_tasks_found`, `plan_invalid`; `budget_exhausted` if its budget is allocated
+    /// and there is too little room above it. Nothing is written then.
     pub async fn create_goal(
         &self,
         caller: &SubmitterCaller,
@@ -130,7 +130,8 @@ impl App {
         self.conclude(unit, outcome).await
     }
 
-    /// Edits a goal that has not ended. Without a version, whatever is there is edited.
+    /// Edits a goal that has not ended. `version`: the version the caller read (`If-Match`); `None`
+    /// skips the check.
     ///
     /// # Errors
     /// `not_found`, `precondition_failed`, `goal_ended`, `invalid`.
@@ -167,11 +168,12 @@ impl App {
         Ok(goal)
     }
 
-    /// Cancels a goal. What waits is cancelled at once; what runs is told to stop, and a result
-    /// that arrives first still counts. Cancelling a cancelled goal changes nothing.
+    /// Cancels a goal. Waiting tasks are cancelled at once; running attempts get the directive
+    /// `stop`, and a result that arrives first still counts. Cancelling a cancelled goal changes
+    /// nothing.
     ///
     /// # Errors
-    /// `not_found`; `goal_ended` when it completed or failed before.
+    /// `not_found`; `goal_ended` if it has completed or failed.
     pub async fn cancel_goal(
         &self,
         caller: &SubmitterCaller,
@@ -294,7 +296,7 @@ async fn write_plan(
     ask::ask(unit, vec![question]).await
 }
 
-/// Creates the tasks of a plan; the goal is active from now on.
+/// Creates the tasks of a plan and activates the goal.
 pub(super) async fn apply(
     unit: &mut Unit,
     at: InsertPoint,
@@ -313,15 +315,15 @@ pub(super) async fn apply(
     allocations::open(unit, at.goal).await
 }
 
-/// Ends an active goal whose tasks have all ended. The goal's row is held, or locked here.
+/// Ends an active goal whose tasks have all ended. Locks the goal if the caller has not.
 pub(super) async fn finish_if_over(unit: &mut Unit, goal: GoalId) -> Result<()> {
     let facts = lock_goal(unit, goal).await?;
     cascade::finish_goal(unit, goal, facts.state, facts.counts).await
 }
 
-/// Cancels a goal whose row is held.
+/// Cancels a goal. The caller holds its lock.
 pub(super) async fn cancel_locked(unit: &mut Unit, goal: GoalId, reason: &str) -> Result<()> {
-    // First the goal: what follows from its last task must find it ended.
+    // The goal first: the cascade of its last task must find it ended.
     let state = GoalState::Cancelled;
     store::goals::set_state(unit.tx(), goal, state, Some(reason)).await?;
     store::goals::drop_proposed_plans(unit.tx(), goal).await?;

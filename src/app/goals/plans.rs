@@ -22,24 +22,24 @@ use crate::{
 /// A proposed or applied set of tasks and dependencies of a goal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Plan {
-    /// Its id.
+    /// Id of the plan; stable for its life.
     pub id: PlanId,
-    /// The goal that it is a plan of.
+    /// Id of the goal that it plans.
     pub goal_id: GoalId,
-    /// Counts the plans of the goal from 1.
+    /// Ordinal of the plan within its goal, from 1.
     pub number: i32,
-    /// `proposed` (waits for a person), `applied` (its tasks exist) or `rejected`.
+    /// `proposed` (waits for approval), `applied` (its tasks exist), `rejected`, or `superseded`
+    /// (edited while it waited).
     pub state: PlanState,
-    /// What made it.
+    /// Producer of the plan, chosen with the goal.
     pub planner: Planner,
-    /// The tasks as planned, in the order of the plan. What became of them is at
-    /// `GET /v1/tasks?goal_id=`.
+    /// The tasks as planned, in plan order. Their present state is at `GET /v1/tasks?goal_id=`.
     pub tasks: Vec<TaskSpec>,
-    /// What the planner noticed: duplicate ids, ignored dependencies, gaps.
+    /// Remarks of the planner: duplicate ids, ignored dependencies, gaps.
     pub notes: Vec<OutlineNote>,
-    /// When it was made.
+    /// When the plan was created.
     pub created_at: DateTime<Utc>,
-    /// When its tasks were created.
+    /// When its tasks were created; `null` unless it is applied.
     pub applied_at: Option<DateTime<Utc>>,
 }
 
@@ -72,7 +72,7 @@ impl App {
     /// The plans of a goal, latest first.
     ///
     /// # Errors
-    /// `not_found` when there is no such goal.
+    /// `not_found` for an unknown goal.
     pub async fn list_plans(
         &self,
         caller: &ReaderCaller,

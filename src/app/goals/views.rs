@@ -23,57 +23,58 @@ use crate::{
     store::{self, Tx, goals::read::GoalScope},
 };
 
-/// What somebody wants.
+/// A goal: the outcome somebody wants, worked on as tasks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Goal {
-    /// Its id.
+    /// Id of the goal; stable for its life.
     pub id: GoalId,
-    /// One line.
+    /// The wanted outcome, in one line.
     #[schema(example = "Ship the importer")]
     pub title: String,
     /// `planning`, `proposed`, `active`, `completed`, `failed` or `cancelled`; the last three are
     /// final.
     pub state: GoalState,
-    /// What made its plan.
+    /// Producer of its plan, chosen when it was posted.
     pub planner: Planner,
-    /// 0 (lowest) to 9.
+    /// Priority, 0 (lowest) to 9; its tasks inherit it.
     pub priority: i16,
-    /// The project that it is charged to.
+    /// Project whose budgets and totals it counts for; `null` without one.
     pub project_id: Option<ProjectId>,
-    /// When its tasks should be finished.
+    /// Target time for its tasks, informational; `null` without one.
     pub deadline: Option<DateTime<Utc>>,
-    /// How its tasks stand.
+    /// Number of its tasks, by state.
     pub tasks: TaskCounts,
-    /// What its attempts used, by unit.
+    /// Total spend of its attempts, by unit.
     #[schema(example = json!({"usd_micros": 41000, "output_tokens": 9120}))]
     pub spend: Amounts,
-    /// Why it failed or was cancelled.
+    /// Why it failed or was cancelled; `null` otherwise.
     pub end_reason: Option<String>,
-    /// A JSON object of the poster's own.
+    /// JSON object chosen by its poster; muster does not interpret it.
     #[schema(value_type = Object)]
     pub metadata: BTreeMap<String, Value>,
-    /// The text that it was posted with; only when one goal is read, `null` in lists.
+    /// The text that it was posted with. Only when one goal is read; `null` in lists.
     pub brief: Option<String>,
-    /// The key that posted it.
+    /// The key that posted the goal.
     pub created_by: KeyId,
-    /// The people for whom it was posted, nearest first. None of them decides about it.
+    /// The people for whom it was posted, nearest first. None of them may decide about it.
     pub on_behalf_of: Vec<Person>,
-    /// Rises with every edit and change of state, but not with `tasks` and `spend`; the `ETag`.
+    /// Version, raised by every edit and change of state, but not by `tasks` and `spend`; the
+    /// `ETag`.
     pub version: i32,
-    /// When it was posted.
+    /// When the goal was posted.
     pub created_at: DateTime<Utc>,
-    /// When its state or counts last changed.
+    /// When its state or task counts last changed.
     pub updated_at: DateTime<Utc>,
-    /// When it ended.
+    /// When it reached a final state; `null` until then.
     pub ended_at: Option<DateTime<Utc>>,
 }
 
-/// Which goals are listed.
+/// Filter of a list of goals.
 #[derive(Debug, Clone, Default)]
 pub struct GoalFilter {
     /// Only these states; empty: all.
     pub states: Vec<GoalState>,
-    /// Only of this project.
+    /// Only goals of this project.
     pub project: Option<ProjectId>,
 }
 
@@ -93,8 +94,8 @@ impl App {
         rows.into_iter().map(view).collect()
     }
 
-    /// One goal. Waits up to `wait` until it has ended or, with a known version, until its version
-    /// is another; then answers with what there is.
+    /// Reads one goal. Waits up to `wait` until it has ended or, with a known version, until its
+    /// version changes; then answers with its present state.
     ///
     /// # Errors
     /// `not_found`.
@@ -127,10 +128,6 @@ pub(in crate::app) async fn read(tx: &mut Tx, goal: GoalId) -> Result<Goal> {
     view(row)
 }
 
-/// A row as callers see it.
-///
-/// # Errors
-/// When the row's JSON is not what was written.
 pub(in crate::app) fn view(row: store::goals::read::GoalRow) -> Result<Goal> {
     let store::goals::read::GoalRow {
         goal_id,

@@ -1,30 +1,30 @@
-//! Reports of spend as the API has them.
+//! Wire types of spend reports.
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::spend::{Amounts, SpendEntry};
 
-/// A report of spend.
+/// A report of spend on an attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SpendRequest {
-    /// The lease of the attempt, as its claim was answered.
+    /// The lease of the attempt, from its claim.
     pub lease: String,
-    /// Things used since the last report, each with a key. At most 500.
+    /// Spend since the last report, each entry with its key. At most 500.
     #[serde(default)]
     pub entries: Vec<SpendEntry>,
-    /// Totals of this attempt so far, by unit; only a rise counts.
+    /// Totals of this attempt so far, by unit; only the rise over the highest earlier total counts.
     #[serde(default)]
     #[schema(example = json!({"output_tokens": 5200}))]
     pub totals: Amounts,
 }
 
-/// What an attempt has used by now.
+/// Spend of the attempt after a report.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SpendAnswer {
-    /// Everything that is charged to the attempt, by unit.
+    /// Total spend charged to the attempt, by unit.
     #[schema(example = json!({"usd_micros": 1250, "output_tokens": 5200}))]
     pub attempt_spend: Amounts,
-    /// Whether the attempt had ended: the spend is stored all the same.
+    /// Whether the attempt had already ended; the spend is stored all the same.
     pub late: bool,
 }

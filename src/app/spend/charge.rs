@@ -1,4 +1,4 @@
-//! Charging spend to attempts: entries, totals of every node above, and settled budgets.
+//! Charging spend to attempts: entries, totals of the nodes above, and settlement with budgets.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,8 +21,8 @@ use crate::{
     },
 };
 
-/// Stores reports on attempts whose rows are held, and settles them with every limit above; attempts
-/// that `ended` in this unit give back what they have set aside. Returns what each has used by now.
+/// Stores reports on locked attempts and settles them with every limit above. Attempts in `ended`
+/// end in this unit and return their reservations. Returns the total spend of each attempt.
 pub(in crate::app) async fn charge(
     unit: &mut Unit,
     reports: &[(&AttemptFacts, &SpendReport)],
@@ -66,7 +66,7 @@ pub(in crate::app) async fn charge(
     Ok(answer)
 }
 
-/// Stores lines whose key is new, and what attempts have used by now with them.
+/// Stores lines with new keys, and the attempts' totals including them.
 pub(in crate::app) async fn store_entries(
     unit: &mut Unit,
     attempts: &BTreeMap<AttemptId, &AttemptFacts>,
@@ -112,14 +112,14 @@ pub(in crate::app) async fn store_entries(
     Ok(stored)
 }
 
-/// Lines that were stored, and by how much they raise the totals above.
+/// Stored lines, and the rises of the totals above.
 #[derive(Debug, Default)]
 pub(in crate::app) struct Stored {
     pub lines: Vec<Booking>,
     pub rises: Rises,
 }
 
-/// By how much totals rise: whole units, and millionths beside them.
+/// Rises of totals: whole units, and millionths beyond them.
 pub(in crate::app) type Rises = BTreeMap<(SpendNode, uuid::Uuid, String), (i64, i64)>;
 
 /// Raises the totals of the nodes above.

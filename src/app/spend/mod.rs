@@ -1,10 +1,11 @@
-//! Spend on attempts: recorded once, rolled up at once, accepted late.
+//! Spend on attempts: recorded once, added to totals at once, accepted late.
 //!
-//! Entries, what the attempt reported, and the totals of goal, project and agent move in one
-//! transaction, each row once per batch and in a fixed order. What a task used is the sum of its few
-//! attempts. A total that many share is kept in parts, and a transaction raises one of them, so two
-//! batches seldom wait for each other. Spend on an attempt that has ended is stored and marked as
-//! late; only its own holder with its own lease can report it. Freezes refuse no spend: it was spent.
+//! Entries, the attempt's own total, and the totals of goal, project and agent change in one
+//! transaction, each row once per batch and in a fixed order. The spend of a task is computed from
+//! its few attempts. Totals shared by many are stored in parts, and a transaction raises one part,
+//! so two batches seldom wait for each other. Spend on an ended attempt is stored and marked late;
+//! only its holder can report it, with its lease. Freezes refuse no spend, because the money is
+//! already spent.
 
 pub mod answer;
 pub mod charge;
@@ -25,7 +26,7 @@ use answer::{SpendAnswer, SpendRequest};
 use command::SpendCommand;
 
 impl App {
-    /// Records spend on an attempt of the caller's, running or not.
+    /// Records spend on an attempt of the caller, running or ended.
     ///
     /// # Errors
     /// `not_found`, `not_your_attempt`, `lease_lost` for a wrong lease, `invalid`.

@@ -1,4 +1,4 @@
-//! A price of the price book as the API shows it.
+//! A price of the price book, as the API shows it.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,28 +13,28 @@ use crate::{
     store::spend::prices::PriceRow,
 };
 
-/// What a model costs.
+/// Price of a model, from a point in time on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ModelPrice {
-    /// Its id; `null`: it is built in.
+    /// Id of the price; `null` if it is built in.
     pub id: Option<PriceId>,
-    /// Who sends the bill.
+    /// Name of the provider that bills the calls.
     #[schema(example = "openai")]
     pub provider: String,
-    /// The model's name, as the provider has it.
+    /// Name of the model at the provider.
     #[schema(example = "gpt-4o")]
     pub model: String,
-    /// From when on it holds.
+    /// Start of its validity; a later price of the same model replaces it.
     pub effective_from: DateTime<Utc>,
     /// Rates in pico-dollars per token: 1,000,000 are one dollar per million tokens.
     pub price: Price,
-    /// Where it comes from; `null`: it is built in.
+    /// How it was added; `null` if it is built in.
     pub source: Option<PriceSource>,
-    /// For people.
+    /// Remark for people, from the request or the price file.
     pub note: Option<String>,
-    /// The key that added it.
+    /// The key that added it; `null` if it is built in.
     pub created_by: Option<KeyId>,
-    /// When it was added.
+    /// When it was added; `null` if it is built in.
     pub created_at: Option<DateTime<Utc>>,
 }
 

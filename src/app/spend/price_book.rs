@@ -1,8 +1,7 @@
-//! The price book: adding prices, reading price files, and finding the price that holds.
+//! The price book: adding prices, importing price files, and finding the valid price.
 //!
-//! Prices are never changed. A correction is another price, and spend that was computed before is
-//! computed anew only when an operator asks for it ([`super::rerate`]). A price that looks like a
-//! slip of the pen needs `force`.
+//! Prices are never changed. A correction is another price; spend computed earlier changes only
+//! when an operator re-rates it ([`super::rerate`]). An implausible price needs `force`.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -41,36 +40,36 @@ words! {
     }
 }
 
-/// A price file to be read.
+/// A price file to import.
 #[derive(Debug, Clone, PartialEq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PriceImport {
-    /// What the file is.
+    /// Format of the document, by its publisher.
     pub format: PriceFormat,
     /// The file itself, as JSON. At most 16 MiB.
     #[schema(value_type = Object)]
     pub document: Value,
-    /// From when on prices hold that the file does not date; default: now.
+    /// Start of validity of prices that the file does not date; default: now.
     #[serde(default)]
     pub effective_from: Option<DateTime<Utc>>,
-    /// Takes prices that differ from the ones before by more than a hundred times, too.
+    /// Also imports prices that differ from the previous ones by more than a factor of a hundred.
     #[serde(default)]
     pub force: bool,
-    /// Says what would be done, and does nothing.
+    /// Only reports what would be imported, and stores nothing.
     #[serde(default)]
     pub dry_run: bool,
 }
 
-/// What became of a price file.
+/// Outcome of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ImportAnswer {
-    /// Prices that were added.
+    /// Number of prices that were added.
     pub added: usize,
-    /// Prices that the book has already, just so.
+    /// Number of prices that the book already has.
     pub unchanged: usize,
-    /// Entries that were not taken.
+    /// Number of entries that were not imported.
     pub skipped: usize,
-    /// The first hundred of those, with the reason.
+    /// The first hundred skipped entries, with the reason.
     pub examples: Vec<Skipped>,
 }
 
@@ -78,7 +77,7 @@ impl App {
     /// Adds a price.
     ///
     /// # Errors
-    /// `invalid`, also for a price that looks like a slip of the pen, unless it is forced.
+    /// `invalid`, also for an implausible price without `force`.
     pub async fn create_price(
         &self,
         caller: &OperatorCaller,
@@ -111,10 +110,10 @@ impl App {
         self.conclude(unit, outcome).await
     }
 
-    /// Adds the prices of a file that the book does not have.
+    /// Imports the prices of a file that the book does not have.
     ///
     /// # Errors
-    /// `invalid` when there is no price in it.
+    /// `invalid` for a file without prices.
     pub async fn import_prices(
         &self,
         caller: &OperatorCaller,
@@ -154,7 +153,7 @@ impl App {
         Ok(answer)
     }
 
-    /// Computes spend anew from the price book as it is now.
+    /// Recomputes spend with the present price book.
     ///
     /// # Errors
     /// `invalid`.
@@ -188,10 +187,10 @@ impl App {
         rows.into_iter().map(view).collect()
     }
 
-    /// The price that holds for a model at an instant.
+    /// The price of a model that is valid at an instant.
     ///
     /// # Errors
-    /// `not_found` when there is none.
+    /// `not_found` without one.
     pub async fn find_price(
         &self,
         caller: &ReaderCaller,
@@ -221,7 +220,7 @@ async fn add(unit: &mut Unit, rows: &[PriceRow]) -> Result<()> {
     Ok(store::spend::prices::insert(unit.tx(), rows).await?)
 }
 
-/// What of a file is new, and what becomes of the rest.
+/// Splits the prices of a file into new rows and the answer about the rest.
 async fn sift(
     unit: &mut Unit,
     imported: Imported,

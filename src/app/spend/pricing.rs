@@ -1,9 +1,9 @@
-//! Pricing usage: the tokens of reported model calls become money, in the transaction that stores
+//! Pricing: computes money from the tokens of reported model calls, in the transaction that stores
 //! them.
 //!
-//! A call is priced by the price that held when it was made; of the workspace's own prices and the
-//! built-in ones the workspace's come first. A model without a price costs what the nearest budget
-//! with a limit of money says; its tokens are counted in any case, and as `unpriced_tokens` too.
+//! A call costs the price valid when it was made; the workspace's own prices come before built-in
+//! ones. For a model without a price the nearest budget with a limit of money decides. Its tokens
+//! are always counted, also as `unpriced_tokens`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// What the calls of a batch of reports come to.
+/// Calls in a batch of reports, with their costs.
 #[derive(Debug, Default)]
 pub(in crate::app) struct Pricing {
     calls: HashMap<(AttemptId, String), Priced>,
@@ -39,7 +39,7 @@ pub(in crate::app) struct Pricing {
 struct Priced {
     call: ModelCall,
     cost: Option<Cost>,
-    /// The tokens may not be used without a price.
+    /// Whether the budget refuses tokens without a price.
     refused: bool,
 }
 
@@ -55,7 +55,7 @@ pub(in crate::app) async fn price(
             let Some(usage) = &entry.usage else { continue };
             let Some(tokens) = usage.read(&mut Checks::new(), "") else { continue };
             let key = (attempt.attempt_id, entry.key.clone());
-            // The first under a key counts, as with amounts.
+            // The first entry under a key counts, as with amounts.
             calls.entry(key).or_insert((usage, tokens, entry.amounts.contains_key(MONEY)));
         }
     }
@@ -79,7 +79,7 @@ pub(in crate::app) async fn price(
                 MoneySource::None
             }
         };
-        // Its own money comes first; with it nothing is unpriced.
+        // Reported money takes precedence; nothing is unpriced then.
         let cost = if reported { Some(Cost::default()) } else { cost };
         let call = call(attempt, &key, usage, at, tokens, money);
         pricing.calls.insert((attempt, key), Priced { call, cost, refused: false });
@@ -109,13 +109,13 @@ fn call(
     }
 }
 
-/// The workspace's own prices of models with these names; those built in are always at hand.
+/// The workspace's own prices of models with these names; built-in ones need no query.
 pub(in crate::app) async fn book(unit: &mut Unit, names: &[String]) -> Result<Book> {
     let own = store::spend::prices::named(unit.tx(), names).await?;
     Ok(Book { own: rows(own)? })
 }
 
-/// Prices among which one is found.
+/// The workspace's own prices, loaded for a lookup.
 #[derive(Debug, Default)]
 pub(in crate::app) struct Book {
     own: Vec<BookPrice>,
@@ -130,7 +130,7 @@ fn rows(rows: Vec<PriceRow>) -> Result<Vec<BookPrice>> {
     rows.collect()
 }
 
-/// The price of a call: the workspace's own, else the one that is built in.
+/// The price of a call: the workspace's own, otherwise the built-in one.
 pub(in crate::app) fn find<'a>(
     book: &'a Book,
     usage: &Usage,
@@ -139,7 +139,7 @@ pub(in crate::app) fn find<'a>(
     find_named(book, usage.provider.as_deref(), &usage.model, at)
 }
 
-/// The same by the names alone.
+/// The price by names: the workspace's own, otherwise the built-in one.
 pub(in crate::app) fn find_named<'a>(
     book: &'a Book,
     provider: Option<&str>,
@@ -149,7 +149,7 @@ pub(in crate::app) fn find_named<'a>(
     price::choose(&[&book.own, price::builtin()], provider, model, at).map(|row| &row.price)
 }
 
-/// The price of exactly this name: the workspace's own, else the one that is built in.
+/// The price of exactly this name: the workspace's own, otherwise the built-in one.
 pub(in crate::app) fn exact<'a>(
     book: &'a Book,
     provider: &str,
@@ -162,7 +162,7 @@ pub(in crate::app) fn exact<'a>(
 }
 
 impl Pricing {
-    /// What models without a price cost, as budgets say.
+    /// Applies the budgets' setting for models without a price.
     async fn assume(&mut self, unit: &mut Unit, attempts: &[AttemptId]) -> Result<()> {
         let policies = store::spend::prices::policies(unit.tx(), attempts).await?;
         let policies: HashMap<AttemptId, UnknownModel> = policies.into_iter().collect();
@@ -188,7 +188,7 @@ impl Pricing {
         Ok(())
     }
 
-    /// The lines that the usage of an entry comes to.
+    /// The spend lines of an entry's usage.
     pub(in crate::app) fn lines(
         &self,
         attempt: AttemptId,
@@ -201,7 +201,7 @@ impl Pricing {
         priced.map(|p| spend::lines_of(&p.call.tokens, p.cost)).unwrap_or_default()
     }
 
-    /// Stores the calls whose entries were new.
+    /// Stores the calls of new entries.
     pub(in crate::app) async fn note(mut self, unit: &mut Unit, stored: &[Booking]) -> Result<()> {
         let mut calls = Vec::new();
         for line in stored.iter().filter(|line| line.unit == "input_tokens") {
@@ -221,10 +221,10 @@ impl Pricing {
     }
 }
 
-/// The price that holds, as it is shown.
+/// The valid price, as the API shows it.
 ///
 /// # Errors
-/// `not_found` when there is none.
+/// `not_found` without one.
 pub(in crate::app) fn holding(
     own: Vec<PriceRow>,
     provider: Option<&str>,
@@ -234,7 +234,7 @@ pub(in crate::app) fn holding(
     let book = rows(own.clone())?;
     let found = price::choose(&[&book, price::builtin()], provider, model, at);
     let found = found.ok_or_else(|| Refusal::not_found("price"))?;
-    // Those that are built in have negative numbers.
+    // Built-in prices have negative numbers.
     let index = usize::try_from(found.number - 1).ok();
     if let Some(row) = index.and_then(|index| own.into_iter().nth(index)) {
         return crate::app::spend::model_price::view(row);

@@ -1,8 +1,8 @@
-//! Re-rating: computing spend anew from the price book as it is now.
+//! Re-rating: recomputing spend with the present price book.
 //!
-//! Nothing that was stored is changed: the difference is written as an entry of its own, with a key
-//! that starts with `rerate:`, and settles in the same periods as the call. Doing it again finds no
-//! difference. Attempts are taken in chunks, each in a transaction of its own.
+//! Stored spend is not changed. The difference is a new entry with a key that starts with
+//! `rerate:`, settled in the same periods as the call. A repeated run finds no difference. Calls
+//! are processed in chunks, each in a transaction of its own.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -32,10 +32,10 @@ use crate::{
     },
 };
 
-/// Calls that one transaction looks at.
+/// Calls per transaction.
 const CHUNK: i64 = 500;
 
-/// A place in the order of calls.
+/// Position in the order of calls.
 type Place = (AttemptId, String);
 
 impl App {
@@ -50,8 +50,8 @@ impl App {
         loop {
             let mut unit = self.begin(workspace, actor.clone()).await?;
             let found = calls(&mut unit, request, &after).await?;
-            // What was charged is read once more under the locks of the attempts, so that two who
-            // rate anew at once do not both correct it.
+            // Read again under the locks of the attempts, so that two concurrent runs do not
+            // correct the same call twice.
             let held = hold(&mut unit, &found).await?;
             let calls = calls(&mut unit, request, &after).await?;
             let last =
@@ -89,13 +89,13 @@ async fn hold(unit: &mut Unit, calls: &[ChargedCall]) -> Result<HashMap<AttemptI
     locked(unit, &ids.into_iter().collect::<Vec<_>>()).await
 }
 
-/// A difference between what was charged for a call and what it costs now.
+/// The difference between the charge for a call and its present cost.
 #[derive(Debug, Clone)]
 pub(in crate::app) struct Correction {
     attempt: AttemptId,
-    /// The key of the call's own entry.
+    /// Key of the call's own entry.
     call: String,
-    /// The key of the correction.
+    /// Key of the correction.
     key: String,
     provider: Option<String>,
     model: String,
@@ -112,7 +112,7 @@ async fn corrections(unit: &mut Unit, calls: &[ChargedCall]) -> Result<Vec<Corre
     let found = calls.iter().filter_map(|charged| {
         let ChargedCall { call, micros, fraction, unpriced, corrections } = charged;
         let provider = call.provider.as_deref();
-        // What has no price now either stays as it is.
+        // A call that still has no price keeps its charge.
         let price = pricing::find_named(&book, provider, &call.model, call.called_at)?;
         let was = i128::from(*micros) * i128::from(FRACTIONS) + i128::from(*fraction);
         let picos = price::cost(price, &call.tokens).picos() - was;
@@ -130,7 +130,7 @@ async fn corrections(unit: &mut Unit, calls: &[ChargedCall]) -> Result<Vec<Corre
     Ok(found.collect())
 }
 
-/// Stores the differences, and settles them with every limit above.
+/// Stores the corrections and settles them with every limit above.
 async fn write(
     unit: &mut Unit,
     held: &HashMap<AttemptId, AttemptFacts>,
@@ -139,7 +139,8 @@ async fn write(
     if corrections.is_empty() {
         return Ok(());
     }
-    // A call that came while the attempts were being locked is not among them; it is rated anyway.
+    // Skips calls stored while the attempts were being locked: they were priced with the present
+    // book.
     let corrections: Vec<Correction> =
         corrections.into_iter().filter(|c| held.contains_key(&c.attempt)).collect();
     let ids: Vec<AttemptId> = held.keys().copied().collect();
@@ -188,11 +189,11 @@ fn entries(correction: Correction) -> Vec<NewEntry> {
     lines
 }
 
-/// Which calls are to be rated anew.
+/// Selection of calls to re-rate.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RerateRequest {
-    /// Only calls of the model that was reported under this name; left out: of all.
+    /// Only calls reported with this model name; left out: all.
     #[serde(default)]
     #[schema(example = "gpt-4o", max_length = 200)]
     pub model: Option<String>,
@@ -200,19 +201,19 @@ pub struct RerateRequest {
     pub from: DateTime<Utc>,
     /// Only calls made before this instant.
     pub to: DateTime<Utc>,
-    /// Says what would change, and changes nothing.
+    /// Only reports what would change, and changes nothing.
     #[serde(default)]
     pub dry_run: bool,
 }
 
-/// What re-rating came to.
+/// Outcome of a re-rating.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RerateAnswer {
-    /// Calls that were looked at; those whose money agents reported themselves are left out.
+    /// Number of calls examined; calls whose money was reported by the agent are left out.
     pub calls: usize,
-    /// Calls whose money changed: each has a correction entry now.
+    /// Number of calls with a changed cost; each got a correction entry.
     pub corrected: usize,
-    /// By how much money changed in all, in micro-dollars, rounded down.
+    /// Total change in micro-dollars, rounded down; negative if costs fell.
     pub usd_micros: i64,
     #[serde(skip)]
     picos: i128,

@@ -1,4 +1,4 @@
-//! The transaction of a batch of reports of spend.
+//! Transaction of a batch of spend reports.
 
 use serde_json::json;
 

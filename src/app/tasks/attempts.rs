@@ -1,5 +1,4 @@
-//! Reading attempts and what they spent. A lease is told to its claimer alone, so nothing here
-//! has one.
+//! Reading attempts and their spend. No lease appears here: only its claimer gets it.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -25,119 +24,119 @@ use crate::{
     },
 };
 
-/// One try of one task by one agent, or by a person who took it over.
+/// One try at a task by one agent, or by a person who took it over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Attempt {
-    /// Its id.
+    /// Id of the attempt; stable for its life.
     pub id: AttemptId,
-    /// The task that is tried.
+    /// Id of the task that is tried.
     pub task_id: TaskId,
-    /// The goal of the task.
+    /// Id of the goal of the task.
     pub goal_id: GoalId,
-    /// The agent that tries; `null`: a person does.
+    /// The agent that holds it; `null` if a person does.
     pub agent_id: Option<AgentId>,
-    /// The key of the operator who took the task over; `null`: an agent tries.
+    /// The operator's key that took the task over; `null` if an agent holds it.
     pub held_by_key: Option<KeyId>,
-    /// Counts the attempts of the task from 1.
+    /// Ordinal of this attempt within its task, from 1.
     pub number: i32,
-    /// Only a `running` attempt may write. `parked`: it gave way to a question or subtasks;
-    /// `submitted`: its result waits for a person; `accepted`, `rejected`, `failed`, `expired`,
+    /// Only a `running` attempt may write. `parked`: it gave way to an approval or to subtasks;
+    /// `submitted`: its result waits for a review; `accepted`, `rejected`, `failed`, `expired`,
     /// `released`, `cancelled`: it has ended.
     pub state: AttemptState,
-    /// When the task may be given to somebody else, unless a heartbeat comes before.
+    /// End of the lease: the task is offered again then, unless a heartbeat moves it.
     pub lease_expires_at: DateTime<Utc>,
-    /// No heartbeat moves the lease past this.
+    /// Latest possible end of the lease; no heartbeat moves it further.
     pub hard_deadline: DateTime<Utc>,
-    /// When it was claimed.
+    /// When the task was claimed or taken over.
     pub started_at: DateTime<Utc>,
-    /// When it stopped running.
+    /// When it stopped running; `null` while it runs.
     pub ended_at: Option<DateTime<Utc>>,
-    /// The last progress that its agent reported.
+    /// Progress last reported by its holder; `null` before the first report.
     #[schema(example = json!({"percent": 40, "message": "3 of 7 endpoints"}))]
     pub progress: Option<Value>,
     /// When progress or a checkpoint was last reported.
     pub progress_at: Option<DateTime<Utc>>,
-    /// Why it failed or expired.
+    /// Class of its failure; `null` unless it failed or expired.
     pub failure_class: Option<FailureClass>,
-    /// What its agent said of the failure or release.
+    /// Message with its failure or release, from its holder or the service.
     pub message: Option<String>,
-    /// What the reviewer said of its result.
+    /// The reviewer's feedback on its result; `null` without one.
     pub feedback: Option<String>,
-    /// The same point by point.
+    /// The feedback by criterion, if the reviewer gave it in points.
     pub feedback_points: Vec<FeedbackPoint>,
-    /// What it used, by unit.
+    /// Total spend so far, by unit.
     #[schema(example = json!({"usd_micros": 1250, "output_tokens": 320}))]
     pub spend: Amounts,
 }
 
-/// A piece of evidence: what an attempt shows for its result.
+/// A piece of evidence for the result of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Evidence {
-    /// Counts the evidence of the attempt from 1.
+    /// Ordinal of this piece within its attempt, from 1.
     pub number: i16,
-    /// The number of the criterion that it speaks for; `null`: for the result in general.
+    /// Number of the criterion that it supports; `null`: the result in general.
     pub criterion: Option<i16>,
-    /// The evidence: a test's output, a review, a measurement.
+    /// The evidence itself: test output, a review, a measurement.
     #[schema(example = "test result: ok. 57 passed")]
     pub text: String,
-    /// Where it is.
+    /// Address of the full evidence; not fetched by muster.
     #[schema(example = "https://ci.example.com/builds/4711")]
     pub uri: Option<String>,
 }
 
-/// An attempt with what it handed in.
+/// An attempt with its result and checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttemptDetail {
-    /// What lists show of it.
+    /// The fields shown in lists.
     #[serde(flatten)]
     pub attempt: Attempt,
-    /// Its last checkpoint: what the next attempt needs to go on.
+    /// Its last checkpoint, any JSON, for the next attempt.
     pub checkpoint: Option<Value>,
-    /// What it handed in.
+    /// The result it delivered, any JSON; `null` without one.
     pub result: Option<Value>,
-    /// What it showed for its result.
+    /// The evidence it delivered with the result.
     pub evidence: Vec<Evidence>,
-    /// Required criteria without evidence that were let go when its result was accepted.
+    /// Required criteria without evidence that the reviewer waived when accepting the result.
     pub waived: Vec<Waived>,
 }
 
-/// A line of an attempt's spend; lines are never changed or taken back.
+/// One line of an attempt's spend. Lines are never changed or deleted; corrections are further
+/// lines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SpendLine {
-    /// The agent's key of the entry. Those that start with `total:` are what a cumulative report
-    /// added, those with `rerate:` what computing money anew changed.
+    /// The holder's key of the entry. Keys starting with `total:` come from cumulative reports,
+    /// those with `rerate:` from re-rating.
     #[schema(example = "call-17")]
     pub key: String,
-    /// The unit.
+    /// Unit of the amount, such as `usd_micros`.
     #[schema(example = "usd_micros")]
     pub unit: String,
-    /// How much was used, in the unit.
+    /// Amount used, in the unit; negative in a correction.
     #[schema(example = 1250)]
     pub amount: i64,
-    /// Millionths of the unit beside the amount; only money computed from tokens has them.
+    /// Millionths of the unit beyond the amount; only for money computed from tokens.
     pub fraction: i32,
     /// Whether it was reported after the attempt had ended.
     pub late: bool,
-    /// Who was called.
+    /// Provider of the called model; `null` if not reported.
     pub provider: Option<String>,
-    /// The model that was called.
+    /// Name of the called model; `null` if not reported.
     pub model: Option<String>,
-    /// A remark for people.
+    /// Free text from the reporter; `null` without one.
     pub note: Option<String>,
-    /// When it was stored.
+    /// When the service stored the line.
     pub recorded_at: DateTime<Utc>,
 }
 
-/// A place in the list of an attempt's spend.
+/// Position in the list of an attempt's spend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpendPlace {
-    /// The key of the entry.
+    /// Key of the entry.
     pub key: String,
-    /// The unit.
+    /// Unit of the line.
     pub unit: String,
 }
 
-/// Reads the evidence of an attempt.
 pub(in crate::app) async fn evidence(tx: &mut Tx, attempt: AttemptId) -> Result<Vec<Evidence>> {
     let rows = store::attempts::read::evidence(tx, attempt).await?;
     let piece = |row: EvidenceRow| {
@@ -147,16 +146,12 @@ pub(in crate::app) async fn evidence(tx: &mut Tx, attempt: AttemptId) -> Result<
     Ok(rows.into_iter().map(piece).collect())
 }
 
-/// What was let go when the result of an attempt was accepted.
+/// Criteria waived when the result of an attempt was accepted.
 pub(in crate::app) async fn waived(tx: &mut Tx, attempt: AttemptId) -> Result<Vec<Waived>> {
     let rows = store::approvals::reviews::of_attempt(tx, attempt).await?;
     Ok(rows.into_iter().map(Waived::from).collect())
 }
 
-/// Reads one attempt.
-///
-/// # Errors
-/// `not_found`.
 pub(in crate::app) async fn read(tx: &mut Tx, id: AttemptId) -> Result<AttemptDetail> {
     let rows = store::attempts::read::list(tx, AttemptScope::This(id), 1).await?;
     let row = rows.into_iter().next().ok_or_else(|| Refusal::not_found("attempt"))?;
@@ -218,7 +213,7 @@ fn line(row: SpendRow) -> SpendLine {
 }
 
 impl App {
-    /// One attempt with what it handed in.
+    /// Reads one attempt with its result.
     ///
     /// # Errors
     /// `not_found`.
@@ -233,7 +228,7 @@ impl App {
     /// The attempts of a task, latest first.
     ///
     /// # Errors
-    /// `not_found` when there is no such task.
+    /// `not_found` for an unknown task.
     pub async fn list_task_attempts(
         &self,
         caller: &ReaderCaller,
@@ -251,10 +246,10 @@ impl App {
         rows.into_iter().map(view).collect()
     }
 
-    /// The attempts of an agent, latest first; only those that run, if asked.
+    /// The attempts of an agent, latest first. `running`: only running ones.
     ///
     /// # Errors
-    /// `not_found` when there is no such agent.
+    /// `not_found` for an unknown agent.
     pub async fn list_agent_attempts(
         &self,
         caller: &ReaderCaller,
@@ -273,10 +268,10 @@ impl App {
         rows.into_iter().map(view).collect()
     }
 
-    /// What an attempt spent, line by line, in the order of keys.
+    /// Spend lines of an attempt, in the order of their keys.
     ///
     /// # Errors
-    /// `not_found` when there is no such attempt.
+    /// `not_found` for an unknown attempt.
     pub async fn list_attempt_spend(
         &self,
         caller: &ReaderCaller,

@@ -1,16 +1,16 @@
-//! What follows when tasks move: dependents, containers, lost causes, goals.
+//! Consequences of tasks that change state: dependents, containers, the goal.
 //!
-//! Every use case that ends or frees tasks says which ([`Change`]) and calls [`settle`]; it never
-//! writes a task's state itself. In the same transaction
-//! - each dependency on a task that is done is satisfied, once, and what needs nothing more is
-//!   freed: offered, opened, or put before a person;
-//! - what needs a failed or cancelled task, or is contained in one, is cancelled, however far down;
-//! - a container whose last child ended ends too, and a task that parked for its subtasks is
-//!   offered again;
-//! - the goal's counters move, and it ends with its last task.
+//! Every use case that ends or frees tasks passes its [`Change`]s to [`apply`]; it never writes a
+//! task's state itself. In the same transaction:
 //!
-//! The caller holds the goals' rows. That makes a cascade see a still picture, and two cascades of
-//! one goal come one after the other.
+//! - Each dependency on a done task is satisfied once. A task without unmet needs is freed: it is
+//!   offered, opened, or parked for the approval of its start.
+//! - Tasks that need or are contained in a failed or cancelled task are cancelled, at any depth.
+//! - A container ends with its last child. A task parked for its subtasks is offered again.
+//! - The goal's counters change, and the goal ends with its last task.
+//!
+//! The caller holds the locks of the goals. So a cascade sees a stable state, and two cascades of
+//! one goal run one after the other.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ use crate::{
     },
 };
 
-/// Tasks that ended in this unit and whose consequences are still to be drawn.
+/// Tasks that ended in this unit, with consequences still to be written.
 #[derive(Debug, Default)]
 struct Ended {
     done: Vec<TaskId>,
@@ -46,7 +46,7 @@ struct Ended {
     with_parent: Vec<TaskId>,
 }
 
-/// Writes changes and everything that follows from them.
+/// Writes changes and all their consequences.
 pub async fn apply(unit: &mut Unit, changes: Vec<Change>) -> Result<()> {
     let mut counts = BTreeMap::new();
     let mut ended = write(unit, changes, &mut counts).await?;
@@ -81,7 +81,7 @@ pub async fn apply(unit: &mut Unit, changes: Vec<Change>) -> Result<()> {
     Ok(())
 }
 
-/// Ends an active goal whose tasks have all ended. The goal's row is held.
+/// Ends an active goal whose tasks have all ended. The caller holds its lock.
 pub async fn finish_goal(
     unit: &mut Unit,
     goal: GoalId,
@@ -110,7 +110,7 @@ pub async fn finish_goal(
     Ok(())
 }
 
-/// Where a step leads, seen from the table.
+/// The stored state for a step.
 fn target(next: Next, now: DateTime<Utc>) -> (TaskState, Option<FailureClass>) {
     match next {
         Next::Done => (TaskState::Done, None),
@@ -192,13 +192,14 @@ fn note_end(
     }
 }
 
-/// Cancels what cannot go on because of tasks that failed or were cancelled.
+/// Cancels tasks that cannot continue because others failed or were cancelled.
 async fn lost_causes(unit: &mut Unit, ended: &[TaskId]) -> Result<Vec<Change>> {
     let lost = store::tasks::moves::lost_with(unit.tx(), ended).await?;
     cancel(unit, &lost, "a task that it needs, or that contains it, was not done").await
 }
 
-/// Asks running tasks among `tasks` to stop and gives the changes that cancel the others at once.
+/// Requests the end of running tasks among `tasks`; returns the changes that cancel the others at
+/// once.
 pub async fn cancel(unit: &mut Unit, tasks: &[TaskId], reason: &str) -> Result<Vec<Change>> {
     let now = unit.now();
     let facts = store::tasks::lock(unit.tx(), tasks).await?;
@@ -242,7 +243,8 @@ pub async fn cancel(unit: &mut Unit, tasks: &[TaskId], reason: &str) -> Result<V
     Ok(changes)
 }
 
-/// Containers end with their last child; a task that parked for its subtasks comes back.
+/// Changes of parents whose last child ended: containers end, tasks parked for subtasks are
+/// offered.
 async fn finished_parents(unit: &mut Unit, children: &[TaskId]) -> Result<Vec<Change>> {
     let now = unit.now();
     let parents = store::tasks::moves::children_ended(unit.tx(), children).await?;
@@ -271,7 +273,7 @@ async fn finished_parents(unit: &mut Unit, children: &[TaskId]) -> Result<Vec<Ch
     Ok(changes.collect())
 }
 
-/// The question is decided either way: the task goes on, and its next attempt reads the outcome.
+/// Offers a parked task whose approval is decided, either way; its next attempt gets the decision.
 pub(in crate::app) async fn resume(unit: &mut Unit, task: TaskFacts) -> Result<()> {
     if task.state != TaskState::Parked {
         return Err(Error::Corrupt("a question about a task that is not parked".into()));
@@ -280,7 +282,7 @@ pub(in crate::app) async fn resume(unit: &mut Unit, task: TaskFacts) -> Result<(
     apply(unit, vec![Change::of_task(task, Next::Retry(now), None)]).await
 }
 
-/// Cancels everything that waits for a limit; the unit holds the workspace alone.
+/// Cancels all tasks that wait for a limit. The unit holds the workspace alone.
 pub(in crate::app) async fn cancel_waiting_for_limit(
     unit: &mut Unit,
     limit: LimitId,
@@ -294,7 +296,6 @@ pub(in crate::app) async fn cancel_waiting_for_limit(
     Ok(())
 }
 
-/// Tasks by their goals.
 pub(in crate::app) fn by_goal(tasks: Vec<(TaskId, GoalId)>) -> BTreeMap<GoalId, Vec<TaskId>> {
     let mut by_goal: BTreeMap<GoalId, Vec<TaskId>> = BTreeMap::new();
     for (task, goal) in tasks {
@@ -303,7 +304,7 @@ pub(in crate::app) fn by_goal(tasks: Vec<(TaskId, GoalId)>) -> BTreeMap<GoalId, 
     by_goal
 }
 
-/// Cancels tasks, and what follows from that. Their goal is locked.
+/// Cancels tasks, with all consequences. The caller holds the lock of their goal.
 pub(in crate::app) async fn apply_cancel(
     unit: &mut Unit,
     tasks: &[TaskId],

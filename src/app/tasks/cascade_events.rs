@@ -1,4 +1,4 @@
-//! The rows of tasks that move.
+//! Journal rows of tasks that change state.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::domain::{
     states::{FailureClass, TaskState},
 };
 
-/// The row of a task that moves; of the attempt that moved it too.
+/// Journal row of a change; it also names the attempt that caused it.
 pub(in crate::app) fn event(
     change: &Change,
     state: TaskState,

@@ -1,4 +1,4 @@
-//! One task that moves to another state, and the attempt that moves it.
+//! A task's change of state, and the attempt that caused it.
 
 use crate::domain::{
     access::actor::Actor,
@@ -7,29 +7,29 @@ use crate::domain::{
     task::{Ending, Next, TaskFacts, holder::Holder},
 };
 
-/// A task's next step, decided by the domain under the task's lock.
+/// A change of a task, decided by the domain under the task's lock.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// The task as it was.
+    /// The task before the change.
     pub task: TaskFacts,
-    /// What becomes of it.
+    /// Its next step.
     pub next: Next,
-    /// Its used attempts from now on.
+    /// Used attempts after the change.
     pub attempts_used: i32,
-    /// Its leases lost in a row from now on.
+    /// Leases lost in a row, after the change.
     pub lost_in_row: i32,
-    /// The attempt that led to it, with its state from now on.
+    /// The attempt that caused it, with the attempt's new state.
     pub attempt: Option<(AttemptId, AttemptState)>,
-    /// The agent of that attempt; none: a person's, or no attempt at all.
+    /// The agent of that attempt; `None` for a person's attempt or without one.
     pub agent: Option<AgentId>,
-    /// Who did it, when it is not the unit's actor: a batch has many.
+    /// The actor, if it is not the unit's: a batch has several.
     pub actor: Option<Actor>,
-    /// Why it ended or waits, for people.
+    /// Why the task ends or waits, for people.
     pub reason: Option<String>,
 }
 
 impl Change {
-    /// What an ending attempt does to its task.
+    /// The change of a task whose attempt ends.
     #[must_use]
     pub fn by_attempt(
         task: TaskFacts,
@@ -51,7 +51,7 @@ impl Change {
         }
     }
 
-    /// A change that no attempt made.
+    /// A change without an attempt.
     #[must_use]
     pub fn of_task(task: TaskFacts, next: Next, reason: impl Into<Option<String>>) -> Self {
         let (attempts_used, lost_in_row) = (task.attempts_used, task.lost_in_row);

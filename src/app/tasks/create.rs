@@ -1,7 +1,7 @@
 //! Creating the tasks of a plan or of a subtask request.
 //!
-//! The plan was checked before; here it becomes rows, all of them or none. The goal's row is locked.
-//! The caller creates the budgets that the tasks come with: `budgets::create::of_tasks`.
+//! The plan is already checked; it becomes rows, all or none. The caller holds the lock of the
+//! goal, and creates the tasks' budgets with `budgets::create::of_tasks`.
 
 use std::collections::BTreeSet;
 
@@ -27,16 +27,16 @@ use crate::{
     },
 };
 
-/// Where the tasks go.
+/// Place of new tasks.
 #[derive(Debug, Clone, Copy)]
 pub struct InsertPoint {
     /// Their goal.
     pub goal: GoalId,
-    /// The priority of those that do not say.
+    /// Default priority.
     pub priority: i16,
-    /// The position of the first.
+    /// Position of the first task.
     pub position: i32,
-    /// The task whose attempt adds them.
+    /// The task whose attempt adds them; `None` for a plan.
     pub parent: Option<TaskId>,
 }
 
@@ -74,7 +74,7 @@ pub async fn create_tasks(
         store::tasks::links::insert_dependencies(unit.tx(), &edges).await?;
     }
     record(unit, at, specs, &rows);
-    // Tasks that begin before a person.
+    // Tasks whose start needs an approval.
     let parked = rows.iter().filter(|row| row.state == TaskState::Parked);
     let parked: Vec<_> = parked.map(|row| (row.task_id, at.goal)).collect();
     unblock::ask_start(unit, &parked).await?;

@@ -1,4 +1,4 @@
-//! Reading one task with everything that is known of it.
+//! Reading one task with all its details.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -27,96 +27,95 @@ use crate::{
     },
 };
 
-/// How many children and dependents are shown with a task.
+/// Most children and dependents shown with a task.
 const NEIGHBOURS: i64 = 200;
 
-/// One condition of success of a task.
+/// A condition of success of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Criterion {
-    /// Counts the criteria of the task from 1; evidence names it.
+    /// Ordinal of the criterion within its task, from 1; evidence refers to it.
     pub number: i16,
-    /// What must be true.
+    /// The condition that the result must meet.
     #[schema(example = "`cargo test` passes")]
     pub text: String,
-    /// Whether the task can be completed without evidence for it: it cannot.
+    /// Whether completion needs evidence for it.
     pub required: bool,
-    /// How many pieces of evidence the accepted attempt gave for it.
+    /// Pieces of evidence given for it by the accepted attempt.
     pub evidence_count: i64,
 }
 
-/// A task beside another one.
+/// A related task, in short.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TaskLink {
-    /// Its id.
+    /// Id of the related task.
     pub task_id: TaskId,
-    /// Its name in the plan.
+    /// Its name in the plan, unique in the goal.
     #[schema(example = "schema")]
     pub r#ref: String,
-    /// One line.
+    /// Title of the task, in one line.
     #[schema(example = "Write the schema")]
     pub title: String,
-    /// Its state.
+    /// Present state of the task.
     pub state: TaskState,
 }
 
-/// A task with everything that is known of it.
+/// A task with all its details.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TaskDetail {
-    /// What lists show of it.
+    /// The fields shown in lists.
     #[serde(flatten)]
     pub task: Task,
-    /// Markdown: what to do.
+    /// What to do, in detail; Markdown.
     pub description: String,
-    /// JSON for the agent.
+    /// Input from the plan, any JSON; handed over with the claim.
     pub input: Option<Value>,
-    /// Expected spend, by unit.
+    /// Expected spend of one attempt, by unit.
     #[schema(example = json!({"usd_micros": 250000}))]
     pub estimate: BTreeMap<String, Estimate>,
-    /// Conditions of success.
+    /// Conditions of success; the required ones need evidence.
     pub criteria: Vec<Criterion>,
-    /// When a person must be asked. `start` turns false once the start is approved.
+    /// Which approvals it needs. `start` turns false once the start is approved.
     pub approval: ApprovalPoints,
-    /// What must be done before it.
+    /// Tasks that must be done before it.
     pub needs: Vec<TaskLink>,
-    /// What needs it: the first 200.
+    /// The first 200 tasks that need it.
     pub dependents: Vec<TaskLink>,
-    /// How many tasks need it.
+    /// Number of tasks that need it.
     pub dependents_count: i64,
-    /// What it contains or its attempts added: the first 200. `GET /v1/tasks?parent_id=` lists
-    /// all of them.
+    /// The first 200 tasks that it contains or that its attempts added. `GET /v1/tasks?parent_id=`
+    /// lists all.
     pub children: Vec<TaskLink>,
-    /// How many children it has.
+    /// Number of tasks that it contains or that its attempts added.
     pub children_count: i64,
-    /// What the accepted attempt handed in.
+    /// Result of the accepted attempt; `null` until then.
     pub result: Option<Value>,
-    /// What the accepted attempt showed for it.
+    /// Evidence of the accepted attempt.
     pub evidence: Vec<Evidence>,
-    /// Required criteria without evidence that were let go when the result was accepted.
+    /// Required criteria without evidence that the reviewer waived when accepting the result.
     pub waived: Vec<Waived>,
-    /// How long its agent may stay silent, unless the claim asks for another lease.
+    /// Default length of a claim's lease, in seconds: the longest silence between heartbeats.
     #[schema(example = 60)]
     pub lease_seconds: i64,
-    /// Hard limit of one attempt.
+    /// Longest duration of one attempt, in seconds; no heartbeat extends it.
     #[schema(example = 14400)]
     pub attempt_timeout_seconds: i64,
-    /// It fails when nobody claims it within so many seconds of being ready; `null`: never.
+    /// The task fails if it is not claimed within so many seconds after it became ready; `null`:
+    /// never.
     pub start_within_seconds: Option<i64>,
-    /// It fails when all attempts together take longer than this; `null`: never.
+    /// The task fails if all attempts together take longer, in seconds; `null`: never.
     pub finish_within_seconds: Option<i64>,
-    /// When `start_within_seconds` runs out; `null` when it does not run.
+    /// End of `start_within_seconds`; `null` while it does not run.
     pub start_by: Option<DateTime<Utc>>,
-    /// When `finish_within_seconds` runs out; `null` before it was first ready.
+    /// End of `finish_within_seconds`; `null` until the task was first ready.
     pub finish_by: Option<DateTime<Utc>>,
-    /// When its cancellation is forced, if its agent does not stop before.
+    /// When a requested cancellation is forced, if the attempt has not ended; `null` unless one was
+    /// requested.
     pub cancel_by: Option<DateTime<Utc>>,
-    /// When an operator said that its quarantine was seen; until then it is in `GET /v1/attention`.
+    /// When an operator acknowledged its quarantine; `null` until then, and the task is in `GET
+    /// /v1/attention`.
     pub acknowledged_at: Option<DateTime<Utc>>,
 }
 
-/// Reads one task.
-///
-/// # Errors
-/// `not_found`.
 pub(in crate::app) async fn read(tx: &mut Tx, id: TaskId) -> Result<TaskDetail> {
     let task = list::find(tx, id).await?;
     let detail = store::tasks::detail::detail(tx, id).await?;
@@ -137,7 +136,7 @@ pub(in crate::app) async fn read(tx: &mut Tx, id: TaskId) -> Result<TaskDetail> 
     detailed(task, detail, criteria, neighbours, accepted)
 }
 
-/// What an accepted attempt showed, and what it need not show.
+/// Evidence and waivers of an accepted attempt.
 #[derive(Default)]
 struct Accepted {
     evidence: Vec<Evidence>,
@@ -227,7 +226,7 @@ fn whole(duration: Duration) -> i64 {
 }
 
 impl App {
-    /// One task with everything that is known of it.
+    /// Reads one task with all its details.
     ///
     /// # Errors
     /// `not_found`.

@@ -23,137 +23,138 @@ use crate::{
     },
 };
 
-/// One unit of work of a goal.
+/// A task of a goal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Task {
-    /// Its id; stable over all attempts, so use it to make your own effects idempotent.
+    /// Id of the task, the same over all attempts: use it to make your own effects idempotent.
     pub id: TaskId,
-    /// The goal that it belongs to.
+    /// Id of the goal that it belongs to.
     pub goal_id: GoalId,
-    /// The container that it is in, or the task whose attempt added it.
+    /// The container that it is in, or the task whose attempt added it; `null` at the top level.
     pub parent_id: Option<TaskId>,
     /// Its name in the plan, unique in the goal.
     #[schema(example = "api")]
     pub r#ref: String,
-    /// Its place in the plan, from 0; subtasks that were added later follow.
+    /// Position in the plan, from 0; subtasks added later follow.
     pub position: i32,
-    /// One line.
+    /// What to do, in one line.
     #[schema(example = "Write the REST endpoints")]
     pub title: String,
-    /// `waiting` (for other tasks or a time), `ready` (may be claimed), `running`, `parked` (for a
-    /// person, its subtasks or a budget), `reviewing`, `done`, `failed` or `cancelled`; the last three are
-    /// final.
+    /// `waiting` (for other tasks or a time), `ready` (may be claimed), `running`, `parked` (for an
+    /// approval, its subtasks or a budget), `reviewing`, `done`, `failed` or `cancelled`; the last
+    /// three are final.
     pub state: TaskState,
-    /// True: it is never offered to an agent, and ends with its children.
+    /// Whether it only contains other tasks: it is never offered, and ends with its children.
     pub container: bool,
-    /// 0 (lowest) to 9.
+    /// Priority, 0 (lowest) to 9; operators can change it.
     pub priority: i16,
-    /// What an agent must be able to do to claim it; empty: any agent can.
+    /// Capabilities that an agent needs to claim it; empty: none.
     #[schema(example = json!(["rust"]))]
     pub capabilities: Vec<String>,
-    /// Free words of the plan.
+    /// Labels from the plan; muster does not interpret them.
     #[schema(example = json!(["US1"]))]
     pub labels: Vec<String>,
-    /// The heading that it stood under in the brief.
+    /// Heading above it in the brief; `null` without one.
     pub section: Option<String>,
     /// Attempts that count against `max_attempts`: failed and expired ones.
     pub attempts_used: i32,
-    /// When so many were used, a failure is final.
+    /// Number of used attempts after which a failure is final.
     pub max_attempts: i32,
-    /// Results that were rejected; one less than `max_rework` again when a person grants another round.
+    /// Number of rejected results. Set to one below `max_rework` when a person grants another
+    /// round.
     pub reworks: i32,
-    /// When so many results were rejected, a person chooses what becomes of the task.
+    /// Number of rejected results after which a person decides how the task continues.
     pub max_rework: i32,
-    /// Tasks that it still needs, plus one while its container is not open.
+    /// Needed tasks that are not done, plus one while its container is not open.
     pub needs_unmet: i32,
-    /// Its children that have not ended.
+    /// Number of its children that have not ended.
     pub children_open: i32,
-    /// It is not offered before: a start time or the backoff after a failure.
+    /// Earliest time at which it is offered: its start time, or the end of the backoff after a
+    /// failure.
     pub ready_from: DateTime<Utc>,
-    /// Its latest attempt: the one that holds it, or held it last.
+    /// The current or latest attempt; `null` before the first.
     pub attempt_id: Option<AttemptId>,
-    /// The agent that works on it or handed in the result under review.
+    /// The agent that works on it or delivered the result under review; `null` without one.
     pub agent_id: Option<AgentId>,
-    /// The key of the operator who took it over and works on it, or handed in the result under review.
+    /// The operator's key that works on it after a takeover, or delivered the result under review;
+    /// `null` without one.
     pub held_by_key: Option<KeyId>,
-    /// The only agent that its next attempt is given to.
+    /// The only agent that may take its next attempt, after a reassignment; `null` without one.
     pub assigned_agent_id: Option<AgentId>,
-    /// The agent that it was taken from, and that its next attempt is not given to.
+    /// The agent that may not take its next attempt, because the task was taken from it; `null`
+    /// without one.
     pub barred_agent_id: Option<AgentId>,
-    /// Why it failed; `null` unless it is `failed`.
+    /// Class of its final failure; `null` unless it is `failed`.
     pub failure_class: Option<FailureClass>,
-    /// Whether it failed because its agents fell silent three times in a row: something about it
-    /// may be harmful, so a person should look before it is tried again.
+    /// Whether it failed because three attempts in a row lost their lease. The task may harm its
+    /// agents: a person should look before it is tried again.
     pub quarantined: bool,
-    /// Since then its agent is told to stop.
+    /// When its cancellation was requested while it ran; `null` otherwise. Its holder gets the
+    /// directive `stop` from then on.
     pub cancel_requested_at: Option<DateTime<Utc>>,
-    /// Why it failed or was cancelled.
+    /// Why it failed or was cancelled; `null` otherwise.
     pub end_reason: Option<String>,
-    /// What its attempts used, by unit.
+    /// Total spend of its attempts, by unit.
     #[schema(example = json!({"usd_micros": 1250, "output_tokens": 320}))]
     pub spend: Amounts,
-    /// The limit that it waits for, while it is `parked` because no budget could pay for it.
+    /// The limit that it waits for; `null` unless it is `parked` for a budget.
     pub waits_for_budget: Option<BudgetWait>,
-    /// Rises with every edit and change of state; the `ETag`.
+    /// Version, raised by every edit and change of state; the `ETag`.
     pub version: i32,
-    /// When it was created.
+    /// When the task was created.
     pub created_at: DateTime<Utc>,
     /// When its state last changed.
     pub updated_at: DateTime<Utc>,
-    /// When it ended.
+    /// When it reached a final state; `null` until then.
     pub ended_at: Option<DateTime<Utc>>,
 }
 
-/// A limit that has not enough room for a task.
+/// A limit without enough room for a task. Amounts are in the limit's unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BudgetWait {
-    /// The limit.
+    /// Id of the limit that is short.
     pub limit_id: LimitId,
-    /// What is limited.
+    /// Kind of the limited node.
     pub node: BudgetNode,
-    /// Which one.
+    /// Id of the limited node: a task, goal, agent, project or the workspace.
     pub node_id: uuid::Uuid,
-    /// In which unit.
+    /// Unit of the limit and of these amounts.
     #[schema(example = "usd_micros")]
     pub unit: String,
-    /// For how long it counts.
+    /// Period after which the limit renews.
     pub period: Period,
-    /// The limit.
+    /// Most that may be used in one period.
     pub limit: i64,
-    /// What is used of it.
+    /// Spend so far in the period.
     pub settled: i64,
-    /// What running attempts have set aside.
+    /// Open reservations of running attempts.
     pub reserved: i64,
-    /// What the task needs at least.
+    /// Least amount that the task needs.
     pub requested: i64,
 }
 
-/// Which tasks are listed.
+/// Filter of a list of tasks.
 #[derive(Debug, Clone, Default)]
 pub struct TaskFilter {
-    /// Only of this goal, in the order of its plan.
+    /// Only tasks of this goal, in plan order.
     pub goal: Option<GoalId>,
-    /// Only children of this task, in the order of the plan.
+    /// Only children of this task, in plan order.
     pub parent: Option<TaskId>,
     /// Only these states; empty: all.
     pub states: Vec<TaskState>,
-    /// Only what requires this.
+    /// Only tasks that require this capability.
     pub capability: Option<String>,
 }
 
-/// A place in a list of tasks.
+/// Position in a list of tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskPlace {
-    /// The task.
+    /// Id of the task.
     pub id: TaskId,
     /// Its position in the plan.
     pub position: i32,
 }
 
-/// Finds one task.
-///
-/// # Errors
-/// `not_found`.
 pub(in crate::app) async fn find(tx: &mut Tx, id: TaskId) -> Result<Task> {
     let conditions = TaskConditions { states: &[], capability: None, rows: 1 };
     let scope = TaskScope::These(&[id]);
@@ -240,10 +241,10 @@ fn view(row: TaskRow) -> Result<Task> {
 }
 
 impl App {
-    /// Tasks: of a goal or a parent in the order of the plan, otherwise newest first.
+    /// Tasks of a goal or a parent in plan order, otherwise newest first.
     ///
     /// # Errors
-    /// `invalid` when a capability is looked for among all the tasks there ever were.
+    /// `invalid` for a capability without a goal and without open states.
     pub async fn list_tasks(
         &self,
         caller: &ReaderCaller,
@@ -279,8 +280,8 @@ impl App {
     }
 }
 
-/// Among all tasks that ever ended there is no fast way to those that required something, and a
-/// list that takes longer the older the service is helps nobody.
+/// Refuses to search all ended tasks for a capability: no index supports it, and the query would
+/// slow down with the age of the service.
 fn check_capability(filter: &TaskFilter) -> Result<()> {
     let done = filter.states.contains(&TaskState::Done);
     if filter.capability.is_none() || !(filter.states.is_empty() || done) {

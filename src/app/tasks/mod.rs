@@ -1,4 +1,4 @@
-//! Editing and cancelling single tasks, and saying that a quarantine was seen.
+//! Tasks: editing, cancelling, and acknowledging a quarantine.
 
 pub mod attempts;
 pub mod cascade;
@@ -33,12 +33,12 @@ use crate::{
 };
 use detail::TaskDetail;
 
-/// An edit of a task; what is left out stays.
+/// An edit of a task; fields left out stay.
 #[derive(Debug, Clone, Copy, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TaskChange {
-    /// 0 to 9. Each point outranks five minutes of waiting, from now on and for what it waited
-    /// already.
+    /// New priority, 0 (lowest) to 9. One point outranks five minutes of waiting, including time
+    /// already waited.
     #[schema(minimum = 0, maximum = 9)]
     pub priority: Option<i16>,
 }
@@ -53,11 +53,11 @@ impl TaskChange {
     }
 }
 
-/// What was found out about a task in quarantine.
+/// An operator's remark on a quarantined task.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Acknowledgement {
-    /// For the record; at most 1,000 characters.
+    /// Finding about the quarantine, for the journal; at most 1,000 characters.
     #[schema(example = "the test data made the agent run out of memory", max_length = 1000)]
     pub reason: String,
 }
@@ -71,11 +71,11 @@ impl Acknowledgement {
 }
 
 impl App {
-    /// Notes that the quarantine of a task was seen: it asks for attention no more. Done a second time
+    /// Acknowledges the quarantine of a task, which removes it from `GET /v1/attention`. Repeating
     /// it changes nothing.
     ///
     /// # Errors
-    /// `not_found`, `invalid`; `wrong_state` when the task is not in quarantine.
+    /// `not_found`, `invalid`; `wrong_state` if the task is not in quarantine.
     pub async fn acknowledge_task(
         &self,
         caller: &OperatorCaller,
@@ -101,7 +101,8 @@ impl App {
         Ok(task)
     }
 
-    /// Edits a task that has not ended. Without a version, whatever is there is edited.
+    /// Edits a task that has not ended. `version`: the version the caller read (`If-Match`); `None`
+    /// skips the check.
     ///
     /// # Errors
     /// `not_found`, `precondition_failed`, `task_ended`, `invalid`.
@@ -136,12 +137,12 @@ impl App {
         Ok(task)
     }
 
-    /// Cancels a task and everything that cannot be done without it: what needs it, and what it
-    /// contains. What waits is cancelled at once; what runs is told to stop, and a result that
+    /// Cancels a task, everything it contains, and every task that needs one of these. Waiting
+    /// tasks are cancelled at once; running attempts get the directive `stop`, and a result that
     /// arrives first still counts. Cancelling a cancelled task changes nothing.
     ///
     /// # Errors
-    /// `not_found`; `task_ended` when it was done or failed before.
+    /// `not_found`; `task_ended` if it is done or failed.
     pub async fn cancel_task(
         &self,
         caller: &SubmitterCaller,
@@ -184,11 +185,11 @@ fn ended(state: TaskState) -> super::Error {
     Refusal::new(Code::TaskEnded, format!("the task is {state}")).into()
 }
 
-/// Why something is cancelled.
+/// A cancellation and its reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cancellation {
-    /// For people.
+    /// Reason of the cancellation, for people. At most 16 KiB.
     #[schema(example = "superseded by another goal")]
     pub reason: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Adding subtasks under a task that parks for them: at the wish of its attempt, or of a person who
+//! Adding subtasks to a task that parks for them, requested by its attempt or by a person who
 //! splits it.
 
 use std::collections::HashMap;
@@ -17,8 +17,8 @@ use crate::{
     store::{self, goals::GoalFacts},
 };
 
-/// Adds subtasks under a task whose row and whose goal's are held; returns their ids in the order of
-/// the request. `at` is where the request has them.
+/// Adds subtasks to a task; returns their ids in the order of the request. `at`: their place in the
+/// request. The caller holds the locks of the task and its goal.
 ///
 /// # Errors
 /// `plan_invalid` and `invalid`, with every place.
@@ -41,7 +41,7 @@ pub(in crate::app) async fn add(
     create_tasks(unit, at, tasks).await
 }
 
-/// Checks subtasks against each other and against the goal; returns the position of the first.
+/// Checks subtasks against each other and the goal; returns the position of the first.
 async fn check(
     unit: &mut Unit,
     goal: &GoalFacts,
@@ -75,7 +75,7 @@ async fn check(
     Ok(room.next_position)
 }
 
-/// How deep the subtasks are nested in each other: 0 when none contains another.
+/// Nesting depth of the subtasks; 0 if none contains another.
 fn deepest(tasks: &[TaskSpec]) -> usize {
     let parents: HashMap<&str, &str> = tasks
         .iter()

@@ -1,4 +1,4 @@
-//! Offering tasks that need nothing more, and asking people.
+//! Freeing tasks without unmet needs: offering, opening, or requesting approval of their start.
 
 use crate::{
     app::{Result, Unit, approvals::ask::ask},
@@ -11,17 +11,17 @@ use crate::{
     store::{self, approvals::NewApproval, tasks::moves::TaskMove},
 };
 
-/// What the rows of tasks say that need nothing more.
+/// Whether the rows of tasks already show that no needs are left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
-    /// That they need nothing more.
+    /// They do.
     Written,
-    /// Not yet: the last that they needed was satisfied in this unit of work.
+    /// Not yet: the last need was satisfied in this unit of work.
     JustMet,
 }
 
-/// Offers, opens or asks about tasks that need nothing more, and what opening frees in turn. Their
-/// rows are held.
+/// Frees tasks without unmet needs, and tasks freed by opened containers in turn. The caller holds
+/// their locks.
 pub async fn unblock(unit: &mut Unit, tasks: Vec<TaskFacts>, needs: Needs) -> Result<()> {
     let (mut facts, mut needs) = (tasks, needs);
     while !facts.is_empty() {
@@ -32,7 +32,7 @@ pub async fn unblock(unit: &mut Unit, tasks: Vec<TaskFacts>, needs: Needs) -> Re
         for task in facts.iter().filter(|task| task.state == TaskState::Waiting) {
             let freed = task::freed(task.container, task.approve_start, task.ready_from, now);
             match freed {
-                // Nothing changes, and nothing is left to be written.
+                // Nothing changes, so nothing is written.
                 Freed::Wait if needs == Needs::Written => continue,
                 Freed::Wait | Freed::Ready => {}
                 Freed::Open => opened.push(task.task_id),
@@ -61,7 +61,8 @@ pub async fn unblock(unit: &mut Unit, tasks: Vec<TaskFacts>, needs: Needs) -> Re
     Ok(())
 }
 
-/// Asks whether tasks may start, each `(task, goal)`. What is approved is the task as it is written.
+/// Requests approval of the start of tasks, each `(task, goal)`. The payload is the task as
+/// written.
 pub(in crate::app) async fn ask_start(unit: &mut Unit, tasks: &[(TaskId, GoalId)]) -> Result<()> {
     if tasks.is_empty() {
         return Ok(());
