@@ -1,4 +1,5 @@
-//! Ends what ran out of time: silent attempts, tasks past their deadline, cancellations past their grace.
+//! Duty `expire`: ends attempts whose lease or hard deadline passed, tasks past their deadline, and
+//! cancellations past their grace period.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,7 +23,6 @@ use crate::{
     store::{self, tasks::deadlines::Deadlines},
 };
 
-/// The duty.
 pub(super) const DUTY: Duty = Duty {
     name: "expire",
     pace: Duration::ZERO,
@@ -31,8 +31,7 @@ pub(super) const DUTY: Duty = Duty {
 };
 
 impl App {
-    /// Ends attempts that were silent for longer than their lease or ran into their hard
-    /// deadline, tasks that ran out of time, and cancellations whose grace is over.
+    /// Ends everything whose time has passed, in one unit of work per goal.
     async fn expire(&self, workspace: WorkspaceId) -> Result<Report> {
         let mut tx = self.reader(workspace).await?;
         let silent = store::attempts::silent(&mut tx).await?;
@@ -124,7 +123,7 @@ fn expired<'a>(unit: &Unit, task: TaskFacts, attempt: &'a AttemptFacts) -> Optio
     Some(End { failure: Some(class), ..End::new(attempt, task, ending, message) })
 }
 
-/// Why a task is ended by the clock, if it is.
+/// The end of a task past a deadline, and its reason.
 fn verdict(task: &TaskFacts, deadlines: &Deadlines, unit: &Unit) -> Option<(Next, &'static str)> {
     let now = unit.now();
     let past = |at: Option<chrono::DateTime<chrono::Utc>>| at.is_some_and(|at| at <= now);

@@ -1,8 +1,9 @@
-//! Reminds people of approvals, escalates them, and ends those that nobody decided in time.
+//! Duty `expire_approvals`: reminds people of approvals, escalates them, and expires undecided
+//! ones.
 //!
-//! It happens under the same locks as a decision, goal before task before approval, and judges again
-//! under them: of a decision and an expiry only the first has an effect. What
-//! follows is one transaction with it, as with a decision.
+//! It takes the same locks as a decision (goal, task, approval) and judges again under them, so of
+//! a decision and an expiry only the first takes effect. The consequences are in the same
+//! transaction, as with a decision.
 
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ use crate::{
     },
 };
 
-/// An approval whose time may be over, with everything above it; all of it is locked.
+/// A locked approval that may be due, with the locked rows above it.
 struct DueApproval {
     facts: ApprovalFacts,
     goal: GoalFacts,
@@ -49,7 +50,6 @@ struct DueApproval {
     spec: PolicySpec,
 }
 
-/// The duty.
 pub(super) const DUTY: Duty = Duty {
     name: "expire_approvals",
     pace: Duration::ZERO,
@@ -58,7 +58,7 @@ pub(super) const DUTY: Duty = Duty {
 };
 
 impl App {
-    /// One run of the duty.
+    /// Runs the duty once.
     pub async fn expire_approvals(&self, workspace: WorkspaceId) -> Result<Report> {
         let mut tx = self.reader(workspace).await?;
         let due = store::approvals::frozen_policy::due(&mut tx).await?;
@@ -85,8 +85,8 @@ impl App {
         let expired = expiry::expired(&due.spec, place, due.facts.kind);
         match take_effect(&mut unit, due, expired.clone()).await {
             Ok(()) => self.commit(unit).await?,
-            // What the policy would decide cannot be done: a raise that nothing is left for. Then
-            // nobody has decided, and it must not be tried for ever.
+            // The policy's default is impossible, for example a raise without room. The approval is
+            // rejected instead, so that it is not tried forever.
             Err(Error::Refused(refusal)) if matches!(expired, Expired::Default(..)) => {
                 self.undo(unit).await?;
                 tracing::warn!(%approval, %refusal, "a policy's default cannot be done");
@@ -101,7 +101,7 @@ impl App {
         Ok(1)
     }
 
-    /// Locks an approval that may be due, if it still waits.
+    /// Locks an approval that may be due; `None` if it is no longer pending.
     async fn lock_due(
         &self,
         workspace: WorkspaceId,
@@ -122,7 +122,7 @@ impl App {
     }
 }
 
-/// Reminds people, if it is time.
+/// Reminds people, if a reminder is due.
 async fn remind(unit: &mut Unit, due: &DueApproval) -> Result<u64> {
     let now = unit.now();
     let Standing { stage, escalation, expires_at, remind_at, reminded, .. } = due.standing;
@@ -137,7 +137,7 @@ async fn remind(unit: &mut Unit, due: &DueApproval) -> Result<u64> {
     Ok(1)
 }
 
-/// An event about an approval, with what everybody wants to know of it.
+/// Records an event about an approval, with the common data.
 fn record_event(unit: &mut Unit, kind: Kind, due: &DueApproval, more: serde_json::Value) {
     let DueApproval { facts, standing, spec, .. } = due;
     let mut data = json!({"kind": facts.kind, "policy_id": standing.policy_id,
@@ -153,7 +153,7 @@ fn record_event(unit: &mut Unit, kind: Kind, due: &DueApproval, more: serde_json
     unit.record(row.data(data));
 }
 
-/// Does what happens to an approval whose time is over.
+/// Applies the effect of an expired approval.
 async fn take_effect(unit: &mut Unit, due: DueApproval, expired: Expired) -> Result<()> {
     match expired {
         Expired::Escalate(place) => escalate(unit, &due, place).await,
@@ -168,7 +168,7 @@ async fn take_effect(unit: &mut Unit, due: DueApproval, expired: Expired) -> Res
             cancel(unit, due, reason).await
         }
         Expired::Default(verdict, answer) => {
-            // A question whose form the declared answer does not fit is declined.
+            // A question is declined if the policy's answer does not fit its form.
             let (verdict, answer) = match fits(&due.facts, answer.as_ref()) {
                 Ok(()) => (verdict, answer),
                 Err(Error::Refused(_)) => (Verdict::Decline, None),
@@ -195,7 +195,7 @@ async fn escalate(unit: &mut Unit, due: &DueApproval, place: StagePosition) -> R
     Ok(())
 }
 
-/// It waits on, without an end; people are told so, and reminded as before.
+/// Keeps the approval pending without an end; people are told, and reminders continue.
 async fn wait(unit: &mut Unit, due: &DueApproval) -> Result<()> {
     let Standing { stage, escalation, remind_at, reminded, .. } = due.standing;
     let to = Schedule { stage, escalation, expires_at: None, remind_at, reminded };
@@ -205,7 +205,7 @@ async fn wait(unit: &mut Unit, due: &DueApproval) -> Result<()> {
     Ok(())
 }
 
-/// Ends it as expired; returns why.
+/// Ends the approval as expired; returns the reason.
 async fn end(unit: &mut Unit, due: &DueApproval) -> Result<String> {
     let reason = format!("nobody decided in time (policy `{}`)", due.spec.name);
     let approval = due.facts.approval_id;
@@ -216,7 +216,7 @@ async fn end(unit: &mut Unit, due: &DueApproval) -> Result<String> {
     Ok(reason)
 }
 
-/// Decides what the policy declares; no key did.
+/// Stores the policy's default as the decision, without a deciding key.
 async fn decide(unit: &mut Unit, due: &DueApproval, request: &DecisionRequest) -> Result<()> {
     let decision = Decision {
         approval_id: due.facts.approval_id,
@@ -232,7 +232,7 @@ async fn decide(unit: &mut Unit, due: &DueApproval, request: &DecisionRequest) -
     Ok(())
 }
 
-/// The policy's word in the form of a person's.
+/// The policy's decision, in the form of a person's.
 fn request(
     due: &DueApproval,
     verdict: Verdict,
@@ -247,7 +247,8 @@ fn request(
     }
 }
 
-/// Cancels what an approval was about: its task, the goal of a plan, or what waits for a limit.
+/// Cancels the subject of an approval: its task, the goal of a plan, or the tasks that wait for a
+/// limit.
 async fn cancel(unit: &mut Unit, due: DueApproval, reason: String) -> Result<()> {
     match (due.facts.limit_id, due.facts.task_id) {
         (Some(limit), _) => cascade::cancel_waiting_for_limit(unit, limit, &reason).await,

@@ -1,8 +1,9 @@
-//! Offers tasks that a budget has room for again, asks people about those it will have no room for or
-//! cancels them, and closes the allocations of ended goals.
+//! Duty `fund`: offers tasks that a budget has room for again, handles tasks that it will never
+//! have room for (requests an approval, or cancels them), and closes the allocations of ended
+//! goals.
 //!
-//! Room appears in the transaction that makes it, and what waits is offered there. This duty finds the
-//! rest: tasks that were locked at that moment, periods that began, goals that ended.
+//! Tasks are normally offered in the transaction that makes the room. This duty finds the rest:
+//! tasks locked at that moment, periods that began, goals that ended.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -22,7 +23,6 @@ use crate::{
     store,
 };
 
-/// The duty.
 pub(super) const DUTY: Duty = Duty {
     name: "fund",
     pace: Duration::from_secs(1),
@@ -54,7 +54,7 @@ impl App {
         Ok(0)
     }
 
-    /// Offers what waits for a limit, and withdraws the approval that nothing waits for.
+    /// Offers tasks that wait for a limit, and withdraws its approval if none is left.
     async fn fund_limit(&self, workspace: WorkspaceId, limit: LimitId) -> Result<u64> {
         let mut unit = self.begin(workspace, Actor::SERVICE).await?;
         let Looked { offered, stop } = look(&mut unit, limit).await?;
@@ -64,8 +64,8 @@ impl App {
         Ok(offered + self.stop(workspace, limit, room).await?)
     }
 
-    /// Cancels what waits for a limit that says `stop` and needs more than it can ever have, each
-    /// goal's share in a unit of its own.
+    /// Cancels tasks that wait for a limit with `stop` and need more than it can ever have, in one
+    /// unit of work per goal.
     async fn stop(&self, workspace: WorkspaceId, limit: LimitId, room: i64) -> Result<u64> {
         let mut tx = self.reader(workspace).await?;
         let waiting = store::budgets::waits::waiting_for(&mut tx, limit, room).await?;
@@ -74,7 +74,7 @@ impl App {
         for (goal, tasks) in by_goal(waiting) {
             let mut unit = self.begin(workspace, Actor::SERVICE).await?;
             lock_goal(&mut unit, goal).await?;
-            // Somebody may have made room meanwhile, and somebody else taken the task.
+            // The limit may have room by now, and the task may be gone.
             let tasks = store::budgets::waits::lock_still_waiting(unit.tx(), limit, &tasks).await?;
             count += tasks.len() as u64;
             apply_cancel(&mut unit, &tasks, "its budget is exhausted").await?;
@@ -84,17 +84,18 @@ impl App {
     }
 }
 
-/// What a look at a limit came to.
+/// Outcome of examining a limit.
 #[derive(Debug, Default)]
 struct Looked {
-    /// Tasks that were offered.
+    /// Number of offered tasks.
     offered: u64,
-    /// Tasks that need more than this are to be cancelled.
+    /// Waiting tasks that need more than this are to be cancelled; `None`: none are.
     stop: Option<i64>,
 }
 
-/// Offers what a limit has room for. When the next that waits would not even fit if everything that
-/// is set aside came back, people are asked, or it is to be given up, as the budget says.
+/// Offers as many tasks as a limit has room for. If the next waiting task would not fit even after
+/// all open reservations are released, an approval is requested or the task is to be cancelled, as
+/// the budget says.
 async fn look(unit: &mut Unit, limit: LimitId) -> Result<Looked> {
     let Some((node, id)) = store::budgets::read::node_of(unit.tx(), limit).await? else {
         // The limit was removed.

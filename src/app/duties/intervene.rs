@@ -1,13 +1,13 @@
-//! Evaluates the intervention rules: finds what they apply to, and acts.
+//! Duty `intervene`: evaluates the intervention rules and acts.
 //!
-//! For each rule that acts, what it may be about is found without a lock ([`store::rules::candidates`]) and
-//! judged by its facts. What is left is done one by one, each in a unit of work of its own that holds the
-//! rule, the goal and the task, collects the facts again and judges again. Two processes that find the
-//! same meet at the goal's row; the later one finds that the rule has an open intervention.
+//! First, finished interventions are closed: on ended tasks and goals, with lifted freezes, with
+//! withdrawn approvals, and nudges whose condition no longer holds. (The decision of an approval
+//! closes its intervention in its own transaction.)
 //!
-//! Before that, what is over is closed: tasks and goals that ended, freezes that were lifted, questions
-//! that were withdrawn, and nudges whose condition has ceased. A question is closed by its
-//! decision, in that transaction.
+//! Then each enabled rule searches its candidates without a lock ([`store::rules::candidates`]) and
+//! judges them by their facts. Each match gets a unit of work of its own, which locks the rule, the
+//! goal and the task, collects the facts again and judges again. Two processes with the same match
+//! meet at the goal's row; the later one finds the open intervention.
 
 use std::time::Duration;
 
@@ -39,12 +39,11 @@ use crate::{
     },
 };
 
-/// How often a rule acts at most in one run of the step; what is left over comes with the next.
+/// Most actions of one rule per run; the next run continues.
 const ACTS: usize = 200;
-/// How many open interventions are looked at together.
+/// Open interventions read per query.
 const LOOKED_AT: i64 = 500;
 
-/// The duty.
 pub(super) const DUTY: Duty = Duty {
     name: "intervene",
     pace: Duration::from_secs(1),
@@ -53,7 +52,7 @@ pub(super) const DUTY: Duty = Duty {
 };
 
 impl App {
-    /// Acts by the rules, and closes what is over.
+    /// Closes finished interventions, then acts by the rules.
     async fn intervene(&self, workspace: WorkspaceId) -> Result<Report> {
         let mut tally = Tally::default();
         tally.note(self.close_interventions(workspace).await);
@@ -75,7 +74,7 @@ impl App {
         Ok(tally.report())
     }
 
-    /// What is left of attempts and tasks that have ended is no longer looked at.
+    /// Deletes loops and nudges of ended attempts and tasks.
     async fn forget_ended(&self, workspace: WorkspaceId) -> Result<()> {
         let mut tx = self.reader(workspace).await?;
         store::attempts::loops::forget_ended(&mut tx).await?;
@@ -83,7 +82,7 @@ impl App {
         Ok(())
     }
 
-    /// What a rule is to act about, as far as can be seen without locks.
+    /// The candidates that a rule matches, judged without locks.
     async fn find(&self, workspace: WorkspaceId, rule: &Rule) -> Result<Vec<Candidate>> {
         let mut tx = self.reader(workspace).await?;
         let closed_before = closed_before(tx.now, rule.cooldown_seconds * 1_000);
@@ -101,7 +100,7 @@ impl App {
         Ok(found)
     }
 
-    /// Acts, if everything is still so under the locks. Returns how many things were done.
+    /// Acts, if the rule still matches under the locks. Returns the number of actions.
     async fn act(&self, workspace: WorkspaceId, rule: &Rule, candidate: &Candidate) -> Result<u64> {
         let mut unit = if rule.then.holds_alone() {
             self.begin_alone(workspace, Actor::SERVICE).await?
@@ -160,11 +159,11 @@ impl App {
     }
 }
 
-/// Whether an intervention is over.
+/// Whether an intervention has ended.
 enum Over {
     Yes(Closing),
     No,
-    /// It is when the condition does not hold for this task or goal.
+    /// Unless the condition still holds for this task or goal.
     Unless(When, Uuid),
 }
 
@@ -185,14 +184,14 @@ fn over(row: &OpenRow) -> Over {
             Ok(when) if when.subject() == row.subject => {
                 Over::Unless(when, row.task_id.map_or(row.goal_id.0, |task| task.0))
             }
-            // The rule is about something else by now.
+            // The rule now has another subject.
             Ok(_) | Err(_) => Over::Yes(Closing::Withdrawn),
         },
     }
 }
 
-/// Whether a task has left the states that the condition is about: it waits for a person already, or it
-/// has ended.
+/// Whether a task has left the states that the condition is about: it has ended, or already waits
+/// for a person.
 fn is_past(task: &TaskFacts, condition: Condition) -> bool {
     let open = match task.state {
         TaskState::Running | TaskState::Ready | TaskState::Waiting => true,
@@ -202,7 +201,7 @@ fn is_past(task: &TaskFacts, condition: Condition) -> bool {
     task.cancelling || !open
 }
 
-/// Holds the rule, the goal and the task and judges again.
+/// Locks the rule, the goal and the task and judges again.
 async fn judge_again(
     unit: &mut Unit,
     rule: &Rule,

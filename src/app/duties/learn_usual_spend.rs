@@ -1,4 +1,4 @@
-//! Computes what tasks of each set of capabilities usually use.
+//! Duty `learn_usual_spend`: computes the usual spend of tasks, by set of capabilities.
 
 use std::time::Duration;
 
@@ -9,7 +9,6 @@ use crate::{
     store,
 };
 
-/// The duty.
 pub(super) const DUTY: Duty = Duty {
     name: "learn_usual_spend",
     pace: Duration::from_secs(60),
@@ -19,8 +18,8 @@ pub(super) const DUTY: Duty = Duty {
 
 impl App {
     async fn learn_usual_spend(&self, workspace: WorkspaceId) -> Result<Report> {
-        // One statement that reads much and changes nothing that others wait for: a unit of work would
-        // block an exclusive one meanwhile.
+        // Without a unit of work: this long statement only reads shared rows, and a unit would
+        // block those that run alone.
         let mut tx = self.reader(workspace).await?;
         let changed = store::spend::usual::compute(&mut tx).await?;
         Ok(Report { looked_at: changed, did: changed, left: 0, failure: None })

@@ -1,6 +1,8 @@
-//! Has the database measure tables that have outgrown its statistics, so that it plans for their sizes.
+//! Updates the database's statistics of tables that have outgrown them, so that query plans fit the
+//! sizes.
 //!
-//! Not a duty of a workspace: tables belong to none. The supervisor runs it beside the duties.
+//! Not a [`Duty`](super::Duty), because tables belong to no workspace. The supervisor runs it
+//! beside the duties.
 
 use crate::{
     app::{App, Result},
@@ -8,7 +10,7 @@ use crate::{
 };
 
 impl App {
-    /// Measures the tables; returns their count.
+    /// Analyzes outgrown tables; returns their number.
     pub async fn measure_tables(&self) -> Result<u64> {
         let mut tx = self.system().await?;
         let outgrown = store::statistics::outgrown(&mut tx).await?;

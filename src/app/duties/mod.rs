@@ -1,10 +1,9 @@
-//! The duties of the supervisor: what happens because time passed, not because somebody asked.
+//! Duties of the supervisor: work triggered by time instead of a request.
 //!
-//! A duty is one file with a [`Duty`], and one line in [`DUTIES`]. It takes a workspace, finds what is
-//! due without a lock, and does each goal's share in a unit of work of its own, which judges again
-//! under the locks. So two processes may run the same duty at once, a duty that is killed has done
-//! whole units only, and a failure in one goal does not keep the others waiting. It returns a
-//! [`Report`].
+//! A duty is one file with a [`Duty`], and one line in [`DUTIES`]. It finds due work in a workspace
+//! without a lock. Then it handles each goal in a unit of work of its own, which judges again under
+//! locks. So two processes may run the same duty at once, a killed duty has completed whole units
+//! only, and a failure in one goal does not delay the others. It returns a [`Report`].
 
 mod expire;
 mod expire_approvals;
@@ -26,7 +25,7 @@ use futures_util::future::BoxFuture;
 use super::{App, Error, Result};
 use crate::{domain::ids::WorkspaceId, store};
 
-/// All duties in the order of a round: what one offers the next may use.
+/// All duties in the order of a round: later ones may use what earlier ones offered.
 pub const DUTIES: &[Duty] = &[
     expire::DUTY,
     expire_approvals::DUTY,
@@ -39,51 +38,51 @@ pub const DUTIES: &[Duty] = &[
     seal::DUTY,
 ];
 
-/// Something that the supervisor does in the background.
+/// Background work of the supervisor.
 #[derive(Debug, Clone, Copy)]
 pub struct Duty {
-    /// Its name in `GET /v1/supervisor`, in logs and in metrics.
+    /// Name in `GET /v1/supervisor`, logs and metrics.
     pub name: &'static str,
-    /// The shortest time between two runs in a workspace.
+    /// Shortest time between two runs in a workspace.
     pub pace: Duration,
-    /// Whether there is anything to do, as far as one look for all duties can tell.
+    /// Whether it has work, as far as the common check of all duties ([`Due`]) can tell.
     pub is_due: fn(&Due) -> bool,
     /// Runs it once.
     pub run: for<'a> fn(&'a App, WorkspaceId) -> BoxFuture<'a, Result<Report>>,
 }
 
-/// One run of a duty.
+/// Result of one run of a duty.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Things that were looked at: goals, approvals, limits, rules, rows.
+    /// Number of things examined: goals, approvals, limits, rules or rows.
     pub looked_at: u64,
-    /// Things that were changed.
+    /// Number of things changed.
     pub did: u64,
-    /// Things that are left for the next run, because they failed or a run has a limit.
+    /// Number of things left for the next run, because they failed or a run has a limit.
     pub left: u64,
-    /// The first failure. What failed is left; the rest was done.
+    /// The first failure; everything else was done.
     pub failure: Option<Error>,
 }
 
-/// What is due by the clock.
+/// Duties that have work now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
-    /// Something ran out of time.
+    /// An attempt, task or cancellation is past its time.
     pub expire: bool,
-    /// Something is to be offered.
+    /// A start time or backoff has passed.
     pub promote: bool,
-    /// Something waits for a budget.
+    /// A task waits for a budget, or an ended goal has open allocations.
     pub fund: bool,
-    /// Approvals ran out of time, or people are to be reminded.
+    /// An approval has expired or needs a reminder.
     pub approvals: bool,
-    /// Rules are to be evaluated.
+    /// A rule is enabled or an intervention is open.
     pub intervene: bool,
-    /// Rows of the journal are not sealed.
+    /// Journal rows are not sealed.
     pub seal: bool,
 }
 
 impl Due {
-    /// Everything: for a round without a look.
+    /// All duties, for a round without a check.
     pub const ALL: Self = Self {
         expire: true,
         promote: true,
@@ -95,7 +94,7 @@ impl Due {
 }
 
 impl App {
-    /// One look at what is due by the clock.
+    /// Checks which duties have work.
     pub async fn due(&self, workspace: WorkspaceId) -> Result<Due> {
         let mut tx = self.reader(workspace).await?;
         let next = store::tasks::deadlines::next_due(&mut tx).await?;
@@ -112,8 +111,7 @@ impl App {
     }
 }
 
-/// Counts what a duty does, one goal or approval after the other. A failure is noted, and the others
-/// go on.
+/// Counts the work of a duty per goal or approval. A failure is noted and the others continue.
 #[derive(Debug, Default)]
 struct Tally(Report);
 

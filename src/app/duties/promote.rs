@@ -1,4 +1,4 @@
-//! Offers tasks whose start time or backoff has passed.
+//! Duty `promote`: offers tasks whose start time or backoff has passed.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,7 +14,6 @@ use crate::{
     store,
 };
 
-/// The duty.
 pub(super) const DUTY: Duty = Duty {
     name: "promote",
     pace: Duration::ZERO,
@@ -23,7 +22,6 @@ pub(super) const DUTY: Duty = Duty {
 };
 
 impl App {
-    /// Offers tasks whose start time or backoff has passed.
     async fn promote(&self, workspace: WorkspaceId) -> Result<Report> {
         let mut tx = self.reader(workspace).await?;
         let due = store::tasks::deadlines::due(&mut tx).await?;

@@ -1,4 +1,4 @@
-//! The record of the supervisor: what each duty did last.
+//! Record of the supervisor: the runs of each duty.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

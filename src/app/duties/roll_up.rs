@@ -1,7 +1,7 @@
-//! Ends active goals without an open task.
+//! Duty `roll_up`: ends active goals without an open task.
 //!
-//! A goal ends in the transaction that ends its last task. This duty finds only what somebody wrote to
-//! the database by hand.
+//! A goal ends in the transaction that ends its last task, so this finds only goals that were
+//! edited in the database by hand. A goal without tasks never completes.
 
 use std::time::Duration;
 
@@ -12,7 +12,6 @@ use crate::{
     store,
 };
 
-/// The duty.
 pub(super) const DUTY: Duty = Duty {
     name: "roll_up",
     pace: Duration::from_secs(5),
@@ -21,9 +20,6 @@ pub(super) const DUTY: Duty = Duty {
 };
 
 impl App {
-    /// Ends active goals without an open task. A goal ends in the transaction that ends its last
-    /// task, so this finds nothing unless somebody wrote to the database by hand. An empty goal is
-    /// never complete.
     async fn roll_up(&self, workspace: WorkspaceId) -> Result<Report> {
         let mut tx = self.reader(workspace).await?;
         let goals = store::goals::to_roll_up(&mut tx).await?;

@@ -1,10 +1,10 @@
-//! Seals rows of the journal behind their writers: see [`crate::app::journal::seal`].
+//! Duty `seal`: seals new journal rows, behind their writers; see [`crate::app::journal::seal`].
 
 use std::time::Duration;
 
 use super::{Duty, Report};
 
-/// The duty. Rows of one second share a seal; until then nothing protects them.
+/// Rows of one second share a seal; nothing protects them until then.
 pub(super) const DUTY: Duty = Duty {
     name: "seal",
     pace: Duration::from_secs(1),

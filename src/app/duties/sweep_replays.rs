@@ -1,4 +1,4 @@
-//! Deletes stored answers of requests with an `Idempotency-Key` that can no longer be replayed.
+//! Duty `sweep_replays`: deletes stored answers that are too old for a repeated request.
 
 use std::time::Duration;
 
@@ -9,7 +9,6 @@ use crate::{
     store,
 };
 
-/// The duty.
 pub(super) const DUTY: Duty = Duty {
     name: "sweep_replays",
     pace: Duration::from_secs(60),

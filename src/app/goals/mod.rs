@@ -73,7 +73,7 @@ pub struct GoalChange {
     /// New priority, 0 (lowest) to 9. Open tasks that inherited the old priority follow.
     #[schema(minimum = 0, maximum = 9)]
     pub priority: Option<i16>,
-    /// New target time for its tasks; `null` removes it. muster does not enforce it.
+    /// New target time for its tasks; `null` removes it. It stops nothing, but rules can use it.
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<DateTime<Utc>>)]
     pub deadline: Option<Option<DateTime<Utc>>>,

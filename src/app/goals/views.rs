@@ -40,7 +40,7 @@ pub struct Goal {
     pub priority: i16,
     /// Project whose budgets and totals it counts for; `null` without one.
     pub project_id: Option<ProjectId>,
-    /// Target time for its tasks, informational; `null` without one.
+    /// Target time for its tasks. It stops nothing, but rules can use it; `null` without one.
     pub deadline: Option<DateTime<Utc>>,
     /// Number of its tasks, by state.
     pub tasks: TaskCounts,

@@ -1,13 +1,12 @@
-//! Requests that may be sent again.
+//! Repeatable requests.
 //!
-//! A POST that creates may carry an `Idempotency-Key`. Its answer is stored in the transaction of
-//! its effect, so either both exist or neither. Sent again with the same key within 24 hours, the
-//! same request gets the same answer and has no second effect; another request with the key is
-//! refused.
+//! A creating POST may carry an `Idempotency-Key`. Its answer is stored in the transaction of its
+//! effect, so either both exist or neither. Within 24 hours the same request with the same key gets
+//! the same answer and has no second effect; a different request with the key is refused.
 //!
-//! The stored answer may hold a new key or a lease. It is encrypted (ChaCha20-Poly1305) under a
-//! key derived from the caller's bearer secret, of which the database only has a hash: who reads
-//! the database learns nothing, and only the caller can be shown it again.
+//! The stored answer may contain a new key or a lease. It is encrypted (ChaCha20-Poly1305) under a
+//! key derived from the caller's bearer secret. The database holds only a hash of that secret, so a
+//! reader of the database learns nothing, and only the caller can get the answer again.
 
 use std::collections::HashSet;
 
@@ -32,31 +31,31 @@ use crate::{
     },
 };
 
-/// What a request with an `Idempotency-Key` is recognised by.
+/// Identity of a request with an `Idempotency-Key`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The header.
+    /// The `Idempotency-Key` header.
     pub key: String,
     /// SHA-256 of method, path with query, and body.
     pub fingerprint: [u8; 32],
 }
 
-/// An answer, and whether it was given before.
+/// An answer, and whether it is a repeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome<T> {
     /// The answer.
     pub value: T,
-    /// True when it is the stored answer of an earlier request.
+    /// Whether it is the stored answer of an earlier request.
     pub replayed: bool,
 }
 
 impl<T> Outcome<T> {
-    /// An answer given for the first time.
+    /// A first answer.
     pub fn fresh(value: T) -> Self {
         Self { value, replayed: false }
     }
 
-    /// The answer that was given before.
+    /// A repeated answer.
     pub fn replayed(value: T) -> Self {
         Self { value, replayed: true }
     }
@@ -67,7 +66,7 @@ impl<T> Outcome<T> {
     }
 }
 
-/// A request with an `Idempotency-Key`, and who sent it.
+/// A request with an `Idempotency-Key`, and its sender.
 #[derive(Debug, Clone)]
 pub(in crate::app) struct Repeatable {
     pub principal: Principal,
@@ -75,25 +74,25 @@ pub(in crate::app) struct Repeatable {
 }
 
 impl Repeatable {
-    /// The request, when it has a key.
+    /// The request, if it has a key.
     pub(in crate::app) fn of(principal: &Principal, request: Option<&Request>) -> Option<Self> {
         let request = request?.clone();
         Some(Self { principal: principal.clone(), request })
     }
 }
 
-/// What a request with an `Idempotency-Key` is to a unit.
+/// State of a request with an `Idempotency-Key`.
 #[derive(Debug)]
 pub(in crate::app) enum Repeat<T> {
-    /// New: do it, then [`store_all`] the answer in the same unit.
+    /// New: the caller executes it, then stores the answer with [`store_all`] in the same unit.
     New,
-    /// It was answered before.
+    /// A repeat, with the stored answer.
     Answered(T),
-    /// The key belongs to another request, or the same one is being worked on.
+    /// The key belongs to another request, or the same request is in progress.
     Refused(Refusal),
 }
 
-/// Looks which of the requests were answered before: one outcome for each, in their order.
+/// States of requests, in their order.
 pub(in crate::app) async fn take_all<T: DeserializeOwned>(
     unit: &mut Unit,
     requests: &[&Repeatable],
@@ -132,7 +131,7 @@ fn answered<T: DeserializeOwned>(of: &Repeatable, replay: Replay) -> Result<Repe
     open(&of.principal, &of.request.key, &sealed).map(Repeat::Answered)
 }
 
-/// Stores the answers of requests that [`take_all`] found to be new.
+/// Stores the answers of requests that [`take_all`] reported as new.
 pub(in crate::app) async fn store_all<T: Serialize>(
     unit: &mut Unit,
     answers: &[(&Repeatable, &T)],
@@ -154,12 +153,12 @@ pub(in crate::app) async fn store_all<T: Serialize>(
     Ok(store::idempotency::insert(unit.tx(), since, &rows).await?)
 }
 
-/// Looks whether the request was answered before. `None`: it was not; do it, then [`store`] the
-/// answer in the same unit.
+/// The stored answer of a repeated request. `None`: it is new; the caller executes it, then stores
+/// the answer with [`store`] in the same unit.
 ///
 /// # Errors
-/// `idempotency_key_reused` when the key belongs to another request; `idempotency_in_progress`
-/// when the same one is being worked on.
+/// `idempotency_key_reused` if the key belongs to another request; `idempotency_in_progress` if the
+/// same request is in progress.
 pub async fn replay<T: DeserializeOwned>(
     unit: &mut Unit,
     principal: &Principal,

@@ -1,4 +1,4 @@
-//! The rows that a unit of work records, collected until it commits.
+//! Journal rows of a unit of work, collected until it commits.
 
 use std::collections::HashMap;
 
@@ -13,11 +13,12 @@ use crate::{
     store::goals::GoalFacts,
 };
 
-/// Rows of a unit of work, in the order in which they were recorded.
+/// Rows of a unit of work, in the order of recording.
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
     rows: Vec<NewRow>,
-    /// For whom the goals are whose rows the unit holds: nothing is read for this alone.
+    /// The people for whom the locked goals were posted. Known from the locks; no query is made for
+    /// this.
     people: HashMap<GoalId, Vec<String>>,
 }
 
@@ -27,12 +28,12 @@ impl Recorded {
         self.rows.push(row);
     }
 
-    /// Notes goals whose rows are held.
+    /// Adds locked goals.
     pub fn know(&mut self, goals: &[GoalFacts]) {
         self.people.extend(goals.iter().map(|goal| (goal.goal_id, goal.on_behalf_of.clone())));
     }
 
-    /// Adds what attempts have used by now to the rows about their tasks: it is known after the rows
+    /// Adds the attempts' total spend to the rows about their tasks; it is only known after they
     /// were recorded.
     pub fn note_spend(&mut self, spent: &HashMap<AttemptId, Amounts>) {
         for row in &mut self.rows {
@@ -43,7 +44,7 @@ impl Recorded {
         }
     }
 
-    /// The rows as they are to be written, for a unit that acts for `acting`.
+    /// The complete rows of a unit that acts for `acting`.
     pub fn finish(self, acting: &Actor, entropy: &Entropy) -> Vec<NewRow> {
         let Self { mut rows, people } = self;
         for row in &mut rows {

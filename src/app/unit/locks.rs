@@ -1,4 +1,4 @@
-//! The lock order in code.
+//! Locking in the common lock order.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -19,7 +19,7 @@ pub(in crate::app) async fn lock_goal(unit: &mut Unit, goal: GoalId) -> Result<G
     found.into_iter().next().ok_or_else(|| Refusal::not_found("goal").into())
 }
 
-/// Locks an approval that waits.
+/// Locks a pending approval.
 ///
 /// # Errors
 /// `already_decided`.
@@ -44,7 +44,7 @@ pub(in crate::app) async fn lock_task(
     Ok(locked.into_iter().next())
 }
 
-/// Locks attempts and gives them by id.
+/// Locks attempts; returns them by id.
 pub(in crate::app) async fn locked(
     unit: &mut Unit,
     ids: &[AttemptId],

@@ -1,4 +1,4 @@
-//! The unit of work: one transaction, one instant, its rows of the journal, and the hints after its
+//! The unit of work: one transaction at one instant, its journal rows, and the wake-ups after its
 //! commit.
 
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ use crate::{
 use idempotency::Outcome;
 use journal::Recorded;
 
-/// One transaction for one workspace. Dropped without [`Unit::commit`], it changes nothing.
+/// A transaction for one workspace. Without [`Unit::commit`] it changes nothing.
 #[derive(Debug)]
 pub struct Unit {
     tx: Tx,
@@ -40,11 +40,11 @@ impl App {
         self.begin_holding(workspace, actor, Hold::Share).await
     }
 
-    /// Begins a unit of work beside which nothing else happens in the workspace: to change limits, or
-    /// to set or lift a freeze.
+    /// Begins a unit of work that runs alone in its workspace: to change limits, or to set or lift
+    /// a freeze.
     ///
     /// # Errors
-    /// When the database cannot be reached, or others do not finish in time.
+    /// If the database cannot be reached, or other units do not finish in time.
     pub(super) async fn begin_alone(&self, workspace: WorkspaceId, actor: Actor) -> Result<Unit> {
         self.begin_holding(workspace, actor, Hold::Alone).await
     }
@@ -63,7 +63,7 @@ impl App {
         Ok(Unit { tx: system.within(workspace, now), actor, entropy, recorded })
     }
 
-    /// What time it is, for reads that need no transaction.
+    /// The present time, for reads without a transaction.
     pub async fn now(&self) -> Result<DateTime<Utc>> {
         match &self.clock {
             Clock::Manual(clock) => Ok(clock.now()),
@@ -71,36 +71,36 @@ impl App {
         }
     }
 
-    /// A connection that is tied to no workspace.
+    /// A connection that is not bound to a workspace.
     ///
     /// # Errors
-    /// `unavailable` when the database cannot be reached.
+    /// `unavailable` if the database cannot be reached.
     pub(super) async fn system(&self) -> Result<SystemTx> {
         Ok(self.pool.acquire().await?.into())
     }
 
-    /// A connection for reads that need no unit of work.
+    /// A connection for reads without a unit of work.
     ///
     /// # Errors
-    /// `unavailable` when the database cannot be reached.
+    /// `unavailable` if the database cannot be reached.
     pub(super) async fn reader(&self, workspace: WorkspaceId) -> Result<Tx> {
         let mut system = self.system().await?;
         let now = read(&self.clock, system.conn()).await?;
         Ok(system.within(workspace, now))
     }
 
-    /// A transaction that is no unit of work: it has no share in limits and freezes, and waits for no
-    /// unit that holds them alone.
+    /// A transaction that is not a unit of work: it must not touch limits or freezes, and does not
+    /// wait for units that run alone.
     pub(super) async fn transaction(&self, workspace: WorkspaceId) -> Result<Tx> {
         let mut system: SystemTx = self.pool.begin().await?.into();
         let now = read(&self.clock, system.conn()).await?;
         Ok(system.within(workspace, now))
     }
 
-    /// Commits, then hints at its rows to waiting requests.
+    /// Commits, then wakes waiting requests.
     ///
     /// # Errors
-    /// When the database fails; then nothing was changed.
+    /// If the database fails; nothing is changed then.
     pub async fn commit(&self, unit: Unit) -> Result<()> {
         let Unit { mut tx, actor, entropy, recorded } = unit;
         let workspace = tx.workspace;
@@ -113,21 +113,21 @@ impl App {
         Ok(())
     }
 
-    /// Takes everything back, and returns when it is. A unit that is only dropped is taken back
-    /// a moment later, and holds its locks until then.
+    /// Rolls back and waits until that is done. A dropped unit is rolled back a moment later, and
+    /// keeps its locks until then.
     ///
     /// # Errors
-    /// When the database fails; then nothing was changed either.
+    /// If the database fails; nothing is changed then either.
     pub async fn undo(&self, unit: Unit) -> Result<()> {
         Ok(unit.tx.rollback().await?)
     }
 
-    /// Ends a unit of work whose answer may be kept for a repeated request: commits what was done
-    /// now, and takes back everything else before the answer goes out, so that the same request
-    /// sent again at once does not meet its own shadow.
+    /// Ends a unit of work with a repeatable answer: commits a fresh one, and rolls back everything
+    /// else before the answer is sent. So an immediate repeat does not find its own request in
+    /// progress.
     ///
     /// # Errors
-    /// Whatever was refused, and when the database fails.
+    /// The refusal in `outcome`, or a failure of the database.
     pub(super) async fn conclude<T>(
         &self,
         unit: Unit,
@@ -143,7 +143,7 @@ impl App {
                 Ok(outcome)
             }
             Err(error) => {
-                // What was refused counts more than a connection that broke meanwhile.
+                // The refusal matters more than a connection that broke meanwhile.
                 let _ = self.undo(unit).await;
                 Err(error)
             }
@@ -151,8 +151,8 @@ impl App {
     }
 
     fn hint(&self, workspace: WorkspaceId, rows: &[NewRow]) {
-        // What a lifted freeze was over may be claimed again, without an event of its own; what was
-        // reassigned, by somebody else.
+        // Tasks under a lifted freeze can be claimed again without an event of their own;
+        // reassigned tasks, by another agent.
         let offers =
             |kind| matches!(kind, Kind::TaskReady | Kind::FreezeLifted | Kind::TaskReassigned);
         if rows.iter().any(|row| offers(row.kind)) {
@@ -182,13 +182,13 @@ impl Unit {
         self.tx.workspace
     }
 
-    /// Who acts.
+    /// The actor of the unit.
     #[must_use]
     pub fn acting(&self) -> &Actor {
         &self.actor
     }
 
-    /// The key that acts; none: the supervisor.
+    /// The acting key; `None` for the supervisor.
     #[must_use]
     pub fn actor(&self) -> Option<KeyId> {
         self.actor.key
@@ -206,7 +206,7 @@ impl Unit {
         self.entropy.id(self.tx.now)
     }
 
-    /// New ids in ascending order.
+    /// New ids, ascending.
     #[must_use]
     pub fn ids<T: Id>(&self, count: usize) -> Vec<T> {
         self.entropy.ids(self.tx.now, count)
@@ -218,18 +218,17 @@ impl Unit {
         &self.entropy
     }
 
-    /// Records a row of the journal; it is numbered at the commit. Its actor is that of the unit if it
-    /// names none.
+    /// Records a journal row; it is numbered at the commit. Without an actor it gets the unit's.
     pub fn record(&mut self, row: NewRow) {
         self.recorded.add(row);
     }
 
-    /// Notes goals whose rows are held: their rows are recorded on behalf of the people they name.
+    /// Adds locked goals: rows about them name the people for whom they were posted.
     pub fn know(&mut self, goals: &[GoalFacts]) {
         self.recorded.know(goals);
     }
 
-    /// Adds to the rows about tasks what their attempts have used by now.
+    /// Adds the attempts' total spend to the rows about their tasks.
     pub(super) fn note_spend(&mut self, spent: &HashMap<AttemptId, Amounts>) {
         self.recorded.note_spend(spent);
     }

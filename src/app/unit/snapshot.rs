@@ -1,4 +1,4 @@
-//! A read-only transaction that sees one moment: for reports, dry runs, attention and checks.
+//! Read-only transactions with a stable view: for reports, dry runs, attention and checks.
 
 use std::sync::Arc;
 
@@ -10,18 +10,18 @@ use crate::{
     store::{self, SystemTx, Tx},
 };
 
-/// One moment of the database, for one report. Few exist at a time, because each reads much.
+/// A stable view of the database for one report. Few exist at a time, because each reads much.
 pub(in crate::app) struct Moment {
-    /// The read-only transaction; its instant is that of its beginning.
+    /// The read-only transaction; its instant is its start.
     pub tx: Tx,
     _place: OwnedSemaphorePermit,
 }
 
 impl App {
-    /// One moment of a workspace. Waits while as many as may exist are in use.
+    /// A stable view of a workspace. Waits while the maximum number is in use.
     ///
     /// # Errors
-    /// `unavailable` when the database cannot be reached, or the service stops.
+    /// `unavailable` if the database cannot be reached, or the service is stopping.
     pub(in crate::app) async fn moment(&self, workspace: WorkspaceId) -> Result<Moment> {
         let place = Arc::clone(&self.reports).acquire_owned().await;
         let place = place.map_err(|error| Error::Unavailable(error.to_string()))?;
@@ -31,7 +31,7 @@ impl App {
         Ok(Moment { tx: system.within(workspace, now), _place: place })
     }
 
-    /// One moment of a workspace, for a check that reads all of it on one core of the database.
+    /// A stable view of a workspace for a check that reads all of it, on one core of the database.
     pub(in crate::app) async fn still(&self, workspace: WorkspaceId) -> Result<Tx> {
         let mut system: SystemTx = self.pool.begin().await?.into();
         store::verify::hold_still(&mut system).await?;
