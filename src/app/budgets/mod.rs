@@ -244,7 +244,7 @@ async fn replace(
     let gone = before.iter().filter(|row| !limits.iter().any(|limit| same(row, limit)));
     let gone: Vec<LimitId> = gone.map(|row| row.limit_id).collect();
     if budget.allocated && (!gone.is_empty() || limits.len() != before.len()) {
-        let detail = "the limits of an allocated goal are set aside above it: change their amounts";
+        let detail = "the limits of an allocated goal are reserved above it: change their amounts";
         return Err(Refusal::invalid_at("/limits", detail).into());
     }
     if !gone.is_empty() {

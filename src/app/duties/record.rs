@@ -17,7 +17,7 @@ pub use crate::store::supervisor::DutyRun;
 /// A duty of the supervisor and its last run, by any process on the database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SupervisorDuty {
-    /// The name of the duty.
+    /// Name of the duty, as in logs and metrics.
     #[schema(example = "expire")]
     pub duty: String,
     /// Number of runs so far.

@@ -154,7 +154,7 @@ pub(in crate::app) async fn store_all<T: Serialize>(
 }
 
 /// The stored answer of a repeated request. `None`: it is new; the caller executes it, then stores
-/// the answer with [`store`] in the same unit.
+/// the answer with [`store()`] in the same unit.
 ///
 /// # Errors
 /// `idempotency_key_reused` if the key belongs to another request; `idempotency_in_progress` if the
