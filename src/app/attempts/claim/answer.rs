@@ -89,7 +89,7 @@ pub struct Claim {
     pub task: ClaimedTask,
     /// Results of the tasks that this one needs; at most 2,000.
     pub needs: Vec<NeededResult>,
-    /// Outcomes of its subtasks; empty unless an earlier attempt added some.
+    /// Outcomes of the subtasks added to it, at most 2,000; empty without any.
     pub children: Vec<ChildResult>,
     /// The latest ten earlier attempts of the task, oldest first.
     pub earlier_attempts: Vec<EarlierAttempt>,
@@ -148,8 +148,8 @@ pub struct NeededResult {
     pub r#ref: String,
     /// Title of the needed task, in one line.
     pub title: String,
-    /// Its result. `null` also if it is larger than 64 KiB, or if all results of the claim together
-    /// exceed 1 MiB: read the task then.
+    /// Its result. `null` also if it is larger than 64 KiB, or beyond the first 1 MiB of results in
+    /// this list: read the task then.
     pub result: Option<Value>,
 }
 
