@@ -78,13 +78,15 @@ fn facts(row: &Standing, now: DateTime<Utc>) -> Facts<'_> {
         true => (now - row.started_at).num_milliseconds().max(0),
         false => row.own,
     };
+    // What is computed here is still part of the reservation.
+    let drawn = if row.unit == WALL_MS { own.min(row.granted) } else { 0 };
     let used = if row.unit == WALL_MS { row.used.saturating_add(own) } else { row.used };
     Facts {
         unit: &row.unit,
         enforced: row.on_exhausted != OnExhausted::Notify,
         limit: row.amount,
         used,
-        reserved: row.reserved,
+        reserved: (row.reserved - drawn).max(0),
         granted: row.granted,
         held: if row.unit == WALL_MS { (row.granted - own).max(0) } else { row.held },
         own,
@@ -110,9 +112,44 @@ pub(in crate::app) fn view(row: &Standing, now: DateTime<Utc>) -> BudgetStanding
         period: row.period,
         limit: row.amount,
         settled: facts.used,
-        reserved: row.reserved,
+        reserved: facts.reserved,
         remaining: i64::try_from(remaining).unwrap_or(i64::MAX),
         held: facts.held,
         state: standing::state(&facts),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::{budget::UnknownModel, words::Words as _};
+
+    /// Elapsed time is part of the reservation until the attempt ends: it counts once.
+    #[test]
+    fn a_running_attempt_uses_up_its_own_reservation_of_time() {
+        let now = DateTime::<Utc>::UNIX_EPOCH;
+        let row = Standing {
+            attempt_id: AttemptId(Uuid::nil()),
+            started_at: now - Duration::from_millis(20),
+            node: BudgetNode::Workspace,
+            node_id: Uuid::nil(),
+            unit: WALL_MS.to_owned(),
+            period: Period::Lifetime,
+            on_exhausted: OnExhausted::Park,
+            unknown_model: UnknownModel::ALL[0],
+            amount: 40,
+            used: 0,
+            reserved: 20,
+            granted: 20,
+            held: 20,
+            own: 0,
+            unpriced: false,
+        };
+        let standing = view(&row, now);
+        assert_eq!((standing.settled, standing.reserved, standing.held), (20, 0, 0));
+        assert_eq!((standing.remaining, standing.state), (20, BudgetState::Ok));
+        assert_eq!(directive(&[row], now), Directive::Continue);
     }
 }
