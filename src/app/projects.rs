@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    App, Error, Result, Unit,
+    App, Error, Result,
     caller::{Caller as _, OperatorCaller, ReaderCaller, SubmitterCaller},
     error::same_version,
-    unit::idempotency::{self, Outcome, Request},
+    unit::idempotency::{Outcome, Request},
 };
 use crate::{
     domain::{
@@ -19,7 +19,7 @@ use crate::{
         settings,
         spend::Amounts,
     },
-    store::{self, Tx, projects::ProjectRow},
+    store::{self, Hold, Tx, projects::ProjectRow},
 };
 
 pub use crate::store::projects::ProjectFilter;
@@ -107,12 +107,7 @@ impl App {
         new: &NewProject,
         request: Option<&Request>,
     ) -> Result<Outcome<Project>> {
-        let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        let work = async |unit: &mut Unit| {
-            if let Some(project) = idempotency::replay(unit, principal, request).await? {
-                return Ok(Outcome::replayed(project));
-            }
+        self.create(caller.principal(), request, Hold::Share, async |unit| {
             check(&new.name, &new.description)?;
             let (now, id) = (unit.now(), unit.id());
             let made = store::projects::insert(unit.tx(), id, &new.name, &new.description, now);
@@ -126,11 +121,9 @@ impl App {
                     .after(&project)
                     .data(json!({"name": new.name})),
             );
-            idempotency::store(unit, principal, request, &project).await?;
-            Ok(Outcome::fresh(project))
-        };
-        let outcome = work(&mut unit).await;
-        self.conclude(unit, outcome).await
+            Ok(project)
+        })
+        .await
     }
 
     /// Reads one project.

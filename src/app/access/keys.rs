@@ -18,7 +18,7 @@ use crate::{
     app::{
         App, Error, Result, Unit,
         caller::{Actor, AdminCaller, Caller as _},
-        unit::idempotency::{self, Outcome, Request},
+        unit::idempotency::{Outcome, Request},
     },
     domain::{
         access::{
@@ -34,7 +34,7 @@ use crate::{
         settings,
     },
     store::{
-        self,
+        self, Hold,
         keys::{KeyRow, NewKeyRow},
     },
 };
@@ -254,19 +254,11 @@ impl App {
         new: &NewKey,
         request: Option<&Request>,
     ) -> Result<Outcome<IssuedKey>> {
-        let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        let work = async |unit: &mut Unit| {
-            if let Some(issued) = idempotency::replay(unit, principal, request).await? {
-                return Ok(Outcome::replayed(issued));
-            }
+        self.create(caller.principal(), request, Hold::Share, async |unit| {
             new.check()?;
-            let issued = create(unit, new).await?;
-            idempotency::store(unit, principal, request, &issued).await?;
-            Ok(Outcome::fresh(issued))
-        };
-        let outcome = work(&mut unit).await;
-        self.conclude(unit, outcome).await
+            create(unit, new).await
+        })
+        .await
     }
 
     /// Up to `rows` keys after `after`, newest first.

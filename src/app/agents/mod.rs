@@ -15,7 +15,7 @@ use super::{
     attempts::takeover,
     caller::{Actor, Caller as _, OperatorCaller, ReaderCaller},
     error::same_version,
-    unit::idempotency::{self, Outcome, Request},
+    unit::idempotency::{Outcome, Request},
 };
 use crate::{
     domain::{
@@ -27,7 +27,7 @@ use crate::{
         states::AgentState,
     },
     store::{
-        self,
+        self, Hold,
         agents::{AgentRow, NewAgentRow},
     },
 };
@@ -46,12 +46,7 @@ impl App {
         new: &NewAgent,
         request: Option<&Request>,
     ) -> Result<Outcome<Registration>> {
-        let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        let work = async |unit: &mut Unit| {
-            if let Some(known) = idempotency::replay(unit, principal, request).await? {
-                return Ok(Outcome::replayed(known));
-            }
+        self.create(caller.principal(), request, Hold::Share, async |unit| {
             new.check()?;
             let (id, created) = match make(unit, new).await? {
                 Some(made) => (made, true),
@@ -59,12 +54,9 @@ impl App {
             };
             let IssuedKey { key, token } = one_more_key(unit, id, &new.name).await?;
             let agent = views::read(unit.tx(), id).await?;
-            let registration = Registration { agent, created, key, token };
-            idempotency::store(unit, principal, request, &registration).await?;
-            Ok(Outcome::fresh(registration))
-        };
-        let outcome = work(&mut unit).await;
-        self.conclude(unit, outcome).await
+            Ok(Registration { agent, created, key, token })
+        })
+        .await
     }
 
     /// Reads one agent.

@@ -14,7 +14,7 @@ use crate::{
         App, Error, Result, Unit,
         caller::{AdminCaller, Caller as _, MonitorCaller},
         error::{corrupt, same_version},
-        unit::idempotency::{self, Outcome, Request},
+        unit::idempotency::{Outcome, Request},
     },
     domain::{
         ids::{ApprovalId, KeyId, PolicyId},
@@ -27,7 +27,7 @@ use crate::{
         settings,
     },
     store::{
-        self, Tx,
+        self, Hold, Tx,
         approvals::{
             ApprovalFacts,
             frozen_policy::{Frozen, Schedule},
@@ -99,13 +99,8 @@ impl App {
         spec: &PolicySpec,
         request: Option<&Request>,
     ) -> Result<Outcome<ApprovalPolicy>> {
-        let principal = caller.principal();
         spec.check()?;
-        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        let work = async |unit: &mut Unit| {
-            if let Some(policy) = idempotency::replay(unit, principal, request).await? {
-                return Ok(Outcome::replayed(policy));
-            }
+        self.create(caller.principal(), request, Hold::Share, async |unit| {
             check_project(unit, spec).await?;
             let policy_id = unit.id();
             let in_force = store::approvals::policies::count_in_force(unit.tx()).await?;
@@ -120,11 +115,9 @@ impl App {
             }
             let policy = read(unit.tx(), policy_id).await?;
             unit.record(event(Kind::PolicyCreated, &policy).after(&policy));
-            idempotency::store(unit, principal, request, &policy).await?;
-            Ok(Outcome::fresh(policy))
-        };
-        let outcome = work(&mut unit).await;
-        self.conclude(unit, outcome).await
+            Ok(policy)
+        })
+        .await
     }
 
     /// Replaces the content of a policy. Pending approvals keep the old content. An edit without a

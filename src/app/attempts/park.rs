@@ -20,7 +20,7 @@ use crate::{
         caller::{Caller as _, HolderCaller},
         tasks::subtasks,
         unit::{
-            idempotency::{self, Outcome, Request},
+            idempotency::{Outcome, Request},
             locks::{self, Locked, find},
         },
     },
@@ -38,7 +38,7 @@ use crate::{
         task::{self, AttemptFacts, TaskFacts},
         words::words,
     },
-    store::{self, approvals::NewApproval, goals::GoalFacts},
+    store::{self, Hold, approvals::NewApproval, goals::GoalFacts},
 };
 
 /// Subtasks to be done before the task continues.
@@ -148,12 +148,7 @@ impl App {
         asked: &SubtasksRequest,
         request: Option<&Request>,
     ) -> Result<Outcome<SubtasksAnswer>> {
-        let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        let work = async |unit: &mut Unit| {
-            if let Some(answer) = idempotency::replay(unit, principal, request).await? {
-                return Ok(Outcome::replayed(answer));
-            }
+        self.create(caller.principal(), request, Hold::Share, async |unit| {
             check_rest(&asked.checkpoint, &asked.spend)?;
             let parking = hold(unit, caller, attempt, &asked.lease, Act::Begin).await?;
             let Parking { goal, task: parent, attempt: _ } = &parking;
@@ -170,11 +165,9 @@ impl App {
                     .collect(),
             };
             park(unit, &parking, &asked.checkpoint, &asked.spend, "waits for its subtasks").await?;
-            idempotency::store(unit, principal, request, &answer).await?;
-            Ok(Outcome::fresh(answer))
-        };
-        let outcome = work(&mut unit).await;
-        self.conclude(unit, outcome).await
+            Ok(answer)
+        })
+        .await
     }
 
     /// Requests an approval for a running attempt and parks the attempt.
@@ -190,11 +183,7 @@ impl App {
         request: Option<&Request>,
     ) -> Result<Outcome<Approval>> {
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        let work = async |unit: &mut Unit| {
-            if let Some(answer) = idempotency::replay(unit, principal, request).await? {
-                return Ok(Outcome::replayed(answer));
-            }
+        self.create(principal, request, Hold::Share, async |unit| {
             check_question(asked)?;
             let parking = hold(unit, caller, attempt, &asked.lease, Act::Rest).await?;
             let approval: ApprovalId = unit.id();
@@ -215,12 +204,9 @@ impl App {
             };
             park(unit, &parking, &asked.checkpoint, &asked.spend, "waits for a person").await?;
             ask::ask(unit, vec![question]).await?;
-            let answer = views::read(unit.tx(), approval).await?;
-            idempotency::store(unit, principal, request, &answer).await?;
-            Ok(Outcome::fresh(answer))
-        };
-        let outcome = work(&mut unit).await;
-        self.conclude(unit, outcome).await
+            views::read(unit.tx(), approval).await
+        })
+        .await
     }
 }
 

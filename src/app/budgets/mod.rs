@@ -22,7 +22,7 @@ use super::{
     App, Result, Unit,
     caller::{Caller as _, OperatorCaller, ReaderCaller},
     error::{corrupt, same_version},
-    unit::idempotency::{self, Outcome, Request},
+    unit::idempotency::{Outcome, Request},
 };
 use crate::{
     domain::{
@@ -32,7 +32,7 @@ use crate::{
         refusal::{Code, Refusal},
     },
     store::{
-        self, Tx,
+        self, Hold, Tx,
         budgets::{NewLimit, read::LimitRow},
     },
 };
@@ -55,21 +55,14 @@ impl App {
     ) -> Result<Outcome<Budget>> {
         let principal = caller.principal();
         let node_id = new.check(principal.workspace)?;
-        let mut unit = self.begin_alone(principal.workspace, principal.actor()).await?;
-        let work = async |unit: &mut Unit| {
-            if let Some(budget) = idempotency::replay(unit, principal, request).await? {
-                return Ok(Outcome::replayed(budget));
-            }
+        self.create(principal, request, Hold::Alone, async |unit| {
             if !store::budgets::read::node_exists(unit.tx(), new.node, node_id).await? {
                 return Err(Refusal::not_found(new.node.as_str()).into());
             }
             let budget = make(unit, new.node, node_id, &new.budget).await?;
-            let budget = read(unit, budget).await?;
-            idempotency::store(unit, principal, request, &budget).await?;
-            Ok(Outcome::fresh(budget))
-        };
-        let outcome = work(&mut unit).await;
-        self.conclude(unit, outcome).await
+            read(unit, budget).await
+        })
+        .await
     }
 
     /// Edits a budget. `version`: the version the caller read (`If-Match`); `None` skips the check.

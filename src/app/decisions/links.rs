@@ -19,7 +19,7 @@ use crate::{
         approvals::views,
         caller::{Caller as _, OperatorCaller, Principal, ReaderCaller},
         unit::{
-            idempotency::{self, Outcome, Request},
+            idempotency::{Outcome, Request},
             locks::lock_pending,
         },
     },
@@ -37,7 +37,7 @@ use crate::{
         settings,
     },
     store::{
-        self, Tx,
+        self, Hold, Tx,
         approvals::{
             About,
             links::{LinkRow, NewLinkRow},
@@ -156,17 +156,10 @@ impl App {
     ) -> Result<Outcome<IssuedLink>> {
         let lasts = new.check()?;
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        let work = async |unit: &mut Unit| {
-            if let Some(issued) = idempotency::replay(unit, principal, request).await? {
-                return Ok(Outcome::replayed(issued));
-            }
-            let issued = issue(unit, principal, approval, &new.person, lasts).await?;
-            idempotency::store(unit, principal, request, &issued).await?;
-            Ok(Outcome::fresh(issued))
-        };
-        let outcome = work(&mut unit).await;
-        self.conclude(unit, outcome).await
+        self.create(principal, request, Hold::Share, async |unit| {
+            issue(unit, principal, approval, &new.person, lasts).await
+        })
+        .await
     }
 
     /// Up to `rows` links of an approval after `after`, newest first.

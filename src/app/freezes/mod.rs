@@ -31,7 +31,7 @@ use super::{
     attempts::end::{End, end},
     caller::{Caller as _, OperatorCaller, ReaderCaller},
     unit::{
-        idempotency::{self, Outcome, Request},
+        idempotency::{Outcome, Request},
         locks::{self, Locked},
     },
 };
@@ -43,7 +43,7 @@ use crate::{
         refusal::Refusal,
         task::{AttemptFacts, TaskFacts},
     },
-    store::{self, Tx},
+    store::{self, Hold, Tx},
 };
 
 pub use crate::store::freezes::read::FreezeFilter;
@@ -65,23 +65,16 @@ impl App {
     ) -> Result<Outcome<FreezeDetail>> {
         let principal = caller.principal();
         let scope_id = new.check(principal.workspace)?;
-        let mut unit = self.begin_alone(principal.workspace, principal.actor()).await?;
-        let work = async |unit: &mut Unit| {
-            if let Some(freeze) = idempotency::replay(unit, principal, request).await? {
-                return Ok(Outcome::replayed(freeze));
-            }
+        self.create(principal, request, Hold::Alone, async |unit| {
             if let Some(id) = scope_id
                 && !store::freezes::scope_exists(unit.tx(), new.scope, id).await?
             {
                 return Err(Refusal::not_found(new.scope.as_str()).into());
             }
             let freeze = set(unit, new, scope_id).await?;
-            let freeze = read(unit.tx(), freeze).await?;
-            idempotency::store(unit, principal, request, &freeze).await?;
-            Ok(Outcome::fresh(freeze))
-        };
-        let outcome = work(&mut unit).await;
-        self.conclude(unit, outcome).await
+            read(unit.tx(), freeze).await
+        })
+        .await
     }
 
     /// Lifts one freeze. Lifting a lifted freeze changes nothing.

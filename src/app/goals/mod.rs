@@ -22,7 +22,7 @@ use super::{
         create::{InsertPoint, create_tasks},
     },
     unit::{
-        idempotency::{self, Outcome, Request},
+        idempotency::{Outcome, Request},
         locks::lock_goal,
     },
 };
@@ -41,7 +41,7 @@ use crate::{
         settings,
         states::{ApprovalKind, GoalState, PlanState, Planner},
     },
-    store::{self, approvals::NewApproval, goals::GoalFacts},
+    store::{self, Hold, approvals::NewApproval, goals::GoalFacts},
 };
 use views::Goal;
 
@@ -114,20 +114,12 @@ impl App {
         new: &NewGoal,
         request: Option<&Request>,
     ) -> Result<Outcome<Goal>> {
-        let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        let work = async |unit: &mut Unit| {
-            if let Some(goal) = idempotency::replay(unit, principal, request).await? {
-                return Ok(Outcome::replayed(goal));
-            }
+        self.create(caller.principal(), request, Hold::Share, async |unit| {
             new.check()?;
             let draft = draft(&new.source())?;
-            let goal = write_goal(unit, caller, new, draft).await?;
-            idempotency::store(unit, principal, request, &goal).await?;
-            Ok(Outcome::fresh(goal))
-        };
-        let outcome = work(&mut unit).await;
-        self.conclude(unit, outcome).await
+            write_goal(unit, caller, new, draft).await
+        })
+        .await
     }
 
     /// Edits a goal that has not ended. `version`: the version the caller read (`If-Match`); `None`

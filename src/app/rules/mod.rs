@@ -15,7 +15,7 @@ use super::{
     App, Error, Result, Unit,
     caller::{AdminCaller, Caller as _, MonitorCaller, ReaderCaller},
     error::{corrupt, same_version},
-    unit::idempotency::{self, Outcome, Request},
+    unit::idempotency::{Outcome, Request},
 };
 use crate::{
     domain::{
@@ -23,7 +23,7 @@ use crate::{
         journal::{Kind, NewRow},
         refusal::{Code, Refusal},
     },
-    store::{self, Tx, rules::RuleText},
+    store::{self, Hold, Tx, rules::RuleText},
 };
 
 pub use crate::store::rules::{RuleFilter, intervention_read::InterventionFilter};
@@ -40,12 +40,7 @@ impl App {
         new: &NewRule,
         request: Option<&Request>,
     ) -> Result<Outcome<Rule>> {
-        let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        let work = async |unit: &mut Unit| {
-            if let Some(rule) = idempotency::replay(unit, principal, request).await? {
-                return Ok(Outcome::replayed(rule));
-            }
+        self.create(caller.principal(), request, Hold::Share, async |unit| {
             check(unit, new).await?;
             let actor = unit.actor();
             let id: RuleId = unit.id();
@@ -56,11 +51,9 @@ impl App {
             }
             let rule = read(unit.tx(), id).await?;
             unit.record(event(Kind::RuleCreated, id, &new.name).after(&rule));
-            idempotency::store(unit, principal, request, &rule).await?;
-            Ok(Outcome::fresh(rule))
-        };
-        let outcome = work(&mut unit).await;
-        self.conclude(unit, outcome).await
+            Ok(rule)
+        })
+        .await
     }
 
     /// Reads one rule.

@@ -16,7 +16,7 @@ use crate::{
     app::{
         App, Result, Unit,
         caller::{Caller as _, OperatorCaller, ReaderCaller},
-        unit::idempotency::{self, Outcome, Request},
+        unit::idempotency::{Outcome, Request},
     },
     domain::{
         check::Checks,
@@ -27,7 +27,7 @@ use crate::{
         refusal::{FieldError, Refusal},
         words::words,
     },
-    store::{self, spend::prices::PriceRow},
+    store::{self, Hold, spend::prices::PriceRow},
 };
 
 words! {
@@ -85,12 +85,7 @@ impl App {
         request: Option<&Request>,
     ) -> Result<Outcome<ModelPrice>> {
         let price = new.price()?;
-        let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        let work = async |unit: &mut Unit| {
-            if let Some(known) = idempotency::replay(unit, principal, request).await? {
-                return Ok(Outcome::replayed(known));
-            }
+        self.create(caller.principal(), request, Hold::Share, async |unit| {
             let at = new.effective_from.unwrap_or(unit.now());
             let names = price::names(&new.model);
             let book = pricing::book(unit, &names).await?;
@@ -103,11 +98,9 @@ impl App {
                               "model": new.model, "effective_from": at});
             let shown = view(made)?;
             unit.record(NewRow::new(Kind::PriceCreated).after(&shown).data(data));
-            idempotency::store(unit, principal, request, &shown).await?;
-            Ok(Outcome::fresh(shown))
-        };
-        let outcome = work(&mut unit).await;
-        self.conclude(unit, outcome).await
+            Ok(shown)
+        })
+        .await
     }
 
     /// Imports the prices of a file that the book does not have.

@@ -3,6 +3,7 @@
 //! A creating POST may carry an `Idempotency-Key`. Its answer is stored in the transaction of its
 //! effect, so either both exist or neither. Within 24 hours the same request with the same key gets
 //! the same answer and has no second effect; a different request with the key is refused.
+//! [`App::create`] does so for one request, [`take_all`] and [`store_all`] for a batch.
 //!
 //! The stored answer may contain a new key or a lease. It is encrypted (ChaCha20-Poly1305) under a
 //! key derived from the caller's bearer secret. The database holds only a hash of that secret, so a
@@ -20,13 +21,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::Sha256;
 
 use crate::{
-    app::{Error, Result, Unit, caller::Principal},
+    app::{App, Error, Result, Unit, caller::Principal},
     domain::{
         refusal::{Code, Refusal},
         settings,
     },
     store::{
-        self,
+        self, Hold,
         idempotency::{NewReplay, Replay, Taken},
     },
 };
@@ -153,34 +154,54 @@ pub(in crate::app) async fn store_all<T: Serialize>(
     Ok(store::idempotency::insert(unit.tx(), since, &rows).await?)
 }
 
-/// The stored answer of a repeated request. `None`: it is new; the caller executes it, then stores
-/// the answer with [`store()`] in the same unit.
-///
-/// # Errors
-/// `idempotency_key_reused` if the key belongs to another request; `idempotency_in_progress` if the
-/// same request is in progress.
-pub async fn replay<T: DeserializeOwned>(
-    unit: &mut Unit,
-    principal: &Principal,
-    request: Option<&Request>,
-) -> Result<Option<T>> {
-    let Some(repeatable) = Repeatable::of(principal, request) else { return Ok(None) };
-    match take_all(unit, &[&repeatable]).await?.pop() {
-        Some(Repeat::Answered(answer)) => Ok(Some(answer)),
-        Some(Repeat::Refused(refusal)) => Err(refusal.into()),
-        Some(Repeat::New) | None => Ok(None),
+impl App {
+    /// Does `work` in a unit of its own, and stores its answer with its effect; a request that was
+    /// answered before gets that answer instead. Whatever is not committed is taken back before the
+    /// answer goes out, so that the same request sent again at once is not told that it is in progress.
+    ///
+    /// # Errors
+    /// What the work fails with; `idempotency_key_reused` when the key belongs to another request;
+    /// `idempotency_in_progress` when the same one is being worked on.
+    pub(in crate::app) async fn create<T: Serialize + DeserializeOwned>(
+        &self,
+        principal: &Principal,
+        request: Option<&Request>,
+        hold: Hold,
+        work: impl AsyncFnOnce(&mut Unit) -> Result<T>,
+    ) -> Result<Outcome<T>> {
+        let request = Repeatable::of(principal, request);
+        let mut unit = self.begin_holding(principal.workspace, principal.actor(), hold).await?;
+        match once(&mut unit, request.as_ref(), work).await {
+            Ok(outcome) if outcome.replayed => {
+                self.undo(unit).await?;
+                Ok(outcome)
+            }
+            Ok(outcome) => {
+                self.commit(unit).await?;
+                Ok(outcome)
+            }
+            Err(error) => {
+                // What was refused counts more than a connection that broke meanwhile.
+                let _ = self.undo(unit).await;
+                Err(error)
+            }
+        }
     }
 }
 
-/// Stores the answer for [`replay`].
-pub async fn store<T: Serialize>(
+async fn once<T: Serialize + DeserializeOwned>(
     unit: &mut Unit,
-    principal: &Principal,
-    request: Option<&Request>,
-    answer: &T,
-) -> Result<()> {
-    let Some(repeatable) = Repeatable::of(principal, request) else { return Ok(()) };
-    store_all(unit, &[(&repeatable, answer)]).await
+    request: Option<&Repeatable>,
+    work: impl AsyncFnOnce(&mut Unit) -> Result<T>,
+) -> Result<Outcome<T>> {
+    match take_all(unit, request.as_slice()).await?.pop() {
+        Some(Repeat::Answered(answer)) => return Ok(Outcome::replayed(answer)),
+        Some(Repeat::Refused(refusal)) => return Err(refusal.into()),
+        Some(Repeat::New) | None => {}
+    }
+    let answer = work(unit).await?;
+    store_all(unit, request.map(|request| (request, &answer)).as_slice()).await?;
+    Ok(Outcome::fresh(answer))
 }
 
 fn cipher(principal: &Principal, key: &str) -> Result<ChaCha20Poly1305> {

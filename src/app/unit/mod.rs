@@ -22,7 +22,6 @@ use crate::{
     entropy::Entropy,
     store::{self, Hold, SystemTx, Tx, goals::GoalFacts},
 };
-use idempotency::Outcome;
 use journal::Recorded;
 
 /// A transaction for one workspace. Without [`Unit::commit`] it changes nothing.
@@ -120,34 +119,6 @@ impl App {
     /// If the database fails; nothing is changed then either.
     pub async fn undo(&self, unit: Unit) -> Result<()> {
         Ok(unit.tx.rollback().await?)
-    }
-
-    /// Ends a unit of work with a repeatable answer: commits a fresh one, and rolls back everything
-    /// else before the answer is sent. So an immediate repeat does not find its own request in
-    /// progress.
-    ///
-    /// # Errors
-    /// The refusal in `outcome`, or a failure of the database.
-    pub(super) async fn conclude<T>(
-        &self,
-        unit: Unit,
-        outcome: Result<Outcome<T>>,
-    ) -> Result<Outcome<T>> {
-        match outcome {
-            Ok(outcome) if outcome.replayed => {
-                self.undo(unit).await?;
-                Ok(outcome)
-            }
-            Ok(outcome) => {
-                self.commit(unit).await?;
-                Ok(outcome)
-            }
-            Err(error) => {
-                // The refusal matters more than a connection that broke meanwhile.
-                let _ = self.undo(unit).await;
-                Err(error)
-            }
-        }
     }
 
     fn hint(&self, workspace: WorkspaceId, rows: &[NewRow]) {

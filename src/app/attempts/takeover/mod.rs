@@ -43,7 +43,7 @@ use crate::{
             detail::{self, TaskDetail},
         },
         unit::{
-            idempotency::{self, Outcome, Request},
+            idempotency::{Outcome, Request},
             locks::{find, lock_goal, locked},
         },
     },
@@ -60,7 +60,7 @@ use crate::{
             takeover::{self, Taking},
         },
     },
-    store::{self, attempts::claim::ReadyTask},
+    store::{self, Hold, attempts::claim::ReadyTask},
 };
 
 pub use views::{ReassignRequest, TakeoverRequest};
@@ -99,19 +99,12 @@ impl App {
         request: Option<&Request>,
     ) -> Result<Outcome<Claim>> {
         let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        let work = async |unit: &mut Unit| {
-            if let Some(claim) = idempotency::replay(unit, principal, request).await? {
-                return Ok(Outcome::replayed(claim));
-            }
+        self.create(principal, request, Hold::Share, async |unit| {
             asked.check()?;
             let facts = hold(unit, task, asked.attempt_id).await?;
-            let claim = take_over(unit, facts, Holder::Key(principal.key), asked).await?;
-            idempotency::store(unit, principal, request, &claim).await?;
-            Ok(Outcome::fresh(claim))
-        };
-        let outcome = work(&mut unit).await;
-        self.conclude(unit, outcome).await
+            take_over(unit, facts, Holder::Key(principal.key), asked).await
+        })
+        .await
     }
 }
 
