@@ -13,7 +13,7 @@ use crate::{
     app::{
         App, Error, Result, Unit,
         caller::{AdminCaller, Caller as _, MonitorCaller},
-        error::{corrupt, same_version},
+        error::same_version,
         unit::idempotency::{Outcome, Request},
     },
     domain::{
@@ -58,19 +58,18 @@ pub struct ApprovalPolicy {
     pub retired_at: Option<DateTime<Utc>>,
 }
 
-fn view(row: PolicyRow) -> Result<ApprovalPolicy> {
+fn view(row: PolicyRow) -> ApprovalPolicy {
     let PolicyRow { policy_id, document, version, created_by, created_at, updated_at, retired_at } =
         row;
-    let spec = serde_json::from_value(document).map_err(corrupt)?;
-    Ok(ApprovalPolicy {
+    ApprovalPolicy {
         id: policy_id,
-        spec,
+        spec: document.0,
         version,
         created_by,
         created_at,
         updated_at,
         retired_at,
-    })
+    }
 }
 
 /// Reads one policy.
@@ -80,7 +79,7 @@ fn view(row: PolicyRow) -> Result<ApprovalPolicy> {
 pub(in crate::app) async fn read(tx: &mut Tx, policy: PolicyId) -> Result<ApprovalPolicy> {
     let filter = PolicyFilter { policy: Some(policy), retired: None };
     let found = store::approvals::policies::list(tx, filter, None, 1).await?.pop();
-    view(found.ok_or_else(|| Refusal::not_found("approval policy"))?)
+    Ok(view(found.ok_or_else(|| Refusal::not_found("approval policy"))?))
 }
 
 fn taken(name: &str) -> Error {
@@ -108,8 +107,7 @@ impl App {
                 let detail = format!("{in_force} policies are in force; retire one first");
                 return Err(Refusal::invalid_at("", detail).into());
             }
-            let (document, by) = (json!(spec), unit.actor());
-            let new = NewPolicy { policy_id, name: &spec.name, document: &document, by };
+            let new = NewPolicy { policy_id, spec, by: unit.actor() };
             if !store::approvals::policies::insert(unit.tx(), &new).await? {
                 return Err(taken(&spec.name));
             }
@@ -144,9 +142,7 @@ impl App {
         if before.spec == *spec {
             return Ok(before);
         }
-        let document = json!(spec);
-        let edit = store::approvals::policies::update(unit.tx(), policy, &spec.name, &document);
-        if !edit.await? {
+        if !store::approvals::policies::update(unit.tx(), policy, spec).await? {
             return Err(taken(&spec.name));
         }
         let after = read(unit.tx(), policy).await?;
@@ -201,7 +197,7 @@ impl App {
         let workspace = caller.principal().workspace;
         let mut tx = self.reader(workspace).await?;
         let rows = store::approvals::policies::list(&mut tx, filter, after, rows.into()).await?;
-        rows.into_iter().map(view).collect()
+        Ok(rows.into_iter().map(view).collect())
     }
 }
 
@@ -241,13 +237,12 @@ pub(in crate::app) async fn freeze(
     for (approval_id, policy) in found {
         let Policy { policy_id, version, spec } = policy;
         let (expires_at, remind_at) = expiry::clock(&spec, StagePosition::FIRST, unit.now());
-        let (document, allow_self) = (json!(spec), spec.allow_self);
         frozen.push(Frozen {
             approval_id,
             policy_id,
             version,
-            document,
-            allow_self,
+            allow_self: spec.allow_self,
+            document: spec,
             expires_at,
             remind_at,
         });
@@ -259,15 +254,10 @@ pub(in crate::app) async fn freeze(
 }
 
 async fn find(unit: &mut Unit, approvals: &[ApprovalId]) -> Result<Vec<(ApprovalId, Policy)>> {
-    let rows = store::approvals::policies::in_force(unit.tx()).await?;
-    if rows.is_empty() {
+    let policies = store::approvals::policies::in_force(unit.tx()).await?;
+    if policies.is_empty() {
         return Ok(Vec::new());
     }
-    let policies = rows.into_iter().map(|(policy_id, version, document)| {
-        let spec = serde_json::from_value(document).map_err(corrupt)?;
-        Ok(Policy { policy_id, version, spec })
-    });
-    let policies: Vec<Policy> = policies.collect::<Result<_>>()?;
     let asked = store::approvals::frozen_policy::asked(unit.tx(), approvals).await?;
     let chosen = |(id, asked): (ApprovalId, Asked)| Some((id, choose(&policies, &asked)?.clone()));
     Ok(asked.into_iter().filter_map(chosen).collect())
@@ -290,12 +280,11 @@ pub(in crate::app) async fn ask_anew(unit: &mut Unit, facts: &ApprovalFacts) -> 
         }
     }
     let Some(standing) = standing else { return Ok(()) };
-    let spec: PolicySpec = serde_json::from_value(standing.policy).map_err(corrupt)?;
     // Approvers who missed the first stage's time limit are not asked again.
     let escalation =
         if standing.stage == StagePosition::FIRST.stage { standing.escalation } else { 0 };
     let place = StagePosition { escalation, ..StagePosition::FIRST };
-    let (expires_at, remind_at) = expiry::clock(&spec, place, now);
+    let (expires_at, remind_at) = expiry::clock(&standing.policy, place, now);
     let to = Schedule { stage: place.stage, escalation, expires_at, remind_at, reminded: 0 };
     Ok(store::approvals::frozen_policy::set_schedule(unit.tx(), id, to).await?)
 }

@@ -115,7 +115,7 @@ impl App {
         let asked = store::approvals::frozen_policy::asked(&mut tx, &ids).await?;
         let mut cast: HashMap<ApprovalId, Vec<Vote>> = HashMap::new();
         for row in store::approvals::votes::list(&mut tx, &ids).await? {
-            cast.entry(row.approval_id).or_default().push(standing::vote(&row)?);
+            cast.entry(row.approval_id).or_default().push(standing::vote(&row));
         }
         drop(tx);
         let asked: HashMap<ApprovalId, Asked> = asked.into_iter().collect();

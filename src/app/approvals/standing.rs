@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    app::{Result, error::corrupt},
+    app::Result,
     domain::{
         access::person::Person,
         approval::{
@@ -16,7 +16,7 @@ use crate::{
         },
         ids::{ApprovalId, KeyId, PolicyId},
         policy::{
-            OnExpiry, PolicySpec, StagePosition,
+            OnExpiry, StagePosition,
             panel::{Panel, Tally, Vote},
         },
     },
@@ -149,7 +149,7 @@ pub(in crate::app) async fn standings(
     for row in rows {
         let Some(frozen) = &row.frozen else { continue };
         let votes = votes.remove(&row.approval_id).unwrap_or_default();
-        standings.insert(row.approval_id, standing(frozen, row.revision, &row.excluded, votes)?);
+        standings.insert(row.approval_id, standing(frozen, row.revision, &row.excluded, votes));
     }
     Ok(standings)
 }
@@ -159,18 +159,16 @@ fn standing(
     revision: i32,
     excluded: &[Excluded],
     rows: Vec<VoteRow>,
-) -> Result<ApprovalStanding> {
-    let FrozenPolicy { policy_id, version, policy, stage, escalation, expires_at, reminded } =
+) -> ApprovalStanding {
+    let FrozenPolicy { policy_id, version, policy: spec, stage, escalation, expires_at, reminded } =
         frozen;
-    let spec: PolicySpec = serde_json::from_value(policy.clone()).map_err(corrupt)?;
-    let votes: Vec<Vote> =
-        rows.iter().map(crate::app::approvals::standing::vote).collect::<Result<_>>()?;
+    let votes: Vec<Vote> = rows.iter().map(vote).collect();
     let place = StagePosition { stage: *stage, escalation: *escalation };
-    let panel = Panel::new(&spec, place, excluded);
+    let panel = Panel::new(spec, place, excluded);
     let Tally { agree, reject, outcome: _ } = panel.tally(&votes, revision);
     let able = panel.size();
     let (approvers, quorum) = spec.approvers(place);
-    Ok(ApprovalStanding {
+    ApprovalStanding {
         policy_id: *policy_id,
         version: *version,
         stage: *stage,
@@ -187,23 +185,19 @@ fn standing(
         on_expiry: spec.on_expiry,
         reminded: *reminded,
         votes: rows.into_iter().map(ApprovalVote::from).collect(),
-        name: spec.name,
-    })
+        name: spec.name.clone(),
+    }
 }
 
-/// Decodes a stored vote.
-///
-/// # Errors
-/// If the stored row is no vote.
-pub(in crate::app) fn vote(row: &VoteRow) -> Result<Vote> {
-    let answer = row.answer_sha256.as_deref().map(<[u8; 32]>::try_from).transpose();
-    Ok(Vote {
+/// A stored vote, as it counts.
+pub(in crate::app) fn vote(row: &VoteRow) -> Vote {
+    Vote {
         place: StagePosition { stage: row.stage, escalation: row.escalation },
         revision: row.revision,
         decider: Decider { key: row.key_id, person: row.person.clone() },
         in_place_of: row.in_place_of.clone(),
         verdict: row.verdict,
-        answer: answer.map_err(corrupt)?,
+        answer: row.answer_sha256,
         at: row.voted_at,
-    })
+    }
 }

@@ -11,7 +11,6 @@ use crate::{
     app::{
         App, Result,
         caller::{Caller as _, ReaderCaller},
-        error::corrupt,
     },
     domain::{
         access::person::Person,
@@ -150,10 +149,10 @@ async fn views(tx: &mut Tx, rows: Vec<ApprovalRow>) -> Result<Vec<Approval>> {
         let standing = standings.remove(&row.approval_id);
         view(row, standing)
     };
-    rows.into_iter().map(view).collect()
+    Ok(rows.into_iter().map(view).collect())
 }
 
-fn view(row: ApprovalRow, policy: Option<ApprovalStanding>) -> Result<Approval> {
+fn view(row: ApprovalRow, policy: Option<ApprovalStanding>) -> Approval {
     let ApprovalRow {
         approval_id,
         kind,
@@ -184,8 +183,7 @@ fn view(row: ApprovalRow, policy: Option<ApprovalStanding>) -> Result<Approval> 
         decided_at,
         frozen: _,
     } = row;
-    let answer_schema = answer_schema.map(serde_json::from_value).transpose().map_err(corrupt)?;
-    Ok(Approval {
+    Approval {
         id: approval_id,
         kind,
         state,
@@ -199,7 +197,7 @@ fn view(row: ApprovalRow, policy: Option<ApprovalStanding>) -> Result<Approval> 
         payload_sha256,
         revision,
         risk,
-        answer_schema,
+        answer_schema: answer_schema.map(|schema| schema.0),
         verdict,
         asked_by,
         answer,
@@ -215,7 +213,7 @@ fn view(row: ApprovalRow, policy: Option<ApprovalStanding>) -> Result<Approval> 
         created_at,
         decided_at,
         policy,
-    })
+    }
 }
 
 impl App {

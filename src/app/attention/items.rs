@@ -11,14 +11,13 @@ use super::{
     views::{AttentionAction, AttentionItem},
 };
 use crate::{
-    app::{Result, error::corrupt},
     domain::{
         approval::{Risk, kind::Subject},
         attention::{
             AttentionKind, COUNTED, FREEZE_RISK, Hindrance, QUARANTINE_RISK, UNCLAIMABLE_RISK,
             limit_risk, stalled_risk,
         },
-        budget::{self, LimitSpec},
+        budget,
         freeze::FreezeScope,
         ids::FreezeId,
         settings,
@@ -268,7 +267,7 @@ fn lift(freeze: FreezeId, what: impl Into<String>) -> AttentionAction {
 ///
 /// # Errors
 /// If the stored limits cannot be read.
-pub(in crate::app) fn exhausted(row: ExhaustedLimit) -> Result<AttentionItem> {
+pub(in crate::app) fn exhausted(row: ExhaustedLimit) -> AttentionItem {
     let ExhaustedLimit {
         limit_id,
         budget_id,
@@ -286,9 +285,8 @@ pub(in crate::app) fn exhausted(row: ExhaustedLimit) -> Result<AttentionItem> {
         since,
         task_id,
         goal_id,
-        limits,
+        mut limits,
     } = row;
-    let mut limits: Vec<LimitSpec> = serde_json::from_value(limits).map_err(corrupt)?;
     let proposed = budget::raised(amount, used, reserved, needed).min(settings::AMOUNT_MAX);
     for limit in limits.iter_mut().filter(|limit| limit.unit == unit && limit.period == period) {
         limit.amount = proposed;
@@ -300,7 +298,7 @@ pub(in crate::app) fn exhausted(row: ExhaustedLimit) -> Result<AttentionItem> {
         "Raises the limit from {amount} to {proposed}, enough to offer the waiting tasks; the other \
          limits stay as they are."
     );
-    Ok(AttentionItem {
+    AttentionItem {
         title: format!("The limit of {unit} of the {node} is used up"),
         detail: format!(
             "{} {} for it: {used} of {amount} are used and {reserved} set aside.{until}",
@@ -314,7 +312,7 @@ pub(in crate::app) fn exhausted(row: ExhaustedLimit) -> Result<AttentionItem> {
         limit_id: Some(limit_id),
         action: patch(format!("/v1/budgets/{budget_id}"), version, body, what),
         ..blank(AttentionKind::ExhaustedBudget, limit_id.0, since, limit_risk(period))
-    })
+    }
 }
 
 /// The item of a freeze under which tasks wait.

@@ -103,9 +103,7 @@ impl Look<'_> {
         let (scope, now) = (self.scope, self.tx.now);
         let (mut found, short) = self.unclaimable().await?;
         let limits = rows::exhausted_limits(self.tx, scope, now).await?;
-        for limit in limits {
-            found.push(items::exhausted(limit)?);
-        }
+        found.extend(limits.into_iter().map(items::exhausted));
         let freezes = rows::freezes_with_waiting(self.tx, scope).await?;
         found.extend(freezes.into_iter().map(items::frozen));
         let before = now - STALLED_AFTER;

@@ -40,10 +40,9 @@ pub(in crate::app) async fn make(
     }
     let now = unit.now();
     let ids: Vec<BudgetId> = unit.ids(budgets.len());
-    let reserves: Vec<_> = budgets.iter().map(|(_, _, spec)| json!(spec.reserve)).collect();
     let mut rows = Vec::with_capacity(budgets.len());
     let mut limits = Vec::new();
-    for (((node, node_id, spec), budget_id), reserve) in budgets.iter().zip(ids).zip(&reserves) {
+    for ((node, node_id, spec), budget_id) in budgets.iter().zip(ids) {
         rows.push(NewBudget {
             budget_id,
             node: *node,
@@ -52,7 +51,7 @@ pub(in crate::app) async fn make(
             on_exhausted: spec.on_exhausted,
             warn_percent: &spec.warn_percent,
             allocated: spec.allocated,
-            reserve,
+            reserve: &spec.reserve,
             unknown_model: spec.unknown_model,
             created_by: unit.actor(),
         });

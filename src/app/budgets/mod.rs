@@ -110,13 +110,13 @@ impl App {
     ) -> Result<Vec<Budget>> {
         let mut tx = self.reader(caller.principal().workspace).await?;
         let rows = store::budgets::read::list(&mut tx, filter, after, rows.into()).await?;
-        rows.into_iter().map(views::view).collect()
+        Ok(rows.into_iter().map(views::view).collect())
     }
 }
 
 async fn one(tx: &mut Tx, filter: BudgetFilter) -> Result<Budget> {
     let found = store::budgets::read::list(tx, filter, None, 1).await?.pop();
-    views::view(found.ok_or_else(|| Refusal::not_found("budget"))?)
+    Ok(views::view(found.ok_or_else(|| Refusal::not_found("budget"))?))
 }
 
 async fn read(unit: &mut Unit, budget: BudgetId) -> Result<Budget> {
@@ -143,7 +143,7 @@ async fn make(
         on_exhausted: spec.on_exhausted,
         warn_percent: &spec.warn_percent,
         allocated: spec.allocated,
-        reserve: &json!(spec.reserve),
+        reserve: &spec.reserve,
         unknown_model: spec.unknown_model,
         created_by: unit.actor(),
     };
@@ -200,7 +200,7 @@ async fn edit(unit: &mut Unit, stored: &Budget, change: &BudgetChange) -> Result
         on_exhausted,
         warn_percent: change.warn_percent.as_ref().unwrap_or(&stored.warn_percent),
         allocated: stored.allocated,
-        reserve: &json!(change.reserve.as_ref().unwrap_or(&stored.reserve)),
+        reserve: change.reserve.as_ref().unwrap_or(&stored.reserve),
         unknown_model: change.unknown_model.unwrap_or(stored.unknown_model),
         created_by: stored.created_by,
     };

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::windows::{LockMode, LockedWindows, apply, hold_now};
 use crate::{
-    app::{Error, Result, Unit, error::corrupt},
+    app::{Error, Result, Unit},
     domain::{
         budget::{
             BudgetNode, Range,
@@ -104,28 +104,27 @@ impl Funds {
         let expected = store::budgets::charged::expected(unit.tx(), &tasks).await?;
         let above = above.into_iter().map(|above| (above.goal_id, above)).collect();
         let mut funds = Self { above, ..Self::default() };
-        funds.take_in(limits, rows)?;
+        funds.take_in(limits, rows);
         for row in expected {
             let expectation = Expectation {
-                estimates: row.estimate.map_or(Ok(Estimates::new()), read)?,
-                usual: row.usual.map_or(Ok(BTreeMap::new()), read)?,
+                estimates: row.estimate.unwrap_or_default().0,
+                usual: row.usual.unwrap_or_default().0,
             };
             funds.expected.insert(row.task_id, expectation);
         }
         Ok(Some(funds))
     }
 
-    fn take_in(&mut self, limits: Vec<LiveLimit>, rows: Vec<WindowRow>) -> Result<()> {
+    fn take_in(&mut self, limits: Vec<LiveLimit>, rows: Vec<WindowRow>) {
         let held = LockedWindows::of(limits, rows);
         for (key, _) in held.ledger.windows() {
             let Some(limit) = held.limits.get(&key.limit) else { continue };
             self.by_node.entry((limit.node, limit.node_id)).or_default().push(*key);
             if let Some(says) = &limit.reserve {
-                self.policies.insert(*key, read(says.clone())?);
+                self.policies.insert(*key, says.0.clone());
             }
         }
         self.ledger = held.ledger;
-        Ok(())
     }
 
     /// Reserves the expected spend of an attempt at a task from every limit above it. `agent`:
@@ -237,8 +236,4 @@ fn is_touched(limit: &LiveLimit, above: &[Above]) -> bool {
         BudgetNode::Project => above.project_id.is_some_and(|id| id.0 == limit.node_id),
     };
     above.iter().filter(below).any(|above| !above.allocated.contains(&limit.limit_id))
-}
-
-fn read<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T> {
-    serde_json::from_value(value).map_err(corrupt)
 }

@@ -4,18 +4,16 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    app::{Result, error::corrupt},
     domain::{
         budget::{
-            BudgetNode, BudgetSpec, LimitSpec, OnExhausted, Period, Range, UnknownModel,
-            check_limits, check_reserve, check_thresholds,
+            BudgetNode, BudgetSpec, LimitSpec, OnExhausted, Range, UnknownModel, check_limits,
+            check_reserve, check_thresholds, shown::BudgetLimit,
         },
         check::Checks,
-        ids::{BudgetId, KeyId, LimitId, WorkspaceId},
+        ids::{BudgetId, KeyId, WorkspaceId},
         refusal::Refusal,
         settings,
     },
@@ -134,48 +132,7 @@ pub struct Budget {
     pub updated_at: DateTime<Utc>,
 }
 
-/// A limit of a budget.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct BudgetLimit {
-    /// Id of the limit; kept when its amount changes.
-    pub id: LimitId,
-    /// Unit of the limit and its amounts.
-    #[schema(example = "usd_micros")]
-    pub unit: String,
-    /// Period after which the limit renews.
-    pub period: Period,
-    /// Most that may be used in one period, in the unit.
-    #[schema(example = 5_000_000)]
-    pub amount: i64,
-    /// Version of the limit, raised when its amount changes.
-    pub version: i32,
-    /// Use in the current period; `null` if no attempt started in it yet.
-    pub window: Option<BudgetWindow>,
-}
-
-/// Use of a limit in one period. Amounts are in the limit's unit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct BudgetWindow {
-    /// Start of the period; 1970 for a lifetime.
-    pub starts_at: DateTime<Utc>,
-    /// End of the period; `null`: never.
-    pub ends_at: Option<DateTime<Utc>>,
-    /// Reported spend of attempts that started in the period, rounded up.
-    #[schema(example = 1_200_000)]
-    pub settled: i64,
-    /// Open reservations of running attempts.
-    #[schema(example = 500_000)]
-    pub reserved: i64,
-    /// Amount that can still be reserved.
-    #[schema(example = 3_300_000)]
-    pub remaining: i64,
-    /// Spend that exceeded both reservation and room: reported spend is never refused.
-    pub overrun: i64,
-    /// Highest threshold reported for this version of the limit, in percent.
-    pub warned_percent: i16,
-}
-
-pub(in crate::app) fn view(row: BudgetRow) -> Result<Budget> {
+pub(in crate::app) fn view(row: BudgetRow) -> Budget {
     let BudgetRow {
         budget_id,
         node,
@@ -192,24 +149,20 @@ pub(in crate::app) fn view(row: BudgetRow) -> Result<Budget> {
         created_at,
         updated_at,
     } = row;
-    Ok(Budget {
+    Budget {
         id: budget_id,
         node,
         node_id,
-        limits: read(limits)?,
+        limits: limits.0,
         time_zone,
         on_exhausted,
         warn_percent,
         allocated,
-        reserve: read(reserve)?,
+        reserve: reserve.0,
         unknown_model,
         version,
         created_by,
         created_at,
         updated_at,
-    })
-}
-
-fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T> {
-    serde_json::from_value(value).map_err(corrupt)
+    }
 }

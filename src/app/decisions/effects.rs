@@ -6,7 +6,6 @@ use super::{request::DecisionRequest, review};
 use crate::{
     app::{
         Error, Result, Unit, budgets,
-        error::corrupt,
         goals::{apply, cancel_locked},
         rules::act,
         tasks::{
@@ -20,7 +19,6 @@ use crate::{
         budget::Period,
         ids::PlanId,
         journal::{Kind, NewRow},
-        plan::TaskSpec,
         states::{GoalState, PlanState},
         task::{Next, TaskFacts},
     },
@@ -88,8 +86,7 @@ async fn budget(
 }
 
 async fn apply_plan(unit: &mut Unit, goal: &GoalFacts, plan: PlanId) -> Result<()> {
-    let document = store::goals::plan_document(unit.tx(), plan).await?;
-    let tasks: Vec<TaskSpec> = serde_json::from_value(document).map_err(corrupt)?;
+    let tasks = store::goals::plan_document(unit.tx(), plan).await?;
     store::goals::set_plan_state(unit.tx(), plan, PlanState::Applied).await?;
     let active = GoalState::Active;
     store::goals::set_state(unit.tx(), goal.goal_id, active, None).await?;

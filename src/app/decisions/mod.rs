@@ -18,7 +18,6 @@ use super::{
     App, Result, Unit,
     approvals::views::{self, Approval},
     caller::{Actor, Caller as _, OperatorCaller},
-    error::corrupt,
     unit::locks::{lock_goal, lock_pending, lock_task},
 };
 use crate::{
@@ -28,7 +27,6 @@ use crate::{
             kind::Subject,
             same_payload,
         },
-        form::AnswerSchema,
         ids::{ApprovalId, WorkspaceId},
         journal::{Kind, NewRow},
         refusal::Refusal,
@@ -134,8 +132,7 @@ pub(super) async fn decide_as(
 /// Refuses an answer that does not match the answer schema.
 pub(super) fn fits(facts: &ApprovalFacts, answer: Option<&Value>) -> Result<()> {
     let (Some(schema), Some(answer)) = (&facts.answer_schema, answer) else { return Ok(()) };
-    let form: AnswerSchema = serde_json::from_value(schema.clone()).map_err(corrupt)?;
-    Ok(form.validate(answer).map_err(Refusal::invalid)?)
+    Ok(schema.validate(answer).map_err(Refusal::invalid)?)
 }
 
 /// Stores the decision on a locked approval.

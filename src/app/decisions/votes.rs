@@ -8,13 +8,13 @@ use serde_json::json;
 
 use super::request::DecisionRequest;
 use crate::{
-    app::{Result, Unit, approvals::standing::vote, error::corrupt},
+    app::{Result, Unit, approvals::standing::vote},
     domain::{
         approval::{Verdict, excluded::Decider, review::Choice},
         canonical,
         journal::{Kind, NewRow},
         policy::{
-            PolicySpec, StagePosition, expiry,
+            StagePosition, expiry,
             panel::{Outcome, Panel, Tally, Vote},
         },
         refusal::{Code, Refusal},
@@ -63,7 +63,7 @@ pub(in crate::app) async fn cast(
         };
     };
     let Standing {
-        policy,
+        policy: spec,
         stage,
         escalation,
         policy_id: _,
@@ -71,11 +71,10 @@ pub(in crate::app) async fn cast(
         remind_at: _,
         reminded: _,
     } = standing;
-    let spec: PolicySpec = serde_json::from_value(policy).map_err(corrupt)?;
     let place = StagePosition { stage, escalation };
     let panel = Panel::new(&spec, place, &facts.excluded);
     let rows = store::approvals::votes::list(unit.tx(), &[id]).await?;
-    let mut votes: Vec<Vote> = rows.iter().map(vote).collect::<Result<_>>()?;
+    let mut votes: Vec<Vote> = rows.iter().map(vote).collect();
     let principal = panel.principal(decider, request.in_place_of.as_ref(), unit.now())?;
     let new = Vote {
         place,

@@ -16,7 +16,6 @@ use crate::{
         approvals::views,
         caller::Actor,
         decisions::{effects, fits, request::DecisionRequest},
-        error::corrupt,
         tasks::cascade,
         unit::locks::{lock_goal, lock_task},
     },
@@ -25,7 +24,7 @@ use crate::{
         ids::{ApprovalId, WorkspaceId},
         journal::{Kind, NewRow},
         policy::{
-            PolicySpec, StagePosition,
+            StagePosition,
             expiry::{self, Expired},
         },
         states::ApprovalState,
@@ -47,7 +46,6 @@ struct DueApproval {
     goal: GoalFacts,
     task: Option<TaskFacts>,
     standing: Standing,
-    spec: PolicySpec,
 }
 
 pub(super) const DUTY: Duty = Duty {
@@ -82,7 +80,7 @@ impl App {
             self.commit(unit).await?;
             return Ok(changed);
         }
-        let expired = expiry::expired(&due.spec, place, due.facts.kind);
+        let expired = expiry::expired(&due.standing.policy, place, due.facts.kind);
         match take_effect(&mut unit, due, expired.clone()).await {
             Ok(()) => self.commit(unit).await?,
             // The policy's default is impossible, for example a raise without room. The approval is
@@ -117,8 +115,7 @@ impl App {
         let Some(standing) = standing.filter(|_| facts.state == ApprovalState::Pending) else {
             return Ok(None);
         };
-        let spec = serde_json::from_value(standing.policy.clone()).map_err(corrupt)?;
-        Ok(Some((unit, DueApproval { facts, goal, task, standing, spec })))
+        Ok(Some((unit, DueApproval { facts, goal, task, standing })))
     }
 }
 
@@ -130,7 +127,7 @@ async fn remind(unit: &mut Unit, due: &DueApproval) -> Result<u64> {
         return Ok(0);
     }
     let reminded = reminded + 1;
-    let remind_at = expiry::next_reminder(&due.spec, reminded, now);
+    let remind_at = expiry::next_reminder(&due.standing.policy, reminded, now);
     let to = Schedule { stage, escalation, expires_at, remind_at, reminded };
     store::approvals::frozen_policy::set_schedule(unit.tx(), due.facts.approval_id, to).await?;
     record_event(unit, Kind::ApprovalReminded, due, json!({"number": reminded, "overdue": false}));
@@ -139,9 +136,9 @@ async fn remind(unit: &mut Unit, due: &DueApproval) -> Result<u64> {
 
 /// Records an event about an approval, with the common data.
 fn record_event(unit: &mut Unit, kind: Kind, due: &DueApproval, more: serde_json::Value) {
-    let DueApproval { facts, standing, spec, .. } = due;
+    let DueApproval { facts, standing, .. } = due;
     let mut data = json!({"kind": facts.kind, "policy_id": standing.policy_id,
-                          "policy": spec.name, "stage": standing.stage});
+                          "policy": standing.policy.name, "stage": standing.stage});
     if let (Some(data), serde_json::Value::Object(more)) = (data.as_object_mut(), more) {
         data.extend(more);
     }
@@ -174,7 +171,10 @@ async fn take_effect(unit: &mut Unit, due: DueApproval, expired: Expired) -> Res
                 Err(Error::Refused(_)) => (Verdict::Decline, None),
                 Err(error) => return Err(error),
             };
-            let reason = format!("nobody decided in time: the policy `{}` says so", due.spec.name);
+            let reason = format!(
+                "nobody decided in time: the policy `{}` says so",
+                due.standing.policy.name
+            );
             let request = request(&due, verdict, reason, answer);
             decide(unit, &due, &request).await?;
             effects::take_effect(unit, &due.facts, &due.goal, due.task, &request).await
@@ -184,11 +184,11 @@ async fn take_effect(unit: &mut Unit, due: DueApproval, expired: Expired) -> Res
 
 async fn escalate(unit: &mut Unit, due: &DueApproval, place: StagePosition) -> Result<()> {
     let now = unit.now();
-    let (expires_at, remind_at) = expiry::clock(&due.spec, place, now);
+    let (expires_at, remind_at) = expiry::clock(&due.standing.policy, place, now);
     let StagePosition { stage, escalation } = place;
     let to = Schedule { stage, escalation, expires_at, remind_at, reminded: 0 };
     store::approvals::frozen_policy::set_schedule(unit.tx(), due.facts.approval_id, to).await?;
-    let (approvers, quorum) = due.spec.approvers(place);
+    let (approvers, quorum) = due.standing.policy.approvers(place);
     let data = json!({"escalation": escalation, "approvers": approvers, "quorum": quorum,
                       "expires_at": expires_at});
     record_event(unit, Kind::ApprovalEscalated, due, data);
@@ -207,10 +207,10 @@ async fn wait(unit: &mut Unit, due: &DueApproval) -> Result<()> {
 
 /// Ends the approval as expired; returns the reason.
 async fn end(unit: &mut Unit, due: &DueApproval) -> Result<String> {
-    let reason = format!("nobody decided in time (policy `{}`)", due.spec.name);
+    let reason = format!("nobody decided in time (policy `{}`)", due.standing.policy.name);
     let approval = due.facts.approval_id;
     store::approvals::frozen_policy::expire(unit.tx(), approval, &reason).await?;
-    let data = json!({"state": ApprovalState::Expired, "on_expiry": due.spec.on_expiry,
+    let data = json!({"state": ApprovalState::Expired, "on_expiry": due.standing.policy.on_expiry,
                       "revision": due.facts.revision});
     record_event(unit, Kind::ApprovalExpired, due, data);
     Ok(reason)

@@ -60,8 +60,7 @@ impl App {
         if !rows.is_empty() {
             self.forget_ended(workspace).await?;
         }
-        for row in rows {
-            let rule = Rule::try_from(row)?;
+        for rule in rows.into_iter().map(Rule::from) {
             match self.find(workspace, &rule).await {
                 Ok(found) => {
                     for candidate in found {

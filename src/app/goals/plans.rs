@@ -7,7 +7,6 @@ use crate::{
     app::{
         App, Result,
         caller::{Caller as _, ReaderCaller},
-        error::corrupt,
     },
     domain::{
         ids::{GoalId, PlanId},
@@ -43,7 +42,7 @@ pub struct Plan {
     pub applied_at: Option<DateTime<Utc>>,
 }
 
-fn view(row: PlanRow) -> Result<Plan> {
+fn view(row: PlanRow) -> Plan {
     let PlanRow {
         plan_id,
         goal_id,
@@ -55,17 +54,17 @@ fn view(row: PlanRow) -> Result<Plan> {
         created_at,
         applied_at,
     } = row;
-    Ok(Plan {
+    Plan {
         id: plan_id,
         goal_id,
         number,
         state,
         planner,
-        tasks: serde_json::from_value(document).map_err(corrupt)?,
-        notes: serde_json::from_value(notes).map_err(corrupt)?,
+        tasks: document.0,
+        notes: notes.0,
         created_at,
         applied_at,
-    })
+    }
 }
 
 impl App {
@@ -86,6 +85,6 @@ impl App {
             return Err(Refusal::not_found("goal").into());
         }
         let rows = store::goals::plans::list(&mut tx, goal, after, rows).await?;
-        rows.into_iter().map(view).collect()
+        Ok(rows.into_iter().map(view).collect())
     }
 }

@@ -10,7 +10,6 @@ use crate::{
     app::{
         App, Result,
         caller::{Caller as _, ReaderCaller},
-        error::corrupt,
     },
     domain::{
         access::person::Person,
@@ -20,7 +19,10 @@ use crate::{
         spend::Amounts,
         states::{GoalState, Planner},
     },
-    store::{self, Tx, goals::read::GoalScope},
+    store::{
+        self, Tx,
+        goals::read::{GoalRow, GoalScope},
+    },
 };
 
 /// A goal: the outcome somebody wants, worked on as tasks.
@@ -91,7 +93,7 @@ impl App {
         let scope = GoalScope { states, project: *project, after, rows };
         let workspace = caller.principal().workspace;
         let rows = store::goals::read::list(&mut self.reader(workspace).await?, &scope).await?;
-        rows.into_iter().map(view).collect()
+        Ok(rows.into_iter().map(view).collect())
     }
 
     /// Reads one goal. Waits up to `wait` until it has ended or, with a known version, until its
@@ -123,13 +125,12 @@ impl App {
 /// # Errors
 /// `not_found`.
 pub(in crate::app) async fn read(tx: &mut Tx, goal: GoalId) -> Result<Goal> {
-    let rows = store::goals::read::read(tx, goal).await?;
-    let row = rows.ok_or_else(|| Refusal::not_found("goal"))?;
-    view(row)
+    let row = store::goals::read::read(tx, goal).await?;
+    Ok(view(row.ok_or_else(|| Refusal::not_found("goal"))?))
 }
 
-pub(in crate::app) fn view(row: store::goals::read::GoalRow) -> Result<Goal> {
-    let store::goals::read::GoalRow {
+fn view(row: GoalRow) -> Goal {
+    let GoalRow {
         goal_id,
         title,
         state,
@@ -153,7 +154,7 @@ pub(in crate::app) fn view(row: store::goals::read::GoalRow) -> Result<Goal> {
         updated_at,
         ended_at,
     } = row;
-    Ok(Goal {
+    Goal {
         id: goal_id,
         title,
         state,
@@ -168,9 +169,9 @@ pub(in crate::app) fn view(row: store::goals::read::GoalRow) -> Result<Goal> {
             failed: tasks_failed,
             cancelled: tasks_cancelled,
         },
-        spend: serde_json::from_value(spend).map_err(corrupt)?,
+        spend: spend.0,
         end_reason,
-        metadata: serde_json::from_value(metadata).map_err(corrupt)?,
+        metadata: metadata.0,
         brief,
         created_by,
         on_behalf_of,
@@ -178,5 +179,5 @@ pub(in crate::app) fn view(row: store::goals::read::GoalRow) -> Result<Goal> {
         created_at,
         updated_at,
         ended_at,
-    })
+    }
 }

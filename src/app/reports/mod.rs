@@ -14,10 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     App, Result,
-    budgets::{
-        self,
-        views::{Budget, BudgetLimit},
-    },
+    budgets::{self, views::Budget},
     caller::{Caller as _, MonitorCaller},
     error::corrupt,
     goals,
@@ -25,7 +22,7 @@ use super::{
 };
 use crate::{
     domain::{
-        budget::{Window, ask::Estimates},
+        budget::{Window, shown::BudgetLimit},
         check::Checks,
         ids::{AgentId, BudgetId, GoalId, ProjectId, TaskId, WorkspaceId},
         refusal::Refusal,
@@ -194,7 +191,7 @@ impl App {
         let now = tx.now;
         let filter = BudgetFilter { budget: Some(budget), ..BudgetFilter::default() };
         let found = store::budgets::read::list(&mut tx, filter, None, 1).await?.pop();
-        let budget = budgets::views::view(found.ok_or_else(|| Refusal::not_found("budget"))?)?;
+        let budget = budgets::views::view(found.ok_or_else(|| Refusal::not_found("budget"))?);
         let (node, since) = ((budget.node, budget.node_id), now - TimeDelta::hours(HOURS));
         let burned = store::reports::forecasts::burned(&mut tx, node, since, LOOK_BACK).await?;
         tx.rollback().await?;
@@ -217,7 +214,7 @@ impl App {
         for row in &rows {
             measure(&mut spent, row.attempts, row.wall_ms);
         }
-        let tasks = rows.into_iter().map(facts).collect::<Result<Vec<TaskFacts>>>()?;
+        let tasks: Vec<TaskFacts> = rows.into_iter().map(facts).collect();
         Ok(GoalEstimate::new(goal, at_completion(&spent, &tasks)))
     }
 }
@@ -276,7 +273,7 @@ fn measure(amounts: &mut Amounts, attempts: i64, wall_ms: i64) {
     }
 }
 
-fn facts(row: TaskSpend) -> Result<TaskFacts> {
+fn facts(row: TaskSpend) -> TaskFacts {
     let TaskSpend { state, container, estimate, usual, used, attempts, wall_ms } = row;
     let standing = match state {
         TaskState::Failed | TaskState::Cancelled => Standing::Silent,
@@ -299,11 +296,7 @@ fn facts(row: TaskSpend) -> Result<TaskFacts> {
             }
         }
     };
-    let estimates = match estimate {
-        Some(estimate) => serde_json::from_value(estimate).map_err(corrupt)?,
-        None => Estimates::new(),
-    };
     let mut used = used.0;
     measure(&mut used, attempts, wall_ms);
-    Ok(TaskFacts { standing, estimates, usual: usual.0, used })
+    TaskFacts { standing, estimates: estimate.unwrap_or_default().0, usual: usual.0, used }
 }

@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    app::{Result, error::corrupt},
+    app::Result,
     domain::{
-        budget::ask::Estimates,
         ids::{AttemptId, GoalId, TaskId},
         rule::{
             Facts, Subject, When,
@@ -43,7 +41,7 @@ pub(in crate::app) async fn gather(
         Subject::Task => {
             let tasks: Vec<TaskId> = subjects.iter().copied().map(TaskId).collect();
             let rows = store::rules::facts::of_tasks(tx, &tasks).await?;
-            rows.into_iter().map(|row| Ok((row.task_id.0, of_task(row)?))).collect()
+            Ok(rows.into_iter().map(|row| (row.task_id.0, of_task(row))).collect())
         }
         Subject::Goal => {
             let goals: Vec<GoalId> = subjects.iter().copied().map(GoalId).collect();
@@ -62,7 +60,7 @@ pub(in crate::app) async fn gather(
     }
 }
 
-fn of_task(row: TaskRow) -> Result<Known> {
+fn of_task(row: TaskRow) -> Known {
     let TaskRow {
         task_id: _,
         goal_id: _,
@@ -87,24 +85,19 @@ fn of_task(row: TaskRow) -> Result<Known> {
         due: None,
         critical_path_ms: 0,
         used: used.0,
-        estimates: estimates(estimate)?,
+        estimates: estimate.unwrap_or_default().0,
         rework,
         subtasks,
         capabilities,
         loops,
         loops_found,
     };
-    Ok(Known { facts, attempt: attempt_id })
+    Known { facts, attempt: attempt_id }
 }
 
 fn of_goal(row: GoalRow) -> Facts {
     let GoalRow { goal_id: _, shares, deadline } = row;
     Facts { shares: shares.0, due: deadline, ..Facts::default() }
-}
-
-fn estimates(stored: Option<Value>) -> Result<Estimates> {
-    stored
-        .map_or_else(|| Ok(Estimates::new()), |json| serde_json::from_value(json).map_err(corrupt))
 }
 
 /// Length of the critical path of the goal's remaining work, in milliseconds. The expected time of
@@ -115,16 +108,16 @@ pub(in crate::app) async fn path_of(tx: &mut Tx, goal: GoalId) -> Result<i64> {
     let mean = mean.map_or(0, |mean| mean.num_milliseconds());
     let rest = |row: RestRow| {
         let RestRow { task_id, parent_id, container, needs, estimate, usual_ms, took_ms } = row;
-        let own = estimates(estimate)?.get(WALL_MS).map(|estimate| estimate.range().want);
+        let own = estimate.unwrap_or_default().get(WALL_MS).map(|estimate| estimate.range().want);
         let expected = own.or(usual_ms).unwrap_or(mean);
-        Ok(Rest {
+        Rest {
             task: task_id,
             parent: parent_id,
             container,
             rest_ms: expected.saturating_sub(took_ms).max(0),
             needs: needs.into_iter().map(TaskId).collect(),
-        })
+        }
     };
-    let tasks = rows.into_iter().map(rest).collect::<Result<Vec<Rest>>>()?;
+    let tasks: Vec<Rest> = rows.into_iter().map(rest).collect();
     Ok(critical_path(&tasks))
 }

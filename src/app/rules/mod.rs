@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{
     App, Error, Result, Unit,
     caller::{AdminCaller, Caller as _, MonitorCaller, ReaderCaller},
-    error::{corrupt, same_version},
+    error::same_version,
     unit::idempotency::{Outcome, Request},
 };
 use crate::{
@@ -42,11 +42,8 @@ impl App {
     ) -> Result<Outcome<Rule>> {
         self.create(caller.principal(), request, Hold::Share, async |unit| {
             check(unit, new).await?;
-            let actor = unit.actor();
-            let id: RuleId = unit.id();
-            let text = text(new)?;
-            let made = store::rules::insert(unit.tx(), (id, actor), &text);
-            if !made.await? {
+            let (id, by): (RuleId, _) = (unit.id(), unit.actor());
+            if !store::rules::insert(unit.tx(), (id, by), &text(new)).await? {
                 return Err(taken(&new.name));
             }
             let rule = read(unit.tx(), id).await?;
@@ -75,7 +72,7 @@ impl App {
         let workspace = caller.principal().workspace;
         let mut tx = self.reader(workspace).await?;
         let rows = store::rules::list(&mut tx, filter, after, rows.into()).await?;
-        rows.into_iter().map(Rule::try_from).collect()
+        Ok(rows.into_iter().map(Rule::from).collect())
     }
 
     /// Edits a rule. `version`: the version the caller read (`If-Match`); `None` skips the check.
@@ -95,8 +92,7 @@ impl App {
         let new = change.of(stored.clone());
         check(&mut unit, &new).await?;
         if new != RuleChange::default().of(stored.clone()) {
-            let text = text(&new)?;
-            if !store::rules::update(unit.tx(), rule, &text).await? {
+            if !store::rules::update(unit.tx(), rule, &text(&new)).await? {
                 return Err(taken(&new.name));
             }
             let edited = read(unit.tx(), rule).await?;
@@ -176,19 +172,16 @@ fn event(kind: Kind, rule: RuleId, name: &str) -> NewRow {
     NewRow::new(kind).data(json!({"rule_id": rule, "name": name}))
 }
 
-fn text(new: &NewRule) -> Result<RuleText<'_>> {
-    Ok(RuleText {
+fn text(new: &NewRule) -> RuleText<'_> {
+    RuleText {
         name: &new.name,
         enabled: new.enabled,
-        subject: new.when.subject(),
-        condition: new.when.condition(),
-        condition_is: serde_json::to_value(&new.when).map_err(corrupt)?,
+        when: &new.when,
         project_id: new.scope.project_id,
         capabilities: &new.scope.capabilities,
-        action: new.then.action(),
-        action_is: serde_json::to_value(&new.then).map_err(corrupt)?,
+        then: &new.then,
         cooldown_ms: new.cooldown_seconds * 1_000,
-    })
+    }
 }
 
 /// Locks a rule against edits and actions, checks its version and reads it.
@@ -206,5 +199,5 @@ async fn lock(unit: &mut Unit, rule: RuleId, version: Option<i64>) -> Result<Rul
 async fn read(tx: &mut Tx, rule: RuleId) -> Result<Rule> {
     let filter = RuleFilter { rule: Some(rule), ..RuleFilter::default() };
     let found = store::rules::list(tx, filter, None, 1).await?.pop();
-    found.ok_or_else(|| Refusal::not_found("rule"))?.try_into()
+    Ok(found.ok_or_else(|| Refusal::not_found("rule"))?.into())
 }

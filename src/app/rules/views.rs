@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    app::{Error, error::corrupt},
     domain::{
         check::{Checks, pointer},
         ids::{ApprovalId, AttemptId, FreezeId, GoalId, InterventionId, KeyId, RuleId, TaskId},
@@ -147,10 +146,8 @@ pub struct Rule {
     pub updated_at: DateTime<Utc>,
 }
 
-impl TryFrom<RuleRow> for Rule {
-    type Error = Error;
-
-    fn try_from(row: RuleRow) -> Result<Self, Error> {
+impl From<RuleRow> for Rule {
+    fn from(row: RuleRow) -> Self {
         let RuleRow {
             rule_id,
             name,
@@ -166,20 +163,20 @@ impl TryFrom<RuleRow> for Rule {
             updated_at,
             open,
         } = row;
-        Ok(Self {
+        Self {
             id: rule_id,
             name,
             enabled,
-            when: serde_json::from_value(condition_is).map_err(corrupt)?,
+            when: condition_is.0,
             scope: Scope { project_id, capabilities },
-            then: serde_json::from_value(action_is).map_err(corrupt)?,
+            then: action_is.0,
             cooldown_seconds: cooldown_ms / 1_000,
             open_interventions: open,
             version,
             created_by,
             created_at,
             updated_at,
-        })
+        }
     }
 }
 

@@ -2,10 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::{
-    app::{Result, Unit, error::corrupt},
+    app::Unit,
     domain::{
         ids::{KeyId, PriceId},
         price::{Price, PriceSource},
@@ -51,7 +50,7 @@ pub(super) fn row(
         provider: provider.to_owned(),
         model: model.to_owned(),
         effective_from,
-        price: json!(price),
+        price: price.clone().into(),
         source,
         note: None,
         created_by: unit.actor(),
@@ -59,7 +58,7 @@ pub(super) fn row(
     }
 }
 
-pub(in crate::app) fn view(row: PriceRow) -> Result<ModelPrice> {
+pub(in crate::app) fn view(row: PriceRow) -> ModelPrice {
     let PriceRow {
         price_id,
         provider,
@@ -71,15 +70,15 @@ pub(in crate::app) fn view(row: PriceRow) -> Result<ModelPrice> {
         created_by,
         created_at,
     } = row;
-    Ok(ModelPrice {
+    ModelPrice {
         id: Some(price_id),
         provider,
         model,
         effective_from,
-        price: serde_json::from_value(price).map_err(corrupt)?,
+        price: price.0,
         source: Some(source),
         note,
         created_by,
         created_at: Some(created_at),
-    })
+    }
 }

@@ -96,7 +96,7 @@ impl App {
             add(unit, std::slice::from_ref(&made)).await?;
             let data = json!({"price_id": made.price_id, "provider": new.provider,
                               "model": new.model, "effective_from": at});
-            let shown = view(made)?;
+            let shown = view(made);
             unit.record(NewRow::new(Kind::PriceCreated).after(&shown).data(data));
             Ok(shown)
         })
@@ -140,7 +140,7 @@ impl App {
             add(&mut unit, chunk).await?;
         }
         let data = json!({"source": source, "added": answer.added});
-        let shown = rows.into_iter().map(view).collect::<Result<Vec<ModelPrice>>>()?;
+        let shown = rows.into_iter().map(view).collect::<Vec<ModelPrice>>();
         unit.record(NewRow::new(Kind::PriceCreated).after(&shown).data(data));
         self.commit(unit).await?;
         Ok(answer)
@@ -177,7 +177,7 @@ impl App {
         let workspace = caller.principal().workspace;
         let mut tx = self.reader(workspace).await?;
         let rows = store::spend::prices::list(&mut tx, provider, model, after, rows.into()).await?;
-        rows.into_iter().map(view).collect()
+        Ok(rows.into_iter().map(view).collect())
     }
 
     /// The price of a model that is valid at an instant.

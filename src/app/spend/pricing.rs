@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::model_price::ModelPrice;
+use super::model_price::{ModelPrice, view};
 use crate::{
-    app::{Result, Unit, budgets::settle::Booking, error::corrupt},
+    app::{Result, Unit, budgets::settle::Booking},
     domain::{
         budget::UnknownModel,
         check::Checks,
@@ -112,7 +112,7 @@ fn call(
 /// The workspace's own prices of models with these names; built-in ones need no query.
 pub(in crate::app) async fn book(unit: &mut Unit, names: &[String]) -> Result<Book> {
     let own = store::spend::prices::named(unit.tx(), names).await?;
-    Ok(Book { own: rows(own)? })
+    Ok(Book { own: rows(own) })
 }
 
 /// The workspace's own prices, loaded for a lookup.
@@ -121,11 +121,10 @@ pub(in crate::app) struct Book {
     own: Vec<BookPrice>,
 }
 
-fn rows(rows: Vec<PriceRow>) -> Result<Vec<BookPrice>> {
+fn rows(rows: Vec<PriceRow>) -> Vec<BookPrice> {
     let rows = rows.into_iter().zip(1..).map(|(row, number)| {
         let PriceRow { provider, model, effective_from, price, .. } = row;
-        let price: Price = serde_json::from_value(price).map_err(corrupt)?;
-        Ok(BookPrice { number, provider, model, effective_from, price })
+        BookPrice { number, provider, model, effective_from, price: price.0 }
     });
     rows.collect()
 }
@@ -168,7 +167,7 @@ impl Pricing {
         let policies: HashMap<AttemptId, UnknownModel> = policies.into_iter().collect();
         let assumes = policies.values().any(|policy| *policy == UnknownModel::AssumeMax);
         let all = if assumes {
-            let mut all = rows(store::spend::prices::all(unit.tx()).await?)?;
+            let mut all = rows(store::spend::prices::all(unit.tx()).await?);
             all.extend_from_slice(price::builtin());
             all
         } else {
@@ -231,13 +230,13 @@ pub(in crate::app) fn holding(
     model: &str,
     at: DateTime<Utc>,
 ) -> Result<ModelPrice> {
-    let book = rows(own.clone())?;
+    let book = rows(own.clone());
     let found = price::choose(&[&book, price::builtin()], provider, model, at);
     let found = found.ok_or_else(|| Refusal::not_found("price"))?;
     // Built-in prices have negative numbers.
     let index = usize::try_from(found.number - 1).ok();
     if let Some(row) = index.and_then(|index| own.into_iter().nth(index)) {
-        return crate::app::spend::model_price::view(row);
+        return Ok(view(row));
     }
     Ok(ModelPrice {
         id: None,

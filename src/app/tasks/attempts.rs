@@ -9,7 +9,6 @@ use crate::{
         App, Result,
         approvals::views::Waived,
         caller::{Caller as _, ReaderCaller},
-        error::corrupt,
     },
     domain::{
         approval::review::FeedbackPoint,
@@ -158,10 +157,10 @@ pub(in crate::app) async fn read(tx: &mut Tx, id: AttemptId) -> Result<AttemptDe
     let HandedIn { checkpoint, result } = store::attempts::read::handed_in(tx, id).await?;
     let evidence = evidence(tx, id).await?;
     let waived = waived(tx, id).await?;
-    Ok(AttemptDetail { attempt: view(row)?, checkpoint, result, evidence, waived })
+    Ok(AttemptDetail { attempt: view(row), checkpoint, result, evidence, waived })
 }
 
-fn view(row: AttemptRow) -> Result<Attempt> {
+fn view(row: AttemptRow) -> Attempt {
     let AttemptRow {
         attempt_id,
         task_id,
@@ -182,7 +181,7 @@ fn view(row: AttemptRow) -> Result<Attempt> {
         feedback_points,
         spend,
     } = row;
-    Ok(Attempt {
+    Attempt {
         id: attempt_id,
         task_id,
         goal_id,
@@ -199,11 +198,9 @@ fn view(row: AttemptRow) -> Result<Attempt> {
         failure_class,
         message,
         feedback,
-        feedback_points: feedback_points
-            .map_or(Ok(Vec::new()), serde_json::from_value)
-            .map_err(corrupt)?,
-        spend: serde_json::from_value(spend).map_err(corrupt)?,
-    })
+        feedback_points: feedback_points.unwrap_or_default().0,
+        spend: spend.0,
+    }
 }
 
 fn line(row: SpendRow) -> SpendLine {
@@ -243,7 +240,7 @@ impl App {
         }
         let scope = AttemptScope::OfTask { task, after };
         let rows = store::attempts::read::list(&mut tx, scope, rows).await?;
-        rows.into_iter().map(view).collect()
+        Ok(rows.into_iter().map(view).collect())
     }
 
     /// The attempts of an agent, latest first. `running`: only running ones.
@@ -265,7 +262,7 @@ impl App {
         }
         let scope = AttemptScope::OfAgent { agent, running, after };
         let rows = store::attempts::read::list(&mut tx, scope, rows).await?;
-        rows.into_iter().map(view).collect()
+        Ok(rows.into_iter().map(view).collect())
     }
 
     /// Spend lines of an attempt, in the order of their keys.

@@ -15,7 +15,6 @@ use crate::{
         App, Result,
         approvals::views::Waived,
         caller::{Caller as _, ReaderCaller},
-        error::corrupt,
     },
     domain::{
         budget::ask::Estimate, ids::TaskId, plan::ApprovalPoints, refusal::Refusal, settings,
@@ -133,7 +132,7 @@ pub(in crate::app) async fn read(tx: &mut Tx, id: TaskId) -> Result<TaskDetail> 
     };
     let criteria = criteria.into_iter().map(criterion).collect();
     let neighbours = Neighbours { needs, dependents, children };
-    detailed(task, detail, criteria, neighbours, accepted)
+    Ok(detailed(task, detail, criteria, neighbours, accepted))
 }
 
 /// Evidence and waivers of an accepted attempt.
@@ -169,7 +168,7 @@ fn detailed(
     criteria: Vec<Criterion>,
     neighbours: Neighbours,
     accepted: Accepted,
-) -> Result<TaskDetail> {
+) -> TaskDetail {
     let TaskDetailRow {
         description,
         input,
@@ -190,11 +189,11 @@ fn detailed(
     } = row;
     let Neighbours { needs, dependents, children } = neighbours;
     let Accepted { evidence, waived } = accepted;
-    Ok(TaskDetail {
+    TaskDetail {
         task,
         description,
         input,
-        estimate: estimate.map_or(Ok(BTreeMap::new()), serde_json::from_value).map_err(corrupt)?,
+        estimate: estimate.unwrap_or_default().0,
         criteria,
         approval: ApprovalPoints { start: approve_start, result: approve_result },
         needs,
@@ -214,7 +213,7 @@ fn detailed(
         finish_by,
         cancel_by,
         acknowledged_at,
-    })
+    }
 }
 
 fn seconds(millis: Option<i64>) -> Option<i64> {

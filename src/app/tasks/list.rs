@@ -7,11 +7,10 @@ use crate::{
     app::{
         App, Result,
         caller::{Caller as _, ReaderCaller},
-        error::corrupt,
     },
     domain::{
-        budget::{BudgetNode, Period},
-        ids::{AgentId, AttemptId, GoalId, KeyId, LimitId, TaskId},
+        budget::shown::BudgetWait,
+        ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
         refusal::Refusal,
         spend::Amounts,
         states::{FailureClass, TaskState},
@@ -109,30 +108,6 @@ pub struct Task {
     pub ended_at: Option<DateTime<Utc>>,
 }
 
-/// A limit without enough room for a task. Amounts are in the limit's unit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct BudgetWait {
-    /// Id of the limit that is short.
-    pub limit_id: LimitId,
-    /// Kind of the limited node.
-    pub node: BudgetNode,
-    /// Id of the limited node: a task, goal, agent, project or the workspace.
-    pub node_id: uuid::Uuid,
-    /// Unit of the limit and of these amounts.
-    #[schema(example = "usd_micros")]
-    pub unit: String,
-    /// Period after which the limit renews.
-    pub period: Period,
-    /// Most that may be used in one period.
-    pub limit: i64,
-    /// Spend so far in the period.
-    pub settled: i64,
-    /// Open reservations of running attempts.
-    pub reserved: i64,
-    /// Least amount that the task needs.
-    pub requested: i64,
-}
-
 /// Filter of a list of tasks.
 #[derive(Debug, Clone, Default)]
 pub struct TaskFilter {
@@ -159,10 +134,10 @@ pub(in crate::app) async fn find(tx: &mut Tx, id: TaskId) -> Result<Task> {
     let conditions = TaskConditions { states: &[], capability: None, rows: 1 };
     let scope = TaskScope::These(&[id]);
     let rows = store::tasks::list::list(tx, scope, &conditions).await?;
-    view(rows.into_iter().next().ok_or_else(|| Refusal::not_found("task"))?)
+    Ok(view(rows.into_iter().next().ok_or_else(|| Refusal::not_found("task"))?))
 }
 
-fn view(row: TaskRow) -> Result<Task> {
+fn view(row: TaskRow) -> Task {
     let TaskRow {
         task_id,
         goal_id,
@@ -199,7 +174,7 @@ fn view(row: TaskRow) -> Result<Task> {
         updated_at,
         ended_at,
     } = row;
-    Ok(Task {
+    Task {
         id: task_id,
         goal_id,
         parent_id,
@@ -228,16 +203,13 @@ fn view(row: TaskRow) -> Result<Task> {
         quarantined: task::quarantined(failure_class, lost_in_row),
         cancel_requested_at,
         end_reason,
-        spend: serde_json::from_value(spend).map_err(corrupt)?,
-        waits_for_budget: waits_for_budget
-            .map(serde_json::from_value)
-            .transpose()
-            .map_err(corrupt)?,
+        spend: spend.0,
+        waits_for_budget: waits_for_budget.map(|wait| wait.0),
         version,
         created_at,
         updated_at,
         ended_at,
-    })
+    }
 }
 
 impl App {
@@ -276,7 +248,7 @@ impl App {
         let TaskFilter { goal: _, parent: _, states, capability } = filter;
         let conditions = TaskConditions { states, capability: capability.as_deref(), rows };
         let rows = store::tasks::list::list(&mut tx, scope, &conditions).await?;
-        rows.into_iter().map(view).collect()
+        Ok(rows.into_iter().map(view).collect())
     }
 }
 

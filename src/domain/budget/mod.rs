@@ -22,6 +22,7 @@ use super::{
 pub mod ask;
 pub mod ledger;
 pub mod lineage;
+pub mod shown;
 pub mod standing;
 #[cfg(test)]
 mod tests;
@@ -181,6 +182,9 @@ pub struct Range {
     #[schema(minimum = 0, example = 50_000)]
     pub min: i64,
 }
+
+/// Amounts to reserve, by unit.
+pub type Ranges = BTreeMap<String, Range>;
 
 /// The settings of a budget: given with a goal or task, or for any node by an operator, who may change
 /// them later.

@@ -1,14 +1,13 @@
 //! The policies frozen with approvals: their stages, schedules and due times.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use sqlx::types::Json;
 
 use crate::{
     domain::{
         approval::Risk,
         ids::{ApprovalId, PolicyId, ProjectId},
-        policy::matching::Asked,
+        policy::{PolicySpec, matching::Asked},
         spend::Amounts,
         states::ApprovalKind,
     },
@@ -83,7 +82,7 @@ pub struct Frozen {
     /// Version of the policy.
     pub version: i32,
     /// Document of the policy.
-    pub document: Value,
+    pub document: PolicySpec,
     /// Whether excluded people may decide all the same.
     pub allow_self: bool,
     /// Expiry of the first stage.
@@ -108,7 +107,7 @@ pub async fn freeze(tx: &mut Tx, frozen: &[Frozen]) -> sqlx::Result<()> {
         &frozen.iter().map(|f| f.approval_id.0).collect::<Vec<_>>(),
         &frozen.iter().map(|f| f.policy_id.0).collect::<Vec<_>>(),
         &frozen.iter().map(|f| f.version).collect::<Vec<_>>(),
-        &frozen.iter().map(|f| f.document.clone()).collect::<Vec<_>>(),
+        &frozen.iter().map(|f| Json(&f.document)).collect::<Vec<_>>() as &[Json<&PolicySpec>],
         &expiries as &[Option<DateTime<Utc>>],
         &reminders as &[Option<DateTime<Utc>>],
         &frozen.iter().map(|f| f.allow_self).collect::<Vec<_>>(),
@@ -123,7 +122,7 @@ pub async fn freeze(tx: &mut Tx, frozen: &[Frozen]) -> sqlx::Result<()> {
 #[expect(missing_docs, reason = "the columns of the table, documented there")]
 pub struct Standing {
     pub policy_id: PolicyId,
-    pub policy: Value,
+    pub policy: Json<PolicySpec>,
     pub stage: i16,
     pub escalation: i16,
     pub expires_at: Option<DateTime<Utc>>,
@@ -135,7 +134,7 @@ pub struct Standing {
 pub async fn standing(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<Standing>> {
     sqlx::query_as!(
         Standing,
-        r#"select policy_id as "policy_id!: PolicyId", policy as "policy!", stage, escalation,
+        r#"select policy_id as "policy_id!: PolicyId", policy as "policy!: Json<PolicySpec>", stage, escalation,
                   expires_at, remind_at, reminded
            from approvals
            where workspace_id = $1 and approval_id = $2 and policy_id is not null"#,

@@ -21,6 +21,7 @@ use crate::domain::{
         excluded::{Decider, Excluded},
         kind::Subject,
     },
+    form::AnswerSchema,
     ids::{ApprovalId, AttemptId, GoalId, KeyId, LimitId, PlanId, TaskId},
     states::{ApprovalKind, ApprovalState},
 };
@@ -160,7 +161,7 @@ pub struct ApprovalFacts {
     /// Ordinal of the current payload, from 1.
     pub revision: i32,
     /// JSON Schema of the answer.
-    pub answer_schema: Option<Value>,
+    pub answer_schema: Option<Json<AnswerSchema>>,
     /// The people who may not decide.
     pub excluded: Json<Vec<Excluded>>,
     /// Whether excluded people may decide all the same.
@@ -202,7 +203,8 @@ pub async fn lock(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<ApprovalFac
                   state as "state: ApprovalState", goal_id as "goal_id: GoalId",
                   task_id as "task_id: TaskId", attempt_id as "attempt_id: AttemptId",
                   plan_id as "plan_id: PlanId", limit_id as "limit_id: LimitId",
-                  payload, payload_sha256 as "payload_sha256: PayloadHash", revision, answer_schema,
+                  payload, payload_sha256 as "payload_sha256: PayloadHash", revision,
+                  answer_schema as "answer_schema: Json<AnswerSchema>",
                   excluded as "excluded: Json<Vec<Excluded>>", allow_self, last_round
            from approvals where workspace_id = $1 and approval_id = $2 for no key update"#,
         tx.workspace.0,

@@ -1,10 +1,13 @@
 //! Approval policies: creation, edits, retirement, and those in force.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use sqlx::types::Json;
 
 use crate::{
-    domain::ids::{KeyId, PolicyId, ProjectId},
+    domain::{
+        ids::{KeyId, PolicyId, ProjectId},
+        policy::{PolicySpec, matching::Policy},
+    },
     store::{Tx, traced, violates},
 };
 
@@ -15,10 +18,8 @@ const NAME_UNIQUE: &str = "approval_policies_name_unique";
 pub struct NewPolicy<'a> {
     /// Its id.
     pub policy_id: PolicyId,
-    /// Unique among policies in force.
-    pub name: &'a str,
-    /// Its document.
-    pub document: &'a Value,
+    /// Its rules; the name is unique among policies in force.
+    pub spec: &'a PolicySpec,
     /// The key that creates it.
     pub by: Option<KeyId>,
 }
@@ -28,7 +29,7 @@ pub struct NewPolicy<'a> {
 #[expect(missing_docs, reason = "the columns of the table, documented there")]
 pub struct PolicyRow {
     pub policy_id: PolicyId,
-    pub document: Value,
+    pub document: Json<PolicySpec>,
     pub version: i32,
     pub created_by: Option<KeyId>,
     pub created_at: DateTime<Utc>,
@@ -54,8 +55,8 @@ pub async fn insert(tx: &mut Tx, new: &NewPolicy<'_>) -> sqlx::Result<bool> {
          on conflict (workspace_id, name) where retired_at is null do nothing",
         tx.workspace.0,
         new.policy_id.0,
-        new.name,
-        new.document,
+        new.spec.name,
+        Json(new.spec) as _,
         new.by.map(|id| id.0),
         tx.now,
     )
@@ -96,7 +97,8 @@ pub async fn list(
 ) -> sqlx::Result<Vec<PolicyRow>> {
     sqlx::query_as!(
         PolicyRow,
-        r#"select policy_id as "policy_id: PolicyId", document, version,
+        r#"select policy_id as "policy_id: PolicyId",
+                  document as "document: Json<PolicySpec>", version,
                   created_by as "created_by: KeyId", created_at, updated_at, retired_at
            from approval_policies
            where workspace_id = $1 and ($2::uuid is null or policy_id = $2)
@@ -114,15 +116,22 @@ pub async fn list(
 }
 
 /// Policies in force, oldest first: (policy, version, document).
-pub async fn in_force(tx: &mut Tx) -> sqlx::Result<Vec<(PolicyId, i32, Value)>> {
+pub async fn in_force(tx: &mut Tx) -> sqlx::Result<Vec<Policy>> {
     let rows = sqlx::query!(
-        r#"select policy_id as "policy_id: PolicyId", version, document from approval_policies
+        r#"select policy_id as "policy_id: PolicyId", version,
+                  document as "document: Json<PolicySpec>"
+           from approval_policies
            where workspace_id = $1 and retired_at is null order by policy_id"#,
         tx.workspace.0,
     )
     .fetch_all(traced!(tx, "approvals.policies.in_force"))
     .await?;
-    Ok(rows.into_iter().map(|row| (row.policy_id, row.version, row.document)).collect())
+    let policies = rows.into_iter().map(|row| Policy {
+        policy_id: row.policy_id,
+        version: row.version,
+        spec: row.document.0,
+    });
+    Ok(policies.collect())
 }
 
 /// Locks a policy; returns its version and the time of its retirement.
@@ -143,20 +152,15 @@ pub async fn lock(
 
 /// Edits a locked policy. Returns `false` if the name is taken; the transaction must then be rolled
 /// back.
-pub async fn update(
-    tx: &mut Tx,
-    policy: PolicyId,
-    name: &str,
-    document: &Value,
-) -> sqlx::Result<bool> {
+pub async fn update(tx: &mut Tx, policy: PolicyId, spec: &PolicySpec) -> sqlx::Result<bool> {
     let updated = sqlx::query!(
         "update approval_policies set name = $3, document = $4, version = version + 1,
                 updated_at = $5
          where workspace_id = $1 and policy_id = $2",
         tx.workspace.0,
         policy.0,
-        name,
-        document,
+        spec.name,
+        Json(spec) as _,
         tx.now,
     )
     .execute(traced!(tx, "approvals.policies.update"))

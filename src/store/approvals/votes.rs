@@ -82,7 +82,7 @@ pub struct VoteRow {
     pub in_place_of: Option<Person>,
     pub verdict: Verdict,
     pub answer: Option<Value>,
-    pub answer_sha256: Option<Vec<u8>>,
+    pub answer_sha256: Option<[u8; 32]>,
     pub reason: Option<String>,
     pub voted_at: DateTime<Utc>,
 }
@@ -94,7 +94,7 @@ pub async fn list(tx: &mut Tx, approvals: &[ApprovalId]) -> sqlx::Result<Vec<Vot
         r#"select approval_id as "approval_id: ApprovalId", revision, stage, escalation,
                   key_id as "key_id: KeyId", person as "person: Person",
                   in_place_of as "in_place_of: Person", verdict as "verdict: Verdict",
-                  answer, answer_sha256, reason, voted_at
+                  answer, answer_sha256 as "answer_sha256: [u8; 32]", reason, voted_at
            from approval_votes where workspace_id = $1 and approval_id = any($2)
            order by approval_id, number"#,
         tx.workspace.0,

@@ -2,10 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use sqlx::types::Json;
 
 use crate::{
     domain::{
+        approval::review::FeedbackPoint,
         ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
+        spend::Amounts,
         states::{AttemptState, FailureClass},
     },
     store::{Tx, traced},
@@ -31,8 +34,8 @@ pub struct AttemptRow {
     pub failure_class: Option<FailureClass>,
     pub message: Option<String>,
     pub feedback: Option<String>,
-    pub feedback_points: Option<Value>,
-    pub spend: Value,
+    pub feedback_points: Option<Json<Vec<FeedbackPoint>>>,
+    pub spend: Json<Amounts>,
 }
 
 /// Selection for [`list`].
@@ -98,13 +101,13 @@ pub async fn list(tx: &mut Tx, scope: AttemptScope, rows: u32) -> sqlx::Result<V
                a.started_at, a.ended_at, p.progress as "progress?",
                p.updated_at as "progress_at?", r.failure_class as "failure_class?: FailureClass",
                r.message as "message?", r.feedback as "feedback?",
-               r.feedback_points as "feedback_points?",
+               r.feedback_points as "feedback_points?: Json<Vec<FeedbackPoint>>",
                coalesce((select jsonb_object_agg(s.unit, least(
                              s.entries::numeric + s.reported + s.fraction / 1000000,
                              9223372036854775807)::bigint)
                          from attempt_spend s
                          where s.workspace_id = $1 and s.attempt_id = a.attempt_id),
-                        '{}') as "spend!"
+                        '{}') as "spend!: Json<Amounts>"
         from picked
         cross join lateral (
             select * from attempts a

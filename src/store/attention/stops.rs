@@ -1,14 +1,14 @@
 //! Causes that stop work: exhausted limits, freezes, and goals stalled without a known cause.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::Scope;
 use crate::{
     domain::{
         attention::COUNTED,
-        budget::{BudgetNode, Period},
+        budget::{BudgetNode, LimitSpec, Period},
         freeze::{FreezeMode, FreezeScope},
         ids::{BudgetId, FreezeId, GoalId, LimitId, TaskId},
     },
@@ -50,8 +50,8 @@ pub struct ExhaustedLimit {
     pub task_id: TaskId,
     /// Its goal.
     pub goal_id: GoalId,
-    /// All limits of the budget: `[{unit, period, amount}]`.
-    pub limits: Value,
+    /// All limits of the budget.
+    pub limits: Json<Vec<LimitSpec>>,
 }
 
 /// Limits that keep tasks waiting until a person raises them or the next period begins. Omits
@@ -93,7 +93,7 @@ pub async fn exhausted_limits(
                (select jsonb_agg(jsonb_build_object('unit', o.unit, 'period', o.period,
                                                     'amount', o.amount) order by o.unit, o.period)
                 from budget_limits o where o.workspace_id = $1 and o.budget_id = b.budget_id
-                and o.removed_at is null) as "limits!"
+                and o.removed_at is null) as "limits!: Json<Vec<LimitSpec>>"
         from short s
         join budget_limits l on l.workspace_id = $1 and l.limit_id = s.limit_id
              and l.removed_at is null

@@ -1,11 +1,12 @@
 //! Allocations: shares of limits that goals reserve as a whole.
 
 use chrono::{DateTime, Utc};
+use sqlx::types::Json;
 
 use super::windows::LiveLimit;
 use crate::{
     domain::{
-        budget::{BudgetNode, OnExhausted, Period},
+        budget::{BudgetNode, OnExhausted, Period, Ranges},
         ids::{GoalId, LimitId},
     },
     store::{Tx, columns::uuids, traced},
@@ -117,7 +118,7 @@ pub async fn limits(tx: &mut Tx, limits: &[LimitId]) -> sqlx::Result<Vec<LiveLim
         r#"select l.limit_id as "limit_id: LimitId", l.node as "node: BudgetNode", l.node_id,
                   l.unit, l.period as "period: Period", b.time_zone,
                   b.on_exhausted as "on_exhausted: OnExhausted", b.warn_percent,
-                  nullif(b.reserve, '{}') as reserve
+                  nullif(b.reserve, '{}') as "reserve: Json<Ranges>"
            from budget_limits l
            join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
            where l.workspace_id = $1 and l.limit_id = any($2)"#,

@@ -3,12 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::{
     domain::{
-        budget::BudgetNode,
+        budget::{BudgetNode, ask::Estimates},
         ids::{AgentId, AttemptId, GoalId, LimitId, ProjectId, TaskId, WorkspaceId},
+        spend::Amounts,
     },
     store::{Tx, columns::uuids, traced},
 };
@@ -134,18 +136,19 @@ pub struct Expected {
     /// The task.
     pub task_id: TaskId,
     /// The estimate of the task itself.
-    pub estimate: Option<serde_json::Value>,
+    pub estimate: Option<Json<Estimates>>,
     /// 90th percentile of tasks with the same capabilities: unit to amount.
-    pub usual: Option<serde_json::Value>,
+    pub usual: Option<Json<Amounts>>,
 }
 
 /// Reads the expected spend of tasks.
 pub async fn expected(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<Expected>> {
     sqlx::query_as!(
         Expected,
-        r#"select t.task_id as "task_id: TaskId", x.estimate,
+        r#"select t.task_id as "task_id: TaskId", x.estimate as "estimate: Json<Estimates>",
                   (select jsonb_object_agg(u.unit, u.p90) from usual_spend u
-                   where u.workspace_id = $1 and u.capability_key = t.capability_key) as usual
+                   where u.workspace_id = $1 and u.capability_key = t.capability_key)
+                      as "usual: Json<Amounts>"
            from tasks t join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
            where t.workspace_id = $1 and t.task_id = any($2)"#,
         tx.workspace.0,

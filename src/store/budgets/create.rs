@@ -4,13 +4,13 @@
 //! plan are stored at once.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::NewBudget;
 use crate::{
     domain::{
-        budget::Window,
+        budget::{Ranges, Window},
         ids::{BudgetId, LimitId},
     },
     store::{Tx, traced},
@@ -68,9 +68,9 @@ async fn insert_budgets(tx: &mut Tx, budgets: &[NewBudget<'_>]) -> sqlx::Result<
         column!(|b| b.node_id) as &[Uuid],
         column!(|b| b.time_zone) as &[&str],
         column!(|b| b.on_exhausted.as_str()) as &[&str],
-        column!(|b| serde_json::json!(b.warn_percent)) as &[Value],
+        column!(|b| Json(b.warn_percent)) as &[Json<&[i16]>],
         column!(|b| b.allocated),
-        column!(|b| b.reserve.clone()) as &[Value],
+        column!(|b| Json(b.reserve)) as &[Json<&Ranges>],
         column!(|b| b.unknown_model.as_str()) as &[&str],
         column!(|b| b.created_by.map(|id| id.0)) as &[Option<Uuid>],
     )

@@ -13,12 +13,12 @@ pub mod waits;
 pub mod windows;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{Tx, columns::uuids, traced};
 use crate::domain::{
-    budget::{BudgetNode, OnExhausted, Period, UnknownModel, Window},
+    budget::{BudgetNode, OnExhausted, Period, Ranges, UnknownModel, Window},
     ids::{BudgetId, KeyId, LimitId},
 };
 
@@ -40,7 +40,7 @@ pub struct NewBudget<'a> {
     /// Whether the goal allocates its limits from the budgets above.
     pub allocated: bool,
     /// Amounts that a task without an estimate reserves.
-    pub reserve: &'a Value,
+    pub reserve: &'a Ranges,
     /// Cost of models without a price.
     pub unknown_model: UnknownModel,
     /// The key that creates it.
@@ -62,7 +62,7 @@ pub async fn insert(tx: &mut Tx, new: &NewBudget<'_>) -> sqlx::Result<bool> {
         new.on_exhausted.as_str(),
         new.warn_percent,
         new.allocated,
-        new.reserve,
+        Json(new.reserve) as _,
         new.unknown_model.as_str(),
         new.created_by.map(|id| id.0),
         tx.now,
@@ -82,7 +82,7 @@ pub async fn update(tx: &mut Tx, budget: &NewBudget<'_>) -> sqlx::Result<()> {
         budget.budget_id.0,
         budget.on_exhausted.as_str(),
         budget.warn_percent,
-        budget.reserve,
+        Json(budget.reserve) as _,
         budget.unknown_model.as_str(),
         tx.now,
     )

@@ -1,12 +1,12 @@
 //! Reads of budgets, their limits and the values of their windows.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::{
     domain::{
-        budget::{BudgetNode, OnExhausted, Period, UnknownModel},
+        budget::{BudgetNode, OnExhausted, Period, Ranges, UnknownModel, shown::BudgetLimit},
         ids::{AttemptId, BudgetId, KeyId, LimitId},
     },
     store::{Tx, columns::uuids, traced},
@@ -30,11 +30,11 @@ pub struct BudgetRow {
     /// Whether the goal allocates its limits from the budgets above.
     pub allocated: bool,
     /// Amounts that a task without an estimate reserves.
-    pub reserve: Value,
+    pub reserve: Json<Ranges>,
     /// Cost of models without a price.
     pub unknown_model: UnknownModel,
     /// Its limits with their current windows.
-    pub limits: Value,
+    pub limits: Json<Vec<BudgetLimit>>,
     /// Rises by one with every edit.
     pub version: i32,
     /// The key that created it.
@@ -69,7 +69,8 @@ pub async fn list(
         r#"
         select b.budget_id as "budget_id: BudgetId", b.node as "node: BudgetNode", b.node_id,
                b.time_zone, b.on_exhausted as "on_exhausted: OnExhausted", b.warn_percent,
-               b.allocated, b.reserve, b.unknown_model as "unknown_model: UnknownModel",
+               b.allocated, b.reserve as "reserve: Json<Ranges>",
+               b.unknown_model as "unknown_model: UnknownModel",
                coalesce((select jsonb_agg(jsonb_build_object(
                     'id', l.limit_id, 'unit', l.unit, 'period', l.period, 'amount', l.amount,
                     'version', l.version, 'window', case when w.limit_id is not null then
@@ -84,7 +85,7 @@ pub async fn list(
                 left join budget_windows w on w.workspace_id = $1 and w.limit_id = l.limit_id
                      and w.starts_at <= $2 and (w.ends_at is null or $2 < w.ends_at)
                 where l.workspace_id = $1 and l.budget_id = b.budget_id and l.removed_at is null),
-                '[]') as "limits!",
+                '[]') as "limits!: Json<Vec<BudgetLimit>>",
                b.version, b.created_by as "created_by: KeyId", b.created_at, b.updated_at
         from budgets b
         where b.workspace_id = $1

@@ -1,12 +1,13 @@
 //! One read of all limits over a batch of work.
 
 use chrono::{DateTime, Utc};
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::windows::{LiveLimit, WindowRow};
 use crate::{
     domain::{
-        budget::{BudgetNode, OnExhausted, Period},
+        budget::{BudgetNode, OnExhausted, Period, Ranges},
         ids::LimitId,
     },
     store::{Tx, traced},
@@ -27,7 +28,7 @@ pub async fn survey(
         select l.limit_id as "limit_id: LimitId", l.node as "node: BudgetNode", l.node_id, l.unit,
                l.period as "period: Period", b.time_zone,
                b.on_exhausted as "on_exhausted: OnExhausted", b.warn_percent,
-               nullif(b.reserve, '{}') as reserve,
+               nullif(b.reserve, '{}') as "reserve: Json<Ranges>",
                w.starts_at as "starts_at?", w.ends_at as "ends_at?", w.amount as "amount?",
                w.settled as "settled?", w.fraction as "fraction?", w.reserved as "reserved?",
                w.overrun as "overrun?", w.warned as "warned?"

@@ -4,12 +4,13 @@
 //! not change meanwhile: every unit of work shares the lock that their changes take exclusively.
 
 use chrono::{DateTime, Utc};
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::{
     domain::{
         budget::{
-            BudgetNode, OnExhausted, Period,
+            BudgetNode, OnExhausted, Period, Ranges,
             ledger::{WindowKey, WindowMove, WindowState},
         },
         ids::LimitId,
@@ -48,7 +49,7 @@ pub struct LiveLimit {
     pub warn_percent: Vec<i16>,
     /// Amounts a task reserves in units without an estimate: unit to `{want, min}`; `None` for
     /// none.
-    pub reserve: Option<serde_json::Value>,
+    pub reserve: Option<Json<Ranges>>,
 }
 
 impl LiveLimit {
@@ -68,7 +69,7 @@ pub async fn limits_of(tx: &mut Tx, nodes: &[(BudgetNode, Uuid)]) -> sqlx::Resul
         select l.limit_id as "limit_id: LimitId", l.node as "node: BudgetNode", l.node_id, l.unit,
                l.period as "period: Period", b.time_zone,
                b.on_exhausted as "on_exhausted: OnExhausted", b.warn_percent,
-               nullif(b.reserve, '{}') as reserve
+               nullif(b.reserve, '{}') as "reserve: Json<Ranges>"
         from unnest((select $2::text[]), (select $3::uuid[])) as n (node, node_id)
         join budget_limits l on l.workspace_id = $1 and l.node = n.node and l.node_id = n.node_id
              and l.removed_at is null

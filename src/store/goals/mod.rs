@@ -5,6 +5,7 @@ pub mod read;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use sqlx::types::Json;
 
 use super::{
     Tx,
@@ -15,6 +16,7 @@ use crate::domain::{
     access::person::Person,
     goal::TaskCounts,
     ids::{GoalId, KeyId, PlanId, ProjectId},
+    plan::TaskSpec,
     states::{GoalState, PlanState, Planner},
 };
 
@@ -288,14 +290,16 @@ pub async fn insert_plan(
 }
 
 /// Reads and locks a plan's document.
-pub async fn plan_document(tx: &mut Tx, plan: PlanId) -> sqlx::Result<Value> {
-    sqlx::query_scalar!(
-        "select document from plans where workspace_id = $1 and plan_id = $2 for no key update",
+pub async fn plan_document(tx: &mut Tx, plan: PlanId) -> sqlx::Result<Vec<TaskSpec>> {
+    let document = sqlx::query_scalar!(
+        r#"select document as "document: Json<Vec<TaskSpec>>" from plans
+           where workspace_id = $1 and plan_id = $2 for no key update"#,
         tx.workspace.0,
         plan.0,
     )
     .fetch_one(traced!(tx, "goals.plan_document"))
-    .await
+    .await?;
+    Ok(document.0)
 }
 
 /// Rejects the proposed plans of a cancelled goal.

@@ -1,11 +1,13 @@
 //! Plans as returned by the API.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use sqlx::types::Json;
 
 use crate::{
     domain::{
         ids::{GoalId, PlanId},
+        outline::OutlineNote,
+        plan::TaskSpec,
         states::{PlanState, Planner},
     },
     store::{Tx, traced},
@@ -20,8 +22,8 @@ pub struct PlanRow {
     pub number: i32,
     pub state: PlanState,
     pub planner: Planner,
-    pub document: Value,
-    pub notes: Value,
+    pub document: Json<Vec<TaskSpec>>,
+    pub notes: Json<Vec<OutlineNote>>,
     pub created_at: DateTime<Utc>,
     pub applied_at: Option<DateTime<Utc>>,
 }
@@ -36,8 +38,9 @@ pub async fn list(
     sqlx::query_as!(
         PlanRow,
         r#"select plan_id as "plan_id: PlanId", goal_id as "goal_id: GoalId", number,
-                  state as "state: PlanState", planner as "planner: Planner", document, notes,
-                  created_at, applied_at
+                  state as "state: PlanState", planner as "planner: Planner",
+                  document as "document: Json<Vec<TaskSpec>>",
+                  notes as "notes: Json<Vec<OutlineNote>>", created_at, applied_at
            from plans where workspace_id = $1 and goal_id = $2 and number < $3
            order by number desc limit $4"#,
         tx.workspace.0,

@@ -1,12 +1,16 @@
 //! Goals as returned by the API.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use sqlx::types::Json;
 
 use crate::{
     domain::{
         access::person::Person,
         ids::{GoalId, KeyId, ProjectId},
+        spend::Amounts,
         states::{GoalState, Planner},
     },
     store::{Tx, columns::words, traced},
@@ -28,9 +32,9 @@ pub struct GoalRow {
     pub tasks_done: i32,
     pub tasks_failed: i32,
     pub tasks_cancelled: i32,
-    pub spend: Value,
+    pub spend: Json<Amounts>,
     pub end_reason: Option<String>,
-    pub metadata: Value,
+    pub metadata: Json<BTreeMap<String, Value>>,
     pub brief: Option<String>,
     pub created_by: KeyId,
     pub on_behalf_of: Vec<Person>,
@@ -48,13 +52,14 @@ pub async fn read(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<GoalRow>> {
         select g.goal_id as "goal_id: GoalId", g.title, g.state as "state: GoalState",
                g.planner as "planner: Planner", g.priority, g.project_id as "project_id: ProjectId",
                g.deadline, g.tasks_total, g.tasks_open, g.tasks_done, g.tasks_failed,
-               g.tasks_cancelled, g.end_reason, x.metadata, x.brief,
+               g.tasks_cancelled, g.end_reason,
+               x.metadata as "metadata: Json<BTreeMap<String, Value>>", x.brief,
                g.created_by as "created_by: KeyId",
                g.on_behalf_of as "on_behalf_of: Vec<Person>", g.version, g.created_at, g.updated_at,
                g.ended_at,
                coalesce((select jsonb_object_agg(s.unit, s.amount) from spend_sums s
                          where s.workspace_id = $1 and s.node = 'goal' and s.node_id = g.goal_id),
-                        '{}') as "spend!"
+                        '{}') as "spend!: Json<Amounts>"
         from goals g join goal_texts x using (workspace_id, goal_id)
         where g.workspace_id = $1 and g.goal_id = $2
         "#,
@@ -108,13 +113,14 @@ pub async fn list(tx: &mut Tx, scope: &GoalScope<'_>) -> sqlx::Result<Vec<GoalRo
         select g.goal_id as "goal_id: GoalId", g.title, g.state as "state: GoalState",
                g.planner as "planner: Planner", g.priority, g.project_id as "project_id: ProjectId",
                g.deadline, g.tasks_total, g.tasks_open, g.tasks_done, g.tasks_failed,
-               g.tasks_cancelled, g.end_reason, x.metadata, null::text as brief,
+               g.tasks_cancelled, g.end_reason,
+               x.metadata as "metadata: Json<BTreeMap<String, Value>>", null::text as brief,
                g.created_by as "created_by: KeyId",
                g.on_behalf_of as "on_behalf_of: Vec<Person>", g.version, g.created_at, g.updated_at,
                g.ended_at,
                coalesce((select jsonb_object_agg(s.unit, s.amount) from spend_sums s
                          where s.workspace_id = $1 and s.node = 'goal' and s.node_id = g.goal_id),
-                        '{}') as "spend!"
+                        '{}') as "spend!: Json<Amounts>"
         from picked
         cross join lateral (
             select * from goals g

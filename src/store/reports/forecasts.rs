@@ -5,12 +5,16 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::{
-    domain::{budget::BudgetNode, ids::GoalId, spend::Amounts, states::TaskState},
+    domain::{
+        budget::{BudgetNode, ask::Estimates},
+        ids::GoalId,
+        spend::Amounts,
+        states::TaskState,
+    },
     store::{Tx, traced},
 };
 
@@ -70,7 +74,7 @@ pub struct TaskSpend {
     /// Whether it is a container.
     pub container: bool,
     /// The estimate of the task itself.
-    pub estimate: Option<Value>,
+    pub estimate: Option<Json<Estimates>>,
     /// 90th percentile of tasks with the same capabilities, by unit.
     pub usual: Json<Amounts>,
     /// Spend of the task, by unit.
@@ -87,7 +91,7 @@ pub async fn tasks_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<TaskSpend>>
         TaskSpend,
         r#"
         select t.state as "state!: TaskState", t.container as "container!",
-               x.estimate as "estimate?",
+               x.estimate as "estimate?: Json<Estimates>",
                (select coalesce(jsonb_object_agg(u.unit, u.p90), '{}') from usual_spend u
                 where u.workspace_id = $1 and u.capability_key = t.capability_key)
                    as "usual!: Json<Amounts>",

@@ -1,11 +1,11 @@
 //! The facts of tasks and goals that rules check, read in one statement for many.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value;
 use sqlx::types::Json;
 
 use crate::{
     domain::{
+        budget::ask::Estimates,
         ids::{AttemptId, GoalId, TaskId},
         loops::Pattern,
         rule::{Failure, Share},
@@ -34,7 +34,7 @@ pub struct TaskRow {
     /// Spend of the task, by unit.
     pub used: Json<Amounts>,
     /// Estimate of the task.
-    pub estimate: Option<Value>,
+    pub estimate: Option<Json<Estimates>>,
     /// Number of rejected results.
     pub rework: i64,
     /// Number of subtasks, while some are open.
@@ -75,7 +75,7 @@ pub async fn of_tasks(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskRow
                     then coalesce(p.progressed_at, p.updated_at, a.started_at) end as progressed_at,
                (select coalesce(jsonb_object_agg(s.unit, s.amount), '{}') from task_spend s
                 where s.workspace_id = $1 and s.task_id = t.task_id) as "used!: Json<Amounts>",
-               x.estimate as "estimate?",
+               x.estimate as "estimate?: Json<Estimates>",
                (select count(*) from attempts b where b.workspace_id = $1 and b.task_id = t.task_id
                 and b.state = 'rejected') as "rework!",
                case when t.children_open > 0 then
@@ -151,7 +151,7 @@ pub struct RestRow {
     /// Its unsatisfied dependencies.
     pub needs: Vec<uuid::Uuid>,
     /// The estimate of the task itself.
-    pub estimate: Option<Value>,
+    pub estimate: Option<Json<Estimates>>,
     /// 90th percentile of the duration of tasks with the same capabilities, in milliseconds.
     pub usual_ms: Option<i64>,
     /// Total duration of its attempts so far, in milliseconds.
@@ -167,7 +167,7 @@ pub async fn rest_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<RestRow>> {
                array(select d.needs_task_id from dependencies d
                      where d.workspace_id = $1 and d.task_id = t.task_id and d.satisfied_at is null)
                    as "needs!",
-               x.estimate as "estimate?",
+               x.estimate as "estimate?: Json<Estimates>",
                (select u.p90 from usual_spend u where u.workspace_id = $1
                 and u.capability_key = t.capability_key and u.unit = 'wall_ms') as usual_ms,
                case when t.attempts_started = 0 then 0 else (

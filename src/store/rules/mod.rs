@@ -8,13 +8,13 @@ pub mod interventions;
 pub mod nudges;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{Tx, traced, violates};
 use crate::domain::{
     ids::{KeyId, ProjectId, RuleId},
-    rule::{Action, Condition, Subject},
+    rule::{Action, Condition, Then, When},
 };
 
 const NAME_UNIQUE: &str = "rules_name_unique";
@@ -26,20 +26,14 @@ pub struct RuleText<'a> {
     pub name: &'a str,
     /// Whether it is enabled.
     pub enabled: bool,
-    /// Kind of its subject.
-    pub subject: Subject,
-    /// Name of its condition.
-    pub condition: Condition,
-    /// The condition, JSON.
-    pub condition_is: Value,
+    /// Its condition.
+    pub when: &'a When,
     /// Scope: only this project.
     pub project_id: Option<ProjectId>,
     /// Scope: only tasks that require one of these.
     pub capabilities: &'a [String],
-    /// Name of its action.
-    pub action: Action,
-    /// The action, JSON.
-    pub action_is: Value,
+    /// Its action.
+    pub then: &'a Then,
     /// Cooldown after an intervention on the same subject, in milliseconds.
     pub cooldown_ms: i64,
 }
@@ -51,10 +45,10 @@ pub struct RuleRow {
     pub rule_id: RuleId,
     pub name: String,
     pub enabled: bool,
-    pub condition_is: Value,
+    pub condition_is: Json<When>,
     pub project_id: Option<ProjectId>,
     pub capabilities: Vec<String>,
-    pub action_is: Value,
+    pub action_is: Json<Then>,
     pub cooldown_ms: i64,
     pub version: i32,
     pub created_by: Option<KeyId>,
@@ -79,13 +73,13 @@ pub async fn insert(
         rule.0,
         text.name,
         text.enabled,
-        text.subject.as_str(),
-        text.condition.as_str(),
-        text.condition_is,
+        text.when.subject().as_str(),
+        text.when.condition().as_str(),
+        Json(text.when) as _,
         text.project_id.map(|id| id.0),
         text.capabilities,
-        text.action.as_str(),
-        text.action_is,
+        text.then.action().as_str(),
+        Json(text.then) as _,
         text.cooldown_ms,
         by.map(|id| id.0),
         tx.now,
@@ -107,13 +101,13 @@ pub async fn update(tx: &mut Tx, rule: RuleId, text: &RuleText<'_>) -> sqlx::Res
         rule.0,
         text.name,
         text.enabled,
-        text.subject.as_str(),
-        text.condition.as_str(),
-        text.condition_is,
+        text.when.subject().as_str(),
+        text.when.condition().as_str(),
+        Json(text.when) as _,
         text.project_id.map(|id| id.0),
         text.capabilities,
-        text.action.as_str(),
-        text.action_is,
+        text.then.action().as_str(),
+        Json(text.then) as _,
         text.cooldown_ms,
         tx.now,
     )
@@ -190,9 +184,10 @@ pub async fn list(
     sqlx::query_as!(
         RuleRow,
         r#"
-        select r.rule_id as "rule_id: RuleId", r.name, r.enabled, r.condition_is,
-               r.project_id as "project_id: ProjectId", r.capabilities, r.action_is, r.cooldown_ms,
-               r.version, r.created_by as "created_by: KeyId", r.created_at, r.updated_at,
+        select r.rule_id as "rule_id: RuleId", r.name, r.enabled,
+               r.condition_is as "condition_is: Json<When>",
+               r.project_id as "project_id: ProjectId", r.capabilities,
+               r.action_is as "action_is: Json<Then>", r.cooldown_ms, r.version, r.created_by as "created_by: KeyId", r.created_at, r.updated_at,
                (select count(*) from interventions i where i.workspace_id = $1
                 and i.rule_id = r.rule_id and i.closed_at is null) as "open!"
         from rules r
@@ -222,8 +217,9 @@ pub async fn at_work(tx: &mut Tx) -> sqlx::Result<Vec<RuleRow>> {
     sqlx::query_as!(
         RuleRow,
         r#"
-        select rule_id as "rule_id: RuleId", name, enabled, condition_is,
-               project_id as "project_id: ProjectId", capabilities, action_is, cooldown_ms, version,
+        select rule_id as "rule_id: RuleId", name, enabled,
+               condition_is as "condition_is: Json<When>", project_id as "project_id: ProjectId",
+               capabilities, action_is as "action_is: Json<Then>", cooldown_ms, version,
                created_by as "created_by: KeyId", created_at, updated_at, 0::bigint as "open!"
         from rules where workspace_id = $1 and enabled order by rule_id
         "#,

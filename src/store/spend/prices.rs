@@ -1,13 +1,13 @@
 //! The price book, and the model calls priced with it.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use sqlx::types::Json;
 
 use crate::{
     domain::{
         budget::UnknownModel,
         ids::{AttemptId, KeyId, PriceId},
-        price::{MoneySource, PriceSource, Tokens},
+        price::{MoneySource, Price, PriceSource, Tokens},
     },
     store::{Tx, columns::uuids, traced},
 };
@@ -24,7 +24,7 @@ pub struct PriceRow {
     /// Time from which it applies.
     pub effective_from: DateTime<Utc>,
     /// Its rates, JSON.
-    pub price: Value,
+    pub price: Json<Price>,
     /// Source of the price.
     pub source: PriceSource,
     /// Remark for people.
@@ -39,8 +39,8 @@ pub struct PriceRow {
 pub async fn named(tx: &mut Tx, names: &[String]) -> sqlx::Result<Vec<PriceRow>> {
     sqlx::query_as!(
         PriceRow,
-        r#"select price_id as "price_id: PriceId", provider, model, effective_from, price,
-                  source as "source: PriceSource", note, created_by as "created_by: KeyId",
+        r#"select price_id as "price_id: PriceId", provider, model, effective_from,
+                  price as "price: Json<Price>", source as "source: PriceSource", note, created_by as "created_by: KeyId",
                   created_at
            from prices where workspace_id = $1 and lower(model) = any($2)
            order by created_at, price_id"#,
@@ -55,8 +55,8 @@ pub async fn named(tx: &mut Tx, names: &[String]) -> sqlx::Result<Vec<PriceRow>>
 pub async fn all(tx: &mut Tx) -> sqlx::Result<Vec<PriceRow>> {
     sqlx::query_as!(
         PriceRow,
-        r#"select price_id as "price_id: PriceId", provider, model, effective_from, price,
-                  source as "source: PriceSource", note, created_by as "created_by: KeyId",
+        r#"select price_id as "price_id: PriceId", provider, model, effective_from,
+                  price as "price: Json<Price>", source as "source: PriceSource", note, created_by as "created_by: KeyId",
                   created_at
            from prices where workspace_id = $1 order by created_at, price_id"#,
         tx.workspace.0,
@@ -75,8 +75,8 @@ pub async fn list(
 ) -> sqlx::Result<Vec<PriceRow>> {
     sqlx::query_as!(
         PriceRow,
-        r#"select price_id as "price_id: PriceId", provider, model, effective_from, price,
-                  source as "source: PriceSource", note, created_by as "created_by: KeyId",
+        r#"select price_id as "price_id: PriceId", provider, model, effective_from,
+                  price as "price: Json<Price>", source as "source: PriceSource", note, created_by as "created_by: KeyId",
                   created_at
            from prices
            where workspace_id = $1 and ($2::text is null or lower(provider) = lower($2))
@@ -111,7 +111,7 @@ pub async fn insert(tx: &mut Tx, rows: &[PriceRow]) -> sqlx::Result<()> {
         column!(|row| row.provider.clone()),
         column!(|row| row.model.clone()),
         column!(|row| row.effective_from),
-        column!(|row| row.price.clone()),
+        column!(|row| &row.price) as &[&Json<Price>],
         &sources as &[&str],
         column!(|row| row.note.clone()) as &[Option<String>],
         column!(|row| row.created_by.map(|id| id.0)) as &[Option<uuid::Uuid>],

@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use sqlx::types::Json;
 
 use crate::{
-    domain::{ids::TaskId, states::TaskState},
+    domain::{budget::ask::Estimates, ids::TaskId, states::TaskState},
     store::{Tx, traced},
 };
 
@@ -14,7 +15,7 @@ use crate::{
 pub struct TaskDetailRow {
     pub description: String,
     pub input: Option<Value>,
-    pub estimate: Option<Value>,
+    pub estimate: Option<Json<Estimates>>,
     pub result: Option<Value>,
     pub approve_start: bool,
     pub approve_result: bool,
@@ -35,7 +36,7 @@ pub async fn detail(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<TaskDetail
     sqlx::query_as!(
         TaskDetailRow,
         r#"
-        select x.description, x.input, x.estimate, t.approve_start, t.approve_result,
+        select x.description, x.input, x.estimate as "estimate: Json<Estimates>", t.approve_start, t.approve_result,
                -- The current attempt of a task that is done is the one that was accepted.
                (select r.result from attempt_results r
                 where r.workspace_id = $1 and r.attempt_id = t.current_attempt_id

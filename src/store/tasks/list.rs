@@ -1,11 +1,13 @@
 //! Tasks as returned by the API.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use sqlx::types::Json;
 
 use crate::{
     domain::{
+        budget::shown::BudgetWait,
         ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
+        spend::Amounts,
         states::{FailureClass, TaskState},
     },
     store::{
@@ -47,8 +49,8 @@ pub struct TaskRow {
     pub failure_class: Option<FailureClass>,
     pub cancel_requested_at: Option<DateTime<Utc>>,
     pub end_reason: Option<String>,
-    pub spend: Value,
-    pub waits_for_budget: Option<Value>,
+    pub spend: Json<Amounts>,
+    pub waits_for_budget: Option<Json<BudgetWait>>,
     pub version: i32,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -176,7 +178,7 @@ pub async fn list(
                x.end_reason,
                coalesce((select jsonb_object_agg(s.unit, s.amount) from task_spend s
                          where s.workspace_id = $1 and s.task_id = t.task_id),
-                        '{}') as "spend!",
+                        '{}') as "spend!: Json<Amounts>",
                case when t.short_limit_id is not null then (
                    select jsonb_build_object('limit_id', l.limit_id, 'node', l.node,
                         'node_id', l.node_id, 'unit', l.unit, 'period', l.period,
@@ -185,7 +187,8 @@ pub async fn list(
                    from budget_limits l
                    join budget_windows w on w.workspace_id = $1 and w.limit_id = l.limit_id
                    where l.workspace_id = $1 and l.limit_id = t.short_limit_id
-                   order by w.starts_at desc limit 1) end as waits_for_budget,
+                   order by w.starts_at desc limit 1) end
+                   as "waits_for_budget: Json<BudgetWait>",
                t.version, t.created_at, t.updated_at, t.ended_at
         from picked
         cross join lateral (
