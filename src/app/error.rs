@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::domain::refusal::{Code, Refusal};
+use crate::{
+    domain::refusal::{Code, Refusal},
+    store::WriteError,
+};
 
 /// Why a use case failed. It knows no HTTP; `http` maps it to a status and a problem.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -17,6 +20,10 @@ pub enum Error {
     /// A row does not decode: a defect, or a manual change in the database.
     #[error("stored data cannot be read: {0}")]
     Corrupt(String),
+    /// A write met a row in another state than the unit of work had found it in: a defect. Nothing
+    /// was stored.
+    #[error("{0}")]
+    Stale(&'static str),
     /// The database aborted a statement: deadlock, serialization failure, lock or statement
     /// timeout. Nothing was stored; the same request may succeed later.
     #[error("gave way: {0}")]
@@ -39,6 +46,15 @@ impl From<sqlx::Error> for Error {
             Self::Unavailable(error.to_string())
         } else {
             Self::Store(Arc::new(error))
+        }
+    }
+}
+
+impl From<WriteError> for Error {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Database(error) => error.into(),
+            WriteError::Stale(what) => Self::Stale(what),
         }
     }
 }
@@ -68,21 +84,18 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Self::Refused(refusal) => refusal.code,
-            Self::Store(_) | Self::Corrupt(_) => Code::Internal,
+            Self::Store(_) | Self::Corrupt(_) | Self::Stale(_) => Code::Internal,
             Self::GaveWay(_) | Self::Again | Self::Unavailable(_) => Code::Unavailable,
         }
     }
 
-    /// Whether the database itself rejected a statement, so the transaction certainly changed
+    /// Whether a statement was refused before the commit, so the transaction certainly changed
     /// nothing. `false` also if that is unknown.
     #[must_use]
     pub fn rolled_back(&self) -> bool {
         match self {
-            // The store raises its own `Protocol` errors before any commit.
-            Self::Store(error) => {
-                matches!(**error, sqlx::Error::Database(_) | sqlx::Error::Protocol(_))
-            }
-            Self::GaveWay(_) | Self::Again => true,
+            Self::Store(error) => matches!(**error, sqlx::Error::Database(_)),
+            Self::GaveWay(_) | Self::Again | Self::Stale(_) => true,
             Self::Refused(_) | Self::Corrupt(_) | Self::Unavailable(_) => false,
         }
     }

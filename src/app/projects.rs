@@ -109,9 +109,8 @@ impl App {
     ) -> Result<Outcome<Project>> {
         self.create(caller.principal(), request, Hold::Share, async |unit| {
             check(&new.name, &new.description)?;
-            let (now, id) = (unit.now(), unit.id());
-            let made = store::projects::insert(unit.tx(), id, &new.name, &new.description, now);
-            if !made.await? {
+            let id = unit.id();
+            if !store::projects::insert(unit.tx(), id, &new.name, &new.description).await? {
                 return Err(taken(&new.name));
             }
             let project = read(unit.tx(), id).await?;
@@ -163,7 +162,6 @@ impl App {
     ) -> Result<Project> {
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        let now = unit.now();
         let stored = store::projects::lock(unit.tx(), project).await?;
         let stored = stored.ok_or_else(|| Refusal::not_found("project"))?;
         if let Some(version) = version {
@@ -174,8 +172,7 @@ impl App {
         check(name, description)?;
         if (name, description) != (&stored.name, &stored.description) {
             let before = read(unit.tx(), project).await?;
-            let edit = store::projects::update(unit.tx(), project, name, description, now);
-            if !edit.await? {
+            if !store::projects::update(unit.tx(), project, name, description).await? {
                 return Err(taken(name));
             }
             let after = read(unit.tx(), project).await?;

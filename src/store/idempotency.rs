@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Tx, traced};
+use super::{Tx, WriteError, complete, traced};
 use crate::domain::ids::KeyId;
 
 /// A stored answer.
@@ -96,7 +96,7 @@ pub async fn insert(
     tx: &mut Tx,
     since: DateTime<Utc>,
     replays: &[NewReplay<'_>],
-) -> sqlx::Result<()> {
+) -> Result<(), WriteError> {
     let stored = sqlx::query!(
         r#"
         insert into replays as old (workspace_id, created_at, key_id, idempotency_key,
@@ -117,10 +117,7 @@ pub async fn insert(
     )
     .execute(traced!(tx, "idempotency.insert"))
     .await?;
-    if stored.rows_affected() != replays.len() as u64 {
-        return Err(sqlx::Error::Protocol("an idempotency key was not taken".into()));
-    }
-    Ok(())
+    complete(&stored, replays.len(), "an idempotency key was not taken")
 }
 
 /// Deletes answers stored before `before`; returns their number.

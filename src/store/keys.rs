@@ -213,14 +213,14 @@ pub async fn lock_valid_admins(tx: &mut Tx) -> sqlx::Result<Vec<KeyId>> {
 }
 
 /// Revokes keys and returns the number of changed rows. Already revoked keys keep their time.
-pub async fn revoke(tx: &mut Tx, keys: &[KeyId], now: DateTime<Utc>) -> sqlx::Result<u64> {
+pub async fn revoke(tx: &mut Tx, keys: &[KeyId]) -> sqlx::Result<u64> {
     let keys: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
     let revoked = sqlx::query!(
         "update keys set revoked_at = $3
          where workspace_id = $1 and key_id = any($2) and revoked_at is null",
         tx.workspace.0,
         &keys as &[Uuid],
-        now,
+        tx.now,
     )
     .execute(traced!(tx, "keys.revoke"))
     .await?;
@@ -234,7 +234,6 @@ pub async fn surplus_of_agent(
     agent: AgentId,
     newest: KeyId,
     keep: i64,
-    now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<KeyId>> {
     sqlx::query_scalar!(
         r#"
@@ -248,7 +247,7 @@ pub async fn surplus_of_agent(
         agent.0,
         newest.0,
         keep,
-        now,
+        tx.now,
     )
     .fetch_all(traced!(tx, "keys.surplus_of_agent"))
     .await

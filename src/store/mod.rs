@@ -31,7 +31,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{
     AssertSqlSafe, Connection as _, PgConnection, PgPool,
     migrate::{Migrate as _, MigrateError},
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult},
 };
 
 use crate::domain::ids::WorkspaceId;
@@ -53,6 +53,22 @@ pub enum StoreError {
     /// A migration failed.
     #[error("cannot migrate the database: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+/// Why nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// A row is in another state than the caller, who holds it, takes it to be in: a defect.
+    #[error("{0}")]
+    Stale(&'static str),
+}
+
+/// Fails unless a statement wrote as many rows as it was to.
+fn complete(written: &PgQueryResult, rows: usize, stale: &'static str) -> Result<(), WriteError> {
+    if written.rows_affected() == rows as u64 { Ok(()) } else { Err(WriteError::Stale(stale)) }
 }
 
 /// The migrations, inside the binary.

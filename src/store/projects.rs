@@ -33,7 +33,6 @@ pub async fn insert(
     project: ProjectId,
     name: &str,
     description: &str,
-    now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
         "insert into projects (workspace_id, project_id, name, description, created_at, updated_at)
@@ -43,7 +42,7 @@ pub async fn insert(
         project.0,
         name,
         description,
-        now,
+        tx.now,
     )
     .execute(traced!(tx, "projects.insert"))
     .await?;
@@ -53,18 +52,13 @@ pub async fn insert(
 /// Returns the project with this name; creates it with the id `id` if there is none. The caller
 /// knows by the returned id whether it was created.
 ///
-/// Safe to call concurrently: the later transaction waits and finds the earlier one's project. Does
-/// not write or lock an existing project.
-pub async fn ensure_by_name(
-    tx: &mut Tx,
-    id: ProjectId,
-    name: &str,
-    now: DateTime<Utc>,
-) -> sqlx::Result<ProjectId> {
+/// Safe to call from several transactions at once: the later one waits for the earlier and finds
+/// its project. An existing project is neither written nor locked.
+pub async fn ensure_by_name(tx: &mut Tx, id: ProjectId, name: &str) -> sqlx::Result<ProjectId> {
     if let Some(found) = find_by_name(tx, name).await? {
         return Ok(found);
     }
-    if insert(tx, id, name, "", now).await? {
+    if insert(tx, id, name, "").await? {
         return Ok(id);
     }
     find_by_name(tx, name).await?.ok_or(sqlx::Error::RowNotFound)
@@ -157,7 +151,6 @@ pub async fn update(
     project: ProjectId,
     name: &str,
     description: &str,
-    now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let updated = sqlx::query!(
         "update projects set name = $3, description = $4, version = version + 1, updated_at = $5
@@ -166,7 +159,7 @@ pub async fn update(
         project.0,
         name,
         description,
-        now,
+        tx.now,
     )
     .execute(traced!(tx, "projects.update"))
     .await;

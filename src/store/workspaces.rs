@@ -1,7 +1,5 @@
 //! Workspaces: the tenants.
 
-use chrono::{DateTime, Utc};
-
 use super::{SystemTx, Tx, traced};
 use crate::domain::ids::WorkspaceId;
 
@@ -38,12 +36,12 @@ pub async fn all(tx: &mut SystemTx) -> sqlx::Result<Vec<WorkspaceRow>> {
 }
 
 /// Stores a workspace.
-pub async fn insert(tx: &mut Tx, name: &str, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn insert(tx: &mut Tx, name: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into workspaces (workspace_id, name, created_at) values ($1, $2, $3)",
         tx.workspace.0,
         name,
-        now,
+        tx.now,
     )
     .execute(traced!(tx, "workspaces.insert"))
     .await?;

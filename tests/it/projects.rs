@@ -69,7 +69,7 @@ async fn goals_that_name_the_same_new_project_at_once_share_it() {
         let id = service.app.entropy().id(now);
         let mut tx = SystemTx::from(pool.begin().await.unwrap()).within(service.workspace, now);
         let found: ProjectId =
-            store::projects::ensure_by_name(&mut tx, id, "shared", now).await.unwrap();
+            store::projects::ensure_by_name(&mut tx, id, "shared").await.unwrap();
         tx.commit().await.unwrap();
         (found, found == id)
     };

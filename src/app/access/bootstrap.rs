@@ -89,8 +89,7 @@ impl App {
 
 /// Creates the workspace named in `token`, with `token` as its first admin key.
 async fn make(unit: &mut Unit, name: &str, token: &Token) -> Result<()> {
-    let now = unit.now();
-    store::workspaces::insert(unit.tx(), name, now).await?;
+    store::workspaces::insert(unit.tx(), name).await?;
     let issue = Issue { name: KEY, role: Role::Admin, person: None, agent: None, expires_at: None };
     keys::keep(unit, issue, token).await?;
     Ok(())

@@ -196,7 +196,7 @@ pub(in crate::app) async fn revoke(
     for key in keys {
         rows.push(lock(unit, *key).await?);
     }
-    store::keys::revoke(unit.tx(), keys, now).await?;
+    store::keys::revoke(unit.tx(), keys).await?;
     for row in rows {
         let revoked =
             NewRow::new(Kind::KeyRevoked).agent(agent).data(json!({"key_id": row.key_id}));

@@ -176,10 +176,8 @@ fn retired(agent: &AgentRow) -> Refusal {
 async fn one_more_key(unit: &mut Unit, agent: AgentId, name: &str) -> Result<IssuedKey> {
     let new = Issue { name, role: Role::Agent, person: None, agent: Some(agent), expires_at: None };
     let issued = keys::issue(unit, new).await?;
-    let now = unit.now();
     let others = settings::AGENT_KEYS - 1;
-    let surplus =
-        store::keys::surplus_of_agent(unit.tx(), agent, issued.key.id, others, now).await?;
+    let surplus = store::keys::surplus_of_agent(unit.tx(), agent, issued.key.id, others).await?;
     keys::revoke(unit, &surplus, Some(agent)).await?;
     Ok(issued)
 }

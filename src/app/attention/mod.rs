@@ -102,12 +102,12 @@ impl Look<'_> {
     async fn whole(&mut self) -> Result<Vec<AttentionItem>> {
         let (scope, now) = (self.scope, self.tx.now);
         let (mut found, short) = self.unclaimable().await?;
-        let limits = rows::exhausted_limits(self.tx, scope, now).await?;
+        let limits = rows::exhausted_limits(self.tx, scope).await?;
         found.extend(limits.into_iter().map(items::exhausted));
         let freezes = rows::freezes_with_waiting(self.tx, scope).await?;
         found.extend(freezes.into_iter().map(items::frozen));
         let before = now - STALLED_AFTER;
-        let goals = rows::resting_goals(self.tx, scope, now, before, &short).await?;
+        let goals = rows::resting_goals(self.tx, scope, before, &short).await?;
         found.extend(goals.into_iter().map(|goal| items::stalled(goal, now)));
         Ok(found)
     }

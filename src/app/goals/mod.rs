@@ -213,12 +213,11 @@ async fn write_goal(
     new: &NewGoal,
     draft: Draft,
 ) -> Result<Goal> {
-    let now = unit.now();
     let goal: GoalId = unit.id();
     let project = match &new.project {
         Some(name) => {
             let id = unit.id();
-            Some(store::projects::ensure_by_name(unit.tx(), id, name, now).await?)
+            Some(store::projects::ensure_by_name(unit.tx(), id, name).await?)
         }
         None => None,
     };

@@ -46,9 +46,8 @@ pub async fn create_tasks(
     at: InsertPoint,
     specs: &[TaskSpec],
 ) -> Result<Vec<TaskId>> {
-    let now = unit.now();
     let ids: Vec<TaskId> = unit.ids(specs.len());
-    let laid = first_states(specs, now);
+    let laid = first_states(specs, unit.now());
     let rows: Vec<NewTask> = specs
         .iter()
         .zip(&laid)
@@ -59,7 +58,7 @@ pub async fn create_tasks(
     let sets: BTreeSet<String> = rows.iter().map(|row| row.capability_key.clone()).collect();
     let sets: Vec<String> = sets.into_iter().collect();
     store::tasks::know_capability_sets(unit.tx(), &sets).await?;
-    store::tasks::insert(unit.tx(), at.goal, now, &rows).await?;
+    store::tasks::insert(unit.tx(), at.goal, &rows).await?;
 
     let criteria = criteria(&ids, specs);
     if !criteria.is_empty() {

@@ -59,11 +59,7 @@ pub struct ExhaustedLimit {
 ///
 /// Skips through the index of waiting tasks from limit to limit, so the number of tasks does not
 /// matter.
-pub async fn exhausted_limits(
-    tx: &mut Tx,
-    scope: Scope<'_>,
-    now: DateTime<Utc>,
-) -> sqlx::Result<Vec<ExhaustedLimit>> {
+pub async fn exhausted_limits(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result<Vec<ExhaustedLimit>> {
     sqlx::query_as!(
         ExhaustedLimit,
         r#"
@@ -117,7 +113,7 @@ pub async fn exhausted_limits(
                           and a.limit_id = s.limit_id and a.state = 'pending')
         "#,
         tx.workspace.0,
-        now,
+        tx.now,
         scope.live,
         COUNTED,
     )
@@ -234,7 +230,6 @@ pub struct RestingGoal {
 pub async fn resting_goals(
     tx: &mut Tx,
     scope: Scope<'_>,
-    now: DateTime<Utc>,
     before: DateTime<Utc>,
     short: &[String],
 ) -> sqlx::Result<Vec<RestingGoal>> {
@@ -289,7 +284,7 @@ pub async fn resting_goals(
         order by g.goal_id
         "#,
         tx.workspace.0,
-        now,
+        tx.now,
         before,
         short,
         scope.live,

@@ -8,9 +8,9 @@ use serde_json::Value;
 use sqlx::types::Json;
 
 use super::{
-    Tx,
+    Tx, WriteError,
     columns::{names, uuids},
-    traced,
+    complete, traced,
 };
 use crate::domain::{
     access::person::Person,
@@ -146,7 +146,7 @@ pub async fn set_state(
     goal: GoalId,
     state: GoalState,
     reason: Option<&str>,
-) -> sqlx::Result<()> {
+) -> Result<(), WriteError> {
     let changed = sqlx::query!(
         "update goals set state = $3, end_reason = coalesce($4, end_reason),
                 ended_at = case when $5 then $6::timestamptz end, version = version + 1,
@@ -161,10 +161,7 @@ pub async fn set_state(
     )
     .execute(traced!(tx, "goals.set_state"))
     .await?;
-    if changed.rows_affected() == 1 {
-        return Ok(());
-    }
-    Err(sqlx::Error::Protocol("a goal that has ended was to be moved".into()))
+    complete(&changed, 1, "a goal that has ended was to be moved")
 }
 
 /// Numbers of failed and of cancelled tasks that count against a goal. Descendants of a done task

@@ -77,13 +77,8 @@ pub struct NewTask {
 /// Creates tasks with their texts. Parents must precede their children.
 ///
 /// # Errors
-/// When a ref is taken.
-pub async fn insert(
-    tx: &mut Tx,
-    goal: GoalId,
-    now: DateTime<Utc>,
-    tasks: &[NewTask],
-) -> sqlx::Result<()> {
+/// When the database fails or a ref is taken.
+pub async fn insert(tx: &mut Tx, goal: GoalId, tasks: &[NewTask]) -> sqlx::Result<()> {
     macro_rules! column {
         ($of:expr) => {
             &tasks.iter().map($of).collect::<Vec<_>>()
@@ -112,7 +107,7 @@ pub async fn insert(
         "#,
         tx.workspace.0,
         goal.0,
-        now,
+        tx.now,
         &ids,
         column!(|t| t.parent_id.map(|id| id.0)) as &[Option<Uuid>],
         column!(|t| t.reference.clone()),

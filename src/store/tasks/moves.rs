@@ -11,7 +11,7 @@ use crate::{
         states::{FailureClass, GoalState, TaskState},
         task::{TaskFacts, claim},
     },
-    store::{Tx, columns::uuids, traced},
+    store::{Tx, WriteError, columns::uuids, complete, traced},
 };
 
 /// A task's change of state.
@@ -63,7 +63,7 @@ impl TaskMove {
 ///
 /// # Errors
 /// When a task has ended (terminal states absorb).
-pub async fn apply(tx: &mut Tx, moves: &[TaskMove]) -> sqlx::Result<()> {
+pub async fn apply(tx: &mut Tx, moves: &[TaskMove]) -> Result<(), WriteError> {
     let states: Vec<&str> = moves.iter().map(|m| m.state.as_str()).collect();
     let failures: Vec<Option<&str>> =
         moves.iter().map(|m| m.failure.map(FailureClass::as_str)).collect();
@@ -107,9 +107,7 @@ pub async fn apply(tx: &mut Tx, moves: &[TaskMove]) -> sqlx::Result<()> {
     )
     .execute(traced!(tx, "tasks.moves.apply"))
     .await?;
-    if changed.rows_affected() != moves.len() as u64 {
-        return Err(sqlx::Error::Protocol("a task that has ended was to be moved".into()));
-    }
+    complete(&changed, moves.len(), "a task that has ended was to be moved")?;
     let said: Vec<&TaskMove> = moves.iter().filter(|m| m.reason.is_some()).collect();
     if said.is_empty() {
         return Ok(());
