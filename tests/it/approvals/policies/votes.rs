@@ -109,7 +109,7 @@ async fn a_question_is_answered_when_enough_give_the_same_answer() {
     }
     let over = read(fleet, &asked).await;
     assert_eq!((&over["state"], &over["answer"]), (&json!("rejected"), &Value::Null));
-    assert!(text(&over["reason"]).contains("cannot agree"), "{over}");
+    assert!(text(&over["reason"]).contains("can no longer agree"), "{over}");
     verify(&fleet.pool).await;
 }
 
