@@ -143,7 +143,7 @@ async fn a_revised_payload_is_not_what_the_link_decides() {
         send(&client, &path, &revised, APPROVE).await,
     ] {
         let shown = page(answer, 409);
-        assert!(shown.contains("changed since this link was made"), "{shown}");
+        assert!(shown.contains("revised after this link was created"), "{shown}");
         assert!(!shown.contains("<form") && !shown.contains("drop "), "{shown}");
     }
     same("an outdated link", &before, &dump(&fleet.pool).await);
