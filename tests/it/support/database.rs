@@ -1,6 +1,5 @@
 //! A fresh database for each test.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, mpsc};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -25,9 +24,8 @@ pub async fn fresh_database() -> TestDatabase {
 }
 
 async fn copy_of(server: &Server, template: &str) -> TestDatabase {
-    static COUNTER: AtomicU32 = AtomicU32::new(0);
-    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let name = format!("{}{}_{number}", server.prefix, std::process::id());
+    // Not the number of this process: a run can have more processes than there are numbers.
+    let name = format!("{}{:016x}", server.prefix, rand::random::<u64>());
     let options = admin_options(server);
     let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
     execute(&options, create).await.unwrap();
