@@ -2,7 +2,7 @@
 //!
 //! **Lock order**, the same in every unit of work: limits and freezes of the workspace (shared;
 //! exclusive for their changes) -> goal -> task -> attempt -> approval -> agent -> spend totals ->
-//! windows of limits (least shared first) -> links -> event head; within a table by id. Everything
+//! allocations -> windows of limits (least shared first) -> links -> event head; within a table by id. Everything
 //! that ends or adds tasks locks the goal's row first, so cascades through dependents and
 //! containers of one goal never run concurrently. Claims skip locked tasks and lock no goal.
 //!

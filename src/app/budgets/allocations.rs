@@ -111,9 +111,10 @@ pub(in crate::app) async fn resize(
 }
 
 /// Settles the spend of a goal with the limits above it and releases the rest, if it has ended and
-/// has no running attempt.
+/// has no running attempt. Late spend locks the allocations too, so it is settled either here or,
+/// after the close, directly above.
 pub(in crate::app) async fn close(unit: &mut Unit, goal: GoalId) -> Result<()> {
-    let open = store::budgets::allocations::open_of_ended(unit.tx(), goal).await?;
+    let open = store::budgets::allocations::lock_open_of_ended(unit.tx(), goal).await?;
     if open.is_empty() {
         return Ok(());
     }

@@ -80,8 +80,9 @@ pub async fn open_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Allocation>>
     .await
 }
 
-/// The open allocations of a goal that has ended, with no open task.
-pub async fn open_of_ended(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Allocation>> {
+/// Locks the open allocations of a goal that has ended, with no open task. Waits for transactions
+/// that settle spend below them.
+pub async fn lock_open_of_ended(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Allocation>> {
     sqlx::query_as!(
         Allocation,
         r#"select a.limit_id as "limit_id: LimitId", a.starts_at, a.unit, a.amount
@@ -91,11 +92,12 @@ pub async fn open_of_ended(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Alloca
              and g.ended_at is not null
              and not exists (select from tasks t where t.workspace_id = $1 and t.goal_id = $2
                              and t.ended_at is null)
-           order by a.limit_id"#,
+           order by a.limit_id
+           for update of a"#,
         tx.workspace.0,
         goal.0,
     )
-    .fetch_all(traced!(tx, "budgets.allocations.open_of_ended"))
+    .fetch_all(traced!(tx, "budgets.allocations.lock_open_of_ended"))
     .await
 }
 

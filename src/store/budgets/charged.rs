@@ -117,12 +117,16 @@ pub async fn charged_at(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec
     Ok(places.collect())
 }
 
+/// Reads the allocations of goals and keeps them from being closed until the transaction ends: a
+/// close settles the goal's spend above, and spend that it did not see would be settled nowhere.
 async fn shares(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<Share>> {
     sqlx::query_as!(
         Share,
         r#"select goal_id as "goal_id: GoalId", limit_id as "limit_id: LimitId", starts_at,
                   closed_at is not null as "is_closed!"
-           from allocations where workspace_id = $1 and goal_id = any($2)"#,
+           from allocations where workspace_id = $1 and goal_id = any($2)
+           order by goal_id, limit_id
+           for key share"#,
         tx.workspace.0,
         &uuids(goals),
     )

@@ -7,7 +7,6 @@ use std::{
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use sqlx::AssertSqlSafe;
 
 use crate::support::{
     agent::claims,
@@ -249,30 +248,16 @@ async fn what_a_claimer_that_hung_up_was_given_goes_back() {
         sqlx::query("select from journal_heads for update").execute(&mut *holder).await.unwrap();
         let claimer = agent.clone();
         let claim = tokio::spawn(async move { claimer.claim(1).await });
-        let waits = "select exists (select from pg_stat_activity
-                     where datname = current_database() and wait_event_type = 'Lock')";
-        until(&fleet, waits.to_owned()).await;
+        fleet.until_blocked(1).await;
         claim.abort();
         assert!(claim.await.is_err_and(|error| error.is_cancelled()));
         holder.commit().await.unwrap();
         let back = "select count(*) filter (where state = 'released')";
-        until(&fleet, format!("{back} = {hang_ups} from attempts")).await;
+        fleet.until(&format!("{back} = {hang_ups} from attempts")).await;
     }
     let held = agent.take().await;
     assert_eq!(held.number, 5);
     agent.complete(&held).await;
     assert_eq!(fleet.task(&goal, "a").await["attempts_used"], 0);
     verify(&fleet.pool).await;
-}
-
-/// Waits until the query says yes.
-async fn until(fleet: &Fleet, query: String) {
-    let deadline = Instant::now() + PATIENCE;
-    while !sqlx::query_scalar::<_, bool>(AssertSqlSafe(query.clone()))
-        .fetch_one(&fleet.pool)
-        .await
-        .unwrap()
-    {
-        assert!(Instant::now() < deadline, "waited in vain: {query}");
-    }
 }

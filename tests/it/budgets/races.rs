@@ -9,12 +9,13 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use muster::supervisor;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 
-use super::{limit, tasks};
+use super::{holds, limit, of, tasks};
 use crate::support::{
     agent::Agent,
     fleet::{Fleet, router, seed, serve},
@@ -89,6 +90,36 @@ async fn ten_reservations_are_ten() {
     assert_eq!(given, 10);
     assert!(looks > 0);
     assert_eq!(found, 0, "a limit was exceeded");
+    verify(&fleet.pool).await;
+}
+
+/// Spend that is reported late, and the close of the goal's allocation at the same time: whichever
+/// is first, the limit above settles all of it. The commit of the spend is held up until the close
+/// has begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn late_spend_meets_the_close_of_an_allocation() {
+    let fleet = Fleet::start().await;
+    let whole = limit(&fleet, "workspace", None, of("usd_micros", 1000)).await;
+    let estimate = json!({"usd_micros": 30});
+    let budget = json!({"limits": [{"unit": "usd_micros", "amount": 100}], "allocated": true});
+    fleet.post_goal(json!({"title": "g", "tasks": tasks(1, &estimate), "budget": budget})).await;
+    let agent = fleet.worker().await;
+    let held = agent.take().await;
+    agent.complete(&held).await;
+    let mut holder = fleet.pool.begin().await.unwrap();
+    sqlx::query("select from journal_heads for update").execute(&mut *holder).await.unwrap();
+    let late = json!({"entries": [{"key": "late", "amounts": {"usd_micros": 7}}]});
+    let late = agent.write(&held, "spend", late);
+    let spend = tokio::spawn(async move { late.await.expect(200) });
+    fleet.until_blocked(1).await;
+    let app = fleet.app.clone();
+    let close = tokio::spawn(async move { supervisor::round(&app).await.unwrap() });
+    fleet.until_blocked(2).await;
+    holder.commit().await.unwrap();
+    spend.await.unwrap();
+    close.await.unwrap();
+    fleet.round().await;
+    assert_eq!(holds(&fleet, &whole).await, (7, 0, 0));
     verify(&fleet.pool).await;
 }
 

@@ -3,12 +3,17 @@
 //! Time stands still unless the test moves it; randomness comes from a seed that is printed, so a
 //! failure can be repeated with `MUSTER_TEST_SEED`.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     agent::Agent,
     client::Client,
     database::{TestDatabase, fresh_database},
+    process::PATIENCE,
 };
 use axum::Router;
 use chrono::{DateTime, TimeZone as _, Utc};
@@ -26,7 +31,7 @@ use muster::{
     supervisor,
 };
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 use tokio::net::TcpListener;
 
 /// A service of one test.
@@ -141,6 +146,25 @@ impl Fleet {
     /// Lets time pass; nothing notices before the next round or request.
     pub fn pass(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Waits until a query that returns one boolean returns true.
+    pub async fn until(&self, query: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !sqlx::query_scalar::<_, bool>(AssertSqlSafe(query.to_owned()))
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+        {
+            assert!(Instant::now() < deadline, "waited in vain: {query}");
+        }
+    }
+
+    /// Waits until `count` transactions wait for locks of others.
+    pub async fn until_blocked(&self, count: u32) {
+        let blocked = "select count(*) from pg_stat_activity
+                       where datname = current_database() and wait_event_type = 'Lock'";
+        self.until(&format!("select ({blocked}) >= {count}")).await;
     }
 
     /// Every background step once.
