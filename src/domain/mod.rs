@@ -13,6 +13,7 @@ pub mod check;
 pub mod form;
 pub mod freeze;
 pub mod goal;
+pub mod handover;
 pub mod ids;
 pub mod invariant;
 pub mod journal;

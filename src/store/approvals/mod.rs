@@ -22,6 +22,7 @@ use crate::domain::{
         kind::Subject,
     },
     form::AnswerSchema,
+    handover::DeliveredDecision,
     ids::{ApprovalId, AttemptId, GoalId, KeyId, LimitId, PlanId, TaskId},
     states::{ApprovalKind, ApprovalState},
 };
@@ -320,33 +321,47 @@ pub async fn cancel_plan_approvals(
     .await
 }
 
-/// Outcomes to tell the tasks' new attempts, each delivered once: (task, outcome).
+/// Marks decided approvals of tasks as delivered to their new attempts; returns them by task.
 pub async fn deliver_decisions(
     tx: &mut Tx,
     attempts: &[(TaskId, AttemptId)],
-) -> sqlx::Result<Vec<(TaskId, Value)>> {
+) -> sqlx::Result<Vec<(TaskId, DeliveredDecision)>> {
     let rows = sqlx::query!(
         r#"
         update approvals a set consumed_by = n.attempt_id
         from unnest($2::uuid[], $3::uuid[]) as n (task_id, attempt_id)
         where a.workspace_id = $1 and a.task_id = n.task_id and a.consumed_by is null
           and a.state in ('approved', 'rejected', 'answered', 'expired')
-        returning a.task_id as "task_id!: TaskId", jsonb_build_object(
-            'approval_id', a.approval_id, 'kind', a.kind, 'state', a.state, 'title', a.title,
-            'answer', a.answer, 'reason', a.reason, 'decided_at', a.decided_at,
-            'verdict', a.verdict, 'revision', a.revision,
-            'payload_sha256', encode(a.payload_sha256, 'hex'),
-            -- The next attempt may be another agent's, which does not know the question.
-            'body', case when a.kind = any($4::text[]) then a.body end,
-            'payload', case when a.kind = any($4::text[]) then a.payload end)
-            as "outcome!"
+        returning a.task_id as "task_id!: TaskId", a.approval_id as "approval_id: ApprovalId",
+                  a.kind as "kind: ApprovalKind", a.state as "state: ApprovalState",
+                  a.verdict as "verdict: Verdict", a.title, a.body, a.payload,
+                  a.payload_sha256 as "payload_sha256: PayloadHash", a.revision, a.answer, a.reason,
+                  a.decided_at as "decided_at!"
         "#,
         tx.workspace.0,
         &attempts.iter().map(|(task, _)| task.0).collect::<Vec<_>>(),
         &attempts.iter().map(|(_, attempt)| attempt.0).collect::<Vec<_>>(),
-        &ApprovalKind::with(Subject::Question),
     )
     .fetch_all(traced!(tx, "approvals.deliver_decisions"))
     .await?;
-    Ok(rows.into_iter().map(|row| (row.task_id, row.outcome)).collect())
+    let decisions = rows.into_iter().map(|row| {
+        // The next attempt may be another agent's, which does not know what was asked.
+        let asked = row.kind.subject() == Subject::Question;
+        let decision = DeliveredDecision {
+            approval_id: row.approval_id,
+            kind: row.kind,
+            state: row.state,
+            verdict: row.verdict,
+            title: row.title,
+            body: asked.then_some(row.body),
+            payload: asked.then_some(row.payload).flatten(),
+            payload_sha256: row.payload_sha256,
+            revision: row.revision,
+            answer: row.answer,
+            reason: row.reason,
+            decided_at: row.decided_at,
+        };
+        (row.task_id, decision)
+    });
+    Ok(decisions.collect())
 }

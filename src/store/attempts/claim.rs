@@ -2,9 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use sqlx::types::Json;
 
 use crate::{
     domain::{
+        budget::ask::Estimates,
+        handover::{ChildResult, ClaimedCriterion, EarlierAttempt, NeededResult},
         ids::{AgentId, GoalId, TaskId},
         settings,
         states::AgentState,
@@ -216,8 +219,8 @@ pub struct Handover {
     pub description: String,
     /// Input for the agent, JSON.
     pub input: Option<Value>,
-    /// Expected spend, JSON.
-    pub estimate: Option<Value>,
+    /// Expected spend of one attempt, by unit.
+    pub estimate: Option<Json<Estimates>>,
     /// Labels set by the plan's author.
     pub labels: Vec<String>,
     /// Heading of the plan above the task.
@@ -226,14 +229,14 @@ pub struct Handover {
     pub priority: i16,
     /// Its goal's title.
     pub goal_title: String,
-    /// Its criteria: `[{number, text, required}]`.
-    pub criteria: Value,
-    /// Results of its dependencies: `[{task_id, ref, title, result}]`.
-    pub needs: Value,
-    /// Results of its children: `[{task_id, ref, title, state, result, reason}]`.
-    pub children: Value,
-    /// Earlier attempts: `[{attempt_id, number, state, result, failure_class, message, feedback}]`.
-    pub earlier: Value,
+    /// Its criteria.
+    pub criteria: Json<Vec<ClaimedCriterion>>,
+    /// Results of its dependencies.
+    pub needs: Json<Vec<NeededResult>>,
+    /// Outcomes of its children.
+    pub children: Json<Vec<ChildResult>>,
+    /// The latest earlier attempts, oldest first.
+    pub earlier: Json<Vec<EarlierAttempt>>,
     /// The latest checkpoint of any attempt.
     pub checkpoint: Option<Value>,
 }
@@ -260,10 +263,10 @@ pub async fn handovers(
         Handover,
         r#"
         select t.task_id as "task_id: TaskId", t.ref as reference, x.title, x.description, x.input,
-               x.estimate, x.labels, x.section, t.priority, g.title as goal_title,
+               x.estimate as "estimate: Json<Estimates>", x.labels, x.section, t.priority, g.title as goal_title,
                coalesce((select jsonb_agg(jsonb_build_object('number', c.number, 'text', c.text,
                                           'required', c.required) order by c.number)
-                from criteria c where c.workspace_id = $1 and c.task_id = t.task_id), '[]') as "criteria!",
+                from criteria c where c.workspace_id = $1 and c.task_id = t.task_id), '[]') as "criteria!: Json<Vec<ClaimedCriterion>>",
                coalesce((select jsonb_agg(jsonb_build_object('task_id', n.task_id, 'ref', n.ref,
                     'title', n.title, 'result', case when n.small and n.total <= $3::bigint then n.result end)
                     order by n.position, n.task_id)
@@ -278,7 +281,7 @@ pub async fn handovers(
                       left join attempt_results nr on nr.workspace_id = $1
                            and nr.attempt_id = n.current_attempt_id and n.state = 'done'
                       where d.workspace_id = $1 and d.task_id = t.task_id
-                      order by n.position, n.task_id limit $5) n), '[]') as "needs!",
+                      order by n.position, n.task_id limit $5) n), '[]') as "needs!: Json<Vec<NeededResult>>",
                -- A first attempt has nothing behind it: no children, no attempt, no checkpoint.
                case when t.attempts_started <= 1 then '[]' else
                coalesce((select jsonb_agg(jsonb_build_object('task_id', n.task_id, 'ref', n.ref,
@@ -294,7 +297,7 @@ pub async fn handovers(
                       left join attempt_results nr on nr.workspace_id = $1
                            and nr.attempt_id = n.current_attempt_id and n.state = 'done'
                       where n.workspace_id = $1 and n.parent_id = t.task_id
-                      order by n.position, n.task_id limit $5) n), '[]') end as "children!",
+                      order by n.position, n.task_id limit $5) n), '[]') end as "children!: Json<Vec<ChildResult>>",
                case when t.attempts_started <= 1 then '[]' else
                coalesce((select jsonb_agg(jsonb_build_object('attempt_id', a.attempt_id, 'number', a.number, 'state', a.state,
                     'result', case when a.state = 'rejected' and octet_length(r.result::text) <= $4::int then r.result end,
@@ -304,7 +307,7 @@ pub async fn handovers(
                 from (select * from attempts a where a.workspace_id = $1 and a.task_id = t.task_id
                       and a.state <> 'running' order by a.number desc limit 10) a
                 left join attempt_results r on r.workspace_id = $1 and r.attempt_id = a.attempt_id
-                ), '[]') end as "earlier!",
+                ), '[]') end as "earlier!: Json<Vec<EarlierAttempt>>",
                case when t.attempts_started <= 1 then null else (select p.checkpoint from attempts a
                 join attempt_progress p on p.workspace_id = $1 and p.attempt_id = a.attempt_id
                 where a.workspace_id = $1 and a.task_id = t.task_id and p.checkpoint is not null

@@ -7,16 +7,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    app::{Result, Unit, attempts::start::Started, error::corrupt},
+    app::{Result, Unit, attempts::start::Started},
     domain::{
-        approval::{PayloadHash, Verdict, review::FeedbackPoint},
         budget::ask::Estimate,
         check::Checks,
-        ids::{ApprovalId, AttemptId, GoalId, TaskId},
+        handover::{
+            ChildResult, ClaimedCriterion, DeliveredDecision, EarlierAttempt, NeededResult,
+        },
+        ids::{AttemptId, GoalId, TaskId},
         plan::check_lease,
         refusal::Refusal,
         settings,
-        states::{ApprovalKind, ApprovalState, AttemptState, FailureClass, TaskState},
     },
     store::{
         self,
@@ -128,100 +129,6 @@ pub struct ClaimedTask {
     pub criteria: Vec<ClaimedCriterion>,
 }
 
-/// A condition of success.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct ClaimedCriterion {
-    /// Number of the criterion within the task; evidence refers to it.
-    pub number: i16,
-    /// The condition that the result must meet.
-    pub text: String,
-    /// Whether completion needs evidence for it.
-    pub required: bool,
-}
-
-/// Result of a needed task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct NeededResult {
-    /// Id of the needed task.
-    pub task_id: TaskId,
-    /// Name of the needed task in the plan.
-    pub r#ref: String,
-    /// Title of the needed task, in one line.
-    pub title: String,
-    /// Its result. `null` also if it is larger than 64 KiB, or beyond the first 1 MiB of results in
-    /// this list: read the task then.
-    pub result: Option<Value>,
-}
-
-/// Outcome of a subtask.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct ChildResult {
-    /// Id of the ended subtask.
-    pub task_id: TaskId,
-    /// Name of the subtask in the plan.
-    pub r#ref: String,
-    /// Title of the subtask, in one line.
-    pub title: String,
-    /// Final state: `done`, `failed` or `cancelled`.
-    pub state: TaskState,
-    /// Why it failed or was cancelled.
-    pub reason: Option<String>,
-    /// Its result; same size limits as in `needs`.
-    pub result: Option<Value>,
-}
-
-/// Outcome of an earlier attempt.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct EarlierAttempt {
-    /// Id of the attempt; read its evidence there.
-    pub attempt_id: AttemptId,
-    /// Ordinal of that attempt within the task, from 1.
-    pub number: i32,
-    /// Final state of the attempt.
-    pub state: AttemptState,
-    /// Class of its failure; `null` unless it failed.
-    pub failure_class: Option<FailureClass>,
-    /// Message of its agent, or of the service or operator that ended it.
-    pub message: Option<String>,
-    /// The reviewer's feedback on its rejected result: start here.
-    pub feedback: Option<String>,
-    /// The feedback by criterion, if the reviewer gave it in points.
-    pub feedback_points: Vec<FeedbackPoint>,
-    /// The rejected result; `null` also if it is larger than 64 KiB.
-    pub result: Option<Value>,
-}
-
-/// The outcome of an approval.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct DeliveredDecision {
-    /// Id of the decided approval.
-    pub approval_id: ApprovalId,
-    /// Kind of the approval, such as `action` or `input`.
-    pub kind: ApprovalKind,
-    /// Final state of the approval.
-    pub state: ApprovalState,
-    /// The decision: `decline` if a person refused to answer; `null` if it expired undecided.
-    pub verdict: Option<Verdict>,
-    /// Title of the approval, in one line.
-    pub title: String,
-    /// Details from the asking agent, Markdown; `null` unless an agent asked.
-    pub body: Option<String>,
-    /// The approved payload, possibly edited by a person: do exactly this. `null` unless an agent
-    /// asked.
-    pub payload: Option<Value>,
-    /// SHA-256 of the payload in canonical form, in hex.
-    pub payload_sha256: PayloadHash,
-    /// Revision of the payload, from 1; above 1 a person edited it.
-    #[schema(minimum = 1)]
-    pub revision: i32,
-    /// The answer to an `input`; `null` for other kinds.
-    pub answer: Option<Value>,
-    /// Reason or remark of the person; `null` without one.
-    pub reason: Option<String>,
-    /// When the approval was decided or expired.
-    pub decided_at: DateTime<Utc>,
-}
-
 /// Size limits of the results handed over with one task.
 const LIMITS: HandoverLimits =
     HandoverLimits { result_bytes: 64 * 1024, total_bytes: 1024 * 1024, tasks: 2_000 };
@@ -238,8 +145,7 @@ pub(in crate::app) async fn claims(
     let pairs: Vec<_> = started.iter().map(|s| (s.attempt.task_id, s.attempt.attempt_id)).collect();
     let handovers = store::attempts::claim::handovers(unit.tx(), &tasks, LIMITS).await?;
     let mut decisions: HashMap<TaskId, Vec<DeliveredDecision>> = HashMap::new();
-    for (task, outcome) in store::approvals::deliver_decisions(unit.tx(), &pairs).await? {
-        let decision = serde_json::from_value(outcome).map_err(corrupt)?;
+    for (task, decision) in store::approvals::deliver_decisions(unit.tx(), &pairs).await? {
         decisions.entry(task).or_default().push(decision);
     }
     let started: HashMap<TaskId, &Started> =
@@ -249,16 +155,12 @@ pub(in crate::app) async fn claims(
         let id = handover.task_id;
         let Some(started) = started.get(&id) else { continue };
         let told = decisions.remove(&id).unwrap_or_default();
-        claims.insert(id, claim(handover, started, told)?);
+        claims.insert(id, claim(handover, started, told));
     }
     Ok(claims)
 }
 
-fn claim(
-    handover: Handover,
-    started: &Started,
-    decisions: Vec<DeliveredDecision>,
-) -> Result<Claim> {
+fn claim(handover: Handover, started: &Started, decisions: Vec<DeliveredDecision>) -> Claim {
     let Handover {
         task_id,
         reference,
@@ -277,9 +179,7 @@ fn claim(
         checkpoint,
     } = handover;
     let Started { token, attempt } = started;
-    let needs: Vec<NeededResult> = serde_json::from_value(needs).map_err(corrupt)?;
-    let children: Vec<ChildResult> = serde_json::from_value(children).map_err(corrupt)?;
-    Ok(Claim {
+    Claim {
         attempt_id: attempt.attempt_id,
         lease: token.clone(),
         number: attempt.number,
@@ -297,17 +197,13 @@ fn claim(
             labels,
             input,
             priority,
-            estimate: estimate
-                .map(serde_json::from_value)
-                .transpose()
-                .map_err(corrupt)?
-                .unwrap_or_default(),
-            criteria: serde_json::from_value(criteria).map_err(corrupt)?,
+            estimate: estimate.map(|estimate| estimate.0).unwrap_or_default(),
+            criteria: criteria.0,
         },
-        needs,
-        children,
-        earlier_attempts: serde_json::from_value(earlier).map_err(corrupt)?,
+        needs: needs.0,
+        children: children.0,
+        earlier_attempts: earlier.0,
         checkpoint,
         decisions,
-    })
+    }
 }
