@@ -40,7 +40,7 @@ pub async fn ask(unit: &mut Unit, mut questions: Vec<NewApproval>) -> Result<()>
     Ok(())
 }
 
-/// Cancels pending approvals about tasks that have ended or need no answer any more.
+/// Cancels pending approvals about tasks that have ended or no longer need an answer.
 pub(in crate::app) async fn withdraw_questions(
     unit: &mut Unit,
     tasks: &[TaskId],

@@ -90,8 +90,8 @@ pub struct Approval {
     pub excluded: Vec<Excluded>,
     /// Whether excluded persons may decide all the same, by the policy.
     pub allow_self: bool,
-    /// Values of `choice`, of which the decision must name one, because the task has reached its
-    /// maximum of rejected results; otherwise empty.
+    /// Allowed values of `choice`. Not empty once the task has reached its maximum of rejected
+    /// results; the decision must then name one of them.
     #[schema(example = json!(["accept", "reassign", "split", "cancel"]))]
     pub choices: Vec<ReviewChoice>,
     /// The choice of the decision; `null` while pending, and without `choices`.

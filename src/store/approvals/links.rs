@@ -1,7 +1,7 @@
 //! Links to decide an approval without a key.
 //!
-//! A link counts as revoked if its creating key is. Whoever stole the key may have created links,
-//! and its revocation must end them too.
+//! A link counts as revoked if its creating key is: a stolen key may have created links, and its
+//! revocation must end them too.
 
 use chrono::{DateTime, Utc};
 

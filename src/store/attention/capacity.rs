@@ -103,8 +103,7 @@ pub struct ShortSet {
 
 /// Ready tasks of some sets that are neither frozen nor assigned to an agent. Examines the first
 /// [`COUNTED`] of each set in claim order, or with a scope all of its goals. Calls `freezes_over`
-/// per task only if single tasks are frozen; other freezes are looked up per goal, of which there
-/// are fewer.
+/// per task only if single tasks are frozen; other freezes are looked up once per goal.
 pub async fn waiting_in(
     tx: &mut Tx,
     scope: Scope<'_>,

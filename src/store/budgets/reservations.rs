@@ -1,4 +1,4 @@
-//! Reservations and authorised costs of attempts.
+//! Reservations and authorized costs of attempts.
 //!
 //! The rows of an attempt need no lock of their own: only its starting transaction or the holder of
 //! its lock writes them.
@@ -17,7 +17,7 @@ pub struct Row {
     pub attempt_id: AttemptId,
     /// The unit.
     pub unit: String,
-    /// Granted, remaining and authorised amounts.
+    /// Granted, remaining and authorized amounts.
     pub reservation: Reservation,
     /// Time at which the rest was released.
     pub closed_at: Option<DateTime<Utc>>,
@@ -116,7 +116,7 @@ impl Columns {
     }
 }
 
-/// A cost authorised in advance.
+/// A cost authorized in advance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorization {
     /// The attempt.
@@ -127,11 +127,11 @@ pub struct Authorization {
     pub unit: String,
     /// Its highest amount.
     pub amount: i64,
-    /// Whether the cost was reported; then nothing is reserved for it any more.
+    /// Whether the cost was reported, which ended its reservation.
     pub used: bool,
 }
 
-/// The authorised costs of attempts with any of `keys`.
+/// The authorized costs of attempts with any of `keys`.
 pub async fn authorized(
     tx: &mut Tx,
     attempts: &[AttemptId],
@@ -151,7 +151,7 @@ pub async fn authorized(
     .await
 }
 
-/// Stores authorised costs.
+/// Stores authorized costs.
 pub async fn authorize(tx: &mut Tx, costs: &[Authorization]) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into authorizations (workspace_id, created_at, attempt_id, cost_key, unit, amount)
@@ -168,7 +168,7 @@ pub async fn authorize(tx: &mut Tx, costs: &[Authorization]) -> sqlx::Result<()>
     Ok(())
 }
 
-/// Marks authorised costs as reported.
+/// Marks authorized costs as reported.
 pub async fn use_up(tx: &mut Tx, costs: &[(AttemptId, String, String)]) -> sqlx::Result<()> {
     sqlx::query!(
         "update authorizations a set used_at = $2

@@ -127,7 +127,7 @@ pub async fn withdraw_questions(
 ) -> sqlx::Result<Vec<(ApprovalId, GoalId)>> {
     let rows = sqlx::query!(
         r#"update approvals a set state = 'cancelled', decided_at = $2, version = a.version + 1,
-                  reason = 'no task waits for the limit any more'
+                  reason = 'no task waits for the limit'
            where a.workspace_id = $1 and a.limit_id = any($3) and a.state = 'pending'
              and not exists (select from tasks t where t.workspace_id = $1
                              and t.short_limit_id = a.limit_id)

@@ -146,7 +146,7 @@ async fn a_stop_ends_what_runs_and_says_what() {
     agent.write(&held[0], "subtasks", subtask()).await.problem(409, "lease_lost");
     let question = json!({"kind": "input", "title": "may I?"});
     agent.write(&held[0], "approvals", question).await.problem(409, "lease_lost");
-    // What was used was used; nothing is set aside for it any more.
+    // The spend counts; its reservation is gone.
     let spend = json!({"entries": [{"key": "a", "amounts": {"usd_micros": 15}}]});
     let late = agent.write(&held[0], "spend", spend).await.value(200);
     assert_eq!(late["late"], true);

@@ -88,7 +88,7 @@ fn as_many_are_called_as_tasks_are_ready_and_the_first_comers_first() {
 }
 
 #[test]
-fn whoever_was_called_in_vain_keeps_its_place_and_rests() {
+fn a_waiter_called_in_vain_keeps_its_place_and_rests() {
     let mut queue = WaitQueue::default();
     let (first, mut call) = waiter(&mut queue, who(1, &[]));
     let (_, mut second) = waiter(&mut queue, who(2, &[]));
@@ -175,7 +175,7 @@ fn an_agent_that_changed_while_it_looked_for_itself_looks_again() {
     );
     let known = Known { secret: token.hash(), agent: agent.agent, owner: None, able: able(&[]) };
     queue.remember(agent.key, known, looks);
-    assert!(queue.recall(agent.key).is_none(), "what was known is not true any more");
+    assert!(queue.recall(agent.key).is_none(), "outdated knowledge was kept");
     assert!(is_called(&mut queue.enqueue(ticket, agent.clone(), looks, 0)));
     let looks = queue.looks();
     assert!(!is_called(&mut queue.enqueue(ticket, agent, looks, 1)), "it has looked since");
@@ -183,7 +183,7 @@ fn an_agent_that_changed_while_it_looked_for_itself_looks_again() {
 
 /// Before its first look a watcher does not see agents change.
 #[test]
-fn whoever_looked_before_the_first_look_looks_again() {
+fn a_waiter_from_before_the_first_look_looks_again() {
     let mut queue = WaitQueue::default();
     let (_, mut waiting) = waiter(&mut queue, who(1, &[]));
     let (ticket, looks) = (queue.ticket(), queue.looks());
