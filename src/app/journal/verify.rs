@@ -7,6 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 
 use super::export::Walk;
@@ -68,7 +69,8 @@ impl App {
     /// Checks the journal of the caller's workspace, optionally against an externally stored head.
     ///
     /// # Errors
-    /// `unavailable` if it takes longer than a minute, or the service stops.
+    /// `unavailable` if it takes longer than a minute, or the service stops; `unauthenticated` if the
+    /// key ended meanwhile.
     pub async fn verify_audit(
         &self,
         caller: &MonitorCaller,
@@ -77,7 +79,11 @@ impl App {
         let permit = Arc::clone(&self.audits).acquire_owned().await;
         let _permit = permit.map_err(|error| Error::Unavailable(error.to_string()))?;
         let within = settings::VERIFY_TIME_HTTP;
-        self.check_journal(caller.principal().workspace, kept, within).await
+        let principal = caller.principal();
+        let checked = self.check_journal(principal.workspace, kept, within).await?;
+        // The check may have waited for others, and taken long itself.
+        self.authenticate(principal.secret.expose_secret()).await?;
+        Ok(checked)
     }
 
     async fn check_journal(

@@ -7,23 +7,23 @@
 
 use std::{pin::pin, time::Duration};
 
-use crate::{
-    app::{App, Result},
-    domain::ids::WorkspaceId,
-};
+use secrecy::ExposeSecret as _;
+
+use crate::app::{App, Result, caller::Principal};
 
 /// Minimum time between two reads of one reader.
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl App {
     /// Returns when `seen` reports the expected state, when `wait` is over, or when the service
-    /// stops.
+    /// stops. After a wait the key of the waiting caller is authenticated again, so that a key that
+    /// was revoked or has expired meanwhile reads nothing.
     ///
     /// # Errors
-    /// Those of `seen`.
+    /// Those of `seen`; `unauthenticated`.
     pub(in crate::app) async fn wait_until<F, Fut>(
         &self,
-        workspace: WorkspaceId,
+        waiting: &Principal,
         wait: Duration,
         seen: F,
     ) -> Result<()>
@@ -34,10 +34,12 @@ impl App {
         if wait.is_zero() {
             return Ok(());
         }
+        let mut waited = false;
         let mut over = pin!(tokio::time::sleep(wait));
         // Created before the first read, so no change is missed in between.
-        let mut reader = self.wake.place(self, workspace).reader();
+        let mut reader = self.wake.place(self, waiting.workspace).reader();
         while !seen().await? {
+            waited = true;
             let again = async {
                 reader.changed().await;
                 tokio::time::sleep(PAUSE).await;
@@ -47,6 +49,9 @@ impl App {
                 () = self.wake.stopping() => break,
                 () = again => {}
             }
+        }
+        if waited {
+            self.authenticate(waiting.secret.expose_secret()).await?;
         }
         Ok(())
     }
