@@ -13,7 +13,7 @@ use super::{App, Result, wake::Known};
 pub use crate::domain::access::actor::Actor;
 use crate::domain::{
     access::{person::Person, role::Role, token::Token},
-    approval::excluded::Decider,
+    approval::excluded::{Decider, Origin},
     ids::{AgentId, KeyId, WorkspaceId},
     refusal::{Code, Refusal},
     task::holder::Holder,
@@ -30,6 +30,8 @@ pub struct Principal {
     pub role: Role,
     /// The person who holds the key.
     pub person: Option<Person>,
+    /// As whom the key counts.
+    pub origin: Origin,
     /// The agent of the key; present exactly if the role is `agent`.
     pub agent: Option<AgentId>,
     /// The owner of that agent.
@@ -44,8 +46,17 @@ impl Principal {
     /// The actor of events.
     #[must_use]
     pub fn actor(&self) -> Actor {
-        let Self { workspace: _, key, role: _, person, agent: _, owner, request_id, secret: _ } =
-            self;
+        let Self {
+            workspace: _,
+            key,
+            role: _,
+            person,
+            origin: _,
+            agent: _,
+            owner,
+            request_id,
+            secret: _,
+        } = self;
         Actor {
             key: Some(*key),
             person: person.clone(),
@@ -58,7 +69,8 @@ impl Principal {
     /// The decider of approvals.
     #[must_use]
     pub fn decider(&self) -> Decider {
-        Decider { key: Some(self.key), person: self.person.clone() }
+        let (person, origin) = (self.person.clone(), self.origin.clone());
+        Decider { key: Some(self.key), person, origin, link: None }
     }
 }
 

@@ -133,6 +133,21 @@ pub async fn lock(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Option<AgentRow>>
     .await
 }
 
+/// The key of the first registration of an agent.
+pub async fn registrant(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Option<KeyId>> {
+    let found = sqlx::query_scalar!(
+        r#"
+        select registered_by as "registered_by: KeyId" from agents
+        where workspace_id = $1 and agent_id = $2
+        "#,
+        tx.workspace.0,
+        agent.0,
+    )
+    .fetch_optional(traced!(tx, "agents.registrant"))
+    .await?;
+    Ok(found.flatten())
+}
+
 /// Stores the edited columns of a locked agent.
 pub async fn update(tx: &mut Tx, agent: &AgentRow) -> sqlx::Result<()> {
     sqlx::query!(

@@ -10,6 +10,7 @@ use crate::domain::{
         person::Person,
         role::Role,
     },
+    approval::excluded::Origin,
     ids::{AgentId, KeyId, WorkspaceId},
     states::AgentState,
 };
@@ -55,6 +56,8 @@ pub async fn find(
                k.person as "person: Person",
                k.agent_id as "agent_id: AgentId", a.state as "agent_state?: AgentState",
                a.owner as "owner?: Person",
+               coalesce(k.origin, k.key_id) as "origin!: KeyId",
+               k.origin_person as "origin_person: Person",
                k.expires_at, k.revoked_at, coalesce($3, clock_timestamp()) as "now!"
         from unnest((select $1::uuid[]), (select $2::uuid[]))
              with ordinality as asked (workspace_id, key_id, place)
@@ -75,6 +78,7 @@ pub async fn find(
                 secret_sha256: row.secret_sha256,
                 role: row.role,
                 person: row.person,
+                origin: Origin { key: Some(row.origin), person: row.origin_person },
                 owner: row.owner,
                 agent: row.agent_id.zip(row.agent_state),
                 state: key::state(row.revoked_at, row.expires_at, row.now),
@@ -105,14 +109,21 @@ pub struct NewKeyRow<'a> {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Stores a key.
+/// Stores a key. A key without a person gets the origin of its maker.
 pub async fn insert(tx: &mut Tx, key: &NewKeyRow<'_>) -> sqlx::Result<KeyRow> {
     sqlx::query_as!(
         KeyRow,
         r#"
+        -- The maker, if the new key has no person of its own.
+        with maker as materialized (
+            select coalesce(origin, key_id) as origin, origin_person from keys
+            where workspace_id = $1 and key_id = $7 and $10::text is null
+        )
         insert into keys (workspace_id, key_id, name, role, agent_id, secret_sha256, created_by,
-                          created_at, expires_at, person)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                          created_at, expires_at, person, origin, origin_person)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
+                (select origin from maker),
+                coalesce($10, (select origin_person from maker)))
         returning key_id as "key_id: KeyId", name, role as "role: Role", person as "person: Person",
                   agent_id as "agent_id: AgentId", created_by as "created_by: KeyId", created_at,
                   expires_at, revoked_at

@@ -3,10 +3,12 @@
 //! Functions take a connection and slices, name the workspace in every statement, and contain no
 //! rules beyond the schema's constraints. Only the app begins and commits transactions.
 
+pub mod agent_owners;
 pub mod agents;
 pub mod approvals;
 pub mod attempts;
 pub mod attention;
+pub mod authority;
 pub mod budgets;
 pub mod columns;
 pub mod freezes;

@@ -23,6 +23,7 @@ use crate::{
             role::Role,
             token::Token,
         },
+        approval::excluded::Origin,
         ids::{KeyId, WorkspaceId},
         refusal::{Code, Refusal},
     },
@@ -77,12 +78,14 @@ impl App {
         let stored = self.key_finder.submit(&finder, find).await?;
         let (role, agent) =
             key::admit(stored.as_ref(), token.hash()).ok_or_else(unauthenticated)?;
-        let (person, owner) = stored.map_or((None, None), |key| (key.person, key.owner));
+        let stored = stored.map(|key| (key.person, key.origin, key.owner));
+        let (person, origin, owner) = stored.unwrap_or_default();
         Ok(Principal {
             workspace: find.workspace,
             key: find.key,
             role,
             person,
+            origin,
             agent,
             owner,
             request_id: None,
@@ -106,8 +109,10 @@ impl App {
         // Keys of agents have no person.
         let (person, request_id) = (None, None);
         let owner = known.owner;
+        // Nor does an agent decide: nobody asks as whom it counts.
+        let origin = Origin { key: Some(key), person: None };
         let principal =
-            Principal { workspace, key, role, person, agent, owner, request_id, secret };
+            Principal { workspace, key, role, person, origin, agent, owner, request_id, secret };
         Some((principal, known.able))
     }
 }

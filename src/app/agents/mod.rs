@@ -4,7 +4,12 @@
 //! agent keeps its id, its history and its state; it gets one more key. The newest
 //! [`settings::AGENT_KEYS`] keys stay valid, so a rolling replacement of instances keeps working
 //! and keys do not accumulate.
+//!
+//! Whoever registered an agent, and whoever owns it, may register it again: they are excluded from
+//! deciding about its work in any case. For everybody else, and for a change of the owner, it takes
+//! an admin ([`owners`]).
 
+mod owners;
 pub mod views;
 
 use serde_json::{Value, json};
@@ -13,7 +18,7 @@ use super::{
     App, Result, Unit,
     access::keys::{self, Issue, IssuedKey},
     attempts::takeover,
-    caller::{Actor, Caller as _, OperatorCaller, ReaderCaller},
+    caller::{Actor, Caller as _, OperatorCaller, Principal, ReaderCaller},
     error::same_version,
     unit::idempotency::{Outcome, Request},
 };
@@ -39,7 +44,8 @@ impl App {
     /// Registers an agent, or another instance of a known one, and creates a key for it.
     ///
     /// # Errors
-    /// `invalid`; `agent_not_active` when the agent is retired.
+    /// `invalid`; `agent_not_active` when the agent is retired; `forbidden` when a known agent belongs
+    /// to somebody else, or its owner would change, and the caller is no admin.
     pub async fn register_agent(
         &self,
         caller: &OperatorCaller,
@@ -50,7 +56,7 @@ impl App {
             new.check()?;
             let (id, created) = match make(unit, new).await? {
                 Some(made) => (made, true),
-                None => (again(unit, new).await?, false),
+                None => (again(unit, principal, new).await?, false),
             };
             let IssuedKey { key, token } = one_more_key(unit, id, &new.name).await?;
             let agent = views::read(unit.tx(), id).await?;
@@ -86,7 +92,8 @@ impl App {
     /// check. An edit without a change makes no new version.
     ///
     /// # Errors
-    /// `not_found`, `precondition_failed`, `invalid`.
+    /// `not_found`, `precondition_failed`, `invalid`; `forbidden` when the owner would change and the
+    /// caller is no admin.
     pub async fn update_agent(
         &self,
         caller: &OperatorCaller,
@@ -111,7 +118,7 @@ impl App {
         if let Some(version) = version {
             same_version(i64::from(stored.version), version)?;
         }
-        edit(&mut unit, &stored, change).await?;
+        edit(&mut unit, principal, &stored, change).await?;
         if change.state == Some(AgentState::Retired) {
             takeover::keep_no_more(&mut unit, agent).await?;
         }
@@ -139,6 +146,7 @@ async fn make(unit: &mut Unit, new: &NewAgent) -> Result<Option<AgentId>> {
     if !store::agents::insert(unit.tx(), &row).await? {
         return Ok(None);
     }
+    store::agent_owners::change(unit.tx(), id, owner.as_ref()).await?;
     let data = json!({
         "name": new.name, "capabilities": capabilities, "max_concurrent": most, "owner": owner,
     });
@@ -147,9 +155,10 @@ async fn make(unit: &mut Unit, new: &NewAgent) -> Result<Option<AgentId>> {
 }
 
 /// A known agent registers again: its capabilities change, its state does not.
-async fn again(unit: &mut Unit, new: &NewAgent) -> Result<AgentId> {
+async fn again(unit: &mut Unit, principal: &Principal, new: &NewAgent) -> Result<AgentId> {
     let stored = store::agents::lock_by_name(unit.tx(), &new.name).await?;
     let stored = stored.ok_or_else(|| Refusal::not_found("agent"))?;
+    owners::check_registrant(unit, principal, &stored).await?;
     match stored.state {
         AgentState::Active | AgentState::Paused | AgentState::Draining => {}
         AgentState::Retired => return Err(retired(&stored).into()),
@@ -160,7 +169,7 @@ async fn again(unit: &mut Unit, new: &NewAgent) -> Result<AgentId> {
         state: None,
         owner: new.owner.clone(),
     };
-    edit(unit, &stored, &change).await?;
+    edit(unit, principal, &stored, &change).await?;
     Ok(stored.agent_id)
 }
 
@@ -182,7 +191,12 @@ async fn one_more_key(unit: &mut Unit, agent: AgentId, name: &str) -> Result<Iss
     Ok(issued)
 }
 
-async fn edit(unit: &mut Unit, stored: &AgentRow, change: &AgentChange) -> Result<()> {
+async fn edit(
+    unit: &mut Unit,
+    principal: &Principal,
+    stored: &AgentRow,
+    change: &AgentChange,
+) -> Result<()> {
     let AgentChange { capabilities, max_concurrent, state, owner } = change.clone();
     let edited = AgentRow {
         capabilities: capabilities.map_or_else(|| stored.capabilities.clone(), sorted),
@@ -193,6 +207,11 @@ async fn edit(unit: &mut Unit, stored: &AgentRow, change: &AgentChange) -> Resul
     };
     if edited == *stored {
         return Ok(());
+    }
+    if edited.owner != stored.owner {
+        owners::check_change(principal.role)?;
+        let owner = edited.owner.as_ref();
+        store::agent_owners::change(unit.tx(), edited.agent_id, owner).await?;
     }
     store::agents::update(unit.tx(), &edited).await?;
     let data = facts(&edited);

@@ -12,7 +12,7 @@ use crate::{
         caller::{Caller as _, MonitorCaller},
     },
     domain::{
-        approval::excluded::Decider,
+        approval::excluded::{Decider, Origin},
         canonical,
         check::Checks,
         ids::{ApprovalId, PolicyId},
@@ -160,8 +160,9 @@ fn note(simulation: &mut Simulation, spec: &PolicySpec, row: PastRow, votes: Vec
 /// The votes of people; `None` without a decision by a person.
 fn past(row: PastRow, votes: Vec<Vote>) -> Option<Past> {
     let (verdict, decided_at) = (row.verdict?, row.decided_at?);
-    let decider = Decider { key: row.decided_by, person: row.person };
-    if decider == (Decider { key: None, person: None }) {
+    let origin = Origin { key: row.origin, person: row.origin_person };
+    let decider = Decider { key: row.decided_by, person: row.person, origin, link: None };
+    if decider == Decider::NOBODY {
         return None;
     }
     let decision = Vote {

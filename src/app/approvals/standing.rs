@@ -10,11 +10,8 @@ use crate::{
     app::Result,
     domain::{
         access::person::Person,
-        approval::{
-            Verdict,
-            excluded::{Decider, Excluded},
-        },
-        ids::{ApprovalId, KeyId, PolicyId},
+        approval::{Verdict, excluded::Excluded},
+        ids::{ApprovalId, KeyId, LinkId, PolicyId},
         policy::{
             OnExpiry, StagePosition,
             panel::{Panel, Tally, Vote},
@@ -82,6 +79,13 @@ pub struct ApprovalVote {
     pub person: Option<Person>,
     /// The key that voted; `null`: the vote came through a link.
     pub key_id: Option<KeyId>,
+    /// Whether the vote came through a link. Its maker could have cast it: the votes of the maker and
+    /// all votes by the maker's links count as one.
+    pub by_link: bool,
+    /// The link; `null`: the vote came with a key.
+    pub link_id: Option<LinkId>,
+    /// The key that made the link; `null`: the vote came with a key.
+    pub link_maker: Option<KeyId>,
     /// The approver whom the voter represented, by a delegation; `null`: the voter's own vote.
     pub in_place_of: Option<Person>,
     /// Verdict of the vote; never changes.
@@ -109,6 +113,12 @@ impl From<VoteRow> for ApprovalVote {
             escalation,
             key_id,
             person,
+            origin: _,
+            origin_person: _,
+            link_id,
+            link_maker,
+            maker_origin: _,
+            maker_person: _,
             in_place_of,
             verdict,
             answer,
@@ -119,6 +129,9 @@ impl From<VoteRow> for ApprovalVote {
         Self {
             person,
             key_id,
+            by_link: link_id.is_some(),
+            link_id,
+            link_maker,
             in_place_of,
             decision: verdict,
             answer,
@@ -194,7 +207,7 @@ pub(in crate::app) fn vote(row: &VoteRow) -> Vote {
     Vote {
         place: StagePosition { stage: row.stage, escalation: row.escalation },
         revision: row.revision,
-        decider: Decider { key: row.key_id, person: row.person.clone() },
+        decider: row.decider(),
         in_place_of: row.in_place_of.clone(),
         verdict: row.verdict,
         answer: row.answer_sha256,

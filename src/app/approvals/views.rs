@@ -86,6 +86,12 @@ pub struct Approval {
     pub decided_by: Option<KeyId>,
     /// The person who decided; `null` if no person is known.
     pub decided_by_person: Option<Person>,
+    /// Whether the decision came through a link; its maker could have decided with it. Set with the
+    /// decision.
+    pub by_link: bool,
+    /// Whether an admin decided, although excluded or no approver, because nobody else could. Set
+    /// with the decision.
+    pub nobody_else: bool,
     /// Persons and keys that may not decide, with the reason; fixed when the approval is requested.
     pub excluded: Vec<Excluded>,
     /// Whether excluded persons may decide all the same, by the policy.
@@ -174,6 +180,8 @@ fn view(row: ApprovalRow, policy: Option<ApprovalStanding>) -> Approval {
         reason,
         decided_by,
         decided_by_person,
+        by_link,
+        nobody_else,
         excluded,
         allow_self,
         last_round,
@@ -204,6 +212,8 @@ fn view(row: ApprovalRow, policy: Option<ApprovalStanding>) -> Approval {
         reason,
         decided_by,
         decided_by_person,
+        by_link,
+        nobody_else,
         excluded: excluded.0,
         allow_self,
         choices: if last_round { ReviewChoice::ALL.to_vec() } else { Vec::new() },

@@ -12,6 +12,9 @@
 //! The token in the path is the only authority: there is no cookie and no key. Another site cannot
 //! make a browser decide without the token, and with the token it needs no browser. So `Origin` and
 //! similar headers are not checked.
+//!
+//! Whoever made a link saw its token, so a decision by link is also the maker's: an excluded maker's
+//! link decides nothing, and no link votes where more than one person must agree.
 
 use std::sync::Arc;
 
@@ -26,10 +29,7 @@ use crate::{
     },
     domain::{
         access::{actor::UsedLink, person::Person},
-        approval::{
-            excluded::{Decider, separate},
-            same_payload,
-        },
+        approval::{excluded::separate, same_payload},
         ids::WorkspaceId,
         link::{self, Filled, FormDecision, LinkToken, Over},
         refusal::{Code, FieldError, Refusal},
@@ -179,7 +179,7 @@ impl App {
             let mut tx = self.reader(workspace).await?;
             views::about(&mut tx, link.approval_id).await?
         };
-        let decider = decider(link);
+        let decider = link.decider();
         let actor = Actor {
             person: decider.person.clone(),
             request_id: Some(request_id),
@@ -188,7 +188,8 @@ impl App {
         };
         let mut unit = self.begin_to_decide(workspace, actor, about.kind, &request).await?;
         let work = async {
-            let decided = decide_as(&mut unit, about, link.approval_id, &decider, &request).await?;
+            let decided =
+                decide_as(&mut unit, about, link.approval_id, (&decider, None), &request).await?;
             link::enough(decided.risk, &decided.choices)?;
             let id = link.link_id;
             if store::approvals::links::use_up(unit.tx(), id, verdict).await? {
@@ -208,11 +209,6 @@ impl App {
     }
 }
 
-/// The decider of a link.
-fn decider(link: &LinkRow) -> Decider {
-    Decider { key: None, person: Some(link.person.clone()) }
-}
-
 /// Refuses if the link cannot decide the approval now; returns the formatted payload.
 fn may_decide(link: &LinkRow, approval: &Approval) -> std::result::Result<String, Refusal> {
     link::enough(approval.risk, &approval.choices)?;
@@ -220,9 +216,20 @@ fn may_decide(link: &LinkRow, approval: &Approval) -> std::result::Result<String
         return Err(changed());
     }
     if !approval.allow_self {
-        separate(&approval.excluded, &decider(link))?;
+        let decider = link.decider();
+        separate(&approval.excluded, &decider)?;
+        decider.maker().map_or(Ok(()), |maker| separate(&approval.excluded, &maker))?;
+    }
+    if approval.policy.as_ref().is_some_and(|standing| standing.quorum > 1) {
+        return Err(several());
     }
     link::shown(approval.payload.as_ref())
+}
+
+fn several() -> Refusal {
+    let detail = "more than one person must agree now, and whoever made this link could vote with it: \
+                  decide with a key of your own";
+    Refusal::new(Code::LinkRefused, detail)
 }
 
 fn changed() -> Refusal {

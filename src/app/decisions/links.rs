@@ -5,6 +5,9 @@
 //! person. Both are checked again on use. A token leaves the service once, in the answer that
 //! creates it.
 //!
+//! Under a policy with named approvers, only they and admins make links. Where more than one person
+//! must agree, nobody does ([`linked`]).
+//!
 //! A link ends immediately when it is revoked, or when the key that created it is revoked.
 
 use std::time::Duration;
@@ -18,6 +21,7 @@ use crate::{
         App, Result, Unit,
         approvals::views,
         caller::{Caller as _, OperatorCaller, Principal, ReaderCaller},
+        error::corrupt,
         unit::{
             idempotency::{Outcome, Request},
             locks::lock_pending,
@@ -33,13 +37,14 @@ use crate::{
         ids::{ApprovalId, KeyId, LinkId},
         journal::{Kind, NewRow},
         link::{self, LinkState, LinkToken},
+        policy::{PolicySpec, StagePosition, linked, panel::Panel},
         refusal::{Code, Refusal},
         settings,
     },
     store::{
         self, Hold, Tx,
         approvals::{
-            About,
+            About, ApprovalFacts,
             links::{LinkRow, NewLinkRow},
         },
     },
@@ -82,6 +87,10 @@ impl ApprovalLink {
             person,
             payload_sha256,
             created_by,
+            maker_role: _,
+            maker_holder: _,
+            maker_origin: _,
+            maker_person: _,
             created_at,
             expires_at,
             revoked_at,
@@ -146,7 +155,7 @@ impl App {
     ///
     /// # Errors
     /// `invalid`; `not_found`; `already_decided`; `separation_of_duties` if the caller or the
-    /// person is excluded; `link_refused` if the approval needs more than a link.
+    /// person is excluded; `not_an_approver` if the caller is neither an approver nor an admin; `link_refused` if the approval needs more than a link.
     pub async fn create_approval_link(
         &self,
         caller: &OperatorCaller,
@@ -240,6 +249,7 @@ async fn issue(
         separate(&facts.excluded, &principal.decider())?;
         separate_person(&facts.excluded, person)?;
     }
+    may_make(unit, principal, &facts, person).await?;
     let asked = views::read(unit.tx(), approval).await?;
     link::enough(asked.risk, &asked.choices)?;
     link::shown(facts.payload.as_ref())?;
@@ -261,10 +271,26 @@ async fn issue(
     Ok(IssuedLink { link, path: format!("/decide/{token}"), token })
 }
 
+/// Refuses a link where several must agree, and a maker who is no approver and no admin.
+async fn may_make(
+    unit: &mut Unit,
+    principal: &Principal,
+    facts: &ApprovalFacts,
+    person: &Person,
+) -> Result<()> {
+    let id = facts.approval_id;
+    let standing = store::approvals::frozen_policy::standing(unit.tx(), id).await?;
+    let Some(standing) = standing else { return Ok(()) };
+    let spec: PolicySpec = serde_json::from_value(standing.policy).map_err(corrupt)?;
+    let place = StagePosition { stage: standing.stage, escalation: standing.escalation };
+    let panel = Panel::new(&spec, place, &facts.excluded);
+    linked::may_make(&panel, principal.role, principal.person.as_ref())?;
+    Ok(linked::one_agrees_from(&spec, place, person)?)
+}
+
 /// Refuses a link for an excluded person.
 fn separate_person(excluded: &[Excluded], person: &Person) -> std::result::Result<(), Refusal> {
-    let decider = Decider { key: None, person: Some(person.clone()) };
-    separate(excluded, &decider).map_err(|_| {
+    separate(excluded, &Decider::person(person.clone())).map_err(|_| {
         let detail = format!(
             "{person} may not decide this approval: `excluded` says why; create a link for another person"
         );

@@ -6,6 +6,7 @@
 
 pub mod by_link;
 pub(in crate::app) mod effects;
+pub(in crate::app) mod last_resort;
 pub mod links;
 pub mod request;
 pub mod review;
@@ -22,6 +23,7 @@ use super::{
 };
 use crate::{
     domain::{
+        access::role::Role,
         approval::{
             excluded::{Decider, separate},
             kind::Subject,
@@ -58,7 +60,9 @@ impl App {
         let actor = principal.actor();
         let mut unit = self.begin_to_decide(workspace, actor, about.kind, request).await?;
         let decider = principal.decider();
-        let decided = decide_as(&mut unit, about, approval, &decider, request).await?;
+        let decided =
+            decide_as(&mut unit, about, approval, (&decider, Some(principal.role)), request)
+                .await?;
         self.commit(unit).await?;
         Ok(decided)
     }
@@ -95,7 +99,7 @@ impl App {
     }
 }
 
-/// Decides in a unit of [`App::begin_to_decide`], with a key or by a link.
+/// Decides in a unit of [`App::begin_to_decide`], with a key of a role or by a link.
 ///
 /// # Errors
 /// Those of [`App::decide`]; the unit must not be committed then.
@@ -103,7 +107,7 @@ pub(super) async fn decide_as(
     unit: &mut Unit,
     about: About,
     approval: ApprovalId,
-    decider: &Decider,
+    (decider, role): (&Decider, Option<Role>),
     request: &DecisionRequest,
 ) -> Result<Approval> {
     let About { kind: _, goal_id, task_id } = about;
@@ -111,15 +115,24 @@ pub(super) async fn decide_as(
     let task = lock_task(unit, task_id).await?;
     let mut facts = lock_pending(unit, approval).await?;
     same_payload(request.payload_sha256, facts.payload_sha256)?;
-    if !facts.allow_self {
+    if request.nobody_else {
+        last_resort::admit(unit, &facts, role).await?;
+    } else if !facts.allow_self {
         separate(&facts.excluded, decider)?;
+        // Whoever made a link could decide with it.
+        decider.maker().map_or(Ok(()), |maker| separate(&facts.excluded, &maker))?;
     }
     fits(&facts, request.answer.as_ref())?;
     if let Some(payload) = &request.payload {
         facts = revise::replace(unit, facts, payload).await?;
     }
     review::admit(unit, &facts, request).await?;
-    match votes::cast(unit, &facts, decider, request).await? {
+    let cast = if request.nobody_else {
+        Cast::Decides(Box::new(request.clone()))
+    } else {
+        votes::cast(unit, &facts, decider, request).await?
+    };
+    match cast {
         Cast::Counts | Cast::Again => {}
         Cast::Decides(request) => {
             record(unit, &facts, &request, decider).await?;
@@ -148,11 +161,15 @@ async fn record(
         reason: request.reason.as_deref(),
         answer: request.answer.as_ref(),
         decider,
+        nobody_else: request.nobody_else,
     };
     store::approvals::decide(unit.tx(), &decision).await?;
     let mut data = json!({"kind": facts.kind, "state": request.decision.state(),
                           "verdict": request.decision, "revision": facts.revision,
-                          "person": decider.person});
+                          "person": decider.person, "by_link": decider.link.is_some()});
+    if request.nobody_else {
+        data["nobody_else"] = json!(true);
+    }
     review::describe(&mut data, request);
     let row = NewRow::new(Kind::ApprovalDecided)
         .goal(facts.goal_id)

@@ -52,6 +52,10 @@ pub struct DecisionRequest {
     /// points.
     #[serde(default)]
     pub feedback: Vec<FeedbackPoint>,
+    /// Only for an admin: decides alone, although excluded or no approver, because nobody else can.
+    /// Refused while somebody else can. The approval and its journal row show it. Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nobody_else: bool,
     /// Next step of a task that reached its maximum of rejected results; required if the approval
     /// has `choices`.
     #[serde(default)]
@@ -71,6 +75,7 @@ impl DecisionRequest {
             in_place_of: None,
             waive: Vec::new(),
             feedback: Vec::new(),
+            nobody_else: false,
             choice: None,
         }
     }
@@ -86,6 +91,7 @@ impl DecisionRequest {
             in_place_of: _,
             waive: _,
             feedback: _,
+            nobody_else: _,
             choice: _,
         } = self;
         let said = Said {

@@ -134,7 +134,8 @@ async fn accept(unit: &mut Unit, review: Review<'_>) -> Result<()> {
     check_waivers(&criteria, waive)?;
     if !waive.is_empty() {
         let acting = unit.acting();
-        let decider = Decider { key: acting.key, person: acting.person.clone() };
+        let (key, person) = (acting.key, acting.person.clone());
+        let decider = Decider { key, person, ..Decider::NOBODY };
         let approval_id = review.facts.approval_id;
         let waiving = Waiving { attempt_id: attempt, approval_id, decider: &decider };
         store::approvals::reviews::waive(unit.tx(), &waiving, waive).await?;

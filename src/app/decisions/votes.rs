@@ -14,7 +14,7 @@ use crate::{
         canonical,
         journal::{Kind, NewRow},
         policy::{
-            StagePosition, expiry,
+            PolicySpec, StagePosition, expiry, linked,
             panel::{Outcome, Panel, Tally, Vote},
         },
         refusal::{Code, Refusal},
@@ -73,6 +73,7 @@ pub(in crate::app) async fn cast(
     } = standing;
     let place = StagePosition { stage, escalation };
     let panel = Panel::new(&spec, place, &facts.excluded);
+    check_link(unit, &panel, (&spec, place), decider).await?;
     let rows = store::approvals::votes::list(unit.tx(), &[id]).await?;
     let mut votes: Vec<Vote> = rows.iter().map(vote).collect();
     let principal = panel.principal(decider, request.in_place_of.as_ref(), unit.now())?;
@@ -99,12 +100,12 @@ pub(in crate::app) async fn cast(
             Ok(Cast::Decides(Box::new(ruling)))
         }
         Outcome::Pending => {
-            record_event(unit, facts, place, tally);
+            record_event(unit, facts, (decider, place), tally);
             store::approvals::frozen_policy::touch(unit.tx(), id).await?;
             Ok(Cast::Counts)
         }
         Outcome::NextStage => {
-            record_event(unit, facts, place, tally);
+            record_event(unit, facts, (decider, place), tally);
             let next = place.next_stage();
             let (expires_at, remind_at) = expiry::clock(&spec, next, unit.now());
             let StagePosition { stage, escalation } = next;
@@ -115,6 +116,20 @@ pub(in crate::app) async fn cast(
     }
 }
 
+/// Refuses a vote by link where several must agree, or whose maker may make none here.
+async fn check_link(
+    unit: &mut Unit,
+    panel: &Panel<'_>,
+    (spec, place): (&PolicySpec, StagePosition),
+    decider: &Decider,
+) -> Result<()> {
+    let Some(link) = &decider.link else { return Ok(()) };
+    linked::one_agrees(spec, place)?;
+    let holder = store::authority::holder(unit.tx(), link.maker).await?;
+    let holder = holder.ok_or_else(|| Refusal::not_found("key"))?;
+    Ok(linked::may_make(panel, holder.role, holder.decider.person.as_ref())?)
+}
+
 /// Accepts a repetition of the same vote and refuses a different one. Reasons are not compared.
 fn same(before: &Vote, new: &Vote) -> Result<Cast> {
     let mine = before.is_by(&new.decider);
@@ -122,7 +137,11 @@ fn same(before: &Vote, new: &Vote) -> Result<Cast> {
     if mine && said(before) == said(new) {
         return Ok(Cast::Again);
     }
-    let detail = if mine {
+    let detail = if !mine && before.shares_a_link_with(new) {
+        "a vote by link and the votes of the link's maker count as one, and that one was cast; \
+         another person must vote, with a key of their own"
+            .to_owned()
+    } else if mine {
         format!("you have already voted in this stage, with `{}`", before.verdict)
     } else {
         format!("this approver's vote was already cast, with `{}`", before.verdict)
@@ -160,6 +179,7 @@ async fn insert(
         stage: new.place.stage,
         escalation: new.place.escalation,
         key_id: decider.key,
+        link: decider.link.as_ref(),
         person: decider.person.as_ref(),
         in_place_of: new.in_place_of.as_ref(),
         verdict: new.verdict,
@@ -171,7 +191,12 @@ async fn insert(
     Ok(store::approvals::votes::insert(unit.tx(), &vote).await?)
 }
 
-fn record_event(unit: &mut Unit, facts: &ApprovalFacts, place: StagePosition, tally: Tally) {
+fn record_event(
+    unit: &mut Unit,
+    facts: &ApprovalFacts,
+    (decider, place): (&Decider, StagePosition),
+    tally: Tally,
+) {
     let Tally { agree, reject, outcome } = tally;
     let row = NewRow::new(Kind::ApprovalVoted)
         .goal(facts.goal_id)
@@ -181,6 +206,7 @@ fn record_event(unit: &mut Unit, facts: &ApprovalFacts, place: StagePosition, ta
     unit.record(row.data(json!({
         "kind": facts.kind, "revision": facts.revision, "stage": place.stage, "agree": agree,
         "reject": reject, "stage_passed": outcome == Outcome::NextStage,
+        "by_link": decider.link.is_some(),
     })));
 }
 

@@ -223,7 +223,8 @@ async fn decide(unit: &mut Unit, due: &DueApproval, request: &DecisionRequest) -
         verdict: request.decision,
         reason: request.reason.as_deref(),
         answer: request.answer.as_ref(),
-        decider: &Decider { key: None, person: None },
+        decider: &Decider::NOBODY,
+        nobody_else: false,
     };
     store::approvals::decide(unit.tx(), &decision).await?;
     let data = json!({"state": request.decision.state(), "verdict": request.decision,

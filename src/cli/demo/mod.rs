@@ -149,8 +149,9 @@ async fn play(operator: &Client, patience: Duration) -> Result<(), Failure> {
         workers.push(Worker { name, client, script, line, display });
     }
     let goal = post(operator, &display).await?;
-    // Separation of duties: the poster of a goal and owner of its agents may not accept their results.
-    let reviewer = json!({"name": "reviewer", "role": Role::Operator});
+    // Separation of duties: the poster of a goal and registrant of its agents may not accept their
+    // results, and a key without a person would count as the poster, who makes it.
+    let reviewer = json!({"name": "reviewer", "role": Role::Operator, "person": "reviewer"});
     let issued: IssuedKey = operator.post_once("/v1/keys", "reviewer", &reviewer).await?;
     let reviewer = operator.with_key(issued.token.into());
     let ended = tokio::time::timeout(patience, work(workers, &reviewer, goal.id, &display)).await;

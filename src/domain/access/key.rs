@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{person::Person, role::Role, token::SecretHash};
-use crate::domain::{ids::AgentId, states::AgentState, words::words};
+use crate::domain::{approval::excluded::Origin, ids::AgentId, states::AgentState, words::words};
 
 words! {
     /// The state of a key. Only a `valid` key is accepted.
@@ -40,6 +40,8 @@ pub struct StoredKey {
     pub role: Role,
     /// The person who holds it.
     pub person: Option<Person>,
+    /// As whom it counts.
+    pub origin: Origin,
     /// The owner of its agent.
     pub owner: Option<Person>,
     /// Its agent and the agent's state, for keys of role `agent`.
@@ -91,6 +93,7 @@ mod tests {
             secret_sha256: of.hash().as_bytes().to_vec(),
             role: Role::Operator,
             person: None,
+            origin: Origin::default(),
             owner: None,
             agent: None,
             state: KeyState::Valid,

@@ -2,27 +2,30 @@
 //!
 //! Nobody decides about their own work, with any key. Excluded are:
 //! - the requester of the approval and the poster of the goal;
-//! - the owner of each agent that worked on the task; for an agent without owner, its registrar;
+//! - whoever made the key that asked or posted;
+//! - whoever registered an agent that worked on the task, and its owners from that time on;
 //! - the people on whose behalf the goal was posted;
 //! - the author: of a plan, the poster of the goal; of a result, each person who took the task over.
 //!
 //! The list is computed and stored when the approval is created, so later renames do not lift an
-//! exclusion. A person who revises the payload is not added: approving with edits is the same in one
+//! exclusion. A key without a person counts as its [`Origin`]: with a second key that the first one
+//! made, nobody is somebody else. A person who revises the payload is not added: approving with edits is the same in one
 //! step, and the record names them. Only a policy with `allow_self` lifts the exclusions.
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     access::person::Person,
-    ids::KeyId,
+    ids::{KeyId, LinkId},
     refusal::{Code, Refusal},
     words::words,
 };
 
 words! {
     /// The reason of an exclusion: `requester` asked for the approval, `poster` posted the goal,
-    /// `on_behalf_of` had the goal posted for them, `owner` owns an agent that worked on the task,
-    /// `author` wrote the plan or result.
+    /// `on_behalf_of` had the goal posted for them, `owner` owns or owned an agent that worked on the
+    /// task, `author` wrote the plan or result, `registrant` registered an agent that worked on the
+    /// task, `key_maker` made the key that asked or posted.
     pub enum ExclusionReason {
         /// Asked for the approval.
         Requester => "requester",
@@ -30,10 +33,14 @@ words! {
         Poster => "poster",
         /// The goal was posted on their behalf.
         OnBehalfOf => "on_behalf_of",
-        /// Owns an agent that worked on the task.
+        /// Owned an agent that worked on the task, then or since.
         Owner => "owner",
         /// Wrote the plan or the result.
         Author => "author",
+        /// Registered an agent that worked on the task.
+        Registrant => "registrant",
+        /// Made the key that asked or posted.
+        KeyMaker => "key_maker",
     }
 }
 
@@ -51,6 +58,31 @@ pub struct Excluded {
     /// The excluded person, with every key and link; left out if the key has no person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<Person>,
+    /// The key from which the excluded key comes: all keys without a person that this one made, or
+    /// that those made, are excluded too. Left out if a person is excluded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<KeyId>,
+}
+
+/// As whom a key counts. Set when the key is made; never changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The first key in the chain of makers that has a person or no maker. `None`: a link, or the
+    /// service itself.
+    pub key: Option<KeyId>,
+    /// The person of that key.
+    pub person: Option<Person>,
+}
+
+/// The link of a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ByLink {
+    /// The link.
+    pub link: LinkId,
+    /// The key that made it.
+    pub maker: KeyId,
+    /// As whom that key counts.
+    pub made_by: Origin,
 }
 
 /// The maker of a decision.
@@ -60,16 +92,57 @@ pub struct Decider {
     pub key: Option<KeyId>,
     /// The person who holds the key or link; `None`: a key without a person.
     pub person: Option<Person>,
+    /// As whom the key counts.
+    pub origin: Origin,
+    /// The link used; `None`: a key, or a policy's default.
+    pub link: Option<ByLink>,
+}
+
+impl Decider {
+    /// No person: the default of a policy.
+    pub const NOBODY: Self =
+        Self { key: None, person: None, origin: Origin { key: None, person: None }, link: None };
+
+    /// A person, whichever key or link they may use.
+    #[must_use]
+    pub fn person(person: Person) -> Self {
+        Self { person: Some(person), ..Self::NOBODY }
+    }
+
+    /// Whoever made the link that is used.
+    #[must_use]
+    pub fn maker(&self) -> Option<Self> {
+        let ByLink { link: _, maker, made_by } = self.link.clone()?;
+        let person = made_by.person.clone();
+        Some(Self { key: Some(maker), person, origin: made_by, link: None })
+    }
+
+    /// As whom it counts: the person, or else the key from which the keys come.
+    #[must_use]
+    pub fn counts_as(&self) -> (Option<&Person>, Option<KeyId>) {
+        let person = self.person.as_ref().or(self.origin.person.as_ref());
+        let key = if person.is_some() { None } else { self.origin.key.or(self.key) };
+        (person, key)
+    }
+
+    /// Whether both count as one.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        let mine = self.counts_as();
+        mine == other.counts_as() && mine != (None, None)
+    }
 }
 
 impl Excluded {
-    /// Whether `decider` has the excluded key or is the excluded person.
+    /// Whether `decider` has the excluded key or one of the same origin, or is the excluded person.
     #[must_use]
     pub fn is(&self, decider: &Decider) -> bool {
-        let Self { because: _, key_id, person } = self;
+        let Self { because: _, key_id, person, origin } = self;
+        let (as_person, as_key) = decider.counts_as();
         let same_key = key_id.is_some() && *key_id == decider.key;
-        let same_person = person.is_some() && *person == decider.person;
-        same_key || same_person
+        let same_person = person.is_some() && person.as_ref() == as_person;
+        let same_origin = origin.is_some() && *origin == as_key;
+        same_key || same_person || same_origin
     }
 }
 
@@ -83,8 +156,10 @@ pub fn separate(excluded: &[Excluded], decider: &Decider) -> Result<(), Refusal>
         ExclusionReason::Requester => "asked for this approval",
         ExclusionReason::Poster => "posted the goal",
         ExclusionReason::OnBehalfOf => "are a person for whom the goal was posted",
-        ExclusionReason::Owner => "own an agent that worked on the task",
+        ExclusionReason::Owner => "own, or owned, an agent that worked on the task",
         ExclusionReason::Author => "wrote the plan or result under review",
+        ExclusionReason::Registrant => "registered an agent that worked on the task",
+        ExclusionReason::KeyMaker => "made the key that asked or posted",
     };
     let detail = format!("you {why}, so another person must decide");
     Err(Refusal::new(Code::SeparationOfDuties, detail))
@@ -113,19 +188,41 @@ mod tests {
             key in key(), person in person(),
         ) {
             let excluded: Vec<Excluded> = who.into_iter().map(|(key_id, person, because)| {
-                Excluded { because: ExclusionReason::ALL[because], key_id, person }
+                Excluded { because: ExclusionReason::ALL[because], key_id, person, origin: None }
             }).collect();
             let named = excluded.iter().any(|one| {
                 (one.key_id.is_some() && one.key_id == key)
                     || (one.person.is_some() && one.person == person)
             });
-            prop_assert_eq!(separate(&excluded, &Decider { key, person }).is_err(), named);
+            let decider = Decider { key, person, ..Decider::NOBODY };
+            prop_assert_eq!(separate(&excluded, &decider).is_err(), named);
+        }
+
+        /// Two keys without a person and of one origin are one, whichever of them is excluded.
+        #[test]
+        fn an_origin_is_excluded_with_its_keys(
+            out in key(), mine in key(), origins in (key(), key()), people in (person(), person()),
+        ) {
+            let origin = |key: Option<KeyId>, person: Option<Person>| Origin { key, person };
+            let asked = Decider {
+                key: out, person: None, origin: origin(origins.0, people.0), link: None,
+            };
+            let decider = Decider {
+                key: mine, person: None, origin: origin(origins.1, people.1), link: None,
+            };
+            let (person, key) = asked.counts_as();
+            let excluded = Excluded {
+                because: ExclusionReason::Requester, key_id: out, person: person.cloned(), origin: key,
+            };
+            let one = asked.same_as(&decider) || (out.is_some() && out == mine);
+            prop_assert_eq!(excluded.is(&decider), one);
         }
     }
 
     #[test]
     fn who_is_nobody_is_not_everybody() {
-        let nobody = Excluded { because: ExclusionReason::Owner, key_id: None, person: None };
-        assert!(separate(&[nobody], &Decider { key: None, person: None }).is_ok());
+        let nobody =
+            Excluded { because: ExclusionReason::Owner, key_id: None, person: None, origin: None };
+        assert!(separate(&[nobody], &Decider::NOBODY).is_ok());
     }
 }

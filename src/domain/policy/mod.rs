@@ -20,8 +20,10 @@
 //! - An excluded person is no approver and cannot be represented.
 //! - A vote after the time limit, but before the supervisor acted on it, counts.
 
+pub mod able;
 mod check;
 pub mod expiry;
+pub mod linked;
 pub mod matching;
 pub mod panel;
 pub mod replay;
@@ -280,7 +282,7 @@ impl PolicySpec {
         usize::try_from(place.stage).is_ok_and(|stage| stage >= self.stages.len())
     }
 
-    fn escalation_at(&self, place: StagePosition) -> Option<&Escalation> {
+    pub(in crate::domain) fn escalation_at(&self, place: StagePosition) -> Option<&Escalation> {
         let index = usize::try_from(place.escalation).ok()?.checked_sub(1)?;
         self.escalation.get(index)
     }

@@ -20,7 +20,7 @@ use crate::domain::{
     refusal::{Code, Refusal},
 };
 
-/// A person, whichever key they use; or a key without a person.
+/// A person, whichever key they use; or the origin of a key without a person.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Voter {
     Person(Person),
@@ -29,8 +29,8 @@ enum Voter {
 
 impl Voter {
     fn of(decider: &Decider) -> Self {
-        let Decider { key, person } = decider;
-        person.clone().map_or(Self::Key(*key), Self::Person)
+        let (person, key) = decider.counts_as();
+        person.cloned().map_or(Self::Key(key), Self::Person)
     }
 }
 
@@ -54,10 +54,23 @@ pub struct Vote {
 }
 
 impl Vote {
-    /// Whether this person, or this key without a person, cast it.
+    /// Whether this person, or a key without a person and of this origin, cast it.
     #[must_use]
     pub fn is_by(&self, decider: &Decider) -> bool {
         Voter::of(&self.decider) == Voter::of(decider)
+    }
+
+    /// Everybody who may have cast it: the voter, and whoever made the link that was used.
+    fn hands(&self) -> impl Iterator<Item = Voter> {
+        let maker = self.decider.maker().map(|maker| Voter::of(&maker));
+        std::iter::once(Voter::of(&self.decider)).chain(maker)
+    }
+
+    /// Whether one person may have cast both, because one of them made a link that was used.
+    #[must_use]
+    pub fn shares_a_link_with(&self, other: &Self) -> bool {
+        let by_link = self.decider.link.is_some() || other.decider.link.is_some();
+        by_link && self.hands().any(|hand| other.hands().any(|theirs| theirs == hand))
     }
 
     /// Whose vote it is: the represented approver, or the voter.
@@ -125,8 +138,14 @@ impl<'a> Panel<'a> {
         !self.spec.allow_self && self.excluded.iter().any(|excluded| excluded.is(decider))
     }
 
+    /// Whether it has named approvers, and this person is not one of them.
+    #[must_use]
+    pub fn is_closed_to(&self, person: Option<&Person>) -> bool {
+        !self.approvers.is_empty() && person.is_none_or(|person| !self.has(person))
+    }
+
     fn has(&self, person: &Person) -> bool {
-        let anybody = Decider { key: None, person: Some(person.clone()) };
+        let anybody = Decider::person(person.clone());
         self.approvers.contains(person) && !self.excludes(&anybody)
     }
 
@@ -196,20 +215,30 @@ impl<'a> Panel<'a> {
         for vote in
             votes.iter().filter(|vote| vote.place == self.place && vote.revision == revision)
         {
-            let (principal, voter) = (vote.principal(), Voter::of(&vote.decider));
-            let taken = counted.contains_key(&principal) || voters.contains(&voter);
+            let principal = vote.principal();
+            let seen = vote.hands().any(|hand| voters.contains(&hand));
+            let taken = counted.contains_key(&principal) || seen;
             let entitled = self.principal(&vote.decider, vote.in_place_of.as_ref(), vote.at);
             if !taken && entitled.is_ok_and(|entitled| entitled == vote.in_place_of) {
-                voters.insert(voter);
+                voters.extend(vote.hands());
                 counted.insert(principal, vote);
             }
         }
         counted
     }
 
-    /// An earlier vote that blocks `new`: of the same voter, or for the same approver.
+    /// An earlier vote that blocks `new`: of the same voter, or for the same approver. In all stages,
+    /// a vote by link blocks the votes of the link's maker, and those by other links of theirs.
     #[must_use]
     pub fn before<'v>(&self, votes: &'v [Vote], new: &Vote) -> Option<&'v Vote> {
+        let linked = votes.iter().find(|vote| {
+            vote.revision == new.revision
+                && !vote.is_by(&new.decider)
+                && vote.shares_a_link_with(new)
+        });
+        if linked.is_some() {
+            return linked;
+        }
         let principal = new.principal();
         let mut counted = self.counted(votes, new.revision).into_iter();
         let blocks =

@@ -100,7 +100,7 @@ operations! {
              PayloadChanged, PlanInvalid, GoalEnded, TaskEnded, BudgetExhausted];
         GET    "/v1/approvals/{approval_id}/links"                  => links::list_approval_links;
         POST   "/v1/approvals/{approval_id}/links"                  => links::create_approval_link
-            [AlreadyDecided, SeparationOfDuties, LinkRefused];
+            [AlreadyDecided, SeparationOfDuties, NotAnApprover, LinkRefused];
         GET    "/v1/approvals/{approval_id}/links/{link_id}"        => links::get_approval_link;
         POST   "/v1/approvals/{approval_id}/links/{link_id}/revoke" => links::revoke_approval_link;
         GET    "/decide/{token}"                         => decide::show_link;

@@ -37,6 +37,8 @@ pub struct PastRow {
     pub answer: Option<Value>,
     pub decided_by: Option<KeyId>,
     pub person: Option<Person>,
+    pub origin: Option<KeyId>,
+    pub origin_person: Option<Person>,
     pub excluded: Json<Vec<Excluded>>,
     pub created_at: DateTime<Utc>,
     pub decided_at: Option<DateTime<Utc>>,
@@ -46,14 +48,18 @@ pub struct PastRow {
 pub async fn list(tx: &mut Tx, scope: &PastScope) -> sqlx::Result<Vec<PastRow>> {
     sqlx::query_as!(
         PastRow,
-        r#"select approval_id as "approval_id: ApprovalId", kind as "kind: ApprovalKind",
-                  state as "state: ApprovalState", revision, verdict as "verdict: Verdict", answer,
-                  decided_by as "decided_by: KeyId", decided_by_person as "person: Person",
-                  excluded as "excluded: Json<Vec<Excluded>>", created_at, decided_at
-           from approvals
-           where workspace_id = $1 and ($2::timestamptz is null or created_at >= $2)
-             and ($3::timestamptz is null or created_at < $3)
-           order by approval_id desc limit $4"#,
+        r#"select a.approval_id as "approval_id: ApprovalId", a.kind as "kind: ApprovalKind",
+                  a.state as "state: ApprovalState", a.revision, a.verdict as "verdict: Verdict",
+                  a.answer, a.decided_by as "decided_by: KeyId",
+                  a.decided_by_person as "person: Person",
+                  coalesce(k.origin, k.key_id) as "origin?: KeyId",
+                  k.origin_person as "origin_person?: Person",
+                  a.excluded as "excluded: Json<Vec<Excluded>>", a.created_at, a.decided_at
+           from approvals a
+           left join keys k on k.workspace_id = $1 and k.key_id = a.decided_by
+           where a.workspace_id = $1 and ($2::timestamptz is null or a.created_at >= $2)
+             and ($3::timestamptz is null or a.created_at < $3)
+           order by a.approval_id desc limit $4"#,
         tx.workspace.0,
         scope.from,
         scope.until,

@@ -7,8 +7,11 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     domain::{
-        access::person::Person,
-        approval::{PayloadHash, Verdict},
+        access::{person::Person, role::Role},
+        approval::{
+            PayloadHash, Verdict,
+            excluded::{ByLink, Decider, Origin},
+        },
         ids::{ApprovalId, KeyId, LinkId},
         link::Times,
     },
@@ -17,13 +20,17 @@ use crate::{
 
 /// A link without its token; only the hash of that is stored.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the columns of the table, documented there")]
+#[expect(missing_docs, reason = "the columns of the tables, documented there")]
 pub struct LinkRow {
     pub link_id: LinkId,
     pub approval_id: ApprovalId,
     pub person: Person,
     pub payload_sha256: PayloadHash,
     pub created_by: KeyId,
+    pub maker_role: Role,
+    pub maker_holder: Option<Person>,
+    pub maker_origin: KeyId,
+    pub maker_person: Option<Person>,
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
     pub revoked_at: Option<DateTime<Utc>>,
@@ -32,6 +39,14 @@ pub struct LinkRow {
 }
 
 impl LinkRow {
+    /// The decider with this link: its person, and whoever made it.
+    #[must_use]
+    pub fn decider(&self) -> Decider {
+        let made_by = Origin { key: Some(self.maker_origin), person: self.maker_person.clone() };
+        let link = ByLink { link: self.link_id, maker: self.created_by, made_by };
+        Decider { link: Some(link), ..Decider::person(self.person.clone()) }
+    }
+
     /// The times that decide its validity.
     #[must_use]
     pub fn times(&self) -> Times {
@@ -86,6 +101,9 @@ pub async fn find(tx: &mut Tx, link: LinkId) -> sqlx::Result<Option<(LinkRow, Ve
         r#"select l.link_id as "link_id: LinkId", l.approval_id as "approval_id: ApprovalId",
                   l.person as "person: Person", l.payload_sha256 as "payload_sha256: PayloadHash",
                   l.created_by as "created_by: KeyId", l.created_at, l.expires_at,
+                  k.role as "maker_role: Role", k.person as "maker_holder: Person",
+                  coalesce(k.origin, k.key_id) as "maker_origin!: KeyId",
+                  k.origin_person as "maker_person: Person",
                   coalesce(l.revoked_at, k.revoked_at) as revoked_at, l.used_at,
                   l.verdict as "verdict: Verdict", l.token_sha256
            from approval_links l
@@ -103,6 +121,10 @@ pub async fn find(tx: &mut Tx, link: LinkId) -> sqlx::Result<Option<(LinkRow, Ve
             person: row.person,
             payload_sha256: row.payload_sha256,
             created_by: row.created_by,
+            maker_role: row.maker_role,
+            maker_holder: row.maker_holder,
+            maker_origin: row.maker_origin,
+            maker_person: row.maker_person,
             created_at: row.created_at,
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
@@ -126,6 +148,9 @@ pub async fn list(
         r#"select l.link_id as "link_id: LinkId", l.approval_id as "approval_id: ApprovalId",
                   l.person as "person: Person", l.payload_sha256 as "payload_sha256: PayloadHash",
                   l.created_by as "created_by: KeyId", l.created_at, l.expires_at,
+                  k.role as "maker_role: Role", k.person as "maker_holder: Person",
+                  coalesce(k.origin, k.key_id) as "maker_origin!: KeyId",
+                  k.origin_person as "maker_person: Person",
                   coalesce(l.revoked_at, k.revoked_at) as revoked_at, l.used_at,
                   l.verdict as "verdict: Verdict"
            from approval_links l

@@ -228,13 +228,16 @@ pub struct Decision<'a> {
     pub answer: Option<&'a Value>,
     /// The key and person that decided.
     pub decider: &'a Decider,
+    /// Whether an admin decides because nobody else can.
+    pub nobody_else: bool,
 }
 
 /// Decides a pending approval; returns `false` if it was not pending.
 pub async fn decide(tx: &mut Tx, decision: &Decision<'_>) -> sqlx::Result<bool> {
     let changed = sqlx::query!(
         "update approvals set state = $3, reason = $4, answer = $5, decided_by = $6,
-                decided_at = $7, verdict = $8, decided_by_person = $9, version = version + 1
+                decided_at = $7, verdict = $8, decided_by_person = $9, decided_by_link = $10,
+                nobody_else = $11, version = version + 1
          where workspace_id = $1 and approval_id = $2 and state = 'pending'",
         tx.workspace.0,
         decision.approval_id.0,
@@ -245,6 +248,8 @@ pub async fn decide(tx: &mut Tx, decision: &Decision<'_>) -> sqlx::Result<bool> 
         tx.now,
         decision.verdict.as_str(),
         decision.decider.person.as_ref().map(Person::as_str),
+        decision.decider.link.as_ref().map(|by| by.link.0),
+        decision.nobody_else,
     )
     .execute(traced!(tx, "approvals.decide"))
     .await?;

@@ -6,8 +6,11 @@ use serde_json::Value;
 use crate::{
     domain::{
         access::person::Person,
-        approval::{PayloadHash, Verdict},
-        ids::{ApprovalId, KeyId},
+        approval::{
+            PayloadHash, Verdict,
+            excluded::{ByLink, Decider, Origin},
+        },
+        ids::{ApprovalId, KeyId, LinkId},
     },
     store::{Tx, traced},
 };
@@ -25,6 +28,8 @@ pub struct NewVote<'a> {
     pub escalation: i16,
     /// The voting key; `None` for a vote by link.
     pub key_id: Option<KeyId>,
+    /// The link used.
+    pub link: Option<&'a ByLink>,
     /// The voting person, if known.
     pub person: Option<&'a Person>,
     /// The person it is cast for, as their deputy.
@@ -46,8 +51,9 @@ pub async fn insert(tx: &mut Tx, vote: &NewVote<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into approval_votes (workspace_id, approval_id, number, revision, stage, escalation,
                                      key_id, person, in_place_of, verdict, answer, answer_sha256,
-                                     reason, payload_sha256, voted_at)
-         select $1, $2, 1 + count(*), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
+                                     reason, payload_sha256, voted_at, link_id, link_maker)
+         select $1, $2, 1 + count(*), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+                $15, $16
          from approval_votes where workspace_id = $1 and approval_id = $2",
         tx.workspace.0,
         vote.approval_id.0,
@@ -63,6 +69,8 @@ pub async fn insert(tx: &mut Tx, vote: &NewVote<'_>) -> sqlx::Result<()> {
         vote.reason,
         vote.payload_sha256.0.as_slice(),
         tx.now,
+        vote.link.map(|link| link.link.0),
+        vote.link.map(|link| link.maker.0),
     )
     .execute(traced!(tx, "approvals.votes.insert"))
     .await?;
@@ -79,6 +87,12 @@ pub struct VoteRow {
     pub escalation: i16,
     pub key_id: Option<KeyId>,
     pub person: Option<Person>,
+    pub origin: Option<KeyId>,
+    pub origin_person: Option<Person>,
+    pub link_id: Option<LinkId>,
+    pub link_maker: Option<KeyId>,
+    pub maker_origin: Option<KeyId>,
+    pub maker_person: Option<Person>,
     pub in_place_of: Option<Person>,
     pub verdict: Verdict,
     pub answer: Option<Value>,
@@ -87,16 +101,39 @@ pub struct VoteRow {
     pub voted_at: DateTime<Utc>,
 }
 
+impl VoteRow {
+    /// Who cast it.
+    #[must_use]
+    pub fn decider(&self) -> Decider {
+        let made_by = Origin { key: self.maker_origin, person: self.maker_person.clone() };
+        let link = self.link_id.zip(self.link_maker);
+        Decider {
+            key: self.key_id,
+            person: self.person.clone(),
+            origin: Origin { key: self.origin, person: self.origin_person.clone() },
+            link: link.map(|(link, maker)| ByLink { link, maker, made_by }),
+        }
+    }
+}
+
 /// The votes on approvals; of each in the order of their casting.
 pub async fn list(tx: &mut Tx, approvals: &[ApprovalId]) -> sqlx::Result<Vec<VoteRow>> {
     sqlx::query_as!(
         VoteRow,
-        r#"select approval_id as "approval_id: ApprovalId", revision, stage, escalation,
-                  key_id as "key_id: KeyId", person as "person: Person",
-                  in_place_of as "in_place_of: Person", verdict as "verdict: Verdict",
-                  answer, answer_sha256 as "answer_sha256: [u8; 32]", reason, voted_at
-           from approval_votes where workspace_id = $1 and approval_id = any($2)
-           order by approval_id, number"#,
+        r#"select v.approval_id as "approval_id: ApprovalId", v.revision, v.stage, v.escalation,
+                  v.key_id as "key_id: KeyId", v.person as "person: Person",
+                  coalesce(k.origin, k.key_id) as "origin?: KeyId",
+                  k.origin_person as "origin_person?: Person",
+                  v.link_id as "link_id: LinkId", v.link_maker as "link_maker: KeyId",
+                  coalesce(m.origin, m.key_id) as "maker_origin?: KeyId",
+                  m.origin_person as "maker_person?: Person",
+                  v.in_place_of as "in_place_of: Person", v.verdict as "verdict: Verdict",
+                  v.answer, v.answer_sha256 as "answer_sha256: [u8; 32]", v.reason, v.voted_at
+           from approval_votes v
+           left join keys k on k.workspace_id = $1 and k.key_id = v.key_id
+           left join keys m on m.workspace_id = $1 and m.key_id = v.link_maker
+           where v.workspace_id = $1 and v.approval_id = any($2)
+           order by v.approval_id, v.number"#,
         tx.workspace.0,
         &crate::store::columns::uuids(approvals),
     )

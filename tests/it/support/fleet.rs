@@ -75,6 +75,14 @@ pub fn router(app: &App) -> Router {
     })
 }
 
+/// A key made at the command line, of the only workspace or the first.
+pub async fn local_key(app: &App, role: Role, person: Option<&str>) -> String {
+    let workspace = app.workspaces().await.unwrap()[0];
+    let person = person.map(|name| name.parse().unwrap());
+    let new = NewKey { name: role.to_string(), role, person, expires_in_seconds: None };
+    app.local_admin(Some(workspace)).await.unwrap().create_key(&new).await.unwrap().token
+}
+
 /// Serves a router over TCP for as long as the test's runtime lives; returns its base URL.
 pub async fn serve(router: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -111,9 +119,8 @@ impl Fleet {
         let admin_key = token.expose().to_owned();
         let router = router(&app);
         let admin = Client::of(router.clone()).with_key(&admin_key);
-        let new = json!({"name": "poster", "role": "operator"});
-        let made = admin.post("/v1/keys", &new).await.value(201);
-        let poster = admin.with_key(text(&made["token"]));
+        // Made at the command line: whoever made a key decides nothing that it asks for.
+        let poster = admin.with_key(local_key(&app, Role::Operator, Some("poster")).await);
         Self { app, clock, admin, admin_key, poster, pool, database, router }
     }
 
@@ -221,10 +228,10 @@ impl Fleet {
         register(&admin, json!({"name": "stranger"})).await
     }
 
-    /// A key of a role; not `agent`.
+    /// A key of a role; not `agent`. Made at the command line, so it counts as nobody else.
     pub async fn key(&self, role: &str) -> String {
-        let made = self.admin.post("/v1/keys", &json!({"name": role, "role": role})).await;
-        text(&made.value(201)["token"])
+        let role: Role = serde_json::from_value(json!(role)).unwrap();
+        local_key(&self.app, role, None).await
     }
 
     /// Posts a goal of these tasks; returns its id.

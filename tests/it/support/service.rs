@@ -6,6 +6,7 @@ use std::{pin::Pin, sync::Arc};
 use super::{
     client::Client,
     database::{TestDatabase, fresh_database},
+    fleet::local_key,
 };
 use chrono::DateTime;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -72,9 +73,8 @@ impl Service {
         if role == "agent" {
             return self.agent("somebody", &[]).await.client;
         }
-        let body = json!({"name": role, "role": role});
-        let issued = self.admin.post("/v1/keys", &body).await.value(201);
-        self.anybody.with_key(issued["token"].as_str().unwrap())
+        let role = serde_json::from_value(json!(role)).unwrap();
+        self.anybody.with_key(local_key(&self.app, role, None).await)
     }
 
     /// A registered agent.

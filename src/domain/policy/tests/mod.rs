@@ -29,11 +29,16 @@ fn person(name: &str) -> Person {
 }
 
 fn voter(name: &str) -> Decider {
-    Decider { key: None, person: Some(person(name)) }
+    Decider::person(person(name))
 }
 
 fn excluded(name: &str) -> Excluded {
-    Excluded { because: ExclusionReason::Owner, key_id: None, person: Some(person(name)) }
+    Excluded {
+        because: ExclusionReason::Owner,
+        key_id: None,
+        person: Some(person(name)),
+        origin: None,
+    }
 }
 
 fn spec(document: serde_json::Value) -> PolicySpec {
@@ -178,7 +183,7 @@ fn a_person_counts_once_whether_in_his_own_place_or_in_others() {
     assert!(seat("eve", None, 0).is_err());
     assert!(
         panel
-            .principal(&Decider { key: Some(KeyId(Uuid::nil())), person: None }, None, noon())
+            .principal(&Decider { key: Some(KeyId(Uuid::nil())), ..Decider::NOBODY }, None, noon())
             .is_err()
     );
 

@@ -16,7 +16,7 @@ use crate::support::{
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Somebody without a key, at a service of their own process.
-fn nobody(fleet: &Fleet) -> Client {
+pub fn nobody(fleet: &Fleet) -> Client {
     Client::of(router(&fleet.app))
 }
 
@@ -28,24 +28,24 @@ async fn asked(question: Value) -> (Fleet, Value) {
 }
 
 /// An agent's question about a task of its own goal.
-async fn ask(fleet: &Fleet, question: Value) -> Value {
+pub async fn ask(fleet: &Fleet, question: Value) -> Value {
     let agent = fleet.worker().await;
     fleet.lone_task(json!({})).await;
     let held = agent.take().await;
     agent.write(&held, "approvals", question).await.value(201)
 }
 
-fn action() -> Value {
+pub fn action() -> Value {
     json!({"kind": "action", "title": "Drop the table?", "body": "It is **old**.",
            "payload": {"command": "drop table users_old"}})
 }
 
-fn links(approval: &Value) -> String {
+pub fn links(approval: &Value) -> String {
     format!("/v1/approvals/{}/links", text(&approval["id"]))
 }
 
 /// Makes a link; returns the whole answer.
-async fn make(fleet: &Fleet, approval: &Value, person: &str) -> Value {
+pub async fn make(fleet: &Fleet, approval: &Value, person: &str) -> Value {
     fleet.admin.post(links(approval), &json!({"person": person})).await.value(201)
 }
 
@@ -60,7 +60,7 @@ fn form(pairs: &[(&str, &str)]) -> String {
 }
 
 /// Sends a form about exactly what an approval asks.
-async fn send(client: &Client, path: &str, approval: &Value, pairs: &[(&str, &str)]) -> Answer {
+pub async fn send(client: &Client, path: &str, approval: &Value, pairs: &[(&str, &str)]) -> Answer {
     let hash = text(&approval["payload_sha256"]);
     let mut all = vec![("payload_sha256", hash.as_str())];
     all.extend_from_slice(pairs);
@@ -69,13 +69,13 @@ async fn send(client: &Client, path: &str, approval: &Value, pairs: &[(&str, &st
 
 /// The page, which has this status.
 #[track_caller]
-fn page(answer: Answer, status: u16) -> String {
+pub fn page(answer: Answer, status: u16) -> String {
     let answer = answer.expect(status);
     assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
     String::from_utf8(answer.body).unwrap()
 }
 
-async fn read(fleet: &Fleet, approval: &Value) -> Value {
+pub async fn read(fleet: &Fleet, approval: &Value) -> Value {
     fleet.admin.get(format!("/v1/approvals/{}", text(&approval["id"]))).await.value(200)
 }
 

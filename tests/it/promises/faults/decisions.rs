@@ -86,7 +86,7 @@ impl Scene {
         let addresses = [server.address().to_owned()];
         let (seen, answered) = (Arc::new(Recorder::default()), Arc::new(watch::channel(0).0));
         let admin = Client::new(&addresses, &ground.key, TIMEOUT, seen, answered);
-        let new = json!({"name": "reviewer", "role": "operator"});
+        let new = json!({"name": "reviewer", "role": "operator", "person": "reviewer"});
         let (_, made) = admin.ask_aside(Method::POST, "/v1/keys", Some(&new), Some("key")).await;
         let reviewer = admin.of_agent(&text(&made["token"]), "", TIMEOUT);
         let worker = agent(&admin, "agent", TIMEOUT).await;
