@@ -23,13 +23,15 @@
 //! - A limit that only waits for the reservations of running attempts needs no person.
 //! - If the tasks of a stalled goal are ready and agents could do them, the request raises the
 //!   goal's priority. Otherwise it cancels the goal.
-//! - The ready-made decision on an approval: see [`ready_made`].
+//! - The ready-made decision on an approval: see [`ready_made`]. Where nobody may decide, its item says
+//!   so and offers the decision to an admin ([`nobody`]).
 //!
 //! Failing web hooks will be listed once there are web hooks.
 //!
 //! [`settings::LOST_AFTER`]: crate::domain::settings::LOST_AFTER
 
 pub(in crate::app) mod items;
+mod nobody;
 pub(in crate::app) mod ready_made;
 pub mod views;
 
@@ -164,7 +166,9 @@ impl Look<'_> {
     async fn approvals(&mut self, after: Place, most: i64) -> Result<Vec<AttentionItem>> {
         let after = after.within(AttentionKind::Approval);
         let found = rows::pending_approvals(self.tx, self.scope, after, most).await?;
-        Ok(found.into_iter().map(items::approval).collect())
+        let mut items: Vec<AttentionItem> = found.into_iter().map(items::approval).collect();
+        nobody::offer_to_admins(self.tx, &mut items).await?;
+        Ok(items)
     }
 
     async fn quarantined(&mut self, after: Place, most: i64) -> Result<Vec<AttentionItem>> {

@@ -5,6 +5,7 @@
 //! decided.
 
 pub mod plans;
+mod somebody;
 pub mod views;
 
 use chrono::{DateTime, Utc};
@@ -20,6 +21,7 @@ use super::{
     tasks::{
         Cancellation, cascade,
         create::{InsertPoint, create_tasks},
+        posted,
     },
     unit::{
         idempotency::{Outcome, Request},
@@ -165,7 +167,8 @@ impl App {
     /// nothing.
     ///
     /// # Errors
-    /// `not_found`; `goal_ended` if it has completed or failed.
+    /// `not_found`; `goal_ended` if it has completed or failed; `forbidden` for a submitter who did
+    /// not post it.
     pub async fn cancel_goal(
         &self,
         caller: &SubmitterCaller,
@@ -176,6 +179,7 @@ impl App {
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let facts = lock_goal(&mut unit, goal).await?;
+        posted::check(&mut unit, principal, goal).await?;
         if facts.state != GoalState::Cancelled {
             refuse_ended(&facts)?;
             cancel_locked(&mut unit, goal, reason).await?;
@@ -239,6 +243,7 @@ async fn write_goal(
         metadata: &metadata,
     };
     store::goals::insert(unit.tx(), &row).await?;
+    somebody::check(unit, goal, new, &draft).await?;
     let title: String = new.title.chars().take(100).collect();
     unit.record(
         NewRow::new(Kind::GoalCreated)

@@ -7,6 +7,7 @@ pub mod change;
 pub mod create;
 pub mod detail;
 pub mod list;
+pub(in crate::app) mod posted;
 pub(in crate::app) mod subtasks;
 pub mod unblock;
 
@@ -15,7 +16,7 @@ use serde_json::json;
 
 use super::{
     App, Result, Unit,
-    caller::{Caller as _, OperatorCaller, SubmitterCaller},
+    caller::{Caller as _, OperatorCaller, Principal, SubmitterCaller},
     error::same_version,
     unit::locks::lock_goal,
 };
@@ -142,7 +143,8 @@ impl App {
     /// arrives first still counts. Cancelling a cancelled task changes nothing.
     ///
     /// # Errors
-    /// `not_found`; `task_ended` if it is done or failed.
+    /// `not_found`; `task_ended` if it is done or failed; `forbidden` for a submitter who did not post
+    /// its goal.
     pub async fn cancel_task(
         &self,
         caller: &SubmitterCaller,
@@ -152,17 +154,18 @@ impl App {
         let reason = cancellation.checked()?;
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        cancel(&mut unit, task, reason).await?;
+        cancel(&mut unit, principal, task, reason).await?;
         let task = detail::read(unit.tx(), task).await?;
         self.commit(unit).await?;
         Ok(task)
     }
 }
 
-async fn cancel(unit: &mut Unit, task: TaskId, reason: &str) -> Result<()> {
+async fn cancel(unit: &mut Unit, principal: &Principal, task: TaskId, reason: &str) -> Result<()> {
     let goal = store::tasks::goal_of(unit.tx(), task).await?;
     let goal = goal.ok_or_else(|| Refusal::not_found("task"))?;
     lock_goal(unit, goal).await?;
+    posted::check(unit, principal, goal).await?;
     let facts = store::tasks::lock(unit.tx(), &[task]).await?;
     match facts.first().map(|facts| facts.state) {
         None => Err(Refusal::not_found("task").into()),

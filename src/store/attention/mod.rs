@@ -18,9 +18,11 @@ use crate::domain::{
     states::ApprovalKind,
 };
 
+mod asked;
 mod capacity;
 mod stops;
 
+pub use asked::{AskedOf, asked_of};
 pub use capacity::{AbleAgent, KeptTasks, ShortSet, fleet, kept, ready_capabilities, waiting_in};
 pub use stops::{
     ExhaustedLimit, FreezeWaits, RestingGoal, exhausted_limits, freezes_with_waiting, resting_goals,

@@ -49,9 +49,9 @@ fn nothing<'a>(fleet: &'a Fleet) -> impl Future<Output = ()> + 'a {
     }
 }
 
-/// Somebody who may act and has asked for nothing.
+/// Somebody who may do everything and has asked for nothing.
 async fn operator(fleet: &Fleet) -> Client {
-    fleet.client(&fleet.key("operator").await)
+    fleet.admin.clone()
 }
 
 /// Sends the action of an item exactly as it is given.

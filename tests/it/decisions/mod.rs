@@ -1,5 +1,6 @@
 //! What waits for a person, and what follows from the decision: at once, once, and told once.
 
+mod authority;
 mod links;
 mod review;
 mod revisions;

@@ -1,0 +1,41 @@
+//! Who is excluded from pending approvals, and which policies hold for them.
+
+use serde_json::Value;
+use sqlx::types::Json;
+
+use crate::{
+    domain::{approval::excluded::Excluded, ids::ApprovalId},
+    store::{Tx, columns::uuids, traced},
+};
+
+/// The exclusions and the policy of an approval.
+#[derive(Debug)]
+pub struct AskedOf {
+    /// The approval.
+    pub approval_id: ApprovalId,
+    /// The people and keys that may not decide.
+    pub excluded: Json<Vec<Excluded>>,
+    /// The policy as it was when the approval was asked.
+    pub policy: Option<Value>,
+    /// Its current stage.
+    pub stage: i16,
+    /// Number of escalations in the stage.
+    pub escalation: i16,
+}
+
+/// The exclusions and policies of approvals.
+pub async fn asked_of(tx: &mut Tx, approvals: &[ApprovalId]) -> sqlx::Result<Vec<AskedOf>> {
+    sqlx::query_as!(
+        AskedOf,
+        r#"
+        select approval_id as "approval_id: ApprovalId",
+               excluded as "excluded: Json<Vec<Excluded>>", policy, stage, escalation
+        from approvals
+        where workspace_id = $1 and approval_id = any($2)
+        "#,
+        tx.workspace.0,
+        &uuids(approvals),
+    )
+    .fetch_all(traced!(tx, "attention.asked_of"))
+    .await
+}
