@@ -124,7 +124,7 @@ async fn the_votes_of_a_maker_and_of_their_links_count_as_one_in_all_stages() {
     let bobs = text(&bobs["path"]);
     assert!(page(send(&client, &alices, &approval, APPROVE).await, 200).contains("Others must"));
     let before = dump(&fleet.pool).await;
-    let shown = page(send(&client, &bobs, &approval, APPROVE).await, 403);
+    let shown = page(send(&client, &bobs, &approval, APPROVE).await, 409);
     assert!(shown.contains("Nothing was decided."), "{shown}");
     same("a second vote of one maker", &before, &dump(&fleet.pool).await);
 
@@ -199,6 +199,7 @@ async fn a_second_key_is_nobody_else() {
     let ada = key_by(&fleet.admin, "admin", Some("ada")).await;
     let adas = key_by(&ada, "operator", None).await;
     approve(&ada, &approval).await.expect(200);
+    agent.work_off().await;
     let approval = asked_by(&agent, &ada).await;
     approve(&adas, &approval).await.problem(403, "separation_of_duties");
     // Whoever made the key that posted could have used it.

@@ -1,5 +1,6 @@
 //! Tasks that people take over.
 
+use muster::domain::access::role::Role;
 use serde_json::{Value, json};
 
 use super::find_lost;
@@ -7,7 +8,7 @@ use crate::support::{
     agent::{Agent, Held, claims},
     client::Client,
     dump::{dump, same},
-    fleet::{Fleet, about, text},
+    fleet::{Fleet, about, local_key, text},
     invariants::{verify, verify_rested},
 };
 
@@ -213,11 +214,9 @@ async fn whoever_took_over_does_not_decide_about_it() {
     let fleet = Fleet::start().await;
     let agent = fleet.worker().await;
     let (fleet, name) = (&fleet, "alice@example.com");
-    let key = |title: &'static str| {
-        let new = json!({"name": title, "role": "operator", "person": name});
-        async move { text(&fleet.admin.post("/v1/keys", &new).await.value(201)["token"]) }
-    };
-    let (alice, other_key) = (fleet.client(&key("one").await), fleet.client(&key("two").await));
+    // Not made by the admin, who could not decide then.
+    let key = || local_key(&fleet.app, Role::Operator, Some(name));
+    let (alice, other_key) = (fleet.client(&key().await), fleet.client(&key().await));
     let goal = fleet.lone_task(json!({"approval": {"result": true}})).await;
     let task = fleet.task_id(&goal, "a").await;
     let mine = take_over(&alice, &task, json!({})).await;
