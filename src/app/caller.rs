@@ -66,6 +66,12 @@ impl Principal {
         }
     }
 
+    /// The workspace and the secret of a caller who waits: the key is asked for again after the wait.
+    #[must_use]
+    pub(super) fn waiting(&self) -> (WorkspaceId, &SecretString) {
+        (self.workspace, &self.secret)
+    }
+
     /// The decider of approvals.
     #[must_use]
     pub fn decider(&self) -> Decider {

@@ -256,7 +256,7 @@ impl App {
         wait: Duration,
     ) -> Result<Approval> {
         let workspace = caller.principal().workspace;
-        self.wait_until(caller.principal(), wait, || async {
+        self.wait_until(caller.principal().waiting(), wait, || async {
             let mut tx = self.reader(workspace).await?;
             let found = store::approvals::read::version(&mut tx, approval).await?;
             let (version, decided) = found.ok_or_else(|| Refusal::not_found("approval"))?;

@@ -109,7 +109,7 @@ impl App {
         wait: Duration,
     ) -> Result<Goal> {
         let workspace = caller.principal().workspace;
-        self.wait_until(caller.principal(), wait, || async {
+        self.wait_until(caller.principal().waiting(), wait, || async {
             let mut tx = self.reader(workspace).await?;
             let found = store::goals::read::version(&mut tx, goal).await?;
             let (version, ended) = found.ok_or_else(|| Refusal::not_found("goal"))?;

@@ -149,7 +149,7 @@ impl App {
             return Ok(first);
         }
         let last = Mutex::new(first);
-        self.wait_until(caller.principal(), patience, || async {
+        self.wait_until(caller.principal().waiting(), patience, || async {
             // Rows that the filter rejected once need not be read again.
             let after = locked(&last).next_after;
             let batch = self.read_once(workspace, &EventQuery { after, ..query.clone() }).await?;

@@ -7,9 +7,12 @@
 
 use std::{pin::pin, time::Duration};
 
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::app::{App, Result, caller::Principal};
+use crate::{
+    app::{App, Result},
+    domain::ids::WorkspaceId,
+};
 
 /// Minimum time between two reads of one reader.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -23,7 +26,7 @@ impl App {
     /// Those of `seen`; `unauthenticated`.
     pub(in crate::app) async fn wait_until<F, Fut>(
         &self,
-        waiting: &Principal,
+        (workspace, key): (WorkspaceId, &SecretString),
         wait: Duration,
         seen: F,
     ) -> Result<()>
@@ -37,7 +40,7 @@ impl App {
         let mut waited = false;
         let mut over = pin!(tokio::time::sleep(wait));
         // Created before the first read, so no change is missed in between.
-        let mut reader = self.wake.place(self, waiting.workspace).reader();
+        let mut reader = self.wake.place(self, workspace).reader();
         while !seen().await? {
             waited = true;
             let again = async {
@@ -51,7 +54,7 @@ impl App {
             }
         }
         if waited {
-            self.authenticate(waiting.secret.expose_secret()).await?;
+            self.authenticate(key.expose_secret()).await?;
         }
         Ok(())
     }

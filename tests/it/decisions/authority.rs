@@ -143,9 +143,10 @@ async fn the_votes_of_a_maker_and_of_their_links_count_as_one_in_all_stages() {
 
 /// Every vote and decision of the journal has a key or a link, and behind each a maker and a person.
 async fn everything_is_traced(fleet: &Fleet) {
-    let rows: Vec<(i64, Option<String>, Option<String>, Option<String>, Option<String>)> =
-        sqlx::query_as(
-            "select j.number, j.actor_person, k.key_id::text, l.link_id::text, m.key_id::text
+    /// Number; person, key, link and maker of the link.
+    type Traced = (i64, Option<String>, Option<String>, Option<String>, Option<String>);
+    let rows: Vec<Traced> = sqlx::query_as(
+        "select j.number, j.actor_person, k.key_id::text, l.link_id::text, m.key_id::text
              from journal j
              left join keys k on k.workspace_id = j.workspace_id and k.key_id = j.actor_key_id
              left join approval_links l on l.workspace_id = j.workspace_id
@@ -154,10 +155,10 @@ async fn everything_is_traced(fleet: &Fleet) {
              left join keys m on m.workspace_id = l.workspace_id and m.key_id = l.created_by
              where j.kind in ('approval.voted', 'approval.decided')
              order by j.number",
-        )
-        .fetch_all(&fleet.pool)
-        .await
-        .unwrap();
+    )
+    .fetch_all(&fleet.pool)
+    .await
+    .unwrap();
     assert!(rows.len() >= 2, "{rows:?}");
     for (number, person, key, link, maker) in rows {
         assert!(person.is_some(), "row {number} names no person");
