@@ -12,8 +12,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::{App, Result, wake::Known};
 pub use crate::domain::access::actor::Actor;
 use crate::domain::{
-    access::{person::Person, role::Role, token::Token},
-    approval::excluded::{Decider, Origin},
+    access::{origin::Origin, person::Person, role::Role, token::Token},
+    approval::excluded::Decider,
     ids::{AgentId, KeyId, WorkspaceId},
     refusal::{Code, Refusal},
     task::holder::Holder,

@@ -2,8 +2,8 @@
 
 use super::{Tx, traced};
 use crate::domain::{
-    access::{person::Person, role::Role},
-    approval::excluded::{Decider, Origin},
+    access::{origin::Origin, person::Person, role::Role},
+    approval::excluded::Decider,
     ids::{GoalId, KeyId},
 };
 

@@ -7,10 +7,10 @@ use super::{SystemTx, Tx, traced};
 use crate::domain::{
     access::{
         key::{self, StoredKey},
+        origin::Origin,
         person::Person,
         role::Role,
     },
-    approval::excluded::Origin,
     ids::{AgentId, KeyId, WorkspaceId},
     states::AgentState,
 };

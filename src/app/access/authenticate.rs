@@ -20,10 +20,10 @@ use crate::{
     domain::{
         access::{
             key::{self, StoredKey},
+            origin::Origin,
             role::Role,
             token::Token,
         },
-        approval::excluded::Origin,
         ids::{KeyId, WorkspaceId},
         refusal::{Code, Refusal},
     },

@@ -12,7 +12,8 @@ use crate::{
         caller::{Caller as _, MonitorCaller},
     },
     domain::{
-        approval::excluded::{Decider, Origin},
+        access::origin::Origin,
+        approval::excluded::Decider,
         canonical,
         check::Checks,
         ids::{ApprovalId, PolicyId},

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{person::Person, role::Role, token::SecretHash};
-use crate::domain::{approval::excluded::Origin, ids::AgentId, states::AgentState, words::words};
+use super::{origin::Origin, person::Person, role::Role, token::SecretHash};
+use crate::domain::{ids::AgentId, states::AgentState, words::words};
 
 words! {
     /// The state of a key. Only a `valid` key is accepted.

@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod key;
+pub mod origin;
 pub mod person;
 pub mod role;
 pub mod token;

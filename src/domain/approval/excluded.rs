@@ -15,7 +15,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    access::person::Person,
+    access::{origin::Origin, person::Person},
     ids::{KeyId, LinkId},
     refusal::{Code, Refusal},
     words::words,
@@ -62,16 +62,6 @@ pub struct Excluded {
     /// that those made, are excluded too. Left out if a person is excluded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<KeyId>,
-}
-
-/// As whom a key counts. Set when the key is made; never changes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Origin {
-    /// The first key in the chain of makers that has a person or no maker. `None`: a link, or the
-    /// service itself.
-    pub key: Option<KeyId>,
-    /// The person of that key.
-    pub person: Option<Person>,
 }
 
 /// The link of a decision.

@@ -41,8 +41,8 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        access::person::Person,
-        approval::excluded::{ExclusionReason, Origin, separate},
+        access::{origin::Origin, person::Person},
+        approval::excluded::{ExclusionReason, separate},
         ids::KeyId,
     };
 

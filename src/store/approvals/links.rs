@@ -7,10 +7,10 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     domain::{
-        access::{person::Person, role::Role},
+        access::{origin::Origin, person::Person, role::Role},
         approval::{
             PayloadHash, Verdict,
-            excluded::{ByLink, Decider, Origin},
+            excluded::{ByLink, Decider},
         },
         ids::{ApprovalId, KeyId, LinkId},
         link::Times,

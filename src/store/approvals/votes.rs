@@ -5,10 +5,10 @@ use serde_json::Value;
 
 use crate::{
     domain::{
-        access::person::Person,
+        access::{origin::Origin, person::Person},
         approval::{
             PayloadHash, Verdict,
-            excluded::{ByLink, Decider, Origin},
+            excluded::{ByLink, Decider},
         },
         ids::{ApprovalId, KeyId, LinkId},
     },
