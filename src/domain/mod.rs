@@ -9,6 +9,7 @@ pub mod approval;
 pub mod attention;
 pub mod budget;
 pub mod canonical;
+pub mod cap;
 pub mod check;
 pub mod form;
 pub mod freeze;
