@@ -63,6 +63,7 @@ pub struct App {
     verifies: coalesce::Coalescer<verify::VerifyCommand>,
     reports: Arc<Semaphore>,
     audits: Arc<Semaphore>,
+    sieves: Arc<Semaphore>,
 }
 
 impl App {
@@ -87,6 +88,7 @@ impl App {
             verifies: coalesce::Coalescer::new(verify::ONE_AT_A_TIME),
             reports: Arc::new(Semaphore::new(reports::AT_ONCE)),
             audits: Arc::new(Semaphore::new(journal::verify::AT_ONCE)),
+            sieves: Arc::new(Semaphore::new(journal::SIEVES)),
         }
     }
 

@@ -16,10 +16,11 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tokio::sync::AcquireError;
 
 use super::{
-    App, Result,
-    caller::{Caller as _, MonitorCaller, ReaderCaller},
+    App, Error, Result,
+    caller::{Caller as _, ReaderCaller},
 };
 pub use crate::store::journal::AuditFilter;
 use crate::{
@@ -35,6 +36,7 @@ use crate::{
 };
 
 pub mod export;
+pub mod list;
 pub mod remove;
 mod seal;
 pub mod verify;
@@ -43,6 +45,9 @@ pub mod verify;
 const WINDOW: i64 = 20_000;
 /// Maximum number of windows in one read.
 const WINDOWS: usize = 5;
+
+/// Reads of events of one kind at a time.
+pub(in crate::app) const SIEVES: usize = 2;
 
 /// Something that happened. Ignore unknown kinds: later versions add some.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
@@ -162,29 +167,17 @@ impl App {
     }
 
     async fn read_once(&self, workspace: WorkspaceId, query: &EventQuery) -> Result<EventBatch> {
+        // Few pass a kind, so many rows are tested: few such reads leave the database to others.
+        let _place = match query.kind {
+            Some(_) => Some(self.sieves.acquire().await.map_err(stopping)?),
+            None => None,
+        };
         read(&mut self.reader(workspace).await?, query).await
     }
+}
 
-    /// Up to `rows` rows numbered below `before`, newest first.
-    pub async fn list_audit(
-        &self,
-        caller: &MonitorCaller,
-        filter: AuditFilter<'_>,
-        before: Option<i64>,
-        rows: u32,
-    ) -> Result<Vec<AuditRow>> {
-        let mut tx = self.reader(caller.principal().workspace).await?;
-        let goal = match filter.subject_id {
-            Some(id) if filter.goal.is_none() => store::journal::goal_of(&mut tx, id).await?,
-            Some(_) | None => filter.goal,
-        };
-        let filter = AuditFilter { goal, ..filter };
-        let before = before.unwrap_or(i64::MAX);
-        let found = store::journal::list(&mut tx, filter, before, rows.into()).await?;
-        let sealed_to = store::journal::seals::chain_of(&mut tx).await?.head.number;
-        let row = |row: Row| AuditRow { sealed: row.number <= sealed_to, row };
-        Ok(found.into_iter().map(row).collect())
-    }
+fn stopping(error: AcquireError) -> Error {
+    Error::Unavailable(error.to_string())
 }
 
 impl EventBatch {

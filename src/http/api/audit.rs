@@ -66,7 +66,8 @@ pub struct AuditQuery {
 /// changed nothing has no row, nor has a heartbeat that only renews a lease.
 ///
 /// Rows of a goal or of a subject are found by an index, and so is a span of time. The other filters
-/// test one row after the other: give a span of time with them where there are millions.
+/// test one row after the other, at most 50,000 for a page. So a page may have few items, or none, and
+/// still a `next_cursor`.
 #[utoipa::path(get, path = "/v1/audit")]
 pub async fn list_audit(
     Auth { app, caller }: Auth<MonitorCaller>,
@@ -86,7 +87,7 @@ pub async fn list_audit(
         until: query.until,
     };
     let found = app.list_audit(&caller, filter, list.after, list.rows()).await?;
-    list.page(found, |found| found.row.number)
+    list.page_of(found.rows, |found| found.row.number, found.goes_on_below)
 }
 
 /// A head of the journal that was kept elsewhere.

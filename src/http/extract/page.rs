@@ -107,14 +107,26 @@ impl<F, K: Serialize> Listing<F, K> {
     ///
     /// # Errors
     /// `internal` if a key cannot be written as a cursor.
-    pub fn page<T>(&self, mut items: Vec<T>, key: impl Fn(&T) -> K) -> Result<Paged<T>> {
+    pub fn page<T>(&self, items: Vec<T>, key: impl Fn(&T) -> K) -> Result<Paged<T>> {
+        self.page_of(items, key, None)
+    }
+
+    /// The same of a list that examines a bounded part at a time: `goes_on` is the key to go on after if
+    /// the page is short.
+    ///
+    /// # Errors
+    /// `internal` if a key cannot be written as a cursor.
+    pub fn page_of<T>(
+        &self,
+        mut items: Vec<T>,
+        key: impl Fn(&T) -> K,
+        goes_on: Option<K>,
+    ) -> Result<Paged<T>> {
         let limit = self.limit as usize;
         let more = items.len() > limit;
         items.truncate(limit);
-        let next_cursor = match items.last() {
-            Some(last) if more => Some(write_cursor(&self.path, &key(last))?),
-            Some(_) | None => None,
-        };
+        let next = items.last().filter(|_| more).map(key).or(goes_on);
+        let next_cursor = next.map(|next| write_cursor(&self.path, &next)).transpose()?;
         let link = next_cursor.as_deref().map(|cursor| self.link(cursor));
         Ok(Linked { body: Page { items, next_cursor }, link })
     }

@@ -15,7 +15,10 @@ use crate::domain::{
 mod read;
 pub mod seals;
 
-pub use read::{AuditFilter, EventFilter, EventRow, events, goal_of, goal_of_task, list, range};
+pub use read::{
+    AuditFilter, EventFilter, EventRow, Span, events, goal_of, goal_of_task, list, nth_below,
+    range, time_of,
+};
 
 /// Appends rows in order, each with the next number of the workspace.
 ///

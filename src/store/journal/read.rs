@@ -244,17 +244,79 @@ pub struct AuditFilter<'a> {
     pub until: Option<DateTime<Utc>>,
 }
 
-/// At most `rows` rows numbered below `before`, newest first. If the subject belongs to a goal, the
+/// A span of numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    /// The first number.
+    pub from: i64,
+    /// The first number after it.
+    pub before: i64,
+}
+
+/// The number of the `count`th row below `before` that an index finds for `filter`: by its goal, or else
+/// by its subject. `None` if there are fewer.
+pub async fn nth_below(
+    tx: &mut Tx,
+    filter: &AuditFilter<'_>,
+    before: i64,
+    count: i64,
+) -> sqlx::Result<Option<i64>> {
+    if let Some(goal) = filter.goal {
+        return sqlx::query_scalar!(
+            "select number
+             from journal
+             where workspace_id = $1 and goal_id = $2 and number < $3
+             order by number desc
+             offset $4 limit 1",
+            tx.workspace.0,
+            goal.0,
+            before,
+            count - 1,
+        )
+        .fetch_optional(traced!(tx, "journal.nth_below_of_goal"))
+        .await;
+    }
+    sqlx::query_scalar!(
+        "select number
+         from journal
+         where workspace_id = $1 and subject_id = $2 and number < $3
+           and subject not in ('goal', 'task', 'attempt', 'approval')
+         order by number desc
+         offset $4 limit 1",
+        tx.workspace.0,
+        filter.subject_id,
+        before,
+        count - 1,
+    )
+    .fetch_optional(traced!(tx, "journal.nth_below_of_subject"))
+    .await
+}
+
+/// The time of a row; `None` if it was pruned.
+pub async fn time_of(tx: &mut Tx, number: i64) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        r#"select case when at between '1900-01-01Z' and '9999-01-01Z' then at
+                       else timestamptz '1900-01-01Z' end as "at!"
+           from journal
+           where workspace_id = $1 and number = $2"#,
+        tx.workspace.0,
+        number,
+    )
+    .fetch_optional(traced!(tx, "journal.time_of"))
+    .await
+}
+
+/// At most `rows` rows of `span`, newest first. If the subject belongs to a goal, the
 /// filter must name the goal ([`goal_of`]).
 pub async fn list(
     tx: &mut Tx,
     filter: AuditFilter<'_>,
-    before: i64,
+    span: Span,
     rows: i64,
 ) -> sqlx::Result<Vec<Row>> {
     rows!(
         traced!(tx, "journal.list"),
-        "where workspace_id = $1 and number < $2
+        "where workspace_id = $1 and number < $2 and number >= $14
            and ($3::text is null or subject = $3)
            and ($4::uuid is null or goal_id = $4)
            and ($5::uuid is null or subject_id = $5)
@@ -269,7 +331,7 @@ pub async fn list(
            and ($12::timestamptz is null or at < $12)
          order by number desc limit $13",
         tx.workspace.0,
-        before,
+        span.before,
         filter.subject,
         filter.goal.map(|id| id.0),
         filter.subject_id,
@@ -281,6 +343,7 @@ pub async fn list(
         filter.from,
         filter.until,
         rows,
+        span.from,
     )
 }
 

@@ -17,6 +17,7 @@ use crate::support::{
     process::PATIENCE,
 };
 
+mod bounded;
 mod coverage;
 mod events;
 mod export;
