@@ -36,6 +36,13 @@ pub struct Registered {
     pub id: String,
 }
 
+impl Registered {
+    /// The agent's key.
+    pub fn token(&self) -> SecretString {
+        self.token.clone()
+    }
+}
+
 /// Registers `count` agents.
 pub async fn register(
     setup: &Setup,
@@ -48,7 +55,8 @@ pub async fn register(
         let mut connection = Connection::open(&stage.target, &stage.key).await?;
         let mut registered = Vec::new();
         for number in (lane..count).step_by(lanes) {
-            registered.push(register_one(setup, stage, kind, number, &mut connection).await?);
+            registered
+                .push(register_one(setup, &stage.target, kind, number, &mut connection).await?);
         }
         Ok::<_, BenchError>(registered)
     };
@@ -57,9 +65,20 @@ pub async fn register(
     Ok(all.concat())
 }
 
+/// Registers one agent in the workspace of `key`.
+pub async fn register_at(
+    setup: &Setup,
+    target: &Target,
+    key: &SecretString,
+    kind: Kind,
+) -> Result<Registered> {
+    let mut connection = Connection::open(target, key).await?;
+    register_one(setup, target, kind, 0, &mut connection).await
+}
+
 async fn register_one(
     setup: &Setup,
-    stage: &Stage,
+    target: &Target,
     kind: Kind,
     number: usize,
     connection: &mut Connection,
@@ -72,7 +91,7 @@ async fn register_one(
     let made = connection.create("/v1/agents", &agent).await?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let token = text(&made["token"]).into();
-    Ok(Registered { target: stage.target.clone(), token, id: text(&made["agent"]["id"]) })
+    Ok(Registered { target: target.clone(), token, id: text(&made["agent"]["id"]) })
 }
 
 /// An agent on its connection.

@@ -5,7 +5,7 @@
 //! full client (reqwest) cost several times as much per request.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -19,7 +19,10 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    task::JoinHandle,
+};
 
 use super::error::{BenchError, Result};
 
@@ -33,6 +36,8 @@ const TRUSTED: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct Target {
     address: SocketAddr,
+    /// The address of the client; `None`: any.
+    local: Option<IpAddr>,
     /// The value of `Host`.
     host: String,
 }
@@ -40,7 +45,7 @@ pub struct Target {
 impl Target {
     /// A service on this machine.
     pub fn local(address: SocketAddr) -> Self {
-        Self { address, host: address.to_string() }
+        Self { address, local: None, host: address.to_string() }
     }
 
     /// The service at a URL such as `http://127.0.0.1:8080`.
@@ -62,7 +67,17 @@ impl Target {
             .await
             .map_err(|error| wrong(&error.to_string()))?;
         let address = found.next().ok_or_else(|| wrong("the host has no address"))?;
-        Ok(Self { address, host: format!("{host}:{port}") })
+        Ok(Self { address, local: None, host: format!("{host}:{port}") })
+    }
+
+    /// Its address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The same service, from this address of the client.
+    pub fn bound_to(&self, local: IpAddr) -> Self {
+        Self { local: Some(local), ..self.clone() }
     }
 }
 
@@ -95,6 +110,7 @@ pub struct Connection {
     wire: Wire,
     used: Instant,
     address: SocketAddr,
+    local: Option<IpAddr>,
     authorization: HeaderValue,
     host: HeaderValue,
 }
@@ -112,9 +128,9 @@ impl Drop for Wire {
 }
 
 impl Wire {
-    async fn open(address: SocketAddr) -> Result<Self> {
+    async fn open(address: SocketAddr, local: Option<IpAddr>) -> Result<Self> {
         let reach = format!("connect to {address}");
-        let stream = TcpStream::connect(address).await.map_err(BenchError::system(reach))?;
+        let stream = connect(address, local).await.map_err(BenchError::system(reach))?;
         stream.set_nodelay(true).map_err(BenchError::system("set TCP_NODELAY"))?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // The next request reports its failure.
@@ -125,13 +141,21 @@ impl Wire {
     }
 }
 
+async fn connect(address: SocketAddr, local: Option<IpAddr>) -> std::io::Result<TcpStream> {
+    let Some(local) = local else { return TcpStream::connect(address).await };
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(local, 0))?;
+    socket.connect(address).await
+}
+
 impl Connection {
     /// Connects.
     pub async fn open(target: &Target, key: &SecretString) -> Result<Self> {
         Ok(Self {
-            wire: Wire::open(target.address).await?,
+            wire: Wire::open(target.address, target.local).await?,
             used: Instant::now(),
             address: target.address,
+            local: target.local,
             authorization: header(&format!("Bearer {}", key.expose_secret()))?,
             host: header(&target.host)?,
         })
@@ -194,8 +218,8 @@ impl Connection {
         let request = request
             .body(Full::new(body))
             .map_err(|error| BenchError::Impossible(format!("{path}: {error}")))?;
-        if self.used.elapsed() > TRUSTED {
-            self.wire = Wire::open(self.address).await?;
+        if self.used.elapsed() > TRUSTED || self.wire.sender.is_closed() {
+            self.wire = Wire::open(self.address, self.local).await?;
         }
         self.wire.sender.ready().await?;
         let (head, body) = self.wire.sender.send_request(request).await?.into_parts();

@@ -19,6 +19,7 @@ mod budget;
 mod cycle;
 mod cycling;
 mod error;
+mod fairness;
 mod fleet;
 mod growth;
 mod heartbeat;
@@ -92,7 +93,9 @@ pub(crate) async fn run(
 fn files(settings: &BenchSettings) -> u64 {
     let idle = settings.idle_agents.iter().copied().max().unwrap_or_default();
     let idle = if settings.wants(Scenario::Idle) { idle } else { 0 };
-    u64::from(idle).max(settings.connections.into()) + OTHER_FILES
+    let attack = settings.fairness_sockets.max(settings.fairness_polls);
+    let attack = if settings.wants(Scenario::Fairness) { attack } else { 0 };
+    u64::from(idle.max(attack)).max(settings.connections.into()) + OTHER_FILES
 }
 
 /// Why a scenario cannot be measured with the given options.
@@ -103,7 +106,9 @@ fn impossible(setup: &Setup, scenario: Scenario) -> Option<&'static str> {
         Scenario::Cycle | Scenario::Idle | Scenario::Heartbeat | Scenario::Budget => None,
         Scenario::Reference | Scenario::Sustain if database => None,
         Scenario::Reference | Scenario::Sustain => Some("it needs --database-url beside --url"),
-        Scenario::Growth => Some("it needs services of its own, not that of --url"),
+        Scenario::Growth | Scenario::Fairness => {
+            Some("it needs services of its own, not that of --url")
+        }
     }
 }
 
@@ -121,6 +126,7 @@ async fn measure(setup: &Setup, scenario: Scenario, report: &mut Report) -> Resu
         Scenario::Heartbeat => heartbeat::measure(setup, report).await,
         Scenario::Budget => budget::measure(setup, report).await,
         Scenario::Growth => growth::measure(setup, report).await,
+        Scenario::Fairness => fairness::measure(setup, report).await,
         Scenario::Sustain => sustain::measure(setup, report).await,
     }
 }

@@ -26,10 +26,19 @@ const STOP_WITHIN: Duration = Duration::from_secs(15);
 /// Pause between two checks of a condition.
 const POLL: Duration = Duration::from_millis(20);
 /// Variables of the environment that would change the measured service.
-const VARIABLES: [&str; 6] = [
+const VARIABLES: [&str; 15] = [
     "MUSTER_LISTEN",
     "MUSTER_MAX_REQUESTS",
     "MUSTER_MAX_WAITING",
+    "MUSTER_MAX_CONNECTIONS",
+    "MUSTER_MAX_CONNECTIONS_PER_ADDRESS",
+    "MUSTER_TRUSTED_PROXIES",
+    "MUSTER_MAX_LISTS",
+    "MUSTER_MAX_SCANS",
+    "MUSTER_KEY_REQUESTS",
+    "MUSTER_KEY_SPEND_ENTRIES",
+    "MUSTER_KEY_CHECKPOINT_BYTES",
+    "MUSTER_KEY_TASKS",
     "MUSTER_REQUEST_TIMEOUT_SECONDS",
     "MUSTER_LOG_FORMAT",
     "PGOPTIONS",

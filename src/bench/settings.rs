@@ -22,6 +22,8 @@ pub enum Scenario {
     Budget,
     /// Cycles, claims and lists behind a growing number of finished tasks
     Growth,
+    /// Attacks on a service, and what an honest agent of another workspace sees of them
+    Fairness,
     /// Minutes of cycles: changes over time, and the effect of a long transaction
     Sustain,
 }
@@ -80,6 +82,26 @@ pub struct BenchSettings {
     #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
     #[arg(value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
     pub growth_open: u32,
+    /// Idle connections of an attacker in `fairness`
+    #[arg(long, value_name = "COUNT", default_value_t = 15_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=15_000))]
+    pub fairness_sockets: u32,
+    /// Long polls of one key in `fairness`
+    #[arg(long, value_name = "COUNT", default_value_t = 15_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=15_000))]
+    pub fairness_polls: u32,
+    /// Requests without their bodies in `fairness`
+    #[arg(long, value_name = "COUNT", default_value_t = 1_100)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=15_000))]
+    pub fairness_bodies: u32,
+    /// Viewers that scan the journal in `fairness`
+    #[arg(long, value_name = "COUNT", default_value_t = 40)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub fairness_viewers: u32,
+    /// Tasks in the workspace of the attackers in `fairness`, whose journal is scanned
+    #[arg(long, value_name = "COUNT", default_value_t = 20_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub fairness_tasks: u32,
     /// Seconds of `sustain`, which runs twice; a snapshot is held for a third of the second run
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     #[arg(value_parser = clap::value_parser!(u64).range(6..=36_000))]

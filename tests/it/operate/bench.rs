@@ -136,6 +136,29 @@ fn what_limits_cost_is_measured() {
 }
 
 #[test]
+fn attacks_are_measured_beside_an_honest_agent() {
+    let size = ["--seconds", "1", "--fairness-sockets", "40", "--fairness-polls", "40"];
+    let more = ["--fairness-bodies", "40", "--fairness-viewers", "4", "--fairness-tasks", "1"];
+    let mut bench = Bench::start(&[["fairness"].as_slice(), &size, &more].concat());
+    let status = bench.ended();
+    assert!(status.success(), "{status}\n{}", bench.read("log"));
+    assert_eq!(bench.left(), 0, "something stays behind");
+    let report: Value = serde_json::from_str(&bench.read("report.json")).unwrap();
+    let attacks = report["fairness"]["attacks"].as_array().unwrap();
+    assert_eq!(attacks.len(), 5, "{attacks:#?}");
+    for attacked in attacks {
+        for load in ["dummy", "service"] {
+            let seen = &attacked[load];
+            assert!(seen["claim"]["count"].as_u64() > Some(10), "{attacked:#}");
+            assert!(seen["health"]["count"].as_u64() > Some(0), "{attacked:#}");
+            assert_eq!((&seen["unavailable"], &seen["limited"]), (&json!(0), &json!(0)));
+        }
+        assert!(attacked["claim_ratio"].as_f64() > Some(0.0), "{attacked:#}");
+    }
+    assert!(bench.read("said").contains("stalled bodies of one key"));
+}
+
+#[test]
 fn a_bench_that_is_stopped_leaves_nothing() {
     let mut bench = Bench::start(&["cycle", "--seconds", "60"]);
     wait_until("it has started something", || bench.left() > 0);
