@@ -4,14 +4,24 @@
 //! There is no configuration file: services, containers and shells can all set a variable.
 //! [`settings`] derives the manual's list from the definitions.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Args, Command, ValueEnum};
+use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
+    domain::cap::bucket::{LARGEST_RATE, Quota},
     embedded::{EmbeddedError, EmbeddedOptions, default_data_dir},
-    http::state::Limits,
+    http::{
+        fairness::{address::TrustedProxies, quotas::Quotas},
+        serve::connections::ConnectionLimits,
+        state::Limits,
+    },
     shutdown::Drain,
 };
 
@@ -105,11 +115,92 @@ pub struct ServeConfig {
     #[arg(
         long,
         env = "MUSTER_MAX_WAITING",
-        default_value_t = 16_384,
+        default_value_t = 20_480,
         value_parser = at_least_one,
         value_name = "COUNT"
     )]
     pub max_waiting: usize,
+    /// Maximum number of connections; by default as many as the limit of open files allows
+    ///
+    /// Near it, the longest idle connections are closed for new ones.
+    #[arg(long, env = "MUSTER_MAX_CONNECTIONS", value_parser = at_least_one, value_name = "COUNT")]
+    pub max_connections: Option<usize>,
+    /// Maximum number of connections of one address; by default three quarters of all
+    ///
+    /// Connections of trusted proxies are not counted. An IPv6 network of 64 bits is one address.
+    #[arg(
+        long,
+        env = "MUSTER_MAX_CONNECTIONS_PER_ADDRESS",
+        value_parser = at_least_one,
+        value_name = "COUNT"
+    )]
+    pub max_connections_per_address: Option<usize>,
+    /// Networks of proxies that name the addresses of their clients, as 10.0.0.0/8,fd00::/8
+    ///
+    /// Their header `Forwarded`, or else `X-Forwarded-For`, is believed from the right up to the first
+    /// address outside of these networks.
+    #[arg(
+        long,
+        env = "MUSTER_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_parser = network,
+        value_name = "NETWORKS"
+    )]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Maximum number of lists read at once; further ones wait in a queue
+    #[arg(
+        long,
+        env = "MUSTER_MAX_LISTS",
+        default_value_t = 4,
+        value_parser = at_least_one,
+        value_name = "COUNT"
+    )]
+    pub max_lists: usize,
+    /// Maximum number of reports, checks and exports at once; further ones wait in a queue
+    #[arg(
+        long,
+        env = "MUSTER_MAX_SCANS",
+        default_value_t = 2,
+        value_parser = at_least_one,
+        value_name = "COUNT"
+    )]
+    pub max_scans: usize,
+    /// Requests per second of one key; five times as many at once
+    #[arg(
+        long,
+        env = "MUSTER_KEY_REQUESTS",
+        default_value_t = 1000,
+        value_parser = rate(),
+        value_name = "RATE"
+    )]
+    pub key_requests: u64,
+    /// Spend entries per second of one key; five times as many at once
+    #[arg(
+        long,
+        env = "MUSTER_KEY_SPEND_ENTRIES",
+        default_value_t = 5000,
+        value_parser = rate(),
+        value_name = "RATE"
+    )]
+    pub key_spend_entries: u64,
+    /// Bytes of checkpoints per second of one key; five times as many at once
+    #[arg(
+        long,
+        env = "MUSTER_KEY_CHECKPOINT_BYTES",
+        default_value_t = 4_194_304,
+        value_parser = rate(),
+        value_name = "RATE"
+    )]
+    pub key_checkpoint_bytes: u64,
+    /// Created tasks per second of one key; five times as many at once
+    #[arg(
+        long,
+        env = "MUSTER_KEY_TASKS",
+        default_value_t = 10_000,
+        value_parser = rate(),
+        value_name = "RATE"
+    )]
+    pub key_tasks: u64,
     /// Time limit of a request, without its wait in a long poll
     #[arg(
         long,
@@ -147,6 +238,33 @@ impl ServeConfig {
             in_flight: self.max_requests,
             waiting: self.max_waiting,
             timeout: Duration::from_secs(self.request_timeout_seconds),
+            lists: self.max_lists,
+            scans: self.max_scans,
+            quotas: Quotas {
+                requests: Quota::per_second(self.key_requests),
+                spend_entries: Quota::per_second(self.key_spend_entries),
+                checkpoint_bytes: Quota::per_second(self.key_checkpoint_bytes),
+                tasks: Quota::per_second(self.key_tasks),
+            },
+            trusted_proxies: TrustedProxies::new(&self.trusted_proxies),
+            ..Limits::default()
+        }
+    }
+
+    /// Limits of the connections, in a process that may open `files` and has `others` beside them.
+    #[must_use]
+    pub fn connections(&self, files: Option<u64>, others: usize) -> ConnectionLimits {
+        let files = files.map_or(MOST_CONNECTIONS, |files| {
+            usize::try_from(files).unwrap_or(MOST_CONNECTIONS).min(MOST_CONNECTIONS)
+        });
+        let allowed = files.saturating_sub(others + OTHER_FILES).max(LEAST_CONNECTIONS);
+        let most = self.max_connections.unwrap_or(allowed);
+        let per_address = self.max_connections_per_address.unwrap_or(most.div_ceil(4) * 3);
+        ConnectionLimits {
+            most,
+            per_address,
+            trusted_proxies: TrustedProxies::new(&self.trusted_proxies),
+            ..ConnectionLimits::default()
         }
     }
 
@@ -158,6 +276,25 @@ impl ServeConfig {
             patience: Duration::from_secs(self.drain_seconds),
         }
     }
+}
+
+/// The most connections without a setting.
+const MOST_CONNECTIONS: usize = 100_000;
+/// The fewest connections without a setting.
+const LEAST_CONNECTIONS: usize = 64;
+/// Open files beside connections: the reserve for health checks, connections about to close, and what
+/// the process itself has open.
+const OTHER_FILES: usize = 256;
+
+fn rate() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=LARGEST_RATE)
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.trim();
+    let alone = || network.parse::<IpAddr>().map(IpNet::from).ok();
+    let read = network.parse().ok().or_else(alone);
+    read.ok_or_else(|| "must be an address or a network such as 10.0.0.0/8".into())
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

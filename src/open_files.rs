@@ -15,3 +15,9 @@ pub fn raise() -> rustix::io::Result<Option<u64>> {
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
     Ok(maximum)
 }
+
+/// The limit as it is; `None`: unlimited.
+#[must_use]
+pub fn limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}

@@ -70,6 +70,8 @@ pub fn metrics(shutdown: &Shutdown) -> Result<PrometheusHandle, TelemetryError> 
         .set_buckets_for_metric(Matcher::Suffix("_commands".into()), COMMANDS)?
         .install_recorder()?;
     http::serve::telemetry::describe_metrics();
+    http::serve::connections::describe_metrics();
+    http::fairness::describe_metrics();
     describe_batches();
     let upkeep = handle.clone();
     shutdown.spawn_until_begun("metrics upkeep", async move {

@@ -81,7 +81,7 @@ impl Principal {
 }
 
 /// The kind of caller of a use case.
-pub trait Caller: Sized {
+pub trait Caller: Sized + Send {
     /// The permitted roles; documented for every route.
     const ROLES: &'static [Role];
     /// Admits the principal, or refuses with 403.

@@ -10,7 +10,6 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 
@@ -28,6 +27,7 @@ use crate::{
     entropy::Entropy,
     http::{
         self,
+        serve::connections::ConnectionLimits,
         state::{HttpState, Limits},
     },
     open_files,
@@ -38,13 +38,29 @@ use crate::{
 /// Longest close of the unused pool.
 const CLOSE_POOL: Duration = Duration::from_secs(5);
 
+/// What the service may be used for at once.
+#[derive(Debug, Clone, Default)]
+pub struct Allowed {
+    /// Limits of requests.
+    pub requests: Limits,
+    /// Limits of connections.
+    pub connections: ConnectionLimits,
+}
+
 /// Runs the service until it is asked to stop.
 pub async fn run(database: &DatabaseConfig, config: &ServeConfig) -> Result<(), Failure> {
     let given = given_key(config)?;
     let shutdown = Shutdown::on_signals()?;
-    if let Err(error) = open_files::raise() {
-        tracing::warn!(%error, "the limit of open files cannot be raised");
-    }
+    let files = match open_files::raise() {
+        Ok(files) => files,
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files cannot be raised");
+            open_files::limit()
+        }
+    };
+    let others = usize::from(database.database_connections);
+    let allowed =
+        Allowed { requests: config.limits(), connections: config.connections(files, others) };
     let listener = listen(config.listen).await?;
     let connections = database.database_connections;
     let database = tokio::select! {
@@ -55,7 +71,7 @@ pub async fn run(database: &DatabaseConfig, config: &ServeConfig) -> Result<(), 
     let service = async |database: &Database, app: App| {
         let app = app.patient(config.limits().timeout);
         bootstrap(&app, given.as_ref()).await?;
-        serve(database, &app, listener, config.limits(), config.drain(), &shutdown).await
+        serve(database, &app, listener, allowed, config.drain(), &shutdown).await
     };
     on(database, connections, &shutdown, service).await?;
     tracing::info!("stopped");
@@ -90,15 +106,15 @@ pub async fn serve(
     database: &Database,
     app: &App,
     listener: TcpListener,
-    limits: Limits,
+    allowed: Allowed,
     drain: Drain,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let state = HttpState {
         app: Arc::new(app.clone()),
-        readiness: Arc::new(ServiceReadiness { app: app.clone(), shutdown: shutdown.clone() }),
+        readiness: Arc::new(ServiceReadiness::new(app.clone(), shutdown.clone())),
         metrics: Arc::new(telemetry::metrics(shutdown)?),
-        limits,
+        limits: allowed.requests,
     };
     supervisor::spawn(app, shutdown);
     let router = http::router(&state);
@@ -116,7 +132,8 @@ pub async fn serve(
         }
     };
     let deadline = shutdown.deadline(drain.notice + drain.patience);
-    let serving = until_drained(listener, router, app, shutdown, on_stop);
+    let serving = http::serve::serve_within(allowed.connections, listener, router, on_stop);
+    let serving = until_drained(serving, app, shutdown);
     tokio::select! {
         outcome = serving => outcome,
         () = deadline => {
@@ -132,13 +149,11 @@ pub async fn serve(
 
 /// Serves until the stop has begun and all accepted work is done.
 async fn until_drained(
-    listener: TcpListener,
-    router: Router,
+    serving: impl Future<Output = std::io::Result<()>>,
     app: &App,
     shutdown: &Shutdown,
-    on_stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Failure> {
-    http::serve::serve(listener, router, on_stop).await?;
+    serving.await?;
     // Also if the server ended by itself.
     shutdown.begin();
     shutdown.finished().await;

@@ -42,6 +42,7 @@ macro_rules! codes {
             IdempotencyInProgress, "idempotency_in_progress", 409, AfterSeconds(1), "Request with the same Idempotency-Key in progress";
             PreconditionFailed,    "precondition_failed",     412, Never,           "Precondition failed";
             PreconditionRequired,  "precondition_required",   428, Never,           "Precondition required";
+            BodyTooSlow,           "body_too_slow",           408, Later,           "Request body too slow";
             BodyTooLarge,          "body_too_large",          413, Never,           "Request body too large";
             UnsupportedMediaType,  "unsupported_media_type",  415, Never,           "Unsupported media type";
             Invalid,               "invalid",                 422, Never,           "Invalid values in the request";

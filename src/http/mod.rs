@@ -9,6 +9,7 @@
 //! | [`reply`], [`problem`] | the answers, and the problems |
 //! | [`describe`] | the OpenAPI document from the types of handlers |
 //! | [`serve`] | connections, the layers of every request, their logs and metrics |
+//! | [`fairness`] | the caps on what one key, workspace or address may use |
 //! | [`state`] | what handlers and layers share |
 //!
 //! A handler reads the request with extractors, calls one use case and returns a reply; it decides
@@ -69,6 +70,7 @@ mod decide;
 pub mod describe;
 pub mod docs;
 pub mod extract;
+pub mod fairness;
 pub mod handbook;
 pub mod health;
 mod markdown;

@@ -10,6 +10,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::fairness::{address::TrustedProxies, quotas::Quotas};
 use crate::app::App;
 
 /// The longest `wait_seconds` of a request.
@@ -57,8 +58,8 @@ impl Check {
     }
 }
 
-/// Limits on concurrent requests and their time.
-#[derive(Debug, Clone, Copy)]
+/// Limits on requests: how many at once, how long, and how much each key may use.
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// The most short requests at once; more are refused with 503.
     pub in_flight: usize,
@@ -66,10 +67,29 @@ pub struct Limits {
     pub waiting: usize,
     /// The longest time of a short request.
     pub timeout: Duration,
+    /// The longest time for the body of a request to arrive.
+    pub body: Duration,
+    /// The most reads of lists at once; more wait in a queue.
+    pub lists: usize,
+    /// The most reads of much (reports, checks, exports) at once; more wait in a queue.
+    pub scans: usize,
+    /// What each key may use.
+    pub quotas: Quotas,
+    /// The proxies that name the addresses of their clients.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { in_flight: 1024, waiting: 16_384, timeout: Duration::from_secs(30) }
+        Self {
+            in_flight: 1024,
+            waiting: 20_480,
+            timeout: Duration::from_secs(30),
+            body: Duration::from_secs(5),
+            lists: 4,
+            scans: 2,
+            quotas: Quotas::default(),
+            trusted_proxies: TrustedProxies::default(),
+        }
     }
 }

@@ -54,7 +54,11 @@ const NAME: &str = "demo";
 /// Most attempts of a task: a busy machine can lose more than the planned ones.
 const MAX_ATTEMPTS: i32 = 6;
 /// Limits of the service, for five agents and a browser.
-const LIMITS: Limits = Limits { in_flight: 256, waiting: 256, timeout: Duration::from_secs(30) };
+/// Its limits: few agents.
+fn allowed() -> serve::Allowed {
+    let requests = Limits { in_flight: 256, waiting: 256, ..Limits::default() };
+    serve::Allowed { requests, ..serve::Allowed::default() }
+}
 /// Time of a stop for running requests.
 const DRAIN: Drain = Drain { notice: Duration::ZERO, patience: Duration::from_secs(5) };
 
@@ -85,7 +89,7 @@ pub async fn run(database: &DatabaseConfig, config: &DemoConfig) -> Result<(), F
     };
     let service = async |database: &Database, app: App| {
         let key = SecretString::from(app.add_workspace(NAME).await?.expose());
-        let serving = serve::serve(database, &app, listener, LIMITS, DRAIN, &shutdown);
+        let serving = serve::serve(database, &app, listener, allowed(), DRAIN, &shutdown);
         let showing = async {
             let shown = show(&base, key, config, &shutdown).await;
             shutdown.begin();

@@ -1,6 +1,7 @@
 //! Attempts: the reports of agents on their work, and their records.
 
 use serde::Deserialize;
+use serde_json::Value;
 use utoipa::IntoParams;
 
 use crate::{
@@ -24,9 +25,11 @@ use crate::{
             auth::Auth,
             body::ApiJson,
             idempotency::Create,
+            meter::Meter,
             page::{Listing, NoFilter, Paged},
             path::ApiPath,
         },
+        fairness::quotas::Counted,
         problem::Result,
         reply::{Created, Reply},
     },
@@ -42,6 +45,26 @@ pub struct AgentAttemptQuery {
     pub running: bool,
 }
 
+/// The bytes of a checkpoint, as JSON.
+fn size(checkpoint: Option<&Value>) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    if let Some(checkpoint) = checkpoint {
+        // Counting cannot fail.
+        let _ = serde_json::to_writer(&mut count, checkpoint);
+    }
+    count.0
+}
+
 /// Renew a lease.
 ///
 /// Send a heartbeat at least three times per lease. It never shortens a lease, and never extends it
@@ -49,9 +72,12 @@ pub struct AgentAttemptQuery {
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/heartbeat")]
 pub async fn heartbeat(
     Auth { app, caller }: Auth<HolderCaller>,
+    meter: Meter,
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<HeartbeatRequest>,
 ) -> Result<Reply<HeartbeatAnswer>> {
+    meter.count(Counted::SpendEntries, request.spend.entries.len())?;
+    meter.count(Counted::CheckpointBytes, size(request.checkpoint.as_ref()))?;
     Ok(Reply(app.heartbeat(&caller, attempt, request).await?))
 }
 
@@ -61,8 +87,14 @@ pub async fn heartbeat(
 #[utoipa::path(post, path = "/v1/heartbeats")]
 pub async fn heartbeat_many(
     Auth { app, caller }: Auth<HolderCaller>,
+    meter: Meter,
     ApiJson(request): ApiJson<HeartbeatsRequest>,
 ) -> Result<Reply<HeartbeatsAnswer>> {
+    let all = &request.heartbeats;
+    let entries = all.iter().map(|heartbeat| heartbeat.spend.entries.len()).sum();
+    let bytes = all.iter().map(|heartbeat| size(heartbeat.checkpoint.as_ref())).sum();
+    meter.count(Counted::SpendEntries, entries)?;
+    meter.count(Counted::CheckpointBytes, bytes)?;
     Ok(Reply(app.heartbeat_many(&caller, request).await?))
 }
 
@@ -74,9 +106,11 @@ pub async fn heartbeat_many(
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/spend")]
 pub async fn report_spend(
     Auth { app, caller }: Auth<HolderCaller>,
+    meter: Meter,
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<SpendRequest>,
 ) -> Result<Reply<SpendAnswer>> {
+    meter.count(Counted::SpendEntries, request.entries.len())?;
     Ok(Reply(app.report_spend(&caller, attempt, request).await?))
 }
 
@@ -102,9 +136,11 @@ pub async fn authorize(
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/complete")]
 pub async fn complete(
     Auth { app, caller }: Auth<HolderCaller>,
+    meter: Meter,
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<CompleteRequest>,
 ) -> Result<Reply<FinishAnswer>> {
+    meter.count(Counted::SpendEntries, request.spend.entries.len())?;
     Ok(Reply(app.complete(&caller, attempt, request).await?))
 }
 
@@ -141,9 +177,12 @@ pub async fn release(
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/subtasks")]
 pub async fn add_subtasks(
     Auth { app, caller }: Auth<HolderCaller>,
+    meter: Meter,
     ApiPath(attempt): ApiPath<AttemptId>,
     Create { body, idempotency }: Create<SubtasksRequest>,
 ) -> Result<Created<SubtasksAnswer>> {
+    meter.count(Counted::Tasks, body.tasks.len())?;
+    meter.count(Counted::CheckpointBytes, size(body.checkpoint.as_ref()))?;
     let outcome = app.add_subtasks(&caller, attempt, &body, idempotency.as_ref()).await?;
     Ok(Created::new(outcome, |answer| format!("/v1/tasks?parent_id={}", answer.task_id)))
 }

@@ -10,7 +10,7 @@ use crate::{
     },
     http::{
         describe::{Describe, Description},
-        extract::{auth::Auth, idempotency::Create},
+        extract::{auth::Auth, idempotency::Create, meter::Meter},
         problem::Result,
         reply::{NoContent, Replayable},
     },
@@ -45,7 +45,9 @@ impl Describe for Claimed {
 #[utoipa::path(post, path = "/v1/claims")]
 pub async fn claim(
     Auth { app, caller }: Auth<ClaimCaller>,
+    meter: Meter,
     Create { body, idempotency }: Create<ClaimRequest>,
 ) -> Result<Claimed> {
+    meter.wait_if(body.wait_seconds > 0)?;
     Ok(Claimed(app.claim(&caller, &body, idempotency.as_ref()).await?))
 }

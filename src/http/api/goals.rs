@@ -24,10 +24,12 @@ use crate::{
             conditional::{IfMatch, IfNoneMatch, Versioned},
             idempotency::Create,
             long_poll::WaitQuery,
+            meter::Meter,
             page::{Listing, Paged},
             path::ApiPath,
             query::ApiQuery,
         },
+        fairness::quotas::Counted,
         problem::Result,
         reply::{Created, Reply},
     },
@@ -65,9 +67,15 @@ pub async fn preview_plan(
 #[utoipa::path(post, path = "/v1/goals")]
 pub async fn create_goal(
     Auth { app, caller }: Auth<SubmitterCaller>,
+    meter: Meter,
     Create { body, idempotency }: Create<NewGoal>,
 ) -> Result<Created<Goal>> {
+    meter.check(Counted::Tasks)?;
     let outcome = app.create_goal(&caller, &body, idempotency.as_ref()).await?;
+    if !outcome.replayed {
+        // Only the planner knows how many tasks a brief has: they are counted afterwards.
+        meter.add(Counted::Tasks, usize::try_from(outcome.value.tasks.total).unwrap_or_default());
+    }
     Ok(Created::new(outcome, |goal| format!("/v1/goals/{}", goal.id)).version(|goal| goal.version))
 }
 

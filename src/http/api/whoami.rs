@@ -9,7 +9,12 @@ use crate::{
         access::{person::Person, role::Role},
         ids::{AgentId, KeyId, WorkspaceId},
     },
-    http::{extract::auth::Auth, problem::Result, reply::Reply},
+    http::{
+        extract::{auth::Auth, meter::Meter},
+        fairness::quotas::KeyLimit,
+        problem::Result,
+        reply::Reply,
+    },
 };
 
 /// The key of the request.
@@ -25,6 +30,9 @@ pub struct Whoami {
     pub person: Option<Person>,
     /// The agent that the key is bound to; `null` unless the role is `agent`.
     pub agent_id: Option<AgentId>,
+    /// What the key may use in this process of the service, now. The same for every key; settings of the
+    /// service.
+    pub limits: Vec<KeyLimit>,
 }
 
 /// Read your own key.
@@ -32,7 +40,10 @@ pub struct Whoami {
 /// Returns the workspace, the key and the role behind the bearer key: the first request to make
 /// with a new key.
 #[utoipa::path(get, path = "/v1/whoami")]
-pub async fn whoami(Auth { caller, .. }: Auth<ReaderCaller>) -> Result<Reply<Whoami>> {
+pub async fn whoami(
+    Auth { caller, .. }: Auth<ReaderCaller>,
+    meter: Meter,
+) -> Result<Reply<Whoami>> {
     let principal = caller.principal();
     Ok(Reply(Whoami {
         workspace_id: principal.workspace,
@@ -40,5 +51,6 @@ pub async fn whoami(Auth { caller, .. }: Auth<ReaderCaller>) -> Result<Reply<Who
         role: principal.role,
         person: principal.person.clone(),
         agent_id: principal.agent,
+        limits: meter.levels(),
     }))
 }

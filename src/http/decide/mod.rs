@@ -11,7 +11,7 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::{
-    extract::{FromRequest, FromRequestParts, Path, Request, State},
+    extract::{FromRef, FromRequest, FromRequestParts, Path, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -22,6 +22,7 @@ use utoipa::openapi::{Content, ObjectBuilder, Required, Type, request_body::Requ
 use super::{
     describe::{Describe, Description},
     extract::{auth::Public, body, json, path::PathParam as _},
+    fairness::admission::Admission,
     problem::{self, Result},
     serve::request_id::RequestId,
 };
@@ -69,6 +70,7 @@ pub async fn decide_by_link(
 ) -> Result<Page> {
     let filled = match filled {
         Ok(filled) => filled,
+        Err(refusal) if refusal.code == Code::NotFound => return Ok(pages::unknown()),
         Err(refusal) => return page(Ok(Opened::Refused(refusal)), &Filled::default()),
     };
     page(app.decide_by_link(&token, &filled, request_id).await, &filled)
@@ -110,16 +112,51 @@ pub struct Sent {
     filled: std::result::Result<Filled, Refusal>,
 }
 
-impl<S: Send + Sync> FromRequest<S> for Sent {
-    type Rejection = std::convert::Infallible;
+impl<S> FromRequest<S> for Sent
+where
+    S: Send + Sync,
+    Arc<App>: FromRef<S>,
+{
+    type Rejection = problem::Error;
 
-    async fn from_request(request: Request, _: &S) -> std::result::Result<Self, Self::Rejection> {
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
         let RequestId(request_id) = request.extensions().get().cloned().unwrap_or_default();
+        let (mut parts, body) = request.into_parts();
+        if let Some(refusal) = unknown(&mut parts, state).await? {
+            return Ok(Self { request_id, filled: Err(refusal) });
+        }
+        let request = Request::from_parts(parts, body);
         let filled = match body::form_bytes(request, FORM_BYTES).await {
             Ok(bytes) => read(&bytes),
+            Err(error) if matches!(error.code(), Code::RateLimited | Code::Unavailable) => {
+                return Err(error);
+            }
             Err(error) => Err(error.into_refusal()),
         };
         Ok(Self { request_id, filled })
+    }
+}
+
+/// Looks the link up before its form is read, so only who has a link occupies a place to read. Holds the
+/// place of the request for the look-up, and gives it back for the time of the form.
+async fn unknown<S>(parts: &mut Parts, state: &S) -> Result<Option<Refusal>>
+where
+    S: Send + Sync,
+    Arc<App>: FromRef<S>,
+{
+    let Ok(Presented(token)) = Presented::from_request_parts(parts, state).await;
+    let admission = parts.extensions.get::<Admission>().cloned();
+    if let Some(admission) = &admission {
+        admission.enter().await?;
+    }
+    let opened = Arc::<App>::from_ref(state).open_link(&token).await;
+    if let Some(admission) = &admission {
+        admission.leave();
+    }
+    match opened {
+        Ok(_) => Ok(None),
+        Err(app::Error::Refused(refusal)) => Ok(Some(refusal)),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -159,6 +196,7 @@ impl Describe for Sent {
         doc.form_body(body.build());
         for (status, text) in [
             (400, "The form cannot be read."),
+            (408, "The form did not arrive in time."),
             (413, "The form is too large."),
             (415, "The body is not a form."),
             (422, "A field of the form must be changed; the page names it."),

@@ -33,8 +33,12 @@ use crate::domain::{access::role::Role, refusal::Code};
 pub const SCHEME: &str = "bearer";
 /// The marker of operations whose requests may wait.
 pub const LONG_POLL: &str = "x-long-poll";
+/// The marker of operations that read a list.
+pub const LIST: &str = "x-list";
+/// The marker of operations that read much.
+pub const SCAN: &str = "x-scan";
 /// The marker of operations that need no key.
-const PUBLIC: &str = "x-public";
+pub const PUBLIC: &str = "x-public";
 /// The marker of operations that answer even while others are refused because of overload.
 pub const ALWAYS: &str = "x-always";
 /// The roles that may call an operation.
@@ -277,8 +281,8 @@ pub fn complete<H: Documented<Args>, Args>(
                 operation,
                 schemas,
                 path_names: path_names(path).into_iter(),
-                // Any operation can fail inside, or find the service overloaded.
-                codes: BTreeSet::from([Code::Internal, Code::Unavailable]),
+                // Any operation can fail inside, find the service overloaded, or be one too many.
+                codes: BTreeSet::from([Code::Internal, Code::Unavailable, Code::RateLimited]),
             };
             H::describe(&mut doc);
             doc.refuses(codes);

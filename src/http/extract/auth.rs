@@ -1,7 +1,8 @@
 //! Authentication: the first argument of every handler.
 //!
 //! [`Auth`] authenticates the bearer key and admits it as the caller that the use case asks for, before
-//! any other part of the request is read. The roles in the OpenAPI document are `C::ROLES`, the same
+//! any other part of the request is read, and takes the request through the caps
+//! ([`crate::http::fairness`]). The roles in the OpenAPI document are `C::ROLES`, the same
 //! that are checked. A handler that needs no key takes [`Public`].
 
 use std::{convert::Infallible, sync::Arc};
@@ -16,6 +17,7 @@ use crate::{
     domain::refusal::{Code, Refusal},
     http::{
         describe::{Access, Describe, Description},
+        fairness::admission::Admission,
         problem::{Error, Result},
         serve::request_id::RequestId,
     },
@@ -45,7 +47,15 @@ where
         let bearer = bearer(&parts.headers)?;
         let app = Arc::<App>::from_ref(state);
         let RequestId(request_id) = parts.extensions.get().cloned().unwrap_or_default();
-        let caller = C::identify(&app, bearer, request_id).await?;
+        let identified = C::identify(&app, bearer, request_id);
+        let Some(admission) = parts.extensions.get::<Admission>().cloned() else {
+            return Ok(Self { caller: identified.await?, app });
+        };
+        let caller = admission.identify(bearer, identified).await?;
+        // With a body, the place is taken after it has arrived.
+        if !admission.route().reads_body {
+            admission.enter().await?;
+        }
         Ok(Self { app, caller })
     }
 }

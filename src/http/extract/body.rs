@@ -18,6 +18,7 @@ use crate::{
     domain::refusal::{Code, Refusal},
     http::{
         describe::{Describe, Description},
+        fairness::admission::Admission,
         problem::{Error, Result},
     },
 };
@@ -77,6 +78,7 @@ pub fn describe_body<T: ToSchema>(doc: &mut Description<'_>, required: bool) {
     doc.refuses(&[
         Code::MalformedRequest,
         Code::BodyTooLarge,
+        Code::BodyTooSlow,
         Code::UnsupportedMediaType,
         Code::Invalid,
     ]);
@@ -85,7 +87,8 @@ pub fn describe_body<T: ToSchema>(doc: &mut Description<'_>, required: bool) {
 /// The bytes of a body whose `Content-Type` is JSON.
 ///
 /// # Errors
-/// `unsupported_media_type`, `body_too_large`, or `malformed_request` if the body is incomplete.
+/// `unsupported_media_type`, `body_too_large`, `body_too_slow`, or `malformed_request` if the body is
+/// incomplete; those of the caps.
 pub async fn json_bytes(request: Request) -> Result<Bytes> {
     require(request.headers(), JSON)?;
     let limit = limit(&request);
@@ -95,7 +98,8 @@ pub async fn json_bytes(request: Request) -> Result<Bytes> {
 /// The bytes of a form that a browser sends, at most `limit`.
 ///
 /// # Errors
-/// `unsupported_media_type`, `body_too_large`, or `malformed_request` if the body is incomplete.
+/// `unsupported_media_type`, `body_too_large`, `body_too_slow`, or `malformed_request` if the body is
+/// incomplete; those of the caps.
 pub async fn form_bytes(request: Request, limit: usize) -> Result<Bytes> {
     require(request.headers(), "application/x-www-form-urlencoded")?;
     bytes(request, limit).await
@@ -103,6 +107,7 @@ pub async fn form_bytes(request: Request, limit: usize) -> Result<Bytes> {
 
 async fn optional_json_bytes(request: Request) -> Result<Bytes> {
     if request.body().is_end_stream() {
+        enter(admission(&request)).await?;
         return Ok(Bytes::new());
     }
     let media_type = require(request.headers(), JSON);
@@ -149,9 +154,30 @@ async fn bytes(request: Request, limit: usize) -> Result<Bytes> {
     if request.body().size_hint().lower() > limit as u64 {
         return Err(too_large().into());
     }
-    match Limited::new(request.into_body(), limit).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
+    let admission = admission(&request);
+    let body = Limited::new(request.into_body(), limit).collect();
+    let read = match &admission {
+        Some(admission) => admission.read(body).await?,
+        None => body.await,
+    };
+    match read {
+        Ok(body) => {
+            enter(admission).await?;
+            Ok(body.to_bytes())
+        }
         Err(error) if error.is::<LengthLimitError>() => Err(too_large().into()),
         Err(_) => Err(Refusal::new(Code::MalformedRequest, "the body is incomplete").into()),
+    }
+}
+
+fn admission(request: &Request) -> Option<Admission> {
+    request.extensions().get::<Admission>().cloned()
+}
+
+/// The place of a request is taken after its body has arrived, so a slow sender occupies none.
+async fn enter(admission: Option<Admission>) -> Result<()> {
+    match admission {
+        Some(admission) => admission.enter().await,
+        None => Ok(()),
     }
 }

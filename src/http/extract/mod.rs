@@ -6,6 +6,7 @@ pub mod conditional;
 pub mod idempotency;
 pub mod json;
 pub mod long_poll;
+pub mod meter;
 pub mod page;
 pub mod path;
 pub mod query;

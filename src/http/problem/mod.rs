@@ -11,6 +11,7 @@
 //! adds the request's id, logs the error and counts it: in one place for handlers, extractors,
 //! fallbacks and panics.
 
+pub mod limited;
 pub mod pages;
 
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use limited::Limited;
 
 use crate::{
     app,
@@ -75,6 +78,8 @@ pub struct Error {
     refusal: Refusal,
     /// For the log only; `None` for refusals.
     cause: Option<Arc<str>>,
+    /// What was used up, for `rate_limited`.
+    limited: Option<Limited>,
 }
 
 /// The result of every handler and extractor.
@@ -83,12 +88,27 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error inside muster. Only the log gets the `cause`.
     pub fn internal(cause: impl Into<Arc<str>>) -> Self {
-        Self { refusal: Refusal::new(Code::Internal, INTERNAL_DETAIL), cause: Some(cause.into()) }
+        Self {
+            refusal: Refusal::new(Code::Internal, INTERNAL_DETAIL),
+            cause: Some(cause.into()),
+            limited: None,
+        }
     }
 
     /// The service cannot accept the request now. Only the log gets the `cause`.
     pub fn unavailable(detail: &str, cause: impl Into<Arc<str>>) -> Self {
-        Self { refusal: Refusal::new(Code::Unavailable, detail), cause: Some(cause.into()) }
+        Self {
+            refusal: Refusal::new(Code::Unavailable, detail),
+            cause: Some(cause.into()),
+            limited: None,
+        }
+    }
+
+    /// Too much of something: `rate_limited`.
+    #[must_use]
+    pub fn limited(detail: &str, limited: Limited) -> Self {
+        let refusal = Refusal::new(Code::RateLimited, detail);
+        Self { refusal, cause: None, limited: Some(limited) }
     }
 
     /// The code of the problem.
@@ -137,6 +157,9 @@ impl Error {
         // A problem depends on the moment and on the key: no proxy may cache it.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(header(self.refusal.code));
+        if let Some(limited) = &self.limited {
+            limited.write(headers);
+        }
         response.extensions_mut().insert(self);
         response
     }
@@ -144,7 +167,7 @@ impl Error {
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, cause: None }
+        Self { refusal, cause: None, limited: None }
     }
 }
 

@@ -9,7 +9,9 @@
 //! - `refusals` are the problem codes of the use case. The signature of the handler says the others
 //!   ([`super::describe`]): its caller, its path, query, headers and body.
 //! - `long_poll`: the request may stay open for [`super::state::LONGEST_WAIT`] and more, and counts
-//!   among the waiting requests instead of the short ones.
+//!   among the waiting requests while it waits.
+//! - `list`: the request reads a list; a few run at a time ([`super::fairness`]).
+//! - `scan`: the request reads much; very few run at a time, each for as long as a long poll.
 //! - `body_limit = bytes`: the largest body, where it is not [`BODY_LIMIT`].
 //! - `always`: answered even while other requests are refused because of overload.
 //!
@@ -39,7 +41,7 @@ const MIB: usize = 1024 * 1024;
 
 operations! {
     "goals" {
-        GET    "/v1/goals"                  => goals::list_goals;
+        GET    "/v1/goals"                  => goals::list_goals, list;
         POST   "/v1/goals"                  => goals::create_goal
             [NoTasksFound, PlanInvalid, BudgetExhausted], body_limit = 4 * MIB;
         GET    "/v1/goals/{goal_id}"        => goals::get_goal, long_poll;
@@ -49,10 +51,10 @@ operations! {
     "plans" {
         POST   "/v1/plans/preview"          => goals::preview_plan
             [NoTasksFound, PlanInvalid], body_limit = 4 * MIB;
-        GET    "/v1/goals/{goal_id}/plans"  => plans::list_plans;
+        GET    "/v1/goals/{goal_id}/plans"  => plans::list_plans, list;
     }
     "tasks" {
-        GET    "/v1/tasks"                       => tasks::list_tasks;
+        GET    "/v1/tasks"                       => tasks::list_tasks, list;
         GET    "/v1/tasks/{task_id}"             => tasks::get_task;
         PATCH  "/v1/tasks/{task_id}"             => tasks::update_task [TaskEnded];
         POST   "/v1/tasks/{task_id}/cancel"      => tasks::cancel_task [TaskEnded];
@@ -85,93 +87,93 @@ operations! {
         POST   "/v1/attempts/{attempt_id}/approvals" => attempts::ask
             [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded];
         GET    "/v1/attempts/{attempt_id}"           => attempts::get_attempt;
-        GET    "/v1/attempts/{attempt_id}/spend"     => attempts::list_attempt_spend;
-        GET    "/v1/tasks/{task_id}/attempts"        => tasks::list_task_attempts;
-        GET    "/v1/agents/{agent_id}/attempts"      => attempts::list_agent_attempts;
+        GET    "/v1/attempts/{attempt_id}/spend"     => attempts::list_attempt_spend, list;
+        GET    "/v1/tasks/{task_id}/attempts"        => tasks::list_task_attempts, list;
+        GET    "/v1/agents/{agent_id}/attempts"      => attempts::list_agent_attempts, list;
     }
     "approvals" {
-        GET    "/v1/approvals"                           => approvals::list_approvals;
+        GET    "/v1/approvals"                           => approvals::list_approvals, list;
         GET    "/v1/approvals/{approval_id}"             => approvals::get_approval, long_poll;
-        GET    "/v1/approvals/{approval_id}/revisions"   => approvals::list_approval_revisions;
+        GET    "/v1/approvals/{approval_id}/revisions"   => approvals::list_approval_revisions, list;
         POST   "/v1/approvals/{approval_id}/revise"      => approvals::revise_approval
             [AlreadyDecided, PayloadChanged, PlanInvalid];
         POST   "/v1/approvals/{approval_id}/decide"      => approvals::decide_approval
             [EvidenceMissing, AlreadyDecided, SeparationOfDuties, NotAnApprover, AlreadyVoted,
              PayloadChanged, PlanInvalid, GoalEnded, TaskEnded, BudgetExhausted];
-        GET    "/v1/approvals/{approval_id}/links"                  => links::list_approval_links;
+        GET    "/v1/approvals/{approval_id}/links"                  => links::list_approval_links, list;
         POST   "/v1/approvals/{approval_id}/links"                  => links::create_approval_link
             [AlreadyDecided, SeparationOfDuties, NotAnApprover, LinkRefused];
         GET    "/v1/approvals/{approval_id}/links/{link_id}"        => links::get_approval_link;
         POST   "/v1/approvals/{approval_id}/links/{link_id}/revoke" => links::revoke_approval_link;
         GET    "/decide/{token}"                         => decide::show_link;
         POST   "/decide/{token}"                         => decide::decide_by_link;
-        GET    "/v1/approval-policies"                      => policies::list_approval_policies;
+        GET    "/v1/approval-policies"                      => policies::list_approval_policies, list;
         POST   "/v1/approval-policies"                      => policies::create_approval_policy
             [NotFound, AlreadyExists];
         GET    "/v1/approval-policies/{policy_id}"          => policies::get_approval_policy;
         PUT    "/v1/approval-policies/{policy_id}"          => policies::replace_approval_policy
             [AlreadyExists];
         DELETE "/v1/approval-policies/{policy_id}"          => policies::retire_approval_policy;
-        POST   "/v1/approval-policies/{policy_id}/simulate" => policies::simulate_approval_policy;
+        POST   "/v1/approval-policies/{policy_id}/simulate" => policies::simulate_approval_policy, scan;
     }
     "attention" {
-        GET    "/v1/attention" => attention::list_attention;
+        GET    "/v1/attention" => attention::list_attention, list;
     }
     "projects" {
-        GET    "/v1/projects"              => projects::list_projects;
+        GET    "/v1/projects"              => projects::list_projects, list;
         POST   "/v1/projects"              => projects::create_project [AlreadyExists];
         GET    "/v1/projects/{project_id}" => projects::get_project;
         PATCH  "/v1/projects/{project_id}" => projects::update_project [AlreadyExists];
     }
     "budgets" {
-        GET    "/v1/budgets"             => budgets::list_budgets;
+        GET    "/v1/budgets"             => budgets::list_budgets, list;
         POST   "/v1/budgets"             => budgets::create_budget [NotFound, AlreadyExists];
         GET    "/v1/budgets/{budget_id}" => budgets::get_budget;
         PATCH  "/v1/budgets/{budget_id}" => budgets::update_budget [BudgetExhausted];
     }
     "reports" {
-        GET    "/v1/reports/spend"            => reports::get_spend_report;
-        GET    "/v1/reports/spend.csv"        => reports::export_spend_report;
-        GET    "/v1/reports/focus.csv"        => reports::export_focus;
-        GET    "/v1/reports/forecast"         => reports::forecast_budget [NotFound];
-        GET    "/v1/goals/{goal_id}/estimate" => reports::estimate_goal;
+        GET    "/v1/reports/spend"            => reports::get_spend_report, scan;
+        GET    "/v1/reports/spend.csv"        => reports::export_spend_report, scan;
+        GET    "/v1/reports/focus.csv"        => reports::export_focus, scan;
+        GET    "/v1/reports/forecast"         => reports::forecast_budget [NotFound], scan;
+        GET    "/v1/goals/{goal_id}/estimate" => reports::estimate_goal, scan;
     }
     "prices" {
-        GET    "/v1/prices"        => prices::list_prices;
+        GET    "/v1/prices"        => prices::list_prices, list;
         POST   "/v1/prices"        => prices::create_price;
         POST   "/v1/prices/import" => prices::import_prices, body_limit = 16 * MIB;
         GET    "/v1/prices/find"   => prices::find_price [NotFound];
-        POST   "/v1/prices/rerate" => prices::rerate_spend;
+        POST   "/v1/prices/rerate" => prices::rerate_spend, scan;
     }
     "agents" {
-        GET    "/v1/agents"            => agents::list_agents;
+        GET    "/v1/agents"            => agents::list_agents, list;
         POST   "/v1/agents"            => agents::register_agent [AgentNotActive];
         GET    "/v1/agents/{agent_id}" => agents::get_agent;
         PATCH  "/v1/agents/{agent_id}" => agents::update_agent;
     }
     "freezes" {
-        GET    "/v1/freezes"                  => freezes::list_freezes;
+        GET    "/v1/freezes"                  => freezes::list_freezes, list;
         POST   "/v1/freezes"                  => freezes::set_freeze [NotFound];
         GET    "/v1/freezes/{freeze_id}"      => freezes::get_freeze;
         POST   "/v1/freezes/{freeze_id}/lift" => freezes::lift_freeze;
     }
     "rules" {
-        GET    "/v1/rules"                             => rules::list_rules;
+        GET    "/v1/rules"                             => rules::list_rules, list;
         POST   "/v1/rules"                             => rules::create_rule [AlreadyExists];
-        POST   "/v1/rules/dry-run"                     => rules::dry_run_rule;
+        POST   "/v1/rules/dry-run"                     => rules::dry_run_rule, scan;
         GET    "/v1/rules/{rule_id}"                   => rules::get_rule;
         PATCH  "/v1/rules/{rule_id}"                   => rules::update_rule [AlreadyExists];
         DELETE "/v1/rules/{rule_id}"                   => rules::delete_rule;
-        GET    "/v1/interventions"                     => rules::list_interventions;
+        GET    "/v1/interventions"                     => rules::list_interventions, list;
         GET    "/v1/interventions/{intervention_id}"   => rules::get_intervention;
     }
     "events" {
         GET    "/v1/events" => events::list_events, long_poll;
     }
     "audit" {
-        GET    "/v1/audit"        => audit::list_audit;
-        GET    "/v1/audit/verify" => audit::verify_audit, long_poll;
-        GET    "/v1/audit/export" => audit::export_audit, long_poll;
+        GET    "/v1/audit"        => audit::list_audit, list;
+        GET    "/v1/audit/verify" => audit::verify_audit, scan;
+        GET    "/v1/audit/export" => audit::export_audit, scan;
     }
     "keys" {
         GET    "/v1/keys"                 => keys::list_keys;
@@ -182,7 +184,7 @@ operations! {
     }
     "health" {
         GET    "/v1/supervisor" => supervisor::get_supervisor;
-        GET    "/v1/verify"     => verify::verify, long_poll;
+        GET    "/v1/verify"     => verify::verify, scan;
         GET    "/livez"         => health::livez, always;
         GET    "/readyz"        => health::readyz, always;
         GET    "/metrics"       => health::metrics, always;

@@ -34,6 +34,18 @@ impl Route {
         self
     }
 
+    /// Requests read a list, a few at a time.
+    pub fn list(mut self) -> Self {
+        describe::mark(&mut self.0.1, describe::LIST);
+        self
+    }
+
+    /// Requests read much, very few at a time, and may take as long as a long poll.
+    pub fn scan(mut self) -> Self {
+        describe::mark(&mut self.0.1, describe::SCAN);
+        self
+    }
+
     /// Requests are answered even while others are refused because of overload.
     pub fn always(mut self) -> Self {
         describe::mark(&mut self.0.1, describe::ALWAYS);

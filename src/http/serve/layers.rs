@@ -1,14 +1,14 @@
 //! The layers of every request.
 //!
 //! From the outside in: compression; the id, span and metrics of the request and the completion of its
-//! response ([`finish`]); panics; the limits on concurrent requests and their time ([`guard`]). So every
-//! failure further in becomes a problem with the id of the request and a log line under the same id, and
-//! no request occupies a permit for ever.
+//! response ([`finish`]); panics; the caps and the time of the request ([`guard`]). So every failure further
+//! in becomes a problem with the id of the request and a log line under the same id, and no request
+//! occupies a place for ever.
 //!
 //! Input is never logged: a span has the method, the template of the route and the id, but not the path
 //! (it has ids and tokens), the query, the headers or the body.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -18,8 +18,8 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use futures_util::StreamExt as _;
 use http_body_util::Full;
-use tokio::sync::Semaphore;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::{
@@ -28,7 +28,7 @@ use tower_http::{
     },
 };
 use tracing::Instrument;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::{OpenApi, path::Operation};
 
 use super::{
     request_id::RequestId,
@@ -38,6 +38,10 @@ use crate::{
     domain::refusal::{Code, Refusal},
     http::{
         describe,
+        fairness::{
+            Caps,
+            admission::{Admission, RouteCaps},
+        },
         problem::{Error, Result, UNAVAILABLE_DETAIL},
         state::{HttpState, LONGEST_WAIT, Limits},
     },
@@ -53,7 +57,7 @@ const SMALLEST_COMPRESSED: u64 = 1024;
 
 /// Puts the layers around `routes`. `document` describes them and has their markers.
 pub fn layered(routes: Router<HttpState>, state: &HttpState, document: &mut OpenApi) -> Router {
-    let guarded = Arc::new(Guard::new(state.limits, document));
+    let guarded = Arc::new(Guard::new(&state.limits, document));
     routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -157,63 +161,94 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
 
 #[derive(Debug)]
 struct Guard {
-    short: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
+    caps: Arc<Caps>,
     timeout: Duration,
-    /// Method and path of the operations with the marker `long_poll`.
-    long_polls: HashSet<(Method, String)>,
-    /// The paths with the marker `always`.
-    always: HashSet<String>,
+    routes: HashMap<String, HashMap<Method, RouteCaps>>,
 }
 
 impl Guard {
-    fn new(limits: Limits, document: &mut OpenApi) -> Self {
-        let mut long_polls = HashSet::new();
-        let mut always = HashSet::new();
+    fn new(limits: &Limits, document: &mut OpenApi) -> Self {
+        let mut routes = HashMap::<String, HashMap<Method, RouteCaps>>::new();
         for (path, item) in &mut document.paths.paths {
-            for (method, operation) in describe::operations(item) {
-                if describe::is_marked(operation, describe::LONG_POLL) {
-                    long_polls.insert((method, path.clone()));
-                }
-                if describe::is_marked(operation, describe::ALWAYS) {
-                    always.insert(path.clone());
-                }
-            }
+            let methods = describe::operations(item)
+                .map(|(method, operation)| (method, route_caps(operation)))
+                .collect();
+            routes.insert(path.clone(), methods);
         }
-        Self {
-            short: Arc::new(Semaphore::new(limits.in_flight)),
-            waiting: Arc::new(Semaphore::new(limits.waiting)),
-            timeout: limits.timeout,
-            long_polls,
-            always,
-        }
+        let timeout = limits.timeout;
+        Self { caps: Arc::new(Caps::new(limits.clone())), timeout, routes }
     }
 
-    fn permits(&self, request: &Request) -> Option<(&Arc<Semaphore>, Duration)> {
+    /// What the page says of the route. `HEAD` is answered by the handler of `GET`.
+    fn route(&self, request: &Request) -> RouteCaps {
         let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-        if self.always.contains(path) {
-            return None;
+        let Some(methods) = self.routes.get(path) else { return RouteCaps::default() };
+        let method = match request.method() {
+            &Method::HEAD => &Method::GET,
+            other => other,
+        };
+        // Another method has no handler: its answer takes a place, and no key.
+        methods.get(method).copied().unwrap_or_default()
+    }
+
+    fn timeout(&self, route: RouteCaps) -> Duration {
+        if route.long_poll || route.scan {
+            return self.timeout.max(LONGEST_WAIT + WAIT_MARGIN);
         }
-        // The owned key of the lookup costs two small allocations per request.
-        if self.long_polls.contains(&(request.method().clone(), path.to_owned())) {
-            return Some((&self.waiting, self.timeout.max(LONGEST_WAIT + WAIT_MARGIN)));
-        }
-        Some((&self.short, self.timeout))
+        self.timeout
     }
 }
 
-/// Refuses requests beyond the limit, and ends those that take too long.
-async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Result<Response> {
-    let Some((permits, timeout)) = guard.permits(&request) else {
-        return Ok(next.run(request).await);
-    };
-    let Ok(_permit) = permits.try_acquire() else {
-        return Err(unavailable("too many concurrent requests"));
-    };
+fn route_caps(operation: &Operation) -> RouteCaps {
+    let is = |marker| describe::is_marked(operation, marker);
+    RouteCaps {
+        always: is(describe::ALWAYS),
+        keyed: operation.security.as_ref().is_some_and(|schemes| !schemes.is_empty()),
+        reads_body: operation.request_body.is_some(),
+        long_poll: is(describe::LONG_POLL),
+        list: is(describe::LIST),
+        scan: is(describe::SCAN),
+    }
+}
+
+/// Whether the query of a request asks to wait. What cannot be read is refused by its extractor.
+fn asks_to_wait(request: &Request) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    form_urlencoded::parse(query.as_bytes())
+        .any(|(name, value)| name == "wait_seconds" && value.trim_matches('0') != "")
+}
+
+/// Takes the request through the caps ([`crate::http::fairness`]), and ends it if it takes too long.
+///
+/// The extractors of a handler call its [`Admission`]: for the key, then for the body, and for the
+/// place. Here only requests without key and body get their places.
+async fn guard(
+    State(guard): State<Arc<Guard>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response> {
+    let route = guard.route(&request);
+    let waits = route.long_poll && asks_to_wait(&request);
+    let admission =
+        Admission::new(&guard.caps, route, waits, request.headers(), request.extensions());
+    if !route.keyed && !route.reads_body {
+        admission.enter().await?;
+    }
+    request.extensions_mut().insert(admission.clone());
     let _in_flight = InFlight::start();
-    tokio::time::timeout(timeout, next.run(request))
-        .await
-        .map_err(|_| unavailable("the request took too long"))
+    let answered = tokio::time::timeout(guard.timeout(route), next.run(request)).await;
+    let response = answered.map_err(|_| unavailable("the request took too long"))?;
+    if route.scan && axum::body::HttpBody::size_hint(response.body()).exact().is_none() {
+        return Ok(response.map(|body| until_sent(body, admission)));
+    }
+    Ok(response)
+}
+
+/// A body that keeps the place of its request until it is sent.
+fn until_sent(body: Body, admission: Admission) -> Body {
+    Body::from_stream(body.into_data_stream().inspect(move |_| {
+        let _ = &admission;
+    }))
 }
 
 fn unavailable(cause: &str) -> Error {

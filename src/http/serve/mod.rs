@@ -1,35 +1,46 @@
 //! Connections: their acceptance, cost and end.
 //!
-//! HTTP/1.1 with keep-alive; other protocols are the business of a proxy. A connection that sends no
-//! complete request head within [`IDLE`] is closed, so a silent or slow client occupies nothing for long.
-//! Thousands of agents wait on connections at once, so a connection costs little: small buffers, and no
-//! state for other protocols.
+//! HTTP/1.1 with keep-alive; other protocols are the business of a proxy. How many connections there may
+//! be is in [`connections`], how long a head may take in [`stream`], so a silent or slow client occupies
+//! nothing for long. Thousands of agents wait on connections at once, so a connection costs little:
+//! small buffers, and no state for other protocols.
 //!
 //! On shutdown the service accepts no more connections, closes idle ones at once, and the others after
 //! their answer.
 
+pub mod connections;
 pub mod layers;
 pub mod request_id;
+pub mod stream;
 pub mod telemetry;
 
-use std::{io, pin::pin, time::Duration};
+use std::{convert::Infallible, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
+use axum::{
+    Router,
+    body::{Body, HttpBody as _},
+    http::Request,
+    response::{IntoResponse as _, Response},
 };
+use futures_util::StreamExt as _;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
 use tokio::net::{TcpListener, TcpStream};
+use tower::Service as _;
 
-/// The longest wait for the head of the next request. Longer than the pause between two heartbeats of a
-/// common lease, so that agents keep their connections.
-const IDLE: Duration = Duration::from_secs(120);
+use super::{
+    fairness::address::PeerAddress,
+    problem::{Error, UNAVAILABLE_DETAIL},
+};
+use connections::{Connection, ConnectionLimits, Connections};
+use stream::Timed;
+
 /// The largest request head, and the largest single write, in bytes.
 const BUFFER: usize = 64 * 1024;
 /// The pause after the system could not accept a connection, for lack of files or memory.
 const PAUSE: Duration = Duration::from_millis(200);
+/// What a connection in the reserve may ask for.
+const HEALTH: [&str; 2] = ["/livez", "/readyz"];
 
 /// Serves the router until `stop` completes, and returns when every connection has ended.
 ///
@@ -40,48 +51,100 @@ pub async fn serve(
     router: Router,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    serve_with(listener, router, stop, IDLE).await
+    serve_within(ConnectionLimits::default(), listener, router, stop).await
 }
 
-async fn serve_with(
+/// The same with these limits.
+///
+/// # Errors
+/// If the listener has no address.
+pub async fn serve_within(
+    limits: ConnectionLimits,
     listener: TcpListener,
     router: Router,
     stop: impl Future<Output = ()>,
-    idle: Duration,
 ) -> io::Result<()> {
     listener.local_addr()?;
-    let connections = GracefulShutdown::new();
+    let all = Connections::new(limits);
+    let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(BUFFER);
+    // The stream has the time limits of heads.
+    http.header_read_timeout(None).max_buf_size(BUFFER);
     let mut stop = pin!(stop);
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = &mut stop => break,
-            stream = accept(&listener) => stream,
+            accepted = accept(&listener) => accepted,
         };
-        let service = TowerToHyperService::new(router.clone());
-        let connection = http.serve_connection(TokioIo::new(stream), service);
-        let connection = connections.watch(connection);
+        let Some(open) = all.admit(peer) else { continue };
+        let connection = Arc::clone(&open.connection);
+        let stream = Timed::new(stream, Arc::clone(&connection), Arc::clone(&all));
+        let service = {
+            let (router, connection) = (router.clone(), Arc::clone(&connection));
+            service_fn(move |request| answer(router.clone(), Arc::clone(&connection), request))
+        };
+        let serving =
+            http.keep_alive(!connection.is_reserve).serve_connection(TokioIo::new(stream), service);
+        let serving = graceful.watch(serving);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                // Clients disconnect and send invalid HTTP all the time.
-                tracing::debug!(%error, "a connection ended early");
+            let _open = open;
+            tokio::select! {
+                ended = serving => {
+                    if let Err(error) = ended {
+                        // Clients disconnect and send invalid HTTP all the time.
+                        tracing::debug!(%error, "a connection ended early");
+                    }
+                }
+                () = connection.closed() => {}
             }
         });
     }
     drop(listener);
-    connections.shutdown().await;
+    graceful.shutdown().await;
     Ok(())
 }
 
+async fn answer(
+    mut router: Router,
+    connection: Arc<Connection>,
+    mut request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    connection.begins();
+    if connection.is_reserve && !HEALTH.contains(&request.uri().path()) {
+        let error = Error::unavailable(UNAVAILABLE_DETAIL, "no connection is free");
+        return Ok(error.into_response());
+    }
+    request.extensions_mut().insert(PeerAddress(connection.address));
+    let response = router.call(request).await?;
+    if response.body().size_hint().exact().is_some() {
+        connection.rests();
+        return Ok(response);
+    }
+    let rest = Rest(connection);
+    Ok(response.map(|body| {
+        Body::from_stream(body.into_data_stream().inspect(move |_| {
+            let _ = &rest;
+        }))
+    }))
+}
+
+/// Tells the connection, when it is dropped with the body of an answer, that the answer is complete.
+struct Rest(Arc<Connection>);
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.0.rests();
+    }
+}
+
 /// The next connection. Errors concern one client, or are temporary.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Answers are small, and clients wait for them.
                 let _ = stream.set_nodelay(true);
-                return stream;
+                return (stream, peer.ip());
             }
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
@@ -158,16 +221,96 @@ mod tests {
         assert!(TcpStream::connect(address).await.is_err());
     }
 
-    #[tokio::test]
-    async fn a_connection_that_says_nothing_is_closed() {
+    async fn serving(limits: ConnectionLimits) -> std::net::SocketAddr {
+        let router = Router::new()
+            .route("/", get(|| async { "hello" }))
+            .route("/livez", get(|| async { "hello" }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let idle = Duration::from_millis(50);
-        tokio::spawn(serve_with(listener, Router::new(), std::future::pending(), idle));
-        let mut silent = TcpStream::connect(address).await.unwrap();
-        silent.write_all(&REQUEST[..20]).await.unwrap();
+        tokio::spawn(serve_within(limits, listener, router, std::future::pending()));
+        address
+    }
+
+    fn brief() -> ConnectionLimits {
+        ConnectionLimits { head: Duration::from_millis(100), ..ConnectionLimits::default() }
+    }
+
+    /// Reads to the end, which comes within seconds.
+    async fn rest(stream: &mut TcpStream) -> String {
         let mut said = Vec::new();
-        let _ = silent.read_to_end(&mut said).await;
-        assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 408"), "{said:?}");
+        let end = stream.read_to_end(&mut said);
+        let _ = tokio::time::timeout(Duration::from_secs(20), end).await.expect("an end");
+        String::from_utf8(said).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_says_nothing_is_closed() {
+        let address = serving(brief()).await;
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        assert_eq!(rest(&mut silent).await, "");
+        let mut half = TcpStream::connect(address).await.unwrap();
+        half.write_all(&REQUEST[..20]).await.unwrap();
+        assert_eq!(rest(&mut half).await, "");
+    }
+
+    /// Each byte in time does not make the head be in time.
+    #[tokio::test]
+    async fn a_head_that_trickles_is_cut_off() {
+        let address = serving(brief()).await;
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(REQUEST).await.unwrap();
+        answer(&mut slow).await;
+        let trickle = async {
+            slow.write_all(b"GET / HTTP/1.1\r\nx: ").await?;
+            loop {
+                slow.write_all(b"a").await?;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let cut: Result<io::Result<()>, _> =
+            tokio::time::timeout(Duration::from_secs(20), trickle).await;
+        assert!(cut.expect("an end").is_err());
+    }
+
+    /// A pause between two requests is no slow head.
+    #[tokio::test]
+    async fn an_idle_connection_is_kept() {
+        let address = serving(brief()).await;
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        for _ in 0..2 {
+            idle.write_all(REQUEST).await.unwrap();
+            answer(&mut idle).await;
+            tokio::time::sleep(brief().head * 3).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn idle_connections_make_room_and_busy_ones_leave_health() {
+        let limits = ConnectionLimits { most: 16, per_address: 16, ..ConnectionLimits::default() };
+        let address = serving(limits).await;
+        let mut idle = Vec::new();
+        for _ in 0..40 {
+            idle.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut new = TcpStream::connect(address).await.unwrap();
+        new.write_all(REQUEST).await.unwrap();
+        assert!(answer(&mut new).await.starts_with("HTTP/1.1 200"));
+        assert_eq!(rest(&mut idle[0]).await, "", "the oldest is closed");
+    }
+
+    #[tokio::test]
+    async fn beyond_the_cap_of_an_address_only_health_answers() {
+        let limits = ConnectionLimits { per_address: 1, ..ConnectionLimits::default() };
+        let address = serving(limits).await;
+        let mut first = TcpStream::connect(address).await.unwrap();
+        first.write_all(REQUEST).await.unwrap();
+        answer(&mut first).await;
+        let mut second = TcpStream::connect(address).await.unwrap();
+        second.write_all(REQUEST).await.unwrap();
+        assert!(rest(&mut second).await.starts_with("HTTP/1.1 503"));
+        let mut third = TcpStream::connect(address).await.unwrap();
+        third.write_all(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let health = rest(&mut third).await;
+        assert!(health.starts_with("HTTP/1.1 200") && health.ends_with("hello"), "{health}");
     }
 }

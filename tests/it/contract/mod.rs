@@ -1,5 +1,6 @@
 //! What is written down and must be true: the OpenAPI document, the README, the schema, layers, roles.
 
+mod fairness;
 mod http;
 mod layers;
 mod openapi;

@@ -69,6 +69,11 @@ impl Client {
         Self { transport: Transport::Tcp { base, http }, key: None }
     }
 
+    /// The same key at another router.
+    pub fn to(&self, router: Router) -> Self {
+        Self { transport: Transport::Router(router), key: self.key.clone() }
+    }
+
     /// The same client with this key.
     pub fn with_key(&self, key: impl Into<String>) -> Self {
         Self { key: Some(key.into()), ..self.clone() }

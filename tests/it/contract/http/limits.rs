@@ -33,6 +33,9 @@ async fn what_takes_too_long_is_a_503() {
     assert_eq!(seen.header("retry-after"), "1");
 }
 
+/// A request that really waits.
+const WAIT: &str = "/wait?wait_seconds=60";
+
 /// Routes that do not answer before the gate opens; `/wait` is a long poll.
 fn gated(limits: Limits) -> (Router, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
@@ -58,12 +61,13 @@ fn spawn(router: &Router, path: &'static str) -> tokio::task::JoinHandle<Seen> {
 
 #[tokio::test]
 async fn too_many_requests_are_refused_and_waiting_ones_counted_apart() {
-    let (router, gate) = gated(Limits { in_flight: 1, waiting: 2, ..Limits::default() });
-    let held = [spawn(&router, "/short"), spawn(&router, "/wait"), spawn(&router, "/wait")];
+    let (router, gate) = gated(Limits { in_flight: 1, waiting: 3, ..Limits::default() });
+    // One address has two of three places.
+    let held = [spawn(&router, "/short"), spawn(&router, WAIT), spawn(&router, WAIT)];
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
-    for path in ["/short", "/wait"] {
+    for path in ["/short", WAIT] {
         let seen = fetch(&router, path).await;
         seen.problem(503, "unavailable");
         assert_eq!(seen.header("retry-after"), "1");
@@ -78,7 +82,7 @@ async fn too_many_requests_are_refused_and_waiting_ones_counted_apart() {
 #[tokio::test]
 async fn a_request_that_waits_may_take_longer() {
     let (router, gate) = gated(brief());
-    let waiting = spawn(&router, "/wait");
+    let waiting = spawn(&router, WAIT);
     fetch(&router, "/short").await.problem(503, "unavailable");
     tokio::time::sleep(brief().timeout * 3).await;
     assert!(!waiting.is_finished());

@@ -1,0 +1,252 @@
+//! The way of one request through the caps.
+
+use std::{
+    net::IpAddr,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::http::{Extensions, HeaderMap};
+use futures_util::{FutureExt as _, future};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    Caps, KeyUse, NOWHERE,
+    address::PeerAddress,
+    full,
+    pool::{Party, Place, Purpose},
+    quotas::{Counted, KeyLimit},
+    too_many_failures,
+};
+use crate::{
+    app,
+    domain::{
+        access::token::Token,
+        refusal::{Code, Refusal},
+    },
+    http::problem::{Error, Result},
+};
+
+/// The longest wait for a place among lists or scans.
+const QUEUED: Duration = Duration::from_secs(10);
+
+/// What the page says of a route.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RouteCaps {
+    /// Takes no place.
+    pub always: bool,
+    /// Needs a key.
+    pub keyed: bool,
+    /// Reads a body.
+    pub reads_body: bool,
+    /// May wait.
+    pub long_poll: bool,
+    /// Reads a list.
+    pub list: bool,
+    /// Reads much.
+    pub scan: bool,
+}
+
+/// The places and the key of one request; an extension of it. Dropped with the answer.
+#[derive(Debug, Clone)]
+pub struct Admission(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    caps: Arc<Caps>,
+    route: RouteCaps,
+    waits: bool,
+    address: IpAddr,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    key: Option<Arc<KeyUse>>,
+    place: Option<Place>,
+    running: Option<OwnedSemaphorePermit>,
+}
+
+impl Admission {
+    /// A request to `route`, that `waits` for a change or not.
+    #[must_use]
+    pub fn new(
+        caps: &Arc<Caps>,
+        route: RouteCaps,
+        waits: bool,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Self {
+        let peer = extensions.get::<PeerAddress>().map_or(NOWHERE, |peer| peer.0);
+        let address = caps.limits.trusted_proxies.client(peer, headers);
+        let (caps, held) = (Arc::clone(caps), Mutex::default());
+        Self(Arc::new(Inner { caps, route, waits, address, held }))
+    }
+
+    /// What the page says of the route.
+    #[must_use]
+    pub fn route(&self) -> RouteCaps {
+        self.0.route
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn key(&self) -> Option<Arc<KeyUse>> {
+        self.held().key.clone()
+    }
+
+    fn party(&self) -> Party {
+        match self.key() {
+            Some(key) => key.party.clone(),
+            None => self.0.caps.address(self.0.address).party.clone(),
+        }
+    }
+
+    /// Has `bearer` looked up by `identify`, and counts the request.
+    ///
+    /// # Errors
+    /// Those of `identify`; `rate_limited`, `unavailable`.
+    pub async fn identify<C>(
+        &self,
+        bearer: &str,
+        identify: impl Future<Output = app::Result<C>>,
+    ) -> Result<C> {
+        // A malformed token costs no query.
+        let Ok(token) = Token::parse(bearer) else { return Ok(identify.await?) };
+        let caps = &self.0.caps;
+        let known = caps.recognise(&token);
+        if let Some(key) = &known {
+            caps.charge(key, Counted::Requests, 1)?;
+            let door = caps.door.take(&key.party)?;
+            let identified = identify.await;
+            drop(door);
+            if identified.as_ref().is_err_and(|error| error.code() == Code::Unauthenticated) {
+                caps.keys.remove(&(token.workspace(), token.key()));
+            }
+            self.held().key = known;
+            return Ok(identified?);
+        }
+        let address = caps.address(self.0.address);
+        if !address.may_try(caps.now()) {
+            return Err(too_many_failures(address.level(caps.now()).passes_in));
+        }
+        let door = caps.door.take(&address.party)?;
+        let identified = identify.await;
+        drop(door);
+        match identified {
+            Ok(caller) => {
+                let key = caps.remember(&token);
+                caps.charge(&key, Counted::Requests, 1)?;
+                self.held().key = Some(key);
+                Ok(caller)
+            }
+            Err(error) if error.code() == Code::Unauthenticated => {
+                let now = caps.now();
+                if address.fail(now) {
+                    return Err(error.into());
+                }
+                Err(too_many_failures(address.level(now).passes_in))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes the place of the request. Does nothing if it has one, or needs none.
+    ///
+    /// # Errors
+    /// `rate_limited`, `unavailable`.
+    pub async fn enter(&self) -> Result<()> {
+        let Inner { caps, route, waits, .. } = &*self.0;
+        if route.always || self.held().place.is_some() {
+            return Ok(());
+        }
+        let purpose = match route {
+            RouteCaps { scan: true, .. } => Purpose::Scan,
+            RouteCaps { list: true, .. } => Purpose::List,
+            RouteCaps { .. } if *waits => Purpose::Waiting,
+            RouteCaps { .. } if self.key().is_some() => Purpose::Short,
+            RouteCaps { .. } => Purpose::Public,
+        };
+        let place = caps.pool(purpose).take(&self.party())?;
+        self.held().place = Some(place);
+        let Some(queue) = caps.queue(purpose) else { return Ok(()) };
+        let permit = Arc::clone(&queue.running).acquire_owned();
+        match tokio::time::timeout(QUEUED, permit).await {
+            Ok(Ok(permit)) => {
+                self.held().running = Some(permit);
+                Ok(())
+            }
+            Ok(Err(_)) | Err(_) => {
+                self.leave();
+                Err(full(purpose.as_str()))
+            }
+        }
+    }
+
+    /// Gives the place back, while the request waits for its sender.
+    pub fn leave(&self) {
+        let mut held = self.held();
+        held.running = None;
+        held.place = None;
+    }
+
+    /// Waits for a change from now on: a waiting place in exchange for the short one.
+    ///
+    /// # Errors
+    /// `rate_limited`, `unavailable`.
+    pub fn wait(&self) -> Result<()> {
+        let place = self.0.caps.waiting.take(&self.party())?;
+        self.held().place = Some(place);
+        Ok(())
+    }
+
+    /// Reads a body. It takes a place to read unless it has arrived already.
+    ///
+    /// # Errors
+    /// `body_too_slow`, `rate_limited`, `unavailable`.
+    pub async fn read<T>(&self, body: impl Future<Output = T>) -> Result<T> {
+        let mut body = pin!(body);
+        // One look: most bodies arrive with their heads.
+        if let Some(read) = future::poll_fn(|cx| std::task::Poll::Ready(poll(&mut body, cx))).await
+        {
+            return Ok(read);
+        }
+        let Inner { caps, .. } = &*self.0;
+        let _place = caps.reading.take(&self.party())?;
+        let deadline = caps.limits.body;
+        tokio::time::timeout(deadline, body).await.map_err(|_| {
+            let detail = format!("the body was not complete within {deadline:?}; send it at once");
+            Error::from(Refusal::new(Code::BodyTooSlow, detail))
+        })
+    }
+
+    /// Counts a use of the key beside the request itself.
+    ///
+    /// # Errors
+    /// `rate_limited`.
+    pub fn charge(&self, counted: Counted, amount: u64) -> Result<()> {
+        match self.key() {
+            Some(key) => self.0.caps.charge(&key, counted, amount),
+            None => Ok(()),
+        }
+    }
+
+    /// What the key may still use.
+    #[must_use]
+    pub fn levels(&self) -> Vec<KeyLimit> {
+        self.key().map(|key| self.0.caps.levels(&key)).unwrap_or_default()
+    }
+}
+
+fn poll<T>(
+    body: &mut std::pin::Pin<&mut impl Future<Output = T>>,
+    cx: &mut std::task::Context<'_>,
+) -> Option<T> {
+    match body.poll_unpin(cx) {
+        std::task::Poll::Ready(read) => Some(read),
+        std::task::Poll::Pending => None,
+    }
+}
