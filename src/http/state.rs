@@ -1,4 +1,4 @@
-//! The state of the service that handlers and layers share, and its limits.
+//! The state of the service that handlers and layers share.
 //!
 //! It is made once, when the service starts. The names are here and not in [`super`], so that layers,
 //! extractors and the page use them without importing each other.
@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::fairness::{address::TrustedProxies, quotas::Quotas};
+pub use super::fairness::limits::Limits;
 use crate::app::App;
 
 /// The longest `wait_seconds` of a request.
@@ -55,41 +55,5 @@ impl Check {
     /// The result of the check `name`.
     pub fn new(name: impl Into<String>, ok: bool) -> Self {
         Self { name: name.into(), ok }
-    }
-}
-
-/// Limits on requests: how many at once, how long, and how much each key may use.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// The most short requests at once; more are refused with 503.
-    pub in_flight: usize,
-    /// The most waiting requests (long polls) at once; more are refused with 503.
-    pub waiting: usize,
-    /// The longest time of a short request.
-    pub timeout: Duration,
-    /// The longest time for the body of a request to arrive.
-    pub body: Duration,
-    /// The most reads of lists at once; more wait in a queue.
-    pub lists: usize,
-    /// The most reads of much (reports, checks, exports) at once; more wait in a queue.
-    pub scans: usize,
-    /// What each key may use.
-    pub quotas: Quotas,
-    /// The proxies that name the addresses of their clients.
-    pub trusted_proxies: TrustedProxies,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            in_flight: 1024,
-            waiting: 20_480,
-            timeout: Duration::from_secs(30),
-            body: Duration::from_secs(5),
-            lists: 4,
-            scans: 2,
-            quotas: Quotas::default(),
-            trusted_proxies: TrustedProxies::default(),
-        }
     }
 }

@@ -56,7 +56,7 @@ impl App {
             new.check()?;
             let (id, created) = match make(unit, new).await? {
                 Some(made) => (made, true),
-                None => (again(unit, principal, new).await?, false),
+                None => (again(unit, caller.principal(), new).await?, false),
             };
             let IssuedKey { key, token } = one_more_key(unit, id, &new.name).await?;
             let agent = views::read(unit.tx(), id).await?;

@@ -7,10 +7,10 @@
 //! key of one cannot be revoked.
 
 use crate::{
-    app::{Result, Unit, error::corrupt},
+    app::{Result, Unit},
     domain::{
         access::role::Role,
-        policy::{PolicySpec, StagePosition, able},
+        policy::{StagePosition, able},
         refusal::{Code, Refusal},
     },
     store::{self, approvals::ApprovalFacts},
@@ -45,6 +45,6 @@ async fn can_be_decided(unit: &mut Unit, facts: &ApprovalFacts) -> Result<bool> 
         return Ok(able::can_be_decided(None, &facts.excluded, &keys));
     };
     let place = StagePosition { stage: standing.stage, escalation: standing.escalation };
-    let spec: PolicySpec = serde_json::from_value(standing.policy).map_err(corrupt)?;
+    let spec = standing.policy.0;
     Ok(able::can_be_decided(Some((&spec, place)), &facts.excluded, &keys))
 }

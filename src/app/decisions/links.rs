@@ -21,7 +21,6 @@ use crate::{
         App, Result, Unit,
         approvals::views,
         caller::{Caller as _, OperatorCaller, Principal, ReaderCaller},
-        error::corrupt,
         unit::{
             idempotency::{Outcome, Request},
             locks::lock_pending,
@@ -37,7 +36,7 @@ use crate::{
         ids::{ApprovalId, KeyId, LinkId},
         journal::{Kind, NewRow},
         link::{self, LinkState, LinkToken},
-        policy::{PolicySpec, StagePosition, linked, panel::Panel},
+        policy::{StagePosition, linked, panel::Panel},
         refusal::{Code, Refusal},
         settings,
     },
@@ -281,7 +280,7 @@ async fn may_make(
     let id = facts.approval_id;
     let standing = store::approvals::frozen_policy::standing(unit.tx(), id).await?;
     let Some(standing) = standing else { return Ok(()) };
-    let spec: PolicySpec = serde_json::from_value(standing.policy).map_err(corrupt)?;
+    let spec = standing.policy.0;
     let place = StagePosition { stage: standing.stage, escalation: standing.escalation };
     let panel = Panel::new(&spec, place, &facts.excluded);
     linked::may_make(&panel, principal.role, principal.person.as_ref())?;

@@ -20,6 +20,7 @@
 
 pub mod address;
 pub mod admission;
+pub mod limits;
 pub mod pool;
 pub mod quotas;
 pub mod registry;
@@ -42,11 +43,9 @@ use crate::{
         },
         ids::{KeyId, WorkspaceId},
     },
-    http::{
-        problem::{Error, Result, UNAVAILABLE_DETAIL, limited::Limited},
-        state::Limits,
-    },
+    http::problem::{Error, Result, UNAVAILABLE_DETAIL, limited::Limited},
 };
+use limits::Limits;
 use pool::{Holder, Party, Pool, Purpose, Refused};
 use quotas::{Buckets, Counted, KeyLimit};
 use registry::Registry;
