@@ -1,7 +1,6 @@
 //! Attempts: the reports of agents on their work, and their records.
 
 use serde::Deserialize;
-use serde_json::Value;
 use utoipa::IntoParams;
 
 use crate::{
@@ -45,26 +44,6 @@ pub struct AgentAttemptQuery {
     pub running: bool,
 }
 
-/// The bytes of a checkpoint, as JSON.
-fn size(checkpoint: Option<&Value>) -> usize {
-    struct Count(usize);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    if let Some(checkpoint) = checkpoint {
-        // Counting cannot fail.
-        let _ = serde_json::to_writer(&mut count, checkpoint);
-    }
-    count.0
-}
-
 /// Renew a lease.
 ///
 /// Send a heartbeat at least three times per lease. It never shortens a lease, and never extends it
@@ -76,8 +55,7 @@ pub async fn heartbeat(
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<HeartbeatRequest>,
 ) -> Result<Reply<HeartbeatAnswer>> {
-    meter.count(Counted::SpendEntries, request.spend.entries.len())?;
-    meter.count(Counted::CheckpointBytes, size(request.checkpoint.as_ref()))?;
+    meter.report(&request.spend, request.checkpoint.as_ref())?;
     Ok(Reply(app.heartbeat(&caller, attempt, request).await?))
 }
 
@@ -90,11 +68,9 @@ pub async fn heartbeat_many(
     meter: Meter,
     ApiJson(request): ApiJson<HeartbeatsRequest>,
 ) -> Result<Reply<HeartbeatsAnswer>> {
-    let all = &request.heartbeats;
-    let entries = all.iter().map(|heartbeat| heartbeat.spend.entries.len()).sum();
-    let bytes = all.iter().map(|heartbeat| size(heartbeat.checkpoint.as_ref())).sum();
-    meter.count(Counted::SpendEntries, entries)?;
-    meter.count(Counted::CheckpointBytes, bytes)?;
+    for heartbeat in &request.heartbeats {
+        meter.report(&heartbeat.spend, heartbeat.checkpoint.as_ref())?;
+    }
     Ok(Reply(app.heartbeat_many(&caller, request).await?))
 }
 
@@ -110,7 +86,7 @@ pub async fn report_spend(
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<SpendRequest>,
 ) -> Result<Reply<SpendAnswer>> {
-    meter.count(Counted::SpendEntries, request.entries.len())?;
+    meter.count(Counted::SpendEntries, request.entries.len() + request.totals.len())?;
     Ok(Reply(app.report_spend(&caller, attempt, request).await?))
 }
 
@@ -122,9 +98,11 @@ pub async fn report_spend(
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/authorize")]
 pub async fn authorize(
     Auth { app, caller }: Auth<HolderCaller>,
+    meter: Meter,
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<AuthorizeRequest>,
 ) -> Result<Reply<AuthorizeAnswer>> {
+    meter.count(Counted::SpendEntries, request.amounts.len())?;
     Ok(Reply(app.authorize(&caller, attempt, &request).await?))
 }
 
@@ -140,7 +118,7 @@ pub async fn complete(
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<CompleteRequest>,
 ) -> Result<Reply<FinishAnswer>> {
-    meter.count(Counted::SpendEntries, request.spend.entries.len())?;
+    meter.report(&request.spend, None)?;
     Ok(Reply(app.complete(&caller, attempt, request).await?))
 }
 
@@ -151,9 +129,11 @@ pub async fn complete(
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/fail")]
 pub async fn fail(
     Auth { app, caller }: Auth<HolderCaller>,
+    meter: Meter,
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<FailRequest>,
 ) -> Result<Reply<FinishAnswer>> {
+    meter.report(&request.spend, None)?;
     Ok(Reply(app.fail(&caller, attempt, request).await?))
 }
 
@@ -164,9 +144,11 @@ pub async fn fail(
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/release")]
 pub async fn release(
     Auth { app, caller }: Auth<HolderCaller>,
+    meter: Meter,
     ApiPath(attempt): ApiPath<AttemptId>,
     ApiJson(request): ApiJson<ReleaseRequest>,
 ) -> Result<Reply<FinishAnswer>> {
+    meter.report(&request.spend, request.checkpoint.as_ref())?;
     Ok(Reply(app.release(&caller, attempt, request).await?))
 }
 
@@ -182,7 +164,7 @@ pub async fn add_subtasks(
     Create { body, idempotency }: Create<SubtasksRequest>,
 ) -> Result<Created<SubtasksAnswer>> {
     meter.count(Counted::Tasks, body.tasks.len())?;
-    meter.count(Counted::CheckpointBytes, size(body.checkpoint.as_ref()))?;
+    meter.report(&body.spend, body.checkpoint.as_ref())?;
     let outcome = app.add_subtasks(&caller, attempt, &body, idempotency.as_ref()).await?;
     Ok(Created::new(outcome, |answer| format!("/v1/tasks?parent_id={}", answer.task_id)))
 }
@@ -194,9 +176,11 @@ pub async fn add_subtasks(
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/approvals")]
 pub async fn ask(
     Auth { app, caller }: Auth<HolderCaller>,
+    meter: Meter,
     ApiPath(attempt): ApiPath<AttemptId>,
     Create { body, idempotency }: Create<AskRequest>,
 ) -> Result<Created<Approval>> {
+    meter.report(&body.spend, body.checkpoint.as_ref())?;
     let outcome = app.ask(&caller, attempt, &body, idempotency.as_ref()).await?;
     let created = Created::new(outcome, |approval| format!("/v1/approvals/{}", approval.id));
     Ok(created.version(|approval| approval.version))

@@ -3,14 +3,18 @@
 use std::convert::Infallible;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
+use serde_json::Value;
 
-use crate::http::{
-    describe::{Describe, Description},
-    fairness::{
-        admission::Admission,
-        quotas::{Counted, KeyLimit},
+use crate::{
+    domain::spend::SpendReport,
+    http::{
+        describe::{Describe, Description},
+        fairness::{
+            admission::Admission,
+            quotas::{Counted, KeyLimit},
+        },
+        problem::Result,
     },
-    problem::Result,
 };
 
 /// Counts what a request uses. Outside the layers of the service it counts nothing.
@@ -40,6 +44,15 @@ impl Meter {
             return Ok(());
         }
         self.0.as_ref().map_or(Ok(()), |admission| admission.charge(counted, amount))
+    }
+
+    /// Counts what an attempt reports: its lines of spend, and its checkpoint.
+    ///
+    /// # Errors
+    /// `rate_limited`.
+    pub fn report(&self, spend: &SpendReport, checkpoint: Option<&Value>) -> Result<()> {
+        self.count(Counted::SpendEntries, spend.entries.len() + spend.totals.len())?;
+        self.count(Counted::CheckpointBytes, checkpoint.map_or(0, size))
     }
 
     /// Refuses the request if the key has used up what it will use an unknown amount of.
@@ -72,4 +85,22 @@ impl Meter {
     pub fn levels(&self) -> Vec<KeyLimit> {
         self.0.as_ref().map(Admission::levels).unwrap_or_default()
     }
+}
+
+/// The bytes of a checkpoint, as JSON.
+fn size(checkpoint: &Value) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Counting cannot fail.
+    let _ = serde_json::to_writer(&mut count, checkpoint);
+    count.0
 }

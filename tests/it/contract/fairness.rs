@@ -282,6 +282,59 @@ async fn created_tasks_are_counted_and_a_refusal_writes_nothing() {
     assert_eq!(goals["items"].as_array().unwrap().len(), 1);
 }
 
+/// A route that reports spend or keeps a checkpoint, and forgets to count it, is a way round the caps.
+#[tokio::test]
+async fn every_route_that_reports_spend_or_a_checkpoint_counts_it() {
+    let service = Service::start().await;
+    let agent = service.agent("a", &[]).await.client;
+    let amounts = json!({"tokens": 1});
+    let entries: Vec<Value> =
+        (0..40).map(|n| json!({"key": format!("k{n}"), "amounts": amounts})).collect();
+    let attempt = service.admin.get("/v1/whoami").await.value(200)["key_id"].clone();
+    let attempt = format!("/v1/attempts/{}", attempt.as_str().unwrap());
+    let lease = "lse_aaaaaaaaaaaaaaaaaaaaaaaa";
+    let spend = json!({"lease": lease, "spend": {"entries": entries}});
+    let checkpoint = json!({"lease": lease, "checkpoint": "x".repeat(400)});
+    let own = |body: &Value, more: Value| {
+        let mut body = body.clone();
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let question = json!({"kind": "input", "title": "?"});
+    let subtasks = json!({"tasks": [{"ref": "a", "title": "a"}]});
+    let heartbeats = |body: &Value| json!({"heartbeats": [own(body, json!({"attempt_id": attempt.rsplit('/').next()}))]});
+    let calls = [
+        ("spend_entries", "/heartbeat", spend.clone()),
+        ("spend_entries", "/complete", spend.clone()),
+        ("spend_entries", "/release", spend.clone()),
+        ("spend_entries", "/fail", own(&spend, json!({"class": "permanent"}))),
+        ("spend_entries", "/approvals", own(&spend, question.clone())),
+        ("spend_entries", "/subtasks", own(&spend, subtasks.clone())),
+        ("spend_entries", "/spend", json!({"lease": lease, "entries": entries})),
+        ("spend_entries", "heartbeats", heartbeats(&spend)),
+        ("checkpoint_bytes", "/heartbeat", checkpoint.clone()),
+        ("checkpoint_bytes", "/release", checkpoint.clone()),
+        ("checkpoint_bytes", "/approvals", own(&checkpoint, question)),
+        ("checkpoint_bytes", "/subtasks", own(&checkpoint, subtasks)),
+        ("checkpoint_bytes", "heartbeats", heartbeats(&checkpoint)),
+    ];
+    for (counted, route, body) in calls {
+        let slow = Quota::per_second(2);
+        let quotas = match counted {
+            "spend_entries" => Quotas { spend_entries: slow, ..Quotas::default() },
+            _ => Quotas { checkpoint_bytes: slow, ..Quotas::default() },
+        };
+        let client = agent.to(router(&service.app, Limits { quotas, ..Limits::default() }));
+        let path = match route.strip_prefix('/') {
+            Some(_) => format!("{attempt}{route}"),
+            None => format!("/v1/{route}"),
+        };
+        // The first takes what there is and more. Whether the attempt is known does not matter.
+        client.post(&path, &body).await;
+        client.post(&path, &body).await.problem(429, "rate_limited");
+    }
+}
+
 #[tokio::test]
 async fn failed_keys_are_throttled_and_a_valid_one_works() {
     let service = Service::start().await;
