@@ -16,10 +16,11 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    task::JoinSet,
 };
 
 use crate::support::{
-    client::{Answer, Client},
+    client::{Answer, Call, Client},
     service::Service,
 };
 
@@ -72,6 +73,26 @@ fn small() -> Limits {
 fn waiting(client: &Client, path: &str) -> tokio::task::JoinHandle<Answer> {
     let call = client.get(path);
     tokio::spawn(async move { call.await })
+}
+
+/// Sends calls that wait, one after the other, until one is refused a waiting place; the others keep
+/// theirs while the set lives.
+async fn fill(held: &mut JoinSet<Answer>, call: impl Fn() -> Call) -> Answer {
+    let filled = async {
+        loop {
+            let call = call();
+            held.spawn(async move { call.await });
+            tokio::task::yield_now().await;
+            while let Some(answer) = held.try_join_next() {
+                let answer = answer.unwrap();
+                // Before the waiting place a call may be refused one of the door's.
+                if answer.status == 429 && answer.describe().contains("(`waiting`)") {
+                    return answer;
+                }
+            }
+        }
+    };
+    tokio::time::timeout(SOON, filled).await.expect("a share in time")
 }
 
 /// Calls until the answer has this status: what was spawned gets its place at some time.
@@ -179,8 +200,8 @@ async fn long_polls_of_one_key_leave_room() {
     let greedy = service.admin.to(router.clone());
     let newest = greedy.get("/v1/events").await.value(200)["next_after"].clone();
     let path = format!("/v1/events?wait_seconds=60&after={newest}");
-    let held: Vec<_> = (0..12).map(|_| waiting(&greedy, &path)).collect();
-    let refused = until(&greedy, &path.replace("60", "1"), 429).await;
+    let mut held = JoinSet::new();
+    let refused = fill(&mut held, || greedy.get(&*path)).await;
     refused.problem(429, "rate_limited");
     assert_eq!(refused.header("retry-after"), "1");
     let policy = refused.header("ratelimit-policy");
@@ -190,7 +211,6 @@ async fn long_polls_of_one_key_leave_room() {
     let honest = other.to(router);
     honest.get("/v1/events?wait_seconds=1").await.expect(200);
     greedy.get("/v1/events").await.expect(200);
-    held.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test]
@@ -204,24 +224,16 @@ async fn three_keys_of_a_workspace_on_three_routes_leave_room() {
     let (agent, viewer) = (service.agent("a", &[]).await, service.with_role("viewer").await);
     let version = service.admin.get(&*goal).await.etag();
     let newest = service.admin.get("/v1/events").await.value(200)["next_after"].clone();
-    let mut held = Vec::new();
-    for _ in 0..5 {
-        let claim = json!({"wait_seconds": 60});
-        let calls = [
-            agent.client.to(router.clone()).post("/v1/claims", &claim),
-            viewer.to(router.clone()).get(format!("/v1/events?wait_seconds=60&after={newest}")),
-            service
-                .admin
-                .to(router.clone())
-                .get(format!("{goal}?wait_seconds=60"))
-                .if_none_match(&version),
-        ];
-        held.extend(calls.map(|call| tokio::spawn(async move { call.await })));
-    }
-    let path = format!("/v1/events?wait_seconds=1&after={newest}");
-    until(&viewer.to(router.clone()), &path, 429).await;
+    let (agent, viewer) = (agent.client.to(router.clone()), viewer.to(router.clone()));
+    let admin = service.admin.to(router.clone());
+    let claim = json!({"wait_seconds": 60});
+    let events = format!("/v1/events?wait_seconds=60&after={newest}");
+    let goal = format!("{goal}?wait_seconds=60");
+    let mut held = JoinSet::new();
+    fill(&mut held, || agent.post("/v1/claims", &claim)).await;
+    fill(&mut held, || viewer.get(&*events)).await;
+    fill(&mut held, || admin.get(&*goal).if_none_match(&version)).await;
     other.to(router).get("/v1/events?wait_seconds=1").await.expect(200);
-    held.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test]

@@ -22,7 +22,9 @@ fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &Value) -
 
 fn whoami() -> Value {
     let id = "01890a5d-ac96-774b-bcce-b302099a8057";
-    json!({ "workspace_id": id, "key_id": id, "role": "viewer", "agent_id": null })
+    json!({
+        "workspace_id": id, "key_id": id, "role": "viewer", "agent_id": null, "limits": [],
+    })
 }
 
 fn problem(status: u16, code: &str) -> Value {
