@@ -132,7 +132,7 @@ impl Checks {
             1 => format!("{}: {}", first.pointer, first.detail),
             many => format!("the plan has {many} errors; the first: {}", first.detail),
         };
-        Err(Refusal { code: Code::PlanInvalid, detail, errors: self.errors })
+        Err(Refusal::at(Code::PlanInvalid, detail, self.errors))
     }
 }
 

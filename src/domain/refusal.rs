@@ -136,10 +136,30 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// One error at `pointer`.
+    /// One error at `pointer`. Texts that quote too much of the request are cut.
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), detail: detail.into() }
+        Self {
+            pointer: quoted(pointer.into(), POINTER_CHARS),
+            detail: quoted(detail.into(), DETAIL_CHARS),
+        }
     }
+}
+
+/// The most characters of the request that a refusal repeats in the pointer of an error.
+const POINTER_CHARS: usize = 250;
+/// The most characters of the detail of an error or a refusal.
+const DETAIL_CHARS: usize = 1_000;
+/// The most errors that a refusal lists; the last one counts the others.
+const ERRORS_LISTED: usize = 100;
+
+/// A text that may quote the request, cut to `most` characters: an answer must not grow with the
+/// request.
+fn quoted(mut text: String, most: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// A refusal. Nothing of the request was stored, its spend included.
@@ -157,7 +177,17 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal without places.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new() }
+        Self::at(code, detail, Vec::new())
+    }
+
+    /// A refusal with the places that must change. Only the first errors are listed.
+    pub fn at(code: Code, detail: impl Into<String>, mut errors: Vec<FieldError>) -> Self {
+        if errors.len() > ERRORS_LISTED {
+            let left_out = errors.len() + 1 - ERRORS_LISTED;
+            errors.truncate(ERRORS_LISTED - 1);
+            errors.push(FieldError::new("", format!("{left_out} more errors are not listed")));
+        }
+        Self { code, detail: quoted(detail.into(), DETAIL_CHARS), errors }
     }
 
     /// Invalid input, with every place that must change.
@@ -168,7 +198,7 @@ impl Refusal {
             [only] => format!("{}: {}", only.pointer, only.detail),
             many => format!("{} values of the request are invalid; see `errors`", many.len()),
         };
-        Self { code: Code::Invalid, detail, errors }
+        Self::at(Code::Invalid, detail, errors)
     }
 
     /// Invalid input in one place.
@@ -180,5 +210,22 @@ impl Refusal {
     #[must_use]
     pub fn not_found(noun: &str) -> Self {
         Self::new(Code::NotFound, format!("there is no such {noun} in this workspace"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_does_not_grow_with_the_request() {
+        let name = "é".repeat(1_000_000);
+        let errors = (0..5_000).map(|_| FieldError::new(format!("/{name}"), &name)).collect();
+        let refusal = Refusal::at(Code::Invalid, &name, errors);
+        assert_eq!(refusal.errors.len(), ERRORS_LISTED);
+        assert_eq!(refusal.errors[ERRORS_LISTED - 1].detail, "4901 more errors are not listed");
+        assert_eq!(refusal.errors[0].pointer.chars().count(), POINTER_CHARS + 1);
+        assert!(serde_json::to_string(&refusal).unwrap().len() < 400_000);
+        assert!(Refusal::invalid_at(name, "x").detail.chars().count() <= DETAIL_CHARS + 1);
     }
 }

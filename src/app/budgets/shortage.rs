@@ -16,7 +16,7 @@ use crate::{
         budget::{self, OnExhausted, ledger::Shortage},
         ids::{GoalId, LimitId, TaskId},
         journal::{Kind, NewRow},
-        refusal::{Code, Refusal},
+        refusal::{Code, FieldError, Refusal},
         states::{ApprovalKind, TaskState},
         task::TaskFacts,
     },
@@ -113,12 +113,11 @@ fn question(unit: &Unit, limit: LimitId, goal: GoalId, short: &Shortage) -> NewA
 }
 
 /// The refusal `budget_exhausted`, naming every limit that is short.
-pub(in crate::app) fn exhausted(short: &[crate::domain::budget::ledger::Shortage]) -> Error {
-    let errors = short.iter().map(|short| {
-        crate::domain::refusal::FieldError::new(format!("/{}", short.unit), short.to_string())
-    });
+pub(in crate::app) fn exhausted(short: &[Shortage]) -> Error {
+    let errors =
+        short.iter().map(|short| FieldError::new(format!("/{}", short.unit), short.to_string()));
     let errors: Vec<_> = errors.collect();
     let all: Vec<String> = short.iter().map(ToString::to_string).collect();
     let detail = format!("there is not enough left: {}", all.join("; "));
-    Refusal { code: Code::BudgetExhausted, detail, errors }.into()
+    Refusal::at(Code::BudgetExhausted, detail, errors).into()
 }

@@ -90,5 +90,5 @@ fn deepest(tasks: &[TaskSpec]) -> usize {
 
 fn too_much(at: &str, detail: String) -> Error {
     let errors = vec![FieldError::new(at, &detail)];
-    Refusal { code: Code::PlanInvalid, detail, errors }.into()
+    Refusal::at(Code::PlanInvalid, detail, errors).into()
 }

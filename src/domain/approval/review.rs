@@ -218,7 +218,7 @@ pub fn check_waivers(criteria: &[Shown], waive: &[Waiver]) -> Result<(), Refusal
         missing.join(", ")
     );
     let errors = vec![FieldError::new("/waive", &detail)];
-    Err(Refusal { code: Code::EvidenceMissing, detail, errors })
+    Err(Refusal::at(Code::EvidenceMissing, detail, errors))
 }
 
 /// Checks that feedback names existing criteria.

@@ -225,7 +225,7 @@ pub fn draft(source: &PlanSource) -> Result<Draft, Refusal> {
 
 fn no_tasks(none: &NoTasks) -> Refusal {
     let detail = none.to_string();
-    Refusal { errors: vec![FieldError::new("/brief", &detail)], code: Code::NoTasksFound, detail }
+    Refusal::at(Code::NoTasksFound, &detail, vec![FieldError::new("/brief", &detail)])
 }
 
 fn spec(task: OutlineTask) -> TaskSpec {

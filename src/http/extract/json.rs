@@ -19,8 +19,6 @@ use crate::domain::refusal::{Code, FieldError, Refusal};
 pub const DEPTH: usize = 64;
 /// The most errors that a refusal lists.
 const MOST_ERRORS: usize = 20;
-/// The longest detail in bytes: a detail may quote the request.
-const LONGEST_DETAIL: usize = 300;
 /// Beyond this, neighbouring integers share one double.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
@@ -59,21 +57,8 @@ fn malformed(error: &serde_json::Error, walk: &Walk) -> Refusal {
 fn shape<T: DeserializeOwned>(value: Value) -> Result<T, Refusal> {
     serde_path_to_error::deserialize(Strict(value)).map_err(|error| {
         let pointer = pointer_of(error.path());
-        Refusal::invalid_at(pointer, shorten(sentences::of(&error.into_inner().to_string())))
+        Refusal::invalid_at(pointer, sentences::of(&error.into_inner().to_string()))
     })
-}
-
-fn shorten(mut text: String) -> String {
-    if text.len() <= LONGEST_DETAIL {
-        return text;
-    }
-    let mut end = LONGEST_DETAIL;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
-    text.push('…');
-    text
 }
 
 fn pointer_of(path: &serde_path_to_error::Path) -> String {

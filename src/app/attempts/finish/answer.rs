@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::domain::{
     check::{Checks, pointer},
     ids::{AttemptId, TaskId},
-    refusal::Refusal,
+    refusal::{Code, FieldError, Refusal},
     settings,
     spend::SpendReport,
     states::{AttemptState, FailureClass, TaskState},
@@ -158,11 +158,8 @@ impl CompleteRequest {
              each, naming its `criterion`",
             missing.join(", ")
         );
-        Err(Refusal {
-            errors: vec![crate::domain::refusal::FieldError::new("/evidence", &detail)],
-            code: crate::domain::refusal::Code::EvidenceMissing,
-            detail,
-        })
+        let errors = vec![FieldError::new("/evidence", &detail)];
+        Err(Refusal::at(Code::EvidenceMissing, detail, errors))
     }
 }
 

@@ -72,6 +72,23 @@ async fn the_wrong_shape_is_422_with_its_pointer() {
     }
 }
 
+/// What is wrong is said at its place, but a name of a megabyte is not sent back.
+#[tokio::test]
+async fn an_answer_does_not_grow_with_what_is_wrong() {
+    let name = "n".repeat(900_000);
+    for body in [
+        format!(r#"{{"title": "t", "{name}": 1}}"#),
+        format!(r#"{{"title": "t", "input": {{"{name}": "\u0000"}}}}"#),
+        format!(r#"{{"title": "t", "parts": [{{"kind": "{name}"}}]}}"#),
+        format!(r#"{{"title": "t", "input": {{"{name}": ["\u0000", "\u0000", "\u0000"]}}}}"#),
+        format!(r#"{{"title": "t", "input": {{"{name}": 1, "{name}": 2}}}}"#),
+    ] {
+        let seen = post(body).await;
+        assert_eq!(seen.status, 422);
+        assert!(seen.body.len() < 8_000, "{} bytes", seen.body.len());
+    }
+}
+
 #[tokio::test]
 async fn every_refused_text_is_listed() {
     let seen = post(r#"{"title": "\u0000", "input": ["\u0001", {"a": "\u0002"}]}"#).await;
