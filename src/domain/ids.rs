@@ -72,6 +72,8 @@ ids! {
     NudgeId;
     /// Id of an intervention rule.
     RuleId;
+    /// Id of a correction of spend by an operator.
+    CorrectionId;
     /// Id of an intervention: one action of a rule on a task or goal.
     InterventionId;
 }

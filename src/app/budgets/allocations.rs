@@ -112,7 +112,8 @@ pub(in crate::app) async fn resize(
 
 /// Settles the spend of a goal with the limits above it and releases the rest, if it has ended and
 /// has no running attempt. Late spend locks the allocations too, so it is settled either here or,
-/// after the close, directly above.
+/// after the close, directly above. A goal whose spend would take a limit past the most that is
+/// counted keeps its allocations until it fits.
 pub(in crate::app) async fn close(unit: &mut Unit, goal: GoalId) -> Result<()> {
     let open = store::budgets::allocations::lock_open_of_ended(unit.tx(), goal).await?;
     if open.is_empty() {
@@ -126,6 +127,12 @@ pub(in crate::app) async fn close(unit: &mut Unit, goal: GoalId) -> Result<()> {
         let (amount, fraction) = of_unit.map_or((0, 0), |used| (used.amount, used.fraction));
         ledger.give_back(key, allocation.amount);
         ledger.take(key, amount, fraction);
+    }
+    if let Some((window, _)) = ledger.beyond() {
+        // The goal has ended and must not come back. Its allocation stays open, which is what the
+        // windows say, and the supervisor tries again after a correction.
+        tracing::warn!(%goal, unit = window.unit, "the spend of a goal does not fit into a limit above");
+        return Ok(());
     }
     let keys: Vec<LimitId> = keys.iter().map(|key| key.limit).collect();
     let rooms: Vec<(LimitId, i64)> = ledger

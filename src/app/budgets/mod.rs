@@ -30,6 +30,7 @@ use crate::{
         ids::{BudgetId, GoalId, LimitId},
         journal::Kind,
         refusal::{Code, Refusal},
+        spend::most,
     },
     store::{
         self, Hold, Tx,
@@ -185,7 +186,11 @@ async fn set_limit(
         period: *period,
         amount: *amount,
     };
-    Ok(store::budgets::insert_limit(unit.tx(), &new, window).await?)
+    let spent = store::budgets::insert_limit(unit.tx(), &new, window).await?;
+    if spent > most::TOTAL_MAX {
+        return Err(most::beyond(format_args!("{node} {node_id}"), name, 0).into());
+    }
+    Ok(())
 }
 
 /// Edits a budget. The unit holds the workspace alone.

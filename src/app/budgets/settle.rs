@@ -4,7 +4,8 @@
 //! reservation is taken from the room left; the rest is booked as overrun and reported as an
 //! incident. An attempt that ends returns its remaining reservation, and is counted in the units
 //! that the service measures. All spend of an attempt belongs to the period in which it started,
-//! however late it is reported.
+//! however late it is reported. Spend that would take a window past the most that is counted is refused
+//! with its whole report.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -25,7 +26,7 @@ use crate::{
         },
         ids::{AttemptId, LimitId},
         journal::{Kind, NewRow},
-        spend::{ATTEMPTS, WALL_MS},
+        spend::{ATTEMPTS, WALL_MS, most},
     },
     store::{
         self,
@@ -201,8 +202,13 @@ impl Accounts {
     /// the new room.
     ///
     /// # Errors
-    /// [`Error::Again`] if a window has lost its room for a reservation.
+    /// `invalid` if the spend of a window would pass the most that is counted; [`Error::Again`] if a
+    /// window has lost its room for a reservation or for spend.
     pub(in crate::app) async fn write(self, unit: &mut Unit) -> Result<()> {
+        if let Some((window, fits)) = self.ledger.beyond() {
+            let whose = format_args!("{} {} under its limit", window.node, window.node_id);
+            return Err(most::beyond(whose, &window.unit, fits).into());
+        }
         for (attempt, overrun) in &self.overruns {
             let Some(window) = self.ledger.window(&overrun.window) else { continue };
             unit.record(NewRow::new(Kind::BudgetOverrun).attempt(*attempt).data(json!({

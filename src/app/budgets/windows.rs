@@ -80,7 +80,7 @@ async fn ensure(unit: &mut Unit, limits: &[LiveLimit]) -> Result<()> {
 /// from the second statement on. Returns the windows after the change.
 ///
 /// # Errors
-/// [`Error::Again`] if a window has lost its room for a reservation.
+/// [`Error::Again`] if a window has lost its room for a reservation or for spend.
 pub(in crate::app) async fn apply(
     unit: &mut Unit,
     moves: Vec<WindowMove>,

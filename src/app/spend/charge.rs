@@ -1,6 +1,8 @@
 //! Charging spend to attempts: entries, totals of the nodes above, and settlement with budgets.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use uuid::Uuid;
 
 use super::pricing;
 use crate::{
@@ -11,7 +13,7 @@ use crate::{
     domain::{
         budget::lineage::Lineage,
         ids::{AttemptId, GoalId, ProjectId},
-        spend::{self, Amounts, SpendEntry, SpendReport, UnitSpend},
+        spend::{self, Amounts, SpendEntry, SpendReport, UnitSpend, most},
         states::{AttemptState, SpendNode},
         task::AttemptFacts,
     },
@@ -23,6 +25,10 @@ use crate::{
 
 /// Stores reports on locked attempts and settles them with every limit above. Attempts in `ended`
 /// end in this unit and return their reservations. Returns the total spend of each attempt.
+///
+/// # Errors
+/// `invalid` if a total would pass the most that is counted. The unit must be undone then; in a batch,
+/// each command is executed again alone, and only the report that does not fit is refused.
 pub(in crate::app) async fn charge(
     unit: &mut Unit,
     reports: &[(&AttemptFacts, &SpendReport)],
@@ -120,9 +126,12 @@ pub(in crate::app) struct Stored {
 }
 
 /// Rises of totals: whole units, and millionths beyond them.
-pub(in crate::app) type Rises = BTreeMap<(SpendNode, uuid::Uuid, String), (i64, i64)>;
+pub(in crate::app) type Rises = BTreeMap<(SpendNode, Uuid, String), (i64, i64)>;
 
 /// Raises the totals of the nodes above.
+///
+/// # Errors
+/// `invalid` if a total would pass the most that is counted; the unit must be undone then.
 pub(in crate::app) async fn raise_totals(unit: &mut Unit, rises: Rises) -> Result<()> {
     if rises.is_empty() {
         return Ok(());
@@ -131,6 +140,39 @@ pub(in crate::app) async fn raise_totals(unit: &mut Unit, rises: Rises) -> Resul
         .into_iter()
         .map(|((node, id, unit), (amount, fraction))| Rise { node, id, unit, amount, fraction })
         .collect();
-    let slot = i16::from(unit.entropy().bytes::<1>()[0]) % store::spend::SLOTS;
-    Ok(store::spend::raise_totals(unit.tx(), slot, &rises).await?)
+    let slot = i16::from(unit.entropy().bytes::<1>()[0]) % most::PARTS as i16;
+    let (small, mut large): (Vec<_>, Vec<_>) =
+        rises.into_iter().partition(|rise| rise.amount <= most::PART_MAX);
+    let raised = store::spend::raise_totals(unit.tx(), slot, &small).await?;
+    if raised.len() < small.len() {
+        let raised: HashSet<(Uuid, String)> = raised.into_iter().collect();
+        large.extend(
+            small.into_iter().filter(|rise| !raised.contains(&(rise.id, rise.unit.clone()))),
+        );
+    }
+    if large.is_empty() { Ok(()) } else { level_totals(unit, large).await }
+}
+
+/// Raises totals with a part that is full, and makes their parts equal.
+async fn level_totals(unit: &mut Unit, rises: Vec<Rise>) -> Result<()> {
+    let mut parts: HashMap<(Uuid, String), [i64; most::PARTS]> = HashMap::new();
+    for part in store::spend::lock_parts(unit.tx(), &rises).await? {
+        let of_total = parts.entry((part.node_id, part.unit)).or_default();
+        let index = usize::try_from(part.slot).ok();
+        if let Some(amount) = index.and_then(|index| of_total.get_mut(index)) {
+            *amount = part.amount;
+        }
+    }
+    let mut changes = Vec::new();
+    for rise in rises {
+        let before = parts.get(&(rise.id, rise.unit.clone())).copied().unwrap_or_default();
+        let after = most::level(&before, rise.amount).map_err(|fits| {
+            most::beyond(format_args!("{} {}", rise.node, rise.id), &rise.unit, fits)
+        })?;
+        for ((before, after), slot) in before.into_iter().zip(after).zip(0i16..) {
+            let fraction = if slot == 0 { rise.fraction } else { 0 };
+            changes.push((slot, Rise { amount: after - before, fraction, ..rise.clone() }));
+        }
+    }
+    Ok(store::spend::change_parts(unit.tx(), &changes).await?)
 }

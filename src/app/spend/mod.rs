@@ -10,6 +10,7 @@
 pub mod answer;
 pub mod charge;
 pub mod command;
+pub mod correct;
 pub mod model_price;
 pub mod price_book;
 pub(in crate::app) mod pricing;

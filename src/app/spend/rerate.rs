@@ -2,7 +2,8 @@
 //!
 //! Stored spend is not changed. The difference is a new entry with a key that starts with
 //! `rerate:`, settled in the same periods as the call. A repeated run finds no difference. Calls
-//! are processed in chunks, each in a transaction of its own.
+//! are processed in chunks, each in a transaction of its own. A difference that would take the spend
+//! of its attempt below zero, because an operator corrected that spend before, is left out.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -20,7 +21,7 @@ use crate::{
         ids::{AttemptId, WorkspaceId},
         journal::{Kind, NewRow},
         price,
-        spend::{Charge, FRACTIONS, MONEY, RERATE_PREFIX, UNPRICED, UnitSpend},
+        spend::{Charge, FRACTIONS, MONEY, RERATE_PREFIX, UNPRICED, UnitSpend, most},
         task::AttemptFacts,
     },
     store::{
@@ -57,6 +58,7 @@ impl App {
             let last =
                 calls.last().map(|charged| (charged.call.attempt_id, charged.call.key.clone()));
             let corrections = corrections(&mut unit, &calls).await?;
+            let corrections = above_zero(&mut unit, corrections).await?;
             answer.note(calls.len(), &corrections);
             if request.dry_run {
                 self.undo(unit).await?;
@@ -128,6 +130,30 @@ async fn corrections(unit: &mut Unit, calls: &[ChargedCall]) -> Result<Vec<Corre
         (picos != 0 || *unpriced != 0).then_some(correction)
     });
     Ok(found.collect())
+}
+
+/// The corrections that leave the spend of their attempts at zero or above. An operator may have taken
+/// back before what the price book takes back now.
+async fn above_zero(unit: &mut Unit, corrections: Vec<Correction>) -> Result<Vec<Correction>> {
+    let ids: BTreeSet<AttemptId> = corrections.iter().map(|c| c.attempt).collect();
+    let stored = store::spend::of_attempts(unit.tx(), &Vec::from_iter(ids)).await?;
+    let left = stored.into_iter().map(|(id, unit, spend)| ((id, unit), most::millionths(spend)));
+    let mut left: HashMap<(AttemptId, String), i128> = left.collect();
+    let mut kept = Vec::with_capacity(corrections.len());
+    for correction in corrections {
+        let unpriced = i128::from(-correction.unpriced) * i128::from(FRACTIONS);
+        let changes = [(MONEY, correction.picos), (UNPRICED, unpriced)];
+        let changes = changes.map(|(unit, change)| {
+            let key = (correction.attempt, unit.to_owned());
+            let after = left.get(&key).copied().unwrap_or_default() + change;
+            (key, change, after)
+        });
+        if changes.iter().all(|(_, change, after)| *change >= 0 || *after >= 0) {
+            left.extend(changes.map(|(key, _, after)| (key, after)));
+            kept.push(correction);
+        }
+    }
+    Ok(kept)
 }
 
 /// Stores the corrections and settles them with every limit above.

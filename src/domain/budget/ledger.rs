@@ -14,7 +14,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{BudgetNode, OnExhausted, Period, Range};
-use crate::domain::{ids::LimitId, spend::FRACTIONS};
+use crate::domain::{
+    ids::LimitId,
+    spend::{FRACTIONS, most},
+};
 
 /// The key of a window. Every transaction locks windows in the order of their keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -332,6 +335,16 @@ impl Ledger {
             window.settled = window.settled.saturating_add(amount);
             window.fraction = window.fraction.saturating_add(fraction);
         }
+    }
+
+    /// The window whose spend grew past the most that is counted, and the amount that would have fit.
+    #[must_use]
+    pub fn beyond(&self) -> Option<(&WindowState, i64)> {
+        let grown = self
+            .windows
+            .values()
+            .find(|(was, now)| now.settled > was.settled && now.settled > most::TOTAL_MAX);
+        grown.map(|(was, now)| (now, most::room(was.settled.into())))
     }
 
     /// The changed windows, in the order of locks.

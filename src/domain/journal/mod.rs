@@ -169,6 +169,8 @@ words! {
         PriceCreated => "price.created",
         /// Spend was computed again from the price book.
         SpendRerated => "spend.rerated",
+        /// An operator corrected the spend of an attempt: `data` has each entry with its reason.
+        SpendCorrected => "spend.corrected",
         /// An operator set a freeze: `data` has its scope, its mode and the number of attempts it ended.
         FreezeSet => "freeze.set",
         /// A freeze was lifted; others may still be in force.

@@ -3,7 +3,11 @@
 //! There are two ways to report, and they mix per unit. *Entries* carry a key of the agent's own,
 //! so a repeated entry adds nothing. *Cumulative totals* of the attempt add only their rise over
 //! the highest total so far. Spend of an attempt in a unit is the sum of its entries plus its
-//! highest total. Spend is never clipped, never refused for being late, and never taken back.
+//! highest total. Spend is never clipped and never refused for being late. It is refused only if a
+//! total would pass the most that is counted ([`most`]). Nothing is taken back: a correction is an
+//! entry of its own.
+
+pub mod most;
 
 use std::collections::BTreeMap;
 
@@ -82,9 +86,9 @@ impl SpendReport {
             let at = pointer(&entries, index);
             checks.line(&pointer(&at, "key"), &entry.key, 200);
             checks.ensure(
-                ![TOTAL_PREFIX, RERATE_PREFIX].iter().any(|own| entry.key.starts_with(own)),
+                !OWN_PREFIXES.iter().any(|own| entry.key.starts_with(own)),
                 &pointer(&at, "key"),
-                "must not start with `total:` or `rerate:`; these prefixes are reserved",
+                "must not start with `total:`, `rerate:` or `correction:`; these prefixes are reserved",
             );
             if let Some(model) = &entry.model {
                 checks.line(&pointer(&at, "model"), model, 200);
@@ -109,6 +113,12 @@ pub const TOTAL_PREFIX: &str = "total:";
 
 /// Key prefix of entries that correct a price.
 pub const RERATE_PREFIX: &str = "rerate:";
+
+/// Key prefix of entries in which an operator corrects spend.
+pub const CORRECTION_PREFIX: &str = "correction:";
+
+/// Key prefixes that no agent may use.
+const OWN_PREFIXES: [&str; 3] = [TOTAL_PREFIX, RERATE_PREFIX, CORRECTION_PREFIX];
 
 /// Units derived from a call's usage.
 const OF_USAGE: [&str; 6] = [

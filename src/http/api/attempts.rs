@@ -14,8 +14,11 @@ use crate::{
             },
             park::{AskRequest, SubtasksAnswer, SubtasksRequest},
         },
-        caller::{HolderCaller, ReaderCaller},
-        spend::answer::{SpendAnswer, SpendRequest},
+        caller::{HolderCaller, OperatorCaller, ReaderCaller},
+        spend::{
+            answer::{SpendAnswer, SpendRequest},
+            correct::{SpendCorrection, SpendCorrectionRequest},
+        },
         tasks::attempts::{Attempt, AttemptDetail, SpendLine, SpendPlace},
     },
     domain::ids::{AgentId, AttemptId},
@@ -78,7 +81,7 @@ pub async fn heartbeat_many(
 ///
 /// Either entries under keys of your own, where a second entry with the same key adds nothing, or
 /// totals of the attempt so far, of which only an increase counts. Spend is also accepted after the
-/// attempt has ended.
+/// attempt has ended. It is refused only if a total would pass 1,000,000,000,000,000,000.
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/spend")]
 pub async fn report_spend(
     Auth { app, caller }: Auth<HolderCaller>,
@@ -88,6 +91,21 @@ pub async fn report_spend(
 ) -> Result<Reply<SpendAnswer>> {
     meter.count(Counted::SpendEntries, request.entries.len() + request.totals.len())?;
     Ok(Reply(app.report_spend(&caller, attempt, request).await?))
+}
+
+/// Correct the spend of an attempt.
+///
+/// Adds entries with a reason to the attempt, running or ended. A negative amount takes back wrong
+/// spend, but never more than the attempt has. The entries reach every total and budget above, in the
+/// periods of the attempt, and the earlier entries stay as they are.
+#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/spend/corrections")]
+pub async fn correct_spend(
+    Auth { app, caller }: Auth<OperatorCaller>,
+    ApiPath(attempt): ApiPath<AttemptId>,
+    Create { body, idempotency }: Create<SpendCorrectionRequest>,
+) -> Result<Created<SpendCorrection>> {
+    let outcome = app.correct_spend(&caller, attempt, &body, idempotency.as_ref()).await?;
+    Ok(Created::new(outcome, |made| format!("/v1/attempts/{}/spend", made.attempt_id)))
 }
 
 /// Authorize a cost in advance.
@@ -139,8 +157,9 @@ pub async fn fail(
 
 /// Release a task.
 ///
-/// The attempt does not count as a try, and the task is offered to other agents at once. The same
-/// request again gets the same answer.
+/// The attempt does not count as a try, and the task is offered to other agents at once. From the third
+/// release in a row without progress on, it is offered after a pause that grows: `retry_at` says when.
+/// The same request again gets the same answer.
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/release")]
 pub async fn release(
     Auth { app, caller }: Auth<HolderCaller>,

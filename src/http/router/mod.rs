@@ -73,6 +73,7 @@ operations! {
         POST   "/v1/heartbeats"                      => attempts::heartbeat_many;
         POST   "/v1/attempts/{attempt_id}/spend"     => attempts::report_spend
             [NotYourAttempt, LeaseLost];
+        POST   "/v1/attempts/{attempt_id}/spend/corrections" => attempts::correct_spend;
         POST   "/v1/attempts/{attempt_id}/authorize" => attempts::authorize
             [NotYourAttempt, LeaseLost, Frozen, BudgetExhausted];
         POST   "/v1/attempts/{attempt_id}/complete"  => attempts::complete

@@ -175,7 +175,7 @@ pub async fn resize(tx: &mut Tx, goal: GoalId, unit: &str, amount: i64) -> sqlx:
 /// Closes the open allocations of a goal with its settled spend.
 pub async fn close(tx: &mut Tx, goal: GoalId, used: &[UsedByGoal]) -> sqlx::Result<()> {
     sqlx::query!(
-        "update allocations a set closed_at = $3, settled = coalesce(u.amount, 0)
+        "update allocations a set closed_at = $3, settled = greatest(u.amount, 0)
          from allocations o
          left join unnest($4::text[], $5::bigint[]) as u (unit, amount) on u.unit = o.unit
          where o.workspace_id = $1 and o.goal_id = $2 and o.closed_at is null

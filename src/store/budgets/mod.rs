@@ -123,8 +123,8 @@ pub struct NewLimit<'a> {
 }
 
 /// Creates a limit and opens its current window with the spend and reservations of attempts started
-/// in it.
-pub async fn insert_limit(tx: &mut Tx, new: &NewLimit<'_>, window: Window) -> sqlx::Result<()> {
+/// in it. Returns that spend, at most the largest number.
+pub async fn insert_limit(tx: &mut Tx, new: &NewLimit<'_>, window: Window) -> sqlx::Result<i64> {
     sqlx::query!(
         "insert into budget_limits (workspace_id, limit_id, budget_id, node, node_id, unit, period,
                                     amount, created_at)
@@ -141,7 +141,7 @@ pub async fn insert_limit(tx: &mut Tx, new: &NewLimit<'_>, window: Window) -> sq
     )
     .execute(traced!(tx, "budgets.insert_limit"))
     .await?;
-    sqlx::query!(
+    let settled = sqlx::query_scalar!(
         r#"
         with below as materialized (
             select a.attempt_id, a.started_at, a.ended_at
@@ -187,6 +187,7 @@ pub async fn insert_limit(tx: &mut Tx, new: &NewLimit<'_>, window: Window) -> sq
         from used, measured, held, budget_limits l
         join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
         where l.workspace_id = $1 and l.limit_id = $2
+        returning settled
         "#,
         tx.workspace.0,
         new.limit_id.0,
@@ -197,9 +198,9 @@ pub async fn insert_limit(tx: &mut Tx, new: &NewLimit<'_>, window: Window) -> sq
         new.node_id,
         new.node.depth(),
     )
-    .execute(traced!(tx, "budgets.insert_limit"))
+    .fetch_one(traced!(tx, "budgets.insert_limit"))
     .await?;
-    Ok(())
+    Ok(settled)
 }
 
 /// Changes the amount of a limit and of its windows that have not ended. Resets the reported

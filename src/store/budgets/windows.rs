@@ -14,6 +14,7 @@ use crate::{
             ledger::{WindowKey, WindowMove, WindowState},
         },
         ids::LimitId,
+        spend::most::TOTAL_MAX,
     },
     store::{Tx, columns::uuids, traced},
 };
@@ -228,7 +229,7 @@ pub async fn lock(tx: &mut Tx, wanted: &[Wanted]) -> sqlx::Result<Vec<WindowRow>
 }
 
 /// Changes windows, locked in the common order; returns the changed ones with their new values. An
-/// unchanged one had too little left for the reservation.
+/// unchanged one had too little left for the reservation, or its spend would pass [`TOTAL_MAX`].
 pub async fn apply(tx: &mut Tx, moves: &[WindowMove]) -> sqlx::Result<Vec<WindowRow>> {
     macro_rules! column {
         ($of:expr) => {
@@ -249,9 +250,9 @@ pub async fn apply(tx: &mut Tx, moves: &[WindowMove]) -> sqlx::Result<Vec<Window
             for no key update of w
         )
         update budget_windows w
-        -- A sum that would overflow stays at the largest number instead of refusing spend.
-        set settled = least(w.settled::numeric + m.settled, 9223372036854775807)::bigint,
-            fraction = w.fraction + m.fraction, reserved = w.reserved + m.reserved,
+        -- The overrun only informs: it stays at the largest number.
+        set settled = w.settled + m.settled, fraction = w.fraction + m.fraction,
+            reserved = w.reserved + m.reserved,
             overrun = least(w.overrun::numeric + m.overrun, 9223372036854775807)::bigint
         from held m
         where w.workspace_id = $1 and w.limit_id = m.limit_id and w.starts_at = m.starts_at
@@ -259,6 +260,7 @@ pub async fn apply(tx: &mut Tx, moves: &[WindowMove]) -> sqlx::Result<Vec<Window
           and (not w.enforced or m.reserved <= 0
                or w.settled::numeric + ceil(w.fraction / 1000000.0) + w.reserved + m.reserved
                   + m.settled + ceil(m.fraction / 1000000.0) <= w.amount)
+          and (m.settled <= 0 or w.settled <= $8::bigint - m.settled)
         returning w.limit_id as "limit_id: LimitId", w.starts_at, w.ends_at, w.amount, w.settled,
                   w.fraction, w.reserved, w.overrun, w.warned
         "#,
@@ -269,6 +271,7 @@ pub async fn apply(tx: &mut Tx, moves: &[WindowMove]) -> sqlx::Result<Vec<Window
         column!(|m| m.fraction),
         column!(|m| m.reserved),
         column!(|m| m.overrun),
+        TOTAL_MAX,
     )
     .fetch_all(traced!(tx, "budgets.windows.apply"))
     .await

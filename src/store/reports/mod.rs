@@ -19,7 +19,7 @@ use crate::domain::{
         GroupBy, Place, Span,
         money::{Millionths, Sums},
     },
-    spend::RERATE_PREFIX,
+    spend::{CORRECTION_PREFIX, RERATE_PREFIX},
 };
 
 pub mod forecasts;
@@ -245,7 +245,7 @@ pub async fn days(
         r#"
         with used as materialized (
             select (e.recorded_at at time zone 'UTC')::date as day, a.goal_id, a.agent_id, e.provider,
-                   e.model, e.unit, starts_with(e.entry_key, $4) as correction,
+                   e.model, e.unit, (starts_with(e.entry_key, $4) or starts_with(e.entry_key, $6)) as correction,
                    sum(e.amount) * 1000000 + sum(e.fraction) as millionths,
                    min(a.task_id::text) as first_task, max(a.task_id::text) as last_task,
                    min(t.capability_key) as first_capability,
@@ -278,6 +278,7 @@ pub async fn days(
         to,
         RERATE_PREFIX,
         rows,
+        CORRECTION_PREFIX,
     )
     .fetch_all(traced!(tx, "reports.days"))
     .await

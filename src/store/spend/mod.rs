@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Tx, columns::uuids, traced};
 use crate::domain::{
     ids::{AttemptId, GoalId, ProjectId},
-    spend::{Charge, UnitSpend},
+    spend::{Charge, UnitSpend, most::PART_MAX},
     states::SpendNode,
 };
 
@@ -139,23 +139,25 @@ pub struct Rise {
     pub fraction: i64,
 }
 
-/// Number of rows that share the total of a busy node. Concurrent transactions rarely update the
-/// same one.
-pub const SLOTS: i16 = 8;
-
-/// Adds to totals in their row `slot`. `rises` must be sorted and without duplicates, so that
-/// transactions lock common rows in the same order.
-pub async fn raise_totals(tx: &mut Tx, slot: i16, rises: &[Rise]) -> sqlx::Result<()> {
+/// Adds to totals in their part `slot`. `rises` must be sorted and without duplicates, so that
+/// transactions lock common rows in the same order. Returns the node and the unit of every total that
+/// was raised; a part that would pass [`PART_MAX`] is left as it is. Concurrent transactions rarely
+/// update the same part.
+pub async fn raise_totals(
+    tx: &mut Tx,
+    slot: i16,
+    rises: &[Rise],
+) -> sqlx::Result<Vec<(Uuid, String)>> {
     let nodes: Vec<&str> = rises.iter().map(|rise| rise.node.as_str()).collect();
-    // A total that would overflow is capped at the largest number instead of refusing spend.
-    sqlx::query!(
+    let rows = sqlx::query!(
         r#"
         insert into spend_totals as old (workspace_id, slot, node, node_id, unit, amount, fraction)
         select $1, $2, r.*
         from unnest($3::text[], $4::uuid[], $5::text[], $6::bigint[], $7::bigint[]) as r
         on conflict (workspace_id, node, node_id, unit, slot) do update
-            set amount = least(old.amount::numeric + excluded.amount, 9223372036854775807)::bigint,
-                fraction = old.fraction + excluded.fraction
+            set amount = old.amount + excluded.amount, fraction = old.fraction + excluded.fraction
+            where excluded.amount <= 0 or old.amount <= $8::bigint - excluded.amount
+        returning node_id, unit
         "#,
         tx.workspace.0,
         slot,
@@ -164,8 +166,70 @@ pub async fn raise_totals(tx: &mut Tx, slot: i16, rises: &[Rise]) -> sqlx::Resul
         &rises.iter().map(|rise| rise.unit.clone()).collect::<Vec<_>>(),
         &rises.iter().map(|rise| rise.amount).collect::<Vec<_>>(),
         &rises.iter().map(|rise| rise.fraction).collect::<Vec<_>>(),
+        PART_MAX,
     )
-    .execute(traced!(tx, "spend.raise_totals"))
+    .fetch_all(traced!(tx, "spend.raise_totals"))
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.node_id, row.unit)).collect())
+}
+
+/// One part of a total.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Id of the node.
+    pub node_id: Uuid,
+    /// The unit.
+    pub unit: String,
+    /// Number of the part.
+    pub slot: i16,
+    /// Whole units.
+    pub amount: i64,
+}
+
+/// Locks and reads all parts of the totals of `rises`.
+pub async fn lock_parts(tx: &mut Tx, rises: &[Rise]) -> sqlx::Result<Vec<Part>> {
+    let nodes: Vec<&str> = rises.iter().map(|rise| rise.node.as_str()).collect();
+    sqlx::query_as!(
+        Part,
+        r#"
+        select t.node_id, t.unit, t.slot, t.amount
+        from unnest((select $2::text[]), (select $3::uuid[]), (select $4::text[]))
+             as r (node, node_id, unit)
+        join spend_totals t on t.workspace_id = $1 and t.node = r.node and t.node_id = r.node_id
+             and t.unit = r.unit
+        order by t.node, t.node_id, t.unit, t.slot
+        for no key update of t
+        "#,
+        tx.workspace.0,
+        &nodes as &[&str],
+        &rises.iter().map(|rise| rise.id).collect::<Vec<_>>(),
+        &rises.iter().map(|rise| rise.unit.clone()).collect::<Vec<_>>(),
+    )
+    .fetch_all(traced!(tx, "spend.lock_parts"))
+    .await
+}
+
+/// Changes single parts of totals by the amounts of `changes`, whatever their size.
+pub async fn change_parts(tx: &mut Tx, changes: &[(i16, Rise)]) -> sqlx::Result<()> {
+    let nodes: Vec<&str> = changes.iter().map(|(_, change)| change.node.as_str()).collect();
+    sqlx::query!(
+        r#"
+        insert into spend_totals as old (workspace_id, slot, node, node_id, unit, amount, fraction)
+        select $1, c.*
+        from unnest($2::smallint[], $3::text[], $4::uuid[], $5::text[], $6::bigint[], $7::bigint[])
+             as c
+        on conflict (workspace_id, node, node_id, unit, slot) do update
+            set amount = old.amount + excluded.amount, fraction = old.fraction + excluded.fraction
+        "#,
+        tx.workspace.0,
+        &changes.iter().map(|(slot, _)| *slot).collect::<Vec<_>>(),
+        &nodes as &[&str],
+        &changes.iter().map(|(_, change)| change.id).collect::<Vec<_>>(),
+        &changes.iter().map(|(_, change)| change.unit.clone()).collect::<Vec<_>>(),
+        &changes.iter().map(|(_, change)| change.amount).collect::<Vec<_>>(),
+        &changes.iter().map(|(_, change)| change.fraction).collect::<Vec<_>>(),
+    )
+    .execute(traced!(tx, "spend.change_parts"))
     .await?;
     Ok(())
 }

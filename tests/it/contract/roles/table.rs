@@ -61,6 +61,11 @@ pub const ROUTES: &[Route] = &[
     ("GET /v1/attempts/{attempt_id}/spend", "aosgv", ""),
     ("POST /v1/attempts/{attempt_id}/spend", "aog", r#"{"lease": "LEASE", "totals": {"x": 1}}"#),
     (
+        "POST /v1/attempts/{attempt_id}/spend/corrections",
+        "ao",
+        r#"{"entries": [{"unit": "x", "amount": 1, "reason": "counted by the provider"}]}"#,
+    ),
+    (
         "POST /v1/attempts/{attempt_id}/subtasks",
         "aog",
         r#"{"lease": "LEASE", "tasks": [{"ref": "s", "title": "s"}]}"#,
