@@ -72,6 +72,7 @@ pub fn metrics(shutdown: &Shutdown) -> Result<PrometheusHandle, TelemetryError> 
     http::serve::telemetry::describe_metrics();
     http::serve::connections::describe_metrics();
     http::fairness::describe_metrics();
+    crate::app::duties::measure_sealing::describe_metrics();
     describe_batches();
     let upkeep = handle.clone();
     shutdown.spawn_until_begun("metrics upkeep", async move {

@@ -28,6 +28,10 @@ pub enum Error {
     /// timeout. Nothing was stored; the same request may succeed later.
     #[error("gave way: {0}")]
     GaveWay(Arc<sqlx::Error>),
+    /// The database had no room to store: its disk, its memory or a limit of its configuration. Says
+    /// which. Nothing was stored unless it failed during a commit; the same request may succeed later.
+    #[error("{0}: {1}")]
+    NoRoom(&'static str, Arc<sqlx::Error>),
     /// An optimistic check lost a race. Nothing was stored; the caller retries with locks.
     #[error("somebody was faster")]
     Again,
@@ -42,6 +46,8 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         if gave_way(&error) {
             Self::GaveWay(Arc::new(error))
+        } else if let Some(lack) = lack(&error) {
+            Self::NoRoom(lack, Arc::new(error))
         } else if passes(&error) {
             Self::Unavailable(error.to_string())
         } else {
@@ -65,6 +71,25 @@ fn gave_way(error: &sqlx::Error) -> bool {
     inner.code().is_some_and(|code| matches!(code.as_ref(), "40P01" | "40001" | "55P03" | "57014"))
 }
 
+/// What the database lacks to store; `None` for other failures.
+fn lack(error: &sqlx::Error) -> Option<&'static str> {
+    let sqlx::Error::Database(inner) = error else { return None };
+    lack_of(inner.code()?.as_ref())
+}
+
+/// What an SQLSTATE says the database lacks: class 53 (insufficient resources) without the number of
+/// connections, and class 58 (errors of the system below it).
+fn lack_of(code: &str) -> Option<&'static str> {
+    match code {
+        "53300" => None,
+        "53100" => Some("the disk of the database is full"),
+        "53200" => Some("the database has no memory left"),
+        code if code.starts_with("53") => Some("the database has reached a limit of its resources"),
+        code if code.starts_with("58") => Some("the database cannot read or write its files"),
+        _ => None,
+    }
+}
+
 /// Whether the failure is transient: no connection, or a server that is stopping or starting.
 fn passes(error: &sqlx::Error) -> bool {
     match error {
@@ -85,7 +110,9 @@ impl Error {
         match self {
             Self::Refused(refusal) => refusal.code,
             Self::Store(_) | Self::Corrupt(_) | Self::Stale(_) => Code::Internal,
-            Self::GaveWay(_) | Self::Again | Self::Unavailable(_) => Code::Unavailable,
+            Self::GaveWay(_) | Self::NoRoom(..) | Self::Again | Self::Unavailable(_) => {
+                Code::Unavailable
+            }
         }
     }
 
@@ -95,8 +122,9 @@ impl Error {
     pub fn rolled_back(&self) -> bool {
         match self {
             Self::Store(error) => matches!(**error, sqlx::Error::Database(_)),
-            Self::GaveWay(_) | Self::Again | Self::Stale(_) => true,
-            Self::Refused(_) | Self::Corrupt(_) | Self::Unavailable(_) => false,
+            Self::Refused(_) | Self::GaveWay(_) | Self::Again | Self::Stale(_) => true,
+            // One by one they would meet the same lack.
+            Self::NoRoom(..) | Self::Corrupt(_) | Self::Unavailable(_) => false,
         }
     }
 }
@@ -118,4 +146,30 @@ pub(super) fn same_version(stored: i64, asked: i64) -> Result<()> {
         format!("it is at version {stored} now, not {asked}; read it again before you change it"),
     )
     .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every SQLSTATE of classes 53 and 58 in the manual of PostgreSQL 17.
+    #[test]
+    fn a_lack_of_room_has_its_own_words() {
+        let lacks =
+            ["53000", "53100", "53200", "53400", "58000", "58030", "58P01", "58P02", "58P03"];
+        for code in lacks {
+            assert!(lack_of(code).is_some(), "{code}");
+        }
+        for code in ["53300", "57P03", "40P01", "23514", "22003", "08006", "XX000"] {
+            assert_eq!(lack_of(code), None, "{code}");
+        }
+        assert_eq!(lack_of("53100"), Some("the disk of the database is full"));
+    }
+
+    #[test]
+    fn a_lack_of_room_is_unavailable_and_no_reason_to_go_one_by_one() {
+        let error =
+            Error::NoRoom("the disk of the database is full", Arc::new(sqlx::Error::RowNotFound));
+        assert_eq!((error.code(), error.rolled_back()), (Code::Unavailable, false));
+    }
 }

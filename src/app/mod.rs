@@ -26,6 +26,7 @@ pub mod projects;
 pub mod reports;
 pub mod rules;
 pub mod spend;
+pub mod storage;
 pub mod tasks;
 pub mod unit;
 pub mod verify;
@@ -54,6 +55,7 @@ pub struct App {
     entropy: Entropy,
     wake: wake::Wake,
     pulse: Pulse,
+    storage: storage::Storage,
     patience: Duration,
     key_finder: coalesce::Coalescer<access::authenticate::FindKey>,
     claims: coalesce::Coalescer<attempts::claim::command::ClaimCommand>,
@@ -77,6 +79,7 @@ impl App {
             entropy,
             wake: wake::Wake::default(),
             pulse: Pulse::default(),
+            storage: storage::Storage::default(),
             patience: limits.patience,
             key_finder: coalesce::Coalescer::new(limits),
             claims: coalesce::Coalescer::new(limits),

@@ -64,6 +64,7 @@ impl Readiness for ServiceReadiness {
             let migrated = self.migrated().await;
             checks.push(Check::new("database", migrated.answered));
             checks.push(Check::new("migrations", migrated.current));
+            checks.push(Check::new("storage", !self.app.storage().is_failing()));
             checks
         })
     }

@@ -45,7 +45,7 @@ pub struct Live {
 pub struct Ready {
     /// Whether every check is ok.
     pub ready: bool,
-    /// One check per dependency: the database, its migrations, the supervisor.
+    /// One check per dependency: the database, its migrations, its storage, the supervisor.
     pub checks: Vec<Check>,
 }
 
@@ -76,8 +76,8 @@ impl Describe for ReadyReply {
 
 /// Check that the service is ready.
 ///
-/// Checks the database, its migrations and the supervisor. If it is not ready, send requests elsewhere
-/// or wait.
+/// Checks the database, its migrations, whether it has room to store, and the supervisor. If it is not
+/// ready, send requests elsewhere or wait.
 #[utoipa::path(get, path = "/readyz")]
 pub(super) async fn readyz(_: Public, State(state): State<HttpState>) -> Result<ReadyReply> {
     let checks = tokio::time::timeout(CHECK_TIMEOUT, state.readiness.check()).await;

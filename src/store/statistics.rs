@@ -5,7 +5,7 @@
 //! growing tables. So a duty analyzes tables as soon as they have doubled. That happens rarely,
 //! since each doubling takes twice as many rows, and blocks nobody.
 
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, PgPool};
 
 use super::{SystemTx, traced};
 
@@ -31,4 +31,31 @@ pub async fn measure(tx: &mut SystemTx, quoted: &str) -> sqlx::Result<()> {
         .execute(traced!(tx, "statistics.measure"))
         .await?;
     Ok(())
+}
+
+/// Age in seconds of the oldest transaction that a program other than muster has open in the database;
+/// 0 if there is none, or none may be seen.
+pub async fn oldest_foreign(tx: &mut SystemTx) -> sqlx::Result<f64> {
+    sqlx::query_scalar!(
+        r#"select coalesce(extract(epoch from max(clock_timestamp() - xact_start)), 0)::float8
+                      as "age!"
+           from pg_stat_activity
+           where datname = current_database() and backend_type = 'client backend'
+             and application_name <> 'muster' and xact_start is not null"#,
+    )
+    .fetch_one(traced!(tx, "statistics.oldest_foreign"))
+    .await
+}
+
+/// Writes some pages that only this transaction sees, and takes them back. Fails if the disk is full.
+pub async fn try_write(pool: &PgPool) -> sqlx::Result<()> {
+    let mut tx = pool.begin().await?;
+    // Pages of other tables may have room left. Those of a new table never do.
+    sqlx::query(
+        "create temporary table muster_write_check on commit drop as
+         select gen_random_uuid() as id from generate_series(1, 5000)",
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.rollback().await
 }

@@ -35,6 +35,10 @@ const TICK: Duration = Duration::from_millis(250);
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 /// Interval of looking for new workspaces.
 const WORKSPACES_EVERY: Duration = Duration::from_secs(1);
+/// Interval of trying whether the database can store again.
+const STORAGE_EVERY: Duration = Duration::from_secs(2);
+/// Interval of measuring how long rows wait for their seal.
+const SEALING_EVERY: Duration = Duration::from_secs(5);
 /// Interval of recording runs without changes.
 const RECORD_EVERY: Duration = Duration::from_secs(5);
 
@@ -76,6 +80,8 @@ async fn go_round(app: App, shutdown: Shutdown) {
             continue;
         }
         rounds.measure_tables(&app).await;
+        rounds.check_storage(&app).await;
+        rounds.measure_sealing(&app).await;
         for workspace in rounds.workspaces.clone() {
             rounds.run_all(&app, workspace, &shutdown).await;
         }
@@ -89,6 +95,8 @@ struct Rounds {
     workspaces: Vec<WorkspaceId>,
     workspaces_read: Option<Stopwatch>,
     measured: Option<Stopwatch>,
+    storage_checked: Option<Stopwatch>,
+    sealing_measured: Option<Stopwatch>,
     ran: HashMap<(WorkspaceId, &'static str), Stopwatch>,
     /// When its runs were last written down, and the runs since.
     unrecorded: HashMap<(WorkspaceId, &'static str), (Stopwatch, i64)>,
@@ -111,6 +119,26 @@ impl Rounds {
         self.measured = Some(Stopwatch::start());
         if let Err(error) = app.in_time(app.measure_tables()).await {
             tracing::warn!(%error, "the tables cannot be measured; it is tried again");
+        }
+    }
+
+    /// Not a duty: all workspaces share the disk.
+    async fn check_storage(&mut self, app: &App) {
+        if !is_due(&mut self.storage_checked, STORAGE_EVERY) {
+            return;
+        }
+        if let Err(error) = app.in_time(app.check_storage()).await {
+            tracing::warn!(%error, "the database still cannot store; it is tried again");
+        }
+    }
+
+    /// Not a duty: the gauges belong to no workspace.
+    async fn measure_sealing(&mut self, app: &App) {
+        if !is_due(&mut self.sealing_measured, SEALING_EVERY) {
+            return;
+        }
+        if let Err(error) = app.in_time(app.measure_sealing(&self.workspaces)).await {
+            tracing::warn!(%error, "the seals cannot be measured; it is tried again");
         }
     }
 
@@ -140,6 +168,7 @@ impl Rounds {
         };
         let took = began.elapsed();
         if let Some(error) = &report.failure {
+            app.storage().note(error);
             tracing::warn!(%error, duty = name, left = report.left, "a duty failed; it is tried again");
         }
         metrics::histogram!("muster_supervisor_duty_seconds", "duty" => name)
@@ -157,9 +186,19 @@ impl Rounds {
         self.unrecorded.insert(key, (Stopwatch::start(), 0));
         let recorded = app.in_time(record(app, workspace, name, runs, took, &report)).await;
         if let Err(error) = recorded {
+            app.storage().note(&error);
             tracing::warn!(%error, duty = name, "the run of a duty could not be recorded");
         }
     }
+}
+
+/// Whether `every` has passed since the last time, which becomes now then.
+fn is_due(last: &mut Option<Stopwatch>, every: Duration) -> bool {
+    let due = last.is_none_or(|last| last.elapsed() >= every);
+    if due {
+        *last = Some(Stopwatch::start());
+    }
+    due
 }
 
 async fn record(

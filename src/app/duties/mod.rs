@@ -10,6 +10,7 @@ mod expire_approvals;
 mod fund;
 mod intervene;
 mod learn_usual_spend;
+pub mod measure_sealing;
 mod measure_tables;
 mod promote;
 pub mod record;

@@ -80,6 +80,8 @@ pub struct Error {
     cause: Option<Arc<str>>,
     /// What was used up, for `rate_limited`.
     limited: Option<Limited>,
+    /// Whether the database had no room to store.
+    no_room: bool,
 }
 
 /// The result of every handler and extractor.
@@ -92,6 +94,7 @@ impl Error {
             refusal: Refusal::new(Code::Internal, INTERNAL_DETAIL),
             cause: Some(cause.into()),
             limited: None,
+            no_room: false,
         }
     }
 
@@ -101,6 +104,7 @@ impl Error {
             refusal: Refusal::new(Code::Unavailable, detail),
             cause: Some(cause.into()),
             limited: None,
+            no_room: false,
         }
     }
 
@@ -108,7 +112,7 @@ impl Error {
     #[must_use]
     pub fn limited(detail: &str, limited: Limited) -> Self {
         let refusal = Refusal::new(Code::RateLimited, detail);
-        Self { refusal, cause: None, limited: Some(limited) }
+        Self { refusal, cause: None, limited: Some(limited), no_room: false }
     }
 
     /// The code of the problem.
@@ -121,6 +125,12 @@ impl Error {
     #[must_use]
     pub fn into_refusal(self) -> Refusal {
         self.refusal
+    }
+
+    /// Whether the database had no room to store.
+    #[must_use]
+    pub fn is_no_room(&self) -> bool {
+        self.no_room
     }
 
     /// The cause of a failure, for the log.
@@ -167,7 +177,7 @@ impl Error {
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, cause: None, limited: None }
+        Self { refusal, cause: None, limited: None, no_room: false }
     }
 }
 
@@ -176,6 +186,10 @@ impl From<app::Error> for Error {
         let code = error.code();
         match error {
             app::Error::Refused(refusal) => refusal.into(),
+            inside @ app::Error::NoRoom(lack, _) => Self {
+                no_room: true,
+                ..Self::unavailable(&format!("{lack}: {UNAVAILABLE_DETAIL}"), chain(&inside))
+            },
             inside if code == Code::Unavailable => {
                 Self::unavailable(UNAVAILABLE_DETAIL, chain(&inside))
             }

@@ -63,7 +63,7 @@ pub fn layered(routes: Router<HttpState>, state: &HttpState, document: &mut Open
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(guarded, guard))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn(finish))
+        .layer(middleware::from_fn_with_state(state.clone(), finish))
         .layer(
             CompressionLayer::new()
                 .gzip(true)
@@ -91,7 +91,7 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
 }
 
 /// Assigns the id and the span of the request, and completes its response.
-async fn finish(mut request: Request, next: Next) -> Response {
+async fn finish(State(state): State<HttpState>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let route = request.extensions().get::<MatchedPath>().map(|path| Arc::from(path.as_str()));
     let measure = Measure::start(request.method(), route);
@@ -101,7 +101,11 @@ async fn finish(mut request: Request, next: Next) -> Response {
     let span = measure.span(&id);
     let response = next.run(request).instrument(span.clone()).await;
     let response = complete(response, &id, head);
-    span.in_scope(|| measure.stop(response.status(), response.extensions().get::<Error>()));
+    let error = response.extensions().get::<Error>();
+    if error.is_some_and(Error::is_no_room) {
+        state.app.storage().fail();
+    }
+    span.in_scope(|| measure.stop(response.status(), error));
     response
 }
 

@@ -33,7 +33,7 @@ const APP_ORDER: &[&[&str]] = &[
     &["tasks"],
     &["access", "approvals"],
     &["caller", "unit", "wake"],
-    &["coalesce", "error"],
+    &["coalesce", "error", "storage"],
 ];
 
 /// Each layer with what of the crate it may name. What is not here is beside the layers: it may name

@@ -5,4 +5,5 @@ mod cli;
 mod demo;
 mod embedded;
 mod statistics;
+mod storage;
 mod supervisor_record;
