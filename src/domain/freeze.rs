@@ -109,12 +109,7 @@ pub fn admit(mode: Option<FreezeMode>, act: Act) -> Result<(), Refusal> {
 #[must_use]
 pub fn stopped(task: &TaskFacts, now: DateTime<Utc>) -> Ending {
     let next = if task.cancelling { Next::Cancelled } else { Next::Retry(now) };
-    Ending {
-        attempt: AttemptState::Released,
-        next,
-        attempts_used: task.attempts_used,
-        lost_in_row: task.lost_in_row,
-    }
+    Ending::unchanged(task, AttemptState::Released, next)
 }
 
 #[cfg(test)]

@@ -67,6 +67,10 @@ pub const MAX_REWORK: i32 = 3;
 pub const MAX_REWORK_MOST: i32 = 20;
 /// Consecutive lost leases that put a task in quarantine.
 pub const LOST_LIMIT: i32 = 3;
+/// Consecutive releases after which a task is offered again at once; after more it waits.
+pub const FREE_RELEASES: i32 = 2;
+/// Consecutive releases from which a task is in the attention list.
+pub const RELEASED_LIMIT: i32 = 5;
 /// Grace of an attempt after its cancellation was requested.
 pub const CANCEL_GRACE: Duration = Duration::from_secs(60);
 /// Waiting time that equals one point of priority.

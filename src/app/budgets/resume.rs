@@ -77,6 +77,7 @@ fn offered(waits: &Waiting) -> TaskMove {
         claim_rank: waits.claim_rank,
         attempts_used: waits.attempts_used,
         lost_in_row: waits.lost_in_row,
+        released_in_row: waits.released_in_row,
         needs_met: false,
         short: None,
         failure: None,

@@ -141,6 +141,7 @@ async fn write(
             ready_from: at,
             attempts_used: change.attempts_used,
             lost_in_row: change.lost_in_row,
+            released_in_row: change.released_in_row,
             failure,
             reason: state.is_terminal().then(|| change.reason.clone()).flatten(),
             ..TaskMove::of(&change.task, state, at.min(now))

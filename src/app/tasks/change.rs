@@ -18,6 +18,8 @@ pub struct Change {
     pub attempts_used: i32,
     /// Leases lost in a row, after the change.
     pub lost_in_row: i32,
+    /// Releases in a row, after the change.
+    pub released_in_row: i32,
     /// The attempt that caused it, with the attempt's new state.
     pub attempt: Option<(AttemptId, AttemptState)>,
     /// The agent of that attempt; `None` for a person's attempt or without one.
@@ -38,12 +40,13 @@ impl Change {
         ending: Ending,
         reason: Option<String>,
     ) -> Self {
-        let Ending { attempt: state, next, attempts_used, lost_in_row } = ending;
+        let Ending { attempt: state, next, attempts_used, lost_in_row, released_in_row } = ending;
         Self {
             task,
             next,
             attempts_used,
             lost_in_row,
+            released_in_row,
             attempt: Some((attempt, state)),
             agent: holder.agent(),
             actor: None,
@@ -54,13 +57,14 @@ impl Change {
     /// A change without an attempt.
     #[must_use]
     pub fn of_task(task: TaskFacts, next: Next, reason: impl Into<Option<String>>) -> Self {
-        let (attempts_used, lost_in_row) = (task.attempts_used, task.lost_in_row);
+        let TaskFacts { attempts_used, lost_in_row, released_in_row, .. } = task;
         let reason = reason.into();
         Self {
             task,
             next,
             attempts_used,
             lost_in_row,
+            released_in_row,
             attempt: None,
             agent: None,
             actor: None,

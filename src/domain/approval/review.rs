@@ -253,7 +253,7 @@ pub fn review(task: &TaskFacts, accepted: bool, now: DateTime<Utc>) -> Ending {
         (false, true) => (AttemptState::Rejected, Next::Cancelled),
         (false, false) => (AttemptState::Rejected, Next::Retry(now)),
     };
-    Ending { attempt, next, attempts_used: task.attempts_used, lost_in_row: 0 }
+    Ending { lost_in_row: 0, released_in_row: 0, ..Ending::unchanged(task, attempt, next) }
 }
 
 /// The new count of rejected results and the outcome, when a result is rejected. A task being
@@ -277,12 +277,8 @@ pub const fn one_more_round(task: &TaskFacts) -> i32 {
 /// The end of an attempt whose task is split: the task is parked until the new subtasks are done.
 #[must_use]
 pub fn split(task: &TaskFacts) -> Ending {
-    Ending {
-        attempt: AttemptState::Rejected,
-        next: Next::Park,
-        attempts_used: task.attempts_used,
-        lost_in_row: 0,
-    }
+    let ending = Ending::unchanged(task, AttemptState::Rejected, Next::Park);
+    Ending { lost_in_row: 0, released_in_row: 0, ..ending }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 pub mod claim;
 pub mod heartbeat;
 pub mod holder;
+pub mod release;
 pub mod takeover;
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,8 @@ pub struct TaskFacts {
     pub max_attempts: i32,
     /// Consecutive lost leases.
     pub lost_in_row: i32,
+    /// Consecutive releases without progress and without a reason of the service.
+    pub released_in_row: i32,
     /// Whether the start still needs approval.
     pub approve_start: bool,
     /// Whether the result needs approval.
@@ -123,13 +126,21 @@ pub struct Ending {
     pub attempts_used: i32,
     /// New value of the task's consecutive lost leases.
     pub lost_in_row: i32,
+    /// New value of the task's consecutive releases.
+    pub released_in_row: i32,
 }
 
 impl Ending {
     /// An ending that does not count: the task keeps its counters.
     #[must_use]
     pub const fn unchanged(task: &TaskFacts, attempt: AttemptState, next: Next) -> Self {
-        Self { attempt, next, attempts_used: task.attempts_used, lost_in_row: task.lost_in_row }
+        Self {
+            attempt,
+            next,
+            attempts_used: task.attempts_used,
+            lost_in_row: task.lost_in_row,
+            released_in_row: task.released_in_row,
+        }
     }
 }
 
@@ -253,7 +264,7 @@ pub fn complete(
     } else {
         (AttemptState::Accepted, Next::Done)
     };
-    Ok(Ending { attempt: state, next, attempts_used: used, lost_in_row: 0 })
+    Ok(Ending { attempt: state, next, attempts_used: used, lost_in_row: 0, released_in_row: 0 })
 }
 
 fn may_complete(task: &TaskFacts, attempt: &AttemptFacts) -> bool {
@@ -306,14 +317,13 @@ pub fn fail(
         }
     };
     debug_assert_eq!(task.task_id, attempt.task_id);
-    Ending { attempt: AttemptState::Failed, next, attempts_used: used, lost_in_row: 0 }
-}
-
-/// An attempt returns its task; it does not count, and the task is ready at once.
-#[must_use]
-pub fn release(task: &TaskFacts, now: DateTime<Utc>) -> Ending {
-    let next = if task.cancelling { Next::Cancelled } else { Next::Retry(now) };
-    Ending { lost_in_row: 0, ..Ending::unchanged(task, AttemptState::Released, next) }
+    Ending {
+        attempt: AttemptState::Failed,
+        next,
+        attempts_used: used,
+        lost_in_row: 0,
+        released_in_row: 0,
+    }
 }
 
 /// The sweeper's judgement of an attempt past its lease or hard deadline; `None` when a heartbeat
@@ -342,7 +352,8 @@ pub fn expire(
         (false, true) => Next::Failed(class),
         (false, false) => Next::Retry(now + backoff(used, jitter)),
     };
-    Some(Ending { attempt: AttemptState::Expired, next, attempts_used: used, lost_in_row })
+    let ending = Ending::unchanged(task, AttemptState::Expired, next);
+    Some(Ending { attempts_used: used, lost_in_row, ..ending })
 }
 
 /// An attempt gives way to an approval or to subtasks.

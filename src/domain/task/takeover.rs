@@ -9,6 +9,7 @@ use super::{Ending, Next, TaskFacts, claim::Keeping, holder::Holder};
 use crate::domain::{
     ids::AgentId,
     refusal::{Code, Refusal},
+    settings,
     states::{ApprovalKind, AttemptState, TaskState},
 };
 
@@ -31,7 +32,8 @@ pub fn revoked(task: &TaskFacts, now: DateTime<Utc>) -> Ending {
     Ending::unchanged(task, AttemptState::Released, Next::Retry(now))
 }
 
-/// Whether a task may go to another agent, and the first effect. A task that waits (for other
+/// Whether a task may go to another agent, and the first effect. A task that was released again and
+/// again is offered at once: an agent is what it waited for. A task that waits otherwise (for other
 /// tasks, a time, a person, subtasks, a budget, a review) goes on waiting; the assignment is kept
 /// until then.
 ///
@@ -41,6 +43,9 @@ pub fn reassign(task: &TaskFacts) -> Result<Taking, Refusal> {
     admit(task)?;
     match task.state {
         TaskState::Running => Ok(Taking::Revoke),
+        TaskState::Waiting | TaskState::Ready if task.released_in_row > settings::FREE_RELEASES => {
+            Ok(Taking::Offer)
+        }
         TaskState::Waiting | TaskState::Ready | TaskState::Parked | TaskState::Reviewing => {
             Ok(Taking::Nothing)
         }
@@ -139,6 +144,7 @@ mod tests {
             attempts_used: 2,
             max_attempts: 3,
             lost_in_row: 1,
+            released_in_row: 0,
             approve_start: false,
             approve_result: false,
             current_attempt: None,

@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use super::release::{Released, release};
 use crate::domain::{approval::review::review, ids::AgentId, task::*, words::Words as _};
 
 const LEASE: [u8; 32] = [7; 32];
@@ -46,6 +47,31 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
+/// A ready task that was never tried.
+pub fn task(now: DateTime<Utc>) -> TaskFacts {
+    TaskFacts {
+        task_id: TaskId(Uuid::nil()),
+        goal_id: GoalId(Uuid::nil()),
+        parent_id: None,
+        container: false,
+        state: TaskState::Ready,
+        priority: 5,
+        ready_from: now,
+        children_open: 0,
+        children_failed: 0,
+        attempts_used: 0,
+        max_attempts: 3,
+        lost_in_row: 0,
+        released_in_row: 0,
+        approve_start: false,
+        approve_result: false,
+        current_attempt: None,
+        cancelling: false,
+        max_rework: 3,
+        reworks: 0,
+    }
+}
+
 struct World {
     now: DateTime<Utc>,
     task: TaskFacts,
@@ -55,26 +81,7 @@ struct World {
 impl World {
     fn new(max_attempts: i32, approve_result: bool) -> Self {
         let now = DateTime::UNIX_EPOCH;
-        let task = TaskFacts {
-            task_id: TaskId(Uuid::nil()),
-            goal_id: GoalId(Uuid::nil()),
-            parent_id: None,
-            container: false,
-            state: TaskState::Ready,
-            priority: 5,
-            ready_from: now,
-            children_open: 0,
-            children_failed: 0,
-            attempts_used: 0,
-            max_attempts,
-            lost_in_row: 0,
-            approve_start: false,
-            approve_result,
-            current_attempt: None,
-            cancelling: false,
-            max_rework: 3,
-            reworks: 0,
-        };
+        let task = TaskFacts { max_attempts, approve_result, ..task(now) };
         Self { now, task, attempts: Vec::new() }
     }
 
@@ -114,10 +121,11 @@ impl World {
 
     /// What the app does with an ending.
     fn write(&mut self, index: usize, ending: Ending) {
-        let Ending { attempt, next, attempts_used, lost_in_row } = ending;
+        let Ending { attempt, next, attempts_used, lost_in_row, released_in_row } = ending;
         self.attempts[index].state = attempt;
         self.task.attempts_used = attempts_used;
         self.task.lost_in_row = lost_in_row;
+        self.task.released_in_row = released_in_row;
         self.task.state = match next {
             Next::Done => TaskState::Done,
             Next::Review => TaskState::Reviewing,
@@ -157,7 +165,8 @@ impl World {
                 let Some(index) = of(attempt, len).filter(|i| self.admits(*i)) else {
                     return Ok(());
                 };
-                self.write(index, release(&self.task, self.now));
+                let ending = release(&self.task, Released::Idly, 0.5, self.now);
+                self.write(index, ending);
             }
             Happening::Park { attempt } => {
                 let index = of(attempt, len).filter(|i| self.admits(*i) && !self.task.cancelling);

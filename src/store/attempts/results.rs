@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::{
     domain::{
         ids::{AttemptId, TaskId},
-        states::FailureClass,
+        states::{AgentState, FailureClass},
     },
     store::{Tx, columns::uuids, traced},
 };
@@ -148,4 +149,49 @@ pub async fn shown_criteria(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<HashM
     .fetch_all(traced!(tx, "attempts.results.shown_criteria"))
     .await?;
     Ok(rows.into_iter().map(|row| (row.task_id, row.criteria)).collect())
+}
+
+/// What a release is judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct BeforeRelease {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// Time of its start.
+    pub started_at: DateTime<Utc>,
+    /// State of its agent; `None` if a person holds it.
+    pub agent_state: Option<AgentState>,
+    /// Whether it reported progress, or leaves a checkpoint that differs from the last one of the
+    /// attempts before.
+    pub progressed: bool,
+}
+
+/// Reads what releases are judged by: each attempt with the checkpoint of its release.
+pub async fn before_release(
+    tx: &mut Tx,
+    releases: &[(AttemptId, Option<Value>)],
+) -> sqlx::Result<Vec<BeforeRelease>> {
+    sqlx::query_as!(
+        BeforeRelease,
+        r#"
+        select a.attempt_id as "attempt_id: AttemptId", a.started_at,
+               g.state as "agent_state?: AgentState",
+               p.progressed_at is not null
+                   or r.checkpoint is not null and r.checkpoint is distinct from (
+                       select o.checkpoint from attempts b
+                       join attempt_progress o on o.workspace_id = $1
+                            and o.attempt_id = b.attempt_id and o.checkpoint is not null
+                       where b.workspace_id = $1 and b.task_id = a.task_id and b.number < a.number
+                       order by b.number desc limit 1) as "progressed!"
+        from unnest((select $2::uuid[]), (select $3::jsonb[])) as r (attempt_id, checkpoint)
+        join attempts a on a.workspace_id = $1 and a.attempt_id = r.attempt_id
+        left join attempt_progress p on p.workspace_id = $1 and p.attempt_id = a.attempt_id
+        left join agents g on g.workspace_id = $1 and g.agent_id = a.agent_id
+        "#,
+        tx.workspace.0,
+        &releases.iter().map(|(id, _)| id.0).collect::<Vec<_>>(),
+        &releases.iter().map(|(_, checkpoint)| checkpoint.clone()).collect::<Vec<_>>()
+            as &[Option<Value>],
+    )
+    .fetch_all(traced!(tx, "attempts.results.before_release"))
+    .await
 }

@@ -11,11 +11,11 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// Sets the assignment or exclusion of a task. The caller has locked the task.
+/// Sets the assignment or exclusion of a task, and ends its row of releases. The caller has locked the task.
 pub async fn keep(tx: &mut Tx, task: TaskId, keeping: Keeping) -> sqlx::Result<()> {
     sqlx::query!(
-        "update tasks set assigned_agent_id = $3, barred_agent_id = $4, version = version + 1,
-                updated_at = $5
+        "update tasks set assigned_agent_id = $3, barred_agent_id = $4, released_in_row = 0,
+                version = version + 1, updated_at = $5
          where workspace_id = $1 and task_id = $2",
         tx.workspace.0,
         task.0,

@@ -24,6 +24,8 @@ pub struct Waiting {
     pub attempts_used: i32,
     /// Number of consecutive lost leases.
     pub lost_in_row: i32,
+    /// Number of consecutive releases.
+    pub released_in_row: i32,
 }
 
 /// Locks the first `most` tasks waiting for a limit, in claim order; skips locked ones.
@@ -31,7 +33,8 @@ pub async fn lock_waiting(tx: &mut Tx, limit: LimitId, most: i64) -> sqlx::Resul
     sqlx::query_as!(
         Waiting,
         r#"select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId",
-                  short_min as "short_min!", ready_from, claim_rank, attempts_used, lost_in_row
+                  short_min as "short_min!", ready_from, claim_rank, attempts_used, lost_in_row,
+                  released_in_row
            from tasks where workspace_id = $1 and short_limit_id = $2
            order by claim_rank, task_id limit $3
            for no key update skip locked"#,

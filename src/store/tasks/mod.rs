@@ -180,7 +180,7 @@ pub async fn lock(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskFacts>>
         select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId",
                parent_id as "parent_id: TaskId", container, state as "state: TaskState", priority,
                ready_from, children_open, children_failed, attempts_used, max_attempts,
-               lost_in_row, approve_start, approve_result,
+               lost_in_row, released_in_row, approve_start, approve_result,
                current_attempt_id as "current_attempt: AttemptId",
                cancel_requested_at is not null as "cancelling!", max_rework, reworks
         from tasks

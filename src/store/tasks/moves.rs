@@ -29,6 +29,8 @@ pub struct TaskMove {
     pub attempts_used: i32,
     /// Number of consecutive lost leases.
     pub lost_in_row: i32,
+    /// Number of consecutive releases.
+    pub released_in_row: i32,
     /// `true` sets the number of unmet needs to 0; `false` keeps it.
     pub needs_met: bool,
     /// The limit it is parked for, and the least amount it needs of that.
@@ -50,6 +52,7 @@ impl TaskMove {
             claim_rank: claim::rank(now, task.priority),
             attempts_used: task.attempts_used,
             lost_in_row: task.lost_in_row,
+            released_in_row: task.released_in_row,
             needs_met: false,
             short: None,
             failure: None,
@@ -72,6 +75,7 @@ pub async fn apply(tx: &mut Tx, moves: &[TaskMove]) -> Result<(), WriteError> {
         update tasks t
         set state = m.state, ready_from = m.ready_from, claim_rank = m.claim_rank,
             attempts_used = m.attempts_used, lost_in_row = m.lost_in_row,
+            released_in_row = m.released_in_row,
             needs_unmet = case when m.needs_met then 0 else t.needs_unmet end,
             failure_class = m.failure,
             short_limit_id = m.short_limit_id, short_min = m.short_min,
@@ -86,9 +90,10 @@ pub async fn apply(tx: &mut Tx, moves: &[TaskMove]) -> Result<(), WriteError> {
             cancel_by = case when m.state <> 'reviewing' then t.cancel_by end,
             version = t.version + 1, updated_at = $2
         from unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::int[],
-                    $8::int[], $9::text[], $10::bool[], $11::uuid[], $12::bigint[])
+                    $8::int[], $9::text[], $10::bool[], $11::uuid[], $12::bigint[],
+                    $13::int[])
              as m (task_id, state, ready_from, claim_rank, attempts_used, lost_in_row, failure,
-                   needs_met, short_limit_id, short_min)
+                   needs_met, short_limit_id, short_min, released_in_row)
         where t.workspace_id = $1 and t.task_id = m.task_id and t.ended_at is null
         "#,
         tx.workspace.0,
@@ -104,6 +109,7 @@ pub async fn apply(tx: &mut Tx, moves: &[TaskMove]) -> Result<(), WriteError> {
         &moves.iter().map(|m| m.short.map(|(limit, _)| limit.0)).collect::<Vec<_>>()
             as &[Option<uuid::Uuid>],
         &moves.iter().map(|m| m.short.map(|(_, min)| min)).collect::<Vec<_>>() as &[Option<i64>],
+        &moves.iter().map(|m| m.released_in_row).collect::<Vec<_>>(),
     )
     .execute(traced!(tx, "tasks.moves.apply"))
     .await?;
@@ -150,7 +156,7 @@ pub async fn satisfy(tx: &mut Tx, done: &[TaskId]) -> sqlx::Result<Vec<TaskFacts
         select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId",
                parent_id as "parent_id: TaskId", container, state as "state: TaskState", priority,
                ready_from, children_open, children_failed, attempts_used, max_attempts,
-               lost_in_row, approve_start, approve_result,
+               lost_in_row, released_in_row, approve_start, approve_result,
                current_attempt_id as "current_attempt: AttemptId",
                cancel_requested_at is not null as "cancelling!", max_rework, reworks
         from locked where left_over = 0 and state = 'waiting' order by task_id

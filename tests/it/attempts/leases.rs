@@ -321,6 +321,7 @@ async fn a_task_that_has_ended_is_moved_by_nothing() {
         claim_rank: fleet.now(),
         attempts_used: 0,
         lost_in_row: 0,
+        released_in_row: 0,
         needs_met: false,
         short: None,
         failure: None,

@@ -3,7 +3,9 @@
 mod asking;
 mod claim_oracle;
 mod claims;
+mod corrections;
 mod leases;
+mod releases;
 mod spend;
 pub mod takeover;
 

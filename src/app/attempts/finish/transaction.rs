@@ -6,7 +6,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     answer::FinishAnswer,
@@ -17,6 +17,7 @@ use crate::{
         App, Result, Unit,
         approvals::ask,
         attempts::end::{End, Finished, end},
+        budgets::standing,
         caller::Actor,
         coalesce::Batched,
         unit::locks::{self, Locked, find},
@@ -27,7 +28,10 @@ use crate::{
         refusal::{Code, Refusal},
         spend::SpendReport,
         states::{ApprovalKind, AttemptState, FailureClass, TaskState},
-        task::{self, AttemptFacts, Ending, Failure, Next, TaskFacts},
+        task::{
+            self, AttemptFacts, Ending, Failure, Next, TaskFacts, heartbeat,
+            release::{self, Released},
+        },
     },
     store::{
         self,
@@ -177,6 +181,8 @@ pub(in crate::app::attempts) struct LockedBatch {
     outcomes: HashMap<AttemptId, StoredOutcome>,
     criteria: HashMap<TaskId, Vec<(i16, bool)>>,
     frozen: HashMap<AttemptId, FreezeMode>,
+    /// Of the attempts to be released.
+    released: HashMap<AttemptId, Released>,
 }
 
 pub(in crate::app::attempts) async fn hold(
@@ -194,13 +200,49 @@ pub(in crate::app::attempts) async fn hold(
     {
         criteria.entry(task).or_default().push((number, required));
     }
+    let frozen: HashMap<AttemptId, FreezeMode> =
+        places.iter().filter_map(|place| Some((place.attempt_id, place.frozen?))).collect();
+    let released = released(unit, batch, &attempts, &frozen).await?;
     Ok(LockedBatch {
         attempts,
         tasks,
+        released,
+        frozen,
         outcomes: outcomes.into_iter().map(|outcome| (outcome.attempt_id, outcome)).collect(),
         criteria,
-        frozen: places.iter().filter_map(|place| Some((place.attempt_id, place.frozen?))).collect(),
     })
+}
+
+/// How the attempts of a batch were that are to be released. Reads nothing if there are none.
+async fn released(
+    unit: &mut Unit,
+    batch: &[FinishCommand],
+    attempts: &HashMap<AttemptId, AttemptFacts>,
+    frozen: &HashMap<AttemptId, FreezeMode>,
+) -> Result<HashMap<AttemptId, Released>> {
+    let releases: Vec<(AttemptId, Option<Value>)> = batch
+        .iter()
+        .filter(|command| matches!(command.finish, Finish::Release(_)))
+        .map(|command| (command.attempt, command.checkpoint()))
+        .collect();
+    if releases.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let now = unit.now();
+    let rows = store::attempts::results::before_release(unit.tx(), &releases).await?;
+    let standings = standing::of(unit.tx(), rows.iter().map(|row| row.attempt_id)).await?;
+    let mut found = HashMap::new();
+    for row in rows {
+        let Some(attempt) = attempts.get(&row.attempt_id) else { continue };
+        let limits = standings.get(&row.attempt_id).map(Vec::as_slice).unwrap_or_default();
+        // A cancelled task is not offered again, so it needs no pause.
+        let told = heartbeat::directive(attempt, row.started_at, false, row.agent_state, now)
+            .max(standing::directive(limits, now));
+        let is_frozen = frozen.contains_key(&row.attempt_id);
+        let released = Released::of(row.progressed, told, row.agent_state, is_frozen);
+        found.insert(row.attempt_id, released);
+    }
+    Ok(found)
 }
 
 pub(in crate::app::attempts) enum Judgement<'a> {
@@ -241,7 +283,9 @@ pub(in crate::app::attempts) fn judge<'a>(
         }
         Finish::Release(_) => {
             task::fence(attempt, command.holder, &command.lease_sha256)?;
-            task::release(task, unit.now())
+            let released = held.released.get(&command.attempt).copied();
+            let released = released.unwrap_or(Released::WithReason);
+            release::release(task, released, unit.entropy().jitter(), unit.now())
         }
     };
     freeze::admit(held.frozen.get(&command.attempt).copied(), Act::Rest)?;

@@ -6,8 +6,9 @@
 //! a claim hands over: checkpoint, earlier attempts, decisions.
 //!
 //! **Reassignment.** The task is offered again at once, either to one named agent or to all agents
-//! except the last holder. The assignment is stored on the task until its next attempt starts, also
-//! while the task waits; later retries are open to every agent again. Retiring the named agent
+//! except the last holder. A task that waits because it was released again and again is offered at
+//! once too. The assignment is stored on the task until its next attempt starts, also while the task
+//! waits; later retries are open to every agent again. Retiring the named agent
 //! removes it. An agent that is busy, paused, frozen or has lost a required capability keeps the
 //! assignment: an operator who does not want to wait reassigns again.
 //!
@@ -139,13 +140,31 @@ pub(in crate::app) async fn reassign_in(
     let taking = takeover::reassign(&task)?;
     check_able(unit, task.task_id, to, "/agent_id").await?;
     let (id, goal) = (task.task_id, task.goal_id);
-    let taken = match taking {
-        Taking::Revoke => Some(revoke(unit, task, "reassigned", reason).await?),
-        Taking::Nothing | Taking::Offer | Taking::Withdraw => None,
+    let (from, ended) = match taking {
+        Taking::Revoke => {
+            let taken = revoke(unit, task, "reassigned", reason).await?;
+            (Some(taken.holder), Some(taken.attempt_id))
+        }
+        Taking::Offer => {
+            let last = last_holder(unit, &task).await?;
+            let change = Change {
+                released_in_row: 0,
+                ..Change::of_task(task, Next::Retry(unit.now()), None)
+            };
+            cascade::apply(unit, vec![change]).await?;
+            (last, None)
+        }
+        Taking::Nothing | Taking::Withdraw => (None, None),
     };
-    let from = taken.as_ref().map(|attempt| attempt.holder);
-    let ended = taken.map(|attempt| attempt.attempt_id);
     keep(unit, (id, goal), takeover::keeping(to, from), ended, reason).await
+}
+
+/// The holder of the last attempt of a task. The caller holds the lock of the task, and no lock of an
+/// attempt.
+async fn last_holder(unit: &mut Unit, task: &TaskFacts) -> Result<Option<Holder>> {
+    let Some(attempt) = task.current_attempt else { return Ok(None) };
+    let attempts = locked(unit, &[attempt]).await?;
+    Ok(Some(find(&attempts, attempt)?.holder))
 }
 
 /// Assigns a returned task to `to`, or to every agent except `from`, the author of its rejected
@@ -172,9 +191,10 @@ pub(in crate::app) async fn bar_last(
     task: &TaskFacts,
     reason: &str,
 ) -> Result<()> {
-    let Some(attempt) = task.current_attempt else { return Ok(()) };
-    let attempts = locked(unit, &[attempt]).await?;
-    keep_from(unit, task, None, find(&attempts, attempt)?.holder, reason).await
+    match last_holder(unit, task).await? {
+        Some(holder) => keep_from(unit, task, None, holder, reason).await,
+        None => Ok(()),
+    }
 }
 
 /// Stores the assignment of the next attempt. The caller holds the lock of the task.

@@ -24,6 +24,7 @@ fn task(max_rework: i32, reworks: i32, cancelling: bool) -> TaskFacts {
         attempts_used: 1,
         max_attempts: 3,
         lost_in_row: 0,
+        released_in_row: 0,
         approve_start: false,
         approve_result: true,
         current_attempt: None,

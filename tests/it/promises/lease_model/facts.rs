@@ -56,6 +56,7 @@ pub fn of_task(index: u8, task: &Task) -> TaskFacts {
         attempts_used: task.used,
         max_attempts: MAX_ATTEMPTS,
         lost_in_row: task.lost,
+        released_in_row: 0,
         approve_start: false,
         approve_result: false,
         current_attempt: task.current.map(attempt_id),

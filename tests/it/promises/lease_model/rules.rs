@@ -15,6 +15,7 @@ use muster::domain::{
         self, AttemptFacts, Ending, Failure, Freed, Next, TaskFacts,
         claim::{self, Candidate, Wish},
         heartbeat,
+        release::{Released, release},
     },
 };
 
@@ -196,7 +197,8 @@ fn judge(
         }
         Request::Release | Request::Beat | Request::Entry | Request::Total(_) => {
             fence(model, &mut facts, &lease)?;
-            task::release(&task_facts, now)
+            // Pauses between releases are a matter of time, which the model leaves out.
+            release(&task_facts, Released::AfterProgress, JITTER, now)
         }
     };
     Ok(Verdict::New(ending))
