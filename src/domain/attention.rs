@@ -33,6 +33,10 @@ words! {
         Freeze => "freeze",
         /// An active goal without a change for a day and without another item.
         StalledGoal => "stalled_goal",
+        /// A task that its agents released five times in a row or more, without progress.
+        ReleasedTask => "released_task",
+        /// Rows of the journal that have not been sealed for a minute.
+        UnsealedJournal => "unsealed_journal",
     }
 }
 
@@ -61,6 +65,12 @@ pub fn rank(since: DateTime<Utc>, risk: Risk) -> DateTime<Utc> {
 
 /// The risk of a quarantined task: the task may itself break its agents.
 pub const QUARANTINE_RISK: Risk = Risk::High;
+/// The risk of a task that is released again and again: it is only late.
+pub const RELEASED_RISK: Risk = Risk::Medium;
+/// The risk of an unsealed journal: nothing protects its newest rows.
+pub const UNSEALED_RISK: Risk = Risk::High;
+/// Age of an unsealed row at which people are told. Sealing takes a second.
+pub const UNSEALED_AFTER: Duration = Duration::from_secs(60);
 /// The risk of unclaimable tasks: they are only late.
 pub const UNCLAIMABLE_RISK: Risk = Risk::Medium;
 /// The risk of a freeze: an operator set it on purpose; the item is a reminder.

@@ -14,17 +14,17 @@ use crate::{
     domain::{
         approval::{Risk, kind::Subject},
         attention::{
-            AttentionKind, COUNTED, FREEZE_RISK, Hindrance, QUARANTINE_RISK, UNCLAIMABLE_RISK,
-            limit_risk, stalled_risk,
+            AttentionKind, COUNTED, FREEZE_RISK, Hindrance, QUARANTINE_RISK, RELEASED_RISK,
+            UNCLAIMABLE_RISK, UNSEALED_RISK, limit_risk, stalled_risk,
         },
         budget,
         freeze::FreezeScope,
-        ids::FreezeId,
+        ids::{FreezeId, WorkspaceId},
         settings,
     },
     store::attention::{
-        AbleAgent, ExhaustedLimit, FreezeWaits, KeptTasks, PendingApproval, Quarantined,
-        RestingGoal, ShortSet,
+        AbleAgent, Blocker, ExhaustedLimit, FreezeWaits, KeptTasks, PendingApproval, Quarantined,
+        ReleasedAgain, RestingGoal, ShortSet,
     },
 };
 
@@ -129,6 +129,61 @@ pub(in crate::app) fn quarantined(row: Quarantined) -> AttentionItem {
         agent_id,
         action: post(format!("/v1/tasks/{task_id}/acknowledge"), body, what),
         ..blank(AttentionKind::QuarantinedTask, task_id.0, ended_at, QUARANTINE_RISK)
+    }
+}
+
+/// The item of a task that agents release again and again.
+pub(in crate::app) fn released(row: ReleasedAgain) -> AttentionItem {
+    let ReleasedAgain { task_id, goal_id, title, agent_id, agent_name, released_in_row, since } =
+        row;
+    let last = agent_name.unwrap_or_else(|| "a person".to_owned());
+    let what = "Offers the task at once to every agent but the last one. Pause the agent if it does so \
+                with other tasks; cancel or edit the task if nobody can do it.";
+    let body = json!({"reason": "released again and again"});
+    AttentionItem {
+        title: format!("Released again and again: {title}"),
+        detail: format!(
+            "It was released {released_in_row} times in a row without progress, the last time by \
+             {last}. It is offered again after a pause that grows."
+        ),
+        waiting_tasks: 1,
+        goal_id: Some(goal_id),
+        task_id: Some(task_id),
+        agent_id,
+        action: post(format!("/v1/tasks/{task_id}/reassign"), body, what),
+        ..blank(AttentionKind::ReleasedTask, task_id.0, since, RELEASED_RISK)
+    }
+}
+
+/// The item of a journal that is not sealed.
+pub(in crate::app) fn unsealed(
+    workspace: WorkspaceId,
+    since: DateTime<Utc>,
+    blockers: &[Blocker],
+) -> AttentionItem {
+    let shown: Vec<String> = blockers.iter().map(ToString::to_string).collect();
+    let cause = match shown.as_slice() {
+        [] => {
+            "No open transaction holds its tables: see the duty `seal` in `GET /v1/supervisor` and \
+               the log of the service."
+                .to_owned()
+        }
+        some => format!(
+            "In the way: {}. Let its program commit, or end it at the database: `select \
+             pg_terminate_backend(pid)`, for a prepared transaction `rollback prepared`.",
+            some.join("; ")
+        ),
+    };
+    let what = "Changes nothing: `unsealed` is 0 once the journal is sealed again.";
+    let action = post("/v1/audit/verify".to_owned(), json!({}), what);
+    AttentionItem {
+        title: "The journal is not sealed".to_owned(),
+        detail: format!(
+            "Nothing protects its rows since {} from changes. {cause}",
+            since.to_rfc3339()
+        ),
+        action: AttentionAction { method: "GET".to_owned(), ..action },
+        ..blank(AttentionKind::UnsealedJournal, workspace.0, since, UNSEALED_RISK)
     }
 }
 

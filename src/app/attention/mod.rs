@@ -23,6 +23,10 @@
 //! - A limit that only waits for the reservations of running attempts needs no person.
 //! - If the tasks of a stalled goal are ready and agents could do them, the request raises the
 //!   goal's priority. Otherwise it cancels the goal.
+//! - A task that is released again and again is listed while it is offered or waits, and not during
+//!   its attempts. The request offers it to every agent but the last.
+//! - Rows of the journal that are not sealed are listed with the transactions in the way. Only the
+//!   operator of the database can end one of another program, so the request only shows the state.
 //! - The ready-made decision on an approval: see [`ready_made`]. Where nobody may decide, its item says
 //!   so and offers the decision to an admin ([`nobody`]).
 //!
@@ -44,8 +48,8 @@ use super::{
 use crate::{
     domain::{
         attention::{
-            AttentionKind, COUNTED, Place, QUARANTINE_RISK, STALLED_AFTER, counted_on_since,
-            head_start, hindrance,
+            AttentionKind, COUNTED, Place, QUARANTINE_RISK, STALLED_AFTER, UNSEALED_AFTER,
+            counted_on_since, head_start, hindrance,
         },
         task::claim::covers,
     },
@@ -111,7 +115,23 @@ impl Look<'_> {
         let before = now - STALLED_AFTER;
         let goals = rows::resting_goals(self.tx, scope, before, &short).await?;
         found.extend(goals.into_iter().map(|goal| items::stalled(goal, now)));
+        let released = rows::released_again(self.tx, scope).await?;
+        found.extend(released.into_iter().map(items::released));
+        found.extend(self.unsealed().await?);
         Ok(found)
+    }
+
+    /// The item of a journal that is not sealed, with what keeps the sealer from it.
+    async fn unsealed(&mut self) -> Result<Option<AttentionItem>> {
+        if self.scope.live.is_some() {
+            return Ok(None);
+        }
+        let Some(since) = rows::unsealed_since(self.tx).await? else { return Ok(None) };
+        if since > self.tx.now - UNSEALED_AFTER {
+            return Ok(None);
+        }
+        let blockers = rows::blockers_of_sealing(self.tx).await?;
+        Ok(Some(items::unsealed(self.tx.workspace, since, &blockers)))
     }
 
     /// Items of ready tasks that no available agent can do, one per set of required capabilities;
@@ -189,6 +209,8 @@ fn count(counts: &mut AttentionCounts, found: &[AttentionItem]) {
             AttentionKind::ExhaustedBudget => &mut counts.exhausted_budget,
             AttentionKind::Freeze => &mut counts.freeze,
             AttentionKind::StalledGoal => &mut counts.stalled_goal,
+            AttentionKind::ReleasedTask => &mut counts.released_task,
+            AttentionKind::UnsealedJournal => &mut counts.unsealed_journal,
         };
         *place = (*place + 1).min(COUNTED);
     }

@@ -17,7 +17,8 @@ use crate::domain::{
 /// decide. If a policy asks several people, the last vote clears the item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttentionAction {
-    /// HTTP method of the request: `POST` or `PATCH`.
+    /// HTTP method of the request: `POST` or `PATCH`; `GET` where no request clears the item, but
+    /// one shows whether it is cleared.
     #[schema(example = "POST")]
     pub method: String,
     /// Path of the request, with its ids filled in.
@@ -39,8 +40,8 @@ pub struct AttentionAction {
 /// Something that waits for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttentionItem {
-    /// Id of the subject: an approval, a task, a limit, a freeze, a goal, or the agent for which
-    /// tasks are kept; for a set of capabilities an id derived from it. Unique together with
+    /// Id of the subject: an approval, a task, a limit, a freeze, a goal, the workspace, or the agent
+    /// for which tasks are kept; for a set of capabilities an id derived from it. Unique together with
     /// `kind`, and stable while the item exists.
     pub id: Uuid,
     /// Kind of the subject; determines which of the ids are set.
@@ -48,7 +49,8 @@ pub struct AttentionItem {
     /// When it began to wait for a person.
     pub since: DateTime<Utc>,
     /// Possible harm of waiting or of a wrong decision. Approval: as its requester stated. `high`:
-    /// a quarantine, a lifetime limit, and a stalled goal past its deadline. `low`: a freeze.
+    /// a quarantine, a lifetime limit, an unsealed journal, and a stalled goal past its deadline.
+    /// `low`: a freeze.
     /// Otherwise `medium`.
     pub risk: Risk,
     /// Summary of the item: one line, for people.
@@ -106,6 +108,10 @@ pub struct AttentionCounts {
     pub freeze: i64,
     /// Number of stalled goals.
     pub stalled_goal: i64,
+    /// Number of tasks that agents release again and again.
+    pub released_task: i64,
+    /// 1 if rows of the journal stay unsealed, otherwise 0. Always 0 with a goal or project.
+    pub unsealed_journal: i64,
 }
 
 /// Filter of the attention list.

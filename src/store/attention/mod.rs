@@ -20,10 +20,14 @@ use crate::domain::{
 
 mod asked;
 mod capacity;
+mod released;
+mod sealing;
 mod stops;
 
 pub use asked::{AskedOf, asked_of};
 pub use capacity::{AbleAgent, KeptTasks, ShortSet, fleet, kept, ready_capabilities, waiting_in};
+pub use released::{ReleasedAgain, released_again};
+pub use sealing::{Blocker, blockers_of_sealing, unsealed_since};
 pub use stops::{
     ExhaustedLimit, FreezeWaits, RestingGoal, exhausted_limits, freezes_with_waiting, resting_goals,
 };

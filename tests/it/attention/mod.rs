@@ -12,6 +12,7 @@ use crate::support::{
 mod capacity;
 mod order;
 mod people;
+mod sealing;
 mod stops;
 
 /// The whole first page.
