@@ -148,7 +148,7 @@ async fn a_question_parks_the_task_and_its_outcome_is_told_once() {
         // The slot is free for other work, and no lease runs.
         let other = single.take().await;
         assert_eq!(other.name, "b");
-        single.release(&other).await;
+        single.hand_back(&other).await;
         fleet.after(2000).await;
         fleet.expect_states(&goal, "a:parked b:ready").await;
         fleet.decide(decision).await;
@@ -160,7 +160,7 @@ async fn a_question_parks_the_task_and_its_outcome_is_told_once() {
         assert_eq!(told["answer"].is_null(), state != "answered");
         assert_eq!(told["reason"].is_null(), state != "rejected");
         assert_eq!(held.claim["checkpoint"], json!({"at": held.number - 1}));
-        single.release(&held).await;
+        single.hand_back(&held).await;
         let held = single.take().await;
         assert_eq!(held.claim["decisions"], json!([]), "told before");
         let body = json!({"kind": "input", "title": "and now?"});

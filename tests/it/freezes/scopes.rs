@@ -49,7 +49,7 @@ impl Ground {
     async fn given(&self, agent: &Agent) -> String {
         let mut names = BTreeSet::new();
         for held in agent.claim(50).await {
-            agent.release(&held).await;
+            agent.hand_back(&held).await;
             names.insert(held.name);
         }
         names.into_iter().collect::<Vec<_>>().join(" ")
@@ -118,7 +118,7 @@ async fn a_stop_ends_nothing_beside_its_scope() {
                 continue;
             }
             assert_eq!(answer.json::<Value>()["freeze"], Value::Null, "{body}");
-            one.release(held).await;
+            one.hand_back(held).await;
         }
         let ended: Vec<String> = ended.into_iter().collect();
         assert_eq!(ended.join(" "), expected, "{body}");

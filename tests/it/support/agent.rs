@@ -100,6 +100,11 @@ impl Agent {
         self.write(held, "release", json!({})).await.value(200)
     }
 
+    /// Releases with a checkpoint that no attempt left before: the task is offered again at once.
+    pub async fn hand_back(&self, held: &Held) -> Value {
+        self.write(held, "release", json!({"checkpoint": {"at": held.number}})).await.value(200)
+    }
+
     pub async fn beat(&self, held: &Held) -> Value {
         self.write(held, "heartbeat", json!({})).await.value(200)
     }
