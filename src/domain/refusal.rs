@@ -158,6 +158,8 @@ fn quoted(mut text: String, most: usize) -> String {
     if let Some((end, _)) = text.char_indices().nth(most) {
         text.truncate(end);
         text.push('…');
+        // Hundreds of errors are kept, and each would keep the room of the whole name.
+        text.shrink_to_fit();
     }
     text
 }
