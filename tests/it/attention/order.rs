@@ -24,6 +24,8 @@ fn place(item: &Value) -> (DateTime<Utc>, usize, String) {
         "exhausted_budget",
         "freeze",
         "stalled_goal",
+        "released_task",
+        "unsealed_journal",
     ];
     let kind = kinds.iter().position(|kind| item["kind"] == *kind).unwrap();
     (since - TimeDelta::hours(hours), kind, text(&item["id"]))
@@ -97,7 +99,7 @@ async fn pages_have_everything_once_and_in_order() {
     assert!(whole.is_sorted_by_key(place), "{:#?}", whole.iter().map(place).collect::<Vec<_>>());
     let kinds = |kind: &str| whole.iter().filter(|item| item["kind"] == kind).count();
     let want = json!({"approval": 24, "quarantined_task": 3, "unclaimable_task": 4,
-        "exhausted_budget": 0, "freeze": 4, "stalled_goal": 0});
+        "exhausted_budget": 0, "freeze": 4, "stalled_goal": 0, "released_task": 0, "unsealed_journal": 0});
     assert_eq!(page["counts"], want);
     for (kind, count) in want.as_object().unwrap() {
         assert_eq!(json!(kinds(kind)), *count, "{kind}");

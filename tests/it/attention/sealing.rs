@@ -47,7 +47,9 @@ async fn a_supervisor_that_does_not_seal_is_told() {
     let fleet = Fleet::start().await;
     fleet.worker().await;
     fleet.pass(61);
-    let item = only(&fleet, "unsealed_journal").await;
+    let found = fleet.admin.get("/v1/attention").await.value(200);
+    let [item] = found["items"].as_array().unwrap().as_slice() else { panic!("{found:#}") };
+    assert_eq!(item["kind"], "unsealed_journal");
     assert!(text(&item["detail"]).contains("/v1/supervisor"), "{item:#}");
     fleet.round().await;
     nothing(&fleet).await;
