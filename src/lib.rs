@@ -142,6 +142,7 @@
 //! | settle | move spend from reserved to used, and return the rest; money only | |
 //! | approval | a question that waits for a person; kinds `plan`, `start`, `result`, `action`, `budget`, `input` | review, gate |
 //! | policy | who decides which approvals, how many must agree, and by when | |
+//! | floor | the least risk of an approval, set by its task or by a rule of the workspace | threshold |
 //! | freeze | a stop that an operator puts on a scope: `drain`, `pause` or `stop` | hold, halt |
 //! | rule | a condition and an action of the supervisor; an intervention is one time it acted | alert |
 //! | journal | the one append-only, numbered record of a workspace; `events` and `audit` are two views of it | log |

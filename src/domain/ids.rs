@@ -64,6 +64,8 @@ ids! {
     FreezeId;
     /// Id of an approval policy. The same over all its versions.
     PolicyId;
+    /// Id of a rule of a risk floor.
+    RiskFloorId;
     /// Id of an approval link.
     LinkId;
     /// Id of a loop detected in the steps of an attempt.

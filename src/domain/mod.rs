@@ -26,6 +26,7 @@ pub mod policy;
 pub mod price;
 pub mod refusal;
 pub mod report;
+pub mod risk;
 pub mod rule;
 pub mod settings;
 pub mod spend;

@@ -20,6 +20,14 @@ pub const MESSAGE_BYTES: usize = 16 * 1024;
 pub const REF_CHARS: usize = 200;
 /// Approval policies in force in one workspace.
 pub const POLICIES: i64 = 200;
+/// Rules of risk floors in one workspace.
+pub const RISK_FLOORS: i64 = 100;
+/// Conditions on the payload in one rule of a risk floor.
+pub const FLOOR_CONDITIONS: usize = 8;
+/// Characters of a pattern or pointer of a risk floor.
+pub const FLOOR_CHARS: usize = 500;
+/// Bytes of a compiled pattern of a risk floor: bounds the time of a search.
+pub const FLOOR_PATTERN_BYTES: usize = 256 * 1024;
 /// Tasks of one plan.
 pub const PLAN_TASKS: usize = 5_000;
 /// Dependencies of one plan.

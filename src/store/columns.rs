@@ -14,8 +14,8 @@ use crate::domain::{
     freeze::{FreezeMode, FreezeScope},
     ids::{
         AgentId, ApprovalId, AttemptId, BudgetId, FreezeId, GoalId, Id, InterventionId, KeyId,
-        LimitId, LinkId, LoopId, NudgeId, PlanId, PolicyId, PriceId, ProjectId, RuleId, TaskId,
-        WorkspaceId,
+        LimitId, LinkId, LoopId, NudgeId, PlanId, PolicyId, PriceId, ProjectId, RiskFloorId,
+        RuleId, TaskId, WorkspaceId,
     },
     loops::Pattern,
     price::{MoneySource, PriceSource},
@@ -70,6 +70,7 @@ uuid_columns!(
     PriceId,
     FreezeId,
     PolicyId,
+    RiskFloorId,
     LinkId,
     LoopId,
     NudgeId,

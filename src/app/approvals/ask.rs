@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::policies;
+use super::{floors, policies};
 use crate::{
     app::{Result, Unit},
     domain::{
@@ -12,7 +12,8 @@ use crate::{
     store::{self, approvals::NewApproval},
 };
 
-/// Requests approvals. The excluded deciders are determined here, once.
+/// Requests approvals. The excluded deciders and the floor of the risk are determined here, once; the
+/// policy is chosen by the risk that results.
 pub async fn ask(unit: &mut Unit, mut questions: Vec<NewApproval>) -> Result<()> {
     if questions.is_empty() {
         return Ok(());
@@ -22,6 +23,7 @@ pub async fn ask(unit: &mut Unit, mut questions: Vec<NewApproval>) -> Result<()>
         let found = excluded.remove(&question.approval_id).unwrap_or_default();
         question.excluded.extend(found);
     }
+    floors::apply(unit, &mut questions).await?;
     store::approvals::insert(unit.tx(), &questions).await?;
     let ids: Vec<ApprovalId> = questions.iter().map(|question| question.approval_id).collect();
     let frozen = policies::freeze(unit, &ids).await?;
@@ -34,8 +36,13 @@ pub async fn ask(unit: &mut Unit, mut questions: Vec<NewApproval>) -> Result<()>
             .approval(question.approval_id)
             .after(&json!({"kind": question.kind, "title": question.title, "body": question.body,
                            "payload": question.payload, "risk": question.risk,
+                           "risk_floor": question.risk_floor,
                            "answer_schema": question.answer_schema}));
-        unit.record(row.data(json!({"kind": question.kind, "policy_id": policy})));
+        let mut data = json!({"kind": question.kind, "policy_id": policy, "risk": question.risk});
+        if let Some(floor) = &question.risk_floor {
+            data["risk_floor"] = json!(floor);
+        }
+        unit.record(row.data(data));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Decisions and their effects are in [`super::decisions`].
 
 pub mod ask;
+pub mod floors;
 pub mod policies;
 pub mod simulate;
 pub mod standing;

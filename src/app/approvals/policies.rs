@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::floors;
 use crate::{
     app::{
         App, Error, Result, Unit,
@@ -264,12 +265,14 @@ async fn find(unit: &mut Unit, approvals: &[ApprovalId]) -> Result<Vec<(Approval
 }
 
 /// Restarts the policy of an approval after a revision of its payload. The payload of a plan or a
-/// raise states requirements or costs, so another policy may match; that one applies from now on.
-/// So nobody bypasses the policy for large amounts by requesting a small one and approving more.
-pub(in crate::app) async fn ask_anew(unit: &mut Unit, facts: &ApprovalFacts) -> Result<()> {
+/// raise states requirements or costs, and any payload may have another floor of the risk, so another
+/// policy may match; that one applies from now on. So nobody bypasses the policy for large amounts by
+/// requesting a small one and approving more.
+pub(in crate::app) async fn ask_anew(unit: &mut Unit, facts: &mut ApprovalFacts) -> Result<()> {
+    let risen = floors::reassess(unit, facts).await?;
     let (now, id) = (unit.now(), facts.approval_id);
     let standing = store::approvals::frozen_policy::standing(unit.tx(), id).await?;
-    if facts.kind.subject().is_matched_by_payload() {
+    if risen || facts.kind.subject().is_matched_by_payload() {
         let found = find(unit, &[id]).await?.pop();
         let other = found.filter(|(_, policy)| {
             standing.as_ref().is_none_or(|standing| standing.policy_id != policy.policy_id)

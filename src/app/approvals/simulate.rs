@@ -13,7 +13,7 @@ use crate::{
     },
     domain::{
         access::origin::Origin,
-        approval::excluded::Decider,
+        approval::{Risk, excluded::Decider, floor::RiskFloor},
         canonical,
         check::Checks,
         ids::{ApprovalId, PolicyId},
@@ -85,6 +85,10 @@ pub struct SimulationExample {
     pub kind: ApprovalKind,
     /// State of the approval at the time of the simulation.
     pub state: ApprovalState,
+    /// Risk of the past approval, by which the policy matched or not: its floor is included.
+    pub risk: Risk,
+    /// Why its risk is at least this; `null`: no floor applied.
+    pub risk_floor: Option<RiskFloor>,
     /// Reasons why its decision would not have been valid under the policy.
     pub obstacles: Vec<Obstacle>,
 }
@@ -135,6 +139,7 @@ impl App {
 fn note(simulation: &mut Simulation, spec: &PolicySpec, row: PastRow, votes: Vec<Vote>) {
     simulation.matched += 1;
     let (approval_id, kind, state) = (row.approval_id, row.kind, row.state);
+    let (risk, risk_floor) = (row.risk, row.risk_floor.clone().map(|floor| floor.0));
     let Some(past) = past(row, votes) else {
         simulation.undecided += 1;
         return;
@@ -154,7 +159,8 @@ fn note(simulation: &mut Simulation, spec: &PolicySpec, row: PastRow, votes: Vec
     }
     if simulation.examples.len() < EXAMPLES {
         let obstacles = obstacles.into_iter().collect();
-        simulation.examples.push(SimulationExample { approval_id, kind, state, obstacles });
+        let example = SimulationExample { approval_id, kind, state, risk, risk_floor, obstacles };
+        simulation.examples.push(example);
     }
 }
 

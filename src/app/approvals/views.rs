@@ -15,7 +15,8 @@ use crate::{
     domain::{
         access::person::Person,
         approval::{
-            PayloadHash, Risk, Verdict, excluded::Excluded, kind::Subject, review::ReviewChoice,
+            PayloadHash, Risk, Verdict, excluded::Excluded, floor::RiskFloor, kind::Subject,
+            review::ReviewChoice,
         },
         form::AnswerSchema,
         ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, TaskId},
@@ -68,8 +69,12 @@ pub struct Approval {
     /// Revision of the payload, from 1; rises by one when the payload is revised.
     #[schema(minimum = 1)]
     pub revision: i32,
-    /// Possible harm of a wrong decision, as stated by the requester.
+    /// Possible harm of a wrong decision: as stated by the requester, and at least `risk_floor`. Only a
+    /// revision of the payload raises it; nothing lowers it.
     pub risk: Risk,
+    /// Why `risk` is at least this: the highest floor that the task or a rule set, when the approval was
+    /// requested or its payload revised. `null`: none applied.
+    pub risk_floor: Option<RiskFloor>,
     /// Required format of the answer; only for the kind `input`. Only if one approval is read;
     /// `null` in lists.
     pub answer_schema: Option<AnswerSchema>,
@@ -173,6 +178,7 @@ fn view(row: ApprovalRow, policy: Option<ApprovalStanding>) -> Approval {
         payload_sha256,
         revision,
         risk,
+        risk_floor,
         answer_schema,
         verdict,
         asked_by,
@@ -205,6 +211,7 @@ fn view(row: ApprovalRow, policy: Option<ApprovalStanding>) -> Approval {
         payload_sha256,
         revision,
         risk,
+        risk_floor: risk_floor.map(|floor| floor.0),
         answer_schema: answer_schema.map(|schema| schema.0),
         verdict,
         asked_by,

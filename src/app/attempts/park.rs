@@ -116,7 +116,8 @@ pub struct AskRequest {
     /// answers are stored and shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_schema: Option<AnswerSchema>,
-    /// Harm that a wrong decision could do; default: `medium`.
+    /// Harm that a wrong decision could do; default: `medium`. The approval has at least the floor that the
+    /// task or a rule sets: see its `risk_floor`.
     #[serde(default)]
     pub risk: Option<Risk>,
     /// Anything the next attempt needs to continue from here, any JSON; at most 256 KiB.

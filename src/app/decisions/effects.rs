@@ -90,7 +90,13 @@ async fn apply_plan(unit: &mut Unit, goal: &GoalFacts, plan: PlanId) -> Result<(
     store::goals::set_plan_state(unit.tx(), plan, PlanState::Applied).await?;
     let active = GoalState::Active;
     store::goals::set_state(unit.tx(), goal.goal_id, active, None).await?;
-    let at = InsertPoint { goal: goal.goal_id, priority: goal.priority, position: 0, parent: None };
+    let at = InsertPoint {
+        goal: goal.goal_id,
+        priority: goal.priority,
+        position: 0,
+        parent: None,
+        risk: None,
+    };
     apply(unit, at, plan, &tasks).await
 }
 

@@ -125,6 +125,10 @@ pub(super) async fn decide_as(
     fits(&facts, request.answer.as_ref())?;
     if let Some(payload) = &request.payload {
         facts = revise::replace(unit, facts, payload).await?;
+        if request.nobody_else {
+            // The new payload may have another policy, by which somebody else can decide.
+            last_resort::admit(unit, &facts, role).await?;
+        }
     }
     review::admit(unit, &facts, request).await?;
     let cast = if request.nobody_else {

@@ -153,14 +153,15 @@ pub(in crate::app) async fn replace(
     let approval_id = facts.approval_id;
     let new = NewRevision { approval_id, payload: &payload, plan_id, by };
     store::approvals::revisions::replace(unit.tx(), &new).await?;
-    policies::ask_anew(unit, &facts).await?;
-    Ok(ApprovalFacts {
+    let mut facts = ApprovalFacts {
         payload_sha256: PayloadHash::of(Some(&payload)),
         payload: Some(payload),
         revision: facts.revision + 1,
         plan_id,
         ..facts
-    })
+    };
+    policies::ask_anew(unit, &mut facts).await?;
+    Ok(facts)
 }
 
 /// Stores the edited plan and supersedes the proposed one.

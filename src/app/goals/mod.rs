@@ -272,7 +272,7 @@ async fn write_plan(
         .await?;
     let count = draft.tasks.len();
     if !new.approval.plan {
-        let at = InsertPoint { goal, priority, position: 0, parent: None };
+        let at = InsertPoint { goal, priority, position: 0, parent: None, risk: None };
         return apply(unit, at, plan, &draft.tasks).await;
     }
     unit.record(

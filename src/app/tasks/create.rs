@@ -16,7 +16,9 @@ use crate::{
         plan::{
             TaskSpec,
             first_states::{FirstState, first_states},
+            risks::least_risks,
         },
+        risk::Risk,
         settings,
         states::TaskState,
         task::claim,
@@ -38,6 +40,8 @@ pub struct InsertPoint {
     pub position: i32,
     /// The task whose attempt adds them; `None` for a plan.
     pub parent: Option<TaskId>,
+    /// Least risk of approvals about that task, and so about these.
+    pub risk: Option<Risk>,
 }
 
 /// Creates the tasks of a checked plan; returns their ids in plan order.
@@ -48,11 +52,15 @@ pub async fn create_tasks(
 ) -> Result<Vec<TaskId>> {
     let ids: Vec<TaskId> = unit.ids(specs.len());
     let laid = first_states(specs, unit.now());
+    let risks = least_risks(specs, at.risk);
     let rows: Vec<NewTask> = specs
         .iter()
         .zip(&laid)
         .enumerate()
-        .map(|(index, (spec, laid))| new_task(unit, at, &ids, index, spec, laid))
+        .map(|(index, (spec, laid))| NewTask {
+            risk: risks[index],
+            ..new_task(unit, at, &ids, index, spec, laid)
+        })
         .collect();
 
     let sets: BTreeSet<String> = rows.iter().map(|row| row.capability_key.clone()).collect();
@@ -120,6 +128,7 @@ fn new_task(
         labels: json!(spec.labels),
         input: spec.input.clone(),
         estimate: (!spec.estimate.is_empty()).then(|| json!(spec.estimate)),
+        risk: spec.risk,
     }
 }
 

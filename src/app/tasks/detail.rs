@@ -17,8 +17,8 @@ use crate::{
         caller::{Caller as _, ReaderCaller},
     },
     domain::{
-        budget::ask::Estimate, ids::TaskId, plan::ApprovalPoints, refusal::Refusal, settings,
-        states::TaskState,
+        budget::ask::Estimate, ids::TaskId, plan::ApprovalPoints, refusal::Refusal, risk::Risk,
+        settings, states::TaskState,
     },
     store::{
         self, Tx,
@@ -75,6 +75,8 @@ pub struct TaskDetail {
     pub criteria: Vec<Criterion>,
     /// Which approvals it needs. `start` turns false once the start is approved.
     pub approval: ApprovalPoints,
+    /// Least risk of every approval about it: its own, or that of what contains it. `null`: no floor.
+    pub risk: Option<Risk>,
     /// Tasks that must be done before it.
     pub needs: Vec<TaskLink>,
     /// The first 200 tasks that need it.
@@ -173,6 +175,7 @@ fn detailed(
         description,
         input,
         estimate,
+        risk,
         result,
         approve_start,
         approve_result,
@@ -196,6 +199,7 @@ fn detailed(
         estimate: estimate.unwrap_or_default().0,
         criteria,
         approval: ApprovalPoints { start: approve_start, result: approve_result },
+        risk,
         needs,
         dependents,
         dependents_count,

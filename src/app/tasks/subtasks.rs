@@ -35,6 +35,7 @@ pub(in crate::app) async fn add(
         priority: task.priority,
         position,
         parent: Some(task.task_id),
+        risk: store::tasks::least_risk(unit.tx(), task.task_id).await?,
     };
     let outermost = tasks.iter().filter(|task| task.parent.is_none()).count() as i32;
     store::tasks::add_children(unit.tx(), task.task_id, outermost).await?;

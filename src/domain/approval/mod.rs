@@ -9,9 +9,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Value, json};
 
 pub mod excluded;
+pub mod floor;
 pub mod kind;
 pub mod review;
 
+pub use super::risk::Risk;
 use super::{
     canonical,
     check::Checks,
@@ -20,21 +22,6 @@ use super::{
     words::words,
 };
 use kind::Edit;
-
-words! {
-    /// The harm that a wrong decision could do, estimated by the asker. `low`: easily undone; `medium`
-    /// (the default); `high`: hard to undo, or visible outside; `critical`: cannot be undone.
-    pub enum Risk {
-        /// Easily undone.
-        Low => "low",
-        /// The default.
-        Medium => "medium",
-        /// Hard to undo, or visible outside.
-        High => "high",
-        /// Cannot be undone.
-        Critical => "critical",
-    }
-}
 
 words! {
     /// A person's decision. `approve`: yes, with `payload` in that form; `reject`: no, with a reason.

@@ -151,6 +151,10 @@ words! {
         PolicyUpdated => "policy.updated",
         /// An approval policy was retired.
         PolicyRetired => "policy.retired",
+        /// A rule of a risk floor was made.
+        RiskFloorCreated => "risk_floor.created",
+        /// A rule of a risk floor was deleted.
+        RiskFloorDeleted => "risk_floor.deleted",
         /// A decision link was made: a person without a key can decide with it.
         ApprovalLinkCreated => "approval.link_created",
         /// A decision link was revoked.

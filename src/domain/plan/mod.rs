@@ -8,6 +8,7 @@
 pub mod cycle;
 pub mod first_states;
 pub mod new_goal;
+pub mod risks;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -21,6 +22,7 @@ use super::{
     },
     check::{Checks, pointer},
     refusal::Refusal,
+    risk::Risk,
     settings,
 };
 use cycle::find_cycle;
@@ -101,6 +103,11 @@ pub struct TaskSpec {
     /// The points at which it waits for an approval. Default: none.
     #[serde(default, skip_serializing_if = "is_default")]
     pub approval: ApprovalPoints,
+    /// The least risk of every approval about it and about the tasks inside it, subtasks included; an
+    /// agent that asks may state more, never less. A proposed plan has the risk of its riskiest task.
+    /// Default: no floor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk: Option<Risk>,
     /// The earliest time it is ready; it waits until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<DateTime<Utc>>,

@@ -13,6 +13,7 @@ use crate::domain::{
     check::Checks,
     outline::{NoTasks, Ordering, Outline, OutlineNote, OutlineTask, outline},
     refusal::{Code, FieldError, Refusal},
+    risk::Risk,
     settings,
     states::Planner,
     words::words,
@@ -46,6 +47,8 @@ pub struct TaskDefaults {
     pub capabilities: Vec<String>,
     /// Approvals that every task needs, in addition to its own.
     pub approval: ApprovalPoints,
+    /// The least risk of approvals about tasks that set none. It is how a brief's tasks get one.
+    pub risk: Option<Risk>,
     /// The number of failed or expired attempts after which a task fails.
     #[schema(minimum = 1, maximum = 100)]
     pub max_attempts: Option<i32>,
@@ -282,6 +285,7 @@ fn fill(task: &mut TaskSpec, defaults: &TaskDefaults) {
     }
     task.approval.start |= defaults.approval.start;
     task.approval.result |= defaults.approval.result;
+    task.risk = task.risk.or(defaults.risk);
     task.max_attempts = task.max_attempts.or(defaults.max_attempts);
     task.max_rework = task.max_rework.or(defaults.max_rework);
     task.lease_seconds = task.lease_seconds.or(defaults.lease_seconds);

@@ -15,7 +15,7 @@ use crate::domain::{
 pub struct Asked {
     /// Kind of the approval.
     pub kind: ApprovalKind,
-    /// Risk stated by the requester.
+    /// Risk of the approval: as stated, and at least its floor.
     pub risk: Risk,
     /// Project of the goal.
     pub project: Option<ProjectId>,

@@ -73,7 +73,7 @@ pub struct PolicyMatch {
     /// plan with such a task. Empty: all.
     #[schema(example = json!(["deploy"]), max_items = 32)]
     pub capabilities: Vec<String>,
-    /// Minimum risk, as stated by the requester.
+    /// Minimum risk: as stated by the requester, and at least the floor of the approval.
     pub risk_at_least: Option<Risk>,
     /// Only approvals in goals of this project.
     pub project_id: Option<ProjectId>,

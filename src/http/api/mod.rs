@@ -18,6 +18,7 @@ pub mod prices;
 pub mod problems;
 pub mod projects;
 pub mod reports;
+pub mod risk_floors;
 pub mod rules;
 pub mod supervisor;
 pub mod tasks;

@@ -6,7 +6,7 @@ use super::{Page, form, html::Html, status};
 use crate::{
     app::decisions::by_link::{Opened, Question, Settled},
     domain::{
-        approval::Verdict,
+        approval::{Verdict, floor::RiskFloor},
         link::{Filled, Over},
         refusal::Refusal,
         states::ApprovalState,
@@ -80,6 +80,9 @@ fn asked(question: &Question, filled: &Filled) -> Page {
         row(&mut html, "Task", task);
     }
     row(&mut html, "Risk", approval.risk);
+    if let Some(RiskFloor { risk, source, id: _, name }) = &approval.risk_floor {
+        row(&mut html, "Risk at least", format_args!("{risk}, by the {source} {name}"));
+    }
     row(&mut html, "You are", person);
     row(&mut html, "Link expires", expires_at.format("%F %T UTC"));
     html.raw("</dl>");

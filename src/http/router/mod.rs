@@ -28,8 +28,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     api::{
         agents, approvals, attempts, attention, audit, budgets, claims, events, freezes, goals,
-        keys, links, plans, policies, prices, problems, projects, reports, rules, supervisor,
-        tasks, verify, whoami,
+        keys, links, plans, policies, prices, problems, projects, reports, risk_floors, rules,
+        supervisor, tasks, verify, whoami,
     },
     decide, docs, health,
     state::HttpState,
@@ -116,6 +116,10 @@ operations! {
             [AlreadyExists];
         DELETE "/v1/approval-policies/{policy_id}"          => policies::retire_approval_policy;
         POST   "/v1/approval-policies/{policy_id}/simulate" => policies::simulate_approval_policy, scan;
+        GET    "/v1/risk-floors"            => risk_floors::list_risk_floors, list;
+        POST   "/v1/risk-floors"            => risk_floors::create_risk_floor [NotFound, AlreadyExists];
+        GET    "/v1/risk-floors/{floor_id}" => risk_floors::get_risk_floor;
+        DELETE "/v1/risk-floors/{floor_id}" => risk_floors::delete_risk_floor;
     }
     "attention" {
         GET    "/v1/attention" => attention::list_attention, list;

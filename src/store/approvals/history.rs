@@ -7,7 +7,7 @@ use sqlx::types::Json;
 use crate::{
     domain::{
         access::person::Person,
-        approval::{Verdict, excluded::Excluded},
+        approval::{Risk, Verdict, excluded::Excluded, floor::RiskFloor},
         ids::{ApprovalId, KeyId},
         states::{ApprovalKind, ApprovalState},
     },
@@ -32,6 +32,8 @@ pub struct PastRow {
     pub approval_id: ApprovalId,
     pub kind: ApprovalKind,
     pub state: ApprovalState,
+    pub risk: Risk,
+    pub risk_floor: Option<Json<RiskFloor>>,
     pub revision: i32,
     pub verdict: Option<Verdict>,
     pub answer: Option<Value>,
@@ -49,7 +51,8 @@ pub async fn list(tx: &mut Tx, scope: &PastScope) -> sqlx::Result<Vec<PastRow>> 
     sqlx::query_as!(
         PastRow,
         r#"select a.approval_id as "approval_id: ApprovalId", a.kind as "kind: ApprovalKind",
-                  a.state as "state: ApprovalState", a.revision, a.verdict as "verdict: Verdict",
+                  a.state as "state: ApprovalState", a.risk as "risk: Risk",
+                  a.risk_floor as "risk_floor: Json<RiskFloor>", a.revision, a.verdict as "verdict: Verdict",
                   a.answer, a.decided_by as "decided_by: KeyId",
                   a.decided_by_person as "person: Person",
                   coalesce(k.origin, k.key_id) as "origin?: KeyId",

@@ -1,6 +1,7 @@
 //! Approvals: creation, locks, decisions.
 
 pub mod excluded;
+pub mod floors;
 pub mod frozen_policy;
 pub mod history;
 pub mod links;
@@ -19,6 +20,7 @@ use crate::domain::{
     approval::{
         PayloadHash, Risk, Verdict,
         excluded::{Decider, Excluded},
+        floor::RiskFloor,
         kind::Subject,
     },
     form::AnswerSchema,
@@ -50,8 +52,10 @@ pub struct NewApproval {
     pub body: String,
     /// The exact object of the decision.
     pub payload: Option<Value>,
-    /// Possible harm of a wrong decision.
+    /// Possible harm of a wrong decision: as stated, then at least its floor.
     pub risk: Risk,
+    /// The highest floor that applies.
+    pub risk_floor: Option<RiskFloor>,
     /// JSON Schema of the answer.
     pub answer_schema: Option<Value>,
     /// The requesting key.
@@ -78,6 +82,7 @@ impl NewApproval {
             body: String::new(),
             payload: None,
             risk: Risk::Medium,
+            risk_floor: None,
             answer_schema: None,
             asked_by: None,
             excluded: Vec::new(),
@@ -100,16 +105,19 @@ pub async fn insert(tx: &mut Tx, approvals: &[NewApproval]) -> sqlx::Result<()> 
         insert into approvals (workspace_id, state, created_at, approval_id, kind, goal_id, task_id,
                                attempt_id, plan_id, limit_id, title, body, payload, asked_by,
                                payload_sha256, revision, risk, answer_schema, excluded,
-                               last_round)
+                               last_round, risk_floor)
         select $1, 'pending', $2, a.approval_id, a.kind, a.goal_id, a.task_id, a.attempt_id,
                a.plan_id, a.limit_id, coalesce(nullif(a.title, ''), x.title, ''),
                coalesce(nullif(a.body, ''), x.description, ''), a.payload, a.asked_by,
-               a.payload_sha256, 1, a.risk, a.answer_schema, a.excluded, a.last_round
+               a.payload_sha256, 1, a.risk, a.answer_schema, a.excluded, a.last_round,
+               a.risk_floor
         from unnest($3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[], $8::uuid[],
                     $9::text[], $10::text[], $11::jsonb[], $12::uuid[], $13::uuid[],
-                    $14::bytea[], $15::text[], $16::jsonb[], $17::jsonb[], $18::bool[])
+                    $14::bytea[], $15::text[], $16::jsonb[], $17::jsonb[], $18::bool[],
+                    $19::jsonb[])
              as a (approval_id, kind, goal_id, task_id, attempt_id, plan_id, title, body, payload,
-                   asked_by, limit_id, payload_sha256, risk, answer_schema, excluded, last_round)
+                   asked_by, limit_id, payload_sha256, risk, answer_schema, excluded, last_round,
+                   risk_floor)
         left join task_texts x on x.workspace_id = $1 and x.task_id = a.task_id
         "#,
         tx.workspace.0,
@@ -130,6 +138,7 @@ pub async fn insert(tx: &mut Tx, approvals: &[NewApproval]) -> sqlx::Result<()> 
         column!(|a| a.answer_schema.clone()) as &[Option<Value>],
         column!(|a| json!(a.excluded)),
         column!(|a| a.last_round),
+        column!(|a| a.risk_floor.as_ref().map(|floor| json!(floor))) as &[Option<Value>],
     )
     .execute(traced!(tx, "approvals.insert"))
     .await?;
@@ -165,6 +174,10 @@ pub struct ApprovalFacts {
     pub answer_schema: Option<Json<AnswerSchema>>,
     /// The people who may not decide.
     pub excluded: Json<Vec<Excluded>>,
+    /// Its risk.
+    pub risk: Risk,
+    /// The highest floor of its risk.
+    pub risk_floor: Option<Json<RiskFloor>>,
     /// Whether excluded people may decide all the same.
     pub allow_self: bool,
     /// Whether the decision must choose the next step of the task.
@@ -206,7 +219,8 @@ pub async fn lock(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<ApprovalFac
                   plan_id as "plan_id: PlanId", limit_id as "limit_id: LimitId",
                   payload, payload_sha256 as "payload_sha256: PayloadHash", revision,
                   answer_schema as "answer_schema: Json<AnswerSchema>",
-                  excluded as "excluded: Json<Vec<Excluded>>", allow_self, last_round
+                  excluded as "excluded: Json<Vec<Excluded>>", risk as "risk: Risk",
+                  risk_floor as "risk_floor: Json<RiskFloor>", allow_self, last_round
            from approvals where workspace_id = $1 and approval_id = $2 for no key update"#,
         tx.workspace.0,
         approval.0,

@@ -8,7 +8,9 @@ use sqlx::types::Json;
 use crate::{
     domain::{
         access::person::Person,
-        approval::{PayloadHash, Risk, Verdict, excluded::Excluded, review::ReviewChoice},
+        approval::{
+            PayloadHash, Risk, Verdict, excluded::Excluded, floor::RiskFloor, review::ReviewChoice,
+        },
         form::AnswerSchema,
         ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, PolicyId, TaskId},
         policy::PolicySpec,
@@ -34,6 +36,7 @@ pub struct ApprovalRow {
     pub payload_sha256: PayloadHash,
     pub revision: i32,
     pub risk: Risk,
+    pub risk_floor: Option<Json<RiskFloor>>,
     pub answer_schema: Option<Json<AnswerSchema>>,
     pub verdict: Option<Verdict>,
     pub asked_by: Option<KeyId>,
@@ -76,6 +79,7 @@ pub async fn read(tx: &mut Tx, approval: ApprovalId) -> sqlx::Result<Option<Appr
                task_id as "task_id: TaskId", attempt_id as "attempt_id: AttemptId",
                plan_id as "plan_id: PlanId", title, body as "body?", payload,
                payload_sha256 as "payload_sha256: PayloadHash", revision, risk as "risk: Risk",
+               risk_floor as "risk_floor: Json<RiskFloor>",
                answer_schema as "answer_schema: Json<AnswerSchema>",
                verdict as "verdict: Verdict",
                asked_by as "asked_by: KeyId", answer, reason, decided_by as "decided_by: KeyId",
@@ -150,7 +154,8 @@ pub async fn list(tx: &mut Tx, scope: &ApprovalScope<'_>) -> sqlx::Result<Vec<Ap
                a.task_id as "task_id: TaskId", a.attempt_id as "attempt_id: AttemptId",
                a.plan_id as "plan_id: PlanId", a.title, null::text as body,
                null::jsonb as payload, a.payload_sha256 as "payload_sha256: PayloadHash",
-               a.revision, a.risk as "risk: Risk", null::jsonb as "answer_schema: Json<AnswerSchema>",
+               a.revision, a.risk as "risk: Risk",
+               a.risk_floor as "risk_floor: Json<RiskFloor>", null::jsonb as "answer_schema: Json<AnswerSchema>",
                a.verdict as "verdict: Verdict", a.asked_by as "asked_by: KeyId", a.answer, a.reason,
                a.decided_by as "decided_by: KeyId",
                a.decided_by_person as "decided_by_person: Person",

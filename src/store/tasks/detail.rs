@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::types::Json;
 
 use crate::{
-    domain::{budget::ask::Estimates, ids::TaskId, states::TaskState},
+    domain::{budget::ask::Estimates, ids::TaskId, risk::Risk, states::TaskState},
     store::{Tx, traced},
 };
 
@@ -16,6 +16,7 @@ pub struct TaskDetailRow {
     pub description: String,
     pub input: Option<Value>,
     pub estimate: Option<Json<Estimates>>,
+    pub risk: Option<Risk>,
     pub result: Option<Value>,
     pub approve_start: bool,
     pub approve_result: bool,
@@ -36,7 +37,8 @@ pub async fn detail(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<TaskDetail
     sqlx::query_as!(
         TaskDetailRow,
         r#"
-        select x.description, x.input, x.estimate as "estimate: Json<Estimates>", t.approve_start, t.approve_result,
+        select x.description, x.input, x.estimate as "estimate: Json<Estimates>",
+               x.risk as "risk: Risk", t.approve_start, t.approve_result,
                -- The current attempt of a task that is done is the one that was accepted.
                (select r.result from attempt_results r
                 where r.workspace_id = $1 and r.attempt_id = t.current_attempt_id

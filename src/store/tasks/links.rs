@@ -63,7 +63,7 @@ pub async fn shown(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<HashMap<TaskId
     let rows = sqlx::query!(
         r#"select t.task_id as "task_id: TaskId", jsonb_build_object(
                'ref', t.ref, 'title', x.title, 'description', x.description, 'input', x.input,
-               'estimate', x.estimate,
+               'estimate', x.estimate, 'risk', x.risk,
                'capabilities', (select to_jsonb(s.capabilities) from capability_sets s
                                 where s.workspace_id = $1 and s.capability_key = t.capability_key),
                'criteria', coalesce((

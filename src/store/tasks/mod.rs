@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{Tx, columns::uuids, traced};
 use crate::domain::{
     ids::{AttemptId, GoalId, TaskId},
+    risk::Risk,
     states::TaskState,
     task::TaskFacts,
 };
@@ -72,6 +73,8 @@ pub struct NewTask {
     pub input: Option<serde_json::Value>,
     /// Expected spend, JSON.
     pub estimate: Option<serde_json::Value>,
+    /// Least risk of approvals about it.
+    pub risk: Option<Risk>,
 }
 
 /// Creates tasks with their texts. Parents must precede their children.
@@ -134,11 +137,13 @@ pub async fn insert(tx: &mut Tx, goal: GoalId, tasks: &[NewTask]) -> sqlx::Resul
     // `unnest` cannot return one array per row, so labels are passed as JSON.
     sqlx::query!(
         r#"
-        insert into task_texts (workspace_id, task_id, title, description, section, labels, input, estimate)
+        insert into task_texts (workspace_id, task_id, title, description, section, labels, input,
+                                estimate, risk)
         select $1, t.task_id, t.title, t.description, t.section,
-               array(select jsonb_array_elements_text(t.labels)), t.input, t.estimate
-        from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::jsonb[])
-             as t (task_id, title, description, section, labels, input, estimate)
+               array(select jsonb_array_elements_text(t.labels)), t.input, t.estimate, t.risk
+        from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::jsonb[],
+                    $9::text[])
+             as t (task_id, title, description, section, labels, input, estimate, risk)
         "#,
         tx.workspace.0,
         &ids,
@@ -148,6 +153,7 @@ pub async fn insert(tx: &mut Tx, goal: GoalId, tasks: &[NewTask]) -> sqlx::Resul
         column!(|t| t.labels.clone()),
         column!(|t| t.input.clone()) as &[Option<serde_json::Value>],
         column!(|t| t.estimate.clone()) as &[Option<serde_json::Value>],
+        column!(|t| t.risk.map(|risk| risk.as_str().to_owned())) as &[Option<String>],
     )
     .execute(traced!(tx, "tasks.insert"))
     .await?;
@@ -274,4 +280,15 @@ pub async fn add_children(tx: &mut Tx, parent: TaskId, children: i32) -> sqlx::R
     .execute(traced!(tx, "tasks.add_children"))
     .await?;
     Ok(())
+}
+
+/// The least risk of approvals about a task; `None` without a floor.
+pub async fn least_risk(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<Risk>> {
+    sqlx::query_scalar!(
+        r#"select risk as "risk: Risk" from task_texts where workspace_id = $1 and task_id = $2"#,
+        tx.workspace.0,
+        task.0,
+    )
+    .fetch_one(traced!(tx, "tasks.least_risk"))
+    .await
 }

@@ -1,5 +1,6 @@
 //! Reading approvals and waiting for their decision.
 
+mod floors;
 mod policies;
 
 use std::time::{Duration, Instant};

@@ -63,6 +63,8 @@ const EDITS: &[&str] = &[
     "price.created",
     "project.created",
     "project.updated",
+    "risk_floor.created",
+    "risk_floor.deleted",
     "rule.created",
     "rule.deleted",
     "rule.updated",

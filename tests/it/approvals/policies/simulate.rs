@@ -45,9 +45,10 @@ async fn the_past_says_what_a_policy_would_have_meant() {
     );
     assert_eq!((&told["not_an_approver"], &told["expired"]), (&json!(1), &json!(1)));
     let examples = json!([
-        {"approval_id": asked[3]["id"], "kind": "action", "state": "approved", "obstacles": ["expired"]},
+        {"approval_id": asked[3]["id"], "kind": "action", "state": "approved",
+         "risk": "medium", "risk_floor": null, "obstacles": ["expired"]},
         {"approval_id": asked[2]["id"], "kind": "action", "state": "approved",
-         "obstacles": ["not_an_approver", "too_few"]},
+         "risk": "medium", "risk_floor": null, "obstacles": ["not_an_approver", "too_few"]},
     ]);
     assert_eq!(told["examples"], examples);
     let told = simulate(&two, json!({})).await.value(200);

@@ -90,6 +90,8 @@ impl Place {
         let freeze = fleet.admin.post("/v1/freezes", &freeze).await.value(201);
         let policy = json!({"name": "none", "match": {"kinds": ["budget"]}, "stages": [{}]});
         let policy = fleet.admin.post("/v1/approval-policies", &policy).await.value(201);
+        let floor = json!({"name": "plans", "risk": "high", "kind": "plan"});
+        let floor = fleet.admin.post("/v1/risk-floors", &floor).await.value(201);
         let question = fleet.question().await;
         let links = format!("/v1/approvals/{}/links", text(&question["id"]));
         let link = fleet.admin.post(links, &json!({"person": "bob"})).await.value(201);
@@ -100,6 +102,7 @@ impl Place {
         let intervention = fleet.admin.get("/v1/interventions").await.value(200);
         let ids = BTreeMap::from([
             ("{policy_id}", text(&policy["id"])),
+            ("{floor_id}", text(&floor["id"])),
             ("{link_id}", text(&link["link"]["id"])),
             ("{token}", text(&link["token"])),
             ("{rule_id}", text(&rule["id"])),
