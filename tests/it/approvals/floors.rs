@@ -92,7 +92,7 @@ async fn an_agent_that_states_less_gets_the_deciders_of_the_rule() {
     assert_eq!(decide(&fleet, &ann, &asked, yes()).await.value(200)["state"], "pending");
     let links = format!("{}/links", path(&asked));
     let link = fleet.admin.post(links, &json!({"person": "bob"})).await;
-    link.problem(409, "link_refused");
+    link.problem(403, "link_refused");
     assert_eq!(decide(&fleet, &bob, &asked, yes()).await.value(200)["state"], "approved");
 
     // Every reader sees why, and the agent that reads the events learns no pattern.
