@@ -102,6 +102,10 @@ pub struct BenchSettings {
     #[arg(long, value_name = "COUNT", default_value_t = 20_000)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub fairness_tasks: u32,
+    /// Claims per second of the honest agent in `fairness`
+    #[arg(long, value_name = "RATE", default_value_t = 50)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub fairness_rate: u32,
     /// Seconds of `sustain`, which runs twice; a snapshot is held for a third of the second run
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     #[arg(value_parser = clap::value_parser!(u64).range(6..=36_000))]

