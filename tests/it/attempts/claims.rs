@@ -254,6 +254,8 @@ async fn what_a_claimer_that_hung_up_was_given_goes_back() {
         holder.commit().await.unwrap();
         let back = "select count(*) filter (where state = 'released')";
         fleet.until(&format!("{back} = {hang_ups} from attempts")).await;
+        // Handed back in a row, the task waits longer each time.
+        fleet.after(900).await;
     }
     let held = agent.take().await;
     assert_eq!(held.number, 5);

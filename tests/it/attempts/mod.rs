@@ -75,7 +75,8 @@ async fn attempts_are_listed_latest_first_by_task_and_by_agent() {
     for agent in [&one, &other, &one] {
         fleet.pass(1);
         let held = agent.take().await;
-        agent.write(&held, "release", json!({"message": "not today"})).await.expect(200);
+        let release = json!({"message": "not today", "checkpoint": held.number});
+        agent.write(&held, "release", release).await.expect(200);
         (task, _) = (held.task, attempts.insert(0, held.attempt));
     }
     fleet.pass(1);
