@@ -79,7 +79,7 @@ pub struct Error {
     /// For the log only; `None` for refusals.
     cause: Option<Arc<str>>,
     /// What was used up, for `rate_limited`.
-    limited: Option<Limited>,
+    limited: Option<Box<Limited>>,
     /// Whether the database had no room to store.
     no_room: bool,
 }
@@ -112,7 +112,7 @@ impl Error {
     #[must_use]
     pub fn limited(detail: &str, limited: Limited) -> Self {
         let refusal = Refusal::new(Code::RateLimited, detail);
-        Self { refusal, cause: None, limited: Some(limited), no_room: false }
+        Self { refusal, cause: None, limited: Some(Box::new(limited)), no_room: false }
     }
 
     /// The code of the problem.

@@ -219,7 +219,7 @@ fn route_caps(operation: &Operation) -> RouteCaps {
 fn asks_to_wait(request: &Request) -> bool {
     let query = request.uri().query().unwrap_or_default();
     form_urlencoded::parse(query.as_bytes())
-        .any(|(name, value)| name == "wait_seconds" && value.trim_matches('0') != "")
+        .any(|(name, value)| name == "wait_seconds" && !value.trim_matches('0').is_empty())
 }
 
 /// Takes the request through the caps ([`crate::http::fairness`]), and ends it if it takes too long.

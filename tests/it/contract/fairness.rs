@@ -209,8 +209,8 @@ async fn long_polls_of_one_key_leave_room() {
     assert_eq!(refused.header("ratelimit"), "\"places_of_key\";r=0;t=1");
     // Others wait, and the greedy key is answered where it does not wait.
     let honest = other.to(router);
-    honest.get("/v1/events?wait_seconds=1").await.expect(200);
-    greedy.get("/v1/events").await.expect(200);
+    until(&honest, "/v1/events?wait_seconds=1", 200).await;
+    until(&greedy, "/v1/events", 200).await;
 }
 
 #[tokio::test]
@@ -233,7 +233,8 @@ async fn three_keys_of_a_workspace_on_three_routes_leave_room() {
     fill(&mut held, || agent.post("/v1/claims", &claim)).await;
     fill(&mut held, || viewer.get(&*events)).await;
     fill(&mut held, || admin.get(&*goal).if_none_match(&version)).await;
-    other.to(router).get("/v1/events?wait_seconds=1").await.expect(200);
+    // At the door it may meet calls of the same address that are refused a moment later.
+    until(&other.to(router), "/v1/events?wait_seconds=1", 200).await;
 }
 
 #[tokio::test]
@@ -362,7 +363,7 @@ async fn failed_keys_are_throttled_and_a_valid_one_works() {
     for _ in 0..2 {
         service.admin.to(router.clone()).get("/v1/whoami").await.expect(200);
     }
-    assert_eq!(stranger.get("/v1/whoami").await.status.as_u16(), 429);
+    until(&stranger, "/v1/whoami", 429).await;
 }
 
 #[tokio::test]
