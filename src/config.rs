@@ -15,7 +15,10 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
-    domain::cap::bucket::{LARGEST_RATE, Quota},
+    domain::cap::{
+        bucket::{LARGEST_RATE, Quota},
+        workspace::WorkspaceCaps,
+    },
     embedded::{EmbeddedError, EmbeddedOptions, default_data_dir},
     http::{
         fairness::{address::TrustedProxies, quotas::Quotas},
@@ -201,6 +204,28 @@ pub struct ServeConfig {
         value_name = "RATE"
     )]
     pub key_tasks: u64,
+    /// Most agents of one workspace
+    #[arg(long, env = "MUSTER_WORKSPACE_AGENTS", default_value_t = 20_000, value_name = "COUNT")]
+    pub workspace_agents: u64,
+    /// Most valid keys of one workspace
+    #[arg(long, env = "MUSTER_WORKSPACE_KEYS", default_value_t = 100_000, value_name = "COUNT")]
+    pub workspace_keys: u64,
+    /// Most open tasks of one workspace
+    #[arg(
+        long,
+        env = "MUSTER_WORKSPACE_OPEN_TASKS",
+        default_value_t = 1_000_000,
+        value_name = "COUNT"
+    )]
+    pub workspace_open_tasks: u64,
+    /// Most bytes of one workspace in the database; beyond it new goals and subtasks are refused
+    #[arg(
+        long,
+        env = "MUSTER_WORKSPACE_STORED_BYTES",
+        default_value_t = 107_374_182_400,
+        value_name = "BYTES"
+    )]
+    pub workspace_stored_bytes: u64,
     /// Time limit of a request, without its wait in a long poll
     #[arg(
         long,
@@ -248,6 +273,17 @@ impl ServeConfig {
             },
             trusted_proxies: TrustedProxies::new(&self.trusted_proxies),
             ..Limits::default()
+        }
+    }
+
+    /// What one workspace may hold.
+    #[must_use]
+    pub fn workspace_caps(&self) -> WorkspaceCaps {
+        WorkspaceCaps {
+            agents: self.workspace_agents,
+            keys: self.workspace_keys,
+            open_tasks: self.workspace_open_tasks,
+            stored_bytes: self.workspace_stored_bytes,
         }
     }
 

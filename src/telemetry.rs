@@ -74,6 +74,7 @@ pub fn metrics(shutdown: &Shutdown) -> Result<PrometheusHandle, TelemetryError> 
     http::fairness::describe_metrics();
     crate::app::duties::measure_sealing::describe_metrics();
     describe_batches();
+    describe_usage();
     let upkeep = handle.clone();
     shutdown.spawn_until_begun("metrics upkeep", async move {
         let mut ticks = tokio::time::interval(UPKEEP);
@@ -83,6 +84,13 @@ pub fn metrics(shutdown: &Shutdown) -> Result<PrometheusHandle, TelemetryError> 
         }
     });
     Ok(handle)
+}
+
+fn describe_usage() {
+    metrics::describe_gauge!(
+        "muster_workspace_fullest_ratio",
+        "What the fullest workspace holds, as a part of its cap, by what is counted."
+    );
 }
 
 fn describe_batches() {

@@ -15,6 +15,7 @@ pub mod attempts;
 pub mod attention;
 pub mod budgets;
 pub mod caller;
+pub mod caps;
 pub mod coalesce;
 pub mod decisions;
 pub mod duties;
@@ -43,6 +44,7 @@ pub use unit::Unit;
 
 use crate::{
     clock::{Clock, Pulse},
+    domain::cap::workspace::WorkspaceCaps,
     entropy::Entropy,
     store,
 };
@@ -66,6 +68,7 @@ pub struct App {
     reports: Arc<Semaphore>,
     audits: Arc<Semaphore>,
     sieves: Arc<Semaphore>,
+    caps: WorkspaceCaps,
 }
 
 impl App {
@@ -92,6 +95,7 @@ impl App {
             reports: Arc::new(Semaphore::new(reports::AT_ONCE)),
             audits: Arc::new(Semaphore::new(journal::verify::AT_ONCE)),
             sieves: Arc::new(Semaphore::new(journal::SIEVES)),
+            caps: WorkspaceCaps::default(),
         }
     }
 

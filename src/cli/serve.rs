@@ -69,7 +69,7 @@ pub async fn run(database: &DatabaseConfig, config: &ServeConfig) -> Result<(), 
         () = shutdown.begun() => return Ok(()),
     };
     let service = async |database: &Database, app: App| {
-        let app = app.patient(config.limits().timeout);
+        let app = app.patient(config.limits().timeout).capped(config.workspace_caps());
         bootstrap(&app, given.as_ref()).await?;
         serve(database, &app, listener, allowed, config.drain(), &shutdown).await
     };

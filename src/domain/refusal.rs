@@ -38,6 +38,7 @@ macro_rules! codes {
             AgentNotActive,        "agent_not_active",        409, Later,           "Agent not active";
             Frozen,                "frozen",                  409, Later,           "Frozen by an operator";
             WrongState,            "wrong_state",             409, Never,           "Invalid state for this operation";
+            WorkspaceFull,         "workspace_full",          409, Later,           "Workspace is at a cap";
             LastAdminKey,          "last_admin_key",          409, Never,           "Last admin key cannot be revoked";
             IdempotencyInProgress, "idempotency_in_progress", 409, AfterSeconds(1), "Request with the same Idempotency-Key in progress";
             PreconditionFailed,    "precondition_failed",     412, Never,           "Precondition failed";

@@ -24,6 +24,7 @@ pub mod statistics;
 pub mod supervisor;
 pub mod tasks;
 mod tx;
+pub mod usage;
 pub mod verify;
 pub mod workspaces;
 

@@ -33,6 +33,8 @@ use crate::{
 const TICK: Duration = Duration::from_millis(250);
 /// Interval of checking for tables with outdated statistics.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
+/// Interval of counting what workspaces hold.
+const USAGE_EVERY: Duration = Duration::from_secs(60);
 /// Interval of looking for new workspaces.
 const WORKSPACES_EVERY: Duration = Duration::from_secs(1);
 /// Interval of trying whether the database can store again.
@@ -82,6 +84,7 @@ async fn go_round(app: App, shutdown: Shutdown) {
         rounds.measure_tables(&app).await;
         rounds.check_storage(&app).await;
         rounds.measure_sealing(&app).await;
+        rounds.measure_usage(&app).await;
         for workspace in rounds.workspaces.clone() {
             rounds.run_all(&app, workspace, &shutdown).await;
         }
@@ -97,6 +100,7 @@ struct Rounds {
     measured: Option<Stopwatch>,
     storage_checked: Option<Stopwatch>,
     sealing_measured: Option<Stopwatch>,
+    used: Option<Stopwatch>,
     ran: HashMap<(WorkspaceId, &'static str), Stopwatch>,
     /// When its runs were last written down, and the runs since.
     unrecorded: HashMap<(WorkspaceId, &'static str), (Stopwatch, i64)>,
@@ -139,6 +143,16 @@ impl Rounds {
         }
         if let Err(error) = app.in_time(app.measure_sealing(&self.workspaces)).await {
             tracing::warn!(%error, "the seals cannot be measured; it is tried again");
+        }
+    }
+
+    /// Not a duty: the metrics compare all workspaces.
+    async fn measure_usage(&mut self, app: &App) {
+        if !is_due(&mut self.used, USAGE_EVERY) {
+            return;
+        }
+        if let Err(error) = app.in_time(app.measure_usage()).await {
+            tracing::warn!(%error, "what workspaces hold cannot be measured; it is tried again");
         }
     }
 

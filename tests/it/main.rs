@@ -11,6 +11,7 @@ mod approvals;
 mod attempts;
 mod attention;
 mod budgets;
+mod caps;
 mod contract;
 mod decisions;
 mod freezes;

@@ -18,6 +18,7 @@ use crate::{
     app::{
         App, Error, Result, Unit,
         caller::{Actor, AdminCaller, Caller as _},
+        caps,
         unit::idempotency::{Outcome, Request},
     },
     domain::{
@@ -27,6 +28,7 @@ use crate::{
             role::Role,
             token::Token,
         },
+        cap::workspace::Holding,
         check::Checks,
         ids::{AgentId, KeyId, WorkspaceId},
         journal::{Kind, NewRow},
@@ -256,6 +258,7 @@ impl App {
     ) -> Result<Outcome<IssuedKey>> {
         self.create(caller.principal(), request, Hold::Share, async |unit| {
             new.check()?;
+            caps::admit(unit, Holding::Keys, 1).await?;
             create(unit, new).await
         })
         .await

@@ -19,12 +19,14 @@ use super::{
     access::keys::{self, Issue, IssuedKey},
     attempts::takeover,
     caller::{Actor, Caller as _, OperatorCaller, Principal, ReaderCaller},
+    caps,
     error::same_version,
     unit::idempotency::{Outcome, Request},
 };
 use crate::{
     domain::{
         access::role::Role,
+        cap::workspace::Holding,
         ids::AgentId,
         journal::{Kind, NewRow},
         refusal::{Code, Refusal},
@@ -146,6 +148,8 @@ async fn make(unit: &mut Unit, new: &NewAgent) -> Result<Option<AgentId>> {
     if !store::agents::insert(unit.tx(), &row).await? {
         return Ok(None);
     }
+    // The row that was just written is counted.
+    caps::admit(unit, Holding::Agents, 0).await?;
     store::agent_owners::change(unit.tx(), id, owner.as_ref()).await?;
     let data = json!({
         "name": new.name, "capabilities": capabilities, "max_concurrent": most, "owner": owner,
@@ -184,6 +188,7 @@ fn retired(agent: &AgentRow) -> Refusal {
 
 async fn one_more_key(unit: &mut Unit, agent: AgentId, name: &str) -> Result<IssuedKey> {
     let new = Issue { name, role: Role::Agent, person: None, agent: Some(agent), expires_at: None };
+    caps::admit(unit, Holding::Keys, 1).await?;
     let issued = keys::issue(unit, new).await?;
     let others = settings::AGENT_KEYS - 1;
     let surplus = store::keys::surplus_of_agent(unit.tx(), agent, issued.key.id, others).await?;

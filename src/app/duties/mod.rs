@@ -12,6 +12,7 @@ mod intervene;
 mod learn_usual_spend;
 pub mod measure_sealing;
 mod measure_tables;
+mod measure_usage;
 mod promote;
 pub mod record;
 mod roll_up;

@@ -17,6 +17,7 @@ use super::{
     approvals::ask,
     budgets::{allocations, create},
     caller::{Caller as _, OperatorCaller, SubmitterCaller},
+    caps,
     error::same_version,
     tasks::{
         Cancellation, cascade,
@@ -31,6 +32,7 @@ use super::{
 use crate::{
     domain::{
         budget::BudgetNode,
+        cap::workspace::Holding,
         check::Checks,
         ids::{GoalId, PlanId},
         journal::{Kind, NewRow},
@@ -119,6 +121,7 @@ impl App {
         self.create(caller.principal(), request, Hold::Share, async |unit| {
             new.check()?;
             let draft = draft(&new.source())?;
+            caps::admit(unit, Holding::StoredBytes, 0).await?;
             write_goal(unit, caller, new, draft).await
         })
         .await

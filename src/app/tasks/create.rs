@@ -9,8 +9,9 @@ use serde_json::json;
 
 use super::unblock;
 use crate::{
-    app::{Result, Unit},
+    app::{Result, Unit, caps},
     domain::{
+        cap::workspace::Holding,
         ids::{GoalId, TaskId},
         journal::{Kind, NewRow},
         plan::{
@@ -45,11 +46,15 @@ pub struct InsertPoint {
 }
 
 /// Creates the tasks of a checked plan; returns their ids in plan order.
+///
+/// # Errors
+/// `workspace_full`.
 pub async fn create_tasks(
     unit: &mut Unit,
     at: InsertPoint,
     specs: &[TaskSpec],
 ) -> Result<Vec<TaskId>> {
+    caps::admit(unit, Holding::OpenTasks, specs.len()).await?;
     let ids: Vec<TaskId> = unit.ids(specs.len());
     let laid = first_states(specs, unit.now());
     let risks = least_risks(specs, at.risk);

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 use super::create::{InsertPoint, create_tasks};
 use crate::{
-    app::{Error, Result, Unit},
+    app::{Error, Result, Unit, caps},
     domain::{
+        cap::workspace::Holding,
         check::{Checks, pointer},
         ids::TaskId,
         plan::{PlanContext, TaskSpec, check_plan},
@@ -30,6 +31,7 @@ pub(in crate::app) async fn add(
     at: &str,
 ) -> Result<Vec<TaskId>> {
     let position = check(unit, goal, task.task_id, tasks, at).await?;
+    caps::admit(unit, Holding::StoredBytes, 0).await?;
     let at = InsertPoint {
         goal: goal.goal_id,
         priority: task.priority,

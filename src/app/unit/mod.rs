@@ -15,6 +15,7 @@ use super::{App, Result, caller::Actor};
 use crate::{
     clock::Clock,
     domain::{
+        cap::workspace::WorkspaceCaps,
         ids::{AttemptId, Id, KeyId, WorkspaceId},
         journal::{Kind, NewRow},
         spend::Amounts,
@@ -30,6 +31,7 @@ pub struct Unit {
     tx: Tx,
     actor: Actor,
     entropy: Entropy,
+    caps: WorkspaceCaps,
     recorded: Recorded,
 }
 
@@ -59,7 +61,8 @@ impl App {
         let now = read(&self.clock, system.conn()).await?;
         let entropy = self.entropy.clone();
         let recorded = Recorded::default();
-        Ok(Unit { tx: system.within(workspace, now), actor, entropy, recorded })
+        let caps = self.caps;
+        Ok(Unit { tx: system.within(workspace, now), actor, entropy, caps, recorded })
     }
 
     /// The present time, for reads without a transaction.
@@ -101,7 +104,7 @@ impl App {
     /// # Errors
     /// If the database fails; nothing is changed then.
     pub async fn commit(&self, unit: Unit) -> Result<()> {
-        let Unit { mut tx, actor, entropy, recorded } = unit;
+        let Unit { mut tx, actor, entropy, caps: _, recorded } = unit;
         let workspace = tx.workspace;
         let rows = recorded.finish(&actor, &entropy);
         if !rows.is_empty() {
@@ -181,6 +184,12 @@ impl Unit {
     #[must_use]
     pub fn ids<T: Id>(&self, count: usize) -> Vec<T> {
         self.entropy.ids(self.tx.now, count)
+    }
+
+    /// What the workspace may hold.
+    #[must_use]
+    pub fn caps(&self) -> WorkspaceCaps {
+        self.caps
     }
 
     /// The source of secrets and jitter.

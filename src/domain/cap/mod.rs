@@ -5,3 +5,4 @@
 
 pub mod bucket;
 pub mod share;
+pub mod workspace;

@@ -7,6 +7,7 @@ use crate::{
     app::caller::{Caller, ReaderCaller},
     domain::{
         access::{person::Person, role::Role},
+        cap::workspace::WorkspaceUse,
         ids::{AgentId, KeyId, WorkspaceId},
     },
     http::{
@@ -33,6 +34,8 @@ pub struct Whoami {
     /// What the key may use in this process of the service, now. The same for every key; settings of the
     /// service.
     pub limits: Vec<KeyLimit>,
+    /// What the workspace may hold, and holds now. Something beyond is refused with `workspace_full`.
+    pub caps: Vec<WorkspaceUse>,
 }
 
 /// Read your own key.
@@ -41,9 +44,10 @@ pub struct Whoami {
 /// with a new key.
 #[utoipa::path(get, path = "/v1/whoami")]
 pub async fn whoami(
-    Auth { caller, .. }: Auth<ReaderCaller>,
+    Auth { app, caller }: Auth<ReaderCaller>,
     meter: Meter,
 ) -> Result<Reply<Whoami>> {
+    let caps = app.workspace_uses(&caller).await?;
     let principal = caller.principal();
     Ok(Reply(Whoami {
         workspace_id: principal.workspace,
@@ -52,5 +56,6 @@ pub async fn whoami(
         person: principal.person.clone(),
         agent_id: principal.agent,
         limits: meter.levels(),
+        caps,
     }))
 }

@@ -43,7 +43,7 @@ operations! {
     "goals" {
         GET    "/v1/goals"                  => goals::list_goals, list;
         POST   "/v1/goals"                  => goals::create_goal
-            [NoTasksFound, PlanInvalid, BudgetExhausted], body_limit = 4 * MIB;
+            [NoTasksFound, PlanInvalid, BudgetExhausted, WorkspaceFull], body_limit = 4 * MIB;
         GET    "/v1/goals/{goal_id}"        => goals::get_goal, long_poll;
         PATCH  "/v1/goals/{goal_id}"        => goals::update_goal [GoalEnded];
         POST   "/v1/goals/{goal_id}/cancel" => goals::cancel_goal [GoalEnded];
@@ -83,7 +83,7 @@ operations! {
         POST   "/v1/attempts/{attempt_id}/release"   => attempts::release
             [NotYourAttempt, LeaseLost, Frozen, AlreadyCompleted];
         POST   "/v1/attempts/{attempt_id}/subtasks"  => attempts::add_subtasks
-            [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, PlanInvalid],
+            [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, PlanInvalid, WorkspaceFull],
              body_limit = 4 * MIB;
         POST   "/v1/attempts/{attempt_id}/approvals" => attempts::ask
             [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded];
@@ -100,7 +100,7 @@ operations! {
             [AlreadyDecided, PayloadChanged, PlanInvalid];
         POST   "/v1/approvals/{approval_id}/decide"      => approvals::decide_approval
             [EvidenceMissing, AlreadyDecided, SeparationOfDuties, NotAnApprover, AlreadyVoted,
-             PayloadChanged, PlanInvalid, GoalEnded, TaskEnded, BudgetExhausted];
+             PayloadChanged, PlanInvalid, GoalEnded, TaskEnded, BudgetExhausted, WorkspaceFull];
         GET    "/v1/approvals/{approval_id}/links"                  => links::list_approval_links, list;
         POST   "/v1/approvals/{approval_id}/links"                  => links::create_approval_link
             [AlreadyDecided, SeparationOfDuties, NotAnApprover, LinkRefused];
@@ -152,7 +152,8 @@ operations! {
     }
     "agents" {
         GET    "/v1/agents"            => agents::list_agents, list;
-        POST   "/v1/agents"            => agents::register_agent [AgentNotActive];
+        POST   "/v1/agents"            => agents::register_agent
+            [AgentNotActive, WorkspaceFull];
         GET    "/v1/agents/{agent_id}" => agents::get_agent;
         PATCH  "/v1/agents/{agent_id}" => agents::update_agent;
     }
@@ -182,7 +183,7 @@ operations! {
     }
     "keys" {
         GET    "/v1/keys"                 => keys::list_keys;
-        POST   "/v1/keys"                 => keys::create_key;
+        POST   "/v1/keys"                 => keys::create_key [WorkspaceFull];
         GET    "/v1/keys/{key_id}"        => keys::get_key;
         POST   "/v1/keys/{key_id}/revoke" => keys::revoke_key [LastAdminKey];
         GET    "/v1/whoami"               => whoami::whoami;

@@ -32,7 +32,7 @@ const APP_ORDER: &[&[&str]] = &[
     &["budgets", "journal", "projects"],
     &["tasks"],
     &["access", "approvals"],
-    &["caller", "unit", "wake"],
+    &["caller", "caps", "unit", "wake"],
     &["coalesce", "error", "storage"],
 ];
 
