@@ -121,7 +121,8 @@ async fn a_workspace_is_checked_alone() {
     assert_ne!(answer["workspace_id"], other["workspace_id"]);
 }
 
-/// One check at a time: those who come meanwhile share the next.
+/// One check at a time: those who come meanwhile share the next. Two requests are let through at once,
+/// so each check but the first and the last answers two.
 #[tokio::test]
 async fn checks_at_the_same_time_are_shared() {
     let fleet = Fleet::on_time().await;
@@ -130,7 +131,7 @@ async fn checks_at_the_same_time_are_shared() {
         answers.into_iter().map(|answer| answer.value(200)["checked_at"].to_string()).collect();
     moments.sort_unstable();
     moments.dedup();
-    assert!(moments.len() <= 5, "12 requests were {} checks", moments.len());
+    assert!(moments.len() <= 7, "12 requests were {} checks", moments.len());
 }
 
 /// Whatever comes next: claims, then completes, fails, gives back, or leaves it to time.
