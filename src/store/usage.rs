@@ -33,11 +33,11 @@ async fn valid_keys(tx: &mut Tx) -> sqlx::Result<i64> {
     .await
 }
 
-/// The sum of the goals' own counts: there are far fewer goals than tasks.
+/// The sum of the counts of goals that have not ended, which an index finds among the ended ones.
 async fn open_tasks(tx: &mut Tx) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select coalesce(sum(tasks_open), 0)::bigint as "count!" from goals
-           where workspace_id = $1 and ended_at is null"#,
+           where workspace_id = $1 and state in ('planning', 'proposed', 'active')"#,
         tx.workspace.0,
     )
     .fetch_one(traced!(tx, "usage.open_tasks"))

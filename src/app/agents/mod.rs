@@ -5,9 +5,8 @@
 //! [`settings::AGENT_KEYS`] keys stay valid, so a rolling replacement of instances keeps working
 //! and keys do not accumulate.
 //!
-//! Whoever registered an agent, and whoever owns it, may register it again: they are excluded from
-//! deciding about its work in any case. For everybody else, and for a change of the owner, it takes
-//! an admin ([`owners`]).
+//! The registrant and the owner of an agent may register it again; neither decides about its work.
+//! Anybody else needs an admin's key, and so does a change of the owner ([`owners`]).
 
 mod owners;
 pub mod views;

@@ -1,6 +1,6 @@
 //! Risk floors: their rules, and the floor of an approval.
 //!
-//! Only administrators change the rules: whoever may lower a risk chooses the deciders. The floor of an
+//! Only admins change the rules, because the risk chooses the deciders. The floor of an
 //! approval is determined when it is asked, before its policy is chosen, and once more when its payload
 //! is revised; then it only rises. A rule that is made or deleted later changes no approval.
 

@@ -308,7 +308,7 @@ fn overcome(hindrance: Hindrance, agent: &AbleAgent) -> (AttentionAction, Option
             let what = format!(
                 "Creates one more key for the agent `{name}`; start it within ten minutes, with the \
                  token of the answer or with a key that it has. Needs the key of its owner, of \
-                 whoever registered it, or of an admin."
+                 its registrant, or of an admin."
             );
             (post("/v1/agents".to_owned(), json!({"name": name}), what), None)
         }

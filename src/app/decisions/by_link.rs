@@ -13,8 +13,8 @@
 //! make a browser decide without the token, and with the token it needs no browser. So `Origin` and
 //! similar headers are not checked.
 //!
-//! Whoever made a link saw its token, so a decision by link is also the maker's: an excluded maker's
-//! link decides nothing, and no link votes where more than one person must agree.
+//! The maker of a link saw its token, so a decision by link is also the maker's. The link of an
+//! excluded maker decides nothing, and no link votes where more than one person must agree.
 
 use std::sync::Arc;
 
@@ -227,7 +227,7 @@ fn may_decide(link: &LinkRow, approval: &Approval) -> std::result::Result<String
 }
 
 fn several() -> Refusal {
-    let detail = "more than one person must agree now, and whoever made this link could vote with it: \
+    let detail = "more than one person must agree now, and the maker of this link could vote with it: \
                   decide with a key of your own";
     Refusal::new(Code::LinkRefused, detail)
 }

@@ -119,7 +119,7 @@ pub(super) async fn decide_as(
         last_resort::admit(unit, &facts, role).await?;
     } else if !facts.allow_self {
         separate(&facts.excluded, decider)?;
-        // Whoever made a link could decide with it.
+        // The maker of a link could decide with it.
         decider.maker().map_or(Ok(()), |maker| separate(&facts.excluded, &maker))?;
     }
     fits(&facts, request.answer.as_ref())?;

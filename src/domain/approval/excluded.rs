@@ -2,8 +2,8 @@
 //!
 //! Nobody decides about their own work, with any key. Excluded are:
 //! - the requester of the approval and the poster of the goal;
-//! - whoever made the key that asked or posted;
-//! - whoever registered an agent that worked on the task, and its owners from that time on;
+//! - the maker of the key that asked or posted;
+//! - the registrant of an agent that worked on the task, and its owners from that time on;
 //! - the people on whose behalf the goal was posted;
 //! - the author: of a plan, the poster of the goal; of a result, each person who took the task over.
 //!
@@ -93,13 +93,13 @@ impl Decider {
     pub const NOBODY: Self =
         Self { key: None, person: None, origin: Origin { key: None, person: None }, link: None };
 
-    /// A person, whichever key or link they may use.
+    /// A person, with any key or link.
     #[must_use]
     pub fn person(person: Person) -> Self {
         Self { person: Some(person), ..Self::NOBODY }
     }
 
-    /// Whoever made the link that is used.
+    /// The maker of the link; `None` without a link.
     #[must_use]
     pub fn maker(&self) -> Option<Self> {
         let ByLink { link: _, maker, made_by } = self.link.clone()?;
@@ -188,7 +188,7 @@ mod tests {
             prop_assert_eq!(separate(&excluded, &decider).is_err(), named);
         }
 
-        /// Two keys without a person and of one origin are one, whichever of them is excluded.
+        /// Keys without a person and of one origin are one: if one is excluded, all are.
         #[test]
         fn an_origin_is_excluded_with_its_keys(
             out in key(), mine in key(), origins in (key(), key()), people in (person(), person()),

@@ -1,6 +1,6 @@
 //! Links under a policy: who may make one, and where a vote by link counts.
 //!
-//! Whoever makes a link sees its token, and may decide with it in the name of somebody else. So the
+//! The maker of a link sees its token, and could decide with it in the name of somebody else. So the
 //! maker is an approver or an admin, and no link votes where more than one person must agree: the
 //! service has no channel of its own on which it could deliver the token to a confirmed person.
 

@@ -20,7 +20,7 @@ use crate::domain::{
     refusal::{Code, Refusal},
 };
 
-/// A person, whichever key they use; or the origin of a key without a person.
+/// A person, with any of their keys; or the origin of a key without a person.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Voter {
     Person(Person),
@@ -60,7 +60,7 @@ impl Vote {
         Voter::of(&self.decider) == Voter::of(decider)
     }
 
-    /// Everybody who may have cast it: the voter, and whoever made the link that was used.
+    /// Everybody who may have cast it: the voter, and the maker of the link.
     fn hands(&self) -> impl Iterator<Item = Voter> {
         let maker = self.decider.maker().map(|maker| Voter::of(&maker));
         std::iter::once(Voter::of(&self.decider)).chain(maker)

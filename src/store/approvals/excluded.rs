@@ -45,7 +45,7 @@ pub async fn excluded(
             join goals g on g.workspace_id = $1 and g.goal_id = q.goal_id
             where q.plan_id is not null
             union all
-            -- Whoever made the key that asked or posted could have used it.
+            -- The maker of the key that asked or posted could have used it.
             select q.approval_id, 'key_maker', k.created_by, null
             from asked q
             join goals g on g.workspace_id = $1 and g.goal_id = q.goal_id
@@ -56,8 +56,8 @@ pub async fn excluded(
             from asked q
             join goals g on g.workspace_id = $1 and g.goal_id = q.goal_id
             union all
-            -- Agents that worked on the task, or on the one whose attempt added it: whoever registered
-            -- them, and who owned them when they began, or since.
+            -- Agents that worked on the task, or on the one whose attempt added it: their
+            -- registrants, and their owners since they began.
             select q.approval_id, 'registrant', a.registered_by, null
             from asked q
             join tasks t on t.workspace_id = $1 and t.task_id = q.task_id

@@ -39,7 +39,7 @@ pub struct LinkRow {
 }
 
 impl LinkRow {
-    /// The decider with this link: its person, and whoever made it.
+    /// The decider with this link: its person, and its maker.
     #[must_use]
     pub fn decider(&self) -> Decider {
         let made_by = Origin { key: Some(self.maker_origin), person: self.maker_person.clone() };
