@@ -134,6 +134,8 @@
 //! | claim (verb) | take the best ready task, which starts an attempt | poll, dequeue, checkout |
 //! | agent | a registered worker; has capabilities and a concurrency limit | worker, bot |
 //! | operator | a person (or script) who may decide and administer | user, admin |
+//! | scope (of a key) | what a key may do and see below its role | |
+//! | session | one sign-in of a person in a browser; no key | login |
 //! | person | a name on keys; decides, owns agents, is excluded | user, account |
 //! | capability | what an agent can do and a task requires, e.g. `rust`, `review` | skill, tag |
 //! | budget | limits on a node (workspace, project, goal, task, agent) in one or more units | quota |

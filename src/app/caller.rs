@@ -12,9 +12,15 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::{App, Result, wake::Known};
 pub use crate::domain::access::actor::Actor;
 use crate::domain::{
-    access::{origin::Origin, person::Person, role::Role, token::Token},
+    access::{
+        origin::Origin,
+        person::Person,
+        role::Role,
+        scope::{Access, Admits, Scope},
+        token::Token,
+    },
     approval::excluded::Decider,
-    ids::{AgentId, KeyId, WorkspaceId},
+    ids::{AgentId, KeyId, SessionId, WorkspaceId},
     refusal::{Code, Refusal},
     task::holder::Holder,
 };
@@ -36,6 +42,8 @@ pub struct Principal {
     pub agent: Option<AgentId>,
     /// The owner of that agent.
     pub owner: Option<Person>,
+    /// What the key may do below its role.
+    pub scope: Scope,
     /// The id of the request that carried the key.
     pub request_id: Option<Arc<str>>,
     /// The bearer secret as presented: encrypts the secrets in stored idempotent answers.
@@ -54,6 +62,7 @@ impl Principal {
             origin: _,
             agent: _,
             owner,
+            scope: _,
             request_id,
             secret: _,
         } = self;
@@ -84,10 +93,13 @@ impl Principal {
 pub trait Caller: Sized + Send {
     /// The permitted roles; documented for every route.
     const ROLES: &'static [Role];
+    /// The admitted scopes of keys; documented for every route.
+    const ADMITS: Admits = Admits::NONE;
     /// Admits the principal, or refuses with 403.
     ///
     /// # Errors
-    /// `forbidden` when the key's role is not one of [`Caller::ROLES`].
+    /// `forbidden` when the key's role is not one of [`Caller::ROLES`], or its scope is not in
+    /// [`Caller::ADMITS`].
     fn admit(principal: Principal) -> std::result::Result<Self, Refusal>;
     /// The key of the caller.
     fn principal(&self) -> &Principal;
@@ -116,20 +128,40 @@ fn forbidden(principal: &Principal, roles: &[Role]) -> Refusal {
     )
 }
 
+/// Refuses a principal whose scope is not admitted.
+fn in_scope(principal: &Principal, admits: Admits) -> std::result::Result<(), Refusal> {
+    let scope = &principal.scope;
+    if admits.admits(scope) {
+        return Ok(());
+    }
+    let within = match scope.projects {
+        Some(_) => " and only for single projects",
+        None => "",
+    };
+    let detail = format!(
+        "the scope of this key does not include this: it has the access `{}`{within}",
+        scope.access
+    );
+    Err(Refusal::new(Code::Forbidden, detail))
+}
+
 macro_rules! callers {
-    ($($(#[$meta:meta])* $name:ident: $($role:ident)|+;)+) => {$(
+    ($($(#[$meta:meta])* $name:ident: $($role:ident)|+ $(, $scope:ident)*;)+) => {$(
         $(#[$meta])*
         #[derive(Debug, Clone)]
         pub struct $name(Principal);
 
         impl Caller for $name {
             const ROLES: &'static [Role] = &[$(Role::$role),+];
+            // One kind names every scope.
+            #[allow(clippy::needless_update)]
+            const ADMITS: Admits = Admits { $($scope: true,)* ..Admits::NONE };
             fn admit(principal: Principal) -> std::result::Result<Self, Refusal> {
-                match principal.role {
-                    $(Role::$role)|+ => Ok(Self(principal)),
-                    #[allow(unreachable_patterns)]
-                    _ => Err(forbidden(&principal, Self::ROLES)),
+                if !Self::ROLES.contains(&principal.role) {
+                    return Err(forbidden(&principal, Self::ROLES));
                 }
+                in_scope(&principal, Self::ADMITS)?;
+                Ok(Self(principal))
             }
             fn principal(&self) -> &Principal { &self.0 }
         }
@@ -141,12 +173,27 @@ callers! {
     AdminCaller: Admin;
     /// Decides and administers.
     OperatorCaller: Admin | Operator;
+    /// Decides and edits within the projects of its key. The use case checks the project.
+    ProjectOperatorCaller: Admin | Operator, projects;
     /// Posts goals.
     SubmitterCaller: Admin | Operator | Submitter;
+    /// Posts and cancels goals within the projects of its key. The use case checks the project.
+    ProjectSubmitterCaller: Admin | Operator | Submitter, projects;
     /// Watches the service as a whole.
-    MonitorCaller: Admin | Operator | Viewer;
+    MonitorCaller: Admin | Operator | Viewer, read_only;
+    /// Reads reports.
+    ReportCaller: Admin | Operator | Viewer, read_only, reports;
     /// Reads everything but keys.
-    ReaderCaller: Admin | Operator | Submitter | Agent | Viewer;
+    ReaderCaller: Admin | Operator | Submitter | Agent | Viewer, read_only;
+    /// Reads within the projects of its key. The use case checks the project.
+    ProjectReaderCaller: Admin | Operator | Submitter | Agent | Viewer, read_only, projects;
+    /// Reads attempts; an agent's key with `own_attempts` only its own. The use case checks that.
+    AttemptReaderCaller: Admin | Operator | Submitter | Agent | Viewer, read_only, own_attempts;
+    /// A person, or a program for one, who signs in. No agent does.
+    PersonCaller: Admin | Operator | Submitter | Viewer, read_only, reports, projects;
+    /// Any key, about itself.
+    SelfCaller: Admin | Operator | Submitter | Agent | Viewer,
+        read_only, reports, own_attempts, projects;
 }
 
 /// An agent, with a key that is bound to it.
@@ -154,6 +201,42 @@ callers! {
 pub struct AgentCaller {
     principal: Principal,
     agent: AgentId,
+}
+
+impl PersonCaller {
+    /// Whether the caller may do for others what it does for itself.
+    #[must_use]
+    pub fn administers(&self) -> bool {
+        self.0.role == Role::Admin && self.0.scope.is_whole()
+    }
+}
+
+/// A person with a session: no bearer key, so no other kind of caller. Reads.
+#[derive(Debug, Clone)]
+pub struct SessionCaller {
+    /// The workspace of the session.
+    pub workspace: WorkspaceId,
+    /// The session itself.
+    pub session: SessionId,
+    /// The person who signed in.
+    pub person: Option<Person>,
+    /// The key that the session began with.
+    pub key: Option<KeyId>,
+    /// Permissions of the session.
+    pub role: Role,
+    /// What the session may do below its role.
+    pub scope: Scope,
+}
+
+impl AttemptReaderCaller {
+    /// The only agent whose attempts the caller sees; `None`: all.
+    #[must_use]
+    pub fn only_of(&self) -> Option<AgentId> {
+        match self.0.scope.access {
+            Access::OwnAttempts => self.0.agent,
+            Access::All | Access::ReadOnly | Access::Reports => None,
+        }
+    }
 }
 
 impl AgentCaller {
@@ -166,9 +249,13 @@ impl AgentCaller {
 
 impl Caller for AgentCaller {
     const ROLES: &'static [Role] = &[Role::Agent];
+    const ADMITS: Admits = Admits { own_attempts: true, ..Admits::NONE };
     fn admit(principal: Principal) -> std::result::Result<Self, Refusal> {
         match (principal.role, principal.agent) {
-            (Role::Agent, Some(agent)) => Ok(Self { principal, agent }),
+            (Role::Agent, Some(agent)) => {
+                in_scope(&principal, Self::ADMITS)?;
+                Ok(Self { principal, agent })
+            }
             (Role::Admin | Role::Operator | Role::Submitter | Role::Viewer | Role::Agent, _) => {
                 Err(forbidden(&principal, Self::ROLES))
             }
@@ -198,6 +285,7 @@ impl HolderCaller {
 
 impl Caller for HolderCaller {
     const ROLES: &'static [Role] = &[Role::Admin, Role::Operator, Role::Agent];
+    const ADMITS: Admits = Admits { own_attempts: true, ..Admits::NONE };
     fn admit(principal: Principal) -> std::result::Result<Self, Refusal> {
         let holder = match (principal.role, principal.agent) {
             (Role::Agent, Some(agent)) => Holder::Agent(agent),
@@ -206,6 +294,7 @@ impl Caller for HolderCaller {
                 return Err(forbidden(&principal, Self::ROLES));
             }
         };
+        in_scope(&principal, Self::ADMITS)?;
         Ok(Self { principal, holder })
     }
     fn principal(&self) -> &Principal {
@@ -256,6 +345,7 @@ impl ClaimCaller {
 
 impl Caller for ClaimCaller {
     const ROLES: &'static [Role] = AgentCaller::ROLES;
+    const ADMITS: Admits = AgentCaller::ADMITS;
     fn admit(principal: Principal) -> std::result::Result<Self, Refusal> {
         Ok(Self { agent: AgentCaller::admit(principal)?, recognised: None })
     }

@@ -2,7 +2,7 @@
 
 use super::{
     App, Result, Unit,
-    caller::{Caller as _, ReaderCaller},
+    caller::{Caller as _, SelfCaller},
 };
 use crate::{
     domain::{
@@ -43,8 +43,12 @@ impl App {
         Self { caps, ..self }
     }
 
-    /// What the caller's workspace holds and may hold.
-    pub async fn workspace_uses(&self, caller: &ReaderCaller) -> Result<Vec<WorkspaceUse>> {
+    /// What the caller's workspace holds and may hold. Empty for a key with a scope, which sees nothing of the
+    /// workspace as a whole.
+    pub async fn workspace_uses(&self, caller: &SelfCaller) -> Result<Vec<WorkspaceUse>> {
+        if !caller.principal().scope.is_whole() {
+            return Ok(Vec::new());
+        }
         uses(&mut self.reader(caller.principal().workspace).await?, self.caps).await
     }
 }

@@ -32,6 +32,7 @@ pub mod tasks;
 pub mod unit;
 pub mod verify;
 pub mod wake;
+pub mod workspace;
 
 use std::{sync::Arc, time::Duration};
 
@@ -69,6 +70,7 @@ pub struct App {
     audits: Arc<Semaphore>,
     sieves: Arc<Semaphore>,
     caps: WorkspaceCaps,
+    key_uses: access::key_use::KeyUses,
 }
 
 impl App {
@@ -96,6 +98,7 @@ impl App {
             audits: Arc::new(Semaphore::new(journal::verify::AT_ONCE)),
             sieves: Arc::new(Semaphore::new(journal::SIEVES)),
             caps: WorkspaceCaps::default(),
+            key_uses: access::key_use::KeyUses::default(),
         }
     }
 

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::{
     App, Error, Result,
-    caller::{Caller as _, OperatorCaller, ReaderCaller, SubmitterCaller},
+    access::scope::see_project,
+    caller::{Caller as _, OperatorCaller, ProjectReaderCaller, SubmitterCaller},
     error::same_version,
     unit::idempotency::{Outcome, Request},
 };
@@ -129,7 +130,12 @@ impl App {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn get_project(&self, caller: &ReaderCaller, project: ProjectId) -> Result<Project> {
+    pub async fn get_project(
+        &self,
+        caller: &ProjectReaderCaller,
+        project: ProjectId,
+    ) -> Result<Project> {
+        see_project(caller.principal(), project)?;
         let mut tx = self.reader(caller.principal().workspace).await?;
         read(&mut tx, project).await
     }
@@ -137,13 +143,15 @@ impl App {
     /// Up to `rows` projects after `after`, newest first.
     pub async fn list_projects(
         &self,
-        caller: &ReaderCaller,
+        caller: &ProjectReaderCaller,
         filter: ProjectFilter<'_>,
         after: Option<ProjectId>,
         rows: u32,
     ) -> Result<Vec<Project>> {
         let workspace = caller.principal().workspace;
         let mut tx = self.reader(workspace).await?;
+        let within = caller.principal().scope.projects.as_deref();
+        let filter = ProjectFilter { within, ..filter };
         let rows = store::projects::list(&mut tx, filter, after, i64::from(rows)).await?;
         Ok(rows.into_iter().map(Project::from).collect())
     }

@@ -8,8 +8,13 @@ use crate::{
     app::access::keys::{IssuedKey, Key, LocalAdmin, NewKey},
     config::DatabaseConfig,
     domain::{
-        access::{person::Person, role::Role, token::Token},
-        ids::{KeyId, WorkspaceId},
+        access::{
+            person::Person,
+            role::Role,
+            scope::{Access, Scope},
+            token::Token,
+        },
+        ids::{KeyId, ProjectId, WorkspaceId},
     },
     entropy::Entropy,
 };
@@ -53,6 +58,12 @@ pub struct Create {
     /// Seconds until it expires; never, if left out
     #[arg(long, value_name = "SECONDS")]
     expires_in_seconds: Option<u64>,
+    /// What it may do within its role: all, read_only or reports
+    #[arg(long, default_value_t = Access::All)]
+    access: Access,
+    /// Id of a project that it sees, and no other; may be given many times
+    #[arg(long, value_name = "ID")]
+    project: Vec<ProjectId>,
     #[command(flatten)]
     target: Target,
 }
@@ -83,8 +94,18 @@ fn generate(entropy: &Entropy) -> Token {
 async fn on_database(app: &crate::app::App, command: KeysCommand) -> Result<(), Failure> {
     let admin = async |target: &Target| app.local_admin(target.workspace).await;
     match command {
-        KeysCommand::Create(Create { name, role, person, expires_in_seconds, target }) => {
-            let new = NewKey { name, role, person, expires_in_seconds };
+        KeysCommand::Create(Create {
+            name,
+            role,
+            person,
+            expires_in_seconds,
+            access,
+            project,
+            target,
+        }) => {
+            let projects = (!project.is_empty()).then_some(project);
+            let (scope, dies_with_maker) = (Scope { access, projects }, false);
+            let new = NewKey { name, role, person, expires_in_seconds, scope, dies_with_maker };
             show_issued(&admin(&target).await?.create_key(&new).await?, &target)
         }
         KeysCommand::List(target) => show(&all(&admin(&target).await?).await?, &target),

@@ -40,6 +40,8 @@ ids! {
     WorkspaceId;
     /// Id of an API key. Not secret.
     KeyId;
+    /// Id of a session: one sign-in of a person. Not secret.
+    SessionId;
     /// Id of a project. Never changes.
     ProjectId;
     /// Id of a goal. Never changes.

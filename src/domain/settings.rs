@@ -105,6 +105,20 @@ pub const LATE_AFTER: Duration = Duration::from_secs(120);
 pub const LOST_AFTER: Duration = Duration::from_secs(600);
 /// Longest lifetime of a key: ten years.
 pub const KEY_EXPIRY_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
+/// Precision of the last use of a key and of a session: a younger value is not rewritten.
+pub const USE_EXACT_TO: Duration = Duration::from_secs(30);
+/// Projects in the scope of a key.
+pub const SCOPE_PROJECTS: usize = 100;
+/// Keys that a key may end with: the length of a chain of makers.
+pub const DIES_WITH: usize = 16;
+/// Longest time that both keys of a rotation are valid: 30 days.
+pub const ROTATION_OVERLAP_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Shortest lifetime of agent keys that a workspace may ask for.
+pub const AGENT_KEY_LIFETIME_MIN: Duration = Duration::from_secs(60);
+/// A session ends after this time without a request.
+pub const SESSION_IDLE: Duration = Duration::from_secs(8 * 3600);
+/// A session ends after this time, whatever its use.
+pub const SESSION_LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Bytes of a project's description.
 pub const PROJECT_DESCRIPTION_BYTES: usize = 16 * 1024;
 /// Largest concurrency limit of an agent.

@@ -66,6 +66,7 @@ const TAGS: &[(&str, &str)] = &[
     ("audit", "The journal: who did what, and proof that no row was changed."),
     ("webhooks", "Who is told of events."),
     ("keys", "Who may do what."),
+    ("sessions", "Sign-ins of people in a browser."),
     ("workspaces", "The tenants."),
     ("verify", "Whether the promises hold for the data that is there."),
     ("problems", "What each problem code means."),

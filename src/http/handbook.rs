@@ -28,11 +28,12 @@ macro_rules! pages {
 const INDEX: &str = "README";
 
 /// Every page, by its name: that of its file, and the last segment of its path.
-pub const PAGES: [(&str, &str); 23] = pages![
+pub const PAGES: [(&str, &str); 24] = pages![
     "README",
     "start",
     "configuration",
     "keys",
+    "access",
     "goals",
     "agents",
     "budgets",

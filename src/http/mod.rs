@@ -66,6 +66,7 @@
 //! `deny_unknown_fields`; `GoalId` is the sort key of the list.
 
 mod api;
+mod cookie;
 mod decide;
 pub mod describe;
 pub mod docs;

@@ -2,9 +2,14 @@
 
 use super::{Tx, traced};
 use crate::domain::{
-    access::{origin::Origin, person::Person, role::Role},
+    access::{
+        origin::Origin,
+        person::Person,
+        role::Role,
+        scope::{Access, Scope},
+    },
     approval::excluded::Decider,
-    ids::{GoalId, KeyId},
+    ids::{GoalId, KeyId, ProjectId},
 };
 
 /// A key as a decider, with its role.
@@ -14,6 +19,15 @@ pub struct Holder {
     pub decider: Decider,
     /// Its role.
     pub role: Role,
+    /// What it may do below its role.
+    pub scope: Scope,
+}
+
+/// Of `holders`, those who may decide about something of `project`.
+#[must_use]
+pub fn within(holders: &[Holder], project: Option<ProjectId>) -> Vec<Decider> {
+    let seeing = holders.iter().filter(|holder| holder.scope.sees(project));
+    seeing.map(|holder| holder.decider.clone()).collect()
 }
 
 struct HolderRow {
@@ -22,13 +36,18 @@ struct HolderRow {
     origin: KeyId,
     origin_person: Option<Person>,
     role: Role,
+    scope_access: Access,
+    scope_projects: Option<Vec<ProjectId>>,
 }
 
 impl From<HolderRow> for Holder {
     fn from(row: HolderRow) -> Self {
-        let HolderRow { key_id, person, origin, origin_person, role } = row;
+        let HolderRow { key_id, person, origin, origin_person, role, scope_access, scope_projects } =
+            row;
         let origin = Origin { key: Some(origin), person: origin_person };
-        Self { decider: Decider { key: Some(key_id), person, origin, link: None }, role }
+        let decider = Decider { key: Some(key_id), person, origin, link: None };
+        let scope = Scope { access: scope_access, projects: scope_projects };
+        Self { decider, role, scope }
     }
 }
 
@@ -39,7 +58,9 @@ pub async fn holder(tx: &mut Tx, key: KeyId) -> sqlx::Result<Option<Holder>> {
         r#"
         select key_id as "key_id: KeyId", person as "person: Person",
                coalesce(origin, key_id) as "origin!: KeyId",
-               origin_person as "origin_person: Person", role as "role: Role"
+               origin_person as "origin_person: Person", role as "role: Role",
+               scope_access as "scope_access: Access",
+               scope_projects as "scope_projects: Vec<ProjectId>"
         from keys
         where workspace_id = $1 and key_id = $2
         "#,
@@ -58,7 +79,9 @@ pub async fn poster(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<Holder>> {
         r#"
         select k.key_id as "key_id: KeyId", k.person as "person: Person",
                coalesce(k.origin, k.key_id) as "origin!: KeyId",
-               k.origin_person as "origin_person: Person", k.role as "role: Role"
+               k.origin_person as "origin_person: Person", k.role as "role: Role",
+               k.scope_access as "scope_access: Access",
+               k.scope_projects as "scope_projects: Vec<ProjectId>"
         from goals g
         join keys k on k.workspace_id = $1 and k.key_id = g.created_by
         where g.workspace_id = $1 and g.goal_id = $2
@@ -71,17 +94,24 @@ pub async fn poster(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<Holder>> {
     Ok(row.map(Holder::from))
 }
 
-/// Every valid key of an operator or admin, in id order.
+/// Every valid key of an operator or admin that may decide, in id order. Keys with projects decide only
+/// within those: see [`within`].
 pub async fn deciders(tx: &mut Tx) -> sqlx::Result<Vec<Holder>> {
     let rows = sqlx::query_as!(
         HolderRow,
         r#"
         select key_id as "key_id: KeyId", person as "person: Person",
                coalesce(origin, key_id) as "origin!: KeyId",
-               origin_person as "origin_person: Person", role as "role: Role"
-        from keys
+               origin_person as "origin_person: Person", role as "role: Role",
+               scope_access as "scope_access: Access",
+               scope_projects as "scope_projects: Vec<ProjectId>"
+        from keys k
         where workspace_id = $1 and role in ('admin', 'operator') and revoked_at is null
           and (expires_at is null or expires_at > $2)
+          and scope_access = 'all'
+          and not exists (select from keys m
+              where m.workspace_id = $1 and m.key_id = any(k.dies_with)
+                and (m.revoked_at is not null or m.expires_at <= $2))
         order by key_id
         "#,
         tx.workspace.0,

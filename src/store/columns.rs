@@ -8,14 +8,14 @@ use sqlx::{
 use uuid::Uuid;
 
 use crate::domain::{
-    access::{person::Person, role::Role},
+    access::{person::Person, role::Role, scope::Access},
     approval::{PayloadHash, Risk, Verdict, excluded::ExclusionReason, review::ReviewChoice},
     budget::{BudgetNode, OnExhausted, Period, UnknownModel},
     freeze::{FreezeMode, FreezeScope},
     ids::{
         AgentId, ApprovalId, AttemptId, BudgetId, FreezeId, GoalId, Id, InterventionId, KeyId,
         LimitId, LinkId, LoopId, NudgeId, PlanId, PolicyId, PriceId, ProjectId, RiskFloorId,
-        RuleId, TaskId, WorkspaceId,
+        RuleId, SessionId, TaskId, WorkspaceId,
     },
     loops::Pattern,
     price::{MoneySource, PriceSource},
@@ -75,10 +75,12 @@ uuid_columns!(
     LoopId,
     NudgeId,
     RuleId,
-    InterventionId
+    InterventionId,
+    SessionId
 );
 text_columns!(
     Role,
+    Access,
     GoalState,
     TaskState,
     AttemptState,
@@ -150,3 +152,13 @@ impl PgHasArrayType for Person {
         <String as PgHasArrayType>::array_type_info()
     }
 }
+
+macro_rules! uuid_arrays {
+    ($($name:ident),+ $(,)?) => {$(
+        impl PgHasArrayType for $name {
+            fn array_type_info() -> PgTypeInfo { <Uuid as PgHasArrayType>::array_type_info() }
+        }
+    )+};
+}
+
+uuid_arrays!(KeyId, ProjectId);

@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
+use uuid::Uuid;
 
-use super::{Tx, traced, violates};
+use super::{Tx, columns::uuids, traced, violates};
 use crate::domain::{ids::ProjectId, spend::Amounts};
 
 const NAME_UNIQUE: &str = "projects_name_unique";
@@ -76,9 +77,23 @@ pub async fn find_by_name(tx: &mut Tx, name: &str) -> sqlx::Result<Option<Projec
     .await
 }
 
+/// Those of the projects that exist, in no order.
+pub async fn existing(tx: &mut Tx, projects: &[ProjectId]) -> sqlx::Result<Vec<ProjectId>> {
+    sqlx::query_scalar!(
+        r#"select project_id as "project_id: ProjectId" from projects
+           where workspace_id = $1 and project_id = any($2)"#,
+        tx.workspace.0,
+        &uuids(projects),
+    )
+    .fetch_all(traced!(tx, "projects.existing"))
+    .await
+}
+
 /// Filter for [`list`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ProjectFilter<'a> {
+    /// Only these.
+    pub within: Option<&'a [ProjectId]>,
     /// Only this one.
     pub project: Option<ProjectId>,
     /// Only the one with this name.
@@ -106,6 +121,7 @@ pub async fn list(
           and ($2::uuid is null or p.project_id = $2)
           and ($3::text is null or p.name = $3)
           and ($4::uuid is null or p.project_id < $4)
+          and ($6::uuid[] is null or p.project_id = any($6))
         order by p.project_id desc
         limit $5
         "#,
@@ -114,6 +130,7 @@ pub async fn list(
         filter.name,
         after.map(|id| id.0),
         rows,
+        filter.within.map(uuids) as Option<Vec<Uuid>>,
     )
     .fetch_all(traced!(tx, "projects.list"))
     .await

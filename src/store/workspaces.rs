@@ -1,5 +1,7 @@
 //! Workspaces: the tenants.
 
+use chrono::{DateTime, Utc};
+
 use super::{SystemTx, Tx, traced};
 use crate::domain::ids::WorkspaceId;
 
@@ -44,6 +46,56 @@ pub async fn insert(tx: &mut Tx, name: &str) -> sqlx::Result<()> {
         tx.now,
     )
     .execute(traced!(tx, "workspaces.insert"))
+    .await?;
+    Ok(())
+}
+
+/// A workspace with its settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkspaceSettings {
+    /// Id of the workspace.
+    pub workspace_id: WorkspaceId,
+    /// Name for people.
+    pub name: String,
+    /// Lifetime of a new key of an agent in seconds; `None`: it does not expire.
+    pub agent_key_lifetime_seconds: Option<i64>,
+    /// Rises by one with every edit.
+    pub version: i32,
+    /// Time of its creation.
+    pub created_at: DateTime<Utc>,
+    /// Time of its last edit.
+    pub updated_at: Option<DateTime<Utc>>,
+}
+
+/// The settings of the workspace; `None` if it does not exist.
+pub async fn settings(tx: &mut Tx) -> sqlx::Result<Option<WorkspaceSettings>> {
+    sqlx::query_as!(
+        WorkspaceSettings,
+        r#"select workspace_id as "workspace_id: WorkspaceId", name, agent_key_lifetime_seconds,
+                  version, created_at, updated_at
+           from workspaces where workspace_id = $1"#,
+        tx.workspace.0,
+    )
+    .fetch_optional(traced!(tx, "workspaces.settings"))
+    .await
+}
+
+/// Edits the settings of the workspace. The unit of work runs alone.
+pub async fn update(
+    tx: &mut Tx,
+    name: &str,
+    agent_key_lifetime_seconds: Option<i64>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update workspaces
+         set name = $2, agent_key_lifetime_seconds = $3, version = version + 1, updated_at = $4
+         where workspace_id = $1",
+        tx.workspace.0,
+        name,
+        agent_key_lifetime_seconds,
+        tx.now,
+    )
+    .execute(traced!(tx, "workspaces.update"))
     .await?;
     Ok(())
 }

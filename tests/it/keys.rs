@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use crate::support::{database::fresh_database, service::Service};
+use crate::support::{database::fresh_database, service::Service, statements::Statements};
 use futures_util::future::join_all;
 use muster::{
     app::access::bootstrap::Bootstrap,
@@ -43,12 +43,16 @@ async fn a_key_is_shown_once_and_opens_its_workspace() {
     }
 }
 
-#[tokio::test]
-async fn whatever_is_wrong_with_a_token_the_answer_is_the_same() {
-    let service = Service::start().await;
-    let (_, good) = make(&service, "viewer").await;
-    let (revoked_id, revoked) = make(&service, "viewer").await;
-    service.admin.post(format!("/v1/keys/{revoked_id}/revoke"), &json!({})).await.expect(200);
+/// A token that opens something, and tokens that open nothing, each for another reason.
+async fn good_and_bad(service: &Service) -> (String, Vec<String>) {
+    let (_, good) = make(service, "viewer").await;
+    let (revoked_id, revoked) = make(service, "viewer").await;
+    let (maker_id, maker) = make(service, "admin").await;
+    let mortal = json!({"name": "mortal", "role": "viewer", "dies_with_maker": true});
+    let ended = service.anybody.with_key(maker).post("/v1/keys", &mortal).await.value(201);
+    for id in [revoked_id, maker_id] {
+        service.admin.post(format!("/v1/keys/{id}/revoke"), &json!({})).await.expect(200);
+    }
     let short = json!({"name": "short", "role": "viewer", "expires_in_seconds": 1});
     let expired = service.admin.post("/v1/keys", &short).await.value(201);
     let agent = service.agent("gone", &[]).await;
@@ -65,23 +69,48 @@ async fn whatever_is_wrong_with_a_token_the_answer_is_the_same() {
         service.app.entropy().id(service.clock.now()),
         [1; 32],
     );
+    let text = |issued: &Value| issued["token"].as_str().unwrap().to_owned();
+    let bad = vec![
+        revoked,
+        text(&ended),
+        text(&expired),
+        agent.token,
+        wrong_secret,
+        unknown.expose().to_owned(),
+        elsewhere.expose().to_owned(),
+    ];
+    (good, bad)
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_with_a_token_the_answer_is_the_same() {
+    let service = Service::start().await;
+    let (good, bad) = good_and_bad(&service).await;
     let mut details = HashSet::new();
-    for token in [
-        revoked.as_str(),
-        expired["token"].as_str().unwrap(),
-        &agent.token,
-        &wrong_secret,
-        unknown.expose(),
-        elsewhere.expose(),
-        "mst_nonsense",
-        "0123456789abcdef0123456789abcdef",
-    ] {
+    let malformed = ["mst_nonsense", "0123456789abcdef0123456789abcdef"];
+    for token in bad.iter().map(String::as_str).chain(malformed) {
         let answer = service.anybody.with_key(token).get("/v1/whoami").await;
         answer.problem(401, "unauthenticated");
         details.insert(answer.json::<Value>()["detail"].clone());
     }
     assert_eq!(details.len(), 1, "{details:?}");
     service.anybody.with_key(&good).get("/v1/whoami").await.expect(200);
+}
+
+/// Nobody learns from the work of the service which keys exist: a key that is unknown costs one look-up,
+/// as one with a wrong secret does, and a good one.
+#[tokio::test]
+async fn whatever_is_wrong_with_a_token_the_work_is_the_same() {
+    let service = Service::start().await;
+    let (good, bad) = good_and_bad(&service).await;
+    let statements = Statements::record();
+    for token in bad.iter().chain([&good]) {
+        let status = service.anybody.with_key(token).get("/v1/whoami").await.status;
+        assert_eq!(status.as_u16(), if *token == good { 200 } else { 401 });
+        let work = statements.take();
+        assert_eq!(work[0], "keys.find");
+        assert!(work.len() == 1 || *token == good, "{work:?}");
+    }
 }
 
 #[tokio::test]

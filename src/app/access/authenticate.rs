@@ -22,6 +22,7 @@ use crate::{
             key::{self, StoredKey},
             origin::Origin,
             role::Role,
+            scope::Scope,
             token::Token,
         },
         ids::{KeyId, WorkspaceId},
@@ -78,8 +79,10 @@ impl App {
         let stored = self.key_finder.submit(&finder, find).await?;
         let (role, agent) =
             key::admit(stored.as_ref(), token.hash()).ok_or_else(unauthenticated)?;
-        let stored = stored.map(|key| (key.person, key.origin, key.owner));
-        let (person, origin, owner) = stored.unwrap_or_default();
+        let Some(StoredKey { person, origin, owner, scope, at, .. }) = stored else {
+            return Err(unauthenticated());
+        };
+        self.key_uses.note(find.workspace, find.key, at);
         Ok(Principal {
             workspace: find.workspace,
             key: find.key,
@@ -88,6 +91,7 @@ impl App {
             origin,
             agent,
             owner,
+            scope,
             request_id: None,
             secret: token.into_text(),
         })
@@ -111,8 +115,19 @@ impl App {
         let owner = known.owner;
         // Nor does an agent decide: nobody asks as whom it counts.
         let origin = Origin { key: Some(key), person: None };
-        let principal =
-            Principal { workspace, key, role, person, origin, agent, owner, request_id, secret };
+        let scope = Scope::LEAST_OF_AGENTS;
+        let principal = Principal {
+            workspace,
+            key,
+            role,
+            person,
+            origin,
+            agent,
+            owner,
+            scope,
+            request_id,
+            secret,
+        };
         Some((principal, known.able))
     }
 }

@@ -11,7 +11,7 @@ use super::keys::{self, Issue};
 use crate::{
     app::{App, Result, Unit, caller::Actor},
     domain::{
-        access::{role::Role, token::Token},
+        access::{role::Role, scope::Scope, token::Token},
         ids::WorkspaceId,
     },
     store,
@@ -90,7 +90,17 @@ impl App {
 /// Creates the workspace named in `token`, with `token` as its first admin key.
 async fn make(unit: &mut Unit, name: &str, token: &Token) -> Result<()> {
     store::workspaces::insert(unit.tx(), name).await?;
-    let issue = Issue { name: KEY, role: Role::Admin, person: None, agent: None, expires_at: None };
+    let issue = Issue {
+        name: KEY,
+        role: Role::Admin,
+        person: None,
+        agent: None,
+        expires_at: None,
+        scope: &Scope::default(),
+        created_by: None,
+        counts_as: None,
+        dies_with: &[],
+    };
     keys::keep(unit, issue, token).await?;
     Ok(())
 }

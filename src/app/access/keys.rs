@@ -26,6 +26,7 @@ use crate::{
             key::{self, KeyState},
             person::Person,
             role::Role,
+            scope::Scope,
             token::Token,
         },
         cap::workspace::Holding,
@@ -60,7 +61,7 @@ pub struct Key {
     /// Whether the key is accepted at the time of the answer.
     pub state: KeyState,
     /// The key that created this key; `null` if it was created on the command line or at the first
-    /// start.
+    /// start. A key that replaced itself has the creator of the old one.
     pub created_by: Option<KeyId>,
     /// When the key was created.
     pub created_at: DateTime<Utc>,
@@ -68,11 +69,25 @@ pub struct Key {
     pub expires_at: Option<DateTime<Utc>>,
     /// When the key was revoked; it is refused from then on. `null`: it was not revoked.
     pub revoked_at: Option<DateTime<Utc>>,
+    /// Time of the last request with the key, exact to a minute; written a little after the request.
+    /// `null`: not used yet.
+    #[serde(default)]
+    pub last_used_at: Option<DateTime<Utc>>,
+    /// What the key may do and see below its role; never changes.
+    #[serde(default)]
+    pub scope: Scope,
+    /// Keys whose revocation or expiry ends this key at once. Empty: none.
+    #[serde(default)]
+    pub dies_with: Vec<KeyId>,
+    /// The key that replaced this one; `null`: it was not rotated.
+    #[serde(default)]
+    pub rotated_to: Option<KeyId>,
 }
 
 impl Key {
     pub(in crate::app) fn of(row: KeyRow, now: DateTime<Utc>) -> Self {
-        let state = key::state(row.revoked_at, row.expires_at, now);
+        let state = key::state(row.ends(), now);
+        let scope = row.scope();
         let KeyRow {
             key_id,
             name,
@@ -83,6 +98,12 @@ impl Key {
             created_at,
             expires_at,
             revoked_at,
+            last_used_at,
+            scope_access: _,
+            scope_projects: _,
+            dies_with,
+            rotated_to,
+            maker_ended: _,
         } = row;
         Self {
             id: key_id,
@@ -95,6 +116,10 @@ impl Key {
             created_at,
             expires_at,
             revoked_at,
+            last_used_at,
+            scope,
+            dies_with: dies_with.unwrap_or_default(),
+            rotated_to,
         }
     }
 }
@@ -118,6 +143,13 @@ pub struct NewKey {
     #[serde(default)]
     #[schema(example = 7_776_000, minimum = 1, maximum = 315_360_000)]
     pub expires_in_seconds: Option<u64>,
+    /// What the key may do and see below its role. Absent: everything that the role permits.
+    #[serde(default)]
+    pub scope: Scope,
+    /// Whether the key ends at once when the key that makes it is revoked or expires. A key made by
+    /// such a key always ends with the keys that its maker ends with.
+    #[serde(default)]
+    pub dies_with_maker: bool,
 }
 
 impl NewKey {
@@ -133,6 +165,7 @@ impl NewKey {
             let longest = settings::KEY_EXPIRY_MAX.as_secs();
             checks.range("/expires_in_seconds", seconds, 1..=longest);
         }
+        self.scope.check(&mut checks, self.role);
         Ok(checks.finish()?)
     }
 }
@@ -156,6 +189,50 @@ pub(in crate::app) struct Issue<'a> {
     pub person: Option<&'a Person>,
     pub agent: Option<AgentId>,
     pub expires_at: Option<DateTime<Utc>>,
+    pub scope: &'a Scope,
+    pub created_by: Option<KeyId>,
+    /// The key as which it counts unless it has a person: its maker, or the key that it replaces.
+    pub counts_as: Option<KeyId>,
+    pub dies_with: &'a [KeyId],
+}
+
+/// The keys that a new key ends with: those of its maker, and the maker if asked.
+pub(in crate::app) async fn dies_with(unit: &mut Unit, maker_too: bool) -> Result<Vec<KeyId>> {
+    let pointer = "/dies_with_maker";
+    let Some(maker) = unit.actor() else {
+        if maker_too {
+            let detail = "the command line makes keys without a key: leave `dies_with_maker` out";
+            return Err(Refusal::invalid_at(pointer, detail).into());
+        }
+        return Ok(Vec::new());
+    };
+    // Not locked, so that registrations with one key do not wait for each other: authentication looks
+    // at the maker every time, and a key whose maker is rotated at this moment ends with the old one.
+    let filter = KeyFilter { key: Some(maker), ..KeyFilter::default() };
+    let row = store::keys::list(unit.tx(), filter, None, 1).await?.pop();
+    let row = row.ok_or_else(|| Refusal::not_found("key"))?;
+    let mut keys = row.dies_with.unwrap_or_default();
+    if maker_too {
+        keys.push(maker);
+    }
+    if keys.len() > settings::DIES_WITH {
+        let detail = "the chain of keys that end with their makers is too long; use another key";
+        return Err(Refusal::invalid_at(pointer, detail).into());
+    }
+    Ok(keys)
+}
+
+/// Refuses projects of a scope that do not exist.
+async fn check_projects(unit: &mut Unit, scope: &Scope) -> Result<()> {
+    let Some(projects) = &scope.projects else { return Ok(()) };
+    let known = store::projects::existing(unit.tx(), projects).await?;
+    match projects.iter().position(|project| !known.contains(project)) {
+        None => Ok(()),
+        Some(unknown) => {
+            let pointer = format!("/scope/projects/{unknown}");
+            Err(Refusal::invalid_at(pointer, "there is no such project in the workspace").into())
+        }
+    }
 }
 
 /// Creates a key in the unit.
@@ -176,8 +253,11 @@ pub(in crate::app) async fn keep(unit: &mut Unit, new: Issue<'_>, token: &Token)
         person: new.person,
         agent_id: new.agent,
         secret_sha256: hash.as_bytes(),
-        created_by: unit.actor(),
+        created_by: new.created_by,
+        counts_as: new.counts_as,
         expires_at: new.expires_at,
+        scope: new.scope,
+        dies_with: new.dies_with,
     };
     let row = store::keys::insert(unit.tx(), &row).await?;
     let data =
@@ -208,7 +288,20 @@ pub(in crate::app) async fn revoke(
     Ok(())
 }
 
+/// Revokes the oldest valid keys of a locked agent beyond [`settings::AGENT_KEYS`].
+pub(in crate::app) async fn revoke_surplus(
+    unit: &mut Unit,
+    agent: AgentId,
+    newest: KeyId,
+) -> Result<()> {
+    let others = settings::AGENT_KEYS - 1;
+    let surplus = store::keys::surplus_of_agent(unit.tx(), agent, newest, others).await?;
+    revoke(unit, &surplus, Some(agent)).await
+}
+
 async fn create(unit: &mut Unit, new: &NewKey) -> Result<IssuedKey> {
+    check_projects(unit, &new.scope).await?;
+    let dies_with = dies_with(unit, new.dies_with_maker).await?;
     let lasts = new.expires_in_seconds.map(Duration::from_secs);
     let issue_of = Issue {
         name: &new.name,
@@ -216,6 +309,10 @@ async fn create(unit: &mut Unit, new: &NewKey) -> Result<IssuedKey> {
         person: new.person.as_ref(),
         agent: None,
         expires_at: lasts.map(|lasts| unit.now() + lasts),
+        scope: &new.scope,
+        created_by: unit.actor(),
+        counts_as: unit.actor(),
+        dies_with: &dies_with,
     };
     issue(unit, issue_of).await
 }
@@ -240,7 +337,7 @@ async fn revoke_one(unit: &mut Unit, key: KeyId) -> Result<Key> {
     Ok(Key::of(lock(unit, key).await?, now))
 }
 
-async fn lock(unit: &mut Unit, key: KeyId) -> Result<KeyRow> {
+pub(super) async fn lock(unit: &mut Unit, key: KeyId) -> Result<KeyRow> {
     let row = store::keys::lock(unit.tx(), key).await?;
     Ok(row.ok_or_else(|| Refusal::not_found("key"))?)
 }

@@ -2,7 +2,7 @@
 //!
 //! Registration is idempotent by name, so a launcher can register the agent at every start. A known
 //! agent keeps its id, its history and its state; it gets one more key. The newest
-//! [`settings::AGENT_KEYS`] keys stay valid, so a rolling replacement of instances keeps working
+//! [`crate::domain::settings::AGENT_KEYS`] keys stay valid, so a rolling replacement of instances keeps working
 //! and keys do not accumulate.
 //!
 //! The registrant and the owner of an agent may register it again; neither decides about its work.
@@ -21,6 +21,7 @@ use super::{
     caps,
     error::same_version,
     unit::idempotency::{Outcome, Request},
+    workspace,
 };
 use crate::{
     domain::{
@@ -29,7 +30,6 @@ use crate::{
         ids::AgentId,
         journal::{Kind, NewRow},
         refusal::{Code, Refusal},
-        settings,
         states::AgentState,
     },
     store::{
@@ -59,7 +59,7 @@ impl App {
                 Some(made) => (made, true),
                 None => (again(unit, caller.principal(), new).await?, false),
             };
-            let IssuedKey { key, token } = one_more_key(unit, id, &new.name).await?;
+            let IssuedKey { key, token } = one_more_key(unit, id, new).await?;
             let agent = views::read(unit.tx(), id).await?;
             Ok(Registration { agent, created, key, token })
         })
@@ -185,13 +185,23 @@ fn retired(agent: &AgentRow) -> Refusal {
     Refusal::new(Code::AgentNotActive, detail)
 }
 
-async fn one_more_key(unit: &mut Unit, agent: AgentId, name: &str) -> Result<IssuedKey> {
-    let new = Issue { name, role: Role::Agent, person: None, agent: Some(agent), expires_at: None };
+async fn one_more_key(unit: &mut Unit, agent: AgentId, new: &NewAgent) -> Result<IssuedKey> {
+    let dies_with = keys::dies_with(unit, new.dies_with_maker).await?;
+    let lifetime = workspace::agent_key_lifetime(unit.tx()).await?;
+    let issue = Issue {
+        name: &new.name,
+        role: Role::Agent,
+        person: None,
+        agent: Some(agent),
+        expires_at: lifetime.map(|lifetime| unit.now() + lifetime),
+        scope: &new.scope,
+        created_by: unit.actor(),
+        counts_as: unit.actor(),
+        dies_with: &dies_with,
+    };
     caps::admit(unit, Holding::Keys, 1).await?;
-    let issued = keys::issue(unit, new).await?;
-    let others = settings::AGENT_KEYS - 1;
-    let surplus = store::keys::surplus_of_agent(unit.tx(), agent, issued.key.id, others).await?;
-    keys::revoke(unit, &surplus, Some(agent)).await?;
+    let issued = keys::issue(unit, issue).await?;
+    keys::revoke_surplus(unit, agent, issued.key.id).await?;
     Ok(issued)
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     app::{Result, access::keys::Key},
     domain::{
-        access::person::Person,
+        access::{person::Person, role::Role, scope::Scope},
         agent::liveness,
         check::Checks,
         ids::{AgentId, KeyId},
@@ -126,6 +126,12 @@ pub struct NewAgent {
     /// new agent the person of the registering key, unchanged for a known one.
     #[serde(default)]
     pub owner: Option<Person>,
+    /// What the new key may do and see: the access `all` or `own_attempts`. Absent: `all`.
+    #[serde(default)]
+    pub scope: Scope,
+    /// Whether the new key ends at once when the registering key is revoked or expires.
+    #[serde(default)]
+    pub dies_with_maker: bool,
 }
 
 impl NewAgent {
@@ -133,6 +139,7 @@ impl NewAgent {
         let mut checks = Checks::new();
         checks.line("/name", &self.name, settings::NAME_CHARS);
         abilities(&mut checks, self.capabilities.as_deref(), self.max_concurrent);
+        self.scope.check(&mut checks, Role::Agent);
         Ok(checks.finish()?)
     }
 }

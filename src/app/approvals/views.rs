@@ -10,7 +10,8 @@ use super::standing::{self, ApprovalStanding};
 use crate::{
     app::{
         App, Result,
-        caller::{Caller as _, ReaderCaller},
+        access::scope::sees_goal,
+        caller::{Caller as _, ProjectReaderCaller},
     },
     domain::{
         access::person::Person,
@@ -237,15 +238,22 @@ impl App {
     /// Lists approvals, oldest first: the longest waiting is on top.
     pub async fn list_approvals(
         &self,
-        caller: &ReaderCaller,
+        caller: &ProjectReaderCaller,
         filter: &ApprovalFilter,
         after: Option<ApprovalId>,
         rows: u32,
     ) -> Result<Vec<Approval>> {
         let ApprovalFilter { states, kinds, goal } = filter;
-        let scope = ApprovalScope { states, kinds, goal: *goal, after, rows };
-        let workspace = caller.principal().workspace;
+        let principal = caller.principal();
+        let within = principal.scope.projects.as_deref();
+        let scope = ApprovalScope { states, kinds, goal: *goal, within, after, rows };
+        let workspace = principal.workspace;
         let mut tx = self.reader(workspace).await?;
+        if let Some(goal) = goal
+            && !sees_goal(&mut tx, principal, *goal).await?
+        {
+            return Ok(Vec::new());
+        }
         let rows = store::approvals::read::list(&mut tx, &scope).await?;
         views(&mut tx, rows).await
     }
@@ -257,12 +265,13 @@ impl App {
     /// `not_found`.
     pub async fn wait_approval(
         &self,
-        caller: &ReaderCaller,
+        caller: &ProjectReaderCaller,
         approval: ApprovalId,
         known: Option<i64>,
         wait: Duration,
     ) -> Result<Approval> {
         let workspace = caller.principal().workspace;
+        self.see_approval(caller.principal(), approval).await?;
         self.wait_until(caller.principal().waiting(), wait, || async {
             let mut tx = self.reader(workspace).await?;
             let found = store::approvals::read::version(&mut tx, approval).await?;

@@ -8,13 +8,13 @@ use super::views::AttentionItem;
 use crate::{
     app::{Result, error::corrupt},
     domain::{
-        approval::excluded::Decider,
         ids::ApprovalId,
         policy::{PolicySpec, StagePosition, able},
     },
     store::{
         self, Tx,
         attention::{AskedOf, asked_of},
+        authority::Holder,
     },
 };
 
@@ -25,7 +25,6 @@ pub(super) async fn offer_to_admins(tx: &mut Tx, items: &mut [AttentionItem]) ->
         return Ok(());
     }
     let keys = store::authority::deciders(tx).await?;
-    let keys: Vec<Decider> = keys.into_iter().map(|holder| holder.decider).collect();
     let mut stuck = HashSet::new();
     for asked in asked_of(tx, &ids).await? {
         if !decidable(&asked, &keys)? {
@@ -44,8 +43,9 @@ pub(super) async fn offer_to_admins(tx: &mut Tx, items: &mut [AttentionItem]) ->
     Ok(())
 }
 
-fn decidable(asked: &AskedOf, keys: &[Decider]) -> Result<bool> {
-    let AskedOf { approval_id: _, excluded, policy, stage, escalation } = asked;
+fn decidable(asked: &AskedOf, keys: &[Holder]) -> Result<bool> {
+    let AskedOf { approval_id: _, project_id, excluded, policy, stage, escalation } = asked;
+    let keys = &store::authority::within(keys, *project_id);
     let Some(policy) = policy else { return Ok(able::can_be_decided(None, excluded, keys)) };
     let spec: PolicySpec = serde_json::from_value(policy.clone()).map_err(corrupt)?;
     let place = StagePosition { stage: *stage, escalation: *escalation };

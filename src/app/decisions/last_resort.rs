@@ -40,7 +40,8 @@ async fn can_be_decided(unit: &mut Unit, facts: &ApprovalFacts) -> Result<bool> 
     let id = facts.approval_id;
     let standing = store::approvals::frozen_policy::standing(unit.tx(), id).await?;
     let keys = store::authority::deciders(unit.tx()).await?;
-    let keys: Vec<_> = keys.into_iter().map(|holder| holder.decider).collect();
+    let project = store::goals::project_of(unit.tx(), facts.goal_id).await?.flatten();
+    let keys = store::authority::within(&keys, project);
     let Some(standing) = standing else {
         return Ok(able::can_be_decided(None, &facts.excluded, &keys));
     };

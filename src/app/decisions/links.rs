@@ -63,7 +63,8 @@ pub struct ApprovalLink {
     pub payload_sha256: PayloadHash,
     /// State of the link at the time of the answer.
     pub state: LinkState,
-    /// The key that created the link. When that key is revoked, so is the link.
+    /// The key that created the link. When that key is revoked, or a key that it dies with, so is the
+    /// link.
     pub created_by: KeyId,
     /// When the link was created.
     pub created_at: DateTime<Utc>,

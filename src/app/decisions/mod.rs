@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::{
     App, Result, Unit,
     approvals::views::{self, Approval},
-    caller::{Actor, Caller as _, OperatorCaller},
+    caller::{Actor, Caller as _, ProjectOperatorCaller},
     unit::locks::{lock_goal, lock_pending, lock_task},
 };
 use crate::{
@@ -50,12 +50,13 @@ impl App {
     /// `not_an_approver`, `already_voted`, `invalid`; nothing was changed then.
     pub async fn decide(
         &self,
-        caller: &OperatorCaller,
+        caller: &ProjectOperatorCaller,
         approval: ApprovalId,
         request: &DecisionRequest,
     ) -> Result<Approval> {
         let principal = caller.principal();
         let workspace = principal.workspace;
+        self.see_approval(principal, approval).await?;
         let about = views::about(&mut self.reader(workspace).await?, approval).await?;
         let actor = principal.actor();
         let mut unit = self.begin_to_decide(workspace, actor, about.kind, request).await?;

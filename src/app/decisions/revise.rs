@@ -14,7 +14,7 @@ use crate::{
             policies,
             views::{self, Approval},
         },
-        caller::{Caller as _, OperatorCaller, ReaderCaller},
+        caller::{Caller as _, OperatorCaller, ProjectReaderCaller},
         unit::locks::{lock_goal, lock_pending},
     },
     domain::{
@@ -109,10 +109,11 @@ impl App {
     /// `not_found`.
     pub async fn approval_revisions(
         &self,
-        caller: &ReaderCaller,
+        caller: &ProjectReaderCaller,
         approval: ApprovalId,
     ) -> Result<Revisions> {
         let workspace = caller.principal().workspace;
+        self.see_approval(caller.principal(), approval).await?;
         let mut tx = self.reader(workspace).await?;
         views::about(&mut tx, approval).await?;
         let rows = store::approvals::revisions::list(&mut tx, approval).await?;

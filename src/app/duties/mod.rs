@@ -13,6 +13,7 @@ mod learn_usual_spend;
 pub mod measure_sealing;
 mod measure_tables;
 mod measure_usage;
+mod note_key_use;
 mod promote;
 pub mod record;
 mod roll_up;
@@ -37,6 +38,7 @@ pub const DUTIES: &[Duty] = &[
     intervene::DUTY,
     learn_usual_spend::DUTY,
     sweep_replays::DUTY,
+    note_key_use::DUTY,
     seal::DUTY,
 ];
 

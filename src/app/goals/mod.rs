@@ -16,7 +16,7 @@ use super::{
     App, Result, Unit,
     approvals::ask,
     budgets::{allocations, create},
-    caller::{Caller as _, OperatorCaller, SubmitterCaller},
+    caller::{Caller as _, ProjectOperatorCaller, ProjectSubmitterCaller, SubmitterCaller},
     caps,
     error::same_version,
     tasks::{
@@ -34,7 +34,7 @@ use crate::{
         budget::BudgetNode,
         cap::workspace::Holding,
         check::Checks,
-        ids::{GoalId, PlanId},
+        ids::{GoalId, PlanId, ProjectId},
         journal::{Kind, NewRow},
         outline::OutlineNote,
         plan::{
@@ -114,7 +114,7 @@ impl App {
     /// and there is too little room above it. Nothing is written then.
     pub async fn create_goal(
         &self,
-        caller: &SubmitterCaller,
+        caller: &ProjectSubmitterCaller,
         new: &NewGoal,
         request: Option<&Request>,
     ) -> Result<Outcome<Goal>> {
@@ -134,13 +134,14 @@ impl App {
     /// `not_found`, `precondition_failed`, `goal_ended`, `invalid`.
     pub async fn update_goal(
         &self,
-        caller: &OperatorCaller,
+        caller: &ProjectOperatorCaller,
         goal: GoalId,
         version: Option<i64>,
         change: &GoalChange,
     ) -> Result<Goal> {
         check_change(change)?;
         let principal = caller.principal();
+        self.see_goal(principal, goal).await?;
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let facts = lock_goal(&mut unit, goal).await?;
         if let Some(version) = version {
@@ -174,12 +175,13 @@ impl App {
     /// not post it.
     pub async fn cancel_goal(
         &self,
-        caller: &SubmitterCaller,
+        caller: &ProjectSubmitterCaller,
         goal: GoalId,
         cancellation: &Cancellation,
     ) -> Result<Goal> {
         let reason = cancellation.checked()?;
         let principal = caller.principal();
+        self.see_goal(principal, goal).await?;
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let facts = lock_goal(&mut unit, goal).await?;
         posted::check(&mut unit, principal, goal).await?;
@@ -216,17 +218,18 @@ fn refuse_ended(goal: &GoalFacts) -> Result<()> {
 
 async fn write_goal(
     unit: &mut Unit,
-    caller: &SubmitterCaller,
+    caller: &ProjectSubmitterCaller,
     new: &NewGoal,
     draft: Draft,
 ) -> Result<Goal> {
     let goal: GoalId = unit.id();
-    let project = match &new.project {
-        Some(name) => {
+    let project = match (&new.project, &caller.principal().scope.projects) {
+        (name, Some(own)) => Some(project_in_scope(unit, name.as_deref(), own).await?),
+        (Some(name), None) => {
             let id = unit.id();
             Some(store::projects::ensure_by_name(unit.tx(), id, name).await?)
         }
-        None => None,
+        (None, None) => None,
     };
     let priority = new.priority.unwrap_or(settings::PRIORITY);
     let state = if new.approval.plan { GoalState::Proposed } else { GoalState::Active };
@@ -259,6 +262,21 @@ async fn write_goal(
     }
     write_plan(unit, goal, priority, new, draft).await?;
     views::read(unit.tx(), goal).await
+}
+
+/// The project of a goal that a key with projects in its scope posts: one of them, which exists.
+async fn project_in_scope(
+    unit: &mut Unit,
+    name: Option<&str>,
+    own: &[ProjectId],
+) -> Result<ProjectId> {
+    let found = match name {
+        Some(name) => store::projects::find_by_name(unit.tx(), name).await?,
+        None => None,
+    };
+    let found = found.filter(|project| own.contains(project));
+    let detail = "this key posts goals only in its own projects: name one of GET /v1/projects";
+    Ok(found.ok_or_else(|| Refusal::invalid_at("/project", detail))?)
 }
 
 async fn write_plan(

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     app::{
         App, Result,
-        caller::{Caller as _, ReaderCaller},
+        caller::{Caller as _, ProjectReaderCaller},
     },
     domain::{
         ids::{GoalId, PlanId},
@@ -74,12 +74,13 @@ impl App {
     /// `not_found` for an unknown goal.
     pub async fn list_plans(
         &self,
-        caller: &ReaderCaller,
+        caller: &ProjectReaderCaller,
         goal: GoalId,
         after: Option<i32>,
         rows: u32,
     ) -> Result<Vec<Plan>> {
         let workspace = caller.principal().workspace;
+        self.see_goal(caller.principal(), goal).await?;
         let mut tx = self.reader(workspace).await?;
         if store::goals::read::version(&mut tx, goal).await?.is_none() {
             return Err(Refusal::not_found("goal").into());

@@ -39,7 +39,8 @@ pub(super) async fn check(
     let found = store::approvals::excluded::excluded(unit.tx(), &[approval]).await?;
     let excluded: Vec<Excluded> = found.into_values().flatten().collect();
     let keys = store::authority::deciders(unit.tx()).await?;
-    let keys: Vec<_> = keys.into_iter().map(|holder| holder.decider).collect();
+    let project = store::goals::project_of(unit.tx(), goal).await?.flatten();
+    let keys = store::authority::within(&keys, project);
     if able::can_be_decided(None, &excluded, &keys) {
         return Ok(());
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{
     app::{
         App, Result,
-        caller::{Caller as _, ReaderCaller},
+        caller::{Caller as _, ProjectReaderCaller},
     },
     domain::{
         access::person::Person,
@@ -84,14 +84,19 @@ impl App {
     /// Goals, newest first.
     pub async fn list_goals(
         &self,
-        caller: &ReaderCaller,
+        caller: &ProjectReaderCaller,
         filter: &GoalFilter,
         after: Option<GoalId>,
         rows: u32,
     ) -> Result<Vec<Goal>> {
         let GoalFilter { states, project } = filter;
-        let scope = GoalScope { states, project: *project, after, rows };
-        let workspace = caller.principal().workspace;
+        let principal = caller.principal();
+        if project.is_some_and(|project| !principal.scope.sees(Some(project))) {
+            return Ok(Vec::new());
+        }
+        let within = principal.scope.projects.as_deref();
+        let scope = GoalScope { states, project: *project, within, after, rows };
+        let workspace = principal.workspace;
         let rows = store::goals::read::list(&mut self.reader(workspace).await?, &scope).await?;
         Ok(rows.into_iter().map(view).collect())
     }
@@ -103,12 +108,13 @@ impl App {
     /// `not_found`.
     pub async fn wait_goal(
         &self,
-        caller: &ReaderCaller,
+        caller: &ProjectReaderCaller,
         goal: GoalId,
         known: Option<i64>,
         wait: Duration,
     ) -> Result<Goal> {
         let workspace = caller.principal().workspace;
+        self.see_goal(caller.principal(), goal).await?;
         self.wait_until(caller.principal().waiting(), wait, || async {
             let mut tx = self.reader(workspace).await?;
             let found = store::goals::read::version(&mut tx, goal).await?;

@@ -15,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{
     App, Result,
     budgets::{self, views::Budget},
-    caller::{Caller as _, MonitorCaller},
+    caller::{Caller as _, ReportCaller},
     error::corrupt,
     goals,
     unit::snapshot::Moment,
@@ -105,7 +105,7 @@ pub struct DayExport {
 impl App {
     async fn spend_of(
         &self,
-        caller: &MonitorCaller,
+        caller: &ReportCaller,
         scope: &SpendScope<'_>,
         after: Option<&Place>,
         rows: usize,
@@ -123,7 +123,7 @@ impl App {
     /// `invalid`.
     pub async fn spend_report(
         &self,
-        caller: &MonitorCaller,
+        caller: &ReportCaller,
         ask: &SpendAsk,
         after: Option<&Place>,
         rows: u32,
@@ -143,7 +143,7 @@ impl App {
     /// `invalid`, also if there are too many rows.
     pub async fn spend_export(
         &self,
-        caller: &MonitorCaller,
+        caller: &ReportCaller,
         ask: &SpendAsk,
     ) -> Result<(Vec<SpendRow>, SpendTotal)> {
         let scope = ask.scope()?;
@@ -161,7 +161,7 @@ impl App {
     ///
     /// # Errors
     /// `invalid`, also if the range is too long or there are too many rows.
-    pub async fn day_export(&self, caller: &MonitorCaller, span: Span) -> Result<DayExport> {
+    pub async fn day_export(&self, caller: &ReportCaller, span: Span) -> Result<DayExport> {
         let mut checks = Checks::new();
         let whole = span.whole(&mut checks);
         checks.finish()?;
@@ -183,7 +183,7 @@ impl App {
     /// `invalid` without a budget; `not_found`.
     pub async fn forecast_budget(
         &self,
-        caller: &MonitorCaller,
+        caller: &ReportCaller,
         budget: Option<BudgetId>,
     ) -> Result<BudgetForecast> {
         let budget = budget.ok_or_else(|| Refusal::invalid_at("?budget_id", "must be given"))?;
@@ -202,11 +202,7 @@ impl App {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn estimate_goal(
-        &self,
-        caller: &MonitorCaller,
-        goal: GoalId,
-    ) -> Result<GoalEstimate> {
+    pub async fn estimate_goal(&self, caller: &ReportCaller, goal: GoalId) -> Result<GoalEstimate> {
         let Moment { mut tx, .. } = self.moment(caller.principal().workspace).await?;
         let mut spent = goals::views::read(&mut tx, goal).await?.spend;
         let rows = store::reports::forecasts::tasks_of(&mut tx, goal).await?;

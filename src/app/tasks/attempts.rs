@@ -8,7 +8,7 @@ use crate::{
     app::{
         App, Result,
         approvals::views::Waived,
-        caller::{Caller as _, ReaderCaller},
+        caller::{AttemptReaderCaller, Caller as _, ProjectReaderCaller},
     },
     domain::{
         approval::review::FeedbackPoint,
@@ -209,6 +209,13 @@ fn line(row: SpendRow) -> SpendLine {
     SpendLine { key: entry_key, unit, amount, fraction, late, provider, model, note, recorded_at }
 }
 
+/// Whether a caller that sees only the attempts of one agent sees this one.
+async fn is_own(tx: &mut Tx, caller: &AttemptReaderCaller, attempt: AttemptId) -> Result<bool> {
+    let Some(own) = caller.only_of() else { return Ok(true) };
+    let rows = store::attempts::read::list(tx, AttemptScope::This(attempt), 1).await?;
+    Ok(rows.iter().all(|row| row.agent_id == Some(own)))
+}
+
 impl App {
     /// Reads one attempt with its result.
     ///
@@ -216,10 +223,15 @@ impl App {
     /// `not_found`.
     pub async fn read_attempt(
         &self,
-        caller: &ReaderCaller,
+        caller: &AttemptReaderCaller,
         attempt: AttemptId,
     ) -> Result<AttemptDetail> {
-        read(&mut self.reader(caller.principal().workspace).await?, attempt).await
+        let mut tx = self.reader(caller.principal().workspace).await?;
+        let detail = read(&mut tx, attempt).await?;
+        if caller.only_of().is_some_and(|own| detail.attempt.agent_id != Some(own)) {
+            return Err(Refusal::not_found("attempt").into());
+        }
+        Ok(detail)
     }
 
     /// The attempts of a task, latest first.
@@ -228,12 +240,13 @@ impl App {
     /// `not_found` for an unknown task.
     pub async fn list_task_attempts(
         &self,
-        caller: &ReaderCaller,
+        caller: &ProjectReaderCaller,
         task: TaskId,
         after: Option<i32>,
         rows: u32,
     ) -> Result<Vec<Attempt>> {
         let workspace = caller.principal().workspace;
+        self.see_task(caller.principal(), task).await?;
         let mut tx = self.reader(workspace).await?;
         if store::tasks::goal_of(&mut tx, task).await?.is_none() {
             return Err(Refusal::not_found("task").into());
@@ -249,7 +262,7 @@ impl App {
     /// `not_found` for an unknown agent.
     pub async fn list_agent_attempts(
         &self,
-        caller: &ReaderCaller,
+        caller: &AttemptReaderCaller,
         agent: AgentId,
         running: bool,
         after: Option<AttemptId>,
@@ -257,7 +270,8 @@ impl App {
     ) -> Result<Vec<Attempt>> {
         let workspace = caller.principal().workspace;
         let mut tx = self.reader(workspace).await?;
-        if !store::attempts::read::agent_exists(&mut tx, agent).await? {
+        let hidden = caller.only_of().is_some_and(|own| own != agent);
+        if hidden || !store::attempts::read::agent_exists(&mut tx, agent).await? {
             return Err(Refusal::not_found("agent").into());
         }
         let scope = AttemptScope::OfAgent { agent, running, after };
@@ -271,14 +285,16 @@ impl App {
     /// `not_found` for an unknown attempt.
     pub async fn list_attempt_spend(
         &self,
-        caller: &ReaderCaller,
+        caller: &AttemptReaderCaller,
         attempt: AttemptId,
         after: Option<&SpendPlace>,
         rows: u32,
     ) -> Result<Vec<SpendLine>> {
         let workspace = caller.principal().workspace;
         let mut tx = self.reader(workspace).await?;
-        if store::attempts::locate(&mut tx, &[attempt]).await?.is_empty() {
+        if store::attempts::locate(&mut tx, &[attempt]).await?.is_empty()
+            || !is_own(&mut tx, caller, attempt).await?
+        {
             return Err(Refusal::not_found("attempt").into());
         }
         let after = after.map(|place| (place.key.as_str(), place.unit.as_str()));

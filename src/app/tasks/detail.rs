@@ -14,7 +14,7 @@ use crate::{
     app::{
         App, Result,
         approvals::views::Waived,
-        caller::{Caller as _, ReaderCaller},
+        caller::{Caller as _, ProjectReaderCaller},
     },
     domain::{
         budget::ask::Estimate, ids::TaskId, plan::ApprovalPoints, refusal::Refusal, risk::Risk,
@@ -233,7 +233,12 @@ impl App {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn read_task(&self, caller: &ReaderCaller, task: TaskId) -> Result<TaskDetail> {
+    pub async fn read_task(
+        &self,
+        caller: &ProjectReaderCaller,
+        task: TaskId,
+    ) -> Result<TaskDetail> {
+        self.see_task(caller.principal(), task).await?;
         read(&mut self.reader(caller.principal().workspace).await?, task).await
     }
 }

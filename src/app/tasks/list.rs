@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     app::{
         App, Result,
-        caller::{Caller as _, ReaderCaller},
+        access::scope::sees_goal,
+        caller::{Caller as _, ProjectReaderCaller},
     },
     domain::{
         budget::shown::BudgetWait,
@@ -131,7 +132,7 @@ pub struct TaskPlace {
 }
 
 pub(in crate::app) async fn find(tx: &mut Tx, id: TaskId) -> Result<Task> {
-    let conditions = TaskConditions { states: &[], capability: None, rows: 1 };
+    let conditions = TaskConditions { states: &[], within: None, capability: None, rows: 1 };
     let scope = TaskScope::These(&[id]);
     let rows = store::tasks::list::list(tx, scope, &conditions).await?;
     Ok(view(rows.into_iter().next().ok_or_else(|| Refusal::not_found("task"))?))
@@ -219,7 +220,7 @@ impl App {
     /// `invalid` for a capability without a goal and without open states.
     pub async fn list_tasks(
         &self,
-        caller: &ReaderCaller,
+        caller: &ProjectReaderCaller,
         filter: &TaskFilter,
         after: Option<TaskPlace>,
         rows: u32,
@@ -234,6 +235,11 @@ impl App {
             }
             (goal, _) => goal,
         };
+        if let Some(goal) = goal
+            && !sees_goal(&mut tx, caller.principal(), goal).await?
+        {
+            return Ok(Vec::new());
+        }
         let scope = match goal {
             Some(goal) => TaskScope::OfGoal {
                 goal,
@@ -246,7 +252,8 @@ impl App {
             }
         };
         let TaskFilter { goal: _, parent: _, states, capability } = filter;
-        let conditions = TaskConditions { states, capability: capability.as_deref(), rows };
+        let within = caller.principal().scope.projects.as_deref();
+        let conditions = TaskConditions { states, within, capability: capability.as_deref(), rows };
         let rows = store::tasks::list::list(&mut tx, scope, &conditions).await?;
         Ok(rows.into_iter().map(view).collect())
     }

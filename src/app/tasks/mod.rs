@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::{
     App, Result, Unit,
-    caller::{Caller as _, OperatorCaller, Principal, SubmitterCaller},
+    caller::{Caller as _, OperatorCaller, Principal, ProjectSubmitterCaller},
     error::same_version,
     unit::locks::lock_goal,
 };
@@ -147,12 +147,13 @@ impl App {
     /// its goal.
     pub async fn cancel_task(
         &self,
-        caller: &SubmitterCaller,
+        caller: &ProjectSubmitterCaller,
         task: TaskId,
         cancellation: &Cancellation,
     ) -> Result<TaskDetail> {
         let reason = cancellation.checked()?;
         let principal = caller.principal();
+        self.see_task(principal, task).await?;
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         cancel(&mut unit, principal, task, reason).await?;
         let task = detail::read(unit.tx(), task).await?;

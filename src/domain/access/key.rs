@@ -1,8 +1,10 @@
 //! Admission of API keys: state, and the comparison of secrets.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
-use super::{origin::Origin, person::Person, role::Role, token::SecretHash};
+use super::{origin::Origin, person::Person, role::Role, scope::Scope, token::SecretHash};
 use crate::domain::{ids::AgentId, states::AgentState, words::words};
 
 words! {
@@ -14,20 +16,64 @@ words! {
         Expired => "expired",
         /// Revoked by an administrator, or replaced by newer keys of its agent.
         Revoked => "revoked",
+        /// A key that it dies with was revoked or expired.
+        EndedWithMaker => "ended_with_maker",
     }
+}
+
+/// What ends a key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// Time of its revocation.
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// Time of its expiry.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Whether a key that it dies with is revoked or expired.
+    pub maker_ended: bool,
 }
 
 /// The state of a key at `now`. A key both revoked and expired is `revoked`.
 #[must_use]
-pub fn state(
-    revoked_at: Option<DateTime<Utc>>,
-    expires_at: Option<DateTime<Utc>>,
+pub fn state(ends: Ends, now: DateTime<Utc>) -> KeyState {
+    match ends {
+        Ends { revoked_at: Some(_), .. } => KeyState::Revoked,
+        Ends { expires_at: Some(end), .. } if end <= now => KeyState::Expired,
+        Ends { maker_ended: true, .. } => KeyState::EndedWithMaker,
+        Ends { revoked_at: None, expires_at: _, maker_ended: false } => KeyState::Valid,
+    }
+}
+
+/// Who rotates a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotator {
+    /// An administrator: the new key lives as long as the old one was to live.
+    Admin,
+    /// The key itself: the new key lives no longer than the old one was to live, so that nobody
+    /// extends the access that they were given for a time.
+    Itself,
+}
+
+/// When the key that replaces another expires.
+///
+/// Keys of agents live as the workspace says (`agent_lifetime`), whoever rotates them.
+#[must_use]
+pub fn successor_expires_at(
+    old: (Role, DateTime<Utc>, Option<DateTime<Utc>>),
+    by: Rotator,
+    agent_lifetime: Option<Duration>,
     now: DateTime<Utc>,
-) -> KeyState {
-    match (revoked_at, expires_at) {
-        (Some(_), _) => KeyState::Revoked,
-        (None, Some(end)) if end <= now => KeyState::Expired,
-        (None, _) => KeyState::Valid,
+) -> Option<DateTime<Utc>> {
+    let (role, created_at, expires_at) = old;
+    match (role, by) {
+        (Role::Agent, Rotator::Admin | Rotator::Itself) => {
+            agent_lifetime.map(|lifetime| now + lifetime)
+        }
+        (Role::Admin | Role::Operator | Role::Submitter | Role::Viewer, Rotator::Itself) => {
+            expires_at
+        }
+        (Role::Admin | Role::Operator | Role::Submitter | Role::Viewer, Rotator::Admin) => {
+            expires_at.map(|end| now + (end - created_at))
+        }
     }
 }
 
@@ -46,8 +92,12 @@ pub struct StoredKey {
     pub owner: Option<Person>,
     /// Its agent and the agent's state, for keys of role `agent`.
     pub agent: Option<(AgentId, AgentState)>,
+    /// What it may do below its role.
+    pub scope: Scope,
     /// Its state at the time of the request.
     pub state: KeyState,
+    /// The time of the request.
+    pub at: DateTime<Utc>,
 }
 
 /// The role and agent that a presented secret proves, or `None`.
@@ -61,7 +111,7 @@ pub fn admit(stored: Option<&StoredKey>, presented: SecretHash) -> Option<(Role,
     let key = stored?;
     let valid = match key.state {
         KeyState::Valid => true,
-        KeyState::Expired | KeyState::Revoked => false,
+        KeyState::Expired | KeyState::Revoked | KeyState::EndedWithMaker => false,
     };
     let in_service = match key.agent {
         None => true,
@@ -73,8 +123,7 @@ pub fn admit(stored: Option<&StoredKey>, presented: SecretHash) -> Option<(Role,
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
+    use proptest::prelude::*;
     use uuid::Uuid;
 
     use super::*;
@@ -96,7 +145,9 @@ mod tests {
             origin: Origin::default(),
             owner: None,
             agent: None,
+            scope: Scope::default(),
             state: KeyState::Valid,
+            at: DateTime::UNIX_EPOCH,
         }
     }
 
@@ -107,7 +158,7 @@ mod tests {
         assert_eq!(admit(Some(&key), right.hash()), Some((Role::Operator, None)));
         assert_eq!(admit(Some(&key), wrong.hash()), None);
         assert_eq!(admit(None, right.hash()), None);
-        for state in [KeyState::Expired, KeyState::Revoked] {
+        for state in [KeyState::Expired, KeyState::Revoked, KeyState::EndedWithMaker] {
             assert_eq!(admit(Some(&StoredKey { state, ..key.clone() }), right.hash()), None);
         }
     }
@@ -128,9 +179,27 @@ mod tests {
     fn a_key_ends_exactly_when_it_says() {
         let now = DateTime::<Utc>::UNIX_EPOCH;
         let second = Duration::from_secs(1);
-        assert_eq!(state(None, None, now), KeyState::Valid);
-        assert_eq!(state(None, Some(now + second), now), KeyState::Valid);
-        assert_eq!(state(None, Some(now), now), KeyState::Expired);
-        assert_eq!(state(Some(now), Some(now), now), KeyState::Revoked);
+        let state = |revoked_at, expires_at, maker_ended| {
+            state(Ends { revoked_at, expires_at, maker_ended }, now)
+        };
+        assert_eq!(state(None, None, false), KeyState::Valid);
+        assert_eq!(state(None, Some(now + second), false), KeyState::Valid);
+        assert_eq!(state(None, Some(now), false), KeyState::Expired);
+        assert_eq!(state(Some(now), Some(now), true), KeyState::Revoked);
+        assert_eq!(state(None, Some(now + second), true), KeyState::EndedWithMaker);
+    }
+
+    proptest! {
+        #[test]
+        fn a_person_never_extends_their_own_key(lives in 1u64..1_000_000, after in 0u64..1_000_000) {
+            let made = DateTime::<Utc>::UNIX_EPOCH;
+            let end = made + Duration::from_secs(lives);
+            let now = made + Duration::from_secs(after.min(lives - 1));
+            for role in [Role::Admin, Role::Operator, Role::Submitter, Role::Viewer] {
+                let next = |by| successor_expires_at((role, made, Some(end)), by, None, now);
+                prop_assert_eq!(next(Rotator::Itself), Some(end));
+                prop_assert_eq!(next(Rotator::Admin), Some(now + Duration::from_secs(lives)));
+            }
+        }
     }
 }

@@ -5,4 +5,6 @@ pub mod key;
 pub mod origin;
 pub mod person;
 pub mod role;
+pub mod scope;
+pub mod session;
 pub mod token;

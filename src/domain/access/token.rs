@@ -20,6 +20,8 @@ use uuid::Uuid;
 use crate::domain::ids::{KeyId, WorkspaceId};
 
 const PREFIX: &str = "mst_";
+/// How a session begins ([`super::session`]).
+const SESSION_PREFIX: &str = "mss_";
 /// Base32 characters of 32 bytes: two ids, or one secret.
 const PART: usize = 52;
 /// Minimum length of a raw token.
@@ -105,8 +107,10 @@ impl Token {
         let good = (RAW_LEAST..=RAW_MOST).contains(&bytes.len())
             && different >= RAW_DIFFERENT
             && bytes.iter().all(u8::is_ascii_graphic)
-            // A damaged `mst_` token must not pass as a raw token.
-            && !bytes[..PREFIX.len()].eq_ignore_ascii_case(PREFIX.as_bytes());
+            // Neither a damaged `mst_` token nor a session may pass as a raw token.
+            && ![PREFIX, SESSION_PREFIX]
+                .iter()
+                .any(|other| bytes[..other.len()].eq_ignore_ascii_case(other.as_bytes()));
         if !good {
             return Err(NoToken);
         }

@@ -75,6 +75,14 @@ words! {
         KeyCreated => "key.created",
         /// A key was revoked.
         KeyRevoked => "key.revoked",
+        /// A key was replaced by another: `data` has the other key and the end of this one.
+        KeyRotated => "key.rotated",
+        /// Settings of the workspace were edited.
+        WorkspaceUpdated => "workspace.updated",
+        /// A person signed in. Not public.
+        SessionBegun => "session.begun",
+        /// A person signed out, or was signed out. Not public.
+        SessionEnded => "session.ended",
         /// A project was made.
         ProjectCreated => "project.created",
         /// A project was edited.
@@ -209,7 +217,14 @@ impl Kind {
     /// Whether it is an event: shown to every reader, agents included.
     #[must_use]
     pub const fn is_public(self) -> bool {
-        !matches!(self, Self::AttemptCostAuthorized | Self::JournalErased | Self::JournalPruned)
+        !matches!(
+            self,
+            Self::AttemptCostAuthorized
+                | Self::JournalErased
+                | Self::JournalPruned
+                | Self::SessionBegun
+                | Self::SessionEnded
+        )
     }
 
     /// The kind of a task's change to a state.

@@ -1,7 +1,7 @@
 //! The holder of an attempt: the agent that claimed the task, or the operator who took it over.
 //!
 //! An operator is identified by the key of the takeover: another key of the same person is another
-//! holder.
+//! holder. A rotation of the key hands its attempts to the new key.
 
 use crate::domain::ids::{AgentId, KeyId};
 

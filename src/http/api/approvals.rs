@@ -6,7 +6,7 @@ use utoipa::IntoParams;
 use crate::{
     app::{
         approvals::views::{Approval, ApprovalFilter},
-        caller::{OperatorCaller, ReaderCaller},
+        caller::{OperatorCaller, ProjectOperatorCaller, ProjectReaderCaller},
         decisions::{
             request::DecisionRequest,
             revise::{ReviseRequest, Revisions},
@@ -50,7 +50,7 @@ pub struct ApprovalQuery {
 /// Oldest first, without bodies and payloads: `state=pending` starts with the longest waiting.
 #[utoipa::path(get, path = "/v1/approvals")]
 pub async fn list_approvals(
-    Auth { app, caller }: Auth<ReaderCaller>,
+    Auth { app, caller }: Auth<ProjectReaderCaller>,
     list: Listing<ApprovalQuery, ApprovalId>,
 ) -> Result<Paged<Approval>> {
     let ApprovalQuery { state, kind, goal_id } = list.filter.clone();
@@ -65,7 +65,7 @@ pub async fn list_approvals(
 /// is decided; together with `If-None-Match`, until its version changes.
 #[utoipa::path(get, path = "/v1/approvals/{approval_id}")]
 pub async fn get_approval(
-    Auth { app, caller }: Auth<ReaderCaller>,
+    Auth { app, caller }: Auth<ProjectReaderCaller>,
     ApiPath(approval): ApiPath<ApprovalId>,
     ApiQuery(wait): ApiQuery<WaitQuery>,
     known: IfNoneMatch,
@@ -79,7 +79,7 @@ pub async fn get_approval(
 /// Oldest first. The present payload is in the approval itself.
 #[utoipa::path(get, path = "/v1/approvals/{approval_id}/revisions")]
 pub async fn list_approval_revisions(
-    Auth { app, caller }: Auth<ReaderCaller>,
+    Auth { app, caller }: Auth<ProjectReaderCaller>,
     ApiPath(approval): ApiPath<ApprovalId>,
 ) -> Result<Reply<Revisions>> {
     Ok(Reply(app.approval_revisions(&caller, approval).await?))
@@ -105,7 +105,7 @@ pub async fn revise_approval(
 /// (`separation_of_duties`). The second of two decisions is refused and changes nothing.
 #[utoipa::path(post, path = "/v1/approvals/{approval_id}/decide")]
 pub async fn decide_approval(
-    Auth { app, caller }: Auth<OperatorCaller>,
+    Auth { app, caller }: Auth<ProjectOperatorCaller>,
     ApiPath(approval): ApiPath<ApprovalId>,
     ApiJson(request): ApiJson<DecisionRequest>,
 ) -> Result<Versioned<Approval>> {

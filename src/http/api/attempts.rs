@@ -14,7 +14,7 @@ use crate::{
             },
             park::{AskRequest, SubtasksAnswer, SubtasksRequest},
         },
-        caller::{HolderCaller, OperatorCaller, ReaderCaller},
+        caller::{AttemptReaderCaller, HolderCaller, OperatorCaller},
         spend::{
             answer::{SpendAnswer, SpendRequest},
             correct::{SpendCorrection, SpendCorrectionRequest},
@@ -210,7 +210,7 @@ pub async fn ask(
 /// Includes its checkpoint, and its result and evidence if it submitted them.
 #[utoipa::path(get, path = "/v1/attempts/{attempt_id}")]
 pub async fn get_attempt(
-    Auth { app, caller }: Auth<ReaderCaller>,
+    Auth { app, caller }: Auth<AttemptReaderCaller>,
     ApiPath(attempt): ApiPath<AttemptId>,
 ) -> Result<Reply<AttemptDetail>> {
     Ok(Reply(app.read_attempt(&caller, attempt).await?))
@@ -221,7 +221,7 @@ pub async fn get_attempt(
 /// One line per entry and unit, in the order of the entries' keys.
 #[utoipa::path(get, path = "/v1/attempts/{attempt_id}/spend")]
 pub async fn list_attempt_spend(
-    Auth { app, caller }: Auth<ReaderCaller>,
+    Auth { app, caller }: Auth<AttemptReaderCaller>,
     ApiPath(attempt): ApiPath<AttemptId>,
     list: Listing<NoFilter, SpendPlace>,
 ) -> Result<Paged<SpendLine>> {
@@ -235,7 +235,7 @@ pub async fn list_attempt_spend(
 /// Latest first.
 #[utoipa::path(get, path = "/v1/agents/{agent_id}/attempts")]
 pub async fn list_agent_attempts(
-    Auth { app, caller }: Auth<ReaderCaller>,
+    Auth { app, caller }: Auth<AttemptReaderCaller>,
     ApiPath(agent): ApiPath<AgentId>,
     list: Listing<AgentAttemptQuery, AttemptId>,
 ) -> Result<Paged<Attempt>> {

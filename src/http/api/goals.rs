@@ -5,7 +5,9 @@ use utoipa::IntoParams;
 
 use crate::{
     app::{
-        caller::{OperatorCaller, ReaderCaller, SubmitterCaller},
+        caller::{
+            ProjectOperatorCaller, ProjectReaderCaller, ProjectSubmitterCaller, SubmitterCaller,
+        },
         goals::{
             GoalChange, PlanPreview,
             views::{Goal, GoalFilter},
@@ -66,7 +68,7 @@ pub async fn preview_plan(
 /// counts the tasks; `GET /v1/tasks?goal_id=` lists them.
 #[utoipa::path(post, path = "/v1/goals")]
 pub async fn create_goal(
-    Auth { app, caller }: Auth<SubmitterCaller>,
+    Auth { app, caller }: Auth<ProjectSubmitterCaller>,
     meter: Meter,
     Create { body, idempotency }: Create<NewGoal>,
 ) -> Result<Created<Goal>> {
@@ -84,7 +86,7 @@ pub async fn create_goal(
 /// Newest first, without their briefs.
 #[utoipa::path(get, path = "/v1/goals")]
 pub async fn list_goals(
-    Auth { app, caller }: Auth<ReaderCaller>,
+    Auth { app, caller }: Auth<ProjectReaderCaller>,
     list: Listing<GoalQuery, GoalId>,
 ) -> Result<Paged<Goal>> {
     let GoalQuery { state, project_id } = &list.filter;
@@ -101,7 +103,7 @@ pub async fn list_goals(
 /// `If-None-Match` to see them.
 #[utoipa::path(get, path = "/v1/goals/{goal_id}")]
 pub async fn get_goal(
-    Auth { app, caller }: Auth<ReaderCaller>,
+    Auth { app, caller }: Auth<ProjectReaderCaller>,
     ApiPath(goal): ApiPath<GoalId>,
     ApiQuery(wait): ApiQuery<WaitQuery>,
     known: IfNoneMatch,
@@ -116,7 +118,7 @@ pub async fn get_goal(
 /// the new one.
 #[utoipa::path(patch, path = "/v1/goals/{goal_id}")]
 pub async fn update_goal(
-    Auth { app, caller }: Auth<OperatorCaller>,
+    Auth { app, caller }: Auth<ProjectOperatorCaller>,
     ApiPath(goal): ApiPath<GoalId>,
     if_match: IfMatch,
     ApiJson(change): ApiJson<GoalChange>,
@@ -131,7 +133,7 @@ pub async fn update_goal(
 /// minute; a result that arrives before counts. Cancelling a cancelled goal changes nothing.
 #[utoipa::path(post, path = "/v1/goals/{goal_id}/cancel")]
 pub async fn cancel_goal(
-    Auth { app, caller }: Auth<SubmitterCaller>,
+    Auth { app, caller }: Auth<ProjectSubmitterCaller>,
     ApiPath(goal): ApiPath<GoalId>,
     OptionalJson(cancellation): OptionalJson<Cancellation>,
 ) -> Result<Versioned<Goal>> {

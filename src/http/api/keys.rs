@@ -5,8 +5,11 @@ use utoipa::IntoParams;
 
 use crate::{
     app::{
-        access::keys::{IssuedKey, Key, KeyFilter, NewKey},
-        caller::AdminCaller,
+        access::{
+            keys::{IssuedKey, Key, KeyFilter, NewKey},
+            rotate::Rotation,
+        },
+        caller::{AdminCaller, SelfCaller},
     },
     domain::{
         access::role::Role,
@@ -80,4 +83,33 @@ pub async fn revoke_key(
     ApiPath(key): ApiPath<KeyId>,
 ) -> Result<Reply<Key>> {
     Ok(Reply(app.revoke_key(&caller, key).await?))
+}
+
+/// Rotate a key.
+///
+/// Makes another key with the same role, person, agent, scope and lifetime, shown only in this
+/// answer. The old key is accepted until the overlap is over. In votes and exclusions both count as
+/// one. Keys that end with the old key end with the new one from now on. A key is rotated once: rotate
+/// its successor next time.
+#[utoipa::path(post, path = "/v1/keys/{key_id}/rotate")]
+pub async fn rotate_key(
+    Auth { app, caller }: Auth<AdminCaller>,
+    ApiPath(key): ApiPath<KeyId>,
+    Create { body, idempotency }: Create<Rotation>,
+) -> Result<Created<IssuedKey>> {
+    let outcome = app.rotate_key(&caller, key, body, idempotency.as_ref()).await?;
+    Ok(Created::new(outcome, |made| format!("/v1/keys/{}", made.key.id)))
+}
+
+/// Rotate your own key.
+///
+/// As an administrator's rotation, with one limit: the new key expires when the old one was to expire.
+/// Keys of agents get the lifetime of the workspace.
+#[utoipa::path(post, path = "/v1/keys/rotate")]
+pub async fn rotate_own_key(
+    Auth { app, caller }: Auth<SelfCaller>,
+    Create { body, idempotency }: Create<Rotation>,
+) -> Result<Created<IssuedKey>> {
+    let outcome = app.rotate_own_key(&caller, body, idempotency.as_ref()).await?;
+    Ok(Created::new(outcome, |made| format!("/v1/keys/{}", made.key.id)))
 }

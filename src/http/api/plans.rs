@@ -1,7 +1,7 @@
 //! The plans of goals.
 
 use crate::{
-    app::{caller::ReaderCaller, goals::plans::Plan},
+    app::{caller::ProjectReaderCaller, goals::plans::Plan},
     domain::ids::GoalId,
     http::{
         extract::{
@@ -18,7 +18,7 @@ use crate::{
 /// Latest first, each with its tasks as planned.
 #[utoipa::path(get, path = "/v1/goals/{goal_id}/plans")]
 pub async fn list_plans(
-    Auth { app, caller }: Auth<ReaderCaller>,
+    Auth { app, caller }: Auth<ProjectReaderCaller>,
     ApiPath(goal): ApiPath<GoalId>,
     list: Listing<NoFilter, i32>,
 ) -> Result<Paged<Plan>> {

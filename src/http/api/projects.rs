@@ -5,7 +5,7 @@ use utoipa::IntoParams;
 
 use crate::{
     app::{
-        caller::{OperatorCaller, ReaderCaller, SubmitterCaller},
+        caller::{OperatorCaller, ProjectReaderCaller, SubmitterCaller},
         projects::{NewProject, Project, ProjectChange, ProjectFilter},
     },
     domain::ids::ProjectId,
@@ -36,10 +36,10 @@ pub struct ProjectQuery {
 /// Newest first.
 #[utoipa::path(get, path = "/v1/projects")]
 pub async fn list_projects(
-    Auth { app, caller }: Auth<ReaderCaller>,
+    Auth { app, caller }: Auth<ProjectReaderCaller>,
     list: Listing<ProjectQuery, ProjectId>,
 ) -> Result<Paged<Project>> {
-    let filter = ProjectFilter { project: None, name: list.filter.name.as_deref() };
+    let filter = ProjectFilter { name: list.filter.name.as_deref(), ..ProjectFilter::default() };
     let projects = app.list_projects(&caller, filter, list.after, list.rows()).await?;
     list.page(projects, |project| project.id)
 }
@@ -62,7 +62,7 @@ pub async fn create_project(
 /// Includes the spend of its goals.
 #[utoipa::path(get, path = "/v1/projects/{project_id}")]
 pub async fn get_project(
-    Auth { app, caller }: Auth<ReaderCaller>,
+    Auth { app, caller }: Auth<ProjectReaderCaller>,
     ApiPath(project): ApiPath<ProjectId>,
 ) -> Result<Versioned<Project>> {
     Ok(Versioned::new(app.get_project(&caller, project).await?, |project| project.version))

@@ -9,7 +9,7 @@ use crate::{
             claim::answer::Claim,
             takeover::{ReassignRequest, TakeoverRequest},
         },
-        caller::{OperatorCaller, ReaderCaller, SubmitterCaller},
+        caller::{OperatorCaller, ProjectReaderCaller, ProjectSubmitterCaller},
         tasks::{
             Acknowledgement, Cancellation, TaskChange,
             attempts::Attempt,
@@ -57,7 +57,7 @@ pub struct TaskQuery {
 /// In the order of the plan with `goal_id` or `parent_id`, otherwise newest first.
 #[utoipa::path(get, path = "/v1/tasks")]
 pub async fn list_tasks(
-    Auth { app, caller }: Auth<ReaderCaller>,
+    Auth { app, caller }: Auth<ProjectReaderCaller>,
     list: Listing<TaskQuery, TaskPlace>,
 ) -> Result<Paged<Task>> {
     let TaskQuery { goal_id, parent_id, state, capability } = list.filter.clone();
@@ -72,7 +72,7 @@ pub async fn list_tasks(
 /// is done.
 #[utoipa::path(get, path = "/v1/tasks/{task_id}")]
 pub async fn get_task(
-    Auth { app, caller }: Auth<ReaderCaller>,
+    Auth { app, caller }: Auth<ProjectReaderCaller>,
     ApiPath(task): ApiPath<TaskId>,
 ) -> Result<Versioned<TaskDetail>> {
     Ok(Versioned::new(app.read_task(&caller, task).await?, |task| task.task.version))
@@ -99,7 +99,7 @@ pub async fn update_task(
 /// result that arrives before counts. Cancelling a cancelled task changes nothing.
 #[utoipa::path(post, path = "/v1/tasks/{task_id}/cancel")]
 pub async fn cancel_task(
-    Auth { app, caller }: Auth<SubmitterCaller>,
+    Auth { app, caller }: Auth<ProjectSubmitterCaller>,
     ApiPath(task): ApiPath<TaskId>,
     OptionalJson(cancellation): OptionalJson<Cancellation>,
 ) -> Result<Versioned<TaskDetail>> {
@@ -163,7 +163,7 @@ pub async fn acknowledge_task(
 /// Latest first.
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/attempts")]
 pub async fn list_task_attempts(
-    Auth { app, caller }: Auth<ReaderCaller>,
+    Auth { app, caller }: Auth<ProjectReaderCaller>,
     ApiPath(task): ApiPath<TaskId>,
     list: Listing<NoFilter, i32>,
 ) -> Result<Paged<Attempt>> {

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    app::caller::{Caller, ReaderCaller},
+    app::caller::{Caller, SelfCaller},
     domain::{
-        access::{person::Person, role::Role},
+        access::{person::Person, role::Role, scope::Scope},
         cap::workspace::WorkspaceUse,
         ids::{AgentId, KeyId, WorkspaceId},
     },
@@ -31,10 +31,13 @@ pub struct Whoami {
     pub person: Option<Person>,
     /// The agent that the key is bound to; `null` unless the role is `agent`.
     pub agent_id: Option<AgentId>,
+    /// What the key may do and see below its role.
+    pub scope: Scope,
     /// What the key may use in this process of the service, now. The same for every key; settings of the
     /// service.
     pub limits: Vec<KeyLimit>,
-    /// What the workspace may hold, and holds now. Something beyond is refused with `workspace_full`.
+    /// What the workspace may hold, and holds now. Something beyond is refused with `workspace_full`. Empty for a
+    /// key with a scope.
     pub caps: Vec<WorkspaceUse>,
 }
 
@@ -43,10 +46,7 @@ pub struct Whoami {
 /// Returns the workspace, the key and the role behind the bearer key: the first request to make
 /// with a new key.
 #[utoipa::path(get, path = "/v1/whoami")]
-pub async fn whoami(
-    Auth { app, caller }: Auth<ReaderCaller>,
-    meter: Meter,
-) -> Result<Reply<Whoami>> {
+pub async fn whoami(Auth { app, caller }: Auth<SelfCaller>, meter: Meter) -> Result<Reply<Whoami>> {
     let caps = app.workspace_uses(&caller).await?;
     let principal = caller.principal();
     Ok(Reply(Whoami {
@@ -55,6 +55,7 @@ pub async fn whoami(
         role: principal.role,
         person: principal.person.clone(),
         agent_id: principal.agent,
+        scope: principal.scope.clone(),
         limits: meter.levels(),
         caps,
     }))

@@ -27,7 +27,10 @@ use utoipa::{
 };
 
 use super::problem::{self, Problem};
-use crate::domain::{access::role::Role, refusal::Code};
+use crate::domain::{
+    access::{role::Role, scope::Admits},
+    refusal::Code,
+};
 
 /// The name of the security scheme.
 pub const SCHEME: &str = "bearer";
@@ -43,6 +46,8 @@ pub const PUBLIC: &str = "x-public";
 pub const ALWAYS: &str = "x-always";
 /// The roles that may call an operation.
 const ROLES: &str = "x-roles";
+/// The scopes of keys that may call an operation.
+const SCOPES: &str = "x-scopes";
 /// The codes of a problem response.
 const CODES: &str = "x-codes";
 
@@ -240,6 +245,19 @@ impl Description<'_> {
         );
         let text = self.operation.description.take().unwrap_or_default();
         self.operation.description = Some(format!("{text}\n\n{line}").trim().to_owned());
+    }
+
+    /// Sets the scopes of keys that may call the operation, below their roles.
+    pub fn scopes(&mut self, admits: Admits) {
+        let admitted = [
+            ("read_only", admits.read_only),
+            ("reports", admits.reports),
+            ("own_attempts", admits.own_attempts),
+            ("projects", admits.projects),
+        ];
+        let words: Vec<&str> =
+            admitted.iter().filter(|(_, admits)| *admits).map(|(word, _)| *word).collect();
+        extend(self.operation, ExtensionsBuilder::new().add(SCOPES, words).build());
     }
 
     /// Lets anybody call the operation, without a key.

@@ -65,6 +65,7 @@ impl<C> Access for Auth<C> {}
 impl<C: Caller> Describe for Auth<C> {
     fn describe(doc: &mut Description<'_>) {
         doc.roles(C::ROLES);
+        doc.scopes(C::ADMITS);
         doc.refuses(&[Code::Unauthenticated, Code::Forbidden]);
     }
 }

@@ -11,4 +11,5 @@ pub mod page;
 pub mod path;
 pub mod query;
 mod sentences;
+pub mod session;
 mod shape;

@@ -129,6 +129,23 @@ impl Admission {
             self.held().key = known;
             return Ok(identified?);
         }
+        let caller = self.identify_stranger(identify).await?;
+        let key = caps.remember(&token);
+        caps.charge(&key, Counted::Requests, 1)?;
+        self.held().key = Some(key);
+        Ok(caller)
+    }
+
+    /// Has somebody looked up who is only known by their address: with a key that was not valid a
+    /// moment ago, or with a session.
+    ///
+    /// # Errors
+    /// Those of `identify`; `rate_limited`, `unavailable`.
+    pub async fn identify_stranger<C>(
+        &self,
+        identify: impl Future<Output = app::Result<C>>,
+    ) -> Result<C> {
+        let caps = &self.0.caps;
         let address = caps.address(self.0.address);
         if !address.may_try(caps.now()) {
             return Err(too_many_failures(address.level(caps.now()).passes_in));
@@ -137,12 +154,7 @@ impl Admission {
         let identified = identify.await;
         drop(door);
         match identified {
-            Ok(caller) => {
-                let key = caps.remember(&token);
-                caps.charge(&key, Counted::Requests, 1)?;
-                self.held().key = Some(key);
-                Ok(caller)
-            }
+            Ok(caller) => Ok(caller),
             Err(error) if error.code() == Code::Unauthenticated => {
                 let now = caps.now();
                 if address.fail(now) {

@@ -4,9 +4,9 @@
 //!
 //! 1. **The key.** A key that was valid a moment ago is recognised by its hash, and pays one request of
 //!    its bucket before the database is asked. Every key is looked up, in a pool of its own (`door`)
-//!    that recognised keys share by key, and all others by address. Failed keys are counted by address:
-//!    beyond [`FAILURES`] the answer is 429 instead of 401, and few look-ups of the address run at once.
-//!    A valid key works all the time.
+//!    that recognised keys share by key, and all others by address. Failed keys and sessions are counted
+//!    by address: beyond [`FAILURES`] the answer is 429 instead of 401, and few look-ups of the address
+//!    run at once. A valid key works all the time.
 //! 2. **The body.** A body that has not arrived with its head takes a place to read (`reading`), and
 //!    must be complete within a deadline.
 //! 3. **The place.** Requests with a key (`short`), without one (`public`), and waiting ones (`waiting`)

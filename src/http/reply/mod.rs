@@ -13,6 +13,7 @@
 
 pub mod csv;
 pub mod ndjson;
+pub mod signed_in;
 
 use axum::{
     body::Body,

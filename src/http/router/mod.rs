@@ -29,7 +29,7 @@ use super::{
     api::{
         agents, approvals, attempts, attention, audit, budgets, claims, events, freezes, goals,
         keys, links, plans, policies, prices, problems, projects, reports, risk_floors, rules,
-        supervisor, tasks, verify, whoami,
+        sessions, supervisor, tasks, verify, whoami, workspace,
     },
     decide, docs, health,
     state::HttpState,
@@ -186,7 +186,19 @@ operations! {
         POST   "/v1/keys"                 => keys::create_key [WorkspaceFull];
         GET    "/v1/keys/{key_id}"        => keys::get_key;
         POST   "/v1/keys/{key_id}/revoke" => keys::revoke_key [LastAdminKey];
+        POST   "/v1/keys/{key_id}/rotate" => keys::rotate_key [WrongState, WorkspaceFull];
+        POST   "/v1/keys/rotate"          => keys::rotate_own_key [WrongState, WorkspaceFull];
         GET    "/v1/whoami"               => whoami::whoami;
+    }
+    "sessions" {
+        GET    "/v1/sessions"              => sessions::list_sessions, list;
+        POST   "/v1/sessions"              => sessions::begin_session;
+        DELETE "/v1/sessions"              => sessions::end_sessions;
+        DELETE "/v1/sessions/{session_id}" => sessions::end_session;
+    }
+    "workspaces" {
+        GET    "/v1/workspace" => workspace::get_workspace;
+        PATCH  "/v1/workspace" => workspace::update_workspace;
     }
     "health" {
         GET    "/v1/supervisor" => supervisor::get_supervisor;

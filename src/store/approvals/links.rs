@@ -104,7 +104,10 @@ pub async fn find(tx: &mut Tx, link: LinkId) -> sqlx::Result<Option<(LinkRow, Ve
                   k.role as "maker_role: Role", k.person as "maker_holder: Person",
                   coalesce(k.origin, k.key_id) as "maker_origin!: KeyId",
                   k.origin_person as "maker_person: Person",
-                  coalesce(l.revoked_at, k.revoked_at) as revoked_at, l.used_at,
+                  coalesce(l.revoked_at, k.revoked_at,
+                           (select min(m.revoked_at) from keys m
+                            where m.workspace_id = $1 and m.key_id = any(k.dies_with)))
+                  as revoked_at, l.used_at,
                   l.verdict as "verdict: Verdict", l.token_sha256
            from approval_links l
            join keys k on k.workspace_id = l.workspace_id and k.key_id = l.created_by
@@ -151,7 +154,10 @@ pub async fn list(
                   k.role as "maker_role: Role", k.person as "maker_holder: Person",
                   coalesce(k.origin, k.key_id) as "maker_origin!: KeyId",
                   k.origin_person as "maker_person: Person",
-                  coalesce(l.revoked_at, k.revoked_at) as revoked_at, l.used_at,
+                  coalesce(l.revoked_at, k.revoked_at,
+                           (select min(m.revoked_at) from keys m
+                            where m.workspace_id = $1 and m.key_id = any(k.dies_with)))
+                  as revoked_at, l.used_at,
                   l.verdict as "verdict: Verdict"
            from approval_links l
            join keys k on k.workspace_id = l.workspace_id and k.key_id = l.created_by
@@ -189,8 +195,10 @@ pub async fn use_up(tx: &mut Tx, link: LinkId, verdict: Verdict) -> sqlx::Result
         "update approval_links l set used_at = $3, verdict = $4
          where l.workspace_id = $1 and l.link_id = $2
            and l.used_at is null and l.revoked_at is null and l.expires_at > $3
-           and not exists (select from keys k where k.workspace_id = $1
-               and k.key_id = l.created_by and k.revoked_at is not null)",
+           and not exists (select from keys k
+               join keys e on e.workspace_id = $1
+                and (e.key_id = k.key_id or e.key_id = any(k.dies_with))
+               where k.workspace_id = $1 and k.key_id = l.created_by and e.revoked_at is not null)",
         tx.workspace.0,
         link.0,
         tx.now,

@@ -12,11 +12,15 @@ use crate::{
             PayloadHash, Risk, Verdict, excluded::Excluded, floor::RiskFloor, review::ReviewChoice,
         },
         form::AnswerSchema,
-        ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, PolicyId, TaskId},
+        ids::{ApprovalId, AttemptId, GoalId, KeyId, PlanId, PolicyId, ProjectId, TaskId},
         policy::PolicySpec,
         states::{ApprovalKind, ApprovalState},
     },
-    store::{Tx, columns::words, traced},
+    store::{
+        Tx,
+        columns::{uuids, words},
+        traced,
+    },
 };
 
 /// An approval. Lists omit its long texts.
@@ -111,6 +115,8 @@ pub struct ApprovalScope<'a> {
     pub kinds: &'a [ApprovalKind],
     /// Only of this goal.
     pub goal: Option<GoalId>,
+    /// Only of goals of these projects, if `goal` is not given.
+    pub within: Option<&'a [ProjectId]>,
     /// Only newer ones.
     pub after: Option<ApprovalId>,
     /// Most rows.
@@ -138,6 +144,8 @@ pub async fn list(tx: &mut Tx, scope: &ApprovalScope<'_>) -> sqlx::Result<Vec<Ap
              cross join lateral (
                  select a.approval_id from approvals a
                  where a.workspace_id = $1 and a.state = s.state
+                   and ($7::uuid[] is null or exists (select from goals g where g.workspace_id = $1
+                        and g.goal_id = a.goal_id and g.project_id = any($7)))
                    and (cardinality($4::text[]) = 0 or a.kind = any($4))
                    and a.approval_id > $5
                  order by a.approval_id limit $6) o
@@ -145,6 +153,8 @@ pub async fn list(tx: &mut Tx, scope: &ApprovalScope<'_>) -> sqlx::Result<Vec<Ap
             union all
             (select a.approval_id from approvals a
              where $2::uuid is null and cardinality($3::text[]) = 0 and a.workspace_id = $1
+               and ($7::uuid[] is null or exists (select from goals g where g.workspace_id = $1
+                        and g.goal_id = a.goal_id and g.project_id = any($7)))
                and (cardinality($4::text[]) = 0 or a.kind = any($4))
                and a.approval_id > $5
              order by a.approval_id limit $6)
@@ -179,6 +189,7 @@ pub async fn list(tx: &mut Tx, scope: &ApprovalScope<'_>) -> sqlx::Result<Vec<Ap
         &words(scope.kinds),
         scope.after.map_or(uuid::Uuid::nil(), |id| id.0),
         i64::from(scope.rows),
+        scope.within.map(uuids) as Option<Vec<uuid::Uuid>>,
     )
     .fetch_all(traced!(tx, "approvals.read.list"))
     .await

@@ -4,7 +4,10 @@ use serde_json::Value;
 use sqlx::types::Json;
 
 use crate::{
-    domain::{approval::excluded::Excluded, ids::ApprovalId},
+    domain::{
+        approval::excluded::Excluded,
+        ids::{ApprovalId, ProjectId},
+    },
     store::{Tx, columns::uuids, traced},
 };
 
@@ -13,6 +16,8 @@ use crate::{
 pub struct AskedOf {
     /// The approval.
     pub approval_id: ApprovalId,
+    /// The project of its goal.
+    pub project_id: Option<ProjectId>,
     /// The people and keys that may not decide.
     pub excluded: Json<Vec<Excluded>>,
     /// The policy as it was when the approval was asked.
@@ -28,10 +33,11 @@ pub async fn asked_of(tx: &mut Tx, approvals: &[ApprovalId]) -> sqlx::Result<Vec
     sqlx::query_as!(
         AskedOf,
         r#"
-        select approval_id as "approval_id: ApprovalId",
-               excluded as "excluded: Json<Vec<Excluded>>", policy, stage, escalation
-        from approvals
-        where workspace_id = $1 and approval_id = any($2)
+        select a.approval_id as "approval_id: ApprovalId", g.project_id as "project_id: ProjectId",
+               a.excluded as "excluded: Json<Vec<Excluded>>", a.policy, a.stage, a.escalation
+        from approvals a
+        join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
+        where a.workspace_id = $1 and a.approval_id = any($2)
         "#,
         tx.workspace.0,
         &uuids(approvals),

@@ -327,3 +327,15 @@ pub async fn set_plan_state(tx: &mut Tx, plan: PlanId, state: PlanState) -> sqlx
     .await?;
     Ok(())
 }
+
+/// The project of a goal, which never changes; the outer `None` if there is no such goal.
+pub async fn project_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<Option<ProjectId>>> {
+    sqlx::query_scalar!(
+        r#"select project_id as "project_id: ProjectId" from goals
+           where workspace_id = $1 and goal_id = $2"#,
+        tx.workspace.0,
+        goal.0,
+    )
+    .fetch_optional(traced!(tx, "goals.project_of"))
+    .await
+}

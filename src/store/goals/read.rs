@@ -13,7 +13,11 @@ use crate::{
         spend::Amounts,
         states::{GoalState, Planner},
     },
-    store::{Tx, columns::words, traced},
+    store::{
+        Tx,
+        columns::{uuids, words},
+        traced,
+    },
 };
 
 /// A goal with its texts and spend.
@@ -77,6 +81,8 @@ pub struct GoalScope<'a> {
     pub states: &'a [GoalState],
     /// Only of this project.
     pub project: Option<ProjectId>,
+    /// Only of these projects, if `project` is not given.
+    pub within: Option<&'a [ProjectId]>,
     /// Only older ones.
     pub after: Option<GoalId>,
     /// Most rows.
@@ -103,10 +109,18 @@ pub async fn list(tx: &mut Tx, scope: &GoalScope<'_>) -> sqlx::Result<Vec<GoalRo
                  select g.goal_id from goals g
                  where g.workspace_id = $1 and g.state = s.state and g.goal_id < $4
                  order by g.goal_id desc limit $5) o
+             where $2::uuid is null and $6::uuid[] is null)
+            union all
+            (select o.goal_id from unnest($6::uuid[]) as p (project_id)
+             cross join lateral (
+                 select g.goal_id from goals g
+                 where g.workspace_id = $1 and g.project_id = p.project_id
+                   and (cardinality($3::text[]) = 0 or g.state = any($3)) and g.goal_id < $4
+                 order by g.goal_id desc limit $5) o
              where $2::uuid is null)
             union all
             (select g.goal_id from goals g
-             where $2::uuid is null and cardinality($3::text[]) = 0 and g.workspace_id = $1
+             where $2::uuid is null and $6::uuid[] is null and cardinality($3::text[]) = 0 and g.workspace_id = $1
                and g.goal_id < $4
              order by g.goal_id desc limit $5)
         )
@@ -135,6 +149,7 @@ pub async fn list(tx: &mut Tx, scope: &GoalScope<'_>) -> sqlx::Result<Vec<GoalRo
         &words(scope.states),
         scope.after.map_or(uuid::Uuid::max(), |id| id.0),
         i64::from(scope.rows),
+        scope.within.map(uuids) as Option<Vec<uuid::Uuid>>,
     )
     .fetch_all(traced!(tx, "goals.read.list"))
     .await

@@ -6,7 +6,7 @@ use sqlx::types::Json;
 use crate::{
     domain::{
         budget::shown::BudgetWait,
-        ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
+        ids::{AgentId, AttemptId, GoalId, KeyId, ProjectId, TaskId},
         spend::Amounts,
         states::{FailureClass, TaskState},
     },
@@ -83,6 +83,8 @@ pub enum TaskScope<'a> {
 pub struct TaskConditions<'a> {
     /// Only these states; empty means all.
     pub states: &'a [TaskState],
+    /// Only tasks of goals of these projects; not asked for tasks of one goal.
+    pub within: Option<&'a [ProjectId]>,
     /// Only tasks that require this capability.
     pub capability: Option<&'a str>,
     /// Most rows.
@@ -156,12 +158,16 @@ pub async fn list(
             union all
             (select t.task_id from tasks t
              where $2 = 'newest' and t.workspace_id = $1 and t.task_id < $7
+               and ($11::uuid[] is null or exists (select from goals g where g.workspace_id = $1
+                        and g.goal_id = t.goal_id and g.project_id = any($11)))
              order by t.task_id desc limit $10)
             union all
             (select o.task_id from unnest($8) as s (state)
              cross join lateral (
                  select t.task_id from tasks t
                  where t.workspace_id = $1 and t.state = s.state and t.task_id < $7
+                   and ($11::uuid[] is null or exists (select from goals g where g.workspace_id = $1
+                        and g.goal_id = t.goal_id and g.project_id = any($11)))
                    and ($9 is null or t.capability_key in (select capability_key from able))
                  order by t.task_id desc limit $10) o
              where $2 = 'states')
@@ -215,6 +221,7 @@ pub async fn list(
         &words(conditions.states),
         conditions.capability,
         i64::from(conditions.rows),
+        conditions.within.map(uuids) as Option<Vec<uuid::Uuid>>,
     )
     .fetch_all(traced!(tx, "tasks.list.list"))
     .await

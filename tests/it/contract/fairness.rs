@@ -366,6 +366,28 @@ async fn failed_keys_are_throttled_and_a_valid_one_works() {
     until(&stranger, "/v1/whoami", 429).await;
 }
 
+/// Guessing sessions is throttled as guessing keys is.
+#[tokio::test]
+async fn failed_sessions_are_throttled_and_an_open_one_works() {
+    let service = Service::start().await;
+    let router = router(&service.app, Limits::default());
+    let begun = service.admin.post("/v1/sessions", &json!({})).await.expect(201);
+    let good = begun.header("set-cookie").split_once(';').unwrap().0.to_owned();
+    let wrong = format!("{}aa", &good[..good.len() - 2]);
+    let client = Client::of(router);
+    let read = async |cookie: &str| client.get("/v1/sessions").header("cookie", cookie).await;
+    read(&wrong).await.problem(401, "unauthenticated");
+    let throttled = async {
+        while read(&wrong).await.status.as_u16() != 429 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, throttled).await.expect("a throttled address in time");
+    for _ in 0..2 {
+        read(&good).await.expect(200);
+    }
+}
+
 #[tokio::test]
 async fn heads_without_a_handler_take_no_place_for_long() {
     let service = Service::start().await;

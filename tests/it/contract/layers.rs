@@ -31,7 +31,7 @@ const APP_ORDER: &[&[&str]] = &[
     &["goals", "spend"],
     &["budgets", "journal", "projects"],
     &["tasks"],
-    &["access", "approvals"],
+    &["access", "approvals", "workspace"],
     &["caller", "caps", "unit", "wake"],
     &["coalesce", "error", "storage"],
 ];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::support::{database::fresh_database, fleet::Fleet};
 use muster::{
     domain::{
-        access::role::Role,
+        access::{role::Role, scope::Access},
         approval::{Risk, Verdict, review::ReviewChoice},
         budget::{BudgetNode, OnExhausted, Period, UnknownModel},
         freeze::{FreezeMode, FreezeScope},
@@ -111,6 +111,8 @@ async fn lists_of_words_are_the_same_in_the_database_and_in_the_code() {
     let pool = database.pool().await;
     let code = BTreeMap::from([
         ("keys_role_known", words::<Role>()),
+        ("keys_scope_access_known", words::<Access>()),
+        ("sessions_role_known", words::<Role>()),
         ("goals_state_known", words::<GoalState>()),
         ("goals_planner_known", words::<Planner>()),
         ("plans_state_known", words::<PlanState>()),

@@ -16,12 +16,12 @@ use crate::support::{
 
 const APPROVE: &[(&str, &str)] = &[("decision", "approve")];
 
-async fn operator(fleet: &Fleet, person: &str) -> Client {
+pub(super) async fn operator(fleet: &Fleet, person: &str) -> Client {
     key_by(&fleet.admin, "operator", Some(person)).await
 }
 
 /// A key that `maker` makes.
-async fn key_by(maker: &Client, role: &str, person: Option<&str>) -> Client {
+pub(super) async fn key_by(maker: &Client, role: &str, person: Option<&str>) -> Client {
     let mut new = json!({"name": role, "role": role});
     if let Some(person) = person {
         new["person"] = json!(person);
@@ -29,7 +29,7 @@ async fn key_by(maker: &Client, role: &str, person: Option<&str>) -> Client {
     maker.with_key(text(&maker.post("/v1/keys", &new).await.value(201)["token"]))
 }
 
-async fn policy(fleet: &Fleet, settings: Value) {
+pub(super) async fn policy(fleet: &Fleet, settings: Value) {
     let mut spec = json!({"name": "p", "match": {"kinds": ["action"]}, "stages": [{}]});
     for (name, value) in settings.as_object().unwrap() {
         spec[name] = value.clone();
@@ -37,16 +37,16 @@ async fn policy(fleet: &Fleet, settings: Value) {
     fleet.admin.post("/v1/approval-policies", &spec).await.expect(201);
 }
 
-fn decide_path(approval: &Value) -> String {
+pub(super) fn decide_path(approval: &Value) -> String {
     format!("/v1/approvals/{}/decide", text(&approval["id"]))
 }
 
-async fn approve(who: &Client, approval: &Value) -> crate::support::client::Answer {
+pub(super) async fn approve(who: &Client, approval: &Value) -> crate::support::client::Answer {
     who.post(decide_path(approval), &about(approval, json!({"decision": "approve"}))).await
 }
 
 /// An agent's question about a task of a goal that `poster` posts.
-async fn asked_by(agent: &Agent, poster: &Client) -> Value {
+pub(super) async fn asked_by(agent: &Agent, poster: &Client) -> Value {
     let goal = json!({"title": "g", "tasks": [{"ref": "a", "title": "a"}]});
     poster.post("/v1/goals", &goal).await.expect(201);
     let held = agent.take().await;

@@ -4,6 +4,7 @@ mod authority;
 mod links;
 mod review;
 mod revisions;
+mod scoped;
 mod separation_of_duties;
 
 use futures_util::future::join_all;

@@ -57,6 +57,7 @@ const EDITS: &[&str] = &[
     "goal.updated",
     "key.created",
     "key.revoked",
+    "key.rotated",
     "policy.created",
     "policy.retired",
     "policy.updated",
@@ -68,8 +69,10 @@ const EDITS: &[&str] = &[
     "rule.created",
     "rule.deleted",
     "rule.updated",
+    "session.begun",
     "task.created",
     "task.updated",
+    "workspace.updated",
 ];
 
 /// Panics unless the request left rows, of the caller that sent it; returns their kinds.

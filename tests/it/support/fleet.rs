@@ -79,7 +79,14 @@ pub fn router(app: &App) -> Router {
 pub async fn local_key(app: &App, role: Role, person: Option<&str>) -> String {
     let workspace = app.workspaces().await.unwrap()[0];
     let person = person.map(|name| name.parse().unwrap());
-    let new = NewKey { name: role.to_string(), role, person, expires_in_seconds: None };
+    let new = NewKey {
+        name: role.to_string(),
+        role,
+        person,
+        expires_in_seconds: None,
+        scope: Default::default(),
+        dies_with_maker: false,
+    };
     app.local_admin(Some(workspace)).await.unwrap().create_key(&new).await.unwrap().token
 }
 
@@ -218,6 +225,8 @@ impl Fleet {
             role: Role::Admin,
             person: None,
             expires_in_seconds: None,
+            scope: Default::default(),
+            dies_with_maker: false,
         };
         self.client(&local.create_key(&new).await.unwrap().token)
     }

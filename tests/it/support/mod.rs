@@ -13,6 +13,7 @@ pub mod process;
 mod run;
 pub mod service;
 pub mod shell;
+pub mod statements;
 mod tests;
 
 pub use run::scratch_dir;

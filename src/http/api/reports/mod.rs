@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     app::{
-        caller::MonitorCaller,
+        caller::ReportCaller,
         reports::{BudgetForecast, GoalEstimate, SpendAsk, SpendRow, SpendTotal},
     },
     domain::{
@@ -99,7 +99,7 @@ pub struct GroupedSpend {
 /// `to` to a past instant, or use the CSV report, which is made at one moment.
 #[utoipa::path(get, path = "/v1/reports/spend")]
 pub async fn get_spend_report(
-    Auth { app, caller }: Auth<MonitorCaller>,
+    Auth { app, caller }: Auth<ReportCaller>,
     list: Listing<SpendQuery, Place>,
 ) -> Result<Linked<GroupedSpend>> {
     let ask = list.filter.clone().ask();
@@ -118,7 +118,7 @@ pub async fn get_spend_report(
 /// spreadsheet would run as a formula has the prefix `'`.
 #[utoipa::path(get, path = "/v1/reports/spend.csv")]
 pub async fn export_spend_report(
-    Auth { app, caller }: Auth<MonitorCaller>,
+    Auth { app, caller }: Auth<ReportCaller>,
     ApiQuery(query): ApiQuery<SpendQuery>,
 ) -> Result<Csv> {
     let ask = query.ask();
@@ -165,7 +165,7 @@ pub struct FocusQuery {
 /// At most 50,000 rows; a larger export is refused: request it in parts.
 #[utoipa::path(get, path = "/v1/reports/focus.csv")]
 pub async fn export_focus(
-    Auth { app, caller }: Auth<MonitorCaller>,
+    Auth { app, caller }: Auth<ReportCaller>,
     ApiQuery(query): ApiQuery<FocusQuery>,
 ) -> Result<Csv> {
     let FocusQuery { from, to } = query;
@@ -189,7 +189,7 @@ pub struct ForecastQuery {
 /// /v1/goals/{goal_id}/estimate`.
 #[utoipa::path(get, path = "/v1/reports/forecast")]
 pub async fn forecast_budget(
-    Auth { app, caller }: Auth<MonitorCaller>,
+    Auth { app, caller }: Auth<ReportCaller>,
     ApiQuery(query): ApiQuery<ForecastQuery>,
 ) -> Result<Reply<BudgetForecast>> {
     Ok(Reply(app.forecast_budget(&caller, query.budget_id).await?))
@@ -203,7 +203,7 @@ pub async fn forecast_budget(
 /// the task so far is subtracted. `basis` shows the share of each source.
 #[utoipa::path(get, path = "/v1/goals/{goal_id}/estimate")]
 pub async fn estimate_goal(
-    Auth { app, caller }: Auth<MonitorCaller>,
+    Auth { app, caller }: Auth<ReportCaller>,
     ApiPath(goal): ApiPath<GoalId>,
 ) -> Result<Reply<GoalEstimate>> {
     Ok(Reply(app.estimate_goal(&caller, goal).await?))

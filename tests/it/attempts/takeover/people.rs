@@ -85,6 +85,27 @@ async fn a_person_goes_on_where_the_agent_was_and_completes() {
     verify_rested(&fleet.pool, fleet.now()).await;
 }
 
+/// A person whose key is rotated while they hold a task goes on with the new key.
+#[tokio::test]
+async fn a_rotated_key_takes_its_attempts_along() {
+    let fleet = Fleet::start().await;
+    let alice = person(&fleet).await;
+    let goal = fleet.lone_task(json!({})).await;
+    let task = fleet.task_id(&goal, "a").await;
+    let mine = take_over(&alice.client, &task, json!({"reason": "by hand"})).await;
+    let overlap = json!({"overlap_seconds": 600});
+    let issued = alice.client.post("/v1/keys/rotate", &overlap).await.value(201);
+    let token = text(&issued["token"]);
+    let successor = Agent::new(fleet.client(&token), &token, String::new());
+    let read = fleet.task(&goal, "a").await;
+    assert_eq!(read["held_by_key"], issued["key"]["id"]);
+    let refused = alice.write(&mine, "heartbeat", json!({})).await;
+    refused.problem(403, "not_your_attempt");
+    successor.write(&mine, "heartbeat", json!({})).await.expect(200);
+    successor.complete(&mine).await;
+    fleet.expect_states(&goal, "a:done").await;
+}
+
 /// A person may give the task back, ask, or have subtasks done like an agent; and a lease that runs out
 /// is lost like an agent's.
 #[tokio::test]

@@ -24,7 +24,7 @@ fn whoami() -> Value {
     let id = "01890a5d-ac96-774b-bcce-b302099a8057";
     json!({
         "workspace_id": id, "key_id": id, "role": "viewer", "agent_id": null, "limits": [],
-        "caps": [],
+        "caps": [], "scope": {"access": "all", "projects": null},
     })
 }
 

@@ -3,6 +3,7 @@
 //! The table is the whole truth. A route that is not in it fails the test, so nobody adds one
 //! without deciding who may call it.
 
+mod scopes;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,8 +22,9 @@ pub use table::ROUTES;
 const ROLES: &[(char, &str)] =
     &[('a', "admin"), ('o', "operator"), ('s', "submitter"), ('g', "agent"), ('v', "viewer")];
 
-/// What an agent may write: its own work, and nothing that decides or administers.
-const WORK: &[&str] = &["POST /v1/claims", "POST /v1/attempts/", "POST /v1/heartbeats"];
+/// What an agent may write: its own work and its own key, and nothing that decides or administers.
+const WORK: &[&str] =
+    &["POST /v1/claims", "POST /v1/attempts/", "POST /v1/heartbeats", "POST /v1/keys/rotate"];
 
 /// Routes without an id in their path that still show only what is the workspace's own.
 fn list(answer: &Value) -> Option<&Vec<Value>> {
@@ -100,7 +102,9 @@ impl Place {
         let rule = fleet.admin.post("/v1/rules", &rule).await.value(201);
         fleet.after(2).await;
         let intervention = fleet.admin.get("/v1/interventions").await.value(200);
+        let session = fleet.admin.post("/v1/sessions", &json!({})).await.value(201);
         let ids = BTreeMap::from([
+            ("{session_id}", text(&session["id"])),
             ("{policy_id}", text(&policy["id"])),
             ("{floor_id}", text(&floor["id"])),
             ("{link_id}", text(&link["link"]["id"])),
@@ -162,8 +166,12 @@ fn is_of_holder(route: &str, body: &str) -> bool {
 async fn each_role_may_call_what_the_table_says() {
     for (letter, role) in ROLES {
         // What one role did would stand in the way of the next.
-        let place = Place::new().await;
+        let mut place = Place::new().await;
         let client = place.fleet.client(&place.key(role).await);
+        if *role != "agent" {
+            let session = client.post("/v1/sessions", &json!({})).await.value(201);
+            place.ids.insert("{session_id}", text(&session["id"]));
+        }
         let before = crate::support::dump::dump(&place.fleet.pool).await;
         for (route, _, body) in ROUTES.iter().filter(|(_, who, _)| !who.contains([*letter, '-'])) {
             place.call(&client, route, body).await.problem(403, "forbidden");

@@ -102,6 +102,8 @@ pub const ROUTES: &[Route] = &[
     ("POST /v1/keys", "a", r#"{"name": "k", "role": "viewer"}"#),
     ("GET /v1/keys/{key_id}", "a", ""),
     ("POST /v1/keys/{key_id}/revoke", "a", ""),
+    ("POST /v1/keys/{key_id}/rotate", "a", r#"{"overlap_seconds": 3600}"#),
+    ("POST /v1/keys/rotate", "aosgv", r#"{"overlap_seconds": 3600}"#),
     ("POST /v1/plans/preview", "aos", r#"{"tasks": [{"ref": "a", "title": "a"}]}"#),
     ("GET /v1/prices", "aosgv", ""),
     (
@@ -139,6 +141,10 @@ pub const ROUTES: &[Route] = &[
     ("GET /v1/rules/{rule_id}", "aov", ""),
     ("PATCH /v1/rules/{rule_id}", "a", r#"{"enabled": false}"#),
     ("DELETE /v1/rules/{rule_id}", "a", ""),
+    ("GET /v1/sessions", "aosv", ""),
+    ("POST /v1/sessions", "aosv", "{}"),
+    ("DELETE /v1/sessions/{session_id}", "aosv", ""),
+    ("DELETE /v1/sessions", "aosv", ""),
     ("GET /v1/supervisor", "aov", ""),
     ("GET /v1/tasks", "aosgv", ""),
     ("GET /v1/tasks/{task_id}", "aosgv", ""),
@@ -150,4 +156,6 @@ pub const ROUTES: &[Route] = &[
     ("POST /v1/tasks/{task_id}/takeover", "ao", "{}"),
     ("GET /v1/verify", "a", ""),
     ("GET /v1/whoami", "aosgv", ""),
+    ("GET /v1/workspace", "aosgv", ""),
+    ("PATCH /v1/workspace", "a", r#"{"name": "renamed"}"#),
 ];

@@ -115,8 +115,14 @@ async fn a_database_of_the_baseline_is_upgraded_and_works() {
 /// Posts, reads, claims and completes in the first workspace.
 async fn works(app: &App) {
     let workspace = app.workspaces().await.unwrap()[0];
-    let new =
-        NewKey { name: "new".into(), role: Role::Admin, person: None, expires_in_seconds: None };
+    let new = NewKey {
+        name: "new".into(),
+        role: Role::Admin,
+        person: None,
+        expires_in_seconds: None,
+        scope: Default::default(),
+        dies_with_maker: false,
+    };
     let key = app.local_admin(Some(workspace)).await.unwrap().create_key(&new).await.unwrap().token;
     let admin = Client::of(router(app)).with_key(&key);
 
