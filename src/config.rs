@@ -6,7 +6,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -58,6 +58,12 @@ pub struct DatabaseConfig {
         value_name = "COUNT"
     )]
     pub database_connections: u16,
+    /// File of the master key that encrypts secrets; without it `secret.key` in the data directory
+    ///
+    /// 64 hexadecimal digits (`openssl rand -hex 32`). With DATABASE_URL there is no default, and
+    /// secrets are refused without a file.
+    #[arg(long, global = true, env = "MUSTER_SECRET_KEY_FILE", value_name = "FILE")]
+    pub secret_key_file: Option<PathBuf>,
 }
 
 impl DatabaseConfig {
@@ -66,6 +72,12 @@ impl DatabaseConfig {
     pub fn url(&self) -> Option<&str> {
         let url = self.database_url.as_ref().map(|url| url.expose_secret());
         url.filter(|url| !url.is_empty())
+    }
+
+    /// The named file of the master key; `None` also for an empty variable.
+    #[must_use]
+    pub fn secret_key_file(&self) -> Option<&Path> {
+        self.secret_key_file.as_deref().filter(|path| !path.as_os_str().is_empty())
     }
 
     /// Data directory of the private PostgreSQL.

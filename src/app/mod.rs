@@ -19,6 +19,7 @@ pub mod caps;
 pub mod coalesce;
 pub mod decisions;
 pub mod duties;
+mod edit;
 pub mod error;
 pub mod freezes;
 pub mod goals;
@@ -26,6 +27,7 @@ pub mod journal;
 pub mod projects;
 pub mod reports;
 pub mod rules;
+pub mod secrets;
 pub mod spend;
 pub mod storage;
 pub mod tasks;
@@ -71,6 +73,7 @@ pub struct App {
     sieves: Arc<Semaphore>,
     caps: WorkspaceCaps,
     key_uses: access::key_use::KeyUses,
+    master_keys: Arc<dyn secrets::KeySource>,
 }
 
 impl App {
@@ -99,6 +102,7 @@ impl App {
             sieves: Arc::new(Semaphore::new(journal::SIEVES)),
             caps: WorkspaceCaps::default(),
             key_uses: access::key_use::KeyUses::default(),
+            master_keys: Arc::new(secrets::Keyless),
         }
     }
 

@@ -21,9 +21,11 @@ mod database;
 mod demo;
 mod failure;
 mod health;
+mod key_file;
 mod keys;
 mod print;
 mod readiness;
+mod secrets;
 mod serve;
 mod verify;
 
@@ -50,13 +52,20 @@ enum Command {
     ///
     /// Uses the PostgreSQL of DATABASE_URL, or runs a private one on the data directory. The first
     /// start on an empty database creates an admin key and prints it once.
-    Serve(ServeConfig),
+    Serve(Box<ServeConfig>),
     /// Create, list and revoke keys
     ///
     /// Works on the database of a running service or without one.
     Keys {
         #[command(subcommand)]
         command: keys::KeysCommand,
+    },
+    /// Set, list and delete secrets that muster sends to others, and rotate their master key
+    ///
+    /// Works on the database of a running service or without one.
+    Secrets {
+        #[command(subcommand)]
+        command: secrets::SecretsCommand,
     },
     /// Bring the schema of the database up to date; `serve` does so by itself
     Migrate,
@@ -101,6 +110,7 @@ impl Cli {
         let done = match self.command {
             Command::Serve(serve) => serve::run(&self.database, &serve).await,
             Command::Keys { command } => keys::run(&self.database, command).await,
+            Command::Secrets { command } => secrets::run(&self.database, command).await,
             Command::Migrate => database::migrate(&self.database).await,
             Command::Database => database::run(&self.database).await,
             Command::Demo(demo) => demo::run(&self.database, &demo).await,

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use super::{
     database::{Database, Use},
     failure::Failure,
-    print,
+    key_file, print,
     readiness::ServiceReadiness,
 };
 use crate::{
@@ -48,7 +48,7 @@ pub struct Allowed {
 }
 
 /// Runs the service until it is asked to stop.
-pub async fn run(database: &DatabaseConfig, config: &ServeConfig) -> Result<(), Failure> {
+pub async fn run(settings: &DatabaseConfig, config: &ServeConfig) -> Result<(), Failure> {
     let given = given_key(config)?;
     let shutdown = Shutdown::on_signals()?;
     let files = match open_files::raise() {
@@ -58,20 +58,24 @@ pub async fn run(database: &DatabaseConfig, config: &ServeConfig) -> Result<(), 
             open_files::limit()
         }
     };
-    let others = usize::from(database.database_connections);
+    let others = usize::from(settings.database_connections);
     let allowed =
         Allowed { requests: config.limits(), connections: config.connections(files, others) };
     let listener = listen(config.listen).await?;
-    let connections = database.database_connections;
+    let connections = settings.database_connections;
     let database = tokio::select! {
-        opened = Database::open(database, Use::Own) => opened?,
+        opened = Database::open(settings, Use::Own) => opened?,
         // No request was accepted yet; a started PostgreSQL ends with the future.
         () = shutdown.begun() => return Ok(()),
     };
-    let service = async |database: &Database, app: App| {
+    let service = async |opened: &Database, app: App| {
         let app = app.patient(config.limits().timeout).capped(config.workspace_caps());
+        let app = app.with_master_keys(key_file::of_service(settings)?);
+        if let Some(why) = app.unreadable_secrets().await? {
+            tracing::error!(why, "stored secrets cannot be read");
+        }
         bootstrap(&app, given.as_ref()).await?;
-        serve(database, &app, listener, allowed, config.drain(), &shutdown).await
+        serve(opened, &app, listener, allowed, config.drain(), &shutdown).await
     };
     on(database, connections, &shutdown, service).await?;
     tracing::info!("stopped");

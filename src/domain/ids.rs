@@ -80,4 +80,6 @@ ids! {
     CorrectionId;
     /// Id of an intervention: one action of a rule on a task or goal.
     InterventionId;
+    /// Id of a secret.
+    SecretId;
 }

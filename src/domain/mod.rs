@@ -28,6 +28,7 @@ pub mod refusal;
 pub mod report;
 pub mod risk;
 pub mod rule;
+pub mod secret;
 pub mod settings;
 pub mod spend;
 pub mod states;

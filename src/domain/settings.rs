@@ -119,6 +119,10 @@ pub const AGENT_KEY_LIFETIME_MIN: Duration = Duration::from_secs(60);
 pub const SESSION_IDLE: Duration = Duration::from_secs(8 * 3600);
 /// A session ends after this time, whatever its use.
 pub const SESSION_LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Bytes of a secret.
+pub const SECRET_BYTES: usize = 16 * 1024;
+/// Secrets of one workspace.
+pub const SECRETS: i64 = 1_000;
 /// Bytes of a project's description.
 pub const PROJECT_DESCRIPTION_BYTES: usize = 16 * 1024;
 /// Largest concurrency limit of an agent.

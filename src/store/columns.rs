@@ -15,11 +15,12 @@ use crate::domain::{
     ids::{
         AgentId, ApprovalId, AttemptId, BudgetId, FreezeId, GoalId, Id, InterventionId, KeyId,
         LimitId, LinkId, LoopId, NudgeId, PlanId, PolicyId, PriceId, ProjectId, RiskFloorId,
-        RuleId, SessionId, TaskId, WorkspaceId,
+        RuleId, SecretId, SessionId, TaskId, WorkspaceId,
     },
     loops::Pattern,
     price::{MoneySource, PriceSource},
     rule::{Action, Closing, Condition, Subject},
+    secret::{MasterKeyFingerprint, Purpose},
     states::{
         AgentState, ApprovalKind, ApprovalState, AttemptState, FailureClass, GoalState, PlanState,
         Planner, TaskState,
@@ -76,6 +77,7 @@ uuid_columns!(
     NudgeId,
     RuleId,
     InterventionId,
+    SecretId,
     SessionId
 );
 text_columns!(
@@ -107,7 +109,8 @@ text_columns!(
     Subject,
     Condition,
     Action,
-    Closing
+    Closing,
+    Purpose
 );
 
 /// The holder of an attempt, from its two columns. The schema's constraint requires exactly one of
@@ -131,6 +134,21 @@ pub fn names(people: &[Person]) -> Vec<String> {
 pub fn words<T: Words + Ord>(words: &[T]) -> Vec<String> {
     let unique: std::collections::BTreeSet<T> = words.iter().copied().collect();
     unique.into_iter().map(|word| word.as_str().to_owned()).collect()
+}
+
+impl Type<Postgres> for MasterKeyFingerprint {
+    fn type_info() -> PgTypeInfo {
+        <str as Type<Postgres>>::type_info()
+    }
+    fn compatible(ty: &PgTypeInfo) -> bool {
+        <str as Type<Postgres>>::compatible(ty)
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for MasterKeyFingerprint {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        Ok(Self::from(<String as Decode<'r, Postgres>>::decode(value)?))
+    }
 }
 
 impl Type<Postgres> for PayloadHash {

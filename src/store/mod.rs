@@ -19,6 +19,7 @@ pub mod keys;
 pub mod projects;
 pub mod reports;
 pub mod rules;
+pub mod secrets;
 pub mod sessions;
 pub mod spend;
 pub mod statistics;

@@ -26,6 +26,7 @@ mod projects;
 mod promises;
 mod reports;
 mod rules;
+mod secrets;
 mod sessions;
 mod support;
 mod tasks;

@@ -206,6 +206,13 @@ words! {
         RuleTriggered => "rule.triggered",
         /// An intervention of a rule ended: `data` has the reason.
         RuleCleared => "rule.cleared",
+        /// A secret was made or got another value: `data` has its purpose and name, never the value. Not
+        /// public.
+        SecretSet => "secret.set",
+        /// A secret was deleted. Not public.
+        SecretDeleted => "secret.deleted",
+        /// Secrets were encrypted anew under another master key: `data` has their number. Not public.
+        SecretsRotated => "secrets.rotated",
         /// The data of rows was erased: `data.numbers` lists them. Not public.
         JournalErased => "journal.erased",
         /// The oldest rows were removed: `data` has the last number and its chain hash. Not public.
@@ -224,6 +231,9 @@ impl Kind {
                 | Self::JournalPruned
                 | Self::SessionBegun
                 | Self::SessionEnded
+                | Self::SecretSet
+                | Self::SecretDeleted
+                | Self::SecretsRotated
         )
     }
 

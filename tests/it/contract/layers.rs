@@ -31,9 +31,9 @@ const APP_ORDER: &[&[&str]] = &[
     &["goals", "spend"],
     &["budgets", "journal", "projects"],
     &["tasks"],
-    &["access", "approvals", "workspace"],
+    &["access", "approvals", "secrets", "workspace"],
     &["caller", "caps", "unit", "wake"],
-    &["coalesce", "error", "storage"],
+    &["coalesce", "edit", "error", "storage"],
 ];
 
 /// Each layer with what of the crate it may name. What is not here is beside the layers: it may name

@@ -1,14 +1,14 @@
 //! The program: from the first start to the stop, as somebody at a terminal sees it.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _},
-    os::unix::process::CommandExt as _,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::Path,
     process::{Child, Command, ExitStatus, Output, Stdio},
     time::{Duration, Instant},
 };
 
-use crate::support::{client::Client, process::PATIENCE, scratch_dir};
+use crate::support::{client::Client, database::fresh_database, process::PATIENCE, scratch_dir};
 use clap::CommandFactory as _;
 use muster::{cli::Cli, config, domain::access::token::Token};
 use rustix::process::{Pid, Signal, kill_process};
@@ -167,6 +167,100 @@ async fn a_key_from_outside_is_the_first() {
     let service = Serve::start(&dir.path().join("data"), &[("MUSTER_BOOTSTRAP_KEY", token)]);
     let client = service.ready().await.with_key(token);
     assert_eq!(client.get("/v1/whoami").await.value(200)["role"], "admin");
+}
+
+/// Runs the command with a text as its input.
+fn fed(data_dir: &Path, args: &[&str], variables: &[(&str, &str)], input: &str) -> Output {
+    let mut command = muster(data_dir, args);
+    command.envs(variables.iter().copied()).stdin(Stdio::piped());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+const SET: [&str; 6] = ["secrets", "set", "--purpose", "planner_key", "--name", "main"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_beside_a_service_with_a_private_database() {
+    let dir = scratch_dir();
+    let data = dir.path().join("data");
+    let service = Serve::start(&data, &[]);
+    service.ready().await;
+    let file = data.join("secret.key");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let first = std::fs::read_to_string(&file).unwrap();
+
+    let set = fed(&data, &SET, &[], "sk-hunter2\n");
+    assert!(set.status.success(), "{}", text(&set.stderr));
+    let listed = succeeds(&data, &["secrets", "list"]);
+    assert!(listed.contains("planner_key") && !listed.contains("hunter2"), "{listed}");
+
+    let rotated = succeeds(&data, &["secrets", "rotate"]);
+    assert!(rotated.contains("1 secrets are encrypted anew"), "{rotated}");
+    let second = std::fs::read_to_string(&file).unwrap();
+    assert_ne!(first, second);
+    let kept: Vec<String> = std::fs::read_dir(&data)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("secret.key."))
+        .collect();
+    let [kept] = kept.as_slice() else { panic!("{kept:?}") };
+    assert_eq!(std::fs::read_to_string(data.join(kept)).unwrap(), first);
+
+    // As a kill before the last step leaves it.
+    std::fs::write(&file, format!("{second}{first}")).unwrap();
+    let again = succeeds(&data, &["secrets", "rotate"]);
+    assert!(again.contains("0 secrets are encrypted anew"), "{again}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), second);
+
+    // Another file: the way of a read-only key file.
+    let new = dir.path().join("new.key");
+    succeeds(&data, &["secrets", "rotate", "--new-key-file", new.to_str().unwrap()]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), second);
+    let before = succeeds(&data, &["secrets", "list"]);
+    let new = [("MUSTER_SECRET_KEY_FILE", new.to_str().unwrap())];
+    assert!(fed(&data, &SET, &new, "other").status.success());
+    let id =
+        |listed: &str| listed.lines().nth(1).unwrap().split_whitespace().nth(3).map(str::to_owned);
+    assert_eq!(id(&before), id(&succeeds(&data, &["secrets", "list"])));
+    // The old file is whole but wrong: a rotation from it says so and changes nothing.
+    let wrong = run(&data, &["secrets", "rotate"]);
+    assert!(!wrong.status.success());
+    assert!(text(&wrong.stderr).contains("MUSTER_SECRET_KEY_FILE"), "{}", text(&wrong.stderr));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), second);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_key_file_an_external_database_has_no_secrets() {
+    let dir = scratch_dir();
+    let database = fresh_database().await;
+    let url = database.url();
+    let external = [("DATABASE_URL", url.as_str())];
+    let service = Serve::start(dir.path(), &external);
+    service.ready().await;
+    let refused = fed(dir.path(), &SET, &external, "sk-hunter2");
+    let error = text(&refused.stderr);
+    assert!(!refused.status.success() && error.contains("MUSTER_SECRET_KEY_FILE"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+    assert!(!dir.path().join("secret.key").exists());
+
+    let file = dir.path().join("own.key");
+    let named = |file: &Path| {
+        [
+            ("DATABASE_URL", url.clone()),
+            ("MUSTER_SECRET_KEY_FILE", file.to_str().unwrap().to_owned()),
+        ]
+    };
+    for bad in [None, Some("nonsense")] {
+        if let Some(text) = bad {
+            std::fs::write(&file, text).unwrap();
+        }
+        let named = named(&file);
+        let named = named.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let failed = fed(dir.path(), &["serve", "--listen", "127.0.0.1:0"], &named, "");
+        assert!(!failed.status.success());
+        assert!(text(&failed.stderr).contains("own.key"), "{}", text(&failed.stderr));
+    }
 }
 
 #[test]
