@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    App, Result,
+    App, Result, Unit,
     caller::{AdminCaller, Caller as _, ReaderCaller},
+    edit::present,
     error::same_version,
 };
 use crate::{
@@ -32,6 +33,12 @@ pub struct Workspace {
     /// Lifetime of a new key of an agent in seconds. `null`: such keys do not expire.
     #[schema(example = 604_800)]
     pub agent_key_lifetime_seconds: Option<i64>,
+    /// Most attempts of one agent at once, whatever its own `max_concurrent` says. `null`: no cap.
+    #[schema(example = 20)]
+    pub agent_max_concurrent: Option<i32>,
+    /// Longest lease of an attempt of an agent in seconds, whatever a claim or a task says. `null`: 3600.
+    #[schema(example = 600)]
+    pub max_lease_seconds: Option<i32>,
     /// Version of the settings; rises by one with every edit; the `ETag`.
     pub version: i32,
     /// When the workspace was created.
@@ -46,11 +53,22 @@ impl From<WorkspaceSettings> for Workspace {
             workspace_id,
             name,
             agent_key_lifetime_seconds,
+            agent_max_concurrent,
+            max_lease_seconds,
             version,
             created_at,
             updated_at,
         } = row;
-        Self { id: workspace_id, name, agent_key_lifetime_seconds, version, created_at, updated_at }
+        Self {
+            id: workspace_id,
+            name,
+            agent_key_lifetime_seconds,
+            agent_max_concurrent,
+            max_lease_seconds,
+            version,
+            created_at,
+            updated_at,
+        }
     }
 }
 
@@ -66,13 +84,16 @@ pub struct WorkspaceChange {
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<i64>, example = 604_800, minimum = 60, maximum = 315_360_000)]
     pub agent_key_lifetime_seconds: Option<Option<i64>>,
-}
-
-/// Tells `null` from absent.
-fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> std::result::Result<Option<Option<T>>, D::Error> {
-    Option::<T>::deserialize(deserializer).map(Some)
+    /// Most attempts of one agent at once, whatever its own `max_concurrent` says; `null` removes the cap.
+    /// Running attempts go on; the agent claims again when it holds fewer.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<i32>, example = 20, minimum = 1, maximum = 10_000)]
+    pub agent_max_concurrent: Option<Option<i32>>,
+    /// Longest lease of an attempt of an agent in seconds; `null` removes the cap. A claim that asks for more, or
+    /// whose task says more, gets this. Running attempts keep their leases, and so do those of people.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<i32>, example = 600, minimum = 1, maximum = 3600)]
+    pub max_lease_seconds: Option<Option<i32>>,
 }
 
 impl WorkspaceChange {
@@ -87,25 +108,52 @@ impl WorkspaceChange {
             let pointer = "/agent_key_lifetime_seconds";
             checks.range(pointer, seconds, whole(least)..=whole(most));
         }
+        if let Some(Some(most)) = self.agent_max_concurrent {
+            checks.range("/agent_max_concurrent", most, 1..=settings::AGENT_CONCURRENT_MAX);
+        }
+        if let Some(Some(seconds)) = self.max_lease_seconds {
+            let most = i32::try_from(settings::LEASE_MAX.as_secs()).unwrap_or(i32::MAX);
+            checks.range("/max_lease_seconds", seconds, 1..=most);
+        }
         Ok(checks.finish()?)
+    }
+
+    /// The settings after the edit.
+    fn of(&self, before: &WorkspaceSettings) -> WorkspaceSettings {
+        let before = before.clone();
+        WorkspaceSettings {
+            name: self.name.clone().unwrap_or(before.name),
+            agent_key_lifetime_seconds: self
+                .agent_key_lifetime_seconds
+                .unwrap_or(before.agent_key_lifetime_seconds),
+            agent_max_concurrent: self.agent_max_concurrent.unwrap_or(before.agent_max_concurrent),
+            max_lease_seconds: self.max_lease_seconds.unwrap_or(before.max_lease_seconds),
+            ..before
+        }
     }
 }
 
-async fn read(tx: &mut Tx) -> Result<Workspace> {
+async fn read(tx: &mut Tx) -> Result<WorkspaceSettings> {
     let found = store::workspaces::settings(tx).await?;
-    Ok(found.ok_or_else(|| Refusal::not_found("workspace"))?.into())
+    Ok(found.ok_or_else(|| Refusal::not_found("workspace"))?)
+}
+
+/// Lifetime as a duration.
+fn lifetime(settings: &WorkspaceSettings) -> Option<Duration> {
+    let seconds = settings.agent_key_lifetime_seconds;
+    seconds.map(|seconds| Duration::from_secs(seconds.unsigned_abs()))
 }
 
 /// The lifetime of a new key of an agent; `None`: it does not expire.
 pub(super) async fn agent_key_lifetime(tx: &mut Tx) -> Result<Option<Duration>> {
-    let seconds = read(tx).await?.agent_key_lifetime_seconds;
-    Ok(seconds.map(|seconds| Duration::from_secs(seconds.unsigned_abs())))
+    Ok(lifetime(&read(tx).await?))
 }
 
 impl App {
     /// Reads the workspace of the caller.
     pub async fn get_workspace(&self, caller: &ReaderCaller) -> Result<Workspace> {
-        read(&mut self.reader(caller.principal().workspace).await?).await
+        let mut tx = self.reader(caller.principal().workspace).await?;
+        Ok(read(&mut tx).await?.into())
     }
 
     /// Edits the workspace of the caller. `version`: the version the caller read (`If-Match`);
@@ -127,25 +175,33 @@ impl App {
         if let Some(version) = version {
             same_version(i64::from(before.version), version)?;
         }
-        let name = change.name.as_ref().unwrap_or(&before.name);
-        let old = before.agent_key_lifetime_seconds;
-        let lifetime = change.agent_key_lifetime_seconds.unwrap_or(old);
-        if (name, lifetime) != (&before.name, old) {
-            store::workspaces::update(unit.tx(), name, lifetime).await?;
-            let limit = lifetime.map(|seconds| Duration::from_secs(seconds.unsigned_abs()));
-            if let Some(limit) = limit.filter(|_| lifetime != old) {
-                let end = unit.now() + limit;
-                store::keys::end_agent_keys_by(unit.tx(), end).await?;
-            }
-            let after = read(unit.tx()).await?;
-            let row = NewRow::new(Kind::WorkspaceUpdated).before(&before).after(&after);
-            let data = serde_json::json!({
-                "name": after.name, "agent_key_lifetime_seconds": lifetime,
-            });
-            unit.record(row.data(data));
+        let edited = change.of(&before);
+        if edited != before {
+            write(&mut unit, &before, &edited).await?;
         }
-        let workspace = read(unit.tx()).await?;
+        let workspace = read(unit.tx()).await?.into();
         self.commit(unit).await?;
         Ok(workspace)
     }
+}
+
+async fn write(
+    unit: &mut Unit,
+    before: &WorkspaceSettings,
+    edited: &WorkspaceSettings,
+) -> Result<()> {
+    store::workspaces::update(unit.tx(), edited).await?;
+    if let Some(limit) = lifetime(edited).filter(|limit| lifetime(before) != Some(*limit)) {
+        let end = unit.now() + limit;
+        store::keys::end_agent_keys_by(unit.tx(), end).await?;
+    }
+    let before = Workspace::from(before.clone());
+    let after = Workspace::from(read(unit.tx()).await?);
+    let data = serde_json::json!({
+        "name": after.name, "agent_key_lifetime_seconds": after.agent_key_lifetime_seconds,
+        "agent_max_concurrent": after.agent_max_concurrent,
+        "max_lease_seconds": after.max_lease_seconds,
+    });
+    unit.record(NewRow::new(Kind::WorkspaceUpdated).before(&before).after(&after).data(data));
+    Ok(())
 }

@@ -59,6 +59,10 @@ pub struct WorkspaceSettings {
     pub name: String,
     /// Lifetime of a new key of an agent in seconds; `None`: it does not expire.
     pub agent_key_lifetime_seconds: Option<i64>,
+    /// Most attempts of one agent at once; `None`: no cap.
+    pub agent_max_concurrent: Option<i32>,
+    /// Longest lease of an attempt of an agent in seconds; `None`: no cap.
+    pub max_lease_seconds: Option<i32>,
     /// Rises by one with every edit.
     pub version: i32,
     /// Time of its creation.
@@ -72,7 +76,7 @@ pub async fn settings(tx: &mut Tx) -> sqlx::Result<Option<WorkspaceSettings>> {
     sqlx::query_as!(
         WorkspaceSettings,
         r#"select workspace_id as "workspace_id: WorkspaceId", name, agent_key_lifetime_seconds,
-                  version, created_at, updated_at
+                  agent_max_concurrent, max_lease_seconds, version, created_at, updated_at
            from workspaces where workspace_id = $1"#,
         tx.workspace.0,
     )
@@ -80,19 +84,18 @@ pub async fn settings(tx: &mut Tx) -> sqlx::Result<Option<WorkspaceSettings>> {
     .await
 }
 
-/// Edits the settings of the workspace. The unit of work runs alone.
-pub async fn update(
-    tx: &mut Tx,
-    name: &str,
-    agent_key_lifetime_seconds: Option<i64>,
-) -> sqlx::Result<()> {
+/// Writes the settings of the workspace, with the next version. The unit of work runs alone.
+pub async fn update(tx: &mut Tx, edited: &WorkspaceSettings) -> sqlx::Result<()> {
     sqlx::query!(
         "update workspaces
-         set name = $2, agent_key_lifetime_seconds = $3, version = version + 1, updated_at = $4
+         set name = $2, agent_key_lifetime_seconds = $3, agent_max_concurrent = $4,
+             max_lease_seconds = $5, version = version + 1, updated_at = $6
          where workspace_id = $1",
         tx.workspace.0,
-        name,
-        agent_key_lifetime_seconds,
+        edited.name,
+        edited.agent_key_lifetime_seconds,
+        edited.agent_max_concurrent,
+        edited.max_lease_seconds,
         tx.now,
     )
     .execute(traced!(tx, "workspaces.update"))

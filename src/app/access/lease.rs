@@ -1,18 +1,22 @@
 //! Lease tokens: the fence of an attempt.
 //!
-//! A token is 128 random bits, returned to the claimer once and stored as SHA-256. It identifies
-//! the claimer in any process and with any of its keys. Nobody without it can write to the attempt.
+//! `lse_<workspace>_<secret>`: the secret is 128 random bits. A token is returned to the claimer once and
+//! stored as SHA-256. It identifies the claimer in any process and with any of its keys. Nobody without
+//! it can write to the attempt. Like every token it names its workspace, so that a request finds its
+//! database from it.
 
-use data_encoding::BASE32_NOPAD;
 use sha2::{Digest as _, Sha256};
 
-use crate::entropy::Entropy;
+use crate::{
+    domain::{access::token::base32, ids::WorkspaceId},
+    entropy::Entropy,
+};
 
 /// A new token and its hash.
 #[must_use]
-pub fn new(entropy: &Entropy) -> (String, [u8; 32]) {
-    let bits: [u8; 16] = entropy.bytes();
-    let token = format!("lse_{}", BASE32_NOPAD.encode(&bits).to_lowercase());
+pub fn new(workspace: WorkspaceId, entropy: &Entropy) -> (String, [u8; 32]) {
+    let secret: [u8; 16] = entropy.bytes();
+    let token = format!("lse_{}_{}", base32(workspace.0.as_bytes()), base32(&secret));
     let hash = hash(&token);
     (token, hash)
 }

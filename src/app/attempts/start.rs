@@ -9,7 +9,7 @@ use crate::{
     domain::{
         journal::{Kind, NewRow},
         settings,
-        task::holder::Holder,
+        task::{holder::Holder, lease::LeaseTerms},
     },
     store::attempts::{NewAttempt, claim::ReadyTask},
 };
@@ -24,21 +24,22 @@ pub(in crate::app) fn begun(attempt: &NewAttempt) -> NewRow {
         .data(json!({"attempt": attempt.number}))
 }
 
-/// A new attempt of a ready task, with its lease token.
+/// A new attempt of a ready task, with its lease token. The task's lease is that of `task`.
 pub(in crate::app) fn new_attempt(
     unit: &Unit,
     holder: Holder,
-    lease: Option<Duration>,
+    terms: LeaseTerms,
     task: &ReadyTask,
 ) -> Started {
     let now = unit.now();
     let millis = |duration: Duration| duration.as_millis() as i64;
-    let lease_ms = lease.map(millis).or(task.lease_ms).unwrap_or(millis(settings::LEASE));
+    let of_task = task.lease_ms.map(|ms| Duration::from_millis(ms.unsigned_abs()));
+    let lease_ms = millis(LeaseTerms { of_task, ..terms }.duration());
     let timeout = task.attempt_timeout_ms.unwrap_or(millis(settings::ATTEMPT_TIMEOUT));
     let hard = now + chrono::TimeDelta::milliseconds(timeout);
     let hard_deadline = task.finish_by.map_or(hard, |finish_by| finish_by.min(hard));
     let lease_end = now + chrono::TimeDelta::milliseconds(lease_ms);
-    let (token, lease_sha256) = lease::new(unit.entropy());
+    let (token, lease_sha256) = lease::new(unit.workspace(), unit.entropy());
     let attempt = NewAttempt {
         attempt_id: unit.id(),
         task_id: task.task_id,

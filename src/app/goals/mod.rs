@@ -18,6 +18,7 @@ use super::{
     budgets::{allocations, create},
     caller::{Caller as _, ProjectOperatorCaller, ProjectSubmitterCaller, SubmitterCaller},
     caps,
+    edit::present,
     error::same_version,
     tasks::{
         Cancellation, cascade,
@@ -81,13 +82,6 @@ pub struct GoalChange {
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<DateTime<Utc>>)]
     pub deadline: Option<Option<DateTime<Utc>>>,
-}
-
-/// Distinguishes `null` from an absent field.
-fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> std::result::Result<Option<Option<T>>, D::Error> {
-    Option::<T>::deserialize(deserializer).map(Some)
 }
 
 impl App {

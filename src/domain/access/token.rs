@@ -157,7 +157,9 @@ pub(in crate::domain) fn hash(secret: &str) -> SecretHash {
     SecretHash(Sha256::digest(secret.as_bytes()).into())
 }
 
-pub(in crate::domain) fn base32(bytes: &[u8]) -> String {
+/// Lowercase base32 (RFC 4648) without padding, the spelling of ids and secrets in tokens.
+#[must_use]
+pub fn base32(bytes: &[u8]) -> String {
     BASE32_NOPAD.encode(bytes).to_ascii_lowercase()
 }
 

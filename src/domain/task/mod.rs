@@ -11,6 +11,7 @@
 pub mod claim;
 pub mod heartbeat;
 pub mod holder;
+pub mod lease;
 pub mod release;
 pub mod takeover;
 #[cfg(test)]

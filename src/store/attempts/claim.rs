@@ -1,5 +1,7 @@
 //! Claims: the claiming agents, the ready tasks, and the handover of a claimed task.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::types::Json;
@@ -23,8 +25,10 @@ pub struct Claimer {
     pub agent_id: AgentId,
     /// Its capabilities.
     pub capabilities: Vec<String>,
-    /// Most attempts at once.
+    /// Most attempts at once: the agent's own number, or the cap of the workspace if that is less.
     pub max_concurrent: i32,
+    /// Longest lease that the workspace allows, in seconds.
+    pub max_lease_seconds: Option<i32>,
     /// Only active agents may claim.
     pub state: AgentState,
     /// Number of its running attempts.
@@ -33,16 +37,28 @@ pub struct Claimer {
     pub frozen: bool,
 }
 
+impl Claimer {
+    /// Longest lease that the workspace allows.
+    #[must_use]
+    pub fn longest_lease(&self) -> Option<Duration> {
+        self.max_lease_seconds.map(|seconds| Duration::from_secs(seconds.unsigned_abs().into()))
+    }
+}
+
 /// Reads agents without a lock: enough to decide how many tasks to look for.
 pub async fn claimers(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<Vec<Claimer>> {
     sqlx::query_as!(
         Claimer,
-        r#"select g.agent_id as "agent_id: AgentId", g.capabilities, g.max_concurrent,
+        r#"select g.agent_id as "agent_id: AgentId", g.capabilities,
+                  least(g.max_concurrent, w.agent_max_concurrent) as "max_concurrent!",
+                  w.max_lease_seconds,
                   g.state as "state: AgentState",
                   (select count(*) from attempts a where a.workspace_id = $1
                    and a.agent_id = g.agent_id and a.state = 'running') as "running!",
                   exists (select from freezes_over($1, null, g.agent_id)) as "frozen!"
-           from agents g where g.workspace_id = $1 and g.agent_id = any($2)"#,
+           from agents g
+           join workspaces w on w.workspace_id = g.workspace_id
+           where g.workspace_id = $1 and g.agent_id = any($2)"#,
         tx.workspace.0,
         &uuids(agents),
     )

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{
-    agent::claims,
+    agent::{Held, claims},
     fleet::{Fleet, router},
     invariants::verify,
     process::PATIENCE,
@@ -29,9 +29,8 @@ async fn an_agent_gets_only_what_it_can_do() {
     let none = fleet.agent("none", &[], 9).await;
     let rust = fleet.agent("rust", &["rust", "docs"], 9).await;
     let both = fleet.agent("both", &["review", "rust"], 9).await;
-    let names = |held: Vec<crate::support::agent::Held>| -> Vec<String> {
-        held.into_iter().map(|held| held.name).collect()
-    };
+    let names =
+        |held: Vec<Held>| -> Vec<String> { held.into_iter().map(|held| held.name).collect() };
     assert_eq!(names(none.claim(9).await), ["any"]);
     assert_eq!(names(rust.claim(9).await), ["rust"]);
     assert_eq!(names(both.claim(9).await), ["both"]);
@@ -48,6 +47,36 @@ async fn an_agent_gets_no_more_than_it_has_slots() {
     agent.find_nothing().await;
     agent.complete(&held[0]).await;
     assert_eq!(agent.claim(100).await.len(), 1);
+    verify(&fleet.pool).await;
+}
+
+#[tokio::test]
+async fn a_workspace_caps_what_one_agent_claims() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.agent("nine", &[], 9).await;
+    let lasting = json!({"ref": "lasting", "title": "t", "lease_seconds": 900, "priority": 9});
+    let others = (0..9).map(|n| json!({"ref": n.to_string(), "title": "t"}));
+    fleet.goal(std::iter::once(lasting).chain(others).collect()).await;
+    let set = async |change: Value| {
+        let read = fleet.admin.get("/v1/workspace").await.expect(200);
+        fleet.admin.patch("/v1/workspace", &change).if_match(read.header("etag")).await
+    };
+    let lease = |held: &Held| held.claim["lease_ms"].as_i64().unwrap();
+
+    set(json!({"agent_max_concurrent": 2, "max_lease_seconds": 120})).await.expect(200);
+    let held = agent.claim_with(json!({"max": 100})).await;
+    assert_eq!(held.iter().map(lease).collect::<Vec<_>>(), [120_000, 60_000]);
+    agent.find_nothing().await;
+    agent.complete(&held[0]).await;
+    let held = agent.claim_with(json!({"max": 100, "lease_seconds": 3600})).await;
+    assert_eq!(held.iter().map(lease).collect::<Vec<_>>(), [120_000]);
+
+    // A cap above the agent's own number changes nothing.
+    set(json!({"agent_max_concurrent": 100, "max_lease_seconds": null})).await.expect(200);
+    let held = agent.claim_with(json!({"max": 100, "lease_seconds": 3600})).await;
+    assert_eq!(held.iter().map(lease).collect::<Vec<_>>(), [3_600_000; 7]);
+    let bad = set(json!({"agent_max_concurrent": 0, "max_lease_seconds": 3601})).await;
+    assert_eq!(bad.problem(422, "invalid"), ["/agent_max_concurrent", "/max_lease_seconds"]);
     verify(&fleet.pool).await;
 }
 

@@ -36,7 +36,8 @@ pub struct ClaimRequest {
     #[schema(minimum = 0, maximum = 60, default = 0, example = 30)]
     pub wait_seconds: u32,
     /// Length of the lease, 1 to 3600 seconds: the longest silence between heartbeats. Default: the
-    /// task's own, or 60.
+    /// task's own, or 60. The workspace may set a longest lease; `lease_ms` of the claim says what was
+    /// given.
     #[schema(minimum = 1, maximum = 3600, example = 60)]
     pub lease_seconds: Option<u32>,
 }
@@ -76,7 +77,7 @@ pub struct Claim {
     /// Id of the new attempt; name it in every write.
     pub attempt_id: AttemptId,
     /// Token of the lease: send it with every write. Returned only here.
-    #[schema(example = "lse_mfzwizlomruw45dfnzsgk4q")]
+    #[schema(example = "lse_<workspace>_<secret>")]
     pub lease: String,
     /// Ordinal of this attempt within its task, from 1.
     pub number: i32,

@@ -26,6 +26,7 @@ use crate::{
         task::{
             claim::{self, Candidate, Funding, Keeping, Wish},
             holder::Holder,
+            lease::LeaseTerms,
         },
     },
     store::{
@@ -197,7 +198,7 @@ async fn give(
     let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
     let Some(mut funds) = Funds::open(unit, ready, &agents, lock_mode).await? else {
         let given = assign(batch, exact, ready, |_, _| Funding::Granted);
-        let started = start(unit, batch, &given).await?;
+        let started = start(unit, batch, exact, &given).await?;
         return Ok(Assigned {
             given,
             claims: claims(unit, &started).await?,
@@ -210,7 +211,7 @@ async fn give(
         // A task must not be parked on an unlocked reading of its budget.
         return Err(Error::Again);
     }
-    let started = start(unit, batch, &given).await?;
+    let started = start(unit, batch, exact, &given).await?;
     let claims = claims(unit, &started).await?;
     shortage::park(unit, ready, funds.short()).await?;
     funds.write(unit, started.iter().map(|new| &new.attempt)).await?;
@@ -363,13 +364,16 @@ fn assign(
 async fn start(
     unit: &mut Unit,
     batch: &[&ClaimCommand],
+    exact: &HashMap<AgentId, Claimer>,
     given: &[Vec<ReadyTask>],
 ) -> Result<Vec<Started>> {
     let mut started = Vec::new();
     for (command, tasks) in batch.iter().zip(given) {
+        let agent = command.owner.agent;
+        let longest = exact.get(&agent).and_then(Claimer::longest_lease);
+        let terms = LeaseTerms { asked: command.lease, longest, ..LeaseTerms::default() };
         for task in tasks {
-            let holder = Holder::Agent(command.owner.agent);
-            let new = new_attempt(unit, holder, command.lease, task);
+            let new = new_attempt(unit, Holder::Agent(agent), terms, task);
             unit.record(begun(&new.attempt).by(command.actor.clone()));
             started.push(new);
         }

@@ -58,6 +58,7 @@ use crate::{
             AttemptFacts, Next, TaskFacts,
             claim::{Funding, Keeping},
             holder::Holder,
+            lease::LeaseTerms,
             takeover::{self, Taking},
         },
     },
@@ -319,7 +320,9 @@ async fn start(
         }
     }
     let lease = lease_seconds.map_or(settings::TAKEOVER_LEASE, |s| Duration::from_secs(s.into()));
-    let started = [new_attempt(unit, holder, Some(lease), &ready[0])];
+    // A person may be silent for longer than any agent; the longest lease of the workspace is for agents.
+    let terms = LeaseTerms { asked: Some(lease), ..LeaseTerms::default() };
+    let started = [new_attempt(unit, holder, terms, &ready[0])];
     unit.record(begun(&started[0].attempt));
     let row = [started[0].attempt.clone()];
     store::attempts::start(unit.tx(), &row).await?;
