@@ -15,9 +15,12 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
-    domain::cap::{
-        bucket::{LARGEST_RATE, Quota},
-        workspace::WorkspaceCaps,
+    domain::{
+        cap::{
+            bucket::{LARGEST_RATE, Quota},
+            workspace::WorkspaceCaps,
+        },
+        ids::WorkspaceId,
     },
     embedded::{EmbeddedError, EmbeddedOptions, default_data_dir},
     http::{
@@ -265,6 +268,60 @@ pub struct ServeConfig {
         value_name = "SECONDS"
     )]
     pub notice_seconds: u64,
+    /// Sign-in of people.
+    #[command(flatten)]
+    pub sign_in: SignInConfig,
+}
+
+/// Sign-in of people with an identity provider.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Sign-in")]
+pub struct SignInConfig {
+    /// The address under which browsers reach the service, as https://muster.example.com
+    #[arg(long, env = "MUSTER_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+    /// The issuer of an OpenID Connect provider; people can sign in with it
+    #[arg(long, env = "MUSTER_OIDC_ISSUER", value_name = "URL")]
+    pub oidc_issuer: Option<String>,
+    /// The id of muster as a client of the provider
+    #[arg(long, env = "MUSTER_OIDC_CLIENT_ID", value_name = "ID")]
+    pub oidc_client_id: Option<String>,
+    /// The secret of muster as a client of the provider
+    ///
+    /// Prefer the file: other users of the machine can see command line arguments. Without both, the
+    /// secret `oidc_client_secret` with the name `sign-in` is used (`muster secrets set`).
+    #[arg(long, env = "MUSTER_OIDC_CLIENT_SECRET", hide_env_values = true, value_name = "SECRET")]
+    pub oidc_client_secret: Option<SecretString>,
+    /// File with the secret of muster as a client of the provider
+    #[arg(long, env = "MUSTER_OIDC_CLIENT_SECRET_FILE", value_name = "FILE")]
+    pub oidc_client_secret_file: Option<PathBuf>,
+    /// The workspace that people sign in to, if there are several
+    #[arg(long, env = "MUSTER_OIDC_WORKSPACE", value_name = "ID")]
+    pub oidc_workspace: Option<WorkspaceId>,
+    /// The claim that names the person; `email` counts only if it is verified
+    #[arg(long, env = "MUSTER_OIDC_PERSON_CLAIM", default_value = "email", value_name = "CLAIM")]
+    pub oidc_person_claim: String,
+    /// The claim with the roles; a JSON Pointer if it begins with a slash
+    #[arg(long, env = "MUSTER_OIDC_ROLE_CLAIM", default_value = "groups", value_name = "CLAIM")]
+    pub oidc_role_claim: String,
+    /// Values of that claim and their roles, as ops=operator;everybody=viewer
+    #[arg(long, env = "MUSTER_OIDC_ROLE_MAP", value_name = "MAP")]
+    pub oidc_role_map: Option<String>,
+    /// What muster asks of the provider beside `openid`, separated by spaces
+    #[arg(
+        long,
+        env = "MUSTER_OIDC_SCOPES",
+        default_value = "email profile",
+        value_name = "SCOPES"
+    )]
+    pub oidc_scopes: String,
+    /// Trust the provider with the names of people, without an administrator who confirms them
+    #[arg(
+        long,
+        env = "MUSTER_OIDC_TRUST_PERSON_CLAIM",
+        value_parser = clap::builder::FalseyValueParser::new()
+    )]
+    pub oidc_trust_person_claim: bool,
 }
 
 impl ServeConfig {

@@ -16,6 +16,7 @@
 //! | [`app`] | use cases; the only place that begins and commits; lock order; batches | `domain`, `store` |
 //! | [`supervisor`] | when duties run in the background | `app`, `domain` |
 //! | [`http`] | routes, extractors, status codes, the API document | `app`, `domain`, axum, utoipa |
+//! | [`outbound`] | everything that calls out: an identity provider; no rule, no SQL, no transaction | `domain` |
 //! | beside them | [`cli`], [`config`], [`telemetry`], [`shutdown`], [`open_files`], [`clock`], [`entropy`], [`embedded`] (the private PostgreSQL), [`mod@bench`] (the load generator) | |
 //!
 //! **One noun, one room.** A noun has the same folder on every floor: `http::api::budgets`,
@@ -181,6 +182,7 @@ pub mod embedded;
 pub mod entropy;
 pub mod http;
 pub mod open_files;
+pub mod outbound;
 pub mod shutdown;
 pub mod store;
 pub mod supervisor;

@@ -13,6 +13,7 @@ use super::{App, Result, wake::Known};
 pub use crate::domain::access::actor::Actor;
 use crate::domain::{
     access::{
+        credential::Credential,
         origin::Origin,
         person::Person,
         role::Role,
@@ -20,7 +21,7 @@ use crate::domain::{
         token::Token,
     },
     approval::excluded::Decider,
-    ids::{AgentId, KeyId, SessionId, WorkspaceId},
+    ids::{AgentId, IdentityId, KeyId, SessionId, WorkspaceId},
     refusal::{Code, Refusal},
     task::holder::Holder,
 };
@@ -44,9 +45,12 @@ pub struct Principal {
     pub owner: Option<Person>,
     /// What the key may do below its role.
     pub scope: Scope,
+    /// The session of an identity that acts with the key; `None`: the bearer of the key itself.
+    pub session: Option<SessionId>,
     /// The id of the request that carried the key.
     pub request_id: Option<Arc<str>>,
-    /// The bearer secret as presented: encrypts the secrets in stored idempotent answers.
+    /// The bearer secret, or the token of the session, as presented: encrypts the secrets in stored
+    /// idempotent answers.
     pub secret: SecretString,
 }
 
@@ -63,6 +67,7 @@ impl Principal {
             agent: _,
             owner,
             scope: _,
+            session: _,
             request_id,
             secret: _,
         } = self;
@@ -77,8 +82,32 @@ impl Principal {
 
     /// The workspace and the secret of a caller who waits: the key is asked for again after the wait.
     #[must_use]
-    pub(super) fn waiting(&self) -> (WorkspaceId, &SecretString) {
-        (self.workspace, &self.secret)
+    pub(super) fn waiting(&self) -> (WorkspaceId, Credential<'_>) {
+        (self.workspace, self.credential())
+    }
+
+    /// What the caller presented.
+    #[must_use]
+    pub(super) fn credential(&self) -> Credential<'_> {
+        let secret = self.secret.expose_secret();
+        match self.session {
+            None => Credential::Key(secret),
+            Some(_) => Credential::Session(secret),
+        }
+    }
+
+    /// Refuses a session: what needs the key itself.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub(super) fn with_key(&self) -> std::result::Result<(), Refusal> {
+        match self.session {
+            None => Ok(()),
+            Some(_) => {
+                let detail = "this needs a key; a session has none";
+                Err(Refusal::new(Code::Forbidden, detail))
+            }
+        }
     }
 
     /// The decider of approvals.
@@ -104,17 +133,17 @@ pub trait Caller: Sized + Send {
     /// The key of the caller.
     fn principal(&self) -> &Principal;
 
-    /// Authenticates a bearer token of a request as this kind of caller.
+    /// Authenticates what a request presents as this kind of caller.
     ///
     /// # Errors
     /// `unauthenticated`, `forbidden`.
     fn identify(
         app: &App,
-        bearer: &str,
+        presented: Credential<'_>,
         request_id: Arc<str>,
     ) -> impl Future<Output = Result<Self>> + Send {
-        async {
-            let principal = app.authenticate(bearer).await?;
+        async move {
+            let principal = app.prove(presented).await?;
             Ok(Self::admit(Principal { request_id: Some(request_id), ..principal })?)
         }
     }
@@ -211,21 +240,43 @@ impl PersonCaller {
     }
 }
 
-/// A person with a session: no bearer key, so no other kind of caller. Reads.
+/// A person with a session, who reads the list of sessions.
 #[derive(Debug, Clone)]
 pub struct SessionCaller {
     /// The workspace of the session.
     pub workspace: WorkspaceId,
     /// The session itself.
     pub session: SessionId,
-    /// The person who signed in.
+    /// The person who signed in; `None`: the key has none, or nobody confirmed the person of the identity.
     pub person: Option<Person>,
-    /// The key that the session began with.
+    /// The key that the session began with, or that of the identity.
     pub key: Option<KeyId>,
+    /// The identity that signed in; `None`: the session began with a key.
+    pub identity: Option<IdentityId>,
     /// Permissions of the session.
     pub role: Role,
     /// What the session may do below its role.
     pub scope: Scope,
+}
+
+impl SessionCaller {
+    /// The principal that a session of an identity acts as; `None` for a session that began with a key.
+    pub(super) fn into_principal(self, token: &str) -> Option<Principal> {
+        let (Some(key), Some(_)) = (self.key, self.identity) else { return None };
+        Some(Principal {
+            workspace: self.workspace,
+            key,
+            role: self.role,
+            origin: Origin { key: Some(key), person: self.person.clone() },
+            person: self.person,
+            agent: None,
+            owner: None,
+            scope: self.scope,
+            session: Some(self.session),
+            request_id: None,
+            secret: SecretString::from(token),
+        })
+    }
 }
 
 impl AttemptReaderCaller {
@@ -352,10 +403,14 @@ impl Caller for ClaimCaller {
     fn principal(&self) -> &Principal {
         self.agent.principal()
     }
-    async fn identify(app: &App, bearer: &str, request_id: Arc<str>) -> Result<Self> {
+    async fn identify(app: &App, presented: Credential<'_>, request_id: Arc<str>) -> Result<Self> {
         let request_id = Some(request_id);
-        let Some((principal, able)) = app.recognise(bearer) else {
-            let principal = app.authenticate(bearer).await?;
+        let known = match presented {
+            Credential::Key(bearer) => app.recognise(bearer),
+            Credential::Session(_) => None,
+        };
+        let Some((principal, able)) = known else {
+            let principal = app.prove(presented).await?;
             return Ok(Self::admit(Principal { request_id, ..principal })?);
         };
         let principal = Principal { request_id, ..principal };

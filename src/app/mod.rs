@@ -28,6 +28,7 @@ pub mod projects;
 pub mod reports;
 pub mod rules;
 pub mod secrets;
+pub mod sign_in;
 pub mod spend;
 pub mod storage;
 pub mod tasks;
@@ -74,6 +75,7 @@ pub struct App {
     caps: WorkspaceCaps,
     key_uses: access::key_use::KeyUses,
     master_keys: Arc<dyn secrets::KeySource>,
+    sign_in: Option<Arc<sign_in::SignIn>>,
 }
 
 impl App {
@@ -103,6 +105,7 @@ impl App {
             caps: WorkspaceCaps::default(),
             key_uses: access::key_use::KeyUses::default(),
             master_keys: Arc::new(secrets::Keyless),
+            sign_in: None,
         }
     }
 

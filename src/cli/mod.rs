@@ -27,6 +27,7 @@ mod print;
 mod readiness;
 mod secrets;
 mod serve;
+pub mod sign_in;
 mod verify;
 
 /// The command failed.

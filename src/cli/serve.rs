@@ -18,6 +18,7 @@ use super::{
     failure::Failure,
     key_file, print,
     readiness::ServiceReadiness,
+    sign_in,
 };
 use crate::{
     app::{App, access::bootstrap::Bootstrap},
@@ -75,6 +76,7 @@ pub async fn run(settings: &DatabaseConfig, config: &ServeConfig) -> Result<(), 
             tracing::error!(why, "stored secrets cannot be read");
         }
         bootstrap(&app, given.as_ref()).await?;
+        let app = sign_in::configured(app, &config.sign_in).await?;
         serve(opened, &app, listener, allowed, config.drain(), &shutdown).await
     };
     on(database, connections, &shutdown, service).await?;

@@ -42,6 +42,8 @@ ids! {
     KeyId;
     /// Id of a session: one sign-in of a person. Not secret.
     SessionId;
+    /// Id of an identity: a person as an identity provider names them. Never changes.
+    IdentityId;
     /// Id of a project. Never changes.
     ProjectId;
     /// Id of a goal. Never changes.

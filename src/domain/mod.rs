@@ -30,6 +30,7 @@ pub mod risk;
 pub mod rule;
 pub mod secret;
 pub mod settings;
+pub mod sign_in;
 pub mod spend;
 pub mod states;
 pub mod task;

@@ -119,6 +119,12 @@ pub const AGENT_KEY_LIFETIME_MIN: Duration = Duration::from_secs(60);
 pub const SESSION_IDLE: Duration = Duration::from_secs(8 * 3600);
 /// A session ends after this time, whatever its use.
 pub const SESSION_LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Time from the begin of a sign-in to the return from the identity provider.
+pub const SIGN_IN_WITHIN: Duration = Duration::from_secs(600);
+/// Characters of the issuer of an identity.
+pub const ISSUER_CHARS: usize = 500;
+/// Characters of the subject of an identity: the limit of OpenID Connect.
+pub const SUBJECT_CHARS: usize = 255;
 /// Bytes of a secret.
 pub const SECRET_BYTES: usize = 16 * 1024;
 /// Secrets of one workspace.

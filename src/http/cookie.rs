@@ -2,6 +2,8 @@
 
 /// The cookie of a session.
 pub const SESSION: &str = "muster_session";
+/// The cookie of a sign-in that began.
+pub const SIGN_IN: &str = "muster_sign_in";
 
 /// Whether the request came over TLS, as a proxy says. A sender who lies about it only gets a cookie
 /// that their browser does not keep.

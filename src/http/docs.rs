@@ -67,6 +67,7 @@ const TAGS: &[(&str, &str)] = &[
     ("webhooks", "Who is told of events."),
     ("keys", "Who may do what."),
     ("sessions", "Sign-ins of people in a browser."),
+    ("sign-in", "Sign-in of people with an identity provider."),
     ("workspaces", "The tenants."),
     ("verify", "Whether the promises hold for the data that is there."),
     ("problems", "What each problem code means."),

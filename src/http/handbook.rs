@@ -28,12 +28,13 @@ macro_rules! pages {
 const INDEX: &str = "README";
 
 /// Every page, by its name: that of its file, and the last segment of its path.
-pub const PAGES: [(&str, &str); 25] = pages![
+pub const PAGES: [(&str, &str); 26] = pages![
     "README",
     "start",
     "configuration",
     "keys",
     "access",
+    "sign-in",
     "secrets",
     "goals",
     "agents",

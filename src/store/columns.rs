@@ -13,8 +13,8 @@ use crate::domain::{
     budget::{BudgetNode, OnExhausted, Period, UnknownModel},
     freeze::{FreezeMode, FreezeScope},
     ids::{
-        AgentId, ApprovalId, AttemptId, BudgetId, FreezeId, GoalId, Id, InterventionId, KeyId,
-        LimitId, LinkId, LoopId, NudgeId, PlanId, PolicyId, PriceId, ProjectId, RiskFloorId,
+        AgentId, ApprovalId, AttemptId, BudgetId, FreezeId, GoalId, Id, IdentityId, InterventionId,
+        KeyId, LimitId, LinkId, LoopId, NudgeId, PlanId, PolicyId, PriceId, ProjectId, RiskFloorId,
         RuleId, SecretId, SessionId, TaskId, WorkspaceId,
     },
     loops::Pattern,
@@ -76,6 +76,7 @@ uuid_columns!(
     LoopId,
     NudgeId,
     RuleId,
+    IdentityId,
     InterventionId,
     SecretId,
     SessionId

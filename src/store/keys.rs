@@ -281,8 +281,8 @@ pub async fn lock(tx: &mut Tx, key: KeyId) -> sqlx::Result<Option<KeyRow>> {
 }
 
 /// Locks every admin key that is valid at `now`, in id order. Concurrent revocations of admin keys
-/// therefore see each other. Keys with a scope, which make no keys, and keys that end with others do
-/// not count.
+/// therefore see each other. Keys with a scope, which make no keys, keys that end with others, and keys of
+/// identities, which nobody has, do not count.
 pub async fn lock_valid_admins(tx: &mut Tx) -> sqlx::Result<Vec<KeyId>> {
     sqlx::query_scalar!(
         r#"
@@ -290,6 +290,8 @@ pub async fn lock_valid_admins(tx: &mut Tx) -> sqlx::Result<Vec<KeyId>> {
         where workspace_id = $1 and role = 'admin' and revoked_at is null
           and (expires_at is null or expires_at > $2)
           and scope_access = 'all' and scope_projects is null and dies_with is null
+          and not exists (select from identities i
+                          where i.workspace_id = $1 and i.key_id = keys.key_id)
         order by key_id
         for no key update
         "#,

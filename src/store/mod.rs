@@ -14,6 +14,7 @@ pub mod columns;
 pub mod freezes;
 pub mod goals;
 pub mod idempotency;
+pub mod identities;
 pub mod journal;
 pub mod keys;
 pub mod projects;

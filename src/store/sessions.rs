@@ -12,7 +12,7 @@ use crate::domain::{
         scope::{Access, Scope},
         session::{self, SessionState},
     },
-    ids::{KeyId, ProjectId, SessionId},
+    ids::{IdentityId, KeyId, ProjectId, SessionId},
 };
 
 /// A session without its token; only the hash of that is stored.
@@ -26,8 +26,10 @@ pub struct SessionRow {
     pub person: Option<Person>,
     /// The key that it began with.
     pub key_id: Option<KeyId>,
-    /// Issuer and subject at the identity provider.
-    pub identity: Option<String>,
+    /// The identity that signed in.
+    pub identity_id: Option<IdentityId>,
+    /// Whether the person of the identity is confirmed; `None` without an identity.
+    pub person_confirmed: Option<bool>,
     /// Its permissions.
     pub role: Role,
     /// Time of the sign-in.
@@ -71,12 +73,22 @@ impl SessionRow {
         session::state(self.ended_at, self.ends(), key_valid, now)
     }
 
-    /// What it may do below its role.
+    /// What it may do below its role. An identity whose person is not confirmed only reads.
     #[must_use]
     pub fn scope(&self) -> Scope {
-        Scope {
-            access: self.scope_access.unwrap_or_default(),
-            projects: self.scope_projects.clone(),
+        let access = match self.person_confirmed {
+            Some(false) => Access::ReadOnly,
+            Some(true) | None => self.scope_access.unwrap_or_default(),
+        };
+        Scope { access, projects: self.scope_projects.clone() }
+    }
+
+    /// The person that it acts as. While the person of its identity is not confirmed, that is nobody.
+    #[must_use]
+    pub fn acts_as(&self) -> Option<&Person> {
+        match self.person_confirmed {
+            Some(false) => None,
+            Some(true) | None => self.person.as_ref(),
         }
     }
 }
@@ -90,20 +102,24 @@ pub struct NewSession<'a> {
     pub token_sha256: &'a [u8],
     /// The person who signs in.
     pub person: Option<&'a Person>,
-    /// The key that it begins with.
+    /// The key that it begins with, or that of the identity.
     pub key_id: KeyId,
+    /// The identity, and the SHA-256 that names its sign-in.
+    pub identity: Option<(IdentityId, &'a [u8; 32])>,
     /// Its permissions.
     pub role: Role,
     /// Its ends.
     pub ends: session::Ends,
 }
 
-/// Stores a session that begins with a key.
-pub async fn insert(tx: &mut Tx, new: &NewSession<'_>) -> sqlx::Result<()> {
-    sqlx::query!(
+/// Stores a session. Returns `false` if its sign-in was completed before.
+pub async fn insert(tx: &mut Tx, new: &NewSession<'_>) -> sqlx::Result<bool> {
+    let inserted = sqlx::query!(
         "insert into sessions (workspace_id, session_id, token_sha256, person, key_id, role,
-                               created_at, last_seen_at, idle_ends_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9)",
+                               created_at, last_seen_at, idle_ends_at, expires_at, identity_id,
+                               sign_in_sha256)
+         values ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10, $11)
+         on conflict on constraint sessions_sign_in_once do nothing",
         tx.workspace.0,
         new.session_id.0,
         new.token_sha256,
@@ -113,10 +129,12 @@ pub async fn insert(tx: &mut Tx, new: &NewSession<'_>) -> sqlx::Result<()> {
         tx.now,
         new.ends.idle_at,
         new.ends.at,
+        new.identity.map(|(identity, _)| identity.0),
+        new.identity.map(|(_, sign_in)| sign_in.as_slice()),
     )
     .execute(traced!(tx, "sessions.insert"))
     .await?;
-    Ok(())
+    Ok(inserted.rows_affected() == 1)
 }
 
 /// Filter for [`list`].
@@ -126,7 +144,7 @@ pub struct SessionFilter<'a> {
     pub session: Option<SessionId>,
     /// Only of this person.
     pub person: Option<&'a Person>,
-    /// Only those that began with this key and have no person.
+    /// Only those that act with this key and have no person but one that a provider names.
     pub nobodys_key: Option<KeyId>,
     /// Only those that were not signed out.
     pub not_ended: bool,
@@ -143,7 +161,9 @@ pub async fn list(
         SessionRow,
         r#"
         select s.session_id as "session_id: SessionId", s.token_sha256,
-               s.person as "person: Person", s.key_id as "key_id: KeyId", s.identity,
+               s.person as "person: Person", s.key_id as "key_id: KeyId",
+               s.identity_id as "identity_id: IdentityId",
+               i.person_confirmed as "person_confirmed?",
                s.role as "role: Role", s.created_at, s.last_seen_at, s.idle_ends_at, s.expires_at,
                s.ended_at, k.revoked_at as "key_revoked_at?", k.expires_at as "key_expires_at?",
                exists (select from keys m
@@ -154,10 +174,12 @@ pub async fn list(
                k.scope_projects as "scope_projects?: Vec<ProjectId>"
         from sessions s
         left join keys k on k.workspace_id = s.workspace_id and k.key_id = s.key_id
+        left join identities i
+          on i.workspace_id = s.workspace_id and i.identity_id = s.identity_id
         where s.workspace_id = $1
           and ($2::uuid is null or s.session_id = $2)
           and ($3::text is null or s.person = $3)
-          and ($4::uuid is null or (s.key_id = $4 and s.person is null))
+          and ($4::uuid is null or (s.key_id = $4 and (s.person is null or s.identity_id is not null)))
           and (not $5::boolean or s.ended_at is null)
           and ($6::uuid is null or s.session_id < $6)
         order by s.session_id desc

@@ -28,5 +28,6 @@ mod reports;
 mod rules;
 mod secrets;
 mod sessions;
+mod sign_in;
 mod support;
 mod tasks;

@@ -19,6 +19,7 @@ use crate::{
     clock::Clock,
     domain::{
         access::{
+            credential::Credential,
             key::{self, StoredKey},
             origin::Origin,
             role::Role,
@@ -92,6 +93,7 @@ impl App {
             agent,
             owner,
             scope,
+            session: None,
             request_id: None,
             secret: token.into_text(),
         })
@@ -99,6 +101,17 @@ impl App {
 }
 
 impl App {
+    /// Authenticates what a caller presents.
+    ///
+    /// # Errors
+    /// `unauthenticated`.
+    pub async fn prove(&self, presented: Credential<'_>) -> Result<Principal> {
+        match presented {
+            Credential::Key(bearer) => self.authenticate(bearer).await,
+            Credential::Session(token) => self.authenticate_session(token).await,
+        }
+    }
+
     /// Recognises the token of an agent whose claims recently waited here: the principal, and the
     /// agent's capabilities at that time. Does not say whether the key is still valid.
     pub(in crate::app) fn recognise(&self, bearer: &str) -> Option<(Principal, Arc<[String]>)> {
@@ -125,6 +138,7 @@ impl App {
             agent,
             owner,
             scope,
+            session: None,
             request_id,
             secret,
         };

@@ -244,7 +244,6 @@ pub(in crate::app) async fn issue(unit: &mut Unit, new: Issue<'_>) -> Result<Iss
 
 /// Stores the key named in `token`.
 pub(in crate::app) async fn keep(unit: &mut Unit, new: Issue<'_>, token: &Token) -> Result<Key> {
-    let now = unit.now();
     let hash = token.hash();
     let row = NewKeyRow {
         key_id: token.key(),
@@ -259,11 +258,17 @@ pub(in crate::app) async fn keep(unit: &mut Unit, new: Issue<'_>, token: &Token)
         scope: new.scope,
         dies_with: new.dies_with,
     };
-    let row = store::keys::insert(unit.tx(), &row).await?;
+    keep_row(unit, &row).await
+}
+
+/// Stores a key.
+pub(in crate::app) async fn keep_row(unit: &mut Unit, new: &NewKeyRow<'_>) -> Result<Key> {
+    let now = unit.now();
+    let row = store::keys::insert(unit.tx(), new).await?;
     let data =
         json!({"key_id": row.key_id, "name": row.name, "role": row.role, "person": row.person});
     let made = Key::of(row, now);
-    unit.record(NewRow::new(Kind::KeyCreated).agent(new.agent).after(&made).data(data));
+    unit.record(NewRow::new(Kind::KeyCreated).agent(new.agent_id).after(&made).data(data));
     Ok(made)
 }
 
@@ -443,6 +448,12 @@ pub struct LocalAdmin<'a> {
 impl LocalAdmin<'_> {
     pub(in crate::app) fn app(&self) -> &App {
         self.app
+    }
+
+    /// The workspace.
+    #[must_use]
+    pub fn workspace_id(&self) -> WorkspaceId {
+        self.workspace
     }
 
     pub(in crate::app) fn workspace(&self) -> WorkspaceId {

@@ -16,7 +16,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -80,8 +79,8 @@ impl App {
     /// Rotates the key of the caller.
     ///
     /// # Errors
-    /// `invalid`; `wrong_state` if the key was rotated before; `workspace_full` unless the overlap is
-    /// zero.
+    /// `invalid`; `forbidden` with a session; `wrong_state` if the key was rotated before;
+    /// `workspace_full` unless the overlap is zero.
     pub async fn rotate_own_key(
         &self,
         caller: &SelfCaller,
@@ -89,6 +88,7 @@ impl App {
         request: Option<&Request>,
     ) -> Result<Outcome<IssuedKey>> {
         let principal = caller.principal();
+        principal.with_key()?;
         self.rotate(principal, principal.key, Rotator::Itself, rotation, request).await
     }
 
@@ -110,7 +110,7 @@ impl App {
 async fn replace(unit: &mut Unit, key: KeyId, by: Rotator, overlap: Duration) -> Result<IssuedKey> {
     let now = unit.now();
     let old = keys::lock(unit, key).await?;
-    may_be_rotated(&old, now)?;
+    may_be_rotated(unit, &old).await?;
     // Without an overlap there is no more than one valid key at any time.
     if !overlap.is_zero() {
         caps::admit(unit, Holding::Keys, 1).await?;
@@ -141,13 +141,17 @@ async fn replace(unit: &mut Unit, key: KeyId, by: Rotator, overlap: Duration) ->
     Ok(issued)
 }
 
-fn may_be_rotated(old: &KeyRow, now: DateTime<Utc>) -> Result<()> {
-    match key::state(old.ends(), now) {
+async fn may_be_rotated(unit: &mut Unit, old: &KeyRow) -> Result<()> {
+    match key::state(old.ends(), unit.now()) {
         KeyState::Valid => {}
         state @ (KeyState::Expired | KeyState::Revoked | KeyState::EndedWithMaker) => {
             let detail = format!("the key is {state}; only a valid key is rotated");
             return Err(Refusal::new(Code::WrongState, detail).into());
         }
+    }
+    if store::identities::has_key(unit.tx(), old.key_id).await? {
+        let detail = "the key is that of an identity: nobody has its secret, so none replaces it";
+        return Err(Refusal::new(Code::WrongState, detail).into());
     }
     if let Some(to) = old.rotated_to {
         let detail = format!("the key was rotated before; rotate its successor {to}");

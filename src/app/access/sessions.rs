@@ -1,9 +1,12 @@
 //! Sessions: sign-ins of people in a browser.
 //!
-//! A session begins with a bearer key and has its role, its person and its scope. It ends with a
+//! A session begins with a bearer key, or with a sign-in of an identity ([`crate::app::sign_in`]), which has a
+//! key of its own. It has the role and the person of the sign-in and the scope of the key. It ends with a
 //! sign-out, after a time without use, after its longest duration, or with its key. The token is
-//! returned once, as a cookie, and stored as SHA-256. A session is no bearer key: it reads the list of
-//! its person's sessions and changes nothing.
+//! returned once, as a cookie, and stored as SHA-256.
+//!
+//! A session is no bearer key. That of an identity acts as a principal; that of a key reads the list of its
+//! person's sessions and changes nothing.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -12,7 +15,7 @@ use serde_json::json;
 use crate::{
     app::{
         App, Error, Result, Unit,
-        caller::{Caller as _, PersonCaller, SessionCaller},
+        caller::{Caller as _, PersonCaller, Principal, SessionCaller},
         unit::idempotency::{Outcome, Request},
     },
     domain::{
@@ -21,7 +24,7 @@ use crate::{
             role::Role,
             session::{Ends, SessionState, SessionToken},
         },
-        ids::{KeyId, SessionId},
+        ids::{IdentityId, KeyId, SessionId},
         journal::{Kind, NewRow},
         refusal::{Code, Refusal},
     },
@@ -41,7 +44,9 @@ pub struct Session {
     pub id: SessionId,
     /// The person who signed in; `null`: the key of the session has no person.
     pub person: Option<Person>,
-    /// The key that the session began with; its end ends the session.
+    /// The identity that signed in; `null`: the session began with a key.
+    pub identity_id: Option<IdentityId>,
+    /// The key that the session began with, or that of the identity; its end ends the session.
     pub key_id: Option<KeyId>,
     /// Permissions of the session: the role of its key.
     pub role: Role,
@@ -65,6 +70,7 @@ impl Session {
             id: row.session_id,
             state: row.state(now),
             person: row.person,
+            identity_id: row.identity_id,
             key_id: row.key_id,
             role: row.role,
             created_at: row.created_at,
@@ -98,6 +104,7 @@ pub enum SessionReader {
 #[derive(Debug, Clone)]
 enum Whose {
     Person(Person),
+    /// Those of a key without a person, or of an identity whose person is not confirmed.
     NobodysKey(KeyId),
 }
 
@@ -133,12 +140,16 @@ fn not_yours() -> Refusal {
 
 impl App {
     /// Begins a session of the person of the key.
+    ///
+    /// # Errors
+    /// `forbidden` with a session.
     pub async fn begin_session(
         &self,
         caller: &PersonCaller,
         request: Option<&Request>,
     ) -> Result<Outcome<BegunSession>> {
         let principal = caller.principal();
+        principal.with_key()?;
         self.create(principal, request, Hold::Share, async |unit| {
             let (id, ends) = (unit.id(), Ends::of_new(unit.now()));
             let token = SessionToken::new(principal.workspace, id, unit.entropy().bytes());
@@ -148,6 +159,7 @@ impl App {
                 token_sha256: hash.as_bytes(),
                 person: principal.person.as_ref(),
                 key_id: principal.key,
+                identity: None,
                 role: principal.role,
                 ends,
             };
@@ -185,8 +197,21 @@ impl App {
             session: row.session_id,
             scope: row.scope(),
             role: row.role,
-            person: row.person,
+            person: row.acts_as().cloned(),
             key: row.key_id,
+            identity: row.identity_id,
+        })
+    }
+
+    /// The principal of a session of an identity.
+    ///
+    /// # Errors
+    /// `unauthenticated` if the session is unknown or over, or began with a key.
+    pub async fn authenticate_session(&self, token: &str) -> Result<Principal> {
+        let caller = self.session(token).await?;
+        caller.into_principal(token).ok_or_else(|| {
+            let detail = "the session of a key only lists sessions; send the key itself";
+            Refusal::new(Code::Unauthenticated, detail).into()
         })
     }
 
@@ -258,7 +283,7 @@ fn of_session(caller: &SessionCaller, person: Option<&Person>) -> Result<Whose> 
     }
 }
 
-async fn read(unit: &mut Unit, session: SessionId) -> Result<Session> {
+pub(in crate::app) async fn read(unit: &mut Unit, session: SessionId) -> Result<Session> {
     let now = unit.now();
     let filter = SessionFilter { session: Some(session), ..SessionFilter::default() };
     let found = store::sessions::list(unit.tx(), filter, None, 1).await?.pop();

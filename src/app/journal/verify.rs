@@ -7,7 +7,6 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 
 use super::export::Walk;
@@ -82,7 +81,7 @@ impl App {
         let principal = caller.principal();
         let checked = self.check_journal(principal.workspace, kept, within).await?;
         // The check may have waited for others, and taken long itself.
-        self.authenticate(principal.secret.expose_secret()).await?;
+        self.prove(principal.credential()).await?;
         Ok(checked)
     }
 

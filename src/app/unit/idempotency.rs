@@ -129,7 +129,14 @@ fn answered<T: DeserializeOwned>(of: &Repeatable, replay: Replay) -> Result<Repe
         return Ok(Repeat::Refused(Refusal::new(Code::IdempotencyKeyReused, detail)));
     }
     let sealed = sealed.ok_or_else(|| Error::Corrupt("a replay without answer".into()))?;
-    open(&of.principal, &of.request.key, &sealed).map(Repeat::Answered)
+    match open(&of.principal, &of.request.key, &sealed) {
+        // Another session of the same identity: it has the same key, but not the token that opens.
+        Err(_) if of.principal.session.is_some() => {
+            let detail = "this Idempotency-Key was used before this sign-in; use a new key";
+            Ok(Repeat::Refused(Refusal::new(Code::IdempotencyKeyReused, detail)))
+        }
+        opened => opened.map(Repeat::Answered),
+    }
 }
 
 /// Stores the answers of requests that [`take_all`] reported as new.

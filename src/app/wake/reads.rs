@@ -7,11 +7,9 @@
 
 use std::{pin::pin, time::Duration};
 
-use secrecy::{ExposeSecret as _, SecretString};
-
 use crate::{
     app::{App, Result},
-    domain::ids::WorkspaceId,
+    domain::{access::credential::Credential, ids::WorkspaceId},
 };
 
 /// Minimum time between two reads of one reader.
@@ -19,14 +17,14 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 impl App {
     /// Returns when `seen` reports the expected state, when `wait` is over, or when the service
-    /// stops. After a wait the key of the waiting caller is authenticated again, so that a key that
-    /// was revoked or has expired meanwhile reads nothing.
+    /// stops. After a wait the key or session of the waiting caller is authenticated again, so that
+    /// one that ended meanwhile reads nothing.
     ///
     /// # Errors
     /// Those of `seen`; `unauthenticated`.
     pub(in crate::app) async fn wait_until<F, Fut>(
         &self,
-        (workspace, key): (WorkspaceId, &SecretString),
+        (workspace, presented): (WorkspaceId, Credential<'_>),
         wait: Duration,
         seen: F,
     ) -> Result<()>
@@ -54,7 +52,7 @@ impl App {
             }
         }
         if waited {
-            self.authenticate(key.expose_secret()).await?;
+            self.prove(presented).await?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Who acts: keys and their tokens, roles, persons, actors.
 
 pub mod actor;
+pub mod credential;
 pub mod key;
 pub mod origin;
 pub mod person;

@@ -77,6 +77,10 @@ words! {
         KeyRevoked => "key.revoked",
         /// A key was replaced by another: `data` has the other key and the end of this one.
         KeyRotated => "key.rotated",
+        /// Somebody signed in with an identity provider for the first time. Not public.
+        IdentityCreated => "identity.created",
+        /// An identity has another person, role or key, or was confirmed or blocked. Not public.
+        IdentityUpdated => "identity.updated",
         /// Settings of the workspace were edited.
         WorkspaceUpdated => "workspace.updated",
         /// A person signed in. Not public.
@@ -229,6 +233,8 @@ impl Kind {
             Self::AttemptCostAuthorized
                 | Self::JournalErased
                 | Self::JournalPruned
+                | Self::IdentityCreated
+                | Self::IdentityUpdated
                 | Self::SessionBegun
                 | Self::SessionEnded
                 | Self::SecretSet

@@ -127,7 +127,7 @@ pub(super) fn note_gaps(drafts: &[Draft], notes: &mut Notes) {
     for (stem, numbers) in series {
         let mut previous: Option<u64> = None;
         for (number, line) in numbers {
-            if let Some(last) = previous.filter(|last| number > last + 1) {
+            if let Some(last) = previous.filter(|last: &u64| number > *last + 1) {
                 let message = match number - last {
                     2 => format!("{stem}{} is missing", written(stem, last + 1)),
                     _ => format!(

@@ -1,8 +1,8 @@
 //! Authentication: the first argument of every handler.
 //!
-//! [`Auth`] authenticates the bearer key and admits it as the caller that the use case asks for, before
-//! any other part of the request is read, and takes the request through the caps
-//! ([`crate::http::fairness`]). The roles in the OpenAPI document are `C::ROLES`, the same
+//! [`Auth`] authenticates the bearer key, or the session of an identity, and admits it as the caller that
+//! the use case asks for, before any other part of the request is read, and takes the request through the
+//! caps ([`crate::http::fairness`]). The roles in the OpenAPI document are `C::ROLES`, the same
 //! that are checked. A handler that needs no key takes [`Public`].
 
 use std::{convert::Infallible, sync::Arc};
@@ -12,10 +12,15 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 
+use super::cookie::{cookie, same_origin};
 use crate::{
-    app::{App, caller::Caller},
-    domain::refusal::{Code, Refusal},
+    app::{self, App, caller::Caller},
+    domain::{
+        access::credential::Credential,
+        refusal::{Code, Refusal},
+    },
     http::{
+        cookie::SESSION,
         describe::{Access, Describe, Description},
         fairness::admission::Admission,
         problem::{Error, Result},
@@ -44,14 +49,20 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let bearer = bearer(&parts.headers)?;
+        let presented = presented(parts)?;
         let app = Arc::<App>::from_ref(state);
         let RequestId(request_id) = parts.extensions.get().cloned().unwrap_or_default();
-        let identified = C::identify(&app, bearer, request_id);
-        let Some(admission) = parts.extensions.get::<Admission>().cloned() else {
-            return Ok(Self { caller: identified.await?, app });
+        let whence = whence(parts, presented);
+        let identified = async {
+            let caller = C::identify(&app, presented, request_id).await?;
+            whence?;
+            Ok(caller)
         };
-        let caller = admission.identify(bearer, identified).await?;
+        let Some(admission) = parts.extensions.get::<Admission>().cloned() else {
+            let identified: app::Result<C> = identified.await;
+            return Ok(Self { caller: identified?, app });
+        };
+        let caller = admission.identify(presented, identified).await?;
         // With a body, the place is taken after it has arrived.
         if !admission.route().reads_body {
             admission.enter().await?;
@@ -90,6 +101,25 @@ impl Access for Public {}
 impl Describe for Public {
     fn describe(doc: &mut Description<'_>) {
         doc.public();
+    }
+}
+
+/// The key in the header `Authorization`, or without one the session in the cookie. A request with both is
+/// judged by its key alone.
+fn presented(parts: &Parts) -> Result<Credential<'_>> {
+    match cookie(&parts.headers, SESSION) {
+        Some(token) if !parts.headers.contains_key(header::AUTHORIZATION) => {
+            Ok(Credential::Session(token))
+        }
+        Some(_) | None => bearer(&parts.headers).map(Credential::Key),
+    }
+}
+
+/// Refuses a session in a request that another site made the browser send.
+fn whence(parts: &Parts, presented: Credential<'_>) -> std::result::Result<(), Refusal> {
+    match presented {
+        Credential::Key(_) => Ok(()),
+        Credential::Session(_) => same_origin(parts),
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod body;
 pub mod conditional;
+pub mod cookie;
 pub mod idempotency;
 pub mod json;
 pub mod long_poll;

@@ -1,17 +1,16 @@
 //! Sessions: the cookie of a person who signed in.
 //!
-//! A session is no bearer key: [`super::auth::Auth`] never reads the cookie. A bearer key is no
-//! session: a cookie with a key in it is nothing. Only reads take [`SessionAuth`], so a request that
-//! another site makes a browser send changes nothing.
+//! [`SessionAuth`] takes the session of a key too, which [`super::auth::Auth`] does not: it only reads the list
+//! of sessions. A session is no bearer key, and a cookie with a key in it is nothing.
 
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     extract::{FromRef, FromRequestParts},
-    http::{HeaderMap, header, request::Parts},
+    http::{header, request::Parts},
 };
 
-use super::auth::Auth;
+use super::{auth::Auth, cookie::cookie};
 use crate::{
     app::{
         App,
@@ -51,7 +50,7 @@ where
             return Ok(Self { app, reader: SessionReader::Key(caller) });
         }
         let app = Arc::<App>::from_ref(state);
-        let Some(token) = cookie(&parts.headers) else {
+        let Some(token) = cookie(&parts.headers, SESSION) else {
             let detail = "send `Authorization: Bearer mst_...`, or the cookie of a session";
             return Err(Refusal::new(Code::Unauthenticated, detail).into());
         };
@@ -75,23 +74,6 @@ impl Describe for SessionAuth {
         doc.roles(PersonCaller::ROLES);
         doc.scopes(PersonCaller::ADMITS);
         doc.refuses(&[Code::Unauthenticated, Code::Forbidden]);
-    }
-}
-
-/// The token of the session, if there is exactly one. Two cookies of the name mean that another site
-/// of the same host set one of them.
-fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let mut found = headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(name, _)| *name == SESSION)
-        .map(|(_, value)| value);
-    match (found.next(), found.next()) {
-        (Some(token), None) => Some(token),
-        (Some(_), Some(_)) | (None, _) => None,
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     app,
     domain::{
-        access::token::Token,
+        access::credential::{Credential, Presented},
         refusal::{Code, Refusal},
     },
     http::problem::{Error, Result},
@@ -105,17 +105,17 @@ impl Admission {
         }
     }
 
-    /// Has `bearer` looked up by `identify`, and counts the request.
+    /// Has `credential` looked up by `identify`, and counts the request.
     ///
     /// # Errors
     /// Those of `identify`; `rate_limited`, `unavailable`.
     pub async fn identify<C>(
         &self,
-        bearer: &str,
+        credential: Credential<'_>,
         identify: impl Future<Output = app::Result<C>>,
     ) -> Result<C> {
         // A malformed token costs no query.
-        let Ok(token) = Token::parse(bearer) else { return Ok(identify.await?) };
+        let Some(token) = Presented::of(credential) else { return Ok(identify.await?) };
         let caps = &self.0.caps;
         let known = caps.recognise(&token);
         if let Some(key) = &known {
@@ -124,7 +124,7 @@ impl Admission {
             let identified = identify.await;
             drop(door);
             if identified.as_ref().is_err_and(|error| error.code() == Code::Unauthenticated) {
-                caps.keys.remove(&(token.workspace(), token.key()));
+                caps.keys.remove(&(token.workspace, token.id));
             }
             self.held().key = known;
             return Ok(identified?);

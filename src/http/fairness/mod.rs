@@ -32,16 +32,17 @@ use std::{
 };
 
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use crate::{
     app::Stopwatch,
     domain::{
-        access::token::{SecretHash, Token},
+        access::{credential::Presented, token::SecretHash},
         cap::{
             bucket::{BURST_SECONDS, Bucket, Quota},
             share::Verdict,
         },
-        ids::{KeyId, WorkspaceId},
+        ids::WorkspaceId,
     },
     http::problem::{Error, Result, UNAVAILABLE_DETAIL, limited::Limited},
 };
@@ -95,7 +96,7 @@ impl Queue {
 pub struct Caps {
     limits: Limits,
     clock: Stopwatch,
-    keys: Registry<(WorkspaceId, KeyId), KeyUse>,
+    keys: Registry<(WorkspaceId, Uuid), KeyUse>,
     workspaces: Registry<WorkspaceId, Holder>,
     addresses: Registry<IpAddr, AddressUse>,
     door: Arc<Pool>,
@@ -134,14 +135,14 @@ impl Caps {
     }
 
     /// The key of `token`, if it was valid a moment ago with this secret.
-    fn recognise(&self, token: &Token) -> Option<Arc<KeyUse>> {
-        let known = self.keys.get(&(token.workspace(), token.key()))?;
-        known.secret.matches(token.hash().as_bytes()).then_some(known)
+    fn recognise(&self, token: &Presented) -> Option<Arc<KeyUse>> {
+        let known = self.keys.get(&(token.workspace, token.id))?;
+        known.secret.matches(token.secret.as_bytes()).then_some(known)
     }
 
     /// Remembers a key that was just valid.
-    fn remember(&self, token: &Token) -> Arc<KeyUse> {
-        let id = (token.workspace(), token.key());
+    fn remember(&self, token: &Presented) -> Arc<KeyUse> {
+        let id = (token.workspace, token.id);
         let (quotas, now) = (&self.limits.quotas, self.now());
         let make = || {
             let idle = |holder: &Holder| {
@@ -149,15 +150,15 @@ impl Caps {
                     .iter()
                     .all(|purpose| holder.held(*purpose) == 0)
             };
-            let group = self.workspaces.get_or(token.workspace(), Holder::default, idle);
+            let group = self.workspaces.get_or(token.workspace, Holder::default, idle);
             KeyUse {
-                secret: token.hash(),
+                secret: token.secret,
                 party: Party { own: Arc::default(), group: Some(group) },
                 buckets: Buckets::full(quotas, now),
             }
         };
         let known = self.keys.get_or(id, make, |key| key.buckets.are_full(quotas, now));
-        if known.secret.matches(token.hash().as_bytes()) {
+        if known.secret.matches(token.secret.as_bytes()) {
             return known;
         }
         // A key with the same id and another secret: only after a change in the database by hand.

@@ -6,6 +6,7 @@
 //! | [`Replayable`] | the same, once per `Idempotency-Key` |
 //! | [`Created`] | 201 with a JSON body and its `Location`, once per `Idempotency-Key` |
 //! | [`NoContent`] | 204 |
+//! | [`redirected::Redirected`] | 303 with cookies |
 //! | [`csv::Csv`], [`ndjson::Ndjson`] | 200 with a file |
 //!
 //! [`super::extract::conditional::Versioned`] is a [`Reply`] with an `ETag`;
@@ -13,6 +14,7 @@
 
 pub mod csv;
 pub mod ndjson;
+pub mod redirected;
 pub mod signed_in;
 
 use axum::{

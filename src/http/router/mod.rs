@@ -28,8 +28,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     api::{
         agents, approvals, attempts, attention, audit, budgets, claims, events, freezes, goals,
-        keys, links, plans, policies, prices, problems, projects, reports, risk_floors, rules,
-        sessions, supervisor, tasks, verify, whoami, workspace,
+        identities, keys, links, plans, policies, prices, problems, projects, reports, risk_floors,
+        rules, sessions, sign_in, supervisor, tasks, verify, whoami, workspace,
     },
     decide, docs, health,
     state::HttpState,
@@ -199,6 +199,14 @@ operations! {
     "workspaces" {
         GET    "/v1/workspace" => workspace::get_workspace;
         PATCH  "/v1/workspace" => workspace::update_workspace;
+    }
+    "sign-in" {
+        GET    "/v1/sign-in/oidc"          => sign_in::begin_sign_in [NotFound, Unavailable];
+        GET    "/v1/sign-in/oidc/callback" => sign_in::finish_sign_in
+            [NotFound, SignInRefused, WorkspaceFull, Unavailable];
+        GET    "/v1/identities"               => identities::list_identities;
+        GET    "/v1/identities/{identity_id}" => identities::get_identity;
+        PATCH  "/v1/identities/{identity_id}" => identities::update_identity;
     }
     "health" {
         GET    "/v1/supervisor" => supervisor::get_supervisor;

@@ -114,6 +114,7 @@ async fn lists_of_words_are_the_same_in_the_database_and_in_the_code() {
         ("keys_role_known", words::<Role>()),
         ("keys_scope_access_known", words::<Access>()),
         ("sessions_role_known", words::<Role>()),
+        ("identities_role_known", words::<Role>()),
         ("secrets_purpose_known", words::<Purpose>()),
         ("goals_state_known", words::<GoalState>()),
         ("goals_planner_known", words::<Planner>()),

@@ -55,6 +55,8 @@ const EDITS: &[&str] = &[
     "freeze.set",
     "goal.created",
     "goal.updated",
+    "identity.created",
+    "identity.updated",
     "key.created",
     "key.revoked",
     "key.rotated",
