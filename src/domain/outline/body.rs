@@ -4,14 +4,16 @@ use super::document::{Document, ItemId, Line, What};
 use super::lines::dedent;
 use super::needs::{self, Need};
 use super::pick::{Picks, Source};
-use super::{markup, words};
+use super::{OutlineCriterion, boxes::BoxMark, words};
 
 /// The parsed text below a task.
 #[derive(Debug, Default)]
 pub(super) struct Body {
     pub description: String,
-    pub criteria: Vec<String>,
+    pub criteria: Vec<OutlineCriterion>,
     pub needs: Vec<Need>,
+    /// Lines of the bullets that state needs, from 1.
+    pub need_lines: Vec<u32>,
     /// Boxes that are criteria: all, and ticked ones.
     pub boxes: (usize, usize),
 }
@@ -33,16 +35,22 @@ pub(super) fn lines_of(document: &Document<'_>, picks: &Picks) -> Vec<Vec<usize>
 }
 
 /// Reads the lines of a task.
-pub(super) fn read(document: &Document<'_>, source: Source, lines: &[usize]) -> Body {
+pub(super) fn read(
+    document: &Document<'_>,
+    picks: &Picks,
+    source: Source,
+    lines: &[usize],
+) -> Body {
     let content = match source {
         Source::Item(id) => document.items[id].content,
-        Source::Heading(_) | Source::Element(_) => 0,
+        Source::Heading(_) | Source::Element(_) | Source::Row(_) => 0,
     };
     let mut reader = Reader {
         document,
+        picks,
         body: Body::default(),
         text: Vec::new(),
-        zone: Zone::None,
+        needs: None,
         criterion: None,
     };
     for at in lines {
@@ -53,21 +61,21 @@ pub(super) fn read(document: &Document<'_>, source: Source, lines: &[usize]) -> 
     body
 }
 
-/// Position relative to a criteria list.
+/// The list below `Depends on:`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Zone {
-    None,
-    /// Nested in a `Validation:` item.
+enum NeedsList {
+    /// Nested in an item.
     Below(ItemId),
-    /// In the list after an `Acceptance criteria:` line or heading.
+    /// After a line.
     After,
 }
 
 struct Reader<'d, 'a> {
     document: &'d Document<'a>,
+    picks: &'d Picks,
     body: Body,
     text: Vec<&'d str>,
-    zone: Zone,
+    needs: Option<(NeedsList, needs::Phrase)>,
     /// Item whose paragraph continues a criterion.
     criterion: Option<ItemId>,
 }
@@ -89,74 +97,101 @@ impl<'d> Reader<'d, '_> {
     fn item(&mut self, id: ItemId) -> bool {
         let item = &self.document.items[id];
         self.criterion = None;
-        // Boxes that are tasks own their lines; this box is a criterion.
+        let holds_items = self.document.items.get(id + 1).is_some_and(|n| n.parent == Some(id));
+        // Boxes that are tasks own their lines; this box is a criterion, unless it is a label.
         if let Some(mark) = item.mark {
-            let ticked = usize::from(mark == markup::BoxMark::Done);
-            self.body.boxes = (self.body.boxes.0 + 1, self.body.boxes.1 + ticked);
-            return self.criterion(id);
+            let label = holds_items && words::criteria_word(&item.text).is_some();
+            return !label && (item.struck || self.boxed(id, mark));
         }
-        if let Some(value) = words::criteria_label(&item.text) {
-            self.zone = Zone::Below(id);
+        if let Some((_, value)) = words::criteria_label(&item.text) {
             if !value.is_empty() {
-                self.body.criteria.push(value.to_owned());
+                self.add(value, false, item.line);
                 self.criterion = Some(id);
             }
             return true;
         }
-        let inside = match self.zone {
-            Zone::None => false,
-            Zone::After => true,
-            Zone::Below(above) => self.document.items_above(id).any(|item| item == above),
-        };
-        if inside {
-            return self.criterion(id);
+        if holds_items && words::criteria_word(&item.text).is_some() {
+            return true;
         }
-        self.zone = Zone::None;
-        if let Some(statement) = needs::on_line(&item.text) {
-            self.body.needs.extend(statement.needs);
+        if self.picks.labels[id].is_some() {
+            return self.criterion(id, false);
         }
+        if let Some(phrase) = self.needs_above(id) {
+            self.body.needs.extend(needs::of_bullet(&item.text, phrase));
+            self.body.need_lines.push(self.document.lines[item.line].raw.number);
+            return false;
+        }
+        self.statement(&item.text, NeedsList::Below(id));
         false
     }
 
-    fn criterion(&mut self, id: ItemId) -> bool {
-        let text = &self.document.items[id].text;
-        if !text.is_empty() {
-            self.body.criteria.push(text.clone());
+    fn boxed(&mut self, id: ItemId, mark: BoxMark) -> bool {
+        let ticked = mark == BoxMark::Done;
+        self.body.boxes = (self.body.boxes.0 + 1, self.body.boxes.1 + usize::from(ticked));
+        self.criterion(id, ticked)
+    }
+
+    fn criterion(&mut self, id: ItemId, satisfied: bool) -> bool {
+        let item = &self.document.items[id];
+        if !item.text.is_empty() {
+            self.add(&item.text, satisfied, item.line);
         }
-        self.criterion = Some(id).filter(|_| !text.is_empty());
+        self.criterion = Some(id).filter(|_| !item.text.is_empty());
         true
+    }
+
+    fn add(&mut self, text: &str, satisfied: bool, line: usize) {
+        let line = self.document.lines.get(line).map_or(0, |line| line.raw.number);
+        self.body.criteria.push(OutlineCriterion { text: text.to_owned(), satisfied, line });
+    }
+
+    /// The phrase above an item of a list of needs.
+    fn needs_above(&mut self, id: ItemId) -> Option<needs::Phrase> {
+        let inside = match self.needs?.0 {
+            NeedsList::After => true,
+            NeedsList::Below(above) => self.document.items_above(id).any(|item| item == above),
+        };
+        if !inside {
+            self.needs = None;
+        }
+        self.needs.map(|(_, phrase)| phrase)
+    }
+
+    /// Reads a line's stated needs; `list` is the list that follows a line without any.
+    fn statement(&mut self, text: &str, list: NeedsList) {
+        self.needs = needs::label(text).map(|phrase| (list, phrase));
+        if let Some(statement) = needs::on_line(text) {
+            self.body.needs.extend(statement.needs);
+        }
     }
 
     fn paragraph(&mut self, line: &Line<'_>, first: bool) -> bool {
         let text = line.raw.text.trim();
         if line.item.is_some() && line.item == self.criterion {
             if let Some(criterion) = self.body.criteria.last_mut() {
-                criterion.push(' ');
-                criterion.push_str(text);
+                criterion.text.push(' ');
+                criterion.text.push_str(text);
             }
             return true;
         }
-        if let Some(value) = words::criteria_label(text) {
-            self.zone = Zone::After;
+        if let Some((_, value)) = words::criteria_label(text) {
             if !value.is_empty() {
-                self.body.criteria.push(value.to_owned());
+                let line = line.raw.number;
+                let text = value.to_owned();
+                self.body.criteria.push(OutlineCriterion { text, satisfied: false, line });
             }
             return true;
         }
-        if first {
-            self.zone = Zone::None;
-        }
-        if let Some(statement) = needs::on_line(text) {
-            self.body.needs.extend(statement.needs);
+        if first || needs::label(text).is_some() || needs::on_line(text).is_some() {
+            self.statement(text, NeedsList::After);
         }
         false
     }
 
     fn heading(&mut self, line: &Line<'_>) -> bool {
         self.criterion = None;
-        let criteria = words::criteria_label(line.raw.text.trim()).is_some();
-        self.zone = if criteria { Zone::After } else { Zone::None };
-        criteria
+        self.needs = needs::label(line.raw.text.trim()).map(|phrase| (NeedsList::After, phrase));
+        words::criteria_label(line.raw.text.trim()).is_some()
     }
 }
 
@@ -189,6 +224,7 @@ pub(super) fn first_paragraph(document: &Document<'_>, id: ItemId) -> (String, u
         let goes_on = matches!(line.what, What::Text { .. }) && line.item == Some(id);
         let separate = part.starts_with(['|', '_', '<'])
             || words::is_field(part)
+            || words::criteria_label(part).is_some()
             || needs::on_line(part).is_some();
         if !goes_on || broken || separate {
             break;

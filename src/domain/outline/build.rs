@@ -3,16 +3,17 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{
-    Ordering, Outline, OutlineShape, OutlineTask, body,
+    Dropped, Ordering, Outline, OutlineCriterion, OutlineShape, OutlineTask, body,
+    boxes::{self, BoxMark},
     document::Document,
     draft::Draft,
-    elements,
-    markup::BoxMark,
+    elements, needs,
     notes::{NoteCode, Notes},
     order::{self, Unit},
     pick::{self, Pick, Picks, Source},
     references::{self, Index},
-    title,
+    stories::{self, Sequence},
+    title, unread,
 };
 
 /// Longest title, in characters; the rest starts the description.
@@ -20,20 +21,36 @@ const LONGEST_TITLE: usize = 500;
 /// Most stated dependencies kept; bounds ranges such as `T001-T999`.
 const MOST_STATED: usize = 50_000;
 
-pub(super) fn build(document: &Document<'_>, picks: &Picks, ordering: Ordering) -> Outline {
+pub(super) fn build(
+    document: &Document<'_>,
+    picks: &Picks,
+    ordering: Ordering,
+    dropped: Vec<Dropped>,
+) -> Outline {
     let mut notes = Notes::default();
-    let mut drafts = drafts(document, picks, &mut notes);
+    note_dropped(&dropped, &mut notes);
+    let lines = body::lines_of(document, picks);
+    let mut drafts = drafts(document, picks, &lines, &mut notes);
     references::number_by_markers(document, picks, &mut drafts);
     references::nest_by_ids(picks, &mut drafts);
     references::undo_lone_numbers(&mut drafts);
     let names = references::name(&drafts, &mut notes);
-    references::note_gaps(&drafts, &mut notes);
     note_containers(&drafts, &names, &mut notes);
-    super::notes::note_odd_boxes(document, &mut notes);
+    note_criteria(&drafts, &names, &mut notes);
+    let criteria = goal_criteria(document, picks);
+    let mentioned = unread::note(document, picks, &lines, &drafts, &mut notes);
+    references::note_gaps(&drafts, &mentioned, &mut notes);
 
     let stated = stated(&drafts, &names, &mut notes);
     let units = units(document, picks, &drafts, ordering);
-    let arranged = order::arrange(&units, &stated);
+    let runs = drafts.iter().map(|draft| draft.run + 1).max().unwrap_or_default();
+    let sequence = match ordering {
+        Ordering::Sequential => Sequence::one_after_another(runs),
+        Ordering::Auto | Ordering::Parallel => {
+            stories::sequence(document, picks, &drafts, &mut notes)
+        }
+    };
+    let arranged = order::arrange(&units, &stated, &sequence);
     note_order(&arranged, &drafts, &names, &mut notes);
 
     let tasks = drafts.into_iter().enumerate().map(|(at, draft)| {
@@ -43,7 +60,39 @@ pub(super) fn build(document: &Document<'_>, picks: &Picks, ordering: Ordering) 
         let parent = draft.parent.map(|parent| names[parent].clone());
         task(draft, names[at].clone(), parent, needs, picks.tasks[at].source)
     });
-    Outline { tasks: tasks.collect(), notes: notes.finish(), shape: picks.shape }
+    let tasks = tasks.collect();
+    Outline { tasks, criteria, notes: notes.finish(document), shape: picks.shape }
+}
+
+fn note_dropped(dropped: &[Dropped], notes: &mut Notes) {
+    for line in dropped.chunk_by(|one, next| one.line == next.line) {
+        let mut codes: Vec<String> =
+            line.iter().map(|found| format!("U+{:04X}", u32::from(found.char))).collect();
+        codes.dedup();
+        codes.truncate(10);
+        let message = format!("control characters are left out: {}", codes.join(", "));
+        notes.add(NoteCode::ControlCharacters, line[0].line, message);
+    }
+}
+
+/// Boxes below a criteria label that belong to no task.
+fn goal_criteria(document: &Document<'_>, picks: &Picks) -> Vec<OutlineCriterion> {
+    let free = |id: usize| {
+        let item = &document.items[id];
+        let owner = picks.of_item[id].or(picks.of_section[item.section]);
+        let element = item.element.and_then(|element| picks.of_element[element]);
+        owner.or(element).is_none() && picks.labels[id].is_some() && !item.struck
+    };
+    let boxed = (0..document.items.len()).filter(|id| document.items[*id].mark.is_some());
+    boxed
+        .filter(|id| free(*id))
+        .map(|id| OutlineCriterion {
+            text: body::first_paragraph(document, id).0,
+            satisfied: document.items[id].mark == Some(BoxMark::Done),
+            line: document.lines[document.items[id].line].raw.number,
+        })
+        .filter(|criterion| !criterion.text.is_empty())
+        .collect()
 }
 
 fn task(
@@ -84,17 +133,21 @@ fn cut(title: &str) -> (&str, &str) {
     (title[..end].trim_end(), title[end..].trim_start())
 }
 
-fn drafts(document: &Document<'_>, picks: &Picks, notes: &mut Notes) -> Vec<Draft> {
-    let lines = body::lines_of(document, picks);
+fn drafts(
+    document: &Document<'_>,
+    picks: &Picks,
+    lines: &[Vec<usize>],
+    notes: &mut Notes,
+) -> Vec<Draft> {
     let mut drafts = Vec::with_capacity(picks.tasks.len());
     let mut run = 0;
     let mut previous = None;
-    for (pick, lines) in picks.tasks.iter().zip(&lines) {
+    for (pick, lines) in picks.tasks.iter().zip(lines) {
         if pick.parent.is_none() {
             run += usize::from(previous.is_some_and(|section| section != pick.section));
             previous = Some(pick.section);
         }
-        let mut draft = draft(document, pick, lines);
+        let mut draft = draft(document, picks, pick, lines);
         draft.run = run;
         draft.section = section_title(document, picks, pick);
         if draft.head.title.is_empty() {
@@ -106,7 +159,7 @@ fn drafts(document: &Document<'_>, picks: &Picks, notes: &mut Notes) -> Vec<Draf
     drafts
 }
 
-fn draft(document: &Document<'_>, pick: &Pick, lines: &[usize]) -> Draft {
+fn draft(document: &Document<'_>, picks: &Picks, pick: &Pick, lines: &[usize]) -> Draft {
     let line = document.lines.get(pick.line).map_or(0, |line| line.raw.number);
     let mut draft = Draft { line, numbered: true, parent: pick.parent, ..Draft::default() };
     match pick.source {
@@ -116,7 +169,7 @@ fn draft(document: &Document<'_>, pick: &Pick, lines: &[usize]) -> Draft {
             draft.head = title::parse(&text);
             let own = pick.line + 1..=pick.line + used;
             let lines: Vec<usize> = lines.iter().copied().filter(|at| !own.contains(at)).collect();
-            draft.body = body::read(document, pick.source, &lines);
+            draft.body = body::read(document, picks, pick.source, &lines);
             draft.mark = item.mark;
             draft.done = item.mark == Some(BoxMark::Done);
             draft.numbered = draft.head.id.is_some() || item.marker.number.is_some();
@@ -124,9 +177,9 @@ fn draft(document: &Document<'_>, pick: &Pick, lines: &[usize]) -> Draft {
         Source::Heading(id) => {
             let title = &document.sections[id].title;
             draft.head = pick::heading_head(title);
-            draft.body = body::read(document, pick.source, lines);
+            draft.body = body::read(document, picks, pick.source, lines);
             let (all, ticked) = draft.body.boxes;
-            let mark = super::markup::take_box(title.trim()).0;
+            let mark = boxes::take(title.trim()).0;
             draft.done = mark == Some(BoxMark::Done) || (all > 0 && all == ticked);
         }
         Source::Element(id) => {
@@ -134,8 +187,18 @@ fn draft(document: &Document<'_>, pick: &Pick, lines: &[usize]) -> Draft {
             draft.head = title::parse(&text.name);
             draft.head.id = draft.head.id.take().or(text.id);
             draft.head.labels.extend(text.label);
-            draft.body = body::read(document, pick.source, &text.lines);
+            draft.body = body::read(document, picks, pick.source, &text.lines);
             draft.body.criteria.extend(text.criteria);
+        }
+        Source::Row(row) => {
+            let row = &picks.rows[row];
+            draft.head = title::parse(&row.title);
+            draft.head.id = Some(row.id.clone());
+            draft.head.needs.extend(needs::of_cell(&row.needs));
+            draft.done = row.done;
+            let rest: Vec<String> =
+                row.rest.iter().map(|(name, cell)| format!("{name}: {cell}")).collect();
+            draft.body.description = rest.join("\n");
         }
     }
     draft.head.needs.append(&mut draft.body.needs);
@@ -287,12 +350,23 @@ fn note_containers(drafts: &[Draft], names: &[String], notes: &mut Notes) {
     }
 }
 
+fn note_criteria(drafts: &[Draft], names: &[String], notes: &mut Notes) {
+    for (draft, name) in drafts.iter().zip(names).filter(|(draft, _)| draft.done) {
+        let (all, ticked) = draft.body.boxes;
+        if all > ticked {
+            let message =
+                format!("{name} is ticked, but {} of its criteria are open", all - ticked);
+            notes.add(NoteCode::DoneWithOpenCriteria, draft.line, message);
+        }
+    }
+}
+
 impl OutlineShape {
     /// Whether list numbers can serve as ids in this shape.
     pub(super) fn numbers_by_marker(self) -> bool {
         match self {
             Self::Boxes | Self::TaskItems | Self::Steps => true,
-            Self::TaskHeadings | Self::TaskElements => false,
+            Self::TaskHeadings | Self::TaskElements | Self::TableRows => false,
         }
     }
 }

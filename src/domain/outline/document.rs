@@ -4,8 +4,10 @@
 //! an empty line, or nested with two spaces under `1.`, are boxes to everybody but a strict parser.
 //! Code blocks keep their CommonMark meaning.
 
+use super::boxes::{self, BoxMark};
 use super::lines::{RawLine, Seen, split};
-use super::markup::{self, BoxMark, Marker};
+use super::markup::{self, Marker};
+use super::title;
 
 pub(super) type ItemId = usize;
 pub(super) type SectionId = usize;
@@ -47,6 +49,8 @@ pub(super) struct Item {
     pub element: Option<ElementId>,
     pub marker: Marker,
     pub mark: Option<BoxMark>,
+    /// Whether it is struck out: cancelled work.
+    pub struck: bool,
     /// Text of the first line, without marker and box.
     pub text: String,
     /// Line of the paragraph right before its list.
@@ -100,6 +104,12 @@ pub(super) fn read(brief: &str) -> Document<'_> {
         reader.line(raw);
     }
     reader.document
+}
+
+/// `~~text~~`, also behind an id.
+pub(super) fn is_struck(text: &str) -> bool {
+    let marked = ["~~", "</"].iter().any(|mark| text.contains(mark));
+    marked && (boxes::struck(text).is_some() || boxes::struck(&title::parse(text).title).is_some())
 }
 
 #[derive(Default)]
@@ -331,7 +341,8 @@ impl<'a> Reader<'a> {
     fn item(&mut self, raw: &RawLine<'a>, marker: Marker) -> What {
         let indent = self.nesting(raw);
         self.close_to(indent);
-        let (mark, text) = markup::take_box(&marker.text);
+        let (mark, text) = boxes::take(&marker.text);
+        let struck = marker.struck || is_struck(text);
         let lead = self.innermost().map_or(self.lead, |parent| parent.lead);
         let id = self.document.items.len();
         let item = Item {
@@ -342,6 +353,7 @@ impl<'a> Reader<'a> {
             section: self.section,
             element: self.element,
             mark,
+            struck,
             text: text.to_owned(),
             lead,
             marker,

@@ -1,6 +1,6 @@
 //! A task under construction.
 
-use super::{body::Body, markup::BoxMark, title::Head};
+use super::{body::Body, boxes::BoxMark, title::Head};
 
 /// A task under construction.
 #[derive(Debug, Default)]

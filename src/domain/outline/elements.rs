@@ -1,5 +1,7 @@
 //! `<task>` elements inside Markdown, as some planners write them.
 
+use super::OutlineCriterion;
+use super::boxes::{self, BoxMark};
 use super::document::{Document, Line, What};
 
 /// A parsed task element.
@@ -11,7 +13,7 @@ pub(super) struct ElementText {
     pub label: Option<String>,
     pub id: Option<String>,
     /// Lines of `<done>` and `<acceptance_criteria>`.
-    pub criteria: Vec<String>,
+    pub criteria: Vec<OutlineCriterion>,
     /// Lines left for the description.
     pub lines: Vec<usize>,
 }
@@ -73,13 +75,15 @@ impl ElementText {
         };
         match self.criteria.last_mut().filter(|_| follows) {
             Some(last) => {
-                last.push(' ');
-                last.push_str(text);
+                last.text.push(' ');
+                last.text.push_str(text);
             }
             None => {
                 let item = text.strip_prefix("- ").or_else(|| text.strip_prefix("* "));
-                let bare = super::markup::take_box(item.unwrap_or(text)).1;
-                self.criteria.push(bare.to_owned());
+                let (mark, text) = boxes::take(item.unwrap_or(text));
+                let satisfied = mark == Some(BoxMark::Done);
+                let text = text.to_owned();
+                self.criteria.push(OutlineCriterion { text, satisfied, line: line.raw.number });
             }
         }
     }

@@ -37,16 +37,47 @@ pub(super) fn take_token(text: &str) -> Option<Taken<'_>> {
     Some(Taken { id: text[..end].to_owned(), rest })
 }
 
+/// An id in a statement, where `t012` means `T012` and quotes are allowed.
+pub(super) fn take_reference(text: &str) -> Option<Taken<'_>> {
+    let text = text.trim_start_matches(['"', '\'', '“', '‘', '(']);
+    let taken = take_token(text).or_else(|| take_lower_t(text))?;
+    let rest = taken.rest.trim_start_matches(['"', '\'', '”', '’']);
+    Some(Taken { rest, ..taken })
+}
+
+fn take_lower_t(text: &str) -> Option<Taken<'_>> {
+    let text = text.trim_start_matches(['*', '_', '`', '#', '[']);
+    let letters = text.bytes().take_while(u8::is_ascii_lowercase).count();
+    let head = text[..letters].to_ascii_uppercase();
+    let dash = usize::from(text[letters..].starts_with('-'));
+    if !matches!(head.as_str(), "T" | "TASK") || (head == "TASK" && dash == 0) {
+        return None;
+    }
+    let length = letters + dash + digits_and_dots(&text[letters + dash..])?;
+    let end = end_of_t(text, length)?;
+    let id = format!("{head}{}", &text[letters..end]);
+    Some(Taken { id, rest: text[end..].trim_start_matches(['*', '_', '`', ']']) })
+}
+
 /// Whether the id is a `T012`, which is unmistakable in any text.
 pub(super) fn is_t(id: &str) -> bool {
     id.starts_with('T')
 }
 
-/// Series, number and letter of an id: `T017b` is (`T`, 17, `b`), `2.10` is (`2.`, 10, ``).
+/// Series, number and suffix of an id: `T017b` is (`T`, 17, `b`), `2.10` is (`2.`, 10, ``),
+/// `T031-MIN` is (`T`, 31, `-MIN`).
 pub(super) fn parts(id: &str) -> Option<(&str, u64, &str)> {
-    let body = id.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let head = id.len() - id.trim_start_matches(|c: char| !c.is_ascii_digit()).len();
+    let digits = id[head..].bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
+    let body = id[..head + digits].trim_end_matches('.');
     let start = body.trim_end_matches(|c: char| c.is_ascii_digit()).len();
     Some((&id[..start], body[start..].parse().ok()?, &id[body.len()..]))
+}
+
+/// Series and number of the task that an id refines: `T090.1` refines `T090`.
+pub(super) fn refined(id: &str) -> Option<(&str, u64)> {
+    let (above, _) = id.split_once('.').filter(|_| is_t(id))?;
+    parts(above).map(|(series, number, _)| (series, number))
 }
 
 /// Text without the separator between an id and its title.
@@ -96,7 +127,7 @@ fn t_length(text: &str) -> Option<usize> {
         text.strip_prefix(**head).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
     })?;
     let length = head.len() + digits_and_dots(&text[head.len()..])?;
-    end_of_id(text, length)
+    end_of_t(text, length)
 }
 
 fn take_number(text: &str) -> Option<Taken<'_>> {
@@ -159,4 +190,27 @@ fn end_of_id(text: &str, length: usize) -> Option<usize> {
     let letter = usize::from(rest.starts_with(|c: char| ('a'..='h').contains(&c)));
     let wordy = rest[letter..].starts_with(|c: char| c.is_alphanumeric() && c.is_ascii());
     (!wordy && !rest[letter..].starts_with('%')).then_some(length + letter)
+}
+
+/// After the number of a `T012`: one letter, or words in capitals (`T031-MIN`, `T012-B2`).
+fn end_of_t(text: &str, length: usize) -> Option<usize> {
+    let mut end = length;
+    let ends = |at: usize| !text[at..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '%');
+    let letter = usize::from(text[end..].starts_with(|c: char| c.is_ascii_alphabetic()));
+    if !ends(end + letter) {
+        return None;
+    }
+    end += letter;
+    while let Some(suffix) = text[end..].strip_prefix(['-', '_']) {
+        let capitals = |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit();
+        let width = suffix.bytes().take_while(capitals).count();
+        // `T001-T003` is a range, `T001-003` too.
+        let word = suffix.starts_with(|c: char| c.is_ascii_uppercase());
+        let other = t_length(suffix).is_some();
+        if !word || other || !(1..=12).contains(&width) || !ends(end + 1 + width) || end > 60 {
+            break;
+        }
+        end += 1 + width;
+    }
+    Some(end)
 }

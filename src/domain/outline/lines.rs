@@ -32,6 +32,8 @@ pub(super) struct RawLine<'a> {
     /// Columns of white space before the first `>`.
     pub outer: usize,
     pub seen: Seen,
+    /// Whether it opens a code block that nothing closes.
+    pub unclosed: bool,
 }
 
 /// Splits the brief into lines, in linear time.
@@ -72,7 +74,7 @@ impl<'s, 'a> Reader<'s, 'a> {
         let number = u32::try_from(at + 1).unwrap_or(u32::MAX);
         let raw = |text: Cow<'a, str>, seen| {
             let indent = columns(&text);
-            RawLine { number, source, text, indent, quote: 0, outer: 0, seen }
+            RawLine { number, source, text, indent, quote: 0, outer: 0, seen, unclosed: false }
         };
         if let Some(last) = self.fence_until {
             if at >= last {
@@ -91,7 +93,8 @@ impl<'s, 'a> Reader<'s, 'a> {
         let (quote, outer, text) = unquote(visible);
         let indent = columns(&text);
         let seen = if self.opens_fence(at, &text) { Seen::FenceStart } else { Seen::Plain };
-        RawLine { number, source, text, indent, quote, outer, seen }
+        let unclosed = self.fence_until.is_some_and(|last| last == self.sources.len());
+        RawLine { number, source, text, indent, quote, outer, seen, unclosed }
     }
 
     /// Front matter starts at the top or, in concatenated documents, after an empty line.

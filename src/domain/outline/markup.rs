@@ -1,11 +1,6 @@
-//! Line beginnings: list markers, boxes, headings, tags.
+//! Line beginnings: list markers, headings, tags.
 
-/// Content of a box.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BoxMark {
-    Open,
-    Done,
-}
+use super::boxes;
 
 /// A list marker and the text after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,14 +14,23 @@ pub(super) struct Marker {
     /// Columns from the marker to the text.
     pub width: usize,
     pub text: String,
+    /// Whether `~~` strikes the item out together with its marker or box.
+    pub struck: bool,
 }
 
-/// The list marker at the start of a line.
+/// The list marker at the start of a line; a box needs none.
 pub(super) fn marker(line: &str) -> Option<Marker> {
     let text = line.trim();
+    if let Some((inner, rest)) = boxes::struck(text) {
+        let marker = marker(inner).filter(|marker| marker.boxed)?;
+        return Some(Marker { struck: true, text: format!("{} {rest}", marker.text), ..marker });
+    }
+    if boxes::is_bare(text) {
+        return Some(Marker::of_box(None, 2, text));
+    }
     let (mut number, mut rest) = match bare_marker(text) {
         Some(found) => found,
-        None => return dotted_marker(text),
+        None => return glued_marker(text).or_else(|| dotted_marker(text)),
     };
     let sign = text.len() - rest.len();
     let gap = rest.len() - rest.trim_start().len();
@@ -35,13 +39,42 @@ pub(super) fn marker(line: &str) -> Option<Marker> {
     let mut inner = rest.trim_start();
     while let Some((inner_number, after)) = bare_marker(inner) {
         inner = after.trim_start();
-        if take_box(inner).0.is_some() {
+        if boxes::take(inner).0.is_some() {
             (number, rest) = (number.or(inner_number), inner);
             break;
         }
     }
     let text = rest.trim().to_owned();
-    Some(Marker { number, dotted: false, boxed: take_box(&text).0.is_some(), width, text })
+    if let Some((inner, remark)) = boxes::struck(&text).filter(|(inner, _)| boxed(inner)) {
+        let marker = Marker::of_box(number, width, &format!("{inner} {remark}"));
+        return Some(Marker { struck: true, ..marker });
+    }
+    Some(Marker { number, dotted: false, boxed: boxed(&text), width, text, struck: false })
+}
+
+fn boxed(text: &str) -> bool {
+    boxes::take(text).0.is_some()
+}
+
+impl Marker {
+    fn of_box(number: Option<u64>, width: usize, text: &str) -> Self {
+        let text = text.trim().to_owned();
+        Self { number, dotted: false, boxed: true, width, text, struck: false }
+    }
+}
+
+/// `-[ ] text`, `1.[ ] text`, `– [ ] text`: a marker only because a box follows.
+fn glued_marker(text: &str) -> Option<Marker> {
+    let after_number = || {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let rest = text[digits..].strip_prefix(['.', ')'])?;
+        (1..=9).contains(&digits).then(|| (text[..digits].parse().ok(), rest))
+    };
+    let after_sign = || Some((None, text.strip_prefix(['-', '*', '+', '–', '—', '→'])?));
+    let after_bullet = || Some((None, text.strip_prefix(BULLETS)?));
+    let (number, rest) = after_number().or_else(after_sign).or_else(after_bullet)?;
+    let rest = rest.trim_start();
+    boxes::is_bare(rest).then(|| Marker::of_box(number, 2, rest))
 }
 
 /// Columns of white space after the marker.
@@ -58,9 +91,12 @@ fn tab_gap(line: &str, sign: usize, rest: &str) -> usize {
     column - start
 }
 
+/// Bullets of word processors.
+const BULLETS: [char; 9] = ['•', '◦', '‣', '▪', '▫', '●', '○', '∙', '⁃'];
+
 fn bare_marker(text: &str) -> Option<(Option<u64>, &str)> {
     let free = |rest: &str| rest.is_empty() || rest.starts_with(char::is_whitespace);
-    if let Some(rest) = text.strip_prefix(['-', '*', '+']) {
+    if let Some(rest) = text.strip_prefix(['-', '*', '+']).or_else(|| text.strip_prefix(BULLETS)) {
         return free(rest).then_some((None, rest));
     }
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -81,34 +117,14 @@ fn dotted_marker(text: &str) -> Option<Marker> {
         return None;
     }
     let number = parts.last().and_then(|part| part.parse().ok());
-    Some(Marker { number, dotted: true, boxed: false, width: 2, text: text.to_owned() })
-}
-
-/// The box at the start of an item's text, and the text after it.
-pub(super) fn take_box(text: &str) -> (Option<BoxMark>, &str) {
-    let Some(inner) = text.strip_prefix('[') else { return (None, text) };
-    let Some((inside, rest)) = inner.split_once(']') else { return (None, text) };
-    // `[x](target)`, `[x][ref]` and `[x]: target` are links.
-    if rest.starts_with(['(', '[', ':']) {
-        return (None, text);
-    }
-    let mark = match inside {
-        "x" | "X" => BoxMark::Done,
-        "" | " " | "\u{a0}" | "\t" | "  " | "~" | "-" => BoxMark::Open,
-        _ => return (None, text),
-    };
-    (Some(mark), rest.trim())
-}
-
-/// Whether the text starts with a box of unknown content.
-pub(super) fn has_odd_box(text: &str) -> bool {
-    let Some(inner) = text.strip_prefix('[') else { return false };
-    let Some((inside, rest)) = inner.split_once(']') else { return false };
-    let count = inside.chars().count();
-    (1..=3).contains(&count)
-        && take_box(text).0.is_none()
-        && !inside.chars().any(char::is_alphanumeric)
-        && (rest.is_empty() || rest.starts_with(char::is_whitespace))
+    Some(Marker {
+        number,
+        dotted: true,
+        boxed: false,
+        width: 2,
+        text: text.to_owned(),
+        struck: false,
+    })
 }
 
 /// `---`, `* * *`, `___`.
@@ -174,4 +190,12 @@ pub(super) fn is_lone_custom_tag(text: &str, name: &str) -> bool {
     let lone = text.ends_with('>') && !text[1..].contains('<');
     let known = name.trim_start_matches('/').to_ascii_lowercase();
     lone && !text.ends_with("/>") && !HTML.split(' ').any(|tag| tag == known)
+}
+
+/// The cells of a row of a table.
+pub(super) fn cells(text: &str) -> impl Iterator<Item = &str> {
+    let text = text.trim();
+    let inner = text.strip_prefix('|').unwrap_or(text);
+    let inner = inner.strip_suffix('|').unwrap_or(inner);
+    inner.split('|').map(str::trim)
 }

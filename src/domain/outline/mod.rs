@@ -10,8 +10,9 @@
 //!
 //! - Nothing is invented: every title, criterion and description is text of the document. A
 //!   document without tasks is [`NoTasks`], never an empty success.
-//! - Each box outside code and comments counts once: as a task, or below a heading `T012: …` or
-//!   inside a `<task>` element as a criterion of that task.
+//! - Nothing that looks like a task is lost. Each box outside code and comments counts once: as a
+//!   task, as a criterion of a task or of the goal, or in a note. So does each id and `Task 3: …`
+//!   heading: a task has it, or a note names its line.
 //! - References are unique, every need names a task of the outline, and no task waits for itself,
 //!   whether through other tasks or through nesting.
 //! - No input panics, and the time grows about linearly with the input.
@@ -19,10 +20,16 @@
 //! # Reading rules
 //!
 //! Only the strongest sign of tasks counts: `<task>` elements, `T012` headings and boxes; else
-//! `Task 1.1: …` or `Step 2: …` headings; else list items with ids; else lists announced as steps,
-//! or lists that are the whole document ([`OutlineShape`]).
+//! `Task 1.1: …` or `Step 2: …` headings; else tables of tasks; else list items with ids; else lists
+//! announced as steps, or lists that are the whole document ([`OutlineShape`]).
 //!
-//! - Code blocks, comments and front matter never hold tasks.
+//! - Code blocks, comments and front matter never hold tasks. What looks like one there is noted.
+//! - A box may lack its bullet or a space, and have another mark: `[ ] a`, `-[ ] a`, `• [ ] a`. An
+//!   unknown mark (`[/]`, `[WIP]`) is open, with a note.
+//! - A struck-out box is cancelled work, and a box `Phase 1` above a section of that name announces
+//!   the section: neither is a task.
+//! - Boxes below a label (`Acceptance criteria:`) are criteria: of the task that the label stands in,
+//!   else of a story heading without other boxes, else of the goal.
 //! - A heading `T012: …` with the id of a box describes that box. A heading over boxes with ids
 //!   only groups them.
 //! - Optional tasks keep their place in a sequence.
@@ -31,12 +38,13 @@
 //! - The needs of a container apply to its content, and needing a container means needing all of
 //!   it. So children do not repeat needs.
 //! - Sections (headings, `**Phase 1: …**` lines, lone custom tags) are sequential: the first tasks
-//!   of a section need the last ones of the section before.
+//!   of a section need the last ones of the section before. Stories that the document calls
+//!   independent wait for the phase that they follow, not for each other.
 //! - Within a list, a task that *follows* needs everything before it, back to the previous task
 //!   that follows. If the document marks any task as parallel, all others follow; otherwise
 //!   numbered ones do. [`Ordering`] overrides this.
 //! - Dependencies count in brackets and on lines of their own (`needs: T003`), never in prose; they
-//!   override the order of the document.
+//!   override the order of the document. A line that states one which cannot be read is noted.
 //! - A ticked box is done. A ticked container with open children gets a note, and the children
 //!   decide.
 //!
@@ -44,11 +52,16 @@
 //! last task of the earlier section waits for the others and represents them: the order stays as
 //! strict, one task starts later than it could, and a note says so.
 
+mod announced;
 mod body;
+mod boxes;
 mod build;
+pub mod controls;
+mod criteria;
 mod document;
 pub mod draft;
 mod elements;
+mod explicit;
 mod ids;
 mod lines;
 mod markup;
@@ -58,8 +71,12 @@ mod order;
 mod pick;
 mod references;
 mod refusal;
+mod sayings;
 mod steps;
+mod stories;
+mod tables;
 mod title;
+mod unread;
 mod words;
 
 #[cfg(test)]
@@ -68,6 +85,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use controls::Dropped;
 pub use notes::{NoteCode, OutlineNote};
 pub use refusal::NoTasks;
 
@@ -96,6 +114,8 @@ pub enum OutlineShape {
     TaskElements,
     /// `- T012 …`, without boxes
     TaskItems,
+    /// `| T012 | … |`
+    TableRows,
     /// A list of steps
     Steps,
 }
@@ -109,6 +129,19 @@ pub enum TaskOrigin {
     Heading,
     /// A `<task>` element.
     Element,
+    /// A row of a table.
+    Row,
+}
+
+/// A condition of success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutlineCriterion {
+    /// The condition, as written.
+    pub text: String,
+    /// Whether its box is ticked.
+    pub satisfied: bool,
+    /// Its line in the document, from 1.
+    pub line: u32,
 }
 
 /// Tasks of a brief.
@@ -116,6 +149,8 @@ pub enum TaskOrigin {
 pub struct Outline {
     /// Tasks in reading order, never empty; a container precedes its content.
     pub tasks: Vec<OutlineTask>,
+    /// Conditions of success of the goal as a whole: boxes below a label that belongs to no task.
+    pub criteria: Vec<OutlineCriterion>,
     /// Remarks on how the document was read.
     pub notes: Vec<OutlineNote>,
     /// Structure in which the tasks were found.
@@ -142,7 +177,7 @@ pub struct OutlineTask {
     /// Tasks it needs, sorted.
     pub needs: Vec<String>,
     /// Conditions of success listed for it.
-    pub criteria: Vec<String>,
+    pub criteria: Vec<OutlineCriterion>,
     /// Whether its box is ticked.
     pub done: bool,
     /// Whether the document calls it optional.
@@ -161,9 +196,10 @@ pub struct OutlineTask {
 ///
 /// [`NoTasks`] if the document has none, with what was searched for and found.
 pub fn outline(brief: &str, ordering: Ordering) -> Result<Outline, NoTasks> {
-    let document = document::read(brief);
+    let (brief, dropped) = controls::drop(brief);
+    let document = document::read(&brief);
     match pick::pick(&document) {
-        Some(picks) => Ok(build::build(&document, &picks, ordering)),
+        Some(picks) => Ok(build::build(&document, &picks, ordering, dropped)),
         None => Err(NoTasks::in_document(&document)),
     }
 }

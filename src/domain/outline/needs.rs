@@ -11,12 +11,15 @@ use super::ids;
 pub(super) enum Need {
     One(String),
     Range(String, String),
+    /// Words: the title of a task, or a need that cannot be read.
+    Title(String),
 }
 
 impl std::fmt::Display for Need {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::One(id) => f.write_str(id),
+            Self::Title(title) => write!(f, "`{title}`"),
             Self::Range(first, last) => write!(f, "{first} to {last}"),
         }
     }
@@ -30,22 +33,37 @@ pub(super) struct Statement {
     pub rest: bool,
 }
 
-const PHRASES: &str = "\
-    depends on|depend on|depends upon|dependencies|dependency|depends|deps|needs|blocked by|\
-    blocked on|依赖于|依赖|依存";
-/// Phrases that also introduce prose; they count with a `T012` only.
-const WEAK_PHRASES: [&str; 3] = ["requires", "after", "prerequisites"];
+/// Certainty of a phrase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phrase {
+    /// Names tasks and nothing else: words after it are a need too.
+    Strict,
+    /// Also introduces libraries and people; only ids count.
+    Loose,
+    /// Also introduces prose; only a `T012` counts.
+    Weak,
+}
+
+/// Phrases in any case; their words may be joined by a space, `-`, `_` or nothing.
+const STRICT: &str = "\
+    depends on|depend on|depends upon|dependent on|depending on|is blocked by|blocked by|\
+    blocked on|blockers|blocker|predecessors|predecessor|waits for|waits on|waiting for|\
+    waiting on|⛔|依赖于|依赖|依存";
+const LOOSE: &str = "dependencies|dependency|depends|depend|deps|dep|needs";
+const WEAK: &str = "\
+    requires|require|after|prerequisites|prerequisite|prereqs|prereq|follows|relies on|\
+    starts after|start after|runs after|run after|only after";
 
 /// Statement in a bracket at the end of a task's line.
 pub(super) fn in_bracket(content: &str) -> Option<Statement> {
-    let at_start = phrase(content).map(|(weak, rest)| list(rest, weak));
+    let at_start = phrase(content).map(|(phrase, rest)| list(rest, phrase));
     if let Some(statement) = at_start {
         return (!statement.needs.is_empty()).then_some(statement);
     }
     let clauses = content.char_indices().filter(|(_, c)| matches!(c, ',' | ';' | '，' | '；'));
     clauses
         .filter_map(|(at, c)| phrase(&content[at + c.len_utf8()..]))
-        .map(|(weak, rest)| list(rest, weak))
+        .map(|(phrase, rest)| list(rest, phrase))
         .find(|statement| !statement.needs.is_empty())
 }
 
@@ -73,34 +91,87 @@ pub(super) fn in_inner_brackets(title: &str) -> Vec<Need> {
 /// Statement on a line of its own: `needs: T003`, `**Depends on**: T001, T002`.
 pub(super) fn on_line(text: &str) -> Option<Statement> {
     let text = text.trim().trim_matches(['*', '_', '`', '(', ')', '[', ']']);
-    let (weak, rest) = phrase(text)?;
-    let bare = rest.trim_start_matches(['*', '_', '`', ' ']);
-    let keyed = bare.starts_with([':', '：']);
-    let statement = list(rest, weak);
+    let (phrase, rest) = phrase(text)?;
+    let keyed = is_keyed(rest);
+    let mut statement = list(rest, phrase);
     let whole = !statement.rest && !statement.needs.is_empty();
+    if keyed && phrase == Phrase::Strict && statement.needs.is_empty() {
+        statement.needs.extend(title(rest));
+    }
+    let weak = phrase == Phrase::Weak;
     (whole || (keyed && !weak) || (keyed && !statement.needs.is_empty())).then_some(statement)
 }
 
-fn phrase(text: &str) -> Option<(bool, &str)> {
-    let text = text.trim_start().trim_start_matches(['*', '_', '`']);
-    let strong = PHRASES.split('|').find_map(|phrase| after_phrase(text, phrase));
-    let weak = || WEAK_PHRASES.iter().find_map(|phrase| after_phrase(text, phrase));
-    strong.map(|rest| (false, rest)).or_else(|| weak().map(|rest| (true, rest)))
+/// The phrase of a line such as `**Depends on:**`, whose needs are the list below it.
+pub(super) fn label(text: &str) -> Option<Phrase> {
+    let text = text.trim().trim_start_matches(['#', ' ']);
+    let (phrase, rest) = phrase(text)?;
+    let marked = is_keyed(rest) || text.starts_with(['*', '_']);
+    (marked && title(rest).is_none() && list(rest, phrase).needs.is_empty()).then_some(phrase)
 }
 
+/// Needs of one bullet below such a line: an id, with a remark after it, or a title.
+pub(super) fn of_bullet(text: &str, phrase: Phrase) -> Vec<Need> {
+    let strong = list(text, phrase);
+    if !strong.needs.is_empty() {
+        return strong.needs;
+    }
+    let own = super::title::parse(text).id.map(Need::One);
+    let title = || title(text).filter(|_| phrase == Phrase::Strict);
+    own.or_else(title).into_iter().collect()
+}
+
+/// Needs in a cell of a table.
+pub(super) fn of_cell(text: &str) -> Vec<Need> {
+    let statement = list(text, Phrase::Loose);
+    if statement.needs.is_empty() { title(text).into_iter().collect() } else { statement.needs }
+}
+
+/// Words as a need, unless they say that there is none.
+fn title(text: &str) -> Option<Need> {
+    const NONE: [&str; 12] = [
+        "none", "nothing", "n/a", "na", "no", "nil", "null", "nobody", "keine", "无", "なし", "tbd",
+    ];
+    let text = text.trim_matches(|c: char| !c.is_alphanumeric());
+    let first = text.split(|c: char| c.is_whitespace() || matches!(c, ',' | '.' | '(' | ';'));
+    let first = first.into_iter().next().unwrap_or_default().to_lowercase();
+    let none = text.is_empty() || NONE.contains(&first.as_str());
+    (!none).then(|| Need::Title(text.chars().take(200).collect()))
+}
+
+fn is_keyed(rest: &str) -> bool {
+    rest.trim_start_matches(['*', '_', '`', ' ']).starts_with([':', '：', '=', '→'])
+}
+
+fn phrase(text: &str) -> Option<(Phrase, &str)> {
+    let text = text.trim_start().trim_start_matches(['*', '_', '`']);
+    [(STRICT, Phrase::Strict), (LOOSE, Phrase::Loose), (WEAK, Phrase::Weak)].into_iter().find_map(
+        |(phrases, certainty)| {
+            let rest = phrases.split('|').find_map(|phrase| after_phrase(text, phrase))?;
+            Some((certainty, rest))
+        },
+    )
+}
+
+/// The text after a phrase: `depends on`, `depends-on`, `DEPENDS_ON`, `dependsOn`.
 fn after_phrase<'a>(text: &'a str, phrase: &str) -> Option<&'a str> {
-    let head = text.get(..phrase.len())?;
-    let rest = &text[phrase.len()..];
-    let ends = !rest.starts_with(|c: char| c.is_ascii_alphanumeric());
-    (head.eq_ignore_ascii_case(phrase) && ends).then_some(rest)
+    let mut rest = text;
+    for (at, word) in phrase.split(' ').enumerate() {
+        if at > 0 {
+            rest = rest.strip_prefix([' ', '-', '_', '\u{a0}']).unwrap_or(rest);
+        }
+        let head = rest.get(..word.len()).filter(|head| head.eq_ignore_ascii_case(word))?;
+        rest = &rest[head.len()..];
+    }
+    (!rest.starts_with(|c: char| c.is_ascii_alphanumeric())).then_some(rest)
 }
 
 /// Reads ids up to other text. Plain numbers count only if no other text follows: `needs 2
 /// reviewers` is not task 2.
-fn list(text: &str, weak: bool) -> Statement {
+fn list(text: &str, phrase: Phrase) -> Statement {
     let mut needs = Vec::new();
     let mut rest = skip_joints(text);
-    while let Some(taken) = ids::take_token(rest) {
+    while let Some(taken) = ids::take_reference(rest) {
         rest = taken.rest;
         match range_end(rest) {
             Some(end) => {
@@ -115,10 +186,11 @@ fn list(text: &str, weak: bool) -> Statement {
         }
         rest = next;
     }
-    let rest = !rest.trim_matches(['.', '。', ' ', '\t', ')', ']', '*', '_', '`']).is_empty();
-    needs.retain(|need| {
-        let (Need::One(id) | Need::Range(id, _)) = need;
-        ids::is_t(id) || (!rest && !weak)
+    let rest = rest.trim_matches([' ', '\t', ')', ']', '*', '_', '`', '"', '\'', '”', '’']);
+    let rest = !rest.trim_matches(['.', '。']).is_empty();
+    needs.retain(|need| match need {
+        Need::One(id) | Need::Range(id, _) => ids::is_t(id) || (!rest && phrase != Phrase::Weak),
+        Need::Title(_) => false,
     });
     Statement { needs, rest }
 }
@@ -127,7 +199,7 @@ fn range_end(rest: &str) -> Option<ids::Taken<'_>> {
     let trimmed = rest.trim_start();
     let joint = ["–", "—", "-", "~", "..", "through ", "to "];
     let after = joint.iter().find_map(|joint| trimmed.strip_prefix(joint))?;
-    ids::take_token(after.trim_start())
+    ids::take_reference(after.trim_start())
 }
 
 /// `T001 (the models), T002`
@@ -141,6 +213,7 @@ fn skip_joints(text: &str) -> &str {
     loop {
         let trimmed = rest.trim_start_matches([
             ' ', '\t', ',', ';', ':', '&', '+', '/', '、', '，', '：', '*', '_', '`', '[', ']',
+            '"', '\'', '“', '”', '‘', '’', '=', '→',
         ]);
         let word = ["and ", "on ", "both ", "all of "].iter().find_map(|w| trimmed.strip_prefix(w));
         match word {

@@ -7,6 +7,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
+use super::stories::Sequence;
+
 /// A task, or a list item that only groups tasks.
 #[derive(Debug, Clone)]
 pub(super) struct Unit {
@@ -37,7 +39,7 @@ const MOST_PAIRS: usize = 2_000;
 const MOST_PAIRS_IN_ALL: usize = 20_000;
 
 /// Orders the tasks; `stated` has the stated needs of each.
-pub(super) fn arrange(units: &[Unit], stated: &[BTreeSet<usize>]) -> Arranged {
+pub(super) fn arrange(units: &[Unit], stated: &[BTreeSet<usize>], sequence: &Sequence) -> Arranged {
     let (positions, circular) = Positions::find(units, stated);
     let mut needs = stated.to_vec();
     for (task, need) in &circular {
@@ -45,7 +47,7 @@ pub(super) fn arrange(units: &[Unit], stated: &[BTreeSet<usize>]) -> Arranged {
     }
     let mut order = Order { positions, needs, overruled: BTreeSet::new(), narrowed: Vec::new() };
     order.inside(units);
-    order.between(units);
+    order.between(units, sequence);
     Arranged {
         needs: order.needs,
         circular,
@@ -113,8 +115,8 @@ impl Order {
         Span { heads, ends: before }
     }
 
-    /// Lets every section wait for the one before it.
-    fn between(&mut self, units: &[Unit]) {
+    /// Lets every section wait for those before it.
+    fn between(&mut self, units: &[Unit], sequence: &Sequence) {
         let mut runs: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         let mut inside_task = vec![false; units.len()];
         for (at, unit) in units.iter().enumerate() {
@@ -124,11 +126,17 @@ impl Order {
                 runs.entry(unit.run).or_default().push(task);
             }
         }
-        let spans: Vec<Span> = runs.values().map(|run| self.span_of(run)).collect();
-        let pairs = spans.windows(2).map(|pair| pair[0].ends.len() * pair[1].heads.len());
-        let most = if pairs.sum::<usize>() > MOST_PAIRS_IN_ALL { 0 } else { MOST_PAIRS };
-        for pair in spans.windows(2) {
-            self.join(&pair[0].ends, &pair[1].heads, most);
+        let spans: BTreeMap<usize, Span> =
+            runs.iter().map(|(run, tasks)| (*run, self.span_of(tasks))).collect();
+        let pairs: Vec<(&Span, &Span)> = sequence
+            .pairs()
+            .filter_map(|(before, after)| Some((spans.get(&before)?, spans.get(&after)?)))
+            .collect();
+        let all: usize =
+            pairs.iter().map(|(before, after)| before.ends.len() * after.heads.len()).sum();
+        let most = if all > MOST_PAIRS_IN_ALL { 0 } else { MOST_PAIRS };
+        for (before, after) in pairs {
+            self.join(&before.ends, &after.heads, most);
         }
     }
 

@@ -1,15 +1,16 @@
 //! Selection of the parts of the document that are tasks.
 //!
 //! Only the strongest sign counts: in a document with boxes the boxes are the tasks, whatever lists
-//! it also has.
+//! it also has. Boxes below a criteria label, struck-out boxes and boxes that only announce a section
+//! are no tasks, so they hide none.
 
-use std::collections::HashMap;
-
-use super::document::{Document, ElementId, ItemId, SectionId, What};
-use super::steps;
+use super::criteria::{self, Label};
+use super::document::{self, Document, ElementId, ItemId, SectionId, What};
+use super::explicit::explicit;
+use super::tables::{self, Row};
 use super::title::{self, Head};
 use super::{OutlineShape, TaskOrigin};
-use super::{ids, markup};
+use super::{boxes, ids, steps};
 
 /// One task and its place.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) enum Source {
     Item(ItemId),
     Heading(SectionId),
     Element(ElementId),
+    /// A row of a table, as its index among the rows.
+    Row(usize),
 }
 
 #[derive(Debug)]
@@ -36,79 +39,48 @@ pub(super) struct Picks {
     /// Per section: the heading task it is or belongs to.
     pub of_section: Vec<Option<usize>>,
     pub of_element: Vec<Option<usize>>,
+    /// Per item, the criteria label above it.
+    pub labels: Vec<Option<Label>>,
+    /// Per item: the section that it only announces.
+    pub announced: Vec<Option<SectionId>>,
+    /// Rows of tables of tasks, whether they are tasks or not.
+    pub rows: Vec<Row>,
+    /// Whether criteria are the only boxes, and so the tasks.
+    pub criteria_only: bool,
 }
 
 /// Candidates for tasks.
-struct Signs {
-    shape: OutlineShape,
-    items: Vec<bool>,
-    headings: Vec<bool>,
+pub(super) struct Signs {
+    pub shape: OutlineShape,
+    pub items: Vec<bool>,
+    pub headings: Vec<bool>,
     /// Headings that describe a box with the same id.
-    twins: Vec<Option<ItemId>>,
-    elements: bool,
+    pub twins: Vec<Option<ItemId>>,
+    pub announced: Vec<Option<SectionId>>,
+    pub elements: bool,
+    pub rows: bool,
+    pub criteria_only: bool,
 }
 
 /// Finds the tasks; `None` if there are none.
 pub(super) fn pick(document: &Document<'_>) -> Option<Picks> {
-    let signs = explicit(document)
+    let labels = criteria::find(document);
+    let rows = tables::find(document);
+    let signs = explicit(document, &labels, !rows.is_empty())
         .or_else(|| headings(document))
+        .or_else(|| table_rows(document, &rows))
         .or_else(|| id_items(document))
-        .or_else(|| steps(document))?;
-    let picks = assemble(document, &signs);
+        .or_else(|| steps(document, &labels))
+        .or_else(|| criteria_only(document))?;
+    let picks = assemble(document, &signs, labels, rows);
     (!picks.tasks.is_empty()).then_some(picks)
-}
-
-/// Boxes, `T012` headings and task elements: unmistakable signs.
-fn explicit(document: &Document<'_>) -> Option<Signs> {
-    let boxes: Vec<Option<Head>> = document
-        .items
-        .iter()
-        .map(|item| item.mark.filter(|_| item.element.is_none()).map(|_| title::parse(&item.text)))
-        .collect();
-    let mut box_ids: HashMap<&str, ItemId> = HashMap::new();
-    for (item, head) in boxes.iter().enumerate() {
-        if let Some(id) = head.as_ref().and_then(|head| head.id.as_deref()) {
-            box_ids.entry(id).or_insert(item);
-        }
-    }
-    let ids: Vec<Option<String>> = document
-        .sections
-        .iter()
-        .map(|section| heading_head(&section.title).id.filter(|id| ids::is_t(id)))
-        .collect();
-    let mut marked: Vec<bool> = ids.iter().map(Option::is_some).collect();
-    let owners = section_owners(document, &marked);
-    for (item, head) in document.items.iter().zip(&boxes) {
-        // Boxes with ids are tasks; their heading only groups them.
-        if head.as_ref().is_some_and(|head| head.id.is_some())
-            && let Some(owner) = owners[item.section]
-        {
-            marked[owner] = false;
-        }
-    }
-    let owners = section_owners(document, &marked);
-    let twin = |id: &Option<String>| id.as_deref().and_then(|id| box_ids.get(id).copied());
-    let twins: Vec<Option<ItemId>> =
-        ids.iter().zip(&marked).map(|(id, marked)| twin(id).filter(|_| *marked)).collect();
-    let headings: Vec<bool> =
-        marked.iter().zip(&twins).map(|(marked, twin)| *marked && twin.is_none()).collect();
-    let free = |item: usize| owners[document.items[item].section].is_none();
-    let items: Vec<bool> =
-        boxes.iter().enumerate().map(|(id, head)| head.is_some() && free(id)).collect();
-    let elements = !document.elements.is_empty();
-    let shape = match (elements, headings.contains(&true), items.contains(&true)) {
-        (true, _, _) => OutlineShape::TaskElements,
-        (false, true, _) => OutlineShape::TaskHeadings,
-        (false, false, true) => OutlineShape::Boxes,
-        (false, false, false) => return None,
-    };
-    Some(Signs { shape, items, headings, twins, elements })
 }
 
 /// `### Task 1.1: title`, in documents without boxes.
 fn headings(document: &Document<'_>) -> Option<Signs> {
     let named = |title: &str, word: &str| {
         let bare = bare_heading(title);
+        let bare = if document::is_struck(title) { "" } else { bare };
         bare.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word))
             && title::parse(bare).id.is_some()
     };
@@ -124,6 +96,23 @@ fn headings(document: &Document<'_>) -> Option<Signs> {
     })
 }
 
+/// Rows of tables with a column of tasks.
+fn table_rows(document: &Document<'_>, rows: &[Row]) -> Option<Signs> {
+    let none = vec![false; document.items.len()];
+    (!rows.is_empty())
+        .then(|| Signs { rows: true, ..Signs::of_items(document, OutlineShape::TableRows, none) })
+}
+
+/// A document whose only boxes are criteria: they are all that there is to do.
+fn criteria_only(document: &Document<'_>) -> Option<Signs> {
+    let items: Vec<bool> =
+        document.items.iter().map(|item| item.mark.is_some() && !item.struck).collect();
+    items.contains(&true).then(|| Signs {
+        criteria_only: true,
+        ..Signs::of_items(document, OutlineShape::Boxes, items)
+    })
+}
+
 /// `- T012 title` and `- Task 3: title`, in documents without boxes.
 fn id_items(document: &Document<'_>) -> Option<Signs> {
     let named = |text: &str| {
@@ -134,21 +123,33 @@ fn id_items(document: &Document<'_>) -> Option<Signs> {
     let items: Vec<bool> = document
         .items
         .iter()
-        .map(|item| named(&item.text) && !steps::is_below_remarks(document, item.section))
+        .map(|item| {
+            named(&item.text) && !item.struck && !steps::is_below_remarks(document, item.section)
+        })
         .collect();
     items.contains(&true).then(|| Signs::of_items(document, OutlineShape::TaskItems, items))
 }
 
-fn steps(document: &Document<'_>) -> Option<Signs> {
-    let items = steps::find(document);
+fn steps(document: &Document<'_>, labels: &[Option<Label>]) -> Option<Signs> {
+    let mut items = steps::find(document);
+    for (id, item) in document.items.iter().enumerate() {
+        items[id] &= item.mark.is_none() || labels[id].is_none();
+    }
     items.contains(&true).then(|| Signs::of_items(document, OutlineShape::Steps, items))
 }
 
 impl Signs {
     fn of_items(document: &Document<'_>, shape: OutlineShape, items: Vec<bool>) -> Self {
-        let headings = vec![false; document.sections.len()];
-        let twins = vec![None; document.sections.len()];
-        Self { shape, items, headings, twins, elements: false }
+        Self {
+            shape,
+            items,
+            headings: vec![false; document.sections.len()],
+            twins: vec![None; document.sections.len()],
+            announced: vec![None; document.items.len()],
+            elements: false,
+            rows: false,
+            criteria_only: false,
+        }
     }
 }
 
@@ -159,12 +160,12 @@ pub(super) fn heading_head(title: &str) -> Head {
 
 /// A heading without a leading box or symbol (`✅`).
 pub(super) fn bare_heading(title: &str) -> &str {
-    let (_, rest) = markup::take_box(title.trim());
+    let (_, rest) = boxes::take(title.trim());
     rest.trim_start_matches(|c: char| !c.is_alphanumeric() && !matches!(c, '[' | '*' | '_' | '`'))
 }
 
 /// Per section, the nearest marked heading at or above it.
-fn section_owners(document: &Document<'_>, marked: &[bool]) -> Vec<Option<SectionId>> {
+pub(super) fn section_owners(document: &Document<'_>, marked: &[bool]) -> Vec<Option<SectionId>> {
     let mut owners: Vec<Option<SectionId>> = Vec::with_capacity(document.sections.len());
     for (id, section) in document.sections.iter().enumerate() {
         let inherited = section.parent.and_then(|parent| owners.get(parent).copied().flatten());
@@ -173,8 +174,14 @@ fn section_owners(document: &Document<'_>, marked: &[bool]) -> Vec<Option<Sectio
     owners
 }
 
-fn assemble(document: &Document<'_>, signs: &Signs) -> Picks {
+fn assemble(
+    document: &Document<'_>,
+    signs: &Signs,
+    labels: Vec<Option<Label>>,
+    rows: Vec<Row>,
+) -> Picks {
     let mut tasks = Vec::new();
+    let mut next_row = 0;
     let mut of_item = vec![None; document.items.len()];
     let mut of_section: Vec<Option<usize>> = vec![None; document.sections.len()];
     let mut of_element = vec![None; document.elements.len()];
@@ -200,14 +207,23 @@ fn assemble(document: &Document<'_>, signs: &Signs) -> Picks {
             tasks.push(Pick { source, line: at, parent: None, section: line.section });
             elements += 1;
         }
+        if let Some(row) = rows.get(next_row).filter(|row| row.line == at) {
+            if signs.rows && !row.cancelled {
+                let source = Source::Row(next_row);
+                tasks.push(Pick { source, line: at, parent: None, section: line.section });
+            }
+            next_row += 1;
+        }
         let What::Item(id) = line.what else { continue };
         let item = &document.items[id];
-        let above = item.parent.and_then(|parent| of_item[parent]);
+        let holder = labels[id].and_then(|label| label.owner).filter(|_| !signs.items[id]);
+        let above = holder.or(item.parent).and_then(|parent| of_item[parent]);
         of_item[id] = above;
         if signs.items[id] {
             of_item[id] = Some(tasks.len());
             let source = Source::Item(id);
-            tasks.push(Pick { source, line: at, parent: above, section: item.section });
+            let parent = above.or(of_section[line.section]);
+            tasks.push(Pick { source, line: at, parent, section: item.section });
         }
     }
     for (id, section) in document.sections.iter().enumerate() {
@@ -218,7 +234,17 @@ fn assemble(document: &Document<'_>, signs: &Signs) -> Picks {
             (false, None) => above,
         };
     }
-    Picks { shape: signs.shape, tasks, of_item, of_section, of_element }
+    Picks {
+        shape: signs.shape,
+        tasks,
+        of_item,
+        of_section,
+        of_element,
+        labels,
+        announced: signs.announced.clone(),
+        rows,
+        criteria_only: signs.criteria_only,
+    }
 }
 
 /// The heading above a heading task that is no task.
@@ -236,6 +262,7 @@ impl Source {
             Self::Item(_) => TaskOrigin::Item,
             Self::Heading(_) => TaskOrigin::Heading,
             Self::Element(_) => TaskOrigin::Element,
+            Self::Row(_) => TaskOrigin::Row,
         }
     }
 }

@@ -116,12 +116,25 @@ impl Taken<'_> {
 }
 
 /// Notes missing numbers.
-pub(super) fn note_gaps(drafts: &[Draft], notes: &mut Notes) {
+///
+/// `mentioned` are ids that the document gives to what became no task, with their lines.
+pub(super) fn note_gaps(drafts: &[Draft], mentioned: &[(String, u32)], notes: &mut Notes) {
     let mut series: BTreeMap<&str, BTreeMap<u64, u32>> = BTreeMap::new();
     for draft in drafts {
         let parts = draft.head.id.as_deref().and_then(ids::parts);
         if let Some((stem, number, _)) = parts {
             series.entry(stem).or_default().entry(number).or_insert(draft.line);
+        }
+        if let Some((stem, number)) = draft.head.id.as_deref().and_then(ids::refined) {
+            series.entry(stem).or_default().entry(number).or_insert(draft.line);
+        }
+    }
+    for (id, line) in mentioned {
+        let Some((stem, number, _)) = ids::parts(id) else { continue };
+        if let Some(numbers) = series.get_mut(stem)
+            && numbers.last_key_value().is_some_and(|(last, _)| number < *last)
+        {
+            numbers.entry(number).or_insert(*line);
         }
     }
     for (stem, numbers) in series {
@@ -160,19 +173,24 @@ pub(super) fn is_nested(drafts: &[Draft], one: usize, other: usize) -> bool {
 /// Tasks by id.
 pub(super) struct Index<'d> {
     exact: HashMap<&'d str, Vec<usize>>,
-    /// `T7` means `T007` if nothing is called `T7`.
-    counted: HashMap<(String, &'d str), BTreeMap<u64, Vec<usize>>>,
+    /// Tasks by number and suffix within a series: `T7` means `T007` if nothing is called `T7`.
+    counted: HashMap<String, BTreeMap<(u64, &'d str), Vec<usize>>>,
+    /// Tasks by id or title in small letters.
+    lower: HashMap<String, Vec<usize>>,
 }
 
 impl<'d> Index<'d> {
     pub(super) fn of(drafts: &'d [Draft]) -> Self {
-        let mut index = Self { exact: HashMap::new(), counted: HashMap::new() };
+        let mut index =
+            Self { exact: HashMap::new(), counted: HashMap::new(), lower: HashMap::new() };
         for (at, draft) in drafts.iter().enumerate() {
+            index.lower.entry(plain(&draft.head.title)).or_default().push(at);
             let Some(id) = draft.head.id.as_deref() else { continue };
             index.exact.entry(id).or_default().push(at);
-            if let Some((stem, number, letter)) = ids::parts(id) {
-                let series = index.counted.entry((series(stem), letter)).or_default();
-                series.entry(number).or_default().push(at);
+            index.lower.entry(id.to_lowercase()).or_default().push(at);
+            if let Some((stem, number, suffix)) = ids::parts(id) {
+                let series = index.counted.entry(series(stem)).or_default();
+                series.entry((number, suffix)).or_default().push(at);
             }
         }
         index
@@ -189,6 +207,7 @@ impl<'d> Index<'d> {
         match need {
             Need::One(id) => self.one(drafts, from, id).into_iter().collect(),
             Need::Range(first, last) => self.range(drafts, from, (first, last), most),
+            Need::Title(title) => self.titled(drafts, from, title).into_iter().collect(),
         }
     }
 
@@ -196,8 +215,15 @@ impl<'d> Index<'d> {
         if let Some(found) = self.exact.get(id) {
             return nearest(drafts, from, found);
         }
-        let (stem, number, letter) = ids::parts(id)?;
-        nearest(drafts, from, self.counted.get(&(series(stem), letter))?.get(&number)?)
+        if let Some(found) = self.lower.get(&id.to_lowercase()) {
+            return nearest(drafts, from, found);
+        }
+        let (stem, number, suffix) = ids::parts(id)?;
+        nearest(drafts, from, self.counted.get(&series(stem))?.get(&(number, suffix))?)
+    }
+
+    fn titled(&self, drafts: &[Draft], from: usize, title: &str) -> Option<usize> {
+        nearest(drafts, from, self.lower.get(&plain(title))?)
     }
 
     fn range(
@@ -214,17 +240,17 @@ impl<'d> Index<'d> {
         if low > high {
             return Vec::new();
         }
-        let mut found = Vec::new();
-        for letter in ["", "a", "b", "c", "d", "e", "f", "g", "h"] {
-            let Some(numbers) = self.counted.get(&(series(stem), letter)) else { continue };
-            let inside = numbers.range(low..=high);
-            // A task inside its own range does not need itself.
-            let inside = inside.filter_map(|(_, tasks)| nearest(drafts, from, tasks));
-            let others = inside.filter(|task| !is_nested(drafts, from, *task));
-            found.extend(others.take(most - found.len()));
-        }
-        found
+        let Some(numbers) = self.counted.get(&series(stem)) else { return Vec::new() };
+        let inside = numbers.range((low, "")..).take_while(|((number, _), _)| *number <= high);
+        let nearest = inside.filter_map(|(_, tasks)| nearest(drafts, from, tasks));
+        // A task inside its own range does not need itself.
+        nearest.filter(|task| !is_nested(drafts, from, *task)).take(most).collect()
     }
+}
+
+/// A title for comparison.
+fn plain(title: &str) -> String {
+    title.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase()
 }
 
 /// Of several tasks with one id, the one in the same section, else the first.

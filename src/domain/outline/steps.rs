@@ -13,6 +13,9 @@ pub(super) fn find(document: &Document<'_>) -> Vec<bool> {
     if found.contains(&true) {
         return found;
     }
+    if has_phases(document) {
+        return choose(document, |item| is_in_phase(document, item.section));
+    }
     if is_all_steps(document) {
         return choose(document, |item| item.marker.number.is_some());
     }
@@ -39,7 +42,7 @@ fn choose(document: &Document<'_>, top: impl Fn(&Item) -> bool) -> Vec<bool> {
                 chosen[parent] && (item.marker.number.is_some() || above.number.is_none())
             }
         };
-        chosen[id] = wanted && !item.text.is_empty() && !super::markup::has_odd_box(&item.text);
+        chosen[id] = wanted && !item.text.is_empty() && !item.struck;
     }
     chosen
 }
@@ -50,6 +53,9 @@ fn is_announced(document: &Document<'_>, item: &Item) -> bool {
     if lead.is_some_and(|text| is_lead(text) && words::announces_tasks(text)) {
         return true;
     }
+    if headings_above(document, item.section).any(words::is_later) && has_phases(document) {
+        return false;
+    }
     let own = document.sections.get(item.section);
     if own.is_some_and(|section| words::announces_plan(&section.title)) {
         return true;
@@ -57,6 +63,30 @@ fn is_announced(document: &Document<'_>, item: &Item) -> bool {
     let telling =
         |title: &&str| words::announces_tasks(title) || words::is_about_other_things(title);
     headings_above(document, item.section).find(telling).is_some_and(words::announces_tasks)
+}
+
+/// Whether several sections `Phase 1`, `Phase 2` hold lists: then these are the work, and a list of
+/// next steps at the end is not.
+fn has_phases(document: &Document<'_>) -> bool {
+    let mut phases: Vec<u32> = document
+        .items
+        .iter()
+        .filter_map(|item| headings_above(document, item.section).find_map(phase_number))
+        .collect();
+    phases.sort_unstable();
+    phases.dedup();
+    phases.len() > 1
+}
+
+fn is_in_phase(document: &Document<'_>, section: SectionId) -> bool {
+    headings_above(document, section).find_map(phase_number).is_some()
+        && !headings_above(document, section)
+            .any(|title| words::is_about_other_things(title) || words::is_later(title))
+}
+
+/// Other words (`Milestone 1`) also head reports and visions.
+fn phase_number(title: &str) -> Option<u32> {
+    words::phase(title).filter(|((word, _), _)| *word == "phase").map(|((_, number), _)| number)
 }
 
 /// `Steps:` and `**Tasks**`, not a sentence about tasks.

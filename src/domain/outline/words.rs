@@ -29,10 +29,34 @@ const OTHER_WORDS: &str = "\
     appendix|faq|assumptions|dependencies|parallel|execution order|decisions|decision log|\
     principles|glossary|summary|history|features|reproduce|out of scope|constraints";
 
+/// Labels of criteria: certain ones, and those that also introduce work.
 const CRITERIA: &str = "\
-    acceptance criteria|acceptance|criteria|success criteria|done when|definition of done|\
-    done criteria|exit criteria|completion criteria|validation|verification|verify|\
-    expected result|expected results";
+    acceptance|acceptance checklist|acceptance tests|ac|acs|done when|done if|definition of done|\
+    dod|criteria|akzeptanzkriterien|criterios de aceptación|критерии приёмки|验收标准|受入基準";
+const CHECKS: &str = "\
+    validation|verification|verify|verify that|expected|expected result|expected results|\
+    expected outcome|checks";
+
+/// Certainty of a criteria label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LabelWord {
+    /// `Acceptance criteria`, `Definition of done`.
+    Criteria,
+    /// `Verify`, `Validation`: criteria inside a task, work elsewhere.
+    Check,
+}
+
+/// Words of headings that name a unit of work, before its number.
+const UNITS: [&str; 9] =
+    ["task", "step", "story", "user story", "feature", "epic", "ticket", "issue", "work item"];
+
+/// Words of headings that name a phase, before its number.
+const PHASES: [&str; 9] =
+    ["phase", "stage", "milestone", "sprint", "week", "day", "iteration", "part", "increment"];
+
+/// Headings over what comes after the plan.
+const LATER: [&str; 5] =
+    ["next steps", "next step", "following steps", "further steps", "follow-up steps"];
 
 /// Whether a heading, or a line before a list, starts or ends with a word for tasks; `Tasks don't
 /// land` does neither.
@@ -73,17 +97,87 @@ pub(super) fn is_about_other_things(text: &str) -> bool {
     OTHER_WORDS.split('|').any(|word| holds(&text, word))
 }
 
-/// The text after `Acceptance criteria:` and similar labels.
-pub(super) fn criteria_label(text: &str) -> Option<&str> {
+/// The label `Acceptance criteria:` and similar, and the text after it.
+pub(super) fn criteria_label(text: &str) -> Option<(LabelWord, &str)> {
     let bare = text.trim().trim_start_matches(['*', '_', '#', ' ']);
     let (label, value) = match bare.split_once([':', '：']) {
         Some((label, value)) => (label, value),
         None => (bare, ""),
     };
-    let label = label.trim_matches(['*', '_', ' ']).to_lowercase();
     let keyed = bare.len() < text.trim().len() || bare.contains([':', '：']);
     let value = value.trim_start_matches(['*', '_']).trim();
-    (keyed && CRITERIA.split('|').any(|word| word == label)).then_some(value)
+    criteria_word(label).filter(|_| keyed).map(|word| (word, value))
+}
+
+/// The label that a heading is.
+pub(super) fn criteria_heading(title: &str) -> Option<LabelWord> {
+    criteria_word(title.split([':', '：', '—', '–']).next().unwrap_or_default())
+}
+
+/// The label that a text is, with markup, symbols, numbers and a remark in brackets around it.
+pub(super) fn criteria_word(text: &str) -> Option<LabelWord> {
+    let text = text.split(['(', '（']).next().unwrap_or_default().to_lowercase();
+    let edge = |c: char| !c.is_alphanumeric();
+    let text = text.trim_matches(edge);
+    let text = text.trim_start_matches(|c: char| c.is_ascii_digit() || edge(c));
+    let whole = |list: &str| list.split('|').any(|word| word == text);
+    // `release criteria`, `criteria for the import`
+    let mut words = text.split_whitespace();
+    let named = words.clone().count() <= 6
+        && words.any(|word| matches!(word, "criteria" | "criterion"))
+        && !text.starts_with(|c: char| c.is_ascii_digit());
+    if whole(CRITERIA) || (named && !is_instruction(text)) {
+        return Some(LabelWord::Criteria);
+    }
+    whole(CHECKS).then_some(LabelWord::Check)
+}
+
+/// `define the acceptance criteria` is work.
+fn is_instruction(text: &str) -> bool {
+    const VERBS: &str = "\
+        define|write|agree|review|update|add|check|document|create|specify|collect|list|meet|set|\
+        refine|clarify|draft|finalize|finalise|verify|validate|confirm|describe|discuss|map";
+    let first = text.split_whitespace().next().unwrap_or_default();
+    VERBS.split('|').any(|verb| verb == first)
+}
+
+/// `Task 3: …`.
+pub(super) fn is_task_name(text: &str) -> bool {
+    let bare = text.trim_start_matches(['*', '_', '`', '[']);
+    let rest = bare.get(..4).filter(|head| head.eq_ignore_ascii_case("task")).map(|_| &bare[4..]);
+    rest.is_some_and(|rest| {
+        rest.trim_start_matches([' ', '#', '-']).starts_with(|c: char| c.is_ascii_digit())
+    })
+}
+
+/// Whether a heading names one unit of work: `Story 3: …`, `Feature 2`.
+pub(super) fn is_unit(title: &str) -> bool {
+    numbered(title, &UNITS).is_some()
+}
+
+/// The phase that a text names at its start, and the text after it: `Phase 2: Build`.
+pub(super) fn phase(text: &str) -> Option<((&'static str, u32), &str)> {
+    numbered(text, &PHASES)
+}
+
+fn numbered<'t>(text: &'t str, words: &[&'static str]) -> Option<((&'static str, u32), &'t str)> {
+    let bare = text.trim_start_matches(|c: char| !c.is_alphanumeric());
+    words.iter().find_map(|word| {
+        let head = bare.get(..word.len()).filter(|head| head.eq_ignore_ascii_case(word))?;
+        let rest = bare[head.len()..].trim_start_matches([' ', '#', '-', '\u{a0}']);
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number = rest[..digits].parse().ok()?;
+        let after = &rest[digits..];
+        (!after.starts_with(char::is_alphanumeric)).then_some(((*word, number), after))
+    })
+}
+
+/// Whether a heading introduces what comes after the plan.
+pub(super) fn is_later(title: &str) -> bool {
+    let text = plain(title);
+    let head = text.split([':', '：', '(', '—', '–']).next().unwrap_or_default();
+    let head = head.trim_matches(|c: char| !c.is_alphanumeric());
+    LATER.contains(&head.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ' ')))
 }
 
 /// `Files: …`, `**Goal**: …`: a field, not a continuation of the title.

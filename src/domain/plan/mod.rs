@@ -37,6 +37,10 @@ pub struct CriterionSpec {
     /// Whether completing the task needs evidence for it. Default true.
     #[serde(default = "yes")]
     pub required: bool,
+    /// Whether it is already satisfied, such as a ticked box of the brief: completing the task needs
+    /// no evidence for it. Default false.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub satisfied: bool,
 }
 
 pub(super) fn yes() -> bool {
@@ -140,6 +144,10 @@ pub struct TaskSpec {
     /// The heading above it in the brief, set by the `outline` planner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub section: Option<String>,
+    /// Whether the brief marks it as parallel, set by the `outline` planner. It explains the plan; only
+    /// `needs` order tasks. Default false.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub parallel: bool,
     /// Whether it is already done, such as a ticked box of the brief. It becomes `done` without an
     /// attempt. Default false.
     #[serde(default, skip_serializing_if = "is_default")]

@@ -11,7 +11,7 @@ use crate::domain::{
     access::person::Person,
     budget::{BudgetNode, BudgetSpec},
     check::Checks,
-    outline::{NoTasks, Ordering, Outline, OutlineNote, OutlineTask, outline},
+    outline::{NoTasks, Ordering, Outline, OutlineCriterion, OutlineNote, OutlineTask, outline},
     refusal::{Code, FieldError, Refusal},
     risk::Risk,
     settings,
@@ -183,6 +183,8 @@ pub struct Draft {
     pub planner: Planner,
     /// Its tasks.
     pub tasks: Vec<TaskSpec>,
+    /// Conditions of success of the goal as a whole.
+    pub criteria: Vec<CriterionSpec>,
     /// Remarks of the planner about the brief.
     pub notes: Vec<OutlineNote>,
 }
@@ -206,24 +208,37 @@ pub fn draft(source: &PlanSource) -> Result<Draft, Refusal> {
         "must be empty for the planner `outline`",
     );
     checks.finish()?;
-    let (planner, mut tasks, notes) = match chosen {
-        PlannerChoice::Tasks => (Planner::Tasks, source.tasks.clone(), Vec::new()),
-        PlannerChoice::Outline => {
-            let Outline { tasks, notes, shape: _ } =
-                outline(&source.brief, source.ordering).map_err(|none| no_tasks(&none))?;
-            (Planner::Outline, tasks.into_iter().map(spec).collect(), notes)
-        }
+    let mut draft = match chosen {
+        PlannerChoice::Tasks => Draft {
+            planner: Planner::Tasks,
+            tasks: source.tasks.clone(),
+            criteria: Vec::new(),
+            notes: Vec::new(),
+        },
+        PlannerChoice::Outline => read_brief(source)?,
     };
-    let containers: HashSet<String> = tasks.iter().filter_map(|task| task.parent.clone()).collect();
-    for task in &mut tasks {
+    let containers: HashSet<String> =
+        draft.tasks.iter().filter_map(|task| task.parent.clone()).collect();
+    for task in &mut draft.tasks {
         if containers.contains(&task.r#ref) {
-            contain(task, planner);
+            contain(task, draft.planner);
         } else {
             fill(task, &source.task_defaults);
         }
     }
-    check_plan(&tasks, PlanContext { at: "/tasks", taken: &HashSet::new() })?;
-    Ok(Draft { planner, tasks, notes })
+    check_plan(&draft.tasks, PlanContext { at: "/tasks", taken: &HashSet::new() })?;
+    Ok(draft)
+}
+
+fn read_brief(source: &PlanSource) -> Result<Draft, Refusal> {
+    let Outline { tasks, criteria, notes, shape: _ } =
+        outline(&source.brief, source.ordering).map_err(|none| no_tasks(&none))?;
+    Ok(Draft {
+        planner: Planner::Outline,
+        tasks: tasks.into_iter().map(spec).collect(),
+        criteria: criteria.into_iter().map(criterion).collect(),
+        notes,
+    })
 }
 
 fn no_tasks(none: &NoTasks) -> Refusal {
@@ -244,7 +259,7 @@ fn spec(task: OutlineTask) -> TaskSpec {
         criteria,
         done,
         optional,
-        parallel: _,
+        parallel,
         line: _,
         origin: _,
     } = task;
@@ -252,7 +267,6 @@ fn spec(task: OutlineTask) -> TaskSpec {
         labels.push("optional".into());
     }
     labels.truncate(settings::TASK_LABELS);
-    let criterion = |text| CriterionSpec { text, required: true };
     TaskSpec {
         r#ref: reference,
         title,
@@ -263,8 +277,14 @@ fn spec(task: OutlineTask) -> TaskSpec {
         needs,
         criteria: criteria.into_iter().map(criterion).collect(),
         done,
+        parallel,
         ..TaskSpec::default()
     }
+}
+
+fn criterion(criterion: OutlineCriterion) -> CriterionSpec {
+    let OutlineCriterion { text, satisfied, line: _ } = criterion;
+    CriterionSpec { text, required: true, satisfied }
 }
 
 /// Moves the criteria of a container into its description: it has no result to check them on. For the

@@ -1,6 +1,6 @@
 //! The kinds of documents: task headings, elements, items, steps.
 
-use super::{names, needs_of, read, task, titles};
+use super::{criteria_of, names, needs_of, read, task, titles};
 use crate::domain::outline::{OutlineShape, TaskOrigin};
 
 #[test]
@@ -10,7 +10,7 @@ fn boxes_below_a_heading_with_an_id_are_its_criteria() {
     );
     assert_eq!(outline.shape, OutlineShape::TaskHeadings);
     assert_eq!(titles(&outline), ["Model", "Store", "sign off"]);
-    assert_eq!(task(&outline, "T001").criteria, ["has fields", "has tests"]);
+    assert_eq!(criteria_of(&outline, "T001"), ["has fields", "has tests"]);
     assert!(task(&outline, "T001").done);
     assert_eq!(task(&outline, "T001").description, "Some text.");
     assert_eq!(task(&outline, "T001").section.as_deref(), Some("Phase 1"));
@@ -34,7 +34,7 @@ fn headings_with_the_id_of_a_box_describe_that_box() {
     for brief in [format!("{list}{details}"), format!("{details}{list}")] {
         let outline = read(&brief);
         assert_eq!(titles(&outline), ["Do it", "Ship it"]);
-        assert_eq!(task(&outline, "T001").criteria, ["works"]);
+        assert_eq!(criteria_of(&outline, "T001"), ["works"]);
         assert_eq!(task(&outline, "T001").description, "### T001: Do it\nSome text.");
         assert!(task(&outline, "T001").done);
         assert!(outline.notes.is_empty());
@@ -51,9 +51,9 @@ fn task_headings_are_tasks_where_there_are_no_boxes() {
     assert_eq!(outline.shape, OutlineShape::TaskHeadings);
     assert_eq!(names(&outline), ["1.1", "1.2", "2.1"]);
     assert_eq!(titles(&outline), ["First", "Second", "Third"]);
-    assert_eq!(task(&outline, "1.1").criteria, ["compiles", "tests pass"]);
+    assert_eq!(criteria_of(&outline, "1.1"), ["compiles", "tests pass"]);
     assert_eq!(task(&outline, "1.1").description, "- **File**: a.rs");
-    assert_eq!(task(&outline, "1.2").criteria, ["works"]);
+    assert_eq!(criteria_of(&outline, "1.2"), ["works"]);
     assert_eq!(needs_of(&outline, "2.1"), ["1.2"]);
     assert!(outline.notes.is_empty(), "{:?}", outline.notes);
 }
@@ -84,7 +84,7 @@ fn task_elements_are_tasks() {
     assert_eq!(outline.shape, OutlineShape::TaskElements);
     assert_eq!(titles(&outline), ["Write the parser", "Look at it", "Inline text", "all green"]);
     assert_eq!(outline.tasks[0].reference, "1");
-    assert_eq!(outline.tasks[0].criteria, ["a criterion", "parses", "tests pass"]);
+    assert_eq!(criteria_of(&outline, "1"), ["a criterion", "parses", "tests pass"]);
     assert!(outline.tasks[0].description.contains("<files>a.rs</files>"));
     assert_eq!(outline.tasks[1].labels, ["checkpoint:human-verify"]);
     assert_eq!(outline.tasks[1].needs, ["1"]);
@@ -148,11 +148,12 @@ fn a_document_that_is_one_list_is_a_list_of_tasks() {
 }
 
 #[test]
-fn progress_and_criteria_boxes_are_tasks_each() {
+fn progress_boxes_are_tasks_and_acceptance_boxes_criteria_of_the_goal() {
     let outline = read(
         "# Plan\n## Purpose\nProse.\n## Progress\n- [x] (2025-01-01 10:00Z) Read\n- [ ] Write\n## Acceptance\n- [ ] works\n## Plan of Work\n1. not a task\n",
     );
-    assert_eq!(outline.tasks.len(), 3);
+    assert_eq!(outline.tasks.len(), 2);
     assert_eq!(needs_of(&outline, "s1-2"), [""; 0]);
-    assert_eq!(needs_of(&outline, "s2-1"), ["s1-1", "s1-2"]);
+    assert_eq!(outline.criteria.len(), 1);
+    assert_eq!(outline.criteria[0].text, "works");
 }

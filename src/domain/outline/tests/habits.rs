@@ -1,6 +1,6 @@
 //! Boxes, ids, marks and titles as people write them.
 
-use super::{codes, names, needs_of, read, task, titles};
+use super::{codes, criteria_of, names, needs_of, read, task, titles};
 use crate::domain::outline::{NoteCode, OutlineShape};
 
 #[test]
@@ -16,11 +16,11 @@ fn every_kind_of_box_is_a_task() {
 }
 
 #[test]
-fn links_and_unknown_signs_are_not_boxes() {
+fn links_and_escaped_boxes_are_text() {
     let outline =
-        read("- [x](https://example.org) link\n- [⏭️] later\n- \\[ ] escaped\n- [ ] real\n");
+        read("- [x](https://example.org) link\n- \\[ ] escaped\n- [ ] real\n- \\[ \\] escaped\n");
     assert_eq!(titles(&outline), ["real"]);
-    assert_eq!(codes(&outline), [NoteCode::UnknownBox]);
+    assert_eq!(codes(&outline), [NoteCode::BoxInText; 2]);
     assert_eq!(outline.notes[0].line, 2);
 }
 
@@ -137,12 +137,12 @@ fn sub_bullets_are_description_and_criteria_lists_are_criteria() {
         "- [ ] 1.1 Build\n  - step one\n    ```sh\n    make\n    ```\n  - **Validation**: it runs\n    - fast\n    - safe\n  - last word\n\
          - [ ] 1.2 Ship\n\n  Acceptance criteria:\n  - users see it\n    at once\n  - no errors\n\n  Afterwards.\n",
     );
-    assert_eq!(task(&outline, "1.1").criteria, ["it runs", "fast", "safe"]);
+    assert_eq!(criteria_of(&outline, "1.1"), ["it runs", "fast", "safe"]);
     assert_eq!(
         task(&outline, "1.1").description,
         "- step one\n  ```sh\n  make\n  ```\n- last word"
     );
-    assert_eq!(task(&outline, "1.2").criteria, ["users see it at once", "no errors"]);
+    assert_eq!(criteria_of(&outline, "1.2"), ["users see it at once", "no errors"]);
     assert_eq!(task(&outline, "1.2").description, "Afterwards.");
 }
 

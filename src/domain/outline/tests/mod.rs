@@ -2,10 +2,15 @@
 
 mod forms;
 mod habits;
+mod labels;
+mod losses;
 mod needs;
+mod nothing_lost;
 mod order;
 mod random;
 mod refusals;
+mod spellings;
+mod stories;
 
 use super::{NoteCode, Ordering, Outline, OutlineTask, outline};
 
@@ -28,6 +33,10 @@ fn names(outline: &Outline) -> Vec<&str> {
 fn task<'o>(outline: &'o Outline, name: &str) -> &'o OutlineTask {
     let found = outline.tasks.iter().find(|task| task.reference == name);
     found.unwrap_or_else(|| panic!("no task {name} in {:?}", names(outline)))
+}
+
+fn criteria_of<'o>(outline: &'o Outline, name: &str) -> Vec<&'o str> {
+    task(outline, name).criteria.iter().map(|criterion| criterion.text.as_str()).collect()
 }
 
 fn needs_of<'o>(outline: &'o Outline, name: &str) -> Vec<&'o str> {
