@@ -39,7 +39,7 @@ use crate::{
         journal::{Kind, NewRow},
         outline::OutlineNote,
         plan::{
-            TaskSpec, check_instant,
+            CriterionSpec, TaskSpec, check_instant,
             new_goal::{Draft, NewGoal, PlanSource, draft},
         },
         refusal::{Code, Refusal},
@@ -64,7 +64,11 @@ pub struct PlanPreview {
     pub dependency_count: usize,
     /// The tasks, in the order of the document.
     pub tasks: Vec<TaskSpec>,
-    /// Remarks of the planner: duplicate ids, ignored dependencies, gaps.
+    /// Conditions of success of the goal as a whole: boxes of the document below a label of criteria
+    /// that belongs to no task.
+    pub criteria: Vec<CriterionSpec>,
+    /// Remarks of the planner, each with the line that it is about: duplicate ids, ignored
+    /// dependencies, what looks like a task and is none.
     pub notes: Vec<OutlineNote>,
 }
 
@@ -90,13 +94,14 @@ impl App {
     /// # Errors
     /// As [`App::create_goal`], for the parts that make the plan.
     pub fn preview_plan(&self, _: &SubmitterCaller, source: &PlanSource) -> Result<PlanPreview> {
-        let Draft { planner, tasks, notes } = draft(source)?;
+        let Draft { planner, tasks, criteria, notes } = draft(source)?;
         Ok(PlanPreview {
             planner,
             task_count: tasks.len(),
             done_count: tasks.iter().filter(|task| task.done).count(),
             dependency_count: tasks.iter().map(|task| task.needs.len()).sum(),
             tasks,
+            criteria,
             notes,
         })
     }

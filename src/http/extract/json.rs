@@ -13,7 +13,10 @@ use serde::{
 use serde_json::{Map, Number, Value};
 
 use super::{sentences, shape::Strict};
-use crate::domain::refusal::{Code, FieldError, Refusal};
+use crate::domain::{
+    outline::controls,
+    refusal::{Code, FieldError, Refusal},
+};
 
 /// The deepest nesting of a body, in levels.
 pub const DEPTH: usize = 64;
@@ -84,7 +87,7 @@ fn push(pointer: &mut String, segment: &str) {
 /// Whether a character may be stored: all but control characters other than line breaks and tabs.
 #[must_use]
 pub fn storable(c: char) -> bool {
-    !c.is_control() || matches!(c, '\n' | '\r' | '\t')
+    controls::is_allowed(c)
 }
 
 #[derive(Default)]
@@ -109,8 +112,13 @@ impl Walk {
     }
 
     fn text(&mut self, text: &str) {
-        if let Some(c) = text.chars().find(|c| !storable(*c)) {
-            self.refuse(format!("the control character U+{:04X} is not allowed", u32::from(c)));
+        if let Some(found) = controls::find(text).first() {
+            self.refuse(format!(
+                "the control character U+{:04X} in line {}, column {} is not allowed",
+                u32::from(found.char),
+                found.line,
+                found.column
+            ));
         }
     }
 
