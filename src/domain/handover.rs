@@ -21,6 +21,9 @@ pub struct ClaimedCriterion {
     pub text: String,
     /// Whether completion needs evidence for it.
     pub required: bool,
+    /// Whether the plan says that it is satisfied already; then it needs no evidence.
+    #[serde(default)]
+    pub satisfied: bool,
 }
 
 /// Result of a needed task.

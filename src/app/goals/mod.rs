@@ -65,7 +65,7 @@ pub struct PlanPreview {
     /// The tasks, in the order of the document.
     pub tasks: Vec<TaskSpec>,
     /// Conditions of success of the goal as a whole: boxes of the document below a label of criteria
-    /// that belongs to no task.
+    /// that belongs to no task. The task `goal-criteria`, after all others, has them as its own.
     pub criteria: Vec<CriterionSpec>,
     /// Remarks of the planner, each with the line that it is about: duplicate ids, ignored
     /// dependencies, what looks like a task and is none.

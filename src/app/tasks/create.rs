@@ -146,7 +146,8 @@ fn criteria(ids: &[TaskId], specs: &[TaskSpec]) -> Vec<NewCriterion> {
                 task_id,
                 number,
                 text: criterion.text.clone(),
-                required: criterion.required,
+                required: criterion.required && !criterion.satisfied,
+                satisfied: criterion.satisfied,
             })
             .collect::<Vec<_>>()
     };

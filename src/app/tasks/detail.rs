@@ -39,6 +39,9 @@ pub struct Criterion {
     pub text: String,
     /// Whether completion needs evidence for it.
     pub required: bool,
+    /// Whether the plan says that it is satisfied already; then it needs no evidence.
+    #[serde(default)]
+    pub satisfied: bool,
     /// Pieces of evidence given for it by the accepted attempt.
     pub evidence_count: i64,
 }
@@ -160,8 +163,8 @@ async fn links(tx: &mut Tx, task: TaskId, relation: Relation, most: i64) -> Resu
 }
 
 fn criterion(row: CriterionRow) -> Criterion {
-    let CriterionRow { number, text, required, evidence } = row;
-    Criterion { number, text, required, evidence_count: evidence }
+    let CriterionRow { number, text, required, satisfied, evidence } = row;
+    Criterion { number, text, required, satisfied, evidence_count: evidence }
 }
 
 fn detailed(

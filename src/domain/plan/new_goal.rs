@@ -233,12 +233,34 @@ pub fn draft(source: &PlanSource) -> Result<Draft, Refusal> {
 fn read_brief(source: &PlanSource) -> Result<Draft, Refusal> {
     let Outline { tasks, criteria, notes, shape: _ } =
         outline(&source.brief, source.ordering).map_err(|none| no_tasks(&none))?;
-    Ok(Draft {
-        planner: Planner::Outline,
-        tasks: tasks.into_iter().map(spec).collect(),
-        criteria: criteria.into_iter().map(criterion).collect(),
-        notes,
-    })
+    let mut tasks: Vec<TaskSpec> = tasks.into_iter().map(spec).collect();
+    let criteria: Vec<CriterionSpec> = criteria.into_iter().map(criterion).collect();
+    let showing = showing(&tasks, &criteria);
+    tasks.extend(showing);
+    Ok(Draft { planner: Planner::Outline, tasks, criteria, notes })
+}
+
+/// The tasks that show that the criteria of the goal are met, after everything else: without them the goal would
+/// complete, and nobody would have looked. As many as it takes, because a task has a largest number of criteria.
+fn showing(tasks: &[TaskSpec], criteria: &[CriterionSpec]) -> Vec<TaskSpec> {
+    let taken: HashSet<&str> = tasks.iter().map(|task| task.r#ref.as_str()).collect();
+    let free = (1..).map(|n: u32| match n {
+        1 => "goal-criteria".to_owned(),
+        n => format!("goal-criteria-{n}"),
+    });
+    let free = free.filter(|name| !taken.contains(name.as_str()));
+    let tops = tasks.iter().filter(|task| task.parent.is_none());
+    let needs: Vec<String> = tops.map(|task| task.r#ref.clone()).collect();
+    let open = criteria.iter().any(|criterion| !criterion.satisfied);
+    let parts = criteria.chunks(settings::TASK_CRITERIA).filter(|_| open);
+    let task = |(criteria, name): (&[CriterionSpec], String)| TaskSpec {
+        r#ref: name,
+        title: "Show that the goal's criteria are met".to_owned(),
+        needs: needs.clone(),
+        criteria: criteria.to_vec(),
+        ..TaskSpec::default()
+    };
+    parts.zip(free).map(task).collect()
 }
 
 fn no_tasks(none: &NoTasks) -> Refusal {

@@ -281,7 +281,7 @@ pub async fn handovers(
         select t.task_id as "task_id: TaskId", t.ref as reference, x.title, x.description, x.input,
                x.estimate as "estimate: Json<Estimates>", x.labels, x.section, t.priority, g.title as goal_title,
                coalesce((select jsonb_agg(jsonb_build_object('number', c.number, 'text', c.text,
-                                          'required', c.required) order by c.number)
+                                          'required', c.required, 'satisfied', c.satisfied) order by c.number)
                 from criteria c where c.workspace_id = $1 and c.task_id = t.task_id), '[]') as "criteria!: Json<Vec<ClaimedCriterion>>",
                coalesce((select jsonb_agg(jsonb_build_object('task_id', n.task_id, 'ref', n.ref,
                     'title', n.title, 'result', case when n.small and n.total <= $3::bigint then n.result end)

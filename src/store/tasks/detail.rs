@@ -68,6 +68,8 @@ pub struct CriterionRow {
     pub text: String,
     /// Whether it needs evidence.
     pub required: bool,
+    /// Whether it was satisfied already when the task was made.
+    pub satisfied: bool,
     /// Number of pieces of evidence in the accepted attempt.
     pub evidence: i64,
 }
@@ -82,7 +84,7 @@ pub async fn criteria(tx: &mut Tx, task: TaskId) -> sqlx::Result<Vec<CriterionRo
             join evidence e on e.workspace_id = $1 and e.attempt_id = a.attempt_id
             where a.workspace_id = $1 and a.task_id = $2 and a.state = 'accepted'
         )
-        select c.number, c.text, c.required,
+        select c.number, c.text, c.required, c.satisfied,
                (select count(*) from accepted where criterion = c.number) as "evidence!"
         from criteria c where c.workspace_id = $1 and c.task_id = $2 order by c.number
         "#,

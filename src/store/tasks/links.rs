@@ -20,18 +20,22 @@ pub struct NewCriterion {
     pub text: String,
     /// Whether it needs evidence.
     pub required: bool,
+    /// Whether it is satisfied already, and needs none.
+    pub satisfied: bool,
 }
 
 /// Stores criteria.
 pub async fn insert_criteria(tx: &mut Tx, criteria: &[NewCriterion]) -> sqlx::Result<()> {
     sqlx::query!(
-        "insert into criteria (workspace_id, task_id, number, text, required)
-         select $1, * from unnest($2::uuid[], $3::smallint[], $4::text[], $5::bool[])",
+        "insert into criteria (workspace_id, task_id, number, text, required, satisfied)
+         select $1, *
+         from unnest($2::uuid[], $3::smallint[], $4::text[], $5::bool[], $6::bool[])",
         tx.workspace.0,
         &criteria.iter().map(|c| c.task_id.0).collect::<Vec<_>>(),
         &criteria.iter().map(|c| c.number).collect::<Vec<_>>(),
         &criteria.iter().map(|c| c.text.clone()).collect::<Vec<_>>(),
         &criteria.iter().map(|c| c.required).collect::<Vec<_>>(),
+        &criteria.iter().map(|c| c.satisfied).collect::<Vec<_>>(),
     )
     .execute(traced!(tx, "tasks.links.insert_criteria"))
     .await?;
@@ -68,7 +72,7 @@ pub async fn shown(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<HashMap<TaskId
                                 where s.workspace_id = $1 and s.capability_key = t.capability_key),
                'criteria', coalesce((
                    select jsonb_agg(jsonb_build_object('number', c.number, 'text', c.text,
-                                                       'required', c.required) order by c.number)
+                                                       'required', c.required, 'satisfied', c.satisfied) order by c.number)
                    from criteria c where c.workspace_id = $1 and c.task_id = t.task_id), '[]'))
                as "shown!"
            from tasks t join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
