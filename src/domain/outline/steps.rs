@@ -13,7 +13,8 @@ pub(super) fn find(document: &Document<'_>) -> Vec<bool> {
     if found.contains(&true) {
         return found;
     }
-    if has_phases(document) {
+    let later = |item: &Item| headings_above(document, item.section).any(words::is_later);
+    if has_phases(document) && document.items.iter().any(later) {
         return choose(document, |item| is_in_phase(document, item.section));
     }
     if is_all_steps(document) {
@@ -65,8 +66,8 @@ fn is_announced(document: &Document<'_>, item: &Item) -> bool {
     headings_above(document, item.section).find(telling).is_some_and(words::announces_tasks)
 }
 
-/// Whether several sections `Phase 1`, `Phase 2` hold lists: then these are the work, and a list of
-/// next steps at the end is not.
+/// Whether the sections `Phase 1`, `Phase 2` and so on hold lists: then these are the work, and a list
+/// of next steps at the end is not. If one is missing, its work stands elsewhere, in prose.
 fn has_phases(document: &Document<'_>) -> bool {
     let mut phases: Vec<u32> = document
         .items
@@ -75,7 +76,8 @@ fn has_phases(document: &Document<'_>) -> bool {
         .collect();
     phases.sort_unstable();
     phases.dedup();
-    phases.len() > 1
+    let complete = phases.windows(2).all(|pair| pair[1] == pair[0] + 1);
+    phases.len() > 1 && phases[0] <= 1 && complete
 }
 
 fn is_in_phase(document: &Document<'_>, section: SectionId) -> bool {

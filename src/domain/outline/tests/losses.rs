@@ -171,6 +171,11 @@ fn next_steps_after_the_phases_are_not_the_plan() {
         assert_eq!(titles(&outline), ["schema", "api", "pages"], "{later}");
         assert_eq!(codes(&outline), [NoteCode::NotThePlan], "{later}");
     }
+    assert!(outline(phases, Ordering::Auto).is_err(), "nothing calls these lists work");
+    // Phase 1 is prose here: a part of the work would pass for the whole.
+    let part = phases.replace("Phase 2", "Phase 3").replace("Phase 1", "Phase 2");
+    let next = read(&format!("{part}\n## Next Steps\n\n1. Review\n2. Begin\n"));
+    assert_eq!(titles(&next), ["Review", "Begin"]);
     // Without phases they are all there is.
     assert_eq!(titles(&read("# App\n\nProse.\n\n## Next steps\n\n- review\n- begin\n")).len(), 2);
     // With boxes the list was never read; boxes stay.
