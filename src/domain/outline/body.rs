@@ -4,7 +4,7 @@ use super::document::{Document, ItemId, Line, What};
 use super::lines::dedent;
 use super::needs::{self, Need};
 use super::pick::{Picks, Source};
-use super::{OutlineCriterion, boxes::BoxMark, words};
+use super::{OutlineCriterion, boxes::BoxMark, title, words};
 
 /// The parsed text below a task.
 #[derive(Debug, Default)]
@@ -117,7 +117,11 @@ impl<'d> Reader<'d, '_> {
             return self.criterion(id, false);
         }
         if let Some(phrase) = self.needs_above(id) {
-            self.body.needs.extend(needs::of_bullet(&item.text, phrase));
+            self.body.needs.extend(needs::of_bullet(
+                &item.text,
+                phrase,
+                title::parse(&item.text).id,
+            ));
             self.body.need_lines.push(self.document.lines[item.line].raw.number);
             return false;
         }

@@ -7,10 +7,10 @@ use super::{
     boxes::{self, BoxMark},
     document::Document,
     draft::Draft,
-    elements, needs,
+    elements, headings, needs,
     notes::{NoteCode, Notes},
     order::{self, Unit},
-    pick::{self, Pick, Picks, Source},
+    pick::{Pick, Picks, Source},
     references::{self, Index},
     stories::{self, Sequence},
     title, unread,
@@ -31,6 +31,8 @@ pub(super) fn build(
     note_dropped(&dropped, &mut notes);
     let lines = body::lines_of(document, picks);
     let mut drafts = drafts(document, picks, &lines, &mut notes);
+    // The number of a list is no id that a line elsewhere could mean by `Task 1: …`.
+    let known = unread::known_ids(&drafts);
     references::number_by_markers(document, picks, &mut drafts);
     references::nest_by_ids(picks, &mut drafts);
     references::undo_lone_numbers(&mut drafts);
@@ -38,7 +40,7 @@ pub(super) fn build(
     note_containers(&drafts, &names, &mut notes);
     note_criteria(&drafts, &names, &mut notes);
     let criteria = goal_criteria(document, picks);
-    let mentioned = unread::note(document, picks, &lines, &drafts, &mut notes);
+    let mentioned = unread::note(document, picks, &lines, (&drafts, known), &mut notes);
     references::note_gaps(&drafts, &mentioned, &mut notes);
 
     let stated = stated(&drafts, &names, &mut notes);
@@ -176,7 +178,7 @@ fn draft(document: &Document<'_>, picks: &Picks, pick: &Pick, lines: &[usize]) -
         }
         Source::Heading(id) => {
             let title = &document.sections[id].title;
-            draft.head = pick::heading_head(title);
+            draft.head = headings::heading_head(title);
             draft.body = body::read(document, picks, pick.source, lines);
             let (all, ticked) = draft.body.boxes;
             let mark = boxes::take(title.trim()).0;

@@ -110,15 +110,15 @@ pub(super) fn label(text: &str) -> Option<Phrase> {
     (marked && title(rest).is_none() && list(rest, phrase).needs.is_empty()).then_some(phrase)
 }
 
-/// Needs of one bullet below such a line: an id, with a remark after it, or a title.
-pub(super) fn of_bullet(text: &str, phrase: Phrase) -> Vec<Need> {
+/// Needs of one bullet below such a line: an id, with a remark after it, or a title. `own`: the id that
+/// the bullet begins with.
+pub(super) fn of_bullet(text: &str, phrase: Phrase, own: Option<String>) -> Vec<Need> {
     let strong = list(text, phrase);
     if !strong.needs.is_empty() {
         return strong.needs;
     }
-    let own = super::title::parse(text).id.map(Need::One);
     let title = || title(text).filter(|_| phrase == Phrase::Strict);
-    own.or_else(title).into_iter().collect()
+    own.map(Need::One).or_else(title).into_iter().collect()
 }
 
 /// Needs in a cell of a table.

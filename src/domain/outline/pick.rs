@@ -7,10 +7,12 @@
 use super::criteria::{self, Label};
 use super::document::{self, Document, ElementId, ItemId, SectionId, What};
 use super::explicit::explicit;
+use super::headings::bare_heading;
+use super::signs::Signs;
 use super::tables::{self, Row};
-use super::title::{self, Head};
+use super::title;
 use super::{OutlineShape, TaskOrigin};
-use super::{boxes, ids, steps};
+use super::{ids, steps};
 
 /// One task and its place.
 #[derive(Debug)]
@@ -46,19 +48,6 @@ pub(super) struct Picks {
     /// Rows of tables of tasks, whether they are tasks or not.
     pub rows: Vec<Row>,
     /// Whether criteria are the only boxes, and so the tasks.
-    pub criteria_only: bool,
-}
-
-/// Candidates for tasks.
-pub(super) struct Signs {
-    pub shape: OutlineShape,
-    pub items: Vec<bool>,
-    pub headings: Vec<bool>,
-    /// Headings that describe a box with the same id.
-    pub twins: Vec<Option<ItemId>>,
-    pub announced: Vec<Option<SectionId>>,
-    pub elements: bool,
-    pub rows: bool,
     pub criteria_only: bool,
 }
 
@@ -136,42 +125,6 @@ fn steps(document: &Document<'_>, labels: &[Option<Label>]) -> Option<Signs> {
         items[id] &= item.mark.is_none() || labels[id].is_none();
     }
     items.contains(&true).then(|| Signs::of_items(document, OutlineShape::Steps, items))
-}
-
-impl Signs {
-    fn of_items(document: &Document<'_>, shape: OutlineShape, items: Vec<bool>) -> Self {
-        Self {
-            shape,
-            items,
-            headings: vec![false; document.sections.len()],
-            twins: vec![None; document.sections.len()],
-            announced: vec![None; document.items.len()],
-            elements: false,
-            rows: false,
-            criteria_only: false,
-        }
-    }
-}
-
-/// The parsed line of a heading task.
-pub(super) fn heading_head(title: &str) -> Head {
-    title::parse(bare_heading(title))
-}
-
-/// A heading without a leading box or symbol (`✅`).
-pub(super) fn bare_heading(title: &str) -> &str {
-    let (_, rest) = boxes::take(title.trim());
-    rest.trim_start_matches(|c: char| !c.is_alphanumeric() && !matches!(c, '[' | '*' | '_' | '`'))
-}
-
-/// Per section, the nearest marked heading at or above it.
-pub(super) fn section_owners(document: &Document<'_>, marked: &[bool]) -> Vec<Option<SectionId>> {
-    let mut owners: Vec<Option<SectionId>> = Vec::with_capacity(document.sections.len());
-    for (id, section) in document.sections.iter().enumerate() {
-        let inherited = section.parent.and_then(|parent| owners.get(parent).copied().flatten());
-        owners.push(if marked[id] { Some(id) } else { inherited });
-    }
-    owners
 }
 
 fn assemble(

@@ -10,18 +10,20 @@ use super::{
     boxes::{self, BoxMark},
     document::{Document, Line, What},
     draft::Draft,
-    ids, markup, needs,
+    headings, ids, markup, needs,
     notes::{NoteCode, Notes},
-    pick::{self, Picks, Source},
+    pick::{Picks, Source},
     title, words,
 };
 
-/// Notes what was not read. Returns the ids on the lines of what became no task, with their lines.
+/// Notes what was not read; `known` are the ids that tasks have in the document.
+///
+/// Returns the ids on the lines of what became no task, with their lines.
 pub(super) fn note(
     document: &Document<'_>,
     picks: &Picks,
     lines: &[Vec<usize>],
-    drafts: &[Draft],
+    (drafts, known): (&[Draft], HashSet<String>),
     notes: &mut Notes,
 ) -> Vec<(String, u32)> {
     let mut owned = vec![false; document.lines.len()];
@@ -35,7 +37,7 @@ pub(super) fn note(
         rows: task_rows(picks),
         named: drafts.iter().filter_map(|draft| draft.section.as_deref()).collect(),
         need_lines: drafts.iter().flat_map(|draft| draft.body.need_lines.iter().copied()).collect(),
-        known: known_ids(drafts),
+        known,
         stems: stems(drafts),
         notes,
         mentioned: Vec::new(),
@@ -49,7 +51,7 @@ pub(super) fn note(
 }
 
 /// Ids of tasks, with `T7` and `T007` as one.
-fn known_ids(drafts: &[Draft]) -> HashSet<String> {
+pub(super) fn known_ids(drafts: &[Draft]) -> HashSet<String> {
     let ids = drafts.iter().filter_map(|draft| draft.head.id.as_deref());
     ids.flat_map(|id| [Some(id.to_lowercase()), folded(id)]).flatten().collect()
 }
@@ -166,11 +168,11 @@ impl Sweep<'_, '_> {
         if matches!(own, Some(Source::Heading(own)) if own == section) {
             return;
         }
-        if is_struck_heading(title) && pick::heading_head(title).id.is_some() {
-            return self.struck(pick::bare_heading(title), line);
+        if is_struck_heading(title) && headings::heading_head(title).id.is_some() {
+            return self.struck(headings::bare_heading(title), line);
         }
         if !self.named.contains(title.as_str()) {
-            self.identified(pick::bare_heading(title), line);
+            self.identified(headings::bare_heading(title), line);
         }
     }
 

@@ -93,6 +93,8 @@ fn ids_without_a_box_are_said_beside_boxes() {
         let known = names(&outline).len() == 2;
         assert!(known || said.len() == 1, "{brief}: {:?} {:?}", outline.tasks, outline.notes);
     }
+    let outline = read("- Task 1: a\n- [ ] b\n1. [ ] c\n");
+    assert_eq!(codes(&outline), [NoteCode::IdWithoutTask], "the number of a list is no id");
     let outline = read("- [ ] AUTH-1: a\n- AUTH-2: b\n- [ ] AUTH-3: c\n");
     assert_eq!(codes(&outline), [NoteCode::IdWithoutTask], "and no gap");
     assert_eq!(outline.notes[0].line, 2);
