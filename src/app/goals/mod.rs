@@ -37,7 +37,7 @@ use crate::{
         check::Checks,
         ids::{GoalId, PlanId, ProjectId},
         journal::{Kind, NewRow},
-        outline::OutlineNote,
+        outline::{OutlineNote, controls},
         plan::{
             CriterionSpec, TaskSpec, check_instant,
             new_goal::{Draft, NewGoal, PlanSource, draft},
@@ -48,7 +48,7 @@ use crate::{
     },
     store::{self, Hold, approvals::NewApproval, goals::GoalFacts},
 };
-use views::Goal;
+use views::{Goal, PostedGoal};
 
 /// The plan that a goal would get, without storing anything.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -116,12 +116,14 @@ impl App {
         caller: &ProjectSubmitterCaller,
         new: &NewGoal,
         request: Option<&Request>,
-    ) -> Result<Outcome<Goal>> {
+    ) -> Result<Outcome<PostedGoal>> {
         self.create(caller.principal(), request, Hold::Share, async |unit| {
             new.check()?;
             let draft = draft(&new.source())?;
             caps::admit(unit, Holding::StoredBytes, 0).await?;
-            write_goal(unit, caller, new, draft).await
+            let notes = draft.notes.clone();
+            let goal = write_goal(unit, caller, new, draft).await?;
+            Ok(PostedGoal { goal, notes })
         })
         .await
     }
@@ -244,7 +246,7 @@ async fn write_goal(
         deadline: new.deadline,
         created_by: caller.principal().key,
         on_behalf_of: &new.on_behalf_of,
-        brief: &new.brief,
+        brief: &controls::drop(&new.brief).0,
         metadata: &metadata,
     };
     store::goals::insert(unit.tx(), &row).await?;
@@ -287,6 +289,7 @@ async fn write_plan(
 ) -> Result<()> {
     let plan: PlanId = unit.id();
     let (document, notes) = (json!(draft.tasks), json!(draft.notes));
+    let remarks = remarks(&draft.notes);
     let state = if new.approval.plan { PlanState::Proposed } else { PlanState::Applied };
     store::goals::insert_plan(unit.tx(), goal, plan, draft.planner, state, &document, &notes)
         .await?;
@@ -304,12 +307,34 @@ async fn write_plan(
     let question = NewApproval {
         plan_id: Some(plan),
         title: format!("Apply the plan for \"{}\"?", new.title),
-        body: new.brief.clone(),
+        body: format!("{remarks}{}", controls::drop(&new.brief).0),
         payload: Some(document),
         asked_by: unit.actor(),
         ..NewApproval::new(unit.id(), ApprovalKind::Plan, goal)
     };
     ask::ask(unit, vec![question]).await
+}
+
+/// Most notes that a plan's approval shows above the brief.
+const SHOWN_NOTES: usize = 50;
+
+/// The notes of the planner as Markdown, for whoever decides about the plan; each with its line of the brief.
+fn remarks(notes: &[OutlineNote]) -> String {
+    if notes.is_empty() {
+        return String::new();
+    }
+    let line = |note: &OutlineNote| {
+        let at = if note.line == 0 { String::new() } else { format!("line {}: ", note.line) };
+        let quoted = note.text.replace('`', "'");
+        let text = if quoted.is_empty() { quoted } else { format!(" (`{quoted}`)") };
+        format!("- {at}{}{text}\n", note.message)
+    };
+    let shown: String = notes.iter().take(SHOWN_NOTES).map(line).collect();
+    let more = match notes.len().saturating_sub(SHOWN_NOTES) {
+        0 => String::new(),
+        more => format!("- and {more} more, in the plan\n"),
+    };
+    format!("**What the planner says about the brief**\n\n{shown}{more}\n---\n\n")
 }
 
 /// Creates the tasks of a plan and activates the goal.

@@ -15,6 +15,7 @@ use crate::{
         access::person::Person,
         goal::TaskCounts,
         ids::{GoalId, KeyId, ProjectId},
+        outline::OutlineNote,
         refusal::Refusal,
         spend::Amounts,
         states::{GoalState, Planner},
@@ -24,6 +25,17 @@ use crate::{
         goals::read::{GoalRow, GoalScope},
     },
 };
+
+/// A goal as it was posted, with what its planner says about the brief.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PostedGoal {
+    /// The goal.
+    #[serde(flatten)]
+    pub goal: Goal,
+    /// Remarks of the planner, each with its line of the brief: what looks like a task and is none, marks and
+    /// dependencies that were not understood, gaps. The plan keeps them. Read them before the work begins.
+    pub notes: Vec<OutlineNote>,
+}
 
 /// A goal: the outcome somebody wants, worked on as tasks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -10,7 +10,7 @@ use crate::{
         },
         goals::{
             GoalChange, PlanPreview,
-            views::{Goal, GoalFilter},
+            views::{Goal, GoalFilter, PostedGoal},
         },
         tasks::Cancellation,
     },
@@ -65,20 +65,25 @@ pub async fn preview_plan(
 ///
 /// Writes the goal, its plan and all of its tasks in one transaction. With `approval.plan`, the
 /// plan waits for the approval of a person, and the tasks are created with the approval. The answer
-/// counts the tasks; `GET /v1/tasks?goal_id=` lists them.
+/// counts the tasks; `GET /v1/tasks?goal_id=` lists them. `notes` says what the planner saw in the brief and made
+/// no task of. Control characters of the brief are dropped, with a note.
 #[utoipa::path(post, path = "/v1/goals")]
 pub async fn create_goal(
     Auth { app, caller }: Auth<ProjectSubmitterCaller>,
     meter: Meter,
     Create { body, idempotency }: Create<NewGoal>,
-) -> Result<Created<Goal>> {
+) -> Result<Created<PostedGoal>> {
     meter.check(Counted::Tasks)?;
     let outcome = app.create_goal(&caller, &body, idempotency.as_ref()).await?;
     if !outcome.replayed {
         // Only the planner knows how many tasks a brief has: they are counted afterwards.
-        meter.add(Counted::Tasks, usize::try_from(outcome.value.tasks.total).unwrap_or_default());
+        meter.add(
+            Counted::Tasks,
+            usize::try_from(outcome.value.goal.tasks.total).unwrap_or_default(),
+        );
     }
-    Ok(Created::new(outcome, |goal| format!("/v1/goals/{}", goal.id)).version(|goal| goal.version))
+    let created = Created::new(outcome, |posted| format!("/v1/goals/{}", posted.goal.id));
+    Ok(created.version(|posted| posted.goal.version))
 }
 
 /// List the goals.

@@ -60,8 +60,9 @@ async fn a_goal_with_tasks_is_there_at_once() {
         ],
     });
     let answer = fleet.admin.post("/v1/goals", &body).await.expect(201);
-    let goal: Value = answer.json();
+    let mut goal: Value = answer.json();
     let id = text(&goal["id"]);
+    assert_eq!(goal.as_object_mut().unwrap().remove("notes"), Some(json!([])));
     assert_eq!(answer.header("location"), format!("/v1/goals/{id}"));
     assert_eq!(answer.header("etag"), "\"v1\"");
     assert_eq!(answer.header("idempotent-replayed"), "");
@@ -90,6 +91,52 @@ async fn an_outline_becomes_tasks() {
         goal["tasks"],
         json!({"total": 3, "open": 2, "done": 1, "failed": 0, "cancelled": 0})
     );
+}
+
+/// Nothing of a document is lost on the way to the agents: criteria of a task, criteria of the goal, and what was not
+/// understood, which is said to whoever posts and to whoever approves.
+#[tokio::test]
+async fn the_criteria_and_notes_of_a_brief_reach_agents_and_people() {
+    const WITH_CRITERIA: &str = "# Importer\n\n- [ ] T001 Import the\u{7} file\n  - Acceptance criteria:\n    - [x] reads it\n    - \
+        [ ] refuses bad lines\n- [WIP] T002 Tidy up\n\n## Acceptance Criteria\n\n- [ ] it is green\n";
+    let fleet = Fleet::start().await;
+    let body = json!({"title": "Importer", "brief": WITH_CRITERIA, "approval": {"plan": true}});
+    let posted = fleet.poster.post("/v1/goals", &body).await.value(201);
+    let goal = text(&posted["id"]);
+    let codes: Vec<_> =
+        posted["notes"].as_array().unwrap().iter().map(|note| text(&note["code"])).collect();
+    assert!(codes.contains(&"control_characters".to_owned()), "{codes:?}");
+    assert_eq!(posted["brief"], WITH_CRITERIA.replace('\u{7}', ""));
+    let question = text(&fleet.question().await["id"]);
+    let question = fleet.admin.get(format!("/v1/approvals/{question}")).await.value(200);
+    let shown = text(&question["body"]);
+    for note in posted["notes"].as_array().unwrap() {
+        assert!(shown.contains(&text(&note["message"])), "{shown}");
+    }
+    fleet.decide(json!({"decision": "approve"})).await;
+
+    let worker = fleet.worker().await;
+    let held = worker.take().await;
+    assert_eq!(held.name, "T001");
+    assert_eq!(
+        held.claim["task"]["criteria"],
+        json!([
+            {"number": 1, "text": "reads it", "required": false, "satisfied": true},
+            {"number": 2, "text": "refuses bad lines", "required": true, "satisfied": false},
+        ])
+    );
+    let shows = |number: i64| json!({"evidence": [{"criterion": number, "text": "seen"}]});
+    worker.write(&held, "complete", json!({})).await.problem(422, "evidence_missing");
+    worker.write(&held, "complete", shows(2)).await.expect(200);
+    let next = worker.take().await;
+    assert_eq!(next.name, "T002");
+    worker.complete(&next).await;
+    assert_eq!(fleet.goal_state(&goal).await, "active", "nobody has looked at its criteria");
+    let last = worker.take().await;
+    assert_eq!(last.name, "goal-criteria");
+    assert_eq!(last.claim["task"]["criteria"][0]["text"], "it is green");
+    worker.write(&last, "complete", shows(1)).await.expect(200);
+    assert_eq!(fleet.goal_state(&goal).await, "completed");
 }
 
 #[tokio::test]
