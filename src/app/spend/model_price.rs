@@ -7,7 +7,7 @@ use crate::{
     app::Unit,
     domain::{
         ids::{KeyId, PriceId},
-        price::{Price, PriceSource},
+        price::{Price, PriceDisagreement, PriceSource},
     },
     store::spend::prices::PriceRow,
 };
@@ -35,6 +35,10 @@ pub struct ModelPrice {
     pub created_by: Option<KeyId>,
     /// When it was added; `null` if it is built in.
     pub created_at: Option<DateTime<Utc>>,
+    /// What other books state for the same provider and model at the same time, where it is another
+    /// price; only in the answer of `GET /v1/prices/find`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disagreements: Vec<PriceDisagreement>,
 }
 
 pub(super) fn row(
@@ -80,5 +84,6 @@ pub(in crate::app) fn view(row: PriceRow) -> ModelPrice {
         note,
         created_by,
         created_at: Some(created_at),
+        disagreements: Vec::new(),
     }
 }

@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
 use super::{
     model_price::{ModelPrice, row, view},
@@ -23,7 +24,10 @@ use crate::{
         ids::PriceId,
         journal::{Kind, NewRow},
         plan::check_instant,
-        price::{self, Imported, ImportedPrice, NewPrice, PriceSource, Skipped, absurdities},
+        price::{
+            self, Imported, ImportedPrice, NewPrice, PriceDisagreement, PriceSource, Sifted,
+            Skipped, Terms, absurdities,
+        },
         refusal::{FieldError, Refusal},
         words::words,
     },
@@ -40,14 +44,17 @@ words! {
     }
 }
 
+/// Most skipped entries and disagreements that an answer lists.
+const SHOWN: usize = 100;
+
 /// A price file to import.
 #[derive(Debug, Clone, PartialEq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PriceImport {
     /// Format of the document, by its publisher.
     pub format: PriceFormat,
-    /// The file itself, as JSON. At most 16 MiB.
-    #[schema(value_type = Object)]
+    /// The file itself, as JSON: LiteLLM's is an object, that of genai-prices a list. At most 16 MiB.
+    #[schema(schema_with = document)]
     pub document: Value,
     /// Start of validity of prices that the file does not date; default: now.
     #[serde(default)]
@@ -58,6 +65,15 @@ pub struct PriceImport {
     /// Only reports what would be imported, and stores nothing.
     #[serde(default)]
     pub dry_run: bool,
+}
+
+fn document() -> Object {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Object, Type::Array]))
+        .description(Some(
+            "The file itself, as JSON: LiteLLM's is an object, that of genai-prices a list.",
+        ))
+        .build()
 }
 
 /// Outcome of an import.
@@ -71,6 +87,11 @@ pub struct ImportAnswer {
     pub skipped: usize,
     /// The first hundred skipped entries, with the reason.
     pub examples: Vec<Skipped>,
+    /// Number of prices that differ from what another book says: an operator, another file, or the
+    /// built-in table. The newest price of one's own applies.
+    pub disagreements: usize,
+    /// The first hundred of them, with what the other book says.
+    pub disagreeing: Vec<PriceDisagreement>,
 }
 
 impl App {
@@ -220,34 +241,29 @@ async fn sift(
     source: PriceSource,
     file: &PriceImport,
 ) -> Result<(Vec<PriceRow>, ImportAnswer)> {
-    let Imported { prices, mut skipped } = imported;
     let names: std::collections::BTreeSet<String> =
-        prices.iter().map(|price| price.model.to_lowercase()).collect();
+        imported.prices.iter().map(|price| price.model.to_lowercase()).collect();
     let book = pricing::book(unit, &names.into_iter().collect::<Vec<_>>()).await?;
-    let ids: Vec<PriceId> = unit.ids(prices.len());
-    let mut rows = Vec::new();
-    let mut answer = ImportAnswer::default();
-    for (new, price_id) in prices.into_iter().zip(ids) {
-        let ImportedPrice { provider, model, effective_from, price, notes } = new;
-        let at = effective_from.or(file.effective_from).unwrap_or(unit.now());
-        let before = pricing::exact(&book, &provider, &model, at);
-        if before == Some(&price) {
-            answer.unchanged += 1;
-            continue;
-        }
-        let absurd = absurdities(&price, before);
-        if !absurd.is_empty() && !file.force {
-            let reason = price::SkipReason::Absurd;
-            skipped.push(Skipped { name: model, reason, detail: absurd.join("; ") });
-            continue;
-        }
+    let from = file.effective_from.unwrap_or(unit.now());
+    let terms = Terms { source, from, force: file.force };
+    let Sifted { added, unchanged, mut skipped, mut disagreements } =
+        price::sift(imported, book.own(), price::builtin(), terms);
+    let mut answer = ImportAnswer {
+        added: added.len(),
+        unchanged,
+        skipped: skipped.len(),
+        disagreements: disagreements.len(),
+        ..ImportAnswer::default()
+    };
+    skipped.truncate(SHOWN);
+    disagreements.truncate(SHOWN);
+    (answer.examples, answer.disagreeing) = (skipped, disagreements);
+    let ids: Vec<PriceId> = unit.ids(added.len());
+    let rows = added.into_iter().zip(ids).map(|((new, at), price_id)| {
+        let ImportedPrice { provider, model, effective_from: _, price, notes } = new;
         let note = (!notes.is_empty()).then(|| notes.join("; "));
         let made = row(unit, &provider, &model, at, &price, source);
-        rows.push(PriceRow { price_id, note, ..made });
-    }
-    answer.added = rows.len();
-    answer.skipped = skipped.len();
-    skipped.truncate(100);
-    answer.examples = skipped;
-    Ok((rows, answer))
+        PriceRow { price_id, note, ..made }
+    });
+    Ok((rows.collect(), answer))
 }

@@ -70,7 +70,7 @@ pub(in crate::app) async fn price(
     let mut unknown = BTreeSet::new();
     for ((attempt, key), (usage, tokens, reported)) in calls {
         let at = usage.at.unwrap_or(now);
-        let cost = find(&book, usage, at).map(|price| price::cost(price, &tokens));
+        let cost = find(&book, usage, at).map(|price| price::cost(price, &tokens, at));
         let money = match (reported, cost) {
             (true, _) => MoneySource::Reported,
             (false, Some(_)) => MoneySource::Book,
@@ -121,10 +121,18 @@ pub(in crate::app) struct Book {
     own: Vec<BookPrice>,
 }
 
+impl Book {
+    /// The workspace's own prices.
+    pub(in crate::app) fn own(&self) -> &[BookPrice] {
+        &self.own
+    }
+}
+
 fn rows(rows: Vec<PriceRow>) -> Vec<BookPrice> {
     let rows = rows.into_iter().zip(1..).map(|(row, number)| {
-        let PriceRow { provider, model, effective_from, price, .. } = row;
-        BookPrice { number, provider, model, effective_from, price: price.0 }
+        let PriceRow { provider, model, effective_from, price, source, .. } = row;
+        let (price, source) = (price.0, Some(source));
+        BookPrice { number, provider, model, effective_from, price, source }
     });
     rows.collect()
 }
@@ -146,18 +154,6 @@ pub(in crate::app) fn find_named<'a>(
     at: DateTime<Utc>,
 ) -> Option<&'a Price> {
     price::choose(&[&book.own, price::builtin()], provider, model, at).map(|row| &row.price)
-}
-
-/// The price of exactly this name: the workspace's own, otherwise the built-in one.
-pub(in crate::app) fn exact<'a>(
-    book: &'a Book,
-    provider: &str,
-    model: &str,
-    at: DateTime<Utc>,
-) -> Option<&'a Price> {
-    let own = price::exact(&book.own, provider, model, at);
-    let row = own.or_else(|| price::exact(price::builtin(), provider, model, at))?;
-    Some(&row.price)
 }
 
 impl Pricing {
@@ -220,7 +216,7 @@ impl Pricing {
     }
 }
 
-/// The valid price, as the API shows it.
+/// The valid price, as the API shows it, and what other books say instead.
 ///
 /// # Errors
 /// `not_found` without one.
@@ -235,8 +231,9 @@ pub(in crate::app) fn holding(
     let found = found.ok_or_else(|| Refusal::not_found("price"))?;
     // Built-in prices have negative numbers.
     let index = usize::try_from(found.number - 1).ok();
+    let disagreements = price::disagreements(&[&book, price::builtin()], found, at);
     if let Some(row) = index.and_then(|index| own.into_iter().nth(index)) {
-        return Ok(view(row));
+        return Ok(ModelPrice { disagreements, ..view(row) });
     }
     Ok(ModelPrice {
         id: None,
@@ -248,5 +245,6 @@ pub(in crate::app) fn holding(
         note: None,
         created_by: None,
         created_at: None,
+        disagreements,
     })
 }

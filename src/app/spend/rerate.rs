@@ -117,7 +117,7 @@ async fn corrections(unit: &mut Unit, calls: &[ChargedCall]) -> Result<Vec<Corre
         // A call that still has no price keeps its charge.
         let price = pricing::find_named(&book, provider, &call.model, call.called_at)?;
         let was = i128::from(*micros) * i128::from(FRACTIONS) + i128::from(*fraction);
-        let picos = price::cost(price, &call.tokens).picos() - was;
+        let picos = price::cost(price, &call.tokens, call.called_at).picos() - was;
         let correction = Correction {
             attempt: call.attempt_id,
             call: call.key.clone(),

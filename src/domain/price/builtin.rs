@@ -1,8 +1,9 @@
 //! Built-in prices: list prices of widely used models.
 //!
 //! They let a new installation turn tokens into money at once. They apply from the start of 2024,
-//! before most of these models existed; earlier prices of a model are not included. An operator's
-//! price of the same or a later date replaces them.
+//! before most of these models existed; earlier prices of a model are not included. A dated name is
+//! listed where its price is not that of the bare name. An operator's price of the same or a later date
+//! replaces them.
 
 use std::sync::LazyLock;
 
@@ -53,6 +54,7 @@ impl Row {
 
 const OPENAI: &[Row] = &[
     row("gpt-4o", 2_500, 10_000, 1_250),
+    row("gpt-4o-2024-05-13", 5_000, 15_000, 5_000),
     row("gpt-4o-mini", 150, 600, 75),
     row("gpt-4.1", 2_000, 8_000, 500),
     row("gpt-4.1-mini", 400, 1_600, 100),
@@ -115,6 +117,7 @@ fn table() -> Vec<BookPrice> {
             model: row.model.to_owned(),
             effective_from: since,
             price: price(row),
+            source: None,
         })
         .collect()
 }

@@ -16,6 +16,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{
+    PriceSource,
     provider::{canonical, maker},
     rate::Price,
 };
@@ -33,6 +34,8 @@ pub struct BookPrice {
     pub effective_from: DateTime<Utc>,
     /// The price.
     pub price: Price,
+    /// Who stated it; `None`: it is built in.
+    pub source: Option<PriceSource>,
 }
 
 /// The price of a call of `model` at `at`. For each name the first book with a price decides: the
@@ -62,25 +65,13 @@ fn priced<'a>(
     }
 }
 
-fn in_effect<'a>(
+/// A book's prices for exactly this name, of any provider, that have begun at `at`.
+pub(super) fn in_effect<'a>(
     book: &'a [BookPrice],
     model: &str,
     at: DateTime<Utc>,
 ) -> impl Iterator<Item = &'a BookPrice> {
     book.iter().filter(move |row| row.effective_from <= at && row.model.eq_ignore_ascii_case(model))
-}
-
-/// A provider's price for exactly this name at `at`, to compare a price file with. [`choose`] may
-/// find a price under another name, which can change as soon as the file is imported.
-#[must_use]
-pub fn exact<'a>(
-    prices: &'a [BookPrice],
-    provider: &str,
-    model: &str,
-    at: DateTime<Utc>,
-) -> Option<&'a BookPrice> {
-    let provider = canonical(provider);
-    newest(in_effect(prices, model, at).filter(|row| canonical(&row.provider) == provider))
 }
 
 /// Every name, in lower case, under which [`choose`] can find a price for `model`. Prices of other
@@ -144,7 +135,7 @@ fn is_date(text: &str) -> bool {
     (2000..3000).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day)
 }
 
-fn newest<'a>(rows: impl Iterator<Item = &'a BookPrice>) -> Option<&'a BookPrice> {
+pub(super) fn newest<'a>(rows: impl Iterator<Item = &'a BookPrice>) -> Option<&'a BookPrice> {
     rows.max_by_key(|row| (row.effective_from, row.number))
 }
 

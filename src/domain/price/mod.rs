@@ -2,7 +2,7 @@
 //!
 //! An agent reports a model call as its provider counted it ([`Usage`]). The counts are split into
 //! parts that do not overlap ([`Tokens`]), the price in force at that time is found ([`choose`]),
-//! and the parts are charged at its rates ([`cost`]).
+//! and the parts are charged at its rates of that hour ([`cost`]).
 //!
 //! Guarantees:
 //! - Money is exact. A rate is a whole number of pico-dollars (1e-12 USD) per token, a cost is kept
@@ -18,8 +18,10 @@
 use super::words::words;
 
 pub mod builtin;
-mod decimal;
+pub(in crate::domain) mod decimal;
+pub mod disagree;
 pub mod find;
+pub mod hours;
 pub mod import;
 pub mod new_price;
 pub mod provider;
@@ -27,11 +29,16 @@ pub mod rate;
 pub mod usage;
 
 pub use builtin::builtin;
-pub use find::{BookPrice, choose, exact, names};
-pub use import::{Imported, ImportedPrice, SkipReason, Skipped};
-pub use new_price::{NewPrice, NewRates, NewTier, NewTierRates, Usd, absurdities};
+pub use disagree::{PriceDisagreement, disagreements};
+pub use find::{BookPrice, choose, names};
+pub use hours::HourWindow;
+pub use import::{
+    Imported, ImportedPrice, SkipReason, Skipped,
+    sift::{Sifted, Terms, sift},
+};
+pub use new_price::{NewPrice, NewRates, NewTier, NewTierRates, Usd, absurd_rates, absurdities};
 pub use provider::canonical;
-pub use rate::{Cost, Price, Rates, StatedRates, Tier, TierRates, cost, dearest};
+pub use rate::{Cost, Hours, Price, Rates, StatedRates, Tier, TierRates, cost, dearest};
 pub use usage::{Convention, Tokens, Usage};
 
 words! {

@@ -254,11 +254,22 @@ impl NewTierRates {
     }
 }
 
-/// Signs of a mistake in a price, one sentence each: a rate above $1,000 per million tokens or a
-/// request above $10; a price of zero throughout; a base rate that differs from the model's
-/// previous price by more than a factor of a hundred. Zero differs infinitely from any other rate.
+/// Signs of a mistake in a price that a person typed: those of [`absurd_rates`], and a price of zero
+/// throughout, which is more often a field left empty than a model that costs nothing.
 #[must_use]
 pub fn absurdities(new: &Price, previous: Option<&Price>) -> Vec<String> {
+    let mut found = absurd_rates(new, previous);
+    if is_free(new) {
+        found.push("every rate and the request price are zero".to_owned());
+    }
+    found
+}
+
+/// Signs of a mistake in a price, one sentence each: a rate above $1,000 per million tokens or a
+/// request above $10; a base rate that differs from the model's previous price by more than a factor
+/// of a hundred. Zero differs infinitely from any other rate.
+#[must_use]
+pub fn absurd_rates(new: &Price, previous: Option<&Price>) -> Vec<String> {
     let mut found = Vec::new();
     for (name, rate) in new.all_rates().flat_map(|rates| rates.named()) {
         let text = format!("`{name}` is above $1,000 per million tokens");
@@ -267,11 +278,8 @@ pub fn absurdities(new: &Price, previous: Option<&Price>) -> Vec<String> {
             found.push(text);
         }
     }
-    if new.per_request > ABSURD_REQUEST {
+    if new.at_any_hour().any(|price| price.per_request > ABSURD_REQUEST) {
         found.push("a request costs more than $10".to_owned());
-    }
-    if is_free(new) {
-        found.push("every rate and the request price are zero".to_owned());
     }
     let Some(previous) = previous else { return found };
     for ((name, now), (_, before)) in new.rates.named().into_iter().zip(previous.rates.named()) {
@@ -287,5 +295,5 @@ pub fn absurdities(new: &Price, previous: Option<&Price>) -> Vec<String> {
 /// Whether every rate and the request price are zero.
 pub(super) fn is_free(price: &Price) -> bool {
     let free = |rates: Rates| rates.named().iter().all(|(_, rate)| *rate == 0);
-    price.per_request == 0 && price.all_rates().all(free)
+    price.at_any_hour().all(|price| price.per_request == 0) && price.all_rates().all(free)
 }

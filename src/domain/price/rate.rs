@@ -4,11 +4,12 @@
 //! 1,000,000. A [`Price`] is complete: omitted rates are filled in when it is made, so a stored
 //! price never changes its meaning.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::usage::Tokens;
+use super::{hours::HourWindow, usage::Tokens};
 
 /// Pico-dollars per micro-dollar.
 pub const PICOS_PER_MICRO: i64 = 1_000_000;
@@ -38,6 +39,31 @@ pub struct Rates {
     pub cache_write_1h: i64,
     /// Reasoning tokens, in pico-dollars per token.
     pub reasoning: i64,
+}
+
+/// Another price at some times of the week, in pico-dollars (1e-12 USD). Of several the first that holds
+/// applies, to the whole call.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hours {
+    /// When it applies: in any of these windows.
+    pub windows: Vec<HourWindow>,
+    /// Rates of prompts below every tier, at these times.
+    pub rates: Rates,
+    /// Other rates for large prompts, at these times.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tiers: Vec<Tier>,
+    /// Price of each call besides its tokens, at these times.
+    #[serde(default)]
+    pub per_request: i64,
+}
+
+impl Hours {
+    /// Whether it applies at `at`.
+    #[must_use]
+    pub fn hold(&self, at: DateTime<Utc>) -> bool {
+        self.windows.iter().any(|window| window.holds(at))
+    }
 }
 
 /// Stated rates, in pico-dollars per token; the others derive from them.
@@ -174,13 +200,35 @@ pub struct Price {
     /// Price of each call besides its tokens, in pico-dollars.
     #[serde(default)]
     pub per_request: i64,
+    /// Other prices at some times of the week; the first that applies holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hours: Vec<Hours>,
 }
 
 impl Price {
     /// A price without tiers.
     #[must_use]
     pub fn flat(rates: Rates) -> Self {
-        Self { rates, tiers: Vec::new(), per_request: 0 }
+        Self { rates, tiers: Vec::new(), per_request: 0, hours: Vec::new() }
+    }
+
+    /// The price that holds at `at`, the same at all hours.
+    #[must_use]
+    pub fn at(&self, at: DateTime<Utc>) -> Cow<'_, Self> {
+        let hours = self.hours.iter().find(|hours| hours.hold(at));
+        hours.map_or(Cow::Borrowed(self), |hours| Cow::Owned(Self::during(hours)))
+    }
+
+    /// The price during `hours`.
+    fn during(hours: &Hours) -> Self {
+        let Hours { windows: _, rates, tiers, per_request } = hours.clone();
+        Self { rates, tiers, per_request, hours: Vec::new() }
+    }
+
+    /// Every price that can hold at some hour.
+    pub(super) fn at_any_hour(&self) -> impl Iterator<Item = Cow<'_, Self>> {
+        let other = self.hours.iter().map(|hours| Cow::Owned(Self::during(hours)));
+        std::iter::once(Cow::Borrowed(self)).chain(other)
     }
 
     /// A price from stated rates and tiers by bound. A tier inherits from the next lower one; what
@@ -201,9 +249,12 @@ impl Price {
         reached.max_by_key(|tier| tier.above).map_or(self.rates, |tier| tier.rates)
     }
 
-    /// The base rates and those of all tiers, in stored order.
+    /// The base rates and those of all tiers and hours, in stored order.
     pub(super) fn all_rates(&self) -> impl Iterator<Item = Rates> {
-        std::iter::once(self.rates).chain(self.tiers.iter().map(|tier| tier.rates))
+        self.at_any_hour().flat_map(|price| {
+            let tiers: Vec<Rates> = price.tiers.iter().map(|tier| tier.rates).collect();
+            std::iter::once(price.rates).chain(tiers)
+        })
     }
 }
 
@@ -250,21 +301,26 @@ impl std::iter::Sum for Cost {
     }
 }
 
-/// Cost of a call: each token at the rate of its kind in the tier of the prompt, plus the request
-/// price.
+/// Cost of a call made at `at`: each token at the rate of its kind in the tier of the prompt, plus the
+/// request price, as they hold at that hour.
 #[must_use]
-pub fn cost(price: &Price, tokens: &Tokens) -> Cost {
+pub fn cost(price: &Price, tokens: &Tokens, at: DateTime<Utc>) -> Cost {
+    cost_of(&price.at(at), tokens)
+}
+
+/// Cost by a price, whatever its hours.
+fn cost_of(price: &Price, tokens: &Tokens) -> Cost {
     let picos = price.rates_for(tokens.prompt()).picos(tokens);
     Cost::from_picos(picos.saturating_add(i128::from(price.per_request.max(0))))
 }
 
 /// Upper bound of the cost of an unknown model's call: each token at the highest rate of its kind
-/// among these prices for such a prompt, plus the highest request price. At least the [`cost`] by
-/// any of them; `None` without prices.
+/// among these prices for such a prompt at any hour, plus the highest request price. At least the
+/// [`cost`] by any of them; `None` without prices.
 #[must_use]
 pub fn dearest<'a>(prices: impl IntoIterator<Item = &'a Price>, tokens: &Tokens) -> Option<Cost> {
     let prompt = tokens.prompt();
-    let each = prices.into_iter().map(|price| Price {
+    let each = prices.into_iter().flat_map(Price::at_any_hour).map(|price| Price {
         per_request: price.per_request,
         ..Price::flat(price.rates_for(prompt))
     });
@@ -272,5 +328,5 @@ pub fn dearest<'a>(prices: impl IntoIterator<Item = &'a Price>, tokens: &Tokens)
         per_request: one.per_request.max(other.per_request),
         ..Price::flat(one.rates.dearer(other.rates))
     })?;
-    Some(cost(&highest, tokens))
+    Some(cost_of(&highest, tokens))
 }

@@ -4,9 +4,10 @@
 //! conventions and their treatment:
 //! - A rate is a number, or a `base` with `tiers` that apply to the whole call when the prompt
 //!   exceeds their `start`.
-//! - `prices` is one set of rates, or a list of conditional sets of which a later one takes
-//!   precedence. A set with `start_date` applies from the start of that day, UTC; a set limited to
-//!   some hours is skipped.
+//! - `prices` is one set of rates, or a list of conditional sets of which the last that applies takes
+//!   precedence. A set with `start_date` applies from the start of that day, UTC; a set with
+//!   `start_time` and `end_time` applies at these times of every day, and is kept with each set that
+//!   it precedes. A set that another precedes at all times gives no price.
 //! - `match` states the names of a model. Literal names (`equals`, `starts_with`, also within `or`)
 //!   become aliases, unless another model has that name; patterns are ignored.
 //! - Rates for audio, images and tools are ignored.
@@ -16,12 +17,16 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde_json::{Map, Value};
 
-use super::{Collector, ENTRIES_MAX, Imported, ImportedPrice, Rate, Skip, SkipReason, assemble};
+use super::{
+    Collector, ENTRIES_MAX, Imported, ImportedPrice, Rate, Skip, SkipReason, assemble,
+    refuse_charged_otherwise,
+};
 use crate::domain::{
     price::{
         decimal::{PER_MILLION, PER_THOUSAND},
+        hours::{HourWindow, time_of_day},
         provider::canonical,
-        rate::{Price, RATE_MAX, REQUEST_MAX, StatedRates, TierRates},
+        rate::{Hours, Price, RATE_MAX, REQUEST_MAX, StatedRates, TierRates},
     },
     settings,
 };
@@ -104,39 +109,117 @@ struct Read {
 
 /// Sets of a model, in order of precedence.
 fn conditional(prices: Option<&Value>) -> Vec<Result<Read, Skip>> {
-    let malformed = |detail: &str| Err((SkipReason::Malformed, detail.to_owned()));
     match prices {
         Some(Value::Object(rates)) => vec![set(rates, None)],
-        Some(Value::Array(sets)) => sets
-            .iter()
-            .rev()
-            .take(SETS)
-            .map(|one| {
-                let Some(Value::Object(rates)) = one.get("prices") else {
-                    return malformed("a condition has no `prices`");
-                };
-                set(rates, start(one.get("constraint"))?)
-            })
-            .collect(),
+        Some(Value::Array(sets)) => {
+            let mut timeline = Timeline::default();
+            for one in sets.iter().rev().take(SETS) {
+                timeline.add(one);
+            }
+            timeline.finish()
+        }
         _ => vec![malformed("the model has no `prices`")],
     }
 }
 
-/// Start of a condition; `None` without one.
-fn start(constraint: Option<&Value>) -> Result<Option<DateTime<Utc>>, Skip> {
+fn malformed<T>(detail: &str) -> Result<T, Skip> {
+    Err((SkipReason::Malformed, detail.to_owned()))
+}
+
+/// When a set of rates applies.
+enum When {
+    /// At all times.
+    Always,
+    /// From the start of a day.
+    From(DateTime<Utc>),
+    /// At some times of every day.
+    Daily(HourWindow),
+}
+
+/// Sets of a model, added from the last, which precedes the others.
+#[derive(Default)]
+struct Timeline {
+    reads: Vec<Result<Read, Skip>>,
+    /// Hours of the sets so far: they precede every set that is added later.
+    hours: Vec<Hours>,
+    /// Number of `hours` that some set so far was given.
+    given: usize,
+    /// Whether a set so far applies at all times.
+    closed: bool,
+    /// The earliest start of a set so far.
+    earliest: Option<DateTime<Utc>>,
+}
+
+impl Timeline {
+    fn add(&mut self, one: &Value) {
+        if let Some(read) = self.read(one).transpose() {
+            self.reads.push(read);
+        }
+    }
+
+    /// The set, unless it is hours of others.
+    fn read(&mut self, one: &Value) -> Result<Option<Read>, Skip> {
+        let Some(Value::Object(rates)) = one.get("prices") else {
+            return malformed("a condition has no `prices`");
+        };
+        let when = when(one.get("constraint"))?;
+        if self.closed {
+            return Err(preceded("at all times"));
+        }
+        let start = match when {
+            When::Daily(window) => {
+                let Read { effective_from: _, price, notes: _ } = set(rates, None)?;
+                let Price { rates, tiers, per_request, hours: _ } = price;
+                self.hours.push(Hours { windows: vec![window], rates, tiers, per_request });
+                return Ok(None);
+            }
+            When::From(start) => Some(start),
+            When::Always => None,
+        };
+        if self.earliest.is_some_and(|earliest| start.is_some_and(|start| earliest <= start)) {
+            return Err(preceded("from its start on"));
+        }
+        let mut read = set(rates, start)?;
+        read.price.hours.clone_from(&self.hours);
+        self.given = self.hours.len();
+        self.closed = start.is_none();
+        self.earliest = start;
+        Ok(Some(read))
+    }
+
+    fn finish(mut self) -> Vec<Result<Read, Skip>> {
+        let lost = self.hours.len() - self.given;
+        let detail = "the model has no price at other hours";
+        let skip = || Err((SkipReason::TimeOfDay, detail.to_owned()));
+        self.reads.extend(std::iter::repeat_with(skip).take(lost));
+        self.reads
+    }
+}
+
+fn preceded(when: &str) -> Skip {
+    (SkipReason::Duplicate, format!("another set of rates precedes this one {when}"))
+}
+
+/// When a set applies.
+fn when(constraint: Option<&Value>) -> Result<When, Skip> {
     let constraint = match constraint {
-        None | Some(Value::Null) => return Ok(None),
+        None | Some(Value::Null) => return Ok(When::Always),
         Some(constraint) => constraint,
     };
-    if constraint.get("start_time").is_some() {
-        return Err((SkipReason::TimeOfDay, String::new()));
+    let text = |key: &str| constraint.get(key).and_then(Value::as_str);
+    match (text("start_date"), text("start_time"), text("end_time")) {
+        (Some(date), None, None) => match NaiveDate::parse_from_str(date, "%Y-%m-%d") {
+            Ok(date) => Ok(When::From(date.and_time(NaiveTime::MIN).and_utc())),
+            Err(_) => malformed("`start_date` is not a date"),
+        },
+        (None, Some(from), Some(to)) => match (time_of_day(from), time_of_day(to)) {
+            (Some(from), Some(to)) => Ok(When::Daily(HourWindow::daily(from, to))),
+            (None, _) | (_, None) => malformed("a time of day cannot be read"),
+        },
+        (Some(_), Some(_), _) | (Some(_), _, Some(_)) | (None, _, _) => {
+            malformed("the condition is not known")
+        }
     }
-    let date = constraint.get("start_date").and_then(Value::as_str);
-    let date = date.and_then(|date| NaiveDate::parse_from_str(date, "%Y-%m-%d").ok());
-    let Some(date) = date else {
-        return Err((SkipReason::Malformed, "the condition is not known".to_owned()));
-    };
-    Ok(Some(date.and_time(NaiveTime::MIN).and_utc()))
 }
 
 fn set(rates: &Map<String, Value>, effective_from: Option<DateTime<Utc>>) -> Result<Read, Skip> {
@@ -160,6 +243,7 @@ fn set(rates: &Map<String, Value>, effective_from: Option<DateTime<Utc>>) -> Res
     let stated = StatedRates { input, output, cache_read, cache_write, cache_write_1h, reasoning };
     let mut price = assemble(stated, tiers)?;
     price.per_request = rate.get("requests_kcount", PER_THOUSAND, REQUEST_MAX)?.unwrap_or(0);
+    refuse_charged_otherwise(&price, rates.values())?;
     Ok(Read { effective_from, price, notes: rate.notes })
 }
 

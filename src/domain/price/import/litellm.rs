@@ -9,22 +9,31 @@
 //!   do not report the level, so these are ignored.
 //! - A cache-write rate of zero beside a priced input means that writes have no charge of their
 //!   own; such tokens are charged as input.
-//! - `off_peak_pricing` is not supported: it is noted, and the ordinary rates apply.
+//! - `off_peak_pricing` has rates and the windows in which they apply, `hours_utc` on `weekdays`. A
+//!   rate that it omits is the ordinary one. Windows that cannot be read are noted, and the ordinary
+//!   rates apply.
 //! - Image and audio models are skipped: they charge for more than text tokens.
 
 use std::collections::BTreeMap;
 
+use chrono_tz::Tz;
 use serde_json::{Map, Value};
 
-use super::{Collector, Imported, ImportedPrice, Rate, Skip, SkipReason, assemble};
+use super::{
+    Collector, Imported, ImportedPrice, Rate, Skip, SkipReason, assemble, refuse_charged_otherwise,
+};
 use crate::domain::{
     price::{
         decimal::{Decimal, PER_ONE},
+        hours::{HourWindow, time_of_day},
         provider::canonical,
-        rate::{RATE_MAX, REQUEST_MAX, StatedRates, TierRates},
+        rate::{Hours, RATE_MAX, REQUEST_MAX, StatedRates, TierRates},
     },
     settings,
 };
+
+/// Most windows of quiet hours kept.
+const WINDOWS: usize = 50;
 
 const INPUT: &str = "input_cost_per_token";
 const OUTPUT: &str = "output_cost_per_token";
@@ -72,9 +81,14 @@ fn price(name: &str, entry: &Value) -> Result<ImportedPrice, Skip> {
     named(&mut rate, &mut tiers)?;
     let mut price = assemble(stated, tiers)?;
     price.per_request = rate.get("input_cost_per_request", PER_ONE, REQUEST_MAX)?.unwrap_or(0);
-    if entry.contains_key("off_peak_pricing") {
-        rate.notes.push("`off_peak_pricing` is left out".to_owned());
+    if let Some(Value::Object(terms)) = entry.get("off_peak_pricing") {
+        match off_peak(terms, stated, price.per_request, &mut rate.notes)? {
+            Some(hours) => price.hours.push(hours),
+            None => rate.notes.push("`off_peak_pricing` is left out".to_owned()),
+        }
     }
+    let terms = entry.iter().filter(|(key, _)| key.contains("cost"));
+    refuse_charged_otherwise(&price, terms.map(|(_, value)| value))?;
     let model = match name.split_once('/') {
         Some((prefix, rest)) if canonical(prefix) == provider => rest,
         Some(_) | None => name,
@@ -103,6 +117,68 @@ fn stated(rate: &mut Rate<'_>, base: TierRates, without_output: bool) -> Result<
     })
 }
 
+/// Rates of quiet hours; `None` if their windows cannot be read.
+fn off_peak(
+    terms: &Map<String, Value>,
+    ordinary: StatedRates,
+    per_request: i64,
+    notes: &mut Vec<String>,
+) -> Result<Option<Hours>, Skip> {
+    let zone = terms.get("weekday_timezone").and_then(Value::as_str);
+    let Some(Value::Array(list)) = terms.get("windows") else { return Ok(None) };
+    let windows: Option<Vec<_>> = list.iter().map(|window| quiet(window, zone)).collect();
+    let Some(windows) = windows else { return Ok(None) };
+    let windows: Vec<HourWindow> = windows.into_iter().flatten().take(WINDOWS).collect();
+    if windows.is_empty() {
+        return Ok(None);
+    }
+    let mut rate = Rate::new(terms);
+    let rates = token_rates(&mut rate)?;
+    notes.append(&mut rate.notes);
+    let rates = ordinary.above(rates).complete();
+    Ok(Some(Hours { windows, rates, tiers: Vec::new(), per_request }))
+}
+
+/// The windows of an item: one span, or a list of spans, on its weekdays.
+fn quiet(window: &Value, zone: Option<&str>) -> Option<Vec<HourWindow>> {
+    let spans = match window.get("hours_utc")? {
+        Value::Array(spans) => spans.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let weekdays = match window.get("weekdays") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(days)) => days.iter().map(weekday).collect::<Option<Vec<u8>>>()?,
+        Some(_) => return None,
+    };
+    if zone.is_some_and(|zone| zone.parse::<Tz>().is_err()) {
+        return None;
+    }
+    let spans = spans.iter().map(|span| {
+        let (from, to) = span.as_str()?.split_once('-')?;
+        let (from, to) = (time_of_day(from)?, time_of_day(to)?);
+        let weekdays_in = zone.filter(|_| !weekdays.is_empty()).map(str::to_owned);
+        Some(HourWindow { weekdays: weekdays.clone(), weekdays_in, ..HourWindow::daily(from, to) })
+    });
+    spans.collect()
+}
+
+fn weekday(day: &Value) -> Option<u8> {
+    day.as_u64().filter(|day| (1..=7).contains(day)).and_then(|day| u8::try_from(day).ok())
+}
+
+/// The rates that an object states, each as it is.
+fn token_rates(rate: &mut Rate<'_>) -> Result<TierRates, Skip> {
+    let mut get = |key: &str| rate.get(key, PER_ONE, RATE_MAX);
+    Ok(TierRates {
+        input: get(INPUT)?,
+        output: get(OUTPUT)?,
+        cache_read: get(READ)?,
+        cache_write: get(WRITE)?.filter(|rate| *rate != 0),
+        cache_write_1h: get(WRITE_1H)?.filter(|rate| *rate != 0),
+        reasoning: get(REASONING)?,
+    })
+}
+
 /// Tiers of `tiered_pricing`, and the rates of its range that starts at zero.
 fn listed(
     entry: &Map<String, Value>,
@@ -123,15 +199,7 @@ fn listed(
             return Err((SkipReason::Malformed, "a range must start with a number".to_owned()));
         };
         let mut rate = Rate::new(range);
-        let mut get = |key: &str| rate.get(key, PER_ONE, RATE_MAX);
-        let rates = TierRates {
-            input: get(INPUT)?,
-            output: get(OUTPUT)?,
-            cache_read: get(READ)?,
-            cache_write: get(WRITE)?.filter(|rate| *rate != 0),
-            cache_write_1h: get(WRITE_1H)?.filter(|rate| *rate != 0),
-            reasoning: get(REASONING)?,
-        };
+        let rates = token_rates(&mut rate)?;
         notes.append(&mut rate.notes);
         tiers.entry(above).or_insert(rates);
     }

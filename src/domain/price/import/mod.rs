@@ -6,10 +6,14 @@
 //!
 //! Rates in these files are JSON floats, each read through its shortest decimal text. A rate finer
 //! than a pico-dollar per token is rounded, with a note. An absurd price is skipped, because a file
-//! cannot set `force`.
+//! cannot set `force`. A price of zero is a price: models on machines of one's own cost nothing by the
+//! token. Only an entry that charges by something else instead gives none.
+//!
+//! [`sift`](sift::sift) compares what a file says with the books.
 
 pub mod genai_prices;
 pub mod litellm;
+pub mod sift;
 
 use std::collections::BTreeMap;
 
@@ -21,7 +25,7 @@ use crate::domain::words::words;
 
 use super::{
     decimal::Decimal,
-    new_price::{absurdities, is_free},
+    new_price::{absurd_rates, is_free},
     provider::canonical,
     rate::{Price, StatedRates, TIERS_MAX, TierRates},
 };
@@ -46,13 +50,12 @@ words! {
         NoTokenPrice => "no_token_price",
         /// With an invalid rate: negative, too large, or not a number.
         BadRate => "bad_rate",
-        /// All rates zero: free, or of unknown price.
-        Free => "free",
         /// With a price that looks like a mistake.
         Absurd => "absurd",
-        /// Valid at some hours of the day only.
+        /// Valid at some hours only, without a price for the others.
         TimeOfDay => "time_of_day",
-        /// The same model of the same provider came earlier in the file.
+        /// The same model of the same provider came earlier in the file, or another set of rates
+        /// precedes this one at all times.
         Duplicate => "duplicate",
         /// Beyond the number of entries that are read.
         TooMany => "too_many",
@@ -66,7 +69,8 @@ pub struct ImportedPrice {
     pub provider: String,
     /// Name of the model.
     pub model: String,
-    /// Start of validity, if the file states one.
+    /// Start of validity, if the file states one. Without one the price holds before every dated
+    /// price of the same model.
     pub effective_from: Option<DateTime<Utc>>,
     /// The price.
     pub price: Price,
@@ -145,10 +149,7 @@ impl Collector {
         if !is_name(&price.provider, 100) || !is_name(&price.model, NAME_CHARS) {
             return Err((SkipReason::Malformed, "the name is empty or too long".to_owned()));
         }
-        if is_free(&price.price) {
-            return Err((SkipReason::Free, String::new()));
-        }
-        if let Some(text) = absurdities(&price.price, None).into_iter().next() {
+        if let Some(text) = absurd_rates(&price.price, None).into_iter().next() {
             return Err((SkipReason::Absurd, text));
         }
         let Some(first) = self.seen.get(&key(&price)) else { return Ok(price) };
@@ -229,6 +230,27 @@ impl<'a> Rate<'a> {
 
 fn shortened(name: &str) -> String {
     name.chars().take(80).collect()
+}
+
+/// Refuses a price of zero whose `terms` charge by something else: images, seconds, searches.
+fn refuse_charged_otherwise<'a>(
+    price: &Price,
+    terms: impl IntoIterator<Item = &'a Value>,
+) -> Result<(), Skip> {
+    if is_free(price) && terms.into_iter().any(charges) {
+        return Err((SkipReason::NotText, "charges by something else than tokens".to_owned()));
+    }
+    Ok(())
+}
+
+/// Whether a number other than zero is in it.
+fn charges(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::Array(items) => items.iter().any(charges),
+        Value::Object(map) => map.values().any(charges),
+    }
 }
 
 /// A price from stated rates and tiers by bound, without tiers that change nothing.

@@ -1,18 +1,26 @@
 //! Tests of the price book's rules.
 
 mod decimal;
+mod disagree;
 mod find;
+mod hours;
 mod import;
 mod new_price;
 mod rate;
+mod sift;
 mod usage;
 
-use super::{Price, Rates, Tokens};
+use super::{Cost, Price, Rates, Tokens};
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
 fn instant(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
+}
+
+/// What a call costs by a price that is the same at all hours.
+fn cost(price: &Price, tokens: &Tokens) -> Cost {
+    super::cost(price, tokens, instant("2025-06-01T12:00:00Z"))
 }
 
 /// gpt-4o's list price.
@@ -42,7 +50,7 @@ fn any_price() -> impl Strategy<Value = Price> {
     let tiers = prop::collection::vec((1_i64..4_000, any_rates()), 0..4);
     (any_rates(), tiers, 0_i64..5_000_000).prop_map(|(rates, tiers, per_request)| {
         let tiers = tiers.into_iter().map(|(above, rates)| super::Tier { above, rates });
-        Price { rates, tiers: tiers.collect(), per_request }
+        Price { rates, tiers: tiers.collect(), per_request, hours: Vec::new() }
     })
 }
 

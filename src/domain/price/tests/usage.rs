@@ -1,9 +1,9 @@
 //! Usage objects of all conventions.
 
-use super::{any_rates, gpt_4o};
+use super::{any_rates, cost, gpt_4o};
 use crate::domain::{
     check::Checks,
-    price::{Convention, Price, Rates, Tokens, Usage, cost},
+    price::{Convention, Cost, Price, Rates, StatedRates, Tokens, Usage},
     words::Words as _,
 };
 use proptest::prelude::*;
@@ -141,7 +141,6 @@ fn impossible_counts_are_refused_with_their_places() {
     for bad in [
         json!(-1),
         json!(1.5),
-        json!(2.0),
         json!("3"),
         json!(true),
         json!([1]),
@@ -211,8 +210,199 @@ fn the_wire_form_knows_its_fields() {
     assert!(serde_json::from_value::<Usage>(unknown).is_err());
 }
 
+/// Cost of a call at dollars per million tokens: input, output, cache reads and cache writes.
+fn micros(convention: Convention, object: Value, dollars: [f64; 4]) -> i64 {
+    let [input, output, read, write] = dollars.map(|usd| (usd * 1e6) as i64);
+    let stated = StatedRates {
+        input,
+        output,
+        cache_read: Some(read),
+        cache_write: Some(write),
+        ..StatedRates::default()
+    };
+    let Cost { micros, .. } = cost(&Price::flat(stated.complete()), &tokens(convention, object));
+    micros
+}
+
+#[test]
+fn cache_writes_are_found_wherever_adapters_put_them() {
+    let with = |mut object: Value, details: Value| {
+        object["prompt_tokens"] = json!(98_805);
+        object["completion_tokens"] = json!(5_120);
+        object["total_tokens"] = json!(103_925);
+        object["prompt_tokens_details"] = details;
+        micros(Convention::Openai, object, [5.0, 25.0, 0.5, 6.25])
+    };
+    let read = json!({"cached_tokens": 66_360});
+    let both = json!({"cached_tokens": 66_360, "cache_creation_tokens": 32_435, "text_tokens": 10});
+    let beside = json!({"cache_creation_input_tokens": 32_435, "cache_read_input_tokens": 66_360});
+    for cost in [
+        with(json!({}), both.clone()),
+        with(beside.clone(), both),
+        with(beside.clone(), json!(null)),
+        with(json!({"cache_creation_input_tokens": 32_435}), read.clone()),
+        // An adapter that fills in a zero for what another key holds.
+        with(beside, json!({"cached_tokens": 0, "cache_creation_tokens": 0})),
+        with(json!({}), json!({"cached_tokens": 66_360, "cache_write_tokens": 32_435})),
+    ] {
+        assert_eq!(cost, 363_948);
+    }
+    let hour = json!({"cached_tokens": 1, "cache_creation_tokens": 7,
+        "cache_creation_token_details": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 5}});
+    let object =
+        json!({"prompt_tokens": 10, "completion_tokens": 0, "prompt_tokens_details": hour});
+    let found = tokens(Convention::Openai, object);
+    assert_eq!((found.input, found.cache_write, found.cache_write_1h), (2, 2, 5));
+    let unlike = json!({"prompt_tokens": 10, "completion_tokens": 0, "cached_tokens": 3,
+        "prompt_tokens_details": {"cached_tokens": 4}});
+    assert_eq!(pointers(Convention::Openai, unlike), ["/tokens/cached_tokens"]);
+}
+
+#[test]
+fn hits_and_misses_of_a_cache_split_the_prompt() {
+    let with = |mut object: Value| {
+        object["prompt_tokens"] = json!(1_000_000);
+        object["completion_tokens"] = json!(0);
+        micros(Convention::Openai, object, [0.27, 1.10, 0.07, 0.27])
+    };
+    for object in [
+        json!({"prompt_cache_hit_tokens": 900_000, "prompt_cache_miss_tokens": 100_000}),
+        json!({"prompt_cache_hit_tokens": 900_000}),
+        json!({"prompt_cache_miss_tokens": 100_000}),
+        json!({"cached_tokens": 900_000}),
+        json!({"num_cached_tokens": 900_000, "cached_tokens": null}),
+        json!({"prompt_cache_hit_tokens": 900_000, "prompt_tokens_details": {"cached_tokens": 900_000}}),
+    ] {
+        assert_eq!(with(object), 90_000);
+    }
+    let over = json!({"prompt_tokens": 10, "completion_tokens": 1, "prompt_cache_hit_tokens": 6,
+        "prompt_cache_miss_tokens": 5});
+    assert_eq!(pointers(Convention::Openai, over), ["/tokens"]);
+    let missed =
+        json!({"prompt_tokens": 10, "completion_tokens": 1, "prompt_cache_miss_tokens": 11});
+    assert_eq!(pointers(Convention::Openai, missed), ["/tokens"]);
+}
+
+#[test]
+fn gemini_counts_thoughts_beside_the_candidates() {
+    let object = json!({
+        "promptTokenCount": 1000, "cachedContentTokenCount": 400, "candidatesTokenCount": 50,
+        "thoughtsTokenCount": 30, "toolUsePromptTokenCount": 20, "totalTokenCount": 1100,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 1000}], "trafficType": "ON_DEMAND"
+    });
+    let want =
+        Tokens { input: 620, cache_read: 400, output: 50, reasoning: 30, ..Tokens::default() };
+    assert_eq!(tokens(Convention::Gemini, object.clone()), want);
+    assert_eq!(tokens(Convention::Gemini, json!({"usageMetadata": object})), want);
+    let snake = json!({
+        "prompt_token_count": 1000, "cached_content_token_count": 400,
+        "candidates_token_count": 50, "thoughts_token_count": 30, "tool_use_prompt_token_count": 20
+    });
+    assert_eq!(tokens(Convention::Gemini, snake), want);
+    let included = json!({"promptTokenCount": 10, "candidatesTokenCount": 50, "thoughtsTokenCount": 30,
+        "totalTokenCount": 60});
+    let found = tokens(Convention::Gemini, included);
+    assert_eq!((found.output, found.reasoning, found.output_total()), (20, 30, 50));
+    // All of the answer was thought, and there are no candidates.
+    let cut = json!({"promptTokenCount": 10, "thoughtsTokenCount": 30, "totalTokenCount": 40});
+    let found = tokens(Convention::Gemini, cut);
+    assert_eq!((found.output, found.reasoning), (0, 30));
+    let names = ["/tokens/promptTokenCount", "/tokens/candidatesTokenCount"];
+    assert_eq!(pointers(Convention::Gemini, json!({})), names);
+    let less = json!({"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 14});
+    assert_eq!(pointers(Convention::Gemini, less), ["/tokens/totalTokenCount"]);
+    let cached =
+        json!({"promptTokenCount": 10, "candidatesTokenCount": 5, "cachedContentTokenCount": 11});
+    assert_eq!(pointers(Convention::Gemini, cached), ["/tokens"]);
+}
+
+#[test]
+fn bedrock_counts_the_cached_beside_the_input() {
+    let object = json!({
+        "inputTokens": 3, "outputTokens": 392, "totalTokens": 2028,
+        "cacheReadInputTokens": 0, "cacheWriteInputTokens": 1633
+    });
+    let want = Tokens { input: 3, cache_write: 1633, output: 392, ..Tokens::default() };
+    assert_eq!(tokens(Convention::Bedrock, object), want);
+    let split = json!({
+        "inputTokens": 3, "outputTokens": 1, "cacheReadInputTokenCount": 9,
+        "cacheDetails": [{"ttl": "1h", "inputTokens": 5}, {"ttl": "5m", "inputTokens": 2}]
+    });
+    let found = tokens(Convention::Bedrock, split);
+    assert_eq!((found.cache_read, found.cache_write, found.cache_write_1h), (9, 2, 5));
+    let names = ["/tokens/inputTokens", "/tokens/outputTokens"];
+    assert_eq!(pointers(Convention::Bedrock, json!({"inputTokenCount": 3})), names);
+    let bad = json!({"inputTokens": 3, "outputTokens": 1, "cacheDetails": [{"inputTokens": "x"}]});
+    assert_eq!(pointers(Convention::Bedrock, bad), ["/tokens/cacheDetails/0/inputTokens"]);
+}
+
+#[test]
+fn integers_in_any_notation_are_counts() {
+    for (text, want) in [("5.0", 5), ("1e3", 1_000), ("2.50e2", 250), ("-0.0", 0)] {
+        let text = format!("{{\"prompt_tokens\": {text}, \"completion_tokens\": 1}}");
+        let object = serde_json::from_str(&text).unwrap();
+        assert_eq!(tokens(Convention::Openai, object).input, want, "{text}");
+    }
+}
+
+#[test]
+fn numbers_that_nobody_read_are_reported_back() {
+    let unread = |convention, object| usage(convention, object).unread();
+    let object = json!({
+        "prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12, "cost": 0.0021,
+        "prompt_tokens_details": {"cached_tokens": 2, "audio_tokens": 4, "image/tokens": 1},
+        "completion_tokens_details": {"accepted_prediction_tokens": 1, "audio_tokens": 0},
+        "queue": [{"ms": 7}], "name": "x", "flex": true
+    });
+    let want = [
+        "/tokens/completion_tokens_details/audio_tokens",
+        "/tokens/cost",
+        "/tokens/prompt_tokens_details/audio_tokens",
+        "/tokens/prompt_tokens_details/image~1tokens",
+        "/tokens/queue/0/ms",
+    ];
+    let mut found = unread(Convention::Openai, object);
+    found.sort();
+    // A zero costs nothing at the provider either.
+    assert_eq!(found, want[1..]);
+    let searched = json!({"input_tokens": 1, "output_tokens": 1, "server_tool_use": {"web_search_requests": 3}});
+    assert_eq!(
+        unread(Convention::Anthropic, searched),
+        ["/tokens/server_tool_use/web_search_requests"]
+    );
+    let sound = json!({"usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 1, "promptTokensDetails": [
+        {"modality": "TEXT", "tokenCount": 2}, {"modality": "AUDIO", "tokenCount": 7}]}});
+    assert_eq!(
+        unread(Convention::Gemini, sound),
+        ["/tokens/usageMetadata/promptTokensDetails/1/tokenCount"]
+    );
+    let whole = json!({"inputTokens": 1, "outputTokens": 1, "latencyMs": 40});
+    assert_eq!(unread(Convention::Bedrock, whole), ["/tokens/latencyMs"]);
+    let otel = json!({"gen_ai.usage.input_tokens": 1, "gen_ai.usage.output_tokens": 1,
+        "gen_ai.usage.details.cache_read_tokens": 5});
+    assert_eq!(unread(Convention::Otel, otel), ["/tokens/gen_ai.usage.details.cache_read_tokens"]);
+}
+
+#[test]
+fn a_call_lies_in_the_past() {
+    let now = super::instant("2026-11-29T12:00:00Z");
+    let places = |at: Option<&str>| -> Vec<String> {
+        let mut one = usage(Convention::Openai, json!({}));
+        one.at = at.map(super::instant);
+        let mut checks = Checks::new();
+        one.check_time(&mut checks, "/entries/0/usage", now);
+        checks.finish().err().into_iter().flat_map(|r| r.errors).map(|e| e.pointer).collect()
+    };
+    for fine in [None, Some("2001-01-01T00:00:00Z"), Some("2026-11-29T12:01:00Z")] {
+        assert_eq!(places(fine), [""; 0]);
+    }
+    for ahead in ["2026-11-29T12:01:01Z", "2026-11-30T12:00:00Z", "2999-01-01T00:00:00Z"] {
+        assert_eq!(places(Some(ahead)), ["/entries/0/usage/at"]);
+    }
+}
+
 /// One call in each convention.
-fn shapes(parts: Tokens) -> [Tokens; 4] {
+fn shapes(parts: Tokens) -> [Tokens; 5] {
     let Tokens { input, cache_read, cache_write, cache_write_1h: _, output, reasoning } = parts;
     let (all, out) = (input + cache_read + cache_write, output + reasoning);
     [
@@ -250,7 +440,27 @@ fn shapes(parts: Tokens) -> [Tokens; 4] {
                 "cache_read_input_tokens": cache_read, "cache_creation_input_tokens": cache_write
             }),
         ),
+        tokens(
+            Convention::Bedrock,
+            json!({
+                "inputTokens": input, "outputTokens": out, "totalTokens": all + out,
+                "cacheReadInputTokens": cache_read, "cacheWriteInputTokens": cache_write
+            }),
+        ),
     ]
+}
+
+/// The same call of Gemini, whose object has no cache writes.
+fn gemini(parts: Tokens) -> Tokens {
+    let Tokens { input, cache_read, output, reasoning, .. } = parts;
+    tokens(
+        Convention::Gemini,
+        json!({
+            "promptTokenCount": input + cache_read, "cachedContentTokenCount": cache_read,
+            "candidatesTokenCount": output, "thoughtsTokenCount": reasoning,
+            "totalTokenCount": input + cache_read + output + reasoning
+        }),
+    )
 }
 
 proptest! {
@@ -259,7 +469,7 @@ proptest! {
         parts in super::any_tokens(),
         rates in any_rates(),
     ) {
-        // Anthropic's object does not set reasoning apart, so it costs as output here.
+        // Anthropic's and Bedrock's objects do not set reasoning apart, so it costs as output here.
         let price = Price::flat(Rates { reasoning: rates.output, ..rates });
         let parts = Tokens { cache_write_1h: 0, ..parts };
         for found in shapes(parts) {
@@ -267,8 +477,10 @@ proptest! {
             prop_assert_eq!(found.output_total(), parts.output_total());
             prop_assert_eq!(cost(&price, &found), cost(&price, &parts));
         }
-        let [chat, responses, otel, _] = shapes(parts);
+        let [chat, responses, otel, ..] = shapes(parts);
         prop_assert_eq!([chat, responses, otel], [parts; 3]);
+        let unwritten = Tokens { cache_write: 0, ..parts };
+        prop_assert_eq!(gemini(unwritten), unwritten);
     }
 
     #[test]
