@@ -30,6 +30,7 @@ words! {
 /// What a key may do and see below its role. Fixed when the key is made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schema(as = KeyScope)]
 pub struct Scope {
     /// What the key may do within its role.
     pub access: Access,
