@@ -91,7 +91,7 @@ impl From<SecretRow> for Secret {
 pub struct Rotated {
     /// Secrets that this step encrypted anew.
     pub secrets: u64,
-    /// Whether no secret is under another master key any more.
+    /// Whether every secret is under the current master key.
     pub done: bool,
 }
 

@@ -5,12 +5,12 @@
 //! end with the new one from now on, and attempts that the old key took over are the new one's: an
 //! attempt has one writer, also during the overlap.
 //!
-//! - A key is rotated once. Otherwise whoever holds the old key of a rotation could go on making new
-//!   ones until its overlap is over.
+//! - A key is rotated once. Otherwise the holder of the old key could go on making new ones until the
+//!   overlap is over.
 //! - A key that rotates itself gets no more time than it had ([`Rotator`]).
 //! - A rotation revokes no other key of the agent: an instance must not end the keys of the others by
 //!   rotating its own again and again.
-//! - Whoever made a key does not decide what is asked with it, because they saw its secret. A key that
+//! - The maker of a key does not decide what is asked with it, because the maker saw its secret. A key that
 //!   rotates itself therefore keeps its maker, who may be the one who rotates it. The maker of a key
 //!   that an administrator rotates is that administrator.
 

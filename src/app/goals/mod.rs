@@ -318,7 +318,7 @@ async fn write_plan(
 /// Most notes that a plan's approval shows above the brief.
 const SHOWN_NOTES: usize = 50;
 
-/// The notes of the planner as Markdown, for whoever decides about the plan; each with its line of the brief.
+/// The notes of the planner as Markdown, for the approvers of the plan; each with its line of the brief.
 fn remarks(notes: &[OutlineNote]) -> String {
     if notes.is_empty() {
         return String::new();

@@ -55,7 +55,7 @@ pub enum Rotator {
 
 /// When the key that replaces another expires.
 ///
-/// Keys of agents live as the workspace says (`agent_lifetime`), whoever rotates them.
+/// Keys of agents get the lifetime of the workspace (`agent_lifetime`), for every rotator.
 #[must_use]
 pub fn successor_expires_at(
     old: (Role, DateTime<Utc>, Option<DateTime<Utc>>),

@@ -3,7 +3,7 @@
 //! Everything that must be remembered is in a cookie of the browser: a random secret, the time, and the
 //! path to return to. State, nonce and the verifier of PKCE derive from all of it by HMAC-SHA256. So a
 //! return that another browser began, or that was changed, does not fit, and the service stores nothing
-//! for a sign-in that nobody ends. Whoever has the cookie can only end a sign-in of their own.
+//! for a sign-in that nobody ends. The holder of the cookie can only end a sign-in of their own.
 
 use std::time::Duration;
 

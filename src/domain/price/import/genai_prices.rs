@@ -4,7 +4,7 @@
 //! conventions and their treatment:
 //! - A rate is a number, or a `base` with `tiers` that apply to the whole call when the prompt
 //!   exceeds their `start`.
-//! - `prices` is one set of rates, or a list of conditional sets of which the last that applies takes
+//! - `prices` is one set of rates, or a list of conditional sets; the last applicable one takes
 //!   precedence. A set with `start_date` applies from the start of that day, UTC; a set with
 //!   `start_time` and `end_time` applies at these times of every day, and is kept with each set that
 //!   it precedes. A set that another precedes at all times gives no price.
