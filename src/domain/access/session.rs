@@ -5,10 +5,9 @@
 //! differ, and each is looked up in its own table.
 
 use chrono::{DateTime, Utc};
-use secrecy::{ExposeSecret as _, SecretString};
-use uuid::Uuid;
+use secrecy::ExposeSecret as _;
 
-use super::token::{SecretHash, base32, hash, unbase32};
+use super::token::{Parts, SecretHash};
 use crate::domain::{
     ids::{SessionId, WorkspaceId},
     settings,
@@ -76,61 +75,43 @@ impl Ends {
 
 /// A well-formed session token; the session need not exist.
 #[derive(Debug, Clone)]
-pub struct SessionToken {
-    workspace: WorkspaceId,
-    session: SessionId,
-    hash: SecretHash,
-    text: SecretString,
-}
+pub struct SessionToken(Parts);
 
 impl SessionToken {
     /// A token of a session from 256 random bits.
     #[must_use]
     pub fn new(workspace: WorkspaceId, session: SessionId, random: [u8; 32]) -> Self {
-        let public = [workspace.0.into_bytes(), session.0.into_bytes()].concat();
-        let secret = base32(&random);
-        let text = format!("{PREFIX}{}_{secret}", base32(&public));
-        Self { workspace, session, hash: hash(&secret), text: SecretString::from(text) }
+        Self(Parts::new(PREFIX, workspace, session.0, random))
     }
 
     /// Reads a presented token; `None` if it has another form.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (public, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
-        let ids = unbase32(public)?;
-        unbase32(secret)?;
-        let (workspace, session) = ids.split_first_chunk::<16>()?;
-        let session: [u8; 16] = session.try_into().ok()?;
-        Some(Self {
-            workspace: WorkspaceId(Uuid::from_bytes(*workspace)),
-            session: SessionId(Uuid::from_bytes(session)),
-            hash: hash(secret),
-            text: SecretString::from(text),
-        })
+        Parts::parse(PREFIX, text).map(Self)
     }
 
     /// Workspace named by the token.
     #[must_use]
     pub fn workspace(&self) -> WorkspaceId {
-        self.workspace
+        self.0.workspace
     }
 
     /// Session named by the token.
     #[must_use]
     pub fn session(&self) -> SessionId {
-        self.session
+        SessionId(self.0.id)
     }
 
     /// Hash of the secret.
     #[must_use]
     pub fn hash(&self) -> SecretHash {
-        self.hash
+        self.0.hash
     }
 
     /// The full text, for the cookie.
     #[must_use]
     pub fn expose(&self) -> &str {
-        self.text.expose_secret()
+        self.0.text.expose_secret()
     }
 }
 
@@ -139,6 +120,7 @@ mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
+    use uuid::Uuid;
 
     use super::*;
     use crate::domain::access::token::Token;

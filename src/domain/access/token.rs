@@ -70,10 +70,7 @@ impl Token {
     /// A token of a key from 256 random bits.
     #[must_use]
     pub fn new(workspace: WorkspaceId, key: KeyId, random: [u8; 32]) -> Self {
-        let public = [workspace.0.into_bytes(), key.0.into_bytes()].concat();
-        let secret = base32(&random);
-        let text = format!("{PREFIX}{}_{secret}", base32(&public));
-        Self { workspace, key, hash: hash(&secret), text: SecretString::from(text) }
+        Parts::new(PREFIX, workspace, key.0, random).into()
     }
 
     /// Reads a presented token.
@@ -81,24 +78,10 @@ impl Token {
     /// # Errors
     /// When it has neither form.
     pub fn parse(text: &str) -> Result<Self, NoToken> {
-        match text.strip_prefix(PREFIX) {
-            Some(rest) => Self::parse_made(text, rest),
-            None => Self::parse_raw(text),
+        if text.starts_with(PREFIX) {
+            return Parts::parse(PREFIX, text).map(Self::from).ok_or(NoToken);
         }
-    }
-
-    fn parse_made(text: &str, rest: &str) -> Result<Self, NoToken> {
-        let (public, secret) = rest.split_once('_').ok_or(NoToken)?;
-        let ids = unbase32(public).ok_or(NoToken)?;
-        unbase32(secret).ok_or(NoToken)?;
-        let (workspace, key) = ids.split_first_chunk::<16>().ok_or(NoToken)?;
-        let key: [u8; 16] = key.try_into().map_err(|_| NoToken)?;
-        Ok(Self {
-            workspace: WorkspaceId(Uuid::from_bytes(*workspace)),
-            key: KeyId(Uuid::from_bytes(key)),
-            hash: hash(secret),
-            text: SecretString::from(text),
-        })
+        Self::parse_raw(text)
     }
 
     fn parse_raw(text: &str) -> Result<Self, NoToken> {
@@ -153,7 +136,56 @@ impl Token {
     }
 }
 
-pub(in crate::domain) fn hash(secret: &str) -> SecretHash {
+impl From<Parts> for Token {
+    fn from(Parts { workspace, id, hash, text }: Parts) -> Self {
+        Self { workspace, key: KeyId(id), hash, text }
+    }
+}
+
+/// A token of the form `<prefix><public>_<secret>`: of a key, a session or a link.
+#[derive(Debug, Clone)]
+pub(in crate::domain) struct Parts {
+    /// The workspace that it names.
+    pub workspace: WorkspaceId,
+    /// The key, session or link that it names.
+    pub id: Uuid,
+    /// The hash of the secret.
+    pub hash: SecretHash,
+    /// The whole token.
+    pub text: SecretString,
+}
+
+impl Parts {
+    /// A token from 256 random bits.
+    pub(in crate::domain) fn new(
+        prefix: &str,
+        workspace: WorkspaceId,
+        id: Uuid,
+        random: [u8; 32],
+    ) -> Self {
+        let public = [workspace.0.into_bytes(), id.into_bytes()].concat();
+        let secret = base32(&random);
+        let text = format!("{prefix}{}_{secret}", base32(&public));
+        Self { workspace, id, hash: hash(&secret), text: SecretString::from(text) }
+    }
+
+    /// Reads a presented token; `None` if it has another form.
+    pub(in crate::domain) fn parse(prefix: &str, text: &str) -> Option<Self> {
+        let (public, secret) = text.strip_prefix(prefix)?.split_once('_')?;
+        let ids = unbase32(public)?;
+        unbase32(secret)?;
+        let (workspace, id) = ids.split_first_chunk::<16>()?;
+        let id: [u8; 16] = id.try_into().ok()?;
+        Some(Self {
+            workspace: WorkspaceId(Uuid::from_bytes(*workspace)),
+            id: Uuid::from_bytes(id),
+            hash: hash(secret),
+            text: SecretString::from(text),
+        })
+    }
+}
+
+fn hash(secret: &str) -> SecretHash {
     SecretHash(Sha256::digest(secret.as_bytes()).into())
 }
 
@@ -165,7 +197,7 @@ pub fn base32(bytes: &[u8]) -> String {
 
 /// Accepts only the canonical spelling of [`base32`]: two spellings of one token would have two
 /// hashes.
-pub(in crate::domain) fn unbase32(text: &str) -> Option<[u8; 32]> {
+fn unbase32(text: &str) -> Option<[u8; 32]> {
     if text.len() != PART || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;
     }

@@ -9,12 +9,11 @@
 //! names workspace and link; the secret is 256 random bits, of which only the SHA-256 is stored.
 
 use chrono::{DateTime, Utc};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::{
-    access::token::{SecretHash, base32, hash, unbase32},
+    access::token::{Parts, SecretHash},
     approval::{Risk, review::ReviewChoice},
     ids::{LinkId, WorkspaceId},
     refusal::{Code, Refusal},
@@ -125,68 +124,50 @@ pub fn shown(payload: Option<&Value>) -> Result<String, Refusal> {
 
 /// A well-formed token of a link, not yet checked against a stored link.
 #[derive(Debug, Clone)]
-pub struct LinkToken {
-    workspace: WorkspaceId,
-    link: LinkId,
-    hash: SecretHash,
-    text: SecretString,
-}
+pub struct LinkToken(Parts);
 
 impl LinkToken {
     /// A token of a link from 256 random bits.
     #[must_use]
     pub fn new(workspace: WorkspaceId, link: LinkId, random: [u8; 32]) -> Self {
-        let public = [workspace.0.into_bytes(), link.0.into_bytes()].concat();
-        let secret = base32(&random);
-        let text = format!("{PREFIX}{}_{secret}", base32(&public));
-        Self { workspace, link, hash: hash(&secret), text: SecretString::from(text) }
+        Self(Parts::new(PREFIX, workspace, link.0, random))
     }
 
     /// Reads a presented token; `None` if it is malformed.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (public, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
-        let ids = unbase32(public)?;
-        unbase32(secret)?;
-        let (workspace, link) = ids.split_first_chunk::<16>()?;
-        let link: [u8; 16] = link.try_into().ok()?;
-        Some(Self {
-            workspace: WorkspaceId(Uuid::from_bytes(*workspace)),
-            link: LinkId(Uuid::from_bytes(link)),
-            hash: hash(secret),
-            text: SecretString::from(text),
-        })
+        Parts::parse(PREFIX, text).map(Self)
     }
 
     /// The workspace that it names.
     #[must_use]
     pub fn workspace(&self) -> WorkspaceId {
-        self.workspace
+        self.0.workspace
     }
 
     /// The link that it names.
     #[must_use]
     pub fn link(&self) -> LinkId {
-        self.link
+        LinkId(self.0.id)
     }
 
     /// The hash of its secret.
     #[must_use]
     pub fn hash(&self) -> SecretHash {
-        self.hash
+        self.0.hash
     }
 
     /// Whether the secret matches the stored hash. Takes the same time if there is none.
     #[must_use]
     pub fn proves(&self, stored: Option<&[u8]>) -> bool {
         const UNKNOWN: [u8; 32] = [0; 32];
-        self.hash.matches(stored.unwrap_or(&UNKNOWN)) && stored.is_some()
+        self.0.hash.matches(stored.unwrap_or(&UNKNOWN)) && stored.is_some()
     }
 
     /// The whole token, to be shown once, when the link is made.
     #[must_use]
     pub fn expose(&self) -> &str {
-        self.text.expose_secret()
+        self.0.text.expose_secret()
     }
 }
 
@@ -194,6 +175,7 @@ impl LinkToken {
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
+    use uuid::Uuid;
 
     use super::*;
     use crate::domain::{access::token::Token, words::Words as _};
