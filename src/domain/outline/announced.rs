@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use super::document::{Document, SectionId};
+use super::headings::section_owners;
 use super::{ids, title, words};
 
 /// Per item, the section that it announces; `tasks` and `headings` hold the candidates for tasks.
@@ -25,9 +26,10 @@ pub(super) fn find(
             holds_boxes[parent] = true;
         }
     }
+    let owners = section_owners(document, headings);
     let mut by_title = 0;
     let mut found = vec![None; document.items.len()];
-    let mut phases = vec![false; document.items.len()];
+    let mut parts = vec![false; document.items.len()];
     for (id, item) in document.items.iter().enumerate() {
         let own = title::parse(&item.text).id.is_some_and(|id| ids::is_t(&id));
         if !tasks[id] || item.parent.is_some() || holds_boxes[id] || own {
@@ -35,22 +37,28 @@ pub(super) fn find(
         }
         let mut known = names_of(&item.text).into_iter();
         let named = known.find_map(|name| Some((*names.get(&name)?, name)));
-        let named = named.filter(|(section, _)| !is_at_or_above(document, *section, item.section));
-        phases[id] = matches!(named, Some((_, Name::Phase(..))));
+        let named = named.filter(|(section, _)| {
+            // A step inside a task says nothing of sections outside.
+            !is_at_or_above(document, *section, item.section)
+                && owners[item.section]
+                    .is_none_or(|owner| is_at_or_above(document, owner, *section))
+        });
+        parts[id] = matches!(named, Some((_, Name::Part(..))));
         found[id] = named.map(|(section, _)| section);
-        by_title += usize::from(found[id].is_some() && !phases[id]);
+        by_title += usize::from(found[id].is_some() && !parts[id]);
     }
     let work = work_by_section(document, tasks, headings, &found);
     // One box with the title of a section is a coincidence.
-    for (section, phase) in found.iter_mut().zip(phases) {
-        *section = section.filter(|section| work[*section] && (phase || by_title > 1));
+    for (section, part) in found.iter_mut().zip(parts) {
+        *section = section.filter(|section| work[*section] && (part || by_title > 1));
     }
     found
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Name {
-    Phase(&'static str, u32),
+    /// A phase or unit of work with its number: `Phase 1`, `Epic 2`.
+    Part(&'static str, u32),
     Title(String),
 }
 
@@ -58,8 +66,8 @@ fn names_of(text: &str) -> Vec<Name> {
     let text = unlinked(text);
     let plain = plain(&text);
     let mut names = Vec::new();
-    if let Some((phase, after)) = words::phase(&text).filter(|(_, after)| is_name_end(after)) {
-        names.push(Name::Phase(phase.0, phase.1));
+    if let Some((part, after)) = words::part(&text).filter(|(_, after)| is_name_end(after)) {
+        names.push(Name::Part(part.0, part.1));
         names.push(Name::Title(self::plain(after)));
     }
     names.push(Name::Title(plain));

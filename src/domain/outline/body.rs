@@ -4,7 +4,11 @@ use super::document::{Document, ItemId, Line, What};
 use super::lines::dedent;
 use super::needs::{self, Need};
 use super::pick::{Picks, Source};
-use super::{OutlineCriterion, boxes::BoxMark, title, words};
+use super::{
+    OutlineCriterion,
+    boxes::{self, BoxMark},
+    steps, title, words,
+};
 
 /// The parsed text below a task.
 #[derive(Debug, Default)]
@@ -126,6 +130,10 @@ impl<'d> Reader<'d, '_> {
             return false;
         }
         self.statement(&item.text, NeedsList::Below(id));
+        if holds_items && self.needs.is_none() {
+            let phrase = needs::bare_label(&item.text);
+            self.needs = phrase.map(|phrase| (NeedsList::Below(id), phrase));
+        }
         false
     }
 
@@ -171,14 +179,16 @@ impl<'d> Reader<'d, '_> {
 
     fn paragraph(&mut self, line: &Line<'_>, first: bool) -> bool {
         let text = line.raw.text.trim();
-        if line.item.is_some() && line.item == self.criterion {
+        let goes_on = line.item.is_some() && line.item == self.criterion;
+        if goes_on && !is_separate(text) {
             if let Some(criterion) = self.body.criteria.last_mut() {
                 criterion.text.push(' ');
                 criterion.text.push_str(text);
             }
             return true;
         }
-        if let Some((_, value)) = words::criteria_label(text) {
+        self.criterion = None;
+        if let Some((_, value)) = words::criteria_line(text) {
             if !value.is_empty() {
                 let line = line.raw.number;
                 let text = value.to_owned();
@@ -217,6 +227,17 @@ pub(super) fn tidy(lines: &[&str]) -> String {
     text
 }
 
+/// Whether a line says something of its own instead of going on with the line before.
+fn is_separate(text: &str) -> bool {
+    text.starts_with(['|', '<'])
+        || words::is_field(text)
+        || words::criteria_line(text).is_some()
+        || needs::on_line(text).is_some()
+        || needs::label(text).is_some()
+        || boxes::is_worded(text)
+        || (steps::is_lead(text) && words::announces_tasks(text))
+}
+
 /// An item's first paragraph as one text, and the number of its lines after the first.
 pub(super) fn first_paragraph(document: &Document<'_>, id: ItemId) -> (String, usize) {
     let item = &document.items[id];
@@ -226,11 +247,7 @@ pub(super) fn first_paragraph(document: &Document<'_>, id: ItemId) -> (String, u
     for line in document.lines.iter().skip(item.line + 1) {
         let part = line.raw.text.trim();
         let goes_on = matches!(line.what, What::Text { .. }) && line.item == Some(id);
-        let separate = part.starts_with(['|', '_', '<'])
-            || words::is_field(part)
-            || words::criteria_label(part).is_some()
-            || needs::on_line(part).is_some();
-        if !goes_on || broken || separate {
+        if !goes_on || broken || part.starts_with('_') || is_separate(part) {
             break;
         }
         if !text.is_empty() {

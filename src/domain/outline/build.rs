@@ -13,7 +13,7 @@ use super::{
     pick::{Pick, Picks, Source},
     references::{self, Index},
     stories::{self, Sequence},
-    title, unread,
+    title, unread, words,
 };
 
 /// Longest title, in characters; the rest starts the description.
@@ -152,6 +152,7 @@ fn drafts(
         let mut draft = draft(document, picks, pick, lines);
         draft.run = run;
         draft.section = section_title(document, picks, pick);
+        number_inside(document, picks, &drafts, pick, &mut draft);
         if draft.head.title.is_empty() {
             draft.head.title = fallback_title(document, pick, &draft);
             notes.add(NoteCode::EmptyTitle, draft.line, "the task has no title".into());
@@ -195,7 +196,9 @@ fn draft(document: &Document<'_>, picks: &Picks, pick: &Pick, lines: &[usize]) -
         Source::Row(row) => {
             let row = &picks.rows[row];
             draft.head = title::parse(&row.title);
-            draft.head.id = Some(row.id.clone());
+            if !row.id.is_empty() {
+                draft.head.id = Some(row.id.clone());
+            }
             draft.head.needs.extend(needs::of_cell(&row.needs));
             draft.done = row.done;
             let rest: Vec<String> =
@@ -205,6 +208,27 @@ fn draft(document: &Document<'_>, picks: &Picks, pick: &Pick, lines: &[usize]) -
     }
     draft.head.needs.append(&mut draft.body.needs);
     draft
+}
+
+/// Numbers start again in each `Task 3`: its `Step 1` and its `1.` are `3.1`.
+fn number_inside(
+    document: &Document<'_>,
+    picks: &Picks,
+    drafts: &[Draft],
+    pick: &Pick,
+    draft: &mut Draft,
+) {
+    let Source::Item(item) = pick.source else { return };
+    let item = &document.items[item];
+    let around = picks.of_section[item.section].and_then(|task| drafts.get(task));
+    let number = |id: &&str| id.starts_with(|c: char| c.is_ascii_digit());
+    let around = around.and_then(|draft| draft.head.id.as_deref()).filter(number);
+    let own = draft.head.id.as_deref().filter(number);
+    let (Some(around), Some(own)) = (around, own) else { return };
+    let inside = own.strip_prefix(around).is_some_and(|rest| rest.starts_with('.'));
+    if !inside && !words::is_task_name(&item.text) {
+        draft.head.id = Some(format!("{around}.{own}"));
+    }
 }
 
 /// The heading above, or the plain list item around the task.
@@ -285,6 +309,12 @@ fn stated(drafts: &[Draft], names: &[String], notes: &mut Notes) -> Vec<BTreeSet
     let mut all = Vec::with_capacity(drafts.len());
     for (at, draft) in drafts.iter().enumerate() {
         let mut needs = BTreeSet::new();
+        for need in needs::unread(&draft.head.title) {
+            if !draft.head.needs.contains(&need) {
+                let message = format!("{} may need {need}: left out, as text follows", names[at]);
+                notes.add(NoteCode::UnknownNeed, draft.line, message);
+            }
+        }
         for need in &draft.head.needs {
             if count >= MOST_STATED {
                 break;

@@ -6,7 +6,7 @@
 
 use super::document::{Document, ItemId, Line, SectionId, What};
 use super::words::{self, LabelWord};
-use super::{ids, title};
+use super::{ids, steps, title};
 
 /// The label above a list item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) fn find(document: &Document<'_>) -> Vec<Option<Label>> {
         }
     }
     let labels = vec![None; document.items.len()];
-    let mut finder = Finder { document, inner, labels, zone: None, after_gap: true };
+    let mut finder = Finder { document, inner, labels, zone: None, worked: None, after_gap: true };
     for line in &document.lines {
         finder.line(line);
     }
@@ -43,6 +43,19 @@ struct Zone {
     of_item: bool,
     /// A label with a text of its own: boxes after it are no part of it.
     valued: bool,
+    /// Whether a gap ends the list: its items have none between them, and boxes that are work come
+    /// before the label.
+    tight: Tight,
+}
+
+/// Gaps around the items of a list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tight {
+    /// Gaps mean nothing.
+    No,
+    /// The first item decides.
+    Open,
+    Yes,
 }
 
 struct Finder<'d, 'a> {
@@ -51,6 +64,8 @@ struct Finder<'d, 'a> {
     inner: Vec<bool>,
     labels: Vec<Option<Label>>,
     zone: Option<Zone>,
+    /// Section of the last box that is work.
+    worked: Option<SectionId>,
     after_gap: bool,
 }
 
@@ -68,7 +83,13 @@ impl Finder<'_, '_> {
     fn item(&mut self, id: ItemId) {
         if let Some(word) = self.label_of(id) {
             let label = Label { owner: self.document.items[id].parent, section: None, word };
-            self.zone = Some(Zone { label, list: Some(id), of_item: true, valued: false });
+            self.zone = Some(Zone {
+                label,
+                list: Some(id),
+                of_item: true,
+                valued: false,
+                tight: Tight::No,
+            });
             return;
         }
         let boxed = self.document.items[id].mark.is_some();
@@ -79,14 +100,32 @@ impl Finder<'_, '_> {
                     .is_none_or(|list| self.document.items_above(id).any(|item| item == list))
         };
         self.zone = self.zone.filter(inside);
+        self.gap(id);
         let within = self.zone.map(|zone| (zone.label, zone.of_item));
         let within = within.or_else(|| self.section_label(id).map(|label| (label, false)));
         // The list goes on with the next task.
         if within.is_some_and(|(_, of_item)| !of_item && self.is_named_task(id)) {
             self.zone = None;
+            self.worked = Some(self.document.items[id].section);
             return;
         }
+        if boxed && within.is_none() && !self.document.items[id].struck {
+            self.worked = Some(self.document.items[id].section);
+        }
         self.labels[id] = within.map(|(label, _)| label);
+    }
+
+    /// A gap in a list without gaps ends it.
+    fn gap(&mut self, id: ItemId) {
+        let nested = self.document.items[id].parent.is_some_and(|item| self.labels[item].is_some());
+        let gap = self.after_gap && !nested;
+        self.zone = match self.zone {
+            Some(Zone { tight: Tight::Yes, .. }) if gap => None,
+            Some(zone) if zone.tight == Tight::Open => {
+                Some(Zone { tight: if gap { Tight::No } else { Tight::Yes }, ..zone })
+            }
+            zone => zone,
+        };
     }
 
     /// Whether an item only introduces the items below it.
@@ -99,17 +138,26 @@ impl Finder<'_, '_> {
     }
 
     fn text(&mut self, line: &Line<'_>, first: bool) {
-        if let Some((word, value)) = words::criteria_label(line.raw.text.trim()) {
+        let text = line.raw.text.trim();
+        if let Some((word, value)) = words::criteria_line(text) {
             let holder = self.holder(line);
             // `- [ ] T001 a` and, right below, `Acceptance criteria:` belong together.
             let owner = if self.after_gap { holder } else { line.item.or(holder) };
             let label = Label { owner, section: None, word };
-            self.zone =
-                Some(Zone { label, list: holder, of_item: false, valued: !value.is_empty() });
+            let valued = !value.is_empty();
+            let tight = if holder.is_none() && self.worked == Some(line.section) {
+                Tight::Open
+            } else {
+                Tight::No
+            };
+            self.zone = Some(Zone { label, list: holder, of_item: false, valued, tight });
             return;
         }
-        let inside = line.item.is_some_and(|item| self.labels[item].is_some());
-        if first && !inside {
+        // Right below an item, a line such as `Tasks:` belongs to it by its indentation only.
+        let lead = steps::is_lead(text);
+        let holder = if lead { self.holder(line) } else { line.item };
+        let inside = holder.is_some_and(|item| self.labels[item].is_some());
+        if (first || lead) && !inside {
             self.zone = self.zone.filter(|zone| zone.of_item);
         }
     }

@@ -7,6 +7,7 @@
 use super::boxes::{self, BoxMark};
 use super::lines::{RawLine, Seen, split};
 use super::markup::{self, Marker};
+use super::needs;
 use super::title;
 
 pub(super) type ItemId = usize;
@@ -110,6 +111,12 @@ pub(super) fn read(brief: &str) -> Document<'_> {
 pub(super) fn is_struck(text: &str) -> bool {
     let marked = ["~~", "</"].iter().any(|mark| text.contains(mark));
     marked && (boxes::struck(text).is_some() || boxes::struck(&title::parse(text).title).is_some())
+}
+
+/// Whether an item in a list of needs consists of the ids of tasks.
+fn refers(above: &str, text: &str) -> bool {
+    let phrase = needs::label(above).or_else(|| needs::bare_label(above));
+    phrase.is_some_and(|phrase| needs::is_list(text, phrase))
 }
 
 #[derive(Default)]
@@ -342,6 +349,10 @@ impl<'a> Reader<'a> {
         let indent = self.nesting(raw);
         self.close_to(indent);
         let (mark, text) = boxes::take(&marker.text);
+        // `- Depends on:` over `- [ ] T001` refers to that task.
+        let refers =
+            mark.is_some() && self.innermost().is_some_and(|above| refers(&above.text, text));
+        let mark = mark.filter(|_| !refers);
         let struck = marker.struck || is_struck(text);
         let lead = self.innermost().map_or(self.lead, |parent| parent.lead);
         let id = self.document.items.len();

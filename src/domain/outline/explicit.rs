@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use super::OutlineShape;
 use super::criteria::Label;
-use super::document::{self, Document, ItemId};
-use super::headings::{bare_heading, heading_head, section_owners};
+use super::document::{Document, Item, ItemId, SectionId};
+use super::headings::{self, bare_heading, heading_head, is_boxed, section_owners};
 use super::signs::Signs;
 use super::title::{self, Head};
 use super::words::{self, LabelWord};
-use super::{announced, ids};
+use super::{announced, ids, sayings};
 
 /// The signs, unless the document has none or only criteria.
 pub(super) fn explicit(
@@ -25,7 +25,7 @@ pub(super) fn explicit(
         let weak = labels[id].is_some_and(|label| label.word == LabelWord::Check);
         match owners[document.items[id].section] {
             None => true,
-            Some(owner) => headings.holds_tasks[owner] && !weak,
+            Some(owner) => headings.holds_tasks[owner] && !weak && !boxes.is_criterion(id),
         }
     };
     let mut items: Vec<bool> =
@@ -91,15 +91,38 @@ impl Boxes {
         self.heads[id].is_some()
     }
 
-    fn by_id(&self) -> HashMap<&str, ItemId> {
-        let mut by_id = HashMap::new();
+    /// `- [ ] AC1: …`
+    fn is_criterion(&self, id: ItemId) -> bool {
+        let own = self.heads[id].as_ref().and_then(|head| head.id.as_deref());
+        own.is_some_and(ids::is_criterion)
+    }
+
+    /// The boxes that headings may describe, by their names; `owners` are the heading tasks.
+    fn by_name(
+        &self,
+        document: &Document<'_>,
+        owners: &[Option<SectionId>],
+    ) -> HashMap<(String, String), ItemId> {
+        let mut by_name = HashMap::new();
         for (item, head) in self.heads.iter().enumerate() {
-            if let Some(id) = head.as_ref().and_then(|head| head.id.as_deref()) {
-                by_id.entry(id).or_insert(item);
+            let Some(head) = head else { continue };
+            let Item { section, text, .. } = &document.items[item];
+            // `- [x] 2.` without a title may be anything.
+            let certain = !head.title.is_empty() || head.is_t() || words::is_task_name(text);
+            if let Some(name) = name_of(head).filter(|_| certain && owners[*section].is_none()) {
+                by_name.entry(name).or_insert(item);
             }
         }
-        by_id
+        by_name
     }
+}
+
+/// What is the same in a box and in the heading that describes it: a `T012` names one task in the
+/// document, other numbers start again in each list, so their titles count too.
+fn name_of(head: &Head) -> Option<(String, String)> {
+    let id = head.id.clone()?;
+    let title = if head.is_t() { String::new() } else { title::plain(&head.title) };
+    Some((id, title))
 }
 
 /// `- [ ] Acceptance criteria:` over its criteria.
@@ -118,27 +141,38 @@ struct Headings {
 }
 
 impl Headings {
-    /// `#### T012: …` and `### Task 3: …`, unless boxes with ids stand below: then it only groups.
+    /// `### Task 3: …`, `### [ ] …`, and `#### T012: …` unless boxes with ids of tasks stand below: then
+    /// it only groups.
     fn read(document: &Document<'_>, boxes: &Boxes) -> Self {
         let titles = || document.sections.iter().map(|section| section.title.as_str());
-        let ids: Vec<Option<String>> = titles().map(task_id).collect();
-        let mut marked: Vec<bool> = ids.iter().map(Option::is_some).collect();
+        let mut heads: Vec<Option<Head>> = titles().map(task_head).collect();
+        let mut marked: Vec<bool> = heads.iter().map(Option::is_some).collect();
         let owners = section_owners(document, &marked);
+        let title = title_of_all(document);
         for (item, head) in document.items.iter().zip(&boxes.heads) {
-            if head.as_ref().is_some_and(|head| head.id.is_some())
-                && let Some(owner) = owners[item.section]
+            if let (Some(owner), Some(head)) = (owners[item.section], head)
+                && let Some(own) = &heads[owner]
             {
-                marked[owner] = false;
+                let goal = title == Some(owner) && head.id.is_some();
+                let grouped = groups(own, &document.sections[owner].title, head, &item.text);
+                marked[owner] &= !goal && !grouped;
             }
         }
-        let by_id = boxes.by_id();
-        let twin = |id: &Option<String>| id.as_deref().and_then(|id| by_id.get(id).copied());
+        for (head, marked) in heads.iter_mut().zip(&marked) {
+            *head = head.take().filter(|_| *marked);
+        }
+        let by_name = boxes.by_name(document, &section_owners(document, &marked));
+        let twin = |head: &Head| {
+            let (id, title) = name_of(head)?;
+            let untitled = || by_name.get(&(id.clone(), String::new()));
+            by_name.get(&(id.clone(), title)).or_else(untitled).copied()
+        };
         let twins: Vec<Option<ItemId>> =
-            ids.iter().zip(&marked).map(|(id, marked)| twin(id).filter(|_| *marked)).collect();
-        let holds_tasks = ids
+            heads.iter().map(|head| head.as_ref().and_then(twin)).collect();
+        let holds_tasks = heads
             .iter()
             .zip(&twins)
-            .map(|(id, twin)| id.as_deref().is_some_and(|id| !ids::is_t(id)) && twin.is_none())
+            .map(|(head, twin)| head.as_ref().is_some_and(|head| !head.is_t()) && twin.is_none())
             .collect();
         Self { marked, twins, holds_tasks }
     }
@@ -154,17 +188,15 @@ impl Headings {
     ) {
         let work = self.sections_with_work(document, boxes);
         let any_work = tables || work.first().copied().unwrap_or_default();
-        let is_t = |head: &Head| head.id.as_deref().is_some_and(ids::is_t);
-        let specified = boxes.heads.iter().flatten().any(is_t)
-            || self.marked.iter().zip(&document.sections).any(|(marked, section)| {
-                *marked && heading_head(&section.title).id.as_deref().is_some_and(ids::is_t)
-            });
+        let specified = boxes.heads.iter().flatten().any(Head::is_t)
+            || self
+                .marked
+                .iter()
+                .zip(&document.sections)
+                .any(|(marked, section)| *marked && heading_head(&section.title).is_t());
         for (id, item) in document.items.iter().enumerate().filter(|(id, _)| boxes.criteria[*id]) {
             let Some(label) = labels[id].filter(|label| label.owner.is_none()) else { continue };
-            let holder = match label.section {
-                Some(section) => document.sections[section].parent.unwrap_or_default(),
-                None => item.section,
-            };
+            let holder = criteria_holder(document, item.section, label);
             if holder == 0 || work[holder] || self.marked[holder] {
                 continue;
             }
@@ -193,11 +225,57 @@ impl Headings {
     }
 }
 
-/// The id of a heading that names a task by the word or by `T012`.
-fn task_id(title: &str) -> Option<String> {
-    if document::is_struck(title) {
+/// Per section, whether it is a story whose criteria are a list without boxes: a task where nothing
+/// else is one.
+pub(super) fn units_with_lists(document: &Document<'_>, labels: &[Option<Label>]) -> Vec<bool> {
+    let mut units = vec![false; document.sections.len()];
+    let free = |label: &Label| label.owner.is_none() && label.word == LabelWord::Criteria;
+    for (item, label) in document.items.iter().zip(labels) {
+        let Some(label) = label.filter(|label| free(label) && item.mark.is_none()) else {
+            continue;
+        };
+        let holder = criteria_holder(document, item.section, label);
+        let title = document.sections[holder].title.as_str();
+        let id = heading_head(title).id;
+        let lettered = id.is_some_and(|id| id.starts_with(char::is_alphabetic));
+        units[holder] = (lettered || words::is_unit(title)) && !headings::is_struck(title);
+    }
+    units
+}
+
+/// The section whose criteria stand below a label that belongs to no item.
+fn criteria_holder(document: &Document<'_>, section: SectionId, label: Label) -> SectionId {
+    match label.section {
+        Some(section) => document.sections[section].parent.unwrap_or_default(),
+        None => section,
+    }
+}
+
+/// The line of a heading that names a task by the word, by `T012` or by a box.
+fn task_head(title: &str) -> Option<Head> {
+    if headings::is_struck(title) {
         return None;
     }
-    let named = words::is_task_name(bare_heading(title));
-    heading_head(title).id.filter(|id| named || ids::is_t(id))
+    let head = heading_head(title);
+    let named = head.id.is_some() && words::is_task_name(bare_heading(title));
+    (named || head.is_t() || is_boxed(title)).then_some(head)
+}
+
+/// The heading over the whole document: with tasks below that have ids, it names the goal.
+fn title_of_all(document: &Document<'_>) -> Option<SectionId> {
+    let title = document.sections.get(1).filter(|section| section.level == 1)?;
+    let alone = document.sections.iter().skip(2).all(|section| section.parent != title.parent)
+        && document.items.iter().all(|item| item.section > 0);
+    alone.then_some(1)
+}
+
+/// Whether a heading only groups the tasks below it, as one of their boxes shows.
+///
+/// Boxes without ids of tasks are the criteria of a `T012`; all boxes are the steps of a `Task 3`.
+/// `## [ ] Phase 2` is as done as its boxes.
+fn groups(own: &Head, title: &str, head: &Head, text: &str) -> bool {
+    if own.is_t() {
+        return head.is_t() || (head.id.is_some() && words::is_task_name(text));
+    }
+    !words::is_task_name(bare_heading(title)) && !sayings::units_of_title(title).is_empty()
 }

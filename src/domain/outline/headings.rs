@@ -1,12 +1,30 @@
 //! Headings as tasks: their line, and what stands below them.
 
-use super::boxes;
-use super::document::{Document, SectionId};
+use super::boxes::{self, BoxMark};
+use super::document::{self, Document, SectionId};
 use super::title::{self, Head};
+use super::{ids, words};
 
 /// The parsed line of a heading task.
 pub(super) fn heading_head(title: &str) -> Head {
-    title::parse(bare_heading(title))
+    let bare = bare_heading(title);
+    let head = title::parse(bare);
+    match ids::take_named(bare).filter(|_| head.id.is_none()) {
+        Some(named) => Head { id: Some(named.id), ..title::parse(named.rest) },
+        None => head,
+    }
+}
+
+/// Whether a heading has a box of its own: `### [ ] Import`. Unknown marks (`# [WIP] Plan`) are none.
+pub(super) fn is_boxed(title: &str) -> bool {
+    matches!(boxes::take(title.trim()).0, Some(BoxMark::Open | BoxMark::Done))
+        && !is_struck(title)
+        && words::criteria_heading(title).is_none()
+}
+
+/// `### ~~Task 2: b~~`, also behind a box.
+pub(super) fn is_struck(title: &str) -> bool {
+    document::is_struck(title) || document::is_struck(boxes::take(title.trim()).1)
 }
 
 /// A heading without a leading box or symbol (`✅`).

@@ -1,5 +1,7 @@
 //! Ids of tasks in documents: `T012`, `1.2`, `Task 3:`, `FR-2:`.
 
+use super::words;
+
 /// An id and the text after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Taken<'a> {
@@ -16,7 +18,7 @@ pub(super) fn take(text: &str) -> Option<Taken<'_>> {
         let own = whole.filter(|taken| is_t(&taken.id) || taken.id.contains('.'));
         return own.filter(|_| !rest.starts_with('(')).map(|taken| Taken { rest, ..taken });
     }
-    if let Some(rest) = strip_word(text, &["task", "step"]) {
+    if let Some(rest) = strip_word(text, &["task", "subtask", "sub-task", "step"]) {
         let taken = take_token(rest)?;
         // "Task 3 of five" is a phrase; "Task 1.1 Build" is not.
         let unmistakable = is_t(&taken.id) || taken.id.contains('.');
@@ -27,10 +29,56 @@ pub(super) fn take(text: &str) -> Option<Taken<'_>> {
     take_t(text).or_else(|| take_number(text)).or_else(|| take_prefixed(text))
 }
 
+/// The number of a heading `Task 3 Build`, `Task 3 (P0): …`, `Task 3/5: …`, `[Task 3] …`.
+///
+/// In a heading the word names the task. In a text such a line may be a phrase: there [`take`] holds.
+pub(super) fn take_named(text: &str) -> Option<Taken<'_>> {
+    let after = words::after_task_word(text)?;
+    let taken = take_token(after)?;
+    let rest = without_total(taken.rest);
+    let title = rest.trim_start();
+    let parted = title.len() < rest.len() || rest.is_empty() || separator(rest).is_some();
+    // `Task 3 of the import`, `Task 3 & 4`, `Task 3-5`
+    let phrase = !text.starts_with('[')
+        && title.starts_with(|c: char| {
+            c.is_lowercase() || c.is_ascii_digit() || matches!(c, '→' | ',' | '&' | '+' | '/')
+        });
+    let range = separator(rest).is_none() && title.starts_with(['-', '–', '—']);
+    (parted && !phrase && !range).then_some(Taken { rest: after_separator(rest), ..taken })
+}
+
+/// `Task 3/5: …` and `Task 3 of 5: …` say how many there are.
+fn without_total(rest: &str) -> &str {
+    let after = rest.strip_prefix('/').or_else(|| rest.trim_start().strip_prefix("of "));
+    let Some(after) = after else { return rest };
+    let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+    let total = digits > 0 && !after[digits..].starts_with(char::is_alphanumeric);
+    if total { &after[digits..] } else { rest }
+}
+
+/// The id that a line begins with, in any spelling: `(T003) …`, `#T004`, `T002, …`, `t005`, `Task 2 …`.
+pub(super) fn mentioned(text: &str) -> Option<String> {
+    let bare = text.trim_start_matches(['(', '[', '#', '*', '_', '`', ' ']);
+    let taken = match words::after_task_word(bare).filter(|_| t_length(bare).is_none()) {
+        Some(number) => take_token(number)?,
+        None => take_reference(bare).filter(|taken| is_t(&taken.id))?,
+    };
+    // `t3 machines` and `t100.large` are none.
+    let short = taken.id.len() < 4 && bare.starts_with('t');
+    let rest = taken.rest.strip_prefix('.').unwrap_or(taken.rest);
+    (!short && !rest.starts_with(char::is_alphanumeric)).then_some(taken.id)
+}
+
+/// Whether the id is that of an acceptance criterion: `AC1`, `AC-2`.
+pub(super) fn is_criterion(id: &str) -> bool {
+    parts(id).is_some_and(|(series, ..)| matches!(series, "AC" | "AC-" | "AC_"))
+}
+
 /// An id in a list of ids; the word `Task` and a `#` are allowed.
 pub(super) fn take_token(text: &str) -> Option<Taken<'_>> {
     let text = text.trim_start_matches(['*', '_', '`', '#', '[']);
-    let text = strip_word(text, &["tasks", "task", "steps", "step"]).unwrap_or(text);
+    let text = strip_word(text, &["tasks", "task", "subtask", "sub-task", "steps", "step"])
+        .unwrap_or(text);
     let text = text.trim_start_matches(['*', '_', '`', '#', '[']);
     let end = t_length(text).or_else(|| number_length(text)).or_else(|| prefixed_length(text))?;
     let rest = text[end..].trim_start_matches(['*', '_', '`', ']']);

@@ -49,6 +49,10 @@ pub(super) fn marker(line: &str) -> Option<Marker> {
         let marker = Marker::of_box(number, width, &format!("{inner} {remark}"));
         return Some(Marker { struck: true, ..marker });
     }
+    let glued = if boxed(&text) { None } else { glued_marker(&text) };
+    if let Some(glued) = glued {
+        return Some(Marker { number: number.or(glued.number), width, ..glued });
+    }
     Some(Marker { number, dotted: false, boxed: boxed(&text), width, text, struck: false })
 }
 
@@ -63,18 +67,39 @@ impl Marker {
     }
 }
 
-/// `-[ ] text`, `1.[ ] text`, `– [ ] text`: a marker only because a box follows.
+/// `-[ ] text`, `1.[ ] text`, `a) [ ] text`, `► [ ] text`: a marker only because a box follows.
 fn glued_marker(text: &str) -> Option<Marker> {
-    let after_number = || {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let rest = text[digits..].strip_prefix(['.', ')'])?;
-        (1..=9).contains(&digits).then(|| (text[..digits].parse().ok(), rest))
-    };
-    let after_sign = || Some((None, text.strip_prefix(['-', '*', '+', '–', '—', '→'])?));
-    let after_bullet = || Some((None, text.strip_prefix(BULLETS)?));
-    let (number, rest) = after_number().or_else(after_sign).or_else(after_bullet)?;
+    if let Some(inner) = text.strip_prefix("<li>") {
+        let inner = inner.strip_suffix("</li>").unwrap_or(inner).trim();
+        return boxed(inner).then(|| Marker::of_box(None, 2, inner));
+    }
+    let (number, rest) = enumerator(text).or_else(|| Some((None, after_signs(text)?)))?;
     let rest = rest.trim_start();
     boxes::is_bare(rest).then(|| Marker::of_box(number, 2, rest))
+}
+
+/// `1.`, `(1)`, `1:` and the same with a letter.
+fn enumerator(text: &str) -> Option<(Option<u64>, &str)> {
+    let inner = text.strip_prefix('(').unwrap_or(text);
+    let letter = usize::from(inner.starts_with(|c: char| c.is_ascii_alphabetic()));
+    let digits = inner.bytes().take_while(u8::is_ascii_digit).count();
+    let width = letter.max(digits);
+    let rest = inner[width..].strip_prefix(['.', ')', ':'])?;
+    (1..=9).contains(&width).then(|| (inner[..digits].parse().ok(), rest))
+}
+
+/// The text after one to three signs that are no bracket, code, quote or cell of a table; a heading
+/// without its space has up to six.
+fn after_signs(text: &str) -> Option<&str> {
+    let sign = |c: &char| {
+        !c.is_alphanumeric()
+            && !c.is_whitespace()
+            && !boxes::is_sign(*c)
+            && !matches!(c, '[' | '(' | '{' | '<' | '`' | '|' | '\\' | '!' | '"' | '\'')
+    };
+    let most = if text.starts_with('#') { 6 } else { 3 };
+    let width: usize = text.chars().take(most).take_while(sign).map(char::len_utf8).sum();
+    (width > 0).then(|| &text[width..])
 }
 
 /// Columns of white space after the marker.

@@ -19,19 +19,23 @@
 //!
 //! # Reading rules
 //!
-//! Only the strongest sign of tasks counts: `<task>` elements, `T012` headings and boxes; else
-//! `Task 1.1: …` or `Step 2: …` headings; else tables of tasks; else list items with ids; else lists
-//! announced as steps, or lists that are the whole document ([`OutlineShape`]).
+//! Only the strongest sign of tasks counts: `<task>` elements, boxes, `T012` and `Task 1.1: …`
+//! headings; else `Step 2: …` headings; else tables of tasks; else list items with ids; else lists
+//! announced as steps, or lists that are the whole document; else stories with criteria
+//! ([`OutlineShape`]).
 //!
 //! - Code blocks, comments and front matter never hold tasks. What looks like one there is noted.
 //! - A box may lack its bullet or a space, and have another mark: `[ ] a`, `-[ ] a`, `• [ ] a`. An
-//!   unknown mark (`[/]`, `[WIP]`) is open, with a note.
+//!   unknown mark (`[/]`, `[WIP]`) is open, with a note. Other brackets and signs (`[legal] a`, `⏳ a`)
+//!   beside boxes are noted, and no tasks.
 //! - A struck-out box is cancelled work, and a box `Phase 1` above a section of that name announces
 //!   the section: neither is a task.
 //! - Boxes below a label (`Acceptance criteria:`) are criteria: of the task that the label stands in,
 //!   else of a story heading without other boxes, else of the goal.
-//! - A heading `T012: …` with the id of a box describes that box. A heading over boxes with ids
-//!   only groups them.
+//! - A heading `T012: …` with the id of a box describes that box, and so does `Task 3: …` if it has
+//!   the title of the box too. Boxes below `T012` are its criteria; if they have ids of tasks, the
+//!   heading only groups them, with a note. Boxes below `Task 3` or `[ ] Import` are tasks inside it;
+//!   their numbers start again (`3.1`).
 //! - Optional tasks keep their place in a sequence.
 //! - A task nested in another belongs to it; the outer one becomes a container. So does `1` for a
 //!   following `1.1`. A plain item with boxes below it is no task, but groups and names them.

@@ -52,7 +52,12 @@ const STRICT: &str = "\
 const LOOSE: &str = "dependencies|dependency|depends|depend|deps|dep|needs";
 const WEAK: &str = "\
     requires|require|after|prerequisites|prerequisite|prereqs|prereq|follows|relies on|\
-    starts after|start after|runs after|run after|only after";
+    starts after|start after|runs after|run after|only after|comes after|come after|\
+    must come after|must follow|should follow|once|as soon as|builds on|build on|gated by|gated on";
+
+/// Words before the phrase of a line: `Hard dependencies: T001`.
+const BEFORE: [&str; 8] =
+    ["hard ", "task ", "direct ", "strong ", "internal ", "upstream ", "blocking ", "required "];
 
 /// Statement in a bracket at the end of a task's line.
 pub(super) fn in_bracket(content: &str) -> Option<Statement> {
@@ -67,9 +72,9 @@ pub(super) fn in_bracket(content: &str) -> Option<Statement> {
         .find(|statement| !statement.needs.is_empty())
 }
 
-/// Needs in brackets within a line; the bracket must have no other text.
+/// Needs in brackets and clauses within a line; the bracket must have no other text.
 pub(super) fn in_inner_brackets(title: &str) -> Vec<Need> {
-    let mut found = Vec::new();
+    let mut found = in_clauses(title);
     let mut rest = title;
     let mut ticks = 0;
     while let Some(open) = rest.find(['(', '（']) {
@@ -88,10 +93,66 @@ pub(super) fn in_inner_brackets(title: &str) -> Vec<Need> {
     found
 }
 
+/// Needs of a clause of a task's line: `build it, depends on T001`, `build it @depends(T001)`.
+fn in_clauses(title: &str) -> Vec<Need> {
+    let whole = clauses(title).filter(|statement| !statement.rest);
+    whole.flat_map(|statement| statement.needs).collect()
+}
+
+/// Ids after a phrase of a task's line that are read as no need because of the text behind them.
+pub(super) fn unread(title: &str) -> Vec<Need> {
+    let partly = clauses(title).filter(|statement| statement.rest);
+    partly.flat_map(|statement| statement.needs).collect()
+}
+
+/// Characters in which a clause in braces must end, so that the time stays linear.
+const LONGEST_CLAUSE: usize = 400;
+
+/// Characters of the longest phrase and its key.
+const LONGEST_PHRASE: usize = 24;
+
+/// Most clauses of one line that state needs.
+const MOST_CLAUSES: usize = 50;
+
+/// What may be a statement: from a mark between clauses on, or `needs:T001` anywhere.
+fn clauses(title: &str) -> impl Iterator<Item = Statement> + '_ {
+    let mut quoted = false;
+    let mut before = ' ';
+    let mut mark = false;
+    let found = title.char_indices().filter_map(move |(at, c)| {
+        let after_mark = mark;
+        // Brackets are read as a whole.
+        let free = before.is_whitespace() || (after_mark && before != '.');
+        let starts = !quoted && free && c.is_alphanumeric() && !before.is_alphanumeric();
+        quoted ^= c == '`';
+        mark = match c {
+            ',' | ';' | '，' | '；' | '—' | '–' | '{' | '*' | '_' | '@' | '.' | '|' => true,
+            '-' => before == ' ' || mark,
+            c => mark && c.is_whitespace(),
+        };
+        before = c;
+        if !starts {
+            return None;
+        }
+        let text = &title[at..];
+        let key = |c: char| matches!(c, ':' | '=' | '：');
+        // Looking for a phrase costs more than looking for its key.
+        if !after_mark && !text.chars().take(LONGEST_PHRASE).any(key) {
+            return None;
+        }
+        let (phrase, rest) = phrase(text)?;
+        let keyed = rest.starts_with(key);
+        let end = rest.char_indices().take(LONGEST_CLAUSE).find(|(_, c)| *c == '}');
+        let rest = end.map_or(rest, |(at, _)| &rest[..at]);
+        (after_mark || keyed).then(|| list(rest, phrase)).filter(|found| !found.needs.is_empty())
+    });
+    found.take(MOST_CLAUSES)
+}
+
 /// Statement on a line of its own: `needs: T003`, `**Depends on**: T001, T002`.
 pub(super) fn on_line(text: &str) -> Option<Statement> {
     let text = text.trim().trim_matches(['*', '_', '`', '(', ')', '[', ']']);
-    let (phrase, rest) = phrase(text)?;
+    let (phrase, rest) = line_phrase(text)?;
     let keyed = is_keyed(rest);
     let mut statement = list(rest, phrase);
     let whole = !statement.rest && !statement.needs.is_empty();
@@ -105,9 +166,20 @@ pub(super) fn on_line(text: &str) -> Option<Statement> {
 /// The phrase of a line such as `**Depends on:**`, whose needs are the list below it.
 pub(super) fn label(text: &str) -> Option<Phrase> {
     let text = text.trim().trim_start_matches(['#', ' ']);
-    let (phrase, rest) = phrase(text)?;
+    let (phrase, rest) = line_phrase(text)?;
     let marked = is_keyed(rest) || text.starts_with(['*', '_']);
     (marked && title(rest).is_none() && list(rest, phrase).needs.is_empty()).then_some(phrase)
+}
+
+/// The phrase of an item such as `Depends on`, whose needs are the items below it.
+pub(super) fn bare_label(text: &str) -> Option<Phrase> {
+    line_phrase(text.trim()).filter(|(_, rest)| rest.trim().is_empty()).map(|(phrase, _)| phrase)
+}
+
+/// Whether a text consists of the ids of needed tasks.
+pub(super) fn is_list(text: &str, phrase: Phrase) -> bool {
+    let found = list(text, phrase);
+    !found.rest && !found.needs.is_empty()
 }
 
 /// Needs of one bullet below such a line: an id, with a remark after it, or a title. `own`: the id that
@@ -140,7 +212,24 @@ fn title(text: &str) -> Option<Need> {
 }
 
 fn is_keyed(rest: &str) -> bool {
-    rest.trim_start_matches(['*', '_', '`', ' ']).starts_with([':', '：', '=', '→'])
+    rest.trim_start_matches(['*', '_', '`', ' ']).starts_with([':', '：', '=', '→', '—', '–'])
+}
+
+/// The phrase of a line, behind a sign and a word such as `hard`; a remark in brackets may follow:
+/// `Dependencies (hard): T001`.
+fn line_phrase(text: &str) -> Option<(Phrase, &str)> {
+    let bare = || text.trim_start_matches(|c: char| !c.is_alphanumeric() && !c.is_ascii());
+    let inner = || {
+        let bare = bare().trim_start().trim_start_matches(['*', '_', '`']);
+        BEFORE.iter().find_map(|word| {
+            let head = bare.get(..word.len()).filter(|head| head.eq_ignore_ascii_case(word))?;
+            Some(&bare[head.len()..])
+        })
+    };
+    let found = phrase(text).or_else(|| phrase(bare())).or_else(|| phrase(inner()?));
+    let (phrase, rest) = found?;
+    let after = skip_remark(rest);
+    Some((phrase, if after.len() < rest.len() && is_keyed(after) { after } else { rest }))
 }
 
 fn phrase(text: &str) -> Option<(Phrase, &str)> {
@@ -213,9 +302,11 @@ fn skip_joints(text: &str) -> &str {
     loop {
         let trimmed = rest.trim_start_matches([
             ' ', '\t', ',', ';', ':', '&', '+', '/', '、', '，', '：', '*', '_', '`', '[', ']',
-            '"', '\'', '“', '”', '‘', '’', '=', '→',
+            '"', '\'', '“', '”', '‘', '’', '=', '→', '—', '–',
         ]);
-        let word = ["and ", "on ", "both ", "all of "].iter().find_map(|w| trimmed.strip_prefix(w));
+        let word = ["and ", "or ", "then ", "on ", "both ", "either ", "all of "]
+            .iter()
+            .find_map(|w| trimmed.strip_prefix(w));
         match word {
             Some(after) => rest = after,
             None => return trimmed,

@@ -57,7 +57,7 @@ pub enum NoteCode {
     DoneWithOpenCriteria,
     /// Stories or sections run in parallel, as the document says.
     StoriesInParallel,
-    /// A list of next steps comes after the phases that hold the work; it is not read.
+    /// A list of steps, or of next steps, is not read: the tasks stand elsewhere.
     NotThePlan,
     /// Control characters are left out.
     ControlCharacters,

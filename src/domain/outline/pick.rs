@@ -6,8 +6,8 @@
 
 use super::criteria::{self, Label};
 use super::document::{self, Document, ElementId, ItemId, SectionId, What};
-use super::explicit::explicit;
-use super::headings::bare_heading;
+use super::explicit::{explicit, units_with_lists};
+use super::headings::{bare_heading, section_owners};
 use super::signs::Signs;
 use super::tables::{self, Row};
 use super::title;
@@ -60,6 +60,7 @@ pub(super) fn pick(document: &Document<'_>) -> Option<Picks> {
         .or_else(|| table_rows(document, &rows))
         .or_else(|| id_items(document))
         .or_else(|| steps(document, &labels))
+        .or_else(|| units(document, &labels))
         .or_else(|| criteria_only(document))?;
     let picks = assemble(document, &signs, labels, rows);
     (!picks.tasks.is_empty()).then_some(picks)
@@ -92,6 +93,15 @@ fn table_rows(document: &Document<'_>, rows: &[Row]) -> Option<Signs> {
         .then(|| Signs { rows: true, ..Signs::of_items(document, OutlineShape::TableRows, none) })
 }
 
+/// Stories with lists of criteria, in documents without boxes: `### Story 1.1: …`.
+fn units(document: &Document<'_>, labels: &[Option<Label>]) -> Option<Signs> {
+    let headings = units_with_lists(document, labels);
+    let none = vec![false; document.items.len()];
+    headings
+        .contains(&true)
+        .then(|| Signs { headings, ..Signs::of_items(document, OutlineShape::TaskHeadings, none) })
+}
+
 /// A document whose only boxes are criteria: they are all that there is to do.
 fn criteria_only(document: &Document<'_>) -> Option<Signs> {
     let items: Vec<bool> =
@@ -121,8 +131,10 @@ fn id_items(document: &Document<'_>) -> Option<Signs> {
 
 fn steps(document: &Document<'_>, labels: &[Option<Label>]) -> Option<Signs> {
     let mut items = steps::find(document);
+    let stories = section_owners(document, &units_with_lists(document, labels));
     for (id, item) in document.items.iter().enumerate() {
-        items[id] &= item.mark.is_none() || labels[id].is_none();
+        let criterion = item.mark.is_some() || stories[item.section].is_some();
+        items[id] &= !criterion || labels[id].is_none();
     }
     items.contains(&true).then(|| Signs::of_items(document, OutlineShape::Steps, items))
 }

@@ -9,6 +9,7 @@ use super::{
     needs::Need,
     notes::{NoteCode, Notes},
     pick::{Picks, Source},
+    title,
 };
 
 /// Uses the numbers of an ordered list as ids, if they are distinct.
@@ -184,7 +185,7 @@ impl<'d> Index<'d> {
         let mut index =
             Self { exact: HashMap::new(), counted: HashMap::new(), lower: HashMap::new() };
         for (at, draft) in drafts.iter().enumerate() {
-            index.lower.entry(plain(&draft.head.title)).or_default().push(at);
+            index.lower.entry(title::plain(&draft.head.title)).or_default().push(at);
             let Some(id) = draft.head.id.as_deref() else { continue };
             index.exact.entry(id).or_default().push(at);
             index.lower.entry(id.to_lowercase()).or_default().push(at);
@@ -211,7 +212,23 @@ impl<'d> Index<'d> {
         }
     }
 
+    /// `Step 1` inside `Task 2` is `2.1`, if it is not a task outside.
     fn one(&self, drafts: &[Draft], from: usize, id: &str) -> Option<usize> {
+        let found = self.outside(drafts, from, id);
+        let outside = found.filter(|at| !is_nested(drafts, from, *at));
+        outside.or_else(|| self.beside(drafts, from, id)).or(found)
+    }
+
+    fn beside(&self, drafts: &[Draft], from: usize, id: &str) -> Option<usize> {
+        let mut around = std::iter::successors(drafts[from].parent, |at| drafts[*at].parent);
+        let found = around.find_map(|at| {
+            let around = drafts[at].head.id.as_deref()?;
+            self.exact.get(format!("{around}.{id}").as_str())
+        })?;
+        nearest(drafts, from, found).filter(|at| !is_nested(drafts, from, *at))
+    }
+
+    fn outside(&self, drafts: &[Draft], from: usize, id: &str) -> Option<usize> {
         if let Some(found) = self.exact.get(id) {
             return nearest(drafts, from, found);
         }
@@ -223,7 +240,7 @@ impl<'d> Index<'d> {
     }
 
     fn titled(&self, drafts: &[Draft], from: usize, title: &str) -> Option<usize> {
-        nearest(drafts, from, self.lower.get(&plain(title))?)
+        nearest(drafts, from, self.lower.get(&title::plain(title))?)
     }
 
     fn range(
@@ -246,11 +263,6 @@ impl<'d> Index<'d> {
         // A task inside its own range does not need itself.
         nearest.filter(|task| !is_nested(drafts, from, *task)).take(most).collect()
     }
-}
-
-/// A title for comparison.
-fn plain(title: &str) -> String {
-    title.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase()
 }
 
 /// Of several tasks with one id, the one in the same section, else the first.

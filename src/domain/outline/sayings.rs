@@ -182,8 +182,19 @@ fn after(text: &str) -> Option<String> {
     let at =
         ["after ", "once "].iter().filter_map(|word| Some((text.find(word)?, word.len()))).min();
     let (at, length) = at?;
-    let rest: String = text[at + length..].chars().take(80).collect();
-    Some(rest)
+    Some(first_name(&text[at + length..]).chars().take(80).collect())
+}
+
+/// A text up to the end of its first name, or of the names joined by `and`: what follows
+/// `Foundational (Phase 2) - may integrate with US1` speaks of something else.
+fn first_name(text: &str) -> &str {
+    const ENDS: [&str; 10] = [" - ", " – ", " — ", ",", ";", ". ", ":", " but ", " may ", " if "];
+    let end = ENDS.iter().filter_map(|mark| text.find(mark)).min().unwrap_or(text.len());
+    let bracket = text[..end].match_indices(')').find(|(at, _)| {
+        let rest = text[at + 1..end].trim_start();
+        !["and ", "& ", "+ ", "/"].iter().any(|joint| rest.starts_with(joint))
+    });
+    bracket.map_or(&text[..end], |(at, _)| &text[..=at])
 }
 
 /// The name in front of `phase`, or up to punctuation: `the setup phase` is `setup`.

@@ -8,13 +8,13 @@ use super::words;
 
 /// Per item, whether it is a step.
 pub(super) fn find(document: &Document<'_>) -> Vec<bool> {
-    let announced = |item: &Item| is_announced(document, item);
-    let found = choose(document, announced);
+    let phased = has_phases(document);
+    let found = choose(document, |item| is_announced(document, item, phased));
     if found.contains(&true) {
         return found;
     }
     let later = |item: &Item| headings_above(document, item.section).any(words::is_later);
-    if has_phases(document) && document.items.iter().any(later) {
+    if phased && document.items.iter().any(later) {
         return choose(document, |item| is_in_phase(document, item.section));
     }
     if is_all_steps(document) {
@@ -48,13 +48,23 @@ fn choose(document: &Document<'_>, top: impl Fn(&Item) -> bool) -> Vec<bool> {
     chosen
 }
 
-fn is_announced(document: &Document<'_>, item: &Item) -> bool {
+/// Whether its own heading, or the line before it, calls a list steps.
+pub(super) fn is_called_steps(document: &Document<'_>, item: &Item) -> bool {
+    let own = document.sections.get(item.section).map(|section| section.title.as_str());
+    is_led(document, item) || own.is_some_and(words::announces_tasks)
+}
+
+fn is_led(document: &Document<'_>, item: &Item) -> bool {
     let lead = item.lead.and_then(|line| document.lines.get(line));
     let lead = lead.map(|line| line.raw.text.trim()).filter(|text| text.len() <= 120);
-    if lead.is_some_and(|text| is_lead(text) && words::announces_tasks(text)) {
+    lead.is_some_and(|text| is_lead(text) && words::announces_tasks(text))
+}
+
+fn is_announced(document: &Document<'_>, item: &Item, phased: bool) -> bool {
+    if is_led(document, item) {
         return true;
     }
-    if headings_above(document, item.section).any(words::is_later) && has_phases(document) {
+    if phased && headings_above(document, item.section).any(words::is_later) {
         return false;
     }
     let own = document.sections.get(item.section);
@@ -69,30 +79,31 @@ fn is_announced(document: &Document<'_>, item: &Item) -> bool {
 /// Whether the sections `Phase 1`, `Phase 2` and so on hold lists: then these are the work, and a list
 /// of next steps at the end is not. If one is missing, its work stands elsewhere, in prose.
 fn has_phases(document: &Document<'_>) -> bool {
-    let mut phases: Vec<u32> = document
+    let mut parts: Vec<(&str, u32)> = document
         .items
         .iter()
-        .filter_map(|item| headings_above(document, item.section).find_map(phase_number))
+        .filter_map(|item| headings_above(document, item.section).find_map(part))
         .collect();
-    phases.sort_unstable();
-    phases.dedup();
-    let complete = phases.windows(2).all(|pair| pair[1] == pair[0] + 1);
-    phases.len() > 1 && phases[0] <= 1 && complete
+    parts.sort_unstable();
+    parts.dedup();
+    parts.chunk_by(|one, next| one.0 == next.0).any(|parts| {
+        let complete = parts.windows(2).all(|pair| pair[1].1 == pair[0].1 + 1);
+        parts.len() > 1 && parts[0].1 <= 1 && complete
+    })
 }
 
 fn is_in_phase(document: &Document<'_>, section: SectionId) -> bool {
-    headings_above(document, section).find_map(phase_number).is_some()
+    headings_above(document, section).any(|title| part(title).is_some())
         && !headings_above(document, section)
             .any(|title| words::is_about_other_things(title) || words::is_later(title))
 }
 
-/// Other words (`Milestone 1`) also head reports and visions.
-fn phase_number(title: &str) -> Option<u32> {
-    words::phase(title).filter(|((word, _), _)| *word == "phase").map(|((_, number), _)| number)
+fn part(title: &str) -> Option<(&'static str, u32)> {
+    words::part(title).map(|(part, _)| part)
 }
 
 /// `Steps:` and `**Tasks**`, not a sentence about tasks.
-fn is_lead(text: &str) -> bool {
+pub(super) fn is_lead(text: &str) -> bool {
     let bare = text.trim_end_matches(['*', '_']);
     bare.ends_with([':', '：']) || (text.starts_with("**") && text.ends_with("**"))
 }

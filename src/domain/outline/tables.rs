@@ -1,7 +1,7 @@
 //! Tables of tasks: `| ID | Task | Depends on |`.
 //!
-//! A table holds tasks if its header has a column of ids and a column of tasks. Where boxes are the
-//! tasks, its rows are remarks.
+//! A table holds tasks if its header has a column of ids and a column of tasks, or a column `Task` and
+//! one of dependencies, states or owners. Where boxes are the tasks, its rows are noted.
 
 use super::document::{Document, What};
 use super::ids;
@@ -11,6 +11,7 @@ use super::markup::cells;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Row {
     pub line: usize,
+    /// Empty without a column of ids.
     pub id: String,
     pub title: String,
     /// Content of the column of dependencies.
@@ -27,6 +28,10 @@ const TASK: &str = "task|tasks|title|name|task name|task title|description|summa
     todo|action|what|deliverable|item|task description|aufgabe|任务";
 const NEEDS: &str = "depends on|depends|dependencies|dependency|deps|needs|blocked by|blockers|\
     requires|prerequisites|predecessors|after|dependson|depends_on|依赖";
+/// Names of the column of tasks in a table without ids: others (`Name`, `Item`) also head facts.
+const PLAIN_TASK: &str =
+    "task|tasks|task name|task title|work item|todo|to do|action item|aufgabe|任务";
+const OWNER: &str = "owner|assignee|assigned to|responsible|who|agent";
 const STATUS: &str = "status|state|done|done?|✓|✅|progress";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,13 +84,15 @@ fn header(text: &str) -> Option<(Vec<Column>, Vec<String>)> {
         }
         seen.push(*column);
     }
-    let tasks = columns.contains(&Column::Id) && columns.contains(&Column::Task);
+    let has = |list: &str| names.iter().any(|name| is_one_of(list, name));
+    let kept = |column: &Column| matches!(column, Column::Needs | Column::Status);
+    let plain = has(PLAIN_TASK) && (columns.iter().any(kept) || has(OWNER));
+    let tasks = columns.contains(&Column::Task) && (columns.contains(&Column::Id) || plain);
     tasks.then_some((columns, names))
 }
 
 fn kind(name: &str) -> Column {
-    let name = name.to_lowercase();
-    let is = |list: &str| list.split('|').any(|word| word == name);
+    let is = |list: &str| is_one_of(list, name);
     match () {
         () if is(ID) => Column::Id,
         () if is(TASK) => Column::Task,
@@ -93,6 +100,11 @@ fn kind(name: &str) -> Column {
         () if is(STATUS) => Column::Status,
         () => Column::Other,
     }
+}
+
+fn is_one_of(list: &str, name: &str) -> bool {
+    let name = name.to_lowercase();
+    list.split('|').any(|word| word == name)
 }
 
 fn row(line: usize, columns: &[Column], names: &[String], text: &str) -> Option<Row> {
@@ -107,8 +119,10 @@ fn row(line: usize, columns: &[Column], names: &[String], text: &str) -> Option<
             Column::Other => row.rest.push((name.clone(), cell.to_owned())),
         }
     }
-    let id = ids::take_token(&row.id).filter(|taken| taken.rest.trim().is_empty())?;
-    row.id = id.id;
+    if columns.contains(&Column::Id) {
+        let id = ids::take_token(&row.id).filter(|taken| taken.rest.trim().is_empty())?;
+        row.id = id.id;
+    }
     row.cancelled |= super::document::is_struck(&row.title);
     (!row.title.is_empty()).then_some(row)
 }

@@ -15,6 +15,13 @@ pub(super) struct Head {
     pub title: String,
 }
 
+impl Head {
+    /// Whether its id is a `T012`.
+    pub(super) fn is_t(&self) -> bool {
+        self.id.as_deref().is_some_and(ids::is_t)
+    }
+}
+
 /// Most marks before or after a title.
 const MOST_MARKS: usize = 12;
 
@@ -71,14 +78,21 @@ fn optional_star(text: &str) -> Option<&str> {
     .then_some(rest)
 }
 
-/// A short tag in brackets: `[US1]`, `[US1, US2]`, `[Backend]`.
+/// A short tag in brackets: `[US1]`, `[US1, US2]`, `[Backend]`, `(P0):`.
 fn tag(text: &str) -> Option<(&str, &str)> {
+    if let Some(inner) = text.strip_prefix('(') {
+        let (inside, rest) = inner.split_once("):")?;
+        return is_tag(inside).then_some((inside, rest));
+    }
     let (inside, rest) = text.strip_prefix('[')?.split_once(']')?;
+    (is_tag(inside) && !rest.starts_with(['(', ':'])).then_some((inside, rest))
+}
+
+fn is_tag(inside: &str) -> bool {
     let fits =
         |c: char| c.is_alphanumeric() || matches!(c, ' ' | ',' | '/' | '-' | '&' | '_' | '+');
     let capital = inside.starts_with(char::is_uppercase) || inside.eq_ignore_ascii_case("optional");
-    let fine = capital && inside.chars().count() <= 24 && inside.chars().all(fits);
-    (fine && !rest.starts_with(['(', ':'])).then_some((inside, rest))
+    capital && inside.chars().count() <= 24 && inside.chars().all(fits)
 }
 
 /// `**T001** text`, `**T001: text** more`: removes the markup, keeps the text.
@@ -144,4 +158,9 @@ fn unwrap_whole(title: &str) -> &str {
         }
     }
     title
+}
+
+/// A title for comparison.
+pub(super) fn plain(title: &str) -> String {
+    title.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase()
 }

@@ -7,14 +7,19 @@
 use std::collections::HashSet;
 
 use super::{
+    OutlineShape,
     boxes::{self, BoxMark},
-    document::{Document, Line, What},
+    document::{Document, ItemId, Line, SectionId, What},
     draft::Draft,
+    explicit::units_with_lists,
     headings, ids, markup, needs,
     notes::{NoteCode, Notes},
     pick::{Picks, Source},
-    title, words,
+    steps, title, words,
 };
+
+/// Most characters of a heading in a message.
+const LONGEST_NAME: usize = 100;
 
 /// Notes what was not read; `known` are the ids that tasks have in the document.
 ///
@@ -35,12 +40,16 @@ pub(super) fn note(
         picks,
         owned,
         rows: task_rows(picks),
-        named: drafts.iter().filter_map(|draft| draft.section.as_deref()).collect(),
+        boxed: boxed_lists(document),
         need_lines: drafts.iter().flat_map(|draft| draft.body.need_lines.iter().copied()).collect(),
         known,
+        refined: refined(drafts),
+        worked: worked(document, picks),
+        stories: stories(document, picks, drafts),
         stems: stems(drafts),
         notes,
         mentioned: Vec::new(),
+        passed_over: None,
     };
     for (at, line) in document.lines.iter().enumerate() {
         sweep.line(at, line);
@@ -62,6 +71,36 @@ fn folded(id: &str) -> Option<String> {
     Some(format!("{series}\0{number}\0{}", suffix.to_lowercase()))
 }
 
+/// Ids that ids of tasks refine, in small letters: `1` if there is a `1.1`.
+fn refined(drafts: &[Draft]) -> HashSet<String> {
+    let ids = drafts.iter().filter_map(|draft| draft.head.id.as_deref());
+    ids.filter_map(|id| Some(id.rsplit_once('.')?.0.to_lowercase())).collect()
+}
+
+/// Per section, whether tasks stand in it or below.
+fn worked(document: &Document<'_>, picks: &Picks) -> Vec<bool> {
+    let mut worked = vec![false; document.sections.len()];
+    for line in picks.tasks.iter().filter_map(|task| document.lines.get(task.line)) {
+        worked[line.section] = true;
+    }
+    for id in (1..worked.len()).rev() {
+        let parent = document.sections[id].parent.unwrap_or_default();
+        worked[parent] |= worked[id];
+    }
+    worked
+}
+
+/// Per section, whether it is a story, by its name or its criteria. Above tasks `T012` or a list of steps,
+/// stories are the specification.
+fn stories(document: &Document<'_>, picks: &Picks, drafts: &[Draft]) -> Vec<bool> {
+    if picks.shape == OutlineShape::Steps || drafts.iter().any(|draft| draft.head.is_t()) {
+        return vec![false; document.sections.len()];
+    }
+    let with_lists = units_with_lists(document, &picks.labels);
+    let titles = document.sections.iter().map(|section| words::is_unit(&section.title));
+    titles.zip(with_lists).map(|(named, with_list)| named || with_list).collect()
+}
+
 /// The series of the tasks' own ids other than plain numbers: `AUTH-`.
 fn stems(drafts: &[Draft]) -> HashSet<String> {
     let ids = drafts.iter().filter_map(|draft| draft.head.id.as_deref());
@@ -76,6 +115,15 @@ fn task_rows(picks: &Picks) -> HashSet<usize> {
     rows.map(|task| task.line).collect()
 }
 
+/// The lists that hold boxes.
+fn boxed_lists(document: &Document<'_>) -> HashSet<List> {
+    let boxed = document.items.iter().filter(|item| item.mark.is_some());
+    boxed.map(|item| (item.parent, item.section)).collect()
+}
+
+/// The item and the section around a list.
+type List = (Option<ItemId>, SectionId);
+
 struct Sweep<'d, 'a> {
     document: &'d Document<'a>,
     picks: &'d Picks,
@@ -83,21 +131,28 @@ struct Sweep<'d, 'a> {
     owned: Vec<bool>,
     /// Lines of the rows that are tasks.
     rows: HashSet<usize>,
-    /// Titles of the sections that tasks name.
-    named: HashSet<&'d str>,
+    boxed: HashSet<List>,
     /// Lines that state needs of a task, from 1.
     need_lines: HashSet<u32>,
     known: HashSet<String>,
+    /// Ids that ids of tasks refine.
+    refined: HashSet<String>,
+    /// Per section, whether tasks stand in it or below.
+    worked: Vec<bool>,
+    /// Per section, whether it is a story.
+    stories: Vec<bool>,
     stems: HashSet<String>,
     notes: &'d mut Notes,
     mentioned: Vec<(String, u32)>,
+    /// Section and lead of the last list that was said to be passed over.
+    passed_over: Option<(usize, Option<usize>)>,
 }
 
 impl Sweep<'_, '_> {
     fn line(&mut self, at: usize, line: &Line<'_>) {
         match line.what {
             What::Item(id) => self.item(at, id, line),
-            What::Heading => self.heading(line),
+            What::Heading => self.heading(at, line),
             What::Text { .. } | What::Tag | What::Rule => self.text(at, line),
             What::Blank | What::Hidden | What::Code => {}
         }
@@ -131,10 +186,29 @@ impl Sweep<'_, '_> {
         if item.mark.is_some() && (self.owned[at] || self.picks.labels[id].is_some()) {
             return;
         }
-        self.identified(&item.text, line);
+        self.identified(boxes::after_status(&item.text).unwrap_or(&item.text), line);
+        self.near_box(at, id, line);
         self.boxes_inside(at, line);
         self.need_of_nobody(at, &item.text, line);
         self.later(id, line);
+        self.steps(at, id, line);
+    }
+
+    /// Notes `- [legal] text` in a list of boxes, and a list of `- ⏳ text`.
+    fn near_box(&mut self, at: usize, id: ItemId, line: &Line<'_>) {
+        let item = &self.document.items[id];
+        let list = (item.parent, item.section);
+        if boxes::is_near(&item.text) && self.boxed.contains(&list) {
+            let message = "the bracket at its start is no known mark of a box: no task";
+            return self.notes.add(NoteCode::BoxInText, line.raw.number, message.to_owned());
+        }
+        if boxes::take(item.text.trim_start_matches('`')).0.is_some() {
+            return self.box_in_text(line);
+        }
+        if !self.owned[at] && boxes::after_status(&item.text).is_some() {
+            let message = "a sign of its status is no box: no task";
+            self.notes.add(NoteCode::BoxInText, line.raw.number, message.to_owned());
+        }
     }
 
     fn struck(&mut self, text: &str, line: &Line<'_>) {
@@ -161,18 +235,59 @@ impl Sweep<'_, '_> {
         }
     }
 
-    fn heading(&mut self, line: &Line<'_>) {
+    /// Lists of steps beside boxes or task headings.
+    fn steps(&mut self, at: usize, id: usize, line: &Line<'_>) {
+        let item = &self.document.items[id];
+        let list = Some((item.section, item.lead));
+        let read = self.owned[at] || self.picks.shape == OutlineShape::Steps;
+        let whole = item.parent.is_none() && item.mark.is_none() && self.picks.labels[id].is_none();
+        let title = &self.document.sections[item.section].title;
+        if read || !whole || list == self.passed_over || words::is_later(title) {
+            return;
+        }
+        if steps::is_called_steps(self.document, item) {
+            self.passed_over = list;
+            let message =
+                "this list is called steps, but the tasks stand elsewhere: it is not read";
+            self.notes.add(NoteCode::NotThePlan, line.raw.number, message.to_owned());
+        }
+    }
+
+    fn heading(&mut self, at: usize, line: &Line<'_>) {
         let section = line.section;
         let title = &self.document.sections[section].title;
         let own = self.picks.of_section[section].map(|task| self.picks.tasks[task].source);
-        if matches!(own, Some(Source::Heading(own)) if own == section) {
+        let underline = self.document.sections[section].line != at;
+        if underline || matches!(own, Some(Source::Heading(own)) if own == section) {
             return;
         }
-        if is_struck_heading(title) && headings::heading_head(title).id.is_some() {
-            return self.struck(headings::bare_heading(title), line);
+        let bare = headings::bare_heading(title);
+        let head = headings::heading_head(title);
+        let boxed = boxes::take(title.trim()).0.is_some();
+        if headings::is_struck(title) && (boxed || head.id.is_some()) {
+            return self.struck(bare, line);
         }
-        if !self.named.contains(title.as_str()) {
-            self.identified(headings::bare_heading(title), line);
+        let named = words::is_task_name(bare);
+        let is_t = head.is_t();
+        match head.id {
+            Some(id) if is_t || named => {
+                if !self.refined.contains(&id.to_lowercase()) {
+                    self.claimed(id, line);
+                }
+            }
+            None if named && own.is_none() => self.looks_like_task(bare, line),
+            Some(_) | None if self.worked[section] => {
+                if headings::is_boxed(title) {
+                    let message = "the tasks below are the plan, not the box of their heading";
+                    self.notes.add(NoteCode::OverviewBox, line.raw.number, message.to_owned());
+                }
+            }
+            Some(_) | None
+                if own.is_none() && (self.stories[section] || is_more_than_title(title)) =>
+            {
+                self.looks_like_task(bare, line);
+            }
+            Some(_) | None => self.identified(bare, line),
         }
     }
 
@@ -185,6 +300,9 @@ impl Sweep<'_, '_> {
             let id = row.id.clone();
             return self.struck(&format!("{id}: {}", row.title), line);
         }
+        if self.row(at, line) {
+            return;
+        }
         let text = line.raw.text.trim();
         if text.starts_with('|') {
             for cell in markup::cells(text) {
@@ -193,36 +311,68 @@ impl Sweep<'_, '_> {
         } else {
             self.identified(text, line);
         }
-        self.boxes_inside(at, line);
+        if boxes::anywhere(text) || boxes::is_worded(text) {
+            self.box_in_text(line);
+        }
         self.need_of_nobody(at, text, line);
+    }
+
+    /// Notes a row of a table of tasks, unless a task has its id; rows with `T012` are noted by that.
+    fn row(&mut self, at: usize, line: &Line<'_>) -> bool {
+        let rows = &self.picks.rows;
+        let Ok(row) = rows.binary_search_by_key(&at, |row| row.line).map(|found| &rows[found])
+        else {
+            return false;
+        };
+        let known = folded(&row.id).is_some_and(|id| self.known.contains(&id));
+        if ids::is_t(&row.id) || known || self.known.contains(&row.id.to_lowercase()) {
+            return false;
+        }
+        let title = row.title.clone();
+        self.mention(&title, line);
+        let message = "a row of a table of tasks: no task beside boxes or headings that are tasks";
+        self.notes.add(NoteCode::IdWithoutTask, line.raw.number, message.to_owned());
+        true
     }
 
     /// Notes the id at the start of a text, unless a task has it.
     fn identified(&mut self, text: &str, line: &Line<'_>) {
-        let Some(id) = title::parse(text).id else { return };
+        let Some(id) = title::parse(text).id.or_else(|| ids::mentioned(text)) else { return };
         if self.need_lines.contains(&line.raw.number) {
             return;
         }
         let named = words::is_task_name(text.trim_start_matches(|c: char| !c.is_alphanumeric()));
         let series = ids::parts(&id).map(|(series, ..)| series.to_owned());
         let own = series.is_some_and(|series| self.stems.contains(&series));
-        if !(ids::is_t(&id) || named || own) {
-            return;
+        if ids::is_t(&id) || named || own {
+            self.claimed(id, line);
         }
+    }
+
+    /// Notes an id that stands where a task's does, unless a task has it.
+    fn claimed(&mut self, id: String, line: &Line<'_>) {
         self.mentioned.push((id.clone(), line.raw.number));
         let folded = folded(&id).is_some_and(|id| self.known.contains(&id));
-        if folded || self.known.contains(&id.to_lowercase()) {
-            return;
+        if !folded && !self.known.contains(&id.to_lowercase()) {
+            self.looks_like_task(&id, line);
         }
-        let message = format!("{id} looks like a task, but no box or heading makes it one");
+    }
+
+    fn looks_like_task(&mut self, what: &str, line: &Line<'_>) {
+        let what: String = what.chars().take(LONGEST_NAME).collect();
+        let message = format!("{what} looks like a task, but no box or heading makes it one");
         self.notes.add(NoteCode::IdWithoutTask, line.raw.number, message);
     }
 
     fn boxes_inside(&mut self, at: usize, line: &Line<'_>) {
         if !self.owned[at] && boxes::anywhere(&line.raw.text) {
-            let message = "a box inside a text is no task";
-            self.notes.add(NoteCode::BoxInText, line.raw.number, message.to_owned());
+            self.box_in_text(line);
         }
+    }
+
+    fn box_in_text(&mut self, line: &Line<'_>) {
+        let message = "a box inside a text is no task";
+        self.notes.add(NoteCode::BoxInText, line.raw.number, message.to_owned());
     }
 
     /// Notes `Depends on: T001` where it belongs to no task.
@@ -316,8 +466,12 @@ fn joins(one: &Line<'_>, next: &Line<'_>) -> bool {
     }
 }
 
-fn is_struck_heading(title: &str) -> bool {
-    super::document::is_struck(title)
+/// `## [?] Import` and `## Step 2: Import`.
+fn is_more_than_title(title: &str) -> bool {
+    let bare = headings::bare_heading(title);
+    let step = bare.get(..5).is_some_and(|word| word.eq_ignore_ascii_case("step "));
+    let label = words::criteria_heading(title).is_some();
+    (boxes::take(title.trim()).0.is_some() && !label) || (step && title::parse(bare).id.is_some())
 }
 
 fn is_boxed(source: &str) -> bool {

@@ -31,11 +31,23 @@ const OTHER_WORDS: &str = "\
 
 /// Labels of criteria: certain ones, and those that also introduce work.
 const CRITERIA: &str = "\
-    acceptance|acceptance checklist|acceptance tests|ac|acs|done when|done if|definition of done|\
-    dod|criteria|akzeptanzkriterien|criterios de aceptación|критерии приёмки|验收标准|受入基準";
+    acceptance|acceptance checklist|acceptance test|acceptance tests|acceptance conditions|\
+    conditions of acceptance|conditions of satisfaction|ac|acs|a/c|definition of done|dod|\
+    success metrics|quality gate|quality gates|akzeptanzkriterien|abnahmekriterien|\
+    critères d'acceptation|criterios de aceptación|critérios de aceitação|\
+    criteri di accettazione|acceptatiecriteria|kryteria akceptacji|критерии приёмки|\
+    критерии приемки|验收标准|受入基準";
 const CHECKS: &str = "\
     validation|verification|verify|verify that|expected|expected result|expected results|\
-    expected outcome|checks";
+    expected outcome|checks|test cases";
+
+/// Right before the word `criteria`, make it a label: `matching criteria` is a feature.
+const KINDS_OF_CRITERIA: &str = "\
+    acceptance|success|done|release|exit|entry|completion|validation|verification|quality|\
+    evaluation|launch|go-live|ship|shipping|readiness|ready|pass|passing|pass/fail|test|testing|\
+    review|approval|final|overall|project|goal|measurable|performance|technical|functional|\
+    non-functional|business|minimum|mvp|feature|story|task|stop|graduation|sign-off|signoff|\
+    closing|closure|deployment|delivery|merge|go/no-go";
 
 /// Certainty of a criteria label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,12 +63,34 @@ const UNITS: [&str; 9] =
     ["task", "step", "story", "user story", "feature", "epic", "ticket", "issue", "work item"];
 
 /// Words of headings that name a phase, before its number.
-const PHASES: [&str; 9] =
-    ["phase", "stage", "milestone", "sprint", "week", "day", "iteration", "part", "increment"];
+const PHASES: [&str; 10] = [
+    "phase",
+    "stage",
+    "milestone",
+    "sprint",
+    "week",
+    "day",
+    "iteration",
+    "part",
+    "increment",
+    "wave",
+];
 
-/// Headings over what comes after the plan.
-const LATER: [&str; 5] =
-    ["next steps", "next step", "following steps", "further steps", "follow-up steps"];
+/// End the headings over what comes after the plan.
+const LATER: [&str; 12] = [
+    "next steps",
+    "next step",
+    "following steps",
+    "further steps",
+    "follow-up steps",
+    "next actions",
+    "action items",
+    "action points",
+    "follow-ups",
+    "follow ups",
+    "followups",
+    "follow-up",
+];
 
 /// Whether a heading, or a line before a list, starts or ends with a word for tasks; `Tasks don't
 /// land` does neither.
@@ -109,6 +143,25 @@ pub(super) fn criteria_label(text: &str) -> Option<(LabelWord, &str)> {
     criteria_word(label).filter(|_| keyed).map(|word| (word, value))
 }
 
+/// The label of a line that only introduces those below it; `Acceptance criteria` needs no colon.
+pub(super) fn criteria_line(text: &str) -> Option<(LabelWord, &str)> {
+    let text = untagged(text.trim());
+    let bare = || {
+        let label = text.starts_with(char::is_uppercase) && !text.ends_with(['.', ',', ';']);
+        criteria_word(text).filter(|word| label && *word == LabelWord::Criteria)
+    };
+    criteria_label(text).or_else(|| bare().map(|word| (word, "")))
+}
+
+/// `<summary>text</summary>` without its tags.
+fn untagged(text: &str) -> &str {
+    let mut inner = text;
+    while let Some((_, rest)) = inner.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
+        inner = rest.trim_start();
+    }
+    if inner.len() == text.len() { text } else { inner.split('<').next().unwrap_or_default() }
+}
+
 /// The label that a heading is.
 pub(super) fn criteria_heading(title: &str) -> Option<LabelWord> {
     criteria_word(title.split([':', '：', '—', '–']).next().unwrap_or_default())
@@ -116,20 +169,37 @@ pub(super) fn criteria_heading(title: &str) -> Option<LabelWord> {
 
 /// The label that a text is, with markup, symbols, numbers and a remark in brackets around it.
 pub(super) fn criteria_word(text: &str) -> Option<LabelWord> {
-    let text = text.split(['(', '（']).next().unwrap_or_default().to_lowercase();
+    let text = text.split(['(', '（']).next().unwrap_or_default().to_lowercase().replace('’', "'");
     let edge = |c: char| !c.is_alphanumeric();
     let text = text.trim_matches(edge);
     let text = text.trim_start_matches(|c: char| c.is_ascii_digit() || edge(c));
     let whole = |list: &str| list.split('|').any(|word| word == text);
-    // `release criteria`, `criteria for the import`
-    let mut words = text.split_whitespace();
-    let named = words.clone().count() <= 6
-        && words.any(|word| matches!(word, "criteria" | "criterion"))
-        && !text.starts_with(|c: char| c.is_ascii_digit());
+    let named = names_criteria(text) || is_done_when(text);
     if whole(CRITERIA) || (named && !is_instruction(text)) {
         return Some(LabelWord::Criteria);
     }
     whole(CHECKS).then_some(LabelWord::Check)
+}
+
+/// `release criteria`, `criteria for the import`, `acceptance criteria checklist`.
+fn names_criteria(text: &str) -> bool {
+    const AFTER: &str = "for|of|to|in|per|before|checklist|list|met";
+    let is = |list: &str, word: &str| list.split('|').any(|known| known == word);
+    let words: Vec<&str> = text.split_whitespace().take(7).collect();
+    let at = words.iter().position(|word| matches!(*word, "criteria" | "criterion"));
+    let Some(at) = at.filter(|_| words.len() <= 6) else { return false };
+    let kind = at.checked_sub(1).is_none_or(|before| is(KINDS_OF_CRITERIA, words[before]));
+    kind && words.get(at + 1).is_none_or(|after| is(AFTER, after))
+}
+
+/// `done when`, `it's accepted if`.
+fn is_done_when(text: &str) -> bool {
+    let mut words = text.split_whitespace().rev();
+    let joint = matches!(words.next(), Some("when" | "if" | "once"));
+    let state = words.next().is_some_and(|word| {
+        matches!(word, "done" | "accepted" | "complete" | "completed" | "finished" | "satisfied")
+    });
+    joint && state && words.count() <= 2
 }
 
 /// `define the acceptance criteria` is work.
@@ -141,13 +211,25 @@ fn is_instruction(text: &str) -> bool {
     VERBS.split('|').any(|verb| verb == first)
 }
 
-/// `Task 3: …`.
+/// `Task 3: …`, `Subtask 2.1: …`.
 pub(super) fn is_task_name(text: &str) -> bool {
+    after_task_word(text).is_some()
+}
+
+/// The text from the number on, after the word `Task`: `Task 3: …`, `Task no. 3`, `[Task-3]`.
+pub(super) fn after_task_word(text: &str) -> Option<&str> {
     let bare = text.trim_start_matches(['*', '_', '`', '[']);
-    let rest = bare.get(..4).filter(|head| head.eq_ignore_ascii_case("task")).map(|_| &bare[4..]);
-    rest.is_some_and(|rest| {
-        rest.trim_start_matches([' ', '#', '-']).starts_with(|c: char| c.is_ascii_digit())
-    })
+    let rest = ["task", "subtask", "sub-task"].iter().find_map(|word| {
+        bare.get(..word.len()).filter(|head| head.eq_ignore_ascii_case(word))?;
+        Some(bare[word.len()..].trim_start_matches([' ', '#', '-', '\u{a0}']))
+    })?;
+    let numbered =
+        ["number ", "no. ", "no.", "no ", "nr. ", "nr.", "nr "].iter().find_map(|word| {
+            rest.get(..word.len()).filter(|head| head.eq_ignore_ascii_case(word))?;
+            Some(rest[word.len()..].trim_start())
+        });
+    let rest = numbered.unwrap_or(rest);
+    rest.starts_with(|c: char| c.is_ascii_digit()).then_some(rest)
 }
 
 /// Whether a heading names one unit of work: `Story 3: …`, `Feature 2`.
@@ -158,6 +240,11 @@ pub(super) fn is_unit(title: &str) -> bool {
 /// The phase that a text names at its start, and the text after it: `Phase 2: Build`.
 pub(super) fn phase(text: &str) -> Option<((&'static str, u32), &str)> {
     numbered(text, &PHASES)
+}
+
+/// The phase or unit of work that a text names at its start, and the text after it: `Epic 2: Build`.
+pub(super) fn part(text: &str) -> Option<((&'static str, u32), &str)> {
+    phase(text).or_else(|| numbered(text, &UNITS))
 }
 
 fn numbered<'t>(text: &'t str, words: &[&'static str]) -> Option<((&'static str, u32), &'t str)> {
@@ -177,7 +264,10 @@ pub(super) fn is_later(title: &str) -> bool {
     let text = plain(title);
     let head = text.split([':', '：', '(', '—', '–']).next().unwrap_or_default();
     let head = head.trim_matches(|c: char| !c.is_alphanumeric());
-    LATER.contains(&head.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ' ')))
+    LATER.iter().any(|later| {
+        // `Immediate next steps`, `5. Next steps`
+        head.strip_suffix(later).is_some_and(|before| before.is_empty() || before.ends_with(' '))
+    })
 }
 
 /// `Files: …`, `**Goal**: …`: a field, not a continuation of the title.

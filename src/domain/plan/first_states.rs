@@ -7,14 +7,19 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::TaskSpec;
-use crate::domain::{states::TaskState, task};
+use super::{
+    TaskSpec,
+    around::{Around, KnownTask},
+};
+use crate::domain::{ids::TaskId, states::TaskState, task};
 
 /// A task of a plan as it is first stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirstState {
     /// Index of its container in the plan.
     pub parent: Option<usize>,
+    /// Its container, if that existed before the plan.
+    pub within: Option<TaskId>,
     /// Whether it contains other tasks.
     pub container: bool,
     /// Its first state.
@@ -25,11 +30,17 @@ pub struct FirstState {
     pub children_open: i32,
     /// Its dependencies: index in the plan, and whether that task is already done.
     pub needs: Vec<(usize, bool)>,
+    /// Its dependencies that existed before the plan, and whether each is done.
+    pub earlier: Vec<(TaskId, bool)>,
 }
 
 /// The first states of a plan that passed [`super::check_plan`]. Unknown refs are ignored.
 #[must_use]
-pub fn first_states(tasks: &[TaskSpec], now: DateTime<Utc>) -> Vec<FirstState> {
+pub fn first_states(
+    tasks: &[TaskSpec],
+    around: Option<&Around>,
+    now: DateTime<Utc>,
+) -> Vec<FirstState> {
     let by_ref: HashMap<&str, usize> =
         tasks.iter().enumerate().map(|(index, task)| (task.r#ref.as_str(), index)).collect();
     let parent = |task: &TaskSpec| by_ref.get(task.parent.as_deref()?).copied();
@@ -51,19 +62,32 @@ pub fn first_states(tasks: &[TaskSpec], now: DateTime<Utc>) -> Vec<FirstState> {
             .filter_map(|name| by_ref.get(name.as_str()))
             .map(|&needed| (needed, done[needed]))
             .collect();
+        let known = |name: &str| -> Option<&KnownTask> {
+            if by_ref.contains_key(name) { None } else { around?.known.get(name) }
+        };
+        let earlier: Vec<(TaskId, bool)> = tasks[index]
+            .needs
+            .iter()
+            .filter_map(|name| known(name))
+            .map(|known| (known.task_id, known.state == TaskState::Done))
+            .collect();
+        let within = tasks[index].parent.as_deref().and_then(known);
         let gate = parents[index].is_some_and(|parent| {
             laid[parent].as_ref().is_none_or(|parent| parent.state == TaskState::Waiting)
-        });
-        let unmet = needs.iter().filter(|(_, done)| !done).count() + usize::from(gate);
+        }) || within.is_some_and(|parent| parent.state == TaskState::Waiting);
+        let flags = needs.iter().map(|(_, done)| done).chain(earlier.iter().map(|(_, done)| done));
+        let unmet = flags.filter(|done| !**done).count() + usize::from(gate);
         let container = !children[index].is_empty();
         let state = first_state(&tasks[index], container, done[index], unmet, now);
         laid[index] = Some(FirstState {
             parent: parents[index],
+            within: within.map(|parent| parent.task_id),
             container,
             state,
             needs_unmet: unmet as i32,
             children_open: children[index].iter().filter(|child| !done[**child]).count() as i32,
             needs,
+            earlier,
         });
     }
     laid.into_iter().flatten().collect()
@@ -82,8 +106,7 @@ fn first_state(
     if unmet > 0 {
         return TaskState::Waiting;
     }
-    let ready_from = task.not_before.unwrap_or(now);
-    task::freed(container, task.approval.start, ready_from, now).state()
+    task::freed(container, task.approval.start, task.ready_from(now), now).state()
 }
 
 fn outermost_first(parents: &[Option<usize>]) -> Vec<usize> {

@@ -5,9 +5,11 @@
 //! (a container starts before its children and ends after them), so a task that needs its own
 //! container is a cycle.
 
+pub mod around;
 pub mod cycle;
 pub mod first_states;
 pub mod new_goal;
+pub mod order;
 pub mod risks;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -25,20 +27,21 @@ use super::{
     risk::Risk,
     settings,
 };
-use cycle::find_cycle;
+use around::Around;
+use order::circle;
 
-/// One condition of success of a task.
+/// One condition of success of a task or goal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CriterionSpec {
     /// The condition, as an agent can check it. At most 16 KiB.
     #[schema(example = "`cargo test` passes", min_length = 1)]
     pub text: String,
-    /// Whether completing the task needs evidence for it. Default true.
+    /// Whether completing the task or goal needs evidence for it. Default true.
     #[serde(default = "yes")]
     pub required: bool,
-    /// Whether it is already satisfied, such as a ticked box of the brief: completing the task needs
-    /// no evidence for it. Default false.
+    /// Whether it is already satisfied, such as a ticked box of the brief: completing the task or goal
+    /// needs no evidence for it. Default false.
     #[serde(default, skip_serializing_if = "is_default")]
     pub satisfied: bool,
 }
@@ -154,6 +157,15 @@ pub struct TaskSpec {
     pub done: bool,
 }
 
+impl TaskSpec {
+    /// Time before which a task made of it `now` is not ready. A start time that has passed holds nothing
+    /// back: no task is ready before it exists.
+    #[must_use]
+    pub fn ready_from(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.not_before.map_or(now, |time| time.max(now))
+    }
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -165,6 +177,8 @@ pub struct PlanContext<'a> {
     pub at: &'a str,
     /// Refs of the goal's existing tasks.
     pub taken: &'a HashSet<String>,
+    /// The existing tasks that the plan may need and go into; `None`: it stands alone.
+    pub around: Option<&'a Around>,
 }
 
 /// Reads and checks the tasks of an edited plan.
@@ -174,7 +188,7 @@ pub struct PlanContext<'a> {
 pub fn read(document: &serde_json::Value, at: &str) -> Result<Vec<TaskSpec>, Refusal> {
     let tasks: Vec<TaskSpec> = serde_json::from_value(document.clone())
         .map_err(|error| Refusal::invalid_at(at, format!("is no list of tasks: {error}")))?;
-    check_plan(&tasks, PlanContext { at, taken: &HashSet::new() })?;
+    check_plan(&tasks, PlanContext { at, taken: &HashSet::new(), around: None })?;
     Ok(tasks)
 }
 
@@ -183,7 +197,7 @@ pub fn read(document: &serde_json::Value, at: &str) -> Result<Vec<TaskSpec>, Ref
 /// # Errors
 /// `plan_invalid` with every error found: sizes, unknown or repeated refs, and the cycle if there is one.
 pub fn check_plan(tasks: &[TaskSpec], context: PlanContext<'_>) -> Result<(), Refusal> {
-    let PlanContext { at, taken } = context;
+    let PlanContext { at, taken, around } = context;
     let mut checks = Checks::new();
     checks.ensure(!tasks.is_empty(), at, "must have at least one task");
     checks.count(at, tasks.len(), settings::PLAN_TASKS);
@@ -213,12 +227,41 @@ pub fn check_plan(tasks: &[TaskSpec], context: PlanContext<'_>) -> Result<(), Re
         if parents.contains(task.r#ref.as_str()) {
             check_container(&mut checks, &pointer(at, index), task);
         }
-        check_links(&mut checks, &pointer(at, index), task, &by_ref);
+        check_links(&mut checks, &pointer(at, index), task, &by_ref, around);
     }
     checks.finish_plan()?;
 
     let mut checks = Checks::new();
-    check_order(&mut checks, at, tasks, &by_ref);
+    check_order(&mut checks, at, tasks, &by_ref, around);
+    checks.finish_plan()
+}
+
+/// Checks the values of one task that exists, as the check of a plan does.
+///
+/// # Errors
+/// `invalid`, with every bad value.
+pub fn check_values(at: &str, task: &TaskSpec, container: bool) -> Result<(), Refusal> {
+    let mut checks = Checks::new();
+    check_task(&mut checks, at, task);
+    if container {
+        check_container(&mut checks, at, task);
+    }
+    checks.finish()
+}
+
+/// Checks the new needs of a task that exists: known, listed once, and no circle. `around.ordered` has the
+/// task with these needs.
+///
+/// # Errors
+/// `plan_invalid`, with every place.
+pub fn check_new_needs(at: &str, task: &TaskSpec, around: &Around) -> Result<(), Refusal> {
+    let mut checks = Checks::new();
+    check_needs(&mut checks, at, task, &HashMap::new(), Some(around));
+    checks.finish_plan()?;
+    let mut checks = Checks::new();
+    if let Some(refs) = circle(&[], &around.ordered) {
+        checks.add(pointer(at, "needs"), in_a_circle(&refs));
+    }
     checks.finish_plan()
 }
 
@@ -305,57 +348,87 @@ pub fn check_instant(checks: &mut Checks, at: &str, instant: DateTime<Utc>) {
     checks.range(at, instant.year(), 2000..=2999);
 }
 
-fn check_links(checks: &mut Checks, at: &str, task: &TaskSpec, known: &HashMap<&str, usize>) {
-    let known = |checks: &mut Checks, at: &str, name: &str| {
-        let detail = format!("there is no task with the ref `{name}`");
-        checks.ensure(known.contains_key(name), at, detail);
+fn check_links(
+    checks: &mut Checks,
+    at: &str,
+    task: &TaskSpec,
+    new: &HashMap<&str, usize>,
+    around: Option<&Around>,
+) {
+    check_needs(checks, at, task, new, around);
+    let Some(parent) = task.parent.as_deref().filter(|parent| !new.contains_key(parent)) else {
+        return;
     };
+    let known = around.and_then(|around| around.known.get(parent));
+    let wrong = match known {
+        Some(known) => known.cannot_contain(parent),
+        None => Some(unknown(parent)),
+    };
+    if let Some(detail) = wrong {
+        checks.add(pointer(at, "parent"), detail);
+    }
+}
+
+fn check_needs(
+    checks: &mut Checks,
+    at: &str,
+    task: &TaskSpec,
+    new: &HashMap<&str, usize>,
+    around: Option<&Around>,
+) {
     let mut seen = HashSet::new();
     for (index, need) in task.needs.iter().enumerate() {
         let at = format!("{at}/needs/{index}");
-        known(checks, &at, need);
         checks.ensure(seen.insert(need), &at, "is listed twice");
+        if new.contains_key(need.as_str()) {
+            continue;
+        }
+        let known = around.and_then(|around| around.known.get(need));
+        let wrong = match known {
+            Some(known) => known.cannot_be_needed(need),
+            None => Some(unknown(need)),
+        };
+        if let Some(detail) = wrong {
+            checks.add(&at, detail);
+        }
     }
-    if let Some(parent) = &task.parent {
-        known(checks, &pointer(at, "parent"), parent);
-    }
+}
+
+fn unknown(name: &str) -> String {
+    format!("there is no task with the ref `{name}`")
 }
 
 fn parent_of(task: &TaskSpec, by_ref: &HashMap<&str, usize>) -> Option<usize> {
     by_ref.get(task.parent.as_deref()?).copied()
 }
 
-/// Each task is two points, its start and its end; containment and needs are edges between them.
-fn check_order(checks: &mut Checks, at: &str, tasks: &[TaskSpec], by_ref: &HashMap<&str, usize>) {
-    let start = |task: usize| 2 * task;
-    let end = |task: usize| 2 * task + 1;
-    let mut after: Vec<Vec<usize>> = vec![Vec::new(); 2 * tasks.len()];
-    for (index, task) in tasks.iter().enumerate() {
-        after[start(index)].push(end(index));
-        for need in &task.needs {
-            if let Some(&needed) = by_ref.get(need.as_str()) {
-                after[end(needed)].push(start(index));
-            }
-        }
-        if let Some(parent) = parent_of(task, by_ref) {
-            after[start(parent)].push(start(index));
-            after[end(index)].push(end(parent));
-        }
-    }
-    if let Some(points) = find_cycle(&after) {
-        let mut refs: Vec<&str> = points.iter().map(|p| tasks[p / 2].r#ref.as_str()).collect();
-        refs.dedup();
-        if refs.len() > 1 && refs.first() == refs.last() {
-            refs.pop();
-        }
-        let shown = refs.iter().chain(refs.first()).copied().collect::<Vec<_>>().join(" -> ");
+fn check_order(
+    checks: &mut Checks,
+    at: &str,
+    tasks: &[TaskSpec],
+    by_ref: &HashMap<&str, usize>,
+    around: Option<&Around>,
+) {
+    let ordered = around.map_or(&[] as &[_], |around| &around.ordered);
+    if let Some(refs) = circle(tasks, ordered) {
         let first = by_ref.get(refs[0]).map_or_else(|| at.to_owned(), |i| pointer(at, i));
-        return checks.add(first, format!("the tasks need each other in a circle: {shown}"));
+        return checks.add(first, in_a_circle(&refs));
     }
-    check_nesting(checks, at, tasks, by_ref);
+    check_nesting(checks, at, tasks, by_ref, around);
 }
 
-fn check_nesting(checks: &mut Checks, at: &str, tasks: &[TaskSpec], by_ref: &HashMap<&str, usize>) {
+fn in_a_circle(refs: &[&str]) -> String {
+    let shown = refs.iter().chain(refs.first()).copied().collect::<Vec<_>>().join(" -> ");
+    format!("the tasks need each other in a circle: {shown}")
+}
+
+fn check_nesting(
+    checks: &mut Checks,
+    at: &str,
+    tasks: &[TaskSpec],
+    by_ref: &HashMap<&str, usize>,
+    around: Option<&Around>,
+) {
     for index in 0..tasks.len() {
         let mut depth = 0;
         let mut here = index;
@@ -363,9 +436,15 @@ fn check_nesting(checks: &mut Checks, at: &str, tasks: &[TaskSpec], by_ref: &Has
             depth += 1;
             here = parent;
             if depth > settings::NESTING {
-                let detail = format!("is nested deeper than {} levels", settings::NESTING);
-                return checks.add(format!("{at}/{index}/parent"), detail);
+                break;
             }
+        }
+        let outer = tasks[here].parent.as_deref();
+        let known = outer.and_then(|outer| around?.known.get(outer));
+        depth += known.map_or(0, |known| known.depth + 1);
+        if depth > settings::NESTING {
+            let detail = format!("is nested deeper than {} levels", settings::NESTING);
+            return checks.add(format!("{at}/{index}/parent"), detail);
         }
     }
 }

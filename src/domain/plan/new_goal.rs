@@ -6,11 +6,14 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ApprovalPoints, CriterionSpec, PlanContext, TaskSpec, check_instant, check_plan};
+use super::{
+    ApprovalPoints, CriterionSpec, PlanContext, TaskSpec, check_instant, check_plan, check_values,
+};
 use crate::domain::{
     access::person::Person,
     budget::{BudgetNode, BudgetSpec},
     check::Checks,
+    goal::criteria::check_criteria,
     outline::{NoTasks, Ordering, Outline, OutlineCriterion, OutlineNote, OutlineTask, outline},
     refusal::{Code, FieldError, Refusal},
     risk::Risk,
@@ -38,7 +41,7 @@ pub struct GoalApproval {
     pub plan: bool,
 }
 
-/// Settings of the plan's tasks that set none themselves.
+/// Settings of the plan's tasks that set none themselves, and of tasks added to the goal later.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TaskDefaults {
@@ -63,35 +66,30 @@ pub struct TaskDefaults {
     pub attempt_timeout_seconds: Option<u32>,
 }
 
-/// The source of a plan: posted with a goal, or alone for a preview.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
+/// The source of a plan: brief, tasks and planner settings of a posted goal.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PlanSource {
-    /// The goal in Markdown, at most 256 KiB. The `outline` planner reads the tasks from it.
-    #[serde(default)]
-    #[schema(example = "## Tasks\n- [ ] T001 Write the schema\n- [ ] T002 Write the endpoints")]
+    /// The goal in Markdown.
     pub brief: String,
     /// The planner; default: `tasks` if tasks are given, else `outline`.
-    #[serde(default)]
     pub planner: Option<PlannerChoice>,
-    /// The tasks of the planner `tasks`, at most 5,000; else empty.
-    #[serde(default)]
+    /// The tasks of the planner `tasks`; else empty.
     pub tasks: Vec<TaskSpec>,
-    /// How the `outline` planner orders list items: `auto` (as the document marks them), `sequential`
-    /// or `parallel`.
-    #[serde(default)]
+    /// How the `outline` planner orders list items.
     pub ordering: Ordering,
     /// Settings for tasks that set none themselves.
-    #[serde(default)]
     pub task_defaults: TaskDefaults,
+    /// Conditions of success of the goal as a whole.
+    pub criteria: Vec<CriterionSpec>,
 }
 
 /// A goal to post.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewGoal {
-    /// The goal in one line, for people and agents.
-    #[schema(example = "Ship the importer", min_length = 1, max_length = 500)]
+    /// The goal in one line, for people and agents. A preview needs none.
+    #[serde(default)]
+    #[schema(example = "Ship the importer", min_length = 1, max_length = 500, required)]
     pub title: String,
     /// The goal in Markdown, at most 256 KiB. The `outline` planner reads the tasks from it.
     #[serde(default)]
@@ -121,6 +119,16 @@ pub struct NewGoal {
     /// Settings for tasks that set none themselves.
     #[serde(default)]
     pub task_defaults: TaskDefaults,
+    /// Conditions of success of the goal as a whole, at most 1,000 with those of the brief, whose come
+    /// first. When its tasks are done, the goal is `verifying` until each required one is satisfied: by
+    /// evidence of a task that the service makes for it, or by a person.
+    #[serde(default)]
+    pub criteria: Vec<CriterionSpec>,
+    /// The number of reworks of one criterion up to which an agent's report that it is not met makes a
+    /// further one; default 3. After it a person decides. A person's rejection always makes one.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 20)]
+    pub max_rework: Option<i16>,
     /// The points at which the goal waits for an approval. Default: none.
     #[serde(default)]
     pub approval: GoalApproval,
@@ -147,6 +155,7 @@ impl NewGoal {
             tasks: self.tasks.clone(),
             ordering: self.ordering,
             task_defaults: self.task_defaults.clone(),
+            criteria: self.criteria.clone(),
         }
     }
 
@@ -157,6 +166,24 @@ impl NewGoal {
     pub fn check(&self) -> Result<(), Refusal> {
         let mut checks = Checks::new();
         checks.line("/title", &self.title, settings::TITLE_CHARS);
+        self.check_rest(&mut checks);
+        checks.finish()
+    }
+
+    /// Checks a goal that is only previewed, which needs no title.
+    ///
+    /// # Errors
+    /// `invalid`, with every bad value.
+    pub fn check_preview(&self) -> Result<(), Refusal> {
+        let mut checks = Checks::new();
+        if !self.title.is_empty() {
+            checks.line("/title", &self.title, settings::TITLE_CHARS);
+        }
+        self.check_rest(&mut checks);
+        checks.finish()
+    }
+
+    fn check_rest(&self, checks: &mut Checks) {
         if let Some(project) = &self.project {
             checks.line("/project", project, settings::NAME_CHARS);
         }
@@ -164,15 +191,17 @@ impl NewGoal {
             checks.range("/priority", priority, 0..=settings::PRIORITY_MAX);
         }
         if let Some(deadline) = self.deadline {
-            check_instant(&mut checks, "/deadline", deadline);
+            check_instant(checks, "/deadline", deadline);
+        }
+        if let Some(reworks) = self.max_rework {
+            checks.range("/max_rework", reworks, 0..=settings::GOAL_MAX_REWORK_MOST);
         }
         if let Some(budget) = &self.budget {
-            budget.check(&mut checks, "/budget", BudgetNode::Goal);
+            budget.check(checks, "/budget", BudgetNode::Goal);
         }
         checks.count("/on_behalf_of", self.on_behalf_of.len(), settings::ON_BEHALF_OF);
         let metadata = Value::Object(self.metadata.clone().into_iter().collect());
         checks.json("/metadata", Some(&metadata));
-        checks.finish()
     }
 }
 
@@ -183,7 +212,7 @@ pub struct Draft {
     pub planner: Planner,
     /// Its tasks.
     pub tasks: Vec<TaskSpec>,
-    /// Conditions of success of the goal as a whole.
+    /// Conditions of success of the goal as a whole: of the brief, then of the request.
     pub criteria: Vec<CriterionSpec>,
     /// Remarks of the planner about the brief.
     pub notes: Vec<OutlineNote>,
@@ -219,48 +248,34 @@ pub fn draft(source: &PlanSource) -> Result<Draft, Refusal> {
     };
     let containers: HashSet<String> =
         draft.tasks.iter().filter_map(|task| task.parent.clone()).collect();
-    for task in &mut draft.tasks {
-        if containers.contains(&task.r#ref) {
-            contain(task, draft.planner);
-        } else {
-            fill(task, &source.task_defaults);
+    if draft.planner == Planner::Outline {
+        let most = settings::GOAL_CRITERIA.saturating_sub(source.criteria.len());
+        for task in draft.tasks.iter_mut().filter(|task| containers.contains(&task.r#ref)) {
+            hand_up(task, &mut draft.criteria, most);
         }
     }
-    check_plan(&draft.tasks, PlanContext { at: "/tasks", taken: &HashSet::new() })?;
+    draft.criteria.extend(source.criteria.iter().cloned());
+    let mut checks = Checks::new();
+    let texts = draft.criteria.iter().map(|criterion| criterion.text.as_str());
+    check_criteria(&mut checks, "/criteria", texts);
+    checks.finish()?;
+    for task in draft.tasks.iter_mut().filter(|task| !containers.contains(&task.r#ref)) {
+        fill(task, &source.task_defaults);
+    }
+    check_plan(&draft.tasks, PlanContext { at: "/tasks", taken: &HashSet::new(), around: None })?;
+    if !draft.criteria.is_empty() {
+        // The tasks that verify the goal get them whatever the tasks of the plan set.
+        source.task_defaults.check("/task_defaults")?;
+    }
     Ok(draft)
 }
 
 fn read_brief(source: &PlanSource) -> Result<Draft, Refusal> {
     let Outline { tasks, criteria, notes, shape: _ } =
         outline(&source.brief, source.ordering).map_err(|none| no_tasks(&none))?;
-    let mut tasks: Vec<TaskSpec> = tasks.into_iter().map(spec).collect();
-    let criteria: Vec<CriterionSpec> = criteria.into_iter().map(criterion).collect();
-    let showing = showing(&tasks, &criteria);
-    tasks.extend(showing);
+    let tasks = tasks.into_iter().map(spec).collect();
+    let criteria = criteria.into_iter().map(criterion).collect();
     Ok(Draft { planner: Planner::Outline, tasks, criteria, notes })
-}
-
-/// The tasks that show that the criteria of the goal are met, after everything else: without them the goal would
-/// complete, and nobody would have looked. As many as it takes, because a task has a largest number of criteria.
-fn showing(tasks: &[TaskSpec], criteria: &[CriterionSpec]) -> Vec<TaskSpec> {
-    let taken: HashSet<&str> = tasks.iter().map(|task| task.r#ref.as_str()).collect();
-    let free = (1..).map(|n: u32| match n {
-        1 => "goal-criteria".to_owned(),
-        n => format!("goal-criteria-{n}"),
-    });
-    let free = free.filter(|name| !taken.contains(name.as_str()));
-    let tops = tasks.iter().filter(|task| task.parent.is_none());
-    let needs: Vec<String> = tops.map(|task| task.r#ref.clone()).collect();
-    let open = criteria.iter().any(|criterion| !criterion.satisfied);
-    let parts = criteria.chunks(settings::TASK_CRITERIA).filter(|_| open);
-    let task = |(criteria, name): (&[CriterionSpec], String)| TaskSpec {
-        r#ref: name,
-        title: "Show that the goal's criteria are met".to_owned(),
-        needs: needs.clone(),
-        criteria: criteria.to_vec(),
-        ..TaskSpec::default()
-    };
-    parts.zip(free).map(task).collect()
 }
 
 fn no_tasks(none: &NoTasks) -> Refusal {
@@ -309,15 +324,40 @@ fn criterion(criterion: OutlineCriterion) -> CriterionSpec {
     CriterionSpec { text, required: true, satisfied }
 }
 
-/// Moves the criteria of a container into its description: it has no result to check them on. For the
-/// planner `tasks` they stay, and the check of the plan refuses them.
-fn contain(task: &mut TaskSpec, planner: Planner) {
-    if planner != Planner::Outline {
-        return;
-    }
+/// Moves the criteria of a container to the goal: a container has no result to check them on. Those of
+/// a ticked one, or beyond `most`, become its text. For the planner `tasks` they stay, and
+/// the check of the plan refuses them.
+fn hand_up(task: &mut TaskSpec, criteria: &mut Vec<CriterionSpec>, most: usize) {
     for criterion in std::mem::take(&mut task.criteria) {
-        task.description.push_str("\n- ");
-        task.description.push_str(&criterion.text);
+        let text = format!("{}: {}", task.r#ref, criterion.text);
+        let fits = criteria.len() < most && text.len() <= settings::MESSAGE_BYTES;
+        if task.done || !fits {
+            task.description.push_str("\n- ");
+            task.description.push_str(&criterion.text);
+            continue;
+        }
+        criteria.push(CriterionSpec { text, ..criterion });
+    }
+}
+
+/// Completes tasks that set none themselves with the defaults of their goal; containers take none.
+pub fn with_defaults(tasks: &mut [TaskSpec], defaults: &TaskDefaults) {
+    let containers: HashSet<String> = tasks.iter().filter_map(|task| task.parent.clone()).collect();
+    for task in tasks.iter_mut().filter(|task| !containers.contains(&task.r#ref)) {
+        fill(task, defaults);
+    }
+}
+
+impl TaskDefaults {
+    /// Checks defaults without a task.
+    ///
+    /// # Errors
+    /// `invalid`, with every bad value.
+    pub fn check(&self, at: &str) -> Result<(), Refusal> {
+        let mut task =
+            TaskSpec { r#ref: "task".into(), title: "task".into(), ..TaskSpec::default() };
+        fill(&mut task, self);
+        check_values(at, &task, false)
     }
 }
 
@@ -333,4 +373,43 @@ fn fill(task: &mut TaskSpec, defaults: &TaskDefaults) {
     task.lease_seconds = task.lease_seconds.or(defaults.lease_seconds);
     task.attempt_timeout_seconds =
         task.attempt_timeout_seconds.or(defaults.attempt_timeout_seconds);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn criteria_of(brief: &str) -> Vec<(String, bool)> {
+        let source = PlanSource { brief: brief.to_owned(), ..PlanSource::default() };
+        let draft = draft(&source).expect("the brief has tasks");
+        draft.criteria.into_iter().map(|found| (found.text, found.satisfied)).collect()
+    }
+
+    #[test]
+    fn the_criteria_of_a_container_are_the_goals() {
+        let text = |text: &str, satisfied| (text.to_owned(), satisfied);
+        for (brief, found) in [
+            (
+                "- [ ] T001 a\n  - [ ] sub\n  - Acceptance criteria:\n    - [ ] ok\n    - [x] fine\n",
+                vec![text("T001: ok", false), text("T001: fine", true)],
+            ),
+            (
+                "### Task 1: a\n- [ ] step\n\n**Acceptance criteria:**\n- [ ] ok\n### Task 2: b\n",
+                vec![text("1: ok", false)],
+            ),
+            ("- [x] T001 a\n  - [x] sub\n  - Acceptance criteria:\n    - [ ] ok\n", Vec::new()),
+            ("- [ ] T001 a\n  - Acceptance criteria:\n    - [ ] ok\n", Vec::new()),
+        ] {
+            assert_eq!(criteria_of(brief), found, "{brief}");
+        }
+    }
+
+    #[test]
+    fn criteria_beyond_the_most_of_a_goal_stay_in_the_text() {
+        let mut brief = String::from("- [ ] T001 a\n  - [ ] sub\n  - Acceptance criteria:\n");
+        for number in 0..1_200 {
+            brief.push_str(&format!("    - [ ] ok {number}\n"));
+        }
+        assert_eq!(criteria_of(&brief).len(), settings::GOAL_CRITERIA);
+    }
 }

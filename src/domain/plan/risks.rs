@@ -2,20 +2,26 @@
 
 use std::collections::HashMap;
 
-use super::TaskSpec;
+use super::{TaskSpec, around::Around};
 use crate::domain::{risk::Risk, settings};
 
 /// The least risk per task: its own, and at least that of what contains it. `outer`: the least risk of
-/// the task whose attempt adds them. So a task's floor cannot be left by asking from a subtask.
+/// the task whose attempt adds them; an existing container of `around` has its own. So a task's floor
+/// cannot be left by asking from a subtask.
 #[must_use]
-pub fn least_risks(tasks: &[TaskSpec], outer: Option<Risk>) -> Vec<Option<Risk>> {
+pub fn least_risks(
+    tasks: &[TaskSpec],
+    outer: Option<Risk>,
+    around: Option<&Around>,
+) -> Vec<Option<Risk>> {
     let by_ref: HashMap<&str, &TaskSpec> =
         tasks.iter().map(|task| (task.r#ref.as_str(), task)).collect();
     let least = tasks.iter().map(|task| {
         let container = |task: &&TaskSpec| by_ref.get(task.parent.as_deref()?).copied();
         // A checked plan is no deeper; the bound ends a circle.
         let within = std::iter::successors(Some(task), container).take(settings::NESTING + 1);
-        within.map(|task| task.risk).max().flatten().max(outer)
+        let of_container = |task: &TaskSpec| around?.known.get(task.parent.as_deref()?)?.risk;
+        within.map(|task| task.risk.max(of_container(task))).max().flatten().max(outer)
     });
     least.collect()
 }
@@ -35,7 +41,7 @@ mod tests {
     #[test]
     fn a_circle_ends() {
         let circle = [task(0, Some(1), None), task(1, Some(0), Some(Risk::High))];
-        assert_eq!(least_risks(&circle, None), [Some(Risk::High); 2]);
+        assert_eq!(least_risks(&circle, None, None), [Some(Risk::High); 2]);
     }
 
     proptest! {
@@ -55,7 +61,7 @@ mod tests {
             let mut tasks: Vec<TaskSpec> =
                 (0..count).map(|index| task(index, parents[index], drawn[index].1)).collect();
             tasks.reverse();
-            let mut least = least_risks(&tasks, outer);
+            let mut least = least_risks(&tasks, outer, None);
             least.reverse();
             for (index, (_, own)) in drawn.iter().enumerate() {
                 prop_assert!(least[index] >= *own && least[index] >= outer);

@@ -20,6 +20,13 @@ fn boxes_below_a_label_inside_a_task_are_its_criteria() {
         "  - Verify:\n    - [ ] refuses bad lines\n    - [x] keeps order",
         "  - ✅ Success criteria (all of them):\n    - [ ] refuses bad lines\n    - [x] keeps order",
         "Acceptance criteria:\n- [ ] refuses bad lines\n- [x] keeps order",
+        "  Acceptance criteria\n  - [ ] refuses bad lines\n  - [x] keeps order",
+        "  Accepted when:\n  - [ ] refuses bad lines\n  - [x] keeps order",
+        "  - It’s done when:\n    - [ ] refuses bad lines\n    - [x] keeps order",
+        "  A/C:\n  - [ ] refuses bad lines\n  - [x] keeps order",
+        "  Test cases:\n  - [ ] refuses bad lines\n  - [x] keeps order",
+        "  <summary>Acceptance criteria</summary>\n\n  - [ ] refuses bad lines\n  - [x] keeps order",
+        "  Critères d'acceptation :\n  - [ ] refuses bad lines\n  - [x] keeps order",
     ] {
         let brief = format!("- [ ] T001 Import the file\n{label}\n- [ ] T002 Export\n");
         let outline = read(&brief);
@@ -88,6 +95,9 @@ fn sections_of_criteria_belong_to_the_goal() {
         "## ✅ Success Criteria (v1)",
         "**Release criteria:**",
         "### 3. Exit criteria",
+        "## Success Metrics",
+        "## Quality Gates",
+        "## Acceptance criteria for the import",
     ] {
         let brief = format!(
             "{heading}\n- [ ] green\n- [x] small\n\n## Task Breakdown\n1. [ ] write tests\n2. [ ] ship\n"
@@ -110,6 +120,48 @@ fn tasks_stay_tasks_in_a_section_of_criteria() {
     assert_eq!(names(&outline), ["1.1", "2.1"]);
     let outline = read("## Build\n- [ ] a\n## Verification\n- [ ] run the suite\n");
     assert_eq!(titles(&outline), ["a", "run the suite"]);
+}
+
+#[test]
+fn features_about_criteria_are_work() {
+    for heading in ["## Matching criteria engine", "## Search criteria UI", "## Filter criteria"] {
+        let outline = read(&format!("{heading}\n- [ ] build\n\n## Tasks\n- [ ] ship\n"));
+        assert_eq!(titles(&outline), ["build", "ship"], "{heading}");
+    }
+}
+
+#[test]
+fn work_after_criteria_is_work() {
+    let outline = read("## Feature\nAcceptance criteria:\n- [x] green\nTasks:\n- [ ] a\n- [ ] b\n");
+    assert_eq!(titles(&outline), ["a", "b"]);
+    assert_eq!(goal(&outline), [("green", true)]);
+    let label = "Acceptance criteria:\n- [ ] green\n- [ ] fast\n\n- [ ] Export\n";
+    let outline = read(&format!("- [ ] Import\n\n{label}"));
+    assert_eq!(titles(&outline), ["Import", "Export"]);
+    assert_eq!(goal(&outline).len(), 2);
+    let outline = read(&format!("- [ ] Import\n{label}"));
+    assert_eq!(titles(&outline), ["Import", "Export"]);
+    assert_eq!(outline.tasks[0].criteria.len(), 2);
+    let loose = read("- [ ] Import\n\nAcceptance criteria:\n\n- [ ] green\n\n- [ ] fast\n");
+    assert_eq!(goal(&loose).len(), 2);
+}
+
+#[test]
+fn a_statement_right_after_a_criterion_is_none_of_it() {
+    for (brief, name) in [
+        (
+            "- [ ] T001 a\n- [ ] T002 [P] c\n  Acceptance criteria:\n  - [ ] works\n  Depends on: T001\n",
+            "T002",
+        ),
+        (
+            "### T001: a\n### T002: b\n**Acceptance Criteria:**\n- [ ] works\nDepends on: T001\n",
+            "T002",
+        ),
+    ] {
+        let outline = read(brief);
+        assert_eq!(criteria_of(&outline, name), ["works"], "{brief}");
+        assert_eq!(needs_of(&outline, name), ["T001"], "{brief}");
+    }
 }
 
 #[test]
@@ -177,6 +229,17 @@ fn overview_boxes_do_not_block_their_own_sections() {
 }
 
 #[test]
+fn overview_boxes_announce_epics_and_waves_too() {
+    for part in ["Epic", "Wave", "Feature", "Story", "Work item"] {
+        let outline = read(&format!(
+            "- [ ] {part} 1\n- [ ] {part} 2: UI\n\n## {part} 1: Base\n- [ ] a\n## {part} 2: UI\n- [ ] b\n"
+        ));
+        assert_eq!(titles(&outline), ["a", "b"], "{part}");
+        assert_eq!(codes(&outline), [NoteCode::OverviewBox; 2], "{part}");
+    }
+}
+
+#[test]
 fn boxes_that_only_mention_a_phase_are_work() {
     let outline = read(
         "- [ ] Phase 1 smoke test\n- [ ] T009 Phase 2\n## Phase 1\n- [ ] a\n## Phase 2\n- [ ] b\n",
@@ -201,6 +264,12 @@ fn release_criteria_do_not_hide_tables_of_tasks() {
     assert_eq!(task(&outline, "T1").description, "Owner: ann");
     assert_eq!(goal(&outline).len(), 2);
     assert_eq!(codes(&outline), [NoteCode::GoalCriteria]);
+    let outline = read(
+        "## Release criteria\n- [ ] docs\n\n## Work\n| Task | Owner | Depends on |\n|--|--|--|\n\
+         | Parser | ann | |\n| Printer | bob | Parser |\n",
+    );
+    assert_eq!(titles(&outline), ["Parser", "Printer"]);
+    assert_eq!(needs_of(&outline, "s1-2"), ["s1-1"]);
     let outline = read(
         "| # | Title | Status | Blocked by |\n|--|--|--|--|\n| 1 | a | ✅ done | |\n| 2 | b | open | 1 |\n| 3 | ~~c~~ | | 1 |\n",
     );

@@ -34,7 +34,26 @@ fn boxes_in_code_and_comments_are_said() {
 
 #[test]
 fn unknown_marks_are_open_tasks_with_a_note() {
-    for mark in ["done", "WIP", "/", ">", "!", "?", "⏭️", "in progress", "50%", "o", "*"] {
+    for mark in [
+        "done",
+        "WIP",
+        "/",
+        ">",
+        "!",
+        "?",
+        "⏭️",
+        "in progress",
+        "50%",
+        "o",
+        "*",
+        ".",
+        "0",
+        "Not started",
+        "In Dev",
+        "WIP 50%",
+        "Done ✅",
+        "queued",
+    ] {
         let outline = read(&format!("- [x] T001 a\n- [{mark}] T002 b\n"));
         assert_eq!(names(&outline), ["T001", "T002"], "{mark}");
         assert!(!task(&outline, "T002").done, "{mark}");
@@ -66,6 +85,27 @@ fn near_boxes_are_boxes() {
         "- ☐ T002 b",
         "☐ T002 b",
         "- ( ) T002 b",
+        "- { } T002 b",
+        "- □ T002 b",
+        "- ❏ T002 b",
+        "- **[ ]** T002 b",
+        "- **[ ] T002 b**",
+        "- [ ]: T002 b",
+        "- <input type=\"checkbox\"> T002 b",
+        "- \u{200b}[ ] T002 b",
+        "- ► [ ] T002 b",
+        "<li>[ ] T002 b</li>",
+        "► [ ] T002 b",
+        "·[ ] T002 b",
+        "a) [ ] T002 b",
+        "(1) [ ] T002 b",
+        "1: [ ] T002 b",
+        "-- [ ] T002 b",
+        "− [ ] T002 b",
+        "‐ [ ] T002 b",
+        "[ ]T002 b",
+        "**[ ]** T002 b",
+        "###[ ] T002 b",
     ] {
         let outline = read(&format!("- [x] T001 a\n{near}\n- [ ] T003 c\n"));
         assert_eq!(names(&outline), ["T001", "T002", "T003"], "{near}");
@@ -128,7 +168,39 @@ fn what_is_struck_out_is_cancelled() {
 fn boxes_in_the_middle_of_a_text_are_said() {
     let outline = read("Legend: [ ] open, [x] done\n\n- [ ] a\n  not [ ] a box\n\n`[ ]` is code\n");
     assert_eq!(titles(&outline), ["a not [ ] a box"]);
-    assert_eq!(codes(&outline), [NoteCode::BoxInText]);
+    assert_eq!(lines(&outline, NoteCode::BoxInText), [1, 4]);
+}
+
+#[test]
+fn brackets_and_signs_beside_boxes_are_said() {
+    for (near, code) in [
+        ("- `[ ]` b", NoteCode::BoxInText),
+        ("- [custom] b", NoteCode::BoxInText),
+        ("- [Blocked by legal] b", NoteCode::BoxInText),
+        ("- ⏳ b", NoteCode::BoxInText),
+        ("- ❌ T002 b", NoteCode::IdWithoutTask),
+        ("[TODO] b", NoteCode::BoxInText),
+        ("\n[wip] T002 b", NoteCode::BoxInText),
+    ] {
+        let outline = read(&format!("- [x] T001 a\n{near}\n"));
+        assert_eq!(titles(&outline), ["a"], "{near}");
+        assert!(codes(&outline).contains(&code), "{near}: {:?}", outline.notes);
+    }
+    let outline = read("- [x] a\n\nRead:\n- [1] a citation\n- [text](link)\n- [^1]: a note\n");
+    assert!(outline.notes.is_empty(), "{:?}", outline.notes);
+}
+
+#[test]
+fn rows_of_tables_beside_tasks_are_said() {
+    let table = "\n| ID | Task | Status |\n|--|--|--|\n| 3 | build | todo |\n";
+    for tasks in ["- [x] signed\n", "### Task 1: a\n### Task 2: b\n"] {
+        let outline = read(&format!("{tasks}{table}"));
+        assert_eq!(codes(&outline), [NoteCode::IdWithoutTask], "{tasks}");
+    }
+    let plain = "\n| Task | Owner |\n|--|--|\n| build | ann |\n";
+    assert_eq!(codes(&read(&format!("- [x] signed\n{plain}"))), [NoteCode::IdWithoutTask]);
+    let facts = "\n| Name | Status |\n|--|--|\n| Linux | good |\n";
+    assert!(read(&format!("- [x] signed\n{facts}")).notes.is_empty());
 }
 
 #[test]
@@ -168,12 +240,25 @@ fn control_characters_are_left_out_with_a_note_of_the_line() {
 fn next_steps_after_the_phases_are_not_the_plan() {
     let phases =
         "# App\n\nText.\n\n## Phase 1: Base\n\n- schema\n- api\n\n## Phase 2: UI\n\n1. pages\n";
-    for later in ["## Next Steps", "## 5. Next steps:", "### Next Steps (after approval)"] {
+    for later in [
+        "## Next Steps",
+        "## 5. Next steps:",
+        "### Next Steps (after approval)",
+        "## Immediate Next Steps",
+        "## Action items",
+        "## Follow-ups",
+    ] {
         let outline = read(&format!("{phases}\n{later}\n\n1. Review this plan\n2. Begin\n"));
         assert_eq!(titles(&outline), ["schema", "api", "pages"], "{later}");
         assert_eq!(codes(&outline), [NoteCode::NotThePlan], "{later}");
     }
     assert!(outline(phases, Ordering::Auto).is_err(), "nothing calls these lists work");
+    for part in ["Milestone", "Sprint", "Epic", "Wave"] {
+        let brief = format!("{}\n## Next steps\n1. Review\n", phases.replace("Phase", part));
+        let outline = read(&brief);
+        assert_eq!(titles(&outline), ["schema", "api", "pages"], "{part}");
+        assert_eq!(codes(&outline), [NoteCode::NotThePlan], "{part}");
+    }
     // Phase 1 is prose here: a part of the work would pass for the whole.
     let part = phases.replace("Phase 2", "Phase 3").replace("Phase 1", "Phase 2");
     let next = read(&format!("{part}\n## Next Steps\n\n1. Review\n2. Begin\n"));

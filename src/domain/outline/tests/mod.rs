@@ -2,6 +2,7 @@
 
 mod forms;
 mod habits;
+mod headings;
 mod labels;
 mod losses;
 mod needs;

@@ -51,6 +51,39 @@ fn lines_below_state_dependencies() {
 }
 
 #[test]
+fn clauses_and_other_lines_state_dependencies() {
+    for text in [
+        "c — depends on T001",
+        "c, depends on T001",
+        "c; blocked by T001",
+        "c {depends: T001}",
+        "c @depends(T001)",
+        "c needs:T001",
+        "c *depends on T001*",
+        "c. Depends on T001.",
+        "c (must follow T001)",
+        "c (once T001 is done)",
+        "c\n  - Hard dependencies: T001",
+        "c\n  - Dependencies (hard): T001",
+        "c\n  - Dependencies — T001",
+        "c\n  - 🔗 **Depends on**: T001",
+        "c\n  - Depends on\n    - T001",
+        "c\n  - Depends on:\n    - [ ] T001",
+        "c\n  - Blocked by\n    - [x] T001",
+    ] {
+        let brief = format!("- [ ] T001 a\n- [ ] T002 [P] b\n- [ ] T003 [P] {text}\n");
+        assert_eq!(stated(&brief, "T003"), ["T001"], "{text}");
+        assert_eq!(names(&read(&brief)), ["T001", "T002", "T003"], "{text}");
+    }
+    for text in ["(depends on T001 or T002)", "(depends on T001, then T002)"] {
+        let brief = format!("- [ ] T001 a\n- [ ] T002 b\n- [ ] T003 c {text}\n");
+        assert_eq!(stated(&brief, "T003"), ["T001", "T002"], "{text}");
+    }
+    let outline = read("- [ ] T001 a\n- [ ] T002 [P] b, depends on T001 for its schema\n");
+    assert_eq!(codes(&outline), [NoteCode::UnknownNeed]);
+}
+
+#[test]
 fn prose_states_nothing() {
     for text in [
         "Explain why the queue depends on T001 in the manual",

@@ -25,9 +25,28 @@ enum Sign {
 /// A block of lines; `@` is replaced by a word that no other line has, `#` by a number.
 fn block() -> impl Strategy<Value = Vec<(String, Sign)>> {
     let mark = prop::sample::select(vec![
-        "[ ]", "[x]", "[X]", "[~]", "[-]", "[/]", "[>]", "[WIP]", "[done]", "[!]", "[]", "[✓]",
+        "[ ]",
+        "[x]",
+        "[X]",
+        "[~]",
+        "[-]",
+        "[/]",
+        "[>]",
+        "[WIP]",
+        "[done]",
+        "[!]",
+        "[]",
+        "[✓]",
+        "[.]",
+        "[Not started]",
+        "[ ]:",
+        "{ }",
+        "□",
     ]);
-    let bullet = prop::sample::select(vec!["- ", "* ", "+ ", "1. ", "2) ", "-", "• ", "– ", ""]);
+    let bullet = prop::sample::select(vec![
+        "- ", "* ", "+ ", "1. ", "2) ", "-", "• ", "– ", "", "► ", "·", "a) ", "(1) ", "1: ",
+        "-- ", "− ",
+    ]);
     let id = prop::sample::select(vec![
         "",
         "",
@@ -38,6 +57,8 @@ fn block() -> impl Strategy<Value = Vec<(String, Sign)>> {
         "#. ",
         "T#-MIN ",
         "AUTH-#: ",
+        "Step #: ",
+        "AC#: ",
         "T# [P] [US1] ",
     ]);
     let text = prop::sample::select(vec![
@@ -51,7 +72,8 @@ fn block() -> impl Strategy<Value = Vec<(String, Sign)>> {
     ]);
     let boxed = (0usize..4, bullet, mark, id, text).prop_map(|(depth, bullet, mark, id, text)| {
         // Words are marks behind a bullet only.
-        let worded = mark.chars().any(|c| c.is_alphabetic() && !matches!(c, 'x' | 'X'));
+        let worded =
+            mark.chars().any(|c| c.is_alphabetic() && !matches!(c, 'x' | 'X')) || mark == "{ }";
         let bullet = if worded || mark == "[]" { "- " } else { bullet };
         vec![(format!("{}{bullet}{mark} {id}{text}", "  ".repeat(depth)), Sign::Box)]
     });
@@ -64,8 +86,24 @@ fn block() -> impl Strategy<Value = Vec<(String, Sign)>> {
         "## Task #.1 - do @",
         "### ~~Task #: do @~~",
         "| T# | do @ |",
+        "- ❌ T# do @",
         "T#: do @",
         "  - T# do @",
+        "### [ ] do @",
+        "## [x] T# do @",
+        "## [ ] Phase # do @",
+        "### Task # Do @",
+        "### Task # of the rest @",
+        "### Task # (P0): do @",
+        "### Task #/90: do @",
+        "### [Task #] do @",
+        "### Subtask #.1: do @",
+        "### Task no. #: do @",
+        "### Task-#: do @",
+        "- Task # do @",
+        "- (T#) do @",
+        "- T#, do @",
+        "- t00# do @",
     ])
     .prop_map(|text| vec![(text.to_owned(), Sign::Named)]);
     let plain = prop::sample::select(vec![
@@ -101,14 +139,18 @@ fn block() -> impl Strategy<Value = Vec<(String, Sign)>> {
         vec![("<!-- late", Sign::None), ("### Task #: @", Sign::Hidden), ("-->", Sign::None)],
     ])
     .prop_map(|lines| lines.into_iter().map(|(text, sign)| (text.to_owned(), sign)).collect());
-    let table = prop::sample::select(vec!["| ID | Task | Depends on |", "| Ticket | Text | Who |"])
-        .prop_map(|header| {
-            let mut lines = vec![(String::new(), Sign::None), (header.to_owned(), Sign::None)];
-            lines.push(("|---|---|---|".to_owned(), Sign::None));
-            lines.push(("| T# | do @ | |".to_owned(), Sign::Named));
-            lines.push(("| T# | [ ] do @ | T1 |".to_owned(), Sign::Box));
-            lines
-        });
+    let table = prop::sample::select(vec![
+        "| ID | Task | Depends on |",
+        "| Ticket | Text | Who |",
+        "| Task | Owner | Status |",
+    ])
+    .prop_map(|header| {
+        let mut lines = vec![(String::new(), Sign::None), (header.to_owned(), Sign::None)];
+        lines.push(("|---|---|---|".to_owned(), Sign::None));
+        lines.push(("| T# | do @ | |".to_owned(), Sign::Named));
+        lines.push(("| T# | [ ] do @ | T1 |".to_owned(), Sign::Box));
+        lines
+    });
     let element = Just(vec![
         ("<task>".to_owned(), Sign::None),
         ("<name>Task #: do @</name>".to_owned(), Sign::Named),
@@ -147,7 +189,6 @@ fn is_somewhere(found: &Outline, at: usize, line: &Line) -> bool {
         task.line == number
             || task.title.contains(&word)
             || task.description.contains(&word)
-            || task.section.as_ref().is_some_and(|section| section.contains(&word))
             || task.criteria.iter().any(|criterion| criterion.text.contains(&word))
     });
     let in_goal = found.criteria.iter().any(|criterion| criterion.text.contains(&word));

@@ -51,6 +51,29 @@ fn independent_stories_follow_the_phase_before_them() {
 }
 
 #[test]
+fn a_story_follows_the_phase_that_is_named_first() {
+    for rest in [
+        "(Phase 2) - May integrate with US1 but should be independently testable",
+        "(Phase 2), may use US1; independently testable",
+        "phase (Phase 2) may integrate with US1, independently testable",
+        "(Phase 2) – independently testable, integrates with US1",
+    ] {
+        let line = |story: u8| {
+            format!("- **User Story {story} (P{story})**: Can start after Foundational {rest}\n")
+        };
+        let outline = read(&with(&format!(
+            "- User stories can then proceed in parallel (if staffed)\n\n{}{}",
+            line(2),
+            line(3)
+        )));
+        assert_eq!(needs_of(&outline, "T005"), ["T002"], "{rest}");
+        assert_eq!(needs_of(&outline, "T006"), ["T002"], "{rest}");
+        assert_eq!(needs_of(&outline, "T007"), ["T004", "T005", "T006"], "{rest}");
+        assert_eq!(codes(&outline), [NoteCode::StoriesInParallel], "{rest}");
+    }
+}
+
+#[test]
 fn the_phase_that_is_named_counts() {
     let outline = read(&with("User stories can proceed in parallel after Setup (Phase 1)."));
     assert_eq!(needs_of(&outline, "T003"), ["T002"], "nothing is said of what is read first");

@@ -51,7 +51,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
 }
 
 fn check(tasks: &[TaskSpec]) -> Result<(), crate::domain::refusal::Refusal> {
-    check_plan(tasks, PlanContext { at: "/tasks", taken: &HashSet::new() })
+    check_plan(tasks, PlanContext { at: "/tasks", taken: &HashSet::new(), around: None })
 }
 
 /// Completes every task that may start until none may. Returns the rest.
@@ -94,7 +94,7 @@ proptest! {
             prop_assert!(refusal.detail.contains("circle"), "{}", refusal.detail);
             return Ok(());
         }
-        let laid = first_states(&tasks, at(0));
+        let laid = first_states(&tasks, None, at(0));
         prop_assert_eq!(laid.len(), tasks.len());
         for (task, spec) in laid.iter().zip(&tasks) {
             let open_needs = task.needs.iter().filter(|(need, _)| {
