@@ -4,7 +4,13 @@
 //! they limit the unit. Its attempts then touch no limit above the goal, so goals of a busy project
 //! do not wait for each other's locks. When the goal has ended and has no running attempt, its
 //! spend is settled above and the rest is released. An overrun is shown on the goal, and reaches
-//! the limits above only then. Spend reported later settles in the same periods.
+//! the limits above only then. Spend reported later settles in the same periods. A goal that comes
+//! back reserves again, in the same periods too.
+//!
+//! The limits that exist when the goal begins are the ones it is set aside from. A limit that is added above
+//! it later has no allocation of the goal: attempts that are started from then on reserve from it one by
+//! one and settle in it, as those of other goals do. That holds for a goal that comes back too: only what
+//! was set aside before is reserved as a whole again, and a limit that was removed since is not.
 
 use super::{
     resume,
@@ -16,7 +22,7 @@ use crate::{
     domain::{
         budget::{
             BudgetNode,
-            ledger::{Ledger, WindowKey},
+            ledger::{Asker, Ledger, Shortage, WindowKey, WindowState},
         },
         ids::{GoalId, LimitId},
     },
@@ -50,7 +56,7 @@ pub(in crate::app) async fn open(unit: &mut Unit, goal: GoalId) -> Result<()> {
     for GoalLimit { unit: name, amount } in own {
         let range = crate::domain::budget::Range { want: amount, min: amount };
         if let Err(lacks) = ledger.reserve(&keys, &[(name.clone(), range)].into()) {
-            short.extend(lacks);
+            short.extend(to_allocate(lacks));
             continue;
         }
         let limiting = keys.iter().filter(|key| ledger.window(key).is_some_and(|w| w.unit == name));
@@ -66,6 +72,49 @@ pub(in crate::app) async fn open(unit: &mut Unit, goal: GoalId) -> Result<()> {
     }
     apply(unit, ledger.into_moves()).await?;
     Ok(store::budgets::allocations::insert(unit.tx(), goal, &rows).await?)
+}
+
+fn to_allocate(short: Vec<Shortage>) -> Vec<Shortage> {
+    short.into_iter().map(|lack| lack.of_asker(Asker::Allocation)).collect()
+}
+
+/// Opens the closed allocations of a goal that comes back, in the periods that they had. What the goal
+/// has spent since is no longer settled above it, but is part of its allocation again.
+///
+/// # Errors
+/// `budget_exhausted`, naming every limit that is short.
+pub(in crate::app) async fn reopen(unit: &mut Unit, goal: GoalId) -> Result<()> {
+    let mut closed = store::budgets::allocations::lock_closed(unit.tx(), goal).await?;
+    if closed.is_empty() {
+        return Ok(());
+    }
+    // The limits of the goal may have been edited since.
+    for GoalLimit { unit: name, amount } in
+        store::budgets::allocations::limits_of_goal(unit.tx(), goal).await?
+    {
+        closed.iter_mut().filter(|a| a.unit == name).for_each(|a| a.amount = amount);
+    }
+    let (mut ledger, keys) = lock(unit, &closed).await?;
+    let used = store::budgets::allocations::used_by(unit.tx(), goal).await?;
+    let mut short = Vec::new();
+    for allocation in &closed {
+        let Some(key) = keys.iter().find(|key| key.limit == allocation.limit_id) else { continue };
+        let Some(before) = ledger.window(key).cloned() else { continue };
+        if let Some(used) = used.iter().find(|used| used.unit == allocation.unit) {
+            ledger.take(key, -used.amount, -used.fraction);
+        }
+        let own = before.used() - ledger.window(key).map_or(0, WindowState::used);
+        let amount = allocation.amount;
+        let range = crate::domain::budget::Range { want: amount, min: amount };
+        let asks = [(allocation.unit.clone(), range)].into();
+        let lacks = ledger.reserve(&[*key], &asks).err().into_iter().flatten();
+        short.extend(lacks.map(|lack| lack.seen_in(&before).of_asker(Asker::Return { own })));
+    }
+    if !short.is_empty() {
+        return Err(exhausted(&short));
+    }
+    apply(unit, ledger.into_moves()).await?;
+    Ok(store::budgets::allocations::reopen(unit.tx(), goal, &closed).await?)
 }
 
 /// Locks the windows of allocations.
@@ -103,7 +152,7 @@ pub(in crate::app) async fn resize(
         let range = crate::domain::budget::Range { want: more.max(0), min: more.max(0) };
         ledger
             .reserve(&[*key], &[(name.to_owned(), range)].into())
-            .map_err(|short| exhausted(&short))?;
+            .map_err(|short| exhausted(&to_allocate(short)))?;
         ledger.give_back(key, (-more).max(0));
     }
     apply(unit, ledger.into_moves()).await?;
@@ -129,7 +178,7 @@ pub(in crate::app) async fn close(unit: &mut Unit, goal: GoalId) -> Result<()> {
         ledger.take(key, amount, fraction);
     }
     if let Some((window, _)) = ledger.beyond() {
-        // The goal has ended and must not come back. Its allocation stays open, which is what the
+        // The end of a goal is not undone for this. Its allocation stays open, which is what the
         // windows say, and the supervisor tries again after a correction.
         tracing::warn!(%goal, unit = window.unit, "the spend of a goal does not fit into a limit above");
         return Ok(());

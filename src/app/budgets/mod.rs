@@ -6,6 +6,7 @@
 //! that already has room.
 
 pub mod allocations;
+mod archive;
 pub(in crate::app) mod create;
 pub(in crate::app) mod reserve;
 pub(in crate::app) mod resume;
@@ -150,8 +151,8 @@ async fn make(
     };
     if !store::budgets::insert(unit.tx(), &row).await? {
         let detail = format!(
-            "the {node} has a budget; GET /v1/budgets?node={node}&node_id={node_id} shows it, and \
-             PATCH changes its limits"
+            "the {node} has a budget; GET /v1/budgets?node={node}&node_id={node_id} shows it, with \
+             archived=true if it is archived, and PATCH changes its limits"
         );
         return Err(Refusal::new(Code::AlreadyExists, detail).into());
     }

@@ -42,6 +42,8 @@ use crate::{
 struct Expectation {
     estimates: Estimates,
     usual: BTreeMap<String, i64>,
+    /// Spend of its earlier attempts, rounded up.
+    used: BTreeMap<String, i64>,
 }
 
 /// Funds for a batch of claims: the windows above its tasks and agents.
@@ -109,6 +111,7 @@ impl Funds {
             let expectation = Expectation {
                 estimates: row.estimate.unwrap_or_default().0,
                 usual: row.usual.unwrap_or_default().0,
+                used: row.used.unwrap_or_default().0,
             };
             funds.expected.insert(row.task_id, expectation);
         }
@@ -170,18 +173,25 @@ impl Funds {
 
     fn asks(&self, task: &ReadyTask, path: &[WindowKey]) -> BTreeMap<String, Range> {
         let none = Expectation::default();
-        let Expectation { estimates, usual } = self.expected.get(&task.task_id).unwrap_or(&none);
-        let mut tightest: BTreeMap<&str, i64> = BTreeMap::new();
+        let Expectation { estimates, usual, used } =
+            self.expected.get(&task.task_id).unwrap_or(&none);
+        // The smallest limit and the least room by unit.
+        let mut least: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
         for window in path.iter().filter_map(|key| self.ledger.window(key)) {
-            let least = tightest.entry(&window.unit).or_insert(window.amount);
-            *least = window.amount.min(*least);
+            let (tightest, left) = least.entry(&window.unit).or_insert((window.amount, i64::MAX));
+            *tightest = window.amount.min(*tightest);
+            if window.enforced() {
+                *left = window.room().min(*left);
+            }
         }
-        let asks = tightest.into_iter().map(|(name, tightest)| {
+        let asks = least.into_iter().map(|(name, (tightest, left))| {
             // The path runs from the task upwards: the first policy is the nearest.
             let says = |key| self.policies.get(key).and_then(|says| says.get(name));
             let policy = path.iter().find_map(says).copied();
             let usual = usual.get(name).copied();
-            (name.to_owned(), ask(name, Known { estimates, usual, policy, tightest }))
+            let used = used.get(name).copied().unwrap_or_default();
+            let known = Known { estimates, usual, policy, tightest, used, left };
+            (name.to_owned(), ask(name, known))
         });
         asks.collect()
     }

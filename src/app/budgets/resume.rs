@@ -5,6 +5,8 @@
 //! judges each again. Tasks locked by others are left to the supervisor's next run, so no
 //! transaction waits for them while it holds locks on windows.
 
+use chrono::{DateTime, Utc};
+
 use crate::{
     app::{Result, Unit, approvals::ask},
     domain::{
@@ -46,7 +48,7 @@ pub(in crate::app) async fn offer(
                 continue;
             }
             left -= waits.short_min;
-            moves.push(offered(&waits));
+            moves.push(offered(&waits, unit.now()));
             let ready = NewRow::new(Kind::TaskReady).goal(waits.goal_id);
             unit.record(ready.task(waits.task_id));
         }
@@ -69,11 +71,12 @@ pub(in crate::app) async fn withdraw(unit: &mut Unit, limits: &[LimitId]) -> Res
     Ok(())
 }
 
-fn offered(waits: &Waiting) -> TaskMove {
+/// The move that offers a task which waited for a limit.
+pub(in crate::app) fn offered(waits: &Waiting, now: DateTime<Utc>) -> TaskMove {
     TaskMove {
         task_id: waits.task_id,
         state: TaskState::Ready,
-        ready_from: waits.ready_from,
+        ready_from: waits.ready_from.max(now),
         claim_rank: waits.claim_rank,
         attempts_used: waits.attempts_used,
         lost_in_row: waits.lost_in_row,

@@ -48,6 +48,8 @@ pub(in crate::app) struct Booking {
     pub amount: i64,
     /// Millionths of a unit beyond `amount`.
     pub fraction: i64,
+    /// Whole units that the attempt's reservation is drawn by.
+    pub drawn: i64,
 }
 
 /// Accounts of attempts: the windows above them, and their reservations.
@@ -138,7 +140,7 @@ impl Accounts {
     }
 
     fn book(&mut self, booking: &Booking, authorized: i64) {
-        let Booking { attempt, key: _, unit: name, amount, fraction } = booking;
+        let Booking { attempt, key: _, unit: name, amount, fraction, drawn } = booking;
         if !self.is_limited(*attempt, name) {
             return;
         }
@@ -151,11 +153,11 @@ impl Accounts {
             }
             return;
         }
-        let used = Used { amount: *amount, fraction: *fraction, authorized };
+        let used = Used { amount: *amount, fraction: *fraction, drawn: *drawn, authorized };
         let (overruns, uncovered) = self.with(*attempt, name, |ledger, path, reservation| {
             let before = reservation.held;
             let overruns = ledger.settle(path, name, reservation, used);
-            (overruns, before - reservation.held < *amount)
+            (overruns, before - reservation.held < *drawn)
         });
         self.uncovered |= uncovered;
         self.overruns.extend(overruns.into_iter().map(|overrun| (*attempt, overrun)));
@@ -174,6 +176,7 @@ impl Accounts {
                 unit: name.to_owned(),
                 amount,
                 fraction: 0,
+                drawn: amount,
             };
             if self.is_open(attempt_id, name) {
                 self.book(&booking, 0);

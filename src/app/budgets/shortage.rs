@@ -101,7 +101,7 @@ fn question(unit: &Unit, limit: LimitId, goal: GoalId, short: &Shortage) -> NewA
         // The proposed amount is only in the payload, which may be revised.
         title: format!("Raise the limit of {name} of the {node}, which is {amount}?"),
         body: format!(
-            "Tasks wait because nothing is left of this limit: {short}.\n\nApproving raises it to \
+            "Tasks wait because too little is left of this limit: {short}.\n\nApproving raises it to \
              what is `proposed` in the payload, and they go on. Any other limit can be set with `PATCH \
              /v1/budgets/{{budget_id}}`, which answers this question too. Rejecting cancels the \
              tasks that wait for a limit of a lifetime; of a day, week or month they wait for the \

@@ -90,15 +90,36 @@ fn facts(row: &Standing, now: DateTime<Utc>) -> Facts<'_> {
         granted: row.granted,
         held: if row.unit == WALL_MS { (row.granted - own).max(0) } else { row.held },
         own,
-        unpriced: row.unpriced,
-        unknown_model: row.unknown_model,
     }
 }
 
-/// Directive that the limits give to an attempt.
+/// Directive that the limits give to an attempt. One whose task waits for the price of a model is told
+/// to stop.
 pub(in crate::app) fn directive(standings: &[Standing], now: DateTime<Utc>) -> Directive {
+    if !awaited(standings).is_empty() {
+        return Directive::Stop;
+    }
     let told = standings.iter().map(|row| standing::directive(&facts(row, now)));
     told.max().unwrap_or(Directive::Continue)
+}
+
+/// The models whose prices the task of an attempt waits for, for people.
+pub(in crate::app) fn awaited(standings: &[Standing]) -> &[String] {
+    standings.first().map(|row| row.awaited.as_slice()).unwrap_or_default()
+}
+
+/// Why `told`, the directive of the limits, is not `continue`. Does not say which price is
+/// missing: the waits for prices do.
+pub(in crate::app) fn reason(standings: &[Standing], told: Directive) -> &'static str {
+    if !awaited(standings).is_empty() {
+        return "the task waits for the price of a model: send a checkpoint and release";
+    }
+    match told {
+        Directive::Stop => "a limit above the attempt is used up: see `budget`",
+        Directive::Continue | Directive::WrapUp | Directive::Pause => {
+            "the reservation of the attempt is used, and the limit has no more: see `budget`"
+        }
+    }
 }
 
 pub(in crate::app) fn view(row: &Standing, now: DateTime<Utc>) -> BudgetStanding {
@@ -124,7 +145,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::{budget::UnknownModel, words::Words as _};
 
     /// Elapsed time is part of the reservation until the attempt ends: it counts once.
     #[test]
@@ -138,14 +158,13 @@ mod tests {
             unit: WALL_MS.to_owned(),
             period: Period::Lifetime,
             on_exhausted: OnExhausted::Park,
-            unknown_model: UnknownModel::ALL[0],
             amount: 40,
             used: 0,
             reserved: 20,
             granted: 20,
             held: 20,
             own: 0,
-            unpriced: false,
+            awaited: Vec::new(),
         };
         let standing = view(&row, now);
         assert_eq!((standing.settled, standing.reserved, standing.held), (20, 0, 0));

@@ -130,6 +130,8 @@ pub struct Budget {
     pub created_at: DateTime<Utc>,
     /// When it was last edited.
     pub updated_at: DateTime<Utc>,
+    /// When it was archived; `null`: it is not, and lists have it.
+    pub archived_at: Option<DateTime<Utc>>,
 }
 
 pub(in crate::app) fn view(row: BudgetRow) -> Budget {
@@ -148,6 +150,7 @@ pub(in crate::app) fn view(row: BudgetRow) -> Budget {
         created_by,
         created_at,
         updated_at,
+        archived_at,
     } = row;
     Budget {
         id: budget_id,
@@ -164,5 +167,6 @@ pub(in crate::app) fn view(row: BudgetRow) -> Budget {
         created_by,
         created_at,
         updated_at,
+        archived_at,
     }
 }

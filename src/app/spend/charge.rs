@@ -13,7 +13,7 @@ use crate::{
     domain::{
         budget::lineage::Lineage,
         ids::{AttemptId, GoalId, ProjectId},
-        spend::{self, Amounts, SpendEntry, SpendReport, UnitSpend, most},
+        spend::{self, Amounts, SpendEntry, SpendReport, UnitSpend, amount::Exact, most},
         states::{AttemptState, SpendNode},
         task::AttemptFacts,
     },
@@ -24,13 +24,15 @@ use crate::{
 };
 
 /// Stores reports on locked attempts and settles them with every limit above. Attempts in `ended`
-/// end in this unit and return their reservations. Returns the total spend of each attempt.
+/// end in this unit and return their reservations. `at`: the place of a report in its request. Returns
+/// the total spend of each attempt.
 ///
 /// # Errors
-/// `invalid` if a total would pass the most that is counted. The unit must be undone then; in a batch,
+/// `invalid` if a call lies in the future, or a total would pass the most that is counted. The unit must be undone then; in a batch,
 /// each command is executed again alone, and only the report that does not fit is refused.
 pub(in crate::app) async fn charge(
     unit: &mut Unit,
+    at: &str,
     reports: &[(&AttemptFacts, &SpendReport)],
     ended: &[AttemptId],
 ) -> Result<HashMap<AttemptId, Amounts>> {
@@ -38,6 +40,9 @@ pub(in crate::app) async fn charge(
     if reports.is_empty() {
         settle::settle(unit, &[], ended).await?;
         return Ok(HashMap::new());
+    }
+    for (_, report) in &reports {
+        report.check_times(at, unit.now())?;
     }
     let attempts: BTreeMap<AttemptId, &AttemptFacts> =
         reports.iter().map(|(attempt, _)| (attempt.attempt_id, *attempt)).collect();
@@ -53,16 +58,16 @@ pub(in crate::app) async fn charge(
         let line = |charge| NewEntry { attempt_id: id, charge, late };
         let used = |entry: &SpendEntry| pricing.lines(id, entry);
         entries.extend(spend::charges(report, used).into_iter().map(line));
-        for (unit, total) in &report.totals {
-            let before = spent.entry((id, unit.clone())).or_default();
-            if let Some(rise) = spend::rise(unit, *total, *before) {
-                before.reported = *total;
+        for (unit, total) in report.exact_totals() {
+            let spend = spent.entry((id, unit.to_owned())).or_default();
+            if let Some(rise) = spend::rise(unit, total, *spend) {
+                *spend = spend.raised(&rise);
                 entries.push(line(rise));
             }
         }
     }
     let stored = store_entries(unit, &attempts, entries, &mut spent).await?;
-    pricing.note(unit, &stored.lines).await?;
+    pricing.note(unit, &attempts, &stored.lines).await?;
     raise_totals(unit, stored.rises).await?;
     settle::settle(unit, &stored.lines, ended).await?;
     let mut answer: HashMap<AttemptId, Amounts> = HashMap::new();
@@ -92,12 +97,14 @@ pub(in crate::app) async fn store_entries(
     let mut touched = BTreeMap::new();
     let mut stored = Stored::default();
     for Fresh { attempt_id: id, key, unit: unit_name, amount, fraction } in fresh {
+        let exact = Exact { amount, fraction };
         let fraction = i64::from(fraction);
         let of_attempt = spent.entry((id, unit_name.clone())).or_default();
         if !key.starts_with(spend::TOTAL_PREFIX) {
             of_attempt.entries = of_attempt.entries.saturating_add(amount);
             of_attempt.fraction = of_attempt.fraction.saturating_add(fraction);
         }
+        let drawn = of_attempt.drawn(exact);
         touched.insert((id, unit_name.clone()), *of_attempt);
         let Some(attempt) = attempts.get(&id) else { continue };
         let lineage = Lineage {
@@ -111,7 +118,7 @@ pub(in crate::app) async fn store_entries(
             let total = stored.rises.entry((node, node_id, unit_name.clone())).or_default();
             *total = (total.0.saturating_add(amount), total.1.saturating_add(fraction));
         }
-        stored.lines.push(Booking { attempt: id, key, unit: unit_name, amount, fraction });
+        stored.lines.push(Booking { attempt: id, key, unit: unit_name, amount, fraction, drawn });
     }
     let touched: Vec<_> = touched.into_iter().map(|((id, name), s)| (id, name, s)).collect();
     store::spend::set_of_attempts(unit.tx(), &touched).await?;

@@ -16,6 +16,7 @@ pub mod price_book;
 pub(in crate::app) mod pricing;
 pub mod rerate;
 mod transaction;
+pub(in crate::app) mod waits;
 
 use super::{
     App, Result,

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type};
 
 use super::{
     model_price::{ModelPrice, row, view},
@@ -26,7 +26,7 @@ use crate::{
         plan::check_instant,
         price::{
             self, Imported, ImportedPrice, NewPrice, PriceDisagreement, PriceSource, Sifted,
-            Skipped, Terms, absurdities,
+            SkipCount, Skipped, Terms, absurdities,
         },
         refusal::{FieldError, Refusal},
         words::words,
@@ -59,7 +59,8 @@ pub struct PriceImport {
     /// Start of validity of prices that the file does not date; default: now.
     #[serde(default)]
     pub effective_from: Option<DateTime<Utc>>,
-    /// Also imports prices that differ from the previous ones by more than a factor of a hundred.
+    /// Also imports prices that differ from the previous ones by more than a factor of a hundred. A
+    /// price of zero is imported without it.
     #[serde(default)]
     pub force: bool,
     /// Only reports what would be imported, and stores nothing.
@@ -67,13 +68,15 @@ pub struct PriceImport {
     pub dry_run: bool,
 }
 
-fn document() -> Object {
-    ObjectBuilder::new()
-        .schema_type(SchemaType::from_iter([Type::Object, Type::Array]))
+fn document() -> Schema {
+    OneOfBuilder::new()
+        .item(ObjectBuilder::new().schema_type(Type::Object))
+        .item(ArrayBuilder::new().items(Object::new()))
         .description(Some(
             "The file itself, as JSON: LiteLLM's is an object, that of genai-prices a list.",
         ))
         .build()
+        .into()
 }
 
 /// Outcome of an import.
@@ -85,7 +88,10 @@ pub struct ImportAnswer {
     pub unchanged: usize,
     /// Number of entries that were not imported.
     pub skipped: usize,
-    /// The first hundred skipped entries, with the reason.
+    /// Their number by reason: rare and serious reasons first.
+    #[serde(default)]
+    pub skipped_by_reason: Vec<SkipCount>,
+    /// The first hundred skipped entries in that order, with the reason.
     pub examples: Vec<Skipped>,
     /// Number of prices that differ from what another book says: an operator, another file, or the
     /// built-in table. The newest price of one's own applies.
@@ -109,14 +115,15 @@ impl App {
         self.create(caller.principal(), request, Hold::Share, async |unit| {
             let at = new.effective_from.unwrap_or(unit.now());
             let names = price::names(&new.model);
-            let book = pricing::book(unit, &names).await?;
+            let book = pricing::book(unit.tx(), &names).await?;
             let before = pricing::find_named(&book, Some(&new.provider), &new.model, at);
             refuse_absurd(&absurdities(&price, before), new.force)?;
-            let made = row(unit, &new.provider, &new.model, at, &price, PriceSource::Operator);
+            let made =
+                row(unit, new.provider.trim(), new.model.trim(), at, &price, PriceSource::Operator);
             let made = PriceRow { note: new.note.clone(), ..made };
             add(unit, std::slice::from_ref(&made)).await?;
-            let data = json!({"price_id": made.price_id, "provider": new.provider,
-                              "model": new.model, "effective_from": at});
+            let data = json!({"price_id": made.price_id, "provider": made.provider,
+                              "model": made.model, "effective_from": at});
             let shown = view(made);
             unit.record(NewRow::new(Kind::PriceCreated).after(&shown).data(data));
             Ok(shown)
@@ -243,15 +250,16 @@ async fn sift(
 ) -> Result<(Vec<PriceRow>, ImportAnswer)> {
     let names: std::collections::BTreeSet<String> =
         imported.prices.iter().map(|price| price.model.to_lowercase()).collect();
-    let book = pricing::book(unit, &names.into_iter().collect::<Vec<_>>()).await?;
+    let book = pricing::book(unit.tx(), &names.into_iter().collect::<Vec<_>>()).await?;
     let from = file.effective_from.unwrap_or(unit.now());
     let terms = Terms { source, from, force: file.force };
-    let Sifted { added, unchanged, mut skipped, mut disagreements } =
+    let Sifted { added, unchanged, mut skipped, reasons, mut disagreements } =
         price::sift(imported, book.own(), price::builtin(), terms);
     let mut answer = ImportAnswer {
         added: added.len(),
         unchanged,
         skipped: skipped.len(),
+        skipped_by_reason: reasons,
         disagreements: disagreements.len(),
         ..ImportAnswer::default()
     };

@@ -1,11 +1,12 @@
 //! Pricing: computes money from the tokens of reported model calls, in the transaction that stores
 //! them.
 //!
-//! A call costs the price valid when it was made; the workspace's own prices come before built-in
-//! ones. For a model without a price the nearest budget with a limit of money decides. Its tokens
-//! are always counted, also as `unpriced_tokens`.
+//! A call costs the price valid when it was made, or the first one since if there was none; the
+//! workspace's own prices come before built-in ones. For a model without a price the nearest budget
+//! with a limit of money decides. Its tokens are always counted, also as `unpriced_tokens`. If the
+//! budget refuses, the task waits for the price ([`super::waits`]).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -14,18 +15,21 @@ use super::model_price::{ModelPrice, view};
 use crate::{
     app::{Result, Unit, budgets::settle::Booking},
     domain::{
-        budget::UnknownModel,
+        budget::{OnExhausted, UnknownModel},
         check::Checks,
         ids::AttemptId,
         journal::{Kind, NewRow},
         price::{self, BookPrice, Cost, MoneySource, Price, Tokens, Usage},
         refusal::Refusal,
-        spend::{self, MONEY, SpendEntry, SpendReport},
+        spend::{self, SpendEntry, SpendReport, amount::states_money},
         task::AttemptFacts,
     },
     store::{
-        self,
-        spend::prices::{ModelCall, PriceRow},
+        self, Tx,
+        spend::{
+            prices::{ModelCall, PriceRow},
+            waits::NewWait,
+        },
     },
 };
 
@@ -39,8 +43,18 @@ pub(in crate::app) struct Pricing {
 struct Priced {
     call: ModelCall,
     cost: Option<Cost>,
-    /// Whether the budget refuses tokens without a price.
-    refused: bool,
+    unknown: Unknown,
+}
+
+/// What a model without a price means for the task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    /// Nothing: it has a price, or the budget counts it otherwise.
+    Settled,
+    /// People are told; the budget only notifies.
+    Told,
+    /// People are told, and the task waits: the budget refuses.
+    Refused,
 }
 
 /// Prices the usage in reports.
@@ -56,7 +70,7 @@ pub(in crate::app) async fn price(
             let Some(tokens) = usage.read(&mut Checks::new(), "") else { continue };
             let key = (attempt.attempt_id, entry.key.clone());
             // The first entry under a key counts, as with amounts.
-            calls.entry(key).or_insert((usage, tokens, entry.amounts.contains_key(MONEY)));
+            calls.entry(key).or_insert((usage, tokens, states_money(&entry.amounts)));
         }
     }
     if calls.is_empty() {
@@ -65,12 +79,13 @@ pub(in crate::app) async fn price(
     let names: BTreeSet<String> =
         calls.values().flat_map(|(usage, ..)| price::names(&usage.model)).collect();
     let names: Vec<String> = names.into_iter().collect();
-    let book = book(unit, &names).await?;
+    let book = book(unit.tx(), &names).await?;
     let mut pricing = Pricing::default();
     let mut unknown = BTreeSet::new();
     for ((attempt, key), (usage, tokens, reported)) in calls {
         let at = usage.at.unwrap_or(now);
-        let cost = find(&book, usage, at).map(|price| price::cost(price, &tokens, at));
+        let price = charged(&book, usage.provider.as_deref(), &usage.model, at, now);
+        let cost = price.map(|price| price::cost(price, &tokens, at));
         let money = match (reported, cost) {
             (true, _) => MoneySource::Reported,
             (false, Some(_)) => MoneySource::Book,
@@ -82,7 +97,7 @@ pub(in crate::app) async fn price(
         // Reported money takes precedence; nothing is unpriced then.
         let cost = if reported { Some(Cost::default()) } else { cost };
         let call = call(attempt, &key, usage, at, tokens, money);
-        pricing.calls.insert((attempt, key), Priced { call, cost, refused: false });
+        pricing.calls.insert((attempt, key), Priced { call, cost, unknown: Unknown::Settled });
     }
     if !unknown.is_empty() {
         pricing.assume(unit, &unknown.into_iter().collect::<Vec<_>>()).await?;
@@ -110,8 +125,8 @@ fn call(
 }
 
 /// The workspace's own prices of models with these names; built-in ones need no query.
-pub(in crate::app) async fn book(unit: &mut Unit, names: &[String]) -> Result<Book> {
-    let own = store::spend::prices::named(unit.tx(), names).await?;
+pub(in crate::app) async fn book(tx: &mut Tx, names: &[String]) -> Result<Book> {
+    let own = store::spend::prices::named(tx, names).await?;
     Ok(Book { own: rows(own) })
 }
 
@@ -137,16 +152,19 @@ fn rows(rows: Vec<PriceRow>) -> Vec<BookPrice> {
     rows.collect()
 }
 
-/// The price of a call: the workspace's own, otherwise the built-in one.
-pub(in crate::app) fn find<'a>(
+/// The price that a call at `at` is charged at.
+pub(in crate::app) fn charged<'a>(
     book: &'a Book,
-    usage: &Usage,
+    provider: Option<&str>,
+    model: &str,
     at: DateTime<Utc>,
+    now: DateTime<Utc>,
 ) -> Option<&'a Price> {
-    find_named(book, usage.provider.as_deref(), &usage.model, at)
+    let books = [&book.own, price::builtin()];
+    price::charged(&books, provider, model, at, now).map(|row| &row.price)
 }
 
-/// The price by names: the workspace's own, otherwise the built-in one.
+/// The price in effect: the workspace's own, otherwise the built-in one.
 pub(in crate::app) fn find_named<'a>(
     book: &'a Book,
     provider: Option<&str>,
@@ -156,12 +174,32 @@ pub(in crate::app) fn find_named<'a>(
     price::choose(&[&book.own, price::builtin()], provider, model, at).map(|row| &row.price)
 }
 
+/// The providers whose prices for a call without a stated provider differ, so that none is in effect.
+pub(super) fn disagreeing(
+    book: &Book,
+    provider: Option<&str>,
+    model: &str,
+    at: DateTime<Utc>,
+) -> Vec<String> {
+    price::disagreeing(&[&book.own, price::builtin()], provider, model, at)
+}
+
+/// Those of the attempts whose budget refuses models without a price.
+pub(super) async fn refusing(tx: &mut Tx, attempts: &[AttemptId]) -> Result<HashSet<AttemptId>> {
+    let policies = store::spend::prices::policies(tx, attempts).await?;
+    let refusing = policies.into_iter().filter(|(_, policy, on_exhausted)| {
+        *policy == UnknownModel::Refuse && *on_exhausted != OnExhausted::Notify
+    });
+    Ok(refusing.map(|(attempt, ..)| attempt).collect())
+}
+
 impl Pricing {
     /// Applies the budgets' setting for models without a price.
     async fn assume(&mut self, unit: &mut Unit, attempts: &[AttemptId]) -> Result<()> {
         let policies = store::spend::prices::policies(unit.tx(), attempts).await?;
-        let policies: HashMap<AttemptId, UnknownModel> = policies.into_iter().collect();
-        let assumes = policies.values().any(|policy| *policy == UnknownModel::AssumeMax);
+        let policies: HashMap<AttemptId, (UnknownModel, OnExhausted)> =
+            policies.into_iter().map(|(attempt, policy, then)| (attempt, (policy, then))).collect();
+        let assumes = policies.values().any(|(policy, _)| *policy == UnknownModel::AssumeMax);
         let all = if assumes {
             let mut all = rows(store::spend::prices::all(unit.tx()).await?);
             all.extend_from_slice(price::builtin());
@@ -171,13 +209,14 @@ impl Pricing {
         };
         for priced in self.calls.values_mut().filter(|p| p.call.money == MoneySource::None) {
             match policies.get(&priced.call.attempt_id) {
-                Some(UnknownModel::AssumeMax) => {
+                Some((UnknownModel::AssumeMax, _)) => {
                     let prices = all.iter().map(|row| &row.price);
                     priced.cost = price::dearest(prices, &priced.call.tokens);
                     priced.call.money = MoneySource::Assumed;
                 }
-                Some(UnknownModel::Refuse) => priced.refused = true,
-                Some(UnknownModel::Zero) | None => {}
+                Some((UnknownModel::Refuse, OnExhausted::Notify)) => priced.unknown = Unknown::Told,
+                Some((UnknownModel::Refuse, _)) => priced.unknown = Unknown::Refused,
+                Some((UnknownModel::Zero, _)) | None => {}
             }
         }
         Ok(())
@@ -196,23 +235,42 @@ impl Pricing {
         priced.map(|p| spend::lines_of(&p.call.tokens, p.cost)).unwrap_or_default()
     }
 
-    /// Stores the calls of new entries.
-    pub(in crate::app) async fn note(mut self, unit: &mut Unit, stored: &[Booking]) -> Result<()> {
-        let mut calls = Vec::new();
+    /// Stores the calls of new entries, and the waits of their tasks for prices.
+    pub(in crate::app) async fn note(
+        mut self,
+        unit: &mut Unit,
+        attempts: &BTreeMap<AttemptId, &AttemptFacts>,
+        stored: &[Booking],
+    ) -> Result<()> {
+        let (mut calls, mut waits) = (Vec::new(), Vec::new());
         for line in stored.iter().filter(|line| line.unit == "input_tokens") {
             let Some(priced) = self.calls.remove(&(line.attempt, line.key.clone())) else {
                 continue;
             };
-            if priced.refused {
-                let data = json!({"model": priced.call.model, "provider": priced.call.provider});
-                unit.record(NewRow::new(Kind::PriceUnknown).attempt(line.attempt).data(data));
+            let ModelCall { provider, model, .. } = &priced.call;
+            let attempt = attempts.get(&line.attempt);
+            if let Some(attempt) = attempt.filter(|_| priced.unknown != Unknown::Settled) {
+                let data = json!({"model": model, "provider": provider});
+                unit.record(NewRow::new(Kind::PriceUnknown).of_attempt(attempt).data(data));
+                if priced.unknown == Unknown::Refused {
+                    waits.push(NewWait {
+                        task_id: attempt.task_id,
+                        attempt_id: attempt.attempt_id,
+                        provider: provider.clone(),
+                        model: model.clone(),
+                    });
+                }
             }
             calls.push(priced.call);
         }
         if calls.is_empty() {
             return Ok(());
         }
-        Ok(store::spend::prices::insert_calls(unit.tx(), &calls).await?)
+        store::spend::prices::insert_calls(unit.tx(), &calls).await?;
+        if waits.is_empty() {
+            return Ok(());
+        }
+        Ok(store::spend::waits::note(unit.tx(), &waits).await?)
     }
 }
 

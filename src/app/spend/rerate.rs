@@ -4,10 +4,12 @@
 //! `rerate:`, settled in the same periods as the call. A repeated run finds no difference. Calls
 //! are processed in chunks, each in a transaction of its own. A difference that would take the spend
 //! of its attempt below zero, because an operator corrected that spend before, is left out.
+//!
+//! Calls of tasks that waited for a price are rated in the transaction that ends the wait ([`rate`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -35,6 +37,8 @@ use crate::{
 
 /// Calls per transaction.
 const CHUNK: i64 = 500;
+/// More than clocks of agents run ahead.
+const DAY: TimeDelta = TimeDelta::days(1);
 
 /// Position in the order of calls.
 type Place = (AttemptId, String);
@@ -63,7 +67,7 @@ impl App {
             if request.dry_run {
                 self.undo(unit).await?;
             } else {
-                write(&mut unit, &held, corrections).await?;
+                write(&mut unit, &held, corrections, NewRow::new(Kind::SpendRerated)).await?;
                 self.commit(unit).await?;
             }
             match last {
@@ -80,9 +84,46 @@ async fn calls(
     after: &Place,
 ) -> Result<Vec<ChargedCall>> {
     let names = request.model.as_ref().map(|model| vec![model.to_lowercase()]);
-    let filter = CallFilter { models: names.as_deref(), from: request.from, to: request.to };
+    let (from, to) = (request.from, request.to);
+    let filter = CallFilter { models: names.as_deref(), from, to, last: None };
     let after = (after.0, after.1.as_str());
     Ok(store::spend::prices::charged_calls(unit.tx(), filter, after, CHUNK).await?)
+}
+
+/// Rates what locked attempts of one goal used of models. `models`: names as reported. Writes once, so
+/// that the windows of budgets are locked in their order.
+pub(super) async fn rate(
+    unit: &mut Unit,
+    held: &HashMap<AttemptId, AttemptFacts>,
+    models: &BTreeSet<&str>,
+) -> Result<()> {
+    let folded = |model: &&str| [model.to_lowercase(), model.to_ascii_lowercase()];
+    let models: Vec<String> = models.iter().flat_map(folded).collect();
+    // No call lies in the future.
+    let (from, to) = (DateTime::UNIX_EPOCH, unit.now() + DAY);
+    let mut found = Vec::new();
+    for attempt in held.keys() {
+        let filter = CallFilter { models: Some(&models), from, to, last: Some(*attempt) };
+        let mut after = String::new();
+        loop {
+            let calls = store::spend::prices::charged_calls(
+                unit.tx(),
+                filter,
+                (*attempt, after.as_str()),
+                CHUNK,
+            );
+            let calls = calls.await?;
+            found.extend(corrections(unit, &calls).await?);
+            let whole = calls.len() as i64 == CHUNK;
+            match calls.into_iter().next_back() {
+                Some(last) if whole => after = last.call.key,
+                Some(_) | None => break,
+            }
+        }
+    }
+    let kept = above_zero(unit, found).await?;
+    let goal = held.values().next().map(|attempt| attempt.goal_id);
+    write(unit, held, kept, NewRow::new(Kind::SpendRerated).goal(goal)).await
 }
 
 /// Locks the attempts of calls.
@@ -110,12 +151,13 @@ async fn corrections(unit: &mut Unit, calls: &[ChargedCall]) -> Result<Vec<Corre
     let names: BTreeSet<String> =
         calls.iter().flat_map(|charged| price::names(&charged.call.model)).collect();
     let names: Vec<String> = names.into_iter().collect();
-    let book = pricing::book(unit, &names).await?;
+    let book = pricing::book(unit.tx(), &names).await?;
+    let now = unit.now();
     let found = calls.iter().filter_map(|charged| {
         let ChargedCall { call, micros, fraction, unpriced, corrections } = charged;
         let provider = call.provider.as_deref();
         // A call that still has no price keeps its charge.
-        let price = pricing::find_named(&book, provider, &call.model, call.called_at)?;
+        let price = pricing::charged(&book, provider, &call.model, call.called_at, now)?;
         let was = i128::from(*micros) * i128::from(FRACTIONS) + i128::from(*fraction);
         let picos = price::cost(price, &call.tokens, call.called_at).picos() - was;
         let correction = Correction {
@@ -156,11 +198,12 @@ async fn above_zero(unit: &mut Unit, corrections: Vec<Correction>) -> Result<Vec
     Ok(kept)
 }
 
-/// Stores the corrections and settles them with every limit above.
+/// Stores the corrections and settles them with every limit above. `told`: what the journal says.
 async fn write(
     unit: &mut Unit,
     held: &HashMap<AttemptId, AttemptFacts>,
     corrections: Vec<Correction>,
+    told: NewRow,
 ) -> Result<()> {
     if corrections.is_empty() {
         return Ok(());
@@ -183,7 +226,7 @@ async fn write(
     let stored = store_entries(unit, &attempts, entries, &mut spent).await?;
     raise_totals(unit, stored.rises).await?;
     settle::settle(unit, &stored.lines, &[]).await?;
-    unit.record(NewRow::new(Kind::SpendRerated).data(json!({"calls": count})));
+    unit.record(told.data(json!({"calls": count})));
     Ok(())
 }
 

@@ -50,7 +50,7 @@ impl Batched for SpendCommand {
             .zip(&batch)
             .filter_map(|(attempt, command)| Some((*attempt.as_ref().ok()?, &command.report)))
             .collect();
-        let spent = charge(&mut unit, &reports, &[]).await?;
+        let spent = charge(&mut unit, "", &reports, &[]).await?;
         for (attempt, command) in admitted.iter().zip(&batch) {
             let Ok(attempt) = attempt else { continue };
             let spent = spent.get(&attempt.attempt_id);
@@ -60,9 +60,11 @@ impl Batched for SpendCommand {
                 row.by(command.actor.clone()).data(json!({"attempt_spend": spent, "late": late})),
             );
         }
-        let answers = admitted.into_iter().map(|attempt| {
+        let answers = admitted.into_iter().zip(&batch).map(|(attempt, command)| {
             let attempt = attempt?;
             Ok(SpendAnswer {
+                unread: command.report.unread(),
+                unit_hints: command.report.unit_hints(),
                 attempt_spend: spent.get(&attempt.attempt_id).cloned().unwrap_or_default(),
                 late: attempt.state != AttemptState::Running,
             })

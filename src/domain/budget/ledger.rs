@@ -3,7 +3,11 @@
 //! A [`Ledger`] is a working copy of locked windows. Reserving is all or nothing over every window and
 //! unit of a path, and never lets `settled + reserved` exceed an enforced limit. Settling converts
 //! reserved amounts to settled ones. Spend beyond the reservation takes the room that is left; spend
-//! beyond that is booked as overrun. Spend is never clipped.
+//! beyond that is an incident of its attempt ([`Overrun`]). Spend is never clipped.
+//!
+//! Two amounts are called overrun. That of a limit is what its spend exceeds it by at this moment
+//! ([`WindowState::exceeded`]): it falls when spend is corrected or the limit raised. That of an attempt
+//! is what it took from the room of others; the others may leave it unused.
 //!
 //! The caller has locked the windows' rows and writes the changes back ([`Ledger::into_moves`]).
 
@@ -53,7 +57,7 @@ pub struct WindowState {
     pub fraction: i64,
     /// Open reservations.
     pub reserved: i64,
-    /// Spend without a reservation and without room.
+    /// Sum of the overruns of attempts: spend without a reservation and without room.
     pub overrun: i64,
     /// The highest threshold reported, in percent.
     pub warned: i16,
@@ -72,6 +76,12 @@ impl WindowState {
     pub fn room(&self) -> i64 {
         let room = i128::from(self.amount) - i128::from(self.used()) - i128::from(self.reserved);
         i64::try_from(room).unwrap_or(i64::MIN)
+    }
+
+    /// What the spend exceeds the limit by.
+    #[must_use]
+    pub fn exceeded(&self) -> i64 {
+        self.used().saturating_sub(self.amount).max(0)
     }
 
     /// Whether it refuses reservations that do not fit.
@@ -99,6 +109,23 @@ impl WindowState {
     }
 }
 
+/// What asks for room. It decides how a [`Shortage`] says what would fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// A task, to start.
+    Task,
+    /// The allocated budget of a goal.
+    Allocation,
+    /// The allocated budget of a goal that comes back. `own`: the part of `settled` that the goal has spent,
+    /// which is set aside again.
+    Return {
+        /// In the unit of the window.
+        own: i64,
+    },
+    /// A goal that moves to another project, with what it has spent.
+    Move,
+}
+
 /// A window without room for a reservation. Amounts are in its unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Shortage {
@@ -124,15 +151,24 @@ pub struct Shortage {
     pub reserved: i64,
     /// The least amount requested.
     pub requested: i64,
+    /// What is left of it: neither spent nor reserved.
+    pub left: i64,
+    /// The largest amount that every limit of the unit has left: a task that needs no more would
+    /// start now.
+    pub fits: i64,
     /// Its budget's setting.
     #[serde(skip)]
     pub on_exhausted: OnExhausted,
+    /// What asks.
+    #[serde(skip)]
+    pub asker: Asker,
 }
 
 impl Shortage {
-    /// The shortage of a window without room for `requested`.
+    /// The shortage of a window without room for `requested`, which a task asks for. `fits`: the largest
+    /// amount that all windows of the unit have room for.
     #[must_use]
-    pub fn of(key: &WindowKey, window: &WindowState, requested: i64) -> Self {
+    pub fn of(key: &WindowKey, window: &WindowState, requested: i64, fits: i64) -> Self {
         Self {
             limit_id: key.limit,
             node: window.node,
@@ -145,8 +181,23 @@ impl Shortage {
             settled: window.used(),
             reserved: window.reserved,
             requested,
+            left: window.room().max(0),
+            fits: fits.max(0),
             on_exhausted: window.on_exhausted,
+            asker: Asker::Task,
         }
+    }
+
+    /// The shortage as something else asks.
+    #[must_use]
+    pub fn of_asker(self, asker: Asker) -> Self {
+        Self { asker, ..self }
+    }
+
+    /// The shortage with the spend and the room of this state of its window.
+    #[must_use]
+    pub fn seen_in(self, window: &WindowState) -> Self {
+        Self { settled: window.used(), left: window.room().max(0), ..self }
     }
 
     /// Whether the limit stays short even after all open reservations are released.
@@ -168,13 +219,30 @@ impl std::fmt::Display for Shortage {
             settled,
             reserved,
             requested,
+            left,
+            fits,
+            asker,
             ..
         } = self;
         write!(f, "{node} {node_id}, {unit} per {period}")?;
         if *period != Period::Lifetime {
             write!(f, " from {}", starts_at.to_rfc3339())?;
         }
-        write!(f, ": limit {limit}, settled {settled}, reserved {reserved}, requested {requested}")
+        write!(
+            f,
+            ": limit {limit}, settled {settled}, reserved {reserved}, left {left}, requested "
+        )?;
+        write!(f, "{requested}; ")?;
+        match asker {
+            Asker::Task => write!(f, "a task that needs at most {fits} would start"),
+            Asker::Allocation => write!(f, "at most {fits} can be set aside for the goal"),
+            Asker::Return { own } => write!(
+                f,
+                "{own} of what is settled was spent by the goal itself and is set aside again with its \
+                 budget, which fits if it is at most {fits}"
+            ),
+            Asker::Move => write!(f, "a goal that has spent at most {fits} would fit"),
+        }
     }
 }
 
@@ -196,6 +264,8 @@ pub struct Used {
     pub amount: i64,
     /// Millionths of a unit beyond `amount`.
     pub fraction: i64,
+    /// Whole units that the reservation is drawn by: the growth of the attempt's spend, rounded up.
+    pub drawn: i64,
     /// The amount authorized for this cost.
     pub authorized: i64,
 }
@@ -269,7 +339,8 @@ impl Ledger {
                 continue;
             }
             let lacking = limiting().filter(|(_, w)| w.room() < ask.min || w.room() < 0);
-            short.extend(lacking.map(|(key, window)| Shortage::of(key, window, ask.min)));
+            let fits = room.unwrap_or(0);
+            short.extend(lacking.map(|(key, window)| Shortage::of(key, window, ask.min, fits)));
         }
         if !short.is_empty() {
             return Err(short);
@@ -292,12 +363,11 @@ impl Ledger {
         reservation: &mut Reservation,
         used: Used,
     ) -> Vec<Overrun> {
-        let Used { amount, fraction, authorized } = used;
+        let Used { amount, fraction, drawn, authorized } = used;
         reservation.authorized -= authorized.min(reservation.authorized);
-        let whole = amount.saturating_add(i64::from(fraction > 0));
-        let covered = whole.min(reservation.held - reservation.authorized).max(0);
+        let covered = drawn.min(reservation.held - reservation.authorized).max(0);
         reservation.held -= covered;
-        let uncovered = whole - covered;
+        let uncovered = drawn - covered;
         let (mut overruns, mut most) = (Vec::new(), 0);
         self.each(path, unit, |key, window| {
             window.reserved = (window.reserved - covered).max(0);

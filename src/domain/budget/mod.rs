@@ -209,8 +209,8 @@ pub struct BudgetSpec {
     /// workspace when the goal starts. Its claims then depend on its own limits alone. Default false.
     #[serde(default)]
     pub allocated: bool,
-    /// What an attempt reserves per unit if its task has no estimate and no similar task has finished.
-    /// The nearest budget with an entry counts; without one, a twentieth of the tightest limit, or
+    /// What a task is expected to use per unit if it has no estimate and no similar task has finished;
+    /// its first attempt reserves all of it, a later one what is left of it. The nearest budget with an entry counts; without one, a twentieth of the tightest limit, or
     /// its rest.
     #[serde(default)]
     pub reserve: BTreeMap<String, Range>,
@@ -270,7 +270,7 @@ pub fn check_limits(checks: &mut Checks, at: &str, limits: &[LimitSpec]) {
     let mut seen = BTreeSet::new();
     for (index, limit) in limits.iter().enumerate().take(LIMITS_MAX) {
         let here = pointer(at, index);
-        spend::check_unit(checks, &pointer(&here, "unit"), &limit.unit);
+        spend::unit::check_declared(checks, &pointer(&here, "unit"), &limit.unit);
         checks.range(&pointer(&here, "amount"), limit.amount, 0..=settings::AMOUNT_MAX);
         checks.ensure(
             seen.insert((&limit.unit, limit.period)),
@@ -294,7 +294,7 @@ pub fn check_reserve(checks: &mut Checks, at: &str, reserve: &BTreeMap<String, R
     checks.count(at, reserve.len(), 20);
     for (unit, range) in reserve {
         let here = pointer(at, unit);
-        spend::check_unit(checks, &here, unit);
+        spend::unit::check_declared(checks, &here, unit);
         check_range(checks, &here, *range);
     }
 }

@@ -22,6 +22,10 @@ pub struct BudgetLimit {
     pub amount: i64,
     /// Version of the limit, raised when its amount changes.
     pub version: i32,
+    /// Whether spend in the unit was ever counted against the limit. `false` although attempts have ended:
+    /// nothing was ever reported in its unit, so it limits nothing. Compare its name with the units in
+    /// the `spend` of a task.
+    pub reported: bool,
     /// Use in the current period; `null` if no attempt started in it yet.
     pub window: Option<BudgetWindow>,
 }
@@ -42,7 +46,7 @@ pub struct BudgetWindow {
     /// Amount that can still be reserved.
     #[schema(example = 3_300_000)]
     pub remaining: i64,
-    /// Spend that exceeded both reservation and room: reported spend is never refused.
+    /// What `settled` exceeds the limit by: reported spend is never refused.
     pub overrun: i64,
     /// Highest threshold reported for this version of the limit, in percent.
     pub warned_percent: i16,
@@ -70,4 +74,6 @@ pub struct BudgetWait {
     pub reserved: i64,
     /// Least amount that the task needs.
     pub requested: i64,
+    /// Amount that can still be reserved: a task that needs no more of this limit would start.
+    pub remaining: i64,
 }

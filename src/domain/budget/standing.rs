@@ -4,12 +4,7 @@
 //! is used and the limit has no further room. Limits in units that the attempt does not use have no
 //! effect: an attempt that costs no money continues when the money is spent.
 
-use super::UnknownModel;
-use crate::domain::{
-    spend::{ATTEMPTS, MONEY},
-    states::Directive,
-    words::words,
-};
+use crate::domain::{spend::ATTEMPTS, states::Directive, words::words};
 
 words! {
     /// The state of a limit for one attempt. `ok`: the attempt may continue; `used_up`: its reservation
@@ -43,10 +38,6 @@ pub struct Facts<'a> {
     pub held: i64,
     /// Its spend.
     pub own: i64,
-    /// Whether it used tokens of a model without a price.
-    pub unpriced: bool,
-    /// The cost of such tokens under this budget.
-    pub unknown_model: UnknownModel,
 }
 
 /// The state of the limit for the attempt.
@@ -67,10 +58,6 @@ pub fn state(facts: &Facts<'_>) -> BudgetState {
 /// The directive that the limit gives the attempt.
 #[must_use]
 pub fn directive(facts: &Facts<'_>) -> Directive {
-    let refused = facts.unpriced && facts.enforced && facts.unit == MONEY;
-    if refused && facts.unknown_model == UnknownModel::Refuse {
-        return Directive::Stop;
-    }
     match state(facts) {
         BudgetState::Ok => Directive::Continue,
         BudgetState::UsedUp => Directive::WrapUp,

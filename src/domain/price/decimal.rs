@@ -6,11 +6,11 @@
 use serde_json::Number;
 
 /// Power of ten from dollars per million tokens to pico-dollars per token.
-pub(super) const PER_MILLION: i32 = 6;
+pub(in crate::domain) const PER_MILLION: i32 = 6;
 /// Power of ten from dollars to pico-dollars.
-pub(super) const PER_ONE: i32 = 12;
+pub(in crate::domain) const PER_ONE: i32 = 12;
 /// Power of ten from dollars per thousand to pico-dollars.
-pub(super) const PER_THOUSAND: i32 = 9;
+pub(in crate::domain) const PER_THOUSAND: i32 = 9;
 
 /// Longest number, in characters.
 const TEXT_MAX: usize = 64;
@@ -19,7 +19,7 @@ const DIGITS_MAX: usize = 30;
 
 /// Reason why a text is no amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum DecimalError {
+pub(in crate::domain) enum DecimalError {
     /// Not a decimal number, or too many digits.
     #[error("must be a decimal number of at most 30 digits, for example `2.50`")]
     NotANumber,
@@ -36,23 +36,23 @@ pub(super) enum DecimalError {
 
 /// A non-negative number: `digits` times ten to the power of `exponent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Decimal {
+pub(in crate::domain) struct Decimal {
     digits: u128,
     exponent: i32,
 }
 
 /// A scaled number, possibly rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Scaled {
+pub(in crate::domain) struct Scaled {
     /// The whole number.
-    pub(super) value: i64,
+    pub(in crate::domain) value: i64,
     /// Whether rounding lost something.
-    pub(super) rounded: bool,
+    pub(in crate::domain) rounded: bool,
 }
 
 impl Decimal {
     /// Reads `12`, `2.50`, `.5`, `3.75e-08`.
-    pub(super) fn parse(text: &str) -> Result<Self, DecimalError> {
+    pub(in crate::domain) fn parse(text: &str) -> Result<Self, DecimalError> {
         if text.len() > TEXT_MAX {
             return Err(DecimalError::NotANumber);
         }
@@ -90,19 +90,42 @@ impl Decimal {
     }
 
     /// Reads a JSON number through its shortest decimal text.
-    pub(super) fn from_number(number: &Number) -> Result<Self, DecimalError> {
+    pub(in crate::domain) fn from_number(number: &Number) -> Result<Self, DecimalError> {
         Self::parse(&number.to_string())
     }
 
     /// `self * 10^power`, exact and at most `most`.
-    pub(super) fn exact(self, power: i32, most: i64) -> Result<i64, DecimalError> {
+    pub(in crate::domain) fn exact(self, power: i32, most: i64) -> Result<i64, DecimalError> {
         let Scaled { value, rounded } = self.rounded(power, most)?;
         if rounded { Err(DecimalError::TooFine) } else { Ok(value) }
     }
 
+    /// `self * 10^power`, exact and at most `most`, for amounts beyond 64 bits.
+    pub(in crate::domain) fn exact_wide(
+        self,
+        power: i32,
+        most: i128,
+    ) -> Result<i128, DecimalError> {
+        let power = self.exponent.saturating_add(power);
+        let size = power.unsigned_abs();
+        let value = match (self.digits, power >= 0) {
+            (0, _) => 0,
+            (digits, true) => raise(digits, size).ok_or(DecimalError::TooLarge)?,
+            (digits, false) => {
+                let divisor = raise(1, size).ok_or(DecimalError::TooFine)?;
+                if digits % divisor != 0 {
+                    return Err(DecimalError::TooFine);
+                }
+                digits / divisor
+            }
+        };
+        let value = i128::try_from(value).ok().filter(|value| *value <= most);
+        value.ok_or(DecimalError::TooLarge)
+    }
+
     /// `self * 10^power`, at most `most`, rounded half to even so that sums of many amounts are not
     /// biased.
-    pub(super) fn rounded(self, power: i32, most: i64) -> Result<Scaled, DecimalError> {
+    pub(in crate::domain) fn rounded(self, power: i32, most: i64) -> Result<Scaled, DecimalError> {
         let power = self.exponent.saturating_add(power);
         let size = power.unsigned_abs();
         if power >= 0 {

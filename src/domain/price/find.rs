@@ -5,19 +5,24 @@
 //! decides. Case is ignored.
 //!
 //! By provider: a stated provider is binding, since the same model has other prices elsewhere.
-//! Without one, all providers with a price for the name must agree, or the model's maker must be
-//! among them; otherwise there is no price and no guess.
+//! Without one, a price of the provider [`UNSTATED`] decides, else that of the model's maker, else all
+//! providers with a price for the name must agree; otherwise there is no price and no guess, and
+//! [`disagreeing`] names them.
 //!
 //! By book: for each name the fleet's own price precedes the built-in one, and both precede any
 //! price of the next name.
 //!
-//! By time: of one provider's prices for one name, the newest in effect applies.
+//! By time: of one provider's prices for one name, the newest in effect applies. A call before every
+//! price of its model is charged at the first one that has begun since ([`charged`]): a price that is
+//! added late rates what waited for it.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
 use super::{
     PriceSource,
-    provider::{canonical, maker},
+    provider::{UNSTATED, canonical, maker},
     rate::Price,
 };
 
@@ -53,6 +58,51 @@ pub fn choose<'a>(
         .find_map(|candidate| books.iter().find_map(|book| priced(book, &candidate, at)))
 }
 
+/// The price that a call of `model` at `at` is charged at: the one in effect then ([`choose`]); if there
+/// was none, the earliest one in effect since, up to `now`.
+#[must_use]
+pub fn charged<'a>(
+    books: &[&'a [BookPrice]],
+    provider: Option<&str>,
+    model: &str,
+    at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Option<&'a BookPrice> {
+    choose(books, provider, model, at).or_else(|| {
+        let names = names(model);
+        let rows = books.iter().flat_map(|book| book.iter());
+        let begun = rows.filter(|row| at < row.effective_from && row.effective_from <= now);
+        let begun = begun.filter(|row| names.contains(&row.model.to_ascii_lowercase()));
+        let mut starts: Vec<_> = begun.map(|row| row.effective_from).collect();
+        starts.sort_unstable();
+        starts.into_iter().find_map(|start| choose(books, provider, model, start))
+    })
+}
+
+/// The providers whose prices for a call without a stated provider differ at `at`, so that [`choose`]
+/// finds none; empty if it finds one, or no provider has any.
+#[must_use]
+pub fn disagreeing(
+    books: &[&[BookPrice]],
+    provider: Option<&str>,
+    model: &str,
+    at: DateTime<Utc>,
+) -> Vec<String> {
+    if choose(books, provider, model, at).is_some() {
+        return Vec::new();
+    }
+    let provider = provider.map(canonical);
+    let of_any = candidates(provider.as_deref(), model).into_iter();
+    let of_any = of_any.filter(|(provider, _)| provider.is_none());
+    let sellers = of_any.flat_map(|(_, model)| {
+        books.iter().map(move |book| {
+            let sellers = in_effect(book, &model, at).map(|row| canonical(&row.provider));
+            sellers.collect::<BTreeSet<String>>()
+        })
+    });
+    sellers.into_iter().find(|sellers| !sellers.is_empty()).into_iter().flatten().collect()
+}
+
 fn priced<'a>(
     book: &'a [BookPrice],
     (provider, model): &Candidate,
@@ -79,7 +129,9 @@ pub(super) fn in_effect<'a>(
 #[must_use]
 pub fn names(model: &str) -> Vec<String> {
     let candidates = candidates(None, model).into_iter();
-    let mut names: Vec<_> = candidates.map(|(_, model)| model.to_ascii_lowercase()).collect();
+    // The database folds letters beyond ASCII where its locale knows them.
+    let folded = |(_, model): Candidate| [model.to_ascii_lowercase(), model.to_lowercase()];
+    let mut names: Vec<_> = candidates.flat_map(folded).collect();
     names.sort_unstable();
     names.dedup();
     names
@@ -139,16 +191,18 @@ pub(super) fn newest<'a>(rows: impl Iterator<Item = &'a BookPrice>) -> Option<&'
     rows.max_by_key(|row| (row.effective_from, row.number))
 }
 
-/// The price of the model's maker, or one that all providers agree on.
+/// The price of calls without a stated provider, that of the model's maker, or one that all providers
+/// agree on.
 fn agreed<'a>(rows: impl Iterator<Item = &'a BookPrice>, model: &str) -> Option<&'a BookPrice> {
-    let mut of_provider = std::collections::BTreeMap::<String, &BookPrice>::new();
+    let mut of_provider = BTreeMap::<String, &BookPrice>::new();
     for row in rows {
         let kept = of_provider.entry(canonical(&row.provider)).or_insert(row);
         if (row.effective_from, row.number) > (kept.effective_from, kept.number) {
             *kept = row;
         }
     }
-    if let Some(row) = maker(model).and_then(|maker| of_provider.get(maker)) {
+    let deciding = [Some(UNSTATED), maker(model)].into_iter().flatten();
+    if let Some(row) = deciding.filter_map(|provider| of_provider.get(provider)).next() {
         return Some(row);
     }
     let mut rows = of_provider.into_values();

@@ -6,6 +6,8 @@ use chrono::{DateTime, Datelike as _, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::check::{Checks, pointer};
+
 /// A time of day, UTC, on some days of the week.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -35,12 +37,26 @@ impl HourWindow {
     /// Whether it contains `at`.
     #[must_use]
     pub fn holds(&self, at: DateTime<Utc>) -> bool {
-        let (time, Self { from, to, .. }) = (at.time(), self);
-        let within = match from < to {
+        self.is_within(at.time()) && self.on_day(at)
+    }
+
+    fn is_within(&self, time: NaiveTime) -> bool {
+        let Self { from, to, .. } = self;
+        match from < to {
             true => *from <= time && time < *to,
             false => *from <= time || time < *to,
-        };
-        (within || from == to) && self.on_day(at)
+        }
+    }
+
+    /// Refuses days and time zones that do not exist.
+    pub(super) fn check(&self, checks: &mut Checks, at: &str) {
+        let place = pointer(at, "weekdays");
+        checks.count(&place, self.weekdays.len(), 7);
+        for (index, day) in self.weekdays.iter().enumerate().take(7) {
+            checks.range(&pointer(&place, index), *day, 1..=7);
+        }
+        let known = self.weekdays_in.as_ref().is_none_or(|zone| zone.parse::<Tz>().is_ok());
+        checks.ensure(known, &pointer(at, "weekdays_in"), "is no IANA name of a time zone");
     }
 
     fn on_day(&self, at: DateTime<Utc>) -> bool {
@@ -51,6 +67,12 @@ impl HourWindow {
         let day = at.with_timezone(&zone.unwrap_or(Tz::UTC)).weekday().number_from_monday();
         self.weekdays.iter().any(|weekday| u32::from(*weekday) == day)
     }
+}
+
+/// Whether windows leave no time of any day out. A gap would begin where a window ends.
+pub(super) fn cover_the_day(windows: &[&HourWindow]) -> bool {
+    let daily = || windows.iter().filter(|window| window.weekdays.is_empty());
+    daily().next().is_some() && daily().all(|one| daily().any(|other| other.is_within(one.to)))
 }
 
 /// A time of day in UTC: `16:30`, `16:30:00`, `16:30:00Z`, `00:30:00+08:00`. `24:00` is midnight.

@@ -27,19 +27,23 @@ pub mod new_price;
 pub mod provider;
 pub mod rate;
 pub mod usage;
+pub mod wait;
 
 pub use builtin::builtin;
 pub use disagree::{PriceDisagreement, disagreements};
-pub use find::{BookPrice, choose, names};
+pub use find::{BookPrice, charged, choose, disagreeing, names};
 pub use hours::HourWindow;
 pub use import::{
-    Imported, ImportedPrice, SkipReason, Skipped,
+    Imported, ImportedPrice, SkipCount, SkipReason, Skipped,
     sift::{Sifted, Terms, sift},
 };
-pub use new_price::{NewPrice, NewRates, NewTier, NewTierRates, Usd, absurd_rates, absurdities};
-pub use provider::canonical;
+pub use new_price::{
+    NewHours, NewPrice, NewRates, NewTier, NewTierRates, Usd, absurd_rates, absurdities,
+};
+pub use provider::{UNSTATED, canonical};
 pub use rate::{Cost, Hours, Price, Rates, StatedRates, Tier, TierRates, cost, dearest};
 pub use usage::{Convention, Tokens, Usage};
+pub use wait::{Lack, PriceWait};
 
 words! {
     /// Origin of a price.

@@ -22,7 +22,10 @@ use crate::domain::{
 
 use super::{
     decimal::{Decimal, PER_MILLION, PER_ONE},
-    rate::{Price, RATE_MAX, REQUEST_MAX, Rates, StatedRates, TIERS_MAX, TierRates},
+    hours::HourWindow,
+    rate::{
+        HOURS_MAX, Hours, Price, RATE_MAX, REQUEST_MAX, Rates, StatedRates, TIERS_MAX, TierRates,
+    },
 };
 
 /// Rates above this are absurd: a thousand dollars per million tokens, in pico-dollars per token.
@@ -146,6 +149,26 @@ pub struct NewTier {
     pub usd_per_million: NewTierRates,
 }
 
+/// Another price at some times of the week.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "windows": [{"from": "16:30:00", "to": "00:30:00"}],
+    "usd_per_million": {"input": "0.135", "output": "0.55"}
+}))]
+pub struct NewHours {
+    /// When it applies: in any of these windows, at most 20.
+    pub windows: Vec<HourWindow>,
+    /// Rates by kind of token at these times, in US dollars per million tokens.
+    pub usd_per_million: NewRates,
+    /// Price of each call besides its tokens at these times, in US dollars. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usd_per_request: Option<Usd>,
+    /// Other rates for large prompts at these times, at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tiers: Vec<NewTier>,
+}
+
 /// A price to add to the price book.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -154,7 +177,8 @@ pub struct NewTier {
     "usd_per_million": {"input": "2.50", "output": "10", "cache_read": "1.25"}
 }))]
 pub struct NewPrice {
-    /// Provider that sends the bill; any of its usual names.
+    /// Provider that sends the bill; any of its usual names. `unknown`: the price of calls that state no
+    /// provider.
     #[schema(example = "openai", min_length = 1, max_length = 100)]
     pub provider: String,
     /// Model name as calls report it.
@@ -171,6 +195,10 @@ pub struct NewPrice {
     /// Other rates for large prompts, at most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tiers: Vec<NewTier>,
+    /// Other prices at some times of the week, at most 20; the first that applies holds, for the whole
+    /// call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hours: Vec<NewHours>,
     /// Free text for people, for example the source of the price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 1000)]
@@ -201,22 +229,53 @@ impl NewPrice {
         if let Some(note) = &self.note {
             checks.chars(&pointer(at, "note"), note, 1000);
         }
-        let stated = self.usd_per_million.read(checks, &pointer(at, "usd_per_million"));
-        let per_request = self.usd_per_request.as_ref().and_then(|usd| {
-            usd.read(checks, &pointer(at, "usd_per_request"), PER_ONE, REQUEST_MAX)
-        });
-        let place = pointer(at, "tiers");
-        checks.count(&place, self.tiers.len(), TIERS_MAX);
-        let mut tiers = BTreeMap::new();
-        for (index, tier) in self.tiers.iter().enumerate().take(TIERS_MAX) {
-            let here = pointer(&place, index);
-            let above = pointer(&here, "above");
-            checks.range(&above, tier.above, 1..=settings::AMOUNT_MAX);
-            let rates = tier.usd_per_million.read(checks, &pointer(&here, "usd_per_million"));
-            let before = tiers.insert(tier.above, rates);
-            checks.ensure(before.is_none(), &above, "is the bound of another tier");
+        let Self { usd_per_million, usd_per_request, tiers, .. } = self;
+        let price = terms(checks, at, usd_per_million, usd_per_request.as_ref(), tiers);
+        let place = pointer(at, "hours");
+        checks.count(&place, self.hours.len(), HOURS_MAX);
+        let hours = self.hours.iter().enumerate().take(HOURS_MAX);
+        let hours = hours.map(|(index, hours)| hours.build(checks, &pointer(&place, index)));
+        Price { hours: hours.collect(), ..price }
+    }
+}
+
+/// The price in a request or in some hours of it, the same at all times.
+fn terms(
+    checks: &mut Checks,
+    at: &str,
+    rates: &NewRates,
+    per_request: Option<&Usd>,
+    tiers: &[NewTier],
+) -> Price {
+    let stated = rates.read(checks, &pointer(at, "usd_per_million"));
+    let per_request = per_request
+        .and_then(|usd| usd.read(checks, &pointer(at, "usd_per_request"), PER_ONE, REQUEST_MAX));
+    let place = pointer(at, "tiers");
+    checks.count(&place, tiers.len(), TIERS_MAX);
+    let mut read = BTreeMap::new();
+    for (index, tier) in tiers.iter().enumerate().take(TIERS_MAX) {
+        let here = pointer(&place, index);
+        let above = pointer(&here, "above");
+        checks.range(&above, tier.above, 1..=settings::AMOUNT_MAX);
+        let rates = tier.usd_per_million.read(checks, &pointer(&here, "usd_per_million"));
+        let before = read.insert(tier.above, rates);
+        checks.ensure(before.is_none(), &above, "is the bound of another tier");
+    }
+    Price { per_request: per_request.unwrap_or(0), ..Price::tiered(stated, read) }
+}
+
+impl NewHours {
+    fn build(&self, checks: &mut Checks, at: &str) -> Hours {
+        let Self { windows, usd_per_million, usd_per_request, tiers } = self;
+        let price = terms(checks, at, usd_per_million, usd_per_request.as_ref(), tiers);
+        let place = pointer(at, "windows");
+        checks.ensure(!windows.is_empty(), &place, "must have at least one window");
+        checks.count(&place, windows.len(), HOURS_MAX);
+        for (index, window) in windows.iter().enumerate().take(HOURS_MAX) {
+            window.check(checks, &pointer(&place, index));
         }
-        Price { per_request: per_request.unwrap_or(0), ..Price::tiered(stated, tiers) }
+        let Price { rates, tiers, per_request, hours: _ } = price;
+        Hours { windows: windows.clone(), rates, tiers, per_request }
     }
 }
 
@@ -254,11 +313,13 @@ impl NewTierRates {
     }
 }
 
-/// Signs of a mistake in a price that a person typed: those of [`absurd_rates`], and a price of zero
-/// throughout, which is more often a field left empty than a model that costs nothing.
+/// Signs of a mistake in a price that a person typed: those of [`absurd_rates`]; a base rate that is zero
+/// where the previous one was not, or the other way; and a price of zero throughout, which is more often
+/// a field left empty than a model that costs nothing.
 #[must_use]
 pub fn absurdities(new: &Price, previous: Option<&Price>) -> Vec<String> {
     let mut found = absurd_rates(new, previous);
+    found.extend(far(new, previous, |now, before| (now == 0) != (before == 0)));
     if is_free(new) {
         found.push("every rate and the request price are zero".to_owned());
     }
@@ -267,7 +328,7 @@ pub fn absurdities(new: &Price, previous: Option<&Price>) -> Vec<String> {
 
 /// Signs of a mistake in a price, one sentence each: a rate above $1,000 per million tokens or a
 /// request above $10; a base rate that differs from the model's previous price by more than a factor
-/// of a hundred. Zero differs infinitely from any other rate.
+/// of a hundred. Zero is no sign: files have models that cost nothing, and that later cost something.
 #[must_use]
 pub fn absurd_rates(new: &Price, previous: Option<&Price>) -> Vec<String> {
     let mut found = Vec::new();
@@ -281,15 +342,26 @@ pub fn absurd_rates(new: &Price, previous: Option<&Price>) -> Vec<String> {
     if new.at_any_hour().any(|price| price.per_request > ABSURD_REQUEST) {
         found.push("a request costs more than $10".to_owned());
     }
-    let Some(previous) = previous else { return found };
-    for ((name, now), (_, before)) in new.rates.named().into_iter().zip(previous.rates.named()) {
-        if now.min(before).saturating_mul(ABSURD_FACTOR) < now.max(before) {
-            found.push(format!(
-                "`{name}` differs from the previous price by more than a factor of {ABSURD_FACTOR}"
-            ));
-        }
-    }
+    found.extend(far(new, previous, |now, before| {
+        let (low, high) = (now.min(before), now.max(before));
+        low != 0 && low.saturating_mul(ABSURD_FACTOR) < high
+    }));
     found
+}
+
+/// A sentence for each base rate that is too far from the previous one.
+fn far(
+    new: &Price,
+    previous: Option<&Price>,
+    is_far: impl Fn(i64, i64) -> bool,
+) -> impl Iterator<Item = String> {
+    let pairs = previous
+        .into_iter()
+        .flat_map(move |previous| new.rates.named().into_iter().zip(previous.rates.named()));
+    let pairs = pairs.filter(move |((_, now), (_, before))| is_far(*now, *before));
+    pairs.map(|((name, _), _)| {
+        format!("`{name}` differs from the previous price by more than a factor of {ABSURD_FACTOR}")
+    })
 }
 
 /// Whether every rate and the request price are zero.

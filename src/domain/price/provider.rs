@@ -60,6 +60,10 @@ const MAKERS: &[(&str, &str)] = &[
     ("sonar", "perplexity"),
 ];
 
+/// Provider under which the price book states the price of calls without a stated provider. It decides
+/// them also where the prices of other providers differ.
+pub const UNSTATED: &str = "unknown";
+
 /// The canonical name of a provider, in lower case: `google` for `gcp.gemini`, `mistral` for
 /// `mistral_ai`. Idempotent.
 #[must_use]

@@ -19,6 +19,8 @@ pub const RATE_MAX: i64 = 1_000_000_000_000;
 pub const REQUEST_MAX: i64 = 1_000_000_000_000_000;
 /// Most tiers of a price.
 pub const TIERS_MAX: usize = 20;
+/// Most other prices by time of a price that an operator states, and most windows of each.
+pub const HOURS_MAX: usize = 20;
 
 /// Rates by kind of token, in pico-dollars (1e-12 USD) per token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]

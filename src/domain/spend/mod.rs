@@ -6,11 +6,17 @@
 //! highest total. Spend is never clipped and never refused for being late. It is refused only if a
 //! total would pass the most that is counted ([`most`]). Nothing is taken back: a correction is an
 //! entry of its own.
+//!
+//! Amounts are whole units and millionths besides. Money may be finer than a micro-dollar, so sums keep
+//! the millionths and no entry is rounded.
 
+pub mod amount;
 pub mod most;
+pub mod unit;
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -19,8 +25,10 @@ use super::{
         rate::Cost,
         usage::{Tokens, Usage},
     },
+    refusal::Refusal,
     settings,
 };
+use amount::{Exact, Reported, check_reported};
 
 /// Millionths in a unit: amounts of money keep fractions of a micro-dollar beside whole ones.
 pub const FRACTIONS: i64 = 1_000_000;
@@ -39,10 +47,11 @@ pub struct SpendEntry {
     /// that is new under the key is added.
     #[schema(example = "call-17", min_length = 1, max_length = 200)]
     pub key: String,
-    /// Amounts used, by unit, in whole numbers. Optional with `usage`.
+    /// Amounts used, by unit, in whole numbers. Money is `usd_micros`, or `usd` as decimal text with up
+    /// to 12 places: `"usd": "0.0000004385"`. Optional with `usage`.
     #[serde(default)]
-    #[schema(example = json!({"usd_micros": 1250, "input_tokens": 4100, "output_tokens": 320}))]
-    pub amounts: Amounts,
+    #[schema(schema_with = amount::schema)]
+    pub amounts: Reported,
     /// Usage of one model call as its provider counted it. The service derives `input_tokens`,
     /// `output_tokens` (totals), `cache_read_tokens`, `cache_write_tokens` and `reasoning_tokens`
     /// from it, and `usd_micros` from the price book unless `amounts` states the money. Without a
@@ -67,8 +76,18 @@ pub struct SpendReport {
     pub entries: Vec<SpendEntry>,
     /// Totals of this attempt so far, by unit. Only the rise over the highest reported total
     /// counts, so a repeated or late report adds nothing.
-    #[schema(example = json!({"output_tokens": 5200}))]
-    pub totals: Amounts,
+    #[schema(schema_with = amount::schema)]
+    pub totals: Reported,
+}
+
+/// Numbers in the usage of an entry that no count was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct UnreadUsage {
+    /// Key of the entry.
+    pub key: String,
+    /// JSON Pointers within its `usage`.
+    #[schema(example = json!(["/tokens/server_tool_use/web_search_requests"]))]
+    pub numbers: Vec<String>,
 }
 
 impl SpendReport {
@@ -101,10 +120,46 @@ impl SpendReport {
                 &pointer(&at, "amounts"),
                 "must name at least one unit, unless `usage` is given",
             );
-            check_amounts(checks, &pointer(&at, "amounts"), &entry.amounts);
+            check_reported(checks, &pointer(&at, "amounts"), &entry.amounts);
             check_usage(checks, &at, entry);
         }
-        check_amounts(checks, &pointer(at, "totals"), &self.totals);
+        check_reported(checks, &pointer(at, "totals"), &self.totals);
+    }
+
+    /// Refuses calls that lie in the future of the database's clock. `at`: the place of the report.
+    ///
+    /// # Errors
+    /// `invalid`, with every such call.
+    pub fn check_times(&self, at: &str, now: DateTime<Utc>) -> Result<(), Refusal> {
+        let mut checks = Checks::new();
+        let entries = pointer(at, "entries");
+        for (index, entry) in self.entries.iter().enumerate() {
+            let Some(usage) = &entry.usage else { continue };
+            usage.check_time(&mut checks, &pointer(&pointer(&entries, index), "usage"), now);
+        }
+        checks.finish()
+    }
+
+    /// Numbers in usage objects that no count was made from, by entry.
+    #[must_use]
+    pub fn unread(&self) -> Vec<UnreadUsage> {
+        let entries = self.entries.iter().filter_map(|entry| {
+            let numbers = entry.usage.as_ref()?.unread();
+            (!numbers.is_empty()).then(|| UnreadUsage { key: entry.key.clone(), numbers })
+        });
+        entries.collect()
+    }
+
+    /// Hints about units that count as the fleet's own, though they are close to known ones.
+    #[must_use]
+    pub fn unit_hints(&self) -> Vec<unit::UnitHint> {
+        let entries = self.entries.iter().flat_map(|entry| entry.amounts.keys());
+        unit::hints(entries.chain(self.totals.keys()).map(String::as_str))
+    }
+
+    /// The totals, exact, by stored unit.
+    pub fn exact_totals(&self) -> impl Iterator<Item = (&str, Exact)> {
+        self.totals.iter().filter_map(|(unit, total)| amount::exact(unit, total))
     }
 }
 
@@ -147,6 +202,8 @@ pub const ATTEMPTS: &str = "attempts";
 pub const WALL_MS: &str = "wall_ms";
 /// Unit of money: millionths of a US dollar.
 pub const MONEY: &str = "usd_micros";
+/// Name under which money is reported in dollars.
+pub const DOLLARS: &str = "usd";
 
 /// Whether the service measures the unit itself.
 #[must_use]
@@ -189,10 +246,12 @@ fn is_unit(text: &str) -> bool {
 pub struct UnitSpend {
     /// Sum of its entries.
     pub entries: i64,
-    /// Highest cumulative total.
+    /// Highest cumulative total, without the millionths of its rises.
     pub reported: i64,
-    /// Millionths besides both; only money computed from tokens has them.
+    /// Millionths besides both; only money has them.
     pub fraction: i64,
+    /// The part of `fraction` that belongs to `reported`.
+    pub reported_fraction: i64,
 }
 
 impl UnitSpend {
@@ -201,6 +260,29 @@ impl UnitSpend {
     pub fn amount(self) -> i64 {
         let whole = self.entries.saturating_add(self.reported);
         whole.saturating_add(self.fraction / FRACTIONS)
+    }
+
+    /// The spend after the rise of a total.
+    #[must_use]
+    pub fn raised(self, rise: &Charge) -> Self {
+        let fraction = i64::from(rise.fraction);
+        Self {
+            reported: self.reported.saturating_add(rise.amount),
+            fraction: self.fraction.saturating_add(fraction),
+            reported_fraction: self.reported_fraction.saturating_add(fraction),
+            ..self
+        }
+    }
+
+    /// The whole units by which the spend, rounded up, grew when `last` was added to it. A
+    /// reservation is in whole units: it is drawn by these, not by a unit for each small amount.
+    #[must_use]
+    pub fn drawn(self, last: Exact) -> i64 {
+        let unit = i128::from(FRACTIONS);
+        let rounded_up = |millionths: i128| -(-millionths).div_euclid(unit);
+        let after = most::millionths(self);
+        let drawn = rounded_up(after) - rounded_up(after - last.millionths());
+        i64::try_from(drawn).unwrap_or(i64::MAX)
     }
 }
 
@@ -257,7 +339,8 @@ pub fn charges(
     let mut seen = std::collections::BTreeSet::new();
     let mut lines = Vec::new();
     for entry in &report.entries {
-        let given = entry.amounts.iter().map(|(unit, amount)| (unit.as_str(), *amount, 0));
+        let given = entry.amounts.iter().filter_map(|(unit, amount)| amount::exact(unit, amount));
+        let given = given.map(|(unit, Exact { amount, fraction })| (unit, amount, fraction));
         for (unit, amount, fraction) in given.chain(used(entry)) {
             if !seen.insert((entry.key.as_str(), unit.to_owned())) {
                 continue;
@@ -279,15 +362,20 @@ pub fn charges(
 
 /// Spend row for a cumulative total; `None` when it does not exceed the previous one.
 #[must_use]
-pub fn rise(unit: &str, total: i64, before: UnitSpend) -> Option<Charge> {
-    if total <= before.reported {
+pub fn rise(unit: &str, total: Exact, before: UnitSpend) -> Option<Charge> {
+    let reported = i128::from(before.reported) * i128::from(FRACTIONS);
+    let rise = total.millionths() - reported - i128::from(before.reported_fraction);
+    if rise <= 0 {
         return None;
     }
+    let Exact { amount, fraction } = Exact::from_millionths(rise);
+    let places =
+        if total.fraction == 0 { String::new() } else { format!(".{:06}", total.fraction) };
     Some(Charge {
-        key: format!("{TOTAL_PREFIX}{total}"),
+        key: format!("{TOTAL_PREFIX}{}{places}", total.amount),
         unit: unit.to_owned(),
-        amount: total - before.reported,
-        fraction: 0,
+        amount,
+        fraction,
         provider: None,
         model: None,
         note: None,
@@ -296,30 +384,128 @@ pub fn rise(unit: &str, total: i64, before: UnitSpend) -> Option<Charge> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
+
+    fn report(value: serde_json::Value) -> SpendReport {
+        let report: SpendReport = serde_json::from_value(value).unwrap();
+        let mut checks = Checks::new();
+        report.check(&mut checks, "");
+        checks.finish().unwrap();
+        report
+    }
 
     #[test]
     fn a_key_counts_once_for_each_unit() {
-        let entry = |unit: &str, amount| SpendEntry {
+        let entry = |unit: &str, amount: i64| SpendEntry {
             key: "call-1".into(),
-            amounts: Amounts::from([(unit.to_owned(), amount)]),
+            amounts: Reported::from([(unit.to_owned(), amount.into())]),
             usage: None,
             model: None,
             note: None,
         };
         let entries =
             vec![entry("usd_micros", 5), entry("output_tokens", 9), entry("usd_micros", 7)];
-        let report = SpendReport { entries, totals: Amounts::new() };
+        let report = SpendReport { entries, totals: Reported::new() };
         let lines: Vec<_> =
             charges(&report, |_| Vec::new()).into_iter().map(|c| (c.unit, c.amount)).collect();
         assert_eq!(lines, [("usd_micros".to_owned(), 5), ("output_tokens".to_owned(), 9)]);
     }
 
     #[test]
+    fn dollars_count_as_micro_dollars_and_once_under_a_key() {
+        let report = report(json!({"entries": [
+            {"key": "a", "amounts": {"usd": "0.0000004385", "calls": 1}},
+            {"key": "a", "amounts": {"usd_micros": 9}}], "totals": {"usd": "0.5"}}));
+        let lines: Vec<_> = charges(&report, |_| Vec::new())
+            .into_iter()
+            .map(|c| (c.unit, c.amount, c.fraction))
+            .collect();
+        let want = [("calls".to_owned(), 1, 0), (MONEY.to_owned(), 0, 438_500)];
+        assert_eq!(lines, want);
+        let totals: Vec<_> = report.exact_totals().collect();
+        assert_eq!(totals, [(MONEY, Exact::whole(500_000))]);
+    }
+
+    #[test]
+    fn many_small_calls_add_up_exactly() {
+        // 12,500 calls of 0.34641918868420 dollars, the last one of the rest.
+        let (calls, all) = (12_500, 4_330_239_858_552_500_i128);
+        let each = all / calls;
+        let mut spend = UnitSpend::default();
+        for call in 0..calls {
+            let picos = if call + 1 == calls { all - each * (calls - 1) } else { each };
+            let text = super::super::report::money::Millionths(picos).in_dollars();
+            let report = report(json!({"entries": [{"key": "k", "amounts": {"usd": text}}]}));
+            for charge in charges(&report, |_| Vec::new()) {
+                spend.entries += charge.amount;
+                spend.fraction += i64::from(charge.fraction);
+            }
+        }
+        let sum = super::super::report::money::Millionths(most::millionths(spend));
+        assert_eq!(sum.in_dollars(), "4330.2398585525");
+    }
+
+    #[test]
     fn only_a_rise_of_a_total_adds_something() {
-        let before = UnitSpend { entries: 4, reported: 10, fraction: 0 };
-        assert_eq!(rise("gpu_ms", 10, before), None);
-        assert_eq!(rise("wall_ms", 9, before), None);
-        assert_eq!(rise("wall_ms", 13, before).map(|charge| charge.amount), Some(3));
+        let before = UnitSpend { entries: 4, reported: 10, ..UnitSpend::default() };
+        let rise = |total| rise("gpu_ms", Exact::whole(total), before);
+        assert_eq!((rise(10), rise(9)), (None, None));
+        let risen = rise(13).unwrap();
+        assert_eq!((risen.amount, risen.fraction, risen.key.as_str()), (3, 0, "total:13"));
+    }
+
+    #[test]
+    fn a_call_of_the_future_is_refused_at_its_place() {
+        let usage = |at: &str| {
+            json!({"model": "m", "convention": "openai", "at": at,
+                "tokens": {"prompt_tokens": 1, "completion_tokens": 1, "cost": 7}})
+        };
+        let report = report(json!({"entries": [
+            {"key": "a", "usage": usage("2026-01-01T00:00:00Z")},
+            {"key": "b", "usage": usage("2026-12-01T00:00:00Z")}]}));
+        let refused = report.check_times("/spend", "2026-11-29T00:00:00Z".parse().unwrap());
+        let errors = refused.unwrap_err().errors;
+        assert_eq!((errors.len(), errors[0].pointer.as_str()), (1, "/spend/entries/1/usage/at"));
+        assert_eq!(report.check_times("", "2026-12-01T00:00:00Z".parse().unwrap()), Ok(()));
+        let unread = report.unread();
+        assert_eq!((unread.len(), unread[0].numbers[0].as_str()), (2, "/tokens/cost"));
+    }
+
+    proptest! {
+        /// For cumulative totals in any order and of any precision, the attempt's
+        /// spend is the highest, and its rows add up to it.
+        #[test]
+        fn the_highest_total_is_the_sum_of_its_rises(
+            totals in prop::collection::vec(0..9_000_000i128, 1..12),
+        ) {
+            let mut spend = UnitSpend::default();
+            let (mut whole, mut millionths, mut keys) = (0, 0, std::collections::BTreeSet::new());
+            for total in &totals {
+                let Some(charge) = rise(MONEY, Exact::from_millionths(*total), spend) else { continue };
+                spend = spend.raised(&charge);
+                whole += charge.amount;
+                millionths += i64::from(charge.fraction);
+                prop_assert!(keys.insert(charge.key), "a key of a rise is its own");
+            }
+            prop_assert_eq!(most::millionths(spend), *totals.iter().max().unwrap());
+            prop_assert_eq!((spend.reported, spend.fraction), (whole, millionths));
+        }
+
+        /// A reservation is drawn by the spend rounded up, not by each entry rounded up.
+        #[test]
+        fn a_reservation_is_drawn_by_the_sum(amounts in prop::collection::vec(0..3_000_000i128, 0..60)) {
+            let (mut spend, mut drawn) = (UnitSpend::default(), 0);
+            for amount in &amounts {
+                let exact = Exact::from_millionths(*amount);
+                spend.entries += exact.amount;
+                spend.fraction += i64::from(exact.fraction);
+                drawn += spend.drawn(exact);
+            }
+            let sum: i128 = amounts.iter().sum();
+            prop_assert_eq!(i128::from(drawn), sum.div_euclid(1_000_000) + i128::from(sum % 1_000_000 > 0));
+        }
     }
 }

@@ -146,7 +146,7 @@ mod tests {
             entries in -10i64..1_000, reported in 10i64..1_000, fraction in 0i64..3_000_000,
             amount in -5_000i64..5_000,
         ) {
-            let spend = UnitSpend { entries, reported, fraction };
+            let spend = UnitSpend { entries, reported, fraction, reported_fraction: 0 };
             let after = millionths(UnitSpend { entries: entries + amount, ..spend });
             match correct(spend, amount) {
                 Ok(()) => prop_assert!(after >= 0),
@@ -164,7 +164,9 @@ mod tests {
         let parts = [i64::MAX; PARTS];
         assert_eq!(level(&parts, 1), Err(0));
         assert!(level(&parts, -5).is_ok());
-        let spend = UnitSpend { entries: i64::MAX, reported: i64::MAX, fraction: i64::MAX };
+        let most = i64::MAX;
+        let spend =
+            UnitSpend { entries: most, reported: most, fraction: most, reported_fraction: most };
         assert_eq!(correct(spend, i64::MIN), Ok(()));
     }
 }

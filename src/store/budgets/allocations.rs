@@ -101,6 +101,40 @@ pub async fn lock_open_of_ended(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<A
     .await
 }
 
+/// Locks the closed allocations of a goal, without those of removed limits.
+pub async fn lock_closed(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Allocation>> {
+    sqlx::query_as!(
+        Allocation,
+        r#"select a.limit_id as "limit_id: LimitId", a.starts_at, a.unit, a.amount
+           from allocations a
+           join budget_limits l on l.workspace_id = $1 and l.limit_id = a.limit_id
+                and l.removed_at is null
+           where a.workspace_id = $1 and a.goal_id = $2 and a.closed_at is not null
+           order by a.limit_id
+           for update of a"#,
+        tx.workspace.0,
+        goal.0,
+    )
+    .fetch_all(traced!(tx, "budgets.allocations.lock_closed"))
+    .await
+}
+
+/// Opens locked allocations of a goal again, each with its amount.
+pub async fn reopen(tx: &mut Tx, goal: GoalId, rows: &[Allocation]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update allocations a set amount = o.amount, settled = 0, closed_at = null
+         from unnest($3::uuid[], $4::bigint[]) as o (limit_id, amount)
+         where a.workspace_id = $1 and a.goal_id = $2 and a.limit_id = o.limit_id",
+        tx.workspace.0,
+        goal.0,
+        &rows.iter().map(|row| row.limit_id.0).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.amount).collect::<Vec<_>>(),
+    )
+    .execute(traced!(tx, "budgets.allocations.reopen"))
+    .await?;
+    Ok(())
+}
+
 /// Up to 100 ended goals with open allocations.
 pub async fn left_open(tx: &mut Tx) -> sqlx::Result<Vec<GoalId>> {
     sqlx::query_scalar!(

@@ -143,6 +143,8 @@ pub struct Expected {
     pub estimate: Option<Json<Estimates>>,
     /// 90th percentile of tasks with the same capabilities: unit to amount.
     pub usual: Option<Json<Amounts>>,
+    /// Spend of its earlier attempts, by unit, rounded up; `None` before the first.
+    pub used: Option<Json<Amounts>>,
 }
 
 /// Reads the expected spend of tasks.
@@ -152,7 +154,21 @@ pub async fn expected(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<Expecte
         r#"select t.task_id as "task_id: TaskId", x.estimate as "estimate: Json<Estimates>",
                   (select jsonb_object_agg(u.unit, u.p90) from usual_spend u
                    where u.workspace_id = $1 and u.capability_key = t.capability_key)
-                      as "usual: Json<Amounts>"
+                      as "usual: Json<Amounts>",
+                  case when t.attempts_started > 0 then (
+                      select jsonb_object_agg(s.unit, s.amount) from (
+                          select p.unit, least(sum(p.entries::numeric + p.reported)
+                                     + ceil(sum(p.fraction) / 1000000), 1000000000000000000)::bigint as amount
+                          from attempts a
+                          join attempt_spend p on p.workspace_id = $1 and p.attempt_id = a.attempt_id
+                          where a.workspace_id = $1 and a.task_id = t.task_id group by p.unit
+                          union all
+                          select 'wall_ms', coalesce(sum(floor(
+                                     extract(epoch from a.ended_at - a.started_at) * 1000)), 0)::bigint
+                          from attempts a
+                          where a.workspace_id = $1 and a.task_id = t.task_id
+                            and a.ended_at is not null) s) end
+                      as "used: Json<Amounts>"
            from tasks t join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
            where t.workspace_id = $1 and t.task_id = any($2)"#,
         tx.workspace.0,

@@ -103,6 +103,22 @@ pub async fn update(tx: &mut Tx, budget: &NewBudget<'_>) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Archives a budget, or puts it back into the lists.
+pub async fn set_archived(tx: &mut Tx, budget: BudgetId, archived: bool) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update budgets set archived = $3, archived_at = case when $3 then $4::timestamptz end,
+                version = version + 1, updated_at = $4
+         where workspace_id = $1 and budget_id = $2",
+        tx.workspace.0,
+        budget.0,
+        archived,
+        tx.now,
+    )
+    .execute(traced!(tx, "budgets.set_archived"))
+    .await?;
+    Ok(())
+}
+
 /// A limit to be created.
 #[derive(Debug, Clone)]
 pub struct NewLimit<'a> {
@@ -123,7 +139,7 @@ pub struct NewLimit<'a> {
 }
 
 /// Creates a limit and opens its current window with the spend and reservations of attempts started
-/// in it. Returns that spend, at most the largest number.
+/// in it, those of pruned goals included. Returns that spend, at most the largest number.
 pub async fn insert_limit(tx: &mut Tx, new: &NewLimit<'_>, window: Window) -> sqlx::Result<i64> {
     sqlx::query!(
         "insert into budget_limits (workspace_id, limit_id, budget_id, node, node_id, unit, period,
@@ -174,17 +190,36 @@ pub async fn insert_limit(tx: &mut Tx, new: &NewLimit<'_>, window: Window) -> sq
                            when 'wall_ms' then coalesce(sum(floor(extract(epoch from ended_at - started_at) * 1000)), 0)
                            else 0 end as amount
             from below where ended_at is not null
+        ), pruned as materialized (
+            -- A day of pruned goals counts as its noon.
+            select c.group_id, c.attempts, c.wall_ms from folded_attempts c
+            cross join lateral (select (c.started_day + time '12:00') at time zone 'UTC' as noon) d
+            where c.workspace_id = $1 and d.noon >= $4 and ($5::timestamptz is null or d.noon < $5)
+              and case $6 when 'agent' then c.agent_id = $7 when 'project' then c.project_id = $7
+                          else $6 = 'workspace' end
+        ), folded as (
+            select coalesce(sum(p.amount), 0) as amount, coalesce(sum(p.fraction), 0) as fraction
+            from (select f.amount, f.fraction from pruned c
+                  join folded_spend f on f.workspace_id = $1 and f.group_id = c.group_id
+                  where f.unit = $3
+                  union all
+                  select case $3 when 'attempts' then attempts when 'wall_ms' then wall_ms else 0 end, 0
+                  from pruned) p
         ), held as (
             select coalesce(sum(r.held), 0) as amount
             from below b join reservations r on r.workspace_id = $1 and r.attempt_id = b.attempt_id
             where r.unit = $3 and r.closed_at is null
+        ), kept as (
+            insert into folded_windows (workspace_id, limit_id, starts_at, amount, fraction)
+            select $1, $2, $4, amount::bigint, fraction::bigint from folded
+            where amount <> 0 or fraction <> 0
         )
         insert into budget_windows (workspace_id, limit_id, starts_at, ends_at, depth, amount,
                                     enforced, version, settled, fraction, reserved)
         select $1, $2, $4, $5, $8, l.amount, b.on_exhausted <> 'notify', l.version,
-               least(used.amount + measured.amount, 9223372036854775807)::bigint,
-               used.fraction::bigint, held.amount::bigint
-        from used, measured, held, budget_limits l
+               least(used.amount + measured.amount + folded.amount, 9223372036854775807)::bigint,
+               (used.fraction + folded.fraction)::bigint, held.amount::bigint
+        from used, measured, folded, held, budget_limits l
         join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
         where l.workspace_id = $1 and l.limit_id = $2
         returning settled

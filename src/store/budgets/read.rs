@@ -43,6 +43,8 @@ pub struct BudgetRow {
     pub created_at: DateTime<Utc>,
     /// Time of its last edit.
     pub updated_at: DateTime<Utc>,
+    /// Time of its archiving.
+    pub archived_at: Option<DateTime<Utc>>,
 }
 
 /// Filter of [`list`].
@@ -54,6 +56,8 @@ pub struct BudgetFilter {
     pub node: Option<BudgetNode>,
     /// Only of this node.
     pub node_id: Option<Uuid>,
+    /// Only archived ones, or only others; `None`: both.
+    pub archived: Option<bool>,
 }
 
 /// Up to `rows` budgets after `after`, newest first.
@@ -63,7 +67,7 @@ pub async fn list(
     after: Option<BudgetId>,
     rows: i64,
 ) -> sqlx::Result<Vec<BudgetRow>> {
-    let BudgetFilter { budget, node, node_id } = filter;
+    let BudgetFilter { budget, node, node_id, archived } = filter;
     sqlx::query_as!(
         BudgetRow,
         r#"
@@ -73,10 +77,16 @@ pub async fn list(
                b.unknown_model as "unknown_model: UnknownModel",
                coalesce((select jsonb_agg(jsonb_build_object(
                     'id', l.limit_id, 'unit', l.unit, 'period', l.period, 'amount', l.amount,
-                    'version', l.version, 'window', case when w.limit_id is not null then
+                    'version', l.version,
+                    'reported', exists (select from budget_windows u
+                        where u.workspace_id = $1 and u.limit_id = l.limit_id
+                          and (u.settled > 0 or u.fraction > 0)),
+                    'window', case when w.limit_id is not null then
                         jsonb_build_object('starts_at', w.starts_at, 'ends_at', w.ends_at,
                             'settled', w.settled + ceil(w.fraction / 1000000.0)::bigint,
-                            'reserved', w.reserved, 'overrun', w.overrun,
+                            'reserved', w.reserved,
+                            'overrun', greatest(w.settled::numeric
+                                + ceil(w.fraction / 1000000.0) - w.amount, 0)::bigint,
                             'remaining', greatest(w.amount::numeric - w.settled
                                 - ceil(w.fraction / 1000000.0) - w.reserved, 0)::bigint,
                             'warned_percent', w.warned) end)
@@ -86,13 +96,15 @@ pub async fn list(
                      and w.starts_at <= $2 and (w.ends_at is null or $2 < w.ends_at)
                 where l.workspace_id = $1 and l.budget_id = b.budget_id and l.removed_at is null),
                 '[]') as "limits!: Json<Vec<BudgetLimit>>",
-               b.version, b.created_by as "created_by: KeyId", b.created_at, b.updated_at
+               b.version, b.created_by as "created_by: KeyId", b.created_at, b.updated_at,
+               b.archived_at
         from budgets b
         where b.workspace_id = $1
           and ($3::uuid is null or b.budget_id = $3)
           and ($4::text is null or b.node = $4)
           and ($5::uuid is null or b.node_id = $5)
           and ($6::uuid is null or b.budget_id < $6)
+          and ($8::bool is null or b.archived = $8)
         order by b.budget_id desc limit $7
         "#,
         tx.workspace.0,
@@ -102,6 +114,7 @@ pub async fn list(
         node_id,
         after.map(|id| id.0),
         rows,
+        archived,
     )
     .fetch_all(traced!(tx, "budgets.read.list"))
     .await
@@ -178,6 +191,30 @@ pub async fn node_exists(tx: &mut Tx, node: BudgetNode, id: Uuid) -> sqlx::Resul
     .await
 }
 
+/// Work below a node that has not ended: of a task itself, of an agent its running attempts, of the others the
+/// goals.
+pub async fn open_work(tx: &mut Tx, node: BudgetNode, id: Uuid) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select case $2
+               when 'task' then (select count(*) from tasks
+                   where workspace_id = $1 and task_id = $3 and ended_at is null)
+               when 'goal' then (select count(*) from goals
+                   where workspace_id = $1 and goal_id = $3 and ended_at is null)
+               when 'agent' then (select count(*) from attempts
+                   where workspace_id = $1 and agent_id = $3 and state = 'running')
+               when 'project' then (select count(*) from goals
+                   where workspace_id = $1 and project_id = $3 and not archived
+                     and ended_at is null)
+               else (select count(*) from goals
+                   where workspace_id = $1 and not archived and ended_at is null) end as "count!""#,
+        tx.workspace.0,
+        node.as_str(),
+        id,
+    )
+    .fetch_one(traced!(tx, "budgets.read.open_work"))
+    .await
+}
+
 /// The state of a limit above an attempt, for that attempt.
 #[derive(Debug, Clone)]
 pub struct Standing {
@@ -195,8 +232,6 @@ pub struct Standing {
     pub period: Period,
     /// Handling of tasks it cannot fund.
     pub on_exhausted: OnExhausted,
-    /// Cost of models without a price.
-    pub unknown_model: UnknownModel,
     /// Amount of the limit.
     pub amount: i64,
     /// Amount spent, rounded up.
@@ -209,8 +244,8 @@ pub struct Standing {
     pub held: i64,
     /// Amount spent by this attempt.
     pub own: i64,
-    /// Whether the attempt spent tokens of a model without a price.
-    pub unpriced: bool,
+    /// The models whose prices the attempt's task waits for, for people.
+    pub awaited: Vec<String>,
 }
 
 /// The limits above attempts with their current values. Takes no locks: for information only.
@@ -221,13 +256,18 @@ pub async fn standings(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<
         select c.attempt_id as "attempt_id!: AttemptId", c.started_at as "started_at!",
                c.node as "node!: BudgetNode", c.node_id as "node_id!", c.unit as "unit!",
                c.period as "period!: Period", b.on_exhausted as "on_exhausted: OnExhausted",
-               b.unknown_model as "unknown_model: UnknownModel", w.amount,
+               w.amount,
                least(w.settled + ceil(w.fraction / 1000000.0), 9223372036854775807)::bigint as "used!",
                w.reserved, coalesce(r.granted, 0) as "granted!", coalesce(r.held, 0) as "held!",
-               coalesce(least(s.entries::numeric + s.reported, 9223372036854775807), 0)::bigint as "own!",
-               exists (select from attempt_spend u where u.workspace_id = $1
-                       and u.attempt_id = c.attempt_id and u.unit = 'unpriced_tokens'
-                       and u.entries > 0) as "unpriced!"
+               coalesce(least(s.entries::numeric + s.reported + ceil(s.fraction / 1000000.0), 9223372036854775807), 0)::bigint
+                   as "own!",
+               case when (select exists (select from price_waits where workspace_id = $1)) then
+                   array(select case p.provider when '' then '' else p.provider || '/' end || p.model
+                         from attempts a join price_waits p
+                              on p.workspace_id = $1 and p.task_id = a.task_id
+                         where a.workspace_id = $1 and a.attempt_id = c.attempt_id
+                         order by p.noted_at, p.provider, p.model)
+                   else '{}' end as "awaited!"
         from unnest((select $2::uuid[])) as n (attempt_id)
         join charged_windows c on c.workspace_id = $1 and c.attempt_id = n.attempt_id
         join budgets b on b.workspace_id = $1 and b.budget_id = c.budget_id

@@ -46,6 +46,29 @@ pub async fn lock_waiting(tx: &mut Tx, limit: LimitId, most: i64) -> sqlx::Resul
     .await
 }
 
+/// Locks, in id order, the tasks of a goal that wait for one of the limits.
+pub async fn lock_of_goal(
+    tx: &mut Tx,
+    goal: GoalId,
+    limits: &[LimitId],
+) -> sqlx::Result<Vec<Waiting>> {
+    sqlx::query_as!(
+        Waiting,
+        r#"select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId",
+                  short_min as "short_min!", ready_from, claim_rank, attempts_used, lost_in_row,
+                  released_in_row
+           from tasks
+           where workspace_id = $1 and goal_id = $2 and short_limit_id = any($3)
+           order by task_id
+           for no key update"#,
+        tx.workspace.0,
+        goal.0,
+        &uuids(limits),
+    )
+    .fetch_all(traced!(tx, "budgets.waits.lock_of_goal"))
+    .await
+}
+
 /// Those of the limits with waiting tasks.
 pub async fn awaited(tx: &mut Tx, limits: &[LimitId]) -> sqlx::Result<Vec<LimitId>> {
     sqlx::query_scalar!(

@@ -2,6 +2,7 @@
 
 pub mod prices;
 pub mod usual;
+pub mod waits;
 
 use uuid::Uuid;
 
@@ -85,7 +86,8 @@ pub async fn of_attempts(
     attempts: &[AttemptId],
 ) -> sqlx::Result<Vec<(AttemptId, String, UnitSpend)>> {
     let rows = sqlx::query!(
-        r#"select attempt_id as "attempt_id: AttemptId", unit, entries, reported, fraction
+        r#"select attempt_id as "attempt_id: AttemptId", unit, entries, reported, fraction,
+                  reported_fraction
            from attempt_spend
            where workspace_id = $1 and attempt_id = any($2)"#,
         tx.workspace.0,
@@ -94,8 +96,12 @@ pub async fn of_attempts(
     .fetch_all(traced!(tx, "spend.of_attempts"))
     .await?;
     let spent = rows.into_iter().map(|row| {
-        let spend =
-            UnitSpend { entries: row.entries, reported: row.reported, fraction: row.fraction };
+        let spend = UnitSpend {
+            entries: row.entries,
+            reported: row.reported,
+            fraction: row.fraction,
+            reported_fraction: row.reported_fraction,
+        };
         (row.attempt_id, row.unit, spend)
     });
     Ok(spent.collect())
@@ -107,17 +113,20 @@ pub async fn set_of_attempts(
     spend: &[(AttemptId, String, UnitSpend)],
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "insert into attempt_spend (workspace_id, attempt_id, unit, entries, reported, fraction)
-         select $1, * from unnest($2::uuid[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
+        "insert into attempt_spend (workspace_id, attempt_id, unit, entries, reported, fraction,
+                                    reported_fraction)
+         select $1, * from unnest($2::uuid[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
+                                  $7::bigint[])
          on conflict (workspace_id, attempt_id, unit) do update
              set entries = excluded.entries, reported = excluded.reported,
-                 fraction = excluded.fraction",
+                 fraction = excluded.fraction, reported_fraction = excluded.reported_fraction",
         tx.workspace.0,
         &spend.iter().map(|(id, _, _)| id.0).collect::<Vec<_>>(),
         &spend.iter().map(|(_, unit, _)| unit.clone()).collect::<Vec<_>>(),
         &spend.iter().map(|(_, _, spend)| spend.entries).collect::<Vec<_>>(),
         &spend.iter().map(|(_, _, spend)| spend.reported).collect::<Vec<_>>(),
         &spend.iter().map(|(_, _, spend)| spend.fraction).collect::<Vec<_>>(),
+        &spend.iter().map(|(_, _, spend)| spend.reported_fraction).collect::<Vec<_>>(),
     )
     .execute(traced!(tx, "spend.set_of_attempts"))
     .await?;

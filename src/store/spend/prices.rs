@@ -5,7 +5,7 @@ use sqlx::types::Json;
 
 use crate::{
     domain::{
-        budget::UnknownModel,
+        budget::{OnExhausted, UnknownModel},
         ids::{AttemptId, KeyId, PriceId},
         price::{MoneySource, Price, PriceSource, Tokens},
     },
@@ -123,14 +123,16 @@ pub async fn insert(tx: &mut Tx, rows: &[PriceRow]) -> sqlx::Result<()> {
 }
 
 /// Handling of models without a price, per attempt: that of the nearest budget above with a money
-/// limit. Omits attempts without such a budget.
+/// limit that is enforced, otherwise of the nearest that only notifies. Omits attempts without such
+/// budgets.
 pub async fn policies(
     tx: &mut Tx,
     attempts: &[AttemptId],
-) -> sqlx::Result<Vec<(AttemptId, UnknownModel)>> {
+) -> sqlx::Result<Vec<(AttemptId, UnknownModel, OnExhausted)>> {
     let rows = sqlx::query!(
         r#"select distinct on (a.attempt_id) a.attempt_id as "attempt_id: AttemptId",
-                  b.unknown_model as "unknown_model: UnknownModel"
+                  b.unknown_model as "unknown_model: UnknownModel",
+                  b.on_exhausted as "on_exhausted: OnExhausted"
            from unnest($2::uuid[]) as n (attempt_id)
            join attempts a on a.workspace_id = $1 and a.attempt_id = n.attempt_id
            join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
@@ -141,13 +143,15 @@ pub async fn policies(
            join budget_limits l on l.workspace_id = $1 and l.node = p.node
                 and l.node_id = p.node_id and l.removed_at is null and l.unit = 'usd_micros'
            join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
-           order by a.attempt_id, p.depth"#,
+           order by a.attempt_id, b.on_exhausted = 'notify', p.depth"#,
         tx.workspace.0,
         &uuids(attempts),
     )
     .fetch_all(traced!(tx, "spend.prices.policies"))
     .await?;
-    Ok(rows.into_iter().map(|row| (row.attempt_id, row.unknown_model)).collect())
+    let policies =
+        rows.into_iter().map(|row| (row.attempt_id, row.unknown_model, row.on_exhausted));
+    Ok(policies.collect())
 }
 
 /// A priced model call.
@@ -227,6 +231,8 @@ pub struct CallFilter<'a> {
     pub from: DateTime<Utc>,
     /// Calls before this time.
     pub to: DateTime<Utc>,
+    /// Only calls of attempts up to this one; `None` for all.
+    pub last: Option<AttemptId>,
 }
 
 /// Calls priced by muster, not by the agent, with the charge of each; after a position, in order of
@@ -237,7 +243,7 @@ pub async fn charged_calls(
     after: (AttemptId, &str),
     rows: i64,
 ) -> sqlx::Result<Vec<ChargedCall>> {
-    let CallFilter { models, from, to } = filter;
+    let CallFilter { models, from, to, last } = filter;
     let rows = sqlx::query!(
         r#"
         select c.attempt_id as "attempt_id: AttemptId", c.entry_key, c.provider, c.model,
@@ -261,7 +267,7 @@ pub async fn charged_calls(
         where c.workspace_id = $1 and c.money <> 'reported'
           and ($2::text[] is null or lower(c.model) = any($2))
           and c.called_at >= $3 and c.called_at < $4
-          and (c.attempt_id, c.entry_key) > ($5, $6)
+          and (c.attempt_id, c.entry_key) > ($5, $6) and c.attempt_id <= $8
         order by c.attempt_id, c.entry_key limit $7
         "#,
         tx.workspace.0,
@@ -271,6 +277,7 @@ pub async fn charged_calls(
         after.0.0,
         after.1,
         rows,
+        last.map_or(uuid::Uuid::max(), |attempt| attempt.0),
     )
     .fetch_all(traced!(tx, "spend.prices.charged_calls"))
     .await?;

@@ -3,8 +3,8 @@
 use crate::store::{Tx, traced};
 
 /// Computes the 90th percentile per set of capabilities and unit, from the last 2,000 done tasks.
-/// Does nothing in a workspace without limits, or with fewer than five tasks of a set. Returns the
-/// number of changed rows.
+/// Does nothing in a workspace without limits, or with fewer than five tasks of a set. Keeps what was
+/// learnt from more tasks if now there are fewer than twenty. Returns the number of changed rows.
 pub async fn compute(tx: &mut Tx) -> sqlx::Result<u64> {
     let stored = sqlx::query!(
         r#"
@@ -17,7 +17,7 @@ pub async fn compute(tx: &mut Tx) -> sqlx::Result<u64> {
             -- Task by task: as a join the whole view would be summed up first.
             select l.capability_key, s.unit, s.amount from latest l
             cross join lateral (
-                select p.unit, least(sum(p.entries::numeric + p.reported), 1000000000000000)::bigint as amount
+                select p.unit, least(sum(p.entries::numeric + p.reported) + ceil(sum(p.fraction) / 1000000), 1000000000000000)::bigint as amount
                 from attempts a
                 join attempt_spend p on p.workspace_id = $1 and p.attempt_id = a.attempt_id
                 where a.workspace_id = $1 and a.task_id = l.task_id group by p.unit) s
@@ -35,6 +35,8 @@ pub async fn compute(tx: &mut Tx) -> sqlx::Result<u64> {
         on conflict (workspace_id, capability_key, unit) do update
             set p90 = excluded.p90, tasks = excluded.tasks, computed_at = excluded.computed_at
             where (old.p90, old.tasks) is distinct from (excluded.p90, excluded.tasks)
+              -- What was learnt from more tasks, which may be pruned, stays until there are enough new ones.
+              and excluded.tasks >= least(old.tasks, 20)
         "#,
         tx.workspace.0,
         tx.now,

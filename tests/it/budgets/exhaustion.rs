@@ -208,6 +208,8 @@ async fn an_allocated_goal_holds_its_whole_limit() {
     };
     let refused = fleet.admin.post("/v1/goals", &goal(101)).await;
     assert_eq!(refused.problem(409, "budget_exhausted"), ["/usd_micros"]);
+    let says = "left 100, requested 101; at most 100 can be set aside for the goal";
+    assert!(refused.describe().contains(says), "{}", refused.describe());
     let posted = fleet.post_goal(goal(70)).await;
     assert_eq!(holds(&fleet, &whole).await, (0, 70, 0));
     let agent = fleet.worker().await;

@@ -8,6 +8,7 @@ mod admission;
 mod exhaustion;
 mod races;
 mod settling;
+mod what_is_left;
 
 /// Gives a node a budget; returns its id.
 async fn limit(fleet: &Fleet, node: &str, id: Option<&str>, budget: Value) -> String {

@@ -96,7 +96,7 @@ async fn everybody_below_a_limit_that_is_used_up_is_told_to_stop() {
         assert_eq!(agent.beat(held).await["directive"], want);
     }
     let (settled, _, overrun) = holds(&fleet, &budget).await;
-    assert_eq!((settled, overrun), (123, 53));
+    assert_eq!((settled, overrun), (123, 23));
     verify(&fleet.pool).await;
 }
 
@@ -165,9 +165,9 @@ async fn an_authorised_cost_is_kept_free_for_it() {
     assert_eq!(refused.problem(409, "budget_exhausted"), ["/usd_micros"]);
     let other = json!({"key": "call", "amounts": {"usd_micros": 61}});
     assert_eq!(agent.write(&held, "authorize", other).await.problem(422, "invalid"), ["/key"]);
-    // Not authorised: it takes what is left, and overruns.
+    // Not authorised: it takes more than is left.
     agent.write(&held, "spend", spend("other", 50)).await.expect(200);
-    assert_eq!(holds(&fleet, &budget).await, (50, 60, 10));
+    assert_eq!(holds(&fleet, &budget).await, (50, 60, 0));
     // Authorised: it does not, though nothing is left.
     agent.write(&held, "spend", spend("call", 60)).await.expect(200);
     assert_eq!(holds(&fleet, &budget).await, (110, 0, 10));

@@ -7,7 +7,8 @@
 //! - `prices` is one set of rates, or a list of conditional sets; the last applicable one takes
 //!   precedence. A set with `start_date` applies from the start of that day, UTC; a set with
 //!   `start_time` and `end_time` applies at these times of every day, and is kept with each set that
-//!   it precedes. A set that another precedes at all times gives no price.
+//!   it precedes. Such sets alone are a price if their times cover the day. A set that another precedes
+//!   at all times gives no price.
 //! - `match` states the names of a model. Literal names (`equals`, `starts_with`, also within `or`)
 //!   become aliases, unless another model has that name; patterns are ignored.
 //! - Rates for audio, images and tools are ignored.
@@ -24,7 +25,7 @@ use super::{
 use crate::domain::{
     price::{
         decimal::{PER_MILLION, PER_THOUSAND},
-        hours::{HourWindow, time_of_day},
+        hours::{HourWindow, cover_the_day, time_of_day},
         provider::canonical,
         rate::{Hours, Price, RATE_MAX, REQUEST_MAX, StatedRates, TierRates},
     },
@@ -187,7 +188,23 @@ impl Timeline {
         Ok(Some(read))
     }
 
+    /// The price before every dated set, if no set applies at all times but the hours leave no time out:
+    /// the last hours are its rates, since the others precede them.
+    fn of_hours_alone(&self) -> Option<Price> {
+        let windows: Vec<&HourWindow> = self.hours.iter().flat_map(|one| &one.windows).collect();
+        if self.closed || !cover_the_day(&windows) {
+            return None;
+        }
+        let (last, preceding) = self.hours.split_last()?;
+        let Hours { windows: _, rates, tiers, per_request } = last.clone();
+        Some(Price { rates, tiers, per_request, hours: preceding.to_vec() })
+    }
+
     fn finish(mut self) -> Vec<Result<Read, Skip>> {
+        if let Some(price) = self.of_hours_alone() {
+            self.reads.push(Ok(Read { effective_from: None, price, notes: Vec::new() }));
+            return self.reads;
+        }
         let lost = self.hours.len() - self.given;
         let detail = "the model has no price at other hours";
         let skip = || Err((SkipReason::TimeOfDay, detail.to_owned()));

@@ -6,8 +6,9 @@
 //!
 //! Rates in these files are JSON floats, each read through its shortest decimal text. A rate finer
 //! than a pico-dollar per token is rounded, with a note. An absurd price is skipped, because a file
-//! cannot set `force`. A price of zero is a price: models on machines of one's own cost nothing by the
-//! token. Only an entry that charges by something else instead gives none.
+//! cannot set `force`. A price of zero is a price, also where the book says something else: models on
+//! machines of one's own, and previews, cost nothing by the token. Only an entry that charges by
+//! something else instead gives none.
 //!
 //! [`sift`](sift::sift) compares what a file says with the books.
 
@@ -62,6 +63,22 @@ words! {
     }
 }
 
+impl SkipReason {
+    /// Whether every file has such entries, and nothing is wrong with them.
+    #[must_use]
+    pub const fn is_ordinary(self) -> bool {
+        match self {
+            Self::Sample | Self::NoProvider | Self::NotText | Self::NoTokenPrice => true,
+            Self::Malformed
+            | Self::BadRate
+            | Self::Absurd
+            | Self::TimeOfDay
+            | Self::Duplicate
+            | Self::TooMany => false,
+        }
+    }
+}
+
 /// A price read from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportedPrice {
@@ -87,6 +104,31 @@ pub struct Skipped {
     pub reason: SkipReason,
     /// Explanation for people; may be empty.
     pub detail: String,
+}
+
+/// Number of entries that gave no price for one reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SkipCount {
+    /// The reason.
+    pub reason: SkipReason,
+    /// Number of entries.
+    pub count: usize,
+}
+
+/// Counts skipped entries by reason and orders both alike: reasons that not every file has first, and
+/// of these the rarest first.
+#[must_use]
+pub fn by_reason(skipped: &mut [Skipped]) -> Vec<SkipCount> {
+    let mut counts: BTreeMap<SkipReason, usize> = BTreeMap::new();
+    for entry in skipped.iter() {
+        *counts.entry(entry.reason).or_default() += 1;
+    }
+    let place = |reason: SkipReason| (reason.is_ordinary(), counts.get(&reason), reason);
+    skipped.sort_by_key(|entry| place(entry.reason));
+    let mut reasons: Vec<SkipCount> =
+        counts.iter().map(|(reason, count)| SkipCount { reason: *reason, count: *count }).collect();
+    reasons.sort_by_key(|one| place(one.reason));
+    reasons
 }
 
 /// Result of reading a file.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::{Imported, ImportedPrice, SkipReason, Skipped};
+use super::{Imported, ImportedPrice, SkipCount, SkipReason, Skipped, by_reason};
 use crate::domain::price::{
     PriceSource,
     disagree::{PriceDisagreement, disagreements},
@@ -29,8 +29,10 @@ pub struct Sifted {
     pub added: Vec<(ImportedPrice, DateTime<Utc>)>,
     /// Number of prices that the book already has.
     pub unchanged: usize,
-    /// Entries that gave no price.
+    /// Entries that gave no price, in the order of `reasons`.
     pub skipped: Vec<Skipped>,
+    /// Their number by reason, rare and serious reasons first.
+    pub reasons: Vec<SkipCount>,
     /// Prices of other books that differ from the file's at the time of the import.
     pub disagreements: Vec<PriceDisagreement>,
 }
@@ -65,6 +67,7 @@ pub fn sift(imported: Imported, own: &[BookPrice], builtin: &[BookPrice], terms:
         let books = shelf.books.remove(&key).unwrap_or_default();
         Model { books, terms }.sift(prices, &mut sifted);
     }
+    sifted.reasons = by_reason(&mut sifted.skipped);
     sifted
 }
 

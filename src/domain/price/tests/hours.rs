@@ -3,7 +3,7 @@
 use super::{gpt_4o, instant};
 use crate::domain::price::{
     HourWindow, Hours, Price, Rates, Tokens, cost, dearest,
-    hours::time_of_day,
+    hours::{cover_the_day, time_of_day},
     import::{genai_prices, litellm},
 };
 use chrono::{NaiveTime, TimeDelta};
@@ -83,6 +83,41 @@ fn a_set_by_time_of_day_is_read_and_applied() {
 }
 
 #[test]
+fn sets_whose_times_cover_the_day_are_a_price() {
+    let set = |from: &str, to: &str, input: i64| {
+        json!({"constraint": {"start_time": from, "end_time": to},
+               "prices": {"input_mtok": input, "output_mtok": 4}})
+    };
+    let dated = json!({"constraint": {"start_date": "2026-03-13"}, "prices": {"input_mtok": 9}});
+    let (day, night) = (set("00:30:00Z", "16:30:00Z", 2), set("16:30:00Z", "00:30:00Z", 1));
+    let early = set("00:00:00Z", "08:00:00Z", 3);
+    let inputs = |sets: serde_json::Value| -> Vec<i64> {
+        let file = json!([{"id": "deepseek", "models": [{"id": "m", "prices": sets}]}]);
+        let read = genai_prices::read(&file);
+        let price = read.prices.iter().find(|price| price.effective_from.is_none());
+        let at = ["2026-03-14T00:29:59Z", "2026-03-14T07:00:00Z", "2026-03-14T16:29:59Z"];
+        price.into_iter().flat_map(|p| at.map(|at| p.price.at(instant(at)).rates.input)).collect()
+    };
+    let million = |inputs: [i64; 3]| inputs.map(|input| input * 1_000_000).to_vec();
+    for (sets, want) in [
+        (json!([day, night]), million([1, 2, 2])),
+        (json!([night, day]), million([1, 2, 2])),
+        (json!([day, night, early]), million([3, 3, 2])),
+        (json!([early, day, night]), million([1, 2, 2])),
+        (json!([day, night, dated]), million([1, 2, 2])),
+        (json!([dated, day, night]), million([1, 2, 2])),
+        (json!([set("00:00", "24:00", 5)]), million([5, 5, 5])),
+        (json!([day, early]), Vec::new()),
+        (json!([day, set("16:30:00Z", "00:29:00Z", 1)]), Vec::new()),
+        (json!([night]), Vec::new()),
+    ] {
+        assert_eq!(inputs(sets.clone()), want, "{sets}");
+    }
+    let file = json!([{"id": "p", "models": [{"id": "m", "prices": [day, night]}]}]);
+    assert_eq!(genai_prices::read(&file).skipped, []);
+}
+
+#[test]
 fn quiet_hours_of_litellm_are_read_and_applied() {
     let file = |windows: serde_json::Value| {
         json!({"deepseek/v": {"litellm_provider": "deepseek", "input_cost_per_token": 3e-07,
@@ -131,6 +166,20 @@ proptest! {
         let at = instant("2026-03-01T00:00:00Z") + TimeDelta::seconds(at);
         let (one, other) = (HourWindow::daily(time(a), time(b)), HourWindow::daily(time(b), time(a)));
         prop_assert!(one.holds(at) != other.holds(at));
+    }
+
+    /// Windows cover the day exactly if one of them holds at every minute.
+    #[test]
+    fn windows_that_cover_the_day_hold_at_every_minute(
+        ends in prop::collection::vec((0..8u32, 0..8u32), 0..5),
+    ) {
+        let time = |step| NaiveTime::from_hms_opt(step * 3, 0, 0).unwrap();
+        let windows: Vec<_> = ends.iter().map(|(a, b)| HourWindow::daily(time(*a), time(*b))).collect();
+        let windows: Vec<&HourWindow> = windows.iter().collect();
+        let start = instant("2026-03-01T00:00:00Z");
+        let mut hours = (0..24).map(|hour| start + TimeDelta::hours(hour));
+        let all = hours.all(|at| windows.iter().any(|window| window.holds(at)));
+        prop_assert_eq!(cover_the_day(&windows), all);
     }
 
     #[test]

@@ -109,16 +109,44 @@ fn a_price_of_zero_in_a_file_is_a_price() {
         {"id": "n", "prices": {"input_mtok": 0, "input_audio_mtok": 3}}]}]);
     let read = genai_prices::read(&free);
     assert_eq!((read.prices.len(), read.skipped[0].reason), (1, SkipReason::NotText));
-    // A price that was something and is nothing now looks like a slip.
+    // Also where the book says something else, and the other way; another factor looks like a slip.
     let book = import(
         Vec::new(),
         self::file(rate(10)),
         Terms { from: instant("2026-06-01T00:00:00Z"), ..terms() },
     );
-    let sifted = sift(self::file(rate(0)), &book, &[], terms());
+    assert_eq!(sift(self::file(rate(0)), &book, &[], terms()).added.len(), 1);
+    assert_eq!(sift(self::file(rate(0)), &[], &book, terms()).added.len(), 1);
+    let cached = json!({"input_mtok": 10, "output_mtok": 10, "cache_read_mtok": 0});
+    assert_eq!(sift(self::file(cached), &book, &[], terms()).added.len(), 1);
+    let free = import(Vec::new(), self::file(rate(0)), terms());
+    let later = Terms { from: terms().from + TimeDelta::days(1), ..terms() };
+    assert_eq!(sift(self::file(rate(10)), &free, &[], later).added.len(), 1);
+    let small = json!({"input_mtok": 0.09, "output_mtok": 0.09});
+    let sifted = sift(self::file(small.clone()), &book, &[], terms());
     assert_eq!((sifted.added.len(), sifted.skipped[0].reason), (0, SkipReason::Absurd));
     let forced = Terms { force: true, ..terms() };
-    assert_eq!(sift(self::file(rate(0)), &book, &[], forced).added.len(), 1);
+    assert_eq!(sift(self::file(small), &book, &[], forced).added.len(), 1);
+}
+
+#[test]
+fn rare_and_serious_reasons_come_first() {
+    let entry = |mode: &str, rate: f64| {
+        json!({"litellm_provider": "p", "mode": mode, "input_cost_per_token": rate,
+               "output_cost_per_token": rate})
+    };
+    let mut file = json!({"z-dear": entry("chat", 0.0032), "y-dear": entry("chat", 0.0032),
+        "x-bad": entry("chat", -1.0), "sample_spec": entry("chat", 1e-6)});
+    for n in 0..9 {
+        file[format!("image-{n}")] = entry("image_generation", 1e-6);
+    }
+    let sifted = sift(litellm::read(&file), &[], &[], terms());
+    let counts: Vec<_> =
+        sifted.reasons.iter().map(|one| (one.reason.as_str(), one.count)).collect();
+    assert_eq!(counts, [("bad_rate", 1), ("absurd", 2), ("sample", 1), ("not_text", 9)]);
+    let first: Vec<_> = sifted.skipped.iter().map(|entry| entry.name.as_str()).take(5).collect();
+    assert_eq!(first, ["x-bad", "y-dear", "z-dear", "sample_spec", "image-0"]);
+    assert_eq!(sifted.skipped.len(), 13);
 }
 
 #[test]

@@ -127,6 +127,13 @@ fn otel_reads_old_and_new_names() {
     };
     assert_eq!(tokens(Convention::Otel, new), want);
     assert_eq!(tokens(Convention::Otel, old), want);
+    let instrumented = json!({
+        "gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 100,
+        "gen_ai.usage.cache_read_input_tokens": 500,
+        "gen_ai.usage.cache_creation_input_tokens": 200,
+        "gen_ai.usage.reasoning_tokens": 10
+    });
+    assert_eq!(tokens(Convention::Otel, instrumented), want);
     let both = json!({
         "gen_ai.usage.input_tokens": 10, "gen_ai.usage.prompt_tokens": 11,
         "gen_ai.usage.output_tokens": 1
@@ -269,12 +276,17 @@ fn hits_and_misses_of_a_cache_split_the_prompt() {
         json!({"prompt_cache_hit_tokens": 900_000, "prompt_cache_miss_tokens": 100_000}),
         json!({"prompt_cache_hit_tokens": 900_000}),
         json!({"prompt_cache_miss_tokens": 100_000}),
+        json!({"prompt_cache_miss_tokens": 100_000, "cached_tokens": 0}),
+        json!({"prompt_cache_miss_tokens": 100_000, "prompt_tokens_details": {"cached_tokens": 0}}),
         json!({"cached_tokens": 900_000}),
         json!({"num_cached_tokens": 900_000, "cached_tokens": null}),
         json!({"prompt_cache_hit_tokens": 900_000, "prompt_tokens_details": {"cached_tokens": 900_000}}),
     ] {
         assert_eq!(with(object), 90_000);
     }
+    // Zeros alone tell nothing.
+    let zeros = json!({"prompt_cache_hit_tokens": 0, "prompt_cache_miss_tokens": 0});
+    assert_eq!(with(zeros), 270_000);
     let over = json!({"prompt_tokens": 10, "completion_tokens": 1, "prompt_cache_hit_tokens": 6,
         "prompt_cache_miss_tokens": 5});
     assert_eq!(pointers(Convention::Openai, over), ["/tokens"]);

@@ -4,7 +4,8 @@
 //! - OpenTelemetry: <https://github.com/open-telemetry/semantic-conventions-genai>, attributes
 //!   `gen_ai.usage.*`. The conventions are still in development: cache writes are `cache_creation`
 //!   in some versions and `cache_write` in others, and input and output were once `prompt_tokens`
-//!   and `completion_tokens`. Either name is read.
+//!   and `completion_tokens`. Either name is read, and so are the names that instrumentations use
+//!   instead: `cache_read_input_tokens`, `cache_creation_input_tokens`, `reasoning_tokens`.
 //! - OpenAI: `usage` of Chat Completions and of Responses, with the keys that compatible providers
 //!   and adapters add: LiteLLM (`cache_creation_tokens` and Anthropic's keys beside OpenAI's),
 //!   DeepSeek (`prompt_cache_hit_tokens`), Moonshot and Together (`cached_tokens` at the top).
@@ -70,10 +71,16 @@ fn written(reader: &mut Reader<'_>, total: Names, short: Names, long: Names) -> 
 fn otel(reader: &mut Reader<'_>) -> Tokens {
     const INPUT: Names = &["/gen_ai.usage.input_tokens", "/gen_ai.usage.prompt_tokens"];
     const OUTPUT: Names = &["/gen_ai.usage.output_tokens", "/gen_ai.usage.completion_tokens"];
-    const READ: Names = &["/gen_ai.usage.cache_read.input_tokens"];
-    const WRITE: Names =
-        &["/gen_ai.usage.cache_write.input_tokens", "/gen_ai.usage.cache_creation.input_tokens"];
-    const REASONING: Names = &["/gen_ai.usage.reasoning.output_tokens"];
+    const READ: Names =
+        &["/gen_ai.usage.cache_read.input_tokens", "/gen_ai.usage.cache_read_input_tokens"];
+    const WRITE: Names = &[
+        "/gen_ai.usage.cache_write.input_tokens",
+        "/gen_ai.usage.cache_creation.input_tokens",
+        "/gen_ai.usage.cache_creation_input_tokens",
+        "/gen_ai.usage.cache_write_input_tokens",
+    ];
+    const REASONING: Names =
+        &["/gen_ai.usage.reasoning.output_tokens", "/gen_ai.usage.reasoning_tokens"];
     let totals = Tokens {
         input: reader.required(INPUT),
         output: reader.required(OUTPUT),
@@ -131,8 +138,11 @@ fn openai(reader: &mut Reader<'_>) -> Tokens {
     let output = reader.present(output, OUTPUT);
     let missed = reader.count(MISSED);
     let cache_read = reader.count(READ);
-    // DeepSeek splits the prompt in hits and misses; either tells the other.
-    let cache_read = cache_read.or(missed.map(|missed| (input - missed).max(0))).unwrap_or(0);
+    // DeepSeek splits the prompt in hits and misses; either tells the other. Zero hits yield to misses,
+    // as to a synonym.
+    let told = missed.filter(|missed| *missed > 0 || cache_read.is_none());
+    let told = told.map(|missed| (input - missed).max(0));
+    let cache_read = cache_read.filter(|hits| *hits > 0).or(told).unwrap_or(0);
     if let Some(missed) = missed {
         reader.rest(
             input,
