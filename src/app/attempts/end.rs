@@ -130,7 +130,7 @@ pub(in crate::app) async fn end(
     store::attempts::progress(unit.tx(), &progress).await?;
     let changes = ends.into_iter().map(End::change).chain(others);
     cascade::apply(unit, changes.collect()).await?;
-    let spent = charge(unit, &reports, &running).await?;
+    let spent = charge(unit, "/spend", &reports, &running).await?;
     unit.note_spend(&spent);
     Ok(())
 }

@@ -34,7 +34,7 @@ use crate::{
         refusal::{Code, Refusal},
         settings,
         spend::SpendReport,
-        states::{ApprovalKind, AttemptState, GoalState},
+        states::{ApprovalKind, AttemptState},
         task::{self, AttemptFacts, TaskFacts},
         words::words,
     },
@@ -269,7 +269,7 @@ async fn hold(
 }
 
 fn refuse_ending(goal: &GoalFacts, task: &TaskFacts) -> Result<()> {
-    if goal.state != GoalState::Active {
+    if !goal.state.is_worked_on() {
         let detail = format!("the goal is {}; stop, and release the attempt", goal.state);
         return Err(Refusal::new(Code::GoalEnded, detail).into());
     }

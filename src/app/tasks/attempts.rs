@@ -73,8 +73,10 @@ pub struct Attempt {
 pub struct Evidence {
     /// Ordinal of this piece within its attempt, from 1.
     pub number: i16,
-    /// Number of the criterion that it supports; `null`: the result in general.
+    /// Number of the criterion that it is about; `null`: the result in general.
     pub criterion: Option<i16>,
+    /// `false`: it shows that the criterion of the goal is not met.
+    pub met: bool,
     /// The evidence itself: test output, a review, a measurement.
     #[schema(example = "test result: ok. 57 passed")]
     pub text: String,
@@ -139,8 +141,8 @@ pub struct SpendPlace {
 pub(in crate::app) async fn evidence(tx: &mut Tx, attempt: AttemptId) -> Result<Vec<Evidence>> {
     let rows = store::attempts::read::evidence(tx, attempt).await?;
     let piece = |row: EvidenceRow| {
-        let EvidenceRow { number, criterion, text, uri } = row;
-        Evidence { number, criterion, text, uri }
+        let EvidenceRow { number, criterion, met, text, uri } = row;
+        Evidence { number, criterion, met, text, uri }
     };
     Ok(rows.into_iter().map(piece).collect())
 }

@@ -5,14 +5,18 @@
 //!
 //! - Each dependency on a done task is satisfied once. A task without unmet needs is freed: it is
 //!   offered, opened, or parked for the approval of its start.
-//! - Tasks that need or are contained in a failed or cancelled task are cancelled, at any depth.
-//! - A container ends with its last child. A task parked for its subtasks is offered again.
-//! - The goal's counters change, and the goal ends with its last task.
+//! - Tasks that need or are contained in a failed or cancelled task are cancelled, at any depth. Those that
+//!   a failure took along are marked as lost.
+//! - A container ends with its last child: done if all are, failed if a failure is at fault, else
+//!   cancelled, as a goal does. A task parked for its subtasks is offered again.
+//! - A task that waits for the price of a model is parked instead of offered.
+//! - The goal's counters change, and the goal ends with its last task, or is verified by its own
+//!   criteria first.
 //!
 //! The caller holds the locks of the goals. So a cascade sees a stable state, and two cascades of
 //! one goal run one after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -21,6 +25,7 @@ use super::{
     cascade_events,
     change::Change,
     unblock::{self, Needs},
+    verification,
 };
 use crate::{
     app::{Error, Result, Unit, approvals::ask, unit::locks::lock_goal},
@@ -28,6 +33,7 @@ use crate::{
         goal::{TaskCounts, roll_up},
         ids::{AttemptId, GoalId, LimitId, TaskId},
         journal::{Kind, NewRow},
+        price::PriceWait,
         settings,
         states::{AttemptState, FailureClass, GoalState, TaskState},
         task::{self, Next, TaskFacts},
@@ -42,31 +48,42 @@ use crate::{
 #[derive(Debug, Default)]
 struct Ended {
     done: Vec<TaskId>,
-    not_done: Vec<TaskId>,
+    failed: Vec<TaskId>,
+    cancelled: Vec<TaskId>,
     with_parent: Vec<TaskId>,
+}
+
+impl Ended {
+    fn is_empty(&self) -> bool {
+        self.done.is_empty() && self.failed.is_empty() && self.cancelled.is_empty()
+    }
+
+    fn extend(&mut self, more: Self) {
+        self.done.extend(more.done);
+        self.failed.extend(more.failed);
+        self.cancelled.extend(more.cancelled);
+        self.with_parent.extend(more.with_parent);
+    }
 }
 
 /// Writes changes and all their consequences.
 pub async fn apply(unit: &mut Unit, changes: Vec<Change>) -> Result<()> {
     let mut counts = BTreeMap::new();
     let mut ended = write(unit, changes, &mut counts).await?;
-    while !(ended.done.is_empty() && ended.not_done.is_empty()) {
-        let Ended { done, not_done, with_parent } = ended;
+    while !ended.is_empty() {
+        let Ended { done, failed, cancelled, with_parent } = ended;
         let mut more = Vec::new();
         if !done.is_empty() {
             let freed = store::tasks::moves::satisfy(unit.tx(), &done).await?;
             unblock::unblock(unit, freed, Needs::JustMet).await?;
         }
-        if !not_done.is_empty() {
-            more.extend(lost_causes(unit, &not_done).await?);
+        if !(failed.is_empty() && cancelled.is_empty()) {
+            more.extend(lost_causes(unit, &failed, &cancelled).await?);
         }
         let mut next = write(unit, more, &mut counts).await?;
         if !with_parent.is_empty() {
             let parents = finished_parents(unit, &with_parent).await?;
-            let higher = write(unit, parents, &mut counts).await?;
-            next.done.extend(higher.done);
-            next.not_done.extend(higher.not_done);
-            next.with_parent.extend(higher.with_parent);
+            next.extend(write(unit, parents, &mut counts).await?);
         }
         ended = next;
     }
@@ -81,13 +98,17 @@ pub async fn apply(unit: &mut Unit, changes: Vec<Change>) -> Result<()> {
     Ok(())
 }
 
-/// Ends an active goal whose tasks have all ended. The caller holds its lock.
+/// Ends an active goal whose tasks have all ended, or verifies it first; continues the verification
+/// of a verifying one. The caller holds its lock.
 pub async fn finish_goal(
     unit: &mut Unit,
     goal: GoalId,
     state: GoalState,
     counts: TaskCounts,
 ) -> Result<()> {
+    if state == GoalState::Verifying {
+        return verification::advance(unit, goal, counts).await;
+    }
     if roll_up(state, counts).is_none() {
         return Ok(());
     }
@@ -98,11 +119,16 @@ pub async fn finish_goal(
     };
     let judged = TaskCounts { failed, cancelled, ..counts };
     let Some(state) = roll_up(state, judged) else { return Ok(()) };
+    if state == GoalState::Completed && verification::begin(unit, goal, counts).await? {
+        return Ok(());
+    }
     let (kind, reason) = match state {
         GoalState::Completed => (Kind::GoalCompleted, None),
         GoalState::Cancelled => (Kind::GoalCancelled, Some("some of its tasks were cancelled")),
         GoalState::Failed => (Kind::GoalFailed, Some("some of its tasks failed")),
-        GoalState::Planning | GoalState::Proposed | GoalState::Active => return Ok(()),
+        GoalState::Planning | GoalState::Proposed | GoalState::Active | GoalState::Verifying => {
+            return Ok(());
+        }
     };
     store::goals::set_state(unit.tx(), goal, state, reason).await?;
     let data = json!({"tasks": counts, "reason": reason});
@@ -134,9 +160,22 @@ async fn write(
     }
     let now = unit.now();
     let mut moves = Vec::with_capacity(changes.len());
+    let waits = awaited(unit, &changes).await?;
     for change in &changes {
-        let (state, failure) = target(change.next, now);
-        let at = if let Next::Retry(at) = change.next { at } else { change.task.ready_from };
+        let prices = waits.get(&change.task.task_id).map(Vec::as_slice).unwrap_or_default();
+        let next = task::held_back(change.next, !prices.is_empty());
+        let (state, failure) = target(next, now);
+        if state == TaskState::Parked && change.task.state == state {
+            // What it waited for is over, and it goes on waiting for the price.
+            continue;
+        }
+        let at = match change.next {
+            Next::Retry(at) if state == TaskState::Ready => at.max(now),
+            Next::Retry(at) => at,
+            Next::Done | Next::Review | Next::Failed(_) | Next::Cancelled | Next::Park => {
+                change.task.ready_from
+            }
+        };
         moves.push(TaskMove {
             ready_from: at,
             attempts_used: change.attempts_used,
@@ -146,15 +185,26 @@ async fn write(
             reason: state.is_terminal().then(|| change.reason.clone()).flatten(),
             ..TaskMove::of(&change.task, state, at.min(now))
         });
-        unit.record(cascade_events::event(change, state, failure, at));
+        unit.record(cascade_events::event(change, state, failure, at, prices));
         note_end(&mut ended, counts, change, state);
     }
     store::tasks::moves::apply(unit.tx(), &moves).await?;
-    let over: Vec<TaskId> = ended.done.iter().chain(&ended.not_done).copied().collect();
+    let not_done = ended.failed.iter().chain(&ended.cancelled);
+    let over: Vec<TaskId> = ended.done.iter().chain(not_done).copied().collect();
     if !over.is_empty() {
         ask::withdraw_questions(unit, &over, "the task it was about has ended").await?;
     }
     Ok(ended)
+}
+
+/// Prices that tasks to be offered wait for. Reads nothing if none is to be offered.
+async fn awaited(unit: &mut Unit, changes: &[Change]) -> Result<HashMap<TaskId, Vec<PriceWait>>> {
+    let offered = changes.iter().filter(|change| matches!(change.next, Next::Retry(_)));
+    let tasks: Vec<TaskId> = offered.map(|change| change.task.task_id).collect();
+    if tasks.is_empty() {
+        return Ok(HashMap::new());
+    }
+    Ok(store::spend::waits::of_tasks(unit.tx(), &tasks).await?)
 }
 
 fn note_end(
@@ -176,11 +226,11 @@ fn note_end(
         }
         TaskState::Failed => {
             count.failed += 1;
-            ended.not_done.push(id);
+            ended.failed.push(id);
         }
         TaskState::Cancelled => {
             count.cancelled += 1;
-            ended.not_done.push(id);
+            ended.cancelled.push(id);
         }
         TaskState::Waiting
         | TaskState::Ready
@@ -193,9 +243,27 @@ fn note_end(
     }
 }
 
-/// Cancels tasks that cannot continue because others failed or were cancelled.
-async fn lost_causes(unit: &mut Unit, ended: &[TaskId]) -> Result<Vec<Change>> {
-    let lost = store::tasks::moves::lost_with(unit.tx(), ended).await?;
+/// Cancels tasks that cannot continue because others failed or were cancelled. Only those that a failure
+/// took along are marked as lost, and come back with its retry: a request to cancel a task is one to cancel
+/// all that cannot be done without it.
+async fn lost_causes(
+    unit: &mut Unit,
+    failed: &[TaskId],
+    cancelled: &[TaskId],
+) -> Result<Vec<Change>> {
+    let ended = [failed, cancelled].concat();
+    let lost = store::tasks::moves::lost_with(unit.tx(), &ended).await?;
+    if lost.is_empty() {
+        return Ok(Vec::new());
+    }
+    store::tasks::lock(unit.tx(), &lost).await?;
+    if !failed.is_empty() {
+        let with_failed = match cancelled {
+            [] => lost.clone(),
+            [_, ..] => store::tasks::moves::lost_with(unit.tx(), failed).await?,
+        };
+        store::tasks::returns::mark_lost(unit.tx(), &with_failed).await?;
+    }
     cancel(unit, &lost, "a task that it needs, or that contains it, was not done").await
 }
 
@@ -253,9 +321,15 @@ async fn finished_parents(unit: &mut Unit, children: &[TaskId]) -> Result<Vec<Ch
         return Ok(Vec::new());
     }
     let facts = store::tasks::lock(unit.tx(), &parents).await?;
+    let lacking = facts.iter().filter(|task| task.container && task.children_failed > 0);
+    let lacking: Vec<TaskId> = lacking.map(|task| task.task_id).collect();
+    let with_failure = match lacking.as_slice() {
+        [] => Vec::new(),
+        some @ [_, ..] => store::tasks::returns::with_failed_children(unit.tx(), some).await?,
+    };
     let changes = facts.into_iter().filter_map(|task| match (task.container, task.state) {
         (true, _) => {
-            let next = task::container_ending(&task);
+            let next = task::container_ending(&task, with_failure.contains(&task.task_id));
             let reason = (next != Next::Done).then(|| "not all of its children are done".into());
             Some(Change::of_task(task, next, reason))
         }

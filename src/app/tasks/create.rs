@@ -1,9 +1,9 @@
-//! Creating the tasks of a plan or of a subtask request.
+//! Creating the tasks of a plan, of a subtask request, or added to a goal.
 //!
 //! The plan is already checked; it becomes rows, all or none. The caller holds the lock of the
 //! goal, and creates the tasks' budgets with `budgets::create::of_tasks`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -15,7 +15,8 @@ use crate::{
         ids::{GoalId, TaskId},
         journal::{Kind, NewRow},
         plan::{
-            TaskSpec,
+            CriterionSpec, TaskSpec,
+            around::Around,
             first_states::{FirstState, first_states},
             risks::least_risks,
         },
@@ -45,7 +46,17 @@ pub struct InsertPoint {
     pub risk: Option<Risk>,
 }
 
-/// Creates the tasks of a checked plan; returns their ids in plan order.
+/// A new task.
+#[derive(Debug, Clone, Copy)]
+pub struct Made {
+    /// Its id.
+    pub task_id: TaskId,
+    /// Its first state.
+    pub state: TaskState,
+}
+
+/// Creates the tasks of a checked plan; returns them in plan order. `around`: the existing tasks that
+/// they need and go into.
 ///
 /// # Errors
 /// `workspace_full`.
@@ -53,14 +64,37 @@ pub async fn create_tasks(
     unit: &mut Unit,
     at: InsertPoint,
     specs: &[TaskSpec],
-) -> Result<Vec<TaskId>> {
-    caps::admit(unit, Holding::OpenTasks, specs.len()).await?;
+    around: Option<&Around>,
+) -> Result<Vec<Made>> {
+    let laid = first_states(specs, around, unit.now());
+    let open = laid.iter().filter(|laid| laid.state != TaskState::Done).count();
+    caps::admit(unit, Holding::OpenTasks, open).await?;
+    write(unit, at, specs, around, &laid).await
+}
+
+/// Creates tasks of the service itself, behind those of a goal. The cap of the workspace is not asked: it must
+/// not refuse the end of the task before them.
+pub(super) async fn create_own(
+    unit: &mut Unit,
+    at: InsertPoint,
+    specs: &[TaskSpec],
+) -> Result<Vec<Made>> {
+    let laid = first_states(specs, None, unit.now());
+    write(unit, at, specs, None, &laid).await
+}
+
+async fn write(
+    unit: &mut Unit,
+    at: InsertPoint,
+    specs: &[TaskSpec],
+    around: Option<&Around>,
+    laid: &[FirstState],
+) -> Result<Vec<Made>> {
     let ids: Vec<TaskId> = unit.ids(specs.len());
-    let laid = first_states(specs, unit.now());
-    let risks = least_risks(specs, at.risk);
+    let risks = least_risks(specs, at.risk, around);
     let rows: Vec<NewTask> = specs
         .iter()
-        .zip(&laid)
+        .zip(laid)
         .enumerate()
         .map(|(index, (spec, laid))| NewTask {
             risk: risks[index],
@@ -80,10 +114,22 @@ pub async fn create_tasks(
     let edges: Vec<(TaskId, TaskId, bool)> = laid
         .iter()
         .zip(&ids)
-        .flat_map(|(laid, id)| laid.needs.iter().map(|(need, done)| (*id, ids[*need], *done)))
+        .flat_map(|(laid, id)| {
+            let new = laid.needs.iter().map(|(need, done)| (*id, ids[*need], *done));
+            new.chain(laid.earlier.iter().map(|(need, done)| (*id, *need, *done)))
+        })
         .collect();
     if !edges.is_empty() {
         store::tasks::links::insert_dependencies(unit.tx(), &edges).await?;
+    }
+    let mut grown: BTreeMap<TaskId, i32> = BTreeMap::new();
+    for laid in laid.iter().filter(|laid| laid.state != TaskState::Done) {
+        if let Some(container) = laid.within {
+            *grown.entry(container).or_default() += 1;
+        }
+    }
+    if !grown.is_empty() {
+        store::tasks::grow_containers(unit.tx(), &Vec::from_iter(grown)).await?;
     }
     record(unit, at, specs, &rows);
     // Tasks whose start needs an approval.
@@ -92,7 +138,8 @@ pub async fn create_tasks(
     unblock::ask_start(unit, &parked).await?;
     let change = [(at.goal, counts(&rows))];
     store::tasks::moves::count(unit.tx(), &change).await?;
-    Ok(ids)
+    let made = rows.iter().map(|row| Made { task_id: row.task_id, state: row.state });
+    Ok(made.collect())
 }
 
 fn new_task(
@@ -104,11 +151,11 @@ fn new_task(
     laid: &FirstState,
 ) -> NewTask {
     let priority = spec.priority.unwrap_or(at.priority);
-    let ready_from = spec.not_before.unwrap_or(unit.now());
+    let ready_from = spec.ready_from(unit.now());
     let millis = |seconds: u32| i64::from(seconds) * 1000;
     NewTask {
         task_id: ids[index],
-        parent_id: laid.parent.map(|parent| ids[parent]).or(at.parent),
+        parent_id: laid.parent.map(|parent| ids[parent]).or(laid.within).or(at.parent),
         reference: spec.r#ref.clone(),
         position: at.position + index as i32,
         container: laid.container,
@@ -138,20 +185,19 @@ fn new_task(
 }
 
 fn criteria(ids: &[TaskId], specs: &[TaskSpec]) -> Vec<NewCriterion> {
-    let of_task = |(task_id, spec): (&TaskId, &TaskSpec)| {
-        let task_id = *task_id;
-        let numbered = spec.criteria.iter().zip(1i16..);
-        numbered
-            .map(|(criterion, number)| NewCriterion {
-                task_id,
-                number,
-                text: criterion.text.clone(),
-                required: criterion.required && !criterion.satisfied,
-                satisfied: criterion.satisfied,
-            })
-            .collect::<Vec<_>>()
-    };
-    ids.iter().zip(specs).flat_map(of_task).collect()
+    ids.iter().zip(specs).flat_map(|(id, spec)| numbered(*id, &spec.criteria)).collect()
+}
+
+/// The criteria of a task, numbered from 1.
+pub(super) fn numbered(task_id: TaskId, criteria: &[CriterionSpec]) -> Vec<NewCriterion> {
+    let numbered = criteria.iter().zip(1i16..).map(|(criterion, number)| NewCriterion {
+        task_id,
+        number,
+        text: criterion.text.clone(),
+        required: criterion.required && !criterion.satisfied,
+        satisfied: criterion.satisfied,
+    });
+    numbered.collect()
 }
 
 fn record(unit: &mut Unit, at: InsertPoint, specs: &[TaskSpec], rows: &[NewTask]) {

@@ -155,11 +155,21 @@ struct Neighbours {
 
 async fn links(tx: &mut Tx, task: TaskId, relation: Relation, most: i64) -> Result<Vec<TaskLink>> {
     let rows = store::tasks::detail::neighbours(tx, task, relation, most).await?;
-    let link = |row: NeighbourRow| {
-        let NeighbourRow { task_id, reference, title, state } = row;
-        TaskLink { task_id, r#ref: reference, title, state }
-    };
     Ok(rows.into_iter().map(link).collect())
+}
+
+/// The first 200 of some tasks, in the order of the plan.
+pub(in crate::app) async fn links_to(tx: &mut Tx, tasks: &[TaskId]) -> Result<Vec<TaskLink>> {
+    if tasks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = store::tasks::detail::in_plan_order(tx, tasks, NEIGHBOURS).await?;
+    Ok(rows.into_iter().map(link).collect())
+}
+
+fn link(row: NeighbourRow) -> TaskLink {
+    let NeighbourRow { task_id, reference, title, state } = row;
+    TaskLink { task_id, r#ref: reference, title, state }
 }
 
 fn criterion(row: CriterionRow) -> Criterion {

@@ -1,4 +1,4 @@
-//! Tasks: editing, cancelling, and acknowledging a quarantine.
+//! Tasks: cancelling, and acknowledging a failure.
 
 pub mod attempts;
 pub mod cascade;
@@ -6,19 +6,21 @@ pub(in crate::app) mod cascade_events;
 pub mod change;
 pub mod create;
 pub mod detail;
+pub mod edit;
 pub mod list;
 pub(in crate::app) mod posted;
+pub(in crate::app) mod returns;
 pub(in crate::app) mod subtasks;
 pub mod unblock;
+pub(in crate::app) mod verification;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
     App, Result, Unit,
-    caller::{Caller as _, OperatorCaller, Principal, ProjectSubmitterCaller},
-    error::same_version,
-    unit::locks::lock_goal,
+    caller::{Caller as _, Principal, ProjectOperatorCaller, ProjectSubmitterCaller},
+    unit::locks::lock_goal_of,
 };
 use crate::{
     domain::{
@@ -28,43 +30,22 @@ use crate::{
         refusal::{Code, Refusal},
         settings,
         states::TaskState,
-        task::quarantined,
     },
-    store::{self, tasks::edit::EditFacts},
+    store,
 };
 use detail::TaskDetail;
 
-/// An edit of a task; fields left out stay.
-#[derive(Debug, Clone, Copy, Default, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct TaskChange {
-    /// New priority, 0 (lowest) to 9. One point outranks five minutes of waiting, including time
-    /// already waited.
-    #[schema(minimum = 0, maximum = 9)]
-    pub priority: Option<i16>,
-}
-
-impl TaskChange {
-    fn check(self) -> Result<()> {
-        let mut checks = Checks::new();
-        if let Some(priority) = self.priority {
-            checks.range("/priority", priority, 0..=settings::PRIORITY_MAX);
-        }
-        Ok(checks.finish()?)
-    }
-}
-
-/// An operator's remark on a quarantined task.
+/// An operator's remark on a failed task or goal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Acknowledgement {
-    /// Finding about the quarantine, for the journal; at most 1,000 characters.
+    /// Finding about the failure, for the journal; at most 1,000 characters.
     #[schema(example = "the test data made the agent run out of memory", max_length = 1000)]
     pub reason: String,
 }
 
 impl Acknowledgement {
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         let mut checks = Checks::new();
         checks.chars("/reason", &self.reason, settings::TITLE_CHARS * 2);
         Ok(checks.finish()?)
@@ -72,24 +53,25 @@ impl Acknowledgement {
 }
 
 impl App {
-    /// Acknowledges the quarantine of a task, which removes it from `GET /v1/attention`. Repeating
-    /// it changes nothing.
+    /// Acknowledges the failure of a task, which removes it from `GET /v1/attention`. Repeating it
+    /// changes nothing.
     ///
     /// # Errors
-    /// `not_found`, `invalid`; `wrong_state` if the task is not in quarantine.
+    /// `not_found`, `invalid`; `wrong_state` if the task has not failed.
     pub async fn acknowledge_task(
         &self,
-        caller: &OperatorCaller,
+        caller: &ProjectOperatorCaller,
         task: TaskId,
         said: &Acknowledgement,
     ) -> Result<TaskDetail> {
         said.check()?;
         let principal = caller.principal();
+        self.see_task(principal, task).await?;
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let found = store::tasks::edit::lock(unit.tx(), task).await?;
         let facts = found.ok_or_else(|| Refusal::not_found("task"))?;
-        if !quarantined(facts.failure_class, facts.lost_in_row) {
-            let detail = format!("the task is {} and not in quarantine", facts.state);
+        if facts.state != TaskState::Failed {
+            let detail = format!("the task is {} and has not failed", facts.state);
             return Err(Refusal::new(Code::WrongState, detail).into());
         }
         if facts.acknowledged_at.is_none() {
@@ -102,45 +84,10 @@ impl App {
         Ok(task)
     }
 
-    /// Edits a task that has not ended. `version`: the version the caller read (`If-Match`); `None`
-    /// skips the check.
-    ///
-    /// # Errors
-    /// `not_found`, `precondition_failed`, `task_ended`, `invalid`.
-    pub async fn update_task(
-        &self,
-        caller: &OperatorCaller,
-        task: TaskId,
-        version: Option<i64>,
-        change: TaskChange,
-    ) -> Result<TaskDetail> {
-        change.check()?;
-        let principal = caller.principal();
-        let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-        let found = store::tasks::edit::lock(unit.tx(), task).await?;
-        let EditFacts { goal_id, state, priority: before, version: stored, .. } =
-            found.ok_or_else(|| Refusal::not_found("task"))?;
-        if let Some(version) = version {
-            same_version(i64::from(stored), version)?;
-        }
-        if state.is_terminal() {
-            return Err(ended(state));
-        }
-        if let Some(priority) = change.priority.filter(|priority| *priority != before) {
-            store::tasks::edit::set_priority(unit.tx(), task, priority).await?;
-            let data = json!({"priority": priority, "priority_before": before});
-            let event = NewRow::new(Kind::TaskUpdated).goal(goal_id).task(task);
-            let facts = |priority: i16| json!({"task_id": task, "priority": priority});
-            unit.record(event.before(&facts(before)).after(&facts(priority)).data(data));
-        }
-        let task = detail::read(unit.tx(), task).await?;
-        self.commit(unit).await?;
-        Ok(task)
-    }
-
     /// Cancels a task, everything it contains, and every task that needs one of these. Waiting
     /// tasks are cancelled at once; running attempts get the directive `stop`, and a result that
-    /// arrives first still counts. Cancelling a cancelled task changes nothing.
+    /// arrives first still counts. Those that were cancelled already, because another task failed, no
+    /// longer come back with its retry. Cancelling again changes nothing.
     ///
     /// # Errors
     /// `not_found`; `task_ended` if it is done or failed; `forbidden` for a submitter who did not post
@@ -163,14 +110,18 @@ impl App {
 }
 
 async fn cancel(unit: &mut Unit, principal: &Principal, task: TaskId, reason: &str) -> Result<()> {
-    let goal = store::tasks::goal_of(unit.tx(), task).await?;
-    let goal = goal.ok_or_else(|| Refusal::not_found("task"))?;
-    lock_goal(unit, goal).await?;
-    posted::check(unit, principal, goal).await?;
+    let goal = lock_goal_of(unit, task).await?.goal_id;
+    posted::check(unit, principal, goal, "cancels tasks only of").await?;
     let facts = store::tasks::lock(unit.tx(), &[task]).await?;
     match facts.first().map(|facts| facts.state) {
         None => Err(Refusal::not_found("task").into()),
-        Some(TaskState::Cancelled) => Ok(()),
+        Some(TaskState::Cancelled) => {
+            if store::tasks::returns::keep_cancelled(unit.tx(), task).await? {
+                let row = NewRow::new(Kind::TaskCancelRequested).goal(goal).task(task);
+                unit.record(row.data(json!({"reason": reason})));
+            }
+            Ok(())
+        }
         Some(state @ (TaskState::Done | TaskState::Failed)) => Err(ended(state)),
         Some(
             TaskState::Waiting
@@ -179,6 +130,7 @@ async fn cancel(unit: &mut Unit, principal: &Principal, task: TaskId, reason: &s
             | TaskState::Parked
             | TaskState::Reviewing,
         ) => {
+            store::tasks::returns::keep_cancelled(unit.tx(), task).await?;
             let changes = cascade::cancel(unit, &[task], reason).await?;
             cascade::apply(unit, changes).await
         }

@@ -1,4 +1,4 @@
-//! Whose a goal is: a submitter cancels only what they posted.
+//! Whose a goal is: a submitter cancels, retries, reopens, adds to and comments on only what they posted.
 
 use crate::{
     app::{Result, Unit, caller::Principal},
@@ -11,7 +11,8 @@ use crate::{
 };
 
 /// Refuses a submitter who did not post the goal: neither with this key, nor as this person, nor with
-/// a key of the same origin.
+/// a key of the same origin. `verb`: what they would do, as in "a submitter `cancels only` goals that they
+/// posted".
 ///
 /// # Errors
 /// `forbidden`.
@@ -19,6 +20,7 @@ pub(in crate::app) async fn check(
     unit: &mut Unit,
     principal: &Principal,
     goal: GoalId,
+    verb: &str,
 ) -> Result<()> {
     match principal.role {
         Role::Admin | Role::Operator => return Ok(()),
@@ -28,6 +30,7 @@ pub(in crate::app) async fn check(
     if poster.is_some_and(|poster| poster.decider.same_as(&principal.decider())) {
         return Ok(());
     }
-    let detail = "a submitter cancels only goals that they posted; ask their poster or an operator";
+    let detail =
+        format!("a submitter {verb} goals that they posted; ask their poster or an operator");
     Err(Refusal::new(Code::Forbidden, detail).into())
 }

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 
 use super::create::{InsertPoint, create_tasks};
 use crate::{
-    app::{Error, Result, Unit, caps},
+    app::{Result, Unit, caps},
     domain::{
         cap::workspace::Holding,
         check::{Checks, pointer},
         ids::TaskId,
-        plan::{PlanContext, TaskSpec, check_plan},
+        plan::{PlanContext, TaskSpec, around::check_growth, check_plan},
         refusal::{Code, FieldError, Refusal},
         settings,
         task::TaskFacts,
@@ -41,7 +41,8 @@ pub(in crate::app) async fn add(
     };
     let outermost = tasks.iter().filter(|task| task.parent.is_none()).count() as i32;
     store::tasks::add_children(unit.tx(), task.task_id, outermost).await?;
-    create_tasks(unit, at, tasks).await
+    let made = create_tasks(unit, at, tasks, None).await?;
+    Ok(made.into_iter().map(|made| made.task_id).collect())
 }
 
 /// Checks subtasks against each other and the goal; returns the position of the first.
@@ -55,7 +56,7 @@ async fn check(
     let refs: Vec<String> = tasks.iter().map(|task| task.r#ref.clone()).collect();
     let room = store::tasks::room(unit.tx(), goal.goal_id, &refs).await?;
     let taken = room.taken.into_iter().collect();
-    check_plan(tasks, PlanContext { at, taken: &taken })?;
+    check_plan(tasks, PlanContext { at, taken: &taken, around: None })?;
     let mut checks = Checks::new();
     for (index, task) in tasks.iter().enumerate() {
         let at = pointer(&pointer(at, index), "done");
@@ -65,16 +66,10 @@ async fn check(
     let depth = store::tasks::depth(unit.tx(), task).await?;
     if depth as usize + 1 + deepest(tasks) > settings::NESTING {
         let detail = format!("tasks may be nested {} levels deep", settings::NESTING);
-        return Err(too_much(at, detail));
+        let errors = vec![FieldError::new(at, &detail)];
+        return Err(Refusal::at(Code::PlanInvalid, detail, errors).into());
     }
-    let total = goal.counts.total as usize + tasks.len();
-    if total > settings::GOAL_TASKS {
-        let detail = format!(
-            "the goal would have {total} tasks; at most {} are allowed",
-            settings::GOAL_TASKS
-        );
-        return Err(too_much(at, detail));
-    }
+    check_growth(at, goal.counts.total.unsigned_abs() as usize, tasks.len())?;
     Ok(room.next_position)
 }
 
@@ -89,9 +84,4 @@ fn deepest(tasks: &[TaskSpec]) -> usize {
             .count()
     };
     tasks.iter().map(depth).max().unwrap_or_default()
-}
-
-fn too_much(at: &str, detail: String) -> Error {
-    let errors = vec![FieldError::new(at, &detail)];
-    Refusal::at(Code::PlanInvalid, detail, errors).into()
 }

@@ -37,3 +37,16 @@ pub fn directive(
         (whole / 10).max(chrono::TimeDelta::milliseconds(2 * attempt.lease_ms)).min(whole / 2);
     if attempt.hard_deadline - now <= margin { Directive::WrapUp } else { Directive::Continue }
 }
+
+/// Why [`directive`] is not `continue`, for people and agents.
+#[must_use]
+pub const fn reason(cancelling: bool, agent: Option<AgentState>) -> &'static str {
+    match agent {
+        _ if cancelling => "the task is being cancelled",
+        Some(AgentState::Retired) => "the agent is retired",
+        Some(AgentState::Paused) => "an operator paused the agent",
+        Some(AgentState::Active | AgentState::Draining) | None => {
+            "the hard deadline of the attempt is near"
+        }
+    }
+}

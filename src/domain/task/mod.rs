@@ -6,13 +6,17 @@
 //!
 //! The fence: an attempt may write while it is `running` and its lease token matches. The end of
 //! the lease is not part of the fence. A late completion is accepted until the task has another
-//! attempt; from then on the old attempt changes nothing.
+//! attempt, or is taken back: what the claim handed over is edited, or the task is reassigned, parked by
+//! a rule or brought back from its end. From then on the old attempt changes nothing.
 
 pub mod claim;
+pub mod edit;
+pub mod find;
 pub mod heartbeat;
 pub mod holder;
 pub mod lease;
 pub mod release;
+pub mod returns;
 pub mod takeover;
 #[cfg(test)]
 mod tests;
@@ -97,6 +101,8 @@ pub struct AttemptFacts {
     pub lease_expires_at: DateTime<Utc>,
     /// Latest end of the attempt, whatever its heartbeats.
     pub hard_deadline: DateTime<Utc>,
+    /// Whether its task was taken back after it had expired.
+    pub withdrawn: bool,
 }
 
 /// Effect of an attempt's end on its task.
@@ -112,8 +118,23 @@ pub enum Next {
     Cancelled,
     /// Offered again, not before this time.
     Retry(DateTime<Utc>),
-    /// Waits for a person or its subtasks.
+    /// Waits for a person, its subtasks or a price.
     Park,
+}
+
+/// The effect on a task that waits for the price of a model: it is parked instead of offered. A result, a
+/// final failure and a cancellation stay.
+#[must_use]
+pub const fn held_back(next: Next, awaits_price: bool) -> Next {
+    match next {
+        Next::Retry(_) if awaits_price => Next::Park,
+        Next::Done
+        | Next::Review
+        | Next::Failed(_)
+        | Next::Cancelled
+        | Next::Retry(_)
+        | Next::Park => next,
+    }
 }
 
 /// End of an attempt, with the counters of its task.
@@ -188,13 +209,18 @@ pub fn freed(
     if approve_start { Freed::Ask } else { Freed::Ready }
 }
 
-/// Effect of the last child's end on its container.
+/// Effect of the last child's end on its container. `failure`: whether a child failed, or was cancelled
+/// because another task had failed. A child that was cancelled on request fails nothing: a retry would not
+/// bring it back.
 #[must_use]
-pub fn container_ending(task: &TaskFacts) -> Next {
+pub fn container_ending(task: &TaskFacts, failure: bool) -> Next {
     if task.children_failed == 0 {
         return Next::Done;
     }
-    if task.cancelling { Next::Cancelled } else { Next::Failed(FailureClass::ChildrenFailed) }
+    if task.cancelling || !failure {
+        return Next::Cancelled;
+    }
+    Next::Failed(FailureClass::ChildrenFailed)
 }
 
 /// Whether `holder`, with the lease token hashed in `lease_sha256`, may write to the attempt.
@@ -232,21 +258,50 @@ pub fn own(attempt: &AttemptFacts, holder: Holder, lease_sha256: &[u8; 32]) -> R
     Ok(())
 }
 
+/// The refusal of a heartbeat that comes too late: like that of [`fence`], and it says so if a completion
+/// is still accepted. `task` and `latest`: state and latest attempt of its task, as last read. `stopped`:
+/// whether a freeze over it refuses results.
+#[must_use]
+pub fn too_late(
+    attempt: &AttemptFacts,
+    task: TaskState,
+    latest: Option<AttemptId>,
+    stopped: bool,
+) -> Refusal {
+    if !may_complete(attempt, task, latest) {
+        return lost(attempt);
+    }
+    let rest = if stopped {
+        "An operator stopped this work: no result is accepted until the freeze is lifted, and then only if \
+         nobody else is given the task first"
+    } else {
+        "Nobody else was given the task yet: until then `complete` is still accepted with this lease, and \
+         nothing else"
+    };
+    let number = attempt.number;
+    let detail = format!("the lease of attempt {number} ran out, and it cannot be renewed. {rest}");
+    Refusal::new(Code::LeaseLost, detail)
+}
+
 fn lost(attempt: &AttemptFacts) -> Refusal {
-    Refusal::new(
-        Code::LeaseLost,
-        format!(
-            "attempt {} no longer holds its task: it is {}. Nothing was stored; stop this work \
-             and claim again",
-            attempt.number, attempt.state
-        ),
-    )
+    let AttemptFacts { number, state, .. } = attempt;
+    let since = if attempt.withdrawn {
+        ", and since then its task was edited, reassigned, parked by a rule or brought back"
+    } else {
+        ""
+    };
+    let detail = format!(
+        "attempt {number} no longer holds its task: it is {state}{since}. Nothing was stored; stop this work \
+         and claim again"
+    );
+    Refusal::new(Code::LeaseLost, detail)
 }
 
 /// An attempt delivers a result.
 ///
 /// # Errors
-/// As [`fence`], except that an expired attempt may complete until the task has another attempt.
+/// As [`fence`], except that an expired attempt may complete until the task has another attempt or is
+/// taken back.
 pub fn complete(
     task: &TaskFacts,
     attempt: &AttemptFacts,
@@ -254,7 +309,7 @@ pub fn complete(
     lease_sha256: &[u8; 32],
 ) -> Result<Ending, Refusal> {
     own(attempt, holder, lease_sha256)?;
-    if !may_complete(task, attempt) {
+    if !may_complete(attempt, task.state, task.current_attempt) {
         return Err(lost(attempt));
     }
     // The sweeper counted an expired attempt as lost; its result takes that back.
@@ -268,14 +323,14 @@ pub fn complete(
     Ok(Ending { attempt: state, next, attempts_used: used, lost_in_row: 0, released_in_row: 0 })
 }
 
-fn may_complete(task: &TaskFacts, attempt: &AttemptFacts) -> bool {
+/// Whether the attempt may complete its task, which is in state `task` and whose latest attempt is `latest`.
+fn may_complete(attempt: &AttemptFacts, task: TaskState, latest: Option<AttemptId>) -> bool {
     match attempt.state {
         AttemptState::Running => true,
         AttemptState::Expired => {
-            let latest = task.current_attempt == Some(attempt.attempt_id);
             // Parked after an expired attempt: waits for a budget, without another attempt.
             let free = [TaskState::Waiting, TaskState::Ready, TaskState::Parked];
-            latest && free.contains(&task.state)
+            !attempt.withdrawn && latest == Some(attempt.attempt_id) && free.contains(&task)
         }
         AttemptState::Parked
         | AttemptState::Submitted

@@ -24,6 +24,7 @@ enum Happening {
     Sweep,
     AskToCancel,
     ForceCancel,
+    TakeBack,
     Pass { seconds: i64 },
 }
 
@@ -43,6 +44,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         3 => Just(H::Sweep),
         1 => Just(H::AskToCancel),
         1 => Just(H::ForceCancel),
+        1 => Just(H::TakeBack),
         4 => (1i64..200).prop_map(|seconds| H::Pass { seconds }),
     ]
 }
@@ -114,6 +116,7 @@ impl World {
             lease_ms: 60_000,
             lease_expires_at: self.now + TimeDelta::seconds(60),
             hard_deadline: self.now + TimeDelta::seconds(300),
+            withdrawn: false,
         });
         self.task.state = TaskState::Running;
         self.task.current_attempt = Some(attempt_id);
@@ -195,6 +198,12 @@ impl World {
                 }
                 self.task.state = TaskState::Cancelled;
             }
+            Happening::TakeBack => {
+                let lapsed = self.attempts.last_mut().filter(|a| a.state == AttemptState::Expired);
+                if let Some(attempt) = lapsed {
+                    attempt.withdrawn = true;
+                }
+            }
             Happening::Resume
             | Happening::Review { .. }
             | Happening::AskToCancel
@@ -225,6 +234,7 @@ impl World {
         match complete(&self.task, attempt, Self::agent(), &LEASE) {
             Ok(ending) => {
                 prop_assert!(last, "an attempt that lost its task handed in a result");
+                prop_assert!(!attempt.withdrawn, "a result for a task that was taken back");
                 prop_assert!(ending.attempts_used <= self.task.attempts_used);
                 self.write(index, ending);
             }
@@ -305,5 +315,49 @@ proptest! {
         prop_assert!(long <= settings::BACKOFF_MAX);
         prop_assert!(backoff(used, low) <= backoff(used + 1, low));
         prop_assert!(backoff(used, 1.0) <= backoff(used, 0.0) * 2);
+    }
+}
+
+#[test]
+fn a_container_fails_only_with_a_failure() {
+    for (children_failed, cancelling, failure, want) in [
+        (0, false, false, Next::Done),
+        (0, true, false, Next::Done),
+        (1, false, true, Next::Failed(FailureClass::ChildrenFailed)),
+        (1, false, false, Next::Cancelled),
+        (1, true, true, Next::Cancelled),
+    ] {
+        let task = TaskFacts {
+            container: true,
+            children_failed,
+            cancelling,
+            ..task(DateTime::UNIX_EPOCH)
+        };
+        assert_eq!(container_ending(&task, failure), want);
+    }
+}
+
+/// The hint of a late heartbeat promises exactly what a completion gets.
+#[test]
+fn a_late_heartbeat_promises_what_a_completion_gets() {
+    for (withdrawn, state, stopped) in [
+        (false, TaskState::Ready, false),
+        (false, TaskState::Ready, true),
+        (true, TaskState::Ready, false),
+        (true, TaskState::Parked, true),
+        (false, TaskState::Running, false),
+        (false, TaskState::Failed, true),
+    ] {
+        let mut world = World::new(3, false);
+        world.claim();
+        world.task.state = state;
+        let attempt = &mut world.attempts[0];
+        (attempt.state, attempt.withdrawn) = (AttemptState::Expired, withdrawn);
+        let latest = world.task.current_attempt;
+        let told = too_late(&world.attempts[0], state, latest, stopped).detail;
+        let accepted = complete(&world.task, &world.attempts[0], World::agent(), &LEASE).is_ok();
+        assert_eq!(told.contains("`complete` is still accepted"), accepted && !stopped, "{told}");
+        assert_eq!(told.contains("until the freeze is lifted"), accepted && stopped, "{told}");
+        assert_eq!(told.contains("was edited, reassigned"), withdrawn, "{told}");
     }
 }

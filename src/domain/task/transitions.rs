@@ -1,7 +1,8 @@
 //! The possible state transitions of a task, as one table.
 //!
 //! The rules of [`super`] decide single moves under locks. This table lists every possible
-//! successor of a state, so that `verify` can judge a recorded history.
+//! successor of a state, so that `verify` can judge a recorded history. A history that has ended goes
+//! on only with a return ([`returns`]), after which the task is `waiting`.
 
 use crate::domain::{states::TaskState, words::Words as _};
 
@@ -19,20 +20,35 @@ pub const fn follows(state: TaskState, container: bool) -> &'static [TaskState] 
     use TaskState::{Cancelled, Done, Failed, Parked, Ready, Reviewing, Running, Waiting};
     match (state, container) {
         (Waiting, true) => &[Running, Failed, Cancelled],
-        (Running, true) => &[Done, Failed, Cancelled],
+        // Waiting: what it needs was reopened before a task inside it was begun.
+        (Running, true) => &[Waiting, Done, Failed, Cancelled],
         (Ready | Parked | Reviewing, true) => &[],
         // Reviewing and done: a late result, before another attempt.
         (Waiting, false) => &[Ready, Parked, Reviewing, Done, Failed, Cancelled],
-        (Ready, false) => &[Running, Parked, Reviewing, Done, Failed, Cancelled],
+        // Waiting, here and below: what it needs was reopened, or an edit gave it a need or a start time.
+        (Ready, false) => &[Waiting, Running, Parked, Reviewing, Done, Failed, Cancelled],
         (Running, false) => &[Waiting, Ready, Parked, Reviewing, Done, Failed, Cancelled],
-        (Parked, false) => &[Ready, Reviewing, Done, Cancelled],
+        (Parked, false) => &[Waiting, Ready, Reviewing, Done, Cancelled],
         // Parked: rejected, and split into subtasks.
         (Reviewing, false) => &[Ready, Parked, Done, Cancelled],
         (Done | Failed | Cancelled, _) => &[],
     }
 }
 
-/// Every possible transition as text: `task created ready`, `container waiting running`, ...
+/// The returns from the end of a task or container: what its journal says of them.
+#[must_use]
+pub const fn returns(state: TaskState, container: bool) -> &'static [&'static str] {
+    use TaskState::{Cancelled, Done, Failed, Parked, Ready, Reviewing, Running, Waiting};
+    match (state, container) {
+        (Done, false) => &["reopened"],
+        (Failed, false) => &["retried"],
+        (Cancelled, _) | (Done | Failed, true) => &["restored"],
+        (Waiting | Ready | Running | Parked | Reviewing, _) => &[],
+    }
+}
+
+/// Every possible transition as text: `task created ready`, `container waiting running`, `task failed
+/// retried`, ...
 #[must_use]
 pub fn all() -> Vec<String> {
     let mut all = Vec::new();
@@ -44,6 +60,12 @@ pub fn all() -> Vec<String> {
         add("created", begins(container));
         for state in TaskState::ALL {
             add(state.as_str(), follows(*state, container));
+        }
+        for state in TaskState::ALL {
+            for back in returns(*state, container) {
+                all.push(format!("{kind} {state} {back}"));
+                all.push(format!("{kind} {back} waiting"));
+            }
         }
     }
     all
@@ -61,6 +83,7 @@ mod tests {
             while let Some(state) = seen.get(next).copied() {
                 let after = follows(state, container);
                 assert_eq!(state.is_terminal(), after.is_empty(), "{state}");
+                assert_eq!(state.is_terminal(), !returns(state, container).is_empty(), "{state}");
                 seen.extend(
                     after.iter().filter(|s| !seen.contains(s)).copied().collect::<Vec<_>>(),
                 );

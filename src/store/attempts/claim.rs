@@ -9,7 +9,7 @@ use sqlx::types::Json;
 use crate::{
     domain::{
         budget::ask::Estimates,
-        handover::{ChildResult, ClaimedCriterion, EarlierAttempt, NeededResult},
+        handover::{ChildResult, ClaimedComment, ClaimedCriterion, EarlierAttempt, NeededResult},
         ids::{AgentId, GoalId, TaskId},
         settings,
         states::AgentState,
@@ -31,6 +31,8 @@ pub struct Claimer {
     pub max_lease_seconds: Option<i32>,
     /// Only active agents may claim.
     pub state: AgentState,
+    /// An archived agent may not, whatever its state.
+    pub archived: bool,
     /// Number of its running attempts.
     pub running: i64,
     /// Whether a freeze covers the agent itself, whatever the task.
@@ -52,7 +54,7 @@ pub async fn claimers(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<Vec<Claim
         r#"select g.agent_id as "agent_id: AgentId", g.capabilities,
                   least(g.max_concurrent, w.agent_max_concurrent) as "max_concurrent!",
                   w.max_lease_seconds,
-                  g.state as "state: AgentState",
+                  g.state as "state: AgentState", g.archived,
                   (select count(*) from attempts a where a.workspace_id = $1
                    and a.agent_id = g.agent_id and a.state = 'running') as "running!",
                   exists (select from freezes_over($1, null, g.agent_id)) as "frozen!"
@@ -127,8 +129,8 @@ pub struct Lookers<'a> {
 ///
 /// Searches only the sets of capabilities within `able`, each by its own index range: tasks of
 /// other sets cost nothing. Skips tasks locked by other transactions; `slack` is the number of
-/// extra candidates for that. Skips frozen tasks during the search, so they do not block later
-/// ones; without any freeze this check does not run.
+/// extra candidates for that. Skips frozen tasks and tasks that wait for a price during the search, so
+/// they do not block later ones; without any freeze or wait these checks do not run.
 pub async fn lock_ready(
     tx: &mut Tx,
     lookers: Lookers<'_>,
@@ -143,7 +145,8 @@ pub async fn lock_ready(
             select capability_key, capabilities from capability_sets
             where workspace_id = $1 and capabilities <@ $2::text[]
         ), candidates as materialized (
-            select c.task_id, c.claim_rank, c.is_kept, covered.capabilities
+            select c.task_id, c.claim_rank, c.is_kept, covered.capability_key,
+                   covered.capabilities
             from covered cross join lateral (
                 select t.task_id, t.claim_rank,
                        coalesce(t.assigned_agent_id, t.barred_agent_id) is not null as is_kept
@@ -153,6 +156,9 @@ pub async fn lock_ready(
                   -- Null for nearly every task: kept for one of these, or for others than one.
                   and (t.assigned_agent_id is null or t.assigned_agent_id = any($6::uuid[]))
                   and (t.barred_agent_id is null or t.barred_agent_id <> any($6::uuid[]))
+                  and (not (select exists (select from price_waits where workspace_id = $1))
+                       or not exists (select from price_waits p
+                                      where p.workspace_id = $1 and p.task_id = t.task_id))
                   and (not (select exists (select from freezes f
                                            where f.workspace_id = $1 and f.lifted_at is null))
                        or not exists (select from freezes_over($1, t.task_id, null)))
@@ -166,7 +172,8 @@ pub async fn lock_ready(
             select t.task_id, t.goal_id, t.attempts_started, t.lease_ms, t.attempt_timeout_ms,
                    t.finish_by, t.claim_rank, t.assigned_agent_id, t.barred_agent_id, c.capabilities
             from candidates c join tasks t on t.workspace_id = $1 and t.task_id = c.task_id
-            where t.state = 'ready'
+            -- Judged again under the lock: an edit may have changed what it requires.
+            where t.state = 'ready' and t.capability_key = c.capability_key
             order by c.claim_rank, c.task_id
             limit $3::bigint + (select count(*) from candidates where is_kept)
             for no key update of t skip locked
@@ -255,6 +262,8 @@ pub struct Handover {
     pub earlier: Json<Vec<EarlierAttempt>>,
     /// The latest checkpoint of any attempt.
     pub checkpoint: Option<Value>,
+    /// The latest comments on the task and its goal, oldest first.
+    pub comments: Json<Vec<ClaimedComment>>,
 }
 
 /// Size limits of a handover. Omitted parts can be read from the tasks.
@@ -266,6 +275,10 @@ pub struct HandoverLimits {
     pub total_bytes: i64,
     /// Most dependencies, and most children.
     pub tasks: i64,
+    /// Most comments.
+    pub comments: i64,
+    /// Most bytes of all comments; the oldest are omitted.
+    pub comment_bytes: i64,
 }
 
 /// Reads the handovers of tasks. The database applies the limits, so a task with a thousand large
@@ -327,7 +340,23 @@ pub async fn handovers(
                case when t.attempts_started <= 1 then null else (select p.checkpoint from attempts a
                 join attempt_progress p on p.workspace_id = $1 and p.attempt_id = a.attempt_id
                 where a.workspace_id = $1 and a.task_id = t.task_id and p.checkpoint is not null
-                order by a.number desc limit 1) end as checkpoint
+                order by a.number desc limit 1) end as checkpoint,
+               -- Both flags are in rows that are read anyway; without a comment nothing is searched.
+               case when not (t.commented or g.commented) then '[]' else
+               coalesce((select jsonb_agg(jsonb_build_object('comment_id', c.comment_id,
+                    'task_id', c.task_id, 'text', c.text, 'agent_id', c.agent_id,
+                    'person', c.person, 'created_at', c.created_at) order by c.comment_id)
+                from (select c.*, sum(octet_length(c.text)) over (order by c.comment_id desc) as total
+                      from ((select c.* from comments c
+                             where t.commented and c.workspace_id = $1 and c.task_id = t.task_id
+                             order by c.comment_id desc limit $6)
+                            union all
+                            (select c.* from comments c
+                             where g.commented and c.workspace_id = $1 and c.goal_id = t.goal_id
+                               and c.task_id is null
+                             order by c.comment_id desc limit $6)) c
+                      order by c.comment_id desc limit $6) c
+                where c.total <= $7::bigint), '[]') end as "comments!: Json<Vec<ClaimedComment>>"
         from tasks t
         join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
         join goals g on g.workspace_id = $1 and g.goal_id = t.goal_id
@@ -338,6 +367,8 @@ pub async fn handovers(
         limits.total_bytes,
         limits.result_bytes,
         limits.tasks,
+        limits.comments,
+        limits.comment_bytes,
     )
     .fetch_all(traced!(tx, "attempts.claim.handovers"))
     .await

@@ -1,16 +1,23 @@
 //! Storage of heartbeats.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::{
     domain::{
+        freeze::FreezeMode,
         ids::{AgentId, AttemptId, GoalId, KeyId, TaskId, WorkspaceId},
         loops::{Pattern, Window},
-        states::{AgentState, AttemptState},
+        states::{AgentState, AttemptState, TaskState},
         task::{AttemptFacts, holder::Holder},
     },
-    store::{SystemTx, columns::holder, traced},
+    store::{
+        SystemTx, Tx,
+        columns::{holder, uuids},
+        traced,
+    },
 };
 
 /// One heartbeat: the attempt, its lease, its progress.
@@ -168,6 +175,7 @@ pub async fn renew(
                 lease_ms: row.lease_ms,
                 lease_expires_at: row.lease_expires_at,
                 hard_deadline: row.hard_deadline,
+                withdrawn: false,
             },
             started_at: row.started_at,
             cancelling: row.cancelling,
@@ -191,4 +199,42 @@ fn holder_id(holder: Holder) -> uuid::Uuid {
         Holder::Agent(agent) => agent.0,
         Holder::Key(key) => key.0,
     }
+}
+
+/// The task of an attempt that was not renewed.
+#[derive(Debug, Clone, Copy)]
+pub struct TaskOf {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// State of the task.
+    pub state: TaskState,
+    /// Latest attempt at the task.
+    pub latest: Option<AttemptId>,
+    /// Mode of the strongest freeze over the attempt.
+    pub frozen: Option<FreezeMode>,
+}
+
+/// The tasks of attempts, by attempt; nothing is locked.
+pub async fn tasks_of(
+    tx: &mut Tx,
+    attempts: &[AttemptId],
+) -> sqlx::Result<HashMap<AttemptId, TaskOf>> {
+    let rows = sqlx::query_as!(
+        TaskOf,
+        r#"
+        select a.attempt_id as "attempt_id: AttemptId", t.state as "state: TaskState",
+               t.current_attempt_id as "latest: AttemptId",
+               -- The strongest mode is the last by the alphabet.
+               (select max(f.mode) from freezes_over($1, a.task_id, a.agent_id) f)
+               as "frozen: FreezeMode"
+        from attempts a
+        join tasks t on t.workspace_id = a.workspace_id and t.task_id = a.task_id
+        where a.workspace_id = $1 and a.attempt_id = any($2)
+        "#,
+        tx.workspace.0,
+        &uuids(attempts),
+    )
+    .fetch_all(traced!(tx, "attempts.heartbeat.tasks_of"))
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.attempt_id, row)).collect())
 }

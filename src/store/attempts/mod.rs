@@ -62,7 +62,8 @@ pub async fn lock(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<Attem
         select attempt_id as "attempt_id: AttemptId", task_id as "task_id: TaskId",
                goal_id as "goal_id: GoalId", agent_id as "agent_id: AgentId",
                held_by_key as "held_by_key: KeyId", number, state as "state: AttemptState",
-               lease_sha256, lease_ms, lease_expires_at, hard_deadline
+               lease_sha256, lease_ms, lease_expires_at, hard_deadline,
+               withdrawn_at is not null as "withdrawn!"
         from attempts
         where workspace_id = $1 and attempt_id = any($2)
         order by attempt_id
@@ -85,6 +86,7 @@ pub async fn lock(tx: &mut Tx, attempts: &[AttemptId]) -> sqlx::Result<Vec<Attem
             lease_ms: row.lease_ms,
             lease_expires_at: row.lease_expires_at,
             hard_deadline: row.hard_deadline,
+            withdrawn: row.withdrawn,
         })
     });
     facts.collect()
@@ -143,6 +145,27 @@ pub async fn end(tx: &mut Tx, ends: &[(AttemptId, AttemptState)]) -> sqlx::Resul
         &states as &[&str],
     )
     .execute(traced!(tx, "attempts.end"))
+    .await?;
+    Ok(())
+}
+
+/// Takes tasks back from their expired attempts: a late completion of these is refused from now on. The
+/// caller has locked the tasks.
+pub async fn withdraw(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with lapsed as materialized (
+             select a.attempt_id from tasks t
+             join attempts a on a.workspace_id = $1 and a.attempt_id = t.current_attempt_id
+             where t.workspace_id = $1 and t.task_id = any($3) and a.state = 'expired'
+             order by a.attempt_id for no key update of a
+         )
+         update attempts a set withdrawn_at = $2
+         from lapsed l where a.workspace_id = $1 and a.attempt_id = l.attempt_id",
+        tx.workspace.0,
+        tx.now,
+        &uuids(tasks),
+    )
+    .execute(traced!(tx, "attempts.withdraw"))
     .await?;
     Ok(())
 }

@@ -162,6 +162,8 @@ pub struct EvidenceRow {
     pub number: i16,
     /// Number of the criterion it supports.
     pub criterion: Option<i16>,
+    /// Whether it shows that the criterion is met.
+    pub met: bool,
     /// The evidence as text.
     pub text: String,
     /// Its location.
@@ -172,7 +174,7 @@ pub struct EvidenceRow {
 pub async fn evidence(tx: &mut Tx, attempt: AttemptId) -> sqlx::Result<Vec<EvidenceRow>> {
     sqlx::query_as!(
         EvidenceRow,
-        "select number, criterion, text, uri from evidence
+        "select number, criterion, met, text, uri from evidence
          where workspace_id = $1 and attempt_id = $2 order by number",
         tx.workspace.0,
         attempt.0,

@@ -96,6 +96,8 @@ pub struct NewEvidence {
     pub number: i16,
     /// Number of the criterion it supports.
     pub criterion: Option<i16>,
+    /// Whether it shows that the criterion is met.
+    pub met: bool,
     /// The evidence as text.
     pub text: String,
     /// Its location.
@@ -108,31 +110,47 @@ pub async fn insert_evidence(tx: &mut Tx, evidence: &[NewEvidence]) -> sqlx::Res
         return Ok(());
     }
     sqlx::query!(
-        "insert into evidence (workspace_id, attempt_id, number, criterion, text, uri)
-         select $1, * from unnest($2::uuid[], $3::smallint[], $4::smallint[], $5::text[], $6::text[])",
+        "insert into evidence (workspace_id, attempt_id, number, criterion, text, uri, met)
+         select $1, *
+         from unnest($2::uuid[], $3::smallint[], $4::smallint[], $5::text[], $6::text[], $7::bool[])",
         tx.workspace.0,
         &evidence.iter().map(|e| e.attempt_id.0).collect::<Vec<_>>(),
         &evidence.iter().map(|e| e.number).collect::<Vec<_>>(),
         &evidence.iter().map(|e| e.criterion).collect::<Vec<_>>() as &[Option<i16>],
         &evidence.iter().map(|e| e.text.clone()).collect::<Vec<_>>(),
         &evidence.iter().map(|e| e.uri.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &evidence.iter().map(|e| e.met).collect::<Vec<_>>(),
     )
     .execute(traced!(tx, "attempts.results.insert_evidence"))
     .await?;
     Ok(())
 }
 
-/// The criteria of tasks: (task, number, required).
-pub async fn criteria(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<(TaskId, i16, bool)>> {
-    let rows = sqlx::query!(
-        r#"select task_id as "task_id: TaskId", number, required from criteria
-           where workspace_id = $1 and task_id = any($2) order by task_id, number"#,
+/// A criterion by which a result is admitted.
+#[derive(Debug, Clone, Copy)]
+pub struct AdmittedBy {
+    /// The task.
+    pub task_id: TaskId,
+    /// Ordinal within the task, from 1.
+    pub number: i16,
+    /// Whether it needs evidence.
+    pub required: bool,
+    /// Whether it stands for a criterion of the goal.
+    pub of_goal: bool,
+}
+
+/// The criteria of tasks.
+pub async fn criteria(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<AdmittedBy>> {
+    sqlx::query_as!(
+        AdmittedBy,
+        r#"select task_id as "task_id: TaskId", number, required,
+                  goal_criterion is not null as "of_goal!"
+           from criteria where workspace_id = $1 and task_id = any($2) order by task_id, number"#,
         tx.workspace.0,
         &uuids(tasks),
     )
     .fetch_all(traced!(tx, "attempts.results.criteria"))
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.task_id, row.number, row.required)).collect())
+    .await
 }
 
 /// The criteria of tasks as shown to reviewers; omits tasks without criteria.

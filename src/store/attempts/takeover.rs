@@ -28,28 +28,35 @@ pub async fn keep(tx: &mut Tx, task: TaskId, keeping: Keeping) -> sqlx::Result<(
     Ok(())
 }
 
-/// The required capabilities an agent lacks, and its state; `None` if the agent does not exist.
-pub async fn lacks(
-    tx: &mut Tx,
-    task: TaskId,
-    agent: AgentId,
-) -> sqlx::Result<Option<(Vec<String>, AgentState)>> {
-    let row = sqlx::query!(
+/// An agent that is to get a task.
+#[derive(Debug)]
+pub struct Assignee {
+    /// The required capabilities it lacks.
+    pub lacks: Vec<String>,
+    /// Its state.
+    pub state: AgentState,
+    /// Whether it is archived.
+    pub archived: bool,
+}
+
+/// An agent that is to get a task; `None` if the agent does not exist.
+pub async fn assignee(tx: &mut Tx, task: TaskId, agent: AgentId) -> sqlx::Result<Option<Assignee>> {
+    sqlx::query_as!(
+        Assignee,
         r#"select array(select c from tasks t
                         join capability_sets s on s.workspace_id = $1
                              and s.capability_key = t.capability_key
                         cross join unnest(s.capabilities) c
                         where t.workspace_id = $1 and t.task_id = $2
                           and c <> all(g.capabilities)) as "lacks!",
-                  g.state as "state: AgentState"
+                  g.state as "state: AgentState", g.archived
            from agents g where g.workspace_id = $1 and g.agent_id = $3"#,
         tx.workspace.0,
         task.0,
         agent.0,
     )
-    .fetch_optional(traced!(tx, "attempts.takeover.lacks"))
-    .await?;
-    Ok(row.map(|row| (row.lacks, row.state)))
+    .fetch_optional(traced!(tx, "attempts.takeover.assignee"))
+    .await
 }
 
 /// The waits of a task that its locked row does not show.

@@ -64,7 +64,7 @@ pub async fn ready_sets(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<ReadySet>> {
 /// Whether a waiting claim may keep waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Key valid, agent active, request unanswered.
+    /// Key valid, agent active and not archived, request unanswered.
     Waits,
     /// One of these no longer holds; the claim must look again.
     Calls,
@@ -83,7 +83,7 @@ pub async fn standing(
             join agents a on a.workspace_id = $1 and a.agent_id = k.agent_id
             where k.workspace_id = $1 and k.key_id = asked.key_id and k.agent_id = asked.agent_id
               and k.revoked_at is null and (k.expires_at is null or k.expires_at > $2)
-              and a.state = 'active'
+              and a.state = 'active' and not a.archived
         ) and not exists (
             select from replays r
             where r.workspace_id = $1 and r.key_id = asked.key_id and r.idempotency_key = asked.repeat

@@ -16,6 +16,8 @@ pub struct NextDue {
     pub ready_from: Option<DateTime<Utc>>,
     /// Earliest expiry or reminder of an approval.
     pub approvals_due: Option<DateTime<Utc>>,
+    /// Whether a task waits for the price of a model.
+    pub prices_wait: bool,
     /// Whether a task or approval waits for a budget, or an allocation is unsettled.
     pub funds_wait: bool,
     /// Whether a rule is enabled or an intervention open.
@@ -51,6 +53,7 @@ pub async fn next_due(tx: &mut Tx) -> sqlx::Result<NextDue> {
                      (select min(remind_at) from approvals
                       where workspace_id = $1 and state = 'pending' and remind_at is not null)
                ) as approvals_due,
+               exists (select from price_waits where workspace_id = $1) as "prices_wait!",
                exists (select from tasks
                        where workspace_id = $1 and short_limit_id is not null)
                    or exists (select from approvals

@@ -6,7 +6,7 @@ use sqlx::types::Json;
 
 use crate::{
     domain::{budget::ask::Estimates, ids::TaskId, risk::Risk, states::TaskState},
-    store::{Tx, traced},
+    store::{Tx, columns::uuids, traced},
 };
 
 /// The columns of a task that lists omit.
@@ -164,5 +164,28 @@ pub async fn neighbours(
         most,
     )
     .fetch_all(traced!(tx, "tasks.detail.neighbours"))
+    .await
+}
+
+/// Reads up to `most` of some tasks in plan order.
+pub async fn in_plan_order(
+    tx: &mut Tx,
+    tasks: &[TaskId],
+    most: i64,
+) -> sqlx::Result<Vec<NeighbourRow>> {
+    sqlx::query_as!(
+        NeighbourRow,
+        r#"
+        select t.task_id as "task_id: TaskId", t.ref as "reference", x.title,
+               t.state as "state: TaskState"
+        from tasks t join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
+        where t.workspace_id = $1 and t.task_id = any($2)
+        order by t.position, t.task_id limit $3
+        "#,
+        tx.workspace.0,
+        &uuids(tasks),
+        most,
+    )
+    .fetch_all(traced!(tx, "tasks.detail.in_plan_order"))
     .await
 }

@@ -1,4 +1,4 @@
-//! Criteria and dependencies of new tasks.
+//! Criteria and dependencies of tasks.
 
 use std::collections::HashMap;
 
@@ -58,6 +58,24 @@ pub async fn insert_dependencies(
         &edges.iter().map(|(_, _, done)| *done).collect::<Vec<_>>(),
     )
     .execute(traced!(tx, "tasks.links.insert_dependencies"))
+    .await?;
+    Ok(())
+}
+
+/// Stores dependencies as [`insert_dependencies`] does; leaves those that exist.
+pub async fn add_dependencies(tx: &mut Tx, edges: &[(TaskId, TaskId, bool)]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into dependencies (workspace_id, task_id, needs_task_id, satisfied_at)
+         select $1, task_id, needs_task_id, case when done then $2::timestamptz end
+         from unnest($3::uuid[], $4::uuid[], $5::bool[]) as d (task_id, needs_task_id, done)
+         on conflict do nothing",
+        tx.workspace.0,
+        tx.now,
+        &edges.iter().map(|(task, _, _)| task.0).collect::<Vec<_>>(),
+        &edges.iter().map(|(_, needs, _)| needs.0).collect::<Vec<_>>(),
+        &edges.iter().map(|(_, _, done)| *done).collect::<Vec<_>>(),
+    )
+    .execute(traced!(tx, "tasks.links.add_dependencies"))
     .await?;
     Ok(())
 }

@@ -6,15 +6,12 @@ use sqlx::types::Json;
 use crate::{
     domain::{
         budget::shown::BudgetWait,
-        ids::{AgentId, AttemptId, GoalId, KeyId, ProjectId, TaskId},
+        ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
+        price::PriceWait,
         spend::Amounts,
         states::{FailureClass, TaskState},
     },
-    store::{
-        Tx,
-        columns::{uuids, words},
-        traced,
-    },
+    store::{Tx, columns::uuids, traced},
 };
 
 /// A task without its long texts.
@@ -51,127 +48,21 @@ pub struct TaskRow {
     pub end_reason: Option<String>,
     pub spend: Json<Amounts>,
     pub waits_for_budget: Option<Json<BudgetWait>>,
+    pub waits_for_prices: Json<Vec<PriceWait>>,
     pub version: i32,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub ended_at: Option<DateTime<Utc>>,
 }
 
-/// Selection and order of tasks; each has its own index.
-#[derive(Debug, Clone, Copy)]
-pub enum TaskScope<'a> {
-    /// These, newest first.
-    These(&'a [TaskId]),
-    /// Tasks of a goal in plan order.
-    OfGoal {
-        /// The goal.
-        goal: GoalId,
-        /// Only children of this task.
-        parent: Option<TaskId>,
-        /// Only after this position.
-        after: Option<(i32, TaskId)>,
-    },
-    /// All tasks, newest first.
-    Newest {
-        /// Only older ones.
-        after: Option<TaskId>,
-    },
-}
-
-/// Filters of [`list`] and its page size.
-#[derive(Debug, Clone, Copy)]
-pub struct TaskConditions<'a> {
-    /// Only these states; empty means all.
-    pub states: &'a [TaskState],
-    /// Only tasks of goals of these projects; not asked for tasks of one goal.
-    pub within: Option<&'a [ProjectId]>,
-    /// Only tasks that require this capability.
-    pub capability: Option<&'a str>,
-    /// Most rows.
-    pub rows: u32,
-}
-
-/// The scope as arguments of the statement: the branch that runs, and its start.
-struct Branch {
-    name: &'static str,
-    these: Vec<uuid::Uuid>,
-    goal: Option<uuid::Uuid>,
-    parent: Option<uuid::Uuid>,
-    position: i32,
-    id: uuid::Uuid,
-}
-
-impl Branch {
-    fn of(scope: TaskScope<'_>, conditions: &TaskConditions<'_>) -> Self {
-        let start = Self {
-            name: "these",
-            these: Vec::new(),
-            goal: None,
-            parent: None,
-            position: -1,
-            id: uuid::Uuid::nil(),
-        };
-        match scope {
-            TaskScope::These(tasks) => Self { these: uuids(tasks), ..start },
-            TaskScope::OfGoal { goal, parent, after } => {
-                let (position, id) = after.map_or((-1, start.id), |(at, task)| (at, task.0));
-                let (goal, parent) = (Some(goal.0), parent.map(|id| id.0));
-                Self { name: "goal", goal, parent, position, id, ..start }
-            }
-            TaskScope::Newest { after } => {
-                let name = if conditions.states.is_empty() { "newest" } else { "states" };
-                Self { name, id: after.map_or(uuid::Uuid::max(), |id| id.0), ..start }
-            }
-        }
-    }
-}
-
-/// Reads tasks.
+/// Reads tasks in the order of `tasks`; omits those that do not exist.
 ///
-/// Conditions on `$2` are constant within a call, so only one branch runs. A goal's tasks follow
-/// the plan order; all tasks the primary key; tasks of some states the index of states, each from
-/// its newest, merged. The rows are looked up one by one (`limit 1`): a generic plan does not know
-/// how few they are and would scan the table.
-pub async fn list(
-    tx: &mut Tx,
-    scope: TaskScope<'_>,
-    conditions: &TaskConditions<'_>,
-) -> sqlx::Result<Vec<TaskRow>> {
-    let branch = Branch::of(scope, conditions);
+/// The rows are looked up one by one (`limit 1`): a generic plan does not know how few they are and would
+/// scan the table.
+pub async fn list(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskRow>> {
     sqlx::query_as!(
         TaskRow,
         r#"
-        with able as materialized (
-            select capability_key from capability_sets
-            where workspace_id = $1 and $9::text is not null and $9 = any(capabilities)
-        ), picked as materialized (
-            (select t.task_id from tasks t
-             where $2 = 'these' and t.workspace_id = $1 and t.task_id = any($3::uuid[]))
-            union all
-            (select t.task_id from tasks t
-             where $2 = 'goal' and t.workspace_id = $1 and t.goal_id = $4
-               and ($5::uuid is null or t.parent_id = $5)
-               and (cardinality($8::text[]) = 0 or t.state = any($8))
-               and ($9 is null or t.capability_key in (select capability_key from able))
-               and (t.position, t.task_id) > ($6::int, $7::uuid)
-             order by t.position, t.task_id limit $10)
-            union all
-            (select t.task_id from tasks t
-             where $2 = 'newest' and t.workspace_id = $1 and t.task_id < $7
-               and ($11::uuid[] is null or exists (select from goals g where g.workspace_id = $1
-                        and g.goal_id = t.goal_id and g.project_id = any($11)))
-             order by t.task_id desc limit $10)
-            union all
-            (select o.task_id from unnest($8) as s (state)
-             cross join lateral (
-                 select t.task_id from tasks t
-                 where t.workspace_id = $1 and t.state = s.state and t.task_id < $7
-                   and ($11::uuid[] is null or exists (select from goals g where g.workspace_id = $1
-                        and g.goal_id = t.goal_id and g.project_id = any($11)))
-                   and ($9 is null or t.capability_key in (select capability_key from able))
-                 order by t.task_id desc limit $10) o
-             where $2 = 'states')
-        )
         select t.task_id as "task_id: TaskId", t.goal_id as "goal_id: GoalId",
                t.parent_id as "parent_id: TaskId", t.ref as reference, t.position, x.title,
                t.state as "state: TaskState", t.container, t.priority, t.capability_key, x.labels,
@@ -189,14 +80,23 @@ pub async fn list(
                    select jsonb_build_object('limit_id', l.limit_id, 'node', l.node,
                         'node_id', l.node_id, 'unit', l.unit, 'period', l.period,
                         'limit', w.amount, 'settled', w.settled + ceil(w.fraction / 1000000.0)::bigint,
-                        'reserved', w.reserved, 'requested', t.short_min)
+                        'reserved', w.reserved, 'requested', t.short_min,
+                        'remaining', greatest(w.amount::numeric - w.settled
+                            - ceil(w.fraction / 1000000.0) - w.reserved, 0)::bigint)
                    from budget_limits l
                    join budget_windows w on w.workspace_id = $1 and w.limit_id = l.limit_id
                    where l.workspace_id = $1 and l.limit_id = t.short_limit_id
                    order by w.starts_at desc limit 1) end
                    as "waits_for_budget: Json<BudgetWait>",
+               coalesce((select jsonb_agg(jsonb_build_object('provider', nullif(w.provider, ''),
+                            'model', w.model, 'since', w.noted_at)
+                            order by w.noted_at, w.provider, w.model)
+                         from price_waits w
+                         where w.workspace_id = $1 and w.task_id = t.task_id
+                           and t.ended_at is null),
+                        '[]') as "waits_for_prices!: Json<Vec<PriceWait>>",
                t.version, t.created_at, t.updated_at, t.ended_at
-        from picked
+        from unnest($2::uuid[]) with ordinality as picked (task_id, n)
         cross join lateral (
             select * from tasks t
             where t.workspace_id = $1 and t.task_id = picked.task_id limit 1) t
@@ -207,21 +107,10 @@ pub async fn list(
             select a.agent_id, a.held_by_key from attempts a
             where a.workspace_id = $1 and a.attempt_id = t.current_attempt_id
               and a.state in ('running', 'submitted') limit 1) h on true
-        order by case when $2 = 'goal' then t.position end,
-                 case when $2 = 'goal' then t.task_id end, t.task_id desc
-        limit $10
+        order by picked.n
         "#,
         tx.workspace.0,
-        branch.name,
-        &branch.these,
-        branch.goal,
-        branch.parent,
-        branch.position,
-        branch.id,
-        &words(conditions.states),
-        conditions.capability,
-        i64::from(conditions.rows),
-        conditions.within.map(uuids) as Option<Vec<uuid::Uuid>>,
+        &uuids(tasks),
     )
     .fetch_all(traced!(tx, "tasks.list.list"))
     .await

@@ -1,11 +1,14 @@
 //! Tasks: creation, and locked reads for the rules.
 
+pub mod around;
 pub mod deadlines;
 pub mod detail;
 pub mod edit;
+pub mod find;
 pub mod links;
 pub mod list;
 pub mod moves;
+pub mod returns;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -278,6 +281,26 @@ pub async fn add_children(tx: &mut Tx, parent: TaskId, children: i32) -> sqlx::R
         children,
     )
     .execute(traced!(tx, "tasks.add_children"))
+    .await?;
+    Ok(())
+}
+
+/// Adds open children to containers that take further tasks, each `(container, children)`.
+pub async fn grow_containers(tx: &mut Tx, grown: &[(TaskId, i32)]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with locked as materialized (
+             select t.task_id, g.children
+             from unnest($2::uuid[], $3::int[]) as g (task_id, children)
+             join tasks t on t.workspace_id = $1 and t.task_id = g.task_id
+             order by t.task_id for no key update of t
+         )
+         update tasks t set children_open = t.children_open + l.children
+         from locked l where t.workspace_id = $1 and t.task_id = l.task_id",
+        tx.workspace.0,
+        &grown.iter().map(|(task, _)| task.0).collect::<Vec<_>>(),
+        &grown.iter().map(|(_, children)| *children).collect::<Vec<_>>(),
+    )
+    .execute(traced!(tx, "tasks.grow_containers"))
     .await?;
     Ok(())
 }

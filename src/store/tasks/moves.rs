@@ -21,7 +21,7 @@ pub struct TaskMove {
     pub task_id: TaskId,
     /// The new state.
     pub state: TaskState,
-    /// Time before which it is not ready.
+    /// Time before which it is not ready; of a ready task: since when it is.
     pub ready_from: DateTime<Utc>,
     /// Key of the claim order; lower is claimed first.
     pub claim_rank: DateTime<Utc>,
@@ -42,13 +42,15 @@ pub struct TaskMove {
 }
 
 impl TaskMove {
-    /// A move that keeps a task's counters and its place in the order of claims from `now` on.
+    /// A move that keeps a task's counters and its place in the order of claims from `now` on. What
+    /// becomes ready is so from `now`, however long ago its start time was.
     #[must_use]
     pub fn of(task: &TaskFacts, state: TaskState, now: DateTime<Utc>) -> Self {
+        let ready = state == TaskState::Ready;
         Self {
             task_id: task.task_id,
             state,
-            ready_from: task.ready_from,
+            ready_from: if ready { task.ready_from.max(now) } else { task.ready_from },
             claim_rank: claim::rank(now, task.priority),
             attempts_used: task.attempts_used,
             lost_in_row: task.lost_in_row,
@@ -80,7 +82,7 @@ pub async fn apply(tx: &mut Tx, moves: &[TaskMove]) -> Result<(), WriteError> {
             failure_class = m.failure,
             short_limit_id = m.short_limit_id, short_min = m.short_min,
             ended_at = case when m.state in ('done', 'failed', 'cancelled') then $2::timestamptz end,
-            start_by = case when m.state = 'ready' and t.attempts_started = 0
+            start_by = case when m.state = 'ready' and t.attempts_started = t.attempts_before
                             then coalesce(t.start_by, $2::timestamptz + t.start_within_ms * interval '1 ms') end,
             finish_by = case when m.state = 'ready'
                              then coalesce(t.finish_by + coalesce($2 - t.rests_since, interval '0'),

@@ -145,7 +145,7 @@ async fn a_beat_moves_a_lease_as_the_rule_says() {
         (0..40).map(|n| json!({"ref": n.to_string(), "title": "t", "lease_seconds": 60})).collect();
     fleet.goal(tasks).await;
     let held = agent.claim(40).await;
-    let workspace = fleet.app.workspaces().await.unwrap()[0];
+    let workspace = fleet.workspace;
     let mut tx = fleet.tx().await;
     for held in &held {
         let lease_ms: i64 = *[1_000, 60_000, 600_000].choose(&mut random).unwrap();

@@ -4,7 +4,7 @@ use crate::support::{
     agent::{Agent, Held},
     client::Answer,
     dump::{dump, same},
-    fleet::Fleet,
+    fleet::{Fleet, text},
     invariants::{verify, verify_rested},
 };
 use futures_util::future::join_all;
@@ -203,6 +203,32 @@ async fn a_late_completion_counts_while_nobody_else_was_given_the_task() {
 }
 
 #[tokio::test]
+async fn a_late_heartbeat_is_told_whether_a_completion_is_still_accepted() {
+    let fleet = Fleet::start().await;
+    let (old, new) = (fleet.agent("old", &[], 9).await, fleet.agent("new", &[], 9).await);
+    let goal = fleet.lone_task(json!({})).await;
+    let late = old.take().await;
+    fleet.after(61).await;
+    let told = async |held: &Held| {
+        let answer = write(&old, held, "heartbeat").await;
+        answer.problem(409, "lease_lost");
+        text(&answer.json::<Value>()["detail"])
+    };
+    assert!(told(&late).await.contains("`complete` is still accepted"));
+    fleet.after(5).await;
+    new.fail(&new.take().await, "permanent").await;
+    assert!(!told(&late).await.contains("`complete`"), "somebody else had the task");
+    fleet.expect_states(&goal, "a:failed").await;
+
+    let goal = fleet.lone_task(json!({})).await;
+    let late = old.take().await;
+    fleet.after(61).await;
+    assert!(told(&late).await.contains("`complete` is still accepted"));
+    old.complete(&late).await;
+    fleet.expect_states(&goal, "a:done").await;
+}
+
+#[tokio::test]
 async fn a_late_completion_of_a_task_that_failed_for_good_does_not_count() {
     let fleet = Fleet::start().await;
     let agent = fleet.worker().await;
@@ -211,6 +237,130 @@ async fn a_late_completion_of_a_task_that_failed_for_good_does_not_count() {
     fleet.after(61).await;
     fleet.expect_states(&goal, "a:failed").await;
     refused(&fleet, &agent, &held, 409, "lease_lost").await;
+    // A retry gives it to the next attempt, not back to this one.
+    let retry = format!("/v1/tasks/{}/retry", held.task);
+    fleet.admin.post(retry, &json!({})).await.expect(200);
+    fleet.expect_states(&goal, "a:ready").await;
+    refused(&fleet, &agent, &held, 409, "lease_lost").await;
+    agent.complete(&agent.take().await).await;
+    fleet.round().await;
+    verify_rested(&fleet.pool, fleet.now()).await;
+}
+
+/// What a claim hands over is fixed while its attempt runs. After the lease it may be changed, and then the
+/// attempt has no more to do with it.
+#[tokio::test]
+async fn a_lapsed_attempt_completes_only_what_it_was_handed() {
+    let fleet = Fleet::start().await;
+    let (old, new) = (fleet.agent("old", &[], 9).await, fleet.agent("new", &[], 9).await);
+    let done = json!({"result": 1, "evidence": [{"criterion": 1, "text": "seen"}]});
+    for (verb, body, stays) in [
+        ("", json!({"labels": ["l"], "priority": 9, "max_attempts": 9}), true),
+        ("", json!({"lease_seconds": 5, "max_rework": 9, "title": "a"}), true),
+        ("", json!({"title": "other"}), false),
+        ("", json!({"description": "other", "priority": 1}), false),
+        ("", json!({"input": {"path": "src"}}), false),
+        ("", json!({"criteria": [{"text": "the data was not deleted"}]}), false),
+        ("", json!({"capabilities": ["other"]}), false),
+        ("", json!({"needs": ["z"]}), false),
+        ("", json!({"not_before": "2027-01-01T00:00:00Z"}), false),
+        ("/reassign", json!({"agent_id": new.id, "reason": "it is broken"}), false),
+        ("/reassign", json!({}), false),
+    ] {
+        let goal = fleet
+            .goal(json!([{"ref": "a", "title": "a", "criteria": [{"text": "green"}]},
+                         {"ref": "z", "title": "z", "capabilities": ["nobody"]}]))
+            .await;
+        let held = old.take().await;
+        fleet.after(61).await;
+        fleet.after(5).await;
+        fleet.expect_states(&goal, "a:ready z:ready").await;
+        let path = format!("/v1/tasks/{}{verb}", held.task);
+        match verb {
+            "" => fleet.admin.patch(path, &body).if_match("*").await.expect(200),
+            _ => fleet.admin.post(path, &body).await.expect(200),
+        };
+        let told = write(&old, &held, "heartbeat").await;
+        told.problem(409, "lease_lost");
+        assert_eq!(told.describe().contains("`complete` is still accepted"), stays, "{body}");
+        let before = dump(&fleet.pool).await;
+        let answer = old.write(&held, "complete", done.clone()).await;
+        if stays {
+            answer.expect(200);
+            fleet.expect_states(&goal, "a:done z:ready").await;
+        } else {
+            answer.problem(409, "lease_lost");
+            assert!(answer.describe().contains("since then"), "{}", answer.describe());
+            same("a result of other work", &before, &dump(&fleet.pool).await);
+        }
+        verify(&fleet.pool).await;
+        fleet.admin.post(format!("/v1/goals/{goal}/cancel"), &json!({})).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_late_completion_does_not_get_around_an_approval_that_is_asked_for_anew() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    let goal = fleet.lone_task(json!({"approval": {"start": true}})).await;
+    fleet.decide(json!({"decision": "approve"})).await;
+    let held = agent.take().await;
+    fleet.after(61).await;
+    fleet.after(5).await;
+    let change = json!({"title": "Drop the table"});
+    let path = format!("/v1/tasks/{}", held.task);
+    let edited = fleet.admin.patch(path, &change).if_match("*").await.value(200);
+    assert_eq!(edited["state"], "parked");
+    refused(&fleet, &agent, &held, 409, "lease_lost").await;
+    fleet.decide(json!({"decision": "approve"})).await;
+    agent.complete(&agent.take().await).await;
+    fleet.expect_states(&goal, "a:done").await;
+    fleet.round().await;
+    verify_rested(&fleet.pool, fleet.now()).await;
+}
+
+/// An edit and the late completion of the same task at once: the second of the two is refused.
+#[tokio::test]
+async fn an_edit_races_a_late_completion() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.agent("old", &[], 100).await;
+    let tasks = (0..32).map(|n| json!({"ref": format!("t{n}"), "title": "t"}));
+    fleet.goal(tasks.collect()).await;
+    let held = agent.claim(32).await;
+    assert_eq!(held.len(), 32);
+    fleet.after(61).await;
+    fleet.after(5).await;
+    let races = held.iter().enumerate().map(|(n, held)| {
+        let change = json!({"title": "other"});
+        let path = format!("/v1/tasks/{}", held.task);
+        let edit = fleet.admin.patch(path, &change).if_match("*");
+        let complete = agent.write(held, "complete", json!({"result": 1}));
+        async move {
+            let (edited, completed) = if n % 2 == 0 {
+                tokio::join!(async { edit.await }, async { complete.await })
+            } else {
+                let (completed, edited) =
+                    tokio::join!(async { complete.await }, async { edit.await });
+                (edited, completed)
+            };
+            let first = edited.status == 200;
+            if first {
+                completed.problem(409, "lease_lost");
+            } else {
+                edited.problem(409, "task_ended");
+                completed.expect(200);
+            }
+            first
+        }
+    });
+    let edited = join_all(races).await.into_iter().filter(|first| *first).count();
+    println!("{edited} of 32 edits came first");
+    for held in agent.claim(100).await {
+        assert_eq!(held.claim["task"]["title"], "other");
+        agent.complete(&held).await;
+    }
+    fleet.round().await;
+    verify_rested(&fleet.pool, fleet.now()).await;
 }
 
 #[tokio::test]

@@ -87,12 +87,11 @@ async fn what_ended_stays_as_it_is() {
         let task = fleet.task_id(goal, "a").await;
         let path = format!("/v1/tasks/{task}");
         fleet.admin.post(format!("{path}/cancel"), &json!({})).await.problem(409, "task_ended");
-        fleet
-            .admin
-            .patch(&path, &json!({"priority": 1}))
-            .if_match("*")
-            .await
-            .problem(409, "task_ended");
+        // A failed task may be mended before its retry.
+        if state == "completed" {
+            let edit = fleet.admin.patch(&path, &json!({"priority": 1})).if_match("*").await;
+            edit.problem(409, "task_ended");
+        }
         let path = format!("/v1/goals/{goal}");
         fleet.admin.post(format!("{path}/cancel"), &json!({})).await.problem(409, "goal_ended");
         fleet
@@ -178,4 +177,67 @@ async fn a_paused_agent_is_told_to_pause_and_a_draining_one_is_not() {
             answer.problem(409, "agent_not_active");
         }
     }
+}
+
+/// A child that nobody wants fails nothing: the container and its goal end as a flat goal does.
+#[tokio::test]
+async fn a_cancelled_child_fails_no_container() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    let plan = json!([
+        {"ref": "box", "title": "t"},
+        {"ref": "good", "title": "t", "parent": "box"},
+        {"ref": "unwanted", "title": "t", "parent": "box"},
+        {"ref": "lost", "title": "t", "parent": "box", "needs": ["unwanted"]},
+        {"ref": "after", "title": "t", "needs": ["box"]},
+    ]);
+    let goal = fleet.goal(plan.clone()).await;
+    cancel_task(&fleet, &goal, "unwanted").await;
+    assert_eq!(agent.work_off().await, ["good"]);
+    let states = "box:cancelled good:done unwanted:cancelled lost:cancelled after:cancelled";
+    fleet.expect_states(&goal, states).await;
+    assert_eq!(fleet.goal_state(&goal).await, "cancelled");
+
+    // A failure beside it is retried, and then it is the same.
+    let goal = fleet.goal(plan).await;
+    cancel_task(&fleet, &goal, "unwanted").await;
+    agent.fail(&agent.take().await, "permanent").await;
+    let failed = "box:failed good:failed unwanted:cancelled lost:cancelled after:cancelled";
+    fleet.expect_states(&goal, failed).await;
+    assert_eq!(fleet.goal_state(&goal).await, "failed");
+    fleet.admin.post(format!("/v1/goals/{goal}/retry"), &json!({})).await.expect(200);
+    assert_eq!(agent.work_off().await, ["good"]);
+    fleet.expect_states(&goal, states).await;
+    assert_eq!(fleet.goal_state(&goal).await, "cancelled");
+    verify_rested(&fleet.pool, fleet.now()).await;
+}
+
+/// What a failure took along and a person cancels too does not come back, with what needs it.
+#[tokio::test]
+async fn what_is_cancelled_again_stays_so() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    let goal = fleet
+        .goal(json!([
+            {"ref": "a", "title": "t"},
+            {"ref": "box", "title": "t"},
+            {"ref": "b", "title": "t", "parent": "box", "needs": ["a"]},
+            {"ref": "c", "title": "t", "needs": ["b"]},
+            {"ref": "d", "title": "t", "needs": ["a"]},
+        ]))
+        .await;
+    agent.fail(&agent.take().await, "permanent").await;
+    let states = "a:failed box:failed b:cancelled c:cancelled d:cancelled";
+    fleet.expect_states(&goal, states).await;
+    cancel_task(&fleet, &goal, "b").await;
+    let told = dump(&fleet.pool).await;
+    cancel_task(&fleet, &goal, "b").await;
+    same("a repeated cancellation", &told, &dump(&fleet.pool).await);
+    fleet.admin.post(format!("/v1/goals/{goal}/retry"), &json!({})).await.expect(200);
+    let states = "a:ready box:failed b:cancelled c:cancelled d:waiting";
+    fleet.expect_states(&goal, states).await;
+    assert_eq!(agent.work_off().await, ["a", "d"]);
+    // No task has failed that a retry could bring back.
+    assert_eq!(fleet.goal_state(&goal).await, "cancelled");
+    verify_rested(&fleet.pool, fleet.now()).await;
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{
     agent::{Agent, Held},
     fleet::Fleet,
-    invariants::verify_rested,
+    invariants::{verify, verify_rested},
 };
 
 fn instant(value: &Value) -> DateTime<Utc> {
@@ -38,6 +38,32 @@ async fn a_task_is_not_offered_before_its_time() {
     agent.complete(&agent.take().await).await;
     fleet.round().await;
     assert_eq!(fleet.goal_state(&goal).await, "completed");
+}
+
+/// A start time that has passed holds nothing back, and nothing was ready before it existed.
+#[tokio::test]
+async fn no_task_is_ready_before_it_exists() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    let past =
+        |name: &str| json!({"ref": name, "title": name, "not_before": "2020-01-01T00:00:00Z"});
+    let goal = fleet.goal(json!([past("posted")])).await;
+    fleet.pass(7);
+    let added = json!({"tasks": [past("added")]});
+    fleet.admin.post(format!("/v1/goals/{goal}/tasks"), &added).await.expect(201);
+    fleet.pass(7);
+    agent.subtasks(&agent.take().await, json!([past("sub")])).await;
+    fleet.pass(7);
+    let planned = json!({"title": "g", "tasks": [past("planned")], "approval": {"plan": true}});
+    let planned = fleet.post_goal(planned).await;
+    fleet.pass(7);
+    fleet.decide(json!({"decision": "approve"})).await;
+    for (goal, name) in [(&goal, "posted"), (&goal, "added"), (&goal, "sub"), (&planned, "planned")]
+    {
+        let task = fleet.task(goal, name).await;
+        assert_eq!(task["ready_from"], task["created_at"], "{name}");
+    }
+    verify(&fleet.pool).await;
 }
 
 #[tokio::test]

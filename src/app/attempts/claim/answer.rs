@@ -12,7 +12,8 @@ use crate::{
         budget::ask::Estimate,
         check::Checks,
         handover::{
-            ChildResult, ClaimedCriterion, DeliveredDecision, EarlierAttempt, NeededResult,
+            ChildResult, ClaimedComment, ClaimedCriterion, DeliveredDecision, EarlierAttempt,
+            NeededResult,
         },
         ids::{AttemptId, GoalId, TaskId},
         plan::check_lease,
@@ -99,6 +100,12 @@ pub struct Claim {
     pub checkpoint: Option<Value>,
     /// Decided approvals of the task not yet delivered to an attempt; each is delivered once.
     pub decisions: Vec<DeliveredDecision>,
+    /// What people and agents said about the task and its goal, newest last: the latest 20 comments, and
+    /// of these the newest with at most 16 KiB together. All are listed by
+    /// `GET /v1/tasks/{task_id}/comments` and `GET /v1/goals/{goal_id}/comments`.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub comments: Vec<ClaimedComment>,
 }
 
 /// The content of a claimed task.
@@ -131,8 +138,13 @@ pub struct ClaimedTask {
 }
 
 /// Size limits of the results handed over with one task.
-const LIMITS: HandoverLimits =
-    HandoverLimits { result_bytes: 64 * 1024, total_bytes: 1024 * 1024, tasks: 2_000 };
+const LIMITS: HandoverLimits = HandoverLimits {
+    result_bytes: 64 * 1024,
+    total_bytes: 1024 * 1024,
+    tasks: 2_000,
+    comments: settings::CLAIM_COMMENTS,
+    comment_bytes: settings::CLAIM_COMMENT_BYTES,
+};
 
 /// The claims of started attempts, by task. Marks their decisions as delivered.
 pub(in crate::app) async fn claims(
@@ -178,6 +190,7 @@ fn claim(handover: Handover, started: &Started, decisions: Vec<DeliveredDecision
         children,
         earlier,
         checkpoint,
+        comments,
     } = handover;
     let Started { token, attempt } = started;
     Claim {
@@ -206,5 +219,6 @@ fn claim(handover: Handover, started: &Started, decisions: Vec<DeliveredDecision
         earlier_attempts: earlier.0,
         checkpoint,
         decisions,
+        comments: comments.0,
     }
 }

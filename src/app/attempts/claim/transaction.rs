@@ -245,6 +245,10 @@ fn distinct<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
 }
 
 fn active(claimer: Option<&Claimer>) -> Result<&Claimer> {
+    if claimer.is_some_and(|claimer| claimer.archived) {
+        let detail = "the agent is archived and may not claim; an operator can bring it back";
+        return Err(Refusal::new(Code::AgentNotActive, detail).into());
+    }
     let state = claimer.map(|claimer| claimer.state);
     match (claimer, state) {
         (Some(claimer), Some(AgentState::Active)) => Ok(claimer),
@@ -268,7 +272,7 @@ fn active(claimer: Option<&Claimer>) -> Result<&Claimer> {
 
 fn free_slots(claimer: &Claimer) -> u32 {
     match claimer.state {
-        AgentState::Active if claimer.frozen => 0,
+        AgentState::Active if claimer.frozen || claimer.archived => 0,
         AgentState::Active => {
             u32::try_from(i64::from(claimer.max_concurrent) - claimer.running).unwrap_or(0)
         }

@@ -6,23 +6,30 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::domain::{
-    check::{Checks, pointer},
-    ids::{AttemptId, TaskId},
-    refusal::{Code, FieldError, Refusal},
-    settings,
-    spend::SpendReport,
-    states::{AttemptState, FailureClass, TaskState},
+use crate::{
+    domain::{
+        check::{Checks, pointer},
+        ids::{AttemptId, TaskId},
+        refusal::{Code, FieldError, Refusal},
+        settings,
+        spend::SpendReport,
+        states::{AttemptState, FailureClass, TaskState},
+    },
+    store::attempts::results::AdmittedBy,
 };
 
 /// Evidence for a result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvidenceInput {
-    /// Number of the criterion that it supports; left out: the result in general.
+    /// Number of the criterion that it is about; left out: the result in general.
     #[serde(default)]
     #[schema(minimum = 1, example = 1)]
     pub criterion: Option<i16>,
+    /// `false`: the criterion is not met, and `text` says what is missing. Only in a task that verifies a
+    /// goal (label `verify`), about one of its criteria. Default true.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub met: bool,
     /// The evidence itself: test output, a review, a measurement. At most 16 KiB.
     #[schema(example = "cargo test: 214 passed, 0 failed", min_length = 1)]
     pub text: String,
@@ -30,6 +37,14 @@ pub struct EvidenceInput {
     #[serde(default)]
     #[schema(example = "https://ci.example.com/runs/17", max_length = 2000)]
     pub uri: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 /// Completes an attempt with its result.
@@ -132,24 +147,29 @@ impl CompleteRequest {
     }
 
     /// Refuses evidence for unknown criteria and, unless the result is reviewed by a person,
-    /// required criteria without evidence. `criteria` are (number, required).
+    /// required criteria without evidence.
     ///
     /// # Errors
     /// `invalid` or `evidence_missing`, with every place.
-    pub fn covers(&self, criteria: &[(i16, bool)], reviewed: bool) -> Result<(), Refusal> {
+    pub fn covers(&self, criteria: &[AdmittedBy], reviewed: bool) -> Result<(), Refusal> {
         let mut checks = Checks::new();
         let mut shown = HashSet::new();
         for (index, evidence) in self.evidence.iter().enumerate() {
+            let at = pointer("/evidence", index);
+            let about = |known: &&AdmittedBy| Some(known.number) == evidence.criterion;
+            let known = criteria.iter().find(about);
+            let detail = "is only for a criterion of a task that verifies a goal; without it, fail the \
+                          attempt instead";
+            let reports = evidence.met || known.is_some_and(|known| known.of_goal);
+            checks.ensure(reports, &pointer(&at, "met"), detail);
             let Some(number) = evidence.criterion else { continue };
-            let known = criteria.iter().any(|(criterion, _)| *criterion == number);
-            let at = pointer(&pointer("/evidence", index), "criterion");
-            checks.ensure(known, &at, format!("the task has no criterion {number}"));
+            let detail = format!("the task has no criterion {number}");
+            checks.ensure(known.is_some(), &pointer(&at, "criterion"), detail);
             shown.insert(number);
         }
         checks.finish()?;
-        let missing =
-            criteria.iter().filter(|(number, required)| *required && !shown.contains(number));
-        let missing: Vec<String> = missing.map(|(number, _)| number.to_string()).collect();
+        let missing = criteria.iter().filter(|c| c.required && !shown.contains(&c.number));
+        let missing: Vec<String> = missing.map(|c| c.number.to_string()).collect();
         if reviewed || missing.is_empty() {
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! Transaction of a batch of ends: lock, judge each command, write.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
@@ -36,7 +36,7 @@ use crate::{
     store::{
         self,
         approvals::NewApproval,
-        attempts::results::{NewEvidence, StoredOutcome},
+        attempts::results::{AdmittedBy, NewEvidence, StoredOutcome},
     },
 };
 
@@ -140,6 +140,7 @@ async fn evidence(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
                 attempt_id: judged.attempt.attempt_id,
                 number,
                 criterion: evidence.criterion,
+                met: evidence.met,
                 text: evidence.text.clone(),
                 uri: evidence.uri.clone(),
             });
@@ -179,10 +180,12 @@ pub(in crate::app::attempts) struct LockedBatch {
     attempts: HashMap<AttemptId, AttemptFacts>,
     tasks: BTreeMap<TaskId, TaskFacts>,
     outcomes: HashMap<AttemptId, StoredOutcome>,
-    criteria: HashMap<TaskId, Vec<(i16, bool)>>,
+    criteria: HashMap<TaskId, Vec<AdmittedBy>>,
     frozen: HashMap<AttemptId, FreezeMode>,
     /// Of the attempts to be released.
     released: HashMap<AttemptId, Released>,
+    /// Of the tasks that may be offered again, those that wait for a price.
+    awaiting: HashSet<TaskId>,
 }
 
 pub(in crate::app::attempts) async fn hold(
@@ -194,23 +197,41 @@ pub(in crate::app::attempts) async fn hold(
     let Locked { goals: _, tasks, attempts } = locks::of_attempts(unit, &places).await?;
     let ids_of_tasks: Vec<TaskId> = tasks.keys().copied().collect();
     let outcomes = store::attempts::results::outcomes(unit.tx(), &ids).await?;
-    let mut criteria: HashMap<TaskId, Vec<(i16, bool)>> = HashMap::new();
-    for (task, number, required) in
-        store::attempts::results::criteria(unit.tx(), &ids_of_tasks).await?
-    {
-        criteria.entry(task).or_default().push((number, required));
+    let mut criteria: HashMap<TaskId, Vec<AdmittedBy>> = HashMap::new();
+    for criterion in store::attempts::results::criteria(unit.tx(), &ids_of_tasks).await? {
+        criteria.entry(criterion.task_id).or_default().push(criterion);
     }
     let frozen: HashMap<AttemptId, FreezeMode> =
         places.iter().filter_map(|place| Some((place.attempt_id, place.frozen?))).collect();
     let released = released(unit, batch, &attempts, &frozen).await?;
+    let awaiting = awaiting(unit, batch, &attempts).await?;
     Ok(LockedBatch {
         attempts,
+        awaiting,
         tasks,
         released,
         frozen,
         outcomes: outcomes.into_iter().map(|outcome| (outcome.attempt_id, outcome)).collect(),
         criteria,
     })
+}
+
+/// Of the tasks that a batch gives back, those that wait for a price. Reads nothing without such tasks.
+async fn awaiting(
+    unit: &mut Unit,
+    batch: &[FinishCommand],
+    attempts: &HashMap<AttemptId, AttemptFacts>,
+) -> Result<HashSet<TaskId>> {
+    let given_back = batch.iter().filter(|command| match command.finish {
+        Finish::Fail(_) | Finish::Release(_) => true,
+        Finish::Complete(_) => false,
+    });
+    let tasks = given_back.filter_map(|command| Some(attempts.get(&command.attempt)?.task_id));
+    let tasks: Vec<TaskId> = tasks.collect();
+    if tasks.is_empty() {
+        return Ok(HashSet::new());
+    }
+    Ok(store::spend::waits::of_tasks(unit.tx(), &tasks).await?.into_keys().collect())
 }
 
 /// How the attempts of a batch were that are to be released. Reads nothing if there are none.
@@ -289,7 +310,8 @@ pub(in crate::app::attempts) fn judge<'a>(
         }
     };
     freeze::admit(held.frozen.get(&command.attempt).copied(), Act::Rest)?;
-    let answer = answer(attempt, ending, unit.now());
+    let next = task::held_back(ending.next, held.awaiting.contains(&task.task_id));
+    let answer = answer(attempt, Ending { next, ..ending }, unit.now());
     Ok(Judgement::New(Judged { command, attempt, task, ending, answer }))
 }
 

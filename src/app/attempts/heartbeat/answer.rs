@@ -105,9 +105,16 @@ pub struct AttemptHeartbeat {
 pub struct HeartbeatAnswer {
     /// `continue`; `wrap_up`: the hard deadline is near, or your reservation is used and the limit
     /// has no more; `pause`: send a checkpoint and release, because an operator paused the agent or
-    /// froze the work; `stop`: stop at once and release, because the task is cancelled or a limit
-    /// above it is used up.
+    /// froze the work; `stop`: stop at once and release, because the task is cancelled, a limit
+    /// above it is used up, or you used a model without a price under a budget that refuses such models.
     pub directive: Directive,
+    /// Why the directive is not `continue`, for you and for people; `null` with `continue`.
+    #[serde(default)]
+    #[schema(
+        example = "the budget refuses models without a price, and openai/gpt-6-preview has none: \
+        send a checkpoint and release. The task waits until an operator adds the price."
+    )]
+    pub reason: Option<String>,
     /// Milliseconds until the lease ends, unless a heartbeat renews it.
     #[schema(example = 60000)]
     pub lease_expires_in_ms: i64,

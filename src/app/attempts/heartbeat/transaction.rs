@@ -28,11 +28,12 @@ use crate::{
         budgets::standing::{self, Standings},
         caller::Actor,
         coalesce::{Batched, Limits},
-        spend::charge::charge,
+        spend::{charge::charge, waits},
     },
     domain::{
         agent,
-        ids::{AgentId, AttemptId, WorkspaceId},
+        freeze::{self, Act},
+        ids::{AgentId, AttemptId, TaskId, WorkspaceId},
         journal::{Kind, NewRow},
         refusal::Refusal,
         spend::Amounts,
@@ -41,7 +42,7 @@ use crate::{
     },
     store::{
         self, SystemTx, Tx,
-        attempts::heartbeat::{Beat, Heard},
+        attempts::heartbeat::{Beat, Heard, TaskOf},
         freezes::Over,
     },
 };
@@ -82,6 +83,7 @@ impl Batched for HeartbeatCommand {
         note_presence(&mut tx, &heard).await?;
         let missed = missed(&mut tx, &batch, &heard).await?;
         let standings = standing::of(&mut tx, heard.keys().copied()).await?;
+        let unpriced = unpriced(&mut tx, &heard, &standings).await?;
         let frozen = frozen(&mut tx, &heard).await?;
         let mut nudges = nudges::of(&mut tx, &heard).await?;
         drop(tx);
@@ -89,7 +91,7 @@ impl Batched for HeartbeatCommand {
         let answers = batch.iter().map(|command| {
             let heard = find(&heard, command).ok_or_else(|| why(&missed, command))?;
             let nudges = nudges.take(heard, command);
-            Ok(answer(heard, Amounts::new(), &standings, &frozen, nudges))
+            Ok(answer(heard, Amounts::new(), (&standings, &unpriced), &frozen, nudges))
         });
         Ok(answers.collect())
     }
@@ -127,13 +129,14 @@ async fn report(
     let missed = missed(unit.tx(), batch, &heard).await?;
     let kept = batch.iter().filter_map(|command| Some((find(&heard, command)?, command)));
     let reports: Vec<_> = kept.map(|(heard, command)| (&heard.attempt, &command.spend)).collect();
-    let spent = charge(&mut unit, &reports, &[]).await?;
+    let spent = charge(&mut unit, "/spend", &reports, &[]).await?;
     for command in batch {
         if let Some(heard) = find(&heard, command) {
             unit.record(command.row(&heard.attempt, spent.get(&command.attempt)));
         }
     }
     let standings = standing::of(unit.tx(), heard.keys().copied()).await?;
+    let unpriced = unpriced(unit.tx(), &heard, &standings).await?;
     let frozen = frozen(unit.tx(), &heard).await?;
     let mut nudges = nudges::of(unit.tx(), &heard).await?;
     app.commit(unit).await?;
@@ -142,7 +145,7 @@ async fn report(
         let heard = find(&heard, command).ok_or_else(|| why(&missed, command))?;
         let spent = spent.get(&command.attempt).cloned().unwrap_or_default();
         let nudges = nudges.take(heard, command);
-        Ok(answer(heard, spent, &standings, &frozen, nudges))
+        Ok(answer(heard, spent, (&standings, &unpriced), &frozen, nudges))
     });
     Ok(answers.collect())
 }
@@ -198,29 +201,48 @@ fn find<'a>(heard: &'a HashMap<AttemptId, Heard>, command: &HeartbeatCommand) ->
     Some(heard)
 }
 
+/// An attempt that was not renewed, and its task, as last read.
+struct Missed {
+    attempt: AttemptFacts,
+    task: Option<TaskOf>,
+}
+
 /// Current facts of attempts that were not renewed.
 async fn missed(
     tx: &mut Tx,
     batch: &[HeartbeatCommand],
     heard: &HashMap<AttemptId, Heard>,
-) -> Result<HashMap<AttemptId, AttemptFacts>> {
+) -> Result<HashMap<AttemptId, Missed>> {
     let missed = batch.iter().filter(|command| find(heard, command).is_none());
     let missed: Vec<AttemptId> = missed.map(|command| command.attempt).collect();
     if missed.is_empty() {
         return Ok(HashMap::new());
     }
     let facts = store::attempts::lock(tx, &missed).await?;
-    Ok(facts.into_iter().map(|attempt| (attempt.attempt_id, attempt)).collect())
+    // Not locked, because tasks are locked before attempts: it is told, and decides nothing.
+    let mut tasks = store::attempts::heartbeat::tasks_of(tx, &missed).await?;
+    let missed = |attempt: AttemptFacts| {
+        let task = tasks.remove(&attempt.attempt_id);
+        (attempt.attempt_id, Missed { attempt, task })
+    };
+    Ok(facts.into_iter().map(missed).collect())
 }
 
 /// Why an attempt was not renewed.
-fn why(missed: &HashMap<AttemptId, AttemptFacts>, command: &HeartbeatCommand) -> Error {
-    let Some(attempt) = missed.get(&command.attempt) else {
+fn why(missed: &HashMap<AttemptId, Missed>, command: &HeartbeatCommand) -> Error {
+    let Some(Missed { attempt, task }) = missed.get(&command.attempt) else {
         return Refusal::not_found("attempt").into();
     };
-    match task::fence(attempt, command.holder, &command.lease_sha256) {
-        Err(refusal) => refusal.into(),
-        Ok(()) => Error::Unavailable("the attempt changed at this moment; send it again".into()),
+    let owned = task::own(attempt, command.holder, &command.lease_sha256);
+    match (task::fence(attempt, command.holder, &command.lease_sha256), task) {
+        (Err(_), Some(TaskOf { state, latest, frozen, .. })) if owned.is_ok() => {
+            let stopped = freeze::admit(*frozen, Act::Rest).is_err();
+            task::too_late(attempt, *state, *latest, stopped).into()
+        }
+        (Err(refusal), _) => refusal.into(),
+        (Ok(()), _) => {
+            Error::Unavailable("the attempt changed at this moment; send it again".into())
+        }
     }
 }
 
@@ -236,10 +258,24 @@ async fn frozen(
     Ok(store::freezes::strongest_over(tx, &attempts).await?)
 }
 
+/// Why tasks of renewed attempts wait for the prices of models.
+async fn unpriced(
+    tx: &mut Tx,
+    heard: &HashMap<AttemptId, Heard>,
+    standings: &Standings,
+) -> Result<HashMap<TaskId, String>> {
+    let is_told = |heard: &&Heard| {
+        let rows = standings.get(&heard.attempt.attempt_id);
+        rows.is_some_and(|rows| !standing::awaited(rows).is_empty())
+    };
+    let waiting = heard.values().filter(is_told).map(|heard| heard.attempt.task_id);
+    waits::reasons(tx, &waiting.collect::<Vec<_>>()).await
+}
+
 fn answer(
     heard: &Heard,
     attempt_spend: Amounts,
-    standings: &Standings,
+    (standings, unpriced): (&Standings, &HashMap<TaskId, String>),
     frozen: &HashMap<AttemptId, Over>,
     nudges: Vec<Nudge>,
 ) -> HeartbeatAnswer {
@@ -249,8 +285,21 @@ fn answer(
     let standings = standings.get(&attempt.attempt_id).unwrap_or(&none);
     let freeze = frozen.get(&attempt.attempt_id);
     let frozen = freeze.map_or(Directive::Continue, |freeze| freeze.mode.directive());
+    let limited = standing::directive(standings, *now);
+    let directive = told.max(limited).max(frozen);
+    let reason = if directive == Directive::Continue {
+        None
+    } else if directive == told {
+        Some(heartbeat::reason(*cancelling, *agent_state).to_owned())
+    } else if directive == limited {
+        let unpriced = unpriced.get(&attempt.task_id).cloned();
+        Some(unpriced.unwrap_or_else(|| standing::reason(standings, limited).to_owned()))
+    } else {
+        Some("an operator froze the work: see `freeze`".to_owned())
+    };
     HeartbeatAnswer {
-        directive: told.max(standing::directive(standings, *now)).max(frozen),
+        directive,
+        reason,
         freeze: freeze.cloned().map(HeartbeatFreeze::from),
         budget: standings.iter().map(|row| standing::view(row, *now)).collect(),
         lease_expires_in_ms: (attempt.lease_expires_at - now).num_milliseconds().max(0),

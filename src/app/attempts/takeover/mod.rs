@@ -12,12 +12,17 @@
 //! removes it. An agent that is busy, paused, frozen or has lost a required capability keeps the
 //! assignment: an operator who does not want to wait reassigns again.
 //!
+//! An attempt whose lease had ended before may complete the task no longer.
+//!
 //! **Takeover.** A new attempt starts at once, and the answer is its claim. Its holder is the
 //! operator's key: no other key may write to the attempt, and this key may write to no other
 //! holder's attempt. The person completes, fails or releases it by the same routes as an agent,
 //! under its lease. The lease is long, and the task's limit on the length of an attempt does not
 //! apply; a lease that ends loses the attempt like any other. Its spend is charged to the task,
 //! goal, project and workspace, but to no agent.
+//!
+//! A takeover ends the task's waits for prices: a person works without the model, or decides to use it.
+//! What was used before keeps its tokens without money until an operator has it rated.
 //!
 //! Under a freeze a task can be reassigned, because that starts nothing, but not taken over.
 
@@ -37,7 +42,7 @@ use crate::{
         App, Error, Result, Unit,
         approvals::ask,
         budgets::{reserve::Funds, shortage::exhausted, windows::LockMode},
-        caller::{Caller as _, OperatorCaller},
+        caller::{Caller as _, OperatorCaller, ProjectOperatorCaller},
         tasks::{
             cascade,
             change::Change,
@@ -45,7 +50,7 @@ use crate::{
         },
         unit::{
             idempotency::{Outcome, Request},
-            locks::{find, lock_goal, locked},
+            locks::{find, lock_goal_of, locked},
         },
     },
     domain::{
@@ -53,7 +58,7 @@ use crate::{
         journal::{Kind, NewRow},
         refusal::{Code, Refusal},
         settings,
-        states::{AgentState, GoalState},
+        states::AgentState,
         task::{
             AttemptFacts, Next, TaskFacts,
             claim::{Funding, Keeping},
@@ -74,12 +79,13 @@ impl App {
     /// `not_found`, `invalid`, `task_ended`, `goal_ended`, `wrong_state`, `precondition_failed`.
     pub async fn reassign_task(
         &self,
-        caller: &OperatorCaller,
+        caller: &ProjectOperatorCaller,
         task: TaskId,
         request: &ReassignRequest,
     ) -> Result<TaskDetail> {
         request.check()?;
         let principal = caller.principal();
+        self.see_task(principal, task).await?;
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let facts = hold(&mut unit, task, request.attempt_id).await?;
         reassign_in(&mut unit, facts, request.agent_id, &request.reason).await?;
@@ -110,14 +116,13 @@ impl App {
     }
 }
 
-/// Locks a task and its goal, which must be active. `seen`: the attempt that must be the current
+/// Locks a task and its goal, which must be active or verifying. `seen`: the attempt that must be the current
 /// one.
 async fn hold(unit: &mut Unit, task: TaskId, seen: Option<AttemptId>) -> Result<TaskFacts> {
-    let goal = store::tasks::goal_of(unit.tx(), task).await?;
-    let goal = lock_goal(unit, goal.ok_or_else(|| Refusal::not_found("task"))?).await?;
+    let goal = lock_goal_of(unit, task).await?;
     let facts = store::tasks::lock(unit.tx(), &[task]).await?;
     let facts = facts.into_iter().next().ok_or_else(|| Refusal::not_found("task"))?;
-    if goal.state != GoalState::Active && !facts.state.is_terminal() {
+    if !goal.state.is_worked_on() && !facts.state.is_terminal() {
         return Err(Refusal::new(Code::GoalEnded, format!("the goal is {}", goal.state)).into());
     }
     if seen.is_some_and(|seen| facts.current_attempt != Some(seen)) {
@@ -198,7 +203,8 @@ pub(in crate::app) async fn bar_last(
     }
 }
 
-/// Stores the assignment of the next attempt. The caller holds the lock of the task.
+/// Stores the assignment of the next attempt, and takes the task back from a lapsed one. The caller holds
+/// the lock of the task.
 async fn keep(
     unit: &mut Unit,
     (task, goal): (TaskId, GoalId),
@@ -206,6 +212,7 @@ async fn keep(
     ended: Option<AttemptId>,
     reason: &str,
 ) -> Result<()> {
+    store::attempts::withdraw(unit.tx(), &[task]).await?;
     store::attempts::takeover::keep(unit.tx(), task, keeping).await?;
     let row = NewRow::new(Kind::TaskReassigned).goal(goal).task(task).agent(keeping.assigned());
     unit.record(row.data(json!({
@@ -215,29 +222,35 @@ async fn keep(
     Ok(())
 }
 
-/// Removes all assignments to an agent that is being retired. No other unit of work runs in the
+/// Removes all assignments to an agent that is being retired or archived. No other unit of work runs in the
 /// workspace meanwhile.
 pub(in crate::app) async fn keep_no_more(unit: &mut Unit, agent: AgentId) -> Result<()> {
     let free = store::attempts::takeover::drop_kept_for(unit.tx(), agent).await?;
     for (task, goal) in free {
-        let data = json!({"agent_id": null, "reason": "its agent was retired"});
+        let data = json!({"agent_id": null, "reason": "its agent was retired or archived"});
         unit.record(NewRow::new(Kind::TaskReassigned).goal(goal).task(task).data(data));
     }
     Ok(())
 }
 
-/// The agent cannot be retired meanwhile: retirement locks the workspace.
+/// The agent cannot be retired or archived meanwhile: both lock the workspace.
 async fn check_able(unit: &mut Unit, task: TaskId, agent: Option<AgentId>, at: &str) -> Result<()> {
     let Some(agent) = agent else { return Ok(()) };
     let refuse = |detail: String| Err(Refusal::invalid_at(at, detail).into());
-    match store::attempts::takeover::lacks(unit.tx(), task, agent).await? {
-        None => refuse("there is no such agent".to_owned()),
-        Some((_, AgentState::Retired)) => refuse("the agent is retired".to_owned()),
-        Some((lacks, AgentState::Active | AgentState::Paused | AgentState::Draining)) => {
-            if lacks.is_empty() {
+    let Some(assignee) = store::attempts::takeover::assignee(unit.tx(), task, agent).await? else {
+        return refuse("there is no such agent".to_owned());
+    };
+    if assignee.archived {
+        return refuse("the agent is archived".to_owned());
+    }
+    match assignee.state {
+        AgentState::Retired => refuse("the agent is retired".to_owned()),
+        AgentState::Active | AgentState::Paused | AgentState::Draining => {
+            if assignee.lacks.is_empty() {
                 return Ok(());
             }
-            refuse(format!("the agent cannot do what the task requires: {}", lacks.join(", ")))
+            let lacks = assignee.lacks.join(", ");
+            refuse(format!("the agent cannot do what the task requires: {lacks}"))
         }
     }
 }
@@ -268,6 +281,7 @@ async fn take_over(
     let waits = store::attempts::takeover::waits(unit.tx(), id).await?;
     let taking = takeover::take_over(&task, waits)?;
     refuse_frozen(unit, id).await?;
+    store::spend::waits::forget_task(unit.tx(), id).await?;
     let ended = match taking {
         Taking::Revoke => Some(revoke(unit, task, "taken over", &asked.reason).await?.attempt_id),
         Taking::Nothing => None,

@@ -8,7 +8,7 @@ use crate::support::{
     agent::{Agent, Held, claims},
     client::Client,
     dump::{dump, same},
-    fleet::{Fleet, about, local_key, text},
+    fleet::{Fleet, about, text},
     invariants::{verify, verify_rested},
 };
 
@@ -236,7 +236,7 @@ async fn whoever_took_over_does_not_decide_about_it() {
     let agent = fleet.worker().await;
     let (fleet, name) = (&fleet, "alice@example.com");
     // Not made by the admin, who could not decide then.
-    let key = || local_key(&fleet.app, Role::Operator, Some(name));
+    let key = || fleet.key_of(Role::Operator, Some(name));
     let (alice, other_key) = (fleet.client(&key().await), fleet.client(&key().await));
     let goal = fleet.lone_task(json!({"approval": {"result": true}})).await;
     let task = fleet.task_id(&goal, "a").await;
