@@ -1,5 +1,7 @@
 //! The end state of a goal, derived from its tasks.
 
+pub mod criteria;
+
 use serde::{Deserialize, Serialize};
 
 use super::states::GoalState;
@@ -24,13 +26,15 @@ pub struct TaskCounts {
 ///
 /// A goal without tasks never ends this way. Once no task is open, the goal is `completed` if all
 /// are done, `failed` if one failed, else `cancelled`. The caller excludes from `failed` and
-/// `cancelled` the subtasks whose parent task was done nevertheless.
+/// `cancelled` the subtasks whose parent task was done nevertheless. A goal with open criteria of its
+/// own is [verified](criteria) instead of completed.
 #[must_use]
 pub fn roll_up(state: GoalState, counts: TaskCounts) -> Option<GoalState> {
     match state {
         GoalState::Active => {}
         GoalState::Planning
         | GoalState::Proposed
+        | GoalState::Verifying
         | GoalState::Completed
         | GoalState::Failed
         | GoalState::Cancelled => return None,

@@ -1,15 +1,23 @@
-//! Goals: posting, previewing plans, editing and cancelling.
+//! Goals: posting, previewing plans, cancelling, and bringing work of them back.
 //!
 //! A goal, its plan and all its tasks are written in one transaction, so no goal ever has half a
 //! plan. With `approval.plan` only the plan is stored; its tasks are created when the approval is
 //! decided.
 
+pub mod additions;
+mod again;
+mod archive;
+pub mod criteria;
+mod delete;
+pub mod edit;
+mod moving;
 pub mod plans;
+pub mod reopen;
+pub mod retry;
 mod somebody;
 pub mod views;
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
@@ -17,11 +25,9 @@ use super::{
     approvals::ask,
     budgets::{allocations, create},
     caller::{Caller as _, ProjectOperatorCaller, ProjectSubmitterCaller, SubmitterCaller},
-    caps,
-    edit::present,
-    error::same_version,
+    caps, projects,
     tasks::{
-        Cancellation, cascade,
+        Acknowledgement, Cancellation, cascade,
         create::{InsertPoint, create_tasks},
         posted,
     },
@@ -34,13 +40,12 @@ use crate::{
     domain::{
         budget::BudgetNode,
         cap::workspace::Holding,
-        check::Checks,
-        ids::{GoalId, PlanId, ProjectId},
+        ids::{GoalId, PlanId, ProjectId, TaskId},
         journal::{Kind, NewRow},
         outline::{OutlineNote, controls},
         plan::{
-            CriterionSpec, TaskSpec, check_instant,
-            new_goal::{Draft, NewGoal, PlanSource, draft},
+            CriterionSpec, TaskSpec,
+            new_goal::{Draft, NewGoal, draft},
         },
         refusal::{Code, Refusal},
         settings,
@@ -65,36 +70,21 @@ pub struct PlanPreview {
     /// The tasks, in the order of the document.
     pub tasks: Vec<TaskSpec>,
     /// Conditions of success of the goal as a whole: boxes of the document below a label of criteria
-    /// that belongs to no task. The task `goal-criteria`, after all others, has them as its own.
+    /// that belongs to no task, then those of the request. The goal is verified by them.
     pub criteria: Vec<CriterionSpec>,
     /// Remarks of the planner, each with the line that it is about: duplicate ids, ignored
     /// dependencies, what looks like a task and is none.
     pub notes: Vec<OutlineNote>,
 }
 
-/// An edit of a goal; fields left out stay.
-#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct GoalChange {
-    /// New title of the goal, in one line.
-    #[schema(min_length = 1, max_length = 500)]
-    pub title: Option<String>,
-    /// New priority, 0 (lowest) to 9. Open tasks that inherited the old priority follow.
-    #[schema(minimum = 0, maximum = 9)]
-    pub priority: Option<i16>,
-    /// New target time for its tasks; `null` removes it. It stops nothing, but rules can use it.
-    #[serde(deserialize_with = "present")]
-    #[schema(value_type = Option<DateTime<Utc>>)]
-    pub deadline: Option<Option<DateTime<Utc>>>,
-}
-
 impl App {
     /// Previews the plan of a goal. Writes nothing.
     ///
     /// # Errors
-    /// As [`App::create_goal`], for the parts that make the plan.
-    pub fn preview_plan(&self, _: &SubmitterCaller, source: &PlanSource) -> Result<PlanPreview> {
-        let Draft { planner, tasks, criteria, notes } = draft(source)?;
+    /// As [`App::create_goal`], but a title is not needed, and no budget is asked.
+    pub fn preview_plan(&self, _: &SubmitterCaller, new: &NewGoal) -> Result<PlanPreview> {
+        new.check_preview()?;
+        let Draft { planner, tasks, criteria, notes } = draft(&new.source())?;
         Ok(PlanPreview {
             planner,
             task_count: tasks.len(),
@@ -128,41 +118,31 @@ impl App {
         .await
     }
 
-    /// Edits a goal that has not ended. `version`: the version the caller read (`If-Match`); `None`
-    /// skips the check.
+    /// Acknowledges the failure of a goal, which removes it from `GET /v1/attention`. Repeating it
+    /// changes nothing.
     ///
     /// # Errors
-    /// `not_found`, `precondition_failed`, `goal_ended`, `invalid`.
-    pub async fn update_goal(
+    /// `not_found`, `invalid`; `wrong_state` if the goal has not failed.
+    pub async fn acknowledge_goal(
         &self,
         caller: &ProjectOperatorCaller,
         goal: GoalId,
-        version: Option<i64>,
-        change: &GoalChange,
+        said: &Acknowledgement,
     ) -> Result<Goal> {
-        check_change(change)?;
+        said.check()?;
         let principal = caller.principal();
         self.see_goal(principal, goal).await?;
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let facts = lock_goal(&mut unit, goal).await?;
-        if let Some(version) = version {
-            same_version(i64::from(facts.version), version)?;
+        if facts.state != GoalState::Failed {
+            let detail = format!("the goal is {} and has not failed", facts.state);
+            return Err(Refusal::new(Code::WrongState, detail).into());
         }
-        refuse_ended(&facts)?;
-        let before = views::read(unit.tx(), goal).await?;
-        let edit = store::goals::GoalEdit {
-            title: change.title.as_deref(),
-            priority: change.priority,
-            deadline: change.deadline,
-        };
-        store::goals::edit(unit.tx(), goal, &edit).await?;
-        if let Some(priority) = change.priority {
-            store::goals::reprioritise(unit.tx(), goal, facts.priority, priority).await?;
+        if store::goals::acknowledge(unit.tx(), goal).await? {
+            let event = NewRow::new(Kind::GoalAcknowledged).goal(goal);
+            unit.record(event.data(json!({"reason": said.reason})));
         }
-        let edited = views::read(unit.tx(), goal).await?;
-        let event = NewRow::new(Kind::GoalUpdated).goal(goal);
-        unit.record(event.before(&before).after(&edited));
-        let goal = edited;
+        let goal = views::read(unit.tx(), goal).await?;
         self.commit(unit).await?;
         Ok(goal)
     }
@@ -185,7 +165,7 @@ impl App {
         self.see_goal(principal, goal).await?;
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let facts = lock_goal(&mut unit, goal).await?;
-        posted::check(&mut unit, principal, goal).await?;
+        posted::check(&mut unit, principal, goal, "cancels only").await?;
         if facts.state != GoalState::Cancelled {
             refuse_ended(&facts)?;
             cancel_locked(&mut unit, goal, reason).await?;
@@ -196,25 +176,23 @@ impl App {
     }
 }
 
-fn check_change(change: &GoalChange) -> Result<()> {
-    let mut checks = Checks::new();
-    if let Some(title) = &change.title {
-        checks.line("/title", title, settings::TITLE_CHARS);
-    }
-    if let Some(priority) = change.priority {
-        checks.range("/priority", priority, 0..=settings::PRIORITY_MAX);
-    }
-    if let Some(Some(deadline)) = change.deadline {
-        check_instant(&mut checks, "/deadline", deadline);
-    }
-    Ok(checks.finish()?)
-}
-
 fn refuse_ended(goal: &GoalFacts) -> Result<()> {
     if !goal.state.is_terminal() {
         return Ok(());
     }
-    Err(Refusal::new(Code::GoalEnded, format!("the goal is {}", goal.state)).into())
+    let back = match goal.state {
+        GoalState::Failed => "`POST /v1/goals/{goal_id}/retry` makes it active again",
+        GoalState::Completed => {
+            "`POST /v1/tasks/{task_id}/reopen` of a task of it makes it active again"
+        }
+        GoalState::Cancelled
+        | GoalState::Planning
+        | GoalState::Proposed
+        | GoalState::Active
+        | GoalState::Verifying => "post another goal",
+    };
+    let detail = format!("the goal is {} and is not changed now; {back}", goal.state);
+    Err(Refusal::new(Code::GoalEnded, detail).into())
 }
 
 async fn write_goal(
@@ -224,17 +202,12 @@ async fn write_goal(
     draft: Draft,
 ) -> Result<Goal> {
     let goal: GoalId = unit.id();
-    let project = match (&new.project, &caller.principal().scope.projects) {
-        (name, Some(own)) => Some(project_in_scope(unit, name.as_deref(), own).await?),
-        (Some(name), None) => {
-            let id = unit.id();
-            Some(store::projects::ensure_by_name(unit.tx(), id, name).await?)
-        }
-        (None, None) => None,
-    };
+    let own = caller.principal().scope.projects.as_deref();
+    let project = project_named(unit, new.project.as_deref(), own).await?;
     let priority = new.priority.unwrap_or(settings::PRIORITY);
     let state = if new.approval.plan { GoalState::Proposed } else { GoalState::Active };
     let metadata = Value::Object(new.metadata.clone().into_iter().collect());
+    let task_defaults = json!(new.task_defaults);
     let row = store::goals::NewGoal {
         goal_id: goal,
         project_id: project,
@@ -248,8 +221,11 @@ async fn write_goal(
         on_behalf_of: &new.on_behalf_of,
         brief: &controls::drop(&new.brief).0,
         metadata: &metadata,
+        task_defaults: &task_defaults,
+        max_rework: new.max_rework.unwrap_or(settings::GOAL_MAX_REWORK),
     };
     store::goals::insert(unit.tx(), &row).await?;
+    store::goals::criteria::insert(unit.tx(), goal, &draft.criteria).await?;
     somebody::check(unit, goal, new, &draft).await?;
     let title: String = new.title.chars().take(100).collect();
     unit.record(
@@ -265,7 +241,23 @@ async fn write_goal(
     views::read(unit.tx(), goal).await
 }
 
-/// The project of a goal that a key with projects in its scope posts: one of them, which exists.
+/// The project that a goal names, made if it does not exist. `own`: the projects in the scope of the
+/// key; then it is one of these.
+async fn project_named(
+    unit: &mut Unit,
+    name: Option<&str>,
+    own: Option<&[ProjectId]>,
+) -> Result<Option<ProjectId>> {
+    let project = match (name, own) {
+        (name, Some(own)) => project_in_scope(unit, name, own).await?,
+        (Some(name), None) => projects::ensure_by_name(unit, name).await?,
+        (None, None) => return Ok(None),
+    };
+    projects::refuse_archived(unit, project).await?;
+    Ok(Some(project))
+}
+
+/// The project of a goal of a key with projects in its scope: one of them, which exists.
 async fn project_in_scope(
     unit: &mut Unit,
     name: Option<&str>,
@@ -276,7 +268,7 @@ async fn project_in_scope(
         None => None,
     };
     let found = found.filter(|project| own.contains(project));
-    let detail = "this key posts goals only in its own projects: name one of GET /v1/projects";
+    let detail = "this key has goals only in its own projects: name one of GET /v1/projects";
     Ok(found.ok_or_else(|| Refusal::invalid_at("/project", detail))?)
 }
 
@@ -289,7 +281,7 @@ async fn write_plan(
 ) -> Result<()> {
     let plan: PlanId = unit.id();
     let (document, notes) = (json!(draft.tasks), json!(draft.notes));
-    let remarks = remarks(&draft.notes);
+    let remarks = remarks(&draft.notes) + &conditions(&draft.criteria);
     let state = if new.approval.plan { PlanState::Proposed } else { PlanState::Applied };
     store::goals::insert_plan(unit.tx(), goal, plan, draft.planner, state, &document, &notes)
         .await?;
@@ -315,7 +307,7 @@ async fn write_plan(
     ask::ask(unit, vec![question]).await
 }
 
-/// Most notes that a plan's approval shows above the brief.
+/// Most notes, and most criteria, that a plan's approval shows above the brief.
 const SHOWN_NOTES: usize = 50;
 
 /// The notes of the planner as Markdown, for the approvers of the plan; each with its line of the brief.
@@ -337,6 +329,24 @@ fn remarks(notes: &[OutlineNote]) -> String {
     format!("**What the planner says about the brief**\n\n{shown}{more}\n---\n\n")
 }
 
+/// The criteria of the goal as Markdown, for the approvers of its plan.
+fn conditions(criteria: &[CriterionSpec]) -> String {
+    if criteria.is_empty() {
+        return String::new();
+    }
+    let line = |criterion: &CriterionSpec| {
+        let tick = if criterion.satisfied { 'x' } else { ' ' };
+        let text = criterion.text.replace('\n', " ");
+        format!("- [{tick}] {text}\n")
+    };
+    let shown: String = criteria.iter().take(SHOWN_NOTES).map(line).collect();
+    let more = match criteria.len().saturating_sub(SHOWN_NOTES) {
+        0 => String::new(),
+        more => format!("- and {more} more, in the goal\n"),
+    };
+    format!("**Criteria of the goal**\n\n{shown}{more}\n---\n\n")
+}
+
 /// Creates the tasks of a plan and activates the goal.
 pub(super) async fn apply(
     unit: &mut Unit,
@@ -350,13 +360,14 @@ pub(super) async fn apply(
             .data(json!({"plan_id": plan, "tasks": tasks.len()})),
     );
     unit.record(NewRow::new(Kind::GoalActive).goal(at.goal));
-    let ids = create_tasks(unit, at, tasks).await?;
+    let made = create_tasks(unit, at, tasks, None).await?;
+    let ids: Vec<TaskId> = made.iter().map(|made| made.task_id).collect();
     create::of_tasks(unit, &ids, tasks).await?;
     finish_if_over(unit, at.goal).await?;
     allocations::open(unit, at.goal).await
 }
 
-/// Ends an active goal whose tasks have all ended. Locks the goal if the caller has not.
+/// Ends or verifies a goal whose tasks have all ended. Locks the goal if the caller has not.
 pub(super) async fn finish_if_over(unit: &mut Unit, goal: GoalId) -> Result<()> {
     let facts = lock_goal(unit, goal).await?;
     cascade::finish_goal(unit, goal, facts.state, facts.counts).await

@@ -14,15 +14,20 @@ use crate::{
     domain::{
         access::person::Person,
         goal::TaskCounts,
-        ids::{GoalId, KeyId, ProjectId},
+        goal::criteria::CriterionState,
+        ids::{AttemptId, GoalId, KeyId, ProjectId, TaskId},
         outline::OutlineNote,
+        plan::new_goal::TaskDefaults,
         refusal::Refusal,
         spend::Amounts,
         states::{GoalState, Planner},
     },
     store::{
         self, Tx,
-        goals::read::{GoalRow, GoalScope},
+        goals::{
+            criteria::GoalCriterionRow,
+            read::{GoalRow, GoalScope},
+        },
     },
 };
 
@@ -37,6 +42,34 @@ pub struct PostedGoal {
     pub notes: Vec<OutlineNote>,
 }
 
+/// A condition of success of a goal as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct GoalCriterion {
+    /// Ordinal of the criterion within its goal, from 1.
+    pub number: i16,
+    /// The condition.
+    #[schema(example = "last year's file imports without an error")]
+    pub text: String,
+    /// Whether the goal completes only if it is satisfied.
+    pub required: bool,
+    /// `open` (not decided, or being checked), `satisfied` or `rejected`.
+    pub state: CriterionState,
+    /// Number of rework tasks made for it so far.
+    pub reworks: i16,
+    /// The task made last for it, which checks or reworks it; `null` before the first.
+    pub task_id: Option<TaskId>,
+    /// The attempt whose evidence decided it: `GET /v1/attempts/{attempt_id}`; `null` if none did.
+    pub attempt_id: Option<AttemptId>,
+    /// The reason of the person, the finding of the agent, or the reason of a waiver; `null` without one.
+    pub note: Option<String>,
+    /// The key that decided it, or waived its evidence; `null`: evidence, or the document.
+    pub decided_by: Option<KeyId>,
+    /// The person who decided it, or waived its evidence; `null` if unknown or nobody.
+    pub decided_by_person: Option<Person>,
+    /// When it was decided; `null` while it is `open`.
+    pub decided_at: Option<DateTime<Utc>>,
+}
+
 /// A goal: the outcome somebody wants, worked on as tasks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Goal {
@@ -45,8 +78,9 @@ pub struct Goal {
     /// The wanted outcome, in one line.
     #[schema(example = "Ship the importer")]
     pub title: String,
-    /// `planning`, `proposed`, `active`, `completed`, `failed` or `cancelled`; the last three are
-    /// final.
+    /// `planning`, `proposed`, `active`, `verifying` (its tasks are done, a required criterion of its own
+    /// is not satisfied), `completed`, `failed` or `cancelled`; the last three are ends, and a retry or a
+    /// reopened task makes the goal `active` again.
     pub state: GoalState,
     /// Producer of its plan, chosen when it was posted.
     pub planner: Planner,
@@ -58,6 +92,11 @@ pub struct Goal {
     pub deadline: Option<DateTime<Utc>>,
     /// Number of its tasks, by state.
     pub tasks: TaskCounts,
+    /// Its own conditions of success. Only when one goal is read; `null` in lists.
+    pub criteria: Option<Vec<GoalCriterion>>,
+    /// Reworks of one criterion up to which an agent's report that it is not met makes a further one.
+    #[serde(default)]
+    pub max_rework: i16,
     /// Total spend of its attempts, by unit.
     #[schema(example = json!({"usd_micros": 41000, "output_tokens": 9120}))]
     pub spend: Amounts,
@@ -66,6 +105,9 @@ pub struct Goal {
     /// JSON object chosen by its poster; muster does not interpret it.
     #[schema(value_type = Object)]
     pub metadata: BTreeMap<String, Value>,
+    /// Settings of its tasks that set none themselves: of its plan, and of tasks added later.
+    #[serde(default)]
+    pub task_defaults: TaskDefaults,
     /// The text that it was posted with. Only when one goal is read; `null` in lists.
     pub brief: Option<String>,
     /// The key that posted the goal.
@@ -81,6 +123,11 @@ pub struct Goal {
     pub updated_at: DateTime<Utc>,
     /// When it reached a final state; `null` until then.
     pub ended_at: Option<DateTime<Utc>>,
+    /// When an operator acknowledged its failure; `null` until then, and again when the goal is active again.
+    /// Who it was: `GET /v1/audit?goal_id={goal_id}&kind=goal.acknowledged`.
+    pub acknowledged_at: Option<DateTime<Utc>>,
+    /// When it was archived; `null`: it is not, and lists have it.
+    pub archived_at: Option<DateTime<Utc>>,
 }
 
 /// Filter of a list of goals.
@@ -90,6 +137,8 @@ pub struct GoalFilter {
     pub states: Vec<GoalState>,
     /// Only goals of this project.
     pub project: Option<ProjectId>,
+    /// Only archived goals; `false`: only others.
+    pub archived: bool,
 }
 
 impl App {
@@ -101,13 +150,14 @@ impl App {
         after: Option<GoalId>,
         rows: u32,
     ) -> Result<Vec<Goal>> {
-        let GoalFilter { states, project } = filter;
+        let GoalFilter { states, project, archived } = filter;
         let principal = caller.principal();
         if project.is_some_and(|project| !principal.scope.sees(Some(project))) {
             return Ok(Vec::new());
         }
         let within = principal.scope.projects.as_deref();
-        let scope = GoalScope { states, project: *project, within, after, rows };
+        let archived = *archived;
+        let scope = GoalScope { states, project: *project, within, archived, after, rows };
         let workspace = principal.workspace;
         let rows = store::goals::read::list(&mut self.reader(workspace).await?, &scope).await?;
         Ok(rows.into_iter().map(view).collect())
@@ -127,13 +177,13 @@ impl App {
     ) -> Result<Goal> {
         let workspace = caller.principal().workspace;
         self.see_goal(caller.principal(), goal).await?;
-        self.wait_until(caller.principal().waiting(), wait, || async {
+        let waiting = self.wait_until(caller.principal().waiting(), wait, || async {
             let mut tx = self.reader(workspace).await?;
             let found = store::goals::read::version(&mut tx, goal).await?;
             let (version, ended) = found.ok_or_else(|| Refusal::not_found("goal"))?;
             Ok(known.map_or(ended, |known| known != version))
-        })
-        .await?;
+        });
+        let _turn = waiting.await?;
         read(&mut self.reader(workspace).await?, goal).await
     }
 }
@@ -144,7 +194,38 @@ impl App {
 /// `not_found`.
 pub(in crate::app) async fn read(tx: &mut Tx, goal: GoalId) -> Result<Goal> {
     let row = store::goals::read::read(tx, goal).await?;
-    Ok(view(row.ok_or_else(|| Refusal::not_found("goal"))?))
+    let goal = view(row.ok_or_else(|| Refusal::not_found("goal"))?);
+    let criteria = store::goals::criteria::list(tx, goal.id).await?;
+    Ok(Goal { criteria: Some(criteria.into_iter().map(criterion).collect()), ..goal })
+}
+
+fn criterion(row: GoalCriterionRow) -> GoalCriterion {
+    let GoalCriterionRow {
+        number,
+        text,
+        required,
+        state,
+        reworks,
+        task_id,
+        attempt_id,
+        note,
+        decided_by,
+        decided_by_person,
+        decided_at,
+    } = row;
+    GoalCriterion {
+        number,
+        text,
+        required,
+        state,
+        reworks,
+        task_id,
+        attempt_id,
+        note,
+        decided_by,
+        decided_by_person,
+        decided_at,
+    }
 }
 
 fn view(row: GoalRow) -> Goal {
@@ -161,9 +242,11 @@ fn view(row: GoalRow) -> Goal {
         tasks_done,
         tasks_failed,
         tasks_cancelled,
+        max_rework,
         spend,
         end_reason,
         metadata,
+        task_defaults,
         brief,
         created_by,
         on_behalf_of,
@@ -171,6 +254,8 @@ fn view(row: GoalRow) -> Goal {
         created_at,
         updated_at,
         ended_at,
+        acknowledged_at,
+        archived_at,
     } = row;
     Goal {
         id: goal_id,
@@ -187,9 +272,12 @@ fn view(row: GoalRow) -> Goal {
             failed: tasks_failed,
             cancelled: tasks_cancelled,
         },
+        criteria: None,
+        max_rework,
         spend: spend.0,
         end_reason,
         metadata: metadata.0,
+        task_defaults: task_defaults.0,
         brief,
         created_by,
         on_behalf_of,
@@ -197,5 +285,7 @@ fn view(row: GoalRow) -> Goal {
         created_at,
         updated_at,
         ended_at,
+        acknowledged_at,
+        archived_at,
     }
 }

@@ -1,5 +1,7 @@
 //! Goals and their plans: creation, locks, state changes.
 
+pub mod criteria;
+pub mod moving;
 pub mod plans;
 pub mod read;
 
@@ -16,7 +18,7 @@ use crate::domain::{
     access::person::Person,
     goal::TaskCounts,
     ids::{GoalId, KeyId, PlanId, ProjectId},
-    plan::TaskSpec,
+    plan::{TaskSpec, new_goal::TaskDefaults},
     states::{GoalState, PlanState, Planner},
 };
 
@@ -47,6 +49,10 @@ pub struct NewGoal<'a> {
     pub brief: &'a str,
     /// The poster's own JSON object.
     pub metadata: &'a Value,
+    /// Settings of tasks that set none themselves, JSON.
+    pub task_defaults: &'a Value,
+    /// Reworks of a criterion up to which an agent's report makes a further one.
+    pub max_rework: i16,
 }
 
 /// Creates a goal with its texts.
@@ -54,8 +60,8 @@ pub async fn insert(tx: &mut Tx, goal: &NewGoal<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into goals (workspace_id, goal_id, project_id, title, state, planner, priority,
                             plan_approval, deadline, created_by, created_at, updated_at,
-                            on_behalf_of)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)",
+                            on_behalf_of, max_rework)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13)",
         tx.workspace.0,
         goal.goal_id.0,
         goal.project_id.map(|id| id.0),
@@ -68,15 +74,18 @@ pub async fn insert(tx: &mut Tx, goal: &NewGoal<'_>) -> sqlx::Result<()> {
         goal.created_by.0,
         tx.now,
         &names(goal.on_behalf_of),
+        goal.max_rework,
     )
     .execute(traced!(tx, "goals.insert"))
     .await?;
     sqlx::query!(
-        "insert into goal_texts (workspace_id, goal_id, brief, metadata) values ($1, $2, $3, $4)",
+        "insert into goal_texts (workspace_id, goal_id, brief, metadata, task_defaults)
+         values ($1, $2, $3, $4, $5)",
         tx.workspace.0,
         goal.goal_id.0,
         goal.brief,
         goal.metadata,
+        goal.task_defaults,
     )
     .execute(traced!(tx, "goals.insert"))
     .await?;
@@ -94,6 +103,8 @@ pub struct GoalFacts {
     pub state: GoalState,
     /// Priority that its tasks inherit.
     pub priority: i16,
+    /// Whether its plan needed an approval.
+    pub plan_approval: bool,
     /// Numbers of its tasks by state.
     pub counts: TaskCounts,
     /// Its version.
@@ -107,8 +118,8 @@ pub async fn lock(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<GoalFacts>>
     let rows = sqlx::query!(
         r#"
         select goal_id as "goal_id: GoalId", project_id as "project_id: ProjectId",
-               state as "state: GoalState", priority, tasks_total, tasks_open, tasks_done,
-               tasks_failed, tasks_cancelled, version, on_behalf_of
+               state as "state: GoalState", priority, plan_approval, tasks_total, tasks_open,
+               tasks_done, tasks_failed, tasks_cancelled, version, on_behalf_of
         from goals where workspace_id = $1 and goal_id = any($2)
         order by goal_id for no key update
         "#,
@@ -124,6 +135,7 @@ pub async fn lock(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<GoalFacts>>
             project_id: row.project_id,
             state: row.state,
             priority: row.priority,
+            plan_approval: row.plan_approval,
             counts: TaskCounts {
                 total: row.tasks_total,
                 open: row.tasks_open,
@@ -164,24 +176,76 @@ pub async fn set_state(
     complete(&changed, 1, "a goal that has ended was to be moved")
 }
 
+/// Makes a completed, failed or verifying goal active again.
+///
+/// # Errors
+/// When the goal is in another state.
+pub async fn reactivate(tx: &mut Tx, goal: GoalId) -> Result<(), WriteError> {
+    let changed = sqlx::query!(
+        "update goals set state = 'active', end_reason = null, ended_at = null,
+                acknowledged_at = null, archived = false, archived_at = null,
+                version = version + 1, updated_at = $3
+         where workspace_id = $1 and goal_id = $2 and state in ('completed', 'failed', 'verifying')",
+        tx.workspace.0,
+        goal.0,
+        tx.now,
+    )
+    .execute(traced!(tx, "goals.reactivate"))
+    .await?;
+    complete(&changed, 1, "a goal that is worked on or cancelled was to be active again")
+}
+
+/// Records that a person acknowledged the failure of a locked goal; returns whether it is new.
+pub async fn acknowledge(tx: &mut Tx, goal: GoalId) -> sqlx::Result<bool> {
+    let changed = sqlx::query!(
+        "update goals set acknowledged_at = $3, version = version + 1
+         where workspace_id = $1 and goal_id = $2 and acknowledged_at is null",
+        tx.workspace.0,
+        goal.0,
+        tx.now,
+    )
+    .execute(traced!(tx, "goals.acknowledge"))
+    .await?;
+    Ok(changed.rows_affected() > 0)
+}
+
+/// Archives a goal, or puts it back into the lists. The caller holds its lock.
+pub async fn set_archived(tx: &mut Tx, goal: GoalId, archived: bool) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update goals set archived = $3, archived_at = case when $3 then $4::timestamptz end,
+                version = version + 1, updated_at = $4
+         where workspace_id = $1 and goal_id = $2",
+        tx.workspace.0,
+        goal.0,
+        archived,
+        tx.now,
+    )
+    .execute(traced!(tx, "goals.set_archived"))
+    .await?;
+    Ok(())
+}
+
 /// Numbers of failed and of cancelled tasks that count against a goal. Descendants of a done task
-/// with subtasks do not: its own result replaces theirs.
+/// with subtasks do not: its own result replaces theirs. Nor do the tasks of the goal's verification, nor
+/// those of a cancelled task, which no retry brings back. A failed container is no failure of its own: what
+/// failed is inside it, or was retried since and is done.
 pub async fn not_made_up_for(tx: &mut Tx, goal: GoalId) -> sqlx::Result<(i32, i32)> {
     let row = sqlx::query!(
         r#"
         with recursive made_up (task_id) as (
             select c.task_id from tasks p
             join tasks c on c.workspace_id = $1 and c.parent_id = p.task_id
-            where p.workspace_id = $1 and p.goal_id = $2 and p.state = 'done' and not p.container
+            where p.workspace_id = $1 and p.goal_id = $2
+              and (p.purpose is not null or p.state = 'done' and not p.container or p.state = 'cancelled')
             union
             select c.task_id from made_up m
             join tasks c on c.workspace_id = $1 and c.parent_id = m.task_id
         )
-        select count(*) filter (where state = 'failed')::int as "failed!",
-               count(*) filter (where state = 'cancelled')::int as "cancelled!"
+        select count(*) filter (where state = 'failed' and not container)::int as "failed!",
+               count(*) filter (where state = 'cancelled' or container)::int as "cancelled!"
         from tasks
         where workspace_id = $1 and goal_id = $2 and state in ('failed', 'cancelled')
-          and task_id not in (select task_id from made_up)
+          and purpose is null and task_id not in (select task_id from made_up)
         "#,
         tx.workspace.0,
         goal.0,
@@ -203,35 +267,66 @@ pub async fn to_roll_up(tx: &mut Tx) -> sqlx::Result<Vec<GoalId>> {
     .await
 }
 
-/// An edit of a goal; `None` keeps the value.
+/// The values of a goal after an edit.
 #[derive(Debug)]
 pub struct GoalEdit<'a> {
     /// Title, one line.
-    pub title: Option<&'a str>,
+    pub title: &'a str,
     /// 0 (lowest) to 9.
-    pub priority: Option<i16>,
-    /// Target time for the end of its tasks; `Some(None)` removes it.
-    pub deadline: Option<Option<DateTime<Utc>>>,
+    pub priority: i16,
+    /// Target time for the end of its tasks.
+    pub deadline: Option<DateTime<Utc>>,
+    /// The project it belongs to.
+    pub project_id: Option<ProjectId>,
+    /// Brief in Markdown.
+    pub brief: &'a str,
+    /// The poster's own JSON object.
+    pub metadata: &'a Value,
+    /// Settings of tasks that set none themselves, JSON.
+    pub task_defaults: &'a Value,
 }
 
 /// Edits a goal.
 pub async fn edit(tx: &mut Tx, goal: GoalId, edit: &GoalEdit<'_>) -> sqlx::Result<()> {
     sqlx::query!(
-        "update goals set title = coalesce($3, title), priority = coalesce($4, priority),
-                deadline = case when $5 then $6 else deadline end, version = version + 1,
-                updated_at = $7
+        "update goals set title = $3, priority = $4, deadline = $5, project_id = $6,
+                version = version + 1, updated_at = $7
          where workspace_id = $1 and goal_id = $2",
         tx.workspace.0,
         goal.0,
         edit.title,
         edit.priority,
-        edit.deadline.is_some(),
-        edit.deadline.flatten(),
+        edit.deadline,
+        edit.project_id.map(|id| id.0),
         tx.now,
     )
     .execute(traced!(tx, "goals.edit"))
     .await?;
+    sqlx::query!(
+        "update goal_texts set brief = $3, metadata = $4, task_defaults = $5
+         where workspace_id = $1 and goal_id = $2",
+        tx.workspace.0,
+        goal.0,
+        edit.brief,
+        edit.metadata,
+        edit.task_defaults,
+    )
+    .execute(traced!(tx, "goals.edit"))
+    .await?;
     Ok(())
+}
+
+/// The settings of a goal's tasks that set none themselves.
+pub async fn task_defaults(tx: &mut Tx, goal: GoalId) -> sqlx::Result<TaskDefaults> {
+    let defaults = sqlx::query_scalar!(
+        r#"select task_defaults as "task_defaults: Json<TaskDefaults>" from goal_texts
+           where workspace_id = $1 and goal_id = $2"#,
+        tx.workspace.0,
+        goal.0,
+    )
+    .fetch_one(traced!(tx, "goals.task_defaults"))
+    .await?;
+    Ok(defaults.0)
 }
 
 /// Changes the priority of a goal's open tasks; their claim ranks follow.
@@ -328,7 +423,7 @@ pub async fn set_plan_state(tx: &mut Tx, plan: PlanId, state: PlanState) -> sqlx
     Ok(())
 }
 
-/// The project of a goal, which never changes; the outer `None` if there is no such goal.
+/// The project of a goal; the outer `None` if there is no such goal.
 pub async fn project_of(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<Option<ProjectId>>> {
     sqlx::query_scalar!(
         r#"select project_id as "project_id: ProjectId" from goals

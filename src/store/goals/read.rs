@@ -10,6 +10,7 @@ use crate::{
     domain::{
         access::person::Person,
         ids::{GoalId, KeyId, ProjectId},
+        plan::new_goal::TaskDefaults,
         spend::Amounts,
         states::{GoalState, Planner},
     },
@@ -36,9 +37,11 @@ pub struct GoalRow {
     pub tasks_done: i32,
     pub tasks_failed: i32,
     pub tasks_cancelled: i32,
+    pub max_rework: i16,
     pub spend: Json<Amounts>,
     pub end_reason: Option<String>,
     pub metadata: Json<BTreeMap<String, Value>>,
+    pub task_defaults: Json<TaskDefaults>,
     pub brief: Option<String>,
     pub created_by: KeyId,
     pub on_behalf_of: Vec<Person>,
@@ -46,6 +49,8 @@ pub struct GoalRow {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub ended_at: Option<DateTime<Utc>>,
+    pub acknowledged_at: Option<DateTime<Utc>>,
+    pub archived_at: Option<DateTime<Utc>>,
 }
 
 /// Reads one goal.
@@ -56,11 +61,12 @@ pub async fn read(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<GoalRow>> {
         select g.goal_id as "goal_id: GoalId", g.title, g.state as "state: GoalState",
                g.planner as "planner: Planner", g.priority, g.project_id as "project_id: ProjectId",
                g.deadline, g.tasks_total, g.tasks_open, g.tasks_done, g.tasks_failed,
-               g.tasks_cancelled, g.end_reason,
-               x.metadata as "metadata: Json<BTreeMap<String, Value>>", x.brief,
+               g.tasks_cancelled, g.max_rework, g.end_reason,
+               x.metadata as "metadata: Json<BTreeMap<String, Value>>",
+               x.task_defaults as "task_defaults: Json<TaskDefaults>", x.brief,
                g.created_by as "created_by: KeyId",
                g.on_behalf_of as "on_behalf_of: Vec<Person>", g.version, g.created_at, g.updated_at,
-               g.ended_at,
+               g.ended_at, g.acknowledged_at, g.archived_at,
                coalesce((select jsonb_object_agg(s.unit, s.amount) from spend_sums s
                          where s.workspace_id = $1 and s.node = 'goal' and s.node_id = g.goal_id),
                         '{}') as "spend!: Json<Amounts>"
@@ -83,6 +89,8 @@ pub struct GoalScope<'a> {
     pub project: Option<ProjectId>,
     /// Only of these projects, if `project` is not given.
     pub within: Option<&'a [ProjectId]>,
+    /// Only archived ones; `false`: only others.
+    pub archived: bool,
     /// Only older ones.
     pub after: Option<GoalId>,
     /// Most rows.
@@ -101,37 +109,40 @@ pub async fn list(tx: &mut Tx, scope: &GoalScope<'_>) -> sqlx::Result<Vec<GoalRo
         with picked as materialized (
             (select g.goal_id from goals g
              where $2::uuid is not null and g.workspace_id = $1 and g.project_id = $2
+               and g.archived = $7
                and (cardinality($3::text[]) = 0 or g.state = any($3)) and g.goal_id < $4
              order by g.goal_id desc limit $5)
             union all
             (select o.goal_id from unnest($3::text[]) as s (state)
              cross join lateral (
                  select g.goal_id from goals g
-                 where g.workspace_id = $1 and g.state = s.state and g.goal_id < $4
+                 where g.workspace_id = $1 and g.state = s.state and g.archived = $7
+                   and g.goal_id < $4
                  order by g.goal_id desc limit $5) o
              where $2::uuid is null and $6::uuid[] is null)
             union all
             (select o.goal_id from unnest($6::uuid[]) as p (project_id)
              cross join lateral (
                  select g.goal_id from goals g
-                 where g.workspace_id = $1 and g.project_id = p.project_id
+                 where g.workspace_id = $1 and g.project_id = p.project_id and g.archived = $7
                    and (cardinality($3::text[]) = 0 or g.state = any($3)) and g.goal_id < $4
                  order by g.goal_id desc limit $5) o
              where $2::uuid is null)
             union all
             (select g.goal_id from goals g
              where $2::uuid is null and $6::uuid[] is null and cardinality($3::text[]) = 0 and g.workspace_id = $1
-               and g.goal_id < $4
+               and g.archived = $7 and g.goal_id < $4
              order by g.goal_id desc limit $5)
         )
         select g.goal_id as "goal_id: GoalId", g.title, g.state as "state: GoalState",
                g.planner as "planner: Planner", g.priority, g.project_id as "project_id: ProjectId",
                g.deadline, g.tasks_total, g.tasks_open, g.tasks_done, g.tasks_failed,
-               g.tasks_cancelled, g.end_reason,
-               x.metadata as "metadata: Json<BTreeMap<String, Value>>", null::text as brief,
+               g.tasks_cancelled, g.max_rework, g.end_reason,
+               x.metadata as "metadata: Json<BTreeMap<String, Value>>",
+               x.task_defaults as "task_defaults: Json<TaskDefaults>", null::text as brief,
                g.created_by as "created_by: KeyId",
                g.on_behalf_of as "on_behalf_of: Vec<Person>", g.version, g.created_at, g.updated_at,
-               g.ended_at,
+               g.ended_at, g.acknowledged_at, g.archived_at,
                coalesce((select jsonb_object_agg(s.unit, s.amount) from spend_sums s
                          where s.workspace_id = $1 and s.node = 'goal' and s.node_id = g.goal_id),
                         '{}') as "spend!: Json<Amounts>"
@@ -150,6 +161,7 @@ pub async fn list(tx: &mut Tx, scope: &GoalScope<'_>) -> sqlx::Result<Vec<GoalRo
         scope.after.map_or(uuid::Uuid::max(), |id| id.0),
         i64::from(scope.rows),
         scope.within.map(uuids) as Option<Vec<uuid::Uuid>>,
+        scope.archived,
     )
     .fetch_all(traced!(tx, "goals.read.list"))
     .await

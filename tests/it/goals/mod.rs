@@ -1,6 +1,10 @@
 //! Posting, previewing, reading, listing, editing and cancelling goals.
 
+mod additions;
+mod edits;
 mod graph;
+mod retry;
+mod verifying;
 mod waits;
 
 use std::{collections::HashSet, time::Duration};
@@ -98,7 +102,7 @@ async fn an_outline_becomes_tasks() {
 #[tokio::test]
 async fn the_criteria_and_notes_of_a_brief_reach_agents_and_people() {
     const WITH_CRITERIA: &str = "# Importer\n\n- [ ] T001 Import the\u{7} file\n  - Acceptance criteria:\n    - [x] reads it\n    - \
-        [ ] refuses bad lines\n- [WIP] T002 Tidy up\n\n## Acceptance Criteria\n\n- [ ] it is green\n";
+        [ ] refuses bad lines\n- [WIP] T002 Tidy up\n\n## Acceptance Criteria\n\n- [ ] it is green\n- [x] it was discussed\n";
     let fleet = Fleet::start().await;
     let body = json!({"title": "Importer", "brief": WITH_CRITERIA, "approval": {"plan": true}});
     let posted = fleet.poster.post("/v1/goals", &body).await.value(201);
@@ -113,6 +117,8 @@ async fn the_criteria_and_notes_of_a_brief_reach_agents_and_people() {
     for note in posted["notes"].as_array().unwrap() {
         assert!(shown.contains(&text(&note["message"])), "{shown}");
     }
+    assert!(shown.contains("- [ ] it is green\n- [x] it was discussed\n"), "{shown}");
+    assert_eq!(posted["criteria"][1]["state"], "satisfied");
     fleet.decide(json!({"decision": "approve"})).await;
 
     let worker = fleet.worker().await;
@@ -131,9 +137,10 @@ async fn the_criteria_and_notes_of_a_brief_reach_agents_and_people() {
     let next = worker.take().await;
     assert_eq!(next.name, "T002");
     worker.complete(&next).await;
-    assert_eq!(fleet.goal_state(&goal).await, "active", "nobody has looked at its criteria");
+    assert_eq!(fleet.goal_state(&goal).await, "verifying", "nobody has looked at its criteria");
     let last = worker.take().await;
-    assert_eq!(last.name, "goal-criteria");
+    assert_eq!(last.name, "verify-1");
+    assert_eq!(last.claim["task"]["criteria"].as_array().unwrap().len(), 1);
     assert_eq!(last.claim["task"]["criteria"][0]["text"], "it is green");
     worker.write(&last, "complete", shows(1)).await.expect(200);
     assert_eq!(fleet.goal_state(&goal).await, "completed");
@@ -160,10 +167,7 @@ async fn a_plan_with_errors_is_refused_as_a_whole_and_a_cycle_spelt_out() {
     let circle = json!([task("a", &["c"]), task("b", &["a"]), task("c", &["b"])]);
     let unknown = json!([task("a", &["nobody"]), task("a", &[])]);
     for path in ["/v1/goals", "/v1/plans/preview"] {
-        let mut body = json!({"tasks": circle});
-        if path == "/v1/goals" {
-            body["title"] = json!("a circle");
-        }
+        let mut body = json!({"title": "a circle", "tasks": circle});
         let answer = fleet.admin.post(path, &body).await;
         assert_eq!(answer.problem(422, "plan_invalid").len(), 1);
         let problem: Value = answer.json();
@@ -176,6 +180,11 @@ async fn a_plan_with_errors_is_refused_as_a_whole_and_a_cycle_spelt_out() {
         assert!(pointers.contains(&"/tasks/0/needs/0".to_owned()), "{pointers:?}");
         assert!(pointers.len() >= 2, "every error is listed: {pointers:?}");
     }
+    let bad = json!({"tasks": [task("a", &[])], "metadata": {}, "priority": 12});
+    let pointers = fleet.admin.post("/v1/plans/preview", &bad).await.problem(422, "invalid");
+    assert_eq!(pointers, ["/priority"]);
+    let pointers = fleet.admin.post("/v1/goals", &bad).await.problem(422, "invalid");
+    assert_eq!(pointers, ["/title", "/priority"]);
     let nothing = json!({"title": "talk", "brief": "We should talk about it."});
     fleet.admin.post("/v1/goals", &nothing).await.problem(422, "no_tasks_found");
     assert_eq!(rows(&fleet).await, before);
@@ -399,4 +408,55 @@ async fn a_container_takes_nothing_that_only_an_attempt_could_honour() {
         ["/tasks/0/approval", "/tasks/0/criteria", "/tasks/0/finish_within_seconds"]
     );
     assert!(all_pages(&fleet.admin, "/v1/goals").await.is_empty());
+}
+
+#[tokio::test]
+async fn numbers_are_read_in_every_form_and_refused_in_terms_of_json() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    let estimate = json!({"usd_micros": 1e3, "input_tokens": {"want": 5.0, "min": 0.0}});
+    let task = json!({"ref": "a", "title": "a", "estimate": estimate, "max_attempts": 3.0});
+    let goal = fleet.post_goal(json!({"title": "g", "priority": 7.0, "tasks": [task]})).await;
+    assert_eq!(fleet.read_goal(&goal).await["priority"], 7);
+    assert_eq!(fleet.task(&goal, "a").await["max_attempts"], 3);
+
+    let refused = async |estimate: Value| {
+        let tasks = json!([{"ref": "a", "title": "a", "estimate": {"usd_micros": estimate}}]);
+        let answer = fleet.admin.post("/v1/goals", &json!({"title": "g", "tasks": tasks})).await;
+        assert_eq!(answer.problem(422, "invalid"), ["/tasks/0/estimate/usd_micros"]);
+        text(&answer.json::<Value>()["errors"][0]["detail"])
+    };
+    let either = "must be a whole number, or an object with `want` and `min`";
+    for wrong in [json!("5"), json!(1.5), json!([1]), json!(true), Value::Null] {
+        assert_eq!(refused(wrong.clone()).await, either, "{wrong}");
+    }
+
+    let held = agent.take().await;
+    for (percent, detail) in [
+        (json!(-1), "must be a whole number from 0 to 100"),
+        (json!(300), "must be a whole number from 0 to 100"),
+        (json!(101), "is 101; must be from 0 to 100"),
+        (json!(1.5), "must be a whole number"),
+    ] {
+        let answer =
+            agent.write(&held, "heartbeat", json!({"progress": {"percent": percent}})).await;
+        assert_eq!(answer.problem(422, "invalid"), ["/progress/percent"], "{percent}");
+        assert_eq!(answer.json::<Value>()["errors"][0]["detail"], detail);
+    }
+    let answer = fleet.admin.post("/v1/goals", &json!({"title": "g", "priority": 40_000})).await;
+    assert_eq!(answer.problem(422, "invalid"), ["/priority"]);
+    let problem: Value = answer.json();
+    assert_eq!(problem["errors"][0]["detail"], "must be a whole number from 0 to 9");
+}
+
+#[tokio::test]
+async fn a_task_is_ready_from_when_it_became_ready() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    let tasks = json!([{"ref": "a", "title": "a"}, {"ref": "b", "title": "b", "needs": ["a"]}]);
+    let goal = fleet.goal(tasks).await;
+    let held = agent.take().await;
+    fleet.pass(10);
+    agent.complete(&held).await;
+    assert_eq!(fleet.task(&goal, "b").await["ready_from"], json!(fleet.now()));
 }

@@ -1,0 +1,195 @@
+//! Adding tasks to a running goal.
+//!
+//! Added tasks are checked and created as a plan's are, under the lock of the goal: no task that they need
+//! and no container that takes them ends meanwhile. A plan has at most [`settings::PLAN_TASKS`] tasks per
+//! request; a goal grows beyond that by adding, up to [`settings::GOAL_TASKS`].
+//!
+//! What a person had to approve is not got around. The defaults of the goal hold for added tasks, and with
+//! them the approvals that every task needs. If the plan needed an approval, only an operator adds tasks who
+//! could have decided it alone ([`planned`]).
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{GoalFacts, again, finish_if_over, refuse_ended};
+use crate::{
+    app::{
+        App, Result, Unit,
+        approvals::planned,
+        budgets::create,
+        caller::{Caller as _, ProjectSubmitterCaller},
+        caps,
+        tasks::{
+            create::{InsertPoint, create_tasks},
+            posted,
+        },
+        unit::{
+            idempotency::{Outcome, Request},
+            locks::lock_goal,
+        },
+    },
+    domain::{
+        cap::workspace::Holding,
+        check::Checks,
+        ids::{GoalId, TaskId},
+        plan::{
+            PlanContext, TaskSpec,
+            around::{Around, check_growth},
+            check_plan,
+            new_goal::with_defaults,
+        },
+        refusal::{Code, Refusal},
+        settings,
+        states::{GoalState, TaskState},
+    },
+    store::{self, Hold},
+};
+
+/// Tasks to add to a goal.
+#[derive(Debug, Clone, PartialEq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTasks {
+    /// The tasks, at least one and at most 5,000. Their refs are new in the goal. `needs` names tasks of the
+    /// request by ref and tasks of the goal by ref or id; done ones count as met. `parent` names a task of
+    /// the request or an open container of the goal. The defaults of the goal hold for tasks that set none.
+    #[schema(example = json!([{"ref": "docs", "title": "Write the manual", "needs": ["api"]}]))]
+    pub tasks: Vec<TaskSpec>,
+}
+
+/// The tasks that were added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AddedTasks {
+    /// Id of the goal.
+    pub goal_id: GoalId,
+    /// The tasks, in the order of the request.
+    pub tasks: Vec<AddedTask>,
+}
+
+/// A task that was added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AddedTask {
+    /// Its name in the plan, as in the request.
+    #[schema(example = "docs")]
+    pub r#ref: String,
+    /// Id of the task; stable for its life.
+    pub task_id: TaskId,
+    /// Its first state.
+    pub state: TaskState,
+}
+
+impl App {
+    /// Adds tasks to an active goal, all or none. A verifying goal is active again.
+    ///
+    /// # Errors
+    /// `not_found`, `goal_ended`; `wrong_state` while its plan is not applied; `plan_invalid`, with every
+    /// place; `forbidden` for a submitter who did not post the goal; `separation_of_duties` and
+    /// `not_an_approver` if the plan needed an approval that the caller could not decide alone;
+    /// `workspace_full`.
+    pub async fn add_tasks(
+        &self,
+        caller: &ProjectSubmitterCaller,
+        goal: GoalId,
+        new: &NewTasks,
+        request: Option<&Request>,
+    ) -> Result<Outcome<AddedTasks>> {
+        let principal = caller.principal();
+        self.see_goal(principal, goal).await?;
+        self.create(principal, request, Hold::Share, async |unit| {
+            let facts = lock_goal(unit, goal).await?;
+            posted::check(unit, principal, goal, "adds tasks only to").await?;
+            may_grow(&facts)?;
+            planned::check(unit, principal, &facts).await?;
+            add(unit, &facts, &new.tasks).await
+        })
+        .await
+    }
+}
+
+fn may_grow(goal: &GoalFacts) -> Result<()> {
+    refuse_ended(goal)?;
+    match goal.state {
+        GoalState::Active
+        | GoalState::Verifying
+        | GoalState::Completed
+        | GoalState::Failed
+        | GoalState::Cancelled => Ok(()),
+        state @ (GoalState::Planning | GoalState::Proposed) => {
+            let detail = format!(
+                "the goal is {state}: its plan is not applied yet; edit the plan with its approval, or add \
+                 tasks after it"
+            );
+            Err(Refusal::new(Code::WrongState, detail).into())
+        }
+    }
+}
+
+/// Checks and creates tasks of a locked, active goal.
+async fn add(unit: &mut Unit, goal: &GoalFacts, new: &[TaskSpec]) -> Result<AddedTasks> {
+    let mut checks = Checks::new();
+    checks.count("/tasks", new.len(), settings::PLAN_TASKS);
+    checks.finish_plan()?;
+    let mut tasks = new.to_vec();
+    let defaults = store::goals::task_defaults(unit.tx(), goal.goal_id).await?;
+    with_defaults(&mut tasks, &defaults);
+    let around = around(unit, goal.goal_id, &mut tasks).await?;
+    let refs: Vec<String> = tasks.iter().map(|task| task.r#ref.clone()).collect();
+    let room = store::tasks::room(unit.tx(), goal.goal_id, &refs).await?;
+    let taken = room.taken.into_iter().collect();
+    check_plan(&tasks, PlanContext { at: "/tasks", taken: &taken, around: Some(&around) })?;
+    check_growth("/tasks", goal.counts.total.unsigned_abs() as usize, tasks.len())?;
+    caps::admit(unit, Holding::StoredBytes, 0).await?;
+    let at = InsertPoint {
+        goal: goal.goal_id,
+        priority: goal.priority,
+        position: room.next_position,
+        parent: None,
+        risk: None,
+    };
+    let verifying = goal.state == GoalState::Verifying;
+    if verifying {
+        again::reactivate(unit, goal).await?;
+    }
+    let made = create_tasks(unit, at, &tasks, Some(&around)).await?;
+    let ids: Vec<TaskId> = made.iter().map(|made| made.task_id).collect();
+    create::of_tasks(unit, &ids, &tasks).await?;
+    if verifying {
+        again::check_anew(unit, goal.goal_id).await?;
+        finish_if_over(unit, goal.goal_id).await?;
+    }
+    let tasks = tasks.into_iter().zip(made).map(|(task, made)| AddedTask {
+        r#ref: task.r#ref,
+        task_id: made.task_id,
+        state: made.state,
+    });
+    Ok(AddedTasks { goal_id: goal.goal_id, tasks: tasks.collect() })
+}
+
+/// The existing tasks that new ones name. Names by id are replaced by refs.
+async fn around(unit: &mut Unit, goal: GoalId, tasks: &mut [TaskSpec]) -> Result<Around> {
+    let own: HashSet<String> = tasks.iter().map(|task| task.r#ref.clone()).collect();
+    let named = tasks.iter().flat_map(|task| task.needs.iter().chain(&task.parent));
+    let names: HashSet<&String> = named.filter(|name| !own.contains(*name)).collect();
+    if names.is_empty() {
+        return Ok(Around::default());
+    }
+    let names: Vec<String> = names.into_iter().cloned().collect();
+    let ids: Vec<Uuid> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    let known = store::tasks::around::known(unit.tx(), goal, &names, &ids).await?;
+    let mut around = Around::of(known);
+    let mut inside = false;
+    for task in tasks {
+        for name in task.needs.iter_mut().chain(&mut task.parent) {
+            if !own.contains(name) {
+                *name = around.reference(name);
+            }
+        }
+        inside |= task.parent.as_ref().is_some_and(|parent| !own.contains(parent));
+    }
+    if inside {
+        // Nothing that exists needs a new task, so only a container that exists closes a circle.
+        around.ordered = store::tasks::around::ordered(unit.tx(), goal).await?;
+    }
+    Ok(around)
+}
