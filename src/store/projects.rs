@@ -26,6 +26,8 @@ pub struct ProjectRow {
     pub created_at: DateTime<Utc>,
     /// Time of its last edit.
     pub updated_at: DateTime<Utc>,
+    /// Time of its archiving.
+    pub archived_at: Option<DateTime<Utc>>,
 }
 
 /// Stores a project. Returns `false` if the name is taken.
@@ -98,6 +100,8 @@ pub struct ProjectFilter<'a> {
     pub project: Option<ProjectId>,
     /// Only the one with this name.
     pub name: Option<&'a str>,
+    /// Only archived ones, or only others; `None`: both.
+    pub archived: Option<bool>,
 }
 
 /// Lists projects after `after`, newest first (by id, descending).
@@ -111,7 +115,7 @@ pub async fn list(
         ProjectRow,
         r#"
         select p.project_id as "project_id: ProjectId", p.name, p.description, p.version,
-               p.created_at, p.updated_at,
+               p.created_at, p.updated_at, p.archived_at,
                (select coalesce(jsonb_object_agg(s.unit, s.amount), '{}')
                 from spend_sums s
                 where s.workspace_id = $1 and s.node = 'project' and s.node_id = p.project_id)
@@ -122,6 +126,7 @@ pub async fn list(
           and ($3::text is null or p.name = $3)
           and ($4::uuid is null or p.project_id < $4)
           and ($6::uuid[] is null or p.project_id = any($6))
+          and ($7::bool is null or p.archived = $7)
         order by p.project_id desc
         limit $5
         "#,
@@ -131,9 +136,50 @@ pub async fn list(
         after.map(|id| id.0),
         rows,
         filter.within.map(uuids) as Option<Vec<Uuid>>,
+        filter.archived,
     )
     .fetch_all(traced!(tx, "projects.list"))
     .await
+}
+
+/// Number of goals of a project that have not ended.
+pub async fn open_goals(tx: &mut Tx, project: ProjectId) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from goals
+           where workspace_id = $1 and project_id = $2 and not archived and ended_at is null"#,
+        tx.workspace.0,
+        project.0,
+    )
+    .fetch_one(traced!(tx, "projects.open_goals"))
+    .await
+}
+
+/// Whether a project is archived.
+pub async fn is_archived(tx: &mut Tx, project: ProjectId) -> sqlx::Result<bool> {
+    let archived = sqlx::query_scalar!(
+        "select archived from projects where workspace_id = $1 and project_id = $2",
+        tx.workspace.0,
+        project.0,
+    )
+    .fetch_optional(traced!(tx, "projects.is_archived"))
+    .await?;
+    Ok(archived.unwrap_or_default())
+}
+
+/// Archives a project, or puts it back into the lists.
+pub async fn set_archived(tx: &mut Tx, project: ProjectId, archived: bool) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update projects set archived = $3, archived_at = case when $3 then $4::timestamptz end,
+                version = version + 1, updated_at = $4
+         where workspace_id = $1 and project_id = $2",
+        tx.workspace.0,
+        project.0,
+        archived,
+        tx.now,
+    )
+    .execute(traced!(tx, "projects.set_archived"))
+    .await?;
+    Ok(())
 }
 
 /// The editable columns of a project.

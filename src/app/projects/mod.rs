@@ -1,11 +1,13 @@
 //! Projects: named groups of goals.
 
+mod archive;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    App, Error, Result,
+    App, Error, Result, Unit,
     access::scope::see_project,
     caller::{Caller as _, OperatorCaller, ProjectReaderCaller, SubmitterCaller},
     error::same_version,
@@ -22,6 +24,8 @@ use crate::{
     },
     store::{self, Hold, Tx, projects::ProjectRow},
 };
+
+pub(in crate::app) use archive::refuse_archived;
 
 pub use crate::store::projects::ProjectFilter;
 
@@ -45,13 +49,32 @@ pub struct Project {
     pub created_at: DateTime<Utc>,
     /// When the project was last edited.
     pub updated_at: DateTime<Utc>,
+    /// When it was archived; `null`: it is not, and lists have it.
+    pub archived_at: Option<DateTime<Utc>>,
 }
 
 impl From<ProjectRow> for Project {
     fn from(row: ProjectRow) -> Self {
-        let ProjectRow { project_id, name, description, spend, version, created_at, updated_at } =
-            row;
-        Self { id: project_id, name, description, spend: spend.0, version, created_at, updated_at }
+        let ProjectRow {
+            project_id,
+            name,
+            description,
+            spend,
+            version,
+            created_at,
+            updated_at,
+            archived_at,
+        } = row;
+        Self {
+            id: project_id,
+            name,
+            description,
+            spend: spend.0,
+            version,
+            created_at,
+            updated_at,
+            archived_at,
+        }
     }
 }
 
@@ -87,7 +110,10 @@ fn check(name: &str, description: &str) -> Result<()> {
 }
 
 fn taken(name: &str) -> Error {
-    let detail = format!("there is a project called `{name}`; GET /v1/projects?name=... shows it");
+    let detail = format!(
+        "there is a project called `{name}`; GET /v1/projects?name=... shows it, with archived=true \
+         if it is archived"
+    );
     Refusal::new(Code::AlreadyExists, detail).into()
 }
 
@@ -95,6 +121,18 @@ async fn read(tx: &mut Tx, project: ProjectId) -> Result<Project> {
     let filter = ProjectFilter { project: Some(project), ..ProjectFilter::default() };
     let found = store::projects::list(tx, filter, None, 1).await?.pop();
     Ok(found.ok_or_else(|| Refusal::not_found("project"))?.into())
+}
+
+/// The project with this name. One that does not exist is made, and that is recorded.
+pub(in crate::app) async fn ensure_by_name(unit: &mut Unit, name: &str) -> Result<ProjectId> {
+    let id: ProjectId = unit.id();
+    let found = store::projects::ensure_by_name(unit.tx(), id, name).await?;
+    if found == id {
+        let project = read(unit.tx(), id).await?;
+        let created = NewRow::new(Kind::ProjectCreated).project(id);
+        unit.record(created.after(&project).data(json!({"name": name})));
+    }
+    Ok(found)
 }
 
 impl App {
