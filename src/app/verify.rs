@@ -4,9 +4,8 @@
 //! exact beside running traffic and blocks no writer. Invariants about time are judged at the time
 //! of the snapshot.
 //!
-//! Over HTTP one check runs at a time in a process, on one connection. Further requests wait and
-//! share the next check, which begins after they arrived. Two processes on one database do not wait
-//! for each other; that costs at most one core of the database.
+//! A check runs on one connection, and so on one core of the database. Over HTTP it is a scan: few run at
+//! a time in a process, by turns of workspaces.
 
 use std::time::Duration;
 
@@ -17,7 +16,6 @@ use super::{
     App, Error, Result,
     access::keys::LocalAdmin,
     caller::{AdminCaller, Caller as _},
-    coalesce::{Batched, Limits},
 };
 use crate::{
     clock::Stopwatch,
@@ -26,16 +24,6 @@ use crate::{
         self,
         verify::{Scope, Violation},
     },
-};
-
-/// One check at a time; few requests need to wait. A check has its own time limit; this patience
-/// only covers a database that does not answer at all.
-pub(super) const ONE_AT_A_TIME: Limits = Limits {
-    in_flight: 1,
-    batch: 100,
-    queue: 100,
-    patience: Duration::from_secs(120),
-    apart: Duration::ZERO,
 };
 
 /// The result of a check of the invariants.
@@ -97,41 +85,14 @@ pub struct Thoroughness {
     pub within: Duration,
 }
 
-/// One request for a check.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct VerifyCommand {
-    workspace: WorkspaceId,
-}
-
-impl Batched for VerifyCommand {
-    type Context = App;
-    type Group = WorkspaceId;
-    type Answer = Verification;
-    const KIND: &'static str = "verify";
-
-    fn group(&self) -> WorkspaceId {
-        self.workspace
-    }
-
-    async fn run(
-        app: App,
-        workspace: WorkspaceId,
-        batch: Vec<Self>,
-    ) -> Result<Vec<Result<Verification>>> {
-        let how = Thoroughness { time: true, within: settings::VERIFY_TIME_HTTP };
-        let found = app.check_all(workspace, how).await?;
-        Ok(batch.iter().map(|_| Ok(found.clone())).collect())
-    }
-}
-
 impl App {
     /// Checks every invariant on the data of the caller's workspace.
     ///
     /// # Errors
     /// `unavailable` if the check takes too long, or the service stops.
     pub async fn verify(&self, caller: &AdminCaller) -> Result<Verification> {
-        let workspace = caller.principal().workspace;
-        self.verifies.submit(self, VerifyCommand { workspace }).await
+        let how = Thoroughness { time: true, within: settings::VERIFY_TIME_HTTP };
+        self.check_all(caller.principal().workspace, how).await
     }
 
     async fn check_all(&self, workspace: WorkspaceId, how: Thoroughness) -> Result<Verification> {

@@ -110,7 +110,7 @@ async fn look(unit: &mut Unit, limit: LimitId) -> Result<Looked> {
     let offered = resume::offer(unit, &[(limit, room)], resume::MANY).await?;
     let first = store::budgets::waits::first_waiting(unit.tx(), limit).await?;
     let Some((goal, needs)) = first else { return Ok(Looked { offered, stop: None }) };
-    let short = Shortage::of(key, window, needs);
+    let short = Shortage::of(key, window, needs, window.room());
     let mut stop = None;
     match window.on_exhausted {
         OnExhausted::ParkAndAsk if short.is_exhausted() => {

@@ -27,7 +27,7 @@ use crate::{
     domain::{
         ids::{InterventionId, TaskId, WorkspaceId},
         rule::{Action, Closing, Condition, Finding, Subject, When},
-        states::{GoalState, TaskState},
+        states::TaskState,
         task::TaskFacts,
     },
     store::{
@@ -211,7 +211,7 @@ async fn judge_again(
         return Ok(None);
     }
     let goals = store::goals::lock(unit.tx(), &[candidate.goal_id]).await?;
-    let Some(goal) = goals.into_iter().find(|goal| goal.state == GoalState::Active) else {
+    let Some(goal) = goals.into_iter().find(|goal| goal.state.is_worked_on()) else {
         return Ok(None);
     };
     let tasks: Vec<TaskId> = match rule.when.subject() {

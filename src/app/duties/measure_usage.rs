@@ -13,7 +13,7 @@ impl App {
         let workspaces = self.workspaces().await?;
         let mut fullest = vec![0.0_f64; Holding::ALL.len()];
         for workspace in &workspaces {
-            let uses = caps::uses(&mut self.reader(*workspace).await?, self.caps).await?;
+            let uses = caps::uses(&mut self.reader(*workspace).await?, &self.caps).await?;
             for (of, most) in uses.iter().zip(&mut fullest) {
                 *most = most.max(of.used as f64 / of.limit.max(1) as f64);
             }

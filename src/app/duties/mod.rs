@@ -14,7 +14,10 @@ pub mod measure_sealing;
 mod measure_tables;
 mod measure_usage;
 mod note_key_use;
+mod price;
 mod promote;
+mod prune_goals;
+mod prune_journal;
 pub mod record;
 mod roll_up;
 mod seal;
@@ -33,11 +36,15 @@ pub const DUTIES: &[Duty] = &[
     expire::DUTY,
     expire_approvals::DUTY,
     promote::DUTY,
+    price::DUTY,
+    price::LATE,
     fund::DUTY,
     roll_up::DUTY,
     intervene::DUTY,
     learn_usual_spend::DUTY,
     sweep_replays::DUTY,
+    prune_goals::DUTY,
+    prune_journal::DUTY,
     note_key_use::DUTY,
     seal::DUTY,
 ];
@@ -75,6 +82,8 @@ pub struct Due {
     pub expire: bool,
     /// A start time or backoff has passed.
     pub promote: bool,
+    /// A task waits for the price of a model.
+    pub price: bool,
     /// A task waits for a budget, or an ended goal has open allocations.
     pub fund: bool,
     /// An approval has expired or needs a reminder.
@@ -90,6 +99,7 @@ impl Due {
     pub const ALL: Self = Self {
         expire: true,
         promote: true,
+        price: true,
         fund: true,
         approvals: true,
         intervene: true,
@@ -107,6 +117,7 @@ impl App {
         Ok(Due {
             expire: passed(next.expires_at),
             promote: passed(next.ready_from),
+            price: next.prices_wait,
             fund: next.funds_wait,
             approvals: passed(next.approvals_due),
             intervene: next.rules_act,

@@ -26,7 +26,7 @@ use crate::{
 const EXAMINED: i64 = 50_000;
 /// The most that the times of two rows differ from the order of their numbers: more than a transaction
 /// may take.
-const DISORDER: TimeDelta = TimeDelta::minutes(2);
+pub(super) const DISORDER: TimeDelta = TimeDelta::minutes(2);
 
 /// A page of the journal.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ async fn tested(tx: &mut Tx, filter: &AuditFilter<'_>, whole: Span) -> Result<Sp
 
 /// The first number whose row is of `time` or later; one above the newest if there is none. A pruned row
 /// counts as earlier.
-async fn number_at(tx: &mut Tx, time: DateTime<Utc>, newest: i64) -> Result<i64> {
+pub(super) async fn number_at(tx: &mut Tx, time: DateTime<Utc>, newest: i64) -> Result<i64> {
     let (mut from, mut before) = (1, newest + 1);
     while from < before {
         let middle = from + (before - from) / 2;

@@ -16,10 +16,9 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio::sync::AcquireError;
 
 use super::{
-    App, Error, Result,
+    App, Result,
     caller::{Caller as _, ReaderCaller},
 };
 pub use crate::store::journal::AuditFilter;
@@ -149,35 +148,31 @@ impl App {
         patience: Duration,
     ) -> Result<EventBatch> {
         let workspace = caller.principal().workspace;
-        let first = self.read_once(workspace, query).await?;
-        if patience.is_zero() || first.is_worth_an_answer() {
-            return Ok(first);
+        if patience.is_zero() {
+            return self.read_once(workspace, query).await;
         }
-        let last = Mutex::new(first);
-        self.wait_until(caller.principal().waiting(), patience, || async {
+        let none = EventBatch { items: Vec::new(), next_after: query.after, more: false };
+        let last = Mutex::new(none);
+        let waiting = self.wait_until(caller.principal().waiting(), patience, || async {
             // Rows that the filter rejected once need not be read again.
             let after = locked(&last).next_after;
             let batch = self.read_once(workspace, &EventQuery { after, ..query.clone() }).await?;
             let answer = batch.is_worth_an_answer();
             *locked(&last) = batch;
             Ok(answer)
-        })
-        .await?;
+        });
+        drop(waiting.await?);
         Ok(last.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn read_once(&self, workspace: WorkspaceId, query: &EventQuery) -> Result<EventBatch> {
         // Few pass a kind, so many rows are tested: few such reads leave the database to others.
-        let _place = match query.kind {
-            Some(_) => Some(self.sieves.acquire().await.map_err(stopping)?),
+        let _turn = match query.kind {
+            Some(_) => Some(self.sieves.take(workspace).await),
             None => None,
         };
         read(&mut self.reader(workspace).await?, query).await
     }
-}
-
-fn stopping(error: AcquireError) -> Error {
-    Error::Unavailable(error.to_string())
 }
 
 impl EventBatch {

@@ -6,9 +6,11 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
 
+use super::list::{DISORDER, number_at};
 use crate::{
     app::{App, Error, Result, access::keys::LocalAdmin, caller::Actor},
     clock::Stopwatch,
@@ -16,7 +18,7 @@ use crate::{
         ids::WorkspaceId,
         journal::{Erasure, Kind, NewRow, Pruning},
     },
-    store::{self, journal::seals},
+    store::{self, Tx, journal::seals},
 };
 
 /// Maximum time from an announcement to its seal.
@@ -44,14 +46,32 @@ impl LocalAdmin<'_> {
     /// # Errors
     /// `unavailable` if the announcement is not sealed in time; nothing was removed then.
     pub async fn prune_journal(&self, to: i64) -> Result<u64> {
-        let (app, workspace) = (self.app(), self.workspace());
-        let end = seals::end_at_or_before(&mut app.reader(workspace).await?, to, SEALS).await?;
+        self.app().prune_journal(self.workspace(), to, SEALS).await
+    }
+}
+
+/// The number of the last row that was recorded before a time.
+pub(in crate::app) async fn last_before(tx: &mut Tx, time: DateTime<Utc>) -> Result<i64> {
+    let newest = store::journal::newest(tx).await?;
+    let time = time.checked_sub_signed(DISORDER).unwrap_or(time);
+    Ok(number_at(tx, time, newest).await? - 1)
+}
+
+impl App {
+    /// Removes the oldest rows up to the last seal that ends at or before `to`, at most `seals` seals.
+    pub(in crate::app) async fn prune_journal(
+        &self,
+        workspace: WorkspaceId,
+        to: i64,
+        seals: i64,
+    ) -> Result<u64> {
+        let end = seals::end_at_or_before(&mut self.reader(workspace).await?, to, seals).await?;
         let Some(end) = end else { return Ok(0) };
         let pruning = Pruning { pruned_to: end.number, chain_sha256: end.chain_sha256 };
-        app.announce(workspace, Kind::JournalPruned, &pruning).await?;
+        self.announce(workspace, Kind::JournalPruned, &pruning).await?;
         let began = Stopwatch::start();
         loop {
-            let mut tx = app.transaction(workspace).await?;
+            let mut tx = self.transaction(workspace).await?;
             if let Some(chain) = seals::lock(&mut tx).await? {
                 // A concurrent call may have pruned further.
                 if chain.pruned_to >= end.number {
@@ -65,9 +85,7 @@ impl LocalAdmin<'_> {
             pause(&began).await?;
         }
     }
-}
 
-impl App {
     /// Writes a row about the journal itself, and waits until it is sealed.
     async fn announce<T: Serialize>(
         &self,

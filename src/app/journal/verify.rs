@@ -4,7 +4,7 @@
 //! writers, the sealer, erasures and pruning. One check runs at a time in a process; further
 //! requests wait for their turn.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -75,10 +75,9 @@ impl App {
         caller: &MonitorCaller,
         kept: Option<Head>,
     ) -> Result<AuditVerification> {
-        let permit = Arc::clone(&self.audits).acquire_owned().await;
-        let _permit = permit.map_err(|error| Error::Unavailable(error.to_string()))?;
-        let within = settings::VERIFY_TIME_HTTP;
         let principal = caller.principal();
+        let _turn = self.audits.take(principal.workspace).await;
+        let within = settings::VERIFY_TIME_HTTP;
         let checked = self.check_journal(principal.workspace, kept, within).await?;
         // The check may have waited for others, and taken long itself.
         self.prove(principal.credential()).await?;

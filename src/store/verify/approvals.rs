@@ -16,6 +16,8 @@ finders! {
         where t.workspace_id = $1 and t.state in ('parked', 'reviewing') and p.approval_id is null
           and t.short_limit_id is null
           and (t.state = 'reviewing' or not exists (
+               select from price_waits w where w.workspace_id = $1 and w.task_id = t.task_id))
+          and (t.state = 'reviewing' or not exists (
                select from tasks c where c.workspace_id = $1 and c.parent_id = t.task_id
                and c.ended_at is null))
         union all

@@ -1,5 +1,5 @@
 //! Violations of the invariants of budgets: every window equals the reservations and spend of the
-//! attempts below its node.
+//! attempts below its node, and what is kept of pruned ones.
 
 use super::finders;
 
@@ -39,12 +39,18 @@ finders! {
                    floor(extract(epoch from ended_at - started_at) * 1000), 0 from attempts
             where workspace_id = $1 and ended_at is not null
               and exists (select from budget_limits where workspace_id = $1 and unit = 'wall_ms')
-        ), sums as (
+        ), charged as (
             select c.limit_id, c.starts_at, sum(e.amount) as amount, sum(e.fraction) as fraction
             from spent e
             join charged_windows c on c.workspace_id = $1 and c.attempt_id = e.attempt_id
                  and c.unit = e.unit
             group by c.limit_id, c.starts_at
+            union all
+            -- Of pruned goals.
+            select limit_id, starts_at, amount, fraction from folded_windows where workspace_id = $1
+        ), sums as (
+            select limit_id, starts_at, sum(amount) as amount, sum(fraction) as fraction
+            from charged group by limit_id, starts_at
         )
         select l.node, l.node_id::text, l.unit || ' from ' || w.starts_at || ': it has settled ' ||
                w.settled || ' and ' || w.fraction || ' millionths, the spend below it is ' ||

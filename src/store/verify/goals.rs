@@ -26,17 +26,20 @@ finders! {
                ' tasks, ' || tasks_open || ' of them open'
         from goals where workspace_id = $1 and case state
             when 'active' then tasks_total > 0 and tasks_open = 0
+            when 'verifying' then tasks_total = 0
             when 'completed' then tasks_total = 0 or tasks_open > 0
             when 'failed' then tasks_open > 0
             when 'cancelled' then false
             else tasks_total > 0 end";
 
-    // Descendants of a done task with subtasks do not count: its own result replaces theirs.
+    // Descendants of a done task with subtasks do not count: its own result replaces theirs. Nor do the
+    // tasks of the verification: a person may decide what they were made for.
     completed_is_done: "
         with recursive not_done as materialized (
             select t.task_id, t.goal_id, t.parent_id, t.state from tasks t
             join goals g on g.workspace_id = $1 and g.goal_id = t.goal_id
-            where t.workspace_id = $1 and t.state <> 'done' and g.state = 'completed'
+            where t.workspace_id = $1 and t.state <> 'done' and t.purpose is null
+              and g.state = 'completed'
         ), above (task_id, ancestor) as (
             select task_id, parent_id from not_done where parent_id is not null
             union
@@ -48,7 +51,20 @@ finders! {
                n.task_id
         from not_done n where not exists (
             select from above a join tasks p on p.workspace_id = $1 and p.task_id = a.ancestor
-            where a.task_id = n.task_id and p.state = 'done' and not p.container)";
+            where a.task_id = n.task_id
+              and (p.purpose is not null or p.state = 'done' and not p.container))";
+
+    criteria_met: "
+        select 'goal', g.goal_id::text, 'it is ' || g.state || ' with ' || g.tasks_open ||
+               ' open tasks and ' || coalesce(c.unmet, 0) || ' unsatisfied required criteria'
+        from goals g
+        left join (select goal_id, count(*) as unmet from goal_criteria
+                   where workspace_id = $1 and required and state <> 'satisfied'
+                   group by goal_id) c on c.goal_id = g.goal_id
+        where g.workspace_id = $1 and case g.state
+            when 'completed' then coalesce(c.unmet, 0) > 0
+            when 'verifying' then coalesce(c.unmet, 0) = 0 and g.tasks_open = 0
+            else false end";
 
     ended_is_quiet: "
         select 'task', t.task_id::text, 'it is ' || t.state || ', its goal is ' || g.state
@@ -65,7 +81,7 @@ finders! {
                           count(*) filter (where state = 'proposed') as proposed
                    from plans where workspace_id = $1 group by goal_id) p on p.goal_id = g.goal_id
         where g.workspace_id = $1 and case
-            when g.state in ('active', 'completed', 'failed') then coalesce(p.applied, 0) <> 1
+            when g.state in ('active', 'verifying', 'completed', 'failed') then coalesce(p.applied, 0) <> 1
             when g.state = 'proposed' then coalesce(p.applied, 0) <> 0 or coalesce(p.proposed, 0) <> 1
             else coalesce(p.applied, 0) > 1 end";
 }

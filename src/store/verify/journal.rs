@@ -4,7 +4,8 @@
 //! Checks only the latest seals, the ones that a crash or a second sealer would damage; `muster
 //! audit verify` recomputes all seals to find changed rows.
 //!
-//! Rows about a task's state have the kind `task.` and the state, or `task.created`. Pruned rows
+//! Rows about a task's state have the kind `task.` and the state, or `task.created`. After an end
+//! follows at most a row of its return: `task.retried`, `task.reopened` or `task.restored`. Pruned rows
 //! are not missed.
 
 use super::{finders, steps};
@@ -60,7 +61,8 @@ finders! {
         where case when e.before is null
                    then e.word <> 'created' and not exists (select from journal_chains
                             where workspace_id = $1 and pruned_to > 0)
-                   else s.step is null and e.before not in ('done', 'failed', 'cancelled') end";
+                   else s.step is null and (e.before not in ('done', 'failed', 'cancelled')
+                                            or e.word in ('retried', 'reopened', 'restored')) end";
 
     tell_the_state: "
         select 'task', t.task_id::text, 'it is ' || t.state || '; its last row is ' ||
@@ -78,33 +80,52 @@ finders! {
 
     task_end_told_once: "
         select 'task', t.task_id::text, 'it is ' || t.state || '; its end was told ' ||
-               coalesce(e.ends, 0) || ' times' ||
-               case when e.last > e.ended then ', and was not the last row' else '' end
+               coalesce(e.ends, 0) || ' times and its return ' || coalesce(e.returns, 0) ||
+               ' times' || case when e.after > 0 then ', and a row follows an end' else '' end
         from tasks t
-        left join (select task_id, max(number) as last,
-                          count(*) filter (where kind in ('task.done', 'task.failed', 'task.cancelled')) as ends,
-                          min(number) filter (where kind in ('task.done', 'task.failed', 'task.cancelled')) as ended
-                   from journal
-                   where workspace_id = $1 and kind like 'task.%'
-                     and kind not in ('task.updated', 'task.cancel_requested', 'task.reassigned',
-                                      'task.taken_over', 'task.acknowledged')
-                   group by task_id) e on e.task_id = t.task_id
+        left join (
+            select task_id, count(*) filter (where word in ('done', 'failed', 'cancelled')) as ends,
+                   -- The end before the first row may be pruned.
+                   count(*) filter (where is_return and before is not null) as returns,
+                   count(*) filter (where before in ('done', 'failed', 'cancelled')
+                                    and not is_return) as after
+            from (select task_id, substr(kind, 6) as word,
+                         kind in ('task.retried', 'task.reopened', 'task.restored') as is_return,
+                         lag(substr(kind, 6)) over (partition by task_id order by number) as before
+                  from journal
+                  where workspace_id = $1 and kind like 'task.%'
+                    and kind not in ('task.updated', 'task.cancel_requested', 'task.reassigned',
+                                     'task.taken_over', 'task.acknowledged')) r
+            group by task_id) e on e.task_id = t.task_id
         where t.workspace_id = $1
-          and (coalesce(e.ends, 0) <> case when t.ended_at is null then 0 else 1 end
-               or e.last > e.ended)
+          and (coalesce(e.ends, 0) - coalesce(e.returns, 0)
+                   <> case when t.ended_at is null then 0 else 1 end
+               or e.after > 0)
           and (coalesce(e.ends, 0) > 0 or not exists (select from journal_chains
                    where workspace_id = $1 and pruned_to > 0))";
 
+    // Since the goal was last active again, and no end before that follows another.
     goal_end_told_once: "
         select 'goal', g.goal_id::text, 'it is ' || g.state || '; its end was told as ' ||
-               coalesce(e.told, 'nothing')
+               coalesce(e.told, 'nothing') ||
+               case when e.twice > 0 then ', and before it was active again' else '' end
         from goals g
-        left join (select goal_id, string_agg(kind, ', ' order by number) as told from journal
-                   where workspace_id = $1
-                     and kind in ('goal.completed', 'goal.failed', 'goal.cancelled')
-                   group by goal_id) e on e.goal_id = g.goal_id
-        where g.workspace_id = $1 and e.told is distinct from
-              case when g.ended_at is not null then 'goal.' || g.state end
+        left join (
+            select goal_id, string_agg(kind, ', ' order by number) filter (
+                       where kind <> 'goal.active' and number > coalesce(again, 0)) as told,
+                   count(*) filter (where kind <> 'goal.active' and number < again
+                                    and before <> 'goal.active') as twice
+            from (select goal_id, number, kind,
+                         lag(kind) over (partition by goal_id order by number) as before,
+                         max(number) filter (where kind = 'goal.active')
+                             over (partition by goal_id) as again
+                  from journal
+                  where workspace_id = $1 and kind in ('goal.active', 'goal.completed',
+                                                       'goal.failed', 'goal.cancelled')) r
+            group by goal_id) e on e.goal_id = g.goal_id
+        where g.workspace_id = $1
+          and (e.told is distinct from case when g.ended_at is not null then 'goal.' || g.state end
+               or e.twice > 0)
           and (e.told is not null or not exists (select from journal_chains
                    where workspace_id = $1 and pruned_to > 0))";
 

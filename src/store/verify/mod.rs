@@ -134,6 +134,7 @@ pub async fn broken(
         Invariant::GoalCounters => goals::counters(tx, scope).await,
         Invariant::GoalEndsWithTasks => goals::ends_with_tasks(tx, scope).await,
         Invariant::CompletedGoalIsDone => goals::completed_is_done(tx, scope).await,
+        Invariant::GoalCriteriaMet => goals::criteria_met(tx, scope).await,
         Invariant::EndedGoalIsQuiet => goals::ended_is_quiet(tx, scope).await,
         Invariant::OnePlanApplied => goals::one_plan_applied(tx, scope).await,
         Invariant::NeedsCounted => tasks::needs_counted(tx, scope).await,

@@ -1,4 +1,7 @@
 //! Violations of the invariants of dependencies, containers and subtasks.
+//!
+//! A dependency of a task that was begun stays satisfied when the needed task is reopened: it was
+//! satisfied at or before `reopened_at`.
 
 use super::finders;
 
@@ -20,7 +23,9 @@ finders! {
                n.state || '; satisfied: ' || coalesce(d.satisfied_at::text, 'never')
         from dependencies d
         join tasks n on n.workspace_id = $1 and n.task_id = d.needs_task_id
-        where d.workspace_id = $1 and (d.satisfied_at is not null) <> (n.state = 'done')";
+        join tasks t on t.workspace_id = $1 and t.task_id = d.task_id
+        where d.workspace_id = $1 and (d.satisfied_at is not null) <> (n.state = 'done')
+          and (d.satisfied_at <= n.reopened_at and (t.container or t.attempts_started > 0)) is not true";
 
     offered_with_needs_met: "
         select 'task', t.task_id::text, 'it is ' || t.state || '; task ' || n.task_id ||
@@ -29,7 +34,7 @@ finders! {
         join dependencies d on d.workspace_id = $1 and d.task_id = t.task_id
         join tasks n on n.workspace_id = $1 and n.task_id = d.needs_task_id
         where t.workspace_id = $1 and t.state in ('ready', 'running', 'parked', 'reviewing')
-          and n.state <> 'done'
+          and n.state <> 'done' and (d.satisfied_at <= n.reopened_at) is not true
         union all
         select 'task', t.task_id::text, 'it is ' || t.state || '; its container is closed'
         from tasks t join tasks p on p.workspace_id = $1 and p.task_id = t.parent_id
@@ -44,6 +49,7 @@ finders! {
         join dependencies d on d.workspace_id = $1 and d.needs_task_id = n.task_id
         join tasks t on t.workspace_id = $1 and t.task_id = d.task_id
         where n.workspace_id = $1 and n.state <> 'done' and t.state = 'done'
+          and (d.satisfied_at <= n.reopened_at) is not true
           and (t.attempts_started > 0 or t.ended_at > t.created_at)";
 
     // A task that parks again for new subtasks restarts its count of those not done.
@@ -79,6 +85,7 @@ finders! {
         join tasks n on n.workspace_id = $1 and n.task_id = d.needs_task_id
         where t.workspace_id = $1 and t.state <> 'done' and t.ended_at is null
           and t.cancel_requested_at is null and n.state in ('failed', 'cancelled')
+          and (d.satisfied_at <= n.reopened_at) is not true
         union all
         select 'task', t.task_id::text, 'it is ' || t.state || '; task ' || p.task_id ||
                ', which contains it, is ' || p.state

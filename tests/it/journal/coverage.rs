@@ -4,6 +4,7 @@
 //! The routes come from the table of [`crate::contract::roles`], which has every route of the document, so
 //! whoever adds one that writes finds it here without having written it down.
 
+use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::{kinds, of_request};
@@ -12,7 +13,7 @@ use crate::{
     support::{
         client::{Answer, Call, Client},
         dump::{dump, same},
-        fleet::{about, router, text},
+        fleet::{Fleet, about, router, text},
     },
 };
 
@@ -29,13 +30,26 @@ const QUIET: &[(&str, &str)] = &[
     ),
     ("POST /v1/rules/dry-run", "it only shows what would have been"),
     ("POST /v1/prices/rerate", "there is no spend to be computed anew"),
+    ("POST /v1/agents/{agent_id}/unarchive", "it is not archived"),
+    ("POST /v1/budgets/{budget_id}/unarchive", "it is not archived"),
+    ("POST /v1/goals/{goal_id}/unarchive", "it is not archived"),
+    ("POST /v1/projects/{project_id}/unarchive", "it is not archived"),
 ];
 
 /// Routes that are refused when they are called as the table says: [`staged`] has a call that is not.
 const STAGED: &[&str] = &[
     "POST /v1/approvals/{approval_id}/decide",
     "POST /v1/approvals/{approval_id}/revise",
+    "POST /v1/goals/{goal_id}/acknowledge",
+    "POST /v1/goals/{goal_id}/criteria/{number}/decide",
+    "POST /v1/goals/{goal_id}/retry",
     "POST /v1/tasks/{task_id}/acknowledge",
+    "POST /v1/tasks/{task_id}/reopen",
+    "POST /v1/tasks/{task_id}/retry",
+    "POST /v1/agents/{agent_id}/archive",
+    "POST /v1/goals/{goal_id}/archive",
+    "DELETE /v1/goals/{goal_id}",
+    "POST /v1/projects/{project_id}/archive",
 ];
 
 /// Who calls a route, if they may: the agent first, who has the attempt.
@@ -44,16 +58,26 @@ const ROLES: &[(char, &str)] =
 
 /// Kinds of rows of things that people make and edit: these have the hash of the thing.
 const EDITS: &[&str] = &[
+    "agent.archived",
     "agent.registered",
+    "agent.unarchived",
     "agent.updated",
     "approval.decided",
     "approval.requested",
     "approval.revised",
+    "budget.archived",
     "budget.created",
+    "budget.unarchived",
     "budget.updated",
+    "comment.created",
     "freeze.lifted",
     "freeze.set",
+    "goal.archived",
     "goal.created",
+    "goal.criterion_rejected",
+    "goal.criterion_satisfied",
+    "goal.deleted",
+    "goal.unarchived",
     "goal.updated",
     "identity.created",
     "identity.updated",
@@ -64,7 +88,9 @@ const EDITS: &[&str] = &[
     "policy.retired",
     "policy.updated",
     "price.created",
+    "project.archived",
     "project.created",
+    "project.unarchived",
     "project.updated",
     "risk_floor.created",
     "risk_floor.deleted",
@@ -108,8 +134,13 @@ impl Answer {
 
 #[tokio::test]
 async fn every_route_that_writes_is_recorded() {
+    let mut kept: Option<Place> = None;
     for (route, who, body) in ROUTES.iter().filter(|(route, ..)| !route.starts_with("GET ")) {
-        let place = Place::new().await;
+        // What is refused has changed nothing, so the next route finds the place as new.
+        let place = match kept.take() {
+            Some(place) => place,
+            None => Place::new().await,
+        };
         let (_, role) = ROLES.iter().find(|(letter, _)| who.contains(*letter)).unwrap();
         let key = if *role == "nobody" { String::new() } else { place.key(role).await };
         let nobody = Client::of(router(&place.fleet.app));
@@ -122,6 +153,7 @@ async fn every_route_that_writes_is_recorded() {
         let answer = place.call(&client, route, body).await;
         if STAGED.contains(route) {
             assert!(answer.status.is_client_error(), "{route} needs no stage");
+            kept = Some(place);
         } else if let Some((_, why)) = QUIET.iter().find(|(quiet, _)| quiet == route) {
             assert!(answer.status.is_success(), "{}", answer.describe());
             let mut after = dump(&place.fleet.pool).await;
@@ -207,9 +239,69 @@ async fn what_needs_a_stage_is_recorded_too() {
     let seen = place.fleet.admin.post(path, &json!({})).await;
     let kinds = is_recorded(&place, seen, &place.fleet.admin_key).await;
     assert_eq!(kinds, ["task.acknowledged"]);
+    let met = json!({"title": "g", "tasks": [{"ref": "a", "title": "a", "done": true}],
+                     "criteria": [{"text": "it works"}]});
+    let verified = place.fleet.post_goal(met).await;
+    let path = format!("/v1/goals/{verified}/criteria/1/decide");
+    let decided = place.fleet.admin.post(path, &json!({"decision": "approve"})).await;
+    let kinds = is_recorded(&place, decided, &place.fleet.admin_key).await;
+    assert!(kinds.contains(&"goal.criterion_satisfied".to_owned()), "{kinds:?}");
+    what_comes_back_is_recorded(&place.fleet, &place, &goal).await;
+    let cancel = format!("/v1/goals/{}/cancel", place.ids["{goal_id}"]);
+    place.fleet.admin.post(cancel, &json!({})).await.expect(200);
+    place.fleet.after(120).await;
+    for noun in ["goal", "project", "agent"] {
+        let id = &place.ids[format!("{{{noun}_id}}").as_str()];
+        for verb in ["archive", "unarchive"] {
+            let path = format!("/v1/{noun}s/{id}/{verb}");
+            let answer = place.fleet.admin.call(Method::POST, path).await;
+            let kinds = is_recorded(&place, answer, &place.fleet.admin_key).await;
+            assert_eq!(kinds, [format!("{noun}.{verb}d")]);
+        }
+    }
+    let goal = format!("/v1/goals/{}", place.ids["{goal_id}"]);
+    place.fleet.after(1).await;
+    let deleted = place.fleet.admin.call(Method::DELETE, goal).if_match("*").await;
+    let kinds = is_recorded(&place, deleted, &place.fleet.admin_key).await;
+    assert_eq!(kinds, ["goal.deleted"]);
     // By the book, what is listed as quiet is what it is.
     let known = |route: &str| ROUTES.iter().any(|(known, ..)| *known == route);
     assert!(QUIET.iter().all(|(route, _)| known(route)) && STAGED.iter().all(|route| known(route)));
+}
+
+/// The failed goal of one task `a` is acknowledged and retried, and its task is done and reopened.
+async fn what_comes_back_is_recorded(fleet: &Fleet, place: &Place, goal: &str) {
+    let task = fleet.task_id(goal, "a").await;
+    let agent = fleet.agent("quiet and good", &["quiet"], 9).await;
+    for (path, wanted) in [
+        (format!("/v1/goals/{goal}/acknowledge"), vec!["goal.acknowledged"]),
+        (
+            format!("/v1/goals/{goal}/retry"),
+            vec!["goal.active", "task.retried", "task.waiting", "task.ready"],
+        ),
+        (
+            format!("/v1/tasks/{task}/retry"),
+            vec!["goal.active", "task.retried", "task.waiting", "task.ready"],
+        ),
+        (
+            format!("/v1/tasks/{task}/reopen"),
+            vec!["goal.active", "task.reopened", "task.waiting", "task.ready"],
+        ),
+    ] {
+        let held = agent.claim(9).await;
+        let held = held.iter().find(|held| held.task == task);
+        match (held, path.ends_with("/reopen")) {
+            (Some(held), true) => drop(agent.complete(held).await),
+            (Some(held), false) => drop(agent.fail(held, "permanent").await),
+            (None, _) => {}
+        }
+        let answer = fleet.admin.post(path, &json!({"reason": "r"})).await;
+        let mut kinds = is_recorded(place, answer, &fleet.admin_key).await;
+        let mut wanted: Vec<String> = wanted.into_iter().map(ToOwned::to_owned).collect();
+        kinds.sort();
+        wanted.sort();
+        assert_eq!(kinds, wanted);
+    }
 }
 
 /// Who, and for whom: the person of a key, the owner of an agent, and whoever a goal is for.

@@ -14,6 +14,10 @@ pub async fn lines(fleet: &Fleet) -> Vec<String> {
     let answer = fleet.admin.get("/v1/audit/export").await.expect(200);
     assert_eq!(answer.header("content-type"), "application/x-ndjson");
     assert!(answer.header("content-disposition").starts_with("attachment; filename=\"audit-"));
+    let file = fleet.admin.get("/v1/audit/export").header("accept", "application/octet-stream");
+    let file = file.await.expect(200);
+    assert_eq!(file.header("content-type"), "application/octet-stream");
+    assert_eq!(file.body.len(), answer.body.len());
     String::from_utf8(answer.body).unwrap().lines().map(str::to_owned).collect()
 }
 

@@ -57,6 +57,10 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
             "update goals set state = 'completed' where goal_id = goal('box')",
             "update journal set kind = 'goal.completed' where kind = 'goal.failed'",
         ],
+        Invariant::GoalCriteriaMet => &[
+            "insert into goal_criteria (workspace_id, goal_id, number, required, state, text)
+             select workspace_id, goal('shown'), 1, true, 'open', 'it works' from workspaces",
+        ],
         Invariant::EndedGoalIsQuiet => &[
             "update goals set state = 'cancelled', ended_at = updated_at
              where goal_id = goal('busy')",

@@ -16,7 +16,6 @@ use crate::support::{
     process::PATIENCE,
 };
 use corruptions::corruption;
-use futures_util::future::join_all;
 use muster::{
     app::App,
     clock::Clock,
@@ -119,19 +118,6 @@ async fn a_workspace_is_checked_alone() {
     let other = stranger.get("/v1/verify").await.value(200);
     assert_eq!(other["holds"], true, "{other:#}");
     assert_ne!(answer["workspace_id"], other["workspace_id"]);
-}
-
-/// One check at a time: those who come meanwhile share the next. Two requests are let through at once,
-/// so each check but the first and the last answers two.
-#[tokio::test]
-async fn checks_at_the_same_time_are_shared() {
-    let fleet = Fleet::on_time().await;
-    let answers = join_all((0..12).map(|_| async { fleet.admin.get("/v1/verify").await })).await;
-    let mut moments: Vec<String> =
-        answers.into_iter().map(|answer| answer.value(200)["checked_at"].to_string()).collect();
-    moments.sort_unstable();
-    moments.dedup();
-    assert!(moments.len() <= 7, "12 requests were {} checks", moments.len());
 }
 
 /// Whatever comes next: claims, then completes, fails, gives back, or leaves it to time.
