@@ -6,6 +6,7 @@ use super::{failure::Failure, print};
 use crate::{
     bench::{
         self,
+        fairness::dummy,
         settings::{BenchSettings, Format},
         stage::Starting,
     },
@@ -28,6 +29,10 @@ pub async fn run(database: &DatabaseConfig, settings: BenchSettings) -> Result<(
 
 fn on_this_thread(settings: BenchSettings, database: DatabaseConfig) -> Result<(), Failure> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
+    if settings.dummy {
+        let connections = settings.fairness_sockets.max(settings.fairness_polls);
+        return Ok(runtime.block_on(dummy::run(connections))?);
+    }
     let (format, file) = (settings.format, settings.json.clone());
     let report = LocalSet::new().block_on(&runtime, async {
         let shutdown = Shutdown::on_signals()?;

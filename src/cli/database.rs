@@ -3,6 +3,9 @@
 //! That of `DATABASE_URL`, or a private one: started here or, for commands beside a running service,
 //! that of the service.
 
+use std::path::PathBuf;
+
+use clap::Subcommand;
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use super::{failure::Failure, print};
@@ -11,11 +14,24 @@ use crate::{
     clock::Clock,
     config::{DATABASE, DatabaseConfig},
     domain::ids::WorkspaceId,
-    embedded::{Address, EmbeddedError, EmbeddedOptions, EmbeddedPostgres},
+    embedded::{Address, EmbeddedError, EmbeddedOptions, EmbeddedPostgres, Upgrade, upgrade},
     entropy::Entropy,
     shutdown::Shutdown,
     store,
 };
+
+#[derive(Debug, Subcommand)]
+pub enum DatabaseCommand {
+    /// Move the data to the newest installed major version of PostgreSQL
+    ///
+    /// Stop the service first. Needs the programs of the version that wrote the data once more. The
+    /// old files are kept beside the new ones. An interrupted upgrade is repeated.
+    Upgrade {
+        /// Directory of the programs that wrote the data; found automatically by default
+        #[arg(long, value_name = "DIRECTORY")]
+        old_bin: Option<PathBuf>,
+    },
+}
 
 /// The URL of the database has another form. The text leaves it out, because it may have a password.
 #[derive(Debug, thiserror::Error)]
@@ -151,11 +167,38 @@ pub async fn migrate(config: &DatabaseConfig) -> Result<(), Failure> {
     print::text("the schema is up to date\n")
 }
 
+/// `muster database` with a subcommand.
+pub async fn change(config: &DatabaseConfig, command: DatabaseCommand) -> Result<(), Failure> {
+    refuse_external(config)?;
+    let DatabaseCommand::Upgrade { old_bin } = command;
+    match upgrade(config.embedded()?, old_bin).await? {
+        Upgrade::NotNeeded(major) => print::text(&format!(
+            "the data is of PostgreSQL {major}, the newest found; to move it to another, install \
+             that or name its directory with MUSTER_PG_BIN\n"
+        )),
+        Upgrade::Done { from, to, data, kept } => {
+            let data = data.display();
+            print::text(&format!("PostgreSQL {from} -> {to}: the data is in {data}\n"))?;
+            kept.map_or(Ok(()), |kept| {
+                let kept = kept.display();
+                print::text(&format!(
+                    "The old files are in {kept}. When the service works, `rm -r {kept}`.\n"
+                ))
+            })
+        }
+    }
+}
+
+fn refuse_external(config: &DatabaseConfig) -> Result<(), Failure> {
+    match config.url() {
+        Some(_) => Err("DATABASE_URL is set, so there is no private PostgreSQL".into()),
+        None => Ok(()),
+    }
+}
+
 /// `muster database`.
 pub async fn run(config: &DatabaseConfig) -> Result<(), Failure> {
-    if config.url().is_some() {
-        return Err("DATABASE_URL is set, so there is no private PostgreSQL".into());
-    }
+    refuse_external(config)?;
     let private = match EmbeddedPostgres::start(config.embedded()?).await {
         Ok(private) => private,
         Err(EmbeddedError::InUse { data_dir, .. }) => {

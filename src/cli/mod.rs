@@ -15,20 +15,26 @@ use crate::{
 };
 use failure::{Failure, exit_code};
 
+mod archive;
 mod audit;
+mod backup;
 mod bench;
 mod database;
 mod demo;
 mod failure;
+mod folders;
+mod goal_files;
 mod health;
 mod key_file;
 mod keys;
 mod print;
+mod prune;
 mod readiness;
 mod secrets;
 mod serve;
 pub mod sign_in;
 mod verify;
+mod workspace;
 
 /// The command failed.
 const FAILED: u8 = 1;
@@ -68,12 +74,31 @@ enum Command {
         #[command(subcommand)]
         command: secrets::SecretsCommand,
     },
+    /// Move a whole workspace to another server: export it to a file, import it from there
+    ///
+    /// Works on the database of a running service or without one.
+    Workspace {
+        #[command(subcommand)]
+        command: workspace::WorkspaceCommand,
+    },
     /// Bring the schema of the database up to date; `serve` does so by itself
     Migrate,
-    /// Print the URL of the private PostgreSQL, for programs such as psql
+    /// Print the URL of the private PostgreSQL, for programs such as psql, or upgrade it
     ///
     /// If no service runs it, this command runs it until Ctrl-C.
-    Database,
+    Database {
+        #[command(subcommand)]
+        command: Option<database::DatabaseCommand>,
+    },
+    /// Copy the database of the private PostgreSQL into a file
+    ///
+    /// Works beside a running service or without one. The file has the data of one moment. The key
+    /// file of the secrets is not in it: keep that apart.
+    Backup(backup::BackupArgs),
+    /// Restore a backup into an empty data directory
+    ///
+    /// The file is checked before anything is changed. A restore that was interrupted is repeated.
+    Restore(backup::RestoreArgs),
     /// Watch a fleet at work: one goal, five agents, three incidents
     ///
     /// Runs the service on data of its own, with five agents that work on a goal over HTTP. One of
@@ -98,6 +123,11 @@ enum Command {
         #[command(subcommand)]
         command: audit::AuditCommand,
     },
+    /// Delete ended goals and rows of the journal whose retention is over
+    ///
+    /// In all workspaces that have a retention, beside a running service or without one; the service
+    /// does the same by itself. What was deleted cannot be restored.
+    Prune(prune::PruneArgs),
     /// Print the OpenAPI document
     Openapi,
 }
@@ -112,8 +142,14 @@ impl Cli {
             Command::Serve(serve) => serve::run(&self.database, &serve).await,
             Command::Keys { command } => keys::run(&self.database, command).await,
             Command::Secrets { command } => secrets::run(&self.database, command).await,
+            Command::Workspace { command } => workspace::run(&self.database, command).await,
             Command::Migrate => database::migrate(&self.database).await,
-            Command::Database => database::run(&self.database).await,
+            Command::Database { command: None } => database::run(&self.database).await,
+            Command::Database { command: Some(command) } => {
+                database::change(&self.database, command).await
+            }
+            Command::Backup(args) => backup::backup(&self.database, &args).await,
+            Command::Restore(args) => backup::restore(&self.database, &args).await,
             Command::Demo(demo) => demo::run(&self.database, &demo).await,
             Command::Bench(settings) => bench::run(&self.database, settings).await,
             Command::Health(health) => health::run(&health).await,
@@ -123,6 +159,7 @@ impl Cli {
             Command::Audit { command: audit::AuditCommand::Verify(args) } => {
                 return exit_code(audit::verify(&self.database, &args).await, UNKNOWN);
             }
+            Command::Prune(args) => prune::run(&self.database, &args).await,
             Command::Openapi => openapi(),
         };
         exit_code(done.map(|()| true), FAILED)

@@ -11,12 +11,12 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use secrecy::ExposeSecret as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::{
     database::{Database, Use},
     failure::Failure,
-    key_file, print,
+    goal_files, key_file, print,
     readiness::ServiceReadiness,
     sign_in,
 };
@@ -62,7 +62,7 @@ pub async fn run(settings: &DatabaseConfig, config: &ServeConfig) -> Result<(), 
     let others = usize::from(settings.database_connections);
     let allowed =
         Allowed { requests: config.limits(), connections: config.connections(files, others) };
-    let listener = listen(config.listen).await?;
+    let listener = listen(config.listen)?;
     let connections = settings.database_connections;
     let database = tokio::select! {
         opened = Database::open(settings, Use::Own) => opened?,
@@ -72,6 +72,7 @@ pub async fn run(settings: &DatabaseConfig, config: &ServeConfig) -> Result<(), 
     let service = async |opened: &Database, app: App| {
         let app = app.patient(config.limits().timeout).capped(config.workspace_caps());
         let app = app.with_master_keys(key_file::of_service(settings)?);
+        let app = goal_files::configured(app, &config.prune)?;
         if let Some(why) = app.unreadable_secrets().await? {
             tracing::error!(why, "stored secrets cannot be read");
         }
@@ -167,9 +168,20 @@ async fn until_drained(
     Ok(())
 }
 
+/// Connections that wait for their acceptance: a health check that finds no room among a flood of them is
+/// tried again by its system only after a second. The system has a limit of its own.
+const BACKLOG: u32 = 4096;
+
 /// Takes the address.
-pub async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
+pub fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let bind = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // As a restarted service needs it: connections of the one before may still be closing.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bind().map_err(|error: std::io::Error| {
         format!("cannot listen on {address}: {error}; choose another address with --listen").into()
     })
 }

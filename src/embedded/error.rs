@@ -14,20 +14,39 @@ pub(super) const ELSEWHERE: &str = "or give muster an existing server: set DATAB
 #[non_exhaustive]
 pub enum EmbeddedError {
     /// The data was written by a major version that is not installed.
-    #[error(
-        "the data in {} was written by PostgreSQL {data}, and another major version cannot read \
-         it; found: {found}. Install PostgreSQL {data} (Debian `postgresql-{data}`, macOS \
-         `postgresql@{data}`) and point MUSTER_PG_BIN at it, move the data with `pg_upgrade` or \
-         `pg_dump`, or choose another --data-dir to begin anew",
-        cluster.display()
-    )]
+    #[error("{}", other_major(cluster, *data, *newest, found))]
     OtherMajor {
         /// The data directory of the server.
         cluster: PathBuf,
         /// The major version of the data.
         data: u32,
+        /// The newest installed major version.
+        newest: u32,
         /// The installed versions.
         found: String,
+    },
+    /// An upgrade needs the programs that wrote the data.
+    #[error(
+        "the data in {} was written by PostgreSQL {data}, which is not installed; the upgrade needs \
+         it once more. Nothing was changed. Either {}; if it is in an unusual place, name its \
+         directory with --old-bin. Or {}",
+        cluster.display(), packages(*data), from_a_backup(cluster, *data)
+    )]
+    OldProgramsMissing {
+        /// The data directory of the server.
+        cluster: PathBuf,
+        /// The major version of the data.
+        data: u32,
+    },
+    /// A restore into this data directory did not end.
+    #[error(
+        "a restore into this data directory was interrupted; repeat it (`muster restore FILE`), or \
+         remove {} to begin without data",
+        restoring.display()
+    )]
+    RestoreInterrupted {
+        /// The files of the restore.
+        restoring: PathBuf,
     },
     /// Another muster uses this data directory.
     #[error(
@@ -83,8 +102,10 @@ pub enum EmbeddedError {
         /// The name.
         name: String,
     },
-    /// A database cannot be looked up or created.
-    #[error("cannot create the database {name:?} on the private PostgreSQL: {source}")]
+    /// A database cannot be looked up, created or filled.
+    #[error(
+        "cannot look up, create or fill the database {name:?} on the private PostgreSQL: {source}"
+    )]
     Database {
         /// The name of the database.
         name: String,
@@ -104,6 +125,44 @@ pub enum EmbeddedError {
     /// All other reasons: the fault and its remedy.
     #[error("{0}")]
     Unusable(String),
+}
+
+fn other_major(cluster: &Path, data: u32, newest: u32, found: &str) -> String {
+    let (packages, backup) = (packages(data), from_a_backup(cluster, data));
+    let cluster = cluster.display();
+    let fault = format!(
+        "the data in {cluster} was written by PostgreSQL {data}, and another major version cannot \
+         read it; found: {found}."
+    );
+    if newest < data {
+        return format!(
+            "{fault} The data is newer than that: {packages}, or point MUSTER_PG_BIN at it; or \
+             choose another --data-dir to begin anew"
+        );
+    }
+    format!(
+        "{fault} `muster database upgrade` moves the data to version {newest} and keeps the old \
+         files. For that the programs of version {data} are needed once more: {packages}. Without \
+         them: {backup}"
+    )
+}
+
+/// How to install a major version.
+fn packages(major: u32) -> String {
+    format!(
+        "install PostgreSQL {major} (Debian and Ubuntu `postgresql-{major}`, if need be from \
+         apt.postgresql.org; Fedora and RHEL `postgresql{major}-server` from yum.postgresql.org; \
+         macOS `postgresql@{major}`)"
+    )
+}
+
+/// How to go on without the programs of the data.
+fn from_a_backup(cluster: &Path, data: u32) -> String {
+    format!(
+        "restore a backup: `mv {} {}`, then `muster restore FILE`",
+        cluster.display(),
+        cluster.with_file_name(format!("postgres.old-{data}")).display()
+    )
 }
 
 impl EmbeddedError {

@@ -65,6 +65,28 @@ impl Install {
         self.bin.join(name)
     }
 
+    /// The path of a client program of the same major version, which some systems install in another
+    /// place than those of the server.
+    pub(super) fn client(&self, name: &str) -> Result<PathBuf, EmbeddedError> {
+        let own = self.bin.join(name);
+        if own.is_file() {
+            return Ok(own);
+        }
+        let major = self.version.major;
+        let same = |program: &PathBuf| {
+            let line = program.is_file().then(|| output(program, "--version")).flatten();
+            line.and_then(|line| Version::parse(&line)).is_some_and(|found| found.major == major)
+        };
+        directories().map(|dir| dir.join(name)).find(same).ok_or_else(|| {
+            EmbeddedError::Unusable(format!(
+                "`{name}` of PostgreSQL {major} is not in {} nor in PATH; install the client \
+                 programs: Debian and Ubuntu `postgresql-client-{major}`, Fedora and RHEL \
+                 `postgresql`, Alpine `postgresql{major}-client`, macOS `postgresql@{major}`",
+                self.bin.display()
+            ))
+        })
+    }
+
     /// The PostgreSQL for data of the major version `data` (no data yet: the first new enough), in
     /// the directory `named` or, without it, in all known places.
     pub(super) fn find(
@@ -72,22 +94,71 @@ impl Install {
         data: Option<u32>,
         cluster: &Path,
     ) -> Result<Self, EmbeddedError> {
-        let found = match named {
-            Some(dir) => vec![Self::named(dir)?],
-            None => Self::everywhere(),
-        };
+        let Some(data) = data else { return Self::at_least(named, OLDEST) };
+        let found = Self::all(named)?;
         let seen: Vec<Version> = found.iter().map(|install| install.version.clone()).collect();
-        let usable = |install: &Self| match data {
-            Some(data) => install.version.major == data,
-            None => install.version.major >= OLDEST,
-        };
-        found.into_iter().find(usable).ok_or_else(|| match data {
-            Some(data) if !seen.is_empty() => {
-                let cluster = cluster.to_owned();
-                EmbeddedError::OtherMajor { cluster, data, found: list(&seen) }
+        found.into_iter().find(|install| install.version.major == data).ok_or_else(|| {
+            match seen.iter().map(|version| version.major).max() {
+                Some(newest) => EmbeddedError::OtherMajor {
+                    cluster: cluster.to_owned(),
+                    data,
+                    newest,
+                    found: list(&seen),
+                },
+                None => not_installed(OLDEST, &seen),
             }
-            _ => not_installed(&seen),
         })
+    }
+
+    /// The first that is new enough.
+    pub(super) fn at_least(named: Option<&Path>, major: u32) -> Result<Self, EmbeddedError> {
+        let (major, found) = (major.max(OLDEST), Self::all(named)?);
+        let seen: Vec<Version> = found.iter().map(|install| install.version.clone()).collect();
+        let mut found = found.into_iter();
+        let found = found.find(|install| install.version.major >= major);
+        found.ok_or_else(|| not_installed(major, &seen))
+    }
+
+    /// The newest.
+    pub(super) fn newest(named: Option<&Path>) -> Result<Self, EmbeddedError> {
+        let newest = Self::all(named)?.into_iter().max_by_key(|install| install.version.major);
+        newest.ok_or_else(|| not_installed(OLDEST, &[]))
+    }
+
+    /// The server program of the version that wrote the data, in the directory `named` or in all known
+    /// places. It needs nothing else of its version.
+    pub(super) fn of_data(
+        named: Option<&Path>,
+        data: u32,
+        cluster: &Path,
+    ) -> Result<Self, EmbeddedError> {
+        let is_wanted = |install: &Self| install.version.major == data;
+        let Some(dir) = named else {
+            let missing =
+                || EmbeddedError::OldProgramsMissing { cluster: cluster.to_owned(), data };
+            return Self::everywhere().into_iter().find(is_wanted).ok_or_else(missing);
+        };
+        let bin = std::path::absolute(dir).map_err(EmbeddedError::io("resolve", dir))?;
+        let line = output(&bin.join("postgres"), "--version");
+        let version = line.as_deref().and_then(Version::parse);
+        let found = version.as_ref().map_or("no usable `postgres`".to_owned(), ToString::to_string);
+        let install = version.map(|version| Self { bin, version }).filter(is_wanted);
+        install.ok_or_else(|| {
+            EmbeddedError::Unusable(format!(
+                "the data in {} was written by PostgreSQL {data}, and {} holds {found}; name the \
+                 directory with the `postgres` of version {data}",
+                cluster.display(),
+                dir.display()
+            ))
+        })
+    }
+
+    /// Those that may be used, in order of preference.
+    fn all(named: Option<&Path>) -> Result<Vec<Self>, EmbeddedError> {
+        match named {
+            Some(dir) => Ok(vec![Self::named(dir)?]),
+            None => Ok(Self::everywhere()),
+        }
     }
 
     fn named(dir: &Path) -> Result<Self, EmbeddedError> {
@@ -117,15 +188,10 @@ impl Install {
         Some(Self { bin, version })
     }
 
-    /// All installed ones in order of preference: `PATH`, then `pg_config`, then known places.
+    /// All installed ones in order of preference.
     fn everywhere() -> Vec<Self> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let config = output(Path::new("pg_config"), "--bindir").map(PathBuf::from);
         let mut seen = Vec::new();
-        std::env::split_paths(&path)
-            .filter(|dir| dir.is_absolute())
-            .chain(config)
-            .chain(PLACES.into_iter().flat_map(expand))
+        directories()
             .filter(|dir| match dir.join("postgres").canonicalize() {
                 Ok(real) if seen.contains(&real) => false,
                 Ok(real) => {
@@ -139,18 +205,26 @@ impl Install {
     }
 }
 
+/// Directories of programs: `PATH`, then `pg_config`, then known places.
+fn directories() -> impl Iterator<Item = PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path: Vec<PathBuf> = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect();
+    let config = output(Path::new("pg_config"), "--bindir").map(PathBuf::from);
+    path.into_iter().chain(config).chain(PLACES.into_iter().flat_map(expand))
+}
+
 fn list(versions: &[Version]) -> String {
     versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn not_installed(seen: &[Version]) -> EmbeddedError {
+fn not_installed(major: u32, seen: &[Version]) -> EmbeddedError {
     let looked = match seen {
         [] => "looked in PATH, `pg_config --bindir` and the usual Debian, RPM and Homebrew places"
             .to_owned(),
         seen => format!("only {}", list(seen)),
     };
     EmbeddedError::Unusable(format!(
-        "no PostgreSQL 14 or newer was found ({looked}). Install it: {INSTALL}; if it is installed \
+        "no PostgreSQL {major} or newer was found ({looked}). Install it: {INSTALL}; if it is installed \
          in another place, set MUSTER_PG_BIN to the directory that holds `initdb` and `postgres`; \
          {ELSEWHERE}"
     ))

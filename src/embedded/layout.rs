@@ -4,7 +4,9 @@
 //! |---|---|---|
 //! | `postgres/` | the database files | the account of the server |
 //! | `postgres.init-<pid>/` | database files during their creation | the same |
+//! | `postgres.restoring/`, `postgres.upgrading/` and others | see [`super::switch`] | the same |
 //! | `run/` | the socket; a link to another directory if the path is too long | the same |
+//! | `run.closed/` | the socket of a server that no other process may find | the same |
 //! | `muster.lock`, `server.lock` | see [`super::lock`] | us |
 //! | `pg_hba.conf`, `pg_ident.conf` | access rules; written at every start | us |
 //!
@@ -30,6 +32,12 @@ pub(super) const CLUSTER: &str = "postgres";
 /// The name of the directory of the socket, or of the link to it.
 pub(super) const RUN: &str = "run";
 
+/// The same for a server during a restore or an upgrade. Commands beside it would write what is lost.
+pub(super) const RUN_CLOSED: &str = "run.closed";
+
+/// The beginning of the names of directories during their creation.
+pub(super) const INIT: &str = "postgres.init-";
+
 /// Part of the socket's name; the server has no TCP.
 pub(super) const PORT: u16 = 5432;
 
@@ -49,6 +57,8 @@ pub(super) struct Layout {
     pub(super) data_dir: PathBuf,
     /// The database files.
     pub(super) cluster: PathBuf,
+    /// The socket.
+    run: PathBuf,
 }
 
 impl Layout {
@@ -60,31 +70,28 @@ impl Layout {
             .create(data_dir)
             .map_err(EmbeddedError::io("create", data_dir))?;
         let data_dir = data_dir.canonicalize().map_err(EmbeddedError::io("resolve", data_dir))?;
-        let cluster = data_dir.join(CLUSTER);
-        Ok(Self { data_dir, cluster })
+        Ok(Self { cluster: data_dir.join(CLUSTER), run: data_dir.join(RUN), data_dir })
+    }
+
+    /// The same data directory with other database files, for a server that no other process may find.
+    pub(super) fn closed(&self, cluster: &str) -> Self {
+        let data_dir = self.data_dir.clone();
+        Self { cluster: data_dir.join(cluster), run: data_dir.join(RUN_CLOSED), data_dir }
+    }
+
+    /// Removes the directory of the socket of a server that has ended.
+    pub(super) fn remove_socket_dir(&self, account: &Account) {
+        remove_elsewhere(&self.run, account);
     }
 
     /// The directory of the database files during their creation.
     pub(super) fn init_dir(&self) -> PathBuf {
-        self.data_dir.join(format!("postgres.init-{}", std::process::id()))
+        self.data_dir.join(format!("{INIT}{}", std::process::id()))
     }
 
     /// The file of the running server with its process number and state.
     pub(super) fn pid_file(&self) -> PathBuf {
         self.cluster.join("postmaster.pid")
-    }
-
-    /// Removes the directories of killed `initdb`s.
-    pub(super) fn remove_init_leftovers(&self) -> Result<(), EmbeddedError> {
-        let list = EmbeddedError::io("list", &self.data_dir);
-        for entry in std::fs::read_dir(&self.data_dir).map_err(list)?.flatten() {
-            if entry.file_name().to_string_lossy().starts_with("postgres.init-") {
-                let path = entry.path();
-                tracing::warn!(path = %path.display(), "removing the files of an interrupted initdb");
-                remove_tree(&path)?;
-            }
-        }
-        Ok(())
     }
 
     /// Writes the access rules, and returns the settings that name the files.
@@ -106,7 +113,7 @@ impl Layout {
 
     /// The directory for the socket, created and cleared of the files of a killed server.
     pub(super) fn socket_dir(&self, account: &Account) -> Result<SocketDir, EmbeddedError> {
-        let run = self.data_dir.join(RUN);
+        let run = self.run.clone();
         let dir = if fits(&run) {
             if run.is_symlink() {
                 remove_elsewhere(&run, account);

@@ -16,13 +16,19 @@
 //! Why not a crate with its own PostgreSQL: those download it at the first start, or refuse root, or
 //! turn `fsync` off, or leave the server running after a kill.
 //!
-//! The parts of a start, one file each: take the instance lock ([`lock`]), choose the account
-//! ([`account`]), end and remove the remains of an earlier run ([`previous`]), find the programs
-//! ([`install`]), create the database files if there are none ([`cluster`]), start the server from a
-//! thread that lives as long as it does ([`server`], [`spawn`]), wait until it is ready.
+//! The parts of a start, one file each: take the directory ([`claim`]) with the instance lock
+//! ([`lock`]), choose the account ([`account`]), end and remove the remains of an earlier run
+//! ([`previous`], [`switch`]), find the programs ([`install`]), create the database files if there are
+//! none ([`cluster`]), start the server from a thread that lives as long as it does ([`server`],
+//! [`spawn`]), wait until it is ready.
+//!
+//! [`copy`] copies a database out of a running server and back; [`restore`] and [`mod@upgrade`] make new
+//! database files of such copies, with the same parts.
 
 mod account;
+mod claim;
 mod cluster;
+mod copy;
 mod error;
 mod install;
 mod layout;
@@ -31,29 +37,33 @@ mod options;
 mod passing;
 mod poll;
 mod previous;
+mod restore;
 mod running;
 mod server;
 mod settings;
 mod spawn;
+mod switch;
+mod upgrade;
 
-use std::ffi::OsString;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection};
 
+pub use copy::Dumper;
 pub use error::EmbeddedError;
 pub use options::{EmbeddedOptions, Lifetime, default_data_dir};
+pub use restore::Restore;
 pub use running::Address;
 pub(crate) use spawn::die_with_thread;
+pub use upgrade::{Upgrade, upgrade};
 
-use account::Account;
+use claim::DataDir;
+use copy::Loader;
 use install::Install;
-use layout::{Layout, SocketDir};
-use lock::{InstanceLock, LockFile};
 use server::{ENDING, Launch, Server};
 
 /// Longest start. A recovery after a crash replays up to some gigabytes of log.
@@ -82,16 +92,25 @@ impl EmbeddedPostgres {
             );
         }
         let lifetime = options.lifetime;
-        let server = Server::start(move || prepare(&options)).await?;
-        let address = Address::at(server.socket_dir.clone());
-        let postgres = Self { server, address, lifetime };
-        postgres.server.ready(READY_WITHIN).await?;
+        let postgres = Self::run(move || prepare(&options), lifetime).await?;
         tracing::info!(
             data_dir = %postgres.data_dir().display(),
             version = postgres.server.version,
             pid = postgres.pid(),
             "using a private PostgreSQL; set DATABASE_URL to use another server"
         );
+        Ok(postgres)
+    }
+
+    /// Runs the server that `prepare` returns, and waits until it accepts connections.
+    async fn run(
+        prepare: impl FnOnce() -> Result<Launch, EmbeddedError> + Send + 'static,
+        lifetime: Lifetime,
+    ) -> Result<Self, EmbeddedError> {
+        let server = Server::start(prepare).await?;
+        let address = Address::at(server.socket_dir.clone());
+        let postgres = Self { server, address, lifetime };
+        postgres.server.ready(READY_WITHIN).await?;
         Ok(postgres)
     }
 
@@ -110,6 +129,11 @@ impl EmbeddedPostgres {
             let _ = std::fs::remove_dir_all(dir);
         }
         started
+    }
+
+    /// The address of the server.
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
     /// The options to connect to `database`; see [`Address::connect_options`].
@@ -143,12 +167,43 @@ impl EmbeddedPostgres {
             .map_err(|source| EmbeddedError::Database { name: name.to_owned(), source })
     }
 
+    /// Makes the database and copies the file of a [`Dumper`] into it.
+    async fn load(&self, loader: &Loader, name: &str, from: &File) -> Result<(), EmbeddedError> {
+        self.ensure_database(name).await?;
+        loader.load(from, &self.address, name).await?;
+        // The file has no statistics, and the first plans need them.
+        let analyze = async {
+            let mut connection = PgConnection::connect_with(&self.connect_options(name)).await?;
+            sqlx::query("ANALYZE").execute(&mut connection).await?;
+            // Now, and not in the time that a stop has.
+            sqlx::query("CHECKPOINT").execute(&mut connection).await?;
+            connection.close().await
+        };
+        analyze.await.map_err(|source| EmbeddedError::Database { name: name.to_owned(), source })
+    }
+
     /// Waits for the end of the server and returns its status in words. A service without its database
     /// should end too.
     pub async fn ended(&self) -> String {
         let mut server = self.server.clone();
         server.ended().await;
         server.status()
+    }
+
+    /// The same as [`stop`](Self::stop), but the server must have written everything: before its files
+    /// replace others.
+    async fn stop_cleanly(self) -> Result<(), EmbeddedError> {
+        let server = self.server.clone();
+        self.stop().await?;
+        if server.ended_cleanly() {
+            return Ok(());
+        }
+        EmbeddedError::unusable(format!(
+            "PostgreSQL on {} did not end cleanly ({}) and said: {}",
+            server.layout.cluster.display(),
+            server.status(),
+            server.log()
+        ))
     }
 
     /// Stops the server with the signals of a clean shutdown, a fast one and a kill, each with a
@@ -187,51 +242,20 @@ impl Drop for EmbeddedPostgres {
 /// The parts before the start of the server. Blocks for the second of an `initdb`, or until the end of
 /// an orphan.
 fn prepare(options: &EmbeddedOptions) -> Result<Launch, EmbeddedError> {
-    // All checks come before the first change.
-    let user = account::our_name()?;
-    let account = Account::choose(&options.data_dir.join(layout::CLUSTER))?;
-    account.check_reach(&layout::nearest(&options.data_dir)?)?;
-    let layout = Layout::make(&options.data_dir)?;
-    account.check_reach(&layout.data_dir)?;
-    let instance = InstanceLock::take(&layout.data_dir)?;
-    let server_lock = LockFile::open(layout.data_dir.join("server.lock"))?;
-    previous::clear(&layout, &server_lock)?;
-    layout.remove_init_leftovers()?;
+    let (dir, server_lock) = DataDir::take(options)?;
+    switch::settle(&dir.layout)?;
+    let (layout, bin_dir) = (dir.layout.clone(), options.bin_dir.as_deref());
     let data = cluster::major(&layout.cluster)?;
-    let install = Install::find(options.bin_dir.as_deref(), data, &layout.cluster)?;
-    if data.is_none() {
-        let sync = options.lifetime == Lifetime::Kept;
-        cluster::create(&layout, &install, &account, &server_lock, sync)?;
-    }
-    let socket = layout.socket_dir(&account)?;
-    let mut command = spawn::command(&install.program("postgres"), &account);
-    command.arg("-D").arg(&layout.cluster).stdin(server_lock.as_stdin()?).stderr(Stdio::piped());
-    for (name, value) in settings::all(&layout, &socket, &user, options)? {
-        let mut setting = OsString::from(format!("{name}="));
-        setting.push(value);
-        command.arg("-c").arg(setting);
-    }
-    let (socket_dir, version) = (socket.path.clone(), install.version.to_string());
-    let cleanup = cleanup(layout.data_dir.clone(), options.lifetime, socket, instance);
-    Ok(Launch { command, layout, socket_dir, version, cleanup })
+    let install = Install::find(bin_dir, data, &layout.cluster)?;
+    dir.launch(server_lock, layout, &install, options)
 }
 
-/// The work after the end of the server; it releases the directory last.
-fn cleanup(
-    data_dir: PathBuf,
-    lifetime: Lifetime,
-    socket: SocketDir,
-    instance: InstanceLock,
-) -> Box<dyn FnOnce()> {
-    Box::new(move || {
-        socket.remove();
-        if lifetime == Lifetime::Ephemeral
-            && let Err(error) = layout::remove_tree(&data_dir)
-        {
-            tracing::warn!(%error, "the data of a temporary PostgreSQL is not removed");
-        }
-        drop(instance);
-    })
+/// Runs work that blocks beside the async work of the process.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, EmbeddedError> + Send + 'static,
+) -> Result<T, EmbeddedError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| EmbeddedError::unusable("the thread of the preparations panicked"))
 }
 
 async fn create_database(options: &PgConnectOptions, name: &str) -> Result<(), sqlx::Error> {

@@ -14,36 +14,45 @@ use super::layout::Layout;
 use super::lock::LockFile;
 use super::poll;
 use super::server::ENDING;
+use super::switch::{RESTORING, UPGRADING};
 
 /// Longest time from the release of the lock to the end of a process.
 const GONE_WITHIN: Duration = Duration::from_secs(2);
 
-/// Returns with `server_lock` taken and no process on the files.
+/// Returns with `server_lock` taken and no process on the files, nor on those of a killed restore or
+/// upgrade.
 pub(super) fn clear(layout: &Layout, server_lock: &LockFile) -> Result<(), EmbeddedError> {
+    let clusters = [layout.clone(), layout.closed(RESTORING), layout.closed(UPGRADING)];
     if !server_lock.try_lock()? {
-        end_orphans(layout, server_lock)?;
+        end_orphans(&layout.data_dir, &clusters, server_lock)?;
     }
     // With the lock, no server of ours runs. There may be one started by hand.
-    let found = || processes::on(&layout.cluster, &layout.pid_file());
-    if !poll::until_true(GONE_WITHIN, || found().is_empty())
-        && let Some(pid) = found().first()
-    {
-        let pid = pid.as_raw_nonzero().get();
-        return Err(EmbeddedError::Occupied { cluster: layout.cluster.clone(), pid });
+    for layout in &clusters {
+        let found = || processes::on(&layout.cluster, &layout.pid_file());
+        if !poll::until_true(GONE_WITHIN, || found().is_empty())
+            && let Some(pid) = found().first()
+        {
+            let pid = pid.as_raw_nonzero().get();
+            return Err(EmbeddedError::Occupied { cluster: layout.cluster.clone(), pid });
+        }
     }
     remove_stale_pid_file(&layout.pid_file())
 }
 
-fn end_orphans(layout: &Layout, server_lock: &LockFile) -> Result<(), EmbeddedError> {
-    tracing::warn!(
-        data = %layout.cluster.display(),
-        "ending the PostgreSQL server of a killed muster"
-    );
+fn end_orphans(
+    data_dir: &Path,
+    clusters: &[Layout],
+    server_lock: &LockFile,
+) -> Result<(), EmbeddedError> {
+    let data_dir = data_dir.display();
+    tracing::warn!(%data_dir, "ending the PostgreSQL server of a killed muster");
     for (signal, patience) in ENDING {
-        for pid in processes::on(&layout.cluster, &layout.pid_file()) {
-            // SIGINT stops the postmaster; in other processes it cancels a query.
-            if signal != Signal::INT || first_line(&layout.pid_file()) == Some(pid) {
-                let _ = kill_process(pid, signal);
+        for layout in clusters {
+            for pid in processes::on(&layout.cluster, &layout.pid_file()) {
+                // SIGINT stops the postmaster; in other processes it cancels a query.
+                if signal != Signal::INT || first_line(&layout.pid_file()) == Some(pid) {
+                    let _ = kill_process(pid, signal);
+                }
             }
         }
         if poll::until(patience, || server_lock.try_lock())? {
@@ -51,9 +60,8 @@ fn end_orphans(layout: &Layout, server_lock: &LockFile) -> Result<(), EmbeddedEr
         }
     }
     EmbeddedError::unusable(format!(
-        "the PostgreSQL server of a killed muster on {} does not stop; end its processes and start \
-         again",
-        layout.cluster.display()
+        "the PostgreSQL server of a killed muster on {data_dir} does not stop; end its processes \
+         and start again"
     ))
 }
 

@@ -20,8 +20,16 @@ impl Address {
     pub fn of_running(data_dir: &Path) -> Result<Self, EmbeddedError> {
         // A link to the directory of the socket if the path is too long.
         let run = data_dir.join(RUN);
-        let socket_dir = run.canonicalize().map_err(EmbeddedError::io("resolve", &run))?;
-        Ok(Self { socket_dir })
+        match run.canonicalize() {
+            Ok(dir) if dir.join(format!(".s.PGSQL.{PORT}")).exists() => {
+                Ok(Self { socket_dir: dir })
+            }
+            Ok(_) | Err(_) => EmbeddedError::unusable(format!(
+                "another muster uses the data directory {}, and its database takes no connections \
+                 now: it starts, stops, restores or upgrades; try again later",
+                data_dir.display()
+            )),
+        }
     }
 
     pub(super) fn at(socket_dir: PathBuf) -> Self {

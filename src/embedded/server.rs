@@ -134,6 +134,11 @@ impl Server {
         poll::until_true(patience, || *self.ended.borrow())
     }
 
+    /// Whether it has ended, by itself and with everything on the disk.
+    pub(super) fn ended_cleanly(&self) -> bool {
+        lock(&self.shared.status).is_some_and(|status| status.success())
+    }
+
     /// The status of its end, in words.
     pub(super) fn status(&self) -> String {
         match *lock(&self.shared.status) {

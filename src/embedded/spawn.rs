@@ -5,10 +5,21 @@ use std::process::{Command, Stdio};
 
 use super::account::Account;
 
+/// The same as [`ours`], but as root it runs under the account of the server.
+pub(super) fn command(program: &Path, account: &Account) -> Command {
+    use std::os::unix::process::CommandExt;
+
+    let mut command = ours(program);
+    if let Some((uid, gid)) = account.switch() {
+        command.gid(gid).uid(uid);
+    }
+    command
+}
+
 /// A command for `program` that inherits nothing: no environment, no working directory (it would keep
 /// a file system busy), no process group (Ctrl-C in the terminal would stop the server before muster
-/// has drained). As root it runs under the account of the server.
-pub(super) fn command(program: &Path, account: &Account) -> Command {
+/// has drained).
+pub(super) fn ours(program: &Path) -> Command {
     use std::os::unix::process::CommandExt;
 
     let mut command = Command::new(program);
@@ -24,9 +35,6 @@ pub(super) fn command(program: &Path, account: &Account) -> Command {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    if let Some((uid, gid)) = account.switch() {
-        command.gid(gid).uid(uid);
-    }
     command
 }
 

@@ -79,7 +79,7 @@ pub struct DemoConfig {
 /// Runs the demo.
 pub async fn run(database: &DatabaseConfig, config: &DemoConfig) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals()?;
-    let listener = serve::listen(config.listen).await?;
+    let listener = serve::listen(config.listen)?;
     let base = format!("http://{}", listener.local_addr()?);
     let connections = database.database_connections;
     let database = tokio::select! {

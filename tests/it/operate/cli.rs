@@ -14,7 +14,7 @@ use muster::{cli::Cli, config, domain::access::token::Token};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-fn muster(data_dir: &Path, args: &[&str]) -> Command {
+pub(super) fn muster(data_dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
     command
         .args(args)
@@ -25,30 +25,30 @@ fn muster(data_dir: &Path, args: &[&str]) -> Command {
     command
 }
 
-fn run(data_dir: &Path, args: &[&str]) -> Output {
+pub(super) fn run(data_dir: &Path, args: &[&str]) -> Output {
     muster(data_dir, args).output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[track_caller]
-fn succeeds(data_dir: &Path, args: &[&str]) -> String {
+pub(super) fn succeeds(data_dir: &Path, args: &[&str]) -> String {
     let output = run(data_dir, args);
     assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
     text(&output.stdout)
 }
 
 /// A running `muster serve`, killed when dropped.
-struct Serve {
+pub(super) struct Serve {
     child: Child,
     base: String,
     stdout: BufReader<std::process::ChildStdout>,
 }
 
 impl Serve {
-    fn start(data_dir: &Path, variables: &[(&str, &str)]) -> Self {
+    pub(super) fn start(data_dir: &Path, variables: &[(&str, &str)]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = muster(data_dir, &["serve", "--listen", &format!("127.0.0.1:{port}")]);
         command.envs(variables.iter().copied()).env("MUSTER_LOG", "warn").process_group(0);
@@ -58,13 +58,13 @@ impl Serve {
     }
 
     /// What it prints first, without the line break.
-    fn line(&mut self) -> String {
+    pub(super) fn line(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
     }
 
-    async fn ready(&self) -> Client {
+    pub(super) async fn ready(&self) -> Client {
         let http = reqwest::Client::new();
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -170,7 +170,12 @@ async fn a_key_from_outside_is_the_first() {
 }
 
 /// Runs the command with a text as its input.
-fn fed(data_dir: &Path, args: &[&str], variables: &[(&str, &str)], input: &str) -> Output {
+pub(super) fn fed(
+    data_dir: &Path,
+    args: &[&str],
+    variables: &[(&str, &str)],
+    input: &str,
+) -> Output {
     let mut command = muster(data_dir, args);
     command.envs(variables.iter().copied()).stdin(Stdio::piped());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -178,7 +183,7 @@ fn fed(data_dir: &Path, args: &[&str], variables: &[(&str, &str)], input: &str) 
     child.wait_with_output().unwrap()
 }
 
-const SET: [&str; 6] = ["secrets", "set", "--purpose", "planner_key", "--name", "main"];
+pub(super) const SET: [&str; 6] = ["secrets", "set", "--purpose", "planner_key", "--name", "main"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secrets_beside_a_service_with_a_private_database() {
@@ -299,4 +304,15 @@ fn every_option_has_its_variable() {
         assert!(asks || arg.get_env().is_some(), "--{id} has no variable");
     }
     assert!(settings.iter().all(|setting| !setting.help.is_empty()));
+}
+
+/// A mistyped place of the data is not made by a command that finds nothing there.
+#[test]
+fn an_upgrade_makes_no_directory() {
+    let dir = scratch_dir();
+    let missing = dir.path().join("mistyped");
+    let output = run(&missing, &["database", "upgrade"]);
+    let said = text(&output.stderr);
+    assert!(!output.status.success() && said.contains("there is no data in"), "{said}");
+    assert!(!missing.exists());
 }

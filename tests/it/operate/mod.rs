@@ -1,5 +1,6 @@
-//! Running muster: the command line, the demo, the benchmark, the private PostgreSQL.
+//! Running muster: the command line, the demo, the benchmark, the private PostgreSQL, its backup, moving.
 
+mod backup;
 mod bench;
 mod cli;
 mod demo;
@@ -7,3 +8,4 @@ mod embedded;
 mod statistics;
 mod storage;
 mod supervisor_record;
+mod workspace_move;

@@ -191,7 +191,10 @@ async fn data_of_another_major_version_is_refused() {
     std::fs::write(dir.path().join("postgres/PG_VERSION"), "13\n").unwrap();
     let refusal = start(dir.path()).await.unwrap_err();
     assert!(matches!(refusal, EmbeddedError::OtherMajor { data: 13, .. }), "{refusal}");
-    assert!(refusal.to_string().contains("pg_upgrade"), "{refusal}");
+    assert!(refusal.to_string().contains("muster database upgrade"), "{refusal}");
+    std::fs::write(dir.path().join("postgres/PG_VERSION"), "99\n").unwrap();
+    let refusal = start(dir.path()).await.unwrap_err();
+    assert!(refusal.to_string().contains("install PostgreSQL 99"), "{refusal}");
 }
 
 #[tokio::test]
