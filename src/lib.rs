@@ -17,7 +17,7 @@
 //! | [`supervisor`] | when duties run in the background | `app`, `domain` |
 //! | [`http`] | routes, extractors, status codes, the API document | `app`, `domain`, axum, utoipa |
 //! | [`outbound`] | everything that calls out: an identity provider; no rule, no SQL, no transaction | `domain` |
-//! | beside them | [`cli`], [`config`], [`telemetry`], [`shutdown`], [`open_files`], [`clock`], [`entropy`], [`embedded`] (the private PostgreSQL), [`mod@bench`] (the load generator) | |
+//! | beside them | [`cli`], [`config`], [`telemetry`], [`shutdown`], [`open_files`], [`clock`], [`entropy`], [`turns`], [`embedded`] (the private PostgreSQL), [`mod@bench`] (the load generator) | |
 //!
 //! **One noun, one room.** A noun has the same folder on every floor: `http::api::budgets`,
 //! `app::budgets`, `store::budgets`, `domain::budget`. A file holds one idea, which its name says.
@@ -187,3 +187,4 @@ pub mod shutdown;
 pub mod store;
 pub mod supervisor;
 pub mod telemetry;
+pub mod turns;

@@ -19,7 +19,7 @@ mod budget;
 mod cycle;
 mod cycling;
 mod error;
-mod fairness;
+pub(crate) mod fairness;
 mod fleet;
 mod growth;
 mod heartbeat;

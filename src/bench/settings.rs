@@ -102,8 +102,9 @@ pub struct BenchSettings {
     #[arg(long, value_name = "COUNT", default_value_t = 20_000)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub fairness_tasks: u32,
-    /// Claims per second of the honest agent in `fairness`
-    #[arg(long, value_name = "RATE", default_value_t = 50)]
+    /// Claims per second of the honest agent in `fairness`; it has one connection, and a claim with its
+    /// completion waits twice for the disk
+    #[arg(long, value_name = "RATE", default_value_t = 20)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub fairness_rate: u32,
     /// Seconds of `sustain`, which runs twice; a snapshot is held for a third of the second run
@@ -119,6 +120,9 @@ pub struct BenchSettings {
     /// The operator's or admin's key for `--url`
     #[arg(long, env = "MUSTER_BENCH_KEY", hide_env_values = true, value_name = "KEY")]
     pub key: Option<SecretString>,
+    /// Be the dummy with which `fairness` compares the service
+    #[arg(long, hide = true)]
+    pub dummy: bool,
     /// Write the report to this file too, as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

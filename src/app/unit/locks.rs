@@ -19,6 +19,15 @@ pub(in crate::app) async fn lock_goal(unit: &mut Unit, goal: GoalId) -> Result<G
     found.into_iter().next().ok_or_else(|| Refusal::not_found("goal").into())
 }
 
+/// Locks the goal of a task.
+///
+/// # Errors
+/// `not_found`.
+pub(in crate::app) async fn lock_goal_of(unit: &mut Unit, task: TaskId) -> Result<GoalFacts> {
+    let goal = store::tasks::goal_of(unit.tx(), task).await?;
+    lock_goal(unit, goal.ok_or_else(|| Refusal::not_found("task"))?).await
+}
+
 /// Locks a pending approval.
 ///
 /// # Errors
@@ -28,11 +37,20 @@ pub(in crate::app) async fn lock_pending(
     approval: ApprovalId,
 ) -> Result<ApprovalFacts> {
     let facts = store::approvals::lock(unit.tx(), approval).await?;
+    pending(&facts)?;
+    Ok(facts)
+}
+
+/// Refuses an approval that was decided or has ended.
+///
+/// # Errors
+/// `already_decided`.
+pub(in crate::app) fn pending(facts: &ApprovalFacts) -> std::result::Result<(), Refusal> {
     if facts.state == ApprovalState::Pending {
-        return Ok(facts);
+        return Ok(());
     }
     let detail = "somebody decided this before, or what it was about has ended; read it again";
-    Err(Refusal::new(Code::AlreadyDecided, detail).into())
+    Err(Refusal::new(Code::AlreadyDecided, detail))
 }
 
 pub(in crate::app) async fn lock_task(

@@ -1,8 +1,9 @@
 //! The unit of work: one transaction at one instant, its journal rows, and the wake-ups after its
 //! commit.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
+pub mod holdings;
 pub mod idempotency;
 mod journal;
 pub mod locks;
@@ -11,19 +12,48 @@ pub mod snapshot;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{App, Result, caller::Actor};
+use super::{App, Error, Result, caller::Actor};
 use crate::{
     clock::Clock,
     domain::{
-        cap::workspace::WorkspaceCaps,
         ids::{AttemptId, Id, KeyId, WorkspaceId},
         journal::{Kind, NewRow},
         spend::Amounts,
     },
     entropy::Entropy,
     store::{self, Hold, SystemTx, Tx, goals::GoalFacts},
+    turns::{Presence, Turn, Turns},
 };
+use holdings::Caps;
 use journal::Recorded;
+
+/// The longest wait for a turn: as long as the pool lets a caller wait for a connection.
+const TURN_WITHIN: Duration = Duration::from_secs(10);
+
+/// The connections of the pool, shared by workspaces. A fifth takes no turns: those of [`App::system`], and
+/// of reports and checks, which are few and long.
+///
+/// Beside others, a workspace has twice as many units of work at a time as there are processors, because a
+/// commit waits for the disk, and half as many reads as processors. More would not make its own statements
+/// faster, but those of the others slower.
+#[derive(Debug, Clone)]
+pub(super) struct Shares {
+    units: Turns<WorkspaceId>,
+    reads: Turns<WorkspaceId>,
+}
+
+impl Shares {
+    /// The shares of a pool of `connections`.
+    pub fn of(connections: u32, presence: &Presence<WorkspaceId>) -> Self {
+        let places = (connections - connections / 5) as usize;
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let (reads, units) = ((places / 2).max(1), places.div_ceil(2));
+        Self {
+            units: Turns::shared(units, processors * 2, presence),
+            reads: Turns::shared(reads, (processors / 2).max(1), presence),
+        }
+    }
+}
 
 /// A transaction for one workspace. Without [`Unit::commit`] it changes nothing.
 #[derive(Debug)]
@@ -31,7 +61,7 @@ pub struct Unit {
     tx: Tx,
     actor: Actor,
     entropy: Entropy,
-    caps: WorkspaceCaps,
+    caps: Caps,
     recorded: Recorded,
 }
 
@@ -56,13 +86,14 @@ impl App {
         actor: Actor,
         hold: Hold,
     ) -> Result<Unit> {
+        let turn = in_turn(&self.connections.units, workspace).await?;
         let mut system: SystemTx =
             self.pool.begin_with(store::begin(workspace, hold)).await?.into();
         let now = read(&self.clock, system.conn()).await?;
         let entropy = self.entropy.clone();
         let recorded = Recorded::default();
-        let caps = self.caps;
-        Ok(Unit { tx: system.within(workspace, now), actor, entropy, caps, recorded })
+        let caps = self.caps.clone();
+        Ok(Unit { tx: system.on_turn(turn, now), actor, entropy, caps, recorded })
     }
 
     /// The present time, for reads without a transaction.
@@ -73,7 +104,17 @@ impl App {
         }
     }
 
-    /// A connection that is not bound to a workspace.
+    /// The turn of `workspace` to read. Connections for one workspace are taken in its turn, because the
+    /// pool itself serves in the order of arrival.
+    ///
+    /// # Errors
+    /// `unavailable` if the turn does not come in time.
+    pub(super) async fn turn_to_read(&self, workspace: WorkspaceId) -> Result<Turn<WorkspaceId>> {
+        in_turn(&self.connections.reads, workspace).await
+    }
+
+    /// A connection that is not bound to a workspace, and takes no turn: authentication, heartbeats
+    /// without spend, and the watchers of workspaces, which are few at a time.
     ///
     /// # Errors
     /// `unavailable` if the database cannot be reached.
@@ -86,17 +127,19 @@ impl App {
     /// # Errors
     /// `unavailable` if the database cannot be reached.
     pub(super) async fn reader(&self, workspace: WorkspaceId) -> Result<Tx> {
+        let turn = self.turn_to_read(workspace).await?;
         let mut system = self.system().await?;
         let now = read(&self.clock, system.conn()).await?;
-        Ok(system.within(workspace, now))
+        Ok(system.on_turn(turn, now))
     }
 
     /// A transaction that is not a unit of work: it must not touch limits or freezes, and does not
     /// wait for units that run alone.
     pub(super) async fn transaction(&self, workspace: WorkspaceId) -> Result<Tx> {
+        let turn = in_turn(&self.connections.units, workspace).await?;
         let mut system: SystemTx = self.pool.begin().await?.into();
         let now = read(&self.clock, system.conn()).await?;
-        Ok(system.within(workspace, now))
+        Ok(system.on_turn(turn, now))
     }
 
     /// Commits, then wakes waiting requests.
@@ -125,16 +168,30 @@ impl App {
     }
 
     fn hint(&self, workspace: WorkspaceId, rows: &[NewRow]) {
-        // Tasks under a lifted freeze can be claimed again without an event of their own;
-        // reassigned tasks, by another agent.
-        let offers =
-            |kind| matches!(kind, Kind::TaskReady | Kind::FreezeLifted | Kind::TaskReassigned);
+        // Tasks under a lifted freeze, and those of a goal that left a frozen project, can be claimed
+        // again without an event of their own; reassigned and edited tasks, by another agent.
+        let offers = |kind| {
+            matches!(
+                kind,
+                Kind::TaskReady
+                    | Kind::FreezeLifted
+                    | Kind::TaskReassigned
+                    | Kind::TaskUpdated
+                    | Kind::GoalUpdated
+            )
+        };
         if rows.iter().any(|row| offers(row.kind)) {
             self.wake.ready(workspace);
         } else if !rows.is_empty() {
             self.wake.changed(workspace);
         }
     }
+}
+
+async fn in_turn(turns: &Turns<WorkspaceId>, of: WorkspaceId) -> Result<Turn<WorkspaceId>> {
+    tokio::time::timeout(TURN_WITHIN, turns.take(of))
+        .await
+        .map_err(|_| Error::Unavailable("no connection to the database became free".into()))
 }
 
 async fn read(clock: &Clock, conn: &mut PgConnection) -> Result<DateTime<Utc>> {
@@ -188,8 +245,8 @@ impl Unit {
 
     /// What the workspace may hold.
     #[must_use]
-    pub fn caps(&self) -> WorkspaceCaps {
-        self.caps
+    pub(in crate::app) fn caps(&self) -> &Caps {
+        &self.caps
     }
 
     /// The source of secrets and jitter.

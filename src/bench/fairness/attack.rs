@@ -127,7 +127,8 @@ impl Attackers {
         }
         let mut connection = Connection::open(&stage.target, &stage.key).await?;
         let newest = connection.read("/v1/audit?limit=1").await?;
-        let newest = newest["items"][0]["number"].as_i64().unwrap_or_default();
+        let newest = newest["items"][0]["row"]["number"].as_i64();
+        let newest = newest.ok_or_else(|| BenchError::Impossible("the journal is empty".into()))?;
         let (admin, settings) = (stage.key.clone(), setup.settings.clone());
         Ok(Self { admin, agent, newest, settings })
     }

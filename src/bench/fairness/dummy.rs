@@ -1,64 +1,86 @@
-//! What the load is compared with: listeners that accept and hold, on a thread of their own.
+//! What the load is compared with: listeners that accept and hold, in a process of their own, as the
+//! service is. It ends when the value is dropped and, on Linux, when the bench dies in any way.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    io::Write as _,
+    net::{Ipv4Addr, SocketAddr},
+    process::Stdio,
+};
 
+use rustix::process::Signal;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-    runtime::Builder,
-    sync::oneshot,
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{TcpListener, TcpSocket, TcpStream},
+    process::{Child, Command},
 };
 
 use super::attack::Attack;
-use crate::bench::error::{BenchError, Result};
+use crate::{
+    bench::{
+        error::{BenchError, Result},
+        process,
+    },
+    embedded,
+};
 
 const NO_CONTENT: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
+/// Connections that wait for their acceptance; the system has a limit of its own.
+const BACKLOG: u32 = 4096;
+/// Open files beside those of the connections.
+const OTHER_FILES: u64 = 200;
 
-/// Two listeners: one holds what comes, one answers each request with 204.
+/// A running dummy. Dropping it ends the process.
 #[derive(Debug)]
 pub struct Dummy {
     holds: SocketAddr,
     answers: SocketAddr,
-    /// Its end is the end of the thread.
-    _stop: oneshot::Sender<()>,
+    _child: Child,
 }
 
 impl Dummy {
-    /// Starts listening.
-    pub fn start() -> Result<Self> {
-        let bind = || {
-            let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-            listener.set_nonblocking(true)?;
-            Ok::<_, std::io::Error>((listener.local_addr()?, listener))
+    /// Starts it.
+    pub async fn start() -> Result<Self> {
+        let failed = BenchError::system("start the dummy");
+        let program = std::env::current_exe().map_err(BenchError::system("find this program"))?;
+        let mut command = std::process::Command::new(program);
+        command.args(["bench", "--dummy"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        embedded::die_with_thread(&mut command, Signal::KILL);
+        let mut child = Command::from(command).kill_on_drop(true).spawn().map_err(failed)?;
+        let says = child.stdout.take().map(|out| BufReader::new(out).lines());
+        let silent = || BenchError::Impossible("the dummy says no address".into());
+        let mut says = says.ok_or_else(silent)?;
+        let mut address = async || {
+            let line = says.next_line().await.ok().flatten();
+            line.and_then(|line| line.parse::<SocketAddr>().ok()).ok_or_else(silent)
         };
-        let failed = |error| BenchError::system("start the dummy")(error);
-        let ((holds, holding), (answers, answering)) =
-            (bind().map_err(failed)?, bind().map_err(failed)?);
-        let (stop, stopped) = oneshot::channel::<()>();
-        let thread = std::thread::Builder::new().name("muster-dummy".to_owned());
-        let run = move || {
-            let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
-            runtime.block_on(async {
-                let (Ok(holding), Ok(answering)) =
-                    (TcpListener::from_std(holding), TcpListener::from_std(answering))
-                else {
-                    return;
-                };
-                tokio::select! {
-                    _ = stopped => {}
-                    () = accept(&holding, false) => {}
-                    () = accept(&answering, true) => {}
-                }
-            });
-        };
-        thread.spawn(run).map_err(failed)?;
-        Ok(Self { holds, answers, _stop: stop })
+        Ok(Self { holds: address().await?, answers: address().await?, _child: child })
     }
 
     /// The listener for the load of this attack.
     pub fn address(&self, attack: Attack) -> SocketAddr {
         if attack.is_answered() { self.answers } else { self.holds }
     }
+}
+
+/// Is the dummy: one listener holds what comes, one answers each request with 204.
+pub async fn run(connections: u32) -> Result<()> {
+    let _ = process::allow_open_files(u64::from(connections) + OTHER_FILES);
+    let listen = || {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let listener = socket.listen(BACKLOG)?;
+        Ok::<_, std::io::Error>((listener.local_addr()?, listener))
+    };
+    let failed = || BenchError::system("listen as the dummy");
+    let (holds, holding) = listen().map_err(failed())?;
+    let (answers, answering) = listen().map_err(failed())?;
+    let mut out = std::io::stdout();
+    writeln!(out, "{holds}\n{answers}").and_then(|()| out.flush()).map_err(failed())?;
+    tokio::select! {
+        () = accept(&holding, false) => {}
+        () = accept(&answering, true) => {}
+    }
+    Ok(())
 }
 
 async fn accept(listener: &TcpListener, answers: bool) {

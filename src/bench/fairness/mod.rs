@@ -7,7 +7,7 @@
 //! and completes tasks in an open loop; `/livez` is asked on new connections from 127.0.2.2.
 
 mod attack;
-mod dummy;
+pub mod dummy;
 mod honest;
 
 use serde::Serialize;
@@ -52,7 +52,7 @@ pub async fn measure(setup: &Setup, report: &mut Report) -> Result<()> {
     let mut honest = Honest::prepare(setup, &stage).await?;
     let attackers = Attackers::prepare(setup, &stage).await?;
     stage.tidy().await?;
-    let dummy = Dummy::start()?;
+    let dummy = Dummy::start().await?;
     let mut attacks = Vec::new();
     for attack in Attack::ALL {
         tracing::info!(?attack, "attacking");
@@ -63,7 +63,7 @@ pub async fn measure(setup: &Setup, report: &mut Report) -> Result<()> {
         let loud = honest.look(setup).await?;
         drop(beside);
         let claim_ratio = loud.claim.p99_ms / quiet.claim.p99_ms.max(0.001);
-        tracing::info!(claim_ratio, unavailable = loud.unavailable, "attacked");
+        tracing::info!(claim_ratio, dummy = ?quiet, service = ?loud, "attacked");
         attacks.push(Attacked { attack, dummy: quiet, service: loud, claim_ratio });
     }
     stage.stop().await?;

@@ -4,5 +4,6 @@
 //! which a provider sets.
 
 pub mod bucket;
+pub mod pace;
 pub mod share;
 pub mod workspace;

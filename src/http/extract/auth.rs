@@ -53,11 +53,13 @@ where
         let app = Arc::<App>::from_ref(state);
         let RequestId(request_id) = parts.extensions.get().cloned().unwrap_or_default();
         let whence = whence(parts, presented);
-        let identified = async {
+        // On the heap, or every future around it carries its size several times: a hundred kilobytes for each
+        // request, which are copied and stay allocated while it waits.
+        let identified = Box::pin(async {
             let caller = C::identify(&app, presented, request_id).await?;
             whence?;
             Ok(caller)
-        };
+        });
         let Some(admission) = parts.extensions.get::<Admission>().cloned() else {
             let identified: app::Result<C> = identified.await;
             return Ok(Self { caller: identified?, app });

@@ -16,11 +16,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
+    app::unit::idempotency::Outcome,
     domain::refusal::{Code, Refusal},
     http::{
         describe::{self, Describe, Description},
         problem::{Error, Result},
-        reply::{etag, json, set_header},
+        reply::{etag, json, mark_replayed, set_header},
     },
 };
 
@@ -128,12 +129,18 @@ pub struct Versioned<T> {
     version: i64,
     value: T,
     known: Option<i64>,
+    replayed: bool,
 }
 
 impl<T> Versioned<T> {
     /// `value`, and how to read its version.
     pub fn new<V: Into<i64>>(value: T, version: impl FnOnce(&T) -> V) -> Self {
-        Self { version: version(&value).into(), value, known: None }
+        Self { version: version(&value).into(), value, known: None, replayed: false }
+    }
+
+    /// The same for a request that takes an `Idempotency-Key`.
+    pub fn once<V: Into<i64>>(outcome: Outcome<T>, version: impl FnOnce(&T) -> V) -> Self {
+        Self { replayed: outcome.replayed, ..Self::new(outcome.value, version) }
     }
 
     /// 304 if the sender knows this version.
@@ -151,6 +158,7 @@ impl<T: Serialize> IntoResponse for Versioned<T> {
             json(StatusCode::OK, &self.value)
         };
         set_header(&mut response, header::ETAG, &etag(self.version));
+        mark_replayed(&mut response, self.replayed);
         response
     }
 }

@@ -35,7 +35,7 @@ pub struct Create<T> {
     pub idempotency: Option<Request>,
 }
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Create<T> {
+impl<S: Send + Sync, T: DeserializeOwned + ToSchema> FromRequest<S> for Create<T> {
     type Rejection = Error;
 
     async fn from_request(request: HttpRequest, _: &S) -> Result<Self> {
@@ -45,7 +45,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Create<T> {
         let bytes = body::json_bytes(request).await?;
         let idempotency =
             key.map(|key| Request { key, fingerprint: fingerprint(&method, &uri, &bytes) });
-        Ok(Self { body: json::read(&bytes)?, idempotency })
+        Ok(Self { body: json::read_body(&bytes)?, idempotency })
     }
 }
 

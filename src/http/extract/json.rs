@@ -11,9 +11,11 @@ use serde::{
     de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Map, Number, Value};
+use utoipa::ToSchema;
 
-use super::{sentences, shape::Strict};
+use super::{bounds, sentences, shape::Strict};
 use crate::domain::{
+    number::EXACT,
     outline::controls,
     refusal::{Code, FieldError, Refusal},
 };
@@ -25,8 +27,6 @@ const MOST_ERRORS: usize = 20;
 /// Members of the body with documents that were written elsewhere. Nobody can mend one stray control character in
 /// 30 KB, so these pass here, and the use case drops and notes them.
 const DOCUMENTS: [&str; 1] = ["brief"];
-/// Beyond this, neighbouring integers share one double.
-const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Reads a `T`.
 ///
@@ -34,7 +34,15 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 /// `malformed_request` with line and column if it is not JSON; `invalid` with the place if it is JSON of
 /// another shape or with refused values.
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
-    shape(value(bytes)?)
+    shape(value(bytes)?, |_| None)
+}
+
+/// Reads the body of a request; a number out of range is refused with the bounds of the API document.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn read_body<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result<T, Refusal> {
+    shape(value(bytes)?, bounds::of::<T>)
 }
 
 fn value(bytes: &[u8]) -> Result<Value, Refusal> {
@@ -60,10 +68,15 @@ fn malformed(error: &serde_json::Error, walk: &Walk) -> Refusal {
     Refusal::new(Code::MalformedRequest, format!("the body is not valid JSON: {error}"))
 }
 
-fn shape<T: DeserializeOwned>(value: Value) -> Result<T, Refusal> {
+fn shape<T: DeserializeOwned>(
+    value: Value,
+    bounds: impl Fn(&str) -> Option<(i64, i64)>,
+) -> Result<T, Refusal> {
     serde_path_to_error::deserialize(Strict(value)).map_err(|error| {
         let pointer = pointer_of(error.path());
-        Refusal::invalid_at(pointer, sentences::of(&error.into_inner().to_string()))
+        let message = error.into_inner().to_string();
+        let detail = sentences::of(&message, || bounds(&pointer));
+        Refusal::invalid_at(pointer, detail)
     })
 }
 

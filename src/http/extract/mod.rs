@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod body;
+mod bounds;
 pub mod conditional;
 pub mod cookie;
 pub mod idempotency;

@@ -23,7 +23,10 @@ use utoipa::{
     },
 };
 
-use super::query::{self, Pair};
+use super::{
+    bounds::of_parameter,
+    query::{self, Pair},
+};
 use crate::{
     domain::refusal::{Code, Refusal},
     http::{
@@ -77,6 +80,13 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Send this as `cursor` for the next page; `null` on the last page.
     pub next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// The same page of other items.
+    pub fn map<U>(self, item: impl FnMut(T) -> U) -> Page<U> {
+        Page { items: self.items.into_iter().map(item).collect(), next_cursor: self.next_cursor }
+    }
 }
 
 /// 200 with a page, and a `Link` to the next.
@@ -143,7 +153,7 @@ impl<F, K: Serialize> Listing<F, K> {
 impl<S, F, K> FromRequestParts<S> for Listing<F, K>
 where
     S: Send + Sync,
-    F: DeserializeOwned,
+    F: DeserializeOwned + IntoParams,
     K: DeserializeOwned,
 {
     type Rejection = Error;
@@ -153,21 +163,22 @@ where
     }
 }
 
-fn listing<F: DeserializeOwned, K: DeserializeOwned>(
+fn listing<F: DeserializeOwned + IntoParams, K: DeserializeOwned>(
     uri: &Uri,
 ) -> std::result::Result<Listing<F, K>, Refusal> {
     let pairs = query::pairs(uri)?;
     let others = pairs.iter().filter(|(name, _)| name != "cursor").cloned().collect();
     let (paging, filters) =
         pairs.into_iter().partition(|(name, _)| PAGING.contains(&name.as_str()));
-    let paging: PageQuery = query::read(paging, &[])?;
+    let paging: PageQuery = query::read(paging, &[], of_parameter::<PageQuery>)?;
     let limit = paging.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=LARGEST_LIMIT).contains(&limit) {
         return Err(Refusal::invalid_at("?limit", format!("must be 1 to {LARGEST_LIMIT}")));
     }
     let path = uri.path().to_owned();
     let after = paging.cursor.map(|cursor| read_cursor(&path, &cursor)).transpose()?;
-    Ok(Listing { filter: query::read(filters, &PAGING)?, after, limit, path, others })
+    let filter = query::read(filters, &PAGING, of_parameter::<F>)?;
+    Ok(Listing { filter, after, limit, path, others })
 }
 
 impl<F: IntoParams, K> Describe for Listing<F, K> {

@@ -75,6 +75,13 @@ impl<T: crate::domain::ids::Id + PartialSchema> PathParam for T {
     }
 }
 
+/// A number within what the path names before it, such as a criterion of a goal.
+impl PathParam for i16 {
+    fn schema() -> RefOr<Schema> {
+        <Self as PartialSchema>::schema()
+    }
+}
+
 impl PathParam for String {
     fn schema() -> RefOr<Schema> {
         RefOr::T(Schema::Object(describe::string()))

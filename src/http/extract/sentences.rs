@@ -16,27 +16,37 @@ const NO_TIME: &[&str] = &[
     "no possible date and time matching input",
 ];
 
-/// The translation of a message about a body.
+/// The translation of a message about a body. `bounds` are those of the number at its place, in the API
+/// document; asked for a number that its Rust type cannot hold.
 #[must_use]
-pub fn of(message: &str) -> String {
-    sentence(message, "field", &[])
+pub fn of(message: &str, bounds: impl Fn() -> Option<(i64, i64)>) -> String {
+    let out_of_range = expectation(message, "invalid value: ")
+        .is_some_and(|(_, expected)| range(expected).is_some());
+    match bounds().filter(|_| out_of_range) {
+        Some((least, most)) => format!("must be a whole number from {least} to {most}"),
+        None => sentence(message, "field", &[]),
+    }
 }
 
 /// The translation of a message about a query parameter. `others` are the parameters that another reader
-/// accepts; the answer to an unknown parameter lists them too.
+/// accepts; the answer to an unknown parameter lists them too. `bounds` are those of the number in the
+/// parameter, in the API document.
 #[must_use]
-pub fn of_query(message: &str, others: &[&str]) -> String {
-    let translation = match message {
-        "invalid digit found in string" | "cannot parse integer from empty string" => {
-            "must be a whole number, in digits only"
-        }
-        "number too large to fit in target type" => "is too large",
-        "number too small to fit in target type" => "is too small",
-        "provided string was not `true` or `false`" => "must be `true` or `false`",
-        "unsupported value" => "must be given once",
-        other => return sentence(other, "parameter", others),
+pub fn of_query(message: &str, others: &[&str], bounds: impl Fn() -> Option<(i64, i64)>) -> String {
+    let number = |end: &str, without_bounds: &str| match bounds() {
+        Some((least, most)) => format!("must be a whole number from {least} to {most}{end}"),
+        None => without_bounds.to_owned(),
     };
-    translation.to_owned()
+    match message {
+        "invalid digit found in string" | "cannot parse integer from empty string" => {
+            number(", in digits only", "must be a whole number, in digits only")
+        }
+        "number too large to fit in target type" => number("", "is too large"),
+        "number too small to fit in target type" => number("", "is too small"),
+        "provided string was not `true` or `false`" => "must be `true` or `false`".to_owned(),
+        "unsupported value" => "must be given once".to_owned(),
+        other => sentence(other, "parameter", others),
+    }
 }
 
 fn sentence(message: &str, noun: &str, others: &[&str]) -> String {
@@ -166,6 +176,7 @@ mod tests {
             (r#"{"signed": 1.5}"#, "/signed", "must be a whole number"),
             (r#"{"small": 300}"#, "/small", "must be a whole number from 0 to 255"),
             (r#"{"small": -1}"#, "/small", "must be a whole number from 0 to 255"),
+            (r#"{"small": 3e2}"#, "/small", "must be a whole number from 0 to 255"),
             (r#"{"ratio": "1"}"#, "/ratio", "must be a number"),
             (r#"{"text": 1}"#, "/text", "must be a string"),
             (r#"{"flag": 1}"#, "/flag", "must be `true` or `false`"),
@@ -204,6 +215,18 @@ mod tests {
     }
 
     #[test]
+    fn an_integer_may_be_written_as_any_number() {
+        let body =
+            br#"{"small": 5.0, "signed": -1e3, "amounts": {"a": 1.5e1, "b": 0.0}, "ratio": 2}"#;
+        let read = json::read::<Sample>(body).unwrap();
+        assert_eq!((read.small, read.signed, read.ratio), (Some(5), Some(-1000), Some(2.0)));
+        let amounts = read.amounts.unwrap();
+        assert_eq!((amounts["a"], amounts["b"]), (15, 0));
+        let free = json::read::<serde_json::Value>(b"[5.0, 1e3]").unwrap();
+        assert_eq!(free.to_string(), "[5.0,1000.0]");
+    }
+
+    #[test]
     fn messages_about_parameters_name_them() {
         for (sent, pointer, detail) in [
             ("small=abc", "?small", "must be a whole number, in digits only"),
@@ -218,7 +241,7 @@ mod tests {
             ),
         ] {
             let pairs = form_urlencoded::parse(sent.as_bytes()).into_owned().collect();
-            let refusal = query::read::<Sample>(pairs, &[]).unwrap_err();
+            let refusal = query::read::<Sample>(pairs, &[], |_| None).unwrap_err();
             let error = &refusal.errors[0];
             assert_eq!(
                 (error.pointer.as_str(), error.detail.as_str()),
@@ -234,8 +257,10 @@ mod tests {
         #[serde(deny_unknown_fields)]
         struct Nothing {}
         let pairs = || vec![("x".to_owned(), "1".to_owned())];
-        let detail =
-            |others| query::read::<Nothing>(pairs(), others).unwrap_err().errors.remove(0).detail;
+        let detail = |others| {
+            let refusal = query::read::<Nothing>(pairs(), others, |_| None).unwrap_err();
+            refusal.errors[0].detail.clone()
+        };
         assert_eq!(detail(&[]), "unknown parameter; none is accepted here");
         assert_eq!(
             detail(&["limit", "cursor"]),
@@ -245,9 +270,7 @@ mod tests {
 
     #[test]
     fn messages_of_our_own_types_are_kept() {
-        assert_eq!(
-            super::of("99 is too long: waiting takes 0 to 60 seconds"),
-            "99 is too long: waiting takes 0 to 60 seconds"
-        );
+        let message = "99 is too long: waiting takes 0 to 60 seconds";
+        assert_eq!(super::of(message, || None), message);
     }
 }

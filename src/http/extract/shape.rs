@@ -3,6 +3,9 @@
 //! A derived `Deserialize` also accepts a list of the fields' values in place of an object. No request
 //! documents that form, and a new field would give such a list another meaning. So this deserializer
 //! refuses it, at every level.
+//!
+//! An integer may be written `5.0` or `1e3`, as JSON Schema says: several languages write every number so.
+//! It is read as an integer where the type wants one; free JSON keeps it as it was sent.
 
 use serde::{
     de::{
@@ -14,8 +17,27 @@ use serde::{
 };
 use serde_json::{Error, Value};
 
+use crate::domain::number;
+
 /// A value as the source of a request type.
 pub struct Strict(pub Value);
+
+impl Strict {
+    /// The value, with an integer in its plain form.
+    fn whole(self) -> Self {
+        let double = self.0.as_f64().filter(|_| self.0.is_f64());
+        double.and_then(number::whole).map_or(self, |whole| Self(whole.into()))
+    }
+}
+
+/// Methods for integers, which read every form of one.
+macro_rules! integers {
+    ($($method:ident)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+            self.whole().deserialize_any(visitor)
+        })*
+    };
+}
 
 impl IntoDeserializer<'_, Error> for Strict {
     type Deserializer = Self;
@@ -29,8 +51,13 @@ impl<'de> Deserializer<'de> for Strict {
     type Error = Error;
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map identifier ignored_any
+        bool f32 f64 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map identifier
+        ignored_any
+    }
+
+    integers! {
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {

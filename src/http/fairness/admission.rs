@@ -7,12 +7,8 @@ use std::{
     time::Duration,
 };
 
-use axum::http::{Extensions, HeaderMap};
-use futures_util::{FutureExt as _, future};
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::{
-    Caps, KeyUse, NOWHERE,
+    Caps, HeldBack, KeyUse, Lane, NOWHERE,
     address::PeerAddress,
     full,
     pool::{Party, Place, Purpose},
@@ -23,10 +19,14 @@ use crate::{
     app,
     domain::{
         access::credential::{Credential, Presented},
+        cap::pace::Pace,
         refusal::{Code, Refusal},
     },
     http::problem::{Error, Result},
+    turns::Turn,
 };
+use axum::http::{Extensions, HeaderMap};
+use futures_util::{FutureExt as _, future};
 
 /// The longest wait for a place among lists or scans.
 const QUEUED: Duration = Duration::from_secs(10);
@@ -65,7 +65,7 @@ struct Inner {
 struct Held {
     key: Option<Arc<KeyUse>>,
     place: Option<Place>,
-    running: Option<OwnedSemaphorePermit>,
+    running: Option<Turn<Lane>>,
 }
 
 impl Admission {
@@ -119,20 +119,24 @@ impl Admission {
         let caps = &self.0.caps;
         let known = caps.recognise(&token);
         if let Some(key) = &known {
-            caps.charge(key, Counted::Requests, 1)?;
-            let door = caps.door.take(&key.party)?;
-            let identified = identify.await;
-            drop(door);
-            if identified.as_ref().is_err_and(|error| error.code() == Code::Unauthenticated) {
-                caps.keys.remove(&(token.workspace, token.id));
-            }
-            self.held().key = known;
-            return Ok(identified?);
+            self.held().key = known.clone();
+            let identified = async {
+                caps.charge(key, Counted::Requests, 1)?;
+                let door = caps.door.take(&key.party)?;
+                let identified = identify.await;
+                drop(door);
+                if identified.as_ref().is_err_and(|error| error.code() == Code::Unauthenticated) {
+                    caps.keys.remove(&(token.workspace, token.id));
+                }
+                Ok(identified?)
+            };
+            return caps.entrance.begin(Lane::Workspace(key.workspace), identified).await;
         }
-        let caller = self.identify_stranger(identify).await?;
+        let identified = self.identify_stranger(identify);
+        let caller = caps.entrance.begin(Lane::Address(self.0.address), identified).await?;
         let key = caps.remember(&token);
+        self.held().key = Some(Arc::clone(&key));
         caps.charge(&key, Counted::Requests, 1)?;
-        self.held().key = Some(key);
         Ok(caller)
     }
 
@@ -185,17 +189,15 @@ impl Admission {
         let place = caps.pool(purpose).take(&self.party())?;
         self.held().place = Some(place);
         let Some(queue) = caps.queue(purpose) else { return Ok(()) };
-        let permit = Arc::clone(&queue.running).acquire_owned();
-        match tokio::time::timeout(QUEUED, permit).await {
-            Ok(Ok(permit)) => {
-                self.held().running = Some(permit);
-                Ok(())
-            }
-            Ok(Err(_)) | Err(_) => {
-                self.leave();
-                Err(full(purpose.as_str()))
-            }
-        }
+        let lane = self
+            .key()
+            .map_or_else(|| Lane::Address(self.0.address), |key| Lane::Workspace(key.workspace));
+        let Ok(turn) = tokio::time::timeout(QUEUED, queue.running.take(lane)).await else {
+            self.leave();
+            return Err(full(purpose.as_str()));
+        };
+        self.held().running = Some(turn);
+        Ok(())
     }
 
     /// Gives the place back, while the request waits for its sender.
@@ -233,6 +235,20 @@ impl Admission {
             let detail = format!("the body was not complete within {deadline:?}; send it at once");
             Error::from(Refusal::new(Code::BodyTooSlow, detail))
         })
+    }
+
+    /// Counts a refusal for too much. Returns how long its answer is held back.
+    #[must_use]
+    pub fn refuse(&self) -> HeldBack {
+        self.leave();
+        let caps = &self.0.caps;
+        let refuse = |pace: &Mutex<Pace>| {
+            HeldBack(pace.lock().unwrap_or_else(PoisonError::into_inner).refuse(caps.now()))
+        };
+        match self.key() {
+            Some(key) => refuse(&key.pace),
+            None => refuse(&caps.address(self.0.address).pace),
+        }
     }
 
     /// Counts a use of the key beside the request itself.

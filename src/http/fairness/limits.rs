@@ -32,7 +32,7 @@ impl Default for Limits {
             waiting: 20_480,
             timeout: Duration::from_secs(30),
             body: Duration::from_secs(5),
-            lists: 4,
+            lists: 2,
             scans: 2,
             quotas: Quotas::default(),
             trusted_proxies: TrustedProxies::default(),

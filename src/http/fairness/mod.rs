@@ -2,6 +2,7 @@
 //!
 //! Every request goes through these in order; what refuses it has cost little:
 //!
+//! 0. **The entrance.** Requests begin by turns of workspaces and addresses ([`entrance`]).
 //! 1. **The key.** A key that was valid a moment ago is recognised by its hash, and pays one request of
 //!    its bucket before the database is asked. Every key is looked up, in a pool of its own (`door`)
 //!    that recognised keys share by key, and all others by address. Failed keys and sessions are counted
@@ -10,16 +11,20 @@
 //! 2. **The body.** A body that has not arrived with its head takes a place to read (`reading`), and
 //!    must be complete within a deadline.
 //! 3. **The place.** Requests with a key (`short`), without one (`public`), and waiting ones (`waiting`)
-//!    have places of their own. Lists and scans queue for very few places.
+//!    have places of their own. Lists and scans queue for very few places, by turns of workspaces, half of
+//!    which are the most of one.
 //!
 //! Pools are shared by one rule, [`crate::domain::cap::share`]. Who has a share gets 429, everybody gets
-//! 503 when a pool is full. `/livez` and `/readyz` take no place. Everything is in the memory of this
+//! 503 when a pool is full. Who goes on asking after many a 429 gets the next ones at a
+//! [pace](crate::domain::cap::pace): such a connection waits for its answer without a place, and is closed
+//! before all others if connections become rare. `/livez` and `/readyz` take no place. Everything is in the memory of this
 //! process: a caller of two processes may use both.
 //!
 //! Connections have caps of their own: [`super::serve`].
 
 pub mod address;
 pub mod admission;
+mod entrance;
 pub mod limits;
 pub mod pool;
 pub mod quotas;
@@ -31,7 +36,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::{
@@ -40,12 +44,15 @@ use crate::{
         access::{credential::Presented, token::SecretHash},
         cap::{
             bucket::{BURST_SECONDS, Bucket, Quota},
+            pace::Pace,
             share::Verdict,
         },
         ids::WorkspaceId,
     },
     http::problem::{Error, Result, UNAVAILABLE_DETAIL, limited::Limited},
+    turns::Turns,
 };
+use entrance::Entrance;
 use limits::Limits;
 use pool::{Holder, Party, Pool, Purpose, Refused};
 use quotas::{Buckets, Counted, KeyLimit};
@@ -66,28 +73,42 @@ const REFUSED: &str = "muster_http_places_refused_total";
 #[derive(Debug)]
 pub struct KeyUse {
     secret: SecretHash,
+    workspace: WorkspaceId,
     party: Party,
     buckets: Buckets,
+    pace: Mutex<Pace>,
 }
+
+/// How long the answer to a refused request is held back; an extension of it.
+#[derive(Debug, Clone, Copy)]
+pub struct HeldBack(pub Duration);
 
 /// What is known of an address.
 #[derive(Debug)]
 struct AddressUse {
     party: Party,
     failures: Mutex<Bucket>,
+    pace: Mutex<Pace>,
 }
 
-/// A pool in front of a few permits.
+/// Who takes turns: the workspace of a key, or without one an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Lane {
+    Workspace(WorkspaceId),
+    Address(IpAddr),
+}
+
+/// A pool in front of a few places to run.
 #[derive(Debug)]
 struct Queue {
     places: Arc<Pool>,
-    running: Arc<Semaphore>,
+    running: Turns<Lane>,
 }
 
 impl Queue {
     fn new(purpose: Purpose, running: usize) -> Self {
         let places = Pool::new(purpose, running * QUEUE);
-        Self { places, running: Arc::new(Semaphore::new(running)) }
+        Self { places, running: Turns::halved(running) }
     }
 }
 
@@ -99,6 +120,7 @@ pub struct Caps {
     keys: Registry<(WorkspaceId, Uuid), KeyUse>,
     workspaces: Registry<WorkspaceId, Holder>,
     addresses: Registry<IpAddr, AddressUse>,
+    entrance: Entrance,
     door: Arc<Pool>,
     reading: Arc<Pool>,
     short: Arc<Pool>,
@@ -118,6 +140,7 @@ impl Caps {
             keys: Registry::default(),
             workspaces: Registry::default(),
             addresses: Registry::default(),
+            entrance: Entrance::new(),
             door: Pool::new(Purpose::Door, short),
             reading: Pool::new(Purpose::Reading, short),
             short: Pool::new(Purpose::Short, short),
@@ -153,8 +176,10 @@ impl Caps {
             let group = self.workspaces.get_or(token.workspace, Holder::default, idle);
             KeyUse {
                 secret: token.secret,
+                workspace: token.workspace,
                 party: Party { own: Arc::default(), group: Some(group) },
                 buckets: Buckets::full(quotas, now),
+                pace: Mutex::default(),
             }
         };
         let known = self.keys.get_or(id, make, |key| key.buckets.are_full(quotas, now));
@@ -171,6 +196,7 @@ impl Caps {
         let make = || AddressUse {
             party: Party { own: Arc::default(), group: None },
             failures: Mutex::new(Bucket::full(quota, now)),
+            pace: Mutex::default(),
         };
         let idle = |known: &AddressUse| known.level(now).full_in == 0;
         self.addresses.get_or(address::network(address), make, idle)

@@ -55,9 +55,9 @@ const WAIT_MARGIN: Duration = Duration::from_secs(15);
 /// The smallest body in bytes whose compression saves more than it costs.
 const SMALLEST_COMPRESSED: u64 = 1024;
 
-/// Puts the layers around `routes`. `document` describes them and has their markers.
-pub fn layered(routes: Router<HttpState>, state: &HttpState, document: &mut OpenApi) -> Router {
-    let guarded = Arc::new(Guard::new(&state.limits, document));
+/// Puts the layers around `routes`, which `table` tells apart.
+pub fn layered(routes: Router<HttpState>, state: &HttpState, table: &RouteTable) -> Router {
+    let guarded = Arc::new(Guard::new(&state.limits, table));
     routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -126,11 +126,13 @@ fn complete(mut response: Response, id: &str, head: bool) -> Response {
     response
 }
 
-/// The problem of `error` with the id of the request. Keeps the headers of the router (`Allow`).
+/// The problem of `error` with the id of the request. Keeps the headers of the router (`Allow`), and how
+/// long the answer is held back.
 fn with_body_of(response: Response, error: Error, id: &str) -> Response {
     let (given, _) = response.into_parts();
     let mut response = error.into_response_for(id);
     response.headers_mut().extend(given.headers);
+    response.extensions_mut().extend(given.extensions);
     response
 }
 
@@ -163,15 +165,14 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
     given.map_or_else(|| format!("req_{:032x}", rand::random::<u128>()).into(), Arc::from)
 }
 
-#[derive(Debug)]
-struct Guard {
-    caps: Arc<Caps>,
-    timeout: Duration,
-    routes: HashMap<String, HashMap<Method, RouteCaps>>,
-}
+/// What a document says of its routes; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct RouteTable(Arc<HashMap<String, HashMap<Method, RouteCaps>>>);
 
-impl Guard {
-    fn new(limits: &Limits, document: &mut OpenApi) -> Self {
+impl RouteTable {
+    /// Reads the markers of every operation of `document`.
+    #[must_use]
+    pub fn of(document: &mut OpenApi) -> Self {
         let mut routes = HashMap::<String, HashMap<Method, RouteCaps>>::new();
         for (path, item) in &mut document.paths.paths {
             let methods = describe::operations(item)
@@ -179,14 +180,27 @@ impl Guard {
                 .collect();
             routes.insert(path.clone(), methods);
         }
+        Self(Arc::new(routes))
+    }
+}
+
+#[derive(Debug)]
+struct Guard {
+    caps: Arc<Caps>,
+    timeout: Duration,
+    table: RouteTable,
+}
+
+impl Guard {
+    fn new(limits: &Limits, table: &RouteTable) -> Self {
         let timeout = limits.timeout;
-        Self { caps: Arc::new(Caps::new(limits.clone())), timeout, routes }
+        Self { caps: Arc::new(Caps::new(limits.clone())), timeout, table: table.clone() }
     }
 
     /// What the page says of the route. `HEAD` is answered by the handler of `GET`.
     fn route(&self, request: &Request) -> RouteCaps {
         let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-        let Some(methods) = self.routes.get(path) else { return RouteCaps::default() };
+        let Some(methods) = self.table.0.get(path) else { return RouteCaps::default() };
         let method = match request.method() {
             &Method::HEAD => &Method::GET,
             other => other,
@@ -226,15 +240,26 @@ fn asks_to_wait(request: &Request) -> bool {
 ///
 /// The extractors of a handler call its [`Admission`]: for the key, then for the body, and for the
 /// place. Here only requests without key and body get their places.
-async fn guard(
-    State(guard): State<Arc<Guard>>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response> {
+async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let route = guard.route(&request);
     let waits = route.long_poll && asks_to_wait(&request);
     let admission =
         Admission::new(&guard.caps, route, waits, request.headers(), request.extensions());
+    let answered = admitted(&guard, admission.clone(), request, next).await;
+    let mut response = answered.into_response();
+    if response.extensions().get::<Error>().is_some_and(Error::is_limited) {
+        response.extensions_mut().insert(admission.refuse());
+    }
+    response
+}
+
+async fn admitted(
+    guard: &Guard,
+    admission: Admission,
+    mut request: Request,
+    next: Next,
+) -> Result<Response> {
+    let route = admission.route();
     if !route.keyed && !route.reads_body {
         admission.enter().await?;
     }

@@ -20,7 +20,7 @@ use axum::{
     Router,
     body::{Body, HttpBody as _},
     http::Request,
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
 use futures_util::StreamExt as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -29,7 +29,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::Service as _;
 
 use super::{
-    fairness::address::PeerAddress,
+    fairness::{HeldBack, address::PeerAddress},
     problem::{Error, UNAVAILABLE_DETAIL},
 };
 use connections::{Connection, ConnectionLimits, Connections};
@@ -112,10 +112,15 @@ async fn answer(
     connection.begins();
     if connection.is_reserve && !HEALTH.contains(&request.uri().path()) {
         let error = Error::unavailable(UNAVAILABLE_DETAIL, "no connection is free");
-        return Ok(error.into_response());
+        return Ok(error.into_response_for(""));
     }
     request.extensions_mut().insert(PeerAddress(connection.address));
-    let response = router.call(request).await?;
+    let mut response = router.call(request).await?;
+    if let Some(HeldBack(time)) = response.extensions_mut().remove() {
+        // No request is at work meanwhile: the connection makes room for others.
+        connection.rests();
+        tokio::time::sleep(time).await;
+    }
     if response.body().size_hint().exact().is_some() {
         connection.rests();
         return Ok(response);
@@ -222,8 +227,10 @@ mod tests {
     }
 
     async fn serving(limits: ConnectionLimits) -> std::net::SocketAddr {
+        let refuse = || async { axum::Extension(HeldBack(Duration::from_secs(3_600))) };
         let router = Router::new()
             .route("/", get(|| async { "hello" }))
+            .route("/refused", get(refuse))
             .route("/livez", get(|| async { "hello" }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -296,6 +303,22 @@ mod tests {
         new.write_all(REQUEST).await.unwrap();
         assert!(answer(&mut new).await.starts_with("HTTP/1.1 200"));
         assert_eq!(rest(&mut idle[0]).await, "", "the oldest is closed");
+    }
+
+    #[tokio::test]
+    async fn connections_with_a_held_back_answer_make_room() {
+        let limits = ConnectionLimits { most: 16, per_address: 16, ..ConnectionLimits::default() };
+        let address = serving(limits).await;
+        let mut held = Vec::new();
+        for _ in 0..40 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET /refused HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            held.push(stream);
+        }
+        assert_eq!(rest(&mut held[0]).await, "", "the oldest is closed");
+        let mut new = TcpStream::connect(address).await.unwrap();
+        new.write_all(REQUEST).await.unwrap();
+        assert!(answer(&mut new).await.starts_with("HTTP/1.1 200"));
     }
 
     #[tokio::test]

@@ -1,12 +1,17 @@
 //! No caller stops the others: each attack at small size, beside an honest caller.
 
-use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use muster::{
     app::App,
-    domain::cap::bucket::Quota,
+    domain::cap::{bucket::Quota, pace},
     http::{
         fairness::quotas::Quotas,
         state::{Check, HttpState, Limits, Readiness},
@@ -21,6 +26,7 @@ use tokio::{
 
 use crate::support::{
     client::{Answer, Call, Client},
+    fleet::Fleet,
     service::Service,
 };
 
@@ -274,6 +280,36 @@ async fn a_key_that_asks_too_often_is_refused_and_no_other() {
     other.to(router).get("/v1/whoami").await.expect(200);
 }
 
+/// A refusal is answered at once, but not thousands a second.
+#[tokio::test]
+async fn refusals_of_one_key_are_answered_at_a_pace() {
+    let service = Service::start().await;
+    let other = service.other_workspace().await;
+    let router = router(&service.app, quotas(1));
+    let address = serve(router.clone()).await;
+    let request = format!(
+        "GET /v1/whoami HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\n\r\n",
+        service.admin_token
+    );
+    let began = Instant::now();
+    let mut calls = JoinSet::new();
+    let turns = 20;
+    // The burst of the key; a second more, if the machine is slow; what is refused at once; the turns.
+    for _ in 0..5 + 5 + pace::AT_ONCE + turns {
+        let request = request.clone();
+        calls.spawn(async move { status(&mut begun(address, &request).await).await });
+    }
+    other.to(router).get("/v1/whoami").await.expect(200);
+    let mut refused = 0;
+    while let Some(status) = calls.join_next().await {
+        refused += u32::from(status.unwrap() == "429");
+    }
+    let late = refused.saturating_sub(pace::AT_ONCE);
+    assert!(late >= turns / 2, "{refused} were refused");
+    let least = pace::EVERY * late;
+    assert!(began.elapsed() >= least, "{refused} were refused within {:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn created_tasks_are_counted_and_a_refusal_writes_nothing() {
     let service = Service::start().await;
@@ -414,5 +450,28 @@ async fn lists_queue_and_leave_short_requests_alone() {
     service.admin.to(router).get("/v1/whoami").await.expect(200);
     for viewer in viewers {
         viewer.await.unwrap().expect(200);
+    }
+}
+
+/// Requests that wait for a lock keep their connections meanwhile. Those of one workspace leave some.
+#[tokio::test]
+async fn blocked_requests_of_one_workspace_leave_connections() {
+    let fleet = Fleet::start().await;
+    let stranger = fleet.stranger().await;
+    let goal = fleet.goal(json!([{"ref": "a", "title": "a"}])).await;
+    let mut lock = fleet.database.pool().await.begin().await.unwrap();
+    sqlx::query("select from goals for update").execute(&mut *lock).await.unwrap();
+    let mut blocked = JoinSet::new();
+    for _ in 0..20 {
+        let cancel = fleet.poster.post(format!("/v1/goals/{goal}/cancel"), &json!({}));
+        blocked.spawn(async move { cancel.await });
+    }
+    fleet.until_blocked(2).await;
+    let soon = tokio::time::timeout(Duration::from_secs(5), stranger.find_nothing());
+    soon.await.expect("a connection for another workspace");
+    assert!(blocked.try_join_next().is_none(), "the lock is still held");
+    lock.rollback().await.unwrap();
+    while let Some(answer) = blocked.join_next().await {
+        assert!(answer.unwrap().status.as_u16() < 500);
     }
 }

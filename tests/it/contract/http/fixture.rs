@@ -27,7 +27,7 @@ use muster::{
         },
         problem::Result,
         reply::Created,
-        serve::layers,
+        serve::layers::{self, RouteTable},
         state::{Check, HttpState, Limits, Readiness},
     },
 };
@@ -35,10 +35,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 use tower::ServiceExt as _;
-use utoipa::openapi::OpenApi;
 
 /// What the fixture's body routes take.
-#[derive(Debug, Default, Deserialize, Serialize)]
+#[derive(Debug, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Thing {
     pub title: String,
@@ -50,20 +49,20 @@ pub struct Thing {
     pub input: Value,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
     pub kind: Kind,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Small,
     Large,
 }
 
-#[derive(Debug, Default, Deserialize, Serialize)]
+#[derive(Debug, Default, Deserialize, Serialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     #[serde(default)]
@@ -71,12 +70,12 @@ pub struct Filter {
     pub min: Option<i64>,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct Number {
     pub n: u32,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct Foreign {
     pub n: u32,
 }
@@ -129,7 +128,7 @@ pub fn fixture(limits: Limits) -> Router {
         .route("/panic", get(async || -> Json<Value> { panic!("the secret inside") }))
         .route("/slow", get(async || tokio::time::sleep(Duration::from_secs(3600)).await))
         .route("/large", get(async || "all work and no play ".repeat(1000)));
-    layers::layered(routes, &state(true, limits), &mut OpenApi::default())
+    layers::layered(routes, &state(true, limits), &RouteTable::default())
 }
 
 async fn create(Create { body, idempotency }: Create<Thing>) -> Result<Created<Value>> {

@@ -7,7 +7,10 @@ use axum::{Router, body::Body, http::Request, routing::get};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use muster::http::{
     describe::LONG_POLL,
-    serve::{layers, telemetry},
+    serve::{
+        layers::{self, RouteTable},
+        telemetry,
+    },
     state::Limits,
 };
 use tokio::sync::Semaphore;
@@ -51,7 +54,7 @@ fn gated(limits: Limits) -> (Router, Arc<Semaphore>) {
     let operation = OperationBuilder::new().extensions(Some(marked)).build();
     let mut document = OpenApi::default();
     document.paths.paths.insert("/wait".into(), PathItem::new(HttpMethod::Get, operation));
-    (layers::layered(routes, &state(true, limits), &mut document), gate)
+    (layers::layered(routes, &state(true, limits), &RouteTable::of(&mut document)), gate)
 }
 
 fn spawn(router: &Router, path: &'static str) -> tokio::task::JoinHandle<Seen> {

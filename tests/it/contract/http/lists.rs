@@ -41,12 +41,14 @@ async fn a_full_last_page_has_no_next() {
 
 #[tokio::test]
 async fn limits_are_1_to_200() {
-    for good in ["1", "200"] {
+    for good in ["1", "200", "5.0", "1e1", "2.0E2"] {
         assert_eq!(fetch(&router(), &format!("/numbers?limit={good}")).await.status, 200);
     }
-    for bad in ["0", "201", "-1", "many", "4294967296"] {
+    for bad in ["0", "201", "-1", "many", "4294967296", "5.5", "1e", "2.01e2"] {
         let seen = fetch(&router(), &format!("/numbers?limit={bad}")).await;
         assert_eq!(seen.problem(422, "invalid"), ["?limit"], "{bad}");
+        let detail = seen.json()["errors"][0]["detail"].to_string();
+        assert!(detail.contains("1 to 200"), "{bad}: {detail}");
     }
 }
 
@@ -92,9 +94,11 @@ async fn unknown_and_wrong_parameters_are_refused_by_name() {
 async fn waiting_has_a_longest() {
     assert_eq!(fetch(&router(), "/wait").await.json(), 0);
     assert_eq!(fetch(&router(), "/wait?wait_seconds=60").await.json(), 60);
-    for bad in ["61", "-1", "1.5"] {
+    for bad in ["61", "-1", "1.5", "4294967296"] {
         let seen = fetch(&router(), &format!("/wait?wait_seconds={bad}")).await;
         assert_eq!(seen.problem(422, "invalid"), ["?wait_seconds"], "{bad}");
+        let detail = seen.json()["errors"][0]["detail"].to_string();
+        assert!(detail.contains("0 to 60"), "{bad}: {detail}");
     }
 }
 
