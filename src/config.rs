@@ -169,7 +169,7 @@ pub struct ServeConfig {
     #[arg(
         long,
         env = "MUSTER_MAX_LISTS",
-        default_value_t = 4,
+        default_value_t = 2,
         value_parser = at_least_one,
         value_name = "COUNT"
     )]
@@ -268,9 +268,30 @@ pub struct ServeConfig {
         value_name = "SECONDS"
     )]
     pub notice_seconds: u64,
+    /// Exports before pruning.
+    #[command(flatten)]
+    pub prune: PruneConfig,
     /// Sign-in of people.
     #[command(flatten)]
     pub sign_in: SignInConfig,
+}
+
+/// Exports before pruning.
+#[derive(Debug, Clone, Args)]
+pub struct PruneConfig {
+    /// Directory to which a goal is exported before it is pruned; without it none is exported
+    ///
+    /// One file of NDJSON per goal. A goal that cannot be exported is not pruned.
+    #[arg(long, env = "MUSTER_PRUNE_EXPORT_DIR", value_name = "DIRECTORY")]
+    pub prune_export_dir: Option<PathBuf>,
+}
+
+impl PruneConfig {
+    /// The directory; `None` also for an empty variable.
+    #[must_use]
+    pub fn export_dir(&self) -> Option<&Path> {
+        self.prune_export_dir.as_deref().filter(|path| !path.as_os_str().is_empty())
+    }
 }
 
 /// Sign-in of people with an identity provider.

@@ -208,6 +208,8 @@ callers! {
     SubmitterCaller: Admin | Operator | Submitter;
     /// Posts and cancels goals within the projects of its key. The use case checks the project.
     ProjectSubmitterCaller: Admin | Operator | Submitter, projects;
+    /// Comments. The use case checks the project, whose goal it is, and what an agent works on.
+    CommentCaller: Admin | Operator | Submitter | Agent, own_attempts, projects;
     /// Watches the service as a whole.
     MonitorCaller: Admin | Operator | Viewer, read_only;
     /// Reads reports.

@@ -3,13 +3,14 @@
 use super::{
     App, Result, Unit,
     caller::{Caller as _, SelfCaller},
+    unit::holdings::Caps,
 };
 use crate::{
     domain::{
         cap::workspace::{Holding, WorkspaceCaps, WorkspaceUse},
         words::Words as _,
     },
-    store::{self, Tx},
+    store::Tx,
 };
 
 /// Refuses `more` of something that the unit is about to create.
@@ -17,21 +18,18 @@ use crate::{
 /// # Errors
 /// `workspace_full`.
 pub(in crate::app) async fn admit(unit: &mut Unit, holding: Holding, more: usize) -> Result<()> {
-    let used = used(unit.tx(), holding).await?;
+    let caps = unit.caps().clone();
+    let used = caps.used(unit.tx(), holding).await?;
     let more = u64::try_from(more).unwrap_or(u64::MAX);
-    Ok(unit.caps().admit(holding, used, more)?)
-}
-
-async fn used(tx: &mut Tx, holding: Holding) -> Result<u64> {
-    Ok(store::usage::held(tx, holding).await?.unsigned_abs())
+    Ok(caps.limits.admit(holding, used, more)?)
 }
 
 /// What the workspace of `tx` holds.
-pub(in crate::app) async fn uses(tx: &mut Tx, caps: WorkspaceCaps) -> Result<Vec<WorkspaceUse>> {
+pub(in crate::app) async fn uses(tx: &mut Tx, caps: &Caps) -> Result<Vec<WorkspaceUse>> {
     let mut uses = Vec::with_capacity(Holding::ALL.len());
     for name in Holding::ALL {
-        let used = used(tx, *name).await?;
-        uses.push(WorkspaceUse { name: *name, limit: caps.of(*name), used });
+        let used = caps.used(tx, *name).await?;
+        uses.push(WorkspaceUse { name: *name, limit: caps.limits.of(*name), used });
     }
     Ok(uses)
 }
@@ -39,8 +37,8 @@ pub(in crate::app) async fn uses(tx: &mut Tx, caps: WorkspaceCaps) -> Result<Vec
 impl App {
     /// The same app with other caps.
     #[must_use]
-    pub fn capped(self, caps: WorkspaceCaps) -> Self {
-        Self { caps, ..self }
+    pub fn capped(self, limits: WorkspaceCaps) -> Self {
+        Self { caps: Caps::new(limits), ..self }
     }
 
     /// What the caller's workspace holds and may hold. Empty for a key with a scope, which sees nothing of the
@@ -49,6 +47,6 @@ impl App {
         if !caller.principal().scope.is_whole() {
             return Ok(Vec::new());
         }
-        uses(&mut self.reader(caller.principal().workspace).await?, self.caps).await
+        uses(&mut self.reader(caller.principal().workspace).await?, &self.caps).await
     }
 }

@@ -17,6 +17,7 @@ pub mod budgets;
 pub mod caller;
 pub mod caps;
 pub mod coalesce;
+pub mod comments;
 pub mod decisions;
 pub mod duties;
 mod edit;
@@ -24,8 +25,10 @@ pub mod error;
 pub mod freezes;
 pub mod goals;
 pub mod journal;
+pub mod moving;
 pub mod projects;
 pub mod reports;
+pub mod retention;
 pub mod rules;
 pub mod secrets;
 pub mod sign_in;
@@ -40,7 +43,6 @@ pub mod workspace;
 use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
-use tokio::sync::Semaphore;
 
 pub use crate::clock::Stopwatch;
 pub use error::{Error, Result};
@@ -48,9 +50,10 @@ pub use unit::Unit;
 
 use crate::{
     clock::{Clock, Pulse},
-    domain::cap::workspace::WorkspaceCaps,
+    domain::ids::WorkspaceId,
     entropy::Entropy,
     store,
+    turns::{Presence, Turns},
 };
 
 /// The use cases and their shared state. Cheap to clone.
@@ -68,13 +71,16 @@ pub struct App {
     heartbeats: coalesce::Coalescer<attempts::heartbeat::command::HeartbeatCommand>,
     spends: coalesce::Coalescer<spend::command::SpendCommand>,
     finishes: coalesce::Coalescer<attempts::finish::command::FinishCommand>,
-    verifies: coalesce::Coalescer<verify::VerifyCommand>,
-    reports: Arc<Semaphore>,
-    audits: Arc<Semaphore>,
-    sieves: Arc<Semaphore>,
-    caps: WorkspaceCaps,
+    connections: unit::Shares,
+    reports: Turns<WorkspaceId>,
+    audits: Turns<WorkspaceId>,
+    sieves: Turns<WorkspaceId>,
+    readers: Turns<WorkspaceId>,
+    caps: unit::holdings::Caps,
     key_uses: access::key_use::KeyUses,
     master_keys: Arc<dyn secrets::KeySource>,
+    goal_files: Option<Arc<dyn retention::export::GoalFiles>>,
+    pruning: retention::progress::Progress,
     sign_in: Option<Arc<sign_in::SignIn>>,
 }
 
@@ -83,8 +89,11 @@ impl App {
     #[must_use]
     pub fn new(pool: PgPool, clock: Clock, entropy: Entropy) -> Self {
         let limits = coalesce::Limits::default();
+        let presence = Presence::default();
+        let connections = unit::Shares::of(pool.options().get_max_connections(), &presence);
         Self {
             pool,
+            connections,
             clock,
             entropy,
             wake: wake::Wake::default(),
@@ -98,13 +107,15 @@ impl App {
             )),
             spends: coalesce::Coalescer::new(limits),
             finishes: coalesce::Coalescer::new(limits),
-            verifies: coalesce::Coalescer::new(verify::ONE_AT_A_TIME),
-            reports: Arc::new(Semaphore::new(reports::AT_ONCE)),
-            audits: Arc::new(Semaphore::new(journal::verify::AT_ONCE)),
-            sieves: Arc::new(Semaphore::new(journal::SIEVES)),
-            caps: WorkspaceCaps::default(),
+            reports: Turns::halved(reports::AT_ONCE),
+            audits: Turns::halved(journal::verify::AT_ONCE),
+            sieves: Turns::halved(journal::SIEVES),
+            readers: Turns::shared(wake::reads::AT_ONCE, 1, &presence),
+            caps: unit::holdings::Caps::default(),
             key_uses: access::key_use::KeyUses::default(),
             master_keys: Arc::new(secrets::Keyless),
+            goal_files: None,
+            pruning: retention::progress::Progress::default(),
             sign_in: None,
         }
     }
@@ -151,7 +162,6 @@ impl App {
         self.heartbeats.drain().await;
         self.spends.drain().await;
         self.finishes.drain().await;
-        self.verifies.drain().await;
         self.key_finder.drain().await;
     }
 

@@ -16,10 +16,14 @@ use crate::{
         check::Checks,
         ids::WorkspaceId,
         journal::{Kind, NewRow},
-        refusal::Refusal,
+        refusal::{Code, Refusal},
+        retention::RETENTION_DAYS,
         settings,
     },
-    store::{self, Tx, workspaces::WorkspaceSettings},
+    store::{
+        self, Tx,
+        workspaces::{WorkspaceRow, WorkspaceSettings},
+    },
 };
 
 /// The workspace of the key, with its settings.
@@ -39,6 +43,13 @@ pub struct Workspace {
     /// Longest lease of an attempt of an agent in seconds, whatever a claim or a task says. `null`: 3600.
     #[schema(example = 600)]
     pub max_lease_seconds: Option<i32>,
+    /// Retention of ended goals in days: later they are deleted, and only their journal and the daily totals of
+    /// their spend stay. `null`: for ever.
+    #[schema(example = 90)]
+    pub goal_retention_days: Option<i32>,
+    /// Retention of the rows of the journal, events included, in days. `null`: for ever.
+    #[schema(example = 365)]
+    pub journal_retention_days: Option<i32>,
     /// Version of the settings; rises by one with every edit; the `ETag`.
     pub version: i32,
     /// When the workspace was created.
@@ -55,6 +66,8 @@ impl From<WorkspaceSettings> for Workspace {
             agent_key_lifetime_seconds,
             agent_max_concurrent,
             max_lease_seconds,
+            goal_retention_days,
+            journal_retention_days,
             version,
             created_at,
             updated_at,
@@ -65,6 +78,8 @@ impl From<WorkspaceSettings> for Workspace {
             agent_key_lifetime_seconds,
             agent_max_concurrent,
             max_lease_seconds,
+            goal_retention_days,
+            journal_retention_days,
             version,
             created_at,
             updated_at,
@@ -94,6 +109,17 @@ pub struct WorkspaceChange {
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<i32>, example = 600, minimum = 1, maximum = 3600)]
     pub max_lease_seconds: Option<Option<i32>>,
+    /// Retention of ended goals in days; `null` keeps them for ever. A goal that ended longer ago is deleted with
+    /// everything of it, for good; the service exports it before if it has a directory for that. Of its spend the
+    /// daily totals stay, so budgets and reports add up as before.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<i32>, example = 90, minimum = 1, maximum = 36_500)]
+    pub goal_retention_days: Option<Option<i32>>,
+    /// Retention of the rows of the journal, events included, in days; `null` keeps them for ever. They are deleted
+    /// from the oldest on, for good. What is left can still be verified.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<i32>, example = 365, minimum = 1, maximum = 36_500)]
+    pub journal_retention_days: Option<Option<i32>>,
 }
 
 impl WorkspaceChange {
@@ -115,6 +141,12 @@ impl WorkspaceChange {
             let most = i32::try_from(settings::LEASE_MAX.as_secs()).unwrap_or(i32::MAX);
             checks.range("/max_lease_seconds", seconds, 1..=most);
         }
+        if let Some(Some(days)) = self.goal_retention_days {
+            checks.range("/goal_retention_days", days, RETENTION_DAYS);
+        }
+        if let Some(Some(days)) = self.journal_retention_days {
+            checks.range("/journal_retention_days", days, RETENTION_DAYS);
+        }
         Ok(checks.finish()?)
     }
 
@@ -128,12 +160,17 @@ impl WorkspaceChange {
                 .unwrap_or(before.agent_key_lifetime_seconds),
             agent_max_concurrent: self.agent_max_concurrent.unwrap_or(before.agent_max_concurrent),
             max_lease_seconds: self.max_lease_seconds.unwrap_or(before.max_lease_seconds),
+            goal_retention_days: self.goal_retention_days.unwrap_or(before.goal_retention_days),
+            journal_retention_days: self
+                .journal_retention_days
+                .unwrap_or(before.journal_retention_days),
             ..before
         }
     }
 }
 
-async fn read(tx: &mut Tx) -> Result<WorkspaceSettings> {
+/// The settings of the workspace.
+pub(super) async fn read(tx: &mut Tx) -> Result<WorkspaceSettings> {
     let found = store::workspaces::settings(tx).await?;
     Ok(found.ok_or_else(|| Refusal::not_found("workspace"))?)
 }
@@ -150,6 +187,30 @@ pub(super) async fn agent_key_lifetime(tx: &mut Tx) -> Result<Option<Duration>> 
 }
 
 impl App {
+    /// The workspace with this id or name; without one, the only workspace. For the command line.
+    ///
+    /// # Errors
+    /// `not_found` if there is none, or if there are several: then the detail lists them.
+    pub async fn find_workspace(&self, named: Option<&str>) -> Result<WorkspaceId> {
+        let all = store::workspaces::all(&mut self.system().await?).await?;
+        let has_id = |row: &&WorkspaceRow| named == Some(row.workspace_id.to_string().as_str());
+        let fits = |row: &&WorkspaceRow| named.is_none_or(|name| row.name == name);
+        let mut fitting: Vec<&WorkspaceRow> = all.iter().filter(has_id).collect();
+        if fitting.is_empty() {
+            fitting = all.iter().filter(fits).collect();
+        }
+        let detail = match fitting.as_slice() {
+            [only] => return Ok(only.workspace_id),
+            [] => "there is no such workspace".to_owned(),
+            several => {
+                let list = several.iter().map(|row| format!("{} {}", row.workspace_id, row.name));
+                let list = list.collect::<Vec<_>>().join(", ");
+                format!("there are several workspaces; name one by its id: {list}")
+            }
+        };
+        Err(Refusal::new(Code::NotFound, detail).into())
+    }
+
     /// Reads the workspace of the caller.
     pub async fn get_workspace(&self, caller: &ReaderCaller) -> Result<Workspace> {
         let mut tx = self.reader(caller.principal().workspace).await?;
@@ -201,6 +262,8 @@ async fn write(
         "name": after.name, "agent_key_lifetime_seconds": after.agent_key_lifetime_seconds,
         "agent_max_concurrent": after.agent_max_concurrent,
         "max_lease_seconds": after.max_lease_seconds,
+        "goal_retention_days": after.goal_retention_days,
+        "journal_retention_days": after.journal_retention_days,
     });
     unit.record(NewRow::new(Kind::WorkspaceUpdated).before(&before).after(&after).data(data));
     Ok(())

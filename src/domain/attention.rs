@@ -37,11 +37,21 @@ words! {
         ReleasedTask => "released_task",
         /// Rows of the journal that have not been sealed for a minute.
         UnsealedJournal => "unsealed_journal",
+        /// A goal that failed in the last 30 days, was not retried, and was not acknowledged.
+        FailedGoal => "failed_goal",
+        /// A task of an active goal that failed for good, was not retried, and was not acknowledged.
+        FailedTask => "failed_task",
+        /// A model without a price that tasks wait for.
+        UnpricedModel => "unpriced_model",
+        /// A verifying goal with a criterion that no task checks or reworks any further.
+        UnverifiedGoal => "unverified_goal",
     }
 }
 
 /// Time without a change after which an active goal is stalled.
 pub const STALLED_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// Time for which a failed goal is listed. Goals of CI fail every day, and nobody retries the old ones.
+pub const FAILED_SHOWN_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The most tasks counted per item; beyond it the count stops.
 pub const COUNTED: i64 = 1_000;
 
@@ -65,12 +75,16 @@ pub fn rank(since: DateTime<Utc>, risk: Risk) -> DateTime<Utc> {
 
 /// The risk of a quarantined task: the task may itself break its agents.
 pub const QUARANTINE_RISK: Risk = Risk::High;
+/// The risk of failed work: it is not done, and does no harm.
+pub const FAILED_RISK: Risk = Risk::Medium;
 /// The risk of a task that is released again and again: it is only late.
 pub const RELEASED_RISK: Risk = Risk::Medium;
 /// The risk of an unsealed journal: nothing protects its newest rows.
 pub const UNSEALED_RISK: Risk = Risk::High;
 /// Age of an unsealed row at which people are told. Sealing takes a second.
 pub const UNSEALED_AFTER: Duration = Duration::from_secs(60);
+/// The risk of a model without a price: its tasks are only late.
+pub const UNPRICED_RISK: Risk = Risk::Medium;
 /// The risk of unclaimable tasks: they are only late.
 pub const UNCLAIMABLE_RISK: Risk = Risk::Medium;
 /// The risk of a freeze: an operator set it on purpose; the item is a reminder.
@@ -85,7 +99,7 @@ pub const fn limit_risk(period: Period) -> Risk {
     }
 }
 
-/// The risk of a stalled goal: high once its deadline has passed.
+/// The risk of a stalled or unverified goal: high once its deadline has passed.
 #[must_use]
 pub fn stalled_risk(deadline: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Risk {
     if deadline.is_some_and(|deadline| deadline <= now) { Risk::High } else { Risk::Medium }

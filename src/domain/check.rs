@@ -130,7 +130,7 @@ impl Checks {
         let Some(first) = self.errors.first() else { return Ok(()) };
         let detail = match self.errors.len() {
             1 => format!("{}: {}", first.pointer, first.detail),
-            many => format!("the plan has {many} errors; the first: {}", first.detail),
+            many => format!("{many} errors; the first is at {}: {}", first.pointer, first.detail),
         };
         Err(Refusal::at(Code::PlanInvalid, detail, self.errors))
     }

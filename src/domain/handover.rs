@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::domain::{
+    access::person::Person,
     approval::{PayloadHash, Verdict, review::FeedbackPoint},
-    ids::{ApprovalId, AttemptId, TaskId},
+    ids::{AgentId, ApprovalId, AttemptId, CommentId, TaskId},
     states::{ApprovalKind, ApprovalState, AttemptState, FailureClass, TaskState},
 };
 
@@ -76,6 +77,23 @@ pub struct EarlierAttempt {
     pub feedback_points: Vec<FeedbackPoint>,
     /// The rejected result; `null` also if it is larger than 64 KiB.
     pub result: Option<Value>,
+}
+
+/// What was said about the task or its goal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ClaimedComment {
+    /// Id of the comment.
+    pub comment_id: CommentId,
+    /// The claimed task, if the comment is about it; `null`: about its goal.
+    pub task_id: Option<TaskId>,
+    /// The comment, Markdown.
+    pub text: String,
+    /// The agent that wrote it; `null`: a person did.
+    pub agent_id: Option<AgentId>,
+    /// The person who wrote it; `null` also if their key names nobody.
+    pub person: Option<Person>,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
 }
 
 /// The outcome of an approval.

@@ -82,6 +82,8 @@ ids! {
     CorrectionId;
     /// Id of an intervention: one action of a rule on a task or goal.
     InterventionId;
+    /// Id of a comment. Never changes.
+    CommentId;
     /// Id of a secret.
     SecretId;
 }

@@ -66,9 +66,11 @@ invariants! {
     GoalCounters "goal_counters"
         "The task counters of a goal equal a count of its tasks.",
     GoalEndsWithTasks "goal_ends_with_tasks"
-        "A goal with an applied plan has tasks, is active while one is open, and ends with the last.",
+        "A goal with an applied plan has tasks, is active while one is open, and ends or is verified with the last.",
     CompletedGoalIsDone "completed_goal_is_done"
-        "All tasks of a completed goal are done, except subtasks whose parent task was done without them.",
+        "All planned tasks of a completed goal are done, except subtasks whose parent task was done without them.",
+    GoalCriteriaMet "goal_criteria_met"
+        "A completed goal has every required criterion satisfied; a verifying goal lacks one or has an open task.",
     EndedGoalIsQuiet "ended_goal_is_quiet"
         "In an ended goal no task is open, except those being cancelled.",
     OnePlanApplied "one_plan_applied"
@@ -76,17 +78,17 @@ invariants! {
     NeedsCounted "needs_counted"
         "An open task counts its unsatisfied dependencies, plus one while its container is not open.",
     DependencySatisfied "dependency_satisfied"
-        "A dependency is satisfied exactly when the needed task is done.",
+        "A dependency is satisfied exactly when the needed task is done, or was when the other task was begun.",
     OfferedWithNeedsMet "offered_with_needs_met"
-        "A task is ready, running, parked or reviewing only if all tasks it needs are done.",
+        "A task is ready, running, parked or reviewing only if all it needs is done, or was before it was reopened.",
     DoneAfterNeeds "done_after_needs"
-        "No task is done by an attempt before all tasks it needs are done.",
+        "No task is done by an attempt before all tasks it needs were done.",
     ChildrenCounted "children_counted"
         "A task counts its open children, and a container also its failed and cancelled ones.",
     ContainerFollowsChildren "container_follows_children"
         "A container is open while a child is open, and done only if all children are done.",
     LostCausesEnd "lost_causes_end"
-        "No task is open that needs a failed or cancelled task or belongs to an ended one, except those being cancelled.",
+        "No task is open that waits for a failed or cancelled task or belongs to an ended one, except those being cancelled.",
     AttemptRowsBelong "attempt_rows_belong"
         "An attempt has an existing task and holder; progress, results and spend have an existing attempt.",
     LinksWithinGoal "links_within_goal"
@@ -94,7 +96,7 @@ invariants! {
     EndedAtTheEnd "ended_at_the_end"
         "A task, goal, attempt or approval has an end time exactly if it has ended.",
     WaitingIsAsked "waiting_is_asked"
-        "What is proposed, parked or reviewing has a pending approval, an open subtask, or a budget it waits for.",
+        "What is proposed, parked or reviewing has a pending approval, an open subtask, or a budget or price it waits for.",
     QuestionIsAwaited "question_is_awaited"
         "The subject of a pending approval waits for the decision.",
     JournalWithoutGaps "journal_without_gaps"
@@ -104,9 +106,9 @@ invariants! {
     EventsTellTheState "events_tell_the_state"
         "The last event about the state of a task names its present state.",
     TaskEndToldOnce "task_end_told_once"
-        "An ended task has one event of its end, and no later event about its state.",
+        "An ended task has one event of its end since it last came back, and no later event about its state.",
     GoalEndToldOnce "goal_end_told_once"
-        "An ended goal has one event of its end, which names its state.",
+        "An ended goal has one event of its end since it was last active, which names its state.",
     AttemptsTold "attempts_told"
         "Each started attempt has one event, in the order of the attempts' numbers.",
     AttemptSpendCounted "attempt_spend_counted"

@@ -16,6 +16,12 @@ pub const DESCRIPTION_BYTES: usize = 64 * 1024;
 pub const JSON_BYTES: usize = 256 * 1024;
 /// Bytes of a reason, message or comment.
 pub const MESSAGE_BYTES: usize = 16 * 1024;
+/// Comments of a task and its goal that a claim hands over.
+pub const CLAIM_COMMENTS: i64 = 20;
+/// Bytes of these comments together.
+pub const CLAIM_COMMENT_BYTES: i64 = 16 * 1024;
+/// Characters of a comment that its event repeats.
+pub const COMMENT_EXCERPT_CHARS: usize = 300;
 /// Characters of a task's ref.
 pub const REF_CHARS: usize = 200;
 /// Approval policies in force in one workspace.
@@ -32,12 +38,18 @@ pub const FLOOR_PATTERN_BYTES: usize = 256 * 1024;
 pub const PLAN_TASKS: usize = 5_000;
 /// Dependencies of one plan.
 pub const PLAN_DEPENDENCIES: usize = 100_000;
-/// Tasks of one goal, subtasks included: bounds the growth by agents.
-pub const GOAL_TASKS: usize = 20_000;
+/// Tasks of one goal, added ones and subtasks included: bounds the transaction that cancels it.
+pub const GOAL_TASKS: usize = 50_000;
 /// Depth of nested tasks.
 pub const NESTING: usize = 20;
 /// Criteria of one task.
 pub const TASK_CRITERIA: usize = 200;
+/// Criteria of one goal.
+pub const GOAL_CRITERIA: usize = 1_000;
+/// Default of the reworks that reports of agents make of one criterion of a goal.
+pub const GOAL_MAX_REWORK: i16 = 3;
+/// Largest `max_rework` of a goal.
+pub const GOAL_MAX_REWORK_MOST: i16 = 20;
 /// Capabilities of one task.
 pub const TASK_CAPABILITIES: usize = 32;
 /// Capabilities of one agent.

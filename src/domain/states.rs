@@ -3,8 +3,8 @@
 use super::words::words;
 
 words! {
-    /// State of a goal. The service moves it when tasks end or a person decides; `completed`,
-    /// `failed` and `cancelled` are final.
+    /// State of a goal. The service moves it when tasks end or a person decides. `completed`,
+    /// `failed` and `cancelled` are ends; only a retry or a reopened task makes it `active` again.
     pub enum GoalState {
         /// A planner is working.
         Planning => "planning",
@@ -12,7 +12,10 @@ words! {
         Proposed => "proposed",
         /// Tasks are being worked on.
         Active => "active",
-        /// Every task is done. A goal without tasks never completes.
+        /// Its tasks are done, and a required criterion of its own is not satisfied yet.
+        Verifying => "verifying",
+        /// Every task is done, and every required criterion satisfied. A goal without tasks never
+        /// completes.
         Completed => "completed",
         /// A task failed, and no task is open.
         Failed => "failed",
@@ -22,7 +25,8 @@ words! {
 }
 
 words! {
-    /// State of a task. `done`, `failed` and `cancelled` are final.
+    /// State of a task. `done`, `failed` and `cancelled` are ends; only a person brings a task back,
+    /// by a retry or by reopening one.
     pub enum TaskState {
         /// Waits for other tasks, a start time or a backoff.
         Waiting => "waiting",
@@ -60,7 +64,18 @@ impl GoalState {
     pub const fn is_terminal(self) -> bool {
         match self {
             Self::Completed | Self::Failed | Self::Cancelled => true,
-            Self::Planning | Self::Proposed | Self::Active => false,
+            Self::Planning | Self::Proposed | Self::Active | Self::Verifying => false,
+        }
+    }
+
+    /// Whether tasks of the goal are offered and worked on.
+    #[must_use]
+    pub const fn is_worked_on(self) -> bool {
+        match self {
+            Self::Active | Self::Verifying => true,
+            Self::Planning | Self::Proposed | Self::Completed | Self::Failed | Self::Cancelled => {
+                false
+            }
         }
     }
 }

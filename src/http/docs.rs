@@ -21,6 +21,7 @@ use utoipa::openapi::{
     Components, Content, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Type,
     response::ResponseBuilder,
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    server::ServerBuilder,
     tag::TagBuilder,
 };
 use utoipa_swagger_ui::Config;
@@ -30,6 +31,7 @@ use super::{
     extract::{auth::Public, path::ApiPath},
     problem::{Error, Result},
     state::HttpState,
+    unions,
 };
 use crate::domain::refusal::{Code, Refusal};
 
@@ -51,6 +53,7 @@ const TAGS: &[(&str, &str)] = &[
     ("projects", "Named groups of goals with a budget of their own."),
     ("plans", "Proposed or applied sets of tasks for a goal."),
     ("tasks", "Units of work of a goal."),
+    ("comments", "What people and agents say about a task or goal."),
     ("claims", "How an agent gets work."),
     ("attempts", "How an agent works: heartbeat, spend, ask, finish."),
     ("agents", "The registered workers."),
@@ -94,8 +97,12 @@ pub fn preface() -> OpenApi {
     let tags = TAGS
         .iter()
         .map(|(name, text)| TagBuilder::new().name(*name).description(Some(*text)).build());
+    let here = ServerBuilder::new()
+        .url("/")
+        .description(Some("The server that this document comes from."));
     OpenApiBuilder::new()
         .info(info.build())
+        .servers(Some([here.build()]))
         .components(Some(components))
         .tags(Some(tags.collect::<Vec<_>>()))
         .build()
@@ -125,6 +132,7 @@ pub fn document() -> serde_json::Result<String> {
     // the document must not change when the code does not.
     let mut document = serde_json::to_value(super::api_document())?;
     name_amounts(&mut document);
+    unions::name_members(&mut document);
     let mut text = serde_json::to_string_pretty(&document)?;
     text.push('\n');
     Ok(text)

@@ -28,7 +28,7 @@ macro_rules! pages {
 const INDEX: &str = "README";
 
 /// Every page, by its name: that of its file, and the last segment of its path.
-pub const PAGES: [(&str, &str); 26] = pages![
+pub const PAGES: [(&str, &str); 27] = pages![
     "README",
     "start",
     "configuration",
@@ -52,6 +52,7 @@ pub const PAGES: [(&str, &str); 26] = pages![
     "journal",
     "verify",
     "operating",
+    "retention",
     "problems",
     "benchmarks",
     "contributing",

@@ -80,24 +80,34 @@ pub mod reply;
 mod router;
 pub mod serve;
 pub mod state;
+mod unions;
+
+use std::sync::LazyLock;
 
 use axum::Router;
 use utoipa::openapi::OpenApi;
 
+use describe::Extent;
+use serve::layers::{RouteTable, layered};
 use state::HttpState;
 
 /// The whole service: the operations of the page, Swagger UI, and the layers around them.
 pub fn router(state: &HttpState) -> Router {
-    let (routes, mut document) = router::routes().split_for_parts();
-    serve::layers::layered(
-        routes.merge(docs::swagger_ui()).merge(handbook::routes()),
-        state,
-        &mut document,
-    )
+    let (routes, table) = &*ROUTES;
+    layered(routes.clone(), state, table)
 }
+
+/// The routes without their state, and what the page says of them. Made once per process, because making
+/// them describes every operation: a test process makes a router for each of its many services. Without
+/// schemas, which nobody asks for until somebody reads the document, so that a service starts at once.
+static ROUTES: LazyLock<(Router<HttpState>, RouteTable)> = LazyLock::new(|| {
+    let (routes, mut document) = router::routes(Extent::Operations).split_for_parts();
+    let table = RouteTable::of(&mut document);
+    (routes.merge(docs::swagger_ui()).merge(handbook::routes()), table)
+});
 
 /// The OpenAPI document.
 #[must_use]
 pub fn api_document() -> OpenApi {
-    docs::with_used_tags(router::routes().into_openapi())
+    docs::with_used_tags(router::routes(Extent::Whole).into_openapi())
 }

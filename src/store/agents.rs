@@ -28,6 +28,8 @@ pub struct AgentRow {
     pub owner: Option<Person>,
     /// Rises by one with every edit.
     pub version: i32,
+    /// Whether it is archived. Not edited with the others.
+    pub archived: bool,
 }
 
 /// An agent with its current work and total spend.
@@ -59,6 +61,8 @@ pub struct AgentOverviewRow {
     pub created_at: DateTime<Utc>,
     /// Time of its last edit.
     pub updated_at: DateTime<Utc>,
+    /// Time of its archiving.
+    pub archived_at: Option<DateTime<Utc>>,
 }
 
 /// An agent to be stored.
@@ -105,7 +109,7 @@ pub async fn lock_by_name(tx: &mut Tx, name: &str) -> sqlx::Result<Option<AgentR
         AgentRow,
         r#"
         select agent_id as "agent_id: AgentId", name, capabilities, max_concurrent,
-               state as "state: AgentState", owner as "owner: Person", version
+               state as "state: AgentState", owner as "owner: Person", version, archived
         from agents where workspace_id = $1 and name = $2
         for no key update
         "#,
@@ -122,7 +126,7 @@ pub async fn lock(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Option<AgentRow>>
         AgentRow,
         r#"
         select agent_id as "agent_id: AgentId", name, capabilities, max_concurrent,
-               state as "state: AgentState", owner as "owner: Person", version
+               state as "state: AgentState", owner as "owner: Person", version, archived
         from agents where workspace_id = $1 and agent_id = $2
         for no key update
         "#,
@@ -167,6 +171,22 @@ pub async fn update(tx: &mut Tx, agent: &AgentRow) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Archives an agent, or puts it back into the lists.
+pub async fn set_archived(tx: &mut Tx, agent: AgentId, archived: bool) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update agents set archived = $3, archived_at = case when $3 then $4::timestamptz end,
+                version = version + 1, updated_at = $4
+         where workspace_id = $1 and agent_id = $2",
+        tx.workspace.0,
+        agent.0,
+        archived,
+        tx.now,
+    )
+    .execute(traced!(tx, "agents.set_archived"))
+    .await?;
+    Ok(())
+}
+
 /// Filter for [`list`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AgentFilter<'a> {
@@ -178,6 +198,8 @@ pub struct AgentFilter<'a> {
     pub capability: Option<&'a str>,
     /// Only the one with this name.
     pub name: Option<&'a str>,
+    /// Only archived ones, or only others; `None`: both.
+    pub archived: Option<bool>,
 }
 
 /// Lists agents after `after`, newest first (by id, descending).
@@ -193,7 +215,7 @@ pub async fn list(
         select a.agent_id as "agent_id: AgentId", a.name, a.capabilities, a.max_concurrent,
                a.state as "state: AgentState", a.owner as "owner: Person",
                a.registered_by as "registered_by: KeyId", p.last_seen_at as "last_seen_at?", a.version,
-               a.created_at, a.updated_at,
+               a.created_at, a.updated_at, a.archived_at,
                (select count(*) from attempts t
                 where t.workspace_id = $1 and t.agent_id = a.agent_id and t.state = 'running')
                as "running_attempts!",
@@ -209,6 +231,7 @@ pub async fn list(
           and ($4::text is null or $4 = any (a.capabilities))
           and ($5::text is null or a.name = $5)
           and ($6::uuid is null or a.agent_id < $6)
+          and ($8::bool is null or a.archived = $8)
         order by a.agent_id desc
         limit $7
         "#,
@@ -219,6 +242,7 @@ pub async fn list(
         filter.name,
         after.map(|id| id.0),
         rows,
+        filter.archived,
     )
     .fetch_all(traced!(tx, "agents.list"))
     .await

@@ -12,13 +12,15 @@ use crate::domain::{
     approval::{PayloadHash, Risk, Verdict, excluded::ExclusionReason, review::ReviewChoice},
     budget::{BudgetNode, OnExhausted, Period, UnknownModel},
     freeze::{FreezeMode, FreezeScope},
+    goal::criteria::{CriterionState, TaskPurpose},
     ids::{
-        AgentId, ApprovalId, AttemptId, BudgetId, FreezeId, GoalId, Id, IdentityId, InterventionId,
-        KeyId, LimitId, LinkId, LoopId, NudgeId, PlanId, PolicyId, PriceId, ProjectId, RiskFloorId,
-        RuleId, SecretId, SessionId, TaskId, WorkspaceId,
+        AgentId, ApprovalId, AttemptId, BudgetId, CommentId, FreezeId, GoalId, Id, IdentityId,
+        InterventionId, KeyId, LimitId, LinkId, LoopId, NudgeId, PlanId, PolicyId, PriceId,
+        ProjectId, RiskFloorId, RuleId, SecretId, SessionId, TaskId, WorkspaceId,
     },
     loops::Pattern,
     price::{MoneySource, PriceSource},
+    retention::PruningHold,
     rule::{Action, Closing, Condition, Subject},
     secret::{MasterKeyFingerprint, Purpose},
     states::{
@@ -67,6 +69,7 @@ uuid_columns!(
     AgentId,
     ApprovalId,
     BudgetId,
+    CommentId,
     LimitId,
     PriceId,
     FreezeId,
@@ -82,6 +85,9 @@ uuid_columns!(
     SessionId
 );
 text_columns!(
+    PruningHold,
+    CriterionState,
+    TaskPurpose,
     Role,
     Access,
     GoalState,

@@ -11,20 +11,25 @@ pub mod attention;
 pub mod authority;
 pub mod budgets;
 pub mod columns;
+pub mod comments;
 pub mod freezes;
 pub mod goals;
 pub mod idempotency;
 pub mod identities;
 pub mod journal;
 pub mod keys;
+pub mod moving;
 pub mod projects;
 pub mod reports;
+pub mod retention;
 pub mod rules;
+pub mod schema;
 pub mod secrets;
 pub mod sessions;
 pub mod spend;
 pub mod statistics;
 pub mod supervisor;
+pub mod tables;
 pub mod tasks;
 mod tx;
 pub mod usage;
@@ -56,6 +61,12 @@ pub enum StoreError {
     /// The database is unreachable.
     #[error("cannot connect to PostgreSQL: {0}")]
     Connect(#[source] sqlx::Error),
+    /// The database cannot be read.
+    #[error("cannot read the database: {0}")]
+    Read(#[source] sqlx::Error),
+    /// The list of migrations cannot be read, or there is none.
+    #[error("the schema of the database cannot be read: {0}")]
+    Schema(#[source] sqlx::migrate::MigrateError),
     /// A migration failed.
     #[error("cannot migrate the database: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -164,6 +175,12 @@ async fn answers(connection: &mut PgConnection) -> sqlx::Result<bool> {
 /// When a migration fails, or the database is newer than this binary.
 pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
     MIGRATIONS.run(pool).await.map_err(StoreError::from)
+}
+
+/// Version of the schema of this binary: the number of the last migration.
+#[must_use]
+pub fn schema_version() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
 }
 
 /// Whether the applied migrations are exactly those of this binary, all complete.

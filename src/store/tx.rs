@@ -17,7 +17,7 @@ use sqlx::{
 };
 use tracing::Span;
 
-use crate::domain::ids::WorkspaceId;
+use crate::{domain::ids::WorkspaceId, turns::Turn};
 
 /// A connection without a workspace.
 #[derive(Debug)]
@@ -47,7 +47,13 @@ impl SystemTx {
     /// The same connection, for statements in a workspace at an instant.
     #[must_use]
     pub fn within(self, workspace: WorkspaceId, now: DateTime<Utc>) -> Tx {
-        Tx { workspace, now, system: self }
+        Tx { workspace, now, system: self, _turn: None }
+    }
+
+    /// The same connection, for statements at an instant in the workspace that holds the turn.
+    #[must_use]
+    pub fn on_turn(self, turn: Turn<WorkspaceId>, now: DateTime<Utc>) -> Tx {
+        Tx { workspace: turn.holder(), now, system: self, _turn: Some(turn) }
     }
 
     /// The raw connection.
@@ -94,6 +100,8 @@ pub struct Tx {
     /// The instant of the whole unit of work, by the database's clock.
     pub now: DateTime<Utc>,
     system: SystemTx,
+    /// Kept until the connection is given back.
+    _turn: Option<Turn<WorkspaceId>>,
 }
 
 impl Tx {

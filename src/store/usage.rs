@@ -37,7 +37,7 @@ async fn valid_keys(tx: &mut Tx) -> sqlx::Result<i64> {
 async fn open_tasks(tx: &mut Tx) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select coalesce(sum(tasks_open), 0)::bigint as "count!" from goals
-           where workspace_id = $1 and state in ('planning', 'proposed', 'active')"#,
+           where workspace_id = $1 and state in ('planning', 'proposed', 'active', 'verifying')"#,
         tx.workspace.0,
     )
     .fetch_one(traced!(tx, "usage.open_tasks"))

@@ -63,6 +63,10 @@ pub struct WorkspaceSettings {
     pub agent_max_concurrent: Option<i32>,
     /// Longest lease of an attempt of an agent in seconds; `None`: no cap.
     pub max_lease_seconds: Option<i32>,
+    /// Ended goals are pruned after this many days; `None`: never.
+    pub goal_retention_days: Option<i32>,
+    /// Rows of the journal are pruned after this many days; `None`: never.
+    pub journal_retention_days: Option<i32>,
     /// Rises by one with every edit.
     pub version: i32,
     /// Time of its creation.
@@ -76,7 +80,8 @@ pub async fn settings(tx: &mut Tx) -> sqlx::Result<Option<WorkspaceSettings>> {
     sqlx::query_as!(
         WorkspaceSettings,
         r#"select workspace_id as "workspace_id: WorkspaceId", name, agent_key_lifetime_seconds,
-                  agent_max_concurrent, max_lease_seconds, version, created_at, updated_at
+                  agent_max_concurrent, max_lease_seconds, goal_retention_days,
+                  journal_retention_days, version, created_at, updated_at
            from workspaces where workspace_id = $1"#,
         tx.workspace.0,
     )
@@ -89,7 +94,8 @@ pub async fn update(tx: &mut Tx, edited: &WorkspaceSettings) -> sqlx::Result<()>
     sqlx::query!(
         "update workspaces
          set name = $2, agent_key_lifetime_seconds = $3, agent_max_concurrent = $4,
-             max_lease_seconds = $5, version = version + 1, updated_at = $6
+             max_lease_seconds = $5, goal_retention_days = $7, journal_retention_days = $8,
+             version = version + 1, updated_at = $6
          where workspace_id = $1",
         tx.workspace.0,
         edited.name,
@@ -97,6 +103,8 @@ pub async fn update(tx: &mut Tx, edited: &WorkspaceSettings) -> sqlx::Result<()>
         edited.agent_max_concurrent,
         edited.max_lease_seconds,
         tx.now,
+        edited.goal_retention_days,
+        edited.journal_retention_days,
     )
     .execute(traced!(tx, "workspaces.update"))
     .await?;

@@ -82,6 +82,12 @@ async fn a_key_of_a_project_finds_nothing_of_another() {
     client.post(format!("/v1/tasks/{task}/cancel"), &cancel).await.problem(404, "not_found");
     let edit = client.patch(format!("/v1/goals/{goal}"), &json!({"priority": 9})).if_match("*");
     edit.await.problem(404, "not_found");
+    let edit = client.patch(format!("/v1/tasks/{task}"), &json!({"priority": 9})).if_match("*");
+    edit.await.problem(404, "not_found");
+    for verb in ["acknowledge", "reassign"] {
+        let path = format!("/v1/tasks/{task}/{verb}");
+        client.post(path, &json!({})).await.problem(404, "not_found");
+    }
     let asked = two.fleet.admin.get(format!("/v1/approvals/{approval}")).await.value(200);
     let decision = json!({"decision": "approve", "payload_sha256": asked["payload_sha256"]});
     let decide = client.post(format!("/v1/approvals/{approval}/decide"), &decision).await;
@@ -89,7 +95,14 @@ async fn a_key_of_a_project_finds_nothing_of_another() {
     let after = crate::support::dump::dump(&two.fleet.pool).await;
     crate::support::dump::same("a key of another project", &before, &after);
 
-    let Place { approval, .. } = &two.mine;
+    let Place { goal, task, approval, .. } = &two.mine;
+    for path in [format!("/v1/goals/{goal}"), format!("/v1/tasks/{task}")] {
+        let edit = client.patch(path, &json!({"priority": 9})).if_match("*");
+        assert_eq!(edit.await.value(200)["priority"], 9);
+    }
+    client.post(format!("/v1/tasks/{task}/reassign"), &json!({})).await.expect(200);
+    let path = format!("/v1/tasks/{task}/acknowledge");
+    client.post(path, &json!({})).await.problem(409, "wrong_state");
     let asked = client.get(format!("/v1/approvals/{approval}")).await.value(200);
     let decision = json!({"decision": "reject", "reason": "no",
                           "payload_sha256": asked["payload_sha256"]});

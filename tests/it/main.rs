@@ -8,10 +8,12 @@
 
 mod agents;
 mod approvals;
+mod archives;
 mod attempts;
 mod attention;
 mod budgets;
 mod caps;
+mod comments;
 mod contract;
 mod decisions;
 mod freezes;
@@ -25,6 +27,7 @@ mod prices;
 mod projects;
 mod promises;
 mod reports;
+mod retention;
 mod rules;
 mod secrets;
 mod sessions;

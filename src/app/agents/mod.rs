@@ -8,6 +8,7 @@
 //! The registrant and the owner of an agent may register it again; neither decides about its work.
 //! Anybody else needs an admin's key, and so does a change of the owner ([`owners`]).
 
+mod archive;
 mod owners;
 pub mod views;
 
@@ -45,7 +46,7 @@ impl App {
     /// Registers an agent, or another instance of a known one, and creates a key for it.
     ///
     /// # Errors
-    /// `invalid`; `agent_not_active` when the agent is retired; `forbidden` when a known agent belongs
+    /// `invalid`; `agent_not_active` when the agent is retired or archived; `forbidden` when a known agent belongs
     /// to somebody else, or its owner would change, and the caller is no admin.
     pub async fn register_agent(
         &self,
@@ -162,6 +163,9 @@ async fn again(unit: &mut Unit, principal: &Principal, new: &NewAgent) -> Result
     let stored = store::agents::lock_by_name(unit.tx(), &new.name).await?;
     let stored = stored.ok_or_else(|| Refusal::not_found("agent"))?;
     owners::check_registrant(unit, principal, &stored).await?;
+    if stored.archived {
+        return Err(archive::refused(&stored).into());
+    }
     match stored.state {
         AgentState::Active | AgentState::Paused | AgentState::Draining => {}
         AgentState::Retired => return Err(retired(&stored).into()),
@@ -236,8 +240,16 @@ async fn edit(
 
 /// The agent's data in the journal.
 fn facts(agent: &AgentRow) -> Value {
-    let AgentRow { agent_id: _, name, capabilities, max_concurrent, state, owner, version: _ } =
-        agent;
+    let AgentRow {
+        agent_id: _,
+        name,
+        capabilities,
+        max_concurrent,
+        state,
+        owner,
+        version: _,
+        archived: _,
+    } = agent;
     json!({
         "name": name, "capabilities": capabilities, "max_concurrent": max_concurrent,
         "state": state, "owner": owner,

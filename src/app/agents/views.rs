@@ -61,6 +61,8 @@ pub struct Agent {
     pub created_at: DateTime<Utc>,
     /// When the agent was last edited.
     pub updated_at: DateTime<Utc>,
+    /// When it was archived; `null`: it is not, and lists have it.
+    pub archived_at: Option<DateTime<Utc>>,
 }
 
 impl Agent {
@@ -79,6 +81,7 @@ impl Agent {
             version,
             created_at,
             updated_at,
+            archived_at,
         } = row;
         Self {
             id: agent_id,
@@ -95,6 +98,7 @@ impl Agent {
             version,
             created_at,
             updated_at,
+            archived_at,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod ask;
 pub mod floors;
+pub(in crate::app) mod planned;
 pub mod policies;
 pub mod simulate;
 pub mod standing;

@@ -272,13 +272,13 @@ impl App {
     ) -> Result<Approval> {
         let workspace = caller.principal().workspace;
         self.see_approval(caller.principal(), approval).await?;
-        self.wait_until(caller.principal().waiting(), wait, || async {
+        let waiting = self.wait_until(caller.principal().waiting(), wait, || async {
             let mut tx = self.reader(workspace).await?;
             let found = store::approvals::read::version(&mut tx, approval).await?;
             let (version, decided) = found.ok_or_else(|| Refusal::not_found("approval"))?;
             Ok(known.map_or(decided, |known| known != version))
-        })
-        .await?;
+        });
+        let _turn = waiting.await?;
         read(&mut self.reader(workspace).await?, approval).await
     }
 }

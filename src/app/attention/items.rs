@@ -14,17 +14,21 @@ use crate::{
     domain::{
         approval::{Risk, kind::Subject},
         attention::{
-            AttentionKind, COUNTED, FREEZE_RISK, Hindrance, QUARANTINE_RISK, RELEASED_RISK,
-            UNCLAIMABLE_RISK, UNSEALED_RISK, limit_risk, stalled_risk,
+            AttentionKind, COUNTED, FAILED_RISK, FREEZE_RISK, Hindrance, QUARANTINE_RISK,
+            RELEASED_RISK, UNCLAIMABLE_RISK, UNPRICED_RISK, UNSEALED_RISK, limit_risk,
+            stalled_risk,
         },
         budget,
         freeze::FreezeScope,
+        goal::criteria::CriterionVerdict,
         ids::{FreezeId, WorkspaceId},
+        price::{Lack, UNSTATED, provider::maker, wait::named},
         settings,
     },
     store::attention::{
-        AbleAgent, Blocker, ExhaustedLimit, FreezeWaits, KeptTasks, PendingApproval, Quarantined,
-        ReleasedAgain, RestingGoal, ShortSet,
+        AbleAgent, AwaitedModel, Blocker, ExhaustedLimit, FailedGoal, FailedTask, FreezeWaits,
+        KeptTasks, PendingApproval, Quarantined, ReleasedAgain, RestingGoal, ShortSet,
+        UnverifiedGoal,
     },
 };
 
@@ -45,6 +49,7 @@ fn blank(kind: AttentionKind, id: Uuid, since: DateTime<Utc>, risk: Risk) -> Att
         limit_id: None,
         freeze_id: None,
         capabilities: Vec::new(),
+        model: None,
         action: post(String::new(), json!({}), ""),
     }
 }
@@ -114,10 +119,20 @@ pub(in crate::app) fn approval(row: PendingApproval) -> AttentionItem {
 
 /// The item of a task in quarantine: it failed because its agents lost their leases.
 pub(in crate::app) fn quarantined(row: Quarantined) -> AttentionItem {
-    let Quarantined { task_id, goal_id, title, agent_id, lost_in_row, ended_at } = row;
-    let what = "Confirms that a person knows the cause. The task stays failed: if its work is still \
-                wanted, post it again as a goal.";
-    let body = json!({"reason": "looked into"});
+    let Quarantined { task_id, goal_id, title, agent_id, lost_in_row, ended_at, may_return } = row;
+    let action = match may_return {
+        true => {
+            let what = "Tries it again, once you know the cause; what was cancelled because of it comes \
+                        back. `POST /v1/tasks/{task_id}/acknowledge` only clears the item: a failed goal \
+                        is then listed itself.";
+            post(format!("/v1/tasks/{task_id}/retry"), json!({}), what)
+        }
+        false => {
+            let what = "Confirms that a person knows the cause. The task stays failed: its goal was \
+                        cancelled, or goes on without it.";
+            post(format!("/v1/tasks/{task_id}/acknowledge"), json!({"reason": "looked into"}), what)
+        }
+    };
     AttentionItem {
         title: format!("In quarantine: {title}"),
         detail: format!(
@@ -127,8 +142,52 @@ pub(in crate::app) fn quarantined(row: Quarantined) -> AttentionItem {
         goal_id: Some(goal_id),
         task_id: Some(task_id),
         agent_id,
-        action: post(format!("/v1/tasks/{task_id}/acknowledge"), body, what),
+        action,
         ..blank(AttentionKind::QuarantinedTask, task_id.0, ended_at, QUARANTINE_RISK)
+    }
+}
+
+/// The item of a failed goal.
+pub(in crate::app) fn failed_goal(row: FailedGoal) -> AttentionItem {
+    let FailedGoal { goal_id, title, failed, task_id, task_title, reason, ended_at } = row;
+    let what = "Tries its failed tasks again; what was cancelled because of them comes back, and \
+                finished work stays. `POST /v1/goals/{goal_id}/acknowledge` only clears the item.";
+    let tasks = many(failed, "task");
+    AttentionItem {
+        title: format!("Failed: {title}"),
+        detail: format!("{tasks} of it failed, the first was `{task_title}`{}", because(reason)),
+        goal_id: Some(goal_id),
+        task_id: Some(task_id),
+        action: post(format!("/v1/goals/{goal_id}/retry"), json!({}), what),
+        ..blank(AttentionKind::FailedGoal, goal_id.0, ended_at, FAILED_RISK)
+    }
+}
+
+/// The item of a failed task of an active goal.
+pub(in crate::app) fn failed_task(row: FailedTask) -> AttentionItem {
+    let FailedTask { task_id, goal_id, title, failure_class, reason, agent_id, ended_at } = row;
+    let what = "Tries it again; what was cancelled because of it comes back. `POST \
+                /v1/tasks/{task_id}/acknowledge` only clears the item: its goal will fail.";
+    AttentionItem {
+        title: format!("Failed: {title}"),
+        detail: format!("It failed for good (`{failure_class}`){}", because(reason)),
+        goal_id: Some(goal_id),
+        task_id: Some(task_id),
+        agent_id,
+        action: post(format!("/v1/tasks/{task_id}/retry"), json!({}), what),
+        ..blank(AttentionKind::FailedTask, task_id.0, ended_at, FAILED_RISK)
+    }
+}
+
+/// The end of a sentence about a failure: `: the build is broken`.
+fn because(reason: Option<String>) -> String {
+    const SHOWN: usize = 300;
+    match reason {
+        None => ".".to_owned(),
+        Some(reason) if reason.chars().count() > SHOWN => {
+            format!(": {}…", reason.chars().take(SHOWN).collect::<String>())
+        }
+        Some(reason) => format!(": {reason}"),
     }
 }
 
@@ -152,6 +211,58 @@ pub(in crate::app) fn released(row: ReleasedAgain) -> AttentionItem {
         agent_id,
         action: post(format!("/v1/tasks/{task_id}/reassign"), body, what),
         ..blank(AttentionKind::ReleasedTask, task_id.0, since, RELEASED_RISK)
+    }
+}
+
+/// The item of a model without a price: nobody has stated one, or the call names no provider and their
+/// prices differ.
+pub(in crate::app) fn unpriced(row: AwaitedModel, lack: &Lack) -> AttentionItem {
+    let AwaitedModel { id, provider, model, waiting, ended, since, task_id, goal_id } = row;
+    let named = named(provider.as_deref(), &model);
+    let late = match ended {
+        0 => String::new(),
+        _ => format!(" What {} used is rated then too.", many(ended, "ended task")),
+    };
+    let sellers = lack.sellers();
+    let stated = provider.as_deref().or_else(|| maker(&model).filter(|_| sellers.is_none()));
+    let (title, used, adds) = match &sellers {
+        None => (
+            format!("The model {named} has no price"),
+            "the model was used under a budget that refuses models without a price".to_owned(),
+            "Adds the price from now on, once you filled in the two rates.",
+        ),
+        Some(sellers) => (
+            format!("Providers disagree about the price of the model {named}"),
+            format!(
+                "it was used without a stated provider, their prices differ ({sellers}), and the budget \
+                 refuses models without a price"
+            ),
+            "Adds the price of calls that state no provider from now on, once you filled in the two \
+             rates; calls that state one keep its price. Better, have the agents report `provider`.",
+        ),
+    };
+    let body = json!({
+        "provider": stated.unwrap_or(UNSTATED),
+        "model": model,
+        "usd_per_million": {
+            "input": "<US dollars per million input tokens>",
+            "output": "<US dollars per million output tokens>",
+        },
+    });
+    let what = format!(
+        "{adds} The tasks go on, and what they used is rated. For a model that costs nothing both are \
+         \"0\", with `\"force\": true`. Instead, `POST /v1/prices/import` reads a price file, and \
+         `unknown_model` of the budget lets models without a price pass."
+    );
+    AttentionItem {
+        title,
+        detail: format!("{} {} for it: {used}.{late}", many(waiting, "task"), waits(waiting)),
+        waiting_tasks: waiting,
+        goal_id: Some(goal_id),
+        task_id: Some(task_id),
+        model: Some(model),
+        action: post("/v1/prices".to_owned(), body, what),
+        ..blank(AttentionKind::UnpricedModel, id, since, UNPRICED_RISK)
     }
 }
 
@@ -399,6 +510,37 @@ pub(in crate::app) fn frozen(row: FreezeWaits) -> AttentionItem {
         freeze_id: Some(freeze_id),
         action: lift(freeze_id, "Lifts only this freeze: work under other freezes stays frozen."),
         ..blank(AttentionKind::Freeze, freeze_id.0, set_at, FREEZE_RISK)
+    }
+}
+
+/// The item of a goal whose verification needs a person.
+pub(in crate::app) fn unverified(row: UnverifiedGoal, now: DateTime<Utc>) -> AttentionItem {
+    let UnverifiedGoal { goal_id, title, deadline, since, unmet, number, text, reworks, note } =
+        row;
+    let others = match unmet - 1 {
+        0 => String::new(),
+        others => format!(" {others} more are not satisfied either."),
+    };
+    let found = note.map_or_else(String::new, |note| format!(" The last finding: {note}"));
+    let reason = "it was not shown that this criterion is met";
+    let what = format!(
+        "Has criterion {number} reworked once more, then checked again; say in `reason` what is missing. If \
+         it is met, `approve` it instead. If the goal is no longer wanted, cancel it."
+    );
+    AttentionItem {
+        title: format!("Criteria are not satisfied: {title}"),
+        detail: format!(
+            "Criterion {number} (\"{text}\") is not satisfied after {}, and no task is made for it without a \
+             person.{others}{found}",
+            many(reworks.into(), "rework"),
+        ),
+        goal_id: Some(goal_id),
+        action: post(
+            format!("/v1/goals/{goal_id}/criteria/{number}/decide"),
+            json!({"decision": CriterionVerdict::Reject, "reason": reason}),
+            what,
+        ),
+        ..blank(AttentionKind::UnverifiedGoal, goal_id.0, since, stalled_risk(deadline, now))
     }
 }
 

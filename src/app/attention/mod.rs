@@ -2,10 +2,12 @@
 //! request that would clear it.
 //!
 //! The list is computed from the live tables in one snapshot. Nothing is stored when something
-//! begins to wait, so an item exists exactly as long as its cause. The exception is a task in
-//! quarantine: it has failed, terminal states are final, and no later event would clear it. Its
-//! item stays, even after the end of its goal, until an operator acknowledges it (`POST
-//! /v1/tasks/{task_id}/acknowledge`). Any other failed task fails its goal and needs no item.
+//! begins to wait, so an item exists exactly as long as its cause. The exception is work that failed:
+//! without a retry no later event would clear it. Its item goes when an operator retries or acknowledges
+//! it. A task in quarantine stays until then, even after the end of its goal, and stands for that goal. A
+//! failed goal stays for 30 days at most: goals of CI fail every day, and nobody retries the old ones. A
+//! failed task is listed by itself only while its goal is active; afterwards the goal is listed, also if
+//! the task was seen. What is archived is not listed.
 //!
 //! No cause is listed twice, and an item is what one request clears: one set of capabilities
 //! instead of each of its tasks, one limit, one freeze instead of each goal under it. An exhausted
@@ -23,8 +25,13 @@
 //! - A limit that only waits for the reservations of running attempts needs no person.
 //! - If the tasks of a stalled goal are ready and agents could do them, the request raises the
 //!   goal's priority. Otherwise it cancels the goal.
+//! - A verifying goal without an open task is one item, whatever the number of its unsatisfied criteria.
+//!   The request has the first of them reworked once more, because that neither believes nor gives up
+//!   anything.
 //! - A task that is released again and again is listed while it is offered or waits, and not during
 //!   its attempts. The request offers it to every agent but the last.
+//! - A model without a price is one item, however many tasks wait for it. Nobody knows its price but
+//!   people, so the request has two fields to fill in: an invented price would be believed.
 //! - Rows of the journal that are not sealed are listed with the transactions in the way. Only the
 //!   operator of the database can end one of another program, so the request only shows the state.
 //! - The ready-made decision on an approval: see [`ready_made`]. Where nobody may decide, its item says
@@ -44,12 +51,13 @@ use chrono::DateTime;
 use super::{
     App, Result,
     caller::{Caller as _, MonitorCaller},
+    spend::waits,
 };
 use crate::{
     domain::{
         attention::{
-            AttentionKind, COUNTED, Place, QUARANTINE_RISK, STALLED_AFTER, UNSEALED_AFTER,
-            counted_on_since, head_start, hindrance,
+            AttentionKind, COUNTED, FAILED_RISK, Place, QUARANTINE_RISK, STALLED_AFTER,
+            UNSEALED_AFTER, counted_on_since, head_start, hindrance,
         },
         task::claim::covers,
     },
@@ -71,20 +79,24 @@ impl App {
         most: u32,
     ) -> Result<(Vec<AttentionItem>, AttentionCounts)> {
         let workspace = caller.principal().workspace;
+        let turn = self.turn_to_read(workspace).await?;
         let mut system: SystemTx = self.pool.begin().await?.into();
         let now = self.clock.or(rows::begin(&mut system).await?);
-        let mut tx = system.within(workspace, now);
+        let mut tx = system.on_turn(turn, now);
         let live = rows::live_goals(&mut tx, filter.goal, filter.project).await?;
         let scope = Scope { goal: filter.goal, project: filter.project, live: live.as_deref() };
         let mut look = Look { tx: &mut tx, scope };
         let mut counts = AttentionCounts::default();
-        (counts.approval, counts.quarantined_task) = rows::counts(look.tx, scope).await?;
+        let paged = rows::counts(look.tx, scope).await?;
+        (counts.approval, counts.quarantined_task) = (paged.approvals, paged.quarantined);
+        (counts.failed_goal, counts.failed_task) = (paged.failed_goals, paged.failed_tasks);
         let mut found = look.whole().await?;
         count(&mut counts, &found);
         found.retain(|item| after.is_none_or(|after| item.place() > after));
         let after = after.unwrap_or(FIRST);
         found.extend(look.approvals(after, most.into()).await?);
         found.extend(look.quarantined(after, most.into()).await?);
+        found.extend(look.failed(after, most.into()).await?);
         tx.rollback().await?;
         found.retain(|item| filter.kinds.is_empty() || filter.kinds.contains(&item.kind));
         found.sort_by_key(AttentionItem::place);
@@ -115,8 +127,14 @@ impl Look<'_> {
         let before = now - STALLED_AFTER;
         let goals = rows::resting_goals(self.tx, scope, before, &short).await?;
         found.extend(goals.into_iter().map(|goal| items::stalled(goal, now)));
+        let goals = rows::unverified_goals(self.tx, scope).await?;
+        found.extend(goals.into_iter().map(|goal| items::unverified(goal, now)));
         let released = rows::released_again(self.tx, scope).await?;
         found.extend(released.into_iter().map(items::released));
+        let models = rows::awaited_models(self.tx, scope).await?;
+        let named = models.iter().map(|row| (row.provider.clone(), row.model.clone())).collect();
+        let lacks = waits::lacks(self.tx, named).await?;
+        found.extend(models.into_iter().zip(&lacks).map(|(row, lack)| items::unpriced(row, lack)));
         found.extend(self.unsealed().await?);
         Ok(found)
     }
@@ -198,6 +216,20 @@ impl Look<'_> {
         let found = rows::quarantined(self.tx, self.scope, after, most).await?;
         Ok(found.into_iter().map(items::quarantined).collect())
     }
+
+    /// Failed goals, and failed tasks of active goals.
+    async fn failed(&mut self, after: Place, most: i64) -> Result<Vec<AttentionItem>> {
+        // All of a kind have the same risk, so they are ordered by the time of failure.
+        let behind = |kind| {
+            let (rank, id) = after.within(kind);
+            (rank + head_start(FAILED_RISK), id)
+        };
+        let (goals, tasks) = (behind(AttentionKind::FailedGoal), behind(AttentionKind::FailedTask));
+        let goals = rows::failed_goals(self.tx, self.scope, goals, most).await?;
+        let tasks = rows::failed_tasks(self.tx, self.scope, tasks, most).await?;
+        let goals = goals.into_iter().map(items::failed_goal);
+        Ok(goals.chain(tasks.into_iter().map(items::failed_task)).collect())
+    }
 }
 
 fn count(counts: &mut AttentionCounts, found: &[AttentionItem]) {
@@ -211,6 +243,10 @@ fn count(counts: &mut AttentionCounts, found: &[AttentionItem]) {
             AttentionKind::StalledGoal => &mut counts.stalled_goal,
             AttentionKind::ReleasedTask => &mut counts.released_task,
             AttentionKind::UnsealedJournal => &mut counts.unsealed_journal,
+            AttentionKind::FailedGoal => &mut counts.failed_goal,
+            AttentionKind::FailedTask => &mut counts.failed_task,
+            AttentionKind::UnpricedModel => &mut counts.unpriced_model,
+            AttentionKind::UnverifiedGoal => &mut counts.unverified_goal,
         };
         *place = (*place + 1).min(COUNTED);
     }

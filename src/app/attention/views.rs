@@ -14,7 +14,7 @@ use crate::domain::{
 };
 
 /// The one request that would clear an item. It can be sent unchanged by an operator who may
-/// decide. If a policy asks several people, the last vote clears the item.
+/// decide; only the rates of an `unpriced_model` are to be filled in. If a policy asks several people, the last vote clears the item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttentionAction {
     /// HTTP method of the request: `POST` or `PATCH`; `GET` where no request clears the item, but
@@ -41,7 +41,7 @@ pub struct AttentionAction {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttentionItem {
     /// Id of the subject: an approval, a task, a limit, a freeze, a goal, the workspace, or the agent
-    /// for which tasks are kept; for a set of capabilities an id derived from it. Unique together with
+    /// for which tasks are kept; for a set of capabilities or a model an id derived from it. Unique together with
     /// `kind`, and stable while the item exists.
     pub id: Uuid,
     /// Kind of the subject; determines which of the ids are set.
@@ -49,7 +49,8 @@ pub struct AttentionItem {
     /// When it began to wait for a person.
     pub since: DateTime<Utc>,
     /// Possible harm of waiting or of a wrong decision. Approval: as its requester stated. `high`:
-    /// a quarantine, a lifetime limit, an unsealed journal, and a stalled goal past its deadline.
+    /// a quarantine, a lifetime limit, an unsealed journal, and a stalled or unverified goal past its
+    /// deadline.
     /// `low`: a freeze.
     /// Otherwise `medium`.
     pub risk: Risk,
@@ -81,6 +82,9 @@ pub struct AttentionItem {
     /// capabilities of that agent. Empty for other kinds.
     #[schema(example = json!(["gpu"]))]
     pub capabilities: Vec<String>,
+    /// Name of the model without a price, as agents reported it; `null` for other kinds.
+    #[schema(example = "gpt-6-preview")]
+    pub model: Option<String>,
     /// The request that would clear the item.
     pub action: AttentionAction,
 }
@@ -112,6 +116,14 @@ pub struct AttentionCounts {
     pub released_task: i64,
     /// 1 if rows of the journal stay unsealed, otherwise 0. Always 0 with a goal or project.
     pub unsealed_journal: i64,
+    /// Number of failed goals that were neither retried nor acknowledged.
+    pub failed_goal: i64,
+    /// Number of failed tasks of active goals that were neither retried nor acknowledged.
+    pub failed_task: i64,
+    /// Number of models without a price that tasks wait for.
+    pub unpriced_model: i64,
+    /// Number of verifying goals that no task checks or reworks any further.
+    pub unverified_goal: i64,
 }
 
 /// Filter of the attention list.

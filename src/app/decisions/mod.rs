@@ -1,9 +1,11 @@
 //! Decisions of people.
 //!
 //! A decision and its effect are one transaction, so nothing is ever approved and still waiting.
-//! The pending state is the guard: a second decision is refused and changes nothing. A decision
+//! The pending state is the guard: a second decision is refused and changes nothing; the same one again
+//! gets the same answer ([`again`]). A decision
 //! that names the hash of another payload is refused too.
 
+mod again;
 pub mod by_link;
 pub(in crate::app) mod effects;
 pub(in crate::app) mod last_resort;
@@ -19,7 +21,10 @@ use super::{
     App, Result, Unit,
     approvals::views::{self, Approval},
     caller::{Actor, Caller as _, ProjectOperatorCaller},
-    unit::locks::{lock_goal, lock_pending, lock_task},
+    unit::{
+        idempotency::{Outcome, Request},
+        locks::{lock_goal, lock_task, pending},
+    },
 };
 use crate::{
     domain::{
@@ -35,7 +40,7 @@ use crate::{
         states::ApprovalKind,
     },
     store::{
-        self,
+        self, Hold,
         approvals::{About, ApprovalFacts, Decision},
     },
 };
@@ -53,19 +58,19 @@ impl App {
         caller: &ProjectOperatorCaller,
         approval: ApprovalId,
         request: &DecisionRequest,
-    ) -> Result<Approval> {
+        idempotency: Option<&Request>,
+    ) -> Result<Outcome<Approval>> {
         let principal = caller.principal();
         let workspace = principal.workspace;
         self.see_approval(principal, approval).await?;
         let about = views::about(&mut self.reader(workspace).await?, approval).await?;
-        let actor = principal.actor();
-        let mut unit = self.begin_to_decide(workspace, actor, about.kind, request).await?;
+        request.check(about.kind)?;
         let decider = principal.decider();
-        let decided =
-            decide_as(&mut unit, about, approval, (&decider, Some(principal.role)), request)
-                .await?;
-        self.commit(unit).await?;
-        Ok(decided)
+        let by = (&decider, Some(principal.role));
+        self.create(principal, idempotency, hold(about.kind), async |unit| {
+            decide_as(unit, about, approval, by, request).await
+        })
+        .await
     }
 
     /// Begins the unit of work of a decision, if the request is valid for the kind of approval.
@@ -91,12 +96,18 @@ impl App {
         actor: Actor,
         kind: ApprovalKind,
     ) -> Result<Unit> {
-        match kind.subject() {
-            Subject::Limit => self.begin_alone(workspace, actor).await,
-            Subject::Plan | Subject::Start | Subject::Result | Subject::Question => {
-                self.begin(workspace, actor).await
-            }
+        match hold(kind) {
+            Hold::Alone => self.begin_alone(workspace, actor).await,
+            Hold::Share => self.begin(workspace, actor).await,
         }
+    }
+}
+
+/// A decision that raises a limit changes limits.
+fn hold(kind: ApprovalKind) -> Hold {
+    match kind.subject() {
+        Subject::Limit => Hold::Alone,
+        Subject::Plan | Subject::Start | Subject::Result | Subject::Question => Hold::Share,
     }
 }
 
@@ -114,7 +125,13 @@ pub(super) async fn decide_as(
     let About { kind: _, goal_id, task_id } = about;
     let goal = lock_goal(unit, goal_id).await?;
     let task = lock_task(unit, task_id).await?;
-    let mut facts = lock_pending(unit, approval).await?;
+    let mut facts = store::approvals::lock(unit.tx(), approval).await?;
+    if let Err(refusal) = pending(&facts) {
+        if again::decided_so(unit, &facts, decider, request).await? {
+            return views::read(unit.tx(), approval).await;
+        }
+        return Err(refusal.into());
+    }
     same_payload(request.payload_sha256, facts.payload_sha256)?;
     if request.nobody_else {
         last_resort::admit(unit, &facts, role).await?;

@@ -18,7 +18,6 @@ use super::{
     caller::{Caller as _, ReportCaller},
     error::corrupt,
     goals,
-    unit::snapshot::Moment,
 };
 use crate::{
     domain::{
@@ -110,7 +109,7 @@ impl App {
         after: Option<&Place>,
         rows: usize,
     ) -> Result<(Vec<SpendGroup>, SpendSum)> {
-        let Moment { mut tx, .. } = self.moment(caller.principal().workspace).await?;
+        let mut tx = self.moment(caller.principal().workspace).await?;
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         let found = store::reports::spend(&mut tx, scope, after, rows).await?;
         tx.rollback().await?;
@@ -166,7 +165,7 @@ impl App {
         let whole = span.whole(&mut checks);
         checks.finish()?;
         let (from, to) = whole.ok_or_else(|| Refusal::invalid_at("?from", "must be given"))?;
-        let Moment { mut tx, .. } = self.moment(caller.principal().workspace).await?;
+        let mut tx = self.moment(caller.principal().workspace).await?;
         let workspace = caller.principal().workspace;
         let most = i64::try_from(EXPORT_ROWS_MAX).unwrap_or(i64::MAX);
         let days = store::reports::days(&mut tx, from, to, most + 1).await?;
@@ -187,7 +186,7 @@ impl App {
         budget: Option<BudgetId>,
     ) -> Result<BudgetForecast> {
         let budget = budget.ok_or_else(|| Refusal::invalid_at("?budget_id", "must be given"))?;
-        let Moment { mut tx, .. } = self.moment(caller.principal().workspace).await?;
+        let mut tx = self.moment(caller.principal().workspace).await?;
         let now = tx.now;
         let filter = BudgetFilter { budget: Some(budget), ..BudgetFilter::default() };
         let found = store::budgets::read::list(&mut tx, filter, None, 1).await?.pop();
@@ -203,7 +202,7 @@ impl App {
     /// # Errors
     /// `not_found`.
     pub async fn estimate_goal(&self, caller: &ReportCaller, goal: GoalId) -> Result<GoalEstimate> {
-        let Moment { mut tx, .. } = self.moment(caller.principal().workspace).await?;
+        let mut tx = self.moment(caller.principal().workspace).await?;
         let mut spent = goals::views::read(&mut tx, goal).await?.spend;
         let rows = store::reports::forecasts::tasks_of(&mut tx, goal).await?;
         tx.rollback().await?;
@@ -237,7 +236,7 @@ fn fare(
     burned: &Amounts,
     now: DateTime<Utc>,
 ) -> Result<LimitForecast> {
-    let BudgetLimit { id, unit, period, amount, version: _, window } = limit;
+    let BudgetLimit { id, unit, period, amount, version: _, reported: _, window } = limit;
     let zone = budget.time_zone.parse().map_err(corrupt)?;
     let Window { starts_at, ends_at } = period.window(zone, now);
     let course = Course {

@@ -23,7 +23,7 @@ use crate::{
 pub struct SpendRow {
     /// Subject of the row: id of an agent, goal, task or project; model as reported by agents;
     /// required capabilities, sorted and joined with commas (empty: none required); or day. `null`:
-    /// usage without a project, or reported without a model.
+    /// usage without a project, reported without a model, or of pruned goals and their tasks.
     #[schema(example = "01990f5c-7e2a-7c41-9d3b-2f60f0a1b2c3")]
     pub key: Option<String>,
     /// Name of the agent or project, or title of the goal or task; `null` for other subjects.

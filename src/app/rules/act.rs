@@ -1,9 +1,10 @@
 //! Actions of intervention rules, and effects of the answers to their questions.
 //!
 //! Each action is one transaction with its intervention row and its event. `ask` and `park` take a
-//! running task from its agent: the lease is void from then on, the agent can still report its
-//! usage, and the next holder gets the last checkpoint. A subject that cannot be parked (a goal, or
-//! a task that waits for its subtasks) goes on while the question is pending.
+//! running task from its agent, and a ready one from an attempt that has lapsed: the lease is void
+//! from then on, the agent can still report its usage, and the next holder gets the last checkpoint.
+//! A subject that cannot be parked (a goal, or a task that waits for its subtasks) goes on while the
+//! question is pending.
 
 use serde_json::{Value, json};
 
@@ -31,7 +32,7 @@ use crate::{
         ids::{ApprovalId, AttemptId, GoalId, InterventionId, NudgeId, TaskId},
         journal::{Kind, NewRow},
         rule::{self, Choice, Closing, Finding, Subject, Then},
-        states::{ApprovalKind, GoalState, TaskState},
+        states::{ApprovalKind, TaskState},
         task::{Next, TaskFacts},
         words::Words as _,
     },
@@ -211,6 +212,7 @@ async fn park(unit: &mut Unit, task: TaskFacts, reason: &str) -> Result<bool> {
         }
         // A task that was tried before waits only for its backoff.
         (TaskState::Ready, _) | (TaskState::Waiting, Some(_)) => {
+            store::attempts::withdraw(unit.tx(), &[task.task_id]).await?;
             let change = Change::of_task(task, Next::Park, reason.to_owned());
             cascade::apply(unit, vec![change]).await?;
             Ok(true)
@@ -278,7 +280,7 @@ pub(in crate::app) async fn decided(
             let changes = cascade::cancel(unit, &[task], CANCELLED).await?;
             cascade::apply(unit, changes).await?;
         }
-        (Choice::Cancel, _, None) if goal.state == GoalState::Active => {
+        (Choice::Cancel, _, None) if goal.state.is_worked_on() => {
             cancel_locked(unit, goal.goal_id, CANCELLED).await?;
         }
         (Choice::Cancel, _, None) => {}

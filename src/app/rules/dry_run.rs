@@ -29,7 +29,6 @@ use crate::{
     app::{
         App, Result,
         caller::{Caller as _, OperatorCaller},
-        unit::snapshot::Moment as Still,
     },
     domain::{
         check::Checks,
@@ -113,7 +112,7 @@ impl App {
     ) -> Result<DryRunAnswer> {
         check(asked)?;
         let DryRun { rule, from, until } = asked;
-        let Still { mut tx, .. } = self.moment(caller.principal().workspace).await?;
+        let mut tx = self.moment(caller.principal().workspace).await?;
         let now = tx.now;
         let until = until.unwrap_or(now).min(now);
         let from = from.unwrap_or(until - DEFAULT);

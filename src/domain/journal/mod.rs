@@ -91,24 +91,48 @@ words! {
         ProjectCreated => "project.created",
         /// A project was edited.
         ProjectUpdated => "project.updated",
+        /// A project was archived: lists leave it out.
+        ProjectArchived => "project.archived",
+        /// A project is in lists again.
+        ProjectUnarchived => "project.unarchived",
         /// A goal was posted.
         GoalCreated => "goal.created",
         /// A goal was edited.
         GoalUpdated => "goal.updated",
-        /// A goal's tasks exist and are worked on.
+        /// A goal was archived: lists leave it out.
+        GoalArchived => "goal.archived",
+        /// A goal is in lists again.
+        GoalUnarchived => "goal.unarchived",
+        /// An admin deleted an ended goal for good: `data` has its title and state.
+        GoalDeleted => "goal.deleted",
+        /// A goal's tasks exist and are worked on; again, if work of an ended goal comes back.
         GoalActive => "goal.active",
-        /// All tasks of a goal are done.
+        /// All tasks of a goal are done and criteria of its own are not: `data` has their numbers.
+        GoalVerifying => "goal.verifying",
+        /// A criterion of a goal is satisfied: `data` has its number.
+        GoalCriterionSatisfied => "goal.criterion_satisfied",
+        /// Criteria of a goal that were decided are open again: `data` has their numbers.
+        GoalCriterionOpened => "goal.criterion_opened",
+        /// A criterion of a goal is not met: `data` has its number and the finding.
+        GoalCriterionRejected => "goal.criterion_rejected",
+        /// All tasks of a goal are done, and its required criteria are satisfied.
         GoalCompleted => "goal.completed",
         /// A goal failed.
         GoalFailed => "goal.failed",
         /// A goal was cancelled.
         GoalCancelled => "goal.cancelled",
+        /// An ended goal was deleted with everything of it: `data` has its title, state and number of tasks.
+        GoalPruned => "goal.pruned",
+        /// An operator acknowledged the failure of a goal.
+        GoalAcknowledged => "goal.acknowledged",
         /// A plan waits for a person.
         PlanProposed => "plan.proposed",
         /// A plan's tasks were created.
         PlanApplied => "plan.applied",
         /// A plan was rejected.
         PlanRejected => "plan.rejected",
+        /// Somebody commented on a goal, or on the task that is named.
+        CommentCreated => "comment.created",
         /// A task was created.
         TaskCreated => "task.created",
         /// A task was edited.
@@ -135,12 +159,22 @@ words! {
         TaskFailed => "task.failed",
         /// A task was cancelled.
         TaskCancelled => "task.cancelled",
-        /// An operator acknowledged the quarantine of a task.
+        /// A failed task is tried again.
+        TaskRetried => "task.retried",
+        /// A done task is done again: its result was taken back.
+        TaskReopened => "task.reopened",
+        /// A task came back with another: it was cancelled because of that one, or contains it.
+        TaskRestored => "task.restored",
+        /// An operator acknowledged the failure of a task.
         TaskAcknowledged => "task.acknowledged",
         /// An agent was registered.
         AgentRegistered => "agent.registered",
         /// An agent was edited or registered again.
         AgentUpdated => "agent.updated",
+        /// An agent was archived: lists leave it out.
+        AgentArchived => "agent.archived",
+        /// An agent is in lists again.
+        AgentUnarchived => "agent.unarchived",
         /// A person is asked to decide.
         ApprovalRequested => "approval.requested",
         /// The payload of an approval was edited.
@@ -175,6 +209,10 @@ words! {
         BudgetCreated => "budget.created",
         /// A budget was edited: `data` has the limits before and after.
         BudgetUpdated => "budget.updated",
+        /// A budget was archived: lists leave it out.
+        BudgetArchived => "budget.archived",
+        /// A budget is in lists again.
+        BudgetUnarchived => "budget.unarchived",
         /// Use of a limit crossed a percentage; once per percentage, version of the limit and period.
         BudgetThreshold => "budget.threshold",
         /// An attempt used more than its reservation, and the limit had no room for the excess.

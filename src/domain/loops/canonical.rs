@@ -7,6 +7,7 @@
 use serde_json::{Map, Number, Value};
 
 use super::noise;
+use crate::domain::number;
 
 /// The depth in a step down to which text is parsed as JSON. Counted over the whole step, so that the
 /// form is idempotent.
@@ -127,11 +128,8 @@ fn plain(from: &Number) -> Value {
     whole(from).map_or_else(|| from.clone().into(), Value::from)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a whole number holds each of these exactly")]
-fn whole(number: &Number) -> Option<i64> {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let float = number.as_f64().filter(|_| number.is_f64())?;
-    (float.fract() == 0.0 && float.abs() <= EXACT).then_some(float as i64)
+fn whole(from: &Number) -> Option<i64> {
+    number::whole(from.as_f64().filter(|_| from.is_f64())?)
 }
 
 fn reads_as_json(text: &str, depth: usize) -> Option<Value> {

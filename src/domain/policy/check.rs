@@ -8,7 +8,7 @@ use crate::domain::{
     check::{Checks, pointer},
     refusal::Refusal,
     settings,
-    spend::{Amounts, check_amounts},
+    spend::{Amounts, check_amounts, unit::check_meant},
     states::ApprovalKind,
 };
 
@@ -142,6 +142,7 @@ fn check_match(checks: &mut Checks, wanted: &PolicyMatch) {
         let at = "/match/cost_at_least";
         checks.range(&pointer(at, "amount"), cost.amount, 1..=settings::AMOUNT_MAX);
         check_amounts(checks, &pointer(at, "unit"), &Amounts::from([(cost.unit.clone(), 1)]));
+        check_meant(checks, &pointer(at, "unit"), &cost.unit);
     }
 }
 

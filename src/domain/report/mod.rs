@@ -47,12 +47,12 @@ words! {
 
 impl GroupBy {
     /// Whether spend may lack a value in this dimension: a goal without a project, an entry without
-    /// a model.
+    /// a model, a goal or task that was pruned.
     #[must_use]
     pub const fn may_be_none(self) -> bool {
         match self {
-            Self::Model | Self::Project => true,
-            Self::Agent | Self::Goal | Self::Task | Self::Capability | Self::Day => false,
+            Self::Model | Self::Project | Self::Goal | Self::Task => true,
+            Self::Agent | Self::Capability | Self::Day => false,
         }
     }
 }

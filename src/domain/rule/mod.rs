@@ -305,7 +305,7 @@ impl When {
 
 fn check_unit(checks: &mut Checks, at: &str, unit: Option<&str>) {
     if let Some(unit) = unit {
-        spend::check_unit(checks, at, unit);
+        spend::unit::check_declared(checks, at, unit);
     }
 }
 

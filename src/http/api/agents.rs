@@ -40,6 +40,8 @@ pub struct AgentQuery {
     pub capability: Option<String>,
     /// Only the agent with exactly this name.
     pub name: Option<String>,
+    /// `true`: only archived agents. Absent or `false`: only others.
+    pub archived: Option<bool>,
 }
 
 /// 201 for a new agent, 200 for a known one.
@@ -64,7 +66,7 @@ impl Describe for Registered {
 
 /// List the agents.
 ///
-/// Newest first.
+/// Newest first. Archived agents are left out unless `archived=true`.
 #[utoipa::path(get, path = "/v1/agents")]
 pub async fn list_agents(
     Auth { app, caller }: Auth<ReaderCaller>,
@@ -75,6 +77,7 @@ pub async fn list_agents(
         state: list.filter.state,
         capability: list.filter.capability.as_deref(),
         name: list.filter.name.as_deref(),
+        archived: Some(list.filter.archived.unwrap_or_default()),
     };
     let agents = app.list_agents(&caller, filter, list.after, list.rows()).await?;
     list.page(agents, |agent| agent.id)
@@ -122,4 +125,29 @@ pub async fn update_agent(
 ) -> Result<Versioned<Agent>> {
     let agent = app.update_agent(&caller, agent, if_match.version, &change).await?;
     Ok(Versioned::new(agent, |agent| agent.version))
+}
+
+/// Archive an agent.
+///
+/// Lists leave it out from then on, unless they are asked for `archived=true`. It may not claim, and tasks
+/// that were kept for it are for every agent. Only an agent without running attempts can be archived. Its
+/// state stays as it is. Archiving an archived agent changes nothing.
+#[utoipa::path(post, path = "/v1/agents/{agent_id}/archive")]
+pub async fn archive_agent(
+    Auth { app, caller }: Auth<OperatorCaller>,
+    ApiPath(agent): ApiPath<AgentId>,
+) -> Result<Versioned<Agent>> {
+    Ok(Versioned::new(app.archive_agent(&caller, agent).await?, |agent| agent.version))
+}
+
+/// Unarchive an agent.
+///
+/// Puts it back into the lists; it may claim again if it is `active`. Does nothing to an agent that is not
+/// archived.
+#[utoipa::path(post, path = "/v1/agents/{agent_id}/unarchive")]
+pub async fn unarchive_agent(
+    Auth { app, caller }: Auth<OperatorCaller>,
+    ApiPath(agent): ApiPath<AgentId>,
+) -> Result<Versioned<Agent>> {
+    Ok(Versioned::new(app.unarchive_agent(&caller, agent).await?, |agent| agent.version))
 }

@@ -21,6 +21,7 @@ use crate::{
             auth::Auth,
             body::ApiJson,
             conditional::{IfNoneMatch, Versioned},
+            idempotency::Create,
             long_poll::WaitQuery,
             page::{Listing, Paged},
             path::ApiPath,
@@ -102,12 +103,14 @@ pub async fn revise_approval(
 ///
 /// `payload_sha256` names the payload that you read; the decision is about exactly that. The
 /// decision and its effect are one transaction. People in `excluded` may not decide
-/// (`separation_of_duties`). The second of two decisions is refused and changes nothing.
+/// (`separation_of_duties`). The second of two decisions is refused and changes nothing; the same decision
+/// again, by the same person, gets the same answer.
 #[utoipa::path(post, path = "/v1/approvals/{approval_id}/decide")]
 pub async fn decide_approval(
     Auth { app, caller }: Auth<ProjectOperatorCaller>,
     ApiPath(approval): ApiPath<ApprovalId>,
-    ApiJson(request): ApiJson<DecisionRequest>,
+    Create { body, idempotency }: Create<DecisionRequest>,
 ) -> Result<Versioned<Approval>> {
-    Ok(Versioned::new(app.decide(&caller, approval, &request).await?, |approval| approval.version))
+    let outcome = app.decide(&caller, approval, &body, idempotency.as_ref()).await?;
+    Ok(Versioned::once(outcome, |approval| approval.version))
 }

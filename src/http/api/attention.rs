@@ -47,9 +47,9 @@ pub struct Attention {
 
 /// List everything that waits for a person.
 ///
-/// Pending approvals, quarantined tasks, ready tasks that no live agent can do, exhausted budgets,
-/// freezes with tasks under them, and goals without a change for a day. Each item has the one
-/// request that would clear it, ready for an operator to send.
+/// Pending approvals, quarantined tasks, failed goals and tasks, ready tasks that no live agent can do,
+/// exhausted budgets, freezes with tasks under them, and goals without a change for a day. Each item has
+/// the one request that would clear it, ready for an operator to send.
 ///
 /// Oldest and riskiest first: in the order of `since`, where a `medium` risk counts as four hours
 /// older, a `high` one as a day and a `critical` one as a week. Each cause is one item, however

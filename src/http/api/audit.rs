@@ -22,7 +22,10 @@ use crate::{
             query::ApiQuery,
         },
         problem::Result,
-        reply::{Reply, ndjson::Ndjson},
+        reply::{
+            Reply,
+            ndjson::{ExportType, Ndjson},
+        },
     },
 };
 
@@ -174,6 +177,9 @@ pub async fn verify_audit(
 /// - A seal without `digests` was pruned: its rows are gone, its `chain_sha256` counts. A row of the
 ///   kind `journal.pruned` says up to which number, and with which `chain_sha256`.
 #[utoipa::path(get, path = "/v1/audit/export")]
-pub async fn export_audit(Auth { app, caller }: Auth<MonitorCaller>) -> Result<Ndjson> {
-    Ok(Ndjson(app.export_audit(&caller).await?))
+pub async fn export_audit(
+    Auth { app, caller }: Auth<MonitorCaller>,
+    media_type: ExportType,
+) -> Result<Ndjson> {
+    Ok(Ndjson { export: app.export_audit(&caller).await?, media_type })
 }

@@ -32,18 +32,22 @@ pub struct BudgetQuery {
     pub node: Option<BudgetNode>,
     /// Only the budgets of this task, goal, agent, project or workspace.
     pub node_id: Option<Uuid>,
+    /// `true`: only archived budgets. Absent or `false`: only others.
+    pub archived: Option<bool>,
 }
 
 /// List the budgets.
 ///
-/// Newest first, each with the present use of its limits.
+/// Newest first, each with the present use of its limits. Archived budgets are left out unless
+/// `archived=true`.
 #[utoipa::path(get, path = "/v1/budgets")]
 pub async fn list_budgets(
     Auth { app, caller }: Auth<ReaderCaller>,
     list: Listing<BudgetQuery, BudgetId>,
 ) -> Result<Paged<Budget>> {
-    let BudgetQuery { node, node_id } = list.filter;
-    let filter = BudgetFilter { budget: None, node, node_id };
+    let BudgetQuery { node, node_id, archived } = list.filter;
+    let archived = Some(archived.unwrap_or_default());
+    let filter = BudgetFilter { budget: None, node, node_id, archived };
     let budgets = app.list_budgets(&caller, filter, list.after, list.rows()).await?;
     list.page(budgets, |budget| budget.id)
 }
@@ -85,4 +89,29 @@ pub async fn update_budget(
 ) -> Result<Versioned<Budget>> {
     let budget = app.update_budget(&caller, budget, if_match.version, &change).await?;
     Ok(Versioned::new(budget, |budget| budget.version))
+}
+
+/// Archive a budget.
+///
+/// Lists leave it out from then on, unless they are asked for `archived=true`. **Its limits stay in force**: to
+/// end them, remove them. A budget with limits can be archived only while nothing below its node is open: of
+/// a task or goal, itself; of a project or the workspace, its goals; of an agent, its running attempts.
+/// Archiving an archived budget changes nothing.
+#[utoipa::path(post, path = "/v1/budgets/{budget_id}/archive")]
+pub async fn archive_budget(
+    Auth { app, caller }: Auth<OperatorCaller>,
+    ApiPath(budget): ApiPath<BudgetId>,
+) -> Result<Versioned<Budget>> {
+    Ok(Versioned::new(app.archive_budget(&caller, budget).await?, |budget| budget.version))
+}
+
+/// Unarchive a budget.
+///
+/// Puts it back into the lists. Does nothing to a budget that is not archived.
+#[utoipa::path(post, path = "/v1/budgets/{budget_id}/unarchive")]
+pub async fn unarchive_budget(
+    Auth { app, caller }: Auth<OperatorCaller>,
+    ApiPath(budget): ApiPath<BudgetId>,
+) -> Result<Versioned<Budget>> {
+    Ok(Versioned::new(app.unarchive_budget(&caller, budget).await?, |budget| budget.version))
 }

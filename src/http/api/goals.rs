@@ -6,17 +6,22 @@ use utoipa::IntoParams;
 use crate::{
     app::{
         caller::{
-            ProjectOperatorCaller, ProjectReaderCaller, ProjectSubmitterCaller, SubmitterCaller,
+            AdminCaller, ProjectOperatorCaller, ProjectReaderCaller, ProjectSubmitterCaller,
+            SubmitterCaller,
         },
         goals::{
-            GoalChange, PlanPreview,
+            PlanPreview,
+            additions::{AddedTasks, NewTasks},
+            edit::GoalChange,
+            retry::{RetriedGoal, RetryRequest},
             views::{Goal, GoalFilter, PostedGoal},
         },
-        tasks::Cancellation,
+        tasks::{Acknowledgement, Cancellation},
     },
     domain::{
+        goal::criteria::CriterionDecision,
         ids::{GoalId, ProjectId},
-        plan::new_goal::{NewGoal, PlanSource},
+        plan::new_goal::NewGoal,
         states::GoalState,
     },
     http::{
@@ -33,7 +38,7 @@ use crate::{
         },
         fairness::quotas::Counted,
         problem::Result,
-        reply::{Created, Reply},
+        reply::{Created, NoContent, Reply},
     },
 };
 
@@ -46,6 +51,8 @@ pub struct GoalQuery {
     pub state: Vec<GoalState>,
     /// Only goals of this project.
     pub project_id: Option<ProjectId>,
+    /// `true`: only archived goals. Absent or `false`: only others.
+    pub archived: Option<bool>,
 }
 
 /// Preview a plan.
@@ -53,12 +60,15 @@ pub struct GoalQuery {
 /// Returns the tasks that a goal with this brief would get, and the notes of the planner. Writes
 /// nothing. The `outline` planner reads the tasks from the structure of a Markdown document,
 /// without a model: the same document always gives the same plan.
+///
+/// The body is that of `POST /v1/goals`, which may lack the title here: what this accepts can be posted as it
+/// is, and what it refuses is refused there for the same reason.
 #[utoipa::path(post, path = "/v1/plans/preview")]
 pub async fn preview_plan(
     Auth { app, caller }: Auth<SubmitterCaller>,
-    ApiJson(source): ApiJson<PlanSource>,
+    ApiJson(new): ApiJson<NewGoal>,
 ) -> Result<Reply<PlanPreview>> {
-    Ok(Reply(app.preview_plan(&caller, &source)?))
+    Ok(Reply(app.preview_plan(&caller, &new)?))
 }
 
 /// Create a goal.
@@ -66,7 +76,8 @@ pub async fn preview_plan(
 /// Writes the goal, its plan and all of its tasks in one transaction. With `approval.plan`, the
 /// plan waits for the approval of a person, and the tasks are created with the approval. The answer
 /// counts the tasks; `GET /v1/tasks?goal_id=` lists them. `notes` says what the planner saw in the brief and made
-/// no task of. Control characters of the brief are dropped, with a note.
+/// no task of. Control characters of the brief are dropped, with a note. With `criteria`, or boxes of the brief below
+/// a label of criteria that belongs to no task, the goal is `verifying` after its tasks until these are satisfied.
 #[utoipa::path(post, path = "/v1/goals")]
 pub async fn create_goal(
     Auth { app, caller }: Auth<ProjectSubmitterCaller>,
@@ -88,14 +99,15 @@ pub async fn create_goal(
 
 /// List the goals.
 ///
-/// Newest first, without their briefs.
+/// Newest first, without their briefs. Archived goals are left out unless `archived=true`.
 #[utoipa::path(get, path = "/v1/goals")]
 pub async fn list_goals(
     Auth { app, caller }: Auth<ProjectReaderCaller>,
     list: Listing<GoalQuery, GoalId>,
 ) -> Result<Paged<Goal>> {
-    let GoalQuery { state, project_id } = &list.filter;
-    let filter = GoalFilter { states: state.clone(), project: *project_id };
+    let GoalQuery { state, project_id, archived } = list.filter.clone();
+    let archived = archived.unwrap_or_default();
+    let filter = GoalFilter { states: state, project: project_id, archived };
     let goals = app.list_goals(&caller, &filter, list.after, list.rows()).await?;
     list.page(goals, |goal| goal.id)
 }
@@ -119,8 +131,14 @@ pub async fn get_goal(
 
 /// Edit a goal.
 ///
-/// Changes its title, priority or deadline. Open tasks that inherited the priority of the goal get
-/// the new one.
+/// A goal that has ended is not edited. Open tasks that inherited the priority of the goal get the
+/// new one. A new brief is text for people: it is not planned again. New `task_defaults` hold for
+/// tasks that are added later.
+///
+/// With `project` the goal moves to another project, and what it has spent moves with it: the spend of
+/// both projects and the use of their limits stay true. The move is refused with 409 while an attempt
+/// of the goal runs, for a goal with an allocated budget, and if a limit of the new project has no room
+/// for what the goal has spent.
 #[utoipa::path(patch, path = "/v1/goals/{goal_id}")]
 pub async fn update_goal(
     Auth { app, caller }: Auth<ProjectOperatorCaller>,
@@ -129,6 +147,45 @@ pub async fn update_goal(
     ApiJson(change): ApiJson<GoalChange>,
 ) -> Result<Versioned<Goal>> {
     let goal = app.update_goal(&caller, goal, if_match.version, &change).await?;
+    Ok(Versioned::new(goal, |goal| goal.version))
+}
+
+/// Add tasks to a goal.
+///
+/// Creates one or many tasks in a goal that is `active` or `verifying`, all or none, with the same
+/// specification as the tasks of a plan. A verifying goal is active again. Their `needs` name tasks of the
+/// request by ref and tasks of the goal by ref or id: done ones count as met, failed and cancelled ones are
+/// refused. Their `parent` is a task of the request or an open container of the goal. A submitter adds to
+/// goals that they posted.
+///
+/// A request has at most 5,000 tasks. A goal grows beyond that by adding, to at most 50,000 tasks,
+/// subtasks of agents included. Tasks that are not done count towards the `open_tasks` of the
+/// workspace.
+#[utoipa::path(post, path = "/v1/goals/{goal_id}/tasks")]
+pub async fn add_tasks(
+    Auth { app, caller }: Auth<ProjectSubmitterCaller>,
+    meter: Meter,
+    ApiPath(goal): ApiPath<GoalId>,
+    Create { body, idempotency }: Create<NewTasks>,
+) -> Result<Created<AddedTasks>> {
+    meter.count(Counted::Tasks, body.tasks.len())?;
+    let outcome = app.add_tasks(&caller, goal, &body, idempotency.as_ref()).await?;
+    Ok(Created::new(outcome, |added| format!("/v1/tasks?goal_id={}", added.goal_id)))
+}
+
+/// Decide a criterion of a goal.
+///
+/// While the goal is `verifying`, a person can decide each of its criteria, whatever an agent found.
+/// `approve` satisfies it: its rework ends, and the goal is completed with the last required one. `reject`
+/// makes a task that reworks it, with `reason` as its finding; afterwards it is checked again. Approving a
+/// satisfied criterion changes nothing.
+#[utoipa::path(post, path = "/v1/goals/{goal_id}/criteria/{number}/decide")]
+pub async fn decide_goal_criterion(
+    Auth { app, caller }: Auth<ProjectOperatorCaller>,
+    ApiPath((goal, number)): ApiPath<(GoalId, i16)>,
+    ApiJson(decision): ApiJson<CriterionDecision>,
+) -> Result<Versioned<Goal>> {
+    let goal = app.decide_goal_criterion(&caller, goal, number, &decision).await?;
     Ok(Versioned::new(goal, |goal| goal.version))
 }
 
@@ -143,4 +200,76 @@ pub async fn cancel_goal(
     OptionalJson(cancellation): OptionalJson<Cancellation>,
 ) -> Result<Versioned<Goal>> {
     Ok(Versioned::new(app.cancel_goal(&caller, goal, &cancellation).await?, |goal| goal.version))
+}
+
+/// Retry what failed of a goal.
+///
+/// Retries every task of the goal that failed and can come back, as `POST /v1/tasks/{task_id}/retry`
+/// does, and brings back what was cancelled because of one of them. A failed goal is active again.
+/// Finished work stays, and so does what was cancelled on request.
+#[utoipa::path(post, path = "/v1/goals/{goal_id}/retry")]
+pub async fn retry_goal(
+    Auth { app, caller }: Auth<ProjectSubmitterCaller>,
+    ApiPath(goal): ApiPath<GoalId>,
+    OptionalJson(request): OptionalJson<RetryRequest>,
+) -> Result<Versioned<RetriedGoal>> {
+    let retried = app.retry_goal(&caller, goal, &request).await?;
+    Ok(Versioned::new(retried, |retried| retried.goal.version))
+}
+
+/// Acknowledge a failed goal.
+///
+/// Records that a person has seen the failure, and removes the goal from `GET /v1/attention`. The goal
+/// stays failed. Acknowledging it again changes nothing.
+#[utoipa::path(post, path = "/v1/goals/{goal_id}/acknowledge")]
+pub async fn acknowledge_goal(
+    Auth { app, caller }: Auth<ProjectOperatorCaller>,
+    ApiPath(goal): ApiPath<GoalId>,
+    OptionalJson(said): OptionalJson<Acknowledgement>,
+) -> Result<Versioned<Goal>> {
+    Ok(Versioned::new(app.acknowledge_goal(&caller, goal, &said).await?, |goal| goal.version))
+}
+
+/// Archive a goal.
+///
+/// Lists leave it out from then on, unless they are asked for `archived=true`. Nothing else changes. Only a
+/// goal that has ended can be archived. Archiving an archived goal changes nothing.
+#[utoipa::path(post, path = "/v1/goals/{goal_id}/archive")]
+pub async fn archive_goal(
+    Auth { app, caller }: Auth<ProjectOperatorCaller>,
+    ApiPath(goal): ApiPath<GoalId>,
+) -> Result<Versioned<Goal>> {
+    Ok(Versioned::new(app.archive_goal(&caller, goal).await?, |goal| goal.version))
+}
+
+/// Unarchive a goal.
+///
+/// Puts it back into the lists. Does nothing to a goal that is not archived.
+#[utoipa::path(post, path = "/v1/goals/{goal_id}/unarchive")]
+pub async fn unarchive_goal(
+    Auth { app, caller }: Auth<ProjectOperatorCaller>,
+    ApiPath(goal): ApiPath<GoalId>,
+) -> Result<Versioned<Goal>> {
+    Ok(Versioned::new(app.unarchive_goal(&caller, goal).await?, |goal| goal.version))
+}
+
+/// Delete a goal for good.
+///
+/// Deletes an ended goal with its plans, tasks, attempts, results, approvals, comments and budgets. It cannot
+/// be undone. Its journal stays, and what it spent still counts in the budgets above it and in reports: in these
+/// by day, agent, project and model, no longer by goal. To hide a goal only, archive it.
+///
+/// A goal is refused while something alive refers to it: an agent that was asked to stop, a freeze, an open
+/// intervention. Spend that an agent reports after the deletion is not found.
+///
+/// A goal of many thousand tasks may take too long (`unavailable`). `muster prune` deletes it once its retention
+/// is over.
+#[utoipa::path(delete, path = "/v1/goals/{goal_id}")]
+pub async fn delete_goal(
+    Auth { app, caller }: Auth<AdminCaller>,
+    ApiPath(goal): ApiPath<GoalId>,
+    if_match: IfMatch,
+) -> Result<NoContent> {
+    app.delete_goal(&caller, goal, if_match.version).await?;
+    Ok(NoContent)
 }

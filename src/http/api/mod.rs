@@ -7,6 +7,7 @@ pub mod attention;
 pub mod audit;
 pub mod budgets;
 pub mod claims;
+pub mod comments;
 pub mod events;
 pub mod freezes;
 pub mod goals;

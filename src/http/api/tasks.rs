@@ -9,17 +9,25 @@ use crate::{
             claim::answer::Claim,
             takeover::{ReassignRequest, TakeoverRequest},
         },
-        caller::{OperatorCaller, ProjectReaderCaller, ProjectSubmitterCaller},
+        caller::{
+            OperatorCaller, ProjectOperatorCaller, ProjectReaderCaller, ProjectSubmitterCaller,
+        },
+        goals::{
+            reopen::{ReopenRequest, ReopenedTask},
+            retry::{RetriedTask, RetryRequest},
+        },
         tasks::{
-            Acknowledgement, Cancellation, TaskChange,
+            Acknowledgement, Cancellation,
             attempts::Attempt,
             detail::TaskDetail,
-            list::{Task, TaskFilter, TaskPlace},
+            edit::TaskChange,
+            list::{Task, TaskFilter, TaskPage},
         },
     },
     domain::{
-        ids::{GoalId, TaskId},
+        ids::{AgentId, GoalId, TaskId},
         states::TaskState,
+        task::find::{TaskPlace, TaskSort},
     },
     http::{
         extract::{
@@ -46,24 +54,70 @@ pub struct TaskQuery {
     /// Only tasks in this state; may be repeated.
     #[serde(default)]
     pub state: Vec<TaskState>,
-    /// Only tasks that require this capability. Needs `goal_id`, `parent_id` or states other than
-    /// `done`.
+    /// Only tasks of this priority, 0 to 9; may be repeated.
+    #[serde(default)]
+    pub priority: Vec<i16>,
+    /// Only tasks with this text in the title or the description, in upper or lower case. At most 500
+    /// characters.
+    #[param(example = "importer")]
+    pub text: Option<String>,
+    /// Only tasks with exactly this ref. It is unique in a goal, not in the workspace.
+    #[param(example = "T012")]
+    pub r#ref: Option<String>,
+    /// Only tasks with exactly this label.
+    #[param(example = "US1")]
+    pub label: Option<String>,
+    /// Only tasks that require this capability.
     #[param(example = "rust")]
     pub capability: Option<String>,
+    /// Only tasks whose current or latest attempt is of this agent.
+    pub agent_id: Option<AgentId>,
+    /// The order. Absent: that of the plan with `goal_id` or `parent_id`, otherwise newest first.
+    /// `position`, `updated_at` and `-updated_at` need `goal_id` or `parent_id`.
+    #[param(inline)]
+    pub sort: Option<TaskSort>,
 }
 
 /// List the tasks.
 ///
-/// In the order of the plan with `goal_id` or `parent_id`, otherwise newest first.
+/// In the order of the plan with `goal_id` or `parent_id`, otherwise newest first, or as `sort` says.
+///
+/// `text`, `ref`, `label`, `capability` and `agent_id` test one task after the other, at most 10,000 per
+/// page: a page may have fewer items than `limit`, or none, and still a `next_cursor`. Read on until it is
+/// `null`. With `goal_id`, or with the states that matter, there is less to test.
 #[utoipa::path(get, path = "/v1/tasks")]
 pub async fn list_tasks(
     Auth { app, caller }: Auth<ProjectReaderCaller>,
     list: Listing<TaskQuery, TaskPlace>,
 ) -> Result<Paged<Task>> {
-    let TaskQuery { goal_id, parent_id, state, capability } = list.filter.clone();
-    let filter = TaskFilter { goal: goal_id, parent: parent_id, states: state, capability };
-    let tasks = app.list_tasks(&caller, &filter, list.after, list.rows()).await?;
-    list.page(tasks, |task| TaskPlace { id: task.id, position: task.position })
+    let TaskQuery {
+        goal_id,
+        parent_id,
+        state,
+        priority,
+        text,
+        r#ref,
+        label,
+        capability,
+        agent_id,
+        sort,
+    } = list.filter.clone();
+    let filter = TaskFilter {
+        goal: goal_id,
+        parent: parent_id,
+        states: state,
+        priorities: priority,
+        text,
+        reference: r#ref,
+        label,
+        capability,
+        agent: agent_id,
+        sort,
+    };
+    let page = app.list_tasks(&caller, &filter, list.after, list.rows()).await?;
+    let TaskPage { tasks, goes_on } = page;
+    let page = list.page_of(tasks, |(place, _)| *place, goes_on)?;
+    Ok(page.map(|page| page.map(|(_, task)| task)))
 }
 
 /// Read a task.
@@ -80,15 +134,34 @@ pub async fn get_task(
 
 /// Edit a task.
 ///
-/// Changes the priority of a task that has not ended, and so its position among the ready tasks.
+/// Fields left out stay, `null` sets a field back to its default, and lists are replaced as a whole. An
+/// edit that changes nothing keeps the version.
+///
+/// A task that nobody works on can be edited in everything: a ready one with a new need or start time
+/// waits again, a waiting one without needs is offered, and a person who was asked about its start is
+/// asked again with the new text, and so is one who approved the start before anybody began. What an
+/// approved plan says is changed only by an operator who could have approved it alone.
+///
+/// While it is running or its result is under review, what the claim handed over stays: only
+/// `priority`, `labels`, `max_attempts`, `max_rework`, `lease_seconds` and `attempt_timeout_seconds`
+/// change. `errors` of the refusal names the others, and its `detail` what may change now. A task that
+/// has begun and is parked, and a container that is open, keep `needs` and `not_before`. A failed task
+/// keeps `max_attempts`: its retry says how often it is tried again. What is done or cancelled is not
+/// edited.
+///
+/// An attempt whose lease has ended can complete its task until another agent is given it. An edit of
+/// anything that stays while a task is running ends that: its `complete` gets 409 `lease_lost`.
+///
+/// The budget of a task is edited with `PATCH /v1/budgets/{budget_id}`, and made with
+/// `POST /v1/budgets`.
 #[utoipa::path(patch, path = "/v1/tasks/{task_id}")]
 pub async fn update_task(
-    Auth { app, caller }: Auth<OperatorCaller>,
+    Auth { app, caller }: Auth<ProjectOperatorCaller>,
     ApiPath(task): ApiPath<TaskId>,
     if_match: IfMatch,
     ApiJson(change): ApiJson<TaskChange>,
 ) -> Result<Versioned<TaskDetail>> {
-    let task = app.update_task(&caller, task, if_match.version, change).await?;
+    let task = app.update_task(&caller, task, if_match.version, &change).await?;
     Ok(Versioned::new(task, |task| task.task.version))
 }
 
@@ -96,7 +169,11 @@ pub async fn update_task(
 ///
 /// Also cancels every task that cannot be done without it: its dependents and its children. Waiting
 /// and ready tasks are cancelled at once. Running attempts are asked to stop and have one minute; a
-/// result that arrives before counts. Cancelling a cancelled task changes nothing.
+/// result that arrives before counts. Of a task that was cancelled because another failed, it says that
+/// the task does not come back with the retry of that one. Otherwise cancelling again changes nothing.
+///
+/// A container whose other tasks are done is cancelled with it: what needs the container needs all of it.
+/// To go on without the task, edit the `needs` of what comes after.
 #[utoipa::path(post, path = "/v1/tasks/{task_id}/cancel")]
 pub async fn cancel_task(
     Auth { app, caller }: Auth<ProjectSubmitterCaller>,
@@ -118,7 +195,7 @@ pub async fn cancel_task(
 /// then any agent may claim the task.
 #[utoipa::path(post, path = "/v1/tasks/{task_id}/reassign")]
 pub async fn reassign_task(
-    Auth { app, caller }: Auth<OperatorCaller>,
+    Auth { app, caller }: Auth<ProjectOperatorCaller>,
     ApiPath(task): ApiPath<TaskId>,
     ApiJson(request): ApiJson<ReassignRequest>,
 ) -> Result<Versioned<TaskDetail>> {
@@ -143,19 +220,56 @@ pub async fn take_over_task(
     Ok(Created::new(outcome, |claim| format!("/v1/attempts/{}", claim.attempt_id)))
 }
 
-/// Acknowledge a quarantined task.
+/// Acknowledge a failed task.
 ///
-/// A task is quarantined (failed) after three attempts in a row ended in silence. Acknowledging
-/// records that a person has seen it and removes it from `GET /v1/attention`; the task stays
-/// failed. To have the work done, create it again as a goal. Acknowledging it again changes
-/// nothing.
+/// Records that a person has seen the failure, for example a quarantine (three attempts in a row ended
+/// in silence), and removes the task from `GET /v1/attention`. The task stays failed; `POST
+/// /v1/tasks/{task_id}/retry` has the work done. Acknowledging it again changes nothing.
 #[utoipa::path(post, path = "/v1/tasks/{task_id}/acknowledge")]
 pub async fn acknowledge_task(
-    Auth { app, caller }: Auth<OperatorCaller>,
+    Auth { app, caller }: Auth<ProjectOperatorCaller>,
     ApiPath(task): ApiPath<TaskId>,
     OptionalJson(said): OptionalJson<Acknowledgement>,
 ) -> Result<Versioned<TaskDetail>> {
     Ok(Versioned::new(app.acknowledge_task(&caller, task, &said).await?, |task| task.task.version))
+}
+
+/// Retry a failed task.
+///
+/// The task is offered again with further attempts: `attempts` of the body, or as many as the plan gave
+/// it. Its deadlines begin anew. What was cancelled because of the failure comes back: tasks that need
+/// it, and tasks around it or inside them, as far as nothing else that they need stays failed or
+/// cancelled. Finished work stays, and so does what was cancelled on request. A failed goal is active
+/// again. Of a container, every failed task inside it is retried.
+///
+/// A subtask can be retried while its parent task still waits for its subtasks. Each further attempt
+/// needs room in every budget above the task, as usual.
+#[utoipa::path(post, path = "/v1/tasks/{task_id}/retry")]
+pub async fn retry_task(
+    Auth { app, caller }: Auth<ProjectSubmitterCaller>,
+    ApiPath(task): ApiPath<TaskId>,
+    OptionalJson(request): OptionalJson<RetryRequest>,
+) -> Result<Versioned<RetriedTask>> {
+    let retried = app.retry_task(&caller, task, &request).await?;
+    Ok(Versioned::new(retried, |retried| retried.task.task.version))
+}
+
+/// Reopen a done task.
+///
+/// Takes the accepted result back: its attempt is `rejected`, and the next attempt gets the result and
+/// the `reason` among `earlier_attempts`. Done containers around the task open again, and a completed
+/// goal is active again.
+///
+/// Tasks that need it and were not begun wait again (`waiting_again`). Those that were begun go on, and
+/// those that are done stay done (`begun`).
+#[utoipa::path(post, path = "/v1/tasks/{task_id}/reopen")]
+pub async fn reopen_task(
+    Auth { app, caller }: Auth<ProjectSubmitterCaller>,
+    ApiPath(task): ApiPath<TaskId>,
+    OptionalJson(request): OptionalJson<ReopenRequest>,
+) -> Result<Versioned<ReopenedTask>> {
+    let reopened = app.reopen_task(&caller, task, &request).await?;
+    Ok(Versioned::new(reopened, |reopened| reopened.task.task.version))
 }
 
 /// List the attempts of a task.

@@ -21,7 +21,7 @@ use utoipa::{
         path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem, Paths},
         request_body::{RequestBody, RequestBodyBuilder},
         response::ResponseBuilder,
-        schema::{Schema, SchemaType},
+        schema::{KnownFormat, Schema, SchemaFormat, SchemaType},
         security::SecurityRequirement,
     },
 };
@@ -121,7 +121,8 @@ impl<T: Describe> Describe for problem::Result<T> {
 /// The description of one operation, while it is collected.
 pub struct Description<'a> {
     operation: &'a mut Operation,
-    schemas: &'a mut Schemas,
+    /// `None` where only the operations are of interest.
+    schemas: Option<&'a mut Schemas>,
     path_names: std::vec::IntoIter<String>,
     codes: BTreeSet<Code>,
 }
@@ -135,8 +136,10 @@ impl Description<'_> {
     /// Adds the schema of `T` to the components, and returns the reference to it.
     pub fn schema<T: ToSchema>(&mut self) -> RefOr<Schema> {
         let name = T::name().into_owned();
-        self.schemas.push((name.clone(), T::schema()));
-        T::schemas(self.schemas);
+        if let Some(schemas) = &mut self.schemas {
+            schemas.push((name.clone(), T::schema()));
+            T::schemas(schemas);
+        }
         Ref::from_schema_name(name).into()
     }
 
@@ -284,11 +287,26 @@ pub fn string() -> Object {
     ObjectBuilder::new().schema_type(Type::String).build()
 }
 
+/// The schema of bytes.
+pub fn binary() -> Object {
+    let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
+    ObjectBuilder::new().schema_type(Type::String).format(Some(binary)).build()
+}
+
+/// How much of the document is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// The operations, which refer to schemas that are not there: enough to serve them.
+    Operations,
+    /// The whole document. Most of the time that it takes goes into the schemas.
+    Whole,
+}
+
 /// Completes the documentation of the handler `H`, to which `paths` belong: its group `tag`, everything
 /// that its type says, and the `codes` with which its use case refuses.
 pub fn complete<H: Documented<Args>, Args>(
     paths: &mut Paths,
-    schemas: &mut Schemas,
+    mut schemas: Option<&mut Schemas>,
     tag: &str,
     codes: &[Code],
 ) {
@@ -297,7 +315,7 @@ pub fn complete<H: Documented<Args>, Args>(
             operation.tags = Some(vec![tag.to_owned()]);
             let mut doc = Description {
                 operation,
-                schemas,
+                schemas: schemas.as_deref_mut(),
                 path_names: path_names(path).into_iter(),
                 // Any operation can fail inside, find the service overloaded, or be one too many.
                 codes: BTreeSet::from([Code::Internal, Code::Unavailable, Code::RateLimited]),

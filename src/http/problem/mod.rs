@@ -127,6 +127,12 @@ impl Error {
         self.refusal
     }
 
+    /// Whether the caller asked too much.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.limited.is_some()
+    }
+
     /// Whether the database had no room to store.
     #[must_use]
     pub fn is_no_room(&self) -> bool {
@@ -210,9 +216,13 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Only the status: the outermost layer knows the request, and writes headers and body.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        self.into_response_for("")
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = status(self.refusal.code);
+        response.extensions_mut().insert(self);
+        response
     }
 }
 

@@ -84,7 +84,8 @@ impl IntoResponse for Csv {
 
 impl Describe for Csv {
     fn describe(doc: &mut Description<'_>) {
-        describe_attachment(doc, CSV_TYPE, describe::string(), "A table with a header.");
+        let table = describe::string();
+        describe_attachment(doc, &[(CSV_TYPE, table.into())], "A table with a header.");
     }
 }
 

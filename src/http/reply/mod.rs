@@ -157,7 +157,8 @@ impl Describe for NoContent {
     }
 }
 
-fn mark_replayed(response: &mut Response, replayed: bool) {
+/// Marks the answer to a repeated request.
+pub fn mark_replayed(response: &mut Response, replayed: bool) {
     if replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
@@ -174,15 +175,14 @@ fn attachment(media_type: &'static str, name: &str, body: Body) -> Response {
 
 fn describe_attachment(
     doc: &mut Description<'_>,
-    media_type: &str,
-    schema: impl Into<RefOr<Schema>>,
+    media_types: &[(&str, RefOr<Schema>)],
     description: &str,
 ) {
     let mut disposition = Header::new(describe::string());
     disposition.description = Some("`attachment`, with the name of the file.".to_owned());
-    let response = ResponseBuilder::new()
-        .description(description)
-        .content(media_type, Content::new(Some(schema)))
-        .header("Content-Disposition", disposition);
-    doc.response(200, response);
+    let mut response = ResponseBuilder::new().description(description);
+    for (media_type, schema) in media_types {
+        response = response.content(*media_type, Content::new(Some(schema.clone())));
+    }
+    doc.response(200, response.header("Content-Disposition", disposition));
 }

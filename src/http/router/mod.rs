@@ -27,11 +27,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     api::{
-        agents, approvals, attempts, attention, audit, budgets, claims, events, freezes, goals,
-        identities, keys, links, plans, policies, prices, problems, projects, reports, risk_floors,
-        rules, sessions, sign_in, supervisor, tasks, verify, whoami, workspace,
+        agents, approvals, attempts, attention, audit, budgets, claims, comments, events, freezes,
+        goals, identities, keys, links, plans, policies, prices, problems, projects, reports,
+        risk_floors, rules, sessions, sign_in, supervisor, tasks, verify, whoami, workspace,
     },
-    decide, docs, health,
+    decide,
+    describe::Extent,
+    docs, health,
     state::HttpState,
 };
 use crate::domain::refusal::Code;
@@ -45,8 +47,20 @@ operations! {
         POST   "/v1/goals"                  => goals::create_goal
             [NoTasksFound, PlanInvalid, BudgetExhausted, WorkspaceFull], body_limit = 4 * MIB;
         GET    "/v1/goals/{goal_id}"        => goals::get_goal, long_poll;
-        PATCH  "/v1/goals/{goal_id}"        => goals::update_goal [GoalEnded];
+        PATCH  "/v1/goals/{goal_id}"        => goals::update_goal
+            [GoalEnded, WrongState, BudgetExhausted, SeparationOfDuties, NotAnApprover];
+        DELETE "/v1/goals/{goal_id}"        => goals::delete_goal [WrongState];
+        POST   "/v1/goals/{goal_id}/tasks"  => goals::add_tasks
+            [GoalEnded, WrongState, PlanInvalid, SeparationOfDuties, NotAnApprover, WorkspaceFull],
+             body_limit = 4 * MIB;
         POST   "/v1/goals/{goal_id}/cancel" => goals::cancel_goal [GoalEnded];
+        POST   "/v1/goals/{goal_id}/retry"  => goals::retry_goal
+            [WrongState, GoalEnded, BudgetExhausted, WorkspaceFull];
+        POST   "/v1/goals/{goal_id}/acknowledge" => goals::acknowledge_goal [WrongState];
+        POST   "/v1/goals/{goal_id}/archive"   => goals::archive_goal [WrongState];
+        POST   "/v1/goals/{goal_id}/unarchive" => goals::unarchive_goal;
+        POST   "/v1/goals/{goal_id}/criteria/{number}/decide" => goals::decide_goal_criterion
+            [GoalEnded, WrongState, SeparationOfDuties];
     }
     "plans" {
         POST   "/v1/plans/preview"          => goals::preview_plan
@@ -56,13 +70,27 @@ operations! {
     "tasks" {
         GET    "/v1/tasks"                       => tasks::list_tasks, list;
         GET    "/v1/tasks/{task_id}"             => tasks::get_task;
-        PATCH  "/v1/tasks/{task_id}"             => tasks::update_task [TaskEnded];
+        PATCH  "/v1/tasks/{task_id}"             => tasks::update_task
+            [TaskEnded, WrongState, PlanInvalid, SeparationOfDuties, NotAnApprover];
         POST   "/v1/tasks/{task_id}/cancel"      => tasks::cancel_task [TaskEnded];
         POST   "/v1/tasks/{task_id}/reassign"    => tasks::reassign_task
             [TaskEnded, GoalEnded, WrongState, PreconditionFailed];
         POST   "/v1/tasks/{task_id}/takeover"    => tasks::take_over_task
             [TaskEnded, GoalEnded, WrongState, PreconditionFailed, Frozen, BudgetExhausted];
         POST   "/v1/tasks/{task_id}/acknowledge" => tasks::acknowledge_task [WrongState];
+        POST   "/v1/tasks/{task_id}/retry"       => tasks::retry_task
+            [WrongState, GoalEnded, BudgetExhausted, WorkspaceFull];
+        POST   "/v1/tasks/{task_id}/reopen"      => tasks::reopen_task
+            [WrongState, GoalEnded, BudgetExhausted, WorkspaceFull];
+    }
+    "comments" {
+        GET    "/v1/tasks/{task_id}/comments" => comments::list_task_comments, list;
+        POST   "/v1/tasks/{task_id}/comments" => comments::comment_on_task
+            [NotYourAttempt, WorkspaceFull];
+        GET    "/v1/goals/{goal_id}/comments" => comments::list_goal_comments, list;
+        POST   "/v1/goals/{goal_id}/comments" => comments::comment_on_goal
+            [NotYourAttempt, WorkspaceFull];
+        GET    "/v1/comments/{comment_id}"    => comments::get_comment;
     }
     "claims" {
         POST   "/v1/claims" => claims::claim [AgentNotActive], long_poll;
@@ -129,12 +157,16 @@ operations! {
         POST   "/v1/projects"              => projects::create_project [AlreadyExists];
         GET    "/v1/projects/{project_id}" => projects::get_project;
         PATCH  "/v1/projects/{project_id}" => projects::update_project [AlreadyExists];
+        POST   "/v1/projects/{project_id}/archive"   => projects::archive_project [WrongState];
+        POST   "/v1/projects/{project_id}/unarchive" => projects::unarchive_project;
     }
     "budgets" {
         GET    "/v1/budgets"             => budgets::list_budgets, list;
         POST   "/v1/budgets"             => budgets::create_budget [NotFound, AlreadyExists];
         GET    "/v1/budgets/{budget_id}" => budgets::get_budget;
         PATCH  "/v1/budgets/{budget_id}" => budgets::update_budget [BudgetExhausted];
+        POST   "/v1/budgets/{budget_id}/archive"   => budgets::archive_budget [WrongState];
+        POST   "/v1/budgets/{budget_id}/unarchive" => budgets::unarchive_budget;
     }
     "reports" {
         GET    "/v1/reports/spend"            => reports::get_spend_report, scan;
@@ -156,6 +188,8 @@ operations! {
             [AgentNotActive, WorkspaceFull];
         GET    "/v1/agents/{agent_id}" => agents::get_agent;
         PATCH  "/v1/agents/{agent_id}" => agents::update_agent;
+        POST   "/v1/agents/{agent_id}/archive"   => agents::archive_agent [WrongState];
+        POST   "/v1/agents/{agent_id}/unarchive" => agents::unarchive_agent;
     }
     "freezes" {
         GET    "/v1/freezes"                  => freezes::list_freezes, list;
@@ -231,7 +265,7 @@ mod tests {
 
     #[test]
     fn the_page_says_what_is_served() {
-        let mut document = routes().into_openapi();
+        let mut document = routes(Extent::Whole).into_openapi();
         let mut served = Vec::new();
         for (path, item) in &mut document.paths.paths {
             for (method, operation) in describe::operations(item) {

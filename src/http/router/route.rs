@@ -6,7 +6,7 @@ use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt as _};
 use crate::{
     domain::refusal::Code,
     http::{
-        describe::{self, Documented},
+        describe::{self, Documented, Extent},
         extract::body::BodyLimit,
         state::HttpState,
     },
@@ -23,8 +23,11 @@ impl Route {
         _handler: &H,
         tag: &str,
         codes: &[Code],
+        extent: Extent,
     ) -> Self {
-        describe::complete::<H, Args>(&mut routes.1, &mut routes.0, tag, codes);
+        let (schemas, paths) = (&mut routes.0, &mut routes.1);
+        let schemas = (extent == Extent::Whole).then_some(schemas);
+        describe::complete::<H, Args>(paths, schemas, tag, codes);
         Self(routes)
     }
 
@@ -69,11 +72,12 @@ macro_rules! operations {
         $([$($code:ident),+])? $(, $layer:ident $(= $value:expr)?)*;
     )+})+) => {
         /// The operations, and the OpenAPI document that describes them.
-        pub fn routes() -> OpenApiRouter<HttpState> {
+        pub fn routes(extent: Extent) -> OpenApiRouter<HttpState> {
             let mut router = OpenApiRouter::with_openapi(docs::preface());
             $($(
                 let codes = &[$($(Code::$code),+)?];
-                let route = Route::new(routes!($module::$handler), &$module::$handler, $tag, codes);
+                let handler = &$module::$handler;
+                let route = Route::new(routes!($module::$handler), handler, $tag, codes, extent);
                 router = router.routes(route $(.$layer($($value)?))* .done());
             )+)+
             router

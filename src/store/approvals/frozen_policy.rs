@@ -6,7 +6,7 @@ use sqlx::types::Json;
 use crate::{
     domain::{
         approval::Risk,
-        ids::{ApprovalId, PolicyId, ProjectId},
+        ids::{ApprovalId, GoalId, PolicyId, ProjectId},
         policy::{PolicySpec, matching::Asked},
         spend::Amounts,
         states::ApprovalKind,
@@ -70,6 +70,20 @@ pub async fn asked(
         (row.approval_id, asked)
     });
     Ok(asked.collect())
+}
+
+/// The policy under which the plan of a goal was approved; `None` without one.
+pub async fn of_plan(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<PolicySpec>> {
+    let found = sqlx::query_scalar!(
+        r#"select policy as "policy: Json<PolicySpec>" from approvals
+           where workspace_id = $1 and goal_id = $2 and kind = 'plan' and state = 'approved'
+           order by approval_id desc limit 1"#,
+        tx.workspace.0,
+        goal.0,
+    )
+    .fetch_optional(traced!(tx, "approvals.frozen_policy.of_plan"))
+    .await?;
+    Ok(found.flatten().map(|policy| policy.0))
 }
 
 /// A policy to be frozen with an approval.

@@ -33,7 +33,7 @@ pub struct AbleAgent {
     pub freeze_id: Option<FreezeId>,
 }
 
-/// Every agent that is not retired, by name. A registration without changes creates a key and
+/// Every agent that is neither retired nor archived, by name. A registration without changes creates a key and
 /// leaves the agent as it is, so the newest key counts as presence. (`revoked_at is null` selects
 /// the index of keys.)
 pub async fn fleet(tx: &mut Tx) -> sqlx::Result<Vec<AbleAgent>> {
@@ -52,7 +52,9 @@ pub async fn fleet(tx: &mut Tx) -> sqlx::Result<Vec<AbleAgent>> {
                 where f.workspace_id = $1 and f.lifted_at is null and f.scope = 'agent'
                   and f.scope_id = a.agent_id
                 order by f.freeze_id limit 1) as "freeze_id: FreezeId"
-        from agents a where a.workspace_id = $1 and a.state <> 'retired' order by a.name
+        from agents a
+        where a.workspace_id = $1 and not a.archived and a.state <> 'retired'
+        order by a.name
         "#,
         tx.workspace.0,
     )

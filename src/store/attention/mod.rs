@@ -2,8 +2,8 @@
 //!
 //! All statements of one answer run in one read-only transaction begun by [`begin`]: they see one
 //! snapshot and lock nothing. Each starts from a partial index of the waiting rows, so decided,
-//! finished and unblocked work costs nothing. Approvals and quarantined tasks may be many and are
-//! paged; the others are bounded by the numbers of capability sets, limits, freezes and stalled
+//! finished and unblocked work costs nothing. Approvals, quarantined tasks and failed work may be many
+//! and are paged; the others are bounded by the numbers of capability sets, limits, freezes and stalled
 //! goals.
 
 use chrono::{DateTime, Utc};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{SystemTx, Tx, traced};
 use crate::domain::{
     approval::{PayloadHash, Risk, kind::Subject},
-    attention::{COUNTED, head_starts},
+    attention::{COUNTED, FAILED_SHOWN_FOR, head_starts},
     ids::{AgentId, ApprovalId, BudgetId, GoalId, LimitId, ProjectId, TaskId},
     settings,
     states::ApprovalKind,
@@ -20,17 +20,23 @@ use crate::domain::{
 
 mod asked;
 mod capacity;
+mod failed;
+mod prices;
 mod released;
 mod sealing;
 mod stops;
+mod unverified;
 
 pub use asked::{AskedOf, asked_of};
 pub use capacity::{AbleAgent, KeptTasks, ShortSet, fleet, kept, ready_capabilities, waiting_in};
+pub use failed::{FailedGoal, FailedTask, failed_goals, failed_tasks};
+pub use prices::{AwaitedModel, awaited_models};
 pub use released::{ReleasedAgain, released_again};
 pub use sealing::{Blocker, blockers_of_sealing, unsealed_since};
 pub use stops::{
     ExhaustedLimit, FreezeWaits, RestingGoal, exhausted_limits, freezes_with_waiting, resting_goals,
 };
+pub use unverified::{UnverifiedGoal, unverified_goals};
 
 // The condition of the index `tasks_quarantined` contains this number.
 const _: () = assert!(settings::LOST_LIMIT == 3, "the index tasks_quarantined says otherwise");
@@ -72,7 +78,7 @@ pub async fn live_goals(
     }
     let goals = sqlx::query_scalar!(
         "select goal_id from goals
-         where workspace_id = $1 and state in ('planning', 'proposed', 'active')
+         where workspace_id = $1 and state in ('planning', 'proposed', 'active', 'verifying')
            and ($2::uuid is null or goal_id = $2) and ($3::uuid is null or project_id = $3)
          order by goal_id",
         tx.workspace.0,
@@ -192,6 +198,8 @@ pub struct Quarantined {
     pub lost_in_row: i32,
     /// Time of its failure.
     pub ended_at: DateTime<Utc>,
+    /// Whether its goal and its parent leave room for a retry.
+    pub may_return: bool,
 }
 
 /// Up to `rows` quarantined tasks after a time and id, oldest first.
@@ -207,19 +215,27 @@ pub async fn quarantined(
         select t.task_id as "task_id: TaskId", t.goal_id as "goal_id: GoalId", x.title,
                (select a.agent_id from attempts a where a.workspace_id = $1
                 and a.attempt_id = t.current_attempt_id) as "agent_id: AgentId",
-               t.lost_in_row, t.ended_at as "ended_at!"
+               t.lost_in_row, t.ended_at as "ended_at!",
+               (g.state <> 'cancelled'
+                and (p.task_id is null or (p.container and p.state <> 'cancelled')
+                     or (p.state = 'parked' and p.children_open > 0))) as "may_return!"
         from (
             select * from tasks t
             where t.workspace_id = $1 and t.state = 'failed' and t.failure_class = 'lost'
               and t.lost_in_row >= 3 and t.acknowledged_at is null
               and (t.ended_at, t.task_id) > ($2, $3)
               and ($4::uuid is null or t.goal_id = $4)
-              and ($5::uuid is null or exists (
+              and exists (
                   select from goals g where g.workspace_id = $1 and g.goal_id = t.goal_id
-                  and g.project_id = $5))
+                  and ($5::uuid is null or g.project_id = $5) and not g.archived
+                  and not exists (
+                      select from projects p
+                      where p.workspace_id = $1 and p.project_id = g.project_id and p.archived))
             order by t.ended_at, t.task_id limit $6
         ) t
+        join goals g on g.workspace_id = $1 and g.goal_id = t.goal_id
         join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
+        left join tasks p on p.workspace_id = $1 and p.task_id = t.parent_id
         order by t.ended_at, t.task_id
         "#,
         tx.workspace.0,
@@ -233,10 +249,23 @@ pub async fn quarantined(
     .await
 }
 
-/// Numbers of pending approvals and of unacknowledged quarantined tasks, each counted up to
-/// [`COUNTED`].
-pub async fn counts(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result<(i64, i64)> {
-    let row = sqlx::query!(
+/// Numbers of the items that are paged, each counted up to [`COUNTED`].
+#[derive(Debug, Clone, Copy)]
+pub struct PagedCounts {
+    /// Pending approvals.
+    pub approvals: i64,
+    /// Quarantined tasks that no person has acknowledged.
+    pub quarantined: i64,
+    /// Items of [`failed_goals`].
+    pub failed_goals: i64,
+    /// Items of [`failed_tasks`].
+    pub failed_tasks: i64,
+}
+
+/// Counts the items that are paged.
+pub async fn counts(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result<PagedCounts> {
+    sqlx::query_as!(
+        PagedCounts,
         r#"
         select (select count(*) from (
                     select from approvals a
@@ -251,17 +280,49 @@ pub async fn counts(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result<(i64, i64)> {
                     where t.workspace_id = $1 and t.state = 'failed' and t.failure_class = 'lost'
                       and t.lost_in_row >= 3 and t.acknowledged_at is null
                       and ($2::uuid is null or t.goal_id = $2)
-                      and ($3::uuid is null or exists (
-                          select from goals g where g.workspace_id = $1
-                          and g.goal_id = t.goal_id and g.project_id = $3))
-                    limit $4) t) as "quarantined!"
+                      and exists (
+                          select from goals g where g.workspace_id = $1 and g.goal_id = t.goal_id
+                          and ($3::uuid is null or g.project_id = $3) and not g.archived
+                          and not exists (
+                              select from projects p where p.workspace_id = $1
+                              and p.project_id = g.project_id and p.archived))
+                    limit $4) t) as "quarantined!",
+               (select count(*) from (
+                    select from goals g
+                    where g.workspace_id = $1 and g.state = 'failed' and g.acknowledged_at is null
+                      and g.ended_at > $5
+                      and ($2::uuid is null or g.goal_id = $2)
+                      and ($3::uuid is null or g.project_id = $3)
+                      and not g.archived and not exists (
+                          select from projects p where p.workspace_id = $1
+                          and p.project_id = g.project_id and p.archived)
+                      and exists (
+                          select from tasks t
+                          where t.workspace_id = $1 and t.goal_id = g.goal_id and t.state = 'failed'
+                            and not t.container
+                            and not (t.failure_class = 'lost' and t.lost_in_row >= 3
+                                     and t.acknowledged_at is null))
+                    limit $4) g) as "failed_goals!",
+               (select count(*) from (
+                    select from goals g
+                    join tasks t on t.workspace_id = $1 and t.goal_id = g.goal_id
+                         and t.state = 'failed' and t.acknowledged_at is null and not t.container
+                         and t.purpose is null
+                         and not (t.failure_class = 'lost' and t.lost_in_row >= 3)
+                    left join tasks p on p.workspace_id = $1 and p.task_id = t.parent_id
+                    where g.workspace_id = $1 and g.state = 'active' and g.tasks_failed > 0
+                      and ($2::uuid is null or g.goal_id = $2)
+                      and ($3::uuid is null or g.project_id = $3)
+                      and (p.task_id is null or (p.container and p.state <> 'cancelled')
+                           or (p.state = 'parked' and p.children_open > 0))
+                    limit $4) t) as "failed_tasks!"
         "#,
         tx.workspace.0,
         scope.goal.map(|id| id.0),
         scope.project.map(|id| id.0),
         COUNTED,
+        tx.now - FAILED_SHOWN_FOR,
     )
     .fetch_one(traced!(tx, "attention.counts"))
-    .await?;
-    Ok((row.approvals, row.quarantined))
+    .await
 }

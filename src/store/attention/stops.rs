@@ -163,7 +163,8 @@ pub async fn freezes_with_waiting(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result
                     select from tasks t
                     where t.workspace_id = $1 and t.goal_id = g.goal_id and t.state = 'ready' limit $3) t
                 where f.scope = 'project' and g.workspace_id = $1 and g.project_id = f.scope_id
-                  and g.state = 'active' and ($2::uuid[] is null or g.goal_id = any($2))
+                  and g.state in ('active', 'verifying')
+                  and ($2::uuid[] is null or g.goal_id = any($2))
                 union all
                 select from tasks t
                 where f.scope = 'goal' and t.workspace_id = $1 and t.goal_id = f.scope_id
@@ -198,7 +199,7 @@ pub async fn freezes_with_waiting(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result
     .await
 }
 
-/// An active goal without recent change.
+/// An active or verifying goal without recent change.
 #[derive(Debug)]
 pub struct RestingGoal {
     /// The goal.
@@ -221,7 +222,7 @@ pub struct RestingGoal {
     pub running: i64,
 }
 
-/// Active goals without change since `before`: no task changed its state, nobody edited the goal,
+/// Active and verifying goals with open tasks and without change since `before`: no task changed its state, nobody edited the goal,
 /// no attempt reported progress. Omits goals with a known cause: an approval, a limit, a freeze, a
 /// start time to come, a cancellation, an assignment to an agent, or required capabilities among
 /// `short`, the sets that no agent covers.
@@ -238,7 +239,7 @@ pub async fn resting_goals(
         r#"
         with resting as materialized (
             select * from goals g
-            where g.workspace_id = $1 and g.state = 'active' and g.updated_at < $3
+            where g.workspace_id = $1 and g.state in ('active', 'verifying') and g.updated_at < $3
               and ($5::uuid[] is null or g.goal_id = any($5))
               -- A freeze on the goal, or on anything above or in it, is why.
               and not exists (
@@ -265,6 +266,8 @@ pub async fn resting_goals(
                    count(*) filter (where t.state = 'running' and not t.container) as running,
                    bool_or(t.short_limit_id is not null or t.cancel_by is not null
                            or (t.state = 'ready' and t.assigned_agent_id is not null)
+                           or exists (select from price_waits p where p.workspace_id = $1
+                                      and p.task_id = t.task_id)
                            or (t.state = 'waiting' and t.needs_unmet = 0 and t.ready_from > $2)
                            or (t.state = 'ready' and t.capability_key = any($4))
                            or (t.state in ('ready', 'running') and not t.container

@@ -1,4 +1,4 @@
-//! Spend reports: sums over spend entries.
+//! Spend reports: sums over spend entries, and over the daily totals of pruned goals.
 //!
 //! Unlike the rest of the store, reports read many rows. They run in a transaction begun by
 //! [`begin`]: a read-only snapshot, so rows and totals agree, which may scan and join whole tables.
@@ -59,11 +59,11 @@ pub struct SpendScope<'a> {
     pub span: Span,
     /// Only of this project.
     pub project: Option<ProjectId>,
-    /// Only of this goal.
+    /// Only of this goal; nothing of a pruned one.
     pub goal: Option<GoalId>,
     /// Only of this agent.
     pub agent: Option<AgentId>,
-    /// Only of this task.
+    /// Only of this task; nothing of a pruned one.
     pub task: Option<TaskId>,
     /// Only of this model.
     pub model: Option<&'a str>,
@@ -112,7 +112,7 @@ pub async fn spend(
                                  when 'project' then coalesce(g.project_id::text, '')
                                  when 'capability' then t.capability_key
                                  else to_char(e.recorded_at at time zone $3::text, 'YYYY-MM-DD')
-                   end as key, e.attempt_id, e.unit,
+                   end as key, e.attempt_id as source, 1::bigint as attempts, e.unit,
                    sum(e.amount) * 1000000 + sum(e.fraction) as millionths
             from spend_entries e
             join attempts a on a.workspace_id = $1 and a.attempt_id = e.attempt_id
@@ -126,18 +126,41 @@ pub async fn spend(
               and ($8::uuid is null or a.agent_id = $8)
               and ($9::uuid is null or a.task_id = $9)
               and ($10::text is null or e.model = $10)
-            group by 1, 2, 3
+            group by 1, 2, 4
+            union all
+            -- Of pruned goals: a group of attempts counts as their number, a day as its noon.
+            select case $2 when 'agent' then coalesce(c.agent_id::text, '')
+                           when 'model' then f.model
+                           when 'goal' then ''
+                           when 'task' then ''
+                           when 'project' then coalesce(c.project_id::text, '')
+                           when 'capability' then c.capability_key
+                           else to_char(d.noon at time zone $3, 'YYYY-MM-DD')
+                   end, f.group_id, c.attempts, f.unit,
+                   sum(f.amount) * 1000000 + sum(f.fraction)
+            from folded_spend f
+            cross join lateral (select (f.day + time '12:00') at time zone 'UTC' as noon) d
+            join folded_attempts c on c.workspace_id = $1 and c.group_id = f.group_id
+            where f.workspace_id = $1 and $7 is null and $9 is null
+              and ($4 is null or d.noon >= $4)
+              and ($5 is null or d.noon < $5)
+              and ($6 is null or c.project_id = $6)
+              and ($8 is null or c.agent_id = $8)
+              and ($10 is null or f.model = $10)
+            group by 1, 2, 3, 4
         ), sums as materialized (
             select key, unit, sum(millionths) as millionths, 0::bigint as attempts
             from used group by key, unit
             union all
             -- As rows of their own and not joined: nobody knows beforehand how many there are.
-            select key, null, null, count(distinct attempt_id) from used group by key
+            select key, null, null, sum(attempts)::bigint
+            from (select distinct key, source, attempts from used) s group by key
         ), totals as (
             select (select coalesce(jsonb_object_agg(unit, millionths::text), '{}')
                     from (select unit, sum(millionths) as millionths from sums
                           where unit is not null group by unit) u) as units,
-                   (select count(distinct attempt_id) from used) as attempts
+                   (select coalesce(sum(attempts), 0)::bigint
+                    from (select distinct source, attempts from used) s) as attempts
         ), groups as (
             select s.key, left(s.key, 100) || ' ' || md5(s.key) as place, s.units, s.attempts,
                    case $2 when 'day' then 0 else s.money end as rank
@@ -158,9 +181,9 @@ pub async fn spend(
                case $2 when 'agent' then (select n.name from agents n where n.workspace_id = $1
                                           and n.agent_id = nullif(p.key, '')::uuid)
                        when 'goal' then (select n.title from goals n where n.workspace_id = $1
-                                         and n.goal_id = p.key::uuid)
+                                         and n.goal_id = nullif(p.key, '')::uuid)
                        when 'task' then (select n.title from task_texts n where n.workspace_id = $1
-                                         and n.task_id = p.key::uuid)
+                                         and n.task_id = nullif(p.key, '')::uuid)
                        when 'project' then (select n.name from projects n where n.workspace_id = $1
                                             and n.project_id = nullif(p.key, '')::uuid)
                end as "name?"
@@ -209,10 +232,10 @@ pub struct DaySpend {
     pub project_id: Option<ProjectId>,
     /// Name of the project.
     pub project_name: Option<String>,
-    /// The goal.
-    pub goal_id: GoalId,
+    /// The goal; `None` for pruned goals, which share their rows.
+    pub goal_id: Option<GoalId>,
     /// Title of the goal.
-    pub goal_title: String,
+    pub goal_title: Option<String>,
     /// The agent; `None` for a person who took the task over.
     pub agent_id: Option<AgentId>,
     /// Name of the agent.
@@ -244,8 +267,9 @@ pub async fn days(
         DaySpend,
         r#"
         with used as materialized (
-            select (e.recorded_at at time zone 'UTC')::date as day, a.goal_id, a.agent_id, e.provider,
-                   e.model, e.unit, (starts_with(e.entry_key, $4) or starts_with(e.entry_key, $6)) as correction,
+            select (e.recorded_at at time zone 'UTC')::date as day, g.project_id, a.goal_id, a.agent_id,
+                   e.provider, e.model, e.unit,
+                   (starts_with(e.entry_key, $4) or starts_with(e.entry_key, $6)) as correction,
                    sum(e.amount) * 1000000 + sum(e.fraction) as millionths,
                    min(a.task_id::text) as first_task, max(a.task_id::text) as last_task,
                    min(t.capability_key) as first_capability,
@@ -253,13 +277,25 @@ pub async fn days(
             from spend_entries e
             join attempts a on a.workspace_id = $1 and a.attempt_id = e.attempt_id
             join tasks t on t.workspace_id = $1 and t.task_id = a.task_id
+            join goals g on g.workspace_id = $1 and g.goal_id = a.goal_id
             where e.workspace_id = $1 and e.recorded_at >= $2 and e.recorded_at < $3
-            group by 1, 2, 3, 4, 5, 6, 7
-            order by 1, 2, 3, 4, 5, 6, 7 limit $5
+            group by 1, 2, 3, 4, 5, 6, 7, 8
+            union all
+            -- Of pruned goals: a day counts as its noon.
+            select f.day, c.project_id, null, c.agent_id, nullif(f.provider, ''),
+                   nullif(f.model, ''), f.unit, f.correction,
+                   sum(f.amount) * 1000000 + sum(f.fraction), null, null,
+                   min(c.capability_key), max(c.capability_key)
+            from folded_spend f
+            join folded_attempts c on c.workspace_id = $1 and c.group_id = f.group_id
+            where f.workspace_id = $1 and (f.day + time '12:00') at time zone 'UTC' >= $2
+              and (f.day + time '12:00') at time zone 'UTC' < $3
+            group by 1, 2, 4, 5, 6, 7, 8
+            order by 1, 2, 3, 4, 5, 6, 7, 8 limit $5
         )
         select w.name as "workspace_name!", u.day as "day!",
-               g.project_id as "project_id?: ProjectId", p.name as "project_name?",
-               u.goal_id as "goal_id!: GoalId", g.title as "goal_title!",
+               u.project_id as "project_id?: ProjectId", p.name as "project_name?",
+               u.goal_id as "goal_id?: GoalId", g.title as "goal_title?",
                u.agent_id as "agent_id?: AgentId", n.name as "agent_name?",
                u.provider as "provider?", u.model as "model?", u.unit as "unit!",
                u.correction as "correction!", u.millionths::text as "millionths!: Millionths",
@@ -268,9 +304,9 @@ pub async fn days(
                    as "capability?"
         from used u
         join workspaces w on w.workspace_id = $1
-        join goals g on g.workspace_id = $1 and g.goal_id = u.goal_id
+        left join goals g on g.workspace_id = $1 and g.goal_id = u.goal_id
         left join agents n on n.workspace_id = $1 and n.agent_id = u.agent_id
-        left join projects p on p.workspace_id = $1 and p.project_id = g.project_id
+        left join projects p on p.workspace_id = $1 and p.project_id = u.project_id
         order by u.day, p.name, u.goal_id, u.agent_id, u.provider, u.model, u.unit, u.correction
         "#,
         tx.workspace.0,

@@ -86,7 +86,7 @@ macro_rules! of_tasks {
                        where s.workspace_id = $1 and s.capability_key = t.capability_key
                          and s.capabilities && $5))
                    and exists (select from goals g where g.workspace_id = $1
-                       and g.goal_id = t.goal_id and g.state = $7)
+                       and g.goal_id = t.goal_id and g.state = any($7))
                  order by last.closed_at is not null, t.task_id limit $6",
                 search.workspace.0,
                 search.rule.0,
@@ -94,7 +94,7 @@ macro_rules! of_tasks {
                 search.scope.project_id.map(|id| id.0),
                 &search.scope.capabilities,
                 MOST,
-                "active",
+                &["active", "verifying"] as &[&str],
                 search.now,
                 $($argument),*
             )
@@ -111,8 +111,8 @@ of_tasks! {
              and l.removed_at is null
         join budget_windows w on w.workspace_id = $1 and w.limit_id = l.limit_id
              and w.starts_at <= $8 and (w.ends_at is null or w.ends_at > $8)
-        where t.workspace_id = $1 and t.state = 'running' and w.settled > 0
-          and w.settled::numeric * 100 >= w.amount::numeric * $9::bigint
+        where t.workspace_id = $1 and t.state = 'running' and (w.settled > 0 or w.fraction > 0)
+          and (w.settled + ceil(w.fraction / 1000000.0)) * 100 >= w.amount::numeric * $9::bigint
           and ($10::text is null or l.unit = $10)";
 
     failures(count: i64): "
@@ -195,7 +195,7 @@ macro_rules! of_goals {
                      select i.closed_at, i.closing, i.measure from interventions i
                      where i.workspace_id = $1 and i.rule_id = $2 and i.subject_id = g.goal_id
                      order by i.intervention_id desc limit 1) last on true
-                 where g.state = 'active'
+                 where g.state in ('active', 'verifying')
                    and not exists (select from interventions i where i.workspace_id = $1
                        and i.rule_id = $2 and i.subject_id = g.goal_id and i.closed_at is null)
                    and (last.closed_at is null or last.closed_at <= $3)
@@ -222,13 +222,13 @@ of_goals! {
              and l.removed_at is null
         join budget_windows w on w.workspace_id = $1 and w.limit_id = l.limit_id
              and w.starts_at <= $5 and (w.ends_at is null or w.ends_at > $5)
-        where g.workspace_id = $1 and g.state = 'active' and w.settled > 0
-          and w.settled::numeric * 100 >= w.amount::numeric * $7::bigint
+        where g.workspace_id = $1 and g.state in ('active', 'verifying') and (w.settled > 0 or w.fraction > 0)
+          and (w.settled + ceil(w.fraction / 1000000.0)) * 100 >= w.amount::numeric * $7::bigint
           and ($8::text is null or l.unit = $8)";
 
     deadline_slack(PATHS;): "
         select goal_id, deadline from goals
-        where workspace_id = $1 and state = 'active' and deadline is not null";
+        where workspace_id = $1 and state in ('active', 'verifying') and deadline is not null";
 }
 
 /// Finds the candidates of a condition.

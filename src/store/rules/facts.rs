@@ -56,7 +56,8 @@ pub async fn of_tasks(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskRow
                a.attempt_id as "attempt_id?: AttemptId", t.attempts_used as failures,
                coalesce((
                    select jsonb_agg(jsonb_build_object('unit', l.unit, 'limit', w.amount,
-                              'used', w.settled, 'starts_at', w.starts_at))
+                              'used',
+                              least(w.settled + ceil(w.fraction / 1000000.0), 9223372036854775807)::bigint, 'starts_at', w.starts_at))
                    from budget_limits l
                    join budget_windows w on w.workspace_id = $1 and w.limit_id = l.limit_id
                         and w.starts_at <= $2 and (w.ends_at is null or w.ends_at > $2)
@@ -103,7 +104,7 @@ pub async fn of_tasks(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskRow
     .await
 }
 
-/// The facts of an active goal.
+/// The facts of an active or verifying goal.
 #[derive(Debug, Clone)]
 pub struct GoalRow {
     /// The goal.
@@ -114,7 +115,7 @@ pub struct GoalRow {
     pub deadline: Option<DateTime<Utc>>,
 }
 
-/// The facts of active goals, without their critical path.
+/// The facts of active and verifying goals, without their critical path.
 pub async fn of_goals(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<GoalRow>> {
     sqlx::query_as!(
         GoalRow,
@@ -122,14 +123,16 @@ pub async fn of_goals(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<Vec<GoalRow
         select g.goal_id as "goal_id: GoalId", g.deadline,
                coalesce((
                    select jsonb_agg(jsonb_build_object('unit', l.unit, 'limit', w.amount,
-                              'used', w.settled, 'starts_at', w.starts_at))
+                              'used',
+                              least(w.settled + ceil(w.fraction / 1000000.0), 9223372036854775807)::bigint, 'starts_at', w.starts_at))
                    from budget_limits l
                    join budget_windows w on w.workspace_id = $1 and w.limit_id = l.limit_id
                         and w.starts_at <= $2 and (w.ends_at is null or w.ends_at > $2)
                    where l.workspace_id = $1 and l.node = 'goal' and l.node_id = g.goal_id
                      and l.removed_at is null), '[]') as "shares!: Json<Vec<Share>>"
         from goals g
-        where g.workspace_id = $1 and g.goal_id = any($3) and g.state = 'active'
+        where g.workspace_id = $1 and g.goal_id = any($3)
+          and g.state in ('active', 'verifying')
         "#,
         tx.workspace.0,
         tx.now,

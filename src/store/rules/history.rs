@@ -226,7 +226,8 @@ history! {
         select m.task_id as \"task_id?: TaskId\", m.goal_id as \"goal_id!: GoalId\",
                null::timestamptz as \"at?\", coalesce(w.ends_at, $7) as \"judged_at!\",
                jsonb_build_object('shares', jsonb_build_array(jsonb_build_object(
-                   'unit', l.unit, 'limit', w.amount, 'used', w.settled,
+                   'unit', l.unit, 'limit', w.amount, 'used',
+                              least(w.settled + ceil(w.fraction / 1000000.0), 9223372036854775807)::bigint,
                    'starts_at', w.starts_at))) as \"facts!: Json<Facts>\"
         from mine m
         join budget_limits l on l.workspace_id = $1 and l.node = 'task' and l.node_id = m.task_id
@@ -239,7 +240,8 @@ history! {
         select null::uuid as \"task_id?: TaskId\", m.goal_id as \"goal_id!: GoalId\",
                null::timestamptz as \"at?\", coalesce(w.ends_at, $7) as \"judged_at!\",
                jsonb_build_object('shares', jsonb_build_array(jsonb_build_object(
-                   'unit', l.unit, 'limit', w.amount, 'used', w.settled,
+                   'unit', l.unit, 'limit', w.amount, 'used',
+                              least(w.settled + ceil(w.fraction / 1000000.0), 9223372036854775807)::bigint,
                    'starts_at', w.starts_at))) as \"facts!: Json<Facts>\"
         from goals_mine m
         join budget_limits l on l.workspace_id = $1 and l.node = 'goal' and l.node_id = m.goal_id

@@ -17,7 +17,7 @@ mod stops;
 
 /// The whole first page, behind a sealer that has nothing in its way.
 async fn page(fleet: &Fleet, query: &str) -> Value {
-    let workspace = fleet.app.workspaces().await.unwrap()[0];
+    let workspace = fleet.workspace;
     fleet.app.seal_journal(workspace).await.unwrap();
     fleet.admin.get(format!("/v1/attention?limit=200{query}")).await.value(200)
 }

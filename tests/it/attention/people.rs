@@ -1,6 +1,7 @@
 //! Approvals, and tasks in quarantine.
 
-use serde_json::json;
+use axum::http::Method;
+use serde_json::{Value, json};
 
 use super::{items, nothing, only, operator, send};
 use crate::support::{
@@ -104,45 +105,177 @@ async fn a_task_in_quarantine_stays_until_it_was_seen() {
     assert_eq!((&item["task_id"], &item["agent_id"]), (&task["id"], &json!(agent.id)));
     assert_eq!((&item["since"], &item["risk"]), (&task["ended_at"], &json!("high")));
     assert!(text(&item["detail"]).contains("3 times in a row"), "{item:#}");
-    // It outlives its goal.
-    fleet.after(30 * 24 * 3600).await;
+    assert_eq!(send(&operator, &item).await.value(200)["state"], "ready");
+    nothing(&fleet).await;
+    fall_silent(&fleet, &agent, 3).await;
     only(&fleet, "quarantined_task").await;
 
-    let seen = send(&operator, &item).await.value(200);
+    // What was seen stays failed, and so does its goal, which nobody has seen.
+    let path = format!("/v1/tasks/{}/acknowledge", text(&task["id"]));
+    let seen = operator.post(&path, &json!({})).await.value(200);
     assert_eq!(seen["state"], "failed");
     assert!(seen["acknowledged_at"].is_string());
-    nothing(&fleet).await;
+    assert_eq!(only(&fleet, "failed_goal").await["goal_id"], json!(goal));
     // Once more changes nothing.
-    assert_eq!(send(&operator, &item).await.value(200), seen);
+    assert_eq!(operator.post(&path, &json!({})).await.value(200), seen);
     let told: i64 =
         sqlx::query_scalar("select count(*) from journal where kind = 'task.acknowledged'")
             .fetch_one(&fleet.pool)
             .await
             .unwrap();
     assert_eq!(told, 1);
+    fleet.after(30 * 24 * 3600).await;
+    nothing(&fleet).await;
     verify(&fleet.pool).await;
 }
 
-/// A failure that is no quarantine is told by its goal and asks for nothing.
+/// It outlives its goal. Where nothing can be retried, a person has seen it.
 #[tokio::test]
-async fn other_failures_ask_for_no_attention() {
+async fn a_task_in_quarantine_of_a_cancelled_goal_is_seen() {
+    let fleet = Fleet::start().await;
+    let operator = operator(&fleet).await;
+    let agent = fleet.worker().await;
+    let goal = fleet
+        .goal(json!([
+            {"ref": "a", "title": "a"},
+            {"ref": "later", "title": "t", "not_before": fleet.now() + chrono::TimeDelta::days(300)},
+        ]))
+        .await;
+    fall_silent(&fleet, &agent, 3).await;
+    fleet.admin.post(format!("/v1/goals/{goal}/cancel"), &json!({})).await.expect(200);
+    fleet.after(30 * 24 * 3600).await;
+    let item = only(&fleet, "quarantined_task").await;
+    let seen = send(&operator, &item).await.value(200);
+    assert!(seen["acknowledged_at"].is_string());
+    nothing(&fleet).await;
+    verify(&fleet.pool).await;
+}
+
+/// What was put away waits for nobody.
+#[tokio::test]
+async fn what_is_archived_needs_no_attention() {
     let fleet = Fleet::start().await;
     let agent = fleet.worker().await;
-    let lost = fleet.lone_task(json!({"max_attempts": 2})).await;
-    fall_silent(&fleet, &agent, 2).await;
-    assert_eq!(fleet.task(&lost, "a").await["failure_class"], "lost");
-    let failed = fleet.lone_task(json!({})).await;
+    let goal = json!({"title": "g", "project": "p", "tasks": [
+        {"ref": "a", "title": "a", "priority": 9}, {"ref": "b", "title": "b"}]});
+    let goal = fleet.post_goal(goal).await;
     agent.fail(&agent.take().await, "permanent").await;
-    nothing(&fleet).await;
-    for goal in [&lost, &failed] {
-        let path = format!("/v1/tasks/{}/acknowledge", fleet.task_id(goal, "a").await);
-        fleet.admin.post(path, &json!({})).await.problem(409, "wrong_state");
+    fall_silent(&fleet, &agent, 3).await;
+    let project = text(&fleet.read_goal(&goal).await["project_id"]);
+    let kinds = async || -> Vec<String> {
+        items(&fleet, "").await.iter().map(|item| text(&item["kind"])).collect()
+    };
+    for path in [format!("/v1/goals/{goal}"), format!("/v1/projects/{project}")] {
+        assert_eq!(kinds().await, ["quarantined_task", "failed_goal"]);
+        fleet.admin.call(Method::POST, format!("{path}/archive")).await.expect(200);
+        nothing(&fleet).await;
+        fleet.admin.call(Method::POST, format!("{path}/unarchive")).await.expect(200);
     }
+    verify(&fleet.pool).await;
+}
+
+/// A failed goal is listed until it is retried or seen, and for a month at most.
+#[tokio::test]
+async fn a_failed_goal_is_retried_or_seen() {
+    let fleet = Fleet::start().await;
+    let operator = operator(&fleet).await;
+    let agent = fleet.worker().await;
+    let two = json!([{"ref": "a", "title": "the build"}, {"ref": "b", "title": "b"}]);
+    let goal = fleet.goal(two).await;
+    for held in agent.claim(2).await {
+        let body = json!({"class": "permanent", "message": "no compiler"});
+        agent.write(&held, "fail", body).await.expect(200);
+    }
+    let item = only(&fleet, "failed_goal").await;
+    let task = fleet.task(&goal, "a").await;
+    assert_eq!((&item["goal_id"], &item["task_id"]), (&json!(goal), &task["id"]));
+    let read = fleet.read_goal(&goal).await;
+    assert_eq!((&item["since"], &item["risk"]), (&read["ended_at"], &json!("medium")));
+    let detail = text(&item["detail"]);
+    assert!(detail.starts_with("2 tasks of it failed, the first was `the build`"), "{detail}");
+    assert_eq!(send(&operator, &item).await.value(200)["retried_count"], 2);
+    nothing(&fleet).await;
+    for held in agent.claim(2).await {
+        agent.fail(&held, "permanent").await;
+    }
+    only(&fleet, "failed_goal").await;
+    let path = format!("/v1/goals/{goal}/acknowledge");
+    let seen = operator.post(&path, &json!({"reason": "known"})).await.value(200);
+    assert_eq!(seen["state"], "failed");
+    assert!(seen["acknowledged_at"].is_string());
+    let listed = fleet.admin.get("/v1/goals?state=failed").await.value(200);
+    assert_eq!(listed["items"][0]["acknowledged_at"], seen["acknowledged_at"]);
+    nothing(&fleet).await;
+    assert_eq!(operator.post(&path, &json!({})).await.value(200)["version"], seen["version"]);
+
+    // What was seen is no secret from the next failure.
+    let path = format!("/v1/goals/{goal}/retry");
+    let again = operator.post(path, &json!({})).await.value(200);
+    assert_eq!(again["acknowledged_at"], Value::Null);
+    for held in agent.claim(2).await {
+        agent.fail(&held, "permanent").await;
+    }
+    only(&fleet, "failed_goal").await;
+    fleet.after(30 * 24 * 3600).await;
+    nothing(&fleet).await;
+    verify(&fleet.pool).await;
+}
+
+/// A failed task is listed by itself while its goal goes on.
+#[tokio::test]
+async fn a_failed_task_of_an_active_goal_is_retried_or_seen() {
+    let fleet = Fleet::start().await;
+    let operator = operator(&fleet).await;
+    let agent = fleet.worker().await;
+    let goal = fleet
+        .goal(json!([
+            {"ref": "box", "title": "t"},
+            {"ref": "a", "title": "t", "parent": "box", "max_attempts": 2},
+            {"ref": "later", "title": "t", "not_before": fleet.now() + chrono::TimeDelta::days(300)},
+        ]))
+        .await;
+    fall_silent(&fleet, &agent, 2).await;
+    let item = only(&fleet, "failed_task").await;
+    let task = fleet.task(&goal, "a").await;
+    assert_eq!((&item["task_id"], &item["agent_id"]), (&task["id"], &json!(agent.id)));
+    assert_eq!((&item["since"], &item["risk"]), (&task["ended_at"], &json!("medium")));
+    assert!(text(&item["detail"]).starts_with("It failed for good (`lost`)"), "{item:#}");
+    assert_eq!(items(&fleet, &format!("&goal_id={goal}")).await, std::slice::from_ref(&item));
+    assert_eq!(items(&fleet, &format!("&goal_id={}", fleet.no_id())).await, Vec::<Value>::new());
+    assert_eq!(send(&operator, &item).await.value(200)["state"], "ready");
+    nothing(&fleet).await;
+
+    agent.fail(&agent.take().await, "permanent").await;
+    only(&fleet, "failed_task").await;
+    let path = format!("/v1/tasks/{}/acknowledge", fleet.task_id(&goal, "a").await);
+    let seen = operator.post(&path, &json!({})).await.value(200);
+    assert!(seen["acknowledged_at"].is_string());
+    nothing(&fleet).await;
+
+    // With its goal it is the goal that failed, which nobody has seen.
+    let path = format!("/v1/tasks/{}/cancel", fleet.task_id(&goal, "later").await);
+    operator.post(path, &json!({})).await.expect(200);
+    assert_eq!(fleet.goal_state(&goal).await, "failed");
+    assert_eq!(only(&fleet, "failed_goal").await["goal_id"], json!(goal));
+    verify(&fleet.pool).await;
+}
+
+#[tokio::test]
+async fn what_has_not_failed_is_not_acknowledged() {
+    let fleet = Fleet::start().await;
+    let goal =
+        fleet.lone_task(json!({"not_before": fleet.now() + chrono::TimeDelta::days(9)})).await;
+    let path = format!("/v1/tasks/{}/acknowledge", fleet.task_id(&goal, "a").await);
+    fleet.admin.post(path, &json!({})).await.problem(409, "wrong_state");
     let long = json!({"reason": "x".repeat(1001)});
-    let path = format!("/v1/tasks/{}/acknowledge", fleet.no_id());
-    let places = fleet.admin.post(&path, &long).await.problem(422, "invalid");
-    assert_eq!(places, ["/reason"]);
-    fleet.admin.post(&path, &json!({})).await.problem(404, "not_found");
+    for path in [
+        format!("/v1/tasks/{}/acknowledge", fleet.no_id()),
+        format!("/v1/goals/{}/acknowledge", fleet.no_id()),
+    ] {
+        let places = fleet.admin.post(&path, &long).await.problem(422, "invalid");
+        assert_eq!(places, ["/reason"]);
+        fleet.admin.post(&path, &json!({})).await.problem(404, "not_found");
+    }
     assert!(items(&fleet, "").await.is_empty());
 }
 

@@ -10,7 +10,7 @@ use crate::support::fleet::{Fleet, text};
 async fn a_transaction_that_stops_sealing_is_told() {
     let fleet = Fleet::start().await;
     fleet.round().await;
-    let workspace = fleet.app.workspaces().await.unwrap()[0];
+    let workspace = fleet.workspace;
     let options = fleet.database.connect_options().application_name("a forgotten backup");
     let mut other = sqlx::PgConnection::connect_with(&options).await.unwrap();
     let pid: i32 =

@@ -23,12 +23,12 @@ const VAGUE_ENDINGS: &[&str] = &["_views", "_rows", "_batch", "_write", "_told",
 /// The floors inside `app`, the highest first. A room imports rooms of lower floors, and of its own
 /// floor if that makes no circle.
 const APP_ORDER: &[&[&str]] = &[
-    &["attention", "duties", "reports", "verify"],
+    &["attention", "duties", "moving", "reports", "verify"],
     &["decisions"],
     &["agents", "rules"],
     &["freezes"],
     &["attempts"],
-    &["goals", "spend"],
+    &["comments", "goals", "retention", "spend"],
     &["budgets", "journal", "projects"],
     &["sign_in", "tasks"],
     &["access", "approvals", "secrets", "workspace"],
@@ -40,15 +40,16 @@ const APP_ORDER: &[&[&str]] = &[
 /// everything and be named by nobody in here.
 const LAYERS: &[(&str, &[&str])] = &[
     ("domain", &["domain"]),
-    ("store", &["store", "domain", "clock", "entropy"]),
-    ("app", &["app", "store", "domain", "clock", "entropy"]),
+    ("store", &["store", "domain", "clock", "entropy", "turns"]),
+    ("app", &["app", "store", "domain", "clock", "entropy", "turns"]),
     ("supervisor", &["supervisor", "app", "domain", "clock", "entropy", "shutdown", "config"]),
-    ("http", &["http", "app", "domain"]),
+    ("http", &["http", "app", "domain", "turns"]),
     ("outbound", &["outbound", "domain", "clock"]),
     // Beside the layers, and on the other side of HTTP: what measures must not use what it measures.
     ("bench", &["bench", "domain", "config", "embedded", "entropy", "clock", "open_files"]),
     ("clock", &["clock", "domain"]),
     ("entropy", &["entropy", "domain"]),
+    ("turns", &["turns", "clock"]),
 ];
 
 /// A crate, and which parts of the tree may name it.

@@ -7,4 +7,4 @@ mod openapi;
 mod readme;
 pub mod roles;
 mod schema;
-mod upgrade;
+pub mod upgrade;

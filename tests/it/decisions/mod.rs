@@ -1,5 +1,6 @@
 //! What waits for a person, and what follows from the decision: at once, once, and told once.
 
+mod again;
 mod authority;
 mod links;
 mod review;
@@ -187,7 +188,12 @@ async fn of_racing_deciders_one_wins() {
     });
     let (won, lost): (Vec<_>, Vec<_>) =
         join_all(calls).await.into_iter().partition(|(_, answer)| answer.status == 200);
-    let [(winner, answer)] = won.as_slice() else { panic!("{} deciders won", won.len()) };
+    let [(winner, answer), again @ ..] = won.as_slice() else { panic!("nobody won") };
+    assert_eq!(again.len(), 3, "the same decision gets the same answer");
+    for (same, repeated) in again {
+        assert_eq!(same % 2, winner % 2);
+        assert_eq!(repeated.json::<Value>(), answer.json::<Value>());
+    }
     for (_, answer) in &lost {
         answer.problem(409, "already_decided");
     }

@@ -6,7 +6,7 @@ use crate::support::{
     agent::Agent,
     client::Client,
     dump::{dump, same},
-    fleet::{Fleet, about, local_key, register, text},
+    fleet::{Fleet, about, register, text},
     invariants::verify,
 };
 
@@ -53,7 +53,7 @@ async fn nobody_in_the_chain_decides_and_somebody_else_does() {
     let fleet = Fleet::start().await;
     // Not made by the admin, who could not decide then.
     let role = muster::domain::access::role::Role::Operator;
-    let key = local_key(&fleet.app, role, Some("Pat@example.com")).await;
+    let key = fleet.key_of(role, Some("Pat@example.com")).await;
     let poster = fleet.client(&key);
     let pats_other_key = operator(&fleet, Some("pat@example.com")).await;
     let alice = operator(&fleet, Some("alice@example.com")).await;

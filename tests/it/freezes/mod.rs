@@ -186,7 +186,16 @@ async fn a_late_completion_waits_for_the_lift() {
     let refused = agent.write(&held, "complete", json!({"result": 1})).await;
     refused.problem(409, "frozen");
     assert_eq!(refused.json::<Value>()["retryable"], true);
+    let told = async || {
+        let answer = agent.write(&held, "heartbeat", json!({})).await;
+        answer.problem(409, "lease_lost");
+        answer.describe()
+    };
+    let frozen = told().await;
+    assert!(frozen.contains("until the freeze is lifted"), "{frozen}");
+    assert!(!frozen.contains("`complete` is still accepted"), "{frozen}");
     lift(&fleet, &stop).await;
+    assert!(told().await.contains("`complete` is still accepted"));
     agent.write(&held, "complete", json!({"result": 1})).await.expect(200);
     // The stored answer of what was done before is given under a stop too.
     freeze_all(&fleet, "stop").await;

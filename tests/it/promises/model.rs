@@ -225,7 +225,7 @@ impl Life {
     /// Whether the rules let the attempt write; unknown for repetitions, which may be answered.
     async fn may_write(&self, held: &Held, verb: &str) -> Option<bool> {
         let (attempt, task, current): (String, String, bool) = sqlx::query_as(
-            "select a.state, t.state, t.current_attempt_id = a.attempt_id
+            "select a.state, t.state, t.current_attempt_id = a.attempt_id and a.withdrawn_at is null
              from attempts a join tasks t using (workspace_id, task_id)
              where a.attempt_id = $1::uuid",
         )

@@ -111,6 +111,32 @@ async fn a_question_takes_the_task_from_its_agent_until_it_is_answered() {
     }
 }
 
+/// A rule takes the task also from an attempt whose lease is over and that nobody has followed yet.
+#[tokio::test]
+async fn what_a_rule_takes_is_not_completed_late() {
+    for then in [json!({"park": {}}), json!({"reassign": {}})] {
+        let fleet = Fleet::start().await;
+        let first = fleet.agent("first", &["deploy"], 9).await;
+        let second = fleet.agent("second", &["deploy"], 9).await;
+        let goal = fleet.lone_task(json!({"capabilities": ["deploy"]})).await;
+        let held = first.take().await;
+        fleet.after(61).await;
+        fleet.after(5).await;
+        fleet.expect_states(&goal, "a:ready").await;
+        let when = json!({"risky_capability": {"capabilities": ["deploy"]}});
+        rule(&fleet, when, then.clone()).await;
+        fleet.round().await;
+        first.write(&held, "complete", json!({})).await.problem(409, "lease_lost");
+        if then["park"].is_object() {
+            fleet.expect_states(&goal, "a:parked").await;
+            fleet.decide(json!({"decision": "answer", "answer": {"choice": "continue"}})).await;
+        }
+        second.complete(&second.take().await).await;
+        fleet.expect_states(&goal, "a:done").await;
+        verify(&fleet.pool).await;
+    }
+}
+
 #[tokio::test]
 async fn what_was_answered_is_answered_until_it_has_become_worse() {
     let fleet = Fleet::start().await;

@@ -240,7 +240,7 @@ async fn without_rules_nothing_is_looked_at() {
     fleet.lone_task(json!({})).await;
     let held = agent.take().await;
     go_round(&agent, &held, 1).await;
-    let workspace = fleet.app.workspaces().await.unwrap().remove(0);
+    let workspace = fleet.workspace;
     let due = async || fleet.app.due(workspace).await.unwrap().intervene;
     assert!(!due().await);
     let mut off =

@@ -71,7 +71,11 @@ async fn act(fleet: &Fleet, agent: &Agent, held: &Held, random: &mut StdRng, n: 
             agent.complete(held).await;
             for question in fleet.questions().await {
                 let path = format!("/v1/approvals/{}/decide", text(&question["id"]));
-                let verdict = json!({"decision": "reject", "reason": "no"});
+                let mut verdict = json!({"decision": "reject", "reason": "no"});
+                // A task that was sent back as often as it may be asks how it goes on.
+                if question["choices"] != json!([]) {
+                    verdict["choice"] = json!({"action": "cancel"});
+                }
                 let verdict = crate::support::fleet::about(&question, verdict);
                 fleet.admin.post(path, &verdict).await.expect(200);
             }

@@ -22,6 +22,7 @@ use crate::support::{
     client::{Answer, Call, Client},
     fleet::{about, router, text},
     service::Service,
+    statements::{Statements, hear},
 };
 use provider::{
     ACCESS_TOKEN, CALLBACK, CLIENT_ID, CLIENT_SECRET, CODE_SECONDS, LocalProvider, Twist,
@@ -618,7 +619,18 @@ async fn a_session_waits_and_ends_while_it_waits() {
 
     let newest = browser.get("/v1/events").await.value(200)["next_after"].clone();
     let path = format!("/v1/events?after={newest}&wait_seconds=30");
+    let statements = Statements::record();
     let waiting = tokio::spawn(browser.get(&path).into_future());
+    // It reads once, when it has begun to wait.
+    let begun = async {
+        let mut reads = 0;
+        while reads < 1 {
+            tokio::task::yield_now().await;
+            let is_read = |name: &&&str| **name == "journal.events";
+            reads += statements.take().iter().filter(is_read).count();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), begun).await.expect("a wait in time");
     // Blocking is an event: it ends the wait.
     place.change(json!({"blocked": true})).await;
     let answer = waiting.await.unwrap();
@@ -702,7 +714,7 @@ impl Log {
             .with_ansi(false)
             .with_writer(move || writer.clone())
             .finish();
-        tracing::subscriber::set_default(subscriber)
+        hear(subscriber)
     }
 
     fn text(&self) -> String {

@@ -38,6 +38,8 @@ use tokio::net::TcpListener;
 pub struct Fleet {
     pub app: App,
     pub clock: ManualClock,
+    /// Its own, however many others there are beside it.
+    pub workspace: WorkspaceId,
     /// With the key of an admin.
     pub admin: Client,
     pub admin_key: String,
@@ -75,9 +77,13 @@ pub fn router(app: &App) -> Router {
     })
 }
 
-/// A key made at the command line, of the only workspace or the first.
-pub async fn local_key(app: &App, role: Role, person: Option<&str>) -> String {
-    let workspace = app.workspaces().await.unwrap()[0];
+/// A key of a workspace, made at the command line.
+pub async fn local_key(
+    app: &App,
+    workspace: WorkspaceId,
+    role: Role,
+    person: Option<&str>,
+) -> String {
     let person = person.map(|name| name.parse().unwrap());
     let new = NewKey {
         name: role.to_string(),
@@ -123,18 +129,18 @@ impl Fleet {
         let Bootstrap::Made(token) = app.bootstrap(None).await.unwrap() else {
             panic!("the database was not empty");
         };
-        let admin_key = token.expose().to_owned();
+        let (workspace, admin_key) = (token.workspace(), token.expose().to_owned());
         let router = router(&app);
         let admin = Client::of(router.clone()).with_key(&admin_key);
         // Made at the command line: whoever made a key decides nothing that it asks for.
-        let poster = admin.with_key(local_key(&app, Role::Operator, Some("poster")).await);
-        Self { app, clock, admin, admin_key, poster, pool, database, router }
+        let poster = local_key(&app, workspace, Role::Operator, Some("poster")).await;
+        let poster = admin.with_key(poster);
+        Self { app, clock, workspace, admin, admin_key, poster, pool, database, router }
     }
 
     /// A connection in the workspace at the time of the clock.
     pub async fn tx(&self) -> Tx {
-        let workspace = self.app.workspaces().await.unwrap()[0];
-        SystemTx::from(self.pool.acquire().await.unwrap()).within(workspace, self.now())
+        SystemTx::from(self.pool.acquire().await.unwrap()).within(self.workspace, self.now())
     }
 
     /// One more process on the same database, with a pool of its own.
@@ -239,8 +245,13 @@ impl Fleet {
 
     /// A key of a role; not `agent`. Made at the command line, so it counts as nobody else.
     pub async fn key(&self, role: &str) -> String {
-        let role: Role = serde_json::from_value(json!(role)).unwrap();
-        local_key(&self.app, role, None).await
+        let role = serde_json::from_value(json!(role)).unwrap();
+        self.key_of(role, None).await
+    }
+
+    /// The same for this person.
+    pub async fn key_of(&self, role: Role, person: Option<&str>) -> String {
+        local_key(&self.app, self.workspace, role, person).await
     }
 
     /// Posts a goal of these tasks; returns its id.

@@ -106,7 +106,7 @@ async fn serve(owner: u32, url: &str) -> Result<(), Error> {
     if made.is_ok() {
         process::say(&format!("ready {}", server.line()));
         while process::is_alive(owner) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
     drop_databases(&mut admin, &server.prefix).await?;

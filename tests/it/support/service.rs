@@ -74,7 +74,7 @@ impl Service {
             return self.agent("somebody", &[]).await.client;
         }
         let role = serde_json::from_value(json!(role)).unwrap();
-        self.anybody.with_key(local_key(&self.app, role, None).await)
+        self.anybody.with_key(local_key(&self.app, self.workspace, role, None).await)
     }
 
     /// A registered agent.

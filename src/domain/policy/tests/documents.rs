@@ -95,7 +95,7 @@ fn of_the_policies_that_match_the_first_counts() {
         json!({"risk_at_least": "critical"}),
         json!({"project_id": "01890a5d-ac96-774b-bcce-b302099a8057"}),
         json!({"cost_at_least": {"unit": "usd_micros", "amount": 101}}),
-        json!({"cost_at_least": {"unit": "tokens", "amount": 1}}),
+        json!({"cost_at_least": {"unit": "output_tokens", "amount": 1}}),
         json!({"kinds": ["action"], "risk_at_least": "critical"}),
     ] {
         assert!(!covers(wanted.clone()), "{wanted}");

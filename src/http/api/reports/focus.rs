@@ -154,11 +154,12 @@ fn description(spend: &DaySpend) -> String {
     }
 }
 
-/// The keys of cost allocation: the goal, and the task and capabilities of a row about one task.
+/// The keys of cost allocation: the goal unless it was pruned, and the task and capabilities of a row about one
+/// task.
 fn tags(spend: &DaySpend) -> String {
     let tags = [
-        ("goal", Some(spend.goal_id.to_string())),
-        ("goal_title", Some(spend.goal_title.clone())),
+        ("goal", spend.goal_id.map(|id| id.to_string())),
+        ("goal_title", spend.goal_title.clone()),
         ("task", spend.task.clone()),
         ("capability", spend.capability.clone()),
     ];

@@ -57,7 +57,10 @@ async fn of_twenty_votes_at_once_two_decide_once() {
             };
             *answers.entry(said).or_default() += 1;
         }
-        assert_eq!(answers.get("approved"), Some(&1), "round {round}: {answers:?}");
+        // The two who decided get the same answer with every key; the third person comes too late with all.
+        let third = answers.get("too late").copied().unwrap_or_default();
+        assert!([VOTES / 3, VOTES / 3 + 1].contains(&third), "round {round}: {answers:?}");
+        assert!(answers.contains_key("approved"), "round {round}: {answers:?}");
         let events = told(fleet, &asked).await;
         assert_eq!(events, ["approval.requested", "approval.voted", "approval.decided"]);
         let votes = "select count(*) from approval_votes where approval_id = $1::uuid";

@@ -23,8 +23,14 @@ const ROLES: &[(char, &str)] =
     &[('a', "admin"), ('o', "operator"), ('s', "submitter"), ('g', "agent"), ('v', "viewer")];
 
 /// What an agent may write: its own work and its own key, and nothing that decides or administers.
-const WORK: &[&str] =
-    &["POST /v1/claims", "POST /v1/attempts/", "POST /v1/heartbeats", "POST /v1/keys/rotate"];
+const WORK: &[&str] = &[
+    "POST /v1/claims",
+    "POST /v1/attempts/",
+    "POST /v1/heartbeats",
+    "POST /v1/keys/rotate",
+    "POST /v1/goals/{goal_id}/comments",
+    "POST /v1/tasks/{task_id}/comments",
+];
 
 /// Routes without an id in their path that still show only what is the workspace's own.
 fn list(answer: &Value) -> Option<&Vec<Value>> {
@@ -106,6 +112,9 @@ impl Place {
             ]}))
             .await;
         let held = agent.take().await;
+        let comment = json!({"text": "well"});
+        let comment =
+            fleet.admin.post(format!("/v1/goals/{goal}/comments"), &comment).await.value(201);
         let project = text(&fleet.read_goal(&goal).await["project_id"]);
         let spare = fleet.admin.post("/v1/keys", &json!({"name": "spare", "role": "viewer"})).await;
         let budget = json!({"node": "goal", "node_id": goal, "budget": {"limits": []}});
@@ -128,6 +137,7 @@ impl Place {
         let ids = BTreeMap::from([
             ("{identity_id}", identity(&fleet).await),
             ("{session_id}", text(&session["id"])),
+            ("{comment_id}", text(&comment["id"])),
             ("{policy_id}", text(&policy["id"])),
             ("{floor_id}", text(&floor["id"])),
             ("{link_id}", text(&link["link"]["id"])),
@@ -144,6 +154,7 @@ impl Place {
             ("{project_id}", project),
             ("{key_id}", text(&spare.value(201)["key"]["id"])),
             ("{code}", "lease_lost".to_owned()),
+            ("{number}", "1".to_owned()),
         ]);
         let hash = text(&question["payload_sha256"]);
         Self { fleet, agent, held, hash, ids }
@@ -209,8 +220,11 @@ async fn each_role_may_call_what_the_table_says() {
                 answer.problem(403, "not_your_attempt");
                 continue;
             }
-            // The goal is another's, and a submitter cancels only their own.
-            if route.ends_with("/cancel") && *letter == 's' {
+            // The goal is another's: a submitter changes and comments on only their own.
+            let verbs = ["/cancel", "/retry", "/reopen", "/goals/{goal_id}/tasks", "/comments"];
+            let of_poster =
+                route.starts_with("POST ") && verbs.iter().any(|verb| route.ends_with(verb));
+            if of_poster && *letter == 's' {
                 answer.problem(403, "forbidden");
                 continue;
             }
@@ -285,7 +299,8 @@ async fn another_workspace_is_not_there() {
     crate::support::dump::same("another workspace", &before, &after);
     agent.find_nothing().await;
 
-    let ids: BTreeSet<&String> = place.ids.values().collect();
+    let ids = place.ids.iter().filter(|(name, _)| name.ends_with("_id}"));
+    let ids: BTreeSet<&String> = ids.map(|(_, id)| id).collect();
     for (route, _, query) in ROUTES.iter().filter(|(route, ..)| route.starts_with("GET /v1/")) {
         if route.contains('{') || query.contains('{') || is_sign_in(route) {
             continue;

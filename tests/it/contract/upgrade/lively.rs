@@ -98,10 +98,10 @@ async fn reviewing(fleet: &Fleet, agent: &Agent) {
     agent.take().await;
 }
 
-/// An approval of two people, revised, with a link and one vote; and one that is answered.
+/// An approval of two stages, revised, with a link and one vote; and one that is answered.
 async fn asking(fleet: &Fleet, agent: &Agent, ann: &Agent) {
-    let stage = json!({"approvers": ["ann@example.com", "bob@example.com"], "quorum": 2});
-    let policy = json!({"name": "two", "match": {"kinds": ["action"]}, "stages": [stage],
+    let stage = json!({"approvers": ["ann@example.com", "bob@example.com"]});
+    let policy = json!({"name": "two", "match": {"kinds": ["action"]}, "stages": [stage, stage],
                         "expires_after_seconds": 86400, "on_expiry": "reject"});
     post(fleet, "/v1/approval-policies", policy).await;
     let asking = held(fleet, agent, json!({})).await;

@@ -31,7 +31,7 @@ use crate::support::{
     invariants::verify_rested,
 };
 
-mod lively;
+pub mod lively;
 
 const ROWS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/contract/upgrade/baseline.sql");
 const SUMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/contract/upgrade/baseline.sums");

@@ -196,7 +196,7 @@ pub async fn register(
 
 /// Limits the workspace, far above what anybody uses: what is set aside and settled must add up.
 async fn limit(admin: &Client) {
-    let limits = json!([{"unit": "tokens", "amount": 1_000_000_000, "period": "day"},
+    let limits = json!([{"unit": "credits", "amount": 1_000_000_000, "period": "day"},
                         {"unit": "attempts", "amount": 1_000_000}]);
     let body = json!({"node": "workspace", "budget": {"limits": limits}});
     let (status, answer) =
@@ -214,13 +214,13 @@ fn goal(title: &str) -> Value {
             };
             json!({
                 "ref": n.to_string(), "title": "t", "needs": needs, "max_attempts": 100,
-                "capabilities": [ABLE], "estimate": {"tokens": {"want": 120, "min": 1}},
+                "capabilities": [ABLE], "estimate": {"credits": {"want": 120, "min": 1}},
             })
         })
         .collect();
     // Every other one sets its whole limit aside from the workspace's.
     let budget = json!({
-        "limits": [{"unit": "tokens", "amount": 1_000_000}],
+        "limits": [{"unit": "credits", "amount": 1_000_000}],
         "allocated": title.ends_with(['1', '3', '5', '7', '9']),
     });
     json!({"title": title, "tasks": tasks, "budget": budget})

@@ -51,7 +51,7 @@ fn helper() {
     // Stopped here: a request that was on its way already might be answered from before the stop.
     wait_until("it may go on", || Path::new(go_on).exists());
     write("heartbeat", json!({"checkpoint": 2}));
-    write("spend", json!({"entries": [{"key": "late", "amounts": {"tokens": 5}}]}));
+    write("spend", json!({"entries": [{"key": "late", "amounts": {"credits": 5}}]}));
     write("complete", json!({"result": 2}));
     write("fail", json!({"class": "transient"}));
     write("release", json!({}));

@@ -95,7 +95,7 @@ pub async fn spend(client: &Client, held: &Held, entry: Entry) {
 }
 
 fn entries(entry: &Entry) -> Value {
-    json!([{"key": entry.key, "amounts": {"tokens": entry.amount}}])
+    json!([{"key": entry.key, "amounts": {"credits": entry.amount}}])
 }
 
 /// Hands in a result, with a last entry; false: the lease was lost.

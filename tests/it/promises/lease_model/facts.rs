@@ -78,5 +78,6 @@ pub fn of_attempt(index: usize, attempt: &Attempt) -> AttemptFacts {
         lease_ms: LEASE.num_milliseconds(),
         lease_expires_at: DateTime::UNIX_EPOCH + LEASE,
         hard_deadline: DateTime::UNIX_EPOCH + TimeDelta::hours(4),
+        withdrawn: false,
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use muster::domain::{
     refusal::Refusal,
-    spend::{self, UnitSpend},
+    spend::{self, UnitSpend, amount::Exact},
     states::{AttemptState, FailureClass, TaskState},
     task::{
         self, AttemptFacts, Ending, Failure, Freed, Next, TaskFacts,
@@ -280,9 +280,9 @@ fn report(model: &Lease, state: &mut State, message: Message) {
                 return;
             }
             let row = &mut state.attempts[index];
-            let before = UnitSpend { entries: 0, reported: row.reported, fraction: 0 };
+            let before = UnitSpend { reported: row.reported, ..UnitSpend::default() };
             let before = if model.has(Guard::TotalRise) { before } else { UnitSpend::default() };
-            if let Some(rise) = spend::rise("usd_micros", total, before) {
+            if let Some(rise) = spend::rise("usd_micros", Exact::whole(total), before) {
                 row.charged += rise.amount;
                 row.reported = row.reported.max(total);
             }
