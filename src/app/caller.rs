@@ -210,6 +210,8 @@ callers! {
     ProjectSubmitterCaller: Admin | Operator | Submitter, projects;
     /// Comments. The use case checks the project, whose goal it is, and what an agent works on.
     CommentCaller: Admin | Operator | Submitter | Agent, own_attempts, projects;
+    /// Tries what it may not change.
+    TryingCaller: Admin | Operator | Submitter | Viewer, read_only;
     /// Watches the service as a whole.
     MonitorCaller: Admin | Operator | Viewer, read_only;
     /// Reads reports.

@@ -26,6 +26,7 @@ pub mod freezes;
 pub mod goals;
 pub mod journal;
 pub mod moving;
+pub mod playbooks;
 pub mod projects;
 pub mod reports;
 pub mod retention;

@@ -84,6 +84,8 @@ ids! {
     InterventionId;
     /// Id of a comment. Never changes.
     CommentId;
+    /// Id of a playbook. The same over all its versions.
+    PlaybookId;
     /// Id of a secret.
     SecretId;
 }

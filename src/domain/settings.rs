@@ -34,6 +34,25 @@ pub const FLOOR_CONDITIONS: usize = 8;
 pub const FLOOR_CHARS: usize = 500;
 /// Bytes of a compiled pattern of a risk floor: bounds the time of a search.
 pub const FLOOR_PATTERN_BYTES: usize = 256 * 1024;
+/// Bytes of the document of a playbook.
+pub const PLAYBOOK_BYTES: usize = 256 * 1024;
+/// Variables of a playbook.
+pub const PLAYBOOK_VARIABLES: usize = 100;
+/// Items of a list that is the value of a variable.
+pub const PLAYBOOK_ITEMS: usize = 1_000;
+/// Values in the `one_of` of a variable.
+pub const PLAYBOOK_CHOICES: usize = 200;
+/// Depth of playbooks inside playbooks.
+pub const PLAYBOOK_NESTING: usize = 5;
+/// Bytes that the templates of one expansion read and write; an instruction counts as 64. It bounds the time
+/// of an expansion, and is several times what the largest plan needs.
+pub const PLAYBOOK_WORK: u64 = 48 * 1024 * 1024;
+/// Playbooks of one workspace.
+pub const PLAYBOOKS: i64 = 500;
+/// Versions of one playbook.
+pub const PLAYBOOK_VERSIONS: i32 = 1_000;
+/// Playbooks that one expansion reads.
+pub const PLAYBOOK_SHELF: usize = 100;
 /// Tasks of one plan.
 pub const PLAN_TASKS: usize = 5_000;
 /// Dependencies of one plan.

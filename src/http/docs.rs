@@ -52,6 +52,7 @@ const TAGS: &[(&str, &str)] = &[
     ("goals", "What somebody wants: owns tasks and a budget."),
     ("projects", "Named groups of goals with a budget of their own."),
     ("plans", "Proposed or applied sets of tasks for a goal."),
+    ("playbooks", "Stored, versioned templates of plans."),
     ("tasks", "Units of work of a goal."),
     ("comments", "What people and agents say about a task or goal."),
     ("claims", "How an agent gets work."),

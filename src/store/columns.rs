@@ -15,8 +15,8 @@ use crate::domain::{
     goal::criteria::{CriterionState, TaskPurpose},
     ids::{
         AgentId, ApprovalId, AttemptId, BudgetId, CommentId, FreezeId, GoalId, Id, IdentityId,
-        InterventionId, KeyId, LimitId, LinkId, LoopId, NudgeId, PlanId, PolicyId, PriceId,
-        ProjectId, RiskFloorId, RuleId, SecretId, SessionId, TaskId, WorkspaceId,
+        InterventionId, KeyId, LimitId, LinkId, LoopId, NudgeId, PlanId, PlaybookId, PolicyId,
+        PriceId, ProjectId, RiskFloorId, RuleId, SecretId, SessionId, TaskId, WorkspaceId,
     },
     loops::Pattern,
     price::{MoneySource, PriceSource},
@@ -64,6 +64,7 @@ uuid_columns!(
     ProjectId,
     GoalId,
     PlanId,
+    PlaybookId,
     TaskId,
     AttemptId,
     AgentId,

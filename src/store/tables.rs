@@ -151,6 +151,8 @@ pub const TABLES: &[Table] = &[
     stays("rules", "settings of the workspace"),
     stays("freezes", "a freeze may cover more than goals, and there are few"),
     stays("approval_policies", "settings of the workspace"),
+    stays("playbook_versions", "plans name them, and goals are posted again with them"),
+    stays("playbooks", "settings of the workspace"),
     stays("risk_floors", "settings of the workspace"),
     stays("projects", "their totals stay"),
     stays("prices", "a price is never changed"),

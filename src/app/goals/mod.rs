@@ -12,6 +12,7 @@ mod delete;
 pub mod edit;
 mod moving;
 pub mod plans;
+pub mod playbooks;
 pub mod reopen;
 pub mod retry;
 mod somebody;
@@ -25,7 +26,9 @@ use super::{
     approvals::ask,
     budgets::{allocations, create},
     caller::{Caller as _, ProjectOperatorCaller, ProjectSubmitterCaller, SubmitterCaller},
-    caps, projects,
+    caps,
+    playbooks::shelf,
+    projects,
     tasks::{
         Acknowledgement, Cancellation, cascade,
         create::{InsertPoint, create_tasks},
@@ -45,13 +48,14 @@ use crate::{
         outline::{OutlineNote, controls},
         plan::{
             CriterionSpec, TaskSpec,
-            new_goal::{Draft, NewGoal, draft},
+            new_goal::{Draft, NewGoal, PlanSource, draft},
+            playbook::PlaybookUse,
         },
         refusal::{Code, Refusal},
         settings,
         states::{ApprovalKind, GoalState, PlanState, Planner},
     },
-    store::{self, Hold, approvals::NewApproval, goals::GoalFacts},
+    store::{self, Hold, Tx, approvals::NewApproval, goals::GoalFacts},
 };
 use views::{Goal, PostedGoal};
 
@@ -75,17 +79,14 @@ pub struct PlanPreview {
     /// Remarks of the planner, each with the line that it is about: duplicate ids, ignored
     /// dependencies, what looks like a task and is none.
     pub notes: Vec<OutlineNote>,
+    /// The playbook that it is made of, with the version that was used; `null` for other planners.
+    pub playbook: Option<PlaybookUse>,
 }
 
-impl App {
-    /// Previews the plan of a goal. Writes nothing.
-    ///
-    /// # Errors
-    /// As [`App::create_goal`], but a title is not needed, and no budget is asked.
-    pub fn preview_plan(&self, _: &SubmitterCaller, new: &NewGoal) -> Result<PlanPreview> {
-        new.check_preview()?;
-        let Draft { planner, tasks, criteria, notes } = draft(&new.source())?;
-        Ok(PlanPreview {
+impl From<Draft> for PlanPreview {
+    fn from(draft: Draft) -> Self {
+        let Draft { planner, tasks, criteria, notes, playbook } = draft;
+        Self {
             planner,
             task_count: tasks.len(),
             done_count: tasks.iter().filter(|task| task.done).count(),
@@ -93,7 +94,35 @@ impl App {
             tasks,
             criteria,
             notes,
-        })
+            playbook,
+        }
+    }
+}
+
+/// The source of a goal's plan, with the playbooks that it needs.
+pub(in crate::app) async fn source(tx: &mut Tx, new: &NewGoal) -> Result<PlanSource> {
+    let source = new.source();
+    let Some(used) = &source.playbook else { return Ok(source) };
+    let shelf = shelf::of(tx, &[(used.name.clone(), used.version)]).await?;
+    Ok(PlanSource { shelf, ..source })
+}
+
+impl App {
+    /// Previews the plan of a goal. Writes nothing.
+    ///
+    /// # Errors
+    /// As [`App::create_goal`], but a title is not needed, and no budget is asked.
+    pub async fn preview_plan(
+        &self,
+        caller: &SubmitterCaller,
+        new: &NewGoal,
+    ) -> Result<PlanPreview> {
+        new.check_preview()?;
+        let source = match &new.playbook {
+            None => new.source(),
+            Some(_) => source(&mut self.reader(caller.principal().workspace).await?, new).await?,
+        };
+        Ok(PlanPreview::from(draft(&source)?))
     }
 
     /// Posts a goal and plans it.
@@ -109,7 +138,7 @@ impl App {
     ) -> Result<Outcome<PostedGoal>> {
         self.create(caller.principal(), request, Hold::Share, async |unit| {
             new.check()?;
-            let draft = draft(&new.source())?;
+            let draft = draft(&source(unit.tx(), new).await?)?;
             caps::admit(unit, Holding::StoredBytes, 0).await?;
             let notes = draft.notes.clone();
             let goal = write_goal(unit, caller, new, draft).await?;
@@ -285,6 +314,9 @@ async fn write_plan(
     let state = if new.approval.plan { PlanState::Proposed } else { PlanState::Applied };
     store::goals::insert_plan(unit.tx(), goal, plan, draft.planner, state, &document, &notes)
         .await?;
+    if let Some(used) = &draft.playbook {
+        store::goals::plans::set_playbook(unit.tx(), plan, used).await?;
+    }
     let count = draft.tasks.len();
     if !new.approval.plan {
         let at = InsertPoint { goal, priority, position: 0, parent: None, risk: None };

@@ -11,7 +11,7 @@ use crate::{
     domain::{
         ids::{GoalId, PlanId},
         outline::OutlineNote,
-        plan::TaskSpec,
+        plan::{TaskSpec, playbook::PlaybookUse},
         refusal::Refusal,
         states::{PlanState, Planner},
     },
@@ -36,6 +36,8 @@ pub struct Plan {
     pub tasks: Vec<TaskSpec>,
     /// Remarks of the planner: duplicate ids, ignored dependencies, gaps.
     pub notes: Vec<OutlineNote>,
+    /// The playbook that it was made of, with the version that was used; `null` for other planners.
+    pub playbook: Option<PlaybookUse>,
     /// When the plan was created.
     pub created_at: DateTime<Utc>,
     /// When its tasks were created; `null` unless it is applied.
@@ -51,6 +53,7 @@ fn view(row: PlanRow) -> Plan {
         planner,
         document,
         notes,
+        playbook,
         created_at,
         applied_at,
     } = row;
@@ -62,6 +65,7 @@ fn view(row: PlanRow) -> Plan {
         planner,
         tasks: document.0,
         notes: notes.0,
+        playbook: playbook.map(|used| used.0),
         created_at,
         applied_at,
     }

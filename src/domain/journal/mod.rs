@@ -131,6 +131,12 @@ words! {
         PlanApplied => "plan.applied",
         /// A plan was rejected.
         PlanRejected => "plan.rejected",
+        /// A version of a playbook was stored: `data` has its name and version.
+        PlaybookStored => "playbook.stored",
+        /// A playbook was archived: lists leave it out.
+        PlaybookArchived => "playbook.archived",
+        /// A playbook is in lists again.
+        PlaybookUnarchived => "playbook.unarchived",
         /// Somebody commented on a goal, or on the task that is named.
         CommentCreated => "comment.created",
         /// A task was created.

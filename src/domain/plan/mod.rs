@@ -10,6 +10,7 @@ pub mod cycle;
 pub mod first_states;
 pub mod new_goal;
 pub mod order;
+pub mod playbook;
 pub mod risks;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -8,6 +8,11 @@ use serde_json::Value;
 
 use super::{
     ApprovalPoints, CriterionSpec, PlanContext, TaskSpec, check_instant, check_plan, check_values,
+    playbook::{
+        PlaybookUse,
+        expand::{Expansion, Given, expand},
+        shelf::Shelf,
+    },
 };
 use crate::domain::{
     access::person::Person,
@@ -24,12 +29,15 @@ use crate::domain::{
 
 words! {
     /// The planner of a posted goal: `outline` reads the tasks from the structure of the brief, without
-    /// a model and always the same way; `tasks` takes the tasks of the request.
+    /// a model and always the same way; `tasks` takes the tasks of the request; `playbook` fills in a stored
+    /// template.
     pub enum PlannerChoice {
         /// Reads the tasks from the structure of the brief, without a model.
         Outline => "outline",
         /// Takes the tasks of the request.
         Tasks => "tasks",
+        /// Fills in a stored template.
+        Playbook => "playbook",
     }
 }
 
@@ -69,10 +77,17 @@ pub struct TaskDefaults {
 /// The source of a plan: brief, tasks and planner settings of a posted goal.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PlanSource {
+    /// Title of the goal, for playbooks.
+    pub title: String,
     /// The goal in Markdown.
     pub brief: String,
-    /// The planner; default: `tasks` if tasks are given, else `outline`.
+    /// The planner; default: `playbook` or `tasks` if one of these is given, else `outline`.
     pub planner: Option<PlannerChoice>,
+    /// The playbook of the planner `playbook`; else `None`.
+    pub playbook: Option<PlaybookUse>,
+    /// The playbook that is named, and those that it uses.
+    #[serde(skip)]
+    pub shelf: Shelf,
     /// The tasks of the planner `tasks`; else empty.
     pub tasks: Vec<TaskSpec>,
     /// How the `outline` planner orders list items.
@@ -106,12 +121,16 @@ pub struct NewGoal {
     /// When the goal should be completed. Shown in reports and forecasts; stops nothing.
     #[serde(default)]
     pub deadline: Option<DateTime<Utc>>,
-    /// The planner; default: `tasks` if tasks are given, else `outline`.
+    /// The planner; default: `playbook` or `tasks` if one of these is given, else `outline`.
     #[serde(default)]
     pub planner: Option<PlannerChoice>,
     /// The tasks of the planner `tasks`, at most 5,000; else empty.
     #[serde(default)]
     pub tasks: Vec<TaskSpec>,
+    /// The playbook of the planner `playbook`, with values for its variables. Its templates see the title and
+    /// the brief of the goal as `title` and `brief`.
+    #[serde(default)]
+    pub playbook: Option<PlaybookUse>,
     /// How the `outline` planner orders list items: `auto` (as the document marks them), `sequential`
     /// or `parallel`.
     #[serde(default)]
@@ -150,8 +169,11 @@ impl NewGoal {
     #[must_use]
     pub fn source(&self) -> PlanSource {
         PlanSource {
+            title: self.title.clone(),
             brief: self.brief.clone(),
             planner: self.planner,
+            playbook: self.playbook.clone(),
+            shelf: Shelf::default(),
             tasks: self.tasks.clone(),
             ordering: self.ordering,
             task_defaults: self.task_defaults.clone(),
@@ -216,35 +238,28 @@ pub struct Draft {
     pub criteria: Vec<CriterionSpec>,
     /// Remarks of the planner about the brief.
     pub notes: Vec<OutlineNote>,
+    /// The playbook that it was made of, with the version that was used.
+    pub playbook: Option<PlaybookUse>,
 }
 
 /// Makes the plan of a source.
 ///
 /// # Errors
-/// `invalid` for sizes, and for tasks given to the planner `outline`; `no_tasks_found` if the brief
-/// has none; `plan_invalid`.
+/// `invalid` for sizes, for tasks given to another planner than `tasks`, and for a playbook given to another than
+/// `playbook`, or with wrong values; `not_found` for an unknown playbook; `no_tasks_found` if the brief has none;
+/// `plan_invalid`.
 pub fn draft(source: &PlanSource) -> Result<Draft, Refusal> {
-    let mut checks = Checks::new();
-    checks.bytes("/brief", &source.brief, settings::BRIEF_BYTES);
-    let chosen = source.planner.unwrap_or(if source.tasks.is_empty() {
-        PlannerChoice::Outline
-    } else {
-        PlannerChoice::Tasks
-    });
-    checks.ensure(
-        chosen == PlannerChoice::Tasks || source.tasks.is_empty(),
-        "/tasks",
-        "must be empty for the planner `outline`",
-    );
-    checks.finish()?;
+    let chosen = chosen(source)?;
     let mut draft = match chosen {
         PlannerChoice::Tasks => Draft {
             planner: Planner::Tasks,
             tasks: source.tasks.clone(),
             criteria: Vec::new(),
             notes: Vec::new(),
+            playbook: None,
         },
         PlannerChoice::Outline => read_brief(source)?,
+        PlannerChoice::Playbook => return of_playbook(source),
     };
     let containers: HashSet<String> =
         draft.tasks.iter().filter_map(|task| task.parent.clone()).collect();
@@ -254,11 +269,45 @@ pub fn draft(source: &PlanSource) -> Result<Draft, Refusal> {
             hand_up(task, &mut draft.criteria, most);
         }
     }
+    finish(source, draft)
+}
+
+/// The planner of a source, which has what that one needs and nothing of the others.
+fn chosen(source: &PlanSource) -> Result<PlannerChoice, Refusal> {
+    let mut checks = Checks::new();
+    checks.bytes("/brief", &source.brief, settings::BRIEF_BYTES);
+    let by_content = if source.playbook.is_some() {
+        PlannerChoice::Playbook
+    } else if source.tasks.is_empty() {
+        PlannerChoice::Outline
+    } else {
+        PlannerChoice::Tasks
+    };
+    let chosen = source.planner.unwrap_or(by_content);
+    checks.ensure(
+        chosen == PlannerChoice::Tasks || source.tasks.is_empty(),
+        "/tasks",
+        format!("must be empty for the planner `{chosen}`"),
+    );
+    if chosen == PlannerChoice::Playbook {
+        checks.ensure(source.playbook.is_some(), "/playbook", "names the playbook: it is missing");
+    } else {
+        let detail = format!("must be absent for the planner `{chosen}`");
+        checks.ensure(source.playbook.is_none(), "/playbook", detail);
+    }
+    checks.finish()?;
+    Ok(chosen)
+}
+
+/// Adds what the source says about any plan, and checks the whole.
+fn finish(source: &PlanSource, mut draft: Draft) -> Result<Draft, Refusal> {
     draft.criteria.extend(source.criteria.iter().cloned());
     let mut checks = Checks::new();
     let texts = draft.criteria.iter().map(|criterion| criterion.text.as_str());
     check_criteria(&mut checks, "/criteria", texts);
     checks.finish()?;
+    let containers: HashSet<String> =
+        draft.tasks.iter().filter_map(|task| task.parent.clone()).collect();
     for task in draft.tasks.iter_mut().filter(|task| !containers.contains(&task.r#ref)) {
         fill(task, &source.task_defaults);
     }
@@ -270,12 +319,56 @@ pub fn draft(source: &PlanSource) -> Result<Draft, Refusal> {
     Ok(draft)
 }
 
+/// The plan of a playbook. Its errors are at the use in the request, with the place in the document.
+fn of_playbook(source: &PlanSource) -> Result<Draft, Refusal> {
+    const AT: &str = "/playbook";
+    let used = source.playbook.clone().unwrap_or_default();
+    let name = used.name.as_str();
+    let Some((version, playbook)) = source.shelf.find(name, used.version) else {
+        let version = used.version.map_or_else(String::new, |v| format!(" with version {v}"));
+        let detail =
+            format!("there is no playbook `{name}`{version}; GET /v1/playbooks lists them");
+        let errors = vec![FieldError::new(format!("{AT}/name"), &detail)];
+        return Err(Refusal::at(Code::NotFound, detail, errors));
+    };
+    let given = Given { title: &source.title, brief: &source.brief };
+    let expanded = expand(playbook, &used.variables, given, &source.shelf);
+    let mut expansion = expanded.map_err(|faults| {
+        Refusal::invalid(faults.iter().map(|fault| fault.of_use(AT, name)).collect())
+    })?;
+    let tasks = std::mem::take(&mut expansion.tasks);
+    let criteria = std::mem::take(&mut expansion.criteria);
+    let kept = PlaybookUse { version: Some(version), ..used.clone() };
+    let draft = Draft {
+        planner: Planner::Playbook,
+        tasks,
+        criteria,
+        notes: Vec::new(),
+        playbook: Some(kept),
+    };
+    finish(source, draft).map_err(|refusal| in_document(refusal, &expansion, name))
+}
+
+/// A refusal of the plan of a playbook, with the places in its document.
+fn in_document(refusal: Refusal, expansion: &Expansion, name: &str) -> Refusal {
+    if refusal.code != Code::PlanInvalid {
+        return refusal;
+    }
+    let error = |error: &FieldError| {
+        let place = expansion.place(&error.pointer);
+        FieldError::new("/playbook/name", format!("`{name}` at `{place}`: {}", error.detail))
+    };
+    let errors: Vec<FieldError> = refusal.errors.iter().map(error).collect();
+    let detail = errors.first().map_or(refusal.detail, |first| first.detail.clone());
+    Refusal::at(Code::PlanInvalid, detail, errors)
+}
+
 fn read_brief(source: &PlanSource) -> Result<Draft, Refusal> {
     let Outline { tasks, criteria, notes, shape: _ } =
         outline(&source.brief, source.ordering).map_err(|none| no_tasks(&none))?;
     let tasks = tasks.into_iter().map(spec).collect();
     let criteria = criteria.into_iter().map(criterion).collect();
-    Ok(Draft { planner: Planner::Outline, tasks, criteria, notes })
+    Ok(Draft { planner: Planner::Outline, tasks, criteria, notes, playbook: None })
 }
 
 fn no_tasks(none: &NoTasks) -> Refusal {

@@ -68,7 +68,7 @@ pub async fn preview_plan(
     Auth { app, caller }: Auth<SubmitterCaller>,
     ApiJson(new): ApiJson<NewGoal>,
 ) -> Result<Reply<PlanPreview>> {
-    Ok(Reply(app.preview_plan(&caller, &new)?))
+    Ok(Reply(app.preview_plan(&caller, &new).await?))
 }
 
 /// Create a goal.

@@ -15,6 +15,7 @@ pub mod identities;
 pub mod keys;
 pub mod links;
 pub mod plans;
+pub mod playbooks;
 pub mod policies;
 pub mod prices;
 pub mod problems;

@@ -28,8 +28,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     api::{
         agents, approvals, attempts, attention, audit, budgets, claims, comments, events, freezes,
-        goals, identities, keys, links, plans, policies, prices, problems, projects, reports,
-        risk_floors, rules, sessions, sign_in, supervisor, tasks, verify, whoami, workspace,
+        goals, identities, keys, links, plans, playbooks, policies, prices, problems, projects,
+        reports, risk_floors, rules, sessions, sign_in, supervisor, tasks, verify, whoami,
+        workspace,
     },
     decide,
     describe::Extent,
@@ -45,7 +46,7 @@ operations! {
     "goals" {
         GET    "/v1/goals"                  => goals::list_goals, list;
         POST   "/v1/goals"                  => goals::create_goal
-            [NoTasksFound, PlanInvalid, BudgetExhausted, WorkspaceFull], body_limit = 4 * MIB;
+            [NoTasksFound, PlanInvalid, BudgetExhausted, WorkspaceFull, NotFound], body_limit = 4 * MIB;
         GET    "/v1/goals/{goal_id}"        => goals::get_goal, long_poll;
         PATCH  "/v1/goals/{goal_id}"        => goals::update_goal
             [GoalEnded, WrongState, BudgetExhausted, SeparationOfDuties, NotAnApprover];
@@ -64,8 +65,20 @@ operations! {
     }
     "plans" {
         POST   "/v1/plans/preview"          => goals::preview_plan
-            [NoTasksFound, PlanInvalid], body_limit = 4 * MIB;
+            [NoTasksFound, PlanInvalid, NotFound], body_limit = 4 * MIB;
         GET    "/v1/goals/{goal_id}/plans"  => plans::list_plans, list;
+    }
+    "playbooks" {
+        GET    "/v1/playbooks"                  => playbooks::list_playbooks, list;
+        POST   "/v1/playbooks"                  => playbooks::create_playbook
+            [WorkspaceFull];
+        POST   "/v1/playbooks/try"              => playbooks::try_new_playbook
+            [PlanInvalid];
+        GET    "/v1/playbooks/{name}"           => playbooks::get_playbook;
+        GET    "/v1/playbooks/{name}/versions"  => playbooks::list_playbook_versions, list;
+        POST   "/v1/playbooks/{name}/try"       => playbooks::try_playbook [PlanInvalid];
+        POST   "/v1/playbooks/{name}/archive"   => playbooks::archive_playbook [WrongState];
+        POST   "/v1/playbooks/{name}/unarchive" => playbooks::unarchive_playbook [WrongState];
     }
     "tasks" {
         GET    "/v1/tasks"                       => tasks::list_tasks, list;

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         ids::{GoalId, PlanId},
         outline::OutlineNote,
-        plan::TaskSpec,
+        plan::{TaskSpec, playbook::PlaybookUse},
         states::{PlanState, Planner},
     },
     store::{Tx, traced},
@@ -24,6 +24,7 @@ pub struct PlanRow {
     pub planner: Planner,
     pub document: Json<Vec<TaskSpec>>,
     pub notes: Json<Vec<OutlineNote>>,
+    pub playbook: Option<Json<PlaybookUse>>,
     pub created_at: DateTime<Utc>,
     pub applied_at: Option<DateTime<Utc>>,
 }
@@ -40,7 +41,8 @@ pub async fn list(
         r#"select plan_id as "plan_id: PlanId", goal_id as "goal_id: GoalId", number,
                   state as "state: PlanState", planner as "planner: Planner",
                   document as "document: Json<Vec<TaskSpec>>",
-                  notes as "notes: Json<Vec<OutlineNote>>", created_at, applied_at
+                  notes as "notes: Json<Vec<OutlineNote>>",
+                  playbook as "playbook: Json<PlaybookUse>", created_at, applied_at
            from plans where workspace_id = $1 and goal_id = $2 and number < $3
            order by number desc limit $4"#,
         tx.workspace.0,
@@ -50,4 +52,17 @@ pub async fn list(
     )
     .fetch_all(traced!(tx, "goals.plans.list"))
     .await
+}
+
+/// Notes the playbook that a plan was made of.
+pub async fn set_playbook(tx: &mut Tx, plan: PlanId, used: &PlaybookUse) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update plans set playbook = $3 where workspace_id = $1 and plan_id = $2",
+        tx.workspace.0,
+        plan.0,
+        Json(used) as _,
+    )
+    .execute(traced!(tx, "goals.plans.set_playbook"))
+    .await?;
+    Ok(())
 }

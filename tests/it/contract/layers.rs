@@ -31,7 +31,7 @@ const APP_ORDER: &[&[&str]] = &[
     &["comments", "goals", "retention", "spend"],
     &["budgets", "journal", "projects"],
     &["sign_in", "tasks"],
-    &["access", "approvals", "secrets", "workspace"],
+    &["access", "approvals", "playbooks", "secrets", "workspace"],
     &["caller", "caps", "unit", "wake"],
     &["coalesce", "edit", "error", "storage"],
 ];
@@ -58,6 +58,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("utoipa_axum", &["http"]),
     ("utoipa_swagger_ui", &["http"]),
     ("openidconnect", &["outbound"]),
+    ("minijinja", &["domain"]),
+    ("saphyr_parser", &["domain"]),
     ("tower", &["http", "cli"]),
     ("tower_http", &["http", "cli"]),
 ];

@@ -21,6 +21,8 @@ use crate::{
 /// be stored then.
 const QUIET: &[(&str, &str)] = &[
     ("POST /v1/plans/preview", "it only shows what would be"),
+    ("POST /v1/playbooks/try", "it only shows what would be"),
+    ("POST /v1/playbooks/{name}/try", "it only shows what would be"),
     ("POST /v1/approval-policies/{policy_id}/simulate", "it only shows what would have been"),
     ("POST /v1/claims", "there is nothing to be claimed"),
     ("POST /v1/heartbeats", "there is no heartbeat among the heartbeats"),
@@ -31,6 +33,7 @@ const QUIET: &[(&str, &str)] = &[
     ("POST /v1/rules/dry-run", "it only shows what would have been"),
     ("POST /v1/prices/rerate", "there is no spend to be computed anew"),
     ("POST /v1/agents/{agent_id}/unarchive", "it is not archived"),
+    ("POST /v1/playbooks/{name}/unarchive", "it is not archived"),
     ("POST /v1/budgets/{budget_id}/unarchive", "it is not archived"),
     ("POST /v1/goals/{goal_id}/unarchive", "it is not archived"),
     ("POST /v1/projects/{project_id}/unarchive", "it is not archived"),
@@ -84,6 +87,9 @@ const EDITS: &[&str] = &[
     "key.created",
     "key.revoked",
     "key.rotated",
+    "playbook.archived",
+    "playbook.stored",
+    "playbook.unarchived",
     "policy.created",
     "policy.retired",
     "policy.updated",

@@ -131,6 +131,8 @@ impl Place {
         let rule = json!({"name": "silent", "when": {"no_progress": {"seconds": 1}},
                           "then": {"nudge": {"text": "speak"}}});
         let rule = fleet.admin.post("/v1/rules", &rule).await.value(201);
+        let playbook = json!({"name": "mine", "title": "t", "tasks": [{"ref": "a", "title": "a"}]});
+        fleet.admin.post("/v1/playbooks", &json!({"document": playbook})).await.expect(201);
         fleet.after(2).await;
         let intervention = fleet.admin.get("/v1/interventions").await.value(200);
         let session = fleet.admin.post("/v1/sessions", &json!({})).await.value(201);
@@ -155,6 +157,7 @@ impl Place {
             ("{key_id}", text(&spare.value(201)["key"]["id"])),
             ("{code}", "lease_lost".to_owned()),
             ("{number}", "1".to_owned()),
+            ("{name}", "mine".to_owned()),
         ]);
         let hash = text(&question["payload_sha256"]);
         Self { fleet, agent, held, hash, ids }

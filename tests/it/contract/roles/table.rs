@@ -125,6 +125,22 @@ pub const ROUTES: &[Route] = &[
     ("POST /v1/keys/{key_id}/rotate", "a", r#"{"overlap_seconds": 3600}"#),
     ("POST /v1/keys/rotate", "aosgv", r#"{"overlap_seconds": 3600}"#),
     ("POST /v1/plans/preview", "aos", r#"{"tasks": [{"ref": "a", "title": "a"}]}"#),
+    ("GET /v1/playbooks", "aosgv", ""),
+    (
+        "POST /v1/playbooks",
+        "ao",
+        r#"{"document": {"name": "more", "title": "t", "tasks": [{"ref": "a", "title": "a"}]}}"#,
+    ),
+    (
+        "POST /v1/playbooks/try",
+        "aosv",
+        r#"{"source": "{name: x, title: X, tasks: [{ref: a, title: A}]}"}"#,
+    ),
+    ("GET /v1/playbooks/{name}", "aosgv", ""),
+    ("GET /v1/playbooks/{name}/versions", "aosgv", ""),
+    ("POST /v1/playbooks/{name}/try", "aosv", r#"{"variables": {}}"#),
+    ("POST /v1/playbooks/{name}/archive", "ao", ""),
+    ("POST /v1/playbooks/{name}/unarchive", "ao", ""),
     ("GET /v1/prices", "aosgv", ""),
     (
         "POST /v1/prices",

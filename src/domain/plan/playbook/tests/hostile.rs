@@ -1,0 +1,204 @@
+//! Whatever is sent, the answer comes soon and is no panic. The bounds are counts, so that no test looks at a
+//! clock: an unbounded one would not end.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{Given, expand, expanded, playbook};
+use crate::domain::{
+    plan::playbook::{Text, check, document::parse, shelf::Shelf, yaml},
+    settings,
+};
+
+/// Stores a source as the service does, and uses it.
+fn store_and_use(source: &str) {
+    let Ok(text) = Text::of_source(source) else { return };
+    match parse(&text.document) {
+        Ok(playbook) => {
+            let _ = check(&playbook, &Shelf::default());
+            let given = Given { title: "", brief: "" };
+            let _ = expand(&playbook, &playbook.sample(), given, &Shelf::default());
+        }
+        Err(faults) => assert!(!text.errors(&faults).is_empty()),
+    }
+}
+
+fn too_much(source: &str, given: Value) {
+    let found = expanded(&playbook(source), given, &Shelf::default()).unwrap_err();
+    let said = &found[0].detail;
+    assert!(
+        ["too much work", "come of it", "too large"].iter().any(|s| said.contains(s)),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_grows_without_end_is_ended() {
+    let head = "name: x\ntitle: X\nvariables: {s: {type: string, default: abcdefgh}}\ntasks:\n";
+    for title in [
+        "{% for a in range(90000) %}{% for b in range(90000) %}x{% endfor %}{% endfor %}",
+        "{% set a = s %}{% for i in range(90000) %}{% set a = a ~ a %}{% endfor %}",
+        "{{ s * 900000000 }}",
+        "{{ (s * 50000) | replace('a', s * 50000) }}",
+        "{% for i in range(90000) %}{{ s * 9000 }}{% endfor %}",
+    ] {
+        too_much(&format!("{head}  - {{ref: a, title: \"{title}\"}}\n"), json!({}));
+    }
+    let nested = "{as: i, in: \"{{ range(90000) }}\"}";
+    too_much(
+        &format!("{head}  - {{ref: \"a{{{{ i }}}}\", title: A, for_each: {nested}}}\n"),
+        json!({}),
+    );
+    // Instances that make nothing are work, too.
+    let never = format!(
+        "{head}  - {{ref: b, title: B}}\n  - {{ref: \"a{{{{ i }}}}\", title: A, when: false, for_each: {nested}}}\n"
+    );
+    let _ = expanded(&playbook(&never), json!({}), &Shelf::default());
+    let blocks = "{as: i, in: \"{{ range(1000) }}\"}";
+    too_much(
+        &format!(
+            "{head}  - {{ref: \"a{{{{ i }}}}\", block: a, title: A, for_each: {blocks}}}\n  \
+             - {{ref: \"b{{{{ i }}}}\", title: B, needs: [a], for_each: {blocks}}}\n"
+        ),
+        json!({}),
+    );
+}
+
+#[test]
+fn playbooks_that_multiply_are_ended() {
+    let mut shelf = Shelf::default();
+    for n in 0..5 {
+        let next = n + 1;
+        let source = format!(
+            "name: p{n}\ntitle: P\ntasks:\n  - {{ref: \"x{{{{ i }}}}\", use: p{next}, for_each: {{as: i, in: \"{{{{ range(1000) }}}}\"}}}}\n"
+        );
+        shelf.put(&format!("p{n}"), 1, true, playbook(&source));
+    }
+    let last = playbook("name: p5\ntitle: P\ntasks:\n  - {ref: a, title: A, when: false}\n");
+    shelf.put("p5", 1, true, last);
+    let (_, first) = shelf.find("p0", None).unwrap();
+    let found = expanded(first, json!({}), &shelf).unwrap_err();
+    assert!(found[0].detail.contains("too much work"), "{found:?}");
+}
+
+#[test]
+fn as_many_tasks_as_a_plan_may_have_are_no_problem() {
+    let source = "name: x\ntitle: X\ntasks:\n  - {ref: \"a{{ i }}\", title: \"Do {{ i }}\", description: \"Some text of an ordinary length about {{ title }}\", capabilities: [rust], criteria: [\"{{ i }} is done\"], for_each: {as: i, in: \"{{ range(5000) }}\"}}\n";
+    let made = expanded(&playbook(source), json!({}), &Shelf::default()).unwrap();
+    assert_eq!(made.tasks.len(), settings::PLAN_TASKS);
+}
+
+#[test]
+fn bombs_of_yaml_are_no_bombs() {
+    let laughs = "a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\n";
+    assert!(yaml::read(laughs).is_err());
+    for text in [
+        "[", "{", "- ", "? ", "a: ", "&a ", "!", "|", "\"", "[{", "- - ", "\t", "#", "%", "---\n",
+        "{a: ",
+    ] {
+        let text = text.repeat(settings::PLAYBOOK_BYTES / text.len());
+        let _ = Text::of_source(&text);
+    }
+    let wide = format!("[{}]", "1,".repeat(100_000));
+    store_and_use(&wide);
+}
+
+/// Texts made of what templates are made of.
+fn template() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "{{", "}}", "{%", "%}", "{#", "#}", " s ", " l ", " i ", "if ", "for ", " in ", "endfor",
+        "endif", "else", "set ", "x", "'", "\"", "|", "join(", ")", "(", "[", "]", "{", "}", ",",
+        ":", "~", "+", "*", "**", "//", "%", "-", "1", "99999", "0.5", " and ", " not ", " is ",
+        "defined", "range(", "length", ".", "=", "==", "\\", "\n", "é", "default(", "sort", "raw",
+        "endraw", "slug", "macro ", "include ", "self", "loop", "none",
+    ]);
+    prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+/// Documents of the right shape, with anything in their places.
+fn document() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        template().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<bool>().prop_map(Value::from),
+        Just(Value::Null),
+        Just(json!(["a", "{{ l }}"])),
+        Just(json!({"as": "i", "in": "{{ l }}"})),
+    ];
+    let field = prop::sample::select(vec![
+        "ref",
+        "title",
+        "description",
+        "needs",
+        "parent",
+        "capabilities",
+        "criteria",
+        "estimate",
+        "approval",
+        "risk",
+        "priority",
+        "labels",
+        "input",
+        "for_each",
+        "when",
+        "block",
+        "use",
+        "with",
+        "version",
+        "budget",
+        "x",
+    ]);
+    let task = prop::collection::btree_map(field, leaf, 0..6).prop_map(|fields| {
+        let mut task = json!({"ref": "r", "title": "t"});
+        for (name, value) in fields {
+            task[name] = value;
+        }
+        task
+    });
+    prop::collection::vec(task, 1..4).prop_map(|tasks| {
+        json!({"name": "x", "title": "X", "tasks": tasks,
+               "variables": {"s": {"type": "string", "default": "abc"}, "l": {"type": "list", "default": ["p", "q"]}}})
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        store_and_use(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn any_text_of_the_signs_of_yaml_is_read_or_refused(
+        pieces in prop::collection::vec(prop::sample::select(vec![
+            "a", "1", ":", ": ", "-", "- ", "\n", "  ", "    ", "[", "]", "{", "}", ",", "|", ">", "'", "\"", "&a", "*a",
+            "!", "!!str", "#", "%", "?", "---", "...", "\t", "\\", "é", "\u{feff}", "~", "name", "tasks", "|-", ">+2", "\r",
+        ]), 0..60),
+    ) {
+        store_and_use(&pieces.concat());
+    }
+
+    #[test]
+    fn any_template_is_rendered_or_refused(text in template()) {
+        let mut document = json!({"name": "x", "title": "X", "tasks": [{"ref": "a", "title": "t"}],
+            "variables": {"s": {"type": "string", "default": "abc"}, "l": {"type": "list", "default": ["p", "q"]}}});
+        document["tasks"][0]["title"] = text.clone().into();
+        document["tasks"][0]["input"] = json!([text]);
+        store_and_use(&document.to_string());
+    }
+
+    #[test]
+    fn any_document_is_checked_to_its_end(document in document()) {
+        store_and_use(&document.to_string());
+    }
+
+    /// YAML reads what JSON writes.
+    #[test]
+    fn json_is_yaml(document in document()) {
+        let text = document.to_string();
+        if let Ok(read) = yaml::read(&text) {
+            prop_assert_eq!(read, document);
+        }
+    }
+}

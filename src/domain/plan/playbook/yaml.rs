@@ -1,0 +1,238 @@
+//! YAML as data: one document of maps, lists and scalars, read in bounded work.
+//!
+//! The subset that JSON can say, so a JSON text is read too. Scalars without quotes follow the core schema
+//! of YAML 1.2: `no` and `on` are texts. Refused, each with its line: anchors and aliases (a few lines of
+//! them expand to gigabytes), tags, a second document, repeated keys, keys that are no scalars, control
+//! characters, and more than [`DEPTH`] levels. The parser gives events one by one, and nothing here
+//! recurses, so a deep document ends at its first level too many.
+
+use std::collections::BTreeMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+use serde_json::{Map, Number, Value};
+
+use crate::domain::{check::pointer, number::EXACT, outline::controls};
+
+/// The deepest nesting, in levels.
+pub const DEPTH: usize = 32;
+
+/// Why a text is not read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {detail}")]
+pub struct Unreadable {
+    /// The line, from 1.
+    pub line: usize,
+    /// The place in the line, in characters from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub detail: String,
+}
+
+/// Reads a document.
+///
+/// # Errors
+/// At the first place that is refused.
+pub fn read(text: &str) -> Result<Value, Unreadable> {
+    Ok(Reader::of(text, false)?.0)
+}
+
+/// The lines of the values of a document, by their JSON Pointers; empty if it cannot be read.
+#[must_use]
+pub fn lines(text: &str) -> BTreeMap<String, usize> {
+    Reader::of(text, true).map(|(_, lines)| lines).unwrap_or_default()
+}
+
+/// A list or map that is still open.
+enum Open {
+    List(Vec<Value>),
+    Map(Map<String, Value>, Option<String>),
+}
+
+struct Reader {
+    open: Vec<Open>,
+    root: Option<Value>,
+    documents: usize,
+    lines: Option<BTreeMap<String, usize>>,
+}
+
+impl Reader {
+    fn of(text: &str, lines: bool) -> Result<(Value, BTreeMap<String, usize>), Unreadable> {
+        let lines = lines.then(BTreeMap::new);
+        let mut reader = Self { open: Vec::new(), root: None, documents: 0, lines };
+        let mut parser = Parser::new_from_str(text);
+        while let Some(event) = parser.next_event() {
+            let (event, span) = event.map_err(|error| scan(&error))?;
+            reader.event(event, &span).map_err(|detail| at(&span, detail))?;
+        }
+        let empty = || Unreadable { line: 1, column: 1, detail: "the text is empty".to_owned() };
+        Ok((reader.root.ok_or_else(empty)?, reader.lines.unwrap_or_default()))
+    }
+
+    fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), String> {
+        match event {
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+            Event::DocumentStart(_) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    return Err("a second document begins here: send one only".to_owned());
+                }
+                Ok(())
+            }
+            Event::Alias(_) => Err(no_anchors()),
+            Event::Scalar(text, style, anchor, tag) => {
+                plain(anchor, tag.is_some())?;
+                if let Some(found) = controls::find(&text).first() {
+                    let c = u32::from(found.char);
+                    return Err(format!("the control character U+{c:04X} is not allowed"));
+                }
+                self.scalar(&text, style, span)
+            }
+            Event::SequenceStart(anchor, tag) => {
+                plain(anchor, tag.is_some())?;
+                self.begin(Open::List(Vec::new()), span)
+            }
+            Event::MappingStart(anchor, tag) => {
+                plain(anchor, tag.is_some())?;
+                self.begin(Open::Map(Map::new(), None), span)
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let ended = self.open.pop().map(|open| match open {
+                    Open::List(items) => Value::Array(items),
+                    Open::Map(members, _) => Value::Object(members),
+                });
+                ended.map_or(Ok(()), |value| {
+                    self.put(value);
+                    Ok(())
+                })
+            }
+        }
+    }
+
+    fn scalar(&mut self, text: &str, style: ScalarStyle, span: &Span) -> Result<(), String> {
+        if let Some(Open::Map(members, key @ None)) = self.open.last_mut() {
+            if members.contains_key(text) {
+                return Err(format!("the key `{text}` is repeated"));
+            }
+            *key = Some(text.to_owned());
+            return Ok(());
+        }
+        let value = match style {
+            ScalarStyle::Plain => untyped(text)?,
+            ScalarStyle::SingleQuoted
+            | ScalarStyle::DoubleQuoted
+            | ScalarStyle::Literal
+            | ScalarStyle::Folded => Value::from(text),
+        };
+        self.note(span);
+        self.put(value);
+        Ok(())
+    }
+
+    fn begin(&mut self, open: Open, span: &Span) -> Result<(), String> {
+        if matches!(self.open.last(), Some(Open::Map(_, None))) {
+            return Err(
+                "a key must be a text: put a text that begins with `{` or `[` in quotes".to_owned()
+            );
+        }
+        if self.open.len() >= DEPTH {
+            return Err(format!("this is nested deeper than {DEPTH} levels"));
+        }
+        self.note(span);
+        self.open.push(open);
+        Ok(())
+    }
+
+    fn put(&mut self, value: Value) {
+        match self.open.last_mut() {
+            None => self.root = Some(value),
+            Some(Open::List(items)) => items.push(value),
+            Some(Open::Map(members, key)) => {
+                members.insert(key.take().unwrap_or_default(), value);
+            }
+        }
+    }
+
+    /// Notes the line of the value that comes next.
+    fn note(&mut self, span: &Span) {
+        let Some(lines) = &mut self.lines else { return };
+        let path = self.open.iter().fold(String::new(), |path, open| match open {
+            Open::List(items) => pointer(&path, items.len()),
+            Open::Map(_, key) => pointer(&path, key.as_deref().unwrap_or_default()),
+        });
+        lines.insert(path, span.start.line());
+    }
+}
+
+fn plain(anchor: usize, tag: bool) -> Result<(), String> {
+    if anchor != 0 {
+        return Err(no_anchors());
+    }
+    if tag { Err("tags (`!`) are not allowed".to_owned()) } else { Ok(()) }
+}
+
+fn no_anchors() -> String {
+    "anchors (`&`) and aliases (`*`) are not allowed: write the value again, or use a variable"
+        .to_owned()
+}
+
+fn scan(error: &ScanError) -> Unreadable {
+    let mark = error.marker();
+    Unreadable { line: mark.line(), column: mark.col() + 1, detail: error.info().to_owned() }
+}
+
+fn at(span: &Span, detail: String) -> Unreadable {
+    Unreadable { line: span.start.line(), column: span.start.col() + 1, detail }
+}
+
+/// The value of a scalar without quotes.
+fn untyped(text: &str) -> Result<Value, String> {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Ok(Value::Null),
+        "true" | "True" | "TRUE" => return Ok(Value::Bool(true)),
+        "false" | "False" | "FALSE" => return Ok(Value::Bool(false)),
+        _ => {}
+    }
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return Ok(Value::from(text));
+    }
+    let too_large = || format!("the number `{text}` cannot be kept exactly: put it in quotes");
+    let based = text.strip_prefix("0x").map(|digits| (digits, 16));
+    let based = based.or_else(|| text.strip_prefix("0o").map(|digits| (digits, 8)));
+    if let Some((digits, radix)) = based
+        && !digits.is_empty()
+        && digits.chars().all(|c| c.is_digit(radix))
+    {
+        let number = i64::from_str_radix(digits, radix).map_err(|_| too_large())?;
+        return exact(number).map(Value::from).ok_or_else(too_large);
+    }
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        let number: i64 = text.parse().map_err(|_| too_large())?;
+        return exact(number).map(Value::from).ok_or_else(too_large);
+    }
+    if !is_decimal(digits) {
+        return Ok(Value::from(text));
+    }
+    let number: Option<f64> = text.parse().ok();
+    number.and_then(Number::from_f64).map(Value::Number).ok_or_else(too_large)
+}
+
+fn exact(number: i64) -> Option<i64> {
+    (number.unsigned_abs() <= EXACT as u64).then_some(number)
+}
+
+/// Digits with one point among them, or an exponent after them.
+fn is_decimal(text: &str) -> bool {
+    let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let (mantissa, exponent) =
+        text.split_once(['e', 'E']).map_or((text, None), |(before, after)| (before, Some(after)));
+    let exponent = exponent.is_none_or(|text| {
+        let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+        !digits.is_empty() && all_digits(digits)
+    });
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    exponent
+        && all_digits(whole)
+        && all_digits(fraction)
+        && !(whole.is_empty() && fraction.is_empty())
+}
