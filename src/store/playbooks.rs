@@ -234,7 +234,8 @@ pub async fn versions(
 /// The playbooks of names and versions, those that exist. Version -1 is the latest.
 pub async fn find(tx: &mut Tx, wanted: &[(String, Option<i32>)]) -> sqlx::Result<Vec<PlaybookRow>> {
     let names: Vec<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
-    let versions: Vec<i32> = wanted.iter().map(|(_, version)| version.unwrap_or(-1)).collect();
+    let versions: Vec<i32> =
+        wanted.iter().map(|(_, version)| version.map_or(-1, |v| v.max(0))).collect();
     sqlx::query_as!(
         PlaybookRow,
         r#"select distinct on (p.playbook_id, v.version)

@@ -10,7 +10,7 @@ use crate::{
     app::{
         App, Result,
         caller::{Caller as _, TryingCaller},
-        playbooks::{shelf, views::NewPlaybook},
+        playbooks::{refuse_other, shelf, views::NewPlaybook},
     },
     domain::{
         check::Checks,
@@ -75,6 +75,7 @@ impl App {
     ) -> Result<PlanPreview> {
         let PlaybookTrial { version, variables, title, brief } = trial;
         check(title)?;
+        refuse_other(name)?;
         let mut tx = self.reader(caller.principal().workspace).await?;
         let shelf = shelf::of(&mut tx, &[(name.to_owned(), *version)]).await?;
         if shelf.find(name, *version).is_none() {

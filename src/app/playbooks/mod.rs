@@ -63,6 +63,7 @@ impl App {
         name: &str,
         version: Option<i32>,
     ) -> Result<Playbook> {
+        refuse_other(name)?;
         read(&mut self.reader(caller.principal().workspace).await?, name, version).await
     }
 
@@ -74,6 +75,9 @@ impl App {
         after: Option<&str>,
         rows: u32,
     ) -> Result<Vec<Playbook>> {
+        if after.is_some_and(|after| !document::is_name(after)) {
+            return Err(Refusal::invalid_at("?cursor", "is not a cursor of this list").into());
+        }
         let mut tx = self.reader(caller.principal().workspace).await?;
         let stored = store::playbooks::list(&mut tx, archived, after, rows).await?;
         let mut playbooks: Vec<Playbook> = stored.into_iter().map(Playbook::from).collect();
@@ -103,6 +107,7 @@ impl App {
         after: Option<i32>,
         rows: u32,
     ) -> Result<Vec<PlaybookVersion>> {
+        refuse_other(name)?;
         let mut tx = self.reader(caller.principal().workspace).await?;
         let stored = store::playbooks::versions(&mut tx, name, after, rows).await?;
         let mut versions: Vec<PlaybookVersion> =
@@ -143,6 +148,7 @@ impl App {
         name: &str,
         archived: bool,
     ) -> Result<Playbook> {
+        refuse_other(name)?;
         let principal = caller.principal();
         let mut unit = self.begin(principal.workspace, principal.actor()).await?;
         let Some(locked) = store::playbooks::lock(unit.tx(), name).await? else {
@@ -169,6 +175,14 @@ impl App {
         self.commit(unit).await?;
         Ok(after)
     }
+}
+
+/// Refuses a path with what is no name of a playbook: no text of a path reaches the database unseen.
+///
+/// # Errors
+/// `not_found`.
+pub(in crate::app) fn refuse_other(name: &str) -> Result<()> {
+    if document::is_name(name) { Ok(()) } else { Err(Refusal::not_found("playbook").into()) }
 }
 
 /// Stores the text, unless the latest version has it.

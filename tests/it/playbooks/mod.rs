@@ -55,7 +55,14 @@ async fn versions_are_kept_and_the_same_text_is_the_same_version() {
     assert_eq!(page["items"][0]["version"], 2);
     assert!(page["next_cursor"].is_string());
     fleet.admin.get("/v1/playbooks/release?version=3").await.problem(404, "not_found");
-    fleet.admin.get("/v1/playbooks/gone/versions").await.problem(404, "not_found");
+    fleet.admin.get("/v1/playbooks/release?version=-1").await.problem(404, "not_found");
+    for name in ["gone", "%00", "Release", "a%2Fb"] {
+        let path = format!("/v1/playbooks/{name}");
+        fleet.admin.get(&path).await.problem(404, "not_found");
+        fleet.admin.get(format!("{path}/versions")).await.problem(404, "not_found");
+        let trial = fleet.admin.post(format!("{path}/try"), &json!({})).await;
+        trial.problem(404, "not_found");
+    }
     // As JSON it is another text, and gives the same plan.
     let body = json!({"document": second["document"]});
     let post = || fleet.admin.post("/v1/playbooks", &body).idempotency_key("once");

@@ -106,6 +106,9 @@ pub fn is_name(text: &str) -> bool {
 
 fn known_fields(faults: &mut Faults, at: &str, fields: &Map<String, Value>, known: &[&[&str]]) {
     for name in fields.keys() {
+        if faults.is_full() {
+            return;
+        }
         if !known.iter().any(|known| known.contains(&name.as_str())) {
             let known: Vec<&str> = known.iter().flat_map(|known| known.iter().copied()).collect();
             let detail = format!("there is no field `{name}`; there are {}", known.join(", "));

@@ -48,6 +48,12 @@ impl Faults {
         }
     }
 
+    /// Whether no more are listed.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.0.len() >= MOST
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

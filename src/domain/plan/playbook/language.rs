@@ -5,15 +5,18 @@
 //! must be known. The language is the part of Jinja without templates that name each other: `{{ }}`, `if`,
 //! `for`, `set`, comments and expressions; no includes, imports, blocks, macros and methods.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{borrow::Cow, collections::BTreeSet, sync::LazyLock};
 
 use minijinja::{
     Environment, UndefinedBehavior,
     machinery::{
+        Token,
         ast::{CallArg, CallType, Expr, Stmt},
-        parse, parse_expr,
+        parse, parse_expr, tokenize,
     },
 };
+
+use crate::domain::settings;
 
 /// Filters.
 pub const FILTERS: [&str; 26] = [
@@ -73,6 +76,15 @@ pub const TESTS: [&str; 21] = [
 /// Functions.
 pub const FUNCTIONS: [&str; 1] = ["range"];
 
+/// The most tokens of one expression or statement. A reader of templates recurses over the operators of an
+/// expression, so their number bounds its stack.
+const TAG_TOKENS: usize = 200;
+/// The most statements of one template, for the same reason: `elif` is inside the `if` before it.
+const STATEMENTS: usize = 100;
+
+/// The one that checks.
+static CHECKING: LazyLock<Environment<'static>> = LazyLock::new(environment);
+
 /// The environment of all templates: strict, without files, and without escapes.
 #[must_use]
 pub fn environment() -> Environment<'static> {
@@ -87,10 +99,11 @@ pub fn environment() -> Environment<'static> {
     environment
 }
 
-/// The text as part of a ref: letters and digits in lower case, everything else one hyphen.
+/// The text as part of a ref: letters and digits in lower case, everything else one hyphen. Of a long text, the
+/// beginning.
 fn slug(text: &str) -> String {
     let mut slug = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in text.chars().take(settings::REF_CHARS) {
         if c.is_alphanumeric() {
             slug.extend(c.to_lowercase());
         } else if !slug.is_empty() && !slug.ends_with('-') {
@@ -126,7 +139,8 @@ pub fn check(text: &str, known: &BTreeSet<String>) -> Result<(), String> {
     if let Some(expression) = whole(text) {
         return check_expression(expression, known);
     }
-    let environment = environment();
+    check_size(text, false)?;
+    let environment: &Environment<'_> = &CHECKING;
     let template = environment.template_from_str(text).map_err(|error| said(&error))?;
     check_names(&template.undeclared_variables(false), known)?;
     let tree = parse(text, "", Default::default()).map_err(|error| said(&error))?;
@@ -140,13 +154,37 @@ pub fn check(text: &str, known: &BTreeSet<String>) -> Result<(), String> {
 /// # Errors
 /// What is wrong.
 pub fn check_expression(text: &str, known: &BTreeSet<String>) -> Result<(), String> {
-    let environment = environment();
+    check_size(text, true)?;
+    let environment: &Environment<'_> = &CHECKING;
     let compiled = environment.compile_expression(text).map_err(|error| said(&error))?;
     check_names(&compiled.undeclared_variables(false), known)?;
     let tree = parse_expr(text).map_err(|error| said(&error))?;
     let mut names = Names::default();
     names.expression(&tree);
     names.finish()
+}
+
+/// Refuses what nests too deeply, before anything recurses over it.
+fn check_size(text: &str, expression: bool) -> Result<(), String> {
+    let (mut tokens, mut statements) = (0, 0);
+    for token in tokenize(text, expression, Default::default()) {
+        let (token, _) = token.map_err(|error| said(&error))?;
+        match token {
+            Token::TemplateData(_) | Token::VariableStart => tokens = 0,
+            Token::BlockStart => {
+                tokens = 0;
+                statements += 1;
+            }
+            _ => tokens += 1,
+        }
+        if tokens > TAG_TOKENS {
+            return Err(format!("an expression is too long: at most {TAG_TOKENS} words and signs"));
+        }
+        if statements > STATEMENTS {
+            return Err(format!("there are too many statements: at most {STATEMENTS}"));
+        }
+    }
+    Ok(())
 }
 
 fn check_names(

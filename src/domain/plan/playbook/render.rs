@@ -193,7 +193,7 @@ fn rendered(
     scope: &Scope,
     name: Option<&str>,
 ) -> Result<(String, Jinja, u64), Trouble> {
-    let context: Jinja = scope.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let context = Jinja::from(scope.clone());
     let template = environment.template_from_str(source);
     let captured = template.and_then(|template| template.render_captured(context));
     let captured = captured.map_err(|error| match error.kind() {
@@ -226,7 +226,8 @@ pub fn jinja(value: &Value) -> Jinja {
         Value::String(text) => Jinja::from(text.as_str()),
         Value::Array(items) => items.iter().map(jinja).collect::<Vec<_>>().into(),
         Value::Object(members) => {
-            members.iter().map(|(name, value)| (name.clone(), jinja(value))).collect()
+            let members = members.iter().map(|(name, value)| (name.clone(), jinja(value)));
+            Jinja::from(members.collect::<BTreeMap<String, Jinja>>())
         }
     }
 }

@@ -105,6 +105,25 @@ fn a_question_is_looked_at_from_each_side() {
     assert!(expansion.tasks[0].criteria[0].text.starts_with("At least 7 independent sources"));
 }
 
+/// What the handbook shows can be stored.
+#[test]
+fn the_example_of_the_handbook_is_a_playbook() {
+    let page = include_str!("../../../../../handbook/playbooks.md");
+    let example = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let playbook = super::playbook(example);
+    assert_eq!(check(&playbook, &Shelf::default()), Ok(()));
+    let given = json!({"crates": ["a", "b"], "dry_run": false});
+    let expansion = expanded(&playbook, given, &Shelf::default()).unwrap();
+    assert_eq!(
+        lines(&expansion),
+        ["changelog <-", "test-a <-", "test-b <-", "publish <- test-a test-b changelog"]
+    );
+    assert_eq!(expansion.tasks[3].priority, Some(8));
+    for filter in crate::domain::plan::playbook::language::FILTERS {
+        assert!(page.contains(&format!("`{filter}`")), "{filter}");
+    }
+}
+
 /// A long title or brief must not make a plan of a built-in playbook invalid.
 #[test]
 fn the_longest_title_and_brief_fit() {

@@ -165,7 +165,7 @@ tasks: [{ref: a, title: "{{ s }}{{ i }}{{ n }}{{ b }}{{ e }}{{ l }}{{ must }}{{ 
     let playbook = playbook(source);
     let good = json!({"must": "m", "i": 2.0, "l": [1, 2]});
     let made = expanded(&playbook, good, &Shelf::default()).unwrap();
-    assert_eq!(made.tasks[0].title, "ab21.5truex[1, 2]m[]");
+    assert_eq!(made.tasks[0].title, "ab21.5Truex[1, 2]m[]");
     let bad =
         json!({"s": "abcd", "i": 1.5, "n": "1", "b": "yes", "e": "z", "l": [1, "x"], "other": 1});
     let found = expanded(&playbook, bad, &Shelf::default()).unwrap_err();

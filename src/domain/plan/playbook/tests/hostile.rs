@@ -37,7 +37,7 @@ fn what_grows_without_end_is_ended() {
     let head = "name: x\ntitle: X\nvariables: {s: {type: string, default: abcdefgh}}\ntasks:\n";
     for title in [
         "{% for a in range(90000) %}{% for b in range(90000) %}x{% endfor %}{% endfor %}",
-        "{% set a = s %}{% for i in range(90000) %}{% set a = a ~ a %}{% endfor %}",
+        &format!("{{% set a = s %}}{}{{{{ a }}}}", "{% set a = a ~ a %}".repeat(60)),
         "{{ s * 900000000 }}",
         "{{ (s * 50000) | replace('a', s * 50000) }}",
         "{% for i in range(90000) %}{{ s * 9000 }}{% endfor %}",
@@ -62,6 +62,31 @@ fn what_grows_without_end_is_ended() {
         ),
         json!({}),
     );
+}
+
+/// A reader of templates recurses over operators: a long chain of them would end its stack.
+#[test]
+fn long_chains_of_operators_are_refused() {
+    let head = "name: x\ntitle: X\nvariables: {s: {type: string, default: a}}\ntasks:\n";
+    let (many, few) = (20_000, 90);
+    for (before, link, after) in [
+        ("{{ 1", " + 1", " }}"),
+        ("{{ s", " ~ s", " }}"),
+        ("{{ s", "|trim", " }}"),
+        ("{{ s", ".a", " }}"),
+        ("{{ ", "not ", "1 }}"),
+        ("{{ ", "(", " }}"),
+        ("{% if 0 %}", "{% elif 0 %}", "{% endif %}"),
+    ] {
+        let source = |count| {
+            let title = format!("{before}{}{after}", link.repeat(count));
+            format!("{head}  - {{ref: a, title: \"{title}\"}}\n")
+        };
+        assert_eq!(super::faults(&source(many))[0].0, "/tasks/0/title", "{link}");
+        store_and_use(&source(few));
+    }
+    let condition = format!("{head}  - {{ref: a, title: A, when: \"1{}\"}}\n", " + 1".repeat(many));
+    assert_eq!(super::faults(&condition)[0].0, "/tasks/0/when");
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn lines(expansion: &Expansion) -> Vec<String> {
     let line = |task: &crate::domain::plan::TaskSpec| {
         let parent =
             task.parent.as_deref().map_or_else(String::new, |parent| format!(" in {parent}"));
-        format!("{} <- {}{parent}", task.r#ref, task.needs.join(" "))
+        format!("{} <- {}", task.r#ref, task.needs.join(" ")).trim_end().to_owned() + &parent
     };
-    expansion.tasks.iter().map(line).map(|line| line.trim_end().to_owned()).collect()
+    expansion.tasks.iter().map(line).collect()
 }
