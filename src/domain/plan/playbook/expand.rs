@@ -106,7 +106,7 @@ struct Group {
 #[derive(Debug)]
 enum Came {
     /// A task; its needs are names.
-    Task(Made),
+    Task(Box<Made>),
     /// The tasks of another playbook, under a prefix; what these need and are in, by name.
     Group { made: Vec<Made>, needs: Vec<String>, parent: Option<String>, at: String },
     /// Nothing.
@@ -343,7 +343,7 @@ impl Work<'_> {
                     return None;
                 }
                 let made = Made { spec, at: entry.at.clone() };
-                Some((name, Instance { needs: Vec::new(), came: Came::Task(made) }))
+                Some((name, Instance { needs: Vec::new(), came: Came::Task(Box::new(made)) }))
             }
             What::Use(used) => {
                 let prefix = Value::from(used.prefix.as_str());
@@ -567,7 +567,7 @@ impl Work<'_> {
                     let at = made.at.clone();
                     made.spec.needs = self.refs(names, &at, &made.spec.needs);
                     made.spec.parent = self.container(names, &at, made.spec.parent.as_deref());
-                    all.push(made);
+                    all.push(*made);
                 }
                 Came::Group { made, needs, parent, at } => {
                     let needs = self.refs(names, &at, &needs);
@@ -723,9 +723,9 @@ impl Names {
             }
             for index in empty {
                 if let Came::Task(made) = std::mem::replace(&mut came[index], Came::Nothing) {
-                    self.refs.remove(&made.spec.r#ref);
-                    let named = Named { tasks: Vec::new(), others: made.spec.needs };
-                    self.known.insert(made.spec.r#ref, named);
+                    let TaskSpec { r#ref, needs, .. } = made.spec;
+                    self.refs.remove(&r#ref);
+                    self.known.insert(r#ref, Named { tasks: Vec::new(), others: needs });
                 }
             }
         }
