@@ -1,6 +1,7 @@
 //! The end state of a goal, derived from its tasks.
 
 pub mod criteria;
+pub mod progress;
 
 use serde::{Deserialize, Serialize};
 

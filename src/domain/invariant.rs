@@ -65,6 +65,8 @@ invariants! {
         "The lease of a running attempt ends no later than its hard deadline.",
     GoalCounters "goal_counters"
         "The task counters of a goal equal a count of its tasks.",
+    GoalWeights "goal_weights"
+        "The weights kept for a goal equal a recount of its tasks, and each task weighs its estimate, or as others do.",
     GoalEndsWithTasks "goal_ends_with_tasks"
         "A goal with an applied plan has tasks, is active while one is open, and ends or is verified with the last.",
     CompletedGoalIsDone "completed_goal_is_done"

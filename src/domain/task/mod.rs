@@ -76,6 +76,8 @@ pub struct TaskFacts {
     pub max_rework: i32,
     /// Rejected results so far.
     pub reworks: i32,
+    /// Part of the progress of the goal.
+    pub weight: i64,
 }
 
 /// Columns of an attempt that the rules read.

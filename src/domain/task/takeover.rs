@@ -151,6 +151,7 @@ mod tests {
             cancelling,
             max_rework: 3,
             reworks: 0,
+            weight: 1,
         }
     }
 

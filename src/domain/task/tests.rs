@@ -71,6 +71,7 @@ pub fn task(now: DateTime<Utc>) -> TaskFacts {
         cancelling: false,
         max_rework: 3,
         reworks: 0,
+        weight: 1,
     }
 }
 

@@ -31,6 +31,7 @@ fn task(max_rework: i32, reworks: i32, cancelling: bool) -> TaskFacts {
         cancelling,
         max_rework,
         reworks,
+        weight: 1,
     }
 }
 
