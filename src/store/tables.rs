@@ -106,6 +106,7 @@ const fn stays(name: &'static str, why: &'static str) -> Table {
 /// All tables.
 pub const TABLES: &[Table] = &[
     goes("comments", Owner::Goal, "t.goal_id"),
+    goes("goal_progress", Owner::Goal, "t.goal_id"),
     goes("price_waits", Owner::Task, "t.task_id"),
     goes("nudges", Owner::Task, "t.task_id"),
     goes("interventions", Owner::Goal, "t.goal_id"),
@@ -147,6 +148,8 @@ pub const TABLES: &[Table] = &[
     stays("folded_spend", "daily totals, which reports and budgets need"),
     stays("folded_attempts", "groups of the daily totals"),
     stays("usual_spend", "what was learnt outlives what it was learnt from"),
+    stays("usual_durations", "what was learnt outlives what it was learnt from"),
+    stays("progress_cursors", "one row"),
     stays("capability_sets", "there are few"),
     stays("rules", "settings of the workspace"),
     stays("freezes", "a freeze may cover more than goals, and there are few"),

@@ -9,6 +9,8 @@ mod expire;
 mod expire_approvals;
 mod fund;
 mod intervene;
+mod keep_progress;
+mod learn_durations;
 mod learn_usual_spend;
 pub mod measure_sealing;
 mod measure_tables;
@@ -42,12 +44,17 @@ pub const DUTIES: &[Duty] = &[
     roll_up::DUTY,
     intervene::DUTY,
     learn_usual_spend::DUTY,
+    learn_durations::DUTY,
+    keep_progress::DUTY,
     sweep_replays::DUTY,
     prune_goals::DUTY,
     prune_journal::DUTY,
     note_key_use::DUTY,
     seal::DUTY,
 ];
+
+/// Duties whose changes only follow from those of others: seals, and what is learnt or computed from work.
+pub const FOLLOWING: &[&str] = &["seal", "learn_durations", "keep_progress"];
 
 /// Background work of the supervisor.
 #[derive(Debug, Clone, Copy)]
@@ -92,6 +99,8 @@ pub struct Due {
     pub intervene: bool,
     /// Journal rows are not sealed.
     pub seal: bool,
+    /// The progress of a goal may have changed.
+    pub progress: bool,
 }
 
 impl Due {
@@ -104,6 +113,7 @@ impl Due {
         approvals: true,
         intervene: true,
         seal: true,
+        progress: true,
     };
 }
 
@@ -122,6 +132,7 @@ impl App {
             approvals: passed(next.approvals_due),
             intervene: next.rules_act,
             seal: next.seals_wait,
+            progress: next.progress_unread || passed(next.progress_due),
         })
     }
 }
@@ -141,6 +152,11 @@ impl Tally {
                 self.0.failure.get_or_insert(error);
             }
         }
+    }
+
+    /// Something that is left for the next run.
+    fn left(&mut self) {
+        self.0.left += 1;
     }
 
     fn report(self) -> Report {

@@ -13,6 +13,7 @@ pub mod edit;
 mod moving;
 pub mod plans;
 pub mod playbooks;
+pub mod progress;
 pub mod reopen;
 pub mod retry;
 mod somebody;

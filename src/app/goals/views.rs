@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::progress::{self, ShortProgress};
 use crate::{
     app::{
         App, Result,
@@ -92,6 +93,9 @@ pub struct Goal {
     pub deadline: Option<DateTime<Utc>>,
     /// Number of its tasks, by state.
     pub tasks: TaskCounts,
+    /// How far it is, in short: `GET /v1/goals/{goal_id}/progress` has the rest.
+    #[serde(default)]
+    pub progress: ShortProgress,
     /// Its own conditions of success. Only when one goal is read; `null` in lists.
     pub criteria: Option<Vec<GoalCriterion>>,
     /// Reworks of one criterion up to which an agent's report that it is not met makes a further one.
@@ -114,7 +118,7 @@ pub struct Goal {
     pub created_by: KeyId,
     /// The people for whom it was posted, nearest first. None of them may decide about it.
     pub on_behalf_of: Vec<Person>,
-    /// Version, raised by every edit and change of state, but not by `tasks` and `spend`; the
+    /// Version, raised by every edit and change of state, but not by `tasks`, `progress` and `spend`; the
     /// `ETag`.
     pub version: i32,
     /// When the goal was posted.
@@ -159,8 +163,10 @@ impl App {
         let archived = *archived;
         let scope = GoalScope { states, project: *project, within, archived, after, rows };
         let workspace = principal.workspace;
-        let rows = store::goals::read::list(&mut self.reader(workspace).await?, &scope).await?;
-        Ok(rows.into_iter().map(view).collect())
+        let mut tx = self.reader(workspace).await?;
+        let rows = store::goals::read::list(&mut tx, &scope).await?;
+        let progress = progress::short(&mut tx, &rows).await?;
+        Ok(rows.into_iter().zip(progress).map(|(row, progress)| view(row, progress)).collect())
     }
 
     /// Reads one goal. Waits up to `wait` until it has ended or, with a known version, until its
@@ -194,7 +200,9 @@ impl App {
 /// `not_found`.
 pub(in crate::app) async fn read(tx: &mut Tx, goal: GoalId) -> Result<Goal> {
     let row = store::goals::read::read(tx, goal).await?;
-    let goal = view(row.ok_or_else(|| Refusal::not_found("goal"))?);
+    let row = row.ok_or_else(|| Refusal::not_found("goal"))?;
+    let progress = progress::short(tx, std::slice::from_ref(&row)).await?;
+    let goal = view(row, progress.first().copied().unwrap_or_default());
     let criteria = store::goals::criteria::list(tx, goal.id).await?;
     Ok(Goal { criteria: Some(criteria.into_iter().map(criterion).collect()), ..goal })
 }
@@ -228,7 +236,7 @@ fn criterion(row: GoalCriterionRow) -> GoalCriterion {
     }
 }
 
-fn view(row: GoalRow) -> Goal {
+fn view(row: GoalRow, progress: ShortProgress) -> Goal {
     let GoalRow {
         goal_id,
         title,
@@ -243,6 +251,11 @@ fn view(row: GoalRow) -> Goal {
         tasks_failed,
         tasks_cancelled,
         max_rework,
+        weight_total: _,
+        weight_done: _,
+        weight_cancelled: _,
+        computed_at: _,
+        ahead: _,
         spend,
         end_reason,
         metadata,
@@ -272,6 +285,7 @@ fn view(row: GoalRow) -> Goal {
             failed: tasks_failed,
             cancelled: tasks_cancelled,
         },
+        progress,
         criteria: None,
         max_rework,
         spend: spend.0,

@@ -222,6 +222,7 @@ fn note_end(
     match state {
         TaskState::Done => {
             count.done += 1;
+            count.weight_done += change.task.weight;
             ended.done.push(id);
         }
         TaskState::Failed => {
@@ -230,6 +231,7 @@ fn note_end(
         }
         TaskState::Cancelled => {
             count.cancelled += 1;
+            count.weight_cancelled += change.task.weight;
             ended.cancelled.push(id);
         }
         TaskState::Waiting

@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::unblock;
+use super::{unblock, weigh};
 use crate::{
     app::{Result, Unit, caps},
     domain::{
         cap::workspace::Holding,
+        goal::progress::weight::Weighing,
         ids::{GoalId, TaskId},
         journal::{Kind, NewRow},
         plan::{
@@ -69,10 +70,13 @@ pub async fn create_tasks(
     let laid = first_states(specs, around, unit.now());
     let open = laid.iter().filter(|laid| laid.state != TaskState::Done).count();
     caps::admit(unit, Holding::OpenTasks, open).await?;
-    write(unit, at, specs, around, &laid).await
+    let leaves = specs.iter().zip(&laid).filter(|(_, laid)| !laid.container);
+    let estimates: Vec<_> = leaves.map(|(spec, _)| &spec.estimate).collect();
+    let weighing = weigh::weighing(unit, at.goal, &estimates).await?;
+    write(unit, at, specs, around, &laid, Some(&weighing)).await
 }
 
-/// Creates tasks of the service itself, behind those of a goal. The cap of the workspace is not asked: it must
+/// Creates tasks of the service itself, behind those of a goal. They weigh nothing. The cap of the workspace is not asked: it must
 /// not refuse the end of the task before them.
 pub(super) async fn create_own(
     unit: &mut Unit,
@@ -80,7 +84,7 @@ pub(super) async fn create_own(
     specs: &[TaskSpec],
 ) -> Result<Vec<Made>> {
     let laid = first_states(specs, None, unit.now());
-    write(unit, at, specs, None, &laid).await
+    write(unit, at, specs, None, &laid, None).await
 }
 
 async fn write(
@@ -89,6 +93,7 @@ async fn write(
     specs: &[TaskSpec],
     around: Option<&Around>,
     laid: &[FirstState],
+    weighing: Option<&Weighing>,
 ) -> Result<Vec<Made>> {
     let ids: Vec<TaskId> = unit.ids(specs.len());
     let risks = least_risks(specs, at.risk, around);
@@ -98,6 +103,9 @@ async fn write(
         .enumerate()
         .map(|(index, (spec, laid))| NewTask {
             risk: risks[index],
+            weight: weighing
+                .filter(|_| !laid.container)
+                .map_or(0, |weighing| weighing.weight(&spec.estimate)),
             ..new_task(unit, at, &ids, index, spec, laid)
         })
         .collect();
@@ -159,6 +167,7 @@ fn new_task(
         reference: spec.r#ref.clone(),
         position: at.position + index as i32,
         container: laid.container,
+        weight: 0,
         state: laid.state,
         priority,
         capability_key: claim::capability_key(&spec.capabilities),
@@ -215,6 +224,14 @@ fn record(unit: &mut Unit, at: InsertPoint, specs: &[TaskSpec], rows: &[NewTask]
 
 fn counts(rows: &[NewTask]) -> CountChange {
     let total = rows.len() as i32;
-    let done = rows.iter().filter(|row| row.state == TaskState::Done).count() as i32;
-    CountChange { total, done, open: total - done, ..CountChange::default() }
+    let ticked = || rows.iter().filter(|row| row.state == TaskState::Done);
+    let done = ticked().count() as i32;
+    CountChange {
+        total,
+        done,
+        open: total - done,
+        weight: rows.iter().map(|row| row.weight).sum(),
+        weight_done: ticked().map(|row| row.weight).sum(),
+        ..CountChange::default()
+    }
 }

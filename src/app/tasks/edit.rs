@@ -19,6 +19,7 @@ use super::{
     create::numbered,
     detail::{self, TaskDetail},
     unblock::{self, Needs},
+    weigh,
 };
 use crate::{
     app::{
@@ -270,7 +271,14 @@ async fn edit_task(
         facts,
         stored,
         &after,
-        Written { needs_unmet, ready_from, standing, effect, criteria: has(TaskField::Criteria) },
+        Written {
+            needs_unmet,
+            ready_from,
+            standing,
+            effect,
+            estimate: has(TaskField::Estimate),
+            criteria: has(TaskField::Criteria),
+        },
     )
     .await?;
     settle(unit, facts, stored, effect).await
@@ -510,6 +518,8 @@ struct Written {
     ready_from: DateTime<Utc>,
     standing: Standing,
     effect: Effect,
+    /// Whether the estimate changes.
+    estimate: bool,
     /// Whether the criteria change.
     criteria: bool,
 }
@@ -523,7 +533,8 @@ async fn write(
 ) -> Result<()> {
     let task = facts.task_id;
     let now = unit.now();
-    let Written { needs_unmet, ready_from, standing, effect, criteria } = written;
+    let Written { needs_unmet, ready_from, standing, effect, estimate: estimated, criteria } =
+        written;
     let millis = |seconds: Option<u32>| seconds.map(|seconds| i64::from(seconds) * 1000);
     let offered = standing == Standing::Offered && effect != Effect::Wait;
     let (start_within_ms, finish_within_ms) =
@@ -573,6 +584,9 @@ async fn write(
         estimate: estimate.as_ref(),
     };
     store::tasks::edit::write_texts(unit.tx(), task, &texts).await?;
+    if estimated {
+        weigh::again(unit, facts, &after.estimate).await?;
+    }
     if criteria {
         store::tasks::edit::drop_criteria(unit.tx(), task).await?;
         let numbered = numbered(task, &after.criteria);

@@ -62,6 +62,8 @@ pub(in crate::app) async fn bring_back(
     }
     let counts = [(goal, counts(&returns.tasks))];
     store::tasks::moves::count(unit.tx(), &counts).await?;
+    // All tasks of the goal are locked and read anyway.
+    store::goals::progress::recount(unit.tx(), goal).await?;
     let free = store::tasks::returns::free(unit.tx(), &ids).await?;
     let free = store::tasks::lock(unit.tx(), &free).await?;
     unblock::unblock(unit, free, Needs::Written).await

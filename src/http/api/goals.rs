@@ -13,6 +13,7 @@ use crate::{
             PlanPreview,
             additions::{AddedTasks, NewTasks},
             edit::GoalChange,
+            progress::GoalProgress,
             retry::{RetriedGoal, RetryRequest},
             views::{Goal, GoalFilter, PostedGoal},
         },
@@ -127,6 +128,20 @@ pub async fn get_goal(
 ) -> Result<Versioned<Goal>> {
     let goal = app.wait_goal(&caller, goal, known.version, wait.duration()).await?;
     Ok(Versioned::new(goal, |goal| goal.version).unless(known))
+}
+
+/// Read the progress of a goal.
+///
+/// How much of its work is done, by weight: a task weighs its estimate, in the unit in which most tasks of the
+/// plan have one, else as much as an average task. What is left on the longest path, and when the goal may be
+/// done with the agents that are online now, from what tasks of the same capabilities took. Who holds it up, with
+/// how much work waits behind each. A read costs the same for ten tasks and for ten thousand.
+#[utoipa::path(get, path = "/v1/goals/{goal_id}/progress")]
+pub async fn goal_progress(
+    Auth { app, caller }: Auth<ProjectReaderCaller>,
+    ApiPath(goal): ApiPath<GoalId>,
+) -> Result<Reply<GoalProgress>> {
+    Ok(Reply(app.goal_progress(&caller, goal).await?))
 }
 
 /// Edit a goal.

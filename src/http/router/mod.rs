@@ -51,6 +51,7 @@ operations! {
         PATCH  "/v1/goals/{goal_id}"        => goals::update_goal
             [GoalEnded, WrongState, BudgetExhausted, SeparationOfDuties, NotAnApprover];
         DELETE "/v1/goals/{goal_id}"        => goals::delete_goal [WrongState];
+        GET    "/v1/goals/{goal_id}/progress" => goals::goal_progress;
         POST   "/v1/goals/{goal_id}/tasks"  => goals::add_tasks
             [GoalEnded, WrongState, PlanInvalid, SeparationOfDuties, NotAnApprover, WorkspaceFull],
              body_limit = 4 * MIB;

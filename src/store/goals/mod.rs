@@ -3,6 +3,7 @@
 pub mod criteria;
 pub mod moving;
 pub mod plans;
+pub mod progress;
 pub mod read;
 
 use chrono::{DateTime, Utc};

@@ -9,6 +9,7 @@ use sqlx::types::Json;
 use crate::{
     domain::{
         access::person::Person,
+        goal::progress::left::Ahead,
         ids::{GoalId, KeyId, ProjectId},
         plan::new_goal::TaskDefaults,
         spend::Amounts,
@@ -38,6 +39,11 @@ pub struct GoalRow {
     pub tasks_failed: i32,
     pub tasks_cancelled: i32,
     pub max_rework: i16,
+    pub weight_total: i64,
+    pub weight_done: i64,
+    pub weight_cancelled: i64,
+    pub computed_at: Option<DateTime<Utc>>,
+    pub ahead: Option<Json<Ahead>>,
     pub spend: Json<Amounts>,
     pub end_reason: Option<String>,
     pub metadata: Json<BTreeMap<String, Value>>,
@@ -61,7 +67,8 @@ pub async fn read(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<GoalRow>> {
         select g.goal_id as "goal_id: GoalId", g.title, g.state as "state: GoalState",
                g.planner as "planner: Planner", g.priority, g.project_id as "project_id: ProjectId",
                g.deadline, g.tasks_total, g.tasks_open, g.tasks_done, g.tasks_failed,
-               g.tasks_cancelled, g.max_rework, g.end_reason,
+               g.tasks_cancelled, g.max_rework, g.weight_total, g.weight_done, g.weight_cancelled,
+               p.computed_at as "computed_at?", p.ahead as "ahead?: Json<Ahead>", g.end_reason,
                x.metadata as "metadata: Json<BTreeMap<String, Value>>",
                x.task_defaults as "task_defaults: Json<TaskDefaults>", x.brief,
                g.created_by as "created_by: KeyId",
@@ -71,6 +78,7 @@ pub async fn read(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<GoalRow>> {
                          where s.workspace_id = $1 and s.node = 'goal' and s.node_id = g.goal_id),
                         '{}') as "spend!: Json<Amounts>"
         from goals g join goal_texts x using (workspace_id, goal_id)
+        left join goal_progress p on p.workspace_id = $1 and p.goal_id = g.goal_id
         where g.workspace_id = $1 and g.goal_id = $2
         "#,
         tx.workspace.0,
@@ -137,7 +145,8 @@ pub async fn list(tx: &mut Tx, scope: &GoalScope<'_>) -> sqlx::Result<Vec<GoalRo
         select g.goal_id as "goal_id: GoalId", g.title, g.state as "state: GoalState",
                g.planner as "planner: Planner", g.priority, g.project_id as "project_id: ProjectId",
                g.deadline, g.tasks_total, g.tasks_open, g.tasks_done, g.tasks_failed,
-               g.tasks_cancelled, g.max_rework, g.end_reason,
+               g.tasks_cancelled, g.max_rework, g.weight_total, g.weight_done, g.weight_cancelled,
+               p.computed_at as "computed_at?", p.ahead as "ahead?: Json<Ahead>", g.end_reason,
                x.metadata as "metadata: Json<BTreeMap<String, Value>>",
                x.task_defaults as "task_defaults: Json<TaskDefaults>", null::text as brief,
                g.created_by as "created_by: KeyId",
@@ -153,6 +162,9 @@ pub async fn list(tx: &mut Tx, scope: &GoalScope<'_>) -> sqlx::Result<Vec<GoalRo
         cross join lateral (
             select * from goal_texts x
             where x.workspace_id = $1 and x.goal_id = picked.goal_id limit 1) x
+        left join lateral (
+            select p.computed_at, p.ahead from goal_progress p
+            where p.workspace_id = $1 and p.goal_id = picked.goal_id limit 1) p on true
         order by g.goal_id desc limit $5
         "#,
         tx.workspace.0,

@@ -24,6 +24,10 @@ pub struct NextDue {
     pub rules_act: bool,
     /// Whether the journal has unsealed rows.
     pub seals_wait: bool,
+    /// Whether the journal has rows that may have changed the progress of a goal.
+    pub progress_unread: bool,
+    /// Earliest time at which the progress of a changed goal is computed.
+    pub progress_due: Option<DateTime<Utc>>,
     /// The database's clock.
     pub now: DateTime<Utc>,
 }
@@ -67,6 +71,12 @@ pub async fn next_due(tx: &mut Tx) -> sqlx::Result<NextDue> {
                        where h.workspace_id = $1 and h.last_number > coalesce(
                            (select sealed_to from journal_chains where workspace_id = $1), 0))
                    as "seals_wait!",
+               exists (select from journal_heads h
+                       where h.workspace_id = $1 and h.last_number > coalesce(
+                           (select read_to from progress_cursors where workspace_id = $1), 0))
+                   as "progress_unread!",
+               (select min(due_at) from goal_progress
+                where workspace_id = $1 and due_at is not null) as progress_due,
                clock_timestamp() as "now!"
         "#,
         tx.workspace.0,

@@ -34,6 +34,8 @@ pub struct NewTask {
     pub position: i32,
     /// Whether it is a container.
     pub container: bool,
+    /// Its part of the progress of the goal.
+    pub weight: i64,
     /// Its initial state.
     pub state: TaskState,
     /// 0 (lowest) to 9.
@@ -96,7 +98,7 @@ pub async fn insert(tx: &mut Tx, goal: GoalId, tasks: &[NewTask]) -> sqlx::Resul
         insert into tasks (workspace_id, goal_id, created_at, updated_at, task_id, parent_id, ref,
             position, container, state, priority, capability_key, claim_rank, ready_from,
             needs_unmet, children_open, max_attempts, lease_ms, attempt_timeout_ms,
-            start_within_ms, finish_within_ms, approve_start, approve_result, max_rework,
+            start_within_ms, finish_within_ms, approve_start, approve_result, max_rework, weight,
             ended_at, start_by, finish_by)
         select $1, $2, $3::timestamptz, $3, t.*,
                case when t.state = 'done' then $3::timestamptz end,
@@ -105,11 +107,12 @@ pub async fn insert(tx: &mut Tx, goal: GoalId, tasks: &[NewTask]) -> sqlx::Resul
         from unnest($4::uuid[], $5::uuid[], $6::text[], $7::int[], $8::bool[], $9::text[],
                     $10::smallint[], $11::text[], $12::timestamptz[], $13::timestamptz[],
                     $14::int[], $15::int[], $16::int[], $17::bigint[], $18::bigint[],
-                    $19::bigint[], $20::bigint[], $21::bool[], $22::bool[], $23::int[])
+                    $19::bigint[], $20::bigint[], $21::bool[], $22::bool[], $23::int[],
+                    $24::bigint[])
              as t (task_id, parent_id, ref, position, container, state, priority, capability_key,
                    claim_rank, ready_from, needs_unmet, children_open, max_attempts, lease_ms,
                    attempt_timeout_ms, start_within_ms, finish_within_ms, approve_start,
-                   approve_result, max_rework)
+                   approve_result, max_rework, weight)
         "#,
         tx.workspace.0,
         goal.0,
@@ -134,6 +137,7 @@ pub async fn insert(tx: &mut Tx, goal: GoalId, tasks: &[NewTask]) -> sqlx::Resul
         column!(|t| t.approve_start),
         column!(|t| t.approve_result),
         column!(|t| t.max_rework),
+        column!(|t| t.weight),
     )
     .execute(traced!(tx, "tasks.insert"))
     .await?;
@@ -191,7 +195,7 @@ pub async fn lock(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskFacts>>
                ready_from, children_open, children_failed, attempts_used, max_attempts,
                lost_in_row, released_in_row, approve_start, approve_result,
                current_attempt_id as "current_attempt: AttemptId",
-               cancel_requested_at is not null as "cancelling!", max_rework, reworks
+               cancel_requested_at is not null as "cancelling!", max_rework, reworks, weight
         from tasks
         where workspace_id = $1 and task_id = any($2)
         order by task_id

@@ -160,7 +160,7 @@ pub async fn satisfy(tx: &mut Tx, done: &[TaskId]) -> sqlx::Result<Vec<TaskFacts
                ready_from, children_open, children_failed, attempts_used, max_attempts,
                lost_in_row, released_in_row, approve_start, approve_result,
                current_attempt_id as "current_attempt: AttemptId",
-               cancel_requested_at is not null as "cancelling!", max_rework, reworks
+               cancel_requested_at is not null as "cancelling!", max_rework, reworks, weight
         from locked where left_over = 0 and state = 'waiting' order by task_id
         "#,
         tx.workspace.0,
@@ -298,6 +298,12 @@ pub struct CountChange {
     pub failed: i32,
     /// Tasks cancelled.
     pub cancelled: i32,
+    /// Weight of tasks added.
+    pub weight: i64,
+    /// Weight of tasks done.
+    pub weight_done: i64,
+    /// Weight of tasks cancelled.
+    pub weight_cancelled: i64,
 }
 
 /// Changes the counters of goals; returns each goal's state and new counters.
@@ -315,9 +321,13 @@ pub async fn count(
         update goals g
         set tasks_total = g.tasks_total + c.total, tasks_open = g.tasks_open + c.open,
             tasks_done = g.tasks_done + c.done, tasks_failed = g.tasks_failed + c.failed,
-            tasks_cancelled = g.tasks_cancelled + c.cancelled, updated_at = $2
-        from unnest($3::uuid[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[])
-             as c (goal_id, total, open, done, failed, cancelled)
+            tasks_cancelled = g.tasks_cancelled + c.cancelled,
+            weight_total = g.weight_total + c.weight, weight_done = g.weight_done + c.weight_done,
+            weight_cancelled = g.weight_cancelled + c.weight_cancelled, updated_at = $2
+        from unnest($3::uuid[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[],
+                    $9::bigint[], $10::bigint[], $11::bigint[])
+             as c (goal_id, total, open, done, failed, cancelled, weight, weight_done,
+                   weight_cancelled)
         where g.workspace_id = $1 and g.goal_id = c.goal_id
         returning g.goal_id as "goal_id: GoalId", g.state as "state: GoalState", g.tasks_total,
                   g.tasks_open, g.tasks_done, g.tasks_failed, g.tasks_cancelled
@@ -330,6 +340,9 @@ pub async fn count(
         column!(done),
         column!(failed),
         column!(cancelled),
+        column!(weight),
+        column!(weight_done),
+        column!(weight_cancelled),
     )
     .fetch_all(traced!(tx, "tasks.moves.count"))
     .await?;

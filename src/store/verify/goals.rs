@@ -21,6 +21,38 @@ finders! {
            <> (coalesce(t.total, 0), coalesce(t.open, 0), coalesce(t.done, 0),
                coalesce(t.failed, 0), coalesce(t.cancelled, 0))";
 
+    // A task of the verification and a container weigh nothing.
+    weights: "
+        select 'goal', g.goal_id::text, 'it keeps ' || g.weight_total || ', ' || g.weight_done ||
+               ' done, ' || g.weight_cancelled || ' cancelled; its tasks weigh ' ||
+               coalesce(t.total, 0) || ', ' || coalesce(t.done, 0) || ', ' ||
+               coalesce(t.cancelled, 0)
+        from goals g
+        left join (select c.goal_id, sum(c.weight) as total,
+                          sum(c.weight) filter (where c.state = 'done') as done,
+                          sum(c.weight) filter (where c.state = 'cancelled') as cancelled
+                   from (select t.goal_id, t.state,
+                                case when t.container or t.purpose is not null then 0
+                                     else coalesce(estimate_weight(x.estimate -> g.weight_unit), g.weight_each)
+                                end as weight
+                         from tasks t
+                         join goals g on g.workspace_id = $1 and g.goal_id = t.goal_id
+                         join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
+                         where t.workspace_id = $1) c
+                   group by c.goal_id) t on t.goal_id = g.goal_id
+        where g.workspace_id = $1
+          and (g.weight_total, g.weight_done, g.weight_cancelled)
+           <> (coalesce(t.total, 0), coalesce(t.done, 0), coalesce(t.cancelled, 0))
+        union all
+        select 'task', t.task_id::text, 'it weighs ' || t.weight || ', by its estimate ' ||
+               coalesce(estimate_weight(x.estimate -> g.weight_unit), g.weight_each)
+        from tasks t
+        join goals g on g.workspace_id = $1 and g.goal_id = t.goal_id
+        join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
+        where t.workspace_id = $1
+          and t.weight <> case when t.container or t.purpose is not null then 0
+                               else coalesce(estimate_weight(x.estimate -> g.weight_unit), g.weight_each) end";
+
     ends_with_tasks: "
         select 'goal', goal_id::text, 'it is ' || state || ' and has ' || tasks_total ||
                ' tasks, ' || tasks_open || ' of them open'

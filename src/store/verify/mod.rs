@@ -132,6 +132,7 @@ pub async fn broken(
         Invariant::EvidenceGiven => endings::evidence_given(tx, scope).await,
         Invariant::EndedAtTheEnd => endings::ended_at_the_end(tx, scope).await,
         Invariant::GoalCounters => goals::counters(tx, scope).await,
+        Invariant::GoalWeights => goals::weights(tx, scope).await,
         Invariant::GoalEndsWithTasks => goals::ends_with_tasks(tx, scope).await,
         Invariant::CompletedGoalIsDone => goals::completed_is_done(tx, scope).await,
         Invariant::GoalCriteriaMet => goals::criteria_met(tx, scope).await,
