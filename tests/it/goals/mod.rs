@@ -3,6 +3,7 @@
 mod additions;
 mod edits;
 mod graph;
+mod progress;
 mod retry;
 mod verifying;
 mod waits;

@@ -111,6 +111,7 @@ pub const ROUTES: &[Route] = &[
     ("POST /v1/goals/{goal_id}/retry", "aos", "{}"),
     ("POST /v1/goals/{goal_id}/tasks", "aos", r#"{"tasks": [{"ref": "more", "title": "more"}]}"#),
     ("GET /v1/goals/{goal_id}/estimate", "aov", ""),
+    ("GET /v1/goals/{goal_id}/progress", "aosgv", ""),
     ("GET /v1/goals/{goal_id}/plans", "aosgv", ""),
     ("POST /v1/heartbeats", "aog", r#"{"heartbeats": []}"#),
     ("GET /v1/interventions", "aosgv", ""),

@@ -49,6 +49,8 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
             lease_expires_at = hard_deadline + interval '1 s' where state = 'running'"],
         Invariant::GoalCounters => &["update goals set tasks_total = tasks_total + 1,
             tasks_done = tasks_done + 1 where goal_id = goal('busy')"],
+        Invariant::GoalWeights => &["update goals set weight_total = weight_total + 1
+            where goal_id = goal('busy')"],
         Invariant::GoalEndsWithTasks => &[
             "update goals set state = 'active', ended_at = null where goal_id = goal('shown')",
             "update journal set kind = 'goal.updated' where kind = 'goal.completed'",
