@@ -30,6 +30,18 @@ impl Checks {
         }
     }
 
+    /// The same with the kind of the error.
+    pub fn add_coded(
+        &mut self,
+        code: &'static str,
+        pointer: impl Into<String>,
+        detail: impl Into<String>,
+    ) {
+        if self.errors.len() < MOST {
+            self.errors.push(FieldError::new(pointer, detail).coded(code));
+        }
+    }
+
     /// Adds `detail` at `pointer` unless `good`.
     pub fn ensure(&mut self, good: bool, pointer: &str, detail: impl Into<String>) {
         if !good {
@@ -122,11 +134,14 @@ impl Checks {
         if self.errors.is_empty() { Ok(()) } else { Err(Refusal::invalid(self.errors)) }
     }
 
-    /// Ends the checks of a plan.
+    /// Ends the checks of a plan. `code`: the kind of the errors that were added without one.
     ///
     /// # Errors
     /// `plan_invalid` with all errors, if there are any.
-    pub fn finish_plan(self) -> Result<(), Refusal> {
+    pub fn finish_plan(mut self, code: &'static str) -> Result<(), Refusal> {
+        for error in &mut self.errors {
+            error.code.get_or_insert_with(|| code.to_owned());
+        }
         let Some(first) = self.errors.first() else { return Ok(()) };
         let detail = match self.errors.len() {
             1 => format!("{}: {}", first.pointer, first.detail),

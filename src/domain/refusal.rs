@@ -135,6 +135,11 @@ pub struct FieldError {
     /// What is wrong at this place, and which values are accepted. For people; the text may change.
     #[schema(example = "there is no task with the ref `T012`")]
     pub detail: String,
+    /// The kind of the error, for programs. Errors of plans have one (`plan_invalid`: the codes of a plan's
+    /// findings), others none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "unknown_ref")]
+    pub code: Option<String>,
 }
 
 impl FieldError {
@@ -143,7 +148,14 @@ impl FieldError {
         Self {
             pointer: quoted(pointer.into(), POINTER_CHARS),
             detail: quoted(detail.into(), DETAIL_CHARS),
+            code: None,
         }
+    }
+
+    /// The same with the kind of the error.
+    #[must_use]
+    pub fn coded(self, code: &'static str) -> Self {
+        Self { code: Some(code.to_owned()), ..self }
     }
 }
 

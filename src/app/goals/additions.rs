@@ -38,6 +38,7 @@ use crate::{
             PlanContext, TaskSpec,
             around::{Around, check_growth},
             check_plan,
+            finding::FindingCode,
             new_goal::with_defaults,
         },
         refusal::{Code, Refusal},
@@ -129,7 +130,7 @@ fn may_grow(goal: &GoalFacts) -> Result<()> {
 async fn add(unit: &mut Unit, goal: &GoalFacts, new: &[TaskSpec]) -> Result<AddedTasks> {
     let mut checks = Checks::new();
     checks.count("/tasks", new.len(), settings::PLAN_TASKS);
-    checks.finish_plan()?;
+    checks.finish_plan(FindingCode::TooMany.as_str())?;
     let mut tasks = new.to_vec();
     let defaults = store::goals::task_defaults(unit.tx(), goal.goal_id).await?;
     with_defaults(&mut tasks, &defaults);

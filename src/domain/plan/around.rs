@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::finding::FindingCode;
 use crate::domain::{
     ids::TaskId,
     refusal::{Code, FieldError, Refusal},
@@ -137,6 +138,6 @@ pub fn check_growth(at: &str, total: usize, more: usize) -> Result<(), Refusal> 
     let detail = format!(
         "the goal has {total} tasks and would have {grown}; at most {most} are allowed: post another goal"
     );
-    let errors = vec![FieldError::new(at, &detail)];
+    let errors = vec![FieldError::new(at, &detail).coded(FindingCode::TooMany.as_str())];
     Err(Refusal::at(Code::PlanInvalid, detail, errors))
 }

@@ -6,12 +6,21 @@
 //! container is a cycle.
 
 pub mod around;
+pub mod bands;
 pub mod cycle;
+pub mod document;
+pub mod finding;
 pub mod first_states;
+pub mod ground;
+pub mod network;
 pub mod new_goal;
+pub mod numbers;
 pub mod order;
 pub mod playbook;
 pub mod risks;
+pub mod schedule;
+pub mod validate;
+pub mod wording;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -29,6 +38,7 @@ use super::{
     settings,
 };
 use around::Around;
+use finding::FindingCode;
 use order::circle;
 
 /// One condition of success of a task or goal.
@@ -200,7 +210,9 @@ pub fn read(document: &serde_json::Value, at: &str) -> Result<Vec<TaskSpec>, Ref
 pub fn check_plan(tasks: &[TaskSpec], context: PlanContext<'_>) -> Result<(), Refusal> {
     let PlanContext { at, taken, around } = context;
     let mut checks = Checks::new();
-    checks.ensure(!tasks.is_empty(), at, "must have at least one task");
+    if tasks.is_empty() {
+        checks.add_coded(FindingCode::BadValue.as_str(), at, "must have at least one task");
+    }
     checks.count(at, tasks.len(), settings::PLAN_TASKS);
     let edges: usize = tasks.iter().map(|task| task.needs.len()).sum();
     checks.ensure(
@@ -208,7 +220,7 @@ pub fn check_plan(tasks: &[TaskSpec], context: PlanContext<'_>) -> Result<(), Re
         at,
         format!("has {edges} dependencies; at most {} are allowed", settings::PLAN_DEPENDENCIES),
     );
-    checks.finish_plan()?;
+    checks.finish_plan(FindingCode::TooMany.as_str())?;
 
     let mut checks = Checks::new();
     let mut by_ref: HashMap<&str, usize> = HashMap::with_capacity(tasks.len());
@@ -217,10 +229,20 @@ pub fn check_plan(tasks: &[TaskSpec], context: PlanContext<'_>) -> Result<(), Re
         check_task(&mut checks, &here, task);
         let at_ref = pointer(&here, "ref");
         if let Some(first) = by_ref.insert(&task.r#ref, index) {
-            checks.add(&at_ref, format!("task {first} already has the ref `{}`", task.r#ref));
+            let code = FindingCode::DuplicateRef.as_str();
+            checks.add_coded(
+                code,
+                &at_ref,
+                format!("task {first} already has the ref `{}`", task.r#ref),
+            );
         }
         if taken.contains(&task.r#ref) {
-            checks.add(&at_ref, format!("the goal already has a task `{}`", task.r#ref));
+            let code = FindingCode::DuplicateRef.as_str();
+            checks.add_coded(
+                code,
+                &at_ref,
+                format!("the goal already has a task `{}`", task.r#ref),
+            );
         }
     }
     let parents: HashSet<&str> = tasks.iter().filter_map(|task| task.parent.as_deref()).collect();
@@ -230,11 +252,11 @@ pub fn check_plan(tasks: &[TaskSpec], context: PlanContext<'_>) -> Result<(), Re
         }
         check_links(&mut checks, &pointer(at, index), task, &by_ref, around);
     }
-    checks.finish_plan()?;
+    checks.finish_plan(FindingCode::BadValue.as_str())?;
 
     let mut checks = Checks::new();
     check_order(&mut checks, at, tasks, &by_ref, around);
-    checks.finish_plan()
+    checks.finish_plan(FindingCode::BadValue.as_str())
 }
 
 /// Checks the values of one task that exists, as the check of a plan does.
@@ -258,12 +280,13 @@ pub fn check_values(at: &str, task: &TaskSpec, container: bool) -> Result<(), Re
 pub fn check_new_needs(at: &str, task: &TaskSpec, around: &Around) -> Result<(), Refusal> {
     let mut checks = Checks::new();
     check_needs(&mut checks, at, task, &HashMap::new(), Some(around));
-    checks.finish_plan()?;
+    checks.finish_plan(FindingCode::BadValue.as_str())?;
     let mut checks = Checks::new();
     if let Some(refs) = circle(&[], &around.ordered) {
-        checks.add(pointer(at, "needs"), in_a_circle(&refs));
+        let code = FindingCode::Cycle.as_str();
+        checks.add_coded(code, pointer(at, "needs"), in_a_circle(&refs));
     }
-    checks.finish_plan()
+    checks.finish_plan(FindingCode::BadValue.as_str())
 }
 
 fn check_task(checks: &mut Checks, at: &str, task: &TaskSpec) {
@@ -360,13 +383,14 @@ fn check_links(
     let Some(parent) = task.parent.as_deref().filter(|parent| !new.contains_key(parent)) else {
         return;
     };
-    let known = around.and_then(|around| around.known.get(parent));
-    let wrong = match known {
-        Some(known) => known.cannot_contain(parent),
-        None => Some(unknown(parent)),
-    };
-    if let Some(detail) = wrong {
-        checks.add(pointer(at, "parent"), detail);
+    let at = pointer(at, "parent");
+    match around.and_then(|around| around.known.get(parent)) {
+        Some(known) => {
+            if let Some(detail) = known.cannot_contain(parent) {
+                checks.add(at, detail);
+            }
+        }
+        None => checks.add_coded(FindingCode::UnknownRef.as_str(), at, unknown(parent)),
     }
 }
 
@@ -384,13 +408,13 @@ fn check_needs(
         if new.contains_key(need.as_str()) {
             continue;
         }
-        let known = around.and_then(|around| around.known.get(need));
-        let wrong = match known {
-            Some(known) => known.cannot_be_needed(need),
-            None => Some(unknown(need)),
-        };
-        if let Some(detail) = wrong {
-            checks.add(&at, detail);
+        match around.and_then(|around| around.known.get(need)) {
+            Some(known) => {
+                if let Some(detail) = known.cannot_be_needed(need) {
+                    checks.add(&at, detail);
+                }
+            }
+            None => checks.add_coded(FindingCode::UnknownRef.as_str(), &at, unknown(need)),
         }
     }
 }
@@ -413,7 +437,7 @@ fn check_order(
     let ordered = around.map_or(&[] as &[_], |around| &around.ordered);
     if let Some(refs) = circle(tasks, ordered) {
         let first = by_ref.get(refs[0]).map_or_else(|| at.to_owned(), |i| pointer(at, i));
-        return checks.add(first, in_a_circle(&refs));
+        return checks.add_coded(FindingCode::Cycle.as_str(), first, in_a_circle(&refs));
     }
     check_nesting(checks, at, tasks, by_ref, around);
 }
@@ -445,7 +469,8 @@ fn check_nesting(
         depth += known.map_or(0, |known| known.depth + 1);
         if depth > settings::NESTING {
             let detail = format!("is nested deeper than {} levels", settings::NESTING);
-            return checks.add(format!("{at}/{index}/parent"), detail);
+            let code = FindingCode::TooDeep.as_str();
+            return checks.add_coded(code, format!("{at}/{index}/parent"), detail);
         }
     }
 }
