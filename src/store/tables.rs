@@ -150,6 +150,8 @@ pub const TABLES: &[Table] = &[
     stays("usual_spend", "what was learnt outlives what it was learnt from"),
     stays("usual_durations", "what was learnt outlives what it was learnt from"),
     stays("progress_cursors", "one row"),
+    stays("measured_use", "what was learnt outlives what it was learnt from"),
+    stays("capability_outcomes", "what was learnt outlives what it was learnt from"),
     stays("capability_sets", "there are few"),
     stays("rules", "settings of the workspace"),
     stays("freezes", "a freeze may cover more than goals, and there are few"),

@@ -15,6 +15,7 @@ use crate::{
             views::{self, Approval},
         },
         caller::{Caller as _, OperatorCaller, ProjectReaderCaller},
+        goals::ground::{self, Judgement},
         unit::locks::{lock_goal, lock_pending},
     },
     domain::{
@@ -22,7 +23,7 @@ use crate::{
         check::Checks,
         ids::{ApprovalId, KeyId, PlanId},
         journal::{Kind, NewRow},
-        plan,
+        plan::{self, TaskSpec},
         states::{PlanState, Planner},
     },
     store::{
@@ -145,7 +146,7 @@ pub(in crate::app) async fn replace(
             let tasks = plan::read(payload, "/payload")?;
             // In stored form, with defaults for absent fields.
             let document = json!(tasks);
-            let plan = another_plan(unit, &facts, &document).await?;
+            let plan = another_plan(unit, &facts, &tasks, &document).await?;
             (document, Some(plan))
         }
         Edit::Json | Edit::Raise | Edit::Fixed => (payload.clone(), facts.plan_id),
@@ -166,7 +167,12 @@ pub(in crate::app) async fn replace(
 }
 
 /// Stores the edited plan and supersedes the proposed one.
-async fn another_plan(unit: &mut Unit, facts: &ApprovalFacts, document: &Value) -> Result<PlanId> {
+async fn another_plan(
+    unit: &mut Unit,
+    facts: &ApprovalFacts,
+    tasks: &[TaskSpec],
+    document: &Value,
+) -> Result<PlanId> {
     let before = facts.plan_id.ok_or_else(|| Error::Corrupt("a plan without its plan".into()))?;
     let superseded = PlanState::Superseded;
     store::goals::set_plan_state(unit.tx(), before, superseded).await?;
@@ -181,5 +187,8 @@ async fn another_plan(unit: &mut Unit, facts: &ApprovalFacts, document: &Value) 
         &json!([]),
     )
     .await?;
+    let ground = ground::of_goal(unit.tx(), facts.goal_id).await?;
+    let Judgement { findings, numbers } = ground::judge(tasks, &ground);
+    store::goals::plans::judge(unit.tx(), plan, &findings, &numbers).await?;
     Ok(plan)
 }

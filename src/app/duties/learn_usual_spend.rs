@@ -1,4 +1,4 @@
-//! Duty `learn_usual_spend`: computes the usual spend of tasks, by set of capabilities.
+//! Duty `learn_usual_spend`: computes what tasks usually use and how attempts end, by capabilities.
 
 use std::time::Duration;
 
@@ -21,7 +21,8 @@ impl App {
         // Without a unit of work: this long statement only reads shared rows, and a unit would
         // block those that run alone.
         let mut tx = self.reader(workspace).await?;
-        let changed = store::spend::usual::compute(&mut tx).await?;
+        let used = store::spend::usual::compute(&mut tx).await?;
+        let changed = used + store::spend::usual::count_outcomes(&mut tx).await?;
         Ok(Report { looked_at: changed, did: changed, left: 0, failure: None })
     }
 }

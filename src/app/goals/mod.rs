@@ -10,6 +10,7 @@ mod archive;
 pub mod criteria;
 mod delete;
 pub mod edit;
+pub mod ground;
 mod moving;
 pub mod plans;
 pub mod playbooks;
@@ -49,8 +50,11 @@ use crate::{
         outline::{OutlineNote, controls},
         plan::{
             CriterionSpec, TaskSpec,
+            finding::Finding,
             new_goal::{Draft, NewGoal, PlanSource, draft},
+            numbers::PlanNumbers,
             playbook::PlaybookUse,
+            validate::shown,
         },
         refusal::{Code, Refusal},
         settings,
@@ -58,6 +62,7 @@ use crate::{
     },
     store::{self, Hold, Tx, approvals::NewApproval, goals::GoalFacts},
 };
+use ground::Judgement;
 use views::{Goal, PostedGoal};
 
 /// The plan that a goal would get, without storing anything.
@@ -82,11 +87,17 @@ pub struct PlanPreview {
     pub notes: Vec<OutlineNote>,
     /// The playbook that it is made of, with the version that was used; `null` for other planners.
     pub playbook: Option<PlaybookUse>,
+    /// What is wrong or doubtful in the plan by the present fleet, budgets and deadline, errors first. None of
+    /// it refuses the goal.
+    pub findings: Vec<Finding>,
+    /// What the plan is expected to use, how long it takes and what holds it up.
+    pub numbers: PlanNumbers,
 }
 
-impl From<Draft> for PlanPreview {
-    fn from(draft: Draft) -> Self {
+impl PlanPreview {
+    fn of(draft: Draft, judgement: Judgement) -> Self {
         let Draft { planner, tasks, criteria, notes, playbook } = draft;
+        let Judgement { findings, numbers } = judgement;
         Self {
             planner,
             task_count: tasks.len(),
@@ -96,6 +107,8 @@ impl From<Draft> for PlanPreview {
             criteria,
             notes,
             playbook,
+            findings,
+            numbers,
         }
     }
 }
@@ -119,11 +132,13 @@ impl App {
         new: &NewGoal,
     ) -> Result<PlanPreview> {
         new.check_preview()?;
-        let source = match &new.playbook {
-            None => new.source(),
-            Some(_) => source(&mut self.reader(caller.principal().workspace).await?, new).await?,
-        };
-        Ok(PlanPreview::from(draft(&source)?))
+        let principal = caller.principal();
+        let mut tx = self.reader(principal.workspace).await?;
+        let draft = draft(&source(&mut tx, new).await?)?;
+        let ground = ground::of_new(&mut tx, &principal.scope, new, &draft).await?;
+        drop(tx);
+        let judgement = ground::judge(&draft.tasks, &ground);
+        Ok(PlanPreview::of(draft, judgement))
     }
 
     /// Posts a goal and plans it.
@@ -141,9 +156,13 @@ impl App {
             new.check()?;
             let draft = draft(&source(unit.tx(), new).await?)?;
             caps::admit(unit, Holding::StoredBytes, 0).await?;
+            let scope = &caller.principal().scope;
+            let ground = ground::of_new(unit.tx(), scope, new, &draft).await?;
+            let judgement = ground::judge(&draft.tasks, &ground);
             let notes = draft.notes.clone();
-            let goal = write_goal(unit, caller, new, draft).await?;
-            Ok(PostedGoal { goal, notes })
+            let goal = write_goal(unit, caller, new, draft, &judgement).await?;
+            let Judgement { findings, numbers } = judgement;
+            Ok(PostedGoal { goal, notes, findings, numbers: Some(numbers) })
         })
         .await
     }
@@ -230,6 +249,7 @@ async fn write_goal(
     caller: &ProjectSubmitterCaller,
     new: &NewGoal,
     draft: Draft,
+    judgement: &Judgement,
 ) -> Result<Goal> {
     let goal: GoalId = unit.id();
     let own = caller.principal().scope.projects.as_deref();
@@ -267,7 +287,7 @@ async fn write_goal(
     if let Some(budget) = &new.budget {
         create::make(unit, &[(BudgetNode::Goal, goal.0, budget)]).await?;
     }
-    write_plan(unit, goal, priority, new, draft).await?;
+    write_plan(unit, goal, priority, new, draft, judgement).await?;
     views::read(unit.tx(), goal).await
 }
 
@@ -308,16 +328,19 @@ async fn write_plan(
     priority: i16,
     new: &NewGoal,
     draft: Draft,
+    judgement: &Judgement,
 ) -> Result<()> {
     let plan: PlanId = unit.id();
     let (document, notes) = (json!(draft.tasks), json!(draft.notes));
-    let remarks = remarks(&draft.notes) + &conditions(&draft.criteria);
+    let remarks = judged(judgement) + &remarks(&draft.notes) + &conditions(&draft.criteria);
     let state = if new.approval.plan { PlanState::Proposed } else { PlanState::Applied };
     store::goals::insert_plan(unit.tx(), goal, plan, draft.planner, state, &document, &notes)
         .await?;
     if let Some(used) = &draft.playbook {
         store::goals::plans::set_playbook(unit.tx(), plan, used).await?;
     }
+    let Judgement { findings, numbers } = judgement;
+    store::goals::plans::judge(unit.tx(), plan, findings, numbers).await?;
     let count = draft.tasks.len();
     if !new.approval.plan {
         let at = InsertPoint { goal, priority, position: 0, parent: None, risk: None };
@@ -342,6 +365,47 @@ async fn write_plan(
 
 /// Most notes, and most criteria, that a plan's approval shows above the brief.
 const SHOWN_NOTES: usize = 50;
+/// Most units of a plan's cost, and most tasks of its longest chain, that its approval shows.
+const SHOWN_UNITS: usize = 10;
+const SHOWN_REFS: usize = 10;
+
+/// The numbers of a plan and its findings as Markdown, for the approvers of the plan.
+pub(super) fn judged(judgement: &Judgement) -> String {
+    let Judgement { findings, numbers } = judgement;
+    let mut lines = vec![format!("- {} tasks in {} waves", numbers.tasks, numbers.waves.len())];
+    let cost = numbers.cost.iter().take(SHOWN_UNITS).map(|band| {
+        format!(
+            "- `{}`: {}, most likely between {} and {}",
+            band.unit, band.p50, band.p10, band.p90
+        )
+    });
+    lines.extend(cost);
+    let expected = match numbers.expected.ms {
+        Some(ms) => format!("about {} with the agents that are online", shown(ms)),
+        None => "unknown: no online agent can do one of its tasks".to_owned(),
+    };
+    lines.push(format!("- Duration: {expected}"));
+    let path = &numbers.critical_path;
+    let refs: Vec<String> = path
+        .refs
+        .iter()
+        .take(SHOWN_REFS)
+        .map(|name| format!("`{}`", name.replace('`', "'")))
+        .collect();
+    let more = if path.refs.len() > SHOWN_REFS { ", …" } else { "" };
+    lines.push(format!("- Longest chain: {} ({}{more})", shown(path.ms), refs.join(", ")));
+    lines.extend(findings.iter().take(SHOWN_NOTES).map(|finding| {
+        let about: Vec<&str> = finding.refs.iter().take(3).map(String::as_str).collect();
+        let about =
+            if about.is_empty() { String::new() } else { format!(" ({})", about.join(", ")) };
+        let detail = finding.detail.replace(['\n', '\r'], " ");
+        format!("- {} `{}`: {detail}{about}", finding.severity, finding.code)
+    }));
+    if findings.len() > SHOWN_NOTES {
+        lines.push(format!("- and {} more, in the plan", findings.len() - SHOWN_NOTES));
+    }
+    format!("**What the plan takes**\n\n{}\n\n---\n\n", lines.join("\n"))
+}
 
 /// The notes of the planner as Markdown, for the approvers of the plan; each with its line of the brief.
 fn remarks(notes: &[OutlineNote]) -> String {

@@ -11,7 +11,7 @@ use crate::{
     domain::{
         ids::{GoalId, PlanId},
         outline::OutlineNote,
-        plan::{TaskSpec, playbook::PlaybookUse},
+        plan::{TaskSpec, finding::Finding, numbers::PlanNumbers, playbook::PlaybookUse},
         refusal::Refusal,
         states::{PlanState, Planner},
     },
@@ -38,6 +38,10 @@ pub struct Plan {
     pub notes: Vec<OutlineNote>,
     /// The playbook that it was made of, with the version that was used; `null` for other planners.
     pub playbook: Option<PlaybookUse>,
+    /// What was wrong or doubtful in it when it was made, errors first.
+    pub findings: Vec<Finding>,
+    /// What it was expected to use and to take when it was made; `null` for plans of earlier versions.
+    pub numbers: Option<PlanNumbers>,
     /// When the plan was created.
     pub created_at: DateTime<Utc>,
     /// When its tasks were created; `null` unless it is applied.
@@ -54,6 +58,8 @@ fn view(row: PlanRow) -> Plan {
         document,
         notes,
         playbook,
+        findings,
+        numbers,
         created_at,
         applied_at,
     } = row;
@@ -66,6 +72,8 @@ fn view(row: PlanRow) -> Plan {
         tasks: document.0,
         notes: notes.0,
         playbook: playbook.map(|used| used.0),
+        findings: findings.0,
+        numbers: numbers.map(|numbers| numbers.0),
         created_at,
         applied_at,
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::PlanPreview;
+use super::{PlanPreview, ground};
 use crate::{
     app::{
         App, Result,
@@ -15,12 +15,13 @@ use crate::{
     domain::{
         check::Checks,
         plan::{
-            new_goal::{PlanSource, PlannerChoice, draft},
+            new_goal::{NewGoal, PlanSource, PlannerChoice, draft},
             playbook::{PlaybookUse, document, fault::Fault, shelf::BUILT_IN},
         },
         refusal::{FieldError, Refusal},
         settings,
     },
+    store::Tx,
 };
 
 /// Values to try a stored playbook with.
@@ -91,7 +92,7 @@ impl App {
             shelf,
             ..PlanSource::default()
         };
-        Ok(PlanPreview::from(draft(&source).map_err(of_trial)?))
+        preview(&mut tx, caller, &source).await
     }
 
     /// The plan that a goal with this playbook would get, if it were stored. Writes nothing.
@@ -126,10 +127,19 @@ impl App {
             shelf,
             ..PlanSource::default()
         };
-        let mut preview = PlanPreview::from(draft(&source).map_err(of_trial)?);
+        let mut preview = preview(&mut tx, caller, &source).await?;
         preview.playbook = None;
         Ok(preview)
     }
+}
+
+/// The plan of a source, judged as that of a goal in no project.
+async fn preview(tx: &mut Tx, caller: &TryingCaller, source: &PlanSource) -> Result<PlanPreview> {
+    let draft = draft(source).map_err(of_trial)?;
+    let scope = &caller.principal().scope;
+    let ground = ground::of_new(tx, scope, &NewGoal::default(), &draft).await?;
+    let judgement = ground::judge(&draft.tasks, &ground);
+    Ok(PlanPreview::of(draft, judgement))
 }
 
 fn check(title: &str) -> Result<()> {

@@ -18,7 +18,7 @@ use crate::{
         goal::criteria::CriterionState,
         ids::{AttemptId, GoalId, KeyId, ProjectId, TaskId},
         outline::OutlineNote,
-        plan::new_goal::TaskDefaults,
+        plan::{finding::Finding, new_goal::TaskDefaults, numbers::PlanNumbers},
         refusal::Refusal,
         spend::Amounts,
         states::{GoalState, Planner},
@@ -41,6 +41,14 @@ pub struct PostedGoal {
     /// Remarks of the planner, each with its line of the brief: what looks like a task and is none, marks and
     /// dependencies that were not understood, gaps. The plan keeps them. Read them before the work begins.
     pub notes: Vec<OutlineNote>,
+    /// What is wrong or doubtful in the plan by the present fleet, budgets and deadline, errors first. The plan
+    /// keeps it: `GET /v1/goals/{goal_id}/plans`.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
+    /// What the plan is expected to use, how long it takes and what holds it up. The plan keeps it; `null` in
+    /// replays of answers of earlier versions.
+    #[serde(default)]
+    pub numbers: Option<PlanNumbers>,
 }
 
 /// A condition of success of a goal as a whole.

@@ -8,7 +8,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{ids::TaskId, task::claim::capability_key};
+use crate::domain::{ids::TaskId, task::claim::capability_key, words::words};
+
+words! {
+    /// The tasks whose use is measured: all of the `workspace`, those that require exactly a `set` of
+    /// capabilities, or those that require one `capability`.
+    pub enum MeasuredOf {
+        /// All tasks.
+        Workspace => "workspace",
+        /// Those that require exactly these capabilities.
+        Set => "set",
+        /// Those that require this one, alone or with others.
+        Capability => "capability",
+    }
+}
 
 /// The ground of a plan at one instant.
 #[derive(Debug, Clone, PartialEq, Default)]

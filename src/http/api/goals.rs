@@ -62,6 +62,10 @@ pub struct GoalQuery {
 /// nothing. The `outline` planner reads the tasks from the structure of a Markdown document,
 /// without a model: the same document always gives the same plan.
 ///
+/// `findings` says what is wrong or doubtful in the plan, and `numbers` what it uses, how long it takes with the
+/// agents that are online and what holds it up; both as of now. Errors of the plan itself (a circle, an unknown
+/// ref, a size) are refused instead, each with its code in `errors`.
+///
 /// The body is that of `POST /v1/goals`, which may lack the title here: what this accepts can be posted as it
 /// is, and what it refuses is refused there for the same reason.
 #[utoipa::path(post, path = "/v1/plans/preview")]

@@ -1,6 +1,7 @@
 //! Goals and their plans: creation, locks, state changes.
 
 pub mod criteria;
+pub mod ground;
 pub mod moving;
 pub mod plans;
 pub mod progress;

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         ids::{GoalId, PlanId},
         outline::OutlineNote,
-        plan::{TaskSpec, playbook::PlaybookUse},
+        plan::{TaskSpec, finding::Finding, numbers::PlanNumbers, playbook::PlaybookUse},
         states::{PlanState, Planner},
     },
     store::{Tx, traced},
@@ -25,6 +25,8 @@ pub struct PlanRow {
     pub document: Json<Vec<TaskSpec>>,
     pub notes: Json<Vec<OutlineNote>>,
     pub playbook: Option<Json<PlaybookUse>>,
+    pub findings: Json<Vec<Finding>>,
+    pub numbers: Option<Json<PlanNumbers>>,
     pub created_at: DateTime<Utc>,
     pub applied_at: Option<DateTime<Utc>>,
 }
@@ -42,7 +44,9 @@ pub async fn list(
                   state as "state: PlanState", planner as "planner: Planner",
                   document as "document: Json<Vec<TaskSpec>>",
                   notes as "notes: Json<Vec<OutlineNote>>",
-                  playbook as "playbook: Json<PlaybookUse>", created_at, applied_at
+                  playbook as "playbook: Json<PlaybookUse>",
+                  findings as "findings: Json<Vec<Finding>>",
+                  numbers as "numbers: Json<PlanNumbers>", created_at, applied_at
            from plans where workspace_id = $1 and goal_id = $2 and number < $3
            order by number desc limit $4"#,
         tx.workspace.0,
@@ -63,6 +67,25 @@ pub async fn set_playbook(tx: &mut Tx, plan: PlanId, used: &PlaybookUse) -> sqlx
         Json(used) as _,
     )
     .execute(traced!(tx, "goals.plans.set_playbook"))
+    .await?;
+    Ok(())
+}
+
+/// Stores what was found about a plan when it was made.
+pub async fn judge(
+    tx: &mut Tx,
+    plan: PlanId,
+    findings: &[Finding],
+    numbers: &PlanNumbers,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update plans set findings = $3, numbers = $4 where workspace_id = $1 and plan_id = $2",
+        tx.workspace.0,
+        plan.0,
+        Json(findings) as _,
+        Json(numbers) as _,
+    )
+    .execute(traced!(tx, "goals.plans.judge"))
     .await?;
     Ok(())
 }
