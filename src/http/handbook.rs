@@ -28,7 +28,7 @@ macro_rules! pages {
 const INDEX: &str = "README";
 
 /// Every page, by its name: that of its file, and the last segment of its path.
-pub const PAGES: [(&str, &str); 28] = pages![
+pub const PAGES: [(&str, &str); 29] = pages![
     "README",
     "start",
     "configuration",
@@ -38,6 +38,7 @@ pub const PAGES: [(&str, &str); 28] = pages![
     "secrets",
     "goals",
     "playbooks",
+    "plans",
     "agents",
     "budgets",
     "prices",

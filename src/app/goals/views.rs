@@ -16,17 +16,22 @@ use crate::{
         access::person::Person,
         goal::TaskCounts,
         goal::criteria::CriterionState,
-        ids::{AttemptId, GoalId, KeyId, ProjectId, TaskId},
+        ids::{AttemptId, GoalId, KeyId, PlanId, ProjectId, TaskId},
         outline::OutlineNote,
-        plan::{finding::Finding, new_goal::TaskDefaults, numbers::PlanNumbers},
+        plan::{
+            finding::Finding,
+            new_goal::TaskDefaults,
+            numbers::{CostBand, PlanNumbers},
+        },
         refusal::Refusal,
         spend::Amounts,
-        states::{GoalState, Planner},
+        states::{GoalState, PlanState, Planner},
     },
     store::{
         self, Tx,
         goals::{
             criteria::GoalCriterionRow,
+            plans::PlanSummaryRow,
             read::{GoalRow, GoalScope},
         },
     },
@@ -79,6 +84,30 @@ pub struct GoalCriterion {
     pub decided_at: Option<DateTime<Utc>>,
 }
 
+/// The latest plan of a goal, in short. The numbers are as of when it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PlanSummary {
+    /// Id of the plan.
+    pub plan_id: PlanId,
+    /// Ordinal of the plan within its goal, from 1.
+    pub number: i32,
+    /// Its state: its tasks exist if it is `applied`.
+    pub state: PlanState,
+    /// Number of errors that were found in it: `GET /v1/goals/{goal_id}/plans` lists them.
+    pub errors: i64,
+    /// Number of warnings about it.
+    pub warnings: i64,
+    /// Expected use by unit.
+    pub cost: Vec<CostBand>,
+    /// Sum of the durations of its tasks, in milliseconds; `null` for plans of earlier versions.
+    pub work_ms: Option<i64>,
+    /// Length of its longest chain of tasks, in milliseconds; `null` for plans of earlier versions.
+    pub critical_path_ms: Option<i64>,
+    /// Expected duration with the agents that were online, in milliseconds; `null` if none of them could do one
+    /// of its tasks.
+    pub expected_ms: Option<i64>,
+}
+
 /// A goal: the outcome somebody wants, worked on as tasks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Goal {
@@ -106,6 +135,9 @@ pub struct Goal {
     pub progress: ShortProgress,
     /// Its own conditions of success. Only when one goal is read; `null` in lists.
     pub criteria: Option<Vec<GoalCriterion>>,
+    /// Its latest plan in short. Only when one goal is read; `null` in lists, and before there is a plan.
+    #[serde(default)]
+    pub plan: Option<PlanSummary>,
     /// Reworks of one criterion up to which an agent's report that it is not met makes a further one.
     #[serde(default)]
     pub max_rework: i16,
@@ -212,7 +244,34 @@ pub(in crate::app) async fn read(tx: &mut Tx, goal: GoalId) -> Result<Goal> {
     let progress = progress::short(tx, std::slice::from_ref(&row)).await?;
     let goal = view(row, progress.first().copied().unwrap_or_default());
     let criteria = store::goals::criteria::list(tx, goal.id).await?;
-    Ok(Goal { criteria: Some(criteria.into_iter().map(criterion).collect()), ..goal })
+    let plan = store::goals::plans::latest(tx, goal.id).await?.map(summary);
+    Ok(Goal { criteria: Some(criteria.into_iter().map(criterion).collect()), plan, ..goal })
+}
+
+fn summary(row: PlanSummaryRow) -> PlanSummary {
+    let PlanSummaryRow {
+        plan_id,
+        number,
+        state,
+        errors,
+        warnings,
+        cost,
+        work_ms,
+        critical_path_ms,
+        expected_ms,
+    } = row;
+    let cost = cost.0;
+    PlanSummary {
+        plan_id,
+        number,
+        state,
+        errors,
+        warnings,
+        cost,
+        work_ms,
+        critical_path_ms,
+        expected_ms,
+    }
 }
 
 fn criterion(row: GoalCriterionRow) -> GoalCriterion {
@@ -295,6 +354,7 @@ fn view(row: GoalRow, progress: ShortProgress) -> Goal {
         },
         progress,
         criteria: None,
+        plan: None,
         max_rework,
         spend: spend.0,
         end_reason,

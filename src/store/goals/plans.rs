@@ -7,7 +7,12 @@ use crate::{
     domain::{
         ids::{GoalId, PlanId},
         outline::OutlineNote,
-        plan::{TaskSpec, finding::Finding, numbers::PlanNumbers, playbook::PlaybookUse},
+        plan::{
+            TaskSpec,
+            finding::Finding,
+            numbers::{CostBand, PlanNumbers},
+            playbook::PlaybookUse,
+        },
         states::{PlanState, Planner},
     },
     store::{Tx, traced},
@@ -88,4 +93,44 @@ pub async fn judge(
     .execute(traced!(tx, "goals.plans.judge"))
     .await?;
     Ok(())
+}
+
+/// A plan in short.
+#[derive(Debug)]
+#[expect(
+    missing_docs,
+    reason = "columns of the table and parts of its documents, documented there"
+)]
+pub struct PlanSummaryRow {
+    pub plan_id: PlanId,
+    pub number: i32,
+    pub state: PlanState,
+    pub errors: i64,
+    pub warnings: i64,
+    pub cost: Json<Vec<CostBand>>,
+    pub work_ms: Option<i64>,
+    pub critical_path_ms: Option<i64>,
+    pub expected_ms: Option<i64>,
+}
+
+/// The latest plan of a goal, in short.
+pub async fn latest(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<PlanSummaryRow>> {
+    sqlx::query_as!(
+        PlanSummaryRow,
+        r#"select plan_id as "plan_id: PlanId", number, state as "state: PlanState",
+                  (select count(*) from jsonb_array_elements(findings) f
+                   where f ->> 'severity' = 'error') as "errors!",
+                  (select count(*) from jsonb_array_elements(findings) f
+                   where f ->> 'severity' = 'warning') as "warnings!",
+                  coalesce(numbers -> 'cost', '[]') as "cost!: Json<Vec<CostBand>>",
+                  (numbers ->> 'work_ms')::bigint as work_ms,
+                  (numbers #>> '{critical_path,ms}')::bigint as critical_path_ms,
+                  (numbers #>> '{expected,ms}')::bigint as expected_ms
+           from plans where workspace_id = $1 and goal_id = $2
+           order by number desc limit 1"#,
+        tx.workspace.0,
+        goal.0,
+    )
+    .fetch_optional(traced!(tx, "goals.plans.latest"))
+    .await
 }

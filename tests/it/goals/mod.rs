@@ -2,7 +2,9 @@
 
 mod additions;
 mod edits;
+mod findings;
 mod graph;
+mod numbers;
 mod progress;
 mod retry;
 mod verifying;

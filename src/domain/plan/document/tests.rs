@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -22,10 +24,10 @@ fn servers_with_structured_output_accept_the_schema() {
         match value {
             Value::Object(object) => {
                 if let Some(Value::Object(properties)) = object.get("properties") {
-                    let names: Vec<&String> = properties.keys().collect();
+                    let names: BTreeSet<&String> = properties.keys().collect();
                     let required: Vec<String> =
                         serde_json::from_value(object["required"].clone()).unwrap();
-                    assert_eq!(names, required.iter().collect::<Vec<_>>());
+                    assert_eq!(names, required.iter().collect());
                     assert_eq!(object["additionalProperties"], json!(false));
                     properties.values().for_each(walk);
                     return;

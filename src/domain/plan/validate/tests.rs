@@ -192,8 +192,11 @@ fn what_is_doubtful_is_a_warning() {
     assert_eq!(found(&chain[..2], &ground), []);
     let vague = TaskSpec { title: "Fix it".into(), ..task("a", &[]) };
     assert_eq!(found(&[vague], &ground), [line("vague_title", "/tasks/0/title", "a")]);
-    let open =
-        OpenTask { task_id: TaskId::default(), title: "write a chapter".into(), same_goal: true };
+    let open = OpenTask {
+        task_id: TaskId(uuid::Uuid::nil()),
+        title: "write a chapter".into(),
+        same_goal: true,
+    };
     let busy = Ground { open_tasks: vec![open], ..ground.clone() };
     let twice = TaskSpec { title: "Write the chapter".into(), ..task("a", &[]) };
     assert_eq!(found(&[twice], &busy), [line("probable_duplicate", "/tasks/0/title", "a")]);
@@ -258,7 +261,7 @@ fn the_largest_plan_is_judged() {
         })
         .collect();
     let open = |number| OpenTask {
-        task_id: TaskId::default(),
+        task_id: TaskId(uuid::Uuid::nil()),
         title: format!("Write chapter {number} of the book of the importers"),
         same_goal: false,
     };
