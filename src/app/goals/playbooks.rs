@@ -153,7 +153,7 @@ fn of_trial(refusal: Refusal) -> Refusal {
     let error = |error: FieldError| {
         let place = error.pointer.strip_prefix("/playbook");
         let place = place.map(|place| if place == "/name" { "" } else { place }.to_owned());
-        FieldError { pointer: place.unwrap_or(error.pointer), detail: error.detail }
+        FieldError { pointer: place.unwrap_or(error.pointer), ..error }
     };
     let errors: Vec<FieldError> = refusal.errors.into_iter().map(error).collect();
     match errors.as_slice() {
