@@ -4,7 +4,8 @@
 //! exclusive for their changes) -> goal -> task -> attempt -> approval -> agent -> spend totals ->
 //! allocations -> windows of limits (least shared first) -> links -> event head; within a table by id. Everything
 //! that ends or adds tasks locks the goal's row first, so cascades through dependents and
-//! containers of one goal never run concurrently. Claims skip locked tasks and lock no goal.
+//! containers of one goal never run concurrently. The planning runs of a goal change under its lock. Claims skip
+//! locked tasks and lock no goal.
 //!
 //! **Wake-ups are hints**: waiters poll anyway; a commit only makes them look sooner.
 
@@ -83,6 +84,8 @@ pub struct App {
     goal_files: Option<Arc<dyn retention::export::GoalFiles>>,
     pruning: retention::progress::Progress,
     sign_in: Option<Arc<sign_in::SignIn>>,
+    model: Option<Arc<dyn goals::planning::model::ModelPlanner>>,
+    thinkers: goals::planning::Thinkers,
 }
 
 impl App {
@@ -118,6 +121,8 @@ impl App {
             goal_files: None,
             pruning: retention::progress::Progress::default(),
             sign_in: None,
+            model: None,
+            thinkers: goals::planning::Thinkers::default(),
         }
     }
 

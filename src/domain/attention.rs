@@ -45,6 +45,8 @@ words! {
         UnpricedModel => "unpriced_model",
         /// A verifying goal with a criterion that no task checks or reworks any further.
         UnverifiedGoal => "unverified_goal",
+        /// A planning goal whose planners have all failed.
+        UnplannedGoal => "unplanned_goal",
     }
 }
 
@@ -99,7 +101,7 @@ pub const fn limit_risk(period: Period) -> Risk {
     }
 }
 
-/// The risk of a stalled or unverified goal: high once its deadline has passed.
+/// The risk of a stalled, unverified or unplanned goal: high once its deadline has passed.
 #[must_use]
 pub fn stalled_risk(deadline: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Risk {
     if deadline.is_some_and(|deadline| deadline <= now) { Risk::High } else { Risk::Medium }

@@ -50,6 +50,8 @@ ids! {
     GoalId;
     /// Id of a plan. An edited plan is another plan with another id.
     PlanId;
+    /// Id of a planning run: one turn of one planner for one goal.
+    PlanningRunId;
     /// Id of a task. The same over all its attempts: use it as idempotency key of your own effects.
     TaskId;
     /// Id of an attempt: one lease term of one task. Another for each try.

@@ -76,7 +76,9 @@ invariants! {
     EndedGoalIsQuiet "ended_goal_is_quiet"
         "In an ended goal no task is open, except those being cancelled.",
     OnePlanApplied "one_plan_applied"
-        "A goal with tasks has one applied plan, and a proposed goal has one proposed plan.",
+        "A goal with tasks has one applied plan, a proposed goal has one proposed plan, and a planning goal has none.",
+    PlannedWhilePlanning "planned_while_planning"
+        "A planner has its turn, or comes next, only while its goal is planning.",
     NeedsCounted "needs_counted"
         "An open task counts its unsatisfied dependencies, plus one while its container is not open.",
     DependencySatisfied "dependency_satisfied"

@@ -25,6 +25,7 @@ pub mod moving;
 pub mod number;
 pub mod outline;
 pub mod plan;
+pub mod planning;
 pub mod policy;
 pub mod price;
 pub mod refusal;

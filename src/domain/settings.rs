@@ -59,6 +59,26 @@ pub const PLAN_TASKS: usize = 5_000;
 pub const PLAN_DEPENDENCIES: usize = 100_000;
 /// Tasks of one goal, added ones and subtasks included: bounds the transaction that cancels it.
 pub const GOAL_TASKS: usize = 50_000;
+/// Planners of one chain.
+pub const PLANNERS: usize = 5;
+/// Planning runs of one goal, over all its chains.
+pub const PLANNING_RUNS: usize = 200;
+/// Time for which a server holds a planning run without renewing it. After it another server takes it again.
+pub const PLANNING_LEASE: Duration = Duration::from_secs(60);
+/// Times that a planning run is taken before it fails: each time before, a server ended while it planned.
+pub const PLANNING_TAKES: i32 = 3;
+/// Longest time that a model plans.
+pub const PLANNING_LONGEST: Duration = Duration::from_secs(15 * 60);
+/// Planning runs of one workspace for which models are asked at a time.
+pub const PLANNING_AT_ONCE: i64 = 4;
+/// Plans of an agent that are sent back before its run fails; the last one of them fails it.
+pub const PLAN_REJECTIONS: i32 = 3;
+/// Time for which a planning task waits for its first claim if another planner comes after it.
+pub const PLAN_START_WITHIN: Duration = Duration::from_secs(30 * 60);
+/// Bytes of the outline of a brief that a planning agent gets with its task.
+pub const PLAN_DRAFT_BYTES: usize = 128 * 1024;
+/// Findings about one plan that are stored and sent back.
+pub const FINDINGS: usize = 100;
 /// Depth of nested tasks.
 pub const NESTING: usize = 20;
 /// Criteria of one task.

@@ -6,7 +6,7 @@ words! {
     /// State of a goal. The service moves it when tasks end or a person decides. `completed`,
     /// `failed` and `cancelled` are ends; only a retry or a reopened task makes it `active` again.
     pub enum GoalState {
-        /// A planner is working.
+        /// It has no plan yet: a planner makes one, or all failed and a person decides.
         Planning => "planning",
         /// The plan waits for approval.
         Proposed => "proposed",
@@ -80,6 +80,17 @@ impl GoalState {
     }
 }
 
+impl GoalState {
+    /// Whether attempts of the goal may continue: on its plan, or on its tasks.
+    #[must_use]
+    pub const fn has_attempts(self) -> bool {
+        match self {
+            Self::Planning | Self::Active | Self::Verifying => true,
+            Self::Proposed | Self::Completed | Self::Failed | Self::Cancelled => false,
+        }
+    }
+}
+
 words! {
     /// State of an attempt, changed by the agent's calls, the end of its lease and people's
     /// decisions.
@@ -146,7 +157,7 @@ words! {
 }
 
 words! {
-    /// Producer of a plan, chosen when the goal is posted.
+    /// Producer of a plan: one of the planners chosen when the goal is posted.
     pub enum Planner {
         /// Derives tasks from the structure of the brief, without a model.
         Outline => "outline",

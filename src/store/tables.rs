@@ -119,6 +119,7 @@ pub const TABLES: &[Table] = &[
     goes("approvals", Owner::Goal, "t.goal_id"),
     goes("evidence", Owner::Attempt, "t.attempt_id"),
     goes("goal_criteria", Owner::Goal, "t.goal_id"),
+    goes("planning_runs", Owner::Goal, "t.goal_id"),
     goes("attempt_results", Owner::Attempt, "t.attempt_id"),
     goes("attempt_progress", Owner::Attempt, "t.attempt_id"),
     goes("model_calls", Owner::Attempt, "t.attempt_id"),

@@ -269,7 +269,7 @@ async fn hold(
 }
 
 fn refuse_ending(goal: &GoalFacts, task: &TaskFacts) -> Result<()> {
-    if !goal.state.is_worked_on() {
+    if !goal.state.has_attempts() {
         let detail = format!("the goal is {}; stop, and release the attempt", goal.state);
         return Err(Refusal::new(Code::GoalEnded, detail).into());
     }

@@ -22,13 +22,14 @@ use crate::{
         freeze::FreezeScope,
         goal::criteria::CriterionVerdict,
         ids::{FreezeId, WorkspaceId},
+        plan::new_goal::PlannerChoice,
         price::{Lack, UNSTATED, provider::maker, wait::named},
         settings,
     },
     store::attention::{
         AbleAgent, AwaitedModel, Blocker, ExhaustedLimit, FailedGoal, FailedTask, FreezeWaits,
         KeptTasks, PendingApproval, Quarantined, ReleasedAgain, RestingGoal, ShortSet,
-        UnverifiedGoal,
+        UnplannedGoal, UnverifiedGoal,
     },
 };
 
@@ -541,6 +542,35 @@ pub(in crate::app) fn unverified(row: UnverifiedGoal, now: DateTime<Utc>) -> Att
             what,
         ),
         ..blank(AttentionKind::UnverifiedGoal, goal_id.0, since, stalled_risk(deadline, now))
+    }
+}
+
+/// The item of a goal that no planner plans any further.
+pub(in crate::app) fn unplanned(row: UnplannedGoal, now: DateTime<Utc>) -> AttentionItem {
+    let UnplannedGoal { goal_id, title, deadline, since, planners, planner, error, finding } = row;
+    let error = error.unwrap_or_else(|| "it said nothing".to_owned());
+    let last =
+        planner.map_or_else(String::new, |planner| format!(" The last one, `{planner}`: {error}."));
+    let finding = finding.filter(|finding| !finding.is_empty());
+    let finding = finding.map_or_else(String::new, |finding| format!(" First finding: {finding}"));
+    // Those that need nobody would find the same in the same brief.
+    let mut again: Vec<PlannerChoice> =
+        planners.into_iter().filter(|planner| !planner.needs_nobody()).collect();
+    if again.is_empty() {
+        again.push(PlannerChoice::Agent);
+    }
+    let what = format!(
+        "Has the planners try again that ask somebody. Instead of `planners`, `tasks` are the plan itself: \
+         `{{\"tasks\": [{{\"ref\": \"a\", \"title\": \"...\"}}]}}`. What each planner said: \
+         `GET /v1/goals/{goal_id}/planning`. If the goal is no longer wanted, \
+         `POST /v1/goals/{goal_id}/cancel`."
+    );
+    AttentionItem {
+        title: format!("Planning failed: {title}"),
+        detail: format!("No planner of the goal made a plan.{last}{finding}"),
+        goal_id: Some(goal_id),
+        action: post(format!("/v1/goals/{goal_id}/plan"), json!({"planners": again}), what),
+        ..blank(AttentionKind::UnplannedGoal, goal_id.0, since, stalled_risk(deadline, now))
     }
 }
 

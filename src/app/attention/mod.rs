@@ -129,6 +129,8 @@ impl Look<'_> {
         found.extend(goals.into_iter().map(|goal| items::stalled(goal, now)));
         let goals = rows::unverified_goals(self.tx, scope).await?;
         found.extend(goals.into_iter().map(|goal| items::unverified(goal, now)));
+        let goals = rows::unplanned_goals(self.tx, scope).await?;
+        found.extend(goals.into_iter().map(|goal| items::unplanned(goal, now)));
         let released = rows::released_again(self.tx, scope).await?;
         found.extend(released.into_iter().map(items::released));
         let models = rows::awaited_models(self.tx, scope).await?;
@@ -247,6 +249,7 @@ fn count(counts: &mut AttentionCounts, found: &[AttentionItem]) {
             AttentionKind::FailedTask => &mut counts.failed_task,
             AttentionKind::UnpricedModel => &mut counts.unpriced_model,
             AttentionKind::UnverifiedGoal => &mut counts.unverified_goal,
+            AttentionKind::UnplannedGoal => &mut counts.unplanned_goal,
         };
         *place = (*place + 1).min(COUNTED);
     }

@@ -124,6 +124,8 @@ pub struct AttentionCounts {
     pub unpriced_model: i64,
     /// Number of verifying goals that no task checks or reworks any further.
     pub unverified_goal: i64,
+    /// Number of planning goals whose planners have all failed.
+    pub unplanned_goal: i64,
 }
 
 /// Filter of the attention list.

@@ -35,14 +35,18 @@ use crate::{
     },
 };
 
-/// Allocates the limits of a goal that begins in this unit, if its budget says so.
+/// Allocates the limits of a goal that begins in this unit, if its budget says so. A goal that a planner was called
+/// for began with its planning.
 ///
 /// # Errors
 /// `budget_exhausted`, naming every limit that is short.
 pub(in crate::app) async fn open(unit: &mut Unit, goal: GoalId) -> Result<()> {
     let workspace = unit.workspace();
     let own = store::budgets::allocations::limits_of_goal(unit.tx(), goal).await?;
-    if own.is_empty() {
+    if own.is_empty()
+        || store::planning::began(unit.tx(), goal).await?
+        || !store::budgets::allocations::open_of(unit.tx(), goal).await?.is_empty()
+    {
         return Ok(());
     }
     let above = store::budgets::charged::above(unit.tx(), &[goal]).await?;

@@ -90,10 +90,11 @@ async fn apply_plan(unit: &mut Unit, goal: &GoalFacts, plan: PlanId) -> Result<(
     store::goals::set_plan_state(unit.tx(), plan, PlanState::Applied).await?;
     let active = GoalState::Active;
     store::goals::set_state(unit.tx(), goal.goal_id, active, None).await?;
+    let room = store::tasks::room(unit.tx(), goal.goal_id, &[]).await?;
     let at = InsertPoint {
         goal: goal.goal_id,
         priority: goal.priority,
-        position: 0,
+        position: room.next_position,
         parent: None,
         risk: None,
     };

@@ -15,7 +15,10 @@ use crate::{
             views::{self, Approval},
         },
         caller::{Caller as _, OperatorCaller, ProjectReaderCaller},
-        goals::ground::{self, Judgement},
+        goals::{
+            ground::{self, Judgement},
+            planning::refuse_taken,
+        },
         unit::locks::{lock_goal, lock_pending},
     },
     domain::{
@@ -144,6 +147,7 @@ pub(in crate::app) async fn replace(
     let (payload, plan_id) = match facts.kind.traits().edit {
         Edit::Plan => {
             let tasks = plan::read(payload, "/payload")?;
+            refuse_taken(unit, facts.goal_id, &tasks, "/payload").await?;
             // In stored form, with defaults for absent fields.
             let document = json!(tasks);
             let plan = another_plan(unit, &facts, &tasks, &document).await?;

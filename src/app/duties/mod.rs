@@ -16,6 +16,7 @@ pub mod measure_sealing;
 mod measure_tables;
 mod measure_usage;
 mod note_key_use;
+mod plan;
 mod price;
 mod promote;
 mod prune_goals;
@@ -37,6 +38,7 @@ use crate::{domain::ids::WorkspaceId, store};
 pub const DUTIES: &[Duty] = &[
     expire::DUTY,
     expire_approvals::DUTY,
+    plan::DUTY,
     promote::DUTY,
     price::DUTY,
     price::LATE,
@@ -95,6 +97,8 @@ pub struct Due {
     pub fund: bool,
     /// An approval has expired or needs a reminder.
     pub approvals: bool,
+    /// A planner has its turn, its server was killed, or its task has a result.
+    pub plan: bool,
     /// A rule is enabled or an intervention is open.
     pub intervene: bool,
     /// Journal rows are not sealed.
@@ -111,6 +115,7 @@ impl Due {
         price: true,
         fund: true,
         approvals: true,
+        plan: true,
         intervene: true,
         seal: true,
         progress: true,
@@ -130,6 +135,7 @@ impl App {
             price: next.prices_wait,
             fund: next.funds_wait,
             approvals: passed(next.approvals_due),
+            plan: next.plans_wait || passed(next.plans_until),
             intervene: next.rules_act,
             seal: next.seals_wait,
             progress: next.progress_unread || passed(next.progress_due),

@@ -118,8 +118,8 @@ fn may_grow(goal: &GoalFacts) -> Result<()> {
         | GoalState::Cancelled => Ok(()),
         state @ (GoalState::Planning | GoalState::Proposed) => {
             let detail = format!(
-                "the goal is {state}: its plan is not applied yet; edit the plan with its approval, or add \
-                 tasks after it"
+                "the goal is {state}: its plan is not applied yet. Edit a proposed plan with its approval; \
+                 `POST /v1/goals/{{goal_id}}/plan` gives a planning goal its tasks"
             );
             Err(Refusal::new(Code::WrongState, detail).into())
         }

@@ -2,7 +2,7 @@
 //!
 //! A goal, its plan and all its tasks are written in one transaction, so no goal ever has half a
 //! plan. With `approval.plan` only the plan is stored; its tasks are created when the approval is
-//! decided.
+//! decided. A goal whose planner needs somebody is written without a plan, and [`planning`] makes it.
 
 pub mod additions;
 mod again;
@@ -12,6 +12,7 @@ mod delete;
 pub mod edit;
 pub mod ground;
 mod moving;
+pub mod planning;
 pub mod plans;
 pub mod playbooks;
 pub mod progress;
@@ -20,6 +21,8 @@ pub mod retry;
 mod somebody;
 pub mod views;
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -27,7 +30,9 @@ use super::{
     App, Result, Unit,
     approvals::ask,
     budgets::{allocations, create},
-    caller::{Caller as _, ProjectOperatorCaller, ProjectSubmitterCaller, SubmitterCaller},
+    caller::{
+        Caller as _, Principal, ProjectOperatorCaller, ProjectSubmitterCaller, SubmitterCaller,
+    },
     caps,
     playbooks::shelf,
     projects,
@@ -51,11 +56,12 @@ use crate::{
         plan::{
             CriterionSpec, TaskSpec,
             finding::Finding,
-            new_goal::{Draft, NewGoal, PlanSource, draft},
+            new_goal::{Draft, NewGoal, Opening, PlanSource, PlannerChoice, draft, open},
             numbers::PlanNumbers,
             playbook::PlaybookUse,
             validate::shown,
         },
+        planning::RunState,
         refusal::{Code, Refusal},
         settings,
         states::{ApprovalKind, GoalState, PlanState, Planner},
@@ -113,9 +119,8 @@ impl PlanPreview {
     }
 }
 
-/// The source of a goal's plan, with the playbooks that it needs.
-pub(in crate::app) async fn source(tx: &mut Tx, new: &NewGoal) -> Result<PlanSource> {
-    let source = new.source();
+/// The source of a plan with the playbooks that it needs.
+pub(in crate::app) async fn shelved(tx: &mut Tx, source: PlanSource) -> Result<PlanSource> {
     let Some(used) = &source.playbook else { return Ok(source) };
     let shelf = shelf::of(tx, &[(used.name.clone(), used.version)]).await?;
     Ok(PlanSource { shelf, ..source })
@@ -134,14 +139,15 @@ impl App {
         new.check_preview()?;
         let principal = caller.principal();
         let mut tx = self.reader(principal.workspace).await?;
-        let draft = draft(&source(&mut tx, new).await?)?;
+        let draft = draft(&shelved(&mut tx, new.source()).await?)?;
         let ground = ground::of_new(&mut tx, &principal.scope, new, &draft).await?;
         drop(tx);
         let judgement = ground::judge(&draft.tasks, &ground);
         Ok(PlanPreview::of(draft, judgement))
     }
 
-    /// Posts a goal and plans it.
+    /// Posts a goal and plans it. If its planner needs somebody, the goal is `planning`, and the answer waits up to
+    /// `wait` until planning has ended or needs a person.
     ///
     /// # Errors
     /// `invalid`, `no_tasks_found`, `plan_invalid`; `budget_exhausted` if its budget is allocated
@@ -151,20 +157,58 @@ impl App {
         caller: &ProjectSubmitterCaller,
         new: &NewGoal,
         request: Option<&Request>,
+        wait: Duration,
     ) -> Result<Outcome<PostedGoal>> {
-        self.create(caller.principal(), request, Hold::Share, async |unit| {
-            new.check()?;
-            let draft = draft(&source(unit.tx(), new).await?)?;
-            caps::admit(unit, Holding::StoredBytes, 0).await?;
-            let scope = &caller.principal().scope;
-            let ground = ground::of_new(unit.tx(), scope, new, &draft).await?;
-            let judgement = ground::judge(&draft.tasks, &ground);
-            let notes = draft.notes.clone();
-            let goal = write_goal(unit, caller, new, draft, &judgement).await?;
-            let Judgement { findings, numbers } = judgement;
-            Ok(PostedGoal { goal, notes, findings, numbers: Some(numbers) })
-        })
-        .await
+        let workspace = caller.principal().workspace;
+        self.admit_planners(workspace, "/planner", new.planner.as_slice()).await?;
+        self.admit_planners(workspace, "/planners", &new.planners).await?;
+        let scope = &caller.principal().scope;
+        let posted = self
+            .create(caller.principal(), request, Hold::Share, async |unit| {
+                new.check()?;
+                let opening = open(&shelved(unit.tx(), new.source()).await?)?;
+                caps::admit(unit, Holding::StoredBytes, 0).await?;
+                let mut said = PlanSaid::default();
+                let mut judgement = None;
+                if let Some(draft) = &opening.draft {
+                    let ground = ground::of_new(unit.tx(), scope, new, draft).await?;
+                    let judged = ground::judge(&draft.tasks, &ground);
+                    said = PlanSaid::of(draft.notes.clone(), &judged);
+                    judgement = Some(judged);
+                }
+                let goal = write_goal(unit, caller, new, opening, judgement.as_ref()).await?;
+                Ok(said.about(goal))
+            })
+            .await?;
+        if posted.value.goal.state != GoalState::Planning || wait.is_zero() {
+            return Ok(posted);
+        }
+        let planned = self.wait_planned(caller.principal(), posted.value.goal.id, wait).await?;
+        Ok(posted.map(|_| planned))
+    }
+
+    /// Waits until the planning of a goal has ended or needs a person; reads the goal as it is then.
+    async fn wait_planned(
+        &self,
+        principal: &Principal,
+        goal: GoalId,
+        wait: Duration,
+    ) -> Result<PostedGoal> {
+        let workspace = principal.workspace;
+        let waiting = self.wait_until(principal.waiting(), wait, || async {
+            let mut tx = self.reader(workspace).await?;
+            let is_on = store::planning::is_on(&mut tx, goal).await?;
+            Ok(!is_on.ok_or_else(|| Refusal::not_found("goal"))?)
+        });
+        let _turn = waiting.await?;
+        let mut tx = self.reader(workspace).await?;
+        let latest = store::goals::plans::list(&mut tx, goal, None, 1).await?.pop();
+        let said = latest.map_or_else(PlanSaid::default, |plan| PlanSaid {
+            notes: plan.notes.0,
+            findings: plan.findings.0,
+            numbers: plan.numbers.map(|numbers| numbers.0),
+        });
+        Ok(said.about(views::read(&mut tx, goal).await?))
     }
 
     /// Acknowledges the failure of a goal, which removes it from `GET /v1/attention`. Repeating it
@@ -248,14 +292,22 @@ async fn write_goal(
     unit: &mut Unit,
     caller: &ProjectSubmitterCaller,
     new: &NewGoal,
-    draft: Draft,
-    judgement: &Judgement,
+    mut opening: Opening,
+    judgement: Option<&Judgement>,
 ) -> Result<Goal> {
     let goal: GoalId = unit.id();
+    let draft = opening.draft.take();
     let own = caller.principal().scope.projects.as_deref();
     let project = project_named(unit, new.project.as_deref(), own).await?;
     let priority = new.priority.unwrap_or(settings::PRIORITY);
-    let state = if new.approval.plan { GoalState::Proposed } else { GoalState::Active };
+    let state = match (&draft, new.approval.plan) {
+        (None, _) => GoalState::Planning,
+        (Some(_), true) => GoalState::Proposed,
+        (Some(_), false) => GoalState::Active,
+    };
+    let next = opening.rest.first().map_or(Planner::Outline, |planner| planner.planner());
+    let planner = draft.as_ref().map_or(next, |draft| draft.planner);
+    let criteria = draft.as_ref().map_or(&new.criteria, |draft| &draft.criteria);
     let metadata = Value::Object(new.metadata.clone().into_iter().collect());
     let task_defaults = json!(new.task_defaults);
     let row = store::goals::NewGoal {
@@ -263,7 +315,7 @@ async fn write_goal(
         project_id: project,
         title: &new.title,
         state,
-        planner: draft.planner,
+        planner,
         priority,
         plan_approval: new.approval.plan,
         deadline: new.deadline,
@@ -275,19 +327,36 @@ async fn write_goal(
         max_rework: new.max_rework.unwrap_or(settings::GOAL_MAX_REWORK),
     };
     store::goals::insert(unit.tx(), &row).await?;
-    store::goals::criteria::insert(unit.tx(), goal, &draft.criteria).await?;
-    somebody::check(unit, goal, new, &draft).await?;
+    store::goals::criteria::insert(unit.tx(), goal, criteria).await?;
+    somebody::check(unit, goal, new, draft.as_ref()).await?;
     let title: String = new.title.chars().take(100).collect();
     unit.record(
         NewRow::new(Kind::GoalCreated)
             .goal(goal)
             .after(new)
-            .data(json!({"title": title, "planner": draft.planner})),
+            .data(json!({"title": title, "planner": planner})),
     );
     if let Some(budget) = &new.budget {
         create::make(unit, &[(BudgetNode::Goal, goal.0, budget)]).await?;
     }
-    write_plan(unit, goal, priority, new, draft, judgement).await?;
+    let mut made = None;
+    match (&draft, judgement) {
+        (Some(draft), Some(judgement)) => {
+            let plan = PlanFor {
+                goal,
+                priority,
+                position: 0,
+                needs_approval: new.approval.plan,
+                title: &new.title,
+                brief: &new.brief,
+            };
+            let plan = write_plan(unit, &plan, draft, judgement).await?;
+            made = Some((plan, PlannerChoice::of(draft.planner)));
+        }
+        // Its planning spends from it.
+        (None, _) | (_, None) => allocations::open(unit, goal).await?,
+    }
+    planning::store_chain(unit, goal, &new.source(), &opening, made).await?;
     views::read(unit.tx(), goal).await
 }
 
@@ -322,18 +391,54 @@ async fn project_in_scope(
     Ok(found.ok_or_else(|| Refusal::invalid_at("/project", detail))?)
 }
 
+/// What is said about the plan of a posted goal.
+#[derive(Debug, Default)]
+struct PlanSaid {
+    notes: Vec<OutlineNote>,
+    findings: Vec<Finding>,
+    numbers: Option<PlanNumbers>,
+}
+
+impl PlanSaid {
+    fn of(notes: Vec<OutlineNote>, judgement: &Judgement) -> Self {
+        let Judgement { findings, numbers } = judgement.clone();
+        Self { notes, findings, numbers: Some(numbers) }
+    }
+
+    fn about(self, goal: Goal) -> PostedGoal {
+        let Self { notes, findings, numbers } = self;
+        PostedGoal { goal, notes, findings, numbers }
+    }
+}
+
+/// Where a plan belongs.
+#[derive(Debug, Clone, Copy)]
+struct PlanFor<'a> {
+    goal: GoalId,
+    /// Priority of the goal.
+    priority: i16,
+    /// Position of its first task.
+    position: i32,
+    /// Whether a person must approve it.
+    needs_approval: bool,
+    /// Title of the goal.
+    title: &'a str,
+    /// Brief of the goal.
+    brief: &'a str,
+}
+
+/// Stores a checked plan: applied, with all of its tasks, or proposed, with its approval. Returns its id.
 async fn write_plan(
     unit: &mut Unit,
-    goal: GoalId,
-    priority: i16,
-    new: &NewGoal,
-    draft: Draft,
+    of: &PlanFor<'_>,
+    draft: &Draft,
     judgement: &Judgement,
-) -> Result<()> {
+) -> Result<PlanId> {
+    let PlanFor { goal, priority, position, needs_approval, title, brief } = *of;
     let plan: PlanId = unit.id();
     let (document, notes) = (json!(draft.tasks), json!(draft.notes));
     let remarks = judged(judgement) + &remarks(&draft.notes) + &conditions(&draft.criteria);
-    let state = if new.approval.plan { PlanState::Proposed } else { PlanState::Applied };
+    let state = if needs_approval { PlanState::Proposed } else { PlanState::Applied };
     store::goals::insert_plan(unit.tx(), goal, plan, draft.planner, state, &document, &notes)
         .await?;
     if let Some(used) = &draft.playbook {
@@ -342,9 +447,10 @@ async fn write_plan(
     let Judgement { findings, numbers } = judgement;
     store::goals::plans::judge(unit.tx(), plan, findings, numbers).await?;
     let count = draft.tasks.len();
-    if !new.approval.plan {
-        let at = InsertPoint { goal, priority, position: 0, parent: None, risk: None };
-        return apply(unit, at, plan, &draft.tasks).await;
+    if !needs_approval {
+        let at = InsertPoint { goal, priority, position, parent: None, risk: None };
+        apply(unit, at, plan, &draft.tasks).await?;
+        return Ok(plan);
     }
     unit.record(
         NewRow::new(Kind::PlanProposed)
@@ -354,13 +460,14 @@ async fn write_plan(
     );
     let question = NewApproval {
         plan_id: Some(plan),
-        title: format!("Apply the plan for \"{}\"?", new.title),
-        body: format!("{remarks}{}", controls::drop(&new.brief).0),
+        title: format!("Apply the plan for \"{title}\"?"),
+        body: format!("{remarks}{}", controls::drop(brief).0),
         payload: Some(document),
         asked_by: unit.actor(),
         ..NewApproval::new(unit.id(), ApprovalKind::Plan, goal)
     };
-    ask::ask(unit, vec![question]).await
+    ask::ask(unit, vec![question]).await?;
+    Ok(plan)
 }
 
 /// Most notes, and most criteria, that a plan's approval shows above the brief.
@@ -476,6 +583,7 @@ pub(super) async fn cancel_locked(unit: &mut Unit, goal: GoalId, reason: &str) -
     let state = GoalState::Cancelled;
     store::goals::set_state(unit.tx(), goal, state, Some(reason)).await?;
     store::goals::drop_proposed_plans(unit.tx(), goal).await?;
+    store::planning::close(unit.tx(), goal, RunState::Cancelled).await?;
     let open = store::tasks::open_of_goal(unit.tx(), goal).await?;
     let changes = cascade::cancel(unit, &open, reason).await?;
     cascade::apply(unit, changes).await?;

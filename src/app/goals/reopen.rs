@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::again::bring_back_in;
+use super::{again::bring_back_in, planning::refuse_planning_task};
 use crate::{
     app::{
         App, Result, Unit,
@@ -86,6 +86,7 @@ impl App {
         let goal = facts.goal_id;
         posted::check(&mut unit, principal, goal, "reopens tasks only of").await?;
         reopen::in_goal(facts.state)?;
+        refuse_planning_task(&mut unit, task).await?;
         let found = reopen::task(&returns::lock(&mut unit, goal).await?, task)?;
         let reason = request.reason.as_deref();
         let attempt = take_back(&mut unit, task, reason).await?;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     again::bring_back_in,
+    planning::refuse_planning_task,
     views::{self, Goal},
 };
 use crate::{
@@ -138,6 +139,7 @@ impl App {
         let goal = facts.goal_id;
         posted::check(&mut unit, principal, goal, "retries tasks only of").await?;
         retry::in_goal(facts.state)?;
+        refuse_planning_task(&mut unit, task).await?;
         let found = retry::task(&returns::lock(&mut unit, goal).await?, task)?;
         bring_back_in(&mut unit, &facts, &found, grant, request.because()).await?;
         let work = work(&mut unit, &found).await?;

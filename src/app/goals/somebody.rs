@@ -15,7 +15,7 @@ use crate::{
 
 /// Refuses a goal whose `on_behalf_of` excludes everybody who could decide its approvals. With a policy
 /// in force other people may be asked, so only goals without one are refused; an approval that nobody
-/// can decide after all is decided by an admin.
+/// can decide after all is decided by an admin. `draft`: the plan, if there is one already.
 ///
 /// # Errors
 /// `invalid` at `/on_behalf_of`.
@@ -23,9 +23,13 @@ pub(super) async fn check(
     unit: &mut Unit,
     goal: GoalId,
     new: &NewGoal,
-    draft: &Draft,
+    draft: Option<&Draft>,
 ) -> Result<()> {
-    let asks = draft.tasks.iter().any(|task| task.approval.start || task.approval.result);
+    let tasks = draft.map(|draft| draft.tasks.as_slice()).unwrap_or_default();
+    let defaults = new.task_defaults.approval;
+    let asks = defaults.start
+        || defaults.result
+        || tasks.iter().any(|task| task.approval.start || task.approval.result);
     if new.on_behalf_of.is_empty() || !(asks || new.approval.plan) {
         return Ok(());
     }

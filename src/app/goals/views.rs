@@ -116,11 +116,11 @@ pub struct Goal {
     /// The wanted outcome, in one line.
     #[schema(example = "Ship the importer")]
     pub title: String,
-    /// `planning`, `proposed`, `active`, `verifying` (its tasks are done, a required criterion of its own
+    /// `planning` (a planner makes its plan, or all failed and a person decides), `proposed`, `active`, `verifying` (its tasks are done, a required criterion of its own
     /// is not satisfied), `completed`, `failed` or `cancelled`; the last three are ends, and a retry or a
     /// reopened task makes the goal `active` again.
     pub state: GoalState,
-    /// Producer of its plan, chosen when it was posted.
+    /// Producer of its plan; while the goal is `planning`, the planner that has its turn, or had the last one.
     pub planner: Planner,
     /// Priority, 0 (lowest) to 9; its tasks inherit it.
     pub priority: i16,

@@ -78,7 +78,7 @@ pub async fn create_tasks(
 
 /// Creates tasks of the service itself, behind those of a goal. They weigh nothing. The cap of the workspace is not asked: it must
 /// not refuse the end of the task before them.
-pub(super) async fn create_own(
+pub(in crate::app) async fn create_own(
     unit: &mut Unit,
     at: InsertPoint,
     specs: &[TaskSpec],

@@ -37,6 +37,8 @@ words! {
         Verify => "verify",
         /// Mends what a rejected criterion found.
         Rework => "rework",
+        /// Makes the plan of the goal.
+        Plan => "plan",
     }
 }
 
@@ -167,7 +169,9 @@ const fn verdict(criterion: &CriterionFacts) -> Option<CriterionState> {
     match (last.purpose, last.finding) {
         (TaskPurpose::Verify, Finding::Met | Finding::Waived) => Some(CriterionState::Satisfied),
         (TaskPurpose::Verify, Finding::NotMet) => Some(CriterionState::Rejected),
-        (TaskPurpose::Verify, Finding::Nothing) | (TaskPurpose::Rework, _) => None,
+        (TaskPurpose::Verify, Finding::Nothing) | (TaskPurpose::Rework | TaskPurpose::Plan, _) => {
+            None
+        }
     }
 }
 

@@ -105,6 +105,10 @@ words! {
         GoalUnarchived => "goal.unarchived",
         /// An admin deleted an ended goal for good: `data` has its title and state.
         GoalDeleted => "goal.deleted",
+        /// A chain of planners begins to plan a goal: `data` has those that have not had their turn.
+        GoalPlanning => "goal.planning",
+        /// A planner made no plan of a goal: `data` has the reason and the next planner, or `null` if a person decides.
+        GoalPlannerFailed => "goal.planner_failed",
         /// A goal's tasks exist and are worked on; again, if work of an ended goal comes back.
         GoalActive => "goal.active",
         /// All tasks of a goal are done and criteria of its own are not: `data` has their numbers.

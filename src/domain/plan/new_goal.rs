@@ -28,9 +28,9 @@ use crate::domain::{
 };
 
 words! {
-    /// The planner of a posted goal: `outline` reads the tasks from the structure of the brief, without
-    /// a model and always the same way; `tasks` takes the tasks of the request; `playbook` fills in a stored
-    /// template.
+    /// A planner of a goal: `outline` reads the tasks from the structure of the brief, without a model
+    /// and always the same way; `tasks` takes the tasks of the request; `playbook` fills in a stored template;
+    /// `llm` asks a language model; `agent` has an agent with the capability `plan` make the plan.
     pub enum PlannerChoice {
         /// Reads the tasks from the structure of the brief, without a model.
         Outline => "outline",
@@ -38,6 +38,45 @@ words! {
         Tasks => "tasks",
         /// Fills in a stored template.
         Playbook => "playbook",
+        /// Asks the language model that is configured on the server.
+        Llm => "llm",
+        /// Makes a task with the capability `plan`, whose result is the plan.
+        Agent => "agent",
+    }
+}
+
+impl PlannerChoice {
+    /// The producer that its plans name.
+    #[must_use]
+    pub const fn planner(self) -> Planner {
+        match self {
+            Self::Outline => Planner::Outline,
+            Self::Tasks => Planner::Tasks,
+            Self::Playbook => Planner::Playbook,
+            Self::Llm => Planner::Llm,
+            Self::Agent => Planner::Agent,
+        }
+    }
+
+    /// The choice of a producer.
+    #[must_use]
+    pub const fn of(planner: Planner) -> Self {
+        match planner {
+            Planner::Outline => Self::Outline,
+            Planner::Tasks => Self::Tasks,
+            Planner::Llm => Self::Llm,
+            Planner::Agent => Self::Agent,
+            Planner::Playbook => Self::Playbook,
+        }
+    }
+
+    /// Whether it needs nobody: it plans within the request, and always the same way.
+    #[must_use]
+    pub const fn needs_nobody(self) -> bool {
+        match self {
+            Self::Outline | Self::Tasks | Self::Playbook => true,
+            Self::Llm | Self::Agent => false,
+        }
     }
 }
 
@@ -81,8 +120,10 @@ pub struct PlanSource {
     pub title: String,
     /// The goal in Markdown.
     pub brief: String,
-    /// The planner; default: `playbook` or `tasks` if one of these is given, else `outline`.
+    /// The planner, if it is the only one; default: `playbook` or `tasks` if one of these is given, else `outline`.
     pub planner: Option<PlannerChoice>,
+    /// The chain of planners; empty: `planner` alone.
+    pub planners: Vec<PlannerChoice>,
     /// The playbook of the planner `playbook`; else `None`.
     pub playbook: Option<PlaybookUse>,
     /// The playbook that is named, and those that it uses.
@@ -121,9 +162,16 @@ pub struct NewGoal {
     /// When the goal should be completed. Shown in reports and forecasts; stops nothing.
     #[serde(default)]
     pub deadline: Option<DateTime<Utc>>,
-    /// The planner; default: `playbook` or `tasks` if one of these is given, else `outline`.
+    /// The planner; default: `playbook` or `tasks` if one of these is given, else `outline`. It is short for
+    /// `planners` with one planner.
     #[serde(default)]
     pub planner: Option<PlannerChoice>,
+    /// The planners to be tried in this order, 1 to 5 different ones, instead of `planner`: each gets its
+    /// turn when the one before made no plan. `outline`, `playbook` and `tasks` plan within the request. When `llm` or
+    /// `agent` has its turn, the goal is `planning`. After the last one a person decides how it continues.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["outline", "agent"]), max_items = 5)]
+    pub planners: Vec<PlannerChoice>,
     /// The tasks of the planner `tasks`, at most 5,000; else empty.
     #[serde(default)]
     pub tasks: Vec<TaskSpec>,
@@ -174,6 +222,7 @@ impl NewGoal {
             planner: self.planner,
             playbook: self.playbook.clone(),
             shelf: Shelf::default(),
+            planners: self.planners.clone(),
             tasks: self.tasks.clone(),
             ordering: self.ordering,
             task_defaults: self.task_defaults.clone(),
@@ -242,25 +291,165 @@ pub struct Draft {
     pub playbook: Option<PlaybookUse>,
 }
 
-/// Makes the plan of a source.
+/// A planner that made no plan, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// The planner.
+    pub planner: PlannerChoice,
+    /// Why it made none.
+    pub refusal: Refusal,
+}
+
+/// How far a chain of planners comes without calling anybody.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opening {
+    /// The planners that made no plan, in their order.
+    pub tried: Vec<Tried>,
+    /// The plan of the planner after them; `None` if that one needs somebody.
+    pub draft: Option<Draft>,
+    /// The planners that were not tried, in their order.
+    pub rest: Vec<PlannerChoice>,
+}
+
+impl PlanSource {
+    /// The chain of planners, checked.
+    ///
+    /// # Errors
+    /// `invalid` for `planner` beside `planners`, a chain that is too long or names a planner twice, and
+    /// tasks without the planner `tasks`.
+    pub fn chain(&self) -> Result<Vec<PlannerChoice>, Refusal> {
+        let mut checks = Checks::new();
+        checks.bytes("/brief", &self.brief, settings::BRIEF_BYTES);
+        let chain = self.chosen(&mut checks);
+        checks.count("/planners", chain.len(), settings::PLANNERS);
+        let mut seen = HashSet::new();
+        for (index, planner) in chain.iter().enumerate() {
+            let at = format!("/planners/{index}");
+            checks.ensure(seen.insert(*planner), &at, format!("`{planner}` is listed twice"));
+        }
+        let takes_tasks = chain.contains(&PlannerChoice::Tasks);
+        let detail = match chain.as_slice() {
+            [only] => format!("must be empty for the planner `{only}`"),
+            _ => "must be empty unless `planners` has `tasks`".to_owned(),
+        };
+        checks.ensure(takes_tasks || self.tasks.is_empty(), "/tasks", detail);
+        let none = chain.len() > 1 && takes_tasks && self.tasks.is_empty();
+        checks.ensure(!none, "/tasks", "must have at least one task for the planner `tasks`");
+        checks.finish()?;
+        Ok(chain)
+    }
+
+    fn chosen(&self, checks: &mut Checks) -> Vec<PlannerChoice> {
+        if !self.planners.is_empty() {
+            let detail =
+                "give `planner` or `planners`, not both: `planner` is short for a chain of one";
+            checks.ensure(self.planner.is_none(), "/planner", detail);
+            return self.planners.clone();
+        }
+        let usual = match self.tasks.is_empty() {
+            true => PlannerChoice::Outline,
+            false => PlannerChoice::Tasks,
+        };
+        vec![self.planner.unwrap_or(usual)]
+    }
+}
+
+/// Tries the planners of a source in their order, up to the first that plans or needs somebody.
 ///
 /// # Errors
-/// `invalid` for sizes, for tasks given to another planner than `tasks`, and for a playbook given to another than
-/// `playbook`, or with wrong values; `not_found` for an unknown playbook; `no_tasks_found` if the brief has none;
-/// `plan_invalid`.
+/// Those of [`PlanSource::chain`]; `not_found` for an unknown playbook; `plan_invalid` for tasks that any planner of the chain would take; those
+/// of the last planner if none plans and none needs somebody.
+pub fn open(source: &PlanSource) -> Result<Opening, Refusal> {
+    let chain = source.chain()?;
+    let mut opening = Opening { tried: Vec::new(), draft: None, rest: Vec::new() };
+    let mut planners = chain.into_iter();
+    for planner in planners.by_ref() {
+        if !planner.needs_nobody() {
+            opening.rest.push(planner);
+            break;
+        }
+        match draft_by(source, planner) {
+            Ok(draft) => {
+                opening.draft = Some(draft);
+                break;
+            }
+            Err(refusal) => opening.tried.push(Tried { planner, refusal }),
+        }
+    }
+    opening.rest.extend(planners);
+    if opening.draft.is_some() || !opening.rest.is_empty() {
+        if opening.draft.is_none() {
+            check_ahead(source, &opening.rest)?;
+        }
+        return Ok(opening);
+    }
+    let none = || Refusal::invalid_at("/planners", "must have at least one planner");
+    Err(opening.tried.pop().map_or_else(none, |tried| tried.refusal))
+}
+
+/// Checks what later planners get, so that whoever posts it learns of errors.
+fn check_ahead(source: &PlanSource, rest: &[PlannerChoice]) -> Result<(), Refusal> {
+    let mut checks = Checks::new();
+    let texts = source.criteria.iter().map(|criterion| criterion.text.as_str());
+    check_criteria(&mut checks, "/criteria", texts);
+    checks.finish()?;
+    source.task_defaults.check("/task_defaults")?;
+    if rest.contains(&PlannerChoice::Tasks) {
+        draft_by(source, PlannerChoice::Tasks)?;
+    }
+    if rest.contains(&PlannerChoice::Playbook) {
+        draft_by(source, PlannerChoice::Playbook)?;
+    }
+    Ok(())
+}
+
+/// Makes the plan of a source, as a preview shows it: by the first planner of its chain that plans without
+/// calling anybody.
+///
+/// # Errors
+/// As [`open`]; `invalid` at `/planners` if each planner of the chain needs somebody.
 pub fn draft(source: &PlanSource) -> Result<Draft, Refusal> {
-    let chosen = chosen(source)?;
-    let mut draft = match chosen {
-        PlannerChoice::Tasks => Draft {
-            planner: Planner::Tasks,
-            tasks: source.tasks.clone(),
-            criteria: Vec::new(),
-            notes: Vec::new(),
-            playbook: None,
-        },
+    let mut last = None;
+    for planner in source.chain()?.into_iter().filter(|planner| planner.needs_nobody()) {
+        match draft_by(source, planner) {
+            Ok(draft) => return Ok(draft),
+            Err(refusal) => last = Some(refusal),
+        }
+    }
+    let detail = "a preview calls nobody, and each of these planners needs a model or an agent: preview with \
+                  `outline`, `playbook` or `tasks`, or post the goal with `approval.plan` and read its plan there";
+    Err(last.unwrap_or_else(|| Refusal::invalid_at("/planners", detail)))
+}
+
+/// Makes the plan of a source by a planner that needs nobody.
+///
+/// # Errors
+/// `invalid` for sizes, and for a planner that needs somebody; `no_tasks_found` if the brief has none;
+/// `plan_invalid`.
+pub fn draft_by(source: &PlanSource, planner: PlannerChoice) -> Result<Draft, Refusal> {
+    let made = match planner {
+        PlannerChoice::Tasks => given(Planner::Tasks, source.tasks.clone()),
         PlannerChoice::Outline => read_brief(source)?,
         PlannerChoice::Playbook => return of_playbook(source),
+        PlannerChoice::Llm | PlannerChoice::Agent => {
+            let detail = format!("the planner `{planner}` needs a model or an agent");
+            return Err(Refusal::invalid_at("/planners", detail));
+        }
     };
+    complete(made, source)
+}
+
+/// The tasks of a planner that says nothing else.
+#[must_use]
+pub fn given(planner: Planner, tasks: Vec<TaskSpec>) -> Draft {
+    Draft { planner, tasks, criteria: Vec::new(), notes: Vec::new(), playbook: None }
+}
+
+/// Completes what a planner made with the criteria and defaults of the source, and checks it.
+///
+/// # Errors
+/// `invalid` for criteria and defaults; `plan_invalid`.
+pub fn complete(mut draft: Draft, source: &PlanSource) -> Result<Draft, Refusal> {
     let containers: HashSet<String> =
         draft.tasks.iter().filter_map(|task| task.parent.clone()).collect();
     if draft.planner == Planner::Outline {
@@ -270,33 +459,6 @@ pub fn draft(source: &PlanSource) -> Result<Draft, Refusal> {
         }
     }
     finish(source, draft)
-}
-
-/// The planner of a source, which has what that one needs and nothing of the others.
-fn chosen(source: &PlanSource) -> Result<PlannerChoice, Refusal> {
-    let mut checks = Checks::new();
-    checks.bytes("/brief", &source.brief, settings::BRIEF_BYTES);
-    let by_content = if source.playbook.is_some() {
-        PlannerChoice::Playbook
-    } else if source.tasks.is_empty() {
-        PlannerChoice::Outline
-    } else {
-        PlannerChoice::Tasks
-    };
-    let chosen = source.planner.unwrap_or(by_content);
-    checks.ensure(
-        chosen == PlannerChoice::Tasks || source.tasks.is_empty(),
-        "/tasks",
-        format!("must be empty for the planner `{chosen}`"),
-    );
-    if chosen == PlannerChoice::Playbook {
-        checks.ensure(source.playbook.is_some(), "/playbook", "names the playbook: it is missing");
-    } else {
-        let detail = format!("must be absent for the planner `{chosen}`");
-        checks.ensure(source.playbook.is_none(), "/playbook", detail);
-    }
-    checks.finish()?;
-    Ok(chosen)
 }
 
 /// Adds what the source says about any plan, and checks the whole.
@@ -504,5 +666,70 @@ mod tests {
             brief.push_str(&format!("    - [ ] ok {number}\n"));
         }
         assert_eq!(criteria_of(&brief).len(), settings::GOAL_CRITERIA);
+    }
+
+    fn chained(planners: &[PlannerChoice], brief: &str) -> PlanSource {
+        let planners = planners.to_vec();
+        PlanSource { brief: brief.to_owned(), planners, ..PlanSource::default() }
+    }
+
+    const LIST: &str = "- [ ] T001 a\n- [ ] T002 b\n";
+
+    #[test]
+    fn planners_that_need_nobody_are_tried_up_to_the_first_that_plans_or_needs_somebody() {
+        use PlannerChoice::{Agent, Llm, Outline};
+        let plans = open(&chained(&[Outline, Agent], LIST)).unwrap();
+        assert!(plans.tried.is_empty() && plans.draft.is_some());
+        assert_eq!(plans.rest, [Agent]);
+        let waits = open(&chained(&[Outline, Agent, Llm], "Make it fast.")).unwrap();
+        assert_eq!((waits.draft, waits.rest), (None, vec![Agent, Llm]));
+        assert_eq!(waits.tried[0].refusal.code, Code::NoTasksFound);
+        let waits = open(&chained(&[Llm, Outline], LIST)).unwrap();
+        assert_eq!((waits.tried, waits.draft, waits.rest), (vec![], None, vec![Llm, Outline]));
+        let refused = open(&chained(&[Outline], "Make it fast.")).unwrap_err();
+        assert_eq!(refused.code, Code::NoTasksFound);
+    }
+
+    #[test]
+    fn a_chain_names_each_planner_once_and_its_short_form_names_one() {
+        use PlannerChoice::{Agent, Llm, Outline, Tasks};
+        let refused = |source: &PlanSource| {
+            let errors = source.chain().unwrap_err().errors;
+            errors.into_iter().map(|error| error.pointer).collect::<Vec<_>>()
+        };
+        assert_eq!(refused(&chained(&[Outline, Agent, Outline], LIST)), ["/planners/2"]);
+        let six = [Outline, Agent, Llm, Tasks, Outline, Agent];
+        assert!(refused(&chained(&six, LIST)).contains(&"/planners".to_owned()));
+        let both = PlanSource { planner: Some(Agent), ..chained(&[Agent], LIST) };
+        assert_eq!(refused(&both), ["/planner"]);
+        assert_eq!(refused(&chained(&[Llm, Tasks], LIST)), ["/tasks"]);
+        let task = TaskSpec { r#ref: "a".into(), title: "a".into(), ..TaskSpec::default() };
+        let given = PlanSource { tasks: vec![task], ..chained(&[Llm, Agent], LIST) };
+        assert_eq!(refused(&given), ["/tasks"]);
+        let short = PlanSource { planner: Some(Agent), ..chained(&[], LIST) };
+        assert_eq!(short.chain().unwrap(), [Agent]);
+        assert_eq!(chained(&[], LIST).chain().unwrap(), [Outline]);
+    }
+
+    #[test]
+    fn tasks_for_a_later_planner_are_checked_when_they_are_given() {
+        let task = |name: &str| TaskSpec {
+            r#ref: name.into(),
+            title: name.into(),
+            needs: vec!["b".into()],
+            ..TaskSpec::default()
+        };
+        let planners = vec![PlannerChoice::Agent, PlannerChoice::Tasks];
+        let source = PlanSource { planners, tasks: vec![task("a")], ..PlanSource::default() };
+        assert_eq!(open(&source).unwrap_err().code, Code::PlanInvalid);
+    }
+
+    #[test]
+    fn a_preview_is_by_the_first_planner_that_needs_nobody() {
+        use PlannerChoice::{Agent, Llm, Outline};
+        let shown = draft(&chained(&[Llm, Agent, Outline], LIST)).unwrap();
+        assert_eq!(shown.planner, Planner::Outline);
+        let refused = draft(&chained(&[Llm, Agent], LIST)).unwrap_err();
+        assert_eq!(refused.errors[0].pointer, "/planners");
     }
 }

@@ -31,7 +31,7 @@ use crate::{
             body::{ApiJson, OptionalJson},
             conditional::{IfMatch, IfNoneMatch, Versioned},
             idempotency::Create,
-            long_poll::WaitQuery,
+            long_poll::{WaitQuery, WaitSeconds},
             meter::Meter,
             page::{Listing, Paged},
             path::ApiPath,
@@ -56,6 +56,16 @@ pub struct GoalQuery {
     pub archived: Option<bool>,
 }
 
+/// How long the answer to a posted goal waits for its plan.
+#[derive(Debug, Clone, Copy, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct PlanWaitQuery {
+    /// Seconds to wait while the goal is `planning`. Without a planner that needs somebody nothing is waited for.
+    #[serde(default)]
+    #[param(value_type = u32, minimum = 0, maximum = 60, default = 0)]
+    pub wait_seconds: WaitSeconds,
+}
+
 /// Preview a plan.
 ///
 /// Returns the tasks that a goal with this brief would get, and the notes of the planner. Writes
@@ -67,7 +77,8 @@ pub struct GoalQuery {
 /// ref, a size) are refused instead, each with its code in `errors`.
 ///
 /// The body is that of `POST /v1/goals`, which may lack the title here: what this accepts can be posted as it
-/// is, and what it refuses is refused there for the same reason.
+/// is, and what it refuses is refused there for the same reason. A preview calls nobody: of a chain of planners it
+/// shows the plan of the first that needs nobody, and refuses a chain of `llm` and `agent` alone.
 #[utoipa::path(post, path = "/v1/plans/preview")]
 pub async fn preview_plan(
     Auth { app, caller }: Auth<SubmitterCaller>,
@@ -78,7 +89,9 @@ pub async fn preview_plan(
 
 /// Create a goal.
 ///
-/// Writes the goal, its plan and all of its tasks in one transaction. With `approval.plan`, the
+/// Writes the goal, its plan and all of its tasks in one transaction. If the planner that has its turn is `llm` or
+/// `agent`, the goal is `planning` instead, the answer comes at once, and its plan follows;
+/// with `wait_seconds` the answer waits until it is there, or a person has to decide. With `approval.plan`, the
 /// plan waits for the approval of a person, and the tasks are created with the approval. The answer
 /// counts the tasks; `GET /v1/tasks?goal_id=` lists them. `notes` says what the planner saw in the brief and made
 /// no task of. Control characters of the brief are dropped, with a note. With `criteria`, or boxes of the brief below
@@ -87,10 +100,12 @@ pub async fn preview_plan(
 pub async fn create_goal(
     Auth { app, caller }: Auth<ProjectSubmitterCaller>,
     meter: Meter,
+    ApiQuery(wait): ApiQuery<PlanWaitQuery>,
     Create { body, idempotency }: Create<NewGoal>,
 ) -> Result<Created<PostedGoal>> {
     meter.check(Counted::Tasks)?;
-    let outcome = app.create_goal(&caller, &body, idempotency.as_ref()).await?;
+    let wait = wait.wait_seconds.duration();
+    let outcome = app.create_goal(&caller, &body, idempotency.as_ref(), wait).await?;
     if !outcome.replayed {
         // Only the planner knows how many tasks a brief has: they are counted afterwards.
         meter.add(

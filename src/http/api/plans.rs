@@ -1,15 +1,26 @@
-//! The plans of goals.
+//! The plans of goals, and how they are made.
 
 use crate::{
-    app::{caller::ProjectReaderCaller, goals::plans::Plan},
+    app::{
+        caller::{ProjectOperatorCaller, ProjectReaderCaller},
+        goals::{
+            planning::{person::NewPlanning, views::PlanningRun},
+            plans::Plan,
+            views::PostedGoal,
+        },
+    },
     domain::ids::GoalId,
     http::{
         extract::{
             auth::Auth,
+            idempotency::Create,
+            meter::Meter,
             page::{Listing, NoFilter, Paged},
             path::ApiPath,
         },
+        fairness::quotas::Counted,
         problem::Result,
+        reply::Created,
     },
 };
 
@@ -24,4 +35,37 @@ pub async fn list_plans(
 ) -> Result<Paged<Plan>> {
     let plans = app.list_plans(&caller, goal, list.after, list.rows()).await?;
     list.page(plans, |plan| plan.number)
+}
+
+/// List the planning runs of a goal.
+///
+/// The turn of each planner of its chains, latest first, with what it said: the plan that it made, or why it made
+/// none. A goal whose only planner made the plan within the request has none.
+#[utoipa::path(get, path = "/v1/goals/{goal_id}/planning")]
+pub async fn list_planning_runs(
+    Auth { app, caller }: Auth<ProjectReaderCaller>,
+    ApiPath(goal): ApiPath<GoalId>,
+    list: Listing<NoFilter, i32>,
+) -> Result<Paged<PlanningRun>> {
+    let runs = app.list_planning_runs(&caller, goal, list.after, list.rows()).await?;
+    list.page(runs, |run| run.ordinal)
+}
+
+/// Plan a goal.
+///
+/// Continues a goal that is `planning`, whether its planners failed or still plan: with another chain of planners, or
+/// with its `tasks`. Whoever planned it is asked to stop, and no plan of theirs counts any more. Planners that need
+/// nobody plan within the request. If all of the chain need nobody and none makes a plan, the request is refused and
+/// nothing is changed. A goal that must have its plan approved waits for that approval too.
+#[utoipa::path(post, path = "/v1/goals/{goal_id}/plan")]
+pub async fn plan_goal(
+    Auth { app, caller }: Auth<ProjectOperatorCaller>,
+    meter: Meter,
+    ApiPath(goal): ApiPath<GoalId>,
+    Create { body, idempotency }: Create<NewPlanning>,
+) -> Result<Created<PostedGoal>> {
+    meter.count(Counted::Tasks, body.tasks.len())?;
+    let outcome = app.plan_goal(&caller, goal, &body, idempotency.as_ref()).await?;
+    let created = Created::new(outcome, |posted| format!("/v1/goals/{}/planning", posted.goal.id));
+    Ok(created.version(|posted| posted.goal.version))
 }

@@ -46,7 +46,8 @@ operations! {
     "goals" {
         GET    "/v1/goals"                  => goals::list_goals, list;
         POST   "/v1/goals"                  => goals::create_goal
-            [NoTasksFound, PlanInvalid, BudgetExhausted, WorkspaceFull, NotFound], body_limit = 4 * MIB;
+            [NoTasksFound, PlanInvalid, BudgetExhausted, WorkspaceFull, NotFound], body_limit = 4 * MIB,
+            long_poll;
         GET    "/v1/goals/{goal_id}"        => goals::get_goal, long_poll;
         PATCH  "/v1/goals/{goal_id}"        => goals::update_goal
             [GoalEnded, WrongState, BudgetExhausted, SeparationOfDuties, NotAnApprover];
@@ -68,6 +69,10 @@ operations! {
         POST   "/v1/plans/preview"          => goals::preview_plan
             [NoTasksFound, PlanInvalid, NotFound], body_limit = 4 * MIB;
         GET    "/v1/goals/{goal_id}/plans"  => plans::list_plans, list;
+        GET    "/v1/goals/{goal_id}/planning" => plans::list_planning_runs, list;
+        POST   "/v1/goals/{goal_id}/plan"   => plans::plan_goal
+            [GoalEnded, WrongState, NoTasksFound, PlanInvalid, BudgetExhausted, WorkspaceFull, NotFound],
+             body_limit = 4 * MIB;
     }
     "playbooks" {
         GET    "/v1/playbooks"                  => playbooks::list_playbooks, list;

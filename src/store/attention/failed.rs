@@ -63,7 +63,7 @@ pub async fn failed_goals(
               and exists (
                   select from tasks t
                   where t.workspace_id = $1 and t.goal_id = g.goal_id and t.state = 'failed'
-                    and not t.container
+                    and not t.container and t.purpose is distinct from 'plan'
                     and not (t.failure_class = 'lost' and t.lost_in_row >= 3
                              and t.acknowledged_at is null))
             order by g.ended_at, g.goal_id limit $6
@@ -72,7 +72,7 @@ pub async fn failed_goals(
             select count(*) as failed, (array_agg(t.task_id order by t.ended_at, t.task_id))[1] as task_id
             from tasks t
             where t.workspace_id = $1 and t.goal_id = g.goal_id and t.state = 'failed'
-              and not t.container
+              and not t.container and t.purpose is distinct from 'plan'
         ) f
         join task_texts x on x.workspace_id = $1 and x.task_id = f.task_id
         order by g.ended_at, g.goal_id

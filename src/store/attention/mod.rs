@@ -25,6 +25,7 @@ mod prices;
 mod released;
 mod sealing;
 mod stops;
+mod unplanned;
 mod unverified;
 
 pub use asked::{AskedOf, asked_of};
@@ -36,6 +37,7 @@ pub use sealing::{Blocker, blockers_of_sealing, unsealed_since};
 pub use stops::{
     ExhaustedLimit, FreezeWaits, RestingGoal, exhausted_limits, freezes_with_waiting, resting_goals,
 };
+pub use unplanned::{UnplannedGoal, unplanned_goals};
 pub use unverified::{UnverifiedGoal, unverified_goals};
 
 // The condition of the index `tasks_quarantined` contains this number.
@@ -299,7 +301,7 @@ pub async fn counts(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result<PagedCounts> 
                       and exists (
                           select from tasks t
                           where t.workspace_id = $1 and t.goal_id = g.goal_id and t.state = 'failed'
-                            and not t.container
+                            and not t.container and t.purpose is distinct from 'plan'
                             and not (t.failure_class = 'lost' and t.lost_in_row >= 3
                                      and t.acknowledged_at is null))
                     limit $4) g) as "failed_goals!",

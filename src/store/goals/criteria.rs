@@ -15,14 +15,17 @@ use crate::{
     store::{Tx, columns::uuids, traced},
 };
 
-/// Stores the criteria of a new goal.
+/// Stores criteria of a goal behind those that it has.
 pub async fn insert(tx: &mut Tx, goal: GoalId, criteria: &[CriterionSpec]) -> sqlx::Result<()> {
     if criteria.is_empty() {
         return Ok(());
     }
     sqlx::query!(
         "insert into goal_criteria (workspace_id, goal_id, number, required, state, text, decided_at)
-         select $1, $2, c.number::smallint, c.required,
+         select $1, $2,
+                (c.number + (select coalesce(max(number), 0) from goal_criteria
+                             where workspace_id = $1 and goal_id = $2))::smallint,
+                c.required,
                 case when c.satisfied then 'satisfied' else 'open' end, c.text,
                 case when c.satisfied then $3::timestamptz end
          from unnest($4::text[], $5::bool[], $6::bool[])

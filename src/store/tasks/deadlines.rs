@@ -22,6 +22,10 @@ pub struct NextDue {
     pub funds_wait: bool,
     /// Whether a rule is enabled or an intervention open.
     pub rules_act: bool,
+    /// Whether a planner has its turn, or a planning task ended or has a result.
+    pub plans_wait: bool,
+    /// Earliest time after which a planning run is taken again.
+    pub plans_until: Option<DateTime<Utc>>,
     /// Whether the journal has unsealed rows.
     pub seals_wait: bool,
     /// Whether the journal has rows that may have changed the progress of a goal.
@@ -67,6 +71,13 @@ pub async fn next_due(tx: &mut Tx) -> sqlx::Result<NextDue> {
                exists (select from rules where workspace_id = $1 and enabled)
                    or exists (select from interventions
                               where workspace_id = $1 and closed_at is null) as "rules_act!",
+               exists (select from planning_runs r
+                       left join tasks t on t.workspace_id = $1 and t.task_id = r.task_id
+                       where r.workspace_id = $1 and r.state in ('waiting', 'running')
+                         and (r.state = 'waiting' or t.ended_at is not null or t.state = 'reviewing')
+                       ) as "plans_wait!",
+               (select min(running_until) from planning_runs
+                where workspace_id = $1 and state in ('waiting', 'running')) as plans_until,
                exists (select from journal_heads h
                        where h.workspace_id = $1 and h.last_number > coalesce(
                            (select sealed_to from journal_chains where workspace_id = $1), 0))

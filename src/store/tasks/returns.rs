@@ -23,11 +23,13 @@ pub async fn lock_all(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Node>> {
         select t.task_id as "task_id: TaskId", t.ref as "reference", t.state as "state: TaskState",
                t.container, t.parent_id as "parent: TaskId", t.attempts_started > 0 as "started!",
                t.lost_cause, t.children_open,
-               -- A criterion that is decided, or checked anew, no longer waits for its check.
-               t.purpose is not distinct from 'verify' and not exists (
-                   select from goal_criteria c
-                   where c.workspace_id = $1 and c.goal_id = $2 and c.task_id = t.task_id
-                     and c.state = 'open') as "obsolete!"
+               -- A criterion that is decided, or checked anew, no longer waits for its check. A goal with
+               -- tasks to bring back has its plan.
+               t.purpose is not distinct from 'plan'
+                   or t.purpose is not distinct from 'verify' and not exists (
+                       select from goal_criteria c
+                       where c.workspace_id = $1 and c.goal_id = $2 and c.task_id = t.task_id
+                         and c.state = 'open') as "obsolete!"
         from tasks t
         where t.workspace_id = $1 and t.goal_id = $2
         order by t.task_id

@@ -15,6 +15,8 @@ finders! {
              and p.state = 'pending' and (p.kind = any($3::text[])) = (t.state = 'reviewing')
         where t.workspace_id = $1 and t.state in ('parked', 'reviewing') and p.approval_id is null
           and t.short_limit_id is null
+          -- The supervisor judges plans.
+          and not (t.state = 'reviewing' and t.purpose is not distinct from 'plan')
           and (t.state = 'reviewing' or not exists (
                select from price_waits w where w.workspace_id = $1 and w.task_id = t.task_id))
           and (t.state = 'reviewing' or not exists (

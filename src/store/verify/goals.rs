@@ -62,7 +62,10 @@ finders! {
             when 'completed' then tasks_total = 0 or tasks_open > 0
             when 'failed' then tasks_open > 0
             when 'cancelled' then false
-            else tasks_total > 0 end";
+            -- Before its plan is applied a goal has only the tasks that make plans, and their subtasks.
+            else tasks_total > 0 and exists (
+                select from tasks t where t.workspace_id = $1 and t.goal_id = goals.goal_id
+                and t.parent_id is null and t.purpose is distinct from 'plan') end";
 
     // Descendants of a done task with subtasks do not count: its own result replaces theirs. Nor do the
     // tasks of the verification: a person may decide what they were made for.
@@ -114,6 +117,13 @@ finders! {
                    from plans where workspace_id = $1 group by goal_id) p on p.goal_id = g.goal_id
         where g.workspace_id = $1 and case
             when g.state in ('active', 'verifying', 'completed', 'failed') then coalesce(p.applied, 0) <> 1
+            when g.state = 'planning' then coalesce(p.applied, 0) + coalesce(p.proposed, 0) <> 0
             when g.state = 'proposed' then coalesce(p.applied, 0) <> 0 or coalesce(p.proposed, 0) <> 1
             else coalesce(p.applied, 0) > 1 end";
+
+    planned_while_planning: "
+        select 'goal', g.goal_id::text, 'it is ' || g.state || ', and the planner ' || r.planner || ' is ' || r.state
+        from planning_runs r
+        join goals g on g.workspace_id = $1 and g.goal_id = r.goal_id
+        where r.workspace_id = $1 and r.state in ('queued', 'waiting', 'running') and g.state <> 'planning'";
 }

@@ -138,6 +138,7 @@ pub async fn broken(
         Invariant::GoalCriteriaMet => goals::criteria_met(tx, scope).await,
         Invariant::EndedGoalIsQuiet => goals::ended_is_quiet(tx, scope).await,
         Invariant::OnePlanApplied => goals::one_plan_applied(tx, scope).await,
+        Invariant::PlannedWhilePlanning => goals::planned_while_planning(tx, scope).await,
         Invariant::NeedsCounted => tasks::needs_counted(tx, scope).await,
         Invariant::DependencySatisfied => tasks::dependency_satisfied(tx, scope).await,
         Invariant::OfferedWithNeedsMet => tasks::offered_with_needs_met(tx, scope).await,

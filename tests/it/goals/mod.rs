@@ -5,6 +5,7 @@ mod edits;
 mod findings;
 mod graph;
 mod numbers;
+mod planning;
 mod progress;
 mod retry;
 mod verifying;

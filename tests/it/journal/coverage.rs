@@ -45,6 +45,7 @@ const STAGED: &[&str] = &[
     "POST /v1/approvals/{approval_id}/revise",
     "POST /v1/goals/{goal_id}/acknowledge",
     "POST /v1/goals/{goal_id}/criteria/{number}/decide",
+    "POST /v1/goals/{goal_id}/plan",
     "POST /v1/goals/{goal_id}/retry",
     "POST /v1/tasks/{task_id}/acknowledge",
     "POST /v1/tasks/{task_id}/reopen",
@@ -252,6 +253,13 @@ async fn what_needs_a_stage_is_recorded_too() {
     let decided = place.fleet.admin.post(path, &json!({"decision": "approve"})).await;
     let kinds = is_recorded(&place, decided, &place.fleet.admin_key).await;
     assert!(kinds.contains(&"goal.criterion_satisfied".to_owned()), "{kinds:?}");
+    let wish = json!({"title": "g", "brief": "Make it fast.", "planner": "agent"});
+    let planning = place.fleet.post_goal(wish).await;
+    let path = format!("/v1/goals/{planning}/plan");
+    let given = json!({"tasks": [{"ref": "a", "title": "a", "capabilities": ["nobody"]}]});
+    let planned = place.fleet.admin.post(path, &given).await;
+    let kinds = is_recorded(&place, planned, &place.fleet.admin_key).await;
+    assert!(kinds.contains(&"plan.applied".to_owned()), "{kinds:?}");
     what_comes_back_is_recorded(&place.fleet, &place, &goal).await;
     let cancel = format!("/v1/goals/{}/cancel", place.ids["{goal_id}"]);
     place.fleet.admin.post(cancel, &json!({})).await.expect(200);

@@ -156,6 +156,10 @@ async fn reviews(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
         return Ok(());
     }
     let tasks: Vec<_> = reviewed.iter().map(|judged| judged.task.task_id).collect();
+    // The supervisor judges plans; people are asked about the plan that it takes.
+    let plans = store::planning::making_plans(unit.tx(), &tasks).await?;
+    let reviewed: Vec<&Judged<'_>> =
+        reviewed.into_iter().filter(|judged| !plans.contains(&judged.task.task_id)).collect();
     let criteria = store::attempts::results::shown_criteria(unit.tx(), &tasks).await?;
     let question = |judged: &&Judged<'_>| {
         // A reviewer must see the criteria beside the result.
@@ -170,7 +174,7 @@ async fn reviews(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
             ..NewApproval::new(unit.id(), ApprovalKind::Result, judged.task.goal_id)
         }
     };
-    let questions = reviewed.iter().map(question).collect();
+    let questions: Vec<NewApproval> = reviewed.iter().map(question).collect();
     ask::ask(unit, questions).await
 }
 

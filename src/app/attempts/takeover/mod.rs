@@ -116,13 +116,13 @@ impl App {
     }
 }
 
-/// Locks a task and its goal, which must be active or verifying. `seen`: the attempt that must be the current
+/// Locks a task and its goal, which must be planning, active or verifying. `seen`: the attempt that must be the current
 /// one.
 async fn hold(unit: &mut Unit, task: TaskId, seen: Option<AttemptId>) -> Result<TaskFacts> {
     let goal = lock_goal_of(unit, task).await?;
     let facts = store::tasks::lock(unit.tx(), &[task]).await?;
     let facts = facts.into_iter().next().ok_or_else(|| Refusal::not_found("task"))?;
-    if !goal.state.is_worked_on() && !facts.state.is_terminal() {
+    if !goal.state.has_attempts() && !facts.state.is_terminal() {
         return Err(Refusal::new(Code::GoalEnded, format!("the goal is {}", goal.state)).into());
     }
     if seen.is_some_and(|seen| facts.current_attempt != Some(seen)) {

@@ -23,8 +23,8 @@ pub struct Node {
     pub lost_cause: bool,
     /// Children that have not ended.
     pub children_open: i32,
-    /// Whether it is a check of criteria of the goal that none of them waits for: they are checked anew, by
-    /// another task.
+    /// Whether nothing waits for it: it is a check of criteria of the goal that are checked anew, by another
+    /// task, or it made a plan.
     pub obsolete: bool,
 }
 

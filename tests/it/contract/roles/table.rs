@@ -113,6 +113,8 @@ pub const ROUTES: &[Route] = &[
     ("GET /v1/goals/{goal_id}/estimate", "aov", ""),
     ("GET /v1/goals/{goal_id}/progress", "aosgv", ""),
     ("GET /v1/goals/{goal_id}/plans", "aosgv", ""),
+    ("GET /v1/goals/{goal_id}/planning", "aosgv", ""),
+    ("POST /v1/goals/{goal_id}/plan", "ao", r#"{"tasks": [{"ref": "p", "title": "p"}]}"#),
     ("POST /v1/heartbeats", "aog", r#"{"heartbeats": []}"#),
     ("GET /v1/interventions", "aosgv", ""),
     ("GET /v1/interventions/{intervention_id}", "aosgv", ""),

@@ -24,6 +24,7 @@ pub async fn lively() -> Fleet {
     intervening(&fleet, &agent).await;
     taking_over(&fleet, &agent, &ann).await;
     stopping(&fleet, &agent).await;
+    fleet.post_goal(json!({"title": "Faster", "brief": "Make it fast.", "planner": "agent"})).await;
     fleet.other_workspace().await;
     fleet.round().await;
     fleet.round().await;

@@ -20,6 +20,7 @@ mod kill_points;
 mod kills;
 mod load;
 mod network;
+mod planning;
 mod relay;
 pub mod server;
 mod stopped;

@@ -59,6 +59,11 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
             "update goals set state = 'completed' where goal_id = goal('box')",
             "update journal set kind = 'goal.completed' where kind = 'goal.failed'",
         ],
+        Invariant::PlannedWhilePlanning => &[
+            "insert into planning_runs (workspace_id, run_id, goal_id, ordinal, planner, state, created_at)
+             select workspace_id, goal_id, goal_id, 1, 'outline', 'waiting', created_at
+             from goals where goal_id = goal('busy')",
+        ],
         Invariant::GoalCriteriaMet => &[
             "insert into goal_criteria (workspace_id, goal_id, number, required, state, text)
              select workspace_id, goal('shown'), 1, true, 'open', 'it works' from workspaces",
