@@ -61,7 +61,7 @@ comment on column planning_runs.input is 'What the planner gets beside the texts
 comment on column planning_runs.said is 'What the planner said: error, findings, note.';
 comment on column planning_runs.task_id is 'The planning task of the planner agent.';
 comment on column planning_runs.plan_id is 'The plan that it made.';
-comment on column planning_runs.prompt is 'Version of the prompt of the planner llm.';
+comment on column planning_runs.prompt is 'The prompt of the planner llm as it was sent, after its version and digest.';
 comment on column planning_runs.model is 'The model that the planner llm asked.';
 comment on column planning_runs.spend is 'What the planner llm used, by unit. The planner agent is charged with its attempts.';
 comment on column planning_runs.created_at is 'Time at which its chain was given.';

@@ -21,6 +21,7 @@ use crate::{
             workspace::WorkspaceCaps,
         },
         ids::WorkspaceId,
+        planning::model,
     },
     embedded::{EmbeddedError, EmbeddedOptions, default_data_dir},
     http::{
@@ -274,6 +275,68 @@ pub struct ServeConfig {
     /// Sign-in of people.
     #[command(flatten)]
     pub sign_in: SignInConfig,
+    /// The model that plans.
+    #[command(flatten)]
+    pub planner: PlannerConfig,
+}
+
+/// The model that the planner `llm` asks.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Planner")]
+pub struct PlannerConfig {
+    /// Wire format of the model that plans: openai_chat, openai_responses or anthropic
+    ///
+    /// It is asked for every workspace that has no model of its own. Without it only those have one.
+    #[arg(long, env = "MUSTER_PLANNER_API", value_name = "API")]
+    pub planner_api: Option<String>,
+    /// Address of its server, as https://models.example.com/v1; by default that of the format's maker
+    ///
+    /// May be plain HTTP and a private address, such as a model server on this machine.
+    #[arg(long, env = "MUSTER_PLANNER_URL", value_name = "URL")]
+    pub planner_url: Option<String>,
+    /// Name of the model at its server
+    #[arg(long, env = "MUSTER_PLANNER_MODEL", value_name = "MODEL")]
+    pub planner_model: Option<String>,
+    /// Key of its server
+    ///
+    /// Prefer the file: other users of the machine can see command line arguments.
+    #[arg(long, env = "MUSTER_PLANNER_KEY", hide_env_values = true, value_name = "KEY")]
+    pub planner_key: Option<SecretString>,
+    /// File with the key of its server
+    #[arg(long, env = "MUSTER_PLANNER_KEY_FILE", value_name = "FILE")]
+    pub planner_key_file: Option<PathBuf>,
+    /// Most output tokens of one answer
+    #[arg(
+        long,
+        env = "MUSTER_PLANNER_MAX_OUTPUT_TOKENS",
+        default_value_t = model::OUTPUT_TOKENS,
+        value_parser = clap::value_parser!(i32).range(1..=i64::from(model::OUTPUT_TOKENS_MOST)),
+        value_name = "COUNT"
+    )]
+    pub planner_max_output_tokens: i32,
+    /// Time for one answer, its retries included
+    #[arg(
+        long,
+        env = "MUSTER_PLANNER_TIMEOUT_SECONDS",
+        default_value_t = model::TIMEOUT,
+        value_parser = clap::value_parser!(i32).range(1..=i64::from(model::TIMEOUT_MOST)),
+        value_name = "SECONDS"
+    )]
+    pub planner_timeout_seconds: i32,
+    /// Longest time without a byte of the server
+    #[arg(
+        long,
+        env = "MUSTER_PLANNER_SILENCE_SECONDS",
+        default_value_t = model::SILENCE,
+        value_parser = clap::value_parser!(i32).range(1..=i64::from(model::TIMEOUT_MOST)),
+        value_name = "SECONDS"
+    )]
+    pub planner_silence_seconds: i32,
+    /// Hosts of private addresses that workspaces may name, as models.lan,127.0.0.1:8099
+    ///
+    /// A workspace otherwise reaches only public addresses, over HTTPS.
+    #[arg(long, env = "MUSTER_PLANNER_HOSTS", value_delimiter = ',', value_name = "HOSTS")]
+    pub planner_hosts: Vec<String>,
 }
 
 /// Exports before pruning.

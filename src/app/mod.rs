@@ -27,6 +27,7 @@ pub mod freezes;
 pub mod goals;
 pub mod journal;
 pub mod moving;
+pub mod planners;
 pub mod playbooks;
 pub mod projects;
 pub mod reports;
@@ -84,8 +85,9 @@ pub struct App {
     goal_files: Option<Arc<dyn retention::export::GoalFiles>>,
     pruning: retention::progress::Progress,
     sign_in: Option<Arc<sign_in::SignIn>>,
-    model: Option<Arc<dyn goals::planning::model::ModelPlanner>>,
+    model: Arc<dyn goals::planning::model::ModelPlanner>,
     thinkers: goals::planning::Thinkers,
+    planners: Option<Arc<planners::Planners>>,
 }
 
 impl App {
@@ -121,8 +123,9 @@ impl App {
             goal_files: None,
             pruning: retention::progress::Progress::default(),
             sign_in: None,
-            model: None,
+            model: Arc::new(goals::planning::llm::Llm),
             thinkers: goals::planning::Thinkers::default(),
+            planners: None,
         }
     }
 

@@ -128,7 +128,7 @@ impl App {
         Self { master_keys: keys, ..self }
     }
 
-    fn master_keys(&self) -> Result<MasterKeys> {
+    pub(in crate::app) fn master_keys(&self) -> Result<MasterKeys> {
         self.master_keys.keys().map_err(refused)
     }
 
@@ -209,8 +209,7 @@ impl LocalAdmin<'_> {
         let mut unit = self.app().begin(self.workspace(), Actor::SERVICE).await?;
         let found = store::secrets::lock(unit.tx(), purpose, name).await?;
         let found = found.ok_or_else(|| Refusal::not_found("secret"))?;
-        store::secrets::delete(unit.tx(), found.secret_id).await?;
-        record(&mut unit, Kind::SecretDeleted, &Secret::from(found));
+        delete(&mut unit, found).await?;
         self.app().commit(unit).await
     }
 
@@ -228,7 +227,7 @@ impl LocalAdmin<'_> {
     }
 }
 
-async fn set(
+pub(in crate::app) async fn set(
     unit: &mut Unit,
     keys: &MasterKeys,
     purpose: Purpose,
@@ -264,6 +263,13 @@ async fn set(
     let changed = Secret::from(changed);
     record(unit, Kind::SecretSet, &changed);
     Ok(changed)
+}
+
+/// Deletes a locked secret.
+pub(in crate::app) async fn delete(unit: &mut Unit, found: SecretRow) -> Result<()> {
+    store::secrets::delete(unit.tx(), found.secret_id).await?;
+    record(unit, Kind::SecretDeleted, &Secret::from(found));
+    Ok(())
 }
 
 async fn rotate(unit: &mut Unit, keys: &MasterKeys) -> Result<Rotated> {

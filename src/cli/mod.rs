@@ -27,6 +27,7 @@ mod goal_files;
 mod health;
 mod key_file;
 mod keys;
+pub mod models;
 mod print;
 mod prune;
 mod readiness;

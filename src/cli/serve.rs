@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use super::{
     database::{Database, Use},
     failure::Failure,
-    goal_files, key_file, print,
+    goal_files, key_file, models, print,
     readiness::ServiceReadiness,
     sign_in,
 };
@@ -78,6 +78,7 @@ pub async fn run(settings: &DatabaseConfig, config: &ServeConfig) -> Result<(), 
         }
         bootstrap(&app, given.as_ref()).await?;
         let app = sign_in::configured(app, &config.sign_in).await?;
+        let app = models::configured(app, &config.planner)?;
         serve(opened, &app, listener, allowed, config.drain(), &shutdown).await
     };
     on(database, connections, &shutdown, service).await?;

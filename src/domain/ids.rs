@@ -88,6 +88,8 @@ ids! {
     CommentId;
     /// Id of a playbook. The same over all its versions.
     PlaybookId;
+    /// Id of one answer of a model that plans.
+    PlanningAnswerId;
     /// Id of a secret.
     SecretId;
 }

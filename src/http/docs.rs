@@ -51,7 +51,8 @@ const AMOUNTS: &str = "Amounts by unit. Units are named `usd_micros`, `input_tok
 const TAGS: &[(&str, &str)] = &[
     ("goals", "What somebody wants: owns tasks and a budget."),
     ("projects", "Named groups of goals with a budget of their own."),
-    ("plans", "Proposed or applied sets of tasks for a goal, and the planners that make them."),
+    ("plans", "Proposed or applied sets of tasks for a goal."),
+    ("planners", "What breaks a goal into tasks, and the model of the planner `llm`."),
     ("playbooks", "Stored, versioned templates of plans."),
     ("tasks", "Units of work of a goal."),
     ("comments", "What people and agents say about a task or goal."),

@@ -28,7 +28,7 @@ macro_rules! pages {
 const INDEX: &str = "README";
 
 /// Every page, by its name: that of its file, and the last segment of its path.
-pub const PAGES: [(&str, &str); 29] = pages![
+pub const PAGES: [(&str, &str); 30] = pages![
     "README",
     "start",
     "configuration",
@@ -37,6 +37,7 @@ pub const PAGES: [(&str, &str); 29] = pages![
     "sign-in",
     "secrets",
     "goals",
+    "planners",
     "playbooks",
     "plans",
     "agents",

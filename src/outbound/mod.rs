@@ -1,4 +1,5 @@
 //! Everything that calls out. No rule, no SQL, no transaction.
 
 pub mod http;
+pub mod models;
 pub mod oidc;

@@ -21,7 +21,7 @@ use crate::domain::{
     },
     loops::Pattern,
     plan::{ground::MeasuredOf, new_goal::PlannerChoice},
-    planning::RunState,
+    planning::{RunState, model::ModelApi},
     price::{MoneySource, PriceSource},
     retention::PruningHold,
     rule::{Action, Closing, Condition, Subject},
@@ -125,6 +125,7 @@ text_columns!(
     Condition,
     Action,
     Closing,
+    ModelApi,
     Purpose
 );
 

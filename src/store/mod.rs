@@ -19,6 +19,7 @@ pub mod identities;
 pub mod journal;
 pub mod keys;
 pub mod moving;
+pub mod planners;
 pub mod planning;
 pub mod playbooks;
 pub mod projects;

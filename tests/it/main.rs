@@ -23,6 +23,7 @@ mod key_ends;
 mod key_scopes;
 mod keys;
 mod operate;
+mod planners;
 mod playbooks;
 mod prices;
 mod projects;

@@ -8,6 +8,7 @@
 pub mod allocations;
 mod archive;
 pub(in crate::app) mod create;
+pub(in crate::app) mod planned;
 pub(in crate::app) mod reserve;
 pub(in crate::app) mod resume;
 pub(in crate::app) mod settle;

@@ -253,7 +253,12 @@ impl Accounts {
     }
 }
 
-fn record_event(unit: &mut Unit, key: WindowKey, window: &WindowState, percents: &[i16]) {
+pub(super) fn record_event(
+    unit: &mut Unit,
+    key: WindowKey,
+    window: &WindowState,
+    percents: &[i16],
+) {
     for percent in percents {
         unit.record(NewRow::new(Kind::BudgetThreshold).data(json!({
             "limit_id": key.limit, "node": window.node, "node_id": window.node_id,

@@ -19,6 +19,7 @@ pub mod progress;
 pub mod reopen;
 pub mod retry;
 mod somebody;
+pub mod thought;
 pub mod views;
 
 use std::time::Duration;

@@ -12,6 +12,7 @@ pub mod charge;
 pub mod command;
 pub mod correct;
 pub mod model_price;
+pub(in crate::app) mod planned;
 pub mod price_book;
 pub(in crate::app) mod pricing;
 pub mod rerate;

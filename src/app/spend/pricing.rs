@@ -130,6 +130,12 @@ pub(in crate::app) async fn book(tx: &mut Tx, names: &[String]) -> Result<Book> 
     Ok(Book { own: rows(own) })
 }
 
+/// All prices of the workspace's own.
+pub(in crate::app) async fn whole_book(tx: &mut Tx) -> Result<Book> {
+    let own = store::spend::prices::all(tx).await?;
+    Ok(Book { own: rows(own) })
+}
+
 /// The workspace's own prices, loaded for a lookup.
 #[derive(Debug, Default)]
 pub(in crate::app) struct Book {

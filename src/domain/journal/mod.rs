@@ -83,6 +83,10 @@ words! {
         IdentityUpdated => "identity.updated",
         /// Settings of the workspace were edited.
         WorkspaceUpdated => "workspace.updated",
+        /// The model that plans was set: `data` has its settings without the key. Not public.
+        PlannerSet => "planner.set",
+        /// The model that plans was removed; that of the service is asked again. Not public.
+        PlannerRemoved => "planner.removed",
         /// A person signed in. Not public.
         SessionBegun => "session.begun",
         /// A person signed out, or was signed out. Not public.
@@ -129,6 +133,8 @@ words! {
         GoalPruned => "goal.pruned",
         /// An operator acknowledged the failure of a goal.
         GoalAcknowledged => "goal.acknowledged",
+        /// An answer of a model that plans was charged to a goal: `data.spend` is what it used, by unit.
+        PlanningSpent => "planning.spent",
         /// A plan waits for a person.
         PlanProposed => "plan.proposed",
         /// A plan's tasks were created.
@@ -283,6 +289,8 @@ impl Kind {
                 | Self::JournalPruned
                 | Self::IdentityCreated
                 | Self::IdentityUpdated
+                | Self::PlannerSet
+                | Self::PlannerRemoved
                 | Self::SessionBegun
                 | Self::SessionEnded
                 | Self::SecretSet

@@ -9,6 +9,9 @@
 //! plans. After it, any server takes the run again: the server before was killed. Each taking has a number
 //! ([`attempt`](RunFacts::attempt)), and only the result of the last taking counts. So a run makes one plan,
 //! whatever is killed. The run of the planner `agent` has no such time: its task has the time limits of tasks.
+//!
+//! The planner `llm` asks a model: [`model`] has its settings, what it is asked and what it answers, [`prompt`]
+//! writes the question, and [`dialogue`] decides after each answer: a plan, a repair turn, or the end.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -28,7 +31,10 @@ use super::{
     words::words,
 };
 
+pub mod dialogue;
 pub mod judge;
+pub mod model;
+pub mod prompt;
 #[cfg(test)]
 mod tests;
 

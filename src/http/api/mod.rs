@@ -14,6 +14,7 @@ pub mod goals;
 pub mod identities;
 pub mod keys;
 pub mod links;
+pub mod planners;
 pub mod plans;
 pub mod playbooks;
 pub mod policies;

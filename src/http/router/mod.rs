@@ -28,9 +28,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     api::{
         agents, approvals, attempts, attention, audit, budgets, claims, comments, events, freezes,
-        goals, identities, keys, links, plans, playbooks, policies, prices, problems, projects,
-        reports, risk_floors, rules, sessions, sign_in, supervisor, tasks, verify, whoami,
-        workspace,
+        goals, identities, keys, links, planners, plans, playbooks, policies, prices, problems,
+        projects, reports, risk_floors, rules, sessions, sign_in, supervisor, tasks, verify,
+        whoami, workspace,
     },
     decide,
     describe::Extent,
@@ -248,6 +248,11 @@ operations! {
         POST   "/v1/sessions"              => sessions::begin_session;
         DELETE "/v1/sessions"              => sessions::end_sessions;
         DELETE "/v1/sessions/{session_id}" => sessions::end_session;
+    }
+    "planners" {
+        GET    "/v1/planner" => planners::get_planner;
+        PUT    "/v1/planner" => planners::set_planner [WrongState];
+        DELETE "/v1/planner" => planners::delete_planner [NotFound];
     }
     "workspaces" {
         GET    "/v1/workspace" => workspace::get_workspace;

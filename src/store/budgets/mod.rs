@@ -183,8 +183,19 @@ pub async fn insert_limit(tx: &mut Tx, new: &NewLimit<'_>, window: Window) -> sq
             where a.started_at >= $4 and ($5::timestamptz is null or a.started_at < $5)
         ), used as (
             select coalesce(sum(e.amount), 0) as amount, coalesce(sum(e.fraction), 0) as fraction
-            from below b join spend_entries e on e.workspace_id = $1 and e.attempt_id = b.attempt_id
-            where e.unit = $3
+            from (select e.amount, e.fraction
+                  from below b join spend_entries e on e.workspace_id = $1 and e.attempt_id = b.attempt_id
+                  where e.unit = $3
+                  union all
+                  -- Of models that planned.
+                  select p.amount, p.fraction
+                  from planning_spend p
+                  join goals g on g.workspace_id = $1 and g.goal_id = p.goal_id
+                  where p.workspace_id = $1 and p.unit = $3
+                    and p.recorded_at >= $4 and ($5::timestamptz is null or p.recorded_at < $5)
+                    and case $6 when 'goal' then p.goal_id = $7
+                                when 'project' then p.above and g.project_id = $7
+                                else $6 = 'workspace' and p.above end) e
         ), measured as (
             select case $3 when 'attempts' then count(*)
                            when 'wall_ms' then coalesce(sum(floor(extract(epoch from ended_at - started_at) * 1000)), 0)

@@ -53,14 +53,19 @@ pub async fn charged_to_project(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<C
                    floor(extract(epoch from ended_at - started_at) * 1000)::bigint, 0
             from mine where ended_at is not null
         )
-        select c.limit_id as "limit_id!: LimitId", c.starts_at as "starts_at!",
-               sum(s.amount)::bigint as "amount!", sum(s.fraction)::bigint as "fraction!"
-        from spent s
-        join charged_windows c on c.workspace_id = $1 and c.attempt_id = s.attempt_id
-             and c.unit = s.unit
-        where c.node = 'project'
-        group by c.limit_id, c.starts_at
-        order by c.limit_id, c.starts_at
+        select limit_id as "limit_id!: LimitId", starts_at as "starts_at!",
+               sum(amount)::bigint as "amount!", sum(fraction)::bigint as "fraction!"
+        from (select c.limit_id, c.starts_at, s.amount, s.fraction
+              from spent s
+              join charged_windows c on c.workspace_id = $1 and c.attempt_id = s.attempt_id
+                   and c.unit = s.unit
+              where c.node = 'project'
+              union all
+              -- Of models that planned.
+              select limit_id, starts_at, amount, fraction from charged_planning_windows
+              where workspace_id = $1 and goal_id = $2 and node = 'project') charged
+        group by limit_id, starts_at
+        order by limit_id, starts_at
         "#,
         tx.workspace.0,
         goal.0,

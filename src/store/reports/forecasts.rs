@@ -47,13 +47,22 @@ pub async fn burned(
             join spend_entries e on e.workspace_id = $1 and e.attempt_id = b.attempt_id
             where e.recorded_at > $4 group by e.unit
             union all
+            -- Of models that planned; rows of one unit are added up below.
+            select p.unit, sum(p.amount) + floor(sum(p.fraction) / 1000000.0)
+            from planning_spend p
+            join goals g on g.workspace_id = $1 and g.goal_id = p.goal_id
+            where p.workspace_id = $1 and p.recorded_at > $4
+              and case $2 when 'goal' then p.goal_id when 'project' then g.project_id
+                          when 'workspace' then p.workspace_id end = $3
+            group by p.unit
+            union all
             select 'attempts', attempts from ended
             union all
             select 'wall_ms', wall_ms from ended
         )
         select unit as "unit!",
-               least(greatest(amount, -9223372036854775808), 9223372036854775807)::bigint as "amount!"
-        from burned
+               least(greatest(sum(amount), -9223372036854775808), 9223372036854775807)::bigint as "amount!"
+        from burned group by unit
         "#,
         tx.workspace.0,
         node.as_str(),

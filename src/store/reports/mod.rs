@@ -128,6 +128,25 @@ pub async fn spend(
               and ($10::text is null or e.model = $10)
             group by 1, 2, 4
             union all
+            -- Of models that planned: no agent, task and attempt.
+            select case $2 when 'agent' then ''
+                           when 'model' then p.model
+                           when 'goal' then p.goal_id::text
+                           when 'task' then ''
+                           when 'project' then coalesce(g.project_id::text, '')
+                           when 'capability' then ''
+                           else to_char(p.recorded_at at time zone $3, 'YYYY-MM-DD')
+                   end, p.goal_id, 0, p.unit, sum(p.amount) * 1000000 + sum(p.fraction)
+            from planning_spend p
+            join goals g on g.workspace_id = $1 and g.goal_id = p.goal_id
+            where p.workspace_id = $1 and $8 is null and $9 is null
+              and ($4 is null or p.recorded_at >= $4)
+              and ($5 is null or p.recorded_at < $5)
+              and ($6 is null or g.project_id = $6)
+              and ($7 is null or p.goal_id = $7)
+              and ($10 is null or p.model = $10)
+            group by 1, 2, 4
+            union all
             -- Of pruned goals: a group of attempts counts as their number, a day as its noon.
             select case $2 when 'agent' then coalesce(c.agent_id::text, '')
                            when 'model' then f.model
@@ -254,6 +273,8 @@ pub struct DaySpend {
     pub task: Option<String>,
     /// The required capabilities, if all tasks have the same.
     pub capability: Option<String>,
+    /// Whether a model used it to plan.
+    pub planner: bool,
 }
 
 /// Spend from `from` to before `to`, in up to `rows` rows.
@@ -273,7 +294,7 @@ pub async fn days(
                    sum(e.amount) * 1000000 + sum(e.fraction) as millionths,
                    min(a.task_id::text) as first_task, max(a.task_id::text) as last_task,
                    min(t.capability_key) as first_capability,
-                   max(t.capability_key) as last_capability
+                   max(t.capability_key) as last_capability, false as planner
             from spend_entries e
             join attempts a on a.workspace_id = $1 and a.attempt_id = e.attempt_id
             join tasks t on t.workspace_id = $1 and t.task_id = a.task_id
@@ -281,16 +302,25 @@ pub async fn days(
             where e.workspace_id = $1 and e.recorded_at >= $2 and e.recorded_at < $3
             group by 1, 2, 3, 4, 5, 6, 7, 8
             union all
+            -- Of models that planned.
+            select (p.recorded_at at time zone 'UTC')::date, g.project_id, p.goal_id, null, p.provider,
+                   p.model, p.unit, false, sum(p.amount) * 1000000 + sum(p.fraction), null, null, null,
+                   null, true
+            from planning_spend p
+            join goals g on g.workspace_id = $1 and g.goal_id = p.goal_id
+            where p.workspace_id = $1 and p.recorded_at >= $2 and p.recorded_at < $3
+            group by 1, 2, 3, 5, 6, 7
+            union all
             -- Of pruned goals: a day counts as its noon.
             select f.day, c.project_id, null, c.agent_id, nullif(f.provider, ''),
                    nullif(f.model, ''), f.unit, f.correction,
                    sum(f.amount) * 1000000 + sum(f.fraction), null, null,
-                   min(c.capability_key), max(c.capability_key)
+                   min(c.capability_key), max(c.capability_key), c.attempts = 0
             from folded_spend f
             join folded_attempts c on c.workspace_id = $1 and c.group_id = f.group_id
             where f.workspace_id = $1 and (f.day + time '12:00') at time zone 'UTC' >= $2
               and (f.day + time '12:00') at time zone 'UTC' < $3
-            group by 1, 2, 4, 5, 6, 7, 8
+            group by 1, 2, 4, 5, 6, 7, 8, 14
             order by 1, 2, 3, 4, 5, 6, 7, 8 limit $5
         )
         select w.name as "workspace_name!", u.day as "day!",
@@ -301,7 +331,8 @@ pub async fn days(
                u.correction as "correction!", u.millionths::text as "millionths!: Millionths",
                case when u.first_task = u.last_task then u.first_task end as "task?",
                case when u.first_capability = u.last_capability then u.first_capability end
-                   as "capability?"
+                   as "capability?",
+               u.planner as "planner!"
         from used u
         join workspaces w on w.workspace_id = $1
         left join goals g on g.workspace_id = $1 and g.goal_id = u.goal_id

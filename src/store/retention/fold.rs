@@ -8,7 +8,7 @@ use crate::{
     store::{Tx, tables::Owned, traced},
 };
 
-/// Adds the attempts and entries of goals to the daily totals.
+/// Adds the attempts and entries of goals, and the spend of models that planned them, to the daily totals.
 pub async fn days(tx: &mut Tx, owned: &Owned) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
@@ -66,6 +66,45 @@ pub async fn days(tx: &mut Tx, owned: &Owned) -> sqlx::Result<()> {
     )
     .execute(traced!(tx, "retention.fold.days"))
     .await?;
+    planned(tx, owned).await
+}
+
+/// Adds the spend of models that planned goals to the daily totals: groups without attempts.
+async fn planned(tx: &mut Tx, owned: &Owned) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        with entries as materialized (
+            select g.project_id, (p.recorded_at at time zone 'UTC')::date as day, p.unit, p.model,
+                   coalesce(p.provider, '') as provider, sum(p.amount) as amount,
+                   sum(p.fraction) as fraction,
+                   md5(jsonb_build_array('planning', g.project_id,
+                                         (p.recorded_at at time zone 'UTC')::date)::text)::uuid as group_id
+            from planning_spend p
+            join goals g on g.workspace_id = $1 and g.goal_id = p.goal_id
+            where p.workspace_id = $1 and p.goal_id = any($2)
+            group by 1, 2, 3, 4, 5
+        ), counted as (
+            insert into folded_attempts (workspace_id, group_id, project_id, capability_key,
+                                         started_day, attempts, wall_ms)
+            select distinct $1::uuid, group_id, project_id, '', day, 0, 0 from entries
+            order by group_id
+            on conflict (workspace_id, group_id) do nothing
+        )
+        insert into folded_spend as old (workspace_id, group_id, day, unit, model, provider,
+                                         correction, amount, fraction)
+        select $1, group_id, day, unit, model, provider, false, sum(amount)::bigint,
+               sum(fraction)::bigint
+        from entries
+        group by group_id, day, unit, model, provider
+        order by group_id, day, unit, model, provider
+        on conflict (workspace_id, group_id, day, unit, model, provider, correction) do update
+            set amount = old.amount + excluded.amount, fraction = old.fraction + excluded.fraction
+        "#,
+        tx.workspace.0,
+        &owned.goals,
+    )
+    .execute(traced!(tx, "retention.fold.planned"))
+    .await?;
     Ok(())
 }
 
@@ -89,18 +128,24 @@ pub async fn windows(tx: &mut Tx, owned: &Owned) -> sqlx::Result<()> {
             where workspace_id = $1 and attempt_id = any($2)
         )
         insert into folded_windows as old (workspace_id, limit_id, starts_at, amount, fraction)
-        select $1, c.limit_id, c.starts_at, sum(s.amount)::bigint, sum(s.fraction)::bigint
-        from spent s
-        join charged_windows c on c.workspace_id = $1 and c.attempt_id = s.attempt_id
-             and c.unit = s.unit and c.node in ('agent', 'project', 'workspace')
+        select $1, limit_id, starts_at, sum(amount)::bigint, sum(fraction)::bigint
+        from (select c.limit_id, c.starts_at, s.amount, s.fraction
+              from spent s
+              join charged_windows c on c.workspace_id = $1 and c.attempt_id = s.attempt_id
+                   and c.unit = s.unit and c.node in ('agent', 'project', 'workspace')
+              union all
+              -- Of models that planned.
+              select limit_id, starts_at, amount, fraction from charged_planning_windows
+              where workspace_id = $1 and goal_id = any($3) and node <> 'goal') charged
         where exists (select from budget_limits where workspace_id = $1)
-        group by c.limit_id, c.starts_at
-        order by c.limit_id, c.starts_at
+        group by limit_id, starts_at
+        order by limit_id, starts_at
         on conflict (workspace_id, limit_id, starts_at) do update
             set amount = old.amount + excluded.amount, fraction = old.fraction + excluded.fraction
         "#,
         tx.workspace.0,
         &owned.attempts,
+        &owned.goals,
     )
     .execute(traced!(tx, "retention.fold.windows"))
     .await?;

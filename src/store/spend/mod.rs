@@ -1,5 +1,6 @@
 //! Spend: entries, sums per attempt, and totals per node.
 
+pub mod planned;
 pub mod prices;
 pub mod usual;
 pub mod waits;

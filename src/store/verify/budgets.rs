@@ -46,6 +46,10 @@ finders! {
                  and c.unit = e.unit
             group by c.limit_id, c.starts_at
             union all
+            -- Of models that planned.
+            select limit_id, starts_at, amount, fraction from charged_planning_windows
+            where workspace_id = $1
+            union all
             -- Of pruned goals.
             select limit_id, starts_at, amount, fraction from folded_windows where workspace_id = $1
         ), sums as (

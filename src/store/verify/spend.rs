@@ -32,6 +32,13 @@ finders! {
             where e.workspace_id = $1
             group by a.goal_id, a.agent_id, g.project_id, e.unit
             union all
+            -- Of models that planned.
+            select p.goal_id, null, g.project_id, p.unit, sum(p.amount), sum(p.fraction)
+            from planning_spend p
+            join goals g on g.workspace_id = $1 and g.goal_id = p.goal_id
+            where p.workspace_id = $1
+            group by p.goal_id, g.project_id, p.unit
+            union all
             -- Of pruned goals.
             select null, c.agent_id, c.project_id, f.unit, sum(f.amount), sum(f.fraction)
             from folded_spend f

@@ -30,7 +30,7 @@ const APP_ORDER: &[&[&str]] = &[
     &["attempts"],
     &["comments", "goals", "retention", "spend"],
     &["budgets", "journal", "projects"],
-    &["sign_in", "tasks"],
+    &["planners", "sign_in", "tasks"],
     &["access", "approvals", "playbooks", "secrets", "workspace"],
     &["caller", "caps", "unit", "wake"],
     &["coalesce", "edit", "error", "storage"],
@@ -60,7 +60,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("openidconnect", &["outbound"]),
     ("minijinja", &["domain"]),
     ("saphyr_parser", &["domain"]),
-    ("tower", &["http", "cli"]),
+    ("tower", &["http", "cli", "outbound"]),
     ("tower_http", &["http", "cli"]),
 ];
 

@@ -4,6 +4,7 @@ mod additions;
 mod edits;
 mod findings;
 mod graph;
+mod llm;
 mod numbers;
 mod planning;
 mod progress;

@@ -91,6 +91,8 @@ const EDITS: &[&str] = &[
     "playbook.archived",
     "playbook.stored",
     "playbook.unarchived",
+    "planner.removed",
+    "planner.set",
     "policy.created",
     "policy.retired",
     "policy.updated",

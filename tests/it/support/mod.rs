@@ -9,6 +9,7 @@ pub mod dump;
 pub mod fleet;
 pub mod invariants;
 mod keeper;
+pub mod model_stub;
 pub mod process;
 mod run;
 pub mod service;

@@ -25,6 +25,7 @@
 //!   from it.
 //! - Criteria of the goal in the brief count when `outline` makes the plan, behind those of the request.
 
+pub mod llm;
 pub mod model;
 pub mod person;
 mod task;
@@ -325,11 +326,7 @@ impl App {
         let Some(place) = planners.iter().position(|planner| *planner == PlannerChoice::Llm) else {
             return Ok(());
         };
-        let lack = match &self.model {
-            None => Some(model::NOT_CONFIGURED.to_owned()),
-            Some(model) => model.lack(self, workspace).await?,
-        };
-        let Some(lack) = lack else { return Ok(()) };
+        let Some(lack) = self.model.lack(self, workspace).await? else { return Ok(()) };
         let at = if at == "/planner" { at.to_owned() } else { pointer(at, place) };
         Err(Refusal::invalid_at(at, format!("the planner `llm` cannot be used here: {lack}"))
             .into())
@@ -375,7 +372,7 @@ impl App {
                 PlannerChoice::Outline | PlannerChoice::Playbook | PlannerChoice::Tasks => {
                     self.plan_here(unit, &facts, run).await
                 }
-                PlannerChoice::Llm => self.begin_asking(unit, &facts, &runs, run).await,
+                PlannerChoice::Llm => self.begin_asking(unit, &facts, run).await,
             },
         }
     }
@@ -397,18 +394,7 @@ impl App {
     }
 
     /// Has a model asked in the background, if this process has a place for it.
-    async fn begin_asking(
-        &self,
-        mut unit: Unit,
-        goal: &GoalFacts,
-        runs: &[RunFacts],
-        run: &RunFacts,
-    ) -> Result<bool> {
-        let Some(model) = self.model.clone() else {
-            let thought = Thought::nothing(Said::failed(model::NOT_CONFIGURED));
-            fail(&mut unit, goal, runs, run, &thought).await?;
-            return self.commit(unit).await.map(|()| true);
-        };
+    async fn begin_asking(&self, mut unit: Unit, goal: &GoalFacts, run: &RunFacts) -> Result<bool> {
         let place = self.thinkers.place();
         let asking = store::planning::asking(unit.tx()).await?;
         let may = asking < settings::PLANNING_AT_ONCE
@@ -432,7 +418,7 @@ impl App {
             deadline: about.deadline,
             ordering: input.ordering,
         };
-        tokio::spawn(self.clone().wait_for_model(taken, model, asked, place));
+        tokio::spawn(self.clone().wait_for_model(taken, Arc::clone(&self.model), asked, place));
         Ok(true)
     }
 

@@ -17,8 +17,9 @@ use crate::{
 };
 
 /// What to set so that the planner `llm` can be used.
-pub const NOT_CONFIGURED: &str = "no model is configured on this server: set MUSTER_PLANNER_API, MUSTER_PLANNER_URL, \
-     MUSTER_PLANNER_MODEL and MUSTER_PLANNER_KEY (or MUSTER_PLANNER_KEY_FILE), or choose another planner";
+pub const NOT_CONFIGURED: &str = "no model is configured: an admin sets one for the workspace with PUT /v1/planner, \
+     or the server gets MUSTER_PLANNER_API, MUSTER_PLANNER_URL, MUSTER_PLANNER_MODEL and MUSTER_PLANNER_KEY (or \
+     MUSTER_PLANNER_KEY_FILE); or choose another planner";
 
 /// A goal for which a model is asked.
 #[derive(Debug, Clone)]
@@ -59,7 +60,7 @@ pub struct Thought {
     pub made: Made,
     /// What it said; without a plan, `error` says why.
     pub said: Said,
-    /// Version of the prompt.
+    /// The prompt as it was sent, after its version and digest.
     pub prompt: Option<String>,
     /// The model that was asked.
     pub model: Option<String>,
@@ -99,6 +100,6 @@ impl App {
     /// The same app with a planner `llm`.
     #[must_use]
     pub fn with_model(self, model: Arc<dyn ModelPlanner>) -> Self {
-        Self { model: Some(model), ..self }
+        Self { model, ..self }
     }
 }

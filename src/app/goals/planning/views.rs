@@ -50,7 +50,7 @@ pub struct PlanningRun {
     /// The dialogue of the planner `llm` with its model, without the prompt; `null` for others.
     #[schema(value_type = Option<Object>)]
     pub dialogue: Option<Value>,
-    /// Version of the prompt of the planner `llm`; `null` for others.
+    /// The prompt of the planner `llm` as it was sent, after its version and digest; `null` for others.
     pub prompt: Option<String>,
     /// The model that the planner `llm` asked; `null` for others.
     pub model: Option<String>,

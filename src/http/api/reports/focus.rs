@@ -112,7 +112,11 @@ fn cells(
         spend.project_name.unwrap_or_default(),
         text(spend.agent_id.map(|id| id.0)),
         spend.agent_name.unwrap_or_default(),
-        if spend.agent_id.is_some() { "agent".to_owned() } else { "person".to_owned() },
+        match (spend.agent_id, spend.planner) {
+            (Some(_), _) => "agent".to_owned(),
+            (None, true) => "planner".to_owned(),
+            (None, false) => "person".to_owned(),
+        },
         tags,
     ]
 }

@@ -125,6 +125,11 @@ impl Place {
         let policy = fleet.admin.post("/v1/approval-policies", &policy).await.value(201);
         let floor = json!({"name": "plans", "risk": "high", "kind": "plan"});
         let floor = fleet.admin.post("/v1/risk-floors", &floor).await.value(201);
+        let planner = fleet.admin.call(Method::PUT, "/v1/planner").if_match("*");
+        planner
+            .bytes("application/json", r#"{"api": "anthropic", "model": "m"}"#)
+            .await
+            .expect(200);
         let question = fleet.question().await;
         let links = format!("/v1/approvals/{}/links", text(&question["id"]));
         let link = fleet.admin.post(links, &json!({"person": "bob"})).await.value(201);

@@ -127,6 +127,9 @@ pub const ROUTES: &[Route] = &[
     ("POST /v1/keys/{key_id}/revoke", "a", ""),
     ("POST /v1/keys/{key_id}/rotate", "a", r#"{"overlap_seconds": 3600}"#),
     ("POST /v1/keys/rotate", "aosgv", r#"{"overlap_seconds": 3600}"#),
+    ("GET /v1/planner", "a", ""),
+    ("PUT /v1/planner", "a", r#"{"api": "openai_chat", "model": "m"}"#),
+    ("DELETE /v1/planner", "a", ""),
     ("POST /v1/plans/preview", "aos", r#"{"tasks": [{"ref": "a", "title": "a"}]}"#),
     ("GET /v1/playbooks", "aosgv", ""),
     (

@@ -1,0 +1,116 @@
+//! The models that plan, from the settings of the service.
+
+use std::{sync::Arc, time::Duration};
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::failure::Failure;
+use crate::{
+    app::{
+        App,
+        planners::{AskModel, Later, Planners},
+    },
+    config::PlannerConfig,
+    domain::{
+        check::Checks,
+        planning::model::{
+            Conversation, KEY_BYTES, ModelApi, ModelSettings, Reach, check_settings,
+        },
+    },
+    outbound::models::ModelClient,
+};
+
+/// The client of models, as the use cases call it.
+#[derive(Debug)]
+pub struct Client(pub ModelClient);
+
+impl AskModel for Client {
+    fn ask<'a>(&'a self, settings: &'a ModelSettings, conversation: &'a Conversation) -> Later<'a> {
+        Box::pin(self.0.ask(settings, conversation))
+    }
+}
+
+/// The app with a client of models, and the model of the service if the settings name one.
+pub fn configured(app: App, config: &PlannerConfig) -> Result<App, Failure> {
+    let own = own(config)?;
+    let entropy = app.entropy().clone();
+    let client = match ModelClient::new(Arc::new(move || entropy.jitter())) {
+        Ok(client) => client,
+        // Whoever plans without models needs no certificates.
+        Err(error) if own.is_none() => {
+            tracing::warn!(%error, "no model can plan: the machine has no certificates to call out");
+            return Ok(app);
+        }
+        Err(error) => {
+            return Err(format!("the machine has no certificates to call out: {error}").into());
+        }
+    };
+    if let Some(own) = &own {
+        tracing::info!(api = %own.api, url = own.url, model = own.model, "a model plans");
+    }
+    let hosts = config.planner_hosts.iter().map(|host| host.trim().to_owned());
+    let hosts = hosts.filter(|host| !host.is_empty()).collect();
+    Ok(app.with_planners(Planners { client: Arc::new(Client(client)), own, hosts }))
+}
+
+/// A set and not empty value.
+fn given(value: Option<&str>) -> Option<&str> {
+    value.map(str::trim).filter(|value| !value.is_empty())
+}
+
+fn own(config: &PlannerConfig) -> Result<Option<ModelSettings>, Failure> {
+    let Some(api) = given(config.planner_api.as_deref()) else {
+        let named = [config.planner_model.as_deref(), config.planner_url.as_deref()];
+        if named.into_iter().any(|value| given(value).is_some()) {
+            return Err("MUSTER_PLANNER_MODEL or _URL is set, but MUSTER_PLANNER_API is not".into());
+        }
+        return Ok(None);
+    };
+    let api: ModelApi = api.parse().map_err(|_| {
+        format!("MUSTER_PLANNER_API must be openai_chat, openai_responses or anthropic, not {api}")
+    })?;
+    let model = given(config.planner_model.as_deref())
+        .ok_or("MUSTER_PLANNER_API is set, but MUSTER_PLANNER_MODEL is not")?;
+    let url = given(config.planner_url.as_deref()).unwrap_or(api.default_url());
+    let mut checks = Checks::new();
+    check_settings(&mut checks, Some(url), model, [None; 3]);
+    checks
+        .finish()
+        .map_err(|refusal| format!("MUSTER_PLANNER_URL or _MODEL: {}", refusal.detail))?;
+    let seconds = |seconds: i32| Duration::from_secs(u64::from(seconds.unsigned_abs()));
+    Ok(Some(ModelSettings {
+        api,
+        url: url.to_owned(),
+        model: model.to_owned(),
+        key: key(config)?,
+        max_output_tokens: config.planner_max_output_tokens,
+        timeout: seconds(config.planner_timeout_seconds),
+        silence: seconds(config.planner_silence_seconds),
+        reach: Reach::Any,
+    }))
+}
+
+fn key(config: &PlannerConfig) -> Result<Option<SecretString>, Failure> {
+    let key = config.planner_key.as_ref().map(|key| key.expose_secret());
+    let key = match (given(key), &config.planner_key_file) {
+        (Some(key), _) => SecretString::from(key),
+        (None, Some(path)) if !path.as_os_str().is_empty() => {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                format!("MUSTER_PLANNER_KEY_FILE: {} cannot be read: {error}", path.display())
+            })?;
+            match given(Some(&text)) {
+                Some(key) => SecretString::from(key),
+                None => {
+                    let path = path.display();
+                    return Err(format!("MUSTER_PLANNER_KEY_FILE: {path} is empty").into());
+                }
+            }
+        }
+        (None, _) => return Ok(None),
+    };
+    let bytes = key.expose_secret().as_bytes();
+    if bytes.len() > KEY_BYTES || !bytes.iter().all(u8::is_ascii_graphic) {
+        return Err("MUSTER_PLANNER_KEY must be one line of visible ASCII characters".into());
+    }
+    Ok(Some(key))
+}

@@ -1,0 +1,346 @@
+//! The prompt: what a model is asked for.
+//!
+//! The text is `prompt.md` beside this file. [`VERSION`] and the digest of the text name it: they are stored
+//! with what the model said, and a test holds that another text has another version.
+//!
+//! **Data stays data.** The brief, the draft and each lesson are between two marked lines. The mark has a part
+//! of the digest of what it surrounds, and is changed until it is not in there, so no text can close its own
+//! fence. Control characters are dropped. Names are one short line. Placeholders are replaced in one pass, so a
+//! brief that has one stays as it is. Every part has a largest size; what is cut says so.
+
+use std::{fmt::Write as _, sync::LazyLock};
+
+use chrono::{DateTime, Utc};
+use data_encoding::HEXLOWER;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::spend::Amounts;
+
+/// Version of the text; rises by one with every change of it.
+pub const VERSION: i32 = 1;
+
+const TEXT: &str = include_str!("prompt.md");
+/// Between the instructions and the question.
+const QUESTION: &str = "<!-- question -->\n";
+
+/// Digest of the text.
+pub static SHA256: LazyLock<String> = LazyLock::new(|| HEXLOWER.encode(&Sha256::digest(TEXT)));
+
+/// Largest brief in a prompt, in bytes.
+const BRIEF: usize = 96 * 1024;
+/// Largest draft in a prompt, in bytes.
+const DRAFT: usize = 32 * 1024;
+/// Most capabilities in a prompt.
+pub const CAPABILITIES: usize = 100;
+/// Most lessons in a prompt.
+pub const LESSONS: usize = 20;
+/// Largest lesson in a prompt, in bytes.
+const LESSON: usize = 2 * 1024;
+/// Most units of a budget, or of a usual cost.
+const UNITS: usize = 20;
+/// Longest name, in characters.
+const NAME: usize = 200;
+
+/// What the fleet can do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CapabilityRecord {
+    /// Name of the capability.
+    pub name: String,
+    /// Agents that have it and may work.
+    pub agents: i64,
+    /// Attempts of tasks that require it whose result was accepted.
+    pub accepted: i64,
+    /// Attempts of such tasks that failed, expired or were rejected.
+    pub failed: i64,
+    /// Usual duration of an accepted attempt, in milliseconds.
+    pub usual_ms: Option<i64>,
+    /// Usual spend of an accepted attempt by unit.
+    pub usual: Amounts,
+}
+
+/// What was learned, for the prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LessonText {
+    /// The lesson.
+    pub text: String,
+}
+
+/// What a prompt is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Material<'a> {
+    /// Title of the goal.
+    pub title: &'a str,
+    /// The brief.
+    pub brief: &'a str,
+    /// What the fleet can do; at most [`CAPABILITIES`] are used.
+    pub capabilities: &'a [CapabilityRecord],
+    /// What is left of the budgets by unit; `None`: nothing is limited.
+    pub budget_left: Option<&'a Amounts>,
+    /// When the goal should be completed.
+    pub deadline: Option<DateTime<Utc>>,
+    /// The present time.
+    pub now: DateTime<Utc>,
+    /// Relevant lessons; at most [`LESSONS`] are used.
+    pub lessons: &'a [LessonText],
+    /// The plan that the planner `outline` finds in the brief, as JSON.
+    pub draft: Option<&'a str>,
+    /// JSON Schema of the answer.
+    pub schema: &'a Value,
+}
+
+/// A prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompt {
+    /// The instructions.
+    pub instructions: String,
+    /// The first turn.
+    pub question: String,
+    /// Digest of both.
+    pub sha256: String,
+}
+
+/// Writes the prompt.
+#[must_use]
+pub fn write(material: &Material<'_>) -> Prompt {
+    let (instructions, question) = TEXT.split_once(QUESTION).unwrap_or((TEXT, ""));
+    let question = fill(question, |name| match name {
+        "title" => line(material.title, NAME),
+        "brief" => fenced("BRIEF", material.brief, BRIEF),
+        "capabilities" => capabilities(material.capabilities),
+        "limits" => limits(material),
+        "lessons" => lessons(material.lessons),
+        "draft" => draft(material.draft),
+        "schema" => material.schema.to_string(),
+        other => format!("{{{{{other}}}}}"),
+    });
+    let mut digest = Sha256::new();
+    digest.update(instructions);
+    digest.update([0]);
+    digest.update(&question);
+    let sha256 = HEXLOWER.encode(&digest.finalize());
+    Prompt { instructions: instructions.trim_end().to_owned(), question, sha256 }
+}
+
+/// Replaces every `{{name}}`, once and from left to right.
+fn fill(text: &str, value: impl Fn(&str) -> String) -> String {
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{{") {
+        filled.push_str(before);
+        let Some((name, behind)) = after.split_once("}}") else {
+            filled.push_str("{{");
+            rest = after;
+            continue;
+        };
+        filled.push_str(&value(name));
+        rest = behind;
+    }
+    filled.push_str(rest);
+    filled
+}
+
+/// A text between two lines that it cannot contain.
+fn fenced(what: &str, text: &str, most: usize) -> String {
+    let clean: String =
+        text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
+    let shown = cut(&clean, most);
+    let digest = HEXLOWER.encode(&Sha256::digest(shown));
+    let mut mark = digest.get(..16).unwrap_or_default().to_owned();
+    while shown.contains(&mark) {
+        mark = HEXLOWER.encode(&Sha256::digest(&mark)).get(..16).unwrap_or_default().to_owned();
+    }
+    let missing = clean.len() - shown.len();
+    let remark = match missing {
+        0 => String::new(),
+        bytes => format!("\n(The last {bytes} bytes are left out.)"),
+    };
+    format!("--- BEGIN {what} {mark}\n{shown}\n--- END {what} {mark}{remark}")
+}
+
+fn cut(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// A name of others, as one line.
+fn line(text: &str, most: usize) -> String {
+    let words = text.split(|c: char| c.is_control() || c.is_whitespace());
+    let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    line.chars().take(most).collect()
+}
+
+fn amounts(amounts: &Amounts) -> String {
+    let shown = amounts.iter().take(UNITS);
+    let shown = shown.map(|(unit, amount)| format!("{amount} {}", line(unit, NAME)));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+fn capabilities(records: &[CapabilityRecord]) -> String {
+    if records.is_empty() {
+        return "No agent is registered. Leave `capabilities` empty.".into();
+    }
+    let mut text = String::new();
+    for record in records.iter().take(CAPABILITIES) {
+        let CapabilityRecord { name, agents, accepted, failed, usual_ms, usual } = record;
+        let _ = write!(text, "- `{}`: {agents} agents", line(name, NAME));
+        let tries = accepted.saturating_add(*failed);
+        if tries > 0 {
+            let _ = write!(text, "; {accepted} of {tries} attempts accepted");
+        }
+        if let Some(ms) = usual_ms {
+            let _ = write!(text, "; usually {} s", ms / 1000);
+        }
+        if !usual.is_empty() {
+            let _ = write!(text, "; usually {}", amounts(usual));
+        }
+        text.push('\n');
+    }
+    if records.len() > CAPABILITIES {
+        let _ =
+            writeln!(text, "- and {} more, which are not to be used", records.len() - CAPABILITIES);
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn limits(material: &Material<'_>) -> String {
+    let budget = match material.budget_left {
+        Some(left) if !left.is_empty() => format!("- Budget left: {}.", amounts(left)),
+        Some(_) | None => "- No budget limits this goal.".into(),
+    };
+    let now = material.now.format("%Y-%m-%dT%H:%MZ");
+    let deadline = match material.deadline {
+        Some(deadline) => {
+            format!(
+                "- It is {now}. The goal should be done by {}.",
+                deadline.format("%Y-%m-%dT%H:%MZ")
+            )
+        }
+        None => format!("- It is {now}. There is no deadline."),
+    };
+    format!("{budget}\n{deadline}")
+}
+
+fn lessons(lessons: &[LessonText]) -> String {
+    if lessons.is_empty() {
+        return "None.".into();
+    }
+    let shown = lessons.iter().take(LESSONS);
+    shown.map(|lesson| fenced("LESSON", &lesson.text, LESSON)).collect::<Vec<_>>().join("\n")
+}
+
+fn draft(draft: Option<&str>) -> String {
+    match draft {
+        Some(draft) => format!(
+            "The brief lists tasks itself. This draft was read from it. Keep its tasks, and add what is \
+             missing.\n{}",
+            fenced("DRAFT", draft, DRAFT)
+        ),
+        None => "None: the brief lists no tasks.".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn material<'a>(brief: &'a str, schema: &'a Value) -> Material<'a> {
+        Material {
+            title: "A title",
+            brief,
+            capabilities: &[],
+            budget_left: None,
+            deadline: None,
+            now: DateTime::UNIX_EPOCH,
+            lessons: &[],
+            draft: None,
+            schema,
+        }
+    }
+
+    #[test]
+    fn another_text_has_another_version() {
+        let known = (1, "258d63f151697d2518f7a537f4c42e65b33b361f7ed16e2107f01311cae99bb0");
+        assert_eq!(
+            (VERSION, SHA256.as_str()),
+            known,
+            "raise VERSION with every change of prompt.md"
+        );
+    }
+
+    #[test]
+    fn everything_has_its_place() {
+        let schema = json!({"type": "object"});
+        let record = CapabilityRecord {
+            name: "rust\n- `evil`".into(),
+            agents: 2,
+            accepted: 3,
+            failed: 1,
+            usual_ms: Some(61_000),
+            usual: [("usd_micros".to_owned(), 5)].into(),
+        };
+        let left = [("usd_micros".to_owned(), 100)].into();
+        let lessons = [LessonText { text: "Run the tests".into() }];
+        let material = Material {
+            capabilities: &[record],
+            budget_left: Some(&left),
+            deadline: Some(DateTime::UNIX_EPOCH),
+            lessons: &lessons,
+            draft: Some("[]"),
+            ..material("Write {{draft}} it", &schema)
+        };
+        let Prompt { instructions, question, sha256 } = write(&material);
+        assert!(instructions.contains("one JSON object") && !instructions.contains("{{"));
+        let capability = "- `rust - `evil``: 2 agents; 3 of 4 attempts accepted; usually 61 s; usually 5 usd_micros\n";
+        for part in [
+            "Write {{draft}} it",
+            capability,
+            "100 usd_micros",
+            "1970-01-01T00:00Z",
+            "Run the tests",
+        ] {
+            assert!(question.contains(part), "{part} in {question}");
+        }
+        assert_eq!(question.matches("{{").count(), 1, "only that of the brief");
+        assert_eq!(sha256.len(), 64);
+    }
+
+    proptest! {
+        #[test]
+        fn no_brief_closes_its_fence(brief in any::<String>(), echo in any::<bool>()) {
+            let schema = json!({});
+            let first = write(&material(&brief, &schema)).question;
+            // A brief that knows the fence of another one, and repeats it.
+            let brief = if echo { format!("{brief}\n{first}") } else { brief };
+            let question = write(&material(&brief, &schema)).question;
+            let (_, from) = question.split_once("--- BEGIN BRIEF ").unwrap();
+            let (mark, rest) = from.split_once('\n').unwrap();
+            let end = format!("\n--- END BRIEF {mark}");
+            prop_assert_eq!(rest.matches(mark).count(), 1, "only the end has the mark again");
+            let (inside, _) = rest.split_once(&end).unwrap();
+            let clean: String = brief.chars().filter(|c| !c.is_control() || "\n\t".contains(*c)).collect();
+            prop_assert!(clean.starts_with(inside));
+            prop_assert!(inside == clean || inside.len() > BRIEF - 4);
+        }
+
+        #[test]
+        fn a_prompt_is_bounded(size in 0..400_000usize, names in 0..300usize, lessons in 0..50usize) {
+            let schema = json!({});
+            let brief = "é".repeat(size / 2);
+            let records = vec![CapabilityRecord { name: "x".repeat(500), ..Default::default() }; names];
+            let lessons = vec![LessonText { text: brief.clone() }; lessons];
+            let material = Material {
+                capabilities: &records, lessons: &lessons, draft: Some(&brief), ..material(&brief, &schema)
+            };
+            let most = BRIEF + DRAFT + LESSONS * (LESSON + 200) + CAPABILITIES * 300 + 4_000;
+            prop_assert!(write(&material).question.len() <= most);
+        }
+    }
+}
