@@ -33,6 +33,7 @@ macro_rules! codes {
             NotAnApprover,         "not_an_approver",         403, Never,           "Not an approver at this stage";
             AlreadyVoted,          "already_voted",           409, Never,           "Already voted at this stage";
             PayloadChanged,        "payload_changed",         409, Never,           "Payload changed since it was read";
+            PlanChanged,           "plan_changed",            409, Never,           "Plan changed since it was read";
             SignInRefused,         "sign_in_refused",         403, Never,           "Sign-in refused";
             LinkRefused,           "link_refused",            403, Never,           "Decision not permitted with a link";
             BudgetExhausted,       "budget_exhausted",        409, Never,           "Budget exhausted";

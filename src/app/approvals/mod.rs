@@ -6,6 +6,7 @@ pub mod ask;
 pub mod floors;
 pub(in crate::app) mod planned;
 pub mod policies;
+pub mod proposed;
 pub mod simulate;
 pub mod standing;
 pub mod views;

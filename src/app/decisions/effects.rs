@@ -6,7 +6,7 @@ use super::{request::DecisionRequest, review};
 use crate::{
     app::{
         Error, Result, Unit, budgets,
-        goals::{apply, cancel_locked},
+        goals::{apply, cancel_locked, replan},
         rules::act,
         tasks::{
             cascade::{self, resume},
@@ -43,6 +43,13 @@ pub(in crate::app) async fn take_effect(
         return Ok(());
     }
     match (facts.kind.subject(), task, facts.attempt_id, facts.plan_id) {
+        (Subject::Plan, _, _, Some(plan)) if goal.state != GoalState::Proposed => {
+            if approved {
+                replan::approved(unit, goal, plan).await
+            } else {
+                replan::rejected(unit, goal, plan, request.reason()).await
+            }
+        }
         (Subject::Plan, _, _, Some(plan)) if approved => apply_plan(unit, goal, plan).await,
         (Subject::Plan, _, _, Some(plan)) => {
             let state = PlanState::Rejected;

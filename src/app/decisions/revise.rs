@@ -194,5 +194,6 @@ async fn another_plan(
     let ground = ground::of_goal(unit.tx(), facts.goal_id).await?;
     let Judgement { findings, numbers } = ground::judge(tasks, &ground);
     store::goals::plans::judge(unit.tx(), plan, &findings, &numbers).await?;
+    store::goals::plans::inherit(unit.tx(), before, plan).await?;
     Ok(plan)
 }

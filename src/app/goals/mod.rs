@@ -17,6 +17,7 @@ pub mod plans;
 pub mod playbooks;
 pub mod progress;
 pub mod reopen;
+pub mod replan;
 pub mod retry;
 mod somebody;
 pub mod thought;

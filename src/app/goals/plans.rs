@@ -11,7 +11,9 @@ use crate::{
     domain::{
         ids::{GoalId, PlanId},
         outline::OutlineNote,
-        plan::{TaskSpec, finding::Finding, numbers::PlanNumbers, playbook::PlaybookUse},
+        plan::{
+            TaskSpec, diff::PlanDiff, finding::Finding, numbers::PlanNumbers, playbook::PlaybookUse,
+        },
         refusal::Refusal,
         states::{PlanState, Planner},
     },
@@ -27,8 +29,8 @@ pub struct Plan {
     pub goal_id: GoalId,
     /// Ordinal of the plan within its goal, from 1.
     pub number: i32,
-    /// `proposed` (waits for approval), `applied` (its tasks exist), `rejected`, or `superseded`
-    /// (edited while it waited).
+    /// `proposed` (waits for approval), `applied` (in force), `rejected`, or `superseded` (edited while it
+    /// waited, or replaced by a newer version).
     pub state: PlanState,
     /// Producer of the plan, chosen with the goal.
     pub planner: Planner,
@@ -42,13 +44,20 @@ pub struct Plan {
     pub findings: Vec<Finding>,
     /// What it was expected to use and to take when it was made; `null` for plans of earlier versions.
     pub numbers: Option<PlanNumbers>,
+    /// Number of the plan that it changes; `null` for the first plan.
+    pub base: Option<i32>,
+    /// What it changes in the tasks of the goal: while it is proposed as compared when it was made, afterwards as
+    /// applied. `null` for the first plan.
+    pub diff: Option<PlanDiff>,
+    /// Why the plan was changed, or why it was superseded.
+    pub reason: Option<String>,
     /// When the plan was created.
     pub created_at: DateTime<Utc>,
-    /// When its tasks were created; `null` unless it is applied.
+    /// When it was applied; `null` if it never was. It stays when a newer version replaces it.
     pub applied_at: Option<DateTime<Utc>>,
 }
 
-fn view(row: PlanRow) -> Plan {
+pub(super) fn view(row: PlanRow) -> Plan {
     let PlanRow {
         plan_id,
         goal_id,
@@ -60,6 +69,9 @@ fn view(row: PlanRow) -> Plan {
         playbook,
         findings,
         numbers,
+        base,
+        diff,
+        reason,
         created_at,
         applied_at,
     } = row;
@@ -74,6 +86,9 @@ fn view(row: PlanRow) -> Plan {
         playbook: playbook.map(|used| used.0),
         findings: findings.0,
         numbers: numbers.map(|numbers| numbers.0),
+        base,
+        diff: diff.map(|diff| diff.0),
+        reason,
         created_at,
         applied_at,
     }

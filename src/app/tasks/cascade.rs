@@ -28,7 +28,11 @@ use super::{
     verification,
 };
 use crate::{
-    app::{Error, Result, Unit, approvals::ask, unit::locks::lock_goal},
+    app::{
+        Error, Result, Unit,
+        approvals::{ask, proposed},
+        unit::locks::lock_goal,
+    },
     domain::{
         goal::{TaskCounts, roll_up},
         ids::{AttemptId, GoalId, LimitId, TaskId},
@@ -133,7 +137,7 @@ pub async fn finish_goal(
     store::goals::set_state(unit.tx(), goal, state, reason).await?;
     let data = json!({"tasks": counts, "reason": reason});
     unit.record(NewRow::new(kind).goal(goal).data(data));
-    Ok(())
+    proposed::supersede(unit, goal, "the goal has ended").await
 }
 
 /// The stored state for a step.
@@ -317,12 +321,27 @@ pub async fn cancel(unit: &mut Unit, tasks: &[TaskId], reason: &str) -> Result<V
 /// Changes of parents whose last child ended: containers end, tasks parked for subtasks are
 /// offered.
 async fn finished_parents(unit: &mut Unit, children: &[TaskId]) -> Result<Vec<Change>> {
-    let now = unit.now();
     let parents = store::tasks::moves::children_ended(unit.tx(), children).await?;
+    endings(unit, &parents).await
+}
+
+/// Ends open containers whose last open child moved to another one. The caller holds the lock of their goal.
+pub(in crate::app) async fn end_emptied(unit: &mut Unit, containers: &[TaskId]) -> Result<()> {
+    if containers.is_empty() {
+        return Ok(());
+    }
+    let emptied = store::tasks::replan::emptied(unit.tx(), containers).await?;
+    let changes = endings(unit, &emptied).await?;
+    apply(unit, changes).await
+}
+
+/// Changes of parents without an open child.
+async fn endings(unit: &mut Unit, parents: &[TaskId]) -> Result<Vec<Change>> {
+    let now = unit.now();
     if parents.is_empty() {
         return Ok(Vec::new());
     }
-    let facts = store::tasks::lock(unit.tx(), &parents).await?;
+    let facts = store::tasks::lock(unit.tx(), parents).await?;
     let lacking = facts.iter().filter(|task| task.container && task.children_failed > 0);
     let lacking: Vec<TaskId> = lacking.map(|task| task.task_id).collect();
     let with_failure = match lacking.as_slice() {

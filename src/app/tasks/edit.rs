@@ -486,7 +486,7 @@ fn record(
 }
 
 /// Takes a task back that was offered, or parked before its start.
-async fn hold_back(
+pub(super) async fn hold_back(
     unit: &mut Unit,
     facts: &TaskFacts,
     standing: Standing,
@@ -513,15 +513,15 @@ async fn withdraw_for_budget(unit: &mut Unit, stored: &Editable) -> Result<()> {
 
 /// What an edit decides beside the values.
 #[derive(Debug, Clone, Copy)]
-struct Written {
-    needs_unmet: i32,
-    ready_from: DateTime<Utc>,
-    standing: Standing,
-    effect: Effect,
+pub(super) struct Written {
+    pub needs_unmet: i32,
+    pub ready_from: DateTime<Utc>,
+    pub standing: Standing,
+    pub effect: Effect,
     /// Whether the estimate changes.
-    estimate: bool,
+    pub estimate: bool,
     /// Whether the criteria change.
-    criteria: bool,
+    pub criteria: bool,
 }
 
 async fn write(
@@ -532,9 +532,39 @@ async fn write(
     written: Written,
 ) -> Result<()> {
     let task = facts.task_id;
-    let now = unit.now();
-    let Written { needs_unmet, ready_from, standing, effect, estimate: estimated, criteria } =
-        written;
+    let edited = columns(facts, stored, after, written, unit.now());
+    let key = std::slice::from_ref(&edited.capability_key);
+    store::tasks::know_capability_sets(unit.tx(), key).await?;
+    store::tasks::edit::write(unit.tx(), task, &edited).await?;
+    let estimate = (!after.estimate.is_empty()).then(|| json!(after.estimate));
+    let texts = EditedTexts {
+        title: &after.title,
+        description: &after.description,
+        labels: &after.labels,
+        input: after.input.as_ref(),
+        estimate: estimate.as_ref(),
+    };
+    store::tasks::edit::write_texts(unit.tx(), task, &texts).await?;
+    if written.estimate {
+        weigh::again(unit, facts, &after.estimate).await?;
+    }
+    if written.criteria {
+        store::tasks::edit::drop_criteria(unit.tx(), task).await?;
+        let numbered = numbered(task, &after.criteria);
+        store::tasks::links::insert_criteria(unit.tx(), &numbered).await?;
+    }
+    Ok(())
+}
+
+/// The columns of a task after an edit.
+pub(super) fn columns(
+    facts: &TaskFacts,
+    stored: &Editable,
+    after: &TaskSpec,
+    written: Written,
+    now: DateTime<Utc>,
+) -> Edited {
+    let Written { needs_unmet, ready_from, standing, effect, estimate: _, criteria: _ } = written;
     let millis = |seconds: Option<u32>| seconds.map(|seconds| i64::from(seconds) * 1000);
     let offered = standing == Standing::Offered && effect != Effect::Wait;
     let (start_within_ms, finish_within_ms) =
@@ -558,11 +588,9 @@ async fn write(
         let by = stored.finish_by.map(|by| by + rested);
         moved_deadline(by, stored.finish_within_ms, finish_within_ms, offered, now)
     };
-    let capability_key = claim::capability_key(&after.capabilities);
-    store::tasks::know_capability_sets(unit.tx(), std::slice::from_ref(&capability_key)).await?;
-    let edited = Edited {
+    Edited {
         priority: after.priority.unwrap_or(facts.priority),
-        capability_key,
+        capability_key: claim::capability_key(&after.capabilities),
         ready_from,
         needs_unmet,
         max_attempts: after.max_attempts.unwrap_or(facts.max_attempts),
@@ -573,30 +601,11 @@ async fn write(
         finish_within_ms,
         start_by,
         finish_by,
-    };
-    store::tasks::edit::write(unit.tx(), task, &edited).await?;
-    let estimate = (!after.estimate.is_empty()).then(|| json!(after.estimate));
-    let texts = EditedTexts {
-        title: &after.title,
-        description: &after.description,
-        labels: &after.labels,
-        input: after.input.as_ref(),
-        estimate: estimate.as_ref(),
-    };
-    store::tasks::edit::write_texts(unit.tx(), task, &texts).await?;
-    if estimated {
-        weigh::again(unit, facts, &after.estimate).await?;
     }
-    if criteria {
-        store::tasks::edit::drop_criteria(unit.tx(), task).await?;
-        let numbered = numbered(task, &after.criteria);
-        store::tasks::links::insert_criteria(unit.tx(), &numbered).await?;
-    }
-    Ok(())
 }
 
 /// Writes what the edit does to the state of the task, after its values.
-async fn settle(
+pub(super) async fn settle(
     unit: &mut Unit,
     facts: &TaskFacts,
     stored: &Editable,

@@ -8,6 +8,7 @@ pub mod create;
 pub mod detail;
 pub mod edit;
 pub mod list;
+pub(in crate::app) mod planned;
 pub(in crate::app) mod posted;
 pub(in crate::app) mod returns;
 pub(in crate::app) mod subtasks;

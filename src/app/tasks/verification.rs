@@ -22,7 +22,7 @@ use serde_json::json;
 
 use super::create::{InsertPoint, create_own};
 use crate::{
-    app::{Result, Unit},
+    app::{Result, Unit, approvals::proposed},
     domain::{
         goal::{
             TaskCounts,
@@ -98,7 +98,7 @@ async fn complete(unit: &mut Unit, goal: GoalId, counts: TaskCounts) -> Result<(
     store::goals::set_state(unit.tx(), goal, GoalState::Completed, None).await?;
     let data = json!({"tasks": counts, "reason": null});
     unit.record(NewRow::new(Kind::GoalCompleted).goal(goal).data(data));
-    Ok(())
+    proposed::supersede(unit, goal, "the goal has ended").await
 }
 
 /// The decision that follows from the finding of a check.

@@ -97,7 +97,7 @@ impl ApprovalKind {
                 offer: APPROVE,
                 edit: Edit::Plan,
                 asks: "May this plan be applied?",
-                waits: "The goal has no tasks until its plan is approved.",
+                waits: "The plan of the goal, or its change, is not applied until this is approved.",
             },
             Self::Start => Traits {
                 subject: Subject::Start,

@@ -137,7 +137,8 @@ words! {
         PlanningSpent => "planning.spent",
         /// A plan waits for a person.
         PlanProposed => "plan.proposed",
-        /// A plan's tasks were created.
+        /// A plan was applied: its tasks were created, or those of the goal changed as it says. `data` has the
+        /// counts.
         PlanApplied => "plan.applied",
         /// A plan was rejected.
         PlanRejected => "plan.rejected",
@@ -147,6 +148,8 @@ words! {
         PlaybookArchived => "playbook.archived",
         /// A playbook is in lists again.
         PlaybookUnarchived => "playbook.unarchived",
+        /// A plan that waited was replaced by a newer version, or its goal has ended: `data` has the reason.
+        PlanSuperseded => "plan.superseded",
         /// Somebody commented on a goal, or on the task that is named.
         CommentCreated => "comment.created",
         /// A task was created.

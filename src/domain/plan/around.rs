@@ -3,7 +3,7 @@
 //! Added tasks need and go into tasks that exist, and a task gets other needs. Both are judged against
 //! the goal as it is, under its lock.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::finding::FindingCode;
 use crate::domain::{
@@ -52,6 +52,8 @@ pub struct Around {
     pub known: HashMap<String, KnownTask>,
     /// Their refs, by id.
     refs: HashMap<TaskId, String>,
+    /// Refs of new containers that existing tasks move into.
+    pub holds: HashSet<String>,
     /// The tasks of the goal in their order. Empty if the change cannot close a circle with them.
     pub ordered: Vec<OrderedTask>,
 }
@@ -61,7 +63,12 @@ impl Around {
     #[must_use]
     pub fn of(known: Vec<(String, KnownTask)>) -> Self {
         let refs = known.iter().map(|(name, known)| (known.task_id, name.clone())).collect();
-        Self { known: known.into_iter().collect(), refs, ordered: Vec::new() }
+        Self {
+            known: known.into_iter().collect(),
+            refs,
+            holds: HashSet::new(),
+            ordered: Vec::new(),
+        }
     }
 
     /// The ref of a task that is named by its ref or its id; an unknown name as it is.

@@ -52,7 +52,11 @@ pub fn first_states(
         }
     }
     let order = outermost_first(&parents);
-    let done = done_flags(tasks, &children, &order);
+    let holds: Vec<bool> = tasks
+        .iter()
+        .map(|task| around.is_some_and(|around| around.holds.contains(&task.r#ref)))
+        .collect();
+    let done = done_flags(tasks, &children, &holds, &order);
 
     let mut laid: Vec<Option<FirstState>> = vec![None; tasks.len()];
     for &index in &order {
@@ -77,7 +81,7 @@ pub fn first_states(
         }) || within.is_some_and(|parent| parent.state == TaskState::Waiting);
         let flags = needs.iter().map(|(_, done)| done).chain(earlier.iter().map(|(_, done)| done));
         let unmet = flags.filter(|done| !**done).count() + usize::from(gate);
-        let container = !children[index].is_empty();
+        let container = !children[index].is_empty() || holds[index];
         let state = first_state(&tasks[index], container, done[index], unmet, now);
         laid[index] = Some(FirstState {
             parent: parents[index],
@@ -123,11 +127,18 @@ fn outermost_first(parents: &[Option<usize>]) -> Vec<usize> {
     order.into_iter().map(|(_, index)| index).collect()
 }
 
-/// A leaf is done if the plan says so, a container if all its children are.
-fn done_flags(tasks: &[TaskSpec], children: &[Vec<usize>], order: &[usize]) -> Vec<bool> {
+/// A leaf is done if the plan says so, a container if all its children are. `holds`: containers that open tasks
+/// move into.
+fn done_flags(
+    tasks: &[TaskSpec],
+    children: &[Vec<usize>],
+    holds: &[bool],
+    order: &[usize],
+) -> Vec<bool> {
     let mut done = vec![false; tasks.len()];
     for &index in order.iter().rev() {
         done[index] = match children[index].as_slice() {
+            _ if holds[index] => false,
             [] => tasks[index].done,
             inner => inner.iter().all(|child| done[*child]),
         };

@@ -8,6 +8,7 @@
 pub mod around;
 pub mod bands;
 pub mod cycle;
+pub mod diff;
 pub mod document;
 pub mod finding;
 pub mod first_states;

@@ -82,13 +82,20 @@ pub enum Standing {
 /// How far a task is. `short`: whether it is parked for a limit.
 #[must_use]
 pub fn standing(task: &TaskFacts, short: bool) -> Standing {
-    match (task.state, task.container) {
+    standing_of(task.state, task.container, task.approve_start, short)
+}
+
+/// How far a task in this state is. `asks`: whether its start needs an approval. `short`: whether it is parked
+/// for a limit.
+#[must_use]
+pub const fn standing_of(state: TaskState, container: bool, asks: bool, short: bool) -> Standing {
+    match (state, container) {
         (TaskState::Waiting, false) => Standing::Waits,
         (TaskState::Waiting, true) => Standing::Closed,
         (TaskState::Ready, _) => Standing::Offered,
         (TaskState::Running, true) => Standing::Open,
         (TaskState::Running, false) => Standing::Held,
-        (TaskState::Parked, _) if task.approve_start => Standing::AsksToStart,
+        (TaskState::Parked, _) if asks => Standing::AsksToStart,
         (TaskState::Parked, _) if short => Standing::Short,
         (TaskState::Parked, _) => Standing::Rests,
         (TaskState::Reviewing, _) => Standing::Reviewed,

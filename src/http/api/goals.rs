@@ -14,6 +14,7 @@ use crate::{
             additions::{AddedTasks, NewTasks},
             edit::GoalChange,
             progress::GoalProgress,
+            replan::{ReplanRequest, ReplannedGoal},
             retry::{RetriedGoal, RetryRequest},
             views::{Goal, GoalFilter, PostedGoal},
         },
@@ -39,7 +40,7 @@ use crate::{
         },
         fairness::quotas::Counted,
         problem::Result,
-        reply::{Created, NoContent, Reply},
+        reply::{Created, NoContent, Replayable, Reply},
     },
 };
 
@@ -205,6 +206,38 @@ pub async fn add_tasks(
     meter.count(Counted::Tasks, body.tasks.len())?;
     let outcome = app.add_tasks(&caller, goal, &body, idempotency.as_ref()).await?;
     Ok(Created::new(outcome, |added| format!("/v1/tasks?goal_id={}", added.goal_id)))
+}
+
+/// Plan a goal anew.
+///
+/// Compares a new plan with the tasks of the goal and changes what differs: adds tasks, edits them, and cancels those
+/// that the plan no longer has. Everything else stays, with its id, attempts and results: finished tasks never change,
+/// and running ones only in what an edit of them could change. The same plan again changes nothing (`unchanged`).
+///
+/// A task is found again by its ref if somebody wrote that, else by its title and place. So a line that is inserted,
+/// moved or reworded does not make other tasks of those around it.
+///
+/// The new plan is the `tasks` of the request, or is read from its `brief`, or from that of the goal. With
+/// `base_version` it is refused with 409 if the goal has another plan by now. With `dry_run` nothing is written. If the
+/// goal asks for the approval of its plan, the new one waits for it as `proposed` while the work goes on; a newer one
+/// replaces it.
+///
+/// Only goals that are `active` or `verifying` are planned anew. What was not from the plan, such as tasks that were
+/// added by hand or by agents, is touched only if the plan names it by ref, or if it needs a task that is cancelled.
+#[utoipa::path(post, path = "/v1/goals/{goal_id}/replan")]
+pub async fn replan_goal(
+    Auth { app, caller }: Auth<ProjectSubmitterCaller>,
+    meter: Meter,
+    ApiPath(goal): ApiPath<GoalId>,
+    Create { body, idempotency }: Create<ReplanRequest>,
+) -> Result<Replayable<ReplannedGoal>> {
+    meter.check(Counted::Tasks)?;
+    let outcome = app.replan_goal(&caller, goal, &body, idempotency.as_ref()).await?;
+    if !outcome.replayed && outcome.value.outcome.is_applied() {
+        // Only the comparison knows how many tasks are new: they are counted afterwards.
+        meter.add(Counted::Tasks, outcome.value.diff.counts.added);
+    }
+    Ok(Replayable(outcome))
 }
 
 /// Decide a criterion of a goal.

@@ -56,6 +56,9 @@ operations! {
         POST   "/v1/goals/{goal_id}/tasks"  => goals::add_tasks
             [GoalEnded, WrongState, PlanInvalid, SeparationOfDuties, NotAnApprover, WorkspaceFull],
              body_limit = 4 * MIB;
+        POST   "/v1/goals/{goal_id}/replan" => goals::replan_goal
+            [GoalEnded, WrongState, PlanChanged, PlanInvalid, NoTasksFound, WorkspaceFull],
+             body_limit = 4 * MIB;
         POST   "/v1/goals/{goal_id}/cancel" => goals::cancel_goal [GoalEnded];
         POST   "/v1/goals/{goal_id}/retry"  => goals::retry_goal
             [WrongState, GoalEnded, BudgetExhausted, WorkspaceFull];

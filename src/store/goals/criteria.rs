@@ -42,6 +42,31 @@ pub async fn insert(tx: &mut Tx, goal: GoalId, criteria: &[CriterionSpec]) -> sq
     Ok(())
 }
 
+/// Stores further criteria of a goal, behind those that it has.
+pub async fn append(tx: &mut Tx, goal: GoalId, criteria: &[CriterionSpec]) -> sqlx::Result<()> {
+    if criteria.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into goal_criteria (workspace_id, goal_id, number, required, state, text, decided_at)
+         select $1, $2, (c.number + (select coalesce(max(number), 0) from goal_criteria
+                                     where workspace_id = $1 and goal_id = $2))::smallint, c.required,
+                case when c.satisfied then 'satisfied' else 'open' end, c.text,
+                case when c.satisfied then $3::timestamptz end
+         from unnest($4::text[], $5::bool[], $6::bool[])
+              with ordinality as c (text, required, satisfied, number)",
+        tx.workspace.0,
+        goal.0,
+        tx.now,
+        &criteria.iter().map(|c| c.text.clone()).collect::<Vec<_>>(),
+        &criteria.iter().map(|c| c.required).collect::<Vec<_>>(),
+        &criteria.iter().map(|c| c.satisfied).collect::<Vec<_>>(),
+    )
+    .execute(traced!(tx, "goals.criteria.append"))
+    .await?;
+    Ok(())
+}
+
 /// A criterion of a goal as returned by the API.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of the table, documented there")]

@@ -229,7 +229,7 @@ pub async fn set_archived(tx: &mut Tx, goal: GoalId, archived: bool) -> sqlx::Re
 
 /// Numbers of failed and of cancelled tasks that count against a goal. Descendants of a done task
 /// with subtasks do not: its own result replaces theirs. Nor do the tasks of the goal's verification, nor
-/// those of a cancelled task, which no retry brings back. A failed container is no failure of its own: what
+/// those of a cancelled task, which no retry brings back, nor what a plan dropped. A failed container is no failure of its own: what
 /// failed is inside it, or was retried since and is done.
 pub async fn not_made_up_for(tx: &mut Tx, goal: GoalId) -> sqlx::Result<(i32, i32)> {
     let row = sqlx::query!(
@@ -238,7 +238,8 @@ pub async fn not_made_up_for(tx: &mut Tx, goal: GoalId) -> sqlx::Result<(i32, i3
             select c.task_id from tasks p
             join tasks c on c.workspace_id = $1 and c.parent_id = p.task_id
             where p.workspace_id = $1 and p.goal_id = $2
-              and (p.purpose is not null or p.state = 'done' and not p.container or p.state = 'cancelled')
+              and (p.purpose is not null or p.dropped or p.state = 'done' and not p.container
+                   or p.state = 'cancelled')
             union
             select c.task_id from made_up m
             join tasks c on c.workspace_id = $1 and c.parent_id = m.task_id
@@ -247,7 +248,7 @@ pub async fn not_made_up_for(tx: &mut Tx, goal: GoalId) -> sqlx::Result<(i32, i3
                count(*) filter (where state = 'cancelled' or container)::int as "cancelled!"
         from tasks
         where workspace_id = $1 and goal_id = $2 and state in ('failed', 'cancelled')
-          and purpose is null and task_id not in (select task_id from made_up)
+          and purpose is null and not dropped and task_id not in (select task_id from made_up)
         "#,
         tx.workspace.0,
         goal.0,

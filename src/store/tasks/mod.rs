@@ -8,6 +8,7 @@ pub mod find;
 pub mod links;
 pub mod list;
 pub mod moves;
+pub mod replan;
 pub mod returns;
 
 use chrono::{DateTime, Utc};

@@ -201,7 +201,7 @@ pub async fn children_ended(tx: &mut Tx, children: &[TaskId]) -> sqlx::Result<Ve
         r#"
         with counts as (
             select parent_id, count(*)::int as ended,
-                   count(*) filter (where state <> 'done')::int as failed
+                   count(*) filter (where state <> 'done' and not dropped)::int as failed
             from tasks where workspace_id = $1 and task_id = any($2) and parent_id is not null
             group by parent_id
         ), locked as materialized (

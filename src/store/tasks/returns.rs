@@ -24,8 +24,8 @@ pub async fn lock_all(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Node>> {
                t.container, t.parent_id as "parent: TaskId", t.attempts_started > 0 as "started!",
                t.lost_cause, t.children_open,
                -- A criterion that is decided, or checked anew, no longer waits for its check. A goal with
-               -- tasks to bring back has its plan.
-               t.purpose is not distinct from 'plan'
+               -- tasks to bring back has its plan, and a dropped task is not in it.
+               t.dropped or t.purpose is not distinct from 'plan'
                    or t.purpose is not distinct from 'verify' and not exists (
                        select from goal_criteria c
                        where c.workspace_id = $1 and c.goal_id = $2 and c.task_id = t.task_id
@@ -86,7 +86,7 @@ pub async fn come_back(tx: &mut Tx, tasks: &[Return], grant: Grant) -> Result<()
         update tasks t
         set state = 'waiting', needs_unmet = r.needs_unmet, ended_at = null, failure_class = null,
             acknowledged_at = null, cancel_requested_at = null, cancel_by = null, lost_cause = false,
-            start_by = null, finish_by = null, rests_since = null,
+            dropped = false, start_by = null, finish_by = null, rests_since = null,
             attempts_before = t.attempts_started,
             assigned_agent_id = null, barred_agent_id = null,
             lost_in_row = 0, released_in_row = 0,

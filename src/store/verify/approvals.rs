@@ -37,7 +37,11 @@ finders! {
         left join tasks t on t.workspace_id = $1 and t.task_id = p.task_id
         -- An approval of a raise concerns many tasks; a duty cancels it when none waits.
         where p.workspace_id = $1 and p.state = 'pending' and p.limit_id is null and case
-            when p.plan_id is not null then g.state <> 'proposed'
+            -- A version of the plan of a goal that is worked on, or its first plan.
+            when p.plan_id is not null then
+                 g.state not in ('proposed', 'active', 'verifying')
+                 or not exists (select from plans l where l.workspace_id = $1 and l.plan_id = p.plan_id
+                                                      and l.state = 'proposed')
             -- A rule may ask about a goal.
             when p.task_id is null then g.ended_at is not null
             when p.kind = any($3::text[]) then t.state is distinct from 'reviewing'

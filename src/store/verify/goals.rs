@@ -68,13 +68,13 @@ finders! {
                 and t.parent_id is null and t.purpose is distinct from 'plan') end";
 
     // Descendants of a done task with subtasks do not count: its own result replaces theirs. Nor do the
-    // tasks of the verification: a person may decide what they were made for.
+    // tasks of the verification, because a person may decide what they were made for, nor what a plan dropped.
     completed_is_done: "
         with recursive not_done as materialized (
             select t.task_id, t.goal_id, t.parent_id, t.state from tasks t
             join goals g on g.workspace_id = $1 and g.goal_id = t.goal_id
             where t.workspace_id = $1 and t.state <> 'done' and t.purpose is null
-              and g.state = 'completed'
+              and not t.dropped and g.state = 'completed'
         ), above (task_id, ancestor) as (
             select task_id, parent_id from not_done where parent_id is not null
             union
@@ -87,7 +87,7 @@ finders! {
         from not_done n where not exists (
             select from above a join tasks p on p.workspace_id = $1 and p.task_id = a.ancestor
             where a.task_id = n.task_id
-              and (p.purpose is not null or p.state = 'done' and not p.container))";
+              and (p.purpose is not null or p.dropped or p.state = 'done' and not p.container))";
 
     criteria_met: "
         select 'goal', g.goal_id::text, 'it is ' || g.state || ' with ' || g.tasks_open ||

@@ -59,7 +59,8 @@ finders! {
                coalesce(c.failed, 0)
         from tasks p
         left join (select parent_id, count(*) filter (where ended_at is null) as open,
-                          count(*) filter (where state in ('failed', 'cancelled')) as failed
+                          count(*) filter (where state in ('failed', 'cancelled') and not dropped)
+                              as failed
                    from tasks where workspace_id = $1 and parent_id is not null
                    group by parent_id) c on c.parent_id = p.task_id
         where p.workspace_id = $1 and (p.children_open <> coalesce(c.open, 0)
@@ -70,7 +71,7 @@ finders! {
                coalesce(c.open, 0) || ' are open, ' || coalesce(c.not_done, 0) || ' not done'
         from tasks p
         left join (select parent_id, count(*) filter (where ended_at is null) as open,
-                          count(*) filter (where state <> 'done') as not_done
+                          count(*) filter (where state <> 'done' and not dropped) as not_done
                    from tasks where workspace_id = $1 and parent_id is not null
                    group by parent_id) c on c.parent_id = p.task_id
         where p.workspace_id = $1 and p.container

@@ -8,6 +8,7 @@ mod llm;
 mod numbers;
 mod planning;
 mod progress;
+mod replan;
 mod retry;
 mod verifying;
 mod waits;

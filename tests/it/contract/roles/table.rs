@@ -108,6 +108,7 @@ pub const ROUTES: &[Route] = &[
     ("POST /v1/goals/{goal_id}/unarchive", "ao", ""),
     ("POST /v1/goals/{goal_id}/cancel", "aos", "{}"),
     ("POST /v1/goals/{goal_id}/criteria/{number}/decide", "ao", r#"{"decision": "approve"}"#),
+    ("POST /v1/goals/{goal_id}/replan", "aos", r#"{"tasks": [{"ref": "more", "title": "more"}]}"#),
     ("POST /v1/goals/{goal_id}/retry", "aos", "{}"),
     ("POST /v1/goals/{goal_id}/tasks", "aos", r#"{"tasks": [{"ref": "more", "title": "more"}]}"#),
     ("GET /v1/goals/{goal_id}/estimate", "aov", ""),
