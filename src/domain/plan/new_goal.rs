@@ -346,9 +346,10 @@ impl PlanSource {
             checks.ensure(self.planner.is_none(), "/planner", detail);
             return self.planners.clone();
         }
-        let usual = match self.tasks.is_empty() {
-            true => PlannerChoice::Outline,
-            false => PlannerChoice::Tasks,
+        let usual = match (&self.playbook, self.tasks.is_empty()) {
+            (Some(_), _) => PlannerChoice::Playbook,
+            (None, false) => PlannerChoice::Tasks,
+            (None, true) => PlannerChoice::Outline,
         };
         vec![self.planner.unwrap_or(usual)]
     }

@@ -57,6 +57,9 @@ impl Planned {
             }
             self.fleet.pass(1);
             supervisor::round(&self.app).await.unwrap();
+            // The model is asked in the background.
+            let asked = "select not exists (select from planning_runs where state = 'running')";
+            self.fleet.until(asked).await;
         }
         panic!("the goal is still being planned");
     }

@@ -166,7 +166,8 @@ async fn an_approver_reads_what_the_plan_takes() {
     let path = format!("/v1/approvals/{}/revise", text(&question["id"]));
     let revision = json!({"payload_sha256": question["payload_sha256"], "payload": tasks});
     fleet.admin.post(path, &revision).await.expect(200);
-    let goal = text(&question["goal_id"]);
+    let goals = fleet.admin.get("/v1/goals").await.value(200);
+    let goal = text(&goals["items"][0]["id"]);
     let plans = fleet.admin.get(format!("/v1/goals/{goal}/plans")).await.value(200);
     let lengths: Vec<&Value> = plans["items"]
         .as_array()
