@@ -104,9 +104,9 @@ impl Places {
                 | Standing::Ended(_) => false,
             },
         };
-        for index in 0..names.len() {
+        for (index, pair) in pairs.iter().enumerate() {
             let home = self.around(index).find(takes).map(|at| names[at].clone());
-            let Some(task) = pairs[index].map(|at| &present[at]) else {
+            let Some(task) = pair.map(|at| &present[at]) else {
                 self.homes[index] = home;
                 continue;
             };
@@ -218,16 +218,15 @@ impl Places {
         );
         let mut escaped: HashMap<usize, Vec<usize>> = HashMap::new();
         let mut left: Vec<Vec<usize>> = vec![Vec::new(); wanted.len()];
-        for index in 0..wanted.len() {
+        for (index, left) in left.iter_mut().enumerate() {
             if self.parents[index].is_none() {
                 continue;
             }
             let next = |name: &&str| homes.get(name).copied().flatten();
             let inside: HashSet<&str> =
                 std::iter::successors(self.homes[index].as_deref(), next).take(LEVELS).collect();
-            left[index] =
-                self.around(index).filter(|at| !inside.contains(names[*at].as_str())).collect();
-            for at in &left[index] {
+            *left = self.around(index).filter(|at| !inside.contains(names[*at].as_str())).collect();
+            for at in left.iter() {
                 escaped.entry(*at).or_default().push(index);
             }
         }
