@@ -47,6 +47,8 @@ words! {
         UnverifiedGoal => "unverified_goal",
         /// A planning goal whose planners have all failed.
         UnplannedGoal => "unplanned_goal",
+        /// A task that its agents found too large, and that waits to be divided.
+        OversizedTask => "oversized_task",
     }
 }
 
@@ -87,6 +89,8 @@ pub const UNSEALED_RISK: Risk = Risk::High;
 pub const UNSEALED_AFTER: Duration = Duration::from_secs(60);
 /// The risk of a model without a price: its tasks are only late.
 pub const UNPRICED_RISK: Risk = Risk::Medium;
+/// The risk of a task that is too large: it is only late.
+pub const OVERSIZED_RISK: Risk = Risk::Medium;
 /// The risk of unclaimable tasks: they are only late.
 pub const UNCLAIMABLE_RISK: Risk = Risk::Medium;
 /// The risk of a freeze: an operator set it on purpose; the item is a reminder.

@@ -81,6 +81,18 @@ pub const PLAN_DRAFT_BYTES: usize = 128 * 1024;
 pub const FINDINGS: usize = 100;
 /// Depth of nested tasks.
 pub const NESTING: usize = 20;
+/// Failures of class `too_large` after which a task is parked until it is divided.
+pub const TOO_LARGE_LIMIT: i64 = 2;
+/// Depth of divided tasks inside each other.
+pub const SPLIT_DEPTH: i64 = 3;
+/// Tasks of one report of discovered work.
+pub const DISCOVERED_PER_REPORT: usize = 20;
+/// Tasks that one attempt may report as discovered.
+pub const DISCOVERED_PER_ATTEMPT: i64 = 50;
+/// Discovered tasks of one goal, created or waiting for a decision.
+pub const DISCOVERED_PER_GOAL: i64 = 500;
+/// Depth of work discovered from discovered work.
+pub const DISCOVERED_DEPTH: i64 = 3;
 /// Criteria of one task.
 pub const TASK_CRITERIA: usize = 200;
 /// Criteria of one goal.

@@ -217,6 +217,9 @@ words! {
         RateLimited => "rate_limited",
         /// Out of memory, disk or context window. Retried with backoff.
         Resources => "resources",
+        /// The task is too large for one attempt. Retried once; after the second such failure, and instead
+        /// of a final one, the task is parked until it is divided.
+        TooLarge => "too_large",
         /// The task's input is wrong, so a retry cannot help. Final.
         InvalidInput => "invalid_input",
         /// The task cannot be done. Final.
@@ -240,9 +243,12 @@ impl FailureClass {
     #[must_use]
     pub const fn retryable(self) -> bool {
         match self {
-            Self::Transient | Self::RateLimited | Self::Resources | Self::Timeout | Self::Lost => {
-                true
-            }
+            Self::Transient
+            | Self::RateLimited
+            | Self::Resources
+            | Self::TooLarge
+            | Self::Timeout
+            | Self::Lost => true,
             Self::InvalidInput
             | Self::Permanent
             | Self::StartTimeout
@@ -258,6 +264,7 @@ impl FailureClass {
             Self::Transient
             | Self::RateLimited
             | Self::Resources
+            | Self::TooLarge
             | Self::InvalidInput
             | Self::Permanent
             | Self::Timeout => true,

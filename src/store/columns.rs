@@ -20,7 +20,7 @@ use crate::domain::{
         WorkspaceId,
     },
     loops::Pattern,
-    plan::{ground::MeasuredOf, new_goal::PlannerChoice},
+    plan::{discovered::DiscoveredPolicy, ground::MeasuredOf, new_goal::PlannerChoice},
     planning::{RunState, model::ModelApi},
     price::{MoneySource, PriceSource},
     retention::PruningHold,
@@ -92,6 +92,7 @@ uuid_columns!(
 text_columns!(
     PruningHold,
     CriterionState,
+    DiscoveredPolicy,
     TaskPurpose,
     Role,
     Access,

@@ -2,9 +2,11 @@
 
 pub mod authorize;
 pub mod claim;
+pub mod discovered;
 pub(in crate::app) mod end;
 pub mod finish;
 pub mod heartbeat;
 pub mod park;
+pub mod split;
 pub mod start;
 pub mod takeover;

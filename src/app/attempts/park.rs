@@ -128,12 +128,12 @@ pub struct AskRequest {
     pub spend: SpendReport,
 }
 
-/// Locked rows of an attempt about to park.
+/// Locked rows of a running attempt, about to park or to change the plan of its goal.
 #[derive(Debug)]
-struct Parking {
-    goal: GoalFacts,
-    task: TaskFacts,
-    attempt: AttemptFacts,
+pub(super) struct Parking {
+    pub goal: GoalFacts,
+    pub task: TaskFacts,
+    pub attempt: AttemptFacts,
 }
 
 impl App {
@@ -211,7 +211,7 @@ impl App {
     }
 }
 
-fn check_rest(checkpoint: &Option<Value>, spend: &SpendReport) -> Result<()> {
+pub(super) fn check_rest(checkpoint: &Option<Value>, spend: &SpendReport) -> Result<()> {
     let mut checks = Checks::new();
     checks.json("/checkpoint", checkpoint.as_ref());
     spend.check(&mut checks, "/spend");
@@ -249,7 +249,11 @@ fn form(asked: &AskRequest) -> Option<AnswerSchema> {
     options.or_else(|| asked.answer_schema.clone())
 }
 
-async fn hold(
+/// Locks a running attempt of the caller with its task and goal, which goes on.
+///
+/// # Errors
+/// `not_found`, `not_your_attempt`, `lease_lost`, `frozen`, `goal_ended`, `task_ended`.
+pub(super) async fn hold(
     unit: &mut Unit,
     caller: &HolderCaller,
     attempt: AttemptId,

@@ -14,9 +14,9 @@ use crate::{
     domain::{
         approval::{Risk, kind::Subject},
         attention::{
-            AttentionKind, COUNTED, FAILED_RISK, FREEZE_RISK, Hindrance, QUARANTINE_RISK,
-            RELEASED_RISK, UNCLAIMABLE_RISK, UNPRICED_RISK, UNSEALED_RISK, limit_risk,
-            stalled_risk,
+            AttentionKind, COUNTED, FAILED_RISK, FREEZE_RISK, Hindrance, OVERSIZED_RISK,
+            QUARANTINE_RISK, RELEASED_RISK, UNCLAIMABLE_RISK, UNPRICED_RISK, UNSEALED_RISK,
+            limit_risk, stalled_risk,
         },
         budget,
         freeze::FreezeScope,
@@ -28,7 +28,7 @@ use crate::{
     },
     store::attention::{
         AbleAgent, AwaitedModel, Blocker, ExhaustedLimit, FailedGoal, FailedTask, FreezeWaits,
-        KeptTasks, PendingApproval, Quarantined, ReleasedAgain, RestingGoal, ShortSet,
+        KeptTasks, Oversized, PendingApproval, Quarantined, ReleasedAgain, RestingGoal, ShortSet,
         UnplannedGoal, UnverifiedGoal,
     },
 };
@@ -212,6 +212,29 @@ pub(in crate::app) fn released(row: ReleasedAgain) -> AttentionItem {
         agent_id,
         action: post(format!("/v1/tasks/{task_id}/reassign"), body, what),
         ..blank(AttentionKind::ReleasedTask, task_id.0, since, RELEASED_RISK)
+    }
+}
+
+/// The item of a task that waits to be divided.
+pub(in crate::app) fn oversized(row: Oversized) -> AttentionItem {
+    let Oversized { task_id, goal_id, title, agent_id, too_large, message, since } = row;
+    let what = "Offers the task once more as it is, to every agent but the last one. To divide it, send its \
+                parts: `POST /v1/tasks/{task_id}/split {\"tasks\": [...]}`. `PATCH /v1/tasks/{task_id}` makes \
+                it smaller first.";
+    let body = json!({"reason": "tried once more as a whole"});
+    AttentionItem {
+        title: format!("Too large: {title}"),
+        detail: format!(
+            "{} of it ended because it is too large for one attempt{}",
+            many(too_large, "attempt"),
+            because(message)
+        ),
+        waiting_tasks: 1,
+        goal_id: Some(goal_id),
+        task_id: Some(task_id),
+        agent_id,
+        action: post(format!("/v1/tasks/{task_id}/reassign"), body, what),
+        ..blank(AttentionKind::OversizedTask, task_id.0, since, OVERSIZED_RISK)
     }
 }
 

@@ -30,6 +30,8 @@
 //!   anything.
 //! - A task that is released again and again is listed while it is offered or waits, and not during
 //!   its attempts. The request offers it to every agent but the last.
+//! - A task that is too large is offered whole to every agent but the last by its request, because that can
+//!   be sent unchanged. Its text names the division, which only somebody who knows the work can write.
 //! - A model without a price is one item, however many tasks wait for it. Nobody knows its price but
 //!   people, so the request has two fields to fill in: an invented price would be believed.
 //! - Rows of the journal that are not sealed are listed with the transactions in the way. Only the
@@ -133,6 +135,8 @@ impl Look<'_> {
         found.extend(goals.into_iter().map(|goal| items::unplanned(goal, now)));
         let released = rows::released_again(self.tx, scope).await?;
         found.extend(released.into_iter().map(items::released));
+        let oversized = rows::oversized(self.tx, scope).await?;
+        found.extend(oversized.into_iter().map(items::oversized));
         let models = rows::awaited_models(self.tx, scope).await?;
         let named = models.iter().map(|row| (row.provider.clone(), row.model.clone())).collect();
         let lacks = waits::lacks(self.tx, named).await?;
@@ -250,6 +254,7 @@ fn count(counts: &mut AttentionCounts, found: &[AttentionItem]) {
             AttentionKind::UnpricedModel => &mut counts.unpriced_model,
             AttentionKind::UnverifiedGoal => &mut counts.unverified_goal,
             AttentionKind::UnplannedGoal => &mut counts.unplanned_goal,
+            AttentionKind::OversizedTask => &mut counts.oversized_task,
         };
         *place = (*place + 1).min(COUNTED);
     }

@@ -126,6 +126,9 @@ pub struct AttentionCounts {
     pub unverified_goal: i64,
     /// Number of planning goals whose planners have all failed.
     pub unplanned_goal: i64,
+    /// Number of tasks that wait to be divided.
+    #[serde(default)]
+    pub oversized_task: i64,
 }
 
 /// Filter of the attention list.

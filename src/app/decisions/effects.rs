@@ -6,7 +6,7 @@ use super::{request::DecisionRequest, review};
 use crate::{
     app::{
         Error, Result, Unit, budgets,
-        goals::{apply, cancel_locked, replan},
+        goals::{apply, cancel_locked, discovered, replan},
         rules::act,
         tasks::{
             cascade::{self, resume},
@@ -41,6 +41,14 @@ pub(in crate::app) async fn take_effect(
         && act::decided(unit, facts, goal, task.as_ref(), request.answer.as_ref()).await?
     {
         return Ok(());
+    }
+    if let (Subject::Plan, Some(plan)) = (facts.kind.subject(), facts.plan_id)
+        && let Some(origin) = discovered::origin(unit, plan).await?
+    {
+        return match approved {
+            true => discovered::take(unit, goal, plan, origin).await,
+            false => discovered::decline(unit, goal, plan).await,
+        };
     }
     match (facts.kind.subject(), task, facts.attempt_id, facts.plan_id) {
         (Subject::Plan, _, _, Some(plan)) if goal.state != GoalState::Proposed => {

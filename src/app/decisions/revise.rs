@@ -16,6 +16,7 @@ use crate::{
         },
         caller::{Caller as _, OperatorCaller, ProjectReaderCaller},
         goals::{
+            discovered,
             ground::{self, Judgement},
             planning::refuse_taken,
         },
@@ -24,10 +25,10 @@ use crate::{
     domain::{
         approval::{PayloadHash, check_revision, kind::Edit, same_payload},
         check::Checks,
-        ids::{ApprovalId, KeyId, PlanId},
+        ids::{ApprovalId, GoalId, KeyId, PlanId},
         journal::{Kind, NewRow},
         plan::{self, TaskSpec},
-        states::{PlanState, Planner},
+        states::{GoalState, PlanState, Planner},
     },
     store::{
         self,
@@ -146,11 +147,24 @@ pub(in crate::app) async fn replace(
     checks.finish()?;
     let (payload, plan_id) = match facts.kind.traits().edit {
         Edit::Plan => {
-            let tasks = plan::read(payload, "/payload")?;
-            refuse_taken(unit, facts.goal_id, &tasks, "/payload").await?;
+            let before = facts.plan_id;
+            let before = before.ok_or_else(|| Error::Corrupt("a plan without its plan".into()))?;
+            let goal = lock_goal(unit, facts.goal_id).await?;
+            let origin = discovered::origin(unit, before).await?;
+            let tasks = match origin {
+                None => plan::read(payload, "/payload")?,
+                Some(_) => discovered::read(unit, &goal, payload, "/payload").await?,
+            };
+            if goal.state == GoalState::Proposed {
+                // The tasks of a first plan are new; a version names those that exist.
+                refuse_taken(unit, facts.goal_id, &tasks, "/payload").await?;
+            }
             // In stored form, with defaults for absent fields.
             let document = json!(tasks);
-            let plan = another_plan(unit, &facts, &tasks, &document).await?;
+            let plan = another_plan(unit, facts.goal_id, before, &tasks, &document).await?;
+            if let Some(origin) = origin {
+                store::goals::discovered::set_origin(unit.tx(), plan, origin).await?;
+            }
             (document, Some(plan))
         }
         Edit::Json | Edit::Raise | Edit::Fixed => (payload.clone(), facts.plan_id),
@@ -173,17 +187,17 @@ pub(in crate::app) async fn replace(
 /// Stores the edited plan and supersedes the proposed one.
 async fn another_plan(
     unit: &mut Unit,
-    facts: &ApprovalFacts,
+    goal: GoalId,
+    before: PlanId,
     tasks: &[TaskSpec],
     document: &Value,
 ) -> Result<PlanId> {
-    let before = facts.plan_id.ok_or_else(|| Error::Corrupt("a plan without its plan".into()))?;
     let superseded = PlanState::Superseded;
     store::goals::set_plan_state(unit.tx(), before, superseded).await?;
     let plan: PlanId = unit.id();
     store::goals::insert_plan(
         unit.tx(),
-        facts.goal_id,
+        goal,
         plan,
         Planner::Tasks,
         PlanState::Proposed,
@@ -191,7 +205,9 @@ async fn another_plan(
         &json!([]),
     )
     .await?;
-    let ground = ground::of_goal(unit.tx(), facts.goal_id).await?;
+    let mut ground = ground::of_goal(unit.tx(), goal).await?;
+    // A version of a plan names the tasks of its goal.
+    ground.open_tasks.retain(|task| !task.same_goal);
     let Judgement { findings, numbers } = ground::judge(tasks, &ground);
     store::goals::plans::judge(unit.tx(), plan, &findings, &numbers).await?;
     store::goals::plans::inherit(unit.tx(), before, plan).await?;

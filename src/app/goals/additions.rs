@@ -18,7 +18,7 @@ use crate::{
     app::{
         App, Result, Unit,
         approvals::planned,
-        budgets::create,
+        budgets::{allocations, create},
         caller::{Caller as _, ProjectSubmitterCaller},
         caps,
         tasks::{
@@ -42,6 +42,7 @@ use crate::{
             new_goal::with_defaults,
         },
         refusal::{Code, Refusal},
+        risk::Risk,
         settings,
         states::{GoalState, TaskState},
     },
@@ -102,7 +103,9 @@ impl App {
             posted::check(unit, principal, goal, "adds tasks only to").await?;
             may_grow(&facts)?;
             planned::check(unit, principal, &facts).await?;
-            add(unit, &facts, &new.tasks).await
+            let addition =
+                Addition { tasks: &new.tasks, at: "/tasks", risk: None, discovered_from: None };
+            add(unit, &facts, addition).await
         })
         .await
     }
@@ -126,10 +129,40 @@ fn may_grow(goal: &GoalFacts) -> Result<()> {
     }
 }
 
-/// Checks and creates tasks of a locked, active goal.
-async fn add(unit: &mut Unit, goal: &GoalFacts, new: &[TaskSpec]) -> Result<AddedTasks> {
+/// Tasks that are added to a goal.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Addition<'a> {
+    /// The tasks.
+    pub tasks: &'a [TaskSpec],
+    /// JSON Pointer of the list in the request.
+    pub at: &'a str,
+    /// Least risk of approvals about them.
+    pub risk: Option<Risk>,
+    /// The task whose attempt discovered them.
+    pub discovered_from: Option<TaskId>,
+}
+
+/// Tasks that can be added to a locked goal as it is.
+#[derive(Debug)]
+pub(super) struct Checked {
+    /// With the defaults of the goal; existing tasks are named by their refs.
+    pub tasks: Vec<TaskSpec>,
+    around: Around,
+    next_position: i32,
+}
+
+/// Checks tasks that are to be added to a locked goal.
+///
+/// # Errors
+/// `plan_invalid`, with every place.
+pub(super) async fn check(
+    unit: &mut Unit,
+    goal: &GoalFacts,
+    new: &[TaskSpec],
+    at: &str,
+) -> Result<Checked> {
     let mut checks = Checks::new();
-    checks.count("/tasks", new.len(), settings::PLAN_TASKS);
+    checks.count(at, new.len(), settings::PLAN_TASKS);
     checks.finish_plan(FindingCode::TooMany.as_str())?;
     let mut tasks = new.to_vec();
     let defaults = store::goals::task_defaults(unit.tx(), goal.goal_id).await?;
@@ -138,26 +171,50 @@ async fn add(unit: &mut Unit, goal: &GoalFacts, new: &[TaskSpec]) -> Result<Adde
     let refs: Vec<String> = tasks.iter().map(|task| task.r#ref.clone()).collect();
     let room = store::tasks::room(unit.tx(), goal.goal_id, &refs).await?;
     let taken = room.taken.into_iter().collect();
-    check_plan(&tasks, PlanContext { at: "/tasks", taken: &taken, around: Some(&around) })?;
-    check_growth("/tasks", goal.counts.total.unsigned_abs() as usize, tasks.len())?;
+    check_plan(&tasks, PlanContext { at, taken: &taken, around: Some(&around) })?;
+    check_growth(at, goal.counts.total.unsigned_abs() as usize, tasks.len())?;
+    Ok(Checked { tasks, around, next_position: room.next_position })
+}
+
+/// Checks and creates tasks of a locked goal. One that is verifying or has completed is active again.
+///
+/// # Errors
+/// As [`check`]; `workspace_full`; for a completed goal the refusals of work that comes back.
+pub(super) async fn add(
+    unit: &mut Unit,
+    goal: &GoalFacts,
+    addition: Addition<'_>,
+) -> Result<AddedTasks> {
+    let Addition { tasks, at, risk, discovered_from } = addition;
+    let Checked { tasks, around, next_position } = check(unit, goal, tasks, at).await?;
     caps::admit(unit, Holding::StoredBytes, 0).await?;
     let at = InsertPoint {
         goal: goal.goal_id,
         priority: goal.priority,
-        position: room.next_position,
+        position: next_position,
         parent: None,
-        risk: None,
+        risk,
     };
-    let verifying = goal.state == GoalState::Verifying;
-    if verifying {
+    let ended = goal.state == GoalState::Completed;
+    let back = ended || goal.state == GoalState::Verifying;
+    if ended {
+        again::refuse_archived(unit, goal).await?;
+    }
+    if back {
         again::reactivate(unit, goal).await?;
     }
     let made = create_tasks(unit, at, &tasks, Some(&around)).await?;
     let ids: Vec<TaskId> = made.iter().map(|made| made.task_id).collect();
+    if let Some(from) = discovered_from {
+        store::goals::discovered::set_source(unit.tx(), &ids, from).await?;
+    }
     create::of_tasks(unit, &ids, &tasks).await?;
-    if verifying {
+    if back {
         again::check_anew(unit, goal.goal_id).await?;
         finish_if_over(unit, goal.goal_id).await?;
+    }
+    if ended {
+        allocations::reopen(unit, goal.goal_id).await?;
     }
     let tasks = tasks.into_iter().zip(made).map(|(task, made)| AddedTask {
         r#ref: task.r#ref,

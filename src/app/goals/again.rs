@@ -72,7 +72,7 @@ pub(super) async fn bring_back_in(
 
 /// Refuses a goal of an archived project: it would be open in a project that lists leave out. The unit shares
 /// the workspace, so the project is not archived meanwhile.
-async fn refuse_archived(unit: &mut Unit, goal: &GoalFacts) -> Result<()> {
+pub(super) async fn refuse_archived(unit: &mut Unit, goal: &GoalFacts) -> Result<()> {
     let Some(project) = goal.project_id else { return Ok(()) };
     if !store::projects::is_archived(unit.tx(), project).await? {
         return Ok(());

@@ -27,7 +27,11 @@ use crate::{
         ids::GoalId,
         journal::{Kind, NewRow},
         outline::controls,
-        plan::{check_instant, new_goal::TaskDefaults},
+        plan::{
+            check_instant,
+            discovered::DiscoveredPolicy,
+            new_goal::{TaskDefaults, check_discovered},
+        },
         refusal::Refusal,
         settings,
     },
@@ -69,6 +73,11 @@ pub struct GoalChange {
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<TaskDefaults>)]
     pub task_defaults: Option<Option<TaskDefaults>>,
+    /// New policy for work that agents discover; `null`: `ask`. Not `accept` for a goal whose plan needed an
+    /// approval. What waits for a decision already goes on waiting.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<DiscoveredPolicy>)]
+    pub discovered: Option<Option<DiscoveredPolicy>>,
 }
 
 impl GoalChange {
@@ -120,6 +129,9 @@ impl GoalChange {
         }
         if let Some(defaults) = &self.task_defaults {
             goal.task_defaults = defaults.clone().unwrap_or_default();
+        }
+        if let Some(discovered) = self.discovered {
+            goal.discovered = discovered.unwrap_or(DiscoveredPolicy::Ask);
         }
     }
 }
@@ -183,6 +195,9 @@ async fn edit_goal(
     if wanted == before {
         return Ok(before);
     }
+    let mut checks = Checks::new();
+    check_discovered(&mut checks, Some(wanted.discovered), facts.plan_approval);
+    checks.finish()?;
     if wanted.task_defaults != before.task_defaults {
         // They say which approvals added tasks need.
         planned::check(unit, principal, facts).await?;
@@ -196,6 +211,7 @@ async fn edit_goal(
         brief: wanted.brief.as_deref().unwrap_or_default(),
         metadata: &metadata,
         task_defaults: &task_defaults,
+        discovered: wanted.discovered,
     };
     if wanted.project_id == before.project_id {
         store::goals::edit(unit.tx(), goal, &edit).await?;

@@ -9,6 +9,7 @@ mod again;
 mod archive;
 pub mod criteria;
 mod delete;
+pub(in crate::app) mod discovered;
 pub mod edit;
 pub mod ground;
 mod moving;
@@ -20,6 +21,7 @@ pub mod reopen;
 pub mod replan;
 pub mod retry;
 mod somebody;
+pub mod split;
 pub mod thought;
 pub mod views;
 
@@ -57,6 +59,7 @@ use crate::{
         outline::{OutlineNote, controls},
         plan::{
             CriterionSpec, TaskSpec,
+            discovered::DiscoveredPolicy,
             finding::Finding,
             new_goal::{Draft, NewGoal, Opening, PlanSource, PlannerChoice, draft, open},
             numbers::PlanNumbers,
@@ -327,6 +330,7 @@ async fn write_goal(
         metadata: &metadata,
         task_defaults: &task_defaults,
         max_rework: new.max_rework.unwrap_or(settings::GOAL_MAX_REWORK),
+        discovered: new.discovered.unwrap_or(DiscoveredPolicy::Ask),
     };
     store::goals::insert(unit.tx(), &row).await?;
     store::goals::criteria::insert(unit.tx(), goal, criteria).await?;

@@ -9,7 +9,7 @@ use crate::{
         caller::{Caller as _, ProjectReaderCaller},
     },
     domain::{
-        ids::{GoalId, PlanId},
+        ids::{AttemptId, GoalId, PlanId, TaskId},
         outline::OutlineNote,
         plan::{
             TaskSpec, diff::PlanDiff, finding::Finding, numbers::PlanNumbers, playbook::PlaybookUse,
@@ -55,6 +55,16 @@ pub struct Plan {
     pub created_at: DateTime<Utc>,
     /// When it was applied; `null` if it never was. It stays when a newer version replaces it.
     pub applied_at: Option<DateTime<Utc>>,
+    /// The task whose attempt discovered this work, which is added to the plan of the goal; `null`: it is the
+    /// plan of the goal.
+    #[serde(default)]
+    pub discovered_from: Option<TaskId>,
+    /// The attempt that discovered this work; `null` otherwise.
+    #[serde(default)]
+    pub discovered_by: Option<AttemptId>,
+    /// Whether the goal completes only after the decision about this discovered work.
+    #[serde(default)]
+    pub required: bool,
 }
 
 pub(super) fn view(row: PlanRow) -> Plan {
@@ -74,6 +84,9 @@ pub(super) fn view(row: PlanRow) -> Plan {
         reason,
         created_at,
         applied_at,
+        discovered_from,
+        discovered_by,
+        required,
     } = row;
     Plan {
         id: plan_id,
@@ -91,6 +104,9 @@ pub(super) fn view(row: PlanRow) -> Plan {
         reason,
         created_at,
         applied_at,
+        discovered_from,
+        discovered_by,
+        required,
     }
 }
 

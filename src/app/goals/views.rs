@@ -19,6 +19,7 @@ use crate::{
         ids::{AttemptId, GoalId, KeyId, PlanId, ProjectId, TaskId},
         outline::OutlineNote,
         plan::{
+            discovered::DiscoveredPolicy,
             finding::Finding,
             new_goal::TaskDefaults,
             numbers::{CostBand, PlanNumbers},
@@ -141,6 +142,9 @@ pub struct Goal {
     /// Reworks of one criterion up to which an agent's report that it is not met makes a further one.
     #[serde(default)]
     pub max_rework: i16,
+    /// What becomes of work that its agents discover: `ask`, `accept` or `refuse`.
+    #[serde(default = "ask")]
+    pub discovered: DiscoveredPolicy,
     /// Total spend of its attempts, by unit.
     #[schema(example = json!({"usd_micros": 41000, "output_tokens": 9120}))]
     pub spend: Amounts,
@@ -172,6 +176,11 @@ pub struct Goal {
     pub acknowledged_at: Option<DateTime<Utc>>,
     /// When it was archived; `null`: it is not, and lists have it.
     pub archived_at: Option<DateTime<Utc>>,
+}
+
+/// The policy of goals that were stored before there was one.
+fn ask() -> DiscoveredPolicy {
+    DiscoveredPolicy::Ask
 }
 
 /// Filter of a list of goals.
@@ -323,6 +332,7 @@ fn view(row: GoalRow, progress: ShortProgress) -> Goal {
         weight_cancelled: _,
         computed_at: _,
         ahead: _,
+        discovered,
         spend,
         end_reason,
         metadata,
@@ -356,6 +366,7 @@ fn view(row: GoalRow, progress: ShortProgress) -> Goal {
         criteria: None,
         plan: None,
         max_rework,
+        discovered,
         spend: spend.0,
         end_reason,
         metadata: metadata.0,

@@ -11,7 +11,7 @@
 //!   cancelled, as a goal does. A task parked for its subtasks is offered again.
 //! - A task that waits for the price of a model is parked instead of offered.
 //! - The goal's counters change, and the goal ends with its last task, or is verified by its own
-//!   criteria first.
+//!   criteria first. It waits for the decision about discovered work that is required.
 //!
 //! The caller holds the locks of the goals. So a cascade sees a stable state, and two cascades of
 //! one goal run one after the other.
@@ -123,6 +123,10 @@ pub async fn finish_goal(
     };
     let judged = TaskCounts { failed, cancelled, ..counts };
     let Some(state) = roll_up(state, judged) else { return Ok(()) };
+    if state == GoalState::Completed && store::goals::discovered::holds_up(unit.tx(), goal).await? {
+        // The decision about what is required finishes the goal.
+        return Ok(());
+    }
     if state == GoalState::Completed && verification::begin(unit, goal, counts).await? {
         return Ok(());
     }

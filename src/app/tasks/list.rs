@@ -55,6 +55,9 @@ pub struct Task {
     pub goal_id: GoalId,
     /// The container that it is in, or the task whose attempt added it; `null` at the top level.
     pub parent_id: Option<TaskId>,
+    /// The task whose attempt discovered it; `null`: none did.
+    #[serde(default)]
+    pub discovered_from: Option<TaskId>,
     /// Its name in the plan, unique in the goal.
     #[schema(example = "api")]
     pub r#ref: String,
@@ -134,6 +137,13 @@ pub struct Task {
     pub updated_at: DateTime<Utc>,
     /// When it reached a final state; `null` until then.
     pub ended_at: Option<DateTime<Utc>>,
+    /// Since when it is `parked` because it is too large for one attempt, until somebody divides it; `null`: it
+    /// is not.
+    #[serde(default)]
+    pub oversized_at: Option<DateTime<Utc>>,
+    /// When it was divided: since then it contains its parts; `null`: never.
+    #[serde(default)]
+    pub split_at: Option<DateTime<Utc>>,
 }
 
 /// Filter of a list of tasks.
@@ -237,6 +247,7 @@ fn view(row: TaskRow) -> Task {
         task_id,
         goal_id,
         parent_id,
+        discovered_from,
         reference,
         position,
         title,
@@ -269,11 +280,14 @@ fn view(row: TaskRow) -> Task {
         created_at,
         updated_at,
         ended_at,
+        oversized_at,
+        split_at,
     } = row;
     Task {
         id: task_id,
         goal_id,
         parent_id,
+        discovered_from,
         r#ref: reference,
         position,
         title,
@@ -306,6 +320,8 @@ fn view(row: TaskRow) -> Task {
         created_at,
         updated_at,
         ended_at,
+        oversized_at,
+        split_at,
     }
 }
 

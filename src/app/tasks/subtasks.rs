@@ -30,6 +30,23 @@ pub(in crate::app) async fn add(
     tasks: &[TaskSpec],
     at: &str,
 ) -> Result<Vec<TaskId>> {
+    let outermost = tasks.iter().filter(|task| task.parent.is_none()).count() as i32;
+    store::tasks::add_children(unit.tx(), task.task_id, outermost).await?;
+    add_within(unit, goal, task, tasks, at).await
+}
+
+/// Adds tasks inside another, which counts them already; returns their ids in the order of the request.
+/// The caller holds the locks of the task and its goal.
+///
+/// # Errors
+/// `plan_invalid` and `invalid`, with every place.
+pub(in crate::app) async fn add_within(
+    unit: &mut Unit,
+    goal: &GoalFacts,
+    task: &TaskFacts,
+    tasks: &[TaskSpec],
+    at: &str,
+) -> Result<Vec<TaskId>> {
     let position = check(unit, goal, task.task_id, tasks, at).await?;
     caps::admit(unit, Holding::StoredBytes, 0).await?;
     let at = InsertPoint {
@@ -39,8 +56,6 @@ pub(in crate::app) async fn add(
         parent: Some(task.task_id),
         risk: store::tasks::least_risk(unit.tx(), task.task_id).await?,
     };
-    let outermost = tasks.iter().filter(|task| task.parent.is_none()).count() as i32;
-    store::tasks::add_children(unit.tx(), task.task_id, outermost).await?;
     let made = create_tasks(unit, at, tasks, None).await?;
     Ok(made.into_iter().map(|made| made.task_id).collect())
 }

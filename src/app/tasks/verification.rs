@@ -95,6 +95,9 @@ async fn step(
 }
 
 async fn complete(unit: &mut Unit, goal: GoalId, counts: TaskCounts) -> Result<()> {
+    if store::goals::discovered::holds_up(unit.tx(), goal).await? {
+        return Ok(());
+    }
     store::goals::set_state(unit.tx(), goal, GoalState::Completed, None).await?;
     let data = json!({"tasks": counts, "reason": null});
     unit.record(NewRow::new(Kind::GoalCompleted).goal(goal).data(data));

@@ -135,7 +135,7 @@ words! {
         GoalAcknowledged => "goal.acknowledged",
         /// An answer of a model that plans was charged to a goal: `data.spend` is what it used, by unit.
         PlanningSpent => "planning.spent",
-        /// A plan waits for a person.
+        /// A plan waits for a person; of a task that is named: work that its attempt discovered.
         PlanProposed => "plan.proposed",
         /// A plan was applied: its tasks were created, or those of the goal changed as it says. `data` has the
         /// counts.
@@ -162,6 +162,8 @@ words! {
         TaskReassigned => "task.reassigned",
         /// A person took a task over and holds its attempt.
         TaskTakenOver => "task.taken_over",
+        /// A task was divided and contains its parts from now on: `data` has their number.
+        TaskSplit => "task.split",
         /// A task waits: for other tasks, a time, or a backoff.
         TaskWaiting => "task.waiting",
         /// A task may be claimed.

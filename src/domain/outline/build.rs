@@ -144,6 +144,7 @@ fn drafts(
     let mut drafts = Vec::with_capacity(picks.tasks.len());
     let mut run = 0;
     let mut previous = None;
+    let mut group_titles = HashMap::new();
     for (pick, lines) in picks.tasks.iter().zip(lines) {
         if pick.parent.is_none() {
             run += usize::from(previous.is_some_and(|section| section != pick.section));
@@ -151,7 +152,7 @@ fn drafts(
         }
         let mut draft = draft(document, picks, pick, lines);
         draft.run = run;
-        draft.section = section_title(document, picks, pick);
+        draft.section = section_title(document, picks, pick, &mut group_titles);
         number_inside(document, picks, &drafts, pick, &mut draft);
         if draft.head.title.is_empty() {
             draft.head.title = fallback_title(document, pick, &draft);
@@ -231,16 +232,25 @@ fn number_inside(
     }
 }
 
-/// The heading above, or the plain list item around the task.
-fn section_title(document: &Document<'_>, picks: &Picks, pick: &Pick) -> Option<String> {
+/// The heading above, or the plain list item around the task, no longer than a title. `group_titles`: the
+/// titles of such items that were read.
+fn section_title(
+    document: &Document<'_>,
+    picks: &Picks,
+    pick: &Pick,
+    group_titles: &mut HashMap<usize, String>,
+) -> Option<String> {
     if let Some(group) = groups(document, picks, pick).last() {
-        let text = title::parse(&document.items[*group].text).title;
+        let text = group_titles.entry(*group).or_insert_with(|| {
+            let title = title::parse(&document.items[*group].text).title;
+            cut(&title).0.to_owned()
+        });
         if !text.is_empty() {
-            return Some(text);
+            return Some(text.clone());
         }
     }
     let mut titles = document.sections_above(pick.section).map(|section| &section.title);
-    titles.find(|title| !title.is_empty()).cloned()
+    titles.find(|title| !title.is_empty()).map(|title| cut(title).0.to_owned())
 }
 
 /// Title of a task without one: its id, or its line as written.

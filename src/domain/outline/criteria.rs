@@ -179,13 +179,10 @@ impl Finder<'_, '_> {
         let mut at = Some(self.document.items[id].section);
         while let Some(section) = at.filter(|at| *at > 0) {
             let heading = &self.document.sections[section];
-            if let Some(word) = words::criteria_heading(&heading.title) {
+            if let Some(word) = heading.announced().criteria {
                 return Some(Label { owner: None, section: Some(section), word });
             }
-            let work = words::announces_tasks(&heading.title)
-                || words::phase(&heading.title).is_some()
-                || title::parse(&heading.title).id.is_some();
-            if work {
+            if heading.announced().work {
                 return None;
             }
             at = heading.parent;

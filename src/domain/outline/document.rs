@@ -4,6 +4,9 @@
 //! an empty line, or nested with two spaces under `1.`, are boxes to everybody but a strict parser.
 //! Code blocks keep their CommonMark meaning.
 
+use std::cell::OnceCell;
+
+use super::announces::Announced;
 use super::boxes::{self, BoxMark};
 use super::lines::{RawLine, Seen, split};
 use super::markup::{self, Marker};
@@ -64,6 +67,18 @@ pub(super) struct Section {
     pub level: u8,
     pub title: String,
     pub parent: Option<SectionId>,
+    announced: OnceCell<Announced>,
+}
+
+impl Section {
+    fn new(line: usize, level: u8, title: String, parent: Option<SectionId>) -> Self {
+        Self { line, level, title, parent, announced: OnceCell::new() }
+    }
+
+    /// What its title announces.
+    pub(super) fn announced(&self) -> &Announced {
+        self.announced.get_or_init(|| Announced::by(&self.title))
+    }
 }
 
 /// A `<task>` element.
@@ -99,7 +114,7 @@ const PSEUDO_LEVEL: u8 = 7;
 
 pub(super) fn read(brief: &str) -> Document<'_> {
     let mut reader = Reader::default();
-    let root = Section { line: 0, level: 0, title: String::new(), parent: None };
+    let root = Section::new(0, 0, String::new(), None);
     reader.document.sections.push(root);
     for raw in split(brief) {
         reader.line(raw);
@@ -323,7 +338,7 @@ impl<'a> Reader<'a> {
         }
         self.section = self.document.sections.len();
         let line = self.document.lines.len();
-        self.document.sections.push(Section { line, level, title, parent });
+        self.document.sections.push(Section::new(line, level, title, parent));
     }
 
     /// "… in the year\n2024. It was" is not a list.

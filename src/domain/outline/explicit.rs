@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use super::OutlineShape;
 use super::criteria::Label;
-use super::document::{Document, Item, ItemId, SectionId};
+use super::document::{Document, Item, ItemId, Section, SectionId};
 use super::headings::{self, bare_heading, heading_head, is_boxed, section_owners};
 use super::signs::Signs;
 use super::title::{self, Head};
 use super::words::{self, LabelWord};
-use super::{announced, ids, sayings};
+use super::{announced, ids};
 
 /// The signs, unless the document has none or only criteria.
 pub(super) fn explicit(
@@ -149,12 +149,22 @@ impl Headings {
         let mut marked: Vec<bool> = heads.iter().map(Option::is_some).collect();
         let owners = section_owners(document, &marked);
         let title = title_of_all(document);
+        let only_groups = |section: &Section| {
+            !words::is_task_name(bare_heading(&section.title))
+                && !section.announced().units.is_empty()
+        };
+        let named: Vec<bool> = document
+            .sections
+            .iter()
+            .zip(&marked)
+            .map(|(section, marked)| *marked && only_groups(section))
+            .collect();
         for (item, head) in document.items.iter().zip(&boxes.heads) {
             if let (Some(owner), Some(head)) = (owners[item.section], head)
                 && let Some(own) = &heads[owner]
             {
                 let goal = title == Some(owner) && head.id.is_some();
-                let grouped = groups(own, &document.sections[owner].title, head, &item.text);
+                let grouped = groups(own, named[owner], head, &item.text);
                 marked[owner] &= !goal && !grouped;
             }
         }
@@ -194,9 +204,13 @@ impl Headings {
                 .iter()
                 .zip(&document.sections)
                 .any(|(marked, section)| *marked && heading_head(&section.title).is_t());
+        let mut judged = vec![false; document.sections.len()];
         for (id, item) in document.items.iter().enumerate().filter(|(id, _)| boxes.criteria[*id]) {
             let Some(label) = labels[id].filter(|label| label.owner.is_none()) else { continue };
             let holder = criteria_holder(document, item.section, label);
+            if std::mem::replace(&mut judged[holder], true) {
+                continue;
+            }
             if holder == 0 || work[holder] || self.marked[holder] {
                 continue;
             }
@@ -204,8 +218,8 @@ impl Headings {
             let named = words::is_unit(&section.title) || heading_head(&section.title).id.is_some();
             let plain = section.level > 1
                 && !any_work
-                && !words::is_about_other_things(&section.title)
-                && words::criteria_heading(&section.title).is_none()
+                && !section.announced().other_things
+                && section.announced().criteria.is_none()
                 && words::phase(&section.title).is_none();
             self.marked[holder] |= (named && !specified) || plain;
         }
@@ -229,12 +243,16 @@ impl Headings {
 /// else is one.
 pub(super) fn units_with_lists(document: &Document<'_>, labels: &[Option<Label>]) -> Vec<bool> {
     let mut units = vec![false; document.sections.len()];
+    let mut judged = vec![false; document.sections.len()];
     let free = |label: &Label| label.owner.is_none() && label.word == LabelWord::Criteria;
     for (item, label) in document.items.iter().zip(labels) {
         let Some(label) = label.filter(|label| free(label) && item.mark.is_none()) else {
             continue;
         };
         let holder = criteria_holder(document, item.section, label);
+        if std::mem::replace(&mut judged[holder], true) {
+            continue;
+        }
         let title = document.sections[holder].title.as_str();
         let id = heading_head(title).id;
         let lettered = id.is_some_and(|id| id.starts_with(char::is_alphabetic));
@@ -273,9 +291,11 @@ fn title_of_all(document: &Document<'_>) -> Option<SectionId> {
 ///
 /// Boxes without ids of tasks are the criteria of a `T012`; all boxes are the steps of a `Task 3`.
 /// `## [ ] Phase 2` is as done as its boxes.
-fn groups(own: &Head, title: &str, head: &Head, text: &str) -> bool {
+///
+/// `named`: whether the heading names stories or phases, and no task.
+fn groups(own: &Head, named: bool, head: &Head, text: &str) -> bool {
     if own.is_t() {
         return head.is_t() || (head.id.is_some() && words::is_task_name(text));
     }
-    !words::is_task_name(bare_heading(title)) && !sayings::units_of_title(title).is_empty()
+    named
 }

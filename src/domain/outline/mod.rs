@@ -57,6 +57,7 @@
 //! strict, one task starts later than it could, and a note says so.
 
 mod announced;
+mod announces;
 mod body;
 mod boxes;
 mod build;

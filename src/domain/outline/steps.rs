@@ -3,7 +3,8 @@
 //! Any document may hold lists. So a list is work only if the document says so: by its heading, by
 //! the line before it, or by having little else.
 
-use super::document::{Document, Item, SectionId, What};
+use super::announces::Announced;
+use super::document::{Document, Item, Section, SectionId, What};
 use super::words;
 
 /// Per item, whether it is a step.
@@ -13,7 +14,7 @@ pub(super) fn find(document: &Document<'_>) -> Vec<bool> {
     if found.contains(&true) {
         return found;
     }
-    let later = |item: &Item| headings_above(document, item.section).any(words::is_later);
+    let later = |item: &Item| announced_above(document, item.section).any(|title| title.later);
     if phased && document.items.iter().any(later) {
         return choose(document, |item| is_in_phase(document, item.section));
     }
@@ -28,7 +29,7 @@ pub(super) fn find(document: &Document<'_>) -> Vec<bool> {
 
 /// Whether a heading above introduces remarks about tasks listed elsewhere.
 pub(super) fn is_below_remarks(document: &Document<'_>, section: SectionId) -> bool {
-    headings_above(document, section).any(words::is_about_tasks)
+    announced_above(document, section).any(|title| title.about_tasks)
 }
 
 /// Takes top-level items and the nested ones of the same kind: bullets below a numbered step are
@@ -50,8 +51,8 @@ fn choose(document: &Document<'_>, top: impl Fn(&Item) -> bool) -> Vec<bool> {
 
 /// Whether its own heading, or the line before it, calls a list steps.
 pub(super) fn is_called_steps(document: &Document<'_>, item: &Item) -> bool {
-    let own = document.sections.get(item.section).map(|section| section.title.as_str());
-    is_led(document, item) || own.is_some_and(words::announces_tasks)
+    let own = document.sections.get(item.section);
+    is_led(document, item) || own.is_some_and(|section| section.announced().tasks)
 }
 
 fn is_led(document: &Document<'_>, item: &Item) -> bool {
@@ -64,16 +65,16 @@ fn is_announced(document: &Document<'_>, item: &Item, phased: bool) -> bool {
     if is_led(document, item) {
         return true;
     }
-    if phased && headings_above(document, item.section).any(words::is_later) {
+    if phased && announced_above(document, item.section).any(|title| title.later) {
         return false;
     }
     let own = document.sections.get(item.section);
-    if own.is_some_and(|section| words::announces_plan(&section.title)) {
+    if own.is_some_and(|section| section.announced().plan) {
         return true;
     }
-    let telling =
-        |title: &&str| words::announces_tasks(title) || words::is_about_other_things(title);
-    headings_above(document, item.section).find(telling).is_some_and(words::announces_tasks)
+    let mut telling =
+        announced_above(document, item.section).filter(|title| title.tasks || title.other_things);
+    telling.next().is_some_and(|title| title.tasks)
 }
 
 /// Whether the sections `Phase 1`, `Phase 2` and so on hold lists: then these are the work, and a list
@@ -82,7 +83,7 @@ fn has_phases(document: &Document<'_>) -> bool {
     let mut parts: Vec<(&str, u32)> = document
         .items
         .iter()
-        .filter_map(|item| headings_above(document, item.section).find_map(part))
+        .filter_map(|item| announced_above(document, item.section).find_map(|title| title.part))
         .collect();
     parts.sort_unstable();
     parts.dedup();
@@ -93,13 +94,8 @@ fn has_phases(document: &Document<'_>) -> bool {
 }
 
 fn is_in_phase(document: &Document<'_>, section: SectionId) -> bool {
-    headings_above(document, section).any(|title| part(title).is_some())
-        && !headings_above(document, section)
-            .any(|title| words::is_about_other_things(title) || words::is_later(title))
-}
-
-fn part(title: &str) -> Option<(&'static str, u32)> {
-    words::part(title).map(|(part, _)| part)
+    announced_above(document, section).any(|title| title.part.is_some())
+        && !announced_above(document, section).any(|title| title.other_things || title.later)
 }
 
 /// `Steps:` and `**Tasks**`, not a sentence about tasks.
@@ -108,11 +104,11 @@ pub(super) fn is_lead(text: &str) -> bool {
     bare.ends_with([':', '：']) || (text.starts_with("**") && text.ends_with("**"))
 }
 
-fn headings_above<'d>(
+fn announced_above<'d>(
     document: &'d Document<'_>,
     section: SectionId,
-) -> impl Iterator<Item = &'d str> {
-    document.sections_above(section).map(|section| section.title.as_str())
+) -> impl Iterator<Item = &'d Announced> {
+    document.sections_above(section).map(Section::announced)
 }
 
 #[derive(Clone, Default)]
@@ -170,5 +166,5 @@ fn is_one_list(document: &Document<'_>) -> bool {
 }
 
 fn mentions_other_things(document: &Document<'_>) -> bool {
-    document.sections.iter().any(|section| words::is_about_other_things(&section.title))
+    document.sections.iter().any(|section| section.announced().other_things)
 }

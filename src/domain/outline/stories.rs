@@ -4,6 +4,7 @@
 //! are "independently testable". Such stories wait for the phase that they name, not for each other;
 //! what follows them waits for all. A stated dependency between stories ("US2 depends on US1") stays.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
@@ -56,7 +57,8 @@ pub(super) fn sequence(
         .filter_map(|line| Some((line.raw.number, sayings::read(&line.raw.text)?)))
         .take(MOST_SAYINGS)
         .collect();
-    let plan = Plan { document, runs: &runs, said: &said };
+    let named = said.iter().map(|_| OnceCell::new()).collect();
+    let plan = Plan { document, runs: &runs, said: &said, named };
     let (sequence, free) = plan.sequence();
     if free.is_empty() {
         return linear;
@@ -132,7 +134,7 @@ impl Runs {
 fn named_section(document: &Document<'_>, from: SectionId) -> Option<(SectionId, Vec<Unit>)> {
     let above = std::iter::successors(Some(from), |at| document.sections[*at].parent);
     let named: Vec<(SectionId, Vec<Unit>)> = above
-        .map(|section| (section, sayings::units_of_title(&document.sections[section].title)))
+        .map(|section| (section, document.sections[section].announced().units.clone()))
         .filter(|(_, units)| !units.is_empty())
         .collect();
     let story = |(_, units): &&(SectionId, Vec<Unit>)| {
@@ -145,6 +147,8 @@ struct Plan<'d, 'a> {
     document: &'d Document<'a>,
     runs: &'d Runs,
     said: &'d [(u32, Said)],
+    /// Per remark, the runs below the section after which its stories start: read once.
+    named: Vec<OnceCell<Vec<usize>>>,
 }
 
 impl Plan<'_, '_> {
@@ -152,10 +156,12 @@ impl Plan<'_, '_> {
     fn sequence(&self) -> (Sequence, BTreeSet<usize>) {
         let mut before: Vec<Vec<usize>> = Vec::with_capacity(self.runs.sections.len());
         let mut free = BTreeSet::new();
+        // The runs that no run waits for yet.
+        let mut open: BTreeSet<usize> = BTreeSet::new();
         for run in 0..self.runs.sections.len() {
             let waits = match self.runs.group[run] {
                 Some(group) if self.runs.groups[group].first() == run => {
-                    let waits = self.waits(group, run, &before);
+                    let waits = self.waits(group, run, &before, &open);
                     if !waits.contains(&run.wrapping_sub(1)) && run > 0 {
                         free.insert(group);
                     }
@@ -165,8 +171,12 @@ impl Plan<'_, '_> {
                     let own = self.runs.groups[group].runs.iter().copied();
                     own.filter(|own| *own < run).max().into_iter().collect()
                 }
-                None => open_ends(&before),
+                None => open.iter().copied().collect(),
             };
+            for waited in &waits {
+                open.remove(waited);
+            }
+            open.insert(run);
             before.push(waits);
         }
         (Sequence { before }, free)
@@ -174,12 +184,18 @@ impl Plan<'_, '_> {
 
     /// The runs that the first run of a group waits for. A story waits for other stories only if the
     /// document does not free it, and for the phase that it follows.
-    fn waits(&self, group: usize, run: usize, before: &[Vec<usize>]) -> Vec<usize> {
+    fn waits(
+        &self,
+        group: usize,
+        run: usize,
+        before: &[Vec<usize>],
+        open: &BTreeSet<usize>,
+    ) -> Vec<usize> {
         let story = self.runs.groups[group].is_story();
         let earlier = || (0..group).filter(|other| self.runs.groups[*other].last() < run);
         let bound = |other: &usize| self.needs(group, *other) || !self.is_free(group, *other);
         if earlier().all(|other| bound(&other)) {
-            return open_ends(before);
+            return open.iter().copied().collect();
         }
         let mut waits: Vec<usize> = earlier()
             .filter(|other| bound(other) && (!story || self.runs.groups[*other].is_story()))
@@ -194,28 +210,36 @@ impl Plan<'_, '_> {
     /// The last run of the phase that the group is said to follow, else of what stands before the
     /// first independent group.
     fn base(&self, group: usize) -> Option<usize> {
-        let own = self.said.iter().filter(|(_, said)| self.is_subject(group, said));
-        let general = self.said.iter().filter(|(_, said)| said.stories && said.parallel);
-        let named =
-            own.chain(general).find_map(|(_, said)| self.run_named(said.after.as_deref()?, group));
+        let all = || self.said.iter().zip(&self.named);
+        let own = all().filter(|((_, said), _)| self.is_subject(group, said));
+        let general = all().filter(|((_, said), _)| said.stories && said.parallel);
+        let until = self.runs.groups[group].first();
+        let named = own.chain(general).find_map(|((_, said), named)| {
+            let name = said.after.as_deref()?;
+            let named = named.get_or_init(|| self.runs_named(name));
+            let before = named.partition_point(|run| *run < until);
+            before.checked_sub(1).map(|last| named[last])
+        });
         let first = (0..=group).find(|other| *other == group || self.is_free(group, *other));
         let first = self.runs.groups[first.unwrap_or(group)].first();
         named.or(first.checked_sub(1))
     }
 
-    fn run_named(&self, name: &str, group: usize) -> Option<usize> {
+    /// The runs below a section of this name, in their order.
+    fn runs_named(&self, name: &str) -> Vec<usize> {
         let units = sayings::units_of_title(name);
         let plain = sayings::phase_words(name);
-        let matches = |section: SectionId| {
-            let mut above = self.document.sections_above(section);
-            above.any(|section| {
-                let own = sayings::units_of_title(&section.title);
-                units.iter().any(|unit| own.contains(unit))
-                    || (plain.len() >= 4 && section.title.to_lowercase().contains(&plain))
-            })
-        };
-        let until = self.runs.groups[group].first();
-        (0..until).rev().find(|run| matches(self.runs.sections[*run]))
+        let mut named: Vec<bool> = Vec::with_capacity(self.document.sections.len());
+        for section in &self.document.sections {
+            let own = section.announced();
+            let inherited = section.parent.is_some_and(|parent| named[parent]);
+            let matches = inherited
+                || units.iter().any(|unit| own.units.contains(unit))
+                || (plain.len() >= 4 && own.lower.contains(&plain));
+            named.push(matches);
+        }
+        let runs = self.runs.sections.iter().enumerate();
+        runs.filter(|(_, section)| named[**section]).map(|(run, _)| run).collect()
     }
 
     fn has_unit(&self, group: usize, units: &[Unit]) -> bool {
@@ -274,10 +298,4 @@ fn without_indirect(runs: &[usize], before: &[Vec<usize>]) -> Vec<usize> {
     let direct: BTreeSet<usize> =
         runs.iter().copied().filter(|run| !reached.contains(run)).collect();
     direct.into_iter().collect()
-}
-
-/// The runs that no run waits for yet.
-fn open_ends(before: &[Vec<usize>]) -> Vec<usize> {
-    let waited: BTreeSet<usize> = before.iter().flatten().copied().collect();
-    (0..before.len()).filter(|run| !waited.contains(run)).collect()
 }

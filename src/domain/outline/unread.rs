@@ -121,6 +121,9 @@ fn boxed_lists(document: &Document<'_>) -> HashSet<List> {
     boxed.map(|item| (item.parent, item.section)).collect()
 }
 
+/// Characters of a title in a note.
+const SHOWN_TITLE: usize = 200;
+
 /// The item and the section around a list.
 type List = (Option<ItemId>, SectionId);
 
@@ -227,9 +230,10 @@ impl Sweep<'_, '_> {
     /// Lists of next steps that were passed over for the phases.
     fn later(&mut self, id: usize, line: &Line<'_>) {
         let item = &self.document.items[id];
-        let title = &self.document.sections[item.section].title;
+        let section = &self.document.sections[item.section];
         let first = id == 0 || self.document.items[id - 1].section != item.section;
-        if first && item.mark.is_none() && words::is_later(title) {
+        if first && item.mark.is_none() && section.announced().later {
+            let title: String = section.title.chars().take(SHOWN_TITLE).collect();
             let message = format!("`{title}` comes after the plan: its list is not read");
             self.notes.add(NoteCode::NotThePlan, line.raw.number, message);
         }
@@ -241,8 +245,8 @@ impl Sweep<'_, '_> {
         let list = Some((item.section, item.lead));
         let read = self.owned[at] || self.picks.shape == OutlineShape::Steps;
         let whole = item.parent.is_none() && item.mark.is_none() && self.picks.labels[id].is_none();
-        let title = &self.document.sections[item.section].title;
-        if read || !whole || list == self.passed_over || words::is_later(title) {
+        let later = || self.document.sections[item.section].announced().later;
+        if read || !whole || list == self.passed_over || later() {
             return;
         }
         if steps::is_called_steps(self.document, item) {
@@ -295,7 +299,9 @@ impl Sweep<'_, '_> {
         if self.rows.contains(&at) {
             return;
         }
-        let row = self.picks.rows.iter().find(|row| row.line == at && row.cancelled);
+        let first = self.picks.rows.partition_point(|row| row.line < at);
+        let rows = self.picks.rows[first..].iter().take_while(|row| row.line == at);
+        let row = rows.into_iter().find(|row| row.cancelled);
         if let Some(row) = row.filter(|_| !self.rows.is_empty()) {
             let id = row.id.clone();
             return self.struck(&format!("{id}: {}", row.title), line);

@@ -9,10 +9,13 @@ pub mod around;
 pub mod bands;
 pub mod cycle;
 pub mod diff;
+pub mod discovered;
 pub mod document;
 pub mod finding;
 pub mod first_states;
 pub mod ground;
+#[cfg(test)]
+mod hostile;
 pub mod network;
 pub mod new_goal;
 pub mod numbers;

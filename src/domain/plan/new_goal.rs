@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{
     ApprovalPoints, CriterionSpec, PlanContext, TaskSpec, check_instant, check_plan, check_values,
+    discovered::DiscoveredPolicy,
     playbook::{
         PlaybookUse,
         expand::{Expansion, Given, expand},
@@ -199,6 +200,10 @@ pub struct NewGoal {
     /// The points at which the goal waits for an approval. Default: none.
     #[serde(default)]
     pub approval: GoalApproval,
+    /// What becomes of work that its agents discover: `ask` a person (the default), `accept` it within the limits
+    /// of depth, number and budget, or `refuse` it. Not `accept` with `approval.plan`.
+    #[serde(default)]
+    pub discovered: Option<DiscoveredPolicy>,
     /// The goal's own budget: limits over all its tasks. Later only operators can change it.
     #[serde(default)]
     pub budget: Option<BudgetSpec>,
@@ -270,10 +275,23 @@ impl NewGoal {
         if let Some(budget) = &self.budget {
             budget.check(checks, "/budget", BudgetNode::Goal);
         }
+        check_discovered(checks, self.discovered, self.approval.plan);
         checks.count("/on_behalf_of", self.on_behalf_of.len(), settings::ON_BEHALF_OF);
         let metadata = Value::Object(self.metadata.clone().into_iter().collect());
         checks.json("/metadata", Some(&metadata));
     }
+}
+
+/// Refuses a goal whose plan a person approves, and whose agents could add to it without one.
+pub fn check_discovered(
+    checks: &mut Checks,
+    policy: Option<DiscoveredPolicy>,
+    plan_approval: bool,
+) {
+    let around = plan_approval && policy == Some(DiscoveredPolicy::Accept);
+    let detail = "must be `ask` or `refuse` for a goal whose plan a person approves: agents would change it \
+                  without one";
+    checks.ensure(!around, "/discovered", detail);
 }
 
 /// A checked plan, ready to be applied.

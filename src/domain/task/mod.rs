@@ -17,6 +17,7 @@ pub mod holder;
 pub mod lease;
 pub mod release;
 pub mod returns;
+pub mod split;
 pub mod takeover;
 #[cfg(test)]
 mod tests;

@@ -35,17 +35,19 @@ pub fn revoked(task: &TaskFacts, now: DateTime<Utc>) -> Ending {
 /// Whether a task may go to another agent, and the first effect. A task that was released again and
 /// again is offered at once: an agent is what it waited for. A task that waits otherwise (for other
 /// tasks, a time, a person, subtasks, a budget, a review) goes on waiting; the assignment is kept
-/// until then.
+/// until then. One that waits for its division is offered whole: another agent may be able to do it.
+/// `oversized`: whether it does.
 ///
 /// # Errors
 /// `task_ended`; `wrong_state` for a container, which has no holder.
-pub fn reassign(task: &TaskFacts) -> Result<Taking, Refusal> {
+pub fn reassign(task: &TaskFacts, oversized: bool) -> Result<Taking, Refusal> {
     admit(task)?;
     match task.state {
         TaskState::Running => Ok(Taking::Revoke),
         TaskState::Waiting | TaskState::Ready if task.released_in_row > settings::FREE_RELEASES => {
             Ok(Taking::Offer)
         }
+        TaskState::Parked if oversized => Ok(Taking::Offer),
         TaskState::Waiting | TaskState::Ready | TaskState::Parked | TaskState::Reviewing => {
             Ok(Taking::Nothing)
         }
@@ -168,7 +170,7 @@ mod tests {
             pending in prop::option::of(prop::sample::select(ApprovalKind::ALL)),
         ) {
             let task = task(state, container, cancelling, children_open);
-            let given = reassign(&task);
+            let given = reassign(&task, false);
             let taken = take_over(&task, Waits { needs_unmet, pending });
             let closed = state.is_terminal() || cancelling || container;
             prop_assert_eq!(given.is_err(), closed);

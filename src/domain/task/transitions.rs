@@ -68,6 +68,10 @@ pub fn all() -> Vec<String> {
             }
         }
     }
+    // A task that is divided is a container from then on.
+    for step in ["parked split", "ready split", "split running"] {
+        all.push(format!("container {step}"));
+    }
     all
 }
 

@@ -8,11 +8,13 @@ use crate::{
         approvals::views::Approval,
         attempts::{
             authorize::{AuthorizeAnswer, AuthorizeRequest},
+            discovered::{DiscoveredAnswer, DiscoveredRequest},
             finish::answer::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest},
             heartbeat::answer::{
                 HeartbeatAnswer, HeartbeatRequest, HeartbeatsAnswer, HeartbeatsRequest,
             },
             park::{AskRequest, SubtasksAnswer, SubtasksRequest},
+            split::{SplitAnswer, SplitRequest},
         },
         caller::{AttemptReaderCaller, HolderCaller, OperatorCaller},
         spend::{
@@ -186,6 +188,41 @@ pub async fn add_subtasks(
     meter.report(&body.spend, body.checkpoint.as_ref())?;
     let outcome = app.add_subtasks(&caller, attempt, &body, idempotency.as_ref()).await?;
     Ok(Created::new(outcome, |answer| format!("/v1/tasks?parent_id={}", answer.task_id)))
+}
+
+/// Split a task.
+///
+/// Ends this attempt without a failure and makes your task a container of the parts: it is done when they are, and
+/// what needs it goes on waiting. If it had criteria or its result needs an approval, a last part has these and needs
+/// the others. The rest of the goal stays. A task may be inside three divided ones at most.
+#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/split")]
+pub async fn split(
+    Auth { app, caller }: Auth<HolderCaller>,
+    meter: Meter,
+    ApiPath(attempt): ApiPath<AttemptId>,
+    Create { body, idempotency }: Create<SplitRequest>,
+) -> Result<Created<SplitAnswer>> {
+    meter.count(Counted::Tasks, body.tasks.len())?;
+    meter.report(&body.spend, body.checkpoint.as_ref())?;
+    let outcome = app.split(&caller, attempt, &body, idempotency.as_ref()).await?;
+    Ok(Created::new(outcome, |answer| format!("/v1/tasks?parent_id={}", answer.task_id)))
+}
+
+/// Report discovered work.
+///
+/// Proposes tasks of the same goal, beside yours. By the goal's `discovered` a person is asked, the tasks are created
+/// at once, or the report is refused. A task with the title of an open or proposed one is a duplicate. Your attempt
+/// goes on. At most 20 tasks per report, 50 per attempt and 500 per goal, and three discoveries deep.
+#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/discovered")]
+pub async fn report_discovered(
+    Auth { app, caller }: Auth<HolderCaller>,
+    meter: Meter,
+    ApiPath(attempt): ApiPath<AttemptId>,
+    Create { body, idempotency }: Create<DiscoveredRequest>,
+) -> Result<Created<DiscoveredAnswer>> {
+    meter.count(Counted::Tasks, body.tasks.len())?;
+    let outcome = app.report_discovered(&caller, attempt, &body, idempotency.as_ref()).await?;
+    Ok(Created::new(outcome, |answer| format!("/v1/goals/{}/plans", answer.goal_id)))
 }
 
 /// Ask a person.

@@ -15,6 +15,7 @@ use crate::{
         goals::{
             reopen::{ReopenRequest, ReopenedTask},
             retry::{RetriedTask, RetryRequest},
+            split::SplitTaskRequest,
         },
         tasks::{
             Acknowledgement, Cancellation,
@@ -35,9 +36,11 @@ use crate::{
             body::{ApiJson, OptionalJson},
             conditional::{IfMatch, Versioned},
             idempotency::Create,
+            meter::Meter,
             page::{Listing, NoFilter, Paged},
             path::ApiPath,
         },
+        fairness::quotas::Counted,
         problem::Result,
         reply::Created,
     },
@@ -218,6 +221,25 @@ pub async fn take_over_task(
 ) -> Result<Created<Claim>> {
     let outcome = app.take_over_task(&caller, task, &body, idempotency.as_ref()).await?;
     Ok(Created::new(outcome, |claim| format!("/v1/attempts/{}", claim.attempt_id)))
+}
+
+/// Divide a task.
+///
+/// Makes a ready task, or one that waits because it is too large, a container of the parts: it is done when they
+/// are, and what needs it goes on waiting. If it had criteria or its result needs an approval, a last part has these
+/// and needs the others. The rest of the goal stays.
+///
+/// A running task is reassigned first, or its agent divides it: `POST /v1/attempts/{attempt_id}/split`. What an
+/// approved plan says is divided only by an operator who could have approved it alone.
+#[utoipa::path(post, path = "/v1/tasks/{task_id}/split")]
+pub async fn split_task(
+    Auth { app, caller }: Auth<ProjectOperatorCaller>,
+    meter: Meter,
+    ApiPath(task): ApiPath<TaskId>,
+    ApiJson(request): ApiJson<SplitTaskRequest>,
+) -> Result<Versioned<TaskDetail>> {
+    meter.count(Counted::Tasks, request.tasks.len())?;
+    Ok(Versioned::new(app.split_task(&caller, task, &request).await?, |task| task.task.version))
 }
 
 /// Acknowledge a failed task.

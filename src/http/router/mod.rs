@@ -97,6 +97,9 @@ operations! {
         POST   "/v1/tasks/{task_id}/cancel"      => tasks::cancel_task [TaskEnded];
         POST   "/v1/tasks/{task_id}/reassign"    => tasks::reassign_task
             [TaskEnded, GoalEnded, WrongState, PreconditionFailed];
+        POST   "/v1/tasks/{task_id}/split"       => tasks::split_task
+            [TaskEnded, GoalEnded, WrongState, PlanInvalid, SeparationOfDuties, NotAnApprover, WorkspaceFull],
+             body_limit = 4 * MIB;
         POST   "/v1/tasks/{task_id}/takeover"    => tasks::take_over_task
             [TaskEnded, GoalEnded, WrongState, PreconditionFailed, Frozen, BudgetExhausted];
         POST   "/v1/tasks/{task_id}/acknowledge" => tasks::acknowledge_task [WrongState];
@@ -135,6 +138,11 @@ operations! {
         POST   "/v1/attempts/{attempt_id}/subtasks"  => attempts::add_subtasks
             [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, PlanInvalid, WorkspaceFull],
              body_limit = 4 * MIB;
+        POST   "/v1/attempts/{attempt_id}/split"     => attempts::split
+            [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, WrongState, PlanInvalid, WorkspaceFull],
+             body_limit = 4 * MIB;
+        POST   "/v1/attempts/{attempt_id}/discovered" => attempts::report_discovered
+            [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, WrongState, PlanInvalid, WorkspaceFull];
         POST   "/v1/attempts/{attempt_id}/approvals" => attempts::ask
             [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded];
         GET    "/v1/attempts/{attempt_id}"           => attempts::get_attempt;
@@ -150,7 +158,7 @@ operations! {
             [AlreadyDecided, PayloadChanged, PlanInvalid];
         POST   "/v1/approvals/{approval_id}/decide"      => approvals::decide_approval
             [EvidenceMissing, AlreadyDecided, SeparationOfDuties, NotAnApprover, AlreadyVoted,
-             PayloadChanged, PlanInvalid, GoalEnded, TaskEnded, BudgetExhausted, WorkspaceFull];
+             PayloadChanged, PlanInvalid, GoalEnded, WrongState, TaskEnded, BudgetExhausted, WorkspaceFull];
         GET    "/v1/approvals/{approval_id}/links"                  => links::list_approval_links, list;
         POST   "/v1/approvals/{approval_id}/links"                  => links::create_approval_link
             [AlreadyDecided, SeparationOfDuties, NotAnApprover, LinkRefused];

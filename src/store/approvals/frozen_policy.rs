@@ -75,9 +75,10 @@ pub async fn asked(
 /// The policy under which the plan of a goal was approved; `None` without one.
 pub async fn of_plan(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<PolicySpec>> {
     let found = sqlx::query_scalar!(
-        r#"select policy as "policy: Json<PolicySpec>" from approvals
-           where workspace_id = $1 and goal_id = $2 and kind = 'plan' and state = 'approved'
-           order by approval_id desc limit 1"#,
+        r#"select a.policy as "policy: Json<PolicySpec>" from approvals a
+           join plans p on p.workspace_id = $1 and p.plan_id = a.plan_id and p.discovered_from is null
+           where a.workspace_id = $1 and a.goal_id = $2 and a.kind = 'plan' and a.state = 'approved'
+           order by a.approval_id desc limit 1"#,
         tx.workspace.0,
         goal.0,
     )

@@ -320,7 +320,7 @@ pub async fn withdraw(
     Ok(rows.into_iter().map(|row| (row.approval_id, row.goal_id)).collect())
 }
 
-/// Cancels the pending plan approvals of a goal; returns them.
+/// Cancels the pending approvals of plans of a goal that are no longer proposed; returns them.
 pub async fn cancel_plan_approvals(
     tx: &mut Tx,
     goal: GoalId,
@@ -329,7 +329,9 @@ pub async fn cancel_plan_approvals(
     sqlx::query_scalar!(
         r#"update approvals
            set state = 'cancelled', reason = $3, decided_at = $4, version = version + 1
-           where workspace_id = $1 and goal_id = $2 and plan_id is not null and state = 'pending'
+           where workspace_id = $1 and goal_id = $2 and state = 'pending'
+             and plan_id in (select p.plan_id from plans p
+                             where p.workspace_id = $1 and p.goal_id = $2 and p.state <> 'proposed')
            returning approval_id as "approval_id: ApprovalId""#,
         tx.workspace.0,
         goal.0,

@@ -21,6 +21,7 @@ use crate::domain::{
 mod asked;
 mod capacity;
 mod failed;
+mod oversized;
 mod prices;
 mod released;
 mod sealing;
@@ -31,6 +32,7 @@ mod unverified;
 pub use asked::{AskedOf, asked_of};
 pub use capacity::{AbleAgent, KeptTasks, ShortSet, fleet, kept, ready_capabilities, waiting_in};
 pub use failed::{FailedGoal, FailedTask, failed_goals, failed_tasks};
+pub use oversized::{Oversized, oversized};
 pub use prices::{AwaitedModel, awaited_models};
 pub use released::{ReleasedAgain, released_again};
 pub use sealing::{Blocker, blockers_of_sealing, unsealed_since};

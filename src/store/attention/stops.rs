@@ -264,7 +264,8 @@ pub async fn resting_goals(
             select count(*) as open, max(t.updated_at) as moved,
                    count(*) filter (where t.state = 'ready') as ready,
                    count(*) filter (where t.state = 'running' and not t.container) as running,
-                   bool_or(t.short_limit_id is not null or t.cancel_by is not null
+                   bool_or(t.short_limit_id is not null or t.oversized_at is not null
+                           or t.cancel_by is not null
                            or (t.state = 'ready' and t.assigned_agent_id is not null)
                            or exists (select from price_waits p where p.workspace_id = $1
                                       and p.task_id = t.task_id)

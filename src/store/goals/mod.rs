@@ -1,6 +1,7 @@
 //! Goals and their plans: creation, locks, state changes.
 
 pub mod criteria;
+pub mod discovered;
 pub mod ground;
 pub mod moving;
 pub mod plans;
@@ -20,7 +21,7 @@ use crate::domain::{
     access::person::Person,
     goal::TaskCounts,
     ids::{GoalId, KeyId, PlanId, ProjectId},
-    plan::{TaskSpec, new_goal::TaskDefaults},
+    plan::{TaskSpec, discovered::DiscoveredPolicy, new_goal::TaskDefaults},
     states::{GoalState, PlanState, Planner},
 };
 
@@ -55,6 +56,8 @@ pub struct NewGoal<'a> {
     pub task_defaults: &'a Value,
     /// Reworks of a criterion up to which an agent's report makes a further one.
     pub max_rework: i16,
+    /// What becomes of discovered work.
+    pub discovered: DiscoveredPolicy,
 }
 
 /// Creates a goal with its texts.
@@ -62,8 +65,8 @@ pub async fn insert(tx: &mut Tx, goal: &NewGoal<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into goals (workspace_id, goal_id, project_id, title, state, planner, priority,
                             plan_approval, deadline, created_by, created_at, updated_at,
-                            on_behalf_of, max_rework)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13)",
+                            on_behalf_of, max_rework, discovered)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13, $14)",
         tx.workspace.0,
         goal.goal_id.0,
         goal.project_id.map(|id| id.0),
@@ -77,6 +80,7 @@ pub async fn insert(tx: &mut Tx, goal: &NewGoal<'_>) -> sqlx::Result<()> {
         tx.now,
         &names(goal.on_behalf_of),
         goal.max_rework,
+        goal.discovered.as_str(),
     )
     .execute(traced!(tx, "goals.insert"))
     .await?;
@@ -258,11 +262,15 @@ pub async fn not_made_up_for(tx: &mut Tx, goal: GoalId) -> sqlx::Result<(i32, i3
     Ok((row.failed, row.cancelled))
 }
 
-/// Active goals with tasks, none of them open.
+/// Active goals with tasks, none of them open, that nothing holds up.
 pub async fn to_roll_up(tx: &mut Tx) -> sqlx::Result<Vec<GoalId>> {
     sqlx::query_scalar!(
         r#"select goal_id as "goal_id: GoalId" from goals
            where workspace_id = $1 and state = 'active' and tasks_open = 0 and tasks_total > 0
+             and not exists (
+                 select from plans p
+                 where p.workspace_id = $1 and p.goal_id = goals.goal_id and p.required
+                   and p.state = 'proposed')
            order by goal_id limit 200"#,
         tx.workspace.0,
     )
@@ -287,13 +295,15 @@ pub struct GoalEdit<'a> {
     pub metadata: &'a Value,
     /// Settings of tasks that set none themselves, JSON.
     pub task_defaults: &'a Value,
+    /// What becomes of discovered work.
+    pub discovered: DiscoveredPolicy,
 }
 
 /// Edits a goal.
 pub async fn edit(tx: &mut Tx, goal: GoalId, edit: &GoalEdit<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "update goals set title = $3, priority = $4, deadline = $5, project_id = $6,
-                version = version + 1, updated_at = $7
+                discovered = $8, version = version + 1, updated_at = $7
          where workspace_id = $1 and goal_id = $2",
         tx.workspace.0,
         goal.0,
@@ -302,6 +312,7 @@ pub async fn edit(tx: &mut Tx, goal: GoalId, edit: &GoalEdit<'_>) -> sqlx::Resul
         edit.deadline,
         edit.project_id.map(|id| id.0),
         tx.now,
+        edit.discovered.as_str(),
     )
     .execute(traced!(tx, "goals.edit"))
     .await?;

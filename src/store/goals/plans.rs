@@ -8,7 +8,7 @@ use sqlx::types::Json;
 
 use crate::{
     domain::{
-        ids::{GoalId, PlanId},
+        ids::{AttemptId, GoalId, PlanId, TaskId},
         outline::OutlineNote,
         plan::{
             TaskSpec,
@@ -41,6 +41,9 @@ pub struct PlanRow {
     pub reason: Option<String>,
     pub created_at: DateTime<Utc>,
     pub applied_at: Option<DateTime<Utc>>,
+    pub discovered_from: Option<TaskId>,
+    pub discovered_by: Option<AttemptId>,
+    pub required: bool,
 }
 
 /// Reads the plans of a goal below a number, latest first.
@@ -59,7 +62,9 @@ pub async fn list(
                   playbook as "playbook: Json<PlaybookUse>",
                   findings as "findings: Json<Vec<Finding>>",
                   numbers as "numbers: Json<PlanNumbers>", base, diff as "diff: Json<PlanDiff>",
-                  reason, created_at, applied_at
+                  reason, created_at, applied_at,
+                  discovered_from as "discovered_from: TaskId",
+                  discovered_by as "discovered_by: AttemptId", required
            from plans where workspace_id = $1 and goal_id = $2 and number < $3
            order by number desc limit $4"#,
         tx.workspace.0,
@@ -134,7 +139,7 @@ pub async fn latest(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<PlanSummar
                   (numbers ->> 'work_ms')::bigint as work_ms,
                   (numbers #>> '{critical_path,ms}')::bigint as critical_path_ms,
                   (numbers #>> '{expected,ms}')::bigint as expected_ms
-           from plans where workspace_id = $1 and goal_id = $2
+           from plans where workspace_id = $1 and goal_id = $2 and discovered_from is null
            order by number desc limit 1"#,
         tx.workspace.0,
         goal.0,
@@ -154,7 +159,9 @@ pub async fn read(tx: &mut Tx, plan: PlanId) -> sqlx::Result<PlanRow> {
                   playbook as "playbook: Json<PlaybookUse>",
                   findings as "findings: Json<Vec<Finding>>",
                   numbers as "numbers: Json<PlanNumbers>", base, diff as "diff: Json<PlanDiff>",
-                  reason, created_at, applied_at
+                  reason, created_at, applied_at,
+                  discovered_from as "discovered_from: TaskId",
+                  discovered_by as "discovered_by: AttemptId", required
            from plans where workspace_id = $1 and plan_id = $2"#,
         tx.workspace.0,
         plan.0,
@@ -182,7 +189,9 @@ pub async fn applied(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<AppliedPl
         r#"select number, document as "document: Json<Vec<TaskSpec>>",
                   sources as "sources: Json<BTreeMap<String, String>>",
                   held as "held: Json<BTreeMap<String, TaskSpec>>"
-           from plans where workspace_id = $1 and goal_id = $2 and state = 'applied'
+           from plans
+           where workspace_id = $1 and goal_id = $2 and state = 'applied'
+             and discovered_from is null
            order by number desc limit 1"#,
         tx.workspace.0,
         goal.0,
@@ -203,7 +212,7 @@ pub async fn former_refs(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<String>>
         r#"select distinct task ->> 'ref' as "reference!"
            from plans, jsonb_array_elements(document) as task
            where workspace_id = $1 and goal_id = $2 and state = 'superseded'
-             and applied_at is not null and task ->> 'ref' is not null"#,
+             and applied_at is not null and discovered_from is null and task ->> 'ref' is not null"#,
         tx.workspace.0,
         goal.0,
     )
@@ -324,7 +333,8 @@ pub async fn proposed(tx: &mut Tx, plan: PlanId) -> sqlx::Result<ProposedVersion
 pub async fn supersede_applied(tx: &mut Tx, goal: GoalId) -> sqlx::Result<()> {
     sqlx::query!(
         "update plans set state = 'superseded'
-         where workspace_id = $1 and goal_id = $2 and state = 'applied'",
+         where workspace_id = $1 and goal_id = $2 and state = 'applied'
+           and discovered_from is null",
         tx.workspace.0,
         goal.0,
     )
@@ -342,6 +352,7 @@ pub async fn supersede_proposed(
     let rows = sqlx::query!(
         r#"update plans set state = 'superseded', reason = $3
            where workspace_id = $1 and goal_id = $2 and state = 'proposed'
+             and discovered_from is null
            returning plan_id as "plan_id: PlanId", number"#,
         tx.workspace.0,
         goal.0,

@@ -178,12 +178,12 @@ pub async fn forget_task(tx: &mut Tx, task: TaskId) -> sqlx::Result<()> {
 }
 
 /// Those of the tasks that are parked and wait for nothing: no price, no budget, no decision, no
-/// subtask. The caller has locked them.
+/// subtask, no division. The caller has locked them.
 pub async fn freed(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskId>> {
     sqlx::query_scalar!(
         r#"select t.task_id as "task_id: TaskId" from tasks t
            where t.workspace_id = $1 and t.task_id = any($2) and t.state = 'parked'
-             and t.short_limit_id is null and t.children_open = 0
+             and t.short_limit_id is null and t.oversized_at is null and t.children_open = 0
              and not exists (select from price_waits w
                              where w.workspace_id = $1 and w.task_id = t.task_id)
              and not exists (select from approvals p where p.workspace_id = $1

@@ -21,6 +21,7 @@ pub struct TaskRow {
     pub task_id: TaskId,
     pub goal_id: GoalId,
     pub parent_id: Option<TaskId>,
+    pub discovered_from: Option<TaskId>,
     pub reference: String,
     pub position: i32,
     pub title: String,
@@ -53,6 +54,8 @@ pub struct TaskRow {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub ended_at: Option<DateTime<Utc>>,
+    pub oversized_at: Option<DateTime<Utc>>,
+    pub split_at: Option<DateTime<Utc>>,
 }
 
 /// Reads tasks in the order of `tasks`; omits those that do not exist.
@@ -64,7 +67,8 @@ pub async fn list(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskRow>> {
         TaskRow,
         r#"
         select t.task_id as "task_id: TaskId", t.goal_id as "goal_id: GoalId",
-               t.parent_id as "parent_id: TaskId", t.ref as reference, t.position, x.title,
+               t.parent_id as "parent_id: TaskId",
+               t.discovered_from as "discovered_from: TaskId", t.oversized_at, t.split_at, t.ref as reference, t.position, x.title,
                t.state as "state: TaskState", t.container, t.priority, t.capability_key, x.labels,
                x.section, t.attempts_used, t.max_attempts, t.reworks, t.max_rework, t.lost_in_row, t.needs_unmet,
                t.children_open, t.ready_from, t.current_attempt_id as "attempt_id: AttemptId",

@@ -10,6 +10,7 @@ pub mod list;
 pub mod moves;
 pub mod replan;
 pub mod returns;
+pub mod split;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

@@ -88,6 +88,7 @@ pub async fn apply(tx: &mut Tx, moves: &[TaskMove]) -> Result<(), WriteError> {
                              then coalesce(t.finish_by + coalesce($2 - t.rests_since, interval '0'),
                                            $2::timestamptz + t.finish_within_ms * interval '1 ms')
                              else t.finish_by end,
+            oversized_at = case when m.state = 'parked' then t.oversized_at end,
             rests_since = case when m.state in ('parked', 'reviewing') then $2 end,
             cancel_by = case when m.state <> 'reviewing' then t.cancel_by end,
             version = t.version + 1, updated_at = $2

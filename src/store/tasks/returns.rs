@@ -21,7 +21,7 @@ pub async fn lock_all(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Node>> {
         Node,
         r#"
         select t.task_id as "task_id: TaskId", t.ref as "reference", t.state as "state: TaskState",
-               t.container, t.parent_id as "parent: TaskId", t.attempts_started > 0 as "started!",
+               t.container, t.parent_id as "parent: TaskId", (t.attempts_started > 0 and not t.container) as "started!",
                t.lost_cause, t.children_open,
                -- A criterion that is decided, or checked anew, no longer waits for its check. A goal with
                -- tasks to bring back has its plan, and a dropped task is not in it.
@@ -160,6 +160,7 @@ pub async fn hold(tx: &mut Tx, held: &[Held]) -> sqlx::Result<()> {
             start_by = case when h.waits_again then null else t.start_by end,
             finish_by = case when h.waits_again then null else t.finish_by end,
             rests_since = case when h.waits_again then null else t.rests_since end,
+            oversized_at = case when h.waits_again then null else t.oversized_at end,
             short_limit_id = case when h.waits_again then null else t.short_limit_id end,
             short_min = case when h.waits_again then null else t.short_min end,
             version = t.version + h.waits_again::int,

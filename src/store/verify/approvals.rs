@@ -14,7 +14,7 @@ finders! {
         left join approvals p on p.workspace_id = $1 and p.task_id = t.task_id
              and p.state = 'pending' and (p.kind = any($3::text[])) = (t.state = 'reviewing')
         where t.workspace_id = $1 and t.state in ('parked', 'reviewing') and p.approval_id is null
-          and t.short_limit_id is null
+          and t.short_limit_id is null and t.oversized_at is null
           -- The supervisor judges plans.
           and not (t.state = 'reviewing' and t.purpose is not distinct from 'plan')
           and (t.state = 'reviewing' or not exists (
@@ -35,13 +35,14 @@ finders! {
         from approvals p
         join goals g on g.workspace_id = $1 and g.goal_id = p.goal_id
         left join tasks t on t.workspace_id = $1 and t.task_id = p.task_id
+        left join plans n on n.workspace_id = $1 and n.plan_id = p.plan_id
         -- An approval of a raise concerns many tasks; a duty cancels it when none waits.
         where p.workspace_id = $1 and p.state = 'pending' and p.limit_id is null and case
+            -- Discovered work outlives the end of its goal, unless that is cancelled.
+            when n.discovered_from is not null then g.state = 'cancelled' or n.state <> 'proposed'
             -- A version of the plan of a goal that is worked on, or its first plan.
             when p.plan_id is not null then
-                 g.state not in ('proposed', 'active', 'verifying')
-                 or not exists (select from plans l where l.workspace_id = $1 and l.plan_id = p.plan_id
-                                                      and l.state = 'proposed')
+                 g.state not in ('proposed', 'active', 'verifying') or n.state is distinct from 'proposed'
             -- A rule may ask about a goal.
             when p.task_id is null then g.ended_at is not null
             when p.kind = any($3::text[]) then t.state is distinct from 'reviewing'

@@ -67,7 +67,7 @@ finders! {
         from tasks t
         left join (select task_id, count(*) as n from attempts
                    where workspace_id = $1 group by task_id) a on a.task_id = t.task_id
-        where t.workspace_id = $1 and t.container
+        where t.workspace_id = $1 and t.container and t.split_at is null
           and (t.attempts_started > 0 or t.current_attempt_id is not null or a.n > 0)";
 
     // A lowered limit does not stop running attempts; only attempts started after the edit count.

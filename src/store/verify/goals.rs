@@ -53,11 +53,14 @@ finders! {
           and t.weight <> case when t.container or t.purpose is not null then 0
                                else coalesce(estimate_weight(x.estimate -> g.weight_unit), g.weight_each) end";
 
+    // Discovered work that is required keeps a goal open until a person has decided.
     ends_with_tasks: "
         select 'goal', goal_id::text, 'it is ' || state || ' and has ' || tasks_total ||
                ' tasks, ' || tasks_open || ' of them open'
         from goals where workspace_id = $1 and case state
-            when 'active' then tasks_total > 0 and tasks_open = 0
+            when 'active' then tasks_total > 0 and tasks_open = 0 and not exists (
+                select from plans p where p.workspace_id = $1 and p.goal_id = goals.goal_id
+                and p.required and p.state = 'proposed')
             when 'verifying' then tasks_total = 0
             when 'completed' then tasks_total = 0 or tasks_open > 0
             when 'failed' then tasks_open > 0
@@ -98,7 +101,9 @@ finders! {
                    group by goal_id) c on c.goal_id = g.goal_id
         where g.workspace_id = $1 and case g.state
             when 'completed' then coalesce(c.unmet, 0) > 0
-            when 'verifying' then coalesce(c.unmet, 0) = 0 and g.tasks_open = 0
+            when 'verifying' then coalesce(c.unmet, 0) = 0 and g.tasks_open = 0 and not exists (
+                select from plans p where p.workspace_id = $1 and p.goal_id = g.goal_id
+                and p.required and p.state = 'proposed')
             else false end";
 
     ended_is_quiet: "
@@ -107,6 +112,7 @@ finders! {
         where t.workspace_id = $1 and t.state <> 'done' and t.ended_at is null
           and t.cancel_requested_at is null and g.ended_at is not null";
 
+    // What was discovered is added to the plan of the goal.
     one_plan_applied: "
         select 'goal', g.goal_id::text, 'it is ' || g.state || ' and has ' ||
                coalesce(p.applied, 0) || ' applied plans, ' || coalesce(p.proposed, 0) ||
@@ -114,7 +120,8 @@ finders! {
         from goals g
         left join (select goal_id, count(*) filter (where state = 'applied') as applied,
                           count(*) filter (where state = 'proposed') as proposed
-                   from plans where workspace_id = $1 group by goal_id) p on p.goal_id = g.goal_id
+                   from plans where workspace_id = $1 and discovered_from is null
+                   group by goal_id) p on p.goal_id = g.goal_id
         where g.workspace_id = $1 and case
             when g.state in ('active', 'verifying', 'completed', 'failed') then coalesce(p.applied, 0) <> 1
             when g.state = 'planning' then coalesce(p.applied, 0) + coalesce(p.proposed, 0) <> 0

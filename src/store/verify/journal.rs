@@ -5,8 +5,8 @@
 //! audit verify` recomputes all seals to find changed rows.
 //!
 //! Rows about a task's state have the kind `task.` and the state, or `task.created`. After an end
-//! follows at most a row of its return: `task.retried`, `task.reopened` or `task.restored`. Pruned rows
-//! are not missed.
+//! follows at most a row of its return: `task.retried`, `task.reopened` or `task.restored`. A divided task
+//! has a row `task.split` between those of a task and those of a container. Pruned rows are not missed.
 
 use super::{finders, steps};
 
@@ -50,7 +50,11 @@ finders! {
     in_order (steps): "
         select 'task', e.task_id::text, 'number ' || e.number || ': it went from ' ||
                coalesce(e.before, 'nothing') || ' to ' || e.word
-        from (select e.task_id, e.number, t.container, substr(e.kind, 6) as word,
+        from (select e.task_id, e.number, substr(e.kind, 6) as word,
+                     -- A divided task is a container since its division.
+                     t.container and (t.split_at is null or e.at > t.split_at
+                         or bool_or(e.kind = 'task.split')
+                            over (partition by e.task_id order by e.number)) as container,
                      lag(substr(e.kind, 6)) over (partition by e.task_id order by e.number) as before
               from journal e join tasks t on t.workspace_id = $1 and t.task_id = e.task_id
               where e.workspace_id = $1 and e.kind like 'task.%'
@@ -71,7 +75,7 @@ finders! {
         left join (select task_id, max(number) as number from journal
                    where workspace_id = $1 and kind like 'task.%'
                      and kind not in ('task.updated', 'task.cancel_requested', 'task.reassigned',
-                                      'task.taken_over', 'task.acknowledged')
+                                      'task.taken_over', 'task.acknowledged', 'task.split')
                    group by task_id) last on last.task_id = t.task_id
         left join journal e on e.workspace_id = $1 and e.number = last.number
         where t.workspace_id = $1 and e.kind is distinct from 'task.' || t.state

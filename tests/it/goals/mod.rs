@@ -1,6 +1,7 @@
 //! Posting, previewing, reading, listing, editing and cancelling goals.
 
 mod additions;
+mod discovered;
 mod edits;
 mod findings;
 mod graph;
@@ -10,6 +11,7 @@ mod planning;
 mod progress;
 mod replan;
 mod retry;
+mod splitting;
 mod verifying;
 mod waits;
 

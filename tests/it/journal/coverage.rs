@@ -50,6 +50,7 @@ const STAGED: &[&str] = &[
     "POST /v1/tasks/{task_id}/acknowledge",
     "POST /v1/tasks/{task_id}/reopen",
     "POST /v1/tasks/{task_id}/retry",
+    "POST /v1/tasks/{task_id}/split",
     "POST /v1/agents/{agent_id}/archive",
     "POST /v1/goals/{goal_id}/archive",
     "DELETE /v1/goals/{goal_id}",
@@ -88,11 +89,12 @@ const EDITS: &[&str] = &[
     "key.created",
     "key.revoked",
     "key.rotated",
+    "plan.proposed",
+    "planner.removed",
+    "planner.set",
     "playbook.archived",
     "playbook.stored",
     "playbook.unarchived",
-    "planner.removed",
-    "planner.set",
     "policy.created",
     "policy.retired",
     "policy.updated",
@@ -248,6 +250,12 @@ async fn what_needs_a_stage_is_recorded_too() {
     let seen = place.fleet.admin.post(path, &json!({})).await;
     let kinds = is_recorded(&place, seen, &place.fleet.admin_key).await;
     assert_eq!(kinds, ["task.acknowledged"]);
+    let whole = place.fleet.lone_task(json!({"capabilities": ["nobody"]})).await;
+    let path = format!("/v1/tasks/{}/split", place.fleet.task_id(&whole, "a").await);
+    let parts = json!({"tasks": [{"ref": "p", "title": "p"}]});
+    let divided = place.fleet.admin.post(path, &parts).await;
+    let kinds = is_recorded(&place, divided, &place.fleet.admin_key).await;
+    assert!(kinds.contains(&"task.split".to_owned()), "{kinds:?}");
     let met = json!({"title": "g", "tasks": [{"ref": "a", "title": "a", "done": true}],
                      "criteria": [{"text": "it works"}]});
     let verified = place.fleet.post_goal(met).await;

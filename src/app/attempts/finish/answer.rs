@@ -72,7 +72,8 @@ pub struct FailRequest {
     /// The lease of the attempt, from its claim.
     pub lease: String,
     /// Class of the failure. `transient`, `rate_limited`, `resources` and `timeout` are retried;
-    /// `invalid_input` and `permanent` are not.
+    /// `invalid_input` and `permanent` are not. `too_large` is retried once; after the second such failure,
+    /// and instead of a final one, the task is `parked` until it is divided.
     pub class: FailureClass,
     /// Explanation, for people and the next attempt. At most 16 KiB.
     #[serde(default)]
@@ -117,8 +118,8 @@ pub struct FinishAnswer {
     pub attempt_state: AttemptState,
     /// Id of the attempt's task.
     pub task_id: TaskId,
-    /// State of the task after this: `done`, `reviewing`, `waiting` (retried later), `ready`,
-    /// `failed` or `cancelled`.
+    /// State of the task after this: `done`, `reviewing`, `waiting` (retried later), `ready`, `parked` (waits
+    /// for a price, or to be divided), `failed` or `cancelled`.
     pub task_state: TaskState,
     /// When the task is offered again; `null` if it is not.
     pub retry_at: Option<DateTime<Utc>>,

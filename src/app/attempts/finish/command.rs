@@ -7,6 +7,7 @@ use crate::{
     app::caller::Actor,
     domain::{
         ids::{AttemptId, WorkspaceId},
+        states::FailureClass,
         task::{AttemptFacts, Ending, TaskFacts, holder::Holder},
     },
 };
@@ -38,6 +39,14 @@ impl FinishCommand {
             Finish::Complete(_) => None,
             Finish::Fail(request) => request.message.clone(),
             Finish::Release(request) => request.message.clone(),
+        }
+    }
+
+    /// Whether it reports that its task is too large for one attempt.
+    pub(in crate::app) fn is_too_large(&self) -> bool {
+        match &self.finish {
+            Finish::Fail(request) => request.class == FailureClass::TooLarge,
+            Finish::Complete(_) | Finish::Release(_) => false,
         }
     }
 

@@ -31,6 +31,7 @@ use crate::{
         task::{
             self, AttemptFacts, Ending, Failure, Next, TaskFacts, heartbeat,
             release::{self, Released},
+            split::{self, Division},
         },
     },
     store::{
@@ -91,6 +92,13 @@ pub(in crate::app) async fn write(unit: &mut Unit, judged: &[Judged<'_>]) -> Res
     }
     evidence(unit, judged).await?;
     end(unit, judged.iter().map(finished).collect(), Vec::new()).await?;
+    let oversized = judged
+        .iter()
+        .filter(|judged| judged.command.is_too_large() && judged.ending.next == Next::Park);
+    let oversized: Vec<TaskId> = oversized.map(|judged| judged.task.task_id).collect();
+    if !oversized.is_empty() {
+        store::tasks::split::mark_oversized(unit.tx(), &oversized).await?;
+    }
     reviews(unit, judged).await
 }
 
@@ -190,6 +198,8 @@ pub(in crate::app::attempts) struct LockedBatch {
     released: HashMap<AttemptId, Released>,
     /// Of the tasks that may be offered again, those that wait for a price.
     awaiting: HashSet<TaskId>,
+    /// Of the tasks that are said to be too large.
+    divisions: HashMap<TaskId, Division>,
 }
 
 pub(in crate::app::attempts) async fn hold(
@@ -209,9 +219,11 @@ pub(in crate::app::attempts) async fn hold(
         places.iter().filter_map(|place| Some((place.attempt_id, place.frozen?))).collect();
     let released = released(unit, batch, &attempts, &frozen).await?;
     let awaiting = awaiting(unit, batch, &attempts).await?;
+    let divisions = divisions(unit, batch, &attempts).await?;
     Ok(LockedBatch {
         attempts,
         awaiting,
+        divisions,
         tasks,
         released,
         frozen,
@@ -236,6 +248,21 @@ async fn awaiting(
         return Ok(HashSet::new());
     }
     Ok(store::spend::waits::of_tasks(unit.tx(), &tasks).await?.into_keys().collect())
+}
+
+/// What is known of the tasks that a batch reports as too large. Reads nothing without such tasks.
+async fn divisions(
+    unit: &mut Unit,
+    batch: &[FinishCommand],
+    attempts: &HashMap<AttemptId, AttemptFacts>,
+) -> Result<HashMap<TaskId, Division>> {
+    let too_large = batch.iter().filter(|command| command.is_too_large());
+    let tasks = too_large.filter_map(|command| Some(attempts.get(&command.attempt)?.task_id));
+    let tasks: Vec<TaskId> = tasks.collect();
+    if tasks.is_empty() {
+        return Ok(HashMap::new());
+    }
+    Ok(store::tasks::split::divisions(unit.tx(), &tasks).await?)
 }
 
 /// How the attempts of a batch were that are to be released. Reads nothing if there are none.
@@ -304,7 +331,11 @@ pub(in crate::app::attempts) fn judge<'a>(
                 retryable: request.retryable,
                 retry_after: retry_after.map(|seconds| Duration::from_secs(seconds.into())),
             };
-            task::fail(task, attempt, failure, unit.entropy().jitter(), unit.now())
+            let ending = task::fail(task, attempt, failure, unit.entropy().jitter(), unit.now());
+            match held.divisions.get(&task.task_id).filter(|_| command.is_too_large()) {
+                Some(division) => split::too_large(ending, *division),
+                None => ending,
+            }
         }
         Finish::Release(_) => {
             task::fence(attempt, command.holder, &command.lease_sha256)?;

@@ -7,7 +7,7 @@
 //!
 //! **Reassignment.** The task is offered again at once, either to one named agent or to all agents
 //! except the last holder. A task that waits because it was released again and again is offered at
-//! once too. The assignment is stored on the task until its next attempt starts, also while the task
+//! once too, and so is one that waits for its division. The assignment is stored on the task until its next attempt starts, also while the task
 //! waits; later retries are open to every agent again. Retiring the named agent
 //! removes it. An agent that is busy, paused, frozen or has lost a required capability keeps the
 //! assignment: an operator who does not want to wait reassigns again.
@@ -143,7 +143,8 @@ pub(in crate::app) async fn reassign_in(
     to: Option<AgentId>,
     reason: &str,
 ) -> Result<()> {
-    let taking = takeover::reassign(&task)?;
+    let oversized = store::tasks::split::is_oversized(unit.tx(), task.task_id).await?;
+    let taking = takeover::reassign(&task, oversized)?;
     check_able(unit, task.task_id, to, "/agent_id").await?;
     let (id, goal) = (task.task_id, task.goal_id);
     let (from, ended) = match taking {

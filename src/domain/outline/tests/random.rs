@@ -117,6 +117,71 @@ fn chaos() -> impl Strategy<Value = String> {
     proptest::collection::vec(token, 0..120).prop_map(|tokens| tokens.concat())
 }
 
+/// A piece that documents repeat; `{n}` counts.
+fn unit() -> impl Strategy<Value = String> {
+    let token = proptest::sample::select(vec![
+        "- [ ] ",
+        "- [x] T{n} ",
+        "\n",
+        "\n\n",
+        "  ",
+        "    ",
+        "> ",
+        "```",
+        "<!--",
+        "-->",
+        "<task>",
+        "</task>\n",
+        "<name>",
+        "</name>",
+        "---\n",
+        "# ",
+        "## ",
+        "### Task {n}: ",
+        "#### T{n}: ",
+        "{n}. ",
+        "{n}.1 ",
+        "**",
+        "*",
+        "[",
+        "](",
+        "(depends on T{n}",
+        "(depends on T1-T{n})",
+        "T{n}, ",
+        "needs: T1\n",
+        "é任务🎯",
+        "\r\n",
+        "Tasks:\n",
+        "Step {n}: ",
+        "`",
+        "| ",
+        "| T{n} | a | T1 |\n",
+        "| id | task |\n|---|---|\n",
+        "Acceptance criteria:\n",
+        "## Phase {n}: a\n",
+        "- [ ] Phase {n}\n",
+        "## User Story {n}\n",
+        "[P] ",
+        "~~",
+        "[/] ",
+        "✅ ",
+        "lorem ipsum ",
+        "a\n",
+        "a",
+        "<a-b>\n",
+        "1.1.1.",
+        "Next steps\n",
+        "User stories can run in parallel after foobar\n",
+    ]);
+    proptest::collection::vec(token, 1..5).prop_map(|tokens| tokens.concat())
+}
+
+/// Bytes of a task that are of no other.
+fn own_size(task: &OutlineTask) -> usize {
+    let criteria: usize = task.criteria.iter().map(|criterion| criterion.text.len()).sum();
+    task.title.len() + task.description.len() + criteria
+}
+
 fn ordering() -> impl Strategy<Value = Ordering> {
     prop_oneof![Just(Ordering::Auto), Just(Ordering::Sequential), Just(Ordering::Parallel)]
 }
@@ -216,6 +281,33 @@ proptest! {
         }
     }
 
+    /// A text is repeated in the tasks below it as a title at most: the plan does not grow with the product of
+    /// a document's parts.
+    #[test]
+    fn an_outline_is_not_much_larger_than_its_document(
+        begin in unit(), units in proptest::collection::vec((unit(), 1usize..600), 1..4),
+        ordering in ordering(),
+    ) {
+        let mut brief = begin;
+        for (unit, times) in units {
+            for n in 0..times {
+                brief.push_str(&unit.replace("{n}", &n.to_string()));
+            }
+        }
+        let Ok(found) = outline(&brief, ordering) else { return Ok(()) };
+        let own: usize = found.tasks.iter().map(own_size).sum();
+        let criteria: usize = found.criteria.iter().map(|criterion| criterion.text.len()).sum();
+        prop_assert!(own + criteria <= 4 * brief.len() + 100, "{} of {}", own + criteria, brief.len());
+        for task in &found.tasks {
+            let section = task.section.as_deref().unwrap_or_default();
+            prop_assert!(section.chars().count() <= 500 && task.title.chars().count() <= 500);
+        }
+        let notes: usize = found.notes.iter().map(|note| note.text.len() + note.message.len()).sum();
+        prop_assert!(notes <= 2_000 * found.notes.len());
+        let edges: usize = found.tasks.iter().map(|task| task.needs.len()).sum();
+        prop_assert!(edges <= 50_000 + 3 * found.tasks.len(), "{edges} edges");
+    }
+
     #[test]
     fn no_text_breaks_it(brief in "\\PC{0,200}") {
         let _ = outline(&brief, Ordering::Auto);
@@ -247,6 +339,19 @@ fn hostile_documents_take_no_longer_than_honest_ones() {
         (1..6000).map(|n| format!("- [ ] [P] T{n} a (depends on T1-T9999)\n")).collect();
     let dotted: String =
         (1..300).map(|n| format!("- [ ] {} a\n", vec!["1"; n.min(28)].join("."))).collect();
+    let long = |begin: &str, unit: &str, below: &str| {
+        format!(
+            "{begin}{}\n{}",
+            unit.repeat(SIZE / 2 / unit.len()),
+            below.repeat(SIZE / 2 / below.len())
+        )
+    };
+    let stories: String = (0..100).map(|n| format!("## User Story {n}\n- [ ] a\n")).collect();
+    let remarks = format!(
+        "{}{}{stories}",
+        "- User stories can start in parallel after foobar\n".repeat(150),
+        "## x\n- [ ] b\n".repeat(5_000)
+    );
     let documents = [
         fill("- [ ] a\n"),
         fill("- [ ] [P] a\n"),
@@ -289,6 +394,33 @@ fn hostile_documents_take_no_longer_than_honest_ones() {
         fill("* "),
         fill("\u{a0}"),
         fill("é"),
+        // One long line that much stands below.
+        long("# ", "a ", "- [ ] b\n"),
+        long("# ", "a ", "- b\n"),
+        long("# ", "tasks ", "## x\n- [ ] b\n"),
+        long("- ", "a ", "  - [ ] b\n"),
+        long("## Acceptance criteria ", "a ", "- [ ] b\n"),
+        long("## User Story 1 ", "a ", "- Acceptance criteria:\n  - [ ] b\n"),
+        long("### Task 1.1: ", "a ", "- [ ] 1. b\n"),
+        long("- [ ] ", "1.", "  - [ ] b\n"),
+        // Two stories among very many sections, and remarks about all of them.
+        format!("## User Story 1\n- [ ] a\n## User Story 2\n- [ ] b\n{}", fill("## x\n- [ ] c\n")),
+        remarks,
+        // Rows that are cancelled, beside many lines.
+        format!(
+            "| id | task |\n|---|---|\n{}\n{}",
+            "| T1 | ~~a~~ |\n".repeat(2_000),
+            "a\n".repeat(20_000)
+        ),
+        fill("| T1 | a | T1 |\n"),
+        format!("|{}\n|{}\n", "a|".repeat(20_000), "-|".repeat(20_000)),
+        format!("- [ ] {}", fill("](")),
+        format!("- [ ] {}", fill("@")),
+        format!("- [ ] {}", fill("_a ")),
+        fill("- [ ] a\r\n"),
+        fill("a\u{200d}"),
+        fill("\u{202e}a "),
+        fill("\u{301}"),
     ];
     let count = documents.len();
     let (sender, edges) = mpsc::channel();

@@ -78,6 +78,16 @@ pub const ROUTES: &[Route] = &[
         "aog",
         r#"{"lease": "LEASE", "tasks": [{"ref": "s", "title": "s"}]}"#,
     ),
+    (
+        "POST /v1/attempts/{attempt_id}/split",
+        "aog",
+        r#"{"lease": "LEASE", "tasks": [{"ref": "p", "title": "p"}]}"#,
+    ),
+    (
+        "POST /v1/attempts/{attempt_id}/discovered",
+        "aog",
+        r#"{"lease": "LEASE", "tasks": [{"ref": "d", "title": "d"}]}"#,
+    ),
     ("POST /v1/claims", "g", "{}"),
     (
         "POST /v1/attempts/{attempt_id}/authorize",
@@ -202,6 +212,7 @@ pub const ROUTES: &[Route] = &[
     ("POST /v1/tasks/{task_id}/reassign", "ao", "{}"),
     ("POST /v1/tasks/{task_id}/reopen", "aos", "{}"),
     ("POST /v1/tasks/{task_id}/retry", "aos", "{}"),
+    ("POST /v1/tasks/{task_id}/split", "ao", r#"{"tasks": [{"ref": "p", "title": "p"}]}"#),
     ("POST /v1/tasks/{task_id}/takeover", "ao", "{}"),
     ("GET /v1/verify", "a", ""),
     ("GET /v1/whoami", "aosgv", ""),

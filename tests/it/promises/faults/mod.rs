@@ -21,6 +21,7 @@ mod kills;
 mod load;
 mod network;
 mod planning;
+mod plans;
 mod relay;
 pub mod server;
 mod stopped;
