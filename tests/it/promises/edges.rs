@@ -112,7 +112,8 @@ fn holds(tasks: &BTreeMap<String, Stored>, promised: &Needs, round: usize) {
     for (name, task) in tasks {
         let own: BTreeSet<&String> = task.needs.iter().collect();
         assert_eq!(own.len(), task.needs.len(), "round {round}: {name} needs something twice");
-        let gate = task.parent.as_ref().is_some_and(|parent| tasks[parent].state == "waiting");
+        let closed = |task: &Stored| task.container && task.state == "waiting";
+        let gate = task.parent.as_ref().is_some_and(|parent| closed(&tasks[parent]));
         let unmet = task.needs.len() as i32 + i32::from(gate);
         assert_eq!(task.needs_unmet, unmet, "round {round}: {name} counts wrongly");
         assert_eq!(task.state, "waiting", "round {round}: {name}");
@@ -158,7 +159,7 @@ fn changes(
     let mut free: Vec<String> = names.iter().filter(|name| *name != "gate").cloned().collect();
     let mut changes = Vec::with_capacity(THREADS);
     for n in 0..THREADS {
-        if n == 0 && round % ADDS_EVERY == 0 {
+        if n == 0 && round.is_multiple_of(ADDS_EVERY) {
             let parent = random.random_range(0..2) == 0;
             let parent = parent.then(|| format!("box{}", random.random_range(0..CONTAINERS)));
             let needs = some(random, names, 1);

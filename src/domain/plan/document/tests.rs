@@ -1,3 +1,5 @@
+//! Reading and writing the plan document: what is forgiven, and what is a finding.
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

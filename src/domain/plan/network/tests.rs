@@ -1,3 +1,5 @@
+//! Waves and longest paths against slow and simple reckoning.
+
 use proptest::prelude::*;
 
 use super::*;

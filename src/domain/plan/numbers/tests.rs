@@ -1,3 +1,5 @@
+//! The numbers of small plans by hand, and of random plans within their bounds.
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

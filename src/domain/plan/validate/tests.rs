@@ -1,3 +1,5 @@
+//! Each finding once, and plans without any.
+
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
