@@ -1,5 +1,6 @@
 //! The client against a server that plays scripts.
 
+#[allow(dead_code, reason = "the integration tests use other parts of it")]
 #[path = "../../../tests/it/support/model_stub.rs"]
 mod stub;
 

@@ -9,6 +9,7 @@ pub mod dump;
 pub mod fleet;
 pub mod invariants;
 mod keeper;
+#[allow(dead_code, reason = "the unit tests use other parts of it")]
 pub mod model_stub;
 pub mod process;
 mod run;
