@@ -22,12 +22,14 @@ use crate::{
         check::Checks,
         freeze::Act,
         ids::{AttemptId, TaskId},
-        plan::TaskSpec,
+        plan::{
+            TaskSpec,
+            split::{check_parts, divided},
+        },
         refusal::{Code, Refusal},
         settings,
         spend::SpendReport,
         states::{AttemptState, TaskState},
-        task::split::{check_parts, divided},
     },
     store::{self, Hold},
 };

@@ -24,11 +24,11 @@ use crate::{
         check::Checks,
         ids::TaskId,
         journal::{Kind, NewRow},
-        plan::{TaskSpec, new_goal::with_defaults},
+        plan::{TaskSpec, new_goal::with_defaults, split},
         refusal::{Code, Refusal},
         settings,
         states::TaskState,
-        task::{TaskFacts, split},
+        task::TaskFacts,
     },
     store::{self, goals::GoalFacts},
 };

@@ -23,6 +23,7 @@ pub mod order;
 pub mod playbook;
 pub mod risks;
 pub mod schedule;
+pub mod split;
 pub mod validate;
 pub mod wording;
 

@@ -17,7 +17,6 @@ pub mod holder;
 pub mod lease;
 pub mod release;
 pub mod returns;
-pub mod split;
 pub mod takeover;
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use crate::{
     domain::{
         ids::TaskId,
-        plan::CriterionSpec,
-        task::split::{Division, Whole},
+        plan::{
+            CriterionSpec,
+            split::{Division, Whole},
+        },
     },
     store::{Tx, WriteError, columns::uuids, complete, traced},
 };

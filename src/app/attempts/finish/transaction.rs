@@ -25,13 +25,13 @@ use crate::{
     domain::{
         freeze::{self, Act, FreezeMode},
         ids::{AttemptId, TaskId, WorkspaceId},
+        plan::split::{self, Division},
         refusal::{Code, Refusal},
         spend::SpendReport,
         states::{ApprovalKind, AttemptState, FailureClass, TaskState},
         task::{
             self, AttemptFacts, Ending, Failure, Next, TaskFacts, heartbeat,
             release::{self, Released},
-            split::{self, Division},
         },
     },
     store::{

@@ -229,7 +229,8 @@ async fn each_role_may_call_what_the_table_says() {
                 continue;
             }
             // The goal is another's: a submitter changes and comments on only their own.
-            let verbs = ["/cancel", "/retry", "/reopen", "/goals/{goal_id}/tasks", "/comments"];
+            let verbs =
+                ["/cancel", "/retry", "/replan", "/reopen", "/goals/{goal_id}/tasks", "/comments"];
             let of_poster =
                 route.starts_with("POST ") && verbs.iter().any(|verb| route.ends_with(verb));
             if of_poster && *letter == 's' {

@@ -9,13 +9,13 @@
 //! Divisions are nested [`settings::SPLIT_DEPTH`] deep at most. Below that the task fails like any other: work
 //! that is divided again and again is not understood, and a person has to see it.
 
-use super::{Ending, Next, TaskFacts};
+use super::{ApprovalPoints, CriterionSpec, TaskSpec};
 use crate::domain::{
     check::{Checks, pointer},
-    plan::{ApprovalPoints, CriterionSpec, TaskSpec},
     refusal::{Code, Refusal},
     settings,
     states::{AttemptState, TaskState},
+    task::{Ending, Next, TaskFacts},
 };
 
 /// What is known of a task that may be divided.
