@@ -148,7 +148,6 @@ pub(in crate::app) async fn divide(
     store::tasks::split::to_container(unit.tx(), id, outermost).await?;
     let ids = subtasks::add_within(unit, goal, task, &tasks, at).await?;
     create::of_tasks(unit, &ids, &tasks).await?;
-    store::goals::progress::weigh_containers(unit.tx(), goal.goal_id).await?;
     store::goals::progress::recount(unit.tx(), goal.goal_id).await?;
     let parts = tasks.into_iter().zip(ids);
     Ok(parts.map(|(task, task_id)| Part { r#ref: task.r#ref, task_id }).collect())

@@ -30,7 +30,8 @@ pub const fn follows(state: TaskState, container: bool) -> &'static [TaskState] 
         (Running, false) => &[Waiting, Ready, Parked, Reviewing, Done, Failed, Cancelled],
         (Parked, false) => &[Waiting, Ready, Reviewing, Done, Cancelled],
         // Parked: rejected, and split into subtasks.
-        (Reviewing, false) => &[Ready, Parked, Done, Cancelled],
+        // Failed: a planning task whose last plan had errors.
+        (Reviewing, false) => &[Ready, Parked, Done, Failed, Cancelled],
         (Done | Failed | Cancelled, _) => &[],
     }
 }

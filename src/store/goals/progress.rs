@@ -89,19 +89,6 @@ pub async fn weigh(tx: &mut Tx, goal: GoalId, task: TaskId, weight: i64) -> sqlx
     Ok(())
 }
 
-/// Takes the weight of tasks of a locked goal that became containers.
-pub async fn weigh_containers(tx: &mut Tx, goal: GoalId) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update tasks set weight = 0
-         where workspace_id = $1 and goal_id = $2 and container and weight <> 0",
-        tx.workspace.0,
-        goal.0,
-    )
-    .execute(traced!(tx, "goals.progress.weigh_containers"))
-    .await?;
-    Ok(())
-}
-
 /// Sums the weights of all tasks of a locked goal anew.
 pub async fn recount(tx: &mut Tx, goal: GoalId) -> sqlx::Result<()> {
     sqlx::query!(

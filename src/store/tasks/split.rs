@@ -122,7 +122,7 @@ pub async fn whole(tx: &mut Tx, task: TaskId) -> sqlx::Result<Whole> {
 pub async fn to_container(tx: &mut Tx, task: TaskId, parts: i32) -> Result<(), WriteError> {
     let changed = sqlx::query!(
         "update tasks
-         set container = true, state = 'running', split_at = $4, children_open = children_open + $3,
+         set container = true, weight = 0, state = 'running', split_at = $4, children_open = children_open + $3,
              children_failed = 0, approve_start = false, approve_result = false,
              oversized_at = null, rests_since = null, start_within_ms = null, finish_within_ms = null,
              start_by = null, finish_by = null, assigned_agent_id = null, barred_agent_id = null,

@@ -150,7 +150,8 @@ async fn an_approver_reads_what_the_plan_takes() {
     let mut tasks = small();
     tasks[0]["estimate"]["usd_micros"] = json!(250_000);
     fleet.post_goal(json!({"title": "Book", "tasks": tasks, "approval": {"plan": true}})).await;
-    let question = fleet.question().await;
+    let id = text(&fleet.question().await["id"]);
+    let question = fleet.admin.get(format!("/v1/approvals/{id}")).await.value(200);
     let body = text(&question["body"]);
     for part in [
         "5 tasks in 3 waves",
@@ -163,7 +164,7 @@ async fn an_approver_reads_what_the_plan_takes() {
     }
     // An edited plan is judged anew.
     tasks.as_array_mut().unwrap().pop();
-    let path = format!("/v1/approvals/{}/revise", text(&question["id"]));
+    let path = format!("/v1/approvals/{id}/revise");
     let revision = json!({"payload_sha256": question["payload_sha256"], "payload": tasks});
     fleet.admin.post(path, &revision).await.expect(200);
     let goals = fleet.admin.get("/v1/goals").await.value(200);

@@ -61,8 +61,6 @@ pub(super) async fn apply(
     if verifying {
         again::check_anew(unit, goal.goal_id).await?;
     }
-    store::goals::progress::weigh_containers(unit.tx(), goal.goal_id).await?;
-    store::goals::progress::recount(unit.tx(), goal.goal_id).await?;
     finish_if_over(unit, goal.goal_id).await
 }
 
