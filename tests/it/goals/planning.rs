@@ -464,6 +464,10 @@ async fn a_poster_waits_for_the_plan() {
     let (posted, ()) = tokio::join!(posted, planned);
     assert_eq!((&posted["state"], &posted["tasks"]["open"]), (&json!("active"), &json!(2)));
 
+    // The planner could take its tasks, too.
+    let path = format!("/v1/goals/{}/cancel", text(&posted["id"]));
+    fleet.admin.post(path, &json!({})).await.expect(200);
+
     // A person has to decide: there is nothing more to wait for.
     let posted = async { fleet.poster.post("/v1/goals?wait_seconds=30", &body).await.value(201) };
     let failed = async {
