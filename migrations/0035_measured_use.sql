@@ -3,7 +3,8 @@
 -- Why another table beside `usual_spend`: that one is read on the path of claims, holds the 90th percentile that a
 -- reservation needs, and only in workspaces with limits. A plan needs the spread (10th, 50th and 90th percentile)
 -- of spend and duration, of single capabilities and of the workspace too, and in every workspace. Both are
--- computed in one pass over the same tasks, behind the commits.
+-- computed in one pass over the same tasks, behind the commits. The progress of goals and the prompts of models
+-- that plan read the same table, so all of them say the same.
 --
 -- Why the judgement is stored with the plan: it is as of when the plan was made. Agents, budgets and measured
 -- use change afterwards, and whoever approves a plan should see what it was approved with.
@@ -19,7 +20,8 @@ create table measured_use (
     tasks        integer     not null,
     computed_at  timestamptz not null,
     constraint measured_use_pkey primary key (workspace_id, kind, name, unit),
-    constraint measured_use_kind_known check (kind in ('workspace', 'set', 'capability'))
+    constraint measured_use_kind_known check (kind in ('workspace', 'set', 'capability')),
+    constraint measured_use_in_order check (p10 <= p50 and p50 <= p90)
 );
 comment on table  measured_use is 'Spread of what finished tasks used, per unit; recomputed by the supervisor from the last 2,000.';
 comment on column measured_use.workspace_id is 'The workspace.';
@@ -29,7 +31,7 @@ comment on column measured_use.unit is 'The unit; wall_ms is the duration of all
 comment on column measured_use.p10 is '10th percentile of one task.';
 comment on column measured_use.p50 is 'Median of one task.';
 comment on column measured_use.p90 is '90th percentile of one task.';
-comment on column measured_use.tasks is 'Number of tasks in the computation.';
+comment on column measured_use.tasks is 'Number of tasks in the computation: three at least, for the duration of a set one.';
 comment on column measured_use.computed_at is 'Time of the last change.';
 
 create table capability_outcomes (

@@ -14,7 +14,8 @@
 -- Why no foreign key on `goal_progress`: the duty would hold back the deletion of a goal. A row without its goal
 -- is due, and goes with the next run.
 --
--- Why `usual_durations` beside `usual_spend`: that is learnt only under limits, and only one percentile.
+-- How long tasks take is read from `measured_use`. A table of durations of its own was rejected: two learners of
+-- one thing could disagree, and a plan and its progress would say different times.
 
 alter table tasks add column weight bigint not null default 1;
 update tasks set weight = 0 where container or purpose is not null;
@@ -104,24 +105,3 @@ comment on table  progress_cursors is 'How far the journal was read for goals th
 comment on column progress_cursors.workspace_id is 'The workspace.';
 comment on column progress_cursors.read_to is 'Number of the last journal row that was read.';
 insert into progress_cursors (workspace_id, read_to) select workspace_id, last_number from journal_heads;
-
-create table usual_durations (
-    workspace_id   uuid        not null,
-    capability_key text        not null,
-    p10            bigint      not null,
-    p50            bigint      not null,
-    p90            bigint      not null,
-    tasks          integer     not null,
-    computed_at    timestamptz not null,
-    constraint usual_durations_pkey primary key (workspace_id, capability_key),
-    constraint usual_durations_in_order check (0 <= p10 and p10 <= p50 and p50 <= p90),
-    constraint usual_durations_workspace_fkey foreign key (workspace_id) references workspaces (workspace_id)
-);
-comment on table  usual_durations is 'How long tasks of a set of capabilities were worked on: percentiles over the latest done tasks.';
-comment on column usual_durations.workspace_id is 'The workspace.';
-comment on column usual_durations.capability_key is 'The set of required capabilities.';
-comment on column usual_durations.p10 is 'Tenth percentile, in milliseconds: the time of all attempts of a task.';
-comment on column usual_durations.p50 is 'Median, in milliseconds.';
-comment on column usual_durations.p90 is '90th percentile, in milliseconds.';
-comment on column usual_durations.tasks is 'Number of tasks that it was learnt from.';
-comment on column usual_durations.computed_at is 'Time of the computation.';

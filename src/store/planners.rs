@@ -83,8 +83,8 @@ pub async fn delete(tx: &mut Tx) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// What the fleet can do, from its agents and its last 2,000 attempts: up to `rows` capabilities, those of most
-/// agents first. Medians are over accepted attempts.
+/// What the fleet can do, from its agents and what was learnt of finished tasks: up to `rows` capabilities, those of
+/// most agents first.
 pub async fn capabilities(tx: &mut Tx, rows: i64) -> sqlx::Result<Vec<CapabilityRecord>> {
     let rows = sqlx::query!(
         r#"
@@ -96,38 +96,20 @@ pub async fn capabilities(tx: &mut Tx, rows: i64) -> sqlx::Result<Vec<Capability
             group by c.name
             order by agents desc, c.name
             limit $2
-        ), latest as materialized (
-            select a.attempt_id, a.state, t.capability_key,
-                   floor(extract(epoch from a.ended_at - a.started_at) * 1000)::bigint as ms
-            from (select attempt_id, task_id, state, started_at, ended_at from attempts
-                  where workspace_id = $1 order by attempt_id desc limit 2000) a
-            join tasks t on t.workspace_id = $1 and t.task_id = a.task_id
-            where a.state in ('accepted', 'rejected', 'failed', 'expired')
-        ), tries as (
-            select b.name, l.attempt_id, l.state = 'accepted' as accepted, l.ms
-            from latest l
-            cross join lateral unnest(string_to_array(l.capability_key, ',')) as c (name)
-            join able b on b.name = c.name
-        ), counted as (
-            select name, count(*) filter (where accepted) as accepted,
-                   count(*) filter (where not accepted) as failed,
-                   percentile_disc(0.5) within group (order by ms) filter (where accepted) as ms
-            from tries group by name
-        ), spent as (
-            select name, jsonb_object_agg(unit, amount) as usual
-            from (select t.name, s.unit,
-                         percentile_disc(0.5) within group (order by s.entries + s.reported) as amount
-                  from tries t
-                  join attempt_spend s on s.workspace_id = $1 and s.attempt_id = t.attempt_id
-                  where t.accepted
-                  group by t.name, s.unit) u
-            group by name
+        ), usual as (
+            select m.name, max(m.p50) filter (where m.unit = 'wall_ms') as ms,
+                   jsonb_object_agg(m.unit, m.p50) filter (where m.unit <> 'wall_ms') as spend
+            from able b
+            join measured_use m on m.workspace_id = $1 and m.kind = 'capability' and m.name = b.name
+            group by m.name
         )
-        select b.name as "name!", b.agents as "agents!", coalesce(c.accepted, 0) as "accepted!",
-               coalesce(c.failed, 0) as "failed!", c.ms as "ms?", s.usual as "usual?: Json<Amounts>"
+        select b.name as "name!", b.agents as "agents!",
+               coalesce(o.succeeded, 0)::bigint as "accepted!",
+               coalesce(o.failed, 0)::bigint as "failed!",
+               u.ms as "ms?", u.spend as "usual?: Json<Amounts>"
         from able b
-        left join counted c on c.name = b.name
-        left join spent s on s.name = b.name
+        left join capability_outcomes o on o.workspace_id = $1 and o.capability = b.name
+        left join usual u on u.name = b.name
         order by b.agents desc, b.name
         "#,
         tx.workspace.0,

@@ -150,7 +150,6 @@ pub const TABLES: &[Table] = &[
     stays("folded_spend", "daily totals, which reports and budgets need"),
     stays("folded_attempts", "groups of the daily totals"),
     stays("usual_spend", "what was learnt outlives what it was learnt from"),
-    stays("usual_durations", "what was learnt outlives what it was learnt from"),
     stays("progress_cursors", "one row"),
     stays("measured_use", "what was learnt outlives what it was learnt from"),
     stays("capability_outcomes", "what was learnt outlives what it was learnt from"),

@@ -22,8 +22,9 @@ use super::{Duty, Report, Tally};
 use crate::{
     app::{App, Result},
     domain::{
-        goal::progress::left::{BlockerReason, Measured, OpenTask, left, sum_estimates},
+        goal::progress::left::{BlockerReason, OpenTask, left, sum_estimates},
         ids::{ApprovalId, GoalId, WorkspaceId},
+        spend::measured::Quantiles,
         states::TaskState,
     },
     store::{
@@ -66,7 +67,7 @@ impl App {
         let measured = if due.is_empty() {
             HashMap::new()
         } else {
-            store::goals::progress::durations(&mut tx).await?.into_iter().collect()
+            store::goals::progress::durations(&mut tx).await?
         };
         drop(tx);
         let (mut tally, mut tasks) = (Tally::default(), 0);
@@ -85,7 +86,7 @@ impl App {
         &self,
         workspace: WorkspaceId,
         goal: GoalId,
-        measured: &HashMap<String, Measured>,
+        measured: &HashMap<String, Quantiles>,
     ) -> Result<u64> {
         let mut tx = self.reader(workspace).await?;
         let new = compute(&mut tx, goal, measured).await?;
@@ -100,7 +101,7 @@ impl App {
 async fn compute(
     tx: &mut Tx,
     goal: GoalId,
-    measured: &HashMap<String, Measured>,
+    measured: &HashMap<String, Quantiles>,
 ) -> Result<NewProgress> {
     let number = store::journal::newest(tx).await?;
     let rows = store::goals::progress::tasks(tx, goal).await?;

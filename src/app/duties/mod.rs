@@ -10,7 +10,6 @@ mod expire_approvals;
 mod fund;
 mod intervene;
 mod keep_progress;
-mod learn_durations;
 mod learn_usual_spend;
 pub mod measure_sealing;
 mod measure_tables;
@@ -46,7 +45,6 @@ pub const DUTIES: &[Duty] = &[
     roll_up::DUTY,
     intervene::DUTY,
     learn_usual_spend::DUTY,
-    learn_durations::DUTY,
     keep_progress::DUTY,
     sweep_replays::DUTY,
     prune_goals::DUTY,
@@ -56,7 +54,7 @@ pub const DUTIES: &[Duty] = &[
 ];
 
 /// Duties whose changes only follow from those of others: seals, and what is learnt or computed from work.
-pub const FOLLOWING: &[&str] = &["seal", "learn_durations", "keep_progress"];
+pub const FOLLOWING: &[&str] = &["seal", "learn_usual_spend", "keep_progress"];
 
 /// Background work of the supervisor.
 #[derive(Debug, Clone, Copy)]

@@ -15,12 +15,13 @@ use crate::{
         plan::{
             TaskSpec,
             finding::Finding,
-            ground::{Able, AgentGroup, Ground, MeasuredOf, OpenTask, Quantiles},
+            ground::{Able, AgentGroup, Ground, OpenTask},
             new_goal::{Draft, NewGoal},
             numbers::{PlanNumbers, numbers},
             validate::against,
         },
         refusal::Refusal,
+        spend::measured::{MeasuredOf, Quantiles},
     },
     store::{
         self, Tx,

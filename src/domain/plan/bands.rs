@@ -11,7 +11,7 @@
 //! Between the known percentiles a task is spread evenly. Beyond them the spread goes on as it was, for a
 //! quarter of the way to the median.
 
-use super::ground::Quantiles;
+use crate::domain::spend::measured::Quantiles;
 
 /// Draws of a sum.
 const DRAWS: usize = 1_999;

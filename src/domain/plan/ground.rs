@@ -8,20 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{ids::TaskId, task::claim::capability_key, words::words};
-
-words! {
-    /// The tasks whose use is measured: all of the `workspace`, those that require exactly a `set` of
-    /// capabilities, or those that require one `capability`.
-    pub enum MeasuredOf {
-        /// All tasks.
-        Workspace => "workspace",
-        /// Those that require exactly these capabilities.
-        Set => "set",
-        /// Those that require this one, alone or with others.
-        Capability => "capability",
-    }
-}
+use crate::domain::{ids::TaskId, spend::measured::Quantiles, task::claim::capability_key};
 
 /// The ground of a plan at one instant.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -72,19 +59,6 @@ pub struct Able {
     pub failed: i64,
     /// What a finished task that required it used, by unit; `wall_ms` is its duration.
     pub used: BTreeMap<String, Quantiles>,
-}
-
-/// The spread of what finished tasks used of one unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Quantiles {
-    /// One task in ten used at most this.
-    pub p10: i64,
-    /// Half of the tasks used at most this.
-    pub p50: i64,
-    /// Nine tasks in ten used at most this.
-    pub p90: i64,
-    /// Number of tasks in the computation.
-    pub tasks: i64,
 }
 
 /// An open task that a planned one could repeat.

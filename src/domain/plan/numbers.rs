@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     TaskSpec,
     bands::{self, clamp},
-    ground::{Ground, Quantiles},
+    ground::Ground,
     network::Network,
     schedule::{Job, Shop},
 };
 use crate::domain::{
-    spend::{ATTEMPTS, WALL_MS},
+    spend::{ATTEMPTS, WALL_MS, measured::Quantiles},
     words::words,
 };
 

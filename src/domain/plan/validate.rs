@@ -18,7 +18,7 @@ use super::{
 };
 use crate::domain::{check::pointer, spend::ATTEMPTS};
 
-pub use super::ground::{Able, AgentGroup, Ground, OpenTask, Quantiles};
+pub use super::ground::{Able, AgentGroup, Ground, OpenTask};
 
 /// The most findings of one kind about single tasks.
 pub const PER_CODE: usize = 20;

@@ -53,9 +53,9 @@ pub struct CapabilityRecord {
     pub accepted: i64,
     /// Attempts of such tasks that failed, expired or were rejected.
     pub failed: i64,
-    /// Usual duration of an accepted attempt, in milliseconds.
+    /// Median duration of a finished task that required it, in milliseconds.
     pub usual_ms: Option<i64>,
-    /// Usual spend of an accepted attempt by unit.
+    /// Median spend of such a task by unit.
     pub usual: Amounts,
 }
 

@@ -11,6 +11,7 @@
 //! the millionths and no entry is rounded.
 
 pub mod amount;
+pub mod measured;
 pub mod most;
 pub mod unit;
 

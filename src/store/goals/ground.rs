@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use crate::{
     domain::{
         ids::{GoalId, ProjectId, TaskId},
-        plan::ground::MeasuredOf,
         settings,
+        spend::measured::{ENOUGH_TASKS, MeasuredOf},
     },
     store::{Tx, traced},
 };
@@ -70,16 +70,18 @@ pub struct MeasuredRow {
     pub tasks: i32,
 }
 
-/// What finished tasks used; at most 10,000 rows, those of the workspace and of sets first.
+/// What enough finished tasks used; at most 10,000 rows, those of the workspace and of sets first.
 pub async fn measured(tx: &mut Tx) -> sqlx::Result<Vec<MeasuredRow>> {
     sqlx::query_as!(
         MeasuredRow,
         r#"
         select kind as "kind: MeasuredOf", name, unit, p10, p50, p90, tasks
-        from measured_use where workspace_id = $1
+        from measured_use
+        where workspace_id = $1 and tasks >= $2
         order by kind desc, name, unit limit 10000
         "#,
         tx.workspace.0,
+        ENOUGH_TASKS,
     )
     .fetch_all(traced!(tx, "goals.ground.measured"))
     .await

@@ -1,6 +1,6 @@
 //! Progress of goals: the weights of their tasks, and what a duty computes behind the commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
@@ -11,14 +11,13 @@ use crate::{
         goal::{
             TaskCounts,
             progress::{
-                Band,
                 eta::{AbleAgents, OnlineAgents},
-                left::{Ahead, Blocker, Estimated, Left, Measured, PathStep},
+                left::{Ahead, Blocker, Estimated, Left, PathStep},
                 weight::{Weighing, Weights},
             },
         },
         ids::{ApprovalId, GoalId, TaskId},
-        spend::Amounts,
+        spend::{Amounts, measured::Quantiles},
         states::{GoalState, TaskState},
     },
     store::{Tx, columns::uuids, traced},
@@ -428,17 +427,19 @@ pub async fn attempts(tx: &mut Tx, goal: GoalId) -> sqlx::Result<(i64, i64)> {
     Ok((row.attempts, row.wall_ms))
 }
 
-/// What was measured of the workspace's tasks, by set of capabilities.
-pub async fn durations(tx: &mut Tx) -> sqlx::Result<Vec<(String, Measured)>> {
+/// How long finished tasks took, by set of capabilities.
+pub async fn durations(tx: &mut Tx) -> sqlx::Result<HashMap<String, Quantiles>> {
     let rows = sqlx::query!(
-        "select capability_key, p10, p50, p90, tasks from usual_durations where workspace_id = $1",
+        "select name, p10, p50, p90, tasks
+         from measured_use
+         where workspace_id = $1 and kind = 'set' and unit = 'wall_ms'",
         tx.workspace.0,
     )
     .fetch_all(traced!(tx, "goals.progress.durations"))
     .await?;
     let measured = rows.into_iter().map(|row| {
-        let band = Band { p10: row.p10, p50: row.p50, p90: row.p90 };
-        (row.capability_key, Measured { band, tasks: row.tasks.into() })
+        let known = Quantiles { p10: row.p10, p50: row.p50, p90: row.p90, tasks: row.tasks.into() };
+        (row.name, known)
     });
     Ok(measured.collect())
 }
@@ -499,40 +500,4 @@ pub async fn forget(tx: &mut Tx, goal: GoalId) -> sqlx::Result<()> {
     .execute(traced!(tx, "goals.progress.forget"))
     .await?;
     Ok(())
-}
-
-/// Computes how long tasks took, by set of capabilities, from the last 2,000 done tasks. What was learnt
-/// from more tasks stays until there are twenty new ones. Returns the number of changed rows.
-pub async fn learn_durations(tx: &mut Tx) -> sqlx::Result<u64> {
-    let stored = sqlx::query!(
-        r#"
-        with latest as materialized (
-            select task_id, capability_key from tasks
-            where workspace_id = $1 and state = 'done' and attempts_started > 0 and not container
-            order by task_id desc limit 2000
-        ), took as (
-            select l.capability_key,
-                   least(sum(greatest(floor(extract(epoch from a.ended_at - a.started_at) * 1000), 0)), 1000000000000)::bigint as ms
-            from latest l
-            join attempts a on a.workspace_id = $1 and a.task_id = l.task_id
-            where a.ended_at is not null group by l.task_id, l.capability_key
-        )
-        insert into usual_durations as old (workspace_id, capability_key, p10, p50, p90, tasks, computed_at)
-        select $1, capability_key, percentile_disc(0.1) within group (order by ms),
-               percentile_disc(0.5) within group (order by ms),
-               percentile_disc(0.9) within group (order by ms), count(*)::int, $2
-        from took group by capability_key
-        on conflict (workspace_id, capability_key) do update
-            set p10 = excluded.p10, p50 = excluded.p50, p90 = excluded.p90, tasks = excluded.tasks,
-                computed_at = excluded.computed_at
-            where (old.p10, old.p50, old.p90, old.tasks)
-                  is distinct from (excluded.p10, excluded.p50, excluded.p90, excluded.tasks)
-              and excluded.tasks >= least(old.tasks, 20)
-        "#,
-        tx.workspace.0,
-        tx.now,
-    )
-    .execute(traced!(tx, "goals.progress.learn_durations"))
-    .await?;
-    Ok(stored.rows_affected())
 }

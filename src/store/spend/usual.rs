@@ -1,18 +1,23 @@
 //! Usual spend of tasks by capabilities, its spread, and how attempts end.
 
-use crate::store::{Tx, traced};
+use crate::{
+    domain::spend::measured::ENOUGH_TASKS,
+    store::{Tx, traced},
+};
 
 /// Computes what the last 2,000 done tasks used, in one pass over them.
 ///
 /// For reservations: the 90th percentile per set of capabilities and unit, in a workspace with limits, from
-/// five tasks of a set. For plans: the spread per set, per capability and of all tasks, from three. Keeps what
-/// was learnt from more tasks if now there are fewer than twenty. Returns the number of changed rows.
+/// five tasks of a set. For plans, prompts and progress: the spread per set, per capability and of all tasks, from
+/// [`ENOUGH_TASKS`]; the duration per set from one. Keeps what was learnt from more tasks if now there are fewer
+/// than twenty. A divided task is a container and does not count: its attempts did not do it. Returns the number
+/// of changed rows.
 pub async fn compute(tx: &mut Tx) -> sqlx::Result<u64> {
     let changed = sqlx::query_scalar!(
         r#"
         with latest as materialized (
             select task_id, capability_key from tasks
-            where workspace_id = $1 and state = 'done' and attempts_started > 0
+            where workspace_id = $1 and state = 'done' and attempts_started > 0 and not container
             order by task_id desc limit 2000
         ), used as materialized (
             -- Task by task: as a join the whole view would be summed up first.
@@ -24,7 +29,8 @@ pub async fn compute(tx: &mut Tx) -> sqlx::Result<u64> {
                 where a.workspace_id = $1 and a.task_id = l.task_id group by p.unit) s
             union all
             select l.capability_key, 'wall_ms',
-                   least(sum(floor(extract(epoch from a.ended_at - a.started_at) * 1000)), 1000000000000000)::bigint
+                   least(sum(greatest(floor(extract(epoch from a.ended_at - a.started_at) * 1000), 0)),
+                         1000000000000000)::bigint
             from latest l
             join attempts a on a.workspace_id = $1 and a.task_id = l.task_id
             where a.ended_at is not null group by l.task_id, l.capability_key
@@ -53,7 +59,8 @@ pub async fn compute(tx: &mut Tx) -> sqlx::Result<u64> {
         select $1, kind, name, unit, percentile_disc(0.1) within group (order by amount),
                percentile_disc(0.5) within group (order by amount),
                percentile_disc(0.9) within group (order by amount), count(*)::int, $2
-        from kinds group by kind, name, unit having count(*) >= 3
+        from kinds group by kind, name, unit
+        having count(*) >= $3::int or (kind = 'set' and unit = 'wall_ms')
         on conflict (workspace_id, kind, name, unit) do update
             set p10 = excluded.p10, p50 = excluded.p50, p90 = excluded.p90, tasks = excluded.tasks,
                 computed_at = excluded.computed_at
@@ -66,6 +73,7 @@ pub async fn compute(tx: &mut Tx) -> sqlx::Result<u64> {
         "#,
         tx.workspace.0,
         tx.now,
+        ENOUGH_TASKS,
     )
     .fetch_one(traced!(tx, "spend.usual.compute"))
     .await?;

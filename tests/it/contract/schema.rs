@@ -11,11 +11,12 @@ use muster::{
         freeze::{FreezeMode, FreezeScope},
         goal::criteria::{CriterionState, TaskPurpose},
         loops::Pattern,
-        plan::{discovered::DiscoveredPolicy, ground::MeasuredOf},
+        plan::discovered::DiscoveredPolicy,
         planning::{RunState, model::ModelApi},
         price::{MoneySource, PriceSource},
         rule::{Action, Closing, Condition, Subject},
         secret::Purpose,
+        spend::measured::MeasuredOf,
         states::{
             AgentState, ApprovalKind, ApprovalState, AttemptState, FailureClass, GoalState,
             PlanState, Planner, SpendNode, TaskState,

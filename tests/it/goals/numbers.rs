@@ -192,6 +192,9 @@ async fn finished_work_tells_what_the_next_will_take() {
 
     fleet.goal(json!([plain("a"), plain("b"), plain("c")])).await;
     for (minutes, dollars) in [(1, "0.1"), (2, "0.2"), (30, "3")] {
+        fleet.round().await;
+        let early = preview(&fleet, &goal).await["numbers"].clone();
+        assert_eq!(early["durations"], before["durations"], "fewer than three say nothing");
         let held = agent.take().await;
         agent.write(&held, "spend", json!({"totals": {"usd": dollars}})).await.expect(200);
         // Longer than a lease lasts: the agent stays heard of.

@@ -23,7 +23,7 @@ use super::Band;
 use crate::domain::{
     budget::{Range, ask::Estimates},
     ids::{ApprovalId, TaskId},
-    spend::WALL_MS,
+    spend::{WALL_MS, measured::Quantiles},
     states::TaskState,
     words::words,
 };
@@ -70,15 +70,6 @@ pub struct OpenTask {
     pub running_ms: i64,
     /// What it waits for.
     pub waits: Option<(BlockerReason, Option<ApprovalId>)>,
-}
-
-/// How long tasks of a set of capabilities took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Measured {
-    /// The percentiles.
-    pub band: Band,
-    /// Number of measured tasks.
-    pub tasks: i64,
 }
 
 /// What is ahead of a goal, as far as the time of its end depends on it.
@@ -180,12 +171,13 @@ pub fn sum_estimates<'a>(
     sums
 }
 
-/// Computes what is left. `needs`: unsatisfied dependencies, each of a task on the one it needs.
+/// Computes what is left. `needs`: unsatisfied dependencies, each of a task on the one it needs. `measured`: how
+/// long tasks took, by set of capabilities.
 #[must_use]
 pub fn left(
     tasks: &[OpenTask],
     needs: &[(TaskId, TaskId)],
-    measured: &HashMap<String, Measured>,
+    measured: &HashMap<String, Quantiles>,
 ) -> Left {
     let durations = durations(tasks, measured);
     let graph = Graph::new(tasks, needs);
@@ -216,7 +208,7 @@ pub fn left(
 }
 
 /// The work left of each task, 0 of containers; `None` if nothing is known about any.
-fn durations(tasks: &[OpenTask], measured: &HashMap<String, Measured>) -> Option<Vec<Band>> {
+fn durations(tasks: &[OpenTask], measured: &HashMap<String, Quantiles>) -> Option<Vec<Band>> {
     let whole: Vec<Option<Band>> = tasks.iter().map(|task| whole(task, measured)).collect();
     let own = mean(
         whole
@@ -225,7 +217,7 @@ fn durations(tasks: &[OpenTask], measured: &HashMap<String, Measured>) -> Option
             .filter(|(_, task)| !task.container)
             .filter_map(|(band, _)| band.map(|band| (band, 1))),
     );
-    let all = || mean(measured.values().map(|of| (of.band, of.tasks)));
+    let all = || mean(measured.values().map(|of| (Band::of(of), of.tasks)));
     let unknown = own.or_else(all);
     if unknown.is_none() && tasks.iter().any(|task| !task.container) {
         return None;
@@ -242,8 +234,8 @@ fn durations(tasks: &[OpenTask], measured: &HashMap<String, Measured>) -> Option
 }
 
 /// The duration of a whole task, from its estimate or what was measured.
-fn whole(task: &OpenTask, measured: &HashMap<String, Measured>) -> Option<Band> {
-    let measured = measured.get(&task.capability_key).map(|of| of.band);
+fn whole(task: &OpenTask, measured: &HashMap<String, Quantiles>) -> Option<Band> {
+    let measured = measured.get(&task.capability_key).map(Band::of);
     let Some(estimate) = task.estimates.get(WALL_MS) else { return measured };
     let Range { want, min } = estimate.range();
     match measured.filter(|band| band.p50 > 0) {
@@ -493,7 +485,10 @@ mod tests {
     #[test]
     fn durations_come_from_estimates_then_from_what_was_measured() {
         let band = Band { p10: 50, p50: 100, p90: 300 };
-        let measured = HashMap::from([("rust".to_owned(), Measured { band, tasks: 4 })]);
+        let measured = HashMap::from([(
+            "rust".to_owned(),
+            Quantiles { p10: 50, p50: 100, p90: 300, tasks: 4 },
+        )]);
         let mut estimated = task(0, 1_000);
         estimated.capability_key = "rust".into();
         let mut running = unknown(1, "rust");

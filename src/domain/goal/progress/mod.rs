@@ -10,6 +10,8 @@ pub mod weight;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::spend::measured::Quantiles;
+
 /// A duration in milliseconds with its spread: one in ten is shorter than `p10`, half are shorter than
 /// `p50`, nine in ten are shorter than `p90`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -30,6 +32,13 @@ impl Band {
     #[must_use]
     pub const fn exact(value: i64) -> Self {
         Self { p10: value, p50: value, p90: value }
+    }
+
+    /// The spread that was measured.
+    #[must_use]
+    pub const fn of(measured: &Quantiles) -> Self {
+        let Quantiles { p10, p50, p90, tasks: _ } = *measured;
+        Self { p10, p50, p90 }
     }
 
     /// Each of the three values from those of both. Saturating sums keep every value in range.
