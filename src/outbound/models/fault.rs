@@ -116,7 +116,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
     let asked = text(header::RETRY_AFTER)?;
     let wait = match asked.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
+        Ok(seconds) if seconds.is_nan() => return None,
+        Ok(seconds) => Duration::try_from_secs_f64(seconds.min(LONGEST.as_secs_f64())).ok()?,
         Err(_) => {
             let until = DateTime::parse_from_rfc2822(asked).ok()?;
             let now = DateTime::parse_from_rfc2822(text(header::DATE)?).ok()?;
@@ -204,6 +205,7 @@ mod tests {
         let until = ("retry-after", "Wed, 21 Oct 2026 07:29:30 GMT");
         assert_eq!(wait(&[until, date]), Some(Duration::from_secs(90)));
         assert_eq!(wait(&[until]), None, "the server did not say what time it is");
+        assert_eq!(wait(&[("retry-after", "100000000000000000000")]), Some(LONGEST));
         for odd in ["-1", "NaN", "inf", "1e300", "soon", ""] {
             assert!(
                 wait(&[("retry-after", odd), date]).is_none_or(|wait| wait <= LONGEST),

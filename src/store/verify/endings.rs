@@ -14,6 +14,12 @@ finders! {
         where t.workspace_id = $1 and not t.container and coalesce(a.n, 0) <>
             case when t.state = 'done' and
                       (t.attempts_started > 0 or t.ended_at is distinct from t.created_at)
+                      -- A later plan may say that it is done.
+                      and (a.n > 0 or not exists (
+                          select from plans p
+                          where p.workspace_id = $1 and p.goal_id = t.goal_id
+                            and p.base is not null and p.applied_at is not null
+                            and p.document @> jsonb_build_array(jsonb_build_object('ref', t.ref, 'done', true))))
                  then 1 else 0 end";
 
     answered: "

@@ -262,7 +262,11 @@ async fn reject(
 /// The findings as feedback of a review.
 fn points(findings: &[Finding]) -> Vec<FeedbackPoint> {
     let text = |finding: &Finding| format!("{}: {}", finding.pointer, finding.detail);
-    let point = |finding| FeedbackPoint { criterion: None, text: text(finding), must: true };
+    let point = |finding: &Finding| FeedbackPoint {
+        criterion: None,
+        text: text(finding),
+        must: finding.is_error(),
+    };
     findings.iter().map(point).collect()
 }
 

@@ -208,8 +208,8 @@ fn may_replan(goal: &GoalFacts) -> Result<()> {
         | GoalState::Cancelled => Ok(()),
         state @ (GoalState::Planning | GoalState::Proposed) => {
             let detail = format!(
-                "the goal is {state}: its first plan is not applied yet; edit that with its approval, or cancel the \
-                 goal and post another"
+                "the goal is {state}: its first plan is not applied yet; edit a proposed one with its approval, and give \
+                 a planning goal its plan with `POST /v1/goals/{{goal_id}}/plan`"
             );
             Err(Refusal::new(Code::WrongState, detail).into())
         }

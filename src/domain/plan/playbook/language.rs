@@ -279,6 +279,10 @@ impl Names {
         match expression {
             Expr::Var(_) | Expr::Const(_) => {}
             Expr::Slice(slice) => {
+                if slice.step.is_some() {
+                    // The least integer as a step is a panic of the engine.
+                    self.refuse("a slice cannot have a step".to_owned());
+                }
                 self.expression(&slice.expr);
                 for part in [&slice.start, &slice.stop, &slice.step] {
                     self.option(part.as_ref());
