@@ -16,7 +16,7 @@ use crate::domain::{
         CriterionSpec,
         new_goal::{PlannerChoice, TaskDefaults},
     },
-    planning::{RunFacts, RunState, Said},
+    planning::{RunFacts, RunState, Said, Target},
     spend::Amounts,
     states::{FailureClass, GoalState, Planner},
 };
@@ -38,8 +38,14 @@ pub struct NewRun {
     pub plan_id: Option<PlanId>,
 }
 
-/// Stores runs behind those of a locked goal.
-pub async fn insert(tx: &mut Tx, goal: GoalId, runs: &[NewRun]) -> sqlx::Result<()> {
+/// Stores runs of one chain behind those of a locked goal. `parts_of`: the task that the target `parts` divides.
+pub async fn insert(
+    tx: &mut Tx,
+    goal: GoalId,
+    target: Target,
+    parts_of: Option<TaskId>,
+    runs: &[NewRun],
+) -> sqlx::Result<()> {
     if runs.is_empty() {
         return Ok(());
     }
@@ -48,11 +54,11 @@ pub async fn insert(tx: &mut Tx, goal: GoalId, runs: &[NewRun]) -> sqlx::Result<
     sqlx::query!(
         r#"
         insert into planning_runs (workspace_id, goal_id, ordinal, run_id, planner, state, input, said, plan_id,
-                                   created_at, ended_at)
+                                   created_at, ended_at, target, parts_of)
         select $1, $2, coalesce((select max(ordinal) from planning_runs
                                  where workspace_id = $1 and goal_id = $2), 0) + r.place::integer,
                r.run_id, r.planner, r.state, r.input, r.said, r.plan_id, $3::timestamptz,
-               case when r.ended then $3::timestamptz end
+               case when r.ended then $3::timestamptz end, $11, $12
         from unnest($4::uuid[], $5::text[], $6::text[], $7::jsonb[], $8::jsonb[], $9::uuid[], $10::bool[])
              with ordinality as r (run_id, planner, state, input, said, plan_id, ended, place)
         "#,
@@ -67,6 +73,8 @@ pub async fn insert(tx: &mut Tx, goal: GoalId, runs: &[NewRun]) -> sqlx::Result<
         &runs.iter().map(|run| run.plan_id.map(|id| id.0)).collect::<Vec<_>>()
             as &[Option<uuid::Uuid>],
         &ended,
+        target.as_str(),
+        parts_of.map(|id| id.0),
     )
     .execute(traced!(tx, "planning.insert"))
     .await?;
@@ -78,11 +86,14 @@ pub async fn open(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<RunFacts>> {
     sqlx::query_as!(
         RunFacts,
         r#"
-        select run_id as "run_id: PlanningRunId", ordinal, planner as "planner: PlannerChoice",
-               state as "state: RunState", attempt, running_until, task_id as "task_id: TaskId"
-        from planning_runs
-        where workspace_id = $1 and goal_id = $2 and state in ('queued', 'waiting', 'running')
-        order by ordinal
+        select r.run_id as "run_id: PlanningRunId", r.ordinal, r.planner as "planner: PlannerChoice",
+               r.state as "state: RunState", r.attempt, r.running_until, r.task_id as "task_id: TaskId",
+               r.target as "target: Target", r.parts_of as "parts_of: TaskId",
+               (r.parts_of is not null and p.oversized_at is null) as "moot!"
+        from planning_runs r
+        left join tasks p on p.workspace_id = $1 and p.task_id = r.parts_of
+        where r.workspace_id = $1 and r.goal_id = $2 and r.state in ('queued', 'waiting', 'running')
+        order by r.ordinal
         "#,
         tx.workspace.0,
         goal.0,
@@ -102,28 +113,31 @@ pub async fn count(tx: &mut Tx, goal: GoalId) -> sqlx::Result<i64> {
     .await
 }
 
-/// Goals with something to do about their plan, as [`step`](crate::domain::planning::step) says; the first 100. Under a
+/// Runs with something to do about them, as [`step`](crate::domain::planning::step) says; the first 100. Under a
 /// freeze no model is asked.
-pub async fn due(tx: &mut Tx) -> sqlx::Result<Vec<GoalId>> {
-    sqlx::query_scalar!(
+pub async fn due(tx: &mut Tx) -> sqlx::Result<Vec<(GoalId, PlanningRunId)>> {
+    let rows = sqlx::query!(
         r#"
-        select r.goal_id as "goal_id: GoalId"
+        select r.goal_id as "goal_id: GoalId", r.run_id as "run_id: PlanningRunId"
         from planning_runs r
         left join tasks t on t.workspace_id = $1 and t.task_id = r.task_id
+        left join tasks p on p.workspace_id = $1 and p.task_id = r.parts_of
         where r.workspace_id = $1 and r.state in ('waiting', 'running')
-          and (r.state = 'waiting' or r.running_until <= $2 or t.ended_at is not null or t.state = 'reviewing')
-          and (r.planner <> 'llm' or not exists (
+          and (r.state = 'waiting' or r.running_until <= $2 or t.ended_at is not null or t.state = 'reviewing'
+               or r.parts_of is not null and p.oversized_at is null)
+          and (r.planner <> 'llm' or r.parts_of is not null and p.oversized_at is null or not exists (
               select from freezes f join goals g on g.workspace_id = $1 and g.goal_id = r.goal_id
               where f.workspace_id = $1 and f.lifted_at is null
                 and (f.scope = 'workspace' or f.scope = 'project' and f.scope_id = g.project_id
                      or f.scope = 'goal' and f.scope_id = g.goal_id)))
-        order by r.created_at, r.goal_id limit 100
+        order by r.created_at, r.goal_id, r.ordinal limit 100
         "#,
         tx.workspace.0,
         tx.now,
     )
     .fetch_all(traced!(tx, "planning.due"))
-    .await
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.goal_id, row.run_id)).collect())
 }
 
 /// Whether a freeze is over a goal.
@@ -290,6 +304,55 @@ pub async fn close(tx: &mut Tx, goal: GoalId, state: RunState) -> sqlx::Result<V
         tx.now,
     )
     .fetch_all(traced!(tx, "planning.close"))
+    .await
+}
+
+/// Ends every run of one chain that has not ended; returns their planning tasks that are open, as [`close`] does.
+/// `parts_of`: the task that is divided; `None`: the plan of the goal.
+pub async fn close_chain(
+    tx: &mut Tx,
+    goal: GoalId,
+    parts_of: Option<TaskId>,
+    state: RunState,
+) -> sqlx::Result<Vec<TaskId>> {
+    sqlx::query_scalar!(
+        r#"
+        with closed as (
+            update planning_runs set state = $3, ended_at = $4, running_until = null
+            where workspace_id = $1 and goal_id = $2 and parts_of is not distinct from $5
+              and state in ('queued', 'waiting', 'running')
+            returning task_id
+        )
+        update tasks t set approve_result = false, version = version + 1
+        from closed c
+        where t.workspace_id = $1 and t.task_id = c.task_id and t.ended_at is null
+        returning t.task_id as "task_id: TaskId"
+        "#,
+        tx.workspace.0,
+        goal.0,
+        state.as_str(),
+        tx.now,
+        parts_of.map(|id| id.0),
+    )
+    .fetch_all(traced!(tx, "planning.close_chain"))
+    .await
+}
+
+/// The planners that need somebody in the last chain that a goal was planned by, in their order.
+pub async fn callable(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<PlannerChoice>> {
+    sqlx::query_scalar!(
+        r#"
+        select r.planner as "planner: PlannerChoice"
+        from planning_runs r
+        where r.workspace_id = $1 and r.goal_id = $2 and r.target = 'plan' and r.planner in ('llm', 'agent')
+          and r.created_at = (select max(created_at) from planning_runs
+                              where workspace_id = $1 and goal_id = $2 and target = 'plan')
+        order by r.ordinal
+        "#,
+        tx.workspace.0,
+        goal.0,
+    )
+    .fetch_all(traced!(tx, "planning.callable"))
     .await
 }
 
@@ -475,11 +538,11 @@ pub async fn fleet(tx: &mut Tx, since: DateTime<Utc>) -> sqlx::Result<Vec<FleetC
     .await
 }
 
-/// Whether planning of a goal has begun or a planner of it has started: its budget was set aside then.
+/// Whether a planner of the first plan of a goal has started: its budget was set aside then.
 pub async fn began(tx: &mut Tx, goal: GoalId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from planning_runs where workspace_id = $1 and goal_id = $2
-                          and started_at is not null) as "began!""#,
+                          and target = 'plan' and started_at is not null) as "began!""#,
         tx.workspace.0,
         goal.0,
     )
@@ -501,6 +564,39 @@ pub async fn is_on(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<bool>> {
     .await
 }
 
+/// Whether a planner has its turn for a new version of the plan of a goal.
+pub async fn is_replanning(tx: &mut Tx, goal: GoalId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from planning_runs
+                          where workspace_id = $1 and goal_id = $2 and target = 'replan'
+                            and state in ('waiting', 'running')) as "on!""#,
+        tx.workspace.0,
+        goal.0,
+    )
+    .fetch_one(traced!(tx, "planning.is_replanning"))
+    .await
+}
+
+/// What became of the last run for a new version of the plan of a goal.
+pub async fn last_anew(
+    tx: &mut Tx,
+    goal: GoalId,
+) -> sqlx::Result<Option<(RunState, Option<PlanId>)>> {
+    let row = sqlx::query!(
+        r#"
+        select state as "state: RunState", plan_id as "plan_id: PlanId"
+        from planning_runs
+        where workspace_id = $1 and goal_id = $2 and target = 'replan' and state <> 'skipped'
+        order by ordinal desc limit 1
+        "#,
+        tx.workspace.0,
+        goal.0,
+    )
+    .fetch_optional(traced!(tx, "planning.last_anew"))
+    .await?;
+    Ok(row.map(|row| (row.state, row.plan_id)))
+}
+
 /// A run.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of the table, documented there")]
@@ -520,6 +616,8 @@ pub struct RunRow {
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
+    pub target: Target,
+    pub parts_of: Option<TaskId>,
 }
 
 /// Reads the runs of a goal below an ordinal, latest first.
@@ -535,7 +633,8 @@ pub async fn list(
         select run_id as "run_id: PlanningRunId", goal_id as "goal_id: GoalId", ordinal,
                planner as "planner: Planner", state as "state: RunState", attempt,
                said as "said: Json<Said>", task_id as "task_id: TaskId", plan_id as "plan_id: PlanId",
-               prompt, model, spend as "spend: Json<Amounts>", created_at, started_at, ended_at
+               prompt, model, spend as "spend: Json<Amounts>", created_at, started_at, ended_at,
+               target as "target: Target", parts_of as "parts_of: TaskId"
         from planning_runs
         where workspace_id = $1 and goal_id = $2 and ordinal < $3
         order by ordinal desc limit $4

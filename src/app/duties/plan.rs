@@ -22,8 +22,8 @@ pub(super) const DUTY: Duty = Duty {
 impl App {
     async fn plan(&self, workspace: WorkspaceId) -> Result<Report> {
         let mut tally = Tally::default();
-        for goal in self.goals_to_plan(workspace).await? {
-            let done = self.continue_planning(workspace, goal).await;
+        for (goal, run) in self.runs_to_continue(workspace).await? {
+            let done = self.continue_planning(workspace, goal, run).await;
             tally.note(done.map(u64::from));
         }
         Ok(tally.report())

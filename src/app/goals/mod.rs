@@ -6,6 +6,7 @@
 
 pub mod additions;
 mod again;
+mod anew;
 mod archive;
 pub mod criteria;
 mod delete;
@@ -66,7 +67,7 @@ use crate::{
             playbook::PlaybookUse,
             validate::shown,
         },
-        planning::RunState,
+        planning::{RunState, Target},
         refusal::{Code, Refusal},
         settings,
         states::{ApprovalKind, GoalState, PlanState, Planner},
@@ -357,12 +358,15 @@ async fn write_goal(
                 brief: &new.brief,
             };
             let plan = write_plan(unit, &plan, draft, judgement).await?;
-            made = Some((plan, PlannerChoice::of(draft.planner)));
+            made = Some((Some(plan), PlannerChoice::of(draft.planner)));
         }
         // Its planning spends from it.
         (None, _) | (_, None) => allocations::open(unit, goal).await?,
     }
-    planning::store_chain(unit, goal, &new.source(), &opening, made).await?;
+    let source = new.source();
+    let chain =
+        planning::Chain { source: &source, target: Target::Plan, parts_of: None, anew: None };
+    planning::store_chain(unit, goal, &chain, &opening, made).await?;
     views::read(unit.tx(), goal).await
 }
 

@@ -40,8 +40,10 @@ pub(in crate::app) struct Question<'a> {
     pub brief: &'a str,
     /// When the goal should be completed.
     pub deadline: Option<DateTime<Utc>>,
-    /// The tasks that the planner `outline` finds in the brief; empty: none.
+    /// The tasks that it begins with: those that `outline` finds in the brief, or the open ones of the plan; empty: none.
     pub draft: &'a [TaskSpec],
+    /// The other tasks of a goal that is planned anew, as JSON.
+    pub standing: Option<&'a str>,
     /// Relevant lessons.
     pub lessons: &'a [LessonText],
 }
@@ -163,6 +165,7 @@ impl App {
             now: tx.now,
             lessons: question.lessons,
             draft: draft.as_deref(),
+            standing: question.standing,
             schema: document::schema(),
         }))
     }

@@ -22,12 +22,13 @@ pub fn judge(
     tasks: Vec<TaskSpec>,
 ) -> Result<Draft, Vec<Finding>> {
     let said_done = said_done(&tasks);
-    let draft = complete(given(planner, tasks), source).map_err(|refusal| findings(&refusal))?;
+    let draft = complete(given(planner, tasks), source).map_err(|refusal| errors_of(&refusal))?;
     if said_done.is_empty() { Ok(draft) } else { Err(said_done) }
 }
 
 /// Tasks and criteria that are planned as done: only a person says that of work that nobody did.
-fn said_done(tasks: &[TaskSpec]) -> Vec<Finding> {
+#[must_use]
+pub fn said_done(tasks: &[TaskSpec]) -> Vec<Finding> {
     let mut found = Vec::new();
     for (index, task) in tasks.iter().enumerate() {
         let at = pointer("/tasks", index);
@@ -59,7 +60,7 @@ pub fn taken(refs: &[String], taken: &[String]) -> Vec<Finding> {
 
 /// The errors of a refused plan as findings.
 #[must_use]
-pub fn findings(refusal: &Refusal) -> Vec<Finding> {
+pub fn errors_of(refusal: &Refusal) -> Vec<Finding> {
     if refusal.errors.is_empty() {
         return vec![error(String::new(), refusal.detail.clone(), Vec::new())];
     }

@@ -12,13 +12,18 @@
 //!
 //! The planner `llm` asks a model: [`model`] has its settings, what it is asked and what it answers, [`prompt`]
 //! writes the question, and [`dialogue`] decides after each answer: a plan, a repair turn, or the end.
+//!
+//! The plan of a run is the first of its goal, a new version of it while the goal is worked on, or the parts of one
+//! task ([`Target`], [`matter`]). The runs of one target are a chain of their own: the plan of a goal and the parts of
+//! its tasks do not wait for each other. Only a first plan is waited for by its goal; when the planners of another
+//! target fail, the goal goes on as it is.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    ids::{PlanningRunId, TaskId},
+    ids::{KeyId, PlanningRunId, TaskId},
     outline::Ordering,
     plan::{
         TaskSpec,
@@ -33,6 +38,7 @@ use super::{
 
 pub mod dialogue;
 pub mod judge;
+pub mod matter;
 pub mod model;
 pub mod prompt;
 #[cfg(test)]
@@ -78,6 +84,18 @@ impl RunState {
     }
 }
 
+words! {
+    /// What the plan of a run becomes.
+    pub enum Target {
+        /// The first plan of its goal.
+        Plan => "plan",
+        /// A new version of that plan, while the goal is worked on.
+        Replan => "replan",
+        /// The parts of a task that is too large.
+        Parts => "parts",
+    }
+}
+
 /// What a planner said in its run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -111,6 +129,21 @@ impl Said {
     }
 }
 
+/// What is asked for with a new version of a plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Anew {
+    /// The new brief; `None`: that of the goal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub brief: Option<String>,
+    /// Why the plan changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who asked for it, and so does not approve it alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<KeyId>,
+}
+
 /// What a planner gets beside the texts of its goal.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -123,6 +156,9 @@ pub struct PlannerInput {
     /// The playbook of the planner `playbook`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub playbook: Option<PlaybookUse>,
+    /// What is asked for with a new version of a plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anew: Option<Anew>,
 }
 
 impl PlannerInput {
@@ -131,9 +167,11 @@ impl PlannerInput {
     pub fn of(source: &PlanSource, planner: PlannerChoice) -> Self {
         let ordering = source.ordering;
         match planner {
-            PlannerChoice::Tasks => Self { ordering, tasks: source.tasks.clone(), playbook: None },
+            PlannerChoice::Tasks => {
+                Self { ordering, tasks: source.tasks.clone(), ..Self::default() }
+            }
             PlannerChoice::Playbook => {
-                Self { ordering, tasks: Vec::new(), playbook: source.playbook.clone() }
+                Self { ordering, playbook: source.playbook.clone(), ..Self::default() }
             }
             PlannerChoice::Outline | PlannerChoice::Llm | PlannerChoice::Agent => {
                 Self { ordering, ..Self::default() }
@@ -166,55 +204,85 @@ pub struct RunFacts {
     pub running_until: Option<DateTime<Utc>>,
     /// The planning task of the planner `agent`.
     pub task_id: Option<TaskId>,
+    /// What the plan becomes.
+    pub target: Target,
+    /// The task that is divided.
+    pub parts_of: Option<TaskId>,
+    /// Whether that task no longer waits for its parts: somebody divided it, or has it done as a whole.
+    pub moot: bool,
 }
 
-/// What a goal needs for its plan now.
+impl RunFacts {
+    /// Whether its plan is still wanted by a goal in this state.
+    #[must_use]
+    pub const fn is_wanted(&self, goal: GoalState) -> bool {
+        match self.target {
+            Target::Plan => matches!(goal, GoalState::Planning),
+            Target::Replan => goal.is_worked_on(),
+            Target::Parts => goal.is_worked_on() && !self.moot,
+        }
+    }
+}
+
+/// What a run needs now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step<'a> {
-    /// Nothing: somebody plans, a person has to decide, or it is not planning.
+pub enum Step {
+    /// Nothing: somebody plans, it has no turn, or its goal is not planned.
     Nothing,
-    /// A server takes this run: for the first time, or because the server before was killed.
-    Take(&'a RunFacts),
-    /// This run was taken too often, and fails.
-    GiveUp(&'a RunFacts),
-    /// The planning task of this run is looked at.
-    Look(&'a RunFacts, TaskId),
+    /// A server takes it: for the first time, or because the server before was killed.
+    Take,
+    /// It was taken too often, and fails.
+    GiveUp,
+    /// Its planning task is looked at.
+    Look(TaskId),
+    /// Its plan is not wanted any more, and it ends with those after it.
+    Close,
 }
 
-/// The live run of a goal.
+/// The live run of a chain.
 #[must_use]
 pub fn live(runs: &[RunFacts]) -> Option<&RunFacts> {
     runs.iter().find(|run| run.state.is_live())
 }
 
-/// What a goal in this state with these runs needs.
+/// What a run of a goal in this state needs.
 #[must_use]
-pub fn step(goal: GoalState, runs: &[RunFacts], now: DateTime<Utc>) -> Step<'_> {
-    if goal != GoalState::Planning {
+pub fn step(goal: GoalState, run: &RunFacts, now: DateTime<Utc>) -> Step {
+    if !run.state.is_live() {
         return Step::Nothing;
     }
-    let Some(run) = live(runs) else { return Step::Nothing };
+    if !run.is_wanted(goal) {
+        return match run.target {
+            // What ends the planning of a goal ends its runs.
+            Target::Plan => Step::Nothing,
+            Target::Replan | Target::Parts => Step::Close,
+        };
+    }
     let is_free = match (run.state, run.task_id) {
-        (RunState::Running, Some(task)) => return Step::Look(run, task),
+        (RunState::Running, Some(task)) => return Step::Look(task),
         (RunState::Running, None) => run.running_until.is_none_or(|until| until <= now),
         (_, _) => true,
     };
     match (is_free, run.attempt < settings::PLANNING_TAKES) {
         (false, _) => Step::Nothing,
-        (true, true) => Step::Take(run),
-        (true, false) => Step::GiveUp(run),
+        (true, true) => Step::Take,
+        (true, false) => Step::GiveUp,
     }
 }
 
-/// Whether the result of a taking counts: the goal is planning, and nobody took the run since or ended it.
+/// Whether the result of a taking counts: it is still wanted, and nobody took the run since or ended it.
 #[must_use]
 pub fn counts(goal: GoalState, run: &RunFacts, attempt: i32) -> bool {
-    goal == GoalState::Planning && run.state.is_live() && run.attempt == attempt
+    run.is_wanted(goal) && run.state.is_live() && run.attempt == attempt
 }
 
-/// The run that has its turn after this one failed; `None`: a person decides.
+/// The run of the same chain that has its turn after this one failed; `None`: a person decides, or the goal goes on
+/// as it is.
 #[must_use]
 pub fn after<'a>(runs: &'a [RunFacts], failed: &RunFacts) -> Option<&'a RunFacts> {
-    let queued = |run: &&RunFacts| run.state == RunState::Queued && run.ordinal > failed.ordinal;
+    let queued = |run: &&RunFacts| {
+        let same = run.target == failed.target && run.parts_of == failed.parts_of;
+        same && run.state == RunState::Queued && run.ordinal > failed.ordinal
+    };
     runs.iter().filter(queued).min_by_key(|run| run.ordinal)
 }

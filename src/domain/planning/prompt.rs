@@ -85,6 +85,9 @@ pub struct Material<'a> {
     pub lessons: &'a [LessonText],
     /// The plan that the planner `outline` finds in the brief, as JSON.
     pub draft: Option<&'a str>,
+    /// The other tasks of a goal that is worked on and planned anew, as JSON; then `draft` has the open ones of its
+    /// plan. `None`: its first plan, or the parts of a task.
+    pub standing: Option<&'a str>,
     /// JSON Schema of the answer.
     pub schema: &'a Value,
 }
@@ -110,7 +113,7 @@ pub fn write(material: &Material<'_>) -> Prompt {
         "capabilities" => capabilities(material.capabilities),
         "limits" => limits(material),
         "lessons" => lessons(material.lessons),
-        "draft" => draft(material.draft),
+        "draft" => draft(material.draft, material.standing),
         "schema" => material.schema.to_string(),
         other => format!("{{{{{other}}}}}"),
     });
@@ -233,7 +236,19 @@ fn lessons(lessons: &[LessonText]) -> String {
     shown.map(|lesson| fenced("LESSON", &lesson.text, LESSON)).collect::<Vec<_>>().join("\n")
 }
 
-fn draft(draft: Option<&str>) -> String {
+fn draft(draft: Option<&str>, standing: Option<&str>) -> String {
+    if let Some(standing) = standing {
+        return format!(
+            "The goal is worked on already, and its plan is made anew. The draft has the open tasks of the plan. Repeat \
+             those that are still right as they are, with their refs; change what is wrong in the others, and keep their \
+             refs too; leave out what is no longer wanted, which cancels it; add what is missing, with new refs. What \
+             else the goal has is listed first: done tasks, which `needs` may name and which are not planned again; \
+             tasks that failed, which need a new task if their work is still wanted; and tasks beside the plan, which \
+             stay.\n{}\n{}",
+            fenced("STANDING", standing, DRAFT),
+            fenced("DRAFT", draft.unwrap_or("{\"tasks\": []}"), settings::PLAN_DRAFT_BYTES)
+        );
+    }
     match draft {
         Some(draft) => format!(
             "The brief lists tasks itself. This draft was read from it. Keep its tasks, and add what is \
@@ -261,6 +276,7 @@ mod tests {
             now: DateTime::UNIX_EPOCH,
             lessons: &[],
             draft: None,
+            standing: None,
             schema,
         }
     }
@@ -310,6 +326,8 @@ mod tests {
         }
         assert_eq!(question.matches("{{").count(), 1, "only that of the brief");
         assert_eq!(sha256.len(), 64);
+        let anew = write(&Material { standing: Some("{\"done\": []}"), ..material }).question;
+        assert!(anew.contains("BEGIN STANDING") && !anew.contains("read from it"), "{anew}");
     }
 
     proptest! {
@@ -337,9 +355,9 @@ mod tests {
             let records = vec![CapabilityRecord { name: "x".repeat(500), ..Default::default() }; names];
             let lessons = vec![LessonText { text: brief.clone() }; lessons];
             let material = Material {
-                capabilities: &records, lessons: &lessons, draft: Some(&brief), ..material(&brief, &schema)
+                capabilities: &records, lessons: &lessons, draft: Some(&brief), standing: Some(&brief), ..material(&brief, &schema)
             };
-            let most = BRIEF + DRAFT + LESSONS * (LESSON + 200) + CAPABILITIES * 300 + 4_000;
+            let most = BRIEF + DRAFT + settings::PLAN_DRAFT_BYTES + LESSONS * (LESSON + 200) + CAPABILITIES * 300 + 4_000;
             prop_assert!(write(&material).question.len() <= most);
         }
     }

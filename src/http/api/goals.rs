@@ -61,7 +61,7 @@ pub struct GoalQuery {
 #[derive(Debug, Clone, Copy, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct PlanWaitQuery {
-    /// Seconds to wait while the goal is `planning`. Without a planner that needs somebody nothing is waited for.
+    /// Seconds to wait while a planner plans. Without a planner that needs somebody nothing is waited for.
     #[serde(default)]
     #[param(value_type = u32, minimum = 0, maximum = 60, default = 0)]
     pub wait_seconds: WaitSeconds,
@@ -222,6 +222,11 @@ pub async fn add_tasks(
 /// goal asks for the approval of its plan, the new one waits for it as `proposed` while the work goes on; a newer one
 /// replaces it.
 ///
+/// `planners` names the planners, as for a posted goal. `outline`, `playbook` and `tasks` plan within the request. When
+/// `llm` or `agent` has its turn, the answer is `planning`, and comes at once or, with `wait_seconds`, when it has
+/// planned: the goal is worked on meanwhile, and its plan is compared with the goal as it is then. Such a planner begins
+/// with the open tasks of the plan. If none makes a plan, the goal goes on as it is, and its planning runs say why.
+///
 /// Only goals that are `active` or `verifying` are planned anew. What was not from the plan, such as tasks that were
 /// added by hand or by agents, is touched only if the plan names it by ref, or if it needs a task that is cancelled.
 #[utoipa::path(post, path = "/v1/goals/{goal_id}/replan")]
@@ -229,10 +234,12 @@ pub async fn replan_goal(
     Auth { app, caller }: Auth<ProjectSubmitterCaller>,
     meter: Meter,
     ApiPath(goal): ApiPath<GoalId>,
+    ApiQuery(wait): ApiQuery<PlanWaitQuery>,
     Create { body, idempotency }: Create<ReplanRequest>,
 ) -> Result<Replayable<ReplannedGoal>> {
     meter.check(Counted::Tasks)?;
-    let outcome = app.replan_goal(&caller, goal, &body, idempotency.as_ref()).await?;
+    let wait = wait.wait_seconds.duration();
+    let outcome = app.replan_goal(&caller, goal, &body, idempotency.as_ref(), wait).await?;
     if !outcome.replayed && outcome.value.outcome.is_applied() {
         // Only the comparison knows how many tasks are new: they are counted afterwards.
         meter.add(Counted::Tasks, outcome.value.diff.counts.added);

@@ -30,7 +30,7 @@ pub struct Oversized {
     pub since: DateTime<Utc>,
 }
 
-/// Tasks that wait to be divided, the oldest [`COUNTED`].
+/// Tasks that wait for a person who divides them, the oldest [`COUNTED`]: no planner has its turn for their parts.
 pub async fn oversized(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result<Vec<Oversized>> {
     sqlx::query_as!(
         Oversized,
@@ -46,6 +46,9 @@ pub async fn oversized(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result<Vec<Oversi
             select * from tasks t
             where t.workspace_id = $1 and t.oversized_at is not null
               and ($2::uuid[] is null or t.goal_id = any($2))
+              and not exists (
+                  select from planning_runs p
+                  where p.workspace_id = $1 and p.parts_of = t.task_id and p.state in ('waiting', 'running'))
             order by t.oversized_at, t.task_id limit $3
         ) t
         join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id

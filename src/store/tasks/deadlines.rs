@@ -73,8 +73,10 @@ pub async fn next_due(tx: &mut Tx) -> sqlx::Result<NextDue> {
                               where workspace_id = $1 and closed_at is null) as "rules_act!",
                exists (select from planning_runs r
                        left join tasks t on t.workspace_id = $1 and t.task_id = r.task_id
+                       left join tasks p on p.workspace_id = $1 and p.task_id = r.parts_of
                        where r.workspace_id = $1 and r.state in ('waiting', 'running')
-                         and (r.state = 'waiting' or t.ended_at is not null or t.state = 'reviewing')
+                         and (r.state = 'waiting' or t.ended_at is not null or t.state = 'reviewing'
+                              or r.parts_of is not null and p.oversized_at is null)
                        ) as "plans_wait!",
                (select min(running_until) from planning_runs
                 where workspace_id = $1 and state in ('waiting', 'running')) as plans_until,

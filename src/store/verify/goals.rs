@@ -132,5 +132,6 @@ finders! {
         select 'goal', g.goal_id::text, 'it is ' || g.state || ', and the planner ' || r.planner || ' is ' || r.state
         from planning_runs r
         join goals g on g.workspace_id = $1 and g.goal_id = r.goal_id
-        where r.workspace_id = $1 and r.state in ('queued', 'waiting', 'running') and g.state <> 'planning'";
+        where r.workspace_id = $1 and r.state in ('queued', 'waiting', 'running')
+          and (case when r.target = 'plan' then g.state <> 'planning' else g.state in ('planning', 'proposed') end)";
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
+    agent::{Agent, Held},
     client::Answer,
     fleet::{Fleet, text},
     invariants::{verify, verify_rested},
@@ -566,4 +567,256 @@ async fn planning_anew_races_claims_and_completions() {
         fleet.after(61).await;
     }
     verify(&fleet.pool).await;
+}
+
+/// The planning runs of a goal in their order: `replan agent:running`.
+async fn turns(fleet: &Fleet, goal: &str) -> String {
+    let page = fleet.admin.get(format!("/v1/goals/{goal}/planning?limit=200")).await.value(200);
+    let runs = page["items"].as_array().unwrap().iter().rev();
+    let turn = |run: &Value| {
+        format!("{} {}:{}", text(&run["target"]), text(&run["planner"]), text(&run["state"]))
+    };
+    runs.map(turn).collect::<Vec<_>>().join(" ")
+}
+
+/// An agent that does the work, and one that only plans.
+async fn crew(fleet: &Fleet) -> (Agent, Agent) {
+    (fleet.agent("worker", &["work"], 9).await, fleet.agent("planner", &["plan"], 9).await)
+}
+
+async fn hand_in(fleet: &Fleet, agent: &Agent, held: &Held, plan: &Value) -> Value {
+    let answer = agent.write(held, "complete", json!({"result": plan})).await.value(200);
+    fleet.round().await;
+    answer
+}
+
+fn checked(name: &str, needs: &[&str]) -> Value {
+    json!({"ref": name, "title": format!("Do {name}"), "needs": needs, "labels": ["kept"], "capabilities": ["work"],
+           "criteria": [{"text": "it works", "required": false}]})
+}
+
+/// The plan document of a planner: each task with what it needs.
+fn document(tasks: &[(&str, &[&str])]) -> Value {
+    let task = |(name, needs): &(&str, &[&str])| {
+        json!({"ref": name, "title": format!("Do {name}"), "needs": needs, "capabilities": ["work"],
+               "criteria": [{"text": "it works", "required": false}]})
+    };
+    json!({"tasks": tasks.iter().map(task).collect::<Vec<_>>(), "notes": []})
+}
+
+#[tokio::test]
+async fn an_agent_plans_a_goal_anew_while_it_is_worked_on() {
+    let fleet = Fleet::start().await;
+    let (worker, planner) = crew(&fleet).await;
+    let goal =
+        fleet.goal(json!([checked("a", &[]), checked("b", &["a"]), checked("c", &["b"])])).await;
+    worker.complete(&worker.take().await).await;
+    let body = json!({"planners": ["agent"], "reason": "they stream", "brief": "Stream it."});
+    let answer = replan(&fleet, &goal, body).await.value(200);
+    assert_eq!((&answer["outcome"], &answer["base"]), (&json!("planning"), &json!(1)));
+    assert_eq!(
+        (fleet.goal_state(&goal).await, turns(&fleet, &goal).await),
+        ("active".into(), "replan agent:waiting".into())
+    );
+    fleet.round().await;
+    // The work goes on meanwhile.
+    let b = worker.take().await;
+    let held = planner.take().await;
+    let input = &held.claim["task"]["input"];
+    assert_eq!(
+        (&input["brief"], &input["standing"]["reason"]),
+        (&json!("Stream it."), &json!("they stream"))
+    );
+    assert_eq!(input["standing"]["done"], json!([{"ref": "a", "title": "Do a"}]));
+    let refs: Vec<String> =
+        input["draft"]["tasks"].as_array().unwrap().iter().map(|task| text(&task["ref"])).collect();
+    assert_eq!(refs, ["b", "c"]);
+    let ids = [fleet.task_id(&goal, "b").await, fleet.task_id(&goal, "c").await];
+    hand_in(
+        &fleet,
+        &planner,
+        &held,
+        &document(&[("b", &["a"]), ("c", &["b", "d"]), ("d", &["a"])]),
+    )
+    .await;
+    assert_eq!(turns(&fleet, &goal).await, "replan agent:planned");
+    fleet
+        .expect_states(&goal, &format!("a:done b:running c:waiting {}:done d:ready", held.name))
+        .await;
+    assert_eq!([fleet.task_id(&goal, "b").await, fleet.task_id(&goal, "c").await], ids);
+    assert_eq!(
+        fleet.task(&goal, "c").await["labels"],
+        json!(["kept"]),
+        "a plan document has no labels"
+    );
+    assert_eq!(fleet.read_goal(&goal).await["brief"], "Stream it.");
+    let plans = fleet.admin.get(format!("/v1/goals/{goal}/plans")).await.value(200);
+    let plan = &plans["items"][0];
+    assert_eq!(
+        (&plan["number"], &plan["base"], &plan["planner"], &plan["state"]),
+        (&json!(2), &json!(1), &json!("agent"), &json!("applied"))
+    );
+    verify(&fleet.pool).await;
+    worker.complete(&b).await;
+    worker.work_off().await;
+    fleet.round().await;
+    assert_eq!(fleet.goal_state(&goal).await, "completed");
+    verify_rested(&fleet.pool, fleet.now()).await;
+}
+
+/// The planning task is the last open one: what the plan adds comes before its end.
+#[tokio::test]
+async fn a_plan_that_comes_last_still_adds_to_its_goal() {
+    let fleet = Fleet::start().await;
+    let (worker, planner) = crew(&fleet).await;
+    let goal = fleet.goal(json!([checked("a", &[])])).await;
+    replan(&fleet, &goal, json!({"planners": ["agent"]})).await.expect(200);
+    fleet.round().await;
+    worker.complete(&worker.take().await).await;
+    let held = planner.take().await;
+    // The findings of a plan come back, as for a first one.
+    hand_in(&fleet, &planner, &held, &document(&[("n", &["x"])])).await;
+    assert_eq!(turns(&fleet, &goal).await, "replan agent:running");
+    let held = planner.take().await;
+    assert_eq!(held.number, 2);
+    hand_in(&fleet, &planner, &held, &document(&[("n", &["a"])])).await;
+    assert_eq!(fleet.goal_state(&goal).await, "active");
+    assert_eq!(worker.work_off().await, ["n"]);
+    fleet.round().await;
+    assert_eq!(fleet.goal_state(&goal).await, "completed");
+    verify_rested(&fleet.pool, fleet.now()).await;
+}
+
+#[tokio::test]
+async fn a_draft_that_an_agent_hands_back_changes_nothing() {
+    let fleet = Fleet::start().await;
+    let goal = fleet
+        .goal(json!([checked("a", &[]), {"ref": "b", "title": "Do b", "needs": ["a"], "capabilities": ["work"], "section": "Part 2", "input": {"n": 1},
+                     "max_attempts": 7, "criteria": [{"text": "it works"}],
+                     "estimate": {"usd_micros": {"min": 1, "want": 5}}}]))
+        .await;
+    let (_, planner) = crew(&fleet).await;
+    replan(&fleet, &goal, json!({"planners": ["agent"]})).await.expect(200);
+    fleet.round().await;
+    let held = planner.take().await;
+    let draft = held.claim["task"]["input"]["draft"].clone();
+    hand_in(&fleet, &planner, &held, &draft).await;
+    assert_eq!(turns(&fleet, &goal).await, "replan agent:planned");
+    let plans = fleet.admin.get(format!("/v1/goals/{goal}/plans")).await.value(200);
+    assert_eq!(plans["items"].as_array().unwrap().len(), 1);
+    verify(&fleet.pool).await;
+}
+
+#[tokio::test]
+async fn a_goal_goes_on_when_no_planner_plans_it_anew() {
+    let fleet = Fleet::start().await;
+    let (worker, planner) = crew(&fleet).await;
+    let goal = fleet.goal(json!([checked("a", &[]), checked("b", &["a"])])).await;
+    let body = json!({"planners": ["agent", "outline"], "brief": "No tasks here."});
+    replan(&fleet, &goal, body).await.expect(200);
+    fleet.round().await;
+    planner.fail(&planner.take().await, "permanent").await;
+    fleet.round().await;
+    fleet.round().await;
+    assert_eq!(turns(&fleet, &goal).await, "replan agent:failed replan outline:failed");
+    let page = fleet.admin.get("/v1/attention").await.value(200);
+    assert!(page["items"].as_array().unwrap().is_empty(), "{page:#}");
+    verify(&fleet.pool).await;
+    worker.work_off().await;
+    fleet.round().await;
+    assert_eq!(fleet.goal_state(&goal).await, "completed");
+    verify_rested(&fleet.pool, fleet.now()).await;
+}
+
+/// Another plan came into force meanwhile: the plan of the agent is compared with that one.
+#[tokio::test]
+async fn a_plan_of_an_agent_is_compared_with_the_plan_in_force() {
+    let fleet = Fleet::start().await;
+    let goal = fleet.goal(json!([checked("a", &[]), checked("b", &["a"])])).await;
+    let (_, planner) = crew(&fleet).await;
+    let stale = json!({"planners": ["agent"], "base_version": 2});
+    replan(&fleet, &goal, stale).await.problem(409, "plan_changed");
+    replan(&fleet, &goal, json!({"planners": ["agent"], "base_version": 1})).await.expect(200);
+    fleet.round().await;
+    let held = planner.take().await;
+    plan(&fleet, &goal, json!([checked("a", &[]), checked("b", &["a"]), checked("c", &[])])).await;
+    assert_eq!(turns(&fleet, &goal).await, "replan agent:running");
+    hand_in(&fleet, &planner, &held, &document(&[("a", &[]), ("b", &["a"])])).await;
+    fleet.expect_states(&goal, &format!("a:ready b:waiting {}:done c:cancelled", held.name)).await;
+    let plans = fleet.admin.get(format!("/v1/goals/{goal}/plans")).await.value(200);
+    assert_eq!((&plans["items"][0]["number"], &plans["items"][0]["base"]), (&json!(3), &json!(2)));
+    verify(&fleet.pool).await;
+}
+
+/// Whoever asked for the plan proposes it, and does not approve it alone.
+#[tokio::test]
+async fn a_new_plan_of_an_agent_waits_for_its_approval() {
+    let fleet = Fleet::start().await;
+    let body = json!({"title": "g", "approval": {"plan": true}, "tasks": [checked("a", &[])]});
+    let goal = fleet.post_goal(body).await;
+    fleet.decide(json!({"decision": "approve"})).await;
+    let (_, planner) = crew(&fleet).await;
+    let path = format!("/v1/goals/{goal}/replan");
+    fleet.poster.post(&path, &json!({"planners": ["agent"]})).await.expect(200);
+    fleet.round().await;
+    let held = planner.take().await;
+    hand_in(&fleet, &planner, &held, &document(&[("a", &[]), ("n", &["a"])])).await;
+    assert_eq!(turns(&fleet, &goal).await, "replan agent:planned");
+    let question = fleet.question().await;
+    assert_eq!(question["kind"], "plan");
+    let decide = format!("/v1/approvals/{}/decide", text(&question["id"]));
+    let approve = json!({"decision": "approve"});
+    fleet.poster.post(&decide, &approve).await.problem(403, "separation_of_duties");
+    fleet.decide(approve).await;
+    fleet.expect_states(&goal, &format!("a:ready {}:done n:waiting", held.name)).await;
+    verify(&fleet.pool).await;
+}
+
+#[tokio::test]
+async fn planners_of_a_new_plan_end_with_the_goal_and_with_a_further_request() {
+    let fleet = Fleet::start().await;
+    let goal = fleet.goal(json!([checked("a", &[])])).await;
+    let (_, planner) = crew(&fleet).await;
+    replan(&fleet, &goal, json!({"planners": ["agent"]})).await.expect(200);
+    fleet.round().await;
+    let held = planner.take().await;
+    replan(&fleet, &goal, json!({"planners": ["agent", "outline"]})).await.expect(200);
+    assert_eq!(planner.beat(&held).await["directive"], "stop");
+    let late = planner.write(&held, "complete", json!({"result": document(&[("x", &[])])})).await;
+    assert_eq!(late.value(200)["task_state"], "done");
+    assert_eq!(
+        turns(&fleet, &goal).await,
+        "replan agent:cancelled replan agent:waiting replan outline:queued"
+    );
+    fleet.round().await;
+    fleet.admin.post(format!("/v1/goals/{goal}/cancel"), &json!({})).await.expect(200);
+    fleet.round().await;
+    assert_eq!(
+        turns(&fleet, &goal).await,
+        "replan agent:cancelled replan agent:cancelled replan outline:cancelled"
+    );
+    verify_rested(&fleet.pool, fleet.now()).await;
+    // A comparison calls nobody.
+    let other = fleet.goal(json!([checked("a", &[])])).await;
+    let dry = json!({"planners": ["agent"], "dry_run": true});
+    assert_eq!(replan(&fleet, &other, dry).await.problem(422, "invalid"), ["/planners"]);
+}
+
+#[tokio::test]
+async fn a_new_plan_is_waited_for() {
+    let fleet = Fleet::start().await;
+    let goal = fleet.goal(json!([checked("a", &[])])).await;
+    let (_, planner) = crew(&fleet).await;
+    let path = format!("/v1/goals/{goal}/replan?wait_seconds=30");
+    let asked = async { fleet.admin.post(&path, &json!({"planners": ["agent"]})).await.value(200) };
+    let planned = async {
+        fleet.until("select exists (select from planning_runs where state = 'waiting')").await;
+        fleet.round().await;
+        let held = planner.take().await;
+        hand_in(&fleet, &planner, &held, &document(&[("a", &[]), ("n", &["a"])])).await;
+    };
+    let (answer, ()) = tokio::join!(asked, planned);
+    assert_eq!(answer["outcome"], "applied");
+    assert_eq!(part(&answer, "add"), "n:new");
+    assert_eq!((&answer["base"], &answer["plan"]["number"]), (&json!(1), &json!(2)));
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
+    agent::{Agent, Held},
     fleet::{Fleet, text},
     invariants::{verify, verify_rested},
 };
@@ -228,4 +229,112 @@ async fn a_divided_task_ends_with_its_parts() {
     assert_eq!(fleet.task(&goal, "a").await["failure_class"], "children_failed");
     fleet.round().await;
     verify_rested(&fleet.pool, fleet.now()).await;
+}
+
+/// The states of planning runs for parts: `agent:running`.
+async fn turns(fleet: &Fleet, goal: &str) -> String {
+    let page = fleet.admin.get(format!("/v1/goals/{goal}/planning?limit=200")).await.value(200);
+    let runs =
+        page["items"].as_array().unwrap().iter().rev().filter(|run| run["target"] == "parts");
+    let turn = |run: &Value| format!("{}:{}", text(&run["planner"]), text(&run["state"]));
+    runs.map(turn).collect::<Vec<_>>().join(" ")
+}
+
+/// A goal that an agent planned, and whose only task was too large; with its id and the task.
+async fn too_large(fleet: &Fleet, planner: &Agent, worker: &Agent) -> (String, String) {
+    let body = json!({"title": "Big", "brief": "Make it.", "planner": "agent"});
+    let goal = text(&fleet.poster.post("/v1/goals", &body).await.value(201)["id"]);
+    fleet.round().await;
+    let whole = json!({"tasks": [{"ref": "whole", "title": "Write everything", "description": "All of it.",
+                                  "criteria": [{"text": "it works", "required": false}]}], "notes": []});
+    hand_in(fleet, planner, &planner.take().await, &whole).await;
+    worker.fail(&worker.take().await, "too_large").await;
+    fleet.after(5).await;
+    let held = worker.take().await;
+    let answer = worker.fail(&held, "too_large").await;
+    assert_eq!(answer["task_state"], "parked");
+    assert_eq!(turns(fleet, &goal).await, "agent:waiting");
+    fleet.round().await;
+    (goal, held.task)
+}
+
+async fn hand_in(fleet: &Fleet, agent: &Agent, held: &Held, plan: &Value) {
+    agent.write(held, "complete", json!({"result": plan})).await.expect(200);
+    fleet.round().await;
+}
+
+fn planned_parts() -> Value {
+    let part = |name: &str, needs: Value| json!({"ref": name, "title": format!("Write part {name}"), "needs": needs, "criteria": [{"text": "it works", "required": false}]});
+    json!({"tasks": [part("p", json!([])), part("q", json!(["p"]))], "notes": []})
+}
+
+async fn oversized(fleet: &Fleet) -> Value {
+    fleet.admin.get("/v1/attention?kind=oversized_task").await.value(200)["counts"]["oversized_task"].clone()
+}
+
+#[tokio::test]
+async fn the_planner_of_a_goal_divides_what_is_too_large() {
+    let fleet = Fleet::start().await;
+    let (planner, worker) = (fleet.agent("planner", &["plan"], 9).await, fleet.worker().await);
+    let (goal, _) = too_large(&fleet, &planner, &worker).await;
+    assert_eq!(oversized(&fleet).await, 0, "nobody has to see it while it is planned");
+    let held = planner.take().await;
+    let task = &held.claim["task"];
+    assert_eq!(task["title"], "Divide: Write everything");
+    let brief = text(&task["input"]["brief"]);
+    assert!(brief.contains("All of it.") && brief.contains("it works"), "{brief}");
+    // One part is as large as the whole: it comes back.
+    let mut one = planned_parts();
+    one["tasks"].as_array_mut().unwrap().truncate(1);
+    hand_in(&fleet, &planner, &held, &one).await;
+    assert_eq!(turns(&fleet, &goal).await, "agent:running");
+    hand_in(&fleet, &planner, &planner.take().await, &planned_parts()).await;
+    assert_eq!(turns(&fleet, &goal).await, "agent:planned");
+    assert_eq!(fleet.state(&goal, "whole").await, "running");
+    assert_eq!(fleet.state(&goal, "p").await, "ready");
+    assert_eq!(fleet.state(&goal, "whole-check").await, "waiting");
+    verify(&fleet.pool).await;
+    assert_eq!(worker.work_off().await[..2], ["p", "q"]);
+    let _ = fleet.round().await;
+    verify(&fleet.pool).await;
+}
+
+#[tokio::test]
+async fn what_no_planner_divides_waits_for_a_person() {
+    let fleet = Fleet::start().await;
+    let (planner, worker) = (fleet.agent("planner", &["plan"], 9).await, fleet.worker().await);
+    let (goal, task) = too_large(&fleet, &planner, &worker).await;
+    planner.fail(&planner.take().await, "permanent").await;
+    fleet.round().await;
+    assert_eq!(turns(&fleet, &goal).await, "agent:failed");
+    assert_eq!(oversized(&fleet).await, 1);
+    verify_rested(&fleet.pool, fleet.now()).await;
+    fleet
+        .admin
+        .post(format!("/v1/tasks/{task}/split"), &json!({"tasks": parts()}))
+        .await
+        .expect(200);
+    assert_eq!(oversized(&fleet).await, 0);
+    verify(&fleet.pool).await;
+}
+
+/// A person is faster: the planning task ends, and its plan does not count.
+#[tokio::test]
+async fn a_person_divides_what_a_planner_was_asked_to_divide() {
+    let fleet = Fleet::start().await;
+    let (planner, worker) = (fleet.agent("planner", &["plan"], 9).await, fleet.worker().await);
+    let (goal, task) = too_large(&fleet, &planner, &worker).await;
+    let held = planner.take().await;
+    fleet
+        .admin
+        .post(format!("/v1/tasks/{task}/split"), &json!({"tasks": parts()}))
+        .await
+        .expect(200);
+    fleet.round().await;
+    assert_eq!(turns(&fleet, &goal).await, "agent:cancelled");
+    assert_eq!(planner.beat(&held).await["directive"], "stop");
+    planner.release(&held).await;
+    fleet.round().await;
+    verify(&fleet.pool).await;
+    assert_eq!(fleet.state(&goal, "p").await, "ready");
 }

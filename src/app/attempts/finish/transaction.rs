@@ -20,6 +20,7 @@ use crate::{
         budgets::standing,
         caller::Actor,
         coalesce::Batched,
+        goals::planning::parts,
         unit::locks::{self, Locked, find},
     },
     domain::{
@@ -92,12 +93,16 @@ pub(in crate::app) async fn write(unit: &mut Unit, judged: &[Judged<'_>]) -> Res
     }
     evidence(unit, judged).await?;
     end(unit, judged.iter().map(finished).collect(), Vec::new()).await?;
-    let oversized = judged
+    let oversized: Vec<&Judged<'_>> = judged
         .iter()
-        .filter(|judged| judged.command.is_too_large() && judged.ending.next == Next::Park);
-    let oversized: Vec<TaskId> = oversized.map(|judged| judged.task.task_id).collect();
+        .filter(|judged| judged.command.is_too_large() && judged.ending.next == Next::Park)
+        .collect();
     if !oversized.is_empty() {
-        store::tasks::split::mark_oversized(unit.tx(), &oversized).await?;
+        let tasks: Vec<TaskId> = oversized.iter().map(|judged| judged.task.task_id).collect();
+        store::tasks::split::mark_oversized(unit.tx(), &tasks).await?;
+    }
+    for judged in oversized {
+        parts::begin(unit, judged.task.goal_id, judged.task.task_id).await?;
     }
     reviews(unit, judged).await
 }

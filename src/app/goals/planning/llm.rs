@@ -7,8 +7,8 @@ use futures_util::future::BoxFuture;
 use serde_json::json;
 
 use super::{
+    ground_for,
     model::{Asked, Made, ModelPlanner, NOT_CONFIGURED, Thought},
-    source,
 };
 use crate::{
     app::{
@@ -20,13 +20,8 @@ use crate::{
     },
     domain::{
         ids::WorkspaceId,
-        plan::{
-            TaskSpec, document,
-            finding::Finding,
-            ground::Ground,
-            new_goal::{PlanSource, PlannerChoice, draft_by},
-        },
-        planning::{Said, dialogue::Reading, judge::judge},
+        plan::{document, finding::Finding, ground::Ground},
+        planning::{Said, dialogue::Reading, matter::Matter},
         states::Planner,
     },
 };
@@ -63,11 +58,13 @@ impl ModelPlanner for Llm {
 }
 
 async fn plan(app: &App, asked: &Asked) -> Result<Thought> {
-    let (source, ground) = {
+    let matter = &asked.matter;
+    let ground = {
         let mut tx = app.reader(asked.workspace).await?;
-        (source(&mut tx, asked.goal).await?, ground::of_goal(&mut tx, asked.goal).await?)
+        ground_for(&mut tx, asked.goal, matter.target).await?
     };
-    let draft = outline(asked, &source);
+    let draft = matter.draft();
+    let standing = matter.told().map(|told| told.to_string());
     let question = Question {
         workspace: asked.workspace,
         goal: Some(asked.goal),
@@ -75,22 +72,17 @@ async fn plan(app: &App, asked: &Asked) -> Result<Thought> {
         brief: &asked.brief,
         deadline: asked.deadline,
         draft: &draft,
+        standing: standing.as_deref(),
         lessons: &[],
     };
-    let thought = app.think(question, |text| read(text, &source, &ground)).await?;
+    let thought = app.think(question, |text| read(text, matter, &ground)).await?;
     Ok(recorded(thought))
 }
 
-/// The tasks that `outline` finds in the brief: a draft for the model.
-fn outline(asked: &Asked, source: &PlanSource) -> Vec<TaskSpec> {
-    let source = PlanSource { ordering: asked.ordering, ..source.clone() };
-    draft_by(&source, PlannerChoice::Outline).map_or_else(|_| Vec::new(), |draft| draft.tasks)
-}
-
 /// Reads the plan in a text, and judges it.
-fn read(text: &str, source: &PlanSource, ground: &Ground) -> Reading {
+fn read(text: &str, matter: &Matter, ground: &Ground) -> Reading {
     let tasks = document::read_text(text)?;
-    let draft = judge(source, Planner::Llm, tasks.clone())?;
+    let draft = matter.judge(Planner::Llm, tasks.clone())?;
     let findings = ground::judge(&draft.tasks, ground).findings;
     match findings.iter().any(Finding::is_error) {
         true => Err(findings),

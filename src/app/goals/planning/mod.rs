@@ -11,6 +11,10 @@
 //! 3. The result is stored under the lock of the goal, if the run is still held by the same taking: the plan with all
 //!    of its tasks (or its approval), or the failure and the turn of the next planner.
 //!
+//! A new version of a plan, and the parts of a task that is too large, are made in the same way while the goal is worked
+//! on (`goals::anew`, [`parts`]). What the planner gets and how its plan is judged is its [`matter`]; what
+//! becomes of the plan is decided when it is stored.
+//!
 //! Each step is one transaction. A server that is killed in between leaves a run that is taken again, never half a
 //! plan; a result that comes too late is dropped.
 //!
@@ -23,15 +27,22 @@
 //! - Under a freeze no model is asked; planning agents are held as for any task.
 //! - The allocated budget of a goal is set aside when its planning begins: the attempts of its planning task spend
 //!   from it.
+//! - When the planners of a new version failed, the goal goes on as it is, and nobody is alarmed: whoever asked for it
+//!   reads the runs. When those of parts failed, the task is in the attention list again.
+//! - The plan of a goal that is worked on is applied before its planning task ends: that may be the last open one.
+//! - Runs that outlive what they plan for are ended by the duty. Ending them in every transaction that ends a goal was
+//!   rejected, because almost no goal has one.
 //! - Criteria of the goal in the brief count when `outline` makes the plan, behind those of the request.
 
 pub mod llm;
+mod matter;
 pub mod model;
+pub mod parts;
 pub mod person;
 mod task;
 pub mod views;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -39,13 +50,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     GoalFacts, PlanFor,
     ground::{self, Judgement},
-    shelved, write_plan,
+    replan, write_plan,
 };
 use crate::{
-    app::{
-        App, Error, Result, Unit, caller::Actor, error::corrupt, tasks::cascade,
-        unit::locks::lock_goal,
-    },
+    app::{App, Error, Result, Unit, caller::Actor, tasks::cascade, unit::locks::lock_goal},
     domain::{
         check::pointer,
         ids::{GoalId, PlanId, PlanningRunId, TaskId, WorkspaceId},
@@ -53,11 +61,11 @@ use crate::{
         plan::{
             TaskSpec,
             finding::Finding,
+            ground::Ground,
             new_goal::{Draft, Opening, PlanSource, PlannerChoice, draft_by},
         },
         planning::{
-            self, PlannerInput, RunFacts, RunState, Said, Step,
-            judge::{self, judge},
+            self, Anew, PlannerInput, RunFacts, RunState, Said, Step, Target, judge, matter::Matter,
         },
         refusal::{Code, Refusal},
         settings,
@@ -68,6 +76,7 @@ use crate::{
         planning::{Ending, NewRun},
     },
 };
+use matter::source;
 use model::{Asked, Made, ModelPlanner, Thought};
 
 /// Models that a process asks at a time.
@@ -104,30 +113,44 @@ struct Taken {
     attempt: i32,
 }
 
-/// The runs of a chain as it was opened. `plan`: the plan that was made, if one was.
+/// What a chain of planners plans, and from what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Chain<'a> {
+    pub source: &'a PlanSource,
+    pub target: Target,
+    /// The task that is divided.
+    pub parts_of: Option<TaskId>,
+    /// What is asked for with a new version.
+    pub anew: Option<&'a Anew>,
+}
+
+/// The runs of a chain as it was opened. `made`: the planner that made a plan, and that plan if it was stored.
 fn runs_of(
     unit: &Unit,
-    source: &PlanSource,
+    chain: &Chain<'_>,
     opening: &Opening,
-    plan: Option<(PlanId, PlannerChoice)>,
+    made: Option<(Option<PlanId>, PlannerChoice)>,
 ) -> Vec<NewRun> {
+    let input = |planner| PlannerInput {
+        anew: chain.anew.cloned(),
+        ..PlannerInput::of(chain.source, planner)
+    };
     let run = |planner: PlannerChoice, state, said: Said| NewRun {
         run_id: unit.id(),
         planner,
         state,
-        input: json!(PlannerInput::of(source, planner)),
+        input: json!(input(planner)),
         said: json!(said),
         plan_id: None,
     };
     let tried = opening.tried.iter();
     let mut runs: Vec<NewRun> =
         tried.map(|one| run(one.planner, RunState::Failed, said_of(&one.refusal))).collect();
-    if let Some((plan, planner)) = plan {
-        let planned = run(planner, RunState::Planned, Said::default());
-        runs.push(NewRun { plan_id: Some(plan), ..planned });
+    if let Some((plan_id, planner)) = made {
+        runs.push(NewRun { plan_id, ..run(planner, RunState::Planned, Said::default()) });
     }
     for (place, planner) in opening.rest.iter().enumerate() {
-        let state = match (plan, place) {
+        let state = match (made, place) {
             (Some(_), _) => RunState::Skipped,
             (None, 0) => RunState::Waiting,
             (None, _) => RunState::Queued,
@@ -142,30 +165,30 @@ fn runs_of(
 pub(super) async fn store_chain(
     unit: &mut Unit,
     goal: GoalId,
-    source: &PlanSource,
+    chain: &Chain<'_>,
     opening: &Opening,
-    plan: Option<(PlanId, PlannerChoice)>,
+    made: Option<(Option<PlanId>, PlannerChoice)>,
 ) -> Result<()> {
-    if plan.is_some() && opening.tried.is_empty() && opening.rest.is_empty() {
+    if made.is_some() && opening.tried.is_empty() && opening.rest.is_empty() {
         return Ok(());
     }
-    let runs = runs_of(unit, source, opening, plan);
-    store::planning::insert(unit.tx(), goal, &runs).await?;
-    if plan.is_none() {
+    let runs = runs_of(unit, chain, opening, made);
+    store::planning::insert(unit.tx(), goal, chain.target, chain.parts_of, &runs).await?;
+    if made.is_none() {
         let planners: Vec<PlannerChoice> = opening.rest.clone();
         let row = NewRow::new(Kind::GoalPlanning).goal(goal);
-        unit.record(row.data(json!({"planners": planners})));
+        unit.record(row.data(json!({"planners": planners, "target": chain.target})));
     }
     Ok(())
 }
 
-/// What a goal is planned from, without what its chain gives each planner.
-pub(super) async fn source(tx: &mut Tx, goal: GoalId) -> Result<PlanSource> {
-    let about = store::planning::goal(tx, goal).await?;
-    let about = about.ok_or_else(|| Refusal::not_found("goal"))?;
-    let criteria = store::planning::criteria(tx, goal).await?;
-    let (title, brief, task_defaults) = (about.title, about.brief, about.task_defaults.0);
-    Ok(PlanSource { title, brief, task_defaults, criteria, ..PlanSource::default() })
+/// The ground that the plan of a goal is judged by. The open tasks of a goal that is planned anew are those of its plan.
+async fn ground_for(tx: &mut Tx, goal: GoalId, target: Target) -> Result<Ground> {
+    let mut ground = ground::of_goal(tx, goal).await?;
+    if target == Target::Replan {
+        ground.open_tasks.retain(|task| !task.same_goal);
+    }
+    Ok(ground)
 }
 
 /// Judges a plan that no person made, beside the tasks that the goal has and by the fleet, the budgets and the
@@ -173,23 +196,25 @@ pub(super) async fn source(tx: &mut Tx, goal: GoalId) -> Result<PlanSource> {
 ///
 /// # Errors
 /// `not_found`.
-pub(in crate::app) async fn judge_plan(
+async fn judge_plan(
     tx: &mut Tx,
     goal: GoalId,
+    matter: &Matter,
     planner: Planner,
     tasks: Vec<TaskSpec>,
 ) -> Result<std::result::Result<Draft, Vec<Finding>>> {
-    let source = source(tx, goal).await?;
     let refs: Vec<String> = tasks.iter().map(|task| task.r#ref.clone()).collect();
-    let draft = match judge(&source, planner, tasks) {
+    let draft = match matter.judge(planner, tasks) {
         Ok(draft) => draft,
         Err(findings) => return Ok(Err(findings)),
     };
-    let taken = judge::taken(&refs, &store::tasks::room(tx, goal, &refs).await?.taken);
-    if !taken.is_empty() {
-        return Ok(Err(taken));
+    if matter.target != Target::Replan {
+        let taken = judge::taken(&refs, &store::tasks::room(tx, goal, &refs).await?.taken);
+        if !taken.is_empty() {
+            return Ok(Err(taken));
+        }
     }
-    let ground = ground::of_goal(tx, goal).await?;
+    let ground = ground_for(tx, goal, matter.target).await?;
     let mut findings = ground::judge(&draft.tasks, &ground).findings;
     if findings.iter().any(Finding::is_error) {
         findings.truncate(settings::FINDINGS);
@@ -200,7 +225,7 @@ pub(in crate::app) async fn judge_plan(
 
 /// What a planner said whose plan was refused.
 fn said_of(refusal: &Refusal) -> Said {
-    Said::wrong(refusal.detail.clone(), judge::findings(refusal))
+    Said::wrong(refusal.detail.clone(), judge::errors_of(refusal))
 }
 
 /// Refuses tasks whose refs the goal has: its planning tasks have refs too.
@@ -265,7 +290,7 @@ async fn adopt(unit: &mut Unit, goal: &GoalFacts, draft: &Draft) -> Result<(Plan
     Ok((plan, judgement))
 }
 
-/// Ends a run with its plan.
+/// Ends a run with its plan, and does with the plan what it was made for.
 async fn planned(
     unit: &mut Unit,
     goal: &GoalFacts,
@@ -273,13 +298,36 @@ async fn planned(
     draft: &Draft,
     thought: &Thought,
 ) -> Result<()> {
-    let plan_id = Some(adopt(unit, goal, draft).await?.0);
+    let id = goal.goal_id;
+    let plan_id = match (run.target, run.parts_of) {
+        (Target::Plan, _) => Some(adopt(unit, goal, draft).await?.0),
+        (Target::Replan, _) => adopt_anew(unit, goal, run, draft).await?,
+        (Target::Parts, Some(task)) => {
+            parts::divide(unit, goal, task, &draft.tasks).await.map(|()| None)?
+        }
+        (Target::Parts, None) => {
+            return Err(Error::Corrupt("a planning run for the parts of no task".into()));
+        }
+    };
     let Thought { made: _, said, prompt, model, spend } = thought;
     let (prompt, model) = (prompt.as_deref(), model.as_deref());
     let ending = Ending { state: RunState::Planned, said, plan_id, prompt, model, spend };
     store::planning::end(unit.tx(), run, &ending).await?;
-    store::planning::close(unit.tx(), goal.goal_id, RunState::Skipped).await?;
+    store::planning::close_chain(unit.tx(), id, run.parts_of, RunState::Skipped).await?;
     Ok(())
+}
+
+/// Applies or proposes a plan as a new version of that of its goal.
+async fn adopt_anew(
+    unit: &mut Unit,
+    goal: &GoalFacts,
+    run: &RunFacts,
+    draft: &Draft,
+) -> Result<Option<PlanId>> {
+    let (matter, anew) = matter::read(unit, goal.goal_id, run).await?;
+    let wanted = replan::tasks_of(&matter.source, draft.planner, draft.tasks.clone());
+    let given = if run.planner.needs_nobody() { HashSet::new() } else { matter.given() };
+    replan::adopt(unit, goal, &anew, wanted, &given, draft.clone()).await
 }
 
 /// Ends a run without a plan. The next planner has its turn, or a person has to decide.
@@ -297,10 +345,12 @@ async fn fail(
     let next = planning::after(runs, run);
     if let Some(next) = next {
         store::planning::advance(unit.tx(), next.run_id).await?;
-        store::planning::set_planner(unit.tx(), goal.goal_id, next.planner.planner()).await?;
+        if run.target == Target::Plan {
+            store::planning::set_planner(unit.tx(), goal.goal_id, next.planner.planner()).await?;
+        }
     }
     let error: Option<String> = said.error.as_ref().map(|error| error.chars().take(300).collect());
-    let data = json!({"run_id": run.run_id, "planner": run.planner, "error": error,
+    let data = json!({"run_id": run.run_id, "planner": run.planner, "target": run.target, "error": error,
                       "next": next.map(|next| next.planner)});
     unit.record(
         NewRow::new(Kind::GoalPlannerFailed).goal(goal.goal_id).task(run.task_id).data(data),
@@ -332,15 +382,15 @@ impl App {
             .into())
     }
 
-    /// Goals whose planning is to be continued.
-    pub(in crate::app) async fn goals_to_plan(
+    /// Planning runs that are to be continued.
+    pub(in crate::app) async fn runs_to_continue(
         &self,
         workspace: WorkspaceId,
-    ) -> Result<Vec<GoalId>> {
+    ) -> Result<Vec<(GoalId, PlanningRunId)>> {
         Ok(store::planning::due(&mut self.reader(workspace).await?).await?)
     }
 
-    /// Continues the planning of a goal by one step; returns whether it did something.
+    /// Continues a planning run of a goal by one step; returns whether it did something.
     ///
     /// # Errors
     /// If the database fails.
@@ -348,14 +398,24 @@ impl App {
         &self,
         workspace: WorkspaceId,
         goal: GoalId,
+        run: PlanningRunId,
     ) -> Result<bool> {
         let mut unit = self.begin(workspace, Actor::SERVICE).await?;
         let facts = lock_goal(&mut unit, goal).await?;
         let runs = store::planning::open(unit.tx(), goal).await?;
         let now = unit.now();
-        match planning::step(facts.state, &runs, now) {
+        let Some(run) = runs.iter().find(|one| one.run_id == run) else {
+            return self.undo(unit).await.map(|()| false);
+        };
+        match planning::step(facts.state, run, now) {
             Step::Nothing => self.undo(unit).await.map(|()| false),
-            Step::GiveUp(run) => {
+            Step::Close => {
+                let (of, state) = (run.parts_of, RunState::Cancelled);
+                let tasks = store::planning::close_chain(unit.tx(), goal, of, state).await?;
+                cascade::apply_cancel(&mut unit, &tasks, "its plan is not wanted any more").await?;
+                self.commit(unit).await.map(|()| true)
+            }
+            Step::GiveUp => {
                 let error = format!(
                     "the servers that planned ended before they had a plan, {} times",
                     settings::PLANNING_TAKES
@@ -363,10 +423,17 @@ impl App {
                 fail(&mut unit, &facts, &runs, run, &Thought::nothing(Said::failed(error))).await?;
                 self.commit(unit).await.map(|()| true)
             }
-            Step::Look(run, task) => self.look_at_task(unit, &facts, &runs, run, task).await,
-            Step::Take(run) => match run.planner {
+            Step::Look(task) => self.look_at_task(unit, &facts, &runs, run, task).await,
+            Step::Take => match run.planner {
                 PlannerChoice::Agent => {
-                    task::make(&mut unit, &facts, &runs, run).await?;
+                    let (matter, _) = matter::read(&mut unit, goal, run).await?;
+                    match matter.too_large() {
+                        Some(error) => {
+                            let said = Said::failed(error);
+                            fail(&mut unit, &facts, &runs, run, &Thought::nothing(said)).await?;
+                        }
+                        None => task::make(&mut unit, &facts, &runs, run, &matter).await?,
+                    }
                     self.commit(unit).await.map(|()| true)
                 }
                 PlannerChoice::Outline | PlannerChoice::Playbook | PlannerChoice::Tasks => {
@@ -379,14 +446,10 @@ impl App {
 
     /// Plans without calling anybody.
     async fn plan_here(&self, mut unit: Unit, goal: &GoalFacts, run: &RunFacts) -> Result<bool> {
-        let mut source = source(unit.tx(), goal.goal_id).await?;
-        let input = store::planning::input(unit.tx(), run.run_id).await?;
-        let input: PlannerInput = serde_json::from_value(input).map_err(corrupt)?;
-        input.give(&mut source);
-        let source = shelved(unit.tx(), source).await?;
+        let (matter, _) = matter::read(&mut unit, goal.goal_id, run).await?;
         let taken = take(&mut unit, goal, run).await?;
         self.commit(unit).await?;
-        let thought = match draft_by(&source, taken.planner) {
+        let thought = match draft_by(&matter.source, taken.planner) {
             Ok(draft) => Thought::made(Made::Draft(draft)),
             Err(refusal) => Thought::nothing(said_of(&refusal)),
         };
@@ -404,19 +467,21 @@ impl App {
         };
         let about = store::planning::goal(unit.tx(), goal.goal_id).await?;
         let about = about.ok_or_else(|| Refusal::not_found("goal"))?;
-        let input = store::planning::input(unit.tx(), run.run_id).await?;
-        let input: PlannerInput = serde_json::from_value(input).map_err(corrupt)?;
+        let (matter, _) = matter::read(&mut unit, goal.goal_id, run).await?;
         let taken = take(&mut unit, goal, run).await?;
         self.commit(unit).await?;
+        if let Some(error) = matter.too_large() {
+            return self.settle_run(&taken, Thought::nothing(Said::failed(error))).await;
+        }
         let asked = Asked {
             workspace: taken.workspace,
             goal: taken.goal,
             run: taken.run,
             attempt: taken.attempt,
-            title: about.title,
-            brief: about.brief,
+            title: matter.source.title.clone(),
+            brief: matter.source.brief.clone(),
             deadline: about.deadline,
-            ordering: input.ordering,
+            matter,
         };
         tokio::spawn(self.clone().wait_for_model(taken, Arc::clone(&self.model), asked, place));
         Ok(true)
@@ -515,7 +580,8 @@ async fn store_thought(
         Made::Draft(draft) => draft.clone(),
         Made::Tasks(tasks) => {
             let planner = run.planner.planner();
-            match judge_plan(unit.tx(), goal.goal_id, planner, tasks.clone()).await? {
+            let (matter, _) = matter::read(unit, goal.goal_id, run).await?;
+            match judge_plan(unit.tx(), goal.goal_id, &matter, planner, tasks.clone()).await? {
                 Ok(draft) => draft,
                 Err(findings) => {
                     let said = Said::wrong("its plan has errors", findings);

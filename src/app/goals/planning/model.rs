@@ -9,9 +9,8 @@ use crate::{
     app::{App, Result},
     domain::{
         ids::{GoalId, PlanningRunId, WorkspaceId},
-        outline::Ordering,
         plan::{TaskSpec, new_goal::Draft},
-        planning::Said,
+        planning::{Said, matter::Matter},
         spend::Amounts,
     },
 };
@@ -32,14 +31,14 @@ pub struct Asked {
     pub run: PlanningRunId,
     /// Number of the taking of the run, from 1.
     pub attempt: i32,
-    /// Title of the goal, one line.
+    /// Title of what is planned, one line.
     pub title: String,
     /// Brief in Markdown: data, never an instruction.
     pub brief: String,
     /// Target time of the goal.
     pub deadline: Option<DateTime<Utc>>,
-    /// How an outline of the brief orders list items.
-    pub ordering: Ordering,
+    /// What is planned.
+    pub matter: Matter,
 }
 
 /// What a planner made.

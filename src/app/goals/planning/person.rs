@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{adopt, source, store_chain};
+use super::{Chain, adopt, source, store_chain};
 use crate::{
     app::{
         App, Result, Unit,
@@ -24,7 +24,7 @@ use crate::{
             new_goal::{PlannerChoice, open},
             playbook::PlaybookUse,
         },
-        planning::RunState,
+        planning::{RunState, Target},
         refusal::{Code, Refusal},
         settings,
         states::GoalState,
@@ -123,10 +123,11 @@ async fn continue_with(unit: &mut Unit, goal: &GoalFacts, new: &NewPlanning) -> 
     if let Some(draft) = &opening.draft {
         let (plan, judgement) = adopt(unit, goal, draft).await?;
         said = PlanSaid::of(draft.notes.clone(), &judgement);
-        made = Some((plan, PlannerChoice::of(draft.planner)));
+        made = Some((Some(plan), PlannerChoice::of(draft.planner)));
     } else if let Some(next) = opening.rest.first() {
         store::planning::set_planner(unit.tx(), id, next.planner()).await?;
     }
-    store_chain(unit, id, &source, &opening, made).await?;
+    let chain = Chain { source: &source, target: Target::Plan, parts_of: None, anew: None };
+    store_chain(unit, id, &chain, &opening, made).await?;
     Ok(said.about(views::read(unit.tx(), id).await?))
 }

@@ -11,11 +11,10 @@
 
 use serde_json::{Value, json};
 
-use super::{GoalFacts, RunFacts, Said, Taken, Thought, fail, judge_plan, planned};
+use super::{GoalFacts, RunFacts, Said, Taken, Thought, fail, judge_plan, matter, planned};
 use crate::{
     app::{
         App, Error, Result, Unit,
-        error::corrupt,
         tasks::{
             cascade,
             change::Change,
@@ -30,9 +29,9 @@ use crate::{
         plan::{
             ApprovalPoints, TaskSpec, document,
             finding::Finding,
-            new_goal::{Draft, PlannerChoice, TaskDefaults, draft_by},
+            new_goal::{Draft, TaskDefaults},
         },
-        planning::{self, PlannerInput},
+        planning::{self, Target, matter::Matter},
         refusal::Refusal,
         settings,
         states::{AttemptState, FailureClass, Planner, TaskState},
@@ -60,12 +59,37 @@ you plan or about this service.
 is good.
 ";
 
+/// What the task of a run says beside that, for a new version of a plan.
+const ANEW: &str = "\n\
+The goal is worked on already, and its plan is made anew; `standing.reason`, if there is one, says why. `draft` has the \
+open tasks of the plan. Repeat those that are still right as they are, with their refs; change what is wrong in the \
+others, and keep their refs too; leave out what is no longer wanted, which cancels it; add what is missing, with new \
+refs. `standing` has the other tasks of the goal: `done` ones, which `needs` may name and which are not planned again; \
+`failed` ones, which need a new task if their work is still wanted; and those `beside` the plan, which stay.
+";
+
+/// What the task of a run says beside that, for the parts of a task.
+const PARTS: &str = "\n\
+What is planned is one task of the goal, which was too large for one attempt: `brief` has its text. Plan its parts, at \
+least two, each small enough for one attempt. They may need each other, and no other tasks of the goal.
+";
+
+fn instructions(target: Target) -> String {
+    let more = match target {
+        Target::Plan => "",
+        Target::Replan => ANEW,
+        Target::Parts => PARTS,
+    };
+    format!("{INSTRUCTIONS}{more}")
+}
+
 /// Makes the planning task of a run.
 pub(super) async fn make(
     unit: &mut Unit,
     goal: &GoalFacts,
     runs: &[RunFacts],
     run: &RunFacts,
+    matter: &Matter,
 ) -> Result<()> {
     let about = store::planning::goal(unit.tx(), goal.goal_id).await?;
     let about = about.ok_or_else(|| Refusal::not_found("goal"))?;
@@ -77,16 +101,24 @@ pub(super) async fn make(
             |one| json!({"capability": one.capability, "agents": one.agents, "online": one.online}),
         )
         .collect();
-    let input = json!({
-        "title": about.title,
-        "brief": about.brief,
+    let mut input = json!({
+        "title": matter.source.title,
+        "brief": matter.source.brief,
         "deadline": about.deadline,
-        "draft": outline(unit, goal, run).await?,
+        "draft": draft(matter),
         "fleet": fleet,
         "schema": document::schema(),
     });
-    let title: String =
-        format!("Plan: {}", about.title).chars().take(settings::TITLE_CHARS).collect();
+    if let Some(told) = matter.told() {
+        input["standing"] = told;
+    }
+    let what = match matter.target {
+        Target::Plan => "Plan",
+        Target::Replan => "Plan anew",
+        Target::Parts => "Divide",
+    };
+    let title = format!("{what}: {}", matter.source.title);
+    let title: String = title.chars().take(settings::TITLE_CHARS).collect();
     let followed = planning::after(runs, run).is_some();
     let TaskDefaults { max_attempts, lease_seconds, attempt_timeout_seconds, risk, .. } =
         about.task_defaults.0;
@@ -94,7 +126,7 @@ pub(super) async fn make(
         // Plans name their tasks freely, so no name that one would choose is taken.
         r#ref: format!("plan-{}", run.run_id),
         title,
-        description: INSTRUCTIONS.to_owned(),
+        description: instructions(matter.target),
         capabilities: vec![CAPABILITY.to_owned()],
         labels: vec!["plan".to_owned()],
         input: Some(input),
@@ -122,18 +154,12 @@ pub(super) async fn make(
     Ok(())
 }
 
-/// The tasks in the structure of the brief as a plan document; `null` if there are none, or too many.
-async fn outline(unit: &mut Unit, goal: &GoalFacts, run: &RunFacts) -> Result<Value> {
-    let mut source = super::source(unit.tx(), goal.goal_id).await?;
-    let input = store::planning::input(unit.tx(), run.run_id).await?;
-    let input: PlannerInput = serde_json::from_value(input).map_err(corrupt)?;
-    input.give(&mut source);
+/// The tasks that the planner begins with as a plan document; `null` if there are none, or too many.
+fn draft(matter: &Matter) -> Option<Value> {
+    let mut matter = matter.clone();
     // The plan gets the defaults anyway, and the draft is for reading.
-    source.task_defaults = TaskDefaults::default();
-    let Ok(draft) = draft_by(&source, PlannerChoice::Outline) else { return Ok(Value::Null) };
-    let document = document::write(&draft.tasks);
-    let fits = document.to_string().len() <= settings::PLAN_DRAFT_BYTES;
-    Ok(if fits { document } else { Value::Null })
+    matter.source.task_defaults = TaskDefaults::default();
+    matter.document()
 }
 
 impl App {
@@ -203,21 +229,31 @@ async fn handed_in(
     task: TaskFacts,
 ) -> Result<()> {
     let handed = store::planning::handed_in(unit.tx(), task.task_id, task.current_attempt).await?;
+    let id = goal.goal_id;
+    let (matter, _) = matter::read(unit, id, run).await?;
     let judged: std::result::Result<Draft, Vec<Finding>> =
         match document::read(&handed.result.unwrap_or_default()) {
-            Ok(tasks) => judge_plan(unit.tx(), goal.goal_id, Planner::Agent, tasks).await?,
+            Ok(tasks) => judge_plan(unit.tx(), id, &matter, Planner::Agent, tasks).await?,
             Err(findings) => Err(findings),
         };
     let reviewed = task.state == TaskState::Reviewing;
     match judged {
         Ok(draft) => {
-            if reviewed {
-                // Before the plan exists: the last open task of an active goal would end it.
-                let ending = review::review(&task, true, unit.now());
-                end(unit, task, ending, None).await?;
-            }
+            let ending = review::review(&task, true, unit.now());
             let thought = Thought::made(super::Made::Nothing);
-            planned(unit, goal, run, &draft, &thought).await
+            match (reviewed, matter.target) {
+                (false, _) => planned(unit, goal, run, &draft, &thought).await,
+                (true, Target::Plan) => {
+                    // Before the plan exists: the last open task of an active goal would end it.
+                    end(unit, task, ending, None).await?;
+                    planned(unit, goal, run, &draft, &thought).await
+                }
+                (true, Target::Replan | Target::Parts) => {
+                    // After what it adds: it may be the last open task of the goal.
+                    planned(unit, goal, run, &draft, &thought).await?;
+                    end(unit, task, ending, None).await
+                }
+            }
         }
         Err(findings) if reviewed => reject(unit, goal, runs, run, task, findings).await,
         Err(findings) => {

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         ids::{GoalId, PlanId, PlanningRunId, TaskId},
         plan::finding::Finding,
-        planning::{RunState, Said},
+        planning::{RunState, Said, Target},
         refusal::Refusal,
         spend::Amounts,
         states::Planner,
@@ -29,6 +29,11 @@ pub struct PlanningRun {
     pub goal_id: GoalId,
     /// Ordinal of the run within its goal, from 1, over all its chains of planners.
     pub ordinal: i32,
+    /// What its plan becomes: `plan` (the first plan of the goal), `replan` (a new version of it, while the goal is
+    /// worked on) or `parts` (the parts of a task that is too large).
+    pub target: Target,
+    /// The task whose parts are planned; `null` for the plan of the goal.
+    pub parts_of: Option<TaskId>,
     /// Whose turn it is.
     pub planner: Planner,
     /// `queued` (other planners come first), `waiting` (for a server that takes it), `running`, `planned`, `failed`,
@@ -38,7 +43,7 @@ pub struct PlanningRun {
     pub attempts: i32,
     /// The planning task of the planner `agent`: `GET /v1/tasks/{task_id}`; `null` for others, and before it exists.
     pub task_id: Option<TaskId>,
-    /// The plan that it made; `null` without one.
+    /// The plan that it made; `null` without one, for parts, and for a new version that changes nothing.
     pub plan_id: Option<PlanId>,
     /// Why it made no plan; of an agent that still plans, why its last plan was sent back. `null` otherwise.
     #[schema(example = "plan 3 of the agent has errors")]
@@ -82,12 +87,16 @@ fn view(row: RunRow) -> PlanningRun {
         created_at,
         started_at,
         ended_at,
+        target,
+        parts_of,
     } = row;
     let Said { error, findings, note, dialogue } = said.0;
     PlanningRun {
         id: run_id,
         goal_id,
         ordinal,
+        target,
+        parts_of,
         planner,
         state,
         attempts: attempt,

@@ -10,6 +10,8 @@
 //!   plan; the diff that was applied is stored with it. If another plan is in force by then, the proposal is
 //!   superseded, compared with that one, and asked about again.
 //! - A goal has at most one proposal: a newer one supersedes it.
+//! - A planner that needs somebody is called by [`super::planning`], and its plan comes here ([`adopt`]): it is compared
+//!   with the goal as it is by then, whichever plan is in force. Whoever asked for it is who proposes it.
 //! - A rejected version leaves the goal as it is. A rejected first plan cancels it.
 //! - Whoever may post tasks to a goal may plan it anew. If its plan needs an approval, that is asked for, so nobody is
 //!   refused for what they could not approve.
@@ -33,33 +35,28 @@ use super::{
 };
 use crate::{
     app::{
-        App, Result, Unit,
+        Error, Result, Unit,
         approvals::{ask, proposed},
-        caller::{Caller as _, ProjectSubmitterCaller},
-        tasks::posted,
-        unit::{
-            idempotency::{Outcome, Request},
-            locks::lock_goal,
-        },
     },
     domain::{
         check::Checks,
-        ids::{GoalId, PlanId},
+        ids::{GoalId, KeyId, PlanId},
         journal::{Kind, NewRow},
         outline::{Ordering, OutlineNote, controls},
         plan::{
             CriterionSpec, TaskSpec,
             diff::{DiffEntry, Naming, PlanDiff, Replanned, Wanted, replan, wanted, written_refs},
-            new_goal::{Draft, PlanSource, draft},
+            new_goal::{Draft, PlanSource, PlannerChoice},
             playbook::PlaybookUse,
         },
+        planning::{Anew, matter::Standing},
         refusal::{Code, Refusal},
         settings,
         states::{ApprovalKind, GoalState, PlanState, Planner},
         words::words,
     },
     store::{
-        self, Hold,
+        self,
         approvals::NewApproval,
         goals::plans::{NewVersion, ProposedVersion},
     },
@@ -80,6 +77,11 @@ pub struct ReplanRequest {
     /// the plan is read from the brief.
     #[schema(example = json!([{"ref": "api", "title": "Write the REST endpoints"}]))]
     pub tasks: Vec<TaskSpec>,
+    /// The planners of the new plan, to be tried in this order, as for a posted goal. When `llm` or `agent` has its
+    /// turn, the answer is `planning`, and the plan follows while the work goes on. Default: `playbook` or `tasks` if one
+    /// of these is given, else `outline`.
+    #[schema(example = json!(["agent"]), max_items = 5)]
+    pub planners: Vec<PlannerChoice>,
     /// The playbook of the new plan, with values for its variables, instead of `tasks`.
     pub playbook: Option<PlaybookUse>,
     /// How list items of the brief are ordered, as for a posted goal: give what the goal was posted with.
@@ -96,7 +98,7 @@ pub struct ReplanRequest {
 }
 
 impl ReplanRequest {
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         let mut checks = Checks::new();
         if let Some(brief) = &self.brief {
             checks.bytes("/brief", brief, settings::BRIEF_BYTES);
@@ -105,6 +107,11 @@ impl ReplanRequest {
             checks.message("/reason", reason);
         }
         Ok(checks.finish()?)
+    }
+
+    /// What is asked for. `asked_by`: by whom.
+    pub(super) fn anew(&self, asked_by: Option<KeyId>) -> Anew {
+        Anew { brief: self.brief.clone(), reason: self.reason.clone(), asked_by }
     }
 }
 
@@ -119,6 +126,10 @@ words! {
         Unchanged => "unchanged",
         /// It was only compared: `dry_run`.
         Compared => "compared",
+        /// A planner plans: what comes of it is in the planning runs of the goal, and in its plans.
+        Planning => "planning",
+        /// The planners that it was waited for made no plan. The goal goes on with the plan that it has.
+        Unplanned => "unplanned",
     }
 }
 
@@ -128,7 +139,11 @@ impl ReplanOutcome {
     pub const fn is_applied(self) -> bool {
         match self {
             Self::Applied => true,
-            Self::Proposed | Self::Unchanged | Self::Compared => false,
+            Self::Proposed
+            | Self::Unchanged
+            | Self::Compared
+            | Self::Planning
+            | Self::Unplanned => false,
         }
     }
 }
@@ -153,49 +168,12 @@ pub struct ReplannedGoal {
 }
 
 /// A compared plan, before it is written.
-struct Compared {
+pub(super) struct Compared {
     found: Found,
     new: Replanned,
     planner: Planner,
     notes: Vec<OutlineNote>,
     playbook: Option<PlaybookUse>,
-}
-
-impl App {
-    /// Plans a goal anew.
-    ///
-    /// # Errors
-    /// `not_found`, `invalid`, `no_tasks_found`, `plan_invalid`, `goal_ended`; `wrong_state` while its first plan is
-    /// not applied; `plan_changed` if the base is not the applied plan; `forbidden` for a submitter who did not post
-    /// the goal; `workspace_full`. Nothing is changed then.
-    pub async fn replan_goal(
-        &self,
-        caller: &ProjectSubmitterCaller,
-        goal: GoalId,
-        request: &ReplanRequest,
-        idempotency: Option<&Request>,
-    ) -> Result<Outcome<ReplannedGoal>> {
-        request.check()?;
-        let principal = caller.principal();
-        self.see_goal(principal, goal).await?;
-        if request.dry_run {
-            let mut unit = self.begin(principal.workspace, principal.actor()).await?;
-            let facts = lock_goal(&mut unit, goal).await?;
-            posted::check(&mut unit, principal, goal, "plans only").await?;
-            let Compared { found, new, notes, .. } = compare(&mut unit, &facts, request).await?;
-            let (base, diff) = (found.applied.number, new.diff);
-            let outcome = ReplanOutcome::Compared;
-            let answer = ReplannedGoal { goal_id: goal, outcome, base, plan: None, diff, notes };
-            return Ok(Outcome::fresh(answer));
-        }
-        self.create(principal, idempotency, Hold::Share, async |unit| {
-            let facts = lock_goal(unit, goal).await?;
-            posted::check(unit, principal, goal, "plans only").await?;
-            let compared = compare(unit, &facts, request).await?;
-            write(unit, &facts, request, compared).await
-        })
-        .await
-    }
 }
 
 fn may_replan(goal: &GoalFacts) -> Result<()> {
@@ -216,8 +194,15 @@ fn may_replan(goal: &GoalFacts) -> Result<()> {
     }
 }
 
-/// Reads and compares the plan of a request with a locked goal.
-async fn compare(unit: &mut Unit, goal: &GoalFacts, request: &ReplanRequest) -> Result<Compared> {
+/// What a request plans a locked goal from.
+///
+/// # Errors
+/// `goal_ended`; `wrong_state` while its first plan is not applied; `not_found` for an unknown playbook.
+pub(super) async fn source_of(
+    unit: &mut Unit,
+    goal: &GoalFacts,
+    request: &ReplanRequest,
+) -> Result<PlanSource> {
     may_replan(goal)?;
     let stored = views::read(unit.tx(), goal.goal_id).await?;
     let brief = request.brief.clone().or(stored.brief).unwrap_or_default();
@@ -226,26 +211,103 @@ async fn compare(unit: &mut Unit, goal: &GoalFacts, request: &ReplanRequest) -> 
         title: stored.title,
         brief,
         playbook: request.playbook.clone(),
+        planners: request.planners.clone(),
         tasks: request.tasks.clone(),
         ordering: request.ordering,
         ..PlanSource::default()
     };
-    let source = shelved(unit.tx(), source).await?;
-    let Draft { planner, tasks, criteria, notes, playbook } = draft(&source)?;
+    shelved(unit.tx(), source).await
+}
+
+/// What the tasks of a draft that a planner needed nobody for are in a goal.
+pub(super) fn tasks_of(source: &PlanSource, planner: Planner, tasks: Vec<TaskSpec>) -> Vec<Wanted> {
     let written = match planner {
         Planner::Outline => written_refs(&source.brief, source.ordering),
         Planner::Playbook | Planner::Llm | Planner::Agent | Planner::Tasks => HashSet::new(),
     };
-    let found = Found::read(unit, goal.goal_id, !request.dry_run).await?;
-    let base = found.applied.number;
+    wanted(planner, tasks, &written)
+}
+
+/// Refuses a base that is not the applied plan of a locked goal; returns the number of that.
+///
+/// # Errors
+/// `plan_changed`.
+pub(super) async fn base_of(unit: &mut Unit, goal: GoalId, request: &ReplanRequest) -> Result<i32> {
+    let applied = store::goals::plans::applied(unit.tx(), goal).await?;
+    let applied = applied.ok_or_else(|| Error::Corrupt("an active goal without a plan".into()))?;
+    check_base(request, applied.number)?;
+    Ok(applied.number)
+}
+
+fn check_base(request: &ReplanRequest, base: i32) -> Result<()> {
     if request.base_version.is_some_and(|version| version != base) {
         let detail =
             format!("the applied plan of the goal is number {base}; read it, and plan on it");
         return Err(Refusal::new(Code::PlanChanged, detail).into());
     }
-    let mut new = replan(&found.tasks, &wanted(planner, tasks, &written), goal.priority)?;
+    Ok(())
+}
+
+/// Compares the plan of a request with a locked goal.
+pub(super) async fn compare(
+    unit: &mut Unit,
+    goal: &GoalFacts,
+    request: &ReplanRequest,
+    source: &PlanSource,
+    draft: Draft,
+) -> Result<Compared> {
+    let found = Found::read(unit, goal.goal_id, !request.dry_run).await?;
+    check_base(request, found.applied.number)?;
+    let Draft { planner, tasks, criteria, notes, playbook } = draft;
+    let wanted = tasks_of(source, planner, tasks);
+    let mut new = replan(&found.tasks, &wanted, goal.priority)?;
     new.diff.criteria = further_criteria(unit, goal.goal_id, criteria).await?;
     Ok(Compared { found, new, planner, notes, playbook })
+}
+
+impl Compared {
+    /// The answer to a request that only compares.
+    pub(super) fn shown(self, goal: GoalId) -> ReplannedGoal {
+        let Self { found, new, notes, .. } = self;
+        let (base, diff) = (found.applied.number, new.diff);
+        ReplannedGoal {
+            goal_id: goal,
+            outcome: ReplanOutcome::Compared,
+            base,
+            plan: None,
+            diff,
+            notes,
+        }
+    }
+}
+
+/// The tasks that a goal has for a planner of a new version.
+pub(super) async fn standing(unit: &mut Unit, goal: GoalId) -> Result<Standing> {
+    Ok(Found::read(unit, goal, false).await?.standing())
+}
+
+/// Applies or proposes the plan of a planner that was called for a locked goal, compared with the goal as it is now;
+/// returns its id, `None` if it changes nothing. `given`: refs that are names of tasks of the goal.
+///
+/// # Errors
+/// `plan_invalid`, if what happened meanwhile makes it impossible; `workspace_full`.
+pub(super) async fn adopt(
+    unit: &mut Unit,
+    goal: &GoalFacts,
+    anew: &Anew,
+    mut wanted: Vec<Wanted>,
+    given: &HashSet<String>,
+    draft: Draft,
+) -> Result<Option<PlanId>> {
+    for task in wanted.iter_mut().filter(|task| given.contains(&task.spec.r#ref)) {
+        task.naming = Naming::Given;
+    }
+    let Draft { planner, tasks: _, criteria, notes, playbook } = draft;
+    let found = Found::read(unit, goal.goal_id, true).await?;
+    let mut new = replan(&found.tasks, &wanted, goal.priority)?;
+    new.diff.criteria = further_criteria(unit, goal.goal_id, criteria).await?;
+    let compared = Compared { found, new, planner, notes, playbook };
+    Ok(write(unit, goal, anew, compared).await?.plan.map(|plan| plan.id))
 }
 
 /// The criteria that the goal does not have.
@@ -273,15 +335,15 @@ async fn further_criteria(
 }
 
 /// Applies or proposes a compared plan.
-async fn write(
+pub(super) async fn write(
     unit: &mut Unit,
     goal: &GoalFacts,
-    request: &ReplanRequest,
+    anew: &Anew,
     compared: Compared,
 ) -> Result<ReplannedGoal> {
     let Compared { found, new, planner, notes, playbook } = compared;
     let id = goal.goal_id;
-    let brief = request.brief.as_deref().map(|brief| controls::drop(brief).0.into_owned());
+    let brief = anew.brief.as_deref().map(|brief| controls::drop(brief).0.into_owned());
     let base = found.applied.number;
     let answer = |outcome, plan, diff| ReplannedGoal {
         goal_id: id,
@@ -301,7 +363,8 @@ async fn write(
         notes: &notes,
         playbook: playbook.as_ref(),
         brief: brief.as_deref(),
-        reason: request.reason.as_deref(),
+        reason: anew.reason.as_deref(),
+        asked_by: anew.asked_by,
     };
     proposed::supersede(unit, id, "a newer version of the plan was made").await?;
     if goal.plan_approval {
@@ -310,7 +373,7 @@ async fn write(
         return Ok(answer(ReplanOutcome::Proposed, Some(plan), new.diff));
     }
     let plan = store_applied(unit, goal, &version, &new).await?;
-    let why = request.reason.as_deref().unwrap_or("the plan of the goal no longer has it");
+    let why = anew.reason.as_deref().unwrap_or("the plan of the goal no longer has it");
     set_brief(unit, id, brief.as_deref()).await?;
     apply::apply(unit, goal, &found, &new, why).await?;
     let plan = plans::view(store::goals::plans::read(unit.tx(), plan).await?);
@@ -325,6 +388,7 @@ struct Version<'a> {
     playbook: Option<&'a PlaybookUse>,
     brief: Option<&'a str>,
     reason: Option<&'a str>,
+    asked_by: Option<KeyId>,
 }
 
 async fn store_applied(
@@ -416,7 +480,7 @@ async fn propose(
         title: format!("Apply version {number} of the plan for \"{title}\"?"),
         body: body(version, &new.diff),
         payload: Some(json!(new.document)),
-        asked_by: unit.actor(),
+        asked_by: version.asked_by,
         ..NewApproval::new(unit.id(), ApprovalKind::Plan, id)
     };
     ask::ask(unit, vec![question]).await?;
@@ -508,6 +572,7 @@ pub(in crate::app) async fn approved(
             playbook: version.playbook.as_ref(),
             brief: version.brief.as_deref(),
             reason: version.reason.as_deref(),
+            asked_by: unit.actor(),
         };
         return propose(unit, goal, &again, &new).await.map(drop);
     }

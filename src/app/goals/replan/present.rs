@@ -11,6 +11,7 @@ use crate::{
             around::{Around, KnownTask},
             diff::{Origin, Present},
         },
+        planning::matter::Standing,
         states::TaskState,
         task::edit::standing_of,
     },
@@ -69,6 +70,30 @@ impl Found {
             .sort_by_key(|task| order.get(task.spec.r#ref.as_str()).copied().unwrap_or(usize::MAX));
         let ids = names.into_iter().map(|(id, name)| (name, id)).collect();
         Ok(Self { applied, tasks, ids })
+    }
+
+    /// The tasks as a planner of a new version meets them.
+    pub(super) fn standing(&self) -> Standing {
+        let mut standing = Standing::default();
+        for task in &self.tasks {
+            let list = match (&task.origin, task.state) {
+                (Origin::Closed | Origin::Former, _) => continue,
+                (Origin::Plan { .. }, TaskState::Done) => &mut standing.done,
+                (Origin::Plan { .. }, TaskState::Failed | TaskState::Cancelled) => {
+                    &mut standing.lost
+                }
+                (Origin::Plan { .. }, _) if task.cancelling => &mut standing.lost,
+                (Origin::Plan { .. }, _) => &mut standing.open,
+                (Origin::Beside, _) if task.finished() => continue,
+                (Origin::Beside, _) => &mut standing.beside,
+            };
+            let said: &TaskSpec = match &task.origin {
+                Origin::Plan { said, .. } => said,
+                Origin::Former | Origin::Beside | Origin::Closed => &task.spec,
+            };
+            list.push(said.clone());
+        }
+        standing
     }
 
     /// The tasks as what added ones need and go into.
