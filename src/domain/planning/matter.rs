@@ -20,10 +20,10 @@ use crate::domain::{
         document::{self, TASKS},
         finding::{Finding, FindingCode},
         new_goal::{Draft, PlanSource, PlannerChoice, complete, draft_by, given},
+        split::Whole,
     },
     settings,
     states::Planner,
-    task::split::Whole,
 };
 
 /// Most tasks of each kind of which a planner is told that they exist.

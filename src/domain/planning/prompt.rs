@@ -15,7 +15,7 @@ use data_encoding::HEXLOWER;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::spend::Amounts;
+use crate::domain::{settings, spend::Amounts};
 
 /// Version of the text; rises by one with every change of it.
 pub const VERSION: i32 = 1;
