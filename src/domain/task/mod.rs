@@ -19,7 +19,7 @@ pub mod release;
 pub mod returns;
 pub mod takeover;
 #[cfg(test)]
-mod tests;
+pub(in crate::domain) mod tests;
 pub mod transitions;
 
 use std::time::Duration;
