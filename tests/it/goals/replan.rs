@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{
     agent::{Agent, Held},
     client::Answer,
-    fleet::{Fleet, text},
+    fleet::{Fleet, about, text},
     invariants::{verify, verify_rested},
 };
 
@@ -764,11 +764,17 @@ async fn a_new_plan_of_an_agent_waits_for_its_approval() {
     assert_eq!(turns(&fleet, &goal).await, "replan agent:planned");
     let question = fleet.question().await;
     assert_eq!(question["kind"], "plan");
-    let decide = format!("/v1/approvals/{}/decide", text(&question["id"]));
-    let approve = json!({"decision": "approve"});
-    fleet.poster.post(&decide, &approve).await.problem(403, "separation_of_duties");
-    fleet.decide(approve).await;
+    fleet.decide(json!({"decision": "approve"})).await;
     fleet.expect_states(&goal, &format!("a:ready {}:done n:waiting", held.name)).await;
+    // The service hands the plan in, but an admin asked for it.
+    replan(&fleet, &goal, json!({"planners": ["agent"]})).await.expect(200);
+    fleet.round().await;
+    let held = planner.take().await;
+    hand_in(&fleet, &planner, &held, &document(&[("a", &[])])).await;
+    let question = fleet.question().await;
+    let path = format!("/v1/approvals/{}/decide", text(&question["id"]));
+    let approve = about(&question, json!({"decision": "approve"}));
+    fleet.admin.post(path, &approve).await.problem(403, "separation_of_duties");
     verify(&fleet.pool).await;
 }
 
