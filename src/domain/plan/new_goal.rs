@@ -334,7 +334,7 @@ impl PlanSource {
     ///
     /// # Errors
     /// `invalid` for `planner` beside `planners`, a chain that is too long or names a planner twice, and
-    /// tasks without the planner `tasks`.
+    /// tasks or a playbook without the planner that takes it.
     pub fn chain(&self) -> Result<Vec<PlannerChoice>, Refusal> {
         let mut checks = Checks::new();
         checks.bytes("/brief", &self.brief, settings::BRIEF_BYTES);
@@ -353,6 +353,14 @@ impl PlanSource {
         checks.ensure(takes_tasks || self.tasks.is_empty(), "/tasks", detail);
         let none = chain.len() > 1 && takes_tasks && self.tasks.is_empty();
         checks.ensure(!none, "/tasks", "must have at least one task for the planner `tasks`");
+        let takes_playbook = chain.contains(&PlannerChoice::Playbook);
+        let detail = "names the playbook: it is missing";
+        checks.ensure(!takes_playbook || self.playbook.is_some(), "/playbook", detail);
+        let detail = match chain.as_slice() {
+            [only] => format!("must be absent for the planner `{only}`"),
+            _ => "must be absent unless `planners` has `playbook`".to_owned(),
+        };
+        checks.ensure(takes_playbook || self.playbook.is_none(), "/playbook", detail);
         checks.finish()?;
         Ok(chain)
     }
