@@ -1,4 +1,4 @@
-//! Plans that wait for a person, and are not wanted any more.
+//! Superseding of proposed plans.
 
 use serde_json::json;
 

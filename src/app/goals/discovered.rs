@@ -163,7 +163,7 @@ async fn propose(
                       "discovered_from": task.task_id, "required": origin.required});
     unit.record(row.attempt(origin.by).after(&checked.tasks).data(data));
     let approval: ApprovalId = unit.id();
-    // Whoever is behind the agent decides no more than they would about its result.
+    // The same people are excluded as from a decision about its result.
     let work = NewApproval {
         task_id: Some(task.task_id),
         ..NewApproval::new(unit.id(), ApprovalKind::Result, goal.goal_id)
@@ -219,7 +219,7 @@ pub(in crate::app) async fn origin(unit: &mut Unit, plan: PlanId) -> Result<Opti
 /// Creates the tasks of an approved plan. A completed goal is active again.
 ///
 /// # Errors
-/// `goal_ended` for a failed or cancelled goal; `plan_invalid` if it does not fit the goal any more;
+/// `goal_ended` for a failed or cancelled goal; `plan_invalid` if it no longer fits the goal;
 /// `workspace_full`, `budget_exhausted`, and `wrong_state` for a goal of an archived project.
 pub(in crate::app) async fn take(
     unit: &mut Unit,

@@ -91,7 +91,7 @@ pub struct CostBand {
     pub from_estimate: i64,
     /// Number of tasks that count with what finished tasks of the same capabilities used.
     pub from_measured: i64,
-    /// Number of tasks of which nothing is known; they add nothing.
+    /// Number of tasks without an estimate and without measured use; not in the sum.
     pub unknown: i64,
 }
 

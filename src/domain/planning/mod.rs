@@ -235,7 +235,7 @@ pub enum Step {
     GiveUp,
     /// Its planning task is looked at.
     Look(TaskId),
-    /// Its plan is not wanted any more, and it ends with those after it.
+    /// Its goal no longer needs the plan: it ends, with the runs after it.
     Close,
 }
 

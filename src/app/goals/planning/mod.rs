@@ -192,7 +192,7 @@ async fn ground_for(tx: &mut Tx, goal: GoalId, target: Target) -> Result<Ground>
 }
 
 /// Judges a plan that no person made, beside the tasks that the goal has and by the fleet, the budgets and the
-/// deadline. Whoever made it gets the findings.
+/// deadline. Returns the findings for the planner.
 ///
 /// # Errors
 /// `not_found`.
@@ -412,7 +412,8 @@ impl App {
             Step::Close => {
                 let (of, state) = (run.parts_of, RunState::Cancelled);
                 let tasks = store::planning::close_chain(unit.tx(), goal, of, state).await?;
-                cascade::apply_cancel(&mut unit, &tasks, "its plan is not wanted any more").await?;
+                cascade::apply_cancel(&mut unit, &tasks, "its goal no longer needs the plan")
+                    .await?;
                 self.commit(unit).await.map(|()| true)
             }
             Step::GiveUp => {
