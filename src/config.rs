@@ -334,7 +334,7 @@ pub struct PlannerConfig {
     pub planner_silence_seconds: i32,
     /// Hosts of private addresses that workspaces may name, as models.lan,127.0.0.1:8099
     ///
-    /// A workspace otherwise reaches only public addresses, over HTTPS.
+    /// A workspace otherwise reaches only public addresses, over HTTPS. An entry without a port allows every port.
     #[arg(long, env = "MUSTER_PLANNER_HOSTS", value_delimiter = ',', value_name = "HOSTS")]
     pub planner_hosts: Vec<String>,
 }

@@ -13,8 +13,9 @@ use crate::{
     config::PlannerConfig,
     domain::{
         check::Checks,
-        planning::model::{
-            Conversation, KEY_BYTES, ModelApi, ModelSettings, Reach, check_settings,
+        planning::{
+            address::{self, Reach},
+            model::{Conversation, KEY_BYTES, ModelApi, ModelSettings, check_settings},
         },
     },
     outbound::models::ModelClient,
@@ -33,6 +34,7 @@ impl AskModel for Client {
 /// The app with a client of models, and the model of the service if the settings name one.
 pub fn configured(app: App, config: &PlannerConfig) -> Result<App, Failure> {
     let own = own(config)?;
+    let hosts = hosts(config)?;
     let entropy = app.entropy().clone();
     let client = match ModelClient::new(Arc::new(move || entropy.jitter())) {
         Ok(client) => client,
@@ -48,9 +50,18 @@ pub fn configured(app: App, config: &PlannerConfig) -> Result<App, Failure> {
     if let Some(own) = &own {
         tracing::info!(api = %own.api, url = own.url, model = own.model, "a model plans");
     }
-    let hosts = config.planner_hosts.iter().map(|host| host.trim().to_owned());
-    let hosts = hosts.filter(|host| !host.is_empty()).collect();
     Ok(app.with_planners(Planners { client: Arc::new(Client(client)), own, hosts }))
+}
+
+/// The hosts that workspaces may name though they are not public.
+fn hosts(config: &PlannerConfig) -> Result<Vec<String>, Failure> {
+    let hosts = config.planner_hosts.iter().filter_map(|host| given(Some(host)));
+    hosts
+        .map(|host| match address::check_listed(host) {
+            Ok(()) => Ok(host.to_owned()),
+            Err(why) => Err(format!("MUSTER_PLANNER_HOSTS: `{host}` {why}").into()),
+        })
+        .collect()
 }
 
 /// A set and not empty value.
@@ -73,7 +84,8 @@ fn own(config: &PlannerConfig) -> Result<Option<ModelSettings>, Failure> {
         .ok_or("MUSTER_PLANNER_API is set, but MUSTER_PLANNER_MODEL is not")?;
     let url = given(config.planner_url.as_deref()).unwrap_or(api.default_url());
     let mut checks = Checks::new();
-    check_settings(&mut checks, Some(url), model, [None; 3]);
+    // The address of who runs the service may be any; that it is one is known before a goal needs it.
+    check_settings(&mut checks, Some((url, Reach::Any)), model, [None; 3]);
     checks
         .finish()
         .map_err(|refusal| format!("MUSTER_PLANNER_URL or _MODEL: {}", refusal.detail))?;
@@ -113,4 +125,39 @@ fn key(config: &PlannerConfig) -> Result<Option<SecretString>, Failure> {
         return Err("MUSTER_PLANNER_KEY must be one line of visible ASCII characters".into());
     }
     Ok(Some(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Only {
+        #[command(flatten)]
+        planner: PlannerConfig,
+    }
+
+    fn configured(arguments: &[&str]) -> PlannerConfig {
+        Only::parse_from(["muster"].iter().chain(arguments)).planner
+    }
+
+    #[test]
+    fn what_is_no_address_is_found_at_the_start() {
+        let hosts_of = |list: &str| hosts(&configured(&["--planner-hosts", list]));
+        let good = hosts_of("models.lan, 127.0.0.1:8099,,[::1]").unwrap();
+        assert_eq!(good, ["models.lan", "127.0.0.1:8099", "[::1]"]);
+        let bad = hosts_of("models.lan,http://127.0.0.1:8099").unwrap_err().to_string();
+        assert!(bad.contains("MUSTER_PLANNER_HOSTS: `http://127.0.0.1:8099` must be"), "{bad}");
+
+        let own_at = |url: &str| {
+            let model = ["--planner-api", "openai_chat", "--planner-model", "m"];
+            own(&configured(&[&model[..], &["--planner-url", url]].concat()))
+        };
+        let private = own_at("http://127.0.0.1:8099/v1").unwrap().unwrap();
+        assert_eq!((private.url.as_str(), private.reach), ("http://127.0.0.1:8099/v1", Reach::Any));
+        let bad = own_at("127.0.0.1:8099").unwrap_err().to_string();
+        assert!(bad.contains("MUSTER_PLANNER_URL") && bad.contains("https://"), "{bad}");
+    }
 }

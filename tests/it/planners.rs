@@ -11,7 +11,7 @@ use muster::{
     },
     cli::models::Client as Models,
     domain::{
-        planning::model::{ModelApi, Reach},
+        planning::{address::Reach, model::ModelApi},
         secret::{MasterKey, MasterKeys},
     },
     outbound::models::ModelClient,
@@ -131,6 +131,33 @@ async fn bad_settings_are_refused_with_their_places() {
         let answer = put(&admin, "*", spec.clone()).await;
         assert_eq!(answer.problem(422, "invalid"), places, "{spec}");
     }
+    // An address that would be refused when it is called is refused now, and the answer says what to change.
+    for (url, advice) in [
+        ("http://api.example.com/v1", "must start with https://"),
+        ("http://127.0.0.1:11434/v1", "MUSTER_PLANNER_HOSTS"),
+        ("https://10.0.0.7/", "MUSTER_PLANNER_HOSTS"),
+        ("https://169.254.169.254/", "MUSTER_PLANNER_HOSTS"),
+        ("https://[::1]:8443/", "MUSTER_PLANNER_HOSTS"),
+        ("https://[::ffff:192.168.0.1]/", "MUSTER_PLANNER_HOSTS"),
+        ("https://localhost:8443/", "MUSTER_PLANNER_HOSTS"),
+        ("https://127.1/", "four numbers"),
+    ] {
+        let spec = json!({"api": "openai_chat", "model": "m", "url": url});
+        let answer = put(&admin, "*", spec).await;
+        assert_eq!(answer.problem(422, "invalid"), ["/url"], "{url}");
+        assert!(answer.describe().contains(advice), "{url}: {}", answer.describe());
+    }
+    assert_eq!(admin.get("/v1/planner").await.value(200)["version"], 0);
+    // The same addresses are accepted where whoever runs the service listed their hosts.
+    let listed = ["127.0.0.1:11434".to_owned(), "api.example.com".to_owned()];
+    let trusted = fleet.admin.to(router(&asking(&fleet.app, &listed)));
+    for url in ["http://127.0.0.1:11434/v1", "http://api.example.com/v1"] {
+        let spec = json!({"api": "openai_chat", "model": "m", "url": url});
+        put(&trusted, "*", spec).await.expect(200);
+    }
+    let other = json!({"api": "openai_chat", "model": "m", "url": "http://127.0.0.1:11435/v1"});
+    assert_eq!(put(&trusted, "*", other).await.problem(422, "invalid"), ["/url"]);
+    trusted.call(Method::DELETE, "/v1/planner").if_match("*").await.expect(204);
     // Without a master key a key is refused, and nothing is stored.
     let keyless = &fleet.admin;
     let spec = json!({"api": "anthropic", "model": "m", "key": KEY});

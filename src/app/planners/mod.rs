@@ -4,7 +4,8 @@
 //! replaces it as a whole: no key ever goes to an address that was not named together with it. The address of a
 //! workspace may be any public one over HTTPS. Private addresses, this machine and plain HTTP are for hosts
 //! that whoever runs the service lists, because the service may reach what an administrator of a workspace may
-//! not.
+//! not. This is checked when the address is stored and again with every call: a name can come to lead elsewhere, and
+//! a host can leave the list.
 //!
 //! The client is injected ([`AskModel`]): use cases name no network. No transaction is open while a model is
 //! asked.
@@ -19,9 +20,9 @@ use super::{App, Result};
 use crate::{
     domain::{
         ids::WorkspaceId,
-        planning::model::{
-            Conversation, ErrorKind, ModelAnswer, ModelApi, ModelError, ModelSettings, Reach,
-            authority,
+        planning::{
+            address::{self, Reach},
+            model::{Conversation, ErrorKind, ModelAnswer, ModelApi, ModelError, ModelSettings},
         },
         secret::Purpose,
     },
@@ -55,14 +56,7 @@ pub struct Planners {
 impl Planners {
     /// Which addresses may be called for a workspace that names this one.
     fn reach(&self, url: &str) -> Reach {
-        let authority = authority(url);
-        let host = match authority.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-            Some(_) | None => authority,
-        };
-        let listed =
-            |name: &String| name.eq_ignore_ascii_case(authority) || name.eq_ignore_ascii_case(host);
-        if self.hosts.iter().any(listed) { Reach::Any } else { Reach::Public }
+        address::reach(url, &self.hosts)
     }
 }
 
@@ -135,45 +129,6 @@ impl App {
         match self.planners() {
             Some(planners) => planners.client.ask(settings, conversation).await,
             None => Err(ModelError::new(ErrorKind::Forbidden, "this service asks no models")),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug)]
-    struct Nobody;
-
-    impl AskModel for Nobody {
-        fn ask<'a>(&'a self, _: &'a ModelSettings, _: &'a Conversation) -> Later<'a> {
-            unreachable!()
-        }
-    }
-
-    #[test]
-    fn only_listed_hosts_may_be_private() {
-        let hosts = vec!["models.lan".to_owned(), "127.0.0.1:8099".to_owned(), "[::1]".to_owned()];
-        let planners = Planners { client: Arc::new(Nobody), own: None, hosts };
-        for any in [
-            "http://models.lan/v1",
-            "https://MODELS.lan:8443",
-            "http://127.0.0.1:8099/v1",
-            "http://[::1]:9/x",
-        ] {
-            assert_eq!(planners.reach(any), Reach::Any, "{any}");
-        }
-        for public in [
-            "https://api.openai.com/v1",
-            "http://127.0.0.1/v1",
-            "http://127.0.0.1:80/",
-            "http://a.models.lan/",
-            "http://evil.example/models.lan",
-            "http://evil.example/?a=//models.lan/",
-            "http://[::2]:9/",
-        ] {
-            assert_eq!(planners.reach(public), Reach::Public, "{public}");
         }
     }
 }

@@ -23,7 +23,10 @@ use crate::{
         check::Checks,
         ids::KeyId,
         journal::{Kind, NewRow},
-        planning::model::{KEY_BYTES, ModelApi, check_settings},
+        planning::{
+            address::Reach,
+            model::{KEY_BYTES, ModelApi, check_settings},
+        },
         refusal::Refusal,
         secret::Purpose,
     },
@@ -87,9 +90,10 @@ pub struct PlannerModelSpec {
     /// Wire format of the server.
     pub api: ModelApi,
     /// Address of the server: the base below which the endpoint is (`https://models.example.com/v1`), or the
-    /// endpoint itself. Without a path, `/v1` is added. Must be `https://` and a public address, unless its
-    /// host is listed in the setting `MUSTER_PLANNER_HOSTS` of the service. Default: the address of the maker
-    /// of the wire format.
+    /// endpoint itself. Without a path, `/v1` is added. Must be `https://` with a public host, unless the
+    /// setting `MUSTER_PLANNER_HOSTS` of the service lists the host: `localhost` and private, loopback and
+    /// link-local addresses are refused here, names that lead to such addresses when the model is asked.
+    /// Default: the address of the maker of the wire format.
     #[serde(default)]
     #[schema(example = "https://api.openai.com/v1", max_length = 500)]
     pub url: Option<String>,
@@ -125,11 +129,14 @@ fn secret<'de, D: Deserializer<'de>>(
 }
 
 impl PlannerModelSpec {
-    fn check(&self) -> Result<()> {
+    /// `planners`: what lists the hosts that need not be public; without it there are none.
+    fn check(&self, planners: Option<&Planners>) -> Result<()> {
         use secrecy::ExposeSecret as _;
         let mut checks = Checks::new();
         let numbers = [self.max_output_tokens, self.timeout_seconds, self.silence_seconds];
-        check_settings(&mut checks, self.url.as_deref(), &self.model, numbers);
+        let reach = |url: &str| planners.map_or(Reach::Public, |planners| planners.reach(url));
+        let url = self.url.as_deref().map(|url| (url, reach(url)));
+        check_settings(&mut checks, url, &self.model, numbers);
         if let Some(Some(key)) = &self.key {
             let key = key.expose_secret();
             checks.ensure(!key.trim().is_empty(), "/key", "must not be empty; `null` removes it");
@@ -208,7 +215,7 @@ impl App {
         version: Option<i64>,
         spec: &PlannerModelSpec,
     ) -> Result<PlannerModel> {
-        spec.check()?;
+        spec.check(self.planners())?;
         let principal = caller.principal();
         let mut unit = self.begin_alone(principal.workspace, principal.actor()).await?;
         let before = locked(&mut unit, version).await?;

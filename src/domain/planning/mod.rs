@@ -36,6 +36,7 @@ use super::{
     words::words,
 };
 
+pub mod address;
 pub mod dialogue;
 pub mod judge;
 pub mod matter;

@@ -5,14 +5,13 @@ use std::{fmt, time::Duration};
 use secrecy::SecretString;
 use serde_json::Value;
 
+use super::address::{self, Reach, URL_CHARS};
 use crate::domain::{
     check::Checks,
     price::{Convention, Usage},
     words::words,
 };
 
-/// Longest address of a model server, in characters.
-pub const URL_CHARS: usize = 500;
 /// Longest name of a model, in characters.
 pub const MODEL_CHARS: usize = 200;
 /// Longest key, in bytes.
@@ -70,16 +69,6 @@ impl ModelApi {
     }
 }
 
-/// Which addresses may be called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reach {
-    /// Any address, also plain HTTP: who runs the service named it.
-    Any,
-    /// Only HTTPS to public addresses: not this machine, not its network, not the metadata service of
-    /// a cloud.
-    Public,
-}
-
 /// A model, and how it is called.
 #[derive(Debug, Clone)]
 pub struct ModelSettings {
@@ -117,33 +106,24 @@ impl ModelSettings {
     /// The provider that bills the calls, if the address is that of a known one.
     #[must_use]
     pub fn provider(&self) -> Option<&'static str> {
-        let authority = authority(&self.url);
-        let host = authority.split(':').next().unwrap_or_default();
+        let host = address::host(&self.url)?;
         PROVIDERS.iter().find(|(of, _)| host.eq_ignore_ascii_case(of)).map(|(_, name)| *name)
     }
-}
-
-/// Host and port of an address; empty if it has none.
-#[must_use]
-pub fn authority(url: &str) -> &str {
-    let behind = url.split_once("//").map_or("", |(_, behind)| behind);
-    behind.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
 /// Checks values of settings that have a place in a request. `None`: not stated.
 pub fn check_settings(
     checks: &mut Checks,
-    url: Option<&str>,
+    url: Option<(&str, Reach)>,
     model: &str,
     numbers: [Option<i32>; 3],
 ) {
     checks.line("/model", model, MODEL_CHARS);
-    if let Some(url) = url {
-        checks.line("/url", url, URL_CHARS);
-        let schemed = url.starts_with("https://") || url.starts_with("http://");
-        checks.ensure(schemed, "/url", "must start with https:// or http://");
-        checks.ensure(!authority(url).is_empty(), "/url", "must name a host");
-        checks.ensure(!url.contains(['@', '#']), "/url", "must have no user, password or fragment");
+    if let Some((url, reach)) = url {
+        checks.chars("/url", url, URL_CHARS);
+        if let Err(why) = address::check(url, reach) {
+            checks.add("/url", why);
+        }
     }
     let [tokens, timeout, silence] = numbers;
     if let Some(tokens) = tokens {
@@ -319,23 +299,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn an_address_must_be_one() {
-        let faults = |url: &str| {
-            let mut checks = Checks::new();
-            check_settings(&mut checks, Some(url), "m", [None; 3]);
-            checks.finish().is_err()
-        };
-        for good in ["https://api.openai.com/v1", "http://10.0.0.7:11434", "https://[::1]:1/?a=b"] {
-            assert!(!faults(good), "{good}");
-        }
-        for bad in
-            ["", "ftp://a/", "https://", "https:///v1", "https://u:p@host/", "https://h/#f", "h"]
-        {
-            assert!(faults(bad), "{bad}");
-        }
-    }
 
     #[test]
     fn the_bill_comes_from_known_hosts() {

@@ -31,6 +31,9 @@ pub async fn get_planner(
 ///
 /// Replaces the settings of the workspace. Without settings their version is 0: send `If-Match: "v0"` the
 /// first time. The key is stored encrypted and never shown; omit it to keep it.
+///
+/// An address over plain HTTP, or of this machine or a private network, is refused unless the setting
+/// `MUSTER_PLANNER_HOSTS` of the service lists its host.
 #[utoipa::path(put, path = "/v1/planner")]
 pub async fn set_planner(
     Auth { app, caller }: Auth<AdminCaller>,

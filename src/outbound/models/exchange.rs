@@ -17,12 +17,15 @@ use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
 use super::{
-    address::{NOT_PUBLIC, PublicOnly, target},
+    address::{PublicOnly, target},
     anthropic,
     echo::Echo,
 };
 use crate::{
-    domain::planning::model::{ErrorKind, ModelApi, ModelError, ModelSettings, Reach, remark},
+    domain::planning::{
+        address::{NOT_PUBLIC, Reach},
+        model::{ErrorKind, ModelApi, ModelError, ModelSettings, remark},
+    },
     outbound::http::whole,
 };
 
@@ -97,7 +100,9 @@ impl Exchange {
         };
         let response = within(settings.silence, called).await.ok_or_else(silent)?;
         let response = response.map_err(|error| match whole(&error) {
-            why if why.contains(NOT_PUBLIC) => failed(ErrorKind::Forbidden, NOT_PUBLIC),
+            why if why.contains(NOT_PUBLIC) => {
+                failed(ErrorKind::Forbidden, &format!("the url {NOT_PUBLIC}"))
+            }
             why => failed(ErrorKind::Unreachable, &why),
         })?;
         let (head, mut stream) = response.into_parts();

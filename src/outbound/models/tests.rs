@@ -11,7 +11,10 @@ use serde_json::json;
 
 use super::*;
 use crate::domain::{
-    planning::model::{Ending, Reach, Speaker, Turn},
+    planning::{
+        address::Reach,
+        model::{Ending, Speaker, Turn},
+    },
     words::Words as _,
 };
 use stub::{Act, ModelStub};
