@@ -61,6 +61,17 @@ pub struct NewPlaybookTrial {
     pub title: String,
     /// Brief of the goal, for the templates; default empty.
     pub brief: String,
+    /// Whether the body of the request is `source` itself: errors have their places in that.
+    #[serde(skip)]
+    pub is_body: bool,
+}
+
+impl NewPlaybookTrial {
+    /// The trial of a request whose body is the YAML of the playbook, with values made of its types.
+    #[must_use]
+    pub fn of_body(source: String) -> Self {
+        Self { source: Some(source), is_body: true, ..Self::default() }
+    }
 }
 
 impl App {
@@ -104,11 +115,12 @@ impl App {
         caller: &TryingCaller,
         trial: &NewPlaybookTrial,
     ) -> Result<PlanPreview> {
-        let NewPlaybookTrial { source, document, variables, title, brief } = trial;
+        let NewPlaybookTrial { source, document, variables, title, brief, is_body } = trial;
         check(title)?;
-        let new = NewPlaybook { source: source.clone(), document: document.clone() };
+        let (source, document) = (source.clone(), document.clone());
+        let new = NewPlaybook { source, document, is_body: *is_body };
         let text = new.text()?;
-        let refused = |faults: Vec<Fault>| Refusal::invalid(text.errors(&faults));
+        let refused = |faults: Vec<Fault>| new.refused(&text, &faults);
         let playbook = document::parse(&text.document).map_err(refused)?;
         let mut tx = self.reader(caller.principal().workspace).await?;
         let mut shelf = shelf::of(&mut tx, &playbook.uses()).await?;

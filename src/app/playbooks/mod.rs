@@ -42,7 +42,7 @@ impl App {
     ) -> Result<Outcome<Playbook>> {
         self.create(caller.principal(), request, Hold::Share, async |unit| {
             let text = new.text()?;
-            let refused = |faults: Vec<Fault>| Refusal::invalid(text.errors(&faults));
+            let refused = |faults: Vec<Fault>| new.refused(&text, &faults);
             let playbook = document::parse(&text.document).map_err(refused)?;
             let shelf = shelf::of(unit.tx(), &playbook.uses()).await?;
             crate::domain::plan::playbook::check(&playbook, &shelf).map_err(refused)?;

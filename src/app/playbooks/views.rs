@@ -10,7 +10,9 @@ use crate::{
     app::Result,
     domain::{
         ids::KeyId,
-        plan::playbook::{Text, builtin::BuiltIn, document, shelf::BUILT_IN, variable::Variable},
+        plan::playbook::{
+            Text, builtin::BuiltIn, document, fault::Fault, shelf::BUILT_IN, variable::Variable,
+        },
         refusal::Refusal,
     },
     store::playbooks::PlaybookRow,
@@ -30,25 +32,44 @@ pub struct NewPlaybook {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub document: Option<Value>,
+    /// Whether the body of the request is `source` itself: errors have their places in that.
+    #[serde(skip)]
+    pub is_body: bool,
 }
 
 impl NewPlaybook {
+    /// The playbook of a request whose body is its YAML.
+    #[must_use]
+    pub fn of_body(source: String) -> Self {
+        Self { source: Some(source), document: None, is_body: true }
+    }
+
+    /// Where the request has the text.
+    fn at(&self) -> &'static str {
+        match (self.is_body, &self.document) {
+            (true, _) => "",
+            (false, None) => "/source",
+            (false, Some(_)) => "/document",
+        }
+    }
+
+    /// A refusal with every fault.
+    pub(in crate::app) fn refused(&self, text: &Text, faults: &[Fault]) -> Refusal {
+        Refusal::invalid(text.errors(self.at(), faults))
+    }
+
     /// The text.
     ///
     /// # Errors
     /// `invalid` if there is none, or it cannot be read.
     pub(in crate::app) fn text(&self) -> Result<Text> {
-        let errors = |at: &str, faults: Vec<crate::domain::plan::playbook::fault::Fault>| {
+        let unread = |faults: Vec<Fault>| {
             let said = faults.first().map_or("", |fault| fault.detail.as_str());
-            Refusal::invalid_at(at, said)
+            Refusal::invalid_at(self.at(), said)
         };
         let text = match (&self.source, &self.document) {
-            (Some(source), None) => {
-                Text::of_source(source).map_err(|faults| errors("/source", faults))
-            }
-            (None, Some(document)) => {
-                Text::of_document(document.clone()).map_err(|faults| errors("/document", faults))
-            }
+            (Some(source), None) => Text::of_source(source).map_err(unread),
+            (None, Some(document)) => Text::of_document(document.clone()).map_err(unread),
             (Some(_), Some(_)) => {
                 Err(Refusal::invalid_at("/document", "must be absent beside `source`"))
             }

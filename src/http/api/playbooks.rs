@@ -15,16 +15,29 @@ use crate::{
     http::{
         extract::{
             auth::Auth,
-            body::{ApiJson, OptionalJson},
+            body::OptionalJson,
             idempotency::Create,
             page::{Listing, NoFilter, Paged},
             path::ApiPath,
             query::ApiQuery,
+            yaml::{CreateOfYaml, JsonOrYaml, YamlBody},
         },
         problem::Result,
         reply::{Created, Reply},
     },
 };
+
+impl YamlBody for NewPlaybook {
+    fn of_yaml(document: String) -> Self {
+        Self::of_body(document)
+    }
+}
+
+impl YamlBody for NewPlaybookTrial {
+    fn of_yaml(document: String) -> Self {
+        Self::of_body(document)
+    }
+}
 
 /// The filters of the list of playbooks.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -60,17 +73,18 @@ pub async fn list_playbooks(
 
 /// Store a playbook.
 ///
-/// As YAML in `source` or as JSON in `document`. Its `name` says which playbook it is: a new name makes a new
+/// The body is the playbook itself in YAML, with `Content-Type: application/yaml`, or JSON with the YAML in `source`
+/// or the playbook as JSON in `document`. Its `name` says which playbook it is: a new name makes a new
 /// playbook, a known one another version of it. The same text as the latest version makes no version. A playbook
 /// with the name of a built-in one takes its place.
 ///
 /// The document is checked as a whole: its fields and types, every template in it, and the plan that it gives with
-/// values made of the types and defaults of its variables. Each error has the place in the document and, for YAML,
-/// the line.
+/// values made of the types and defaults of its variables. Each error has the place in the body and, for YAML,
+/// the line and column.
 #[utoipa::path(post, path = "/v1/playbooks")]
 pub async fn create_playbook(
     Auth { app, caller }: Auth<OperatorCaller>,
-    Create { body, idempotency }: Create<NewPlaybook>,
+    CreateOfYaml(Create { body, idempotency }): CreateOfYaml<NewPlaybook>,
 ) -> Result<Created<Playbook>> {
     let outcome = app.create_playbook(&caller, &body, idempotency.as_ref()).await?;
     let path = |playbook: &Playbook| {
@@ -81,11 +95,13 @@ pub async fn create_playbook(
 
 /// Try a playbook that is not stored.
 ///
-/// Returns the tasks that a goal with it would get, and writes nothing. It is checked as if it were stored.
+/// Returns the tasks that a goal with it would get, and writes nothing. It is checked as if it were stored. The body
+/// is JSON, or the playbook itself in YAML with `Content-Type: application/yaml`; the values are then made of the
+/// types and defaults of its variables.
 #[utoipa::path(post, path = "/v1/playbooks/try")]
 pub async fn try_new_playbook(
     Auth { app, caller }: Auth<TryingCaller>,
-    ApiJson(trial): ApiJson<NewPlaybookTrial>,
+    JsonOrYaml(trial): JsonOrYaml<NewPlaybookTrial>,
 ) -> Result<Reply<PlanPreview>> {
     Ok(Reply(app.try_new_playbook(&caller, &trial).await?))
 }

@@ -30,7 +30,8 @@ pub const BODY_LIMIT: usize = 1024 * 1024;
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimit(pub usize);
 
-const JSON: &str = "application/json";
+/// The media type of JSON.
+pub const JSON: &str = "application/json";
 
 /// A JSON body.
 #[derive(Debug, Clone)]
@@ -90,9 +91,20 @@ pub fn describe_body<T: ToSchema>(doc: &mut Description<'_>, required: bool) {
 /// `unsupported_media_type`, `body_too_large`, `body_too_slow`, or `malformed_request` if the body is
 /// incomplete; those of the caps.
 pub async fn json_bytes(request: Request) -> Result<Bytes> {
-    require(request.headers(), JSON)?;
+    Ok(bytes_of(request, &[JSON]).await?.1)
+}
+
+/// The bytes of a body whose `Content-Type` is one of `accepted`, and which one.
+///
+/// # Errors
+/// As [`json_bytes`].
+pub async fn bytes_of(
+    request: Request,
+    accepted: &[&'static str],
+) -> Result<(&'static str, Bytes)> {
+    let media_type = require(request.headers(), accepted)?;
     let limit = limit(&request);
-    bytes(request, limit).await
+    Ok((media_type, bytes(request, limit).await?))
 }
 
 /// The bytes of a form that a browser sends, at most `limit`.
@@ -101,7 +113,7 @@ pub async fn json_bytes(request: Request) -> Result<Bytes> {
 /// `unsupported_media_type`, `body_too_large`, `body_too_slow`, or `malformed_request` if the body is
 /// incomplete; those of the caps.
 pub async fn form_bytes(request: Request, limit: usize) -> Result<Bytes> {
-    require(request.headers(), "application/x-www-form-urlencoded")?;
+    require(request.headers(), &["application/x-www-form-urlencoded"])?;
     bytes(request, limit).await
 }
 
@@ -110,7 +122,7 @@ async fn optional_json_bytes(request: Request) -> Result<Bytes> {
         enter(admission(&request)).await?;
         return Ok(Bytes::new());
     }
-    let media_type = require(request.headers(), JSON);
+    let media_type = require(request.headers(), &[JSON]);
     let limit = limit(&request);
     let bytes = bytes(request, limit).await?;
     // Only the end of a chunked body shows that it is empty; then its type does not matter.
@@ -120,19 +132,24 @@ async fn optional_json_bytes(request: Request) -> Result<Bytes> {
     Ok(bytes)
 }
 
-fn require(headers: &HeaderMap, wanted: &str) -> Result<()> {
+/// Holds a request to one of the media types, and returns it.
+fn require(headers: &HeaderMap, accepted: &[&'static str]) -> Result<&'static str> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if let Some(encoding) = text(header::CONTENT_ENCODING)
         && !encoding.eq_ignore_ascii_case("identity")
     {
         return Err(unsupported("send the body without a `Content-Encoding`"));
     }
+    // With two of them, what the body is would depend on which one is looked at.
+    if headers.get_all(header::CONTENT_TYPE).iter().count() > 1 {
+        return Err(unsupported("send one `Content-Type`: the request has more than one"));
+    }
     let media_type = text(header::CONTENT_TYPE).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case(wanted) {
-        return Err(unsupported(&format!("send the body with `Content-Type: {wanted}`")));
-    }
-    Ok(())
+    let found = accepted.iter().find(|known| essence.eq_ignore_ascii_case(known));
+    found.copied().ok_or_else(|| {
+        unsupported(&format!("send the body with `Content-Type: {}`", accepted.join("` or `")))
+    })
 }
 
 fn unsupported(detail: &str) -> Error {

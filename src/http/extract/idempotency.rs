@@ -39,32 +39,58 @@ impl<S: Send + Sync, T: DeserializeOwned + ToSchema> FromRequest<S> for Create<T
     type Rejection = Error;
 
     async fn from_request(request: HttpRequest, _: &S) -> Result<Self> {
-        let key = key(request.headers())?;
-        let method = request.method().clone();
-        let uri = original_uri(&request);
+        let head = Head::of(&request)?;
         let bytes = body::json_bytes(request).await?;
-        let idempotency =
-            key.map(|key| Request { key, fingerprint: fingerprint(&method, &uri, &bytes) });
-        Ok(Self { body: json::read_body(&bytes)?, idempotency })
+        Ok(Self { idempotency: head.identity(None, &bytes), body: json::read_body(&bytes)? })
+    }
+}
+
+/// What identifies a request, besides its body.
+pub(super) struct Head {
+    key: Option<String>,
+    method: Method,
+    uri: Uri,
+}
+
+impl Head {
+    /// That of a request whose body was not read yet.
+    ///
+    /// # Errors
+    /// `invalid` if the header is none.
+    pub(super) fn of(request: &HttpRequest) -> Result<Self> {
+        let key = key(request.headers())?;
+        Ok(Self { key, method: request.method().clone(), uri: original_uri(request) })
+    }
+
+    /// The identity of the request with this body; `None`: its sender gave no key. `other`: the media type of a body
+    /// that is not JSON; the same bytes of another type are another request.
+    pub(super) fn identity(self, other: Option<&str>, body: &[u8]) -> Option<Request> {
+        let Self { key, method, uri } = self;
+        key.map(|key| Request { key, fingerprint: fingerprint(&method, &uri, other, body) })
     }
 }
 
 impl<T: ToSchema> Describe for Create<T> {
     fn describe(doc: &mut Description<'_>) {
         body::describe_body::<T>(doc, true);
-        let mut schema: ObjectBuilder = describe::string().into();
-        schema = schema.min_length(Some(1)).max_length(Some(LONGEST)).pattern(Some("^[!-~]+$"));
-        doc.header(
-            HEADER,
-            false,
-            schema.build(),
-            "Makes the request safe to send again: for 24 hours, the same key with the same request \
-             returns the first answer and has no further effect. Bodies are compared byte for byte: \
-             store the bytes and send them again. Use a new key, for example a UUID, for each thing \
-             to create.",
-        );
-        doc.refuses(&[Code::IdempotencyInProgress, Code::IdempotencyKeyReused]);
+        describe_key(doc);
     }
+}
+
+/// Describes the header, and the codes that refuse it.
+pub(super) fn describe_key(doc: &mut Description<'_>) {
+    let mut schema: ObjectBuilder = describe::string().into();
+    schema = schema.min_length(Some(1)).max_length(Some(LONGEST)).pattern(Some("^[!-~]+$"));
+    doc.header(
+        HEADER,
+        false,
+        schema.build(),
+        "Makes the request safe to send again: for 24 hours, the same key with the same request \
+         returns the first answer and has no further effect. Bodies are compared byte for byte: \
+         store the bytes and send them again. Use a new key, for example a UUID, for each thing \
+         to create.",
+    );
+    doc.refuses(&[Code::IdempotencyInProgress, Code::IdempotencyKeyReused]);
 }
 
 fn original_uri(request: &HttpRequest) -> Uri {
@@ -87,10 +113,11 @@ fn key(headers: &HeaderMap) -> Result<Option<String>> {
     Ok(Some(String::from_utf8_lossy(bytes).into_owned()))
 }
 
-fn fingerprint(method: &Method, uri: &Uri, body: &[u8]) -> [u8; 32] {
+fn fingerprint(method: &Method, uri: &Uri, other: Option<&str>, body: &[u8]) -> [u8; 32] {
     let path = uri.path_and_query().map_or("", |path| path.as_str());
     let mut hash = Sha256::new();
-    for part in [method.as_str().as_bytes(), path.as_bytes(), body] {
+    let parts = [method.as_str().as_bytes(), path.as_bytes(), body];
+    for part in parts.into_iter().chain(other.map(str::as_bytes)) {
         // With their lengths, the parts of two different requests never join to the same bytes.
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);

@@ -15,3 +15,4 @@ pub mod query;
 mod sentences;
 pub mod session;
 mod shape;
+pub mod yaml;

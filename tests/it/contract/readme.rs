@@ -138,7 +138,8 @@ fn every_example_is_a_request_that_the_api_takes() {
                 words.iter().position(|word| word == option).map(|at| words[at + 1].as_str())
             };
             let body = after("-d").filter(|body| *body != "@-").map(filled);
-            let method = after("-X").unwrap_or(if after("-d").is_some() { "POST" } else { "GET" });
+            let sends = ["-d", "--data-binary"].iter().any(|option| after(option).is_some());
+            let method = after("-X").unwrap_or(if sends { "POST" } else { "GET" });
             let method: Method = method.parse().unwrap();
             let verdict = Contract::takes(&method, &filled(&format!("/{url}")), body.as_deref());
             assert!(verdict.is_ok(), "{path}: {words:?}: {}", verdict.unwrap_err());

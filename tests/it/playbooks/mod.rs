@@ -2,6 +2,7 @@
 
 mod goals;
 
+use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -151,6 +152,77 @@ async fn a_bad_document_is_refused_with_its_places_and_nothing_is_stored() {
     let answer = fleet.admin.post("/v1/playbooks", &both).await;
     assert_eq!(answer.problem(422, "invalid"), ["/document"]);
     same("a refused playbook", &before, &dump(&fleet.pool).await);
+}
+
+/// A file is sent as it is: the body is the playbook.
+#[tokio::test]
+async fn a_body_in_yaml_is_the_playbook_itself() {
+    let fleet = Fleet::start().await;
+    let post = |path: &str, yaml: &str| {
+        let call = fleet.admin.call(Method::POST, path);
+        call.bytes("application/yaml; charset=utf-8", yaml)
+    };
+    let preview = post("/v1/playbooks/try", RELEASE).await.value(200);
+    assert_eq!(preview["planner"], "playbook");
+    assert_eq!(names(&fleet, "").await.len(), 3, "a trial stores nothing");
+    let stored = post("/v1/playbooks", RELEASE).idempotency_key("k").await.value(201);
+    assert_eq!((&stored["version"], &stored["source"]), (&json!(1), &json!(RELEASE)));
+    assert_eq!(post("/v1/playbooks", RELEASE).idempotency_key("k").await.value(201), stored);
+    assert_eq!(
+        store(&fleet, RELEASE).await,
+        stored,
+        "`source` with the same text is the same text"
+    );
+    // JSON is YAML too. The same bytes sent as JSON are another request.
+    let json = r#"{"name": "x", "title": "X", "tasks": [{"ref": "a", "title": "A"}]}"#;
+    let stored = post("/v1/playbooks", json).idempotency_key("j").await.value(201);
+    assert_eq!((&stored["name"], &stored["source"]), (&json!("x"), &json!(json)));
+    let other = fleet.admin.call(Method::POST, "/v1/playbooks").bytes("application/json", json);
+    let places = other.await.problem(422, "invalid");
+    assert_eq!(places.len(), 1, "a document is no request in JSON: {places:?}");
+
+    let before = dump(&fleet.pool).await;
+    let head = "name: y\ntitle: Y\ntasks:\n";
+    let deep = format!("{head}  - {{ref: a, title: {}", "[".repeat(100));
+    let long = format!("{head}  - {{ref: a, title: A}}\n# {}\n", "x".repeat(256 * 1024));
+    for (yaml, place, said) in [
+        ("", "", "line 1, column 1: the text is empty"),
+        ("a: [", "", "line "),
+        ("a: 1\nb: &c 1", "", "line 2, column 4: anchors"),
+        (deep.as_str(), "", "deeper than 32 levels"),
+        (long.as_str(), "", "256 KiB"),
+        ("name: y # \0", "", "U+0000 in line 1, column 11"),
+        (&format!("{head}  - {{ref: a, titel: A}}\n"), "/tasks/0/titel", "line 4, column 21: "),
+        (
+            &format!("{head}  - ref: a\n    title: \"{{{{ b }}}}\"\n"),
+            "/tasks/0/title",
+            "line 5, column 12: ",
+        ),
+    ] {
+        for path in ["/v1/playbooks", "/v1/playbooks/try"] {
+            let answer = post(path, yaml).await;
+            assert_eq!(answer.problem(422, "invalid")[0], place, "{yaml}");
+            assert!(answer.describe().contains(said), "{said}: {}", answer.describe());
+        }
+    }
+    let latin = fleet.admin.call(Method::POST, "/v1/playbooks");
+    let latin = latin.bytes("application/yaml", &b"name: y\ntitle: \xe9"[..]).await;
+    latin.problem(400, "malformed_request");
+    assert!(latin.describe().contains("line 2 column 8"), "{}", latin.describe());
+    let large = "#".repeat(1024 * 1024 + 1);
+    post("/v1/playbooks", &large).await.problem(413, "body_too_large");
+    for media_type in ["text/yaml", "application/x-yaml", "text/plain", "application/yaml+json"] {
+        let call = fleet.admin.call(Method::POST, "/v1/playbooks").bytes(media_type, RELEASE);
+        call.await.problem(415, "unsupported_media_type");
+    }
+    let twice = post("/v1/playbooks", RELEASE).header("content-type", "application/json").await;
+    twice.problem(415, "unsupported_media_type");
+    // Elsewhere a body is JSON.
+    let goal = post("/v1/goals", "title: t\nbrief: b\n").await;
+    goal.problem(415, "unsupported_media_type");
+    let stored = post("/v1/playbooks/release/try", "variables: {crates: [a]}\n").await;
+    stored.problem(415, "unsupported_media_type");
+    same("a refused body", &before, &dump(&fleet.pool).await);
 }
 
 #[tokio::test]

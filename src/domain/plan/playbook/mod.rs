@@ -184,32 +184,28 @@ impl Text {
         faults.or(Self { document, source: None })
     }
 
-    /// Faults as errors of the request: at `/source` with their lines, or at `/document`.
+    /// Faults as errors of the request, those of a source with their lines and columns. `at`: where the request
+    /// has the text.
     #[must_use]
-    pub fn errors(&self, faults: &[Fault]) -> Vec<FieldError> {
-        let Some(source) = &self.source else {
-            let error = |fault: &Fault| {
-                FieldError::new(format!("/document{}", fault.pointer), &fault.detail)
-            };
-            return faults.iter().map(error).collect();
-        };
-        let lines = yaml::lines(source);
-        let line = |pointer: &str| {
-            // What is missing has no line: that of what it is missing in.
-            let mut place = pointer;
+    pub fn errors(&self, at: &str, faults: &[Fault]) -> Vec<FieldError> {
+        let places = self.source.as_deref().map(yaml::places);
+        let place = |pointer: &str| {
+            let places = places.as_ref()?;
+            // What is missing has no place: that of what it is missing in.
+            let mut within = pointer;
             loop {
-                if let Some(line) = lines.get(place) {
-                    return *line;
+                if let Some(place) = places.get(within) {
+                    return Some(*place);
                 }
-                match place.rfind('/') {
-                    Some(end) => place = &place[..end],
-                    None => return 1,
-                }
+                within = &within[..within.rfind('/')?];
             }
         };
         let error = |fault: &Fault| {
-            let detail = format!("line {}: {}", line(&fault.pointer), fault.detail);
-            FieldError::new(format!("/source{}", fault.pointer), detail)
+            let detail = match place(&fault.pointer) {
+                Some(place) => format!("{place}: {}", fault.detail),
+                None => fault.detail.clone(),
+            };
+            FieldError::new(format!("{at}{}", fault.pointer), detail)
         };
         faults.iter().map(error).collect()
     }

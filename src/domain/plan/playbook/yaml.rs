@@ -6,9 +6,9 @@
 //! characters, and more than [`DEPTH`] levels. The parser gives events one by one, and nothing here
 //! recurses, so a deep document ends at its first level too many.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span};
 use serde_json::{Map, Number, Value};
 
 use crate::domain::{check::pointer, number::EXACT, outline::controls};
@@ -16,14 +16,33 @@ use crate::domain::{check::pointer, number::EXACT, outline::controls};
 /// The deepest nesting, in levels.
 pub const DEPTH: usize = 32;
 
-/// Why a text is not read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}, column {column}: {detail}")]
-pub struct Unreadable {
+/// A place in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
     /// The line, from 1.
     pub line: usize,
     /// The place in the line, in characters from 1.
     pub column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+impl Place {
+    fn of(marker: &Marker) -> Self {
+        Self { line: marker.line(), column: marker.col() + 1 }
+    }
+}
+
+/// Why a text is not read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {detail}")]
+pub struct Unreadable {
+    /// Where reading stopped.
+    pub place: Place,
     /// What is wrong.
     pub detail: String,
 }
@@ -36,10 +55,10 @@ pub fn read(text: &str) -> Result<Value, Unreadable> {
     Ok(Reader::of(text, false)?.0)
 }
 
-/// The lines of the values of a document, by their JSON Pointers; empty if it cannot be read.
+/// Where the values of a document begin, by their JSON Pointers; empty if it cannot be read.
 #[must_use]
-pub fn lines(text: &str) -> BTreeMap<String, usize> {
-    Reader::of(text, true).map(|(_, lines)| lines).unwrap_or_default()
+pub fn places(text: &str) -> BTreeMap<String, Place> {
+    Reader::of(text, true).map(|(_, places)| places).unwrap_or_default()
 }
 
 /// A list or map that is still open.
@@ -52,20 +71,23 @@ struct Reader {
     open: Vec<Open>,
     root: Option<Value>,
     documents: usize,
-    lines: Option<BTreeMap<String, usize>>,
+    places: Option<BTreeMap<String, Place>>,
 }
 
 impl Reader {
-    fn of(text: &str, lines: bool) -> Result<(Value, BTreeMap<String, usize>), Unreadable> {
-        let lines = lines.then(BTreeMap::new);
-        let mut reader = Self { open: Vec::new(), root: None, documents: 0, lines };
+    fn of(text: &str, places: bool) -> Result<(Value, BTreeMap<String, Place>), Unreadable> {
+        let places = places.then(BTreeMap::new);
+        let mut reader = Self { open: Vec::new(), root: None, documents: 0, places };
         let mut parser = Parser::new_from_str(text);
         while let Some(event) = parser.next_event() {
             let (event, span) = event.map_err(|error| scan(&error))?;
             reader.event(event, &span).map_err(|detail| at(&span, detail))?;
         }
-        let empty = || Unreadable { line: 1, column: 1, detail: "the text is empty".to_owned() };
-        Ok((reader.root.ok_or_else(empty)?, reader.lines.unwrap_or_default()))
+        let empty = || Unreadable {
+            place: Place { line: 1, column: 1 },
+            detail: "the text is empty".to_owned(),
+        };
+        Ok((reader.root.ok_or_else(empty)?, reader.places.unwrap_or_default()))
     }
 
     fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), String> {
@@ -152,14 +174,14 @@ impl Reader {
         }
     }
 
-    /// Notes the line of the value that comes next.
+    /// Notes the place of the value that comes next.
     fn note(&mut self, span: &Span) {
-        let Some(lines) = &mut self.lines else { return };
+        let Some(places) = &mut self.places else { return };
         let path = self.open.iter().fold(String::new(), |path, open| match open {
             Open::List(items) => pointer(&path, items.len()),
             Open::Map(_, key) => pointer(&path, key.as_deref().unwrap_or_default()),
         });
-        lines.insert(path, span.start.line());
+        places.insert(path, Place::of(&span.start));
     }
 }
 
@@ -176,12 +198,11 @@ fn no_anchors() -> String {
 }
 
 fn scan(error: &ScanError) -> Unreadable {
-    let mark = error.marker();
-    Unreadable { line: mark.line(), column: mark.col() + 1, detail: error.info().to_owned() }
+    Unreadable { place: Place::of(error.marker()), detail: error.info().to_owned() }
 }
 
 fn at(span: &Span, detail: String) -> Unreadable {
-    Unreadable { line: span.start.line(), column: span.start.col() + 1, detail }
+    Unreadable { place: Place::of(&span.start), detail }
 }
 
 /// The value of a scalar without quotes.

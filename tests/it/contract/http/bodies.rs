@@ -123,6 +123,11 @@ async fn only_json_is_taken() {
         let request = Request::post("/things").header(header, value).body(Body::from(good));
         assert_eq!(send(&router, request.unwrap()).await.status, status, "{value}");
     }
+    let twice = Request::post("/things")
+        .header("content-type", "application/json")
+        .header("content-type", "application/yaml");
+    let seen = send(&router, twice.body(Body::from(good)).unwrap()).await;
+    seen.problem(415, "unsupported_media_type");
     let request = Request::post("/things")
         .header("content-type", "application/json")
         .header("content-encoding", "gzip");

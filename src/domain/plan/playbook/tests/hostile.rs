@@ -19,7 +19,7 @@ fn store_and_use(source: &str) {
             let given = Given { title: "", brief: "" };
             let _ = expand(&playbook, &playbook.sample(), given, &Shelf::default());
         }
-        Err(faults) => assert!(!text.errors(&faults).is_empty()),
+        Err(faults) => assert!(!text.errors("/source", &faults).is_empty()),
     }
 }
 

@@ -39,15 +39,26 @@ fn what_json_cannot_say_is_refused_with_its_line() {
 }
 
 #[test]
-fn faults_have_the_lines_of_the_source() {
+fn faults_have_their_places_in_the_source() {
     let source = "name: x\ntitle: X\ntasks:\n  - ref: a\n    title: A\n  - ref: b\n    titel: B\n";
     let text = Text::of_source(source).unwrap();
     let faults = super::parse(&text.document).unwrap_err();
-    let errors = text.errors(&faults);
-    let shown: Vec<_> = errors.iter().map(|e| (e.pointer.as_str(), &e.detail[..7])).collect();
-    assert_eq!(shown, [("/source/tasks/1/titel", "line 7:"), ("/source/tasks/1/title", "line 6:")]);
+    let shown = |at: &str| -> Vec<(String, String)> {
+        let errors = text.errors(at, &faults).into_iter();
+        errors.map(|e| (e.pointer, e.detail.split(": ").next().unwrap().to_owned())).collect()
+    };
+    let place = |pointer: &str, place: &str| (pointer.to_owned(), place.to_owned());
+    assert_eq!(
+        shown("/source"),
+        [
+            place("/source/tasks/1/titel", "line 7, column 12"),
+            place("/source/tasks/1/title", "line 6, column 5"),
+        ]
+    );
+    assert_eq!(shown("")[0], place("/tasks/1/titel", "line 7, column 12"), "the body is the text");
     let text = Text::of_document(text.document).unwrap();
-    assert_eq!(text.errors(&faults)[0].pointer, "/document/tasks/1/titel");
+    assert_eq!(text.errors("/document", &faults)[0].pointer, "/document/tasks/1/titel");
+    assert!(!text.errors("/document", &faults)[0].detail.contains("line"));
 }
 
 #[test]
