@@ -83,7 +83,8 @@ pub(in crate::app) async fn report(unit: &mut Unit, report: Report<'_>) -> Resul
     }
     admit(&standing, fresh.len())?;
     let checked = additions::check(unit, goal, &fresh, "/tasks").await?;
-    let left = store::goals::discovered::left(unit.tx(), goal.goal_id).await?;
+    let (id, project) = (Some(goal.goal_id), goal.project_id);
+    let left = store::goals::ground::budget_left(unit.tx(), id, project, true).await?;
     let concerns = concerns(&standing, &checked.tasks, &left);
     let origin = Discovered { from: task.task_id, by: attempt, required };
     let (plan, approval, added) = if concerns.is_empty() {

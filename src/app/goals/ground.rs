@@ -14,6 +14,7 @@ use crate::{
         ids::{GoalId, ProjectId},
         plan::{
             TaskSpec,
+            discovered::Left,
             finding::Finding,
             ground::{Able, AgentGroup, Ground, OpenTask},
             new_goal::{Draft, NewGoal},
@@ -25,7 +26,7 @@ use crate::{
     },
     store::{
         self, Tx,
-        goals::ground::{AgentGroupRow, LeftRow, MeasuredRow, OpenTaskRow, OutcomeRow},
+        goals::ground::{AgentGroupRow, MeasuredRow, OpenTaskRow, OutcomeRow},
     },
 };
 
@@ -114,7 +115,7 @@ async fn read(tx: &mut Tx, place: Place) -> Result<Ground> {
         now: tx.now,
         agents: agents.into_iter().map(group).collect(),
         open_tasks: open.into_iter().map(open_task).collect(),
-        budget_left: left.into_iter().map(|LeftRow { unit, left }| (unit, left)).collect(),
+        budget_left: left.into_iter().map(|Left { unit, amount }| (unit, amount)).collect(),
         ..Ground::default()
     };
     ground.capabilities = capabilities(&ground.agents, outcomes);

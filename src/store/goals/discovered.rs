@@ -3,7 +3,7 @@
 use crate::{
     domain::{
         ids::{ApprovalId, AttemptId, GoalId, PlanId, TaskId},
-        plan::discovered::{DiscoveredPolicy, Known, Left, Standing},
+        plan::discovered::{DiscoveredPolicy, Known, Standing},
     },
     store::{Tx, columns::uuids, traced},
 };
@@ -90,36 +90,6 @@ pub async fn known(tx: &mut Tx, goal: GoalId, titles: &[String]) -> sqlx::Result
         titles,
     )
     .fetch_all(traced!(tx, "goals.discovered.known"))
-    .await
-}
-
-/// What is left of the lifetime limits above a goal: the least per unit. A limit that renews is no reason to
-/// ask; it has room again.
-pub async fn left(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Left>> {
-    sqlx::query_as!(
-        Left,
-        r#"
-        select l.unit, min(greatest(
-                   coalesce(w.amount, l.amount)::numeric - coalesce(w.settled, 0)
-                   - ceil(coalesce(w.fraction, 0) / 1000000.0) - coalesce(w.reserved, 0),
-                   0))::bigint as "amount!"
-        from goals g
-        cross join lateral (
-            values ('goal', g.goal_id), ('project', g.project_id), ('workspace', g.workspace_id)
-        ) as n (node, node_id)
-        join budget_limits l on l.workspace_id = $1 and l.node = n.node and l.node_id = n.node_id
-             and l.removed_at is null and l.period = 'lifetime'
-        left join budget_windows w on w.workspace_id = $1 and w.limit_id = l.limit_id
-             and w.starts_at <= $3 and (w.ends_at is null or $3 < w.ends_at)
-        where g.workspace_id = $1 and g.goal_id = $2
-        group by l.unit
-        order by l.unit
-        "#,
-        tx.workspace.0,
-        goal.0,
-        tx.now,
-    )
-    .fetch_all(traced!(tx, "goals.discovered.left"))
     .await
 }
 

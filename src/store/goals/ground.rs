@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     domain::{
         ids::{GoalId, ProjectId, TaskId},
+        plan::discovered::Left,
         settings,
         spend::measured::{ENOUGH_TASKS, MeasuredOf},
     },
@@ -159,28 +160,22 @@ pub async fn open_tasks(
     .await
 }
 
-/// What is left of a unit.
-#[derive(Debug)]
-pub struct LeftRow {
-    /// The unit.
-    pub unit: String,
-    /// The rest of the tightest limit.
-    pub left: i64,
-}
-
-/// What is left of the limits above a goal that never renew, by unit. `workspace`: whether those of the
-/// workspace count.
+/// What is left of the limits above a goal that never renew, by unit: the rest of the tightest one. A limit that
+/// renews has room again, and one that only notifies stops nothing: neither counts. `workspace`: whether limits of
+/// the workspace count.
 pub async fn budget_left(
     tx: &mut Tx,
     goal: Option<GoalId>,
     project: Option<ProjectId>,
     workspace: bool,
-) -> sqlx::Result<Vec<LeftRow>> {
+) -> sqlx::Result<Vec<Left>> {
     sqlx::query_as!(
-        LeftRow,
+        Left,
         r#"
-        select l.unit, min(greatest(l.amount::numeric - coalesce(w.settled, 0)
-                   - ceil(coalesce(w.fraction, 0) / 1000000.0) - coalesce(w.reserved, 0), 0))::bigint as "left!"
+        select l.unit, min(greatest(
+                   coalesce(w.amount, l.amount)::numeric - coalesce(w.settled, 0)
+                   - ceil(coalesce(w.fraction, 0) / 1000000.0) - coalesce(w.reserved, 0),
+                   0))::bigint as "amount!"
         from budget_limits l
         join budgets b on b.workspace_id = $1 and b.budget_id = l.budget_id
         left join budget_windows w on w.workspace_id = $1 and w.limit_id = l.limit_id
@@ -190,6 +185,7 @@ pub async fn budget_left(
           and ((l.node = 'goal' and l.node_id = $2) or (l.node = 'project' and l.node_id = $3)
                or ($4 and l.node = 'workspace' and l.node_id = $1))
         group by l.unit
+        order by l.unit
         "#,
         tx.workspace.0,
         goal.map(|id| id.0),

@@ -176,6 +176,23 @@ async fn what_would_delay_others_or_cost_too_much_is_asked_about() {
     verify(&fleet.pool).await;
 }
 
+/// It stops no task, so it is no reason to ask.
+#[tokio::test]
+async fn a_limit_that_only_notifies_asks_nobody() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    let limits = json!([{"unit": "usd_micros", "amount": 1000}]);
+    fleet
+        .post_goal(json!({"title": "g", "discovered": "accept",
+            "budget": {"limits": limits, "on_exhausted": "notify"},
+            "tasks": [{"ref": "a", "title": "a"}]}))
+        .await;
+    let held = agent.take().await;
+    let dear = json!([{"ref": "dear", "title": "dear", "estimate": {"usd_micros": 5000}}]);
+    assert_eq!(outcomes(&report(&agent, &held, dear).await), ["dear:taken"]);
+    verify(&fleet.pool).await;
+}
+
 #[tokio::test]
 async fn what_is_known_is_answered_with_what_is_there() {
     let fleet = Fleet::start().await;
