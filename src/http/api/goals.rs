@@ -217,8 +217,8 @@ pub async fn add_tasks(
 /// A task is found again by its ref if somebody wrote that, else by its title and place. So a line that is inserted,
 /// moved or reworded does not make other tasks of those around it.
 ///
-/// The new plan is the `tasks` of the request, or is read from its `brief`, or from that of the goal. With
-/// `base_version` it is refused with 409 if the goal has another plan by now. With `dry_run` nothing is written. If the
+/// The new plan is the `tasks` of the request, or that of its `playbook` with values for the variables, or is read from
+/// its `brief`, or from that of the goal. With `base_version` it is refused with 409 if the goal has another plan by now. With `dry_run` nothing is written. If the
 /// goal asks for the approval of its plan, the new one waits for it as `proposed` while the work goes on; a newer one
 /// replaces it.
 ///

@@ -74,7 +74,7 @@ pub struct ReplanRequest {
     )]
     pub brief: Option<String>,
     /// The tasks of the new plan, all of them, at most 5,000. Their refs say which tasks they are. Default: none, and
-    /// the plan is read from the brief.
+    /// the plan is that of the `playbook`, or is read from the brief.
     #[schema(example = json!([{"ref": "api", "title": "Write the REST endpoints"}]))]
     pub tasks: Vec<TaskSpec>,
     /// The planners of the new plan, to be tried in this order, as for a posted goal. When `llm` or `agent` has its
