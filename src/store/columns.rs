@@ -12,7 +12,7 @@ use crate::domain::{
     approval::{PayloadHash, Risk, Verdict, excluded::ExclusionReason, review::ReviewChoice},
     budget::{BudgetNode, OnExhausted, Period, UnknownModel},
     freeze::{FreezeMode, FreezeScope},
-    goal::criteria::{CriterionState, TaskPurpose},
+    goal::criteria::{CriterionState, TaskPurpose, Written},
     ids::{
         AgentId, ApprovalId, AttemptId, BudgetId, CommentId, FreezeId, GoalId, Id, IdentityId,
         InterventionId, KeyId, LimitId, LinkId, LoopId, NudgeId, PlanId, PlanningRunId, PlaybookId,
@@ -95,6 +95,7 @@ text_columns!(
     CriterionState,
     DiscoveredPolicy,
     TaskPurpose,
+    Written,
     Role,
     Access,
     GoalState,

@@ -24,7 +24,7 @@ use crate::{
         access::role::Role,
         approval::excluded::{Excluded, separate},
         goal::criteria::{self, CriterionDecision, CriterionState, CriterionVerdict},
-        ids::{GoalId, TaskId},
+        ids::GoalId,
         policy::able,
         refusal::{Code, Refusal},
         states::ApprovalKind,
@@ -90,14 +90,13 @@ async fn decide(
     store::goals::criteria::decide(unit.tx(), goal, std::slice::from_ref(&verdict)).await?;
     verification::tell(unit, goal, None, &verdict);
     let satisfied = state == CriterionState::Satisfied;
-    let needless =
-        store::goals::criteria::release(unit.tx(), goal, criterion.number, satisfied).await?;
+    let released = [criterion.number];
+    let needless = store::goals::criteria::release(unit.tx(), goal, &released, satisfied).await?;
     if !satisfied {
         criterion.note = verdict.note;
         let about = store::goals::criteria::verified_goal(unit.tx(), goal).await?;
         verification::rework(unit, &about, &[&criterion]).await?;
     }
-    let needless: Vec<TaskId> = needless.into_iter().collect();
     cascade::apply_cancel(unit, &needless, "a person decided the criterion").await?;
     finish_if_over(unit, goal).await
 }

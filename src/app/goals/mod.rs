@@ -313,7 +313,9 @@ async fn write_goal(
     };
     let next = opening.rest.first().map_or(Planner::Outline, |planner| planner.planner());
     let planner = draft.as_ref().map_or(next, |draft| draft.planner);
-    let criteria = draft.as_ref().map_or(&new.criteria, |draft| &draft.criteria);
+    // Those of the request are the last ones of the draft.
+    let all = draft.as_ref().map_or(&new.criteria, |draft| &draft.criteria);
+    let (of_plan, given) = all.split_at(all.len().saturating_sub(new.criteria.len()));
     let metadata = Value::Object(new.metadata.clone().into_iter().collect());
     let task_defaults = json!(new.task_defaults);
     let row = store::goals::NewGoal {
@@ -334,7 +336,8 @@ async fn write_goal(
         discovered: new.discovered.unwrap_or(DiscoveredPolicy::Ask),
     };
     store::goals::insert(unit.tx(), &row).await?;
-    store::goals::criteria::insert(unit.tx(), goal, criteria).await?;
+    store::goals::criteria::insert(unit.tx(), goal, of_plan, true).await?;
+    store::goals::criteria::insert(unit.tx(), goal, given, false).await?;
     somebody::check(unit, goal, new, draft.as_ref()).await?;
     let title: String = new.title.chars().take(100).collect();
     unit.record(

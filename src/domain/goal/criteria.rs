@@ -31,6 +31,24 @@ words! {
 }
 
 words! {
+    /// How the plan in force has a criterion of its goal.
+    pub enum Written {
+        /// As a condition that is to be met.
+        Open => "open",
+        /// As one that is met: a ticked box.
+        Ticked => "ticked",
+    }
+}
+
+impl Written {
+    /// The word for a criterion of a plan.
+    #[must_use]
+    pub const fn of(satisfied: bool) -> Self {
+        if satisfied { Self::Ticked } else { Self::Open }
+    }
+}
+
+words! {
     /// Why the service made a task for a goal.
     pub enum TaskPurpose {
         /// Checks criteria of the goal.

@@ -227,6 +227,11 @@ pub async fn add_tasks(
 /// planned: the goal is worked on meanwhile, and its plan is compared with the goal as it is then. Such a planner begins
 /// with the open tasks of the plan. If none makes a plan, the goal goes on as it is, and its planning runs say why.
 ///
+/// The criteria of the goal follow the boxes of the brief, or the playbook. Other words are checked anew, and that is in
+/// `criteria` of the diff with what was decided before. A tick satisfies an open criterion, and does not stand against a
+/// check. Criteria that came with the request of the goal stay, and so do all with the planners `tasks`, `llm` and
+/// `agent`.
+///
 /// Only goals that are `active` or `verifying` are planned anew. What was not from the plan, such as tasks that were
 /// added by hand or by agents, is touched only if the plan names it by ref, or if it needs a task that is cancelled.
 #[utoipa::path(post, path = "/v1/goals/{goal_id}/replan")]

@@ -7,28 +7,43 @@ use uuid::Uuid;
 use crate::{
     domain::{
         access::person::Person,
-        goal::criteria::{CriterionFacts, CriterionState, Finding, LastTask, TaskPurpose},
+        goal::criteria::{CriterionFacts, CriterionState, Finding, LastTask, TaskPurpose, Written},
         ids::{AttemptId, GoalId, KeyId, TaskId},
-        plan::{CriterionSpec, new_goal::TaskDefaults},
+        plan::{
+            CriterionSpec,
+            diff::criteria::{Decider, Followed, PresentCriterion, Then},
+            new_goal::TaskDefaults,
+        },
         states::TaskState,
     },
     store::{Tx, columns::uuids, traced},
 };
 
-/// Stores criteria of a goal behind those that it has.
-pub async fn insert(tx: &mut Tx, goal: GoalId, criteria: &[CriterionSpec]) -> sqlx::Result<()> {
+/// Stores criteria of a goal behind those that it ever had. `of_plan`: whether its plan has them.
+pub async fn insert(
+    tx: &mut Tx,
+    goal: GoalId,
+    criteria: &[CriterionSpec],
+    of_plan: bool,
+) -> sqlx::Result<()> {
     if criteria.is_empty() {
         return Ok(());
     }
     sqlx::query!(
-        "insert into goal_criteria (workspace_id, goal_id, number, required, state, text, decided_at)
-         select $1, $2,
-                (c.number + (select coalesce(max(number), 0) from goal_criteria
-                             where workspace_id = $1 and goal_id = $2))::smallint,
-                c.required,
-                case when c.satisfied then 'satisfied' else 'open' end, c.text,
-                case when c.satisfied then $3::timestamptz end
-         from unnest($4::text[], $5::bool[], $6::bool[])
+        "with numbered as (
+             update goal_texts
+             set criteria_numbered = criteria_numbered + cardinality($4::text[])
+             where workspace_id = $1 and goal_id = $2
+             returning criteria_numbered
+         )
+         insert into goal_criteria (workspace_id, goal_id, number, required, state, text, decided_at,
+                                    written)
+         select $1, $2, (n.criteria_numbered - cardinality($4::text[]) + c.number)::smallint,
+                c.required, case when c.satisfied then 'satisfied' else 'open' end, c.text,
+                case when c.satisfied then $3::timestamptz end,
+                case when $7 then case when c.satisfied then 'ticked' else 'open' end end
+         from numbered n
+         cross join unnest($4::text[], $5::bool[], $6::bool[])
               with ordinality as c (text, required, satisfied, number)",
         tx.workspace.0,
         goal.0,
@@ -36,33 +51,132 @@ pub async fn insert(tx: &mut Tx, goal: GoalId, criteria: &[CriterionSpec]) -> sq
         &criteria.iter().map(|c| c.text.clone()).collect::<Vec<_>>(),
         &criteria.iter().map(|c| c.required).collect::<Vec<_>>(),
         &criteria.iter().map(|c| c.satisfied).collect::<Vec<_>>(),
+        of_plan,
     )
     .execute(traced!(tx, "goals.criteria.insert"))
     .await?;
     Ok(())
 }
 
-/// Stores further criteria of a goal, behind those that it has.
-pub async fn append(tx: &mut Tx, goal: GoalId, criteria: &[CriterionSpec]) -> sqlx::Result<()> {
-    if criteria.is_empty() {
-        return Ok(());
-    }
+/// The highest number that a criterion of a goal ever had.
+pub async fn numbered(tx: &mut Tx, goal: GoalId) -> sqlx::Result<i16> {
+    sqlx::query_scalar!(
+        "select criteria_numbered from goal_texts where workspace_id = $1 and goal_id = $2",
+        tx.workspace.0,
+        goal.0,
+    )
+    .fetch_one(traced!(tx, "goals.criteria.numbered"))
+    .await
+}
+
+/// Reads the criteria of a goal as a new plan meets them, by number.
+pub async fn present(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<PresentCriterion>> {
+    let rows = sqlx::query!(
+        r#"
+        select number, text, required, state as "state: CriterionState",
+               written as "written: Written", task_id is not null as "checked!",
+               decided_by is not null or decided_by_person is not null as "by_person!",
+               attempt_id is not null as "by_evidence!"
+        from goal_criteria
+        where workspace_id = $1 and goal_id = $2
+        order by number
+        "#,
+        tx.workspace.0,
+        goal.0,
+    )
+    .fetch_all(traced!(tx, "goals.criteria.present"))
+    .await?;
+    let present = rows.into_iter().map(|row| PresentCriterion {
+        number: row.number,
+        text: row.text,
+        required: row.required,
+        state: row.state,
+        written: row.written,
+        decider: match (row.state, row.by_person, row.by_evidence) {
+            (CriterionState::Open, ..) => None,
+            (CriterionState::Satisfied | CriterionState::Rejected, true, _) => {
+                Some(Decider::Person)
+            }
+            (CriterionState::Satisfied | CriterionState::Rejected, false, true) => {
+                Some(Decider::Evidence)
+            }
+            (CriterionState::Satisfied | CriterionState::Rejected, false, false) => {
+                Some(Decider::Plan)
+            }
+        },
+        checked: row.checked,
+    });
+    Ok(present.collect())
+}
+
+/// Writes the edits of a new plan, and raises the version of the goal.
+pub async fn edit(tx: &mut Tx, goal: GoalId, new: &Followed) -> sqlx::Result<()> {
+    let state = |then: Then| match then {
+        Then::Stays => None,
+        Then::Open => Some(CriterionState::Open.as_str().to_owned()),
+        Then::Satisfied => Some(CriterionState::Satisfied.as_str().to_owned()),
+    };
     sqlx::query!(
-        "insert into goal_criteria (workspace_id, goal_id, number, required, state, text, decided_at)
-         select $1, $2, (c.number + (select coalesce(max(number), 0) from goal_criteria
-                                     where workspace_id = $1 and goal_id = $2))::smallint, c.required,
-                case when c.satisfied then 'satisfied' else 'open' end, c.text,
-                case when c.satisfied then $3::timestamptz end
-         from unnest($4::text[], $5::bool[], $6::bool[])
-              with ordinality as c (text, required, satisfied, number)",
+        "update goal_criteria c
+         set text = e.text, required = e.required, state = coalesce(e.state, c.state),
+             reworks = case when e.state is null then c.reworks else 0 end,
+             task_id = case when e.state is null then c.task_id end,
+             attempt_id = case when e.state is null then c.attempt_id end,
+             note = case when e.state is null then c.note end,
+             decided_by = case when e.state is null then c.decided_by end,
+             decided_by_person = case when e.state is null then c.decided_by_person end,
+             decided_at = case when e.state is null then c.decided_at
+                               when e.state = 'satisfied' then $3::timestamptz end
+         from unnest($4::smallint[], $5::text[], $6::bool[], $7::text[])
+              as e (number, text, required, state)
+         where c.workspace_id = $1 and c.goal_id = $2 and c.number = e.number",
         tx.workspace.0,
         goal.0,
         tx.now,
-        &criteria.iter().map(|c| c.text.clone()).collect::<Vec<_>>(),
-        &criteria.iter().map(|c| c.required).collect::<Vec<_>>(),
-        &criteria.iter().map(|c| c.satisfied).collect::<Vec<_>>(),
+        &new.edit.iter().map(|edit| edit.number).collect::<Vec<_>>(),
+        &new.edit.iter().map(|edit| edit.text.clone()).collect::<Vec<_>>(),
+        &new.edit.iter().map(|edit| edit.required).collect::<Vec<_>>(),
+        &new.edit.iter().map(|edit| state(edit.then)).collect::<Vec<_>>() as &[Option<String>],
     )
-    .execute(traced!(tx, "goals.criteria.append"))
+    .execute(traced!(tx, "goals.criteria.edit"))
+    .await?;
+    sqlx::query!(
+        "delete from goal_criteria
+         where workspace_id = $1 and goal_id = $2 and number = any($3)",
+        tx.workspace.0,
+        goal.0,
+        &new.remove,
+    )
+    .execute(traced!(tx, "goals.criteria.edit"))
+    .await?;
+    sqlx::query!(
+        "update goals set version = version + 1, updated_at = $3
+         where workspace_id = $1 and goal_id = $2",
+        tx.workspace.0,
+        goal.0,
+        tx.now,
+    )
+    .execute(traced!(tx, "goals.criteria.edit"))
+    .await?;
+    Ok(())
+}
+
+/// Notes how the plan in force has criteria.
+pub async fn write_down(tx: &mut Tx, goal: GoalId, written: &[(i16, Written)]) -> sqlx::Result<()> {
+    if written.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update goal_criteria c set written = w.written
+         from unnest($3::smallint[], $4::text[]) as w (number, written)
+         where c.workspace_id = $1 and c.goal_id = $2 and c.number = w.number
+           and c.written is distinct from w.written",
+        tx.workspace.0,
+        goal.0,
+        &written.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
+        &written.iter().map(|(_, written)| written.as_str().to_owned()).collect::<Vec<_>>(),
+    )
+    .execute(traced!(tx, "goals.criteria.write_down"))
     .await?;
     Ok(())
 }
@@ -372,42 +486,43 @@ async fn mark(tx: &mut Tx, tasks: &[TaskId], purpose: TaskPurpose) -> sqlx::Resu
     Ok(())
 }
 
-/// Takes a criterion that a person decided out of its open check; returns the task made for it if that is no longer
-/// needed: an open rework, or a check without another required criterion.
+/// Takes criteria that are decided otherwise, or are no more, out of their open checks; returns the tasks made for them
+/// that are no longer needed: open reworks, and checks without another required criterion.
 pub async fn release(
     tx: &mut Tx,
     goal: GoalId,
-    number: i16,
+    numbers: &[i16],
     satisfied: bool,
-) -> sqlx::Result<Option<TaskId>> {
+) -> sqlx::Result<Vec<TaskId>> {
     sqlx::query!(
         "update criteria k set required = false, satisfied = $4
          from goal_criteria c
          join tasks t on t.workspace_id = $1 and t.task_id = c.task_id and t.ended_at is null
-         where c.workspace_id = $1 and c.goal_id = $2 and c.number = $3
-           and k.workspace_id = $1 and k.task_id = t.task_id and k.goal_criterion = $3",
+         where c.workspace_id = $1 and c.goal_id = $2 and c.number = any($3)
+           and k.workspace_id = $1 and k.task_id = t.task_id and k.goal_criterion = c.number",
         tx.workspace.0,
         goal.0,
-        number,
+        numbers,
         satisfied,
     )
     .execute(traced!(tx, "goals.criteria.release"))
     .await?;
     sqlx::query_scalar!(
         r#"
-        select t.task_id as "task_id: TaskId"
+        select distinct t.task_id as "task_id: TaskId"
         from goal_criteria c
         join tasks t on t.workspace_id = $1 and t.task_id = c.task_id and t.ended_at is null
-        where c.workspace_id = $1 and c.goal_id = $2 and c.number = $3
+        where c.workspace_id = $1 and c.goal_id = $2 and c.number = any($3)
           and (t.purpose = 'rework'
                or not exists (select from criteria k
                               where k.workspace_id = $1 and k.task_id = t.task_id and k.required))
+        order by 1
         "#,
         tx.workspace.0,
         goal.0,
-        number,
+        numbers,
     )
-    .fetch_optional(traced!(tx, "goals.criteria.release"))
+    .fetch_all(traced!(tx, "goals.criteria.release"))
     .await
 }
 

@@ -10,6 +10,7 @@ mod numbers;
 mod planning;
 mod progress;
 mod replan;
+mod replan_criteria;
 mod retry;
 mod splitting;
 mod verifying;

@@ -271,7 +271,7 @@ async fn adopt(unit: &mut Unit, goal: &GoalFacts, draft: &Draft) -> Result<(Plan
     // The criteria that the goal has are the last ones of the draft.
     let has = store::planning::criteria(unit.tx(), id).await?.len();
     let new = draft.criteria.len().saturating_sub(has);
-    store::goals::criteria::insert(unit.tx(), id, &draft.criteria[..new]).await?;
+    store::goals::criteria::insert(unit.tx(), id, &draft.criteria[..new], true).await?;
     let state = if goal.plan_approval { GoalState::Proposed } else { GoalState::Active };
     store::planning::set_planner(unit.tx(), id, draft.planner).await?;
     store::goals::set_state(unit.tx(), id, state, None).await?;

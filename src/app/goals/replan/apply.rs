@@ -1,11 +1,11 @@
 //! Applying a new plan to a goal, all or nothing.
 //!
-//! In this order: what is added, because others may need it; what changes, because nothing that stays may need what is
+//! In this order: the criteria of the goal, because the end of its last task is judged by them; what is added, because others may need it; what changes, because nothing that stays may need what is
 //! cancelled; what is cancelled, with the cascade of every cancellation. A goal is not over before the last step.
 
 use std::collections::{HashMap, HashSet};
 
-use super::present::Found;
+use super::{criteria, present::Found};
 use crate::{
     app::{
         Error, Result, Unit,
@@ -49,7 +49,7 @@ pub(super) async fn apply(
     if verifying {
         again::reactivate(unit, goal).await?;
     }
-    store::goals::criteria::append(unit.tx(), goal.goal_id, &new.diff.criteria).await?;
+    let unchecked = criteria::apply(unit, goal.goal_id, &new.criteria).await?;
     let mut ids = found.ids.clone();
     add(unit, goal, found, new, &mut ids).await?;
     store::tasks::replan::mark_dropped(unit.tx(), &[&new.drop[..], &new.cancel[..]].concat())
@@ -57,6 +57,7 @@ pub(super) async fn apply(
     let edits = edits(found, new, &ids)?;
     let left = planned::edit(unit, &edits).await?;
     cascade::apply_cancel(unit, &new.cancel, reason).await?;
+    cascade::apply_cancel(unit, &unchecked, "the plan changed the criterion").await?;
     cascade::end_emptied(unit, &left).await?;
     if verifying {
         again::check_anew(unit, goal.goal_id).await?;

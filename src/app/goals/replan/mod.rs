@@ -12,11 +12,13 @@
 //! - A goal has at most one proposal: a newer one supersedes it.
 //! - A planner that needs somebody is called by [`super::planning`], and its plan comes here ([`adopt`]): it is compared
 //!   with the goal as it is by then, whichever plan is in force. Whoever asked for it is who proposes it.
+//! - The criteria of the goal follow planners that say which there are: `outline` and `playbook`. The others plan tasks.
 //! - A rejected version leaves the goal as it is. A rejected first plan cancels it.
 //! - Whoever may post tasks to a goal may plan it anew. If its plan needs an approval, that is asked for, so nobody is
 //!   refused for what they could not approve.
 
 mod apply;
+mod criteria;
 mod present;
 
 use std::{
@@ -44,8 +46,11 @@ use crate::{
         journal::{Kind, NewRow},
         outline::{Ordering, OutlineNote, controls},
         plan::{
-            CriterionSpec, TaskSpec,
-            diff::{DiffEntry, Naming, PlanDiff, Replanned, Wanted, replan, wanted, written_refs},
+            TaskSpec,
+            diff::{
+                DiffEntry, Naming, PlanDiff, Replanned, Wanted, criteria::CriterionEntry, replan,
+                wanted, written_refs,
+            },
             new_goal::{Draft, PlanSource, PlannerChoice},
             playbook::PlaybookUse,
         },
@@ -261,7 +266,8 @@ pub(super) async fn compare(
     let Draft { planner, tasks, criteria, notes, playbook } = draft;
     let wanted = tasks_of(source, planner, tasks);
     let mut new = replan(&found.tasks, &wanted, goal.priority)?;
-    new.diff.criteria = further_criteria(unit, goal.goal_id, criteria).await?;
+    let criteria = criteria::of_planner(planner, criteria);
+    criteria::compare(unit, goal.goal_id, criteria, &mut new).await?;
     Ok(Compared { found, new, planner, notes, playbook })
 }
 
@@ -305,33 +311,10 @@ pub(super) async fn adopt(
     let Draft { planner, tasks: _, criteria, notes, playbook } = draft;
     let found = Found::read(unit, goal.goal_id, true).await?;
     let mut new = replan(&found.tasks, &wanted, goal.priority)?;
-    new.diff.criteria = further_criteria(unit, goal.goal_id, criteria).await?;
+    let criteria = criteria::of_planner(planner, criteria);
+    criteria::compare(unit, goal.goal_id, criteria, &mut new).await?;
     let compared = Compared { found, new, planner, notes, playbook };
     Ok(write(unit, goal, anew, compared).await?.plan.map(|plan| plan.id))
-}
-
-/// The criteria that the goal does not have.
-async fn further_criteria(
-    unit: &mut Unit,
-    goal: GoalId,
-    criteria: Vec<CriterionSpec>,
-) -> Result<Vec<CriterionSpec>> {
-    if criteria.is_empty() {
-        return Ok(criteria);
-    }
-    let stored = store::goals::criteria::list(unit.tx(), goal).await?;
-    let room = settings::GOAL_CRITERIA.saturating_sub(stored.len());
-    let mut known: HashSet<String> = stored.into_iter().map(|criterion| criterion.text).collect();
-    let new = criteria.into_iter().filter(|criterion| known.insert(criterion.text.clone()));
-    let new: Vec<CriterionSpec> = new.collect();
-    if new.len() > room {
-        let detail = format!(
-            "the goal would have more than {} criteria; it keeps those that it has",
-            settings::GOAL_CRITERIA
-        );
-        return Err(Refusal::invalid_at("/brief", detail).into());
-    }
-    Ok(new)
 }
 
 /// Applies or proposes a compared plan.
@@ -426,7 +409,7 @@ fn told(
 ) -> serde_json::Value {
     let reason: Option<String> = reason.map(|reason| reason.chars().take(300).collect());
     json!({"plan_id": plan, "tasks": new.document.len(), "number": number, "base": base,
-           "counts": new.diff.counts, "reason": reason})
+           "counts": new.diff.counts, "criteria": criteria::counts(&new.diff), "reason": reason})
 }
 
 async fn insert(
@@ -512,13 +495,37 @@ fn body(version: &Version<'_>, diff: &PlanDiff) -> String {
         }
         text.push('\n');
     }
-    for criterion in diff.criteria.iter().take(SHOWN) {
-        let _ = writeln!(text, "- new criterion: {}", title(&criterion.text));
-    }
+    text.push_str(&conditions(diff));
     let _ = writeln!(text, "Kept: {}.\n", diff.counts.kept);
     if let Some(reason) = version.reason {
         let _ = writeln!(text, "---\n\n{reason}");
     }
+    text
+}
+
+/// What a diff changes of the criteria of the goal, in Markdown.
+fn conditions(diff: &PlanDiff) -> String {
+    let mut text = String::new();
+    let changes = || diff.criteria.iter().filter(|entry| entry.changes());
+    let count = changes().count();
+    if count == 0 {
+        return text;
+    }
+    let line = |text: &str| text.replace(['\n', '`'], " ");
+    let _ = write!(text, "Criteria of the goal, {count}:\n\n");
+    for entry in changes().take(SHOWN) {
+        let CriterionEntry { action, reason, text: words, before, state, why, .. } = entry;
+        let _ = write!(text, "- {action} ({reason}): {}", line(words));
+        if let Some(before) = before {
+            let _ = write!(text, ", before: {}", line(before));
+        }
+        let why = if why.is_empty() { String::new() } else { format!("; {why}") };
+        let _ = writeln!(text, " ({state}{why})");
+    }
+    if let Some(more) = count.checked_sub(SHOWN).filter(|more| *more > 0) {
+        let _ = writeln!(text, "- and {more} more, in the diff of the plan");
+    }
+    text.push('\n');
     text
 }
 
@@ -554,9 +561,10 @@ pub(in crate::app) async fn approved(
     let wanted = version.document.iter().cloned();
     let wanted: Vec<Wanted> = wanted.map(|spec| Wanted { spec, naming: Naming::Goal }).collect();
     let mut new = replan(&found.tasks, &wanted, goal.priority)?;
+    // The names are those of the goal, unless they were given to others meanwhile.
+    let criteria = criteria::of_diff(version.diff.as_ref());
+    criteria::compare(unit, id, criteria, &mut new).await?;
     new.sources = sources(&version, &new.sources);
-    let criteria = version.diff.as_ref().map(|diff| diff.criteria.clone()).unwrap_or_default();
-    new.diff.criteria = further_criteria(unit, id, criteria).await?;
     if version.base != Some(base) {
         let reason = format!(
             "plan {base} is in force by now; it is compared with that, and asked about again"

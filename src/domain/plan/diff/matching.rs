@@ -24,13 +24,13 @@ use super::{Naming, Origin, Present, Wanted};
 use crate::domain::{plan::TaskSpec, settings, task::edit::Standing};
 
 /// Pairs of old and new siblings that one gap compares at most; above it they are compared in order.
-const GAP: usize = 40_000;
+pub(super) const GAP: usize = 40_000;
 /// Pairs that all gaps together compare at most.
 const GAPS: usize = 1_000_000;
 /// Words of a title that count.
 const WORDS: usize = 64;
 /// Percent of common words of similar titles.
-const SIMILAR: usize = 50;
+pub(super) const SIMILAR: usize = 50;
 
 /// For each task of the new plan the task of the goal that it is: its place in `present`.
 pub(super) fn pairs(present: &[Present], wanted: &[Wanted]) -> Vec<Option<usize>> {
@@ -44,7 +44,7 @@ pub(super) fn pairs(present: &[Present], wanted: &[Wanted]) -> Vec<Option<usize>
 }
 
 /// A title without its marks, punctuation and case.
-fn plain(title: &str) -> String {
+pub(super) fn plain(title: &str) -> String {
     let words = title.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     let plain = words.map(str::to_lowercase).collect::<Vec<_>>().join(" ");
     if plain.is_empty() { title.trim().to_owned() } else { plain }
@@ -323,8 +323,7 @@ impl<'a> Matching<'a> {
         for list in old.values_mut() {
             list.retain(|old| self.task(*old).planned());
         }
-        let words: HashMap<usize, HashSet<usize>> = HashMap::new();
-        let mut words = Words { known: words, numbers: Numbers::default() };
+        let mut words = Words::default();
         let mut next = VecDeque::from([(None, None)]);
         while let Some((above, around)) = next.pop_front() {
             let empty = Vec::new();
@@ -499,13 +498,15 @@ impl<'a> Matching<'a> {
 }
 
 /// The words of titles, read once per title.
-struct Words {
+#[derive(Default)]
+pub(super) struct Words {
     known: HashMap<usize, HashSet<usize>>,
     numbers: Numbers,
 }
 
 impl Words {
-    fn alike(&mut self, one: (usize, &str), other: (usize, &str)) -> usize {
+    /// Percent of common words of two titles, each with a number of its own.
+    pub(super) fn alike(&mut self, one: (usize, &str), other: (usize, &str)) -> usize {
         for (title, text) in [one, other] {
             if !self.known.contains_key(&title) {
                 let plain = plain(text);

@@ -14,10 +14,13 @@
 //!    order is kept by needs.
 //! 3. [`fields`] says which values change, and which cannot change now ([`Standing::may_change`]).
 //!
+//! Criteria of the goal follow by the same three ([`criteria`]).
+//!
 //! Finished tasks never change. What is not from the plan is not touched unless the new plan names it by ref.
 //! The work is bounded by a sort of both plans and a constant number of comparisons of titles per gap.
 
 mod circle;
+pub mod criteria;
 mod fields;
 mod matching;
 mod names;
@@ -29,7 +32,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{CriterionSpec, TaskSpec, finding::FindingCode};
+use super::{TaskSpec, finding::FindingCode};
 use crate::domain::{
     check::{Checks, pointer},
     ids::TaskId,
@@ -38,6 +41,7 @@ use crate::domain::{
     task::edit::{Standing, TaskField},
     words::words,
 };
+use criteria::{CriterionEntry, Followed};
 use fields::Compared;
 use places::{Content, Places};
 pub use written::written_refs;
@@ -128,9 +132,10 @@ pub struct PlanDiff {
     pub cancel: Vec<DiffEntry>,
     /// Tasks that stay as they are, with the reason where the plan says otherwise.
     pub keep: Vec<DiffEntry>,
-    /// Conditions of success that the goal gets in addition to those that it has. None is taken from it.
+    /// The criteria of the goal that the plan has, in its order, and behind them those that are removed. Empty if the planner
+    /// says nothing about criteria, as `tasks`, `llm` and `agent` do: then all stay.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub criteria: Vec<CriterionSpec>,
+    pub criteria: Vec<CriterionEntry>,
 }
 
 impl PlanDiff {
@@ -140,7 +145,7 @@ impl PlanDiff {
         self.add.is_empty()
             && self.change.is_empty()
             && self.cancel.is_empty()
-            && self.criteria.is_empty()
+            && !self.criteria.iter().any(CriterionEntry::changes)
     }
 }
 
@@ -294,6 +299,16 @@ pub struct Replanned {
     pub held: BTreeMap<String, TaskSpec>,
     /// Refs of the document where the goal has another name for the task, by that name.
     pub sources: BTreeMap<String, String>,
+    /// The criteria of the goal. [`replan`] leaves them out: they are compared by [`criteria::follow`].
+    pub criteria: Followed,
+}
+
+impl Replanned {
+    /// Sets what becomes of the criteria of the goal.
+    pub fn follow(&mut self, criteria: Followed) {
+        self.diff.criteria.clone_from(&criteria.entries);
+        self.criteria = criteria;
+    }
 }
 
 /// Compares a new plan, which passed [`super::check_plan`], with the tasks of a goal. `present`: all tasks of the

@@ -1,7 +1,7 @@
 //! Edited documents and plans, one habit each; and random ones.
 
 mod model;
-mod random;
+pub(super) mod random;
 
 use serde_json::json;
 
