@@ -64,6 +64,49 @@ impl Planned {
         panic!("the goal is still being planned");
     }
 
+    /// Posts a goal that the model plans, without another planner.
+    async fn posted(&self, more: Value) -> String {
+        let mut goal = json!({"title": "Importer", "brief": BRIEF, "planners": ["llm"]});
+        for (name, value) in more.as_object().unwrap() {
+            goal[name] = value.clone();
+        }
+        let poster = self.fleet.poster.to(router(&self.app));
+        let id = text(&poster.post("/v1/goals", &goal).await.value(201)["id"]);
+        self.settle().await;
+        assert_eq!(self.read(&id).await["state"], "active");
+        id
+    }
+
+    /// Has the supervisor work until no planner has its turn.
+    async fn settle(&self) {
+        let planned = "select not exists (select from planning_runs where state in ('queued', 'waiting', 'running'))";
+        for _ in 0..20 {
+            if sqlx::query_scalar(planned).fetch_one(&self.fleet.pool).await.unwrap() {
+                return;
+            }
+            self.fleet.pass(1);
+            supervisor::round(&self.app).await.unwrap();
+            // The model is asked in the background.
+            let asked = "select not exists (select from planning_runs where state = 'running')";
+            self.fleet.until(asked).await;
+        }
+        panic!("somebody still plans");
+    }
+
+    async fn read(&self, goal: &str) -> Value {
+        self.admin.get(format!("/v1/goals/{goal}")).await.value(200)
+    }
+
+    /// The planning runs of a goal in their order: `plan llm:planned`.
+    async fn turns(&self, goal: &str) -> String {
+        let page = self.admin.get(format!("/v1/goals/{goal}/planning?limit=200")).await.value(200);
+        let runs = page["items"].as_array().unwrap().iter().rev();
+        let turn = |run: &Value| {
+            format!("{} {}:{}", text(&run["target"]), text(&run["planner"]), text(&run["state"]))
+        };
+        runs.map(turn).collect::<Vec<_>>().join(" ")
+    }
+
     async fn refs(&self, goal: &Value) -> BTreeSet<String> {
         let path = format!("/v1/tasks?goal_id={}", text(&goal["id"]));
         let tasks = self.admin.get(path).await.value(200);
@@ -191,6 +234,153 @@ async fn a_server_that_fails_leaves_the_goal_to_the_next_planner() {
         }
     }
     assert!(other.received().is_empty(), "the key went elsewhere");
+}
+
+/// The model is given the open tasks and told of the others. What it says wrongly is repaired, each answer is charged,
+/// and what it does not speak of stays.
+#[tokio::test]
+async fn a_goal_is_planned_anew_by_each_format() {
+    let wrong =
+        plan(&[task("schema", &["api"], "rust", None), task("api", &["schema"], "rust", None)]);
+    let new =
+        plan(&[task("api", &["schema"], "rust", None), task("stream", &["schema"], "rust", None)]);
+    for api in APIS {
+        let script = vec![Act::Say(good()), Act::Say(wrong.clone()), Act::Say(new.clone())];
+        let planned = Planned::by(api, script).await;
+        let fleet = &planned.fleet;
+        let goal = planned.posted(json!({"criteria": [{"text": "it is fast"}]})).await;
+        let worker = fleet.agent("worker", &["rust"], 1).await;
+        let held = worker.take().await;
+        let evidence = json!({"result": {}, "evidence": [{"criterion": 1, "text": "seen"}]});
+        worker.write(&held, "complete", evidence).await.expect(200);
+        let id = fleet.task_id(&goal, "api").await;
+
+        let body =
+            json!({"planners": ["llm"], "brief": "Stream the files.", "reason": "they are large"});
+        let answer = planned.admin.post(format!("/v1/goals/{goal}/replan"), &body).await.value(200);
+        assert_eq!(answer["outcome"], "planning", "{api}");
+        planned.settle().await;
+        assert_eq!(planned.turns(&goal).await, "plan llm:planned replan llm:planned", "{api}");
+        fleet.expect_states(&goal, "schema:done api:ready stream:ready").await;
+        assert_eq!(fleet.task_id(&goal, "api").await, id, "{api}");
+
+        let shown = planned.read(&goal).await;
+        assert_eq!(
+            (&shown["brief"], &shown["state"]),
+            (&json!("Stream the files."), &json!("active"))
+        );
+        assert_eq!(shown["criteria"][0]["text"], "it is fast", "a model says nothing about it");
+        assert_eq!(shown["spend"]["usd_micros"], 9_000, "{api}: three answers");
+        let plans = planned.admin.get(format!("/v1/goals/{goal}/plans")).await.value(200);
+        let version = &plans["items"][0];
+        assert_eq!(
+            (&version["number"], &version["base"], &version["planner"], &version["reason"]),
+            (&json!(2), &json!(1), &json!("llm"), &json!("they are large")),
+            "{api}"
+        );
+        assert_eq!(version["diff"]["add"][0]["ref"], "stream", "{api}");
+
+        let [_, first, second] = planned.stub.received().try_into().unwrap();
+        let asked = first.body.to_string();
+        for part in ["Stream the files.", "they are large", "Write api", "Write schema"] {
+            assert!(asked.contains(part), "{api}: {part}");
+        }
+        assert!(!asked.contains("Import things."), "{api}: the brief before is gone");
+        assert!(second.body.to_string().contains("cycle"), "{api}: the circle is told");
+        planned.adds_up().await;
+        planned.hides_the_key(&shown).await;
+    }
+}
+
+/// The goal goes on with the plan that it has.
+#[tokio::test]
+async fn a_model_that_makes_no_new_plan_changes_nothing() {
+    let other = ModelStub::play([Act::Say(good())]).await;
+    let failures = [
+        ("prose", vec![Act::Say("I would begin with the schema.".into()); 9], 3, 12_000),
+        ("refusal", vec![Act::Refuse("I cannot help with that".into())], 1, 6_000),
+        ("redirect", vec![Act::Redirect(other.url())], 1, 3_000),
+        (
+            "key echoed",
+            vec![Act::Fault(401, "authentication_error", format!("bad key {KEY}"))],
+            1,
+            3_000,
+        ),
+    ];
+    for (what, script, calls, money) in failures {
+        let planned = Planned::by("openai_chat", vec![Act::Say(good())]).await;
+        let goal = planned.posted(json!({})).await;
+        planned.stub.then(script);
+        let body = json!({"planners": ["llm"], "brief": "Stream the files."});
+        planned.admin.post(format!("/v1/goals/{goal}/replan"), &body).await.expect(200);
+        planned.settle().await;
+        assert_eq!(planned.turns(&goal).await, "plan llm:planned replan llm:failed", "{what}");
+        planned.fleet.expect_states(&goal, "schema:ready api:waiting").await;
+        let shown = planned.read(&goal).await;
+        assert_eq!((&shown["brief"], &shown["state"]), (&json!(BRIEF), &json!("active")), "{what}");
+        assert_eq!(shown["spend"]["usd_micros"], money, "{what}");
+        assert_eq!(planned.stub.received().len(), 1 + calls, "{what}");
+        let plans = planned.admin.get(format!("/v1/goals/{goal}/plans")).await.value(200);
+        assert_eq!(plans["items"].as_array().unwrap().len(), 1, "{what}");
+        planned.adds_up().await;
+        planned.hides_the_key(&shown).await;
+    }
+    assert!(other.received().is_empty(), "the key went elsewhere");
+}
+
+/// What was too large twice is divided by the model that planned the goal; one part is as large as the whole, so that
+/// answer is repaired.
+#[tokio::test]
+async fn a_task_that_is_too_large_is_divided_by_the_model() {
+    let whole = plan(&[task("whole", &[], "rust", None), task("after", &["whole"], "rust", None)]);
+    let one = plan(&[task("p", &[], "rust", None)]);
+    let parts = plan(&[task("p", &[], "rust", None), task("q", &["p"], "rust", None)]);
+    for api in APIS {
+        let script = vec![Act::Say(whole.clone()), Act::Say(one.clone()), Act::Say(parts.clone())];
+        let planned = Planned::by(api, script).await;
+        let fleet = &planned.fleet;
+        let goal = planned.posted(json!({})).await;
+        let worker = fleet.agent("worker", &["rust"], 1).await;
+        for _ in 0..2 {
+            worker.fail(&worker.take().await, "too_large").await;
+            fleet.pass(5);
+            supervisor::round(&planned.app).await.unwrap();
+        }
+        planned.settle().await;
+        assert_eq!(planned.turns(&goal).await, "plan llm:planned parts llm:planned", "{api}");
+        let check = "whole:running after:waiting p:ready q:waiting whole-check:waiting";
+        fleet.expect_states(&goal, check).await;
+        let [_, first, second] = planned.stub.received().try_into().unwrap();
+        let asked = first.body.to_string();
+        assert!(asked.contains("Write whole") && asked.contains("cargo test"), "{api}: {asked}");
+        assert!(second.body.to_string().contains("at least two tasks"), "{api}");
+        let shown = planned.read(&goal).await;
+        assert_eq!(shown["spend"]["usd_micros"], 9_000, "{api}: three answers");
+        planned.adds_up().await;
+        planned.hides_the_key(&shown).await;
+    }
+}
+
+/// Without parts the task waits for a person.
+#[tokio::test]
+async fn a_task_that_the_model_does_not_divide_waits_for_a_person() {
+    let whole = plan(&[task("whole", &[], "rust", None)]);
+    let planned = Planned::by("anthropic", vec![Act::Say(whole)]).await;
+    let fleet = &planned.fleet;
+    let goal = planned.posted(json!({})).await;
+    planned.stub.then([Act::Fault(401, "authentication_error", format!("bad key {KEY}"))]);
+    let worker = fleet.agent("worker", &["rust"], 1).await;
+    for _ in 0..2 {
+        worker.fail(&worker.take().await, "too_large").await;
+        fleet.pass(5);
+        supervisor::round(&planned.app).await.unwrap();
+    }
+    planned.settle().await;
+    assert_eq!(planned.turns(&goal).await, "plan llm:planned parts llm:failed");
+    fleet.expect_states(&goal, "whole:parked").await;
+    let page = planned.admin.get("/v1/attention?kind=oversized_task").await.value(200);
+    assert_eq!(page["counts"]["oversized_task"], 1);
+    planned.hides_the_key(&planned.read(&goal).await).await;
 }
 
 #[tokio::test]
