@@ -23,6 +23,7 @@ mod network;
 mod planning;
 mod plans;
 mod relay;
+mod replanning;
 pub mod server;
 mod stopped;
 mod stored;
