@@ -5,6 +5,7 @@ mod bench;
 mod cli;
 mod demo;
 mod embedded;
+mod planner_key;
 mod statistics;
 mod storage;
 mod supervisor_record;
