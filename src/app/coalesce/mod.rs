@@ -312,7 +312,8 @@ async fn attempt<B: Batched>(
     patience: Duration,
 ) -> Result<Vec<Result<B::Answer>>> {
     let count = commands.len();
-    let run = async { B::run(context.clone(), group.clone(), commands).await };
+    // On the heap, once: inside, it would be in the worker twice, and be copied with it at every start.
+    let run = async { Box::pin(B::run(context.clone(), group.clone(), commands)).await };
     let run = tokio::time::timeout(patience, AssertUnwindSafe(run).catch_unwind());
     let Ok(outcome) = run.await else {
         let error = format!("a batch of {} took longer than {patience:?}", B::KIND);
