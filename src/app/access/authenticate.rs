@@ -108,7 +108,8 @@ impl App {
     pub async fn prove(&self, presented: Credential<'_>) -> Result<Principal> {
         match presented {
             Credential::Key(bearer) => self.authenticate(bearer).await,
-            Credential::Session(token) => self.authenticate_session(token).await,
+            // On the heap: its transaction would be the larger part of every request with a key.
+            Credential::Session(token) => Box::pin(self.authenticate_session(token)).await,
         }
     }
 
