@@ -1,12 +1,14 @@
 //! The source of ids, secrets and jitter.
 //!
-//! In production it is the operating system's generator; tests may seed it to repeat a run. Nothing
-//! else in muster makes random numbers.
+//! In production it is a generator for cryptography (ChaCha) in each thread, which the operating system's
+//! seeds, and seeds again after every 64 KiB: a cycle of one task needs a dozen ids, and a call of the system
+//! for each would take a hundredth of its time. Tests may seed it to repeat a run. Nothing else in muster
+//! makes random numbers.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use rand::{Rng as _, SeedableRng as _, TryRng as _};
+use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use uuid::Uuid;
 
@@ -23,7 +25,8 @@ enum Source {
 }
 
 impl Entropy {
-    /// The operating system's generator.
+    /// The generator of the thread, seeded by the operating system. Without the system's generator no key or
+    /// lease is safe: then every use panics.
     #[must_use]
     pub fn system() -> Self {
         Self(Source::System)
@@ -40,7 +43,7 @@ impl Entropy {
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         match &self.0 {
-            Source::System => fill_from_system(&mut bytes),
+            Source::System => rand::rng().fill_bytes(&mut bytes),
             Source::Seeded(generator) => {
                 generator.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);
             }
@@ -69,10 +72,4 @@ impl Entropy {
     pub fn jitter(&self) -> f64 {
         f64::from(u32::from_be_bytes(self.bytes())) / f64::from(u32::MAX)
     }
-}
-
-fn fill_from_system(bytes: &mut [u8]) {
-    // Without the system's generator no key or lease is safe, so the process must stop.
-    #[allow(clippy::expect_used)]
-    rand::rngs::SysRng.try_fill_bytes(bytes).expect("the operating system gives random bytes");
 }
