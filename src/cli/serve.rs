@@ -122,7 +122,7 @@ pub async fn serve(
         app: Arc::new(app.clone()),
         readiness: Arc::new(ServiceReadiness::new(app.clone(), shutdown.clone())),
         metrics: Arc::new(telemetry::metrics(shutdown)?),
-        limits: allowed.requests,
+        limits: Arc::new(allowed.requests),
     };
     supervisor::spawn(app, shutdown);
     let router = http::router(&state);

@@ -26,7 +26,7 @@ pub struct HttpState {
     /// The metrics behind `/metrics`.
     pub metrics: Arc<PrometheusHandle>,
     /// The limits on concurrent requests and their time.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
 }
 
 impl FromRef<HttpState> for Arc<App> {

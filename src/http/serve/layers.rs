@@ -1,14 +1,17 @@
 //! The layers of every request.
 //!
 //! From the outside in: compression; the id, span and metrics of the request and the completion of its
-//! response ([`finish`]); panics; the caps and the time of the request ([`guard`]). So every failure further
+//! response ([`around`]); panics; the caps and the time of the request ([`guard`]). So every failure further
 //! in becomes a problem with the id of the request and a log line under the same id, and no request
 //! occupies a place for ever.
+//!
+//! All but compression is one layer of the router, because each one copies the routes and allocates for every
+//! request.
 //!
 //! Input is never logged: a span has the method, the template of the route and the id, but not the path
 //! (it has ids and tokens), the query, the headers or the body.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{any::Any, collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -18,14 +21,11 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http_body_util::Full;
-use tower_http::{
-    catch_panic::CatchPanicLayer,
-    compression::{
-        CompressionLayer,
-        predicate::{NotForContentType, Predicate, SizeAbove},
-    },
+use tower_http::compression::{
+    CompressionLayer,
+    predicate::{NotForContentType, Predicate, SizeAbove},
 };
 use tracing::Instrument;
 use utoipa::openapi::{OpenApi, path::Operation};
@@ -35,6 +35,7 @@ use super::{
     telemetry::{InFlight, Measure},
 };
 use crate::{
+    app::App,
     domain::refusal::{Code, Refusal},
     http::{
         describe,
@@ -57,13 +58,11 @@ const SMALLEST_COMPRESSED: u64 = 1024;
 
 /// Puts the layers around `routes`, which `table` tells apart.
 pub fn layered(routes: Router<HttpState>, state: &HttpState, table: &RouteTable) -> Router {
-    let guarded = Arc::new(Guard::new(&state.limits, table));
+    let layers = Arc::new(Layers::new(state, table));
     routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn_with_state(guarded, guard))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(state.clone(), finish))
+        .layer(middleware::from_fn_with_state(layers, around))
         .layer(
             CompressionLayer::new()
                 .gzip(true)
@@ -81,7 +80,7 @@ async fn method_not_allowed() -> Error {
         .into()
 }
 
-fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let text = panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
@@ -91,19 +90,20 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
 }
 
 /// Assigns the id and the span of the request, and completes its response.
-async fn finish(State(state): State<HttpState>, mut request: Request, next: Next) -> Response {
+async fn around(State(layers): State<Arc<Layers>>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
-    let route = request.extensions().get::<MatchedPath>().map(|path| Arc::from(path.as_str()));
+    let (route, caps) = layers.table.find(&request);
     let measure = Measure::start(request.method(), route);
     let head = request.method() == Method::HEAD;
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
 
     let span = measure.span(&id);
-    let response = next.run(request).instrument(span.clone()).await;
+    let guarded = AssertUnwindSafe(guard(&layers, caps, request, next)).catch_unwind();
+    let response = guarded.instrument(span.clone()).await.unwrap_or_else(panicked);
     let response = complete(response, &id, head);
     let error = response.extensions().get::<Error>();
     if error.is_some_and(Error::is_no_room) {
-        state.app.storage().fail();
+        layers.app.storage().fail();
     }
     span.in_scope(|| measure.stop(response.status(), error));
     response
@@ -167,46 +167,63 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
 
 /// What a document says of its routes; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct RouteTable(Arc<HashMap<String, HashMap<Method, RouteCaps>>>);
+pub struct RouteTable(Arc<HashMap<String, Route>>);
+
+#[derive(Debug)]
+struct Route {
+    /// Its template, the label of its metrics.
+    template: Arc<str>,
+    methods: HashMap<Method, RouteCaps>,
+}
 
 impl RouteTable {
     /// Reads the markers of every operation of `document`.
     #[must_use]
     pub fn of(document: &mut OpenApi) -> Self {
-        let mut routes = HashMap::<String, HashMap<Method, RouteCaps>>::new();
+        let mut routes = HashMap::new();
         for (path, item) in &mut document.paths.paths {
             let methods = describe::operations(item)
                 .map(|(method, operation)| (method, route_caps(operation)))
                 .collect();
-            routes.insert(path.clone(), methods);
+            routes.insert(path.clone(), Route { template: path.as_str().into(), methods });
         }
         Self(Arc::new(routes))
+    }
+
+    /// The template of the route, if there is one, and what the page says of it. `HEAD` is answered by the
+    /// handler of `GET`. Another method has no handler: its answer takes a place, and no key.
+    fn find(&self, request: &Request) -> (Option<Arc<str>>, RouteCaps) {
+        let Some(path) = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str) else {
+            return (None, RouteCaps::default());
+        };
+        let Some(route) = self.0.get(path) else {
+            return (Some(path.into()), RouteCaps::default());
+        };
+        let method = match request.method() {
+            &Method::HEAD => &Method::GET,
+            other => other,
+        };
+        let caps = route.methods.get(method).copied().unwrap_or_default();
+        (Some(Arc::clone(&route.template)), caps)
     }
 }
 
 #[derive(Debug)]
-struct Guard {
+struct Layers {
+    app: Arc<App>,
     caps: Arc<Caps>,
     timeout: Duration,
     table: RouteTable,
 }
 
-impl Guard {
-    fn new(limits: &Limits, table: &RouteTable) -> Self {
-        let timeout = limits.timeout;
-        Self { caps: Arc::new(Caps::new(limits.clone())), timeout, table: table.clone() }
-    }
-
-    /// What the page says of the route. `HEAD` is answered by the handler of `GET`.
-    fn route(&self, request: &Request) -> RouteCaps {
-        let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-        let Some(methods) = self.table.0.get(path) else { return RouteCaps::default() };
-        let method = match request.method() {
-            &Method::HEAD => &Method::GET,
-            other => other,
-        };
-        // Another method has no handler: its answer takes a place, and no key.
-        methods.get(method).copied().unwrap_or_default()
+impl Layers {
+    fn new(state: &HttpState, table: &RouteTable) -> Self {
+        Self {
+            app: Arc::clone(&state.app),
+            caps: Arc::new(Caps::new(Limits::clone(&state.limits))),
+            timeout: state.limits.timeout,
+            table: table.clone(),
+        }
     }
 
     fn timeout(&self, route: RouteCaps) -> Duration {
@@ -240,12 +257,11 @@ fn asks_to_wait(request: &Request) -> bool {
 ///
 /// The extractors of a handler call its [`Admission`]: for the key, then for the body, and for the
 /// place. Here only requests without key and body get their places.
-async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let route = guard.route(&request);
+async fn guard(layers: &Layers, route: RouteCaps, request: Request, next: Next) -> Response {
     let waits = route.long_poll && asks_to_wait(&request);
     let admission =
-        Admission::new(&guard.caps, route, waits, request.headers(), request.extensions());
-    let answered = admitted(&guard, admission.clone(), request, next).await;
+        Admission::new(&layers.caps, route, waits, request.headers(), request.extensions());
+    let answered = admitted(layers, admission.clone(), request, next).await;
     let mut response = answered.into_response();
     if response.extensions().get::<Error>().is_some_and(Error::is_limited) {
         response.extensions_mut().insert(admission.refuse());
@@ -254,7 +270,7 @@ async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) ->
 }
 
 async fn admitted(
-    guard: &Guard,
+    layers: &Layers,
     admission: Admission,
     mut request: Request,
     next: Next,
@@ -265,7 +281,7 @@ async fn admitted(
     }
     request.extensions_mut().insert(admission.clone());
     let _in_flight = InFlight::start();
-    let answered = tokio::time::timeout(guard.timeout(route), next.run(request)).await;
+    let answered = tokio::time::timeout(layers.timeout(route), next.run(request)).await;
     let response = answered.map_err(|_| unavailable("the request took too long"))?;
     if route.scan && axum::body::HttpBody::size_hint(response.body()).exact().is_none() {
         return Ok(response.map(|body| until_sent(body, admission)));

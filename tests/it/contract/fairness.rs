@@ -46,7 +46,7 @@ fn router(app: &App, limits: Limits) -> Router {
         app: Arc::new(app.clone()),
         readiness: Arc::new(Ready),
         metrics: Arc::new(PrometheusBuilder::new().build_recorder().handle()),
-        limits,
+        limits: Arc::new(limits),
     })
 }
 

@@ -73,7 +73,7 @@ pub fn router(app: &App) -> Router {
         app: Arc::new(app.clone()),
         readiness: Arc::new(AlwaysReady),
         metrics: Arc::new(PrometheusBuilder::new().build_recorder().handle()),
-        limits: Limits::default(),
+        limits: Arc::new(Limits::default()),
     })
 }
 

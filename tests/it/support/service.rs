@@ -131,6 +131,6 @@ fn client_of(app: &App) -> Client {
         app: Arc::new(app.clone()),
         readiness: Arc::new(Always),
         metrics: Arc::new(metrics),
-        limits: Limits::default(),
+        limits: Arc::new(Limits::default()),
     }))
 }

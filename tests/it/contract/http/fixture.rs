@@ -100,7 +100,7 @@ pub fn state(ready: bool, limits: Limits) -> HttpState {
         app: Arc::new(App::new(pool, Clock::Database, Entropy::seeded(1))),
         readiness: Arc::new(Told(ready)),
         metrics: Arc::new(PrometheusBuilder::new().build_recorder().handle()),
-        limits,
+        limits: Arc::new(limits),
     }
 }
 
