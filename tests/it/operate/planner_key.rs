@@ -61,7 +61,8 @@ impl Scene {
         fleet.agent("coder", &["rust"], 1).await;
         let (stub, other) = (ModelStub::play([]).await, ModelStub::play([]).await);
         let mut master = tempfile::NamedTempFile::new().unwrap();
-        writeln!(master, "{}", "5a".repeat(32)).unwrap();
+        let line: String = (1..=32).map(|byte| format!("{byte:02x}")).collect();
+        writeln!(master, "{line}").unwrap();
         let heard = Heard::default();
         let settings = Settings {
             database_url: fleet.database.url(),

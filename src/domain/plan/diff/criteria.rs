@@ -539,16 +539,22 @@ impl Pairing<'_> {
             (0..self.present.len()).filter(|at| self.present[*at].written.is_some()).collect();
         let place: HashMap<usize, usize> =
             planned.iter().enumerate().map(|(place, old)| (*old, place)).collect();
-        for new in self.news() {
+        // What was given beside the plan stands between no neighbours.
+        let of_plan =
+            |new: &usize| self.pairs[*new].is_none_or(|old| self.present[old].written.is_some());
+        let lines: Vec<usize> = (0..self.wanted.len()).filter(of_plan).collect();
+        for (line, &new) in lines.iter().enumerate() {
+            if self.pairs[new].is_some() {
+                continue;
+            }
+            let place = |line: usize| self.pairs[lines[line]].and_then(|old| place.get(&old));
             // The place after the neighbour above; the first place if there is none.
-            let above = match new.checked_sub(1) {
+            let above = match line.checked_sub(1) {
                 None => Some(0),
-                Some(above) => self.pairs[above].and_then(|old| place.get(&old)).map(|at| at + 1),
+                Some(above) => place(above).map(|at| at + 1),
             };
-            let below = match self.pairs.get(new + 1) {
-                None => Some(planned.len()),
-                Some(below) => below.and_then(|old| place.get(&old)).copied(),
-            };
+            let below =
+                if line + 1 < lines.len() { place(line + 1).copied() } else { Some(planned.len()) };
             let (Some(at), Some(below)) = (above, below) else { continue };
             let Some(old) = planned.get(at).copied().filter(|_| at + 1 == below) else { continue };
             if !self.taken[old] && !self.present[old].begun() {

@@ -201,6 +201,12 @@ fn what_was_given_beside_the_plan_stays() {
     assert_eq!(found.entries.len(), 2);
     let found = compare(&present, &THREE.replace("[ ]", "[x]"));
     assert_eq!(told(&found), "keep:given:1 change:ticked:2");
+    let other = THREE.replace("It takes a minute", "Nobody has to wait");
+    assert_eq!(
+        told(&compare(&present, &other)),
+        "keep:given:1 change:reworded:2",
+        "it is no neighbour"
+    );
 }
 
 #[test]
