@@ -8,7 +8,7 @@
 //! is offered again if it needs another amount. An attempt that has lapsed may complete the task only while
 //! nothing changed of what its claim handed over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -33,7 +33,7 @@ use crate::{
     domain::{
         budget::ask::Estimate,
         check::Checks,
-        ids::{GoalId, TaskId},
+        ids::{GoalId, LimitId, TaskId},
         journal::{Kind, NewRow},
         plan::{CriterionSpec, TaskSpec, around::Around, check_new_needs, check_values},
         refusal::{Code, Refusal},
@@ -260,28 +260,20 @@ async fn edit_task(
     };
     let effect = edit::effect(edited_task, unit.now());
     if approved {
-        store::tasks::edit::approve_start_again(unit.tx(), task).await?;
+        store::tasks::edit::approve_start_again(unit.tx(), &[task]).await?;
     }
-    if effect == Effect::Wait {
-        // Before the needs: a task with unmet needs is in no other state.
-        hold_back(unit, facts, standing, stored).await?;
-    }
-    write(
-        unit,
-        facts,
-        stored,
-        &after,
-        Written {
-            needs_unmet,
-            ready_from,
-            standing,
-            effect,
-            estimate: has(TaskField::Estimate),
-            criteria: has(TaskField::Criteria),
-        },
-    )
-    .await?;
-    settle(unit, facts, stored, effect).await
+    let written = Written {
+        needs_unmet,
+        ready_from,
+        standing,
+        effect,
+        estimate: has(TaskField::Estimate),
+        criteria: has(TaskField::Criteria),
+    };
+    // Before the needs: a task with unmet needs is in no other state.
+    hold_back(unit, &[(facts, stored, written)]).await?;
+    write(unit, facts, stored, &after, written).await?;
+    settle(unit, &[(facts, stored, written)]).await
 }
 
 /// The present values of a task.
@@ -485,27 +477,41 @@ fn record(
     unit.record(row.before(&bound(before)).after(&bound(after)).data(data));
 }
 
-/// Takes a task back that was offered, or parked before its start.
-pub(super) async fn hold_back(
-    unit: &mut Unit,
-    facts: &TaskFacts,
-    standing: Standing,
-    stored: &Editable,
-) -> Result<()> {
-    let waits = TaskMove::of(facts, TaskState::Waiting, unit.now());
-    store::tasks::moves::apply(unit.tx(), &[waits]).await?;
-    unit.record(NewRow::new(Kind::TaskWaiting).goal(facts.goal_id).task(facts.task_id));
-    if standing == Standing::AsksToStart {
-        let reason = "the task waits again: an edit gave it a need or a start time";
-        ask::withdraw_questions(unit, &[facts.task_id], reason).await?;
+/// A locked task, what is stored of it, and what its edit decides.
+pub(super) type Decided<'a> = (&'a TaskFacts, &'a Editable, Written);
+
+/// Takes back those tasks that wait again: they were offered, or parked before their start.
+pub(super) async fn hold_back(unit: &mut Unit, tasks: &[Decided<'_>]) -> Result<()> {
+    let waiting = tasks.iter().filter(|(.., written)| written.effect == Effect::Wait);
+    let waiting: Vec<Decided<'_>> = waiting.copied().collect();
+    if waiting.is_empty() {
+        return Ok(());
     }
-    withdraw_for_budget(unit, stored).await
+    let now = unit.now();
+    let moves: Vec<TaskMove> =
+        waiting.iter().map(|(facts, ..)| TaskMove::of(facts, TaskState::Waiting, now)).collect();
+    store::tasks::moves::apply(unit.tx(), &moves).await?;
+    for (facts, ..) in &waiting {
+        unit.record(NewRow::new(Kind::TaskWaiting).goal(facts.goal_id).task(facts.task_id));
+    }
+    let asked = waiting.iter().filter(|(.., written)| written.standing == Standing::AsksToStart);
+    let asked: Vec<TaskId> = asked.map(|(facts, ..)| facts.task_id).collect();
+    if !asked.is_empty() {
+        let reason = "the task waits again: an edit gave it a need or a start time";
+        ask::withdraw_questions(unit, &asked, reason).await?;
+    }
+    withdraw_for_budget(unit, &waiting).await
 }
 
-/// Withdraws the approval to raise a limit that nothing waits for.
-async fn withdraw_for_budget(unit: &mut Unit, stored: &Editable) -> Result<()> {
-    let Some(limit) = stored.short_limit else { return Ok(()) };
-    for (approval, goal) in store::budgets::waits::withdraw_questions(unit.tx(), &[limit]).await? {
+/// Withdraws the approvals to raise limits that nothing waits for.
+async fn withdraw_for_budget(unit: &mut Unit, tasks: &[Decided<'_>]) -> Result<()> {
+    let limits: BTreeSet<LimitId> =
+        tasks.iter().filter_map(|(_, stored, _)| stored.short_limit).collect();
+    if limits.is_empty() {
+        return Ok(());
+    }
+    let limits = Vec::from_iter(limits);
+    for (approval, goal) in store::budgets::waits::withdraw_questions(unit.tx(), &limits).await? {
         unit.record(ask::withdrawn(approval, goal));
     }
     Ok(())
@@ -546,7 +552,7 @@ async fn write(
     };
     store::tasks::edit::write_texts(unit.tx(), task, &texts).await?;
     if written.estimate {
-        weigh::again(unit, facts, &after.estimate).await?;
+        weigh::again(unit, &[(facts, &after.estimate)]).await?;
     }
     if written.criteria {
         store::tasks::edit::drop_criteria(unit.tx(), task).await?;
@@ -604,52 +610,65 @@ pub(super) fn columns(
     }
 }
 
-/// Writes what the edit does to the state of the task, after its values.
-pub(super) async fn settle(
-    unit: &mut Unit,
-    facts: &TaskFacts,
-    stored: &Editable,
-    effect: Effect,
-) -> Result<()> {
-    let task = facts.task_id;
-    match effect {
-        Effect::Stay | Effect::Wait => Ok(()),
-        Effect::Free => {
-            let facts = store::tasks::lock(unit.tx(), &[task]).await?;
-            unblock::unblock(unit, facts, Needs::Written).await
-        }
-        Effect::AskAgain => {
-            let reason = "the task was edited; its start is asked for again";
-            ask::withdraw_questions(unit, &[task], reason).await?;
-            unblock::ask_start(unit, &[(task, facts.goal_id)]).await
-        }
-        Effect::Offer => offer(unit, facts, stored).await,
-        Effect::AskFirst => {
-            if stored.short_limit.is_some() {
-                offer(unit, facts, stored).await?;
-            }
-            let locked = store::tasks::lock(unit.tx(), &[task]).await?;
-            for facts in &locked {
-                let parked = TaskMove::of(facts, TaskState::Parked, unit.now());
-                store::tasks::moves::apply(unit.tx(), &[parked]).await?;
-                unit.record(NewRow::new(Kind::TaskParked).goal(facts.goal_id).task(task));
-            }
-            unblock::ask_start(unit, &[(task, facts.goal_id)]).await
-        }
+/// Brings the written tasks into the states that follow from their edits. The statements are few however many tasks
+/// there are.
+pub(super) async fn settle(unit: &mut Unit, tasks: &[Decided<'_>]) -> Result<()> {
+    let of = |effect: Effect| -> Vec<Decided<'_>> {
+        tasks.iter().filter(|(.., written)| written.effect == effect).copied().collect()
+    };
+    let ids = |tasks: &[Decided<'_>]| -> Vec<TaskId> {
+        tasks.iter().map(|(facts, ..)| facts.task_id).collect()
+    };
+    let places = |tasks: &[Decided<'_>]| -> Vec<(TaskId, GoalId)> {
+        tasks.iter().map(|(facts, ..)| (facts.task_id, facts.goal_id)).collect()
+    };
+    let freed = of(Effect::Free);
+    if !freed.is_empty() {
+        let facts = store::tasks::lock(unit.tx(), &ids(&freed)).await?;
+        unblock::unblock(unit, facts, Needs::Written).await?;
     }
+    let again = of(Effect::AskAgain);
+    if !again.is_empty() {
+        let reason = "the task was edited; its start is asked for again";
+        ask::withdraw_questions(unit, &ids(&again), reason).await?;
+        unblock::ask_start(unit, &places(&again)).await?;
+    }
+    let first = of(Effect::AskFirst);
+    let mut offered = of(Effect::Offer);
+    offered.extend(first.iter().filter(|(_, stored, _)| stored.short_limit.is_some()));
+    offer(unit, &offered).await?;
+    if first.is_empty() {
+        return Ok(());
+    }
+    let now = unit.now();
+    let locked = store::tasks::lock(unit.tx(), &ids(&first)).await?;
+    let parked: Vec<TaskMove> =
+        locked.iter().map(|facts| TaskMove::of(facts, TaskState::Parked, now)).collect();
+    store::tasks::moves::apply(unit.tx(), &parked).await?;
+    for facts in &locked {
+        unit.record(NewRow::new(Kind::TaskParked).goal(facts.goal_id).task(facts.task_id));
+    }
+    unblock::ask_start(unit, &places(&first)).await
 }
 
-/// Offers a task that waited for a budget.
-async fn offer(unit: &mut Unit, before: &TaskFacts, stored: &Editable) -> Result<()> {
-    let facts = store::tasks::lock(unit.tx(), &[before.task_id]).await?;
-    for facts in &facts {
-        let now = unit.now();
+/// Offers tasks that waited for a budget.
+async fn offer(unit: &mut Unit, tasks: &[Decided<'_>]) -> Result<()> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let before: HashMap<TaskId, Decided<'_>> =
+        tasks.iter().map(|decided| (decided.0.task_id, *decided)).collect();
+    let ids: Vec<TaskId> = tasks.iter().map(|(facts, ..)| facts.task_id).collect();
+    let now = unit.now();
+    let mut moves = Vec::with_capacity(tasks.len());
+    for facts in store::tasks::lock(unit.tx(), &ids).await? {
+        let Some((before, stored, _)) = before.get(&facts.task_id) else { continue };
         let shift = claim::rank(now, facts.priority) - claim::rank(now, before.priority);
         // It keeps its place in the queue.
         let claim_rank = stored.claim_rank + shift;
-        let offered = TaskMove { claim_rank, ..TaskMove::of(facts, TaskState::Ready, now) };
-        store::tasks::moves::apply(unit.tx(), &[offered]).await?;
+        moves.push(TaskMove { claim_rank, ..TaskMove::of(&facts, TaskState::Ready, now) });
         unit.record(NewRow::new(Kind::TaskReady).goal(facts.goal_id).task(facts.task_id));
     }
-    withdraw_for_budget(unit, stored).await
+    store::tasks::moves::apply(unit.tx(), &moves).await?;
+    withdraw_for_budget(unit, tasks).await
 }

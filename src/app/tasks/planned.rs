@@ -1,8 +1,7 @@
 //! Edits of many tasks at once, by a new plan of their goal.
 //!
 //! What may change is decided before ([`crate::domain::plan::diff`]); what an edit does to the state of a task
-//! follows the rules of single edits ([`super::edit`]). The statements are few however many tasks change, except
-//! for tasks whose state changes: each of these takes a few of its own.
+//! follows the rules of single edits ([`super::edit`]). The statements are few however many tasks change.
 //!
 //! The caller holds the locks of the goal and of all its tasks.
 
@@ -14,18 +13,19 @@ use super::{
     cascade,
     change::Change,
     create::numbered,
-    edit::{Written, columns, hold_back, settle},
+    edit::{Decided, Written, columns, hold_back, settle},
     weigh,
 };
 use crate::{
     app::{Error, Result, Unit},
     domain::{
+        budget::ask::Estimates,
         ids::TaskId,
         journal::{Kind, NewRow},
         plan::TaskSpec,
         task::{
             Next, TaskFacts,
-            edit::{self, EditedTask, Effect, TaskField},
+            edit::{self, EditedTask, TaskField},
         },
     },
     store::{
@@ -113,19 +113,16 @@ pub(in crate::app) async fn edit(unit: &mut Unit, edits: &[TaskEdit]) -> Result<
         let written = effect(unit, facts, stored, edit, unmet.get(&edit.task_id).copied());
         planned.push((edit, facts, stored, written));
     }
-    for (edit, facts, stored, written) in &planned {
-        if edit.approved && edit.shown() {
-            store::tasks::edit::approve_start_again(unit.tx(), edit.task_id).await?;
-        }
-        if written.effect == Effect::Wait && !edit.done {
-            // Before the needs: a task with unmet needs is in no other state.
-            hold_back(unit, facts, written.standing, stored).await?;
-        }
-    }
+    let asked = edits.iter().filter(|edit| edit.approved && edit.shown());
+    let asked: Vec<TaskId> = asked.map(|edit| edit.task_id).collect();
+    store::tasks::edit::approve_start_again(unit.tx(), &asked).await?;
+    let open = planned.iter().filter(|(edit, ..)| !edit.done);
+    let open: Vec<Decided<'_>> =
+        open.map(|(_, facts, stored, written)| (*facts, *stored, *written)).collect();
+    // Before the needs: a task with unmet needs is in no other state.
+    hold_back(unit, &open).await?;
     write(unit, &planned).await?;
-    for (_, facts, stored, written) in planned.iter().filter(|(edit, ..)| !edit.done) {
-        settle(unit, facts, stored, written.effect).await?;
-    }
+    settle(unit, &open).await?;
     finish(unit, edits).await?;
     Ok(left)
 }
@@ -206,9 +203,10 @@ async fn write(
         estimate: (!edit.after.estimate.is_empty()).then(|| json!(edit.after.estimate)),
     });
     store::tasks::replan::write_texts(unit.tx(), &Vec::from_iter(texts)).await?;
-    for (edit, facts, ..) in planned.iter().filter(|(.., written)| written.estimate) {
-        weigh::again(unit, facts, &edit.after.estimate).await?;
-    }
+    let weighed = planned.iter().filter(|(.., written)| written.estimate);
+    let weighed: Vec<(&TaskFacts, &Estimates)> =
+        weighed.map(|(edit, facts, ..)| (*facts, &edit.after.estimate)).collect();
+    weigh::again(unit, &weighed).await?;
     let checked: Vec<&TaskEdit> =
         planned.iter().filter(|(.., written)| written.criteria).map(|(edit, ..)| *edit).collect();
     if checked.is_empty() {

@@ -8,7 +8,10 @@
 use crate::{
     app::{Result, Unit},
     domain::{
-        budget::ask::Estimates, goal::progress::weight::Weighing, ids::GoalId, task::TaskFacts,
+        budget::ask::Estimates,
+        goal::progress::weight::Weighing,
+        ids::{GoalId, TaskId},
+        task::TaskFacts,
     },
     store,
 };
@@ -30,12 +33,16 @@ pub(super) async fn weighing(
     Ok(chosen)
 }
 
-/// Weighs a locked task whose estimate has changed and is stored.
-pub(super) async fn again(unit: &mut Unit, task: &TaskFacts, estimate: &Estimates) -> Result<()> {
-    if task.weight == 0 {
-        // A container, or a task of the verification.
-        return Ok(());
-    }
-    let weight = weighing(unit, task.goal_id, &[estimate]).await?.weight(estimate);
-    Ok(store::goals::progress::weigh(unit.tx(), task.goal_id, task.task_id, weight).await?)
+/// Weighs locked tasks of one goal whose estimates have changed and are stored.
+pub(super) async fn again(unit: &mut Unit, edited: &[(&TaskFacts, &Estimates)]) -> Result<()> {
+    // Containers and tasks of the verification weigh nothing.
+    let weighed: Vec<&(&TaskFacts, &Estimates)> =
+        edited.iter().filter(|(task, _)| task.weight > 0).collect();
+    let Some((task, _)) = weighed.first() else { return Ok(()) };
+    let goal = task.goal_id;
+    let estimates: Vec<&Estimates> = weighed.iter().map(|(_, estimate)| *estimate).collect();
+    let weighing = weighing(unit, goal, &estimates).await?;
+    let weights: Vec<(TaskId, i64)> =
+        weighed.iter().map(|(task, estimate)| (task.task_id, weighing.weight(estimate))).collect();
+    Ok(store::goals::progress::weigh(unit.tx(), goal, &weights).await?)
 }

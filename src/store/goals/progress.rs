@@ -68,20 +68,24 @@ pub async fn weigh_by(tx: &mut Tx, goal: GoalId, weighing: &Weighing) -> sqlx::R
     if changed.rows_affected() > 0 { recount(tx, goal).await } else { Ok(()) }
 }
 
-/// Sets the weight of a locked task that has not ended.
-pub async fn weigh(tx: &mut Tx, goal: GoalId, task: TaskId, weight: i64) -> sqlx::Result<()> {
+/// Sets the weights of locked tasks of a goal that have not ended.
+pub async fn weigh(tx: &mut Tx, goal: GoalId, weights: &[(TaskId, i64)]) -> sqlx::Result<()> {
     sqlx::query!(
-        "with before as (
-             select weight from tasks where workspace_id = $1 and task_id = $3
+        "with given as materialized (
+             select t.task_id, w.weight, t.weight as before
+             from unnest($3::uuid[], $4::bigint[]) as w (task_id, weight)
+             join tasks t on t.workspace_id = $1 and t.task_id = w.task_id
          ), weighed as (
-             update tasks set weight = $4 where workspace_id = $1 and task_id = $3
+             update tasks t set weight = g.weight
+             from given g where t.workspace_id = $1 and t.task_id = g.task_id
          )
-         update goals g set weight_total = g.weight_total + $4 - b.weight
-         from before b where g.workspace_id = $1 and g.goal_id = $2",
+         update goals g set weight_total = g.weight_total + c.change
+         from (select coalesce(sum(weight - before), 0)::bigint as change from given) c
+         where g.workspace_id = $1 and g.goal_id = $2",
         tx.workspace.0,
         goal.0,
-        task.0,
-        weight,
+        &weights.iter().map(|(task, _)| task.0).collect::<Vec<_>>(),
+        &weights.iter().map(|(_, weight)| *weight).collect::<Vec<_>>(),
     )
     .execute(traced!(tx, "goals.progress.weigh"))
     .await?;

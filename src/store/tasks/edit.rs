@@ -213,12 +213,15 @@ pub async fn start_was_approved(tx: &mut Tx, task: TaskId) -> sqlx::Result<bool>
     .await
 }
 
-/// Lets the start of a task need an approval again.
-pub async fn approve_start_again(tx: &mut Tx, task: TaskId) -> sqlx::Result<()> {
+/// Lets the start of tasks need an approval again.
+pub async fn approve_start_again(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<()> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
-        "update tasks set approve_start = true where workspace_id = $1 and task_id = $2",
+        "update tasks set approve_start = true where workspace_id = $1 and task_id = any($2)",
         tx.workspace.0,
-        task.0,
+        &uuids(tasks),
     )
     .execute(traced!(tx, "tasks.edit.approve_start_again"))
     .await?;
