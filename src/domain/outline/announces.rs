@@ -28,6 +28,8 @@ pub(super) struct Announced {
     pub part: Option<(&'static str, u32)>,
     /// The stories and phases that it names.
     pub units: Vec<Unit>,
+    /// Whether a story is among them.
+    pub story: bool,
     /// The title in lower case.
     pub lower: String,
 }
@@ -35,6 +37,7 @@ pub(super) struct Announced {
 impl Announced {
     pub(super) fn by(title: &str) -> Self {
         let tasks = words::announces_tasks(title);
+        let units = sayings::units_of_title(title);
         Self {
             criteria: words::criteria_heading(title),
             tasks,
@@ -44,7 +47,8 @@ impl Announced {
             other_things: words::is_about_other_things(title),
             later: words::is_later(title),
             part: words::part(title).map(|(part, _)| part),
-            units: sayings::units_of_title(title),
+            story: units.iter().any(|unit| matches!(unit, Unit::Story(_))),
+            units,
             lower: title.to_lowercase(),
         }
     }

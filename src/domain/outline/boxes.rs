@@ -48,6 +48,13 @@ const BESIDE_STATES: &str = "in|on|to|do|for|up|under|work|working|dev|developme
 /// Most characters in a bracket that may be a box.
 const WIDEST: usize = 24;
 
+/// Characters in which a bracket must end to be read at all. Every bracket of a line may be a box, and one that is
+/// never closed would be searched to the end of the line each time.
+const LONGEST_BRACKET: usize = 100;
+
+/// Characters of the target of a link in which its scheme stands.
+const LONGEST_SCHEME: usize = 100;
+
 /// Whether a character is a box by itself.
 pub(super) fn is_sign(c: char) -> bool {
     SIGNS.iter().any(|(sign, _)| *sign == c)
@@ -99,7 +106,9 @@ fn bracketed(text: &str) -> Option<(&str, &str)> {
     const PAIRS: [(char, char); 5] =
         [('[', ']'), ('［', '］'), ('【', '】'), ('(', ')'), ('{', '}')];
     let (open, close) = PAIRS.into_iter().find(|(open, _)| text.starts_with(*open))?;
-    text[open.len_utf8()..].split_once(close)
+    let inner = &text[open.len_utf8()..];
+    let (end, _) = inner.char_indices().take(LONGEST_BRACKET).find(|(_, c)| *c == close)?;
+    Some((&inner[..end], &inner[end + close.len_utf8()..]))
 }
 
 /// The text after a bracket without a `:` between them, unless both are a link: `[x](target)`,
@@ -113,7 +122,8 @@ fn unlinked<'t>(inside: &str, rest: &'t str) -> Option<&'t str> {
         return (blank || after.starts_with(char::is_uppercase)).then_some(rest);
     }
     let Some(after) = rest.strip_prefix([':', '：']) else { return Some(rest) };
-    let target = after.split_whitespace().next().unwrap_or_default();
+    let end = after.char_indices().nth(LONGEST_SCHEME).map_or(after.len(), |(end, _)| end);
+    let target = after[..end].split_whitespace().next().unwrap_or_default();
     let links = target.contains("://") || target.starts_with(['<', '/', '#', '.']);
     (blank || !(target.is_empty() || links)).then_some(after)
 }

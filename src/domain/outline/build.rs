@@ -1,6 +1,6 @@
 //! From selected parts to tasks: titles, references, dependencies, notes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{
     Dropped, Ordering, Outline, OutlineCriterion, OutlineShape, OutlineTask, body,
@@ -18,7 +18,7 @@ use super::{
 
 /// Longest title, in characters; the rest starts the description.
 const LONGEST_TITLE: usize = 500;
-/// Most stated dependencies kept; bounds ranges such as `T001-T999`.
+/// Most stated dependencies that are looked up; bounds ranges such as `T001-T999`.
 const MOST_STATED: usize = 50_000;
 
 pub(super) fn build(
@@ -315,21 +315,23 @@ fn units(
 
 fn stated(drafts: &[Draft], names: &[String], notes: &mut Notes) -> Vec<BTreeSet<usize>> {
     let index = Index::of(drafts);
-    let mut count = 0;
+    // Each statement counts, whether it says something new or not: a line may say one range ten thousand times.
+    let mut left = MOST_STATED;
     let mut all = Vec::with_capacity(drafts.len());
     for (at, draft) in drafts.iter().enumerate() {
         let mut needs = BTreeSet::new();
+        let read: HashSet<&needs::Need> = draft.head.needs.iter().collect();
         for need in needs::unread(&draft.head.title) {
-            if !draft.head.needs.contains(&need) {
+            if !read.contains(&need) {
                 let message = format!("{} may need {need}: left out, as text follows", names[at]);
                 notes.add(NoteCode::UnknownNeed, draft.line, message);
             }
         }
         for need in &draft.head.needs {
-            if count >= MOST_STATED {
+            if left == 0 {
                 break;
             }
-            let found = index.find(drafts, at, need, MOST_STATED - count);
+            let found = index.find(drafts, at, need, &mut left);
             if found.is_empty() {
                 let message = format!("{} needs {need}, an unknown task: left out", names[at]);
                 notes.add(NoteCode::UnknownNeed, draft.line, message);
@@ -342,13 +344,13 @@ fn stated(drafts: &[Draft], names: &[String], notes: &mut Notes) -> Vec<BTreeSet
                     );
                     notes.add(NoteCode::CircularNeed, draft.line, message);
                 } else {
-                    count += usize::from(needs.insert(target));
+                    needs.insert(target);
                 }
             }
         }
         all.push(needs);
     }
-    if count >= MOST_STATED {
+    if left == 0 {
         let message = format!("only the first {MOST_STATED} stated dependencies are kept");
         notes.add(NoteCode::TooManyNeeds, 0, message);
     }

@@ -59,6 +59,15 @@ pub(super) struct Item {
     pub text: String,
     /// Line of the paragraph right before its list.
     pub lead: Option<usize>,
+    needs_below: OnceCell<Option<needs::Phrase>>,
+}
+
+impl Item {
+    /// The phrase that makes the items below it needs: every box among them asks.
+    fn needs_below(&self) -> Option<needs::Phrase> {
+        let phrase = || needs::label(&self.text).or_else(|| needs::bare_label(&self.text));
+        *self.needs_below.get_or_init(phrase)
+    }
 }
 
 #[derive(Debug)]
@@ -129,9 +138,8 @@ pub(super) fn is_struck(text: &str) -> bool {
 }
 
 /// Whether an item in a list of needs consists of the ids of tasks.
-fn refers(above: &str, text: &str) -> bool {
-    let phrase = needs::label(above).or_else(|| needs::bare_label(above));
-    phrase.is_some_and(|phrase| needs::is_list(text, phrase))
+fn refers(above: &Item, text: &str) -> bool {
+    above.needs_below().is_some_and(|phrase| needs::is_list(text, phrase))
 }
 
 #[derive(Default)]
@@ -365,8 +373,7 @@ impl<'a> Reader<'a> {
         self.close_to(indent);
         let (mark, text) = boxes::take(&marker.text);
         // `- Depends on:` over `- [ ] T001` refers to that task.
-        let refers =
-            mark.is_some() && self.innermost().is_some_and(|above| refers(&above.text, text));
+        let refers = mark.is_some() && self.innermost().is_some_and(|above| refers(above, text));
         let mark = mark.filter(|_| !refers);
         let struck = marker.struck || is_struck(text);
         let lead = self.innermost().map_or(self.lead, |parent| parent.lead);
@@ -383,6 +390,7 @@ impl<'a> Reader<'a> {
             text: text.to_owned(),
             lead,
             marker,
+            needs_below: OnceCell::new(),
         };
         self.document.items.push(item);
         self.open.push(id);

@@ -57,8 +57,10 @@ impl ElementText {
         let rest = rest.trim();
         match field {
             Field::Name if !rest.is_empty() => {
-                let gap = if self.name.is_empty() { "" } else { " " };
-                self.name = format!("{}{gap}{rest}", self.name);
+                if !self.name.is_empty() {
+                    self.name.push(' ');
+                }
+                self.name.push_str(rest);
             }
             Field::Criteria if !rest.is_empty() => self.criterion(line, rest),
             Field::Other if !ends || !rest.is_empty() => self.lines.push(at),

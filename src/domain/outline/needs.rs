@@ -4,10 +4,12 @@
 //! a line of its own below the task. Prose never makes a dependency: "explain why A depends on B"
 //! is work.
 
+use std::{collections::HashMap, sync::LazyLock};
+
 use super::ids;
 
 /// One stated need of a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Need {
     One(String),
     Range(String, String),
@@ -107,6 +109,9 @@ pub(super) fn unread(title: &str) -> Vec<Need> {
 
 /// Characters in which a clause in braces must end, so that the time stays linear.
 const LONGEST_CLAUSE: usize = 400;
+
+/// Bytes in which a remark in brackets must end, for the same reason.
+const LONGEST_REMARK: usize = 2_000;
 
 /// Characters of the longest phrase and its key.
 const LONGEST_PHRASE: usize = 24;
@@ -232,14 +237,26 @@ fn line_phrase(text: &str) -> Option<(Phrase, &str)> {
     Some((phrase, if after.len() < rest.len() && is_keyed(after) { after } else { rest }))
 }
 
+/// All phrases by their first letter, in their order: most words begin none, and every word may be asked about.
+static PHRASES: LazyLock<HashMap<char, Vec<(Phrase, &str)>>> = LazyLock::new(|| {
+    let mut by_letter: HashMap<char, Vec<(Phrase, &str)>> = HashMap::new();
+    for (phrases, certainty) in
+        [(STRICT, Phrase::Strict), (LOOSE, Phrase::Loose), (WEAK, Phrase::Weak)]
+    {
+        for phrase in phrases.split('|') {
+            if let Some(first) = phrase.chars().next() {
+                by_letter.entry(first).or_default().push((certainty, phrase));
+            }
+        }
+    }
+    by_letter
+});
+
 fn phrase(text: &str) -> Option<(Phrase, &str)> {
     let text = text.trim_start().trim_start_matches(['*', '_', '`']);
-    [(STRICT, Phrase::Strict), (LOOSE, Phrase::Loose), (WEAK, Phrase::Weak)].into_iter().find_map(
-        |(phrases, certainty)| {
-            let rest = phrases.split('|').find_map(|phrase| after_phrase(text, phrase))?;
-            Some((certainty, rest))
-        },
-    )
+    let first = text.chars().next()?.to_ascii_lowercase();
+    let mut phrases = PHRASES.get(&first)?.iter();
+    phrases.find_map(|(certainty, phrase)| Some((*certainty, after_phrase(text, phrase)?)))
 }
 
 /// The text after a phrase: `depends on`, `depends-on`, `DEPENDS_ON`, `dependsOn`.
@@ -275,13 +292,20 @@ fn list(text: &str, phrase: Phrase) -> Statement {
         }
         rest = next;
     }
-    let rest = rest.trim_matches([' ', '\t', ')', ']', '*', '_', '`', '"', '\'', '”', '’']);
-    let rest = !rest.trim_matches(['.', '。']).is_empty();
+    let rest = !is_closed(rest);
     needs.retain(|need| match need {
         Need::One(id) | Need::Range(id, _) => ids::is_t(id) || (!rest && phrase != Phrase::Weak),
         Need::Title(_) => false,
     });
     Statement { needs, rest }
+}
+
+/// Whether a text is nothing but marks that close a list, with dots among them. It is read up to the first other
+/// character only: each of the lists of a long line asks about all that follows.
+fn is_closed(text: &str) -> bool {
+    const CLOSING: [char; 11] = [' ', '\t', ')', ']', '*', '_', '`', '"', '\'', '”', '’'];
+    let dots = text.trim_start_matches(CLOSING).trim_start_matches(['.', '。']);
+    dots.trim_start_matches(CLOSING).is_empty()
 }
 
 fn range_end(rest: &str) -> Option<ids::Taken<'_>> {
@@ -293,8 +317,9 @@ fn range_end(rest: &str) -> Option<ids::Taken<'_>> {
 
 /// `T001 (the models), T002`
 fn skip_remark(rest: &str) -> &str {
-    let inner = rest.trim_start().strip_prefix('(').and_then(|inner| inner.split_once(')'));
-    inner.map_or(rest, |(_, rest)| rest)
+    let Some(inner) = rest.trim_start().strip_prefix('(') else { return rest };
+    let end = inner.bytes().take(LONGEST_REMARK).position(|byte| byte == b')');
+    end.map_or(rest, |end| &inner[end + 1..])
 }
 
 fn skip_joints(text: &str) -> &str {

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use super::stories::Sequence;
+use crate::domain::settings;
 
 /// A task, or a list item that only groups tasks.
 #[derive(Debug, Clone)]
@@ -37,6 +38,11 @@ pub(super) struct Arranged {
 const MOST_PAIRS: usize = 2_000;
 /// Above this total, every pair of sections is joined through one task.
 const MOST_PAIRS_IN_ALL: usize = 20_000;
+/// Edges that the lists of a document have before the groups of further lists are joined through one task: a plan
+/// with more dependencies is refused.
+const MOST_IMPLIED: usize = settings::PLAN_DEPENDENCIES;
+/// Steps of looking for circles. When they are used up, what cannot be placed loses all that it waits for at once.
+const MOST_STEPS: usize = 500_000;
 
 /// Orders the tasks; `stated` has the stated needs of each.
 pub(super) fn arrange(units: &[Unit], stated: &[BTreeSet<usize>], sequence: &Sequence) -> Arranged {
@@ -45,7 +51,8 @@ pub(super) fn arrange(units: &[Unit], stated: &[BTreeSet<usize>], sequence: &Seq
     for (task, need) in &circular {
         needs[*task].remove(need);
     }
-    let mut order = Order { positions, needs, overruled: BTreeSet::new(), narrowed: Vec::new() };
+    let mut order =
+        Order { positions, needs, overruled: BTreeSet::new(), narrowed: Vec::new(), implied: 0 };
     order.inside(units);
     order.between(units, sequence);
     Arranged {
@@ -68,6 +75,8 @@ struct Order {
     needs: Vec<BTreeSet<usize>>,
     overruled: BTreeSet<(usize, usize)>,
     narrowed: Vec<usize>,
+    /// Edges that follow from the order of the document so far.
+    implied: usize,
 }
 
 impl Order {
@@ -109,7 +118,8 @@ impl Order {
             if before.is_empty() {
                 heads.extend(&span.heads);
             }
-            self.join(&before, &span.heads, MOST_PAIRS);
+            let most = if self.implied > MOST_IMPLIED { 0 } else { MOST_PAIRS };
+            self.join(&before, &span.heads, most);
             before.clone_from(&span.ends);
         }
         Span { heads, ends: before }
@@ -189,6 +199,7 @@ impl Order {
     }
 
     fn imply(&mut self, task: usize, need: usize) -> bool {
+        self.implied += 1;
         if !self.agrees(task, need) {
             self.overruled.insert((task, need));
             return false;
@@ -311,13 +322,28 @@ impl Graph {
         let mut free: BinaryHeap<Reverse<usize>> =
             (0..nodes).filter(|node| waits[*node] == 0).map(Reverse).collect();
         let mut dropped = BTreeSet::new();
-        let (mut placed, mut lowest) = (0, 0);
+        let (mut placed, mut lowest, mut steps) = (0, 0, 0);
         while placed < nodes {
             let Some(Reverse(node)) = free.pop() else {
                 while positions.get(lowest).is_some_and(|position| *position != usize::MAX) {
                     lowest += 1;
                 }
-                let Some((to, statement)) = self.circle(lowest, &positions, &dropped) else {
+                if steps > MOST_STEPS {
+                    // All that it waits for is stated: nesting points forward.
+                    for (_, statement) in self.before[lowest]
+                        .iter()
+                        .filter(|(from, _)| positions[*from] == usize::MAX)
+                    {
+                        if let Some(statement) = statement
+                            && dropped.insert(*statement)
+                        {
+                            release(lowest, &mut waits, &mut free);
+                        }
+                    }
+                    continue;
+                }
+                let Some((to, statement)) = self.circle(lowest, &positions, &dropped, &mut steps)
+                else {
                     break;
                 };
                 dropped.insert(statement);
@@ -342,6 +368,7 @@ impl Graph {
         start: usize,
         positions: &[usize],
         dropped: &BTreeSet<(usize, usize)>,
+        steps: &mut usize,
     ) -> Option<(usize, (usize, usize))> {
         let mut path: Vec<(usize, usize, Statement)> = Vec::new();
         let mut seen = std::collections::HashMap::new();
@@ -349,6 +376,7 @@ impl Graph {
         while !seen.contains_key(&node) {
             seen.insert(node, path.len());
             let (from, statement) = self.before[node].iter().find(|(from, statement)| {
+                *steps += 1;
                 let gone = statement.is_some_and(|statement| dropped.contains(&statement));
                 positions[*from] == usize::MAX && !gone
             })?;

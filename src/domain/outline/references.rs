@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::domain::settings;
+
 use super::{
     document::Document,
     draft::Draft,
@@ -197,18 +199,25 @@ impl<'d> Index<'d> {
         index
     }
 
-    /// Tasks that a statement means, at most `most`: a range may span the whole document.
+    /// Tasks that a statement means, at most `left`, which each that is looked at counts against: a range may span
+    /// the whole document.
     pub(super) fn find(
         &self,
         drafts: &[Draft],
         from: usize,
         need: &Need,
-        most: usize,
+        left: &mut usize,
     ) -> Vec<usize> {
         match need {
-            Need::One(id) => self.one(drafts, from, id).into_iter().collect(),
-            Need::Range(first, last) => self.range(drafts, from, (first, last), most),
-            Need::Title(title) => self.titled(drafts, from, title).into_iter().collect(),
+            Need::Range(first, last) => self.range(drafts, from, (first, last), left),
+            Need::One(id) => {
+                *left = left.saturating_sub(1);
+                self.one(drafts, from, id).into_iter().collect()
+            }
+            Need::Title(title) => {
+                *left = left.saturating_sub(1);
+                self.titled(drafts, from, title).into_iter().collect()
+            }
         }
     }
 
@@ -220,8 +229,9 @@ impl<'d> Index<'d> {
     }
 
     fn beside(&self, drafts: &[Draft], from: usize, id: &str) -> Option<usize> {
-        let mut around = std::iter::successors(drafts[from].parent, |at| drafts[*at].parent);
-        let found = around.find_map(|at| {
+        let around = std::iter::successors(drafts[from].parent, |at| drafts[*at].parent);
+        // A plan that nests deeper is refused.
+        let found = around.take(settings::NESTING).find_map(|at| {
             let around = drafts[at].head.id.as_deref()?;
             self.exact.get(format!("{around}.{id}").as_str())
         })?;
@@ -248,7 +258,7 @@ impl<'d> Index<'d> {
         drafts: &[Draft],
         from: usize,
         (first, last): (&str, &str),
-        most: usize,
+        left: &mut usize,
     ) -> Vec<usize> {
         let (Some((stem, low, _)), Some((_, high, _))) = (ids::parts(first), ids::parts(last))
         else {
@@ -259,16 +269,21 @@ impl<'d> Index<'d> {
         }
         let Some(numbers) = self.counted.get(&series(stem)) else { return Vec::new() };
         let inside = numbers.range((low, "")..).take_while(|((number, _), _)| *number <= high);
-        let nearest = inside.filter_map(|(_, tasks)| nearest(drafts, from, tasks));
+        let most = *left;
+        let looked_at = inside.take(most).inspect(|_| *left -= 1);
+        let nearest = looked_at.filter_map(|(_, tasks)| nearest(drafts, from, tasks));
         // A task inside its own range does not need itself.
-        nearest.filter(|task| !is_nested(drafts, from, *task)).take(most).collect()
+        nearest.filter(|task| !is_nested(drafts, from, *task)).collect()
     }
 }
 
-/// Of several tasks with one id, the one in the same section, else the first.
+/// Of several tasks with one id, the one in the same section, else the first. They are in reading order, and so are
+/// the numbers of their sections.
 fn nearest(drafts: &[Draft], from: usize, found: &[usize]) -> Option<usize> {
-    let same = found.iter().find(|at| drafts[**at].run == drafts[from].run && **at != from);
-    same.or(found.first()).copied()
+    let run = drafts[from].run;
+    let first = found.partition_point(|at| drafts[*at].run < run);
+    let mut same = found[first..].iter().take_while(|at| drafts[**at].run == run);
+    same.find(|at| **at != from).or(found.first()).copied()
 }
 
 fn series(stem: &str) -> String {

@@ -58,7 +58,8 @@ pub(super) fn sequence(
         .take(MOST_SAYINGS)
         .collect();
     let named = said.iter().map(|_| OnceCell::new()).collect();
-    let plan = Plan { document, runs: &runs, said: &said, named };
+    let about = runs.about(&said);
+    let plan = Plan { document, runs: &runs, said: &said, about, named };
     let (sequence, free) = plan.sequence();
     if free.is_empty() {
         return linear;
@@ -106,6 +107,28 @@ impl Group {
 }
 
 impl Runs {
+    /// Which groups each remark names.
+    fn about(&self, said: &[(u32, Said)]) -> Vec<About> {
+        let mut by_unit: BTreeMap<Unit, Vec<usize>> = BTreeMap::new();
+        for (group, Group { units, .. }) in self.groups.iter().enumerate() {
+            for unit in units.iter().collect::<BTreeSet<_>>() {
+                by_unit.entry(*unit).or_default().push(group);
+            }
+        }
+        let groups = |units: &[Unit]| {
+            let mut named = vec![false; self.groups.len()];
+            for group in units.iter().filter_map(|unit| by_unit.get(unit)).flatten() {
+                named[*group] = true;
+            }
+            named
+        };
+        let about = |(_, said): &(u32, Said)| About {
+            subjects: groups(&said.subjects),
+            needs: groups(&said.needs),
+        };
+        said.iter().map(about).collect()
+    }
+
     fn read(document: &Document<'_>, picks: &Picks, drafts: &[Draft]) -> Self {
         let mut runs = Self { sections: Vec::new(), group: Vec::new(), groups: Vec::new() };
         let mut by_section: BTreeMap<SectionId, usize> = BTreeMap::new();
@@ -114,8 +137,9 @@ impl Runs {
                 continue;
             }
             let named = named_section(document, pick.section);
-            let group = named.map(|(section, units)| {
+            let group = named.map(|section| {
                 *by_section.entry(section).or_insert_with(|| {
+                    let units = document.sections[section].announced().units.clone();
                     runs.groups.push(Group { section, units, runs: Vec::new() });
                     runs.groups.len() - 1
                 })
@@ -131,22 +155,25 @@ impl Runs {
 }
 
 /// The outermost section above that is named as a story, else as a phase.
-fn named_section(document: &Document<'_>, from: SectionId) -> Option<(SectionId, Vec<Unit>)> {
+fn named_section(document: &Document<'_>, from: SectionId) -> Option<SectionId> {
+    let announced = |section: &SectionId| document.sections[*section].announced();
     let above = std::iter::successors(Some(from), |at| document.sections[*at].parent);
-    let named: Vec<(SectionId, Vec<Unit>)> = above
-        .map(|section| (section, document.sections[section].announced().units.clone()))
-        .filter(|(_, units)| !units.is_empty())
-        .collect();
-    let story = |(_, units): &&(SectionId, Vec<Unit>)| {
-        units.iter().any(|unit| matches!(unit, Unit::Story(_)))
-    };
-    named.iter().rev().find(story).or(named.last()).cloned()
+    let named: Vec<SectionId> =
+        above.filter(|section| !announced(section).units.is_empty()).collect();
+    named.iter().rev().find(|section| announced(section).story).or(named.last()).copied()
+}
+
+/// Which groups a remark names. Every pair of groups asks about every remark.
+struct About {
+    subjects: Vec<bool>,
+    needs: Vec<bool>,
 }
 
 struct Plan<'d, 'a> {
     document: &'d Document<'a>,
     runs: &'d Runs,
     said: &'d [(u32, Said)],
+    about: Vec<About>,
     /// Per remark, the runs below the section after which its stories start: read once.
     named: Vec<OnceCell<Vec<usize>>>,
 }
@@ -210,11 +237,11 @@ impl Plan<'_, '_> {
     /// The last run of the phase that the group is said to follow, else of what stands before the
     /// first independent group.
     fn base(&self, group: usize) -> Option<usize> {
-        let all = || self.said.iter().zip(&self.named);
-        let own = all().filter(|((_, said), _)| self.is_subject(group, said));
-        let general = all().filter(|((_, said), _)| said.stories && said.parallel);
+        let all = || self.remarks().zip(&self.named);
+        let own = all().filter(|((said, about), _)| said.parallel && about.subjects[group]);
+        let general = all().filter(|((said, _), _)| said.stories && said.parallel);
         let until = self.runs.groups[group].first();
-        let named = own.chain(general).find_map(|((_, said), named)| {
+        let named = own.chain(general).find_map(|((said, _), named)| {
             let name = said.after.as_deref()?;
             let named = named.get_or_init(|| self.runs_named(name));
             let before = named.partition_point(|run| *run < until);
@@ -242,35 +269,28 @@ impl Plan<'_, '_> {
         runs.filter(|(_, section)| named[**section]).map(|(run, _)| run).collect()
     }
 
-    fn has_unit(&self, group: usize, units: &[Unit]) -> bool {
-        self.runs.groups[group].units.iter().any(|unit| units.contains(unit))
-    }
-
-    fn is_subject(&self, group: usize, said: &Said) -> bool {
-        said.parallel && self.has_unit(group, &said.subjects)
+    fn remarks(&self) -> impl Iterator<Item = (&Said, &About)> {
+        self.said.iter().map(|(_, said)| said).zip(&self.about)
     }
 
     /// Whether the document says that a group does not wait for another one.
     fn is_free(&self, group: usize, other: usize) -> bool {
         let story = self.runs.groups[group].is_story() && self.runs.groups[other].is_story();
-        self.said.iter().filter(|(_, said)| said.parallel).any(|(_, said)| {
-            let both = self.has_unit(group, &said.subjects) && self.has_unit(other, &said.subjects);
-            let alone = story && said.alone && self.has_unit(group, &said.subjects);
+        self.remarks().filter(|(said, _)| said.parallel).any(|(said, About { subjects, .. })| {
+            let both = subjects[group] && subjects[other];
+            let alone = story && said.alone && subjects[group];
             both || alone || (said.stories && story)
         })
     }
 
     /// Whether the document says that a group needs another one.
     fn needs(&self, group: usize, other: usize) -> bool {
-        self.said.iter().any(|(_, said)| {
-            self.has_unit(group, &said.subjects) && self.has_unit(other, &said.needs)
-        })
+        self.about.iter().any(|about| about.subjects[group] && about.needs[other])
     }
 
     fn note(&self, free: &BTreeSet<usize>, notes: &mut Notes) {
-        let line = self.said.iter().find(|(_, said)| {
-            said.parallel
-                && (said.stories || free.iter().any(|group| self.is_subject(*group, said)))
+        let line = self.said.iter().zip(&self.about).find(|((_, said), about)| {
+            said.parallel && (said.stories || free.iter().any(|group| about.subjects[*group]))
         });
         let titles: Vec<&str> = free
             .iter()
@@ -282,7 +302,7 @@ impl Plan<'_, '_> {
              independent: {}",
             titles.join("; ")
         );
-        notes.add(NoteCode::StoriesInParallel, line.map_or(0, |(line, _)| *line), message);
+        notes.add(NoteCode::StoriesInParallel, line.map_or(0, |((line, _), _)| *line), message);
     }
 }
 

@@ -34,6 +34,9 @@ const PLAIN_TASK: &str =
 const OWNER: &str = "owner|assignee|assigned to|responsible|who|agent";
 const STATUS: &str = "status|state|done|done?|✓|✅|progress";
 
+/// Characters of the name of a column that each row repeats.
+const LONGEST_NAME: usize = 100;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Column {
     Id,
@@ -116,7 +119,9 @@ fn row(line: usize, columns: &[Column], names: &[String], text: &str) -> Option<
             Column::Needs => row.needs = cell.to_owned(),
             Column::Status => (row.done, row.cancelled) = status(cell),
             Column::Other if cell.is_empty() => {}
-            Column::Other => row.rest.push((name.clone(), cell.to_owned())),
+            Column::Other => {
+                row.rest.push((name.chars().take(LONGEST_NAME).collect(), cell.to_owned()))
+            }
         }
     }
     if columns.contains(&Column::Id) {

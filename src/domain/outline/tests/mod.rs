@@ -1,5 +1,6 @@
 //! Small documents, one habit each; and random ones.
 
+mod bounded;
 mod forms;
 mod habits;
 mod headings;
