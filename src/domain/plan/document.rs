@@ -26,6 +26,8 @@ pub const TASKS: &str = "/tasks";
 const MOST: usize = 50;
 /// The most places of a text at which a document is looked for.
 const STARTS: usize = 64;
+/// How often the bytes of a text are read, at most: each of these places may begin what goes on to the end.
+const READS: usize = 1;
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let text = |about: &str| json!({"type": "string", "description": about});
@@ -160,8 +162,9 @@ pub fn read_text(text: &str) -> Result<Vec<TaskSpec>, Vec<Finding>> {
 /// `not_json` or `truncated`.
 pub fn find(text: &str) -> Result<Value, Finding> {
     let mut next = 0;
+    let mut left = READS.saturating_mul(text.len());
     for _ in 0..STARTS {
-        let Some(start) = start_of_json(text, next) else { break };
+        let Some(start) = start_of_json(text, next).filter(|_| left > 0) else { break };
         let rest = &text[start..];
         let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
         match stream.next() {
@@ -172,12 +175,21 @@ pub fn find(text: &str) -> Result<Value, Finding> {
             Some(Err(error)) if rest.starts_with('{') && rest.contains("\"tasks\"") => {
                 return Err(syntax(&error, &text[..start]));
             }
-            Some(Err(_)) => next = start + 1,
+            Some(Err(error)) => {
+                next = start + 1;
+                left = left.saturating_sub(place_of(&error, rest));
+            }
             None => break,
         }
     }
     let detail = "there is no plan in the answer: give one JSON object with `tasks` and `notes`, and nothing else";
     Err(Finding::new(FindingCode::NotJson, "", detail))
+}
+
+/// The bytes of a text before an error.
+fn place_of(error: &serde_json::Error, text: &str) -> usize {
+    let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
+    lines.map(str::len).sum::<usize>() + error.column()
 }
 
 /// The next place from which an object with fields, or a list of objects, may begin.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     TaskSpec,
     bands::{self, clamp},
-    ground::Ground,
+    ground::{Fleet, Ground},
     network::Network,
     schedule::{Job, Shop},
 };
@@ -146,7 +146,8 @@ pub struct Expected {
     #[schema(example = 3_600_000)]
     pub shortest_ms: i64,
     /// Number of further agents, able to do all of it and one task at a time, with which the plan takes
-    /// `shortest_ms`. More would not shorten it.
+    /// `shortest_ms`. More would not shorten it; where thousands of sets of capabilities are spread over hundreds of
+    /// agents, fewer may do.
     #[schema(example = 1)]
     pub more_agents: i64,
 }
@@ -206,8 +207,8 @@ pub fn numbers(tasks: &[TaskSpec], ground: &Ground) -> PlanNumbers {
         duration: durations[*task].0,
         not_before: waiting[*task],
     });
-    let groups = ground.agents.iter().map(|group| (&group.capabilities, group.slots));
-    let shop = Shop::new(&network, tasks.len(), jobs.collect(), groups);
+    let fleet = Fleet::of(&ground.agents);
+    let shop = Shop::new(&network, tasks.len(), jobs.collect(), &fleet);
     let more_agents = if network.is_ordered() { shop.useful_agents(shortest.length) } else { 0 };
     PlanNumbers {
         tasks: count(leaves.len()),
@@ -230,7 +231,7 @@ pub fn numbers(tasks: &[TaskSpec], ground: &Ground) -> PlanNumbers {
             shortest_ms: shortest.length,
             more_agents: count(more_agents),
         },
-        missing: missing(&shop, ground),
+        missing: missing(&shop, &fleet),
     }
 }
 
@@ -256,23 +257,13 @@ fn basis(sources: impl Iterator<Item = DurationSource>) -> DurationBasis {
     basis
 }
 
-fn missing(shop: &Shop<'_>, ground: &Ground) -> Vec<MissingAgents> {
+fn missing(shop: &Shop<'_>, fleet: &Fleet<'_>) -> Vec<MissingAgents> {
     let line = |(capabilities, tasks): (&[String], usize)| MissingAgents {
         capabilities: capabilities.to_vec(),
         tasks: count(tasks),
-        offline: able(ground, capabilities),
+        offline: fleet.agents(capabilities),
     };
     shop.without_crew().take(MISSING).map(line).collect()
-}
-
-/// Number of registered agents with all of these capabilities.
-#[must_use]
-pub fn able(ground: &Ground, capabilities: &[String]) -> i64 {
-    let able = ground
-        .agents
-        .iter()
-        .filter(|group| capabilities.iter().all(|one| group.capabilities.contains(one)));
-    able.fold(0, |sum: i64, group| sum.saturating_add(group.agents))
 }
 
 /// What one task is known to use of a unit.

@@ -6,10 +6,16 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+    collections::{BTreeMap, BinaryHeap, HashMap},
 };
 
-use super::network::Network;
+use super::{
+    ground::{Fleet, Groups},
+    network::Network,
+};
+
+/// Classes of jobs that all schedules of one plan together look at.
+pub const WORK: usize = 50_000_000;
 
 /// Work to schedule.
 #[derive(Debug)]
@@ -27,7 +33,7 @@ pub struct Job<'a> {
 /// Agents that can do the same.
 #[derive(Debug, Clone)]
 pub struct Crew {
-    /// The kinds of jobs that they can do, ascending.
+    /// The classes of jobs that they can do, ascending.
     able: Vec<usize>,
     /// Attempts that they can have at once.
     pub slots: usize,
@@ -44,18 +50,16 @@ pub struct Shop<'a> {
     remaining: Vec<i64>,
     /// The capabilities of each kind, and the number of its jobs.
     kinds: Vec<(&'a [String], usize)>,
+    /// The class of each kind: kinds that the same groups of agents can do.
+    class_of_kind: Vec<usize>,
+    classes: usize,
     crews: Vec<Crew>,
     jobs: usize,
 }
 
 impl<'a> Shop<'a> {
-    /// The shop of these jobs. `groups`: capabilities of agents, and how many attempts they can have at once.
-    pub fn new<'g>(
-        network: &'a Network,
-        tasks: usize,
-        jobs: Vec<Job<'a>>,
-        groups: impl Iterator<Item = (&'g std::collections::BTreeSet<String>, i64)>,
-    ) -> Self {
+    /// The shop of these jobs, with the online agents of a fleet.
+    pub fn new(network: &'a Network, tasks: usize, jobs: Vec<Job<'a>>, fleet: &Fleet<'_>) -> Self {
         let mut shop = Self {
             network,
             kind: vec![0; tasks],
@@ -63,6 +67,8 @@ impl<'a> Shop<'a> {
             not_before: vec![0; tasks],
             remaining: Vec::new(),
             kinds: Vec::new(),
+            class_of_kind: Vec::new(),
+            classes: 0,
             crews: Vec::new(),
             jobs: jobs.len(),
         };
@@ -78,23 +84,36 @@ impl<'a> Shop<'a> {
             shop.not_before[task] = not_before.max(0);
         }
         shop.remaining = network.remaining(|task| shop.duration[task]);
+        // Kinds that the same groups can do are one kind of work to them.
+        let mut classes: HashMap<Groups, usize> = HashMap::new();
+        let mut served: Vec<(Groups, usize)> = Vec::new();
+        for (capabilities, _) in &shop.kinds {
+            let able = fleet.online(capabilities.iter().map(String::as_str));
+            let class = *classes.entry(able).or_insert_with_key(|able| {
+                served.push((able.clone(), 0));
+                served.len() - 1
+            });
+            served[class].1 += 1;
+            shop.class_of_kind.push(class);
+        }
         // What two groups can do of this plan may be the same.
-        let mut crews: HashMap<Vec<usize>, usize> = HashMap::new();
-        for (capabilities, slots) in groups {
-            let able = |(_, (needed, _)): &(usize, &(&[String], usize))| {
-                needed.iter().all(|one| capabilities.contains(one))
-            };
-            let able: Vec<usize> =
-                shop.kinds.iter().enumerate().filter(able).map(|(kind, _)| kind).collect();
-            let slots = usize::try_from(slots).unwrap_or(0).min(shop.jobs);
-            if slots > 0 && !able.is_empty() {
-                let all = crews.entry(able).or_default();
-                *all = all.saturating_add(slots).min(shop.jobs);
+        let mut of_group: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (class, (able, _)) in served.iter().enumerate() {
+            for (group, _) in fleet.some(able) {
+                of_group.entry(group).or_default().push(class);
             }
         }
+        let mut crews: HashMap<Vec<usize>, usize> = HashMap::new();
+        for (group, able) in of_group {
+            let slots = usize::try_from(fleet.group(group).slots).unwrap_or(0).min(shop.jobs);
+            let all = crews.entry(able).or_default();
+            *all = all.saturating_add(slots).min(shop.jobs);
+        }
+        shop.classes = served.len();
+        let kinds = |able: &[usize]| able.iter().map(|class| served[*class].1).sum::<usize>();
         shop.crews = crews.into_iter().map(|(able, slots)| Crew { able, slots }).collect();
         // The most special first: who can do anything is kept for what only they can do.
-        shop.crews.sort_by(|a, b| (a.able.len(), &a.able).cmp(&(b.able.len(), &b.able)));
+        shop.crews.sort_by_cached_key(|crew| (kinds(&crew.able), crew.able.clone()));
         shop
     }
 
@@ -106,38 +125,54 @@ impl<'a> Shop<'a> {
 
     /// The kinds of jobs that no crew can do: capabilities and number of jobs.
     pub fn without_crew(&self) -> impl Iterator<Item = (&'a [String], usize)> + '_ {
-        let served =
-            |kind: &usize| self.crews.iter().any(|crew| crew.able.binary_search(kind).is_ok());
-        (0..self.kinds.len()).filter(move |kind| !served(kind)).map(|kind| self.kinds[kind])
+        let mut served = vec![false; self.classes];
+        for class in self.crews.iter().flat_map(|crew| &crew.able) {
+            served[*class] = true;
+        }
+        let without = move |kind: &usize| !served[self.class_of_kind[*kind]];
+        (0..self.kinds.len()).filter(without).map(|kind| self.kinds[kind])
     }
 
     /// Milliseconds until the last job ends, with `more` agents that can do everything, one job at a time.
     /// `None` if nobody can do one of the jobs.
     #[must_use]
     pub fn duration(&self, more: usize) -> Option<i64> {
-        Floor::open(self, more).run()
+        Floor::open(self, more).run().0
     }
 
     /// The smallest number of further agents, able to do everything, with which the plan takes no longer than
-    /// its longest path, `floor`; at most one per job.
+    /// its longest path, `floor`; at most one per job. If the schedules take more than [`WORK`], because every agent is
+    /// able to do other jobs, a number that is enough.
     #[must_use]
     pub fn useful_agents(&self, floor: i64) -> usize {
-        let enough = |more: usize| self.duration(more).is_some_and(|duration| duration <= floor);
-        if enough(0) {
+        let mut left = WORK;
+        let mut enough = |more: usize| {
+            if left == 0 {
+                return None;
+            }
+            let (duration, work) = Floor::open(self, more).run();
+            left = left.saturating_sub(work);
+            Some(duration.is_some_and(|duration| duration <= floor))
+        };
+        if enough(0) == Some(true) {
             return 0;
         }
         let (mut few, mut many) = (0, 1);
-        while many < self.jobs && !enough(many) {
-            few = many;
+        while many < self.jobs {
+            match enough(many) {
+                Some(true) => break,
+                Some(false) => few = many,
+                None => return self.jobs,
+            }
             many *= 2;
         }
         let mut many = many.min(self.jobs);
         while many - few > 1 {
             let middle = few + (many - few) / 2;
-            if enough(middle) {
-                many = middle;
-            } else {
-                few = middle;
+            match enough(middle) {
+                Some(true) => many = middle,
+                Some(false) => few = middle,
+                None => break,
             }
         }
         many
@@ -149,14 +184,18 @@ struct Floor<'a> {
     shop: &'a Shop<'a>,
     crews: Vec<Crew>,
     free: Vec<usize>,
-    /// Crews with a free slot, by kind.
+    /// Crews with a free slot, by class.
     hands: Vec<usize>,
-    /// The crews that can do each kind, the most special first.
-    of_kind: Vec<Vec<usize>>,
-    /// Jobs that can start, by kind; the longest rest first.
+    /// The crews that can do each class, the most special first.
+    of_class: Vec<Vec<usize>>,
+    /// Jobs that can start, by class; the longest rest first.
     ready: Vec<BinaryHeap<(i64, Reverse<usize>)>>,
-    /// Kinds with ready jobs and free hands; its first has the longest rest.
-    best: BinaryHeap<(i64, Reverse<usize>, usize)>,
+    /// The first ready job of each class.
+    heads: Vec<Option<(i64, Reverse<usize>)>>,
+    /// Free slots of all crews.
+    idle: usize,
+    /// What it took so far: classes that were looked at.
+    work: usize,
     /// What happens next: at, whether a job ends, its task and crew.
     events: BinaryHeap<Reverse<(i64, bool, usize, usize)>>,
 }
@@ -164,31 +203,34 @@ struct Floor<'a> {
 impl<'a> Floor<'a> {
     fn open(shop: &'a Shop<'a>, more: usize) -> Self {
         let mut crews = shop.crews.clone();
-        let kinds = shop.kinds.len();
+        let classes = shop.classes;
         if more > 0 {
-            crews.push(Crew { able: (0..kinds).collect(), slots: more.min(shop.jobs) });
+            crews.push(Crew { able: (0..classes).collect(), slots: more.min(shop.jobs) });
         }
-        let mut of_kind = vec![Vec::new(); kinds];
+        let mut of_class = vec![Vec::new(); classes];
         for (crew, Crew { able, slots: _ }) in crews.iter().enumerate() {
-            for kind in able {
-                of_kind[*kind].push(crew);
+            for class in able {
+                of_class[*class].push(crew);
             }
         }
         Self {
             shop,
             free: crews.iter().map(|crew| crew.slots).collect(),
-            hands: of_kind.iter().map(Vec::len).collect(),
-            crews,
-            of_kind,
-            ready: vec![BinaryHeap::new(); kinds],
-            best: BinaryHeap::new(),
+            hands: of_class.iter().map(Vec::len).collect(),
+            of_class,
+            ready: vec![BinaryHeap::new(); classes],
+            heads: vec![None; classes],
+            idle: crews.iter().map(|crew| crew.slots).sum(),
+            work: crews.iter().map(|crew| crew.able.len()).sum(),
             events: BinaryHeap::new(),
+            crews,
         }
     }
 
-    fn run(mut self) -> Option<i64> {
+    /// When the last job ends, and what it took to find out.
+    fn run(mut self) -> (Option<i64>, usize) {
         if self.hands.contains(&0) {
-            return None;
+            return (None, self.work);
         }
         let mut walk = self.shop.network.walk();
         let (mut now, mut done) = (0, 0);
@@ -208,7 +250,7 @@ impl<'a> Floor<'a> {
                 self.event(ends, task, crew, now, &mut walk, &mut done);
             }
         }
-        (done == self.shop.jobs).then_some(now)
+        ((done == self.shop.jobs).then_some(now), self.work)
     }
 
     fn event(
@@ -241,54 +283,53 @@ impl<'a> Floor<'a> {
     }
 
     fn offer(&mut self, task: usize) {
-        let kind = self.shop.kind[task];
-        self.ready[kind].push((self.shop.remaining[task], Reverse(task)));
-        self.show(kind);
-    }
-
-    /// Puts the first ready job of a kind before the free crews.
-    fn show(&mut self, kind: usize) {
-        if self.hands[kind] > 0
-            && let Some((rest, task)) = self.ready[kind].peek()
-        {
-            self.best.push((*rest, *task, kind));
-        }
+        let class = self.shop.class_of_kind[self.shop.kind[task]];
+        self.ready[class].push((self.shop.remaining[task], Reverse(task)));
+        self.heads[class] = self.ready[class].peek().copied();
     }
 
     fn release(&mut self, crew: usize) {
+        self.idle += 1;
         self.free[crew] += 1;
         if self.free[crew] > 1 {
             return;
         }
-        for index in 0..self.crews[crew].able.len() {
-            let kind = self.crews[crew].able[index];
-            self.hands[kind] += 1;
-            if self.hands[kind] == 1 {
-                self.show(kind);
-            }
+        self.work += self.crews[crew].able.len();
+        for class in &self.crews[crew].able {
+            self.hands[*class] += 1;
         }
     }
 
+    /// The class with the ready job that has the longest rest, of those with a free crew.
+    fn best(&mut self) -> Option<usize> {
+        if self.idle == 0 {
+            return None;
+        }
+        self.work += self.heads.len();
+        let heads = self.heads.iter().zip(&self.hands).enumerate();
+        let ready = heads.filter(|(_, (_, hands))| **hands > 0);
+        let ready = ready.filter_map(|(class, (head, _))| head.map(|head| (head, class)));
+        ready.max().map(|(_, class)| class)
+    }
+
     fn assign(&mut self, now: i64) {
-        while let Some((rest, task, kind)) = self.best.pop() {
-            // Shown before, and meanwhile taken or without a free crew.
-            if self.hands[kind] == 0 || self.ready[kind].peek() != Some(&(rest, task)) {
-                continue;
-            }
-            let Some(crew) = self.of_kind[kind].iter().copied().find(|crew| self.free[*crew] > 0)
+        while let Some(class) = self.best() {
+            let Some(crew) = self.of_class[class].iter().copied().find(|crew| self.free[*crew] > 0)
             else {
-                continue;
+                break;
             };
-            self.ready[kind].pop();
+            let Some((_, Reverse(task))) = self.ready[class].pop() else { break };
+            self.heads[class] = self.ready[class].peek().copied();
+            self.idle -= 1;
             self.free[crew] -= 1;
             if self.free[crew] == 0 {
+                self.work += self.crews[crew].able.len();
                 for able in &self.crews[crew].able {
                     self.hands[*able] -= 1;
                 }
             }
-            let ends = now.saturating_add(self.shop.duration[task.0]);
-            self.events.push(Reverse((ends, true, task.0, crew)));
-            self.show(kind);
+            let ends = now.saturating_add(self.shop.duration[task]);
+            self.events.push(Reverse((ends, true, task, crew)));
         }
     }
 }

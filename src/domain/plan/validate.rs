@@ -11,8 +11,9 @@ use super::{
     PlanContext, TaskSpec, check_plan,
     document::TASKS,
     finding::{Finding, FindingCode},
+    ground::{Fleet, Groups},
     network::Network,
-    numbers::{DurationSource, PlanNumbers, able, duration, numbers, waiting},
+    numbers::{DurationSource, PlanNumbers, duration, numbers, waiting},
     order::circle,
     wording::{self, Titles},
 };
@@ -64,13 +65,15 @@ fn task_at(pointer: &str) -> Option<usize> {
 pub fn against(tasks: &[TaskSpec], ground: &Ground, numbers: &PlanNumbers) -> Vec<Finding> {
     let network = Network::of(tasks);
     let leaves: Vec<usize> = network.leaves().collect();
-    let judge = Judge { tasks, ground, numbers, network, leaves, found: Vec::new() };
+    let fleet = Fleet::of(&ground.agents);
+    let judge = Judge { tasks, ground, fleet, numbers, network, leaves, found: Vec::new() };
     judge.all()
 }
 
 struct Judge<'a> {
     tasks: &'a [TaskSpec],
     ground: &'a Ground,
+    fleet: Fleet<'a>,
     numbers: &'a PlanNumbers,
     network: Network,
     /// The tasks that are worked on.
@@ -161,7 +164,7 @@ impl<'a> Judge<'a> {
         }
         let mut nobody: Vec<(&[String], &Vec<usize>)> = sets
             .iter()
-            .filter(|(set, _)| set.iter().all(|name| known(name)) && able(self.ground, set) == 0)
+            .filter(|(set, _)| set.iter().all(|name| known(name)) && self.fleet.agents(set) == 0)
             .map(|(set, users)| (*set, users))
             .collect();
         nobody.sort_by_key(|(_, users)| users[0]);
@@ -233,13 +236,11 @@ impl<'a> Judge<'a> {
 
     fn reviewers(&mut self) {
         let mut sole: HashMap<&[String], Option<usize>> = HashMap::new();
-        let ground = self.ground;
+        let fleet = &self.fleet;
         let mut only = |task: &'a TaskSpec| {
             *sole.entry(&task.capabilities).or_insert_with(|| {
-                let able = |group: &AgentGroup| {
-                    task.capabilities.iter().all(|one| group.capabilities.contains(one))
-                };
-                let mut groups = ground.agents.iter().enumerate().filter(|(_, group)| able(group));
+                let able = fleet.able(task.capabilities.iter().map(String::as_str));
+                let mut groups = fleet.some(&able);
                 let (index, group) = groups.next()?;
                 (group.agents == 1 && groups.next().is_none()).then_some(index)
             })
@@ -305,7 +306,7 @@ impl<'a> Judge<'a> {
         if self.ground.open_tasks.is_empty() {
             return;
         }
-        let titles = Titles::new(self.ground.open_tasks.iter().map(|task| task.title.as_str()));
+        let mut titles = Titles::new(self.ground.open_tasks.iter().map(|task| task.title.as_str()));
         let mut found = Vec::new();
         for index in &self.leaves {
             let Some(like) = titles.like(&self.tasks[*index].title) else { continue };
@@ -347,17 +348,16 @@ impl<'a> Judge<'a> {
         }
         let sets: HashSet<&[String]> =
             self.leaves.iter().map(|task| self.tasks[*task].capabilities.as_slice()).collect();
-        let able = |set: &&[String], group: &AgentGroup| {
-            set.iter().all(|one| group.capabilities.contains(one))
-        };
-        let for_any =
-            self.ground.agents.iter().filter(|group| sets.iter().any(|set| able(set, group)));
-        let agents = for_any.fold(0_i64, |sum, group| sum.saturating_add(group.agents));
+        let mut for_any = Groups::none(&self.fleet);
+        for set in &sets {
+            for_any.add(&self.fleet.able(set.iter().map(String::as_str)));
+        }
+        let agents = self.fleet.some(&for_any);
+        let agents = agents.fold(0_i64, |sum, (_, group)| sum.saturating_add(group.agents));
         let needed: HashSet<&str> =
             sets.iter().flat_map(|set| set.iter()).map(String::as_str).collect();
-        let has_all =
-            |group: &AgentGroup| needed.iter().all(|one| group.capabilities.contains(*one));
-        let mut for_all = self.ground.agents.iter().filter(|group| has_all(group));
+        let for_all = self.fleet.able(needed.iter().copied());
+        let mut for_all = self.fleet.some(&for_all);
         if for_all.next().is_none() || agents != 1 && needed.len() < 2 {
             return;
         }

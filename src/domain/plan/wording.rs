@@ -1,6 +1,6 @@
 //! Titles and names as people confuse them: vague, nearly the same, misspelt.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 /// The most capabilities among which near names are looked for.
 const KNOWN_NAMES: usize = 2_000;
@@ -215,12 +215,15 @@ fn distance(from: &str, to: &str, most: usize) -> Option<usize> {
     if from.len().abs_diff(to.len()) > most {
         return None;
     }
+    // Only the places that `most` changes can reach are counted; the others are beyond it.
+    let beyond = most + 1;
     let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (line, letter) in from.iter().enumerate() {
-        let mut next = Vec::with_capacity(row.len());
-        next.push(line + 1);
-        for (column, other) in to.iter().enumerate() {
+        let mut next = vec![beyond; row.len()];
+        next[0] = line + 1;
+        let (first, last) = (line.saturating_sub(most), (line + most + 1).min(to.len()));
+        for (column, other) in to.iter().enumerate().take(last).skip(first) {
             let replaced = row[column] + usize::from(letter != other);
             let mut least = replaced.min(row[column + 1] + 1).min(next[column] + 1);
             let swapped =
@@ -228,7 +231,7 @@ fn distance(from: &str, to: &str, most: usize) -> Option<usize> {
             if swapped {
                 least = least.min(before[column - 1] + 1);
             }
-            next.push(least);
+            next[column + 1] = least;
         }
         if next.iter().min().is_none_or(|least| *least > most) {
             return None;
@@ -241,46 +244,81 @@ fn distance(from: &str, to: &str, most: usize) -> Option<usize> {
 /// Titles that others are compared with.
 #[derive(Debug)]
 pub struct Titles {
-    sets: Vec<BTreeSet<String>>,
+    /// The words of each title, as numbers.
+    sets: Vec<Vec<usize>>,
+    /// The number of each word.
+    numbers: HashMap<String, usize>,
     /// The titles that have a word.
-    having: HashMap<String, Vec<usize>>,
+    having: Vec<Vec<usize>>,
+    /// Of each word and title, the last comparison that had it.
+    asked: Vec<usize>,
+    seen: Vec<usize>,
+    comparison: usize,
 }
 
 impl Titles {
     /// Titles in their order.
     pub fn new<'a>(titles: impl IntoIterator<Item = &'a str>) -> Self {
-        let sets: Vec<BTreeSet<String>> = titles.into_iter().map(telling).collect();
-        let mut having: HashMap<String, Vec<usize>> = HashMap::new();
-        for (index, set) in sets.iter().enumerate() {
-            for word in set {
-                having.entry(word.clone()).or_default().push(index);
-            }
-        }
-        Self { sets, having }
+        let mut numbers: HashMap<String, usize> = HashMap::new();
+        let mut having: Vec<Vec<usize>> = Vec::new();
+        let set = |(index, title): (usize, &str)| {
+            let words = telling(title).into_iter().map(|word| {
+                let next = numbers.len();
+                let number = *numbers.entry(word).or_insert(next);
+                if number == having.len() {
+                    having.push(Vec::new());
+                }
+                having[number].push(index);
+                number
+            });
+            words.collect()
+        };
+        let sets: Vec<Vec<usize>> = titles.into_iter().enumerate().map(set).collect();
+        let (asked, seen) = (vec![0; numbers.len()], vec![0; sets.len()]);
+        Self { sets, numbers, having, asked, seen, comparison: 0 }
     }
 
     /// The title that is nearly the same as this one, if one is: they share four words of five. Word order,
     /// case and joining words do not count. At most 200 titles are compared, those with the rarest words
     /// first.
     #[must_use]
-    pub fn like(&self, title: &str) -> Option<usize> {
+    pub fn like(&mut self, title: &str) -> Option<usize> {
         let words = telling(title);
         if words.is_empty() {
             return None;
         }
-        let mut lists: Vec<&Vec<usize>> =
-            words.iter().filter_map(|word| self.having.get(word)).collect();
-        lists.sort_by_key(|list| list.len());
-        let mut seen = HashSet::new();
-        let candidates =
-            lists.into_iter().flatten().filter(|index| seen.insert(**index)).take(COMPARED);
-        let alike = |index: &usize| {
+        self.comparison += 1;
+        let now = self.comparison;
+        let mut known: Vec<usize> =
+            words.iter().filter_map(|word| self.numbers.get(word)).copied().collect();
+        for word in &known {
+            self.asked[*word] = now;
+        }
+        known.sort_by_key(|word| self.having[*word].len());
+        // Words that no title has come first. What shares four words of five has one of the first fifth.
+        let unknown = words.len() - known.len();
+        let fifth = words.len() - (words.len() * ALIKE).div_ceil(100) + 1;
+        let mut best: Option<(usize, usize)> = None;
+        let mut compared = 0;
+        for index in
+            known.iter().take(fifth.saturating_sub(unknown)).flat_map(|word| &self.having[*word])
+        {
+            if std::mem::replace(&mut self.seen[*index], now) == now {
+                continue;
+            }
+            if compared == COMPARED {
+                break;
+            }
+            compared += 1;
             let other = &self.sets[*index];
-            let shared = words.intersection(other).count();
+            let shared = other.iter().filter(|word| self.asked[**word] == now).count();
             let all = words.len() + other.len() - shared;
-            (shared * 100 >= all * ALIKE).then_some((usize::MAX - shared * 100 / all, *index))
-        };
-        candidates.filter_map(alike).min().map(|(_, index)| index)
+            if shared * 100 >= all * ALIKE {
+                let found = (usize::MAX - shared * 100 / all, *index);
+                best = Some(best.map_or(found, |best| best.min(found)));
+            }
+        }
+        best.map(|(_, index)| index)
     }
 }
 
@@ -338,7 +376,7 @@ mod tests {
 
     #[test]
     fn nearly_the_same_title_is_found() {
-        let titles = Titles::new(["Write the importer tests", "Add a login page", "", "Fix"]);
+        let mut titles = Titles::new(["Write the importer tests", "Add a login page", "", "Fix"]);
         assert_eq!(titles.like("write tests for the importer"), Some(0));
         assert_eq!(titles.like("Add the login page!"), Some(1));
         assert_eq!(titles.like("Add a logout page"), None);
@@ -366,6 +404,22 @@ mod tests {
             prop_assert_eq!(distance(&a, &b, 9) == Some(0), a == b);
             let exact = distance(&a, &b, 9).unwrap_or(9);
             prop_assert_eq!(distance(&a, &b, 2).is_some(), exact <= 2);
+        }
+
+        /// Only the titles with rare words are compared, and none is missed by that.
+        #[test]
+        fn what_is_alike_is_found_among_all(
+            titles in prop::collection::vec("([a-h] ){1,8}", 1..40), asked in "([a-j] ){1,8}",
+        ) {
+            let words = telling(&asked);
+            let alike = |title: &String| {
+                let other = telling(title);
+                let shared = words.intersection(&other).count();
+                shared * 100 >= words.union(&other).count() * ALIKE
+            };
+            let found = Titles::new(titles.iter().map(String::as_str)).like(&asked);
+            prop_assert_eq!(found.is_some(), titles.iter().any(alike));
+            prop_assert!(found.is_none_or(|index| alike(&titles[index])));
         }
 
         #[test]

@@ -41,7 +41,9 @@ pub(super) fn check(
         found.add.iter().map(|(_, spec)| bare(&spec.r#ref, spec.parent.as_ref(), &spec.needs));
     let all: Vec<TaskSpec> = kept.chain(added).collect();
     let Some(refs) = circle(&all, &[]) else { return Ok(()) };
-    let place = refs.iter().find_map(|name| names.iter().position(|own| own == name));
+    let places: HashMap<&str, usize> =
+        names.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
+    let place = refs.iter().find_map(|name| places.get(name).copied());
     let at = place.map_or_else(|| "/tasks".to_owned(), |place| pointer("/tasks", place));
     let detail = format!(
         "{}. Tasks that have begun keep their needs and their place: reopen or cancel one of these, or leave the \

@@ -513,18 +513,19 @@ impl Pairing<'_> {
     fn by_similarity(&mut self) {
         let (olds, news) = (self.olds(true), self.news());
         let mut words = Words::default();
-        let mut alike = |old: usize, new: usize| {
-            let text = (self.present.len() + new, self.wanted[new].text.as_str());
-            words.alike((old, &self.present[old].text), text)
-        };
-        let cells = olds.len().saturating_mul(news.len());
-        let compared: Vec<(usize, usize)> = if cells > GAP {
-            olds.into_iter().zip(news).collect()
-        } else {
-            olds.iter().flat_map(|old| news.iter().map(|new| (*old, *new))).collect()
-        };
-        let found = compared.into_iter().map(|(old, new)| (Reverse(alike(old, new)), new, old));
-        let mut found: Vec<_> = found.filter(|(alike, ..)| alike.0 >= SIMILAR).collect();
+        let paired = olds.len().saturating_mul(news.len()) > GAP;
+        let mut found = Vec::new();
+        for (place, &old) in olds.iter().enumerate() {
+            words.compare_with(old, &self.present[old].text);
+            let news = if paired { news.get(place..=place).unwrap_or_default() } else { &news };
+            for &new in news {
+                let title = self.present.len() + new;
+                let alike = words.alike(title, &self.wanted[new].text);
+                if alike >= SIMILAR {
+                    found.push((Reverse(alike), new, old));
+                }
+            }
+        }
         found.sort_unstable();
         for (_, new, old) in found {
             if !self.taken[old] && self.pairs[new].is_none() {

@@ -412,6 +412,7 @@ impl<'a> Matching<'a> {
         let cells = left.len() * right.len();
         if cells > GAP || cells > self.left {
             for (old, new) in left.iter().zip(right) {
+                words.compare_with(self.old[*old].title, &self.task(*old).said().title);
                 if self.alike(*old, *new, words) >= SIMILAR {
                     self.pair(*old, *new);
                 }
@@ -430,6 +431,7 @@ impl<'a> Matching<'a> {
         let mut alike = vec![0; left.len() * right.len()];
         let mut best = vec![0usize; (left.len() + 1) * width];
         for (row, old) in left.iter().enumerate().rev() {
+            words.compare_with(self.old[*old].title, &self.task(*old).said().title);
             for (column, new) in right.iter().enumerate().rev() {
                 let found = self.alike(*old, *new, words);
                 let found = if found < SIMILAR { 0 } else { found };
@@ -459,15 +461,13 @@ impl<'a> Matching<'a> {
         pairs
     }
 
-    /// Percent of common words; 0 if the two cannot be one task.
+    /// Percent of words that the task of the plan has in common with the title compared with; 0 if the two cannot be
+    /// one task.
     fn alike(&self, old: usize, new: usize, words: &mut Words) -> usize {
         if !self.fits(old, new) || !self.may_reword(new) {
             return 0;
         }
-        let found = words.alike(
-            (self.old[old].title, &self.task(old).said().title),
-            (self.new[new].title, &self.wanted[new].spec.title),
-        );
+        let found = words.alike(self.new[new].title, &self.wanted[new].spec.title);
         let least = if self.task(old).finished() { SIMILAR + 10 } else { SIMILAR };
         if found < least { 0 } else { found }
     }
@@ -497,26 +497,50 @@ impl<'a> Matching<'a> {
     }
 }
 
-/// The words of titles, read once per title.
+/// The words of titles, read once per title. One title at a time is compared with others: its words are marked, so
+/// that each comparison looks once at each word of the other.
 #[derive(Default)]
 pub(super) struct Words {
-    known: HashMap<usize, HashSet<usize>>,
+    /// The words of a title as numbers.
+    known: HashMap<usize, Vec<usize>>,
     numbers: Numbers,
+    /// Of each word, the last comparison that had it.
+    marked: Vec<usize>,
+    comparison: usize,
+    /// The number of words of the title compared with.
+    count: usize,
 }
 
 impl Words {
-    /// Percent of common words of two titles, each with a number of its own.
-    pub(super) fn alike(&mut self, one: (usize, &str), other: (usize, &str)) -> usize {
-        for (title, text) in [one, other] {
-            if !self.known.contains_key(&title) {
-                let plain = plain(text);
-                let words = plain.split(' ').take(WORDS);
-                let words = words.map(|word| self.numbers.of(word.to_owned())).collect();
-                self.known.insert(title, words);
-            }
+    fn read(&mut self, title: usize, text: &str) -> &[usize] {
+        let numbers = &mut self.numbers;
+        self.known.entry(title).or_insert_with(|| {
+            let plain = plain(text);
+            let words: HashSet<usize> =
+                plain.split(' ').take(WORDS).map(|word| numbers.of(word.to_owned())).collect();
+            words.into_iter().collect()
+        })
+    }
+
+    /// Marks the words of the title that the next ones are compared with.
+    pub(super) fn compare_with(&mut self, title: usize, text: &str) {
+        self.read(title, text);
+        self.comparison += 1;
+        let words = &self.known[&title];
+        self.count = words.len();
+        self.marked.resize(self.numbers.0.len() + 1, 0);
+        for word in words {
+            self.marked[*word] = self.comparison;
         }
-        let (one, other) = (&self.known[&one.0], &self.known[&other.0]);
-        let common = one.intersection(other).count();
-        (200 * common).checked_div(one.len() + other.len()).unwrap_or_default()
+    }
+
+    /// Percent of common words.
+    pub(super) fn alike(&mut self, title: usize, text: &str) -> usize {
+        let (comparison, count) = (self.comparison, self.count);
+        self.read(title, text);
+        let words = &self.known[&title];
+        let marked = |word: &&usize| self.marked.get(**word) == Some(&comparison);
+        let common = words.iter().filter(marked).count();
+        (200 * common).checked_div(count + words.len()).unwrap_or_default()
     }
 }

@@ -511,8 +511,9 @@ impl Work<'_> {
         let added = found.add.iter().map(|(_, spec)| spec);
         let edited = found.edit.iter().filter(|edit| edit.fields.contains(&TaskField::Needs));
         for spec in added.chain(edited.map(|edit| &edit.after)) {
-            let before = by_name.get(spec.r#ref.as_str()).map(|task| task.spec.needs.as_slice());
-            let new = |name: &&String| !before.unwrap_or_default().contains(name);
+            let before = by_name.get(spec.r#ref.as_str()).map(|task| &task.spec.needs);
+            let before: HashSet<&String> = before.into_iter().flatten().collect();
+            let new = |name: &&String| !before.contains(name);
             for name in spec.needs.iter().filter(new) {
                 let Some(needed) = by_name.get(name.as_str()) else { continue };
                 let ended = needed.finished() && needed.state != TaskState::Done;

@@ -239,14 +239,13 @@ impl Places {
                 .needs
                 .iter()
                 .chain(left[index].iter().flat_map(|at| &wanted[*at].spec.needs));
-            let mut needs = BTreeSet::new();
+            let mut needs: HashSet<usize> = HashSet::new();
             for need in stated.filter_map(|name| own.get(name.as_str())) {
                 let with = escaped.get(need).into_iter().flatten();
                 needs.extend(
                     std::iter::once(need)
                         .chain(with)
-                        .filter(|at| **at != index && !around.contains(at))
-                        .map(|at| names[*at].clone()),
+                        .filter(|at| **at != index && !around.contains(at)),
                 );
             }
             total += needs.len();
@@ -259,7 +258,8 @@ impl Places {
                 let errors = vec![FieldError::new("/tasks", &detail)];
                 return Err(Refusal::at(Code::PlanInvalid, detail, errors));
             }
-            all.push(needs.into_iter().collect());
+            let named: BTreeSet<&String> = needs.into_iter().map(|at| &names[at]).collect();
+            all.push(named.into_iter().cloned().collect());
         }
         Ok(all)
     }

@@ -253,3 +253,15 @@ proptest! {
         }
     }
 }
+
+/// What begins sixty times and goes on to the end is not read sixty times.
+#[test]
+fn nested_beginnings_are_read_a_few_times() {
+    let inner = format!("{{\"title\": [{}", "1,".repeat(200_000));
+    let text = format!("{}{inner}", "[{\"x\":1},".repeat(60));
+    assert_eq!(codes(&text), one("not_json", ""));
+    // A document behind a few such beginnings is found.
+    let plan = r#"{"tasks": [{"ref": "a", "title": "A"}], "notes": []}"#;
+    let text = format!("{} {plan}", "Set [{\"x\": 1} and so on. ".repeat(20));
+    assert_eq!(refs(&text), ["a"]);
+}

@@ -263,3 +263,29 @@ proptest! {
         let _ = super::super::validate::validate(&tasks, &ground);
     }
 }
+
+/// Twelve agents, each of which lacks one capability, and every set of capabilities: each is able to do other tasks.
+/// The number of agents that are useful is enough, whether or not it was found before the work was used up.
+#[test]
+fn all_sets_of_capabilities_are_scheduled_in_bounded_work() {
+    let names: Vec<String> = (0..12).map(|n| format!("c{n}")).collect();
+    let tasks: Vec<TaskSpec> = (0..4_096_usize)
+        .map(|set| {
+            let has = |n: &usize| set >> n & 1 == 1;
+            let capabilities: Vec<&str> = (0..12).filter(has).map(|n| names[n].as_str()).collect();
+            with(&capabilities, task(&format!("t{set}"), &[], 1_000 + set as i64))
+        })
+        .collect();
+    let agent = |lacks: usize| {
+        let others = names.iter().enumerate().filter(|(n, _)| *n != lacks);
+        group(&others.map(|(_, name)| name.as_str()).collect::<Vec<_>>(), 1, 1)
+    };
+    let mut ground = Ground { agents: (0..12).map(agent).collect(), ..Ground::default() };
+    let found = numbers(&tasks, &ground);
+    // Nobody has all twelve.
+    assert_eq!((found.expected.ms, found.missing.len()), (None, 1));
+    let more = found.expected.more_agents;
+    ground.agents.push(group(&names.iter().map(String::as_str).collect::<Vec<_>>(), more, more));
+    let found = numbers(&tasks, &ground);
+    assert_eq!(found.expected.ms, Some(found.expected.shortest_ms));
+}
