@@ -1,6 +1,6 @@
 //! The document of a playbook: reading it strictly, and checking every template in it.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -201,7 +201,7 @@ fn entry(faults: &mut Faults, at: &str, value: &Value, known: &BTreeSet<String>)
         matches!(name, "criteria" | "use" | "version") || REPEAT_FIELDS.contains(&name)
     };
     for (name, value) in fields.iter().filter(|(name, _)| !unchecked(name)) {
-        templates(faults, &pointer(at, name), value, &known);
+        templates(faults, &|| pointer(at, name), value, &known);
     }
     Some(Entry { at: at.to_owned(), repeat, block, what })
 }
@@ -235,13 +235,13 @@ fn used(faults: &mut Faults, at: &str, fields: &Map<String, Value>) -> Use {
 }
 
 /// How often an entry is there; and the variables in its scope.
-fn repeat(
+fn repeat<'k>(
     faults: &mut Faults,
     at: &str,
     fields: &Map<String, Value>,
-    known: &BTreeSet<String>,
-) -> (Repeat, BTreeSet<String>) {
-    let mut known = known.clone();
+    known: &'k BTreeSet<String>,
+) -> (Repeat, Cow<'k, BTreeSet<String>>) {
+    let mut known = Cow::Borrowed(known);
     let mut repeat = Repeat::default();
     if let Some(each) = fields.get("for_each").filter(|each| !each.is_null()) {
         let at = pointer(at, "for_each");
@@ -254,15 +254,14 @@ fn repeat(
                 }
                 match each.get("in") {
                     Some(list @ (Value::Array(_) | Value::String(_))) => {
-                        templates(faults, &pointer(&at, "in"), list, &known);
+                        templates(faults, &|| pointer(&at, "in"), list, &known);
                         repeat.each = Some((name.clone(), list.clone()));
                     }
                     Some(_) | None => {
                         faults.add(pointer(&at, "in"), "must be a list, or `{{ }}` with one in it")
                     }
                 }
-                known.insert(name);
-                known.insert("index".to_owned());
+                known.to_mut().extend([name, "index".to_owned()]);
             }
             None => faults.add(&at, "must be a map with `as` and `in`"),
         }
@@ -300,7 +299,7 @@ fn criteria(
         let at = format!("{at}/{index}");
         match item {
             Value::String(text) => {
-                templates(faults, &at, item, known);
+                templates(faults, &|| at.clone(), item, known);
                 let repeat = Repeat::default();
                 criteria.push(Criterion {
                     at,
@@ -316,7 +315,7 @@ fn criteria(
                 let required = fields.get("required").cloned().unwrap_or(Value::Bool(true));
                 for name in ["text", "required"] {
                     if let Some(value) = fields.get(name) {
-                        templates(faults, &pointer(&at, name), value, &known);
+                        templates(faults, &|| pointer(&at, name), value, &known);
                     }
                 }
                 criteria.push(Criterion { at, repeat, text, required });
@@ -329,23 +328,32 @@ fn criteria(
     criteria
 }
 
-/// Checks the templates in a value.
-fn templates(faults: &mut Faults, at: &str, value: &Value, known: &BTreeSet<String>) {
+/// Checks the templates in a value. Its place is made for what is wrong only: a long name would be in the places of
+/// all below it.
+fn templates(
+    faults: &mut Faults,
+    at: &dyn Fn() -> String,
+    value: &Value,
+    known: &BTreeSet<String>,
+) {
+    if faults.is_full() {
+        return;
+    }
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
         Value::String(text) => {
             if let Err(detail) = check(text, known) {
-                faults.add(at, detail);
+                faults.add(at(), detail);
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                templates(faults, &format!("{at}/{index}"), item, known);
+                templates(faults, &|| format!("{}/{index}", at()), item, known);
             }
         }
         Value::Object(members) => {
             for (name, member) in members {
-                templates(faults, &pointer(at, name), member, known);
+                templates(faults, &|| pointer(&at(), name), member, known);
             }
         }
     }

@@ -5,7 +5,10 @@
 //! `block` and a used playbook. What was left out passes its own needs on, so an order that runs through it
 //! holds without it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use minijinja::value::Value as Jinja;
 use serde_json::{Map, Value, json};
@@ -68,12 +71,11 @@ pub fn expand(
     given: Given<'_>,
     shelf: &Shelf,
 ) -> Result<Expansion, Vec<Fault>> {
-    let mut given_scope = Scope::new();
-    given_scope.insert("title".to_owned(), Jinja::from(given.title));
-    given_scope.insert("brief".to_owned(), Jinja::from(given.brief));
+    let given = [("title", given.title), ("brief", given.brief)];
+    let given = given.map(|(name, text)| (name.to_owned(), Jinja::from(text)));
     let mut work = Work {
         shelf,
-        given: given_scope,
+        given: BTreeMap::from(given),
         renderer: Renderer::new(),
         faults: Faults::default(),
         tasks: 0,
@@ -102,6 +104,23 @@ struct Group {
     criteria: Vec<CriterionSpec>,
 }
 
+/// Criteria of the goal that used playbooks give, each text once.
+#[derive(Debug, Default)]
+struct Criteria {
+    list: Vec<CriterionSpec>,
+    known: HashSet<String>,
+}
+
+impl Criteria {
+    fn extend(&mut self, more: Vec<CriterionSpec>) {
+        for criterion in more {
+            if self.known.insert(criterion.text.clone()) {
+                self.list.push(criterion);
+            }
+        }
+    }
+}
+
 /// What came of an instance of an entry.
 #[derive(Debug)]
 enum Came {
@@ -124,7 +143,7 @@ struct Named {
 
 struct Work<'a> {
     shelf: &'a Shelf,
-    given: Scope,
+    given: BTreeMap<String, Jinja>,
     renderer: Renderer,
     faults: Faults,
     tasks: usize,
@@ -141,7 +160,7 @@ impl Work<'_> {
         self.nested_in.push(playbook.name.clone());
         let mut names = Names::default();
         let mut came = Vec::new();
-        let mut criteria = Vec::new();
+        let mut criteria = Criteria::default();
         for entry in &playbook.entries {
             self.entry(entry, &scope, &mut names, &mut came, &mut criteria);
             if self.over {
@@ -149,9 +168,9 @@ impl Work<'_> {
             }
         }
         let own = self.criteria(&playbook.criteria, &scope);
-        let known: HashSet<String> = own.iter().map(|criterion| criterion.text.clone()).collect();
-        criteria.retain(|criterion: &CriterionSpec| !known.contains(&criterion.text));
-        criteria.splice(0..0, own);
+        let known: HashSet<&str> = own.iter().map(|criterion| criterion.text.as_str()).collect();
+        criteria.list.retain(|criterion| !known.contains(criterion.text.as_str()));
+        let criteria = own.iter().cloned().chain(criteria.list).collect();
         self.nested_in.pop();
         if self.over {
             return None;
@@ -200,7 +219,7 @@ impl Work<'_> {
             };
             scope.insert(name.clone(), jinja(&value));
         }
-        (!wrong).then_some(scope)
+        (!wrong).then(|| Scope::of(scope))
     }
 
     /// Says that a text is wrong; ends the expansion if it is too much work.
@@ -222,13 +241,15 @@ impl Work<'_> {
 
     /// The scopes of the instances of something, each with whether its condition is met.
     fn instances(&mut self, repeat: &Repeat, at: &str, scope: &Scope) -> Vec<(Scope, bool)> {
+        let index_name: Arc<str> = "index".into();
         let items = match &repeat.each {
             None => vec![None],
             Some((name, list)) => {
                 let at = pointer(&pointer(at, "for_each"), "in");
                 match self.renderer.value(list, scope) {
                     Ok(Value::Array(items)) => {
-                        items.into_iter().map(|item| Some((name.clone(), item))).collect()
+                        let name: Arc<str> = name.as_str().into();
+                        items.into_iter().map(|item| Some((Arc::clone(&name), item))).collect()
                     }
                     Ok(_) => {
                         self.faults.add(at, "must be a list");
@@ -249,8 +270,8 @@ impl Work<'_> {
             }
             let mut inner = scope.clone();
             if let Some((name, item)) = item {
-                inner.insert(name, jinja(&item));
-                inner.insert("index".to_owned(), Jinja::from(index + 1));
+                inner = inner.with(name, jinja(&item));
+                inner = inner.with(Arc::clone(&index_name), Jinja::from(index + 1));
             }
             let met = match &repeat.when {
                 None => true,
@@ -273,7 +294,7 @@ impl Work<'_> {
         scope: &Scope,
         names: &mut Names,
         came: &mut Vec<Came>,
-        criteria: &mut Vec<CriterionSpec>,
+        criteria: &mut Criteria,
     ) {
         let instances = self.instances(&entry.repeat, &entry.at, scope);
         if let Some(block) = &entry.block {
@@ -323,7 +344,7 @@ impl Work<'_> {
         scope: &Scope,
         met: bool,
         names: &mut Names,
-        criteria: &mut Vec<CriterionSpec>,
+        criteria: &mut Criteria,
     ) -> Option<(String, Instance)> {
         match &entry.what {
             What::Task(task) => {
@@ -356,10 +377,17 @@ impl Work<'_> {
                     return Some((name, Instance { needs, came: Came::Nothing }));
                 }
                 let Group { made, criteria: more } = self.used(used, &entry.at, scope)?;
-                let known: HashSet<String> = criteria.iter().map(|one| one.text.clone()).collect();
-                criteria.extend(more.into_iter().filter(|one| !known.contains(&one.text)));
+                criteria.extend(more);
                 if made.is_empty() {
                     return Some((name, Instance { needs, came: Came::Nothing }));
+                }
+                let longest = made.iter().map(|made| made.spec.r#ref.chars().count()).max();
+                if name.chars().count() + 1 + longest.unwrap_or(0) > settings::REF_CHARS {
+                    // Every need repeats it: a long one would multiply.
+                    let most = settings::REF_CHARS;
+                    let detail = format!("makes refs of more than {most} characters");
+                    self.faults.add(pointer(&entry.at, "ref"), detail);
+                    return None;
                 }
                 let made = made.into_iter().map(|made| prefixed(made, &name, &entry.at)).collect();
                 let came = Came::Group { made, needs, parent, at: entry.at.clone() };
@@ -700,32 +728,37 @@ impl Names {
 
     /// Leaves containers out that nothing came into: without children they would be work for an agent.
     fn leave_out_empty(&mut self, came: &mut [Came]) {
-        loop {
-            let used: HashSet<&str> = came
-                .iter()
-                .filter_map(|came| match came {
-                    Came::Task(made) => made.spec.parent.as_deref(),
-                    Came::Group { parent, .. } => parent.as_deref(),
-                    Came::Nothing => None,
-                })
-                .collect();
-            let empty = |came: &Came| match came {
+        let mut inside: HashMap<String, usize> = HashMap::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for (index, came) in came.iter().enumerate() {
+            let parent = match came {
                 Came::Task(made) => {
-                    let name = made.spec.r#ref.as_str();
-                    self.parents.contains(name) && !used.contains(name)
+                    places.insert(made.spec.r#ref.clone(), index);
+                    made.spec.parent.as_ref()
                 }
-                Came::Group { .. } | Came::Nothing => false,
+                Came::Group { parent, .. } => parent.as_ref(),
+                Came::Nothing => None,
             };
-            let empty: Vec<usize> =
-                came.iter().enumerate().filter(|(_, came)| empty(came)).map(|(i, _)| i).collect();
-            if empty.is_empty() {
-                return;
+            if let Some(parent) = parent {
+                *inside.entry(parent.clone()).or_default() += 1;
             }
-            for index in empty {
-                if let Came::Task(made) = std::mem::replace(&mut came[index], Came::Nothing) {
-                    let TaskSpec { r#ref, needs, .. } = made.spec;
-                    self.refs.remove(&r#ref);
-                    self.known.insert(r#ref, Named { tasks: Vec::new(), others: needs });
+        }
+        let empty = places.iter().filter(|(name, _)| {
+            self.parents.contains(*name) && !inside.contains_key(name.as_str())
+        });
+        let mut empty: Vec<usize> = empty.map(|(_, index)| *index).collect();
+        while let Some(index) = empty.pop() {
+            let Came::Task(made) = std::mem::replace(&mut came[index], Came::Nothing) else {
+                continue;
+            };
+            let TaskSpec { r#ref, needs, parent, .. } = made.spec;
+            self.refs.remove(&r#ref);
+            self.known.insert(r#ref, Named { tasks: Vec::new(), others: needs });
+            let Some(parent) = parent else { continue };
+            if let Some(left) = inside.get_mut(&parent) {
+                *left -= 1;
+                if *left == 0 {
+                    empty.extend(places.get(&parent).filter(|_| self.parents.contains(&parent)));
                 }
             }
         }

@@ -5,13 +5,17 @@
 //! must be known. The language is the part of Jinja without templates that name each other: `{{ }}`, `if`,
 //! `for`, `set`, comments and expressions; no includes, imports, blocks, macros and methods.
 
-use std::{borrow::Cow, collections::BTreeSet, sync::LazyLock};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use minijinja::{
     Environment, UndefinedBehavior,
     machinery::{
         Token,
-        ast::{CallArg, CallType, Expr, Stmt},
+        ast::{BinOpKind, CallArg, CallType, Expr, Stmt},
         parse, parse_expr, tokenize,
     },
 };
@@ -81,6 +85,10 @@ pub const FUNCTIONS: [&str; 1] = ["range"];
 const TAG_TOKENS: usize = 200;
 /// The most statements of one template, for the same reason: `elif` is inside the `if` before it.
 const STATEMENTS: usize = 100;
+
+/// The most that the variables of a template may add up: `+` joins lists without copying them, which costs no fuel,
+/// and a list that is twice the one before, sixty times, has no end.
+const SUMMED: usize = 10_000;
 
 /// The one that checks.
 static CHECKING: LazyLock<Environment<'static>> = LazyLock::new(environment);
@@ -209,15 +217,123 @@ pub fn said(error: &minijinja::Error) -> String {
     }
 }
 
+/// The variables that a target of an assignment sets.
+fn names_of(target: &Expr<'_>, names: &mut Vec<String>) {
+    match target {
+        Expr::Var(variable) => names.push(variable.id.to_owned()),
+        Expr::List(list) => list.items.iter().for_each(|item| names_of(item, names)),
+        Expr::Tuple(tuple) => tuple.items.iter().for_each(|item| names_of(item, names)),
+        Expr::Const(_)
+        | Expr::Slice(_)
+        | Expr::UnaryOp(_)
+        | Expr::BinOp(_)
+        | Expr::Compare(_)
+        | Expr::IfExpr(_)
+        | Expr::Filter(_)
+        | Expr::Test(_)
+        | Expr::GetAttr(_)
+        | Expr::GetItem(_)
+        | Expr::Call(_)
+        | Expr::Map(_) => {}
+    }
+}
+
 /// The walk over a syntax tree, to the first name that is unknown.
 #[derive(Default)]
 struct Names {
     wrong: Option<String>,
+    /// What variables are set to.
+    bound: Vec<Bound>,
+    /// The value that is read.
+    value: Option<Bound>,
+}
+
+/// A value that variables are set to.
+#[derive(Debug, Clone, Default)]
+struct Bound {
+    names: Vec<String>,
+    /// How often it names each variable.
+    mentions: BTreeMap<String, usize>,
+    /// Whether it adds something.
+    adds: bool,
+}
+
+/// Whether the variables of a template grow without end: what each adds up, of those that do not depend on themselves,
+/// is limited; one that does may be added to, but not to another such one.
+fn grows(bound: &[Bound]) -> bool {
+    let mut above: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for value in bound {
+        for name in &value.names {
+            above.entry(name).or_default().extend(value.mentions.keys().map(String::as_str));
+        }
+    }
+    let circular = |name: &str| {
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        let mut open: Vec<&str> = above.get(name).into_iter().flatten().copied().collect();
+        while let Some(next) = open.pop() {
+            if seen.insert(next) {
+                open.extend(above.get(next).into_iter().flatten());
+            }
+        }
+        seen.contains(name)
+    };
+    let circular: BTreeSet<&str> = above.keys().copied().filter(|name| circular(name)).collect();
+    let mut sums: BTreeMap<&str, usize> = BTreeMap::new();
+    // A chain of names is no longer than their number.
+    for _ in 0..=above.len() {
+        let mut risen = false;
+        for value in bound {
+            let one = |(name, count): (&String, &usize)| {
+                let sum = if circular.contains(name.as_str()) {
+                    1
+                } else {
+                    sums.get(name.as_str()).copied().unwrap_or(1)
+                };
+                sum.saturating_mul(*count)
+            };
+            let parts = value.mentions.iter().map(one);
+            let sum = if value.adds {
+                parts.fold(0, usize::saturating_add)
+            } else {
+                parts.max().unwrap_or(1)
+            };
+            let themselves =
+                value.mentions.iter().filter(|(name, _)| circular.contains(name.as_str()));
+            let itself = value.names.iter().any(|name| circular.contains(name.as_str()));
+            if sum > SUMMED
+                || value.adds && itself && themselves.map(|(_, count)| count).sum::<usize>() > 1
+            {
+                return true;
+            }
+            for name in &value.names {
+                let before = sums.entry(name).or_insert(1);
+                risen |= sum > *before;
+                *before = sum.max(*before);
+            }
+        }
+        if !risen {
+            break;
+        }
+    }
+    false
 }
 
 impl Names {
-    fn finish(self) -> Result<(), String> {
+    fn finish(mut self) -> Result<(), String> {
+        if grows(&self.bound) {
+            self.refuse("variables that are sums are added up again and again: write one sum, or count with a loop".to_owned());
+        }
         self.wrong.map_or(Ok(()), Err)
+    }
+
+    /// Reads a value that variables are set to.
+    fn bind(&mut self, target: &Expr<'_>, value: &Expr<'_>) {
+        self.value = Some(Bound::default());
+        self.expression(value);
+        if let Some(mut found) = self.value.take() {
+            names_of(target, &mut found.names);
+            self.bound.push(found);
+        }
     }
 
     fn refuse(&mut self, detail: String) {
@@ -239,7 +355,7 @@ impl Names {
                 if each.recursive {
                     self.refuse("a loop cannot be `recursive`".to_owned());
                 }
-                self.expression(&each.iter);
+                self.bind(&each.target, &each.iter);
                 self.option(each.filter_expr.as_ref());
                 self.statements(&each.body);
                 self.statements(&each.else_body);
@@ -250,12 +366,12 @@ impl Names {
                 self.statements(&condition.false_body);
             }
             Stmt::WithBlock(with) => {
-                for (_, value) in &with.assignments {
-                    self.expression(value);
+                for (target, value) in &with.assignments {
+                    self.bind(target, value);
                 }
                 self.statements(&with.body);
             }
-            Stmt::Set(set) => self.expression(&set.expr),
+            Stmt::Set(set) => self.bind(&set.target, &set.expr),
             Stmt::SetBlock(set) => {
                 self.option(set.filter.as_ref());
                 self.statements(&set.body);
@@ -277,7 +393,12 @@ impl Names {
 
     fn expression(&mut self, expression: &Expr<'_>) {
         match expression {
-            Expr::Var(_) | Expr::Const(_) => {}
+            Expr::Const(_) => {}
+            Expr::Var(variable) => {
+                if let Some(value) = &mut self.value {
+                    *value.mentions.entry(variable.id.to_owned()).or_default() += 1;
+                }
+            }
             Expr::Slice(slice) => {
                 if slice.step.is_some() {
                     // The least integer as a step is a panic of the engine.
@@ -290,6 +411,9 @@ impl Names {
             }
             Expr::UnaryOp(op) => self.expression(&op.expr),
             Expr::BinOp(op) => {
+                if let (BinOpKind::Add, Some(value)) = (&op.op, &mut self.value) {
+                    value.adds = true;
+                }
                 self.expression(&op.left);
                 self.expression(&op.right);
             }

@@ -188,26 +188,18 @@ impl Text {
     /// has the text.
     #[must_use]
     pub fn errors(&self, at: &str, faults: &[Fault]) -> Vec<FieldError> {
-        let places = self.source.as_deref().map(yaml::places);
-        let place = |pointer: &str| {
-            let places = places.as_ref()?;
-            // What is missing has no place: that of what it is missing in.
-            let mut within = pointer;
-            loop {
-                if let Some(place) = places.get(within) {
-                    return Some(*place);
-                }
-                within = &within[..within.rfind('/')?];
-            }
+        let places = match &self.source {
+            Some(source) => yaml::places(source, faults.iter().map(|fault| fault.pointer.as_str())),
+            None => vec![None; faults.len()],
         };
-        let error = |fault: &Fault| {
-            let detail = match place(&fault.pointer) {
+        let error = |(fault, place): (&Fault, Option<yaml::Place>)| {
+            let detail = match place {
                 Some(place) => format!("{place}: {}", fault.detail),
                 None => fault.detail.clone(),
             };
             FieldError::new(format!("{at}{}", fault.pointer), detail)
         };
-        faults.iter().map(error).collect()
+        faults.iter().zip(places).map(error).collect()
     }
 }
 

@@ -4,11 +4,11 @@
 //! work is shared by all templates of an expansion, the reading of their text included, so neither one
 //! template nor the number of them takes long.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use minijinja::{
     Environment, ErrorKind,
-    value::{Value as Jinja, ValueKind},
+    value::{Object, Value as Jinja, ValueKind},
 };
 use serde_json::{Map, Number, Value};
 
@@ -22,8 +22,44 @@ const STEP: u64 = 256;
 /// The deepest value of an expression.
 const DEPTH: usize = 16;
 
-/// The values of the variables of a scope.
-pub type Scope = BTreeMap<String, Jinja>;
+/// The values of the variables of a scope. Those of the playbook are shared by all of its instances.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    shared: Arc<BTreeMap<String, Jinja>>,
+    /// The items of the loops around, the outermost first.
+    items: Vec<(Arc<str>, Jinja)>,
+}
+
+impl Scope {
+    /// The scope of a playbook.
+    #[must_use]
+    pub fn of(values: BTreeMap<String, Jinja>) -> Self {
+        Self { shared: Arc::new(values), items: Vec::new() }
+    }
+
+    /// A scope inside this one, with one variable more.
+    #[must_use]
+    pub fn with(&self, name: Arc<str>, value: Jinja) -> Self {
+        let mut inner = self.clone();
+        inner.items.push((name, value));
+        inner
+    }
+
+    fn find(&self, name: &str) -> Option<&Jinja> {
+        let item = self.items.iter().rev().find(|(item, _)| &**item == name);
+        item.map(|(_, value)| value).or_else(|| self.shared.get(name))
+    }
+}
+
+impl Object for Scope {
+    fn get_value(self: &Arc<Self>, key: &Jinja) -> Option<Jinja> {
+        self.find(key.as_str()?).cloned()
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Jinja> {
+        self.find(key).cloned()
+    }
+}
 
 /// Why a text is not rendered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,7 +229,7 @@ fn rendered(
     scope: &Scope,
     name: Option<&str>,
 ) -> Result<(String, Jinja, u64), Trouble> {
-    let context = Jinja::from(scope.clone());
+    let context = Jinja::from_object(scope.clone());
     let template = environment.template_from_str(source);
     let captured = template.and_then(|template| template.render_captured(context));
     let captured = captured.map_err(|error| match error.kind() {

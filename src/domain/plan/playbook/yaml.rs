@@ -6,12 +6,15 @@
 //! characters, and more than [`DEPTH`] levels. The parser gives events one by one, and nothing here
 //! recurses, so a deep document ends at its first level too many.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span};
 use serde_json::{Map, Number, Value};
 
-use crate::domain::{check::pointer, number::EXACT, outline::controls};
+use crate::domain::{number::EXACT, outline::controls};
 
 /// The deepest nesting, in levels.
 pub const DEPTH: usize = 32;
@@ -52,13 +55,59 @@ pub struct Unreadable {
 /// # Errors
 /// At the first place that is refused.
 pub fn read(text: &str) -> Result<Value, Unreadable> {
-    Ok(Reader::of(text, false)?.0)
+    Ok(Reader::of(text, None)?.0)
 }
 
-/// Where the values of a document begin, by their JSON Pointers; empty if it cannot be read.
+/// Where the values at these JSON Pointers begin, in their order. What is missing has the place of what it is missing
+/// in; `None` if nothing of it can be read.
 #[must_use]
-pub fn places(text: &str) -> BTreeMap<String, Place> {
-    Reader::of(text, true).map(|(_, places)| places).unwrap_or_default()
+pub fn places<'a>(text: &str, pointers: impl IntoIterator<Item = &'a str>) -> Vec<Option<Place>> {
+    let mut places = Wanted { nodes: vec![Node::default()], open: Vec::new() };
+    let ends: Vec<usize> = pointers.into_iter().map(|pointer| places.want(pointer)).collect();
+    let read = Reader::of(text, Some(places));
+    let nodes = read.ok().and_then(|(_, places)| places).map(|places| places.nodes);
+    let nodes = nodes.unwrap_or_default();
+    let place = |end: usize| {
+        let mut above = std::iter::successors(nodes.get(end), |node| nodes.get(node.above?));
+        above.find_map(|node| node.place)
+    };
+    ends.into_iter().map(place).collect()
+}
+
+/// The values whose places are wanted, by the names and numbers on the way to them. The pointers of all values are
+/// not made: a long key would be in each of those below it.
+#[derive(Debug)]
+struct Wanted {
+    nodes: Vec<Node>,
+    /// The nodes of the lists and maps that are open, as far as they lead to a wanted place.
+    open: Vec<Option<usize>>,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    place: Option<Place>,
+    above: Option<usize>,
+    below: HashMap<String, usize>,
+}
+
+impl Wanted {
+    /// Adds a value; returns its node.
+    fn want(&mut self, pointer: &str) -> usize {
+        let mut here = 0;
+        for part in pointer.split('/').skip(1) {
+            let name = part.replace("~1", "/").replace("~0", "~");
+            let next = self.nodes.len();
+            here = match self.nodes[here].below.entry(name) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(free) => {
+                    free.insert(next);
+                    self.nodes.push(Node { above: Some(here), ..Node::default() });
+                    next
+                }
+            };
+        }
+        here
+    }
 }
 
 /// A list or map that is still open.
@@ -71,12 +120,11 @@ struct Reader {
     open: Vec<Open>,
     root: Option<Value>,
     documents: usize,
-    places: Option<BTreeMap<String, Place>>,
+    places: Option<Wanted>,
 }
 
 impl Reader {
-    fn of(text: &str, places: bool) -> Result<(Value, BTreeMap<String, Place>), Unreadable> {
-        let places = places.then(BTreeMap::new);
+    fn of(text: &str, places: Option<Wanted>) -> Result<(Value, Option<Wanted>), Unreadable> {
         let mut reader = Self { open: Vec::new(), root: None, documents: 0, places };
         let mut parser = Parser::new_from_str(text);
         while let Some(event) = parser.next_event() {
@@ -87,7 +135,7 @@ impl Reader {
             place: Place { line: 1, column: 1 },
             detail: "the text is empty".to_owned(),
         };
-        Ok((reader.root.ok_or_else(empty)?, reader.places.unwrap_or_default()))
+        Ok((reader.root.ok_or_else(empty)?, reader.places))
     }
 
     fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), String> {
@@ -118,6 +166,9 @@ impl Reader {
                 self.begin(Open::Map(Map::new(), None), span)
             }
             Event::SequenceEnd | Event::MappingEnd => {
+                if let Some(places) = &mut self.places {
+                    places.open.pop();
+                }
                 let ended = self.open.pop().map(|open| match open {
                     Open::List(items) => Value::Array(items),
                     Open::Map(members, _) => Value::Object(members),
@@ -159,7 +210,10 @@ impl Reader {
         if self.open.len() >= DEPTH {
             return Err(format!("this is nested deeper than {DEPTH} levels"));
         }
-        self.note(span);
+        let node = self.note(span);
+        if let Some(places) = &mut self.places {
+            places.open.push(node);
+        }
         self.open.push(open);
         Ok(())
     }
@@ -174,14 +228,22 @@ impl Reader {
         }
     }
 
-    /// Notes the place of the value that comes next.
-    fn note(&mut self, span: &Span) {
-        let Some(places) = &mut self.places else { return };
-        let path = self.open.iter().fold(String::new(), |path, open| match open {
-            Open::List(items) => pointer(&path, items.len()),
-            Open::Map(_, key) => pointer(&path, key.as_deref().unwrap_or_default()),
-        });
-        places.insert(path, Place::of(&span.start));
+    /// Notes the place of the value that comes next; returns its node, if its place or one below it is wanted.
+    fn note(&mut self, span: &Span) -> Option<usize> {
+        let places = self.places.as_mut()?;
+        let node = match (self.open.last(), places.open.last()) {
+            (None, _) => 0,
+            (Some(_), None | Some(None)) => return None,
+            (Some(open), Some(Some(above))) => {
+                let below = &places.nodes.get(*above)?.below;
+                match open {
+                    Open::List(items) => *below.get(&items.len().to_string())?,
+                    Open::Map(_, key) => *below.get(key.as_deref()?)?,
+                }
+            }
+        };
+        places.nodes.get_mut(node)?.place = Some(Place::of(&span.start));
+        Some(node)
     }
 }
 

@@ -227,3 +227,67 @@ proptest! {
         }
     }
 }
+
+/// Containers that nothing came into are left out from the inside out, however deep they are nested.
+#[test]
+fn a_chain_of_empty_containers_is_left_out() {
+    let source = "name: x\ntitle: X\ntasks:\n  - {ref: kept, title: K}\n  - {ref: \"a{{ i }}\", title: A, parent: \"a{{ i + 1 }}\", for_each: {as: i, in: \"{{ range(4000) }}\"}}\n  - {ref: a4000, title: B}\n  - {ref: z, title: Z, parent: a0, when: false}\n";
+    let made = expanded(&playbook(source), json!({}), &Shelf::default()).unwrap();
+    let refs: Vec<&str> = made.tasks.iter().map(|task| task.r#ref.as_str()).collect();
+    assert_eq!(refs, ["kept"]);
+}
+
+/// Every task of a used playbook has the ref of its use before its own, and so has every need.
+#[test]
+fn a_long_ref_of_a_use_does_not_multiply() {
+    let mut shelf = Shelf::default();
+    let inner = "name: d\ntitle: D\ntasks:\n  - {ref: \"a{{ i }}\", title: A, block: a, for_each: {as: i, in: \"{{ range(4900) }}\"}}\n  - {ref: \"b{{ i }}\", title: B, needs: [a], for_each: {as: i, in: \"{{ range(20) }}\"}}\n";
+    shelf.put("d", 1, true, playbook(inner));
+    let source = |count| {
+        let name = "p".repeat(count);
+        format!("name: m\ntitle: M\ntasks:\n  - {{ref: \"{name}\", use: d}}\n")
+    };
+    let made = expanded(&playbook(&source(100)), json!({}), &shelf).unwrap();
+    assert_eq!(made.tasks.len(), 4_920);
+    let found = expanded(&playbook(&source(100_000)), json!({}), &shelf).unwrap_err();
+    assert_eq!(found[0].pointer, "/tasks/0/ref");
+}
+
+#[test]
+fn criteria_of_many_uses_are_each_kept_once() {
+    let mut shelf = Shelf::default();
+    let texts: String = (0..100).map(|n| format!("\"{{{{ x }}}} {n}\", ")).collect();
+    let inner = format!(
+        "name: c\ntitle: C\nvariables: {{x: {{type: string, default: abc}}}}\ncriteria: [{texts}]\ntasks:\n  - {{ref: a, title: A}}\n"
+    );
+    shelf.put("c", 1, true, playbook(&inner));
+    let source = "name: m\ntitle: M\ntasks:\n  - {ref: \"a{{ i }}\", use: c, with: {x: \"v{{ i % 50 }}\"}, for_each: {as: i, in: \"{{ range(500) }}\"}}\n";
+    let made = expanded(&playbook(source), json!({}), &shelf).unwrap();
+    assert_eq!((made.tasks.len(), made.criteria.len()), (500, 5_000));
+}
+
+/// `+` on lists copies nothing and costs nothing, so a list that doubles is refused before it is made.
+#[test]
+fn lists_that_double_are_refused() {
+    let head = "name: x\ntitle: X\nvariables: {s: {type: string, default: a}}\ntasks:\n";
+    let source = |title: &str| format!("{head}  - {{ref: a, title: \"{title}\"}}\n");
+    let chain: String = (0..40).map(|n| format!("{{% set a{} = a{n} + a{n} %}}", n + 1)).collect();
+    for title in [
+        format!("{{% set a = [s] %}}{}{{{{ a | length }}}}", "{% set a = a + a %}".repeat(60)),
+        format!("{{% set a0 = [s] %}}{chain}{{{{ a40 | length }}}}"),
+        "{% set a = [s] %}{% for i in range(60) %}{% set a = a + a %}{{ a | length }}{% endfor %}".to_owned(),
+        "{% set a = [s] %}{% for i in range(60) %}{% for b in [a] %}{% set a = b + b %}{{ a | length }}{% endfor %}{% endfor %}".to_owned(),
+        format!("{{% set a = [s] %}}{{% set b = [s] %}}{}{{{{ a | length }}}}", "{% set a = a + b %}{% set b = b + a %}".repeat(40)),
+    ] {
+        let found = super::faults(&source(&title));
+        assert!(found[0].1.contains("added up"), "{title}: {found:?}");
+    }
+    for title in [
+        "{% set n = 1 %}{% set n = n + 1 %}{% set m = n + n %}{{ m + n }}",
+        "{% set a = s + s %}{% set b = a + a %}{{ b + a }}",
+        "{% set a = [s] %}{% for i in range(90) %}{% set a = a + [i] %}{{ a | length }} {% endfor %}",
+    ] {
+        let made = expanded(&playbook(&source(title)), json!({}), &Shelf::default());
+        assert!(made.is_ok(), "{title}: {made:?}");
+    }
+}
