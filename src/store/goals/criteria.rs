@@ -149,16 +149,7 @@ pub async fn edit(tx: &mut Tx, goal: GoalId, new: &Followed) -> sqlx::Result<()>
     )
     .execute(traced!(tx, "goals.criteria.edit"))
     .await?;
-    sqlx::query!(
-        "update goals set version = version + 1, updated_at = $3
-         where workspace_id = $1 and goal_id = $2",
-        tx.workspace.0,
-        goal.0,
-        tx.now,
-    )
-    .execute(traced!(tx, "goals.criteria.edit"))
-    .await?;
-    Ok(())
+    super::raise_version(tx, goal).await
 }
 
 /// Notes how the plan in force has criteria.

@@ -98,6 +98,20 @@ pub async fn insert(tx: &mut Tx, goal: &NewGoal<'_>) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Raises the version of a goal.
+pub(super) async fn raise_version(tx: &mut Tx, goal: GoalId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update goals set version = version + 1, updated_at = $3
+         where workspace_id = $1 and goal_id = $2",
+        tx.workspace.0,
+        goal.0,
+        tx.now,
+    )
+    .execute(traced!(tx, "goals.raise_version"))
+    .await?;
+    Ok(())
+}
+
 /// The facts of a goal for the rules.
 #[derive(Debug, Clone)]
 pub struct GoalFacts {

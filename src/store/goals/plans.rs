@@ -415,14 +415,5 @@ pub async fn set_brief(tx: &mut Tx, goal: GoalId, brief: &str) -> sqlx::Result<(
     )
     .execute(traced!(tx, "goals.plans.set_brief"))
     .await?;
-    sqlx::query!(
-        "update goals set version = version + 1, updated_at = $3
-         where workspace_id = $1 and goal_id = $2",
-        tx.workspace.0,
-        goal.0,
-        tx.now,
-    )
-    .execute(traced!(tx, "goals.plans.set_brief"))
-    .await?;
-    Ok(())
+    super::raise_version(tx, goal).await
 }
