@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::verifying::{check, evidence};
 use crate::support::{
-    agent::{Agent, Held},
     fleet::{Fleet, text},
     invariants::{verify, verify_rested},
 };
@@ -51,19 +51,6 @@ fn told(answer: &Value) -> String {
         .iter()
         .map(|entry| format!("{}:{}", text(&entry["action"]), text(&entry["reason"])));
     told.collect::<Vec<_>>().join(" ")
-}
-
-fn evidence(found: &[bool]) -> Value {
-    let piece = |(met, number): (&bool, usize)| json!({"criterion": number, "text": format!("seen: {met}"), "met": met});
-    let pieces: Vec<Value> = found.iter().zip(1..).map(piece).collect();
-    json!({"evidence": pieces})
-}
-
-async fn check(worker: &Agent, found: &[bool]) -> Held {
-    let held = worker.take().await;
-    assert!(held.name.starts_with("verify-"), "{}", held.name);
-    worker.write(&held, "complete", evidence(found)).await.expect(200);
-    held
 }
 
 /// The kinds of the events about a goal itself since a number, in order.

@@ -21,6 +21,7 @@ mod kills;
 mod load;
 mod network;
 mod planning;
+mod planning_rig;
 mod plans;
 mod relay;
 mod replanning;

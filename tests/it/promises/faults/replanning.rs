@@ -5,19 +5,16 @@
 //! teaches the statements of the transaction that applies the new plan; then the server is killed at boundaries between
 //! them: six per planner, or `MUSTER_FAULT_ROUNDS`. A server is also killed while the model thinks.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
 use super::{
     client::Client,
-    history::Recorder,
-    load::Ground,
-    relay::{Relay, Side, Statements, Then, Trap},
+    planning_rig::{Rig, Stored, TIMEOUT},
+    relay::Side,
     rounds,
-    server::Server,
 };
 use crate::support::{
     fleet::text,
@@ -26,9 +23,6 @@ use crate::support::{
     process::PATIENCE,
 };
 
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// A statement that only the transaction has that stores a plan.
-const MARK: &str = "insert into plans";
 /// Tasks that the new plan adds to the two of the goal.
 const ADDED: usize = 60;
 
@@ -61,42 +55,32 @@ fn plan() -> Value {
 }
 
 struct Scene {
-    ground: Ground,
-    relay: Relay,
-    server: Server,
+    rig: Rig,
     stub: ModelStub,
-    admin: Client,
     planner: Client,
     rounds: usize,
 }
 
 impl Scene {
     async fn start() -> Self {
-        let ground = Ground::shared().await;
-        let relay = Relay::to_database(&ground.options).await;
         let stub = ModelStub::play([]).await;
-        let mut settings = ground.server(relay.database_url(&ground.options));
-        settings.more = vec![
+        let rig = Rig::start(vec![
             ("MUSTER_PLANNER_API", "openai_chat".to_owned()),
             ("MUSTER_PLANNER_URL", stub.url()),
             ("MUSTER_PLANNER_MODEL", "a-model".to_owned()),
             ("MUSTER_PLANNER_KEY", "sk-killed".to_owned()),
-        ];
-        let server = Server::start(settings).await;
-        let addresses = [server.address().to_owned()];
-        let (answered, recorder) = (watch::channel(0).0, Recorder::default());
-        let (recorder, answered) = (Arc::new(recorder), Arc::new(answered));
-        let admin = Client::new(&addresses, &ground.key, TIMEOUT, recorder, answered);
-        let mut scene =
-            Self { planner: admin.clone(), ground, relay, server, stub, admin, rounds: 0 };
+        ])
+        .await;
+        let mut scene = Self { planner: rig.admin.clone(), rig, stub, rounds: 0 };
         scene.agent("worker", "work").await;
         let key = scene.agent("planner", "plan").await;
-        scene.planner = scene.admin.of_agent(&key, "planner", TIMEOUT);
+        scene.planner = scene.rig.admin.of_agent(&key, "planner", TIMEOUT);
         scene
     }
 
     async fn call(&self, path: &str, body: Value, once: Option<&str>) -> Value {
-        let (status, answer) = self.admin.ask_aside(Method::POST, path, Some(&body), once).await;
+        let (status, answer) =
+            self.rig.admin.ask_aside(Method::POST, path, Some(&body), once).await;
         assert!(status < 300, "{path}: {status} {answer}");
         answer
     }
@@ -149,40 +133,16 @@ impl Scene {
 
     /// Waits until the goal has its new plan, and checks that it has it once and whole, and nothing of it before.
     async fn is_planned_once(&self, goal: &str, by: By) {
-        let counts = "select (select count(*) from plans where goal_id = $1::uuid),
-                             (select count(*) from tasks where goal_id = $1::uuid and purpose is null),
-                             (select state from goals where goal_id = $1::uuid)";
-        let planned = async {
-            loop {
-                let (plans, tasks, state): (i64, i64, String) =
-                    sqlx::query_as(counts).bind(goal).fetch_one(&self.ground.pool).await.unwrap();
-                assert_eq!(state, "active", "the work goes on meanwhile");
-                match plans {
-                    1 => assert_eq!(tasks, 2, "half a plan"),
-                    plans => return assert_eq!((plans, tasks), (2, 2 + ADDED as i64)),
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
+        let is_planned = |Stored { plans, tasks, state }: &Stored| {
+            assert_eq!(state, "active", "the work goes on meanwhile");
+            match plans {
+                1 => assert_eq!(*tasks, 2, "half a plan"),
+                plans => assert_eq!((*plans, *tasks), (2, 2 + ADDED as i64)),
             }
+            *plans > 1
         };
-        tokio::time::timeout(2 * PATIENCE, planned).await.expect("the goal has no new plan");
-        let runs: Vec<String> = sqlx::query_scalar(
-            "select target || ' ' || planner || ':' || state from planning_runs where goal_id = $1::uuid",
-        )
-        .bind(goal)
-        .fetch_all(&self.ground.pool)
-        .await
-        .unwrap();
-        assert_eq!(runs, [format!("replan {}:planned", by.planner())]);
-    }
-
-    /// Lets the time pass for which a killed server holds its runs.
-    async fn forget_holders(&self) {
-        sqlx::query(
-            "update planning_runs set running_until = now() where running_until is not null",
-        )
-        .execute(&self.ground.pool)
-        .await
-        .unwrap();
+        self.rig.planned(goal, is_planned).await;
+        assert_eq!(self.rig.runs(goal).await, [format!("replan {}:planned", by.planner())]);
     }
 
     async fn plan(&self, goal: &str, by: By) {
@@ -191,18 +151,6 @@ impl Scene {
             By::Model => {}
             By::Agent => self.hand_in().await,
         }
-    }
-
-    /// A round without a fault; returns the statements of the transaction that applies the plan.
-    async fn learn(&mut self, by: By) -> Statements {
-        let goal = self.goal().await;
-        self.stub.then([Act::Say(plan().to_string())]);
-        self.relay.transactions();
-        self.plan(&goal, by).await;
-        self.is_planned_once(&goal, by).await;
-        let mut seen = self.relay.transactions().into_iter();
-        let meant = seen.find(|transaction| transaction.committed() && transaction.contains(MARK));
-        meant.expect("no plan was stored").statements
     }
 
     /// A round whose server is killed at a statement.
@@ -217,16 +165,9 @@ impl Scene {
         if by == By::Model {
             self.stub.then(vec![Act::Say(plan().to_string()); answers]);
         }
-        self.relay.set(Some(Trap { at: at.to_vec(), side, then: Then::Freeze }));
+        self.rig.hold_up(at, side);
         self.plan(&goal, by).await;
-        let sprung = tokio::time::timeout(PATIENCE, self.relay.sprung()).await;
-        let seen = sprung.unwrap_or_else(|_| panic!("nothing came to {at:#?}"));
-        assert_eq!(seen, at, "killed somewhere else");
-        self.server.kill();
-        self.relay.cut_all();
-        self.relay.thaw();
-        self.forget_holders().await;
-        self.server.restart().await;
+        self.rig.kill_at(at).await;
         self.is_planned_once(&goal, by).await;
         if by == By::Model {
             assert_eq!(self.stub.received().len() - asked, answers, "it was asked again, once");
@@ -234,17 +175,19 @@ impl Scene {
     }
 
     async fn killed_everywhere(&mut self, by: By) {
-        let statements = self.learn(by).await;
-        let mark = statements.iter().position(|statement| statement.contains(MARK)).unwrap();
-        println!("{} statements, the plan of {by:?} is number {}", statements.len(), mark + 1);
-        assert_eq!(statements.last().unwrap(), "COMMIT");
-        // Before the mark nothing is written that only this transaction writes.
+        // A round without a fault.
+        let goal = self.goal().await;
+        self.stub.then([Act::Say(plan().to_string())]);
+        self.rig.begin();
+        self.plan(&goal, by).await;
+        self.is_planned_once(&goal, by).await;
+        let (statements, mark) = self.rig.stored();
         let (all, strikes) = (statements.len() - mark, rounds(6).max(1) as usize);
         for end in (1..=all).filter(|end| end * strikes / all != (end - 1) * strikes / all) {
             self.strike(by, &statements[..mark + end], Side::Before).await;
         }
         self.strike(by, &statements, Side::After).await;
-        verify(&self.ground.pool).await;
+        verify(&self.rig.ground.pool).await;
     }
 }
 
@@ -270,15 +213,14 @@ async fn a_server_killed_while_the_model_thinks_asks_it_again() {
         }
     };
     tokio::time::timeout(PATIENCE, asked).await.expect("the model is not asked");
-    scene.server.kill();
-    scene.forget_holders().await;
-    scene.server.restart().await;
+    scene.rig.server.kill();
+    scene.rig.start_again().await;
     scene.is_planned_once(&goal, By::Model).await;
     assert_eq!(scene.stub.received().len(), 2);
     let taken: i32 = sqlx::query_scalar("select attempt from planning_runs")
-        .fetch_one(&scene.ground.pool)
+        .fetch_one(&scene.rig.ground.pool)
         .await
         .unwrap();
     assert_eq!(taken, 2);
-    verify(&scene.ground.pool).await;
+    verify(&scene.rig.ground.pool).await;
 }
