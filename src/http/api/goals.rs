@@ -210,26 +210,25 @@ pub async fn add_tasks(
 
 /// Plan a goal anew.
 ///
-/// Compares a new plan with the tasks of the goal and changes what differs: adds tasks, edits them, and cancels those
-/// that the plan no longer has. Everything else stays, with its id, attempts and results: finished tasks never change,
+/// Compares a new plan with the tasks of the goal and changes the differences: adds tasks, edits tasks, and cancels
+/// tasks without a place in the plan. Everything else stays, with its id, attempts and results: finished tasks never change,
 /// and running ones only in what an edit of them could change. The same plan again changes nothing (`unchanged`).
 ///
 /// A task is found again by its ref if somebody wrote that, else by its title and place. So a line that is inserted,
 /// moved or reworded does not make other tasks of those around it.
 ///
 /// The new plan is the `tasks` of the request, or that of its `playbook` with values for the variables, or is read from
-/// its `brief`, or from that of the goal. With `base_version` it is refused with 409 if the goal has another plan by now. With `dry_run` nothing is written. If the
-/// goal asks for the approval of its plan, the new one waits for it as `proposed` while the work goes on; a newer one
-/// replaces it.
+/// its `brief`, or from that of the goal. With `base_version` it is refused with 409 if the goal has another plan by
+/// now. With `dry_run` nothing is written. If the goal asks for the approval of its plan, the new one waits for it as
+/// `proposed` while the work goes on; a newer one replaces it.
 ///
 /// `planners` names the planners, as for a posted goal. `outline`, `playbook` and `tasks` plan within the request. When
 /// `llm` or `agent` has its turn, the answer is `planning`, and comes at once or, with `wait_seconds`, when it has
 /// planned: the goal is worked on meanwhile, and its plan is compared with the goal as it is then. Such a planner begins
 /// with the open tasks of the plan. If none makes a plan, the goal goes on as it is, and its planning runs say why.
 ///
-/// The criteria of the goal follow the boxes of the brief, or the playbook. Other words are checked anew, and that is in
-/// `criteria` of the diff with what was decided before. A tick satisfies an open criterion, and does not stand against a
-/// check. Criteria that came with the request of the goal stay, and so do all with the planners `tasks`, `llm` and
+/// The criteria of the goal follow the boxes of the brief, or the playbook. A reworded criterion is open again;
+/// `criteria` of the diff names its former verdict. A tick satisfies an open criterion, and does not outweigh a check. Criteria that came with the request of the goal stay, and so do all with the planners `tasks`, `llm` and
 /// `agent`.
 ///
 /// Only goals that are `active` or `verifying` are planned anew. What was not from the plan, such as tasks that were

@@ -1,7 +1,8 @@
 //! Applying a new plan to a goal, all or nothing.
 //!
-//! In this order: the criteria of the goal, because the end of its last task is judged by them; what is added, because others may need it; what changes, because nothing that stays may need what is
-//! cancelled; what is cancelled, with the cascade of every cancellation. A goal is not over before the last step.
+//! In this order: the criteria of the goal, because the end of its last task is judged by them; what is added, because
+//! others may need it; what changes, because nothing that stays may need what is cancelled; what is cancelled, with the
+//! cascade of every cancellation. A goal is not over before the last step.
 
 use std::collections::{HashMap, HashSet};
 

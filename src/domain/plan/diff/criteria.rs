@@ -7,8 +7,8 @@
 //! first; else by place, between the same neighbours, if nothing was decided or checked yet.
 //!
 //! What becomes of a verdict:
-//! - Other words are another condition. What was decided about the words before is open again, and a check of them counts
-//!   no more. Case and punctuation are no words.
+//! - Other words are another condition: the criterion is open again, and its verdict and its check are void. Case and
+//!   punctuation are no words.
 //! - A box that is ticked satisfies an open criterion, as in the first plan. It does not stand against evidence, a person or
 //!   a check: a person decides then, and not one about their own work.
 //! - A box that is unticked takes back what a tick satisfied, and nothing that evidence or a person did.
@@ -53,9 +53,9 @@ words! {
         New => "new",
         /// The plan says the same as before.
         Unchanged => "unchanged",
-        /// It has other words: what was decided about the words before counts no more.
+        /// It has other words. Its verdict is void.
         Reworded => "reworded",
-        /// Only its case and punctuation: its verdict stays.
+        /// Only its case and punctuation change. Its verdict stays.
         Spelling => "spelling",
         /// Whether the goal needs it.
         Edited => "edited",

@@ -264,8 +264,8 @@ proptest! {
     }
 }
 
-/// Twelve agents, each of which lacks one capability, and every set of capabilities: each is able to do other tasks.
-/// The number of agents that are useful is enough, whether or not it was found before the work was used up.
+/// Twelve agents, each without another one of twelve capabilities, and every set of these: no two agents have the same
+/// tasks. The number of useful agents is enough, also if the work for finding a smaller one is used up.
 #[test]
 fn all_sets_of_capabilities_are_scheduled_in_bounded_work() {
     let names: Vec<String> = (0..12).map(|n| format!("c{n}")).collect();
