@@ -198,13 +198,6 @@ impl Description<'_> {
         self.operation.request_body = Some(RefOr::T(body));
     }
 
-    /// Adds that the body may be a text of this media type instead of JSON.
-    pub fn or_text_body(&mut self, media_type: &str) {
-        if let Some(RefOr::T(body)) = &mut self.operation.request_body {
-            body.content.insert(media_type.to_owned(), RefOr::T(Content::new(Some(string()))));
-        }
-    }
-
     /// Sets a request body that is not JSON.
     pub fn form_body(&mut self, body: RequestBody) {
         self.operation.request_body = Some(RefOr::T(body));

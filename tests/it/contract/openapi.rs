@@ -196,6 +196,17 @@ fn what_creates_can_be_sent_again() {
     }
 }
 
+/// Generators of clients leave out a whole operation with a media type that they do not know.
+#[test]
+fn bodies_of_requests_have_types_that_clients_know() {
+    for Operation { name, value, .. } in operations() {
+        let Some(content) = value.pointer("/requestBody/content") else { continue };
+        let types: Vec<_> = content.as_object().unwrap().keys().collect();
+        let known = ["application/json", "application/x-www-form-urlencoded"];
+        assert!(types.len() == 1 && known.contains(&types[0].as_str()), "{name}: {types:?}");
+    }
+}
+
 #[test]
 fn bodies_of_requests_refuse_unknown_fields() {
     let document = document();
