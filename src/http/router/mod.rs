@@ -58,7 +58,7 @@ operations! {
              body_limit = 4 * MIB;
         POST   "/v1/goals/{goal_id}/replan" => goals::replan_goal
             [GoalEnded, WrongState, PlanChanged, PlanInvalid, NoTasksFound, WorkspaceFull],
-             body_limit = 4 * MIB;
+             body_limit = 4 * MIB, long_poll;
         POST   "/v1/goals/{goal_id}/cancel" => goals::cancel_goal [GoalEnded];
         POST   "/v1/goals/{goal_id}/retry"  => goals::retry_goal
             [WrongState, GoalEnded, BudgetExhausted, WorkspaceFull];

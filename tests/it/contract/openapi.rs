@@ -196,6 +196,21 @@ fn what_creates_can_be_sent_again() {
     }
 }
 
+/// What may wait longer than a request may take has time and a limit of its own.
+#[test]
+fn what_takes_wait_seconds_may_wait() {
+    let document = document();
+    for Operation { name, value, .. } in operations() {
+        let parameters = value["parameters"].as_array().into_iter().flatten();
+        let asked = parameters.clone().any(|parameter| parameter["name"] == "wait_seconds");
+        let schema = &value["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+        let pointer = schema.as_str().unwrap_or_default().trim_start_matches('#');
+        let body = document.pointer(pointer).filter(|_| !pointer.is_empty());
+        let told = body.is_some_and(|body| body["properties"].get("wait_seconds").is_some());
+        assert_eq!(asked || told, value["x-long-poll"] == true, "{name}");
+    }
+}
+
 /// Generators of clients leave out a whole operation with a media type that they do not know.
 #[test]
 fn bodies_of_requests_have_types_that_clients_know() {
