@@ -44,7 +44,8 @@
 //!    gets which task; `app::budgets::reserve` reserves the expected spend from every limit above
 //!    each task, in all units or in none; the attempts start, with new leases of which only hashes
 //!    are stored.
-//! 4. **store.** The candidates come from a partial index on ready tasks, in the order of
+//! 4. **store.** The candidates come from a partial index on ready tasks, by the
+//!    [turns](domain::routing::turns) of goals and inside a goal in the order of
 //!    [`rank`](domain::task::claim::rank), with `skip locked`, so two processes never wait for each
 //!    other's tasks. Every statement takes slices: a batch of a hundred costs as many statements as
 //!    one claim.

@@ -71,6 +71,7 @@ pub struct App {
     patience: Duration,
     key_finder: coalesce::Coalescer<access::authenticate::FindKey>,
     claims: coalesce::Coalescer<attempts::claim::command::ClaimCommand>,
+    search_starts: Arc<attempts::claim::turns::SearchStarts>,
     heartbeats: coalesce::Coalescer<attempts::heartbeat::command::HeartbeatCommand>,
     spends: coalesce::Coalescer<spend::command::SpendCommand>,
     finishes: coalesce::Coalescer<attempts::finish::command::FinishCommand>,
@@ -108,6 +109,7 @@ impl App {
             patience: limits.patience,
             key_finder: coalesce::Coalescer::new(limits),
             claims: coalesce::Coalescer::new(limits),
+            search_starts: Arc::default(),
             heartbeats: coalesce::Coalescer::new(attempts::heartbeat::transaction::in_no_hurry(
                 limits,
             )),

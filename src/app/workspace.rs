@@ -18,6 +18,7 @@ use crate::{
         journal::{Kind, NewRow},
         refusal::{Code, Refusal},
         retention::RETENTION_DAYS,
+        routing::Routing,
         settings,
     },
     store::{
@@ -50,6 +51,15 @@ pub struct Workspace {
     /// Retention of the rows of the journal, events included, in days. `null`: for ever.
     #[schema(example = 365)]
     pub journal_retention_days: Option<i32>,
+    /// How claims choose: `fifo` (the first ready task of the highest priority, any able agent), or with
+    /// turns between goals and the longest rest of a plan first: `balanced`, `cheapest`, `fastest` or `best`.
+    pub routing: Routing,
+    /// Longest time in milliseconds that a task is kept for a better agent; 0: never.
+    #[schema(example = 5000)]
+    pub max_deferral_ms: i32,
+    /// Percentage of assignments that are made at random, to compare the routing with.
+    #[schema(example = 2)]
+    pub control_percent: i32,
     /// Version of the settings; rises by one with every edit; the `ETag`.
     pub version: i32,
     /// When the workspace was created.
@@ -68,6 +78,9 @@ impl From<WorkspaceSettings> for Workspace {
             max_lease_seconds,
             goal_retention_days,
             journal_retention_days,
+            routing,
+            max_deferral_ms,
+            control_percent,
             version,
             created_at,
             updated_at,
@@ -80,6 +93,9 @@ impl From<WorkspaceSettings> for Workspace {
             max_lease_seconds,
             goal_retention_days,
             journal_retention_days,
+            routing,
+            max_deferral_ms,
+            control_percent,
             version,
             created_at,
             updated_at,
@@ -120,6 +136,18 @@ pub struct WorkspaceChange {
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<i32>, example = 365, minimum = 1, maximum = 36_500)]
     pub journal_retention_days: Option<Option<i32>>,
+    /// How claims choose; `null`: `balanced`. Ready tasks get their new place at once.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<Routing>)]
+    pub routing: Option<Option<Routing>>,
+    /// Longest time in milliseconds that a task is kept for a better agent; 0: never; `null`: 5000.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<i32>, example = 5000, minimum = 0, maximum = 600_000)]
+    pub max_deferral_ms: Option<Option<i32>>,
+    /// Percentage of assignments that are made at random, to compare the routing with; `null`: 2.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<i32>, example = 2, minimum = 0, maximum = 20)]
+    pub control_percent: Option<Option<i32>>,
 }
 
 impl WorkspaceChange {
@@ -147,6 +175,12 @@ impl WorkspaceChange {
         if let Some(Some(days)) = self.journal_retention_days {
             checks.range("/journal_retention_days", days, RETENTION_DAYS);
         }
+        if let Some(Some(bound)) = self.max_deferral_ms {
+            checks.range("/max_deferral_ms", bound, 0..=settings::MAX_DEFERRAL_MS_MOST);
+        }
+        if let Some(Some(percent)) = self.control_percent {
+            checks.range("/control_percent", percent, 0..=settings::CONTROL_PERCENT_MOST);
+        }
         Ok(checks.finish()?)
     }
 
@@ -164,6 +198,15 @@ impl WorkspaceChange {
             journal_retention_days: self
                 .journal_retention_days
                 .unwrap_or(before.journal_retention_days),
+            routing: self
+                .routing
+                .map_or(before.routing, |routing| routing.unwrap_or(Routing::Balanced)),
+            max_deferral_ms: self
+                .max_deferral_ms
+                .map_or(before.max_deferral_ms, |bound| bound.unwrap_or(settings::MAX_DEFERRAL_MS)),
+            control_percent: self.control_percent.map_or(before.control_percent, |percent| {
+                percent.unwrap_or(settings::CONTROL_PERCENT)
+            }),
             ..before
         }
     }
@@ -256,6 +299,9 @@ async fn write(
         let end = unit.now() + limit;
         store::keys::end_agent_keys_by(unit.tx(), end).await?;
     }
+    if before.routing.looks_ahead() != edited.routing.looks_ahead() {
+        store::tasks::order::rank_again(unit.tx(), None).await?;
+    }
     let before = Workspace::from(before.clone());
     let after = Workspace::from(read(unit.tx()).await?);
     let data = serde_json::json!({
@@ -264,6 +310,8 @@ async fn write(
         "max_lease_seconds": after.max_lease_seconds,
         "goal_retention_days": after.goal_retention_days,
         "journal_retention_days": after.journal_retention_days,
+        "routing": after.routing, "max_deferral_ms": after.max_deferral_ms,
+        "control_percent": after.control_percent,
     });
     unit.record(NewRow::new(Kind::WorkspaceUpdated).before(&before).after(&after).data(data));
     Ok(())

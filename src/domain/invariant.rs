@@ -63,6 +63,8 @@ invariants! {
         "An open task is assigned only to an agent that exists and is not retired.",
     LeasesWithinDeadline "leases_within_deadline"
         "The lease of a running attempt ends no later than its hard deadline.",
+    ReadyInOrder "ready_in_order"
+        "The place of a ready task in the order of claims follows from its goal, priority, upward rank and deadlines.",
     GoalCounters "goal_counters"
         "The task counters of a goal equal a count of its tasks.",
     GoalWeights "goal_weights"

@@ -32,6 +32,7 @@ pub mod refusal;
 pub mod report;
 pub mod retention;
 pub mod risk;
+pub mod routing;
 pub mod rule;
 pub mod secret;
 pub mod settings;

@@ -146,6 +146,17 @@ pub const RELEASED_LIMIT: i32 = 5;
 pub const CANCEL_GRACE: Duration = Duration::from_secs(60);
 /// Waiting time that equals one point of priority.
 pub const PRIORITY_STEP: Duration = Duration::from_secs(300);
+/// Pairs of a goal and a set of capabilities among which one claim chooses. Further goals have their turn in the
+/// next claims.
+pub const GOALS_IN_TURN: i64 = 256;
+/// Longest time that a task is kept for a better agent, in milliseconds, where the workspace sets none.
+pub const MAX_DEFERRAL_MS: i32 = 5_000;
+/// Most that it can be set to.
+pub const MAX_DEFERRAL_MS_MOST: i32 = 600_000;
+/// Percentage of assignments made at random, where the workspace sets none.
+pub const CONTROL_PERCENT: i32 = 2;
+/// Most that it can be set to.
+pub const CONTROL_PERCENT_MOST: i32 = 20;
 /// Default priority of a goal.
 pub const PRIORITY: i16 = 5;
 /// Highest priority.

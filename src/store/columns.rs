@@ -24,6 +24,7 @@ use crate::domain::{
     planning::{RunState, Target, model::ModelApi},
     price::{MoneySource, PriceSource},
     retention::PruningHold,
+    routing::Routing,
     rule::{Action, Closing, Condition, Subject},
     secret::{MasterKeyFingerprint, Purpose},
     spend::measured::MeasuredOf,
@@ -92,6 +93,7 @@ uuid_columns!(
 );
 text_columns!(
     PruningHold,
+    Routing,
     CriterionState,
     DiscoveredPolicy,
     TaskPurpose,

@@ -107,6 +107,7 @@ const fn stays(name: &'static str, why: &'static str) -> Table {
 pub const TABLES: &[Table] = &[
     goes("comments", Owner::Goal, "t.goal_id"),
     goes("goal_progress", Owner::Goal, "t.goal_id"),
+    goes("goal_turns", Owner::Goal, "t.goal_id"),
     goes("price_waits", Owner::Task, "t.task_id"),
     goes("nudges", Owner::Task, "t.task_id"),
     goes("interventions", Owner::Goal, "t.goal_id"),

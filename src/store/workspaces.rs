@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{SystemTx, Tx, traced};
-use crate::domain::ids::WorkspaceId;
+use crate::domain::{ids::WorkspaceId, routing::Routing};
 
 /// A workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +67,12 @@ pub struct WorkspaceSettings {
     pub goal_retention_days: Option<i32>,
     /// Rows of the journal are pruned after this many days; `None`: never.
     pub journal_retention_days: Option<i32>,
+    /// How claims choose tasks and agents.
+    pub routing: Routing,
+    /// Longest time in milliseconds that a task is kept for a better agent.
+    pub max_deferral_ms: i32,
+    /// Percentage of assignments made at random.
+    pub control_percent: i32,
     /// Rises by one with every edit.
     pub version: i32,
     /// Time of its creation.
@@ -81,7 +87,8 @@ pub async fn settings(tx: &mut Tx) -> sqlx::Result<Option<WorkspaceSettings>> {
         WorkspaceSettings,
         r#"select workspace_id as "workspace_id: WorkspaceId", name, agent_key_lifetime_seconds,
                   agent_max_concurrent, max_lease_seconds, goal_retention_days,
-                  journal_retention_days, version, created_at, updated_at
+                  journal_retention_days, routing as "routing: Routing", max_deferral_ms,
+                  control_percent, version, created_at, updated_at
            from workspaces where workspace_id = $1"#,
         tx.workspace.0,
     )
@@ -95,6 +102,7 @@ pub async fn update(tx: &mut Tx, edited: &WorkspaceSettings) -> sqlx::Result<()>
         "update workspaces
          set name = $2, agent_key_lifetime_seconds = $3, agent_max_concurrent = $4,
              max_lease_seconds = $5, goal_retention_days = $7, journal_retention_days = $8,
+             routing = $9, max_deferral_ms = $10, control_percent = $11,
              version = version + 1, updated_at = $6
          where workspace_id = $1",
         tx.workspace.0,
@@ -105,6 +113,9 @@ pub async fn update(tx: &mut Tx, edited: &WorkspaceSettings) -> sqlx::Result<()>
         tx.now,
         edited.goal_retention_days,
         edited.journal_retention_days,
+        edited.routing.as_str(),
+        edited.max_deferral_ms,
+        edited.control_percent,
     )
     .execute(traced!(tx, "workspaces.update"))
     .await?;

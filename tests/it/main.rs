@@ -30,6 +30,7 @@ mod projects;
 mod promises;
 mod reports;
 mod retention;
+mod routing;
 mod rules;
 mod secrets;
 mod sessions;

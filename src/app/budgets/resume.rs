@@ -77,7 +77,7 @@ pub(in crate::app) fn offered(waits: &Waiting, now: DateTime<Utc>) -> TaskMove {
         task_id: waits.task_id,
         state: TaskState::Ready,
         ready_from: waits.ready_from.max(now),
-        claim_rank: waits.claim_rank,
+        ranked_from: waits.ranked_from,
         attempts_used: waits.attempts_used,
         lost_in_row: waits.lost_in_row,
         released_in_row: waits.released_in_row,

@@ -35,7 +35,7 @@ pub(in crate::app) async fn park(
     let now = unit.now();
     let ids: Vec<TaskId> = short.keys().copied().collect();
     let ranks: HashMap<TaskId, _> =
-        ready.iter().map(|task| (task.task_id, task.claim_rank)).collect();
+        ready.iter().map(|task| (task.task_id, task.ranked_from)).collect();
     let facts = store::tasks::lock(unit.tx(), &ids).await?;
     let mut moves = Vec::new();
     let mut asking = BTreeMap::new();
@@ -43,7 +43,7 @@ pub(in crate::app) async fn park(
         let Some(lacks) = short.get(&task.task_id) else { continue };
         let Some(worst) = worst(lacks) else { continue };
         moves.push(TaskMove {
-            claim_rank: ranks.get(&task.task_id).copied().unwrap_or(now),
+            ranked_from: ranks.get(&task.task_id).copied().unwrap_or(now),
             short: Some((worst.limit_id, worst.requested)),
             ..TaskMove::of(task, TaskState::Parked, now)
         });

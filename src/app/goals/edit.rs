@@ -33,6 +33,7 @@ use crate::{
             new_goal::{TaskDefaults, check_discovered},
         },
         refusal::Refusal,
+        routing::turns,
         settings,
     },
     store::{self, goals::GoalFacts},
@@ -56,11 +57,17 @@ pub struct GoalChange {
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<String>, example = "importer", max_length = 200)]
     pub project: Option<Option<String>>,
-    /// New priority, 0 (lowest) to 9. Open tasks that inherited the old priority follow. `null`: 5.
+    /// New priority, 0 (lowest) to 9; each point doubles its share of the claims. Open tasks that inherited the
+    /// old priority follow. `null`: 5.
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<i16>, minimum = 0, maximum = 9)]
     pub priority: Option<Option<i16>>,
-    /// New target time for its tasks; `null` removes it. It stops nothing, but rules can use it.
+    /// New weight, 1 to 1000: its share of the claims beside other goals with ready tasks. `null`: 1.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 1000)]
+    pub weight: Option<Option<i32>>,
+    /// New target time for its tasks; `null` removes it. Tasks with less than a day of slack to it come earlier
+    /// in the goal. It stops nothing, but rules can use it.
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<DateTime<Utc>>)]
     pub deadline: Option<Option<DateTime<Utc>>>,
@@ -97,6 +104,9 @@ impl GoalChange {
         if let Some(Some(priority)) = self.priority {
             checks.range("/priority", priority, 0..=settings::PRIORITY_MAX);
         }
+        if let Some(Some(weight)) = self.weight {
+            checks.range("/weight", weight, turns::WEIGHT);
+        }
         if let Some(Some(deadline)) = self.deadline {
             check_instant(&mut checks, "/deadline", deadline);
         }
@@ -120,6 +130,9 @@ impl GoalChange {
         }
         if let Some(priority) = self.priority {
             goal.priority = priority.unwrap_or(settings::PRIORITY);
+        }
+        if let Some(weight) = self.weight {
+            goal.weight = weight.unwrap_or(turns::DEFAULT_WEIGHT);
         }
         if let Some(deadline) = self.deadline {
             goal.deadline = deadline;
@@ -206,6 +219,7 @@ async fn edit_goal(
     let edit = store::goals::GoalEdit {
         title: &wanted.title,
         priority: wanted.priority,
+        weight: wanted.weight,
         deadline: wanted.deadline,
         project_id: wanted.project_id,
         brief: wanted.brief.as_deref().unwrap_or_default(),
@@ -220,6 +234,9 @@ async fn edit_goal(
     }
     if wanted.priority != before.priority {
         store::goals::reprioritise(unit.tx(), goal, before.priority, wanted.priority).await?;
+    }
+    if (wanted.priority, wanted.deadline) != (before.priority, before.deadline) {
+        store::tasks::order::rank_again(unit.tx(), Some(goal)).await?;
     }
     let edited = views::read(unit.tx(), goal).await?;
     unit.record(NewRow::new(Kind::GoalUpdated).goal(goal).before(&before).after(&edited));

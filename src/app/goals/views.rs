@@ -25,6 +25,7 @@ use crate::{
             numbers::{CostBand, PlanNumbers},
         },
         refusal::Refusal,
+        routing::turns,
         spend::Amounts,
         states::{GoalState, PlanState, Planner},
     },
@@ -123,8 +124,11 @@ pub struct Goal {
     pub state: GoalState,
     /// Producer of its plan; while the goal is `planning`, the planner that has its turn, or had the last one.
     pub planner: Planner,
-    /// Priority, 0 (lowest) to 9; its tasks inherit it.
+    /// Priority, 0 (lowest) to 9; its tasks inherit it. Each point doubles its share of the claims.
     pub priority: i16,
+    /// Weight, 1 to 1000: its share of the claims beside other goals with ready tasks.
+    #[serde(default = "usual_weight")]
+    pub weight: i32,
     /// Project whose budgets and totals it counts for; `null` without one.
     pub project_id: Option<ProjectId>,
     /// Target time for its tasks. It stops nothing, but rules can use it; `null` without one.
@@ -181,6 +185,11 @@ pub struct Goal {
 /// The policy of goals that were stored before there was one.
 fn ask() -> DiscoveredPolicy {
     DiscoveredPolicy::Ask
+}
+
+/// The weight of goals that were stored before there was one.
+fn usual_weight() -> i32 {
+    turns::DEFAULT_WEIGHT
 }
 
 /// Filter of a list of goals.
@@ -319,6 +328,7 @@ fn view(row: GoalRow, progress: ShortProgress) -> Goal {
         state,
         planner,
         priority,
+        weight,
         project_id,
         deadline,
         tasks_total,
@@ -353,6 +363,7 @@ fn view(row: GoalRow, progress: ShortProgress) -> Goal {
         state,
         planner,
         priority,
+        weight,
         project_id,
         deadline,
         tasks: TaskCounts {

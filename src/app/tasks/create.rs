@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::{unblock, weigh};
+use super::{unblock, upward, weigh};
 use crate::{
     app::{Result, Unit, caps},
     domain::{
@@ -97,12 +97,14 @@ async fn write(
 ) -> Result<Vec<Made>> {
     let ids: Vec<TaskId> = unit.ids(specs.len());
     let risks = least_risks(specs, at.risk, around);
+    let upward = upward::of_new(unit, specs, at.parent).await?;
     let rows: Vec<NewTask> = specs
         .iter()
         .zip(laid)
         .enumerate()
         .map(|(index, (spec, laid))| NewTask {
             risk: risks[index],
+            upward_ms: upward[index],
             weight: weighing
                 .filter(|_| !laid.container)
                 .map_or(0, |weighing| weighing.weight(&spec.estimate)),
@@ -146,6 +148,10 @@ async fn write(
     unblock::ask_start(unit, &parked).await?;
     let change = [(at.goal, counts(&rows))];
     store::tasks::moves::count(unit.tx(), &change).await?;
+    if laid.iter().any(|laid| laid.within.is_some() || !laid.earlier.is_empty()) {
+        // What they need and go into has a longer rest behind it now, and they have that of their containers.
+        upward::refresh(unit, at.goal).await?;
+    }
     let made = rows.iter().map(|row| Made { task_id: row.task_id, state: row.state });
     Ok(made.collect())
 }
@@ -171,7 +177,8 @@ fn new_task(
         state: laid.state,
         priority,
         capability_key: claim::capability_key(&spec.capabilities),
-        claim_rank: claim::rank(unit.now(), priority),
+        ranked_from: unit.now(),
+        upward_ms: 0,
         ready_from,
         needs_unmet: laid.needs_unmet,
         children_open: laid.children_open,

@@ -19,7 +19,7 @@ use super::{
     create::numbered,
     detail::{self, TaskDetail},
     unblock::{self, Needs},
-    weigh,
+    upward, weigh,
 };
 use crate::{
     app::{
@@ -273,6 +273,9 @@ async fn edit_task(
     // Before the needs: a task with unmet needs is in no other state.
     hold_back(unit, &[(facts, stored, written)]).await?;
     write(unit, facts, stored, &after, written).await?;
+    if [TaskField::Needs, TaskField::Estimate, TaskField::Capabilities].into_iter().any(has) {
+        upward::refresh(unit, facts.goal_id).await?;
+    }
     settle(unit, &[(facts, stored, written)]).await
 }
 
@@ -662,11 +665,10 @@ async fn offer(unit: &mut Unit, tasks: &[Decided<'_>]) -> Result<()> {
     let now = unit.now();
     let mut moves = Vec::with_capacity(tasks.len());
     for facts in store::tasks::lock(unit.tx(), &ids).await? {
-        let Some((before, stored, _)) = before.get(&facts.task_id) else { continue };
-        let shift = claim::rank(now, facts.priority) - claim::rank(now, before.priority);
+        let Some((_, stored, _)) = before.get(&facts.task_id) else { continue };
         // It keeps its place in the queue.
-        let claim_rank = stored.claim_rank + shift;
-        moves.push(TaskMove { claim_rank, ..TaskMove::of(&facts, TaskState::Ready, now) });
+        let ranked_from = stored.ranked_from;
+        moves.push(TaskMove { ranked_from, ..TaskMove::of(&facts, TaskState::Ready, now) });
         unit.record(NewRow::new(Kind::TaskReady).goal(facts.goal_id).task(facts.task_id));
     }
     store::tasks::moves::apply(unit.tx(), &moves).await?;

@@ -13,6 +13,7 @@ pub(in crate::app) mod posted;
 pub(in crate::app) mod returns;
 pub(in crate::app) mod subtasks;
 pub mod unblock;
+pub(in crate::app) mod upward;
 pub(in crate::app) mod verification;
 mod weigh;
 

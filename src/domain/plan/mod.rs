@@ -24,6 +24,7 @@ pub mod playbook;
 pub mod risks;
 pub mod schedule;
 pub mod split;
+pub mod upward;
 pub mod validate;
 pub mod wording;
 

@@ -25,6 +25,17 @@ pub struct Network {
     leaf: Vec<bool>,
 }
 
+/// A task that exists, and what it is joined to, by index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Its container, or the task that added it.
+    pub parent: Option<usize>,
+    /// Whether it only groups other tasks.
+    pub container: bool,
+    /// The tasks that must end before it starts.
+    pub needs: Vec<usize>,
+}
+
 /// A longest path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
@@ -73,6 +84,32 @@ impl Network {
                 after[end(index)].push(end(parent));
             }
         }
+        Self::built(after, leaf)
+    }
+
+    /// The network of tasks that exist and have not ended. A task that is no container and has subtasks goes on
+    /// when these have ended.
+    #[must_use]
+    pub fn joined(tasks: &[Link]) -> Self {
+        let leaf: Vec<bool> = tasks.iter().map(|task| !task.container).collect();
+        let mut after = vec![Vec::new(); 2 * tasks.len()];
+        for (index, task) in tasks.iter().enumerate() {
+            after[start(index)].push(end(index));
+            for need in &task.needs {
+                after[end(*need)].push(start(index));
+            }
+            let Some(parent) = task.parent else { continue };
+            if leaf[parent] {
+                after[end(index)].push(start(parent));
+            } else {
+                after[start(parent)].push(start(index));
+                after[end(index)].push(end(parent));
+            }
+        }
+        Self::built(after, leaf)
+    }
+
+    fn built(after: Vec<Vec<usize>>, leaf: Vec<bool>) -> Self {
         let mut before = vec![Vec::new(); after.len()];
         for (from, list) in after.iter().enumerate() {
             for to in list {

@@ -23,6 +23,7 @@ use crate::domain::{
     outline::{NoTasks, Ordering, Outline, OutlineCriterion, OutlineNote, OutlineTask, outline},
     refusal::{Code, FieldError, Refusal},
     risk::Risk,
+    routing::turns,
     settings,
     states::Planner,
     words::words,
@@ -156,11 +157,18 @@ pub struct NewGoal {
     #[serde(default)]
     #[schema(example = "importer", max_length = 200)]
     pub project: Option<String>,
-    /// 0 (lowest) to 9, default 5; tasks inherit it. One point outranks five minutes of waiting.
+    /// 0 (lowest) to 9, default 5; tasks inherit it. Each point doubles the share of the claims that the goal gets
+    /// beside others.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 9)]
     pub priority: Option<i16>,
-    /// When the goal should be completed. Shown in reports and forecasts; stops nothing.
+    /// 1 to 1000, default 1: while several goals have ready tasks, claims give of a goal with weight 3 three times as
+    /// many as of a goal with weight 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1000, example = 3)]
+    pub weight: Option<i32>,
+    /// When the goal should be completed. Tasks with less than a day of slack to it come earlier in the goal.
+    /// Shown in reports and forecasts; stops nothing.
     #[serde(default)]
     pub deadline: Option<DateTime<Utc>>,
     /// The planner; default: `playbook` or `tasks` if one of these is given, else `outline`. It is short for
@@ -265,6 +273,9 @@ impl NewGoal {
         }
         if let Some(priority) = self.priority {
             checks.range("/priority", priority, 0..=settings::PRIORITY_MAX);
+        }
+        if let Some(weight) = self.weight {
+            checks.range("/weight", weight, turns::WEIGHT);
         }
         if let Some(deadline) = self.deadline {
             check_instant(checks, "/deadline", deadline);

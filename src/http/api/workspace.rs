@@ -28,7 +28,8 @@ pub async fn get_workspace(
 /// Edit the workspace.
 ///
 /// A shorter `agent_key_lifetime_seconds` also holds for valid keys of agents: they end one lifetime
-/// after the edit at the latest.
+/// after the edit at the latest. A change of `routing` from or to `fifo` gives all ready tasks their new place in the
+/// order of claims.
 #[utoipa::path(patch, path = "/v1/workspace")]
 pub async fn update_workspace(
     Auth { app, caller }: Auth<AdminCaller>,

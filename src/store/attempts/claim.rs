@@ -11,6 +11,7 @@ use crate::{
         budget::ask::Estimates,
         handover::{ChildResult, ClaimedComment, ClaimedCriterion, EarlierAttempt, NeededResult},
         ids::{AgentId, GoalId, TaskId},
+        routing::turns,
         settings,
         states::AgentState,
         task::claim::Keeping,
@@ -89,8 +90,12 @@ pub struct ReadyTask {
     pub task_id: TaskId,
     /// Its goal.
     pub goal_id: GoalId,
-    /// Key of the claim order; lower is claimed first.
+    /// Whose turn it takes, and when that is.
+    pub turn: Turn,
+    /// Key of the claim order inside its goal; lower is claimed first.
     pub claim_rank: DateTime<Utc>,
+    /// Since when it ages in the order of claims.
+    pub ranked_from: DateTime<Utc>,
     /// Capabilities it requires.
     pub required: Vec<String>,
     /// Number of attempts ever started.
@@ -105,13 +110,41 @@ pub struct ReadyTask {
     pub keeping: Keeping,
 }
 
+/// The turn of a ready task.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// Its virtual time: the pass of its goal, and a stride for each task before it. Lower is claimed first.
+    pub at: i64,
+    /// Where the turns of its goal began in this search.
+    pub start: i64,
+    /// The stride of its goal; 0: goals take no turns.
+    pub stride: i64,
+    /// Whether no ready task of its goal is left if all that were locked are started.
+    pub last: bool,
+}
+
+/// A goal that joins the turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joining {
+    /// The goal.
+    pub goal_id: GoalId,
+    /// The pass that it joins at.
+    pub start: i64,
+}
+
 /// Ready tasks that were locked.
 #[derive(Debug, Default)]
 pub struct LockedTasks {
-    /// The tasks in claim order.
+    /// The tasks in the order of their turns.
     pub tasks: Vec<ReadyTask>,
     /// Whether there may be ready tasks beyond the examined candidates.
     pub more: bool,
+    /// The goals seen that had no part in the turns before.
+    pub joining: Vec<Joining>,
+    /// Number of goals seen that compete.
+    pub goals: i64,
+    /// The last goal seen, if there may be others that were not.
+    pub cut_at: Option<GoalId>,
 }
 
 /// The agents that look for ready tasks.
@@ -123,36 +156,160 @@ pub struct Lookers<'a> {
     pub agents: &'a [AgentId],
 }
 
-/// Locks up to `wanted` ready tasks for agents with the capabilities `able`, in claim order and
+/// A locked task, and what the search found beside it.
+struct Row {
+    task_id: Option<TaskId>,
+    goal_id: Option<GoalId>,
+    claim_rank: Option<DateTime<Utc>>,
+    ranked_from: Option<DateTime<Utc>>,
+    required: Option<Vec<String>>,
+    attempts_started: Option<i32>,
+    lease_ms: Option<i64>,
+    attempt_timeout_ms: Option<i64>,
+    finish_by: Option<DateTime<Utc>>,
+    assigned: Option<AgentId>,
+    barred: Option<AgentId>,
+    turn: Option<i64>,
+    start: Option<i64>,
+    stride: Option<i64>,
+    last: Option<bool>,
+    more: bool,
+    goals: i64,
+    joining: Option<Vec<GoalId>>,
+    starts: Option<Vec<i64>>,
+    cut_at: Option<GoalId>,
+}
+
+/// How far a search for ready tasks goes.
+#[derive(Debug, Clone, Copy)]
+pub struct SearchBounds {
+    /// Most tasks to lock.
+    pub wanted: i64,
+    /// Extra candidates, because other transactions may hold some.
+    pub slack: i64,
+    /// The goal at which the search begins; it goes on with the first after the last one. Matters only if there
+    /// are more goals than it looks at.
+    pub from: GoalId,
+}
+
+/// Locks up to `wanted` ready tasks for agents with the capabilities `able`, in the order of their turns and
 /// without those in `held`. Tasks assigned to or barred from one of the agents come in addition,
 /// since the other agents may be unable to take them.
 ///
+/// Finds the goals with ready tasks first, at most [`settings::GOALS_IN_TURN`] pairs of goal and set of capabilities,
+/// by one index entry each: their other tasks are not read. Then reads of each goal as many tasks as can
+/// be among the wanted ones. The rules of turns are those of [`crate::domain::routing::turns`]. Passes and tasks are read in
+/// one snapshot, and a task that another transaction holds keeps its place in its goal: so claims that run at
+/// once share out the turns as claims one after the other would.
+///
 /// Searches only the sets of capabilities within `able`, each by its own index range: tasks of
-/// other sets cost nothing. Skips tasks locked by other transactions; `slack` is the number of
-/// extra candidates for that. Skips frozen tasks and tasks that wait for a price during the search, so
-/// they do not block later ones; without any freeze or wait these checks do not run.
+/// other sets cost nothing. Skips tasks locked by other transactions. Skips frozen tasks and tasks that wait for a
+/// price during the search, so they do not block later ones; without any freeze or wait these checks do not run.
 pub async fn lock_ready(
     tx: &mut Tx,
     lookers: Lookers<'_>,
-    wanted: i64,
-    slack: i64,
+    bounds: SearchBounds,
     held: &[TaskId],
 ) -> sqlx::Result<LockedTasks> {
     let Lookers { able, agents } = lookers;
-    let rows = sqlx::query!(
+    let SearchBounds { wanted, slack, from } = bounds;
+    let rows = sqlx::query_as!(
+        Row,
         r#"
-        with covered as materialized (
+        with recursive covered as materialized (
             select capability_key, capabilities from capability_sets
             where workspace_id = $1 and capabilities <@ $2::text[]
-        ), candidates as materialized (
-            select c.task_id, c.claim_rank, c.is_kept, covered.capability_key,
-                   covered.capabilities
-            from covered cross join lateral (
+        ), ahead (capability_key, turn_of, depth) as (
+            -- From goal to goal of each set, by one entry of the index each.
+            select c.capability_key, n.turn_of, 1
+            from covered c cross join lateral (
+                select t.turn_of from tasks t
+                where t.workspace_id = $1 and t.state = 'ready'
+                  and t.capability_key = c.capability_key and t.turn_of >= $7::uuid
+                order by t.turn_of limit 1
+            ) n
+            union all
+            select s.capability_key, n.turn_of, s.depth + 1
+            from ahead s cross join lateral (
+                select t.turn_of from tasks t
+                where t.workspace_id = $1 and t.state = 'ready'
+                  and t.capability_key = s.capability_key and t.turn_of > s.turn_of
+                order by t.turn_of limit 1
+            ) n
+        ), first_found as materialized (
+            select capability_key, turn_of, depth, 1 as part from ahead limit $8
+        ), around (capability_key, turn_of, depth) as (
+            select c.capability_key, n.turn_of, 1
+            from covered c cross join lateral (
+                select t.turn_of from tasks t
+                where t.workspace_id = $1 and t.state = 'ready'
+                  and t.capability_key = c.capability_key and t.turn_of < $7::uuid
+                order by t.turn_of limit 1
+            ) n
+            union all
+            select s.capability_key, n.turn_of, s.depth + 1
+            from around s cross join lateral (
+                select t.turn_of from tasks t
+                where t.workspace_id = $1 and t.state = 'ready'
+                  and t.capability_key = s.capability_key and t.turn_of > s.turn_of
+                  and t.turn_of < $7::uuid
+                order by t.turn_of limit 1
+            ) n
+        ), found as materialized (
+            select * from first_found
+            union all
+            (select capability_key, turn_of, depth, 2 from around
+             limit $8 - (select count(*) from first_found))
+        ), last_found as materialized (
+            -- How far each set was followed that may have more; read only if the bound was reached.
+            select max(f.turn_of::text)::uuid as turn_of
+            from found f
+            where f.part = (select max(part) from found)
+            group by f.capability_key
+            having max(f.depth) >= (select max(depth) from found
+                                    where part = (select max(part) from found)) - 1
+        ), standing as materialized (
+            select f.turn_of, u.pass, coalesce(u.drained, true) as joins,
+                   coalesce(($9::bigint << 5 >> g.priority) / g.weight, 0) as stride
+            from (select distinct turn_of from found) f
+            left join lateral (
+                select g.priority, g.weight from goals g
+                where g.workspace_id = $1 and g.goal_id = f.turn_of limit 1) g on true
+            left join lateral (
+                select u.pass, u.drained from goal_turns u
+                where u.workspace_id = $1 and u.goal_id = f.turn_of limit 1) u on true
+        ), floor as materialized (
+            select coalesce(min(pass) filter (where not joins), max(pass), 0) as pass from standing
+        ), joined as materialized (
+            select s.turn_of, s.stride, s.joins,
+                   case when s.joins then greatest(s.pass, f.pass) else s.pass end as pass
+            from standing s cross join floor f
+        ), turns as materialized (
+            select j.turn_of, j.stride, j.joins, s.start,
+                   -- As `look_at` of the domain.
+                   case when j.stride = 0 then $3::bigint + $5::bigint
+                   else least($3::bigint + $5::bigint,
+                       ceil(2.0::float8 * ($3::bigint + $5::bigint) * ($9::float8 / j.stride) / w.shares)::bigint
+                       + (w.most - s.start) / j.stride + 2) end + cardinality($4::uuid[]) as most
+            from joined j
+            cross join (select max(pass) as most, sum($9::float8 / nullif(stride, 0)) as shares
+                        from joined) w
+            cross join lateral (
+                select greatest(j.pass, w.most - $10::bigint) as start) s
+            -- No further goal can have one of the first tasks.
+            order by s.start, j.turn_of limit $3::bigint + $5::bigint + cardinality($4::uuid[])
+        ), looked as materialized (
+            select c.task_id, c.claim_rank, c.is_kept, f.capability_key, u.turn_of, u.start, u.stride,
+                   u.start + u.stride * (row_number() over (
+                       partition by u.turn_of order by c.claim_rank, c.task_id) - 1) as turn,
+                   count(*) over (partition by u.turn_of) < u.most as is_all
+            from turns u join found f on f.turn_of = u.turn_of
+            cross join lateral (
                 select t.task_id, t.claim_rank,
                        coalesce(t.assigned_agent_id, t.barred_agent_id) is not null as is_kept
                 from tasks t
                 where t.workspace_id = $1 and t.state = 'ready'
-                  and t.capability_key = covered.capability_key
+                  and t.capability_key = f.capability_key and t.turn_of = f.turn_of
                   -- Null for nearly every task: kept for one of these, or for others than one.
                   and (t.assigned_agent_id is null or t.assigned_agent_id = any($6::uuid[]))
                   and (t.barred_agent_id is null or t.barred_agent_id <> any($6::uuid[]))
@@ -163,26 +320,50 @@ pub async fn lock_ready(
                                            where f.workspace_id = $1 and f.lifted_at is null))
                        or not exists (select from freezes_over($1, t.task_id, null)))
                 order by t.claim_rank, t.task_id
-                limit $3::bigint + cardinality($4::uuid[]) + $5::bigint
+                limit u.most
             ) c
-            where c.task_id <> all($4)
-            order by c.claim_rank, c.task_id
+        ), placed as materialized (
+            select l.*, row_number() over (order by l.turn, l.claim_rank, l.task_id) as place
+            from looked l
+            where l.task_id <> all($4)
+        ), candidates as materialized (
+            select p.*, max(p.place) over (partition by p.turn_of) as last_place
+            from placed p
+            order by p.place
             limit $3::bigint + $5::bigint
         ), locked as materialized (
             select t.task_id, t.goal_id, t.attempts_started, t.lease_ms, t.attempt_timeout_ms,
-                   t.finish_by, t.claim_rank, t.assigned_agent_id, t.barred_agent_id, c.capabilities
+                   t.finish_by, t.claim_rank, t.ranked_from, t.assigned_agent_id, t.barred_agent_id,
+                   covered.capabilities, c.turn, c.start, c.stride, c.place,
+                   c.is_all, c.last_place
             from candidates c join tasks t on t.workspace_id = $1 and t.task_id = c.task_id
+            join covered on covered.capability_key = c.capability_key
             -- Judged again under the lock: an edit may have changed what it requires.
             where t.state = 'ready' and t.capability_key = c.capability_key
-            order by c.claim_rank, c.task_id
+            order by c.place
             limit $3::bigint + (select count(*) from candidates where is_kept)
             for no key update of t skip locked
         )
-        select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId", claim_rank,
-               capabilities as "required", attempts_started, lease_ms, attempt_timeout_ms, finish_by,
-               assigned_agent_id as "assigned: AgentId", barred_agent_id as "barred: AgentId",
-               (select count(*) from candidates) as "looked_at!"
-        from locked order by claim_rank, task_id
+        select l.task_id as "task_id?: TaskId", l.goal_id as "goal_id?: GoalId",
+               l.claim_rank as "claim_rank?", l.ranked_from as "ranked_from?",
+               l.capabilities as "required?", l.attempts_started as "attempts_started?",
+               l.lease_ms as "lease_ms?", l.attempt_timeout_ms as "attempt_timeout_ms?",
+               l.finish_by as "finish_by?", l.assigned_agent_id as "assigned?: AgentId",
+               l.barred_agent_id as "barred?: AgentId", l.turn as "turn?", l.start as "start?",
+               l.stride as "stride?",
+               -- Those of its goal that are not locked here although they come before are held by others.
+               l.is_all and l.last_place <= (select max(place) from locked) as "last?",
+               (select count(*) from candidates) >= $3::bigint + $5::bigint
+                   or exists (select from candidates where not is_all) as "more!",
+               (select count(*) from turns) as "goals!",
+               (select array_agg(u.turn_of order by u.turn_of) from turns u
+                where u.joins and u.stride > 0) as "joining?: Vec<GoalId>",
+               (select array_agg(u.start order by u.turn_of) from turns u
+                where u.joins and u.stride > 0) as "starts?",
+               case when (select count(*) from found) >= $8 then
+                   (select min(turn_of::text)::uuid from last_found) end as "cut_at?: GoalId"
+        from (select 1) as always (one) left join locked l on true
+        order by l.place
         "#,
         tx.workspace.0,
         able,
@@ -190,23 +371,36 @@ pub async fn lock_ready(
         &uuids(held),
         slack,
         &uuids(agents),
+        from.0,
+        settings::GOALS_IN_TURN,
+        turns::UNIT,
+        turns::MOST_LAG,
     )
     .fetch_all(traced!(tx, "attempts.claim.lock_ready"))
     .await?;
-    // No row: the number of candidates is unknown.
-    let more = rows.first().is_none_or(|row| row.looked_at >= wanted + slack);
-    let tasks = rows.into_iter().map(|row| ReadyTask {
-        task_id: row.task_id,
-        goal_id: row.goal_id,
-        claim_rank: row.claim_rank,
-        required: row.required,
-        attempts_started: row.attempts_started,
-        lease_ms: row.lease_ms,
-        attempt_timeout_ms: row.attempt_timeout_ms,
-        finish_by: row.finish_by,
-        keeping: Keeping::of(row.assigned, row.barred),
-    });
-    Ok(LockedTasks { tasks: tasks.collect(), more })
+    let Some(first) = rows.first() else { return Ok(LockedTasks::default()) };
+    let (more, goals, cut_at) = (first.more, first.goals, first.cut_at);
+    let joining = first.joining.iter().flatten().zip(first.starts.iter().flatten());
+    let joining = joining.map(|(goal_id, start)| Joining { goal_id: *goal_id, start: *start });
+    let joining = joining.collect();
+    let task = |row: Row| {
+        Some(ReadyTask {
+            task_id: row.task_id?,
+            goal_id: row.goal_id?,
+            turn: Turn { at: row.turn?, start: row.start?, stride: row.stride?, last: row.last? },
+            claim_rank: row.claim_rank?,
+            ranked_from: row.ranked_from?,
+            required: row.required?,
+            attempts_started: row.attempts_started?,
+            lease_ms: row.lease_ms,
+            attempt_timeout_ms: row.attempt_timeout_ms,
+            finish_by: row.finish_by,
+            keeping: Keeping::of(row.assigned, row.barred),
+        })
+    };
+    // One row without a task if none was locked.
+    let tasks = rows.into_iter().filter_map(task).collect();
+    Ok(LockedTasks { tasks, more, joining, goals, cut_at })
 }
 
 /// Records that agents were seen now; leaves a recent record unchanged.

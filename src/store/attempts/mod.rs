@@ -6,6 +6,7 @@ pub mod loops;
 pub mod read;
 pub mod results;
 pub mod takeover;
+pub mod turns;
 pub mod waiting;
 
 use chrono::{DateTime, Utc};

@@ -1,6 +1,6 @@
 //! Takeovers and reassignments: assignment of tasks, and its checks.
 
-use super::claim::ReadyTask;
+use super::claim::{ReadyTask, Turn};
 use crate::{
     domain::{
         freeze::FreezeMode,
@@ -88,7 +88,7 @@ pub async fn frozen(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<FreezeMode
 /// A locked task in the form a claim reads it.
 pub async fn offered(tx: &mut Tx, task: TaskId) -> sqlx::Result<ReadyTask> {
     let row = sqlx::query!(
-        r#"select goal_id as "goal_id: GoalId", claim_rank, attempts_started, finish_by,
+        r#"select goal_id as "goal_id: GoalId", claim_rank, ranked_from, attempts_started, finish_by,
                   assigned_agent_id as "assigned: AgentId", barred_agent_id as "barred: AgentId",
                   array(select c from capability_sets s cross join unnest(s.capabilities) c
                         where s.workspace_id = $1 and s.capability_key = t.capability_key)
@@ -103,6 +103,8 @@ pub async fn offered(tx: &mut Tx, task: TaskId) -> sqlx::Result<ReadyTask> {
         task_id: task,
         goal_id: row.goal_id,
         claim_rank: row.claim_rank,
+        ranked_from: row.ranked_from,
+        turn: Turn::default(),
         required: row.required,
         attempts_started: row.attempts_started,
         lease_ms: None,

@@ -97,14 +97,14 @@ pub struct ShortSet {
     pub waiting: i64,
     /// Time at which the first of them became ready.
     pub since: DateTime<Utc>,
-    /// The first in claim order.
+    /// The first of them by rank.
     pub task_id: TaskId,
     /// Its goal.
     pub goal_id: GoalId,
 }
 
-/// Ready tasks of some sets that are neither frozen nor assigned to an agent. Examines the first
-/// [`COUNTED`] of each set in claim order, or with a scope all of its goals. Calls `freezes_over`
+/// Ready tasks of some sets that are neither frozen nor assigned to an agent. Examines [`COUNTED`] of
+/// each set, goal by goal as the index has them, or with a scope all of its goals. Calls `freezes_over`
 /// per task only if single tasks are frozen; other freezes are looked up once per goal.
 pub async fn waiting_in(
     tx: &mut Tx,
@@ -120,7 +120,7 @@ pub async fn waiting_in(
                 select * from tasks t
                 where t.workspace_id = $1 and t.state = 'ready'
                   and t.capability_key = o.capability_key and t.assigned_agent_id is null
-                order by t.claim_rank, t.task_id limit $4
+                order by t.turn_of, t.claim_rank, t.task_id limit $4
             ) t
             where $3::uuid[] is null
             union all

@@ -18,8 +18,8 @@ pub struct Waiting {
     pub short_min: i64,
     /// Time before which it is not ready.
     pub ready_from: DateTime<Utc>,
-    /// Key of the claim order; lower is claimed first.
-    pub claim_rank: DateTime<Utc>,
+    /// Since when it ages in the order of claims.
+    pub ranked_from: DateTime<Utc>,
     /// Number of counted attempts.
     pub attempts_used: i32,
     /// Number of consecutive lost leases.
@@ -33,7 +33,7 @@ pub async fn lock_waiting(tx: &mut Tx, limit: LimitId, most: i64) -> sqlx::Resul
     sqlx::query_as!(
         Waiting,
         r#"select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId",
-                  short_min as "short_min!", ready_from, claim_rank, attempts_used, lost_in_row,
+                  short_min as "short_min!", ready_from, ranked_from, attempts_used, lost_in_row,
                   released_in_row
            from tasks where workspace_id = $1 and short_limit_id = $2
            order by claim_rank, task_id limit $3
@@ -55,7 +55,7 @@ pub async fn lock_of_goal(
     sqlx::query_as!(
         Waiting,
         r#"select task_id as "task_id: TaskId", goal_id as "goal_id: GoalId",
-                  short_min as "short_min!", ready_from, claim_rank, attempts_used, lost_in_row,
+                  short_min as "short_min!", ready_from, ranked_from, attempts_used, lost_in_row,
                   released_in_row
            from tasks
            where workspace_id = $1 and goal_id = $2 and short_limit_id = any($3)

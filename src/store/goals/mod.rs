@@ -40,6 +40,8 @@ pub struct NewGoal<'a> {
     pub planner: Planner,
     /// 0 (lowest) to 9.
     pub priority: i16,
+    /// Its weight in the turns of claims.
+    pub weight: i32,
     /// Whether the plan needs an approval.
     pub plan_approval: bool,
     /// Target time for the end of its tasks.
@@ -65,8 +67,8 @@ pub async fn insert(tx: &mut Tx, goal: &NewGoal<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into goals (workspace_id, goal_id, project_id, title, state, planner, priority,
                             plan_approval, deadline, created_by, created_at, updated_at,
-                            on_behalf_of, max_rework, discovered)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13, $14)",
+                            on_behalf_of, max_rework, discovered, weight)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13, $14, $15)",
         tx.workspace.0,
         goal.goal_id.0,
         goal.project_id.map(|id| id.0),
@@ -81,6 +83,7 @@ pub async fn insert(tx: &mut Tx, goal: &NewGoal<'_>) -> sqlx::Result<()> {
         &names(goal.on_behalf_of),
         goal.max_rework,
         goal.discovered.as_str(),
+        goal.weight,
     )
     .execute(traced!(tx, "goals.insert"))
     .await?;
@@ -299,6 +302,8 @@ pub struct GoalEdit<'a> {
     pub title: &'a str,
     /// 0 (lowest) to 9.
     pub priority: i16,
+    /// Its weight in the turns of claims.
+    pub weight: i32,
     /// Target time for the end of its tasks.
     pub deadline: Option<DateTime<Utc>>,
     /// The project it belongs to.
@@ -317,7 +322,7 @@ pub struct GoalEdit<'a> {
 pub async fn edit(tx: &mut Tx, goal: GoalId, edit: &GoalEdit<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "update goals set title = $3, priority = $4, deadline = $5, project_id = $6,
-                discovered = $8, version = version + 1, updated_at = $7
+                discovered = $8, weight = $9, version = version + 1, updated_at = $7
          where workspace_id = $1 and goal_id = $2",
         tx.workspace.0,
         goal.0,
@@ -327,6 +332,7 @@ pub async fn edit(tx: &mut Tx, goal: GoalId, edit: &GoalEdit<'_>) -> sqlx::Resul
         edit.project_id.map(|id| id.0),
         tx.now,
         edit.discovered.as_str(),
+        edit.weight,
     )
     .execute(traced!(tx, "goals.edit"))
     .await?;
@@ -357,7 +363,7 @@ pub async fn task_defaults(tx: &mut Tx, goal: GoalId) -> sqlx::Result<TaskDefaul
     Ok(defaults.0)
 }
 
-/// Changes the priority of a goal's open tasks; their claim ranks follow.
+/// Changes the priority of a goal's open tasks. The caller ranks them again.
 pub async fn reprioritise(tx: &mut Tx, goal: GoalId, before: i16, after: i16) -> sqlx::Result<()> {
     // Only tasks with the goal's former priority follow; others have one of their own.
     sqlx::query!(
@@ -366,8 +372,7 @@ pub async fn reprioritise(tx: &mut Tx, goal: GoalId, before: i16, after: i16) ->
              where workspace_id = $1 and goal_id = $2 and ended_at is null and priority = $3
              order by task_id for no key update
          )
-         update tasks t set priority = $4, version = version + 1,
-                claim_rank = claim_rank - ($4 - $3) * interval '300 seconds'
+         update tasks t set priority = $4, version = version + 1
          from mine where t.workspace_id = $1 and t.task_id = mine.task_id",
         tx.workspace.0,
         goal.0,

@@ -31,6 +31,7 @@ pub struct GoalRow {
     pub state: GoalState,
     pub planner: Planner,
     pub priority: i16,
+    pub weight: i32,
     pub project_id: Option<ProjectId>,
     pub deadline: Option<DateTime<Utc>>,
     pub tasks_total: i32,
@@ -66,7 +67,7 @@ pub async fn read(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<GoalRow>> {
         GoalRow,
         r#"
         select g.goal_id as "goal_id: GoalId", g.title, g.state as "state: GoalState",
-               g.planner as "planner: Planner", g.priority, g.project_id as "project_id: ProjectId",
+               g.planner as "planner: Planner", g.priority, g.weight, g.project_id as "project_id: ProjectId",
                g.deadline, g.tasks_total, g.tasks_open, g.tasks_done, g.tasks_failed,
                g.tasks_cancelled, g.max_rework, g.weight_total, g.weight_done, g.weight_cancelled,
                g.discovered as "discovered: DiscoveredPolicy",
@@ -145,7 +146,7 @@ pub async fn list(tx: &mut Tx, scope: &GoalScope<'_>) -> sqlx::Result<Vec<GoalRo
              order by g.goal_id desc limit $5)
         )
         select g.goal_id as "goal_id: GoalId", g.title, g.state as "state: GoalState",
-               g.planner as "planner: Planner", g.priority, g.project_id as "project_id: ProjectId",
+               g.planner as "planner: Planner", g.priority, g.weight, g.project_id as "project_id: ProjectId",
                g.deadline, g.tasks_total, g.tasks_open, g.tasks_done, g.tasks_failed,
                g.tasks_cancelled, g.max_rework, g.weight_total, g.weight_done, g.weight_cancelled,
                g.discovered as "discovered: DiscoveredPolicy",

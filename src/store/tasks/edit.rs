@@ -42,8 +42,8 @@ pub struct Editable {
     pub version: i32,
     /// Earliest time of a claim: start time or end of a backoff.
     pub ready_from: DateTime<Utc>,
-    /// Key of the claim order.
-    pub claim_rank: DateTime<Utc>,
+    /// Since when it ages in the order of claims.
+    pub ranked_from: DateTime<Utc>,
     /// Whether no attempt was started, or none since it last came back.
     pub unclaimed: bool,
     /// Number of unsatisfied dependencies, plus one if its container is not open.
@@ -70,7 +70,7 @@ pub struct Editable {
 pub async fn editable(tx: &mut Tx, task: TaskId) -> sqlx::Result<Editable> {
     sqlx::query_as!(
         Editable,
-        r#"select version, ready_from, claim_rank, needs_unmet,
+        r#"select version, ready_from, ranked_from, needs_unmet,
                   attempts_started = attempts_before as "unclaimed!",
                   short_limit_id as "short_limit: LimitId", lease_ms, attempt_timeout_ms,
                   start_within_ms, finish_within_ms, start_by, finish_by, rests_since
@@ -115,7 +115,10 @@ pub struct Edited {
 pub async fn write(tx: &mut Tx, task: TaskId, edited: &Edited) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set priority = $3,
-                claim_rank = claim_rank - ($3 - priority) * interval '300 seconds',
+                claim_rank = claim_rank_of(ranked_from, $3, upward_ms,
+                    (select least(g.deadline, $14) from goals g
+                     where g.workspace_id = $1 and g.goal_id = tasks.goal_id),
+                    (select w.routing = 'fifo' from workspaces w where w.workspace_id = $1)),
                 capability_key = $4, ready_from = $5, needs_unmet = $6, max_attempts = $7,
                 max_rework = $8, lease_ms = $9, attempt_timeout_ms = $10, start_within_ms = $11,
                 finish_within_ms = $12, start_by = $13, finish_by = $14, version = version + 1,

@@ -8,6 +8,7 @@ pub mod find;
 pub mod links;
 pub mod list;
 pub mod moves;
+pub mod order;
 pub mod replan;
 pub mod returns;
 pub mod split;
@@ -44,8 +45,10 @@ pub struct NewTask {
     pub priority: i16,
     /// Key of its set of required capabilities.
     pub capability_key: String,
-    /// Key of the claim order; lower is claimed first.
-    pub claim_rank: DateTime<Utc>,
+    /// Since when it ages in the order of claims.
+    pub ranked_from: DateTime<Utc>,
+    /// Its upward rank in milliseconds.
+    pub upward_ms: i64,
     /// Time before which it is not ready.
     pub ready_from: DateTime<Utc>,
     /// Number of unsatisfied dependencies, plus one if its container is not open.
@@ -98,23 +101,30 @@ pub async fn insert(tx: &mut Tx, goal: GoalId, tasks: &[NewTask]) -> sqlx::Resul
     sqlx::query!(
         r#"
         insert into tasks (workspace_id, goal_id, created_at, updated_at, task_id, parent_id, ref,
-            position, container, state, priority, capability_key, claim_rank, ready_from,
+            position, container, state, priority, capability_key, ranked_from, ready_from,
             needs_unmet, children_open, max_attempts, lease_ms, attempt_timeout_ms,
             start_within_ms, finish_within_ms, approve_start, approve_result, max_rework, weight,
-            ended_at, start_by, finish_by)
+            upward_ms, ended_at, start_by, finish_by, claim_rank, turn_of)
         select $1, $2, $3::timestamptz, $3, t.*,
                case when t.state = 'done' then $3::timestamptz end,
                case when t.state = 'ready' then $3::timestamptz + t.start_within_ms * interval '1 ms' end,
-               case when t.state = 'ready' then $3::timestamptz + t.finish_within_ms * interval '1 ms' end
+               case when t.state = 'ready' then $3::timestamptz + t.finish_within_ms * interval '1 ms' end,
+               claim_rank_of(t.ranked_from, t.priority, t.upward_ms,
+                   (select least(g.deadline, case when t.state = 'ready' then
+                        $3::timestamptz + t.finish_within_ms * interval '1 ms' end)
+                    from goals g where g.workspace_id = $1 and g.goal_id = $2),
+                   (select w.routing = 'fifo' from workspaces w where w.workspace_id = $1)),
+               case when (select w.routing = 'fifo' from workspaces w where w.workspace_id = $1)
+                   then '00000000-0000-0000-0000-000000000000'::uuid else $2 end
         from unnest($4::uuid[], $5::uuid[], $6::text[], $7::int[], $8::bool[], $9::text[],
                     $10::smallint[], $11::text[], $12::timestamptz[], $13::timestamptz[],
                     $14::int[], $15::int[], $16::int[], $17::bigint[], $18::bigint[],
                     $19::bigint[], $20::bigint[], $21::bool[], $22::bool[], $23::int[],
-                    $24::bigint[])
+                    $24::bigint[], $25::bigint[])
              as t (task_id, parent_id, ref, position, container, state, priority, capability_key,
-                   claim_rank, ready_from, needs_unmet, children_open, max_attempts, lease_ms,
+                   ranked_from, ready_from, needs_unmet, children_open, max_attempts, lease_ms,
                    attempt_timeout_ms, start_within_ms, finish_within_ms, approve_start,
-                   approve_result, max_rework, weight)
+                   approve_result, max_rework, weight, upward_ms)
         "#,
         tx.workspace.0,
         goal.0,
@@ -127,7 +137,7 @@ pub async fn insert(tx: &mut Tx, goal: GoalId, tasks: &[NewTask]) -> sqlx::Resul
         column!(|t| t.state.as_str().to_owned()),
         column!(|t| t.priority),
         column!(|t| t.capability_key.clone()),
-        column!(|t| t.claim_rank),
+        column!(|t| t.ranked_from),
         column!(|t| t.ready_from),
         column!(|t| t.needs_unmet),
         column!(|t| t.children_open),
@@ -140,6 +150,7 @@ pub async fn insert(tx: &mut Tx, goal: GoalId, tasks: &[NewTask]) -> sqlx::Resul
         column!(|t| t.approve_result),
         column!(|t| t.max_rework),
         column!(|t| t.weight),
+        column!(|t| t.upward_ms),
     )
     .execute(traced!(tx, "tasks.insert"))
     .await?;

@@ -9,7 +9,7 @@ use crate::{
         goal::TaskCounts,
         ids::{AttemptId, GoalId, LimitId, TaskId},
         states::{FailureClass, GoalState, TaskState},
-        task::{TaskFacts, claim},
+        task::TaskFacts,
     },
     store::{Tx, WriteError, columns::uuids, complete, traced},
 };
@@ -23,8 +23,8 @@ pub struct TaskMove {
     pub state: TaskState,
     /// Time before which it is not ready; of a ready task: since when it is.
     pub ready_from: DateTime<Utc>,
-    /// Key of the claim order; lower is claimed first.
-    pub claim_rank: DateTime<Utc>,
+    /// Since when it ages in the order of claims.
+    pub ranked_from: DateTime<Utc>,
     /// Number of counted attempts.
     pub attempts_used: i32,
     /// Number of consecutive lost leases.
@@ -51,7 +51,7 @@ impl TaskMove {
             task_id: task.task_id,
             state,
             ready_from: if ready { task.ready_from.max(now) } else { task.ready_from },
-            claim_rank: claim::rank(now, task.priority),
+            ranked_from: now,
             attempts_used: task.attempts_used,
             lost_in_row: task.lost_in_row,
             released_in_row: task.released_in_row,
@@ -75,7 +75,19 @@ pub async fn apply(tx: &mut Tx, moves: &[TaskMove]) -> Result<(), WriteError> {
     let changed = sqlx::query!(
         r#"
         update tasks t
-        set state = m.state, ready_from = m.ready_from, claim_rank = m.claim_rank,
+        set state = m.state, ready_from = m.ready_from, ranked_from = m.ranked_from,
+            claim_rank = case when m.state in ('ready', 'parked') then claim_rank_of(
+                m.ranked_from, t.priority, t.upward_ms,
+                (select least(g.deadline, coalesce(
+                            t.finish_by + coalesce($2 - t.rests_since, interval '0'),
+                            $2::timestamptz + t.finish_within_ms * interval '1 ms'))
+                 from goals g where g.workspace_id = $1 and g.goal_id = t.goal_id),
+                (select w.routing = 'fifo' from workspaces w where w.workspace_id = $1))
+                else t.claim_rank end,
+            turn_of = case when m.state <> 'ready' then t.turn_of
+                when (select w.routing = 'fifo' from workspaces w where w.workspace_id = $1)
+                    then '00000000-0000-0000-0000-000000000000'::uuid
+                else t.goal_id end,
             attempts_used = m.attempts_used, lost_in_row = m.lost_in_row,
             released_in_row = m.released_in_row,
             needs_unmet = case when m.needs_met then 0 else t.needs_unmet end,
@@ -95,7 +107,7 @@ pub async fn apply(tx: &mut Tx, moves: &[TaskMove]) -> Result<(), WriteError> {
         from unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::int[],
                     $8::int[], $9::text[], $10::bool[], $11::uuid[], $12::bigint[],
                     $13::int[])
-             as m (task_id, state, ready_from, claim_rank, attempts_used, lost_in_row, failure,
+             as m (task_id, state, ready_from, ranked_from, attempts_used, lost_in_row, failure,
                    needs_met, short_limit_id, short_min, released_in_row)
         where t.workspace_id = $1 and t.task_id = m.task_id and t.ended_at is null
         "#,
@@ -104,7 +116,7 @@ pub async fn apply(tx: &mut Tx, moves: &[TaskMove]) -> Result<(), WriteError> {
         &moves.iter().map(|m| m.task_id.0).collect::<Vec<_>>(),
         &states as &[&str],
         &moves.iter().map(|m| m.ready_from).collect::<Vec<_>>(),
-        &moves.iter().map(|m| m.claim_rank).collect::<Vec<_>>(),
+        &moves.iter().map(|m| m.ranked_from).collect::<Vec<_>>(),
         &moves.iter().map(|m| m.attempts_used).collect::<Vec<_>>(),
         &moves.iter().map(|m| m.lost_in_row).collect::<Vec<_>>(),
         &failures as &[Option<&str>],

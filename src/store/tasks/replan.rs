@@ -134,7 +134,7 @@ pub async fn criteria(
 /// Reads what an edit can change of locked tasks.
 pub async fn editable(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<HashMap<TaskId, Editable>> {
     let rows = sqlx::query!(
-        r#"select task_id as "task_id: TaskId", version, ready_from, claim_rank, needs_unmet,
+        r#"select task_id as "task_id: TaskId", version, ready_from, ranked_from, needs_unmet,
                   attempts_started = attempts_before as "unclaimed!",
                   short_limit_id as "short_limit: LimitId", lease_ms, attempt_timeout_ms,
                   start_within_ms, finish_within_ms, start_by, finish_by, rests_since
@@ -148,7 +148,7 @@ pub async fn editable(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<HashMap<Tas
         let editable = Editable {
             version: row.version,
             ready_from: row.ready_from,
-            claim_rank: row.claim_rank,
+            ranked_from: row.ranked_from,
             unclaimed: row.unclaimed,
             needs_unmet: row.needs_unmet,
             short_limit: row.short_limit,
@@ -306,7 +306,10 @@ pub async fn write(tx: &mut Tx, edits: &[(TaskId, Edited)]) -> sqlx::Result<()> 
     sqlx::query!(
         "update tasks t
          set priority = e.priority,
-             claim_rank = t.claim_rank - (e.priority - t.priority) * interval '300 seconds',
+             claim_rank = claim_rank_of(t.ranked_from, e.priority, t.upward_ms,
+                 (select least(g.deadline, e.finish_by) from goals g
+                  where g.workspace_id = $1 and g.goal_id = t.goal_id),
+                 (select w.routing = 'fifo' from workspaces w where w.workspace_id = $1)),
              capability_key = e.capability_key, ready_from = e.ready_from,
              needs_unmet = e.needs_unmet, max_attempts = e.max_attempts, max_rework = e.max_rework,
              lease_ms = e.lease_ms, attempt_timeout_ms = e.attempt_timeout_ms,

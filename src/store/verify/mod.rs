@@ -131,6 +131,7 @@ pub async fn broken(
         Invariant::EndingsAnswered => endings::answered(tx, scope).await,
         Invariant::EvidenceGiven => endings::evidence_given(tx, scope).await,
         Invariant::EndedAtTheEnd => endings::ended_at_the_end(tx, scope).await,
+        Invariant::ReadyInOrder => tasks::ready_in_order(tx, scope).await,
         Invariant::GoalCounters => goals::counters(tx, scope).await,
         Invariant::GoalWeights => goals::weights(tx, scope).await,
         Invariant::GoalEndsWithTasks => goals::ends_with_tasks(tx, scope).await,

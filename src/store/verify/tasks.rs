@@ -6,6 +6,17 @@
 use super::finders;
 
 finders! {
+    ready_in_order: "
+        select 'task', t.task_id::text, 'its key is ' || t.claim_rank || ', in the turns of ' || t.turn_of
+        from tasks t
+        join goals g on g.workspace_id = $1 and g.goal_id = t.goal_id
+        join workspaces w on w.workspace_id = $1
+        where t.workspace_id = $1 and t.state = 'ready'
+          and (t.claim_rank <> claim_rank_of(t.ranked_from, t.priority, t.upward_ms,
+                                             least(g.deadline, t.finish_by), w.routing = 'fifo')
+               or t.turn_of <> case when w.routing = 'fifo' then '00000000-0000-0000-0000-000000000000'::uuid
+                                    else t.goal_id end)";
+
     needs_counted: "
         select 'task', t.task_id::text, 'it counts ' || t.needs_unmet || ' unmet needs; there are ' ||
                coalesce(d.n, 0) + case when p.task_id is null then 0 else 1 end

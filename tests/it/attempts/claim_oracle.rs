@@ -1,6 +1,6 @@
 //! Rules that are applied in SQL, against the same rules in memory: claims and heartbeats.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::support::{
     agent::Agent,
@@ -11,9 +11,13 @@ use chrono::{DateTime, Utc};
 use muster::{
     domain::{
         ids::{AgentId, AttemptId, KeyId},
+        routing::{
+            Routing,
+            turns::{Standing, starts, stride},
+        },
         task::{
             AttemptFacts,
-            claim::{Candidate, Funding, Keeping, Wish, assign, capabilities, covers, rank},
+            claim::{Candidate, Funding, Keeping, Place, Wish, assign, capabilities, covers, rank},
             heartbeat,
             holder::Holder,
         },
@@ -31,37 +35,85 @@ fn some(random: &mut StdRng, most: usize) -> Vec<&'static str> {
     CAPABILITIES.sample(random, count).copied().collect()
 }
 
-/// A ready task: id, required capabilities, priority, since when, kept for and from whom.
-type Row = (Uuid, String, i16, DateTime<Utc>, Option<Uuid>, Option<Uuid>);
+/// A ready task, with what its place follows from.
+#[derive(sqlx::FromRow)]
+struct Row {
+    task_id: Uuid,
+    capability_key: String,
+    priority: i16,
+    since: DateTime<Utc>,
+    upward_ms: i64,
+    assigned: Option<Uuid>,
+    barred: Option<Uuid>,
+    goal_id: Uuid,
+    weight: i32,
+    goal_priority: i16,
+    pass: Option<i64>,
+    drained: bool,
+}
 
-/// What is ready, in the order in which it would be given away by somebody who looks at
-/// everything.
-async fn ready(fleet: &Fleet) -> Vec<Candidate<String>> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "select task_id, capability_key, priority,
+impl Row {
+    fn keeping(&self) -> Keeping {
+        Keeping::of(self.assigned.map(AgentId), self.barred.map(AgentId))
+    }
+
+    fn place(&self) -> (DateTime<Utc>, Uuid) {
+        let Self { since, priority, upward_ms, .. } = *self;
+        (rank(&Place { since, priority, upward_ms, due: None }, Routing::Balanced), self.task_id)
+    }
+
+    fn candidate(&self) -> Candidate<String> {
+        Candidate {
+            task: self.task_id.to_string(),
+            required: capabilities(&self.capability_key),
+            keeping: self.keeping(),
+        }
+    }
+}
+
+async fn ready(fleet: &Fleet) -> Vec<Row> {
+    sqlx::query_as(
+        "select t.task_id, t.capability_key, t.priority, t.upward_ms, t.goal_id, g.weight,
+                g.priority as goal_priority, u.pass, coalesce(u.drained, true) as drained,
                 (select at from journal e where e.task_id = t.task_id
-                 and kind = 'task.ready' order by number desc limit 1),
-                assigned_agent_id, barred_agent_id
-         from tasks t where state = 'ready'",
+                 and kind = 'task.ready' order by number desc limit 1) as since,
+                t.assigned_agent_id as assigned, t.barred_agent_id as barred
+         from tasks t join goals g using (workspace_id, goal_id)
+         left join goal_turns u using (workspace_id, goal_id)
+         where t.state = 'ready' order by t.task_id",
     )
     .fetch_all(&fleet.pool)
     .await
-    .unwrap();
-    let mut rows: Vec<_> = rows
-        .into_iter()
-        .map(|(task, key, priority, since, assigned, barred)| {
-            let keeping = Keeping::of(assigned.map(AgentId), barred.map(AgentId));
-            ((rank(since, priority), task), key, keeping)
-        })
-        .collect();
-    rows.sort_by_key(|(place, ..)| *place);
-    rows.into_iter()
-        .map(|((_, task), key, keeping)| Candidate {
-            task: task.to_string(),
-            required: capabilities(&key),
-            keeping,
-        })
-        .collect()
+    .unwrap()
+}
+
+/// The ready tasks in the order in which they would be given to an agent by somebody who looks at everything: by
+/// the turns of the goals that have tasks of its capabilities, and inside a goal by rank.
+async fn in_turn(fleet: &Fleet, agent: AgentId, able: &[String]) -> Vec<Candidate<String>> {
+    let mut goals: BTreeMap<Uuid, Vec<Row>> = BTreeMap::new();
+    for row in ready(fleet).await {
+        if covers(able, &capabilities(&row.capability_key)) {
+            goals.entry(row.goal_id).or_default().push(row);
+        }
+    }
+    let standing = |rows: &Vec<Row>| Standing {
+        pass: rows[0].pass,
+        drained: rows[0].drained,
+        stride: stride(rows[0].weight, rows[0].goal_priority),
+    };
+    let standings: Vec<Standing> = goals.values().map(standing).collect();
+    let mut all = Vec::new();
+    for ((rows, start), standing) in goals.into_values().zip(starts(&standings)).zip(&standings) {
+        let mut rows: Vec<Row> =
+            rows.into_iter().filter(|row| row.keeping().admits(agent)).collect();
+        rows.sort_by_key(Row::place);
+        let turn = |(place, row): (usize, Row)| {
+            ((start + place as i64 * standing.stride, row.place()), row)
+        };
+        all.extend(rows.into_iter().enumerate().map(turn));
+    }
+    all.sort_by_key(|(turn, _)| *turn);
+    all.iter().map(|(_, row)| row.candidate()).collect()
 }
 
 #[tokio::test]
@@ -92,7 +144,9 @@ async fn compare(seed: u64) {
                            "capabilities": some(&mut random, 2)})
                 })
                 .collect();
-            fleet.goal(tasks).await;
+            let goal = json!({"title": "g", "tasks": tasks, "weight": random.random_range(1..4),
+                              "priority": random.random_range(4..7)});
+            fleet.post_goal(goal).await;
         }
         let (agent, able, limit) = agents.choose(&mut random).unwrap();
         let mine = running.entry(agent.id.clone()).or_default();
@@ -100,7 +154,9 @@ async fn compare(seed: u64) {
         let id = AgentId(agent.id.parse().unwrap());
         let wish = Wish { agent: id, able: able.clone(), max };
         let slots = HashMap::from([(id, limit - mine.len() as u32)]);
-        let want = assign(&[wish], &ready(&fleet).await, &slots, |_, _| Funding::Granted).remove(0);
+        let want =
+            assign(&[wish], &in_turn(&fleet, id, able).await, &slots, |_, _| Funding::Granted)
+                .remove(0);
         let held = agent.claim(max).await;
         let got: Vec<String> = held.iter().map(|held| held.task.clone()).collect();
         assert_eq!(got, want, "seed {seed}, step {step}");
@@ -126,7 +182,7 @@ async fn compare(seed: u64) {
 
 /// Keeps a task for an agent that is able to do it, or for anybody.
 async fn reassign(fleet: &Fleet, random: &mut StdRng, agents: &[(Agent, Vec<String>, u32)]) {
-    let ready = ready(fleet).await;
+    let ready: Vec<_> = ready(fleet).await.iter().map(Row::candidate).collect();
     let Some(task) = ready.choose(random) else { return };
     let able = |(_, able, _): &&(Agent, Vec<String>, u32)| covers(able, &task.required);
     let able: Vec<_> = agents.iter().filter(able).collect();

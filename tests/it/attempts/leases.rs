@@ -468,7 +468,7 @@ async fn a_task_that_has_ended_is_moved_by_nothing() {
         task_id: TaskId(task.parse().unwrap()),
         state: TaskState::Ready,
         ready_from: fleet.now(),
-        claim_rank: fleet.now(),
+        ranked_from: fleet.now(),
         attempts_used: 0,
         lost_in_row: 0,
         released_in_row: 0,

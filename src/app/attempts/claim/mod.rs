@@ -2,9 +2,11 @@
 //!
 //! Concurrent claims of a workspace form one batch in one transaction:
 //!
-//! 1. Ready tasks are locked in claim order; tasks locked by another batch are skipped.
+//! 1. Ready tasks are locked in the order of turns between goals and of ranks inside a goal; tasks locked by another
+//!    batch are skipped.
 //! 2. The agents are locked, so that the count of their attempts is exact.
 //! 3. The domain assigns tasks to agents, and the attempts start.
+//! 4. The passes of their goals move on.
 //!
 //! A waiting claim holds no connection and no place in a batch.
 //!
@@ -14,6 +16,7 @@
 pub mod answer;
 pub mod command;
 pub(in crate::app) mod transaction;
+pub(in crate::app) mod turns;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 

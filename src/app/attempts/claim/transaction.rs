@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{
     answer::{Claim, ClaimAnswer, claims},
     command::{ClaimCommand, ClaimOutcome},
+    turns::{self, SearchStarts, Seen},
 };
 use crate::{
     app::{
@@ -33,7 +34,7 @@ use crate::{
         self,
         attempts::{
             NewAttempt,
-            claim::{Claimer, LockedTasks, Lookers, ReadyTask},
+            claim::{Claimer, LockedTasks, Lookers, ReadyTask, SearchBounds},
         },
     },
 };
@@ -101,6 +102,9 @@ const MOST_AT_ONCE: i64 = 500;
 /// Extra candidates, first try and second try. Usually no other batch holds any; two other
 /// processes can hold a thousand.
 const SLACK: [i64; 2] = [64, 1_000];
+/// Most parts of the list of goals that one batch searches. One part is all goals unless there are hundreds; a
+/// further one is searched only if nothing in those before could be claimed.
+const MOST_PAGES: usize = 8;
 
 /// Which commands of the batch are repeats of answered ones.
 pub(in crate::app) async fn repeats(
@@ -141,13 +145,15 @@ pub(in crate::app) async fn claim_batch(
     batch: &[&ClaimCommand],
     look: SearchDepth,
     lock_mode: LockMode,
+    starts: &SearchStarts,
 ) -> Result<Claimed> {
     if batch.is_empty() {
         return Ok(Claimed { answers: Vec::new(), refused: Refused::Nothing });
     }
     let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
     let known = by_id(store::attempts::claim::claimers(unit.tx(), &agents).await?);
-    let ready = lock_ready(unit, batch, &known, look).await?;
+    let mut seen = Seen::default();
+    let ready = lock_ready(unit, batch, &known, look, (starts, &mut seen)).await?;
     // Read again under the lock: this state decides who may claim.
     let known = if ready.is_empty() {
         known
@@ -163,6 +169,7 @@ pub(in crate::app) async fn claim_batch(
     } else {
         give(unit, batch, &known, &ready, lock_mode).await?
     };
+    turns::advance(unit, &seen, &ready, &given).await?;
     let answers = batch.iter().zip(&given).map(|(command, tasks)| {
         let claimer = active(known.get(&command.owner.agent))?;
         let claims = tasks.iter().filter_map(|task| found.remove(&task.task_id)).collect();
@@ -287,15 +294,30 @@ async fn lock_more(
     lookers: Lookers<'_>,
     wanted: i64,
     ready: &mut Vec<ReadyTask>,
+    (starts, seen): (&SearchStarts, &mut Seen),
 ) -> Result<()> {
+    let workspace = unit.workspace();
     let mut wanted = wanted;
-    for slack in SLACK {
-        let held: Vec<TaskId> = ready.iter().map(|task| task.task_id).collect();
-        let LockedTasks { tasks, more } =
-            store::attempts::claim::lock_ready(unit.tx(), lookers, wanted, slack, &held).await?;
-        wanted -= tasks.iter().filter(|task| task.keeping == Keeping::Anybody).count() as i64;
-        ready.extend(tasks);
-        if wanted <= 0 || !more {
+    for _ in 0..MOST_PAGES {
+        let from = starts.get(workspace);
+        let mut cut_at = None;
+        for slack in SLACK {
+            let held: Vec<TaskId> = ready.iter().map(|task| task.task_id).collect();
+            let bounds = SearchBounds { wanted, slack, from };
+            let found =
+                store::attempts::claim::lock_ready(unit.tx(), lookers, bounds, &held).await?;
+            seen.note(&found);
+            let LockedTasks { tasks, more, cut_at: cut, .. } = found;
+            wanted -= tasks.iter().filter(|task| task.keeping == Keeping::Anybody).count() as i64;
+            ready.extend(tasks);
+            cut_at = cut;
+            if wanted <= 0 || !more {
+                break;
+            }
+        }
+        // What the next search begins with, of this batch or another.
+        starts.set(workspace, cut_at.map(turns::behind));
+        if wanted <= 0 || cut_at.is_none() {
             break;
         }
     }
@@ -308,6 +330,7 @@ async fn lock_ready(
     batch: &[&ClaimCommand],
     known: &HashMap<AgentId, Claimer>,
     look: SearchDepth,
+    (starts, seen): (&SearchStarts, &mut Seen),
 ) -> Result<Vec<ReadyTask>> {
     let mut asked: BTreeMap<AgentId, u32> = BTreeMap::new();
     for command in batch {
@@ -329,9 +352,10 @@ async fn lock_ready(
             SearchDepth::Requested => wanted.min(MOST_AT_ONCE),
             SearchDepth::PastUnfundable => MOST_AT_ONCE,
         };
-        lock_more(unit, Lookers { able, agents: &agents }, wanted, &mut ready).await?;
+        let lookers = Lookers { able, agents: &agents };
+        lock_more(unit, lookers, wanted, &mut ready, (starts, &mut *seen)).await?;
     }
-    ready.sort_by_key(|task| (task.claim_rank, task.task_id));
+    ready.sort_by_key(|task| (task.turn.at, task.claim_rank, task.task_id));
     Ok(ready)
 }
 
@@ -425,7 +449,7 @@ pub(in crate::app::attempts) async fn claim_by(
         .filter(|(_, repeat)| matches!(repeat, Repeat::New))
         .map(|(command, _)| *command)
         .collect();
-    let claimed = claim_batch(&mut unit, &fresh, look, lock_mode).await;
+    let claimed = claim_batch(&mut unit, &fresh, look, lock_mode, &app.search_starts).await;
     let Claimed { answers: mut given, refused } = match claimed {
         Ok(claimed) => claimed,
         Err(error) => {

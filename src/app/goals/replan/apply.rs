@@ -17,6 +17,7 @@ use crate::{
             cascade,
             create::{InsertPoint, create_tasks},
             planned::{self, TaskEdit},
+            upward,
         },
     },
     domain::{
@@ -60,6 +61,7 @@ pub(super) async fn apply(
     cascade::apply_cancel(unit, &new.cancel, reason).await?;
     cascade::apply_cancel(unit, &unchecked, "the plan changed the criterion").await?;
     cascade::end_emptied(unit, &left).await?;
+    upward::refresh(unit, goal.goal_id).await?;
     if verifying {
         again::check_anew(unit, goal.goal_id).await?;
     }

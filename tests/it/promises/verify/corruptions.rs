@@ -47,6 +47,9 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
         ],
         Invariant::LeasesWithinDeadline => &["update attempts set
             lease_expires_at = hard_deadline + interval '1 s' where state = 'running'"],
+        Invariant::ReadyInOrder => {
+            &["update tasks set ranked_from = ranked_from + interval '1 s' where ref = 'open'"]
+        }
         Invariant::GoalCounters => &["update goals set tasks_total = tasks_total + 1,
             tasks_done = tasks_done + 1 where goal_id = goal('busy')"],
         Invariant::GoalWeights => &["update goals set weight_total = weight_total + 1
