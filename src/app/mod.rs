@@ -1,7 +1,7 @@
 //! The use cases: the only place that begins and commits transactions.
 //!
 //! **Lock order**, the same in every unit of work: limits and freezes of the workspace (shared;
-//! exclusive for their changes) -> goal -> task -> attempt -> approval -> agent -> spend totals ->
+//! exclusive for their changes) -> goal -> task -> attempt -> approval -> agent -> rates -> quota windows -> spend totals ->
 //! allocations -> windows of limits (least shared first) -> links -> event head; within a table by id. Everything
 //! that ends or adds tasks locks the goal's row first, so cascades through dependents and
 //! containers of one goal never run concurrently. The planning runs of a goal change under its lock. Claims skip
@@ -30,6 +30,8 @@ pub mod moving;
 pub mod planners;
 pub mod playbooks;
 pub mod projects;
+pub mod quota_windows;
+pub mod rates;
 pub mod reports;
 pub mod retention;
 pub mod rules;

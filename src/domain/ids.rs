@@ -72,6 +72,10 @@ ids! {
     PolicyId;
     /// Id of a rule of a risk floor.
     RiskFloorId;
+    /// Id of a rate of a capability.
+    RateId;
+    /// Id of a quota window of an account.
+    QuotaWindowId;
     /// Id of an approval link.
     LinkId;
     /// Id of a loop detected in the steps of an attempt.

@@ -165,6 +165,14 @@ pub const PRIORITY_MAX: i16 = 9;
 pub const BACKOFF_BASE: Duration = Duration::from_secs(1);
 /// Longest backoff.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(600);
+/// Time for which a rate-limited agent is given no tasks, unless it says how long.
+pub const RATE_LIMIT: Duration = Duration::from_secs(60);
+/// Longest time for which a rate-limited agent is given no tasks.
+pub const RATE_LIMIT_MAX: Duration = Duration::from_secs(86_400);
+/// Most rates of a workspace.
+pub const RATES: i64 = 1_000;
+/// Most quota windows of a workspace.
+pub const QUOTA_WINDOWS: i64 = 1_000;
 /// Longest wait of a long poll, in seconds.
 pub const WAIT_MAX_SECONDS: u32 = 60;
 /// Retention of an answer under its `Idempotency-Key`.

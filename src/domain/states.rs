@@ -213,7 +213,8 @@ words! {
     pub enum FailureClass {
         /// A passing fault: a network error, a flaky tool. Retried with backoff.
         Transient => "transient",
-        /// The provider's rate limit. Retried, not before `retry_after_seconds`.
+        /// The provider's rate limit. Retried, not before `retry_after_seconds`, and uses up no try. Its agent is
+        /// given no tasks until then.
         RateLimited => "rate_limited",
         /// Out of memory, disk or context window. Retried with backoff.
         Resources => "resources",

@@ -59,6 +59,7 @@ const TAGS: &[(&str, &str)] = &[
     ("claims", "How an agent gets work."),
     ("attempts", "How an agent works: heartbeat, spend, ask, finish."),
     ("agents", "The registered workers."),
+    ("rates", "How fast work starts: rates of capabilities, and quota windows of accounts."),
     ("approvals", "Questions that wait for a person."),
     ("attention", "Everything that waits for a person, and what would clear it."),
     ("budgets", "Limits on what may be spent, and what was."),

@@ -42,6 +42,7 @@ pub const PAGES: [(&str, &str); 31] = pages![
     "plans",
     "agents",
     "routing",
+    "limits-of-work",
     "budgets",
     "prices",
     "reports",

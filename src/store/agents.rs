@@ -30,6 +30,8 @@ pub struct AgentRow {
     pub version: i32,
     /// Whether it is archived. Not edited with the others.
     pub archived: bool,
+    /// The account at a provider that it uses.
+    pub account: Option<String>,
 }
 
 /// An agent with its current work and total spend.
@@ -63,6 +65,10 @@ pub struct AgentOverviewRow {
     pub updated_at: DateTime<Utc>,
     /// Time of its archiving.
     pub archived_at: Option<DateTime<Utc>>,
+    /// The account at a provider that it uses.
+    pub account: Option<String>,
+    /// Given no tasks before this time, since its provider limits its rate.
+    pub limited_until: Option<DateTime<Utc>>,
 }
 
 /// An agent to be stored.
@@ -80,14 +86,16 @@ pub struct NewAgentRow<'a> {
     pub owner: Option<&'a Person>,
     /// The key that registers it.
     pub registered_by: Option<KeyId>,
+    /// The account at a provider that it uses.
+    pub account: Option<&'a str>,
 }
 
 /// Stores a new agent, active. Returns `false` if the name is taken.
 pub async fn insert(tx: &mut Tx, agent: &NewAgentRow<'_>) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
         "insert into agents (workspace_id, agent_id, name, capabilities, max_concurrent, state,
-                             created_at, updated_at, owner, registered_by)
-         values ($1, $2, $3, $4, $5, 'active', $6, $6, $7, $8)
+                             created_at, updated_at, owner, registered_by, account)
+         values ($1, $2, $3, $4, $5, 'active', $6, $6, $7, $8, $9)
          on conflict on constraint agents_name_unique do nothing",
         tx.workspace.0,
         agent.agent_id.0,
@@ -97,6 +105,7 @@ pub async fn insert(tx: &mut Tx, agent: &NewAgentRow<'_>) -> sqlx::Result<bool> 
         tx.now,
         agent.owner.map(Person::as_str),
         agent.registered_by.map(|id| id.0),
+        agent.account,
     )
     .execute(traced!(tx, "agents.insert"))
     .await?;
@@ -109,7 +118,8 @@ pub async fn lock_by_name(tx: &mut Tx, name: &str) -> sqlx::Result<Option<AgentR
         AgentRow,
         r#"
         select agent_id as "agent_id: AgentId", name, capabilities, max_concurrent,
-               state as "state: AgentState", owner as "owner: Person", version, archived
+               state as "state: AgentState", owner as "owner: Person", version, archived,
+               account
         from agents where workspace_id = $1 and name = $2
         for no key update
         "#,
@@ -126,7 +136,8 @@ pub async fn lock(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Option<AgentRow>>
         AgentRow,
         r#"
         select agent_id as "agent_id: AgentId", name, capabilities, max_concurrent,
-               state as "state: AgentState", owner as "owner: Person", version, archived
+               state as "state: AgentState", owner as "owner: Person", version, archived,
+               account
         from agents where workspace_id = $1 and agent_id = $2
         for no key update
         "#,
@@ -155,7 +166,7 @@ pub async fn registrant(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Option<KeyI
 /// Stores the edited columns of a locked agent.
 pub async fn update(tx: &mut Tx, agent: &AgentRow) -> sqlx::Result<()> {
     sqlx::query!(
-        "update agents set capabilities = $3, max_concurrent = $4, state = $5, owner = $7,
+        "update agents set capabilities = $3, max_concurrent = $4, state = $5, owner = $7, account = $8,
                            version = version + 1, updated_at = $6
          where workspace_id = $1 and agent_id = $2",
         tx.workspace.0,
@@ -165,6 +176,7 @@ pub async fn update(tx: &mut Tx, agent: &AgentRow) -> sqlx::Result<()> {
         agent.state.as_str(),
         tx.now,
         agent.owner.as_ref().map(Person::as_str),
+        agent.account,
     )
     .execute(traced!(tx, "agents.update"))
     .await?;
@@ -215,7 +227,7 @@ pub async fn list(
         select a.agent_id as "agent_id: AgentId", a.name, a.capabilities, a.max_concurrent,
                a.state as "state: AgentState", a.owner as "owner: Person",
                a.registered_by as "registered_by: KeyId", p.last_seen_at as "last_seen_at?", a.version,
-               a.created_at, a.updated_at, a.archived_at,
+               a.created_at, a.updated_at, a.archived_at, a.account, a.limited_until,
                (select count(*) from attempts t
                 where t.workspace_id = $1 and t.agent_id = a.agent_id and t.state = 'running')
                as "running_attempts!",

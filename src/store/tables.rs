@@ -105,6 +105,7 @@ const fn stays(name: &'static str, why: &'static str) -> Table {
 
 /// All tables.
 pub const TABLES: &[Table] = &[
+    goes("dedup_keys", Owner::Goal, "t.goal_id"),
     goes("comments", Owner::Goal, "t.goal_id"),
     goes("goal_progress", Owner::Goal, "t.goal_id"),
     goes("goal_turns", Owner::Goal, "t.goal_id"),
@@ -162,6 +163,8 @@ pub const TABLES: &[Table] = &[
     stays("playbook_versions", "plans name them, and goals are posted again with them"),
     stays("playbooks", "settings of the workspace"),
     stays("risk_floors", "settings of the workspace"),
+    stays("rates", "settings of the workspace"),
+    stays("quota_windows", "settings of the workspace"),
     stays("projects", "their totals stay"),
     stays("prices", "a price is never changed"),
     ages("journal", "its retention is its own; it outlives its subjects"),

@@ -22,6 +22,7 @@ mod journal;
 mod key_ends;
 mod key_scopes;
 mod keys;
+mod limits_of_work;
 mod operate;
 mod planners;
 mod playbooks;

@@ -144,6 +144,7 @@ async fn make(unit: &mut Unit, new: &NewAgent) -> Result<Option<AgentId>> {
         max_concurrent: most,
         owner: owner.as_ref(),
         registered_by: key,
+        account: new.account.as_deref(),
     };
     if !store::agents::insert(unit.tx(), &row).await? {
         return Ok(None);
@@ -153,6 +154,7 @@ async fn make(unit: &mut Unit, new: &NewAgent) -> Result<Option<AgentId>> {
     store::agent_owners::change(unit.tx(), id, owner.as_ref()).await?;
     let data = json!({
         "name": new.name, "capabilities": capabilities, "max_concurrent": most, "owner": owner,
+        "account": new.account,
     });
     unit.record(NewRow::new(Kind::AgentRegistered).agent(id).after(&data).data(data));
     Ok(Some(id))
@@ -175,6 +177,7 @@ async fn again(unit: &mut Unit, principal: &Principal, new: &NewAgent) -> Result
         max_concurrent: new.max_concurrent,
         state: None,
         owner: new.owner.clone(),
+        account: new.account.clone().map(Some),
     };
     edit(unit, principal, &stored, &change).await?;
     Ok(stored.agent_id)
@@ -215,12 +218,13 @@ async fn edit(
     stored: &AgentRow,
     change: &AgentChange,
 ) -> Result<()> {
-    let AgentChange { capabilities, max_concurrent, state, owner } = change.clone();
+    let AgentChange { capabilities, max_concurrent, state, owner, account } = change.clone();
     let edited = AgentRow {
         capabilities: capabilities.map_or_else(|| stored.capabilities.clone(), sorted),
         max_concurrent: max_concurrent.unwrap_or(stored.max_concurrent),
         state: state.unwrap_or(stored.state),
         owner: owner.or_else(|| stored.owner.clone()),
+        account: account.unwrap_or_else(|| stored.account.clone()),
         ..stored.clone()
     };
     if edited == *stored {
@@ -249,10 +253,11 @@ fn facts(agent: &AgentRow) -> Value {
         owner,
         version: _,
         archived: _,
+        account,
     } = agent;
     json!({
         "name": name, "capabilities": capabilities, "max_concurrent": max_concurrent,
-        "state": state, "owner": owner,
+        "state": state, "owner": owner, "account": account,
     })
 }
 

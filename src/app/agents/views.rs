@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    app::{Result, access::keys::Key},
+    app::{Result, access::keys::Key, edit::present},
     domain::{
         access::{person::Person, role::Role, scope::Scope},
         agent::liveness,
@@ -63,6 +63,13 @@ pub struct Agent {
     pub updated_at: DateTime<Utc>,
     /// When it was archived; `null`: it is not, and lists have it.
     pub archived_at: Option<DateTime<Utc>>,
+    /// The account at a provider that it uses, whose quota windows it shares; `null`: none.
+    #[serde(default)]
+    #[schema(example = "claude-max-1")]
+    pub account: Option<String>,
+    /// It is given no tasks before this time, because its provider limits its rate; `null`: none does now.
+    #[serde(default)]
+    pub limited_until: Option<DateTime<Utc>>,
 }
 
 impl Agent {
@@ -82,6 +89,8 @@ impl Agent {
             created_at,
             updated_at,
             archived_at,
+            account,
+            limited_until,
         } = row;
         Self {
             id: agent_id,
@@ -99,6 +108,8 @@ impl Agent {
             created_at,
             updated_at,
             archived_at,
+            account,
+            limited_until: limited_until.filter(|until| *until > now),
         }
     }
 }
@@ -130,6 +141,11 @@ pub struct NewAgent {
     /// new agent the person of the registering key, unchanged for a known one.
     #[serde(default)]
     pub owner: Option<Person>,
+    /// The account at a provider that it uses. Agents with the same account share its quota windows. Absent: none
+    /// for a new agent, unchanged for a known one.
+    #[serde(default)]
+    #[schema(example = "claude-max-1", min_length = 1, max_length = 200)]
+    pub account: Option<String>,
     /// What the new key may do and see: the access `all` or `own_attempts`. Absent: `all`.
     #[serde(default)]
     pub scope: Scope,
@@ -143,6 +159,9 @@ impl NewAgent {
         let mut checks = Checks::new();
         checks.line("/name", &self.name, settings::NAME_CHARS);
         abilities(&mut checks, self.capabilities.as_deref(), self.max_concurrent);
+        if let Some(account) = &self.account {
+            checks.line("/account", account, settings::NAME_CHARS);
+        }
         self.scope.check(&mut checks, Role::Agent);
         Ok(checks.finish()?)
     }
@@ -164,12 +183,19 @@ pub struct AgentChange {
     pub state: Option<AgentState>,
     /// The person on whose behalf it works. Existing approvals keep their excluded deciders.
     pub owner: Option<Person>,
+    /// The account at a provider that it uses; `null`: none.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<String>, example = "claude-max-1", max_length = 200)]
+    pub account: Option<Option<String>>,
 }
 
 impl AgentChange {
     pub(in crate::app) fn check(&self) -> Result<()> {
         let mut checks = Checks::new();
         abilities(&mut checks, self.capabilities.as_deref(), self.max_concurrent);
+        if let Some(Some(account)) = &self.account {
+            checks.line("/account", account, settings::NAME_CHARS);
+        }
         Ok(checks.finish()?)
     }
 }

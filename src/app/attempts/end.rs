@@ -97,6 +97,8 @@ impl<'a> End<'a> {
             result,
             failure: self.failure,
             message: self.message.clone(),
+            uncounted: self.ending.attempt == AttemptState::Failed
+                && self.ending.attempts_used == self.task.attempts_used,
         })
     }
 

@@ -18,7 +18,7 @@ use crate::{
         attempts::end::{End, end},
         budgets,
         caller::{Caller as _, HolderCaller},
-        tasks::subtasks,
+        tasks::{dedup, subtasks},
         unit::{
             idempotency::{Outcome, Request},
             locks::{self, Locked, find},
@@ -78,6 +78,10 @@ pub struct Subtask {
     pub r#ref: String,
     /// Id of the new task; stable for its life.
     pub task_id: TaskId,
+    /// Whether it was there already: it holds the dedup key of the request, and nothing was added. Your task does not
+    /// wait for it.
+    #[serde(default)]
+    pub deduplicated: bool,
 }
 
 words! {
@@ -153,17 +157,23 @@ impl App {
             check_rest(&asked.checkpoint, &asked.spend)?;
             let parking = hold(unit, caller, attempt, &asked.lease, Act::Begin).await?;
             let Parking { goal, task: parent, attempt: _ } = &parking;
-            let ids = subtasks::add(unit, goal, parent, &asked.tasks, "/tasks").await?;
-            budgets::create::of_tasks(unit, &ids, &asked.tasks).await?;
+            let held = dedup::held(unit, goal.goal_id, &asked.tasks).await?;
+            let fresh = dedup::fresh_subtasks(&asked.tasks, &held)?;
+            let ids = subtasks::add(unit, goal, parent, &fresh, "/tasks").await?;
+            budgets::create::of_tasks(unit, &ids, &fresh).await?;
             let task = parent.task_id;
-            let subtasks = asked.tasks.iter().zip(ids);
+            let mut ids = ids.into_iter();
+            let subtasks = asked.tasks.iter().enumerate().filter_map(|(index, spec)| {
+                let held = held.iter().find(|held| held.index == index);
+                let task_id = held.map_or_else(|| ids.next(), |held| Some(held.task_id))?;
+                let deduplicated = held.is_some();
+                Some(Subtask { r#ref: spec.r#ref.clone(), task_id, deduplicated })
+            });
             let answer = SubtasksAnswer {
                 attempt_id: attempt,
                 attempt_state: AttemptState::Parked,
                 task_id: task,
-                subtasks: subtasks
-                    .map(|(spec, task_id)| Subtask { r#ref: spec.r#ref.clone(), task_id })
-                    .collect(),
+                subtasks: subtasks.collect(),
             };
             park(unit, &parking, &asked.checkpoint, &asked.spend, "waits for its subtasks").await?;
             Ok(answer)

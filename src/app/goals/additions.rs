@@ -22,7 +22,8 @@ use crate::{
         caller::{Caller as _, ProjectSubmitterCaller},
         caps,
         tasks::{
-            create::{InsertPoint, create_tasks},
+            create::{InsertPoint, Made, create_tasks},
+            dedup::{self, Held},
             posted,
         },
         unit::{
@@ -38,6 +39,7 @@ use crate::{
             PlanContext, TaskSpec,
             around::{Around, check_growth},
             check_plan,
+            discovered::{Known, rename},
             finding::FindingCode,
             new_goal::with_defaults,
         },
@@ -77,8 +79,12 @@ pub struct AddedTask {
     pub r#ref: String,
     /// Id of the task; stable for its life.
     pub task_id: TaskId,
-    /// Its first state.
+    /// Its first state; of a task that was there already, its state.
     pub state: TaskState,
+    /// Whether it was there already: it holds the dedup key of the request, and nothing was added. Its `ref` is
+    /// that of the request.
+    #[serde(default)]
+    pub deduplicated: bool,
 }
 
 impl App {
@@ -185,8 +191,13 @@ pub(super) async fn add(
     goal: &GoalFacts,
     addition: Addition<'_>,
 ) -> Result<AddedTasks> {
-    let Addition { tasks, at, risk, discovered_from } = addition;
-    let Checked { tasks, around, next_position } = check(unit, goal, tasks, at).await?;
+    let Addition { tasks: asked, at, risk, discovered_from } = addition;
+    let held = dedup::held(unit, goal.goal_id, asked).await?;
+    let tasks = without(asked, &held)?;
+    if tasks.is_empty() && !held.is_empty() {
+        return Ok(answered(goal.goal_id, asked, &held, Vec::new()));
+    }
+    let Checked { tasks, around, next_position } = check(unit, goal, &tasks, at).await?;
     caps::admit(unit, Holding::StoredBytes, 0).await?;
     let at = InsertPoint {
         goal: goal.goal_id,
@@ -216,12 +227,46 @@ pub(super) async fn add(
     if ended {
         allocations::reopen(unit, goal.goal_id).await?;
     }
-    let tasks = tasks.into_iter().zip(made).map(|(task, made)| AddedTask {
-        r#ref: task.r#ref,
-        task_id: made.task_id,
-        state: made.state,
+    Ok(answered(goal.goal_id, asked, &held, made))
+}
+
+/// New tasks without those that exist. What names these names the tasks that exist.
+fn without(tasks: &[TaskSpec], held: &[Held]) -> Result<Vec<TaskSpec>> {
+    if held.is_empty() {
+        return Ok(tasks.to_vec());
+    }
+    let named: Vec<(String, Known)> = held
+        .iter()
+        .filter_map(|held| Some((tasks.get(held.index)?.r#ref.clone(), known(held))))
+        .collect();
+    let mut fresh: Vec<(usize, TaskSpec)> = tasks.iter().cloned().enumerate().collect();
+    fresh.retain(|(at, _)| held.iter().all(|held| held.index != *at));
+    rename(&mut fresh, &named)?;
+    Ok(fresh.into_iter().map(|(_, task)| task).collect())
+}
+
+/// A task that exists, as the rules of discovered work name it.
+pub(super) fn known(held: &Held) -> Known {
+    Known {
+        index: i32::try_from(held.index).unwrap_or(i32::MAX),
+        task_id: Some(held.task_id),
+        reference: held.reference.clone(),
+        plan_id: None,
+        approval_id: None,
+    }
+}
+
+/// The answer for all tasks of a request, in its order.
+fn answered(goal_id: GoalId, asked: &[TaskSpec], held: &[Held], made: Vec<Made>) -> AddedTasks {
+    let mut made = made.into_iter();
+    let tasks = asked.iter().enumerate().filter_map(|(index, task)| {
+        let (task_id, state, deduplicated) = match held.iter().find(|held| held.index == index) {
+            Some(held) => (held.task_id, held.state, true),
+            None => made.next().map(|made| (made.task_id, made.state, false))?,
+        };
+        Some(AddedTask { r#ref: task.r#ref.clone(), task_id, state, deduplicated })
     });
-    Ok(AddedTasks { goal_id: goal.goal_id, tasks: tasks.collect() })
+    AddedTasks { goal_id, tasks: tasks.collect() }
 }
 
 /// The existing tasks that new ones name. Names by id are replaced by refs.

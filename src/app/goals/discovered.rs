@@ -21,7 +21,7 @@ use super::{
     finish_if_over, refuse_ended,
 };
 use crate::{
-    app::{Result, Unit, approvals::ask},
+    app::{Result, Unit, approvals::ask, tasks::dedup},
     domain::{
         ids::{ApprovalId, AttemptId, PlanId},
         journal::{Kind, NewRow},
@@ -77,6 +77,7 @@ pub(in crate::app) async fn report(unit: &mut Unit, report: Report<'_>) -> Resul
     admit(&standing, 0)?;
     let titles: Vec<String> = tasks.iter().map(|task| task.title.clone()).collect();
     let known = store::goals::discovered::known(unit.tx(), goal.goal_id, &titles).await?;
+    let known = with_keys(unit, goal, tasks, known).await?;
     let fresh = without(tasks, &known)?;
     if fresh.is_empty() {
         return Ok(Reported { known, ..Reported::default() });
@@ -97,6 +98,21 @@ pub(in crate::app) async fn report(unit: &mut Unit, report: Report<'_>) -> Resul
         (plan, Some(approval), None)
     };
     Ok(Reported { plan: Some(plan), approval, added, known })
+}
+
+/// The known tasks, with those that hold a key of the report. A key says more than a title.
+async fn with_keys(
+    unit: &mut Unit,
+    goal: &GoalFacts,
+    tasks: &[TaskSpec],
+    mut known: Vec<Known>,
+) -> Result<Vec<Known>> {
+    let held = dedup::held(unit, goal.goal_id, tasks).await?;
+    let held: Vec<Known> = held.iter().map(additions::known).collect();
+    known.retain(|known| held.iter().all(|held| held.index != known.index));
+    known.extend(held);
+    known.sort_by_key(|known| known.index);
+    Ok(known)
 }
 
 /// The tasks of a report that are not known, naming those that are by their refs.

@@ -20,6 +20,7 @@ use crate::{
         caller::{Caller as _, Principal, ProjectOperatorCaller},
         edit::present,
         error::same_version,
+        tasks::starts,
         unit::locks::lock_goal,
     },
     domain::{
@@ -30,7 +31,7 @@ use crate::{
         plan::{
             check_instant,
             discovered::DiscoveredPolicy,
-            new_goal::{TaskDefaults, check_discovered},
+            new_goal::{TaskDefaults, check_discovered, check_start},
         },
         refusal::Refusal,
         routing::turns,
@@ -71,6 +72,11 @@ pub struct GoalChange {
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<DateTime<Utc>>)]
     pub deadline: Option<Option<DateTime<Utc>>>,
+    /// New start: none of its tasks is ready before. Tasks that nobody has begun follow; others go on. `null`: at
+    /// once.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    pub start_at: Option<Option<DateTime<Utc>>>,
     /// The whole new JSON object of your own, at most 256 KiB; `null`: empty.
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<Object>)]
@@ -136,6 +142,9 @@ impl GoalChange {
         }
         if let Some(deadline) = self.deadline {
             goal.deadline = deadline;
+        }
+        if let Some(start) = self.start_at {
+            goal.start_at = start;
         }
         if let Some(metadata) = &self.metadata {
             goal.metadata = metadata.clone().unwrap_or_default();
@@ -210,6 +219,7 @@ async fn edit_goal(
     }
     let mut checks = Checks::new();
     check_discovered(&mut checks, Some(wanted.discovered), facts.plan_approval);
+    check_start(&mut checks, wanted.start_at, wanted.deadline);
     checks.finish()?;
     if wanted.task_defaults != before.task_defaults {
         // They say which approvals added tasks need.
@@ -234,6 +244,10 @@ async fn edit_goal(
     }
     if wanted.priority != before.priority {
         store::goals::reprioritise(unit.tx(), goal, before.priority, wanted.priority).await?;
+    }
+    if wanted.start_at != before.start_at {
+        store::tasks::starts::set_of_goal(unit.tx(), goal, wanted.start_at).await?;
+        starts::follow(unit, goal, wanted.start_at).await?;
     }
     if (wanted.priority, wanted.deadline) != (before.priority, before.deadline) {
         store::tasks::order::rank_again(unit.tx(), Some(goal)).await?;

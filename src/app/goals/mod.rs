@@ -9,6 +9,7 @@ mod again;
 mod anew;
 mod archive;
 pub mod criteria;
+mod dedup;
 mod delete;
 pub(in crate::app) mod discovered;
 pub mod edit;
@@ -174,6 +175,16 @@ impl App {
             .create(caller.principal(), request, Hold::Share, async |unit| {
                 new.check()?;
                 let opening = open(&shelved(unit.tx(), new.source()).await?)?;
+                let id: GoalId = unit.id();
+                if let Some(dedup) = &new.dedup {
+                    let project =
+                        project_named(unit, new.project.as_deref(), scope.projects.as_deref());
+                    let project = project.await?;
+                    if let Some(holder) = dedup::holder(unit, project, dedup, id).await? {
+                        let posted = posted_before(unit.tx(), holder).await?;
+                        return Ok(PostedGoal { deduplicated: true, ..posted });
+                    }
+                }
                 caps::admit(unit, Holding::StoredBytes, 0).await?;
                 let mut said = PlanSaid::default();
                 let mut judgement = None;
@@ -183,7 +194,7 @@ impl App {
                     said = PlanSaid::of(draft.notes.clone(), &judged);
                     judgement = Some(judged);
                 }
-                let goal = write_goal(unit, caller, new, opening, judgement.as_ref()).await?;
+                let goal = write_goal(unit, caller, id, new, opening, judgement.as_ref()).await?;
                 Ok(said.about(goal))
             })
             .await?;
@@ -191,7 +202,7 @@ impl App {
             return Ok(posted);
         }
         let planned = self.wait_planned(caller.principal(), posted.value.goal.id, wait).await?;
-        Ok(posted.map(|_| planned))
+        Ok(posted.map(|posted| PostedGoal { deduplicated: posted.deduplicated, ..planned }))
     }
 
     /// Waits until the planning of a goal has ended or needs a person; reads the goal as it is then.
@@ -208,14 +219,7 @@ impl App {
             Ok(!is_on.ok_or_else(|| Refusal::not_found("goal"))?)
         });
         let _turn = waiting.await?;
-        let mut tx = self.reader(workspace).await?;
-        let latest = store::goals::plans::list(&mut tx, goal, None, 1).await?.pop();
-        let said = latest.map_or_else(PlanSaid::default, |plan| PlanSaid {
-            notes: plan.notes.0,
-            findings: plan.findings.0,
-            numbers: plan.numbers.map(|numbers| numbers.0),
-        });
-        Ok(said.about(views::read(&mut tx, goal).await?))
+        posted_before(&mut self.reader(workspace).await?, goal).await
     }
 
     /// Acknowledges the failure of a goal, which removes it from `GET /v1/attention`. Repeating it
@@ -276,6 +280,17 @@ impl App {
     }
 }
 
+/// A goal as it is now, with what is said about its latest plan.
+async fn posted_before(tx: &mut Tx, goal: GoalId) -> Result<PostedGoal> {
+    let latest = store::goals::plans::list(tx, goal, None, 1).await?.pop();
+    let said = latest.map_or_else(PlanSaid::default, |plan| PlanSaid {
+        notes: plan.notes.0,
+        findings: plan.findings.0,
+        numbers: plan.numbers.map(|numbers| numbers.0),
+    });
+    Ok(said.about(views::read(tx, goal).await?))
+}
+
 fn refuse_ended(goal: &GoalFacts) -> Result<()> {
     if !goal.state.is_terminal() {
         return Ok(());
@@ -298,11 +313,11 @@ fn refuse_ended(goal: &GoalFacts) -> Result<()> {
 async fn write_goal(
     unit: &mut Unit,
     caller: &ProjectSubmitterCaller,
+    goal: GoalId,
     new: &NewGoal,
     mut opening: Opening,
     judgement: Option<&Judgement>,
 ) -> Result<Goal> {
-    let goal: GoalId = unit.id();
     let draft = opening.draft.take();
     let own = caller.principal().scope.projects.as_deref();
     let project = project_named(unit, new.project.as_deref(), own).await?;
@@ -338,6 +353,9 @@ async fn write_goal(
         discovered: new.discovered.unwrap_or(DiscoveredPolicy::Ask),
     };
     store::goals::insert(unit.tx(), &row).await?;
+    if new.start_at.is_some() {
+        store::tasks::starts::set_of_goal(unit.tx(), goal, new.start_at).await?;
+    }
     store::goals::criteria::insert(unit.tx(), goal, of_plan, true).await?;
     store::goals::criteria::insert(unit.tx(), goal, given, false).await?;
     somebody::check(unit, goal, new, draft.as_ref()).await?;
@@ -422,7 +440,7 @@ impl PlanSaid {
 
     fn about(self, goal: Goal) -> PostedGoal {
         let Self { notes, findings, numbers } = self;
-        PostedGoal { goal, notes, findings, numbers }
+        PostedGoal { goal, notes, findings, numbers, deduplicated: false }
     }
 }
 

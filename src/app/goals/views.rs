@@ -56,6 +56,9 @@ pub struct PostedGoal {
     /// replays of answers of earlier versions.
     #[serde(default)]
     pub numbers: Option<PlanNumbers>,
+    /// Whether it was there already: it holds the dedup key of the request, and nothing was created.
+    #[serde(default)]
+    pub deduplicated: bool,
 }
 
 /// A condition of success of a goal as a whole.
@@ -133,6 +136,9 @@ pub struct Goal {
     pub project_id: Option<ProjectId>,
     /// Target time for its tasks. It stops nothing, but rules can use it; `null` without one.
     pub deadline: Option<DateTime<Utc>>,
+    /// When its work begins: none of its tasks is ready before; `null`: at once.
+    #[serde(default)]
+    pub start_at: Option<DateTime<Utc>>,
     /// Number of its tasks, by state.
     pub tasks: TaskCounts,
     /// How far it is, in short: `GET /v1/goals/{goal_id}/progress` has the rest.
@@ -331,6 +337,7 @@ fn view(row: GoalRow, progress: ShortProgress) -> Goal {
         weight,
         project_id,
         deadline,
+        start_at,
         tasks_total,
         tasks_open,
         tasks_done,
@@ -366,6 +373,7 @@ fn view(row: GoalRow, progress: ShortProgress) -> Goal {
         weight,
         project_id,
         deadline,
+        start_at,
         tasks: TaskCounts {
             total: tasks_total,
             open: tasks_open,

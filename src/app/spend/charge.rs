@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::pricing;
+use super::{pricing, quotas};
 use crate::{
     app::{
         Result, Unit,
@@ -67,6 +67,9 @@ pub(in crate::app) async fn charge(
         }
     }
     let stored = store_entries(unit, &attempts, entries, &mut spent).await?;
+    if stored.metered {
+        quotas::charge(unit, &stored.lines).await?;
+    }
     pricing.note(unit, &attempts, &stored.lines).await?;
     raise_totals(unit, stored.rises).await?;
     settle::settle(unit, &stored.lines, ended).await?;
@@ -96,7 +99,8 @@ pub(in crate::app) async fn store_entries(
         store::spend::projects_of(unit.tx(), &goals).await?.into_iter().collect();
     let mut touched = BTreeMap::new();
     let mut stored = Stored::default();
-    for Fresh { attempt_id: id, key, unit: unit_name, amount, fraction } in fresh {
+    for Fresh { attempt_id: id, key, unit: unit_name, amount, fraction, metered } in fresh {
+        stored.metered |= metered;
         let exact = Exact { amount, fraction };
         let fraction = i64::from(fraction);
         let of_attempt = spent.entry((id, unit_name.clone())).or_default();
@@ -130,6 +134,8 @@ pub(in crate::app) async fn store_entries(
 pub(in crate::app) struct Stored {
     pub lines: Vec<Booking>,
     pub rises: Rises,
+    /// Whether the workspace has quota windows.
+    pub metered: bool,
 }
 
 /// Rises of totals: whole units, and millionths beyond them.

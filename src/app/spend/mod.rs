@@ -15,6 +15,7 @@ pub mod model_price;
 pub(in crate::app) mod planned;
 pub mod price_book;
 pub(in crate::app) mod pricing;
+mod quotas;
 pub mod rerate;
 mod transaction;
 pub(in crate::app) mod waits;

@@ -3,7 +3,12 @@
 //! The plan is already checked; it becomes rows, all or none. The caller holds the lock of the
 //! goal, and creates the tasks' budgets with `budgets::create::of_tasks`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use chrono::{DateTime, Utc};
 
 use serde_json::json;
 
@@ -28,6 +33,7 @@ use crate::{
     },
     store::{
         self,
+        dedup::NewKey,
         tasks::{NewTask, links::NewCriterion, moves::CountChange},
     },
 };
@@ -67,13 +73,46 @@ pub async fn create_tasks(
     specs: &[TaskSpec],
     around: Option<&Around>,
 ) -> Result<Vec<Made>> {
-    let laid = first_states(specs, around, unit.now());
+    let start = store::tasks::starts::of_goal(unit.tx(), at.goal).await?;
+    let start = start.filter(|start| *start > unit.now());
+    let laid = first_states(&starting(specs, start), around, unit.now());
     let open = laid.iter().filter(|laid| laid.state != TaskState::Done).count();
     caps::admit(unit, Holding::OpenTasks, open).await?;
     let leaves = specs.iter().zip(&laid).filter(|(_, laid)| !laid.container);
     let estimates: Vec<_> = leaves.map(|(spec, _)| &spec.estimate).collect();
     let weighing = weigh::weighing(unit, at.goal, &estimates).await?;
-    write(unit, at, specs, around, &laid, Some(&weighing)).await
+    let made = write(unit, at, specs, around, &laid, start, Some(&weighing)).await?;
+    let now = unit.now();
+    let own = specs.iter().zip(&made).filter_map(|(spec, made)| {
+        let later = spec.not_before.filter(|time| *time > now)?;
+        Some((made.task_id, Some(later)))
+    });
+    store::tasks::starts::set_own(unit.tx(), &own.collect::<Vec<_>>()).await?;
+    take_keys(unit, at.goal, specs, &made).await?;
+    Ok(made)
+}
+
+/// Tasks that start no earlier than their goal.
+fn starting(specs: &[TaskSpec], start: Option<DateTime<Utc>>) -> Cow<'_, [TaskSpec]> {
+    let Some(start) = start else { return Cow::Borrowed(specs) };
+    let later =
+        |spec: &TaskSpec| TaskSpec { not_before: spec.not_before.max(Some(start)), ..spec.clone() };
+    specs.iter().map(later).collect()
+}
+
+/// Takes the dedup keys of new tasks. What held them before has ended, or a plan makes the work anew.
+async fn take_keys(unit: &mut Unit, goal: GoalId, specs: &[TaskSpec], made: &[Made]) -> Result<()> {
+    let now = unit.now();
+    let keys = specs.iter().zip(made).filter_map(|(spec, made)| {
+        let dedup = spec.dedup.as_ref()?;
+        let held_until = dedup.held_until(now);
+        Some(NewKey { key: &dedup.key, goal, task: Some(made.task_id), held_until })
+    });
+    let keys: Vec<NewKey<'_>> = keys.collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    Ok(store::dedup::take_for_tasks(unit.tx(), goal, &keys).await?)
 }
 
 /// Creates tasks of the service itself, behind those of a goal. They weigh nothing. The cap of the workspace is not asked: it must
@@ -84,7 +123,7 @@ pub(in crate::app) async fn create_own(
     specs: &[TaskSpec],
 ) -> Result<Vec<Made>> {
     let laid = first_states(specs, None, unit.now());
-    write(unit, at, specs, None, &laid, None).await
+    write(unit, at, specs, None, &laid, None, None).await
 }
 
 async fn write(
@@ -93,6 +132,7 @@ async fn write(
     specs: &[TaskSpec],
     around: Option<&Around>,
     laid: &[FirstState],
+    start: Option<DateTime<Utc>>,
     weighing: Option<&Weighing>,
 ) -> Result<Vec<Made>> {
     let ids: Vec<TaskId> = unit.ids(specs.len());
@@ -108,7 +148,7 @@ async fn write(
             weight: weighing
                 .filter(|_| !laid.container)
                 .map_or(0, |weighing| weighing.weight(&spec.estimate)),
-            ..new_task(unit, at, &ids, index, spec, laid)
+            ..new_task(unit, at, &ids, index, spec, laid).starting(start)
         })
         .collect();
 

@@ -214,7 +214,14 @@ async fn edit_task(
     }
     let before = values(&detail::read(unit.tx(), task).await?, stored);
     let around = around(unit, goal.goal_id, change).await?;
-    let after = edited(&before, change, goal.priority, &around, stored, unit.now());
+    let mut after = edited(&before, change, goal.priority, &around, stored, unit.now());
+    if change.not_before.is_some() {
+        // Not before its goal.
+        let start = store::tasks::starts::of_goal(unit.tx(), goal.goal_id).await?;
+        let start = start.filter(|start| *start > unit.now());
+        after.not_before =
+            start.map_or(after.not_before, |start| after.not_before.max(Some(start)));
+    }
     let fields = changed(&before, &after);
     edit::check(standing, &fields)?;
     if fields.is_empty() {
@@ -245,6 +252,10 @@ async fn edit_task(
         store::attempts::withdraw(unit.tx(), &[task]).await?;
     }
     let mut needs_unmet = stored.needs_unmet;
+    if let Some(own) = change.not_before {
+        let own = own.filter(|time| *time > unit.now());
+        store::tasks::starts::set_own(unit.tx(), &[(task, own)]).await?;
+    }
     if has(TaskField::Needs) {
         needs_unmet += change_needs(unit, facts, &after, around).await?;
     }

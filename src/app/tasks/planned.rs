@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::{
@@ -103,6 +104,7 @@ pub(in crate::app) async fn edit(unit: &mut Unit, edits: &[TaskEdit]) -> Result<
     store::attempts::withdraw(unit.tx(), &works).await?;
     let left = connect(unit, edits).await?;
     let unmet = store::tasks::replan::unmet(unit.tx(), &ids).await?;
+    let start = move_starts(unit, edits, &facts).await?;
     let mut planned = Vec::with_capacity(edits.len());
     for edit in edits {
         let found = facts.get(&edit.task_id).zip(stored.get(&edit.task_id));
@@ -110,7 +112,8 @@ pub(in crate::app) async fn edit(unit: &mut Unit, edits: &[TaskEdit]) -> Result<
             return Err(Error::Corrupt("a planned task that its goal does not have".into()));
         };
         record(unit, facts, edit);
-        let written = effect(unit, facts, stored, edit, unmet.get(&edit.task_id).copied());
+        let unmet = unmet.get(&edit.task_id).copied();
+        let written = effect(unit, facts, stored, edit, unmet, start);
         planned.push((edit, facts, stored, written));
     }
     let asked = edits.iter().filter(|edit| edit.approved && edit.shown());
@@ -125,6 +128,23 @@ pub(in crate::app) async fn edit(unit: &mut Unit, edits: &[TaskEdit]) -> Result<
     settle(unit, &open).await?;
     finish(unit, edits).await?;
     Ok(left)
+}
+
+/// Writes new start times of the tasks; returns that of their goal.
+async fn move_starts(
+    unit: &mut Unit,
+    edits: &[TaskEdit],
+    facts: &HashMap<TaskId, TaskFacts>,
+) -> Result<Option<DateTime<Utc>>> {
+    let now = unit.now();
+    let moved: Vec<&TaskEdit> =
+        edits.iter().filter(|edit| edit.has(TaskField::NotBefore)).collect();
+    let goal = moved.first().and_then(|edit| facts.get(&edit.task_id)).map(|facts| facts.goal_id);
+    let Some(goal) = goal else { return Ok(None) };
+    let own =
+        moved.iter().map(|edit| (edit.task_id, edit.after.not_before.filter(|time| *time > now)));
+    store::tasks::starts::set_own(unit.tx(), &own.collect::<Vec<_>>()).await?;
+    Ok(store::tasks::starts::of_goal(unit.tx(), goal).await?)
 }
 
 /// Writes needs and containers; returns the containers that tasks moved out of.
@@ -152,13 +172,14 @@ fn effect(
     stored: &Editable,
     edit: &TaskEdit,
     unmet: Option<i32>,
+    start: Option<DateTime<Utc>>,
 ) -> Written {
     let now = unit.now();
     let standing = edit::standing(facts, stored.short_limit.is_some());
     let needs_unmet = unmet.unwrap_or(stored.needs_unmet);
     let ready_from = if edit.has(TaskField::NotBefore) {
         // A time that has passed holds nothing back.
-        let later = edit.after.not_before.filter(|time| *time > now);
+        let later = edit.after.not_before.max(start).filter(|time| *time > now);
         later.unwrap_or(stored.ready_from.min(now))
     } else {
         stored.ready_from
@@ -254,6 +275,7 @@ fn record(unit: &mut Unit, facts: &TaskFacts, edit: &TaskEdit) {
             approval: Default::default(),
             risk: None,
             done: false,
+            dedup: None,
             ..task.clone()
         }
     };

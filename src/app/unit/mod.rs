@@ -170,6 +170,7 @@ impl App {
     fn hint(&self, workspace: WorkspaceId, rows: &[NewRow]) {
         // Tasks under a lifted freeze, and those of a goal that left a frozen project, can be claimed
         // again without an event of their own; reassigned and edited tasks, by another agent.
+        // Rates and quota windows free tasks when they change.
         let offers = |kind| {
             matches!(
                 kind,
@@ -178,6 +179,10 @@ impl App {
                     | Kind::TaskReassigned
                     | Kind::TaskUpdated
                     | Kind::GoalUpdated
+                    | Kind::RateUpdated
+                    | Kind::RateDeleted
+                    | Kind::QuotaWindowUpdated
+                    | Kind::QuotaWindowDeleted
             )
         };
         if rows.iter().any(|row| offers(row.kind)) {

@@ -2,12 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
+
 use super::{Watch, queue::Unverified};
 use crate::{
     app::{App, Result},
     clock::Stopwatch,
     domain::ids::{AgentId, WorkspaceId},
-    store::{self, Tx, attempts::waiting::Standing},
+    store::{self, Tx, attempts::waiting::Standing, journal::Head},
 };
 
 /// Maximum time between two looks, without hints.
@@ -21,7 +23,16 @@ const TIDY: Duration = Duration::from_secs(30);
 /// Looks until the workspace has no waiters, or the service stops.
 pub(super) async fn watch(app: App, workspace: WorkspaceId, watch: Arc<Watch>) {
     let tidied = Stopwatch::start();
-    let mut watcher = Watcher { app, workspace, watch, head: None, missed: false, tidied };
+    let mut watcher = Watcher {
+        app,
+        workspace,
+        watch,
+        head: None,
+        missed: false,
+        free_at: None,
+        look_again: LOOK_AGAIN,
+        tidied,
+    };
     loop {
         let app = watcher.app.clone();
         let looked = app.in_time(watcher.look()).await;
@@ -34,7 +45,7 @@ pub(super) async fn watch(app: App, workspace: WorkspaceId, watch: Arc<Watch>) {
         tokio::select! {
             () = watcher.app.wake().stopping() => return,
             () = watcher.watch.hinted.notified() => {}
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
+            () = tokio::time::sleep(watcher.look_again) => {}
         }
         if watcher.app.wake().forget_if_unused(watcher.workspace) {
             return;
@@ -50,6 +61,10 @@ struct Watcher {
     head: Option<i64>,
     /// Whether the last look failed; its hints are still pending.
     missed: bool,
+    /// Earliest time at which a used up rate has a start free again. Nothing is recorded then.
+    free_at: Option<DateTime<Utc>>,
+    /// Time until the next look, without hints.
+    look_again: Duration,
     tidied: Stopwatch,
 }
 
@@ -60,9 +75,10 @@ impl Watcher {
             (queue.hints(), queue.unverified())
         };
         let mut system = self.app.system().await?;
-        let (newest, now) = store::journal::head(&mut system, self.workspace).await?;
+        let Head { newest, rated, now } = store::journal::head(&mut system, self.workspace).await?;
         let mut tx = system.within(self.workspace, self.app.clock.or(now));
-        let moved = self.missed || self.head != Some(newest);
+        let freed = self.free_at.is_some_and(|at| at <= tx.now);
+        let moved = self.missed || self.head != Some(newest) || freed;
         match self.head {
             None => self.watch.queue().begin(),
             Some(head) if moved => self.agents_that_changed(&mut tx, head, newest).await?,
@@ -78,6 +94,9 @@ impl Watcher {
         } else {
             self.watch.queue().looked(hints);
         }
+        self.free_at = if rated { store::rates::next_free(&mut tx).await? } else { None };
+        let until_free = self.free_at.map(|at| (at - tx.now).to_std().unwrap_or_default());
+        self.look_again = until_free.map_or(LOOK_AGAIN, |time| time.clamp(PAUSE, LOOK_AGAIN));
         if !unverified.is_empty() {
             self.look_after(&mut tx, unverified).await?;
         }

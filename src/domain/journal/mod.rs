@@ -222,6 +222,20 @@ words! {
         RiskFloorCreated => "risk_floor.created",
         /// A rule of a risk floor was deleted.
         RiskFloorDeleted => "risk_floor.deleted",
+        /// A rate of a capability was made.
+        RateCreated => "rate.created",
+        /// A rate of a capability was edited.
+        RateUpdated => "rate.updated",
+        /// A rate of a capability was deleted.
+        RateDeleted => "rate.deleted",
+        /// A quota window of an account was made.
+        QuotaWindowCreated => "quota_window.created",
+        /// A quota window of an account was edited.
+        QuotaWindowUpdated => "quota_window.updated",
+        /// A quota window of an account was deleted.
+        QuotaWindowDeleted => "quota_window.deleted",
+        /// The provider of an agent limits its rate: the agents named in `data` are given no tasks until then.
+        AgentRateLimited => "agent.rate_limited",
         /// A decision link was made: a person without a key can decide with it.
         ApprovalLinkCreated => "approval.link_created",
         /// A decision link was revoked.

@@ -32,6 +32,8 @@ const NAMES: &[&str] = &[
     "approval",
     "risk",
     "not_before",
+    "start_at",
+    "dedup",
     "max_attempts",
     "max_rework",
     "lease_seconds",

@@ -39,6 +39,7 @@ use super::{
         ask::{Estimate, check_estimates},
     },
     check::{Checks, pointer},
+    dedup::Dedup,
     refusal::Refusal,
     risk::Risk,
     settings,
@@ -135,6 +136,10 @@ pub struct TaskSpec {
     /// The earliest time it is ready; it waits until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<DateTime<Utc>>,
+    /// A key under which it exists once in its goal: while another task holds the key, none is added, and the answer
+    /// is that task. A plan that is applied makes all its tasks; the key is theirs then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedup: Option<Dedup>,
     /// The number of failed or expired attempts after which it fails; default 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 100)]
@@ -251,6 +256,7 @@ pub fn check_plan(tasks: &[TaskSpec], context: PlanContext<'_>) -> Result<(), Re
             );
         }
     }
+    check_keys(&mut checks, at, tasks);
     let parents: HashSet<&str> = tasks.iter().filter_map(|task| task.parent.as_deref()).collect();
     for (index, task) in tasks.iter().enumerate() {
         if parents.contains(task.r#ref.as_str()) {
@@ -324,6 +330,20 @@ fn check_task(checks: &mut Checks, at: &str, task: &TaskSpec) {
         checks.chars(&pointer(at, "section"), section, settings::TITLE_CHARS);
     }
     check_bounds(checks, at, task);
+}
+
+/// Refuses a dedup key that two tasks of a plan have.
+fn check_keys(checks: &mut Checks, at: &str, tasks: &[TaskSpec]) {
+    let mut by_key: HashMap<&str, usize> = HashMap::new();
+    for (index, task) in tasks.iter().enumerate() {
+        let Some(dedup) = &task.dedup else { continue };
+        let here = pointer(&pointer(at, index), "dedup");
+        dedup.check(checks, &here);
+        if let Some(first) = by_key.insert(&dedup.key, index) {
+            let detail = format!("task {first} already has the key `{}`", dedup.key);
+            checks.add(pointer(&here, "key"), detail);
+        }
+    }
 }
 
 fn check_bounds(checks: &mut Checks, at: &str, task: &TaskSpec) {

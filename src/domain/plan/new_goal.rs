@@ -19,6 +19,7 @@ use crate::domain::{
     access::person::Person,
     budget::{BudgetNode, BudgetSpec},
     check::Checks,
+    dedup::Dedup,
     goal::criteria::check_criteria,
     outline::{NoTasks, Ordering, Outline, OutlineCriterion, OutlineNote, OutlineTask, outline},
     refusal::{Code, FieldError, Refusal},
@@ -171,6 +172,14 @@ pub struct NewGoal {
     /// Shown in reports and forecasts; stops nothing.
     #[serde(default)]
     pub deadline: Option<DateTime<Utc>>,
+    /// When its work begins: none of its tasks is ready before, and `start_within_seconds` counts from then. Before
+    /// the deadline. Planning does not wait. Default: at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<DateTime<Utc>>,
+    /// A key under which the goal exists once in its project: while another goal holds the key, none is created, and
+    /// the answer is that goal, with 200 and `deduplicated`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedup: Option<Dedup>,
     /// The planner; default: `playbook` or `tasks` if one of these is given, else `outline`. It is short for
     /// `planners` with one planner.
     #[serde(default)]
@@ -280,6 +289,10 @@ impl NewGoal {
         if let Some(deadline) = self.deadline {
             check_instant(checks, "/deadline", deadline);
         }
+        check_start(checks, self.start_at, self.deadline);
+        if let Some(dedup) = &self.dedup {
+            dedup.check(checks, "/dedup");
+        }
         if let Some(reworks) = self.max_rework {
             checks.range("/max_rework", reworks, 0..=settings::GOAL_MAX_REWORK_MOST);
         }
@@ -291,6 +304,18 @@ impl NewGoal {
         let metadata = Value::Object(self.metadata.clone().into_iter().collect());
         checks.json("/metadata", Some(&metadata));
     }
+}
+
+/// Refuses a start that is no instant of this age, or not before the deadline.
+pub fn check_start(
+    checks: &mut Checks,
+    start: Option<DateTime<Utc>>,
+    deadline: Option<DateTime<Utc>>,
+) {
+    let Some(start) = start else { return };
+    check_instant(checks, "/start_at", start);
+    let before = deadline.is_none_or(|deadline| start < deadline);
+    checks.ensure(before, "/start_at", "must be before the deadline");
 }
 
 /// Refuses a goal whose plan a person approves, and whose agents could add to it without one.

@@ -355,7 +355,26 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
 }
 
-/// An attempt reports failure; it counts.
+impl Failure {
+    /// Whether the provider limits the rate of the agent, and the task is tried again. Then neither the task nor
+    /// the agent is to blame.
+    #[must_use]
+    pub fn is_rate_limit(&self) -> bool {
+        self.class == FailureClass::RateLimited && self.retryable != Some(false)
+    }
+
+    /// How long a rate-limited agent is given no tasks: what it said, within bounds.
+    #[must_use]
+    pub fn rate_limit(&self) -> Duration {
+        let said = self.retry_after.unwrap_or(settings::RATE_LIMIT);
+        said.clamp(settings::BACKOFF_BASE, settings::RATE_LIMIT_MAX)
+    }
+}
+
+/// An attempt reports failure; it counts, unless its provider limits the rate of its agent.
+///
+/// A rate limit uses up no try, however often it comes. So the task waits at least as long as the agent: nothing is
+/// tried again at once.
 pub fn fail(
     task: &TaskFacts,
     attempt: &AttemptFacts,
@@ -363,6 +382,12 @@ pub fn fail(
     jitter: f64,
     now: DateTime<Utc>,
 ) -> Ending {
+    if failure.is_rate_limit() {
+        let next =
+            if task.cancelling { Next::Cancelled } else { Next::Retry(now + failure.rate_limit()) };
+        let ending = Ending::unchanged(task, AttemptState::Failed, next);
+        return Ending { lost_in_row: 0, released_in_row: 0, ..ending };
+    }
     let Failure { class, retryable, retry_after } = failure;
     let used = task.attempts_used + 1;
     let again = retryable.unwrap_or(class.retryable()) && used < task.max_attempts;

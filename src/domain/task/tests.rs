@@ -79,13 +79,15 @@ struct World {
     now: DateTime<Utc>,
     task: TaskFacts,
     attempts: Vec<AttemptFacts>,
+    /// Failures because of a rate limit.
+    rate_limits: usize,
 }
 
 impl World {
     fn new(max_attempts: i32, approve_result: bool) -> Self {
         let now = DateTime::UNIX_EPOCH;
         let task = TaskFacts { max_attempts, approve_result, ..task(now) };
-        Self { now, task, attempts: Vec::new() }
+        Self { now, task, attempts: Vec::new(), rate_limits: 0 }
     }
 
     fn agent() -> Holder {
@@ -163,6 +165,7 @@ impl World {
                 };
                 let failure = Failure { class: *class, retryable: *retryable, retry_after: None };
                 let ending = fail(&self.task, &self.attempts[index], failure, 0.5, self.now);
+                self.rate_limits += usize::from(failure.is_rate_limit());
                 self.write(index, ending);
             }
             Happening::Release { attempt } => {
@@ -265,7 +268,7 @@ impl World {
             .iter()
             .filter(|a| matches!(a.state, AttemptState::Failed | AttemptState::Expired))
             .count();
-        prop_assert_eq!(counted as i32, task.attempts_used);
+        prop_assert_eq!((counted - self.rate_limits) as i32, task.attempts_used);
         prop_assert!(task.lost_in_row <= settings::LOST_LIMIT);
         let exhausted =
             task.attempts_used == task.max_attempts || task.lost_in_row == settings::LOST_LIMIT;
@@ -360,5 +363,47 @@ fn a_late_heartbeat_promises_what_a_completion_gets() {
         assert_eq!(told.contains("`complete` is still accepted"), accepted && !stopped, "{told}");
         assert_eq!(told.contains("until the freeze is lifted"), accepted && stopped, "{told}");
         assert_eq!(told.contains("was edited, reassigned"), withdrawn, "{told}");
+    }
+}
+
+proptest! {
+    /// A rate limit uses up no try, whatever the counters of the task are; and the task waits as long as the agent,
+    /// within bounds.
+    #[test]
+    fn a_rate_limit_uses_up_no_try(
+        used in 0i32..10,
+        most in 1i32..10,
+        lost in 0i32..3,
+        cancelling in any::<bool>(),
+        retryable in prop::option::of(any::<bool>()),
+        after in prop::option::of(0u64..200_000),
+        jitter in 0.0f64..1.0,
+    ) {
+        let attempts_used = used.min(most - 1);
+        let mut world = World::new(most, false);
+        world.claim();
+        let (now, attempt) = (world.now, &world.attempts[0]);
+        let task = TaskFacts { attempts_used, lost_in_row: lost, cancelling, ..world.task.clone() };
+        let retry_after = after.map(Duration::from_secs);
+        let failure = Failure { class: FailureClass::RateLimited, retryable, retry_after };
+        let ending = fail(&task, attempt, failure, jitter, now);
+        prop_assert_eq!(ending.attempt, AttemptState::Failed);
+        prop_assert_eq!((ending.lost_in_row, ending.released_in_row), (0, 0));
+        if retryable == Some(false) {
+            prop_assert_eq!(ending.attempts_used, attempts_used + 1);
+            prop_assert!(matches!(ending.next, Next::Failed(_) | Next::Cancelled));
+            return Ok(());
+        }
+        prop_assert_eq!(ending.attempts_used, attempts_used);
+        match ending.next {
+            Next::Cancelled => prop_assert!(cancelling),
+            Next::Retry(at) => {
+                prop_assert!(!cancelling);
+                prop_assert_eq!(at, now + failure.rate_limit());
+                let wait = after.unwrap_or(60).clamp(1, 86_400);
+                prop_assert_eq!(at, now + Duration::from_secs(wait));
+            }
+            next => prop_assert!(false, "{:?}", next),
+        }
     }
 }

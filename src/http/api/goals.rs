@@ -1,5 +1,6 @@
 //! Goals, and the preview of their plans.
 
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -19,6 +20,7 @@ use crate::{
             views::{Goal, GoalFilter, PostedGoal},
         },
         tasks::{Acknowledgement, Cancellation},
+        unit::idempotency::Outcome,
     },
     domain::{
         goal::criteria::CriterionDecision,
@@ -27,6 +29,7 @@ use crate::{
         states::GoalState,
     },
     http::{
+        describe::{Describe, Description},
         extract::{
             auth::Auth,
             body::{ApiJson, OptionalJson},
@@ -97,25 +100,46 @@ pub async fn preview_plan(
 /// counts the tasks; `GET /v1/tasks?goal_id=` lists them. `notes` says what the planner saw in the brief and made
 /// no task of. Control characters of the brief are dropped, with a note. With `criteria`, or boxes of the brief below
 /// a label of criteria that belongs to no task, the goal is `verifying` after its tasks until these are satisfied.
+///
+/// With `dedup`, a goal that holds the key is answered with 200 and `deduplicated`, and nothing is created.
 #[utoipa::path(post, path = "/v1/goals")]
 pub async fn create_goal(
     Auth { app, caller }: Auth<ProjectSubmitterCaller>,
     meter: Meter,
     ApiQuery(wait): ApiQuery<PlanWaitQuery>,
     Create { body, idempotency }: Create<NewGoal>,
-) -> Result<Created<PostedGoal>> {
+) -> Result<Posted> {
     meter.check(Counted::Tasks)?;
     let wait = wait.wait_seconds.duration();
     let outcome = app.create_goal(&caller, &body, idempotency.as_ref(), wait).await?;
-    if !outcome.replayed {
+    if !outcome.replayed && !outcome.value.deduplicated {
         // Only the planner knows how many tasks a brief has: they are counted afterwards.
         meter.add(
             Counted::Tasks,
             usize::try_from(outcome.value.goal.tasks.total).unwrap_or_default(),
         );
     }
-    let created = Created::new(outcome, |posted| format!("/v1/goals/{}", posted.goal.id));
-    Ok(created.version(|posted| posted.goal.version))
+    Ok(Posted(outcome))
+}
+
+/// 201 for a new goal, 200 for one that holds the dedup key of the request.
+pub struct Posted(Outcome<PostedGoal>);
+
+impl IntoResponse for Posted {
+    fn into_response(self) -> Response {
+        let location = |posted: &PostedGoal| format!("/v1/goals/{}", posted.goal.id);
+        if self.0.value.deduplicated {
+            return Replayable(self.0).into_response();
+        }
+        Created::new(self.0, location).version(|posted| posted.goal.version).into_response()
+    }
+}
+
+impl Describe for Posted {
+    fn describe(doc: &mut Description<'_>) {
+        Replayable::<PostedGoal>::describe(doc);
+        Created::<PostedGoal>::describe(doc);
+    }
 }
 
 /// List the goals.

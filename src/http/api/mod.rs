@@ -21,6 +21,8 @@ pub mod policies;
 pub mod prices;
 pub mod problems;
 pub mod projects;
+pub mod quota_windows;
+pub mod rates;
 pub mod reports;
 pub mod risk_floors;
 pub mod rules;

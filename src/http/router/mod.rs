@@ -29,8 +29,8 @@ use super::{
     api::{
         agents, approvals, attempts, attention, audit, budgets, claims, comments, events, freezes,
         goals, identities, keys, links, planners, plans, playbooks, policies, prices, problems,
-        projects, reports, risk_floors, rules, sessions, sign_in, supervisor, tasks, verify,
-        whoami, workspace,
+        projects, quota_windows, rates, reports, risk_floors, rules, sessions, sign_in, supervisor,
+        tasks, verify, whoami, workspace,
     },
     decide,
     describe::Extent,
@@ -136,7 +136,8 @@ operations! {
         POST   "/v1/attempts/{attempt_id}/release"   => attempts::release
             [NotYourAttempt, LeaseLost, Frozen, AlreadyCompleted];
         POST   "/v1/attempts/{attempt_id}/subtasks"  => attempts::add_subtasks
-            [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, PlanInvalid, WorkspaceFull],
+            [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, PlanInvalid, WorkspaceFull,
+             AlreadyExists],
              body_limit = 4 * MIB;
         POST   "/v1/attempts/{attempt_id}/split"     => attempts::split
             [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, WrongState, PlanInvalid, WorkspaceFull],
@@ -220,6 +221,18 @@ operations! {
         PATCH  "/v1/agents/{agent_id}" => agents::update_agent;
         POST   "/v1/agents/{agent_id}/archive"   => agents::archive_agent [WrongState];
         POST   "/v1/agents/{agent_id}/unarchive" => agents::unarchive_agent;
+    }
+    "rates" {
+        GET    "/v1/rates"           => rates::list_rates, list;
+        POST   "/v1/rates"           => rates::create_rate [AlreadyExists];
+        GET    "/v1/rates/{rate_id}" => rates::get_rate;
+        PATCH  "/v1/rates/{rate_id}" => rates::update_rate;
+        DELETE "/v1/rates/{rate_id}" => rates::delete_rate;
+        GET    "/v1/quota-windows"             => quota_windows::list_quota_windows, list;
+        POST   "/v1/quota-windows"             => quota_windows::create_quota_window [AlreadyExists];
+        GET    "/v1/quota-windows/{window_id}" => quota_windows::get_quota_window;
+        PATCH  "/v1/quota-windows/{window_id}" => quota_windows::update_quota_window;
+        DELETE "/v1/quota-windows/{window_id}" => quota_windows::delete_quota_window;
     }
     "freezes" {
         GET    "/v1/freezes"                  => freezes::list_freezes, list;

@@ -38,6 +38,13 @@ pub struct Claimer {
     pub running: i64,
     /// Whether a freeze covers the agent itself, whatever the task.
     pub frozen: bool,
+    /// Given no tasks before this time: its provider limits its rate, or a quota window of its account is
+    /// nearly used up.
+    pub held_until: Option<DateTime<Utc>>,
+    /// Its account, if that has quota windows.
+    pub metered: Option<String>,
+    /// Whether the workspace has rates.
+    pub rated: bool,
 }
 
 impl Claimer {
@@ -58,12 +65,21 @@ pub async fn claimers(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<Vec<Claim
                   g.state as "state: AgentState", g.archived,
                   (select count(*) from attempts a where a.workspace_id = $1
                    and a.agent_id = g.agent_id and a.state = 'running') as "running!",
-                  exists (select from freezes_over($1, null, g.agent_id)) as "frozen!"
+                  exists (select from freezes_over($1, null, g.agent_id)) as "frozen!",
+                  greatest(case when g.limited_until > $3 then g.limited_until end,
+                           (select max(q.ends_at) from quota_windows q
+                            where q.workspace_id = $1 and q.account = g.account and q.ends_at > $3
+                              and q.used::numeric * 100 >= q.amount::numeric * q.stop_percent))
+                      as held_until,
+                  (select q.account from quota_windows q
+                   where q.workspace_id = $1 and q.account = g.account limit 1) as metered,
+                  (select exists (select from rates where workspace_id = $1)) as "rated!"
            from agents g
            join workspaces w on w.workspace_id = g.workspace_id
            where g.workspace_id = $1 and g.agent_id = any($2)"#,
         tx.workspace.0,
         &uuids(agents),
+        tx.now,
     )
     .fetch_all(traced!(tx, "attempts.claim.claimers"))
     .await
@@ -204,7 +220,8 @@ pub struct SearchBounds {
 ///
 /// Searches only the sets of capabilities within `able`, each by its own index range: tasks of
 /// other sets cost nothing. Skips tasks locked by other transactions. Skips frozen tasks and tasks that wait for a
-/// price during the search, so they do not block later ones; without any freeze or wait these checks do not run.
+/// price during the search, so they do not block later ones; without any freeze or wait these checks do not run. Leaves out sets of
+/// capabilities whose rate is used up.
 pub async fn lock_ready(
     tx: &mut Tx,
     lookers: Lookers<'_>,
@@ -219,6 +236,11 @@ pub async fn lock_ready(
         with recursive covered as materialized (
             select capability_key, capabilities from capability_sets
             where workspace_id = $1 and capabilities <@ $2::text[]
+              -- Without a rate that is used up nothing is compared.
+              and (not (select exists (select from rates where workspace_id = $1 and free_at > $11))
+                   or not exists (select from rates r
+                                  where r.workspace_id = $1 and r.free_at > $11
+                                    and r.capability = any(capabilities)))
         ), ahead (capability_key, turn_of, depth) as (
             -- From goal to goal of each set, by one entry of the index each.
             select c.capability_key, n.turn_of, 1
@@ -375,6 +397,7 @@ pub async fn lock_ready(
         settings::GOALS_IN_TURN,
         turns::UNIT,
         turns::MOST_LAG,
+        tx.now,
     )
     .fetch_all(traced!(tx, "attempts.claim.lock_ready"))
     .await?;

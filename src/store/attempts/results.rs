@@ -28,6 +28,8 @@ pub struct NewResult {
     pub failure: Option<FailureClass>,
     /// The agent's message.
     pub message: Option<String>,
+    /// Whether it failed because of a rate limit and used up no try.
+    pub uncounted: bool,
 }
 
 /// Stores ends of attempts. A late completion replaces the sweeper's entry.
@@ -40,14 +42,17 @@ pub async fn insert(tx: &mut Tx, results: &[NewResult]) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         insert into attempt_results (workspace_id, attempt_id, outcome, request_sha256, result,
-                                     failure_class, message, created_at)
-        select $1, r.attempt_id, r.outcome, r.request_sha256, r.result, r.failure_class, r.message, $2
-        from unnest($3::uuid[], $4::jsonb[], $5::bytea[], $6::jsonb[], $7::text[], $8::text[])
-             as r (attempt_id, outcome, request_sha256, result, failure_class, message)
+                                     failure_class, message, created_at, uncounted)
+        select $1, r.attempt_id, r.outcome, r.request_sha256, r.result, r.failure_class, r.message,
+               $2, r.uncounted
+        from unnest($3::uuid[], $4::jsonb[], $5::bytea[], $6::jsonb[], $7::text[], $8::text[],
+                    $9::bool[])
+             as r (attempt_id, outcome, request_sha256, result, failure_class, message, uncounted)
         on conflict (workspace_id, attempt_id) do update
             set outcome = excluded.outcome, request_sha256 = excluded.request_sha256,
                 result = excluded.result, failure_class = excluded.failure_class,
-                message = excluded.message, created_at = excluded.created_at
+                message = excluded.message, created_at = excluded.created_at,
+                uncounted = excluded.uncounted
         "#,
         tx.workspace.0,
         tx.now,
@@ -57,6 +62,7 @@ pub async fn insert(tx: &mut Tx, results: &[NewResult]) -> sqlx::Result<()> {
         &results.iter().map(|r| r.result.clone()).collect::<Vec<_>>() as &[Option<Value>],
         &failures as &[Option<&str>],
         &results.iter().map(|r| r.message.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &results.iter().map(|r| r.uncounted).collect::<Vec<_>>(),
     )
     .execute(traced!(tx, "attempts.results.insert"))
     .await?;

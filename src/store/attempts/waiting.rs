@@ -20,7 +20,7 @@ pub struct ReadySet {
 }
 
 /// Counts ready tasks that are not frozen, by required capabilities and assignment, up to `most`
-/// per set. Under a freeze of the whole workspace it examines no task.
+/// per set. Under a freeze of the whole workspace it examines no task. Sets whose rate is used up are left out.
 pub async fn ready_sets(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<ReadySet>> {
     let rows = sqlx::query!(
         r#"
@@ -37,6 +37,9 @@ pub async fn ready_sets(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<ReadySet>> {
                 limit $2) t
         ) r
         where s.workspace_id = $1 and r.count > 0
+          and not exists (select from rates u
+                          where u.workspace_id = $1 and u.free_at > $3
+                            and u.capability = any(s.capabilities))
           and (select not exists (select from freezes_over($1, null, null)))
         union all
         -- Few, and found by an index of their own.
@@ -46,10 +49,14 @@ pub async fn ready_sets(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<ReadySet>> {
         where t.workspace_id = $1 and t.state = 'ready'
           and (t.assigned_agent_id is not null or t.barred_agent_id is not null)
           and not exists (select from freezes_over($1, t.task_id, t.assigned_agent_id))
+          and not exists (select from rates u
+                          where u.workspace_id = $1 and u.free_at > $3
+                            and u.capability = any(s.capabilities))
         group by s.capabilities, t.assigned_agent_id, t.barred_agent_id
         "#,
         tx.workspace.0,
         most,
+        tx.now,
     )
     .fetch_all(traced!(tx, "attempts.waiting.ready_sets"))
     .await?;

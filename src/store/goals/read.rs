@@ -34,6 +34,7 @@ pub struct GoalRow {
     pub weight: i32,
     pub project_id: Option<ProjectId>,
     pub deadline: Option<DateTime<Utc>>,
+    pub start_at: Option<DateTime<Utc>>,
     pub tasks_total: i32,
     pub tasks_open: i32,
     pub tasks_done: i32,
@@ -68,7 +69,7 @@ pub async fn read(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<GoalRow>> {
         r#"
         select g.goal_id as "goal_id: GoalId", g.title, g.state as "state: GoalState",
                g.planner as "planner: Planner", g.priority, g.weight, g.project_id as "project_id: ProjectId",
-               g.deadline, g.tasks_total, g.tasks_open, g.tasks_done, g.tasks_failed,
+               g.deadline, g.start_at, g.tasks_total, g.tasks_open, g.tasks_done, g.tasks_failed,
                g.tasks_cancelled, g.max_rework, g.weight_total, g.weight_done, g.weight_cancelled,
                g.discovered as "discovered: DiscoveredPolicy",
                p.computed_at as "computed_at?", p.ahead as "ahead?: Json<Ahead>", g.end_reason,
@@ -147,7 +148,7 @@ pub async fn list(tx: &mut Tx, scope: &GoalScope<'_>) -> sqlx::Result<Vec<GoalRo
         )
         select g.goal_id as "goal_id: GoalId", g.title, g.state as "state: GoalState",
                g.planner as "planner: Planner", g.priority, g.weight, g.project_id as "project_id: ProjectId",
-               g.deadline, g.tasks_total, g.tasks_open, g.tasks_done, g.tasks_failed,
+               g.deadline, g.start_at, g.tasks_total, g.tasks_open, g.tasks_done, g.tasks_failed,
                g.tasks_cancelled, g.max_rework, g.weight_total, g.weight_done, g.weight_cancelled,
                g.discovered as "discovered: DiscoveredPolicy",
                p.computed_at as "computed_at?", p.ahead as "ahead?: Json<Ahead>", g.end_reason,

@@ -100,23 +100,32 @@ fn data(row: &NewRow) -> String {
 /// The number of the newest row; 0 if there is none.
 pub async fn newest(tx: &mut Tx) -> sqlx::Result<i64> {
     let workspace = tx.workspace;
-    Ok(head(tx, workspace).await?.0)
+    Ok(head(tx, workspace).await?.newest)
+}
+
+/// What a watcher of a workspace reads again and again.
+#[derive(Debug, Clone, Copy)]
+pub struct Head {
+    /// The number of the newest row; 0 if there is none.
+    pub newest: i64,
+    /// Whether the workspace has rates: then tasks become free without a row.
+    pub rated: bool,
+    /// The database's clock.
+    pub now: DateTime<Utc>,
 }
 
 /// The number of the newest row, and the database's clock.
-pub async fn head(
-    system: &mut SystemTx,
-    workspace: WorkspaceId,
-) -> sqlx::Result<(i64, DateTime<Utc>)> {
-    let row = sqlx::query!(
+pub async fn head(system: &mut SystemTx, workspace: WorkspaceId) -> sqlx::Result<Head> {
+    sqlx::query_as!(
+        Head,
         r#"select coalesce((select last_number from journal_heads where workspace_id = $1), 0)
                       as "newest!",
+                  exists (select from rates where workspace_id = $1) as "rated!",
                   clock_timestamp() as "now!""#,
         workspace.0,
     )
     .fetch_one(traced!(system, "journal.head"))
-    .await?;
-    Ok((row.newest, row.now))
+    .await
 }
 
 /// Agents that were edited or lost a key, by the rows above `after` up to `until`.

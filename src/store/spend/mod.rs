@@ -38,6 +38,8 @@ pub struct Fresh {
     pub amount: i64,
     /// Millionths of a unit, in addition.
     pub fraction: i32,
+    /// Whether the workspace has quota windows.
+    pub metered: bool,
 }
 
 /// Stores entries with new keys; returns those. Ignores known keys.
@@ -55,7 +57,8 @@ pub async fn insert_entries(tx: &mut Tx, entries: &[NewEntry]) -> sqlx::Result<V
         from unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bool[], $8::text[],
                     $9::text[], $10::int[], $11::text[]) as e
         on conflict do nothing
-        returning attempt_id as "attempt_id: AttemptId", entry_key, unit, amount, fraction, late
+        returning attempt_id as "attempt_id: AttemptId", entry_key, unit, amount, fraction, late,
+                  (select exists (select from quota_windows where workspace_id = $1)) as "metered!"
         "#,
         tx.workspace.0,
         tx.now,
@@ -77,6 +80,7 @@ pub async fn insert_entries(tx: &mut Tx, entries: &[NewEntry]) -> sqlx::Result<V
         unit: row.unit,
         amount: row.amount,
         fraction: row.fraction,
+        metered: row.metered,
     });
     Ok(fresh.collect())
 }

@@ -12,6 +12,7 @@ pub mod order;
 pub mod replan;
 pub mod returns;
 pub mod split;
+pub mod starts;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -85,6 +86,15 @@ pub struct NewTask {
     pub estimate: Option<serde_json::Value>,
     /// Least risk of approvals about it.
     pub risk: Option<Risk>,
+}
+
+impl NewTask {
+    /// The task, not ready before its goal starts.
+    #[must_use]
+    pub fn starting(self, start: Option<DateTime<Utc>>) -> Self {
+        let ready_from = start.map_or(self.ready_from, |start| start.max(self.ready_from));
+        Self { ready_from, ..self }
+    }
 }
 
 /// Creates tasks with their texts. Parents must precede their children.

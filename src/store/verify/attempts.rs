@@ -55,8 +55,13 @@ finders! {
         select 'task', t.task_id::text, 'it has used ' || t.attempts_used || ' of ' ||
                t.max_attempts || ' attempts; ' || coalesce(a.n, 0) || ' failed or expired'
         from tasks t
-        left join (select task_id, count(*) as n from attempts
-                   where workspace_id = $1 and state in ('failed', 'expired') group by task_id) a
+        left join (select task_id, count(*) as n from attempts f
+                   where f.workspace_id = $1 and f.state in ('failed', 'expired')
+                     -- A failure because of a rate limit counts for nothing.
+                     and not exists (select from attempt_results r
+                                     where r.workspace_id = $1 and r.attempt_id = f.attempt_id
+                                       and r.uncounted)
+                   group by task_id) a
                on a.task_id = t.task_id
         where t.workspace_id = $1
           and (t.attempts_used <> coalesce(a.n, 0) or t.attempts_used > t.max_attempts)";

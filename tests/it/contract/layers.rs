@@ -25,7 +25,7 @@ const VAGUE_ENDINGS: &[&str] = &["_views", "_rows", "_batch", "_write", "_told",
 const APP_ORDER: &[&[&str]] = &[
     &["attention", "duties", "moving", "reports", "verify"],
     &["decisions"],
-    &["agents", "rules"],
+    &["agents", "quota_windows", "rates", "rules"],
     &["freezes"],
     &["attempts"],
     &["comments", "goals", "retention", "spend"],

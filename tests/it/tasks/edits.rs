@@ -207,7 +207,7 @@ async fn a_start_time_holds_a_task_back_and_its_end_offers_it() {
         (&edited["version"], &edited["ready_from"])
     );
     // The end of a backoff.
-    worker.fail(&worker.take().await, "rate_limited").await;
+    worker.fail(&worker.take().await, "transient").await;
     assert_eq!(fleet.state(&goal, "a").await, "waiting");
     let edited = patch(&fleet, &goal, "a", json!({"not_before": null})).await.value(200);
     assert_eq!(edited["state"], "ready");

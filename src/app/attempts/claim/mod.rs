@@ -12,9 +12,13 @@
 //!
 //! A frozen task is assigned to no agent, and a frozen agent gets no task. Claims wait until the
 //! freeze is lifted, as if no task were ready.
+//!
+//! Tasks whose capabilities have a rate start no faster than that, and agents whose account has a quota window get
+//! only what fits in it: `pacing.rs`.
 
 pub mod answer;
 pub mod command;
+mod pacing;
 pub(in crate::app) mod transaction;
 pub(in crate::app) mod turns;
 

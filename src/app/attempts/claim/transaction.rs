@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{
     answer::{Claim, ClaimAnswer, claims},
     command::{ClaimCommand, ClaimOutcome},
+    pacing::Pacing,
     turns::{self, SearchStarts, Seen},
 };
 use crate::{
@@ -203,22 +204,33 @@ async fn give(
     lock_mode: LockMode,
 ) -> Result<Assigned> {
     let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
+    // Before the budgets: spend is charged to quota windows before it is settled.
+    let mut pacing = Pacing::open(unit, ready, exact).await?;
     let Some(mut funds) = Funds::open(unit, ready, &agents, lock_mode).await? else {
-        let given = assign(batch, exact, ready, |_, _| Funding::Granted);
+        let given = assign(batch, exact, ready, |task, agent| {
+            pacing.admit(task, agent, || Funding::Granted)
+        });
         let started = start(unit, batch, exact, &given).await?;
+        pacing.write(unit).await?;
         return Ok(Assigned {
             given,
             claims: claims(unit, &started).await?,
-            refused: Refused::Nothing,
+            refused: pacing.refused(),
         });
     };
-    let given = assign(batch, exact, ready, |task, agent| funds.fund(unit, task, Some(agent)));
-    let refused = funds.refused();
+    let given = assign(batch, exact, ready, |task, agent| {
+        pacing.admit(task, agent, || funds.fund(unit, task, Some(agent)))
+    });
+    let refused = match funds.refused() {
+        Refused::Nothing => pacing.refused(),
+        refused @ (Refused::Agents | Refused::Tasks) => refused,
+    };
     if refused == Refused::Tasks && lock_mode == LockMode::Optimistic {
         // A task must not be parked on an unlocked reading of its budget.
         return Err(Error::Again);
     }
     let started = start(unit, batch, exact, &given).await?;
+    pacing.write(unit).await?;
     let claims = claims(unit, &started).await?;
     shortage::park(unit, ready, funds.short()).await?;
     funds.write(unit, started.iter().map(|new| &new.attempt)).await?;
@@ -280,6 +292,7 @@ fn active(claimer: Option<&Claimer>) -> Result<&Claimer> {
 fn free_slots(claimer: &Claimer) -> u32 {
     match claimer.state {
         AgentState::Active if claimer.frozen || claimer.archived => 0,
+        AgentState::Active if claimer.held_until.is_some() => 0,
         AgentState::Active => {
             u32::try_from(i64::from(claimer.max_concurrent) - claimer.running).unwrap_or(0)
         }

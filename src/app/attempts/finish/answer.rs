@@ -71,7 +71,8 @@ pub struct CompleteRequest {
 pub struct FailRequest {
     /// The lease of the attempt, from its claim.
     pub lease: String,
-    /// Class of the failure. `transient`, `rate_limited`, `resources` and `timeout` are retried;
+    /// Class of the failure. `rate_limited` uses up no try: the task waits, and the agent with all agents of its
+    /// account is given no tasks meanwhile. `transient`, `resources` and `timeout` are retried;
     /// `invalid_input` and `permanent` are not. `too_large` is retried once; after the second such failure,
     /// and instead of a final one, the task is `parked` until it is divided.
     pub class: FailureClass,
@@ -82,7 +83,8 @@ pub struct FailRequest {
     /// Overrides whether the class is retried. `max_attempts` still applies.
     #[serde(default)]
     pub retryable: Option<bool>,
-    /// Earliest retry, in seconds from now; at most a day.
+    /// Earliest retry, in seconds from now; at most a day. With `rate_limited`: how long the task and the agent
+    /// wait; default 60, at least 1.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 86400)]
     pub retry_after_seconds: Option<u32>,

@@ -1,5 +1,7 @@
 //! One end of an attempt in a batch: complete, fail or release.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::answer::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest};
@@ -8,7 +10,7 @@ use crate::{
     domain::{
         ids::{AttemptId, WorkspaceId},
         states::FailureClass,
-        task::{AttemptFacts, Ending, TaskFacts, holder::Holder},
+        task::{AttemptFacts, Ending, Failure, TaskFacts, holder::Holder},
     },
 };
 
@@ -39,6 +41,20 @@ impl FinishCommand {
             Finish::Complete(_) => None,
             Finish::Fail(request) => request.message.clone(),
             Finish::Release(request) => request.message.clone(),
+        }
+    }
+
+    /// The report of a failure, as the rules read it.
+    pub(in crate::app) fn failure(&self) -> Option<Failure> {
+        match &self.finish {
+            Finish::Fail(request) => Some(Failure {
+                class: request.class,
+                retryable: request.retryable,
+                retry_after: request
+                    .retry_after_seconds
+                    .map(|seconds| Duration::from_secs(seconds.into())),
+            }),
+            Finish::Complete(_) | Finish::Release(_) => None,
         }
     }
 

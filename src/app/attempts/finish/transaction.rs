@@ -1,9 +1,6 @@
 //! Transaction of a batch of ends: lock, judge each command, write.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -25,7 +22,8 @@ use crate::{
     },
     domain::{
         freeze::{self, Act, FreezeMode},
-        ids::{AttemptId, TaskId, WorkspaceId},
+        ids::{AgentId, AttemptId, TaskId, WorkspaceId},
+        journal::{Kind, NewRow},
         plan::split::{self, Division},
         refusal::{Code, Refusal},
         spend::SpendReport,
@@ -91,6 +89,7 @@ pub(in crate::app) async fn write(unit: &mut Unit, judged: &[Judged<'_>]) -> Res
     if judged.is_empty() {
         return Ok(());
     }
+    hold_limited(unit, judged).await?;
     evidence(unit, judged).await?;
     end(unit, judged.iter().map(finished).collect(), Vec::new()).await?;
     let oversized: Vec<&Judged<'_>> = judged
@@ -105,6 +104,33 @@ pub(in crate::app) async fn write(unit: &mut Unit, judged: &[Judged<'_>]) -> Res
         parts::begin(unit, judged.task.goal_id, judged.task.task_id).await?;
     }
     reviews(unit, judged).await
+}
+
+/// Holds the agents whose provider limits their rate, and those that share an account with them. Before the
+/// ends: these lock totals and budgets, which come after agents.
+async fn hold_limited(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
+    let now = unit.now();
+    let limited = judged.iter().filter_map(|judged| {
+        let failure = judged.command.failure().filter(Failure::is_rate_limit)?;
+        Some((judged.attempt.holder.agent()?, now + failure.rate_limit()))
+    });
+    let limited: BTreeMap<AgentId, DateTime<Utc>> =
+        limited.fold(BTreeMap::new(), |mut latest, (agent, until)| {
+            let known = latest.entry(agent).or_insert(until);
+            *known = until.max(*known);
+            latest
+        });
+    if limited.is_empty() {
+        return Ok(());
+    }
+    let holds: Vec<(AgentId, DateTime<Utc>)> = limited.into_iter().collect();
+    let mut held = store::quota_windows::hold_agents(unit.tx(), &holds).await?;
+    held.sort_unstable();
+    for (agent, until) in held {
+        let row = NewRow::new(Kind::AgentRateLimited).agent(agent);
+        unit.record(row.data(json!({"limited_until": until})));
+    }
+    Ok(())
 }
 
 fn spend<'a>(judged: &Judged<'a>) -> &'a SpendReport {
@@ -330,12 +356,8 @@ pub(in crate::app::attempts) fn judge<'a>(
         }
         Finish::Fail(request) => {
             task::fence(attempt, command.holder, &command.lease_sha256)?;
-            let retry_after = request.retry_after_seconds;
-            let failure = Failure {
-                class: request.class,
-                retryable: request.retryable,
-                retry_after: retry_after.map(|seconds| Duration::from_secs(seconds.into())),
-            };
+            let plain = Failure { class: request.class, retryable: None, retry_after: None };
+            let failure = command.failure().unwrap_or(plain);
             let ending = task::fail(task, attempt, failure, unit.entropy().jitter(), unit.now());
             match held.divisions.get(&task.task_id).filter(|_| command.is_too_large()) {
                 Some(division) => split::too_large(ending, *division),

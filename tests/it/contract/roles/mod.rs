@@ -125,6 +125,10 @@ impl Place {
         let policy = fleet.admin.post("/v1/approval-policies", &policy).await.value(201);
         let floor = json!({"name": "plans", "risk": "high", "kind": "plan"});
         let floor = fleet.admin.post("/v1/risk-floors", &floor).await.value(201);
+        let rate = json!({"capability": "c", "starts_per_minute": 60});
+        let rate = fleet.admin.post("/v1/rates", &rate).await.value(201);
+        let window = json!({"account": "a", "unit": "attempts", "amount": 9, "window_seconds": 60});
+        let window = fleet.admin.post("/v1/quota-windows", &window).await.value(201);
         let planner = fleet.admin.call(Method::PUT, "/v1/planner").if_match("*");
         planner
             .bytes("application/json", r#"{"api": "anthropic", "model": "m"}"#)
@@ -147,6 +151,8 @@ impl Place {
             ("{comment_id}", text(&comment["id"])),
             ("{policy_id}", text(&policy["id"])),
             ("{floor_id}", text(&floor["id"])),
+            ("{rate_id}", text(&rate["id"])),
+            ("{window_id}", text(&window["id"])),
             ("{link_id}", text(&link["link"]["id"])),
             ("{token}", text(&link["token"])),
             ("{rule_id}", text(&rule["id"])),
