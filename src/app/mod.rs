@@ -1,7 +1,8 @@
 //! The use cases: the only place that begins and commits transactions.
 //!
 //! **Lock order**, the same in every unit of work: limits and freezes of the workspace (shared;
-//! exclusive for their changes) -> goal -> task -> attempt -> approval -> agent -> rates -> quota windows -> spend totals ->
+//! exclusive for their changes) -> goal -> task -> attempt -> approval -> agent -> rates -> quota windows ->
+//! concurrency keys -> resources -> spend totals ->
 //! allocations -> windows of limits (least shared first) -> links -> event head; within a table by id. Everything
 //! that ends or adds tasks locks the goal's row first, so cascades through dependents and
 //! containers of one goal never run concurrently. The planning runs of a goal change under its lock. Claims skip
@@ -24,6 +25,7 @@ pub mod duties;
 mod edit;
 pub mod error;
 pub mod freezes;
+pub mod gates;
 pub mod goals;
 pub mod journal;
 pub mod moving;

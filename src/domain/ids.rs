@@ -96,4 +96,6 @@ ids! {
     PlanningAnswerId;
     /// Id of a secret.
     SecretId;
+    /// Id of a concurrency key. Never changes.
+    ConcurrencyKeyId;
 }

@@ -59,6 +59,14 @@ invariants! {
         "A task done by an attempt has evidence or a waiver for each required criterion.",
     AgentsWithinLimit "agents_within_limit"
         "An agent at or over its max_concurrent gets no further task.",
+    ConcurrencyWithinMost "concurrency_within_most"
+        "A concurrency key at or over its `most` gets no further attempt.",
+    ConcurrencyGranted "concurrency_granted"
+        "A running attempt of a task holds a grant of each concurrency key of the task.",
+    ResourcesNotShared "resources_not_shared"
+        "No two running attempts hold conflicting resources.",
+    GrantsOfRunning "grants_of_running"
+        "Only running attempts hold concurrency keys and resources.",
     KeptForAgents "kept_for_agents"
         "An open task is assigned only to an agent that exists and is not retired.",
     LeasesWithinDeadline "leases_within_deadline"

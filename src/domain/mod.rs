@@ -15,6 +15,7 @@ pub mod check;
 pub mod dedup;
 pub mod form;
 pub mod freeze;
+pub mod gate;
 pub mod goal;
 pub mod handover;
 pub mod ids;

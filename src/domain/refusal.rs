@@ -37,6 +37,7 @@ macro_rules! codes {
             SignInRefused,         "sign_in_refused",         403, Never,           "Sign-in refused";
             LinkRefused,           "link_refused",            403, Never,           "Decision not permitted with a link";
             BudgetExhausted,       "budget_exhausted",        409, Never,           "Budget exhausted";
+            ResourceHeld,          "resource_held",           409, Later,           "Resource held by another attempt";
             AgentNotActive,        "agent_not_active",        409, Later,           "Agent not active";
             Frozen,                "frozen",                  409, Later,           "Frozen by an operator";
             WrongState,            "wrong_state",             409, Never,           "Invalid state for this operation";

@@ -107,6 +107,20 @@ pub const TASK_CAPABILITIES: usize = 32;
 pub const AGENT_CAPABILITIES: usize = 200;
 /// Labels of one task.
 pub const TASK_LABELS: usize = 32;
+/// Concurrency keys of one task.
+pub const TASK_CONCURRENCY_KEYS: usize = 16;
+/// Characters of the name of a concurrency key.
+pub const CONCURRENCY_KEY_CHARS: usize = 100;
+/// Concurrency keys of one workspace.
+pub const CONCURRENCY_KEYS: i64 = 1_000;
+/// Largest `most` of a concurrency key.
+pub const CONCURRENCY_MOST: i32 = 10_000;
+/// Resources that one task touches.
+pub const TASK_TOUCHES: usize = 64;
+/// Resources that one attempt holds.
+pub const ATTEMPT_RESOURCES: usize = 128;
+/// Characters of a resource.
+pub const RESOURCE_CHARS: usize = 500;
 /// Entries of one spend report; items of one evidence list.
 pub const LIST_ITEMS: usize = 500;
 /// Tasks of one claim.

@@ -58,6 +58,7 @@ const TAGS: &[(&str, &str)] = &[
     ("comments", "What people and agents say about a task or goal."),
     ("claims", "How an agent gets work."),
     ("attempts", "How an agent works: heartbeat, spend, ask, finish."),
+    ("concurrency-keys", "Names under which at most so many attempts run at once."),
     ("agents", "The registered workers."),
     ("rates", "How fast work starts: rates of capabilities, and quota windows of accounts."),
     ("approvals", "Questions that wait for a person."),

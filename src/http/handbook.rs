@@ -40,6 +40,7 @@ pub const PAGES: [(&str, &str); 31] = pages![
     "planners",
     "playbooks",
     "plans",
+    "coordination",
     "agents",
     "routing",
     "limits-of-work",

@@ -14,6 +14,7 @@ pub mod columns;
 pub mod comments;
 pub mod dedup;
 pub mod freezes;
+pub mod gates;
 pub mod goals;
 pub mod idempotency;
 pub mod identities;

@@ -15,6 +15,7 @@ mod budgets;
 mod caps;
 mod comments;
 mod contract;
+mod coordination;
 mod decisions;
 mod freezes;
 mod goals;

@@ -7,6 +7,7 @@ pub(in crate::app) mod end;
 pub mod finish;
 pub mod heartbeat;
 pub mod park;
+pub mod resources;
 pub mod split;
 pub mod start;
 pub mod takeover;

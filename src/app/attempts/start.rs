@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::{
     app::{Unit, access::lease},
     domain::{
+        ids::{AttemptId, TaskId},
         journal::{Kind, NewRow},
         settings,
         task::{holder::Holder, lease::LeaseTerms},
@@ -59,4 +60,11 @@ pub(in crate::app) fn new_attempt(
 pub(in crate::app) struct Started {
     pub token: String,
     pub attempt: NewAttempt,
+}
+
+impl Started {
+    /// The attempt and its task.
+    pub(in crate::app) fn pair(&self) -> (AttemptId, TaskId) {
+        (self.attempt.attempt_id, self.attempt.task_id)
+    }
 }

@@ -12,6 +12,7 @@ use crate::{
     },
     domain::{
         approval::review::FeedbackPoint,
+        gate::resource::Touch,
         ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
         refusal::Refusal,
         spend::Amounts,
@@ -66,6 +67,13 @@ pub struct Attempt {
     /// Total spend so far, by unit.
     #[schema(example = json!({"usd_micros": 1250, "output_tokens": 320}))]
     pub spend: Amounts,
+    /// Concurrency keys that it holds; empty when it has ended.
+    #[serde(default)]
+    #[schema(example = json!(["deploy"]))]
+    pub concurrency_keys: Vec<String>,
+    /// Resources that it holds, by name; empty when it has ended.
+    #[serde(default)]
+    pub resources: Vec<Touch>,
 }
 
 /// A piece of evidence for the result of an attempt.
@@ -182,6 +190,8 @@ fn view(row: AttemptRow) -> Attempt {
         feedback,
         feedback_points,
         spend,
+        concurrency_keys,
+        resources,
     } = row;
     Attempt {
         id: attempt_id,
@@ -202,6 +212,8 @@ fn view(row: AttemptRow) -> Attempt {
         feedback,
         feedback_points: feedback_points.unwrap_or_default().0,
         spend: spend.0,
+        concurrency_keys,
+        resources: resources.0,
     }
 }
 

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::{unblock, upward, weigh};
 use crate::{
-    app::{Result, Unit, caps},
+    app::{Result, Unit, caps, gates::store_gates},
     domain::{
         cap::workspace::Holding,
         goal::progress::weight::Weighing,
@@ -157,6 +157,7 @@ async fn write(
     store::tasks::know_capability_sets(unit.tx(), &sets).await?;
     store::tasks::insert(unit.tx(), at.goal, &rows).await?;
 
+    store_gates(unit, at.goal, &ids, specs).await?;
     let criteria = criteria(&ids, specs);
     if !criteria.is_empty() {
         store::tasks::links::insert_criteria(unit.tx(), &criteria).await?;

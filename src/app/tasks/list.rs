@@ -25,6 +25,7 @@ use crate::{
     domain::{
         budget::shown::BudgetWait,
         check::Checks,
+        gate::resource::Touch,
         ids::{AgentId, AttemptId, GoalId, KeyId, ProjectId, TaskId},
         price::PriceWait,
         refusal::Refusal,
@@ -144,6 +145,13 @@ pub struct Task {
     /// When it was divided: since then it contains its parts; `null`: never.
     #[serde(default)]
     pub split_at: Option<DateTime<Utc>>,
+    /// Concurrency keys of which each attempt needs a grant to start.
+    #[serde(default)]
+    #[schema(example = json!(["deploy"]))]
+    pub concurrency_keys: Vec<String>,
+    /// Resources that each attempt takes at its start, by name.
+    #[serde(default)]
+    pub touches: Vec<Touch>,
 }
 
 /// Filter of a list of tasks.
@@ -282,6 +290,8 @@ fn view(row: TaskRow) -> Task {
         ended_at,
         oversized_at,
         split_at,
+        concurrency_keys,
+        touches,
     } = row;
     Task {
         id: task_id,
@@ -322,6 +332,8 @@ fn view(row: TaskRow) -> Task {
         ended_at,
         oversized_at,
         split_at,
+        concurrency_keys,
+        touches: touches.0,
     }
 }
 

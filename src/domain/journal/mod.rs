@@ -240,6 +240,12 @@ words! {
         ApprovalLinkCreated => "approval.link_created",
         /// A decision link was revoked.
         ApprovalLinkRevoked => "approval.link_revoked",
+        /// A concurrency key was created, by an operator or by the first task that names it.
+        ConcurrencyKeyCreated => "concurrency_key.created",
+        /// A concurrency key was edited.
+        ConcurrencyKeyUpdated => "concurrency_key.updated",
+        /// A concurrency key was deleted.
+        ConcurrencyKeyDeleted => "concurrency_key.deleted",
         /// A node was given a budget.
         BudgetCreated => "budget.created",
         /// A budget was edited: `data` has the limits before and after.
@@ -271,6 +277,8 @@ words! {
         AttemptProgressReported => "attempt.progress_reported",
         /// An attempt reserved a cost ahead of an action. Not public.
         AttemptCostAuthorized => "attempt.cost_authorized",
+        /// A running attempt took or gave up resources: `data` has `taken` and `released`.
+        AttemptResourcesChanged => "attempt.resources_changed",
         /// The steps of an attempt repeat: `data` has the pattern and the count. Recorded once per loop.
         AttemptLooping => "attempt.looping",
         /// An intervention rule was made.

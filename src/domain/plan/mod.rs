@@ -40,6 +40,10 @@ use super::{
     },
     check::{Checks, pointer},
     dedup::Dedup,
+    gate::{
+        check_names,
+        resource::{Touch, check_touches},
+    },
     refusal::Refusal,
     risk::Risk,
     settings,
@@ -125,6 +129,17 @@ pub struct TaskSpec {
     /// Labels of your own, at most 32; muster does not interpret them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
+    /// Concurrency keys of which each attempt holds a grant while it runs, at most 16: no more tasks run at once
+    /// under a key than its `most`. The key of the goal's project with this name, or else that of the
+    /// workspace; one that does not exist is created for the workspace, with `most` 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["deploy"]), max_items = 16)]
+    pub concurrency_keys: Vec<String>,
+    /// Resources that each attempt holds while it runs, at most 64. Tasks with conflicting ones are not handed
+    /// out at the same time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64)]
+    pub touches: Vec<Touch>,
     /// The points at which it waits for an approval. Default: none.
     #[serde(default, skip_serializing_if = "is_default")]
     pub approval: ApprovalPoints,
@@ -326,6 +341,8 @@ fn check_task(checks: &mut Checks, at: &str, task: &TaskSpec) {
     for (index, label) in task.labels.iter().enumerate() {
         checks.line(&format!("{at}/labels/{index}"), label, 100);
     }
+    check_names(checks, &pointer(at, "concurrency_keys"), &task.concurrency_keys);
+    check_touches(checks, &pointer(at, "touches"), &task.touches);
     if let Some(section) = &task.section {
         checks.chars(&pointer(at, "section"), section, settings::TITLE_CHARS);
     }
@@ -377,6 +394,8 @@ fn check_container(checks: &mut Checks, at: &str, task: &TaskSpec) {
         ("approval", task.approval != ApprovalPoints::default()),
         ("budget", task.budget.is_some()),
         ("criteria", !task.criteria.is_empty()),
+        ("concurrency_keys", !task.concurrency_keys.is_empty()),
+        ("touches", !task.touches.is_empty()),
         ("start_within_seconds", task.start_within_seconds.is_some()),
         ("finish_within_seconds", task.finish_within_seconds.is_some()),
     ];

@@ -14,6 +14,7 @@ use crate::{
                 HeartbeatAnswer, HeartbeatRequest, HeartbeatsAnswer, HeartbeatsRequest,
             },
             park::{AskRequest, SubtasksAnswer, SubtasksRequest},
+            resources::{ResourcesAnswer, ResourcesRequest},
             split::{SplitAnswer, SplitRequest},
         },
         caller::{AttemptReaderCaller, HolderCaller, OperatorCaller},
@@ -223,6 +224,20 @@ pub async fn report_discovered(
     meter.count(Counted::Tasks, body.tasks.len())?;
     let outcome = app.report_discovered(&caller, attempt, &body, idempotency.as_ref()).await?;
     Ok(Created::new(outcome, |answer| format!("/v1/goals/{}/plans", answer.goal_id)))
+}
+
+/// Take or give up resources.
+///
+/// First gives up what `release` names, then takes all of `take` or nothing: another attempt that holds a conflicting
+/// resource is a 409 that says who. The attempt goes on, and holds what it took until it ends or gives it up. The
+/// same request again changes nothing.
+#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/resources")]
+pub async fn change_resources(
+    Auth { app, caller }: Auth<HolderCaller>,
+    ApiPath(attempt): ApiPath<AttemptId>,
+    ApiJson(request): ApiJson<ResourcesRequest>,
+) -> Result<Reply<ResourcesAnswer>> {
+    Ok(Reply(app.change_resources(&caller, attempt, &request).await?))
 }
 
 /// Ask a person.

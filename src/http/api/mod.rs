@@ -8,6 +8,7 @@ pub mod audit;
 pub mod budgets;
 pub mod claims;
 pub mod comments;
+pub mod concurrency_keys;
 pub mod events;
 pub mod freezes;
 pub mod goals;

@@ -27,10 +27,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     api::{
-        agents, approvals, attempts, attention, audit, budgets, claims, comments, events, freezes,
-        goals, identities, keys, links, planners, plans, playbooks, policies, prices, problems,
-        projects, quota_windows, rates, reports, risk_floors, rules, sessions, sign_in, supervisor,
-        tasks, verify, whoami, workspace,
+        agents, approvals, attempts, attention, audit, budgets, claims, comments, concurrency_keys,
+        events, freezes, goals, identities, keys, links, planners, plans, playbooks, policies,
+        prices, problems, projects, quota_windows, rates, reports, risk_floors, rules, sessions,
+        sign_in, supervisor, tasks, verify, whoami, workspace,
     },
     decide,
     describe::Extent,
@@ -101,7 +101,7 @@ operations! {
             [TaskEnded, GoalEnded, WrongState, PlanInvalid, SeparationOfDuties, NotAnApprover, WorkspaceFull],
              body_limit = 4 * MIB;
         POST   "/v1/tasks/{task_id}/takeover"    => tasks::take_over_task
-            [TaskEnded, GoalEnded, WrongState, PreconditionFailed, Frozen, BudgetExhausted];
+            [TaskEnded, GoalEnded, WrongState, PreconditionFailed, Frozen, ResourceHeld, BudgetExhausted];
         POST   "/v1/tasks/{task_id}/acknowledge" => tasks::acknowledge_task [WrongState];
         POST   "/v1/tasks/{task_id}/retry"       => tasks::retry_task
             [WrongState, GoalEnded, BudgetExhausted, WorkspaceFull];
@@ -116,6 +116,15 @@ operations! {
         POST   "/v1/goals/{goal_id}/comments" => comments::comment_on_goal
             [NotYourAttempt, WorkspaceFull];
         GET    "/v1/comments/{comment_id}"    => comments::get_comment;
+    }
+    "concurrency-keys" {
+        GET    "/v1/concurrency-keys" => concurrency_keys::list_concurrency_keys, list;
+        POST   "/v1/concurrency-keys" => concurrency_keys::create_concurrency_key
+            [NotFound, AlreadyExists, WorkspaceFull];
+        GET    "/v1/concurrency-keys/{concurrency_key_id}" => concurrency_keys::get_concurrency_key;
+        PATCH  "/v1/concurrency-keys/{concurrency_key_id}" => concurrency_keys::update_concurrency_key;
+        DELETE "/v1/concurrency-keys/{concurrency_key_id}" => concurrency_keys::delete_concurrency_key
+            [WrongState];
     }
     "claims" {
         POST   "/v1/claims" => claims::claim [AgentNotActive], long_poll;
@@ -144,6 +153,8 @@ operations! {
              body_limit = 4 * MIB;
         POST   "/v1/attempts/{attempt_id}/discovered" => attempts::report_discovered
             [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, WrongState, PlanInvalid, WorkspaceFull];
+        POST   "/v1/attempts/{attempt_id}/resources" => attempts::change_resources
+            [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, ResourceHeld];
         POST   "/v1/attempts/{attempt_id}/approvals" => attempts::ask
             [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded];
         GET    "/v1/attempts/{attempt_id}"           => attempts::get_attempt;

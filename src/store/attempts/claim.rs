@@ -122,6 +122,8 @@ pub struct ReadyTask {
     pub attempt_timeout_ms: Option<i64>,
     /// When all attempts together must have ended.
     pub finish_by: Option<DateTime<Utc>>,
+    /// Whether it may need grants to start.
+    pub gated: bool,
     /// Assignment to one agent, or exclusion of one.
     pub keeping: Keeping,
 }
@@ -185,6 +187,7 @@ struct Row {
     finish_by: Option<DateTime<Utc>>,
     assigned: Option<AgentId>,
     barred: Option<AgentId>,
+    gated: Option<bool>,
     turn: Option<i64>,
     start: Option<i64>,
     stride: Option<i64>,
@@ -219,9 +222,9 @@ pub struct SearchBounds {
 /// once share out the turns as claims one after the other would.
 ///
 /// Searches only the sets of capabilities within `able`, each by its own index range: tasks of
-/// other sets cost nothing. Skips tasks locked by other transactions. Skips frozen tasks and tasks that wait for a
-/// price during the search, so they do not block later ones; without any freeze or wait these checks do not run. Leaves out sets of
-/// capabilities whose rate is used up.
+/// other sets cost nothing. Skips tasks locked by other transactions. Skips frozen tasks, tasks that wait for a price
+/// and those behind a closed gate during the search, so they do not block later ones; without any freeze, wait or gate
+/// these checks do not run. Leaves out sets of capabilities whose rate is used up.
 pub async fn lock_ready(
     tx: &mut Tx,
     lookers: Lookers<'_>,
@@ -341,6 +344,8 @@ pub async fn lock_ready(
                   and (not (select exists (select from freezes f
                                            where f.workspace_id = $1 and f.lifted_at is null))
                        or not exists (select from freezes_over($1, t.task_id, null)))
+                  -- False for nearly every task. What passes is decided again under locks.
+                  and (not t.gated or not exists (select from gates_over($1, t.task_id, $11)))
                 order by t.claim_rank, t.task_id
                 limit u.most
             ) c
@@ -355,7 +360,7 @@ pub async fn lock_ready(
             limit $3::bigint + $5::bigint
         ), locked as materialized (
             select t.task_id, t.goal_id, t.attempts_started, t.lease_ms, t.attempt_timeout_ms,
-                   t.finish_by, t.claim_rank, t.ranked_from, t.assigned_agent_id, t.barred_agent_id,
+                   t.finish_by, t.claim_rank, t.ranked_from, t.assigned_agent_id, t.barred_agent_id, t.gated,
                    covered.capabilities, c.turn, c.start, c.stride, c.place,
                    c.is_all, c.last_place
             from candidates c join tasks t on t.workspace_id = $1 and t.task_id = c.task_id
@@ -371,7 +376,7 @@ pub async fn lock_ready(
                l.capabilities as "required?", l.attempts_started as "attempts_started?",
                l.lease_ms as "lease_ms?", l.attempt_timeout_ms as "attempt_timeout_ms?",
                l.finish_by as "finish_by?", l.assigned_agent_id as "assigned?: AgentId",
-               l.barred_agent_id as "barred?: AgentId", l.turn as "turn?", l.start as "start?",
+               l.barred_agent_id as "barred?: AgentId", l.gated as "gated?", l.turn as "turn?", l.start as "start?",
                l.stride as "stride?",
                -- Those of its goal that are not locked here although they come before are held by others.
                l.is_all and l.last_place <= (select max(place) from locked) as "last?",
@@ -418,6 +423,7 @@ pub async fn lock_ready(
             lease_ms: row.lease_ms,
             attempt_timeout_ms: row.attempt_timeout_ms,
             finish_by: row.finish_by,
+            gated: row.gated?,
             keeping: Keeping::of(row.assigned, row.barred),
         })
     };

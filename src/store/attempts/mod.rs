@@ -130,14 +130,19 @@ pub async fn progress(tx: &mut Tx, reports: &[Progress]) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Ends attempts, or moves submitted ones to their next state.
+/// Ends attempts, or moves submitted ones to their next state. Releases what they held: concurrency keys and resources.
 pub async fn end(tx: &mut Tx, ends: &[(AttemptId, AttemptState)]) -> sqlx::Result<()> {
     if ends.is_empty() {
         return Ok(());
     }
     let states: Vec<&str> = ends.iter().map(|(_, state)| state.as_str()).collect();
     sqlx::query!(
-        "update attempts a set state = e.state, ended_at = coalesce(a.ended_at, $2)
+        "with released_keys as (
+             delete from concurrency_grants where workspace_id = $1 and attempt_id = any($3)
+         ), released_resources as (
+             delete from resource_grants where workspace_id = $1 and attempt_id = any($3)
+         )
+         update attempts a set state = e.state, ended_at = coalesce(a.ended_at, $2)
          from unnest($3::uuid[], $4::text[]) as e (attempt_id, state)
          where a.workspace_id = $1 and a.attempt_id = e.attempt_id",
         tx.workspace.0,

@@ -7,6 +7,7 @@ use sqlx::types::Json;
 use crate::{
     domain::{
         approval::review::FeedbackPoint,
+        gate::resource::Touch,
         ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
         spend::Amounts,
         states::{AttemptState, FailureClass},
@@ -36,6 +37,8 @@ pub struct AttemptRow {
     pub feedback: Option<String>,
     pub feedback_points: Option<Json<Vec<FeedbackPoint>>>,
     pub spend: Json<Amounts>,
+    pub concurrency_keys: Vec<String>,
+    pub resources: Json<Vec<Touch>>,
 }
 
 /// Selection for [`list`].
@@ -107,7 +110,19 @@ pub async fn list(tx: &mut Tx, scope: AttemptScope, rows: u32) -> sqlx::Result<V
                              9223372036854775807)::bigint)
                          from attempt_spend s
                          where s.workspace_id = $1 and s.attempt_id = a.attempt_id),
-                        '{}') as "spend!: Json<Amounts>"
+                        '{}') as "spend!: Json<Amounts>",
+               case when a.state = 'running' then array(
+                   select k.name from concurrency_grants g
+                   join concurrency_keys k on k.workspace_id = $1
+                        and k.concurrency_key_id = g.concurrency_key_id
+                   where g.workspace_id = $1 and g.attempt_id = a.attempt_id order by k.name)
+               else '{}' end as "concurrency_keys!: Vec<String>",
+               case when a.state = 'running' then coalesce((
+                   select jsonb_agg(jsonb_build_object('resource', h.resource, 'mode', h.mode)
+                                    order by h.resource)
+                   from resource_grants h
+                   where h.workspace_id = $1 and h.attempt_id = a.attempt_id), '[]')
+               else '[]' end as "resources!: Json<Vec<Touch>>"
         from picked
         cross join lateral (
             select * from attempts a

@@ -19,8 +19,8 @@ pub struct ReadySet {
     pub count: i64,
 }
 
-/// Counts ready tasks that are not frozen, by required capabilities and assignment, up to `most`
-/// per set. Under a freeze of the whole workspace it examines no task. Sets whose rate is used up are left out.
+/// Counts ready tasks that are neither frozen nor behind a closed gate, by required capabilities and assignment, up to
+/// `most` per set. Under a freeze of the whole workspace it examines no task. Sets whose rate is used up are left out.
 pub async fn ready_sets(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<ReadySet>> {
     let rows = sqlx::query!(
         r#"
@@ -34,6 +34,7 @@ pub async fn ready_sets(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<ReadySet>> {
                   and (not (select exists (select from freezes f
                                            where f.workspace_id = $1 and f.lifted_at is null))
                        or not exists (select from freezes_over($1, t.task_id, null)))
+                  and (not t.gated or not exists (select from gates_over($1, t.task_id, $3)))
                 limit $2) t
         ) r
         where s.workspace_id = $1 and r.count > 0
@@ -49,6 +50,7 @@ pub async fn ready_sets(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<ReadySet>> {
         where t.workspace_id = $1 and t.state = 'ready'
           and (t.assigned_agent_id is not null or t.barred_agent_id is not null)
           and not exists (select from freezes_over($1, t.task_id, t.assigned_agent_id))
+          and (not t.gated or not exists (select from gates_over($1, t.task_id, $3)))
           and not exists (select from rates u
                           where u.workspace_id = $1 and u.free_at > $3
                             and u.capability = any(s.capabilities))

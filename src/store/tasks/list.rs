@@ -6,6 +6,7 @@ use sqlx::types::Json;
 use crate::{
     domain::{
         budget::shown::BudgetWait,
+        gate::resource::Touch,
         ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
         price::PriceWait,
         spend::Amounts,
@@ -56,6 +57,8 @@ pub struct TaskRow {
     pub ended_at: Option<DateTime<Utc>>,
     pub oversized_at: Option<DateTime<Utc>>,
     pub split_at: Option<DateTime<Utc>>,
+    pub concurrency_keys: Vec<String>,
+    pub touches: Json<Vec<Touch>>,
 }
 
 /// Reads tasks in the order of `tasks`; omits those that do not exist.
@@ -99,6 +102,18 @@ pub async fn list(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskRow>> {
                          where w.workspace_id = $1 and w.task_id = t.task_id
                            and t.ended_at is null),
                         '[]') as "waits_for_prices!: Json<Vec<PriceWait>>",
+               case when t.gated then array(
+                   select k.name from task_concurrency_keys n
+                   join concurrency_keys k on k.workspace_id = $1
+                        and k.concurrency_key_id = n.concurrency_key_id
+                   where n.workspace_id = $1 and n.task_id = t.task_id order by k.name)
+               else '{}' end as "concurrency_keys!: Vec<String>",
+               case when t.gated then coalesce((
+                   select jsonb_agg(jsonb_build_object('resource', n.resource, 'mode', n.mode)
+                                    order by n.resource)
+                   from task_touches n
+                   where n.workspace_id = $1 and n.task_id = t.task_id), '[]')
+               else '[]' end as "touches!: Json<Vec<Touch>>",
                t.version, t.created_at, t.updated_at, t.ended_at
         from unnest($2::uuid[]) with ordinality as picked (task_id, n)
         cross join lateral (

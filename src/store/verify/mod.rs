@@ -18,6 +18,7 @@ mod attempts;
 mod budgets;
 mod endings;
 mod freezes;
+mod gates;
 mod goals;
 mod journal;
 mod spend;
@@ -125,6 +126,10 @@ pub async fn broken(
         Invariant::AttemptsUsedCounted => attempts::used_counted(tx, scope).await,
         Invariant::ContainersNotTried => attempts::containers_not_tried(tx, scope).await,
         Invariant::AgentsWithinLimit => attempts::agents_within_limit(tx, scope).await,
+        Invariant::ConcurrencyWithinMost => gates::within_most(tx, scope).await,
+        Invariant::ConcurrencyGranted => gates::granted(tx, scope).await,
+        Invariant::ResourcesNotShared => gates::resources_not_shared(tx, scope).await,
+        Invariant::GrantsOfRunning => gates::of_running(tx, scope).await,
         Invariant::LeasesWithinDeadline => attempts::leases_within_deadline(tx, scope).await,
         Invariant::KeptForAgents => attempts::kept_for_agents(tx, scope).await,
         Invariant::DoneByOneAttempt => endings::done_by_one_attempt(tx, scope).await,

@@ -31,7 +31,7 @@ const APP_ORDER: &[&[&str]] = &[
     &["comments", "goals", "retention", "spend"],
     &["budgets", "journal", "projects"],
     &["planners", "sign_in", "tasks"],
-    &["access", "approvals", "playbooks", "secrets", "workspace"],
+    &["access", "approvals", "gates", "playbooks", "secrets", "workspace"],
     &["caller", "caps", "unit", "wake"],
     &["coalesce", "edit", "error", "storage"],
 ];

@@ -19,6 +19,7 @@ use crate::{
         },
         caller::Actor,
         coalesce::Batched,
+        gates::Gates,
         unit::idempotency::{self, Outcome, Repeat, Repeatable},
     },
     domain::{
@@ -56,16 +57,17 @@ impl Batched for ClaimCommand {
         batch: Vec<Self>,
     ) -> Result<Vec<Result<ClaimOutcome>>> {
         let first: Vec<&Self> = batch.iter().collect();
-        let Claimed { mut answers, mut refused } =
+        let Claimed { mut answers, mut refused, mut contended } =
             claim_once(&app, workspace, &first, SearchDepth::Requested).await?;
         // Tasks that no budget covers are parked by now, so empty claims search past them. Tasks
-        // that exceed only the budgets of these agents stay ready: one more search sees them all.
+        // that exceed only the budgets of these agents stay ready: one more search sees them all. Tasks without a
+        // grant stay ready too, and the next search leaves them out, as what they wait for is committed.
         for look in 0..SEARCHES_PAST_UNFUNDABLE {
             let empty: Vec<usize> =
                 (0..batch.len()).filter(|n| got_nothing(&answers[*n])).collect();
             let worth_it = match refused {
-                Refused::Nothing => false,
-                Refused::Agents => look == 0,
+                Refused::Nothing => contended,
+                Refused::Agents => look == 0 || contended,
                 Refused::Tasks => true,
             };
             if !worth_it || empty.is_empty() {
@@ -74,6 +76,7 @@ impl Batched for ClaimCommand {
             let again: Vec<&Self> = empty.iter().map(|n| &batch[*n]).collect();
             let more = claim_once(&app, workspace, &again, SearchDepth::PastUnfundable).await?;
             refused = more.refused;
+            contended = more.contended;
             for (index, answer) in empty.into_iter().zip(more.answers) {
                 answers[index] = answer;
             }
@@ -138,6 +141,8 @@ pub(in crate::app) struct Claimed {
     pub answers: Vec<Result<ClaimOutcome>>,
     /// Assignments refused by a budget.
     pub refused: Refused,
+    /// Whether a task got no grant because another one of the batch, or of another batch, was first.
+    pub contended: bool,
 }
 
 /// Assigns tasks to a batch of claims.
@@ -149,7 +154,8 @@ pub(in crate::app) async fn claim_batch(
     starts: &SearchStarts,
 ) -> Result<Claimed> {
     if batch.is_empty() {
-        return Ok(Claimed { answers: Vec::new(), refused: Refused::Nothing });
+        let (answers, refused) = (Vec::new(), Refused::Nothing);
+        return Ok(Claimed { answers, refused, contended: false });
     }
     let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
     let known = by_id(store::attempts::claim::claimers(unit.tx(), &agents).await?);
@@ -165,7 +171,7 @@ pub(in crate::app) async fn claim_batch(
     // Before the locks on budget windows: heartbeats wait for those while they hold their agents'
     // rows.
     store::attempts::claim::touch_presence(unit.tx(), &agents).await?;
-    let Assigned { given, claims: mut found, refused } = if ready.is_empty() {
+    let Assigned { given, claims: mut found, refused, contended } = if ready.is_empty() {
         Assigned { given: vec![Vec::new(); batch.len()], ..Assigned::default() }
     } else {
         give(unit, batch, &known, &ready, lock_mode).await?
@@ -181,7 +187,7 @@ pub(in crate::app) async fn claim_batch(
             ..command.nothing()
         })
     });
-    Ok(Claimed { answers: answers.collect(), refused })
+    Ok(Claimed { answers: answers.collect(), refused, contended })
 }
 
 /// Assigned tasks with their claims, and assignments refused by a budget.
@@ -190,6 +196,7 @@ struct Assigned {
     given: Vec<Vec<ReadyTask>>,
     claims: HashMap<TaskId, Claim>,
     refused: Refused,
+    contended: bool,
 }
 
 /// Assigns locked tasks to locked agents as far as budgets cover them, and starts the attempts.
@@ -206,20 +213,27 @@ async fn give(
     let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
     // Before the budgets: spend is charged to quota windows before it is settled.
     let mut pacing = Pacing::open(unit, ready, exact).await?;
+    let gated = ready.iter().filter(|task| task.gated).map(|task| task.task_id);
+    let mut gates = Gates::open(unit, &Vec::from_iter(gated)).await?;
     let Some(mut funds) = Funds::open(unit, ready, &agents, lock_mode).await? else {
         let given = assign(batch, exact, ready, |task, agent| {
-            pacing.admit(task, agent, || Funding::Granted)
+            gates
+                .start(task.task_id, Some(agent), || pacing.admit(task, agent, || Funding::Granted))
         });
         let started = start(unit, batch, exact, &given).await?;
         pacing.write(unit).await?;
+        gates.write(unit, started.iter().map(Started::pair)).await?;
         return Ok(Assigned {
             given,
             claims: claims(unit, &started).await?,
             refused: pacing.refused(),
+            contended: gates.refused(),
         });
     };
     let given = assign(batch, exact, ready, |task, agent| {
-        pacing.admit(task, agent, || funds.fund(unit, task, Some(agent)))
+        gates.start(task.task_id, Some(agent), || {
+            pacing.admit(task, agent, || funds.fund(unit, task, Some(agent)))
+        })
     });
     let refused = match funds.refused() {
         Refused::Nothing => pacing.refused(),
@@ -231,10 +245,11 @@ async fn give(
     }
     let started = start(unit, batch, exact, &given).await?;
     pacing.write(unit).await?;
+    gates.write(unit, started.iter().map(Started::pair)).await?;
     let claims = claims(unit, &started).await?;
     shortage::park(unit, ready, funds.short()).await?;
     funds.write(unit, started.iter().map(|new| &new.attempt)).await?;
-    Ok(Assigned { given, claims, refused })
+    Ok(Assigned { given, claims, refused, contended: gates.refused() })
 }
 
 /// Stores the answers of repeatable commands, except empty ones: the same request may find a task
@@ -463,7 +478,7 @@ pub(in crate::app::attempts) async fn claim_by(
         .map(|(command, _)| *command)
         .collect();
     let claimed = claim_batch(&mut unit, &fresh, look, lock_mode, &app.search_starts).await;
-    let Claimed { answers: mut given, refused } = match claimed {
+    let Claimed { answers: mut given, refused, contended } = match claimed {
         Ok(claimed) => claimed,
         Err(error) => {
             // Its locks would block the next try.
@@ -481,5 +496,5 @@ pub(in crate::app::attempts) async fn claim_by(
             Ok(ClaimOutcome { outcome: Outcome::replayed(answer), kept: true, ..command.nothing() })
         }
     });
-    Ok(Claimed { answers: answers.collect(), refused })
+    Ok(Claimed { answers: answers.collect(), refused, contended })
 }

@@ -35,7 +35,7 @@ use serde_json::json;
 use super::{
     claim::answer::{Claim, claims},
     end::{End, end},
-    start::{begun, new_attempt},
+    start::{Started, begun, new_attempt},
 };
 use crate::{
     app::{
@@ -43,6 +43,7 @@ use crate::{
         approvals::ask,
         budgets::{reserve::Funds, shortage::exhausted, windows::LockMode},
         caller::{Caller as _, OperatorCaller, ProjectOperatorCaller},
+        gates::{self, Gates},
         tasks::{
             cascade,
             change::Change,
@@ -54,6 +55,7 @@ use crate::{
         },
     },
     domain::{
+        gate::resource::Touch,
         ids::{AgentId, AttemptId, GoalId, TaskId},
         journal::{Kind, NewRow},
         refusal::{Code, Refusal},
@@ -283,6 +285,12 @@ async fn take_over(
     let taking = takeover::take_over(&task, waits)?;
     refuse_frozen(unit, id).await?;
     store::spend::waits::forget_task(unit.tx(), id).await?;
+    let held = match (taking, task.current_attempt) {
+        (Taking::Revoke, Some(attempt)) => store::gates::held_by(unit.tx(), attempt).await?,
+        (Taking::Revoke, None) | (Taking::Nothing | Taking::Offer | Taking::Withdraw, _) => {
+            Vec::new()
+        }
+    };
     let ended = match taking {
         Taking::Revoke => Some(revoke(unit, task, "taken over", &asked.reason).await?.attempt_id),
         Taking::Nothing => None,
@@ -295,7 +303,7 @@ async fn take_over(
             None
         }
     };
-    let claim = start(unit, id, holder, asked.lease_seconds).await?;
+    let claim = start(unit, id, holder, asked.lease_seconds, &held).await?;
     let data = json!({
         "attempt": claim.number, "ended_attempt_id": ended, "reason": shortened(&asked.reason),
     });
@@ -314,16 +322,26 @@ async fn refuse_frozen(unit: &mut Unit, task: TaskId) -> Result<()> {
     }
 }
 
-/// Starts an operator's attempt at a ready task, if budgets cover it.
+/// Starts an operator's attempt at a ready task, if budgets cover it and it gets its grants. `held`: the resources of the
+/// attempt before it, which are passed on.
 async fn start(
     unit: &mut Unit,
     task: TaskId,
     holder: Holder,
     lease_seconds: Option<u32>,
+    held: &[Touch],
 ) -> Result<Claim> {
     let offered = store::attempts::takeover::offered(unit.tx(), task).await?;
     let timeout = settings::TAKEOVER_TIMEOUT.as_millis() as i64;
     let ready = [ReadyTask { attempt_timeout_ms: Some(timeout), ..offered }];
+    let gates = if ready[0].gated || !held.is_empty() {
+        Gates::open_with(unit, task, held).await?
+    } else {
+        Gates::default()
+    };
+    if let Some(obstacle) = gates.obstacle(task) {
+        return Err(gates::held(&obstacle).into());
+    }
     let mut funds = Funds::open(unit, &ready, &[], LockMode::Locked).await?;
     if let Some(funds) = &mut funds {
         match funds.fund(unit, &ready[0], None) {
@@ -341,6 +359,7 @@ async fn start(
     unit.record(begun(&started[0].attempt));
     let row = [started[0].attempt.clone()];
     store::attempts::start(unit.tx(), &row).await?;
+    gates.write(unit, started.iter().map(Started::pair)).await?;
     let mut found = claims(unit, &started).await?;
     if let Some(funds) = funds {
         funds.write(unit, started.iter().map(|new| &new.attempt)).await?;

@@ -120,6 +120,12 @@ fn keep_unset(document: &mut TaskSpec, base: &TaskSpec, task: &Present) {
     if document.capabilities.is_empty() {
         document.capabilities.clone_from(&base.capabilities);
     }
+    if document.concurrency_keys.is_empty() {
+        document.concurrency_keys.clone_from(&base.concurrency_keys);
+    }
+    if document.touches.is_empty() {
+        document.touches.clone_from(&base.touches);
+    }
     document.max_attempts = document.max_attempts.or(base.max_attempts);
     document.max_rework = document.max_rework.or(base.max_rework);
     document.lease_seconds = document.lease_seconds.or(base.lease_seconds);
@@ -224,6 +230,14 @@ fn held_settings(base: &TaskSpec, document: &mut TaskSpec, held: &mut Vec<FieldC
     if document.risk != base.risk {
         held.push(change("risk", &base.risk, &document.risk));
     }
+    if document.concurrency_keys != base.concurrency_keys {
+        held.push(change("concurrency_keys", &base.concurrency_keys, &document.concurrency_keys));
+    }
+    if document.touches != base.touches {
+        held.push(change("touches", &base.touches, &document.touches));
+    }
+    document.concurrency_keys.clone_from(&base.concurrency_keys);
+    document.touches.clone_from(&base.touches);
     document.budget.clone_from(&base.budget);
     document.approval = base.approval;
     document.risk = base.risk;

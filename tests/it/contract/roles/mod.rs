@@ -129,6 +129,8 @@ impl Place {
         let rate = fleet.admin.post("/v1/rates", &rate).await.value(201);
         let window = json!({"account": "a", "unit": "attempts", "amount": 9, "window_seconds": 60});
         let window = fleet.admin.post("/v1/quota-windows", &window).await.value(201);
+        let key = json!({"name": "deploy", "most": 2});
+        let key = fleet.admin.post("/v1/concurrency-keys", &key).await.value(201);
         let planner = fleet.admin.call(Method::PUT, "/v1/planner").if_match("*");
         planner
             .bytes("application/json", r#"{"api": "anthropic", "model": "m"}"#)
@@ -150,6 +152,7 @@ impl Place {
             ("{session_id}", text(&session["id"])),
             ("{comment_id}", text(&comment["id"])),
             ("{policy_id}", text(&policy["id"])),
+            ("{concurrency_key_id}", text(&key["id"])),
             ("{floor_id}", text(&floor["id"])),
             ("{rate_id}", text(&rate["id"])),
             ("{window_id}", text(&window["id"])),

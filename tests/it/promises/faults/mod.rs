@@ -15,6 +15,7 @@ mod client;
 mod database;
 mod decisions;
 mod drain;
+mod gates;
 mod history;
 mod kill_points;
 mod kills;

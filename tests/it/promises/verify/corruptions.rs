@@ -45,6 +45,18 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
              from workspaces",
             "update tasks set assigned_agent_id = task_id where ref = 'open'",
         ],
+        Invariant::ConcurrencyWithinMost => &["update concurrency_keys set most = 0"],
+        Invariant::ConcurrencyGranted => &["delete from concurrency_grants"],
+        Invariant::ResourcesNotShared => &[
+            "insert into resource_grants (workspace_id, attempt_id, scope_id, resource, mode, granted_at)
+             select workspace_id, attempt('busy', 2), workspace_id, 'src/main.rs', 'shared', created_at
+             from workspaces",
+        ],
+        Invariant::GrantsOfRunning => &[
+            "insert into resource_grants (workspace_id, attempt_id, scope_id, resource, mode, granted_at)
+             select workspace_id, attempt('twice', 1), workspace_id, 'doc', 'shared', created_at
+             from workspaces",
+        ],
         Invariant::LeasesWithinDeadline => &["update attempts set
             lease_expires_at = hard_deadline + interval '1 s' where state = 'running'"],
         Invariant::ReadyInOrder => {

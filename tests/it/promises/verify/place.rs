@@ -69,6 +69,8 @@ async fn going_on(fleet: &Fleet, agent: &crate::support::agent::Agent) {
         {"ref": "asked", "title": "t", "approval": {"start": true}},
         {"ref": "closed", "title": "t", "needs": ["open"]},
         {"ref": "inner", "title": "t", "parent": "closed"},
+        {"ref": "beside", "title": "t", "priority": 9, "capabilities": ["beside"],
+         "lease_seconds": 3600, "concurrency_keys": ["deploy"], "touches": [{"resource": "src/**"}]},
     ]);
     let goal = fleet.goal(tasks).await;
     agent.release(&agent.take().await).await;
@@ -88,8 +90,12 @@ async fn going_on(fleet: &Fleet, agent: &crate::support::agent::Agent) {
     agent.release(&agent.take().await).await;
     let held = agent.take().await;
     assert_eq!((held.name.as_str(), held.number), ("busy", 2));
+    // The only one with grants, and the only one that its agent can do.
+    let other = fleet.agent("beside", &["beside"], 1).await;
+    assert_eq!(other.take().await.name, "beside");
     let expected = "twice:done hopeless:failed reviewed:reviewing later:waiting busy:running \
-                    open:ready blocked:waiting asked:parked closed:waiting inner:waiting";
+                    open:ready blocked:waiting asked:parked closed:waiting inner:waiting \
+                    beside:running";
     fleet.expect_states(&goal, expected).await;
     assert_eq!(text(&fleet.read_goal(&goal).await["state"]), "active");
 }

@@ -1,0 +1,179 @@
+//! Concurrency keys: who may run, and what operators see and change.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::support::{
+    fleet::{Fleet, text},
+    invariants::verify,
+};
+
+fn tasks(count: usize, key: &str) -> Value {
+    (0..count)
+        .map(|n| json!({"ref": n.to_string(), "title": "t", "concurrency_keys": [key]}))
+        .collect()
+}
+
+async fn only_key(fleet: &Fleet) -> Value {
+    let page = fleet.admin.get("/v1/concurrency-keys").await.value(200);
+    let [only] = page["items"].as_array().unwrap().as_slice() else { panic!("{page:#}") };
+    only.clone()
+}
+
+/// A merge queue needs no preparation: the first task that names a key creates it, with one grant.
+#[tokio::test]
+async fn the_first_task_that_names_a_key_creates_it_for_one_at_a_time() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    let goal = fleet.goal(tasks(3, "merge")).await;
+    let held = agent.claim(10).await;
+    assert_eq!(held.len(), 1, "one batch gave out more than the key has");
+    agent.find_nothing().await;
+    let key = only_key(&fleet).await;
+    assert_eq!(
+        (&key["name"], &key["most"], &key["held"], &key["waiting"], &key["project_id"]),
+        (&json!("merge"), &json!(1), &json!(1), &json!(2), &Value::Null)
+    );
+    assert_eq!(key["holders"][0]["attempt_id"], held[0].attempt.as_str());
+    assert_eq!(key["holders"][0]["agent_id"], agent.id.as_str());
+    let task = fleet.task(&goal, "0").await;
+    assert_eq!(task["concurrency_keys"], json!(["merge"]));
+    let attempt = fleet.admin.get(format!("/v1/attempts/{}", held[0].attempt)).await.value(200);
+    assert_eq!(attempt["concurrency_keys"], json!(["merge"]));
+    agent.complete(&held[0]).await;
+    let attempt = fleet.admin.get(format!("/v1/attempts/{}", held[0].attempt)).await.value(200);
+    assert_eq!(attempt["concurrency_keys"], json!([]));
+    assert_eq!(agent.work_off().await, ["1", "2"]);
+    verify(&fleet.pool).await;
+}
+
+/// Of many claims in one batch each gets what there is, though the first tasks of the queue are of one key.
+#[tokio::test]
+async fn one_batch_searches_past_what_it_may_not_start() {
+    let fleet = Fleet::start().await;
+    fleet.goal(tasks(100, "merge")).await;
+    fleet.pass(1);
+    let free: Value = (0..7).map(|n| json!({"ref": n.to_string(), "title": "free"})).collect();
+    fleet.goal(free).await;
+    let mut agents = Vec::new();
+    for n in 0..8 {
+        agents.push(fleet.agent(&format!("agent {n}"), &[], 1).await);
+    }
+    let claims = futures_util::future::join_all(agents.iter().map(|agent| agent.claim(1))).await;
+    assert!(claims.iter().all(|held| held.len() == 1), "{claims:#?}");
+    verify(&fleet.pool).await;
+}
+
+/// What stands behind tasks of a full key is found.
+#[tokio::test]
+async fn a_full_key_hides_nothing_behind_it() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    fleet.goal(tasks(100, "merge")).await;
+    fleet.pass(1);
+    let free: Value = (0..5).map(|n| json!({"ref": n.to_string(), "title": "free"})).collect();
+    fleet.goal(free).await;
+    // The first batch finds tasks of the key only, and gets what it has; the next leaves them out.
+    let held = agent.claim(6).await;
+    assert_eq!((held.len(), held[0].claim["task"]["title"].as_str()), (1, Some("t")));
+    let free = agent.claim(6).await;
+    assert_eq!(free.len(), 5, "tasks without a key were not found behind those with one");
+    assert!(free.iter().all(|held| held.claim["task"]["title"] == "free"));
+    verify(&fleet.pool).await;
+}
+
+#[tokio::test]
+async fn an_operator_changes_how_many_run() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    let new = json!({"name": "gpu", "most": 2});
+    let made = fleet.admin.post("/v1/concurrency-keys", &new).await.expect(201);
+    let key: Value = made.json();
+    let path = format!("/v1/concurrency-keys/{}", text(&key["id"]));
+    assert_eq!(made.header("location"), path);
+    fleet.admin.post("/v1/concurrency-keys", &new).await.problem(409, "already_exists");
+    fleet.goal(tasks(9, "gpu")).await;
+    let mut held = agent.claim(10).await;
+    assert_eq!(held.len(), 2);
+    let more = fleet.admin.patch(&path, &json!({"most": 5})).if_match(&made.etag()).await;
+    assert_eq!(more.expect(200).json::<Value>()["most"], 5);
+    fleet
+        .admin
+        .patch(&path, &json!({"most": 6}))
+        .if_match(&made.etag())
+        .await
+        .problem(412, "precondition_failed");
+    held.extend(agent.claim(10).await);
+    assert_eq!(held.len(), 5);
+    // A lower number ends nothing, and lets nothing start.
+    fleet.admin.patch(&path, &json!({"most": 1})).if_match("*").await.expect(200);
+    verify(&fleet.pool).await;
+    for held in &held[..4] {
+        agent.complete(held).await;
+        agent.find_nothing().await;
+    }
+    agent.complete(&held[4]).await;
+    assert_eq!(agent.claim(10).await.len(), 1);
+    fleet.admin.patch(&path, &json!({"most": 0})).if_match("*").await.problem(422, "invalid");
+    verify(&fleet.pool).await;
+}
+
+#[tokio::test]
+async fn a_key_that_open_tasks_name_is_not_deleted() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    fleet.goal(tasks(1, "merge")).await;
+    let path = format!("/v1/concurrency-keys/{}", text(&only_key(&fleet).await["id"]));
+    let delete = || fleet.admin.call(Method::DELETE, &path).if_match("*");
+    delete().await.problem(409, "wrong_state");
+    agent.complete(&agent.take().await).await;
+    delete().await.expect(204);
+    fleet.admin.get(&path).await.problem(404, "not_found");
+    fleet.goal(tasks(1, "merge")).await;
+    assert_ne!(format!("/v1/concurrency-keys/{}", text(&only_key(&fleet).await["id"])), path);
+    verify(&fleet.pool).await;
+}
+
+/// A project's key is that of its goals; others mean the workspace's.
+#[tokio::test]
+async fn a_key_of_a_project_counts_only_there() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    let project = fleet.admin.post("/v1/projects", &json!({"name": "p"})).await.value(201);
+    let new = json!({"name": "merge", "project_id": project["id"], "most": 2});
+    fleet.admin.post("/v1/concurrency-keys", &new).await.expect(201);
+    fleet.goal(tasks(3, "merge")).await;
+    let inside = json!({"title": "g", "project": "p", "tasks": tasks(3, "merge")});
+    fleet.post_goal(inside).await;
+    let held = agent.claim(10).await;
+    assert_eq!(held.len(), 3, "two of the project, and one beside");
+    let list = |query: &str| fleet.admin.get(format!("/v1/concurrency-keys{query}"));
+    let count = |page: Value| page["items"].as_array().unwrap().len();
+    assert_eq!(count(list("?name=merge").await.value(200)), 2);
+    let of_project = format!("?project_id={}", text(&project["id"]));
+    assert_eq!(count(list(&of_project).await.value(200)), 1);
+    verify(&fleet.pool).await;
+}
+
+#[tokio::test]
+async fn bad_names_and_containers_are_refused_at_their_places() {
+    let fleet = Fleet::start().await;
+    let post =
+        |tasks: Value| fleet.poster.post("/v1/goals", &json!({"title": "g", "tasks": tasks}));
+    let bad = json!([{"ref": "a", "title": "a", "concurrency_keys": ["", "b", "b"],
+                      "touches": [{"resource": "src/../x"}]}]);
+    let at = post(bad).await.problem(422, "plan_invalid");
+    for place in [
+        "/tasks/0/concurrency_keys/0",
+        "/tasks/0/concurrency_keys/2",
+        "/tasks/0/touches/0/resource",
+    ] {
+        assert!(at.iter().any(|at| at == place), "{place}: {at:?}");
+    }
+    let container = json!([{"ref": "a", "title": "a", "concurrency_keys": ["k"]},
+                           {"ref": "b", "title": "b", "parent": "a"}]);
+    let at = post(container).await.problem(422, "plan_invalid");
+    assert_eq!(at, ["/tasks/0/concurrency_keys"]);
+    let none = fleet.admin.get("/v1/concurrency-keys").await.value(200);
+    assert_eq!(none["items"], json!([]), "what was refused created a key");
+}
