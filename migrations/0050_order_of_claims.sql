@@ -23,16 +23,6 @@ alter table goals
 comment on column goals.weight is 'Share of the claims relative to other goals with ready tasks; each point of priority doubles it.';
 
 -- The choice of agents reads these, too, so they may be there already.
-alter table workspaces
-    add column if not exists routing text not null default 'balanced'
-        constraint workspaces_routing_known check (routing in ('fifo', 'balanced', 'cheapest', 'fastest', 'best')),
-    add column if not exists max_deferral_ms integer not null default 5000
-        constraint workspaces_max_deferral_range check (max_deferral_ms between 0 and 600000),
-    add column if not exists control_percent integer not null default 2
-        constraint workspaces_control_percent_range check (control_percent between 0 and 20);
-comment on column workspaces.routing is 'How claims choose: fifo (no turns between goals, no look at the plan), balanced, cheapest, fastest or best.';
-comment on column workspaces.max_deferral_ms is 'Longest time in milliseconds that a task is kept for a better agent; 0: never.';
-comment on column workspaces.control_percent is 'Percentage of assignments that are made at random, to compare the routing with.';
 
 create table goal_turns (
     workspace_id uuid    not null,

@@ -36,6 +36,7 @@ pub mod quota_windows;
 pub mod rates;
 pub mod reports;
 pub mod retention;
+pub mod routing;
 pub mod rules;
 pub mod secrets;
 pub mod sign_in;
@@ -70,6 +71,7 @@ pub struct App {
     clock: Clock,
     entropy: Entropy,
     wake: wake::Wake,
+    routes: routing::Routes,
     pulse: Pulse,
     storage: storage::Storage,
     patience: Duration,
@@ -108,6 +110,7 @@ impl App {
             clock,
             entropy,
             wake: wake::Wake::default(),
+            routes: routing::Routes::default(),
             pulse: Pulse::default(),
             storage: storage::Storage::default(),
             patience: limits.patience,

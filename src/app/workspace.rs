@@ -18,7 +18,7 @@ use crate::{
         journal::{Kind, NewRow},
         refusal::{Code, Refusal},
         retention::RETENTION_DAYS,
-        routing::Routing,
+        routing::policy::Policy,
         settings,
     },
     store::{
@@ -53,7 +53,7 @@ pub struct Workspace {
     pub journal_retention_days: Option<i32>,
     /// How claims choose: `fifo` (the first ready task of the highest priority, any able agent), or with
     /// turns between goals and the longest rest of a plan first: `balanced`, `cheapest`, `fastest` or `best`.
-    pub routing: Routing,
+    pub routing: Policy,
     /// Longest time in milliseconds that a task is kept for a better agent; 0: never.
     #[schema(example = 5000)]
     pub max_deferral_ms: i32,
@@ -138,8 +138,8 @@ pub struct WorkspaceChange {
     pub journal_retention_days: Option<Option<i32>>,
     /// How claims choose; `null`: `balanced`. Ready tasks get their new place at once.
     #[serde(deserialize_with = "present")]
-    #[schema(value_type = Option<Routing>)]
-    pub routing: Option<Option<Routing>>,
+    #[schema(value_type = Option<Policy>)]
+    pub routing: Option<Option<Policy>>,
     /// Longest time in milliseconds that a task is kept for a better agent; 0: never; `null`: 5000.
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<i32>, example = 5000, minimum = 0, maximum = 600_000)]
@@ -200,7 +200,7 @@ impl WorkspaceChange {
                 .unwrap_or(before.journal_retention_days),
             routing: self
                 .routing
-                .map_or(before.routing, |routing| routing.unwrap_or(Routing::Balanced)),
+                .map_or(before.routing, |routing| routing.unwrap_or(Policy::Balanced)),
             max_deferral_ms: self
                 .max_deferral_ms
                 .map_or(before.max_deferral_ms, |bound| bound.unwrap_or(settings::MAX_DEFERRAL_MS)),

@@ -44,6 +44,7 @@ pub const PAGES: [(&str, &str); 31] = pages![
     "agents",
     "routing",
     "limits-of-work",
+    "routing-agents",
     "budgets",
     "prices",
     "reports",

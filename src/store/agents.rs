@@ -26,6 +26,10 @@ pub struct AgentRow {
     pub state: AgentState,
     /// The person it works for.
     pub owner: Option<Person>,
+    /// The model that it says it uses.
+    pub model: Option<String>,
+    /// The version that it says it has.
+    pub agent_version: Option<String>,
     /// Rises by one with every edit.
     pub version: i32,
     /// Whether it is archived. Not edited with the others.
@@ -49,6 +53,10 @@ pub struct AgentOverviewRow {
     pub state: AgentState,
     /// The person it works for.
     pub owner: Option<Person>,
+    /// The model that it says it uses.
+    pub model: Option<String>,
+    /// The version that it says it has.
+    pub agent_version: Option<String>,
     /// The key of its first registration.
     pub registered_by: Option<KeyId>,
     /// Time of its last claim or heartbeat.
@@ -84,6 +92,10 @@ pub struct NewAgentRow<'a> {
     pub max_concurrent: i32,
     /// The person it works for.
     pub owner: Option<&'a Person>,
+    /// The model that it says it uses.
+    pub model: Option<&'a str>,
+    /// The version that it says it has.
+    pub agent_version: Option<&'a str>,
     /// The key that registers it.
     pub registered_by: Option<KeyId>,
     /// The account at a provider that it uses.
@@ -94,8 +106,9 @@ pub struct NewAgentRow<'a> {
 pub async fn insert(tx: &mut Tx, agent: &NewAgentRow<'_>) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
         "insert into agents (workspace_id, agent_id, name, capabilities, max_concurrent, state,
-                             created_at, updated_at, owner, registered_by, account)
-         values ($1, $2, $3, $4, $5, 'active', $6, $6, $7, $8, $9)
+                             created_at, updated_at, owner, registered_by, account,
+                             model, agent_version)
+         values ($1, $2, $3, $4, $5, 'active', $6, $6, $7, $8, $9, $10, $11)
          on conflict on constraint agents_name_unique do nothing",
         tx.workspace.0,
         agent.agent_id.0,
@@ -106,6 +119,8 @@ pub async fn insert(tx: &mut Tx, agent: &NewAgentRow<'_>) -> sqlx::Result<bool> 
         agent.owner.map(Person::as_str),
         agent.registered_by.map(|id| id.0),
         agent.account,
+        agent.model,
+        agent.agent_version,
     )
     .execute(traced!(tx, "agents.insert"))
     .await?;
@@ -118,8 +133,8 @@ pub async fn lock_by_name(tx: &mut Tx, name: &str) -> sqlx::Result<Option<AgentR
         AgentRow,
         r#"
         select agent_id as "agent_id: AgentId", name, capabilities, max_concurrent,
-               state as "state: AgentState", owner as "owner: Person", version, archived,
-               account
+               state as "state: AgentState", owner as "owner: Person", model,
+               agent_version, version, archived, account
         from agents where workspace_id = $1 and name = $2
         for no key update
         "#,
@@ -136,8 +151,8 @@ pub async fn lock(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Option<AgentRow>>
         AgentRow,
         r#"
         select agent_id as "agent_id: AgentId", name, capabilities, max_concurrent,
-               state as "state: AgentState", owner as "owner: Person", version, archived,
-               account
+               state as "state: AgentState", owner as "owner: Person", model,
+               agent_version, version, archived, account
         from agents where workspace_id = $1 and agent_id = $2
         for no key update
         "#,
@@ -163,10 +178,16 @@ pub async fn registrant(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Option<KeyI
     Ok(found.flatten())
 }
 
-/// Stores the edited columns of a locked agent.
+/// Stores the edited columns of a locked agent. Another model or version begins a record of its own; the one before
+/// is noted.
 pub async fn update(tx: &mut Tx, agent: &AgentRow) -> sqlx::Result<()> {
     sqlx::query!(
         "update agents set capabilities = $3, max_concurrent = $4, state = $5, owner = $7, account = $8,
+                           model = $9, agent_version = $10,
+                           version_before = case when version_key(model, agent_version) = version_key($9, $10)
+                                                 then version_before else version_key(model, agent_version) end,
+                           version_since = case when version_key(model, agent_version) = version_key($9, $10)
+                                                then version_since else $6 end,
                            version = version + 1, updated_at = $6
          where workspace_id = $1 and agent_id = $2",
         tx.workspace.0,
@@ -177,6 +198,8 @@ pub async fn update(tx: &mut Tx, agent: &AgentRow) -> sqlx::Result<()> {
         tx.now,
         agent.owner.as_ref().map(Person::as_str),
         agent.account,
+        agent.model.as_deref(),
+        agent.agent_version.as_deref(),
     )
     .execute(traced!(tx, "agents.update"))
     .await?;
@@ -225,7 +248,7 @@ pub async fn list(
         AgentOverviewRow,
         r#"
         select a.agent_id as "agent_id: AgentId", a.name, a.capabilities, a.max_concurrent,
-               a.state as "state: AgentState", a.owner as "owner: Person",
+               a.state as "state: AgentState", a.owner as "owner: Person", a.model, a.agent_version,
                a.registered_by as "registered_by: KeyId", p.last_seen_at as "last_seen_at?", a.version,
                a.created_at, a.updated_at, a.archived_at, a.account, a.limited_until,
                (select count(*) from attempts t

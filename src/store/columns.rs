@@ -25,7 +25,7 @@ use crate::domain::{
     planning::{RunState, Target, model::ModelApi},
     price::{MoneySource, PriceSource},
     retention::PruningHold,
-    routing::Routing,
+    routing::{assign::Reason, policy::Policy as RoutingPolicy},
     rule::{Action, Closing, Condition, Subject},
     secret::{MasterKeyFingerprint, Purpose},
     spend::measured::MeasuredOf,
@@ -97,7 +97,6 @@ uuid_columns!(
 );
 text_columns!(
     PruningHold,
-    Routing,
     CriterionState,
     DiscoveredPolicy,
     TaskPurpose,
@@ -137,7 +136,9 @@ text_columns!(
     Action,
     Closing,
     ModelApi,
-    Purpose
+    Purpose,
+    Reason,
+    RoutingPolicy
 );
 
 /// The holder of an attempt, from its two columns. The schema's constraint requires exactly one of

@@ -29,6 +29,7 @@ pub mod quota_windows;
 pub mod rates;
 pub mod reports;
 pub mod retention;
+pub mod routing;
 pub mod rules;
 pub mod schema;
 pub mod secrets;

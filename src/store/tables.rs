@@ -106,6 +106,7 @@ const fn stays(name: &'static str, why: &'static str) -> Table {
 /// All tables.
 pub const TABLES: &[Table] = &[
     goes("dedup_keys", Owner::Goal, "t.goal_id"),
+    goes("assignments", Owner::Attempt, "t.attempt_id"),
     goes("comments", Owner::Goal, "t.goal_id"),
     goes("goal_progress", Owner::Goal, "t.goal_id"),
     goes("goal_turns", Owner::Goal, "t.goal_id"),
@@ -157,6 +158,8 @@ pub const TABLES: &[Table] = &[
     stays("folded_attempts", "groups of the daily totals"),
     stays("usual_spend", "what was learnt outlives what it was learnt from"),
     stays("progress_cursors", "one row"),
+    stays("route_cursors", "one row"),
+    stays("agent_records", "what was learnt outlives what it was learnt from"),
     stays("measured_use", "what was learnt outlives what it was learnt from"),
     stays("capability_outcomes", "what was learnt outlives what it was learnt from"),
     stays("capability_sets", "there are few"),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{SystemTx, Tx, traced};
-use crate::domain::{ids::WorkspaceId, routing::Routing};
+use crate::domain::{ids::WorkspaceId, routing::policy::Policy};
 
 /// A workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub struct WorkspaceSettings {
     /// Rows of the journal are pruned after this many days; `None`: never.
     pub journal_retention_days: Option<i32>,
     /// How claims choose tasks and agents.
-    pub routing: Routing,
+    pub routing: Policy,
     /// Longest time in milliseconds that a task is kept for a better agent.
     pub max_deferral_ms: i32,
     /// Percentage of assignments made at random.
@@ -87,7 +87,7 @@ pub async fn settings(tx: &mut Tx) -> sqlx::Result<Option<WorkspaceSettings>> {
         WorkspaceSettings,
         r#"select workspace_id as "workspace_id: WorkspaceId", name, agent_key_lifetime_seconds,
                   agent_max_concurrent, max_lease_seconds, goal_retention_days,
-                  journal_retention_days, routing as "routing: Routing", max_deferral_ms,
+                  journal_retention_days, routing as "routing: Policy", max_deferral_ms,
                   control_percent, version, created_at, updated_at
            from workspaces where workspace_id = $1"#,
         tx.workspace.0,

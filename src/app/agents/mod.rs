@@ -143,6 +143,8 @@ async fn make(unit: &mut Unit, new: &NewAgent) -> Result<Option<AgentId>> {
         capabilities: &capabilities,
         max_concurrent: most,
         owner: owner.as_ref(),
+        model: new.model.as_deref(),
+        agent_version: new.agent_version.as_deref(),
         registered_by: key,
         account: new.account.as_deref(),
     };
@@ -155,6 +157,7 @@ async fn make(unit: &mut Unit, new: &NewAgent) -> Result<Option<AgentId>> {
     let data = json!({
         "name": new.name, "capabilities": capabilities, "max_concurrent": most, "owner": owner,
         "account": new.account,
+        "model": new.model, "agent_version": new.agent_version,
     });
     unit.record(NewRow::new(Kind::AgentRegistered).agent(id).after(&data).data(data));
     Ok(Some(id))
@@ -178,6 +181,8 @@ async fn again(unit: &mut Unit, principal: &Principal, new: &NewAgent) -> Result
         state: None,
         owner: new.owner.clone(),
         account: new.account.clone().map(Some),
+        model: new.model.clone().map(Some),
+        agent_version: new.agent_version.clone().map(Some),
     };
     edit(unit, principal, &stored, &change).await?;
     Ok(stored.agent_id)
@@ -218,13 +223,16 @@ async fn edit(
     stored: &AgentRow,
     change: &AgentChange,
 ) -> Result<()> {
-    let AgentChange { capabilities, max_concurrent, state, owner, account } = change.clone();
+    let AgentChange { capabilities, max_concurrent, state, owner, account, model, agent_version } =
+        change.clone();
     let edited = AgentRow {
         capabilities: capabilities.map_or_else(|| stored.capabilities.clone(), sorted),
         max_concurrent: max_concurrent.unwrap_or(stored.max_concurrent),
         state: state.unwrap_or(stored.state),
         owner: owner.or_else(|| stored.owner.clone()),
         account: account.unwrap_or_else(|| stored.account.clone()),
+        model: model.unwrap_or_else(|| stored.model.clone()),
+        agent_version: agent_version.unwrap_or_else(|| stored.agent_version.clone()),
         ..stored.clone()
     };
     if edited == *stored {
@@ -251,13 +259,15 @@ fn facts(agent: &AgentRow) -> Value {
         max_concurrent,
         state,
         owner,
+        model,
+        agent_version,
         version: _,
         archived: _,
         account,
     } = agent;
     json!({
         "name": name, "capabilities": capabilities, "max_concurrent": max_concurrent,
-        "state": state, "owner": owner, "account": account,
+        "state": state, "owner": owner, "account": account, "model": model, "agent_version": agent_version,
     })
 }
 

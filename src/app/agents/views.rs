@@ -42,6 +42,12 @@ pub struct Agent {
     /// The person on whose behalf the agent works. The owner never decides about its work. `null`:
     /// the holder of the key `registered_by` never does.
     pub owner: Option<Person>,
+    /// The model that it says it uses; `null`: unknown.
+    #[schema(example = "claude-sonnet-4-5")]
+    pub model: Option<String>,
+    /// The version that it says it has; `null`: unknown.
+    #[schema(example = "2026-03-01")]
+    pub agent_version: Option<String>,
     /// The key that registered it first; `null` if that had no key.
     pub registered_by: Option<KeyId>,
     /// Whether it sent a claim or heartbeat lately: `online`; `late` after two minutes of silence;
@@ -81,6 +87,8 @@ impl Agent {
             max_concurrent,
             state,
             owner,
+            model,
+            agent_version,
             registered_by,
             last_seen_at,
             running_attempts,
@@ -99,6 +107,8 @@ impl Agent {
             max_concurrent,
             state,
             owner,
+            model,
+            agent_version,
             registered_by,
             liveness: liveness(last_seen_at, now),
             last_seen_at,
@@ -146,6 +156,16 @@ pub struct NewAgent {
     #[serde(default)]
     #[schema(example = "claude-max-1", min_length = 1, max_length = 200)]
     pub account: Option<String>,
+    /// The model that it uses, for the comparison of models. One line. Absent: unknown for a new agent, unchanged for a
+    /// known one.
+    #[serde(default)]
+    #[schema(example = "claude-sonnet-4-5", min_length = 1, max_length = 200)]
+    pub model: Option<String>,
+    /// Its version: of its program, prompt or configuration. Another one is counted apart and compared with the one
+    /// before. One line. Absent: unknown for a new agent, unchanged for a known one.
+    #[serde(default)]
+    #[schema(example = "2026-03-01", min_length = 1, max_length = 200)]
+    pub agent_version: Option<String>,
     /// What the new key may do and see: the access `all` or `own_attempts`. Absent: `all`.
     #[serde(default)]
     pub scope: Scope,
@@ -162,6 +182,7 @@ impl NewAgent {
         if let Some(account) = &self.account {
             checks.line("/account", account, settings::NAME_CHARS);
         }
+        kind(&mut checks, self.model.as_deref(), self.agent_version.as_deref());
         self.scope.check(&mut checks, Role::Agent);
         Ok(checks.finish()?)
     }
@@ -187,6 +208,14 @@ pub struct AgentChange {
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<String>, example = "claude-max-1", max_length = 200)]
     pub account: Option<Option<String>>,
+    /// The model that it uses; `null`: unknown. Another one is counted apart and compared with the one before.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<String>, example = "claude-sonnet-4-5", min_length = 1, max_length = 200)]
+    pub model: Option<Option<String>>,
+    /// Its version; `null`: unknown. Another one is counted apart and compared with the one before.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<String>, example = "2026-03-01", min_length = 1, max_length = 200)]
+    pub agent_version: Option<Option<String>>,
 }
 
 impl AgentChange {
@@ -196,7 +225,18 @@ impl AgentChange {
         if let Some(Some(account)) = &self.account {
             checks.line("/account", account, settings::NAME_CHARS);
         }
+        let given = |field: &'_ Option<Option<String>>| field.clone().flatten();
+        kind(&mut checks, given(&self.model).as_deref(), given(&self.agent_version).as_deref());
         Ok(checks.finish()?)
+    }
+}
+
+fn kind(checks: &mut Checks, model: Option<&str>, agent_version: Option<&str>) {
+    if let Some(model) = model {
+        checks.line("/model", model, settings::NAME_CHARS);
+    }
+    if let Some(version) = agent_version {
+        checks.line("/agent_version", version, settings::NAME_CHARS);
     }
 }
 

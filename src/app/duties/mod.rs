@@ -10,6 +10,7 @@ mod expire_approvals;
 mod fund;
 mod intervene;
 mod keep_progress;
+mod learn_routes;
 mod learn_usual_spend;
 pub mod measure_sealing;
 mod measure_tables;
@@ -18,6 +19,7 @@ mod note_key_use;
 mod plan;
 mod price;
 mod promote;
+mod prune_assignments;
 mod prune_goals;
 mod prune_journal;
 pub mod record;
@@ -45,8 +47,10 @@ pub const DUTIES: &[Duty] = &[
     roll_up::DUTY,
     intervene::DUTY,
     learn_usual_spend::DUTY,
+    learn_routes::DUTY,
     keep_progress::DUTY,
     sweep_replays::DUTY,
+    prune_assignments::DUTY,
     prune_goals::DUTY,
     prune_journal::DUTY,
     note_key_use::DUTY,
@@ -54,7 +58,7 @@ pub const DUTIES: &[Duty] = &[
 ];
 
 /// Duties whose changes only follow from those of others: seals, and what is learnt or computed from work.
-pub const FOLLOWING: &[&str] = &["seal", "learn_usual_spend", "keep_progress"];
+pub const FOLLOWING: &[&str] = &["seal", "learn_usual_spend", "learn_routes", "keep_progress"];
 
 /// Background work of the supervisor.
 #[derive(Debug, Clone, Copy)]

@@ -10,7 +10,9 @@
 //! Guarantees:
 //! - While nothing changes, any number of waiters costs one statement per look and workspace.
 //! - No change is missed: a waiter takes its place before its own query.
-//! - The longest waiter is called first, and a claim that was called in vain keeps its place.
+//! - The longest waiter is called first, and a claim that was called in vain keeps its place. Where agents are known
+//!   to differ, the better one is called first.
+//! - When a task that was left for a better agent goes to anybody, the claims that were passed over are called.
 
 mod queue;
 pub(in crate::app) mod reads;
@@ -19,6 +21,7 @@ mod watcher;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::sync::{Notify, oneshot, watch};
@@ -85,6 +88,17 @@ impl Wake {
         if let Some(watch) = self.watch(workspace) {
             watch.queue().hint();
             watch.hinted.notify_one();
+        }
+    }
+
+    /// Has the passed-over claims of the workspace called again after `left`, when a task goes to anybody.
+    pub(super) fn deferred(&self, workspace: WorkspaceId, left: Duration) {
+        if let Some(watch) = self.watch(workspace) {
+            watch.queue().rouse_in(left);
+            // The watcher notices a later end at its next look; a look now would only call others in vain.
+            if left < watcher::LOOK_AGAIN {
+                watch.hinted.notify_one();
+            }
         }
     }
 

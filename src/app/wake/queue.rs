@@ -103,6 +103,8 @@ pub(super) struct WaitQueue {
     seen: Option<u64>,
     /// A waiter rested while there was a task for it.
     passed_over: bool,
+    /// When a task that was left for a better agent goes to anybody: since when, and how long from then.
+    rouse: Option<(Stopwatch, Duration)>,
     /// Something changed while nobody was waiting, and no look has queried ready tasks since.
     unseen: bool,
 }
@@ -226,13 +228,23 @@ impl WaitQueue {
 
     /// Records the ready tasks of a look that began after `hints` hints. Calls, in the order of
     /// arrival, as many waiters as there are ready tasks for them.
-    pub(super) fn call(&mut self, hints: u64, mut ready: Vec<ReadySet>) {
+    ///
+    /// `better`: how good an agent with these capabilities is expected to be, if agents are known to differ; the
+    /// best are called first, and equals in the order of arrival.
+    pub(super) fn call_best(
+        &mut self,
+        hints: u64,
+        mut ready: Vec<ReadySet>,
+        better: Option<&dyn Fn(AgentId, &[String]) -> f64>,
+    ) {
+        let order = self.order(better);
         let mut called = Vec::new();
         let mut left: i64 = ready.iter().map(|set| set.count).sum();
         // The waiters of a fleet share few lists of capabilities: each list is compared once.
         let mut hopeless = HashSet::new();
         self.passed_over = false;
-        for (ticket, waiter) in &self.waiting {
+        for ticket in order {
+            let Some(waiter) = self.waiting.get(&ticket) else { continue };
             if left == 0 {
                 break;
             }
@@ -248,13 +260,52 @@ impl WaitQueue {
                 self.passed_over = true;
             } else if take(&mut ready, &waiter.able, waiter.agent) {
                 left -= 1;
-                called.push(*ticket);
+                called.push(ticket);
             }
         }
         self.wake(called);
         self.ready = ready;
         self.unseen = false;
         self.looked(hints);
+    }
+
+    /// The same, in the order of arrival.
+    #[cfg(test)]
+    pub(super) fn call(&mut self, hints: u64, ready: Vec<ReadySet>) {
+        self.call_best(hints, ready, None);
+    }
+
+    fn order(&self, better: Option<&dyn Fn(AgentId, &[String]) -> f64>) -> Vec<u64> {
+        let Some(better) = better else { return self.waiting.keys().copied().collect() };
+        let scored = self.waiting.iter();
+        let mut scored: Vec<(f64, u64)> =
+            scored.map(|(ticket, waiter)| (better(waiter.agent, &waiter.able), *ticket)).collect();
+        scored.sort_by(|(a, one), (b, other)| b.total_cmp(a).then(one.cmp(other)));
+        scored.into_iter().map(|(_, ticket)| ticket).collect()
+    }
+
+    /// Has resting waiters called in `left`, or earlier if that was asked for before.
+    pub(super) fn rouse_in(&mut self, left: Duration) {
+        let earlier = self.rouse_left().is_some_and(|other| other <= left);
+        if !earlier {
+            self.rouse = Some((Stopwatch::start(), left));
+        }
+    }
+
+    /// Time until resting waiters are called.
+    pub(super) fn rouse_left(&self) -> Option<Duration> {
+        self.rouse.map(|(since, left)| left.saturating_sub(since.elapsed()))
+    }
+
+    /// Ends the rest of all waiters if that is due. The next look queries then.
+    pub(super) fn rouse(&mut self) {
+        if self.rouse_left() == Some(Duration::ZERO) {
+            self.rouse = None;
+            for waiter in self.waiting.values_mut() {
+                waiter.rests = None;
+            }
+            self.passed_over = true;
+        }
     }
 
     /// Records the end of a look that began after `hints` hints.

@@ -8,12 +8,15 @@ use super::{Watch, queue::Unverified};
 use crate::{
     app::{App, Result},
     clock::Stopwatch,
-    domain::ids::{AgentId, WorkspaceId},
+    domain::{
+        ids::{AgentId, WorkspaceId},
+        task::claim::covers,
+    },
     store::{self, Tx, attempts::waiting::Standing, journal::Head},
 };
 
 /// Maximum time between two looks, without hints.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Minimum time between two looks, so that a busy fleet costs a bounded number of looks and not one
 /// per commit.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -42,10 +45,12 @@ pub(super) async fn watch(app: App, workspace: WorkspaceId, watch: Arc<Watch>) {
             watcher.watch.queue().blind();
         }
         tokio::time::sleep(PAUSE).await;
+        let rouse = watcher.watch.queue().rouse_left();
+        let again = rouse.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN));
         tokio::select! {
             () = watcher.app.wake().stopping() => return,
             () = watcher.watch.hinted.notified() => {}
-            () = tokio::time::sleep(watcher.look_again) => {}
+            () = tokio::time::sleep(again.min(watcher.look_again)) => {}
         }
         if watcher.app.wake().forget_if_unused(watcher.workspace) {
             return;
@@ -86,11 +91,26 @@ impl Watcher {
         }
         // Asked now and not before the head was read: a claim that began to wait since then ran its
         // own query later, and so saw every change up to the head.
-        let asks = self.watch.queue().asks(moved);
+        let asks = {
+            let mut queue = self.watch.queue();
+            queue.rouse();
+            queue.asks(moved)
+        };
         if let Some(places) = asks {
             let most = i64::try_from(places).unwrap_or(i64::MAX);
             let ready = store::attempts::waiting::ready_sets(&mut tx, most).await?;
-            self.watch.queue().call(hints, ready);
+            let beliefs = self.app.routes.beliefs(self.workspace);
+            let differ: Vec<_> =
+                ready.iter().filter(|set| beliefs.differs(&set.capabilities)).collect();
+            let better = |agent: AgentId, able: &[String]| {
+                let sets = differ.iter().filter(|set| covers(able, &set.capabilities));
+                sets.filter_map(|set| beliefs.mean(&set.capabilities, agent))
+                    .fold(f64::NEG_INFINITY, f64::max)
+            };
+            let better: Option<&dyn Fn(AgentId, &[String]) -> f64> =
+                if differ.is_empty() { None } else { Some(&better) };
+            let called = ready.clone();
+            self.watch.queue().call_best(hints, called, better);
         } else {
             self.watch.queue().looked(hints);
         }

@@ -1,36 +1,29 @@
-//! How a workspace chooses which task goes first: turns between goals, and an order inside each.
+//! Routing: which of several able agents gets a task.
 //!
-//! The order inside a goal is `domain::task::claim::rank`; the longest rest of a plan, which is a part of it, is
-//! computed by `domain::plan::upward`.
+//! What the agents did before is kept per capability, agent, model and version of the agent ([`record`]).
+//! For each task a success rate, a cost and a duration are drawn from what is believed of each agent, and the
+//! policy of the workspace makes one number of them ([`score`]): Thompson sampling, which tries an agent as
+//! often as it may be the best one. [`assign`] gives tasks to the claims of a batch by these numbers, and
+//! leaves a task for a moment to a clearly better agent that asks soon ([`deferral`]).
+//!
+//! Draws are derived from the ids of the task and the agent ([`random`]), whose random bits come from the
+//! injected source. So a task that is looked at twice, or by two servers, has the same draws, and an agent that
+//! asks often does not get more chances.
 
+//!
+//! Which task goes first is the order of claims: turns between goals ([`turns`]), and inside a goal
+//! `domain::task::claim::rank`; the longest rest of a plan, which is a part of it, is computed by
+//! `domain::plan::upward`.
+
+pub mod affinity;
+pub mod assign;
+pub mod beliefs;
+pub mod compare;
+pub mod deferral;
+pub mod policy;
+pub mod random;
+pub mod record;
+pub mod score;
+#[cfg(test)]
+mod tests;
 pub mod turns;
-
-use crate::domain::words::words;
-
-words! {
-    /// How a workspace chooses which task goes first and which agent gets it.
-    pub enum Routing {
-        /// The first ready task of the highest priority, whichever goal it belongs to, goes to any able agent.
-        Fifo => "fifo",
-        /// Goals take turns, the longest rest of a plan goes first, and agents are chosen by success, cost
-        /// and duration together.
-        Balanced => "balanced",
-        /// As `balanced`, but agents are chosen by the cost of an accepted task.
-        Cheapest => "cheapest",
-        /// As `balanced`, but agents are chosen by the time to an accepted task.
-        Fastest => "fastest",
-        /// As `balanced`, but agents are chosen by verified success.
-        Best => "best",
-    }
-}
-
-impl Routing {
-    /// Whether goals take turns, and paths and deadlines count.
-    #[must_use]
-    pub const fn looks_ahead(self) -> bool {
-        match self {
-            Self::Fifo => false,
-            Self::Balanced | Self::Cheapest | Self::Fastest | Self::Best => true,
-        }
-    }
-}

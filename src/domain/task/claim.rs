@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::{ids::AgentId, routing::Routing, settings};
+use crate::domain::{ids::AgentId, routing::policy::Policy, settings};
 
 /// What the place of a task in the order of its goal follows from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ const MOST_URGENCY_MS: i64 = 30 * 24 * 3_600_000;
 ///
 /// The function `claim_rank_of` of the database is the same rule.
 #[must_use]
-pub fn rank(place: &Place, routing: Routing) -> DateTime<Utc> {
+pub fn rank(place: &Place, routing: Policy) -> DateTime<Utc> {
     let step = settings::PRIORITY_STEP.as_millis() as i64;
     let mut ahead = step * i64::from(place.priority.unsigned_abs());
     if routing.looks_ahead() {
@@ -224,7 +224,7 @@ mod tests {
         Place { since, priority, upward_ms: 60_000, due: None }
     }
 
-    const EVERY: [Routing; 2] = [Routing::Fifo, Routing::Balanced];
+    const EVERY: [Policy; 2] = [Policy::Fifo, Policy::Balanced];
 
     #[test]
     fn a_low_priority_that_waited_comes_before_a_new_high_one() {
@@ -243,18 +243,18 @@ mod tests {
         let now = DateTime::UNIX_EPOCH + TimeDelta::days(365);
         let long = Place { upward_ms: 160_000, ..place(now, 5) };
         let earlier = |seconds| place(now - TimeDelta::seconds(seconds), 5);
-        assert!(rank(&long, Routing::Balanced) < rank(&earlier(299), Routing::Balanced));
-        assert!(rank(&long, Routing::Balanced) > rank(&earlier(301), Routing::Balanced));
+        assert!(rank(&long, Policy::Balanced) < rank(&earlier(299), Policy::Balanced));
+        assert!(rank(&long, Policy::Balanced) > rank(&earlier(301), Policy::Balanced));
         // So does one point of priority, for 100 seconds of path.
-        assert!(rank(&long, Routing::Balanced) == rank(&place(now, 6), Routing::Balanced));
-        assert!(rank(&long, Routing::Fifo) > rank(&earlier(1), Routing::Fifo));
+        assert!(rank(&long, Policy::Balanced) == rank(&place(now, 6), Policy::Balanced));
+        assert!(rank(&long, Policy::Fifo) > rank(&earlier(1), Policy::Fifo));
     }
 
     #[test]
     fn the_least_slack_goes_first() {
         let now = DateTime::UNIX_EPOCH + TimeDelta::days(365);
         let due = |hours| Place { due: Some(now + TimeDelta::hours(hours)), ..place(now, 5) };
-        let rank = |place: Place| rank(&place, Routing::Balanced);
+        let rank = |place: Place| rank(&place, Policy::Balanced);
         assert!(rank(due(-1)) < rank(due(1)));
         assert!(rank(due(1)) < rank(due(2)));
         assert!(rank(due(23)) < rank(place(now, 5)));

@@ -27,10 +27,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     api::{
-        agents, approvals, attempts, attention, audit, budgets, claims, comments, concurrency_keys,
-        events, freezes, goals, identities, keys, links, planners, plans, playbooks, policies,
-        prices, problems, projects, quota_windows, rates, reports, risk_floors, rules, sessions,
-        sign_in, supervisor, tasks, verify, whoami, workspace,
+        agents, approvals, assignments, attempts, attention, audit, budgets, claims, comments,
+        concurrency_keys, events, freezes, goals, identities, keys, links, planners, plans,
+        playbooks, policies, prices, problems, projects, quota_windows, rates, reports,
+        risk_floors, rules, sessions, sign_in, supervisor, tasks, verify, whoami, workspace,
     },
     decide,
     describe::Extent,
@@ -157,6 +157,7 @@ operations! {
             [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, ResourceHeld];
         POST   "/v1/attempts/{attempt_id}/approvals" => attempts::ask
             [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded];
+        GET    "/v1/assignments"                     => assignments::list_assignments, list;
         GET    "/v1/attempts/{attempt_id}"           => attempts::get_attempt;
         GET    "/v1/attempts/{attempt_id}/spend"     => attempts::list_attempt_spend, list;
         GET    "/v1/tasks/{task_id}/attempts"        => tasks::list_task_attempts, list;
@@ -215,6 +216,7 @@ operations! {
         GET    "/v1/reports/spend.csv"        => reports::export_spend_report, scan;
         GET    "/v1/reports/focus.csv"        => reports::export_focus, scan;
         GET    "/v1/reports/forecast"         => reports::forecast_budget [NotFound], scan;
+        GET    "/v1/reports/routing"          => reports::get_routing_report, scan;
         GET    "/v1/goals/{goal_id}/estimate" => reports::estimate_goal, scan;
     }
     "prices" {

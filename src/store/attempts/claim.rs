@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sqlx::types::Json;
 
@@ -11,7 +11,11 @@ use crate::{
         budget::ask::Estimates,
         handover::{ChildResult, ClaimedComment, ClaimedCriterion, EarlierAttempt, NeededResult},
         ids::{AgentId, GoalId, TaskId},
-        routing::turns,
+        routing::{
+            assign::{Facts, Routed, Rules, Slots},
+            policy::Policy,
+            turns,
+        },
         settings,
         states::AgentState,
         task::claim::Keeping,
@@ -45,6 +49,12 @@ pub struct Claimer {
     pub metered: Option<String>,
     /// Whether the workspace has rates.
     pub rated: bool,
+    /// The routing policy of the workspace.
+    pub policy: Policy,
+    /// Longest time in milliseconds for which the workspace leaves a ready task for a better agent.
+    pub max_deferral_ms: i32,
+    /// Percentage of tasks that the workspace assigns at random.
+    pub control_percent: i32,
 }
 
 impl Claimer {
@@ -52,6 +62,22 @@ impl Claimer {
     #[must_use]
     pub fn longest_lease(&self) -> Option<Duration> {
         self.max_lease_seconds.map(|seconds| Duration::from_secs(seconds.unsigned_abs().into()))
+    }
+
+    /// The rules of the workspace.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules {
+            policy: self.policy,
+            max_deferral: TimeDelta::milliseconds(self.max_deferral_ms.into()),
+            control_percent: self.control_percent,
+        }
+    }
+
+    /// Its slots, if `free` of them are free.
+    #[must_use]
+    pub fn slots(&self, free: u32) -> Slots {
+        Slots { free, running: u32::try_from(self.running).unwrap_or_default() }
     }
 }
 
@@ -61,7 +87,7 @@ pub async fn claimers(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<Vec<Claim
         Claimer,
         r#"select g.agent_id as "agent_id: AgentId", g.capabilities,
                   least(g.max_concurrent, w.agent_max_concurrent) as "max_concurrent!",
-                  w.max_lease_seconds,
+                  w.max_lease_seconds, w.routing as "policy: Policy", w.max_deferral_ms, w.control_percent,
                   g.state as "state: AgentState", g.archived,
                   (select count(*) from attempts a where a.workspace_id = $1
                    and a.agent_id = g.agent_id and a.state = 'running') as "running!",
@@ -112,6 +138,8 @@ pub struct ReadyTask {
     pub claim_rank: DateTime<Utc>,
     /// Since when it ages in the order of claims.
     pub ranked_from: DateTime<Utc>,
+    /// Since when it has been ready.
+    pub ready_from: DateTime<Utc>,
     /// Capabilities it requires.
     pub required: Vec<String>,
     /// Number of attempts ever started.
@@ -150,6 +178,17 @@ pub struct Joining {
     pub start: i64,
 }
 
+impl Routed for ReadyTask {
+    fn facts(&self) -> Facts {
+        Facts {
+            task: self.task_id,
+            goal: self.goal_id,
+            started: self.attempts_started,
+            ready_from: self.ready_from,
+        }
+    }
+}
+
 /// Ready tasks that were locked.
 #[derive(Debug, Default)]
 pub struct LockedTasks {
@@ -180,6 +219,7 @@ struct Row {
     goal_id: Option<GoalId>,
     claim_rank: Option<DateTime<Utc>>,
     ranked_from: Option<DateTime<Utc>>,
+    ready_from: Option<DateTime<Utc>>,
     required: Option<Vec<String>>,
     attempts_started: Option<i32>,
     lease_ms: Option<i64>,
@@ -360,7 +400,7 @@ pub async fn lock_ready(
             limit $3::bigint + $5::bigint
         ), locked as materialized (
             select t.task_id, t.goal_id, t.attempts_started, t.lease_ms, t.attempt_timeout_ms,
-                   t.finish_by, t.claim_rank, t.ranked_from, t.assigned_agent_id, t.barred_agent_id, t.gated,
+                   t.finish_by, t.claim_rank, t.ranked_from, t.ready_from, t.assigned_agent_id, t.barred_agent_id, t.gated,
                    covered.capabilities, c.turn, c.start, c.stride, c.place,
                    c.is_all, c.last_place
             from candidates c join tasks t on t.workspace_id = $1 and t.task_id = c.task_id
@@ -372,7 +412,7 @@ pub async fn lock_ready(
             for no key update of t skip locked
         )
         select l.task_id as "task_id?: TaskId", l.goal_id as "goal_id?: GoalId",
-               l.claim_rank as "claim_rank?", l.ranked_from as "ranked_from?",
+               l.claim_rank as "claim_rank?", l.ranked_from as "ranked_from?", l.ready_from as "ready_from?",
                l.capabilities as "required?", l.attempts_started as "attempts_started?",
                l.lease_ms as "lease_ms?", l.attempt_timeout_ms as "attempt_timeout_ms?",
                l.finish_by as "finish_by?", l.assigned_agent_id as "assigned?: AgentId",
@@ -418,6 +458,7 @@ pub async fn lock_ready(
             turn: Turn { at: row.turn?, start: row.start?, stride: row.stride?, last: row.last? },
             claim_rank: row.claim_rank?,
             ranked_from: row.ranked_from?,
+            ready_from: row.ready_from?,
             required: row.required?,
             attempts_started: row.attempts_started?,
             lease_ms: row.lease_ms,

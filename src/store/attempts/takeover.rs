@@ -88,7 +88,7 @@ pub async fn frozen(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<FreezeMode
 /// A locked task in the form a claim reads it.
 pub async fn offered(tx: &mut Tx, task: TaskId) -> sqlx::Result<ReadyTask> {
     let row = sqlx::query!(
-        r#"select goal_id as "goal_id: GoalId", claim_rank, ranked_from, attempts_started, finish_by, gated,
+        r#"select goal_id as "goal_id: GoalId", claim_rank, ranked_from, ready_from, attempts_started, finish_by, gated,
                   assigned_agent_id as "assigned: AgentId", barred_agent_id as "barred: AgentId",
                   array(select c from capability_sets s cross join unnest(s.capabilities) c
                         where s.workspace_id = $1 and s.capability_key = t.capability_key)
@@ -105,6 +105,7 @@ pub async fn offered(tx: &mut Tx, task: TaskId) -> sqlx::Result<ReadyTask> {
         claim_rank: row.claim_rank,
         ranked_from: row.ranked_from,
         turn: Turn::default(),
+        ready_from: row.ready_from,
         required: row.required,
         attempts_started: row.attempts_started,
         lease_ms: None,

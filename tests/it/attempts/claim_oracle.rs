@@ -12,7 +12,7 @@ use muster::{
     domain::{
         ids::{AgentId, AttemptId, KeyId},
         routing::{
-            Routing,
+            Policy,
             turns::{Standing, starts, stride},
         },
         task::{
@@ -59,7 +59,7 @@ impl Row {
 
     fn place(&self) -> (DateTime<Utc>, Uuid) {
         let Self { since, priority, upward_ms, .. } = *self;
-        (rank(&Place { since, priority, upward_ms, due: None }, Routing::Balanced), self.task_id)
+        (rank(&Place { since, priority, upward_ms, due: None }, Policy::Balanced), self.task_id)
     }
 
     fn candidate(&self) -> Candidate<String> {

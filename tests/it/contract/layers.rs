@@ -32,7 +32,7 @@ const APP_ORDER: &[&[&str]] = &[
     &["budgets", "journal", "projects"],
     &["planners", "sign_in", "tasks"],
     &["access", "approvals", "gates", "playbooks", "secrets", "workspace"],
-    &["caller", "caps", "unit", "wake"],
+    &["caller", "caps", "routing", "unit", "wake"],
     &["coalesce", "edit", "error", "storage"],
 ];
 

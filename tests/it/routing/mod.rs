@@ -1,5 +1,6 @@
-//! Which task a claim gets, and which agent gets a task.
+//! Which task goes first, and which agent gets it.
 
+mod between;
 mod order;
 mod schedules;
 mod turns;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use muster::domain::{
-    routing::Routing,
+    routing::policy::Policy,
     task::claim::{Place, rank},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
@@ -211,14 +211,14 @@ async fn the_database_ranks_as_the_rule_says() {
         let priority = random.random_range(0..10);
         let upward_ms = random.random_range(0..=2_592_000_000);
         let place = Place { since, priority, upward_ms, due };
-        for routing in [Routing::Fifo, Routing::Balanced] {
+        for routing in [Policy::Fifo, Policy::Balanced] {
             let stored: DateTime<Utc> =
                 sqlx::query_scalar("select claim_rank_of($1, $2, $3, $4, $5)")
                     .bind(since)
                     .bind(priority)
                     .bind(upward_ms)
                     .bind(due)
-                    .bind(routing == Routing::Fifo)
+                    .bind(routing == Policy::Fifo)
                     .fetch_one(&fleet.pool)
                     .await
                     .unwrap();

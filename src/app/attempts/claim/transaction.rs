@@ -20,14 +20,22 @@ use crate::{
         caller::Actor,
         coalesce::Batched,
         gates::Gates,
+        routing,
         unit::idempotency::{self, Outcome, Repeat, Repeatable},
     },
     domain::{
         ids::{AgentId, TaskId, WorkspaceId},
         refusal::{Code, Refusal},
+        routing::{
+            assign::{self, Deferred, Router, Rules, Slots},
+            beliefs::Beliefs,
+            deferral::Rival,
+            policy::Policy,
+            score::Weights,
+        },
         states::AgentState,
         task::{
-            claim::{self, Candidate, Funding, Keeping, Wish},
+            claim::{Candidate, Funding, Keeping, Wish},
             holder::Holder,
             lease::LeaseTerms,
         },
@@ -57,7 +65,7 @@ impl Batched for ClaimCommand {
         batch: Vec<Self>,
     ) -> Result<Vec<Result<ClaimOutcome>>> {
         let first: Vec<&Self> = batch.iter().collect();
-        let Claimed { mut answers, mut refused, mut contended } =
+        let Claimed { mut answers, mut refused, mut contended, deferred: _ } =
             claim_once(&app, workspace, &first, SearchDepth::Requested).await?;
         // Tasks that no budget covers are parked by now, so empty claims search past them. Tasks
         // that exceed only the budgets of these agents stay ready: one more search sees them all. Tasks without a
@@ -143,6 +151,8 @@ pub(in crate::app) struct Claimed {
     pub refused: Refused,
     /// Whether a task got no grant because another one of the batch, or of another batch, was first.
     pub contended: bool,
+    /// Tasks that are left for better agents.
+    pub deferred: Vec<Deferred>,
 }
 
 /// Assigns tasks to a batch of claims.
@@ -152,15 +162,20 @@ pub(in crate::app) async fn claim_batch(
     look: SearchDepth,
     lock_mode: LockMode,
     starts: &SearchStarts,
+    beliefs: &Beliefs,
 ) -> Result<Claimed> {
     if batch.is_empty() {
-        let (answers, refused) = (Vec::new(), Refused::Nothing);
-        return Ok(Claimed { answers, refused, contended: false });
+        return Ok(Claimed {
+            answers: Vec::new(),
+            refused: Refused::Nothing,
+            contended: false,
+            deferred: Vec::new(),
+        });
     }
     let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
     let known = by_id(store::attempts::claim::claimers(unit.tx(), &agents).await?);
     let mut seen = Seen::default();
-    let ready = lock_ready(unit, batch, &known, look, (starts, &mut seen)).await?;
+    let ready = lock_ready(unit, batch, &known, look, beliefs, (starts, &mut seen)).await?;
     // Read again under the lock: this state decides who may claim.
     let known = if ready.is_empty() {
         known
@@ -171,10 +186,10 @@ pub(in crate::app) async fn claim_batch(
     // Before the locks on budget windows: heartbeats wait for those while they hold their agents'
     // rows.
     store::attempts::claim::touch_presence(unit.tx(), &agents).await?;
-    let Assigned { given, claims: mut found, refused, contended } = if ready.is_empty() {
+    let Assigned { given, claims: mut found, refused, contended, deferred } = if ready.is_empty() {
         Assigned { given: vec![Vec::new(); batch.len()], ..Assigned::default() }
     } else {
-        give(unit, batch, &known, &ready, lock_mode).await?
+        give(unit, batch, &known, &ready, lock_mode, beliefs).await?
     };
     turns::advance(unit, &seen, &ready, &given).await?;
     let answers = batch.iter().zip(&given).map(|(command, tasks)| {
@@ -187,7 +202,7 @@ pub(in crate::app) async fn claim_batch(
             ..command.nothing()
         })
     });
-    Ok(Claimed { answers: answers.collect(), refused, contended })
+    Ok(Claimed { answers: answers.collect(), refused, contended, deferred })
 }
 
 /// Assigned tasks with their claims, and assignments refused by a budget.
@@ -197,6 +212,7 @@ struct Assigned {
     claims: HashMap<TaskId, Claim>,
     refused: Refused,
     contended: bool,
+    deferred: Vec<Deferred>,
 }
 
 /// Assigns locked tasks to locked agents as far as budgets cover them, and starts the attempts.
@@ -209,32 +225,40 @@ async fn give(
     exact: &HashMap<AgentId, Claimer>,
     ready: &[ReadyTask],
     lock_mode: LockMode,
+    beliefs: &Beliefs,
 ) -> Result<Assigned> {
+    let asked = Asked::of(batch, exact, ready);
+    let router = Router { rules: rules(exact), beliefs, now: unit.now() };
+    let rivals = asked.rivals(unit, &router).await?;
     let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
     // Before the budgets: spend is charged to quota windows before it is settled.
     let mut pacing = Pacing::open(unit, ready, exact).await?;
     let gated = ready.iter().filter(|task| task.gated).map(|task| task.task_id);
     let mut gates = Gates::open(unit, &Vec::from_iter(gated)).await?;
     let Some(mut funds) = Funds::open(unit, ready, &agents, lock_mode).await? else {
-        let given = assign(batch, exact, ready, |task, agent| {
+        let assigned = asked.assign(&router, rivals, |task, agent| {
             gates
                 .start(task.task_id, Some(agent), || pacing.admit(task, agent, || Funding::Granted))
         });
+        let assign::Assigned { given, choices, deferred } = assigned;
         let started = start(unit, batch, exact, &given).await?;
         pacing.write(unit).await?;
         gates.write(unit, started.iter().map(Started::pair)).await?;
+        explain(unit, router.rules.policy, choices, &started).await?;
         return Ok(Assigned {
             given,
             claims: claims(unit, &started).await?,
             refused: pacing.refused(),
             contended: gates.refused(),
+            deferred,
         });
     };
-    let given = assign(batch, exact, ready, |task, agent| {
+    let assigned = asked.assign(&router, rivals, |task, agent| {
         gates.start(task.task_id, Some(agent), || {
             pacing.admit(task, agent, || funds.fund(unit, task, Some(agent)))
         })
     });
+    let assign::Assigned { given, choices, deferred } = assigned;
     let refused = match funds.refused() {
         Refused::Nothing => pacing.refused(),
         refused @ (Refused::Agents | Refused::Tasks) => refused,
@@ -246,10 +270,11 @@ async fn give(
     let started = start(unit, batch, exact, &given).await?;
     pacing.write(unit).await?;
     gates.write(unit, started.iter().map(Started::pair)).await?;
+    explain(unit, router.rules.policy, choices, &started).await?;
     let claims = claims(unit, &started).await?;
     shortage::park(unit, ready, funds.short()).await?;
     funds.write(unit, started.iter().map(|new| &new.attempt)).await?;
-    Ok(Assigned { given, claims, refused, contended: gates.refused() })
+    Ok(Assigned { given, claims, refused, contended: gates.refused(), deferred })
 }
 
 /// Stores the answers of repeatable commands, except empty ones: the same request may find a task
@@ -358,6 +383,7 @@ async fn lock_ready(
     batch: &[&ClaimCommand],
     known: &HashMap<AgentId, Claimer>,
     look: SearchDepth,
+    beliefs: &Beliefs,
     (starts, seen): (&SearchStarts, &mut Seen),
 ) -> Result<Vec<ReadyTask>> {
     let mut asked: BTreeMap<AgentId, u32> = BTreeMap::new();
@@ -375,7 +401,9 @@ async fn lock_ready(
         }
     }
     let mut ready: Vec<ReadyTask> = Vec::new();
+    let rules = rules(known);
     for (able, (wanted, agents)) in wanted {
+        let wanted = wanted + left_for_others(beliefs, rules, able, &agents);
         let wanted = match look {
             SearchDepth::Requested => wanted.min(MOST_AT_ONCE),
             SearchDepth::PastUnfundable => MOST_AT_ONCE,
@@ -387,33 +415,84 @@ async fn lock_ready(
     Ok(ready)
 }
 
-fn assign(
-    batch: &[&ClaimCommand],
-    exact: &HashMap<AgentId, Claimer>,
-    ready: &[ReadyTask],
-    fund: impl FnMut(&ReadyTask, AgentId) -> Funding,
-) -> Vec<Vec<ReadyTask>> {
-    let wishes: Vec<Wish> = batch
-        .iter()
-        .map(|command| Wish {
+/// The rules of the workspace, which are the same for all claimers.
+fn rules(claimers: &HashMap<AgentId, Claimer>) -> Rules {
+    let fifo =
+        Rules { policy: Policy::Fifo, max_deferral: chrono::TimeDelta::zero(), control_percent: 0 };
+    claimers.values().next().map_or(fifo, Claimer::rules)
+}
+
+/// Number of tasks to lock in addition, because some may be left for better agents.
+fn left_for_others(beliefs: &Beliefs, rules: Rules, able: &[String], agents: &[AgentId]) -> i64 {
+    if rules.policy == Policy::Fifo || rules.max_deferral <= chrono::TimeDelta::zero() {
+        return 0;
+    }
+    let weights = Weights::of(rules.policy);
+    let waits = agents.iter().any(|agent| beliefs.may_wait(weights, able, *agent));
+    if waits { LEFT_FOR_OTHERS } else { 0 }
+}
+
+/// Most tasks that a batch leaves for better agents and still has some to give.
+const LEFT_FOR_OTHERS: i64 = 16;
+
+/// What the assignment of a batch begins with.
+struct Asked {
+    wishes: Vec<Wish>,
+    candidates: Vec<Candidate<ReadyTask>>,
+    slots: HashMap<AgentId, Slots>,
+}
+
+impl Asked {
+    fn of(batch: &[&ClaimCommand], exact: &HashMap<AgentId, Claimer>, ready: &[ReadyTask]) -> Self {
+        let wish = |command: &&ClaimCommand| Wish {
             agent: command.owner.agent,
             able: exact
                 .get(&command.owner.agent)
                 .map(|c| c.capabilities.clone())
                 .unwrap_or_default(),
             max: command.max,
-        })
-        .collect();
-    let candidates: Vec<Candidate<ReadyTask>> = ready
-        .iter()
-        .map(|task| Candidate {
+        };
+        let candidate = |task: &ReadyTask| Candidate {
             task: task.clone(),
             required: task.required.clone(),
             keeping: task.keeping,
-        })
-        .collect();
-    let slots = exact.iter().map(|(agent, claimer)| (*agent, free_slots(claimer))).collect();
-    claim::assign(&wishes, &candidates, &slots, fund)
+        };
+        let slots =
+            |(agent, claimer): (&AgentId, &Claimer)| (*agent, claimer.slots(free_slots(claimer)));
+        Self {
+            wishes: batch.iter().map(wish).collect(),
+            candidates: ready.iter().map(candidate).collect(),
+            slots: exact.iter().map(slots).collect(),
+        }
+    }
+
+    /// Agents that did not ask and may be left a task. Nearly always there are none, and no statement runs.
+    async fn rivals(&self, unit: &mut Unit, router: &Router<'_>) -> Result<Vec<Rival>> {
+        let agents = router.rivals(&self.wishes, &self.slots, &self.candidates);
+        let required = self.candidates.first().map(|first| first.required.as_slice());
+        routing::claims::rivals(unit, router, &agents, required.unwrap_or_default()).await
+    }
+
+    fn assign(
+        &self,
+        router: &Router<'_>,
+        rivals: Vec<Rival>,
+        fund: impl FnMut(&ReadyTask, AgentId) -> Funding,
+    ) -> assign::Assigned<ReadyTask> {
+        router.assign(&self.wishes, &self.slots, &self.candidates, rivals, fund)
+    }
+}
+
+/// Stores why the tasks of the started attempts were given to their agents.
+async fn explain(
+    unit: &mut Unit,
+    policy: Policy,
+    choices: Vec<assign::Choice>,
+    started: &[Started],
+) -> Result<()> {
+    let attempts =
+        started.iter().map(|new| (new.attempt.task_id, new.attempt.attempt_id)).collect();
+    routing::claims::record(unit, policy, choices, &attempts).await
 }
 
 /// Starts the attempts and journals them; returns each with its lease token.
@@ -477,8 +556,10 @@ pub(in crate::app::attempts) async fn claim_by(
         .filter(|(_, repeat)| matches!(repeat, Repeat::New))
         .map(|(command, _)| *command)
         .collect();
-    let claimed = claim_batch(&mut unit, &fresh, look, lock_mode, &app.search_starts).await;
-    let Claimed { answers: mut given, refused, contended } = match claimed {
+    let beliefs = app.routes.beliefs(workspace);
+    let claimed =
+        claim_batch(&mut unit, &fresh, look, lock_mode, &app.search_starts, &beliefs).await;
+    let Claimed { answers: mut given, refused, contended, deferred } = match claimed {
         Ok(claimed) => claimed,
         Err(error) => {
             // Its locks would block the next try.
@@ -487,7 +568,12 @@ pub(in crate::app::attempts) async fn claim_by(
         }
     };
     keep(&mut unit, &fresh, &mut given).await?;
+    let left = routing::claims::first_end(&deferred, unit.now());
     app.commit(unit).await?;
+    metrics::counter!("muster_deferrals_total").increment(deferred.len() as u64);
+    if let Some(left) = left {
+        app.wake().deferred(workspace, left);
+    }
     let mut given = given.into_iter();
     let answers = batch.iter().zip(repeats).map(|(command, repeat)| match repeat {
         Repeat::New => given.next().unwrap_or_else(|| Ok(command.nothing())),
@@ -496,5 +582,5 @@ pub(in crate::app::attempts) async fn claim_by(
             Ok(ClaimOutcome { outcome: Outcome::replayed(answer), kept: true, ..command.nothing() })
         }
     });
-    Ok(Claimed { answers: answers.collect(), refused, contended })
+    Ok(Claimed { answers: answers.collect(), refused, contended, deferred })
 }

@@ -88,6 +88,34 @@ fn as_many_are_called_as_tasks_are_ready_and_the_first_comers_first() {
 }
 
 #[test]
+fn the_better_is_called_first_and_equals_in_the_order_of_arrival() {
+    let mut queue = WaitQueue::default();
+    let mut calls: Vec<Call> = (0..4).map(|n| waiter(&mut queue, who(n, &["rust"])).1).collect();
+    let good = who(2, &[]).agent;
+    let better = |agent: AgentId, _: &[String]| if agent == good { 1.0 } else { 0.0 };
+    queue.call_best(0, ready(&[(&["rust"], 2)]), Some(&better));
+    let called: Vec<bool> = calls.iter_mut().map(is_called).collect();
+    assert_eq!(called, [true, false, true, false]);
+}
+
+#[test]
+fn the_end_of_a_deferral_ends_the_rest_of_those_that_were_passed_over() {
+    let mut queue = WaitQueue::default();
+    let (ticket, looks) = (queue.ticket(), queue.looks());
+    let mut call = queue.enqueue(ticket, who(1, &["rust"]), looks, 9);
+    queue.rouse_in(Duration::from_secs(60));
+    queue.rouse();
+    queue.call(0, ready(&[(&["rust"], 1)]));
+    assert!(!is_called(&mut call), "it rests");
+    queue.rouse_in(Duration::ZERO);
+    assert_eq!(queue.rouse_left(), Some(Duration::ZERO), "the earlier end counts");
+    queue.rouse();
+    assert!(queue.asks(false).is_some(), "the next look must look");
+    queue.call(0, ready(&[(&["rust"], 1)]));
+    assert!(is_called(&mut call));
+}
+
+#[test]
 fn a_waiter_called_in_vain_keeps_its_place_and_rests() {
     let mut queue = WaitQueue::default();
     let (first, mut call) = waiter(&mut queue, who(1, &[]));

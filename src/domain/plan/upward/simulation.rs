@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::upward;
 use crate::domain::{
     plan::network::Link,
-    routing::Routing,
+    routing::policy::Policy,
     task::claim::{Place, rank},
 };
 
@@ -107,7 +107,7 @@ impl Graph {
     }
 
     /// When the last task ends, with so many agents and tasks in the order of their ranks.
-    fn makespan(&self, agents: usize, upward: &[i64], routing: Routing) -> i64 {
+    fn makespan(&self, agents: usize, upward: &[i64], routing: Policy) -> i64 {
         let mut next: Vec<Vec<usize>> = vec![Vec::new(); self.needs.len()];
         for (task, needs) in self.needs.iter().enumerate() {
             for need in needs {
@@ -158,8 +158,8 @@ struct Tally {
 impl Tally {
     fn add(&mut self, graph: &Graph, agents: usize, numbers: &mut Numbers) {
         let upward = graph.upward(&graph.known(numbers));
-        let longest = graph.makespan(agents, &upward, Routing::Balanced);
-        let fifo = graph.makespan(agents, &upward, Routing::Fifo);
+        let longest = graph.makespan(agents, &upward, Policy::Balanced);
+        let fifo = graph.makespan(agents, &upward, Policy::Fifo);
         let bound = graph.bound(agents);
         assert!(longest >= bound && fifo >= bound, "{}", graph.name);
         self.all += 1;

@@ -8,6 +8,7 @@ use crate::{
     app::{
         caller::ReportCaller,
         reports::{BudgetForecast, GoalEstimate, SpendAsk, SpendRow, SpendTotal},
+        routing::report::{RoutingAsk, RoutingReport},
     },
     domain::{
         ids::{AgentId, BudgetId, GoalId, ProjectId, TaskId},
@@ -207,4 +208,37 @@ pub async fn estimate_goal(
     ApiPath(goal): ApiPath<GoalId>,
 ) -> Result<Reply<GoalEstimate>> {
     Ok(Reply(app.estimate_goal(&caller, goal).await?))
+}
+
+/// The range and the filters of a report on routing.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct RoutingQuery {
+    /// Only attempts that began at this instant or later. Default: seven days before `to`.
+    #[param(example = "2026-03-01T00:00:00Z")]
+    pub from: Option<DateTime<Utc>>,
+    /// Only attempts that began before this instant. Default: now.
+    #[param(example = "2026-04-01T00:00:00Z")]
+    pub to: Option<DateTime<Utc>>,
+    /// Only what is believed about this capability.
+    #[param(example = "rust")]
+    pub capability: Option<String>,
+    /// Only what is believed about this agent.
+    pub agent_id: Option<AgentId>,
+}
+
+/// Report on routing.
+///
+/// Compares the ended attempts of tasks that were routed with those of the control, the small share that is
+/// assigned at random: success, cost and duration with 95 % intervals. Then what is believed of each agent at each
+/// capability, and how a new model or version of an agent compares with the one before. Assignments are kept for 30
+/// days, so nothing older is compared.
+#[utoipa::path(get, path = "/v1/reports/routing")]
+pub async fn get_routing_report(
+    Auth { app, caller }: Auth<ReportCaller>,
+    ApiQuery(query): ApiQuery<RoutingQuery>,
+) -> Result<Reply<RoutingReport>> {
+    let RoutingQuery { from, to, capability, agent_id } = query;
+    let ask = RoutingAsk { span: Span { from, to }, capability, agent: agent_id };
+    Ok(Reply(app.routing_report(&caller, &ask).await?))
 }

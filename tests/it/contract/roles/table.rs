@@ -31,6 +31,7 @@ pub const ROUTES: &[Route] = &[
     ("POST /v1/approval-policies/{policy_id}/simulate", "aov", "{}"),
     ("DELETE /v1/approval-policies/{policy_id}", "a", ""),
     ("GET /v1/approvals", "aosgv", ""),
+    ("GET /v1/assignments", "aov", ""),
     ("GET /v1/approvals/{approval_id}", "aosgv", ""),
     (
         "POST /v1/approvals/{approval_id}/decide",
@@ -194,6 +195,7 @@ pub const ROUTES: &[Route] = &[
     ("POST /v1/projects/{project_id}/unarchive", "ao", ""),
     ("GET /v1/reports/focus.csv", "aov", "?from=2026-03-01T00:00:00Z&to=2026-03-02T00:00:00Z"),
     ("GET /v1/reports/forecast", "aov", "?budget_id={budget_id}"),
+    ("GET /v1/reports/routing", "aov", ""),
     ("GET /v1/reports/spend", "aov", ""),
     ("GET /v1/reports/spend.csv", "aov", ""),
     ("GET /v1/quota-windows", "aov", ""),
