@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
     domain::{
+        artifact,
         cap::{
             bucket::{LARGEST_RATE, Quota},
             workspace::WorkspaceCaps,
@@ -211,6 +212,24 @@ pub struct ServeConfig {
         value_name = "RATE"
     )]
     pub key_checkpoint_bytes: u64,
+    /// Bytes of uploaded artifacts per second of one key, five times as many at once; more are read slower
+    #[arg(
+        long,
+        env = "MUSTER_KEY_ARTIFACT_BYTES",
+        default_value_t = 67_108_864,
+        value_parser = rate(),
+        value_name = "RATE"
+    )]
+    pub key_artifact_bytes: u64,
+    /// Maximum number of uploads and downloads of artifacts at once; further ones are refused with 503
+    #[arg(
+        long,
+        env = "MUSTER_MAX_TRANSFERS",
+        default_value_t = 64,
+        value_parser = at_least_one,
+        value_name = "COUNT"
+    )]
+    pub max_transfers: usize,
     /// Created tasks per second of one key; five times as many at once
     #[arg(
         long,
@@ -242,6 +261,14 @@ pub struct ServeConfig {
         value_name = "BYTES"
     )]
     pub workspace_stored_bytes: u64,
+    /// Most bytes of the artifacts of one workspace; each counts as at least 4 KiB
+    #[arg(
+        long,
+        env = "MUSTER_WORKSPACE_ARTIFACT_BYTES",
+        default_value_t = 21_474_836_480,
+        value_name = "BYTES"
+    )]
+    pub workspace_artifact_bytes: u64,
     /// Time limit of a request, without its wait in a long poll
     #[arg(
         long,
@@ -278,6 +305,58 @@ pub struct ServeConfig {
     /// The model that plans.
     #[command(flatten)]
     pub planner: PlannerConfig,
+    /// The store of artifacts.
+    #[command(flatten)]
+    pub artifacts: ArtifactConfig,
+}
+
+/// The store of artifacts.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Artifacts")]
+pub struct ArtifactConfig {
+    /// Directory of artifacts; without it `artifacts` in the data directory
+    ///
+    /// With DATABASE_URL there is no default: all servers of a database must share the directory. With
+    /// MUSTER_ARTIFACTS_URL only arriving uploads are here.
+    #[arg(long, env = "MUSTER_ARTIFACTS_DIR", value_name = "DIRECTORY")]
+    pub artifacts_dir: Option<PathBuf>,
+    /// Object store of artifacts instead of a directory: s3://BUCKET/PREFIX?endpoint=URL&region=REGION&style=path
+    #[arg(long, env = "MUSTER_ARTIFACTS_URL", value_name = "URL")]
+    pub artifacts_url: Option<String>,
+    /// Id of the access key of the object store
+    #[arg(long, env = "AWS_ACCESS_KEY_ID", value_name = "ID")]
+    pub artifacts_key_id: Option<String>,
+    /// Access key of the object store
+    ///
+    /// Prefer the variable: other users of the machine can see command line arguments.
+    #[arg(long, env = "AWS_SECRET_ACCESS_KEY", hide_env_values = true, value_name = "KEY")]
+    pub artifacts_secret: Option<SecretString>,
+    /// Token of a temporary access key of the object store
+    #[arg(long, env = "AWS_SESSION_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub artifacts_token: Option<SecretString>,
+    /// Most bytes of one artifact
+    #[arg(
+        long,
+        env = "MUSTER_ARTIFACT_BYTES",
+        default_value_t = 268_435_456,
+        value_parser = clap::value_parser!(u64).range(1..=artifact::LARGEST),
+        value_name = "BYTES"
+    )]
+    pub artifact_bytes: u64,
+}
+
+impl ArtifactConfig {
+    /// The named directory; `None` also for an empty variable.
+    #[must_use]
+    pub fn dir(&self) -> Option<&Path> {
+        self.artifacts_dir.as_deref().filter(|path| !path.as_os_str().is_empty())
+    }
+
+    /// The named object store; `None` also for an empty variable.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        self.artifacts_url.as_deref().map(str::trim).filter(|url| !url.is_empty())
+    }
 }
 
 /// The model that the planner `llm` asks.
@@ -418,11 +497,13 @@ impl ServeConfig {
             timeout: Duration::from_secs(self.request_timeout_seconds),
             lists: self.max_lists,
             scans: self.max_scans,
+            transfers: self.max_transfers,
             quotas: Quotas {
                 requests: Quota::per_second(self.key_requests),
                 spend_entries: Quota::per_second(self.key_spend_entries),
                 checkpoint_bytes: Quota::per_second(self.key_checkpoint_bytes),
                 tasks: Quota::per_second(self.key_tasks),
+                artifact_bytes: Quota::per_second(self.key_artifact_bytes),
             },
             trusted_proxies: TrustedProxies::new(&self.trusted_proxies),
             ..Limits::default()
@@ -437,6 +518,7 @@ impl ServeConfig {
             keys: self.workspace_keys,
             open_tasks: self.workspace_open_tasks,
             stored_bytes: self.workspace_stored_bytes,
+            artifact_bytes: self.workspace_artifact_bytes,
         }
     }
 

@@ -16,7 +16,7 @@
 //! | [`app`] | use cases; the only place that begins and commits; lock order; batches | `domain`, `store` |
 //! | [`supervisor`] | when duties run in the background | `app`, `domain` |
 //! | [`http`] | routes, extractors, status codes, the API document | `app`, `domain`, axum, utoipa |
-//! | [`outbound`] | everything that calls out: an identity provider; no rule, no SQL, no transaction | `domain` |
+//! | [`outbound`] | everything that calls out: an identity provider, models, the store of artifacts; no rule, no SQL, no transaction | `domain` |
 //! | beside them | [`cli`], [`config`], [`telemetry`], [`shutdown`], [`open_files`], [`clock`], [`entropy`], [`turns`], [`embedded`] (the private PostgreSQL), [`mod@bench`] (the load generator) | |
 //!
 //! **One noun, one room.** A noun has the same folder on every floor: `http::api::budgets`,
@@ -153,6 +153,8 @@
 //! | event | one public row of the journal | log entry |
 //! | seal | the chained digest of one segment of the journal | signature |
 //! | duty | what the supervisor does in the background | step, job |
+//! | artifact | a file that results and evidence refer to by the SHA-256 of its bytes | attachment, blob |
+//! | digest (of an artifact) | SHA-256 of its bytes: its name | checksum |
 //! | step | one action of an agent in its progress feed | |
 //!
 //! Words kept for what is planned: *lesson* (an entry of the knowledge repository), *evidence tier*

@@ -73,6 +73,8 @@ pub fn metrics(shutdown: &Shutdown) -> Result<PrometheusHandle, TelemetryError> 
     http::serve::connections::describe_metrics();
     http::fairness::describe_metrics();
     crate::app::duties::measure_sealing::describe_metrics();
+    crate::app::artifacts::describe_metrics();
+    crate::outbound::artifacts::s3::describe_metrics();
     describe_batches();
     describe_usage();
     let upkeep = handle.clone();

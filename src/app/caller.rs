@@ -220,6 +220,10 @@ callers! {
     ReaderCaller: Admin | Operator | Submitter | Agent | Viewer, read_only;
     /// Reads within the projects of its key. The use case checks the project.
     ProjectReaderCaller: Admin | Operator | Submitter | Agent | Viewer, read_only, projects;
+    /// Uploads artifacts.
+    UploadCaller: Admin | Operator | Submitter | Agent, own_attempts;
+    /// Reads an artifact whose digest it was told.
+    ArtifactReaderCaller: Admin | Operator | Submitter | Agent | Viewer, read_only, own_attempts;
     /// Reads attempts; an agent's key with `own_attempts` only its own. The use case checks that.
     AttemptReaderCaller: Admin | Operator | Submitter | Agent | Viewer, read_only, own_attempts;
     /// A person, or a program for one, who signs in. No agent does.

@@ -13,6 +13,7 @@
 pub mod access;
 pub mod agents;
 pub mod approvals;
+pub mod artifacts;
 pub mod attempts;
 pub mod attention;
 pub mod budgets;
@@ -95,6 +96,7 @@ pub struct App {
     model: Arc<dyn goals::planning::model::ModelPlanner>,
     thinkers: goals::planning::Thinkers,
     planners: Option<Arc<planners::Planners>>,
+    artifacts: Option<artifacts::Artifacts>,
 }
 
 impl App {
@@ -135,6 +137,7 @@ impl App {
             model: Arc::new(goals::planning::llm::Llm),
             thinkers: goals::planning::Thinkers::default(),
             planners: None,
+            artifacts: None,
         }
     }
 

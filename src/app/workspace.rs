@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     domain::{
+        artifact::media_type,
         check::Checks,
         ids::WorkspaceId,
         journal::{Kind, NewRow},
@@ -60,6 +61,13 @@ pub struct Workspace {
     /// Percentage of assignments that are made at random, to compare the routing with.
     #[schema(example = 2)]
     pub control_percent: i32,
+    /// Retention of artifacts in days since their last upload; those that an open goal refers to stay. `null`: for
+    /// ever.
+    #[schema(example = 90)]
+    pub artifact_retention_days: Option<i32>,
+    /// Media types of artifacts that may be uploaded. `null`: all.
+    #[schema(example = json!(["text/plain", "image/*"]))]
+    pub artifact_media_types: Option<Vec<String>>,
     /// Version of the settings; rises by one with every edit; the `ETag`.
     pub version: i32,
     /// When the workspace was created.
@@ -81,6 +89,8 @@ impl From<WorkspaceSettings> for Workspace {
             routing,
             max_deferral_ms,
             control_percent,
+            artifact_retention_days,
+            artifact_media_types,
             version,
             created_at,
             updated_at,
@@ -96,6 +106,8 @@ impl From<WorkspaceSettings> for Workspace {
             routing,
             max_deferral_ms,
             control_percent,
+            artifact_retention_days,
+            artifact_media_types,
             version,
             created_at,
             updated_at,
@@ -148,6 +160,16 @@ pub struct WorkspaceChange {
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<i32>, example = 2, minimum = 0, maximum = 20)]
     pub control_percent: Option<Option<i32>>,
+    /// Retention of artifacts in days since their last upload; `null` keeps them for ever. An artifact that the
+    /// result or the evidence of an open goal refers to is kept until the goal has ended.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<i32>, example = 90, minimum = 1, maximum = 36_500)]
+    pub artifact_retention_days: Option<Option<i32>>,
+    /// Media types of artifacts that may be uploaded, such as `text/plain` or `image/*`; at most 100. `null` allows
+    /// all. Artifacts that are there stay.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<Vec<String>>, example = json!(["text/plain", "image/*"]))]
+    pub artifact_media_types: Option<Option<Vec<String>>>,
 }
 
 impl WorkspaceChange {
@@ -181,6 +203,12 @@ impl WorkspaceChange {
         if let Some(Some(percent)) = self.control_percent {
             checks.range("/control_percent", percent, 0..=settings::CONTROL_PERCENT_MOST);
         }
+        if let Some(Some(days)) = self.artifact_retention_days {
+            checks.range("/artifact_retention_days", days, RETENTION_DAYS);
+        }
+        if let Some(Some(allowed)) = &self.artifact_media_types {
+            media_type::check_allowed(&mut checks, "/artifact_media_types", allowed);
+        }
         Ok(checks.finish()?)
     }
 
@@ -207,6 +235,13 @@ impl WorkspaceChange {
             control_percent: self.control_percent.map_or(before.control_percent, |percent| {
                 percent.unwrap_or(settings::CONTROL_PERCENT)
             }),
+            artifact_retention_days: self
+                .artifact_retention_days
+                .unwrap_or(before.artifact_retention_days),
+            artifact_media_types: self
+                .artifact_media_types
+                .clone()
+                .unwrap_or(before.artifact_media_types),
             ..before
         }
     }
@@ -312,6 +347,8 @@ async fn write(
         "journal_retention_days": after.journal_retention_days,
         "routing": after.routing, "max_deferral_ms": after.max_deferral_ms,
         "control_percent": after.control_percent,
+        "artifact_retention_days": after.artifact_retention_days,
+        "artifact_media_types": after.artifact_media_types,
     });
     unit.record(NewRow::new(Kind::WorkspaceUpdated).before(&before).after(&after).data(data));
     Ok(())

@@ -16,6 +16,7 @@ use crate::{
 use failure::{Failure, exit_code};
 
 mod archive;
+pub mod artifacts;
 mod audit;
 mod backup;
 mod bench;

@@ -14,6 +14,7 @@ use secrecy::ExposeSecret as _;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::{
+    artifacts,
     database::{Database, Use},
     failure::Failure,
     goal_files, key_file, models, print,
@@ -79,6 +80,7 @@ pub async fn run(settings: &DatabaseConfig, config: &ServeConfig) -> Result<(), 
         bootstrap(&app, given.as_ref()).await?;
         let app = sign_in::configured(app, &config.sign_in).await?;
         let app = models::configured(app, &config.planner)?;
+        let app = artifacts::configured(app, settings, &config.artifacts)?;
         serve(opened, &app, listener, allowed, config.drain(), &shutdown).await
     };
     on(database, connections, &shutdown, service).await?;

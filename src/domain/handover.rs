@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::domain::{
     access::person::Person,
     approval::{PayloadHash, Verdict, review::FeedbackPoint},
+    artifact::ArtifactRef,
     ids::{AgentId, ApprovalId, AttemptId, CommentId, TaskId},
     states::{ApprovalKind, ApprovalState, AttemptState, FailureClass, TaskState},
 };
@@ -39,6 +40,10 @@ pub struct NeededResult {
     /// Its result. `null` also if it is larger than 64 KiB, or beyond the first 1 MiB of results in
     /// this list: read the task then.
     pub result: Option<Value>,
+    /// The artifacts of its result: read them with `GET /v1/artifacts/{sha256}`.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub artifacts: Vec<ArtifactRef>,
 }
 
 /// Outcome of a subtask.

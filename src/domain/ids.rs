@@ -98,4 +98,6 @@ ids! {
     SecretId;
     /// Id of a concurrency key. Never changes.
     ConcurrencyKeyId;
+    /// Id of the upload that stored the bytes of an artifact.
+    UploadId;
 }

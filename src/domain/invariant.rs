@@ -143,6 +143,8 @@ invariants! {
         "An approval decided by people under a policy has the votes that each of its stages requires.",
     AnswersCloseRules "answers_close_rules"
         "An intervention is closed once its approval is decided.",
+    ArtifactsReferred "artifacts_referred"
+        "An artifact that a result lists and that is there is one of its references, and bytes of artifacts are not to be removed.",
     JournalEndsWithHead "journal_ends_with_head"
         "The head of the chain is the last seal of the journal, and the last seals have no gaps.",
     LeasesSwept "leases_swept" within settings::SWEEP_PATIENCE,

@@ -7,6 +7,7 @@ pub mod access;
 pub mod agent;
 pub mod approval;
 pub mod archive;
+pub mod artifact;
 pub mod attention;
 pub mod budget;
 pub mod canonical;

@@ -49,6 +49,8 @@ macro_rules! codes {
             BodyTooSlow,           "body_too_slow",           408, Later,           "Request body too slow";
             BodyTooLarge,          "body_too_large",          413, Never,           "Request body too large";
             UnsupportedMediaType,  "unsupported_media_type",  415, Never,           "Unsupported media type";
+            RangeNotSatisfiable,   "range_not_satisfiable",   416, Never,           "Range beyond the end of the artifact";
+            DigestMismatch,        "digest_mismatch",         422, Never,           "Bytes do not have the digest of the path";
             Invalid,               "invalid",                 422, Never,           "Invalid values in the request";
             PlanInvalid,           "plan_invalid",            422, Never,           "Invalid plan";
             NoTasksFound,          "no_tasks_found",          422, Never,           "No tasks found in the brief";

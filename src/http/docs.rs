@@ -56,6 +56,7 @@ const TAGS: &[(&str, &str)] = &[
     ("playbooks", "Stored, versioned templates of plans."),
     ("tasks", "Units of work of a goal."),
     ("comments", "What people and agents say about a task or goal."),
+    ("artifacts", "Files that results and evidence refer to by their SHA-256."),
     ("claims", "How an agent gets work."),
     ("attempts", "How an agent works: heartbeat, spend, ask, finish."),
     ("concurrency-keys", "Names under which at most so many attempts run at once."),

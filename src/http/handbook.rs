@@ -28,7 +28,7 @@ macro_rules! pages {
 const INDEX: &str = "README";
 
 /// Every page, by its name: that of its file, and the last segment of its path.
-pub const PAGES: [(&str, &str); 31] = pages![
+pub const PAGES: [(&str, &str); 35] = pages![
     "README",
     "start",
     "configuration",
@@ -41,6 +41,7 @@ pub const PAGES: [(&str, &str); 31] = pages![
     "playbooks",
     "plans",
     "coordination",
+    "artifacts",
     "agents",
     "routing",
     "limits-of-work",

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::domain::{
     access::{person::Person, role::Role, scope::Access},
     approval::{PayloadHash, Risk, Verdict, excluded::ExclusionReason, review::ReviewChoice},
+    artifact::digest::ArtifactDigest,
     budget::{BudgetNode, OnExhausted, Period, UnknownModel},
     freeze::{FreezeMode, FreezeScope},
     gate::resource::TouchMode,
@@ -18,7 +19,7 @@ use crate::domain::{
         AgentId, ApprovalId, AttemptId, BudgetId, CommentId, ConcurrencyKeyId, FreezeId, GoalId,
         Id, IdentityId, InterventionId, KeyId, LimitId, LinkId, LoopId, NudgeId, PlanId,
         PlanningRunId, PlaybookId, PolicyId, PriceId, ProjectId, QuotaWindowId, RateId,
-        RiskFloorId, RuleId, SecretId, SessionId, TaskId, WorkspaceId,
+        RiskFloorId, RuleId, SecretId, SessionId, TaskId, UploadId, WorkspaceId,
     },
     loops::Pattern,
     plan::{discovered::DiscoveredPolicy, new_goal::PlannerChoice},
@@ -93,7 +94,8 @@ uuid_columns!(
     IdentityId,
     InterventionId,
     SecretId,
-    SessionId
+    SessionId,
+    UploadId
 );
 text_columns!(
     PruningHold,
@@ -191,6 +193,25 @@ impl<'r> Decode<'r, Postgres> for PayloadHash {
         let bytes = bytes.try_into().map_err(|_| "a hash that is not 32 bytes long")?;
         Ok(Self(bytes))
     }
+}
+
+impl Type<Postgres> for ArtifactDigest {
+    fn type_info() -> PgTypeInfo {
+        <Vec<u8> as Type<Postgres>>::type_info()
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for ArtifactDigest {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        let bytes = <Vec<u8> as Decode<'r, Postgres>>::decode(value)?;
+        let bytes = bytes.try_into().map_err(|_| "a digest that is not 32 bytes long")?;
+        Ok(Self(bytes))
+    }
+}
+
+/// Digests as an array argument.
+pub fn digests(digests: &[ArtifactDigest]) -> Vec<Vec<u8>> {
+    digests.iter().map(|digest| digest.0.to_vec()).collect()
 }
 
 impl PgHasArrayType for Person {

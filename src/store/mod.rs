@@ -6,6 +6,7 @@
 pub mod agent_owners;
 pub mod agents;
 pub mod approvals;
+pub mod artifacts;
 pub mod attempts;
 pub mod attention;
 pub mod authority;

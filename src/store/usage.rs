@@ -10,6 +10,7 @@ pub async fn held(tx: &mut Tx, holding: Holding) -> sqlx::Result<i64> {
         Holding::Keys => valid_keys(tx).await,
         Holding::OpenTasks => open_tasks(tx).await,
         Holding::StoredBytes => stored_bytes(tx).await,
+        Holding::ArtifactBytes => artifact_bytes(tx).await,
     }
 }
 
@@ -63,5 +64,15 @@ async fn stored_bytes(tx: &mut Tx) -> sqlx::Result<i64> {
         tx.workspace.0.to_string(),
     )
     .fetch_one(traced!(tx, "usage.stored_bytes"))
+    .await
+}
+
+async fn artifact_bytes(tx: &mut Tx) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select coalesce(sum(greatest(size, 4096)), 0)::bigint as "bytes!" from artifacts
+           where workspace_id = $1"#,
+        tx.workspace.0,
+    )
+    .fetch_one(traced!(tx, "usage.artifact_bytes"))
     .await
 }

@@ -73,6 +73,10 @@ pub struct WorkspaceSettings {
     pub max_deferral_ms: i32,
     /// Percentage of assignments made at random.
     pub control_percent: i32,
+    /// Artifacts that no open goal refers to are deleted after this many days; `None`: never.
+    pub artifact_retention_days: Option<i32>,
+    /// Media types of artifacts; `None`: all.
+    pub artifact_media_types: Option<Vec<String>>,
     /// Rises by one with every edit.
     pub version: i32,
     /// Time of its creation.
@@ -88,7 +92,8 @@ pub async fn settings(tx: &mut Tx) -> sqlx::Result<Option<WorkspaceSettings>> {
         r#"select workspace_id as "workspace_id: WorkspaceId", name, agent_key_lifetime_seconds,
                   agent_max_concurrent, max_lease_seconds, goal_retention_days,
                   journal_retention_days, routing as "routing: Policy", max_deferral_ms,
-                  control_percent, version, created_at, updated_at
+                  control_percent, artifact_retention_days, artifact_media_types,
+                  version, created_at, updated_at
            from workspaces where workspace_id = $1"#,
         tx.workspace.0,
     )
@@ -103,6 +108,7 @@ pub async fn update(tx: &mut Tx, edited: &WorkspaceSettings) -> sqlx::Result<()>
          set name = $2, agent_key_lifetime_seconds = $3, agent_max_concurrent = $4,
              max_lease_seconds = $5, goal_retention_days = $7, journal_retention_days = $8,
              routing = $9, max_deferral_ms = $10, control_percent = $11,
+             artifact_retention_days = $12, artifact_media_types = $13,
              version = version + 1, updated_at = $6
          where workspace_id = $1",
         tx.workspace.0,
@@ -116,6 +122,8 @@ pub async fn update(tx: &mut Tx, edited: &WorkspaceSettings) -> sqlx::Result<()>
         edited.routing.as_str(),
         edited.max_deferral_ms,
         edited.control_percent,
+        edited.artifact_retention_days,
+        edited.artifact_media_types.as_deref(),
     )
     .execute(traced!(tx, "workspaces.update"))
     .await?;

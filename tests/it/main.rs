@@ -9,6 +9,7 @@
 mod agents;
 mod approvals;
 mod archives;
+mod artifacts;
 mod attempts;
 mod attention;
 mod budgets;

@@ -25,6 +25,7 @@ mod prune_journal;
 pub mod record;
 mod roll_up;
 mod seal;
+mod sweep_artifacts;
 mod sweep_replays;
 
 use std::time::Duration;
@@ -51,6 +52,7 @@ pub const DUTIES: &[Duty] = &[
     keep_progress::DUTY,
     sweep_replays::DUTY,
     prune_assignments::DUTY,
+    sweep_artifacts::DUTY,
     prune_goals::DUTY,
     prune_journal::DUTY,
     note_key_use::DUTY,

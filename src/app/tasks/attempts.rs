@@ -12,6 +12,7 @@ use crate::{
     },
     domain::{
         approval::review::FeedbackPoint,
+        artifact::{ArtifactRef, digest::ArtifactDigest},
         gate::resource::Touch,
         ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
         refusal::Refusal,
@@ -20,6 +21,7 @@ use crate::{
     },
     store::{
         self, Tx,
+        artifacts::ArtifactRow,
         attempts::read::{AttemptRow, AttemptScope, EvidenceRow, HandedIn, SpendRow},
     },
 };
@@ -91,6 +93,8 @@ pub struct Evidence {
     /// Address of the full evidence; not fetched by muster.
     #[schema(example = "https://ci.example.com/builds/4711")]
     pub uri: Option<String>,
+    /// The artifact that is the evidence; `null`: none. Retention may have deleted it since the goal ended.
+    pub artifact: Option<ArtifactDigest>,
 }
 
 /// An attempt with its result and checkpoint.
@@ -105,6 +109,8 @@ pub struct AttemptDetail {
     pub result: Option<Value>,
     /// The evidence it delivered with the result.
     pub evidence: Vec<Evidence>,
+    /// The artifacts of its result that are still there.
+    pub artifacts: Vec<ArtifactRef>,
     /// Required criteria without evidence that the reviewer waived when accepting the result.
     pub waived: Vec<Waived>,
 }
@@ -149,10 +155,20 @@ pub struct SpendPlace {
 pub(in crate::app) async fn evidence(tx: &mut Tx, attempt: AttemptId) -> Result<Vec<Evidence>> {
     let rows = store::attempts::read::evidence(tx, attempt).await?;
     let piece = |row: EvidenceRow| {
-        let EvidenceRow { number, criterion, met, text, uri } = row;
-        Evidence { number, criterion, met, text, uri }
+        let EvidenceRow { number, criterion, met, text, uri, artifact } = row;
+        Evidence { number, criterion, met, text, uri, artifact }
     };
     Ok(rows.into_iter().map(piece).collect())
+}
+
+/// The artifacts of the result of an attempt.
+pub(in crate::app) async fn artifacts(tx: &mut Tx, attempt: AttemptId) -> Result<Vec<ArtifactRef>> {
+    let rows = store::artifacts::of_result(tx, attempt).await?;
+    let of = |row: ArtifactRow| {
+        let ArtifactRow { sha256: digest, size, media_type, .. } = row;
+        ArtifactRef { digest, size, media_type }
+    };
+    Ok(rows.into_iter().map(of).collect())
 }
 
 /// Criteria waived when the result of an attempt was accepted.
@@ -166,8 +182,9 @@ pub(in crate::app) async fn read(tx: &mut Tx, id: AttemptId) -> Result<AttemptDe
     let row = rows.into_iter().next().ok_or_else(|| Refusal::not_found("attempt"))?;
     let HandedIn { checkpoint, result } = store::attempts::read::handed_in(tx, id).await?;
     let evidence = evidence(tx, id).await?;
+    let artifacts = artifacts(tx, id).await?;
     let waived = waived(tx, id).await?;
-    Ok(AttemptDetail { attempt: view(row), checkpoint, result, evidence, waived })
+    Ok(AttemptDetail { attempt: view(row), checkpoint, result, evidence, artifacts, waived })
 }
 
 fn view(row: AttemptRow) -> Attempt {

@@ -7,14 +7,14 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::edit::hold_back;
+use super::edit::{Decided, Written, hold_back};
 use crate::{
     app::{Result, Unit},
     domain::{
         ids::{GoalId, TaskId},
         task::{
             TaskFacts,
-            edit::{Standing, standing},
+            edit::{Effect, Standing, standing},
         },
     },
     store,
@@ -36,7 +36,7 @@ pub(in crate::app) async fn follow(
     ids.sort_unstable();
     let facts = store::tasks::lock(unit.tx(), &ids).await?;
     let stored = store::tasks::replan::editable(unit.tx(), &ids).await?;
-    let mut moved = Vec::new();
+    let (mut moved, mut held) = (Vec::new(), Vec::new());
     for facts in facts {
         let Some(stored) = stored.get(&facts.task_id) else { continue };
         let own = own.get(&facts.task_id).copied().flatten();
@@ -46,9 +46,16 @@ pub(in crate::app) async fn follow(
         match standing {
             Standing::Waits | Standing::Closed => moved.push((facts.task_id, ready_from)),
             Standing::Offered | Standing::AsksToStart | Standing::Short if later.is_some() => {
-                let facts = TaskFacts { ready_from, ..facts };
-                hold_back(unit, &facts, standing, stored).await?;
                 moved.push((facts.task_id, ready_from));
+                let written = Written {
+                    needs_unmet: 0,
+                    ready_from,
+                    standing,
+                    effect: Effect::Wait,
+                    estimate: false,
+                    criteria: false,
+                };
+                held.push((TaskFacts { ready_from, ..facts }, stored, written));
             }
             Standing::Offered
             | Standing::AsksToStart
@@ -61,5 +68,8 @@ pub(in crate::app) async fn follow(
             | Standing::Ended(_) => {}
         }
     }
+    let held: Vec<Decided<'_>> =
+        held.iter().map(|(facts, stored, written)| (facts, *stored, *written)).collect();
+    hold_back(unit, &held).await?;
     Ok(store::tasks::starts::move_waiting(unit.tx(), &moved).await?)
 }

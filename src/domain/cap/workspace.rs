@@ -24,6 +24,8 @@ words! {
         /// Bytes of the workspace in the database, indexes included. An estimate from the statistics of
         /// PostgreSQL, which follow a change by a few minutes.
         StoredBytes => "stored_bytes",
+        /// Bytes of artifacts, outside of the database. Each counts as at least 4 KiB.
+        ArtifactBytes => "artifact_bytes",
     }
 }
 
@@ -38,11 +40,19 @@ pub struct WorkspaceCaps {
     pub open_tasks: u64,
     /// Stored bytes.
     pub stored_bytes: u64,
+    /// Bytes of artifacts.
+    pub artifact_bytes: u64,
 }
 
 impl Default for WorkspaceCaps {
     fn default() -> Self {
-        Self { agents: 20_000, keys: 100_000, open_tasks: 1_000_000, stored_bytes: 100 << 30 }
+        Self {
+            agents: 20_000,
+            keys: 100_000,
+            open_tasks: 1_000_000,
+            stored_bytes: 100 << 30,
+            artifact_bytes: 20 << 30,
+        }
     }
 }
 
@@ -68,6 +78,7 @@ impl WorkspaceCaps {
             Holding::Keys => self.keys,
             Holding::OpenTasks => self.open_tasks,
             Holding::StoredBytes => self.stored_bytes,
+            Holding::ArtifactBytes => self.artifact_bytes,
         }
     }
 
@@ -85,6 +96,7 @@ impl WorkspaceCaps {
             Holding::Keys => "revoke keys that are not used",
             Holding::OpenTasks => "wait until tasks end, or cancel goals that are not needed",
             Holding::StoredBytes => "send less text, or ask the operator of the service for more",
+            Holding::ArtifactBytes => "delete artifacts that are not needed, or set a retention",
         };
         let name = holding.as_str();
         let detail = format!(
@@ -107,6 +119,7 @@ mod tests {
             for holding in Holding::ALL {
                 let caps = WorkspaceCaps {
                     agents: limit, keys: limit, open_tasks: limit, stored_bytes: limit,
+                    artifact_bytes: limit,
                 };
                 let fits = u128::from(used) + u128::from(more) <= u128::from(limit);
                 prop_assert_eq!(caps.admit(*holding, used, more).is_ok(), fits);

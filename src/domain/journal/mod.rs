@@ -150,6 +150,10 @@ words! {
         PlaybookUnarchived => "playbook.unarchived",
         /// A plan that waited was replaced by a newer version, or its goal has ended: `data` has the reason.
         PlanSuperseded => "plan.superseded",
+        /// An artifact was uploaded: `data` has its digest, size and media type.
+        ArtifactUploaded => "artifact.uploaded",
+        /// An artifact was deleted, by an operator or because its retention was over: `data` has its digest.
+        ArtifactDeleted => "artifact.deleted",
         /// Somebody commented on a goal, or on the task that is named.
         CommentCreated => "comment.created",
         /// A task was created.

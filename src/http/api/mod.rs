@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod approvals;
+pub mod artifacts;
 pub mod assignments;
 pub mod attempts;
 pub mod attention;

@@ -40,6 +40,8 @@ pub const LONG_POLL: &str = "x-long-poll";
 pub const LIST: &str = "x-list";
 /// The marker of operations that read much.
 pub const SCAN: &str = "x-scan";
+/// The marker of operations that send or receive the bytes of an artifact.
+pub const TRANSFER: &str = "x-transfer";
 /// The marker of operations that need no key.
 pub const PUBLIC: &str = "x-public";
 /// The marker of operations that answer even while others are refused because of overload.

@@ -14,7 +14,10 @@ use utoipa::{
 };
 
 use crate::{
-    domain::refusal::{Code, Refusal},
+    domain::{
+        artifact::digest::DigestInPath,
+        refusal::{Code, Refusal},
+    },
     http::{
         describe::{self, Describe, Description},
         problem::{Error, Result},
@@ -79,6 +82,16 @@ impl<T: crate::domain::ids::Id + PartialSchema> PathParam for T {
 impl PathParam for i16 {
     fn schema() -> RefOr<Schema> {
         <Self as PartialSchema>::schema()
+    }
+}
+
+/// The name of an artifact.
+impl PathParam for DigestInPath {
+    fn schema() -> RefOr<Schema> {
+        let mut digest = describe::string();
+        digest.pattern = Some("^[0-9a-f]{64}$".to_owned());
+        digest.description = Some("SHA-256 of the bytes: 64 hexadecimal digits.".to_owned());
+        RefOr::T(Schema::Object(digest))
     }
 }
 

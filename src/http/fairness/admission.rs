@@ -16,9 +16,10 @@ use super::{
     too_many_failures,
 };
 use crate::{
-    app,
+    app::{self, Stopwatch},
     domain::{
         access::credential::{Credential, Presented},
+        artifact::SLOWEST,
         cap::pace::Pace,
         refusal::{Code, Refusal},
     },
@@ -46,6 +47,8 @@ pub struct RouteCaps {
     pub list: bool,
     /// Reads much.
     pub scan: bool,
+    /// Sends or receives the bytes of an artifact.
+    pub transfer: bool,
 }
 
 /// The places and the key of one request; an extension of it. Dropped with the answer.
@@ -182,6 +185,7 @@ impl Admission {
         let purpose = match route {
             RouteCaps { scan: true, .. } => Purpose::Scan,
             RouteCaps { list: true, .. } => Purpose::List,
+            RouteCaps { transfer: true, .. } => Purpose::Transfer,
             RouteCaps { .. } if *waits => Purpose::Waiting,
             RouteCaps { .. } if self.key().is_some() => Purpose::Short,
             RouteCaps { .. } => Purpose::Public,
@@ -235,6 +239,43 @@ impl Admission {
             let detail = format!("the body was not complete within {deadline:?}; send it at once");
             Error::from(Refusal::new(Code::BodyTooSlow, detail))
         })
+    }
+
+    /// Waits for the next piece of a long body of which `received` bytes have arrived. Its sender may take the
+    /// time of a short body and that of the least rate; `waited` is what it has taken so far.
+    ///
+    /// # Errors
+    /// `body_too_slow`.
+    pub async fn next<T>(
+        &self,
+        piece: impl Future<Output = T>,
+        received: u64,
+        waited: &mut Duration,
+    ) -> Result<T> {
+        let limits = &self.0.caps.limits;
+        let allowed = limits.body + Duration::from_secs(received / SLOWEST);
+        // A fast beginning earns no long silence.
+        let left = allowed.saturating_sub(*waited).min(limits.timeout);
+        let since = Stopwatch::start();
+        let arrived = tokio::time::timeout(left, piece).await;
+        *waited += since.elapsed();
+        arrived.map_err(|_| {
+            let detail = format!(
+                "the body stopped, or arrived with less than {SLOWEST} bytes per second; send it again"
+            );
+            Error::from(Refusal::new(Code::BodyTooSlow, detail))
+        })
+    }
+
+    /// Waits until the key may use `amount` more, and counts it.
+    pub async fn pace(&self, counted: Counted, amount: u64) {
+        let Some(key) = self.key() else { return };
+        let caps = &self.0.caps;
+        while let Some(wait) =
+            key.buckets.take_later(&caps.limits.quotas, counted, amount, caps.now())
+        {
+            tokio::time::sleep(wait).await;
+        }
     }
 
     /// Counts a refusal for too much. Returns how long its answer is held back.

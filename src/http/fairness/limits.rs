@@ -19,6 +19,8 @@ pub struct Limits {
     pub lists: usize,
     /// The most reads of much (reports, checks, exports) at once; more wait in a queue.
     pub scans: usize,
+    /// The most uploads and downloads of artifacts at once; more are refused with 503.
+    pub transfers: usize,
     /// What each key may use.
     pub quotas: Quotas,
     /// The proxies that name the addresses of their clients.
@@ -34,6 +36,7 @@ impl Default for Limits {
             body: Duration::from_secs(5),
             lists: 2,
             scans: 2,
+            transfers: 64,
             quotas: Quotas::default(),
             trusted_proxies: TrustedProxies::default(),
         }

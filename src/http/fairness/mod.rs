@@ -12,7 +12,8 @@
 //!    must be complete within a deadline.
 //! 3. **The place.** Requests with a key (`short`), without one (`public`), and waiting ones (`waiting`)
 //!    have places of their own. Lists and scans queue for very few places, by turns of workspaces, half of
-//!    which are the most of one.
+//!    which are the most of one. Artifacts are sent and received in places of their own (`transfer`), at a
+//!    least rate; beyond the rate of its key an upload is read slower instead of refused.
 //!
 //! Pools are shared by one rule, [`crate::domain::cap::share`]. Who has a share gets 429, everybody gets
 //! 503 when a pool is full. Who goes on asking after many a 429 gets the next ones at a
@@ -128,6 +129,7 @@ pub struct Caps {
     waiting: Arc<Pool>,
     lists: Queue,
     scans: Queue,
+    transfers: Arc<Pool>,
 }
 
 impl Caps {
@@ -149,6 +151,7 @@ impl Caps {
             waiting: Pool::new(Purpose::Waiting, limits.waiting),
             lists: Queue::new(Purpose::List, limits.lists),
             scans: Queue::new(Purpose::Scan, limits.scans),
+            transfers: Pool::new(Purpose::Transfer, limits.transfers),
             limits,
         }
     }
@@ -169,9 +172,15 @@ impl Caps {
         let (quotas, now) = (&self.limits.quotas, self.now());
         let make = || {
             let idle = |holder: &Holder| {
-                [Purpose::Door, Purpose::Reading, Purpose::Short, Purpose::Waiting]
-                    .iter()
-                    .all(|purpose| holder.held(*purpose) == 0)
+                [
+                    Purpose::Door,
+                    Purpose::Reading,
+                    Purpose::Short,
+                    Purpose::Waiting,
+                    Purpose::Transfer,
+                ]
+                .iter()
+                .all(|purpose| holder.held(*purpose) == 0)
             };
             let group = self.workspaces.get_or(token.workspace, Holder::default, idle);
             KeyUse {
@@ -223,7 +232,8 @@ impl Caps {
             | Purpose::Reading
             | Purpose::Short
             | Purpose::Public
-            | Purpose::Waiting => None,
+            | Purpose::Waiting
+            | Purpose::Transfer => None,
         }
     }
 
@@ -236,6 +246,7 @@ impl Caps {
             Purpose::Waiting => &self.waiting,
             Purpose::List => &self.lists.places,
             Purpose::Scan => &self.scans.places,
+            Purpose::Transfer => &self.transfers,
         }
     }
 }

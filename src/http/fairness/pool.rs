@@ -24,9 +24,11 @@ pub enum Purpose {
     List,
     /// To read much, or to wait for that.
     Scan,
+    /// To send or receive the bytes of an artifact.
+    Transfer,
 }
 
-const PURPOSES: usize = 7;
+const PURPOSES: usize = 8;
 
 impl Purpose {
     /// Its name in metrics and headers.
@@ -40,6 +42,7 @@ impl Purpose {
             Self::Waiting => "waiting",
             Self::List => "list",
             Self::Scan => "scan",
+            Self::Transfer => "transfer",
         }
     }
 }

@@ -26,10 +26,18 @@ pub enum Counted {
     CheckpointBytes,
     /// Created tasks.
     Tasks,
+    /// Bytes of uploaded artifacts.
+    ArtifactBytes,
 }
 
 impl Counted {
-    const ALL: [Self; 4] = [Self::Requests, Self::SpendEntries, Self::CheckpointBytes, Self::Tasks];
+    const ALL: [Self; 5] = [
+        Self::Requests,
+        Self::SpendEntries,
+        Self::CheckpointBytes,
+        Self::Tasks,
+        Self::ArtifactBytes,
+    ];
 
     /// Its name in answers, headers and metrics.
     #[must_use]
@@ -39,6 +47,7 @@ impl Counted {
             Self::SpendEntries => "spend_entries",
             Self::CheckpointBytes => "checkpoint_bytes",
             Self::Tasks => "tasks",
+            Self::ArtifactBytes => "artifact_bytes",
         }
     }
 
@@ -46,7 +55,7 @@ impl Counted {
         match self {
             Self::Requests => None,
             Self::SpendEntries => Some("spend-entries"),
-            Self::CheckpointBytes => Some("content-bytes"),
+            Self::CheckpointBytes | Self::ArtifactBytes => Some("content-bytes"),
             Self::Tasks => Some("tasks"),
         }
     }
@@ -63,6 +72,8 @@ pub struct Quotas {
     pub checkpoint_bytes: Quota,
     /// Created tasks per second.
     pub tasks: Quota,
+    /// Bytes of uploaded artifacts per second.
+    pub artifact_bytes: Quota,
 }
 
 impl Default for Quotas {
@@ -73,6 +84,7 @@ impl Default for Quotas {
             spend_entries: Quota::per_second(5000),
             checkpoint_bytes: Quota::per_second(4 * 1024 * 1024),
             tasks: Quota::per_second(10_000),
+            artifact_bytes: Quota::per_second(64 << 20),
         }
     }
 }
@@ -84,6 +96,7 @@ impl Quotas {
             Counted::SpendEntries => self.spend_entries,
             Counted::CheckpointBytes => self.checkpoint_bytes,
             Counted::Tasks => self.tasks,
+            Counted::ArtifactBytes => self.artifact_bytes,
         }
     }
 }
@@ -91,7 +104,8 @@ impl Quotas {
 /// What the key of the request may use in this process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeyLimit {
-    /// What is counted: `requests`, `spend_entries`, `checkpoint_bytes` or `tasks`.
+    /// What is counted: `requests`, `spend_entries`, `checkpoint_bytes`, `tasks` or
+    /// `artifact_bytes`.
     #[schema(example = "requests")]
     pub name: String,
     /// The most that is available at once. It comes back in 5 seconds.
@@ -149,6 +163,23 @@ impl Buckets {
             "this key has used up its {name}; `GET /v1/whoami` shows the limits of the key"
         );
         Err(Error::limited(&detail, limited))
+    }
+
+    /// Takes `amount`, or tells how long nothing is available.
+    pub fn take_later(
+        &self,
+        quotas: &Quotas,
+        counted: Counted,
+        amount: u64,
+        now: Duration,
+    ) -> Option<Duration> {
+        let quota = quotas.of(counted);
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = &mut buckets[counted as usize];
+        if bucket.take(quota, now, amount) {
+            return None;
+        }
+        Some(Duration::from_secs(bucket.level(quota, now).passes_in.max(1)))
     }
 
     /// What is available.

@@ -8,10 +8,12 @@
 //! | [`NoContent`] | 204 |
 //! | [`redirected::Redirected`] | 303 with cookies |
 //! | [`csv::Csv`], [`ndjson::Ndjson`] | 200 with a file |
+//! | [`artifact::ArtifactFile`], [`artifact::StoredArtifact`] | 200, 206, 304 with the bytes of an artifact; 201 or 200 after an upload |
 //!
 //! [`super::extract::conditional::Versioned`] is a [`Reply`] with an `ETag`;
 //! [`super::extract::page::Paged`] is a page of a list.
 
+pub mod artifact;
 pub mod csv;
 pub mod ndjson;
 pub mod redirected;

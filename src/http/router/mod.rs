@@ -12,6 +12,7 @@
 //!   among the waiting requests while it waits.
 //! - `list`: the request reads a list; a few run at a time ([`super::fairness`]).
 //! - `scan`: the request reads much; very few run at a time, each for as long as a long poll.
+//! - `transfer`: the request sends or receives the bytes of an artifact: no limit of a body, a deadline by rate.
 //! - `body_limit = bytes`: the largest body, where it is not [`BODY_LIMIT`].
 //! - `always`: answered even while other requests are refused because of overload.
 //!
@@ -27,9 +28,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     api::{
-        agents, approvals, assignments, attempts, attention, audit, budgets, claims, comments,
-        concurrency_keys, events, freezes, goals, identities, keys, links, planners, plans,
-        playbooks, policies, prices, problems, projects, quota_windows, rates, reports,
+        agents, approvals, artifacts, assignments, attempts, attention, audit, budgets, claims,
+        comments, concurrency_keys, events, freezes, goals, identities, keys, links, planners,
+        plans, playbooks, policies, prices, problems, projects, quota_windows, rates, reports,
         risk_floors, rules, sessions, sign_in, supervisor, tasks, verify, whoami, workspace,
     },
     decide,
@@ -125,6 +126,13 @@ operations! {
         PATCH  "/v1/concurrency-keys/{concurrency_key_id}" => concurrency_keys::update_concurrency_key;
         DELETE "/v1/concurrency-keys/{concurrency_key_id}" => concurrency_keys::delete_concurrency_key
             [WrongState];
+    }
+    "artifacts" {
+        GET    "/v1/artifacts"          => artifacts::list_artifacts, list;
+        PUT    "/v1/artifacts/{sha256}" => artifacts::put_artifact
+            [WrongState, DigestMismatch, WorkspaceFull, NotYourAttempt], transfer;
+        GET    "/v1/artifacts/{sha256}" => artifacts::get_artifact [WrongState], transfer;
+        DELETE "/v1/artifacts/{sha256}" => artifacts::delete_artifact [WrongState];
     }
     "claims" {
         POST   "/v1/claims" => claims::claim [AgentNotActive], long_poll;

@@ -49,6 +49,12 @@ impl Route {
         self
     }
 
+    /// Requests send or receive the bytes of an artifact, in places and with deadlines of their own.
+    pub fn transfer(mut self) -> Self {
+        describe::mark(&mut self.0.1, describe::TRANSFER);
+        self
+    }
+
     /// Requests are answered even while others are refused because of overload.
     pub fn always(mut self) -> Self {
         describe::mark(&mut self.0.1, describe::ALWAYS);

@@ -44,6 +44,7 @@ use crate::{
             admission::{Admission, RouteCaps},
         },
         problem::{Error, Result, UNAVAILABLE_DETAIL},
+        reply::artifact::AsStored,
         state::{HttpState, LONGEST_WAIT, Limits},
     },
 };
@@ -53,6 +54,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 64;
 /// The time of a waiting request beyond the longest wait.
 const WAIT_MARGIN: Duration = Duration::from_secs(15);
+/// The longest time of an upload or of the beginning of a download.
+const LONGEST_TRANSFER: Duration = Duration::from_secs(24 * 3600);
 /// The smallest body in bytes whose compression saves more than it costs.
 const SMALLEST_COMPRESSED: u64 = 1024;
 
@@ -64,11 +67,23 @@ pub fn layered(routes: Router<HttpState>, state: &HttpState, table: &RouteTable)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(layers, around))
         .layer(
-            CompressionLayer::new()
-                .gzip(true)
-                .compress_when(SizeAbove::new(SMALLEST_COMPRESSED).and(NotForContentType::IMAGES)),
+            CompressionLayer::new().gzip(true).compress_when(
+                SizeAbove::new(SMALLEST_COMPRESSED)
+                    .and(NotForContentType::IMAGES)
+                    .and(may_be_compressed),
+            ),
         )
         .with_state(state.clone())
+}
+
+/// Whether a body may be changed on its way. The bytes of an artifact have a digest and ranges.
+fn may_be_compressed(
+    _: axum::http::StatusCode,
+    _: axum::http::Version,
+    _: &HeaderMap,
+    extensions: &axum::http::Extensions,
+) -> bool {
+    extensions.get::<AsStored>().is_none()
 }
 
 async fn not_found() -> Error {
@@ -227,6 +242,10 @@ impl Layers {
     }
 
     fn timeout(&self, route: RouteCaps) -> Duration {
+        if route.transfer {
+            // The handler holds every piece to a rate.
+            return LONGEST_TRANSFER;
+        }
         if route.long_poll || route.scan {
             return self.timeout.max(LONGEST_WAIT + WAIT_MARGIN);
         }
@@ -243,6 +262,7 @@ fn route_caps(operation: &Operation) -> RouteCaps {
         long_poll: is(describe::LONG_POLL),
         list: is(describe::LIST),
         scan: is(describe::SCAN),
+        transfer: is(describe::TRANSFER),
     }
 }
 
@@ -283,7 +303,9 @@ async fn admitted(
     let _in_flight = InFlight::start();
     let answered = tokio::time::timeout(layers.timeout(route), next.run(request)).await;
     let response = answered.map_err(|_| unavailable("the request took too long"))?;
-    if route.scan && axum::body::HttpBody::size_hint(response.body()).exact().is_none() {
+    if (route.scan || route.transfer)
+        && axum::body::HttpBody::size_hint(response.body()).exact().is_none()
+    {
         return Ok(response.map(|body| until_sent(body, admission)));
     }
     Ok(response)

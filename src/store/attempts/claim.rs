@@ -561,9 +561,14 @@ pub async fn handovers(
                                           'required', c.required, 'satisfied', c.satisfied) order by c.number)
                 from criteria c where c.workspace_id = $1 and c.task_id = t.task_id), '[]') as "criteria!: Json<Vec<ClaimedCriterion>>",
                coalesce((select jsonb_agg(jsonb_build_object('task_id', n.task_id, 'ref', n.ref,
-                    'title', n.title, 'result', case when n.small and n.total <= $3::bigint then n.result end)
+                    'title', n.title, 'result', case when n.small and n.total <= $3::bigint then n.result end,
+                    -- Nearly no result has artifacts; without them nothing is searched.
+                    'artifacts', case when n.artifacts is null then '[]' else
+                        coalesce((select jsonb_agg(jsonb_build_object('digest', 'sha256:' || encode(f.sha256, 'hex'),
+                             'size', f.size, 'media_type', f.media_type) order by f.sha256)
+                         from artifacts f where f.workspace_id = $1 and f.sha256 = any(n.artifacts)), '[]') end)
                     order by n.position, n.task_id)
-                from (select n.task_id, n.ref, n.position, nx.title, nr.result,
+                from (select n.task_id, n.ref, n.position, nx.title, nr.result, nr.artifacts,
                              nr.result_bytes <= $4::int as small,
                              sum(case when nr.result_bytes <= $4::int then nr.result_bytes end)
                                  over (order by n.position, n.task_id) as total

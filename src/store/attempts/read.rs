@@ -7,6 +7,7 @@ use sqlx::types::Json;
 use crate::{
     domain::{
         approval::review::FeedbackPoint,
+        artifact::digest::ArtifactDigest,
         gate::resource::Touch,
         ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
         spend::Amounts,
@@ -183,14 +184,17 @@ pub struct EvidenceRow {
     pub text: String,
     /// Its location.
     pub uri: Option<String>,
+    /// The artifact that is the evidence.
+    pub artifact: Option<ArtifactDigest>,
 }
 
 /// Reads the evidence of an attempt.
 pub async fn evidence(tx: &mut Tx, attempt: AttemptId) -> sqlx::Result<Vec<EvidenceRow>> {
     sqlx::query_as!(
         EvidenceRow,
-        "select number, criterion, met, text, uri from evidence
-         where workspace_id = $1 and attempt_id = $2 order by number",
+        r#"select number, criterion, met, text, uri,
+                  artifact_sha256 as "artifact: ArtifactDigest" from evidence
+           where workspace_id = $1 and attempt_id = $2 order by number"#,
         tx.workspace.0,
         attempt.0,
     )

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     domain::{
+        artifact::digest::ArtifactDigest,
         ids::{AttemptId, TaskId},
         states::{AgentState, FailureClass},
     },
@@ -108,6 +109,8 @@ pub struct NewEvidence {
     pub text: String,
     /// Its location.
     pub uri: Option<String>,
+    /// The artifact that is the evidence.
+    pub artifact: Option<ArtifactDigest>,
 }
 
 /// Stores evidence.
@@ -116,9 +119,11 @@ pub async fn insert_evidence(tx: &mut Tx, evidence: &[NewEvidence]) -> sqlx::Res
         return Ok(());
     }
     sqlx::query!(
-        "insert into evidence (workspace_id, attempt_id, number, criterion, text, uri, met)
+        "insert into evidence (workspace_id, attempt_id, number, criterion, text, uri, met,
+                               artifact_sha256)
          select $1, *
-         from unnest($2::uuid[], $3::smallint[], $4::smallint[], $5::text[], $6::text[], $7::bool[])",
+         from unnest($2::uuid[], $3::smallint[], $4::smallint[], $5::text[], $6::text[], $7::bool[],
+                     $8::bytea[])",
         tx.workspace.0,
         &evidence.iter().map(|e| e.attempt_id.0).collect::<Vec<_>>(),
         &evidence.iter().map(|e| e.number).collect::<Vec<_>>(),
@@ -126,6 +131,8 @@ pub async fn insert_evidence(tx: &mut Tx, evidence: &[NewEvidence]) -> sqlx::Res
         &evidence.iter().map(|e| e.text.clone()).collect::<Vec<_>>(),
         &evidence.iter().map(|e| e.uri.clone()).collect::<Vec<_>>() as &[Option<String>],
         &evidence.iter().map(|e| e.met).collect::<Vec<_>>(),
+        &evidence.iter().map(|e| e.artifact.map(|a| a.0.to_vec())).collect::<Vec<_>>()
+            as &[Option<Vec<u8>>],
     )
     .execute(traced!(tx, "attempts.results.insert_evidence"))
     .await?;

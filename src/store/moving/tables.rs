@@ -29,6 +29,7 @@ pub const STAYING: &[Staying] = &[
         "sessions",
         "a sign-in belongs to a browser and the address of its server: people sign in again",
     ),
+    stays("artifact_uploads", "the bytes that it names are in the store of one server"),
     stays("secrets", "secrets of others are never exported: set them again on the new server"),
     stays(
         "supervisor_duties",

@@ -14,6 +14,7 @@ use super::{SystemTx, Tx, traced};
 use crate::domain::{ids::WorkspaceId, invariant::Invariant, task::transitions};
 
 mod approvals;
+mod artifacts;
 mod attempts;
 mod budgets;
 mod endings;
@@ -172,6 +173,7 @@ pub async fn broken(
         Invariant::VotesReachQuorum => approvals::votes_reach_quorum(tx, scope).await,
         Invariant::ApprovalsExpire => times::approvals_expire(tx, scope).await,
         Invariant::AnswersCloseRules => approvals::answers_close_rules(tx, scope).await,
+        Invariant::ArtifactsReferred => artifacts::referred(tx, scope).await,
         Invariant::JournalEndsWithHead => journal::ends_with_head(tx, scope).await,
         Invariant::LeasesSwept => times::leases_swept(tx, scope).await,
         Invariant::PromotedInTime => times::promoted_in_time(tx, scope).await,

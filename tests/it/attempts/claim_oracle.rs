@@ -12,7 +12,7 @@ use muster::{
     domain::{
         ids::{AgentId, AttemptId, KeyId},
         routing::{
-            Policy,
+            policy::Policy,
             turns::{Standing, starts, stride},
         },
         task::{

@@ -258,7 +258,13 @@ async fn only_who_waits_takes_a_waiting_place() {
 
 fn quotas(per_second: u64) -> Limits {
     let one = Quota::per_second(per_second);
-    let quotas = Quotas { requests: one, spend_entries: one, checkpoint_bytes: one, tasks: one };
+    let quotas = Quotas {
+        requests: one,
+        spend_entries: one,
+        checkpoint_bytes: one,
+        tasks: one,
+        artifact_bytes: one,
+    };
     Limits { quotas, ..Limits::default() }
 }
 

@@ -31,6 +31,7 @@ const QUIET: &[(&str, &str)] = &[
         "a heartbeat that says nothing only keeps a lease",
     ),
     ("POST /v1/rules/dry-run", "it only shows what would have been"),
+    ("PUT /v1/artifacts/{sha256}", "the bytes are there"),
     ("POST /v1/prices/rerate", "there is no spend to be computed anew"),
     ("POST /v1/agents/{agent_id}/unarchive", "it is not archived"),
     ("POST /v1/playbooks/{name}/unarchive", "it is not archived"),

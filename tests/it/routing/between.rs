@@ -227,7 +227,7 @@ async fn an_assignment_says_why() {
     fleet.pass(3);
     let first = one.take().await;
     let second = other.take().await;
-    let list = |query: String| async {
+    let list = async |query: String| {
         let found = fleet.admin.get(format!("/v1/assignments?{query}")).await.value(200);
         found["items"].as_array().unwrap().clone()
     };

@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     agent::Agent,
+    artifacts::Memory,
     client::Client,
     database::{TestDatabase, fresh_database},
     process::PATIENCE,
@@ -48,6 +49,8 @@ pub struct Fleet {
     pub poster: Client,
     pub pool: PgPool,
     pub database: TestDatabase,
+    /// Bytes of artifacts, in memory.
+    pub artifacts: Memory,
     router: Router,
 }
 
@@ -69,11 +72,16 @@ pub fn seed() -> u64 {
 }
 
 pub fn router(app: &App) -> Router {
+    limited(app, Limits::default())
+}
+
+/// The same with these limits.
+pub fn limited(app: &App, limits: Limits) -> Router {
     muster::http::router(&HttpState {
         app: Arc::new(app.clone()),
         readiness: Arc::new(AlwaysReady),
         metrics: Arc::new(PrometheusBuilder::new().build_recorder().handle()),
-        limits: Arc::new(Limits::default()),
+        limits: Arc::new(limits),
     })
 }
 
@@ -125,7 +133,9 @@ impl Fleet {
         let clock = ManualClock::at(Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).unwrap());
         let entropy = Entropy::seeded(seed);
         let pool = store::connect(database.connect_options(), 10).await.unwrap();
+        let artifacts = Memory::default();
         let app = App::new(pool.clone(), by(clock.clone()), entropy);
+        let app = app.with_artifacts(artifacts.service());
         let Bootstrap::Made(token) = app.bootstrap(None).await.unwrap() else {
             panic!("the database was not empty");
         };
@@ -135,7 +145,7 @@ impl Fleet {
         // Made at the command line: whoever made a key decides nothing that it asks for.
         let poster = local_key(&app, workspace, Role::Operator, Some("poster")).await;
         let poster = admin.with_key(poster);
-        Self { app, clock, workspace, admin, admin_key, poster, pool, database, router }
+        Self { app, clock, workspace, admin, admin_key, poster, pool, database, artifacts, router }
     }
 
     /// A connection in the workspace at the time of the clock.
@@ -147,6 +157,7 @@ impl Fleet {
     pub async fn another_app(&self) -> App {
         let pool = store::connect(self.database.connect_options(), 10).await.unwrap();
         App::new(pool, Clock::Manual(self.clock.clone()), Entropy::system())
+            .with_artifacts(self.artifacts.service())
     }
 
     /// A client of this service with another key.

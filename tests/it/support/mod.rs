@@ -2,6 +2,7 @@
 //! client that holds every answer against the OpenAPI document.
 
 pub mod agent;
+pub mod artifacts;
 pub mod client;
 pub mod contract;
 pub mod database;

@@ -120,11 +120,13 @@ mod tests {
             turn: Turn { at: 5, start: 5, stride: 10, last },
             claim_rank: DateTime::UNIX_EPOCH,
             ranked_from: DateTime::UNIX_EPOCH,
+            ready_from: DateTime::UNIX_EPOCH,
             required: Vec::new(),
             attempts_started: 0,
             lease_ms: None,
             attempt_timeout_ms: None,
             finish_by: None,
+            gated: false,
             keeping: Keeping::Anybody,
         }
     }

@@ -1,6 +1,6 @@
 //! Requests that end an attempt, and their answer.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::{
     domain::{
+        artifact::{RESULT_ARTIFACTS, digest::ArtifactDigest},
         check::{Checks, pointer},
         ids::{AttemptId, TaskId},
         refusal::{Code, FieldError, Refusal},
@@ -37,6 +38,10 @@ pub struct EvidenceInput {
     #[serde(default)]
     #[schema(example = "https://ci.example.com/runs/17", max_length = 2000)]
     pub uri: Option<String>,
+    /// The artifact that is the evidence, or holds it in full: upload it first with
+    /// `PUT /v1/artifacts/{sha256}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<ArtifactDigest>,
 }
 
 fn yes() -> bool {
@@ -60,6 +65,10 @@ pub struct CompleteRequest {
     /// Evidence; at least one piece for each required criterion. At most 500 pieces.
     #[serde(default)]
     pub evidence: Vec<EvidenceInput>,
+    /// The artifacts of the result, handed to the tasks that need this one: upload them first with
+    /// `PUT /v1/artifacts/{sha256}`. At most 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<ArtifactDigest>,
     /// Spend since the last report.
     #[serde(default)]
     pub spend: SpendReport,
@@ -145,7 +154,32 @@ impl CompleteRequest {
                 checks.line(&pointer(&at, "uri"), uri, 2000);
             }
         }
+        checks.count("/artifacts", self.artifacts.len(), RESULT_ARTIFACTS);
         self.spend.check(&mut checks, "/spend");
+        checks.finish()
+    }
+
+    /// Every artifact that the request refers to.
+    pub fn digests(&self) -> impl Iterator<Item = ArtifactDigest> {
+        let in_evidence = self.evidence.iter().filter_map(|evidence| evidence.artifact);
+        self.artifacts.iter().copied().chain(in_evidence)
+    }
+
+    /// Refuses artifacts that the workspace does not have.
+    ///
+    /// # Errors
+    /// `invalid`, with every place.
+    pub fn refers(&self, known: &BTreeSet<ArtifactDigest>) -> Result<(), Refusal> {
+        let mut checks = Checks::new();
+        let detail = "there is no artifact with this digest in this workspace; upload it first";
+        for (index, digest) in self.artifacts.iter().enumerate() {
+            checks.ensure(known.contains(digest), &pointer("/artifacts", index), detail);
+        }
+        for (index, evidence) in self.evidence.iter().enumerate() {
+            let Some(digest) = &evidence.artifact else { continue };
+            let at = pointer(&pointer("/evidence", index), "artifact");
+            checks.ensure(known.contains(digest), &at, detail);
+        }
         checks.finish()
     }
 

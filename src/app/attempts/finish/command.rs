@@ -86,7 +86,12 @@ impl FinishCommand {
     pub(in crate::app) fn payload(&self) -> Value {
         match &self.finish {
             Finish::Complete(request) => {
-                json!({"result": request.result, "evidence": request.evidence})
+                let mut payload = json!({"result": request.result, "evidence": request.evidence});
+                // Left out without any, as before: reviewers' rules compare payloads.
+                if !request.artifacts.is_empty() {
+                    payload["artifacts"] = json!(request.artifacts);
+                }
+                payload
             }
             Finish::Fail(_) | Finish::Release(_) => Value::Null,
         }

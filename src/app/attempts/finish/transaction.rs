@@ -1,6 +1,6 @@
 //! Transaction of a batch of ends: lock, judge each command, write.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use crate::{
     app::{
         App, Result, Unit,
         approvals::ask,
+        artifacts::refer::{self, References},
         attempts::end::{End, Finished, end},
         budgets::standing,
         caller::Actor,
@@ -21,6 +22,7 @@ use crate::{
         unit::locks::{self, Locked, find},
     },
     domain::{
+        artifact::digest::ArtifactDigest,
         freeze::{self, Act, FreezeMode},
         ids::{AgentId, AttemptId, TaskId, WorkspaceId},
         journal::{Kind, NewRow},
@@ -92,6 +94,7 @@ pub(in crate::app) async fn write(unit: &mut Unit, judged: &[Judged<'_>]) -> Res
     hold_limited(unit, judged).await?;
     evidence(unit, judged).await?;
     end(unit, judged.iter().map(finished).collect(), Vec::new()).await?;
+    refer::write(unit, &references(judged)).await?;
     let oversized: Vec<&Judged<'_>> = judged
         .iter()
         .filter(|judged| judged.command.is_too_large() && judged.ending.next == Next::Park)
@@ -131,6 +134,20 @@ async fn hold_limited(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
         unit.record(row.data(json!({"limited_until": until})));
     }
     Ok(())
+}
+
+/// What the completions of a batch refer to.
+fn references(judged: &[Judged<'_>]) -> Vec<References> {
+    let of = |judged: &Judged<'_>| {
+        let Finish::Complete(request) = &judged.command.finish else { return None };
+        let in_evidence: Vec<_> = request.evidence.iter().filter_map(|e| e.artifact).collect();
+        if request.artifacts.is_empty() && in_evidence.is_empty() {
+            return None;
+        }
+        let (attempt, goal) = (judged.attempt.attempt_id, judged.task.goal_id);
+        Some(References { attempt, goal, in_result: request.artifacts.clone(), in_evidence })
+    };
+    judged.iter().filter_map(of).collect()
 }
 
 fn spend<'a>(judged: &Judged<'a>) -> &'a SpendReport {
@@ -182,6 +199,7 @@ async fn evidence(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
                 met: evidence.met,
                 text: evidence.text.clone(),
                 uri: evidence.uri.clone(),
+                artifact: evidence.artifact,
             });
         }
     }
@@ -231,6 +249,8 @@ pub(in crate::app::attempts) struct LockedBatch {
     awaiting: HashSet<TaskId>,
     /// Of the tasks that are said to be too large.
     divisions: HashMap<TaskId, Division>,
+    /// Of the artifacts that completions refer to, those that there are.
+    artifacts: BTreeSet<ArtifactDigest>,
 }
 
 pub(in crate::app::attempts) async fn hold(
@@ -251,7 +271,13 @@ pub(in crate::app::attempts) async fn hold(
     let released = released(unit, batch, &attempts, &frozen).await?;
     let awaiting = awaiting(unit, batch, &attempts).await?;
     let divisions = divisions(unit, batch, &attempts).await?;
+    let digests = batch.iter().flat_map(|command| match &command.finish {
+        Finish::Complete(request) => request.digests().collect(),
+        Finish::Fail(_) | Finish::Release(_) => Vec::new(),
+    });
+    let artifacts = refer::known(unit, digests).await?;
     Ok(LockedBatch {
+        artifacts,
         attempts,
         awaiting,
         divisions,
@@ -352,6 +378,7 @@ pub(in crate::app::attempts) fn judge<'a>(
             let ending = task::complete(task, attempt, command.holder, &command.lease_sha256)?;
             let criteria = held.criteria.get(&task.task_id).map_or(&[][..], Vec::as_slice);
             request.covers(criteria, task.approve_result)?;
+            request.refers(&held.artifacts)?;
             ending
         }
         Finish::Fail(request) => {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     agent::{Agent, Held},
+    artifacts,
     client::{Answer, Client},
     fleet::{Fleet, text},
 };
@@ -30,6 +31,7 @@ const WORK: &[&str] = &[
     "POST /v1/keys/rotate",
     "POST /v1/goals/{goal_id}/comments",
     "POST /v1/tasks/{task_id}/comments",
+    "PUT /v1/artifacts/{sha256}",
 ];
 
 /// Routes without an id in their path that still show only what is the workspace's own.
@@ -147,7 +149,10 @@ impl Place {
         fleet.after(2).await;
         let intervention = fleet.admin.get("/v1/interventions").await.value(200);
         let session = fleet.admin.post("/v1/sessions", &json!({})).await.value(201);
+        // Last, so that the same bytes sent again change nothing.
+        let artifact = artifacts::put(&fleet.admin, b"{}").await.value(201);
         let ids = BTreeMap::from([
+            ("{sha256}", text(&artifact["digest"]).replace("sha256:", "")),
             ("{identity_id}", identity(&fleet).await),
             ("{session_id}", text(&session["id"])),
             ("{comment_id}", text(&comment["id"])),

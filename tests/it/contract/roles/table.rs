@@ -50,6 +50,10 @@ pub const ROUTES: &[Route] = &[
             "payload_sha256": "0000000000000000000000000000000000000000000000000000000000000000"}"#,
     ),
     ("GET /v1/approvals/{approval_id}/revisions", "aosgv", ""),
+    ("GET /v1/artifacts", "aosgv", ""),
+    ("PUT /v1/artifacts/{sha256}", "aosg", "{}"),
+    ("GET /v1/artifacts/{sha256}", "aosgv", ""),
+    ("DELETE /v1/artifacts/{sha256}", "ao", ""),
     ("GET /v1/attention", "aov", ""),
     // While the agent still holds its attempt.
     ("GET /v1/comments/{comment_id}", "aosgv", ""),

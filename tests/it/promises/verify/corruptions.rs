@@ -166,6 +166,15 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
             select workspace_id, task('busy'), 'task', task('busy'), 'stop', '', 1, created_at
             from workspaces"]
         }
+        Invariant::ArtifactsReferred => &[
+            "insert into artifacts (workspace_id, upload_id, created_by, size, created_at, uploaded_at,
+                                    sha256, media_type)
+             select workspace_id, workspace_id, workspace_id, 1, created_at, created_at, sha256('x'),
+                    'text/plain'
+             from workspaces",
+            "insert into artifact_uploads (workspace_id, upload_id, begun_at, sweep_from, sha256)
+             select workspace_id, upload_id, created_at, created_at, sha256 from artifacts",
+        ],
         Invariant::VotesReachQuorum => &[
             "insert into approval_policies (workspace_id, policy_id, name, document, created_at,
                                             updated_at)

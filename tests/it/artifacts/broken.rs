@@ -1,0 +1,139 @@
+//! Uploads that break, in every way they can: nothing is left.
+
+use std::time::Duration;
+
+use axum::http::Method;
+use muster::http::state::Limits;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use super::nothing_is_left;
+use crate::support::{
+    artifacts::{path, put, upload},
+    client::Client,
+    fleet::{Fleet, limited, serve},
+    process::PATIENCE,
+};
+
+/// A connection on which an upload of `announced` bytes began, and `sent` have arrived.
+async fn begun(base: &str, key: &str, announced: usize, sent: &[u8]) -> TcpStream {
+    let address = base.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "PUT {} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-length: {announced}\r\n\r\n",
+        path(b"whole")
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(sent).await.unwrap();
+    stream
+}
+
+/// Waits until this many uploads arrive.
+async fn until_arriving(fleet: &Fleet, wanted: usize) {
+    let arriving = async {
+        while fleet.artifacts.holds().1 != wanted {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, arriving).await.expect("uploads in time");
+}
+
+#[tokio::test]
+async fn a_digest_that_does_not_fit_is_refused_and_nothing_is_kept() {
+    let fleet = Fleet::start().await;
+    let refused = upload(&fleet.admin, path(b"this"), b"that").await;
+    refused.problem(422, "digest_mismatch");
+    assert!(refused.describe().contains("sha256:"), "both digests are named");
+    fleet.admin.get(path(b"this")).await.problem(404, "not_found");
+    fleet.admin.get(path(b"that")).await.problem(404, "not_found");
+    nothing_is_left(&fleet).await;
+    // The same request with the right bytes is not disturbed by the one before.
+    put(&fleet.admin, b"this").await.expect(201);
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_leaves_nothing() {
+    let fleet = Fleet::start().await;
+    let base = fleet.listen().await;
+    for sent in [&b""[..], b"who"] {
+        let stream = begun(&base, &fleet.admin_key, 5, sent).await;
+        until_arriving(&fleet, 1).await;
+        drop(stream);
+        until_arriving(&fleet, 0).await;
+        fleet.until("select not exists (select from artifact_uploads)").await;
+        nothing_is_left(&fleet).await;
+    }
+}
+
+#[tokio::test]
+async fn a_slow_upload_is_ended_and_leaves_nothing() {
+    let fleet = Fleet::start().await;
+    let limits = Limits { body: Duration::from_millis(300), ..Limits::default() };
+    let base = serve(limited(&fleet.app, limits)).await;
+    let mut stream = begun(&base, &fleet.admin_key, 5, b"who").await;
+    let mut said = String::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut said)).await.unwrap().unwrap();
+    assert!(said.starts_with("HTTP/1.1 408"), "{said}");
+    nothing_is_left(&fleet).await;
+}
+
+#[tokio::test]
+async fn a_body_without_a_length_is_cut_off_at_the_largest() {
+    let fleet = Fleet::start().await;
+    let base = fleet.listen().await;
+    let pieces =
+        futures_util::stream::iter((0..40).map(|_| Ok::<_, std::io::Error>(vec![0; 64 * 1024])));
+    let answer = reqwest::Client::new()
+        .put(format!("{base}{}", path(b"whole")))
+        .bearer_auth(&fleet.admin_key)
+        .body(reqwest::Body::wrap(http_body_util::StreamBody::new(
+            futures_util::TryStreamExt::map_ok(pieces, |piece| {
+                hyper::body::Frame::data(axum::body::Bytes::from(piece))
+            }),
+        )))
+        .send()
+        .await;
+    // The server may close before it has read everything; then there is no answer to read.
+    if let Ok(answer) = answer {
+        assert_eq!(answer.status(), 413);
+    }
+    until_arriving(&fleet, 0).await;
+    fleet.until("select not exists (select from artifact_uploads)").await;
+    nothing_is_left(&fleet).await;
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_no_error_of_the_caller_and_leaves_nothing() {
+    let fleet = Fleet::start().await;
+    put(&fleet.admin, b"before").await.expect(201);
+    fleet.artifacts.down(true);
+    put(&fleet.admin, b"whole").await.problem(503, "unavailable");
+    fleet.admin.get(path(b"before")).await.problem(503, "unavailable");
+    // The row goes at once; bytes that cannot be removed are swept.
+    fleet.admin.call(Method::DELETE, path(b"before")).await.expect(204);
+    fleet.admin.get(path(b"before")).await.problem(404, "not_found");
+    assert_eq!(fleet.artifacts.holds(), (1, 0));
+    fleet.artifacts.down(false);
+    // Longer than the upload that failed might have taken.
+    fleet.after(3600).await;
+    nothing_is_left(&fleet).await;
+}
+
+#[tokio::test]
+async fn transfers_have_places_of_their_own() {
+    let fleet = Fleet::start().await;
+    let limits = Limits { transfers: 1, ..Limits::default() };
+    let router = limited(&fleet.app, limits);
+    let client = Client::of(router.clone()).with_key(&fleet.admin_key);
+    let base = serve(router).await;
+    let stream = begun(&base, &fleet.admin_key, 5, b"who").await;
+    until_arriving(&fleet, 1).await;
+    let refused = put(&client, b"x").await;
+    assert!(matches!(refused.status.as_u16(), 429 | 503), "{}", refused.describe());
+    // Everything else goes on.
+    client.get("/v1/artifacts").await.expect(200);
+    drop(stream);
+    until_arriving(&fleet, 0).await;
+}
