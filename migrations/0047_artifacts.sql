@@ -28,15 +28,15 @@ comment on column workspaces.artifact_retention_days is 'Artifacts that no open 
 comment on column workspaces.artifact_media_types is 'Media types that may be uploaded, as text/plain or image/*; null: all.';
 
 create table artifacts (
-    workspace_id uuid        not null,
-    upload_id    uuid        not null,
-    created_by   uuid        not null,
-    attempt_id   uuid,
-    size         bigint      not null,
-    created_at   timestamptz not null,
-    uploaded_at  timestamptz not null,
-    sha256       bytea       not null,
-    media_type   text        not null,
+    workspace_id    uuid        not null,
+    upload_id       uuid        not null,
+    created_by      uuid        not null,
+    from_attempt_id uuid,
+    size            bigint      not null,
+    created_at      timestamptz not null,
+    uploaded_at     timestamptz not null,
+    sha256          bytea       not null,
+    media_type      text        not null,
     constraint artifacts_pkey primary key (workspace_id, sha256),
     constraint artifacts_upload_key unique (workspace_id, upload_id),
     constraint artifacts_workspace_fkey foreign key (workspace_id) references workspaces (workspace_id),
@@ -48,7 +48,7 @@ comment on table  artifacts is 'Files that results and evidence refer to, by the
 comment on column artifacts.workspace_id is 'The workspace.';
 comment on column artifacts.upload_id is 'The upload that stored the bytes: UUIDv7, part of the name of the bytes in the store; lists are in its order, newest first.';
 comment on column artifacts.created_by is 'The key that uploaded it first.';
-comment on column artifacts.attempt_id is 'The attempt during which it was uploaded, as its agent said; null: none. No foreign key: the artifact may outlive it.';
+comment on column artifacts.from_attempt_id is 'The attempt during which it was uploaded, as its agent said; null: none. No foreign key: the artifact may outlive it.';
 comment on column artifacts.size is 'Number of bytes.';
 comment on column artifacts.created_at is 'Time of the first upload.';
 comment on column artifacts.uploaded_at is 'Time of the last upload of the same bytes: retention counts from it.';

@@ -46,7 +46,7 @@
 //!    are stored.
 //! 4. **store.** The candidates come from a partial index on ready tasks, by the
 //!    [turns](domain::routing::turns) of goals and inside a goal in the order of
-//!    [`rank`](domain::task::claim::rank), with `skip locked`, so two processes never wait for each
+//!    [`rank`](domain::routing::rank::rank), with `skip locked`, so two processes never wait for each
 //!    other's tasks. Every statement takes slices: a batch of a hundred costs as many statements as
 //!    one claim.
 //! 5. **The commit.** The unit appends its journal rows, numbers them last, and commits. Each

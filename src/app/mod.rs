@@ -1,8 +1,8 @@
 //! The use cases: the only place that begins and commits transactions.
 //!
 //! **Lock order**, the same in every unit of work: limits and freezes of the workspace (shared;
-//! exclusive for their changes) -> goal -> task -> attempt -> approval -> agent -> rates -> quota windows ->
-//! concurrency keys -> resources -> spend totals ->
+//! exclusive for their changes) -> schedule -> goal -> task -> attempt -> approval -> agent -> rates ->
+//! quota windows -> concurrency keys -> resources -> spend totals ->
 //! allocations -> windows of limits (least shared first) -> links -> event head; within a table by id. Everything
 //! that ends or adds tasks locks the goal's row first, so cascades through dependents and
 //! containers of one goal never run concurrently. The planning runs of a goal change under its lock. Claims skip
@@ -39,6 +39,7 @@ pub mod reports;
 pub mod retention;
 pub mod routing;
 pub mod rules;
+pub mod schedules;
 pub mod secrets;
 pub mod sign_in;
 pub mod spend;

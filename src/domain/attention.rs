@@ -49,6 +49,8 @@ words! {
         UnplannedGoal => "unplanned_goal",
         /// A task that its agents found too large, and that waits to be divided.
         OversizedTask => "oversized_task",
+        /// A schedule that paused because the key that posts its goals ended, or because they were refused.
+        PausedSchedule => "paused_schedule",
     }
 }
 
@@ -91,6 +93,8 @@ pub const UNSEALED_AFTER: Duration = Duration::from_secs(60);
 pub const UNPRICED_RISK: Risk = Risk::Medium;
 /// The risk of a task that is too large: it is only late.
 pub const OVERSIZED_RISK: Risk = Risk::Medium;
+/// The risk of a schedule that paused by itself: its goals are not posted.
+pub const PAUSED_RISK: Risk = Risk::Medium;
 /// The risk of unclaimable tasks: they are only late.
 pub const UNCLAIMABLE_RISK: Risk = Risk::Medium;
 /// The risk of a freeze: an operator set it on purpose; the item is a reminder.

@@ -100,4 +100,8 @@ ids! {
     ConcurrencyKeyId;
     /// Id of the upload that stored the bytes of an artifact.
     UploadId;
+    /// Id of a schedule. Never changes.
+    ScheduleId;
+    /// Id of a fire: what became of one due time of a schedule.
+    FireId;
 }

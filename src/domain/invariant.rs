@@ -144,7 +144,7 @@ invariants! {
     AnswersCloseRules "answers_close_rules"
         "An intervention is closed once its approval is decided.",
     ArtifactsReferred "artifacts_referred"
-        "An artifact that a result lists and that is there is one of its references, and bytes of artifacts are not to be removed.",
+        "A result refers to the stored artifacts that it lists, and no bytes of artifacts are to be removed.",
     JournalEndsWithHead "journal_ends_with_head"
         "The head of the chain is the last seal of the journal, and the last seals have no gaps.",
     LeasesSwept "leases_swept" within settings::SWEEP_PATIENCE,
@@ -153,6 +153,8 @@ invariants! {
         "No task stays waiting past its start time or backoff by more than one sweep.",
     DeadlinesEnforced "deadlines_enforced" within settings::SWEEP_PATIENCE,
         "No task continues past its own deadline by more than one sweep.",
+    SchedulesFireInTime "schedules_fire_in_time" within settings::SWEEP_PATIENCE,
+        "No schedule stays due by more than one sweep.",
     ApprovalsExpire "approvals_expire" within settings::SWEEP_PATIENCE,
         "No approval stays pending past its expiry by more than one sweep.",
 }

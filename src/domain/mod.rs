@@ -39,6 +39,7 @@ pub mod retention;
 pub mod risk;
 pub mod routing;
 pub mod rule;
+pub mod schedule;
 pub mod secret;
 pub mod settings;
 pub mod sign_in;

@@ -53,6 +53,24 @@ pub const PLAYBOOKS: i64 = 500;
 pub const PLAYBOOK_VERSIONS: i32 = 1_000;
 /// Playbooks that one expansion reads.
 pub const PLAYBOOK_SHELF: usize = 100;
+/// Schedules of one workspace.
+pub const SCHEDULES: i64 = 1_000;
+/// Queued fires of one schedule; a fire beyond is skipped.
+pub const SCHEDULE_QUEUED: i32 = 100;
+/// Default of the age up to which fires of a schedule are made late, in seconds.
+pub const CATCH_UP_SECONDS: i32 = 3_600;
+/// Greatest age up to which fires of a schedule are made late, in seconds: 7 days.
+pub const CATCH_UP_SECONDS_MAX: i32 = 604_800;
+/// Consecutive refused goals after which a schedule is paused.
+pub const SCHEDULE_REFUSALS: i32 = 3;
+/// Due times that a schedule shows, and that a preview shows without a number.
+pub const DUE_TIMES: usize = 5;
+/// Most due times of a preview.
+pub const DUE_TIMES_MAX: u32 = 100;
+/// Bytes of the name of a time zone.
+pub const TIME_ZONE_BYTES: usize = 64;
+/// Time for which the fires of schedules are kept.
+pub const FIRES_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Tasks of one plan.
 pub const PLAN_TASKS: usize = 5_000;
 /// Dependencies of one plan.

@@ -54,6 +54,7 @@ const TAGS: &[(&str, &str)] = &[
     ("plans", "Proposed or applied sets of tasks for a goal."),
     ("planners", "What breaks a goal into tasks, and the model of the planner `llm`."),
     ("playbooks", "Stored, versioned templates of plans."),
+    ("schedules", "Goals that are posted again and again."),
     ("tasks", "Units of work of a goal."),
     ("comments", "What people and agents say about a task or goal."),
     ("artifacts", "Files that results and evidence refer to by their SHA-256."),

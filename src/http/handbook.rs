@@ -28,7 +28,7 @@ macro_rules! pages {
 const INDEX: &str = "README";
 
 /// Every page, by its name: that of its file, and the last segment of its path.
-pub const PAGES: [(&str, &str); 35] = pages![
+pub const PAGES: [(&str, &str); 36] = pages![
     "README",
     "start",
     "configuration",
@@ -39,6 +39,7 @@ pub const PAGES: [(&str, &str); 35] = pages![
     "goals",
     "planners",
     "playbooks",
+    "schedules",
     "plans",
     "coordination",
     "artifacts",

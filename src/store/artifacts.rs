@@ -34,7 +34,7 @@ macro_rules! artifacts {
             $before
                 + r#" sha256 as "sha256: ArtifactDigest", upload_id as "upload_id: UploadId", size,
                       media_type, created_by as "created_by: KeyId",
-                      attempt_id as "attempt_id: AttemptId", created_at, uploaded_at "#
+                      from_attempt_id as "attempt_id: AttemptId", created_at, uploaded_at "#
                 + $after,
             $($argument),+
         )
@@ -138,7 +138,7 @@ pub struct NewArtifact<'a> {
 pub async fn insert(tx: &mut Tx, new: &NewArtifact<'_>) -> sqlx::Result<Option<ArtifactRow>> {
     artifacts!(
         "insert into artifacts (workspace_id, sha256, upload_id, size, media_type, created_by,
-                                attempt_id, created_at, uploaded_at)
+                                from_attempt_id, created_at, uploaded_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $8)
          on conflict (workspace_id, sha256) do nothing
          returning",

@@ -16,10 +16,10 @@ use crate::domain::{
     gate::resource::TouchMode,
     goal::criteria::{CriterionState, TaskPurpose, Written},
     ids::{
-        AgentId, ApprovalId, AttemptId, BudgetId, CommentId, ConcurrencyKeyId, FreezeId, GoalId,
-        Id, IdentityId, InterventionId, KeyId, LimitId, LinkId, LoopId, NudgeId, PlanId,
+        AgentId, ApprovalId, AttemptId, BudgetId, CommentId, ConcurrencyKeyId, FireId, FreezeId,
+        GoalId, Id, IdentityId, InterventionId, KeyId, LimitId, LinkId, LoopId, NudgeId, PlanId,
         PlanningRunId, PlaybookId, PolicyId, PriceId, ProjectId, QuotaWindowId, RateId,
-        RiskFloorId, RuleId, SecretId, SessionId, TaskId, UploadId, WorkspaceId,
+        RiskFloorId, RuleId, ScheduleId, SecretId, SessionId, TaskId, UploadId, WorkspaceId,
     },
     loops::Pattern,
     plan::{discovered::DiscoveredPolicy, new_goal::PlannerChoice},
@@ -28,6 +28,7 @@ use crate::domain::{
     retention::PruningHold,
     routing::{assign::Reason, policy::Policy as RoutingPolicy},
     rule::{Action, Closing, Condition, Subject},
+    schedule::{FireOutcome, Overlap, PauseReason},
     secret::{MasterKeyFingerprint, Purpose},
     spend::measured::MeasuredOf,
     states::{
@@ -93,6 +94,8 @@ uuid_columns!(
     RuleId,
     IdentityId,
     InterventionId,
+    ScheduleId,
+    FireId,
     SecretId,
     SessionId,
     UploadId
@@ -138,6 +141,9 @@ text_columns!(
     Action,
     Closing,
     ModelApi,
+    Overlap,
+    FireOutcome,
+    PauseReason,
     Purpose,
     Reason,
     RoutingPolicy

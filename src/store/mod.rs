@@ -32,6 +32,7 @@ pub mod reports;
 pub mod retention;
 pub mod routing;
 pub mod rules;
+pub mod schedules;
 pub mod schema;
 pub mod secrets;
 pub mod sessions;

@@ -35,6 +35,7 @@ mod reports;
 mod retention;
 mod routing;
 mod rules;
+mod schedules;
 mod secrets;
 mod sessions;
 mod sign_in;

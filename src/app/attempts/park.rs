@@ -157,7 +157,7 @@ impl App {
             check_rest(&asked.checkpoint, &asked.spend)?;
             let parking = hold(unit, caller, attempt, &asked.lease, Act::Begin).await?;
             let Parking { goal, task: parent, attempt: _ } = &parking;
-            let held = dedup::held(unit, goal.goal_id, &asked.tasks).await?;
+            let held = dedup::held(unit, goal.goal_id, &asked.tasks, "/tasks").await?;
             let fresh = dedup::fresh_subtasks(&asked.tasks, &held)?;
             let ids = subtasks::add(unit, goal, parent, &fresh, "/tasks").await?;
             budgets::create::of_tasks(unit, &ids, &fresh).await?;

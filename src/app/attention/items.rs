@@ -15,8 +15,8 @@ use crate::{
         approval::{Risk, kind::Subject},
         attention::{
             AttentionKind, COUNTED, FAILED_RISK, FREEZE_RISK, Hindrance, OVERSIZED_RISK,
-            QUARANTINE_RISK, RELEASED_RISK, UNCLAIMABLE_RISK, UNPRICED_RISK, UNSEALED_RISK,
-            limit_risk, stalled_risk,
+            PAUSED_RISK, QUARANTINE_RISK, RELEASED_RISK, UNCLAIMABLE_RISK, UNPRICED_RISK,
+            UNSEALED_RISK, limit_risk, stalled_risk,
         },
         budget,
         freeze::FreezeScope,
@@ -28,8 +28,8 @@ use crate::{
     },
     store::attention::{
         AbleAgent, AwaitedModel, Blocker, ExhaustedLimit, FailedGoal, FailedTask, FreezeWaits,
-        KeptTasks, Oversized, PendingApproval, Quarantined, ReleasedAgain, RestingGoal, ShortSet,
-        UnplannedGoal, UnverifiedGoal,
+        KeptTasks, Oversized, PausedSchedule, PendingApproval, Quarantined, ReleasedAgain,
+        RestingGoal, ShortSet, UnplannedGoal, UnverifiedGoal,
     },
 };
 
@@ -235,6 +235,20 @@ pub(in crate::app) fn oversized(row: Oversized) -> AttentionItem {
         agent_id,
         action: post(format!("/v1/tasks/{task_id}/reassign"), body, what),
         ..blank(AttentionKind::OversizedTask, task_id.0, since, OVERSIZED_RISK)
+    }
+}
+
+/// The item of a schedule that paused by itself.
+pub(in crate::app) fn paused_schedule(row: PausedSchedule) -> AttentionItem {
+    let PausedSchedule { schedule_id, name, detail, refusal, since } = row;
+    let cause = detail.unwrap_or_else(|| "it cannot post its goals".to_owned());
+    let what = "Goes on from now on; a key that has ended is replaced by yours, which then posts its goals. Remove the \
+                cause of refused goals first. `POST /v1/schedules/{schedule_id}/fire` tries it at once.";
+    AttentionItem {
+        title: format!("Paused: {name}"),
+        detail: format!("The schedule posts no goals: {cause}{}", because(refusal)),
+        action: post(format!("/v1/schedules/{schedule_id}/resume"), json!({}), what),
+        ..blank(AttentionKind::PausedSchedule, schedule_id.0, since, PAUSED_RISK)
     }
 }
 

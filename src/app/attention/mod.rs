@@ -34,6 +34,7 @@
 //!   be sent unchanged. Its text names the division, which only somebody who knows the work can write.
 //! - A model without a price is one item, however many tasks wait for it. Nobody knows its price but
 //!   people, so the request has two fields to fill in: an invented price would be believed.
+//! - A schedule that paused by itself is listed, and one that a person paused is not.
 //! - Rows of the journal that are not sealed are listed with the transactions in the way. Only the
 //!   operator of the database can end one of another program, so the request only shows the state.
 //! - The ready-made decision on an approval: see [`ready_made`]. Where nobody may decide, its item says
@@ -141,6 +142,10 @@ impl Look<'_> {
         let named = models.iter().map(|row| (row.provider.clone(), row.model.clone())).collect();
         let lacks = waits::lacks(self.tx, named).await?;
         found.extend(models.into_iter().zip(&lacks).map(|(row, lack)| items::unpriced(row, lack)));
+        if scope.live.is_none() {
+            let paused = rows::paused_schedules(self.tx).await?;
+            found.extend(paused.into_iter().map(items::paused_schedule));
+        }
         found.extend(self.unsealed().await?);
         Ok(found)
     }
@@ -255,6 +260,7 @@ fn count(counts: &mut AttentionCounts, found: &[AttentionItem]) {
             AttentionKind::UnverifiedGoal => &mut counts.unverified_goal,
             AttentionKind::UnplannedGoal => &mut counts.unplanned_goal,
             AttentionKind::OversizedTask => &mut counts.oversized_task,
+            AttentionKind::PausedSchedule => &mut counts.paused_schedule,
         };
         *place = (*place + 1).min(COUNTED);
     }

@@ -40,7 +40,7 @@ pub struct AttentionAction {
 /// Something that waits for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttentionItem {
-    /// Id of the subject: an approval, a task, a limit, a freeze, a goal, the workspace, or the agent
+    /// Id of the subject: an approval, a task, a limit, a freeze, a goal, a schedule, the workspace, or the agent
     /// for which tasks are kept; for a set of capabilities or a model an id derived from it. Unique together with
     /// `kind`, and stable while the item exists.
     pub id: Uuid,
@@ -129,6 +129,9 @@ pub struct AttentionCounts {
     /// Number of tasks that wait to be divided.
     #[serde(default)]
     pub oversized_task: i64,
+    /// Number of schedules that paused by themselves. Always 0 with a goal or project.
+    #[serde(default)]
+    pub paused_schedule: i64,
 }
 
 /// Filter of the attention list.

@@ -7,6 +7,7 @@
 
 mod expire;
 mod expire_approvals;
+mod fire_schedules;
 mod fund;
 mod intervene;
 mod keep_progress;
@@ -40,6 +41,7 @@ use crate::{domain::ids::WorkspaceId, store};
 pub const DUTIES: &[Duty] = &[
     expire::DUTY,
     expire_approvals::DUTY,
+    fire_schedules::DUTY,
     plan::DUTY,
     promote::DUTY,
     price::DUTY,
@@ -109,6 +111,8 @@ pub struct Due {
     pub seal: bool,
     /// The progress of a goal may have changed.
     pub progress: bool,
+    /// A schedule is due, or has a queued fire.
+    pub schedules: bool,
 }
 
 impl Due {
@@ -123,6 +127,7 @@ impl Due {
         intervene: true,
         seal: true,
         progress: true,
+        schedules: true,
     };
 }
 
@@ -143,6 +148,7 @@ impl App {
             intervene: next.rules_act,
             seal: next.seals_wait,
             progress: next.progress_unread || passed(next.progress_due),
+            schedules: next.fires_wait || passed(next.schedules_due),
         })
     }
 }

@@ -192,7 +192,7 @@ pub(super) async fn add(
     addition: Addition<'_>,
 ) -> Result<AddedTasks> {
     let Addition { tasks: asked, at, risk, discovered_from } = addition;
-    let held = dedup::held(unit, goal.goal_id, asked).await?;
+    let held = dedup::held(unit, goal.goal_id, asked, at).await?;
     let tasks = without(asked, &held)?;
     if tasks.is_empty() && !held.is_empty() {
         return Ok(answered(goal.goal_id, asked, &held, Vec::new()));

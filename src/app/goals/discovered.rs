@@ -107,7 +107,7 @@ async fn with_keys(
     tasks: &[TaskSpec],
     mut known: Vec<Known>,
 ) -> Result<Vec<Known>> {
-    let held = dedup::held(unit, goal.goal_id, tasks).await?;
+    let held = dedup::held(unit, goal.goal_id, tasks, "/tasks").await?;
     let held: Vec<Known> = held.iter().map(additions::known).collect();
     known.retain(|known| held.iter().all(|held| held.index != known.index));
     known.extend(held);

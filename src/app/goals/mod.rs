@@ -54,9 +54,10 @@ use super::{
 };
 use crate::{
     domain::{
+        access::scope::Scope,
         budget::BudgetNode,
         cap::workspace::Holding,
-        ids::{GoalId, PlanId, ProjectId, TaskId},
+        ids::{GoalId, KeyId, PlanId, ProjectId, TaskId},
         journal::{Kind, NewRow},
         outline::{OutlineNote, controls},
         plan::{
@@ -170,32 +171,11 @@ impl App {
         let workspace = caller.principal().workspace;
         self.admit_planners(workspace, "/planner", new.planner.as_slice()).await?;
         self.admit_planners(workspace, "/planners", &new.planners).await?;
-        let scope = &caller.principal().scope;
+        let Principal { key, scope, .. } = caller.principal();
+        let poster = Poster { key: *key, scope };
         let posted = self
             .create(caller.principal(), request, Hold::Share, async |unit| {
-                new.check()?;
-                let opening = open(&shelved(unit.tx(), new.source()).await?)?;
-                let id: GoalId = unit.id();
-                if let Some(dedup) = &new.dedup {
-                    let project =
-                        project_named(unit, new.project.as_deref(), scope.projects.as_deref());
-                    let project = project.await?;
-                    if let Some(holder) = dedup::holder(unit, project, dedup, id).await? {
-                        let posted = posted_before(unit.tx(), holder).await?;
-                        return Ok(PostedGoal { deduplicated: true, ..posted });
-                    }
-                }
-                caps::admit(unit, Holding::StoredBytes, 0).await?;
-                let mut said = PlanSaid::default();
-                let mut judgement = None;
-                if let Some(draft) = &opening.draft {
-                    let ground = ground::of_new(unit.tx(), scope, new, draft).await?;
-                    let judged = ground::judge(&draft.tasks, &ground);
-                    said = PlanSaid::of(draft.notes.clone(), &judged);
-                    judgement = Some(judged);
-                }
-                let goal = write_goal(unit, caller, id, new, opening, judgement.as_ref()).await?;
-                Ok(said.about(goal))
+                post(unit, poster, new).await
             })
             .await?;
         if posted.value.goal.state != GoalState::Planning || wait.is_zero() {
@@ -310,16 +290,68 @@ fn refuse_ended(goal: &GoalFacts) -> Result<()> {
     Err(Refusal::new(Code::GoalEnded, detail).into())
 }
 
+/// Who posts a goal.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::app) struct Poster<'a> {
+    /// The key.
+    pub key: KeyId,
+    /// What the key may do below its role.
+    pub scope: &'a Scope,
+}
+
+/// Checks a goal, plans it and writes it.
+///
+/// # Errors
+/// As [`App::create_goal`].
+pub(in crate::app) async fn post(
+    unit: &mut Unit,
+    poster: Poster<'_>,
+    new: &NewGoal,
+) -> Result<PostedGoal> {
+    new.check()?;
+    let opening = open(&shelved(unit.tx(), new.source()).await?)?;
+    let id: GoalId = unit.id();
+    if let Some(dedup) = &new.dedup {
+        let own = poster.scope.projects.as_deref();
+        let project = project_named(unit, new.project.as_deref(), own).await?;
+        if let Some(holder) = dedup::holder(unit, project, dedup, id).await? {
+            let posted = posted_before(unit.tx(), holder).await?;
+            return Ok(PostedGoal { deduplicated: true, ..posted });
+        }
+    }
+    caps::admit(unit, Holding::StoredBytes, 0).await?;
+    let mut said = PlanSaid::default();
+    let mut judgement = None;
+    if let Some(draft) = &opening.draft {
+        let ground = ground::of_new(unit.tx(), poster.scope, new, draft).await?;
+        let judged = ground::judge(&draft.tasks, &ground);
+        said = PlanSaid::of(draft.notes.clone(), &judged);
+        judgement = Some(judged);
+    }
+    let goal = write_goal(unit, poster, id, new, opening, judgement.as_ref()).await?;
+    Ok(said.about(goal))
+}
+
+/// Checks a goal that is posted later, as far as that can be done before: its values, and its plan.
+///
+/// # Errors
+/// `invalid`, `no_tasks_found`, `plan_invalid`, `not_found`.
+pub(in crate::app) async fn check_ahead(tx: &mut Tx, new: &NewGoal) -> Result<()> {
+    new.check()?;
+    open(&shelved(tx, new.source()).await?)?;
+    Ok(())
+}
+
 async fn write_goal(
     unit: &mut Unit,
-    caller: &ProjectSubmitterCaller,
+    poster: Poster<'_>,
     goal: GoalId,
     new: &NewGoal,
     mut opening: Opening,
     judgement: Option<&Judgement>,
 ) -> Result<Goal> {
     let draft = opening.draft.take();
-    let own = caller.principal().scope.projects.as_deref();
+    let own = poster.scope.projects.as_deref();
     let project = project_named(unit, new.project.as_deref(), own).await?;
     let priority = new.priority.unwrap_or(settings::PRIORITY);
     let state = match (&draft, new.approval.plan) {
@@ -344,7 +376,7 @@ async fn write_goal(
         weight: new.weight.unwrap_or(turns::DEFAULT_WEIGHT),
         plan_approval: new.approval.plan,
         deadline: new.deadline,
-        created_by: caller.principal().key,
+        created_by: poster.key,
         on_behalf_of: &new.on_behalf_of,
         brief: &controls::drop(&new.brief).0,
         metadata: &metadata,
@@ -611,7 +643,11 @@ pub(super) async fn finish_if_over(unit: &mut Unit, goal: GoalId) -> Result<()> 
 }
 
 /// Cancels a goal. The caller holds its lock.
-pub(super) async fn cancel_locked(unit: &mut Unit, goal: GoalId, reason: &str) -> Result<()> {
+pub(in crate::app) async fn cancel_locked(
+    unit: &mut Unit,
+    goal: GoalId,
+    reason: &str,
+) -> Result<()> {
     // The goal first: the cascade of its last task must find it ended.
     let state = GoalState::Cancelled;
     store::goals::set_state(unit.tx(), goal, state, Some(reason)).await?;

@@ -16,7 +16,7 @@ use crate::{
         access::person::Person,
         goal::TaskCounts,
         goal::criteria::CriterionState,
-        ids::{AttemptId, GoalId, KeyId, PlanId, ProjectId, TaskId},
+        ids::{AttemptId, GoalId, KeyId, PlanId, ProjectId, ScheduleId, TaskId},
         outline::OutlineNote,
         plan::{
             discovered::DiscoveredPolicy,
@@ -172,6 +172,9 @@ pub struct Goal {
     pub created_by: KeyId,
     /// The people for whom it was posted, nearest first. None of them may decide about it.
     pub on_behalf_of: Vec<Person>,
+    /// The schedule that posted it; `null`: none did.
+    #[serde(default)]
+    pub schedule_id: Option<ScheduleId>,
     /// Version, raised by every edit and change of state, but not by `tasks`, `progress` and `spend`; the
     /// `ETag`.
     pub version: i32,
@@ -357,6 +360,7 @@ fn view(row: GoalRow, progress: ShortProgress) -> Goal {
         brief,
         created_by,
         on_behalf_of,
+        schedule_id,
         version,
         created_at,
         updated_at,
@@ -393,6 +397,7 @@ fn view(row: GoalRow, progress: ShortProgress) -> Goal {
         brief,
         created_by,
         on_behalf_of,
+        schedule_id,
         version,
         created_at,
         updated_at,

@@ -8,7 +8,7 @@ use crate::{
         check::{Checks, pointer},
         dedup::is_held,
         ids::{GoalId, TaskId},
-        plan::{TaskSpec, finding::FindingCode},
+        plan::{TaskSpec, check_dedup, finding::FindingCode},
         refusal::{Code, Refusal},
         states::TaskState,
     },
@@ -28,12 +28,19 @@ pub(in crate::app) struct Held {
     pub state: TaskState,
 }
 
-/// Of new tasks of a locked goal, those whose key another task of it holds, in their order.
+/// Of new tasks of a locked goal, those whose key another task of it holds, in their order. `at`: JSON Pointer of
+/// their list.
+///
+/// # Errors
+/// `plan_invalid` for bad keys, and for a key that two of them have. That is refused before it is known who holds
+/// the key: whether a request is valid does not depend on what the goal does meanwhile.
 pub(in crate::app) async fn held(
     unit: &mut Unit,
     goal: GoalId,
     tasks: &[TaskSpec],
+    at: &str,
 ) -> Result<Vec<Held>> {
+    check_dedup(at, tasks)?;
     let keys: Vec<String> =
         tasks.iter().filter_map(|task| Some(task.dedup.as_ref()?.key.clone())).collect();
     if keys.is_empty() {

@@ -215,14 +215,23 @@ async fn edit_task(
     let before = values(&detail::read(unit.tx(), task).await?, stored);
     let around = around(unit, goal.goal_id, change).await?;
     let mut after = edited(&before, change, goal.priority, &around, stored, unit.now());
+    let mut below_goal = false;
     if change.not_before.is_some() {
         // Not before its goal.
         let start = store::tasks::starts::of_goal(unit.tx(), goal.goal_id).await?;
         let start = start.filter(|start| *start > unit.now());
         after.not_before =
             start.map_or(after.not_before, |start| after.not_before.max(Some(start)));
+        below_goal = start.is_some();
     }
-    let fields = changed(&before, &after);
+    let mut fields = changed(&before, &after);
+    // Below the start of its goal its own does not show. It counts as soon as that of the goal moves.
+    if below_goal
+        && standing.may_change(TaskField::NotBefore)
+        && !fields.contains(&TaskField::NotBefore)
+    {
+        fields.push(TaskField::NotBefore);
+    }
     edit::check(standing, &fields)?;
     if fields.is_empty() {
         return Ok(());

@@ -29,6 +29,9 @@ use crate::{
     store::attempts::waiting::ReadySet,
 };
 
+/// How good an agent with these capabilities is expected to be.
+pub(super) type Expected<'a> = &'a dyn Fn(AgentId, &[String]) -> f64;
+
 /// Rest of a waiter after its first call in vain; doubles with each further one.
 const REST: Duration = Duration::from_millis(25);
 /// Maximum rest.
@@ -235,7 +238,7 @@ impl WaitQueue {
         &mut self,
         hints: u64,
         mut ready: Vec<ReadySet>,
-        better: Option<&dyn Fn(AgentId, &[String]) -> f64>,
+        better: Option<Expected<'_>>,
     ) {
         let order = self.order(better);
         let mut called = Vec::new();
@@ -275,7 +278,7 @@ impl WaitQueue {
         self.call_best(hints, ready, None);
     }
 
-    fn order(&self, better: Option<&dyn Fn(AgentId, &[String]) -> f64>) -> Vec<u64> {
+    fn order(&self, better: Option<Expected<'_>>) -> Vec<u64> {
         let Some(better) = better else { return self.waiting.keys().copied().collect() };
         let scored = self.waiting.iter();
         let mut scored: Vec<(f64, u64)> =

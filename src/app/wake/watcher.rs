@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
-use super::{Watch, queue::Unverified};
+use super::{
+    Watch,
+    queue::{Expected, Unverified},
+};
 use crate::{
     app::{App, Result},
     clock::Stopwatch,
@@ -107,8 +110,7 @@ impl Watcher {
                 sets.filter_map(|set| beliefs.mean(&set.capabilities, agent))
                     .fold(f64::NEG_INFINITY, f64::max)
             };
-            let better: Option<&dyn Fn(AgentId, &[String]) -> f64> =
-                if differ.is_empty() { None } else { Some(&better) };
+            let better: Option<Expected<'_>> = if differ.is_empty() { None } else { Some(&better) };
             let called = ready.clone();
             self.watch.queue().call_best(hints, called, better);
         } else {

@@ -295,6 +295,20 @@ words! {
         RuleTriggered => "rule.triggered",
         /// An intervention of a rule ended: `data` has the reason.
         RuleCleared => "rule.cleared",
+        /// A schedule was made.
+        ScheduleCreated => "schedule.created",
+        /// A schedule was edited.
+        ScheduleUpdated => "schedule.updated",
+        /// A schedule was deleted.
+        ScheduleDeleted => "schedule.deleted",
+        /// A schedule was paused: `data` has the reason.
+        SchedulePaused => "schedule.paused",
+        /// A schedule was resumed.
+        ScheduleResumed => "schedule.resumed",
+        /// A schedule posted a goal: `data` has the due time.
+        ScheduleFired => "schedule.fired",
+        /// A fire of a schedule posted nothing, or not yet: `data` has the due time, the outcome and the reason.
+        ScheduleNotFired => "schedule.not_fired",
         /// A secret was made or got another value: `data` has its purpose and name, never the value. Not
         /// public.
         SecretSet => "secret.set",

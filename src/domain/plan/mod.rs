@@ -349,6 +349,16 @@ fn check_task(checks: &mut Checks, at: &str, task: &TaskSpec) {
     check_bounds(checks, at, task);
 }
 
+/// Checks the dedup keys of new tasks by themselves, whatever holds them.
+///
+/// # Errors
+/// `plan_invalid`, with every place.
+pub fn check_dedup(at: &str, tasks: &[TaskSpec]) -> Result<(), Refusal> {
+    let mut checks = Checks::new();
+    check_keys(&mut checks, at, tasks);
+    checks.finish_plan(FindingCode::BadValue.as_str())
+}
+
 /// Refuses a dedup key that two tasks of a plan have.
 fn check_keys(checks: &mut Checks, at: &str, tasks: &[TaskSpec]) {
     let mut by_key: HashMap<&str, usize> = HashMap::new();

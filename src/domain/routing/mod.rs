@@ -12,7 +12,7 @@
 
 //!
 //! Which task goes first is the order of claims: turns between goals ([`turns`]), and inside a goal
-//! `domain::task::claim::rank`; the longest rest of a plan, which is a part of it, is computed by
+//! [`rank`]; the longest rest of a plan, which is a part of it, is computed by
 //! `domain::plan::upward`.
 
 pub mod affinity;
@@ -22,6 +22,7 @@ pub mod compare;
 pub mod deferral;
 pub mod policy;
 pub mod random;
+pub mod rank;
 pub mod record;
 pub mod score;
 #[cfg(test)]

@@ -29,6 +29,7 @@ pub mod rates;
 pub mod reports;
 pub mod risk_floors;
 pub mod rules;
+pub mod schedules;
 pub mod sessions;
 pub mod sign_in;
 pub mod supervisor;

@@ -131,7 +131,8 @@ impl Describe for UploadBody {
                 "The bytes of the artifact, of any media type. Without a `Content-Type` they are \
                  `application/octet-stream`.",
             ))
-            .content("*/*", Content::new(Some(describe::binary())))
+            // Generators of clients know no other type for bytes.
+            .content("application/octet-stream", Content::new(Some(describe::binary())))
             .required(Some(Required::True));
         doc.form_body(body.build());
         doc.refuses(&[

@@ -95,10 +95,14 @@ impl Describe for ArtifactFile {
             header.description = Some(text.to_owned());
             header
         };
-        for (status, text) in [(200, "The bytes."), (206, "The bytes of the range.")] {
+        for (status, text) in [
+            (200, "The bytes, with the media type of the artifact."),
+            (206, "The bytes of the range, with the media type of the artifact."),
+        ] {
             let response = ResponseBuilder::new()
                 .description(text)
-                .content("*/*", Content::new(Some(describe::binary())))
+                // Generators of clients know no other type for bytes.
+                .content("application/octet-stream", Content::new(Some(describe::binary())))
                 .header("ETag", header("The digest: 64 hexadecimal digits in quotes."))
                 .header("Content-Disposition", header("`attachment`, named by the digest."));
             doc.response(status, response);

@@ -31,7 +31,8 @@ use super::{
         agents, approvals, artifacts, assignments, attempts, attention, audit, budgets, claims,
         comments, concurrency_keys, events, freezes, goals, identities, keys, links, planners,
         plans, playbooks, policies, prices, problems, projects, quota_windows, rates, reports,
-        risk_floors, rules, sessions, sign_in, supervisor, tasks, verify, whoami, workspace,
+        risk_floors, rules, schedules, sessions, sign_in, supervisor, tasks, verify, whoami,
+        workspace,
     },
     decide,
     describe::Extent,
@@ -89,6 +90,21 @@ operations! {
         POST   "/v1/playbooks/{name}/try"       => playbooks::try_playbook [PlanInvalid];
         POST   "/v1/playbooks/{name}/archive"   => playbooks::archive_playbook [WrongState];
         POST   "/v1/playbooks/{name}/unarchive" => playbooks::unarchive_playbook [WrongState];
+    }
+    "schedules" {
+        GET    "/v1/schedules"                      => schedules::list_schedules, list;
+        POST   "/v1/schedules"                      => schedules::create_schedule
+            [AlreadyExists, NoTasksFound, PlanInvalid, NotFound, WorkspaceFull], body_limit = 4 * MIB;
+        POST   "/v1/schedules/preview"              => schedules::preview_schedule;
+        GET    "/v1/schedules/{schedule_id}"        => schedules::get_schedule;
+        PATCH  "/v1/schedules/{schedule_id}"        => schedules::update_schedule
+            [AlreadyExists, NoTasksFound, PlanInvalid], body_limit = 4 * MIB;
+        DELETE "/v1/schedules/{schedule_id}"        => schedules::delete_schedule;
+        POST   "/v1/schedules/{schedule_id}/pause"  => schedules::pause_schedule;
+        POST   "/v1/schedules/{schedule_id}/resume" => schedules::resume_schedule;
+        POST   "/v1/schedules/{schedule_id}/fire"   => schedules::fire_schedule
+            [WrongState, NoTasksFound, PlanInvalid, BudgetExhausted, WorkspaceFull];
+        GET    "/v1/schedules/{schedule_id}/fires"  => schedules::list_fires, list;
     }
     "tasks" {
         GET    "/v1/tasks"                       => tasks::list_tasks, list;

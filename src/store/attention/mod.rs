@@ -24,6 +24,7 @@ mod failed;
 mod oversized;
 mod prices;
 mod released;
+mod schedules;
 mod sealing;
 mod stops;
 mod unplanned;
@@ -35,6 +36,7 @@ pub use failed::{FailedGoal, FailedTask, failed_goals, failed_tasks};
 pub use oversized::{Oversized, oversized};
 pub use prices::{AwaitedModel, awaited_models};
 pub use released::{ReleasedAgain, released_again};
+pub use schedules::{PausedSchedule, paused_schedules};
 pub use sealing::{Blocker, blockers_of_sealing, unsealed_since};
 pub use stops::{
     ExhaustedLimit, FreezeWaits, RestingGoal, exhausted_limits, freezes_with_waiting, resting_goals,

@@ -10,7 +10,7 @@ use crate::{
     domain::{
         access::person::Person,
         goal::progress::left::Ahead,
-        ids::{GoalId, KeyId, ProjectId},
+        ids::{GoalId, KeyId, ProjectId, ScheduleId},
         plan::{discovered::DiscoveredPolicy, new_goal::TaskDefaults},
         spend::Amounts,
         states::{GoalState, Planner},
@@ -54,6 +54,7 @@ pub struct GoalRow {
     pub brief: Option<String>,
     pub created_by: KeyId,
     pub on_behalf_of: Vec<Person>,
+    pub schedule_id: Option<ScheduleId>,
     pub version: i32,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -76,7 +77,8 @@ pub async fn read(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<GoalRow>> {
                x.metadata as "metadata: Json<BTreeMap<String, Value>>",
                x.task_defaults as "task_defaults: Json<TaskDefaults>", x.brief,
                g.created_by as "created_by: KeyId",
-               g.on_behalf_of as "on_behalf_of: Vec<Person>", g.version, g.created_at, g.updated_at,
+               g.on_behalf_of as "on_behalf_of: Vec<Person>",
+               g.schedule_id as "schedule_id: ScheduleId", g.version, g.created_at, g.updated_at,
                g.ended_at, g.acknowledged_at, g.archived_at,
                coalesce((select jsonb_object_agg(s.unit, s.amount) from spend_sums s
                          where s.workspace_id = $1 and s.node = 'goal' and s.node_id = g.goal_id),
@@ -155,7 +157,8 @@ pub async fn list(tx: &mut Tx, scope: &GoalScope<'_>) -> sqlx::Result<Vec<GoalRo
                x.metadata as "metadata: Json<BTreeMap<String, Value>>",
                x.task_defaults as "task_defaults: Json<TaskDefaults>", null::text as brief,
                g.created_by as "created_by: KeyId",
-               g.on_behalf_of as "on_behalf_of: Vec<Person>", g.version, g.created_at, g.updated_at,
+               g.on_behalf_of as "on_behalf_of: Vec<Person>",
+               g.schedule_id as "schedule_id: ScheduleId", g.version, g.created_at, g.updated_at,
                g.ended_at, g.acknowledged_at, g.archived_at,
                coalesce((select jsonb_object_agg(s.unit, s.amount) from spend_sums s
                          where s.workspace_id = $1 and s.node = 'goal' and s.node_id = g.goal_id),

@@ -32,6 +32,10 @@ pub struct NextDue {
     pub progress_unread: bool,
     /// Earliest time at which the progress of a changed goal is computed.
     pub progress_due: Option<DateTime<Utc>>,
+    /// Earliest due time of a schedule.
+    pub schedules_due: Option<DateTime<Utc>>,
+    /// Whether a schedule has a queued fire.
+    pub fires_wait: bool,
     /// The database's clock.
     pub now: DateTime<Utc>,
 }
@@ -90,6 +94,10 @@ pub async fn next_due(tx: &mut Tx) -> sqlx::Result<NextDue> {
                    as "progress_unread!",
                (select min(due_at) from goal_progress
                 where workspace_id = $1 and due_at is not null) as progress_due,
+               (select min(next_due) from schedules
+                where workspace_id = $1 and next_due is not null) as schedules_due,
+               exists (select from schedules
+                       where workspace_id = $1 and queued > 0) as "fires_wait!",
                clock_timestamp() as "now!"
         "#,
         tx.workspace.0,

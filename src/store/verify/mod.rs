@@ -172,6 +172,7 @@ pub async fn broken(
         Invariant::FreezesHold => freezes::hold(tx, scope).await,
         Invariant::VotesReachQuorum => approvals::votes_reach_quorum(tx, scope).await,
         Invariant::ApprovalsExpire => times::approvals_expire(tx, scope).await,
+        Invariant::SchedulesFireInTime => times::schedules_fire_in_time(tx, scope).await,
         Invariant::AnswersCloseRules => approvals::answers_close_rules(tx, scope).await,
         Invariant::ArtifactsReferred => artifacts::referred(tx, scope).await,
         Invariant::JournalEndsWithHead => journal::ends_with_head(tx, scope).await,

@@ -27,6 +27,11 @@ finders! {
                or (state in ('waiting', 'ready', 'running') and finish_by <= $3::timestamptz)
                or cancel_by <= $3::timestamptz)";
 
+    schedules_fire_in_time (due): "
+        select 'schedule', schedule_id::text, 'it is due since ' || next_due
+        from schedules
+        where workspace_id = $1 and next_due <= $3::timestamptz";
+
     approvals_expire (due): "
         select 'approval', approval_id::text, 'it is pending, and its time was over at ' || expires_at
         from approvals

@@ -155,10 +155,18 @@ async fn bytes_that_were_changed_in_the_store_do_not_arrive_whole() {
     put(&fleet.admin, &bytes).await.expect(201);
     fleet.artifacts.damage();
     let url = format!("{}{}", fleet.listen().await, path(&bytes));
-    let response =
-        reqwest::Client::new().get(url).bearer_auth(&fleet.admin_key).send().await.unwrap();
-    assert_eq!(response.status(), 200);
-    assert!(response.bytes().await.is_err(), "the end must not come");
+    // A small answer may break off before its head was sent, a large one in its body.
+    let answer = reqwest::Client::new().get(url).bearer_auth(&fleet.admin_key).send().await;
+    match answer {
+        Ok(response) => {
+            assert_eq!(response.status(), 200);
+            assert!(response.bytes().await.is_err(), "the end must not come");
+        }
+        Err(error) => assert!(error.is_request() && !error.is_connect(), "{error:?}"),
+    }
+    // Nothing else was wrong: the bytes as they were arrive.
+    fleet.artifacts.damage();
+    assert_eq!(fleet.admin.get(path(&bytes)).await.expect(200).body, bytes);
 }
 
 #[tokio::test]

@@ -13,11 +13,12 @@ use muster::{
         ids::{AgentId, AttemptId, KeyId},
         routing::{
             policy::Policy,
+            rank::{Place, rank},
             turns::{Standing, starts, stride},
         },
         task::{
             AttemptFacts,
-            claim::{Candidate, Funding, Keeping, Place, Wish, assign, capabilities, covers, rank},
+            claim::{Candidate, Funding, Keeping, Wish, assign, capabilities, covers},
             heartbeat,
             holder::Holder,
         },

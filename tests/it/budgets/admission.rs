@@ -139,6 +139,8 @@ async fn what_cannot_be_paid_for_blocks_nobody() {
     let poor = poor.await;
     fleet.goal(json!([{"ref": "fine", "title": "t"}])).await;
     assert_eq!(agent.take().await.name, "fine");
+    // Goals take turns, so those before it need not have been looked at; the next search sees them all.
+    assert!(fleet.agent("other", &[], 10).await.claim(1).await.is_empty());
     let states: Vec<String> =
         sqlx::query_scalar("select distinct state from tasks where goal_id = $1::uuid")
             .bind(&poor)

@@ -92,8 +92,8 @@ async fn a_takeover_passes_the_grants_on() {
     let fleet = Fleet::start().await;
     let (agent, other) = (fleet.worker().await, fleet.agent("other", &[], 10).await);
     let gates = json!({"concurrency_keys": ["k"], "touches": [{"resource": "src/**"}]});
-    fleet.lone_task(gates.clone()).await;
-    let second = fleet.lone_task(gates).await;
+    let goals = [fleet.lone_task(gates.clone()).await, fleet.lone_task(gates).await];
+    let tasks = [fleet.task_id(&goals[0], "a").await, fleet.task_id(&goals[1], "a").await];
     let held = agent.take().await;
     let take = json!({"take": [{"resource": "more", "mode": "shared"}]});
     agent.write(&held, "resources", take).await.expect(200);
@@ -108,7 +108,8 @@ async fn a_takeover_passes_the_grants_on() {
     agent.write(&held, "resources", json!({"release": ["more"]})).await.problem(409, "lease_lost");
     verify(&fleet.pool).await;
     // What waits for the grants is not taken over.
-    let waiting = format!("/v1/tasks/{}/takeover", fleet.task_id(&second, "a").await);
+    let left = tasks.iter().find(|task| **task != held.task).unwrap();
+    let waiting = format!("/v1/tasks/{left}/takeover");
     fleet.admin.post(&waiting, &json!({})).await.problem(409, "resource_held");
     let done = json!({"lease": claim["lease"], "result": 1});
     fleet.admin.post(format!("{attempt}/complete"), &done).await.expect(200);

@@ -4,6 +4,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use crate::support::{
+    agent::Held,
     fleet::{Fleet, text},
     invariants::verify,
 };
@@ -69,16 +70,41 @@ async fn one_batch_searches_past_what_it_may_not_start() {
 async fn a_full_key_hides_nothing_behind_it() {
     let fleet = Fleet::start().await;
     let agent = fleet.worker().await;
-    fleet.goal(tasks(100, "merge")).await;
-    fleet.pass(1);
-    let free: Value = (0..5).map(|n| json!({"ref": n.to_string(), "title": "free"})).collect();
-    fleet.goal(free).await;
+    // In one goal: between goals the free ones would have turns of their own.
+    let mut all = tasks(100, "merge");
+    let all = all.as_array_mut().unwrap();
+    for task in all.iter_mut() {
+        task["priority"] = json!(9);
+    }
+    all.extend((0..5).map(|n| json!({"ref": format!("free {n}"), "title": "free"})));
+    fleet.goal(json!(all)).await;
     // The first batch finds tasks of the key only, and gets what it has; the next leaves them out.
     let held = agent.claim(6).await;
     assert_eq!((held.len(), held[0].claim["task"]["title"].as_str()), (1, Some("t")));
     let free = agent.claim(6).await;
     assert_eq!(free.len(), 5, "tasks without a key were not found behind those with one");
     assert!(free.iter().all(|held| held.claim["task"]["title"] == "free"));
+    verify(&fleet.pool).await;
+}
+
+/// A goal whose tasks wait for a full key keeps no turn from another goal.
+#[tokio::test]
+async fn a_full_key_hides_no_other_goal() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    fleet.goal(tasks(100, "merge")).await;
+    fleet.pass(1);
+    let free: Value = (0..5).map(|n| json!({"ref": n.to_string(), "title": "free"})).collect();
+    fleet.goal(free).await;
+    let titles = |held: Vec<Held>| {
+        let mut titles: Vec<String> =
+            held.iter().map(|held| text(&held.claim["task"]["title"])).collect();
+        titles.sort_unstable();
+        titles
+    };
+    // The goals take turns, and of the three tasks with the key one gets it.
+    assert_eq!(titles(agent.claim(6).await), ["free", "free", "free", "t"]);
+    assert_eq!(titles(agent.claim(6).await), ["free", "free"]);
     verify(&fleet.pool).await;
 }
 

@@ -121,7 +121,9 @@ impl Worker {
             "spend" => json!({"entries": [{"key": key, "amounts": {"usd_micros": 1}}]}),
             "fail" => json!({"class": "transient"}),
             "subtasks" => {
-                json!({"tasks": [{"ref": format!("sub {}", held.attempt), "title": "t"}]})
+                // An estimate, as without one it would reserve all that is left.
+                let sub = format!("sub {}", held.attempt);
+                json!({"tasks": [{"ref": sub, "title": "t", "estimate": {"usd_micros": 10}}]})
             }
             "approvals" => json!({"kind": "input", "title": "may I?"}),
             // Half of the heartbeats report spend, which is another way through the service.

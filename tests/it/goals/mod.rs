@@ -79,6 +79,7 @@ async fn a_goal_with_tasks_is_there_at_once() {
     let findings = goal.as_object_mut().unwrap().remove("findings").unwrap();
     assert_eq!(findings[0]["code"], "no_criterion");
     assert!(goal.as_object_mut().unwrap().remove("numbers").unwrap().is_object());
+    assert_eq!(goal.as_object_mut().unwrap().remove("deduplicated"), Some(json!(false)));
     assert_eq!(answer.header("location"), format!("/v1/goals/{id}"));
     assert_eq!(answer.header("etag"), "\"v1\"");
     assert_eq!(answer.header("idempotent-replayed"), "");

@@ -38,6 +38,8 @@ const QUIET: &[(&str, &str)] = &[
     ("POST /v1/budgets/{budget_id}/unarchive", "it is not archived"),
     ("POST /v1/goals/{goal_id}/unarchive", "it is not archived"),
     ("POST /v1/projects/{project_id}/unarchive", "it is not archived"),
+    ("POST /v1/schedules/preview", "it only shows what would be"),
+    ("POST /v1/schedules/{schedule_id}/resume", "it is not paused"),
 ];
 
 /// Routes that are refused when they are called as the table says: [`staged`] has a call that is not.
@@ -118,6 +120,11 @@ const EDITS: &[&str] = &[
     "rule.created",
     "rule.deleted",
     "rule.updated",
+    "schedule.created",
+    "schedule.deleted",
+    "schedule.paused",
+    "schedule.resumed",
+    "schedule.updated",
     "session.begun",
     "task.created",
     "task.updated",

@@ -106,10 +106,14 @@ async fn an_added_task_whose_key_is_held_is_the_one_that_exists() {
     assert_eq!(added["tasks"][1]["deduplicated"], false);
     fleet.expect_states(&goal, "a:ready c:waiting").await;
     assert_eq!(fleet.task(&goal, "c").await["needs"][0]["ref"], "a");
+    // One key twice is a mistake, also while the key is held.
     let twice = json!({"tasks": [keyed("x"), keyed("y")]});
     let twice = fleet.poster.post(&path, &twice).await;
     assert_eq!(twice.problem(422, "plan_invalid"), ["/tasks/1/dedup/key"]);
     agent.complete(&agent.take().await).await;
+    let twice = json!({"tasks": [keyed("x"), keyed("y")]});
+    let twice = fleet.poster.post(&path, &twice).await;
+    assert_eq!(twice.problem(422, "plan_invalid"), ["/tasks/1/dedup/key"]);
     let added = fleet.poster.post(&path, &json!({"tasks": [keyed("b")]})).await.value(201);
     assert_eq!(added["tasks"][0]["deduplicated"], false);
     fleet.expect_states(&goal, "a:done c:ready b:ready").await;

@@ -12,6 +12,9 @@ fn instant(value: &Value) -> DateTime<Utc> {
     text(value).parse().unwrap()
 }
 
+/// So long that no attempt is lost while the test lets time pass.
+const LEASE_SECONDS: u32 = 3600;
+
 async fn move_start(fleet: &Fleet, goal: &str, start: Value) -> Value {
     let edit = fleet.admin.patch(format!("/v1/goals/{goal}"), &json!({"start_at": start}));
     edit.if_match("*").await.value(200)
@@ -43,7 +46,8 @@ async fn tasks_wait_for_the_start_of_their_goal_and_their_own() {
     // `start_within_seconds` counts from the start.
     fleet.after(99).await;
     fleet.expect_states(&goal, "a:ready b:waiting c:ready d:waiting").await;
-    assert_eq!(agent.claim(10).await.len(), 2);
+    let claim = json!({"max": 10, "lease_seconds": LEASE_SECONDS});
+    assert_eq!(agent.claim_with(claim).await.len(), 2);
     fleet.after(201).await;
     fleet.expect_states(&goal, "a:running b:ready c:running d:waiting").await;
     verify(&fleet.pool).await;
@@ -62,8 +66,8 @@ async fn a_moved_start_moves_what_nobody_has_begun() {
             {"ref": "later", "title": "d", "not_before": own},
         ]))
         .await;
-    let held = agent.take().await;
-    assert_eq!(held.name, "begun");
+    let held = agent.claim_with(json!({"lease_seconds": LEASE_SECONDS})).await;
+    assert_eq!(held[0].name, "begun");
     move_start(&fleet, &goal, json!(fleet.now() + TimeDelta::seconds(600))).await;
     fleet.expect_states(&goal, "begun:running offered:waiting asks:waiting later:waiting").await;
     assert!(fleet.questions().await.is_empty(), "nobody is asked about what does not start yet");
@@ -88,6 +92,29 @@ async fn a_moved_start_moves_what_nobody_has_begun() {
         .expect_states(&goal, "begun:running offered:ready asks:parked later:ready added:ready")
         .await;
     verify_rested(&fleet.pool, fleet.now()).await;
+}
+
+#[tokio::test]
+async fn an_own_start_is_edited_below_that_of_the_goal() {
+    let fleet = Fleet::start().await;
+    let at = |seconds| fleet.now() + TimeDelta::seconds(seconds);
+    let (start, own) = (at(600), at(300));
+    let goal = fleet
+        .post_goal(json!({"title": "g", "start_at": start, "tasks": [
+            {"ref": "dropped", "title": "a", "not_before": own},
+            {"ref": "given", "title": "b"},
+        ]}))
+        .await;
+    for (name, edit) in [("dropped", Value::Null), ("given", json!(own))] {
+        let path = format!("/v1/tasks/{}", fleet.task_id(&goal, name).await);
+        let edited = fleet.admin.patch(path, &json!({"not_before": edit})).if_match("*");
+        assert_eq!(instant(&edited.await.value(200)["ready_from"]), start, "{name}");
+    }
+    move_start(&fleet, &goal, Value::Null).await;
+    fleet.round().await;
+    fleet.expect_states(&goal, "dropped:ready given:waiting").await;
+    assert_eq!(instant(&fleet.task(&goal, "given").await["ready_from"]), own);
+    verify(&fleet.pool).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use muster::domain::{
     routing::policy::Policy,
-    task::claim::{Place, rank},
+    routing::rank::{Place, rank},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};

@@ -24,7 +24,8 @@ async fn a_deadline_that_will_be_missed_is_found_by_the_critical_path() {
     rule(&fleet, json!({"deadline_slack": {}}), nudge()).await;
     let goal = due_in_an_hour(&fleet).await;
     // Without a deadline nothing is late.
-    fleet.lone_task(json!({"estimate": {"wall_ms": 900_000_000}, "priority": 0})).await;
+    let other = json!({"estimate": {"wall_ms": 900_000_000}, "capabilities": ["another"]});
+    fleet.lone_task(other).await;
     fleet.pass(600);
     expect_silence(&fleet).await;
     // While somebody works, the rest becomes shorter with the time.

@@ -149,7 +149,7 @@ async fn new_needs_make_a_ready_task_wait_and_their_end_offers_it() {
         assert!(answer.problem(422, "plan_invalid")[0].starts_with("/needs"), "{change}");
         assert!(answer.describe().contains(says), "{change}: {}", answer.describe());
     }
-    let held = hands.claim(1).await;
+    let held = hands.claim(2).await;
     hands.complete(&held[0]).await;
     assert_eq!(fleet.state(&goal, "c").await, "waiting");
     // The other need falls away, and the one that is done counts as met.
@@ -159,8 +159,8 @@ async fn new_needs_make_a_ready_task_wait_and_their_end_offers_it() {
     let edited = patch(&fleet, &goal, "c", json!({"needs": [held[0].name]})).await.value(200);
     assert_eq!((&edited["state"], &edited["needs_unmet"]), (&json!("ready"), &json!(0)));
     // A need that failed is refused, with what to do.
-    let other = hands.take().await;
-    hands.fail(&other, "permanent").await;
+    let other = &held[1];
+    hands.fail(other, "permanent").await;
     let answer = patch(&fleet, &goal, "c", json!({"needs": [other.name]})).await;
     assert_eq!(answer.problem(422, "plan_invalid"), ["/needs/0"]);
     assert!(answer.describe().contains("replaces it"), "{}", answer.describe());

@@ -189,7 +189,8 @@ pub(in crate::app) async fn claim_batch(
     let Assigned { given, claims: mut found, refused, contended, deferred } = if ready.is_empty() {
         Assigned { given: vec![Vec::new(); batch.len()], ..Assigned::default() }
     } else {
-        give(unit, batch, &known, &ready, lock_mode, beliefs).await?
+        let router = Router { rules: rules_for(&known, &seen), beliefs, now: unit.now() };
+        give(unit, batch, &known, &ready, lock_mode, router).await?
     };
     turns::advance(unit, &seen, &ready, &given).await?;
     let answers = batch.iter().zip(&given).map(|(command, tasks)| {
@@ -225,10 +226,9 @@ async fn give(
     exact: &HashMap<AgentId, Claimer>,
     ready: &[ReadyTask],
     lock_mode: LockMode,
-    beliefs: &Beliefs,
+    router: Router<'_>,
 ) -> Result<Assigned> {
     let asked = Asked::of(batch, exact, ready);
-    let router = Router { rules: rules(exact), beliefs, now: unit.now() };
     let rivals = asked.rivals(unit, &router).await?;
     let agents: Vec<AgentId> = distinct(batch.iter().map(|command| command.owner.agent));
     // Before the budgets: spend is charged to quota windows before it is settled.
@@ -420,6 +420,14 @@ fn rules(claimers: &HashMap<AgentId, Claimer>) -> Rules {
     let fifo =
         Rules { policy: Policy::Fifo, max_deferral: chrono::TimeDelta::zero(), control_percent: 0 };
     claimers.values().next().map_or(fifo, Claimer::rules)
+}
+
+/// The rules for what a search found. Where more is ready than it looked at, better agents find enough, and nothing is
+/// left for them.
+fn rules_for(claimers: &HashMap<AgentId, Claimer>, seen: &Seen) -> Rules {
+    let rules = rules(claimers);
+    let max_deferral = if seen.more() { chrono::TimeDelta::zero() } else { rules.max_deferral };
+    Rules { max_deferral, ..rules }
 }
 
 /// Number of tasks to lock in addition, because some may be left for better agents.

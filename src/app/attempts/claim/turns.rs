@@ -50,12 +50,20 @@ pub(super) struct Seen {
     joining: Vec<Joining>,
     /// Whether goals compete.
     several: bool,
+    /// Whether more tasks are ready than the search looked at.
+    more: bool,
 }
 
 impl Seen {
     pub fn note(&mut self, found: &LockedTasks) {
         self.joining.extend(&found.joining);
         self.several |= found.goals > 1;
+        self.more |= found.more;
+    }
+
+    /// Whether there are more ready tasks than the search looked at, so that nobody runs out of them soon.
+    pub fn more(&self) -> bool {
+        self.more
     }
 
     /// The passes to write: of goals whose tasks were given, and of those that join. A goal that is alone keeps its
@@ -139,7 +147,7 @@ mod tests {
     fn each_started_task_moves_the_pass_of_its_goal() {
         let ready = [task(1, 1, false), task(1, 2, false), task(2, 3, true), task(2, 4, true)];
         let given = [vec![ready[0].clone(), ready[2].clone()], vec![ready[1].clone()]];
-        let seen = Seen { joining: Vec::new(), several: true };
+        let seen = Seen { joining: Vec::new(), several: true, more: false };
         // One task of the second goal is still ready.
         assert_eq!(seen.advances(&ready, &given), [advance(1, 20, false), advance(2, 10, false)]);
     }
@@ -152,7 +160,7 @@ mod tests {
         let ready = [task(1, 1, true)];
         assert_eq!(alone.advances(&ready, &[vec![ready[0].clone()]]), [advance(1, 10, true)]);
         let joining = vec![Joining { goal_id: GoalId(Uuid::from_u128(1)), start: 5 }];
-        let seen = Seen { joining, several: false };
+        let seen = Seen { joining, several: false, more: false };
         assert_eq!(seen.advances(&ready, &[vec![]]), [advance(1, 0, false)]);
     }
 }

@@ -367,7 +367,7 @@ impl App {
     ///
     /// # Errors
     /// `invalid` at `at`, or at the planner in the list.
-    pub(super) async fn admit_planners(
+    pub(in crate::app) async fn admit_planners(
         &self,
         workspace: WorkspaceId,
         at: &str,
@@ -377,7 +377,7 @@ impl App {
             return Ok(());
         };
         let Some(lack) = self.model.lack(self, workspace).await? else { return Ok(()) };
-        let at = if at == "/planner" { at.to_owned() } else { pointer(at, place) };
+        let at = if at.ends_with("/planner") { at.to_owned() } else { pointer(at, place) };
         Err(Refusal::invalid_at(at, format!("the planner `llm` cannot be used here: {lack}"))
             .into())
     }

@@ -15,7 +15,7 @@ use super::upward;
 use crate::domain::{
     plan::network::Link,
     routing::policy::Policy,
-    task::claim::{Place, rank},
+    routing::rank::{Place, rank},
 };
 
 /// A small generator of repeatable numbers (SplitMix64).

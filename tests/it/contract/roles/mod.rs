@@ -146,6 +146,9 @@ impl Place {
         let rule = fleet.admin.post("/v1/rules", &rule).await.value(201);
         let playbook = json!({"name": "mine", "title": "t", "tasks": [{"ref": "a", "title": "a"}]});
         fleet.admin.post("/v1/playbooks", &json!({"document": playbook})).await.expect(201);
+        let schedule = json!({"name": "yearly", "cron": "0 0 1 1 *",
+                              "goal": {"title": "g", "tasks": [{"ref": "a", "title": "a"}]}});
+        let schedule = fleet.admin.post("/v1/schedules", &schedule).await.value(201);
         fleet.after(2).await;
         let intervention = fleet.admin.get("/v1/interventions").await.value(200);
         let session = fleet.admin.post("/v1/sessions", &json!({})).await.value(201);
@@ -164,6 +167,7 @@ impl Place {
             ("{link_id}", text(&link["link"]["id"])),
             ("{token}", text(&link["token"])),
             ("{rule_id}", text(&rule["id"])),
+            ("{schedule_id}", text(&schedule["id"])),
             ("{intervention_id}", text(&intervention["items"][0]["id"])),
             ("{freeze_id}", text(&freeze["id"])),
             ("{budget_id}", text(&budget["id"])),

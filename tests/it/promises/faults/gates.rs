@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::{
     client::Client,
     history::Recorder,
-    load::{Ground, agent, all_ended, check, post},
+    load::{Ground, agent, all_ended, check, follow, newest_event, post},
     rounds,
     server::Server,
     worker::{self, Wish},
@@ -80,6 +80,8 @@ async fn killed_under(gates: Value, most: usize) {
     for worker in join_all(workers).await {
         worker.unwrap();
     }
+    let newest = newest_event(&ground.pool).await;
+    follow(admin.clone(), watch::Sender::new(Some(newest)).subscribe()).await;
     check(&ground.pool, &recorder).await;
     assert_eq!(most_at_once(&ground.pool).await, most);
 }

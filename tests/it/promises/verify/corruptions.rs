@@ -220,6 +220,12 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
         Invariant::PromotedInTime => {
             &["update tasks set ready_from = created_at where ref = 'later'"]
         }
+        Invariant::SchedulesFireInTime => {
+            &["insert into schedules (workspace_id, schedule_id, name, cron, time_zone, overlap,
+                  catch_up_seconds, goal, posts_as, next_due, created_by, created_at, updated_at)
+               select workspace_id, workspace_id, 's', '* * * * *', 'UTC', 'skip', 0, '{}', key_id,
+                  created_at, key_id, created_at, created_at from keys order by created_at limit 1"]
+        }
         Invariant::DeadlinesEnforced => {
             &["update tasks set finish_by = created_at where ref = 'blocked'"]
         }
