@@ -69,6 +69,10 @@ invariants! {
         "Only running attempts hold concurrency keys and resources.",
     KeptForAgents "kept_for_agents"
         "An open task is assigned only to an agent that exists and is not retired.",
+    HandOffsEndAttempts "hand_offs_end_attempts"
+        "A hand-off belongs to a released attempt of its task, and no running task is still offered.",
+    CommentsWithinGoal "comments_within_goal"
+        "A comment is delivered only to attempts of its goal and task, and an answer answers a question about its goal.",
     LeasesWithinDeadline "leases_within_deadline"
         "The lease of a running attempt ends no later than its hard deadline.",
     ReadyInOrder "ready_in_order"
@@ -155,6 +159,8 @@ invariants! {
         "No task continues past its own deadline by more than one sweep.",
     SchedulesFireInTime "schedules_fire_in_time" within settings::SWEEP_PATIENCE,
         "No schedule stays due by more than one sweep.",
+    OffersEnd "offers_end" within settings::SWEEP_PATIENCE,
+        "No task is kept for those it was handed over to past the end of the offer by more than one sweep.",
     ApprovalsExpire "approvals_expire" within settings::SWEEP_PATIENCE,
         "No approval stays pending past its expiry by more than one sweep.",
 }

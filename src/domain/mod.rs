@@ -4,6 +4,7 @@
 //! property-tested by itself; `app` locks the rows, calls a rule and writes down its outcome.
 
 pub mod access;
+pub mod addressee;
 pub mod agent;
 pub mod approval;
 pub mod archive;
@@ -13,6 +14,7 @@ pub mod budget;
 pub mod canonical;
 pub mod cap;
 pub mod check;
+pub mod comment;
 pub mod dedup;
 pub mod form;
 pub mod freeze;

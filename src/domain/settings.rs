@@ -139,6 +139,28 @@ pub const TASK_TOUCHES: usize = 64;
 pub const ATTEMPT_RESOURCES: usize = 128;
 /// Characters of a resource.
 pub const RESOURCE_CHARS: usize = 500;
+/// Most hand-offs of one task.
+pub const HAND_OFFS: i64 = 10;
+/// How long a handed-over task is only for its addressee, unless the request says otherwise.
+pub const OFFER_SECONDS: u32 = 600;
+/// Longest such time.
+pub const OFFER_SECONDS_MAX: u32 = 86_400;
+/// Most comments of agents on a goal and its tasks together.
+pub const GOAL_COMMENTS: i64 = 2_000;
+/// Most comments of an agent in [`COMMENTS_WITHIN`].
+pub const AGENT_COMMENTS: i64 = 30;
+/// The time in which an agent writes at most [`AGENT_COMMENTS`] comments.
+pub const COMMENTS_WITHIN: Duration = Duration::from_secs(60);
+/// Most comments in the answer to a heartbeat.
+pub const HEARTBEAT_COMMENTS: i64 = 20;
+/// Most bytes of the texts of these comments together; the first one is sent whatever its size.
+pub const HEARTBEAT_COMMENT_BYTES: i64 = 32 * 1024;
+/// Number of heartbeats whose answers have a comment that is not acknowledged.
+pub const COMMENT_SENT: i16 = 5;
+/// Most comments that a heartbeat acknowledges.
+pub const HEARTBEAT_SEEN: usize = 100;
+/// Longer than a claim's transaction takes: how far from a comment on its goal an attempt may start and not see it.
+pub const SPREAD_WITHIN: Duration = Duration::from_secs(30);
 /// Entries of one spend report; items of one evidence list.
 pub const LIST_ITEMS: usize = 500;
 /// Tasks of one claim.

@@ -17,6 +17,7 @@ pub mod dedup;
 pub mod freezes;
 pub mod gates;
 pub mod goals;
+pub mod hand_offs;
 pub mod idempotency;
 pub mod identities;
 pub mod journal;

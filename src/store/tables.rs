@@ -107,7 +107,10 @@ const fn stays(name: &'static str, why: &'static str) -> Table {
 pub const TABLES: &[Table] = &[
     goes("dedup_keys", Owner::Goal, "t.goal_id"),
     goes("assignments", Owner::Attempt, "t.attempt_id"),
+    goes("comments_to_spread", Owner::Goal, "t.goal_id"),
+    goes("comment_deliveries", Owner::Goal, "t.goal_id"),
     goes("comments", Owner::Goal, "t.goal_id"),
+    goes("hand_offs", Owner::Task, "t.task_id"),
     goes("goal_progress", Owner::Goal, "t.goal_id"),
     goes("goal_turns", Owner::Goal, "t.goal_id"),
     goes("resource_grants", Owner::Attempt, "t.attempt_id"),

@@ -5,6 +5,7 @@ pub mod claim;
 pub mod discovered;
 pub(in crate::app) mod end;
 pub mod finish;
+pub mod hand_off;
 pub mod heartbeat;
 pub mod park;
 pub mod resources;

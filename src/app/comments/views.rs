@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{
         access::person::Person,
+        addressee::Addressee,
         check::Checks,
+        comment::CommentKind,
         ids::{AgentId, AttemptId, CommentId, GoalId, KeyId, TaskId},
         refusal::Refusal,
     },
@@ -23,16 +25,37 @@ pub struct NewComment {
         min_length = 1
     )]
     pub text: String,
+    /// `note`, `question`, or `answer` to a question.
+    #[serde(default = "note")]
+    #[schema(default = "note")]
+    pub kind: CommentKind,
+    /// Whom it is for; left out: everybody at the task or goal, or of an answer whoever asked. Others can read it too.
+    #[serde(default)]
+    pub to: Option<Addressee>,
+    /// Of an answer: the question, about the same goal or one of its tasks.
+    #[serde(default)]
+    pub answers: Option<CommentId>,
+}
+
+fn note() -> CommentKind {
+    CommentKind::Note
 }
 
 impl NewComment {
-    /// Refuses an empty or too long text. (Control characters are refused by the reader of bodies.)
+    /// Refuses an empty or too long text, and an answer to nothing. (Control characters are refused by the reader of
+    /// bodies.)
     ///
     /// # Errors
-    /// `invalid` at `/text`.
+    /// `invalid`, with every place.
     pub(in crate::app) fn check(&self) -> std::result::Result<(), Refusal> {
         let mut checks = Checks::new();
         checks.message("/text", &self.text);
+        if let Some(to) = &self.to {
+            to.check(&mut checks, "/to");
+        }
+        let fits = (self.kind == CommentKind::Answer) == self.answers.is_some();
+        let detail = "names the question of an `answer`, and belongs to nothing else";
+        checks.ensure(fits, "/answers", detail);
         checks.finish()
     }
 }
@@ -49,6 +72,18 @@ pub struct Comment {
     /// The comment, Markdown.
     #[schema(example = "The old importer reads the dates as local time; keep that.")]
     pub text: String,
+    /// `note`, `question` or `answer`.
+    #[serde(default = "note")]
+    #[schema(required = true)]
+    pub kind: CommentKind,
+    /// Whom it is for; `null`: everybody at the task or goal.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub to: Option<Addressee>,
+    /// The question that an answer answers; `null` otherwise.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub answers: Option<CommentId>,
     /// The agent that wrote it; `null`: a person did.
     pub agent_id: Option<AgentId>,
     /// The attempt during which the agent wrote it; `null`: a person wrote it.
@@ -71,6 +106,10 @@ impl From<CommentRow> for Comment {
             agent_id,
             created_by,
             person,
+            kind,
+            to_agent,
+            to_capability,
+            answers,
             text,
             created_at,
         } = row;
@@ -79,6 +118,9 @@ impl From<CommentRow> for Comment {
             goal_id,
             task_id,
             text,
+            kind,
+            to: Addressee::of(to_agent, to_capability),
+            answers,
             agent_id,
             attempt_id,
             person,

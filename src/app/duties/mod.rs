@@ -5,6 +5,7 @@
 //! locks. So two processes may run the same duty at once, a killed duty has completed whole units
 //! only, and a failure in one goal does not delay the others. It returns a [`Report`].
 
+mod end_offers;
 mod expire;
 mod expire_approvals;
 mod fire_schedules;
@@ -26,6 +27,7 @@ mod prune_journal;
 pub mod record;
 mod roll_up;
 mod seal;
+mod spread_comments;
 mod sweep_artifacts;
 mod sweep_replays;
 
@@ -44,6 +46,8 @@ pub const DUTIES: &[Duty] = &[
     fire_schedules::DUTY,
     plan::DUTY,
     promote::DUTY,
+    end_offers::DUTY,
+    spread_comments::DUTY,
     price::DUTY,
     price::LATE,
     fund::DUTY,
@@ -113,6 +117,10 @@ pub struct Due {
     pub progress: bool,
     /// A schedule is due, or has a queued fire.
     pub schedules: bool,
+    /// The offer of a handed-over task is over.
+    pub offers: bool,
+    /// A comment may have to be delivered to attempts that started meanwhile, or deliveries can be forgotten.
+    pub comments: bool,
 }
 
 impl Due {
@@ -128,6 +136,8 @@ impl Due {
         seal: true,
         progress: true,
         schedules: true,
+        offers: true,
+        comments: true,
     };
 }
 
@@ -149,6 +159,8 @@ impl App {
             seal: next.seals_wait,
             progress: next.progress_unread || passed(next.progress_due),
             schedules: next.fires_wait || passed(next.schedules_due),
+            offers: passed(next.offer_until),
+            comments: next.comments_wait,
         })
     }
 }

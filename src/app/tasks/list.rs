@@ -106,11 +106,18 @@ pub struct Task {
     /// The operator's key that works on it after a takeover, or delivered the result under review;
     /// `null` without one.
     pub held_by_key: Option<KeyId>,
-    /// The only agent that may take its next attempt, after a reassignment; `null` without one.
+    /// The only agent that may take its next attempt, after a reassignment or hand-off; `null` without one.
     pub assigned_agent_id: Option<AgentId>,
-    /// The agent that may not take its next attempt, because the task was taken from it; `null`
-    /// without one.
+    /// The agent that may not take its next attempt, because the task was taken from it, or because it handed it over to
+    /// others; `null` without one.
     pub barred_agent_id: Option<AgentId>,
+    /// A capability that an agent needs besides to take its next attempt, after a hand-off; `null` without one.
+    #[serde(default)]
+    #[schema(example = "review")]
+    pub offered_capability: Option<String>,
+    /// When the offer of a hand-off ends: from then on every able agent may take its next attempt. `null` without one.
+    #[serde(default)]
+    pub offer_until: Option<DateTime<Utc>>,
     /// Class of its final failure; `null` unless it is `failed`.
     pub failure_class: Option<FailureClass>,
     /// Whether it failed because three attempts in a row lost their lease. The task may harm its
@@ -278,6 +285,8 @@ fn view(row: TaskRow) -> Task {
         held_by_key,
         assigned_agent_id,
         barred_agent_id,
+        offered_capability,
+        offer_until,
         failure_class,
         cancel_requested_at,
         end_reason,
@@ -319,6 +328,8 @@ fn view(row: TaskRow) -> Task {
         held_by_key,
         assigned_agent_id,
         barred_agent_id,
+        offered_capability,
+        offer_until,
         failure_class,
         quarantined: task::quarantined(failure_class, lost_in_row),
         cancel_requested_at,

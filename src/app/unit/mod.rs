@@ -177,6 +177,7 @@ impl App {
                 Kind::TaskReady
                     | Kind::FreezeLifted
                     | Kind::TaskReassigned
+                    | Kind::TaskOfferEnded
                     | Kind::TaskUpdated
                     | Kind::GoalUpdated
                     | Kind::RateUpdated

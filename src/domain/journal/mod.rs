@@ -164,6 +164,11 @@ words! {
         TaskCancelRequested => "task.cancel_requested",
         /// A task was taken from its holder, or is kept for an agent named in `data`.
         TaskReassigned => "task.reassigned",
+        /// The holder of a task handed it over: `data` has the agent or the capability, the end of the offer and the
+        /// beginning of the note.
+        TaskHandedOver => "task.handed_over",
+        /// Nobody took what was handed over to them in time: the task is open to every able agent.
+        TaskOfferEnded => "task.offer_ended",
         /// A person took a task over and holds its attempt.
         TaskTakenOver => "task.taken_over",
         /// A task was divided and contains its parts from now on: `data` has their number.

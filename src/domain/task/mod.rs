@@ -12,6 +12,7 @@
 pub mod claim;
 pub mod edit;
 pub mod find;
+pub mod hand_off;
 pub mod heartbeat;
 pub mod holder;
 pub mod lease;

@@ -10,6 +10,7 @@ use crate::{
             authorize::{AuthorizeAnswer, AuthorizeRequest},
             discovered::{DiscoveredAnswer, DiscoveredRequest},
             finish::answer::{CompleteRequest, FailRequest, FinishAnswer, ReleaseRequest},
+            hand_off::{HandOffAnswer, HandOffRequest},
             heartbeat::answer::{
                 HeartbeatAnswer, HeartbeatRequest, HeartbeatsAnswer, HeartbeatsRequest,
             },
@@ -207,6 +208,23 @@ pub async fn split(
     meter.report(&body.spend, body.checkpoint.as_ref())?;
     let outcome = app.split(&caller, attempt, &body, idempotency.as_ref()).await?;
     Ok(Created::new(outcome, |answer| format!("/v1/tasks?parent_id={}", answer.task_id)))
+}
+
+/// Hand a task over.
+///
+/// Ends this attempt, which does not count as a try, and offers your task to one agent or to agents with a capability:
+/// until `offer_until` only to these, afterwards to every able agent. The next attempt gets the note and the
+/// checkpoint. Refused if no registered agent could take it, and after ten hand-offs of a task.
+#[utoipa::path(post, path = "/v1/attempts/{attempt_id}/hand-off")]
+pub async fn hand_off(
+    Auth { app, caller }: Auth<HolderCaller>,
+    meter: Meter,
+    ApiPath(attempt): ApiPath<AttemptId>,
+    Create { body, idempotency }: Create<HandOffRequest>,
+) -> Result<Created<HandOffAnswer>> {
+    meter.report(&body.spend, body.checkpoint.as_ref())?;
+    let outcome = app.hand_off(&caller, attempt, &body, idempotency.as_ref()).await?;
+    Ok(Created::new(outcome, |answer| format!("/v1/tasks/{}", answer.task_id)))
 }
 
 /// Report discovered work.

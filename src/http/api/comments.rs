@@ -33,11 +33,12 @@ pub async fn list_task_comments(
 
 /// Comment on a task.
 ///
-/// The next claim of the task hands it over in `comments`. It changes nothing else: to ask a person use an
-/// approval, to reach a running agent use a rule or a freeze.
+/// The next claim of the task hands it over in `comments`, and an attempt that runs gets it with its next heartbeat: if
+/// `to` names somebody, only attempts of these. It changes nothing else: to ask a person use an approval, to direct a
+/// running agent use a rule or a freeze.
 ///
 /// An agent comments on a task while it holds a running attempt of it. A submitter comments on tasks of
-/// goals that they posted.
+/// goals that they posted. An agent writes at most 30 comments a minute.
 #[utoipa::path(post, path = "/v1/tasks/{task_id}/comments")]
 pub async fn comment_on_task(
     Auth { app, caller }: Auth<CommentCaller>,
@@ -63,7 +64,9 @@ pub async fn list_goal_comments(
 
 /// Comment on a goal.
 ///
-/// Every later claim of one of its tasks hands it over in `comments`, together with those on the task.
+/// Every later claim of one of its tasks hands it over in `comments`, together with those on the task. Attempts that run
+/// get it with their next heartbeat: if `to` names somebody, only attempts of these. So agents at different tasks of
+/// a goal ask and answer each other.
 ///
 /// An agent comments on a goal while it holds a running attempt of one of its tasks. A submitter comments on
 /// goals that they posted.

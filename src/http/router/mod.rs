@@ -128,10 +128,10 @@ operations! {
     "comments" {
         GET    "/v1/tasks/{task_id}/comments" => comments::list_task_comments, list;
         POST   "/v1/tasks/{task_id}/comments" => comments::comment_on_task
-            [NotYourAttempt, WorkspaceFull];
+            [NotYourAttempt, WrongState, WorkspaceFull];
         GET    "/v1/goals/{goal_id}/comments" => comments::list_goal_comments, list;
         POST   "/v1/goals/{goal_id}/comments" => comments::comment_on_goal
-            [NotYourAttempt, WorkspaceFull];
+            [NotYourAttempt, WrongState, WorkspaceFull];
         GET    "/v1/comments/{comment_id}"    => comments::get_comment;
     }
     "concurrency-keys" {
@@ -175,6 +175,8 @@ operations! {
         POST   "/v1/attempts/{attempt_id}/split"     => attempts::split
             [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, WrongState, PlanInvalid, WorkspaceFull],
              body_limit = 4 * MIB;
+        POST   "/v1/attempts/{attempt_id}/hand-off"  => attempts::hand_off
+            [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, WrongState];
         POST   "/v1/attempts/{attempt_id}/discovered" => attempts::report_discovered
             [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, WrongState, PlanInvalid, WorkspaceFull];
         POST   "/v1/attempts/{attempt_id}/resources" => attempts::change_resources

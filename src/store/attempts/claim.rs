@@ -9,7 +9,9 @@ use sqlx::types::Json;
 use crate::{
     domain::{
         budget::ask::Estimates,
-        handover::{ChildResult, ClaimedComment, ClaimedCriterion, EarlierAttempt, NeededResult},
+        handover::{
+            ChildResult, ClaimedComment, ClaimedCriterion, EarlierAttempt, HandedOver, NeededResult,
+        },
         ids::{AgentId, GoalId, TaskId},
         routing::{
             assign::{Facts, Routed, Rules, Slots},
@@ -378,6 +380,7 @@ pub async fn lock_ready(
                   -- Null for nearly every task: kept for one of these, or for others than one.
                   and (t.assigned_agent_id is null or t.assigned_agent_id = any($6::uuid[]))
                   and (t.barred_agent_id is null or t.barred_agent_id <> any($6::uuid[]))
+                  and (t.offered_capability is null or t.offered_capability = any($2::text[]))
                   and (not (select exists (select from price_waits where workspace_id = $1))
                        or not exists (select from price_waits p
                                       where p.workspace_id = $1 and p.task_id = t.task_id))
@@ -401,7 +404,9 @@ pub async fn lock_ready(
         ), locked as materialized (
             select t.task_id, t.goal_id, t.attempts_started, t.lease_ms, t.attempt_timeout_ms,
                    t.finish_by, t.claim_rank, t.ranked_from, t.ready_from, t.assigned_agent_id, t.barred_agent_id, t.gated,
-                   covered.capabilities, c.turn, c.start, c.stride, c.place,
+                   -- Null for nearly every task: needed besides, after a hand-off.
+                   case when t.offered_capability is null then covered.capabilities
+                        else covered.capabilities || t.offered_capability end as capabilities, c.turn, c.start, c.stride, c.place,
                    c.is_all, c.last_place
             from candidates c join tasks t on t.workspace_id = $1 and t.task_id = c.task_id
             join covered on covered.capability_key = c.capability_key
@@ -526,6 +531,8 @@ pub struct Handover {
     pub earlier: Json<Vec<EarlierAttempt>>,
     /// The latest checkpoint of any attempt.
     pub checkpoint: Option<Value>,
+    /// The hand-off that ended the attempt before.
+    pub handed_over: Option<Json<HandedOver>>,
     /// The latest comments on the task and its goal, oldest first.
     pub comments: Json<Vec<ClaimedComment>>,
 }
@@ -610,10 +617,21 @@ pub async fn handovers(
                 join attempt_progress p on p.workspace_id = $1 and p.attempt_id = a.attempt_id
                 where a.workspace_id = $1 and a.task_id = t.task_id and p.checkpoint is not null
                 order by a.number desc limit 1) end as checkpoint,
+               case when t.attempts_started <= 1 then null else (
+                select jsonb_build_object('attempt_id', h.attempt_id, 'agent_id', h.from_agent,
+                    'to', jsonb_strip_nulls(jsonb_build_object('agent_id', h.to_agent, 'capability', h.capability)),
+                    'note', h.note, 'handed_at', h.handed_at)
+                from hand_offs h
+                where h.workspace_id = $1 and h.task_id = t.task_id
+                  and h.number = t.attempts_started - 1) end as "handed_over: Json<HandedOver>",
                -- Both flags are in rows that are read anyway; without a comment nothing is searched.
                case when not (t.commented or g.commented) then '[]' else
                coalesce((select jsonb_agg(jsonb_build_object('comment_id', c.comment_id,
-                    'task_id', c.task_id, 'text', c.text, 'agent_id', c.agent_id,
+                    'task_id', c.task_id, 'kind', c.kind, 'answers', c.answers,
+                    'to', case when c.to_agent is null and c.to_capability is null then null
+                          else jsonb_strip_nulls(jsonb_build_object('agent_id', c.to_agent,
+                               'capability', c.to_capability)) end,
+                    'text', c.text, 'agent_id', c.agent_id,
                     'person', c.person, 'created_at', c.created_at) order by c.comment_id)
                 from (select c.*, sum(octet_length(c.text)) over (order by c.comment_id desc) as total
                       from ((select c.* from comments c

@@ -56,6 +56,8 @@ pub struct Heard {
     pub freezes: bool,
     /// Whether a nudge is pending for its task.
     pub nudges: bool,
+    /// Whether a comment for it is not acknowledged.
+    pub comments: bool,
     /// Its steps, if the heartbeat brought some.
     pub steps: Option<Steps>,
 }
@@ -138,6 +140,11 @@ pub async fn renew(
                     then exists (select from nudges n where n.workspace_id = $1
                                  and n.task_id = a.task_id and n.closed_at is null)
                     else false end as "nudges!",
+               case when (select exists (select from comment_deliveries d
+                                         where d.workspace_id = $1 and d.seen_at is null))
+                    then exists (select from comment_deliveries d where d.workspace_id = $1
+                                 and d.attempt_id = a.attempt_id and d.seen_at is null)
+                    else false end as "comments!",
                case when a.steps is not null then
                    (select r.steps from reported r where r.attempt_id = a.attempt_id)
                    end as "steps?",
@@ -184,6 +191,7 @@ pub async fn renew(
             now: row.now,
             freezes: row.freezes,
             nudges: row.nudges,
+            comments: row.comments,
             steps: row.steps.map(|steps| Steps {
                 window: Window::from_bytes(&steps),
                 loops: row.loops.unwrap_or_default(),

@@ -253,6 +253,7 @@ pub async fn start(tx: &mut Tx, attempts: &[NewAttempt]) -> sqlx::Result<()> {
         update tasks t
         set state = 'running', current_attempt_id = a.attempt_id, attempts_started = a.number,
             start_by = null, assigned_agent_id = null, barred_agent_id = null,
+            offered_capability = null, offer_until = null,
             version = t.version + 1, updated_at = $2
         from unnest($3::uuid[], $4::uuid[], $5::int[]) as a (task_id, attempt_id, number)
         -- Written so that no index on states is thought of: the rows are found by their ids.

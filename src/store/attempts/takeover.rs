@@ -15,6 +15,7 @@ use crate::{
 pub async fn keep(tx: &mut Tx, task: TaskId, keeping: Keeping) -> sqlx::Result<()> {
     sqlx::query!(
         "update tasks set assigned_agent_id = $3, barred_agent_id = $4, released_in_row = 0,
+                offered_capability = null, offer_until = null,
                 version = version + 1, updated_at = $5
          where workspace_id = $1 and task_id = $2",
         tx.workspace.0,
@@ -120,7 +121,8 @@ pub async fn offered(tx: &mut Tx, task: TaskId) -> sqlx::Result<ReadyTask> {
 /// workspace's exclusive lock.
 pub async fn drop_kept_for(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Vec<(TaskId, GoalId)>> {
     let rows = sqlx::query!(
-        r#"update tasks set assigned_agent_id = null, version = version + 1, updated_at = $3
+        r#"update tasks set assigned_agent_id = null, offer_until = null,
+                  version = version + 1, updated_at = $3
            where workspace_id = $1 and assigned_agent_id = $2 and ended_at is null
              and (assigned_agent_id is not null or barred_agent_id is not null)
            returning task_id as "task_id: TaskId", goal_id as "goal_id: GoalId""#,

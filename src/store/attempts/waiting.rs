@@ -31,6 +31,7 @@ pub async fn ready_sets(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<ReadySet>> {
                 select from tasks t
                 where t.workspace_id = $1 and t.state = 'ready' and t.capability_key = s.capability_key
                   and t.assigned_agent_id is null and t.barred_agent_id is null
+                  and t.offered_capability is null
                   and (not (select exists (select from freezes f
                                            where f.workspace_id = $1 and f.lifted_at is null))
                        or not exists (select from freezes_over($1, t.task_id, null)))
@@ -44,17 +45,20 @@ pub async fn ready_sets(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<ReadySet>> {
           and (select not exists (select from freezes_over($1, null, null)))
         union all
         -- Few, and found by an index of their own.
-        select s.capabilities, t.assigned_agent_id, t.barred_agent_id, count(*)
+        select case when t.offered_capability is null then s.capabilities
+                    else s.capabilities || t.offered_capability end as needed,
+               t.assigned_agent_id, t.barred_agent_id, count(*)
         from tasks t
         join capability_sets s on s.workspace_id = $1 and s.capability_key = t.capability_key
         where t.workspace_id = $1 and t.state = 'ready'
-          and (t.assigned_agent_id is not null or t.barred_agent_id is not null)
+          and (t.assigned_agent_id is not null or t.barred_agent_id is not null
+               or t.offered_capability is not null)
           and not exists (select from freezes_over($1, t.task_id, t.assigned_agent_id))
           and (not t.gated or not exists (select from gates_over($1, t.task_id, $3)))
           and not exists (select from rates u
                           where u.workspace_id = $1 and u.free_at > $3
                             and u.capability = any(s.capabilities))
-        group by s.capabilities, t.assigned_agent_id, t.barred_agent_id
+        group by needed, t.assigned_agent_id, t.barred_agent_id
         "#,
         tx.workspace.0,
         most,

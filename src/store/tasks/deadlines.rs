@@ -36,6 +36,10 @@ pub struct NextDue {
     pub schedules_due: Option<DateTime<Utc>>,
     /// Whether a schedule has a queued fire.
     pub fires_wait: bool,
+    /// Earliest end of the offer of a handed-over task.
+    pub offer_until: Option<DateTime<Utc>>,
+    /// Whether a comment is spread, or a delivery of one kept.
+    pub comments_wait: bool,
     /// The database's clock.
     pub now: DateTime<Utc>,
 }
@@ -98,6 +102,11 @@ pub async fn next_due(tx: &mut Tx) -> sqlx::Result<NextDue> {
                 where workspace_id = $1 and next_due is not null) as schedules_due,
                exists (select from schedules
                        where workspace_id = $1 and queued > 0) as "fires_wait!",
+               (select min(offer_until) from tasks
+                where workspace_id = $1 and offer_until is not null and ended_at is null) as offer_until,
+               exists (select from comments_to_spread where workspace_id = $1)
+                   or exists (select from comment_deliveries where workspace_id = $1)
+                   as "comments_wait!",
                clock_timestamp() as "now!"
         "#,
         tx.workspace.0,

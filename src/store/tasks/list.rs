@@ -45,6 +45,8 @@ pub struct TaskRow {
     pub held_by_key: Option<KeyId>,
     pub assigned_agent_id: Option<AgentId>,
     pub barred_agent_id: Option<AgentId>,
+    pub offered_capability: Option<String>,
+    pub offer_until: Option<DateTime<Utc>>,
     pub failure_class: Option<FailureClass>,
     pub cancel_requested_at: Option<DateTime<Utc>>,
     pub end_reason: Option<String>,
@@ -77,7 +79,7 @@ pub async fn list(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskRow>> {
                t.children_open, t.ready_from, t.current_attempt_id as "attempt_id: AttemptId",
                h.agent_id as "agent_id?: AgentId", h.held_by_key as "held_by_key?: KeyId",
                t.assigned_agent_id as "assigned_agent_id: AgentId",
-               t.barred_agent_id as "barred_agent_id: AgentId",
+               t.barred_agent_id as "barred_agent_id: AgentId", t.offered_capability, t.offer_until,
                t.failure_class as "failure_class: FailureClass", t.cancel_requested_at,
                x.end_reason,
                coalesce((select jsonb_object_agg(s.unit, s.amount) from task_spend s

@@ -89,6 +89,7 @@ pub async fn come_back(tx: &mut Tx, tasks: &[Return], grant: Grant) -> Result<()
             dropped = false, start_by = null, finish_by = null, rests_since = null,
             attempts_before = t.attempts_started,
             assigned_agent_id = null, barred_agent_id = null,
+            offered_capability = null, offer_until = null,
             lost_in_row = 0, released_in_row = 0,
             planned_attempts = case when r.retried then coalesce(t.planned_attempts, t.max_attempts)
                                else t.planned_attempts end,

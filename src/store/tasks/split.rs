@@ -126,6 +126,7 @@ pub async fn to_container(tx: &mut Tx, task: TaskId, parts: i32) -> Result<(), W
              children_failed = 0, approve_start = false, approve_result = false,
              oversized_at = null, rests_since = null, start_within_ms = null, finish_within_ms = null,
              start_by = null, finish_by = null, assigned_agent_id = null, barred_agent_id = null,
+             offered_capability = null, offer_until = null,
              version = version + 1, updated_at = $4
          where workspace_id = $1 and task_id = $2 and state in ('ready', 'parked') and not container",
         tx.workspace.0,

@@ -59,7 +59,8 @@ finders! {
               from journal e join tasks t on t.workspace_id = $1 and t.task_id = e.task_id
               where e.workspace_id = $1 and e.kind like 'task.%'
                 and e.kind not in ('task.updated', 'task.cancel_requested', 'task.reassigned',
-                                     'task.taken_over', 'task.acknowledged')) e
+                                     'task.taken_over', 'task.acknowledged', 'task.handed_over',
+                                     'task.offer_ended')) e
         left join unnest($3::text[]) s (step) on s.step =
              case when e.container then 'container ' else 'task ' end || e.before || ' ' || e.word
         where case when e.before is null
@@ -75,7 +76,8 @@ finders! {
         left join (select task_id, max(number) as number from journal
                    where workspace_id = $1 and kind like 'task.%'
                      and kind not in ('task.updated', 'task.cancel_requested', 'task.reassigned',
-                                      'task.taken_over', 'task.acknowledged', 'task.split')
+                                      'task.taken_over', 'task.acknowledged', 'task.handed_over',
+                                     'task.offer_ended', 'task.split')
                    group by task_id) last on last.task_id = t.task_id
         left join journal e on e.workspace_id = $1 and e.number = last.number
         where t.workspace_id = $1 and e.kind is distinct from 'task.' || t.state
@@ -99,7 +101,8 @@ finders! {
                   from journal
                   where workspace_id = $1 and kind like 'task.%'
                     and kind not in ('task.updated', 'task.cancel_requested', 'task.reassigned',
-                                     'task.taken_over', 'task.acknowledged')) r
+                                     'task.taken_over', 'task.acknowledged', 'task.handed_over',
+                                     'task.offer_ended')) r
             group by task_id) e on e.task_id = t.task_id
         where t.workspace_id = $1
           and (coalesce(e.ends, 0) - coalesce(e.returns, 0)

@@ -21,6 +21,7 @@ mod endings;
 mod freezes;
 mod gates;
 mod goals;
+mod hand_offs;
 mod journal;
 mod spend;
 mod tasks;
@@ -131,6 +132,9 @@ pub async fn broken(
         Invariant::ConcurrencyGranted => gates::granted(tx, scope).await,
         Invariant::ResourcesNotShared => gates::resources_not_shared(tx, scope).await,
         Invariant::GrantsOfRunning => gates::of_running(tx, scope).await,
+        Invariant::HandOffsEndAttempts => hand_offs::end_attempts(tx, scope).await,
+        Invariant::CommentsWithinGoal => hand_offs::comments_within_goal(tx, scope).await,
+        Invariant::OffersEnd => times::offers_end(tx, scope).await,
         Invariant::LeasesWithinDeadline => attempts::leases_within_deadline(tx, scope).await,
         Invariant::KeptForAgents => attempts::kept_for_agents(tx, scope).await,
         Invariant::DoneByOneAttempt => endings::done_by_one_attempt(tx, scope).await,

@@ -32,6 +32,11 @@ finders! {
         from schedules
         where workspace_id = $1 and next_due <= $3::timestamptz";
 
+    offers_end (due): "
+        select 'task', task_id::text, 'it is kept for those that it was handed over to, until ' || offer_until
+        from tasks
+        where workspace_id = $1 and offer_until <= $3::timestamptz and ended_at is null";
+
     approvals_expire (due): "
         select 'approval', approval_id::text, 'it is pending, and its time was over at ' || expires_at
         from approvals

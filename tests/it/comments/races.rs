@@ -13,6 +13,8 @@ async fn no_comment_is_newer_than_the_end_of_its_attempt() {
     let worker = fleet.worker().await;
     let mut accepted = 0;
     for turn in 0..64 {
+        // An agent writes at most thirty a minute.
+        fleet.pass(3);
         let goal = fleet.lone_task(json!({})).await;
         let held = worker.take().await;
         let path = match turn % 2 {

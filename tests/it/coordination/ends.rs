@@ -10,7 +10,7 @@ use crate::support::{
 
 const ENDS: &[&str] = &[
     "complete", "review", "fail", "release", "ask", "subtasks", "split", "expiry", "cancel",
-    "freeze", "reassign",
+    "freeze", "reassign", "hand-off",
 ];
 
 async fn end(fleet: &Fleet, agent: &Agent, held: &Held, how: &str) {
@@ -40,6 +40,11 @@ async fn end(fleet: &Fleet, agent: &Agent, held: &Held, how: &str) {
             let stop =
                 json!({"scope": "task", "scope_id": held.task, "mode": "stop", "reason": "r"});
             fleet.admin.post("/v1/freezes", &stop).await.expect(201);
+        }
+        "hand-off" => {
+            fleet.agent("relay", &["relay"], 1).await;
+            let to = json!({"to": {"capability": "relay"}, "note": "go on"});
+            agent.write(held, "hand-off", to).await.expect(201);
         }
         "reassign" => {
             let to = json!({"reason": "r"});

@@ -1,7 +1,9 @@
 //! Coordination: concurrency keys, and resources that tasks touch.
 
 mod ends;
+mod hand_off;
 mod keys;
+mod messages;
 mod overlap;
 mod races;
 mod resources;

@@ -13,7 +13,7 @@ use crate::{
         check::Checks,
         handover::{
             ChildResult, ClaimedComment, ClaimedCriterion, DeliveredDecision, EarlierAttempt,
-            NeededResult,
+            HandedOver, NeededResult,
         },
         ids::{AttemptId, GoalId, TaskId},
         plan::check_lease,
@@ -98,6 +98,11 @@ pub struct Claim {
     pub earlier_attempts: Vec<EarlierAttempt>,
     /// The last checkpoint of any earlier attempt; `null` without one.
     pub checkpoint: Option<Value>,
+    /// The hand-off of the attempt before: its note is what that agent says, and the checkpoint is its. `null` if the
+    /// attempt before did not end with one.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub handed_over: Option<HandedOver>,
     /// Decided approvals of the task not yet delivered to an attempt; each is delivered once.
     pub decisions: Vec<DeliveredDecision>,
     /// What people and agents said about the task and its goal, newest last: the latest 20 comments, and
@@ -163,6 +168,7 @@ pub(in crate::app) async fn claims(
     }
     let started: HashMap<TaskId, &Started> =
         started.iter().map(|s| (s.attempt.task_id, s)).collect();
+    note_given(unit, &handovers, &started).await?;
     let mut claims = HashMap::with_capacity(handovers.len());
     for handover in handovers {
         let id = handover.task_id;
@@ -171,6 +177,24 @@ pub(in crate::app) async fn claims(
         claims.insert(id, claim(handover, started, told));
     }
     Ok(claims)
+}
+
+/// Notes which new comments on their goals attempts have, so that these are not delivered to them again. Nearly no claim
+/// has any, and nothing is written.
+async fn note_given(
+    unit: &mut Unit,
+    handovers: &[Handover],
+    started: &HashMap<TaskId, &Started>,
+) -> Result<()> {
+    let since = unit.now() - 2 * settings::SPREAD_WITHIN;
+    let mut given = Vec::new();
+    for handover in handovers {
+        let Some(started) = started.get(&handover.task_id) else { continue };
+        let new = handover.comments.0.iter().filter(|comment| comment.created_at >= since);
+        let place = (started.attempt.attempt_id, started.attempt.goal_id);
+        given.extend(new.map(|comment| (place.0, place.1, comment.comment_id)));
+    }
+    Ok(store::comments::deliveries::given(unit.tx(), &given).await?)
 }
 
 fn claim(handover: Handover, started: &Started, decisions: Vec<DeliveredDecision>) -> Claim {
@@ -190,6 +214,7 @@ fn claim(handover: Handover, started: &Started, decisions: Vec<DeliveredDecision
         children,
         earlier,
         checkpoint,
+        handed_over,
         comments,
     } = handover;
     let Started { token, attempt } = started;
@@ -218,6 +243,7 @@ fn claim(handover: Handover, started: &Started, decisions: Vec<DeliveredDecision
         children: children.0,
         earlier_attempts: earlier.0,
         checkpoint,
+        handed_over: handed_over.map(|handed_over| handed_over.0),
         decisions,
         comments: comments.0,
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     app::caller::Actor,
     domain::{
-        ids::{AttemptId, WorkspaceId},
+        ids::{AttemptId, CommentId, WorkspaceId},
         loops::Window,
         spend::SpendReport,
         task::holder::Holder,
@@ -24,6 +24,8 @@ pub(in crate::app) struct HeartbeatCommand {
     pub steps: Window,
     pub checkpoint: Option<Value>,
     pub spend: SpendReport,
+    /// The comments that it acknowledges.
+    pub seen: Vec<CommentId>,
 }
 
 /// Group of heartbeats that share batches.

@@ -7,6 +7,7 @@
 
 pub mod answer;
 pub mod command;
+mod comments;
 pub(in crate::app) mod nudges;
 pub(in crate::app) mod transaction;
 
@@ -41,8 +42,10 @@ impl App {
         attempt: AttemptId,
         request: HeartbeatRequest,
     ) -> Result<HeartbeatAnswer> {
-        let HeartbeatRequest { lease, progress, checkpoint, spend } = request;
-        let beat = AttemptHeartbeat { attempt_id: attempt, lease, progress, checkpoint, spend };
+        let HeartbeatRequest { lease, progress, checkpoint, spend, seen_comments } = request;
+        let attempt_id = attempt;
+        let beat =
+            AttemptHeartbeat { attempt_id, lease, progress, checkpoint, spend, seen_comments };
         let mut checks = Checks::new();
         check(&mut checks, "", &beat);
         checks.finish()?;
@@ -95,7 +98,7 @@ fn problem(refusal: Refusal) -> HeartbeatProblem {
 }
 
 fn command(caller: &HolderCaller, beat: AttemptHeartbeat) -> HeartbeatCommand {
-    let AttemptHeartbeat { attempt_id, lease, progress, checkpoint, spend } = beat;
+    let AttemptHeartbeat { attempt_id, lease, progress, checkpoint, spend, seen_comments } = beat;
     HeartbeatCommand {
         workspace: caller.principal().workspace,
         actor: caller.principal().actor(),
@@ -106,6 +109,7 @@ fn command(caller: &HolderCaller, beat: AttemptHeartbeat) -> HeartbeatCommand {
         progress: progress.as_ref().and_then(Progress::shown),
         checkpoint,
         spend,
+        seen: seen_comments,
     }
 }
 
@@ -122,6 +126,8 @@ fn check(checks: &mut Checks, at: &str, beat: &AttemptHeartbeat) {
     }
     checks.json(&pointer(at, "checkpoint"), beat.checkpoint.as_ref());
     beat.spend.check(checks, &pointer(at, "spend"));
+    let seen = pointer(at, "seen_comments");
+    checks.count(&seen, beat.seen_comments.len(), settings::HEARTBEAT_SEEN);
 }
 
 fn check_steps(checks: &mut Checks, at: &str, step: Option<&Step>, steps: &[Step]) {

@@ -10,7 +10,7 @@
 //! freeze being set: it either comes before it, or finds its attempt stopped.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -20,7 +20,7 @@ use serde_json::json;
 use super::{
     answer::{HeartbeatAnswer, HeartbeatFreeze, Nudge},
     command::{HeartbeatCommand, Lane},
-    nudges,
+    comments, nudges,
 };
 use crate::{
     app::{
@@ -33,7 +33,7 @@ use crate::{
     domain::{
         agent,
         freeze::{self, Act},
-        ids::{AgentId, AttemptId, TaskId, WorkspaceId},
+        ids::{AgentId, AttemptId, CommentId, TaskId, WorkspaceId},
         journal::{Kind, NewRow},
         refusal::Refusal,
         spend::Amounts,
@@ -43,6 +43,7 @@ use crate::{
     store::{
         self, SystemTx, Tx,
         attempts::heartbeat::{Beat, Heard, TaskOf},
+        comments::deliveries::Delivered,
         freezes::Over,
     },
 };
@@ -86,12 +87,13 @@ impl Batched for HeartbeatCommand {
         let unpriced = unpriced(&mut tx, &heard, &standings).await?;
         let frozen = frozen(&mut tx, &heard).await?;
         let mut nudges = nudges::of(&mut tx, &heard).await?;
+        let mut comments = comments::of(&mut tx, seen(&batch, &heard), &heard).await?;
         drop(tx);
         app.note_loops(workspace, &heard).await;
         let answers = batch.iter().map(|command| {
             let heard = find(&heard, command).ok_or_else(|| why(&missed, command))?;
-            let nudges = nudges.take(heard, command);
-            Ok(answer(heard, Amounts::new(), (&standings, &unpriced), &frozen, nudges))
+            let told = (nudges.take(heard, command), comments.take(heard));
+            Ok(answer(heard, Amounts::new(), (&standings, &unpriced), &frozen, told))
         });
         Ok(answers.collect())
     }
@@ -139,13 +141,14 @@ async fn report(
     let unpriced = unpriced(unit.tx(), &heard, &standings).await?;
     let frozen = frozen(unit.tx(), &heard).await?;
     let mut nudges = nudges::of(unit.tx(), &heard).await?;
+    let mut comments = comments::of(unit.tx(), seen(batch, &heard), &heard).await?;
     app.commit(unit).await?;
     app.note_loops(workspace, &heard).await;
     let answers = batch.iter().map(|command| {
         let heard = find(&heard, command).ok_or_else(|| why(&missed, command))?;
         let spent = spent.get(&command.attempt).cloned().unwrap_or_default();
-        let nudges = nudges.take(heard, command);
-        Ok(answer(heard, spent, (&standings, &unpriced), &frozen, nudges))
+        let told = (nudges.take(heard, command), comments.take(heard));
+        Ok(answer(heard, spent, (&standings, &unpriced), &frozen, told))
     });
     Ok(answers.collect())
 }
@@ -199,6 +202,19 @@ fn find<'a>(heard: &'a HashMap<AttemptId, Heard>, command: &HeartbeatCommand) ->
     let heard = heard.get(&command.attempt)?;
     task::fence(&heard.attempt, command.holder, &command.lease_sha256).ok()?;
     Some(heard)
+}
+
+/// The comments that renewed attempts acknowledge; in order, since their deliveries are locked.
+fn seen(
+    batch: &[HeartbeatCommand],
+    heard: &HashMap<AttemptId, Heard>,
+) -> BTreeSet<(AttemptId, CommentId)> {
+    let renewed = batch.iter().filter(|command| find(heard, command).is_some());
+    let pairs = |command: &HeartbeatCommand| {
+        let attempt = command.attempt;
+        command.seen.clone().into_iter().map(move |comment| (attempt, comment))
+    };
+    renewed.flat_map(pairs).collect()
 }
 
 /// An attempt that was not renewed, and its task, as last read.
@@ -277,7 +293,7 @@ fn answer(
     attempt_spend: Amounts,
     (standings, unpriced): (&Standings, &HashMap<TaskId, String>),
     frozen: &HashMap<AttemptId, Over>,
-    nudges: Vec<Nudge>,
+    (nudges, comments): (Vec<Nudge>, Delivered),
 ) -> HeartbeatAnswer {
     let Heard { attempt, started_at, cancelling, agent_state, now, .. } = heard;
     let told = heartbeat::directive(attempt, *started_at, *cancelling, *agent_state, *now);
@@ -307,5 +323,7 @@ fn answer(
         hard_deadline: attempt.hard_deadline,
         attempt_spend,
         nudges,
+        comments: comments.comments,
+        more_comments: comments.more,
     }
 }

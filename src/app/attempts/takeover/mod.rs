@@ -237,7 +237,12 @@ pub(in crate::app) async fn keep_no_more(unit: &mut Unit, agent: AgentId) -> Res
 }
 
 /// The agent cannot be retired or archived meanwhile: both lock the workspace.
-async fn check_able(unit: &mut Unit, task: TaskId, agent: Option<AgentId>, at: &str) -> Result<()> {
+pub(super) async fn check_able(
+    unit: &mut Unit,
+    task: TaskId,
+    agent: Option<AgentId>,
+    at: &str,
+) -> Result<()> {
     let Some(agent) = agent else { return Ok(()) };
     let refuse = |detail: String| Err(Refusal::invalid_at(at, detail).into());
     let Some(assignee) = store::attempts::takeover::assignee(unit.tx(), task, agent).await? else {

@@ -107,6 +107,7 @@ impl Place {
     pub async fn new() -> Self {
         let fleet = Fleet::start().await;
         let agent = fleet.worker().await;
+        fleet.agent("relay", &["relay"], 1).await;
         let goal = fleet
             .post_goal(json!({"title": "g", "project": "p", "tasks": [
                 {"ref": "a", "title": "a"},

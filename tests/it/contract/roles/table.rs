@@ -94,6 +94,11 @@ pub const ROUTES: &[Route] = &[
         r#"{"lease": "LEASE", "tasks": [{"ref": "p", "title": "p"}]}"#,
     ),
     (
+        "POST /v1/attempts/{attempt_id}/hand-off",
+        "aog",
+        r#"{"lease": "LEASE", "to": {"capability": "relay"}, "note": "n"}"#,
+    ),
+    (
         "POST /v1/attempts/{attempt_id}/discovered",
         "aog",
         r#"{"lease": "LEASE", "tasks": [{"ref": "d", "title": "d"}]}"#,

@@ -57,6 +57,23 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
              select workspace_id, attempt('twice', 1), workspace_id, 'doc', 'shared', created_at
              from workspaces",
         ],
+        Invariant::HandOffsEndAttempts => &[
+            "insert into hand_offs (workspace_id, task_id, number, attempt_id, from_agent, to_agent,
+                                    offer_until, note, handed_at)
+             select workspace_id, task('busy'), 2, attempt('busy', 2), task('busy'), task('busy'),
+                    created_at, 'go on', created_at
+             from workspaces",
+        ],
+        Invariant::CommentsWithinGoal => &[
+            "insert into comments (workspace_id, comment_id, goal_id, created_by, created_at, text,
+                                   kind, answers)
+             select workspace_id, goal('busy'), goal('busy'), goal('busy'), created_at, 'yes',
+                    'answer', goal('busy')
+             from workspaces",
+        ],
+        Invariant::OffersEnd => &[
+            "update tasks set offer_until = created_at - interval '1 hour' where ref = 'open'",
+        ],
         Invariant::LeasesWithinDeadline => &["update attempts set
             lease_expires_at = hard_deadline + interval '1 s' where state = 'running'"],
         Invariant::ReadyInOrder => {

@@ -1,10 +1,14 @@
 //! Comments on tasks and goals.
 
+pub mod deliveries;
+
 use chrono::{DateTime, Utc};
 
 use super::{Tx, traced};
 use crate::domain::{
     access::person::Person,
+    addressee::Addressee,
+    comment::CommentKind,
     ids::{AgentId, AttemptId, CommentId, GoalId, KeyId, TaskId},
 };
 
@@ -23,6 +27,12 @@ pub struct NewCommentRow<'a> {
     pub created_by: KeyId,
     /// The person of that key.
     pub person: Option<&'a Person>,
+    /// What it is.
+    pub kind: CommentKind,
+    /// Whom it is for; `None`: everybody.
+    pub to: Option<&'a Addressee>,
+    /// The question that it answers.
+    pub answers: Option<CommentId>,
     /// The text.
     pub text: &'a str,
 }
@@ -31,8 +41,9 @@ pub struct NewCommentRow<'a> {
 pub async fn insert(tx: &mut Tx, new: &NewCommentRow<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into comments (workspace_id, comment_id, goal_id, task_id, agent_id, attempt_id,
-                               created_by, person, text, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                               created_by, person, text, created_at, kind, to_agent, to_capability,
+                               answers)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         tx.workspace.0,
         new.comment_id.0,
         new.goal_id.0,
@@ -43,6 +54,10 @@ pub async fn insert(tx: &mut Tx, new: &NewCommentRow<'_>) -> sqlx::Result<()> {
         new.person.map(Person::as_str),
         new.text,
         tx.now,
+        new.kind.as_str(),
+        new.to.and_then(|to| to.agent_id).map(|id| id.0),
+        new.to.and_then(|to| to.capability.as_deref()),
+        new.answers.map(|id| id.0),
     )
     .execute(traced!(tx, "comments.insert"))
     .await?;
@@ -97,6 +112,19 @@ pub async fn running_attempt(
     .await
 }
 
+/// Whether there is an agent that is neither archived nor retired.
+pub async fn is_addressable(tx: &mut Tx, agent: AgentId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from agents
+                          where workspace_id = $1 and agent_id = $2 and not archived
+                            and state <> 'retired') as "there!""#,
+        tx.workspace.0,
+        agent.0,
+    )
+    .fetch_one(traced!(tx, "comments.is_addressable"))
+    .await
+}
+
 /// A comment.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of the table, documented there")]
@@ -108,6 +136,10 @@ pub struct CommentRow {
     pub agent_id: Option<AgentId>,
     pub created_by: KeyId,
     pub person: Option<Person>,
+    pub kind: CommentKind,
+    pub to_agent: Option<AgentId>,
+    pub to_capability: Option<String>,
+    pub answers: Option<CommentId>,
     pub text: String,
     pub created_at: DateTime<Utc>,
 }
@@ -120,7 +152,9 @@ macro_rules! comments {
             r#"select comment_id as "comment_id: CommentId", goal_id as "goal_id: GoalId",
                       task_id as "task_id: TaskId", attempt_id as "attempt_id: AttemptId",
                       agent_id as "agent_id: AgentId", created_by as "created_by: KeyId",
-                      person as "person: Person", text, created_at
+                      person as "person: Person", kind as "kind: CommentKind",
+                      to_agent as "to_agent: AgentId", to_capability,
+                      answers as "answers: CommentId", text, created_at
                from comments "# + $clauses,
             $($argument),+
         )
