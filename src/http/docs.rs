@@ -66,7 +66,10 @@ const TAGS: &[(&str, &str)] = &[
     ("approvals", "Questions that wait for a person."),
     ("attention", "Everything that waits for a person, and what would clear it."),
     ("budgets", "Limits on what may be spent, and what was."),
-    ("reports", "Who used what, when a limit will be used up, and what a goal will cost."),
+    (
+        "reports",
+        "Who used what, when a limit will be used up, how well agents work, and where work waits.",
+    ),
     ("prices", "What models cost: tokens become money."),
     ("freezes", "Stops that an operator puts on a scope."),
     ("rules", "What is to happen by itself when work goes wrong, and what happened."),

@@ -8,6 +8,8 @@
 //! start of the attempt. So a month's report and a month's budget may differ by usage across its
 //! ends.
 
+pub mod agents;
+pub mod bottlenecks;
 pub mod views;
 
 use chrono::{DateTime, TimeDelta, Utc};

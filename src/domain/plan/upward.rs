@@ -38,6 +38,8 @@ pub fn ranks(network: &Network, duration: &[i64], behind: i64) -> Vec<i64> {
 }
 
 #[cfg(test)]
+mod graphs;
+#[cfg(test)]
 mod simulation;
 
 #[cfg(test)]

@@ -14,9 +14,14 @@ use serde::{Deserialize, Serialize};
 use super::{check::Checks, words::words};
 use money::Millionths;
 
+pub mod bottleneck;
 pub mod estimate;
 pub mod forecast;
 pub mod money;
+pub mod open_work;
+pub mod performance;
+pub mod share;
+pub mod trend;
 
 /// Most rows of a report returned in one answer.
 pub const ROWS_MAX: usize = 10_000;

@@ -26,7 +26,11 @@ pub fn share(hits: i64, of: i64) -> Option<Interval> {
     let scale = 1.0 + Z * Z / n;
     let middle = (p + Z * Z / (2.0 * n)) / scale;
     let half = Z / scale * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-    Some(Interval { estimate: p, low: (middle - half).max(0.0), high: (middle + half).min(1.0) })
+    Some(Interval {
+        estimate: p,
+        low: (middle - half).min(p).max(0.0),
+        high: (middle + half).max(p).min(1.0),
+    })
 }
 
 /// The difference of two shares, by the interval of Newcombe.

@@ -243,6 +243,8 @@ operations! {
         GET    "/v1/reports/focus.csv"        => reports::export_focus, scan;
         GET    "/v1/reports/forecast"         => reports::forecast_budget [NotFound], scan;
         GET    "/v1/reports/routing"          => reports::get_routing_report, scan;
+        GET    "/v1/reports/agents"           => reports::get_agents_report, scan;
+        GET    "/v1/reports/bottlenecks"      => reports::get_bottlenecks_report, scan;
         GET    "/v1/goals/{goal_id}/estimate" => reports::estimate_goal, scan;
     }
     "prices" {

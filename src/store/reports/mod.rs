@@ -22,6 +22,8 @@ use crate::domain::{
     spend::{CORRECTION_PREFIX, RERATE_PREFIX},
 };
 
+pub mod agents;
+pub mod bottlenecks;
 pub mod forecasts;
 
 impl Type<Postgres> for Millionths {

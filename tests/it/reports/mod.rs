@@ -10,6 +10,8 @@ use crate::support::{
     fleet::{Fleet, text},
 };
 
+mod agents;
+mod bottlenecks;
 mod files;
 mod forecasts;
 mod sums;
@@ -133,6 +135,12 @@ async fn what_cannot_be_reported_is_refused_where_it_is_wrong() {
         ("focus.csv?from=2026-03-01T00:00:00Z", &["?to"]),
         ("focus.csv?from=2026-01-01T00:00:00Z&to=2026-06-01T00:00:00Z", &["?to"]),
         ("focus.csv?from=2026-03-02T00:00:00Z&to=2026-03-01T00:00:00Z", &["?to"]),
+        ("agents?from=2026-03-02T00:00:00Z&to=2026-03-01T00:00:00Z", &["?to"]),
+        ("agents?from=2025-10-01T00:00:00Z&to=2026-03-01T00:00:00Z", &["?from"]),
+        ("agents?from=2026-03-01T13:00:00Z", &["?from"]),
+        ("agents?agent_id=1", &["?agent_id"]),
+        ("agents?cursor=x", &["?cursor"]),
+        ("agents?colour=red", &["?colour"]),
         ("forecast", &["?budget_id"]),
         ("forecast?budget_id=x", &["?budget_id"]),
     ] {
@@ -166,6 +174,8 @@ async fn reports_are_for_those_who_watch() {
         "reports/spend".to_owned(),
         "reports/spend.csv".to_owned(),
         "reports/focus.csv?from=2026-03-01T00:00:00Z&to=2026-03-02T00:00:00Z".to_owned(),
+        "reports/agents".to_owned(),
+        "reports/bottlenecks".to_owned(),
         format!("reports/forecast?budget_id={budget}"),
         format!("goals/{goal}/estimate"),
     ] {

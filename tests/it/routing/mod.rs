@@ -1,6 +1,7 @@
 //! Which task goes first, and which agent gets it.
 
 mod between;
+mod graphs;
 mod order;
 mod schedules;
 mod turns;

@@ -7,7 +7,11 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     app::{
         caller::ReportCaller,
-        reports::{BudgetForecast, GoalEstimate, SpendAsk, SpendRow, SpendTotal},
+        reports::{
+            BudgetForecast, GoalEstimate, SpendAsk, SpendRow, SpendTotal,
+            agents::{AgentPerformance, AgentPlace, AgentsAsk, ReportPeriod},
+            bottlenecks::BottleneckReport,
+        },
         routing::report::{RoutingAsk, RoutingReport},
     },
     domain::{
@@ -241,4 +245,68 @@ pub async fn get_routing_report(
     let RoutingQuery { from, to, capability, agent_id } = query;
     let ask = RoutingAsk { span: Span { from, to }, capability, agent: agent_id };
     Ok(Reply(app.routing_report(&caller, &ask).await?))
+}
+
+/// The range and the filters of a report on agents.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct AgentsQuery {
+    /// Only attempts that began at this instant or later. Default: seven days before `to`; at most 92 days before it.
+    #[param(example = "2026-03-01T00:00:00Z")]
+    pub from: Option<DateTime<Utc>>,
+    /// Only attempts that began before this instant. Default: now.
+    #[param(example = "2026-04-01T00:00:00Z")]
+    pub to: Option<DateTime<Utc>>,
+    /// Only attempts of this agent.
+    pub agent_id: Option<AgentId>,
+    /// Only attempts at tasks that require this capability.
+    #[param(example = "rust")]
+    pub capability: Option<String>,
+}
+
+/// A page of a report on agents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AgentsReport {
+    /// The period of the report.
+    pub period: ReportPeriod,
+    /// The rows of this page, by capability and agent.
+    pub items: Vec<AgentPerformance>,
+    /// Send this as `cursor` for the next page; `null` on the last page.
+    pub next_cursor: Option<String>,
+}
+
+/// Report on agents.
+///
+/// Of each agent at each capability, with each model and version: how its attempts ended, how many were accepted at
+/// the first try, rework, failures by class and lost leases, each share with a 95 % interval (Wilson); durations, cost
+/// of an accepted task, the trend over the period, and what the router believes of it.
+///
+/// Attempts count by the time they began. An attempt at a task that requires several capabilities counts at each of
+/// them, so rows do not add up. A period with more than 200,000 attempts is shortened to the newest of them.
+#[utoipa::path(get, path = "/v1/reports/agents")]
+pub async fn get_agents_report(
+    Auth { app, caller }: Auth<ReportCaller>,
+    list: Listing<AgentsQuery, AgentPlace>,
+) -> Result<Linked<AgentsReport>> {
+    let AgentsQuery { from, to, agent_id, capability } = list.filter.clone();
+    let ask = AgentsAsk { span: Span { from, to }, agent: agent_id, capability };
+    let (period, rows) = app.agents_report(&caller, &ask, list.after.as_ref(), list.rows()).await?;
+    let page = list.page(rows, |(_, place)| place.clone())?;
+    Ok(page.map(|Page { items, next_cursor }| {
+        let items = items.into_iter().map(|(row, _)| row).collect();
+        AgentsReport { period, items, next_cursor }
+    }))
+}
+
+/// Report on bottlenecks.
+///
+/// Where work waits now: sets of capabilities with more ready tasks than agents online can start, people who are
+/// waited for, limits that tasks wait for, and goals whose critical path ends after their deadline or nearly does. Then
+/// how long all open work takes by list scheduling with the agents online, and with one more agent for each set of
+/// capabilities that is short.
+#[utoipa::path(get, path = "/v1/reports/bottlenecks")]
+pub async fn get_bottlenecks_report(
+    Auth { app, caller }: Auth<ReportCaller>,
+) -> Result<Reply<BottleneckReport>> {
+    Ok(Reply(app.bottlenecks_report(&caller).await?))
 }

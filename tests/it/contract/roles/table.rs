@@ -217,6 +217,8 @@ pub const ROUTES: &[Route] = &[
     ("PATCH /v1/projects/{project_id}", "ao", r#"{"description": "new"}"#),
     ("POST /v1/projects/{project_id}/archive", "ao", ""),
     ("POST /v1/projects/{project_id}/unarchive", "ao", ""),
+    ("GET /v1/reports/agents", "aov", ""),
+    ("GET /v1/reports/bottlenecks", "aov", ""),
     ("GET /v1/reports/focus.csv", "aov", "?from=2026-03-01T00:00:00Z&to=2026-03-02T00:00:00Z"),
     ("GET /v1/reports/forecast", "aov", "?budget_id={budget_id}"),
     ("GET /v1/reports/routing", "aov", ""),
