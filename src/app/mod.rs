@@ -25,6 +25,7 @@ pub mod decisions;
 pub mod duties;
 mod edit;
 pub mod error;
+pub mod explain;
 pub mod freezes;
 pub mod gates;
 pub mod goals;

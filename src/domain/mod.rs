@@ -16,6 +16,7 @@ pub mod cap;
 pub mod check;
 pub mod comment;
 pub mod dedup;
+pub mod explain;
 pub mod form;
 pub mod freeze;
 pub mod gate;

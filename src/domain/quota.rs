@@ -13,6 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    budget::ask::Estimates,
     check::Checks,
     plan::check_instant,
     refusal::Refusal,
@@ -78,6 +79,16 @@ impl NewQuotaWindow {
         checks.range("/stop_percent", self.stop_percent, 1..=100);
         checks.finish()
     }
+}
+
+/// What a task with these estimates is expected to use of a window in `unit`.
+#[must_use]
+pub fn expected(unit: &str, estimates: Option<&Estimates>) -> i64 {
+    if unit == ATTEMPTS {
+        return 1;
+    }
+    let estimate = estimates.and_then(|estimates| estimates.get(unit));
+    estimate.map_or(0, |estimate| estimate.range().want)
 }
 
 /// A window and what of it is used.

@@ -28,7 +28,7 @@ macro_rules! pages {
 const INDEX: &str = "README";
 
 /// Every page, by its name: that of its file, and the last segment of its path.
-pub const PAGES: [(&str, &str); 36] = pages![
+pub const PAGES: [(&str, &str); 37] = pages![
     "README",
     "start",
     "configuration",
@@ -47,6 +47,7 @@ pub const PAGES: [(&str, &str); 36] = pages![
     "routing",
     "limits-of-work",
     "routing-agents",
+    "explain",
     "budgets",
     "prices",
     "reports",

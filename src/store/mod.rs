@@ -14,6 +14,7 @@ pub mod budgets;
 pub mod columns;
 pub mod comments;
 pub mod dedup;
+pub mod explain;
 pub mod freezes;
 pub mod gates;
 pub mod goals;

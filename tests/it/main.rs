@@ -18,6 +18,7 @@ mod comments;
 mod contract;
 mod coordination;
 mod decisions;
+mod explain;
 mod freezes;
 mod goals;
 mod journal;

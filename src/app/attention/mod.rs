@@ -45,7 +45,7 @@
 //! [`settings::LOST_AFTER`]: crate::domain::settings::LOST_AFTER
 
 pub(in crate::app) mod items;
-mod nobody;
+pub(in crate::app) mod nobody;
 pub(in crate::app) mod ready_made;
 pub mod views;
 

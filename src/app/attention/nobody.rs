@@ -43,7 +43,8 @@ pub(super) async fn offer_to_admins(tx: &mut Tx, items: &mut [AttentionItem]) ->
     Ok(())
 }
 
-fn decidable(asked: &AskedOf, keys: &[Holder]) -> Result<bool> {
+/// Whether somebody may decide an approval.
+pub(in crate::app) fn decidable(asked: &AskedOf, keys: &[Holder]) -> Result<bool> {
     let AskedOf { approval_id: _, project_id, excluded, policy, stage, escalation } = asked;
     let keys = &store::authority::within(keys, *project_id);
     let Some(policy) = policy else { return Ok(able::can_be_decided(None, excluded, keys)) };

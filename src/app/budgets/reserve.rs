@@ -22,15 +22,15 @@ use crate::{
             ledger::{Ledger, Reservation, Shortage, WindowKey},
             lineage::Lineage,
         },
-        ids::{AgentId, GoalId, LimitId, TaskId},
+        ids::{AgentId, GoalId, LimitId, TaskId, WorkspaceId},
         task::claim::Funding,
     },
     store::{
-        self,
+        self, Tx,
         attempts::NewAttempt,
         attempts::claim::ReadyTask,
         budgets::{
-            charged::Above,
+            charged::{Above, Expected},
             reservations::Row,
             windows::{LiveLimit, WindowRow},
         },
@@ -104,6 +104,51 @@ impl Funds {
             rows = hold_now(unit, &limits).await?;
         }
         let expected = store::budgets::charged::expected(unit.tx(), &tasks).await?;
+        Ok(Some(Self::of(above, limits, rows, expected)))
+    }
+
+    /// Reads the windows above tasks and agents without a lock, and opens none: a limit without a window in this
+    /// period counts as unused. Enough to say what is short, and no more; `None` without limits.
+    pub(in crate::app) async fn look(
+        tx: &mut Tx,
+        tasks: &[(TaskId, GoalId)],
+        agents: &[AgentId],
+    ) -> Result<Option<Self>> {
+        if tasks.is_empty() || !store::budgets::windows::any(tx).await? {
+            return Ok(None);
+        }
+        let goals: BTreeSet<GoalId> = tasks.iter().map(|(_, goal)| *goal).collect();
+        let ids: Vec<TaskId> = tasks.iter().map(|(task, _)| *task).collect();
+        let above = store::budgets::charged::above(tx, &Vec::from_iter(goals)).await?;
+        let nodes = store::budgets::charged::nodes(tx.workspace, &ids, &above, agents);
+        let now = tx.now;
+        let (mut limits, rows) = store::budgets::survey::survey(tx, &nodes, now, now).await?;
+        limits.retain(|limit| is_touched(limit, &above));
+        if limits.is_empty() {
+            return Ok(None);
+        }
+        let expected = store::budgets::charged::expected(tx, &ids).await?;
+        Ok(Some(Self::of(above, limits, rows, expected)))
+    }
+
+    /// Every limit that is short for an attempt at a task. `agent`: `None` leaves the budgets of agents out.
+    pub(in crate::app) fn lacks(
+        &self,
+        workspace: WorkspaceId,
+        (task, goal): (TaskId, GoalId),
+        agent: Option<AgentId>,
+    ) -> Vec<Shortage> {
+        let path = self.path(workspace, (task, goal), agent);
+        let asks = self.asks(task, &path);
+        self.ledger.clone().reserve(&path, &asks).err().unwrap_or_default()
+    }
+
+    fn of(
+        above: Vec<Above>,
+        limits: Vec<LiveLimit>,
+        rows: Vec<WindowRow>,
+        expected: Vec<Expected>,
+    ) -> Self {
         let above = above.into_iter().map(|above| (above.goal_id, above)).collect();
         let mut funds = Self { above, ..Self::default() };
         funds.take_in(limits, rows);
@@ -115,7 +160,7 @@ impl Funds {
             };
             funds.expected.insert(row.task_id, expectation);
         }
-        Ok(Some(funds))
+        funds
     }
 
     fn take_in(&mut self, limits: Vec<LiveLimit>, rows: Vec<WindowRow>) {
@@ -141,8 +186,8 @@ impl Funds {
         if self.short.contains_key(&task.task_id) {
             return Funding::Short;
         }
-        let path = self.path(unit, task, agent);
-        let asks = self.asks(task, &path);
+        let path = self.path(unit.workspace(), (task.task_id, task.goal_id), agent);
+        let asks = self.asks(task.task_id, &path);
         match self.ledger.reserve(&path, &asks) {
             Ok(granted) => {
                 self.granted.insert(task.task_id, granted);
@@ -160,21 +205,24 @@ impl Funds {
         }
     }
 
-    fn path(&self, unit: &Unit, task: &ReadyTask, agent: Option<AgentId>) -> Vec<WindowKey> {
-        let above = self.above.get(&task.goal_id);
+    fn path(
+        &self,
+        workspace: WorkspaceId,
+        (task, goal): (TaskId, GoalId),
+        agent: Option<AgentId>,
+    ) -> Vec<WindowKey> {
+        let above = self.above.get(&goal);
         let project = above.and_then(|above| above.project_id);
-        let workspace = unit.workspace();
-        let lineage = Lineage { task: task.task_id, goal: task.goal_id, agent, project, workspace };
+        let lineage = Lineage { task, goal, agent, project, workspace };
         let windows = lineage.budget_nodes().filter_map(|node| self.by_node.get(&node)).flatten();
         let set_aside =
             |key: &&WindowKey| above.is_some_and(|above| above.allocated.contains(&key.limit));
         windows.filter(|key| !set_aside(key)).copied().collect()
     }
 
-    fn asks(&self, task: &ReadyTask, path: &[WindowKey]) -> BTreeMap<String, Range> {
+    fn asks(&self, task: TaskId, path: &[WindowKey]) -> BTreeMap<String, Range> {
         let none = Expectation::default();
-        let Expectation { estimates, usual, used } =
-            self.expected.get(&task.task_id).unwrap_or(&none);
+        let Expectation { estimates, usual, used } = self.expected.get(&task).unwrap_or(&none);
         // The smallest limit and the least room by unit.
         let mut least: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
         for window in path.iter().filter_map(|key| self.ledger.window(key)) {

@@ -15,7 +15,7 @@ use crate::{
         },
     },
     store::{
-        self,
+        self, Tx,
         routing::{assignments::NewAssignment, rivals::RivalRow},
     },
 };
@@ -25,7 +25,7 @@ const STORED: usize = 5;
 
 /// The agents that a task may be left for, with the work that they do now.
 pub(in crate::app) async fn rivals(
-    unit: &mut Unit,
+    tx: &mut Tx,
     router: &Router<'_>,
     agents: &[AgentId],
     required: &[String],
@@ -34,7 +34,7 @@ pub(in crate::app) async fn rivals(
         return Ok(Vec::new());
     }
     let now = router.now;
-    let online = store::routing::rivals::online(unit.tx(), agents).await?;
+    let online = store::routing::rivals::online(tx, agents).await?;
     let rivals = online.into_iter().map(|row| {
         let RivalRow { agent_id, capabilities, max_concurrent, running } = row;
         let free =

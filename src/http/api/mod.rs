@@ -12,6 +12,7 @@ pub mod claims;
 pub mod comments;
 pub mod concurrency_keys;
 pub mod events;
+pub mod explain;
 pub mod freezes;
 pub mod goals;
 pub mod identities;

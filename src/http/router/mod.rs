@@ -29,10 +29,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     api::{
         agents, approvals, artifacts, assignments, attempts, attention, audit, budgets, claims,
-        comments, concurrency_keys, events, freezes, goals, identities, keys, links, planners,
-        plans, playbooks, policies, prices, problems, projects, quota_windows, rates, reports,
-        risk_floors, rules, schedules, sessions, sign_in, supervisor, tasks, verify, whoami,
-        workspace,
+        comments, concurrency_keys, events, explain, freezes, goals, identities, keys, links,
+        planners, plans, playbooks, policies, prices, problems, projects, quota_windows, rates,
+        reports, risk_floors, rules, schedules, sessions, sign_in, supervisor, tasks, verify,
+        whoami, workspace,
     },
     decide,
     describe::Extent,
@@ -109,6 +109,7 @@ operations! {
     "tasks" {
         GET    "/v1/tasks"                       => tasks::list_tasks, list;
         GET    "/v1/tasks/{task_id}"             => tasks::get_task;
+        GET    "/v1/tasks/{task_id}/explain"     => explain::explain_task;
         PATCH  "/v1/tasks/{task_id}"             => tasks::update_task
             [TaskEnded, WrongState, PlanInvalid, SeparationOfDuties, NotAnApprover];
         POST   "/v1/tasks/{task_id}/cancel"      => tasks::cancel_task [TaskEnded];
@@ -259,6 +260,7 @@ operations! {
         POST   "/v1/agents"            => agents::register_agent
             [AgentNotActive, WorkspaceFull];
         GET    "/v1/agents/{agent_id}" => agents::get_agent;
+        GET    "/v1/agents/{agent_id}/explain" => explain::explain_agent;
         PATCH  "/v1/agents/{agent_id}" => agents::update_agent;
         POST   "/v1/agents/{agent_id}/archive"   => agents::archive_agent [WrongState];
         POST   "/v1/agents/{agent_id}/unarchive" => agents::unarchive_agent;

@@ -12,7 +12,7 @@ use crate::{
         handover::{
             ChildResult, ClaimedComment, ClaimedCriterion, EarlierAttempt, HandedOver, NeededResult,
         },
-        ids::{AgentId, GoalId, TaskId},
+        ids::{AgentId, GoalId, ProjectId, TaskId},
         routing::{
             assign::{Facts, Routed, Rules, Slots},
             policy::Policy,
@@ -253,31 +253,13 @@ pub struct SearchBounds {
     pub from: GoalId,
 }
 
-/// Locks up to `wanted` ready tasks for agents with the capabilities `able`, in the order of their turns and
-/// without those in `held`. Tasks assigned to or barred from one of the agents come in addition,
-/// since the other agents may be unable to take them.
-///
-/// Finds the goals with ready tasks first, at most [`settings::GOALS_IN_TURN`] pairs of goal and set of capabilities,
-/// by one index entry each: their other tasks are not read. Then reads of each goal as many tasks as can
-/// be among the wanted ones. The rules of turns are those of [`crate::domain::routing::turns`]. Passes and tasks are read in
-/// one snapshot, and a task that another transaction holds keeps its place in its goal: so claims that run at
-/// once share out the turns as claims one after the other would.
-///
-/// Searches only the sets of capabilities within `able`, each by its own index range: tasks of
-/// other sets cost nothing. Skips tasks locked by other transactions. Skips frozen tasks, tasks that wait for a price
-/// and those behind a closed gate during the search, so they do not block later ones; without any freeze, wait or gate
-/// these checks do not run. Leaves out sets of capabilities whose rate is used up.
-pub async fn lock_ready(
-    tx: &mut Tx,
-    lookers: Lookers<'_>,
-    bounds: SearchBounds,
-    held: &[TaskId],
-) -> sqlx::Result<LockedTasks> {
-    let Lookers { able, agents } = lookers;
-    let SearchBounds { wanted, slack, from } = bounds;
-    let rows = sqlx::query_as!(
-        Row,
-        r#"
+/// The search of a claim, up to its candidates in order, with `$tail` behind it. One text for those that lock what they
+/// find and those that only look, so that both find the same.
+macro_rules! search {
+    ($row:ident, $tx:ident, $lookers:ident, $bounds:ident, $held:ident, $tail:tt) => {
+        sqlx::query_as!(
+            $row,
+            r#"
         with recursive covered as materialized (
             select capability_key, capabilities from capability_sets
             where workspace_id = $1 and capabilities <@ $2::text[]
@@ -401,7 +383,49 @@ pub async fn lock_ready(
             from placed p
             order by p.place
             limit $3::bigint + $5::bigint
-        ), locked as materialized (
+        )"# + $tail,
+            $tx.workspace.0,
+            $lookers.able,
+            $bounds.wanted,
+            &uuids($held),
+            $bounds.slack,
+            &uuids($lookers.agents),
+            $bounds.from.0,
+            settings::GOALS_IN_TURN,
+            turns::UNIT,
+            turns::MOST_LAG,
+            $tx.now,
+        )
+    };
+}
+
+/// Locks up to `wanted` ready tasks for agents with the capabilities `able`, in the order of their turns and
+/// without those in `held`. Tasks assigned to or barred from one of the agents come in addition,
+/// since the other agents may be unable to take them.
+///
+/// Finds the goals with ready tasks first, at most [`settings::GOALS_IN_TURN`] pairs of goal and set of capabilities,
+/// by one index entry each: their other tasks are not read. Then reads of each goal as many tasks as can
+/// be among the wanted ones. The rules of turns are those of [`crate::domain::routing::turns`]. Passes and tasks are read in
+/// one snapshot, and a task that another transaction holds keeps its place in its goal: so claims that run at
+/// once share out the turns as claims one after the other would.
+///
+/// Searches only the sets of capabilities within `able`, each by its own index range: tasks of
+/// other sets cost nothing. Skips tasks locked by other transactions. Skips frozen tasks, tasks that wait for a price
+/// and those behind a closed gate during the search, so they do not block later ones; without any freeze, wait or gate
+/// these checks do not run. Leaves out sets of capabilities whose rate is used up.
+pub async fn lock_ready(
+    tx: &mut Tx,
+    lookers: Lookers<'_>,
+    bounds: SearchBounds,
+    held: &[TaskId],
+) -> sqlx::Result<LockedTasks> {
+    let rows = search!(
+        Row,
+        tx,
+        lookers,
+        bounds,
+        held,
+        r#", locked as materialized (
             select t.task_id, t.goal_id, t.attempts_started, t.lease_ms, t.attempt_timeout_ms,
                    t.finish_by, t.claim_rank, t.ranked_from, t.ready_from, t.assigned_agent_id, t.barred_agent_id, t.gated,
                    -- Null for nearly every task: needed besides, after a hand-off.
@@ -436,18 +460,7 @@ pub async fn lock_ready(
                    (select min(turn_of::text)::uuid from last_found) end as "cut_at?: GoalId"
         from (select 1) as always (one) left join locked l on true
         order by l.place
-        "#,
-        tx.workspace.0,
-        able,
-        wanted,
-        &uuids(held),
-        slack,
-        &uuids(agents),
-        from.0,
-        settings::GOALS_IN_TURN,
-        turns::UNIT,
-        turns::MOST_LAG,
-        tx.now,
+        "#
     )
     .fetch_all(traced!(tx, "attempts.claim.lock_ready"))
     .await?;
@@ -476,6 +489,69 @@ pub async fn lock_ready(
     // One row without a task if none was locked.
     let tasks = rows.into_iter().filter_map(task).collect();
     Ok(LockedTasks { tasks, more, joining, goals, cut_at })
+}
+
+/// A task that a search would lock.
+#[derive(Debug, Clone)]
+pub struct FoundTask {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its name in the plan.
+    pub reference: String,
+    /// Title, one line.
+    pub title: String,
+    /// Its goal.
+    pub goal_id: GoalId,
+    /// Title of the goal.
+    pub goal_title: String,
+    /// The project of the goal.
+    pub project_id: Option<ProjectId>,
+    /// Its turn.
+    pub turn: i64,
+    /// Key of the claim order inside its goal.
+    pub claim_rank: DateTime<Utc>,
+    /// Since when it has been ready.
+    pub ready_from: DateTime<Utc>,
+    /// Number of attempts ever started.
+    pub attempts_started: i32,
+    /// Capabilities it requires.
+    pub required: Vec<String>,
+    /// Whether there may be ready tasks beyond those.
+    pub more: bool,
+}
+
+/// What [`lock_ready`] would lock, in its order, without a lock: also tasks that other transactions hold. Up to
+/// `wanted` and `slack` tasks.
+pub async fn look_ready(
+    tx: &mut Tx,
+    lookers: Lookers<'_>,
+    bounds: SearchBounds,
+) -> sqlx::Result<Vec<FoundTask>> {
+    let held: &[TaskId] = &[];
+    search!(
+        FoundTask,
+        tx,
+        lookers,
+        bounds,
+        held,
+        r#"
+        select t.task_id as "task_id: TaskId", t.ref as reference, x.title,
+               t.goal_id as "goal_id: GoalId", g.title as goal_title,
+               g.project_id as "project_id: ProjectId", c.turn as "turn!",
+               t.claim_rank, t.ready_from, t.attempts_started,
+               covered.capabilities as "required!",
+               ((select count(*) from candidates) >= $3::bigint + $5::bigint
+                or exists (select from candidates where not is_all)) as "more!"
+        from candidates c
+        join tasks t on t.workspace_id = $1 and t.task_id = c.task_id
+        join task_texts x on x.workspace_id = $1 and x.task_id = c.task_id
+        join goals g on g.workspace_id = $1 and g.goal_id = t.goal_id
+        join covered on covered.capability_key = c.capability_key
+        order by c.place
+        "#
+    )
+    .fetch_all(traced!(tx, "attempts.claim.look_ready"))
+    .await
 }
 
 /// Records that agents were seen now; leaves a recent record unchanged.

@@ -23,7 +23,7 @@ const VAGUE_ENDINGS: &[&str] = &["_views", "_rows", "_batch", "_write", "_told",
 /// The floors inside `app`, the highest first. A room imports rooms of lower floors, and of its own
 /// floor if that makes no circle.
 const APP_ORDER: &[&[&str]] = &[
-    &["attention", "duties", "moving", "reports", "verify"],
+    &["attention", "duties", "explain", "moving", "reports", "verify"],
     &["decisions"],
     &["agents", "quota_windows", "rates", "rules"],
     &["freezes"],

@@ -213,7 +213,7 @@ fn what_takes_wait_seconds_may_wait() {
 }
 
 =======
->>>>>>> a31a1bf
+>>>>>>> ea5875a
 /// Generators of clients leave out a whole operation with a media type that they do not know.
 #[test]
 fn bodies_of_requests_have_types_that_clients_know() {
@@ -225,7 +225,7 @@ fn bodies_of_requests_have_types_that_clients_know() {
 =======
         let known =
             ["application/json", "application/octet-stream", "application/x-www-form-urlencoded"];
->>>>>>> a31a1bf
+>>>>>>> ea5875a
         assert!(types.len() == 1 && known.contains(&types[0].as_str()), "{name}: {types:?}");
     }
 }

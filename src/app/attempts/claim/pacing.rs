@@ -14,7 +14,7 @@ use crate::{
     domain::{
         budget::ask::Estimates,
         ids::{AgentId, QuotaWindowId, RateId, TaskId},
-        quota::Quota,
+        quota::{self, Quota},
         rate::Pace,
         spend::ATTEMPTS,
         task::claim::Funding,
@@ -167,12 +167,7 @@ impl Pacing {
 
     /// What a task is expected to use of a window.
     fn expected(&self, task: &ReadyTask, window: &Window) -> i64 {
-        if window.counts_starts() {
-            return 1;
-        }
-        let estimates = self.estimates.get(&task.task_id);
-        let estimate = estimates.and_then(|estimates| estimates.get(&window.unit));
-        estimate.map_or(0, |estimate| estimate.range().want)
+        quota::expected(&window.unit, self.estimates.get(&task.task_id))
     }
 
     fn take(&mut self, task: &ReadyTask, agent: AgentId) {

@@ -329,7 +329,8 @@ fn active(claimer: Option<&Claimer>) -> Result<&Claimer> {
     }
 }
 
-fn free_slots(claimer: &Claimer) -> u32 {
+/// Number of attempts that an agent may start now.
+pub(in crate::app) fn free_slots(claimer: &Claimer) -> u32 {
     match claimer.state {
         AgentState::Active if claimer.frozen || claimer.archived => 0,
         AgentState::Active if claimer.held_until.is_some() => 0,
@@ -478,7 +479,7 @@ impl Asked {
     async fn rivals(&self, unit: &mut Unit, router: &Router<'_>) -> Result<Vec<Rival>> {
         let agents = router.rivals(&self.wishes, &self.slots, &self.candidates);
         let required = self.candidates.first().map(|first| first.required.as_slice());
-        routing::claims::rivals(unit, router, &agents, required.unwrap_or_default()).await
+        routing::claims::rivals(unit.tx(), router, &agents, required.unwrap_or_default()).await
     }
 
     fn assign(

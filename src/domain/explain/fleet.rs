@@ -1,0 +1,231 @@
+//! Agents, and what keeps each of them from a task.
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    answer::{AgentStanding, FreezeOver, ShortLimit},
+    hindrance::Hindrance,
+};
+use crate::domain::{
+    ids::{AgentId, AttemptId},
+    states::AgentState,
+    task::claim::{Keeping, covers},
+};
+
+/// An agent that is not retired, as claims see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FleetAgent {
+    /// The agent.
+    pub agent_id: AgentId,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: i32,
+    /// Its capabilities.
+    pub capabilities: Vec<String>,
+    /// The state set by operators.
+    pub state: AgentState,
+    /// Whether it was heard of, registered or edited lately.
+    pub heard: bool,
+    /// A freeze over the agent itself or over the workspace.
+    pub freeze: Option<FreezeOver>,
+    /// Whether one of its keys is valid.
+    pub has_key: bool,
+    /// Attempts that it may start now, as the claim counts.
+    pub free_slots: u32,
+    /// Given no tasks before this time.
+    pub held_until: Option<DateTime<Utc>>,
+    /// Whether it is held because its provider limits its rate.
+    pub rate_limited: bool,
+    /// When a quota window that has too little left for the task ends.
+    pub quota_until: Option<DateTime<Utc>>,
+    /// Its longest running attempt.
+    pub oldest: Option<AttemptId>,
+    /// Limits of its own without enough room for the task.
+    pub short: Vec<ShortLimit>,
+}
+
+impl FleetAgent {
+    /// What keeps it from claiming anything; `None`: nothing.
+    #[must_use]
+    pub fn kept_from_claims(&self) -> Option<Hindrance> {
+        if !self.has_key {
+            return Some(Hindrance::NoKey);
+        }
+        if self.freeze.is_some() {
+            return Some(Hindrance::Frozen);
+        }
+        match self.state {
+            // The retired have no part in this.
+            AgentState::Paused | AgentState::Retired => return Some(Hindrance::Paused),
+            AgentState::Draining => return Some(Hindrance::Draining),
+            AgentState::Active => {}
+        }
+        if !self.heard {
+            return Some(Hindrance::Offline);
+        }
+        match self.held_until {
+            Some(_) if self.rate_limited => return Some(Hindrance::RateLimited),
+            Some(_) => return Some(Hindrance::Quota),
+            None => {}
+        }
+        (self.free_slots == 0).then_some(Hindrance::Full)
+    }
+
+    /// Whether it may do the task, as far as it is able.
+    #[must_use]
+    pub fn is_able(&self, required: &[String], keeping: Keeping) -> bool {
+        covers(&self.capabilities, required) && keeping.admits(self.agent_id)
+    }
+
+    /// What keeps it from a task; `None`: nothing.
+    #[must_use]
+    pub fn hindrance(&self, required: &[String], keeping: Keeping) -> Option<Hindrance> {
+        if !covers(&self.capabilities, required) {
+            return Some(Hindrance::LacksCapability);
+        }
+        if !keeping.admits(self.agent_id) {
+            let kept = keeping.assigned().is_some();
+            return Some(if kept { Hindrance::Kept } else { Hindrance::Barred });
+        }
+        if let Some(hindrance) = self.kept_from_claims() {
+            return Some(hindrance);
+        }
+        if self.quota_until.is_some() {
+            return Some(Hindrance::Quota);
+        }
+        (!self.short.is_empty()).then_some(Hindrance::Budget)
+    }
+
+    /// When a hindrance ends by itself.
+    #[must_use]
+    pub fn until(&self, hindrance: Hindrance) -> Option<DateTime<Utc>> {
+        match hindrance {
+            Hindrance::RateLimited | Hindrance::Quota => self.held_until.or(self.quota_until),
+            Hindrance::Budget => self.short.iter().filter_map(|short| short.renews_at).min(),
+            Hindrance::Full
+            | Hindrance::Frozen
+            | Hindrance::Draining
+            | Hindrance::Paused
+            | Hindrance::Offline
+            | Hindrance::NoKey
+            | Hindrance::Kept
+            | Hindrance::Barred
+            | Hindrance::LacksCapability => None,
+        }
+    }
+
+    /// Capabilities that it lacks.
+    #[must_use]
+    pub fn lacks(&self, required: &[String]) -> Vec<String> {
+        let lacks = required.iter().filter(|name| !self.capabilities.contains(name));
+        lacks.cloned().collect()
+    }
+
+    /// As it is shown.
+    #[must_use]
+    pub fn standing(&self, required: &[String], keeping: Keeping) -> AgentStanding {
+        let hindrance = self.hindrance(required, keeping);
+        AgentStanding {
+            agent_id: self.agent_id,
+            name: self.name.clone(),
+            hindrance,
+            lacks: self.lacks(required),
+            until: hindrance.and_then(|hindrance| self.until(hindrance)),
+        }
+    }
+}
+
+/// The agent that lacks the fewest capabilities.
+#[must_use]
+pub fn nearest<'a>(fleet: &'a [FleetAgent], required: &[String]) -> Option<&'a FleetAgent> {
+    let key = |agent: &&FleetAgent| (agent.lacks(required).len(), agent.kept_from_claims());
+    fleet.iter().min_by_key(key)
+}
+
+/// Capabilities that no agent has.
+#[must_use]
+pub fn unknown(fleet: &[FleetAgent], required: &[String]) -> Vec<String> {
+    let has = |name: &String| fleet.iter().any(|agent| agent.capabilities.contains(name));
+    required.iter().filter(|name| !has(name)).cloned().collect()
+}
+
+/// For tests of the rules.
+#[cfg(test)]
+#[must_use]
+pub fn sound(number: u128, capabilities: &[&str]) -> FleetAgent {
+    FleetAgent {
+        agent_id: AgentId(uuid::Uuid::from_u128(number)),
+        name: format!("agent {number}"),
+        version: 1,
+        capabilities: capabilities.iter().map(|name| (*name).to_owned()).collect(),
+        state: AgentState::Active,
+        heard: true,
+        freeze: None,
+        has_key: true,
+        free_slots: 1,
+        held_until: None,
+        rate_limited: false,
+        quota_until: None,
+        oldest: None,
+        short: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn required() -> Vec<String> {
+        vec!["gpu".to_owned(), "rust".to_owned()]
+    }
+
+    #[test]
+    fn a_sound_agent_has_no_hindrance() {
+        let agent = sound(1, &["gpu", "rust"]);
+        assert_eq!(agent.hindrance(&required(), Keeping::Anybody), None);
+        assert_eq!(agent.hindrance(&required(), Keeping::Only(agent.agent_id)), None);
+    }
+
+    #[test]
+    fn what_must_be_overcome_first_is_named() {
+        let at = DateTime::UNIX_EPOCH;
+        let mut agent = sound(1, &["gpu", "rust"]);
+        let found = |agent: &FleetAgent| agent.hindrance(&required(), Keeping::Anybody);
+        agent.free_slots = 0;
+        assert_eq!(found(&agent), Some(Hindrance::Full));
+        agent.held_until = Some(at);
+        assert_eq!(
+            (found(&agent), agent.until(Hindrance::Quota)),
+            (Some(Hindrance::Quota), Some(at))
+        );
+        agent.rate_limited = true;
+        assert_eq!(found(&agent), Some(Hindrance::RateLimited));
+        agent.heard = false;
+        assert_eq!(found(&agent), Some(Hindrance::Offline));
+        agent.state = AgentState::Draining;
+        assert_eq!(found(&agent), Some(Hindrance::Draining));
+        agent.state = AgentState::Paused;
+        assert_eq!(found(&agent), Some(Hindrance::Paused));
+        agent.has_key = false;
+        assert_eq!(found(&agent), Some(Hindrance::NoKey));
+        let barred = Keeping::AllBut(agent.agent_id);
+        assert_eq!(agent.hindrance(&required(), barred), Some(Hindrance::Barred));
+        let kept = Keeping::Only(AgentId(Uuid::from_u128(2)));
+        assert_eq!(agent.hindrance(&required(), kept), Some(Hindrance::Kept));
+        agent.capabilities.clear();
+        assert_eq!(agent.hindrance(&required(), kept), Some(Hindrance::LacksCapability));
+    }
+
+    #[test]
+    fn the_nearest_lacks_the_fewest_and_claims_soonest() {
+        let mut fleet = [sound(1, &[]), sound(2, &["rust"]), sound(3, &["gpu"])];
+        fleet[1].state = AgentState::Paused;
+        assert_eq!(nearest(&fleet, &required()).map(|agent| agent.name.as_str()), Some("agent 3"));
+        assert_eq!(unknown(&fleet, &required()), Vec::<String>::new());
+        assert_eq!(unknown(&fleet[..2], &required()), ["gpu"]);
+        assert_eq!(nearest(&[], &required()), None);
+    }
+}
