@@ -12,6 +12,7 @@ use crate::domain::{
     approval::{PayloadHash, Verdict, review::FeedbackPoint},
     artifact::ArtifactRef,
     comment::CommentKind,
+    criterion::{CriterionType, EvidenceTier, Terms},
     ids::{AgentId, ApprovalId, AttemptId, CommentId, TaskId},
     states::{ApprovalKind, ApprovalState, AttemptState, FailureClass, TaskState},
 };
@@ -28,6 +29,21 @@ pub struct ClaimedCriterion {
     /// Whether the plan says that it is satisfied already; then it needs no evidence.
     #[serde(default)]
     pub satisfied: bool,
+    /// How it is satisfied.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub r#type: CriterionType,
+    /// The least tier of the evidence that satisfies it.
+    #[serde(default = "claimed")]
+    #[schema(required = true)]
+    pub min_tier: EvidenceTier,
+    /// What belongs to the type.
+    #[serde(flatten)]
+    pub terms: Terms,
+}
+
+const fn claimed() -> EvidenceTier {
+    EvidenceTier::Claimed
 }
 
 /// Result of a needed task.

@@ -57,6 +57,8 @@ invariants! {
         "An attempt that its agent ended has a stored answer, which a repeated request gets.",
     EvidenceGiven "evidence_given"
         "A task done by an attempt has evidence or a waiver for each required criterion.",
+    TiersSupported "tiers_supported"
+        "No evidence has a tier above what is stored of it, and none of a check is from an author of what it checks.",
     AgentsWithinLimit "agents_within_limit"
         "An agent at or over its max_concurrent gets no further task.",
     ConcurrencyWithinMost "concurrency_within_most"

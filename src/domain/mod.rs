@@ -15,6 +15,7 @@ pub mod canonical;
 pub mod cap;
 pub mod check;
 pub mod comment;
+pub mod criterion;
 pub mod dedup;
 pub mod explain;
 pub mod form;

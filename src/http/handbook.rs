@@ -28,7 +28,7 @@ macro_rules! pages {
 const INDEX: &str = "README";
 
 /// Every page, by its name: that of its file, and the last segment of its path.
-pub const PAGES: [(&str, &str); 37] = pages![
+pub const PAGES: [(&str, &str); 38] = pages![
     "README",
     "start",
     "configuration",
@@ -43,6 +43,7 @@ pub const PAGES: [(&str, &str); 37] = pages![
     "plans",
     "coordination",
     "artifacts",
+    "verification",
     "agents",
     "routing",
     "limits-of-work",

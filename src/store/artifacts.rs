@@ -8,7 +8,7 @@ use super::{
     traced,
 };
 use crate::domain::{
-    artifact::digest::ArtifactDigest,
+    artifact::{ArtifactRef, digest::ArtifactDigest},
     ids::{AgentId, AttemptId, GoalId, KeyId, UploadId},
 };
 
@@ -88,10 +88,11 @@ pub async fn lock(tx: &mut Tx, of: &[ArtifactDigest]) -> sqlx::Result<Vec<Artifa
     .await
 }
 
-/// Of these digests, those of artifacts, which stay until the transaction ends. Locks in the order of the digests.
-pub async fn share(tx: &mut Tx, of: &[ArtifactDigest]) -> sqlx::Result<Vec<ArtifactDigest>> {
-    sqlx::query_scalar!(
-        r#"select sha256 as "sha256: ArtifactDigest" from artifacts
+/// The artifacts with these digests, which stay until the transaction ends. Locks in the order of the digests.
+pub async fn share(tx: &mut Tx, of: &[ArtifactDigest]) -> sqlx::Result<Vec<ArtifactRef>> {
+    sqlx::query_as!(
+        ArtifactRef,
+        r#"select sha256 as "digest: ArtifactDigest", size, media_type from artifacts
            where workspace_id = $1 and sha256 = any($2)
            order by sha256
            for key share"#,

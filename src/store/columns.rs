@@ -13,6 +13,7 @@ use crate::domain::{
     artifact::digest::ArtifactDigest,
     budget::{BudgetNode, OnExhausted, Period, UnknownModel},
     comment::CommentKind,
+    criterion::{CriterionType, EvidenceTier},
     freeze::{FreezeMode, FreezeScope},
     gate::resource::TouchMode,
     goal::criteria::{CriterionState, TaskPurpose, Written},
@@ -104,8 +105,10 @@ uuid_columns!(
 text_columns!(
     PruningHold,
     CriterionState,
+    CriterionType,
     DiscoveredPolicy,
     TaskPurpose,
+    EvidenceTier,
     Written,
     Role,
     Access,

@@ -435,15 +435,21 @@ pub async fn goal(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Option<PlannedGoal>
 
 /// The criteria of a goal as they were given.
 pub async fn criteria(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<CriterionSpec>> {
-    sqlx::query_as!(
-        CriterionSpec,
+    let rows = sqlx::query!(
         r#"select text, required, state = 'satisfied' as "satisfied!" from goal_criteria
            where workspace_id = $1 and goal_id = $2 order by number"#,
         tx.workspace.0,
         goal.0,
     )
     .fetch_all(traced!(tx, "planning.criteria"))
-    .await
+    .await?;
+    let criteria = rows.into_iter().map(|row| CriterionSpec {
+        text: row.text,
+        required: row.required,
+        satisfied: row.satisfied,
+        ..CriterionSpec::default()
+    });
+    Ok(criteria.collect())
 }
 
 /// What the planner of a run gets beside the texts of the goal.

@@ -42,3 +42,4 @@ mod sessions;
 mod sign_in;
 mod support;
 mod tasks;
+mod verification;

@@ -9,6 +9,7 @@ use crate::{
     app::{Result, Unit},
     domain::{
         artifact::digest::ArtifactDigest,
+        criterion::evidence::Artifacts,
         ids::{AttemptId, GoalId},
     },
     store::{self, artifacts::NewReference},
@@ -27,17 +28,18 @@ pub(in crate::app) struct References {
     pub in_evidence: Vec<ArtifactDigest>,
 }
 
-/// Of these digests, those that the workspace has. They stay until the unit ends. Reads nothing without digests.
+/// Of these digests, the artifacts that the workspace has. They stay until the unit ends. Reads nothing without digests.
 pub(in crate::app) async fn known(
     unit: &mut Unit,
     digests: impl IntoIterator<Item = ArtifactDigest>,
-) -> Result<BTreeSet<ArtifactDigest>> {
+) -> Result<Artifacts> {
     let digests: BTreeSet<ArtifactDigest> = digests.into_iter().collect();
     if digests.is_empty() {
-        return Ok(digests);
+        return Ok(Artifacts::new());
     }
     let digests: Vec<ArtifactDigest> = digests.into_iter().collect();
-    Ok(store::artifacts::share(unit.tx(), &digests).await?.into_iter().collect())
+    let known = store::artifacts::share(unit.tx(), &digests).await?;
+    Ok(known.into_iter().map(|artifact| (artifact.digest, artifact)).collect())
 }
 
 /// Writes what ended attempts refer to. Writes nothing without references.

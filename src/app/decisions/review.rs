@@ -36,7 +36,8 @@ use crate::{
             excluded::Decider,
             kind::Subject,
             review::{
-                self, Choice, Rejection, ReviewChoice, check_choice, check_feedback, check_waivers,
+                self, Choice, Rejection, ReviewChoice, approved_by_person, check_choice,
+                check_feedback, check_waivers,
             },
         },
         ids::AttemptId,
@@ -68,7 +69,7 @@ pub(in crate::app) async fn admit(
     check_choice(facts.last_round, request.choice.as_ref())?;
     let criteria = store::approvals::reviews::shown(unit.tx(), task, attempt).await?;
     if request.approves() {
-        return Ok(check_waivers(&criteria, &request.waive)?);
+        return Ok(check_waivers(&approved_by_person(&criteria), &request.waive)?);
     }
     Ok(check_feedback(&criteria, &request.feedback)?)
 }
@@ -129,16 +130,26 @@ pub(in crate::app) async fn decide(
 async fn accept(unit: &mut Unit, review: Review<'_>) -> Result<()> {
     let now = unit.now();
     let (task, attempt) = (review.task.task_id, review.attempt);
-    let criteria = store::approvals::reviews::shown(unit.tx(), task, attempt).await?;
+    let mut criteria = store::approvals::reviews::shown(unit.tx(), task, attempt).await?;
+    let acting = unit.acting();
+    let (key, person) = (acting.key, acting.person.clone());
+    // Nobody approved what was accepted because its time ran out.
+    let by_person = key.is_some() || person.is_some() || acting.link.is_some();
+    let demanded = by_person && criteria.iter().any(|criterion| criterion.person);
+    if by_person {
+        criteria = approved_by_person(&criteria);
+    }
     let waive = &review.request.waive;
     check_waivers(&criteria, waive)?;
+    let decider = Decider { key, person, ..Decider::NOBODY };
+    let approval_id = review.facts.approval_id;
+    let waiving = Waiving { attempt_id: attempt, approval_id, decider: &decider };
     if !waive.is_empty() {
-        let acting = unit.acting();
-        let (key, person) = (acting.key, acting.person.clone());
-        let decider = Decider { key, person, ..Decider::NOBODY };
-        let approval_id = review.facts.approval_id;
-        let waiving = Waiving { attempt_id: attempt, approval_id, decider: &decider };
         store::approvals::reviews::waive(unit.tx(), &waiving, waive).await?;
+    }
+    if demanded {
+        let reason = review.request.reason.as_deref();
+        store::approvals::reviews::approve(unit.tx(), task, &waiving, reason).await?;
     }
     if review.request.reason.is_some() {
         say(unit, &review).await?;

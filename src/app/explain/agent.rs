@@ -8,7 +8,7 @@ use super::{
 use crate::{
     app::{Result, budgets::reserve::Funds},
     domain::{
-        explain::{agent::AgentSituation, answer::ShortLimit, fleet::FleetAgent},
+        explain::{agent::AgentSituation, answer::LackingLimit, fleet::FleetAgent},
         ids::{AgentId, GoalId, TaskId},
         refusal::Refusal,
         routing::assign::Facts,
@@ -98,7 +98,7 @@ async fn quota(
 }
 
 /// The limits that are short for the first task if none of the tasks can be paid for; empty: one can.
-async fn short(tx: &mut Tx, agent: AgentId, ready: &[FoundTask]) -> Result<Vec<ShortLimit>> {
+async fn short(tx: &mut Tx, agent: AgentId, ready: &[FoundTask]) -> Result<Vec<LackingLimit>> {
     let tasks: Vec<(TaskId, GoalId)> =
         ready.iter().map(|task| (task.task_id, task.goal_id)).collect();
     let Some(funds) = Funds::look(tx, &tasks, &[agent]).await? else { return Ok(Vec::new()) };

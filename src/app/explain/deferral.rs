@@ -44,7 +44,7 @@ pub(super) async fn left_for(
         .map(|(facts, required, keeping)| Candidate {
             task: Wanted(*facts),
             required: required.clone(),
-            keeping: *keeping,
+            keeping: keeping.clone(),
         })
         .collect();
     let wish = |claimer: &&&Claimer| Wish {

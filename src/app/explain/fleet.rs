@@ -10,7 +10,7 @@ use crate::{
     domain::{
         attention::counted_on_since,
         budget::{self, BudgetNode, ledger::Shortage, shown::BudgetWait},
-        explain::{answer::ShortLimit, fleet::FleetAgent, request},
+        explain::{answer::LackingLimit, fleet::FleetAgent, request},
         ids::{AgentId, GoalId, LimitId, TaskId},
         quota, settings,
         task::claim::{Keeping, covers},
@@ -140,8 +140,8 @@ impl Fleet {
         tx: &mut Tx,
         (task, goal): (TaskId, GoalId),
         required: &[String],
-        keeping: Keeping,
-    ) -> Result<Vec<ShortLimit>> {
+        keeping: &Keeping,
+    ) -> Result<Vec<LackingLimit>> {
         let windows = self.windows(tx).await?;
         if !windows.is_empty() {
             let estimates = store::quota_windows::estimates(tx, &[task]).await?;
@@ -201,7 +201,7 @@ impl Shown {
     }
 
     /// Limits that are short.
-    pub fn of(&self, lacks: &[Shortage]) -> Vec<ShortLimit> {
+    pub fn of(&self, lacks: &[Shortage]) -> Vec<LackingLimit> {
         let wait = |lack: &Shortage| BudgetWait {
             limit_id: lack.limit_id,
             node: lack.node,
@@ -218,9 +218,9 @@ impl Shown {
     }
 
     /// A limit that a task waits for.
-    pub fn one(&self, wait: BudgetWait) -> ShortLimit {
+    pub fn one(&self, wait: BudgetWait) -> LackingLimit {
         let Some(row) = self.0.get(&wait.limit_id) else {
-            return ShortLimit { wait, budget_id: None, renews_at: None, raise: None };
+            return LackingLimit { wait, budget_id: None, renews_at: None, raise: None };
         };
         let BudgetWait { unit, period, limit, settled, reserved, requested, .. } = &wait;
         let proposed =
@@ -235,7 +235,7 @@ impl Shown {
         );
         let path = format!("/v1/budgets/{}", row.budget_id);
         let raise = request::patch(path, row.version, body, what);
-        ShortLimit {
+        LackingLimit {
             budget_id: Some(row.budget_id),
             renews_at: row.ends_at,
             raise: Some(raise),

@@ -109,10 +109,10 @@ impl Look<'_> {
         let used = used.map(|(capability, pace)| UsedRate { capability, free_at: pace.free_at() });
         found.rates = used.collect();
         let mut fleet = Fleet::read(tx, &found.required).await?;
-        found.limits = fleet.measure(tx, (id, goal), &found.required, found.keeping).await?;
+        found.limits = fleet.measure(tx, (id, goal), &found.required, &found.keeping).await?;
         found.fleet = std::mem::take(&mut fleet.agents);
-        let free = |agent: &&FleetAgent| agent.hindrance(&found.required, found.keeping).is_none();
-        let able = |agent: &&FleetAgent| agent.is_able(&found.required, found.keeping);
+        let free = |agent: &&FleetAgent| agent.hindrance(&found.required, &found.keeping).is_none();
+        let able = |agent: &&FleetAgent| agent.is_able(&found.required, &found.keeping);
         let as_whom = found.fleet.iter().find(free).or_else(|| found.fleet.iter().find(able));
         if let Some(agent) = as_whom {
             found.place = self.place(tx, id, agent).await?;
@@ -128,7 +128,7 @@ impl Look<'_> {
                 started: around.attempts_started,
                 ready_from: found.ready_from,
             };
-            let candidates = [(facts, found.required.clone(), found.keeping)];
+            let candidates = [(facts, found.required.clone(), found.keeping.clone())];
             let left =
                 deferral::left_for(tx, self.beliefs, &askers, &candidates, &found.fleet).await?;
             found.left_for = left;
@@ -173,6 +173,12 @@ impl Look<'_> {
     }
 }
 
+/// The capabilities that a claim of it needs: its own, and that of a hand-off.
+fn required(row: &TaskRow, around: &Around) -> Vec<String> {
+    let own = claim::capabilities(&row.capability_key);
+    own.into_iter().chain(around.offered_capability.clone()).collect()
+}
+
 fn situation(tx: &Tx, row: &TaskRow, around: &Around) -> Situation {
     let holding = match (around.attempt_id, around.started_at, around.lease_expires_at) {
         (Some(attempt_id), Some(since), Some(lease_expires_at)) => Some(Holding {
@@ -193,8 +199,9 @@ fn situation(tx: &Tx, row: &TaskRow, around: &Around) -> Situation {
         start_at: around.start_at,
         state: row.state,
         container: row.container,
-        required: claim::capabilities(&row.capability_key),
-        keeping: Keeping::of(row.assigned_agent_id, row.barred_agent_id),
+        required: required(row, around),
+        keeping: Keeping::of(row.assigned_agent_id, row.barred_agent_id)
+            .except(around.may_not.clone()),
         ready_from: row.ready_from,
         not_before: around.not_before,
         needs_unmet: row.needs_unmet,

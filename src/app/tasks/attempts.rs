@@ -13,8 +13,9 @@ use crate::{
     domain::{
         approval::review::FeedbackPoint,
         artifact::{ArtifactRef, digest::ArtifactDigest},
+        criterion::{EvidenceTier, decimal::Decimal},
         gate::resource::Touch,
-        ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
+        ids::{AgentId, ApprovalId, AttemptId, GoalId, KeyId, TaskId},
         refusal::Refusal,
         spend::Amounts,
         states::{AttemptState, FailureClass},
@@ -85,7 +86,7 @@ pub struct Evidence {
     pub number: i16,
     /// Number of the criterion that it is about; `null`: the result in general.
     pub criterion: Option<i16>,
-    /// `false`: it shows that the criterion of the goal is not met.
+    /// `false`: it shows that the criterion is not met.
     pub met: bool,
     /// The evidence itself: test output, a review, a measurement.
     #[schema(example = "test result: ok. 57 passed")]
@@ -95,6 +96,18 @@ pub struct Evidence {
     pub uri: Option<String>,
     /// The artifact that is the evidence; `null`: none. Retention may have deleted it since the goal ended.
     pub artifact: Option<ArtifactDigest>,
+    /// The number of a metric; `null`: none.
+    pub value: Option<Decimal>,
+    /// The exit code of a program; `null`: none.
+    pub exit_code: Option<i32>,
+    /// How far it was checked, as the server computed it.
+    pub tier: EvidenceTier,
+    /// The `criteria_version` of the task for which it was given.
+    pub criteria_version: i32,
+    /// The attempt of the check that gave it; `null`: the attempt itself, the server or a person gave it.
+    pub by_attempt_id: Option<AttemptId>,
+    /// The approval by which a person gave it; `null`: none did.
+    pub approval_id: Option<ApprovalId>,
 }
 
 /// An attempt with its result and checkpoint.
@@ -155,8 +168,35 @@ pub struct SpendPlace {
 pub(in crate::app) async fn evidence(tx: &mut Tx, attempt: AttemptId) -> Result<Vec<Evidence>> {
     let rows = store::attempts::read::evidence(tx, attempt).await?;
     let piece = |row: EvidenceRow| {
-        let EvidenceRow { number, criterion, met, text, uri, artifact } = row;
-        Evidence { number, criterion, met, text, uri, artifact }
+        let EvidenceRow {
+            number,
+            criterion,
+            met,
+            text,
+            uri,
+            artifact,
+            value,
+            exit_code,
+            tier,
+            criteria_version,
+            by_attempt: by_attempt_id,
+            approval: approval_id,
+        } = row;
+        let value = value.as_deref().and_then(Decimal::parse);
+        Evidence {
+            number,
+            criterion,
+            met,
+            text,
+            uri,
+            artifact,
+            value,
+            exit_code,
+            tier,
+            criteria_version,
+            by_attempt_id,
+            approval_id,
+        }
     };
     Ok(rows.into_iter().map(piece).collect())
 }
@@ -248,7 +288,7 @@ async fn is_own(tx: &mut Tx, caller: &AttemptReaderCaller, attempt: AttemptId) -
 }
 
 impl App {
-    /// Reads one attempt with its result.
+    /// Reads one attempt with its result. An agent reads its own, and those that it checks.
     ///
     /// # Errors
     /// `not_found`.
@@ -259,7 +299,10 @@ impl App {
     ) -> Result<AttemptDetail> {
         let mut tx = self.reader(caller.principal().workspace).await?;
         let detail = read(&mut tx, attempt).await?;
-        if caller.only_of().is_some_and(|own| detail.attempt.agent_id != Some(own)) {
+        let others = caller.only_of().filter(|own| detail.attempt.agent_id != Some(*own));
+        if let Some(own) = others
+            && !store::tasks::checks::has_checked(&mut tx, own, attempt).await?
+        {
             return Err(Refusal::not_found("attempt").into());
         }
         Ok(detail)

@@ -12,6 +12,7 @@
 //! - A task that waits for the price of a model is parked instead of offered.
 //! - The goal's counters change, and the goal ends with its last task, or is verified by its own
 //!   criteria first. It waits for the decision about discovered work that is required.
+//! - The last check of a result decides about it, and a result that is decided ends its checks.
 //!
 //! The caller holds the locks of the goals. So a cascade sees a stable state, and two cascades of
 //! one goal run one after the other.
@@ -24,6 +25,7 @@ use serde_json::json;
 use super::{
     cascade_events,
     change::Change,
+    checks,
     unblock::{self, Needs},
     verification,
 };
@@ -55,11 +57,18 @@ struct Ended {
     failed: Vec<TaskId>,
     cancelled: Vec<TaskId>,
     with_parent: Vec<TaskId>,
+    /// Attempts of which a check ended.
+    checked: Vec<AttemptId>,
+    /// Tasks that were reviewing: their result waits for no check any more.
+    reviewed: Vec<TaskId>,
 }
 
 impl Ended {
     fn is_empty(&self) -> bool {
-        self.done.is_empty() && self.failed.is_empty() && self.cancelled.is_empty()
+        self.done.is_empty()
+            && self.failed.is_empty()
+            && self.cancelled.is_empty()
+            && self.reviewed.is_empty()
     }
 
     fn extend(&mut self, more: Self) {
@@ -67,6 +76,8 @@ impl Ended {
         self.failed.extend(more.failed);
         self.cancelled.extend(more.cancelled);
         self.with_parent.extend(more.with_parent);
+        self.checked.extend(more.checked);
+        self.reviewed.extend(more.reviewed);
     }
 }
 
@@ -75,8 +86,17 @@ pub async fn apply(unit: &mut Unit, changes: Vec<Change>) -> Result<()> {
     let mut counts = BTreeMap::new();
     let mut ended = write(unit, changes, &mut counts).await?;
     while !ended.is_empty() {
-        let Ended { done, failed, cancelled, with_parent } = ended;
+        let Ended { done, failed, cancelled, with_parent, checked, reviewed } = ended;
         let mut more = Vec::new();
+        if !reviewed.is_empty() {
+            let moot = store::tasks::checks::open(unit.tx(), &reviewed).await?;
+            if !moot.is_empty() {
+                more.extend(cancel(unit, &moot, "the result that it checks is decided").await?);
+            }
+        }
+        if !checked.is_empty() {
+            more.extend(checks::advance(unit, &checked).await?);
+        }
         if !done.is_empty() {
             let freed = store::tasks::moves::satisfy(unit.tx(), &done).await?;
             unblock::unblock(unit, freed, Needs::JustMet).await?;
@@ -221,10 +241,14 @@ fn note_end(
     change: &Change,
     state: TaskState,
 ) {
+    let id = change.task.task_id;
+    if change.task.state == TaskState::Reviewing && state != TaskState::Reviewing {
+        ended.reviewed.push(id);
+    }
     if !state.is_terminal() {
         return;
     }
-    let id = change.task.task_id;
+    ended.checked.extend(change.task.checks);
     let count = counts.entry(change.task.goal_id).or_default();
     count.open -= 1;
     match state {

@@ -17,6 +17,7 @@ use crate::{
     app::{Result, Unit, caps, gates::store_gates},
     domain::{
         cap::workspace::Holding,
+        criterion::EvidenceTier,
         goal::progress::weight::Weighing,
         ids::{GoalId, TaskId},
         journal::{Kind, NewRow},
@@ -242,17 +243,27 @@ fn new_task(
 }
 
 fn criteria(ids: &[TaskId], specs: &[TaskSpec]) -> Vec<NewCriterion> {
-    ids.iter().zip(specs).flat_map(|(id, spec)| numbered(*id, &spec.criteria)).collect()
+    ids.iter()
+        .zip(specs)
+        .flat_map(|(id, spec)| numbered(*id, &spec.criteria, spec.min_tier))
+        .collect()
 }
 
-/// The criteria of a task, numbered from 1.
-pub(super) fn numbered(task_id: TaskId, criteria: &[CriterionSpec]) -> Vec<NewCriterion> {
+/// The criteria of a task, numbered from 1. `min_tier`: the default of the task.
+pub(super) fn numbered(
+    task_id: TaskId,
+    criteria: &[CriterionSpec],
+    min_tier: Option<EvidenceTier>,
+) -> Vec<NewCriterion> {
     let numbered = criteria.iter().zip(1i16..).map(|(criterion, number)| NewCriterion {
         task_id,
         number,
         text: criterion.text.clone(),
         required: criterion.required && !criterion.satisfied,
         satisfied: criterion.satisfied,
+        r#type: criterion.r#type,
+        terms: criterion.terms.clone(),
+        min_tier: criterion.demanded(min_tier),
     });
     numbered.collect()
 }

@@ -17,8 +17,14 @@ use crate::{
         caller::{Caller as _, ProjectReaderCaller},
     },
     domain::{
-        budget::ask::Estimate, ids::TaskId, plan::ApprovalPoints, refusal::Refusal, risk::Risk,
-        settings, states::TaskState,
+        budget::ask::Estimate,
+        criterion::{self, CriterionFinding, CriterionType, EvidenceTier, Terms},
+        ids::{AttemptId, TaskId},
+        plan::ApprovalPoints,
+        refusal::Refusal,
+        risk::Risk,
+        settings,
+        states::TaskState,
     },
     store::{
         self, Tx,
@@ -42,8 +48,21 @@ pub struct Criterion {
     /// Whether the plan says that it is satisfied already; then it needs no evidence.
     #[serde(default)]
     pub satisfied: bool,
+    /// How it is satisfied.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub r#type: CriterionType,
+    /// The least tier of the evidence that satisfies it.
+    pub min_tier: EvidenceTier,
+    /// What belongs to the type.
+    #[serde(flatten)]
+    pub terms: Terms,
     /// Pieces of evidence given for it by the accepted attempt.
     pub evidence_count: i64,
+    /// The highest tier of the evidence that it is met, of the accepted or submitted attempt; `null`: none.
+    pub tier: Option<EvidenceTier>,
+    /// What the accepted or submitted attempt shows of it.
+    pub verdict: CriterionFinding,
 }
 
 /// A related task, in short.
@@ -76,6 +95,10 @@ pub struct TaskDetail {
     pub estimate: BTreeMap<String, Estimate>,
     /// Conditions of success; the required ones need evidence.
     pub criteria: Vec<Criterion>,
+    /// Version of the criteria, from 1: raised whenever they are replaced. Evidence names the one it was given for.
+    pub criteria_version: i32,
+    /// Of a check: the attempt whose result it checks; `null`: it is none.
+    pub checks_attempt_id: Option<AttemptId>,
     /// Which approvals it needs. `start` turns false once the start is approved.
     pub approval: ApprovalPoints,
     /// Least risk of every approval about it: its own, or that of what contains it. `null`: no floor.
@@ -173,8 +196,34 @@ fn link(row: NeighbourRow) -> TaskLink {
 }
 
 fn criterion(row: CriterionRow) -> Criterion {
-    let CriterionRow { number, text, required, satisfied, evidence } = row;
-    Criterion { number, text, required, satisfied, evidence_count: evidence }
+    let CriterionRow {
+        number,
+        text,
+        required,
+        satisfied,
+        r#type,
+        terms,
+        min_tier,
+        evidence: evidence_count,
+        tier,
+        unmet,
+        waived,
+    } = row;
+    let shown = tier.is_some_and(|tier| tier >= min_tier);
+    let verdict = criterion::finding(waived, satisfied, unmet, shown);
+    let terms = terms.map(|terms| terms.0).unwrap_or_default();
+    Criterion {
+        number,
+        text,
+        required,
+        satisfied,
+        r#type,
+        min_tier,
+        terms,
+        evidence_count,
+        tier,
+        verdict,
+    }
 }
 
 fn detailed(
@@ -202,6 +251,8 @@ fn detailed(
         acknowledged_at,
         children_count,
         dependents_count,
+        criteria_version,
+        checks: checks_attempt_id,
     } = row;
     let Neighbours { needs, dependents, children } = neighbours;
     let Accepted { evidence, waived } = accepted;
@@ -211,6 +262,8 @@ fn detailed(
         input,
         estimate: estimate.unwrap_or_default().0,
         criteria,
+        criteria_version,
+        checks_attempt_id,
         approval: ApprovalPoints { start: approve_start, result: approve_result },
         risk,
         needs,

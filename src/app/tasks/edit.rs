@@ -306,6 +306,9 @@ fn values(task: &TaskDetail, stored: &Editable) -> TaskSpec {
         text: criterion.text.clone(),
         required: criterion.required,
         satisfied: criterion.satisfied,
+        r#type: criterion.r#type,
+        terms: criterion.terms.clone(),
+        min_tier: CriterionSpec::beyond(criterion.min_tier, criterion.r#type),
     });
     TaskSpec {
         r#ref: task.task.r#ref.clone(),
@@ -370,11 +373,8 @@ fn edited(
         after.estimate = given.estimate;
     }
     if change.criteria.is_some() {
-        let stored = |criterion: CriterionSpec| CriterionSpec {
-            required: criterion.required && !criterion.satisfied,
-            ..criterion
-        };
-        after.criteria = given.criteria.into_iter().map(stored).collect();
+        let criteria = given.criteria.into_iter();
+        after.criteria = criteria.map(|criterion| criterion.stored(None)).collect();
     }
     if change.labels.is_some() {
         after.labels = given.labels;
@@ -579,7 +579,7 @@ async fn write(
     }
     if written.criteria {
         store::tasks::edit::drop_criteria(unit.tx(), task).await?;
-        let numbered = numbered(task, &after.criteria);
+        let numbered = numbered(task, &after.criteria, None);
         store::tasks::links::insert_criteria(unit.tx(), &numbered).await?;
     }
     Ok(())

@@ -4,6 +4,7 @@ pub mod attempts;
 pub mod cascade;
 pub(in crate::app) mod cascade_events;
 pub mod change;
+pub(in crate::app) mod checks;
 pub mod create;
 pub(in crate::app) mod dedup;
 pub mod detail;

@@ -235,8 +235,10 @@ async fn write(
     }
     let ids: Vec<TaskId> = checked.iter().map(|edit| edit.task_id).collect();
     store::tasks::replan::drop_criteria(unit.tx(), &ids).await?;
-    let criteria: Vec<NewCriterion> =
-        checked.iter().flat_map(|edit| numbered(edit.task_id, &edit.after.criteria)).collect();
+    let criteria: Vec<NewCriterion> = checked
+        .iter()
+        .flat_map(|edit| numbered(edit.task_id, &edit.after.criteria, None))
+        .collect();
     if !criteria.is_empty() {
         store::tasks::links::insert_criteria(unit.tx(), &criteria).await?;
     }

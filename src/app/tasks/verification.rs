@@ -173,6 +173,7 @@ pub(in crate::app) async fn rework(
             text: criterion.text.clone(),
             required: true,
             satisfied: false,
+            ..CriterionSpec::default()
         }],
         ..TaskSpec::default()
     };
@@ -195,6 +196,7 @@ async fn check(unit: &mut Unit, goal: &VerifiedGoal, criteria: &[&CheckedCriteri
                 text: criterion.text.clone(),
                 required: criterion.required,
                 satisfied: false,
+                ..CriterionSpec::default()
             })
             .collect(),
         ..TaskSpec::default()

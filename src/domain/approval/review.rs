@@ -184,8 +184,17 @@ pub struct Shown {
     pub number: i16,
     /// Whether evidence is required.
     pub required: bool,
-    /// Whether the result has evidence.
+    /// Whether the result has evidence of the tier that it demands.
     pub shown: bool,
+    /// Whether it demands a person, whose approval is the evidence.
+    pub person: bool,
+}
+
+/// The criteria as the approval of a person shows them.
+#[must_use]
+pub fn approved_by_person(criteria: &[Shown]) -> Vec<Shown> {
+    let approved = |one: &Shown| Shown { shown: one.shown || one.person, ..*one };
+    criteria.iter().map(approved).collect()
 }
 
 /// Checks that exactly the required criteria without evidence are waived.

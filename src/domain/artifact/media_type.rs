@@ -41,17 +41,22 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(allowed)
 }
 
+/// Whether a text is a media type in lower case, or `type/*` for all of a type.
+#[must_use]
+pub fn is_pattern(text: &str) -> bool {
+    match text.strip_suffix("/*") {
+        Some(kind) => is_token(kind) && text.len() <= LONGEST,
+        None => is_media_type(text),
+    }
+}
+
 /// Checks the allow-list of a workspace: media types, and `type/*` for all of a type.
 pub fn check_allowed(checks: &mut Checks, at: &str, allowed: &[String]) {
     checks.ensure(!allowed.is_empty(), at, "must name a media type; `null` allows all");
     checks.count(at, allowed.len(), ALLOWED);
     for (index, entry) in allowed.iter().enumerate().take(ALLOWED) {
-        let good = match entry.strip_suffix("/*") {
-            Some(kind) => is_token(kind) && entry.len() <= LONGEST,
-            None => is_media_type(entry),
-        };
         let detail = "must be a media type in lower case, such as `text/plain` or `image/*`";
-        checks.ensure(good, &pointer(at, index), detail);
+        checks.ensure(is_pattern(entry), &pointer(at, index), detail);
     }
 }
 

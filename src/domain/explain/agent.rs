@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    answer::{Actor, BlockingTask, CauseFacts, NAMED, Remedy, ShortLimit},
+    answer::{Actor, CauseFacts, LackingLimit, NAMED, NamedTask, Remedy},
     fleet::FleetAgent,
-    hindrance::Hindrance,
+    hindrance::AgentHindrance,
     request,
     task::{LeftFor, TaskCause, TaskCauseKind, budget, overcome, sentence},
 };
@@ -82,13 +82,13 @@ pub struct AgentSituation {
     /// Number of ready tasks that it would be given in turn, as far as they were looked at.
     pub found: usize,
     /// Ready tasks within its capabilities that are kept for others, or were taken from it.
-    pub excluded: Vec<BlockingTask>,
+    pub excluded: Vec<NamedTask>,
     /// The other ready tasks within its capabilities that it would not be given.
-    pub blocked: Vec<BlockingTask>,
+    pub blocked: Vec<NamedTask>,
     /// What the first of those waits for.
     pub first_waits: Option<TaskCause>,
     /// Limits that are short for all that it would be given.
-    pub short: Vec<ShortLimit>,
+    pub short: Vec<LackingLimit>,
     /// The agent that all it would be given is left for.
     pub left_for: Option<LeftFor>,
 }
@@ -135,23 +135,23 @@ fn cause(
     AgentCause { cause, detail: detail.into(), task_cause: None, remedy, facts }
 }
 
-const fn kind_of(hindrance: Hindrance) -> AgentCauseKind {
+const fn kind_of(hindrance: AgentHindrance) -> AgentCauseKind {
     match hindrance {
-        Hindrance::Full => AgentCauseKind::Full,
-        Hindrance::RateLimited => AgentCauseKind::RateLimited,
-        Hindrance::Quota => AgentCauseKind::Quota,
-        Hindrance::Budget => AgentCauseKind::Budget,
-        Hindrance::Frozen => AgentCauseKind::Frozen,
-        Hindrance::Draining => AgentCauseKind::Draining,
-        Hindrance::Paused | Hindrance::Offline => AgentCauseKind::Paused,
-        Hindrance::NoKey => AgentCauseKind::NoKey,
-        Hindrance::Kept | Hindrance::Barred => AgentCauseKind::Excluded,
-        Hindrance::LacksCapability => AgentCauseKind::LacksCapability,
+        AgentHindrance::Full => AgentCauseKind::Full,
+        AgentHindrance::RateLimited => AgentCauseKind::RateLimited,
+        AgentHindrance::Quota => AgentCauseKind::Quota,
+        AgentHindrance::Budget => AgentCauseKind::Budget,
+        AgentHindrance::Frozen => AgentCauseKind::Frozen,
+        AgentHindrance::Draining => AgentCauseKind::Draining,
+        AgentHindrance::Paused | AgentHindrance::Offline => AgentCauseKind::Paused,
+        AgentHindrance::NoKey => AgentCauseKind::NoKey,
+        AgentHindrance::Kept | AgentHindrance::Barred => AgentCauseKind::Excluded,
+        AgentHindrance::LacksCapability => AgentCauseKind::LacksCapability,
     }
 }
 
 impl AgentSituation {
-    fn kept(&self, kind: Hindrance) -> AgentCause {
+    fn kept(&self, kind: AgentHindrance) -> AgentCause {
         let detail = format!("it {}", sentence(kind, 1));
         let facts = CauseFacts { freeze: self.agent.freeze.clone(), ..CauseFacts::default() };
         cause(kind_of(kind), detail, overcome(kind, &[&self.agent]), facts)
@@ -169,7 +169,7 @@ impl AgentSituation {
             return self.blocked().or_else(|| self.excluded());
         }
         if self.agent.quota_until.is_some() {
-            return Some(self.kept(Hindrance::Quota));
+            return Some(self.kept(AgentHindrance::Quota));
         }
         if let Some(short) = budget(TaskCauseKind::Budget, &self.short, None) {
             let TaskCause { detail, remedy, facts, .. } = short;
@@ -202,7 +202,7 @@ impl AgentSituation {
         let quoted: Vec<String> = lacks.iter().map(|name| format!("`{name}`")).collect();
         let detail = format!("ready tasks require {}, which it lacks", quoted.join(", "));
         let enable = request::enable(*agent_id, *version, name, &all);
-        let standing = self.agent.standing(&lacks, Keeping::Anybody);
+        let standing = self.agent.standing(&lacks, &Keeping::Anybody);
         let facts =
             CauseFacts { capabilities: lacks, agents: vec![standing], ..CauseFacts::default() };
         let remedy = Remedy::by(Actor::operator(), enable);
@@ -288,8 +288,8 @@ mod tests {
         causes(at).first().map(|cause| cause.cause).unwrap()
     }
 
-    fn task() -> BlockingTask {
-        BlockingTask {
+    fn task() -> NamedTask {
+        NamedTask {
             task_id: TaskId(uuid::Uuid::nil()),
             r#ref: "a".into(),
             title: "a".into(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::hindrance::Hindrance;
+use super::hindrance::AgentHindrance;
 use crate::domain::{
     access::person::Person,
     budget::shown::BudgetWait,
@@ -147,7 +147,7 @@ impl Remedy {
 
 /// A task that another one waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct BlockingTask {
+pub struct NamedTask {
     /// Id of the task.
     pub task_id: TaskId,
     /// Its name in the plan, unique in the goal.
@@ -176,7 +176,7 @@ pub struct AgentStanding {
     #[schema(example = "coder-1")]
     pub name: String,
     /// What keeps it from the task; `null`: nothing.
-    pub hindrance: Option<Hindrance>,
+    pub hindrance: Option<AgentHindrance>,
     /// Capabilities that the task requires and it lacks.
     #[schema(example = json!(["gpu"]))]
     pub lacks: Vec<String>,
@@ -230,7 +230,7 @@ pub struct FreezeOver {
 
 /// A limit without enough room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct ShortLimit {
+pub struct LackingLimit {
     /// The limit, what is used of it and what is needed.
     #[serde(flatten)]
     pub wait: BudgetWait,
@@ -310,7 +310,7 @@ pub struct QueuePlace {
 pub struct CauseFacts {
     /// Tasks that are waited for, or are kept from this agent: those first that wait for no other task. At most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tasks: Vec<BlockingTask>,
+    pub tasks: Vec<NamedTask>,
     /// Number of these tasks, counted up to 1,000; `null` unless there are tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks_count: Option<i64>,
@@ -328,7 +328,7 @@ pub struct CauseFacts {
     pub freeze: Option<FreezeOver>,
     /// Limits without enough room, at most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub limits: Vec<ShortLimit>,
+    pub limits: Vec<LackingLimit>,
     /// The pending approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<OpenApproval>,

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    answer::{AgentStanding, FreezeOver, ShortLimit},
-    hindrance::Hindrance,
+    answer::{AgentStanding, FreezeOver, LackingLimit},
+    hindrance::AgentHindrance,
 };
 use crate::domain::{
     ids::{AgentId, AttemptId},
@@ -42,76 +42,78 @@ pub struct FleetAgent {
     /// Its longest running attempt.
     pub oldest: Option<AttemptId>,
     /// Limits of its own without enough room for the task.
-    pub short: Vec<ShortLimit>,
+    pub short: Vec<LackingLimit>,
 }
 
 impl FleetAgent {
     /// What keeps it from claiming anything; `None`: nothing.
     #[must_use]
-    pub fn kept_from_claims(&self) -> Option<Hindrance> {
+    pub fn kept_from_claims(&self) -> Option<AgentHindrance> {
         if !self.has_key {
-            return Some(Hindrance::NoKey);
+            return Some(AgentHindrance::NoKey);
         }
         if self.freeze.is_some() {
-            return Some(Hindrance::Frozen);
+            return Some(AgentHindrance::Frozen);
         }
         match self.state {
             // The retired have no part in this.
-            AgentState::Paused | AgentState::Retired => return Some(Hindrance::Paused),
-            AgentState::Draining => return Some(Hindrance::Draining),
+            AgentState::Paused | AgentState::Retired => return Some(AgentHindrance::Paused),
+            AgentState::Draining => return Some(AgentHindrance::Draining),
             AgentState::Active => {}
         }
         if !self.heard {
-            return Some(Hindrance::Offline);
+            return Some(AgentHindrance::Offline);
         }
         match self.held_until {
-            Some(_) if self.rate_limited => return Some(Hindrance::RateLimited),
-            Some(_) => return Some(Hindrance::Quota),
+            Some(_) if self.rate_limited => return Some(AgentHindrance::RateLimited),
+            Some(_) => return Some(AgentHindrance::Quota),
             None => {}
         }
-        (self.free_slots == 0).then_some(Hindrance::Full)
+        (self.free_slots == 0).then_some(AgentHindrance::Full)
     }
 
     /// Whether it may do the task, as far as it is able.
     #[must_use]
-    pub fn is_able(&self, required: &[String], keeping: Keeping) -> bool {
+    pub fn is_able(&self, required: &[String], keeping: &Keeping) -> bool {
         covers(&self.capabilities, required) && keeping.admits(self.agent_id)
     }
 
     /// What keeps it from a task; `None`: nothing.
     #[must_use]
-    pub fn hindrance(&self, required: &[String], keeping: Keeping) -> Option<Hindrance> {
+    pub fn hindrance(&self, required: &[String], keeping: &Keeping) -> Option<AgentHindrance> {
         if !covers(&self.capabilities, required) {
-            return Some(Hindrance::LacksCapability);
+            return Some(AgentHindrance::LacksCapability);
         }
         if !keeping.admits(self.agent_id) {
             let kept = keeping.assigned().is_some();
-            return Some(if kept { Hindrance::Kept } else { Hindrance::Barred });
+            return Some(if kept { AgentHindrance::Kept } else { AgentHindrance::Barred });
         }
         if let Some(hindrance) = self.kept_from_claims() {
             return Some(hindrance);
         }
         if self.quota_until.is_some() {
-            return Some(Hindrance::Quota);
+            return Some(AgentHindrance::Quota);
         }
-        (!self.short.is_empty()).then_some(Hindrance::Budget)
+        (!self.short.is_empty()).then_some(AgentHindrance::Budget)
     }
 
     /// When a hindrance ends by itself.
     #[must_use]
-    pub fn until(&self, hindrance: Hindrance) -> Option<DateTime<Utc>> {
+    pub fn until(&self, hindrance: AgentHindrance) -> Option<DateTime<Utc>> {
         match hindrance {
-            Hindrance::RateLimited | Hindrance::Quota => self.held_until.or(self.quota_until),
-            Hindrance::Budget => self.short.iter().filter_map(|short| short.renews_at).min(),
-            Hindrance::Full
-            | Hindrance::Frozen
-            | Hindrance::Draining
-            | Hindrance::Paused
-            | Hindrance::Offline
-            | Hindrance::NoKey
-            | Hindrance::Kept
-            | Hindrance::Barred
-            | Hindrance::LacksCapability => None,
+            AgentHindrance::RateLimited | AgentHindrance::Quota => {
+                self.held_until.or(self.quota_until)
+            }
+            AgentHindrance::Budget => self.short.iter().filter_map(|short| short.renews_at).min(),
+            AgentHindrance::Full
+            | AgentHindrance::Frozen
+            | AgentHindrance::Draining
+            | AgentHindrance::Paused
+            | AgentHindrance::Offline
+            | AgentHindrance::NoKey
+            | AgentHindrance::Kept
+            | AgentHindrance::Barred
+            | AgentHindrance::LacksCapability => None,
         }
     }
 
@@ -124,7 +126,7 @@ impl FleetAgent {
 
     /// As it is shown.
     #[must_use]
-    pub fn standing(&self, required: &[String], keeping: Keeping) -> AgentStanding {
+    pub fn standing(&self, required: &[String], keeping: &Keeping) -> AgentStanding {
         let hindrance = self.hindrance(required, keeping);
         AgentStanding {
             agent_id: self.agent_id,
@@ -185,38 +187,38 @@ mod tests {
     #[test]
     fn a_sound_agent_has_no_hindrance() {
         let agent = sound(1, &["gpu", "rust"]);
-        assert_eq!(agent.hindrance(&required(), Keeping::Anybody), None);
-        assert_eq!(agent.hindrance(&required(), Keeping::Only(agent.agent_id)), None);
+        assert_eq!(agent.hindrance(&required(), &Keeping::Anybody), None);
+        assert_eq!(agent.hindrance(&required(), &Keeping::Only(agent.agent_id)), None);
     }
 
     #[test]
     fn what_must_be_overcome_first_is_named() {
         let at = DateTime::UNIX_EPOCH;
         let mut agent = sound(1, &["gpu", "rust"]);
-        let found = |agent: &FleetAgent| agent.hindrance(&required(), Keeping::Anybody);
+        let found = |agent: &FleetAgent| agent.hindrance(&required(), &Keeping::Anybody);
         agent.free_slots = 0;
-        assert_eq!(found(&agent), Some(Hindrance::Full));
+        assert_eq!(found(&agent), Some(AgentHindrance::Full));
         agent.held_until = Some(at);
         assert_eq!(
-            (found(&agent), agent.until(Hindrance::Quota)),
-            (Some(Hindrance::Quota), Some(at))
+            (found(&agent), agent.until(AgentHindrance::Quota)),
+            (Some(AgentHindrance::Quota), Some(at))
         );
         agent.rate_limited = true;
-        assert_eq!(found(&agent), Some(Hindrance::RateLimited));
+        assert_eq!(found(&agent), Some(AgentHindrance::RateLimited));
         agent.heard = false;
-        assert_eq!(found(&agent), Some(Hindrance::Offline));
+        assert_eq!(found(&agent), Some(AgentHindrance::Offline));
         agent.state = AgentState::Draining;
-        assert_eq!(found(&agent), Some(Hindrance::Draining));
+        assert_eq!(found(&agent), Some(AgentHindrance::Draining));
         agent.state = AgentState::Paused;
-        assert_eq!(found(&agent), Some(Hindrance::Paused));
+        assert_eq!(found(&agent), Some(AgentHindrance::Paused));
         agent.has_key = false;
-        assert_eq!(found(&agent), Some(Hindrance::NoKey));
+        assert_eq!(found(&agent), Some(AgentHindrance::NoKey));
         let barred = Keeping::AllBut(agent.agent_id);
-        assert_eq!(agent.hindrance(&required(), barred), Some(Hindrance::Barred));
+        assert_eq!(agent.hindrance(&required(), &barred), Some(AgentHindrance::Barred));
         let kept = Keeping::Only(AgentId(Uuid::from_u128(2)));
-        assert_eq!(agent.hindrance(&required(), kept), Some(Hindrance::Kept));
+        assert_eq!(agent.hindrance(&required(), &kept), Some(AgentHindrance::Kept));
         agent.capabilities.clear();
-        assert_eq!(agent.hindrance(&required(), kept), Some(Hindrance::LacksCapability));
+        assert_eq!(agent.hindrance(&required(), &kept), Some(AgentHindrance::LacksCapability));
     }
 
     #[test]

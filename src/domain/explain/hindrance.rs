@@ -9,7 +9,7 @@ words! {
     /// `draining` and `paused`: an operator set it so. `offline`: it was not heard of for ten minutes. `no_key`: all
     /// its keys are revoked or expired. `kept`: the task is kept for another agent. `barred`: the task was taken from
     /// it. `lacks_capability`: the task requires a capability that it lacks.
-    pub enum Hindrance {
+    pub enum AgentHindrance {
         /// It runs as many attempts as it may.
         Full => "full",
         /// Its provider limits its rate.

@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     answer::{
-        Actor, AgentStanding, BlockingTask, CauseFacts, FreezeOver, GateHolder, NAMED,
-        OfferedRequest, OpenApproval, QueuePlace, Remedy, ShortLimit,
+        Actor, AgentStanding, CauseFacts, FreezeOver, GateHolder, LackingLimit, NAMED, NamedTask,
+        OfferedRequest, OpenApproval, QueuePlace, Remedy,
     },
     fleet::{FleetAgent, nearest, unknown},
-    hindrance::Hindrance,
+    hindrance::AgentHindrance,
     request,
 };
 use crate::domain::{
@@ -96,19 +96,19 @@ words! {
 }
 
 impl TaskCauseKind {
-    const fn of(hindrance: Hindrance) -> Self {
+    const fn of(hindrance: AgentHindrance) -> Self {
         match hindrance {
-            Hindrance::Full => Self::AgentsFull,
-            Hindrance::RateLimited => Self::AgentsRateLimited,
-            Hindrance::Quota => Self::AgentsQuota,
-            Hindrance::Budget => Self::AgentsBudget,
-            Hindrance::Frozen => Self::AgentsFrozen,
-            Hindrance::Draining => Self::AgentsDraining,
-            Hindrance::Paused => Self::AgentsPaused,
-            Hindrance::Offline => Self::AgentsOffline,
-            Hindrance::NoKey => Self::AgentsNoKey,
-            Hindrance::Kept | Hindrance::Barred => Self::Excluded,
-            Hindrance::LacksCapability => Self::NoAgent,
+            AgentHindrance::Full => Self::AgentsFull,
+            AgentHindrance::RateLimited => Self::AgentsRateLimited,
+            AgentHindrance::Quota => Self::AgentsQuota,
+            AgentHindrance::Budget => Self::AgentsBudget,
+            AgentHindrance::Frozen => Self::AgentsFrozen,
+            AgentHindrance::Draining => Self::AgentsDraining,
+            AgentHindrance::Paused => Self::AgentsPaused,
+            AgentHindrance::Offline => Self::AgentsOffline,
+            AgentHindrance::NoKey => Self::AgentsNoKey,
+            AgentHindrance::Kept | AgentHindrance::Barred => Self::Excluded,
+            AgentHindrance::LacksCapability => Self::NoAgent,
         }
     }
 }
@@ -250,13 +250,13 @@ pub struct Situation {
     /// Its pending approval, or that of the limit it waits for.
     pub question: Option<Question>,
     /// The tasks that it waits for and that wait for no other.
-    pub roots: Vec<BlockingTask>,
+    pub roots: Vec<NamedTask>,
     /// Number of all tasks that it waits for.
     pub blocked_by: i64,
     /// The decisive cause of the first of `roots`.
     pub root: Option<Box<TaskCause>>,
     /// The failed task because of which it was cancelled.
-    pub failed_first: Option<BlockingTask>,
+    pub failed_first: Option<NamedTask>,
     /// Freezes over it.
     pub freezes: Vec<FreezeOver>,
     /// Models without a price that it waits for.
@@ -266,7 +266,7 @@ pub struct Situation {
     /// Rates that are used up.
     pub rates: Vec<UsedRate>,
     /// Limits above it without enough room: those it is parked for, or would be.
-    pub limits: Vec<ShortLimit>,
+    pub limits: Vec<LackingLimit>,
     /// All agents that are not retired.
     pub fleet: Vec<FleetAgent>,
     /// The agent it is left for.
@@ -585,10 +585,10 @@ impl Situation {
         if !fleet.iter().any(|agent| covers(&agent.capabilities, required)) {
             return vec![self.no_agent()];
         }
-        let able: Vec<(&FleetAgent, Option<Hindrance>)> = fleet
+        let able: Vec<(&FleetAgent, Option<AgentHindrance>)> = fleet
             .iter()
-            .filter(|agent| agent.is_able(required, *keeping))
-            .map(|agent| (agent, agent.hindrance(required, *keeping)))
+            .filter(|agent| agent.is_able(required, keeping))
+            .map(|agent| (agent, agent.hindrance(required, keeping)))
             .collect();
         if able.is_empty() {
             return vec![self.excluded()];
@@ -596,11 +596,11 @@ impl Situation {
         if able.iter().any(|(_, hindrance)| hindrance.is_none()) {
             return Vec::new();
         }
-        let mut kinds: Vec<Hindrance> =
+        let mut kinds: Vec<AgentHindrance> =
             able.iter().filter_map(|(_, hindrance)| *hindrance).collect();
         kinds.sort_unstable();
         kinds.dedup();
-        let of = |kind: &Hindrance| {
+        let of = |kind: &AgentHindrance| {
             let agents = able.iter().filter(|(_, hindrance)| *hindrance == Some(*kind));
             self.hindered(*kind, agents.map(|(agent, _)| *agent).collect())
         };
@@ -608,7 +608,7 @@ impl Situation {
     }
 
     fn standings(&self, agents: &[&FleetAgent]) -> Vec<AgentStanding> {
-        let standing = |agent: &&FleetAgent| agent.standing(&self.required, self.keeping);
+        let standing = |agent: &&FleetAgent| agent.standing(&self.required, &self.keeping);
         agents.iter().take(NAMED).map(standing).collect()
     }
 
@@ -651,18 +651,29 @@ impl Situation {
     fn excluded(&self) -> TaskCause {
         let able: Vec<&FleetAgent> =
             self.fleet.iter().filter(|agent| covers(&agent.capabilities, &self.required)).collect();
-        let why = match self.keeping.assigned() {
-            Some(_) => "it is kept for an agent that cannot do it",
-            None => "it was taken from the only agent that can do it",
+        let why = match &self.keeping {
+            Keeping::Only(_) => "it is kept for an agent that cannot do it",
+            Keeping::Anybody | Keeping::AllBut(_) => {
+                "it was taken from the only agent that can do it"
+            }
+            Keeping::Check(_) => {
+                "it checks what the only able agents made, or agents of their owner"
+            }
         };
         let detail =
             format!("{why}; able is {}", names(able.iter().map(|agent| agent.name.as_str())));
         let facts = CauseFacts { agents: self.standings(&able), ..CauseFacts::default() };
-        let remedy = Remedy::by(Actor::operator(), request::open_to_all(self.task_id));
+        let request = match self.keeping {
+            Keeping::Check(_) => request::register(self.task_id, &self.required),
+            Keeping::Anybody | Keeping::Only(_) | Keeping::AllBut(_) => {
+                request::open_to_all(self.task_id)
+            }
+        };
+        let remedy = Remedy::by(Actor::operator(), request);
         cause(TaskCauseKind::Excluded, detail, remedy, facts)
     }
 
-    fn hindered(&self, kind: Hindrance, agents: Vec<&FleetAgent>) -> TaskCause {
+    fn hindered(&self, kind: AgentHindrance, agents: Vec<&FleetAgent>) -> TaskCause {
         let facts = CauseFacts { agents: self.standings(&agents), ..CauseFacts::default() };
         let all = names(agents.iter().map(|agent| agent.name.as_str()));
         let detail = format!("of the able agents {all} {}", sentence(kind, agents.len()));
@@ -689,7 +700,7 @@ impl Situation {
     /// The agent that could claim it now.
     #[must_use]
     pub fn free_agent(&self) -> Option<&FleetAgent> {
-        let free = |agent: &&FleetAgent| agent.hindrance(&self.required, self.keeping).is_none();
+        let free = |agent: &&FleetAgent| agent.hindrance(&self.required, &self.keeping).is_none();
         self.fleet.iter().find(free)
     }
 
@@ -733,7 +744,7 @@ impl Situation {
 #[must_use]
 pub fn budget(
     kind: TaskCauseKind,
-    limits: &[ShortLimit],
+    limits: &[LackingLimit],
     decide: Option<Remedy>,
 ) -> Option<TaskCause> {
     let first = limits.first()?;
@@ -780,66 +791,68 @@ fn decide(question: &Question) -> Remedy {
 
 /// What a hindrance is, as the rest of a sentence about agents.
 #[must_use]
-pub fn sentence(kind: Hindrance, count: usize) -> &'static str {
+pub fn sentence(kind: AgentHindrance, count: usize) -> &'static str {
     let one = count == 1;
     match kind {
-        Hindrance::Full if one => "runs as many attempts as it may",
-        Hindrance::Full => "run as many attempts as they may",
-        Hindrance::RateLimited if one => "is limited in its rate by its provider",
-        Hindrance::RateLimited => "are limited in their rate by their providers",
-        Hindrance::Quota if one => "has too little left of a quota window",
-        Hindrance::Quota => "have too little left of a quota window",
-        Hindrance::Budget if one => "has too little left of its budget",
-        Hindrance::Budget => "have too little left of their budgets",
-        Hindrance::Frozen if one => "is frozen",
-        Hindrance::Frozen => "are frozen",
-        Hindrance::Draining if one => "is draining",
-        Hindrance::Draining => "are draining",
-        Hindrance::Paused if one => "is paused",
-        Hindrance::Paused => "are paused",
-        Hindrance::Offline if one => "was not heard of for ten minutes",
-        Hindrance::Offline => "were not heard of for ten minutes",
-        Hindrance::NoKey if one => "has no valid key",
-        Hindrance::NoKey => "have no valid key",
-        Hindrance::Kept | Hindrance::Barred if one => "is excluded",
-        Hindrance::Kept | Hindrance::Barred => "are excluded",
-        Hindrance::LacksCapability if one => "lacks a capability",
-        Hindrance::LacksCapability => "lack a capability",
+        AgentHindrance::Full if one => "runs as many attempts as it may",
+        AgentHindrance::Full => "run as many attempts as they may",
+        AgentHindrance::RateLimited if one => "is limited in its rate by its provider",
+        AgentHindrance::RateLimited => "are limited in their rate by their providers",
+        AgentHindrance::Quota if one => "has too little left of a quota window",
+        AgentHindrance::Quota => "have too little left of a quota window",
+        AgentHindrance::Budget if one => "has too little left of its budget",
+        AgentHindrance::Budget => "have too little left of their budgets",
+        AgentHindrance::Frozen if one => "is frozen",
+        AgentHindrance::Frozen => "are frozen",
+        AgentHindrance::Draining if one => "is draining",
+        AgentHindrance::Draining => "are draining",
+        AgentHindrance::Paused if one => "is paused",
+        AgentHindrance::Paused => "are paused",
+        AgentHindrance::Offline if one => "was not heard of for ten minutes",
+        AgentHindrance::Offline => "were not heard of for ten minutes",
+        AgentHindrance::NoKey if one => "has no valid key",
+        AgentHindrance::NoKey => "have no valid key",
+        AgentHindrance::Kept | AgentHindrance::Barred if one => "is excluded",
+        AgentHindrance::Kept | AgentHindrance::Barred => "are excluded",
+        AgentHindrance::LacksCapability if one => "lacks a capability",
+        AgentHindrance::LacksCapability => "lack a capability",
     }
 }
 
 /// How the first of some agents is freed from what they all have.
 #[must_use]
-pub fn overcome(kind: Hindrance, agents: &[&FleetAgent]) -> Remedy {
+pub fn overcome(kind: AgentHindrance, agents: &[&FleetAgent]) -> Remedy {
     let until = agents.iter().filter_map(|agent| agent.until(kind)).min();
     let Some(first) = agents.first() else { return Remedy::time(until) };
     let by_operator = |request| Remedy::by(Actor::operator(), request);
     let remedy = match kind {
-        Hindrance::Full => {
+        AgentHindrance::Full => {
             let full = agents.iter().find_map(|agent| Some((agent, agent.oldest?)));
             full.map(|(agent, oldest)| {
                 let acts = Actor::agent(agent.agent_id, &agent.name);
                 Remedy::by(acts, request::complete(oldest))
             })
         }
-        Hindrance::Frozen => {
+        AgentHindrance::Frozen => {
             let freeze = agents.iter().find_map(|agent| agent.freeze.as_ref());
             freeze.map(|freeze| by_operator(request::lift(freeze.freeze_id)))
         }
-        Hindrance::Draining | Hindrance::Paused => {
+        AgentHindrance::Draining | AgentHindrance::Paused => {
             Some(by_operator(request::activate(first.agent_id, first.version, &first.name)))
         }
-        Hindrance::Offline | Hindrance::NoKey => Some(by_operator(request::new_key(&first.name))),
-        Hindrance::Budget => {
+        AgentHindrance::Offline | AgentHindrance::NoKey => {
+            Some(by_operator(request::new_key(&first.name)))
+        }
+        AgentHindrance::Budget => {
             let raise =
                 agents.iter().flat_map(|agent| &agent.short).find_map(|short| short.raise.clone());
             raise.map(by_operator)
         }
-        Hindrance::RateLimited
-        | Hindrance::Quota
-        | Hindrance::Kept
-        | Hindrance::Barred
-        | Hindrance::LacksCapability => None,
+        AgentHindrance::RateLimited
+        | AgentHindrance::Quota
+        | AgentHindrance::Kept
+        | AgentHindrance::Barred
+        | AgentHindrance::LacksCapability => None,
     };
     let remedy = remedy.unwrap_or_else(Remedy::nothing);
     Remedy { clears_at: until, ..remedy }
@@ -976,7 +989,7 @@ mod tests {
         at.fleet.push(sound(2, &[]));
         let found = causes(&at);
         assert_eq!(found[0].cause, TaskCauseKind::Excluded);
-        assert_eq!(found[0].facts.agents[0].hindrance, Some(Hindrance::Barred));
+        assert_eq!(found[0].facts.agents[0].hindrance, Some(AgentHindrance::Barred));
     }
 
     #[test]
@@ -1003,7 +1016,7 @@ mod tests {
             remedy: Remedy::by(acts.clone(), request::claim(1)),
             facts: CauseFacts::default(),
         };
-        at.roots = vec![BlockingTask {
+        at.roots = vec![NamedTask {
             task_id: TaskId(Uuid::nil()),
             r#ref: "root".into(),
             title: "root".into(),

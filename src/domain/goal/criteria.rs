@@ -11,7 +11,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    check::Checks,
+    check::{Checks, pointer},
+    criterion::{CriterionSpec, CriterionType, Terms},
     refusal::{Code, Refusal},
     settings,
     states::{GoalState, TaskState},
@@ -57,6 +58,8 @@ words! {
         Rework => "rework",
         /// Makes the plan of the goal.
         Plan => "plan",
+        /// Checks the result of a task.
+        Check => "check",
     }
 }
 
@@ -187,9 +190,8 @@ const fn verdict(criterion: &CriterionFacts) -> Option<CriterionState> {
     match (last.purpose, last.finding) {
         (TaskPurpose::Verify, Finding::Met | Finding::Waived) => Some(CriterionState::Satisfied),
         (TaskPurpose::Verify, Finding::NotMet) => Some(CriterionState::Rejected),
-        (TaskPurpose::Verify, Finding::Nothing) | (TaskPurpose::Rework | TaskPurpose::Plan, _) => {
-            None
-        }
+        (TaskPurpose::Verify, Finding::Nothing)
+        | (TaskPurpose::Rework | TaskPurpose::Plan | TaskPurpose::Check, _) => None,
     }
 }
 
@@ -269,15 +271,17 @@ pub fn decidable(goal: GoalState) -> Result<(), Refusal> {
     }
 }
 
-/// Checks the number of criteria of a goal and their texts. `at`: their place in the request.
-pub fn check_criteria<'a>(
-    checks: &mut Checks,
-    at: &str,
-    texts: impl ExactSizeIterator<Item = &'a str>,
-) {
-    checks.count(at, texts.len(), settings::GOAL_CRITERIA);
-    for (index, text) in texts.enumerate().take(settings::GOAL_CRITERIA) {
-        checks.message(&format!("{at}/{index}/text"), text);
+/// Checks the criteria of a goal. `at`: their place in the request.
+pub fn check_criteria(checks: &mut Checks, at: &str, criteria: &[CriterionSpec]) {
+    checks.count(at, criteria.len(), settings::GOAL_CRITERIA);
+    for (index, criterion) in criteria.iter().enumerate().take(settings::GOAL_CRITERIA) {
+        let at = pointer(at, index);
+        checks.message(&pointer(&at, "text"), &criterion.text);
+        let detail = "a task checks the criteria of a goal by its text; only criteria of tasks have another type";
+        let text = criterion.r#type == CriterionType::Text && criterion.terms == Terms::default();
+        checks.ensure(text, &pointer(&at, "type"), detail);
+        let detail = "is only for criteria of tasks";
+        checks.ensure(criterion.min_tier.is_none(), &pointer(&at, "min_tier"), detail);
     }
 }
 

@@ -377,6 +377,7 @@ impl Reader {
                     text: text.to_owned(),
                     required,
                     satisfied: false,
+                    ..CriterionSpec::default()
                 }),
                 None => self.bad(&pointer(&at, index), "must be text"),
             }

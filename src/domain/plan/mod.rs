@@ -39,6 +39,7 @@ use super::{
         ask::{Estimate, check_estimates},
     },
     check::{Checks, pointer},
+    criterion::{self, EvidenceTier},
     dedup::Dedup,
     gate::{
         check_names,
@@ -52,21 +53,7 @@ use around::Around;
 use finding::FindingCode;
 use order::circle;
 
-/// One condition of success of a task or goal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CriterionSpec {
-    /// The condition, as an agent can check it. At most 16 KiB.
-    #[schema(example = "`cargo test` passes", min_length = 1)]
-    pub text: String,
-    /// Whether completing the task or goal needs evidence for it. Default true.
-    #[serde(default = "yes")]
-    pub required: bool,
-    /// Whether it is already satisfied, such as a ticked box of the brief: completing the task or goal
-    /// needs no evidence for it. Default false.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub satisfied: bool,
-}
+pub use super::criterion::CriterionSpec;
 
 pub(super) fn yes() -> bool {
     true
@@ -112,9 +99,13 @@ pub struct TaskSpec {
     #[schema(minimum = 0, maximum = 9)]
     pub priority: Option<i16>,
     /// Conditions of success, at most 200, numbered from 1. Completing needs evidence for each required
-    /// one; a person who accepts the result can waive it instead.
+    /// one, as its type says; a person who accepts the result can waive it instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub criteria: Vec<CriterionSpec>,
+    /// The least tier of the evidence that satisfies its criteria, for those that do not say it themselves. Default:
+    /// as their types have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_tier: Option<EvidenceTier>,
     /// Expected spend of one attempt by unit, reserved from every budget above the task before the
     /// attempt starts. A number is reserved in full; `{"want", "min"}` takes less if less is left.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -328,10 +319,7 @@ fn check_task(checks: &mut Checks, at: &str, task: &TaskSpec) {
     if let Some(priority) = task.priority {
         checks.range(&pointer(at, "priority"), priority, 0..=settings::PRIORITY_MAX);
     }
-    checks.count(&pointer(at, "criteria"), task.criteria.len(), settings::TASK_CRITERIA);
-    for (index, criterion) in task.criteria.iter().enumerate() {
-        checks.message(&format!("{at}/criteria/{index}/text"), &criterion.text);
-    }
+    criterion::check(checks, &pointer(at, "criteria"), &task.criteria);
     check_estimates(checks, &pointer(at, "estimate"), &task.estimate);
     if let Some(budget) = &task.budget {
         budget.check(checks, &pointer(at, "budget"), BudgetNode::Task);
@@ -404,6 +392,7 @@ fn check_container(checks: &mut Checks, at: &str, task: &TaskSpec) {
         ("approval", task.approval != ApprovalPoints::default()),
         ("budget", task.budget.is_some()),
         ("criteria", !task.criteria.is_empty()),
+        ("min_tier", task.min_tier.is_some()),
         ("concurrency_keys", !task.concurrency_keys.is_empty()),
         ("touches", !task.touches.is_empty()),
         ("start_within_seconds", task.start_within_seconds.is_some()),

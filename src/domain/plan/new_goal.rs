@@ -453,8 +453,7 @@ pub fn open(source: &PlanSource) -> Result<Opening, Refusal> {
 /// Checks what later planners get, so that whoever posts it learns of errors.
 fn check_ahead(source: &PlanSource, rest: &[PlannerChoice]) -> Result<(), Refusal> {
     let mut checks = Checks::new();
-    let texts = source.criteria.iter().map(|criterion| criterion.text.as_str());
-    check_criteria(&mut checks, "/criteria", texts);
+    check_criteria(&mut checks, "/criteria", &source.criteria);
     checks.finish()?;
     source.task_defaults.check("/task_defaults")?;
     if rest.contains(&PlannerChoice::Tasks) {
@@ -528,8 +527,7 @@ pub fn complete(mut draft: Draft, source: &PlanSource) -> Result<Draft, Refusal>
 fn finish(source: &PlanSource, mut draft: Draft) -> Result<Draft, Refusal> {
     draft.criteria.extend(source.criteria.iter().cloned());
     let mut checks = Checks::new();
-    let texts = draft.criteria.iter().map(|criterion| criterion.text.as_str());
-    check_criteria(&mut checks, "/criteria", texts);
+    check_criteria(&mut checks, "/criteria", &draft.criteria);
     checks.finish()?;
     let containers: HashSet<String> =
         draft.tasks.iter().filter_map(|task| task.parent.clone()).collect();
@@ -639,7 +637,7 @@ fn spec(task: OutlineTask) -> TaskSpec {
 
 fn criterion(criterion: OutlineCriterion) -> CriterionSpec {
     let OutlineCriterion { text, satisfied, line: _ } = criterion;
-    CriterionSpec { text, required: true, satisfied }
+    CriterionSpec { text, required: true, satisfied, ..CriterionSpec::default() }
 }
 
 /// Moves the criteria of a container to the goal: a container has no result to check them on. Those of

@@ -263,8 +263,12 @@ mod tests {
             ..TaskSpec::default()
         };
         let parts = [part("a", None), part("b", None), part("c", Some("b"))];
-        let criterion =
-            |satisfied| CriterionSpec { text: "it works".into(), required: true, satisfied };
+        let criterion = |satisfied| CriterionSpec {
+            text: "it works".into(),
+            required: true,
+            satisfied,
+            ..CriterionSpec::default()
+        };
         let whole = Whole {
             reference: "api".into(),
             title: "Write the API".into(),

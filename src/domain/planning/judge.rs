@@ -112,7 +112,12 @@ mod tests {
         assert_eq!(pointers(judge(vec![task("a", &["b"])])), ["/tasks/0/needs/0"]);
         assert_eq!(pointers(judge(vec![task("a", &["b"]), task("b", &["a"])])), ["/tasks/0"]);
         let done = TaskSpec { done: true, ..task("a", &[]) };
-        let met = CriterionSpec { text: "it works".into(), required: true, satisfied: true };
+        let met = CriterionSpec {
+            text: "it works".into(),
+            required: true,
+            satisfied: true,
+            ..CriterionSpec::default()
+        };
         let met = TaskSpec { criteria: vec![met], ..task("b", &[]) };
         let wrong = judge(vec![done, met]);
         assert_eq!(pointers(wrong), ["/tasks/0/done", "/tasks/1/criteria/0/satisfied"]);

@@ -233,6 +233,7 @@ mod tests {
                 text: "it works".into(),
                 required: false,
                 satisfied: false,
+                ..CriterionSpec::default()
             }],
             ..TaskSpec::default()
         }
@@ -324,6 +325,7 @@ mod tests {
                 text: "it works".into(),
                 required: true,
                 satisfied: false,
+                ..CriterionSpec::default()
             }],
             ..Whole::default()
         };

@@ -58,8 +58,9 @@ pub struct Candidate<T> {
     pub keeping: Keeping,
 }
 
-/// The agents that may claim a task. An operator restricts it when reassigning the task.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// The agents that may claim a task. An operator restricts it when reassigning the task; nobody checks their own
+/// work.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Keeping {
     /// Every capable agent.
     #[default]
@@ -68,6 +69,8 @@ pub enum Keeping {
     Only(AgentId),
     /// Every capable agent except this one.
     AllBut(AgentId),
+    /// A check: every capable agent except these.
+    Check(Vec<AgentId>),
 }
 
 impl Keeping {
@@ -81,31 +84,52 @@ impl Keeping {
         }
     }
 
+    /// The same without those that may not do a check. An assignment stays: the search has admitted its agent.
+    #[must_use]
+    pub fn except(self, mut barred: Vec<AgentId>) -> Self {
+        if barred.is_empty() {
+            return self;
+        }
+        match self {
+            Self::Only(agent) => Self::Only(agent),
+            Self::Anybody => Self::Check(barred),
+            Self::AllBut(agent) => {
+                barred.push(agent);
+                Self::Check(barred)
+            }
+            Self::Check(others) => {
+                barred.extend(others);
+                Self::Check(barred)
+            }
+        }
+    }
+
     /// The only agent that may claim.
     #[must_use]
-    pub const fn assigned(self) -> Option<AgentId> {
+    pub const fn assigned(&self) -> Option<AgentId> {
         match self {
-            Self::Only(agent) => Some(agent),
-            Self::Anybody | Self::AllBut(_) => None,
+            Self::Only(agent) => Some(*agent),
+            Self::Anybody | Self::AllBut(_) | Self::Check(_) => None,
         }
     }
 
     /// The agent that may not claim.
     #[must_use]
-    pub const fn barred(self) -> Option<AgentId> {
+    pub const fn barred(&self) -> Option<AgentId> {
         match self {
-            Self::AllBut(agent) => Some(agent),
-            Self::Anybody | Self::Only(_) => None,
+            Self::AllBut(agent) => Some(*agent),
+            Self::Anybody | Self::Only(_) | Self::Check(_) => None,
         }
     }
 
     /// Whether `agent` may claim.
     #[must_use]
-    pub fn admits(self, agent: AgentId) -> bool {
+    pub fn admits(&self, agent: AgentId) -> bool {
         match self {
             Self::Anybody => true,
-            Self::Only(only) => agent == only,
-            Self::AllBut(barred) => agent != barred,
+            Self::Only(only) => agent == *only,
+            Self::AllBut(barred) => agent != *barred,
+            Self::Check(barred) => !barred.contains(&agent),
         }
     }
 }
@@ -188,7 +212,13 @@ mod tests {
                     task,
                     required: names(required),
                     keeping: keeping.map_or(Keeping::Anybody, |(n, only)| {
-                        if only { Keeping::Only(agent(n)) } else { Keeping::AllBut(agent(n)) }
+                        if only {
+                            Keeping::Only(agent(n))
+                        } else if n % 2 == 0 {
+                            Keeping::AllBut(agent(n))
+                        } else {
+                            Keeping::Check(vec![agent(n), agent(n + 1)])
+                        }
                     }),
                 }).collect();
             let slots: HashMap<AgentId, u32> = (0u8..4).map(|n| (agent(n), slots[n as usize])).collect();

@@ -79,6 +79,10 @@ pub struct TaskFacts {
     pub reworks: i32,
     /// Part of the progress of the goal.
     pub weight: i64,
+    /// Version of its criteria.
+    pub criteria_version: i32,
+    /// Of a check: the attempt whose result it checks.
+    pub checks: Option<AttemptId>,
 }
 
 /// Columns of an attempt that the rules read.
@@ -324,6 +328,12 @@ pub fn complete(
         (AttemptState::Accepted, Next::Done)
     };
     Ok(Ending { attempt: state, next, attempts_used: used, lost_in_row: 0, released_in_row: 0 })
+}
+
+/// The end of an attempt whose result is not accepted on completion: others check it first.
+#[must_use]
+pub const fn submitted(ending: Ending) -> Ending {
+    Ending { attempt: AttemptState::Submitted, next: Next::Review, ..ending }
 }
 
 /// Whether the attempt may complete its task, which is in state `task` and whose latest attempt is `latest`.

@@ -72,6 +72,8 @@ pub fn task(now: DateTime<Utc>) -> TaskFacts {
         max_rework: 3,
         reworks: 0,
         weight: 1,
+        criteria_version: 1,
+        checks: None,
     }
 }
 

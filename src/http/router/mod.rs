@@ -164,7 +164,7 @@ operations! {
         POST   "/v1/attempts/{attempt_id}/authorize" => attempts::authorize
             [NotYourAttempt, LeaseLost, Frozen, BudgetExhausted];
         POST   "/v1/attempts/{attempt_id}/complete"  => attempts::complete
-            [NotYourAttempt, LeaseLost, Frozen, AlreadyCompleted, EvidenceMissing];
+            [NotYourAttempt, LeaseLost, Frozen, AlreadyCompleted, EvidenceMissing, SeparationOfDuties];
         POST   "/v1/attempts/{attempt_id}/fail"      => attempts::fail
             [NotYourAttempt, LeaseLost, Frozen, AlreadyCompleted];
         POST   "/v1/attempts/{attempt_id}/release"   => attempts::release

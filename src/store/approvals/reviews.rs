@@ -19,9 +19,11 @@ use crate::{
 pub async fn shown(tx: &mut Tx, task: TaskId, attempt: AttemptId) -> sqlx::Result<Vec<Shown>> {
     sqlx::query_as!(
         Shown,
-        r#"select c.number, c.required,
+        r#"select c.number, c.required, c.min_tier = 'person' as "person!",
                   exists (select from evidence e where e.workspace_id = $1 and e.attempt_id = $3
-                          and e.criterion = c.number) as "shown!"
+                          and e.criterion = c.number
+                          and (e.met or c.goal_criterion is not null or c.checks is not null)
+                          and tier_rank(e.tier) >= tier_rank(c.min_tier)) as "shown!"
            from criteria c where c.workspace_id = $1 and c.task_id = $2 order by c.number"#,
         tx.workspace.0,
         task.0,
@@ -58,6 +60,34 @@ pub async fn waive(tx: &mut Tx, waiving: &Waiving<'_>, waivers: &[Waiver]) -> sq
         &waivers.iter().map(|waiver| waiver.reason.clone()).collect::<Vec<_>>(),
     )
     .execute(traced!(tx, "approvals.reviews.waive"))
+    .await?;
+    Ok(())
+}
+
+/// Stores what a person shows by approving a result: the criteria that demand a person. The decider is of `waiving`.
+pub async fn approve(
+    tx: &mut Tx,
+    task: TaskId,
+    waiving: &Waiving<'_>,
+    reason: Option<&str>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into evidence (workspace_id, attempt_id, number, criterion, text, met, tier, approval_id,
+                               criteria_version)
+         select $1, $2, (l.last + row_number() over (order by c.number))::smallint, c.number,
+                coalesce($5::text, 'the result was approved'), true, 'person', $4, t.criteria_version
+         from criteria c
+         join tasks t on t.workspace_id = $1 and t.task_id = c.task_id
+         cross join (select coalesce(max(number), 0) as last from evidence
+                     where workspace_id = $1 and attempt_id = $2) l
+         where c.workspace_id = $1 and c.task_id = $3 and c.min_tier = 'person' and c.required",
+        tx.workspace.0,
+        waiving.attempt_id.0,
+        task.0,
+        waiving.approval_id.0,
+        reason,
+    )
+    .execute(traced!(tx, "approvals.reviews.approve"))
     .await?;
     Ok(())
 }

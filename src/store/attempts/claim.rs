@@ -230,6 +230,7 @@ struct Row {
     assigned: Option<AgentId>,
     barred: Option<AgentId>,
     gated: Option<bool>,
+    may_not: Option<Vec<AgentId>>,
     turn: Option<i64>,
     start: Option<i64>,
     stride: Option<i64>,
@@ -355,7 +356,7 @@ macro_rules! search {
             from turns u join found f on f.turn_of = u.turn_of
             cross join lateral (
                 select t.task_id, t.claim_rank,
-                       coalesce(t.assigned_agent_id, t.barred_agent_id) is not null as is_kept
+                       coalesce(t.assigned_agent_id, t.barred_agent_id, t.checks_attempt_id) is not null as is_kept
                 from tasks t
                 where t.workspace_id = $1 and t.state = 'ready'
                   and t.capability_key = f.capability_key and t.turn_of = f.turn_of
@@ -363,6 +364,11 @@ macro_rules! search {
                   and (t.assigned_agent_id is null or t.assigned_agent_id = any($6::uuid[]))
                   and (t.barred_agent_id is null or t.barred_agent_id <> any($6::uuid[]))
                   and (t.offered_capability is null or t.offered_capability = any($2::text[]))
+                  -- Null for all but checks, which no author of what is checked may do.
+                  and (t.checks_attempt_id is null
+                       or not case when t.assigned_agent_id is null then $6::uuid[]
+                                   else array[t.assigned_agent_id] end
+                              <@ array(select barred_from_check($1, t.task_id)))
                   and (not (select exists (select from price_waits where workspace_id = $1))
                        or not exists (select from price_waits p
                                       where p.workspace_id = $1 and p.task_id = t.task_id))
@@ -428,9 +434,12 @@ pub async fn lock_ready(
         r#", locked as materialized (
             select t.task_id, t.goal_id, t.attempts_started, t.lease_ms, t.attempt_timeout_ms,
                    t.finish_by, t.claim_rank, t.ranked_from, t.ready_from, t.assigned_agent_id, t.barred_agent_id, t.gated,
+                   case when t.checks_attempt_id is not null
+                        then array(select barred_from_check($1, t.task_id)) end as may_not,
                    -- Null for nearly every task: needed besides, after a hand-off.
                    case when t.offered_capability is null then covered.capabilities
-                        else covered.capabilities || t.offered_capability end as capabilities, c.turn, c.start, c.stride, c.place,
+                        else covered.capabilities || t.offered_capability end as capabilities,
+                   c.turn, c.start, c.stride, c.place,
                    c.is_all, c.last_place
             from candidates c join tasks t on t.workspace_id = $1 and t.task_id = c.task_id
             join covered on covered.capability_key = c.capability_key
@@ -445,7 +454,8 @@ pub async fn lock_ready(
                l.capabilities as "required?", l.attempts_started as "attempts_started?",
                l.lease_ms as "lease_ms?", l.attempt_timeout_ms as "attempt_timeout_ms?",
                l.finish_by as "finish_by?", l.assigned_agent_id as "assigned?: AgentId",
-               l.barred_agent_id as "barred?: AgentId", l.gated as "gated?", l.turn as "turn?", l.start as "start?",
+               l.barred_agent_id as "barred?: AgentId", l.gated as "gated?",
+               l.may_not as "may_not?: Vec<AgentId>", l.turn as "turn?", l.start as "start?",
                l.stride as "stride?",
                -- Those of its goal that are not locked here although they come before are held by others.
                l.is_all and l.last_place <= (select max(place) from locked) as "last?",
@@ -483,7 +493,7 @@ pub async fn lock_ready(
             attempt_timeout_ms: row.attempt_timeout_ms,
             finish_by: row.finish_by,
             gated: row.gated?,
-            keeping: Keeping::of(row.assigned, row.barred),
+            keeping: Keeping::of(row.assigned, row.barred).except(row.may_not.unwrap_or_default()),
         })
     };
     // One row without a task if none was locked.
@@ -641,7 +651,8 @@ pub async fn handovers(
         select t.task_id as "task_id: TaskId", t.ref as reference, x.title, x.description, x.input,
                x.estimate as "estimate: Json<Estimates>", x.labels, x.section, t.priority, g.title as goal_title,
                coalesce((select jsonb_agg(jsonb_build_object('number', c.number, 'text', c.text,
-                                          'required', c.required, 'satisfied', c.satisfied) order by c.number)
+                                          'required', c.required, 'satisfied', c.satisfied, 'type', c.type,
+                                          'min_tier', c.min_tier) || coalesce(c.terms, '{}') order by c.number)
                 from criteria c where c.workspace_id = $1 and c.task_id = t.task_id), '[]') as "criteria!: Json<Vec<ClaimedCriterion>>",
                coalesce((select jsonb_agg(jsonb_build_object('task_id', n.task_id, 'ref', n.ref,
                     'title', n.title, 'result', case when n.small and n.total <= $3::bigint then n.result end,

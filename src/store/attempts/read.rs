@@ -8,8 +8,9 @@ use crate::{
     domain::{
         approval::review::FeedbackPoint,
         artifact::digest::ArtifactDigest,
+        criterion::EvidenceTier,
         gate::resource::Touch,
-        ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
+        ids::{AgentId, ApprovalId, AttemptId, GoalId, KeyId, TaskId},
         spend::Amounts,
         states::{AttemptState, FailureClass},
     },
@@ -186,6 +187,18 @@ pub struct EvidenceRow {
     pub uri: Option<String>,
     /// The artifact that is the evidence.
     pub artifact: Option<ArtifactDigest>,
+    /// The number of a metric.
+    pub value: Option<String>,
+    /// The exit code of a program.
+    pub exit_code: Option<i32>,
+    /// How far it was checked.
+    pub tier: EvidenceTier,
+    /// The version of the criteria for which it was given.
+    pub criteria_version: i32,
+    /// The attempt of the check that gave it.
+    pub by_attempt: Option<AttemptId>,
+    /// The approval that gave it.
+    pub approval: Option<ApprovalId>,
 }
 
 /// Reads the evidence of an attempt.
@@ -193,7 +206,10 @@ pub async fn evidence(tx: &mut Tx, attempt: AttemptId) -> sqlx::Result<Vec<Evide
     sqlx::query_as!(
         EvidenceRow,
         r#"select number, criterion, met, text, uri,
-                  artifact_sha256 as "artifact: ArtifactDigest" from evidence
+                  artifact_sha256 as "artifact: ArtifactDigest", value, exit_code, tier as "tier: EvidenceTier",
+                  criteria_version, by_attempt_id as "by_attempt: AttemptId",
+                  approval_id as "approval: ApprovalId"
+           from evidence
            where workspace_id = $1 and attempt_id = $2 order by number"#,
         tx.workspace.0,
         attempt.0,

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use sqlx::types::Json;
 
 use crate::{
     domain::{
         artifact::digest::ArtifactDigest,
+        criterion::{Criterion, CriterionType, EvidenceTier, Terms, decimal::Decimal},
         ids::{AttemptId, TaskId},
         states::{AgentState, FailureClass},
     },
@@ -111,6 +113,14 @@ pub struct NewEvidence {
     pub uri: Option<String>,
     /// The artifact that is the evidence.
     pub artifact: Option<ArtifactDigest>,
+    /// The number of a metric.
+    pub value: Option<Decimal>,
+    /// The exit code of a program.
+    pub exit_code: Option<i32>,
+    /// How far it was checked.
+    pub tier: EvidenceTier,
+    /// The version of the criteria of its task.
+    pub criteria_version: i32,
 }
 
 /// Stores evidence.
@@ -120,10 +130,10 @@ pub async fn insert_evidence(tx: &mut Tx, evidence: &[NewEvidence]) -> sqlx::Res
     }
     sqlx::query!(
         "insert into evidence (workspace_id, attempt_id, number, criterion, text, uri, met,
-                               artifact_sha256)
+                               artifact_sha256, value, exit_code, tier, criteria_version)
          select $1, *
          from unnest($2::uuid[], $3::smallint[], $4::smallint[], $5::text[], $6::text[], $7::bool[],
-                     $8::bytea[])",
+                     $8::bytea[], $9::text[], $10::int[], $11::text[], $12::int[])",
         tx.workspace.0,
         &evidence.iter().map(|e| e.attempt_id.0).collect::<Vec<_>>(),
         &evidence.iter().map(|e| e.number).collect::<Vec<_>>(),
@@ -133,45 +143,53 @@ pub async fn insert_evidence(tx: &mut Tx, evidence: &[NewEvidence]) -> sqlx::Res
         &evidence.iter().map(|e| e.met).collect::<Vec<_>>(),
         &evidence.iter().map(|e| e.artifact.map(|a| a.0.to_vec())).collect::<Vec<_>>()
             as &[Option<Vec<u8>>],
+        &evidence.iter().map(|e| e.value.map(|value| value.to_string())).collect::<Vec<_>>()
+            as &[Option<String>],
+        &evidence.iter().map(|e| e.exit_code).collect::<Vec<_>>() as &[Option<i32>],
+        &evidence.iter().map(|e| e.tier.as_str().to_owned()).collect::<Vec<_>>(),
+        &evidence.iter().map(|e| e.criteria_version).collect::<Vec<_>>(),
     )
     .execute(traced!(tx, "attempts.results.insert_evidence"))
     .await?;
     Ok(())
 }
 
-/// A criterion by which a result is admitted.
-#[derive(Debug, Clone, Copy)]
-pub struct AdmittedBy {
-    /// The task.
-    pub task_id: TaskId,
-    /// Ordinal within the task, from 1.
-    pub number: i16,
-    /// Whether it needs evidence.
-    pub required: bool,
-    /// Whether it stands for a criterion of the goal.
-    pub of_goal: bool,
-}
-
-/// The criteria of tasks.
-pub async fn criteria(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<AdmittedBy>> {
-    sqlx::query_as!(
-        AdmittedBy,
-        r#"select task_id as "task_id: TaskId", number, required,
-                  goal_criterion is not null as "of_goal!"
+/// The criteria of tasks, in order.
+pub async fn criteria(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<(TaskId, Criterion)>> {
+    let rows = sqlx::query!(
+        r#"select task_id as "task_id: TaskId", number, required, type as "type: CriterionType",
+                  terms as "terms: Json<Terms>", min_tier as "min_tier: EvidenceTier",
+                  goal_criterion is not null or checks is not null as "reports!"
            from criteria where workspace_id = $1 and task_id = any($2) order by task_id, number"#,
         tx.workspace.0,
         &uuids(tasks),
     )
     .fetch_all(traced!(tx, "attempts.results.criteria"))
-    .await
+    .await?;
+    let criteria = rows.into_iter().map(|row| {
+        let criterion = Criterion {
+            number: row.number,
+            required: row.required,
+            r#type: row.r#type,
+            terms: row.terms.map(|Json(terms)| terms).unwrap_or_default(),
+            min_tier: row.min_tier,
+            reports: row.reports,
+        };
+        (row.task_id, criterion)
+    });
+    Ok(criteria.collect())
 }
 
 /// The criteria of tasks as shown to reviewers; omits tasks without criteria.
 pub async fn shown_criteria(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<HashMap<TaskId, Value>> {
     let rows = sqlx::query!(
         r#"select task_id as "task_id: TaskId",
-                  jsonb_agg(jsonb_build_object('number', number, 'text', text,
-                                               'required', required) order by number)
+                  -- What a text has none of is left out, as before: reviewers' rules compare payloads.
+                  jsonb_agg(jsonb_build_object('number', number, 'text', text, 'required', required)
+                            || case when type = 'text' then '{}' else jsonb_build_object('type', type) end
+                            || coalesce(terms, '{}')
+                            || case when min_tier = 'claimed' then '{}'
+                               else jsonb_build_object('min_tier', min_tier) end order by number)
                   as "criteria!"
            from criteria where workspace_id = $1 and task_id = any($2) group by task_id"#,
         tx.workspace.0,

@@ -25,13 +25,14 @@ pub async fn ready_sets(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<ReadySet>> {
     let rows = sqlx::query!(
         r#"
         select s.capabilities as "capabilities!", null::uuid as "assigned: AgentId",
-               null::uuid as "barred: AgentId", r.count as "count!"
+               null::uuid as "barred: AgentId", r.count as "count!",
+               null::uuid[] as "may_not: Vec<AgentId>"
         from capability_sets s cross join lateral (
             select count(*) as count from (
                 select from tasks t
                 where t.workspace_id = $1 and t.state = 'ready' and t.capability_key = s.capability_key
                   and t.assigned_agent_id is null and t.barred_agent_id is null
-                  and t.offered_capability is null
+                  and t.offered_capability is null and t.checks_attempt_id is null
                   and (not (select exists (select from freezes f
                                            where f.workspace_id = $1 and f.lifted_at is null))
                        or not exists (select from freezes_over($1, t.task_id, null)))
@@ -47,18 +48,34 @@ pub async fn ready_sets(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<ReadySet>> {
         -- Few, and found by an index of their own.
         select case when t.offered_capability is null then s.capabilities
                     else s.capabilities || t.offered_capability end as needed,
-               t.assigned_agent_id, t.barred_agent_id, count(*)
+               t.assigned_agent_id, t.barred_agent_id, count(*), null
         from tasks t
         join capability_sets s on s.workspace_id = $1 and s.capability_key = t.capability_key
         where t.workspace_id = $1 and t.state = 'ready'
           and (t.assigned_agent_id is not null or t.barred_agent_id is not null
                or t.offered_capability is not null)
+          and t.checks_attempt_id is null
           and not exists (select from freezes_over($1, t.task_id, t.assigned_agent_id))
           and (not t.gated or not exists (select from gates_over($1, t.task_id, $3)))
           and not exists (select from rates u
                           where u.workspace_id = $1 and u.free_at > $3
                             and u.capability = any(s.capabilities))
         group by needed, t.assigned_agent_id, t.barred_agent_id
+        union all
+        -- Few as well, each with an author of its own.
+        select case when t.offered_capability is null then s.capabilities
+                    else s.capabilities || t.offered_capability end,
+               t.assigned_agent_id, t.barred_agent_id, 1,
+               array(select barred_from_check($1, t.task_id))
+        from (select * from tasks
+              where workspace_id = $1 and state = 'ready' and checks_attempt_id is not null
+              order by task_id limit $2) t
+        join capability_sets s on s.workspace_id = $1 and s.capability_key = t.capability_key
+        where not exists (select from freezes_over($1, t.task_id, t.assigned_agent_id))
+          and (not t.gated or not exists (select from gates_over($1, t.task_id, $3)))
+          and not exists (select from rates u
+                          where u.workspace_id = $1 and u.free_at > $3
+                            and u.capability = any(s.capabilities))
         "#,
         tx.workspace.0,
         most,
@@ -68,7 +85,7 @@ pub async fn ready_sets(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<ReadySet>> {
     .await?;
     let sets = rows.into_iter().map(|row| ReadySet {
         capabilities: row.capabilities,
-        keeping: Keeping::of(row.assigned, row.barred),
+        keeping: Keeping::of(row.assigned, row.barred).except(row.may_not.unwrap_or_default()),
         count: row.count,
     });
     Ok(sets.collect())

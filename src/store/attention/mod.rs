@@ -158,7 +158,10 @@ pub async fn pending_approvals(
                        and c.workspace_id = $1 and c.task_id = a.task_id
                        and c.required and not exists (
                            select from evidence e where e.workspace_id = $1
-                           and e.attempt_id = a.attempt_id and e.criterion = c.number)
+                           and e.attempt_id = a.attempt_id and e.criterion = c.number
+                           and (e.met or c.goal_criterion is not null or c.checks is not null)
+                           and tier_rank(e.tier) >= tier_rank(c.min_tier))
+                       and c.min_tier <> 'person'
                      order by c.number) as "missing!"
         from unnest($2::text[], $3::bigint[]) as r (risk, head)
         cross join lateral (

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     domain::{
         access::person::Person,
-        explain::answer::{BlockingTask, FreezeOver},
+        explain::answer::{FreezeOver, NamedTask},
         freeze::{FreezeMode, FreezeScope},
         ids::{AgentId, AttemptId, FreezeId, TaskId},
         states::{AgentState, TaskState},
@@ -133,14 +133,18 @@ pub async fn within(
     tx: &mut Tx,
     agent: AgentId,
     able: &[String],
-) -> sqlx::Result<Vec<(BlockingTask, bool)>> {
+) -> sqlx::Result<Vec<(NamedTask, bool)>> {
     let rows = sqlx::query!(
         r#"
         select t.task_id as "task_id: TaskId", t.ref as reference, x.title, t.state as "state: TaskState",
                ((t.assigned_agent_id is not null and t.assigned_agent_id <> $2)
-                or (t.barred_agent_id is not null and t.barred_agent_id = $2)) as "kept!"
+                or (t.barred_agent_id is not null and t.barred_agent_id = $2)
+                or (t.offered_capability is not null and t.offered_capability <> all($3::text[]))
+                or (t.checks_attempt_id is not null
+                    and $2 in (select barred_from_check($1, t.task_id)))) as "kept!"
         from capability_sets s cross join lateral (
-            select t.task_id, t.ref, t.state, t.claim_rank, t.assigned_agent_id, t.barred_agent_id
+            select t.task_id, t.ref, t.state, t.claim_rank, t.assigned_agent_id, t.barred_agent_id,
+                   t.offered_capability, t.checks_attempt_id
             from tasks t
             where t.workspace_id = $1 and t.state = 'ready' and t.capability_key = s.capability_key
             order by t.turn_of, t.claim_rank, t.task_id limit 50) t
@@ -155,7 +159,7 @@ pub async fn within(
     .fetch_all(traced!(tx, "explain.agents.within"))
     .await?;
     let task = rows.into_iter().map(|row| {
-        let task = BlockingTask {
+        let task = NamedTask {
             task_id: row.task_id,
             r#ref: row.reference,
             title: row.title,

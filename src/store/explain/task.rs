@@ -9,7 +9,7 @@ use crate::{
         access::person::Person,
         approval::{PayloadHash, Risk, kind::Subject},
         budget::LimitSpec,
-        explain::answer::{BlockingTask, FreezeOver, GateHolder},
+        explain::answer::{FreezeOver, GateHolder, NamedTask},
         freeze::{FreezeMode, FreezeScope},
         ids::{
             AgentId, ApprovalId, AttemptId, BudgetId, FreezeId, GoalId, KeyId, LimitId, ProjectId,
@@ -38,6 +38,10 @@ pub struct Around {
     pub attempts_started: i32,
     /// Whether a claim must ask for its gates.
     pub gated: bool,
+    /// A capability that it needs besides, after a hand-off.
+    pub offered_capability: Option<String>,
+    /// Of a check: the agents that may not do it.
+    pub may_not: Vec<AgentId>,
     /// Its running attempt.
     pub attempt_id: Option<AttemptId>,
     /// The agent of the attempt.
@@ -61,6 +65,9 @@ pub async fn around(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<Around>> {
         r#"
         select g.project_id as "project_id: ProjectId", g.state as "goal_state: GoalState", g.start_at,
                t.not_before, t.cancel_by, t.attempts_started, t.gated,
+               t.offered_capability,
+               case when t.checks_attempt_id is null then '{}'
+                    else array(select barred_from_check($1, t.task_id)) end as "may_not!: Vec<AgentId>",
                a.attempt_id as "attempt_id?: AttemptId", a.agent_id as "agent_id?: AgentId",
                n.name as "agent_name?", a.held_by_key as "held_by_key?: KeyId",
                a.started_at as "started_at?", a.lease_expires_at as "lease_expires_at?",
@@ -101,7 +108,7 @@ struct LinkRow {
     count: i64,
 }
 
-impl From<LinkRow> for BlockingTask {
+impl From<LinkRow> for NamedTask {
     fn from(row: LinkRow) -> Self {
         let LinkRow {
             task_id,
@@ -124,7 +131,7 @@ const FOLLOWED: i64 = 1_000;
 /// for, counted up to 1,000. Those that need a person come first, then those that are worked on.
 ///
 /// Follows unsatisfied needs, closed containers around it, and open tasks inside of what waits for these.
-pub async fn roots(tx: &mut Tx, task: TaskId, most: i64) -> sqlx::Result<(Vec<BlockingTask>, i64)> {
+pub async fn roots(tx: &mut Tx, task: TaskId, most: i64) -> sqlx::Result<(Vec<NamedTask>, i64)> {
     let rows = sqlx::query_as!(
         LinkRow,
         r#"
@@ -180,11 +187,11 @@ pub async fn roots(tx: &mut Tx, task: TaskId, most: i64) -> sqlx::Result<(Vec<Bl
     .fetch_all(traced!(tx, "explain.task.roots"))
     .await?;
     let count = rows.first().map_or(0, |row| row.count);
-    Ok((rows.into_iter().map(BlockingTask::from).collect(), count))
+    Ok((rows.into_iter().map(NamedTask::from).collect(), count))
 }
 
 /// The first failed task among those that a cancelled one needs, or that needed its containers.
-pub async fn failed_first(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<BlockingTask>> {
+pub async fn failed_first(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<NamedTask>> {
     let row = sqlx::query_as!(
         LinkRow,
         r#"
@@ -221,7 +228,7 @@ pub async fn failed_first(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<Bloc
     )
     .fetch_optional(traced!(tx, "explain.task.failed_first"))
     .await?;
-    Ok(row.map(BlockingTask::from))
+    Ok(row.map(NamedTask::from))
 }
 
 /// The freezes over a task, the latest first; at most 20.

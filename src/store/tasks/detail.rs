@@ -5,7 +5,13 @@ use serde_json::Value;
 use sqlx::types::Json;
 
 use crate::{
-    domain::{budget::ask::Estimates, ids::TaskId, risk::Risk, states::TaskState},
+    domain::{
+        budget::ask::Estimates,
+        criterion::{CriterionType, EvidenceTier, Terms},
+        ids::{AttemptId, TaskId},
+        risk::Risk,
+        states::TaskState,
+    },
     store::{Tx, columns::uuids, traced},
 };
 
@@ -30,6 +36,8 @@ pub struct TaskDetailRow {
     pub acknowledged_at: Option<DateTime<Utc>>,
     pub children_count: i64,
     pub dependents_count: i64,
+    pub criteria_version: i32,
+    pub checks: Option<AttemptId>,
 }
 
 /// Reads the details of a task.
@@ -45,6 +53,7 @@ pub async fn detail(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<TaskDetail
                   and t.state = 'done') as result,
                t.lease_ms, t.attempt_timeout_ms, t.start_within_ms, t.finish_within_ms,
                t.start_by, t.finish_by, t.cancel_by, t.acknowledged_at,
+               t.criteria_version, t.checks_attempt_id as "checks: AttemptId",
                (select count(*) from tasks c where c.workspace_id = $1 and c.parent_id = $2)
                    as "children_count!",
                (select count(*) from dependencies d
@@ -59,7 +68,7 @@ pub async fn detail(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<TaskDetail
     .await
 }
 
-/// A criterion and the amount of evidence for it in the accepted attempt.
+/// A criterion and what the accepted or submitted attempt shows of it.
 #[derive(Debug)]
 pub struct CriterionRow {
     /// Ordinal within the task, from 1.
@@ -70,8 +79,20 @@ pub struct CriterionRow {
     pub required: bool,
     /// Whether it was satisfied already when the task was made.
     pub satisfied: bool,
+    /// How it is satisfied.
+    pub r#type: CriterionType,
+    /// What belongs to the type.
+    pub terms: Option<Json<Terms>>,
+    /// The least tier of the evidence that satisfies it.
+    pub min_tier: EvidenceTier,
     /// Number of pieces of evidence in the accepted attempt.
     pub evidence: i64,
+    /// The highest tier of evidence that it is met.
+    pub tier: Option<EvidenceTier>,
+    /// Whether evidence says that it is not met.
+    pub unmet: bool,
+    /// Whether a person waived it.
+    pub waived: bool,
 }
 
 /// Reads the criteria of a task.
@@ -79,13 +100,23 @@ pub async fn criteria(tx: &mut Tx, task: TaskId) -> sqlx::Result<Vec<CriterionRo
     sqlx::query_as!(
         CriterionRow,
         r#"
-        with accepted as (
-            select e.criterion from attempts a
-            join evidence e on e.workspace_id = $1 and e.attempt_id = a.attempt_id
-            where a.workspace_id = $1 and a.task_id = $2 and a.state = 'accepted'
+        with judged as materialized (
+            select attempt_id, state from attempts
+            where workspace_id = $1 and task_id = $2 and state in ('accepted', 'submitted')
+        ), given as materialized (
+            select e.criterion, e.met, e.tier, j.state from judged j
+            join evidence e on e.workspace_id = $1 and e.attempt_id = j.attempt_id
         )
-        select c.number, c.text, c.required, c.satisfied,
-               (select count(*) from accepted where criterion = c.number) as "evidence!"
+        select c.number, c.text, c.required, c.satisfied, c.type as "type: CriterionType",
+               c.terms as "terms: Json<Terms>", c.min_tier as "min_tier: EvidenceTier",
+               (select count(*) from given g
+                where g.criterion = c.number and g.state = 'accepted') as "evidence!",
+               (select g.tier from given g where g.criterion = c.number and g.met
+                order by tier_rank(g.tier) desc limit 1) as "tier: EvidenceTier",
+               exists (select from given g where g.criterion = c.number and not g.met) as "unmet!",
+               exists (select from judged j
+                       join waivers w on w.workspace_id = $1 and w.attempt_id = j.attempt_id
+                       where w.criterion = c.number) as "waived!"
         from criteria c where c.workspace_id = $1 and c.task_id = $2 order by c.number
         "#,
         tx.workspace.0,

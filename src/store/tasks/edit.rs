@@ -181,7 +181,9 @@ pub async fn write_texts(tx: &mut Tx, task: TaskId, texts: &EditedTexts<'_>) -> 
 /// Removes the criteria of a task; evidence of its earlier attempts keeps their numbers.
 pub async fn drop_criteria(tx: &mut Tx, task: TaskId) -> sqlx::Result<()> {
     sqlx::query!(
-        "delete from criteria where workspace_id = $1 and task_id = $2",
+        "with dropped as (delete from criteria where workspace_id = $1 and task_id = $2)
+         update tasks set criteria_version = criteria_version + 1
+         where workspace_id = $1 and task_id = $2",
         tx.workspace.0,
         task.0,
     )

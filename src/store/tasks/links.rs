@@ -2,10 +2,14 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use sqlx::types::Json;
 
 use crate::{
-    domain::ids::TaskId,
+    domain::{
+        criterion::{CriterionSpec, CriterionType, EvidenceTier, Terms},
+        ids::TaskId,
+    },
     store::{Tx, columns::uuids, traced},
 };
 
@@ -22,20 +26,57 @@ pub struct NewCriterion {
     pub required: bool,
     /// Whether it is satisfied already, and needs none.
     pub satisfied: bool,
+    /// How it is satisfied.
+    pub r#type: CriterionType,
+    /// What belongs to the type.
+    pub terms: Terms,
+    /// The least tier of the evidence that satisfies it.
+    pub min_tier: EvidenceTier,
+}
+
+/// What belongs to the type of a criterion, as its column has it; `None` for nothing.
+pub(in crate::store) fn terms_column(terms: &Terms) -> Option<Value> {
+    (*terms != Terms::default()).then(|| json!(terms))
+}
+
+/// A criterion as it is stored.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of the table, documented there")]
+pub struct StoredCriterion {
+    pub text: String,
+    pub required: bool,
+    pub satisfied: bool,
+    pub r#type: CriterionType,
+    pub terms: Option<Json<Terms>>,
+    pub min_tier: EvidenceTier,
+}
+
+impl From<StoredCriterion> for CriterionSpec {
+    fn from(stored: StoredCriterion) -> Self {
+        let StoredCriterion { text, required, satisfied, r#type, terms, min_tier } = stored;
+        let terms = terms.map(|Json(terms)| terms).unwrap_or_default();
+        let min_tier = Self::beyond(min_tier, r#type);
+        Self { text, required, satisfied, r#type, terms, min_tier }
+    }
 }
 
 /// Stores criteria.
 pub async fn insert_criteria(tx: &mut Tx, criteria: &[NewCriterion]) -> sqlx::Result<()> {
     sqlx::query!(
-        "insert into criteria (workspace_id, task_id, number, text, required, satisfied)
+        "insert into criteria (workspace_id, task_id, number, text, required, satisfied, type, terms,
+                               min_tier)
          select $1, *
-         from unnest($2::uuid[], $3::smallint[], $4::text[], $5::bool[], $6::bool[])",
+         from unnest($2::uuid[], $3::smallint[], $4::text[], $5::bool[], $6::bool[], $7::text[],
+                     $8::jsonb[], $9::text[])",
         tx.workspace.0,
         &criteria.iter().map(|c| c.task_id.0).collect::<Vec<_>>(),
         &criteria.iter().map(|c| c.number).collect::<Vec<_>>(),
         &criteria.iter().map(|c| c.text.clone()).collect::<Vec<_>>(),
         &criteria.iter().map(|c| c.required).collect::<Vec<_>>(),
         &criteria.iter().map(|c| c.satisfied).collect::<Vec<_>>(),
+        &criteria.iter().map(|c| c.r#type.as_str().to_owned()).collect::<Vec<_>>(),
+        &criteria.iter().map(|c| terms_column(&c.terms)).collect::<Vec<_>>() as &[Option<Value>],
+        &criteria.iter().map(|c| c.min_tier.as_str().to_owned()).collect::<Vec<_>>(),
     )
     .execute(traced!(tx, "tasks.links.insert_criteria"))
     .await?;
@@ -90,7 +131,10 @@ pub async fn shown(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<HashMap<TaskId
                                 where s.workspace_id = $1 and s.capability_key = t.capability_key),
                'criteria', coalesce((
                    select jsonb_agg(jsonb_build_object('number', c.number, 'text', c.text,
-                                                       'required', c.required, 'satisfied', c.satisfied) order by c.number)
+                                                       'required', c.required, 'satisfied', c.satisfied)
+                                    || case when c.type = 'text' then '{}'
+                                       else jsonb_build_object('type', c.type) end
+                                    || coalesce(c.terms, '{}') order by c.number)
                    from criteria c where c.workspace_id = $1 and c.task_id = t.task_id), '[]'))
                as "shown!"
            from tasks t join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id

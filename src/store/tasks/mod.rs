@@ -1,6 +1,7 @@
 //! Tasks: creation, and locked reads for the rules.
 
 pub mod around;
+pub mod checks;
 pub mod deadlines;
 pub mod detail;
 pub mod edit;
@@ -218,7 +219,8 @@ pub async fn lock(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskFacts>>
                ready_from, children_open, children_failed, attempts_used, max_attempts,
                lost_in_row, released_in_row, approve_start, approve_result,
                current_attempt_id as "current_attempt: AttemptId",
-               cancel_requested_at is not null as "cancelling!", max_rework, reworks, weight
+               cancel_requested_at is not null as "cancelling!", max_rework, reworks, weight,
+               criteria_version, checks_attempt_id as "checks: AttemptId"
         from tasks
         where workspace_id = $1 and task_id = any($2)
         order by task_id

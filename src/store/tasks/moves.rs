@@ -173,7 +173,8 @@ pub async fn satisfy(tx: &mut Tx, done: &[TaskId]) -> sqlx::Result<Vec<TaskFacts
                ready_from, children_open, children_failed, attempts_used, max_attempts,
                lost_in_row, released_in_row, approve_start, approve_result,
                current_attempt_id as "current_attempt: AttemptId",
-               cancel_requested_at is not null as "cancelling!", max_rework, reworks, weight
+               cancel_requested_at is not null as "cancelling!", max_rework, reworks, weight,
+               criteria_version, checks_attempt_id as "checks: AttemptId"
         from locked where left_over = 0 and state = 'waiting' order by task_id
         "#,
         tx.workspace.0,

@@ -9,10 +9,14 @@ use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::edit::{Editable, Edited};
+use super::{
+    edit::{Editable, Edited},
+    links::StoredCriterion,
+};
 use crate::{
     domain::{
         budget::ask::Estimates,
+        criterion::{CriterionType, EvidenceTier, Terms},
         ids::{GoalId, LimitId, TaskId},
         plan::CriterionSpec,
         risk::Risk,
@@ -109,7 +113,9 @@ pub async fn criteria(
 ) -> sqlx::Result<HashMap<TaskId, Vec<CriterionSpec>>> {
     let rows = sqlx::query!(
         r#"
-        select c.task_id as "task_id: TaskId", c.text, c.required, c.satisfied
+        select c.task_id as "task_id: TaskId", c.text, c.required, c.satisfied,
+               c.type as "type: CriterionType", c.terms as "terms: Json<Terms>",
+               c.min_tier as "min_tier: EvidenceTier"
         from tasks t
         join criteria c on c.workspace_id = $1 and c.task_id = t.task_id
         where t.workspace_id = $1 and t.goal_id = $2
@@ -122,11 +128,15 @@ pub async fn criteria(
     .await?;
     let mut found: HashMap<TaskId, Vec<CriterionSpec>> = HashMap::new();
     for row in rows {
-        found.entry(row.task_id).or_default().push(CriterionSpec {
+        let stored = StoredCriterion {
             text: row.text,
             required: row.required,
             satisfied: row.satisfied,
-        });
+            r#type: row.r#type,
+            terms: row.terms,
+            min_tier: row.min_tier,
+        };
+        found.entry(row.task_id).or_default().push(stored.into());
     }
     Ok(found)
 }
@@ -396,7 +406,11 @@ pub async fn write_texts(tx: &mut Tx, texts: &[PlannedTexts]) -> sqlx::Result<()
 /// Removes the criteria of tasks; evidence of earlier attempts keeps their numbers.
 pub async fn drop_criteria(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<()> {
     sqlx::query!(
-        "delete from criteria where workspace_id = $1 and task_id = any($2)",
+        "with dropped as (
+             delete from criteria where workspace_id = $1 and task_id = any($2)
+         )
+         update tasks set criteria_version = criteria_version + 1
+         where workspace_id = $1 and task_id = any($2)",
         tx.workspace.0,
         &uuids(tasks),
     )

@@ -25,7 +25,7 @@ pub async fn lock_all(tx: &mut Tx, goal: GoalId) -> sqlx::Result<Vec<Node>> {
                t.lost_cause, t.children_open,
                -- A criterion that is decided, or checked anew, no longer waits for its check. A goal with
                -- tasks to bring back has its plan, and a dropped task is not in it.
-               t.dropped or t.purpose is not distinct from 'plan'
+               t.dropped or coalesce(t.purpose in ('plan', 'check'), false)
                    or t.purpose is not distinct from 'verify' and not exists (
                        select from goal_criteria c
                        where c.workspace_id = $1 and c.goal_id = $2 and c.task_id = t.task_id

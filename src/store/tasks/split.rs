@@ -2,8 +2,12 @@
 
 use std::collections::HashMap;
 
+use sqlx::types::Json;
+
+use super::links::StoredCriterion;
 use crate::{
     domain::{
+        criterion::{CriterionType, EvidenceTier, Terms},
         ids::TaskId,
         plan::{
             CriterionSpec,
@@ -96,9 +100,11 @@ pub async fn whole(tx: &mut Tx, task: TaskId) -> sqlx::Result<Whole> {
     .fetch_one(traced!(tx, "tasks.split.whole"))
     .await?;
     let criteria = sqlx::query_as!(
-        CriterionSpec,
-        "select text, required, satisfied from criteria
-         where workspace_id = $1 and task_id = $2 order by number",
+        StoredCriterion,
+        r#"select text, required, satisfied, type as "type: CriterionType",
+                  terms as "terms: Json<Terms>", min_tier as "min_tier: EvidenceTier"
+           from criteria
+           where workspace_id = $1 and task_id = $2 order by number"#,
         tx.workspace.0,
         task.0,
     )
@@ -109,7 +115,7 @@ pub async fn whole(tx: &mut Tx, task: TaskId) -> sqlx::Result<Whole> {
         title: row.title,
         description: row.description,
         capabilities: row.capabilities,
-        criteria,
+        criteria: criteria.into_iter().map(CriterionSpec::from).collect(),
         approve_result: row.approve_result,
     })
 }

@@ -15,6 +15,10 @@ finders! {
              and p.state = 'pending' and (p.kind = any($3::text[])) = (t.state = 'reviewing')
         where t.workspace_id = $1 and t.state in ('parked', 'reviewing') and p.approval_id is null
           and t.short_limit_id is null and t.oversized_at is null
+          -- Other agents check it.
+          and not (t.state = 'reviewing' and exists (
+               select from tasks c where c.workspace_id = $1 and c.checks_attempt_id = t.current_attempt_id
+               and c.ended_at is null))
           -- The supervisor judges plans.
           and not (t.state = 'reviewing' and t.purpose is not distinct from 'plan')
           and (t.state = 'reviewing' or not exists (

@@ -35,6 +35,8 @@ finders! {
         join tasks t on t.workspace_id = $1 and t.task_id = c.task_id
         left join evidence e on e.workspace_id = $1 and e.attempt_id = t.current_attempt_id
                             and e.criterion = c.number
+                            and (e.met or c.goal_criterion is not null or c.checks is not null)
+                            and tier_rank(e.tier) >= tier_rank(c.min_tier)
         left join waivers w on w.workspace_id = $1 and w.attempt_id = t.current_attempt_id
                            and w.criterion = c.number
         where c.workspace_id = $1 and c.required and e.attempt_id is null and w.attempt_id is null

@@ -17,6 +17,7 @@ mod approvals;
 mod artifacts;
 mod attempts;
 mod budgets;
+mod criteria;
 mod endings;
 mod freezes;
 mod gates;
@@ -140,6 +141,7 @@ pub async fn broken(
         Invariant::DoneByOneAttempt => endings::done_by_one_attempt(tx, scope).await,
         Invariant::EndingsAnswered => endings::answered(tx, scope).await,
         Invariant::EvidenceGiven => endings::evidence_given(tx, scope).await,
+        Invariant::TiersSupported => criteria::tiers_supported(tx, scope).await,
         Invariant::EndedAtTheEnd => endings::ended_at_the_end(tx, scope).await,
         Invariant::ReadyInOrder => tasks::ready_in_order(tx, scope).await,
         Invariant::GoalCounters => goals::counters(tx, scope).await,

@@ -59,6 +59,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("utoipa_swagger_ui", &["http"]),
     ("openidconnect", &["outbound"]),
     ("croner", &["domain"]),
+    ("jsonschema", &["domain"]),
     ("minijinja", &["domain"]),
     ("rusty_s3", &["outbound"]),
     ("saphyr_parser", &["domain"]),

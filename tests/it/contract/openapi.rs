@@ -196,7 +196,6 @@ fn what_creates_can_be_sent_again() {
     }
 }
 
-<<<<<<< main
 /// What may wait longer than a request may take has time and a limit of its own.
 #[test]
 fn what_takes_wait_seconds_may_wait() {
@@ -212,20 +211,14 @@ fn what_takes_wait_seconds_may_wait() {
     }
 }
 
-=======
->>>>>>> ea5875a
 /// Generators of clients leave out a whole operation with a media type that they do not know.
 #[test]
 fn bodies_of_requests_have_types_that_clients_know() {
     for Operation { name, value, .. } in operations() {
         let Some(content) = value.pointer("/requestBody/content") else { continue };
         let types: Vec<_> = content.as_object().unwrap().keys().collect();
-<<<<<<< main
-        let known = ["application/json", "application/x-www-form-urlencoded"];
-=======
         let known =
             ["application/json", "application/octet-stream", "application/x-www-form-urlencoded"];
->>>>>>> ea5875a
         assert!(types.len() == 1 && known.contains(&types[0].as_str()), "{name}: {types:?}");
     }
 }

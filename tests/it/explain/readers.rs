@@ -62,7 +62,7 @@ async fn explaining_changes_nothing() {
     assert_eq!(fleet.admin.get(&path).await.value(200), first);
     let after: i64 = sqlx::query_scalar(rows).fetch_one(&fleet.pool).await.unwrap();
     assert_eq!(after, before);
-    let (claimed, _) = tokio::join!(agent.claim(2), fleet.admin.get(&path));
+    let (claimed, _) = tokio::join!(agent.claim(2), fleet.admin.get(&path).into_future());
     assert_eq!(claimed.len(), 2);
     verify(&fleet.pool).await;
 }

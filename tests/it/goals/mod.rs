@@ -140,8 +140,10 @@ async fn the_criteria_and_notes_of_a_brief_reach_agents_and_people() {
     assert_eq!(
         held.claim["task"]["criteria"],
         json!([
-            {"number": 1, "text": "reads it", "required": false, "satisfied": true},
-            {"number": 2, "text": "refuses bad lines", "required": true, "satisfied": false},
+            {"number": 1, "text": "reads it", "required": false, "satisfied": true,
+             "type": "text", "min_tier": "claimed"},
+            {"number": 2, "text": "refuses bad lines", "required": true, "satisfied": false,
+             "type": "text", "min_tier": "claimed"},
         ])
     );
     let shows = |number: i64| json!({"evidence": [{"criterion": number, "text": "seen"}]});

@@ -113,8 +113,10 @@ async fn evidence_of_a_check_completes_the_goal() {
     assert_eq!(
         task["criteria"],
         json!([
-            {"number": 1, "text": "it is green", "required": true, "satisfied": false},
-            {"number": 2, "text": "it is fast", "required": false, "satisfied": false},
+            {"number": 1, "text": "it is green", "required": true, "satisfied": false,
+             "type": "text", "min_tier": "claimed"},
+            {"number": 2, "text": "it is fast", "required": false, "satisfied": false,
+             "type": "text", "min_tier": "claimed"},
         ])
     );
     worker.write(&held, "complete", json!({})).await.problem(422, "evidence_missing");

@@ -234,6 +234,7 @@ async fn an_assignment_says_why() {
         .await;
     fleet.pass(3);
     let first = one.take().await;
+    fleet.pass(1);
     let second = other.take().await;
     let list = async |query: String| {
         let found = fleet.admin.get(format!("/v1/assignments?{query}")).await.value(200);

@@ -158,7 +158,10 @@ async fn a_task_shows_everything_that_is_known_of_it() {
     assert_eq!(task["needs"][0]["ref"], "schema");
     assert_eq!(task["needs"][0]["state"], "ready");
     assert_eq!(task["dependents"][0]["title"], "Docs");
-    let criterion = json!({"number": 2, "text": "fast", "required": false, "satisfied": false, "evidence_count": 0});
+    let criterion = json!({
+        "number": 2, "text": "fast", "required": false, "satisfied": false, "evidence_count": 0,
+        "type": "text", "min_tier": "claimed", "tier": null, "verdict": "open",
+    });
     assert_eq!(task["criteria"][1], criterion);
 }
 

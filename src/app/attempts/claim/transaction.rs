@@ -464,7 +464,7 @@ impl Asked {
         let candidate = |task: &ReadyTask| Candidate {
             task: task.clone(),
             required: task.required.clone(),
-            keeping: task.keeping,
+            keeping: task.keeping.clone(),
         };
         let slots =
             |(agent, claimer): (&AgentId, &Claimer)| (*agent, claimer.slots(free_slots(claimer)));

@@ -1,22 +1,22 @@
 //! Requests that end an attempt, and their answer.
 
-use std::collections::{BTreeSet, HashSet};
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{
-    domain::{
-        artifact::{RESULT_ARTIFACTS, digest::ArtifactDigest},
-        check::{Checks, pointer},
-        ids::{AttemptId, TaskId},
-        refusal::{Code, FieldError, Refusal},
-        settings,
-        spend::SpendReport,
-        states::{AttemptState, FailureClass, TaskState},
+use crate::domain::{
+    artifact::{RESULT_ARTIFACTS, digest::ArtifactDigest},
+    check::{Checks, pointer},
+    criterion::{
+        Criterion, CriterionType, EvidenceTier,
+        decimal::Decimal,
+        evidence::{self, Artifacts, Piece},
     },
-    store::attempts::results::AdmittedBy,
+    ids::{AttemptId, TaskId},
+    refusal::{Code, FieldError, Refusal},
+    settings,
+    spend::SpendReport,
+    states::{AttemptState, FailureClass, TaskState},
 };
 
 /// Evidence for a result.
@@ -28,7 +28,8 @@ pub struct EvidenceInput {
     #[schema(minimum = 1, example = 1)]
     pub criterion: Option<i16>,
     /// `false`: the criterion is not met, and `text` says what is missing. Only in a task that verifies a
-    /// goal (label `verify`), about one of its criteria. Default true.
+    /// goal (label `verify`) or checks the result of another task (label `check`), about one of its criteria.
+    /// Default true.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub met: bool,
     /// The evidence itself: test output, a review, a measurement. At most 16 KiB.
@@ -42,6 +43,27 @@ pub struct EvidenceInput {
     /// `PUT /v1/artifacts/{sha256}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact: Option<ArtifactDigest>,
+    /// The number, for a criterion of the type `metric`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Decimal>,
+    /// The exit code of the program. Only in a check (label `check`), for a criterion of the type `command`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 0)]
+    pub exit_code: Option<i32>,
+}
+
+impl EvidenceInput {
+    /// The piece that the rules judge.
+    #[must_use]
+    pub fn piece(&self) -> Piece {
+        Piece {
+            criterion: self.criterion,
+            met: self.met,
+            artifact: self.artifact,
+            value: self.value,
+            exit_code: self.exit_code,
+        }
+    }
 }
 
 fn yes() -> bool {
@@ -62,7 +84,8 @@ pub struct CompleteRequest {
     #[serde(default)]
     #[schema(example = json!({"commit": "4f2a91c", "summary": "endpoints written"}))]
     pub result: Option<Value>,
-    /// Evidence; at least one piece for each required criterion. At most 500 pieces.
+    /// Evidence; at least one piece for each required criterion of the types `text`, `artifact` and `metric`. Its tier
+    /// is computed by the server. At most 500 pieces.
     #[serde(default)]
     pub evidence: Vec<EvidenceInput>,
     /// The artifacts of the result, handed to the tasks that need this one: upload them first with
@@ -169,55 +192,86 @@ impl CompleteRequest {
     ///
     /// # Errors
     /// `invalid`, with every place.
-    pub fn refers(&self, known: &BTreeSet<ArtifactDigest>) -> Result<(), Refusal> {
+    pub fn refers(&self, known: &Artifacts) -> Result<(), Refusal> {
         let mut checks = Checks::new();
         let detail = "there is no artifact with this digest in this workspace; upload it first";
         for (index, digest) in self.artifacts.iter().enumerate() {
-            checks.ensure(known.contains(digest), &pointer("/artifacts", index), detail);
+            checks.ensure(known.contains_key(digest), &pointer("/artifacts", index), detail);
         }
         for (index, evidence) in self.evidence.iter().enumerate() {
             let Some(digest) = &evidence.artifact else { continue };
             let at = pointer(&pointer("/evidence", index), "artifact");
-            checks.ensure(known.contains(digest), &at, detail);
+            checks.ensure(known.contains_key(digest), &at, detail);
         }
         checks.finish()
     }
 
-    /// Refuses evidence for unknown criteria and, unless the result is reviewed by a person,
-    /// required criteria without evidence.
+    /// Refuses evidence for unknown criteria, evidence and results that do not satisfy their criteria and, unless the
+    /// result is reviewed by a person, required criteria without evidence. Returns what the evidence shows: each piece
+    /// with whether its criterion is met and its tier, and the criteria whose schema the result fits.
     ///
     /// # Errors
     /// `invalid` or `evidence_missing`, with every place.
-    pub fn covers(&self, criteria: &[AdmittedBy], reviewed: bool) -> Result<(), Refusal> {
+    pub fn covers(
+        &self,
+        criteria: &[Criterion],
+        artifacts: &Artifacts,
+        reviewed: bool,
+    ) -> Result<Covered, Refusal> {
         let mut checks = Checks::new();
-        let mut shown = HashSet::new();
+        let mut pieces = Vec::with_capacity(self.evidence.len());
         for (index, evidence) in self.evidence.iter().enumerate() {
             let at = pointer("/evidence", index);
-            let about = |known: &&AdmittedBy| Some(known.number) == evidence.criterion;
+            let about = |known: &&Criterion| Some(known.number) == evidence.criterion;
             let known = criteria.iter().find(about);
-            let detail = "is only for a criterion of a task that verifies a goal; without it, fail the \
-                          attempt instead";
-            let reports = evidence.met || known.is_some_and(|known| known.of_goal);
+            let detail = "is only for a criterion of a task that verifies a goal or checks a result; without it, \
+                          fail the attempt instead";
+            let reports = evidence.met || known.is_some_and(|known| known.reports);
             checks.ensure(reports, &pointer(&at, "met"), detail);
-            let Some(number) = evidence.criterion else { continue };
-            let detail = format!("the task has no criterion {number}");
-            checks.ensure(known.is_some(), &pointer(&at, "criterion"), detail);
-            shown.insert(number);
+            if let Some(number) = evidence.criterion {
+                let detail = format!("the task has no criterion {number}");
+                checks.ensure(known.is_some(), &pointer(&at, "criterion"), detail);
+            }
+            let piece = evidence.piece();
+            evidence::check(&mut checks, &at, &piece, known, artifacts);
+            pieces.push((
+                Piece { met: evidence::says_met(&piece, known), ..piece },
+                evidence::tier(&piece, known, artifacts),
+            ));
+        }
+        let mut fitting = Vec::new();
+        for criterion in criteria.iter().filter(|one| one.r#type == CriterionType::JsonSchema) {
+            let faults = evidence::schema_faults(criterion, self.result.as_ref());
+            if faults.is_empty() {
+                fitting.push(criterion.number);
+            }
+            for (at, detail) in faults.into_iter().filter(|_| criterion.required) {
+                checks.add(at, format!("{detail} (criterion {})", criterion.number));
+            }
         }
         checks.finish()?;
-        let missing = criteria.iter().filter(|c| c.required && !shown.contains(&c.number));
-        let missing: Vec<String> = missing.map(|c| c.number.to_string()).collect();
+        let missing = criteria.iter().filter(|criterion| evidence::lacks(criterion, &pieces));
+        let missing: Vec<String> = missing.map(|criterion| criterion.number.to_string()).collect();
         if reviewed || missing.is_empty() {
-            return Ok(());
+            return Ok(Covered { pieces, fitting });
         }
         let detail = format!(
             "there is no evidence for the required criteria {}; add one piece of evidence for \
-             each, naming its `criterion`",
+             each, naming its `criterion`, and an artifact where the tier `attached` is demanded",
             missing.join(", ")
         );
         let errors = vec![FieldError::new("/evidence", &detail)];
         Err(Refusal::at(Code::EvidenceMissing, detail, errors))
     }
+}
+
+/// What the evidence of a completion shows.
+#[derive(Debug, Clone, Default)]
+pub struct Covered {
+    /// The pieces as they are stored, each with its tier.
+    pub pieces: Vec<(Piece, EvidenceTier)>,
+    /// The criteria whose schema the result fits.
+    pub fitting: Vec<i16>,
 }
 
 impl FailRequest {

@@ -12,6 +12,7 @@ use crate::{
         states::FailureClass,
         task::{AttemptFacts, Ending, Failure, TaskFacts, holder::Holder},
     },
+    store::attempts::results::NewEvidence,
 };
 
 /// The requested end of an attempt.
@@ -106,4 +107,8 @@ pub(in crate::app) struct Judged<'a> {
     pub task: &'a TaskFacts,
     pub ending: Ending,
     pub answer: FinishAnswer,
+    /// The evidence of a completion, to be stored.
+    pub evidence: Vec<NewEvidence>,
+    /// Whether other agents must check the result.
+    pub checks: bool,
 }

@@ -1,12 +1,12 @@
 //! Transaction of a batch of ends: lock, judge each command, write.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::{
-    answer::FinishAnswer,
+    answer::{CompleteRequest, Covered, FinishAnswer},
     command::{Finish, FinishCommand, Judged},
 };
 use crate::{
@@ -19,10 +19,11 @@ use crate::{
         caller::Actor,
         coalesce::Batched,
         goals::planning::parts,
+        tasks::checks,
         unit::locks::{self, Locked, find},
     },
     domain::{
-        artifact::digest::ArtifactDigest,
+        criterion::{self, Criterion, EvidenceTier, evidence::Artifacts},
         freeze::{self, Act, FreezeMode},
         ids::{AgentId, AttemptId, TaskId, WorkspaceId},
         journal::{Kind, NewRow},
@@ -32,13 +33,14 @@ use crate::{
         states::{ApprovalKind, AttemptState, FailureClass, TaskState},
         task::{
             self, AttemptFacts, Ending, Failure, Next, TaskFacts, heartbeat,
+            holder::Holder,
             release::{self, Released},
         },
     },
     store::{
         self,
         approvals::NewApproval,
-        attempts::results::{AdmittedBy, NewEvidence, StoredOutcome},
+        attempts::results::{NewEvidence, StoredOutcome},
     },
 };
 
@@ -166,7 +168,7 @@ fn class(judged: &Judged<'_>) -> Option<FailureClass> {
 }
 
 fn finished<'a>(judged: &Judged<'a>) -> End<'a> {
-    let Judged { command, attempt, task, ending, answer } = judged;
+    let Judged { command, attempt, task, ending, answer, evidence: _, checks: _ } = judged;
     let reason = match ending.next {
         Next::Cancelled => Some("cancelled on request".to_owned()),
         Next::Failed(_) | Next::Retry(_) => command.message(),
@@ -188,22 +190,46 @@ fn finished<'a>(judged: &Judged<'a>) -> End<'a> {
 }
 
 async fn evidence(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
-    let mut rows = Vec::new();
-    for judged in judged {
-        let Finish::Complete(request) = &judged.command.finish else { continue };
-        for (evidence, number) in request.evidence.iter().zip(1i16..) {
-            rows.push(NewEvidence {
-                attempt_id: judged.attempt.attempt_id,
-                number,
-                criterion: evidence.criterion,
-                met: evidence.met,
-                text: evidence.text.clone(),
-                uri: evidence.uri.clone(),
-                artifact: evidence.artifact,
-            });
-        }
-    }
+    let rows: Vec<NewEvidence> =
+        judged.iter().flat_map(|judged| judged.evidence.iter().cloned()).collect();
     Ok(store::attempts::results::insert_evidence(unit.tx(), &rows).await?)
+}
+
+/// The evidence of a completion as it is stored: that of the request, and what the server found.
+fn stored(
+    request: &CompleteRequest,
+    task: &TaskFacts,
+    attempt: AttemptId,
+    covered: &Covered,
+) -> Vec<NewEvidence> {
+    let row = |number: i16, criterion: Option<i16>, tier: EvidenceTier, text: String| NewEvidence {
+        attempt_id: attempt,
+        number,
+        criterion,
+        met: true,
+        text,
+        uri: None,
+        artifact: None,
+        value: None,
+        exit_code: None,
+        tier,
+        criteria_version: task.criteria_version,
+    };
+    let given =
+        request.evidence.iter().zip(&covered.pieces).map(|(evidence, (piece, tier))| NewEvidence {
+            met: piece.met,
+            uri: evidence.uri.clone(),
+            artifact: piece.artifact,
+            value: piece.value,
+            exit_code: piece.exit_code,
+            ..row(0, piece.criterion, *tier, evidence.text.clone())
+        });
+    let fits = |number: &i16| {
+        row(0, Some(*number), EvidenceTier::MachineChecked, "the result fits the schema".to_owned())
+    };
+    let found = covered.fitting.iter().map(fits);
+    let numbered = given.chain(found).zip(1i16..);
+    numbered.map(|(evidence, number)| NewEvidence { number, ..evidence }).collect()
 }
 
 async fn reviews(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
@@ -217,6 +243,13 @@ async fn reviews(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
     let plans = store::planning::making_plans(unit.tx(), &tasks).await?;
     let reviewed: Vec<&Judged<'_>> =
         reviewed.into_iter().filter(|judged| !plans.contains(&judged.task.task_id)).collect();
+    let (checked, reviewed): (Vec<&Judged<'_>>, Vec<&Judged<'_>>) =
+        reviewed.into_iter().partition(|judged| judged.checks);
+    let checked: Vec<AttemptId> = checked.iter().map(|judged| judged.attempt.attempt_id).collect();
+    checks::begin(unit, &checked).await?;
+    if reviewed.is_empty() {
+        return Ok(());
+    }
     let criteria = store::attempts::results::shown_criteria(unit.tx(), &tasks).await?;
     let question = |judged: &&Judged<'_>| {
         // A reviewer must see the criteria beside the result.
@@ -241,7 +274,7 @@ pub(in crate::app::attempts) struct LockedBatch {
     attempts: HashMap<AttemptId, AttemptFacts>,
     tasks: BTreeMap<TaskId, TaskFacts>,
     outcomes: HashMap<AttemptId, StoredOutcome>,
-    criteria: HashMap<TaskId, Vec<AdmittedBy>>,
+    criteria: HashMap<TaskId, Vec<Criterion>>,
     frozen: HashMap<AttemptId, FreezeMode>,
     /// Of the attempts to be released.
     released: HashMap<AttemptId, Released>,
@@ -250,7 +283,9 @@ pub(in crate::app::attempts) struct LockedBatch {
     /// Of the tasks that are said to be too large.
     divisions: HashMap<TaskId, Division>,
     /// Of the artifacts that completions refer to, those that there are.
-    artifacts: BTreeSet<ArtifactDigest>,
+    artifacts: Artifacts,
+    /// Of the checks to be completed, those whose holder may not do them.
+    barred: Vec<TaskId>,
 }
 
 pub(in crate::app::attempts) async fn hold(
@@ -262,9 +297,9 @@ pub(in crate::app::attempts) async fn hold(
     let Locked { goals: _, tasks, attempts } = locks::of_attempts(unit, &places).await?;
     let ids_of_tasks: Vec<TaskId> = tasks.keys().copied().collect();
     let outcomes = store::attempts::results::outcomes(unit.tx(), &ids).await?;
-    let mut criteria: HashMap<TaskId, Vec<AdmittedBy>> = HashMap::new();
-    for criterion in store::attempts::results::criteria(unit.tx(), &ids_of_tasks).await? {
-        criteria.entry(criterion.task_id).or_default().push(criterion);
+    let mut criteria: HashMap<TaskId, Vec<Criterion>> = HashMap::new();
+    for (task, criterion) in store::attempts::results::criteria(unit.tx(), &ids_of_tasks).await? {
+        criteria.entry(task).or_default().push(criterion);
     }
     let frozen: HashMap<AttemptId, FreezeMode> =
         places.iter().filter_map(|place| Some((place.attempt_id, place.frozen?))).collect();
@@ -276,8 +311,10 @@ pub(in crate::app::attempts) async fn hold(
         Finish::Fail(_) | Finish::Release(_) => Vec::new(),
     });
     let artifacts = refer::known(unit, digests).await?;
+    let barred = barred(unit, batch, &attempts, &tasks).await?;
     Ok(LockedBatch {
         artifacts,
+        barred,
         attempts,
         awaiting,
         divisions,
@@ -305,6 +342,26 @@ async fn awaiting(
         return Ok(HashSet::new());
     }
     Ok(store::spend::waits::of_tasks(unit.tx(), &tasks).await?.into_keys().collect())
+}
+
+/// Of the checks that a batch completes, those whose holder may not do them. Reads nothing without checks.
+async fn barred(
+    unit: &mut Unit,
+    batch: &[FinishCommand],
+    attempts: &HashMap<AttemptId, AttemptFacts>,
+    tasks: &BTreeMap<TaskId, TaskFacts>,
+) -> Result<Vec<TaskId>> {
+    let completed = batch.iter().filter(|command| matches!(command.finish, Finish::Complete(_)));
+    let held = completed.filter_map(|command| {
+        let attempt = attempts.get(&command.attempt)?;
+        let task = tasks.get(&attempt.task_id).filter(|task| task.checks.is_some())?;
+        Some((task.task_id, attempt.holder))
+    });
+    let held: Vec<(TaskId, Holder)> = held.collect();
+    if held.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(store::tasks::checks::barred(unit.tx(), &held).await?)
 }
 
 /// What is known of the tasks that a batch reports as too large. Reads nothing without such tasks.
@@ -373,13 +430,23 @@ pub(in crate::app::attempts) fn judge<'a>(
         return Ok(Judgement::Given(answer));
     }
     refuse_second_result(command, attempt.state)?;
+    let (mut evidence, mut checks) = (Vec::new(), false);
     let ending = match &command.finish {
         Finish::Complete(request) => {
             let ending = task::complete(task, attempt, command.holder, &command.lease_sha256)?;
+            if held.barred.contains(&task.task_id) {
+                let detail = "who worked on a task, or shares an owner with them if that is excluded, does not check \
+                              its result; release the attempt";
+                return Err(Refusal::new(Code::SeparationOfDuties, detail));
+            }
             let criteria = held.criteria.get(&task.task_id).map_or(&[][..], Vec::as_slice);
-            request.covers(criteria, task.approve_result)?;
+            let needs = criterion::needs_of(criteria);
+            let reviewed = task.approve_result || needs.person;
+            let covered = request.covers(criteria, &held.artifacts, reviewed)?;
             request.refers(&held.artifacts)?;
-            ending
+            evidence = stored(request, task, attempt.attempt_id, &covered);
+            checks = needs.checks();
+            if checks || needs.person { task::submitted(ending) } else { ending }
         }
         Finish::Fail(request) => {
             task::fence(attempt, command.holder, &command.lease_sha256)?;
@@ -401,7 +468,7 @@ pub(in crate::app::attempts) fn judge<'a>(
     freeze::admit(held.frozen.get(&command.attempt).copied(), Act::Rest)?;
     let next = task::held_back(ending.next, held.awaiting.contains(&task.task_id));
     let answer = answer(attempt, Ending { next, ..ending }, unit.now());
-    Ok(Judgement::New(Judged { command, attempt, task, ending, answer }))
+    Ok(Judgement::New(Judged { command, attempt, task, ending, answer, evidence, checks }))
 }
 
 /// The stored answer to an identical request.

@@ -216,7 +216,7 @@ async fn keep(
     reason: &str,
 ) -> Result<()> {
     store::attempts::withdraw(unit.tx(), &[task]).await?;
-    store::attempts::takeover::keep(unit.tx(), task, keeping).await?;
+    store::attempts::takeover::keep(unit.tx(), task, keeping.clone()).await?;
     let row = NewRow::new(Kind::TaskReassigned).goal(goal).task(task).agent(keeping.assigned());
     unit.record(row.data(json!({
         "agent_id": keeping.assigned(), "all_but_agent_id": keeping.barred(),

@@ -57,11 +57,12 @@ fn what_is_kept_calls_only_those_for_whom_it_is() {
     for (keeping, called) in [
         (Keeping::Only(agent(2)), [false, false, true]),
         (Keeping::AllBut(agent(0)), [false, true, false]),
+        (Keeping::Check(vec![agent(0), agent(1)]), [false, false, true]),
     ] {
         let mut queue = WaitQueue::default();
         let mut calls: Vec<Call> =
             (0..3).map(|n| waiter(&mut queue, who(n, &["rust"])).1).collect();
-        queue.call(0, vec![kept(keeping)]);
+        queue.call(0, vec![kept(keeping.clone())]);
         let got: Vec<bool> = calls.iter_mut().map(is_called).collect();
         assert_eq!(got, called, "{keeping:?}");
     }

@@ -32,6 +32,8 @@ fn task(max_rework: i32, reworks: i32, cancelling: bool) -> TaskFacts {
         max_rework,
         reworks,
         weight: 1,
+        criteria_version: 1,
+        checks: None,
     }
 }
 
@@ -42,7 +44,12 @@ fn waiver(criterion: i16) -> Waiver {
 fn criteria(flags: &[(bool, bool)]) -> Vec<Shown> {
     let numbered = flags.iter().zip(1i16..);
     numbered
-        .map(|((required, shown), number)| Shown { number, required: *required, shown: *shown })
+        .map(|((required, shown), number)| Shown {
+            number,
+            required: *required,
+            shown: *shown,
+            person: false,
+        })
         .collect()
 }
 

@@ -136,7 +136,7 @@ impl CriterionEntry {
             CriterionAction::Remove => None,
             CriterionAction::Add | CriterionAction::Keep | CriterionAction::Change => {
                 let (text, required, satisfied) = (text.clone(), *required, *satisfied);
-                Some(CriterionSpec { text, required, satisfied })
+                Some(CriterionSpec { text, required, satisfied, ..CriterionSpec::default() })
             }
         }
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{DiffReason, FieldChange, PlannedEdit, Present, places::Moved};
 use crate::domain::{
-    plan::{CriterionSpec, TaskSpec},
+    plan::TaskSpec,
     states::TaskState,
     task::{
         claim,
@@ -104,10 +104,8 @@ fn change(
 
 /// A task with its values as they are stored.
 fn normal(task: TaskSpec) -> TaskSpec {
-    let criteria = task.criteria.into_iter().map(|criterion| CriterionSpec {
-        required: criterion.required && !criterion.satisfied,
-        ..criterion
-    });
+    let min_tier = task.min_tier;
+    let criteria = task.criteria.into_iter().map(|criterion| criterion.stored(min_tier));
     TaskSpec {
         criteria: criteria.collect(),
         capabilities: claim::normal(&task.capabilities),

@@ -190,7 +190,12 @@ fn any_task() -> impl Strategy<Value = TaskSpec> {
     parts.prop_map(
         |((r#ref, title, description), (needs, parent, capabilities, criteria), estimate, rest)| {
             let (priority, risk, (start, result)) = rest;
-            let criterion = |text| CriterionSpec { text, required: true, satisfied: false };
+            let criterion = |text| CriterionSpec {
+                text,
+                required: true,
+                satisfied: false,
+                ..CriterionSpec::default()
+            };
             TaskSpec {
                 r#ref,
                 title,

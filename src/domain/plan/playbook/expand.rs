@@ -525,7 +525,12 @@ impl Work<'_> {
                 };
                 match self.renderer.value(&criterion.required, &scope) {
                     Ok(Value::Bool(required)) => {
-                        made.push(CriterionSpec { text, required, satisfied: false });
+                        made.push(CriterionSpec {
+                            text,
+                            required,
+                            satisfied: false,
+                            ..CriterionSpec::default()
+                        });
                     }
                     Ok(_) => {
                         let at = pointer(&criterion.at, "required");

@@ -28,6 +28,7 @@ fn task(name: &str, needs: &[&str]) -> TaskSpec {
             text: "it builds".into(),
             required: true,
             satisfied: false,
+            ..CriterionSpec::default()
         }],
         ..TaskSpec::default()
     }

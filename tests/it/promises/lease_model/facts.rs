@@ -45,6 +45,8 @@ pub fn newest(state: &State, task: u8) -> Option<usize> {
 pub fn of_task(index: u8, task: &Task) -> TaskFacts {
     TaskFacts {
         weight: 1,
+        criteria_version: 1,
+        checks: None,
         task_id: task_id(index),
         goal_id: GOAL,
         parent_id: None,

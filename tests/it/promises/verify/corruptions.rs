@@ -37,6 +37,9 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
             &["delete from attempt_results where attempt_id = attempt('twice', 2)"]
         }
         Invariant::EvidenceGiven => &["delete from evidence"],
+        Invariant::TiersSupported => {
+            &["update evidence set tier = 'machine_checked' where criterion is not null"]
+        }
         Invariant::AgentsWithinLimit => &["update agents set max_concurrent = 0"],
         Invariant::KeptForAgents => &[
             "insert into agents (workspace_id, agent_id, name, capabilities, max_concurrent, state,

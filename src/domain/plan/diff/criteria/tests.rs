@@ -18,6 +18,7 @@ fn list(text: &str) -> Vec<CriterionSpec> {
         text: line.trim()[4..].to_owned(),
         required: true,
         satisfied: line.trim().starts_with("[x]"),
+        ..CriterionSpec::default()
     };
     text.lines().filter(|line| !line.trim().is_empty()).map(spec).collect()
 }
@@ -269,7 +270,12 @@ fn numbers_of_the_document_are_no_words() {
 #[test]
 fn a_goal_has_no_more_than_so_many() {
     let many = |from: usize, count: usize| -> Vec<CriterionSpec> {
-        let spec = |at| CriterionSpec { text: format!("c{at}"), required: true, satisfied: false };
+        let spec = |at| CriterionSpec {
+            text: format!("c{at}"),
+            required: true,
+            satisfied: false,
+            ..CriterionSpec::default()
+        };
         (from..from + count).map(spec).collect()
     };
     let mut present = Vec::new();
