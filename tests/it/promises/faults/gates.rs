@@ -21,7 +21,7 @@ use crate::{coordination::most_at_once, support::process::PATIENCE};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const CLAIMERS: usize = 64;
-const TASKS: usize = 300;
+const TASKS: usize = 150;
 
 async fn work(client: Client, seed: u64, over: watch::Receiver<bool>) {
     let mut random = StdRng::seed_from_u64(seed);
