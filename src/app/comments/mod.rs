@@ -13,8 +13,8 @@
 //! - Tasks and goals that have ended can be commented on: that is when people look back.
 //! - A comment is never edited or deleted, because an agent may have acted on it. The writer corrects it with
 //!   the next one.
-//! - Whom a comment is for says who gets it with a heartbeat. It hides nothing: who can read the task or goal can read
-//!   its comments, and a claim hands over the latest whoever they are for.
+//! - The addressee of a comment gets it with a heartbeat. It hides nothing: who can read the task or goal can read
+//!   its comments, and a claim hands over the latest of all addressees.
 //! - An agent writes at most 30 comments a minute, and agents 2,000 about one goal: two agents that thank each other for
 //!   ever end. People are bounded by the limits of their keys.
 //! - A comment is no edit: the version of its task or goal stays, so nobody's `If-Match` fails because of it.

@@ -29,7 +29,8 @@ pub struct NewComment {
     #[serde(default = "note")]
     #[schema(default = "note")]
     pub kind: CommentKind,
-    /// Whom it is for; left out: everybody at the task or goal, or of an answer whoever asked. Others can read it too.
+    /// The addressee. Left out: everybody at the task or goal; of an answer, the author of the question. Others can
+    /// read it too.
     #[serde(default)]
     pub to: Option<Addressee>,
     /// Of an answer: the question, about the same goal or one of its tasks.

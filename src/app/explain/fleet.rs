@@ -134,7 +134,7 @@ impl Fleet {
     }
 
     /// Notes which quota windows and budgets of able agents are short for a task; returns the limits above the task that
-    /// are short whoever takes it.
+    /// are short for every agent.
     pub async fn measure(
         &mut self,
         tx: &mut Tx,

@@ -243,7 +243,7 @@ pub struct Schedule {
     /// One line, unique among the schedules of the workspace.
     #[schema(example = "nightly dependencies")]
     pub name: String,
-    /// `active`, `paused`, or `ended`: it has no due time any more.
+    /// `active`, `paused`, or `ended`: no due time is left.
     pub state: ScheduleState,
     /// Cron expression of its due times, in local times of `time_zone`.
     #[schema(example = "30 2 * * MON-FRI")]
@@ -271,8 +271,8 @@ pub struct Schedule {
     pub last_goal_id: Option<GoalId>,
     /// Number of its fires that wait for the end of that goal.
     pub queued: i32,
-    /// The key that posts its goals: of whoever made the schedule, last edited its goal, or resumed it after the key
-    /// before had ended. It may not decide their approvals.
+    /// The key that posts its goals: the one that made the schedule, last edited its goal, or resumed it after the
+    /// former key had ended. It may not decide their approvals.
     pub posts_as: KeyId,
     /// Why it is paused; `null`: it is not.
     pub pause: Option<PauseReason>,

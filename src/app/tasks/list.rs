@@ -152,7 +152,7 @@ pub struct Task {
     /// When it was divided: since then it contains its parts; `null`: never.
     #[serde(default)]
     pub split_at: Option<DateTime<Utc>>,
-    /// Concurrency keys of which each attempt needs a grant to start.
+    /// Concurrency keys: each attempt needs a grant of every one to start.
     #[serde(default)]
     #[schema(example = json!(["deploy"]))]
     pub concurrency_keys: Vec<String>,

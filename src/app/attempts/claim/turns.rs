@@ -67,7 +67,7 @@ impl Seen {
     }
 
     /// The passes to write: of goals whose tasks were given, and of those that join. A goal that is alone keeps its
-    /// pass: whoever joins later joins at it.
+    /// pass: goals that join later join at it.
     fn advances(&self, ready: &[ReadyTask], given: &[Vec<ReadyTask>]) -> Vec<Advance> {
         let mut advances: BTreeMap<GoalId, Advance> = BTreeMap::new();
         for Joining { goal_id, start } in self.joining.iter().copied() {
