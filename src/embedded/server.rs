@@ -246,12 +246,15 @@ fn forward_log(stderr: Option<ChildStderr>, tail: &Mutex<VecDeque<String>>) {
 
 /// The level of a message; none for a continued line. `ERROR` is a failed statement: its sender has
 /// the error, and many are refused on purpose. A stop also ends connections that the pool has just
-/// closed, which needs no warning.
+/// closed, a vacuum in the middle of its table, and workers: each says so, and none needs a warning.
 fn level_of(line: &str) -> Option<tracing::Level> {
-    const STOP: &str = "terminating connection due to administrator command";
+    const STOPPED: (&str, &str) = ("terminating ", " due to administrator command");
     let (word, text) = line.split_once(':')?;
+    let text = text.trim();
     match word {
-        "FATAL" if text.trim() == STOP => Some(tracing::Level::DEBUG),
+        "FATAL" if text.starts_with(STOPPED.0) && text.ends_with(STOPPED.1) => {
+            Some(tracing::Level::DEBUG)
+        }
         "PANIC" => Some(tracing::Level::ERROR),
         "FATAL" | "WARNING" => Some(tracing::Level::WARN),
         "LOG" | "ERROR" | "NOTICE" | "INFO" => Some(tracing::Level::DEBUG),
@@ -262,4 +265,33 @@ fn level_of(line: &str) -> Option<tracing::Level> {
 /// A panic under these locks leaves no partial change.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::level_of;
+    use tracing::Level;
+
+    #[test]
+    fn what_a_stop_ends_is_no_warning() {
+        let what = ["connection", "autovacuum process", "background worker \"parallel worker\""];
+        for what in what {
+            let line = format!("FATAL:  terminating {what} due to administrator command");
+            assert_eq!(level_of(&line), Some(Level::DEBUG), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_an_operator_should_see_is_told() {
+        for (line, level) in [
+            ("FATAL:  terminating connection due to idle-session timeout", Some(Level::WARN)),
+            ("FATAL:  could not write lock file", Some(Level::WARN)),
+            ("WARNING:  there is no transaction in progress", Some(Level::WARN)),
+            ("PANIC:  could not write to file", Some(Level::ERROR)),
+            ("ERROR:  duplicate key value", Some(Level::DEBUG)),
+            ("CONTEXT:  while scanning block 0", None),
+        ] {
+            assert_eq!(level_of(line), level, "{line}");
+        }
+    }
 }
