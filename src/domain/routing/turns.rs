@@ -5,18 +5,18 @@
 //! pass of its goal, so over any stretch of time goals that always have ready tasks get tasks in the ratio of their
 //! shares, with less than one task of each too much or too little.
 //!
-//! - A goal that a claim sees for the first time joins at the pass of the others: it gets its share at once, and
-//!   nothing for the time before.
+//! - A goal that a claim sees for the first time joins at the mean pass of the others, each with the weight of its
+//!   share: it gets its share at once, and nothing for the time before. Not at the least of them: that may belong to a
+//!   goal whose tasks nobody can claim, which stands still while the others go on.
 //! - A goal whose last ready task was claimed is drained. When it has ready tasks again it joins in the same way, but
 //!   not before its own pass: it neither saves up nor loses anything.
-//! - No goal lags more than [`MOST_LAG`] behind the goal that is furthest, whatever kept it from its turn.
+//! - No goal lags behind the goal that is furthest by more than its own stride and the longest stride: turns in order
+//!   never do more, and what else kept a goal from its turn is not made up for.
 //!
 //! The search of claims applies the same rules in SQL (`store::attempts::claim::lock_ready`); these are its oracle.
 
 /// The stride of a goal with weight 1 and the default priority.
 pub const UNIT: i64 = 1_024_000;
-/// The farthest that a goal may lag behind another: 16 strides of weight 1.
-pub const MOST_LAG: i64 = 16 * UNIT;
 /// The greatest pass. A workspace does not get there within centuries.
 pub const MOST_PASS: i64 = 1 << 60;
 /// Least and greatest weight of a goal.
@@ -54,16 +54,32 @@ impl Standing {
 /// The turns of the first ready task of each goal, in the order of `goals`.
 #[must_use]
 pub fn starts(goals: &[Standing]) -> Vec<i64> {
-    let least = goals.iter().filter_map(Standing::competing).min();
-    // Without a goal that has competed all the time nobody has waited, so nobody comes before another.
-    let floor = least.or_else(|| goals.iter().filter_map(|goal| goal.pass).max()).unwrap_or(0);
-    let joined = |goal: &Standing| match goal.competing() {
-        Some(pass) => pass,
-        None => goal.pass.unwrap_or(floor).max(floor),
+    let competing = || goals.iter().filter_map(|goal| Some((goal.stride, goal.competing()?)));
+    let most = competing().map(|(_, pass)| pass).max();
+    let longest = competing().map(|(stride, _)| stride).max();
+    let (Some(most), Some(longest)) = (most, longest) else {
+        // Nobody has waited, so nobody comes before another.
+        let most = goals.iter().filter_map(|goal| goal.pass).max().unwrap_or(0);
+        return vec![most; goals.len()];
     };
-    let joined: Vec<i64> = goals.iter().map(joined).collect();
-    let nearest = joined.iter().max().map_or(0, |most| most.saturating_sub(MOST_LAG));
-    joined.into_iter().map(|pass| pass.max(nearest)).collect()
+    let caught_up = |stride: i64, pass: i64| pass.max(most - (longest + stride));
+    let least = most - 2 * longest;
+    let (mut behind, mut shares) = (0.0, 0.0);
+    for (stride, pass) in competing() {
+        behind += (caught_up(stride, pass) - least) as f64 * share(stride);
+        shares += share(stride);
+    }
+    let joint = least + (behind / shares).floor() as i64;
+    let start = |goal: &Standing| match goal.competing() {
+        Some(pass) => caught_up(goal.stride, pass),
+        None => goal.pass.unwrap_or(joint).max(joint),
+    };
+    goals.iter().map(start).collect()
+}
+
+/// The share of a goal, relative to one with weight 1 and the default priority.
+fn share(stride: i64) -> f64 {
+    UNIT as f64 / stride as f64
 }
 
 /// The pass of a goal after `tasks` of its tasks were claimed. `stored`: the pass as it is now, which other
@@ -74,13 +90,16 @@ pub fn advance(stored: Option<i64>, start: i64, stride: i64, tasks: u32) -> i64 
     from.saturating_add(stride.saturating_mul(i64::from(tasks))).min(MOST_PASS)
 }
 
-/// The most tasks of a goal that the search looks at to find `wanted` in turn: twice its share and what it lags,
-/// or all that are wanted.
+/// The most tasks of a goal that the search looks at to find `wanted` in turn, if every goal has enough. `lead`: how far
+/// its start is before the mean start of all goals by their shares; negative: behind it.
+///
+/// Up to the turn at which all shares together make `wanted` tasks, there are at least so many: what a goal that starts
+/// later does not give, the others give in its place.
 #[must_use]
-pub fn look_at(wanted: i64, lag: i64, stride: i64, all_shares: f64) -> i64 {
-    let share = wanted as f64 * (UNIT as f64 / stride as f64) / all_shares.max(f64::MIN_POSITIVE);
-    let behind = lag.max(0) / stride.max(1);
-    wanted.min((2.0 * share).ceil() as i64 + behind + 2)
+pub fn look_at(wanted: i64, lead: f64, stride: i64, all_shares: f64) -> i64 {
+    let until = wanted as f64 * (UNIT as f64 / all_shares) + lead;
+    let tasks = (until / stride as f64).floor().max(0.0) as i64;
+    wanted.min(tasks + 2)
 }
 
 #[cfg(test)]
@@ -97,10 +116,17 @@ mod tests {
 
     impl Fleet {
         fn of(weights: &[(i32, u32)]) -> Self {
-            let goal = |(weight, tasks): &(i32, u32)| {
-                (Standing { pass: None, drained: true, stride: stride(*weight, 5) }, *tasks)
+            let goals: Vec<_> =
+                weights.iter().map(|(weight, tasks)| (*weight, 5, *tasks)).collect();
+            Self::with(&goals)
+        }
+
+        /// By weight, priority and number of ready tasks.
+        fn with(goals: &[(i32, i16, u32)]) -> Self {
+            let goal = |(weight, priority, tasks): &(i32, i16, u32)| {
+                (Standing { pass: None, drained: true, stride: stride(*weight, *priority) }, *tasks)
             };
-            Self { goals: weights.iter().map(goal).collect() }
+            Self { goals: goals.iter().map(goal).collect() }
         }
 
         /// The goals of the next `count` tasks, of one claim.
@@ -184,7 +210,35 @@ mod tests {
     fn a_goal_that_was_kept_from_its_turn_catches_up_a_little_only() {
         let behind = Standing { pass: Some(0), drained: false, stride: UNIT };
         let ahead = Standing { pass: Some(UNIT * 1_000), drained: false, stride: UNIT };
-        assert_eq!(starts(&[behind, ahead]), [UNIT * 984, UNIT * 1_000]);
+        assert_eq!(starts(&[behind, ahead]), [UNIT * 998, UNIT * 1_000]);
+    }
+
+    #[test]
+    fn a_goal_that_stands_still_gives_newcomers_nothing() {
+        let new = Standing { pass: None, drained: true, stride: stride(100, 5) };
+        let stuck = Standing { pass: Some(0), drained: false, stride: UNIT };
+        let at_work = Standing { pass: Some(UNIT * 1_000), drained: false, stride: UNIT };
+        let starts = starts(&[new, stuck, at_work, at_work]);
+        assert_eq!(starts[1..], [UNIT * 998, UNIT * 1_000, UNIT * 1_000]);
+        assert!(starts[0] > UNIT * 999, "{}", starts[0]);
+    }
+
+    #[test]
+    fn priorities_far_apart_keep_their_ratio() {
+        for (priorities, ratio) in [([0, 5], 32.0), ([0, 9], 512.0), ([5, 9], 16.0)] {
+            let goals = priorities.map(|priority| (1, priority, 100_000));
+            let mut fleet = Fleet::with(&goals);
+            let claimed: Vec<usize> = (0..10_000).flat_map(|_| fleet.claim(1)).collect();
+            let (low, high) = (count(&claimed, 0) as f64, count(&claimed, 1) as f64);
+            assert!((high / low / ratio - 1.0).abs() < 0.06, "{priorities:?}: {high} to {low}");
+        }
+    }
+
+    #[test]
+    fn goals_of_low_priority_together_do_not_starve_one_of_high() {
+        let mut fleet = Fleet::with(&[(1, 0, 9_000), (1, 0, 9_000), (1, 5, 9_000)]);
+        let claimed: Vec<usize> = (0..3_400).flat_map(|_| fleet.claim(1)).collect();
+        assert!((3_190..=3_210).contains(&count(&claimed, 2)), "{}", count(&claimed, 2));
     }
 
     #[test]
@@ -199,18 +253,20 @@ mod tests {
         /// from its share.
         #[test]
         fn shares_hold(
-            weights in prop::collection::vec(1i32..20, 2..8),
+            goals in prop::collection::vec((1i32..20, 0i16..10), 2..8),
             sizes in prop::collection::vec(1usize..5, 50..200),
         ) {
-            let goals: Vec<(i32, u32)> = weights.iter().map(|weight| (*weight, 10_000)).collect();
-            let mut fleet = Fleet::of(&goals);
+            let rich: Vec<_> = goals.iter().map(|(weight, priority)| (*weight, *priority, 10_000)).collect();
+            let mut fleet = Fleet::with(&rich);
             let claimed: Vec<usize> = sizes.iter().flat_map(|size| fleet.claim(*size)).collect();
-            let all: i32 = weights.iter().sum();
-            for (goal, weight) in weights.iter().enumerate() {
-                let fair = claimed.len() as f64 * f64::from(*weight) / f64::from(all);
+            let shares: Vec<f64> =
+                goals.iter().map(|(weight, priority)| share(stride(*weight, *priority))).collect();
+            let all: f64 = shares.iter().sum();
+            for (goal, share) in shares.iter().enumerate() {
+                let fair = claimed.len() as f64 * share / all;
                 let got = count(&claimed, goal) as f64;
                 // One task of its own, and one for each of the others that went first.
-                prop_assert!((got - fair).abs() <= 1.0 + weights.len() as f64, "{got} for {fair}");
+                prop_assert!((got - fair).abs() <= 1.0 + goals.len() as f64, "{got} for {fair}");
             }
         }
 
@@ -223,10 +279,12 @@ mod tests {
                 Standing { pass, drained, stride: stride(weight, priority) }
             }).collect();
             let starts = starts(&goals);
-            let most = starts.iter().max().copied().unwrap_or_default();
+            let competing = || goals.iter().filter(|goal| goal.competing().is_some());
+            let most = competing().filter_map(Standing::competing).max().unwrap_or_default();
+            let longest = competing().map(|goal| goal.stride).max().unwrap_or_default();
             for (goal, start) in goals.iter().zip(&starts) {
                 prop_assert!(*start >= goal.pass.unwrap_or(0));
-                prop_assert!(most - start <= MOST_LAG);
+                prop_assert!(most - start <= longest + goal.stride.max(longest));
             }
             if let Some(least) = goals.iter().filter_map(Standing::competing).min() {
                 prop_assert!(starts.iter().all(|start| *start >= least));
@@ -250,12 +308,13 @@ mod tests {
                 .map(|(pass, weight)| Standing { pass, drained: pass.is_none(), stride: stride(weight, 5) })
                 .collect();
             let starts = starts(&goals);
-            let most = starts.iter().max().copied().unwrap_or_default();
-            let shares: f64 = goals.iter().map(|goal| UNIT as f64 / goal.stride as f64).sum();
+            let shares: f64 = goals.iter().map(|goal| share(goal.stride)).sum();
+            let parts = goals.iter().zip(&starts).map(|(goal, start)| *start as f64 * share(goal.stride));
+            let mean = parts.sum::<f64>() / shares;
             let mut seen = 0;
             let mut turns: Vec<(i64, bool)> = Vec::new();
             for (goal, start) in goals.iter().zip(&starts) {
-                let looked = look_at(wanted, most - start, goal.stride, shares);
+                let looked = look_at(wanted, mean - *start as f64, goal.stride, shares);
                 seen += looked;
                 turns.extend((0..wanted).map(|place| (start + place * goal.stride, place < looked)));
             }

@@ -265,9 +265,9 @@ macro_rules! search {
             select capability_key, capabilities from capability_sets
             where workspace_id = $1 and capabilities <@ $2::text[]
               -- Without a rate that is used up nothing is compared.
-              and (not (select exists (select from rates where workspace_id = $1 and free_at > $11))
+              and (not (select exists (select from rates where workspace_id = $1 and free_at > $10))
                    or not exists (select from rates r
-                                  where r.workspace_id = $1 and r.free_at > $11
+                                  where r.workspace_id = $1 and r.free_at > $10
                                     and r.capability = any(capabilities)))
         ), ahead (capability_key, turn_of, depth) as (
             -- From goal to goal of each set, by one entry of the index each.
@@ -319,47 +319,61 @@ macro_rules! search {
             having max(f.depth) >= (select max(depth) from found
                                     where part = (select max(part) from found)) - 1
         ), standing as materialized (
-            select f.turn_of, u.pass, coalesce(u.drained, true) as joins,
+            select f.turn_of, f.keys, u.pass, coalesce(u.drained, true) as joins,
                    coalesce(($9::bigint << 5 >> g.priority) / g.weight, 0) as stride
-            from (select distinct turn_of from found) f
+            from (select turn_of, array_agg(capability_key) as keys from found group by turn_of) f
             left join lateral (
                 select g.priority, g.weight from goals g
                 where g.workspace_id = $1 and g.goal_id = f.turn_of limit 1) g on true
             left join lateral (
                 select u.pass, u.drained from goal_turns u
                 where u.workspace_id = $1 and u.goal_id = f.turn_of limit 1) u on true
-        ), floor as materialized (
-            select coalesce(min(pass) filter (where not joins), max(pass), 0) as pass from standing
-        ), joined as materialized (
-            select s.turn_of, s.stride, s.joins,
-                   case when s.joins then greatest(s.pass, f.pass) else s.pass end as pass
-            from standing s cross join floor f
+        ), front as materialized (
+            -- How far the furthest is of those that compete, and the longest stride of those.
+            select max(pass) as most, max(stride) as longest from standing where not joins
+        ), competing as materialized (
+            select s.*, case when not s.joins then greatest(s.pass, f.most - (f.longest + s.stride)) end as start
+            from standing s cross join front f
+        ), joint as materialized (
+            -- Where newcomers join: the mean of those that compete, by their shares.
+            select coalesce(
+                f.most - 2 * f.longest + floor(
+                    sum((c.start - (f.most - 2 * f.longest)) * ($9::float8 / nullif(c.stride, 0)))
+                    / sum($9::float8 / nullif(c.stride, 0)))::bigint,
+                (select max(pass) from standing), 0) as pass
+            from front f left join competing c on not c.joins
+            group by f.most, f.longest
+        ), started as materialized (
+            select c.turn_of, c.keys, c.stride, c.joins,
+                   coalesce(c.start, greatest(c.pass, j.pass)) as start
+            from competing c cross join joint j
         ), turns as materialized (
-            select j.turn_of, j.stride, j.joins, s.start,
+            select s.turn_of, s.keys, s.stride, s.joins, s.start,
                    -- As `look_at` of the domain.
-                   case when j.stride = 0 then $3::bigint + $5::bigint
-                   else least($3::bigint + $5::bigint,
-                       ceil(2.0::float8 * ($3::bigint + $5::bigint) * ($9::float8 / j.stride) / w.shares)::bigint
-                       + (w.most - s.start) / j.stride + 2) end + cardinality($4::uuid[]) as most
-            from joined j
-            cross join (select max(pass) as most, sum($9::float8 / nullif(stride, 0)) as shares
-                        from joined) w
-            cross join lateral (
-                select greatest(j.pass, w.most - $10::bigint) as start) s
+                   case when s.stride = 0 then w.wanted
+                   else least(w.wanted,
+                       greatest(0, floor((w.mean + w.wanted * ($9::float8 / w.shares) - (s.start - w.least))
+                                         / s.stride))::bigint + 2) end as most
+            from started s
+            cross join (
+                select min(b.least) as least, sum($9::float8 / nullif(s.stride, 0)) as shares,
+                       sum((s.start - b.least) * ($9::float8 / nullif(s.stride, 0)))
+                           / sum($9::float8 / nullif(s.stride, 0)) as mean,
+                       $3::bigint + $5::bigint + cardinality($4::uuid[]) as wanted
+                from started s cross join (select min(start) as least from started) b) w
             -- No further goal can have one of the first tasks.
-            order by s.start, j.turn_of limit $3::bigint + $5::bigint + cardinality($4::uuid[])
+            order by s.start, s.turn_of limit $3::bigint + $5::bigint + cardinality($4::uuid[])
         ), looked as materialized (
-            select c.task_id, c.claim_rank, c.is_kept, f.capability_key, u.turn_of, u.start, u.stride,
+            select c.task_id, c.claim_rank, c.is_kept, k.capability_key, u.turn_of, u.start, u.stride, u.most,
                    u.start + u.stride * (row_number() over (
-                       partition by u.turn_of order by c.claim_rank, c.task_id) - 1) as turn,
-                   count(*) over (partition by u.turn_of) < u.most as is_all
-            from turns u join found f on f.turn_of = u.turn_of
+                       partition by u.turn_of order by c.claim_rank, c.task_id) - 1) as turn
+            from turns u cross join unnest(u.keys) as k (capability_key)
             cross join lateral (
                 select t.task_id, t.claim_rank,
                        coalesce(t.assigned_agent_id, t.barred_agent_id, t.checks_attempt_id) is not null as is_kept
                 from tasks t
                 where t.workspace_id = $1 and t.state = 'ready'
-                  and t.capability_key = f.capability_key and t.turn_of = f.turn_of
+                  and t.capability_key = k.capability_key and t.turn_of = u.turn_of
                   -- Null for nearly every task: kept for one of these, or for others than one.
                   and (t.assigned_agent_id is null or t.assigned_agent_id = any($6::uuid[]))
                   and (t.barred_agent_id is null or t.barred_agent_id <> any($6::uuid[]))
@@ -376,17 +390,23 @@ macro_rules! search {
                                            where f.workspace_id = $1 and f.lifted_at is null))
                        or not exists (select from freezes_over($1, t.task_id, null)))
                   -- False for nearly every task. What passes is decided again under locks.
-                  and (not t.gated or not exists (select from gates_over($1, t.task_id, $11)))
+                  and (not t.gated or not exists (select from gates_over($1, t.task_id, $10)))
                 order by t.claim_rank, t.task_id
                 limit u.most
             ) c
         ), placed as materialized (
             select l.*, row_number() over (order by l.turn, l.claim_rank, l.task_id) as place
             from looked l
-            where l.task_id <> all($4)
+        ), ends as materialized (
+            -- How far each goal was looked at: whether to its end, and to which place.
+            select turn_of, count(*) < max(most) as is_all,
+                   max(place) filter (where task_id <> all($4)) as last_place
+            from placed
+            group by turn_of
         ), candidates as materialized (
-            select p.*, max(p.place) over (partition by p.turn_of) as last_place
+            select p.task_id, p.turn_of, p.capability_key, p.is_kept, p.turn, p.start, p.stride, p.place
             from placed p
+            where p.task_id <> all($4)
             order by p.place
             limit $3::bigint + $5::bigint
         )"# + $tail,
@@ -399,7 +419,6 @@ macro_rules! search {
             $bounds.from.0,
             settings::GOALS_IN_TURN,
             turns::UNIT,
-            turns::MOST_LAG,
             $tx.now,
         )
     };
@@ -439,8 +458,7 @@ pub async fn lock_ready(
                    -- Null for nearly every task: needed besides, after a hand-off.
                    case when t.offered_capability is null then covered.capabilities
                         else covered.capabilities || t.offered_capability end as capabilities,
-                   c.turn, c.start, c.stride, c.place,
-                   c.is_all, c.last_place
+                   c.turn_of, c.turn, c.start, c.stride, c.place
             from candidates c join tasks t on t.workspace_id = $1 and t.task_id = c.task_id
             join covered on covered.capability_key = c.capability_key
             -- Judged again under the lock: an edit may have changed what it requires.
@@ -458,9 +476,10 @@ pub async fn lock_ready(
                l.may_not as "may_not?: Vec<AgentId>", l.turn as "turn?", l.start as "start?",
                l.stride as "stride?",
                -- Those of its goal that are not locked here although they come before are held by others.
-               l.is_all and l.last_place <= (select max(place) from locked) as "last?",
+               (select e.is_all and e.last_place <= (select max(place) from locked)
+                from ends e where e.turn_of = l.turn_of) as "last?",
                (select count(*) from candidates) >= $3::bigint + $5::bigint
-                   or exists (select from candidates where not is_all) as "more!",
+                   or exists (select from ends where not is_all) as "more!",
                (select count(*) from turns) as "goals!",
                (select array_agg(u.turn_of order by u.turn_of) from turns u
                 where u.joins and u.stride > 0) as "joining?: Vec<GoalId>",
@@ -551,7 +570,7 @@ pub async fn look_ready(
                t.claim_rank, t.ready_from, t.attempts_started,
                covered.capabilities as "required!",
                ((select count(*) from candidates) >= $3::bigint + $5::bigint
-                or exists (select from candidates where not is_all)) as "more!"
+                or exists (select from ends where not is_all)) as "more!"
         from candidates c
         join tasks t on t.workspace_id = $1 and t.task_id = c.task_id
         join task_texts x on x.workspace_id = $1 and x.task_id = c.task_id
