@@ -10,13 +10,20 @@
 //!   goal whose tasks nobody can claim, which stands still while the others go on.
 //! - A goal whose last ready task was claimed is drained. When it has ready tasks again it joins in the same way, but
 //!   not before its own pass: it neither saves up nor loses anything.
-//! - No goal lags behind the goal that is furthest by more than its own stride and the longest stride: turns in order
-//!   never do more, and what else kept a goal from its turn is not made up for.
+//! - A search for many tasks takes them in runs: a few of one goal, then a few of the next, and the passes move as
+//!   far as in any other order. So a batch of a hundred claims does not touch a hundred goals. A search for up to
+//!   [`GOALS_IN_RUNS`] tasks, as a few agents make it, has runs of one.
+//! - No goal lags behind the goal that is furthest by more than its own stride and [`MOST_RUN`] of the longest stride:
+//!   turns in order never do more, and what else kept a goal from its turn is not made up for.
 //!
 //! The search of claims applies the same rules in SQL (`store::attempts::claim::lock_ready`); these are its oracle.
 
 /// The stride of a goal with weight 1 and the default priority.
 pub const UNIT: i64 = 1_024_000;
+/// Goals that a search takes its tasks from, if it wants many and they have enough.
+pub const GOALS_IN_RUNS: i64 = 8;
+/// Most tasks in a run.
+pub const MOST_RUN: i64 = 16;
 /// The greatest pass. A workspace does not get there within centuries.
 pub const MOST_PASS: i64 = 1 << 60;
 /// Least and greatest weight of a goal.
@@ -62,19 +69,25 @@ pub fn starts(goals: &[Standing]) -> Vec<i64> {
         let most = goals.iter().filter_map(|goal| goal.pass).max().unwrap_or(0);
         return vec![most; goals.len()];
     };
-    let caught_up = |stride: i64, pass: i64| pass.max(most - (longest + stride));
     let least = most - 2 * longest;
     let (mut behind, mut shares) = (0.0, 0.0);
     for (stride, pass) in competing() {
-        behind += (caught_up(stride, pass) - least) as f64 * share(stride);
+        // Nearer than it may lag: one that stands still must not draw newcomers back.
+        behind += (pass.max(most - (longest + stride)) - least) as f64 * share(stride);
         shares += share(stride);
     }
     let joint = least + (behind / shares).floor() as i64;
     let start = |goal: &Standing| match goal.competing() {
-        Some(pass) => caught_up(goal.stride, pass),
+        Some(pass) => pass.max(most - (MOST_RUN * longest + goal.stride)),
         None => goal.pass.unwrap_or(joint).max(joint),
     };
     goals.iter().map(start).collect()
+}
+
+/// Number of tasks that a search for `wanted` takes of a goal before it goes to the next.
+#[must_use]
+pub fn run(wanted: i64) -> i64 {
+    wanted.saturating_add(GOALS_IN_RUNS - 1).div_euclid(GOALS_IN_RUNS).clamp(1, MOST_RUN)
 }
 
 /// The share of a goal, relative to one with weight 1 and the default priority.
@@ -96,10 +109,10 @@ pub fn advance(stored: Option<i64>, start: i64, stride: i64, tasks: u32) -> i64 
 /// Up to the turn at which all shares together make `wanted` tasks, there are at least so many: what a goal that starts
 /// later does not give, the others give in its place.
 #[must_use]
-pub fn look_at(wanted: i64, lead: f64, stride: i64, all_shares: f64) -> i64 {
+pub fn look_at(wanted: i64, run: i64, lead: f64, stride: i64, all_shares: f64) -> i64 {
     let until = wanted as f64 * (UNIT as f64 / all_shares) + lead;
     let tasks = (until / stride as f64).floor().max(0.0) as i64;
-    wanted.min(tasks + 2)
+    wanted.min(tasks + 1 + run)
 }
 
 #[cfg(test)]
@@ -136,10 +149,12 @@ mod tests {
             let seen: Vec<Standing> = ready.iter().map(|goal| self.goals[*goal].0).collect();
             let starts = starts(&seen);
             let mut turns: Vec<(i64, usize)> = Vec::new();
+            let run = run(count as i64);
             for (goal, start) in ready.iter().zip(&starts) {
                 let (standing, tasks) = self.goals[*goal];
                 let places = (0..i64::from(tasks)).take(count);
-                turns.extend(places.map(|place| (start + place * standing.stride, *goal)));
+                let turn = |place: i64| start + place / run * run * standing.stride;
+                turns.extend(places.map(|place| (turn(place), *goal)));
             }
             turns.sort_unstable();
             let taken: Vec<usize> = turns.into_iter().take(count).map(|(_, goal)| goal).collect();
@@ -210,7 +225,7 @@ mod tests {
     fn a_goal_that_was_kept_from_its_turn_catches_up_a_little_only() {
         let behind = Standing { pass: Some(0), drained: false, stride: UNIT };
         let ahead = Standing { pass: Some(UNIT * 1_000), drained: false, stride: UNIT };
-        assert_eq!(starts(&[behind, ahead]), [UNIT * 998, UNIT * 1_000]);
+        assert_eq!(starts(&[behind, ahead]), [UNIT * 983, UNIT * 1_000]);
     }
 
     #[test]
@@ -219,7 +234,7 @@ mod tests {
         let stuck = Standing { pass: Some(0), drained: false, stride: UNIT };
         let at_work = Standing { pass: Some(UNIT * 1_000), drained: false, stride: UNIT };
         let starts = starts(&[new, stuck, at_work, at_work]);
-        assert_eq!(starts[1..], [UNIT * 998, UNIT * 1_000, UNIT * 1_000]);
+        assert_eq!(starts[1..], [UNIT * 983, UNIT * 1_000, UNIT * 1_000]);
         assert!(starts[0] > UNIT * 999, "{}", starts[0]);
     }
 
@@ -270,6 +285,24 @@ mod tests {
             }
         }
 
+        /// Large batches take runs, and the shares hold over several of them.
+        #[test]
+        fn shares_hold_in_runs(
+            weights in prop::collection::vec(1i32..20, 2..40),
+            sizes in prop::collection::vec(1usize..200, 50..100),
+        ) {
+            let rich: Vec<_> = weights.iter().map(|weight| (*weight, 100_000)).collect();
+            let mut fleet = Fleet::of(&rich);
+            let claimed: Vec<usize> = sizes.iter().flat_map(|size| fleet.claim(*size)).collect();
+            let all: i32 = weights.iter().sum();
+            for (goal, weight) in weights.iter().enumerate() {
+                let fair = claimed.len() as f64 * f64::from(*weight) / f64::from(all);
+                let got = count(&claimed, goal) as f64;
+                let runs = MOST_RUN as f64 * (1.0 + f64::from(*weight));
+                prop_assert!((got - fair).abs() <= runs + weights.len() as f64, "{got} for {fair}");
+            }
+        }
+
         /// Nobody starts behind the least pass of those that compete, nor far behind the greatest.
         #[test]
         fn starts_are_bounded(
@@ -284,7 +317,7 @@ mod tests {
             let longest = competing().map(|goal| goal.stride).max().unwrap_or_default();
             for (goal, start) in goals.iter().zip(&starts) {
                 prop_assert!(*start >= goal.pass.unwrap_or(0));
-                prop_assert!(most - start <= longest + goal.stride.max(longest));
+                prop_assert!(most - start <= MOST_RUN * longest + goal.stride.max(longest));
             }
             if let Some(least) = goals.iter().filter_map(Standing::competing).min() {
                 prop_assert!(starts.iter().all(|start| *start >= least));
@@ -314,9 +347,10 @@ mod tests {
             let mut seen = 0;
             let mut turns: Vec<(i64, bool)> = Vec::new();
             for (goal, start) in goals.iter().zip(&starts) {
-                let looked = look_at(wanted, mean - *start as f64, goal.stride, shares);
+                let looked = look_at(wanted, run(wanted), mean - *start as f64, goal.stride, shares);
                 seen += looked;
-                turns.extend((0..wanted).map(|place| (start + place * goal.stride, place < looked)));
+                let turn = |place: i64| start + place / run(wanted) * run(wanted) * goal.stride;
+                turns.extend((0..wanted).map(|place| (turn(place), place < looked)));
             }
             turns.sort_unstable_by_key(|(turn, _)| *turn);
             prop_assert!(seen >= wanted);

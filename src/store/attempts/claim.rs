@@ -332,19 +332,21 @@ macro_rules! search {
             -- How far the furthest is of those that compete, and the longest stride of those.
             select max(pass) as most, max(stride) as longest from standing where not joins
         ), competing as materialized (
-            select s.*, case when not s.joins then greatest(s.pass, f.most - (f.longest + s.stride)) end as start
+            select s.*,
+                   case when not s.joins
+                        then greatest(s.pass, f.most - ($11::bigint * f.longest + s.stride)) end as start,
+                   greatest(s.pass, f.most - (f.longest + s.stride)) - (f.most - 2 * f.longest) as near,
+                   $9::float8 / nullif(s.stride, 0) as share
             from standing s cross join front f
         ), joint as materialized (
             -- Where newcomers join: the mean of those that compete, by their shares.
             select coalesce(
-                f.most - 2 * f.longest + floor(
-                    sum((c.start - (f.most - 2 * f.longest)) * ($9::float8 / nullif(c.stride, 0)))
-                    / sum($9::float8 / nullif(c.stride, 0)))::bigint,
+                f.most - 2 * f.longest + floor(sum(c.near * c.share) / sum(c.share))::bigint,
                 (select max(pass) from standing), 0) as pass
             from front f left join competing c on not c.joins
             group by f.most, f.longest
         ), started as materialized (
-            select c.turn_of, c.keys, c.stride, c.joins,
+            select c.turn_of, c.keys, c.stride, c.share, c.joins,
                    coalesce(c.start, greatest(c.pass, j.pass)) as start
             from competing c cross join joint j
         ), turns as materialized (
@@ -353,20 +355,20 @@ macro_rules! search {
                    case when s.stride = 0 then w.wanted
                    else least(w.wanted,
                        greatest(0, floor((w.mean + w.wanted * ($9::float8 / w.shares) - (s.start - w.least))
-                                         / s.stride))::bigint + 2) end as most
+                                         / s.stride))::bigint + 1 + $12::bigint) end as most
             from started s
             cross join (
-                select min(b.least) as least, sum($9::float8 / nullif(s.stride, 0)) as shares,
-                       sum((s.start - b.least) * ($9::float8 / nullif(s.stride, 0)))
-                           / sum($9::float8 / nullif(s.stride, 0)) as mean,
+                select min(b.least) as least, sum(s.share) as shares,
+                       sum((s.start - b.least) * s.share) / sum(s.share) as mean,
                        $3::bigint + $5::bigint + cardinality($4::uuid[]) as wanted
                 from started s cross join (select min(start) as least from started) b) w
-            -- No further goal can have one of the first tasks.
-            order by s.start, s.turn_of limit $3::bigint + $5::bigint + cardinality($4::uuid[])
+            -- No further goal can have one of the first tasks, unless these have few.
+            order by s.start, s.turn_of
+            limit ($3::bigint + $5::bigint + cardinality($4::uuid[])) / $12::bigint + 1
         ), looked as materialized (
             select c.task_id, c.claim_rank, c.is_kept, k.capability_key, u.turn_of, u.start, u.stride, u.most,
-                   u.start + u.stride * (row_number() over (
-                       partition by u.turn_of order by c.claim_rank, c.task_id) - 1) as turn
+                   u.start + u.stride * $12::bigint * ((row_number() over of_goal - 1) / $12::bigint) as turn,
+                   first_value(c.claim_rank) over of_goal as goal_rank
             from turns u cross join unnest(u.keys) as k (capability_key)
             cross join lateral (
                 select t.task_id, t.claim_rank,
@@ -394,8 +396,10 @@ macro_rules! search {
                 order by t.claim_rank, t.task_id
                 limit u.most
             ) c
+            window of_goal as (partition by u.turn_of order by c.claim_rank, c.task_id)
         ), placed as materialized (
-            select l.*, row_number() over (order by l.turn, l.claim_rank, l.task_id) as place
+            select l.*, row_number() over (
+                       order by l.turn, l.goal_rank, l.turn_of, l.claim_rank, l.task_id) as place
             from looked l
         ), ends as materialized (
             -- How far each goal was looked at: whether to its end, and to which place.
@@ -420,6 +424,8 @@ macro_rules! search {
             settings::GOALS_IN_TURN,
             turns::UNIT,
             $tx.now,
+            turns::MOST_RUN,
+            turns::run($bounds.wanted),
         )
     };
 }
@@ -479,11 +485,12 @@ pub async fn lock_ready(
                (select e.is_all and e.last_place <= (select max(place) from locked)
                 from ends e where e.turn_of = l.turn_of) as "last?",
                (select count(*) from candidates) >= $3::bigint + $5::bigint
-                   or exists (select from ends where not is_all) as "more!",
-               (select count(*) from turns) as "goals!",
-               (select array_agg(u.turn_of order by u.turn_of) from turns u
+                   or exists (select from ends where not is_all)
+                   or (select count(*) from started) > (select count(*) from turns) as "more!",
+               (select count(*) from started) as "goals!",
+               (select array_agg(u.turn_of order by u.turn_of) from started u
                 where u.joins and u.stride > 0) as "joining?: Vec<GoalId>",
-               (select array_agg(u.start order by u.turn_of) from turns u
+               (select array_agg(u.start order by u.turn_of) from started u
                 where u.joins and u.stride > 0) as "starts?",
                case when (select count(*) from found) >= $8 then
                    (select min(turn_of::text)::uuid from last_found) end as "cut_at?: GoalId"
@@ -570,7 +577,8 @@ pub async fn look_ready(
                t.claim_rank, t.ready_from, t.attempts_started,
                covered.capabilities as "required!",
                ((select count(*) from candidates) >= $3::bigint + $5::bigint
-                or exists (select from ends where not is_all)) as "more!"
+                or exists (select from ends where not is_all)
+                or (select count(*) from started) > (select count(*) from turns)) as "more!"
         from candidates c
         join tasks t on t.workspace_id = $1 and t.task_id = c.task_id
         join task_texts x on x.workspace_id = $1 and x.task_id = c.task_id
@@ -752,7 +760,10 @@ pub async fn handovers(
                 where c.total <= $7::bigint), '[]') end as "comments!: Json<Vec<ClaimedComment>>"
         from tasks t
         join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
-        join goals g on g.workspace_id = $1 and g.goal_id = t.goal_id
+        -- One for each task: among few goals the tasks would be read again for each.
+        cross join lateral (
+            select g.title, g.commented from goals g
+            where g.workspace_id = $1 and g.goal_id = t.goal_id limit 1) g
         where t.workspace_id = $1 and t.task_id = any($2)
         "#,
         tx.workspace.0,
