@@ -21,6 +21,7 @@ use chrono::{DateTime, Utc};
 use super::{Duty, Report, Tally};
 use crate::{
     app::{App, Result},
+    clock::Stopwatch,
     domain::{
         goal::progress::left::{BlockerReason, OpenTask, left, sum_estimates},
         ids::{ApprovalId, GoalId, WorkspaceId},
@@ -39,9 +40,10 @@ const ROWS: i64 = 20_000;
 const READS: usize = 10;
 /// Most goals computed per run.
 const GOALS: i64 = 200;
-/// Tasks after which a run ends: a twentieth of a second, so that many goals at work cost a workspace no more
-/// than a twentieth of a processor. The goals that were due first are computed first.
-const TASKS: i64 = 2_000;
+/// Time after which a run begins no further goal, so that many goals at work cost a workspace about a twentieth of a
+/// processor, and less beside other work. The goals that were due first are computed first. Not a number of tasks:
+/// how many a goal has is not known before its first computation, and what they cost differs by machine.
+const BUSY: Duration = Duration::from_millis(50);
 /// Tasks of one goal computed per second, on average.
 const TASKS_PER_SECOND: i64 = 500;
 /// Shortest and longest time between two computations of a goal, in milliseconds.
@@ -71,13 +73,12 @@ impl App {
             store::goals::progress::durations(&mut tx).await?
         };
         drop(tx);
-        let (mut tally, mut tasks) = (Tally::default(), 0);
-        for (goal, expected) in due {
-            if tasks > TASKS {
+        let (mut tally, begun) = (Tally::default(), Stopwatch::start());
+        for goal in due {
+            if begun.elapsed() > BUSY {
                 tally.left();
                 continue;
             }
-            tasks += i64::from(expected);
             tally.note(self.compute_progress(workspace, goal, &measured).await);
         }
         Ok(tally.report())

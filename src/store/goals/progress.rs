@@ -321,10 +321,10 @@ pub async fn mark(tx: &mut Tx, rows: i64) -> sqlx::Result<Marked> {
     .await
 }
 
-/// Goals to be computed by now, the first due first, with the number of their tasks when last computed.
-pub async fn due(tx: &mut Tx, goals: i64) -> sqlx::Result<Vec<(GoalId, i32)>> {
-    let rows = sqlx::query!(
-        r#"select goal_id as "goal_id: GoalId", tasks from goal_progress
+/// Goals to be computed by now, the first due first.
+pub async fn due(tx: &mut Tx, goals: i64) -> sqlx::Result<Vec<GoalId>> {
+    sqlx::query_scalar!(
+        r#"select goal_id as "goal_id: GoalId" from goal_progress
            where workspace_id = $1 and due_at <= $2
            order by due_at limit $3"#,
         tx.workspace.0,
@@ -332,8 +332,7 @@ pub async fn due(tx: &mut Tx, goals: i64) -> sqlx::Result<Vec<(GoalId, i32)>> {
         goals,
     )
     .fetch_all(traced!(tx, "goals.progress.due"))
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.goal_id, row.tasks)).collect())
+    .await
 }
 
 /// A task of a goal, for the computation.
