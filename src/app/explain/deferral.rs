@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use crate::{
     app::{Result, attempts::claim::transaction::free_slots, routing},
     domain::{
-        explain::{fleet::FleetAgent, task::LeftFor},
+        explain::{fleet::FleetAgent, task::situation::LeftFor},
         ids::AgentId,
         routing::{
             assign::{Deferred, Facts, Routed, Router},

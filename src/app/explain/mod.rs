@@ -39,7 +39,10 @@ use crate::{
         explain::{
             self,
             answer::Remedy,
-            task::{Holding, TaskCause},
+            task::{
+                cause::TaskCause,
+                situation::{Holding, Situation},
+            },
         },
         ids::{AgentId, TaskId, WorkspaceId},
         refusal::Refusal,
@@ -155,6 +158,6 @@ async fn run(tx: &mut Tx, task: TaskId, holding: Holding) -> Result<TaskRun> {
 }
 
 /// The decisive cause of a task.
-fn first_cause(found: &explain::task::Situation) -> Option<TaskCause> {
+fn first_cause(found: &Situation) -> Option<TaskCause> {
     explain::task::causes(found).into_iter().next()
 }

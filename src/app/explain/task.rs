@@ -19,7 +19,7 @@ use crate::{
             answer::{NAMED, OpenApproval, QueuePlace, TaskAhead},
             fleet::FleetAgent,
             request,
-            task::{Gate, Holding, Question, Situation, Unpriced, UsedRate},
+            task::situation::{Gate, Holding, Question, Situation, Unpriced, UsedRate},
         },
         ids::{ApprovalId, GoalId, TaskId},
         policy::{PolicySpec, StagePosition},

@@ -9,7 +9,7 @@ use crate::{
         explain::{
             agent::AgentCause,
             answer::{QueuePlace, Remedy},
-            task::TaskCause,
+            task::cause::TaskCause,
         },
         ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
         states::{AgentState, TaskState},

@@ -6,8 +6,13 @@ use super::{
     answer::{Actor, CauseFacts, LackingLimit, NAMED, NamedTask, Remedy},
     fleet::FleetAgent,
     hindrance::AgentHindrance,
+    overcome::{overcome, sentence},
     request,
-    task::{LeftFor, TaskCause, TaskCauseKind, budget, overcome, sentence},
+    task::{
+        cause::{TaskCause, TaskCauseKind},
+        situation::LeftFor,
+        stops::budget,
+    },
 };
 use crate::domain::{
     states::AgentState,

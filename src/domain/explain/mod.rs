@@ -10,5 +10,6 @@ pub mod agent;
 pub mod answer;
 pub mod fleet;
 pub mod hindrance;
+pub mod overcome;
 pub mod request;
 pub mod task;
