@@ -20,8 +20,8 @@ pub async fn count(tx: &mut Tx, task: TaskId) -> sqlx::Result<i64> {
     .await
 }
 
-/// Whether an agent that is neither archived nor retired has `capability` and everything that a task requires.
-/// `except`: an agent that does not count.
+/// Whether an agent that is neither archived nor retired has `capability` and everything that a task requires, and may
+/// do it if it is a check. `except`: an agent that does not count.
 pub async fn is_anybody_able(
     tx: &mut Tx,
     task: TaskId,
@@ -36,6 +36,8 @@ pub async fn is_anybody_able(
                where g.workspace_id = $1 and not g.archived and g.state <> 'retired'
                  and g.agent_id is distinct from $4
                  and s.capabilities <@ g.capabilities and $3 = any(g.capabilities)
+                 and (t.checks_attempt_id is null
+                      or g.agent_id not in (select barred_from_check($1, t.task_id)))
            ) as "able!""#,
         tx.workspace.0,
         task.0,

@@ -9,7 +9,8 @@
 //!   handed it over. An addressee that never comes must not keep a task for ever. A duty ends it, so it may last
 //!   one sweep longer.
 //! - A hand-off that nobody could take is refused when it is made: the holder still has the lease and can decide
-//!   otherwise. An agent that is busy, paused or frozen is no reason: the offer ends anyway.
+//!   otherwise. An agent that is busy, paused or frozen is no reason: the offer ends anyway. A check goes to nobody
+//!   who worked on what it checks.
 //! - No try is used up and no record of routing is made: the agent did not fail. What bounds agents that pass a task
 //!   around is the number of hand-offs of the task.
 //! - The lease is the fence as with every other end. After the hand-off it is lost, also for the same request
@@ -196,8 +197,8 @@ async fn refuse_nobody(
         return Ok(());
     }
     let detail = format!(
-        "no registered agent except the holder has `{capability}` and everything that the task requires; name \
-         another capability or an agent, or go on"
+        "no registered agent except the holder has `{capability}` and everything that the task requires, or none \
+         of these may do it because they worked on what it checks; name another capability or an agent, or go on"
     );
     Err(Refusal::invalid_at("/to/capability", detail).into())
 }

@@ -71,6 +71,9 @@ pub enum Keeping {
     AllBut(AgentId),
     /// A check: every capable agent except these.
     Check(Vec<AgentId>),
+    /// Nobody: a check assigned to this agent, which may not do it. It may have been able to when it was assigned:
+    /// owners change.
+    Misdirected(AgentId),
 }
 
 impl Keeping {
@@ -84,14 +87,16 @@ impl Keeping {
         }
     }
 
-    /// The same without those that may not do a check. An assignment stays: the search has admitted its agent.
+    /// The same without those that may not do a check. An assignment to one of these admits nobody.
     #[must_use]
     pub fn except(self, mut barred: Vec<AgentId>) -> Self {
         if barred.is_empty() {
             return self;
         }
         match self {
+            Self::Only(agent) if barred.contains(&agent) => Self::Misdirected(agent),
             Self::Only(agent) => Self::Only(agent),
+            Self::Misdirected(agent) => Self::Misdirected(agent),
             Self::Anybody => Self::Check(barred),
             Self::AllBut(agent) => {
                 barred.push(agent);
@@ -104,11 +109,11 @@ impl Keeping {
         }
     }
 
-    /// The only agent that may claim.
+    /// The agent that it is assigned to.
     #[must_use]
     pub const fn assigned(&self) -> Option<AgentId> {
         match self {
-            Self::Only(agent) => Some(*agent),
+            Self::Only(agent) | Self::Misdirected(agent) => Some(*agent),
             Self::Anybody | Self::AllBut(_) | Self::Check(_) => None,
         }
     }
@@ -118,7 +123,7 @@ impl Keeping {
     pub const fn barred(&self) -> Option<AgentId> {
         match self {
             Self::AllBut(agent) => Some(*agent),
-            Self::Anybody | Self::Only(_) | Self::Check(_) => None,
+            Self::Anybody | Self::Only(_) | Self::Check(_) | Self::Misdirected(_) => None,
         }
     }
 
@@ -130,6 +135,7 @@ impl Keeping {
             Self::Only(only) => agent == *only,
             Self::AllBut(barred) => agent != *barred,
             Self::Check(barred) => !barred.contains(&agent),
+            Self::Misdirected(_) => false,
         }
     }
 }
@@ -192,6 +198,23 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+
+    /// Whoever is barred from a check does not get it, whatever it was kept for.
+    #[test]
+    fn nobody_barred_from_a_check_is_admitted() {
+        let agent = |n| AgentId(Uuid::from_u128(n));
+        for (keeping, admitted) in [
+            (Keeping::Anybody, [false, true, true]),
+            (Keeping::AllBut(agent(1)), [false, false, true]),
+            (Keeping::Only(agent(0)), [false, false, false]),
+            (Keeping::Only(agent(1)), [false, true, false]),
+        ] {
+            let kept = keeping.clone().except(vec![agent(0)]);
+            let found = [0, 1, 2].map(|n| kept.admits(agent(n)));
+            assert_eq!(found, admitted, "{keeping:?}");
+            assert_eq!(kept.assigned(), keeping.assigned());
+        }
+    }
 
     proptest! {
         #[test]

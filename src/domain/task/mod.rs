@@ -15,6 +15,7 @@ pub mod find;
 pub mod hand_off;
 pub mod heartbeat;
 pub mod holder;
+pub mod independence;
 pub mod lease;
 pub mod release;
 pub mod returns;

@@ -195,7 +195,8 @@ pub async fn cancel_task(
 ///
 /// The restriction holds for the next attempt, also if the task must wait first, and ends when the
 /// agent is retired. Without `agent_id`, a second request while the task has no attempt lifts it:
-/// then any agent may claim the task.
+/// then any agent may claim the task. A check is refused to agents that may not do it, such as those that worked on
+/// what it checks.
 #[utoipa::path(post, path = "/v1/tasks/{task_id}/reassign")]
 pub async fn reassign_task(
     Auth { app, caller }: Auth<ProjectOperatorCaller>,

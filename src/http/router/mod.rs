@@ -119,7 +119,8 @@ operations! {
             [TaskEnded, GoalEnded, WrongState, PlanInvalid, SeparationOfDuties, NotAnApprover, WorkspaceFull],
              body_limit = 4 * MIB;
         POST   "/v1/tasks/{task_id}/takeover"    => tasks::take_over_task
-            [TaskEnded, GoalEnded, WrongState, PreconditionFailed, Frozen, ResourceHeld, BudgetExhausted];
+            [TaskEnded, GoalEnded, WrongState, PreconditionFailed, Frozen, ResourceHeld, BudgetExhausted,
+             SeparationOfDuties];
         POST   "/v1/tasks/{task_id}/acknowledge" => tasks::acknowledge_task [WrongState];
         POST   "/v1/tasks/{task_id}/retry"       => tasks::retry_task
             [WrongState, GoalEnded, BudgetExhausted, WorkspaceFull];

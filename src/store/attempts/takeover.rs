@@ -38,6 +38,10 @@ pub struct Assignee {
     pub state: AgentState,
     /// Whether it is archived.
     pub archived: bool,
+    /// Whether the task is a check that it may not do.
+    pub barred: bool,
+    /// Whether it worked on what the task checks.
+    pub author: bool,
 }
 
 /// An agent that is to get a task; `None` if the agent does not exist.
@@ -50,7 +54,15 @@ pub async fn assignee(tx: &mut Tx, task: TaskId, agent: AgentId) -> sqlx::Result
                         cross join unnest(s.capabilities) c
                         where t.workspace_id = $1 and t.task_id = $2
                           and c <> all(g.capabilities)) as "lacks!",
-                  g.state as "state: AgentState", g.archived
+                  g.state as "state: AgentState", g.archived,
+                  exists (select from tasks c
+                          where c.workspace_id = $1 and c.task_id = $2 and c.checks_attempt_id is not null
+                            and g.agent_id in (select barred_from_check($1, c.task_id))) as "barred!",
+                  exists (select from tasks c
+                          join attempts x on x.workspace_id = $1 and x.attempt_id = c.checks_attempt_id
+                          join attempts a on a.workspace_id = $1 and a.task_id = x.task_id
+                          where c.workspace_id = $1 and c.task_id = $2 and a.agent_id = g.agent_id)
+                      as "author!"
            from agents g where g.workspace_id = $1 and g.agent_id = $3"#,
         tx.workspace.0,
         task.0,

@@ -109,7 +109,7 @@ async fn a_review_never_goes_to_the_author() {
     let (goal, held) = hold(&fleet, &author, criteria, json!({})).await;
     complete(&author, &held, json!({})).await.expect(200);
     author.find_nothing().await;
-    // Not even if an operator gives it to them.
+    // Not even an operator gives it to them.
     let checks: Vec<String> =
         sqlx::query_scalar("select task_id::text from tasks where purpose = 'check'")
             .fetch_all(&fleet.pool)
@@ -118,10 +118,9 @@ async fn a_review_never_goes_to_the_author() {
     assert_eq!(checks.len(), 2);
     for check in &checks {
         let to = json!({"agent_id": author.id, "reason": "you know it best"});
-        let _ = fleet.admin.post(format!("/v1/tasks/{check}/reassign"), &to).await;
+        let refused = fleet.admin.post(format!("/v1/tasks/{check}/reassign"), &to).await;
+        assert_eq!(refused.problem(422, "invalid"), ["/agent_id"]);
         author.find_nothing().await;
-        let back = json!({"agent_id": null, "reason": "to anybody"});
-        let _ = fleet.admin.post(format!("/v1/tasks/{check}/reassign"), &back).await;
     }
     let other = fleet.agent("other", &["rust", "verify:command"], 5).await;
     for check in other.claim(5).await {
@@ -191,11 +190,60 @@ async fn a_person_does_not_check_their_own_work_by_hand() {
             .fetch_one(&fleet.pool)
             .await
             .unwrap();
-    let taken = fleet.admin.post(format!("/v1/tasks/{check}/takeover"), &take).await.value(201);
-    let evidence = json!({"evidence": [{"criterion": 1, "text": "I like it"}]});
-    let refused = fleet.admin.post(path(&taken), &body(&taken, evidence)).await;
+    let refused = fleet.admin.post(format!("/v1/tasks/{check}/takeover"), &take).await;
     refused.problem(403, "separation_of_duties");
     assert_eq!(fleet.state(&goal, "a").await, "reviewing");
+    verify_rested(&fleet.pool, fleet.now()).await;
+}
+
+/// Whoever holds a check and must not do it hands it to nobody who must not either.
+#[tokio::test]
+async fn a_check_is_handed_over_to_no_author() {
+    let fleet = Fleet::start().await;
+    let author = fleet.agent("author", &["rust", "alone"], 5).await;
+    let other = fleet.agent("other", &["rust"], 5).await;
+    let (goal, held) = hold(&fleet, &author, review(), json!({"capabilities": ["rust"]})).await;
+    complete(&author, &held, json!({})).await.expect(200);
+    let check = other.take().await;
+    assert!(is_check(&check));
+    for (to, place) in [
+        (json!({"agent_id": author.id}), "/to/agent_id"),
+        // Only the author has it.
+        (json!({"capability": "alone"}), "/to/capability"),
+    ] {
+        let refused = other.write(&check, "hand-off", json!({"to": to, "note": "n"})).await;
+        assert_eq!(refused.problem(422, "invalid"), [place]);
+    }
+    find(&other, &check, json!({"text": "read"})).await;
+    assert_eq!(fleet.state(&goal, "a").await, "done");
+    verify_rested(&fleet.pool, fleet.now()).await;
+}
+
+/// An agent of the same owner is named for no check that demands another one.
+#[tokio::test]
+async fn a_check_is_given_to_no_agent_of_the_same_owner() {
+    let fleet = Fleet::start().await;
+    let agent = async |name: &str, owner: &str| {
+        register(&fleet.admin, json!({"name": name, "capabilities": ["rust"], "owner": owner}))
+            .await
+    };
+    let author = agent("author", "alice@example.com").await;
+    let sister = agent("sister", "alice@example.com").await;
+    let other = agent("other", "bob@example.com").await;
+    let criteria = json!([{"text": "sound", "type": "review", "review": {"other_owner": true}}]);
+    let (_, held) = hold(&fleet, &author, criteria, json!({})).await;
+    complete(&author, &held, json!({})).await.expect(200);
+    let check: String =
+        sqlx::query_scalar("select task_id::text from tasks where purpose = 'check'")
+            .fetch_one(&fleet.pool)
+            .await
+            .unwrap();
+    let path = format!("/v1/tasks/{check}/reassign");
+    let to = |agent: &Agent| json!({"agent_id": agent.id, "reason": "r"});
+    let refused = fleet.admin.post(&path, &to(&sister)).await;
+    assert_eq!(refused.problem(422, "invalid"), ["/agent_id"]);
+    fleet.admin.post(&path, &to(&other)).await.expect(200);
+    assert!(is_check(&other.take().await));
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ use crate::{
         task::{
             self, AttemptFacts, Ending, Failure, Next, TaskFacts, heartbeat,
             holder::Holder,
+            independence,
             release::{self, Released},
         },
     },
@@ -434,11 +435,7 @@ pub(in crate::app::attempts) fn judge<'a>(
     let ending = match &command.finish {
         Finish::Complete(request) => {
             let ending = task::complete(task, attempt, command.holder, &command.lease_sha256)?;
-            if held.barred.contains(&task.task_id) {
-                let detail = "who worked on a task, or shares an owner with them if that is excluded, does not check \
-                              its result; release the attempt";
-                return Err(Refusal::new(Code::SeparationOfDuties, detail));
-            }
+            independence::admit_holder(held.barred.contains(&task.task_id))?;
             let criteria = held.criteria.get(&task.task_id).map_or(&[][..], Vec::as_slice);
             let needs = criterion::needs_of(criteria);
             let reviewed = task.approve_result || needs.person;

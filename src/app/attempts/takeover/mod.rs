@@ -10,7 +10,8 @@
 //! once too, and so is one that waits for its division. The assignment is stored on the task until its next attempt starts, also while the task
 //! waits; later retries are open to every agent again. Retiring the named agent
 //! removes it. An agent that is busy, paused, frozen or has lost a required capability keeps the
-//! assignment: an operator who does not want to wait reassigns again.
+//! assignment: an operator who does not want to wait reassigns again. A check is not directed to an agent that may not
+//! do it ([`independence`]), and not taken over by a person who may not.
 //!
 //! An attempt whose lease had ended before may complete the task no longer.
 //!
@@ -65,6 +66,7 @@ use crate::{
             AttemptFacts, Next, TaskFacts,
             claim::{Funding, Keeping},
             holder::Holder,
+            independence::{self, Relation},
             lease::LeaseTerms,
             takeover::{self, Taking},
         },
@@ -100,7 +102,7 @@ impl App {
     ///
     /// # Errors
     /// `not_found`, `invalid`, `task_ended`, `goal_ended`, `wrong_state`, `frozen`,
-    /// `budget_exhausted`, `precondition_failed`.
+    /// `budget_exhausted`, `precondition_failed`, `separation_of_duties`.
     pub async fn take_over_task(
         &self,
         caller: &OperatorCaller,
@@ -138,7 +140,7 @@ async fn hold(unit: &mut Unit, task: TaskId, seen: Option<AttemptId>) -> Result<
 /// task and its goal, and no lock of an attempt.
 ///
 /// # Errors
-/// `task_ended`, `wrong_state`; `invalid` at `/agent_id` for an agent that cannot do the task.
+/// `task_ended`, `wrong_state`; `invalid` at `/agent_id` for an agent that cannot or may not do the task.
 pub(in crate::app) async fn reassign_in(
     unit: &mut Unit,
     task: TaskFacts,
@@ -180,7 +182,7 @@ async fn last_holder(unit: &mut Unit, task: &TaskFacts) -> Result<Option<Holder>
 /// result. The caller holds the locks of the task and its goal.
 ///
 /// # Errors
-/// `invalid` at `/choice/agent_id` for an agent that cannot do the task.
+/// `invalid` at `/choice/agent_id` for an agent that cannot or may not do the task.
 pub(in crate::app) async fn keep_from(
     unit: &mut Unit,
     task: &TaskFacts,
@@ -254,11 +256,12 @@ pub(super) async fn check_able(
     match assignee.state {
         AgentState::Retired => refuse("the agent is retired".to_owned()),
         AgentState::Active | AgentState::Paused | AgentState::Draining => {
-            if assignee.lacks.is_empty() {
-                return Ok(());
+            if !assignee.lacks.is_empty() {
+                let lacks = assignee.lacks.join(", ");
+                return refuse(format!("the agent cannot do what the task requires: {lacks}"));
             }
-            let lacks = assignee.lacks.join(", ");
-            refuse(format!("the agent cannot do what the task requires: {lacks}"))
+            let relation = Relation { barred: assignee.barred, author: assignee.author };
+            Ok(independence::admit_agent(relation, at)?)
         }
     }
 }
@@ -288,6 +291,7 @@ async fn take_over(
     let (now, id) = (unit.now(), task.task_id);
     let waits = store::attempts::takeover::waits(unit.tx(), id).await?;
     let taking = takeover::take_over(&task, waits)?;
+    refuse_own_check(unit, &task, holder).await?;
     refuse_frozen(unit, id).await?;
     store::spend::waits::forget_task(unit.tx(), id).await?;
     let held = match (taking, task.current_attempt) {
@@ -315,6 +319,15 @@ async fn take_over(
     let event = NewRow::new(Kind::TaskTakenOver).goal(claim.task.goal_id).task(id);
     unit.record(event.attempt(claim.attempt_id).data(data));
     Ok(claim)
+}
+
+/// Refuses a check to a person who could not complete it. Reads nothing without a check.
+async fn refuse_own_check(unit: &mut Unit, task: &TaskFacts, holder: Holder) -> Result<()> {
+    if task.checks.is_none() {
+        return Ok(());
+    }
+    let barred = store::tasks::checks::barred(unit.tx(), &[(task.task_id, holder)]).await?;
+    Ok(independence::admit_holder(!barred.is_empty())?)
 }
 
 async fn refuse_frozen(unit: &mut Unit, task: TaskId) -> Result<()> {
