@@ -148,6 +148,12 @@ impl Quota {
         i128::from(self.used_at(now)) * 100 >= stop
     }
 
+    /// Whether a task that is expected to use `expected` fits in an unused window.
+    #[must_use]
+    pub const fn can_hold(&self, expected: i64) -> bool {
+        expected <= self.amount
+    }
+
     /// Whether a task that is expected to use `expected` may be given.
     #[must_use]
     pub fn admits(&self, expected: i64, now: DateTime<Utc>) -> bool {
@@ -185,6 +191,16 @@ mod tests {
         assert_eq!((used.used_at(at(649)), used.end_at(at(649))), (500, Some(at(650))));
         assert_eq!((used.used_at(at(650)), used.end_at(at(650))), (0, None));
         assert_eq!(used.charge(1, at(700)).end_at(at(700)), Some(at(1300)));
+    }
+
+    #[test]
+    fn what_exceeds_the_whole_amount_never_fits() {
+        let unused = quota(None);
+        for (expected, fits) in [(0, true), (1_000, true), (1_001, false)] {
+            assert_eq!((unused.can_hold(expected), unused.admits(expected, at(0))), (fits, fits));
+        }
+        let used = unused.charge(600, at(0));
+        assert!(used.can_hold(700) && !used.admits(700, at(1)) && used.admits(700, at(600)));
     }
 
     #[test]

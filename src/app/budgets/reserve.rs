@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use uuid::Uuid;
 
-use super::windows::{LockMode, LockedWindows, apply, hold_now};
+use super::windows::{LockMode, LockedWindows, apply, hold_now, unopened};
 use crate::{
     app::{Error, Result, Unit},
     domain::{
@@ -108,7 +108,7 @@ impl Funds {
     }
 
     /// Reads the windows above tasks and agents without a lock, and opens none: a limit without a window in this
-    /// period counts as unused. Enough to say what is short, and no more; `None` without limits.
+    /// period counts with its whole amount, unused. Enough to say what is short, and no more; `None` without limits.
     pub(in crate::app) async fn look(
         tx: &mut Tx,
         tasks: &[(TaskId, GoalId)],
@@ -122,11 +122,13 @@ impl Funds {
         let above = store::budgets::charged::above(tx, &Vec::from_iter(goals)).await?;
         let nodes = store::budgets::charged::nodes(tx.workspace, &ids, &above, agents);
         let now = tx.now;
-        let (mut limits, rows) = store::budgets::survey::survey(tx, &nodes, now, now).await?;
+        let (mut limits, mut rows) = store::budgets::survey::survey(tx, &nodes, now, now).await?;
         limits.retain(|limit| is_touched(limit, &above));
         if limits.is_empty() {
             return Ok(None);
         }
+        let unopened = unopened(tx, &limits, &rows).await?;
+        rows.extend(unopened);
         let expected = store::budgets::charged::expected(tx, &ids).await?;
         Ok(Some(Self::of(above, limits, rows, expected)))
     }

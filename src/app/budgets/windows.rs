@@ -15,7 +15,7 @@ use crate::{
         ids::LimitId,
     },
     store::{
-        self,
+        self, Tx,
         budgets::windows::{LiveLimit, NewWindow, Wanted, WindowRow},
     },
 };
@@ -74,6 +74,43 @@ async fn ensure(unit: &mut Unit, limits: &[LiveLimit]) -> Result<()> {
         return Ok(());
     }
     Ok(store::budgets::windows::open(unit.tx(), &missing).await?)
+}
+
+/// The windows that [`ensure`] would open for limits without one among `rows`; nothing is written. A limit of a day,
+/// week or month has no window from the start of a period to its first use.
+pub(in crate::app) async fn unopened(
+    tx: &mut Tx,
+    limits: &[LiveLimit],
+    rows: &[WindowRow],
+) -> Result<Vec<WindowRow>> {
+    let open: BTreeSet<LimitId> = rows.iter().map(|row| row.limit_id).collect();
+    let missing: BTreeMap<LimitId, &LiveLimit> = limits
+        .iter()
+        .filter(|limit| !open.contains(&limit.limit_id))
+        .map(|limit| (limit.limit_id, limit))
+        .collect();
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<LimitId> = missing.keys().copied().collect();
+    let mut windows = Vec::with_capacity(ids.len());
+    for (limit_id, amount) in store::budgets::windows::amounts(tx, &ids).await? {
+        let Some(limit) = missing.get(&limit_id) else { continue };
+        let Window { starts_at, ends_at } =
+            limit.period.window(limit.time_zone.parse().map_err(corrupt)?, tx.now);
+        windows.push(WindowRow {
+            limit_id,
+            starts_at,
+            ends_at,
+            amount,
+            settled: 0,
+            fraction: 0,
+            reserved: 0,
+            overrun: 0,
+            warned: 0,
+        });
+    }
+    Ok(windows)
 }
 
 /// Writes the changes of windows, the least shared ones first: contended windows are locked only

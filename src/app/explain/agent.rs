@@ -1,5 +1,7 @@
 //! Everything that an agent may lack, read in one snapshot.
 
+use chrono::{DateTime, Utc};
+
 use super::{
     deferral, first_cause,
     fleet::{Fleet, Shown},
@@ -8,7 +10,11 @@ use super::{
 use crate::{
     app::{Result, budgets::reserve::Funds},
     domain::{
-        explain::{agent::AgentSituation, answer::LackingLimit, fleet::FleetAgent},
+        explain::{
+            agent::AgentSituation,
+            answer::LackingLimit,
+            fleet::{FleetAgent, QuotaShort},
+        },
         ids::{AgentId, GoalId, TaskId},
         refusal::Refusal,
         routing::assign::Facts,
@@ -53,7 +59,7 @@ pub(super) async fn at(tx: &mut Tx, look: Look<'_>, id: AgentId) -> Result<Agent
         }
         return Ok(at);
     }
-    at.agent.quota_until = quota(tx, &fleet, id, &ready).await?;
+    at.agent.quota = quota(tx, &fleet, id, &ready).await?;
     at.short = short(tx, id, &ready).await?;
     let all = ready.first().is_some_and(|first| !first.more);
     if let (true, Some(claimer)) = (all, fleet.claimers.get(&id)) {
@@ -77,13 +83,13 @@ pub(super) async fn at(tx: &mut Tx, look: Look<'_>, id: AgentId) -> Result<Agent
     Ok(at)
 }
 
-/// The end of the windows that none of the tasks fits in; `None`: one fits.
+/// Of the windows that none of the tasks fits in, that of the task that fits first; `None`: one fits.
 async fn quota(
     tx: &mut Tx,
     fleet: &Fleet,
     agent: AgentId,
     ready: &[FoundTask],
-) -> Result<Option<chrono::DateTime<chrono::Utc>>> {
+) -> Result<Option<QuotaShort>> {
     let windows = fleet.windows(tx).await?;
     if windows.is_empty() {
         return Ok(None);
@@ -91,10 +97,13 @@ async fn quota(
     let tasks: Vec<TaskId> = ready.iter().map(|task| task.task_id).collect();
     let estimates = store::quota_windows::estimates(tx, &tasks).await?;
     let now = tx.now;
-    let until =
-        tasks.iter().map(|task| fleet.quota_until(&windows, agent, estimates.get(task), now));
-    let until: Option<Vec<_>> = until.collect();
-    Ok(until.and_then(|all| all.into_iter().min()))
+    let short =
+        tasks.iter().map(|task| fleet.quota_short(&windows, agent, estimates.get(task), now));
+    let short: Option<Vec<QuotaShort>> = short.collect();
+    let shortest = |all: Vec<QuotaShort>| {
+        all.into_iter().min_by_key(|short| short.until.unwrap_or(DateTime::<Utc>::MAX_UTC))
+    };
+    Ok(short.and_then(shortest))
 }
 
 /// The limits that are short for the first task if none of the tasks can be paid for; empty: one can.
@@ -143,7 +152,7 @@ fn out_of_service(agent_id: AgentId, row: AgentRow) -> AgentSituation {
         free_slots: 0,
         held_until: None,
         rate_limited: false,
-        quota_until: None,
+        quota: None,
         oldest: None,
         short: Vec::new(),
     };

@@ -6,11 +6,17 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use crate::{
-    app::{Result, attempts::claim::transaction::free_slots, budgets::reserve::Funds},
+    app::{
+        Result, attempts::claim::transaction::free_slots, budgets::reserve::Funds, error::corrupt,
+    },
     domain::{
         attention::counted_on_since,
         budget::{self, BudgetNode, ledger::Shortage, shown::BudgetWait},
-        explain::{answer::LackingLimit, fleet::FleetAgent, request},
+        explain::{
+            answer::LackingLimit,
+            fleet::{FleetAgent, QuotaShort},
+            request,
+        },
         ids::{AgentId, GoalId, LimitId, TaskId},
         quota, settings,
         task::claim::{Keeping, covers},
@@ -98,7 +104,7 @@ impl Fleet {
                     held_until,
                     rate_limited: limited
                         .is_some_and(|until| until > now && Some(until) == held_until),
-                    quota_until: None,
+                    quota: None,
                     oldest: aside.and_then(|aside| aside.oldest),
                     short: Vec::new(),
                 }
@@ -116,21 +122,27 @@ impl Fleet {
         Ok(store::quota_windows::list(tx, filter, None, settings::QUOTA_WINDOWS).await?)
     }
 
-    /// When the windows of an agent that a task with these estimates does not fit in have ended.
-    pub fn quota_until(
+    /// The window of an agent that a task with these estimates does not fit in for the longest time.
+    pub fn quota_short(
         &self,
         windows: &[QuotaRow],
         agent: AgentId,
         estimates: Option<&budget::ask::Estimates>,
         now: DateTime<Utc>,
-    ) -> Option<DateTime<Utc>> {
+    ) -> Option<QuotaShort> {
         let account = self.accounts.get(&agent)?;
         let own = windows.iter().filter(|window| &window.account == account);
-        let short = own.filter(|window| {
-            let expected = quota::expected(&window.unit, estimates);
-            !window.quota().admits(expected, now)
+        let short = own.filter_map(|window| {
+            let (quota, expected) = (window.quota(), quota::expected(&window.unit, estimates));
+            if quota.admits(expected, now) {
+                return None;
+            }
+            // One that can hold it has begun: it is used.
+            let until = quota.end_at(now).filter(|_| quota.can_hold(expected));
+            let widen = || request::widen(window.window_id, window.version, account, expected);
+            Some(QuotaShort { until, raise: until.is_none().then(widen) })
         });
-        short.map(|window| window.quota().end_at(now).unwrap_or(now)).max()
+        short.reduce(QuotaShort::longer)
     }
 
     /// Notes which quota windows and budgets of able agents are short for a task; returns the limits above the task that
@@ -146,13 +158,13 @@ impl Fleet {
         if !windows.is_empty() {
             let estimates = store::quota_windows::estimates(tx, &[task]).await?;
             let (now, estimates) = (tx.now, estimates.get(&task));
-            let until: Vec<Option<DateTime<Utc>>> = self
+            let short: Vec<Option<QuotaShort>> = self
                 .agents
                 .iter()
-                .map(|agent| self.quota_until(&windows, agent.agent_id, estimates, now))
+                .map(|agent| self.quota_short(&windows, agent.agent_id, estimates, now))
                 .collect();
-            for (agent, until) in self.agents.iter_mut().zip(until) {
-                agent.quota_until = until;
+            for (agent, short) in self.agents.iter_mut().zip(short) {
+                agent.quota = short;
             }
         }
         let free = |agent: &&FleetAgent| agent.hindrance(required, keeping).is_none();
@@ -182,7 +194,7 @@ impl Fleet {
 
 /// Limits as they are shown, with the requests that raise them.
 #[derive(Debug, Default)]
-pub(super) struct Shown(HashMap<LimitId, BudgetOf>);
+pub(super) struct Shown(HashMap<LimitId, (BudgetOf, Option<DateTime<Utc>>)>);
 
 impl Shown {
     /// Reads the budgets of limits that are short.
@@ -196,8 +208,12 @@ impl Shown {
         if limits.is_empty() {
             return Ok(Self::default());
         }
-        let rows = store::explain::task::budgets_of(tx, limits).await?;
-        Ok(Self(rows.into_iter().map(|row| (row.limit_id, row)).collect()))
+        let mut shown = HashMap::new();
+        for row in store::explain::task::budgets_of(tx, limits).await? {
+            let window = row.period.window(row.time_zone.parse().map_err(corrupt)?, tx.now);
+            shown.insert(row.limit_id, (row, window.ends_at));
+        }
+        Ok(Self(shown))
     }
 
     /// Limits that are short.
@@ -217,10 +233,24 @@ impl Shown {
         lacks.iter().map(|lack| self.one(wait(lack))).collect()
     }
 
-    /// A limit that a task waits for.
-    pub fn one(&self, wait: BudgetWait) -> LackingLimit {
-        let Some(row) = self.0.get(&wait.limit_id) else {
+    /// A limit that a task waits for; `None`: it has room, or is gone, and the service offers the task within moments.
+    pub fn waited_for(&self, wait: BudgetWait) -> Option<LackingLimit> {
+        let limit = self.one(wait);
+        let lacks = limit.wait.remaining < limit.wait.requested;
+        (lacks && limit.budget_id.is_some()).then_some(limit)
+    }
+
+    fn one(&self, wait: BudgetWait) -> LackingLimit {
+        let Some((row, renews_at)) = self.0.get(&wait.limit_id) else {
             return LackingLimit { wait, budget_id: None, renews_at: None, raise: None };
+        };
+        // What was read is of an earlier period; of this one nothing is used.
+        let wait = match row.is_open {
+            true => wait,
+            false => {
+                let amount = row.amount;
+                BudgetWait { limit: amount, settled: 0, reserved: 0, remaining: amount, ..wait }
+            }
         };
         let BudgetWait { unit, period, limit, settled, reserved, requested, .. } = &wait;
         let proposed =
@@ -237,7 +267,7 @@ impl Shown {
         let raise = request::patch(path, row.version, body, what);
         LackingLimit {
             budget_id: Some(row.budget_id),
-            renews_at: row.ends_at,
+            renews_at: *renews_at,
             raise: Some(raise),
             wait,
         }

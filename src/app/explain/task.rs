@@ -89,7 +89,11 @@ impl Look<'_> {
         }
         if let Some(wait) = row.waits_for_budget.map(|wait| wait.0) {
             let shown = Shown::of_limits(tx, &[wait.limit_id]).await?;
-            found.limits = vec![shown.one(wait)];
+            found.limits = shown.waited_for(wait).into_iter().collect();
+            if found.limits.is_empty() {
+                // Nobody has to raise it any more.
+                found.question = None;
+            }
         }
         if row.state == TaskState::Ready {
             self.ready(tx, &mut found, &around).await?;

@@ -173,7 +173,7 @@ impl AgentSituation {
         if self.found == 0 {
             return self.blocked().or_else(|| self.excluded());
         }
-        if self.agent.quota_until.is_some() {
+        if self.agent.quota.is_some() {
             return Some(self.kept(AgentHindrance::Quota));
         }
         if let Some(short) = budget(TaskCauseKind::Budget, &self.short, None) {

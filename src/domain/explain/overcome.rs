@@ -66,6 +66,10 @@ pub fn overcome(kind: AgentHindrance, agents: &[&FleetAgent]) -> Remedy {
                 agents.iter().flat_map(|agent| &agent.short).find_map(|short| short.raise.clone());
             raise.map(by_operator)
         }
+        AgentHindrance::Quota if until.is_none() => {
+            let raise = agents.iter().find_map(|agent| agent.quota.as_ref()?.raise.clone());
+            raise.map(by_operator)
+        }
         AgentHindrance::RateLimited
         | AgentHindrance::Quota
         | AgentHindrance::Kept

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::OfferedRequest;
 use crate::domain::{
-    ids::{AgentId, AttemptId, FreezeId, TaskId},
+    ids::{AgentId, AttemptId, FreezeId, QuotaWindowId, TaskId},
     settings,
     states::AgentState,
 };
@@ -84,6 +84,16 @@ pub fn register(task: TaskId, capabilities: &[String]) -> OfferedRequest {
     let name = format!("worker-{task}");
     let what = "Registers an agent that can do it; start it with the token of the answer. Give it a better name.";
     post("/v1/agents".to_owned(), json!({"name": name, "capabilities": capabilities}), what)
+}
+
+/// Makes a quota window large enough for a task.
+#[must_use]
+pub fn widen(window: QuotaWindowId, version: i32, account: &str, amount: i64) -> OfferedRequest {
+    let what = format!(
+        "Sets what the provider allows the account `{account}` per window to {amount}; send this only if it does. \
+         Otherwise lower the estimate of the task with `PATCH /v1/tasks/{{task_id}}`, or divide it."
+    );
+    patch(format!("/v1/quota-windows/{window}"), version, json!({"amount": amount}), what)
 }
 
 /// Offers a task to every agent again.

@@ -104,6 +104,19 @@ pub async fn open_at(
     Ok(rows.into_iter().map(|row| (row.limit_id, row.starts_at)).collect())
 }
 
+/// The amounts of limits.
+pub async fn amounts(tx: &mut Tx, limits: &[LimitId]) -> sqlx::Result<Vec<(LimitId, i64)>> {
+    let rows = sqlx::query!(
+        r#"select limit_id as "limit_id: LimitId", amount from budget_limits
+           where workspace_id = $1 and limit_id = any($2)"#,
+        tx.workspace.0,
+        &uuids(limits),
+    )
+    .fetch_all(traced!(tx, "budgets.windows.amounts"))
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.limit_id, row.amount)).collect())
+}
+
 /// A window to be opened.
 #[derive(Debug, Clone, Copy)]
 pub struct NewWindow {

@@ -8,7 +8,7 @@ use crate::{
     domain::{
         access::person::Person,
         approval::{PayloadHash, Risk, kind::Subject},
-        budget::LimitSpec,
+        budget::{LimitSpec, Period},
         explain::answer::{FreezeOver, GateHolder, NamedTask},
         freeze::{FreezeMode, FreezeScope},
         ids::{
@@ -333,8 +333,14 @@ pub struct BudgetOf {
     pub budget_id: BudgetId,
     /// The version of the budget.
     pub version: i32,
-    /// End of the present period of the limit.
-    pub ends_at: Option<DateTime<Utc>>,
+    /// Period of the limit.
+    pub period: Period,
+    /// Time zone of its periods.
+    pub time_zone: String,
+    /// The limit.
+    pub amount: i64,
+    /// Whether its present period has a window; without one it is unused.
+    pub is_open: bool,
     /// All limits of the budget.
     pub limits: Json<Vec<LimitSpec>>,
 }
@@ -345,9 +351,10 @@ pub async fn budgets_of(tx: &mut Tx, limits: &[LimitId]) -> sqlx::Result<Vec<Bud
         BudgetOf,
         r#"
         select l.limit_id as "limit_id: LimitId", b.budget_id as "budget_id: BudgetId", b.version,
-               (select max(w.ends_at) from budget_windows w
-                where w.workspace_id = $1 and w.limit_id = l.limit_id
-                  and w.starts_at <= $3 and $3 < w.ends_at) as ends_at,
+               l.period as "period: Period", b.time_zone, l.amount,
+               exists (select from budget_windows w
+                       where w.workspace_id = $1 and w.limit_id = l.limit_id
+                         and w.starts_at <= $3 and (w.ends_at is null or $3 < w.ends_at)) as "is_open!",
                (select jsonb_agg(jsonb_build_object('unit', o.unit, 'period', o.period,
                                                     'amount', o.amount) order by o.unit, o.period)
                 from budget_limits o where o.workspace_id = $1 and o.budget_id = b.budget_id
