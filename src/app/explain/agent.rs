@@ -11,7 +11,7 @@ use crate::{
     app::{Result, budgets::reserve::Funds},
     domain::{
         explain::{
-            agent::AgentSituation,
+            agent::{AgentSituation, KeptTask},
             answer::LackingLimit,
             fleet::{FleetAgent, QuotaShort},
         },
@@ -24,7 +24,7 @@ use crate::{
     store::{
         self, Tx,
         attempts::claim::{FoundTask, Lookers},
-        explain::agents::AgentRow,
+        explain::agents::{AgentRow, WithinRow},
     },
 };
 
@@ -51,8 +51,13 @@ pub(super) async fn at(tx: &mut Tx, look: Look<'_>, id: AgentId) -> Result<Agent
     let ready = store::attempts::claim::look_ready(tx, lookers, bounds(LOOKED_AT)).await?;
     at.found = ready.len();
     if ready.is_empty() {
-        for (task, kept) in store::explain::agents::within(tx, id, &at.agent.capabilities).await? {
-            if kept { at.excluded.push(task) } else { at.blocked.push(task) }
+        for row in store::explain::agents::within(tx, id, &at.agent.capabilities).await? {
+            if is_kept(&at.agent, &row) {
+                let WithinRow { task, to, own_check } = row;
+                at.excluded.push(KeptTask { task, to, own_check });
+            } else {
+                at.blocked.push(row.task);
+            }
         }
         if let Some(first) = at.blocked.first().map(|first| first.task_id) {
             at.first_waits = first_cause(&look.at(tx, first).await?);
@@ -81,6 +86,13 @@ pub(super) async fn at(tx: &mut Tx, look: Look<'_>, id: AgentId) -> Result<Agent
             deferral::left_for(tx, look.beliefs, &[claimer], &candidates, &others).await?;
     }
     Ok(at)
+}
+
+/// Whether a task is kept from an agent that is able to do it.
+fn is_kept(agent: &FleetAgent, row: &WithinRow) -> bool {
+    let WithinRow { task: _, to, own_check } = row;
+    let lacks = to.capability.as_ref().is_some_and(|name| !agent.capabilities.contains(name));
+    *own_check || lacks || !Keeping::of(to.agent_id, to.except_agent_id).admits(agent.agent_id)
 }
 
 /// Of the windows that none of the tasks fits in, that of the task that fits first; `None`: one fits.

@@ -108,22 +108,25 @@ impl Look<'_> {
             found.gates = gates(store::explain::task::gates(tx, id).await?);
         }
         let now = tx.now;
-        let rates = store::explain::task::rates(tx, &found.required).await?;
+        let rates = store::explain::task::rates(tx, &found.needed()).await?;
         let used = rates.into_iter().filter(|(_, pace)| pace.free(now) == 0);
         let used = used.map(|(capability, pace)| UsedRate { capability, free_at: pace.free_at() });
         found.rates = used.collect();
         let mut fleet = Fleet::read(tx, &found.required).await?;
-        found.limits = fleet.measure(tx, (id, goal), &found.required, &found.keeping).await?;
+        let needed = found.needed();
+        found.limits = fleet.measure(tx, (id, goal), &needed, &found.keeping).await?;
         found.fleet = std::mem::take(&mut fleet.agents);
-        let free = |agent: &&FleetAgent| agent.hindrance(&found.required, &found.keeping).is_none();
-        let able = |agent: &&FleetAgent| agent.is_able(&found.required, &found.keeping);
+        let free = |agent: &&FleetAgent| found.hindrance(agent).is_none();
+        let able = |agent: &&FleetAgent| found.admits(agent);
         let as_whom = found.fleet.iter().find(free).or_else(|| found.fleet.iter().find(able));
-        if let Some(agent) = as_whom {
-            found.place = self.place(tx, id, agent).await?;
-        }
+        let place = match as_whom {
+            Some(agent) => self.place(tx, id, agent).await?,
+            None => None,
+        };
         let askers = found.fleet.iter().filter(free);
         let askers: Vec<_> = askers.filter_map(|one| fleet.claimers.get(&one.agent_id)).collect();
-        let more = found.place.as_ref().is_none_or(|place| place.at_least);
+        let more = place.as_ref().is_none_or(|place| place.at_least);
+        found.place = place;
         // Where more is ready than a search looks at, nothing is left for others.
         if !more {
             let facts = Facts {
@@ -132,7 +135,7 @@ impl Look<'_> {
                 started: around.attempts_started,
                 ready_from: found.ready_from,
             };
-            let candidates = [(facts, found.required.clone(), found.keeping.clone())];
+            let candidates = [(facts, needed, found.keeping.clone())];
             let left =
                 deferral::left_for(tx, self.beliefs, &askers, &candidates, &found.fleet).await?;
             found.left_for = left;
@@ -177,12 +180,6 @@ impl Look<'_> {
     }
 }
 
-/// The capabilities that a claim of it needs: its own, and that of a hand-off.
-fn required(row: &TaskRow, around: &Around) -> Vec<String> {
-    let own = claim::capabilities(&row.capability_key);
-    own.into_iter().chain(around.offered_capability.clone()).collect()
-}
-
 fn situation(tx: &Tx, row: &TaskRow, around: &Around) -> Situation {
     let holding = match (around.attempt_id, around.started_at, around.lease_expires_at) {
         (Some(attempt_id), Some(since), Some(lease_expires_at)) => Some(Holding {
@@ -203,9 +200,12 @@ fn situation(tx: &Tx, row: &TaskRow, around: &Around) -> Situation {
         start_at: around.start_at,
         state: row.state,
         container: row.container,
-        required: required(row, around),
+        required: claim::capabilities(&row.capability_key),
         keeping: Keeping::of(row.assigned_agent_id, row.barred_agent_id)
             .except(around.may_not.clone()),
+        offered_capability: around.offered_capability.clone(),
+        offer_until: row.offer_until,
+        other_owner: around.other_owner,
         ready_from: row.ready_from,
         not_before: around.not_before,
         needs_unmet: row.needs_unmet,

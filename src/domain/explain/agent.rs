@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    answer::{Actor, CauseFacts, LackingLimit, NAMED, NamedTask, Remedy},
+    answer::{Actor, CauseFacts, LackingLimit, NAMED, NamedTask, OfferedTo, Remedy},
     fleet::FleetAgent,
     hindrance::AgentHindrance,
+    offer,
     overcome::{overcome, sentence},
     request,
     task::{
@@ -75,6 +76,17 @@ pub struct AgentCause {
     pub facts: CauseFacts,
 }
 
+/// A ready task that an agent is able to do and may not claim.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptTask {
+    /// The task.
+    pub task: NamedTask,
+    /// For whom it is kept, or from whom it was taken.
+    pub to: OfferedTo,
+    /// Whether it checks what the agent made, or an agent of its owner: nobody changes that.
+    pub own_check: bool,
+}
+
 /// Everything that an agent may lack, in one snapshot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentSituation {
@@ -87,7 +99,7 @@ pub struct AgentSituation {
     /// Number of ready tasks that it would be given in turn, as far as they were looked at.
     pub found: usize,
     /// Ready tasks within its capabilities that are kept for others, or were taken from it.
-    pub excluded: Vec<NamedTask>,
+    pub excluded: Vec<KeptTask>,
     /// The other ready tasks within its capabilities that it would not be given.
     pub blocked: Vec<NamedTask>,
     /// What the first of those waits for.
@@ -162,25 +174,25 @@ impl AgentSituation {
         cause(kind_of(kind), detail, overcome(kind, &[&self.agent]), facts)
     }
 
-    fn no_work(&self) -> Option<AgentCause> {
+    fn no_work(&self) -> Vec<AgentCause> {
         let able = &self.agent.capabilities;
         if self.wanted.is_empty() {
-            return Some(self.nothing_ready());
+            return vec![self.nothing_ready()];
         }
         if !self.wanted.iter().any(|required| covers(able, required)) {
-            return Some(self.lacks());
+            return vec![self.lacks()];
         }
         if self.found == 0 {
-            return self.blocked().or_else(|| self.excluded());
+            return self.blocked().into_iter().chain(self.excluded()).collect();
         }
         if self.agent.quota.is_some() {
-            return Some(self.kept(AgentHindrance::Quota));
+            return vec![self.kept(AgentHindrance::Quota)];
         }
         if let Some(short) = budget(TaskCauseKind::Budget, &self.short, None) {
             let TaskCause { detail, remedy, facts, .. } = short;
-            return Some(cause(AgentCauseKind::Budget, detail, remedy, facts));
+            return vec![cause(AgentCauseKind::Budget, detail, remedy, facts)];
         }
-        self.left_for()
+        self.left_for().into_iter().collect()
     }
 
     fn nothing_ready(&self) -> AgentCause {
@@ -231,18 +243,34 @@ impl AgentSituation {
     }
 
     fn excluded(&self) -> Option<AgentCause> {
-        let first = self.excluded.first()?;
+        let opened = self.excluded.iter().find(|kept| !kept.own_check);
+        let first = opened.or_else(|| self.excluded.first())?;
+        let (why, remedy) = if first.own_check {
+            let why = "checks what it made, or what an agent of its owner made: another agent has to do it";
+            (why.to_owned(), Remedy::nothing())
+        } else if first.to.except_agent_id == Some(self.agent.agent_id) {
+            ("was taken from it, or handed over by it".to_owned(), self.opened(first))
+        } else {
+            (offer::sentence(&first.to), self.opened(first))
+        };
         let detail = format!(
-            "the ready tasks within its capabilities are kept for others or were taken from it; first of all `{}`",
-            first.r#ref
+            "the ready tasks within its capabilities are not for it; first of all `{}`, which {why}",
+            first.task.r#ref
         );
+        let others = self.excluded.iter().filter(|kept| kept.task.task_id != first.task.task_id);
+        let tasks = std::iter::once(first).chain(others).map(|kept| kept.task.clone());
         let facts = CauseFacts {
-            tasks: self.excluded.iter().take(NAMED).cloned().collect(),
+            tasks: tasks.take(NAMED).collect(),
             tasks_count: i64::try_from(self.excluded.len()).ok(),
+            offered: (first.to != OfferedTo::default()).then(|| first.to.clone()),
             ..CauseFacts::default()
         };
-        let remedy = Remedy::by(Actor::operator(), request::open_to_all(first.task_id));
         Some(cause(AgentCauseKind::Excluded, detail, remedy, facts))
+    }
+
+    fn opened(&self, kept: &KeptTask) -> Remedy {
+        let open = request::open_to_all(kept.task.task_id);
+        Remedy { clears_at: kept.to.until, ..Remedy::by(Actor::operator(), open) }
     }
 
     fn left_for(&self) -> Option<AgentCause> {
@@ -305,6 +333,12 @@ mod tests {
         }
     }
 
+    fn kept() -> KeptTask {
+        let agent_name = Some("other".to_owned());
+        let to = OfferedTo { agent_name, ..OfferedTo::default() };
+        KeptTask { task: task(), to, own_check: false }
+    }
+
     #[test]
     fn an_agent_with_work_has_only_to_claim() {
         let found = causes(&situation());
@@ -350,7 +384,7 @@ mod tests {
     fn blocked_tasks_say_what_the_first_waits_for() {
         let mut at = situation();
         at.found = 0;
-        at.excluded = vec![task()];
+        at.excluded = vec![kept()];
         assert_eq!(first(&at), AgentCauseKind::Excluded);
         at.blocked = vec![task()];
         at.first_waits = Some(TaskCause {
@@ -362,5 +396,24 @@ mod tests {
         let found = causes(&at);
         assert_eq!(found[0].cause, AgentCauseKind::Blocked);
         assert_eq!(found[0].task_cause, Some(TaskCauseKind::Rate));
+        assert_eq!(found[1].cause, AgentCauseKind::Excluded);
+    }
+
+    #[test]
+    fn a_task_for_somebody_else_says_for_whom_and_until_when() {
+        let mut at = situation();
+        at.found = 0;
+        let until = chrono::DateTime::from_timestamp(60, 0);
+        let own = KeptTask { own_check: true, to: OfferedTo::default(), ..kept() };
+        at.excluded =
+            vec![own.clone(), KeptTask { to: OfferedTo { until, ..kept().to }, ..kept() }];
+        let found = causes(&at);
+        assert_eq!(found[0].remedy.clears_at, until);
+        assert_eq!(found[0].remedy.acts.kind, ActorKind::Operator);
+        assert!(found[0].detail.contains("`other`"), "{}", found[0].detail);
+        assert_eq!(found[0].facts.offered.as_ref().and_then(|to| to.until), until);
+        // Nobody gives an agent a check of its own work.
+        at.excluded = vec![own];
+        assert_eq!(causes(&at)[0].remedy, Remedy::nothing());
     }
 }

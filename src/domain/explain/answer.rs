@@ -94,7 +94,7 @@ impl Actor {
 }
 
 /// A request that clears a cause. It can be sent by the actor as it is; only a `lease` is to be filled in by the agent
-/// that has it, and the rates of a model without a price.
+/// that has it, the rates of a model without a price, and the owner of a new agent for a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OfferedRequest {
     /// HTTP method of the request.
@@ -203,6 +203,23 @@ pub struct GateHolder {
     pub held_by_key: Option<KeyId>,
     /// Since when: the start of the attempt.
     pub since: DateTime<Utc>,
+}
+
+/// For whom a task is kept: after a hand-off until the offer ends, after a reassignment until the next attempt starts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct OfferedTo {
+    /// The only agent that may claim it; `null`: not one alone.
+    pub agent_id: Option<AgentId>,
+    /// Name of that agent; `null` without one.
+    #[schema(example = "coder-1")]
+    pub agent_name: Option<String>,
+    /// A capability that is needed besides those that the task requires; `null`: none.
+    #[schema(example = "review")]
+    pub capability: Option<String>,
+    /// The agent that may not claim it: it handed the task over, or the task was taken from it; `null`: none.
+    pub except_agent_id: Option<AgentId>,
+    /// From then on every able agent may claim it; `null`: it is kept until its next attempt starts.
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// A freeze in force.
@@ -320,6 +337,9 @@ pub struct CauseFacts {
     /// Capabilities that are missing, or whose rate is used up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<String>,
+    /// For whom the task is kept; in the explanation of an agent the first task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered: Option<OfferedTo>,
     /// Attempts that hold what is wanted, the longest first. At most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holders: Vec<GateHolder>,

@@ -112,7 +112,7 @@ impl FleetAgent {
             return Some(AgentHindrance::LacksCapability);
         }
         if !keeping.admits(self.agent_id) {
-            let kept = keeping.assigned().is_some();
+            let kept = keeping.assigned().is_some_and(|assigned| assigned != self.agent_id);
             return Some(if kept { AgentHindrance::Kept } else { AgentHindrance::Barred });
         }
         if let Some(hindrance) = self.kept_from_claims() {

@@ -10,6 +10,7 @@ pub mod agent;
 pub mod answer;
 pub mod fleet;
 pub mod hindrance;
+pub mod offer;
 pub mod overcome;
 pub mod request;
 pub mod task;

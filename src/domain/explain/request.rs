@@ -86,6 +86,19 @@ pub fn register(task: TaskId, capabilities: &[String]) -> OfferedRequest {
     post("/v1/agents".to_owned(), json!({"name": name, "capabilities": capabilities}), what)
 }
 
+/// Registers an agent of somebody else for a check.
+#[must_use]
+pub fn register_owned(task: TaskId, capabilities: &[String]) -> OfferedRequest {
+    let registered = register(task, capabilities);
+    let what = "Registers an agent that may check it: fill in an `owner` who owns none of the agents that worked on \
+                what is checked. Start it with the token of the answer, and give it a better name.";
+    let body = registered.body.map(|mut body| {
+        body["owner"] = json!("<a person who owns none of the authors>");
+        body
+    });
+    OfferedRequest { body, what: what.to_owned(), ..registered }
+}
+
 /// Makes a quota window large enough for a task.
 #[must_use]
 pub fn widen(window: QuotaWindowId, version: i32, account: &str, amount: i64) -> OfferedRequest {

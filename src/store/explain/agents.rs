@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     domain::{
         access::person::Person,
-        explain::answer::{FreezeOver, NamedTask},
+        explain::answer::{FreezeOver, NamedTask, OfferedTo},
         freeze::{FreezeMode, FreezeScope},
         ids::{AgentId, AttemptId, FreezeId, TaskId},
         states::{AgentState, TaskState},
@@ -127,28 +127,34 @@ pub async fn wanted(tx: &mut Tx) -> sqlx::Result<Vec<Vec<String>>> {
     .await
 }
 
-/// The first ready tasks within the capabilities `able`, at most 50 of each set and 200 in all; each with whether it is
-/// kept from the agent.
-pub async fn within(
-    tx: &mut Tx,
-    agent: AgentId,
-    able: &[String],
-) -> sqlx::Result<Vec<(NamedTask, bool)>> {
+/// A ready task within the capabilities of an agent, and for whom it is kept.
+#[derive(Debug)]
+pub struct WithinRow {
+    /// The task.
+    pub task: NamedTask,
+    /// For whom it is kept.
+    pub to: OfferedTo,
+    /// Whether it is a check that the agent may not do.
+    pub own_check: bool,
+}
+
+/// The first ready tasks within the capabilities `able`, at most 50 of each set and 200 in all.
+pub async fn within(tx: &mut Tx, agent: AgentId, able: &[String]) -> sqlx::Result<Vec<WithinRow>> {
     let rows = sqlx::query!(
         r#"
         select t.task_id as "task_id: TaskId", t.ref as reference, x.title, t.state as "state: TaskState",
-               ((t.assigned_agent_id is not null and t.assigned_agent_id <> $2)
-                or (t.barred_agent_id is not null and t.barred_agent_id = $2)
-                or (t.offered_capability is not null and t.offered_capability <> all($3::text[]))
-                or (t.checks_attempt_id is not null
-                    and $2 in (select barred_from_check($1, t.task_id)))) as "kept!"
+               t.assigned_agent_id as "assigned: AgentId", n.name as "assigned_name?",
+               t.barred_agent_id as "barred: AgentId", t.offered_capability, t.offer_until,
+               (t.checks_attempt_id is not null
+                and $2 in (select barred_from_check($1, t.task_id))) as "own_check!"
         from capability_sets s cross join lateral (
             select t.task_id, t.ref, t.state, t.claim_rank, t.assigned_agent_id, t.barred_agent_id,
-                   t.offered_capability, t.checks_attempt_id
+                   t.offered_capability, t.offer_until, t.checks_attempt_id
             from tasks t
             where t.workspace_id = $1 and t.state = 'ready' and t.capability_key = s.capability_key
             order by t.turn_of, t.claim_rank, t.task_id limit 50) t
         join task_texts x on x.workspace_id = $1 and x.task_id = t.task_id
+        left join agents n on n.workspace_id = $1 and n.agent_id = t.assigned_agent_id
         where s.workspace_id = $1 and s.capabilities <@ $3::text[]
         order by t.claim_rank, t.task_id limit 200
         "#,
@@ -168,7 +174,14 @@ pub async fn within(
             agent_id: None,
             agent_name: None,
         };
-        (task, row.kept)
+        let to = OfferedTo {
+            agent_id: row.assigned,
+            agent_name: row.assigned_name,
+            capability: row.offered_capability,
+            except_agent_id: row.barred,
+            until: row.offer_until,
+        };
+        WithinRow { task, to, own_check: row.own_check }
     });
     Ok(task.collect())
 }

@@ -40,6 +40,8 @@ pub struct Around {
     pub gated: bool,
     /// A capability that it needs besides, after a hand-off.
     pub offered_capability: Option<String>,
+    /// Whether it is a check that demands another owner.
+    pub other_owner: bool,
     /// Of a check: the agents that may not do it.
     pub may_not: Vec<AgentId>,
     /// Its running attempt.
@@ -65,7 +67,7 @@ pub async fn around(tx: &mut Tx, task: TaskId) -> sqlx::Result<Option<Around>> {
         r#"
         select g.project_id as "project_id: ProjectId", g.state as "goal_state: GoalState", g.start_at,
                t.not_before, t.cancel_by, t.attempts_started, t.gated,
-               t.offered_capability,
+               t.offered_capability, coalesce(t.checks_other_owner, false) as "other_owner!",
                case when t.checks_attempt_id is null then '{}'
                     else array(select barred_from_check($1, t.task_id)) end as "may_not!: Vec<AgentId>",
                a.attempt_id as "attempt_id?: AttemptId", a.agent_id as "agent_id?: AgentId",

@@ -23,6 +23,10 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ("idle", "nothing_ready", "operator", "work"),
     ("unable", "lacks_capability", "operator", "work"),
     ("excluded", "excluded", "operator", "work"),
+    ("handed over", "excluded", "operator", "work"),
+    ("a capability", "excluded", "operator", "work"),
+    ("for another", "excluded", "operator", "work"),
+    ("too large a task", "quota", "operator", "work"),
     ("gated", "blocked", "agent", "work"),
     ("frozen work", "blocked", "operator", "work"),
     ("poor", "budget", "operator", "work"),
@@ -105,6 +109,32 @@ async fn scene(name: &str) -> Scene {
             let path = format!("/v1/tasks/{}/reassign", fleet.task_id(&goal, "a").await);
             fleet.admin.post(path, &json!({"reason": "r"})).await.expect(200);
         }
+        "handed over" | "a capability" => {
+            fleet.lone_task(rust).await;
+            let other = fleet.agent("other", &["rust", "review"], 1).await;
+            let to = if name == "handed over" {
+                json!({"agent_id": other.id})
+            } else {
+                json!({"capability": "review"})
+            };
+            let taken = agent.take().await;
+            let baton = json!({"to": to, "note": "n", "offer_seconds": 300});
+            agent.write(&taken, "hand-off", baton).await.expect(201);
+        }
+        "for another" => {
+            let other = fleet.agent("other", &["rust"], 1).await;
+            let goal = fleet.lone_task(rust).await;
+            let path = format!("/v1/tasks/{}/reassign", fleet.task_id(&goal, "a").await);
+            let to = json!({"agent_id": other.id, "reason": "r"});
+            fleet.admin.post(path, &to).await.expect(200);
+        }
+        "too large a task" => {
+            let window = json!({"account": "max", "unit": "output_tokens", "amount": 1000,
+                                "window_seconds": 300});
+            fleet.admin.post("/v1/quota-windows", &window).await.expect(201);
+            let task = json!({"capabilities": ["rust"], "estimate": {"output_tokens": 1001}});
+            fleet.lone_task(task).await;
+        }
         "gated" => {
             edit(&fleet, &id, json!({"max_concurrent": 2})).await;
             held = agent.claim_with(json!({"lease_seconds": 3600})).await.pop();
@@ -123,6 +153,36 @@ async fn scene(name: &str) -> Scene {
     let scene = Scene::of_agent(fleet, vec![agent], &id);
     let held: Vec<_> = held.iter().collect();
     scene.holding(&held)
+}
+
+/// Until when a task is kept for somebody else is the time at which this agent may have it.
+#[tokio::test]
+async fn an_agent_is_told_for_whom_a_task_is_kept_and_until_when() {
+    let scene = scene("handed over").await;
+    let found = scene.explain().await;
+    assert_eq!(found["causes"][0]["cause"], "excluded", "{found:#}");
+    let offered = &found["causes"][0]["facts"]["offered"];
+    assert_eq!(offered["agent_name"], "other", "{found:#}");
+    let until = scene.fleet.now() + chrono::TimeDelta::seconds(300);
+    assert_eq!(found["clears_at"], serde_json::to_value(until).unwrap(), "{found:#}");
+    scene.fleet.after(301).await;
+    assert_eq!(scene.explain().await["causes"][0]["cause"], "work");
+}
+
+/// A check of its own work is for others, whatever anybody does.
+#[tokio::test]
+async fn an_agent_is_offered_nothing_that_would_not_help() {
+    let fleet = Fleet::start().await;
+    let author = fleet.agent("author", &["rust"], 3).await;
+    let review =
+        json!({"criteria": [{"text": "sound", "type": "review"}], "capabilities": ["rust"]});
+    fleet.lone_task(review).await;
+    let held = author.take().await;
+    author.write(&held, "complete", json!({"result": {}})).await.expect(200);
+    let id = author.id.clone();
+    let found = Scene::of_agent(fleet, vec![author], &id).explain().await;
+    assert_eq!(found["causes"][0]["cause"], "excluded", "{found:#}");
+    assert_eq!((&found["acts"]["kind"], &found["request"]), (&json!("nobody"), &Value::Null));
 }
 
 #[tokio::test]

@@ -100,6 +100,9 @@ impl Scene {
             let (_, lease) = lease.unwrap_or_else(|| panic!("whose lease? {request:#}"));
             body["lease"] = json!(lease);
         }
+        if body["owner"].is_string() {
+            body["owner"] = json!("carol@example.com");
+        }
         if path == "/v1/prices" {
             body["usd_per_million"] = json!({"input": "1", "output": "2"});
         }

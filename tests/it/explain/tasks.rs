@@ -43,6 +43,10 @@ const STOPS: &[Case] = &[
     ("a budget that nobody met yet", "budget", "operator", "unclaimed"),
     ("a full concurrency key", "concurrency_key", "agent", "unclaimed"),
     ("a held resource", "resource", "agent", "unclaimed"),
+    ("a resource that a person holds", "resource", "person", "unclaimed"),
+    ("a resource that was taken while running", "resource", "agent", "unclaimed"),
+    ("a daily limit that is renewed and too small", "budget", "operator", "unclaimed"),
+    ("a daily limit that has room again", "promotion", "muster", "unclaimed"),
     ("a used rate", "rate", "nobody", "unclaimed"),
     ("too large", "oversized", "operator", "excluded"),
 ];
@@ -52,7 +56,7 @@ const AGENTS: &[Case] = &[
     ("no agent at all", "no_agent", "operator", "unclaimed"),
     ("a capability that nobody has", "no_agent", "operator", "unclaimed"),
     ("taken from the only able agent", "excluded", "operator", "unclaimed"),
-    ("kept for a busy agent", "agents_full", "agent", "unclaimed"),
+    ("kept for a busy agent", "agents_full", "agent", "offered"),
     ("all able agents busy", "agents_full", "agent", "unclaimed"),
     ("a paused agent", "agents_paused", "operator", "unclaimed"),
     ("a draining agent", "agents_draining", "operator", "unclaimed"),
@@ -62,7 +66,22 @@ const AGENTS: &[Case] = &[
     ("a limited provider", "agents_rate_limited", "nobody", "unclaimed"),
     ("a used quota window", "agents_quota", "nobody", "unclaimed"),
     ("a task too large for a quota window", "agents_quota", "nobody", "unclaimed"),
+    ("a task larger than a quota window", "agents_quota", "operator", "unclaimed"),
     ("a budget of the agent", "agents_budget", "operator", "unclaimed"),
+];
+
+/// Kept for somebody.
+const KEPT: &[Case] = &[
+    ("reassigned to an agent", "offered", "agent", "running"),
+    ("handed over to an agent", "offered", "agent", "running"),
+    ("handed over to an agent with other work", "offered", "agent", "running"),
+    ("handed over to a paused agent", "agents_paused", "operator", "offered"),
+    ("handed over to agents with a capability", "offered", "agent", "running"),
+    ("handed over to a capability that is gone", "excluded", "operator", "unclaimed"),
+    ("an offer that is over", "promotion", "muster", "unclaimed"),
+    ("a check of the only able agent", "excluded", "operator", "unclaimed"),
+    ("a check by another owner", "excluded", "operator", "unclaimed"),
+    ("a check for an agent whose owner changed", "excluded", "operator", "unclaimed"),
 ];
 
 /// Work in progress and after it.
@@ -99,6 +118,10 @@ async fn limit(fleet: &Fleet, node: &str, id: Option<&str>, budget: Value) {
 
 fn money(amount: i64, on_exhausted: &str) -> Value {
     json!({"limits": [{"unit": "usd_micros", "amount": amount}], "on_exhausted": on_exhausted})
+}
+
+fn daily(amount: i64) -> Value {
+    json!({"limits": [{"unit": "usd_micros", "amount": amount, "period": "day"}], "on_exhausted": "park"})
 }
 
 /// Attempts that do not end while a test lets time pass.
@@ -295,6 +318,70 @@ async fn stops(name: &str) -> Scene {
             let task = fleet.task_id(&goal, "a").await;
             Scene::of_task(fleet, vec![agent], &task).holding(&[&held])
         }
+        "a resource that a person holds" => {
+            let gate = json!({"touches": [{"resource": "src/**"}]});
+            let (fleet, agent, first) = lone(gate).await;
+            let path = format!("/v1/tasks/{first}/takeover");
+            let claim = fleet.admin.post(&path, &json!({})).await.value(201);
+            let gate = json!({"touches": [{"resource": "src/main.rs"}]});
+            let goal = fleet.lone_task(gate).await;
+            let task = fleet.task_id(&goal, "a").await;
+            let mut scene = Scene::of_task(fleet, vec![agent], &task);
+            scene.leases.push((text(&claim["attempt_id"]), text(&claim["lease"])));
+            scene
+        }
+        "a resource that was taken while running" => {
+            let (fleet, agent, first) = lone(json!({"priority": 9})).await;
+            let held = hold(&agent).await;
+            let taken = json!({"take": [{"resource": "branch:main"}]});
+            agent.write(&held, "resources", taken).await.expect(200);
+            let gate = json!({"touches": [{"resource": "branch:main", "mode": "shared"}]});
+            let goal = fleet.lone_task(gate).await;
+            let task = fleet.task_id(&goal, "a").await;
+            let scene = Scene::of_task(fleet, vec![agent], &task).holding(&[&held]);
+            let found = scene.explain().await;
+            let holder = &found["causes"][0]["facts"]["holders"][0];
+            assert_eq!(holder["subject"], "branch:main", "{found:#}");
+            assert_eq!(holder["task_id"], first.as_str(), "{found:#}");
+            assert_eq!(holder["attempt_id"], held.attempt.as_str(), "{found:#}");
+            assert_eq!(holder["agent_name"], "worker", "{found:#}");
+            scene
+        }
+        "a daily limit that is renewed and too small" => {
+            let fleet = Fleet::start().await;
+            limit(&fleet, "workspace", None, daily(10)).await;
+            fleet.pass(24 * 3600);
+            let agent = fleet.worker().await;
+            let goal = fleet.lone_task(json!({"estimate": {"usd_micros": 60}})).await;
+            let task = fleet.task_id(&goal, "a").await;
+            let scene = Scene::of_task(fleet, vec![agent], &task);
+            let found = scene.explain().await;
+            let limit = &found["causes"][0]["facts"]["limits"][0];
+            assert_eq!((&limit["limit"], &limit["settled"]), (&json!(10), &json!(0)), "{found:#}");
+            assert_eq!(limit["renews_at"], "2026-03-03T00:00:00Z", "{found:#}");
+            scene
+        }
+        "a daily limit that has room again" => {
+            let fleet = Fleet::start().await;
+            let first = fleet.agent("first", &[], 1).await;
+            limit(&fleet, "workspace", None, daily(100)).await;
+            fleet.lone_task(json!({"estimate": {"usd_micros": 60}, "priority": 9})).await;
+            let held = first.take().await;
+            let spend = json!({"entries": [{"key": "1", "amounts": {"usd_micros": 60}}]});
+            first.write(&held, "complete", json!({"result": {}, "spend": spend})).await.expect(200);
+            let goal = fleet.lone_task(json!({"estimate": {"usd_micros": 60}})).await;
+            first.find_nothing().await;
+            let task = fleet.task_id(&goal, "a").await;
+            let mut scene = Scene::of_task(fleet, vec![first], &task);
+            let found = scene.explain().await;
+            let limit = &found["causes"][0]["facts"]["limits"][0];
+            assert_eq!(limit["renews_at"], "2026-03-02T00:00:00Z", "{found:#}");
+            assert_eq!(limit["remaining"], 40, "{found:#}");
+            scene.fleet.pass(24 * 3600);
+            // Heard of today.
+            scene.agents.push(scene.fleet.worker().await);
+            scene
+        }
         "a used rate" => {
             let fleet = Fleet::start().await;
             let agent = fleet.agent("a", &["api"], 10).await;
@@ -423,12 +510,145 @@ async fn agents(name: &str) -> Scene {
             let task = task(&fleet, json!({"estimate": {"output_tokens": estimate}})).await;
             Scene::of_task(fleet, vec![agent], &task)
         }
+        "a task larger than a quota window" => {
+            let agent = worker(&fleet, "a", json!({"account": "max"})).await;
+            let window = json!({"account": "max", "unit": "output_tokens", "amount": 1000,
+                                "window_seconds": 300});
+            fleet.admin.post("/v1/quota-windows", &window).await.expect(201);
+            let task = task(&fleet, json!({"estimate": {"output_tokens": 1001}})).await;
+            let scene = Scene::of_task(fleet, vec![agent], &task);
+            assert_eq!(scene.explain().await["clears_at"], Value::Null);
+            scene
+        }
         "a budget of the agent" => {
             let agent = fleet.worker().await;
             limit(&fleet, "agent", Some(&agent.id), money(10, "park")).await;
             let task = task(&fleet, json!({"estimate": {"usd_micros": 60}})).await;
             agent.find_nothing().await;
             Scene::of_task(fleet, vec![agent], &task)
+        }
+        name => panic!("{name}"),
+    }
+}
+
+/// A task that `one` handed over with this body; `other` and `third` have `review` besides.
+async fn handed_over(settings: Value, to: impl AsyncFn(&Fleet, &[Agent; 3]) -> Value) -> Scene {
+    let fleet = Fleet::start().await;
+    let agents = [
+        fleet.agent("one", &[], 10).await,
+        fleet.agent("other", &["review"], 10).await,
+        fleet.agent("third", &["docs"], 10).await,
+    ];
+    let goal = fleet.lone_task(settings).await;
+    let task = fleet.task_id(&goal, "a").await;
+    let held = agents[0].take().await;
+    let baton = json!({"to": to(&fleet, &agents).await, "note": "n", "offer_seconds": 300});
+    let answer = agents[0].write(&held, "hand-off", baton).await.value(201);
+    let scene = Scene::of_task(fleet, agents.to_vec(), &task);
+    let found = scene.explain().await;
+    let offered = found["causes"].as_array().unwrap().iter().find_map(|cause| {
+        let offered = &cause["facts"]["offered"];
+        offered.is_object().then_some(offered)
+    });
+    let offered = offered.unwrap_or_else(|| panic!("for whom is it kept? {found:#}"));
+    assert_eq!(offered["until"], answer["offer_until"], "{found:#}");
+    scene
+}
+
+/// A task whose result is to be reviewed, by another owner if `owner` says so; the check is what is explained.
+async fn checked(other_owner: bool, owner: Option<&str>) -> (Fleet, Agent, String) {
+    let fleet = Fleet::start().await;
+    let mut body = json!({"name": "author", "capabilities": ["rust"], "max_concurrent": 9});
+    if let Some(owner) = owner {
+        body["owner"] = json!(owner);
+    }
+    let author = register(&fleet.admin, body).await;
+    let review = json!({"text": "sound", "type": "review", "review": {"other_owner": other_owner, "capabilities": ["rust"]}});
+    fleet.lone_task(json!({"criteria": [review], "capabilities": ["rust"]})).await;
+    let held = author.take().await;
+    author.write(&held, "complete", json!({"result": {}})).await.expect(200);
+    let check = sqlx::query_scalar("select task_id::text from tasks where purpose = 'check'");
+    let check: String = check.fetch_one(&fleet.pool).await.unwrap();
+    (fleet, author, check)
+}
+
+async fn kept(name: &str) -> Scene {
+    let to_other = async |_: &Fleet, agents: &[Agent; 3]| json!({"agent_id": agents[1].id});
+    let to_review = async |_: &Fleet, _: &[Agent; 3]| json!({"capability": "review"});
+    match name {
+        "reassigned to an agent" => {
+            let fleet = Fleet::start().await;
+            let (one, other) =
+                (fleet.agent("one", &[], 1).await, fleet.agent("other", &[], 1).await);
+            let goal = fleet.lone_task(json!({})).await;
+            let task = fleet.task_id(&goal, "a").await;
+            let path = format!("/v1/tasks/{task}/reassign");
+            fleet.admin.post(path, &json!({"agent_id": other.id, "reason": "r"})).await.expect(200);
+            let scene = Scene::of_task(fleet, vec![one, other], &task);
+            let found = scene.explain().await;
+            assert_eq!(found["clears_at"], Value::Null, "{found:#}");
+            assert_eq!(found["causes"][0]["facts"]["offered"]["agent_name"], "other", "{found:#}");
+            scene
+        }
+        "handed over to an agent" => {
+            let scene = handed_over(json!({}), to_other).await;
+            let found = scene.explain().await;
+            assert_eq!(found["acts"]["name"], "other", "{found:#}");
+            assert_eq!(found["clears_at"], found["causes"][0]["facts"]["offered"]["until"]);
+            scene
+        }
+        "handed over to an agent with other work" => {
+            let scene = handed_over(json!({"priority": 0}), to_other).await;
+            scene.fleet.lone_task(json!({"priority": 9, "capabilities": ["review"]})).await;
+            scene
+        }
+        "handed over to a paused agent" => {
+            let scene = handed_over(json!({}), to_other).await;
+            edit(&scene.fleet, &scene.agents[1], json!({"state": "paused"})).await;
+            let found = scene.explain().await;
+            assert_eq!(found["causes"][1]["cause"], "offered", "{found:#}");
+            // Others may at the end of the offer.
+            assert_eq!(found["clears_at"], found["causes"][1]["clears_at"], "{found:#}");
+            scene
+        }
+        "handed over to agents with a capability" => {
+            let scene = handed_over(json!({}), to_review).await;
+            assert_eq!(scene.explain().await["acts"]["name"], "other");
+            scene
+        }
+        "handed over to a capability that is gone" => {
+            let scene = handed_over(json!({}), to_review).await;
+            edit(&scene.fleet, &scene.agents[1], json!({"capabilities": ["docs"]})).await;
+            let found = scene.explain().await;
+            assert!(found["clears_at"].is_string(), "{found:#}");
+            scene
+        }
+        "an offer that is over" => {
+            let scene = handed_over(json!({}), to_other).await;
+            scene.fleet.pass(301);
+            scene
+        }
+        "a check of the only able agent" => {
+            let (fleet, author, check) = checked(false, None).await;
+            Scene::of_task(fleet, vec![author], &check)
+        }
+        "a check by another owner" => {
+            let (fleet, author, check) = checked(true, Some("alice@example.com")).await;
+            let sister =
+                json!({"name": "sister", "capabilities": ["rust"], "owner": "alice@example.com"});
+            let sister = register(&fleet.admin, sister).await;
+            Scene::of_task(fleet, vec![author, sister], &check)
+        }
+        "a check for an agent whose owner changed" => {
+            let (fleet, author, check) = checked(true, Some("alice@example.com")).await;
+            let of_bob = |name: &str| json!({"name": name, "capabilities": ["rust"], "owner": "bob@example.com"});
+            let one = register(&fleet.admin, of_bob("one")).await;
+            let other = register(&fleet.admin, of_bob("other")).await;
+            let path = format!("/v1/tasks/{check}/reassign");
+            fleet.admin.post(path, &json!({"agent_id": one.id, "reason": "r"})).await.expect(200);
+            edit(&fleet, &one, json!({"owner": "alice@example.com"})).await;
+            one.find_nothing().await;
+            Scene::of_task(fleet, vec![author, one, other], &check)
         }
         name => panic!("{name}"),
     }
@@ -508,6 +728,11 @@ async fn people_money_and_gates_are_named_and_cleared() {
 #[tokio::test]
 async fn why_nobody_is_able_is_named_and_cleared() {
     check(AGENTS, agents).await;
+}
+
+#[tokio::test]
+async fn for_whom_a_task_is_kept_is_named_and_cleared() {
+    check(KEPT, kept).await;
 }
 
 #[tokio::test]

@@ -18,14 +18,14 @@ use crate::domain::{
 
 impl Situation {
     pub(super) fn agents(&self) -> Vec<TaskCause> {
-        let Self { required, keeping, fleet, .. } = self;
+        let Self { required, fleet, .. } = self;
         if !fleet.iter().any(|agent| covers(&agent.capabilities, required)) {
             return vec![self.no_agent()];
         }
         let able: Vec<(&FleetAgent, Option<AgentHindrance>)> = fleet
             .iter()
-            .filter(|agent| agent.is_able(required, keeping))
-            .map(|agent| (agent, agent.hindrance(required, keeping)))
+            .filter(|agent| self.admits(agent))
+            .map(|agent| (agent, self.hindrance(agent)))
             .collect();
         if able.is_empty() {
             return vec![self.excluded()];
@@ -45,7 +45,23 @@ impl Situation {
     }
 
     pub(super) fn standings(&self, agents: &[&FleetAgent]) -> Vec<AgentStanding> {
-        let standing = |agent: &&FleetAgent| agent.standing(&self.required, &self.keeping);
+        let standing = |agent: &&FleetAgent| {
+            let hindrance = self.hindrance(agent);
+            let until = hindrance.and_then(|hindrance| match hindrance {
+                AgentHindrance::Kept | AgentHindrance::Barred => self.offer_until,
+                AgentHindrance::Full
+                | AgentHindrance::RateLimited
+                | AgentHindrance::Quota
+                | AgentHindrance::Budget
+                | AgentHindrance::Frozen
+                | AgentHindrance::Draining
+                | AgentHindrance::Paused
+                | AgentHindrance::Offline
+                | AgentHindrance::NoKey
+                | AgentHindrance::LacksCapability => agent.until(hindrance),
+            });
+            AgentStanding { hindrance, until, ..agent.standing(&self.required, &self.keeping) }
+        };
         agents.iter().take(NAMED).map(standing).collect()
     }
 
@@ -89,7 +105,14 @@ impl Situation {
         let able: Vec<&FleetAgent> =
             self.fleet.iter().filter(|agent| covers(&agent.capabilities, &self.required)).collect();
         let why = match &self.keeping {
+            _ if self.offered_capability.is_some() => {
+                "it was handed over to agents with a capability that none of the able ones has"
+            }
             Keeping::Only(_) => "it is kept for an agent that cannot do it",
+            Keeping::Misdirected(_) => {
+                "it is a check, and kept for an agent that may not do it: it made what is checked, or shares an owner \
+                 with those who did"
+            }
             Keeping::Anybody | Keeping::AllBut(_) => {
                 "it was taken from the only agent that can do it"
             }
@@ -99,14 +122,26 @@ impl Situation {
         };
         let detail =
             format!("{why}; able is {}", names(able.iter().map(|agent| agent.name.as_str())));
-        let facts = CauseFacts { agents: self.standings(&able), ..CauseFacts::default() };
+        let facts = CauseFacts {
+            agents: self.standings(&able),
+            offered: self.offered_to(),
+            ..CauseFacts::default()
+        };
         let request = match self.keeping {
-            Keeping::Check(_) => request::register(self.task_id, &self.required),
-            Keeping::Anybody | Keeping::Only(_) | Keeping::AllBut(_) => {
-                request::open_to_all(self.task_id)
+            Keeping::Check(_) if self.offered_capability.is_none() && self.other_owner => {
+                request::register_owned(self.task_id, &self.required)
             }
+            Keeping::Check(_) if self.offered_capability.is_none() => {
+                request::register(self.task_id, &self.required)
+            }
+            Keeping::Anybody
+            | Keeping::Only(_)
+            | Keeping::AllBut(_)
+            | Keeping::Check(_)
+            | Keeping::Misdirected(_) => request::open_to_all(self.task_id),
         };
         let remedy = Remedy::by(Actor::operator(), request);
+        let remedy = Remedy { clears_at: self.offer_until, ..remedy };
         cause(TaskCauseKind::Excluded, detail, remedy, facts)
     }
 
@@ -115,14 +150,16 @@ impl Situation {
         let all = names(agents.iter().map(|agent| agent.name.as_str()));
         let detail = format!("of the able agents {all} {}", sentence(kind, agents.len()));
         let remedy = overcome(kind, &agents);
+        let offer_ends = self.offer_until.filter(|_| self.others_wait());
+        let clears_at = [remedy.clears_at, offer_ends].into_iter().flatten().min();
+        let remedy = Remedy { clears_at, ..remedy };
         cause(TaskCauseKind::of(kind), detail, remedy, facts)
     }
 
     /// The agent that could claim it now.
     #[must_use]
     pub fn free_agent(&self) -> Option<&FleetAgent> {
-        let free = |agent: &&FleetAgent| agent.hindrance(&self.required, &self.keeping).is_none();
-        self.fleet.iter().find(free)
+        self.fleet.iter().find(|agent| self.hindrance(agent).is_none())
     }
 }
 

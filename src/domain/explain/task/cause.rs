@@ -59,6 +59,8 @@ words! {
         NoAgent => "no_agent",
         /// Every able agent is excluded: the task is kept for another, or was taken from it.
         Excluded => "excluded",
+        /// It is kept for one agent, or for those with a capability: it was handed over or reassigned to them.
+        Offered => "offered",
         /// Able agents run as many attempts as they may.
         AgentsFull => "agents_full",
         /// Providers limit the rate of able agents.

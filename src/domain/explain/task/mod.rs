@@ -4,6 +4,7 @@ mod agents;
 mod approvals;
 pub mod cause;
 mod ends;
+mod kept;
 mod phrases;
 pub mod situation;
 pub mod stops;
@@ -46,9 +47,11 @@ pub fn causes(at: &Situation) -> Vec<TaskCause> {
         found.extend(at.gates.iter().map(gate));
         found.extend(at.rate());
         found.extend(at.budget());
-        found.extend(at.agents());
-        if found.is_empty() {
-            found.push(at.left_for().or_else(|| at.order()).unwrap_or_else(|| at.unclaimed()));
+        if at.is_offer_over() {
+            found.push(at.promotion());
+        } else {
+            found.extend(at.agents());
+            found.extend(if found.is_empty() { at.turn() } else { Vec::from_iter(at.offered()) });
         }
     }
     if found.is_empty() {

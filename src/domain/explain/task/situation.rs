@@ -107,8 +107,14 @@ pub struct Situation {
     pub container: bool,
     /// Capabilities that it requires.
     pub required: Vec<String>,
-    /// Assignment to one agent, or exclusion of one.
+    /// Assignment to one agent, or exclusion of some.
     pub keeping: Keeping,
+    /// A capability that a claim needs besides, after a hand-off.
+    pub offered_capability: Option<String>,
+    /// When the assignment or the capability of a hand-off ends.
+    pub offer_until: Option<DateTime<Utc>>,
+    /// Whether it is a check that demands another owner.
+    pub other_owner: bool,
     /// Not ready before this time.
     pub ready_from: DateTime<Utc>,
     /// Its own start time.
@@ -186,6 +192,9 @@ pub(super) mod tests_only {
             container: false,
             required: vec!["rust".to_owned()],
             keeping: Keeping::Anybody,
+            offered_capability: None,
+            offer_until: None,
+            other_owner: false,
             ready_from: NOW,
             not_before: None,
             needs_unmet: 0,

@@ -11,6 +11,18 @@ use crate::domain::explain::{
 };
 
 impl Situation {
+    /// The causes of a task that a free agent has only to claim; never empty.
+    pub(super) fn turn(&self) -> Vec<TaskCause> {
+        let left = self.left_for();
+        let order = if left.is_none() { self.order() } else { None };
+        let mut found: Vec<TaskCause> =
+            left.into_iter().chain(self.offered()).chain(order).collect();
+        if found.is_empty() {
+            found.push(self.unclaimed());
+        }
+        found
+    }
+
     pub(super) fn left_for(&self) -> Option<TaskCause> {
         let LeftFor { agent_id, name, until } = self.left_for.as_ref()?;
         let detail = format!(

@@ -73,7 +73,12 @@ impl Situation {
 
     pub(super) fn promotion(&self) -> TaskCause {
         let remedy = Remedy { acts: Actor::muster(), request: None, clears_at: Some(self.now) };
-        let detail = "nothing keeps it any more; the service offers it within moments";
+        let detail = match self.is_offer_over() {
+            true => {
+                "its offer to those it was handed over to is over; the service offers it to all within moments"
+            }
+            false => "nothing keeps it any more; the service offers it within moments",
+        };
         cause(TaskCauseKind::Promotion, detail, remedy, CauseFacts::default())
     }
 
