@@ -47,6 +47,7 @@ pub mod schedule;
 pub mod secret;
 pub mod settings;
 pub mod sign_in;
+pub mod span;
 pub mod spend;
 pub mod states;
 pub mod task;

@@ -23,6 +23,7 @@ use crate::{
             panel::Vote,
             replay::{Obstacle, Past, replay},
         },
+        span::{Ends, Span},
         states::{ApprovalKind, ApprovalState},
     },
     store::{
@@ -107,6 +108,7 @@ impl App {
         let SimulationRequest { from, until, limit } = request;
         let mut checks = Checks::new();
         checks.range("/limit", limit.unwrap_or(MOST), 1..=MOST);
+        Span { from: *from, to: *until }.check(&mut checks, Ends("/from", "/until"));
         checks.finish()?;
         let workspace = caller.principal().workspace;
         let mut tx = self.reader(workspace).await?;

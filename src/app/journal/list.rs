@@ -15,7 +15,11 @@ use crate::{
         App, Result,
         caller::{Caller as _, MonitorCaller},
     },
-    domain::journal::Row,
+    domain::{
+        check::Checks,
+        journal::Row,
+        span::{self, Ends},
+    },
     store::{
         self, Tx,
         journal::{AuditFilter, Span},
@@ -41,7 +45,7 @@ impl App {
     /// Up to `rows` rows numbered below `before`, newest first.
     ///
     /// # Errors
-    /// When the database fails.
+    /// `invalid`.
     pub async fn list_audit(
         &self,
         caller: &MonitorCaller,
@@ -49,6 +53,10 @@ impl App {
         before: Option<i64>,
         rows: u32,
     ) -> Result<AuditPage> {
+        let mut checks = Checks::new();
+        let times = span::Span { from: filter.from, to: filter.until };
+        times.check(&mut checks, Ends("?from", "?until"));
+        checks.finish()?;
         let mut tx = self.reader(caller.principal().workspace).await?;
         let goal = match filter.subject_id {
             Some(id) if filter.goal.is_none() => store::journal::goal_of(&mut tx, id).await?,

@@ -20,7 +20,6 @@ use crate::{
         check::Checks,
         ids::AgentId,
         report::{
-            Span,
             performance::{AttemptCost, AttemptOutcomes, AttemptShares, FirstTries},
             trend::Buckets,
         },
@@ -30,6 +29,7 @@ use crate::{
             compare::{self, Interval},
             policy::Policy,
         },
+        span::Span,
     },
     store::{
         self,
@@ -185,10 +185,8 @@ impl App {
         let mut tx = self.moment(caller.principal().workspace).await?;
         let now = tx.now;
         let mut checks = Checks::new();
-        let buckets = Buckets::asked(ask.span, now, &mut checks);
-        checks.ensure(buckets.is_some(), "?to", "is too early");
+        let mut buckets = Buckets::asked(ask.span, now, &mut checks);
         checks.finish()?;
-        let mut buckets = buckets.unwrap_or(Buckets::of(now, now));
         // Attempts that have not begun have no ids.
         let soon = now + TimeDelta::days(1);
         let mut scope = AttemptScope {
@@ -211,8 +209,7 @@ impl App {
         let groups = store::reports::agents::groups(
             &mut tx,
             &scope,
-            // Nothing began earlier, and the database does not know every year.
-            buckets.from.max(DateTime::UNIX_EPOCH),
+            buckets.from,
             length_ms,
             after,
             i64::from(rows),

@@ -28,10 +28,11 @@ use crate::{
         ids::{AgentId, BudgetId, GoalId, ProjectId, TaskId, WorkspaceId},
         refusal::Refusal,
         report::{
-            self, EXPORT_ROWS_MAX, GroupBy, Place, ROWS_MAX, Span,
+            self, EXPORT_ROWS_MAX, GroupBy, Place, ROWS_MAX,
             estimate::{Standing, TaskFacts, at_completion},
             forecast::{Course, HOURS, LOOK_BACK},
         },
+        span::{FROM_TO, Span},
         spend::{ATTEMPTS, Amounts, WALL_MS},
         states::TaskState,
     },
@@ -74,7 +75,7 @@ impl SpendAsk {
         let Self { group_by, time_zone, span, project, goal, agent, task, model } = self;
         let time_zone = time_zone.as_deref().unwrap_or("UTC");
         let mut checks = Checks::new();
-        span.check(&mut checks);
+        span.check(&mut checks, FROM_TO);
         report::check_time_zone(&mut checks, "?time_zone", time_zone);
         checks.finish()?;
         Ok(SpendScope {
@@ -164,7 +165,7 @@ impl App {
     /// `invalid`, also if the range is too long or there are too many rows.
     pub async fn day_export(&self, caller: &ReportCaller, span: Span) -> Result<DayExport> {
         let mut checks = Checks::new();
-        let whole = span.whole(&mut checks);
+        let whole = report::whole(span, &mut checks);
         checks.finish()?;
         let (from, to) = whole.ok_or_else(|| Refusal::invalid_at("?from", "must be given"))?;
         let mut tx = self.moment(caller.principal().workspace).await?;

@@ -14,7 +14,6 @@ use crate::{
     domain::{
         check::Checks,
         ids::AgentId,
-        report::Span,
         routing::{
             affinity::Affinities,
             beliefs::{Beliefs, Known},
@@ -23,6 +22,7 @@ use crate::{
             record::{Belief, Spread, Whole},
             score::{Weights, expected},
         },
+        span::Span,
     },
     store::{
         self,
@@ -160,13 +160,11 @@ impl App {
         caller: &ReportCaller,
         ask: &RoutingAsk,
     ) -> Result<RoutingReport> {
-        let mut checks = Checks::new();
-        ask.span.check(&mut checks);
-        checks.finish()?;
         let mut tx = self.moment(caller.principal().workspace).await?;
         let now = tx.now;
-        let to = ask.span.to.unwrap_or(now);
-        let from = ask.span.from.unwrap_or(to - DEFAULT_RANGE);
+        let mut checks = Checks::new();
+        let (from, to) = ask.span.past(DEFAULT_RANGE, now, &mut checks);
+        checks.finish()?;
         let rules = store::routing::records::rules(&mut tx).await?;
         let arms = store::routing::report::arms(&mut tx, first_at(from), first_at(to)).await?;
         let mut rows = store::routing::records::all(&mut tx).await?;

@@ -34,6 +34,7 @@ use crate::{
         check::Checks,
         ids::{GoalId, TaskId},
         rule::{Condition, Finding, Subject},
+        span::{Ends, Span},
     },
     store::{
         self,
@@ -110,12 +111,16 @@ impl App {
         caller: &OperatorCaller,
         asked: &DryRun,
     ) -> Result<DryRunAnswer> {
-        check(asked)?;
         let DryRun { rule, from, until } = asked;
+        let mut checks = Checks::new();
+        rule.check_at(&mut checks, "/rule");
+        Span { from: *from, to: *until }.check(&mut checks, Ends("/from", "/until"));
+        checks.finish()?;
         let mut tx = self.moment(caller.principal().workspace).await?;
         let now = tx.now;
-        let until = until.unwrap_or(now).min(now);
-        let from = from.unwrap_or(until - DEFAULT);
+        // The history ends now.
+        let known = Span { from: *from, to: until.map(|until| until.min(now)) };
+        let (from, until) = known.or_last(DEFAULT, now);
         let workspace = caller.principal().workspace;
         // Includes attempts that begin in this millisecond.
         let past =
@@ -142,20 +147,6 @@ impl App {
         let condition = rule.when.condition();
         Ok(DryRunAnswer { condition, subject, from, until, looked_at, caught, cut, examples })
     }
-}
-
-fn check(asked: &DryRun) -> Result<()> {
-    let DryRun { rule, from, until } = asked;
-    let mut checks = Checks::new();
-    rule.check_at(&mut checks, "/rule");
-    if let (Some(from), Some(until)) = (from, until) {
-        checks.ensure(from < until, "/until", "must be after `from`");
-    }
-    let years = |at: &DateTime<Utc>| (1970..=9_999).contains(&chrono::Datelike::year(at));
-    for (place, at) in [("/from", from), ("/until", until)] {
-        checks.ensure(at.as_ref().is_none_or(years), place, "must be a year from 1970 to 9999");
-    }
-    Ok(checks.finish()?)
 }
 
 /// The first finding of each task or goal: their number, and the latest of them.

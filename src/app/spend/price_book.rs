@@ -29,6 +29,7 @@ use crate::{
             SkipCount, Skipped, Terms, absurdities,
         },
         refusal::{FieldError, Refusal},
+        span::{Ends, Span, check_year},
         words::words,
     },
     store::{self, Hold, spend::prices::PriceRow},
@@ -184,7 +185,8 @@ impl App {
         request: &RerateRequest,
     ) -> Result<RerateAnswer> {
         let mut checks = Checks::new();
-        checks.ensure(request.from < request.to, "/to", "is not after `from`");
+        let span = Span { from: Some(request.from), to: Some(request.to) };
+        span.check(&mut checks, Ends("/from", "/to"));
         if let Some(model) = &request.model {
             checks.line("/model", model, 200);
         }
@@ -211,7 +213,7 @@ impl App {
     /// The price of a model that is valid at an instant.
     ///
     /// # Errors
-    /// `not_found` without one.
+    /// `invalid`; `not_found` without one.
     pub async fn find_price(
         &self,
         caller: &ReaderCaller,
@@ -219,6 +221,11 @@ impl App {
         model: &str,
         at: Option<DateTime<Utc>>,
     ) -> Result<ModelPrice> {
+        if let Some(at) = at {
+            let mut checks = Checks::new();
+            check_year(&mut checks, "?at", at);
+            checks.finish()?;
+        }
         let workspace = caller.principal().workspace;
         let mut tx = self.reader(workspace).await?;
         let at = at.unwrap_or(tx.now);

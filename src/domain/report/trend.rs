@@ -2,8 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::Span;
-use crate::domain::check::Checks;
+use crate::domain::{check::Checks, span::Span};
 
 /// The period of a report without `from`, in days before `to`.
 pub const DEFAULT_DAYS: i64 = 7;
@@ -29,17 +28,14 @@ pub struct Buckets {
 impl Buckets {
     /// The buckets of a period that is asked for, by default the last [`DEFAULT_DAYS`] days. Reports an empty period and
     /// one that is too long.
-    pub fn asked(span: Span, now: DateTime<Utc>, checks: &mut Checks) -> Option<Self> {
-        span.check(checks);
-        let to = span.to.unwrap_or(now);
-        let from = span.from.or_else(|| to.checked_sub_signed(TimeDelta::days(DEFAULT_DAYS)))?;
-        checks.ensure(span.to.is_some() || from < to, "?from", "must be earlier than now");
+    pub fn asked(span: Span, now: DateTime<Utc>, checks: &mut Checks) -> Self {
+        let (from, to) = span.past(TimeDelta::days(DEFAULT_DAYS), now, checks);
         checks.ensure(
             to.signed_duration_since(from) <= TimeDelta::days(DAYS_MAX),
             "?from",
             format!("is more than {DAYS_MAX} days before `to`"),
         );
-        Some(Self::of(from, to))
+        Self::of(from, to)
     }
 
     /// The buckets of a period.
@@ -69,9 +65,9 @@ mod tests {
 
     use super::*;
 
-    const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+    const NOW: DateTime<Utc> = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
 
-    fn asked(from: Option<i64>, to: Option<i64>) -> (Option<Buckets>, Vec<String>) {
+    fn asked(from: Option<i64>, to: Option<i64>) -> (Buckets, Vec<String>) {
         let at = |hours: i64| NOW + TimeDelta::hours(hours);
         let mut checks = Checks::new();
         let span = Span { from: from.map(at), to: to.map(at) };
@@ -85,19 +81,17 @@ mod tests {
         let (found, errors) = asked(None, None);
         assert_eq!(errors, [""; 0]);
         let week = Buckets { from: NOW - TimeDelta::days(7), to: NOW, length: TimeDelta::hours(6) };
-        assert_eq!(found, Some(week));
+        assert_eq!(found, week);
         for (from, to, length) in
             [(-32, 0, 1), (-33, 0, 6), (-32 * 6 - 1, 0, 24), (-92 * 24, 0, 7 * 24), (-33, -1, 1)]
         {
             let (found, errors) = asked(Some(from), Some(to));
             assert_eq!(errors, [""; 0]);
-            assert_eq!(found.unwrap().length, TimeDelta::hours(length), "{from} {to}");
+            assert_eq!(found.length, TimeDelta::hours(length), "{from} {to}");
         }
         assert_eq!(asked(Some(0), Some(0)).1, ["?to"]);
         assert_eq!(asked(Some(1), None).1, ["?from"]);
         assert_eq!(asked(Some(-92 * 24 - 1), None).1, ["?from"]);
-        let far = Span { from: None, to: Some(DateTime::<Utc>::MIN_UTC) };
-        assert_eq!(Buckets::asked(far, NOW, &mut Checks::new()), None);
     }
 
     proptest! {

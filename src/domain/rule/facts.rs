@@ -163,7 +163,8 @@ fn same_failure(facts: &Facts) -> Option<Finding> {
 fn slack(facts: &Facts, below_seconds: i64, now: DateTime<Utc>) -> Option<Finding> {
     let due = facts.due?;
     let path = facts.critical_path_ms;
-    let slack = (due - now).num_milliseconds().saturating_sub(path);
+    // A duration has no `i64::MIN` milliseconds.
+    let slack = (due - now).num_milliseconds().saturating_sub(path).max(-i64::MAX);
     let late = slack < below_seconds.saturating_mul(1_000);
     let [left, path] = [slack, path].map(|ms| span(TimeDelta::milliseconds(ms)));
     found(late, slack.saturating_neg() / 1_000, || {

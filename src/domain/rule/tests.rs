@@ -66,6 +66,13 @@ fn costs(percent: i64) -> Facts {
     }
 }
 
+#[test]
+fn a_path_of_any_length_after_its_deadline_is_late() {
+    let due = Some(now() - TimeDelta::seconds(1));
+    let facts = Facts { due, critical_path_ms: i64::MAX, ..Facts::default() };
+    assert!(When::DeadlineSlack { below_seconds: 0 }.judge(&facts, now()).is_some());
+}
+
 proptest! {
     /// At the threshold, one below, one above, and anywhere: exactly from the threshold on, and what is
     /// worse never measures less.

@@ -16,9 +16,10 @@ use super::{SystemTx, Tx, traced};
 use crate::domain::{
     ids::{AgentId, GoalId, ProjectId, TaskId},
     report::{
-        GroupBy, Place, Span,
+        GroupBy, Place,
         money::{Millionths, Sums},
     },
+    span::Span,
     spend::{CORRECTION_PREFIX, RERATE_PREFIX},
 };
 

@@ -7,4 +7,5 @@ mod openapi;
 mod readme;
 pub mod roles;
 mod schema;
+mod times;
 pub mod upgrade;

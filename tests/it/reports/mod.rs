@@ -139,6 +139,8 @@ async fn what_cannot_be_reported_is_refused_where_it_is_wrong() {
         ("agents?from=2025-10-01T00:00:00Z&to=2026-03-01T00:00:00Z", &["?from"]),
         ("agents?from=2026-03-01T13:00:00Z", &["?from"]),
         ("agents?agent_id=1", &["?agent_id"]),
+        ("routing?from=2026-03-02T00:00:00Z&to=2026-03-01T00:00:00Z", &["?to"]),
+        ("routing?from=2026-03-01T13:00:00Z", &["?from"]),
         ("agents?cursor=x", &["?cursor"]),
         ("agents?colour=red", &["?colour"]),
         ("forecast", &["?budget_id"]),

@@ -16,7 +16,8 @@ use crate::{
     },
     domain::{
         ids::{AgentId, BudgetId, GoalId, ProjectId, TaskId},
-        report::{GroupBy, Place, Span},
+        report::{GroupBy, Place},
+        span::Span,
     },
     http::{
         extract::{
