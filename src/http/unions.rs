@@ -5,26 +5,29 @@
 //! member `budget_used` becomes `WhenBudgetUsed`, and what that member holds `WhenBudgetUsedOptions`. The JSON
 //! that a union admits stays the same.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-/// Gives every anonymous member of a union a schema of its own.
-pub fn name_members(document: &mut Value) {
+/// Gives every anonymous member of a union a schema of its own. Returns the names of these; a test holds that no other
+/// schema has one of them.
+pub fn name_members(document: &mut Value) -> Vec<String> {
     let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut)
     else {
-        return;
+        return Vec::new();
     };
-    let mut named = Map::new();
+    let mut named = Vec::new();
     for (name, schema) in schemas.iter_mut() {
         let members = schema.get_mut("oneOf").and_then(Value::as_array_mut);
         for member in members.into_iter().flatten() {
             name_member(name, member, &mut named);
         }
     }
-    schemas.append(&mut named);
+    let names = named.iter().map(|(name, _)| name.clone()).collect();
+    schemas.extend(named);
+    names
 }
 
 /// A member with one property, under which all of its fields are.
-fn name_member(union: &str, member: &mut Value, named: &mut Map<String, Value>) {
+fn name_member(union: &str, member: &mut Value, named: &mut Vec<(String, Value)>) {
     let Some(properties) = member.get_mut("properties").and_then(Value::as_object_mut) else {
         return;
     };
@@ -37,9 +40,9 @@ fn name_member(union: &str, member: &mut Value, named: &mut Map<String, Value>) 
     name_schema(name, member, named);
 }
 
-fn name_schema(name: String, schema: &mut Value, named: &mut Map<String, Value>) {
+fn name_schema(name: String, schema: &mut Value, named: &mut Vec<(String, Value)>) {
     let reference = json!({"$ref": format!("#/components/schemas/{name}")});
-    named.insert(name, std::mem::replace(schema, reference));
+    named.push((name, std::mem::replace(schema, reference)));
 }
 
 fn pascal(snake: &str) -> String {

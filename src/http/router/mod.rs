@@ -24,7 +24,10 @@
 
 mod route;
 
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouter},
+    routes,
+};
 
 use super::{
     api::{
@@ -352,8 +355,38 @@ operations! {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use serde_json::Value;
+
     use super::*;
-    use crate::http::describe;
+    use crate::http::{describe, unions};
+
+    #[test]
+    fn a_name_of_a_schema_means_one_schema() {
+        let mut known = BTreeMap::new();
+        let mut ambiguous = BTreeSet::new();
+        for (schemas, _, _) in rows(Extent::Whole) {
+            for (name, schema) in schemas {
+                let schema = serde_json::to_value(schema).unwrap();
+                let first = known.entry(name.clone()).or_insert_with(|| schema.clone());
+                if *first != schema {
+                    ambiguous.insert(name);
+                }
+            }
+        }
+        let mut document = serde_json::to_value(routes(Extent::Whole).into_openapi()).unwrap();
+        for member in unions::name_members(&mut document) {
+            if known.insert(member.clone(), Value::Null).is_some() {
+                ambiguous.insert(member);
+            }
+        }
+        assert!(
+            ambiguous.is_empty(),
+            "these names mean several schemas, of which the document has only one; \
+             name the others with `#[schema(as = ...)]`: {ambiguous:?}"
+        );
+    }
 
     #[test]
     fn the_page_says_what_is_served() {

@@ -79,14 +79,21 @@ macro_rules! operations {
     )+})+) => {
         /// The operations, and the OpenAPI document that describes them.
         pub fn routes(extent: Extent) -> OpenApiRouter<HttpState> {
-            let mut router = OpenApiRouter::with_openapi(docs::preface());
+            let router = OpenApiRouter::with_openapi(docs::preface());
+            rows(extent).into_iter().fold(router, OpenApiRouter::routes)
+        }
+
+        /// The rows of the table, each with the schemas that it refers to. Joined to one document, of two schemas with
+        /// one name only the last is left.
+        fn rows(extent: Extent) -> Vec<UtoipaMethodRouter<HttpState>> {
+            let mut rows = Vec::new();
             $($(
                 let codes = &[$($(Code::$code),+)?];
                 let handler = &$module::$handler;
                 let route = Route::new(routes!($module::$handler), handler, $tag, codes, extent);
-                router = router.routes(route $(.$layer($($value)?))* .done());
+                rows.push(route $(.$layer($($value)?))* .done());
             )+)+
-            router
+            rows
         }
 
         #[cfg(test)]
