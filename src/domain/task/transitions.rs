@@ -4,6 +4,8 @@
 //! successor of a state, so that `verify` can judge a recorded history. A history that has ended goes
 //! on only with a return ([`returns`]), after which the task is `waiting`.
 
+use std::collections::BTreeSet;
+
 use crate::domain::{states::TaskState, words::Words as _};
 
 /// Possible first states.
@@ -76,9 +78,30 @@ pub fn all() -> Vec<String> {
     all
 }
 
+/// The kinds of the journal's rows that tell of a transition: `task.created`, `task.ready`, `task.retried`, ... Every
+/// other row about a task, such as `task.updated`, leaves its state as it is.
+#[must_use]
+pub fn kinds() -> Vec<String> {
+    let all = all();
+    let words: BTreeSet<&str> = all.iter().flat_map(|step| step.split(' ').skip(1)).collect();
+    words.into_iter().map(|word| format!("task.{word}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::journal::Kind;
+
+    #[test]
+    fn rows_tell_of_every_state_and_every_return_and_of_no_edit() {
+        let kinds = kinds();
+        assert!(kinds.iter().all(|kind| kind.parse::<Kind>().is_ok()), "{kinds:?}");
+        let others = ["created", "split", "retried", "reopened", "restored"];
+        let told = TaskState::ALL.iter().map(|state| state.as_str()).chain(others);
+        let mut told: Vec<String> = told.map(|word| format!("task.{word}")).collect();
+        told.sort();
+        assert_eq!(kinds, told);
+    }
 
     #[test]
     fn what_has_ended_is_followed_by_nothing_and_all_else_can_end() {

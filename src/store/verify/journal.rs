@@ -6,9 +6,10 @@
 //!
 //! Rows about a task's state have the kind `task.` and the state, or `task.created`. After an end
 //! follows at most a row of its return: `task.retried`, `task.reopened` or `task.restored`. A divided task
-//! has a row `task.split` between those of a task and those of a container. Pruned rows are not missed.
+//! has a row `task.split` between those of a task and those of a container. Rows of other kinds, such as `task.updated`,
+//! tell of no transition and are left out. Pruned rows are not missed.
 
-use super::{finders, steps};
+use super::{finders, kinds_of_steps, steps};
 
 finders! {
     without_gaps: "
@@ -47,7 +48,7 @@ finders! {
         where s.before <> s.first - 1";
 
     // Rows after the end break `task_end_told_once`.
-    in_order (steps): "
+    in_order (steps, kinds_of_steps): "
         select 'task', e.task_id::text, 'number ' || e.number || ': it went from ' ||
                coalesce(e.before, 'nothing') || ' to ' || e.word
         from (select e.task_id, e.number, substr(e.kind, 6) as word,
@@ -57,10 +58,7 @@ finders! {
                             over (partition by e.task_id order by e.number)) as container,
                      lag(substr(e.kind, 6)) over (partition by e.task_id order by e.number) as before
               from journal e join tasks t on t.workspace_id = $1 and t.task_id = e.task_id
-              where e.workspace_id = $1 and e.kind like 'task.%'
-                and e.kind not in ('task.updated', 'task.cancel_requested', 'task.reassigned',
-                                     'task.taken_over', 'task.acknowledged', 'task.handed_over',
-                                     'task.offer_ended')) e
+              where e.workspace_id = $1 and e.kind = any($4::text[])) e
         left join unnest($3::text[]) s (step) on s.step =
              case when e.container then 'container ' else 'task ' end || e.before || ' ' || e.word
         where case when e.before is null
@@ -69,22 +67,19 @@ finders! {
                    else s.step is null and (e.before not in ('done', 'failed', 'cancelled')
                                             or e.word in ('retried', 'reopened', 'restored')) end";
 
-    tell_the_state: "
+    tell_the_state (kinds_of_steps): "
         select 'task', t.task_id::text, 'it is ' || t.state || '; its last row is ' ||
                coalesce(e.kind, 'none')
         from tasks t
         left join (select task_id, max(number) as number from journal
-                   where workspace_id = $1 and kind like 'task.%'
-                     and kind not in ('task.updated', 'task.cancel_requested', 'task.reassigned',
-                                      'task.taken_over', 'task.acknowledged', 'task.handed_over',
-                                     'task.offer_ended', 'task.split')
+                   where workspace_id = $1 and kind = any($3::text[]) and kind <> 'task.split'
                    group by task_id) last on last.task_id = t.task_id
         left join journal e on e.workspace_id = $1 and e.number = last.number
         where t.workspace_id = $1 and e.kind is distinct from 'task.' || t.state
           and (e.kind is not null or not exists (select from journal_chains
                    where workspace_id = $1 and pruned_to > 0))";
 
-    task_end_told_once: "
+    task_end_told_once (kinds_of_steps): "
         select 'task', t.task_id::text, 'it is ' || t.state || '; its end was told ' ||
                coalesce(e.ends, 0) || ' times and its return ' || coalesce(e.returns, 0) ||
                ' times' || case when e.after > 0 then ', and a row follows an end' else '' end
@@ -99,10 +94,7 @@ finders! {
                          kind in ('task.retried', 'task.reopened', 'task.restored') as is_return,
                          lag(substr(kind, 6)) over (partition by task_id order by number) as before
                   from journal
-                  where workspace_id = $1 and kind like 'task.%'
-                    and kind not in ('task.updated', 'task.cancel_requested', 'task.reassigned',
-                                     'task.taken_over', 'task.acknowledged', 'task.handed_over',
-                                     'task.offer_ended')) r
+                  where workspace_id = $1 and kind = any($3::text[])) r
             group by task_id) e on e.task_id = t.task_id
         where t.workspace_id = $1
           and (coalesce(e.ends, 0) - coalesce(e.returns, 0)

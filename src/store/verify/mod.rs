@@ -87,9 +87,9 @@ pub async fn limit_statements(tx: &mut SystemTx, milliseconds: i64) -> sqlx::Res
 }
 
 /// Turns `name: query;` into functions that find violations. A query selects (subject, id, found),
-/// all text; `$1` is the workspace, `$2` the number of examples, `$3` the argument if there is one.
+/// all text; `$1` is the workspace, `$2` the number of examples, from `$3` on follow the arguments if there are any.
 macro_rules! finders {
-    ($($name:ident $(($argument:expr))? : $query:tt;)+) => {$(
+    ($($name:ident $(($($argument:expr),+))? : $query:tt;)+) => {$(
         pub(super) async fn $name(
             tx: &mut crate::store::Tx,
             scope: super::Scope,
@@ -102,7 +102,7 @@ macro_rules! finders {
                  from broken order by id limit $2",
                 scope.workspace.0,
                 crate::domain::settings::VERIFY_SAMPLES,
-                $(&$argument(scope),)?
+                $($(&$argument(scope),)+)?
             )
             .fetch_all(crate::store::traced!(tx, "verify"))
             .await
@@ -196,4 +196,9 @@ fn due(scope: Scope) -> DateTime<Utc> {
 /// Query argument: the allowed transitions.
 fn steps(_: Scope) -> Vec<String> {
     transitions::all()
+}
+
+/// Query argument: the kinds of journal rows that tell of a transition.
+fn kinds_of_steps(_: Scope) -> Vec<String> {
+    transitions::kinds()
 }
