@@ -71,6 +71,11 @@ pub struct DatabaseConfig {
     pub secret_key_file: Option<PathBuf>,
 }
 
+/// A path that is set; `None` also for an empty variable.
+fn given(path: Option<&Path>) -> Option<&Path> {
+    path.filter(|path| !path.as_os_str().is_empty())
+}
+
 impl DatabaseConfig {
     /// URL of the external PostgreSQL; `None`, or an empty variable: a private one.
     #[must_use]
@@ -82,7 +87,7 @@ impl DatabaseConfig {
     /// The named file of the master key; `None` also for an empty variable.
     #[must_use]
     pub fn secret_key_file(&self) -> Option<&Path> {
-        self.secret_key_file.as_deref().filter(|path| !path.as_os_str().is_empty())
+        given(self.secret_key_file.as_deref())
     }
 
     /// Data directory of the private PostgreSQL.
@@ -349,7 +354,7 @@ impl ArtifactConfig {
     /// The named directory; `None` also for an empty variable.
     #[must_use]
     pub fn dir(&self) -> Option<&Path> {
-        self.artifacts_dir.as_deref().filter(|path| !path.as_os_str().is_empty())
+        given(self.artifacts_dir.as_deref())
     }
 
     /// The named object store; `None` also for an empty variable.
@@ -432,7 +437,7 @@ impl PruneConfig {
     /// The directory; `None` also for an empty variable.
     #[must_use]
     pub fn export_dir(&self) -> Option<&Path> {
-        self.prune_export_dir.as_deref().filter(|path| !path.as_os_str().is_empty())
+        given(self.prune_export_dir.as_deref())
     }
 }
 

@@ -24,6 +24,7 @@ mod database;
 mod demo;
 mod failure;
 mod folders;
+mod given;
 mod goal_files;
 mod health;
 mod key_file;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::failure::Failure;
+use super::{failure::Failure, given};
 use crate::{
     app::{
         App,
@@ -55,7 +55,7 @@ pub fn configured(app: App, config: &PlannerConfig) -> Result<App, Failure> {
 
 /// The hosts that workspaces may name though they are not public.
 fn hosts(config: &PlannerConfig) -> Result<Vec<String>, Failure> {
-    let hosts = config.planner_hosts.iter().filter_map(|host| given(Some(host)));
+    let hosts = config.planner_hosts.iter().filter_map(|host| given::text(Some(host)));
     hosts
         .map(|host| match address::check_listed(host) {
             Ok(()) => Ok(host.to_owned()),
@@ -64,15 +64,10 @@ fn hosts(config: &PlannerConfig) -> Result<Vec<String>, Failure> {
         .collect()
 }
 
-/// A set and not empty value.
-fn given(value: Option<&str>) -> Option<&str> {
-    value.map(str::trim).filter(|value| !value.is_empty())
-}
-
 fn own(config: &PlannerConfig) -> Result<Option<ModelSettings>, Failure> {
-    let Some(api) = given(config.planner_api.as_deref()) else {
+    let Some(api) = given::text(config.planner_api.as_deref()) else {
         let named = [config.planner_model.as_deref(), config.planner_url.as_deref()];
-        if named.into_iter().any(|value| given(value).is_some()) {
+        if named.into_iter().any(|value| given::text(value).is_some()) {
             return Err("MUSTER_PLANNER_MODEL or _URL is set, but MUSTER_PLANNER_API is not".into());
         }
         return Ok(None);
@@ -80,9 +75,9 @@ fn own(config: &PlannerConfig) -> Result<Option<ModelSettings>, Failure> {
     let api: ModelApi = api.parse().map_err(|_| {
         format!("MUSTER_PLANNER_API must be openai_chat, openai_responses or anthropic, not {api}")
     })?;
-    let model = given(config.planner_model.as_deref())
+    let model = given::text(config.planner_model.as_deref())
         .ok_or("MUSTER_PLANNER_API is set, but MUSTER_PLANNER_MODEL is not")?;
-    let url = given(config.planner_url.as_deref()).unwrap_or(api.default_url());
+    let url = given::text(config.planner_url.as_deref()).unwrap_or(api.default_url());
     let mut checks = Checks::new();
     // The address of who runs the service may be any; that it is one is known before a goal needs it.
     check_settings(&mut checks, Some((url, Reach::Any)), model, [None; 3]);
@@ -103,22 +98,9 @@ fn own(config: &PlannerConfig) -> Result<Option<ModelSettings>, Failure> {
 }
 
 fn key(config: &PlannerConfig) -> Result<Option<SecretString>, Failure> {
-    let key = config.planner_key.as_ref().map(|key| key.expose_secret());
-    let key = match (given(key), &config.planner_key_file) {
-        (Some(key), _) => SecretString::from(key),
-        (None, Some(path)) if !path.as_os_str().is_empty() => {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                format!("MUSTER_PLANNER_KEY_FILE: {} cannot be read: {error}", path.display())
-            })?;
-            match given(Some(&text)) {
-                Some(key) => SecretString::from(key),
-                None => {
-                    let path = path.display();
-                    return Err(format!("MUSTER_PLANNER_KEY_FILE: {path} is empty").into());
-                }
-            }
-        }
-        (None, _) => return Ok(None),
+    let file = config.planner_key_file.as_deref();
+    let Some(key) = given::secret("MUSTER_PLANNER_KEY", config.planner_key.as_ref(), file)? else {
+        return Ok(None);
     };
     let bytes = key.expose_secret().as_bytes();
     if bytes.len() > KEY_BYTES || !bytes.iter().all(u8::is_ascii_graphic) {

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret as _, SecretString};
-
-use super::failure::Failure;
+use super::{failure::Failure, given};
 use crate::{
     app::{
         App,
@@ -54,9 +52,9 @@ impl Provider for Client {
 
 /// The app with sign-in, if the settings name a provider.
 pub async fn configured(app: App, config: &SignInConfig) -> Result<App, Failure> {
-    let Some(issuer) = given(config.oidc_issuer.as_deref()) else { return Ok(app) };
+    let Some(issuer) = given::text(config.oidc_issuer.as_deref()) else { return Ok(app) };
     let needed = |value: Option<&str>, name: &str| {
-        let value = given(value).map(str::to_owned);
+        let value = given::text(value).map(str::to_owned);
         value.ok_or_else(|| format!("MUSTER_OIDC_ISSUER is set, but {name} is not"))
     };
     let client_id = needed(config.oidc_client_id.as_deref(), "MUSTER_OIDC_CLIENT_ID")?;
@@ -69,21 +67,18 @@ pub async fn configured(app: App, config: &SignInConfig) -> Result<App, Failure>
     let scopes = config.oidc_scopes.split_whitespace().map(str::to_owned).collect();
     let redirect_url = format!("{}{CALLBACK}", public_url.trim_end_matches('/'));
     let settings = OidcSettings { issuer: issuer.to_owned(), client_id, redirect_url, scopes };
+    let secret = config.oidc_client_secret.as_ref();
+    let secret_file = config.oidc_client_secret_file.as_deref();
     let sign_in = SignIn {
         provider: Arc::new(Client(Oidc::new(settings)?)),
         workspace: app.local_admin(config.oidc_workspace).await?.workspace_id(),
         mapping,
         trust_person: config.oidc_trust_person_claim,
-        client_secret: client_secret(config)?,
+        client_secret: given::secret("MUSTER_OIDC_CLIENT_SECRET", secret, secret_file)?,
         over_tls,
     };
     tracing::info!(issuer, workspace = %sign_in.workspace, "people sign in with an identity provider");
     Ok(app.with_sign_in(sign_in))
-}
-
-/// A set and not empty value.
-fn given(value: Option<&str>) -> Option<&str> {
-    value.map(str::trim).filter(|value| !value.is_empty())
 }
 
 /// Whether an address is HTTPS. Plain HTTP is only for this machine.
@@ -94,23 +89,5 @@ fn over_tls(name: &str, url: &str) -> Result<bool, Failure> {
         Some("https") => Ok(true),
         Some("http") if is_here(host) => Ok(false),
         Some(_) | None => Err(format!("{name} must be an https:// address, not {url}").into()),
-    }
-}
-
-fn client_secret(config: &SignInConfig) -> Result<Option<SecretString>, Failure> {
-    let secret = config.oidc_client_secret.as_ref().map(|secret| secret.expose_secret());
-    if let Some(secret) = given(secret) {
-        return Ok(Some(SecretString::from(secret)));
-    }
-    let Some(path) = &config.oidc_client_secret_file else { return Ok(None) };
-    if path.as_os_str().is_empty() {
-        return Ok(None);
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        format!("MUSTER_OIDC_CLIENT_SECRET_FILE: {} cannot be read: {error}", path.display())
-    })?;
-    match given(Some(&text)) {
-        Some(secret) => Ok(Some(SecretString::from(secret))),
-        None => Err(format!("MUSTER_OIDC_CLIENT_SECRET_FILE: {} is empty", path.display()).into()),
     }
 }
