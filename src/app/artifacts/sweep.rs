@@ -1,8 +1,8 @@
-//! What removes artifacts that expired, and bytes that no artifact has.
+//! Removal of expired artifacts, and of bytes without an artifact.
 //!
-//! Bytes are removed in three steps. First a transaction marks their row as abandoned, so they become no artifact
-//! any more. Then they are removed from the store, without a transaction. Then the row goes. A process that is
-//! killed in between repeats a step that has been done, which changes nothing.
+//! Removal of bytes has three steps. First, a transaction marks their row as abandoned; from then on they cannot become
+//! an artifact. Second, they are removed from the store, outside a transaction. Third, the row is deleted. After a
+//! crash the next sweep repeats a step; repeated steps change nothing.
 
 use std::{io, time::Duration};
 

@@ -120,9 +120,9 @@ pub struct TaskSpec {
     /// Labels of your own, at most 32; muster does not interpret them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
-    /// Concurrency keys of which each attempt holds a grant while it runs, at most 16: no more tasks run at once
-    /// under a key than its `most`. The key of the goal's project with this name, or else that of the
-    /// workspace; one that does not exist is created for the workspace, with `most` 1.
+    /// Names of concurrency keys, at most 16. Each limits the number of running tasks with this name to its `most`; a
+    /// running attempt holds one grant of each. A name means the key of the goal's project, otherwise the key of the
+    /// workspace. An unknown name creates a key of the workspace with `most` 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["deploy"]), max_items = 16)]
     pub concurrency_keys: Vec<String>,

@@ -83,9 +83,9 @@ pub async fn heartbeat_many(
 
 /// Report spend.
 ///
-/// Either entries under keys of your own, where a second entry with the same key adds nothing, or
-/// totals of the attempt so far, of which only an increase counts. Spend is also accepted after the
-/// attempt has ended. It is refused only if a total would pass 1,000,000,000,000,000,000.
+/// Either `entries` with keys of your choice, each key counted once, or `totals` of the attempt so far, of which only an
+/// increase counts. Accepted after the end of the attempt too. Refused only if a total would exceed
+/// 1,000,000,000,000,000,000.
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/spend")]
 pub async fn report_spend(
     Auth { app, caller }: Auth<HolderCaller>,

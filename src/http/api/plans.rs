@@ -53,10 +53,10 @@ pub async fn list_planning_runs(
 
 /// Plan a goal.
 ///
-/// Continues a goal that is `planning`, whether its planners failed or still plan: with another chain of planners, or
-/// with its `tasks`. Whoever planned it is asked to stop, and no plan of theirs counts any more. Planners that need
-/// nobody plan within the request. If all of the chain need nobody and none makes a plan, the request is refused and
-/// nothing is changed. A goal that must have its plan approved waits for that approval too.
+/// Replaces the planning of a goal in state `planning`, after the failure of its planners or during their work. The
+/// new plan comes from another chain of planners, or is given as `tasks`. A planner at work is asked to stop, and its
+/// plan is discarded. `outline` and `playbook` plan within the request; if the chain has no others and none of them
+/// makes a plan, the request is refused and changes nothing. The approval of plans applies to the new plan too.
 #[utoipa::path(post, path = "/v1/goals/{goal_id}/plan")]
 pub async fn plan_goal(
     Auth { app, caller }: Auth<ProjectOperatorCaller>,
