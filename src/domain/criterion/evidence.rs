@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Criterion, CriterionType, EvidenceTier, decimal::Decimal, schema};
+use super::{
+    Criterion, CriterionType, EvidenceTier,
+    decimal::Decimal,
+    schema::{self, Work},
+};
 use crate::domain::{
     artifact::{ArtifactRef, digest::ArtifactDigest},
     check::{Checks, pointer},
@@ -135,10 +139,15 @@ fn check_number(checks: &mut Checks, at: &str, piece: &Piece, criterion: &Criter
 
 /// What a result lacks by the schema of a `json_schema` criterion: places in the request, and why.
 #[must_use]
-pub fn schema_faults(criterion: &Criterion, result: Option<&Value>) -> Vec<(String, String)> {
+pub fn schema_faults(
+    criterion: &Criterion,
+    result: Option<&Value>,
+    work: &mut Work,
+) -> Vec<(String, String)> {
     let Some(terms) = &criterion.terms.json_schema else { return Vec::new() };
     let at = format!("/result{}", terms.at);
-    schema::faults(&at, &terms.schema, result.and_then(|result| result.pointer(&terms.at)))
+    let value = result.and_then(|result| result.pointer(&terms.at));
+    schema::faults(&at, &terms.schema, value, work)
 }
 
 /// Whether an attempt must give evidence for a criterion itself, and does not.

@@ -5,9 +5,12 @@
 //! - Definitions do not refer to each other in a circle, and the schema with all of them written out is small. So no
 //!   few definitions multiply into endless work.
 //! - Patterns are of an engine without backtracking.
-//! - The product of the sizes of schema and value is bounded; a result beyond it is refused.
+//! - The product of the sizes of schema and value is bounded, for all schemas of a task together; a result beyond it is
+//!   refused.
+//! - The schemas of one task have few patterns together, and so have the different schemas of one request: to compile
+//!   a pattern costs up to milliseconds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
@@ -20,11 +23,15 @@ const BYTES: usize = 16 << 10;
 const DEPTH: usize = 32;
 /// Most values in a schema, with each reference replaced by its definition.
 const EXPANDED: usize = 4_000;
-/// Most patterns of a schema.
+/// Most patterns of the schemas of one task.
 const PATTERNS: usize = 50;
+/// Most patterns of the schemas of one request; equal schemas count once.
+const REQUEST_PATTERNS: usize = 500;
+/// Most schemas of a task.
+const TASK_SCHEMAS: usize = 20;
 /// Most bytes of a compiled pattern.
 const PATTERN_BYTES: usize = 128 << 10;
-/// Most work of one check: values of the written out schema times values of what is checked.
+/// Most work of the check of one result: for each schema its values, written out, times values of what it checks.
 const WORK: usize = 10_000_000;
 /// Most faults that a check lists.
 const FAULTS: usize = 20;
@@ -50,16 +57,74 @@ const DATA: [&str; 5] = ["const", "enum", "default", "examples", "required"];
 const BY_NAME: [&str; 5] =
     ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
 
-/// Checks that a schema can be run.
-pub fn check(checks: &mut Checks, at: &str, schema: &Value) {
-    if !(schema.is_object() || schema.is_boolean()) {
-        return checks.add(at, "must be a JSON Schema: an object, `true` or `false`");
+/// The schemas of one request that were checked so far.
+#[derive(Debug, Default)]
+pub struct Schemas {
+    /// The good ones as text, each with the number of its patterns.
+    known: HashMap<String, usize>,
+    /// The patterns of the different ones.
+    patterns: usize,
+}
+
+impl Schemas {
+    /// Checks that the schemas of a task can be run, each with its place. `at`: the place of the list that has them.
+    pub fn check_task<'a>(
+        &mut self,
+        checks: &mut Checks,
+        at: &str,
+        schemas: impl Iterator<Item = (String, &'a Value)>,
+    ) {
+        let (mut count, mut patterns) = (0, 0);
+        for (place, schema) in schemas {
+            count += 1;
+            if count > TASK_SCHEMAS {
+                let detail = format!("must have at most {TASK_SCHEMAS} of the type `json_schema`");
+                return checks.add(at, detail);
+            }
+            patterns += self.check(checks, &place, schema);
+        }
+        let detail = format!("must have at most {PATTERNS} patterns in its schemas");
+        checks.ensure(patterns <= PATTERNS, at, detail);
     }
-    if schema.to_string().len() > BYTES {
-        return checks.add(at, format!("must have at most {BYTES} bytes as compact JSON"));
+
+    /// Checks that a schema can be run; returns the number of its patterns.
+    fn check(&mut self, checks: &mut Checks, at: &str, schema: &Value) -> usize {
+        let text = schema.to_string();
+        if let Some(patterns) = self.known.get(&text) {
+            return *patterns;
+        }
+        let Some(patterns) = form(checks, at, schema, text.len()) else { return 0 };
+        self.patterns += patterns;
+        if patterns > PATTERNS {
+            checks.add(at, format!("must have at most {PATTERNS} patterns"));
+        } else if self.patterns > REQUEST_PATTERNS {
+            let detail = format!(
+                "has too many patterns with the schemas before it: the different schemas of a request have at most \
+                 {REQUEST_PATTERNS}"
+            );
+            checks.add(at, detail);
+        } else if let Err(detail) = compile(schema) {
+            checks.add(at, format!("is no valid JSON Schema 2020-12: {detail}"));
+        } else {
+            self.known.insert(text, patterns);
+        }
+        patterns
+    }
+}
+
+/// Checks what a schema is made of, without compiling it; returns the number of its patterns. `bytes`: its length.
+fn form(checks: &mut Checks, at: &str, schema: &Value, bytes: usize) -> Option<usize> {
+    if !(schema.is_object() || schema.is_boolean()) {
+        checks.add(at, "must be a JSON Schema: an object, `true` or `false`");
+        return None;
+    }
+    if bytes > BYTES {
+        checks.add(at, format!("must have at most {BYTES} bytes as compact JSON"));
+        return None;
     }
     if depth(schema) > DEPTH {
-        return checks.add(at, format!("must be nested at most {DEPTH} levels deep"));
+        checks.add(at, format!("must be nested at most {DEPTH} levels deep"));
+        return None;
     }
     let mut found = Keywords { checks, definitions: BTreeSet::new(), patterns: 0, refused: false };
     for group in ["$defs", "definitions"] {
@@ -69,24 +134,19 @@ pub fn check(checks: &mut Checks, at: &str, schema: &Value) {
     found.schema(at, schema, true);
     let (refused, patterns) = (found.refused, found.patterns);
     if refused {
-        return;
-    }
-    if patterns > PATTERNS {
-        return checks.add(at, format!("must have at most {PATTERNS} patterns"));
+        return None;
     }
     match expanded(schema) {
-        None => return checks.add(at, "must not refer to itself, directly or through definitions"),
+        None => checks.add(at, "must not refer to itself, directly or through definitions"),
         Some(size) if size > EXPANDED => {
             let detail = format!(
                 "must have at most {EXPANDED} values when each `$ref` is replaced by its definition"
             );
-            return checks.add(at, detail);
+            checks.add(at, detail);
         }
-        Some(_) => {}
+        Some(_) => return Some(patterns),
     }
-    if let Err(detail) = compile(schema) {
-        checks.add(at, format!("is no valid JSON Schema 2020-12: {detail}"));
-    }
+    None
 }
 
 struct Keywords<'a> {
@@ -233,14 +293,38 @@ fn size(value: &Value) -> usize {
     }
 }
 
-/// What is wrong with the value of a result by a schema that passed [`check`]: JSON Pointers below `at`, and why.
+/// What is left of the work that the check of one result may do.
+#[derive(Debug)]
+pub struct Work(usize);
+
+impl Default for Work {
+    fn default() -> Self {
+        Self(WORK)
+    }
+}
+
+impl Work {
+    /// Takes the work of checking a value by a schema, if there is so much left.
+    fn take(&mut self, schema: &Value, value: &Value) -> bool {
+        let needed = expanded(schema).map(|schema| schema.saturating_mul(size(value)));
+        let left = needed.and_then(|needed| self.0.checked_sub(needed));
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
+    }
+}
+
+/// What is wrong with the value of a result by a schema that passed its check: JSON Pointers below `at`, and why.
 /// `value`: `None` if the result has none there.
-pub fn faults(at: &str, schema: &Value, value: Option<&Value>) -> Vec<(String, String)> {
+pub fn faults(
+    at: &str,
+    schema: &Value,
+    value: Option<&Value>,
+    work: &mut Work,
+) -> Vec<(String, String)> {
     let Some(value) = value else {
         return vec![(at.to_owned(), "is missing".to_owned())];
     };
-    let work = expanded(schema).map(|schema| schema.saturating_mul(size(value)));
-    if work.is_none_or(|work| work > WORK) {
+    if !work.take(schema, value) {
         let detail = "is too large to be checked by this schema: make it smaller, or an artifact";
         return vec![(at.to_owned(), detail.to_owned())];
     }
@@ -261,10 +345,19 @@ mod tests {
 
     use super::*;
 
-    fn refused(schema: &Value) -> bool {
+    fn refused_together(schemas: &[&Value]) -> bool {
         let mut checks = Checks::new();
-        check(&mut checks, "/schema", schema);
+        let placed = schemas.iter().map(|schema| ("/schema".to_owned(), *schema));
+        Schemas::default().check_task(&mut checks, "/criteria", placed);
         checks.finish().is_err()
+    }
+
+    fn faults(at: &str, schema: &Value, value: Option<&Value>) -> Vec<(String, String)> {
+        super::faults(at, schema, value, &mut Work::default())
+    }
+
+    fn refused(schema: &Value) -> bool {
+        refused_together(&[schema])
     }
 
     #[test]
@@ -340,6 +433,44 @@ mod tests {
         assert!(!refused(&schema));
         let value = json!(vec![1000; 30_000]);
         assert_eq!(faults("/result", &schema, Some(&value)).len(), 1);
+    }
+
+    #[test]
+    fn the_work_for_one_result_is_bounded_however_many_schemas_there_are() {
+        let schema = json!({"items": {"allOf": vec![json!({"minimum": 0}); 200]}});
+        let value = json!(vec![7; 20_000]);
+        let mut work = Work::default();
+        let found: Vec<usize> = (0..3)
+            .map(|_| super::faults("/result", &schema, Some(&value), &mut work).len())
+            .collect();
+        assert_eq!(found, [0, 1, 1]);
+        // What is small is still checked.
+        assert_eq!(super::faults("/result", &schema, Some(&json!([-1])), &mut work).len(), 20);
+    }
+
+    #[test]
+    fn the_patterns_of_a_task_and_of_a_request_are_bounded() {
+        let schema = |from: usize, count: usize| {
+            let patterns = (from..from + count).map(|n| json!({"pattern": format!("^x{n}$")}));
+            json!({"anyOf": patterns.collect::<Vec<_>>()})
+        };
+        let (half, other) = (schema(0, 25), schema(25, 26));
+        assert!(!refused_together(&[&half, &half]));
+        assert!(refused_together(&[&half, &other]));
+        assert!(refused_together(&[&schema(0, 51)]));
+        assert!(refused_together(&[&json!(true); 21]));
+        // Equal ones count once in a request, different ones together.
+        let request = |of: &dyn Fn(usize) -> Value| {
+            let (mut schemas, mut checks) = (Schemas::default(), Checks::new());
+            for task in 0..11 {
+                let schema = of(task);
+                let placed = std::iter::once(("/schema".to_owned(), &schema));
+                schemas.check_task(&mut checks, "/criteria", placed);
+            }
+            checks.finish().is_err()
+        };
+        assert!(!request(&|_| schema(0, 50)));
+        assert!(request(&|task| schema(task * 50, 50)));
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

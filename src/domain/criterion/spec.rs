@@ -11,7 +11,7 @@ use utoipa::{
     openapi::{RefOr, Schema},
 };
 
-use super::{CriterionType, EvidenceTier, Terms, is_default, schema};
+use super::{CriterionType, EvidenceTier, Terms, is_default, schema::Schemas};
 use crate::domain::{
     artifact::media_type,
     check::{Checks, pointer},
@@ -85,14 +85,21 @@ fn above(demanded: EvidenceTier, of: CriterionType) -> Option<EvidenceTier> {
     (demanded > of.tier()).then_some(demanded)
 }
 
-/// Checks the criteria of a task.
-pub fn check(checks: &mut Checks, at: &str, criteria: &[CriterionSpec]) {
+/// Checks the criteria of a task. `schemas`: those of the tasks of the same request before it.
+pub fn check(checks: &mut Checks, schemas: &mut Schemas, at: &str, criteria: &[CriterionSpec]) {
     checks.count(at, criteria.len(), settings::TASK_CRITERIA);
     for (index, criterion) in criteria.iter().enumerate().take(settings::TASK_CRITERIA) {
         let at = pointer(at, index);
         checks.message(&pointer(&at, "text"), &criterion.text);
         check_terms(checks, &at, criterion);
     }
+    let of_tasks = criteria.iter().enumerate().take(settings::TASK_CRITERIA);
+    let placed = of_tasks.filter_map(|(index, criterion)| {
+        let terms = criterion.terms.json_schema.as_ref()?;
+        let at = pointer(&pointer(at, index), "json_schema");
+        Some((pointer(&at, "schema"), &terms.schema))
+    });
+    schemas.check_task(checks, at, placed);
 }
 
 fn check_terms(checks: &mut Checks, at: &str, criterion: &CriterionSpec) {
@@ -114,7 +121,6 @@ fn check_terms(checks: &mut Checks, at: &str, criterion: &CriterionSpec) {
     }
     if let Some(terms) = json_schema {
         let at = pointer(at, "json_schema");
-        schema::check(checks, &pointer(&at, "schema"), &terms.schema);
         let place = pointer(&at, "at");
         checks.chars(&place, &terms.at, POINTER_CHARS);
         let detail = "must be a JSON Pointer: empty, or beginning with `/`";

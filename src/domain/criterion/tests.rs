@@ -207,7 +207,7 @@ fn a_criterion_has_what_its_type_needs_and_nothing_else() {
     let errors = |json: Value| {
         let criteria: Vec<CriterionSpec> = serde_json::from_value(json!([json])).unwrap();
         let mut checks = Checks::new();
-        check(&mut checks, "/criteria", &criteria);
+        check(&mut checks, &mut schema::Schemas::default(), "/criteria", &criteria);
         checks.finish().err().map(|refusal| refusal.errors[0].pointer.clone())
     };
     let metric = json!({"name": "m", "comparison": "above", "value": 1});

@@ -39,7 +39,7 @@ use super::{
         ask::{Estimate, check_estimates},
     },
     check::{Checks, pointer},
-    criterion::{self, EvidenceTier},
+    criterion::{self, EvidenceTier, schema::Schemas},
     dedup::Dedup,
     gate::{
         check_names,
@@ -240,10 +240,11 @@ pub fn check_plan(tasks: &[TaskSpec], context: PlanContext<'_>) -> Result<(), Re
     checks.finish_plan(FindingCode::TooMany.as_str())?;
 
     let mut checks = Checks::new();
+    let mut schemas = Schemas::default();
     let mut by_ref: HashMap<&str, usize> = HashMap::with_capacity(tasks.len());
     for (index, task) in tasks.iter().enumerate() {
         let here = pointer(at, index);
-        check_task(&mut checks, &here, task);
+        check_task(&mut checks, &mut schemas, &here, task);
         let at_ref = pointer(&here, "ref");
         if let Some(first) = by_ref.insert(&task.r#ref, index) {
             let code = FindingCode::DuplicateRef.as_str();
@@ -283,7 +284,7 @@ pub fn check_plan(tasks: &[TaskSpec], context: PlanContext<'_>) -> Result<(), Re
 /// `invalid`, with every bad value.
 pub fn check_values(at: &str, task: &TaskSpec, container: bool) -> Result<(), Refusal> {
     let mut checks = Checks::new();
-    check_task(&mut checks, at, task);
+    check_task(&mut checks, &mut Schemas::default(), at, task);
     if container {
         check_container(&mut checks, at, task);
     }
@@ -307,7 +308,7 @@ pub fn check_new_needs(at: &str, task: &TaskSpec, around: &Around) -> Result<(),
     checks.finish_plan(FindingCode::BadValue.as_str())
 }
 
-fn check_task(checks: &mut Checks, at: &str, task: &TaskSpec) {
+fn check_task(checks: &mut Checks, schemas: &mut Schemas, at: &str, task: &TaskSpec) {
     checks.line(&pointer(at, "ref"), &task.r#ref, settings::REF_CHARS);
     checks.line(&pointer(at, "title"), &task.title, settings::TITLE_CHARS);
     checks.bytes(&pointer(at, "description"), &task.description, settings::DESCRIPTION_BYTES);
@@ -319,7 +320,7 @@ fn check_task(checks: &mut Checks, at: &str, task: &TaskSpec) {
     if let Some(priority) = task.priority {
         checks.range(&pointer(at, "priority"), priority, 0..=settings::PRIORITY_MAX);
     }
-    criterion::check(checks, &pointer(at, "criteria"), &task.criteria);
+    criterion::check(checks, schemas, &pointer(at, "criteria"), &task.criteria);
     check_estimates(checks, &pointer(at, "estimate"), &task.estimate);
     if let Some(budget) = &task.budget {
         budget.check(checks, &pointer(at, "budget"), BudgetNode::Task);

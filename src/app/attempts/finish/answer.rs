@@ -11,6 +11,7 @@ use crate::domain::{
         Criterion, CriterionType, EvidenceTier,
         decimal::Decimal,
         evidence::{self, Artifacts, Piece},
+        schema::Work,
     },
     ids::{AttemptId, TaskId},
     refusal::{Code, FieldError, Refusal},
@@ -239,9 +240,13 @@ impl CompleteRequest {
                 evidence::tier(&piece, known, artifacts),
             ));
         }
-        let mut fitting = Vec::new();
-        for criterion in criteria.iter().filter(|one| one.r#type == CriterionType::JsonSchema) {
-            let faults = evidence::schema_faults(criterion, self.result.as_ref());
+        let (mut fitting, mut work) = (Vec::new(), Work::default());
+        let mut schemas: Vec<&Criterion> =
+            criteria.iter().filter(|one| one.r#type == CriterionType::JsonSchema).collect();
+        // What is not required takes no work away from what is.
+        schemas.sort_by_key(|criterion| !criterion.required);
+        for criterion in schemas {
+            let faults = evidence::schema_faults(criterion, self.result.as_ref(), &mut work);
             if faults.is_empty() {
                 fitting.push(criterion.number);
             }
