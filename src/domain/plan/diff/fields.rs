@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{DiffReason, FieldChange, PlannedEdit, Present, places::Moved};
 use crate::domain::{
+    criterion::{CriterionSpec, CriterionType},
     plan::TaskSpec,
     states::TaskState,
     task::{
@@ -124,6 +125,7 @@ fn keep_unset(document: &mut TaskSpec, base: &TaskSpec, task: &Present) {
     if document.touches.is_empty() {
         document.touches.clone_from(&base.touches);
     }
+    keep_types(&mut document.criteria, &base.criteria);
     document.max_attempts = document.max_attempts.or(base.max_attempts);
     document.max_rework = document.max_rework.or(base.max_rework);
     document.lease_seconds = document.lease_seconds.or(base.lease_seconds);
@@ -136,6 +138,20 @@ fn keep_unset(document: &mut TaskSpec, base: &TaskSpec, task: &Present) {
         // The base is the task itself, and a plan that names it says only what it sets.
         document.priority = document.priority.or(base.priority);
         document.not_before = document.not_before.or(base.not_before);
+    }
+}
+
+/// A criterion that a plan repeats as a plain text keeps its type and its least tier: briefs and models write texts
+/// alone, and a new plan must not turn what is checked into what is claimed.
+fn keep_types(document: &mut [CriterionSpec], base: &[CriterionSpec]) {
+    for criterion in document {
+        let plain = criterion.r#type == CriterionType::Text && criterion.min_tier.is_none();
+        let before = base.iter().find(|before| before.text == criterion.text);
+        if let Some(before) = before.filter(|_| plain) {
+            criterion.r#type = before.r#type;
+            criterion.terms.clone_from(&before.terms);
+            criterion.min_tier = before.min_tier;
+        }
     }
 }
 

@@ -59,6 +59,37 @@ fn the_same_brief_changes_nothing_whatever_happened_since() {
 }
 
 #[test]
+fn a_criterion_that_is_repeated_as_a_text_keeps_its_type() {
+    let with = |criteria: serde_json::Value| TaskSpec {
+        criteria: serde_json::from_value(criteria).expect("criteria"),
+        ..task("a", &[])
+    };
+    let typed = with(json!([
+        {"text": "the customer agrees", "type": "person"},
+        {"text": "it is sound", "min_tier": "reviewed"},
+        "it works",
+    ]));
+    let goal = Goal::of(&given(vec![typed.clone()]));
+    let texts = with(json!(["it works", "it is sound", "the customer agrees"]));
+    let ordered = with(json!(["the customer agrees", "it is sound", "it works"]));
+    let compare =
+        |spec: TaskSpec| replan(&goal.tasks, &given(vec![spec]), PRIORITY).expect("a plan");
+    assert!(compare(ordered).diff.is_empty());
+    let found = compare(texts);
+    let after = &found.edit[0].after.criteria;
+    assert_eq!(
+        [&after[0], &after[1], &after[2]],
+        [&typed.criteria[2], &typed.criteria[1], &typed.criteria[0]]
+    );
+    // Another text is another criterion.
+    let other = compare(with(json!(["the customer likes it"])));
+    assert_eq!(other.edit[0].after.criteria, with(json!(["the customer likes it"])).criteria);
+    // A type that is given counts.
+    let given = compare(with(json!([{"text": "the customer agrees", "type": "review"}])));
+    assert_eq!(given.edit[0].after.criteria[0].r#type.as_str(), "review");
+}
+
+#[test]
 fn a_line_on_top_shifts_no_id() {
     let mut goal = goal(PHASES);
     let ids: Vec<TaskId> = goal.tasks.iter().map(|task| task.task_id).collect();
