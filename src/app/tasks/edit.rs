@@ -33,6 +33,7 @@ use crate::{
     domain::{
         budget::ask::Estimate,
         check::Checks,
+        criterion::COMMAND,
         ids::{GoalId, LimitId, TaskId},
         journal::{Kind, NewRow},
         plan::{CriterionSpec, TaskSpec, around::Around, check_new_needs, check_values},
@@ -242,6 +243,10 @@ async fn edit_task(
         let detail =
             "the task checks criteria of its goal: a person decides these, and edits none of them";
         return Err(Refusal::new(Code::WrongState, detail).into());
+    }
+    if facts.checks.is_some() {
+        let runs = |task: &TaskSpec| task.capabilities.iter().any(|one| one == COMMAND);
+        edit::check_check(&fields, runs(&before) && !runs(&after))?;
     }
     let shown = [
         TaskField::Title,

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::TaskFacts;
 use crate::domain::{
+    criterion::COMMAND,
     refusal::{Code, FieldError, Refusal},
     states::TaskState,
     words::{Words as _, words},
@@ -220,6 +221,27 @@ pub fn check_approved(standing: Standing, approved: bool) -> Result<(), Refusal>
     let detail = "a person approved the start of the task with the text that it has, and it has begun: edit it \
                   when it is offered again, and they are asked again";
     Err(Refusal::new(Code::WrongState, detail))
+}
+
+/// Refuses edits of a check that would make its evidence worth less than its tier. `unable`: whether its agent would no
+/// longer have to be one that runs programs.
+///
+/// # Errors
+/// `wrong_state`, with every such value.
+pub fn check_check(fields: &[TaskField], unable: bool) -> Result<(), Refusal> {
+    let detail = "the task checks the result of another, whose criteria say what is checked: reject that result, or \
+                  edit that task before its next attempt";
+    let criteria = fields
+        .contains(&TaskField::Criteria)
+        .then(|| FieldError::new(format!("/{}", TaskField::Criteria), detail));
+    let kept = format!("must keep `{COMMAND}`: the agent runs programs");
+    let capabilities =
+        unable.then(|| FieldError::new(format!("/{}", TaskField::Capabilities), kept));
+    let errors: Vec<FieldError> = criteria.into_iter().chain(capabilities).collect();
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::at(Code::WrongState, "a check stays what it is made for", errors))
 }
 
 /// Whether an edit changes the work, that is anything that must not change below an attempt. Then a result of
