@@ -328,13 +328,11 @@ pub async fn barred(tx: &mut Tx, held: &[(TaskId, Holder)]) -> sqlx::Result<Vec<
         from unnest($2::uuid[], $3::uuid[], $4::uuid[]) as h (task_id, agent_id, key_id)
         where h.agent_id in (select barred_from_check($1, h.task_id))
            or exists (
-               select from tasks c
-               join attempts x on x.workspace_id = $1 and x.attempt_id = c.checks_attempt_id
-               join attempts a on a.workspace_id = $1 and a.task_id = x.task_id
+               select from authors_of_checked($1, h.task_id) a
+               join tasks c on c.workspace_id = $1 and c.task_id = h.task_id
                join keys k on k.workspace_id = $1 and k.key_id = h.key_id
                left join keys m on m.workspace_id = $1 and m.key_id = a.held_by_key
-               where c.workspace_id = $1 and c.task_id = h.task_id
-                 and (coalesce(m.origin_person, m.origin::text, m.key_id::text)
+               where (coalesce(m.origin_person, m.origin::text, m.key_id::text)
                           = coalesce(k.origin_person, k.origin::text, k.key_id::text)
                       or c.checks_other_owner and exists (
                           select from agent_owners o
