@@ -186,7 +186,7 @@ pub struct Shown {
     pub required: bool,
     /// Whether the result has evidence of the tier that it demands.
     pub shown: bool,
-    /// Whether it demands a person, whose approval is the evidence.
+    /// Whether it demands a person, and lacks nothing but their approval, which is the evidence.
     pub person: bool,
 }
 

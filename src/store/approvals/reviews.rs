@@ -15,16 +15,35 @@ use crate::{
     store::{Tx, traced},
 };
 
-/// The criteria of a task, and the evidence of an attempt for each.
+/// The criteria of a task, and what the evidence of an attempt shows of each.
 pub async fn shown(tx: &mut Tx, task: TaskId, attempt: AttemptId) -> sqlx::Result<Vec<Shown>> {
     sqlx::query_as!(
         Shown,
-        r#"select c.number, c.required, c.min_tier = 'person' as "person!",
-                  exists (select from evidence e where e.workspace_id = $1 and e.attempt_id = $3
-                          and e.criterion = c.number
-                          and (e.met or c.goal_criterion is not null or c.checks is not null)
-                          and tier_rank(e.tier) >= tier_rank(c.min_tier)) as "shown!"
-           from criteria c where c.workspace_id = $1 and c.task_id = $2 order by c.number"#,
+        r#"
+        select c.number, c.required,
+               -- A person comes on top of what the type wants, and does not stand in for it.
+               c.min_tier = 'person' and not e.unmet
+                   and case c.type
+                       when 'artifact' then e.rank >= tier_rank('machine_checked')
+                       when 'metric' then e.rank >= tier_rank('claimed')
+                       when 'command' then e.ran
+                       when 'review' then e.rank >= tier_rank('reviewed')
+                       else true end as "person!",
+               -- Whatever a reviewer says, its program was to be run.
+               e.rank >= tier_rank(c.min_tier) and not e.unmet
+                   and (c.type <> 'command' or c.checks is not null or e.ran) as "shown!"
+        from criteria c
+        cross join lateral (
+            select coalesce(max(tier_rank(e.tier)) filter (where e.met or c.goal_criterion is not null
+                                                           or c.checks is not null), 0) as rank,
+                   coalesce(bool_or(not e.met) and c.goal_criterion is null and c.checks is null, false) as unmet,
+                   coalesce(bool_or(e.met and e.exit_code is not null and e.by_attempt_id is not null), false) as ran
+            from evidence e
+            where e.workspace_id = $1 and e.attempt_id = $3 and e.criterion = c.number
+        ) e
+        where c.workspace_id = $1 and c.task_id = $2
+        order by c.number
+        "#,
         tx.workspace.0,
         task.0,
         attempt.0,
@@ -64,7 +83,8 @@ pub async fn waive(tx: &mut Tx, waiving: &Waiving<'_>, waivers: &[Waiver]) -> sq
     Ok(())
 }
 
-/// Stores what a person shows by approving a result: the criteria that demand a person. The decider is of `waiving`.
+/// Stores what a person shows by approving a result: the criteria that demand a person and are not waived. The decider is
+/// of `waiving`.
 pub async fn approve(
     tx: &mut Tx,
     task: TaskId,
@@ -80,7 +100,9 @@ pub async fn approve(
          join tasks t on t.workspace_id = $1 and t.task_id = c.task_id
          cross join (select coalesce(max(number), 0) as last from evidence
                      where workspace_id = $1 and attempt_id = $2) l
-         where c.workspace_id = $1 and c.task_id = $3 and c.min_tier = 'person' and c.required",
+         where c.workspace_id = $1 and c.task_id = $3 and c.min_tier = 'person' and c.required
+           and not exists (select from waivers w
+                           where w.workspace_id = $1 and w.attempt_id = $2 and w.criterion = c.number)",
         tx.workspace.0,
         waiving.attempt_id.0,
         task.0,
