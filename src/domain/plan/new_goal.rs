@@ -206,7 +206,8 @@ pub struct NewGoal {
     pub task_defaults: TaskDefaults,
     /// Conditions of success of the goal as a whole, at most 1,000 with those of the brief, whose come
     /// first. When its tasks are done, the goal is `verifying` until each required one is satisfied: by
-    /// evidence of a task that the service makes for it, or by a person.
+    /// evidence of a task that the service makes for it, or by a person. They are texts: only criteria of tasks have
+    /// another type, or a `min_tier`.
     #[serde(default)]
     pub criteria: Vec<CriterionSpec>,
     /// The number of reworks of one criterion up to which an agent's report that it is not met makes a

@@ -1,8 +1,11 @@
 //! Verification of results: types of criteria, tiers of evidence, and checks by others.
 
+mod authors;
 mod checks;
+mod people;
 mod served;
 mod tiers;
+mod versions;
 
 use serde_json::{Value, json};
 
