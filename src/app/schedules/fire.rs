@@ -9,6 +9,10 @@
 //! of budget. Nothing of that transaction stays; a second one writes down the refusal and moves the schedule on, if it
 //! still finds the same fire. After [`settings::SCHEDULE_REFUSALS`] in a row the schedule pauses and is listed in `GET
 //! /v1/attention`.
+//!
+//! **Goals of others.** A new goal with a dedup key is refused, but stored schedules may have one. If a goal holds the
+//! key, the fire is skipped in the same way: that goal was posted by somebody else, or for another due time. So the
+//! schedule neither names it as its own nor cancels it, nor the goal of the fire before for nothing.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -100,6 +104,14 @@ enum Decided {
 }
 
 impl Decided {
+    /// What becomes of a fire whose goal was refused. No other refusal of a goal has this code.
+    fn refused(refusal: Refusal) -> Self {
+        if refusal.code == Code::AlreadyExists {
+            return Self::Skipped(KEY_HELD);
+        }
+        Self::Refused(refusal)
+    }
+
     const fn outcome(&self) -> FireOutcome {
         match self {
             Self::Posted(_) => FireOutcome::Posted,
@@ -135,6 +147,7 @@ impl Decided {
 
 const OPEN: &str = "the goal of the fire before was open";
 const QUEUE_FULL: &str = "as many fires as a schedule can queue were queued";
+const KEY_HELD: &str = "another goal held the dedup key of its goal";
 
 impl App {
     /// Schedules with something to fire.
@@ -197,7 +210,8 @@ impl App {
     ///
     /// # Errors
     /// `not_found`; `wrong_state` if the goal of the fire before is open and the schedule skips then, if its queue is
-    /// full, or if the key that posts its goals has ended; those of posting the goal.
+    /// full, or if the key that posts its goals has ended; those of posting the goal; `already_exists` if another goal
+    /// holds its dedup key.
     pub async fn fire_schedule(
         &self,
         caller: &OperatorCaller,
@@ -302,7 +316,7 @@ async fn fire_queued(
     refusal: Option<Refusal>,
 ) -> Result<Vec<FireRow>> {
     let decided = match refusal {
-        Some(refusal) => Decided::Refused(refusal),
+        Some(refusal) => Decided::refused(refusal),
         None => Decided::Posted(post(unit, row, poster, &queued).await?),
     };
     let now = unit.now();
@@ -356,7 +370,7 @@ async fn decide(
     refusal: Option<Refusal>,
 ) -> Result<Decided> {
     if let Some(refusal) = refusal {
-        return Ok(Decided::Refused(refusal));
+        return Ok(Decided::refused(refusal));
     }
     let open = is_held_up(unit, row).await?;
     match row.overlap {
@@ -384,6 +398,9 @@ async fn cancel_last(unit: &mut Unit, row: &ScheduleRow) -> Result<()> {
 }
 
 /// Posts the goal of a fire.
+///
+/// # Errors
+/// Those of posting the goal; `already_exists` if another goal holds its dedup key.
 async fn post(
     unit: &mut Unit,
     row: &ScheduleRow,
@@ -398,7 +415,12 @@ async fn post(
     }
     let scope = poster.scope();
     let poster = Poster { key: poster.key_id, scope: &scope };
-    let posted = goals::post(unit, poster, &goal).await?.goal.id;
+    let posted = goals::post(unit, poster, &goal).await?;
+    if posted.deduplicated {
+        let detail = format!("{KEY_HELD}: the goal {}", posted.goal.id);
+        return Err(Refusal::new(Code::AlreadyExists, detail).into());
+    }
+    let posted = posted.goal.id;
     store::schedules::name_goal(unit.tx(), posted, row.schedule_id).await?;
     Ok(posted)
 }

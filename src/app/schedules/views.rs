@@ -42,7 +42,8 @@ pub struct NewSchedule {
     #[serde(default = "utc")]
     #[schema(example = "Europe/Berlin", max_length = 64, default = "UTC")]
     pub time_zone: String,
-    /// The goal to post: the body of `POST /v1/goals`. Without a `deadline`: see `deadline_seconds`.
+    /// The goal to post: the body of `POST /v1/goals`, without `deadline` (see `deadline_seconds`), `start_at` and
+    /// `dedup`.
     pub goal: NewGoal,
     /// What a fire does while the goal of the fire before is open.
     #[serde(default = "skip")]
@@ -94,11 +95,21 @@ impl NewSchedule {
         if let Some(seconds) = self.deadline_seconds {
             checks.range("/deadline_seconds", seconds, 60..=315_360_000);
         }
-        let detail = "must be absent: every goal would have the same; `deadline_seconds` counts from the due time";
-        checks.ensure(self.goal.deadline.is_none(), "/goal/deadline", detail);
+        check_template(&mut checks, &self.goal);
         checks.finish()?;
         read.ok_or_else(|| Refusal::invalid_at("/cron", "cannot be read"))
     }
+}
+
+/// Refuses what would be the same in all goals of a schedule, and stands for one of them.
+fn check_template(checks: &mut Checks, goal: &NewGoal) {
+    let detail = "must be absent: every goal would have the same; `deadline_seconds` counts from the due time";
+    checks.ensure(goal.deadline.is_none(), "/goal/deadline", detail);
+    let detail =
+        "must be absent: every goal would have the same, and its work begins when it is posted";
+    checks.ensure(goal.start_at.is_none(), "/goal/start_at", detail);
+    let detail = "must be absent: each due time is fired once; `overlap` says what happens while a goal is open";
+    checks.ensure(goal.dedup.is_none(), "/goal/dedup", detail);
 }
 
 /// Reads due times with their bounds.

@@ -35,7 +35,7 @@ words! {
         Posted => "posted",
         /// Its goal is posted when the goal of the fire before has ended.
         Queued => "queued",
-        /// Nothing was posted, because the goal of the fire before was open.
+        /// Nothing was posted, because the goal of the fire before was open, or another goal held the dedup key.
         Skipped => "skipped",
         /// Nothing was posted, because no server ran in time.
         Missed => "missed",

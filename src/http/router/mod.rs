@@ -106,7 +106,7 @@ operations! {
         POST   "/v1/schedules/{schedule_id}/pause"  => schedules::pause_schedule;
         POST   "/v1/schedules/{schedule_id}/resume" => schedules::resume_schedule;
         POST   "/v1/schedules/{schedule_id}/fire"   => schedules::fire_schedule
-            [WrongState, NoTasksFound, PlanInvalid, BudgetExhausted, WorkspaceFull];
+            [WrongState, AlreadyExists, NoTasksFound, PlanInvalid, BudgetExhausted, WorkspaceFull];
         GET    "/v1/schedules/{schedule_id}/fires"  => schedules::list_fires, list;
     }
     "tasks" {

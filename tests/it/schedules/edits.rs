@@ -53,6 +53,12 @@ async fn what_is_wrong_is_told_with_its_place() {
             json!({"goal": {"title": "g", "tasks": task, "deadline": "2026-04-01T00:00:00Z"}}),
             vec!["/goal/deadline"],
         ),
+        (
+            json!({"deadline_seconds": 600,
+                   "goal": {"title": "g", "tasks": task, "start_at": "2026-04-01T00:00:00Z",
+                            "dedup": {"key": "k"}}}),
+            vec!["/goal/start_at", "/goal/dedup"],
+        ),
         (json!({"goal": {"title": "", "tasks": task}}), vec!["/goal/title"]),
         (json!({"goal": {"title": "g", "planner": "llm"}}), vec!["/goal/planner"]),
     ] {

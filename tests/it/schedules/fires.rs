@@ -179,3 +179,62 @@ async fn old_fires_go_by_age_and_the_others_with_their_goals() {
     assert_eq!(outcomes, ["12:00 missed", "12:00 posted"], "{outcomes:?}");
     verify(&fleet.pool).await;
 }
+
+/// A schedule that was stored when templates could have a dedup key.
+async fn with_key(fleet: &Fleet, overlap: &str, dedup: &serde_json::Value) -> serde_json::Value {
+    let made = schedule(fleet, json!({"name": overlap, "overlap": overlap})).await;
+    sqlx::query(
+        "update schedules set goal = jsonb_set(goal, '{dedup}', $1::jsonb)
+         where schedule_id::text = $2",
+    )
+    .bind(dedup.to_string())
+    .bind(text(&made["id"]))
+    .execute(&fleet.pool)
+    .await
+    .unwrap();
+    made
+}
+
+#[tokio::test]
+async fn the_goal_of_somebody_else_is_neither_taken_over_nor_cancelled() {
+    let fleet = Fleet::start().await;
+    let key = json!({"key": "nightly"});
+    let made = with_key(&fleet, "cancel", &key).await;
+    let task = json!([{"ref": "a", "title": "a"}]);
+    let new = json!({"title": "of a person", "dedup": key, "tasks": task});
+    let other = text(&fleet.poster.post("/v1/goals", &new).await.value(201)["id"]);
+    fleet.after(3_600).await;
+    fleet.after(3_600).await;
+    assert_eq!(told(&fleet, &made).await, ["13:00 skipped", "14:00 skipped"]);
+    let reason = text(&fires(&fleet, &made).await[0]["detail"]);
+    assert!(reason.contains("dedup key"), "{reason}");
+    assert_eq!(read(&fleet, &made).await["last_goal_id"], json!(null));
+    assert_eq!(fleet.read_goal(&other).await["schedule_id"], json!(null));
+    assert_eq!(fleet.goal_state(&other).await, "active");
+    fleet.poster.post(path(&made, "/fire"), &json!({})).await.problem(409, "already_exists");
+    // Skips are no refusals in a row: it goes on when the key is free.
+    fleet.after(3_600).await;
+    end(&fleet, &other).await;
+    fleet.after(3_600).await;
+    assert_eq!(told(&fleet, &made).await.last().unwrap(), "16:00 posted");
+    verify(&fleet.pool).await;
+}
+
+#[tokio::test]
+async fn a_fire_that_posts_nothing_cancels_nothing() {
+    let fleet = Fleet::start().await;
+    let key = json!({"key": "daily", "for_seconds": 7_200});
+    let made = with_key(&fleet, "cancel", &key).await;
+    let queue = with_key(&fleet, "queue", &json!({"key": "other", "for_seconds": 7_200})).await;
+    fleet.after(3_600).await;
+    let goal = last_goal(&fleet, &made).await;
+    fleet.after(3_600).await;
+    assert_eq!(told(&fleet, &made).await, ["13:00 posted", "14:00 skipped"]);
+    assert_eq!(fleet.goal_state(&goal).await, "active");
+    assert_eq!(told(&fleet, &queue).await, ["13:00 posted", "14:00 queued"]);
+    end(&fleet, &last_goal(&fleet, &queue).await).await;
+    fleet.round().await;
+    assert_eq!(told(&fleet, &queue).await, ["13:00 posted", "14:00 skipped"]);
+    assert_eq!(read(&fleet, &queue).await["queued"], 0);
+    verify(&fleet.pool).await;
+}
