@@ -3,11 +3,19 @@
 //! Ids are UUIDv7, made by the application from its injected clock and entropy. Database, JSON and
 //! OpenAPI see a plain UUID.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Every id type: lets the source of entropy make an id of any noun.
 pub trait Id: Copy + From<Uuid> + Into<Uuid> {}
+
+/// The least id that is made at an instant or later: all ids made in an earlier millisecond are less.
+#[must_use]
+pub fn first_at<T: Id>(at: DateTime<Utc>) -> T {
+    let millis = u64::try_from(at.timestamp_millis()).unwrap_or_default();
+    T::from(Uuid::from_u128(u128::from(millis) << 80))
+}
 
 macro_rules! ids {
     ($($(#[$meta:meta])* $name:ident;)+) => {$(
@@ -104,4 +112,24 @@ ids! {
     ScheduleId;
     /// Id of a fire: what became of one due time of a schedule.
     FireId;
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_told_apart_by_their_time() {
+        let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let made = |at: DateTime<Utc>, random: u8| {
+            let millis = u64::try_from(at.timestamp_millis()).unwrap();
+            FireId(uuid::Builder::from_unix_timestamp_millis(millis, &[random; 10]).into_uuid())
+        };
+        let first: FireId = first_at(at);
+        assert!(first < made(at, 0));
+        assert!(made(at - TimeDelta::milliseconds(1), 255) < first);
+        assert_eq!(first_at::<FireId>(DateTime::<Utc>::MIN_UTC).0, Uuid::nil());
+    }
 }

@@ -14,11 +14,11 @@ use crate::{
     app::{
         App, Result,
         caller::{Caller as _, ReportCaller},
-        routing::learn::{first_at, known},
+        routing::learn::known,
     },
     domain::{
         check::Checks,
-        ids::AgentId,
+        ids::{AgentId, first_at},
         report::{
             performance::{AttemptCost, AttemptOutcomes, AttemptShares, FirstTries},
             trend::Buckets,

@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use crate::{
     app::{App, Result},
     domain::{
-        ids::{AgentId, AttemptId, WorkspaceId},
+        ids::{AgentId, WorkspaceId, first_at},
         routing::{
             beliefs::{Beliefs, Known},
             record::{Record, tells},
@@ -93,12 +93,6 @@ impl App {
         }
         Ok(pruned)
     }
-}
-
-/// The least id of an attempt that begins at an instant or later.
-pub(in crate::app) fn first_at(at: chrono::DateTime<chrono::Utc>) -> AttemptId {
-    let ms = u64::try_from(at.timestamp_millis()).unwrap_or_default();
-    AttemptId(uuid::Uuid::from_u128(u128::from(ms) << 80))
 }
 
 async fn count(tx: &mut Tx, ends: Vec<End>) -> Result<u64> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::learn::{first_at, known};
+use super::learn::known;
 use crate::{
     app::{
         App, Result,
@@ -13,7 +13,7 @@ use crate::{
     },
     domain::{
         check::Checks,
-        ids::AgentId,
+        ids::{AgentId, first_at},
         routing::{
             affinity::Affinities,
             beliefs::{Beliefs, Known},

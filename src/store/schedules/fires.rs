@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     domain::{
-        ids::{FireId, GoalId, KeyId, ScheduleId},
+        ids::{FireId, GoalId, KeyId, ScheduleId, first_at},
         schedule::FireOutcome,
     },
     store::{Tx, traced},
@@ -152,18 +152,21 @@ pub async fn list(
     .await
 }
 
-/// Deletes fires of a schedule that were decided before a time, at most 1,000.
+/// Deletes fires of a schedule that were decided before a time, at most 1,000. None is decided before its id is made,
+/// so the index of ids bounds what is read: old fires, and those that were queued then.
 pub async fn prune(tx: &mut Tx, schedule: ScheduleId, before: DateTime<Utc>) -> sqlx::Result<u64> {
     let pruned = sqlx::query!(
         "delete from schedule_fires
          where workspace_id = $1 and fire_id in (
              select fire_id from schedule_fires
-             where workspace_id = $1 and schedule_id = $2 and decided_at < $3 and outcome <> 'queued'
+             where workspace_id = $1 and schedule_id = $2 and fire_id < $4
+               and decided_at < $3 and outcome <> 'queued'
              order by fire_id
              limit 1000)",
         tx.workspace.0,
         schedule.0,
         before,
+        first_at::<FireId>(before).0,
     )
     .execute(traced!(tx, "schedules.fires.prune"))
     .await?;
