@@ -368,6 +368,24 @@ pub async fn abandon(tx: &mut Tx, uploads: &[UploadId]) -> sqlx::Result<Vec<Uplo
     .await
 }
 
+/// Puts off the sweep of abandoned uploads whose bytes were not removed.
+pub async fn put_off(
+    tx: &mut Tx,
+    uploads: &[UploadId],
+    sweep_from: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update artifact_uploads set sweep_from = greatest(sweep_from, $3)
+         where workspace_id = $1 and upload_id = any($2) and abandoned",
+        tx.workspace.0,
+        &uuids(uploads),
+        sweep_from,
+    )
+    .execute(traced!(tx, "artifacts.put_off"))
+    .await?;
+    Ok(())
+}
+
 /// Forgets uploads whose bytes are removed.
 pub async fn forget(tx: &mut Tx, uploads: &[UploadId]) -> sqlx::Result<()> {
     sqlx::query!(

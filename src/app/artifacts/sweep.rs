@@ -3,12 +3,17 @@
 //! Removal of bytes has three steps. First, a transaction marks their row as abandoned; from then on they cannot become
 //! an artifact. Second, they are removed from the store, outside a transaction. Third, the row is deleted. After a
 //! crash the next sweep repeats a step; repeated steps change nothing.
+//!
+//! Bytes that the store does not remove keep nothing else: the sweep goes on behind them, and asks for them again
+//! later.
 
 use std::{io, time::Duration};
 
+use chrono::TimeDelta;
+
 use super::delete;
 use crate::{
-    app::{App, Result, caller::Actor, workspace},
+    app::{App, Result, Stopwatch, caller::Actor, workspace},
     domain::{
         artifact::{StoredName, digest::ArtifactDigest},
         ids::{UploadId, WorkspaceId},
@@ -19,8 +24,10 @@ use crate::{
 
 /// Artifacts or uploads of one transaction.
 const BATCH: i64 = 100;
-/// Time of one run for the store.
+/// Time of one batch for the store.
 const WITHIN: Duration = Duration::from_secs(10);
+/// Pause before the store is asked again to remove bytes that it did not remove.
+const AGAIN: TimeDelta = TimeDelta::minutes(15);
 
 const SWEPT: &str = "muster_artifact_swept_total";
 
@@ -63,7 +70,8 @@ impl App {
         Ok((found, found.saturating_sub(removed)))
     }
 
-    /// Removes bytes that no artifact has; returns how many. The rows of the others stay.
+    /// Removes bytes that no artifact has; returns how many. The rows of the others stay: those that the store did not
+    /// remove are due again after a pause.
     pub(super) async fn sweep(&self, names: &[StoredName]) -> Result<u64> {
         let Some(first) = names.first() else { return Ok(0) };
         let store = &self.artifacts()?.store;
@@ -71,26 +79,32 @@ impl App {
         let mut tx = self.transaction(first.workspace).await?;
         let abandoned = store::artifacts::abandon(&mut tx, &uploads).await?;
         tx.commit().await?;
-        let mut removed = Vec::new();
-        let removing = async {
-            // Only what was marked: a row that is gone belongs to an artifact now.
-            for name in names.iter().filter(|name| abandoned.contains(&name.upload)) {
-                store.remove(*name).await?;
-                removed.push(name.upload);
+        let (mut removed, mut failed) = (Vec::new(), Vec::new());
+        let since = Stopwatch::start();
+        // Only what was marked: a row that is gone belongs to an artifact now.
+        for name in names.iter().filter(|name| abandoned.contains(&name.upload)) {
+            let left = WITHIN.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                break;
             }
-            io::Result::Ok(())
-        };
-        let outcome = tokio::time::timeout(WITHIN, removing).await;
-        let outcome = outcome.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        if let Err(error) = outcome {
-            tracing::warn!(%error, "the store of artifacts does not remove bytes; it is asked again");
+            let outcome = tokio::time::timeout(left, store.remove(*name)).await;
+            match outcome.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                Ok(()) => removed.push(name.upload),
+                Err(error) => {
+                    tracing::warn!(%error, upload = %name.upload, "the store of artifacts does not remove bytes; it is asked again");
+                    failed.push(name.upload);
+                }
+            }
         }
-        if !removed.is_empty() {
-            let mut tx = self.transaction(first.workspace).await?;
-            store::artifacts::forget(&mut tx, &removed).await?;
-            tx.commit().await?;
-            metrics::counter!(SWEPT).increment(removed.len() as u64);
+        if removed.is_empty() && failed.is_empty() {
+            return Ok(0);
         }
+        let mut tx = self.transaction(first.workspace).await?;
+        let again = tx.now + AGAIN;
+        store::artifacts::forget(&mut tx, &removed).await?;
+        store::artifacts::put_off(&mut tx, &failed, again).await?;
+        tx.commit().await?;
+        metrics::counter!(SWEPT).increment(removed.len() as u64);
         Ok(removed.len() as u64)
     }
 

@@ -37,7 +37,8 @@ impl App {
             report.looked_at += found;
             report.did += found - left;
             report.left += left;
-            if found == 0 || left > 0 {
+            // What is left is put off, so the next batch has others; unless the store removes nothing at all.
+            if left == found {
                 break;
             }
         }

@@ -72,3 +72,23 @@ async fn an_open_goal_keeps_what_it_refers_to() {
     assert_eq!(count(&fleet, "artifact_refs").await, 0);
     verify(&fleet.pool).await;
 }
+
+#[tokio::test]
+async fn bytes_that_cannot_be_removed_keep_no_others() {
+    let fleet = Fleet::start().await;
+    keep(&fleet, Some(1)).await;
+    for bytes in [&b"a"[..], b"b", b"c"] {
+        put(&fleet.admin, bytes).await.expect(201);
+        fleet.pass(1);
+    }
+    fleet.artifacts.stuck(Some(b"a"));
+    fleet.after(2 * DAY).await;
+    assert_eq!(fleet.artifacts.holds(), (1, 0));
+    assert_eq!(count(&fleet, "artifact_uploads").await, 1);
+    // It is asked for again, and not at every run.
+    fleet.artifacts.stuck(None);
+    fleet.after(120).await;
+    assert_eq!(fleet.artifacts.holds(), (1, 0));
+    fleet.after(900).await;
+    nothing_is_left(&fleet).await;
+}

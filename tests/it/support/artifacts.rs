@@ -31,6 +31,8 @@ struct Inside {
     kept: BTreeMap<String, Vec<u8>>,
     arriving: usize,
     down: bool,
+    /// The path of what it does not remove has this part.
+    stuck: Option<String>,
 }
 
 struct Arriving {
@@ -54,6 +56,11 @@ impl Memory {
     /// Whether it refuses everything.
     pub fn down(&self, down: bool) {
         self.0.lock().unwrap().down = down;
+    }
+
+    /// Lets it refuse to remove these bytes.
+    pub fn stuck(&self, bytes: Option<&[u8]>) {
+        self.0.lock().unwrap().stuck = bytes.map(hex);
     }
 
     /// Changes the first byte of everything that is kept.
@@ -96,6 +103,9 @@ impl ArtifactStore for Memory {
     fn remove(&self, name: StoredName) -> Later<'_, ()> {
         Box::pin(async move {
             self.at_work(|inside| {
+                if inside.stuck.as_ref().is_some_and(|stuck| name.path().contains(stuck)) {
+                    return Err(io::Error::other("stuck"));
+                }
                 inside.kept.remove(&name.path());
                 Ok(())
             })
