@@ -151,6 +151,8 @@ invariants! {
         "An intervention is closed once its approval is decided.",
     ArtifactsReferred "artifacts_referred"
         "A result refers to the stored artifacts that it lists, and no bytes of artifacts are to be removed.",
+    ArtifactBytesCounted "artifact_bytes_counted"
+        "The total of the bytes of artifacts equals the sum over them, each of which counts as at least 4 KiB.",
     JournalEndsWithHead "journal_ends_with_head"
         "The head of the chain is the last seal of the journal, and the last seals have no gaps.",
     LeasesSwept "leases_swept" within settings::SWEEP_PATIENCE,

@@ -8,7 +8,7 @@ use super::{
     traced,
 };
 use crate::domain::{
-    artifact::{ArtifactRef, digest::ArtifactDigest},
+    artifact::{ArtifactRef, counted, digest::ArtifactDigest},
     ids::{AgentId, AttemptId, GoalId, KeyId, UploadId},
 };
 
@@ -157,7 +157,37 @@ pub async fn insert(tx: &mut Tx, new: &NewArtifact<'_>) -> sqlx::Result<Option<A
     .await
 }
 
-/// Deletes a locked artifact with the references of ended goals to it, and leaves its bytes for the sweep.
+/// Locks the total of the workspace: what is admitted under this lock is admitted one after the other.
+pub async fn lock_total(tx: &mut Tx) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into artifact_totals (workspace_id, bytes) values ($1, 0) on conflict do nothing",
+        tx.workspace.0,
+    )
+    .execute(traced!(tx, "artifacts.lock_total"))
+    .await?;
+    sqlx::query_scalar!(
+        "select bytes from artifact_totals where workspace_id = $1 for no key update",
+        tx.workspace.0,
+    )
+    .fetch_one(traced!(tx, "artifacts.lock_total"))
+    .await?;
+    Ok(())
+}
+
+/// Adds to the total of the workspace, which has a row.
+pub async fn add_to_total(tx: &mut Tx, bytes: i64) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update artifact_totals set bytes = bytes + $2 where workspace_id = $1",
+        tx.workspace.0,
+        bytes,
+    )
+    .execute(traced!(tx, "artifacts.add_to_total"))
+    .await?;
+    Ok(())
+}
+
+/// Deletes a locked artifact with the references of ended goals to it, and leaves its bytes for the sweep. They are
+/// reserved until then.
 pub async fn delete(tx: &mut Tx, row: &ArtifactRow) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from artifact_refs where workspace_id = $1 and sha256 = $2",
@@ -173,7 +203,10 @@ pub async fn delete(tx: &mut Tx, row: &ArtifactRow) -> sqlx::Result<()> {
     )
     .execute(traced!(tx, "artifacts.delete"))
     .await?;
-    begin_upload(tx, row.upload_id, row.sha256, tx.now).await
+    let reserved = counted(row.size);
+    add_to_total(tx, -reserved).await?;
+    let (upload, digest, sweep_from) = (row.upload_id, row.sha256, tx.now);
+    begin_upload(tx, &NewUpload { upload, digest, reserved, sweep_from }).await
 }
 
 /// Artifacts that were last uploaded before `before` and that no open goal refers to, oldest first. A hint: judge
@@ -301,21 +334,30 @@ pub async fn of_result(tx: &mut Tx, attempt: AttemptId) -> sqlx::Result<Vec<Arti
     .await
 }
 
+/// Bytes that no artifact has.
+#[derive(Debug, Clone, Copy)]
+pub struct NewUpload {
+    /// The upload.
+    pub upload: UploadId,
+    /// The announced digest.
+    pub digest: ArtifactDigest,
+    /// Bytes that count against the cap of the workspace.
+    pub reserved: i64,
+    /// When the bytes may be removed.
+    pub sweep_from: DateTime<Utc>,
+}
+
 /// Notes bytes that no artifact has, before they arrive or after their artifact was deleted.
-pub async fn begin_upload(
-    tx: &mut Tx,
-    upload: UploadId,
-    digest: ArtifactDigest,
-    sweep_from: DateTime<Utc>,
-) -> sqlx::Result<()> {
+pub async fn begin_upload(tx: &mut Tx, new: &NewUpload) -> sqlx::Result<()> {
     sqlx::query!(
-        "insert into artifact_uploads (workspace_id, upload_id, sha256, begun_at, sweep_from)
-         values ($1, $2, $3, $4, $5)",
+        "insert into artifact_uploads (workspace_id, upload_id, sha256, begun_at, sweep_from, reserved)
+         values ($1, $2, $3, $4, $5, $6)",
         tx.workspace.0,
-        upload.0,
-        &digest.0[..],
+        new.upload.0,
+        &new.digest.0[..],
         tx.now,
-        sweep_from,
+        new.sweep_from,
+        new.reserved,
     )
     .execute(traced!(tx, "artifacts.begin_upload"))
     .await?;

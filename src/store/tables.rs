@@ -192,6 +192,7 @@ pub const TABLES: &[Table] = &[
     stays("journal_heads", "one row"),
     ages("artifacts", "the retention of artifacts; an open goal keeps those it refers to"),
     ages("artifact_uploads", "bytes that no artifact has are swept within hours"),
+    stays("artifact_totals", "one row"),
     ages("replays", "an answer is kept for 24 hours"),
     stays("supervisor_duties", "one row per duty"),
     stays("sessions", "the record of sign-ins"),

@@ -67,10 +67,12 @@ async fn stored_bytes(tx: &mut Tx) -> sqlx::Result<i64> {
     .await
 }
 
+/// The total of the artifacts, and what uploads reserve. The rows of uploads are few.
 async fn artifact_bytes(tx: &mut Tx) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
-        r#"select coalesce(sum(greatest(size, 4096)), 0)::bigint as "bytes!" from artifacts
-           where workspace_id = $1"#,
+        r#"select coalesce((select bytes from artifact_totals where workspace_id = $1), 0)
+                  + coalesce((select sum(reserved) from artifact_uploads where workspace_id = $1), 0)::bigint
+                  as "bytes!""#,
         tx.workspace.0,
     )
     .fetch_one(traced!(tx, "usage.artifact_bytes"))

@@ -1,7 +1,7 @@
 //! Uploads: bytes are hashed while they arrive, and become an artifact when they have the announced digest.
 //!
 //! 1. A row of `artifact_uploads` is committed before the first byte. It names the bytes for the [sweep], should
-//!    this process be killed.
+//!    this process be killed, and reserves them in the cap of the workspace.
 //! 2. Bytes go to the store piece by piece. Nothing of them is in a transaction.
 //! 3. The store keeps them. Only then one transaction takes the row away and writes the artifact.
 //!
@@ -25,15 +25,17 @@ use crate::{
     },
     domain::{
         artifact::{
-            LEAST_COUNTED, StoredName, digest::ArtifactDigest, media_type, sweep_from,
-            upload_within,
+            StoredName, counted, digest::ArtifactDigest, media_type, sweep_from, upload_within,
         },
         cap::workspace::Holding,
         ids::{AttemptId, UploadId},
         journal::{Kind, NewRow},
         refusal::{Code, Refusal},
     },
-    store::{self, artifacts::NewArtifact},
+    store::{
+        self,
+        artifacts::{NewArtifact, NewUpload},
+    },
 };
 
 const UPLOADED: &str = "muster_artifact_uploaded_bytes_total";
@@ -101,10 +103,15 @@ impl App {
         let upload: UploadId = unit.id();
         let name = StoredName { workspace: principal.workspace, digest: announced.digest, upload };
         if !known {
-            let size = announced.size.unwrap_or_default();
-            caps::admit(&mut unit, Holding::ArtifactBytes, counted(size)).await?;
-            let until = sweep_from(unit.now(), announced.size.unwrap_or(artifacts.largest));
-            store::artifacts::begin_upload(unit.tx(), upload, announced.digest, until).await?;
+            // Without a length it may be as large as any.
+            let most = announced.size.unwrap_or(artifacts.largest);
+            let new = NewUpload {
+                upload,
+                digest: announced.digest,
+                reserved: admit(&mut unit, most).await?,
+                sweep_from: sweep_from(unit.now(), most),
+            };
+            store::artifacts::begin_upload(unit.tx(), &new).await?;
         }
         self.commit(unit).await?;
         let mut begun = Upload {
@@ -151,9 +158,14 @@ fn too_large(largest: u64) -> Refusal {
     Refusal::new(Code::BodyTooLarge, detail)
 }
 
-/// What bytes count against the cap of the workspace.
-fn counted(size: u64) -> usize {
-    usize::try_from(size.max(LEAST_COUNTED)).unwrap_or(usize::MAX)
+/// Admits bytes, and returns what they count. The total is locked until the transaction ends, so no two uploads pass
+/// the cap together.
+async fn admit(unit: &mut Unit, size: u64) -> Result<i64> {
+    let counts = counted(i64::try_from(size).unwrap_or(i64::MAX));
+    store::artifacts::lock_total(unit.tx()).await?;
+    let more = usize::try_from(counts).unwrap_or(usize::MAX);
+    caps::admit(unit, Holding::ArtifactBytes, more).await?;
+    Ok(counts)
 }
 
 impl Upload {
@@ -278,8 +290,6 @@ impl Upload {
             created_by: self.principal.key,
             attempt: self.announced.attempt,
         };
-        // Again, because the size may not have been announced, and others have uploaded meanwhile.
-        caps::admit(&mut unit, Holding::ArtifactBytes, counted(self.size)).await?;
         if !store::artifacts::end_upload(unit.tx(), self.name.upload).await? {
             let why = "the upload took so long that its bytes were swept";
             return Err(Refusal::new(Code::BodyTooSlow, why).into());
@@ -288,6 +298,10 @@ impl Upload {
             self.app.undo(unit).await?;
             return Ok(None);
         };
+        // What it reserved is free again, and it is no larger than that. The total comes last: who has its lock waits
+        // for no upload.
+        let counts = admit(&mut unit, self.size).await?;
+        store::artifacts::add_to_total(unit.tx(), counts).await?;
         let retention = workspace::read(unit.tx()).await?.artifact_retention_days;
         let data = json!({"digest": row.sha256, "size": row.size, "media_type": row.media_type});
         let journal = NewRow::new(Kind::ArtifactUploaded).attempt(row.attempt_id);

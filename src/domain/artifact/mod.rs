@@ -21,7 +21,7 @@ pub const RESULT_ARTIFACTS: usize = 100;
 pub const LARGEST: u64 = 5 << 30;
 /// What an artifact counts at least against the cap of its workspace: a block of a file system. So their number is
 /// bounded, too.
-pub const LEAST_COUNTED: u64 = 4096;
+pub const LEAST_COUNTED: i64 = 4096;
 /// The least rate of an upload and of a download, in bytes per second.
 pub const SLOWEST: u64 = 64 << 10;
 /// Time of an upload beside its bytes.
@@ -62,6 +62,12 @@ impl StoredName {
         let fan = hex.get(..2).unwrap_or_default();
         format!("{}/{fan}/{hex}.{}", self.workspace, self.upload)
     }
+}
+
+/// What an artifact of `size` bytes counts against the cap of its workspace.
+#[must_use]
+pub fn counted(size: i64) -> i64 {
+    size.max(LEAST_COUNTED)
 }
 
 /// The longest time of an upload of `bytes`.

@@ -2,8 +2,9 @@
 //!
 //! The caps are settings of the service, the same for every workspace. They are checked when something
 //! is created, against what was committed before: requests that run at the same time may pass a cap
-//! together, by what they add. What runs can always go on and finish: results, heartbeats and spend are
-//! never refused for a cap.
+//! together, by what they add. Bytes of artifacts pass none, because they are large and share a disk with others: each
+//! upload reserves its own before they arrive, one upload after the other. What runs can always go on and finish:
+//! results, heartbeats and spend are never refused for a cap.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +25,8 @@ words! {
         /// Bytes of the workspace in the database, indexes included. An estimate from the statistics of
         /// PostgreSQL, which follow a change by a few minutes.
         StoredBytes => "stored_bytes",
-        /// Bytes of artifacts, outside of the database. Each counts as at least 4 KiB.
+        /// Bytes of artifacts, outside of the database, with those of running uploads. Each counts as at least 4 KiB,
+        /// an upload without an announced length as the largest that the service takes.
         ArtifactBytes => "artifact_bytes",
     }
 }
@@ -96,7 +98,9 @@ impl WorkspaceCaps {
             Holding::Keys => "revoke keys that are not used",
             Holding::OpenTasks => "wait until tasks end, or cancel goals that are not needed",
             Holding::StoredBytes => "send less text, or ask the operator of the service for more",
-            Holding::ArtifactBytes => "delete artifacts that are not needed, or set a retention",
+            Holding::ArtifactBytes => {
+                "delete artifacts that are not needed, set a retention, or announce the length of the upload"
+            }
         };
         let name = holding.as_str();
         let detail = format!(

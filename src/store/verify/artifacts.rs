@@ -1,4 +1,4 @@
-//! Violations of the invariant that what refers to an artifact finds it.
+//! Violations of the invariants of artifacts: what refers to one finds it, and their bytes are counted.
 
 use super::finders;
 
@@ -18,4 +18,13 @@ finders! {
         from artifacts f
         join artifact_uploads u on u.workspace_id = $1 and u.upload_id = f.upload_id
         where f.workspace_id = $1";
+
+    bytes_counted: "
+        select 'workspace', w.workspace_id::text, 'its total is ' || c.total || ', its artifacts have ' || c.bytes
+        from workspaces w
+        cross join lateral (
+            select coalesce((select t.bytes from artifact_totals t where t.workspace_id = $1), 0) as total,
+                   coalesce((select sum(greatest(f.size, 4096)) from artifacts f
+                             where f.workspace_id = $1), 0)::bigint as bytes) c
+        where w.workspace_id = $1 and c.total <> c.bytes";
 }

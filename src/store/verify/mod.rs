@@ -181,6 +181,7 @@ pub async fn broken(
         Invariant::SchedulesFireInTime => times::schedules_fire_in_time(tx, scope).await,
         Invariant::AnswersCloseRules => approvals::answers_close_rules(tx, scope).await,
         Invariant::ArtifactsReferred => artifacts::referred(tx, scope).await,
+        Invariant::ArtifactBytesCounted => artifacts::bytes_counted(tx, scope).await,
         Invariant::JournalEndsWithHead => journal::ends_with_head(tx, scope).await,
         Invariant::LeasesSwept => times::leases_swept(tx, scope).await,
         Invariant::PromotedInTime => times::promoted_in_time(tx, scope).await,

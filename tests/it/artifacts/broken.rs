@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::Method;
-use muster::http::state::Limits;
+use muster::{domain::cap::workspace::WorkspaceCaps, http::state::Limits};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -11,9 +11,10 @@ use tokio::{
 
 use super::nothing_is_left;
 use crate::support::{
-    artifacts::{path, put, upload},
+    artifacts::{LARGEST, path, put, upload},
     client::Client,
-    fleet::{Fleet, limited, serve},
+    fleet::{Fleet, limited, router, serve},
+    invariants::verify,
     process::PATIENCE,
 };
 
@@ -136,4 +137,41 @@ async fn transfers_have_places_of_their_own() {
     client.get("/v1/artifacts").await.expect(200);
     drop(stream);
     until_arriving(&fleet, 0).await;
+}
+
+/// A body whose length is not announced.
+async fn put_unannounced(base: &str, key: &str, bytes: &'static [u8]) -> u16 {
+    let piece = futures_util::stream::iter([Ok::<_, std::io::Error>(bytes)]);
+    let body = reqwest::Body::wrap(http_body_util::StreamBody::new(
+        futures_util::TryStreamExt::map_ok(piece, |piece| {
+            hyper::body::Frame::data(axum::body::Bytes::from_static(piece))
+        }),
+    ));
+    let call = reqwest::Client::new().put(format!("{base}{}", path(bytes))).bearer_auth(key);
+    call.body(body).send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn running_uploads_count_against_the_cap() {
+    let fleet = Fleet::start().await;
+    let caps = WorkspaceCaps { artifact_bytes: LARGEST + 10_000, ..WorkspaceCaps::default() };
+    let router = router(&fleet.app.clone().capped(caps));
+    let client = Client::of(router.clone()).with_key(&fleet.admin_key);
+    let base = serve(router).await;
+    let stream = begun(&base, &fleet.admin_key, LARGEST as usize, b"who").await;
+    until_arriving(&fleet, 1).await;
+    put(&client, &[1; 10_001]).await.problem(409, "workspace_full");
+    // It may be as large as any.
+    assert_eq!(put_unannounced(&base, &fleet.admin_key, b"small").await, 409);
+    put(&client, &[1; 10_000]).await.expect(201);
+    drop(stream);
+    until_arriving(&fleet, 0).await;
+    fleet.until("select not exists (select from artifact_uploads)").await;
+    // What has arrived counts as what it is.
+    assert_eq!(put_unannounced(&base, &fleet.admin_key, b"small").await, 201);
+    let whoami = client.get("/v1/whoami").await.value(200);
+    let used = whoami["caps"].as_array().unwrap();
+    let used = used.iter().find(|cap| cap["name"] == "artifact_bytes").unwrap();
+    assert_eq!(used["used"], 10_000 + 4_096);
+    verify(&fleet.pool).await;
 }

@@ -15,6 +15,7 @@ use crate::support::{
     artifacts::{LARGEST, digest, hex, path, put, upload},
     client::Client,
     fleet::{Fleet, router},
+    invariants::verify,
 };
 
 /// Number of rows of a table.
@@ -191,6 +192,34 @@ async fn caps_bound_one_artifact_and_all_of_a_workspace() {
     // Small ones count as blocks: their number is bounded too.
     put(&admin, b"a").await.expect(201);
     put(&admin, b"b").await.problem(409, "workspace_full");
+    verify(&fleet.pool).await;
+}
+
+#[tokio::test]
+async fn uploads_at_once_do_not_pass_the_cap_together() {
+    let fleet = Fleet::start().await;
+    let caps = WorkspaceCaps { artifact_bytes: 20_400, ..WorkspaceCaps::default() };
+    let client = |app: &muster::app::App| {
+        Client::of(router(&app.clone().capped(caps))).with_key(&fleet.admin_key)
+    };
+    let servers = [client(&fleet.app), client(&fleet.another_app().await)];
+    let calls = (0..12_usize).map(|n| {
+        let bytes = vec![n as u8; 8_000];
+        let call = upload(&servers[n % 2], path(&bytes), &bytes);
+        tokio::spawn(async move { call.await })
+    });
+    let mut statuses = Vec::new();
+    for call in calls.collect::<Vec<_>>() {
+        statuses.push(call.await.unwrap().status.as_u16());
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses[..2], [201, 201], "{statuses:?}");
+    assert!(statuses[2..].iter().all(|status| *status == 409), "{statuses:?}");
+    assert_eq!(count(&fleet, "artifact_uploads").await, 0);
+    // Nothing is reserved for those that were refused.
+    put(&servers[0], &[100; 4_500]).await.problem(409, "workspace_full");
+    put(&servers[0], &[100; 4_400]).await.expect(201);
+    verify(&fleet.pool).await;
 }
 
 #[tokio::test]

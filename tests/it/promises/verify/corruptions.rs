@@ -192,9 +192,15 @@ pub fn corruption(invariant: Invariant) -> &'static [&'static str] {
              select workspace_id, workspace_id, workspace_id, 1, created_at, created_at, sha256('x'),
                     'text/plain'
              from workspaces",
+            "insert into artifact_totals as t (workspace_id, bytes)
+             select workspace_id, 4096 from workspaces
+             on conflict (workspace_id) do update set bytes = t.bytes + 4096",
             "insert into artifact_uploads (workspace_id, upload_id, begun_at, sweep_from, sha256)
              select workspace_id, upload_id, created_at, created_at, sha256 from artifacts",
         ],
+        Invariant::ArtifactBytesCounted => &["insert into artifact_totals as t (workspace_id, bytes)
+            select workspace_id, 1 from workspaces
+            on conflict (workspace_id) do update set bytes = t.bytes + 1"],
         Invariant::VotesReachQuorum => &[
             "insert into approval_policies (workspace_id, policy_id, name, document, created_at,
                                             updated_at)
