@@ -347,11 +347,13 @@ pub struct NewUpload {
     pub sweep_from: DateTime<Utc>,
 }
 
-/// Notes bytes that no artifact has, before they arrive or after their artifact was deleted.
+/// Notes bytes that no artifact has, before they arrive or after their artifact was deleted. Does nothing if they are
+/// noted already.
 pub async fn begin_upload(tx: &mut Tx, new: &NewUpload) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into artifact_uploads (workspace_id, upload_id, sha256, begun_at, sweep_from, reserved)
-         values ($1, $2, $3, $4, $5, $6)",
+         values ($1, $2, $3, $4, $5, $6)
+         on conflict (workspace_id, upload_id) do nothing",
         tx.workspace.0,
         new.upload.0,
         &new.digest.0[..],
@@ -362,6 +364,24 @@ pub async fn begin_upload(tx: &mut Tx, new: &NewUpload) -> sqlx::Result<()> {
     .execute(traced!(tx, "artifacts.begin_upload"))
     .await?;
     Ok(())
+}
+
+/// Puts off the sweep of an upload that goes on. `false` if its bytes are being removed.
+pub async fn prolong(
+    tx: &mut Tx,
+    upload: UploadId,
+    sweep_from: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let prolonged = sqlx::query!(
+        "update artifact_uploads set sweep_from = greatest(sweep_from, $3)
+         where workspace_id = $1 and upload_id = $2 and not abandoned",
+        tx.workspace.0,
+        upload.0,
+        sweep_from,
+    )
+    .execute(traced!(tx, "artifacts.prolong"))
+    .await?;
+    Ok(prolonged.rows_affected() == 1)
 }
 
 /// Forgets an upload whose bytes become an artifact. `false` if they are being removed.

@@ -3,14 +3,15 @@
 //! 1. A row of `artifact_uploads` is committed before the first byte. It names the bytes for the [sweep], should
 //!    this process be killed, and reserves them in the cap of the workspace.
 //! 2. Bytes go to the store piece by piece. Nothing of them is in a transaction.
-//! 3. The store keeps them. Only then one transaction takes the row away and writes the artifact.
+//! 3. The store keeps them, for which it may take as long again: the sweep is put off first. Only then one
+//!    transaction takes the row away and writes the artifact.
 //!
 //! Whatever goes wrong on the way, the bytes and the row are removed. Bytes that are there already are hashed all
 //! the same and stored nowhere: the answer says what is true of the bytes that were sent.
 //!
 //! [sweep]: super::sweep
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -158,6 +159,11 @@ fn too_large(largest: u64) -> Refusal {
     Refusal::new(Code::BodyTooLarge, detail)
 }
 
+fn swept() -> Error {
+    let why = "the upload took so long that its bytes were swept";
+    Refusal::new(Code::BodyTooSlow, why).into()
+}
+
 /// Admits bytes, and returns what they count. The total is locked until the transaction ends, so no two uploads pass
 /// the cap together.
 async fn admit(unit: &mut Unit, size: u64) -> Result<i64> {
@@ -218,8 +224,8 @@ impl Upload {
             count("known");
             return self.known().await;
         };
-        if let Err(error) = incoming.keep().await {
-            return Err(self.failed(unavailable(error)).await);
+        if let Err(error) = self.keep(incoming).await {
+            return Err(self.failed(error).await);
         }
         match self.store_row().await {
             Ok(Some(artifact)) => {
@@ -279,6 +285,33 @@ impl Upload {
         Ok(Uploaded { artifact: Artifact::of(row, retention), created: false })
     }
 
+    /// Has the store keep the bytes, and the sweep wait for that.
+    async fn keep(&self, incoming: Box<dyn Incoming>) -> Result<()> {
+        let mut tx = self.app.transaction(self.principal.workspace).await?;
+        let until = sweep_from(tx.now, self.size);
+        let is_noted = store::artifacts::prolong(&mut tx, self.name.upload, until).await?;
+        tx.commit().await?;
+        if !is_noted {
+            return Err(swept());
+        }
+        let kept = tokio::time::timeout(upload_within(self.size), incoming.keep()).await;
+        kept.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(unavailable)
+    }
+
+    /// Notes bytes again that the store kept after they were swept, so that they are removed as all others are: now, or
+    /// by the sweep if the store does not answer.
+    async fn note_again(&self) -> Result<()> {
+        let mut tx = self.app.transaction(self.principal.workspace).await?;
+        let new = NewUpload {
+            upload: self.name.upload,
+            digest: self.announced.digest,
+            reserved: counted(i64::try_from(self.size).unwrap_or(i64::MAX)),
+            sweep_from: tx.now,
+        };
+        store::artifacts::begin_upload(&mut tx, &new).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Writes the artifact of kept bytes. `None` if there is one with this digest.
     async fn store_row(&self) -> Result<Option<Artifact>> {
         let mut unit = self.app.begin(self.principal.workspace, self.principal.actor()).await?;
@@ -291,8 +324,9 @@ impl Upload {
             attempt: self.announced.attempt,
         };
         if !store::artifacts::end_upload(unit.tx(), self.name.upload).await? {
-            let why = "the upload took so long that its bytes were swept";
-            return Err(Refusal::new(Code::BodyTooSlow, why).into());
+            self.app.undo(unit).await?;
+            self.note_again().await?;
+            return Err(swept());
         }
         let Some(row) = store::artifacts::insert(unit.tx(), &new).await? else {
             self.app.undo(unit).await?;

@@ -175,3 +175,54 @@ async fn running_uploads_count_against_the_cap() {
     assert_eq!(used["used"], 10_000 + 4_096);
     verify(&fleet.pool).await;
 }
+
+#[tokio::test]
+async fn what_is_kept_after_it_was_swept_is_removed() {
+    let fleet = Fleet::start().await;
+    for (down, status, left) in [(false, 408, 0), (true, 408, 1)] {
+        let keeping = fleet.artifacts.keeping();
+        fleet.artifacts.stop(true);
+        let call = upload(&fleet.admin, path(b"late"), b"late");
+        let call = tokio::spawn(async move { call.await });
+        let asked = async {
+            while fleet.artifacts.keeping() == keeping {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asked).await.expect("bytes to keep in time");
+        // As if the sweep had come, while nothing was there to remove.
+        sqlx::query("delete from artifact_uploads").execute(&fleet.pool).await.unwrap();
+        fleet.artifacts.stuck(down.then_some(&b"late"[..]));
+        fleet.artifacts.stop(false);
+        assert_eq!(call.await.unwrap().status.as_u16(), status);
+        assert_eq!(fleet.artifacts.holds(), (left, 0));
+    }
+    fleet.artifacts.stuck(None);
+    fleet.after(3600).await;
+    nothing_is_left(&fleet).await;
+}
+
+#[tokio::test]
+async fn the_sweep_waits_for_a_store_that_takes_its_time() {
+    let fleet = Fleet::start().await;
+    let begun = fleet.now();
+    fleet.artifacts.stop(true);
+    let base = fleet.listen().await;
+    let mut stream = self::begun(&base, &fleet.admin_key, 5, b"who").await;
+    until_arriving(&fleet, 1).await;
+    // The sender takes nearly all of its time, and so does the store.
+    fleet.pass(590);
+    stream.write_all(b"le").await.unwrap();
+    let asked = async {
+        while fleet.artifacts.keeping() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asked).await.expect("bytes to keep in time");
+    fleet.after(590).await;
+    assert!(fleet.now() - begun > chrono::TimeDelta::seconds(900));
+    fleet.artifacts.stop(false);
+    fleet.until("select exists (select from artifacts)").await;
+    assert_eq!(fleet.admin.get(path(b"whole")).await.expect(200).body, b"whole");
+    drop(stream);
+}

@@ -31,6 +31,10 @@ struct Inside {
     kept: BTreeMap<String, Vec<u8>>,
     arriving: usize,
     down: bool,
+    /// It keeps nothing meanwhile, and says nothing.
+    stopped: bool,
+    /// Number of bodies that it is asked to keep.
+    keeping: usize,
     /// The path of what it does not remove has this part.
     stuck: Option<String>,
 }
@@ -56,6 +60,16 @@ impl Memory {
     /// Whether it refuses everything.
     pub fn down(&self, down: bool) {
         self.0.lock().unwrap().down = down;
+    }
+
+    /// Lets it take its time to keep anything.
+    pub fn stop(&self, stopped: bool) {
+        self.0.lock().unwrap().stopped = stopped;
+    }
+
+    /// Number of bodies that it has been asked to keep.
+    pub fn keeping(&self) -> usize {
+        self.0.lock().unwrap().keeping
     }
 
     /// Lets it refuse to remove these bytes.
@@ -128,6 +142,10 @@ impl Incoming for Arriving {
     fn keep(mut self: Box<Self>) -> Later<'static, ()> {
         Box::pin(async move {
             let bytes = std::mem::take(&mut self.bytes);
+            self.memory.0.lock().unwrap().keeping += 1;
+            while self.memory.0.lock().unwrap().stopped {
+                tokio::task::yield_now().await;
+            }
             self.memory.clone().at_work(|inside| {
                 inside.kept.insert(self.name.clone(), bytes);
                 Ok(())
