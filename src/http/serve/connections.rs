@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 use crate::{
     app::Stopwatch,
+    domain::artifact::SLOWEST,
     http::fairness::address::{self, TrustedProxies},
 };
 
@@ -50,6 +51,9 @@ pub struct ConnectionLimits {
     pub idle: Duration,
     /// The longest time in which a client takes nothing of an answer.
     pub stall: Duration,
+    /// The least rate in bytes per second at which a client takes an answer that is sent piece by piece; `stall` is
+    /// the time beside it.
+    pub slowest: u64,
 }
 
 impl Default for ConnectionLimits {
@@ -62,6 +66,7 @@ impl Default for ConnectionLimits {
             // Longer than the pause between two heartbeats of a common lease.
             idle: Duration::from_secs(120),
             stall: Duration::from_secs(30),
+            slowest: SLOWEST,
         }
     }
 }
@@ -86,14 +91,22 @@ pub struct Connection {
     pub is_reserve: bool,
     /// Microseconds since the start and, in the lowest two bits, the phase.
     state: AtomicU64,
+    /// Number of its requests so far.
+    requests: AtomicU64,
     clock: Stopwatch,
     close: Notify,
 }
 
 impl Connection {
     fn new(address: IpAddr, is_reserve: bool, clock: Stopwatch) -> Self {
-        let connection =
-            Self { address, is_reserve, state: AtomicU64::new(0), clock, close: Notify::new() };
+        let connection = Self {
+            address,
+            is_reserve,
+            state: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            clock,
+            close: Notify::new(),
+        };
         connection.set(Phase::Head);
         connection
     }
@@ -124,12 +137,18 @@ impl Connection {
 
     /// A request has begun.
     pub fn begins(&self) {
+        self.requests.fetch_add(1, Relaxed);
         self.set(Phase::Busy);
     }
 
     /// The answer is complete.
     pub fn rests(&self) {
         self.set(Phase::Quiet);
+    }
+
+    /// The number of the request at work; `None`: there is none, or its answer is complete.
+    pub fn request(&self) -> Option<u64> {
+        (self.phase() == Phase::Busy).then(|| self.requests.load(Relaxed))
     }
 
     /// The time left for the head; `None` while a request is at work.

@@ -243,7 +243,7 @@ impl Layers {
 
     fn timeout(&self, route: RouteCaps) -> Duration {
         if route.transfer {
-            // The handler holds every piece to a rate.
+            // The handler holds the sender of a body to a rate, and the connection whoever takes an answer.
             return LONGEST_TRANSFER;
         }
         if route.long_poll || route.scan {

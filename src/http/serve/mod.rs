@@ -2,7 +2,7 @@
 //!
 //! HTTP/1.1 with keep-alive; other protocols are the business of a proxy. How many connections there may
 //! be is in [`connections`], how long a head may take in [`stream`], so a silent or slow client occupies
-//! nothing for long. Thousands of agents wait on connections at once, so a connection costs little:
+//! nothing for long; nor does one that takes its answer slowly. Thousands of agents wait on connections at once, so a connection costs little:
 //! small buffers, and no state for other protocols.
 //!
 //! On shutdown the service accepts no more connections, closes idle ones at once, and the others after
@@ -289,6 +289,38 @@ mod tests {
             answer(&mut idle).await;
             tokio::time::sleep(brief().head * 3).await;
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_taken_too_slowly_is_cut_off() {
+        const PIECE: usize = 256 * 1024;
+        const PIECES: usize = 512;
+        let body = || async {
+            let pieces = futures_util::stream::iter(
+                (0..PIECES)
+                    .map(|_| Ok::<_, io::Error>(axum::body::Bytes::from_static(&[0; PIECE]))),
+            );
+            Body::from_stream(pieces)
+        };
+        let limits = ConnectionLimits {
+            stall: Duration::from_secs(1),
+            slowest: u64::MAX,
+            ..ConnectionLimits::default()
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", get(body));
+        tokio::spawn(serve_within(limits, listener, router, std::future::pending()));
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(REQUEST).await.unwrap();
+        // It takes something all the time, which would do for ten seconds.
+        let mut taken = 0;
+        let mut buffer = vec![0; PIECE];
+        while let Ok(count @ 1..) = slow.read(&mut buffer).await {
+            taken += count;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(taken < PIECE * PIECES, "{taken} bytes");
     }
 
     #[tokio::test]
