@@ -36,7 +36,8 @@ pub struct Dedup {
     /// `open`: held until its holder has ended. This is the default without `for_seconds`.
     #[serde(default, rename = "while", skip_serializing_if = "Option::is_none")]
     pub holds: Option<While>,
-    /// Held for so many seconds, whatever becomes of its holder. Not together with `while`.
+    /// Held for so many seconds, whatever becomes of its holder, also if it is deleted. The key of a task is gone with
+    /// its goal. Not together with `while`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = 86_400, minimum = 1, maximum = 31_622_400)]
     pub for_seconds: Option<u32>,

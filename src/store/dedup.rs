@@ -54,6 +54,8 @@ pub async fn take_new(
 pub struct GoalHolder {
     /// The goal.
     pub goal_id: GoalId,
+    /// Whether it was deleted.
+    pub gone: bool,
     /// Whether it has not ended and is still in the project.
     pub open: bool,
     /// Until when the key is held.
@@ -69,11 +71,14 @@ pub async fn lock_of_goal(
     sqlx::query_as!(
         GoalHolder,
         r#"select k.goal_id as "goal_id: GoalId",
-                  g.ended_at is null and g.project_id is not distinct from $4::uuid as "open!",
+                  g.goal_id is null as "gone!",
+                  g.goal_id is not null and g.ended_at is null
+                      and g.project_id is not distinct from $4::uuid as "open!",
                   -- A goal that left the project holds nothing there.
-                  case when g.project_id is not distinct from $4 then k.held_until end as held_until
+                  case when g.goal_id is null or g.project_id is not distinct from $4
+                       then k.held_until end as held_until
            from dedup_keys k
-           join goals g on g.workspace_id = $1 and g.goal_id = k.goal_id
+           left join goals g on g.workspace_id = $1 and g.goal_id = k.goal_id
            where k.workspace_id = $1 and k.within = $2 and k.key = $3
            for no key update of k"#,
         tx.workspace.0,
@@ -104,6 +109,24 @@ pub async fn pass_on(
     .execute(traced!(tx, "dedup.pass_on"))
     .await?;
     Ok(())
+}
+
+/// Deletes up to a thousand keys whose time is over. Returns their number.
+pub async fn sweep(tx: &mut Tx) -> sqlx::Result<u64> {
+    let swept = sqlx::query!(
+        "delete from dedup_keys
+         where workspace_id = $1 and (within, key) in (
+             select within, key from dedup_keys
+             where workspace_id = $1 and held_until <= $2
+             order by held_until
+             limit 1000
+             for update skip locked)",
+        tx.workspace.0,
+        tx.now,
+    )
+    .execute(traced!(tx, "dedup.sweep"))
+    .await?;
+    Ok(swept.rows_affected())
 }
 
 /// A task that has a key.

@@ -105,7 +105,15 @@ const fn stays(name: &'static str, why: &'static str) -> Table {
 
 /// All tables.
 pub const TABLES: &[Table] = &[
-    goes("dedup_keys", Owner::Goal, "t.goal_id"),
+    folded(
+        "dedup_keys",
+        Owner::Goal,
+        // The key of a task is unique in its goal, and that of a goal in the project that it is in.
+        "(t.held_until is null or t.within is distinct from (
+              select coalesce(g.project_id, '00000000-0000-0000-0000-000000000000') from goals g
+              where g.workspace_id = t.workspace_id and g.goal_id = t.goal_id)) and t.goal_id",
+        "it says nothing without its goal; a key of a goal that is held for a time goes when that is over",
+    ),
     goes("assignments", Owner::Attempt, "t.attempt_id"),
     goes("comments_to_spread", Owner::Goal, "t.goal_id"),
     goes("comment_deliveries", Owner::Goal, "t.goal_id"),

@@ -1,4 +1,5 @@
-//! Duty `sweep_replays`: deletes stored answers that are too old for a repeated request.
+//! Duty `sweep_replays`: deletes stored answers that are too old for a repeated request, and dedup keys whose time is
+//! over.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ pub(super) const DUTY: Duty = Duty {
     run: |app, workspace| Box::pin(app.sweep_replays(workspace)),
 };
 
-/// Most transactions of one run, of a thousand answers each.
+/// Most transactions of one run, of a thousand answers and as many keys each.
 const TRANSACTIONS: u32 = 100;
 
 impl App {
@@ -26,7 +27,8 @@ impl App {
         for _ in 0..TRANSACTIONS {
             let mut unit = self.begin(workspace, Actor::SERVICE).await?;
             let before = unit.now() - settings::REPLAY_FOR;
-            let swept = store::idempotency::sweep(unit.tx(), before).await?;
+            let answers = store::idempotency::sweep(unit.tx(), before).await?;
+            let swept = answers + store::dedup::sweep(unit.tx()).await?;
             self.commit(unit).await?;
             report.looked_at += swept;
             report.did += swept;

@@ -160,7 +160,8 @@ impl App {
     ///
     /// # Errors
     /// `invalid`, `no_tasks_found`, `plan_invalid`; `budget_exhausted` if its budget is allocated
-    /// and there is too little room above it. Nothing is written then.
+    /// and there is too little room above it; `already_exists` if a deleted goal holds its dedup key. Nothing is
+    /// written then.
     pub async fn create_goal(
         &self,
         caller: &ProjectSubmitterCaller,

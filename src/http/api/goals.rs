@@ -101,7 +101,8 @@ pub async fn preview_plan(
 /// no task of. Control characters of the brief are dropped, with a note. With `criteria`, or boxes of the brief below
 /// a label of criteria that belongs to no task, the goal is `verifying` after its tasks until these are satisfied.
 ///
-/// With `dedup`, a goal that holds the key is answered with 200 and `deduplicated`, and nothing is created.
+/// With `dedup`, a goal that holds the key is answered with 200 and `deduplicated`, and nothing is created. If that goal
+/// was deleted, `already_exists` says until when the key is held.
 #[utoipa::path(post, path = "/v1/goals")]
 pub async fn create_goal(
     Auth { app, caller }: Auth<ProjectSubmitterCaller>,

@@ -51,7 +51,7 @@ operations! {
     "goals" {
         GET    "/v1/goals"                  => goals::list_goals, list;
         POST   "/v1/goals"                  => goals::create_goal
-            [NoTasksFound, PlanInvalid, BudgetExhausted, WorkspaceFull, NotFound], body_limit = 4 * MIB,
+            [AlreadyExists, NoTasksFound, PlanInvalid, BudgetExhausted, WorkspaceFull, NotFound], body_limit = 4 * MIB,
             long_poll;
         GET    "/v1/goals/{goal_id}"        => goals::get_goal, long_poll;
         PATCH  "/v1/goals/{goal_id}"        => goals::update_goal

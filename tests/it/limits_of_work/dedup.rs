@@ -147,3 +147,40 @@ async fn agents_report_and_divide_what_exists_once() {
     fleet.expect_states(&goal, "a:parked b:ready t:ready").await;
     verify(&fleet.pool).await;
 }
+
+#[tokio::test]
+async fn a_key_is_held_for_its_time_also_when_the_goal_is_deleted() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    let timed = goal(json!({"key": "daily", "for_seconds": 86_400}));
+    let open = goal(json!({"key": "open"}));
+    let mut left = goal(json!({"key": "left", "for_seconds": 86_400}));
+    left["project"] = json!("ci");
+    let mut goals = Vec::new();
+    for new in [&timed, &open, &left] {
+        goals.push(text(&fleet.poster.post("/v1/goals", new).await.value(201)["id"]));
+    }
+    // A goal that left its project holds nothing there, now and when it is deleted.
+    let moved = json!({"project": "elsewhere"});
+    let moved = fleet.admin.patch(format!("/v1/goals/{}", goals[2]), &moved).if_match("*").await;
+    moved.expect(200);
+    agent.work_off().await;
+    fleet.round().await;
+    for id in &goals {
+        let call = fleet.admin.call(axum::http::Method::DELETE, format!("/v1/goals/{id}"));
+        call.if_match("*").await.expect(204);
+    }
+    let refused = fleet.poster.post("/v1/goals", &timed).await;
+    refused.problem(409, "already_exists");
+    assert!(refused.describe().contains(&goals[0]), "{}", refused.describe());
+    for new in [&open, &left] {
+        fleet.poster.post("/v1/goals", new).await.expect(201);
+    }
+    agent.work_off().await;
+    fleet.after(86_400).await;
+    let keys: Vec<String> =
+        sqlx::query_scalar("select key from dedup_keys").fetch_all(&fleet.pool).await.unwrap();
+    assert_eq!(keys, ["open"], "what is over is swept");
+    fleet.poster.post("/v1/goals", &timed).await.expect(201);
+    verify(&fleet.pool).await;
+}
