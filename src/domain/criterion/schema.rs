@@ -191,9 +191,10 @@ impl Keywords<'_> {
                 self.refuse(at, format!("must be `{DIALECT}`, or left out"));
             }
             ("$ref", Value::String(to)) => {
-                let known = self.definitions.contains(to);
+                // The validator decodes `%61` to `a`: one text must not be two definitions, or the bounds are of another.
+                let known = self.definitions.contains(to) && !to.contains('%');
                 if !known {
-                    let detail = "must name a definition of this schema, as `#/$defs/name`; nothing is fetched";
+                    let detail = "must name a definition of this schema, as `#/$defs/name` without `%`; nothing is fetched";
                     self.refuse(at, detail);
                 }
             }
@@ -395,6 +396,7 @@ mod tests {
             json!({"$ref": "file:///etc/passwd"}),
             json!({"$ref": "#"}),
             json!({"$ref": "#/$defs/none"}),
+            json!({"$defs": {"a": {"type": "string"}, "%61": true}, "$ref": "#/$defs/%61"}),
             json!({"$ref": 1}),
             json!({"$id": "https://example.com/", "type": "object"}),
             json!({"items": {"$dynamicRef": "#x"}}),
