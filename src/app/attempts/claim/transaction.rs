@@ -111,9 +111,9 @@ impl Batched for ClaimCommand {
 /// Most tasks that one batch locks per set of capabilities. Locked tasks that the batch does not
 /// assign are unavailable to other batches until it ends.
 const MOST_AT_ONCE: i64 = 500;
-/// Extra candidates, first try and second try. Usually no other batch holds any; two other
-/// processes can hold a thousand.
-const SLACK: [i64; 2] = [64, 1_000];
+/// Extra candidates of each try. A process runs one batch of a workspace at a time, so usually nobody else holds any;
+/// another process can hold a hundred, several a thousand.
+const SLACK: [i64; 3] = [16, 128, 1_000];
 /// Most parts of the list of goals that one batch searches. One part is all goals unless there are hundreds; a
 /// further one is searched only if nothing in those before could be claimed.
 const MOST_PAGES: usize = 8;
