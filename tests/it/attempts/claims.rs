@@ -292,3 +292,40 @@ async fn what_a_claimer_that_hung_up_was_given_goes_back() {
     assert_eq!(fleet.task(&goal, "a").await["attempts_used"], 0);
     verify(&fleet.pool).await;
 }
+
+/// A batch of claims commits what its first search gave. If a further search fails, the agents that were served get
+/// their claims: their leases would be known to nobody.
+#[tokio::test]
+async fn a_search_that_fails_takes_no_claim_of_the_same_batch_away() {
+    let fleet = Fleet::start().await;
+    let keyed = |n: usize| json!({"ref": format!("k{n}"), "title": "keyed", "priority": 9, "concurrency_keys": ["k"]});
+    let free = |n: usize| json!({"ref": format!("f{n}"), "title": "free"});
+    fleet.goal((0..100).map(keyed).chain((0..20).map(free)).collect()).await;
+    sqlx::query("update concurrency_keys set most = 4").execute(&fleet.pool).await.unwrap();
+    // A further search finds the free ones only, and is the victim of a deadlock.
+    let victim = "create function deadlock() returns trigger language plpgsql as $$ begin
+            if exists (select from task_texts where task_id = new.task_id and title = 'free') then
+                raise exception 'deadlock detected' using errcode = '40P01';
+            end if;
+            return new;
+        end $$;
+        create trigger deadlock before insert on attempts for each row execute function deadlock()";
+    sqlx::raw_sql(victim).execute(&fleet.pool).await.unwrap();
+    let mut agents = Vec::new();
+    for n in 0..16 {
+        agents.push(fleet.agent(&format!("agent {n}"), &[], 1).await);
+    }
+    let calls = agents.iter().map(|agent| agent.client.post("/v1/claims", &json!({})));
+    let answers = join_all(calls.map(IntoFuture::into_future)).await;
+    let given = answers.iter().filter(|answer| answer.status == 200).flat_map(claims);
+    let mut given: Vec<String> = given.map(|held| held.attempt).collect();
+    let mut running: Vec<String> =
+        sqlx::query_scalar("select attempt_id::text from attempts where state = 'running'")
+            .fetch_all(&fleet.pool)
+            .await
+            .unwrap();
+    given.sort_unstable();
+    running.sort_unstable();
+    assert_eq!(running.len(), 4);
+    assert_eq!(given, running, "an attempt runs that nobody knows of");
+}

@@ -23,6 +23,7 @@ use crate::{
         routing,
         unit::idempotency::{self, Outcome, Repeat, Repeatable},
     },
+    clock::Stopwatch,
     domain::{
         ids::{AgentId, TaskId, WorkspaceId},
         refusal::{Code, Refusal},
@@ -64,12 +65,15 @@ impl Batched for ClaimCommand {
         workspace: WorkspaceId,
         batch: Vec<Self>,
     ) -> Result<Vec<Result<ClaimOutcome>>> {
+        let began = Stopwatch::start();
         let first: Vec<&Self> = batch.iter().collect();
         let Claimed { mut answers, mut refused, mut contended, deferred: _ } =
             claim_once(&app, workspace, &first, SearchDepth::Requested).await?;
         // Tasks that no budget covers are parked by now, so empty claims search past them. Tasks
         // that exceed only the budgets of these agents stay ready: one more search sees them all. Tasks without a
         // grant stay ready too, and the next search leaves them out, as what they wait for is committed.
+        // Each search is a commit of its own. So a failure of a later one must not be the answer to the batch: its
+        // commands would be executed again, and nobody would know the leases given before.
         for look in 0..SEARCHES_PAST_UNFUNDABLE {
             let empty: Vec<usize> =
                 (0..batch.len()).filter(|n| got_nothing(&answers[*n])).collect();
@@ -82,11 +86,25 @@ impl Batched for ClaimCommand {
                 break;
             }
             let again: Vec<&Self> = empty.iter().map(|n| &batch[*n]).collect();
-            let more = claim_once(&app, workspace, &again, SearchDepth::PastUnfundable).await?;
-            refused = more.refused;
-            contended = more.contended;
-            for (index, answer) in empty.into_iter().zip(more.answers) {
-                answers[index] = answer;
+            let left = (app.patience / SHARE_OF_PATIENCE).saturating_sub(began.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            let more = claim_once(&app, workspace, &again, SearchDepth::PastUnfundable);
+            let more = tokio::time::timeout(left, more).await;
+            match more.unwrap_or_else(|_| Err(Error::Unavailable("it took too long".into()))) {
+                Ok(more) => {
+                    refused = more.refused;
+                    contended = more.contended;
+                    for (index, answer) in empty.into_iter().zip(more.answers) {
+                        answers[index] = answer;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, %look, "a further search of a batch of claims failed");
+                    keep_answers(&mut answers, &empty, &error);
+                    break;
+                }
             }
         }
         Ok(answers)
@@ -105,6 +123,21 @@ impl Batched for ClaimCommand {
                 tracing::warn!(%error, %attempt, "a claim that nobody received was not taken back");
             }
         }
+    }
+}
+
+/// Share of the patience of a batch after which it searches no further: a third. A batch that is given up loses the
+/// answers of its first search.
+const SHARE_OF_PATIENCE: u32 = 3;
+
+/// The answers to a batch of which a further search, for the commands `asked` that had got nothing, failed. They stay
+/// empty if the search certainly gave nothing; otherwise it is unknown what they were given, and they get the error.
+fn keep_answers<T>(answers: &mut [Result<T>], asked: &[usize], error: &Error) {
+    if error.rolled_back() {
+        return;
+    }
+    for index in asked {
+        answers[*index] = Err(error.clone());
     }
 }
 
@@ -592,4 +625,30 @@ pub(in crate::app::attempts) async fn claim_by(
         }
     });
     Ok(Claimed { answers: answers.collect(), refused, contended, deferred })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn answers() -> Vec<Result<u32>> {
+        vec![Ok(1), Ok(0), Err(Error::Again), Ok(0)]
+    }
+
+    #[test]
+    fn a_failure_of_a_further_search_leaves_what_was_given() {
+        let lock_timeout = sqlx::Error::Protocol("canceling statement due to lock timeout".into());
+        let mut kept = answers();
+        keep_answers(&mut kept, &[1, 3], &Error::GaveWay(Arc::new(lock_timeout)));
+        assert!(matches!(kept[..], [Ok(1), Ok(0), Err(Error::Again), Ok(0)]), "{kept:?}");
+        let mut unknown = answers();
+        keep_answers(&mut unknown, &[1, 3], &Error::Unavailable("the connection broke".into()));
+        let [Ok(1), Err(Error::Unavailable(_)), Err(Error::Again), Err(Error::Unavailable(_))] =
+            unknown[..]
+        else {
+            panic!("{unknown:?}")
+        };
+    }
 }
