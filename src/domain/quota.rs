@@ -155,10 +155,20 @@ impl Quota {
     }
 
     /// Whether a task that is expected to use `expected` may be given.
+    ///
+    /// A task that is expected to use more than the whole amount would never be given. A window of which nothing is
+    /// used admits it, alone: it counts as the whole amount.
     #[must_use]
     pub fn admits(&self, expected: i64, now: DateTime<Utc>) -> bool {
+        self.admits_beside(0, expected, now)
+    }
+
+    /// The same, after tasks that are expected to use `given` were given in the same step.
+    #[must_use]
+    pub fn admits_beside(&self, given: i64, expected: i64, now: DateTime<Utc>) -> bool {
         let left = self.amount.saturating_sub(self.used_at(now));
-        !self.is_nearly_used_up(now) && expected <= left
+        let wanted = given.saturating_add(expected.min(self.amount));
+        !self.is_nearly_used_up(now) && wanted <= left
     }
 }
 
@@ -218,8 +228,19 @@ mod tests {
     fn nothing_is_given_near_the_end_or_when_it_does_not_fit() {
         let used = quota(None).charge(949, at(0));
         assert!(used.admits(51, at(0)) && !used.admits(52, at(0)));
+        assert!(used.admits_beside(50, 1, at(0)) && !used.admits_beside(50, 2, at(0)));
         assert!(!used.charge(1, at(0)).admits(0, at(0)));
         assert!(used.charge(1, at(0)).admits(1_000, at(600)));
+    }
+
+    #[test]
+    fn an_unused_window_admits_one_task_that_exceeds_it() {
+        let unused = quota(None);
+        assert!(unused.admits(1_001, at(0)) && unused.admits(i64::MAX, at(0)));
+        assert!(!unused.admits_beside(1, 1_001, at(0)), "not beside another");
+        assert!(!unused.admits_beside(1_000, 1, at(0)), "nothing beside it");
+        assert!(!unused.charge(1, at(0)).admits(1_001, at(0)), "nor in what is left of a window");
+        assert!(unused.charge(1, at(0)).admits(1_001, at(600)), "but in the next");
     }
 
     proptest! {

@@ -48,8 +48,8 @@ pub async fn list_quota_windows(
 ///
 /// The agents with this `account` share it. Spend that they report counts, and with the unit `attempts` each
 /// attempt that they start. From `stop_percent` on they are given no tasks until the window ends, nor a task whose
-/// estimate does not fit into the rest. Running attempts go on. An account may have several windows, such as one of five
-/// hours and one of a week.
+/// estimate does not fit into the rest. A task whose estimate exceeds the whole amount is given when nothing of a window
+/// is used. Running attempts go on. An account may have several windows, such as one of five hours and one of a week.
 #[utoipa::path(post, path = "/v1/quota-windows")]
 pub async fn create_quota_window(
     Auth { app, caller }: Auth<OperatorCaller>,

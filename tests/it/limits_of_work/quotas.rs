@@ -160,3 +160,25 @@ async fn a_rate_limit_uses_up_no_try_and_holds_the_account() {
     fleet.round().await;
     verify_rested(&fleet.pool, fleet.now()).await;
 }
+
+/// A task that is expected to use more than the whole window is given when nothing of it is used, and explained until then.
+#[tokio::test]
+async fn a_task_larger_than_its_window_is_given_when_it_is_unused() {
+    let fleet = Fleet::start().await;
+    let agent = of_account(&fleet, "one", "max").await;
+    window(&fleet, "output_tokens", 1000, 600).await;
+    let small = tasks(&fleet, 1, json!({"estimate": {"output_tokens": 10}})).await;
+    let held = agent.take().await;
+    let large = tasks(&fleet, 2, json!({"estimate": {"output_tokens": 2000}})).await;
+    let used = json!({"entries": [{"key": "1", "amounts": {"output_tokens": 10}}]});
+    agent.write(&held, "spend", used).await.expect(200);
+    agent.find_nothing().await;
+    let task = text(&fleet.task(&large, "t0").await["id"]);
+    let explained = async || fleet.admin.get(format!("/v1/tasks/{task}/explain")).await.value(200);
+    assert!(explained().await.to_string().contains("agents_quota"));
+    agent.complete(&held).await;
+    fleet.expect_states(&small, "t0:done").await;
+    fleet.pass(600);
+    assert!(!explained().await.to_string().contains("agents_quota"));
+    assert_eq!(agent.claim(5).await.len(), 1, "one at a time");
+}

@@ -155,8 +155,7 @@ impl Pacing {
 
     fn has_room(&self, task: &ReadyTask, agent: AgentId) -> bool {
         self.windows_of(agent).iter().all(|window| {
-            let expected = window.expected.saturating_add(self.expected(task, window));
-            window.quota.admits(expected, self.now)
+            window.quota.admits_beside(window.expected, self.expected(task, window), self.now)
         })
     }
 
@@ -178,8 +177,9 @@ impl Pacing {
                 rated.taken = true;
             }
         }
+        let expected = self.windows_of(agent).iter();
         let expected: Vec<i64> =
-            self.windows_of(agent).iter().map(|window| self.expected(task, window)).collect();
+            expected.map(|window| self.expected(task, window).min(window.quota.amount)).collect();
         let windows = self.accounts.get(&agent).and_then(|account| self.windows.get_mut(account));
         for (window, expected) in windows.into_iter().flatten().zip(expected) {
             if window.counts_starts() {
