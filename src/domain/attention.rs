@@ -33,7 +33,8 @@ words! {
         Freeze => "freeze",
         /// An active goal without a change for a day and without another item.
         StalledGoal => "stalled_goal",
-        /// A task that its agents released five times in a row or more, without progress.
+        /// A task that its agents released five times in a row or more, without progress or because a provider limits
+        /// their rate.
         ReleasedTask => "released_task",
         /// Rows of the journal that have not been sealed for a minute.
         UnsealedJournal => "unsealed_journal",

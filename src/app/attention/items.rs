@@ -203,8 +203,8 @@ pub(in crate::app) fn released(row: ReleasedAgain) -> AttentionItem {
     AttentionItem {
         title: format!("Released again and again: {title}"),
         detail: format!(
-            "It was released {released_in_row} times in a row without progress, the last time by \
-             {last}. It is offered again after a pause that grows."
+            "It was given back {released_in_row} times in a row, without progress or because of a rate limit, the \
+             last time by {last}. It is offered again after a pause that grows."
         ),
         waiting_tasks: 1,
         goal_id: Some(goal_id),

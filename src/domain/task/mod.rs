@@ -385,8 +385,10 @@ impl Failure {
 
 /// An attempt reports failure; it counts, unless its provider limits the rate of its agent.
 ///
-/// A rate limit uses up no try, however often it comes. So the task waits at least as long as the agent: nothing is
-/// tried again at once.
+/// A rate limit uses up no try, however often it comes. So the task waits at least as long as the agent, and it counts
+/// as a release without progress ([`release`]): after two in a row the task waits longer each time, up to ten minutes,
+/// and after five a person is told. Counting it as a try after some was rejected: a subscription that is used up for a
+/// day must fail no task.
 pub fn fail(
     task: &TaskFacts,
     attempt: &AttemptFacts,
@@ -395,10 +397,11 @@ pub fn fail(
     now: DateTime<Utc>,
 ) -> Ending {
     if failure.is_rate_limit() {
-        let next =
-            if task.cancelling { Next::Cancelled } else { Next::Retry(now + failure.rate_limit()) };
+        let released_in_row = task.released_in_row.saturating_add(1);
+        let wait = failure.rate_limit().max(release::pause(released_in_row, jitter));
+        let next = if task.cancelling { Next::Cancelled } else { Next::Retry(now + wait) };
         let ending = Ending::unchanged(task, AttemptState::Failed, next);
-        return Ending { lost_in_row: 0, released_in_row: 0, ..ending };
+        return Ending { lost_in_row: 0, released_in_row, ..ending };
     }
     let Failure { class, retryable, retry_after } = failure;
     let used = task.attempts_used + 1;

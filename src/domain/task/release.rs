@@ -4,7 +4,7 @@
 //! ever. Releases in a row are counted on the task: after two the task waits before it is offered
 //! again, each time longer, and after five a person is told. Work on the task ends the row: progress,
 //! a new checkpoint, a result or a failure. A release that the service itself asked for counts
-//! neither way.
+//! neither way. A failure because of a rate limit, which does not count as a try either, belongs to the row.
 
 use std::time::Duration;
 

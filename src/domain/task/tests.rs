@@ -390,7 +390,8 @@ proptest! {
         let failure = Failure { class: FailureClass::RateLimited, retryable, retry_after };
         let ending = fail(&task, attempt, failure, jitter, now);
         prop_assert_eq!(ending.attempt, AttemptState::Failed);
-        prop_assert_eq!((ending.lost_in_row, ending.released_in_row), (0, 0));
+        let row = if retryable == Some(false) { 0 } else { task.released_in_row + 1 };
+        prop_assert_eq!((ending.lost_in_row, ending.released_in_row), (0, row));
         if retryable == Some(false) {
             prop_assert_eq!(ending.attempts_used, attempts_used + 1);
             prop_assert!(matches!(ending.next, Next::Failed(_) | Next::Cancelled));
@@ -401,6 +402,7 @@ proptest! {
             Next::Cancelled => prop_assert!(cancelling),
             Next::Retry(at) => {
                 prop_assert!(!cancelling);
+                // The first in a row waits as long as the agent.
                 prop_assert_eq!(at, now + failure.rate_limit());
                 let wait = after.unwrap_or(60).clamp(1, 86_400);
                 prop_assert_eq!(at, now + Duration::from_secs(wait));
@@ -408,4 +410,30 @@ proptest! {
             next => prop_assert!(false, "{:?}", next),
         }
     }
+}
+
+/// An agent that answers every attempt with a rate limit of a second tries a task some hundred times a day, not
+/// eighty thousand.
+#[test]
+fn rate_limits_in_a_row_wait_longer_each_time() {
+    let mut world = World::new(3, false);
+    world.claim();
+    let begin = world.now;
+    let (mut now, mut task, mut failures) = (begin, world.task.clone(), 0);
+    let retry_after = Some(Duration::from_secs(1));
+    let failure = Failure { class: FailureClass::RateLimited, retryable: None, retry_after };
+    while now < begin + TimeDelta::days(1) {
+        let ending = fail(&task, &world.attempts[0], failure, 0.0, now);
+        let Next::Retry(at) = ending.next else { panic!("{:?}", ending.next) };
+        assert!(at >= now + Duration::from_secs(1), "not before the agent said");
+        failures += 1;
+        assert_eq!((ending.attempts_used, ending.released_in_row), (0, failures));
+        task.released_in_row = ending.released_in_row;
+        now = at;
+    }
+    assert!(failures < 310, "{failures} failures in a day");
+    // What the agent says counts if it is longer.
+    let failure = Failure { retry_after: Some(Duration::from_secs(3_600)), ..failure };
+    let ending = fail(&task, &world.attempts[0], failure, 1.0, now);
+    assert_eq!(ending.next, Next::Retry(now + Duration::from_secs(3_600)));
 }

@@ -31,7 +31,7 @@ pub struct ReleasedAgain {
     pub since: DateTime<Utc>,
 }
 
-/// Tasks that were released at least [`settings::RELEASED_LIMIT`] times in a row and are offered again
+/// Tasks that were released, or failed for a rate limit, at least [`settings::RELEASED_LIMIT`] times in a row and are offered again
 /// now or later, at most [`COUNTED`]. Reads only tasks that were tried and are offered again.
 pub async fn released_again(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result<Vec<ReleasedAgain>> {
     sqlx::query_as!(

@@ -161,6 +161,29 @@ async fn a_rate_limit_uses_up_no_try_and_holds_the_account() {
     verify_rested(&fleet.pool, fleet.now()).await;
 }
 
+/// An agent that gives every attempt back for a rate limit of a second tries its task rarely, and a person is told.
+#[tokio::test]
+async fn rate_limits_in_a_row_are_bounded_and_told() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    fleet.lone_task(json!({})).await;
+    let limited = json!({"class": "rate_limited", "retry_after_seconds": 1});
+    let told = async || fleet.admin.get("/v1/attention?kind=released_task").await.value(200);
+    for _ in 0..5 {
+        assert_eq!(told().await["items"], json!([]));
+        agent.write(&agent.take().await, "fail", limited.clone()).await.expect(200);
+        // The fifth waits two seconds at least.
+        fleet.after(4).await;
+    }
+    agent.write(&agent.take().await, "fail", limited).await.expect(200);
+    fleet.after(3).await;
+    agent.find_nothing().await;
+    assert_eq!(told().await["items"][0]["agent_id"], agent.id.as_str());
+    fleet.after(5).await;
+    agent.complete(&agent.take().await).await;
+    verify(&fleet.pool).await;
+}
+
 /// A task that is expected to use more than the whole window is given when nothing of it is used, and explained until then.
 #[tokio::test]
 async fn a_task_larger_than_its_window_is_given_when_it_is_unused() {

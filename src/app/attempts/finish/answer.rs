@@ -104,8 +104,8 @@ pub struct CompleteRequest {
 pub struct FailRequest {
     /// The lease of the attempt, from its claim.
     pub lease: String,
-    /// Class of the failure. `rate_limited` uses up no try: the task waits, and the agent with all agents of its
-    /// account is given no tasks meanwhile. `transient`, `resources` and `timeout` are retried;
+    /// Class of the failure. `rate_limited` uses up no try: the task waits, from the third time in a row on longer each
+    /// time, and the agent with all agents of its account is given no tasks meanwhile. `transient`, `resources` and `timeout` are retried;
     /// `invalid_input` and `permanent` are not. `too_large` is retried once; after the second such failure,
     /// and instead of a final one, the task is `parked` until it is divided.
     pub class: FailureClass,
