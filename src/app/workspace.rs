@@ -335,7 +335,8 @@ async fn write(
         store::keys::end_agent_keys_by(unit.tx(), end).await?;
     }
     if before.routing.looks_ahead() != edited.routing.looks_ahead() {
-        store::tasks::order::rank_again(unit.tx(), None).await?;
+        // Not here: nothing else runs in the workspace now.
+        store::tasks::order::begin_ranking(unit.tx()).await?;
     }
     let before = Workspace::from(before.clone());
     let after = Workspace::from(read(unit.tx()).await?);

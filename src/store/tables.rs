@@ -178,6 +178,7 @@ pub const TABLES: &[Table] = &[
     stays("usual_spend", "what was learnt outlives what it was learnt from"),
     stays("progress_cursors", "one row"),
     stays("route_cursors", "one row"),
+    stays("rank_cursors", "one row, until the ready tasks are ranked again"),
     stays("agent_records", "what was learnt outlives what it was learnt from"),
     stays("measured_use", "what was learnt outlives what it was learnt from"),
     stays("capability_outcomes", "what was learnt outlives what it was learnt from"),

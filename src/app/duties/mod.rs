@@ -24,6 +24,7 @@ mod promote;
 mod prune_assignments;
 mod prune_goals;
 mod prune_journal;
+mod rank_again;
 pub mod record;
 mod roll_up;
 mod seal;
@@ -46,6 +47,7 @@ pub const DUTIES: &[Duty] = &[
     fire_schedules::DUTY,
     plan::DUTY,
     promote::DUTY,
+    rank_again::DUTY,
     end_offers::DUTY,
     spread_comments::DUTY,
     price::DUTY,
@@ -121,6 +123,8 @@ pub struct Due {
     pub offers: bool,
     /// A comment may have to be delivered to attempts that started meanwhile, or deliveries can be forgotten.
     pub comments: bool,
+    /// Ready tasks are to be ranked again.
+    pub ranks: bool,
 }
 
 impl Due {
@@ -138,6 +142,7 @@ impl Due {
         schedules: true,
         offers: true,
         comments: true,
+        ranks: true,
     };
 }
 
@@ -161,6 +166,7 @@ impl App {
             schedules: next.fires_wait || passed(next.schedules_due),
             offers: passed(next.offer_until),
             comments: next.comments_wait,
+            ranks: next.ranks_wait,
         })
     }
 }

@@ -250,7 +250,7 @@ async fn edit_goal(
         starts::follow(unit, goal, wanted.start_at).await?;
     }
     if (wanted.priority, wanted.deadline) != (before.priority, before.deadline) {
-        store::tasks::order::rank_again(unit.tx(), Some(goal)).await?;
+        store::tasks::order::rank_again(unit.tx(), &[goal]).await?;
     }
     let edited = views::read(unit.tx(), goal).await?;
     unit.record(NewRow::new(Kind::GoalUpdated).goal(goal).before(&before).after(&edited));

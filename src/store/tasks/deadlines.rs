@@ -40,6 +40,8 @@ pub struct NextDue {
     pub offer_until: Option<DateTime<Utc>>,
     /// Whether a comment is spread, or a delivery of one kept.
     pub comments_wait: bool,
+    /// Whether ready tasks are to be ranked again.
+    pub ranks_wait: bool,
     /// The database's clock.
     pub now: DateTime<Utc>,
 }
@@ -107,6 +109,7 @@ pub async fn next_due(tx: &mut Tx) -> sqlx::Result<NextDue> {
                exists (select from comments_to_spread where workspace_id = $1)
                    or exists (select from comment_deliveries where workspace_id = $1)
                    as "comments_wait!",
+               exists (select from rank_cursors where workspace_id = $1) as "ranks_wait!",
                clock_timestamp() as "now!"
         "#,
         tx.workspace.0,

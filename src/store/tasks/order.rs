@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use sqlx::types::Json;
+use uuid::Uuid;
 
 use crate::{
     domain::{
         budget::ask::Estimates,
         ids::{GoalId, TaskId},
     },
-    store::{Tx, traced},
+    store::{Tx, columns::uuids, traced},
 };
 
 /// An open task, and what its upward rank follows from.
@@ -108,13 +109,13 @@ pub async fn set_upward(tx: &mut Tx, ranks: &[(TaskId, i64)]) -> sqlx::Result<()
     Ok(())
 }
 
-/// Ranks the tasks of a goal again that are ready, or parked for a budget; those of the whole workspace without a
-/// goal. Others get their key when they become ready. Locks the tasks in id order.
-pub async fn rank_again(tx: &mut Tx, goal: Option<GoalId>) -> sqlx::Result<()> {
-    sqlx::query!(
+/// Ranks the tasks of goals again that are ready, or parked for a budget; returns their number. Others get their key
+/// when they become ready. Locks the tasks in id order.
+pub async fn rank_again(tx: &mut Tx, goals: &[GoalId]) -> sqlx::Result<u64> {
+    let ranked = sqlx::query!(
         "with locked as materialized (
              select task_id from tasks
-             where workspace_id = $1 and ($2::uuid is null or goal_id = $2)
+             where workspace_id = $1 and goal_id = any($2)
                and (state = 'ready' or short_limit_id is not null)
              order by task_id for no key update
          )
@@ -129,9 +130,82 @@ pub async fn rank_again(tx: &mut Tx, goal: Option<GoalId>) -> sqlx::Result<()> {
                  else t.goal_id end
          from locked l where t.workspace_id = $1 and t.task_id = l.task_id",
         tx.workspace.0,
-        goal.map(|id| id.0),
+        &uuids(goals),
     )
     .execute(traced!(tx, "tasks.order.rank_again"))
     .await?;
+    Ok(ranked.rows_affected())
+}
+
+/// Has all ready tasks of the workspace ranked again, from the first goal on.
+pub async fn begin_ranking(tx: &mut Tx) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into rank_cursors (workspace_id, after_goal_id) values ($1, $2)
+         on conflict (workspace_id) do update set after_goal_id = excluded.after_goal_id",
+        tx.workspace.0,
+        Uuid::nil(),
+    )
+    .execute(traced!(tx, "tasks.order.begin_ranking"))
+    .await?;
+    Ok(())
+}
+
+/// Locks how far the ready tasks are ranked again: the last goal. `None` if nothing is to be ranked, or another process
+/// does it.
+pub async fn take_cursor(tx: &mut Tx) -> sqlx::Result<Option<GoalId>> {
+    sqlx::query_scalar!(
+        r#"select after_goal_id as "goal: GoalId" from rank_cursors
+           where workspace_id = $1 for update skip locked"#,
+        tx.workspace.0,
+    )
+    .fetch_optional(traced!(tx, "tasks.order.take_cursor"))
+    .await
+}
+
+/// An open goal whose ready tasks are to be ranked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unranked {
+    /// The goal.
+    pub goal_id: GoalId,
+    /// Number of these tasks.
+    pub tasks: i64,
+}
+
+/// The next open goals after `after`, in id order.
+pub async fn unranked(tx: &mut Tx, after: GoalId, most: i64) -> sqlx::Result<Vec<Unranked>> {
+    sqlx::query_as!(
+        Unranked,
+        r#"select g.goal_id as "goal_id: GoalId",
+                  (select count(*) from tasks t
+                   where t.workspace_id = $1 and t.goal_id = g.goal_id
+                     and (t.state = 'ready' or t.short_limit_id is not null)) as "tasks!"
+           from goals g
+           where g.workspace_id = $1 and g.goal_id > $2 and g.ended_at is null
+           order by g.goal_id limit $3"#,
+        tx.workspace.0,
+        after.0,
+        most,
+    )
+    .fetch_all(traced!(tx, "tasks.order.unranked"))
+    .await
+}
+
+/// Records that the tasks of the goals up to `goal` are ranked.
+pub async fn move_cursor(tx: &mut Tx, goal: GoalId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update rank_cursors set after_goal_id = $2 where workspace_id = $1",
+        tx.workspace.0,
+        goal.0,
+    )
+    .execute(traced!(tx, "tasks.order.move_cursor"))
+    .await?;
+    Ok(())
+}
+
+/// Records that all tasks are ranked.
+pub async fn end_ranking(tx: &mut Tx) -> sqlx::Result<()> {
+    sqlx::query!("delete from rank_cursors where workspace_id = $1", tx.workspace.0)
+        .execute(traced!(tx, "tasks.order.end_ranking"))
+        .await?;
     Ok(())
 }

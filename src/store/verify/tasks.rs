@@ -15,7 +15,10 @@ finders! {
           and (t.claim_rank <> claim_rank_of(t.ranked_from, t.priority, t.upward_ms,
                                              least(g.deadline, t.finish_by), w.routing = 'fifo')
                or t.turn_of <> case when w.routing = 'fifo' then '00000000-0000-0000-0000-000000000000'::uuid
-                                    else t.goal_id end)";
+                                    else t.goal_id end)
+          -- Since the routing changed, tasks of later goals are still to be ranked again.
+          and not exists (select from rank_cursors c
+                          where c.workspace_id = $1 and c.after_goal_id < t.goal_id)";
 
     needs_counted: "
         select 'task', t.task_id::text, 'it counts ' || t.needs_unmet || ' unmet needs; there are ' ||

@@ -184,13 +184,54 @@ async fn fifo_takes_no_turns_and_a_change_ranks_again() {
 
     let set = patch(json!({"routing": "fifo"})).await.value(200);
     assert_eq!((&set["routing"], &set["control_percent"]), (&json!("fifo"), &json!(2)));
+    // The tasks are ranked again behind the change.
+    verify(&fleet.pool).await;
+    fleet.round().await;
+    verify(&fleet.pool).await;
     let held = worker.claim(6).await;
     assert!(held.iter().all(|held| held.name.starts_with("high")), "goals took turns");
     let set = patch(json!({"routing": null})).await.value(200);
     assert_eq!(set["routing"], "balanced");
+    fleet.round().await;
     let held = worker.claim(6).await;
     let high = held.iter().filter(|held| held.name.starts_with("high")).count();
     assert_eq!(high, 3, "goals take turns");
+    verify(&fleet.pool).await;
+}
+
+/// A large workspace is ranked again in several transactions. Killed in between, the duty goes on where it was; claims
+/// take tasks of both orders meanwhile.
+#[tokio::test]
+async fn ranking_again_goes_on_where_it_was() {
+    let fleet = Fleet::start().await;
+    let worker = fleet.agent("many", &[], 100).await;
+    let mut goals = Vec::new();
+    for _ in 0..4 {
+        goals.push(
+            fleet.goal(json!([{"ref": "a", "title": "t"}, {"ref": "b", "title": "t"}])).await,
+        );
+    }
+    let fifo = json!({"routing": "fifo"});
+    fleet.admin.patch("/v1/workspace", &fifo).if_match("*").await.expect(200);
+    let old = "select count(*) from tasks where state = 'ready' and turn_of = goal_id";
+    let old = async || sqlx::query_scalar::<_, i64>(old).fetch_one(&fleet.pool).await.unwrap();
+    assert_eq!(old().await, 8, "the change ranked tasks itself");
+
+    // The duty was killed after the second goal.
+    goals.sort_unstable();
+    sqlx::query("update rank_cursors set after_goal_id = $1::uuid")
+        .bind(&goals[1])
+        .execute(&fleet.pool)
+        .await
+        .unwrap();
+    fleet.round().await;
+    assert_eq!(old().await, 4, "it did not go on where it was");
+    assert_eq!(worker.claim(100).await.len(), 8, "a claim takes tasks of one order only");
+    let left: i64 = sqlx::query_scalar("select count(*) from rank_cursors")
+        .fetch_one(&fleet.pool)
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
     verify(&fleet.pool).await;
 }
 
