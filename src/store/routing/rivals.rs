@@ -20,7 +20,10 @@ pub struct RivalRow {
     pub running: Vec<DateTime<Utc>>,
 }
 
-/// Those of the agents that may claim now, are online and not frozen.
+/// Those of the agents that may claim now: online, not frozen, not limited in their rate, and without a quota window
+/// that is nearly used up. The last two are the conditions of `held_until` in [`claimers`].
+///
+/// [`claimers`]: crate::store::attempts::claim::claimers
 pub async fn online(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<Vec<RivalRow>> {
     sqlx::query_as!(
         RivalRow,
@@ -35,10 +38,15 @@ pub async fn online(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<Vec<RivalRo
         join agent_presence p on p.workspace_id = $1 and p.agent_id = g.agent_id
         where g.workspace_id = $1 and g.agent_id = any($2) and g.state = 'active' and not g.archived
           and p.last_seen_at > $3 and not exists (select from freezes_over($1, null, g.agent_id))
+          and (g.limited_until is null or g.limited_until <= $4)
+          and not exists (select from quota_windows q
+                          where q.workspace_id = $1 and q.account = g.account and q.ends_at > $4
+                            and q.used::numeric * 100 >= q.amount::numeric * q.stop_percent)
         "#,
         tx.workspace.0,
         &uuids(agents),
         tx.now - settings::LATE_AFTER,
+        tx.now,
     )
     .fetch_all(traced!(tx, "routing.rivals.online"))
     .await

@@ -4,12 +4,14 @@ use std::{collections::HashMap, time::Duration};
 
 use crate::support::{
     agent::{Agent, Held},
-    fleet::Fleet,
+    fleet::{Fleet, register},
     invariants::verify,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
+
+use muster::store;
 
 /// What is true of an agent.
 #[derive(Clone, Copy)]
@@ -316,4 +318,38 @@ async fn what_says_nothing_of_an_agent_does_not_count() {
             + report["control"]["attempts"].as_i64().unwrap(),
         1
     );
+}
+
+/// Nothing is left for an agent that may not claim now: its provider limits its rate, or its quota window is used up.
+#[tokio::test]
+async fn an_agent_that_is_held_is_no_rival() {
+    let fleet = Fleet::start().await;
+    let body = json!({"name": "one", "capabilities": ["rust"], "account": "max"});
+    let agent = register(&fleet.admin, body).await;
+    let is_rival = async || {
+        let id = agent.id.parse().unwrap();
+        let rivals = store::routing::rivals::online(&mut fleet.tx().await, &[id]).await;
+        !rivals.unwrap().is_empty()
+    };
+    agent.find_nothing().await;
+    assert!(is_rival().await);
+
+    fleet.lone_task(json!({})).await;
+    let held = agent.take().await;
+    let limited = json!({"class": "rate_limited", "retry_after_seconds": 20});
+    agent.write(&held, "fail", limited).await.expect(200);
+    assert!(!is_rival().await, "its provider limits its rate");
+    fleet.pass(20);
+    agent.find_nothing().await;
+    assert!(is_rival().await);
+
+    let window = json!({"account": "max", "unit": "attempts", "amount": 1, "window_seconds": 60});
+    fleet.admin.post("/v1/quota-windows", &window).await.expect(201);
+    assert!(is_rival().await);
+    fleet.lone_task(json!({})).await;
+    agent.take().await;
+    assert!(!is_rival().await, "its quota window is used up");
+    fleet.pass(60);
+    agent.find_nothing().await;
+    assert!(is_rival().await);
 }
