@@ -1,4 +1,7 @@
 //! The report on routing: what it gained, and what is believed of the agents.
+//!
+//! Each compared assignment costs two look-ups. A period with more than [`ASSIGNMENTS_MAX`] of them begins later, and the
+//! report says so, as that on agents does.
 
 use std::collections::HashMap;
 
@@ -37,6 +40,8 @@ pub struct RoutingReport {
     pub from: DateTime<Utc>,
     /// End of it.
     pub to: DateTime<Utc>,
+    /// Whether `from` is later than requested, because the period has more than 200,000 assignments.
+    pub shortened: bool,
     /// The policy of the workspace now.
     pub policy: Policy,
     /// Longest time for which a ready task is left for a better agent, in milliseconds.
@@ -149,6 +154,8 @@ pub struct RoutingAsk {
 const DEFAULT_RANGE: TimeDelta = TimeDelta::days(7);
 /// Most beliefs and comparisons of an answer.
 const MOST: usize = 200;
+/// Most assignments that are compared.
+const ASSIGNMENTS_MAX: i64 = 200_000;
 
 impl App {
     /// Reports what the routing gained, and what is believed of the agents.
@@ -163,10 +170,15 @@ impl App {
         let mut tx = self.moment(caller.principal().workspace).await?;
         let now = tx.now;
         let mut checks = Checks::new();
-        let (from, to) = ask.span.past(DEFAULT_RANGE, now, &mut checks);
+        let (mut from, to) = ask.span.past(DEFAULT_RANGE, now, &mut checks);
         checks.finish()?;
         let rules = store::routing::records::rules(&mut tx).await?;
-        let arms = store::routing::report::arms(&mut tx, first_at(from), first_at(to)).await?;
+        let (mut first, end) = (first_at(from), first_at(to));
+        let newest = store::routing::report::newest(&mut tx, first, end, ASSIGNMENTS_MAX).await?;
+        if let Some(newest) = newest {
+            (first, from) = newest;
+        }
+        let arms = store::routing::report::arms(&mut tx, first, end).await?;
         let mut rows = store::routing::records::all(&mut tx).await?;
         tx.rollback().await?;
         for row in &mut rows {
@@ -177,6 +189,7 @@ impl App {
         Ok(RoutingReport {
             from,
             to,
+            shortened: newest.is_some(),
             policy: rules.policy,
             max_deferral_ms: rules.max_deferral.num_milliseconds(),
             control_percent: rules.control_percent,

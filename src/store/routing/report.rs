@@ -1,5 +1,7 @@
 //! What the routing gained: ended attempts that were routed, and those that were assigned at random.
 
+use chrono::{DateTime, Utc};
+
 use crate::{
     domain::ids::AttemptId,
     store::{Tx, traced},
@@ -26,6 +28,35 @@ pub struct ArmRow {
     pub duration_deviation: Option<f64>,
     /// Mean time for which the tasks had been ready, in milliseconds.
     pub waited: Option<f64>,
+}
+
+/// The start of the newest `most` assignments from `from` to before `to`, if there are more than that: the first of them,
+/// and its time.
+pub async fn newest(
+    tx: &mut Tx,
+    from: AttemptId,
+    to: AttemptId,
+    most: i64,
+) -> sqlx::Result<Option<(AttemptId, DateTime<Utc>)>> {
+    // Ids of attempts ascend with time, so both the range and the order are those of the key.
+    let rows = sqlx::query!(
+        r#"
+        select s.attempt_id as "attempt_id: AttemptId", s.at
+        from (select attempt_id from assignments
+              where workspace_id = $1 and attempt_id >= $2 and attempt_id < $3
+              order by attempt_id desc offset $4 limit 2) n
+        join assignments s on s.workspace_id = $1 and s.attempt_id = n.attempt_id
+        order by s.attempt_id desc
+        "#,
+        tx.workspace.0,
+        from.0,
+        to.0,
+        most - 1,
+    )
+    .fetch_all(traced!(tx, "routing.report.newest"))
+    .await?;
+    let more = rows.len() == 2;
+    Ok(rows.into_iter().next().filter(|_| more).map(|row| (row.attempt_id, row.at)))
 }
 
 /// Both arms, of the attempts that began from `from` to before `to`. Failures that say nothing of the agent do not

@@ -11,7 +11,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
 
-use muster::store;
+use muster::{domain::ids::AttemptId, store};
+use uuid::Uuid;
 
 /// What is true of an agent.
 #[derive(Clone, Copy)]
@@ -352,4 +353,24 @@ async fn an_agent_that_is_held_is_no_rival() {
     fleet.pass(60);
     agent.find_nothing().await;
     assert!(is_rival().await);
+}
+
+/// The report compares the newest assignments of a long period.
+#[tokio::test]
+async fn the_newest_assignments_are_compared() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.agent("one", &[], 3).await;
+    let mut attempts: Vec<AttemptId> = Vec::new();
+    for _ in 0..3 {
+        fleet.pass(1);
+        fleet.lone_task(json!({})).await;
+        attempts.push(agent.take().await.attempt.parse().unwrap());
+    }
+    let (first, end) = (AttemptId(Uuid::nil()), AttemptId(Uuid::max()));
+    for (most, from) in [(1, Some(attempts[2])), (2, Some(attempts[1])), (3, None)] {
+        let newest = store::routing::report::newest(&mut fleet.tx().await, first, end, most).await;
+        assert_eq!(newest.unwrap().map(|(attempt, _)| attempt), from, "{most}");
+    }
+    let report = fleet.admin.get("/v1/reports/routing").await.value(200);
+    assert_eq!(report["shortened"], false);
 }
