@@ -3,12 +3,14 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use chrono::TimeDelta;
 
 use crate::{
     app::{App, Result},
+    clock::Stopwatch,
     domain::{
         ids::{AgentId, WorkspaceId, first_at},
         routing::{
@@ -33,8 +35,8 @@ const READS: usize = 6;
 const LATELY: TimeDelta = TimeDelta::minutes(30);
 /// How long assignments are kept.
 const KEPT: TimeDelta = TimeDelta::days(30);
-/// Most deletions of one run, of some thousand assignments each.
-const DELETIONS: usize = 20;
+/// Time after which a run deletes no more; the next one goes on.
+const PRUNE_WITHIN: Duration = Duration::from_millis(500);
 
 impl App {
     /// Counts the ends of attempts that are in the journal, and makes the beliefs of this process anew if anything
@@ -79,19 +81,24 @@ impl App {
         Ok(Some(counted))
     }
 
-    /// Deletes assignments that are older than thirty days. Returns their number.
-    pub(in crate::app) async fn prune_assignments(&self, workspace: WorkspaceId) -> Result<u64> {
+    /// Deletes assignments that are older than thirty days, bite by bite until one is not full or the time is over.
+    /// Returns their number, and whether some may be left.
+    pub(in crate::app) async fn prune_assignments(
+        &self,
+        workspace: WorkspaceId,
+    ) -> Result<(u64, bool)> {
+        let began = Stopwatch::start();
         let mut pruned = 0;
-        for _ in 0..DELETIONS {
+        loop {
             let mut tx = self.reader(workspace).await?;
             let before = first_at(tx.now - KEPT);
             let some = store::routing::assignments::prune(&mut tx, before).await?;
             pruned += some;
-            if some == 0 {
-                break;
+            let full = some >= store::routing::assignments::PRUNED_AT_ONCE.unsigned_abs();
+            if !full || began.elapsed() > PRUNE_WITHIN {
+                return Ok((pruned, full));
             }
         }
-        Ok(pruned)
     }
 }
 

@@ -209,51 +209,72 @@ pub async fn deliver(
     Ok(delivered)
 }
 
-/// Has new comments on goals delivered also to attempts that started while these were written, and forgets those that are
-/// older. Returns the number of deliveries.
-pub async fn spread(tx: &mut Tx) -> sqlx::Result<u64> {
-    let done = sqlx::query!(
-        "with fresh as materialized (
+/// Most comments that [`spread`] looks at, and deliveries that [`forget_ended`] forgets.
+pub const SPREAD_AT_ONCE: i64 = 500;
+pub const FORGOTTEN_AT_ONCE: i64 = 5_000;
+
+/// A bite of comments that are delivered to attempts which started while these were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spread {
+    /// Number of deliveries.
+    pub deliveries: i64,
+    /// The last comment, if there may be more after it.
+    pub last: Option<CommentId>,
+}
+
+/// Has new comments on goals after `after`, up to [`SPREAD_AT_ONCE`], delivered also to attempts that started while
+/// these were written, and forgets those that are older.
+pub async fn spread(tx: &mut Tx, after: CommentId) -> sqlx::Result<Spread> {
+    let row = sqlx::query!(
+        r#"with fresh as materialized (
              select s.comment_id, s.goal_id, s.written_at, c.agent_id, c.to_agent, c.to_capability
              from comments_to_spread s
              join comments c on c.workspace_id = $1 and c.comment_id = s.comment_id
-             where s.workspace_id = $1
-             order by s.comment_id limit 500
+             where s.workspace_id = $1 and s.comment_id > $4
+             order by s.comment_id limit $5
              for update of s skip locked
          ), old as (
              delete from comments_to_spread s using fresh f
              where s.workspace_id = $1 and s.comment_id = f.comment_id and f.written_at < $2
+         ), delivered as (
+             insert into comment_deliveries (workspace_id, attempt_id, comment_id, goal_id)
+             select $1, a.attempt_id, f.comment_id, f.goal_id
+             from fresh f
+             join attempts a on a.workspace_id = $1 and a.state = 'running' and a.goal_id = f.goal_id
+             left join agents g on g.workspace_id = $1 and g.agent_id = a.agent_id
+             where a.started_at between f.written_at - make_interval(secs => $3)
+                                    and f.written_at + make_interval(secs => $3)
+               and (f.agent_id is null or a.agent_id is distinct from f.agent_id)
+               and (f.to_agent is null or a.agent_id = f.to_agent)
+               and (f.to_capability is null or f.to_capability = any(g.capabilities))
+             order by a.attempt_id, f.comment_id
+             on conflict do nothing
+             returning attempt_id
          )
-         insert into comment_deliveries (workspace_id, attempt_id, comment_id, goal_id)
-         select $1, a.attempt_id, f.comment_id, f.goal_id
-         from fresh f
-         join attempts a on a.workspace_id = $1 and a.state = 'running' and a.goal_id = f.goal_id
-         left join agents g on g.workspace_id = $1 and g.agent_id = a.agent_id
-         where a.started_at between f.written_at - make_interval(secs => $3)
-                                and f.written_at + make_interval(secs => $3)
-           and (f.agent_id is null or a.agent_id is distinct from f.agent_id)
-           and (f.to_agent is null or a.agent_id = f.to_agent)
-           and (f.to_capability is null or f.to_capability = any(g.capabilities))
-         order by a.attempt_id, f.comment_id
-         on conflict do nothing",
+         select (select count(*) from delivered) as "deliveries!",
+                case when count(*) >= $5 then max(comment_id::text)::uuid end as "last: CommentId"
+         from fresh"#,
         tx.workspace.0,
         tx.now - settings::SPREAD_WITHIN,
         settings::SPREAD_WITHIN.as_secs_f64(),
+        after.0,
+        SPREAD_AT_ONCE,
     )
-    .execute(traced!(tx, "comments.deliveries.spread"))
+    .fetch_one(traced!(tx, "comments.deliveries.spread"))
     .await?;
-    Ok(done.rows_affected())
+    Ok(Spread { deliveries: row.deliveries, last: row.last })
 }
 
-/// Forgets up to 5,000 deliveries to attempts that have ended; returns their number.
+/// Forgets up to [`FORGOTTEN_AT_ONCE`] deliveries to attempts that have ended; returns their number.
 pub async fn forget_ended(tx: &mut Tx) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "delete from comment_deliveries d
          using (select d.attempt_id, d.comment_id from comment_deliveries d
                 join attempts a on a.workspace_id = $1 and a.attempt_id = d.attempt_id
-                where d.workspace_id = $1 and a.state <> 'running' limit 5000) e
+                where d.workspace_id = $1 and a.state <> 'running' limit $2) e
          where d.workspace_id = $1 and d.attempt_id = e.attempt_id and d.comment_id = e.comment_id",
         tx.workspace.0,
+        FORGOTTEN_AT_ONCE,
     )
     .execute(traced!(tx, "comments.deliveries.forget_ended"))
     .await?;

@@ -137,9 +137,9 @@ pub async fn list(
 }
 
 /// Most rows deleted by one statement.
-const AT_ONCE: i64 = 5_000;
+pub const PRUNED_AT_ONCE: i64 = 5_000;
 
-/// Deletes assignments of attempts before `before`, the oldest first and up to 5,000. Returns their number.
+/// Deletes assignments of attempts before `before`, the oldest first and up to [`PRUNED_AT_ONCE`]. Returns their number.
 pub async fn prune(tx: &mut Tx, before: AttemptId) -> sqlx::Result<u64> {
     let pruned = sqlx::query!(
         "delete from assignments where workspace_id = $1 and attempt_id in (
@@ -147,7 +147,7 @@ pub async fn prune(tx: &mut Tx, before: AttemptId) -> sqlx::Result<u64> {
              order by attempt_id limit $3)",
         tx.workspace.0,
         before.0,
-        AT_ONCE,
+        PRUNED_AT_ONCE,
     )
     .execute(traced!(tx, "routing.assignments.prune"))
     .await?;

@@ -2,6 +2,7 @@
 
 use futures_util::future::join;
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 
 use crate::support::{
     agent::{Agent, Held},
@@ -270,4 +271,40 @@ async fn a_comment_that_crosses_a_claim_is_not_lost() {
     let left: i64 = sqlx::query_scalar(left).fetch_one(&fleet.pool).await.unwrap();
     assert_eq!(left, 0, "nothing is kept of attempts that have ended");
     verify(&fleet.pool).await;
+}
+
+/// Fleets that say much leave nothing behind: a run goes on until a bite is not full.
+#[tokio::test]
+async fn thousands_of_deliveries_are_forgotten_in_one_run() {
+    let fleet = Fleet::start().await;
+    let worker = fleet.worker().await;
+    let goal = fleet.lone_task(json!({})).await;
+    let held = worker.take().await;
+    let said = json!({"text": "mind the gap"});
+    fleet.admin.post(format!("/v1/goals/{goal}/comments"), &said).await.expect(201);
+    // As many as no bite holds, of the one there is.
+    for (table, count) in
+        [("comments", 1_200), ("comments_to_spread", 0), ("comment_deliveries", 11_000)]
+    {
+        let copy = match count {
+            0 => "insert into comments_to_spread
+                  select (jsonb_populate_record(s, jsonb_build_object('comment_id', c.comment_id))).*
+                  from comments_to_spread s
+                  join comments c on c.comment_id <> s.comment_id"
+                .to_owned(),
+            count => format!(
+                "insert into {table}
+                 select (jsonb_populate_record(t, jsonb_build_object('comment_id', gen_random_uuid()))).*
+                 from {table} t cross join generate_series(1, {count})"
+            ),
+        };
+        sqlx::raw_sql(AssertSqlSafe(copy)).execute(&fleet.pool).await.unwrap();
+    }
+    worker.complete(&held).await;
+    fleet.after(60).await;
+    for table in ["comments_to_spread", "comment_deliveries"] {
+        let left = AssertSqlSafe(format!("select count(*) from {table}"));
+        let left: i64 = sqlx::query_scalar(left).fetch_one(&fleet.pool).await.unwrap();
+        assert_eq!(left, 0, "{table}");
+    }
 }
