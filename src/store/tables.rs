@@ -179,7 +179,7 @@ pub const TABLES: &[Table] = &[
     stays("progress_cursors", "one row"),
     stays("route_cursors", "one row"),
     stays("rank_cursors", "one row, until the ready tasks are ranked again"),
-    stays("agent_records", "what was learnt outlives what it was learnt from"),
+    ages("agent_records", "former versions are forgotten after 90 days without an attempt"),
     stays("measured_use", "what was learnt outlives what it was learnt from"),
     stays("capability_outcomes", "what was learnt outlives what it was learnt from"),
     stays("capability_sets", "there are few"),

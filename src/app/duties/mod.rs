@@ -24,6 +24,7 @@ mod promote;
 mod prune_assignments;
 mod prune_goals;
 mod prune_journal;
+mod prune_records;
 mod rank_again;
 pub mod record;
 mod roll_up;
@@ -60,6 +61,7 @@ pub const DUTIES: &[Duty] = &[
     keep_progress::DUTY,
     sweep_replays::DUTY,
     prune_assignments::DUTY,
+    prune_records::DUTY,
     sweep_artifacts::DUTY,
     prune_goals::DUTY,
     prune_journal::DUTY,

@@ -35,6 +35,8 @@ const READS: usize = 6;
 const LATELY: TimeDelta = TimeDelta::minutes(30);
 /// How long assignments are kept.
 const KEPT: TimeDelta = TimeDelta::days(30);
+/// How long records of former versions are kept after their last attempt.
+const RECORDS_KEPT: TimeDelta = TimeDelta::days(90);
 /// Time after which a run deletes no more; the next one goes on.
 const PRUNE_WITHIN: Duration = Duration::from_millis(500);
 
@@ -95,6 +97,28 @@ impl App {
             let some = store::routing::assignments::prune(&mut tx, before).await?;
             pruned += some;
             let full = some >= store::routing::assignments::PRUNED_AT_ONCE.unsigned_abs();
+            if !full || began.elapsed() > PRUNE_WITHIN {
+                return Ok((pruned, full));
+            }
+        }
+    }
+}
+
+impl App {
+    /// Deletes records of models and versions that an agent neither has now nor had before these, and that were not
+    /// updated for ninety days: nothing reads them. Returns their number, and whether some may be left.
+    pub(in crate::app) async fn prune_records(
+        &self,
+        workspace: WorkspaceId,
+    ) -> Result<(u64, bool)> {
+        let began = Stopwatch::start();
+        let mut pruned = 0;
+        loop {
+            let mut tx = self.reader(workspace).await?;
+            let before = tx.now - RECORDS_KEPT;
+            let some = store::routing::records::prune(&mut tx, before).await?;
+            pruned += some;
+            let full = some >= store::routing::records::PRUNED_AT_ONCE.unsigned_abs();
             if !full || began.elapsed() > PRUNE_WITHIN {
                 return Ok((pruned, full));
             }

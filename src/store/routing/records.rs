@@ -264,6 +264,32 @@ pub async fn all(tx: &mut Tx) -> sqlx::Result<Vec<RecordRow>> {
     Ok(records.collect())
 }
 
+/// Most records that [`prune`] deletes.
+pub const PRUNED_AT_ONCE: i64 = 1_000;
+
+/// Deletes up to [`PRUNED_AT_ONCE`] records that were not updated since `before`, of models and versions that their agent
+/// neither has now nor had before these. Returns their number.
+pub async fn prune(tx: &mut Tx, before: DateTime<Utc>) -> sqlx::Result<u64> {
+    let pruned = sqlx::query!(
+        "delete from agent_records d
+         using (select r.capability, r.agent_id, r.version_key
+                from agent_records r
+                join agents g on g.workspace_id = $1 and g.agent_id = r.agent_id
+                where r.workspace_id = $1 and r.updated_at < $2
+                  and r.version_key <> version_key(g.model, g.agent_version)
+                  and r.version_key <> coalesce(g.version_before, '')
+                limit $3) o
+         where d.workspace_id = $1 and d.capability = o.capability and d.agent_id = o.agent_id
+           and d.version_key = o.version_key",
+        tx.workspace.0,
+        before,
+        PRUNED_AT_ONCE,
+    )
+    .execute(traced!(tx, "routing.records.prune"))
+    .await?;
+    Ok(pruned.rows_affected())
+}
+
 /// The rules of the workspace.
 pub async fn rules(tx: &mut Tx) -> sqlx::Result<Rules> {
     let row = sqlx::query!(

@@ -321,6 +321,32 @@ async fn what_says_nothing_of_an_agent_does_not_count() {
     );
 }
 
+/// Of an agent that says another version again and again, the records of the last two stay.
+#[tokio::test]
+async fn records_of_former_versions_are_forgotten() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.agent("one", &["rust"], 1).await;
+    let path = format!("/v1/agents/{}", agent.id);
+    let versions = async || -> Vec<String> {
+        sqlx::query_scalar("select version_key from agent_records order by version_key")
+            .fetch_all(&fleet.pool)
+            .await
+            .unwrap()
+    };
+    for version in ["1", "2", "3"] {
+        let said = json!({"model": "m", "agent_version": version});
+        fleet.admin.patch(&path, &said).if_match("*").await.expect(200);
+        fleet.lone_task(json!({"capabilities": ["rust"]})).await;
+        agent.complete(&agent.take().await).await;
+        fleet.after(1).await;
+    }
+    assert_eq!(versions().await, ["m 1", "m 2", "m 3"]);
+    fleet.after(89 * 86_400).await;
+    assert_eq!(versions().await, ["m 1", "m 2", "m 3"], "none is ninety days old");
+    fleet.after(2 * 86_400).await;
+    assert_eq!(versions().await, ["m 2", "m 3"]);
+}
+
 /// Nothing is left for an agent that may not claim now: its provider limits its rate, or its quota window is used up.
 #[tokio::test]
 async fn an_agent_that_is_held_is_no_rival() {
