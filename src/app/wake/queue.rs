@@ -12,7 +12,8 @@
 //! that was not authenticated at that moment.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    cmp::{Ordering, Reverse},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -29,8 +30,74 @@ use crate::{
     store::attempts::waiting::ReadySet,
 };
 
-/// How good an agent with these capabilities is expected to be.
-pub(super) type Expected<'a> = &'a dyn Fn(AgentId, &[String]) -> f64;
+/// Where agents are known to differ, and how good they are expected to be there.
+#[derive(Clone, Copy)]
+pub(super) struct Better<'a> {
+    /// By ready set: whether agents are known to differ at its tasks.
+    pub differ: &'a [bool],
+    /// The expected score of an agent at a task that requires these capabilities.
+    pub mean: &'a dyn Fn(AgentId, &[String]) -> Option<f64>,
+}
+
+impl Better<'_> {
+    /// The best of the scores of an agent at the sets at which agents differ; least of all if it is able to do none.
+    fn score(&self, agent: AgentId, sets: &[usize], ready: &[ReadySet]) -> f64 {
+        let differing =
+            sets.iter().filter(|set| self.differ.get(**set).is_some_and(|differ| *differ));
+        let scores = differing.filter_map(|set| (self.mean)(agent, &ready[*set].capabilities));
+        scores.fold(f64::NEG_INFINITY, f64::max)
+    }
+}
+
+/// A waiter that may be called: the highest score first, equals in the order of arrival.
+#[derive(Debug)]
+struct Scored {
+    score: f64,
+    ticket: Reverse<u64>,
+}
+
+impl Ord for Scored {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.score.total_cmp(&other.score).then(self.ticket.cmp(&other.ticket))
+    }
+}
+
+impl PartialOrd for Scored {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Scored {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Scored {}
+
+/// The ready sets within each list of capabilities. The waiters of a fleet share few lists.
+#[derive(Debug, Default)]
+struct Covered(HashMap<usize, Vec<usize>>);
+
+impl Covered {
+    /// Indexes of the sets within a list.
+    fn by(&mut self, able: &Arc<[String]>, ready: &[ReadySet]) -> &[usize] {
+        let sets = || {
+            let sets = ready.iter().enumerate();
+            sets.filter(|(_, set)| covers(able, &set.capabilities))
+                .map(|(index, _)| index)
+                .collect()
+        };
+        // Interned: the same list is at the same address.
+        self.0.entry(Arc::as_ptr(able).addr()).or_insert_with(sets)
+    }
+}
+
+/// The first of these sets with a task left for the agent.
+fn first_fit(ready: &[ReadySet], sets: &[usize], agent: AgentId) -> Option<usize> {
+    sets.iter().copied().find(|set| ready[*set].count > 0 && ready[*set].keeping.admits(agent))
+}
 
 /// Rest of a waiter after its first call in vain; doubles with each further one.
 const REST: Duration = Duration::from_millis(25);
@@ -232,38 +299,67 @@ impl WaitQueue {
     /// Records the ready tasks of a look that began after `hints` hints. Calls, in the order of
     /// arrival, as many waiters as there are ready tasks for them.
     ///
-    /// `better`: how good an agent with these capabilities is expected to be, if agents are known to differ; the
-    /// best are called first, and equals in the order of arrival.
+    /// `better`: where agents are known to differ; the best are called first, and equals in the order of arrival.
+    ///
+    /// Thousands may wait, and this is under the lock of the queue: lists of capabilities are compared once each, only
+    /// those are scored that could be called, and nobody is sorted behind the last one that is called.
     pub(super) fn call_best(
         &mut self,
         hints: u64,
         mut ready: Vec<ReadySet>,
-        better: Option<Expected<'_>>,
+        better: Option<Better<'_>>,
     ) {
-        let order = self.order(better);
         let mut called = Vec::new();
         let mut left: i64 = ready.iter().map(|set| set.count).sum();
-        // The waiters of a fleet share few lists of capabilities: each list is compared once.
-        let mut hopeless = HashSet::new();
+        let mut covered = Covered::default();
         self.passed_over = false;
-        for ticket in order {
-            let Some(waiter) = self.waiting.get(&ticket) else { continue };
-            if left == 0 {
-                break;
+        match better {
+            None => {
+                for (ticket, waiter) in &self.waiting {
+                    if left == 0 {
+                        break;
+                    }
+                    let sets = covered.by(&waiter.able, &ready);
+                    let Some(set) = first_fit(&ready, sets, waiter.agent) else { continue };
+                    if waiter.is_resting() {
+                        self.passed_over = true;
+                        continue;
+                    }
+                    ready[set].count -= 1;
+                    left -= 1;
+                    called.push(*ticket);
+                }
             }
-            let able = Arc::as_ptr(&waiter.able).addr();
-            if hopeless.contains(&able) {
-                continue;
-            }
-            if !ready.iter().any(|set| set.count > 0 && covers(&waiter.able, &set.capabilities)) {
-                hopeless.insert(able);
-            } else if !any(&ready, &waiter.able, waiter.agent) {
-                continue;
-            } else if waiter.is_resting() {
-                self.passed_over = true;
-            } else if take(&mut ready, &waiter.able, waiter.agent) {
-                left -= 1;
-                called.push(ticket);
+            Some(better) => {
+                let (mut scored, mut resting) = (Vec::new(), Vec::new());
+                for (ticket, waiter) in &self.waiting {
+                    let sets = covered.by(&waiter.able, &ready);
+                    if first_fit(&ready, sets, waiter.agent).is_none() {
+                        continue;
+                    }
+                    if waiter.is_resting() {
+                        resting.push(waiter);
+                        continue;
+                    }
+                    let score = better.score(waiter.agent, sets, &ready);
+                    scored.push(Scored { score, ticket: Reverse(*ticket) });
+                }
+                let mut scored = BinaryHeap::from(scored);
+                while left > 0
+                    && let Some(Scored { ticket: Reverse(ticket), .. }) = scored.pop()
+                {
+                    let Some(waiter) = self.waiting.get(&ticket) else { continue };
+                    let sets = covered.by(&waiter.able, &ready);
+                    if let Some(set) = first_fit(&ready, sets, waiter.agent) {
+                        ready[set].count -= 1;
+                        left -= 1;
+                        called.push(ticket);
+                    }
+                }
+                self.passed_over = resting.into_iter().any(|waiter| {
+                    let sets = covered.by(&waiter.able, &ready);
+                    first_fit(&ready, sets, waiter.agent).is_some()
+                });
             }
         }
         self.wake(called);
@@ -276,15 +372,6 @@ impl WaitQueue {
     #[cfg(test)]
     pub(super) fn call(&mut self, hints: u64, ready: Vec<ReadySet>) {
         self.call_best(hints, ready, None);
-    }
-
-    fn order(&self, better: Option<Expected<'_>>) -> Vec<u64> {
-        let Some(better) = better else { return self.waiting.keys().copied().collect() };
-        let scored = self.waiting.iter();
-        let mut scored: Vec<(f64, u64)> =
-            scored.map(|(ticket, waiter)| (better(waiter.agent, &waiter.able), *ticket)).collect();
-        scored.sort_by(|(a, one), (b, other)| b.total_cmp(a).then(one.cmp(other)));
-        scored.into_iter().map(|(_, ticket)| ticket).collect()
     }
 
     /// Has resting waiters called in `left`, or earlier if that was asked for before.

@@ -6,15 +6,12 @@ use chrono::{DateTime, Utc};
 
 use super::{
     Watch,
-    queue::{Expected, Unverified},
+    queue::{Better, Unverified},
 };
 use crate::{
     app::{App, Result},
     clock::Stopwatch,
-    domain::{
-        ids::{AgentId, WorkspaceId},
-        task::claim::covers,
-    },
+    domain::ids::{AgentId, WorkspaceId},
     store::{self, Tx, attempts::waiting::Standing, journal::Head},
 };
 
@@ -103,16 +100,11 @@ impl Watcher {
             let most = i64::try_from(places).unwrap_or(i64::MAX);
             let ready = store::attempts::waiting::ready_sets(&mut tx, most).await?;
             let beliefs = self.app.routes.beliefs(self.workspace);
-            let differ: Vec<_> =
-                ready.iter().filter(|set| beliefs.differs(&set.capabilities)).collect();
-            let better = |agent: AgentId, able: &[String]| {
-                let sets = differ.iter().filter(|set| covers(able, &set.capabilities));
-                sets.filter_map(|set| beliefs.mean(&set.capabilities, agent))
-                    .fold(f64::NEG_INFINITY, f64::max)
-            };
-            let better: Option<Expected<'_>> = if differ.is_empty() { None } else { Some(&better) };
-            let called = ready.clone();
-            self.watch.queue().call_best(hints, called, better);
+            let differ: Vec<bool> =
+                ready.iter().map(|set| beliefs.differs(&set.capabilities)).collect();
+            let mean = |agent: AgentId, required: &[String]| beliefs.mean(required, agent);
+            let better = differ.contains(&true).then_some(Better { differ: &differ, mean: &mean });
+            self.watch.queue().call_best(hints, ready, better);
         } else {
             self.watch.queue().looked(hints);
         }

@@ -93,10 +93,35 @@ fn the_better_is_called_first_and_equals_in_the_order_of_arrival() {
     let mut queue = WaitQueue::default();
     let mut calls: Vec<Call> = (0..4).map(|n| waiter(&mut queue, who(n, &["rust"])).1).collect();
     let good = who(2, &[]).agent;
-    let better = |agent: AgentId, _: &[String]| if agent == good { 1.0 } else { 0.0 };
-    queue.call_best(0, ready(&[(&["rust"], 2)]), Some(&better));
+    let mean = |agent: AgentId, _: &[String]| Some(if agent == good { 1.0 } else { 0.0 });
+    let better = Better { differ: &[true], mean: &mean };
+    queue.call_best(0, ready(&[(&["rust"], 2)]), Some(better));
     let called: Vec<bool> = calls.iter_mut().map(is_called).collect();
     assert_eq!(called, [true, false, true, false]);
+}
+
+/// Only those are scored that may be called, and only at tasks at which agents differ.
+#[test]
+fn nobody_is_scored_in_vain() {
+    let mut queue = WaitQueue::default();
+    let mut calls: Vec<Call> = Vec::new();
+    for (n, words) in [(0, "rust"), (1, "go"), (2, "both"), (3, "docs")] {
+        let words: &[&str] = if words == "both" { &["go", "rust"] } else { &[words] };
+        calls.push(waiter(&mut queue, who(n, words)).1);
+    }
+    let (ticket, looks) = (queue.ticket(), queue.looks());
+    calls.push(queue.enqueue(ticket, who(4, &["rust"]), looks, 9));
+    let asked = std::cell::RefCell::new(Vec::new());
+    let mean = |agent: AgentId, required: &[String]| {
+        asked.borrow_mut().push((agent.0.as_u128(), required.to_vec()));
+        Some(agent.0.as_u128() as f64)
+    };
+    let better = Better { differ: &[true, false], mean: &mean };
+    queue.call_best(0, ready(&[(&["rust"], 1), (&["go"], 1)]), Some(better));
+    let rust = able(&["rust"]).to_vec();
+    assert_eq!(asked.into_inner(), [(0, rust.clone()), (2, rust)]);
+    let called: Vec<bool> = calls.iter_mut().map(is_called).collect();
+    assert_eq!(called, [false, true, true, false, false], "the better one took what is rust");
 }
 
 #[test]
