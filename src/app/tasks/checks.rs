@@ -18,7 +18,7 @@
 //! The caller holds the lock of the goal.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt::Write as _,
 };
 
@@ -129,53 +129,79 @@ pub(in crate::app) async fn begin(unit: &mut Unit, attempts: &[AttemptId]) -> Re
     for row in store::tasks::checks::criteria(unit.tx(), &tasks).await? {
         criteria.entry(row.task_id).or_default().push(row);
     }
-    let mut checks = Vec::new();
+    let mut by_goal: BTreeMap<GoalId, Planned> = BTreeMap::new();
     for row in submitted {
         let of_task = criteria.remove(&row.task_id).unwrap_or_default();
-        checks.extend(make(unit, &row, &of_task).await?);
+        by_goal.entry(row.goal_id).or_default().add(&row, &of_task);
+    }
+    let mut checks = Vec::new();
+    for (goal, planned) in by_goal {
+        checks.extend(planned.make(unit, goal).await?);
+    }
+    if checks.is_empty() {
+        return Ok(());
     }
     Ok(store::tasks::checks::mark(unit.tx(), &checks).await?)
 }
 
-async fn make(
-    unit: &mut Unit,
-    row: &SubmittedRow,
-    criteria: &[CheckedRow],
-) -> Result<Vec<NewCheck>> {
-    let mut by_kind: BTreeMap<Kind, Vec<&CheckedRow>> = BTreeMap::new();
-    for criterion in criteria {
-        for kind in kinds(criterion) {
-            by_kind.entry(kind).or_default().push(criterion);
+/// The checks of results of one goal, made in a few statements however many there are: completions wait for each other
+/// under the lock of their goal.
+#[derive(Default)]
+struct Planned {
+    specs: Vec<TaskSpec>,
+    /// By check: the result, whether it excludes other agents of the owner of the author, and the criteria.
+    of: Vec<(AttemptId, bool, Vec<i16>)>,
+}
+
+impl Planned {
+    fn add(&mut self, row: &SubmittedRow, criteria: &[CheckedRow]) {
+        let mut by_kind: BTreeMap<Kind, Vec<&CheckedRow>> = BTreeMap::new();
+        for criterion in criteria {
+            for kind in kinds(criterion) {
+                by_kind.entry(kind).or_default().push(criterion);
+            }
         }
-    }
-    let specs = by_kind.iter().zip(1..).map(|((kind, of), place)| spec(row, kind, of, place));
-    let mut specs: Vec<TaskSpec> = specs.collect();
-    let refs: Vec<String> = specs.iter().map(|spec| spec.r#ref.clone()).collect();
-    let room = store::tasks::room(unit.tx(), row.goal_id, &refs).await?;
-    for spec in &mut specs {
-        if room.taken.contains(&spec.r#ref) {
-            spec.r#ref = format!("check-{}", unit.id::<TaskId>());
+        let specs = by_kind.iter().zip(1..).map(|((kind, of), place)| spec(row, kind, of, place));
+        let mut specs: Vec<TaskSpec> = specs.collect();
+        with_defaults(&mut specs, &row.task_defaults.0);
+        for spec in &mut specs {
+            spec.priority = Some(row.priority);
+            spec.approval = ApprovalPoints::default();
         }
+        self.specs.extend(specs);
+        self.of.extend(by_kind.iter().map(|(kind, of)| {
+            let numbers = of.iter().map(|criterion| criterion.number).collect();
+            (row.attempt_id, kind.other_owner(), numbers)
+        }));
     }
-    with_defaults(&mut specs, &row.task_defaults.0);
-    for spec in &mut specs {
-        spec.approval = ApprovalPoints::default();
+
+    async fn make(mut self, unit: &mut Unit, goal: GoalId) -> Result<Vec<NewCheck>> {
+        if self.specs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let refs: Vec<String> = self.specs.iter().map(|spec| spec.r#ref.clone()).collect();
+        let room = store::tasks::room(unit.tx(), goal, &refs).await?;
+        let mut taken: HashSet<String> = room.taken.into_iter().collect();
+        for spec in &mut self.specs {
+            // Taken also by another one of these: long names are cut.
+            if !taken.insert(spec.r#ref.clone()) {
+                spec.r#ref = format!("check-{}", unit.id::<TaskId>());
+            }
+        }
+        let at = InsertPoint {
+            goal,
+            priority: settings::PRIORITY,
+            position: room.next_position,
+            parent: None,
+            risk: None,
+        };
+        let made = create_own(unit, at, &self.specs).await?;
+        let check = |(made, (attempt_id, other_owner, numbers))| {
+            let super::create::Made { task_id, .. } = made;
+            NewCheck { task_id, attempt_id, other_owner, numbers }
+        };
+        Ok(made.into_iter().zip(self.of).map(check).collect())
     }
-    let at = InsertPoint {
-        goal: row.goal_id,
-        priority: row.priority,
-        position: room.next_position,
-        parent: None,
-        risk: None,
-    };
-    let made = create_own(unit, at, &specs).await?;
-    let check = |(made, (kind, of)): (_, (&Kind, &Vec<&CheckedRow>))| {
-        let super::create::Made { task_id, .. } = made;
-        let numbers = of.iter().map(|criterion| criterion.number).collect();
-        let other_owner = kind.other_owner();
-        NewCheck { task_id, attempt_id: row.attempt_id, other_owner, numbers }
-    };
-    Ok(made.into_iter().zip(&by_kind).map(check).collect())
 }
 
 fn spec(row: &SubmittedRow, kind: &Kind, criteria: &[&CheckedRow], place: usize) -> TaskSpec {

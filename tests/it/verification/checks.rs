@@ -1,5 +1,7 @@
 //! Checks by other agents and by people.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::{complete, hold, is_check, verdicts};
@@ -8,6 +10,7 @@ use crate::support::{
     fleet::{Fleet, about, register, text},
     invariants::verify_rested,
 };
+use muster::domain::settings::REF_CHARS;
 
 fn command() -> Value {
     json!([{"text": "tests pass", "type": "command", "command": {"program": ["cargo", "test"]}}])
@@ -329,5 +332,45 @@ async fn a_task_that_is_cancelled_takes_its_checks_along() {
     fleet.admin.post(cancel, &json!({"reason": "not needed"})).await.expect(200);
     assert_eq!(fleet.state(&goal, "a").await, "cancelled");
     other.find_nothing().await;
+    verify_rested(&fleet.pool, fleet.now()).await;
+}
+
+/// The checks of results that were completed at once are made together: each checks its own result, and none takes the
+/// name or the place of another.
+#[tokio::test]
+async fn checks_of_many_results_at_once_are_told_apart() {
+    let fleet = Fleet::start().await;
+    let author = fleet.agent("author", &[], 8).await;
+    let criteria = json!([command()[0], review()[0]]);
+    let task = |n: usize| {
+        // The names of their checks are cut behind the same beginning.
+        let name = format!("{}{n}", "x".repeat(REF_CHARS - 1));
+        json!({"ref": name, "title": "t", "criteria": criteria, "priority": n})
+    };
+    fleet.goal((0..8).map(task).collect()).await;
+    let held = author.claim(8).await;
+    let done = held.iter().map(|held| {
+        let body = json!({"result": {"of": held.attempt}});
+        async { complete(&author, held, body).await.expect(200) }
+    });
+    futures_util::future::join_all(done).await;
+    let checks: Vec<(String, i32, i16, String, String, String)> = sqlx::query_as(
+        "select t.ref, t.position, t.priority, t.checks_attempt_id::text, x.input ->> 'attempt_id',
+                x.input -> 'result' ->> 'of'
+         from tasks t
+         join task_texts x using (workspace_id, task_id)
+         where t.checks_attempt_id is not null",
+    )
+    .fetch_all(&fleet.pool)
+    .await
+    .unwrap();
+    assert_eq!(checks.len(), 16);
+    let places: HashSet<i32> = checks.iter().map(|(_, position, ..)| *position).collect();
+    assert_eq!(places.len(), 16);
+    for (name, _, priority, attempt, told, result) in &checks {
+        assert_eq!((attempt, attempt), (told, result), "{name}");
+        let of = held.iter().find(|held| held.attempt == *attempt).unwrap();
+        assert_eq!(of.name.chars().last().unwrap().to_string(), priority.to_string());
+    }
     verify_rested(&fleet.pool, fleet.now()).await;
 }
