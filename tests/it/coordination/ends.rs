@@ -121,3 +121,30 @@ async fn a_takeover_passes_the_grants_on() {
     fleet.admin.post(&waiting, &json!({})).await.expect(201);
     verify(&fleet.pool).await;
 }
+
+/// A takeover takes its grants before it settles the budgets of the attempt that it ends: a claim locks both in this
+/// order, and would wait in a circle with it.
+#[tokio::test]
+async fn a_takeover_locks_keys_before_budgets() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    let task = json!({"ref": "a", "title": "a", "concurrency_keys": ["k"],
+        "estimate": {"usd_micros": 10}});
+    let limits = json!([{"unit": "usd_micros", "amount": 100}]);
+    fleet.post_goal(json!({"title": "g", "budget": {"limits": limits}, "tasks": [task]})).await;
+    let held = agent.take().await;
+    let mut claim = fleet.pool.begin().await.unwrap();
+    sqlx::query("select from concurrency_keys for update").execute(&mut *claim).await.unwrap();
+    let path = format!("/v1/tasks/{}/takeover", held.task);
+    let takeover = async { fleet.admin.post(&path, &json!({})).await.value(201) };
+    let claims = async {
+        fleet.until_blocked(1).await;
+        let budgets = "select from budget_windows for update nowait";
+        let locked = sqlx::query(budgets).execute(&mut *claim).await;
+        claim.rollback().await.unwrap();
+        locked
+    };
+    let (_, locked) = tokio::join!(takeover, claims);
+    assert_eq!(locked.expect("the takeover holds budgets").rows_affected(), 1);
+    verify(&fleet.pool).await;
+}

@@ -300,6 +300,10 @@ async fn take_over(
             Vec::new()
         }
     };
+    if taking == Taking::Revoke {
+        // The end of the attempt settles budgets, and a claim locks what gates grant before them.
+        Gates::open_with(unit, id, &held).await?;
+    }
     let ended = match taking {
         Taking::Revoke => Some(revoke(unit, task, "taken over", &asked.reason).await?.attempt_id),
         Taking::Nothing => None,
