@@ -7,6 +7,7 @@
 //!
 //! The rows of the goals, tasks and attempts are locked by the caller.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::{
@@ -17,7 +18,8 @@ use crate::{
         tasks::{cascade, change::Change},
     },
     domain::{
-        ids::AttemptId,
+        ids::{AgentId, AttemptId},
+        journal::{Kind, NewRow},
         spend::SpendReport,
         states::{AttemptState, FailureClass},
         task::{AttemptFacts, Ending, TaskFacts},
@@ -120,6 +122,16 @@ pub(in crate::app) async fn end(
     ends: Vec<End<'_>>,
     others: Vec<Change>,
 ) -> Result<()> {
+    end_limited(unit, ends, others, &[]).await
+}
+
+/// The same, and holds agents until the times given with them, each agent once: their provider limits their rate.
+pub(in crate::app) async fn end_limited(
+    unit: &mut Unit,
+    ends: Vec<End<'_>>,
+    others: Vec<Change>,
+    limited: &[(AgentId, DateTime<Utc>)],
+) -> Result<()> {
     let states: Vec<_> = ends.iter().map(|e| (e.attempt.attempt_id, e.ending.attempt)).collect();
     let results: Vec<NewResult> = ends.iter().filter_map(End::result).collect();
     let progress: Vec<Progress> = ends.iter().filter_map(End::progress).collect();
@@ -132,7 +144,23 @@ pub(in crate::app) async fn end(
     store::attempts::progress(unit.tx(), &progress).await?;
     let changes = ends.into_iter().map(End::change).chain(others);
     cascade::apply(unit, changes.collect()).await?;
+    // Between both, as a claim: it locks tasks, which the cascade may end, then agents, then windows and budgets.
+    hold_limited(unit, limited).await?;
     let spent = charge(unit, "/spend", &reports, &running).await?;
     unit.note_spend(&spent);
+    Ok(())
+}
+
+/// Holds agents whose provider limits their rate, and those that share an account with them.
+async fn hold_limited(unit: &mut Unit, limited: &[(AgentId, DateTime<Utc>)]) -> Result<()> {
+    if limited.is_empty() {
+        return Ok(());
+    }
+    let mut held = store::quota_windows::hold_agents(unit.tx(), limited).await?;
+    held.sort_unstable();
+    for (agent, until) in held {
+        let row = NewRow::new(Kind::AgentRateLimited).agent(agent);
+        unit.record(row.data(json!({"limited_until": until})));
+    }
     Ok(())
 }

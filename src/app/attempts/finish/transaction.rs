@@ -14,7 +14,7 @@ use crate::{
         App, Result, Unit,
         approvals::ask,
         artifacts::refer::{self, References},
-        attempts::end::{End, Finished, end},
+        attempts::end::{End, Finished, end_limited},
         budgets::standing,
         caller::Actor,
         coalesce::Batched,
@@ -26,7 +26,6 @@ use crate::{
         criterion::{self, Criterion, EvidenceTier, evidence::Artifacts},
         freeze::{self, Act, FreezeMode},
         ids::{AgentId, AttemptId, TaskId, WorkspaceId},
-        journal::{Kind, NewRow},
         plan::split::{self, Division},
         refusal::{Code, Refusal},
         spend::SpendReport,
@@ -94,9 +93,9 @@ pub(in crate::app) async fn write(unit: &mut Unit, judged: &[Judged<'_>]) -> Res
     if judged.is_empty() {
         return Ok(());
     }
-    hold_limited(unit, judged).await?;
     evidence(unit, judged).await?;
-    end(unit, judged.iter().map(finished).collect(), Vec::new()).await?;
+    let limited = limited(judged, unit.now());
+    end_limited(unit, judged.iter().map(finished).collect(), Vec::new(), &limited).await?;
     refer::write(unit, &references(judged)).await?;
     let oversized: Vec<&Judged<'_>> = judged
         .iter()
@@ -112,10 +111,8 @@ pub(in crate::app) async fn write(unit: &mut Unit, judged: &[Judged<'_>]) -> Res
     reviews(unit, judged).await
 }
 
-/// Holds the agents whose provider limits their rate, and those that share an account with them. Before the
-/// ends: these lock totals and budgets, which come after agents.
-async fn hold_limited(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
-    let now = unit.now();
+/// The agents whose provider limits their rate, each once, with the latest time that was said of it.
+fn limited(judged: &[Judged<'_>], now: DateTime<Utc>) -> Vec<(AgentId, DateTime<Utc>)> {
     let limited = judged.iter().filter_map(|judged| {
         let failure = judged.command.failure().filter(Failure::is_rate_limit)?;
         Some((judged.attempt.holder.agent()?, now + failure.rate_limit()))
@@ -126,17 +123,7 @@ async fn hold_limited(unit: &mut Unit, judged: &[Judged<'_>]) -> Result<()> {
             *known = until.max(*known);
             latest
         });
-    if limited.is_empty() {
-        return Ok(());
-    }
-    let holds: Vec<(AgentId, DateTime<Utc>)> = limited.into_iter().collect();
-    let mut held = store::quota_windows::hold_agents(unit.tx(), &holds).await?;
-    held.sort_unstable();
-    for (agent, until) in held {
-        let row = NewRow::new(Kind::AgentRateLimited).agent(agent);
-        unit.record(row.data(json!({"limited_until": until})));
-    }
-    Ok(())
+    limited.into_iter().collect()
 }
 
 /// What the completions of a batch refer to.
