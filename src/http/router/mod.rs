@@ -112,7 +112,7 @@ operations! {
     "tasks" {
         GET    "/v1/tasks"                       => tasks::list_tasks, list;
         GET    "/v1/tasks/{task_id}"             => tasks::get_task;
-        GET    "/v1/tasks/{task_id}/explain"     => explain::explain_task;
+        GET    "/v1/tasks/{task_id}/explain"     => explain::explain_task, scan;
         PATCH  "/v1/tasks/{task_id}"             => tasks::update_task
             [TaskEnded, WrongState, PlanInvalid, SeparationOfDuties, NotAnApprover];
         POST   "/v1/tasks/{task_id}/cancel"      => tasks::cancel_task [TaskEnded];
@@ -264,7 +264,7 @@ operations! {
         POST   "/v1/agents"            => agents::register_agent
             [AgentNotActive, WorkspaceFull];
         GET    "/v1/agents/{agent_id}" => agents::get_agent;
-        GET    "/v1/agents/{agent_id}/explain" => explain::explain_agent;
+        GET    "/v1/agents/{agent_id}/explain" => explain::explain_agent, scan;
         PATCH  "/v1/agents/{agent_id}" => agents::update_agent;
         POST   "/v1/agents/{agent_id}/archive"   => agents::archive_agent [WrongState];
         POST   "/v1/agents/{agent_id}/unarchive" => agents::unarchive_agent;
@@ -405,5 +405,17 @@ mod tests {
         served.sort();
         rows.sort();
         assert_eq!(rows, served);
+    }
+
+    /// They run dozens of statements: as short requests, a page of explanations would hold up claims.
+    #[test]
+    fn explanations_take_the_places_of_scans() {
+        let mut document = routes(Extent::Whole).into_openapi();
+        for path in ["/v1/tasks/{task_id}/explain", "/v1/agents/{agent_id}/explain"] {
+            let item = document.paths.paths.get_mut(path).unwrap();
+            for (_, operation) in describe::operations(item) {
+                assert!(describe::is_marked(operation, describe::SCAN), "{path}");
+            }
+        }
     }
 }
