@@ -209,8 +209,9 @@ pub async fn deliver(
     Ok(delivered)
 }
 
-/// Most comments that [`spread`] looks at, and deliveries that [`forget_ended`] forgets.
+/// Most comments that [`spread`] looks at.
 pub const SPREAD_AT_ONCE: i64 = 500;
+/// Most deliveries that [`forget_ended`] forgets.
 pub const FORGOTTEN_AT_ONCE: i64 = 5_000;
 
 /// A bite of comments that are delivered to attempts which started while these were written.
