@@ -2,18 +2,20 @@
 //!
 //! A resource is a name: a path, a branch (`branch:main`), anything that a fleet agrees on. With `*` (any
 //! characters but `/`), `**` (any characters) or `?` (one character but `/`) it is a pattern. Brackets and
-//! braces are ordinary characters. A name without wildcards overlaps with itself and with what is beneath
-//! it, so `src/api` overlaps with `src/api/users.rs`.
+//! braces are ordinary characters. A name without wildcards stands for itself and for all that is beneath it,
+//! so `src/api` overlaps with `src/api/users.rs`, and with every pattern that matches something there. A
+//! pattern stands for what it matches, and not for what is beneath that.
 //!
 //! [`overlap`] is conservative: it is never false for two resources that can name the same thing, and may be
 //! true for two patterns that cannot. It compares what is fixed of them, in time linear in their length:
 //!
 //! - two names: equal, or one beneath the other;
 //! - a name and a pattern: the pattern matches the name, where `*` may also cross a `/` if the pattern has a
-//!   `**`, or all that it matches is beneath the name;
+//!   `**`; or as many parts of the pattern as the name has match it, and more parts follow. From the first `**` in
+//!   them on anything may;
 //! - two patterns: the text before the first wildcard of one begins with that of the other, the text behind the last
-//!   one ends with that of the other, and there is a number of `/` that both allow. What is between the
-//!   first and the last wildcard is not compared.
+//!   one (without its `/` behind `**`) ends with that of the other, and there is a number of `/` that both allow. What
+//!   is between the first and the last wildcard is not compared.
 //!
 //! The database has the same rule (`resources_overlap`), because the search of the claim skips tasks whose
 //! resource is held.
@@ -106,6 +108,10 @@ fn is_beneath(name: &str, above: &str) -> bool {
     name.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'))
 }
 
+fn slashes(text: &str) -> usize {
+    text.matches('/').count()
+}
+
 const fn is_wildcard(c: char) -> bool {
     matches!(c, '*' | '?')
 }
@@ -115,7 +121,7 @@ struct Pattern<'a> {
     text: &'a str,
     /// The text before the first wildcard.
     head: &'a str,
-    /// The text behind the last one.
+    /// The text behind the last one, without the `/` of a `**/` that may match nothing.
     tail: &'a str,
     /// Least number of `/` in what it matches.
     depth: usize,
@@ -127,21 +133,35 @@ impl<'a> Pattern<'a> {
     /// `None`: the text has no wildcard.
     fn of(text: &'a str) -> Option<Self> {
         let (first, last) = (text.find(is_wildcard)?, text.rfind(is_wildcard)?);
-        let slashes = text.matches('/').count();
+        let (until, tail) = text.split_at(last + 1);
+        let tail =
+            if until.ends_with("**") { tail.strip_prefix('/').unwrap_or(tail) } else { tail };
         Some(Self {
             text,
             head: &text[..first],
-            tail: &text[last + 1..],
+            tail,
             // `**/` may match nothing.
-            depth: slashes - text.matches("**/").count(),
+            depth: slashes(text) - text.matches("**/").count(),
             deep: text.contains("**"),
         })
     }
 
+    /// Whether it may match a name, or something beneath it.
     fn may_cover(&self, name: &str) -> bool {
-        let beneath = is_beneath(self.head, name);
-        let depth = self.deep || self.text.matches('/').count() == name.matches('/').count();
-        beneath || depth && matches(self.text, name)
+        let depth = self.deep || slashes(self.text) == slashes(name);
+        depth && matches(self.text, name) || self.may_reach_beneath(name)
+    }
+
+    /// Whether it may match something beneath a name: its first parts, as many as the name has, match the name.
+    fn may_reach_beneath(&self, name: &str) -> bool {
+        let depth = slashes(name);
+        let end = self.text.match_indices('/').nth(depth).map(|(end, _)| end);
+        let front = &self.text[..end.unwrap_or(self.text.len())];
+        match front.split_once("**") {
+            // It may go on with anything.
+            Some((fixed, _)) => matches(&format!("{fixed}*"), name),
+            None => end.is_some() && matches(front, name),
+        }
     }
 
     fn may_meet(&self, other: &Self) -> bool {
@@ -201,6 +221,14 @@ mod tests {
             ("**", "branch:main"),
             ("a?c", "abc"),
             ("a*", "*c"),
+            // A name stands for what is beneath it.
+            ("src/api", "**/*.rs"),
+            ("src/api", "src/*/users.rs"),
+            ("src/api", "*/api/v?/**"),
+            ("src/api", "s**.rs"),
+            ("src/api", "*/*/users.rs"),
+            // `**/` may match nothing.
+            ("x?**/b", "*ab"),
             // Conservative: what is between the wildcards is not compared.
             ("crates/*/src/*", "crates/*/doc/*"),
         ] {
@@ -215,6 +243,9 @@ mod tests {
             ("src/*.rs", "src/a/main.rs"),
             ("src/*.rs", "src/*.md"),
             ("src/*", "src/*/*"),
+            ("src/api", "*.rs"),
+            ("src/api", "*/app/*.rs"),
+            ("src/api", "src/app**"),
             ("branch:main", "branch:next"),
             ("a?c", "a/c"),
             ("app/[id].tsx", "app/i.tsx"),
@@ -255,6 +286,31 @@ mod tests {
             ([a, rest @ ..], [b, tail @ ..]) => a == b && covers(rest, tail),
             ([..], []) | ([], [..]) => false,
         }
+    }
+
+    /// Whether a resource stands for a path: as a pattern, or as a name with what is beneath it.
+    fn names(resource: &str, path: &str) -> bool {
+        if resource.contains(is_wildcard) {
+            covers(&chars(resource), &chars(path))
+        } else {
+            resource == path || is_beneath(path, resource)
+        }
+    }
+
+    /// All paths of up to three parts of up to two characters, made of two.
+    fn universe() -> &'static [String] {
+        static PATHS: std::sync::LazyLock<Vec<String>> = std::sync::LazyLock::new(|| {
+            let parts = ["a", "b", "aa", "ab", "ba", "bb"];
+            let deeper = |paths: &[String]| -> Vec<String> {
+                let under = |path: &String| parts.map(|part| format!("{path}/{part}"));
+                paths.iter().flat_map(under).collect()
+            };
+            let one = parts.map(str::to_owned).to_vec();
+            let two = deeper(&one);
+            let three = deeper(&two);
+            [one, two, three].concat()
+        });
+        &PATHS
     }
 
     fn chars(text: &str) -> Vec<char> {
@@ -304,15 +360,35 @@ mod tests {
             prop_assert!(!both || overlap(&a, &b), "{} and {} both match {}", a, b, name);
         }
 
-        /// Without wildcards and with a fixed depth the rule is exact.
+        /// What a pattern matches beneath a name makes them overlap.
+        #[test]
+        fn a_name_stands_for_what_is_beneath_it(
+            name in "[ab]{1,3}(/[ab]{1,3}){0,2}", beneath in "[ab]{1,3}(/[ab]{1,3}){0,2}",
+            choices in prop::collection::vec(any::<u8>(), 1..6),
+        ) {
+            let below = format!("{name}/{beneath}");
+            let pattern = pattern_of(&below, &choices);
+            prop_assert!(covers(&chars(&pattern), &chars(&below)), "{} does not match {}", pattern, below);
+            prop_assert!(overlap(&pattern, &name), "{} matches {}, which is beneath {}", pattern, below, name);
+            prop_assert!(overlap(&name, &pattern));
+        }
+
+        /// Against all paths of a small universe: whatever both may name makes them overlap.
+        #[test]
+        fn nothing_of_a_small_universe_is_missed(a in "[ab/*?]{1,7}", b in "[ab/*?]{1,7}") {
+            let both = universe().iter().find(|name| names(&a, name) && names(&b, name));
+            prop_assert!(both.is_none() || overlap(&a, &b), "{} and {} both name {:?}", a, b, both);
+        }
+
+        /// With a name and a pattern of a fixed depth the rule is exact.
         #[test]
         fn a_name_and_a_flat_pattern_are_compared_exactly(
-            pattern in "[ab*?]{1,4}(/[ab*?]{1,4}){0,2}", name in "[ab]{1,3}(/[ab]{1,3}){0,2}",
+            pattern in "[ab*?]{1,2}(/[ab*?]{1,2}){0,2}", name in "[ab]{1,2}(/[ab]{1,2}){0,2}",
         ) {
             prop_assume!(!pattern.contains("**") && pattern.contains(['*', '?']));
-            let exact = covers(&chars(&pattern), &chars(&name))
-                || pattern.split(['*', '?']).next().is_some_and(|head| is_beneath(head, &name));
-            prop_assert_eq!(overlap(&pattern, &name), exact);
+            // `*` may match nothing: a part of nothing else is not in the universe.
+            let exact = universe().iter().any(|path| names(&pattern, path) && names(&name, path));
+            prop_assert_eq!(overlap(&pattern, &name), exact, "{} and {}", pattern, name);
         }
 
         #[test]

@@ -7,7 +7,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use crate::support::{database::fresh_database, fleet::seed};
 
 const PARTS: &[&str] =
-    &["a", "ab", "b", "*", "**", "?", "a*", "*b", "a?", "_", "%", "\\", "ä", "**/"];
+    &["a", "ab", "b", "*", "**", "?", "a*", "*b", "a?", "_", "%", "\\", "ä", "**/", "***", "a?**"];
 
 fn resource(random: &mut StdRng) -> String {
     let count = random.random_range(1..5);
@@ -21,7 +21,7 @@ async fn the_search_and_the_service_have_one_rule() {
     let pool = database.pool().await;
     let mut random = StdRng::seed_from_u64(seed());
     let pairs: Vec<(String, String)> =
-        (0..20_000).map(|_| (resource(&mut random), resource(&mut random))).collect();
+        (0..50_000).map(|_| (resource(&mut random), resource(&mut random))).collect();
     let (a, b): (Vec<String>, Vec<String>) = pairs.iter().cloned().unzip();
     let found: Vec<bool> = sqlx::query_scalar(
         "select resources_overlap(a, b) from unnest($1::text[], $2::text[]) with ordinality as p (a, b, n)
@@ -37,5 +37,5 @@ async fn the_search_and_the_service_have_one_rule() {
         assert_eq!(found, overlap(a, b), "`{a}` and `{b}`");
         met += usize::from(found);
     }
-    assert!((1_000..19_000).contains(&met), "{met} of {}: nothing was tested", pairs.len());
+    assert!((1_000..49_000).contains(&met), "{met} of {}: nothing was tested", pairs.len());
 }
