@@ -137,6 +137,8 @@ pub const CONCURRENCY_MOST: i32 = 10_000;
 pub const TASK_TOUCHES: usize = 64;
 /// Resources that one attempt holds.
 pub const ATTEMPT_RESOURCES: usize = 128;
+/// Resources that attempts of one project hold, beyond which they take no more beside those of their tasks.
+pub const SCOPE_RESOURCES: usize = 10_000;
 /// Characters of a resource.
 pub const RESOURCE_CHARS: usize = 500;
 /// Most hand-offs of one task.

@@ -25,7 +25,7 @@ use crate::{
         },
         ids::{AttemptId, TaskId},
         journal::{Kind, NewRow},
-        refusal::Refusal,
+        refusal::{Code, Refusal},
         settings,
     },
     store,
@@ -83,7 +83,8 @@ impl App {
     ///
     /// # Errors
     /// `lease_lost`, `frozen`, `goal_ended`, `task_ended`, `not_found`, `not_your_attempt`, `invalid`;
-    /// `resource_held` if another attempt holds a conflicting resource. Nothing is changed then.
+    /// `resource_held` if another attempt holds a conflicting resource; `workspace_full` if the attempts of the project
+    /// hold too many. Nothing is changed then.
     pub async fn change_resources(
         &self,
         caller: &HolderCaller,
@@ -140,6 +141,18 @@ async fn take(unit: &mut Unit, parking: &Parking, own: &[Touch], new: &[Touch]) 
     }
     let scope = goal.project_id.map_or(unit.workspace().0, |project| project.0);
     let held = gates::held_in(unit, &[scope]).await?;
+    let known = |touch: &&Touch| own.iter().any(|held| held.resource == touch.resource);
+    let count = held.len() + new.iter().filter(|touch| !known(touch)).count();
+    if count > settings::SCOPE_RESOURCES && count > held.len() {
+        let detail = format!(
+            "running attempts hold {} resources of {}, and more than {} are not taken: take a pattern for many of \
+             them, or release some",
+            held.len(),
+            if goal.project_id.is_some() { "this project" } else { "goals without a project" },
+            settings::SCOPE_RESOURCES
+        );
+        return Err(Refusal::new(Code::WorkspaceFull, detail).into());
+    }
     let ledger = Ledger { held, ..Ledger::default() };
     let needs = Needs { keys: Vec::new(), scope, touches: new.to_vec() };
     if let Some(obstacle) = ledger.obstacle(&needs, Some(attempt.attempt_id)) {

@@ -19,6 +19,9 @@ async fn conflicting_tasks_are_not_handed_out_together() {
     for (first, second, together) in [
         (json!([{"resource": "src/api/**"}]), json!([{"resource": "src/api/users.rs"}]), false),
         (json!([{"resource": "src/api/**"}]), json!([{"resource": "src/app/**"}]), true),
+        // A directory stands for what is beneath it.
+        (json!([{"resource": "src/api"}]), json!([{"resource": "src/*/users.rs"}]), false),
+        (json!([{"resource": "**/*.rs"}]), json!([{"resource": "src/api"}]), false),
         (json!([{"resource": "branch:main"}]), json!([{"resource": "branch:main"}]), false),
         (
             json!([{"resource": "docs/**", "mode": "shared"}]),
@@ -166,4 +169,26 @@ async fn only_the_holder_of_the_lease_changes_resources() {
     let one_more = json!({"take": [{"resource": "one more"}]});
     assert_eq!(other.write(&b, "resources", one_more).await.problem(422, "invalid"), ["/take"]);
     verify(&fleet.pool).await;
+}
+
+/// What is held is read under a lock that all share, so there is an end to it. Tasks start all the same.
+#[tokio::test]
+async fn no_attempt_takes_more_where_very_many_are_held() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    task(&fleet, None, json!([])).await;
+    let held = agent.take().await;
+    sqlx::query(
+        "insert into resource_grants (workspace_id, scope_id, attempt_id, resource, mode, granted_at)
+         select $1, $1, gen_random_uuid(), 'held/' || n, 'exclusive', now()
+         from generate_series(1, 10000) n",
+    )
+    .bind(fleet.workspace.0)
+    .execute(&fleet.pool)
+    .await
+    .unwrap();
+    let take = json!({"take": [{"resource": "free"}]});
+    agent.write(&held, "resources", take).await.problem(409, "workspace_full");
+    task(&fleet, None, json!([{"resource": "free"}])).await;
+    assert_eq!(agent.claim(1).await.len(), 1);
 }
