@@ -21,6 +21,11 @@ pub struct ReadySet {
 
 /// Counts ready tasks that are neither frozen nor behind a closed gate, by required capabilities and assignment, up to
 /// `most` per set. Under a freeze of the whole workspace it examines no task. Sets whose rate is used up are left out.
+///
+/// Of tasks behind the same gates it counts no more than would get grants now, as sets of their own: all others that
+/// were called for them would be called in vain, at each end of an attempt again. Sets behind different gates are counted
+/// without regard to each other, and only the first of very many open tasks. It is never zero for tasks that may start:
+/// a start makes a new look, and so does a call in vain.
 pub async fn ready_sets(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<ReadySet>> {
     let rows = sqlx::query!(
         r#"
@@ -33,13 +38,50 @@ pub async fn ready_sets(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<ReadySet>> {
                 where t.workspace_id = $1 and t.state = 'ready' and t.capability_key = s.capability_key
                   and t.assigned_agent_id is null and t.barred_agent_id is null
                   and t.offered_capability is null and t.checks_attempt_id is null
+                  and not t.gated
                   and (not (select exists (select from freezes f
                                            where f.workspace_id = $1 and f.lifted_at is null))
                        or not exists (select from freezes_over($1, t.task_id, null)))
-                  and (not t.gated or not exists (select from gates_over($1, t.task_id, $3)))
                 limit $2) t
         ) r
         where s.workspace_id = $1 and r.count > 0
+          and not exists (select from rates u
+                          where u.workspace_id = $1 and u.free_at > $3
+                            and u.capability = any(s.capabilities))
+          and (select not exists (select from freezes_over($1, null, null)))
+        union all
+        -- By gates: of those with the same, as many as get grants. The next look shows those behind the limit.
+        select s.capabilities, null, null, least(b.count, b.room, $2), null
+        from capability_sets s cross join lateral (
+            select count(*) as count,
+                   least((select min(k.most - (select count(*) from concurrency_grants g
+                                               where g.workspace_id = $1
+                                                 and g.concurrency_key_id = k.concurrency_key_id))
+                          from concurrency_keys k
+                          where k.workspace_id = $1 and k.concurrency_key_id = any(n.keys)),
+                         case when exists (select from unnest(n.touches) u
+                                           where starts_with(u, 'exclusive ')) then 1 end) as room
+            from (
+                select t.task_id, g.project_id
+                from tasks t join goals g on g.workspace_id = $1 and g.goal_id = t.goal_id
+                where t.workspace_id = $1 and t.state = 'ready' and t.gated
+                  and t.capability_key = s.capability_key
+                  and t.assigned_agent_id is null and t.barred_agent_id is null
+                  and t.offered_capability is null and t.checks_attempt_id is null
+                  and (not (select exists (select from freezes f
+                                           where f.workspace_id = $1 and f.lifted_at is null))
+                       or not exists (select from freezes_over($1, t.task_id, null)))
+                  and not exists (select from gates_over($1, t.task_id, $3))
+                limit 16 * $2) t
+            cross join lateral (
+                select array(select c.concurrency_key_id from task_concurrency_keys c
+                             where c.workspace_id = $1 and c.task_id = t.task_id
+                             order by c.concurrency_key_id) as keys,
+                       array(select r.mode || ' ' || r.resource from task_touches r
+                             where r.workspace_id = $1 and r.task_id = t.task_id
+                             order by r.resource) as touches) n
+            group by t.project_id, n.keys, n.touches) b
+        where s.workspace_id = $1
           and not exists (select from rates u
                           where u.workspace_id = $1 and u.free_at > $3
                             and u.capability = any(s.capabilities))

@@ -1,6 +1,7 @@
 //! Concurrency keys: who may run, and what operators see and change.
 
 use axum::http::Method;
+use muster::store::attempts::waiting::ready_sets;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -202,4 +203,34 @@ async fn bad_names_and_containers_are_refused_at_their_places() {
     assert_eq!(at, ["/tasks/0/concurrency_keys"]);
     let none = fleet.admin.get("/v1/concurrency-keys").await.value(200);
     assert_eq!(none["items"], json!([]), "what was refused created a key");
+}
+
+/// Of tasks behind one gate as many are counted for waiting claims as would get grants.
+#[tokio::test]
+async fn waiting_claims_are_called_for_as_many_as_may_start() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    let ready = async || {
+        let sets = ready_sets(&mut fleet.tx().await, 64).await.unwrap();
+        sets.iter().map(|set| set.count).sum::<i64>()
+    };
+    let new = json!({"name": "gpu", "most": 3});
+    fleet.admin.post("/v1/concurrency-keys", &new).await.expect(201);
+    fleet.goal(tasks(9, "gpu")).await;
+    assert_eq!(ready().await, 3);
+    let held = agent.claim(2).await;
+    assert_eq!((held.len(), ready().await), (2, 1));
+    let touching = |resource: &str, mode: &str| -> Value {
+        let touches = json!([{"resource": resource, "mode": mode}]);
+        (0..4).map(|n| json!({"ref": n.to_string(), "title": "t", "touches": touches})).collect()
+    };
+    fleet.goal(touching("src/main.rs", "exclusive")).await;
+    assert_eq!(ready().await, 1 + 1, "of those that touch a path alone more than one may start");
+    fleet.goal(touching("docs/**", "shared")).await;
+    assert_eq!(ready().await, 1 + 1 + 4, "of those that share a path all may start");
+    agent.complete(&held[0]).await;
+    assert_eq!(ready().await, 2 + 1 + 4);
+    let freeze = json!({"scope": "workspace", "mode": "drain", "reason": "r"});
+    fleet.admin.post("/v1/freezes", &freeze).await.expect(201);
+    assert_eq!(ready().await, 0);
 }
