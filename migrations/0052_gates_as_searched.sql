@@ -9,6 +9,10 @@
 -- task's are a range of an index, and those with which it begins are looked up. Only 64 characters are indexed, so that
 -- a long name costs no more than 64 look-ups; what follows is compared afterwards.
 --
+-- Why `kept`: every task may name a new key, and a name such as that of a branch is named once. Keys that only tasks
+-- made are deleted when no open task names them; else the workspace would be full of them. Those that are there may be
+-- an operator's and are kept. A task that has ended can come back, so it keeps the names.
+--
 -- Why an index of ready tasks with gates: whoever looks for waiting claims counts them apart, because of those behind
 -- one gate no more may be handed out than the gate lets through. Nearly no task has a gate.
 
@@ -103,5 +107,21 @@ create or replace function gates_over(of_workspace uuid, of_task uuid, at_time t
       and (starts_with(n.head, h.head) or starts_with(h.head, n.head))
       and (n.resource = h.resource or resources_overlap(n.resource, h.resource))
 $$;
+
+alter table concurrency_keys add column kept boolean not null default true;
+comment on column concurrency_keys.kept is 'Whether it stays when no open task names it: an operator created or edited it.';
+create index concurrency_keys_of_tasks on concurrency_keys (workspace_id, created_at) where not kept;
+
+create table task_key_names (
+    workspace_id uuid not null,
+    task_id      uuid not null,
+    name         text collate "C" not null,
+    constraint task_key_names_pkey primary key (workspace_id, task_id, name),
+    constraint task_key_names_task_fkey foreign key (workspace_id, task_id) references tasks (workspace_id, task_id)
+);
+comment on table  task_key_names is 'Names of concurrency keys that were deleted after the task had ended. If it comes back, it names them anew.';
+comment on column task_key_names.workspace_id is 'The workspace.';
+comment on column task_key_names.task_id is 'The task, which has ended.';
+comment on column task_key_names.name is 'The name of the key.';
 
 create index tasks_ready_gated on tasks (workspace_id, capability_key, task_id) where state = 'ready' and gated;

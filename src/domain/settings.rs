@@ -131,6 +131,10 @@ pub const TASK_CONCURRENCY_KEYS: usize = 16;
 pub const CONCURRENCY_KEY_CHARS: usize = 100;
 /// Concurrency keys of one workspace.
 pub const CONCURRENCY_KEYS: i64 = 1_000;
+/// New concurrency keys that an agent may name in one request.
+pub const AGENT_NEW_KEYS: usize = 4;
+/// Time after which a concurrency key that only tasks made is deleted if no open task names it.
+pub const UNUSED_KEY_FOR: Duration = Duration::from_secs(3600);
 /// Largest `most` of a concurrency key.
 pub const CONCURRENCY_MOST: i32 = 10_000;
 /// Resources that one task touches.

@@ -18,6 +18,7 @@ use crate::{
         attempts::end::{End, end},
         budgets,
         caller::{Caller as _, HolderCaller},
+        gates::few_new_keys,
         tasks::{dedup, subtasks},
         unit::{
             idempotency::{Outcome, Request},
@@ -159,6 +160,7 @@ impl App {
             let Parking { goal, task: parent, attempt: _ } = &parking;
             let held = dedup::held(unit, goal.goal_id, &asked.tasks, "/tasks").await?;
             let fresh = dedup::fresh_subtasks(&asked.tasks, &held)?;
+            few_new_keys(unit, goal.goal_id, &fresh, "/tasks").await?;
             let ids = subtasks::add(unit, goal, parent, &fresh, "/tasks").await?;
             budgets::create::of_tasks(unit, &ids, &fresh).await?;
             let task = parent.task_id;

@@ -22,6 +22,7 @@ mod plan;
 mod price;
 mod promote;
 mod prune_assignments;
+mod prune_concurrency_keys;
 mod prune_goals;
 mod prune_journal;
 mod prune_records;
@@ -62,6 +63,7 @@ pub const DUTIES: &[Duty] = &[
     sweep_replays::DUTY,
     prune_assignments::DUTY,
     prune_records::DUTY,
+    prune_concurrency_keys::DUTY,
     sweep_artifacts::DUTY,
     prune_goals::DUTY,
     prune_journal::DUTY,

@@ -2,7 +2,8 @@
 //!
 //! A key is of one project or of the workspace; a task means the one of its goal's project first. A lowered `most` ends
 //! no attempt: nothing starts until enough have ended. A key that open tasks name is not deleted, because they would
-//! run without a bound.
+//! run without a bound. A key that only tasks made is deleted some time after the last of them has ended; a task that
+//! comes back names it anew.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -12,14 +13,14 @@ use super::tasks::full;
 use crate::{
     app::{
         App, Result,
-        caller::{Caller as _, MonitorCaller, OperatorCaller},
+        caller::{Actor, Caller as _, MonitorCaller, OperatorCaller},
         error::same_version,
         unit::idempotency::{Outcome, Request},
     },
     domain::{
         check::Checks,
         gate::check_name,
-        ids::{AgentId, AttemptId, ConcurrencyKeyId, KeyId, ProjectId, TaskId},
+        ids::{AgentId, AttemptId, ConcurrencyKeyId, KeyId, ProjectId, TaskId, WorkspaceId},
         journal::{Kind, NewRow},
         refusal::{Code, Refusal},
         settings,
@@ -36,6 +37,8 @@ pub use crate::store::gates::keys::KeyFilter;
 const HOLDERS: i64 = 100;
 /// Waiting tasks and open tasks are counted up to this number.
 const COUNTED: i64 = 10_000;
+/// Most keys deleted in one transaction because nobody names them.
+const PRUNED: i64 = 100;
 
 /// A name under which at most so many attempts run at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -58,6 +61,9 @@ pub struct ConcurrencyKey {
     pub waiting: i64,
     /// The attempts that hold a grant, longest first; at most 100.
     pub holders: Vec<KeyHolder>,
+    /// Whether it stays when no open task names it: an operator created or edited it. A key that only tasks made is
+    /// deleted an hour or more after its creation when no open task names it.
+    pub kept: bool,
     /// Version of the key; rises by one with every edit; the `ETag`.
     pub version: i32,
     /// When an operator created it, or the first task named it.
@@ -91,6 +97,7 @@ impl From<ConcurrencyKeyRow> for ConcurrencyKey {
             held,
             waiting,
             holders,
+            kept,
             version,
             created_at,
             updated_at,
@@ -107,6 +114,7 @@ impl From<ConcurrencyKeyRow> for ConcurrencyKey {
             held,
             waiting,
             holders: holders.0.into_iter().map(holder).collect(),
+            kept,
             version,
             created_at,
             updated_at,
@@ -220,8 +228,8 @@ impl App {
         Ok(rows.into_iter().map(ConcurrencyKey::from).collect())
     }
 
-    /// Edits a concurrency key. `version`: the version the caller read (`If-Match`); `None` skips the check. An edit
-    /// without a change makes no new version.
+    /// Edits a concurrency key, which stays from then on. `version`: the version the caller read (`If-Match`); `None`
+    /// skips the check. An edit without a change makes no new version.
     ///
     /// # Errors
     /// `not_found`, `precondition_failed`, `invalid`.
@@ -242,7 +250,7 @@ impl App {
         if let Some(version) = version {
             same_version(stored.version.into(), version)?;
         }
-        if stored.most != change.most {
+        if stored.most != change.most || !stored.kept {
             let before = read(unit.tx(), key).await?;
             store::gates::keys::update(unit.tx(), key, change.most).await?;
             let after = read(unit.tx(), key).await?;
@@ -282,9 +290,32 @@ impl App {
             return Err(Refusal::new(Code::WrongState, detail).into());
         }
         let before = read(unit.tx(), key).await?;
-        store::gates::keys::delete(unit.tx(), key).await?;
+        store::gates::keys::delete(unit.tx(), &[key], false).await?;
         unit.record(event(Kind::ConcurrencyKeyDeleted, &before).before(&before));
         self.commit(unit).await
+    }
+
+    /// Deletes keys that only tasks made and no open task names, a hundred at most; returns how many.
+    pub(in crate::app) async fn prune_concurrency_keys(
+        &self,
+        workspace: WorkspaceId,
+    ) -> Result<u64> {
+        let mut unit = self.begin(workspace, Actor::SERVICE).await?;
+        let before = unit.now() - settings::UNUSED_KEY_FOR;
+        let locked = store::gates::keys::lock_unused(unit.tx(), before, PRUNED).await?;
+        if locked.is_empty() {
+            return Ok(0);
+        }
+        let mut shown = Vec::new();
+        for key in &locked {
+            shown.push(read(unit.tx(), *key).await?);
+        }
+        let deleted = store::gates::keys::delete(unit.tx(), &locked, true).await?;
+        for before in shown.iter().filter(|before| deleted.contains(&before.id)) {
+            unit.record(event(Kind::ConcurrencyKeyDeleted, before).before(before));
+        }
+        self.commit(unit).await?;
+        Ok(deleted.len() as u64)
     }
 }
 

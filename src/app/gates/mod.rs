@@ -34,7 +34,7 @@ use crate::{
     store,
 };
 
-pub(in crate::app) use tasks::store_gates;
+pub(in crate::app) use tasks::{few_new_keys, name_again, store_gates};
 
 /// What a batch of tasks needs, and what is held of it, locked.
 #[derive(Debug, Default)]

@@ -21,7 +21,7 @@ use super::{
     finish_if_over, refuse_ended,
 };
 use crate::{
-    app::{Result, Unit, approvals::ask, tasks::dedup},
+    app::{Result, Unit, approvals::ask, gates::few_new_keys, tasks::dedup},
     domain::{
         ids::{ApprovalId, AttemptId, PlanId},
         journal::{Kind, NewRow},
@@ -84,6 +84,7 @@ pub(in crate::app) async fn report(unit: &mut Unit, report: Report<'_>) -> Resul
     }
     admit(&standing, fresh.len())?;
     let checked = additions::check(unit, goal, &fresh, "/tasks").await?;
+    few_new_keys(unit, goal.goal_id, &checked.tasks, "/tasks").await?;
     let (id, project) = (Some(goal.goal_id), goal.project_id);
     let left = store::goals::ground::budget_left(unit.tx(), id, project, true).await?;
     let concerns = concerns(&standing, &checked.tasks, &left);

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::unblock::{self, Needs};
 use crate::{
-    app::{Result, Unit, approvals::ask, caps},
+    app::{Result, Unit, approvals::ask, caps, gates::name_again},
     domain::{
         cap::workspace::Holding,
         ids::{AttemptId, GoalId, TaskId},
@@ -54,6 +54,7 @@ pub(in crate::app) async fn bring_back(
     let ids: Vec<TaskId> = returns.tasks.iter().map(|task| task.task_id).collect();
     store::attempts::withdraw(unit.tx(), &ids).await?;
     store::tasks::returns::come_back(unit.tx(), &returns.tasks, grant).await?;
+    name_again(unit, goal, &ids).await?;
     store::tasks::returns::count_children(unit.tx(), &returns.parents).await?;
     for task in &returns.tasks {
         let (back, waits) = rows(goal, task, because);

@@ -51,7 +51,8 @@ pub async fn list_concurrency_keys(
 ///
 /// At most `most` attempts of tasks that name it run at once. A task means the key of its goal's project with
 /// that name, or else that of the workspace. The first task that names a key which does not exist creates it
-/// for the workspace with `most` 1, so a merge queue needs no preparation. At most 1,000 keys.
+/// for the workspace with `most` 1, so a merge queue needs no preparation; that goes when no open task names it any more,
+/// unless an operator edits it. At most 1,000 keys.
 #[utoipa::path(post, path = "/v1/concurrency-keys")]
 pub async fn create_concurrency_key(
     Auth { app, caller }: Auth<OperatorCaller>,

@@ -6,7 +6,7 @@ use sqlx::types::Json;
 
 use crate::{
     domain::ids::{AgentId, AttemptId, ConcurrencyKeyId, GoalId, KeyId, ProjectId, TaskId},
-    store::{Tx, traced},
+    store::{Tx, columns::uuids, traced},
 };
 
 /// Stores a key; `false` if its name is taken there.
@@ -32,6 +32,30 @@ pub async fn insert(
     .execute(traced!(tx, "gates.keys.insert"))
     .await?;
     Ok(inserted.rows_affected() == 1)
+}
+
+/// Stores keys of the workspace with one grant, which tasks name; returns those whose name was not taken. Names in
+/// one order keep two transactions from waiting for each other.
+pub async fn insert_for_tasks(
+    tx: &mut Tx,
+    keys: &[(ConcurrencyKeyId, &str)],
+) -> sqlx::Result<Vec<(ConcurrencyKeyId, String)>> {
+    let rows = sqlx::query!(
+        r#"insert into concurrency_keys (workspace_id, concurrency_key_id, project_id, name, most, kept,
+                                         created_at, updated_at)
+           select $1, n.key_id, null, n.name, 1, false, $2, $2
+           from unnest($3::uuid[], $4::text[]) with ordinality as n (key_id, name, place)
+           order by n.place
+           on conflict on constraint concurrency_keys_name_unique do nothing
+           returning concurrency_key_id as "key: ConcurrencyKeyId", name"#,
+        tx.workspace.0,
+        tx.now,
+        &keys.iter().map(|(key, _)| key.0).collect::<Vec<_>>(),
+        &keys.iter().map(|(_, name)| (*name).to_owned()).collect::<Vec<_>>(),
+    )
+    .fetch_all(traced!(tx, "gates.keys.insert_for_tasks"))
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.key, row.name)).collect())
 }
 
 /// Number of keys.
@@ -83,13 +107,15 @@ pub struct LockedKey {
     pub most: i32,
     /// Version of the key.
     pub version: i32,
+    /// Whether it stays when no open task names it.
+    pub kept: bool,
 }
 
 /// Locks a key against its edits, its grants and new tasks that name it.
 pub async fn lock(tx: &mut Tx, key: ConcurrencyKeyId) -> sqlx::Result<Option<LockedKey>> {
     sqlx::query_as!(
         LockedKey,
-        "select most, version from concurrency_keys
+        "select most, version, kept from concurrency_keys
          where workspace_id = $1 and concurrency_key_id = $2 for update",
         tx.workspace.0,
         key.0,
@@ -98,10 +124,10 @@ pub async fn lock(tx: &mut Tx, key: ConcurrencyKeyId) -> sqlx::Result<Option<Loc
     .await
 }
 
-/// Sets the most grants of a key.
+/// Sets the most grants of a key, which stays from now on.
 pub async fn update(tx: &mut Tx, key: ConcurrencyKeyId, most: i32) -> sqlx::Result<()> {
     sqlx::query!(
-        "update concurrency_keys set most = $3, version = version + 1, updated_at = $4
+        "update concurrency_keys set most = $3, kept = true, version = version + 1, updated_at = $4
          where workspace_id = $1 and concurrency_key_id = $2",
         tx.workspace.0,
         key.0,
@@ -129,23 +155,88 @@ pub async fn open_tasks(tx: &mut Tx, key: ConcurrencyKeyId, most: i64) -> sqlx::
     .await
 }
 
-/// Deletes a key, and that ended tasks named it. The caller has locked it, and no open task names it.
-pub async fn delete(tx: &mut Tx, key: ConcurrencyKeyId) -> sqlx::Result<()> {
-    sqlx::query!(
-        "delete from task_concurrency_keys where workspace_id = $1 and concurrency_key_id = $2",
+/// Locks keys that only tasks made, before a time, and that no open task seems to name; those that somebody else has
+/// locked are left out. The newest task is looked at first: a key in use is seldom named by old ones only.
+pub async fn lock_unused(
+    tx: &mut Tx,
+    before: DateTime<Utc>,
+    rows: i64,
+) -> sqlx::Result<Vec<ConcurrencyKeyId>> {
+    sqlx::query_scalar!(
+        r#"select k.concurrency_key_id as "key: ConcurrencyKeyId" from concurrency_keys k
+           where k.workspace_id = $1 and not k.kept and k.created_at < $2
+             and (select t.task_id from task_concurrency_keys n
+                  join tasks t on t.workspace_id = $1 and t.task_id = n.task_id
+                  where n.workspace_id = $1 and n.concurrency_key_id = k.concurrency_key_id
+                    and t.ended_at is null
+                  order by n.task_id desc limit 1) is null
+           order by k.concurrency_key_id limit $3
+           for update of k skip locked"#,
         tx.workspace.0,
-        key.0,
+        before,
+        rows,
+    )
+    .fetch_all(traced!(tx, "gates.keys.lock_unused"))
+    .await
+}
+
+/// Deletes keys that no open task names, and returns them. `remember`: ended tasks keep the names ([`take_names`]), else
+/// they name them no longer. The caller has locked the keys, in a statement before: so nobody names one meanwhile.
+pub async fn delete(
+    tx: &mut Tx,
+    keys: &[ConcurrencyKeyId],
+    remember: bool,
+) -> sqlx::Result<Vec<ConcurrencyKeyId>> {
+    let unused = sqlx::query_scalar!(
+        r#"select k.concurrency_key_id as "key: ConcurrencyKeyId" from concurrency_keys k
+           where k.workspace_id = $1 and k.concurrency_key_id = any($2)
+             and (select t.task_id from task_concurrency_keys n
+                  join tasks t on t.workspace_id = $1 and t.task_id = n.task_id
+                  where n.workspace_id = $1 and n.concurrency_key_id = k.concurrency_key_id
+                    and t.ended_at is null
+                  order by n.task_id desc limit 1) is null
+           order by k.concurrency_key_id"#,
+        tx.workspace.0,
+        &uuids(keys),
+    )
+    .fetch_all(traced!(tx, "gates.keys.delete"))
+    .await?;
+    sqlx::query!(
+        "with named as (
+             delete from task_concurrency_keys n using concurrency_keys k
+             where n.workspace_id = $1 and n.concurrency_key_id = any($2)
+               and k.workspace_id = $1 and k.concurrency_key_id = n.concurrency_key_id
+             returning n.task_id, k.name
+         )
+         insert into task_key_names (workspace_id, task_id, name)
+         select $1, task_id, name from named where $3 on conflict do nothing",
+        tx.workspace.0,
+        &uuids(&unused),
+        remember,
     )
     .execute(traced!(tx, "gates.keys.delete"))
     .await?;
     sqlx::query!(
-        "delete from concurrency_keys where workspace_id = $1 and concurrency_key_id = $2",
+        "delete from concurrency_keys where workspace_id = $1 and concurrency_key_id = any($2)",
         tx.workspace.0,
-        key.0,
+        &uuids(&unused),
     )
     .execute(traced!(tx, "gates.keys.delete"))
     .await?;
-    Ok(())
+    Ok(unused)
+}
+
+/// Takes the names of deleted keys from tasks that named them.
+pub async fn take_names(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<(TaskId, String)>> {
+    let rows = sqlx::query!(
+        r#"delete from task_key_names where workspace_id = $1 and task_id = any($2)
+           returning task_id as "task_id: TaskId", name"#,
+        tx.workspace.0,
+        &uuids(tasks),
+    )
+    .fetch_all(traced!(tx, "gates.keys.take_names"))
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.task_id, row.name)).collect())
 }
 
 /// A running attempt that holds a concurrency key.
@@ -174,6 +265,7 @@ pub struct ConcurrencyKeyRow {
     pub held: i64,
     pub waiting: i64,
     pub holders: Json<Vec<Holder>>,
+    pub kept: bool,
     pub version: i32,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -223,7 +315,7 @@ pub async fn list(
                                     and g.concurrency_key_id = k.concurrency_key_id
                                   order by g.granted_at, a.attempt_id limit $6) h), '[]')
                   as "holders!: Json<Vec<Holder>>",
-                  k.version, k.created_at, k.updated_at
+                  k.kept, k.version, k.created_at, k.updated_at
            from concurrency_keys k
            where k.workspace_id = $1
              and ($2::uuid is null or k.concurrency_key_id = $2)

@@ -108,7 +108,11 @@ pub async fn list(tx: &mut Tx, tasks: &[TaskId]) -> sqlx::Result<Vec<TaskRow>> {
                    select k.name from task_concurrency_keys n
                    join concurrency_keys k on k.workspace_id = $1
                         and k.concurrency_key_id = n.concurrency_key_id
-                   where n.workspace_id = $1 and n.task_id = t.task_id order by k.name)
+                   where n.workspace_id = $1 and n.task_id = t.task_id
+                   union all
+                   select d.name from task_key_names d
+                   where d.workspace_id = $1 and d.task_id = t.task_id
+                   order by 1)
                else '{}' end as "concurrency_keys!: Vec<String>",
                case when t.gated then coalesce((
                    select jsonb_agg(jsonb_build_object('resource', n.resource, 'mode', n.mode)

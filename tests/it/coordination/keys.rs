@@ -234,3 +234,84 @@ async fn waiting_claims_are_called_for_as_many_as_may_start() {
     fleet.admin.post("/v1/freezes", &freeze).await.expect(201);
     assert_eq!(ready().await, 0);
 }
+
+async fn names(fleet: &Fleet) -> Vec<String> {
+    let page = fleet.admin.get("/v1/concurrency-keys?limit=200").await.value(200);
+    let mut names: Vec<String> =
+        page["items"].as_array().unwrap().iter().map(|key| text(&key["name"])).collect();
+    names.sort_unstable();
+    names
+}
+
+/// A fleet that names its keys after branches does not fill the workspace for good.
+#[tokio::test]
+async fn a_key_of_tasks_goes_with_them_and_comes_back_with_them() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    fleet.admin.post("/v1/concurrency-keys", &json!({"name": "created"})).await.expect(201);
+    let keys = json!(["branch", "created", "edited"]);
+    let task = json!({"ref": "a", "title": "a", "concurrency_keys": keys, "max_attempts": 1});
+    let goal = fleet.goal(json!([task])).await;
+    let page = fleet.admin.get("/v1/concurrency-keys?name=edited").await.value(200);
+    let key = &page["items"][0];
+    assert_eq!((&key["kept"], &key["version"]), (&json!(false), &json!(1)));
+    let path = format!("/v1/concurrency-keys/{}", text(&key["id"]));
+    // The same number: an operator says that it stays.
+    let key = fleet.admin.patch(&path, &json!({"most": 1})).if_match("*").await.value(200);
+    assert_eq!((&key["kept"], &key["version"]), (&json!(true), &json!(2)));
+    agent.fail(&agent.take().await, "permanent").await;
+    assert_eq!(fleet.state(&goal, "a").await, "failed");
+    fleet.goal(tasks(1, "open")).await;
+    fleet.round().await;
+    assert_eq!(names(&fleet).await, ["branch", "created", "edited", "open"], "too early");
+    fleet.after(3700).await;
+    assert_eq!(names(&fleet).await, ["created", "edited", "open"]);
+    let task = fleet.task(&goal, "a").await;
+    assert_eq!(task["concurrency_keys"], keys, "the task has forgotten what it named");
+    let path = format!("/v1/tasks/{}/retry", text(&task["id"]));
+    fleet.admin.post(path, &json!({})).await.value(200);
+    assert_eq!(names(&fleet).await, ["branch", "created", "edited", "open"], "it has no bound");
+    assert_eq!(fleet.task(&goal, "a").await["concurrency_keys"], keys);
+    verify(&fleet.pool).await;
+}
+
+/// One agent cannot use up the keys of the workspace.
+#[tokio::test]
+async fn an_agent_names_few_new_keys() {
+    let fleet = Fleet::start().await;
+    let agent = fleet.worker().await;
+    fleet.goal(tasks(1, "known")).await;
+    let held = agent.take().await;
+    let subtasks = |new: usize| -> Value {
+        let subtask = |n| json!({"ref": format!("s{n}"), "title": "s", "concurrency_keys": ["known", format!("new {n}")]});
+        json!({"tasks": (0..new).map(subtask).collect::<Value>()})
+    };
+    let at = agent.write(&held, "subtasks", subtasks(6)).await.problem(422, "invalid");
+    assert_eq!(at, ["/tasks/4/concurrency_keys/1", "/tasks/5/concurrency_keys/1"]);
+    assert_eq!(names(&fleet).await, ["known"]);
+    agent.write(&held, "subtasks", subtasks(4)).await.value(201);
+    assert_eq!(names(&fleet).await, ["known", "new 0", "new 1", "new 2", "new 3"]);
+}
+
+/// Plans with the same new keys, stored at once: each task has all of its keys.
+#[tokio::test]
+async fn many_plans_with_the_same_new_keys_are_stored_beside_each_other() {
+    let fleet = Fleet::start().await;
+    let plan: Value = (0..20)
+        .map(|n| {
+            let keys: Vec<String> =
+                (0..16).map(|key| format!("{}", (n * 16 + key) % 100)).collect();
+            json!({"ref": n.to_string(), "title": "t", "concurrency_keys": keys})
+        })
+        .collect();
+    let goal = json!({"title": "g", "tasks": plan});
+    let posts = (0..8).map(|_| async { fleet.poster.post("/v1/goals", &goal).await.expect(201) });
+    futures_util::future::join_all(posts).await;
+    assert_eq!(names(&fleet).await.len(), 100);
+    let links: i64 = sqlx::query_scalar("select count(*) from task_concurrency_keys")
+        .fetch_one(&fleet.pool)
+        .await
+        .unwrap();
+    assert_eq!(links, 8 * 20 * 16);
+    verify(&fleet.pool).await;
+}
