@@ -35,7 +35,7 @@ const LOOKED_AT: i64 = 20;
 pub(super) async fn at(tx: &mut Tx, look: Look<'_>, id: AgentId) -> Result<AgentSituation> {
     let row = store::explain::agents::agent(tx, id).await?;
     let row = row.ok_or_else(|| Refusal::not_found("agent"))?;
-    let mut fleet = Fleet::read_one(tx, id).await?;
+    let mut fleet = Fleet::read_one(tx, look.scope, id).await?;
     let found = fleet.agents.iter().position(|agent| agent.agent_id == id);
     let Some(index) = found.filter(|_| !row.archived && row.state != AgentState::Retired) else {
         return Ok(out_of_service(id, row));

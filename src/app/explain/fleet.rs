@@ -10,6 +10,7 @@ use crate::{
         Result, attempts::claim::transaction::free_slots, budgets::reserve::Funds, error::corrupt,
     },
     domain::{
+        access::scope::Scope,
         attention::counted_on_since,
         budget::{self, BudgetNode, ledger::Shortage, shown::BudgetWait},
         explain::{
@@ -47,17 +48,18 @@ pub(super) struct Fleet {
 
 impl Fleet {
     /// Reads the agents; closely those that are able.
-    pub async fn read(tx: &mut Tx, required: &[String]) -> Result<Self> {
-        Self::read_some(tx, |agent| covers(&agent.capabilities, required)).await
+    pub async fn read(tx: &mut Tx, scope: &Scope, required: &[String]) -> Result<Self> {
+        Self::read_some(tx, scope, |agent| covers(&agent.capabilities, required)).await
     }
 
     /// Reads the agents; closely one.
-    pub async fn read_one(tx: &mut Tx, agent: AgentId) -> Result<Self> {
-        Self::read_some(tx, |one| one.agent_id == agent).await
+    pub async fn read_one(tx: &mut Tx, scope: &Scope, agent: AgentId) -> Result<Self> {
+        Self::read_some(tx, scope, |one| one.agent_id == agent).await
     }
 
     async fn read_some(
         tx: &mut Tx,
+        scope: &Scope,
         wanted: impl Fn(&store::attention::AbleAgent) -> bool,
     ) -> Result<Self> {
         let all = store::attention::fleet(tx).await?;
@@ -76,7 +78,8 @@ impl Fleet {
                 freezes = store::explain::agents::freezes(tx, &able).await?.into_iter().collect();
             }
             fleet.claimers = claimers.into_iter().map(|one| (one.agent_id, one)).collect();
-            for row in store::explain::agents::aside(tx, &able).await? {
+            let within = scope.projects.as_deref();
+            for row in store::explain::agents::aside(tx, &able, within).await? {
                 if let Some(account) = &row.account {
                     fleet.accounts.insert(row.agent_id, account.clone());
                 }

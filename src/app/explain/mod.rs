@@ -16,6 +16,10 @@
 //! - A deferral shows for an agent that would ask now. Which agents wait at this moment is known to each process alone.
 //! - The place in the order is that among the tasks of one able agent: agents with other capabilities see other tasks.
 //!   Of tasks in projects that the caller does not see only the number is told.
+//! - The same holds for the attempts that hold a concurrency key and for those that an agent is busy with: nothing is
+//!   offered that ends one which the caller does not see. A question about a limit that was asked in such a project is
+//!   left out; the limit itself is told, as in the task. Agents belong to the workspace and are named.
+//! - The explanation of an agent admits no keys with projects: nothing in it is filtered.
 //!
 //! [`look_ready`]: crate::store::attempts::claim::look_ready
 //! [`claimers`]: crate::store::attempts::claim::claimers

@@ -19,7 +19,10 @@ use crate::{
             answer::{NAMED, OpenApproval, QueuePlace, TaskAhead},
             fleet::FleetAgent,
             request,
-            task::situation::{Gate, Holding, Question, Situation, Unpriced, UsedRate},
+            task::{
+                gates,
+                situation::{Holding, Question, Situation, Unpriced, UsedRate},
+            },
         },
         ids::{ApprovalId, GoalId, TaskId},
         policy::{PolicySpec, StagePosition},
@@ -33,7 +36,7 @@ use crate::{
         self, Tx,
         attempts::claim::{Lookers, SearchBounds},
         attention::{AskedOf, AwaitedModel},
-        explain::task::{Around, GateRow},
+        explain::task::Around,
         tasks::list::TaskRow,
     },
 };
@@ -85,7 +88,7 @@ impl Look<'_> {
         found.freezes = store::explain::task::freezes(tx, id).await?;
         found.models = models(tx, &row).await?;
         if let Some(approval) = around.approval_id {
-            found.question = question(tx, approval).await?;
+            found.question = question(tx, self.scope, approval).await?;
         }
         if let Some(wait) = row.waits_for_budget.map(|wait| wait.0) {
             let shown = Shown::of_limits(tx, &[wait.limit_id]).await?;
@@ -105,14 +108,14 @@ impl Look<'_> {
     async fn ready(self, tx: &mut Tx, found: &mut Situation, around: &Around) -> Result<()> {
         let (id, goal) = (found.task_id, found.goal_id);
         if around.gated {
-            found.gates = gates(store::explain::task::gates(tx, id).await?);
+            found.gates = gates::within(self.scope, store::explain::task::gates(tx, id).await?);
         }
         let now = tx.now;
         let rates = store::explain::task::rates(tx, &found.needed()).await?;
         let used = rates.into_iter().filter(|(_, pace)| pace.free(now) == 0);
         let used = used.map(|(capability, pace)| UsedRate { capability, free_at: pace.free_at() });
         found.rates = used.collect();
-        let mut fleet = Fleet::read(tx, &found.required).await?;
+        let mut fleet = Fleet::read(tx, self.scope, &found.required).await?;
         let needed = found.needed();
         found.limits = fleet.measure(tx, (id, goal), &needed, &found.keeping).await?;
         found.fleet = std::mem::take(&mut fleet.agents);
@@ -234,31 +237,6 @@ fn situation(tx: &Tx, row: &TaskRow, around: &Around) -> Situation {
     }
 }
 
-/// The gates without room, each with those who hold it.
-fn gates(rows: Vec<GateRow>) -> Vec<Gate> {
-    let mut gates: Vec<Gate> = Vec::new();
-    let mut last = None;
-    for GateRow { is_key, most, holder } in rows {
-        let subject = (is_key, holder.subject.clone());
-        if last.as_ref() == Some(&subject) {
-            match gates.last_mut() {
-                Some(Gate::Key { holders, .. } | Gate::Resource { holders }) => {
-                    holders.push(holder)
-                }
-                None => {}
-            }
-            continue;
-        }
-        last = Some(subject);
-        let holders = vec![holder];
-        gates.push(match is_key {
-            true => Gate::Key { most: most.unwrap_or_default(), holders },
-            false => Gate::Resource { holders },
-        });
-    }
-    gates
-}
-
 /// The models without a price that a task waits for, each with the request that adds it.
 async fn models(tx: &mut Tx, row: &TaskRow) -> Result<Vec<Unpriced>> {
     let waiting = &row.waits_for_prices.0;
@@ -282,12 +260,16 @@ async fn models(tx: &mut Tx, row: &TaskRow) -> Result<Vec<Unpriced>> {
     Ok(unpriced.collect())
 }
 
-/// A pending approval, who may decide it, and the ready-made decision.
-async fn question(tx: &mut Tx, approval: ApprovalId) -> Result<Option<Question>> {
+/// A pending approval, who may decide it, and the ready-made decision. `None`: it is decided, or raises a limit and was
+/// asked for in a project that the caller does not see.
+async fn question(tx: &mut Tx, scope: &Scope, approval: ApprovalId) -> Result<Option<Question>> {
     let Some((pending, expires_at)) = store::explain::task::pending(tx, approval).await? else {
         return Ok(None);
     };
     let asked = store::attention::asked_of(tx, &[approval]).await?.pop();
+    if asked.as_ref().is_some_and(|asked| !scope.sees(asked.project_id)) {
+        return Ok(None);
+    }
     let keys = store::authority::deciders(tx).await?;
     let (mut body, mut what) = {
         let (body, what) = ready_made::ready_made(&pending);

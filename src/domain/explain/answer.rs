@@ -40,15 +40,18 @@ words! {
 pub struct Actor {
     /// Kind of the actor.
     pub kind: ActorKind,
-    /// Id of the agent, or of the key of the person who works on the task; `null`: not one in particular.
+    /// Id of the agent, or of the key of the person who works on the task; `null`: not one in particular, or one that
+    /// works in a project that the key does not see.
     pub id: Option<Uuid>,
-    /// Name of the agent or of the person; `null`: not one in particular.
+    /// Name of the agent or of the person; `null` as `id` is, or without a name.
     #[schema(example = "coder-1")]
     pub name: Option<String>,
 }
 
 impl Actor {
-    const fn of(kind: ActorKind) -> Self {
+    /// Not one in particular, or one that the caller does not see.
+    #[must_use]
+    pub const fn of(kind: ActorKind) -> Self {
         Self { kind, id: None, name: None }
     }
 
@@ -119,7 +122,8 @@ pub struct OfferedRequest {
 pub struct Remedy {
     /// The one who must act.
     pub acts: Actor,
-    /// The request that clears it; `null`: only time does, or nothing.
+    /// The request that clears it; `null`: only time does, or nothing, or it is about an attempt in a project that the
+    /// key does not see.
     pub request: Option<OfferedRequest>,
     /// When it ends by itself; `null`: never, or not at a known time.
     pub clears_at: Option<DateTime<Utc>>,
@@ -340,9 +344,12 @@ pub struct CauseFacts {
     /// For whom the task is kept; in the explanation of an agent the first task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offered: Option<OfferedTo>,
-    /// Attempts that hold what is wanted, the longest first. At most 20.
+    /// Attempts that hold what is wanted, the longest first, of the projects that the key sees. At most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holders: Vec<GateHolder>,
+    /// Number of all attempts that hold it, in every project; `null` unless something is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holders_count: Option<i64>,
     /// The freeze.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freeze: Option<FreezeOver>,

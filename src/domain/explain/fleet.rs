@@ -39,7 +39,7 @@ pub struct FleetAgent {
     pub rate_limited: bool,
     /// A quota window that has too little left for the task.
     pub quota: Option<QuotaShort>,
-    /// Its longest running attempt.
+    /// Its longest running attempt of those that the caller sees.
     pub oldest: Option<AttemptId>,
     /// Limits of its own without enough room for the task.
     pub short: Vec<LackingLimit>,

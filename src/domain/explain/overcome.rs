@@ -46,10 +46,10 @@ pub fn overcome(kind: AgentHindrance, agents: &[&FleetAgent]) -> Remedy {
     let remedy = match kind {
         AgentHindrance::Full => {
             let full = agents.iter().find_map(|agent| Some((agent, agent.oldest?)));
-            full.map(|(agent, oldest)| {
-                let acts = Actor::agent(agent.agent_id, &agent.name);
-                Remedy::by(acts, request::complete(oldest))
-            })
+            let (agent, oldest) = full.unzip();
+            let agent = agent.unwrap_or(first);
+            let acts = Actor::agent(agent.agent_id, &agent.name);
+            Some(Remedy { acts, request: oldest.map(request::complete), clears_at: None })
         }
         AgentHindrance::Frozen => {
             let freeze = agents.iter().find_map(|agent| agent.freeze.as_ref());

@@ -1,13 +1,14 @@
 //! What agents may lack.
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use crate::{
     domain::{
         access::person::Person,
         explain::answer::{FreezeOver, NamedTask, OfferedTo},
         freeze::{FreezeMode, FreezeScope},
-        ids::{AgentId, AttemptId, FreezeId, TaskId},
+        ids::{AgentId, AttemptId, FreezeId, ProjectId, TaskId},
         states::{AgentState, TaskState},
     },
     store::{Tx, columns::uuids, traced},
@@ -24,12 +25,16 @@ pub struct AsideRow {
     pub limited_until: Option<DateTime<Utc>>,
     /// Whether one of its keys is valid.
     pub has_key: bool,
-    /// Its longest running attempt.
+    /// Its longest running attempt in the projects.
     pub oldest: Option<AttemptId>,
 }
 
-/// Reads what claims do not read of agents.
-pub async fn aside(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<Vec<AsideRow>> {
+/// Reads what claims do not read of agents. `within`: the only projects whose attempts are looked at; `None`: all.
+pub async fn aside(
+    tx: &mut Tx,
+    agents: &[AgentId],
+    within: Option<&[ProjectId]>,
+) -> sqlx::Result<Vec<AsideRow>> {
     sqlx::query_as!(
         AsideRow,
         r#"
@@ -39,6 +44,9 @@ pub async fn aside(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<Vec<AsideRow
                    as "has_key!",
                (select a.attempt_id from attempts a
                 where a.workspace_id = $1 and a.agent_id = g.agent_id and a.state = 'running'
+                  and ($4::uuid[] is null
+                       or exists (select from goals o where o.workspace_id = $1 and o.goal_id = a.goal_id
+                                  and o.project_id = any($4)))
                 order by a.started_at, a.attempt_id limit 1) as "oldest: AttemptId"
         from agents g
         where g.workspace_id = $1 and g.agent_id = any($2)
@@ -46,6 +54,7 @@ pub async fn aside(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<Vec<AsideRow
         tx.workspace.0,
         &uuids(agents),
         tx.now,
+        within.map(uuids) as Option<Vec<Uuid>>,
     )
     .fetch_all(traced!(tx, "explain.agents.aside"))
     .await

@@ -9,7 +9,10 @@ use crate::{
         access::person::Person,
         approval::{PayloadHash, Risk, kind::Subject},
         budget::{LimitSpec, Period},
-        explain::answer::{FreezeOver, GateHolder, NamedTask},
+        explain::{
+            answer::{FreezeOver, GateHolder, NamedTask},
+            task::gates::{GateKind, HeldGate},
+        },
         freeze::{FreezeMode, FreezeScope},
         ids::{
             AgentId, ApprovalId, AttemptId, BudgetId, FreezeId, GoalId, KeyId, LimitId, ProjectId,
@@ -252,26 +255,16 @@ pub async fn freezes(tx: &mut Tx, task: TaskId) -> sqlx::Result<Vec<FreezeOver>>
     .await
 }
 
-/// A gate without room, and an attempt that holds it.
-#[derive(Debug)]
-pub struct GateRow {
-    /// Whether it is a concurrency key.
-    pub is_key: bool,
-    /// Most grants of the key.
-    pub most: Option<i32>,
-    /// Who holds it.
-    pub holder: GateHolder,
-}
-
 /// The gates over a task without room, with those who hold them, the longest first; at most 100.
-pub async fn gates(tx: &mut Tx, task: TaskId) -> sqlx::Result<Vec<GateRow>> {
+pub async fn gates(tx: &mut Tx, task: TaskId) -> sqlx::Result<Vec<HeldGate>> {
     let rows = sqlx::query!(
         r#"
         select g.kind = 'concurrency_key' as "is_key!", g.subject as "subject!", k.most as "most?",
                a.attempt_id as "attempt_id: AttemptId", a.task_id as "task_id: TaskId",
                a.agent_id as "agent_id: AgentId", n.name as "agent_name?",
-               a.held_by_key as "held_by_key: KeyId", a.started_at
-        from gates_over($1, $2, $3) g
+               a.held_by_key as "held_by_key: KeyId", a.started_at, o.project_id as "project_id: ProjectId",
+               count(*) over (partition by g.kind, g.subject) as "count!"
+        from (select distinct * from gates_over($1, $2, $3)) g
         left join lateral (
             select k.concurrency_key_id, k.most from task_concurrency_keys t
             join concurrency_keys k on k.workspace_id = $1
@@ -284,6 +277,7 @@ pub async fn gates(tx: &mut Tx, task: TaskId) -> sqlx::Result<Vec<GateRow>> {
             select h.attempt_id from concurrency_grants h
             where h.workspace_id = $1 and h.concurrency_key_id = k.concurrency_key_id) h
         join attempts a on a.workspace_id = $1 and a.attempt_id = h.attempt_id
+        join goals o on o.workspace_id = $1 and o.goal_id = a.goal_id
         left join agents n on n.workspace_id = $1 and n.agent_id = a.agent_id
         order by g.kind, g.subject, a.started_at, a.attempt_id limit 100
         "#,
@@ -293,9 +287,13 @@ pub async fn gates(tx: &mut Tx, task: TaskId) -> sqlx::Result<Vec<GateRow>> {
     )
     .fetch_all(traced!(tx, "explain.task.gates"))
     .await?;
-    let gate = rows.into_iter().map(|row| GateRow {
-        is_key: row.is_key,
-        most: row.most,
+    let gate = rows.into_iter().map(|row| HeldGate {
+        kind: match row.is_key {
+            true => GateKind::Key { most: row.most.unwrap_or_default() },
+            false => GateKind::Resource,
+        },
+        count: row.count,
+        project_id: row.project_id,
         holder: GateHolder {
             subject: row.subject,
             attempt_id: row.attempt_id,

@@ -4,6 +4,7 @@ mod agents;
 mod approvals;
 pub mod cause;
 mod ends;
+pub mod gates;
 mod kept;
 mod phrases;
 pub mod situation;
@@ -14,8 +15,9 @@ mod waits;
 use crate::domain::states::TaskState;
 use approvals::question;
 use cause::TaskCause;
+use gates::gate;
 use situation::Situation;
-use stops::{frozen, gate};
+use stops::frozen;
 
 /// The causes, the decisive one first; never empty.
 #[must_use]

@@ -2,13 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::cause::TaskCause;
+use super::{cause::TaskCause, gates::Gate};
 use crate::domain::{
     explain::{
-        answer::{
-            FreezeOver, GateHolder, LackingLimit, NamedTask, OfferedRequest, OpenApproval,
-            QueuePlace,
-        },
+        answer::{FreezeOver, LackingLimit, NamedTask, OfferedRequest, OpenApproval, QueuePlace},
         fleet::FleetAgent,
     },
     ids::{AgentId, AttemptId, GoalId, KeyId, TaskId},
@@ -40,23 +37,6 @@ pub struct Question {
     pub approval: OpenApproval,
     /// The decision.
     pub decision: OfferedRequest,
-}
-
-/// A gate without room.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Gate {
-    /// All grants of a concurrency key are held.
-    Key {
-        /// Most grants.
-        most: i32,
-        /// Who holds them, the longest first.
-        holders: Vec<GateHolder>,
-    },
-    /// A resource is held.
-    Resource {
-        /// Who holds it, the longest first.
-        holders: Vec<GateHolder>,
-    },
 }
 
 /// A capability whose rate is used up.

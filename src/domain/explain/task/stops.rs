@@ -1,10 +1,10 @@
-//! Freezes, gates, rates, prices and budgets over a task.
+//! Freezes, rates, prices and budgets over a task.
 
 use super::{
     approvals::decide,
     cause::{TaskCause, TaskCauseKind, cause},
     phrases::names,
-    situation::{Gate, Situation},
+    situation::Situation,
 };
 use crate::domain::{
     explain::{
@@ -23,39 +23,6 @@ pub(super) fn frozen(freeze: &FreezeOver) -> TaskCause {
     let facts = CauseFacts { freeze: Some(freeze.clone()), ..CauseFacts::default() };
     let remedy = Remedy::by(Actor::operator(), request::lift(freeze.freeze_id));
     cause(TaskCauseKind::Freeze, detail, remedy, facts)
-}
-
-pub(super) fn gate(gate: &Gate) -> TaskCause {
-    let (kind, holders, what) = match gate {
-        Gate::Key { most, holders } => {
-            let name = holders.first().map_or("", |holder| holder.subject.as_str());
-            let what = format!("all {most} grants of the concurrency key `{name}` are held");
-            (TaskCauseKind::ConcurrencyKey, holders, what)
-        }
-        Gate::Resource { holders } => {
-            let name = holders.first().map_or("", |holder| holder.subject.as_str());
-            (TaskCauseKind::Resource, holders, format!("what it touches, `{name}`, is held"))
-        }
-    };
-    let Some(first) = holders.first() else {
-        return cause(
-            kind,
-            what,
-            Remedy::by(Actor::muster(), request::claim(1)),
-            CauseFacts::default(),
-        );
-    };
-    let by = match &first.agent_name {
-        Some(name) => format!("the agent `{name}`"),
-        None => "a person".to_owned(),
-    };
-    let detail = format!("{what}, the longest by {by}");
-    let acts = Actor::holder(first.agent_id, first.agent_name.as_deref(), first.held_by_key);
-    let facts = CauseFacts {
-        holders: holders.iter().take(NAMED).cloned().collect(),
-        ..CauseFacts::default()
-    };
-    cause(kind, detail, Remedy::by(acts, request::complete(first.attempt_id)), facts)
 }
 
 impl Situation {
