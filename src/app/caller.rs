@@ -133,6 +133,11 @@ pub trait Caller: Sized + Send {
     /// The key of the caller.
     fn principal(&self) -> &Principal;
 
+    /// Whether [`Caller::ROLES`] and [`Caller::ADMITS`] have the principal: whether it could do what this kind does.
+    fn permits(principal: &Principal) -> bool {
+        Self::ROLES.contains(&principal.role) && Self::ADMITS.admits(&principal.scope)
+    }
+
     /// Authenticates what a request presents as this kind of caller.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ const LOOKED_AT: i64 = 20;
 pub(super) async fn at(tx: &mut Tx, look: Look<'_>, id: AgentId) -> Result<AgentSituation> {
     let row = store::explain::agents::agent(tx, id).await?;
     let row = row.ok_or_else(|| Refusal::not_found("agent"))?;
-    let mut fleet = Fleet::read_one(tx, look.scope, id).await?;
+    let mut fleet = Fleet::read_one(tx, look.sight, id).await?;
     let found = fleet.agents.iter().position(|agent| agent.agent_id == id);
     let Some(index) = found.filter(|_| !row.archived && row.state != AgentState::Retired) else {
         return Ok(out_of_service(id, row));
@@ -65,7 +65,7 @@ pub(super) async fn at(tx: &mut Tx, look: Look<'_>, id: AgentId) -> Result<Agent
         return Ok(at);
     }
     at.agent.quota = quota(tx, &fleet, id, &ready).await?;
-    at.short = short(tx, id, &ready).await?;
+    at.short = short(tx, look, id, &ready).await?;
     let all = ready.first().is_some_and(|first| !first.more);
     if let (true, Some(claimer)) = (all, fleet.claimers.get(&id)) {
         let candidates: Vec<_> = ready
@@ -119,7 +119,12 @@ async fn quota(
 }
 
 /// The limits that are short for the first task if none of the tasks can be paid for; empty: one can.
-async fn short(tx: &mut Tx, agent: AgentId, ready: &[FoundTask]) -> Result<Vec<LackingLimit>> {
+async fn short(
+    tx: &mut Tx,
+    look: Look<'_>,
+    agent: AgentId,
+    ready: &[FoundTask],
+) -> Result<Vec<LackingLimit>> {
     let tasks: Vec<(TaskId, GoalId)> =
         ready.iter().map(|task| (task.task_id, task.goal_id)).collect();
     let Some(funds) = Funds::look(tx, &tasks, &[agent]).await? else { return Ok(Vec::new()) };
@@ -132,7 +137,7 @@ async fn short(tx: &mut Tx, agent: AgentId, ready: &[FoundTask]) -> Result<Vec<L
         first.get_or_insert(lacks);
     }
     let first = first.unwrap_or_default();
-    Ok(Shown::read(tx, first.iter()).await?.of(&first))
+    Ok(Shown::read(tx, look.sight, first.iter()).await?.of(&first))
 }
 
 fn blank(agent: FleetAgent) -> AgentSituation {

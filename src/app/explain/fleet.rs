@@ -5,12 +5,12 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
+use super::sight::Sight;
 use crate::{
     app::{
         Result, attempts::claim::transaction::free_slots, budgets::reserve::Funds, error::corrupt,
     },
     domain::{
-        access::scope::Scope,
         attention::counted_on_since,
         budget::{self, BudgetNode, ledger::Shortage, shown::BudgetWait},
         explain::{
@@ -44,22 +44,24 @@ pub(super) struct Fleet {
     pub claimers: HashMap<AgentId, Claimer>,
     /// Their accounts.
     accounts: HashMap<AgentId, String>,
+    /// Whether the caller reads quota windows.
+    windows_told: bool,
 }
 
 impl Fleet {
     /// Reads the agents; closely those that are able.
-    pub async fn read(tx: &mut Tx, scope: &Scope, required: &[String]) -> Result<Self> {
-        Self::read_some(tx, scope, |agent| covers(&agent.capabilities, required)).await
+    pub async fn read(tx: &mut Tx, sight: Sight<'_>, required: &[String]) -> Result<Self> {
+        Self::read_some(tx, sight, |agent| covers(&agent.capabilities, required)).await
     }
 
     /// Reads the agents; closely one.
-    pub async fn read_one(tx: &mut Tx, scope: &Scope, agent: AgentId) -> Result<Self> {
-        Self::read_some(tx, scope, |one| one.agent_id == agent).await
+    pub async fn read_one(tx: &mut Tx, sight: Sight<'_>, agent: AgentId) -> Result<Self> {
+        Self::read_some(tx, sight, |one| one.agent_id == agent).await
     }
 
     async fn read_some(
         tx: &mut Tx,
-        scope: &Scope,
+        sight: Sight<'_>,
         wanted: impl Fn(&store::attention::AbleAgent) -> bool,
     ) -> Result<Self> {
         let all = store::attention::fleet(tx).await?;
@@ -69,7 +71,7 @@ impl Fleet {
             .map(|agent| agent.agent_id)
             .take(CLOSELY)
             .collect();
-        let mut fleet = Self::default();
+        let mut fleet = Self { windows_told: sight.windows, ..Self::default() };
         let mut asides = HashMap::new();
         let mut freezes = HashMap::new();
         if !able.is_empty() {
@@ -78,7 +80,7 @@ impl Fleet {
                 freezes = store::explain::agents::freezes(tx, &able).await?.into_iter().collect();
             }
             fleet.claimers = claimers.into_iter().map(|one| (one.agent_id, one)).collect();
-            let within = scope.projects.as_deref();
+            let within = sight.scope.projects.as_deref();
             for row in store::explain::agents::aside(tx, &able, within).await? {
                 if let Some(account) = &row.account {
                     fleet.accounts.insert(row.agent_id, account.clone());
@@ -143,7 +145,7 @@ impl Fleet {
             // One that can hold it has begun: it is used.
             let until = quota.end_at(now).filter(|_| quota.can_hold(expected));
             let widen = || request::widen(window.window_id, window.version, account, expected);
-            Some(QuotaShort { until, raise: until.is_none().then(widen) })
+            Some(QuotaShort { until, raise: (until.is_none() && self.windows_told).then(widen) })
         });
         short.reduce(QuotaShort::longer)
     }
@@ -153,6 +155,7 @@ impl Fleet {
     pub async fn measure(
         &mut self,
         tx: &mut Tx,
+        sight: Sight<'_>,
         (task, goal): (TaskId, GoalId),
         required: &[String],
         keeping: &Keeping,
@@ -185,7 +188,7 @@ impl Fleet {
                 (*agent, lacks)
             })
             .collect();
-        let shown = Shown::read(tx, above.iter().chain(own.values().flatten())).await?;
+        let shown = Shown::read(tx, sight, above.iter().chain(own.values().flatten())).await?;
         for agent in &mut self.agents {
             if let Some(lacks) = own.get(&agent.agent_id) {
                 agent.short = shown.of(lacks);
@@ -197,17 +200,25 @@ impl Fleet {
 
 /// Limits as they are shown, with the requests that raise them.
 #[derive(Debug, Default)]
-pub(super) struct Shown(HashMap<LimitId, (BudgetOf, Option<DateTime<Utc>>)>);
+pub(super) struct Shown {
+    rows: HashMap<LimitId, (BudgetOf, Option<DateTime<Utc>>)>,
+    /// Whether the caller reads budgets.
+    told: bool,
+}
 
 impl Shown {
     /// Reads the budgets of limits that are short.
-    pub async fn read(tx: &mut Tx, lacks: impl Iterator<Item = &Shortage>) -> Result<Self> {
+    pub async fn read(
+        tx: &mut Tx,
+        sight: Sight<'_>,
+        lacks: impl Iterator<Item = &Shortage>,
+    ) -> Result<Self> {
         let limits: BTreeSet<LimitId> = lacks.map(|lack| lack.limit_id).collect();
-        Self::of_limits(tx, &Vec::from_iter(limits)).await
+        Self::of_limits(tx, sight, &Vec::from_iter(limits)).await
     }
 
     /// Reads the budgets of limits.
-    pub async fn of_limits(tx: &mut Tx, limits: &[LimitId]) -> Result<Self> {
+    pub async fn of_limits(tx: &mut Tx, sight: Sight<'_>, limits: &[LimitId]) -> Result<Self> {
         if limits.is_empty() {
             return Ok(Self::default());
         }
@@ -216,7 +227,7 @@ impl Shown {
             let window = row.period.window(row.time_zone.parse().map_err(corrupt)?, tx.now);
             shown.insert(row.limit_id, (row, window.ends_at));
         }
-        Ok(Self(shown))
+        Ok(Self { rows: shown, told: sight.budgets })
     }
 
     /// Limits that are short.
@@ -244,7 +255,7 @@ impl Shown {
     }
 
     fn one(&self, wait: BudgetWait) -> LackingLimit {
-        let Some((row, renews_at)) = self.0.get(&wait.limit_id) else {
+        let Some((row, renews_at)) = self.rows.get(&wait.limit_id) else {
             return LackingLimit { wait, budget_id: None, renews_at: None, raise: None };
         };
         // What was read is of an earlier period; of this one nothing is used.
@@ -271,7 +282,7 @@ impl Shown {
         LackingLimit {
             budget_id: Some(row.budget_id),
             renews_at: *renews_at,
-            raise: Some(raise),
+            raise: self.told.then_some(raise),
             wait,
         }
     }

@@ -19,6 +19,8 @@
 //! - The same holds for the attempts that hold a concurrency key and for those that an agent is busy with: nothing is
 //!   offered that ends one which the caller does not see. A question about a limit that was asked in such a project is
 //!   left out; the limit itself is told, as in the task. Agents belong to the workspace and are named.
+//! - A request that would tell what the key of the caller cannot read is not offered ([`Sight`]): it would have all
+//!   limits of a budget, or a quota window. No request has a lease or another secret, whoever asks.
 //! - The explanation of an agent admits no keys with projects: nothing in it is filtered.
 //!
 //! [`look_ready`]: crate::store::attempts::claim::look_ready
@@ -28,6 +30,7 @@
 mod agent;
 mod deferral;
 mod fleet;
+mod sight;
 mod task;
 pub mod views;
 
@@ -53,6 +56,7 @@ use crate::{
     },
     store::{self, SystemTx, Tx},
 };
+use sight::Sight;
 use views::{AgentExplanation, TaskExplanation, TaskRun};
 
 impl App {
@@ -68,7 +72,7 @@ impl App {
         let principal = caller.principal();
         let mut tx = self.snapshot(principal.workspace).await?;
         let beliefs = self.routes.beliefs(principal.workspace);
-        let look = task::Look { scope: &principal.scope, beliefs: &beliefs };
+        let look = task::Look { sight: Sight::of(principal), beliefs: &beliefs };
         let mut found = look.at(&mut tx, task).await?;
         if !sees_goal(&mut tx, principal, found.goal_id).await? {
             return Err(Refusal::not_found("task").into());
@@ -110,7 +114,7 @@ impl App {
         let principal = caller.principal();
         let mut tx = self.snapshot(principal.workspace).await?;
         let beliefs = self.routes.beliefs(principal.workspace);
-        let look = task::Look { scope: &principal.scope, beliefs: &beliefs };
+        let look = task::Look { sight: Sight::of(principal), beliefs: &beliefs };
         let found = agent::at(&mut tx, look, agent).await?;
         let now = tx.now;
         tx.rollback().await?;

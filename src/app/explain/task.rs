@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::{
     deferral,
     fleet::{Fleet, Shown},
+    sight::Sight,
 };
 use crate::{
     app::{
@@ -50,7 +51,7 @@ const AHEAD: usize = 5;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Look<'a> {
     /// What the caller sees.
-    pub scope: &'a Scope,
+    pub sight: Sight<'a>,
     /// What is believed of the agents.
     pub beliefs: &'a Beliefs,
 }
@@ -88,10 +89,10 @@ impl Look<'_> {
         found.freezes = store::explain::task::freezes(tx, id).await?;
         found.models = models(tx, &row).await?;
         if let Some(approval) = around.approval_id {
-            found.question = question(tx, self.scope, approval).await?;
+            found.question = question(tx, self.sight.scope, approval).await?;
         }
         if let Some(wait) = row.waits_for_budget.map(|wait| wait.0) {
-            let shown = Shown::of_limits(tx, &[wait.limit_id]).await?;
+            let shown = Shown::of_limits(tx, self.sight, &[wait.limit_id]).await?;
             found.limits = shown.waited_for(wait).into_iter().collect();
             if found.limits.is_empty() {
                 // Nobody has to raise it any more.
@@ -108,16 +109,17 @@ impl Look<'_> {
     async fn ready(self, tx: &mut Tx, found: &mut Situation, around: &Around) -> Result<()> {
         let (id, goal) = (found.task_id, found.goal_id);
         if around.gated {
-            found.gates = gates::within(self.scope, store::explain::task::gates(tx, id).await?);
+            found.gates =
+                gates::within(self.sight.scope, store::explain::task::gates(tx, id).await?);
         }
         let now = tx.now;
         let rates = store::explain::task::rates(tx, &found.needed()).await?;
         let used = rates.into_iter().filter(|(_, pace)| pace.free(now) == 0);
         let used = used.map(|(capability, pace)| UsedRate { capability, free_at: pace.free_at() });
         found.rates = used.collect();
-        let mut fleet = Fleet::read(tx, self.scope, &found.required).await?;
+        let mut fleet = Fleet::read(tx, self.sight, &found.required).await?;
         let needed = found.needed();
-        found.limits = fleet.measure(tx, (id, goal), &needed, &found.keeping).await?;
+        found.limits = fleet.measure(tx, self.sight, (id, goal), &needed, &found.keeping).await?;
         found.fleet = std::mem::take(&mut fleet.agents);
         let free = |agent: &&FleetAgent| found.hindrance(agent).is_none();
         let able = |agent: &&FleetAgent| found.admits(agent);
@@ -162,7 +164,7 @@ impl Look<'_> {
             return Ok(None);
         }
         let ahead = own.unwrap_or(looked.len());
-        let seen = looked[..ahead].iter().filter(|one| self.scope.sees(one.project_id));
+        let seen = looked[..ahead].iter().filter(|one| self.sight.scope.sees(one.project_id));
         let first = seen.take(AHEAD).map(|one| TaskAhead {
             task_id: one.task_id,
             r#ref: one.reference.clone(),

@@ -122,8 +122,8 @@ pub struct OfferedRequest {
 pub struct Remedy {
     /// The one who must act.
     pub acts: Actor,
-    /// The request that clears it; `null`: only time does, or nothing, or it is about an attempt in a project that the
-    /// key does not see.
+    /// The request that clears it; `null`: only time does, or nothing, or it would tell what the key cannot read, as an
+    /// attempt in another project.
     pub request: Option<OfferedRequest>,
     /// When it ends by itself; `null`: never, or not at a known time.
     pub clears_at: Option<DateTime<Utc>>,

@@ -64,11 +64,11 @@ pub fn overcome(kind: AgentHindrance, agents: &[&FleetAgent]) -> Remedy {
         AgentHindrance::Budget => {
             let raise =
                 agents.iter().flat_map(|agent| &agent.short).find_map(|short| short.raise.clone());
-            raise.map(by_operator)
+            Some(Remedy { acts: Actor::operator(), request: raise, clears_at: None })
         }
         AgentHindrance::Quota if until.is_none() => {
             let raise = agents.iter().find_map(|agent| agent.quota.as_ref()?.raise.clone());
-            raise.map(by_operator)
+            Some(Remedy { acts: Actor::operator(), request: raise, clears_at: None })
         }
         AgentHindrance::RateLimited
         | AgentHindrance::Quota

@@ -53,6 +53,23 @@ impl Scene {
         found
     }
 
+    /// Nobody is told a lease or a token, whatever the role: those who hold an attempt know its lease.
+    async fn keeps_secrets(&self) {
+        let mut readers: Vec<Client> = vec![self.fleet.admin.clone()];
+        for role in ["viewer", "submitter"] {
+            readers.push(self.fleet.client(&self.fleet.key(role).await));
+        }
+        readers.extend(self.agents.iter().map(|agent| agent.client.clone()));
+        for reader in readers {
+            let told: Value = reader.get(&self.path).await.json();
+            let text = told.to_string();
+            assert!(!text.contains("mst_"), "a token: {told:#}");
+            for (_, lease) in &self.leases {
+                assert!(!text.contains(lease.as_str()), "a lease: {told:#}");
+            }
+        }
+    }
+
     /// Does what the explanation says: sends the request as the named actor, or lets the time pass.
     pub async fn act(&mut self, found: &Value) {
         let request = &found["request"];
@@ -111,6 +128,7 @@ impl Scene {
 
     /// Explains, expects the cause and the actor, and acts until the decisive cause is another one; returns that.
     pub async fn clear(&mut self, name: &str, cause: &str, actor: &str) -> String {
+        self.keeps_secrets().await;
         let mut found = self.explain().await;
         assert_eq!(found["causes"][0]["cause"], cause, "{name}: {found:#}");
         assert_eq!(found["acts"]["kind"], actor, "{name}: {found:#}");

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::Client,
-    fleet::{Fleet, text},
+    fleet::{Fleet, register, text},
     invariants::verify,
 };
 
@@ -180,4 +180,41 @@ async fn reports_and_assignments_are_not_for_keys_of_projects() {
     for path in reports.into_iter().chain([explain.as_str(), "/v1/assignments"]) {
         client.get(path).await.problem(403, "forbidden");
     }
+}
+
+/// The request that raises a limit has all limits of its budget, and that for a quota window the account: who cannot
+/// read these is told only who can help.
+#[tokio::test]
+async fn a_request_tells_nothing_that_its_reader_could_not_read() {
+    let fleet = Fleet::start().await;
+    let body = json!({"name": "metered", "capabilities": ["rust"], "account": "max"});
+    register(&fleet.poster, body).await;
+    let window =
+        json!({"account": "max", "unit": "output_tokens", "amount": 1000, "window_seconds": 300});
+    fleet.admin.post("/v1/quota-windows", &window).await.expect(201);
+    let large = json!({"capabilities": ["rust"], "estimate": {"output_tokens": 1001}});
+    let goal = fleet.post_goal(lone_in("own", large)).await;
+    let path = format!("/v1/tasks/{}/explain", fleet.task_id(&goal, "a").await);
+    let widened = fleet.admin.get(&path).await.value(200);
+    assert!(text(&widened["request"]["path"]).starts_with("/v1/quota-windows/"), "{widened:#}");
+    for role in ["viewer", "submitter"] {
+        let found = fleet.client(&fleet.key(role).await).get(&path).await.value(200);
+        assert_eq!(found["causes"][0]["cause"], "agents_quota", "{found:#}");
+        assert_eq!(found["acts"]["kind"], "operator", "{found:#}");
+        assert_eq!(found["request"].is_null(), role == "submitter", "{role}: {found:#}");
+    }
+
+    let budget = json!({"limits": [{"unit": "usd_micros", "amount": 10},
+                                   {"unit": "input_tokens", "amount": 77_777}], "on_exhausted": "park"});
+    let budget = json!({"node": "workspace", "budget": budget});
+    fleet.admin.post("/v1/budgets", &budget).await.expect(201);
+    let dear = json!({"capabilities": ["rust"], "estimate": {"usd_micros": 60}});
+    let goal = fleet.post_goal(lone_in("own", dear)).await;
+    let path = format!("/v1/tasks/{}/explain", fleet.task_id(&goal, "a").await);
+    let raised = fleet.admin.get(&path).await.value(200);
+    assert!(raised["request"].to_string().contains("77777"), "{raised:#}");
+    let found = of_project(&fleet, &goal, "operator").await.get(&path).await.value(200);
+    assert_eq!(found["causes"][0]["cause"], "budget", "{found:#}");
+    assert_eq!((&found["acts"]["kind"], &found["request"]), (&json!("operator"), &Value::Null));
+    assert!(!found.to_string().contains("77777"), "{found:#}");
 }
