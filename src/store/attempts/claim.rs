@@ -257,7 +257,7 @@ pub struct SearchBounds {
 /// The search of a claim, up to its candidates in order, with `$tail` behind it. One text for those that lock what they
 /// find and those that only look, so that both find the same.
 macro_rules! search {
-    ($row:ident, $tx:ident, $lookers:ident, $bounds:ident, $held:ident, $tail:tt) => {
+    ($row:ident, $tx:ident, $lookers:ident, $bounds:ident, $run:ident, $held:ident, $tail:tt) => {
         sqlx::query_as!(
             $row,
             r#"
@@ -425,7 +425,7 @@ macro_rules! search {
             turns::UNIT,
             $tx.now,
             turns::MOST_RUN,
-            turns::run($bounds.wanted),
+            $run,
         )
     };
 }
@@ -450,11 +450,13 @@ pub async fn lock_ready(
     bounds: SearchBounds,
     held: &[TaskId],
 ) -> sqlx::Result<LockedTasks> {
+    let run = turns::run(bounds.wanted);
     let rows = search!(
         Row,
         tx,
         lookers,
         bounds,
+        run,
         held,
         r#", locked as materialized (
             select t.task_id, t.goal_id, t.attempts_started, t.lease_ms, t.attempt_timeout_ms,
@@ -556,19 +558,21 @@ pub struct FoundTask {
     pub more: bool,
 }
 
-/// What [`lock_ready`] would lock, in its order, without a lock: also tasks that other transactions hold. Up to
+/// What [`lock_ready`] would lock for agents that claim one by one, in its order, without a lock: also tasks that other
+/// transactions hold. Up to
 /// `wanted` and `slack` tasks.
 pub async fn look_ready(
     tx: &mut Tx,
     lookers: Lookers<'_>,
     bounds: SearchBounds,
 ) -> sqlx::Result<Vec<FoundTask>> {
-    let held: &[TaskId] = &[];
+    let (run, held): (i64, &[TaskId]) = (1, &[]);
     search!(
         FoundTask,
         tx,
         lookers,
         bounds,
+        run,
         held,
         r#"
         select t.task_id as "task_id: TaskId", t.ref as reference, x.title,

@@ -176,14 +176,17 @@ async fn only_the_holder_of_the_lease_changes_resources() {
 async fn no_attempt_takes_more_where_very_many_are_held() {
     let fleet = Fleet::start().await;
     let agent = fleet.worker().await;
-    task(&fleet, None, json!([])).await;
-    let held = agent.take().await;
+    for _ in 0..2 {
+        task(&fleet, None, json!([])).await;
+    }
+    let (held, other) = (agent.take().await, agent.take().await);
     sqlx::query(
         "insert into resource_grants (workspace_id, scope_id, attempt_id, resource, mode, granted_at)
-         select $1, $1, gen_random_uuid(), 'held/' || n, 'exclusive', now()
+         select $1, $1, $2::text::uuid, 'held/' || n, 'exclusive', now()
          from generate_series(1, 10000) n",
     )
     .bind(fleet.workspace.0)
+    .bind(&other.attempt)
     .execute(&fleet.pool)
     .await
     .unwrap();
