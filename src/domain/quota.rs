@@ -148,16 +148,11 @@ impl Quota {
         i128::from(self.used_at(now)) * 100 >= stop
     }
 
-    /// Whether a task that is expected to use `expected` fits in an unused window.
-    #[must_use]
-    pub const fn can_hold(&self, expected: i64) -> bool {
-        expected <= self.amount
-    }
-
     /// Whether a task that is expected to use `expected` may be given.
     ///
     /// A task that is expected to use more than the whole amount would never be given. A window of which nothing is
-    /// used admits it, alone: it counts as the whole amount.
+    /// used admits it, alone: it counts as the whole amount. So every task that a window keeps may be given when that
+    /// window has ended, and a window that keeps one has begun.
     #[must_use]
     pub fn admits(&self, expected: i64, now: DateTime<Utc>) -> bool {
         self.admits_beside(0, expected, now)
@@ -204,16 +199,6 @@ mod tests {
     }
 
     #[test]
-    fn what_exceeds_the_whole_amount_never_fits() {
-        let unused = quota(None);
-        for (expected, fits) in [(0, true), (1_000, true), (1_001, false)] {
-            assert_eq!((unused.can_hold(expected), unused.admits(expected, at(0))), (fits, fits));
-        }
-        let used = unused.charge(600, at(0));
-        assert!(used.can_hold(700) && !used.admits(700, at(1)) && used.admits(700, at(600)));
-    }
-
-    #[test]
     fn anchored_windows_follow_one_another() {
         let quota = quota(Some(100));
         for (now, end) in
@@ -239,8 +224,10 @@ mod tests {
         assert!(unused.admits(1_001, at(0)) && unused.admits(i64::MAX, at(0)));
         assert!(!unused.admits_beside(1, 1_001, at(0)), "not beside another");
         assert!(!unused.admits_beside(1_000, 1, at(0)), "nothing beside it");
-        assert!(!unused.charge(1, at(0)).admits(1_001, at(0)), "nor in what is left of a window");
-        assert!(unused.charge(1, at(0)).admits(1_001, at(600)), "but in the next");
+        let used = unused.charge(1, at(0));
+        assert!(!used.admits(1_001, at(599)), "nor in what is left of a window");
+        assert_eq!(used.end_at(at(599)), Some(at(600)), "it waits for the end");
+        assert!(used.admits(1_001, at(600)), "and is given in the next");
     }
 
     proptest! {

@@ -1,7 +1,5 @@
 //! Everything that an agent may lack, read in one snapshot.
 
-use chrono::{DateTime, Utc};
-
 use super::{
     deferral, first_cause,
     fleet::{Fleet, Shown},
@@ -13,7 +11,7 @@ use crate::{
         explain::{
             agent::{AgentSituation, KeptTask},
             answer::LackingLimit,
-            fleet::{FleetAgent, QuotaShort},
+            fleet::FleetAgent,
         },
         ids::{AgentId, GoalId, TaskId},
         refusal::Refusal,
@@ -64,7 +62,7 @@ pub(super) async fn at(tx: &mut Tx, look: Look<'_>, id: AgentId) -> Result<Agent
         }
         return Ok(at);
     }
-    at.agent.quota = quota(tx, &fleet, id, &ready).await?;
+    at.agent.quota_until = quota(tx, &fleet, id, &ready).await?;
     at.short = short(tx, look, id, &ready).await?;
     let all = ready.first().is_some_and(|first| !first.more);
     if let (true, Some(claimer)) = (all, fleet.claimers.get(&id)) {
@@ -95,13 +93,13 @@ fn is_kept(agent: &FleetAgent, row: &WithinRow) -> bool {
     *own_check || lacks || !Keeping::of(to.agent_id, to.except_agent_id).admits(agent.agent_id)
 }
 
-/// Of the windows that none of the tasks fits in, that of the task that fits first; `None`: one fits.
+/// When the windows that none of the tasks fits in have ended for the first of them; `None`: one fits.
 async fn quota(
     tx: &mut Tx,
     fleet: &Fleet,
     agent: AgentId,
     ready: &[FoundTask],
-) -> Result<Option<QuotaShort>> {
+) -> Result<Option<chrono::DateTime<chrono::Utc>>> {
     let windows = fleet.windows(tx).await?;
     if windows.is_empty() {
         return Ok(None);
@@ -109,13 +107,10 @@ async fn quota(
     let tasks: Vec<TaskId> = ready.iter().map(|task| task.task_id).collect();
     let estimates = store::quota_windows::estimates(tx, &tasks).await?;
     let now = tx.now;
-    let short =
-        tasks.iter().map(|task| fleet.quota_short(&windows, agent, estimates.get(task), now));
-    let short: Option<Vec<QuotaShort>> = short.collect();
-    let shortest = |all: Vec<QuotaShort>| {
-        all.into_iter().min_by_key(|short| short.until.unwrap_or(DateTime::<Utc>::MAX_UTC))
-    };
-    Ok(short.and_then(shortest))
+    let until =
+        tasks.iter().map(|task| fleet.quota_until(&windows, agent, estimates.get(task), now));
+    let until: Option<Vec<_>> = until.collect();
+    Ok(until.and_then(|all| all.into_iter().min()))
 }
 
 /// The limits that are short for the first task if none of the tasks can be paid for; empty: one can.
@@ -169,7 +164,7 @@ fn out_of_service(agent_id: AgentId, row: AgentRow) -> AgentSituation {
         free_slots: 0,
         held_until: None,
         rate_limited: false,
-        quota: None,
+        quota_until: None,
         oldest: None,
         short: Vec::new(),
     };

@@ -13,11 +13,7 @@ use crate::{
     domain::{
         attention::counted_on_since,
         budget::{self, BudgetNode, ledger::Shortage, shown::BudgetWait},
-        explain::{
-            answer::LackingLimit,
-            fleet::{FleetAgent, QuotaShort},
-            request,
-        },
+        explain::{answer::LackingLimit, fleet::FleetAgent, request},
         ids::{AgentId, GoalId, LimitId, TaskId},
         quota, settings,
         task::claim::{Keeping, covers},
@@ -44,8 +40,6 @@ pub(super) struct Fleet {
     pub claimers: HashMap<AgentId, Claimer>,
     /// Their accounts.
     accounts: HashMap<AgentId, String>,
-    /// Whether the caller reads quota windows.
-    windows_told: bool,
 }
 
 impl Fleet {
@@ -71,7 +65,7 @@ impl Fleet {
             .map(|agent| agent.agent_id)
             .take(CLOSELY)
             .collect();
-        let mut fleet = Self { windows_told: sight.windows, ..Self::default() };
+        let mut fleet = Self::default();
         let mut asides = HashMap::new();
         let mut freezes = HashMap::new();
         if !able.is_empty() {
@@ -109,7 +103,7 @@ impl Fleet {
                     held_until,
                     rate_limited: limited
                         .is_some_and(|until| until > now && Some(until) == held_until),
-                    quota: None,
+                    quota_until: None,
                     oldest: aside.and_then(|aside| aside.oldest),
                     short: Vec::new(),
                 }
@@ -127,27 +121,22 @@ impl Fleet {
         Ok(store::quota_windows::list(tx, filter, None, settings::QUOTA_WINDOWS).await?)
     }
 
-    /// The window of an agent that a task with these estimates does not fit in for the longest time.
-    pub fn quota_short(
+    /// When the windows of an agent that a task with these estimates does not fit in have ended.
+    pub fn quota_until(
         &self,
         windows: &[QuotaRow],
         agent: AgentId,
         estimates: Option<&budget::ask::Estimates>,
         now: DateTime<Utc>,
-    ) -> Option<QuotaShort> {
+    ) -> Option<DateTime<Utc>> {
         let account = self.accounts.get(&agent)?;
         let own = windows.iter().filter(|window| &window.account == account);
-        let short = own.filter_map(|window| {
-            let (quota, expected) = (window.quota(), quota::expected(&window.unit, estimates));
-            if quota.admits(expected, now) {
-                return None;
-            }
-            // One that can hold it has begun: it is used.
-            let until = quota.end_at(now).filter(|_| quota.can_hold(expected));
-            let widen = || request::widen(window.window_id, window.version, account, expected);
-            Some(QuotaShort { until, raise: (until.is_none() && self.windows_told).then(widen) })
+        let short = own.filter(|window| {
+            let expected = quota::expected(&window.unit, estimates);
+            !window.quota().admits(expected, now)
         });
-        short.reduce(QuotaShort::longer)
+        // One that is short has begun: it is used.
+        short.filter_map(|window| window.quota().end_at(now)).max()
     }
 
     /// Notes which quota windows and budgets of able agents are short for a task; returns the limits above the task that
@@ -164,13 +153,13 @@ impl Fleet {
         if !windows.is_empty() {
             let estimates = store::quota_windows::estimates(tx, &[task]).await?;
             let (now, estimates) = (tx.now, estimates.get(&task));
-            let short: Vec<Option<QuotaShort>> = self
+            let until: Vec<Option<DateTime<Utc>>> = self
                 .agents
                 .iter()
-                .map(|agent| self.quota_short(&windows, agent.agent_id, estimates, now))
+                .map(|agent| self.quota_until(&windows, agent.agent_id, estimates, now))
                 .collect();
-            for (agent, short) in self.agents.iter_mut().zip(short) {
-                agent.quota = short;
+            for (agent, until) in self.agents.iter_mut().zip(until) {
+                agent.quota_until = until;
             }
         }
         let free = |agent: &&FleetAgent| agent.hindrance(required, keeping).is_none();

@@ -20,7 +20,7 @@
 //!   offered that ends one which the caller does not see. A question about a limit that was asked in such a project is
 //!   left out; the limit itself is told, as in the task. Agents belong to the workspace and are named.
 //! - A request that would tell what the key of the caller cannot read is not offered ([`Sight`]): it would have all
-//!   limits of a budget, or a quota window. No request has a lease or another secret, whoever asks.
+//!   limits of a budget. No request has a lease or another secret, whoever asks.
 //! - The explanation of an agent admits no keys with projects: nothing in it is filtered.
 //!
 //! [`look_ready`]: crate::store::attempts::claim::look_ready

@@ -1,7 +1,7 @@
 //! What an explanation may tell its caller.
 
 use crate::{
-    app::caller::{Caller as _, MonitorCaller, Principal, ReaderCaller},
+    app::caller::{Caller as _, Principal, ReaderCaller},
     domain::access::scope::Scope,
 };
 
@@ -12,17 +12,11 @@ pub(super) struct Sight<'a> {
     pub scope: &'a Scope,
     /// Whether it reads budgets: the request that raises a limit has all limits of the budget.
     pub budgets: bool,
-    /// Whether it reads quota windows: the request that widens one names it and its account.
-    pub windows: bool,
 }
 
 impl<'a> Sight<'a> {
     /// That of a principal.
     pub fn of(principal: &'a Principal) -> Self {
-        Self {
-            scope: &principal.scope,
-            budgets: ReaderCaller::permits(principal),
-            windows: MonitorCaller::permits(principal),
-        }
+        Self { scope: &principal.scope, budgets: ReaderCaller::permits(principal) }
     }
 }

@@ -185,7 +185,7 @@ impl AgentSituation {
         if self.found == 0 {
             return self.blocked().into_iter().chain(self.excluded()).collect();
         }
-        if self.agent.quota.is_some() {
+        if self.agent.quota_until.is_some() {
             return vec![self.kept(AgentHindrance::Quota)];
         }
         if let Some(short) = budget(TaskCauseKind::Budget, &self.short, None) {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    answer::{AgentStanding, FreezeOver, LackingLimit, OfferedRequest},
+    answer::{AgentStanding, FreezeOver, LackingLimit},
     hindrance::AgentHindrance,
 };
 use crate::domain::{
@@ -37,39 +37,12 @@ pub struct FleetAgent {
     pub held_until: Option<DateTime<Utc>>,
     /// Whether it is held because its provider limits its rate.
     pub rate_limited: bool,
-    /// A quota window that has too little left for the task.
-    pub quota: Option<QuotaShort>,
+    /// When the quota windows that have too little left for the task have ended.
+    pub quota_until: Option<DateTime<Utc>>,
     /// Its longest running attempt of those that the caller sees.
     pub oldest: Option<AttemptId>,
     /// Limits of its own without enough room for the task.
     pub short: Vec<LackingLimit>,
-}
-
-/// A quota window without enough room for a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QuotaShort {
-    /// When it ends; `None`: the task needs more than a whole window, so time does not help.
-    pub until: Option<DateTime<Utc>>,
-    /// The request that makes it large enough; only where time does not help.
-    pub raise: Option<OfferedRequest>,
-}
-
-impl QuotaShort {
-    /// The one that lasts longer.
-    #[must_use]
-    pub fn longer(self, other: Self) -> Self {
-        match (self.until, other.until) {
-            (None, _) => self,
-            (Some(_), None) => other,
-            (Some(one), Some(another)) => {
-                if one >= another {
-                    self
-                } else {
-                    other
-                }
-            }
-        }
-    }
 }
 
 impl FleetAgent {
@@ -118,7 +91,7 @@ impl FleetAgent {
         if let Some(hindrance) = self.kept_from_claims() {
             return Some(hindrance);
         }
-        if self.quota.is_some() {
+        if self.quota_until.is_some() {
             return Some(AgentHindrance::Quota);
         }
         (!self.short.is_empty()).then_some(AgentHindrance::Budget)
@@ -129,7 +102,7 @@ impl FleetAgent {
     pub fn until(&self, hindrance: AgentHindrance) -> Option<DateTime<Utc>> {
         match hindrance {
             AgentHindrance::RateLimited | AgentHindrance::Quota => {
-                self.held_until.or(self.quota.as_ref().and_then(|short| short.until))
+                self.held_until.or(self.quota_until)
             }
             AgentHindrance::Budget => self.short.iter().filter_map(|short| short.renews_at).min(),
             AgentHindrance::Full
@@ -195,7 +168,7 @@ pub fn sound(number: u128, capabilities: &[&str]) -> FleetAgent {
         free_slots: 1,
         held_until: None,
         rate_limited: false,
-        quota: None,
+        quota_until: None,
         oldest: None,
         short: Vec::new(),
     }
@@ -246,22 +219,6 @@ mod tests {
         assert_eq!(agent.hindrance(&required(), &kept), Some(AgentHindrance::Kept));
         agent.capabilities.clear();
         assert_eq!(agent.hindrance(&required(), &kept), Some(AgentHindrance::LacksCapability));
-    }
-
-    #[test]
-    fn a_window_that_is_too_small_lasts_longer_than_any_other() {
-        let short = |until: Option<i64>| QuotaShort {
-            until: until.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
-            raise: None,
-        };
-        assert_eq!(short(Some(1)).longer(short(Some(2))), short(Some(2)));
-        assert_eq!(short(Some(2)).longer(short(None)), short(None));
-        assert_eq!(short(None).longer(short(Some(2))), short(None));
-        let mut agent = sound(1, &["gpu", "rust"]);
-        agent.quota = Some(short(None));
-        let found = agent.hindrance(&required(), &Keeping::Anybody);
-        assert_eq!(found, Some(AgentHindrance::Quota));
-        assert_eq!(agent.until(AgentHindrance::Quota), None);
     }
 
     #[test]

@@ -66,10 +66,6 @@ pub fn overcome(kind: AgentHindrance, agents: &[&FleetAgent]) -> Remedy {
                 agents.iter().flat_map(|agent| &agent.short).find_map(|short| short.raise.clone());
             Some(Remedy { acts: Actor::operator(), request: raise, clears_at: None })
         }
-        AgentHindrance::Quota if until.is_none() => {
-            let raise = agents.iter().find_map(|agent| agent.quota.as_ref()?.raise.clone());
-            Some(Remedy { acts: Actor::operator(), request: raise, clears_at: None })
-        }
         AgentHindrance::RateLimited
         | AgentHindrance::Quota
         | AgentHindrance::Kept

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::OfferedRequest;
 use crate::domain::{
-    ids::{AgentId, AttemptId, FreezeId, QuotaWindowId, TaskId},
+    ids::{AgentId, AttemptId, FreezeId, TaskId},
     settings,
     states::AgentState,
 };
@@ -97,16 +97,6 @@ pub fn register_owned(task: TaskId, capabilities: &[String]) -> OfferedRequest {
         body
     });
     OfferedRequest { body, what: what.to_owned(), ..registered }
-}
-
-/// Makes a quota window large enough for a task.
-#[must_use]
-pub fn widen(window: QuotaWindowId, version: i32, account: &str, amount: i64) -> OfferedRequest {
-    let what = format!(
-        "Sets what the provider allows the account `{account}` per window to {amount}; send this only if it does. \
-         Otherwise lower the estimate of the task with `PATCH /v1/tasks/{{task_id}}`, or divide it."
-    );
-    patch(format!("/v1/quota-windows/{window}"), version, json!({"amount": amount}), what)
 }
 
 /// Offers a task to every agent again.

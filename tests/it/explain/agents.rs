@@ -26,7 +26,7 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ("handed over", "excluded", "operator", "work"),
     ("a capability", "excluded", "operator", "work"),
     ("for another", "excluded", "operator", "work"),
-    ("too large a task", "quota", "operator", "work"),
+    ("too large a task", "quota", "nobody", "work"),
     ("gated", "blocked", "agent", "work"),
     ("frozen work", "blocked", "operator", "work"),
     ("poor", "budget", "operator", "work"),
@@ -46,7 +46,7 @@ async fn scene(name: &str) -> Scene {
     let rust = json!({"capabilities": ["rust"]});
     let mut held = None;
     match name {
-        "busy" | "limited" | "window" | "gated" => {
+        "busy" | "limited" | "window" | "too large a task" | "gated" => {
             let mut first = json!({"capabilities": ["rust"], "priority": 9});
             if name == "gated" {
                 first["concurrency_keys"] = json!(["k"]);
@@ -91,15 +91,17 @@ async fn scene(name: &str) -> Scene {
             agent.write(&taken, "fail", limited).await.expect(200);
             fleet.lone_task(rust).await;
         }
-        "window" => {
+        "window" | "too large a task" => {
             let window = json!({"account": "max", "unit": "output_tokens", "amount": 1000,
                                 "window_seconds": 300});
             fleet.admin.post("/v1/quota-windows", &window).await.expect(201);
             let taken = agent.take().await;
-            let spend = json!({"entries": [{"key": "1", "amounts": {"output_tokens": 999}}]});
+            let (used, estimate) = if name == "window" { (999, 1) } else { (1, 1001) };
+            let spend = json!({"entries": [{"key": "1", "amounts": {"output_tokens": used}}]});
             let done = json!({"result": {}, "spend": spend});
             agent.write(&taken, "complete", done).await.expect(200);
-            fleet.lone_task(rust).await;
+            let task = json!({"capabilities": ["rust"], "estimate": {"output_tokens": estimate}});
+            fleet.lone_task(task).await;
         }
         "idle" => {}
         "unable" => drop(fleet.lone_task(json!({"capabilities": ["gpu"]})).await),
@@ -127,13 +129,6 @@ async fn scene(name: &str) -> Scene {
             let path = format!("/v1/tasks/{}/reassign", fleet.task_id(&goal, "a").await);
             let to = json!({"agent_id": other.id, "reason": "r"});
             fleet.admin.post(path, &to).await.expect(200);
-        }
-        "too large a task" => {
-            let window = json!({"account": "max", "unit": "output_tokens", "amount": 1000,
-                                "window_seconds": 300});
-            fleet.admin.post("/v1/quota-windows", &window).await.expect(201);
-            let task = json!({"capabilities": ["rust"], "estimate": {"output_tokens": 1001}});
-            fleet.lone_task(task).await;
         }
         "gated" => {
             edit(&fleet, &id, json!({"max_concurrent": 2})).await;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::Client,
-    fleet::{Fleet, register, text},
+    fleet::{Fleet, text},
     invariants::verify,
 };
 
@@ -182,28 +182,11 @@ async fn reports_and_assignments_are_not_for_keys_of_projects() {
     }
 }
 
-/// The request that raises a limit has all limits of its budget, and that for a quota window the account: who cannot
-/// read these is told only who can help.
+/// The request that raises a limit has all limits of its budget: who cannot read these is told only who can help.
 #[tokio::test]
 async fn a_request_tells_nothing_that_its_reader_could_not_read() {
     let fleet = Fleet::start().await;
-    let body = json!({"name": "metered", "capabilities": ["rust"], "account": "max"});
-    register(&fleet.poster, body).await;
-    let window =
-        json!({"account": "max", "unit": "output_tokens", "amount": 1000, "window_seconds": 300});
-    fleet.admin.post("/v1/quota-windows", &window).await.expect(201);
-    let large = json!({"capabilities": ["rust"], "estimate": {"output_tokens": 1001}});
-    let goal = fleet.post_goal(lone_in("own", large)).await;
-    let path = format!("/v1/tasks/{}/explain", fleet.task_id(&goal, "a").await);
-    let widened = fleet.admin.get(&path).await.value(200);
-    assert!(text(&widened["request"]["path"]).starts_with("/v1/quota-windows/"), "{widened:#}");
-    for role in ["viewer", "submitter"] {
-        let found = fleet.client(&fleet.key(role).await).get(&path).await.value(200);
-        assert_eq!(found["causes"][0]["cause"], "agents_quota", "{found:#}");
-        assert_eq!(found["acts"]["kind"], "operator", "{found:#}");
-        assert_eq!(found["request"].is_null(), role == "submitter", "{role}: {found:#}");
-    }
-
+    fleet.agent("able", &["rust"], 1).await;
     let budget = json!({"limits": [{"unit": "usd_micros", "amount": 10},
                                    {"unit": "input_tokens", "amount": 77_777}], "on_exhausted": "park"});
     let budget = json!({"node": "workspace", "budget": budget});

@@ -66,7 +66,7 @@ const AGENTS: &[Case] = &[
     ("a limited provider", "agents_rate_limited", "nobody", "unclaimed"),
     ("a used quota window", "agents_quota", "nobody", "unclaimed"),
     ("a task too large for a quota window", "agents_quota", "nobody", "unclaimed"),
-    ("a task larger than a quota window", "agents_quota", "operator", "unclaimed"),
+    ("a task larger than a quota window", "agents_quota", "nobody", "unclaimed"),
     ("a budget of the agent", "agents_budget", "operator", "unclaimed"),
 ];
 
@@ -496,29 +496,24 @@ async fn agents(name: &str) -> Scene {
             let task = task(&fleet, json!({})).await;
             Scene::of_task(fleet, vec![agent], &task)
         }
-        "a used quota window" | "a task too large for a quota window" => {
+        "a used quota window"
+        | "a task too large for a quota window"
+        | "a task larger than a quota window" => {
             let agent = worker(&fleet, "a", json!({"account": "max"})).await;
             let window = json!({"account": "max", "unit": "output_tokens", "amount": 1000,
                                 "window_seconds": 300});
             fleet.admin.post("/v1/quota-windows", &window).await.expect(201);
             fleet.lone_task(json!({"priority": 9})).await;
             let held = hold(&agent).await;
-            let (used, estimate) =
-                if name == "a used quota window" { (950, 1) } else { (600, 700) };
+            let (used, estimate) = match name {
+                "a used quota window" => (950, 1),
+                "a task too large for a quota window" => (600, 700),
+                _ => (1, 1001),
+            };
             let spend = json!({"entries": [{"key": "1", "amounts": {"output_tokens": used}}]});
             agent.write(&held, "spend", spend).await.expect(200);
             let task = task(&fleet, json!({"estimate": {"output_tokens": estimate}})).await;
             Scene::of_task(fleet, vec![agent], &task)
-        }
-        "a task larger than a quota window" => {
-            let agent = worker(&fleet, "a", json!({"account": "max"})).await;
-            let window = json!({"account": "max", "unit": "output_tokens", "amount": 1000,
-                                "window_seconds": 300});
-            fleet.admin.post("/v1/quota-windows", &window).await.expect(201);
-            let task = task(&fleet, json!({"estimate": {"output_tokens": 1001}})).await;
-            let scene = Scene::of_task(fleet, vec![agent], &task);
-            assert_eq!(scene.explain().await["clears_at"], Value::Null);
-            scene
         }
         "a budget of the agent" => {
             let agent = fleet.worker().await;
