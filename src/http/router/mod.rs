@@ -185,7 +185,7 @@ operations! {
         POST   "/v1/attempts/{attempt_id}/discovered" => attempts::report_discovered
             [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, WrongState, PlanInvalid, WorkspaceFull];
         POST   "/v1/attempts/{attempt_id}/resources" => attempts::change_resources
-            [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, ResourceHeld];
+            [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded, ResourceHeld, WorkspaceFull];
         POST   "/v1/attempts/{attempt_id}/approvals" => attempts::ask
             [NotYourAttempt, LeaseLost, Frozen, GoalEnded, TaskEnded];
         GET    "/v1/assignments"                     => assignments::list_assignments, list;

@@ -14,7 +14,7 @@ use muster::{
         routing::{
             policy::Policy,
             rank::{Place, rank},
-            turns::{Standing, starts, stride},
+            turns::{Standing, run, starts, stride},
         },
         task::{
             AttemptFacts,
@@ -88,9 +88,14 @@ async fn ready(fleet: &Fleet) -> Vec<Row> {
     .unwrap()
 }
 
-/// The ready tasks in the order in which they would be given to an agent by somebody who looks at everything: by
+/// The ready tasks in the order in which `wanted` would be given to an agent by somebody who looks at everything: by
 /// the turns of the goals that have tasks of its capabilities, and inside a goal by rank.
-async fn in_turn(fleet: &Fleet, agent: AgentId, able: &[String]) -> Vec<Candidate<String>> {
+async fn in_turn(
+    fleet: &Fleet,
+    agent: AgentId,
+    able: &[String],
+    wanted: u32,
+) -> Vec<Candidate<String>> {
     let mut goals: BTreeMap<Uuid, Vec<Row>> = BTreeMap::new();
     for row in ready(fleet).await {
         if covers(able, &capabilities(&row.capability_key)) {
@@ -103,13 +108,18 @@ async fn in_turn(fleet: &Fleet, agent: AgentId, able: &[String]) -> Vec<Candidat
         stride: stride(rows[0].weight, rows[0].goal_priority),
     };
     let standings: Vec<Standing> = goals.values().map(standing).collect();
+    let run = run(wanted.into());
     let mut all = Vec::new();
-    for ((rows, start), standing) in goals.into_values().zip(starts(&standings)).zip(&standings) {
+    for (((goal, rows), start), standing) in
+        goals.into_iter().zip(starts(&standings)).zip(&standings)
+    {
         let mut rows: Vec<Row> =
             rows.into_iter().filter(|row| row.keeping().admits(agent)).collect();
         rows.sort_by_key(Row::place);
+        let Some((goal_rank, _)) = rows.first().map(Row::place) else { continue };
         let turn = |(place, row): (usize, Row)| {
-            ((start + place as i64 * standing.stride, row.place()), row)
+            let at = start + place as i64 / run * run * standing.stride;
+            ((at, goal_rank, goal, row.place()), row)
         };
         all.extend(rows.into_iter().enumerate().map(turn));
     }
@@ -155,9 +165,9 @@ async fn compare(seed: u64) {
         let id = AgentId(agent.id.parse().unwrap());
         let wish = Wish { agent: id, able: able.clone(), max };
         let slots = HashMap::from([(id, limit - mine.len() as u32)]);
-        let want =
-            assign(&[wish], &in_turn(&fleet, id, able).await, &slots, |_, _| Funding::Granted)
-                .remove(0);
+        let wanted = max.min(limit - mine.len() as u32);
+        let ready = in_turn(&fleet, id, able, wanted).await;
+        let want = assign(&[wish], &ready, &slots, |_, _| Funding::Granted).remove(0);
         let held = agent.claim(max).await;
         let got: Vec<String> = held.iter().map(|held| held.task.clone()).collect();
         assert_eq!(got, want, "seed {seed}, step {step}");

@@ -445,7 +445,8 @@ async fn lock_ready(
         let lookers = Lookers { able, agents: &agents };
         lock_more(unit, lookers, wanted, &mut ready, (starts, &mut *seen)).await?;
     }
-    ready.sort_by_key(|task| (task.turn.at, task.claim_rank, task.task_id));
+    // What has the same turn stays as the search placed it: run by run.
+    ready.sort_by_key(|task| task.turn.at);
     Ok(ready)
 }
 
