@@ -36,8 +36,19 @@ pub async fn lively() -> Fleet {
 async fn held(fleet: &Fleet, agent: &Agent, mut settings: Value) -> Held {
     settings["capabilities"] = json!(["build"]);
     settings["priority"] = json!(9);
-    fleet.lone_task(settings).await;
-    agent.take().await
+    let goal = fleet.lone_task(settings).await;
+    // Goals that were left behind have their turn before a new one.
+    let mut others = Vec::new();
+    loop {
+        let held = agent.take().await;
+        if held.claim["task"]["goal_id"] == goal {
+            for other in others {
+                agent.release(&other).await;
+            }
+            return held;
+        }
+        others.push(held);
+    }
 }
 
 async fn post(fleet: &Fleet, path: impl Into<String>, body: Value) -> Value {
