@@ -246,17 +246,27 @@ async fn a_rotation_that_is_cut_off_is_repeated() {
     safe.keys.write(format!("{}{}", line(2), line(1)));
     let step = safe.admin().await.rotate_secrets().await.unwrap();
     assert_eq!(step, Rotated { secrets: 100, done: false });
-    // Dropped in the middle of a step, as by a kill: nothing of it stays.
+    // Dropped in the middle of a step, where it waits for a row, as by a kill: nothing of it stays.
+    let mut other = safe.pool().begin().await.unwrap();
+    let held = "select from secrets order by secret_id offset 150 limit 1 for update";
+    sqlx::query(held).execute(&mut *other).await.unwrap();
     let mut cut = Box::pin(async {
         let admin = safe.admin().await;
         admin.rotate_secrets().await
     });
-    let cut_off = tokio::time::timeout(Duration::from_micros(300), &mut cut).await;
-    drop(cut);
-    let done = match cut_off {
-        Ok(step) => step.unwrap().secrets,
-        Err(_) => 0,
+    let waits = async {
+        let waiting = "select count(*) from pg_stat_activity
+                       where datname = current_database() and wait_event_type = 'Lock'";
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *other).await.unwrap() == 0 {
+            sqlx::query("select pg_stat_clear_snapshot()").execute(&mut *other).await.unwrap();
+        }
     };
+    tokio::select! {
+        step = &mut cut => panic!("it did not wait: {step:?}"),
+        () = waits => {}
+    }
+    drop(cut);
+    other.rollback().await.unwrap();
     all_readable().await;
     // A service that still has the old key alone reads the rest, and says why it cannot read these.
     safe.keys.write(line(1));
@@ -264,7 +274,7 @@ async fn a_rotation_that_is_cut_off_is_repeated() {
     assert_eq!(readable, 1);
 
     safe.keys.write(format!("{}{}", line(2), line(1)));
-    let mut rotated = 100 + done;
+    let mut rotated = 100;
     loop {
         let step = safe.admin().await.rotate_secrets().await.unwrap();
         rotated += step.secrets;
