@@ -150,9 +150,9 @@ impl Quota {
 
     /// Whether a task that is expected to use `expected` may be given.
     ///
-    /// A task that is expected to use more than the whole amount would never be given. A window of which nothing is
-    /// used admits it, alone: it counts as the whole amount. So every task that a window keeps may be given when that
-    /// window has ended, and a window that keeps one has begun.
+    /// An unused window admits a task with an expected use above the whole amount, alone: it counts as the whole
+    /// amount. Otherwise such a task would wait for ever. So a window keeps a task only after its own begin, and no longer
+    /// than to its end.
     #[must_use]
     pub fn admits(&self, expected: i64, now: DateTime<Utc>) -> bool {
         self.admits_beside(0, expected, now)

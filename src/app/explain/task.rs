@@ -95,7 +95,7 @@ impl Look<'_> {
             let shown = Shown::of_limits(tx, self.sight, &[wait.limit_id]).await?;
             found.limits = shown.waited_for(wait).into_iter().collect();
             if found.limits.is_empty() {
-                // Nobody has to raise it any more.
+                // Its increase is not needed now.
                 found.question = None;
             }
         }

@@ -130,8 +130,9 @@ impl Batched for ClaimCommand {
 /// answers of its first search.
 const SHARE_OF_PATIENCE: u32 = 3;
 
-/// The answers to a batch of which a further search, for the commands `asked` that had got nothing, failed. They stay
-/// empty if the search certainly gave nothing; otherwise it is unknown what they were given, and they get the error.
+/// The answers to a batch after the failure of a further search for the commands `asked`, whose answers were empty. They
+/// stay empty after a rollback, which gave nothing. After any other failure the result of the search is unknown, and
+/// they get the error.
 fn keep_answers<T>(answers: &mut [Result<T>], asked: &[usize], error: &Error) {
     if error.rolled_back() {
         return;

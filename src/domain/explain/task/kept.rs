@@ -155,7 +155,7 @@ mod tests {
         let mut at = handed_over();
         at.keeping = Keeping::AllBut(at.fleet[1].agent_id);
         at.offered_capability = Some("review".to_owned());
-        // Nobody has it any more.
+        // The last agent with it is gone.
         assert_eq!(kinds(&at), [TaskCauseKind::Excluded]);
         assert_eq!(causes(&at)[0].remedy.clears_at, at.offer_until);
         assert_eq!(at.hindrance(&at.fleet[0]), Some(AgentHindrance::Kept));
