@@ -83,8 +83,8 @@ pub async fn heartbeat_many(
 
 /// Report spend.
 ///
-/// Either `entries` with keys of your choice, each key counted once, or `totals` of the attempt so far, of which only an
-/// increase counts. Accepted after the end of the attempt too. Refused only if a total would exceed
+/// Either `entries` with keys of your choice, each key counted once, or `totals` of the attempt so far: only the increase
+/// over the highest earlier total counts. Accepted after the end of the attempt too. Refused only if a total would exceed
 /// 1,000,000,000,000,000,000.
 #[utoipa::path(post, path = "/v1/attempts/{attempt_id}/spend")]
 pub async fn report_spend(

@@ -49,10 +49,10 @@ pub async fn list_concurrency_keys(
 
 /// Create a concurrency key.
 ///
-/// At most `most` attempts of tasks that name it run at once. A task means the key of its goal's project with
-/// that name, or else that of the workspace. The first task that names a key which does not exist creates it
-/// for the workspace with `most` 1, so a merge queue needs no preparation; that goes when no open task names it any more,
-/// unless an operator edits it. At most 1,000 keys.
+/// Limit of concurrent attempts, `most`, of all tasks with this name in their `concurrency_keys`. The key of the goal's
+/// project with that name takes precedence over the key of the workspace. An unknown name in a new task creates a key of
+/// the workspace with `most` 1, so a merge queue needs no preparation. The service deletes such a key after the end of its
+/// last task, unless an operator edits it. At most 1,000 keys.
 #[utoipa::path(post, path = "/v1/concurrency-keys")]
 pub async fn create_concurrency_key(
     Auth { app, caller }: Auth<OperatorCaller>,
