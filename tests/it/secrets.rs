@@ -21,7 +21,7 @@ use muster::{
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::PgPool;
 
-use crate::support::{dump::dump, service::Service};
+use crate::support::{database::until_blocked, dump::dump, service::Service};
 
 const SECRET: &str = "sk-live-9f3c1e7a55d2";
 
@@ -254,16 +254,9 @@ async fn a_rotation_that_is_cut_off_is_repeated() {
         let admin = safe.admin().await;
         admin.rotate_secrets().await
     });
-    let waits = async {
-        let waiting = "select count(*) from pg_stat_activity
-                       where datname = current_database() and wait_event_type = 'Lock'";
-        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *other).await.unwrap() == 0 {
-            sqlx::query("select pg_stat_clear_snapshot()").execute(&mut *other).await.unwrap();
-        }
-    };
     tokio::select! {
         step = &mut cut => panic!("it did not wait: {step:?}"),
-        () = waits => {}
+        () = until_blocked(safe.pool(), 1) => {}
     }
     drop(cut);
     other.rollback().await.unwrap();

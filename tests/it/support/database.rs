@@ -1,11 +1,17 @@
 //! A fresh database for each test.
 
-use std::sync::{LazyLock, mpsc};
+use std::{
+    sync::{LazyLock, mpsc},
+    time::Instant,
+};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection};
 
-use super::run::{self, Server};
+use super::{
+    process::PATIENCE,
+    run::{self, Server},
+};
 
 /// A database of one test, with the schema and nothing in it. Dropped when this is.
 #[derive(Debug)]
@@ -58,6 +64,25 @@ impl TestDatabase {
     pub async fn pool(&self) -> PgPool {
         PgPoolOptions::new().max_connections(5).connect_with(self.connect_options()).await.unwrap()
     }
+}
+
+/// Waits until a query, made again and again, says yes.
+pub async fn until(pool: &PgPool, query: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while !sqlx::query_scalar::<_, bool>(AssertSqlSafe(query.to_owned()))
+        .fetch_one(pool)
+        .await
+        .unwrap()
+    {
+        assert!(Instant::now() < deadline, "waited in vain: {query}");
+    }
+}
+
+/// Waits until `count` transactions wait for locks of others.
+pub async fn until_blocked(pool: &PgPool, count: u32) {
+    let blocked = "select count(*) from pg_stat_activity
+                   where datname = current_database() and wait_event_type = 'Lock'";
+    until(pool, &format!("select ({blocked}) >= {count}")).await;
 }
 
 impl Drop for TestDatabase {

@@ -3,18 +3,13 @@
 //! Time stands still unless the test moves it; randomness comes from a seed that is printed, so a
 //! failure can be repeated with `MUSTER_TEST_SEED`.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use super::{
     agent::Agent,
     artifacts::Memory,
     client::Client,
-    database::{TestDatabase, fresh_database},
-    process::PATIENCE,
+    database::{self, TestDatabase, fresh_database},
 };
 use axum::Router;
 use chrono::{DateTime, TimeZone as _, Utc};
@@ -32,7 +27,7 @@ use muster::{
     supervisor,
 };
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::PgPool;
 use tokio::net::TcpListener;
 
 /// A service of one test.
@@ -181,21 +176,12 @@ impl Fleet {
 
     /// Waits until a query that returns one boolean returns true.
     pub async fn until(&self, query: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while !sqlx::query_scalar::<_, bool>(AssertSqlSafe(query.to_owned()))
-            .fetch_one(&self.pool)
-            .await
-            .unwrap()
-        {
-            assert!(Instant::now() < deadline, "waited in vain: {query}");
-        }
+        database::until(&self.pool, query).await;
     }
 
     /// Waits until `count` transactions wait for locks of others.
     pub async fn until_blocked(&self, count: u32) {
-        let blocked = "select count(*) from pg_stat_activity
-                       where datname = current_database() and wait_event_type = 'Lock'";
-        self.until(&format!("select ({blocked}) >= {count}")).await;
+        database::until_blocked(&self.pool, count).await;
     }
 
     /// Every background step once.
